@@ -527,3 +527,349 @@ DX_CAS_API int dx_cas_copy_live(dx_cas_store *src, dx_cas_store *dst);
 }
 #endif
 #endif /* DX_CAS_H */
+
+#if (defined(DX_CAS_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) && !defined(DX_CAS_IMPLEMENTED)
+#define DX_CAS_IMPLEMENTED
+
+/* >>platform ----------------------------------------------------------- */
+#if defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 0
+  #define DX_CAS_P_HOSTED 0
+#else
+  #define DX_CAS_P_HOSTED 1
+#endif
+#if !defined(DX_CAS_NO_FILE) && DX_CAS_P_HOSTED
+  #define DX_CAS_P_FILE 1
+#else
+  #define DX_CAS_P_FILE 0
+#endif
+#ifndef DX_CAS_ASSERT
+  #if DX_CAS_P_HOSTED && !defined(NDEBUG)
+    #include <assert.h>
+    #define DX_CAS_ASSERT(c) assert(c)
+  #else
+    #define DX_CAS_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
+  #endif
+#endif
+#if !defined(__GNUC__) && !defined(__clang__)
+  #include <string.h>
+#endif
+#ifndef DX_CAS_MEMCPY
+  #if defined(__GNUC__) || defined(__clang__)
+    #define DX_CAS_MEMCPY __builtin_memcpy
+  #else
+    #define DX_CAS_MEMCPY memcpy
+  #endif
+#endif
+#ifndef DX_CAS_MEMMOVE
+  #if defined(__GNUC__) || defined(__clang__)
+    #define DX_CAS_MEMMOVE __builtin_memmove
+  #else
+    #define DX_CAS_MEMMOVE memmove
+  #endif
+#endif
+#ifndef DX_CAS_MEMSET
+  #if defined(__GNUC__) || defined(__clang__)
+    #define DX_CAS_MEMSET __builtin_memset
+  #else
+    #define DX_CAS_MEMSET memset
+  #endif
+#endif
+#ifndef DX_CAS_MEMCMP
+  #if defined(__GNUC__) || defined(__clang__)
+    #define DX_CAS_MEMCMP __builtin_memcmp
+  #else
+    #define DX_CAS_MEMCMP memcmp
+  #endif
+#endif
+
+/* >>shared --------------------------------------------------------------
+   Small helpers that other dx headers hold as identical copies (a check compares them). */
+static uint16_t dx_cas_p_load16(const uint8_t *p)
+{
+    return (uint16_t)(p[0] | (uint16_t)((uint16_t)p[1] << 8));
+}
+
+static uint32_t dx_cas_p_load32(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static uint64_t dx_cas_p_load64(const uint8_t *p)
+{
+    return (uint64_t)dx_cas_p_load32(p) | (uint64_t)dx_cas_p_load32(p + 4) << 32;
+}
+
+static void dx_cas_p_store16(uint8_t *p, uint16_t v)
+{
+    p[0] = (uint8_t)(v & 0xff);
+    p[1] = (uint8_t)(v >> 8);
+}
+
+static void dx_cas_p_store32(uint8_t *p, uint32_t v)
+{
+    p[0] = (uint8_t)(v & 0xff);
+    p[1] = (uint8_t)(v >> 8 & 0xff);
+    p[2] = (uint8_t)(v >> 16 & 0xff);
+    p[3] = (uint8_t)(v >> 24);
+}
+
+static void dx_cas_p_store64(uint8_t *p, uint64_t v)
+{
+    dx_cas_p_store32(p, (uint32_t)(v & 0xffffffffu));
+    dx_cas_p_store32(p + 4, (uint32_t)(v >> 32));
+}
+
+/* CRC-32C (Castagnoli, RFC 3720 appendix B.4): polynomial 0x82f63b78 reflected, a nibble at a
+   time so that the table is 64 bytes. Start with crc = 0; feed pieces in order. */
+static uint32_t dx_cas_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
+{
+    static const uint32_t table[16] = {
+        0x00000000u, 0x105ec76fu, 0x20bd8edeu, 0x30e349b1u, 0x417b1dbcu, 0x5125dad3u,
+        0x61c69362u, 0x7198540du, 0x82f63b78u, 0x92a8fc17u, 0xa24bb5a6u, 0xb21572c9u,
+        0xc38d26c4u, 0xd3d3e1abu, 0xe330a81au, 0xf36e6f75u};
+    crc = ~crc;
+    while (size--) {
+        crc ^= *p++;
+        crc = crc >> 4 ^ table[crc & 15];
+        crc = crc >> 4 ^ table[crc & 15];
+    }
+    return ~crc;
+}
+
+/* BLAKE3 (github.com/BLAKE3-team/BLAKE3-specs, section 2.2): flags of a compression. */
+enum {
+    DX_CAS_P_B3_CHUNK_START = 1,
+    DX_CAS_P_B3_CHUNK_END = 2,
+    DX_CAS_P_B3_PARENT = 4,
+    DX_CAS_P_B3_ROOT = 8,
+    DX_CAS_P_B3_KEYED = 16,
+    DX_CAS_P_B3_DERIVE_CONTEXT = 32,
+    DX_CAS_P_B3_DERIVE_MATERIAL = 64
+};
+
+/* The key of the plain hash: the first words of SHA-256's state. */
+static void dx_cas_p_blake3_iv(uint32_t key[8])
+{
+    static const uint32_t iv[8] = {0x6a09e667u, 0xbb67ae85u, 0x3c6ef372u, 0xa54ff53au,
+                                   0x510e527fu, 0x9b05688cu, 0x1f83d9abu, 0x5be0cd19u};
+    unsigned i;
+    for (i = 0; i < 8; i++) key[i] = iv[i];
+}
+
+#define DX_CAS_P_B3_ROTR(x, n) ((x) >> (n) | (x) << (32 - (n)))
+#define DX_CAS_P_B3_G(a, b, c, d, x, y)     \
+    do {                                    \
+        a += b + m[x];                      \
+        d = DX_CAS_P_B3_ROTR(d ^ a, 16);    \
+        c += d;                             \
+        b = DX_CAS_P_B3_ROTR(b ^ c, 12);    \
+        a += b + m[y];                      \
+        d = DX_CAS_P_B3_ROTR(d ^ a, 8);     \
+        c += d;                             \
+        b = DX_CAS_P_B3_ROTR(b ^ c, 7);     \
+    } while (0)
+/* One round; the arguments are the order in which it takes the message words. */
+#define DX_CAS_P_B3_ROUND(i0, i1, i2, i3, i4, i5, i6, i7, i8, i9, ia, ib, ic, id, ie, if) \
+    do {                                                                                  \
+        DX_CAS_P_B3_G(v0, v4, v8, vc, i0, i1);                                            \
+        DX_CAS_P_B3_G(v1, v5, v9, vd, i2, i3);                                            \
+        DX_CAS_P_B3_G(v2, v6, va, ve, i4, i5);                                            \
+        DX_CAS_P_B3_G(v3, v7, vb, vf, i6, i7);                                            \
+        DX_CAS_P_B3_G(v0, v5, va, vf, i8, i9);                                            \
+        DX_CAS_P_B3_G(v1, v6, vb, vc, ia, ib);                                            \
+        DX_CAS_P_B3_G(v2, v7, v8, vd, ic, id);                                            \
+        DX_CAS_P_B3_G(v3, v4, v9, ve, ie, if);                                            \
+    } while (0)
+
+/* The compression function: out[0..8) is the chaining value, all 16 words are the output of a root.
+   out may be cv. block_size says how many bytes of block count, the rest must be zero. */
+static void dx_cas_p_blake3_compress(uint32_t out[16], const uint32_t cv[8],
+                                     const uint8_t block[64], uint32_t block_size,
+                                     uint64_t counter, uint32_t flags)
+{
+    uint32_t m[16];
+    uint32_t v0 = cv[0], v1 = cv[1], v2 = cv[2], v3 = cv[3];
+    uint32_t v4 = cv[4], v5 = cv[5], v6 = cv[6], v7 = cv[7];
+    uint32_t v8 = 0x6a09e667u, v9 = 0xbb67ae85u, va = 0x3c6ef372u, vb = 0xa54ff53au;
+    uint32_t vc = (uint32_t)(counter & 0xffffffffu), vd = (uint32_t)(counter >> 32);
+    uint32_t ve = block_size, vf = flags;
+    unsigned i;
+    for (i = 0; i < 16; i++) m[i] = dx_cas_p_load32(block + 4 * i);
+    DX_CAS_P_B3_ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    DX_CAS_P_B3_ROUND(2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8);
+    DX_CAS_P_B3_ROUND(3, 4, 10, 12, 13, 2, 7, 14, 6, 5, 9, 0, 11, 15, 8, 1);
+    DX_CAS_P_B3_ROUND(10, 7, 12, 9, 14, 3, 13, 15, 4, 0, 11, 2, 5, 8, 1, 6);
+    DX_CAS_P_B3_ROUND(12, 13, 9, 11, 15, 10, 14, 8, 7, 2, 5, 3, 0, 1, 6, 4);
+    DX_CAS_P_B3_ROUND(9, 14, 11, 5, 8, 12, 15, 1, 13, 3, 0, 10, 2, 6, 4, 7);
+    DX_CAS_P_B3_ROUND(11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13);
+    out[8] = v8 ^ cv[0];
+    out[9] = v9 ^ cv[1];
+    out[10] = va ^ cv[2];
+    out[11] = vb ^ cv[3];
+    out[12] = vc ^ cv[4];
+    out[13] = vd ^ cv[5];
+    out[14] = ve ^ cv[6];
+    out[15] = vf ^ cv[7];
+    out[0] = v0 ^ v8;
+    out[1] = v1 ^ v9;
+    out[2] = v2 ^ va;
+    out[3] = v3 ^ vb;
+    out[4] = v4 ^ vc;
+    out[5] = v5 ^ vd;
+    out[6] = v6 ^ ve;
+    out[7] = v7 ^ vf;
+}
+#undef DX_CAS_P_B3_ROUND
+#undef DX_CAS_P_B3_G
+#undef DX_CAS_P_B3_ROTR
+
+/* The block of a parent node: the chaining values of its two children. */
+static void dx_cas_p_blake3_parent_block(uint8_t block[64], const uint32_t left[8],
+                                         const uint32_t right[8])
+{
+    unsigned i;
+    for (i = 0; i < 8; i++) {
+        dx_cas_p_store32(block + 4 * i, left[i]);
+        dx_cas_p_store32(block + 32 + 4 * i, right[i]);
+    }
+}
+/* <<shared */
+
+/* >>blake3 ------------------------------------------------------------- */
+static void dx_cas_p_b3_start(dx_cas_blake3 *h, uint8_t flags)
+{
+    DX_CAS_MEMCPY(h->chunk_, h->key_, sizeof h->chunk_);
+    h->chunk_index_ = 0;
+    h->block_size_ = 0;
+    h->blocks_ = 0;
+    h->flags_ = flags;
+    h->stack_count_ = 0;
+}
+
+DX_CAS_API void dx_cas_blake3_init(dx_cas_blake3 *h)
+{
+    DX_CAS_ASSERT(h);
+    dx_cas_p_blake3_iv(h->key_);
+    dx_cas_p_b3_start(h, 0);
+}
+
+DX_CAS_API void dx_cas_blake3_init_keyed(dx_cas_blake3 *h, const uint8_t key[32])
+{
+    unsigned i;
+    DX_CAS_ASSERT(h && key);
+    for (i = 0; i < 8; i++) h->key_[i] = dx_cas_p_load32(key + 4 * i);
+    dx_cas_p_b3_start(h, DX_CAS_P_B3_KEYED);
+}
+
+DX_CAS_API void dx_cas_blake3_init_derive(dx_cas_blake3 *h, const void *context,
+                                          size_t context_size)
+{
+    uint8_t key[32];
+    unsigned i;
+    dx_cas_p_blake3_iv(h->key_);
+    dx_cas_p_b3_start(h, DX_CAS_P_B3_DERIVE_CONTEXT);
+    dx_cas_blake3_update(h, context, context_size);
+    dx_cas_blake3_final(h, key, sizeof key);
+    for (i = 0; i < 8; i++) h->key_[i] = dx_cas_p_load32(key + 4 * i);
+    dx_cas_p_b3_start(h, DX_CAS_P_B3_DERIVE_MATERIAL);
+}
+
+/* Compress the next block of the chunk into out[16]; flags: those of the end of the chunk. */
+static void dx_cas_p_b3_block(const dx_cas_blake3 *h, uint32_t out[16], const uint8_t *block,
+                              uint32_t size, uint32_t flags)
+{
+    if (h->blocks_ == 0) flags |= DX_CAS_P_B3_CHUNK_START;
+    dx_cas_p_blake3_compress(out, h->chunk_, block, size, h->chunk_index_, flags | h->flags_);
+}
+
+/* A chunk is complete and not the last: merge it with all subtrees of its size, keep the root. */
+static void dx_cas_p_b3_push(dx_cas_blake3 *h, uint32_t cv[16])
+{
+    uint64_t chunks = ++h->chunk_index_;
+    for (; (chunks & 1) == 0; chunks >>= 1) {
+        uint8_t block[64];
+        DX_CAS_ASSERT(h->stack_count_ > 0);
+        h->stack_count_--;
+        dx_cas_p_blake3_parent_block(block, h->stack_[h->stack_count_], cv);
+        dx_cas_p_blake3_compress(cv, h->key_, block, 64, 0, DX_CAS_P_B3_PARENT | h->flags_);
+    }
+    DX_CAS_MEMCPY(h->stack_[h->stack_count_++], cv, 32);
+}
+
+/* A whole block, and more bytes follow it. */
+static void dx_cas_p_b3_absorb(dx_cas_blake3 *h, const uint8_t *block)
+{
+    uint32_t out[16];
+    if (h->blocks_ < 15) {
+        dx_cas_p_b3_block(h, out, block, 64, 0);
+        DX_CAS_MEMCPY(h->chunk_, out, 32);
+        h->blocks_++;
+    } else {
+        dx_cas_p_b3_block(h, out, block, 64, DX_CAS_P_B3_CHUNK_END);
+        dx_cas_p_b3_push(h, out);
+        DX_CAS_MEMCPY(h->chunk_, h->key_, 32);
+        h->blocks_ = 0;
+    }
+}
+
+DX_CAS_API void dx_cas_blake3_update(dx_cas_blake3 *h, const void *data, size_t size)
+{
+    const uint8_t *p = (const uint8_t *)data;
+    DX_CAS_ASSERT(h && (data || size == 0));
+    while (size > 0) {
+        size_t take;
+        if (h->block_size_ == 64) {
+            dx_cas_p_b3_absorb(h, h->block_);
+            h->block_size_ = 0;
+        }
+        if (h->block_size_ == 0) {
+            for (; size > 64; p += 64, size -= 64) dx_cas_p_b3_absorb(h, p);
+        }
+        take = 64u - h->block_size_;
+        if (take > size) take = size;
+        DX_CAS_MEMCPY(h->block_ + h->block_size_, p, take);
+        h->block_size_ = (uint8_t)(h->block_size_ + take);
+        p += take;
+        size -= take;
+    }
+}
+
+DX_CAS_API void dx_cas_blake3_final(const dx_cas_blake3 *h, void *out, size_t size)
+{
+    uint8_t block[64] = {0}, bytes[64];
+    uint32_t cv[8], words[16], block_size = h->block_size_;
+    uint32_t flags = h->flags_ | DX_CAS_P_B3_CHUNK_END;
+    uint64_t counter = h->chunk_index_;
+    unsigned i, level = h->stack_count_;
+    uint8_t *to = (uint8_t *)out;
+    DX_CAS_ASSERT(out || size == 0);
+    DX_CAS_MEMCPY(block, h->block_, h->block_size_);
+    DX_CAS_MEMCPY(cv, h->chunk_, sizeof cv);
+    if (h->blocks_ == 0) flags |= DX_CAS_P_B3_CHUNK_START;
+    while (level > 0) {
+        dx_cas_p_blake3_compress(words, cv, block, block_size, counter, flags);
+        dx_cas_p_blake3_parent_block(block, h->stack_[--level], words);
+        DX_CAS_MEMCPY(cv, h->key_, sizeof cv);
+        block_size = 64;
+        counter = 0;
+        flags = h->flags_ | DX_CAS_P_B3_PARENT;
+    }
+    for (counter = 0; size > 0; counter++) { /* a root's counter numbers the output blocks */
+        size_t take = size < 64 ? size : 64;
+        dx_cas_p_blake3_compress(words, cv, block, block_size, counter, flags | DX_CAS_P_B3_ROOT);
+        for (i = 0; i < 16; i++) dx_cas_p_store32(bytes + 4 * i, words[i]);
+        DX_CAS_MEMCPY(to, bytes, take);
+        to += take;
+        size -= take;
+    }
+}
+
+DX_CAS_API void dx_cas_hash(const void *data, size_t size, dx_cas_id *out)
+{
+    dx_cas_blake3 h;
+    dx_cas_blake3_init(&h);
+    dx_cas_blake3_update(&h, data, size);
+    dx_cas_blake3_final(&h, out->bytes, sizeof out->bytes);
+}
+
+#endif /* DX_CAS_IMPLEMENTATION */
