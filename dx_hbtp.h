@@ -129,7 +129,7 @@ typedef enum dx_hbtp_flag {
     DX_HBTP_FLAG_COMPRESSED       = 0x01, /* payload: zstd */
     DX_HBTP_FLAG_ENCRYPTED        = 0x02, /* payload: AEAD */
     DX_HBTP_FLAG_EXPECTS_RESPONSE = 0x04, /* the sender waits for an answer with this sequence */
-    DX_HBTP_FLAG_FINAL            = 0x08, /* the last frame of its kind: of a transfer, a connection */
+    DX_HBTP_FLAG_FINAL            = 0x08, /* the last frame of a transfer or a connection */
     DX_HBTP_FLAG_HAS_CHECKSUM     = 0x10, /* a CRC-32C of header and payload follows the payload */
     DX_HBTP_FLAGS_KNOWN           = 0x1f
 } dx_hbtp_flag;
@@ -195,10 +195,10 @@ enum {
     DX_HBTP_FILE_CHUNK_PREFIX   = 16,     /* transfer, crc32c, offset */
     DX_HBTP_FILE_CHUNK_OVERHEAD = 28,     /* header, prefix, room for a checksum */
     DX_HBTP_OUT_SIZE            = 4096,   /* response buffer where no size is given */
-    DX_HBTP_REPLY_ROOM          = 80,     /* a session dispatches only while this much is free */
-    DX_HBTP_OUTSTANDING_MAX     = 32768
+    DX_HBTP_REPLY_ROOM          = 80      /* a session dispatches only while this much is free */
 };
-#define DX_HBTP_MAX_PAYLOAD 1048576u /* payload limit of a session where none is given */
+#define DX_HBTP_MAX_PAYLOAD     1048576u /* payload limit of a session where none is given */
+#define DX_HBTP_OUTSTANDING_MAX 32768u   /* half of the sequence numbers */
 
 typedef struct dx_hbtp_header { /* the eight bytes, decoded */
     uint8_t  opcode;
@@ -235,6 +235,7 @@ DX_HBTP_API void dx_hbtp_put_header(uint8_t bytes[8], const dx_hbtp_header *head
           until the header is there, then the whole frame); the other fields are not to be used
      < 0  ETOOBIG: the payload is longer than max_payload (known as soon as the header is there);
           ECORRUPT: wrong checksum; EINVAL: NULL where something must be.
+   On ETOOBIG and ECORRUPT opcode, flags, sequence and payload_size are as in the header.
    Reads no byte beyond `size` and nothing after the frame. O(1), with a checksum O(payload). */
 DX_HBTP_API int64_t dx_hbtp_parse(const void *bytes, size_t size, uint32_t max_payload,
                                   dx_hbtp_frame *frame);
@@ -351,7 +352,7 @@ typedef struct dx_hbtp_context { /* what a handler gets; all of it valid until i
     void                *user;     /* as given with the route */
 } dx_hbtp_context;
 
-enum { DX_HBTP_LATER = 1 }; /* a handler's result: dx_hbtp_reply() will answer, perhaps much later */
+enum { DX_HBTP_LATER = 1 }; /* a handler's result: dx_hbtp_reply() will answer */
 
 /* A handler returns
      0              done: it has written its answer to context->out, or needs none
@@ -418,7 +419,7 @@ typedef struct dx_hbtp_result {   /* how a request of ours ended; valid during t
 } dx_hbtp_result;
 
 typedef void dx_hbtp_result_fn(dx_hbtp_session *session, const dx_hbtp_result *result);
-/* frame is NULL for DX_HBTP_EVENT_CLOSED. */
+/* frame: for DX_HBTP_EVENT_CLOSED the peer's Close or NULL, else the frame that is the reason. */
 typedef void dx_hbtp_event_fn(dx_hbtp_session *session, dx_hbtp_event event,
                               const dx_hbtp_frame *frame);
 
@@ -426,7 +427,7 @@ typedef struct dx_hbtp_session_desc { /* zero = the default written behind each 
     void                 *memory;          /* dx_hbtp_session_memory_size() bytes, aligned to 8;
                                               borrowed until the session is no longer used */
     size_t                memory_size;
-    dx_hbtp_out          *out;             /* required, at least DX_HBTP_REPLY_ROOM bytes; borrowed */
+    dx_hbtp_out          *out;             /* required, DX_HBTP_REPLY_ROOM or more; borrowed */
     const dx_hbtp_router *router;          /* borrowed; NULL: the default handlers only */
     dx_hbtp_result_fn    *on_result;       /* NULL: results are dropped */
     dx_hbtp_event_fn     *on_event;        /* NULL: events are counted only */
@@ -475,7 +476,7 @@ struct dx_hbtp_session { /* caller-allocated; fields are private */
 };
 
 /* Bytes that dx_hbtp_session_init() needs: about max_payload + 24 * max_outstanding, without the
-   payload for in_place. 0: the description cannot be served (a limit too large for this machine). */
+   payload for in_place. 0: a limit is too large (for this machine). */
 DX_HBTP_API size_t dx_hbtp_session_memory_size(const dx_hbtp_session_desc *desc);
 /* EINVAL, ENOMEM (memory_size too small). */
 DX_HBTP_API int    dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_session_desc *desc);
@@ -485,8 +486,9 @@ DX_HBTP_API int    dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_sessio
    session: its error, ECANCELED after an orderly close. now_ns: any clock that does not go back. */
 DX_HBTP_API int64_t dx_hbtp_feed(dx_hbtp_session *s, const void *bytes, size_t size,
                                  uint64_t now_ns);
-/* Let time pass: ends requests whose deadline has come (ETIMEDOUT), sends the keepalive Ping, closes
-   after too long a silence. Returns when to be called next at the latest; UINT64_MAX: no need. */
+/* Let time pass: ends requests whose deadline has come (ETIMEDOUT), sends the keepalive Ping,
+   closes after too long a silence. Returns when to be called next at the latest, UINT64_MAX: no
+   need. */
 DX_HBTP_API uint64_t dx_hbtp_tick(dx_hbtp_session *s, uint64_t now_ns);
 
 /* Send a request and remember it until it is answered or deadline_ns comes (UINT64_MAX: never).
@@ -557,7 +559,7 @@ enum {
 
 typedef struct dx_hbtp_stream_header { /* body of the Header chunk */
     uint64_t total_size;               /* bytes of the whole stream, Header to Eof; 0: not known */
-    uint8_t  target_hash[32];          /* of what the stream brings; which hash is up to the program */
+    uint8_t  target_hash[32];          /* of what the stream brings; which hash: your choice */
 } dx_hbtp_stream_header;
 
 typedef struct dx_hbtp_chunk { /* a chunk or, in partial mode, a piece of one */
@@ -570,7 +572,7 @@ typedef struct dx_hbtp_chunk { /* a chunk or, in partial mode, a piece of one */
     bool           last;       /* the chunk is complete with this piece */
 } dx_hbtp_chunk;
 
-/* Anything but 0 stops dx_hbtp_chunk_feed(), which returns it (make it negative). */
+/* A negative result stops dx_hbtp_chunk_feed(), which returns it; a positive one as ECANCELED. */
 typedef int dx_hbtp_chunk_fn(void *user, const dx_hbtp_chunk *chunk);
 
 typedef struct dx_hbtp_chunk_reader_desc {
@@ -653,7 +655,7 @@ typedef struct dx_hbtp_stream_parts { /* what a server sends */
     uint32_t    layout_size, state_size, wasm_size;
 } dx_hbtp_stream_parts;
 
-/* Bytes of Header, Layout, State, Wasm and Eof with these bodies: 69 + three times 5 + bodies + 5. */
+/* Bytes of Header, Layout, State, Wasm and Eof with these bodies: 69 + 3 * 5 + bodies + 5. */
 DX_HBTP_API uint64_t dx_hbtp_stream_size(const dx_hbtp_stream_parts *parts);
 /* Append the five chunks, all or nothing. */
 DX_HBTP_API int      dx_hbtp_write_stream(dx_hbtp_out *out, const dx_hbtp_stream_parts *parts);
@@ -662,3 +664,1487 @@ DX_HBTP_API int      dx_hbtp_write_stream(dx_hbtp_out *out, const dx_hbtp_stream
 }
 #endif
 #endif /* DX_HBTP_H */
+
+#if (defined(DX_HBTP_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) && \
+    !defined(DX_HBTP_IMPLEMENTED)
+#define DX_HBTP_IMPLEMENTED
+
+/* >>platform ----------------------------------------------------------- */
+#ifndef DX_HBTP_ASSERT
+  #if defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 1 && !defined(NDEBUG)
+    #include <assert.h>
+    #define DX_HBTP_ASSERT(c) assert(c)
+  #else
+    #define DX_HBTP_ASSERT(c) ((void)sizeof(c))
+  #endif
+#endif
+#if !defined(DX_HBTP_MEMCPY) || !defined(DX_HBTP_MEMMOVE) || !defined(DX_HBTP_MEMSET) || \
+    !defined(DX_HBTP_MEMCMP)
+  #if defined(__GNUC__) || defined(__clang__)
+    #define DX_HBTP_P_MEM(name) __builtin_##name
+  #else
+    #include <string.h>
+    #define DX_HBTP_P_MEM(name) name
+  #endif
+#endif
+#ifndef DX_HBTP_MEMCPY
+  #define DX_HBTP_MEMCPY DX_HBTP_P_MEM(memcpy)
+#endif
+#ifndef DX_HBTP_MEMMOVE
+  #define DX_HBTP_MEMMOVE DX_HBTP_P_MEM(memmove)
+#endif
+#ifndef DX_HBTP_MEMSET
+  #define DX_HBTP_MEMSET DX_HBTP_P_MEM(memset)
+#endif
+#ifndef DX_HBTP_MEMCMP
+  #define DX_HBTP_MEMCMP DX_HBTP_P_MEM(memcmp)
+#endif
+
+enum { DX_HBTP_P_FREE, DX_HBTP_P_WAITING, DX_HBTP_P_ANSWERED, DX_HBTP_P_GIVEN_UP };
+enum { DX_HBTP_P_HOLD = 1 }; /* dispatch: the frame was not consumed */
+
+struct dx_hbtp_p_slot { /* a request of ours; stays readable until the slot is used again */
+    uint64_t deadline_ns;
+    void    *user;
+    uint16_t sequence;
+    uint8_t  state;
+    bool     ping;
+};
+
+typedef char dx_hbtp_p_header_is_8[sizeof(dx_hbtp_header) == DX_HBTP_HEADER_SIZE ? 1 : -1];
+typedef char dx_hbtp_p_descriptor_is_16[sizeof(dx_hbtp_descriptor) == 16 ? 1 : -1];
+
+/* >>shared --------------------------------------------------------------
+   Small helpers that other dx headers hold as identical copies (a check compares them). */
+static uint16_t dx_hbtp_p_load16(const uint8_t *p)
+{
+    return (uint16_t)(p[0] | (uint16_t)((uint16_t)p[1] << 8));
+}
+
+static uint32_t dx_hbtp_p_load32(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static uint64_t dx_hbtp_p_load64(const uint8_t *p)
+{
+    return (uint64_t)dx_hbtp_p_load32(p) | (uint64_t)dx_hbtp_p_load32(p + 4) << 32;
+}
+
+static void dx_hbtp_p_store16(uint8_t *p, uint16_t v)
+{
+    p[0] = (uint8_t)(v & 0xff);
+    p[1] = (uint8_t)(v >> 8);
+}
+
+static void dx_hbtp_p_store32(uint8_t *p, uint32_t v)
+{
+    p[0] = (uint8_t)(v & 0xff);
+    p[1] = (uint8_t)(v >> 8 & 0xff);
+    p[2] = (uint8_t)(v >> 16 & 0xff);
+    p[3] = (uint8_t)(v >> 24);
+}
+
+static void dx_hbtp_p_store64(uint8_t *p, uint64_t v)
+{
+    dx_hbtp_p_store32(p, (uint32_t)(v & 0xffffffffu));
+    dx_hbtp_p_store32(p + 4, (uint32_t)(v >> 32));
+}
+
+/* CRC-32C (Castagnoli, RFC 3720 appendix B.4): polynomial 0x82f63b78 reflected, a nibble at a
+   time so that the table is 64 bytes. Start with crc = 0; feed pieces in order. */
+static uint32_t dx_hbtp_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
+{
+    static const uint32_t table[16] = {
+        0x00000000u, 0x105ec76fu, 0x20bd8edeu, 0x30e349b1u, 0x417b1dbcu, 0x5125dad3u,
+        0x61c69362u, 0x7198540du, 0x82f63b78u, 0x92a8fc17u, 0xa24bb5a6u, 0xb21572c9u,
+        0xc38d26c4u, 0xd3d3e1abu, 0xe330a81au, 0xf36e6f75u};
+    crc = ~crc;
+    while (size--) {
+        crc ^= *p++;
+        crc = crc >> 4 ^ table[crc & 15];
+        crc = crc >> 4 ^ table[crc & 15];
+    }
+    return ~crc;
+}
+
+/* >>names -------------------------------------------------------------- */
+DX_HBTP_API const char *dx_hbtp_error_name(int error)
+{
+    switch (error) {
+    case DX_HBTP_OK: return "DX_HBTP_OK";
+    case DX_HBTP_EINVAL: return "DX_HBTP_EINVAL";
+    case DX_HBTP_ENOMEM: return "DX_HBTP_ENOMEM";
+    case DX_HBTP_ENOSPACE: return "DX_HBTP_ENOSPACE";
+    case DX_HBTP_ETOOBIG: return "DX_HBTP_ETOOBIG";
+    case DX_HBTP_ECORRUPT: return "DX_HBTP_ECORRUPT";
+    case DX_HBTP_EAGAIN: return "DX_HBTP_EAGAIN";
+    case DX_HBTP_ESYS: return "DX_HBTP_ESYS";
+    case DX_HBTP_ENOTSUP: return "DX_HBTP_ENOTSUP";
+    case DX_HBTP_ENOTFOUND: return "DX_HBTP_ENOTFOUND";
+    case DX_HBTP_ECANCELED: return "DX_HBTP_ECANCELED";
+    case DX_HBTP_ETRUNCATED: return "DX_HBTP_ETRUNCATED";
+    case DX_HBTP_EVERSION: return "DX_HBTP_EVERSION";
+    case DX_HBTP_EHEADER: return "DX_HBTP_EHEADER";
+    case DX_HBTP_ETIMEDOUT: return "DX_HBTP_ETIMEDOUT";
+    case DX_HBTP_EREMOTE: return "DX_HBTP_EREMOTE";
+    case DX_HBTP_ECHUNKTYPE: return "DX_HBTP_ECHUNKTYPE";
+    case DX_HBTP_ECHUNKHEAD: return "DX_HBTP_ECHUNKHEAD";
+    case DX_HBTP_EDUPLICATE: return "DX_HBTP_EDUPLICATE";
+    case DX_HBTP_EORDER: return "DX_HBTP_EORDER";
+    case DX_HBTP_ENOPATCH: return "DX_HBTP_ENOPATCH";
+    case DX_HBTP_ENOLAYOUT: return "DX_HBTP_ENOLAYOUT";
+    default: return "unknown error";
+    }
+}
+
+static const char *dx_hbtp_p_opcode_name(uint16_t opcode) /* NULL: not in the table */
+{
+    switch (opcode) {
+#define DX_HBTP_P_CASE(value, constant, name) case value: return name;
+    DX_HBTP_OPCODES(DX_HBTP_P_CASE)
+#undef DX_HBTP_P_CASE
+    default: return NULL;
+    }
+}
+
+/* The byte that a header holds for it: all extended opcodes share one. */
+static uint8_t dx_hbtp_p_wire_opcode(uint16_t opcode)
+{
+    return opcode < DX_HBTP_OP_EXTENDED_FIRST ? (uint8_t)opcode : (uint8_t)DX_HBTP_OP_EXTENDED;
+}
+
+DX_HBTP_API const char *dx_hbtp_opcode_name(uint16_t opcode)
+{
+    const char *name = dx_hbtp_p_opcode_name(dx_hbtp_p_wire_opcode(opcode));
+    return name ? name : "Unknown";
+}
+
+DX_HBTP_API bool dx_hbtp_opcode_is_defined(uint16_t opcode)
+{
+    return dx_hbtp_p_opcode_name(opcode) != NULL;
+}
+
+DX_HBTP_API const char *dx_hbtp_flag_name(uint8_t flag)
+{
+    switch (flag) {
+    case DX_HBTP_FLAG_COMPRESSED: return "COMPRESSED";
+    case DX_HBTP_FLAG_ENCRYPTED: return "ENCRYPTED";
+    case DX_HBTP_FLAG_EXPECTS_RESPONSE: return "EXPECTS_RESPONSE";
+    case DX_HBTP_FLAG_FINAL: return "FINAL";
+    case DX_HBTP_FLAG_HAS_CHECKSUM: return "HAS_CHECKSUM";
+    default: return "UNKNOWN";
+    }
+}
+
+DX_HBTP_API const char *dx_hbtp_status_text(uint16_t status) /* at most 24 bytes: REPLY_ROOM */
+{
+    switch (status) {
+    case DX_HBTP_STATUS_NONE: return "";
+    case DX_HBTP_STATUS_BAD_REQUEST: return "bad request";
+    case DX_HBTP_STATUS_UNAUTHORIZED: return "unauthorized";
+    case DX_HBTP_STATUS_NOT_FOUND: return "not found";
+    case DX_HBTP_STATUS_TIMEOUT: return "timeout";
+    case DX_HBTP_STATUS_TOO_BIG: return "too big";
+    case DX_HBTP_STATUS_UNSUPPORTED: return "unsupported";
+    case DX_HBTP_STATUS_TOO_MANY: return "too many requests";
+    case DX_HBTP_STATUS_INTERNAL: return "internal error";
+    case DX_HBTP_STATUS_UNAVAILABLE: return "unavailable";
+    default: return "error";
+    }
+}
+
+DX_HBTP_API uint16_t dx_hbtp_status_of_error(int error)
+{
+    switch (error) {
+    case DX_HBTP_EINVAL:
+    case DX_HBTP_ECORRUPT:
+    case DX_HBTP_EHEADER:
+    case DX_HBTP_ETRUNCATED: return DX_HBTP_STATUS_BAD_REQUEST;
+    case DX_HBTP_ENOTFOUND: return DX_HBTP_STATUS_NOT_FOUND;
+    case DX_HBTP_ETIMEDOUT: return DX_HBTP_STATUS_TIMEOUT;
+    case DX_HBTP_ETOOBIG: return DX_HBTP_STATUS_TOO_BIG;
+    case DX_HBTP_ENOTSUP:
+    case DX_HBTP_EVERSION: return DX_HBTP_STATUS_UNSUPPORTED;
+    default: return DX_HBTP_STATUS_INTERNAL;
+    }
+}
+
+/* >>codec -------------------------------------------------------------- */
+static bool dx_hbtp_p_fits_32(uint64_t size) /* a parameter: size_t may have 32 bits itself */
+{
+    return size <= UINT32_MAX;
+}
+
+static bool dx_hbtp_p_is_opaque(uint8_t flags)
+{
+    return (flags & (DX_HBTP_FLAG_COMPRESSED | DX_HBTP_FLAG_ENCRYPTED)) != 0;
+}
+
+DX_HBTP_API int dx_hbtp_parse_header(const void *bytes, size_t size, dx_hbtp_header *header)
+{
+    const uint8_t *p = (const uint8_t *)bytes;
+    if (size < DX_HBTP_HEADER_SIZE) return 0;
+    header->opcode = p[0];
+    header->flags = p[1];
+    header->sequence = dx_hbtp_p_load16(p + 2);
+    header->length = dx_hbtp_p_load32(p + 4);
+    return DX_HBTP_HEADER_SIZE;
+}
+
+DX_HBTP_API void dx_hbtp_put_header(uint8_t bytes[8], const dx_hbtp_header *header)
+{
+    bytes[0] = header->opcode;
+    bytes[1] = header->flags;
+    dx_hbtp_p_store16(bytes + 2, header->sequence);
+    dx_hbtp_p_store32(bytes + 4, header->length);
+}
+
+DX_HBTP_API int64_t dx_hbtp_parse(const void *bytes, size_t size, uint32_t max_payload,
+                                  dx_hbtp_frame *frame)
+{
+    const uint8_t *p = (const uint8_t *)bytes;
+    if (!frame || (!p && size)) return DX_HBTP_EINVAL;
+    frame->frame_size = DX_HBTP_HEADER_SIZE;
+    if (size < DX_HBTP_HEADER_SIZE) return 0;
+    frame->opcode = p[0];
+    frame->flags = p[1];
+    frame->sequence = dx_hbtp_p_load16(p + 2);
+    frame->payload_size = dx_hbtp_p_load32(p + 4);
+    frame->payload = p + DX_HBTP_HEADER_SIZE;
+    if (frame->payload_size > max_payload) return DX_HBTP_ETOOBIG;
+    /* 64 bits: 2^32-1 + 12 does not fit into a 32-bit size_t. */
+    frame->frame_size += frame->payload_size;
+    if (frame->flags & DX_HBTP_FLAG_HAS_CHECKSUM) frame->frame_size += DX_HBTP_CHECKSUM_SIZE;
+    if (size < frame->frame_size) return 0;
+    if (frame->flags & DX_HBTP_FLAG_HAS_CHECKSUM) {
+        size_t covered = DX_HBTP_HEADER_SIZE + (size_t)frame->payload_size;
+        if (dx_hbtp_p_crc32c(0, p, covered) != dx_hbtp_p_load32(p + covered))
+            return DX_HBTP_ECORRUPT;
+    }
+    return (int64_t)frame->frame_size;
+}
+
+DX_HBTP_API int dx_hbtp_resolve_extended(dx_hbtp_frame *frame)
+{
+    uint16_t opcode;
+    if (!frame) return DX_HBTP_EINVAL;
+    if (frame->opcode != DX_HBTP_OP_EXTENDED || dx_hbtp_p_is_opaque(frame->flags))
+        return DX_HBTP_OK;
+    if (frame->payload_size < 2) return DX_HBTP_ETRUNCATED;
+    opcode = dx_hbtp_p_load16(frame->payload);
+    if (opcode < DX_HBTP_OP_EXTENDED_FIRST) return DX_HBTP_ECORRUPT;
+    frame->opcode = opcode;
+    frame->payload += 2;
+    frame->payload_size -= 2;
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API int64_t dx_hbtp_parse_batch(const void *bytes, size_t size, uint32_t max_payload,
+                                        dx_hbtp_descriptor *descriptors, size_t capacity,
+                                        size_t *count)
+{
+    const uint8_t *p = (const uint8_t *)bytes;
+    dx_hbtp_frame frame;
+    size_t at = 0, n = 0;
+    int64_t used = 0;
+    if (!count || (!p && size) || (!descriptors && capacity)) return DX_HBTP_EINVAL;
+    *count = 0;
+    if (!size) return 0;
+    if (!dx_hbtp_p_fits_32(size)) size = (size_t)UINT32_MAX;
+    while (n < capacity && (used = dx_hbtp_parse(p + at, size - at, max_payload, &frame)) > 0) {
+        dx_hbtp_descriptor *d = &descriptors[n++];
+        d->payload_offset = (uint32_t)(at + DX_HBTP_HEADER_SIZE);
+        d->payload_size = frame.payload_size;
+        d->sequence = frame.sequence;
+        d->opcode = frame.opcode;
+        d->flags = frame.flags;
+        d->reserved[0] = d->reserved[1] = d->reserved[2] = 0;
+        at += (size_t)used;
+    }
+    *count = n;
+    return n ? (int64_t)at : used;
+}
+
+DX_HBTP_API int dx_hbtp_parse_rpc_error(const dx_hbtp_frame *frame, uint16_t *status,
+                                        const char **text, size_t *text_size)
+{
+    if (!frame || !status || !text || !text_size) return DX_HBTP_EINVAL;
+    *status = DX_HBTP_STATUS_NONE;
+    *text = "";
+    *text_size = 0;
+    if (!frame->payload_size && frame->opcode == DX_HBTP_OP_CLOSE) return DX_HBTP_OK;
+    if (frame->payload_size < 4) return DX_HBTP_ETRUNCATED;
+    if (dx_hbtp_p_load16(frame->payload + 2) != 0) return DX_HBTP_ECORRUPT;
+    *status = dx_hbtp_p_load16(frame->payload);
+    *text = (const char *)(frame->payload + 4);
+    *text_size = frame->payload_size - 4u;
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API int dx_hbtp_parse_file_chunk(const dx_hbtp_frame *frame, dx_hbtp_file_chunk *chunk)
+{
+    if (!frame || !chunk || frame->opcode != DX_HBTP_OP_FILE_CHUNK ||
+        dx_hbtp_p_is_opaque(frame->flags))
+        return DX_HBTP_EINVAL;
+    if (frame->payload_size < DX_HBTP_FILE_CHUNK_PREFIX) return DX_HBTP_ETRUNCATED;
+    chunk->transfer = dx_hbtp_p_load32(frame->payload);
+    chunk->offset = dx_hbtp_p_load64(frame->payload + 8);
+    chunk->data = frame->payload + DX_HBTP_FILE_CHUNK_PREFIX;
+    chunk->data_size = frame->payload_size - DX_HBTP_FILE_CHUNK_PREFIX;
+    chunk->final = (frame->flags & DX_HBTP_FLAG_FINAL) != 0;
+    if (chunk->data_size > UINT64_MAX - chunk->offset) return DX_HBTP_ECORRUPT;
+    if (dx_hbtp_p_crc32c(0, chunk->data, chunk->data_size) !=
+        dx_hbtp_p_load32(frame->payload + 4))
+        return DX_HBTP_ECORRUPT;
+    return DX_HBTP_OK;
+}
+
+/* >>writers ------------------------------------------------------------ */
+DX_HBTP_API int dx_hbtp_out_init(dx_hbtp_out *out, void *memory, size_t size)
+{
+    if (!out || !memory) return DX_HBTP_EINVAL;
+    DX_HBTP_MEMSET(out, 0, sizeof *out);
+    out->memory_ = (uint8_t *)memory;
+    out->capacity_ = size ? size : (size_t)DX_HBTP_OUT_SIZE;
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API void dx_hbtp_out_reset(dx_hbtp_out *out)
+{
+    out->begin_ = out->used_ = 0;
+    out->open_ = false;
+}
+
+DX_HBTP_API void dx_hbtp_out_set_checksum(dx_hbtp_out *out, bool on)
+{
+    out->checksum_ = on;
+}
+
+DX_HBTP_API const uint8_t *dx_hbtp_out_data(const dx_hbtp_out *out, size_t *size)
+{
+    DX_HBTP_ASSERT(out->begin_ <= out->used_ && out->used_ <= out->capacity_);
+    *size = out->used_ - out->begin_;
+    return out->memory_ + out->begin_;
+}
+
+DX_HBTP_API int dx_hbtp_out_consume(dx_hbtp_out *out, size_t size)
+{
+    if (!out || size > out->used_ - out->begin_) return DX_HBTP_EINVAL;
+    out->begin_ += size;
+    if (out->begin_ == out->used_ && !out->open_) out->begin_ = out->used_ = 0;
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API int dx_hbtp_out_compact(dx_hbtp_out *out)
+{
+    if (!out) return DX_HBTP_EINVAL;
+    if (out->open_) return DX_HBTP_EAGAIN;
+    if (!out->begin_) return DX_HBTP_OK;
+    DX_HBTP_MEMMOVE(out->memory_, out->memory_ + out->begin_, out->used_ - out->begin_);
+    out->used_ -= out->begin_;
+    out->begin_ = 0;
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API size_t dx_hbtp_out_room(const dx_hbtp_out *out)
+{
+    return out->open_ ? 0 : out->capacity_ - out->used_;
+}
+
+DX_HBTP_API int dx_hbtp_begin(dx_hbtp_out *out, uint16_t opcode, uint8_t flags,
+                              uint16_t sequence, size_t size, uint8_t **payload)
+{
+    size_t prefix = opcode >= DX_HBTP_OP_EXTENDED_FIRST ? 2 : 0, need;
+    uint8_t *p;
+    if (!out || !out->memory_ || !payload) return DX_HBTP_EINVAL;
+    if (out->open_) return DX_HBTP_EAGAIN;
+    if (size > UINT32_MAX - prefix) return DX_HBTP_ETOOBIG;
+    if (out->checksum_) flags |= DX_HBTP_FLAG_HAS_CHECKSUM;
+    need = DX_HBTP_HEADER_SIZE + prefix;
+    if (flags & DX_HBTP_FLAG_HAS_CHECKSUM) need += DX_HBTP_CHECKSUM_SIZE;
+    if (need > out->capacity_ - out->used_ || size > out->capacity_ - out->used_ - need)
+        return DX_HBTP_ENOSPACE;
+    p = out->memory_ + out->used_;
+    p[0] = dx_hbtp_p_wire_opcode(opcode);
+    p[1] = flags;
+    dx_hbtp_p_store16(p + 2, sequence);
+    if (prefix) dx_hbtp_p_store16(p + DX_HBTP_HEADER_SIZE, opcode);
+    out->reserved_ = size;
+    out->prefix_ = prefix;
+    out->open_ = true;
+    *payload = p + DX_HBTP_HEADER_SIZE + prefix;
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API int dx_hbtp_commit(dx_hbtp_out *out, size_t size)
+{
+    uint8_t *p;
+    size_t total;
+    if (!out || !out->open_ || size > out->reserved_) return DX_HBTP_EINVAL;
+    p = out->memory_ + out->used_;
+    total = DX_HBTP_HEADER_SIZE + out->prefix_ + size;
+    dx_hbtp_p_store32(p + 4, (uint32_t)(out->prefix_ + size));
+    if (p[1] & DX_HBTP_FLAG_HAS_CHECKSUM) {
+        dx_hbtp_p_store32(p + total, dx_hbtp_p_crc32c(0, p, total));
+        total += DX_HBTP_CHECKSUM_SIZE;
+    }
+    DX_HBTP_ASSERT(total <= out->capacity_ - out->used_);
+    out->used_ += total;
+    out->open_ = false;
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API void dx_hbtp_abandon(dx_hbtp_out *out)
+{
+    out->open_ = false;
+    if (out->begin_ == out->used_) out->begin_ = out->used_ = 0;
+}
+
+/* A frame whose payload is a short head and then the caller's bytes. */
+static int dx_hbtp_p_write(dx_hbtp_out *out, uint16_t opcode, unsigned flags, uint16_t sequence,
+                           const uint8_t *head, size_t head_size, const void *payload,
+                           size_t size)
+{
+    uint8_t *p = NULL;
+    int error;
+    if (!payload && size) return DX_HBTP_EINVAL;
+    if (size > SIZE_MAX - head_size) return DX_HBTP_ETOOBIG;
+    error = dx_hbtp_begin(out, opcode, (uint8_t)flags, sequence, head_size + size, &p);
+    if (error) return error;
+    if (head_size) DX_HBTP_MEMCPY(p, head, head_size);
+    if (size) DX_HBTP_MEMCPY(p + head_size, payload, size);
+    return dx_hbtp_commit(out, head_size + size);
+}
+
+DX_HBTP_API int dx_hbtp_write_frame(dx_hbtp_out *out, uint16_t opcode, uint8_t flags,
+                                    uint16_t sequence, const void *payload, size_t size)
+{
+    return dx_hbtp_p_write(out, opcode, flags, sequence, NULL, 0, payload, size);
+}
+
+DX_HBTP_API int dx_hbtp_write_ping(dx_hbtp_out *out, uint16_t sequence, const void *payload,
+                                   size_t size)
+{
+    return dx_hbtp_p_write(out, DX_HBTP_OP_PING, DX_HBTP_FLAG_EXPECTS_RESPONSE, sequence, NULL,
+                           0, payload, size);
+}
+
+DX_HBTP_API int dx_hbtp_write_pong(dx_hbtp_out *out, uint16_t sequence, const void *payload,
+                                   size_t size)
+{
+    return dx_hbtp_p_write(out, DX_HBTP_OP_PONG, 0, sequence, NULL, 0, payload, size);
+}
+
+DX_HBTP_API int dx_hbtp_write_rpc_call(dx_hbtp_out *out, uint16_t sequence, uint8_t method,
+                                       const void *arguments, size_t size)
+{
+    return dx_hbtp_p_write(out, DX_HBTP_OP_RPC_CALL, DX_HBTP_FLAG_EXPECTS_RESPONSE, sequence,
+                           &method, 1, arguments, size);
+}
+
+DX_HBTP_API int dx_hbtp_write_rpc_response(dx_hbtp_out *out, uint16_t sequence,
+                                           const void *result, size_t size)
+{
+    return dx_hbtp_p_write(out, DX_HBTP_OP_RPC_RESPONSE, 0, sequence, NULL, 0, result, size);
+}
+
+/* RpcError and Close: status u16, reserved u16, text. */
+static int dx_hbtp_p_write_status(dx_hbtp_out *out, uint16_t opcode, unsigned flags,
+                                  uint16_t sequence, uint16_t status, const char *text)
+{
+    uint8_t head[4];
+    size_t size = 0;
+    if (!text) text = dx_hbtp_status_text(status);
+    while (text[size]) size++;
+    dx_hbtp_p_store16(head, status);
+    dx_hbtp_p_store16(head + 2, 0);
+    return dx_hbtp_p_write(out, opcode, flags, sequence, head, sizeof head, text, size);
+}
+
+DX_HBTP_API int dx_hbtp_write_rpc_error(dx_hbtp_out *out, uint16_t sequence, uint16_t status,
+                                        const char *text)
+{
+    return dx_hbtp_p_write_status(out, DX_HBTP_OP_RPC_ERROR, 0, sequence, status, text);
+}
+
+DX_HBTP_API int dx_hbtp_write_state_sync(dx_hbtp_out *out, uint16_t sequence, bool compressed,
+                                         const void *payload, size_t size)
+{
+    return dx_hbtp_p_write(out, DX_HBTP_OP_STATE_SYNC, compressed ? DX_HBTP_FLAG_COMPRESSED : 0,
+                           sequence, NULL, 0, payload, size);
+}
+
+DX_HBTP_API int dx_hbtp_write_close(dx_hbtp_out *out, uint16_t status, const char *text)
+{
+    if (!status)
+        return dx_hbtp_p_write(out, DX_HBTP_OP_CLOSE, DX_HBTP_FLAG_FINAL, 0, NULL, 0, NULL, 0);
+    return dx_hbtp_p_write_status(out, DX_HBTP_OP_CLOSE, DX_HBTP_FLAG_FINAL, 0, status, text);
+}
+
+DX_HBTP_API int dx_hbtp_begin_file_chunk(dx_hbtp_out *out, uint16_t sequence, uint32_t transfer,
+                                         uint64_t offset, size_t size, uint8_t **data)
+{
+    uint8_t *p = NULL;
+    int error;
+    if (!data || size > UINT64_MAX - offset) return DX_HBTP_EINVAL;
+    if (size > UINT32_MAX - DX_HBTP_FILE_CHUNK_PREFIX) return DX_HBTP_ETOOBIG;
+    error = dx_hbtp_begin(out, DX_HBTP_OP_FILE_CHUNK, 0, sequence,
+                          DX_HBTP_FILE_CHUNK_PREFIX + size, &p);
+    if (error) return error;
+    dx_hbtp_p_store32(p, transfer);
+    dx_hbtp_p_store64(p + 8, offset);
+    *data = p + DX_HBTP_FILE_CHUNK_PREFIX;
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API int dx_hbtp_commit_file_chunk(dx_hbtp_out *out, size_t size, bool final)
+{
+    uint8_t *p;
+    if (!out || !out->open_) return DX_HBTP_EINVAL;
+    p = out->memory_ + out->used_;
+    if (p[0] != DX_HBTP_OP_FILE_CHUNK || out->reserved_ < DX_HBTP_FILE_CHUNK_PREFIX ||
+        size > out->reserved_ - DX_HBTP_FILE_CHUNK_PREFIX)
+        return DX_HBTP_EINVAL;
+    if (final) p[1] |= DX_HBTP_FLAG_FINAL;
+    p += DX_HBTP_HEADER_SIZE;
+    dx_hbtp_p_store32(p + 4, dx_hbtp_p_crc32c(0, p + DX_HBTP_FILE_CHUNK_PREFIX, size));
+    return dx_hbtp_commit(out, DX_HBTP_FILE_CHUNK_PREFIX + size);
+}
+
+DX_HBTP_API int dx_hbtp_write_file_chunk(dx_hbtp_out *out, uint16_t sequence,
+                                         const dx_hbtp_file_chunk *chunk)
+{
+    uint8_t *p = NULL;
+    int error;
+    if (!chunk || (!chunk->data && chunk->data_size)) return DX_HBTP_EINVAL;
+    error = dx_hbtp_begin_file_chunk(out, sequence, chunk->transfer, chunk->offset,
+                                     chunk->data_size, &p);
+    if (error) return error;
+    if (chunk->data_size) DX_HBTP_MEMCPY(p, chunk->data, chunk->data_size);
+    return dx_hbtp_commit_file_chunk(out, chunk->data_size, chunk->final);
+}
+
+/* >>requests: the table of our own, indexed by the low bits of the sequence ---- */
+static void dx_hbtp_p_event(dx_hbtp_session *s, dx_hbtp_event event, const dx_hbtp_frame *frame)
+{
+    if (s->on_event_) s->on_event_(s, event, frame);
+}
+
+/* The slot that the next sequence may use. Numbers whose slot is still waiting are passed over;
+   there is a free slot because waiting_ < max_outstanding_ <= slot_count_. */
+static struct dx_hbtp_p_slot *dx_hbtp_p_next_slot(dx_hbtp_session *s, uint16_t *sequence)
+{
+    uint16_t number = s->sequence_;
+    struct dx_hbtp_p_slot *slot;
+    DX_HBTP_ASSERT(s->waiting_ < s->slot_count_);
+    do {
+        number = (uint16_t)(number + 1);
+        if (!number) number = 1; /* 0 means: belongs to no request */
+        slot = &s->slots_[number & (s->slot_count_ - 1)];
+    } while (slot->state == DX_HBTP_P_WAITING);
+    *sequence = number;
+    return slot;
+}
+
+/* End a waiting request: the only place that calls on_result, so that it is called once. */
+static void dx_hbtp_p_end(dx_hbtp_session *s, struct dx_hbtp_p_slot *slot, uint8_t state,
+                          dx_hbtp_result *result)
+{
+    DX_HBTP_ASSERT(slot->state == DX_HBTP_P_WAITING && s->waiting_ > 0);
+    slot->state = state;
+    s->waiting_--;
+    result->sequence = slot->sequence;
+    result->user = slot->user;
+    if (s->on_result_) s->on_result_(s, result);
+}
+
+static void dx_hbtp_p_give_up(dx_hbtp_session *s, struct dx_hbtp_p_slot *slot, int error)
+{
+    dx_hbtp_result result;
+    DX_HBTP_MEMSET(&result, 0, sizeof result);
+    result.error = error;
+    dx_hbtp_p_end(s, slot, DX_HBTP_P_GIVEN_UP, &result);
+}
+
+static void dx_hbtp_p_shut(dx_hbtp_session *s, int error, const dx_hbtp_frame *frame)
+{
+    uint32_t i;
+    if (s->state_ == DX_HBTP_CLOSED) return;
+    s->state_ = DX_HBTP_CLOSED;
+    s->error_ = error;
+    for (i = 0; i < s->slot_count_; i++)
+        if (s->slots_[i].state == DX_HBTP_P_WAITING)
+            dx_hbtp_p_give_up(s, &s->slots_[i], DX_HBTP_ECANCELED);
+    dx_hbtp_p_event(s, DX_HBTP_EVENT_CLOSED, frame);
+}
+
+/* What the answer says. A frame that cannot be read still ends its request. */
+static void dx_hbtp_p_read_answer(const dx_hbtp_frame *frame, dx_hbtp_result *result)
+{
+    const char *text = NULL;
+    size_t text_size = 0;
+    result->frame = frame;
+    if (dx_hbtp_p_is_opaque(frame->flags)) {
+        result->error = DX_HBTP_ENOTSUP;
+    } else if (frame->opcode == DX_HBTP_OP_RPC_ERROR) {
+        result->error = dx_hbtp_parse_rpc_error(frame, &result->status, &text, &text_size);
+        if (result->error) return;
+        result->error = DX_HBTP_EREMOTE;
+        result->payload = frame->payload + 4;
+        result->payload_size = text_size;
+    } else {
+        result->payload = frame->payload;
+        result->payload_size = frame->payload_size;
+    }
+}
+
+static int dx_hbtp_p_on_answer(const dx_hbtp_context *c)
+{
+    dx_hbtp_session *s = c->session;
+    const dx_hbtp_frame *f = c->frame;
+    struct dx_hbtp_p_slot *slot = &s->slots_[f->sequence & (s->slot_count_ - 1)];
+    dx_hbtp_result result;
+    if (!f->sequence && f->opcode == DX_HBTP_OP_PONG) return DX_HBTP_OK; /* keepalive */
+    if (slot->sequence != f->sequence || slot->state == DX_HBTP_P_FREE ||
+        (f->opcode != DX_HBTP_OP_RPC_ERROR && slot->ping != (f->opcode == DX_HBTP_OP_PONG))) {
+        s->counters_.unasked++;
+        dx_hbtp_p_event(s, DX_HBTP_EVENT_UNASKED, f);
+    } else if (slot->state == DX_HBTP_P_ANSWERED) {
+        s->counters_.duplicate++;
+        dx_hbtp_p_event(s, DX_HBTP_EVENT_DUPLICATE, f);
+    } else if (slot->state == DX_HBTP_P_GIVEN_UP) {
+        s->counters_.late++;
+        slot->state = DX_HBTP_P_ANSWERED;
+        dx_hbtp_p_event(s, DX_HBTP_EVENT_LATE, f);
+    } else {
+        DX_HBTP_MEMSET(&result, 0, sizeof result);
+        dx_hbtp_p_read_answer(f, &result);
+        dx_hbtp_p_end(s, slot, DX_HBTP_P_ANSWERED, &result);
+    }
+    return DX_HBTP_OK;
+}
+
+static int dx_hbtp_p_request(dx_hbtp_session *s, uint16_t opcode, unsigned flags,
+                             const uint8_t *head, size_t head_size, const void *payload,
+                             size_t size, uint64_t deadline_ns, void *user, uint16_t *sequence)
+{
+    struct dx_hbtp_p_slot *slot;
+    uint16_t number;
+    int error;
+    if (!s) return DX_HBTP_EINVAL;
+    if (s->state_ == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
+    if (s->waiting_ >= s->max_outstanding_) return DX_HBTP_EAGAIN;
+    slot = dx_hbtp_p_next_slot(s, &number);
+    error = dx_hbtp_p_write(s->out_, opcode, flags | DX_HBTP_FLAG_EXPECTS_RESPONSE, number, head,
+                            head_size, payload, size);
+    if (error) return error;
+    slot->sequence = s->sequence_ = number;
+    slot->state = DX_HBTP_P_WAITING;
+    slot->deadline_ns = deadline_ns;
+    slot->user = user;
+    slot->ping = opcode == DX_HBTP_OP_PING;
+    s->waiting_++;
+    if (deadline_ns < s->next_deadline_ns_) s->next_deadline_ns_ = deadline_ns;
+    if (sequence) *sequence = number;
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API int dx_hbtp_call(dx_hbtp_session *s, uint8_t method, const void *arguments,
+                             size_t size, uint64_t deadline_ns, void *user, uint16_t *sequence)
+{
+    return dx_hbtp_p_request(s, DX_HBTP_OP_RPC_CALL, 0, &method, 1, arguments, size,
+                             deadline_ns, user, sequence);
+}
+
+DX_HBTP_API int dx_hbtp_request(dx_hbtp_session *s, uint16_t opcode, uint8_t flags,
+                                const void *payload, size_t size, uint64_t deadline_ns,
+                                void *user, uint16_t *sequence)
+{
+    return dx_hbtp_p_request(s, opcode, flags, NULL, 0, payload, size, deadline_ns, user,
+                             sequence);
+}
+
+DX_HBTP_API int dx_hbtp_cancel(dx_hbtp_session *s, uint16_t sequence)
+{
+    struct dx_hbtp_p_slot *slot;
+    if (!s) return DX_HBTP_EINVAL;
+    slot = &s->slots_[sequence & (s->slot_count_ - 1)];
+    if (slot->state != DX_HBTP_P_WAITING || slot->sequence != sequence) return DX_HBTP_ENOTFOUND;
+    dx_hbtp_p_give_up(s, slot, DX_HBTP_ECANCELED);
+    return DX_HBTP_OK;
+}
+
+static int dx_hbtp_p_may_reply(const dx_hbtp_session *s)
+{
+    if (!s) return DX_HBTP_EINVAL;
+    if (s->state_ == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
+    return s->pending_ ? DX_HBTP_OK : DX_HBTP_ENOTFOUND;
+}
+
+DX_HBTP_API int dx_hbtp_reply(dx_hbtp_session *s, uint16_t sequence, const void *result,
+                              size_t size)
+{
+    int error = dx_hbtp_p_may_reply(s);
+    if (!error) error = dx_hbtp_write_rpc_response(s->out_, sequence, result, size);
+    if (!error) s->pending_--;
+    return error;
+}
+
+DX_HBTP_API int dx_hbtp_reply_error(dx_hbtp_session *s, uint16_t sequence, uint16_t status,
+                                    const char *text)
+{
+    int error = dx_hbtp_p_may_reply(s);
+    if (!error) error = dx_hbtp_write_rpc_error(s->out_, sequence, status, text);
+    if (!error) s->pending_--;
+    return error;
+}
+
+/* >>routes ------------------------------------------------------------- */
+static bool dx_hbtp_p_is_answer(uint16_t opcode)
+{
+    return opcode == DX_HBTP_OP_PONG || opcode == DX_HBTP_OP_CLOSE ||
+           opcode == DX_HBTP_OP_RPC_RESPONSE || opcode == DX_HBTP_OP_RPC_ERROR;
+}
+
+/* Count and report; the peer gets an RpcError, which always fits (DX_HBTP_REPLY_ROOM) - but an
+   answer is never answered, or two peers could go on forever. */
+static void dx_hbtp_p_refuse(dx_hbtp_session *s, const dx_hbtp_frame *frame, uint16_t status,
+                             dx_hbtp_event event)
+{
+    if (event == DX_HBTP_EVENT_NO_ROUTE) s->counters_.no_route++;
+    else if (event == DX_HBTP_EVENT_REFUSED) s->counters_.refused++;
+    else s->counters_.failed++;
+    if (!dx_hbtp_p_is_answer(frame->opcode))
+        (void)dx_hbtp_write_rpc_error(s->out_, frame->sequence, status, NULL);
+    dx_hbtp_p_event(s, event, frame);
+}
+
+static int dx_hbtp_p_on_no_route(const dx_hbtp_context *c)
+{
+    dx_hbtp_p_refuse(c->session, c->frame, DX_HBTP_STATUS_NOT_FOUND, DX_HBTP_EVENT_NO_ROUTE);
+    return DX_HBTP_OK;
+}
+
+static int dx_hbtp_p_on_unknown(const dx_hbtp_context *c)
+{
+    c->session->counters_.unknown++;
+    dx_hbtp_p_event(c->session, DX_HBTP_EVENT_UNKNOWN_OPCODE, c->frame);
+    return DX_HBTP_OK;
+}
+
+static int dx_hbtp_p_on_ping(const dx_hbtp_context *c)
+{
+    const size_t most = c->out->capacity_ - DX_HBTP_HEADER_SIZE - DX_HBTP_CHECKSUM_SIZE;
+    if (c->payload_size > most) return DX_HBTP_ETOOBIG;
+    return dx_hbtp_write_pong(c->out, c->frame->sequence, c->payload, c->payload_size);
+}
+
+static int dx_hbtp_p_on_close(const dx_hbtp_context *c)
+{
+    (void)dx_hbtp_write_close(c->out, DX_HBTP_STATUS_NONE, NULL);
+    dx_hbtp_p_shut(c->session, DX_HBTP_OK, c->frame);
+    return DX_HBTP_OK;
+}
+
+static int dx_hbtp_p_on_call(const dx_hbtp_context *c)
+{
+    const dx_hbtp_router *router = c->session->router_;
+    dx_hbtp_context call = *c;
+    if (!c->payload_size) return DX_HBTP_ETRUNCATED;
+    if (!router) return dx_hbtp_p_on_no_route(c);
+    call.payload++;
+    call.payload_size--;
+    call.user = router->methods_[c->payload[0]].user;
+    return router->methods_[c->payload[0]].fn(&call);
+}
+
+static dx_hbtp_handler_fn *dx_hbtp_p_default(uint8_t opcode)
+{
+    switch (opcode) {
+    case DX_HBTP_OP_PING: return dx_hbtp_p_on_ping;
+    case DX_HBTP_OP_CLOSE: return dx_hbtp_p_on_close;
+    case DX_HBTP_OP_RPC_CALL: return dx_hbtp_p_on_call;
+    case DX_HBTP_OP_PONG:
+    case DX_HBTP_OP_RPC_RESPONSE:
+    case DX_HBTP_OP_RPC_ERROR: return dx_hbtp_p_on_answer;
+    case DX_HBTP_OP_EXTENDED: return dx_hbtp_p_on_unknown;
+    default:
+        return dx_hbtp_opcode_is_defined(opcode) ? dx_hbtp_p_on_no_route : dx_hbtp_p_on_unknown;
+    }
+}
+
+DX_HBTP_API int dx_hbtp_router_init(dx_hbtp_router *router)
+{
+    unsigned i;
+    if (!router) return DX_HBTP_EINVAL;
+    for (i = 0; i < 256; i++) {
+        router->opcodes_[i].fn = dx_hbtp_p_default((uint8_t)i);
+        router->opcodes_[i].user = NULL;
+        router->methods_[i].fn = dx_hbtp_p_on_no_route;
+        router->methods_[i].user = NULL;
+    }
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API int dx_hbtp_router_set(dx_hbtp_router *router, uint8_t opcode,
+                                   dx_hbtp_handler_fn *fn, void *user)
+{
+    if (!router || !fn || dx_hbtp_p_is_answer(opcode)) return DX_HBTP_EINVAL;
+    router->opcodes_[opcode].fn = fn;
+    router->opcodes_[opcode].user = user;
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API int dx_hbtp_router_set_method(dx_hbtp_router *router, uint8_t method,
+                                          dx_hbtp_handler_fn *fn, void *user)
+{
+    if (!router || !fn) return DX_HBTP_EINVAL;
+    router->methods_[method].fn = fn;
+    router->methods_[method].user = user;
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API int dx_hbtp_router_remove(dx_hbtp_router *router, uint8_t opcode)
+{
+    dx_hbtp_handler_fn *fn = dx_hbtp_p_default(opcode);
+    if (!router) return DX_HBTP_EINVAL;
+    if (router->opcodes_[opcode].fn == fn) return DX_HBTP_ENOTFOUND;
+    router->opcodes_[opcode].fn = fn;
+    router->opcodes_[opcode].user = NULL;
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API int dx_hbtp_router_remove_method(dx_hbtp_router *router, uint8_t method)
+{
+    if (!router) return DX_HBTP_EINVAL;
+    if (router->methods_[method].fn == dx_hbtp_p_on_no_route) return DX_HBTP_ENOTFOUND;
+    router->methods_[method].fn = dx_hbtp_p_on_no_route;
+    router->methods_[method].user = NULL;
+    return DX_HBTP_OK;
+}
+
+/* >>dispatch ----------------------------------------------------------- */
+/* The stream cannot be trusted from here on: reply, Close, end. */
+static int dx_hbtp_p_fail(dx_hbtp_session *s, int error, const dx_hbtp_frame *frame)
+{
+    const uint16_t status = dx_hbtp_status_of_error(error);
+    DX_HBTP_ASSERT(error < 0);
+    if (frame && !dx_hbtp_p_is_answer(frame->opcode))
+        (void)dx_hbtp_write_rpc_error(s->out_, frame->sequence, status, NULL);
+    (void)dx_hbtp_write_close(s->out_, status, NULL);
+    dx_hbtp_p_shut(s, error, NULL);
+    return error;
+}
+
+static int dx_hbtp_p_call(dx_hbtp_session *s, const dx_hbtp_frame *frame)
+{
+    const uint8_t slot = dx_hbtp_p_wire_opcode(frame->opcode);
+    dx_hbtp_context c;
+    c.session = s;
+    c.out = s->out_;
+    c.frame = frame;
+    c.payload = frame->payload;
+    c.payload_size = frame->payload_size;
+    c.now_ns = s->now_ns_;
+    c.user = NULL;
+    if (!s->router_) return dx_hbtp_p_default(slot)(&c);
+    c.user = s->router_->opcodes_[slot].user;
+    return s->router_->opcodes_[slot].fn(&c);
+}
+
+/* What a handler's result means. Returns 0 or DX_HBTP_P_HOLD. */
+static int dx_hbtp_p_settle(dx_hbtp_session *s, const dx_hbtp_frame *frame, int result,
+                            dx_hbtp_out *out, size_t mark)
+{
+    uint16_t status;
+    if (result == DX_HBTP_LATER) s->pending_++;
+    if (result == DX_HBTP_OK || result == DX_HBTP_LATER || s->state_ == DX_HBTP_CLOSED) return 0;
+    out->open_ = false;
+    if (out->used_ > mark) out->used_ = mark;
+    if (result == DX_HBTP_EAGAIN || (result == DX_HBTP_ENOSPACE && out->used_)) {
+        s->state_ = result == DX_HBTP_EAGAIN ? DX_HBTP_WANTS_TURN : DX_HBTP_WANTS_OUTPUT;
+        return DX_HBTP_P_HOLD;
+    }
+    status = result >= 400 && result <= 599 ? (uint16_t)result : dx_hbtp_status_of_error(result);
+    dx_hbtp_p_refuse(s, frame, status, DX_HBTP_EVENT_FAILED);
+    return 0;
+}
+
+static bool dx_hbtp_p_is_request(const dx_hbtp_frame *frame)
+{
+    return frame->opcode == DX_HBTP_OP_RPC_CALL ||
+           ((frame->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE) != 0 &&
+            frame->opcode != DX_HBTP_OP_PING && !dx_hbtp_p_is_answer(frame->opcode));
+}
+
+/* A whole, verified frame; DX_HBTP_REPLY_ROOM is free. 0, DX_HBTP_P_HOLD or a fatal error. */
+static int dx_hbtp_p_dispatch(dx_hbtp_session *s, dx_hbtp_frame *frame)
+{
+    dx_hbtp_out *out = s->out_;
+    const size_t mark = out->used_;
+    int error, result = 0;
+    if ((s->reject_unknown_flags_ && (frame->flags & ~(unsigned)DX_HBTP_FLAGS_KNOWN)) ||
+        (s->require_checksum_ && !(frame->flags & DX_HBTP_FLAG_HAS_CHECKSUM)))
+        return dx_hbtp_p_fail(s, DX_HBTP_EHEADER, frame);
+    error = dx_hbtp_resolve_extended(frame);
+    if (error) {
+        dx_hbtp_p_refuse(s, frame, DX_HBTP_STATUS_BAD_REQUEST, DX_HBTP_EVENT_FAILED);
+    } else if (dx_hbtp_p_is_opaque(frame->flags) && !dx_hbtp_p_is_answer(frame->opcode)) {
+        dx_hbtp_p_refuse(s, frame, DX_HBTP_STATUS_UNSUPPORTED, DX_HBTP_EVENT_REFUSED);
+    } else if (s->pending_ >= s->max_pending_ && dx_hbtp_p_is_request(frame)) {
+        dx_hbtp_p_refuse(s, frame, DX_HBTP_STATUS_TOO_MANY, DX_HBTP_EVENT_REFUSED);
+    } else {
+        result = dx_hbtp_p_settle(s, frame, dx_hbtp_p_call(s, frame), out, mark);
+    }
+    if (result) return result;
+    s->counters_.frames++;
+    s->counters_.bytes += frame->frame_size;
+    return 0;
+}
+
+/* >>feed --------------------------------------------------------------- */
+/* Both sizes in one place: how many slots, how many bytes. */
+static bool dx_hbtp_p_sizes(const dx_hbtp_session_desc *d, uint32_t *slot_count, size_t *size)
+{
+    const uint32_t requests = d->max_outstanding ? d->max_outstanding : 64;
+    uint64_t total;
+    *slot_count = 1;
+    if (requests > DX_HBTP_OUTSTANDING_MAX) return false;
+    while (*slot_count < requests) *slot_count *= 2;
+    total = (uint64_t)*slot_count * sizeof(struct dx_hbtp_p_slot);
+    if (!d->in_place) {
+        total += d->max_payload ? d->max_payload : DX_HBTP_MAX_PAYLOAD;
+        total += DX_HBTP_HEADER_SIZE + DX_HBTP_CHECKSUM_SIZE;
+    }
+    if (total > SIZE_MAX / 2) return false;
+    *size = (size_t)total;
+    return true;
+}
+
+DX_HBTP_API size_t dx_hbtp_session_memory_size(const dx_hbtp_session_desc *desc)
+{
+    uint32_t slot_count;
+    size_t size;
+    return desc && dx_hbtp_p_sizes(desc, &slot_count, &size) ? size : 0;
+}
+
+DX_HBTP_API int dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_session_desc *desc)
+{
+    uint32_t slot_count;
+    size_t size, slots_size;
+    if (!s || !desc || !desc->memory || ((uintptr_t)desc->memory & 7) ||
+        !dx_hbtp_p_sizes(desc, &slot_count, &size))
+        return DX_HBTP_EINVAL;
+    if (desc->memory_size < size) return DX_HBTP_ENOMEM;
+    DX_HBTP_MEMSET(s, 0, sizeof *s);
+    if (dx_hbtp_session_set_out(s, desc->out)) return DX_HBTP_EINVAL;
+    slots_size = slot_count * sizeof(struct dx_hbtp_p_slot);
+    s->slots_ = (struct dx_hbtp_p_slot *)desc->memory;
+    DX_HBTP_MEMSET(s->slots_, 0, slots_size);
+    if (!desc->in_place) s->buffer_ = (uint8_t *)desc->memory + slots_size;
+    s->slot_count_ = slot_count;
+    s->need_ = DX_HBTP_HEADER_SIZE;
+    s->next_deadline_ns_ = UINT64_MAX;
+    s->router_ = desc->router;
+    s->on_result_ = desc->on_result;
+    s->on_event_ = desc->on_event;
+    s->user_ = desc->user;
+    s->keepalive_ns_ = desc->keepalive_ns;
+    s->max_payload_ = desc->max_payload ? desc->max_payload : DX_HBTP_MAX_PAYLOAD;
+    s->max_outstanding_ = desc->max_outstanding ? desc->max_outstanding : 64;
+    s->max_pending_ = desc->max_pending ? desc->max_pending : 64;
+    s->max_frames_ = desc->max_frames ? desc->max_frames : 1024;
+    s->reject_unknown_flags_ = desc->reject_unknown_flags;
+    s->require_checksum_ = desc->require_checksum;
+    s->state_ = DX_HBTP_WANTS_INPUT;
+    return DX_HBTP_OK;
+}
+
+/* Copy input behind the frame that is being collected, as far as it belongs to it. */
+static size_t dx_hbtp_p_collect(dx_hbtp_session *s, const uint8_t *p, size_t size)
+{
+    const uint64_t want = s->need_ - s->held_;
+    DX_HBTP_ASSERT(s->held_ <= s->need_);
+    if (size > want) size = (size_t)want;
+    if (size) DX_HBTP_MEMCPY(s->buffer_ + (size_t)s->held_, p, size);
+    s->held_ += size;
+    return size;
+}
+
+/* The next whole frame, from the input or the buffer. As dx_hbtp_parse(); *taken: bytes of the
+   input that went into the buffer. */
+static int64_t dx_hbtp_p_next_frame(dx_hbtp_session *s, const uint8_t *p, size_t size,
+                                    size_t *taken, dx_hbtp_frame *frame)
+{
+    int64_t got;
+    *taken = 0;
+    if (!s->held_) {
+        got = dx_hbtp_parse(p, size, s->max_payload_, frame);
+        if (got) return got;
+        s->need_ = frame->frame_size;
+        if (s->buffer_) *taken = dx_hbtp_p_collect(s, p, size);
+        return 0;
+    }
+    do { /* twice at most: the header, then the rest */
+        *taken += dx_hbtp_p_collect(s, p + *taken, size - *taken);
+        if (s->held_ < s->need_) return 0;
+        got = dx_hbtp_parse(s->buffer_, (size_t)s->held_, s->max_payload_, frame);
+        if (!got) s->need_ = frame->frame_size;
+    } while (!got);
+    return got;
+}
+
+static int64_t dx_hbtp_p_run(dx_hbtp_session *s, const uint8_t *p, size_t size)
+{
+    dx_hbtp_frame frame;
+    uint32_t frames = 0;
+    size_t used = 0, taken;
+    while (s->state_ != DX_HBTP_CLOSED) {
+        int64_t got = dx_hbtp_p_next_frame(s, p + used, size - used, &taken, &frame);
+        int error;
+        used += taken;
+        s->state_ = DX_HBTP_WANTS_INPUT;
+        if (!got) break;
+        s->state_ = DX_HBTP_WANTS_OUTPUT;
+        if (dx_hbtp_out_room(s->out_) < DX_HBTP_REPLY_ROOM) break;
+        if (got < 0) return dx_hbtp_p_fail(s, (int)got, &frame);
+        s->state_ = DX_HBTP_WANTS_TURN;
+        if (frames++ == s->max_frames_) break;
+        error = dx_hbtp_p_dispatch(s, &frame);
+        if (error < 0) return error;
+        if (error == DX_HBTP_P_HOLD) break;
+        if (!s->held_) used += (size_t)frame.frame_size;
+        s->held_ = 0;
+        s->need_ = DX_HBTP_HEADER_SIZE;
+    }
+    return (int64_t)used;
+}
+
+/* The clock starts with the first call, whichever it is. */
+static void dx_hbtp_p_clock(dx_hbtp_session *s, uint64_t now_ns, bool heard)
+{
+    s->now_ns_ = now_ns;
+    if (heard || !s->clocked_) {
+        s->heard_ns_ = now_ns;
+        s->pinged_ = false;
+    }
+    s->clocked_ = true;
+}
+
+DX_HBTP_API int64_t dx_hbtp_feed(dx_hbtp_session *s, const void *bytes, size_t size,
+                                 uint64_t now_ns)
+{
+    static const uint8_t nothing = 0;
+    const uint8_t *p = bytes ? (const uint8_t *)bytes : &nothing;
+    int64_t used;
+    if (!s || (!bytes && size) || s->feeding_) return DX_HBTP_EINVAL;
+    if (s->state_ == DX_HBTP_CLOSED) return s->error_ ? s->error_ : DX_HBTP_ECANCELED;
+    dx_hbtp_p_clock(s, now_ns, size > 0);
+    s->feeding_ = true;
+    used = dx_hbtp_p_run(s, p, size);
+    s->feeding_ = false;
+    return used;
+}
+
+static void dx_hbtp_p_expire(dx_hbtp_session *s, uint64_t now_ns)
+{
+    uint32_t i;
+    s->next_deadline_ns_ = UINT64_MAX; /* on_result may add requests, which lowers it again */
+    for (i = 0; i < s->slot_count_ && s->state_ != DX_HBTP_CLOSED; i++) {
+        struct dx_hbtp_p_slot *slot = &s->slots_[i];
+        if (slot->state != DX_HBTP_P_WAITING || slot->deadline_ns == UINT64_MAX) continue;
+        if (slot->deadline_ns <= now_ns)
+            dx_hbtp_p_give_up(s, slot, DX_HBTP_ETIMEDOUT);
+        else if (slot->deadline_ns < s->next_deadline_ns_)
+            s->next_deadline_ns_ = slot->deadline_ns;
+    }
+}
+
+/* A Ping after a silence, the end after a second one. Returns when to look again. */
+static uint64_t dx_hbtp_p_keep_alive(dx_hbtp_session *s, uint64_t now_ns)
+{
+    uint64_t since = s->pinged_ ? s->pinged_ns_ : s->heard_ns_;
+    if (now_ns >= since && now_ns - since >= s->keepalive_ns_) {
+        if (s->pinged_) {
+            (void)dx_hbtp_p_fail(s, DX_HBTP_ETIMEDOUT, NULL);
+            return UINT64_MAX;
+        }
+        /* Where the buffer is full the peer does not read: that is silence too. */
+        (void)dx_hbtp_write_ping(s->out_, 0, NULL, 0);
+        s->pinged_ = true;
+        s->pinged_ns_ = since = now_ns;
+    }
+    return s->keepalive_ns_ > UINT64_MAX - since ? UINT64_MAX : since + s->keepalive_ns_;
+}
+
+DX_HBTP_API uint64_t dx_hbtp_tick(dx_hbtp_session *s, uint64_t now_ns)
+{
+    uint64_t next = UINT64_MAX;
+    if (!s || s->state_ == DX_HBTP_CLOSED) return UINT64_MAX;
+    dx_hbtp_p_clock(s, now_ns, false);
+    if (now_ns >= s->next_deadline_ns_) dx_hbtp_p_expire(s, now_ns);
+    if (s->keepalive_ns_ && s->state_ != DX_HBTP_CLOSED) next = dx_hbtp_p_keep_alive(s, now_ns);
+    if (s->state_ == DX_HBTP_CLOSED) return UINT64_MAX;
+    return next < s->next_deadline_ns_ ? next : s->next_deadline_ns_;
+}
+
+DX_HBTP_API int dx_hbtp_close(dx_hbtp_session *s, uint16_t status, const char *text)
+{
+    int error;
+    if (!s) return DX_HBTP_EINVAL;
+    if (s->state_ == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
+    error = dx_hbtp_write_close(s->out_, status, text);
+    if (!error) dx_hbtp_p_shut(s, DX_HBTP_OK, NULL);
+    return error;
+}
+
+DX_HBTP_API void dx_hbtp_abort(dx_hbtp_session *s)
+{
+    if (s) dx_hbtp_p_shut(s, DX_HBTP_OK, NULL);
+}
+
+DX_HBTP_API dx_hbtp_state dx_hbtp_session_state(const dx_hbtp_session *s)
+{
+    return (dx_hbtp_state)s->state_;
+}
+
+DX_HBTP_API int dx_hbtp_session_error(const dx_hbtp_session *s)
+{
+    return s->error_;
+}
+
+DX_HBTP_API void *dx_hbtp_session_user(const dx_hbtp_session *s)
+{
+    return s->user_;
+}
+
+DX_HBTP_API dx_hbtp_out *dx_hbtp_session_out(const dx_hbtp_session *s)
+{
+    return s->out_;
+}
+
+DX_HBTP_API int dx_hbtp_session_set_out(dx_hbtp_session *s, dx_hbtp_out *out)
+{
+    if (!s || !out || !out->memory_ || out->capacity_ < DX_HBTP_REPLY_ROOM || s->feeding_)
+        return DX_HBTP_EINVAL;
+    s->out_ = out;
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API const dx_hbtp_counters *dx_hbtp_session_counters(const dx_hbtp_session *s)
+{
+    return &s->counters_;
+}
+
+DX_HBTP_API uint32_t dx_hbtp_session_waiting(const dx_hbtp_session *s)
+{
+    return s->waiting_;
+}
+
+DX_HBTP_API uint64_t dx_hbtp_session_need(const dx_hbtp_session *s)
+{
+    return s->need_;
+}
+
+/* >>chunks ------------------------------------------------------------- */
+static bool dx_hbtp_p_chunk_exists(uint8_t type)
+{
+    return (type >= DX_HBTP_CHUNK_HEADER && type <= DX_HBTP_CHUNK_PATCH) ||
+           type == DX_HBTP_CHUNK_EOF;
+}
+
+/* May a chunk of this type have this many bytes? Readers and writers ask. */
+static int dx_hbtp_p_check_chunk(uint8_t type, uint32_t length)
+{
+    if (!dx_hbtp_p_chunk_exists(type)) return DX_HBTP_ECHUNKTYPE;
+    if (type == DX_HBTP_CHUNK_HEADER && length != DX_HBTP_STREAM_HEADER_SIZE)
+        return DX_HBTP_ECHUNKHEAD;
+    if (type == DX_HBTP_CHUNK_EOF && length != 0) return DX_HBTP_ECHUNKHEAD;
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API int dx_hbtp_chunk_reader_init(dx_hbtp_chunk_reader *r,
+                                          const dx_hbtp_chunk_reader_desc *desc)
+{
+    uint32_t most;
+    if (!r || !desc || !desc->memory || desc->memory_size < DX_HBTP_STREAM_HEADER_SIZE)
+        return DX_HBTP_EINVAL;
+    most = dx_hbtp_p_fits_32(desc->memory_size) ? (uint32_t)desc->memory_size : UINT32_MAX;
+    if (!desc->partial && desc->max_chunk > most) return DX_HBTP_EINVAL;
+    DX_HBTP_MEMSET(r, 0, sizeof *r);
+    r->memory_ = (uint8_t *)desc->memory;
+    r->max_chunk_ = desc->max_chunk ? desc->max_chunk : desc->partial ? UINT32_MAX : most;
+    r->partial_ = desc->partial;
+    r->on_chunk_ = desc->on_chunk;
+    r->user_ = desc->user;
+    return DX_HBTP_OK;
+}
+
+/* Take the five bytes. True once they are all there. */
+static bool dx_hbtp_p_chunk_head(dx_hbtp_chunk_reader *r, const uint8_t **bytes, size_t *size)
+{
+    while (r->head_size_ < DX_HBTP_CHUNK_HEAD_SIZE && *size) {
+        r->head_[r->head_size_++] = *(*bytes)++;
+        (*size)--;
+        if (r->head_size_ < DX_HBTP_CHUNK_HEAD_SIZE) continue;
+        r->length_ = dx_hbtp_p_load32(r->head_ + 1);
+        r->done_ = 0;
+        r->error_ = dx_hbtp_p_check_chunk(r->head_[0], r->length_);
+        if (!r->error_ && r->length_ > r->max_chunk_ && r->head_[0] != DX_HBTP_CHUNK_HEADER)
+            r->error_ = DX_HBTP_ETOOBIG;
+        if (!r->error_ && r->head_[0] == DX_HBTP_CHUNK_EOF) r->finished_ = true;
+    }
+    return r->head_size_ == DX_HBTP_CHUNK_HEAD_SIZE;
+}
+
+DX_HBTP_API int dx_hbtp_chunk_next(dx_hbtp_chunk_reader *r, const uint8_t **bytes, size_t *size,
+                                   dx_hbtp_chunk *chunk)
+{
+    uint32_t left, n;
+    bool whole;
+    if (!r || !r->memory_ || !bytes || !size || !chunk || (!*bytes && *size))
+        return DX_HBTP_EINVAL;
+    if (r->error_ || r->finished_) return r->error_;
+    if (!dx_hbtp_p_chunk_head(r, bytes, size)) return 0;
+    if (r->error_ || r->finished_) return r->error_;
+    left = r->length_ - r->done_;
+    n = *size < left ? (uint32_t)*size : left;
+    whole = !r->partial_ || r->head_[0] == DX_HBTP_CHUNK_HEADER;
+    chunk->data = *size ? *bytes : r->memory_;
+    if (whole && (r->done_ || n < left)) { /* it does not lie whole in the input */
+        if (n) DX_HBTP_MEMCPY(r->memory_ + r->done_, *bytes, n);
+        chunk->data = r->memory_;
+    }
+    if (n) *bytes += n;
+    *size -= n;
+    r->done_ += n;
+    if (r->done_ < r->length_ && (whole || !n)) return 0;
+    chunk->offset = whole ? 0 : r->done_ - n;
+    chunk->size = whole ? r->length_ : n;
+    chunk->total_size = r->length_;
+    chunk->type = r->head_[0];
+    chunk->last = r->done_ == r->length_;
+    if (chunk->last) r->head_size_ = 0;
+    return 1;
+}
+
+DX_HBTP_API int64_t dx_hbtp_chunk_feed(dx_hbtp_chunk_reader *r, const void *bytes, size_t size)
+{
+    const uint8_t *p = (const uint8_t *)bytes;
+    dx_hbtp_chunk chunk;
+    int64_t completed = 0;
+    int got;
+    while ((got = dx_hbtp_chunk_next(r, &p, &size, &chunk)) > 0) {
+        completed += chunk.last ? 1 : 0;
+        if (r->on_chunk_) r->error_ = r->on_chunk_(r->user_, &chunk);
+        if (r->error_ > 0) r->error_ = DX_HBTP_ECANCELED;
+        if (r->error_) return r->error_;
+    }
+    if (got < 0) return got;
+    r->leftover_ += size;
+    return completed;
+}
+
+DX_HBTP_API bool dx_hbtp_chunk_is_finished(const dx_hbtp_chunk_reader *r)
+{
+    return r->finished_;
+}
+
+DX_HBTP_API uint64_t dx_hbtp_chunk_leftover(const dx_hbtp_chunk_reader *r)
+{
+    return r->leftover_;
+}
+
+DX_HBTP_API int dx_hbtp_chunk_finish(const dx_hbtp_chunk_reader *r)
+{
+    if (!r || !r->memory_) return DX_HBTP_EINVAL;
+    if (r->error_) return r->error_;
+    return r->finished_ ? DX_HBTP_OK : DX_HBTP_ETRUNCATED;
+}
+
+DX_HBTP_API int dx_hbtp_stream_code_of_error(int error)
+{
+    switch (error) {
+    case DX_HBTP_OK: return DX_HBTP_STREAM_OK;
+    case DX_HBTP_ECHUNKTYPE:
+    case DX_HBTP_EDUPLICATE: return DX_HBTP_STREAM_BAD_TYPE;
+    case DX_HBTP_ECHUNKHEAD: return DX_HBTP_STREAM_BAD_HEADER_SIZE;
+    case DX_HBTP_ENOPATCH: return DX_HBTP_STREAM_NO_PATCH;
+    case DX_HBTP_EINVAL: return DX_HBTP_STREAM_NOT_INITIALISED;
+    case DX_HBTP_ETRUNCATED: return DX_HBTP_STREAM_INCOMPLETE;
+    case DX_HBTP_ENOLAYOUT: return DX_HBTP_STREAM_NO_LAYOUT;
+    default: return DX_HBTP_STREAM_BAD_HEADER;
+    }
+}
+
+DX_HBTP_API void dx_hbtp_stream_header_encode(uint8_t bytes[64], const dx_hbtp_stream_header *h)
+{
+    static const uint8_t magic[4] = {0x44, 0x58, 0x53, 0x54}; /* "DXST" */
+    DX_HBTP_MEMSET(bytes, 0, DX_HBTP_STREAM_HEADER_SIZE);
+    DX_HBTP_MEMCPY(bytes, magic, sizeof magic);
+    dx_hbtp_p_store16(bytes + 4, DX_HBTP_STREAM_VERSION);
+    dx_hbtp_p_store64(bytes + 8, h->total_size);
+    DX_HBTP_MEMCPY(bytes + 16, h->target_hash, sizeof h->target_hash);
+}
+
+DX_HBTP_API int dx_hbtp_stream_header_decode(const void *bytes, size_t size,
+                                             dx_hbtp_stream_header *h)
+{
+    const uint8_t *p = (const uint8_t *)bytes;
+    dx_hbtp_stream_header got;
+    uint8_t again[DX_HBTP_STREAM_HEADER_SIZE];
+    if (!p || !h) return DX_HBTP_EINVAL;
+    if (size != DX_HBTP_STREAM_HEADER_SIZE) return DX_HBTP_ETRUNCATED;
+    got.total_size = dx_hbtp_p_load64(p + 8);
+    DX_HBTP_MEMCPY(got.target_hash, p + 16, sizeof got.target_hash);
+    /* Everything that is not a field is fixed, so a good header equals its own encoding. */
+    dx_hbtp_stream_header_encode(again, &got);
+    if (DX_HBTP_MEMCMP(p, again, 4) != 0) return DX_HBTP_ECORRUPT;
+    if (dx_hbtp_p_load16(p + 4) != DX_HBTP_STREAM_VERSION) return DX_HBTP_EVERSION;
+    if (DX_HBTP_MEMCMP(p, again, sizeof again) != 0) return DX_HBTP_ECORRUPT;
+    *h = got;
+    return DX_HBTP_OK;
+}
+
+static bool dx_hbtp_p_seen(const dx_hbtp_dispatcher *d, unsigned type)
+{
+    return (d->seen_ >> type & 1) != 0;
+}
+
+/* May a chunk of this type begin now? */
+static int dx_hbtp_p_admit(const dx_hbtp_dispatcher *d, uint8_t type)
+{
+    unsigned later;
+    if (type != DX_HBTP_CHUNK_PATCH && dx_hbtp_p_seen(d, type)) return DX_HBTP_EDUPLICATE;
+    if (type != DX_HBTP_CHUNK_HEADER && !dx_hbtp_p_seen(d, DX_HBTP_CHUNK_HEADER))
+        return DX_HBTP_EORDER;
+    if (type == DX_HBTP_CHUNK_PATCH) return d->on_patch ? DX_HBTP_OK : DX_HBTP_ENOPATCH;
+    for (later = type + 1u; later < DX_HBTP_CHUNK_PATCH; later++)
+        if (dx_hbtp_p_seen(d, later)) return DX_HBTP_EORDER;
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API int dx_hbtp_dispatch(void *dispatcher, const dx_hbtp_chunk *chunk)
+{
+    dx_hbtp_dispatcher *d = (dx_hbtp_dispatcher *)dispatcher;
+    dx_hbtp_chunk_fn *handlers[DX_HBTP_CHUNK_PATCH + 1];
+    int error = DX_HBTP_OK;
+    if (!d || !chunk) return DX_HBTP_EINVAL;
+    if (chunk->type < DX_HBTP_CHUNK_HEADER || chunk->type > DX_HBTP_CHUNK_PATCH)
+        return DX_HBTP_ECHUNKTYPE;
+    if (!chunk->offset) error = dx_hbtp_p_admit(d, chunk->type);
+    if (!error && chunk->type == DX_HBTP_CHUNK_HEADER)
+        error = dx_hbtp_stream_header_decode(chunk->data, chunk->size, &d->header);
+    if (error) return error;
+    handlers[0] = NULL;
+    handlers[DX_HBTP_CHUNK_HEADER] = d->on_header;
+    handlers[DX_HBTP_CHUNK_LAYOUT] = d->on_layout;
+    handlers[DX_HBTP_CHUNK_STATE] = d->on_state;
+    handlers[DX_HBTP_CHUNK_WASM] = d->on_wasm;
+    handlers[DX_HBTP_CHUNK_PATCH] = d->on_patch;
+    if (chunk->last) {
+        d->seen_ = (uint8_t)(d->seen_ | 1u << chunk->type);
+        d->size_ += DX_HBTP_CHUNK_HEAD_SIZE + (uint64_t)chunk->total_size;
+    }
+    return handlers[chunk->type] ? handlers[chunk->type](d->user, chunk) : DX_HBTP_OK;
+}
+
+DX_HBTP_API bool dx_hbtp_dispatch_is_complete(const dx_hbtp_dispatcher *d)
+{
+    return dx_hbtp_p_seen(d, DX_HBTP_CHUNK_LAYOUT) && dx_hbtp_p_seen(d, DX_HBTP_CHUNK_WASM);
+}
+
+DX_HBTP_API int dx_hbtp_dispatch_finish(const dx_hbtp_dispatcher *d)
+{
+    if (!dx_hbtp_p_seen(d, DX_HBTP_CHUNK_LAYOUT)) return DX_HBTP_ENOLAYOUT;
+    if (!dx_hbtp_p_seen(d, DX_HBTP_CHUNK_WASM)) return DX_HBTP_ETRUNCATED;
+    if (d->header.total_size && d->header.total_size - DX_HBTP_CHUNK_HEAD_SIZE != d->size_)
+        return DX_HBTP_ECORRUPT;
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API int dx_hbtp_write_chunk_head(dx_hbtp_out *out, uint8_t type, uint32_t size)
+{
+    if (!out || !out->memory_ || dx_hbtp_p_check_chunk(type, size)) return DX_HBTP_EINVAL;
+    if (out->open_) return DX_HBTP_EAGAIN;
+    if (dx_hbtp_out_room(out) < DX_HBTP_CHUNK_HEAD_SIZE) return DX_HBTP_ENOSPACE;
+    out->memory_[out->used_] = type;
+    dx_hbtp_p_store32(out->memory_ + out->used_ + 1, size);
+    out->used_ += DX_HBTP_CHUNK_HEAD_SIZE;
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API int dx_hbtp_write_chunk(dx_hbtp_out *out, uint8_t type, const void *data, size_t size)
+{
+    size_t room;
+    int error;
+    if (!out || !out->memory_ || (!data && size)) return DX_HBTP_EINVAL;
+    if (!dx_hbtp_p_fits_32(size)) return DX_HBTP_ETOOBIG;
+    room = out->capacity_ - out->used_;
+    if (!out->open_ && room >= DX_HBTP_CHUNK_HEAD_SIZE && size > room - DX_HBTP_CHUNK_HEAD_SIZE)
+        return dx_hbtp_p_check_chunk(type, (uint32_t)size) ? DX_HBTP_EINVAL : DX_HBTP_ENOSPACE;
+    error = dx_hbtp_write_chunk_head(out, type, (uint32_t)size);
+    if (error) return error;
+    if (size) DX_HBTP_MEMCPY(out->memory_ + out->used_, data, size);
+    out->used_ += size;
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API uint64_t dx_hbtp_stream_size(const dx_hbtp_stream_parts *parts)
+{
+    return 5u * (uint64_t)DX_HBTP_CHUNK_HEAD_SIZE + DX_HBTP_STREAM_HEADER_SIZE +
+           parts->layout_size + parts->state_size + parts->wasm_size;
+}
+
+DX_HBTP_API int dx_hbtp_write_stream(dx_hbtp_out *out, const dx_hbtp_stream_parts *parts)
+{
+    dx_hbtp_stream_header header;
+    uint8_t body[DX_HBTP_STREAM_HEADER_SIZE];
+    int error = DX_HBTP_OK;
+    if (!out || !out->memory_ || !parts || (!parts->layout && parts->layout_size) ||
+        (!parts->state && parts->state_size) || (!parts->wasm && parts->wasm_size))
+        return DX_HBTP_EINVAL;
+    if (out->open_) return DX_HBTP_EAGAIN;
+    if (dx_hbtp_stream_size(parts) > dx_hbtp_out_room(out)) return DX_HBTP_ENOSPACE;
+    header.total_size = dx_hbtp_stream_size(parts);
+    DX_HBTP_MEMCPY(header.target_hash, parts->target_hash, sizeof header.target_hash);
+    dx_hbtp_stream_header_encode(body, &header);
+    error |= dx_hbtp_write_chunk(out, DX_HBTP_CHUNK_HEADER, body, sizeof body);
+    error |= dx_hbtp_write_chunk(out, DX_HBTP_CHUNK_LAYOUT, parts->layout, parts->layout_size);
+    error |= dx_hbtp_write_chunk(out, DX_HBTP_CHUNK_STATE, parts->state, parts->state_size);
+    error |= dx_hbtp_write_chunk(out, DX_HBTP_CHUNK_WASM, parts->wasm, parts->wasm_size);
+    error |= dx_hbtp_write_chunk(out, DX_HBTP_CHUNK_EOF, NULL, 0);
+    DX_HBTP_ASSERT(!error); /* sizes and types were checked */
+    return error;
+}
+
+#ifdef DX_HBTP_P_MEM
+  #undef DX_HBTP_P_MEM
+#endif
+#endif /* DX_HBTP_IMPLEMENTATION */
+
+/* >>license -------------------------------------------------------------
+   Choose whichever you prefer:
+
+   ALTERNATIVE A - MIT No Attribution (MIT-0)
+   Copyright (c) 2026 dx authors
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+   associated documentation files (the "Software"), to deal in the Software without restriction,
+   including without limitation the rights to use, copy, modify, merge, publish, distribute,
+   sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+   furnished to do so. THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+   IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR
+   PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY
+   CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING
+   FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+
+   ALTERNATIVE B - Public domain (Unlicense)
+   This is free and unencumbered software released into the public domain. Anyone is free to copy,
+   modify, publish, use, compile, sell, or distribute this software, either in source code form or
+   as a compiled binary, for any purpose, commercial or non-commercial, and by any means. In
+   jurisdictions that recognize copyright laws, the author or authors of this software dedicate any
+   and all copyright interest in the software to the public domain. THE SOFTWARE IS PROVIDED "AS
+   IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED. IN NO EVENT SHALL THE AUTHORS BE LIABLE FOR
+   ANY CLAIM, DAMAGES OR OTHER LIABILITY ARISING FROM THE SOFTWARE OR ITS USE. See unlicense.org.
+*/
