@@ -175,29 +175,43 @@ typedef struct dx_patch_p_blake3 {
     uint8_t stack_[54 * 32];
 } dx_patch_p_blake3;
 
+typedef struct dx_patch_p_predictor {
+    uint32_t *covers_, *order_, *memory_; /* covers: new offset, old offset, size; order: by old offset */
+    uint32_t count_, flags_, last_run_, last_diff_, history_[2], segment_count_[2];
+    uint32_t region_bits_;
+    uint64_t segments_[2][8][4]; /* offset, address, size in the file, size in memory */
+    uint64_t bias_[2], origin_[2];
+} dx_patch_p_predictor;
+
 /* Decoder state. The arrays that it points to lie in the memory of the descriptor. */
 typedef struct dx_patch_p_decoder {
-    uint32_t range_, code_;
+    const uint8_t *source_;
+    size_t source_at_, source_size_, used_, plain_size_;
+    bool source_last_, past_end_, bad_number_, map_, wrong_known_, wrong_, zstd_done_;
+    uint8_t last_byte_;
     uint16_t *models_;
-    uint8_t *old_, *new_, *mask_;
-    uint32_t *map_, *order_;
+    uint8_t *old_, *new_, *plain_;
     void *zstd_;
-    uint32_t literal_bits_, cover_count_, cover_at_, map_on_, segment_count_[2];
-    uint32_t carry_size_, last_id_, block_used_, history_[4];
-    uint8_t carry_[8], last_literal_;
-    uint64_t segments_[2][8][3];
-    uint64_t literal_left_, cover_left_, cover_old_, last_old_, new_end_;
+    uint32_t range_, code_, bits_, literal_bits_, diff_bits_, id_, setup_at_;
+    uint32_t at_, start_, size_, room_, since_, run_, cover_at_;
+    uint64_t literals_left_, cover_left_, cover_old_, cover_new_, new_end_, old_end_;
+    dx_patch_p_predictor predictor_;
 } dx_patch_p_decoder;
+
+typedef struct dx_patch_p_runs { /* where in a block patch the reader is */
+    uint64_t block_size, limit, next, at, size, left;
+} dx_patch_p_runs;
 
 typedef struct dx_patch_applier { /* caller-allocated; fields are private */
     dx_patch_applier_desc desc_;
     dx_patch_header header_;
     dx_patch_p_blake3 blake3_;
     dx_patch_p_decoder decoder_;
-    uint64_t received_, produced_, base_done_;
-    uint32_t crc_, in_size_, in_at_;
+    dx_patch_p_runs runs_;
+    uint64_t from_size_, to_size_, received_, produced_, base_done_, at_;
     int error_, callback_result_, state_;
-    uint64_t block_index_, block_left_, run_at_;
+    uint32_t crc_;
+    size_t in_size_;
     uint8_t in_[1024];
 } dx_patch_applier;
 
@@ -299,3 +313,2472 @@ DX_PATCH_API int dx_patch_versions_patch(const dx_patch_versions *v, const uint8
 }
 #endif
 #endif /* DX_PATCH_H */
+
+#if (defined(DX_PATCH_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) && \
+    !defined(DX_PATCH_IMPLEMENTED)
+#define DX_PATCH_IMPLEMENTED
+
+/* >>platform ----------------------------------------------------------- */
+#ifndef DX_PATCH_ASSERT
+  #if defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 1 && !defined(NDEBUG)
+    #include <assert.h>
+    #define DX_PATCH_ASSERT(c) assert(c)
+  #else
+    #define DX_PATCH_ASSERT(c) ((void)sizeof(c))
+  #endif
+#endif
+#if !defined(__GNUC__) && !defined(__clang__)
+  #include <string.h>
+  #define DX_PATCH_P_MEM(name) name
+#else
+  #define DX_PATCH_P_MEM(name) __builtin_##name
+#endif
+#ifndef DX_PATCH_MEMCPY
+  #define DX_PATCH_MEMCPY DX_PATCH_P_MEM(memcpy)
+#endif
+#ifndef DX_PATCH_MEMMOVE
+  #define DX_PATCH_MEMMOVE DX_PATCH_P_MEM(memmove)
+#endif
+#ifndef DX_PATCH_MEMSET
+  #define DX_PATCH_MEMSET DX_PATCH_P_MEM(memset)
+#endif
+#ifndef DX_PATCH_MEMCMP
+  #define DX_PATCH_MEMCMP DX_PATCH_P_MEM(memcmp)
+#endif
+#ifdef DX_PATCH_ZSTD
+  #ifndef ZSTD_STATIC_LINKING_ONLY
+    #define ZSTD_STATIC_LINKING_ONLY
+  #endif
+  #include <zstd.h>
+  #define DX_PATCH_P_HAS_ZSTD 1
+  #define DX_PATCH_P_CODINGS 7u
+#else
+  #define DX_PATCH_P_HAS_ZSTD 0
+  #define DX_PATCH_P_CODINGS 3u
+#endif
+
+/* >>shared -------------------------------------------------------------
+   Small helpers that other dx headers hold as identical copies (a check compares them). */
+static uint16_t dx_patch_p_load16(const uint8_t *p)
+{
+    return (uint16_t)(p[0] | (uint16_t)((uint16_t)p[1] << 8));
+}
+
+static uint32_t dx_patch_p_load32(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static uint64_t dx_patch_p_load64(const uint8_t *p)
+{
+    return (uint64_t)dx_patch_p_load32(p) | (uint64_t)dx_patch_p_load32(p + 4) << 32;
+}
+
+static void dx_patch_p_store32(uint8_t *p, uint32_t v)
+{
+    p[0] = (uint8_t)(v & 0xff);
+    p[1] = (uint8_t)(v >> 8 & 0xff);
+    p[2] = (uint8_t)(v >> 16 & 0xff);
+    p[3] = (uint8_t)(v >> 24);
+}
+
+static void dx_patch_p_store64(uint8_t *p, uint64_t v)
+{
+    dx_patch_p_store32(p, (uint32_t)(v & 0xffffffffu));
+    dx_patch_p_store32(p + 4, (uint32_t)(v >> 32));
+}
+
+/* CRC-32C (Castagnoli, RFC 3720 appendix B.4): polynomial 0x82f63b78 reflected, a nibble at a
+   time so that the table is 64 bytes. Start with crc = 0; feed pieces in order. */
+static uint32_t dx_patch_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
+{
+    static const uint32_t table[16] = {
+        0x00000000u, 0x105ec76fu, 0x20bd8edeu, 0x30e349b1u, 0x417b1dbcu, 0x5125dad3u,
+        0x61c69362u, 0x7198540du, 0x82f63b78u, 0x92a8fc17u, 0xa24bb5a6u, 0xb21572c9u,
+        0xc38d26c4u, 0xd3d3e1abu, 0xe330a81au, 0xf36e6f75u};
+    crc = ~crc;
+    while (size--) {
+        crc ^= *p++;
+        crc = crc >> 4 ^ table[crc & 15];
+        crc = crc >> 4 ^ table[crc & 15];
+    }
+    return ~crc;
+}
+
+/* >>hash: BLAKE3-256, https://github.com/BLAKE3-team/BLAKE3-specs ------------ */
+static uint32_t dx_patch_p_rotate(uint32_t x, unsigned n)
+{
+    return x >> n | x << (32 - n);
+}
+
+static void dx_patch_p_mix(uint32_t *s, unsigned a, unsigned b, unsigned c, unsigned d,
+                           uint32_t x, uint32_t y)
+{
+    s[a] = s[a] + s[b] + x;
+    s[d] = dx_patch_p_rotate(s[d] ^ s[a], 16);
+    s[c] = s[c] + s[d];
+    s[b] = dx_patch_p_rotate(s[b] ^ s[c], 12);
+    s[a] = s[a] + s[b] + y;
+    s[d] = dx_patch_p_rotate(s[d] ^ s[a], 8);
+    s[c] = s[c] + s[d];
+    s[b] = dx_patch_p_rotate(s[b] ^ s[c], 7);
+}
+
+static const uint32_t dx_patch_p_iv[8] = {0x6a09e667u, 0xbb67ae85u, 0x3c6ef372u, 0xa54ff53au,
+                                          0x510e527fu, 0x9b05688cu, 0x1f83d9abu, 0x5be0cd19u};
+
+/* One compression of a 64-byte block; cv receives the first half of the output. */
+static void dx_patch_p_compress(uint32_t *cv, const uint8_t *block, uint32_t block_size,
+                                uint64_t counter, uint32_t flags)
+{
+    static const uint8_t order[16] = {2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8};
+    uint32_t s[16], m[16], t[16];
+    unsigned i, round;
+    for (i = 0; i < 16; i++) m[i] = dx_patch_p_load32(block + 4 * i);
+    for (i = 0; i < 8; i++) s[i] = cv[i];
+    for (i = 0; i < 4; i++) s[8 + i] = dx_patch_p_iv[i];
+    s[12] = (uint32_t)(counter & 0xffffffffu);
+    s[13] = (uint32_t)(counter >> 32);
+    s[14] = block_size;
+    s[15] = flags;
+    for (round = 0; round < 7; round++) {
+        dx_patch_p_mix(s, 0, 4, 8, 12, m[0], m[1]);
+        dx_patch_p_mix(s, 1, 5, 9, 13, m[2], m[3]);
+        dx_patch_p_mix(s, 2, 6, 10, 14, m[4], m[5]);
+        dx_patch_p_mix(s, 3, 7, 11, 15, m[6], m[7]);
+        dx_patch_p_mix(s, 0, 5, 10, 15, m[8], m[9]);
+        dx_patch_p_mix(s, 1, 6, 11, 12, m[10], m[11]);
+        dx_patch_p_mix(s, 2, 7, 8, 13, m[12], m[13]);
+        dx_patch_p_mix(s, 3, 4, 9, 14, m[14], m[15]);
+        for (i = 0; i < 16; i++) t[i] = m[order[i]];
+        for (i = 0; i < 16; i++) m[i] = t[i];
+    }
+    for (i = 0; i < 8; i++) cv[i] = s[i] ^ s[i + 8];
+}
+
+static void dx_patch_p_blake3_chunk(dx_patch_p_blake3 *h)
+{
+    DX_PATCH_MEMCPY(h->cv_, dx_patch_p_iv, sizeof h->cv_);
+    h->block_size_ = 0;
+    h->blocks_ = 0;
+}
+
+static void dx_patch_p_blake3_start(dx_patch_p_blake3 *h)
+{
+    h->chunk_ = 0;
+    h->stack_size_ = 0;
+    dx_patch_p_blake3_chunk(h);
+}
+
+static void dx_patch_p_blake3_parent(uint32_t *cv, const uint8_t *pair, uint32_t flags)
+{
+    DX_PATCH_MEMCPY(cv, dx_patch_p_iv, 32);
+    dx_patch_p_compress(cv, pair, 64, 0, 4u | flags);
+}
+
+/* The chunk is full: push its value and join the subtrees that it completes. */
+static void dx_patch_p_blake3_push(dx_patch_p_blake3 *h)
+{
+    uint64_t chunks = ++h->chunk_;
+    unsigned i;
+    uint8_t *top = h->stack_ + 32u * h->stack_size_;
+    for (i = 0; i < 8; i++) dx_patch_p_store32(top + 4 * i, h->cv_[i]);
+    h->stack_size_++;
+    for (; !(chunks & 1); chunks >>= 1) {
+        uint32_t cv[8];
+        top -= 32;
+        h->stack_size_--;
+        dx_patch_p_blake3_parent(cv, top, 0);
+        for (i = 0; i < 8; i++) dx_patch_p_store32(top + 4 * i, cv[i]);
+    }
+    dx_patch_p_blake3_chunk(h);
+}
+
+static void dx_patch_p_blake3_update(dx_patch_p_blake3 *h, const uint8_t *p, size_t size)
+{
+    while (size) {
+        size_t part = 64u - h->block_size_;
+        if (h->block_size_ == 64) { /* more follows, so this block is not the last one */
+            uint32_t flags = (h->blocks_ == 0 ? 1u : 0u) | (h->blocks_ == 15 ? 2u : 0u);
+            dx_patch_p_compress(h->cv_, h->block_, 64, h->chunk_, flags);
+            h->block_size_ = 0;
+            if (++h->blocks_ == 16) dx_patch_p_blake3_push(h);
+            continue;
+        }
+        if (part > size) part = size;
+        DX_PATCH_MEMCPY(h->block_ + h->block_size_, p, part);
+        h->block_size_ = (uint8_t)(h->block_size_ + part);
+        p += part;
+        size -= part;
+    }
+}
+
+static void dx_patch_p_blake3_finish(dx_patch_p_blake3 *h, uint8_t *hash)
+{
+    uint32_t flags = (h->blocks_ == 0 ? 1u : 0u) | 2u, cv[8];
+    uint8_t pair[64];
+    unsigned i, left = h->stack_size_;
+    DX_PATCH_MEMSET(h->block_ + h->block_size_, 0, 64u - h->block_size_);
+    DX_PATCH_MEMCPY(cv, h->cv_, 32);
+    dx_patch_p_compress(cv, h->block_, h->block_size_, h->chunk_, flags | (left ? 0u : 8u));
+    while (left--) {
+        DX_PATCH_MEMCPY(pair, h->stack_ + 32u * left, 32);
+        for (i = 0; i < 8; i++) dx_patch_p_store32(pair + 32 + 4 * i, cv[i]);
+        dx_patch_p_blake3_parent(cv, pair, left ? 0u : 8u);
+    }
+    for (i = 0; i < 8; i++) dx_patch_p_store32(hash + 4 * i, cv[i]);
+}
+
+/* The caller's hasher where there is one. */
+static void dx_patch_p_hash_start(const dx_patch_hasher *x, dx_patch_p_blake3 *h)
+{
+    if (x->start) x->start(x->user);
+    else dx_patch_p_blake3_start(h);
+}
+
+static void dx_patch_p_hash_update(const dx_patch_hasher *x, dx_patch_p_blake3 *h,
+                                   const void *data, size_t size)
+{
+    if (!size) return;
+    if (x->start) x->update(x->user, data, size);
+    else dx_patch_p_blake3_update(h, (const uint8_t *)data, size);
+}
+
+static void dx_patch_p_hash_finish(const dx_patch_hasher *x, dx_patch_p_blake3 *h, uint8_t *hash)
+{
+    if (x->start) x->finish(x->user, hash);
+    else dx_patch_p_blake3_finish(h, hash);
+}
+
+static void dx_patch_p_hash_all(const dx_patch_hasher *x, const void *data, size_t size,
+                                uint8_t *hash)
+{
+    dx_patch_p_blake3 h;
+    dx_patch_p_hash_start(x, &h);
+    dx_patch_p_hash_update(x, &h, data, size);
+    dx_patch_p_hash_finish(x, &h, hash);
+}
+
+static bool dx_patch_p_hasher_is_sane(const dx_patch_hasher *x)
+{
+    return (x->start && x->update && x->finish) || (!x->start && !x->update && !x->finish);
+}
+
+/* >>header ------------------------------------------------------------- */
+static void dx_patch_p_store_header(uint8_t *p, const dx_patch_header *h)
+{
+    DX_PATCH_MEMSET(p, 0, DX_PATCH_HEADER_SIZE);
+    DX_PATCH_MEMCPY(p, "DXP1", 4);
+    p[4] = 1;
+    p[5] = h->kind;
+    p[6] = 1;
+    p[7] = h->coding;
+    dx_patch_p_store64(p + 8, h->base_size);
+    dx_patch_p_store64(p + 16, h->target_size);
+    dx_patch_p_store64(p + 24, h->body_size);
+    dx_patch_p_store32(p + 32, h->block_size);
+    dx_patch_p_store32(p + 36, h->reversible ? 1u : 0u);
+    dx_patch_p_store64(p + 40, h->memory_size);
+    DX_PATCH_MEMCPY(p + 48, h->base_hash, DX_PATCH_HASH_SIZE);
+    DX_PATCH_MEMCPY(p + 80, h->target_hash, DX_PATCH_HASH_SIZE);
+    dx_patch_p_store32(p + 112, h->body_crc);
+    dx_patch_p_store32(p + 116, h->trailer_size);
+    dx_patch_p_store32(p + 124, dx_patch_p_crc32c(0, p, 124));
+}
+
+static bool dx_patch_p_is_block_size(uint32_t n)
+{
+    return n >= 64 && n <= 65536 && (n & (n - 1)) == 0;
+}
+
+static int dx_patch_p_check_header(const dx_patch_header *h, uint32_t flags)
+{
+    uint64_t whole = UINT64_MAX - DX_PATCH_HEADER_SIZE - h->trailer_size;
+    bool blocks = h->kind == DX_PATCH_KIND_BLOCKS;
+    if (h->kind != DX_PATCH_KIND_BLOCKS && h->kind != DX_PATCH_KIND_DELTA)
+        return DX_PATCH_EVERSION;
+    if (h->hash_kind != 1 || h->coding > DX_PATCH_CODING_ZSTD || flags > 1)
+        return DX_PATCH_EVERSION;
+    if (h->base_size >> 62 || h->target_size >> 62 || h->body_size > whole)
+        return DX_PATCH_EHEADER;
+    if (blocks ? !dx_patch_p_is_block_size(h->block_size) : h->block_size != 0)
+        return DX_PATCH_EHEADER;
+    if (blocks ? h->coding != DX_PATCH_CODING_PLAIN : h->reversible) return DX_PATCH_EHEADER;
+    if (blocks && h->target_size >= h->base_size && !h->reversible) return DX_PATCH_EHEADER;
+    return DX_PATCH_OK;
+}
+
+DX_PATCH_API int dx_patch_info(const void *bytes, size_t size, dx_patch_header *header)
+{
+    const uint8_t *p = (const uint8_t *)bytes;
+    dx_patch_header h;
+    int error;
+    if (!header || (!bytes && size)) return DX_PATCH_EINVAL;
+    if (size < DX_PATCH_HEADER_SIZE) return DX_PATCH_ETRUNCATED;
+    if (DX_PATCH_MEMCMP(p, "DXP", 3) != 0) return DX_PATCH_EHEADER;
+    if (dx_patch_p_load32(p + 124) != dx_patch_p_crc32c(0, p, 124)) return DX_PATCH_EHEADER;
+    if (p[3] != '1' || p[4] != 1) return DX_PATCH_EVERSION;
+    DX_PATCH_MEMSET(&h, 0, sizeof h);
+    h.version = p[4];
+    h.kind = p[5];
+    h.hash_kind = p[6];
+    h.coding = p[7];
+    h.base_size = dx_patch_p_load64(p + 8);
+    h.target_size = dx_patch_p_load64(p + 16);
+    h.body_size = dx_patch_p_load64(p + 24);
+    h.block_size = dx_patch_p_load32(p + 32);
+    h.reversible = (p[36] & 1) != 0;
+    h.memory_size = dx_patch_p_load64(p + 40);
+    DX_PATCH_MEMCPY(h.base_hash, p + 48, DX_PATCH_HASH_SIZE);
+    DX_PATCH_MEMCPY(h.target_hash, p + 80, DX_PATCH_HASH_SIZE);
+    h.body_crc = dx_patch_p_load32(p + 112);
+    h.trailer_size = dx_patch_p_load32(p + 116);
+    error = dx_patch_p_check_header(&h, dx_patch_p_load32(p + 36));
+    if (!error && dx_patch_p_load32(p + 120) != 0) error = DX_PATCH_EVERSION;
+    if (!error) *header = h;
+    return error;
+}
+
+/* >>coder: an adaptive binary range coder ---------------------------------
+   Carry-less decoding of the LZMA kind. A model is a pair of 16-bit probabilities of a zero bit,
+   one that adapts fast and one that adapts slowly; their mean is used. */
+#define DX_PATCH_P_NUMBER 128u /* models of one kind of number: bit length, two leading bits */
+#define DX_PATCH_P_N_SETUP 0u
+#define DX_PATCH_P_N_GAP 1u    /* literal bytes before a cover */
+#define DX_PATCH_P_N_LENGTH 2u /* bytes of a cover */
+#define DX_PATCH_P_N_JUMP 3u   /* how far its old offset is from where the last one would go on */
+#define DX_PATCH_P_N_RUN 4u    /* 4..6: right bytes before a wrong one, by the run before */
+#define DX_PATCH_P_N_FIX 7u    /* 7..9: by how much a predicted field is wrong */
+#define DX_PATCH_P_NUMBERS 10u
+#define DX_PATCH_P_M_FLAG (DX_PATCH_P_NUMBERS * DX_PATCH_P_NUMBER)
+#define DX_PATCH_P_M_ID (DX_PATCH_P_M_FLAG + 64u)
+#define DX_PATCH_P_M_BYTE (DX_PATCH_P_M_ID + 64u) /* wrong bytes, then literal bytes */
+
+static uint32_t dx_patch_p_model_count(uint32_t literal_bits, uint32_t diff_bits)
+{
+    return DX_PATCH_P_M_BYTE + (256u << literal_bits) + (256u << diff_bits);
+}
+
+static uint32_t dx_patch_p_probability(const uint16_t *m) /* of a zero, 12 bits, never 0 */
+{
+    return ((uint32_t)m[0] + m[1]) >> 5;
+}
+
+static void dx_patch_p_adapt(uint16_t *m, uint32_t bit)
+{
+    if (bit) {
+        m[0] = (uint16_t)(m[0] - (m[0] >> 4));
+        m[1] = (uint16_t)(m[1] - (m[1] >> 7));
+    } else {
+        m[0] = (uint16_t)(m[0] + ((65536u - m[0]) >> 4));
+        m[1] = (uint16_t)(m[1] + ((65536u - m[1]) >> 7));
+    }
+}
+
+static void dx_patch_p_models_start(uint16_t *m, uint32_t count)
+{
+    uint32_t i;
+    for (i = 0; i < 2 * count; i++) m[i] = 32768;
+}
+
+static uint8_t dx_patch_p_get_raw(dx_patch_p_decoder *d)
+{
+    if (d->source_at_ < d->source_size_) return d->source_[d->source_at_++];
+    d->past_end_ = true;
+    return 0;
+}
+
+static void dx_patch_p_normalise(dx_patch_p_decoder *d)
+{
+    while (d->range_ < 1u << 24) {
+        d->range_ <<= 8;
+        d->code_ = d->code_ << 8 | dx_patch_p_get_raw(d);
+    }
+}
+
+/* One bit. Plain coding packs eight of them into a byte that stands where the first is read. */
+static uint32_t dx_patch_p_get_bit(dx_patch_p_decoder *d, uint32_t model)
+{
+    uint16_t *m = d->models_ + 2 * model;
+    uint32_t bound, bit;
+    if (!d->range_) {
+        if (d->bits_ <= 1) d->bits_ = 256u | dx_patch_p_get_raw(d);
+        bit = d->bits_ & 1;
+        d->bits_ >>= 1;
+        return bit;
+    }
+    bound = (d->range_ >> 12) * dx_patch_p_probability(m);
+    bit = d->code_ >= bound;
+    if (bit) {
+        d->code_ -= bound;
+        d->range_ -= bound;
+    } else {
+        d->range_ = bound;
+    }
+    dx_patch_p_adapt(m, bit);
+    dx_patch_p_normalise(d);
+    return bit;
+}
+
+/* A value of so many bits, the highest first, each with a model of its own. */
+static uint32_t dx_patch_p_get_tree(dx_patch_p_decoder *d, uint32_t model, unsigned bits)
+{
+    uint32_t node = 1;
+    unsigned i;
+    if (!d->range_) return dx_patch_p_get_raw(d) & ((1u << bits) - 1);
+    for (i = 0; i < bits; i++) node = node << 1 | dx_patch_p_get_bit(d, model + node);
+    return node - (1u << bits);
+}
+
+/* LEB128: seven bits a byte, the lowest first. Bits above 64 are an error. */
+static uint64_t dx_patch_p_get_varint(dx_patch_p_decoder *d)
+{
+    uint64_t v = 0;
+    unsigned shift;
+    for (shift = 0; shift < 64; shift += 7) {
+        uint8_t b = dx_patch_p_get_raw(d);
+        if (shift == 63 && b > 1) break;
+        v |= (uint64_t)(b & 127) << shift;
+        if (!(b & 128)) return v;
+    }
+    d->bad_number_ = true;
+    return 0;
+}
+
+static uint32_t dx_patch_p_number_model(uint32_t which, uint32_t length, uint32_t lead)
+{
+    return which * DX_PATCH_P_NUMBER + 64 + (length < 15 ? length : 15) * 4 + lead;
+}
+
+/* Elias gamma of v + 1: the bit length by a tree, two leading bits by models, the rest evenly. */
+static uint64_t dx_patch_p_get_number(dx_patch_p_decoder *d, uint32_t which)
+{
+    uint32_t length, i, lead = 1;
+    uint64_t v;
+    if (!d->range_) return dx_patch_p_get_varint(d);
+    length = dx_patch_p_get_tree(d, which * DX_PATCH_P_NUMBER, 6);
+    v = 1;
+    for (i = 0; i < length; i++) {
+        uint32_t bit;
+        if (i < 2) {
+            bit = dx_patch_p_get_bit(d, dx_patch_p_number_model(which, length, lead));
+            lead = lead << 1 | bit;
+        } else {
+            d->range_ >>= 1;
+            bit = d->code_ >= d->range_;
+            if (bit) d->code_ -= d->range_;
+            dx_patch_p_normalise(d);
+        }
+        v = v << 1 | bit;
+    }
+    return v - 1;
+}
+
+/* Signed numbers travel as 0, -1, 1, -2, 2, .. ; a difference of addresses wraps on purpose. */
+static uint64_t dx_patch_p_fold(uint64_t v)
+{
+    return v << 1 ^ (v >> 63 ? UINT64_MAX : 0);
+}
+
+static uint64_t dx_patch_p_unfold(uint64_t v)
+{
+    return v >> 1 ^ (v & 1 ? UINT64_MAX : 0);
+}
+
+/* >>predict: references follow what they point to ---------------------------
+   A map of covers tells where an old offset went. Segments turn offsets into addresses and back.
+   Nothing here can fail: any numbers give some prediction, and only the patch says it is right. */
+#define DX_PATCH_P_BLOCK 1024u /* bytes of a cover that share a predictor */
+#define DX_PATCH_P_BEFORE 4u   /* old bytes in front of a block that a predictor may look at */
+#define DX_PATCH_P_AFTER 8u    /* and behind it */
+#define DX_PATCH_P_WINDOW (DX_PATCH_P_BEFORE + DX_PATCH_P_BLOCK + DX_PATCH_P_AFTER)
+
+#define DX_PATCH_P_ID_NONE 0u
+#define DX_PATCH_P_ID_X86 1u     /* call, jmp, jcc and operands relative to the next instruction */
+#define DX_PATCH_P_ID_POINTER 2u /* aligned 64-bit addresses */
+#define DX_PATCH_P_ID_NEAR 3u    /* aligned 32-bit addresses relative to themselves */
+#define DX_PATCH_P_ID_WORD 4u    /* aligned 32-bit words that change as the one before */
+#define DX_PATCH_P_ID_WORDS 5u   /* or as the one before that */
+#define DX_PATCH_P_ID_BASED 6u   /* aligned 32-bit addresses relative to the base of the setup */
+#define DX_PATCH_P_IDS 7u
+#define DX_PATCH_P_MEMORY 1024u  /* corrections that are remembered, by region of the target */
+
+typedef struct dx_patch_p_field {
+    uint32_t size; /* bytes; 0: no field here */
+    uint32_t sure; /* 1: its target lies in a cover */
+    uint32_t slot; /* of the correction that was added; DX_PATCH_P_MEMORY: none */
+    uint64_t value;
+} dx_patch_p_field;
+
+static uint64_t dx_patch_p_address(const dx_patch_p_predictor *p, int side, uint64_t offset)
+{
+    uint32_t i;
+    for (i = 0; i < p->segment_count_[side]; i++) {
+        const uint64_t *s = p->segments_[side][i];
+        if (offset - s[0] < s[2]) return s[1] + (offset - s[0]);
+    }
+    return offset;
+}
+
+/* The last cover that starts at or before an old offset says by how much it moved. */
+static uint64_t dx_patch_p_map_offset(const dx_patch_p_predictor *p, uint64_t offset,
+                                      uint32_t *sure)
+{
+    uint32_t low = 0, high = p->count_;
+    const uint32_t *cover;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (p->covers_[3 * p->order_[middle] + 1] <= offset) low = middle + 1;
+        else high = middle;
+    }
+    if (!p->count_) return offset;
+    cover = p->covers_ + 3 * p->order_[low ? low - 1 : 0];
+    *sure = offset - cover[1] < cover[2];
+    return offset - cover[1] + cover[0];
+}
+
+/* Where an old address points to in the new file; false: it is no address. */
+static bool dx_patch_p_map_address(const dx_patch_p_predictor *p, uint64_t address,
+                                   uint64_t *mapped, uint32_t *sure)
+{
+    uint32_t i;
+    for (i = 0; i < p->segment_count_[0]; i++) {
+        const uint64_t *s = p->segments_[0][i];
+        uint64_t d = address - s[1];
+        if (d >= s[3]) continue;
+        *sure = 0;
+        if (d < s[2]) {
+            *mapped = dx_patch_p_address(p, 1, dx_patch_p_map_offset(p, s[0] + d, sure));
+        } else if (i < p->segment_count_[1]) { /* zeros that lie in no file: behind its end */
+            const uint64_t *t = p->segments_[1][i];
+            *mapped = t[1] + t[2] + (d - s[2]);
+        } else {
+            *mapped = address;
+        }
+        return true;
+    }
+    return false;
+}
+
+/* `since`: bytes since the last field ended, so that no field feeds the next one's opcode. */
+static bool dx_patch_p_is_x86(const uint8_t *p, uint32_t since)
+{
+    if (since < 1) return false;
+    if (p[-1] == 0xe8 || p[-1] == 0xe9) return true;
+    if (since < 2) return false;
+    if (p[-2] == 0x0f && (p[-1] & 0xf0) == 0x80) return true;
+    return (p[-1] & 0xc7) == 0x05;
+}
+
+static uint64_t dx_patch_p_sign32(uint32_t v)
+{
+    return v >> 31 ? v | 0xffffffff00000000u : v;
+}
+
+/* A field that points to an old address, if it is one; `origin` is what the new one is relative to.
+   Targets of the same region tend to be off by the same amount. */
+static void dx_patch_p_follow(const dx_patch_p_predictor *x, dx_patch_p_field *f, uint32_t size,
+                              uint64_t address, uint64_t origin)
+{
+    uint64_t mapped;
+    if (!dx_patch_p_map_address(x, address, &mapped, &f->sure)) return;
+    f->size = size;
+    f->slot = (uint32_t)(((address >> x->region_bits_) * 0x9e3779b97f4a7c15u) >> 54);
+    f->value = mapped + dx_patch_p_sign32(x->memory_[f->slot]) - origin;
+    if (size == 4) f->value &= 0xffffffffu;
+}
+
+/* The field at p, which is old byte old_at, when it becomes new byte new_at. */
+static dx_patch_p_field dx_patch_p_predict(const dx_patch_p_predictor *x, uint32_t id,
+                                           const uint8_t *p, uint64_t old_at, uint64_t new_at,
+                                           uint32_t since)
+{
+    dx_patch_p_field f = {0, 0, DX_PATCH_P_MEMORY, 0};
+    uint64_t old_address = old_at + x->bias_[0], new_address = new_at + x->bias_[1];
+    uint32_t word;
+    if (id == DX_PATCH_P_ID_X86) {
+        if (!dx_patch_p_is_x86(p, since)) return f;
+        dx_patch_p_follow(x, &f, 4, old_address + 4 + dx_patch_p_sign32(dx_patch_p_load32(p)),
+                          new_address + 4);
+    } else if (id == DX_PATCH_P_ID_POINTER) {
+        if ((old_at & 7) == 0 && dx_patch_p_load64(p) >= 256)
+            dx_patch_p_follow(x, &f, 8, dx_patch_p_load64(p), 0);
+    } else if ((old_at & 3) == 0) {
+        word = dx_patch_p_load32(p);
+        if (id == DX_PATCH_P_ID_NEAR) {
+            if (((word + 0x10000u) & 0xffffffffu) >= 0x20000u)
+                dx_patch_p_follow(x, &f, 4, old_address + dx_patch_p_sign32(word), new_address);
+        } else if (id == DX_PATCH_P_ID_BASED) {
+            dx_patch_p_follow(x, &f, 4, x->origin_[0] + dx_patch_p_sign32(word), x->origin_[1]);
+        } else {
+            f.size = 4;
+            f.value = (word + x->history_[id == DX_PATCH_P_ID_WORD ? 0 : 1]) & 0xffffffffu;
+        }
+    }
+    return f;
+}
+
+/* After a field: its flag is remembered, and words remember by how much they changed. */
+static void dx_patch_p_learn(dx_patch_p_predictor *x, uint32_t id, const uint8_t *p,
+                             const dx_patch_p_field *f, uint64_t value)
+{
+    x->flags_ = (x->flags_ << 1 | (f->value != value)) & 3;
+    if (f->slot < DX_PATCH_P_MEMORY)
+        x->memory_[f->slot] += (uint32_t)((value - f->value) & 0xffffffffu);
+    if (id != DX_PATCH_P_ID_WORD && id != DX_PATCH_P_ID_WORDS) return;
+    x->history_[1] = x->history_[0];
+    x->history_[0] = (uint32_t)((value - dx_patch_p_load32(p)) & 0xffffffffu);
+}
+
+static uint32_t dx_patch_p_flag_model(const dx_patch_p_predictor *x, uint32_t id,
+                                      const dx_patch_p_field *f)
+{
+    return DX_PATCH_P_M_FLAG + (id * 2 + f->sure) * 4 + x->flags_;
+}
+
+static uint32_t dx_patch_p_fix_number(uint32_t id)
+{
+    return DX_PATCH_P_N_FIX + (id == DX_PATCH_P_ID_X86 ? 0u : id == DX_PATCH_P_ID_POINTER ? 1u : 2u);
+}
+
+static void dx_patch_p_store_field(uint8_t *p, uint32_t size, uint64_t value)
+{
+    dx_patch_p_store32(p, (uint32_t)(value & 0xffffffffu));
+    if (size == 8) dx_patch_p_store32(p + 4, (uint32_t)(value >> 32));
+}
+
+static uint64_t dx_patch_p_load_field(const uint8_t *p, uint32_t size)
+{
+    return size == 8 ? dx_patch_p_load64(p) : dx_patch_p_load32(p);
+}
+
+/* Sort the cover indexes by old offset, then by index: heap sort, no extra memory. */
+static bool dx_patch_p_comes_before(const dx_patch_p_predictor *p, uint32_t a, uint32_t b)
+{
+    uint32_t x = p->covers_[3 * a + 1], y = p->covers_[3 * b + 1];
+    return x < y || (x == y && a < b);
+}
+
+static void dx_patch_p_sift(dx_patch_p_predictor *p, uint32_t at, uint32_t count)
+{
+    uint32_t *v = p->order_, child, moved = v[at];
+    for (; (child = 2 * at + 1) < count; at = child) {
+        if (child + 1 < count && dx_patch_p_comes_before(p, v[child], v[child + 1])) child++;
+        if (!dx_patch_p_comes_before(p, moved, v[child])) break;
+        v[at] = v[child];
+    }
+    v[at] = moved;
+}
+
+static void dx_patch_p_sort_covers(dx_patch_p_predictor *p)
+{
+    uint32_t i, last;
+    for (i = 0; i < p->count_; i++) p->order_[i] = i;
+    for (i = p->count_ / 2; i-- > 0;) dx_patch_p_sift(p, i, p->count_);
+    for (last = p->count_; last-- > 1;) {
+        uint32_t top = p->order_[0];
+        p->order_[0] = p->order_[last];
+        p->order_[last] = top;
+        dx_patch_p_sift(p, 0, last);
+    }
+}
+
+/* The contexts of wrong bytes and of runs of right ones. */
+static uint32_t dx_patch_p_diff_context(uint32_t diff_bits, uint32_t run, uint32_t last_diff)
+{
+    uint32_t c = run ? 0u : 1u;
+    if (diff_bits > 1) c |= (last_diff == 0 || last_diff == 1 || last_diff == 255 ? 2u : 0u);
+    if (diff_bits > 2) c |= last_diff & 128 ? 4u : 0u;
+    return diff_bits ? c : 0;
+}
+
+static uint32_t dx_patch_p_run_number(uint32_t run)
+{
+    return DX_PATCH_P_N_RUN + (run == 0 ? 0u : run < 8 ? 1u : 2u);
+}
+
+/* >>writer: the other side of the coder ------------------------------------- */
+#define DX_PATCH_P_COUNT 0 /* only add up what it would cost */
+#define DX_PATCH_P_PLAIN 1
+#define DX_PATCH_P_RANGE 2
+
+typedef struct dx_patch_p_writer {
+    int mode;
+    bool overflow, any;  /* any: the first byte, which is always zero, is left out */
+    uint8_t cache, price[128];
+    uint8_t *out;
+    size_t capacity, size, bits_at;
+    uint32_t range, bits_count;
+    uint64_t low, pending, cost; /* cost: in sixteenths of a bit */
+    uint16_t *models;
+} dx_patch_p_writer;
+
+/* price[p / 32] is -log2(p / 4096) in sixteenths of a bit, by squaring, without floats. */
+static void dx_patch_p_prices(uint8_t *price)
+{
+    uint32_t i, j;
+    for (i = 0; i < 128; i++) {
+        uint32_t w = i * 32 + 16, bits = 0;
+        for (j = 0; j < 4; j++) {
+            w *= w;
+            bits <<= 1;
+            while (w >= 1u << 16) {
+                w >>= 1;
+                bits++;
+            }
+        }
+        price[i] = (uint8_t)((12u << 4) - 15 - bits);
+    }
+}
+
+static void dx_patch_p_writer_start(dx_patch_p_writer *w, int mode, uint8_t *out, size_t capacity)
+{
+    w->mode = mode;
+    w->overflow = w->any = false;
+    w->cache = 0;
+    w->out = out;
+    w->capacity = capacity;
+    w->size = 0;
+    w->bits_count = 0;
+    w->range = 0xffffffffu;
+    w->low = 0;
+    w->pending = 1;
+}
+
+static void dx_patch_p_put_raw(dx_patch_p_writer *w, uint32_t byte)
+{
+    if (w->size == w->capacity) w->overflow = true;
+    else w->out[w->size++] = (uint8_t)(byte & 255);
+}
+
+/* The top byte leaves; bytes of 255 wait until it is known whether a carry runs through them. */
+static void dx_patch_p_shift_low(dx_patch_p_writer *w)
+{
+    uint32_t carry = (uint32_t)(w->low >> 32);
+    if (w->low < 0xff000000u || carry) {
+        for (; w->pending; w->pending--) {
+            if (w->any) dx_patch_p_put_raw(w, w->cache + carry);
+            w->any = true;
+            w->cache = 255;
+        }
+        w->cache = (uint8_t)(w->low >> 24 & 255);
+    }
+    w->pending++;
+    w->low = w->low << 8 & 0xffffffffu;
+}
+
+static void dx_patch_p_put_even(dx_patch_p_writer *w, uint32_t bit)
+{
+    if (w->mode == DX_PATCH_P_COUNT) {
+        w->cost += 16;
+        return;
+    }
+    w->range >>= 1;
+    if (bit) w->low += w->range;
+    while (w->range < 1u << 24) {
+        w->range <<= 8;
+        dx_patch_p_shift_low(w);
+    }
+}
+
+static void dx_patch_p_put_bit(dx_patch_p_writer *w, uint32_t model, uint32_t bit)
+{
+    uint16_t *m = w->models + 2 * model;
+    uint32_t p = dx_patch_p_probability(m), bound;
+    if (w->mode == DX_PATCH_P_COUNT) {
+        w->cost += w->price[(bit ? 4096 - p : p) >> 5];
+        return;
+    }
+    if (w->mode == DX_PATCH_P_PLAIN) {
+        if (w->bits_count % 8 == 0) {
+            w->bits_at = w->size;
+            dx_patch_p_put_raw(w, 0);
+        }
+        if (bit && w->bits_at < w->capacity)
+            w->out[w->bits_at] = (uint8_t)(w->out[w->bits_at] | 1u << w->bits_count % 8);
+        w->bits_count++;
+        return;
+    }
+    bound = (w->range >> 12) * p;
+    if (bit) {
+        w->low += bound;
+        w->range -= bound;
+    } else {
+        w->range = bound;
+    }
+    dx_patch_p_adapt(m, bit);
+    while (w->range < 1u << 24) {
+        w->range <<= 8;
+        dx_patch_p_shift_low(w);
+    }
+}
+
+static void dx_patch_p_put_tree(dx_patch_p_writer *w, uint32_t model, unsigned bits, uint32_t v)
+{
+    uint32_t node = 1;
+    if (w->mode == DX_PATCH_P_PLAIN) {
+        dx_patch_p_put_raw(w, v);
+        return;
+    }
+    while (bits-- > 0) {
+        uint32_t bit = v >> bits & 1;
+        dx_patch_p_put_bit(w, model + node, bit);
+        node = node << 1 | bit;
+    }
+}
+
+static void dx_patch_p_put_varint(dx_patch_p_writer *w, uint64_t v)
+{
+    for (; v > 127; v >>= 7) dx_patch_p_put_raw(w, (uint32_t)(v & 127) | 128u);
+    dx_patch_p_put_raw(w, (uint32_t)v);
+}
+
+static void dx_patch_p_put_number(dx_patch_p_writer *w, uint32_t which, uint64_t v)
+{
+    uint32_t length = 0, lead = 1, i;
+    if (w->mode == DX_PATCH_P_PLAIN) {
+        dx_patch_p_put_varint(w, v);
+        return;
+    }
+    while (length < 63 && (v + 1) >> (length + 1)) length++;
+    dx_patch_p_put_tree(w, which * DX_PATCH_P_NUMBER, 6, length);
+    for (i = 0; i < length; i++) {
+        uint32_t bit = (uint32_t)((v + 1) >> (length - 1 - i) & 1);
+        if (i < 2) {
+            dx_patch_p_put_bit(w, dx_patch_p_number_model(which, length, lead), bit);
+            lead = lead << 1 | bit;
+        } else {
+            dx_patch_p_put_even(w, bit);
+        }
+    }
+}
+
+static void dx_patch_p_writer_finish(dx_patch_p_writer *w)
+{
+    int i;
+    if (w->mode != DX_PATCH_P_RANGE) return;
+    for (i = 0; i < 5; i++) dx_patch_p_shift_low(w);
+}
+
+/* >>covers: what of the target can be made from where in the base -------------- */
+#define DX_PATCH_P_SEED 12u     /* bytes that a hash covers */
+#ifndef DX_PATCH_P_SAME
+#define DX_PATCH_P_SAME 4
+#define DX_PATCH_P_OTHER 14
+#endif
+#define DX_PATCH_P_LOOK 128u
+#define DX_PATCH_P_DROP 48      /* give up an extension that fell so far below its best */
+
+typedef struct dx_patch_p_cover {
+    uint64_t new_at, old_at, size;
+} dx_patch_p_cover;
+
+typedef struct dx_patch_p_finder {
+    const uint8_t *base, *target;
+    size_t base_size, target_size, stride;
+    uint32_t *table; /* old offset / stride + 1, by hash */
+    size_t table_count;
+    dx_patch_p_cover *covers;
+    size_t cover_count, cover_capacity;
+} dx_patch_p_finder;
+
+static size_t dx_patch_p_slot(const dx_patch_p_finder *f, const uint8_t *p)
+{
+    uint64_t h = dx_patch_p_load64(p) * 0x9e3779b97f4a7c15u;
+    h = (h ^ h >> 29 ^ dx_patch_p_load32(p + 8)) * 0xbf58476d1ce4e5b9u;
+    return (size_t)((h >> 32) * f->table_count >> 32);
+}
+
+/* From the end to the start, so that of equal seeds the first one stays. */
+static void dx_patch_p_index(dx_patch_p_finder *f)
+{
+    size_t i;
+    DX_PATCH_MEMSET(f->table, 0, f->table_count * sizeof *f->table);
+    if (f->base_size < DX_PATCH_P_SEED) return;
+    f->stride = f->base_size / f->table_count + 1;
+    for (i = (f->base_size - DX_PATCH_P_SEED) / f->stride + 1; i-- > 0;)
+        f->table[dx_patch_p_slot(f, f->base + i * f->stride)] = (uint32_t)(i + 1);
+}
+
+/* How far a and b are worth being called alike: where +1 a right, -1 a wrong byte is highest. */
+static size_t dx_patch_p_extend(const uint8_t *a, const uint8_t *b, size_t size, long *gain)
+{
+    size_t i = 0, best = 0;
+    long score = 0, top = 0;
+    while (i < size) {
+        if (size - i >= 8 && DX_PATCH_MEMCMP(a + i, b + i, 8) == 0) {
+            score += 8;
+            i += 8;
+        } else {
+            score += a[i] == b[i] ? 1 : -1;
+            i++;
+        }
+        if (score > top) {
+            top = score;
+            best = i;
+        } else if (score < top - DX_PATCH_P_DROP) {
+            break;
+        }
+    }
+    *gain = top;
+    return best;
+}
+
+/* The same towards the front: a and b point behind the last byte. */
+static size_t dx_patch_p_extend_back(const uint8_t *a, const uint8_t *b, size_t size, long *gain)
+{
+    size_t i = 0, best = 0;
+    long score = 0, top = 0;
+    while (i < size) {
+        i++;
+        score += *(a - i) == *(b - i) ? 1 : -1;
+        if (score > top) {
+            top = score;
+            best = i;
+        } else if (score < top - DX_PATCH_P_DROP) {
+            break;
+        }
+    }
+    *gain = top;
+    return best;
+}
+
+/* Bytes that are equal from the start on. */
+static size_t dx_patch_p_same(const uint8_t *a, const uint8_t *b, size_t size)
+{
+    size_t i = 0;
+    while (size - i >= 8 && DX_PATCH_MEMCMP(a + i, b + i, 8) == 0) i += 8;
+    while (i < size && a[i] == b[i]) i++;
+    return i;
+}
+
+/* Cut the last cover where the next one, which reaches back over it, starts to be better. */
+static void dx_patch_p_cut(const dx_patch_p_finder *f, dx_patch_p_cover *last,
+                           dx_patch_p_cover *next)
+{
+    uint64_t end = last->new_at + last->size, i, best = 0;
+    uint64_t overlap = end - next->new_at < next->size ? end - next->new_at : next->size;
+    long score = 0, top = 0;
+    for (i = 0; i < overlap; i++) {
+        uint8_t byte = f->target[next->new_at + i];
+        score += f->base[last->old_at + (next->new_at - last->new_at) + i] == byte ? 1 : 0;
+        score -= f->base[next->old_at + i] == byte ? 1 : 0;
+        if (score > top) {
+            top = score;
+            best = i + 1;
+        }
+    }
+    last->size = next->new_at + best - last->new_at;
+    next->new_at += best;
+    next->old_at += best;
+    next->size -= best;
+}
+
+/* Take the match at (new_at, old_at) as a cover if it saves more than it costs. */
+static bool dx_patch_p_take(dx_patch_p_finder *f, size_t new_at, size_t old_at, long least)
+{
+    dx_patch_p_cover c, *last = f->cover_count ? f->covers + f->cover_count - 1 : NULL;
+    size_t room_new = f->target_size - new_at, room_old = f->base_size - old_at, back;
+    size_t fence = last ? (size_t)last->new_at : 0;
+    long gain, gain_back;
+    size_t front = dx_patch_p_extend(f->target + new_at, f->base + old_at,
+                                     room_new < room_old ? room_new : room_old, &gain);
+    back = new_at - fence < old_at ? new_at - fence : old_at;
+    back = dx_patch_p_extend_back(f->target + new_at, f->base + old_at, back, &gain_back);
+    if (gain + gain_back < least) return false;
+    c.new_at = new_at - back;
+    c.old_at = old_at - back;
+    c.size = front + back;
+    if (last && c.new_at < last->new_at + last->size) {
+        dx_patch_p_cover shorter = *last;
+        dx_patch_p_cut(f, &shorter, &c);
+        if (c.size < 12) return false;
+        if (shorter.size) *last = shorter;
+        else f->cover_count--;
+    }
+    f->covers[f->cover_count++] = c;
+    return true;
+}
+
+/* Where the last cover would go on at target byte i: how many bytes are right there. */
+static size_t dx_patch_p_run_on(const dx_patch_p_finder *f, size_t i, size_t *old_at)
+{
+    const dx_patch_p_cover *last = f->covers + f->cover_count - 1;
+    size_t room = f->target_size - i;
+    if (!f->cover_count) return 0;
+    *old_at = (size_t)(last->old_at + (i - last->new_at));
+    if (*old_at >= f->base_size) return 0;
+    if (room > f->base_size - *old_at) room = f->base_size - *old_at;
+    return dx_patch_p_same(f->target + i, f->base + *old_at, room);
+}
+
+/* The base's bytes at a seed that equals target byte i on; is it better than the last cover? */
+static bool dx_patch_p_is_better(const dx_patch_p_finder *f, size_t i, size_t at, size_t *size)
+{
+    const dx_patch_p_cover *last = f->covers + f->cover_count - 1;
+    size_t room = f->target_size - i, k, right = 0;
+    if (room > f->base_size - at) room = f->base_size - at;
+    if (room > DX_PATCH_P_LOOK) room = DX_PATCH_P_LOOK;
+    *size = dx_patch_p_same(f->target + i, f->base + at, room);
+    if (*size < DX_PATCH_P_SEED) return false;
+    if (!f->cover_count || i >= last->new_at + last->size) return true;
+    for (k = 0; k < *size && i + k < last->new_at + last->size; k++)
+        right += f->base[last->old_at + (i + k - last->new_at)] == f->target[i + k] ? 1u : 0u;
+    return *size > right + 8;
+}
+
+static void dx_patch_p_find(dx_patch_p_finder *f)
+{
+    size_t i = 0, old_at = 0, size = 0;
+    dx_patch_p_index(f);
+    f->cover_count = 0;
+    while (f->target_size >= DX_PATCH_P_SEED && i <= f->target_size - DX_PATCH_P_SEED) {
+        const dx_patch_p_cover *last = f->covers + f->cover_count - 1;
+        size_t run, at;
+        if (f->cover_count && i < last->new_at) i = (size_t)last->new_at;
+        run = dx_patch_p_run_on(f, i, &old_at);
+        if (f->cover_count == f->cover_capacity || f->target_size - i < DX_PATCH_P_SEED) return;
+        if (run >= DX_PATCH_P_SEED && i < last->new_at + last->size) {
+            i += run;
+            continue;
+        }
+        if (run >= 6 && i >= last->new_at + last->size && dx_patch_p_take(f, i, old_at, DX_PATCH_P_SAME)) {
+            i += run;
+            continue;
+        }
+        at = f->base_size < DX_PATCH_P_SEED ? 0 : f->table[dx_patch_p_slot(f, f->target + i)];
+        if (at && dx_patch_p_is_better(f, i, (at - 1) * f->stride, &size) &&
+            dx_patch_p_take(f, i, (at - 1) * f->stride, DX_PATCH_P_OTHER))
+            i += size;
+        else
+            i++;
+    }
+}
+
+/* >>create: a delta ----------------------------------------------------------- */
+typedef struct dx_patch_p_plan { /* what a predictor does to one block */
+    uint8_t mark[DX_PATCH_P_BLOCK + 8]; /* 0: a byte; else the size of the field that starts here */
+    uint8_t model[DX_PATCH_P_BLOCK + 8]; /* of its flag, from DX_PATCH_P_M_FLAG on */
+    uint64_t value[DX_PATCH_P_BLOCK + 8];
+} dx_patch_p_plan;
+
+typedef struct dx_patch_p_maker {
+    dx_patch_p_writer writer;
+    dx_patch_p_predictor predictor;
+    dx_patch_p_finder finder;
+    dx_patch_p_plan plan;
+    uint32_t literal_bits, diff_bits, last_id;
+    bool map;
+    uint32_t memory[DX_PATCH_P_MEMORY];
+    uint8_t window[DX_PATCH_P_WINDOW];
+} dx_patch_p_maker;
+
+/* One block of a cover: `start` bytes are done already, `room` bytes may be touched. */
+typedef struct dx_patch_p_span {
+    const uint8_t *old_bytes, *new_bytes;
+    uint64_t old_at, new_at;
+    uint32_t start, size, room;
+} dx_patch_p_span;
+
+/* Returns the position behind the last field or byte: it may lie behind the block. */
+static uint32_t dx_patch_p_make_plan(dx_patch_p_plan *plan, dx_patch_p_predictor *x, uint32_t id,
+                                     const dx_patch_p_span *s)
+{
+    uint32_t at = s->start, since = 2;
+    while (at < s->size) {
+        dx_patch_p_field f = {0, 0, 0, 0};
+        if (id) f = dx_patch_p_predict(x, id, s->old_bytes + at, s->old_at + at, s->new_at + at, since);
+        if (f.size > s->room - at) f.size = 0;
+        plan->mark[at] = (uint8_t)f.size;
+        if (f.size) {
+            plan->value[at] = f.value;
+            plan->model[at] = (uint8_t)(dx_patch_p_flag_model(x, id, &f) - DX_PATCH_P_M_FLAG);
+            dx_patch_p_learn(x, id, s->old_bytes + at, &f,
+                             dx_patch_p_load_field(s->new_bytes + at, f.size));
+            at += f.size;
+            since = 0;
+        } else {
+            at++;
+            since++;
+        }
+    }
+    return at;
+}
+
+static void dx_patch_p_put_field(dx_patch_p_maker *m, uint32_t id, uint32_t at,
+                                 const dx_patch_p_span *s)
+{
+    const dx_patch_p_plan *plan = &m->plan;
+    uint32_t size = plan->mark[at];
+    uint64_t value = dx_patch_p_load_field(s->new_bytes + at, size), error = value - plan->value[at];
+    dx_patch_p_put_bit(&m->writer, DX_PATCH_P_M_FLAG + plan->model[at], error != 0);
+    if (!error) return;
+    if (size == 4) error = dx_patch_p_sign32((uint32_t)(error & 0xffffffffu));
+    dx_patch_p_put_number(&m->writer, dx_patch_p_fix_number(id), dx_patch_p_fold(error) - 1);
+}
+
+/* Bytes outside of fields, from `at` on, that are right before the first wrong one; or all. */
+static bool dx_patch_p_next_wrong(const dx_patch_p_plan *plan, const dx_patch_p_span *s,
+                                  uint32_t at, uint32_t *run)
+{
+    *run = 0;
+    while (at < s->size) {
+        if (plan->mark[at]) {
+            at += plan->mark[at];
+            continue;
+        }
+        if (s->old_bytes[at] != s->new_bytes[at]) return true;
+        ++*run;
+        at++;
+    }
+    return false;
+}
+
+static void dx_patch_p_put_block(dx_patch_p_maker *m, dx_patch_p_predictor *x, uint32_t id,
+                                 const dx_patch_p_span *s)
+{
+    uint32_t at = s->start, run = 0;
+    bool known = false, wrong = false;
+    dx_patch_p_put_tree(&m->writer, DX_PATCH_P_M_ID + m->last_id * 8, 3, id);
+    while (at < s->size) {
+        if (m->plan.mark[at]) {
+            dx_patch_p_put_field(m, id, at, s);
+            at += m->plan.mark[at];
+            continue;
+        }
+        if (!known) {
+            wrong = dx_patch_p_next_wrong(&m->plan, s, at, &run);
+            dx_patch_p_put_number(&m->writer, dx_patch_p_run_number(x->last_run_), wrong ? run + 1 : 0);
+            x->last_run_ = wrong ? run : 8;
+            known = true;
+        }
+        if (wrong && run == 0) {
+            uint32_t diff = (uint32_t)(s->new_bytes[at] - s->old_bytes[at]) & 255;
+            uint32_t c = dx_patch_p_diff_context(m->diff_bits, x->last_run_, x->last_diff_);
+            dx_patch_p_put_tree(&m->writer, DX_PATCH_P_M_BYTE + 256 * c, 8, diff);
+            x->last_diff_ = diff;
+            known = false;
+        } else {
+            run--;
+        }
+        at++;
+    }
+}
+
+/* Segments from the headers of a 64-bit little-endian ELF file; anything else is one segment that
+   starts at address 0. What stands there is only used to predict, so nothing needs checking. */
+static uint32_t dx_patch_p_find_segments(const uint8_t *p, size_t size, uint64_t (*segments)[4],
+                                         uint64_t *origin)
+{
+    uint32_t count = 0, i;
+    *origin = 0;
+    uint64_t at = size >= 64 ? dx_patch_p_load64(p + 32) : 0;
+    if (size >= 64 && DX_PATCH_MEMCMP(p, "\177ELF\2\1", 6) == 0 && dx_patch_p_load16(p + 54) == 56)
+        for (i = 0; i < dx_patch_p_load16(p + 56) && i < 64; i++, at += 56) {
+            if (at > size || size - at < 56) break;
+            if (dx_patch_p_load32(p + at) == 0x6474e550) /* PT_GNU_EH_FRAME */
+                *origin = dx_patch_p_load64(p + at + 16);
+            if (dx_patch_p_load32(p + at) != 1 || count == 8) continue; /* PT_LOAD */
+            segments[count][0] = dx_patch_p_load64(p + at + 8);
+            segments[count][1] = dx_patch_p_load64(p + at + 16);
+            segments[count][2] = dx_patch_p_load64(p + at + 32);
+            segments[count++][3] = dx_patch_p_load64(p + at + 40);
+        }
+    if (count) return count;
+    segments[0][0] = segments[0][1] = 0;
+    segments[0][2] = segments[0][3] = size;
+    return 1;
+}
+
+static void dx_patch_p_put_cover(dx_patch_p_maker *m, size_t i)
+{
+    const dx_patch_p_cover *c = m->finder.covers + i, *last = i ? c - 1 : NULL;
+    uint64_t new_end = last ? last->new_at + last->size : 0;
+    uint64_t expected = (last ? last->old_at + last->size : 0) + (c->new_at - new_end);
+    dx_patch_p_put_number(&m->writer, DX_PATCH_P_N_GAP, c->new_at - new_end);
+    dx_patch_p_put_number(&m->writer, DX_PATCH_P_N_LENGTH, c->size - 1);
+    dx_patch_p_put_number(&m->writer, DX_PATCH_P_N_JUMP, dx_patch_p_fold(c->old_at - expected));
+}
+
+static void dx_patch_p_put_setup(dx_patch_p_maker *m)
+{
+    uint32_t side, i, j;
+    size_t k;
+    if (!m->map) return;
+    dx_patch_p_put_number(&m->writer, DX_PATCH_P_N_SETUP, m->finder.cover_count);
+    for (side = 0; side < 2; side++) {
+        dx_patch_p_put_number(&m->writer, DX_PATCH_P_N_SETUP, m->predictor.segment_count_[side]);
+        for (i = 0; i < m->predictor.segment_count_[side]; i++)
+            for (j = 0; j < 4; j++)
+                dx_patch_p_put_number(&m->writer, DX_PATCH_P_N_SETUP,
+                                      dx_patch_p_fold(m->predictor.segments_[side][i][j]));
+        dx_patch_p_put_number(&m->writer, DX_PATCH_P_N_SETUP,
+                              dx_patch_p_fold(m->predictor.origin_[side]));
+    }
+    for (k = 0; k < m->finder.cover_count; k++) dx_patch_p_put_cover(m, k);
+}
+
+static void dx_patch_p_put_literals(dx_patch_p_maker *m, uint64_t from, uint64_t to)
+{
+    for (; from < to; from++) {
+        uint32_t before = from ? m->finder.target[from - 1] : 0u;
+        uint32_t c = (1u << m->diff_bits) + (before >> (8 - m->literal_bits));
+        dx_patch_p_put_tree(&m->writer, DX_PATCH_P_M_BYTE + 256 * c, 8, m->finder.target[from]);
+    }
+}
+
+/* The old bytes of a block with those around it; zeros outside of the base. */
+static void dx_patch_p_fill_window(dx_patch_p_maker *m, uint64_t old_at)
+{
+    uint64_t first = old_at < DX_PATCH_P_BEFORE ? 0 : old_at - DX_PATCH_P_BEFORE;
+    uint32_t skip = (uint32_t)(DX_PATCH_P_BEFORE - (old_at - first));
+    uint64_t size = m->finder.base_size - first;
+    if (size > DX_PATCH_P_WINDOW - skip) size = DX_PATCH_P_WINDOW - skip;
+    DX_PATCH_MEMSET(m->window, 0, DX_PATCH_P_WINDOW);
+    DX_PATCH_MEMCPY(m->window + skip, m->finder.base + first, (size_t)size);
+}
+
+/* The predictor with which the block costs least. */
+static uint32_t dx_patch_p_choose(dx_patch_p_maker *m, const dx_patch_p_span *s)
+{
+    uint64_t least = UINT64_MAX;
+    uint32_t id, best = 0;
+    int mode = m->writer.mode;
+    if (!m->map) return DX_PATCH_P_ID_NONE;
+    if (DX_PATCH_MEMCMP(s->old_bytes + s->start, s->new_bytes + s->start, s->size - s->start) == 0)
+        return DX_PATCH_P_ID_NONE;
+    m->writer.mode = DX_PATCH_P_COUNT;
+    DX_PATCH_MEMCPY(m->memory, m->predictor.memory_, sizeof m->memory);
+    for (id = 0; id < DX_PATCH_P_IDS; id++) {
+        dx_patch_p_predictor first = m->predictor, second = m->predictor;
+        m->writer.cost = 0;
+        dx_patch_p_make_plan(&m->plan, &first, id, s);
+        DX_PATCH_MEMCPY(m->predictor.memory_, m->memory, sizeof m->memory);
+        dx_patch_p_put_block(m, &second, id, s);
+        if (m->writer.cost < least) {
+            least = m->writer.cost;
+            best = id;
+        }
+    }
+    m->writer.mode = mode;
+    return best;
+}
+
+static void dx_patch_p_put_cover_bytes(dx_patch_p_maker *m, const dx_patch_p_cover *c)
+{
+    uint64_t done = 0;
+    uint32_t carry = 0;
+    while (done + carry < c->size) {
+        dx_patch_p_span s;
+        dx_patch_p_predictor copy;
+        uint64_t left = c->size - done;
+        uint32_t id, end;
+        s.old_at = c->old_at + done;
+        s.new_at = c->new_at + done;
+        s.start = carry;
+        s.size = left < DX_PATCH_P_BLOCK ? (uint32_t)left : DX_PATCH_P_BLOCK;
+        s.room = left < DX_PATCH_P_BLOCK + 8 ? (uint32_t)left : DX_PATCH_P_BLOCK + 8;
+        dx_patch_p_fill_window(m, s.old_at);
+        s.old_bytes = m->window + DX_PATCH_P_BEFORE;
+        s.new_bytes = m->finder.target + s.new_at;
+        m->predictor.bias_[0] = dx_patch_p_address(&m->predictor, 0, s.old_at) - s.old_at;
+        m->predictor.bias_[1] = dx_patch_p_address(&m->predictor, 1, s.new_at) - s.new_at;
+        id = dx_patch_p_choose(m, &s);
+        copy = m->predictor; /* the plan learns; what is written learns the same once more */
+        end = dx_patch_p_make_plan(&m->plan, &m->predictor, id, &s);
+        dx_patch_p_put_block(m, &m->predictor, id, &s);
+        (void)copy;
+        m->last_id = id;
+        done += s.size;
+        carry = end - s.size;
+    }
+}
+
+static void dx_patch_p_put_delta(dx_patch_p_maker *m)
+{
+    const dx_patch_p_finder *f = &m->finder;
+    uint64_t at = 0;
+    size_t i;
+    dx_patch_p_put_setup(m);
+    for (i = 0; i < f->cover_count; i++) {
+        const dx_patch_p_cover *c = f->covers + i;
+        if (!m->map) dx_patch_p_put_cover(m, i);
+        dx_patch_p_put_literals(m, at, c->new_at);
+        dx_patch_p_put_cover_bytes(m, c);
+        at = c->new_at + c->size;
+    }
+    if (!m->map && at < f->target_size)
+        dx_patch_p_put_number(&m->writer, DX_PATCH_P_N_GAP, f->target_size - at);
+    dx_patch_p_put_literals(m, at, f->target_size);
+    dx_patch_p_writer_finish(&m->writer);
+}
+
+/* >>reader: the streaming applier ------------------------------------------- */
+#define DX_PATCH_P_STEP 64u /* no step of a decoder takes more bytes of input than this */
+#define DX_PATCH_P_SLACK 16u /* lets the memory of the caller have any alignment */
+
+enum { /* what is expected next */
+    DX_PATCH_P_PARAMETERS,
+    DX_PATCH_P_START,
+    DX_PATCH_P_SETUP,
+    DX_PATCH_P_LIST,
+    DX_PATCH_P_NEXT,
+    DX_PATCH_P_LITERALS,
+    DX_PATCH_P_CHOICE,
+    DX_PATCH_P_WALK,
+    DX_PATCH_P_RECORD,
+    DX_PATCH_P_DATA,
+    DX_PATCH_P_DONE
+};
+
+/* Bytes that applying a delta takes, apart from zstd. */
+static uint64_t dx_patch_p_delta_memory(uint32_t literal_bits, uint32_t diff_bits, bool map,
+                                        uint64_t covers)
+{
+    uint64_t size = DX_PATCH_P_SLACK + 4u * dx_patch_p_model_count(literal_bits, diff_bits);
+    size += DX_PATCH_P_WINDOW + DX_PATCH_P_BLOCK + 8;
+    return map ? size + 4 * DX_PATCH_P_MEMORY + 16 * covers : size;
+}
+
+static int dx_patch_p_callback(dx_patch_applier *a, int result, int error)
+{
+    if (!result) return DX_PATCH_OK;
+    a->callback_result_ = result;
+    return error;
+}
+
+static int dx_patch_p_progress(dx_patch_applier *a)
+{
+    uint64_t done = a->base_done_ + a->produced_, total = a->from_size_ + a->to_size_;
+    if (!a->desc_.progress) return DX_PATCH_OK;
+    return dx_patch_p_callback(a, a->desc_.progress(a->desc_.user, done, total),
+                               DX_PATCH_ECANCELED);
+}
+
+static int dx_patch_p_emit(dx_patch_applier *a, const uint8_t *p, uint32_t size)
+{
+    int error;
+    DX_PATCH_ASSERT(size <= a->to_size_ - a->produced_);
+    if (!size) return DX_PATCH_OK;
+    dx_patch_p_hash_update(&a->desc_.hasher, &a->blake3_, p, size);
+    a->decoder_.last_byte_ = p[size - 1];
+    a->produced_ += size;
+    error = dx_patch_p_callback(a, a->desc_.write(a->desc_.user, p, size), DX_PATCH_ESYS);
+    return error ? error : dx_patch_p_progress(a);
+}
+
+/* Base bytes, zeros outside of the base. */
+static int dx_patch_p_read(dx_patch_applier *a, uint64_t at, uint8_t *p, uint32_t size)
+{
+    uint32_t part = size;
+    if (at >= a->from_size_) part = 0;
+    else if (part > a->from_size_ - at) part = (uint32_t)(a->from_size_ - at);
+    DX_PATCH_MEMSET(p + part, 0, size - part);
+    if (!part) return DX_PATCH_OK;
+    return dx_patch_p_callback(a, a->desc_.read(a->desc_.user, at, p, part), DX_PATCH_ESYS);
+}
+
+/* Aligned memory of the caller from *at on, or NULL. */
+static void *dx_patch_p_carve(const dx_patch_applier *a, size_t *at, size_t size)
+{
+    uint8_t *p = (uint8_t *)a->desc_.memory;
+    size_t skip = (size_t)(0 - (uintptr_t)(p + *at)) & 7;
+    if (skip > a->desc_.memory_size - *at) return NULL;
+    skip += *at;
+    if (size > a->desc_.memory_size - skip) return NULL;
+    *at = skip + size;
+    return p + skip;
+}
+
+static bool dx_patch_p_has_input(const dx_patch_p_decoder *d)
+{
+    return d->source_last_ || d->source_size_ - d->source_at_ >= DX_PATCH_P_STEP;
+}
+
+/* >>zstd ---------------------------------------------------------------- */
+static int dx_patch_p_zstd_start(dx_patch_applier *a)
+{
+    (void)a;
+    return DX_PATCH_OK;
+}
+static int dx_patch_p_run_zstd(dx_patch_applier *a, bool last)
+{
+    (void)a; (void)last;
+    return DX_PATCH_ENOTSUP;
+}
+
+static int dx_patch_p_take_parameters(dx_patch_applier *a)
+{
+    dx_patch_p_decoder *d = &a->decoder_;
+    const uint8_t *p = a->in_;
+    uint32_t count;
+    if (p[0] > 8 || p[1] > 3 || p[2] > 1 || p[3] > 32) return DX_PATCH_EVERSION;
+    d->literal_bits_ = p[0];
+    d->diff_bits_ = p[1];
+    d->map_ = p[2] != 0;
+    d->predictor_.region_bits_ = p[3];
+    count = dx_patch_p_model_count(d->literal_bits_, d->diff_bits_);
+    d->used_ = 0;
+    d->models_ = (uint16_t *)dx_patch_p_carve(a, &d->used_, (size_t)count * 4);
+    d->old_ = (uint8_t *)dx_patch_p_carve(a, &d->used_, DX_PATCH_P_WINDOW);
+    if (!d->models_ || !d->old_) return DX_PATCH_EHEADER;
+    d->new_ = (uint8_t *)dx_patch_p_carve(a, &d->used_, DX_PATCH_P_BLOCK + 8);
+    if (!d->new_) return DX_PATCH_EHEADER;
+    dx_patch_p_models_start(d->models_, count);
+    if (d->map_) {
+        d->predictor_.memory_ = (uint32_t *)dx_patch_p_carve(a, &d->used_, 4 * DX_PATCH_P_MEMORY);
+        if (!d->predictor_.memory_) return DX_PATCH_EHEADER;
+        DX_PATCH_MEMSET(d->predictor_.memory_, 0, 4 * DX_PATCH_P_MEMORY);
+    }
+    return dx_patch_p_zstd_start(a);
+}
+
+/* The numbers of the setup in their order: cover count, twice segments, twice the origin. */
+static int dx_patch_p_take_setup(dx_patch_applier *a)
+{
+    dx_patch_p_decoder *d = &a->decoder_;
+    dx_patch_p_predictor *x = &d->predictor_;
+    uint64_t v = dx_patch_p_get_number(d, DX_PATCH_P_N_SETUP);
+    uint32_t side = d->setup_at_ >> 8, i = d->setup_at_ & 255;
+    if (side == 0) {
+        size_t count = (size_t)v;
+        if (v > a->desc_.memory_size / 16) return DX_PATCH_EHEADER;
+        x->covers_ = (uint32_t *)dx_patch_p_carve(a, &d->used_, 12 * count);
+        if (!x->covers_) return DX_PATCH_EHEADER;
+        x->order_ = (uint32_t *)dx_patch_p_carve(a, &d->used_, 4 * count);
+        if (!x->order_) return DX_PATCH_EHEADER;
+        x->count_ = (uint32_t)v;
+        d->setup_at_ = 256;
+        return DX_PATCH_OK;
+    }
+    side--;
+    if (i == 0) {
+        if (v > 8) return DX_PATCH_ECORRUPT;
+        x->segment_count_[side] = (uint32_t)v;
+    } else if (i <= 4 * x->segment_count_[side]) {
+        x->segments_[side][(i - 1) / 4][(i - 1) % 4] = dx_patch_p_unfold(v);
+    } else {
+        x->origin_[side] = dx_patch_p_unfold(v);
+    }
+    d->setup_at_++;
+    if (i == 4 * x->segment_count_[side] + 1) d->setup_at_ = (side + 2) << 8;
+    if (d->setup_at_ == 3u << 8) a->state_ = DX_PATCH_P_LIST;
+    return DX_PATCH_OK;
+}
+
+/* The next cover, after `gap` literal bytes. It lies inside of both files, or it is refused. */
+static int dx_patch_p_take_cover(dx_patch_applier *a, uint64_t gap)
+{
+    dx_patch_p_decoder *d = &a->decoder_;
+    uint64_t size = dx_patch_p_get_number(d, DX_PATCH_P_N_LENGTH);
+    uint64_t jump = dx_patch_p_unfold(dx_patch_p_get_number(d, DX_PATCH_P_N_JUMP));
+    uint64_t left = a->to_size_ - d->new_end_, old_at = d->old_end_ + gap + jump;
+    if (gap >= left || size >= left - gap) return DX_PATCH_EBOUNDS;
+    size++;
+    if (old_at > a->from_size_ || size > a->from_size_ - old_at) return DX_PATCH_EBOUNDS;
+    d->cover_new_ = d->new_end_ + gap;
+    d->cover_old_ = old_at;
+    d->cover_left_ = size;
+    d->new_end_ = d->cover_new_ + size;
+    d->old_end_ = old_at + size;
+    return DX_PATCH_OK;
+}
+
+static int dx_patch_p_take_list(dx_patch_applier *a)
+{
+    dx_patch_p_decoder *d = &a->decoder_;
+    uint32_t *cover = d->predictor_.covers_ + 3 * (size_t)d->cover_at_;
+    int error;
+    if (d->cover_at_ == d->predictor_.count_) {
+        dx_patch_p_sort_covers(&d->predictor_);
+        d->cover_at_ = 0;
+        d->new_end_ = 0;
+        a->state_ = DX_PATCH_P_NEXT;
+        return DX_PATCH_OK;
+    }
+    error = dx_patch_p_take_cover(a, dx_patch_p_get_number(d, DX_PATCH_P_N_GAP));
+    if (error) return error;
+    cover[0] = (uint32_t)d->cover_new_;
+    cover[1] = (uint32_t)d->cover_old_;
+    cover[2] = (uint32_t)d->cover_left_;
+    d->cover_at_++;
+    return DX_PATCH_OK;
+}
+
+/* Literal bytes and the cover behind them, if there is one. */
+static int dx_patch_p_take_next(dx_patch_applier *a)
+{
+    dx_patch_p_decoder *d = &a->decoder_;
+    uint64_t left = a->to_size_ - a->produced_;
+    int error = DX_PATCH_OK;
+    d->cover_left_ = 0;
+    d->literals_left_ = left;
+    a->state_ = left ? DX_PATCH_P_LITERALS : DX_PATCH_P_DONE;
+    if (!left) return DX_PATCH_OK;
+    if (!d->map_) {
+        uint64_t gap = dx_patch_p_get_number(d, DX_PATCH_P_N_GAP);
+        if (gap > left) return DX_PATCH_EBOUNDS;
+        d->literals_left_ = gap;
+        if (gap < left) error = dx_patch_p_take_cover(a, gap);
+    } else if (d->cover_at_ < d->predictor_.count_) {
+        const uint32_t *cover = d->predictor_.covers_ + 3 * (size_t)d->cover_at_++;
+        d->cover_new_ = cover[0];
+        d->cover_old_ = cover[1];
+        d->cover_left_ = cover[2];
+        d->literals_left_ = d->cover_new_ - a->produced_;
+    }
+    d->start_ = 0;
+    return error;
+}
+
+static int dx_patch_p_take_literals(dx_patch_applier *a)
+{
+    dx_patch_p_decoder *d = &a->decoder_;
+    uint32_t size = 0, last = d->last_byte_;
+    int error;
+    while (size < d->literals_left_ && size < DX_PATCH_P_BLOCK && dx_patch_p_has_input(d) &&
+           !d->past_end_) {
+        uint32_t c = (1u << d->diff_bits_) + (last >> (8 - d->literal_bits_));
+        last = dx_patch_p_get_tree(d, DX_PATCH_P_M_BYTE + 256 * c, 8);
+        d->new_[size++] = (uint8_t)last;
+    }
+    d->literals_left_ -= size;
+    error = dx_patch_p_emit(a, d->new_, size);
+    if (!error && !d->literals_left_)
+        a->state_ = d->cover_left_ ? DX_PATCH_P_CHOICE : DX_PATCH_P_NEXT;
+    return error;
+}
+
+/* Start a block of the cover: its predictor, and the old bytes in and around it. */
+static int dx_patch_p_take_choice(dx_patch_applier *a)
+{
+    dx_patch_p_decoder *d = &a->decoder_;
+    dx_patch_p_predictor *x = &d->predictor_;
+    uint32_t before = DX_PATCH_P_BEFORE;
+    d->id_ = dx_patch_p_get_tree(d, DX_PATCH_P_M_ID + 8 * d->id_, 3);
+    if (d->id_ >= DX_PATCH_P_IDS || (d->id_ && !d->map_)) return DX_PATCH_EVERSION;
+    d->size_ = DX_PATCH_P_BLOCK;
+    d->room_ = DX_PATCH_P_BLOCK + 8;
+    if (d->cover_left_ < d->size_) d->size_ = (uint32_t)d->cover_left_;
+    if (d->cover_left_ < d->room_) d->room_ = (uint32_t)d->cover_left_;
+    if (before > d->cover_old_) before = (uint32_t)d->cover_old_;
+    DX_PATCH_MEMSET(d->old_, 0, DX_PATCH_P_BEFORE);
+    x->bias_[0] = dx_patch_p_address(x, 0, d->cover_old_) - d->cover_old_;
+    x->bias_[1] = dx_patch_p_address(x, 1, d->cover_new_) - d->cover_new_;
+    d->at_ = d->start_;
+    d->since_ = 2;
+    d->wrong_known_ = false;
+    a->state_ = DX_PATCH_P_WALK;
+    return dx_patch_p_read(a, d->cover_old_ - before, d->old_ + DX_PATCH_P_BEFORE - before,
+                           d->size_ + before + DX_PATCH_P_AFTER);
+}
+
+static void dx_patch_p_take_field(dx_patch_p_decoder *d, const dx_patch_p_field *f,
+                                  const uint8_t *old)
+{
+    uint64_t value = f->value;
+    if (dx_patch_p_get_bit(d, dx_patch_p_flag_model(&d->predictor_, d->id_, f))) {
+        value += dx_patch_p_unfold(1 + dx_patch_p_get_number(d, dx_patch_p_fix_number(d->id_)));
+        if (f->size == 4) value &= 0xffffffffu;
+    }
+    dx_patch_p_learn(&d->predictor_, d->id_, old, f, value);
+    dx_patch_p_store_field(d->new_ + d->at_, f->size, value);
+    d->at_ += f->size;
+    d->since_ = 0;
+}
+
+/* One byte outside of fields, or as many as are known to be right. */
+static void dx_patch_p_take_bytes(dx_patch_p_decoder *d, const uint8_t *old)
+{
+    dx_patch_p_predictor *x = &d->predictor_;
+    uint32_t count = 1;
+    if (!d->wrong_known_) {
+        uint64_t n = dx_patch_p_get_number(d, dx_patch_p_run_number(x->last_run_));
+        if (n > DX_PATCH_P_BLOCK) d->bad_number_ = true;
+        d->wrong_ = n != 0;
+        d->run_ = n ? (uint32_t)n - 1 : DX_PATCH_P_BLOCK;
+        x->last_run_ = n ? d->run_ : 8;
+        d->wrong_known_ = true;
+    }
+    if (d->wrong_ && d->run_ == 0) {
+        uint32_t c = dx_patch_p_diff_context(d->diff_bits_, x->last_run_, x->last_diff_);
+        x->last_diff_ = dx_patch_p_get_tree(d, DX_PATCH_P_M_BYTE + 256 * c, 8);
+        d->new_[d->at_] = (uint8_t)((*old + x->last_diff_) & 255);
+        d->wrong_known_ = false;
+    } else {
+        if (d->id_ == DX_PATCH_P_ID_NONE)
+            count = d->run_ < d->size_ - d->at_ ? d->run_ : d->size_ - d->at_;
+        DX_PATCH_MEMCPY(d->new_ + d->at_, old, count);
+        d->run_ -= count;
+    }
+    d->at_ += count;
+    d->since_ += count;
+}
+
+static int dx_patch_p_take_walk(dx_patch_applier *a)
+{
+    dx_patch_p_decoder *d = &a->decoder_;
+    uint32_t end;
+    int error;
+    while (d->at_ < d->size_) {
+        const uint8_t *old = d->old_ + DX_PATCH_P_BEFORE + d->at_;
+        dx_patch_p_field f;
+        if (d->past_end_ || d->bad_number_) return DX_PATCH_ECORRUPT;
+        if (!dx_patch_p_has_input(d)) return DX_PATCH_OK;
+        f.size = 0;
+        if (d->id_)
+            f = dx_patch_p_predict(&d->predictor_, d->id_, old, d->cover_old_ + d->at_,
+                                   d->cover_new_ + d->at_, d->since_);
+        if (f.size && f.size <= d->room_ - d->at_) dx_patch_p_take_field(d, &f, old);
+        else dx_patch_p_take_bytes(d, old);
+    }
+    if (d->past_end_ || d->bad_number_ || (d->wrong_known_ && d->wrong_)) return DX_PATCH_ECORRUPT;
+    end = d->at_;
+    error = dx_patch_p_emit(a, d->new_ + d->start_, end - d->start_);
+    d->start_ = end - d->size_;
+    d->cover_old_ += d->size_;
+    d->cover_new_ += d->size_;
+    d->cover_left_ -= d->size_;
+    a->state_ = d->cover_left_ > d->start_ ? DX_PATCH_P_CHOICE : DX_PATCH_P_NEXT;
+    return error;
+}
+
+/* The next run of changed bytes of a block patch: 1, or 0 at the end, or an error. */
+static int dx_patch_p_next_run(dx_patch_p_decoder *d, dx_patch_p_runs *r)
+{
+    uint64_t gap, size;
+    if (!r->left) {
+        if (d->source_at_ == d->source_size_) return 0;
+        gap = dx_patch_p_get_varint(d);
+        r->left = dx_patch_p_get_varint(d);
+        if (d->past_end_) return DX_PATCH_ETRUNCATED;
+        if (d->bad_number_ || !r->left || r->left > r->block_size) return DX_PATCH_EBLOCK;
+        if (r->next > r->limit || gap > (r->limit - r->next) / r->block_size)
+            return DX_PATCH_EBOUNDS;
+        r->at = r->next + gap * r->block_size;
+        r->next = r->at + r->block_size;
+    }
+    gap = dx_patch_p_get_varint(d);
+    size = dx_patch_p_get_varint(d);
+    if (d->past_end_) return DX_PATCH_ETRUNCATED;
+    if (d->bad_number_ || !size) return DX_PATCH_EBLOCK;
+    if (gap > r->next - r->at || size > r->next - r->at - gap) return DX_PATCH_EBLOCK;
+    r->at += gap;
+    if (r->at > r->limit || size > r->limit - r->at) return DX_PATCH_EBOUNDS;
+    r->size = size;
+    r->left--;
+    return 1;
+}
+
+/* Block patches: bytes from `at` on, some below and some above the end of what is written. What
+   lies above must come out as zero: both sides count as followed by zeros. */
+static int dx_patch_p_blocks_emit(dx_patch_applier *a, uint32_t size)
+{
+    dx_patch_p_decoder *d = &a->decoder_;
+    uint64_t room = a->to_size_ - a->produced_;
+    uint32_t part = room < size ? (uint32_t)room : size, i;
+    a->at_ += size;
+    for (i = part; i < size; i++)
+        if (d->old_[i]) return DX_PATCH_ECORRUPT;
+    return dx_patch_p_emit(a, d->old_, part);
+}
+
+static int dx_patch_p_blocks_copy(dx_patch_applier *a, uint64_t until)
+{
+    int error = DX_PATCH_OK;
+    while (!error && a->at_ < until) {
+        uint32_t size = until - a->at_ < DX_PATCH_P_BLOCK ? (uint32_t)(until - a->at_)
+                                                          : DX_PATCH_P_BLOCK;
+        error = dx_patch_p_read(a, a->at_, a->decoder_.old_, size);
+        if (!error) error = dx_patch_p_blocks_emit(a, size);
+    }
+    return error;
+}
+
+static int dx_patch_p_take_record(dx_patch_applier *a)
+{
+    int got = dx_patch_p_next_run(&a->decoder_, &a->runs_);
+    if (got < 0) return got;
+    a->state_ = got ? DX_PATCH_P_DATA : DX_PATCH_P_DONE;
+    if (got) return dx_patch_p_blocks_copy(a, a->runs_.at);
+    return dx_patch_p_blocks_copy(a, a->header_.reversible ? a->runs_.limit : a->to_size_);
+}
+
+static int dx_patch_p_take_data(dx_patch_applier *a)
+{
+    dx_patch_p_decoder *d = &a->decoder_;
+    size_t size = d->source_size_ - d->source_at_, i;
+    int error;
+    if (size > a->runs_.size) size = (size_t)a->runs_.size;
+    if (size > DX_PATCH_P_BLOCK) size = DX_PATCH_P_BLOCK;
+    if (!size) return DX_PATCH_ETRUNCATED;
+    error = dx_patch_p_read(a, a->at_, d->old_, (uint32_t)size);
+    if (error) return error;
+    for (i = 0; i < size; i++) d->old_[i] ^= d->source_[d->source_at_ + i];
+    d->source_at_ += size;
+    a->runs_.at += size;
+    a->runs_.size -= size;
+    if (!a->runs_.size) a->state_ = DX_PATCH_P_RECORD;
+    return dx_patch_p_blocks_emit(a, (uint32_t)size);
+}
+
+static int dx_patch_p_step(dx_patch_applier *a)
+{
+    dx_patch_p_decoder *d = &a->decoder_;
+    switch (a->state_) {
+    case DX_PATCH_P_START:
+        d->range_ = a->header_.coding == DX_PATCH_CODING_RANGE ? 0xffffffffu : 0u;
+        if (d->range_) {
+            int i;
+            for (i = 0; i < 4; i++) d->code_ = d->code_ << 8 | dx_patch_p_get_raw(d);
+        }
+        a->state_ = d->map_ ? DX_PATCH_P_SETUP : DX_PATCH_P_NEXT;
+        return DX_PATCH_OK;
+    case DX_PATCH_P_SETUP: return dx_patch_p_take_setup(a);
+    case DX_PATCH_P_LIST: return dx_patch_p_take_list(a);
+    case DX_PATCH_P_NEXT: return dx_patch_p_take_next(a);
+    case DX_PATCH_P_LITERALS: return dx_patch_p_take_literals(a);
+    case DX_PATCH_P_CHOICE: return dx_patch_p_take_choice(a);
+    case DX_PATCH_P_WALK: return dx_patch_p_take_walk(a);
+    case DX_PATCH_P_RECORD: return dx_patch_p_take_record(a);
+    default: return dx_patch_p_take_data(a);
+    }
+}
+
+/* Steps as long as there is input for a whole one. */
+static int dx_patch_p_steps(dx_patch_applier *a)
+{
+    dx_patch_p_decoder *d = &a->decoder_;
+    while (a->state_ != DX_PATCH_P_DONE && dx_patch_p_has_input(d)) {
+        int error = dx_patch_p_step(a);
+        if (!error && (d->past_end_ || d->bad_number_)) error = DX_PATCH_ECORRUPT;
+        if (error) return error;
+    }
+    return DX_PATCH_OK;
+}
+
+static void dx_patch_p_drop_input(dx_patch_applier *a, size_t size)
+{
+    DX_PATCH_MEMMOVE(a->in_, a->in_ + size, a->in_size_ - size);
+    a->in_size_ -= size;
+}
+
+/* Decode what has arrived of the body. */
+static int dx_patch_p_run(dx_patch_applier *a)
+{
+    dx_patch_p_decoder *d = &a->decoder_;
+    bool last = a->received_ == DX_PATCH_HEADER_SIZE + a->header_.body_size;
+    int error = DX_PATCH_OK;
+    if (a->state_ == DX_PATCH_P_PARAMETERS) {
+        if (a->in_size_ < 4) return last ? DX_PATCH_ECORRUPT : DX_PATCH_OK;
+        error = dx_patch_p_take_parameters(a);
+        if (error) return error;
+        dx_patch_p_drop_input(a, 4);
+        a->state_ = DX_PATCH_P_START;
+    }
+    if (a->header_.coding == DX_PATCH_CODING_ZSTD) return dx_patch_p_run_zstd(a, last);
+    d->source_ = a->in_;
+    d->source_at_ = 0;
+    d->source_size_ = a->in_size_;
+    d->source_last_ = last;
+    error = dx_patch_p_steps(a);
+    dx_patch_p_drop_input(a, d->source_at_);
+    if (!error && a->state_ == DX_PATCH_P_DONE && a->in_size_) error = DX_PATCH_ECORRUPT;
+    return error;
+}
+
+/* Read the whole base and compare its hash, before the first byte is written. */
+static int dx_patch_p_check_base(dx_patch_applier *a)
+{
+    uint8_t *buffer = (uint8_t *)a->desc_.memory, hash[DX_PATCH_HASH_SIZE];
+    uint64_t at = 0;
+    uint32_t part = a->desc_.memory_size < 65536 ? (uint32_t)a->desc_.memory_size : 65536u;
+    const dx_patch_header *h = &a->header_;
+    const uint8_t *from = a->desc_.undo ? h->target_hash : h->base_hash;
+    const uint8_t *to = a->desc_.undo ? h->base_hash : h->target_hash;
+    bool same_size = a->desc_.base_size == a->from_size_;
+    if (!same_size && a->desc_.base_size != a->to_size_) return DX_PATCH_EBASE;
+    dx_patch_p_hash_start(&a->desc_.hasher, &a->blake3_);
+    while (at < a->desc_.base_size) {
+        int error;
+        if (part > a->desc_.base_size - at) part = (uint32_t)(a->desc_.base_size - at);
+        error = dx_patch_p_callback(a, a->desc_.read(a->desc_.user, at, buffer, part),
+                                    DX_PATCH_ESYS);
+        if (error) return error;
+        dx_patch_p_hash_update(&a->desc_.hasher, &a->blake3_, buffer, part);
+        at += part;
+        a->base_done_ = at;
+        error = dx_patch_p_progress(a);
+        if (error) return error;
+    }
+    dx_patch_p_hash_finish(&a->desc_.hasher, &a->blake3_, hash);
+    if (same_size && DX_PATCH_MEMCMP(hash, from, sizeof hash) == 0) return DX_PATCH_OK;
+    if (a->desc_.base_size != a->to_size_) return DX_PATCH_EBASE;
+    return DX_PATCH_MEMCMP(hash, to, sizeof hash) == 0 ? DX_PATCH_EAPPLIED : DX_PATCH_EBASE;
+}
+
+static int dx_patch_p_can_undo(const dx_patch_header *h)
+{
+    return h->kind == DX_PATCH_KIND_BLOCKS && h->reversible ? DX_PATCH_OK : DX_PATCH_ENOTSUP;
+}
+
+/* The header is complete: refuse what can be refused, then look at the base. */
+static int dx_patch_p_begin(dx_patch_applier *a)
+{
+    dx_patch_header *h = &a->header_;
+    int error = dx_patch_info(a->in_, DX_PATCH_HEADER_SIZE, h);
+    a->in_size_ = 0;
+    if (error) return error;
+    if (a->desc_.undo && dx_patch_p_can_undo(h)) return DX_PATCH_ENOTSUP;
+    a->from_size_ = a->desc_.undo ? h->target_size : h->base_size;
+    a->to_size_ = a->desc_.undo ? h->base_size : h->target_size;
+    if (a->desc_.target_size_max && a->to_size_ > a->desc_.target_size_max) return DX_PATCH_ETOOBIG;
+    if (h->coding == DX_PATCH_CODING_ZSTD && !DX_PATCH_P_HAS_ZSTD) return DX_PATCH_ENOTSUP;
+    if (h->memory_size > a->desc_.memory_size) return DX_PATCH_ENOMEM;
+    error = dx_patch_p_check_base(a);
+    if (error) return error;
+    dx_patch_p_hash_start(&a->desc_.hasher, &a->blake3_);
+    a->state_ = DX_PATCH_P_PARAMETERS;
+    if (h->kind == DX_PATCH_KIND_BLOCKS) {
+        uint64_t limit = h->base_size > h->target_size ? h->base_size : h->target_size;
+        a->runs_.block_size = h->block_size;
+        a->runs_.limit = h->reversible ? limit : h->target_size;
+        a->decoder_.old_ = (uint8_t *)dx_patch_p_carve(a, &a->decoder_.used_, DX_PATCH_P_BLOCK);
+        if (!a->decoder_.old_) return DX_PATCH_EHEADER;
+        a->state_ = DX_PATCH_P_RECORD;
+    }
+    return h->body_size ? DX_PATCH_OK : dx_patch_p_run(a);
+}
+
+/* Take up to size bytes of input; returns how many, or an error. */
+static int dx_patch_p_take_input(dx_patch_applier *a, const uint8_t *p, size_t size, size_t *taken)
+{
+    uint64_t end = DX_PATCH_HEADER_SIZE, part = size;
+    bool header = a->received_ < end;
+    if (!header) end += a->header_.body_size;
+    if (!header && a->received_ >= end) { /* the trailer is not ours to read */
+        end += a->header_.trailer_size;
+        if (part > end - a->received_) part = end - a->received_;
+        a->received_ += part;
+        *taken = (size_t)part;
+        return part ? DX_PATCH_OK : DX_PATCH_ECORRUPT;
+    }
+    if (part > end - a->received_) part = end - a->received_;
+    if (part > sizeof a->in_ - a->in_size_) part = sizeof a->in_ - a->in_size_;
+    DX_PATCH_MEMCPY(a->in_ + a->in_size_, p, (size_t)part);
+    a->in_size_ += (size_t)part;
+    a->received_ += part;
+    *taken = (size_t)part;
+    if (header) return a->received_ == end ? dx_patch_p_begin(a) : DX_PATCH_OK;
+    a->crc_ = dx_patch_p_crc32c(a->crc_, p, (size_t)part);
+    if (a->received_ == end && a->crc_ != a->header_.body_crc) return DX_PATCH_ECORRUPT;
+    return dx_patch_p_run(a);
+}
+
+/* >>public ------------------------------------------------------------- */
+DX_PATCH_API const char *dx_patch_error_name(int error)
+{
+    switch (error) {
+    case DX_PATCH_OK: return "DX_PATCH_OK";
+    case DX_PATCH_EINVAL: return "DX_PATCH_EINVAL";
+    case DX_PATCH_ENOMEM: return "DX_PATCH_ENOMEM";
+    case DX_PATCH_ENOSPACE: return "DX_PATCH_ENOSPACE";
+    case DX_PATCH_ETOOBIG: return "DX_PATCH_ETOOBIG";
+    case DX_PATCH_ECORRUPT: return "DX_PATCH_ECORRUPT";
+    case DX_PATCH_EAGAIN: return "DX_PATCH_EAGAIN";
+    case DX_PATCH_ESYS: return "DX_PATCH_ESYS";
+    case DX_PATCH_ENOTSUP: return "DX_PATCH_ENOTSUP";
+    case DX_PATCH_ENOTFOUND: return "DX_PATCH_ENOTFOUND";
+    case DX_PATCH_ECANCELED: return "DX_PATCH_ECANCELED";
+    case DX_PATCH_ETRUNCATED: return "DX_PATCH_ETRUNCATED";
+    case DX_PATCH_EVERSION: return "DX_PATCH_EVERSION";
+    case DX_PATCH_EHEADER: return "DX_PATCH_EHEADER";
+    case DX_PATCH_EBLOCK: return "DX_PATCH_EBLOCK";
+    case DX_PATCH_EBOUNDS: return "DX_PATCH_EBOUNDS";
+    case DX_PATCH_ENOBASE: return "DX_PATCH_ENOBASE";
+    case DX_PATCH_ENOPATCH: return "DX_PATCH_ENOPATCH";
+    case DX_PATCH_EBASE: return "DX_PATCH_EBASE";
+    case DX_PATCH_EAPPLIED: return "DX_PATCH_EAPPLIED";
+    case DX_PATCH_ETARGET: return "DX_PATCH_ETARGET";
+    default: return "DX_PATCH_?";
+    }
+}
+
+DX_PATCH_API int dx_patch_error_wire(int error)
+{
+    switch (error) {
+    case DX_PATCH_OK: return 0;
+    case DX_PATCH_EHEADER:
+    case DX_PATCH_EVERSION: return 2;
+    case DX_PATCH_ETRUNCATED: return 3;
+    case DX_PATCH_EBLOCK: return 4;
+    case DX_PATCH_ENOBASE: return 5;
+    case DX_PATCH_ENOPATCH: return 6;
+    case DX_PATCH_EBOUNDS: return 7;
+    default: return 1;
+    }
+}
+
+DX_PATCH_API void dx_patch_hash(const void *data, size_t size, uint8_t *hash)
+{
+    dx_patch_hasher none;
+    DX_PATCH_MEMSET(&none, 0, sizeof none);
+    dx_patch_p_hash_all(&none, data, size, hash);
+}
+
+DX_PATCH_API int dx_patch_applier_init(dx_patch_applier *a, const dx_patch_applier_desc *desc)
+{
+    if (!a || !desc) return DX_PATCH_EINVAL;
+    DX_PATCH_MEMSET(a, 0, sizeof *a);
+    a->error_ = DX_PATCH_EINVAL;
+    if (!desc->write || !desc->memory || !dx_patch_p_hasher_is_sane(&desc->hasher))
+        return DX_PATCH_EINVAL;
+    if (!desc->read) a->error_ = DX_PATCH_ENOBASE;
+    else a->error_ = DX_PATCH_OK;
+    a->desc_ = *desc;
+    return a->error_;
+}
+
+DX_PATCH_API int dx_patch_applier_feed(dx_patch_applier *a, const void *data, size_t size)
+{
+    const uint8_t *p = (const uint8_t *)data;
+    if (!a || (!data && size)) return DX_PATCH_EINVAL;
+    while (!a->error_ && size) {
+        size_t taken = 0;
+        a->error_ = dx_patch_p_take_input(a, p, size, &taken);
+        p += taken;
+        size -= taken;
+    }
+    return a->error_;
+}
+
+DX_PATCH_API int dx_patch_applier_finish(dx_patch_applier *a)
+{
+    uint8_t hash[DX_PATCH_HASH_SIZE];
+    const dx_patch_header *h;
+    if (!a) return DX_PATCH_EINVAL;
+    if (a->error_) return a->error_;
+    h = &a->header_;
+    if (!a->received_) a->error_ = DX_PATCH_ENOPATCH;
+    else if (a->received_ < DX_PATCH_HEADER_SIZE ||
+             a->received_ < DX_PATCH_HEADER_SIZE + h->body_size + h->trailer_size)
+        a->error_ = DX_PATCH_ETRUNCATED;
+    else if (a->state_ != DX_PATCH_P_DONE || a->produced_ != a->to_size_)
+        a->error_ = DX_PATCH_ECORRUPT;
+    if (a->error_) return a->error_;
+    dx_patch_p_hash_finish(&a->desc_.hasher, &a->blake3_, hash);
+    if (DX_PATCH_MEMCMP(hash, a->desc_.undo ? h->base_hash : h->target_hash, sizeof hash) != 0)
+        a->error_ = DX_PATCH_ETARGET;
+    if (a->error_) return a->error_;
+    a->error_ = DX_PATCH_EINVAL; /* done: what comes now breaks the contract */
+    return DX_PATCH_OK;
+}
+
+DX_PATCH_API int dx_patch_applier_callback_result(const dx_patch_applier *a)
+{
+    return a ? a->callback_result_ : 0;
+}
+
+/* >>memory: base, patch and target in memory ----------------------------------- */
+typedef struct dx_patch_p_buffers {
+    const uint8_t *base, *expected; /* expected: compare instead of storing */
+    uint8_t *out;
+    size_t capacity, size;
+} dx_patch_p_buffers;
+
+static int dx_patch_p_read_memory(void *user, uint64_t offset, void *out, size_t size)
+{
+    const dx_patch_p_buffers *b = (const dx_patch_p_buffers *)user;
+    DX_PATCH_MEMCPY(out, b->base + offset, size);
+    return 0;
+}
+
+static int dx_patch_p_write_memory(void *user, const void *data, size_t size)
+{
+    dx_patch_p_buffers *b = (dx_patch_p_buffers *)user;
+    if (size > b->capacity - b->size) return DX_PATCH_ENOSPACE;
+    if (b->expected && DX_PATCH_MEMCMP(b->expected + b->size, data, size) != 0)
+        return DX_PATCH_ETARGET;
+    if (b->out) DX_PATCH_MEMCPY(b->out + b->size, data, size);
+    b->size += size;
+    return 0;
+}
+
+/* A whole patch: its length and its checksum, before anything else happens. */
+static int dx_patch_p_check_whole(const uint8_t *patch, size_t size, dx_patch_header *h)
+{
+    uint64_t left;
+    int error = size ? dx_patch_info(patch, size, h) : DX_PATCH_ENOPATCH;
+    if (error) return error;
+    left = size - DX_PATCH_HEADER_SIZE;
+    if (left < h->body_size || left - h->body_size < h->trailer_size) return DX_PATCH_ETRUNCATED;
+    if (left - h->body_size > h->trailer_size) return DX_PATCH_ECORRUPT;
+    if (dx_patch_p_crc32c(0, patch + DX_PATCH_HEADER_SIZE, (size_t)h->body_size) != h->body_crc)
+        return DX_PATCH_ECORRUPT;
+    return DX_PATCH_OK;
+}
+
+static int dx_patch_p_apply(dx_patch_p_buffers *b, size_t base_size, const uint8_t *patch,
+                            size_t patch_size, void *memory, size_t memory_size,
+                            const dx_patch_hasher *hasher)
+{
+    dx_patch_applier a;
+    dx_patch_applier_desc desc;
+    int error;
+    DX_PATCH_MEMSET(&desc, 0, sizeof desc);
+    desc.user = b;
+    desc.read = dx_patch_p_read_memory;
+    desc.write = dx_patch_p_write_memory;
+    desc.base_size = base_size;
+    desc.memory = memory;
+    desc.memory_size = memory_size;
+    desc.hasher = *hasher;
+    error = dx_patch_applier_init(&a, &desc);
+    if (!error) error = dx_patch_applier_feed(&a, patch, patch_size);
+    if (!error) error = dx_patch_applier_finish(&a);
+    return error == DX_PATCH_ESYS ? dx_patch_applier_callback_result(&a) : error;
+}
+
+DX_PATCH_API int dx_patch_apply(const void *base, size_t base_size, const void *patch,
+                                size_t patch_size, void *out, size_t out_capacity,
+                                size_t *out_size, void *memory, size_t memory_size)
+{
+    dx_patch_p_buffers b;
+    dx_patch_header h;
+    dx_patch_hasher none;
+    int error;
+    if (!out_size || !memory || (!out && out_capacity)) return DX_PATCH_EINVAL;
+    *out_size = 0;
+    if (!base && base_size) return DX_PATCH_ENOBASE;
+    if (!patch) return DX_PATCH_ENOPATCH;
+    error = dx_patch_p_check_whole((const uint8_t *)patch, patch_size, &h);
+    if (error) return error;
+    if (h.target_size > out_capacity) return DX_PATCH_ENOSPACE;
+    DX_PATCH_MEMSET(&none, 0, sizeof none);
+    DX_PATCH_MEMSET(&b, 0, sizeof b);
+    b.base = (const uint8_t *)base;
+    b.out = (uint8_t *)out;
+    b.capacity = out_capacity;
+    error = dx_patch_p_apply(&b, base_size, (const uint8_t *)patch, patch_size, memory,
+                             memory_size, &none);
+    if (!error) *out_size = b.size;
+    return error;
+}
+
+/* XOR all runs of a whole patch into the buffer; NULL: only check them. */
+static int dx_patch_p_xor_runs(const dx_patch_header *h, const uint8_t *patch, uint8_t *buffer)
+{
+    dx_patch_p_decoder d;
+    dx_patch_p_runs r;
+    uint64_t larger = h->base_size > h->target_size ? h->base_size : h->target_size;
+    int got;
+    DX_PATCH_MEMSET(&d, 0, sizeof d);
+    DX_PATCH_MEMSET(&r, 0, sizeof r);
+    d.source_ = patch + DX_PATCH_HEADER_SIZE;
+    d.source_size_ = (size_t)h->body_size;
+    r.block_size = h->block_size;
+    r.limit = h->reversible ? larger : h->target_size;
+    while ((got = dx_patch_p_next_run(&d, &r)) > 0) {
+        const uint8_t *p = d.source_ + d.source_at_;
+        size_t i, size = (size_t)r.size;
+        if (r.size > d.source_size_ - d.source_at_) return DX_PATCH_ETRUNCATED;
+        if (buffer)
+            for (i = 0; i < size; i++) buffer[(size_t)r.at + i] ^= p[i];
+        d.source_at_ += size;
+        r.at += r.size;
+    }
+    return got;
+}
+
+static int dx_patch_p_in_place(uint8_t *buffer, size_t size, size_t capacity,
+                               const uint8_t *patch, size_t patch_size, size_t *new_size,
+                               bool undo)
+{
+    dx_patch_header h;
+    uint8_t hash[DX_PATCH_HASH_SIZE];
+    const uint8_t *from, *to;
+    uint64_t from_size, to_size;
+    size_t larger;
+    int error = dx_patch_p_check_whole(patch, patch_size, &h);
+    if (error) return error;
+    if (h.kind != DX_PATCH_KIND_BLOCKS || (undo && !h.reversible)) return DX_PATCH_ENOTSUP;
+    error = dx_patch_p_xor_runs(&h, patch, NULL);
+    if (error) return error;
+    from = undo ? h.target_hash : h.base_hash;
+    to = undo ? h.base_hash : h.target_hash;
+    from_size = undo ? h.target_size : h.base_size;
+    to_size = undo ? h.base_size : h.target_size;
+    dx_patch_hash(buffer, size, hash);
+    if (size != from_size || DX_PATCH_MEMCMP(hash, from, sizeof hash) != 0)
+        return size == to_size && DX_PATCH_MEMCMP(hash, to, sizeof hash) == 0 ? DX_PATCH_EAPPLIED
+                                                                              : DX_PATCH_EBASE;
+    if (from_size > capacity || to_size > capacity) return DX_PATCH_ENOSPACE;
+    larger = (size_t)(from_size > to_size ? from_size : to_size);
+    if (larger > size) DX_PATCH_MEMSET(buffer + size, 0, larger - size);
+    (void)dx_patch_p_xor_runs(&h, patch, buffer);
+    dx_patch_hash(buffer, (size_t)to_size, hash);
+    if (DX_PATCH_MEMCMP(hash, to, sizeof hash) != 0) {
+        (void)dx_patch_p_xor_runs(&h, patch, buffer); /* the same XOR takes it back */
+        return DX_PATCH_ETARGET;
+    }
+    *new_size = (size_t)to_size;
+    return DX_PATCH_OK;
+}
+
+DX_PATCH_API int dx_patch_apply_in_place(void *buffer, size_t base_size, size_t buffer_capacity,
+                                         const void *patch, size_t patch_size, size_t *new_size)
+{
+    if (!new_size || base_size > buffer_capacity) return DX_PATCH_EINVAL;
+    if (!buffer && buffer_capacity) return DX_PATCH_ENOBASE;
+    if (!patch) return DX_PATCH_ENOPATCH;
+    return dx_patch_p_in_place((uint8_t *)buffer, base_size, buffer_capacity,
+                               (const uint8_t *)patch, patch_size, new_size, false);
+}
+
+DX_PATCH_API int dx_patch_undo(void *buffer, size_t target_size, size_t buffer_capacity,
+                               const void *patch, size_t patch_size, size_t *new_size)
+{
+    if (!new_size || target_size > buffer_capacity) return DX_PATCH_EINVAL;
+    if (!buffer && buffer_capacity) return DX_PATCH_ENOBASE;
+    if (!patch) return DX_PATCH_ENOPATCH;
+    return dx_patch_p_in_place((uint8_t *)buffer, target_size, buffer_capacity,
+                               (const uint8_t *)patch, patch_size, new_size, true);
+}
+
+/* >>create ------------------------------------------------------------------- */
+typedef struct dx_patch_p_job {
+    const dx_patch_create_desc *desc;
+    const uint8_t *base, *target;
+    size_t base_size, target_size;
+    uint8_t *out; /* the body */
+    size_t capacity, used;
+    dx_patch_header header;
+} dx_patch_p_job;
+
+static uint32_t dx_patch_p_xor_at(const dx_patch_p_job *j, size_t i)
+{
+    uint32_t a = i < j->base_size ? j->base[i] : 0u, b = i < j->target_size ? j->target[i] : 0u;
+    return a ^ b;
+}
+
+/* The next run in [at, end): starts and ends with a change, contains no four zeros in a row. */
+static bool dx_patch_p_find_run(const dx_patch_p_job *j, size_t *at, size_t *size, size_t end)
+{
+    size_t i = *at, last;
+    while (i < end && !dx_patch_p_xor_at(j, i)) i++;
+    if (i == end) return false;
+    *at = last = i;
+    for (; i < end && i - last <= 4; i++)
+        if (dx_patch_p_xor_at(j, i)) last = i;
+    *size = last + 1 - *at;
+    return true;
+}
+
+static bool dx_patch_p_is_same_block(const dx_patch_p_job *j, size_t at, size_t end)
+{
+    return end <= j->base_size && end <= j->target_size &&
+           DX_PATCH_MEMCMP(j->base + at, j->target + at, end - at) == 0;
+}
+
+static int dx_patch_p_make_blocks(dx_patch_p_job *j)
+{
+    dx_patch_p_writer w;
+    dx_patch_header *h = &j->header;
+    size_t larger = j->base_size > j->target_size ? j->base_size : j->target_size, at, next = 0;
+    h->block_size = j->desc->block_size ? j->desc->block_size : 4096;
+    if (!dx_patch_p_is_block_size(h->block_size)) return DX_PATCH_EINVAL;
+    h->reversible = !j->desc->one_way || j->target_size >= j->base_size;
+    h->memory_size = DX_PATCH_P_SLACK + DX_PATCH_P_BLOCK;
+    if (j->desc->memory_size < h->memory_size) return DX_PATCH_ENOMEM;
+    if (!h->reversible) larger = j->target_size;
+    DX_PATCH_MEMSET(&w, 0, sizeof w);
+    dx_patch_p_writer_start(&w, DX_PATCH_P_PLAIN, j->out, j->capacity);
+    for (at = 0; at < larger; at += h->block_size) {
+        size_t end = larger - at < h->block_size ? larger : at + h->block_size, run, size, from;
+        uint32_t count = 0;
+        if (dx_patch_p_is_same_block(j, at, end)) continue;
+        for (run = at; dx_patch_p_find_run(j, &run, &size, end); run += size) count++;
+        if (!count) continue;
+        dx_patch_p_put_varint(&w, (at - next) / h->block_size);
+        dx_patch_p_put_varint(&w, count);
+        next = end;
+        from = at;
+        for (run = at; dx_patch_p_find_run(j, &run, &size, end); from = run) {
+            dx_patch_p_put_varint(&w, run - from);
+            dx_patch_p_put_varint(&w, size);
+            for (; size; size--) dx_patch_p_put_raw(&w, dx_patch_p_xor_at(j, run++));
+        }
+    }
+    j->used = w.size;
+    return w.overflow ? DX_PATCH_ENOSPACE : DX_PATCH_OK;
+}
+
+static void dx_patch_p_header_of(dx_patch_p_maker *m, uint8_t *parameters)
+{
+    parameters[0] = (uint8_t)m->literal_bits;
+    parameters[1] = (uint8_t)m->diff_bits;
+    parameters[2] = m->map ? 1 : 0;
+    parameters[3] = (uint8_t)m->predictor.region_bits_;
+}
+
+/* Memory of the caller, from the front: the maker, models, corrections, covers; the rest is the
+   table of the search, and the map of covers after it. */
+static void *dx_patch_p_cut_memory(uint8_t **at, size_t *left, size_t size)
+{
+    size_t skip = (size_t)(0 - (uintptr_t)*at) & 7;
+    uint8_t *p = *at + skip;
+    if (skip > *left || size > *left - skip) return NULL;
+    *at = p + size;
+    *left -= skip + size;
+    return p;
+}
+
+#define DX_PATCH_P_LITERAL_BITS 4u
+#define DX_PATCH_P_DIFF_BITS 3u
+#define DX_PATCH_P_APPLY_MAX ((uint64_t)64 << 20)
+
+static size_t dx_patch_p_maker_size(void)
+{
+    return sizeof(dx_patch_p_maker) + 4 * DX_PATCH_P_MEMORY + 64 +
+           4 * (size_t)dx_patch_p_model_count(DX_PATCH_P_LITERAL_BITS, DX_PATCH_P_DIFF_BITS);
+}
+
+/* Find the covers in the memory that is left; *rest is what the table took. */
+static int dx_patch_p_make_covers(dx_patch_p_maker *m, const dx_patch_p_job *j, uint8_t *at,
+                                  size_t left, uint8_t **rest, size_t *rest_size)
+{
+    dx_patch_p_finder *f = &m->finder;
+    size_t most = j->target_size / 32 + 64, half = left / 2 / sizeof *f->covers;
+    f->base = j->base;
+    f->base_size = j->base_size;
+    f->target = j->target;
+    f->target_size = j->target_size;
+    f->cover_capacity = most < half ? most : half;
+    f->covers = (dx_patch_p_cover *)dx_patch_p_cut_memory(
+        &at, &left, f->cover_capacity * sizeof *f->covers);
+    f->table_count = left < 64 ? 0 : (left - 8) / sizeof *f->table;
+    if (f->table_count > j->base_size + 16) f->table_count = j->base_size + 16;
+    *rest = at;
+    *rest_size = left;
+    f->table = (uint32_t *)dx_patch_p_cut_memory(&at, &left, f->table_count * sizeof *f->table);
+    if (!f->covers || !f->table || f->table_count < 8) return DX_PATCH_ENOMEM;
+    dx_patch_p_find(f);
+    return DX_PATCH_OK;
+}
+
+/* The map that the other side will have, if files, memory and limit allow one. */
+static void dx_patch_p_make_map(dx_patch_p_maker *m, const dx_patch_p_job *j, uint8_t *at,
+                                size_t left, uint64_t limit)
+{
+    dx_patch_p_predictor *x = &m->predictor;
+    size_t i, count = m->finder.cover_count;
+    m->map = count && !((uint64_t)j->base_size >> 32) && !((uint64_t)j->target_size >> 32) &&
+             dx_patch_p_delta_memory(m->literal_bits, m->diff_bits, true, count) <= limit;
+    if (!m->map) return;
+    x->covers_ = (uint32_t *)dx_patch_p_cut_memory(&at, &left, 12 * count);
+    x->order_ = (uint32_t *)dx_patch_p_cut_memory(&at, &left, 4 * count);
+    m->map = x->covers_ && x->order_;
+    if (!m->map) return;
+    for (i = 0; i < count; i++) {
+        x->covers_[3 * i] = (uint32_t)m->finder.covers[i].new_at;
+        x->covers_[3 * i + 1] = (uint32_t)m->finder.covers[i].old_at;
+        x->covers_[3 * i + 2] = (uint32_t)m->finder.covers[i].size;
+    }
+    x->count_ = (uint32_t)count;
+    dx_patch_p_sort_covers(x);
+    x->region_bits_ = j->target_size < (1u << 20) ? 8 : 12;
+    x->segment_count_[0] = dx_patch_p_find_segments(j->base, j->base_size, x->segments_[0],
+                                                    &x->origin_[0]);
+    x->segment_count_[1] = dx_patch_p_find_segments(j->target, j->target_size, x->segments_[1],
+                                                    &x->origin_[1]);
+}
+
+/* Nothing but literals, as they are: always possible, never much larger than the target. */
+static int dx_patch_p_make_plain(dx_patch_p_maker *m, dx_patch_p_job *j)
+{
+    m->literal_bits = m->diff_bits = 0;
+    m->map = false;
+    m->predictor.region_bits_ = 0;
+    m->finder.cover_count = 0;
+    j->header.coding = DX_PATCH_CODING_PLAIN;
+    j->header.memory_size = dx_patch_p_delta_memory(0, 0, false, 0);
+    if (j->capacity < 4) return DX_PATCH_ENOSPACE;
+    dx_patch_p_header_of(m, j->out);
+    dx_patch_p_writer_start(&m->writer, DX_PATCH_P_PLAIN, j->out + 4, j->capacity - 4);
+    dx_patch_p_put_delta(m);
+    j->used = m->writer.size + 4;
+    return m->writer.overflow ? DX_PATCH_ENOSPACE : DX_PATCH_OK;
+}
+
+static int dx_patch_p_make_delta(dx_patch_p_job *j)
+{
+    uint8_t *at = (uint8_t *)j->desc->memory, *rest = NULL;
+    size_t left = j->desc->memory_size, rest_size = 0;
+    uint64_t limit = j->desc->apply_memory_max ? j->desc->apply_memory_max : DX_PATCH_P_APPLY_MAX;
+    uint32_t models, codings = j->desc->codings ? j->desc->codings : DX_PATCH_P_CODINGS;
+    dx_patch_p_maker *m = (dx_patch_p_maker *)dx_patch_p_cut_memory(&at, &left, sizeof *m);
+    int error;
+    if (!(codings & DX_PATCH_P_CODINGS)) return DX_PATCH_ENOTSUP;
+    if (!m) return DX_PATCH_ENOMEM;
+    DX_PATCH_MEMSET(m, 0, sizeof *m);
+    m->literal_bits = DX_PATCH_P_LITERAL_BITS;
+    m->diff_bits = DX_PATCH_P_DIFF_BITS;
+    if (dx_patch_p_delta_memory(m->literal_bits, m->diff_bits, false, 0) > limit)
+        m->literal_bits = m->diff_bits = 0;
+    if (dx_patch_p_delta_memory(m->literal_bits, m->diff_bits, false, 0) > limit)
+        return DX_PATCH_ETOOBIG;
+    models = dx_patch_p_model_count(m->literal_bits, m->diff_bits);
+    m->writer.models = (uint16_t *)dx_patch_p_cut_memory(&at, &left, 4 * (size_t)models);
+    m->predictor.memory_ = (uint32_t *)dx_patch_p_cut_memory(&at, &left, 4 * DX_PATCH_P_MEMORY);
+    if (!m->writer.models || !m->predictor.memory_) return DX_PATCH_ENOMEM;
+    error = dx_patch_p_make_covers(m, j, at, left, &rest, &rest_size);
+    if (error) return error;
+    if (!(codings & 1u << DX_PATCH_CODING_RANGE)) return dx_patch_p_make_plain(m, j);
+    dx_patch_p_make_map(m, j, rest, rest_size, limit);
+    DX_PATCH_MEMSET(m->predictor.memory_, 0, 4 * DX_PATCH_P_MEMORY);
+    dx_patch_p_models_start(m->writer.models, models);
+    dx_patch_p_prices(m->writer.price);
+    j->header.coding = DX_PATCH_CODING_RANGE;
+    j->header.memory_size = dx_patch_p_delta_memory(m->literal_bits, m->diff_bits, m->map,
+                                                    m->finder.cover_count) + DX_PATCH_P_SLACK;
+    if (j->capacity < 4) return DX_PATCH_ENOSPACE;
+    dx_patch_p_header_of(m, j->out);
+    dx_patch_p_writer_start(&m->writer, DX_PATCH_P_RANGE, j->out + 4, j->capacity - 4);
+    dx_patch_p_put_delta(m);
+    j->used = m->writer.size + 4;
+    if (m->writer.overflow || j->used > j->target_size + 8) return dx_patch_p_make_plain(m, j);
+    return DX_PATCH_OK;
+}
+
+static int dx_patch_p_check_patch(const dx_patch_p_job *j, const uint8_t *patch, size_t size)
+{
+    dx_patch_p_buffers b;
+    int error;
+    DX_PATCH_MEMSET(&b, 0, sizeof b);
+    b.base = j->base;
+    b.expected = j->target;
+    b.capacity = j->target_size;
+    error = dx_patch_p_apply(&b, j->base_size, patch, size, j->desc->memory, j->desc->memory_size,
+                             &j->desc->hasher);
+    DX_PATCH_ASSERT(error != DX_PATCH_ETARGET && error != DX_PATCH_ECORRUPT);
+    return error;
+}
+
+DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *base,
+                                 size_t base_size, const void *target, size_t target_size,
+                                 void *out, size_t out_capacity, size_t *out_size)
+{
+    dx_patch_p_job j;
+    dx_patch_header *h = &j.header;
+    uint8_t *p = (uint8_t *)out;
+    int error;
+    if (!desc || !desc->memory || !out || !out_size || (!base && base_size)) return DX_PATCH_EINVAL;
+    if ((!target && target_size) || !dx_patch_p_hasher_is_sane(&desc->hasher))
+        return DX_PATCH_EINVAL;
+    *out_size = 0;
+    if (out_capacity < DX_PATCH_HEADER_SIZE) return DX_PATCH_ENOSPACE;
+    DX_PATCH_MEMSET(&j, 0, sizeof j);
+    j.desc = desc;
+    j.base = (const uint8_t *)base;
+    j.base_size = base_size;
+    j.target = (const uint8_t *)target;
+    j.target_size = target_size;
+    j.out = p + DX_PATCH_HEADER_SIZE;
+    j.capacity = out_capacity - DX_PATCH_HEADER_SIZE;
+    h->kind = (uint8_t)(desc->kind ? desc->kind : DX_PATCH_KIND_DELTA);
+    if (h->kind == DX_PATCH_KIND_BLOCKS) error = dx_patch_p_make_blocks(&j);
+    else error = h->kind == DX_PATCH_KIND_DELTA ? dx_patch_p_make_delta(&j) : DX_PATCH_EINVAL;
+    if (error) return error;
+    h->base_size = base_size;
+    h->target_size = target_size;
+    h->body_size = j.used;
+    h->body_crc = dx_patch_p_crc32c(0, j.out, j.used);
+    dx_patch_p_hash_all(&desc->hasher, base, base_size, h->base_hash);
+    dx_patch_p_hash_all(&desc->hasher, target, target_size, h->target_hash);
+    dx_patch_p_store_header(p, h);
+    if (!desc->skip_check) error = dx_patch_p_check_patch(&j, p, DX_PATCH_HEADER_SIZE + j.used);
+    if (error) return error;
+    h->trailer_size = desc->trailer_size;
+    dx_patch_p_store_header(p, h);
+    *out_size = DX_PATCH_HEADER_SIZE + j.used;
+    return DX_PATCH_OK;
+}
+
+DX_PATCH_API size_t dx_patch_bound(const dx_patch_create_desc *desc, size_t base_size,
+                                   size_t target_size)
+{
+    uint64_t larger = base_size > target_size ? base_size : target_size, bound;
+    uint64_t block_size = desc && desc->block_size ? desc->block_size : 4096;
+    if (desc && desc->kind == DX_PATCH_KIND_BLOCKS) bound = larger + (larger / block_size + 1) * 20;
+    else bound = (uint64_t)target_size + 32;
+    bound += DX_PATCH_HEADER_SIZE;
+    return bound > SIZE_MAX ? 0 : (size_t)bound;
+}
+
+DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc,
+                                                size_t base_size, size_t target_size)
+{
+    uint64_t covers = sizeof(dx_patch_p_cover) * ((uint64_t)target_size / 32 + 64) * 2, size;
+    uint64_t table = 4 * ((uint64_t)base_size + 32);
+    if (desc && desc->kind == DX_PATCH_KIND_BLOCKS) return 2 * DX_PATCH_P_BLOCK;
+    size = dx_patch_p_maker_size() + covers + table;
+    return size > SIZE_MAX ? 0 : (size_t)size;
+}
+
+/* >>versions ------------------------------------------------------------- */
+DX_PATCH_API int dx_patch_versions_init(dx_patch_versions *v, dx_patch_version *slots,
+                                        size_t capacity)
+{
+    if (!v || !slots || !capacity) return DX_PATCH_EINVAL;
+    v->slots_ = slots;
+    v->capacity_ = capacity;
+    v->count_ = v->first_ = 0;
+    return DX_PATCH_OK;
+}
+
+DX_PATCH_API const dx_patch_version *dx_patch_versions_find(const dx_patch_versions *v,
+                                                            const uint8_t *hash)
+{
+    size_t i;
+    if (!v || !hash) return NULL;
+    for (i = 0; i < v->count_; i++)
+        if (DX_PATCH_MEMCMP(v->slots_[i].hash, hash, DX_PATCH_HASH_SIZE) == 0) return v->slots_ + i;
+    return NULL;
+}
+
+DX_PATCH_API int dx_patch_versions_add(dx_patch_versions *v, const void *data, size_t size,
+                                       dx_patch_version *evicted)
+{
+    dx_patch_version one, *slot;
+    if (!v || (!data && size)) return DX_PATCH_EINVAL;
+    DX_PATCH_MEMSET(&one, 0, sizeof one);
+    if (evicted) *evicted = one;
+    one.data = data;
+    one.size = size;
+    dx_patch_hash(data, size, one.hash);
+    if (dx_patch_versions_find(v, one.hash)) return DX_PATCH_OK;
+    if (v->count_ < v->capacity_) {
+        v->slots_[v->count_++] = one;
+        return DX_PATCH_OK;
+    }
+    slot = v->slots_ + v->first_;
+    if (evicted) *evicted = *slot;
+    *slot = one;
+    v->first_ = (v->first_ + 1) % v->capacity_;
+    return DX_PATCH_OK;
+}
+
+DX_PATCH_API int dx_patch_versions_patch(const dx_patch_versions *v, const uint8_t *base_hash,
+                                         const dx_patch_create_desc *desc, const void *target,
+                                         size_t target_size, void *out, size_t out_capacity,
+                                         size_t *out_size)
+{
+    const dx_patch_version *base;
+    if (!v || !base_hash) return DX_PATCH_EINVAL;
+    base = dx_patch_versions_find(v, base_hash);
+    if (!base) return DX_PATCH_ENOTFOUND;
+    return dx_patch_create(desc, base->data, base->size, target, target_size, out, out_capacity,
+                           out_size);
+}
+
+#endif /* DX_PATCH_IMPLEMENTATION */
