@@ -122,10 +122,10 @@ typedef struct dx_cas_id {
     uint8_t bytes[32];
 } dx_cas_id;
 
-/* BLAKE3 in progress; caller-allocated, fields are private, may be copied. 1,840 bytes or so. */
+/* BLAKE3 in progress; caller-allocated, fields are private, may be copied. About 1.9 KB. */
 typedef struct dx_cas_blake3 {
     uint32_t key_[8];
-    uint32_t chunk_[8];         /* chaining value of the chunk in progress */
+    uint32_t chunk_[16];        /* [0..8): chaining value of the chunk in progress */
     uint64_t chunk_index_;
     uint8_t  block_[64];
     uint8_t  block_size_;
@@ -247,6 +247,7 @@ typedef struct dx_cas_store { /* caller-allocated; fields are private */
     const dx_cas_codec *codecs_;
     void *(*grow_)(void *user, void *old, size_t size);
     void          *grow_user_;
+    void          *memory_;
     uint8_t       *work_;
     dx_cas_entry_ *slots_;
     size_t         work_size_, slot_count_, entry_count_, codec_count_;
@@ -255,7 +256,7 @@ typedef struct dx_cas_store { /* caller-allocated; fields are private */
     uint64_t       commit_end_; /* end of the last commit */
     uint64_t       sequence_;   /* of the last commit */
     uint64_t       damage_offset_, damage_count_;
-    uint64_t       idle_place_, idle_size_; /* refresh: nothing new was here at that device size */
+    uint64_t       idle_size_;  /* refresh: nothing new when the device had this size */
     dx_cas_stats   stats_;
     dx_cas_blake3  chain_;      /* over the record headers since the last commit */
     dx_cas_id      chain_id_;   /* of the last commit */
@@ -738,7 +739,7 @@ static void dx_cas_p_blake3_parent_block(uint8_t block[64], const uint32_t left[
 /* >>blake3 ------------------------------------------------------------- */
 static void dx_cas_p_b3_start(dx_cas_blake3 *h, uint8_t flags)
 {
-    DX_CAS_MEMCPY(h->chunk_, h->key_, sizeof h->chunk_);
+    DX_CAS_MEMCPY(h->chunk_, h->key_, sizeof h->key_);
     h->chunk_index_ = 0;
     h->block_size_ = 0;
     h->blocks_ = 0;
@@ -774,14 +775,6 @@ DX_CAS_API void dx_cas_blake3_init_derive(dx_cas_blake3 *h, const void *context,
     dx_cas_p_b3_start(h, DX_CAS_P_B3_DERIVE_MATERIAL);
 }
 
-/* Compress the next block of the chunk into out[16]; flags: those of the end of the chunk. */
-static void dx_cas_p_b3_block(const dx_cas_blake3 *h, uint32_t out[16], const uint8_t *block,
-                              uint32_t size, uint32_t flags)
-{
-    if (h->blocks_ == 0) flags |= DX_CAS_P_B3_CHUNK_START;
-    dx_cas_p_blake3_compress(out, h->chunk_, block, size, h->chunk_index_, flags | h->flags_);
-}
-
 /* A chunk is complete and not the last: merge it with all subtrees of its size, keep the root. */
 static void dx_cas_p_b3_push(dx_cas_blake3 *h, uint32_t cv[16])
 {
@@ -799,15 +792,13 @@ static void dx_cas_p_b3_push(dx_cas_blake3 *h, uint32_t cv[16])
 /* A whole block, and more bytes follow it. */
 static void dx_cas_p_b3_absorb(dx_cas_blake3 *h, const uint8_t *block)
 {
-    uint32_t out[16];
-    if (h->blocks_ < 15) {
-        dx_cas_p_b3_block(h, out, block, 64, 0);
-        DX_CAS_MEMCPY(h->chunk_, out, 32);
-        h->blocks_++;
-    } else {
-        dx_cas_p_b3_block(h, out, block, 64, DX_CAS_P_B3_CHUNK_END);
-        dx_cas_p_b3_push(h, out);
-        DX_CAS_MEMCPY(h->chunk_, h->key_, 32);
+    uint32_t flags = h->flags_;
+    if (h->blocks_ == 0) flags |= DX_CAS_P_B3_CHUNK_START;
+    if (h->blocks_ == 15) flags |= DX_CAS_P_B3_CHUNK_END;
+    dx_cas_p_blake3_compress(h->chunk_, h->chunk_, block, 64, h->chunk_index_, flags);
+    if (++h->blocks_ == 16) {
+        dx_cas_p_b3_push(h, h->chunk_);
+        DX_CAS_MEMCPY(h->chunk_, h->key_, sizeof h->key_);
         h->blocks_ = 0;
     }
 }
@@ -872,4 +863,3009 @@ DX_CAS_API void dx_cas_hash(const void *data, size_t size, dx_cas_id *out)
     dx_cas_blake3_final(&h, out->bytes, sizeof out->bytes);
 }
 
+/* The hash of data under a context string of docs/CAS.md: list nodes, names and the chain of commits
+   cannot be mistaken for plain objects. */
+static void dx_cas_p_derive(dx_cas_blake3 *h, const char *context)
+{
+    size_t size = 0;
+    while (context[size]) size++;
+    dx_cas_blake3_init_derive(h, context, size);
+}
+
+DX_CAS_API void dx_cas_id_to_hex(const dx_cas_id *id, char out[65])
+{
+    static const char digits[] = "0123456789abcdef";
+    unsigned i;
+    for (i = 0; i < 32; i++) {
+        out[2 * i] = digits[id->bytes[i] >> 4];
+        out[2 * i + 1] = digits[id->bytes[i] & 15];
+    }
+    out[64] = 0;
+}
+
+static int dx_cas_p_digit(char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
+
+DX_CAS_API int dx_cas_id_from_hex(const char *text, dx_cas_id *out)
+{
+    unsigned i;
+    if (!text || !out) return DX_CAS_EINVAL;
+    for (i = 0; i < 32; i++) {
+        int high = dx_cas_p_digit(text[2 * i]);
+        int low = high < 0 ? -1 : dx_cas_p_digit(text[2 * i + 1]);
+        if (low < 0) return DX_CAS_EINVAL;
+        out->bytes[i] = (uint8_t)((unsigned)high << 4 | (unsigned)low);
+    }
+    return text[64] ? DX_CAS_EINVAL : DX_CAS_OK;
+}
+
+DX_CAS_API bool dx_cas_id_equal(const dx_cas_id *a, const dx_cas_id *b)
+{
+    return DX_CAS_MEMCMP(a->bytes, b->bytes, sizeof a->bytes) == 0;
+}
+
+DX_CAS_API const char *dx_cas_error_name(int error)
+{
+    static const char *const common[] = {
+        "DX_CAS_OK",       "DX_CAS_EINVAL",   "DX_CAS_ENOMEM",    "DX_CAS_ENOSPACE",
+        "DX_CAS_ETOOBIG",  "DX_CAS_ECORRUPT", "DX_CAS_EAGAIN",    "DX_CAS_ESYS",
+        "DX_CAS_ENOTSUP",  "DX_CAS_ENOTFOUND", "DX_CAS_ECANCELED", "DX_CAS_ETRUNCATED",
+        "DX_CAS_EVERSION"};
+    static const char *const own[] = {"DX_CAS_ECONFLICT", "DX_CAS_ELOCKED", "DX_CAS_EREADONLY",
+                                      "DX_CAS_EMOVED"};
+    if (error <= 0 && error >= DX_CAS_EVERSION) return common[-error];
+    if (error <= DX_CAS_ECONFLICT && error >= DX_CAS_EMOVED) return own[DX_CAS_ECONFLICT - error];
+    return "unknown";
+}
+
+/* >>chunker ------------------------------------------------------------ */
+/* Entry i of the gear table is bytes 8i..8i+8 of BLAKE3 key derivation output, little-endian. */
+static void dx_cas_p_gear(uint64_t gear[256], const uint8_t *key)
+{
+    dx_cas_blake3 h;
+    uint8_t bytes[2048];
+    unsigned i;
+    dx_cas_p_derive(&h, "dx_cas v1 gear table");
+    if (key) dx_cas_blake3_update(&h, key, 32);
+    dx_cas_blake3_final(&h, bytes, sizeof bytes);
+    for (i = 0; i < 256; i++) gear[i] = dx_cas_p_load64(bytes + 8 * i);
+}
+
+/* Defaults filled in; false when the sizes contradict each other. */
+static bool dx_cas_p_chunker_params(const dx_cas_chunker_desc *desc, dx_cas_chunker_desc *p)
+{
+    DX_CAS_MEMSET(p, 0, sizeof *p);
+    if (desc) *p = *desc;
+    if (p->size_avg == 0) p->size_avg = 65536;
+    if (p->mode == DX_CAS_CHUNK_FIXED) {
+        p->size_min = p->size_max = p->size_avg;
+        return p->size_avg <= (uint32_t)1 << 30;
+    }
+    if (p->mode != DX_CAS_CHUNK_CONTENT) return false;
+    if (p->size_avg < 256 || p->size_avg > (uint32_t)1 << 28) return false;
+    if ((p->size_avg & (p->size_avg - 1)) != 0) return false;
+    if (p->size_min == 0) p->size_min = p->size_avg / 4;
+    if (p->size_max == 0) p->size_max = p->size_avg * 4;
+    return p->size_min >= 64 && p->size_min <= p->size_avg && p->size_avg <= p->size_max &&
+           p->size_max <= (uint32_t)1 << 30;
+}
+
+DX_CAS_API int dx_cas_chunker_init(dx_cas_chunker *c, const dx_cas_chunker_desc *desc)
+{
+    dx_cas_chunker_desc p;
+    unsigned bits = 0;
+    if (!c || !dx_cas_p_chunker_params(desc, &p)) return DX_CAS_EINVAL;
+    while (((uint32_t)2 << bits) <= p.size_avg) bits++;
+    /* The highest bits of the hash depend on the last 64 bytes, the lowest on one. */
+    c->mask_hard_ = ~(uint64_t)0 << (64 - (bits + 2));
+    c->mask_easy_ = ~(uint64_t)0 << (64 - (bits < 3 ? 1 : bits - 2));
+    c->size_min_ = p.size_min;
+    c->size_avg_ = p.size_avg;
+    c->size_max_ = p.size_max;
+    c->fixed_ = p.mode == DX_CAS_CHUNK_FIXED;
+    if (c->fixed_) {
+        DX_CAS_MEMSET(c->gear_, 0, sizeof c->gear_);
+    } else {
+        dx_cas_p_gear(c->gear_, p.key);
+    }
+    dx_cas_chunker_reset(c);
+    return DX_CAS_OK;
+}
+
+DX_CAS_API void dx_cas_chunker_reset(dx_cas_chunker *c)
+{
+    c->hash_ = 0;
+    c->fill_ = 0;
+}
+
+/* Roll over bytes until the chunk has `until` of them or the masked hash is zero (then *cut). */
+static size_t dx_cas_p_chunker_roll(dx_cas_chunker *c, const uint8_t *p, size_t size,
+                                    uint32_t until, uint64_t mask, bool *cut)
+{
+    uint64_t hash = c->hash_;
+    size_t n = until - c->fill_, i;
+    if (n > size) n = size;
+    for (i = 0; i < n; i++) {
+        hash = (hash << 1) + c->gear_[p[i]];
+        if ((hash & mask) == 0) {
+            *cut = true;
+            i++;
+            break;
+        }
+    }
+    c->hash_ = hash;
+    c->fill_ += (uint32_t)i;
+    return i;
+}
+
+/* The bytes before size_min: none can end the chunk, the last 64 of them fill the hash. */
+static size_t dx_cas_p_chunker_skip(dx_cas_chunker *c, const uint8_t *p, size_t size)
+{
+    size_t n = c->size_min_ - 1 - c->fill_, i = 0;
+    uint32_t warm = c->size_min_ - 64;
+    if (n > size) n = size;
+    if (c->fill_ < warm) i = warm - c->fill_ < n ? warm - c->fill_ : n;
+    c->fill_ += (uint32_t)n;
+    for (; i < n; i++) c->hash_ = (c->hash_ << 1) + c->gear_[p[i]];
+    return n;
+}
+
+DX_CAS_API size_t dx_cas_chunker_next(dx_cas_chunker *c, const void *data, size_t size, bool *cut)
+{
+    const uint8_t *p = (const uint8_t *)data;
+    size_t used = 0;
+    bool found = false;
+    DX_CAS_ASSERT(c && cut && (data || size == 0));
+    if (c->fixed_) {
+        used = c->size_max_ - c->fill_ < size ? c->size_max_ - c->fill_ : size;
+        c->fill_ += (uint32_t)used;
+    } else {
+        if (c->fill_ < c->size_min_ - 1) used = dx_cas_p_chunker_skip(c, p, size);
+        if (used < size && c->fill_ < c->size_avg_) {
+            used += dx_cas_p_chunker_roll(c, p + used, size - used, c->size_avg_, c->mask_hard_,
+                                          &found);
+        }
+        if (!found && used < size) {
+            used += dx_cas_p_chunker_roll(c, p + used, size - used, c->size_max_, c->mask_easy_,
+                                          &found);
+        }
+    }
+    *cut = found || c->fill_ == c->size_max_;
+    if (*cut) dx_cas_chunker_reset(c);
+    return used;
+}
+
+/* >>merkle ------------------------------------------------------------- */
+DX_CAS_API void dx_cas_merkle_leaf(const void *data, size_t size, dx_cas_id *leaf)
+{
+    static const uint8_t tag = 0;
+    dx_cas_blake3 h;
+    dx_cas_blake3_init(&h);
+    dx_cas_blake3_update(&h, &tag, 1);
+    dx_cas_blake3_update(&h, data, size);
+    dx_cas_blake3_final(&h, leaf->bytes, sizeof leaf->bytes);
+}
+
+static void dx_cas_p_merkle_node(const dx_cas_id *left, const dx_cas_id *right, dx_cas_id *out)
+{
+    static const uint8_t tag = 1;
+    dx_cas_blake3 h;
+    dx_cas_blake3_init(&h);
+    dx_cas_blake3_update(&h, &tag, 1);
+    dx_cas_blake3_update(&h, left->bytes, sizeof left->bytes);
+    dx_cas_blake3_update(&h, right->bytes, sizeof right->bytes);
+    dx_cas_blake3_final(&h, out->bytes, sizeof out->bytes);
+}
+
+DX_CAS_API void dx_cas_merkle_init(dx_cas_merkle *m)
+{
+    m->count_ = 0;
+}
+
+/* The stack holds one perfect subtree for each bit of count_, the largest first. */
+static unsigned dx_cas_p_bits(uint64_t v)
+{
+    unsigned n = 0;
+    for (; v; v &= v - 1) n++;
+    return n;
+}
+
+DX_CAS_API void dx_cas_merkle_add(dx_cas_merkle *m, const dx_cas_id *leaf)
+{
+    unsigned top = dx_cas_p_bits(m->count_);
+    uint64_t c;
+    dx_cas_id node = *leaf;
+    for (c = m->count_; c & 1; c >>= 1) dx_cas_p_merkle_node(&m->stack_[--top], &node, &node);
+    m->stack_[top] = node;
+    m->count_++;
+}
+
+DX_CAS_API void dx_cas_merkle_root(const dx_cas_merkle *m, dx_cas_id *root)
+{
+    unsigned top = dx_cas_p_bits(m->count_);
+    if (top == 0) {
+        dx_cas_hash(NULL, 0, root);
+        return;
+    }
+    *root = m->stack_[--top];
+    while (top > 0) dx_cas_p_merkle_node(&m->stack_[--top], root, root);
+}
+
+DX_CAS_API void dx_cas_merkle_root_of(const dx_cas_id *leaves, uint64_t count, dx_cas_id *root)
+{
+    dx_cas_merkle m;
+    uint64_t i;
+    dx_cas_merkle_init(&m);
+    for (i = 0; i < count; i++) dx_cas_merkle_add(&m, &leaves[i]);
+    dx_cas_merkle_root(&m, root);
+}
+
+/* The largest power of two below n, n > 1: where RFC 6962 splits a tree of n leaves. */
+static uint64_t dx_cas_p_merkle_split(uint64_t n)
+{
+    uint64_t k = 1;
+    while (k < n - k) k <<= 1;
+    return k;
+}
+
+/* Proofs are found from the root down and handed out from the leaf up. */
+static int dx_cas_p_merkle_give(const dx_cas_id *found, size_t n, dx_cas_id *proof,
+                                size_t capacity, size_t *proof_count)
+{
+    size_t i;
+    *proof_count = n;
+    if (n > capacity) return DX_CAS_ENOSPACE;
+    for (i = 0; i < n; i++) proof[i] = found[n - 1 - i];
+    return DX_CAS_OK;
+}
+
+DX_CAS_API int dx_cas_merkle_prove(const dx_cas_id *leaves, uint64_t count, uint64_t index,
+                                   dx_cas_id *proof, size_t capacity, size_t *proof_count)
+{
+    dx_cas_id found[64];
+    size_t n = 0;
+    if (!leaves || index >= count || !proof_count || (!proof && capacity)) return DX_CAS_EINVAL;
+    while (count > 1) {
+        uint64_t k = dx_cas_p_merkle_split(count);
+        if (index < k) {
+            dx_cas_merkle_root_of(leaves + k, count - k, &found[n++]);
+            count = k;
+        } else {
+            dx_cas_merkle_root_of(leaves, k, &found[n++]);
+            leaves += k;
+            index -= k;
+            count -= k;
+        }
+    }
+    return dx_cas_p_merkle_give(found, n, proof, capacity, proof_count);
+}
+
+DX_CAS_API int dx_cas_merkle_check_leaf(const dx_cas_id *leaf, uint64_t index, uint64_t count,
+                                        const dx_cas_id *proof, size_t proof_count,
+                                        const dx_cas_id *root)
+{
+    uint64_t last;
+    size_t i;
+    dx_cas_id r;
+    if (!leaf || !root || (!proof && proof_count)) return DX_CAS_EINVAL;
+    if (index >= count) return DX_CAS_ECORRUPT;
+    r = *leaf;
+    last = count - 1;
+    for (i = 0; i < proof_count; i++) {
+        if (last == 0) return DX_CAS_ECORRUPT; /* the proof is too long */
+        if ((index & 1) || index == last) {
+            dx_cas_p_merkle_node(&proof[i], &r, &r);
+            while (!(index & 1) && index != 0) {
+                index >>= 1;
+                last >>= 1;
+            }
+        } else {
+            dx_cas_p_merkle_node(&r, &proof[i], &r);
+        }
+        index >>= 1;
+        last >>= 1;
+    }
+    return last == 0 && dx_cas_id_equal(&r, root) ? DX_CAS_OK : DX_CAS_ECORRUPT;
+}
+
+DX_CAS_API int dx_cas_merkle_check(const void *data, size_t size, uint64_t index, uint64_t count,
+                                   const dx_cas_id *proof, size_t proof_count, const dx_cas_id *root)
+{
+    dx_cas_id leaf;
+    if (!data && size) return DX_CAS_EINVAL;
+    dx_cas_merkle_leaf(data, size, &leaf);
+    return dx_cas_merkle_check_leaf(&leaf, index, count, proof, proof_count, root);
+}
+
+DX_CAS_API int dx_cas_merkle_prove_growth(const dx_cas_id *leaves, uint64_t count,
+                                          uint64_t old_count, dx_cas_id *proof, size_t capacity,
+                                          size_t *proof_count)
+{
+    dx_cas_id found[66];
+    size_t n = 0;
+    bool known = true; /* the subtree at hand is the whole old tree: its root needs no proof */
+    if (!proof_count || old_count > count || (!leaves && count)) return DX_CAS_EINVAL;
+    if (!proof && capacity) return DX_CAS_EINVAL;
+    *proof_count = 0;
+    if (old_count == 0 || old_count == count) return DX_CAS_OK;
+    while (old_count != count) {
+        uint64_t k = dx_cas_p_merkle_split(count);
+        if (old_count <= k) {
+            dx_cas_merkle_root_of(leaves + k, count - k, &found[n++]);
+            count = k;
+        } else {
+            dx_cas_merkle_root_of(leaves, k, &found[n++]);
+            leaves += k;
+            count -= k;
+            old_count -= k;
+            known = false;
+        }
+    }
+    if (!known) dx_cas_merkle_root_of(leaves, count, &found[n++]);
+    return dx_cas_p_merkle_give(found, n, proof, capacity, proof_count);
+}
+
+DX_CAS_API int dx_cas_merkle_check_growth(uint64_t old_count, const dx_cas_id *old_root,
+                                          uint64_t count, const dx_cas_id *root,
+                                          const dx_cas_id *proof, size_t proof_count)
+{
+    uint64_t index, last;
+    size_t i = 0;
+    dx_cas_id was, is, empty;
+    if (!old_root || !root || (!proof && proof_count)) return DX_CAS_EINVAL;
+    if (old_count > count) return DX_CAS_ECORRUPT;
+    if (old_count == 0 || old_count == count) {
+        dx_cas_hash(NULL, 0, &empty);
+        if (proof_count != 0) return DX_CAS_ECORRUPT;
+        return dx_cas_id_equal(old_root, old_count ? root : &empty) ? DX_CAS_OK : DX_CAS_ECORRUPT;
+    }
+    index = old_count - 1;
+    last = count - 1;
+    for (; index & 1; index >>= 1) last >>= 1;
+    if (index == 0) { /* the old tree is perfect: its root begins the proof by itself */
+        was = is = *old_root;
+    } else {
+        if (proof_count == 0) return DX_CAS_ECORRUPT;
+        was = is = proof[i++];
+    }
+    for (; i < proof_count; i++, index >>= 1, last >>= 1) {
+        if (last == 0) return DX_CAS_ECORRUPT;
+        if ((index & 1) || index == last) {
+            dx_cas_p_merkle_node(&proof[i], &was, &was);
+            dx_cas_p_merkle_node(&proof[i], &is, &is);
+            for (; !(index & 1) && index != 0; index >>= 1) last >>= 1;
+        } else {
+            dx_cas_p_merkle_node(&is, &proof[i], &is);
+        }
+    }
+    if (last != 0 || !dx_cas_id_equal(&was, old_root)) return DX_CAS_ECORRUPT;
+    return dx_cas_id_equal(&is, root) ? DX_CAS_OK : DX_CAS_ECORRUPT;
+}
+
+/* >>device ------------------------------------------------------------- */
+static int dx_cas_p_memory_read(void *user, uint64_t offset, void *out, size_t size, size_t *got)
+{
+    const dx_cas_memory *m = (const dx_cas_memory *)user;
+    *got = 0;
+    if (offset >= m->size) return DX_CAS_OK;
+    if (size > m->size - (size_t)offset) size = m->size - (size_t)offset;
+    if (size) DX_CAS_MEMCPY(out, (const uint8_t *)m->data + (size_t)offset, size);
+    *got = size;
+    return DX_CAS_OK;
+}
+
+static int dx_cas_p_memory_write(void *user, uint64_t offset, const void *data, size_t size)
+{
+    dx_cas_memory *m = (dx_cas_memory *)user;
+    uint8_t *base = (uint8_t *)m->data;
+    if (offset > m->capacity || size > m->capacity - (size_t)offset) return DX_CAS_ENOSPACE;
+    if (offset > m->size) DX_CAS_MEMSET(base + m->size, 0, (size_t)offset - m->size);
+    if (size) DX_CAS_MEMCPY(base + (size_t)offset, data, size);
+    if ((size_t)offset + size > m->size) m->size = (size_t)offset + size;
+    return DX_CAS_OK;
+}
+
+static int dx_cas_p_memory_sync(void *user)
+{
+    (void)user;
+    return DX_CAS_OK;
+}
+
+static int dx_cas_p_memory_size(void *user, uint64_t *size)
+{
+    *size = ((const dx_cas_memory *)user)->size;
+    return DX_CAS_OK;
+}
+
+static int dx_cas_p_memory_truncate(void *user, uint64_t size)
+{
+    dx_cas_memory *m = (dx_cas_memory *)user;
+    if (size < m->size) m->size = (size_t)size;
+    return DX_CAS_OK;
+}
+
+DX_CAS_API dx_cas_device dx_cas_memory_device(dx_cas_memory *m)
+{
+    dx_cas_device d;
+    DX_CAS_ASSERT(m && m->size <= m->capacity && (m->data || m->capacity == 0));
+    d.read = dx_cas_p_memory_read;
+    d.write = dx_cas_p_memory_write;
+    d.sync = dx_cas_p_memory_sync;
+    d.size = dx_cas_p_memory_size;
+    d.truncate = dx_cas_p_memory_truncate;
+    d.user = m;
+    return d;
+}
+
+/* >>file --------------------------------------------------------------- */
+#if DX_CAS_P_FILE
+#if defined(_WIN32)
+#ifndef WIN32_LEAN_AND_MEAN
+  #define WIN32_LEAN_AND_MEAN
+#endif
+#ifndef NOMINMAX
+  #define NOMINMAX
+#endif
+#include <windows.h>
+
+static int dx_cas_p_file_fail(dx_cas_file *f)
+{
+    DWORD e = GetLastError();
+    f->system_error = (int)e;
+    if (e == ERROR_DISK_FULL || e == ERROR_HANDLE_DISK_FULL) return DX_CAS_ENOSPACE;
+    if (e == ERROR_FILE_NOT_FOUND || e == ERROR_PATH_NOT_FOUND) return DX_CAS_ENOTFOUND;
+    if (e == ERROR_LOCK_VIOLATION || e == ERROR_SHARING_VIOLATION) return DX_CAS_ELOCKED;
+    return DX_CAS_ESYS;
+}
+
+static OVERLAPPED dx_cas_p_file_at(uint64_t offset)
+{
+    OVERLAPPED at;
+    DX_CAS_MEMSET(&at, 0, sizeof at);
+    at.Offset = (DWORD)(offset & 0xffffffffu);
+    at.OffsetHigh = (DWORD)(offset >> 32);
+    return at;
+}
+
+static int dx_cas_p_file_read(void *user, uint64_t offset, void *out, size_t size, size_t *got)
+{
+    dx_cas_file *f = (dx_cas_file *)user;
+    *got = 0;
+    while (*got < size) {
+        OVERLAPPED at = dx_cas_p_file_at(offset + *got);
+        DWORD n = 0, want = (DWORD)(size - *got < 0x40000000u ? size - *got : 0x40000000u);
+        if (!ReadFile((HANDLE)f->handle_, (uint8_t *)out + *got, want, &n, &at)) {
+            return GetLastError() == ERROR_HANDLE_EOF ? DX_CAS_OK : dx_cas_p_file_fail(f);
+        }
+        if (n == 0) break;
+        *got += n;
+    }
+    return DX_CAS_OK;
+}
+
+static int dx_cas_p_file_write(void *user, uint64_t offset, const void *data, size_t size)
+{
+    dx_cas_file *f = (dx_cas_file *)user;
+    size_t done = 0;
+    while (done < size) {
+        OVERLAPPED at = dx_cas_p_file_at(offset + done);
+        DWORD n = 0, want = (DWORD)(size - done < 0x40000000u ? size - done : 0x40000000u);
+        if (!WriteFile((HANDLE)f->handle_, (const uint8_t *)data + done, want, &n, &at)) {
+            return dx_cas_p_file_fail(f);
+        }
+        done += n;
+    }
+    return DX_CAS_OK;
+}
+
+static int dx_cas_p_file_sync(void *user)
+{
+    dx_cas_file *f = (dx_cas_file *)user;
+    return FlushFileBuffers((HANDLE)f->handle_) ? DX_CAS_OK : dx_cas_p_file_fail(f);
+}
+
+static int dx_cas_p_file_size(void *user, uint64_t *size)
+{
+    dx_cas_file *f = (dx_cas_file *)user;
+    LARGE_INTEGER n;
+    if (!GetFileSizeEx((HANDLE)f->handle_, &n)) return dx_cas_p_file_fail(f);
+    *size = (uint64_t)n.QuadPart;
+    return DX_CAS_OK;
+}
+
+static int dx_cas_p_file_truncate(void *user, uint64_t size)
+{
+    dx_cas_file *f = (dx_cas_file *)user;
+    LARGE_INTEGER n;
+    n.QuadPart = (LONGLONG)size;
+    if (!SetFilePointerEx((HANDLE)f->handle_, n, NULL, FILE_BEGIN)) return dx_cas_p_file_fail(f);
+    return SetEndOfFile((HANDLE)f->handle_) ? DX_CAS_OK : dx_cas_p_file_fail(f);
+}
+
+DX_CAS_API void dx_cas_file_close(dx_cas_file *f)
+{
+    if (f->handle_ != (intptr_t)INVALID_HANDLE_VALUE) CloseHandle((HANDLE)f->handle_);
+    f->handle_ = (intptr_t)INVALID_HANDLE_VALUE;
+}
+
+/* The lock is on one byte far behind any data: locks of Windows also stop readers. */
+DX_CAS_API int dx_cas_file_open(dx_cas_file *f, const char *path, uint32_t mode)
+{
+    WCHAR wide[1024];
+    OVERLAPPED at = dx_cas_p_file_at((uint64_t)1 << 62);
+    bool w = (mode & DX_CAS_WRITE) != 0, create = w && (mode & DX_CAS_CREATE) != 0;
+    int error = DX_CAS_OK;
+    if (!f || !path) return DX_CAS_EINVAL;
+    f->handle_ = (intptr_t)INVALID_HANDLE_VALUE;
+    f->system_error = 0;
+    f->writable_ = w;
+    if (!MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, 1024)) {
+        return DX_CAS_EINVAL;
+    }
+    f->handle_ = (intptr_t)CreateFileW(wide, GENERIC_READ | (w ? GENERIC_WRITE : 0),
+                                       FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
+                                       create ? OPEN_ALWAYS : OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL,
+                                       NULL);
+    if (f->handle_ == (intptr_t)INVALID_HANDLE_VALUE) return dx_cas_p_file_fail(f);
+    if (w && !LockFileEx((HANDLE)f->handle_, LOCKFILE_EXCLUSIVE_LOCK | LOCKFILE_FAIL_IMMEDIATELY, 0,
+                         1, 0, &at)) {
+        error = dx_cas_p_file_fail(f);
+        dx_cas_file_close(f);
+    }
+    return error;
+}
+
+DX_CAS_API int dx_cas_file_sync_folder(const char *path)
+{
+    return path ? DX_CAS_OK : DX_CAS_EINVAL;
+}
+#else /* POSIX */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
+#if defined(__GLIBC__) && (defined(__GNUC__) || defined(__clang__))
+/* glibc hides some of these under -std=c99 and gives 32-bit programs 32-bit offsets, unless macros are
+   defined before the first include, which a header cannot do. So they are declared here under names of
+   our own, bound to the symbols that glibc has had since 2.1. */
+#ifdef __cplusplus
+extern "C" {
+#endif
+extern int dx_cas_p_sys_open(const char *path, int flags, ...) __asm__("open64");
+extern ssize_t dx_cas_p_sys_pread(int fd, void *buffer, size_t size, int64_t offset)
+    __asm__("pread64");
+extern ssize_t dx_cas_p_sys_pwrite(int fd, const void *buffer, size_t size, int64_t offset)
+    __asm__("pwrite64");
+extern int dx_cas_p_sys_truncate(int fd, int64_t size) __asm__("ftruncate64");
+extern int64_t dx_cas_p_sys_seek(int fd, int64_t offset, int whence) __asm__("lseek64");
+extern int dx_cas_p_sys_lock(int fd, int operation) __asm__("flock");
+extern int dx_cas_p_sys_datasync(int fd) __asm__("fdatasync");
+extern int dx_cas_p_sys_sync(int fd) __asm__("fsync");
+#ifdef __cplusplus
+}
+#endif
+#else
+#include <sys/file.h>
+#define dx_cas_p_sys_open open
+#define dx_cas_p_sys_pread pread
+#define dx_cas_p_sys_pwrite pwrite
+#define dx_cas_p_sys_truncate ftruncate
+#define dx_cas_p_sys_seek lseek
+#define dx_cas_p_sys_lock flock
+#define dx_cas_p_sys_datasync fsync
+#define dx_cas_p_sys_sync fsync
+#endif
+#if defined(O_CLOEXEC)
+  #define DX_CAS_P_CLOEXEC O_CLOEXEC
+#elif defined(__O_CLOEXEC)
+  #define DX_CAS_P_CLOEXEC __O_CLOEXEC
+#else
+  #define DX_CAS_P_CLOEXEC 0
+#endif
+
+static int dx_cas_p_file_fail(dx_cas_file *f)
+{
+    f->system_error = errno;
+    if (errno == ENOSPC || errno == EFBIG) return DX_CAS_ENOSPACE;
+#ifdef EDQUOT
+    if (errno == EDQUOT) return DX_CAS_ENOSPACE;
+#endif
+    if (errno == ENOENT) return DX_CAS_ENOTFOUND;
+    return DX_CAS_ESYS;
+}
+
+static int dx_cas_p_file_read(void *user, uint64_t offset, void *out, size_t size, size_t *got)
+{
+    dx_cas_file *f = (dx_cas_file *)user;
+    *got = 0;
+    while (*got < size) {
+        size_t want = size - *got < 0x40000000u ? size - *got : 0x40000000u;
+        ssize_t n = dx_cas_p_sys_pread((int)f->handle_, (uint8_t *)out + *got, want,
+                                       (int64_t)(offset + *got));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return dx_cas_p_file_fail(f);
+        if (n == 0) break;
+        *got += (size_t)n;
+    }
+    return DX_CAS_OK;
+}
+
+static int dx_cas_p_file_write(void *user, uint64_t offset, const void *data, size_t size)
+{
+    dx_cas_file *f = (dx_cas_file *)user;
+    size_t done = 0;
+    while (done < size) {
+        size_t want = size - done < 0x40000000u ? size - done : 0x40000000u;
+        ssize_t n = dx_cas_p_sys_pwrite((int)f->handle_, (const uint8_t *)data + done, want,
+                                        (int64_t)(offset + done));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return dx_cas_p_file_fail(f);
+        if (n == 0) return DX_CAS_ENOSPACE;
+        done += (size_t)n;
+    }
+    return DX_CAS_OK;
+}
+
+static int dx_cas_p_file_sync(void *user)
+{
+    dx_cas_file *f = (dx_cas_file *)user;
+#if defined(__APPLE__) && defined(F_FULLFSYNC)
+    if (fcntl((int)f->handle_, F_FULLFSYNC) == 0) return DX_CAS_OK;
+#endif
+    while (dx_cas_p_sys_datasync((int)f->handle_) != 0) {
+        if (errno != EINTR) return dx_cas_p_file_fail(f);
+    }
+    return DX_CAS_OK;
+}
+
+static int dx_cas_p_file_size(void *user, uint64_t *size)
+{
+    dx_cas_file *f = (dx_cas_file *)user;
+    int64_t n = dx_cas_p_sys_seek((int)f->handle_, 0, SEEK_END);
+    if (n < 0) return dx_cas_p_file_fail(f);
+    *size = (uint64_t)n;
+    return DX_CAS_OK;
+}
+
+static int dx_cas_p_file_truncate(void *user, uint64_t size)
+{
+    dx_cas_file *f = (dx_cas_file *)user;
+    while (dx_cas_p_sys_truncate((int)f->handle_, (int64_t)size) != 0) {
+        if (errno != EINTR) return dx_cas_p_file_fail(f);
+    }
+    return DX_CAS_OK;
+}
+
+DX_CAS_API int dx_cas_file_sync_folder(const char *path)
+{
+    char folder[4096] = ".";
+    size_t size = 0, slash = 0, i;
+    int fd, result;
+    if (!path) return DX_CAS_EINVAL;
+    for (; path[size]; size++) {
+        if (path[size] == '/') slash = size + 1;
+    }
+    if (slash >= sizeof folder) return DX_CAS_ETOOBIG;
+    for (i = 0; i < slash; i++) folder[i] = path[i];
+    if (slash) folder[slash] = 0;
+    fd = dx_cas_p_sys_open(folder, O_RDONLY | DX_CAS_P_CLOEXEC);
+    if (fd < 0) return DX_CAS_ESYS;
+    result = dx_cas_p_sys_sync(fd);
+    if (result != 0 && errno == EINVAL) result = 0; /* a file system without folder sync */
+    close(fd);
+    return result == 0 ? DX_CAS_OK : DX_CAS_ESYS;
+}
+
+DX_CAS_API void dx_cas_file_close(dx_cas_file *f)
+{
+    if (f->handle_ >= 0) close((int)f->handle_);
+    f->handle_ = -1;
+}
+
+/* Take the lock; true in *again when the path meanwhile leads to another file (it was collected). */
+static int dx_cas_p_file_lock(dx_cas_file *f, const char *path, bool *again)
+{
+    struct stat opened, named;
+    *again = false;
+    while (dx_cas_p_sys_lock((int)f->handle_, 2 | 4) != 0) { /* LOCK_EX | LOCK_NB */
+        f->system_error = errno;
+        if (errno == EWOULDBLOCK) return DX_CAS_ELOCKED;
+        if (errno != EINTR) return DX_CAS_ESYS;
+    }
+    /* stat may refuse large files in 32-bit programs: then this check is left out */
+    if (fstat((int)f->handle_, &opened) != 0) return DX_CAS_OK;
+    if (stat(path, &named) != 0) {
+        *again = errno == ENOENT;
+    } else {
+        *again = opened.st_ino != named.st_ino || opened.st_dev != named.st_dev;
+    }
+    return DX_CAS_OK;
+}
+
+DX_CAS_API int dx_cas_file_open(dx_cas_file *f, const char *path, uint32_t mode)
+{
+    bool w = (mode & DX_CAS_WRITE) != 0, create = w && (mode & DX_CAS_CREATE) != 0, again = false;
+    int flags = (w ? O_RDWR : O_RDONLY) | DX_CAS_P_CLOEXEC, error, tries;
+    if (!f || !path) return DX_CAS_EINVAL;
+    f->handle_ = -1;
+    f->system_error = 0;
+    f->writable_ = w;
+    for (tries = 0; tries < 16; tries++) {
+        bool made = false;
+        int fd = dx_cas_p_sys_open(path, flags);
+        if (fd < 0 && errno == ENOENT && create) {
+            fd = dx_cas_p_sys_open(path, flags | O_CREAT | O_EXCL, 0666);
+            if (fd < 0 && errno == EEXIST) continue;
+            made = fd >= 0;
+        }
+        if (fd < 0 && errno == EINTR) continue;
+        if (fd < 0) return dx_cas_p_file_fail(f);
+        f->handle_ = fd;
+        error = w ? dx_cas_p_file_lock(f, path, &again) : DX_CAS_OK;
+        if (error == DX_CAS_OK && made) error = dx_cas_file_sync_folder(path);
+        if (error == DX_CAS_OK && !again) return DX_CAS_OK;
+        dx_cas_file_close(f);
+        if (error != DX_CAS_OK) return error;
+    }
+    return DX_CAS_ELOCKED;
+}
+#ifndef __GLIBC__
+#undef dx_cas_p_sys_open
+#undef dx_cas_p_sys_pread
+#undef dx_cas_p_sys_pwrite
+#undef dx_cas_p_sys_truncate
+#undef dx_cas_p_sys_seek
+#undef dx_cas_p_sys_lock
+#undef dx_cas_p_sys_datasync
+#undef dx_cas_p_sys_sync
+#endif
+#endif /* POSIX */
+
+DX_CAS_API dx_cas_device dx_cas_file_device(dx_cas_file *f)
+{
+    dx_cas_device d;
+    d.read = dx_cas_p_file_read;
+    d.write = dx_cas_p_file_write;
+    d.sync = dx_cas_p_file_sync;
+    d.size = dx_cas_p_file_size;
+    d.truncate = dx_cas_p_file_truncate;
+    d.user = f;
+    return d;
+}
+#endif /* DX_CAS_P_FILE */
+
+/* >>format ------------------------------------------------------------- */
+enum {
+    DX_CAS_P_HEAD = 64,          /* bytes of a record header and of one copy of the store header */
+    DX_CAS_P_BLOB = 1,           /* record types */
+    DX_CAS_P_LIST = 2,
+    DX_CAS_P_REF = 3,
+    DX_CAS_P_COMMIT = 4,
+    DX_CAS_P_REF_FIXED = 112,    /* bytes of a ref before name and info */
+    DX_CAS_P_REF_MAX = 112 + 255 + 64,
+    DX_CAS_P_SET = 1,            /* what a ref record does */
+    DX_CAS_P_TRIM = 2,
+    DX_CAS_P_DELETE = 3,
+    DX_CAS_P_RETIRED = 1,        /* commit flag */
+    DX_CAS_P_NODE_HEAD = 16,
+    DX_CAS_P_NODE_ENTRY = 40,
+    DX_CAS_P_IO = 32768          /* work memory without a codec */
+};
+#define DX_CAS_P_MAGIC 0x52435844u /* "DXCR" */
+#define DX_CAS_P_NOWHERE UINT64_MAX
+#define DX_CAS_P_PLACE_MAX ((uint64_t)1 << 48)
+
+/* A record header, decoded. A commit has its sequence number in `logical` and the chain in `id`. */
+typedef struct dx_cas_p_record {
+    uint64_t  place, stored, logical;
+    uint64_t  next; /* place of the record after it */
+    uint32_t  type, codec, flags;
+    dx_cas_id id;
+} dx_cas_p_record;
+
+static uint64_t dx_cas_p_align(const dx_cas_store *s, uint64_t v)
+{
+    return (v + s->align_ - 1) & ~(uint64_t)(s->align_ - 1);
+}
+
+/* The CRC of a header covers also where it stands: a copy elsewhere is not a record. */
+static uint32_t dx_cas_p_head_crc(uint64_t place, const uint8_t *head)
+{
+    uint8_t at[8];
+    dx_cas_p_store64(at, place);
+    return dx_cas_p_crc32c(dx_cas_p_crc32c(0, at, sizeof at), head, DX_CAS_P_HEAD - 4);
+}
+
+static void dx_cas_p_encode(const dx_cas_store *s, const dx_cas_p_record *r, uint8_t *head)
+{
+    dx_cas_p_store32(head, DX_CAS_P_MAGIC);
+    head[4] = (uint8_t)r->type;
+    head[5] = (uint8_t)r->codec;
+    dx_cas_p_store16(head + 6, (uint16_t)r->flags);
+    dx_cas_p_store64(head + 8, r->type == DX_CAS_P_COMMIT ? 0 : r->stored);
+    dx_cas_p_store64(head + 16, r->logical);
+    DX_CAS_MEMCPY(head + 24, r->id.bytes, 32);
+    dx_cas_p_store32(head + 56, s->tag_);
+    dx_cas_p_store32(head + 60, dx_cas_p_head_crc(r->place, head));
+}
+
+/* Do the fields of a header with a valid CRC make sense? */
+static bool dx_cas_p_sane(const dx_cas_p_record *r)
+{
+    if (r->type == DX_CAS_P_COMMIT) {
+        uint32_t copy = r->flags & 255;
+        return r->stored == 0 && r->codec == 0 && (copy == 1 || copy == 2) && r->flags >> 8 <= 1;
+    }
+    if (r->stored > DX_CAS_P_PLACE_MAX || (r->codec == 0 && r->stored != r->logical)) return false;
+    switch (r->type) {
+    case DX_CAS_P_BLOB: return r->flags == 0 && r->logical <= DX_CAS_P_PLACE_MAX;
+    case DX_CAS_P_LIST:
+        return r->codec == 0 && r->flags >= 1 && r->flags <= DX_CAS_LEVELS_MAX &&
+               r->stored <= DX_CAS_NODE_SIZE_MAX;
+    case DX_CAS_P_REF:
+        return r->codec == 0 && r->flags == 0 && r->stored > DX_CAS_P_REF_FIXED &&
+               r->stored <= DX_CAS_P_REF_MAX;
+    default: return false;
+    }
+}
+
+/* DX_CAS_OK, DX_CAS_ECORRUPT (no record here), DX_CAS_EVERSION (a type of a later format). */
+static int dx_cas_p_decode(const dx_cas_store *s, uint64_t place, const uint8_t *head,
+                           dx_cas_p_record *r)
+{
+    if (dx_cas_p_load32(head) != DX_CAS_P_MAGIC) return DX_CAS_ECORRUPT;
+    if (dx_cas_p_load32(head + 56) != s->tag_) return DX_CAS_ECORRUPT;
+    if (dx_cas_p_load32(head + 60) != dx_cas_p_head_crc(place, head)) return DX_CAS_ECORRUPT;
+    r->place = place;
+    r->type = head[4];
+    r->codec = head[5];
+    r->flags = dx_cas_p_load16(head + 6);
+    r->stored = dx_cas_p_load64(head + 8);
+    r->logical = dx_cas_p_load64(head + 16);
+    DX_CAS_MEMCPY(r->id.bytes, head + 24, 32);
+    if (r->type == 0 || r->type > DX_CAS_P_COMMIT) return DX_CAS_EVERSION;
+    if (!dx_cas_p_sane(r)) return DX_CAS_ECORRUPT;
+    if (r->type == DX_CAS_P_COMMIT) { /* two copies; from the second one the end is nearer */
+        uint64_t first = (r->flags & 255) == 2 ? place - DX_CAS_P_HEAD : place;
+        r->next = dx_cas_p_align(s, first + 2 * DX_CAS_P_HEAD);
+    } else {
+        r->next = dx_cas_p_align(s, place + DX_CAS_P_HEAD + r->stored);
+    }
+    return DX_CAS_OK;
+}
+
+static int dx_cas_p_damaged(dx_cas_store *s, uint64_t place)
+{
+    s->damage_offset_ = place;
+    return DX_CAS_ECORRUPT;
+}
+
+/* Read all of it; DX_CAS_ETRUNCATED when the device ends before. */
+static int dx_cas_p_read(dx_cas_store *s, uint64_t place, void *out, size_t size)
+{
+    size_t got = 0;
+    int error = s->device_.read(s->device_.user, place, out, size, &got);
+    if (error != DX_CAS_OK) return error;
+    return got == size ? DX_CAS_OK : DX_CAS_ETRUNCATED;
+}
+
+/* Read and decode the header at place; what is no header there is damage. */
+static int dx_cas_p_read_head(dx_cas_store *s, uint64_t place, dx_cas_p_record *r)
+{
+    uint8_t head[DX_CAS_P_HEAD];
+    int error = dx_cas_p_read(s, place, head, sizeof head);
+    if (error == DX_CAS_OK) error = dx_cas_p_decode(s, place, head, r);
+    if (error == DX_CAS_ECORRUPT || error == DX_CAS_ETRUNCATED) return dx_cas_p_damaged(s, place);
+    return error;
+}
+
+/* Start to hash what has an id of this type: plain for a blob, under a context for the others. */
+static void dx_cas_p_id_start(dx_cas_blake3 *h, uint32_t type)
+{
+    if (type == DX_CAS_P_BLOB) {
+        dx_cas_blake3_init(h);
+    } else {
+        dx_cas_p_derive(h, type == DX_CAS_P_LIST ? "dx_cas v1 list node" : "dx_cas v1 ref");
+    }
+}
+
+static void dx_cas_p_id_of(uint32_t type, const void *data, size_t size, dx_cas_id *id)
+{
+    dx_cas_blake3 h;
+    dx_cas_p_id_start(&h, type);
+    dx_cas_blake3_update(&h, data, size);
+    dx_cas_blake3_final(&h, id->bytes, sizeof id->bytes);
+}
+
+/* Begin the chain of the next commit. */
+static void dx_cas_p_chain_start(dx_cas_blake3 *chain, const dx_cas_id *previous)
+{
+    dx_cas_p_derive(chain, "dx_cas v1 commit chain");
+    dx_cas_blake3_update(chain, previous->bytes, sizeof previous->bytes);
+}
+
+static void dx_cas_p_chain_end(const dx_cas_blake3 *chain, uint64_t sequence, uint64_t flags,
+                               dx_cas_id *id)
+{
+    dx_cas_blake3 h = *chain;
+    uint8_t last[16];
+    dx_cas_p_store64(last, sequence);
+    dx_cas_p_store64(last + 8, flags);
+    dx_cas_blake3_update(&h, last, sizeof last);
+    dx_cas_blake3_final(&h, id->bytes, sizeof id->bytes);
+}
+
+static const uint8_t *dx_cas_p_store_magic(void)
+{
+    static const uint8_t magic[8] = {0x89, 'D', 'X', 'C', 'A', 'S', 0x0d, 0x0a};
+    return magic;
+}
+
+/* The store header: two copies of 64 bytes, which differ in the copy number and the CRC. */
+static void dx_cas_p_encode_store(const dx_cas_store *s, uint8_t *out)
+{
+    uint32_t copy, shift = 3;
+    while (((uint32_t)1 << shift) < s->align_) shift++;
+    DX_CAS_MEMSET(out, 0, 2 * DX_CAS_P_HEAD);
+    for (copy = 0; copy < 2; copy++, out += DX_CAS_P_HEAD) {
+        DX_CAS_MEMCPY(out, dx_cas_p_store_magic(), 8);
+        dx_cas_p_store16(out + 8, 1); /* version */
+        out[10] = 1;                  /* ids are BLAKE3-256 */
+        out[11] = (uint8_t)shift;
+        DX_CAS_MEMCPY(out + 16, s->store_id_, 16);
+        out[56] = (uint8_t)(copy + 1);
+        dx_cas_p_store32(out + 60, dx_cas_p_crc32c(0, out, 60));
+    }
+}
+
+/* The chain begins with what both copies of the store header have in common. */
+static void dx_cas_p_chain_zero(const uint8_t *head, dx_cas_id *id)
+{
+    dx_cas_blake3 h;
+    dx_cas_p_derive(&h, "dx_cas v1 commit chain");
+    dx_cas_blake3_update(&h, head, 56);
+    dx_cas_blake3_final(&h, id->bytes, sizeof id->bytes);
+}
+
+/* DX_CAS_ECORRUPT: not a header. Others: a header, but of a kind that this build does not know. */
+static int dx_cas_p_decode_store(dx_cas_store *s, const uint8_t *head, uint32_t copy)
+{
+    if (DX_CAS_MEMCMP(head, dx_cas_p_store_magic(), 8) != 0) return DX_CAS_ECORRUPT;
+    if (dx_cas_p_load32(head + 60) != dx_cas_p_crc32c(0, head, 60)) return DX_CAS_ECORRUPT;
+    if (dx_cas_p_load16(head + 8) != 1 || dx_cas_p_load32(head + 12) != 0) return DX_CAS_EVERSION;
+    if (head[10] != 1) return DX_CAS_ENOTSUP;
+    if (head[11] < 3 || head[11] > 12 || head[56] != copy + 1) return DX_CAS_ECORRUPT;
+    s->align_ = (uint32_t)1 << head[11];
+    DX_CAS_MEMCPY(s->store_id_, head + 16, 16);
+    dx_cas_p_chain_zero(head, &s->chain_id_);
+    s->tag_ = dx_cas_p_load32(s->chain_id_.bytes);
+    return DX_CAS_OK;
+}
+
+static uint64_t dx_cas_p_first_place(const dx_cas_store *s)
+{
+    return dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
+}
+
+/* >>index ---------------------------------------------------------------
+   Open addressing in the caller's memory. A slot holds 64 bits of an id, or of the hash of a name, and the
+   place of the record; the record says the rest. place: 48 bits, then 4 of the list level, then: */
+#define DX_CAS_P_IS_REF ((uint64_t)1 << 52)
+#define DX_CAS_P_MARK ((uint64_t)1 << 53)
+
+static uint64_t dx_cas_p_place(const dx_cas_entry_ *e)
+{
+    return e->place & (DX_CAS_P_PLACE_MAX - 1);
+}
+
+static uint32_t dx_cas_p_level(const dx_cas_entry_ *e)
+{
+    return (uint32_t)(e->place >> 48 & 15);
+}
+
+/* Scale the upper half of the fingerprint to the number of slots. */
+static size_t dx_cas_p_home(const dx_cas_store *s, uint64_t fingerprint)
+{
+    return (size_t)((fingerprint >> 32) * s->slot_count_ >> 32);
+}
+
+static size_t dx_cas_p_after(const dx_cas_store *s, size_t slot)
+{
+    return slot + 1 < s->slot_count_ ? slot + 1 : 0;
+}
+
+static uint64_t dx_cas_p_entries_max(const dx_cas_store *s)
+{
+    return s->slot_count_ - s->slot_count_ / 8 - 1;
+}
+
+/* There is room: the caller reserved it. */
+static void dx_cas_p_insert(dx_cas_store *s, uint64_t fingerprint, uint64_t place)
+{
+    size_t i = dx_cas_p_home(s, fingerprint);
+    DX_CAS_ASSERT(s->entry_count_ < dx_cas_p_entries_max(s) && place != 0);
+    while (s->slots_[i].place != 0) i = dx_cas_p_after(s, i);
+    s->slots_[i].fingerprint = fingerprint;
+    s->slots_[i].place = place;
+    s->entry_count_++;
+}
+
+static uint64_t dx_cas_p_work_size(size_t codec_count, uint32_t object_size_max)
+{
+    return DX_CAS_P_IO + (codec_count ? 2 * (((uint64_t)object_size_max + 7) & ~(uint64_t)7) : 0);
+}
+
+static uint64_t dx_cas_p_memory_for(uint64_t work_size, uint64_t entries)
+{
+    if (entries < 16) entries = 16;
+    return work_size + 8 + sizeof(dx_cas_entry_) * (entries + entries / 7 + 4);
+}
+
+/* Divide the caller's memory. The old slots, if any, move into the new index. */
+static int dx_cas_p_use_memory(dx_cas_store *s, void *memory, size_t size)
+{
+    uint8_t *base = (uint8_t *)memory;
+    size_t skip = (size_t)(-(uintptr_t)memory & 7), old_count = s->slot_count_, i;
+    dx_cas_entry_ *old = s->slots_;
+    if (size < dx_cas_p_memory_for(s->work_size_, s->entry_count_)) return DX_CAS_ENOMEM;
+    s->work_ = base + skip;
+    s->slots_ = (dx_cas_entry_ *)(void *)(base + skip + s->work_size_);
+    s->slot_count_ = (size - skip - s->work_size_) / sizeof(dx_cas_entry_);
+    if (s->slot_count_ > 0xffffffffu) s->slot_count_ = 0xffffffffu;
+    DX_CAS_MEMSET(s->slots_, 0, s->slot_count_ * sizeof(dx_cas_entry_));
+    s->entry_count_ = 0;
+    for (i = 0; i < old_count; i++) {
+        if (old[i].place) dx_cas_p_insert(s, old[i].fingerprint, old[i].place);
+    }
+    s->memory_needed_ = 0;
+    return DX_CAS_OK;
+}
+
+/* Make room for count more entries, if need be with the caller's grow function. */
+static int dx_cas_p_reserve(dx_cas_store *s, uint64_t count)
+{
+    uint64_t need = s->entry_count_ + count, size;
+    void *block, *old;
+    if (need <= dx_cas_p_entries_max(s)) return DX_CAS_OK;
+    if (need < 2 * (uint64_t)s->entry_count_) need = 2 * (uint64_t)s->entry_count_;
+    size = dx_cas_p_memory_for(s->work_size_, need);
+    s->memory_needed_ = size;
+    if (!s->grow_ || size > SIZE_MAX) return DX_CAS_ENOMEM;
+    old = s->memory_;
+    block = s->grow_(s->grow_user_, old, (size_t)size);
+    if (!block) return DX_CAS_ENOMEM;
+    if (dx_cas_p_use_memory(s, block, (size_t)size) != DX_CAS_OK) return DX_CAS_ENOMEM;
+    s->memory_ = block;
+    s->grow_(s->grow_user_, old, 0);
+    return DX_CAS_OK;
+}
+
+/* Find the record of an object. *slot (may be NULL) receives its slot of the index. */
+static int dx_cas_p_find(dx_cas_store *s, const dx_cas_id *id, dx_cas_p_record *r, size_t *slot)
+{
+    uint64_t fingerprint = dx_cas_p_load64(id->bytes);
+    size_t i = dx_cas_p_home(s, fingerprint);
+    int result = DX_CAS_ENOTFOUND;
+    for (; s->slots_[i].place != 0; i = dx_cas_p_after(s, i)) {
+        const dx_cas_entry_ *e = &s->slots_[i];
+        int error;
+        if (e->fingerprint != fingerprint || (e->place & DX_CAS_P_IS_REF)) continue;
+        error = dx_cas_p_read_head(s, dx_cas_p_place(e), r);
+        if (error == DX_CAS_OK && r->type <= DX_CAS_P_LIST && dx_cas_id_equal(&r->id, id)) {
+            if (slot) *slot = i;
+            return DX_CAS_OK;
+        }
+        if (error == DX_CAS_ECORRUPT) result = error; /* it may be the one; go on */
+        if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT) return error;
+    }
+    return result;
+}
+
+/* Enter an object of the log, unless it is there. Room was reserved. */
+static int dx_cas_p_add_object(dx_cas_store *s, const dx_cas_p_record *r)
+{
+    dx_cas_p_record other;
+    uint64_t level = r->type == DX_CAS_P_LIST ? r->flags : 0, damage = s->damage_offset_;
+    int error = dx_cas_p_find(s, &r->id, &other, NULL);
+    if (error == DX_CAS_OK) return DX_CAS_OK;
+    if (error != DX_CAS_ENOTFOUND && error != DX_CAS_ECORRUPT) return error;
+    s->damage_offset_ = damage;
+    dx_cas_p_insert(s, dx_cas_p_load64(r->id.bytes), r->place | level << 48);
+    s->stats_.objects++;
+    s->stats_.logical_bytes += r->logical;
+    s->stats_.stored_bytes += r->stored;
+    return DX_CAS_OK;
+}
+
+/* One UTF-8 character at p: its bytes, 0 when it is not well-formed or a control character. */
+static size_t dx_cas_p_utf8(const uint8_t *p)
+{
+    uint32_t c = p[0];
+    size_t size = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0, i;
+    if (size == 1) return c < 0x20 || c == 0x7f ? 0 : 1;
+    if (size == 0) return 0;
+    c &= 0xffu >> (size + 1);
+    for (i = 1; i < size; i++) {
+        if ((p[i] & 0xc0) != 0x80) return 0; /* also stops at the NUL */
+        c = c << 6 | (p[i] & 0x3fu);
+    }
+    if (c < 0xa0 || (size == 3 && c < 0x800) || (size == 4 && (c < 0x10000 || c > 0x10ffff))) return 0;
+    return c >= 0xd800 && c <= 0xdfff ? 0 : size;
+}
+
+static bool dx_cas_p_name_ok(const char *name)
+{
+    size_t size = 0;
+    if (!name) return false;
+    while (name[size]) {
+        uint8_t next[4] = {0, 0, 0, 0};
+        size_t i, step;
+        for (i = 0; i < 4 && size + i <= DX_CAS_NAME_MAX && name[size + i]; i++) {
+            next[i] = (uint8_t)name[size + i];
+        }
+        step = dx_cas_p_utf8(next);
+        if (step == 0 || step > DX_CAS_NAME_MAX - size) return false;
+        size += step;
+    }
+    return size > 0;
+}
+
+/* A ref record, decoded. */
+typedef struct dx_cas_p_ref {
+    uint32_t   op;
+    uint64_t   place;
+    dx_cas_ref ref;
+} dx_cas_p_ref;
+
+static size_t dx_cas_p_encode_ref(const dx_cas_p_ref *r, uint8_t *out)
+{
+    size_t name_size = 0;
+    while (r->ref.name[name_size]) name_size++;
+    DX_CAS_MEMSET(out, 0, DX_CAS_P_REF_FIXED);
+    out[0] = (uint8_t)r->op;
+    out[1] = (uint8_t)name_size;
+    out[2] = (uint8_t)r->ref.info_size;
+    dx_cas_p_store32(out + 4, r->ref.kind);
+    dx_cas_p_store64(out + 8, r->ref.version);
+    dx_cas_p_store64(out + 16, r->ref.oldest);
+    dx_cas_p_store64(out + 24, r->ref.previous_);
+    dx_cas_p_store64(out + 32, r->ref.time_ns);
+    dx_cas_p_store64(out + 40, r->ref.size);
+    DX_CAS_MEMCPY(out + 48, r->ref.root.bytes, 32);
+    DX_CAS_MEMCPY(out + 80, r->ref.content.bytes, 32);
+    DX_CAS_MEMCPY(out + DX_CAS_P_REF_FIXED, r->ref.name, name_size);
+    DX_CAS_MEMCPY(out + DX_CAS_P_REF_FIXED + name_size, r->ref.info, r->ref.info_size);
+    return DX_CAS_P_REF_FIXED + name_size + r->ref.info_size;
+}
+
+static bool dx_cas_p_decode_ref(const uint8_t *p, size_t size, dx_cas_p_ref *r)
+{
+    size_t name_size, info_size;
+    DX_CAS_MEMSET(r, 0, sizeof *r);
+    if (size < DX_CAS_P_REF_FIXED) return false;
+    name_size = p[1];
+    info_size = p[2];
+    if (p[0] < DX_CAS_P_SET || p[0] > DX_CAS_P_DELETE || name_size == 0 || p[3] != 0 ||
+        info_size > DX_CAS_INFO_MAX || size != DX_CAS_P_REF_FIXED + name_size + info_size) {
+        return false;
+    }
+    r->op = p[0];
+    r->ref.kind = dx_cas_p_load32(p + 4);
+    r->ref.version = dx_cas_p_load64(p + 8);
+    r->ref.oldest = dx_cas_p_load64(p + 16);
+    r->ref.previous_ = dx_cas_p_load64(p + 24);
+    r->ref.time_ns = dx_cas_p_load64(p + 32);
+    r->ref.size = dx_cas_p_load64(p + 40);
+    DX_CAS_MEMCPY(r->ref.root.bytes, p + 48, 32);
+    DX_CAS_MEMCPY(r->ref.content.bytes, p + 80, 32);
+    DX_CAS_MEMCPY(r->ref.name, p + DX_CAS_P_REF_FIXED, name_size);
+    r->ref.info_size = (uint32_t)info_size;
+    DX_CAS_MEMCPY(r->ref.info, p + DX_CAS_P_REF_FIXED + name_size, info_size);
+    return dx_cas_p_name_ok(r->ref.name) && r->ref.name[name_size - 1] != 0;
+}
+
+/* Read the payload of a ref record and check it. */
+static int dx_cas_p_read_ref(dx_cas_store *s, const dx_cas_p_record *rec, dx_cas_p_ref *r)
+{
+    uint8_t bytes[DX_CAS_P_REF_MAX];
+    dx_cas_id id;
+    int error;
+    if (rec->type != DX_CAS_P_REF) return dx_cas_p_damaged(s, rec->place);
+    error = dx_cas_p_read(s, rec->place + DX_CAS_P_HEAD, bytes, (size_t)rec->stored);
+    if (error == DX_CAS_ETRUNCATED) return dx_cas_p_damaged(s, rec->place);
+    if (error != DX_CAS_OK) return error;
+    dx_cas_p_id_of(DX_CAS_P_REF, bytes, (size_t)rec->stored, &id);
+    if (!dx_cas_id_equal(&id, &rec->id) || !dx_cas_p_decode_ref(bytes, (size_t)rec->stored, r)) {
+        return dx_cas_p_damaged(s, rec->place);
+    }
+    r->place = rec->place;
+    return DX_CAS_OK;
+}
+
+static int dx_cas_p_read_ref_at(dx_cas_store *s, uint64_t place, dx_cas_p_ref *r)
+{
+    dx_cas_p_record rec;
+    int error = dx_cas_p_read_head(s, place, &rec);
+    return error == DX_CAS_OK ? dx_cas_p_read_ref(s, &rec, r) : error;
+}
+
+static uint64_t dx_cas_p_name_fingerprint(const char *name)
+{
+    dx_cas_id id;
+    size_t size = 0;
+    while (name[size]) size++;
+    dx_cas_p_id_of(DX_CAS_P_REF, name, size, &id);
+    return dx_cas_p_load64(id.bytes);
+}
+
+static bool dx_cas_p_same_name(const char *a, const char *b)
+{
+    size_t i = 0;
+    while (a[i] && a[i] == b[i]) i++;
+    return a[i] == b[i];
+}
+
+/* The newest ref record of a name and its slot; DX_CAS_ENOTFOUND when the name was never set. */
+static int dx_cas_p_find_ref(dx_cas_store *s, const char *name, dx_cas_p_ref *r, size_t *slot)
+{
+    uint64_t fingerprint = dx_cas_p_name_fingerprint(name);
+    size_t i = dx_cas_p_home(s, fingerprint);
+    for (; s->slots_[i].place != 0; i = dx_cas_p_after(s, i)) {
+        const dx_cas_entry_ *e = &s->slots_[i];
+        int error;
+        if (e->fingerprint != fingerprint || !(e->place & DX_CAS_P_IS_REF)) continue;
+        error = dx_cas_p_read_ref_at(s, dx_cas_p_place(e), r);
+        if (error != DX_CAS_OK) return error;
+        *slot = i;
+        if (dx_cas_p_same_name(r->ref.name, name)) return DX_CAS_OK;
+    }
+    return DX_CAS_ENOTFOUND;
+}
+
+/* Enter a ref record as the newest of its name. Room was reserved. */
+static int dx_cas_p_add_ref(dx_cas_store *s, const dx_cas_p_ref *r)
+{
+    dx_cas_p_ref old;
+    size_t slot = 0;
+    int error = dx_cas_p_find_ref(s, r->ref.name, &old, &slot);
+    if (error != DX_CAS_OK && error != DX_CAS_ENOTFOUND) return error;
+    if (error == DX_CAS_ENOTFOUND) {
+        dx_cas_p_insert(s, dx_cas_p_name_fingerprint(r->ref.name), r->place | DX_CAS_P_IS_REF);
+        if (r->op != DX_CAS_P_DELETE) s->stats_.names++;
+        return DX_CAS_OK;
+    }
+    s->slots_[slot].place = r->place | DX_CAS_P_IS_REF;
+    if (old.op == DX_CAS_P_DELETE && r->op != DX_CAS_P_DELETE) s->stats_.names++;
+    if (old.op != DX_CAS_P_DELETE && r->op == DX_CAS_P_DELETE) s->stats_.names--;
+    return DX_CAS_OK;
+}
+
+/* >>recovery ------------------------------------------------------------
+   The scan reads record headers one after the other, with a small window, and never trusts a length that its
+   CRC does not cover. */
+enum { DX_CAS_P_WINDOW = 4096 };
+
+typedef struct dx_cas_p_scan {
+    dx_cas_store *s;
+    uint64_t place, limit;        /* the next record; where to stop */
+    uint64_t window_place;        /* device bytes in the work memory */
+    size_t   window_size;
+    uint64_t commit_end, sequence;
+    dx_cas_blake3 chain;
+    dx_cas_id chain_id;           /* of the last commit */
+    bool     chain_known;         /* no header was lost since the last commit */
+    bool     retired;
+    bool     insert;              /* fill the index */
+    uint64_t records;             /* since the last commit */
+    uint64_t lost, lost_place;    /* damage since the last commit: none if no commit follows */
+    uint64_t damage, damage_place; /* damage before a commit */
+    uint64_t entries;             /* index entries wanted at most */
+    uint64_t commit_entries;      /* those up to the last commit */
+} dx_cas_p_scan;
+
+enum { DX_CAS_P_STEP_END = 0, DX_CAS_P_STEP_RECORD = 1, DX_CAS_P_STEP_GAP = 2 };
+
+/* The 64 bytes at place, through the window; NULL in *head when the device or the limit ends before. */
+static int dx_cas_p_peek(dx_cas_p_scan *c, uint64_t place, const uint8_t **head)
+{
+    dx_cas_store *s = c->s;
+    *head = NULL;
+    if (place > c->limit || c->limit - place < DX_CAS_P_HEAD) return DX_CAS_OK;
+    if (place < c->window_place || place - c->window_place > c->window_size ||
+        c->window_size - (size_t)(place - c->window_place) < DX_CAS_P_HEAD) {
+        uint64_t want = c->limit - place;
+        int error;
+        if (want > DX_CAS_P_WINDOW) want = DX_CAS_P_WINDOW;
+        c->window_place = place;
+        error = s->device_.read(s->device_.user, place, s->work_, (size_t)want, &c->window_size);
+        if (error != DX_CAS_OK) return error;
+        if (c->window_size < DX_CAS_P_HEAD) return DX_CAS_OK;
+    }
+    *head = s->work_ + (size_t)(place - c->window_place);
+    return DX_CAS_OK;
+}
+
+/* A whole record at place? DX_CAS_ECORRUPT when not. */
+static int dx_cas_p_look(dx_cas_p_scan *c, uint64_t place, dx_cas_p_record *r)
+{
+    const uint8_t *head;
+    int error = dx_cas_p_peek(c, place, &head);
+    if (error != DX_CAS_OK) return error;
+    if (!head) return DX_CAS_ECORRUPT;
+    error = dx_cas_p_decode(c->s, place, head, r);
+    if (error != DX_CAS_OK) return error;
+    if (r->type != DX_CAS_P_COMMIT && r->next > c->limit) return DX_CAS_ECORRUPT;
+    return DX_CAS_OK;
+}
+
+/* The next record, or the gap to it (r->place .. r->next), or the end: no record follows r->place. */
+static int dx_cas_p_step(dx_cas_p_scan *c, dx_cas_p_record *r, int *step)
+{
+    uint64_t place = c->place;
+    int error = dx_cas_p_look(c, place, r);
+    if (error == DX_CAS_ECORRUPT) { /* the second copy of a commit serves as well */
+        error = dx_cas_p_look(c, place + DX_CAS_P_HEAD, r);
+        if (error == DX_CAS_OK && (r->type != DX_CAS_P_COMMIT || (r->flags & 255) != 2)) {
+            error = DX_CAS_ECORRUPT;
+        }
+        if (error == DX_CAS_OK) r->place = place;
+    }
+    *step = DX_CAS_P_STEP_RECORD;
+    if (error != DX_CAS_ECORRUPT) {
+        c->place = r->next;
+        return error;
+    }
+    *step = DX_CAS_P_STEP_GAP;
+    while (error == DX_CAS_ECORRUPT && place < c->limit) {
+        place += c->s->align_;
+        error = dx_cas_p_look(c, place, r);
+    }
+    if (error == DX_CAS_ECORRUPT) *step = DX_CAS_P_STEP_END;
+    r->place = c->place;
+    r->next = place < c->limit ? place : c->limit;
+    c->place = r->next;
+    return error == DX_CAS_ECORRUPT ? DX_CAS_OK : error;
+}
+
+static void dx_cas_p_scan_lost(dx_cas_p_scan *c, uint64_t place)
+{
+    if (c->lost++ == 0) c->lost_place = place;
+}
+
+/* Does this commit follow from the headers before it? Only then is it the next one for certain. */
+static bool dx_cas_p_chain_fits(const dx_cas_p_scan *c, const dx_cas_p_record *r)
+{
+    dx_cas_id id;
+    if (!c->chain_known || r->logical != c->sequence + 1) return false;
+    dx_cas_p_chain_end(&c->chain, r->logical, r->flags >> 8, &id);
+    return dx_cas_id_equal(&id, &r->id);
+}
+
+/* A commit makes what came before it count, the damage too. */
+static void dx_cas_p_scan_commit(dx_cas_p_scan *c, const dx_cas_p_record *r)
+{
+    if (c->chain_known && !dx_cas_p_chain_fits(c, r)) dx_cas_p_scan_lost(c, r->place);
+    if (r->logical <= c->sequence) return; /* left over from somewhere else */
+    if (c->lost) {
+        if (c->damage == 0) c->damage_place = c->lost_place;
+        c->damage += c->lost;
+    }
+    c->lost = 0;
+    c->records = 0;
+    c->commit_entries = c->entries;
+    c->sequence = r->logical;
+    c->retired = r->flags >> 8 == DX_CAS_P_RETIRED;
+    c->commit_end = r->next;
+    c->chain_id = r->id;
+    c->chain_known = true;
+    dx_cas_p_chain_start(&c->chain, &r->id);
+}
+
+/* Put a record into the chain and, when asked to, into the index. */
+static int dx_cas_p_scan_record(dx_cas_p_scan *c, const dx_cas_p_record *r)
+{
+    uint8_t head[DX_CAS_P_HEAD];
+    const uint8_t *work = c->s->work_;
+    dx_cas_p_ref ref;
+    int error;
+    dx_cas_p_encode(c->s, r, head);
+    dx_cas_blake3_update(&c->chain, head, sizeof head);
+    c->records++;
+    c->entries++;
+    if (r->type == DX_CAS_P_REF) {
+        error = dx_cas_p_read_ref(c->s, r, &ref);
+        if (error == DX_CAS_ECORRUPT) {
+            dx_cas_p_scan_lost(c, r->place);
+            return DX_CAS_OK;
+        }
+        if (error != DX_CAS_OK) return error;
+    }
+    if (!c->insert) return DX_CAS_OK;
+    error = dx_cas_p_reserve(c->s, 1);
+    if (error == DX_CAS_ENOMEM) { /* only count from here on */
+        c->insert = false;
+        return DX_CAS_OK;
+    }
+    if (error != DX_CAS_OK) return error;
+    if (c->s->work_ != work) c->window_size = 0; /* growing moved the work memory */
+    return r->type == DX_CAS_P_REF ? dx_cas_p_add_ref(c->s, &ref) : dx_cas_p_add_object(c->s, r);
+}
+
+/* Scan from c->place to c->limit. */
+static int dx_cas_p_scan_run(dx_cas_p_scan *c)
+{
+    uint64_t damage = c->s->damage_offset_;
+    for (;;) {
+        dx_cas_p_record r;
+        int step = DX_CAS_P_STEP_END, error = dx_cas_p_step(c, &r, &step);
+        c->s->damage_offset_ = damage; /* a torn tail is no damage */
+        if (error != DX_CAS_OK || step == DX_CAS_P_STEP_END) return error;
+        if (step == DX_CAS_P_STEP_GAP) {
+            dx_cas_p_scan_lost(c, r.place);
+            c->chain_known = false;
+        } else if (r.type == DX_CAS_P_COMMIT) {
+            dx_cas_p_scan_commit(c, &r);
+        } else {
+            error = dx_cas_p_scan_record(c, &r);
+            if (error != DX_CAS_OK) return error;
+        }
+    }
+}
+
+/* Begin where the last commit that the store knows ends. */
+static void dx_cas_p_scan_start(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limit, bool insert)
+{
+    DX_CAS_MEMSET(c, 0, sizeof *c);
+    c->s = s;
+    c->place = c->commit_end = s->commit_end_;
+    c->limit = limit;
+    c->sequence = s->sequence_;
+    c->chain_id = s->chain_id_;
+    c->chain_known = true;
+    c->retired = s->retired_;
+    c->insert = insert;
+    dx_cas_p_chain_start(&c->chain, &s->chain_id_);
+}
+
+static void dx_cas_p_scan_accept(const dx_cas_p_scan *c)
+{
+    dx_cas_store *s = c->s;
+    s->end_ = s->commit_end_ = c->commit_end;
+    s->sequence_ = c->sequence;
+    s->chain_id_ = c->chain_id;
+    s->retired_ = c->retired;
+    dx_cas_p_chain_start(&s->chain_, &s->chain_id_);
+    if (c->damage && s->stats_.damaged_places == 0) s->damage_offset_ = c->damage_place;
+    s->stats_.damaged_places += c->damage;
+}
+
+static void dx_cas_p_clear_index(dx_cas_store *s)
+{
+    DX_CAS_MEMSET(s->slots_, 0, s->slot_count_ * sizeof(dx_cas_entry_));
+    DX_CAS_MEMSET(&s->stats_, 0, sizeof s->stats_);
+    s->entry_count_ = 0;
+}
+
+/* Read the whole log. Most stores end with a commit; otherwise what follows the last commit got into the
+   index too, and a second scan that stops at the commit builds it again. */
+static int dx_cas_p_load(dx_cas_store *s, uint64_t device_size)
+{
+    dx_cas_p_scan c;
+    int error;
+    dx_cas_p_scan_start(&c, s, device_size, true);
+    error = dx_cas_p_scan_run(&c);
+    if (error == DX_CAS_OK && (c.records || c.lost)) {
+        uint64_t limit = c.commit_end, sequence = c.sequence;
+        dx_cas_p_clear_index(s);
+        dx_cas_p_scan_start(&c, s, limit, true);
+        error = dx_cas_p_scan_run(&c);
+        if (error == DX_CAS_OK && c.sequence != sequence) return DX_CAS_EAGAIN;
+    }
+    if (error != DX_CAS_OK) return error;
+    if (!c.insert) {
+        s->memory_needed_ = dx_cas_p_memory_for(s->work_size_, c.entries + c.entries / 2);
+        return DX_CAS_ENOMEM;
+    }
+    s->idle_size_ = device_size;
+    dx_cas_p_scan_accept(&c);
+    return DX_CAS_OK;
+}
+
+/* Read the store header. DX_CAS_ENOTFOUND: an empty device, or what a kill left of a creation. */
+static int dx_cas_p_load_header(dx_cas_store *s, uint64_t device_size)
+{
+    uint8_t head[2 * DX_CAS_P_HEAD];
+    size_t size = device_size < sizeof head ? (size_t)device_size : sizeof head, i;
+    bool zero = true, begun = true;
+    int error = dx_cas_p_read(s, 0, head, size), second;
+    if (error != DX_CAS_OK) return error == DX_CAS_ETRUNCATED ? DX_CAS_EAGAIN : error;
+    for (i = 0; i < size; i++) {
+        if (head[i] != 0) zero = false;
+        if (i < 8 && head[i] != dx_cas_p_store_magic()[i]) begun = false;
+    }
+    if (device_size < sizeof head || (device_size == sizeof head && zero)) {
+        return zero || begun ? DX_CAS_ENOTFOUND : dx_cas_p_damaged(s, 0);
+    }
+    error = dx_cas_p_decode_store(s, head, 0);
+    if (error != DX_CAS_ECORRUPT) return error;
+    second = dx_cas_p_decode_store(s, head + DX_CAS_P_HEAD, 1);
+    return second == DX_CAS_ECORRUPT ? dx_cas_p_damaged(s, 0) : second;
+}
+
+/* Write an empty store and make it durable before anything else is written. */
+static int dx_cas_p_create(dx_cas_store *s, const dx_cas_desc *desc)
+{
+    uint8_t head[2 * DX_CAS_P_HEAD];
+    int error;
+    s->align_ = desc->align ? desc->align : 8;
+    DX_CAS_MEMCPY(s->store_id_, desc->store_id, sizeof s->store_id_);
+    dx_cas_p_encode_store(s, head);
+    error = s->device_.truncate(s->device_.user, 0);
+    if (error == DX_CAS_OK) error = s->device_.write(s->device_.user, 0, head, sizeof head);
+    if (error == DX_CAS_OK) error = s->device_.sync(s->device_.user);
+    if (error == DX_CAS_OK) error = dx_cas_p_decode_store(s, head, 0);
+    return error;
+}
+
+/* Both copies of a commit record, and the padding; returns their size. */
+static size_t dx_cas_p_encode_commit(const dx_cas_store *s, uint64_t place, uint64_t sequence,
+                                     uint32_t flags, const dx_cas_id *chain, uint8_t *out)
+{
+    size_t size = (size_t)(dx_cas_p_align(s, place + 2 * DX_CAS_P_HEAD) - place);
+    dx_cas_p_record r;
+    DX_CAS_MEMSET(&r, 0, sizeof r);
+    DX_CAS_MEMSET(out, 0, size);
+    r.type = DX_CAS_P_COMMIT;
+    r.logical = sequence;
+    r.id = *chain;
+    r.place = place;
+    r.flags = flags << 8 | 1;
+    dx_cas_p_encode(s, &r, out);
+    r.place += DX_CAS_P_HEAD;
+    r.flags = flags << 8 | 2;
+    dx_cas_p_encode(s, &r, out + DX_CAS_P_HEAD);
+    return size;
+}
+
+/* A writer cuts off what follows the last commit and completes the copies of that commit. */
+static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
+{
+    uint8_t *want = s->work_, *is = s->work_ + DX_CAS_P_IO / 2;
+    uint64_t place = dx_cas_p_first_place(s);
+    size_t size = 0;
+    bool write = device_size < s->commit_end_;
+    int error = DX_CAS_OK;
+    if (s->sequence_ != 0) {
+        place = s->commit_end_ - dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
+        size = dx_cas_p_encode_commit(s, place, s->sequence_, s->retired_ ? 1 : 0, &s->chain_id_, want);
+        if (!write) error = dx_cas_p_read(s, place, is, size);
+        if (error != DX_CAS_OK) return error;
+        write = write || DX_CAS_MEMCMP(want, is, size) != 0;
+    } else if (write) { /* padding of the store header */
+        place = 2 * DX_CAS_P_HEAD;
+        size = (size_t)(s->commit_end_ - place);
+        DX_CAS_MEMSET(want, 0, size);
+    }
+    if (device_size <= s->commit_end_ && !write) return DX_CAS_OK;
+    if (device_size > s->commit_end_) {
+        error = s->device_.truncate(s->device_.user, s->commit_end_);
+    }
+    if (error == DX_CAS_OK && write) error = s->device_.write(s->device_.user, place, want, size);
+    if (error == DX_CAS_OK) error = s->device_.sync(s->device_.user);
+    return error;
+}
+
+/* >>objects ------------------------------------------------------------ */
+static int dx_cas_p_may_write(const dx_cas_store *s)
+{
+    if (!s->open_) return DX_CAS_EINVAL;
+    if (!(s->mode_ & DX_CAS_WRITE)) return DX_CAS_EREADONLY;
+    return s->failed_ ? DX_CAS_ESYS : DX_CAS_OK;
+}
+
+/* Where the parts of the work memory begin: io, then what a codec reads and writes. */
+static uint8_t *dx_cas_p_packed(const dx_cas_store *s)
+{
+    return s->work_ + DX_CAS_P_IO;
+}
+
+static uint8_t *dx_cas_p_plain(const dx_cas_store *s)
+{
+    return s->work_ + DX_CAS_P_IO + (((size_t)s->object_size_max_ + 7) & ~(size_t)7);
+}
+
+/* A record goes to the end of the log: place and next are set. DX_CAS_ETOOBIG behind 2^48. */
+static int dx_cas_p_record_begin(const dx_cas_store *s, dx_cas_p_record *r)
+{
+    r->place = s->end_;
+    if (s->end_ > DX_CAS_P_PLACE_MAX - 8192 ||
+        r->stored > DX_CAS_P_PLACE_MAX - 8192 - s->end_) {
+        return DX_CAS_ETOOBIG;
+    }
+    r->next = dx_cas_p_align(s, s->end_ + DX_CAS_P_HEAD + r->stored);
+    return DX_CAS_OK;
+}
+
+/* All bytes of the record are written: the log is that much longer. */
+static void dx_cas_p_record_done(dx_cas_store *s, const dx_cas_p_record *r)
+{
+    uint8_t head[DX_CAS_P_HEAD];
+    dx_cas_p_encode(s, r, head);
+    dx_cas_blake3_update(&s->chain_, head, sizeof head);
+    s->end_ = r->next;
+    s->dirty_ = true;
+}
+
+/* Bring the device back to the end of the log; what cannot be cut off is cut off by the next open. */
+static int dx_cas_p_record_failed(dx_cas_store *s, int error)
+{
+    (void)s->device_.truncate(s->device_.user, s->end_);
+    return error;
+}
+
+static int dx_cas_p_write_padding(dx_cas_store *s, uint64_t from, uint64_t to)
+{
+    uint8_t *zeros = s->work_; /* align_ is at most 4096 */
+    if (from == to) return DX_CAS_OK;
+    DX_CAS_MEMSET(zeros, 0, (size_t)(to - from));
+    return s->device_.write(s->device_.user, from, zeros, (size_t)(to - from));
+}
+
+/* Append a record; small ones in one write. data is not in the io part of the work memory. */
+static int dx_cas_p_append(dx_cas_store *s, dx_cas_p_record *r, const void *data)
+{
+    uint8_t *io = s->work_;
+    int error = dx_cas_p_record_begin(s, r);
+    if (error != DX_CAS_OK) return error;
+    dx_cas_p_encode(s, r, io);
+    if (r->next - r->place <= DX_CAS_P_IO) {
+        size_t used = DX_CAS_P_HEAD + (size_t)r->stored, size = (size_t)(r->next - r->place);
+        if (r->stored) DX_CAS_MEMCPY(io + DX_CAS_P_HEAD, data, (size_t)r->stored);
+        DX_CAS_MEMSET(io + used, 0, size - used);
+        error = s->device_.write(s->device_.user, r->place, io, size);
+    } else {
+        uint64_t payload = r->place + DX_CAS_P_HEAD;
+        error = s->device_.write(s->device_.user, r->place, io, DX_CAS_P_HEAD);
+        if (error == DX_CAS_OK) {
+            error = s->device_.write(s->device_.user, payload, data, (size_t)r->stored);
+        }
+        if (error == DX_CAS_OK) error = dx_cas_p_write_padding(s, payload + r->stored, r->next);
+    }
+    if (error != DX_CAS_OK) return dx_cas_p_record_failed(s, error);
+    dx_cas_p_record_done(s, r);
+    return DX_CAS_OK;
+}
+
+static const dx_cas_codec *dx_cas_p_codec(const dx_cas_store *s, uint32_t number)
+{
+    size_t i;
+    for (i = 0; i < s->codec_count_; i++) {
+        if (s->codecs_[i].number == number) return &s->codecs_[i];
+    }
+    return NULL;
+}
+
+/* Compress when there is a codec and it helps; data and r->stored then tell of the smaller form. */
+static int dx_cas_p_pack(dx_cas_store *s, dx_cas_p_record *r, const void **data)
+{
+    const dx_cas_codec *codec = s->codecs_;
+    size_t size = (size_t)r->logical, packed = 0;
+    int error;
+    if (s->codec_count_ == 0 || size < 2 || r->type != DX_CAS_P_BLOB) return DX_CAS_OK;
+    error = codec->compress(codec->user, dx_cas_p_packed(s), size - 1, *data, size, &packed);
+    if (error == DX_CAS_ENOSPACE) return DX_CAS_OK;
+    if (error != DX_CAS_OK) return error;
+    if (packed >= size) return DX_CAS_OK;
+    r->codec = codec->number;
+    r->stored = packed;
+    *data = dx_cas_p_packed(s);
+    return DX_CAS_OK;
+}
+
+/* Store an object of a type, unless it is there. */
+static int dx_cas_p_put(dx_cas_store *s, uint32_t type, uint32_t level, const void *data,
+                        size_t size, dx_cas_id *id)
+{
+    dx_cas_p_record r;
+    int error;
+    dx_cas_p_id_of(type, data, size, id);
+    error = dx_cas_p_find(s, id, &r, NULL);
+    if (error == DX_CAS_OK) {
+        s->stats_.put_bytes += size;
+        s->stats_.known_bytes += size;
+        return DX_CAS_OK;
+    }
+    if (error != DX_CAS_ENOTFOUND) return error;
+    error = dx_cas_p_reserve(s, 1);
+    if (error != DX_CAS_OK) return error;
+    DX_CAS_MEMSET(&r, 0, sizeof r);
+    r.type = type;
+    r.flags = level;
+    r.stored = r.logical = size;
+    r.id = *id;
+    error = dx_cas_p_pack(s, &r, &data);
+    if (error == DX_CAS_OK) error = dx_cas_p_append(s, &r, data);
+    if (error != DX_CAS_OK) return error;
+    s->stats_.put_bytes += size;
+    return dx_cas_p_add_object(s, &r);
+}
+
+/* Decompress a record's payload into out, which holds r->logical bytes. */
+static int dx_cas_p_unpack(dx_cas_store *s, const dx_cas_p_record *r, void *out)
+{
+    const dx_cas_codec *codec = dx_cas_p_codec(s, r->codec);
+    size_t got = 0;
+    int error;
+    if (!codec) return DX_CAS_ENOTSUP;
+    if (r->stored > s->object_size_max_ || r->logical > s->object_size_max_) return DX_CAS_ETOOBIG;
+    error = dx_cas_p_read(s, r->place + DX_CAS_P_HEAD, dx_cas_p_packed(s), (size_t)r->stored);
+    if (error != DX_CAS_OK) return error;
+    error = codec->decompress(codec->user, out, (size_t)r->logical, dx_cas_p_packed(s),
+                              (size_t)r->stored, &got);
+    return error == DX_CAS_OK && got == r->logical ? DX_CAS_OK : DX_CAS_ECORRUPT;
+}
+
+/* The bytes of an object, checked, into a buffer that is large enough. */
+static int dx_cas_p_get(dx_cas_store *s, const dx_cas_p_record *r, void *out)
+{
+    dx_cas_id id;
+    int error;
+    if (r->codec) {
+        error = dx_cas_p_unpack(s, r, out);
+    } else {
+        error = dx_cas_p_read(s, r->place + DX_CAS_P_HEAD, out, (size_t)r->stored);
+    }
+    if (error == DX_CAS_OK) {
+        dx_cas_p_id_of(r->type, out, (size_t)r->logical, &id);
+        if (dx_cas_id_equal(&id, &r->id)) return DX_CAS_OK;
+        error = DX_CAS_ECORRUPT;
+    }
+    if (error != DX_CAS_ECORRUPT && error != DX_CAS_ETRUNCATED) return error;
+    DX_CAS_MEMSET(out, 0, (size_t)r->logical); /* nothing unchecked leaves */
+    return dx_cas_p_damaged(s, r->place);
+}
+
+/* Hash an object where it stands; when dst is given, also write its stored bytes there. */
+static int dx_cas_p_stream(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_store *dst,
+                           uint64_t dst_place)
+{
+    dx_cas_blake3 h;
+    dx_cas_id id;
+    uint64_t done = 0;
+    if (r->codec) {
+        int error = dx_cas_p_codec(s, r->codec) ? DX_CAS_OK : DX_CAS_ENOTSUP;
+        if (error == DX_CAS_OK && r->logical > s->object_size_max_) error = DX_CAS_ETOOBIG;
+        if (error == DX_CAS_OK) error = dx_cas_p_get(s, r, dx_cas_p_plain(s));
+        if (error != DX_CAS_OK || !dst) return error;
+        return dst->device_.write(dst->device_.user, dst_place, dx_cas_p_packed(s),
+                                  (size_t)r->stored);
+    }
+    dx_cas_p_id_start(&h, r->type);
+    while (done < r->stored) {
+        size_t size = r->stored - done < DX_CAS_P_IO ? (size_t)(r->stored - done) : DX_CAS_P_IO;
+        int error = dx_cas_p_read(s, r->place + DX_CAS_P_HEAD + done, s->work_, size);
+        if (error == DX_CAS_ETRUNCATED) return dx_cas_p_damaged(s, r->place);
+        if (error == DX_CAS_OK && dst) {
+            error = dst->device_.write(dst->device_.user, dst_place + done, s->work_, size);
+        }
+        if (error != DX_CAS_OK) return error;
+        dx_cas_blake3_update(&h, s->work_, size);
+        done += size;
+    }
+    dx_cas_blake3_final(&h, id.bytes, sizeof id.bytes);
+    return dx_cas_id_equal(&id, &r->id) ? DX_CAS_OK : dx_cas_p_damaged(s, r->place);
+}
+
+/* A list node, opened: entries of 40 bytes, each an id and the content bytes under it. */
+typedef struct dx_cas_p_node {
+    uint32_t level, count;
+    uint64_t total;
+    const uint8_t *entries;
+} dx_cas_p_node;
+
+static uint64_t dx_cas_p_node_size(const dx_cas_p_node *n, uint32_t i)
+{
+    return dx_cas_p_load64(n->entries + (size_t)i * DX_CAS_P_NODE_ENTRY + 32);
+}
+
+static void dx_cas_p_node_id(const dx_cas_p_node *n, uint32_t i, dx_cas_id *id)
+{
+    DX_CAS_MEMCPY(id->bytes, n->entries + (size_t)i * DX_CAS_P_NODE_ENTRY, 32);
+}
+
+/* Does its hash not protect a node from nonsense? No: a hash says what was written, not that it is right. */
+static bool dx_cas_p_open_node(const uint8_t *p, size_t size, uint32_t level, dx_cas_p_node *n)
+{
+    uint64_t sum = 0;
+    uint32_t i;
+    if (size < DX_CAS_P_NODE_HEAD) return false;
+    n->level = p[0];
+    n->count = dx_cas_p_load32(p + 4);
+    n->total = dx_cas_p_load64(p + 8);
+    n->entries = p + DX_CAS_P_NODE_HEAD;
+    if (n->level != level || p[1] || p[2] || p[3]) return false;
+    if (n->count == 0 || n->count > DX_CAS_NODE_ENTRIES_MAX) return false;
+    if (size - DX_CAS_P_NODE_HEAD != (size_t)n->count * DX_CAS_P_NODE_ENTRY) return false;
+    for (i = 0; i < n->count; i++) {
+        uint64_t part = dx_cas_p_node_size(n, i);
+        if (part == 0 || part > DX_CAS_P_PLACE_MAX || sum > DX_CAS_P_PLACE_MAX) return false;
+        sum += part;
+    }
+    return sum == n->total;
+}
+
+/* Read a node into memory (DX_CAS_NODE_SIZE_MAX bytes) and open it. */
+static int dx_cas_p_get_node(dx_cas_store *s, const dx_cas_p_record *r, uint8_t *memory,
+                             dx_cas_p_node *n)
+{
+    int error;
+    if (r->type != DX_CAS_P_LIST) return dx_cas_p_damaged(s, r->place);
+    error = dx_cas_p_get(s, r, memory);
+    if (error != DX_CAS_OK) return error;
+    if (dx_cas_p_open_node(memory, (size_t)r->stored, r->flags, n)) return DX_CAS_OK;
+    return dx_cas_p_damaged(s, r->place);
+}
+
+/* Find child i of a node; it must be of the level below and of the size that the node says. */
+static int dx_cas_p_find_child(dx_cas_store *s, const dx_cas_p_node *n, uint32_t i,
+                               dx_cas_p_record *r, size_t *slot)
+{
+    dx_cas_id id;
+    uint32_t level;
+    int error;
+    dx_cas_p_node_id(n, i, &id);
+    error = dx_cas_p_find(s, &id, r, slot);
+    if (error != DX_CAS_OK) return error;
+    level = r->type == DX_CAS_P_LIST ? r->flags : 0;
+    if (level + 1 != n->level) return DX_CAS_ENOTFOUND;
+    if (level == 0 && r->logical != dx_cas_p_node_size(n, i)) return DX_CAS_ENOTFOUND;
+    return DX_CAS_OK;
+}
+
+/* >>refs --------------------------------------------------------------- */
+/* What is known of a name: its newest record, and the newest version if it has one. */
+typedef struct dx_cas_p_state {
+    bool     known, exists;
+    uint64_t version;  /* last number given */
+    uint64_t oldest;   /* oldest that is kept */
+    uint64_t place;    /* of the newest version's record, 0 = none */
+} dx_cas_p_state;
+
+static int dx_cas_p_name_state(dx_cas_store *s, const char *name, dx_cas_p_state *st)
+{
+    dx_cas_p_ref r;
+    size_t slot = 0;
+    int error;
+    DX_CAS_MEMSET(st, 0, sizeof *st);
+    if (!s->open_ || !dx_cas_p_name_ok(name)) return DX_CAS_EINVAL;
+    error = dx_cas_p_find_ref(s, name, &r, &slot);
+    if (error == DX_CAS_ENOTFOUND) return DX_CAS_OK;
+    if (error != DX_CAS_OK) return error;
+    st->known = true;
+    st->exists = r.op != DX_CAS_P_DELETE;
+    st->version = r.ref.version;
+    st->oldest = r.ref.oldest;
+    if (st->exists) st->place = r.op == DX_CAS_P_SET ? r.place : r.ref.previous_;
+    return DX_CAS_OK;
+}
+
+/* Append a ref record and make it the newest of its name. */
+static int dx_cas_p_put_ref(dx_cas_store *s, dx_cas_p_ref *r)
+{
+    uint8_t bytes[DX_CAS_P_REF_MAX];
+    dx_cas_p_record rec;
+    size_t size = dx_cas_p_encode_ref(r, bytes);
+    int error = dx_cas_p_reserve(s, 1);
+    if (error != DX_CAS_OK) return error;
+    DX_CAS_MEMSET(&rec, 0, sizeof rec);
+    rec.type = DX_CAS_P_REF;
+    rec.stored = rec.logical = size;
+    dx_cas_p_id_of(DX_CAS_P_REF, bytes, size, &rec.id);
+    error = dx_cas_p_append(s, &rec, bytes);
+    if (error != DX_CAS_OK) return error;
+    r->place = rec.place;
+    return dx_cas_p_add_ref(s, r);
+}
+
+/* The state of a name that is about to change. */
+static int dx_cas_p_name_change(dx_cas_store *s, const char *name, uint64_t expected,
+                                dx_cas_p_state *st)
+{
+    int error = dx_cas_p_may_write(s);
+    if (error == DX_CAS_OK) error = dx_cas_p_name_state(s, name, st);
+    if (error != DX_CAS_OK) return error;
+    if (expected == DX_CAS_ANY_VERSION) return DX_CAS_OK;
+    return expected == (st->exists ? st->version : 0) ? DX_CAS_OK : DX_CAS_ECONFLICT;
+}
+
+/* Load the version at place and what its name's newest record says about the oldest. */
+static int dx_cas_p_load_version(dx_cas_store *s, uint64_t place, uint64_t oldest, dx_cas_ref *out)
+{
+    dx_cas_p_ref r;
+    int error = dx_cas_p_read_ref_at(s, place, &r);
+    if (error != DX_CAS_OK) return error;
+    if (r.op != DX_CAS_P_SET) return dx_cas_p_damaged(s, place);
+    *out = r.ref;
+    out->oldest = oldest;
+    return DX_CAS_OK;
+}
+
+DX_CAS_API int dx_cas_ref_set(dx_cas_store *s, const dx_cas_ref *ref, uint64_t expected,
+                              uint64_t *version)
+{
+    dx_cas_p_state st;
+    dx_cas_p_record root;
+    dx_cas_p_ref r;
+    int error;
+    if (!s || !ref || ref->info_size > DX_CAS_INFO_MAX) return DX_CAS_EINVAL;
+    error = dx_cas_p_name_change(s, ref->name, expected, &st);
+    if (error == DX_CAS_OK) error = dx_cas_p_find(s, &ref->root, &root, NULL);
+    if (error != DX_CAS_OK) return error;
+    r.op = DX_CAS_P_SET;
+    r.place = 0;
+    r.ref = *ref;
+    r.ref.version = st.version + 1;
+    r.ref.oldest = st.exists ? st.oldest : r.ref.version;
+    r.ref.previous_ = st.place;
+    error = dx_cas_p_put_ref(s, &r);
+    if (error == DX_CAS_OK && version) *version = r.ref.version;
+    return error;
+}
+
+DX_CAS_API int dx_cas_ref_previous(dx_cas_store *s, dx_cas_ref *ref)
+{
+    uint64_t version, oldest;
+    int error;
+    if (!s || !ref || !s->open_) return DX_CAS_EINVAL;
+    version = ref->version;
+    oldest = ref->oldest;
+    if (ref->previous_ == 0 || version <= oldest) return DX_CAS_ENOTFOUND;
+    error = dx_cas_p_load_version(s, ref->previous_, oldest, ref);
+    if (error != DX_CAS_OK) return error;
+    return ref->version < version ? DX_CAS_OK : dx_cas_p_damaged(s, ref->previous_);
+}
+
+DX_CAS_API int dx_cas_ref_get(dx_cas_store *s, const char *name, uint64_t version, dx_cas_ref *out)
+{
+    dx_cas_p_state st;
+    int error;
+    if (!s || !out) return DX_CAS_EINVAL;
+    error = dx_cas_p_name_state(s, name, &st);
+    if (error != DX_CAS_OK) return error;
+    if (!st.exists || version > st.version || (version && version < st.oldest)) {
+        return DX_CAS_ENOTFOUND;
+    }
+    error = dx_cas_p_load_version(s, st.place, st.oldest, out);
+    while (error == DX_CAS_OK && version && out->version > version) {
+        error = dx_cas_ref_previous(s, out);
+    }
+    if (error != DX_CAS_OK) return error;
+    return version && out->version != version ? DX_CAS_ENOTFOUND : DX_CAS_OK;
+}
+
+DX_CAS_API int dx_cas_ref_next(dx_cas_store *s, uint64_t *cursor, dx_cas_ref *out)
+{
+    if (!s || !cursor || !out || !s->open_) return DX_CAS_EINVAL;
+    while (*cursor < s->slot_count_) {
+        const dx_cas_entry_ *e = &s->slots_[(size_t)(*cursor)++];
+        dx_cas_p_ref r;
+        int error;
+        if (e->place == 0 || !(e->place & DX_CAS_P_IS_REF)) continue;
+        error = dx_cas_p_read_ref_at(s, dx_cas_p_place(e), &r);
+        if (error != DX_CAS_OK) return error;
+        if (r.op == DX_CAS_P_DELETE) continue;
+        return dx_cas_p_load_version(s, r.op == DX_CAS_P_SET ? r.place : r.ref.previous_,
+                                     r.ref.oldest, out);
+    }
+    return DX_CAS_ENOTFOUND;
+}
+
+/* A record that drops versions: a trim or a deletion. */
+static int dx_cas_p_drop(dx_cas_store *s, uint32_t op, const char *name, const dx_cas_p_state *st,
+                         uint64_t oldest)
+{
+    dx_cas_p_ref r;
+    size_t i = 0;
+    DX_CAS_MEMSET(&r, 0, sizeof r);
+    for (; name[i]; i++) r.ref.name[i] = name[i];
+    r.op = op;
+    r.ref.version = st->version;
+    r.ref.oldest = oldest;
+    r.ref.previous_ = op == DX_CAS_P_TRIM ? st->place : 0;
+    return dx_cas_p_put_ref(s, &r);
+}
+
+DX_CAS_API int dx_cas_ref_delete(dx_cas_store *s, const char *name, uint64_t expected)
+{
+    dx_cas_p_state st;
+    int error;
+    if (!s) return DX_CAS_EINVAL;
+    error = dx_cas_p_name_change(s, name, expected, &st);
+    if (error != DX_CAS_OK) return error;
+    if (!st.exists) return DX_CAS_ENOTFOUND;
+    return dx_cas_p_drop(s, DX_CAS_P_DELETE, name, &st, st.version + 1);
+}
+
+DX_CAS_API int dx_cas_ref_trim(dx_cas_store *s, const char *name, uint64_t oldest)
+{
+    dx_cas_p_state st;
+    int error;
+    if (!s) return DX_CAS_EINVAL;
+    error = dx_cas_p_name_change(s, name, DX_CAS_ANY_VERSION, &st);
+    if (error != DX_CAS_OK) return error;
+    if (!st.exists) return DX_CAS_ENOTFOUND;
+    if (oldest > st.version) return DX_CAS_EINVAL;
+    return oldest <= st.oldest ? DX_CAS_OK : dx_cas_p_drop(s, DX_CAS_P_TRIM, name, &st, oldest);
+}
+
+/* >>public ------------------------------------------------------------- */
+DX_CAS_API size_t dx_cas_memory_size(const dx_cas_desc *desc)
+{
+    uint64_t size, objects = desc->objects_max ? desc->objects_max : 65536;
+    uint32_t object_size_max = desc->object_size_max ? desc->object_size_max : (uint32_t)1 << 20;
+    if (objects > (uint64_t)1 << 40) return 0;
+    size = dx_cas_p_memory_for(dx_cas_p_work_size(desc->codec_count, object_size_max), objects);
+    return size > SIZE_MAX ? 0 : (size_t)size;
+}
+
+DX_CAS_API void dx_cas_close(dx_cas_store *s)
+{
+    if (!s) return;
+    s->open_ = false;
+    s->slots_ = NULL;
+    s->work_ = NULL;
+    s->memory_ = NULL;
+    s->slot_count_ = s->entry_count_ = 0;
+}
+
+static bool dx_cas_p_desc_ok(const dx_cas_desc *desc)
+{
+    const dx_cas_device *d = &desc->device;
+    size_t i;
+    if (!d->read || !d->size || !desc->memory) return false;
+    if ((desc->mode & DX_CAS_WRITE) && (!d->write || !d->sync || !d->truncate)) return false;
+    if (desc->mode & ~(uint32_t)(DX_CAS_WRITE | DX_CAS_CREATE | DX_CAS_ACCEPT_DAMAGE)) return false;
+    if (desc->align && (desc->align < 8 || desc->align > 4096)) return false;
+    if (desc->align & (desc->align - 1)) return false;
+    if (desc->object_size_max > (uint32_t)1 << 30 || (desc->codec_count && !desc->codecs)) return false;
+    for (i = 0; i < desc->codec_count; i++) {
+        const dx_cas_codec *c = &desc->codecs[i];
+        if (c->number == 0 || !c->compress || !c->decompress) return false;
+    }
+    return true;
+}
+
+/* The part of open that can fail once the object is set up. */
+static int dx_cas_p_open(dx_cas_store *s, const dx_cas_desc *desc)
+{
+    uint64_t size = 0;
+    bool write = (desc->mode & DX_CAS_WRITE) != 0;
+    int error = s->device_.size(s->device_.user, &size);
+    if (error == DX_CAS_OK) error = dx_cas_p_load_header(s, size);
+    if (error == DX_CAS_ENOTFOUND && write && (desc->mode & DX_CAS_CREATE)) {
+        error = dx_cas_p_create(s, desc);
+        size = 2 * DX_CAS_P_HEAD;
+    }
+    if (error != DX_CAS_OK) return error;
+    s->end_ = s->commit_end_ = dx_cas_p_first_place(s);
+    error = dx_cas_p_load(s, size);
+    if (error == DX_CAS_OK && s->stats_.damaged_places && !write) {
+        /* a writer may have been at work between two of our reads: look again */
+        dx_cas_p_clear_index(s);
+        error = dx_cas_p_load_header(s, size);
+        s->end_ = s->commit_end_ = dx_cas_p_first_place(s);
+        s->sequence_ = 0;
+        s->retired_ = false;
+        s->damage_offset_ = DX_CAS_P_NOWHERE;
+        if (error == DX_CAS_OK) error = dx_cas_p_load(s, size);
+    }
+    if (error != DX_CAS_OK) return error;
+    if (s->stats_.damaged_places) {
+        s->mode_ &= ~(uint32_t)DX_CAS_WRITE;
+        return (desc->mode & DX_CAS_ACCEPT_DAMAGE) ? DX_CAS_OK : DX_CAS_ECORRUPT;
+    }
+    return write ? dx_cas_p_repair_tail(s, size) : DX_CAS_OK;
+}
+
+DX_CAS_API int dx_cas_open(dx_cas_store *s, const dx_cas_desc *desc)
+{
+    int error;
+    if (!s) return DX_CAS_EINVAL;
+    DX_CAS_MEMSET(s, 0, sizeof *s);
+    s->damage_offset_ = DX_CAS_P_NOWHERE;
+    if (!desc || !dx_cas_p_desc_ok(desc)) return DX_CAS_EINVAL;
+    s->device_ = desc->device;
+    s->codecs_ = desc->codecs;
+    s->codec_count_ = desc->codec_count;
+    s->grow_ = desc->grow;
+    s->grow_user_ = desc->grow_user;
+    s->mode_ = desc->mode;
+    s->object_size_max_ = desc->object_size_max ? desc->object_size_max : (uint32_t)1 << 20;
+    s->work_size_ = (size_t)dx_cas_p_work_size(s->codec_count_, s->object_size_max_);
+    s->memory_ = desc->memory;
+    error = dx_cas_p_use_memory(s, desc->memory, desc->memory_size);
+    if (error == DX_CAS_ENOMEM) s->memory_needed_ = dx_cas_p_memory_for(s->work_size_, 16);
+    if (error == DX_CAS_OK) error = dx_cas_p_open(s, desc);
+    if (error != DX_CAS_OK) {
+        dx_cas_close(s);
+        return error;
+    }
+    s->open_ = true;
+    return DX_CAS_OK;
+}
+
+DX_CAS_API int dx_cas_grow(dx_cas_store *s, void *memory, size_t memory_size)
+{
+    int error;
+    if (!s || !s->open_ || !memory) return DX_CAS_EINVAL;
+    error = dx_cas_p_use_memory(s, memory, memory_size);
+    if (error == DX_CAS_OK) s->memory_ = memory;
+    return error;
+}
+
+DX_CAS_API size_t dx_cas_memory_needed(const dx_cas_store *s)
+{
+    return s->memory_needed_ > SIZE_MAX ? 0 : (size_t)s->memory_needed_;
+}
+
+DX_CAS_API uint64_t dx_cas_damage_offset(const dx_cas_store *s)
+{
+    return s->damage_offset_;
+}
+
+DX_CAS_API void dx_cas_get_stats(const dx_cas_store *s, dx_cas_stats *out)
+{
+    *out = s->stats_;
+    out->commits = s->sequence_;
+    out->device_bytes = s->end_;
+    out->index_entries = s->entry_count_;
+    out->index_entries_max = s->slot_count_ ? dx_cas_p_entries_max(s) : 0;
+}
+
+DX_CAS_API int dx_cas_put(dx_cas_store *s, const void *data, size_t size, dx_cas_id *id)
+{
+    dx_cas_id unused;
+    int error;
+    if (!s || (!data && size)) return DX_CAS_EINVAL;
+    error = dx_cas_p_may_write(s);
+    if (error != DX_CAS_OK) return error;
+    if (size > s->object_size_max_) return DX_CAS_ETOOBIG;
+    return dx_cas_p_put(s, DX_CAS_P_BLOB, 0, data, size, id ? id : &unused);
+}
+
+DX_CAS_API int dx_cas_get(dx_cas_store *s, const dx_cas_id *id, void *buffer, size_t capacity,
+                          size_t *size)
+{
+    dx_cas_p_record r;
+    int error;
+    if (!s || !id || !size || (!buffer && capacity) || !s->open_) return DX_CAS_EINVAL;
+    *size = 0;
+    error = dx_cas_p_find(s, id, &r, NULL);
+    if (error != DX_CAS_OK) return error;
+    if (r.codec && !dx_cas_p_codec(s, r.codec)) return DX_CAS_ENOTSUP;
+    if (r.logical > SIZE_MAX) return DX_CAS_ETOOBIG;
+    *size = (size_t)r.logical;
+    return r.logical > capacity ? DX_CAS_ENOSPACE : dx_cas_p_get(s, &r, buffer);
+}
+
+DX_CAS_API int dx_cas_has(dx_cas_store *s, const dx_cas_id *id)
+{
+    dx_cas_p_record r;
+    if (!s || !id || !s->open_) return DX_CAS_EINVAL;
+    return dx_cas_p_find(s, id, &r, NULL);
+}
+
+DX_CAS_API int dx_cas_object_size(dx_cas_store *s, const dx_cas_id *id, uint64_t *size)
+{
+    dx_cas_p_record r;
+    int error;
+    if (!s || !id || !size || !s->open_) return DX_CAS_EINVAL;
+    error = dx_cas_p_find(s, id, &r, NULL);
+    if (error == DX_CAS_OK) *size = r.logical;
+    return error;
+}
+
+/* Sync what was written, then write and sync the commit record: whoever finds the record finds the rest. */
+static int dx_cas_p_commit(dx_cas_store *s, uint32_t flags)
+{
+    uint8_t *io = s->work_;
+    dx_cas_id chain;
+    size_t size;
+    int error = s->device_.sync(s->device_.user);
+    s->failed_ = true; /* until all went well */
+    if (error != DX_CAS_OK) return error;
+    if (s->end_ > DX_CAS_P_PLACE_MAX - 8192) return DX_CAS_ETOOBIG;
+    dx_cas_p_chain_end(&s->chain_, s->sequence_ + 1, flags, &chain);
+    size = dx_cas_p_encode_commit(s, s->end_, s->sequence_ + 1, flags, &chain, io);
+    error = s->device_.write(s->device_.user, s->end_, io, size);
+    if (error == DX_CAS_OK) error = s->device_.sync(s->device_.user);
+    if (error != DX_CAS_OK) { /* readers shall not see what the caller was told is not committed */
+        return dx_cas_p_record_failed(s, error);
+    }
+    s->failed_ = s->dirty_ = false;
+    s->retired_ = flags == DX_CAS_P_RETIRED;
+    s->end_ += size;
+    s->commit_end_ = s->end_;
+    s->sequence_++;
+    s->chain_id_ = chain;
+    dx_cas_p_chain_start(&s->chain_, &chain);
+    return DX_CAS_OK;
+}
+
+DX_CAS_API int dx_cas_commit(dx_cas_store *s)
+{
+    int error;
+    if (!s) return DX_CAS_EINVAL;
+    error = dx_cas_p_may_write(s);
+    if (error != DX_CAS_OK || !s->dirty_) return error;
+    return dx_cas_p_commit(s, 0);
+}
+
+DX_CAS_API int dx_cas_retire(dx_cas_store *s)
+{
+    int error;
+    if (!s) return DX_CAS_EINVAL;
+    error = dx_cas_p_may_write(s);
+    return error == DX_CAS_OK ? dx_cas_p_commit(s, DX_CAS_P_RETIRED) : error;
+}
+
+/* Nothing new: the device has the size of last time and does not end with a commit that we do not know. */
+static int dx_cas_p_idle(dx_cas_store *s, uint64_t size, bool *idle)
+{
+    uint8_t head[DX_CAS_P_HEAD];
+    dx_cas_p_record r;
+    uint64_t place;
+    int error;
+    *idle = false;
+    if (size != s->idle_size_) return DX_CAS_OK;
+    *idle = true;
+    if (size <= s->commit_end_) return DX_CAS_OK;
+    place = (size & ~(uint64_t)(s->align_ - 1)) - dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
+    if (place < s->commit_end_) return DX_CAS_OK;
+    error = dx_cas_p_read(s, place, head, sizeof head);
+    if (error == DX_CAS_ETRUNCATED) return DX_CAS_OK;
+    if (error != DX_CAS_OK) return error;
+    *idle = dx_cas_p_decode(s, place, head, &r) != DX_CAS_OK || r.type != DX_CAS_P_COMMIT;
+    return DX_CAS_OK;
+}
+
+DX_CAS_API int dx_cas_refresh(dx_cas_store *s)
+{
+    dx_cas_p_scan c;
+    uint64_t size = 0, limit;
+    bool idle = false;
+    int error, tries;
+    if (!s || !s->open_) return DX_CAS_EINVAL;
+    if (s->mode_ & DX_CAS_WRITE) return DX_CAS_OK;
+    error = s->device_.size(s->device_.user, &size);
+    if (error == DX_CAS_OK) error = dx_cas_p_idle(s, size, &idle);
+    if (error != DX_CAS_OK) return error;
+    if (idle) return s->retired_ ? DX_CAS_EMOVED : DX_CAS_OK;
+    for (tries = 0; tries < 2; tries++) { /* twice when a writer may have been between two reads */
+        dx_cas_p_scan_start(&c, s, size, false);
+        error = dx_cas_p_scan_run(&c);
+        if (error != DX_CAS_OK) return error;
+        if (c.damage == 0) break;
+    }
+    if (size < s->commit_end_ && size < s->idle_size_) return DX_CAS_EAGAIN;
+    if (c.damage && !(s->mode_ & DX_CAS_ACCEPT_DAMAGE)) return dx_cas_p_damaged(s, c.damage_place);
+    if (c.commit_end != s->commit_end_) {
+        limit = c.commit_end;
+        error = dx_cas_p_reserve(s, c.commit_entries);
+        if (error != DX_CAS_OK) return error;
+        dx_cas_p_scan_start(&c, s, limit, true);
+        error = dx_cas_p_scan_run(&c);
+        if (error != DX_CAS_OK) return error;
+        if (c.commit_end != limit) return DX_CAS_EAGAIN;
+        dx_cas_p_scan_accept(&c);
+    }
+    s->idle_size_ = size;
+    return s->retired_ ? DX_CAS_EMOVED : DX_CAS_OK;
+}
+
+/* >>streams ------------------------------------------------------------ */
+static size_t dx_cas_p_levels_size(void)
+{
+    return (size_t)DX_CAS_LEVELS_MAX * DX_CAS_NODE_SIZE_MAX;
+}
+
+DX_CAS_API size_t dx_cas_writer_memory_size(const dx_cas_writer_desc *desc)
+{
+    dx_cas_chunker_desc p;
+    if (!dx_cas_p_chunker_params(desc ? &desc->chunker : NULL, &p)) return 0;
+    return dx_cas_p_levels_size() + p.size_max;
+}
+
+DX_CAS_API int dx_cas_writer_begin(dx_cas_writer *w, const dx_cas_writer_desc *desc)
+{
+    size_t need;
+    int error;
+    if (!w || !desc || !desc->store || !desc->memory) return DX_CAS_EINVAL;
+    DX_CAS_MEMSET(w, 0, sizeof *w);
+    error = dx_cas_p_may_write(desc->store);
+    if (error == DX_CAS_OK) error = dx_cas_chunker_init(&w->chunker_, &desc->chunker);
+    if (error != DX_CAS_OK) return error;
+    need = dx_cas_writer_memory_size(desc);
+    if (desc->memory_size < need) return DX_CAS_ENOMEM;
+    if (w->chunker_.size_max_ > desc->store->object_size_max_) return DX_CAS_ETOOBIG;
+    w->store_ = desc->store;
+    w->nodes_ = (uint8_t *)desc->memory;
+    w->chunk_ = w->nodes_ + dx_cas_p_levels_size();
+    w->active_ = true;
+    dx_cas_blake3_init(&w->content_);
+    return DX_CAS_OK;
+}
+
+static uint8_t *dx_cas_p_node_memory(uint8_t *nodes, uint32_t level)
+{
+    return nodes + (size_t)level * DX_CAS_NODE_SIZE_MAX;
+}
+
+/* Store the node in progress at level (0 = of chunks) and forget its entries. */
+static int dx_cas_p_close_node(dx_cas_writer *w, uint32_t level, dx_cas_id *id, uint64_t *size)
+{
+    uint8_t *node = dx_cas_p_node_memory(w->nodes_, level);
+    size_t bytes = DX_CAS_P_NODE_HEAD + (size_t)w->counts_[level] * DX_CAS_P_NODE_ENTRY;
+    int error;
+    DX_CAS_MEMSET(node, 0, DX_CAS_P_NODE_HEAD);
+    node[0] = (uint8_t)(level + 1);
+    dx_cas_p_store32(node + 4, w->counts_[level]);
+    dx_cas_p_store64(node + 8, w->sizes_[level]);
+    error = dx_cas_p_put(w->store_, DX_CAS_P_LIST, level + 1, node, bytes, id);
+    if (error != DX_CAS_OK) return error;
+    *size = w->sizes_[level];
+    w->counts_[level] = 0;
+    w->sizes_[level] = 0;
+    return DX_CAS_OK;
+}
+
+static void dx_cas_p_add_entry(dx_cas_writer *w, uint32_t level, const dx_cas_id *id, uint64_t size)
+{
+    uint8_t *at = dx_cas_p_node_memory(w->nodes_, level) + DX_CAS_P_NODE_HEAD +
+                  (size_t)w->counts_[level] * DX_CAS_P_NODE_ENTRY;
+    DX_CAS_ASSERT(w->counts_[level] < DX_CAS_NODE_ENTRIES_MAX);
+    DX_CAS_MEMCPY(at, id->bytes, 32);
+    dx_cas_p_store64(at + 32, size);
+    w->counts_[level]++;
+    w->sizes_[level] += size;
+}
+
+/* A node is complete after an entry whose id ends the node by its content, so that equal parts of two
+   versions get equal nodes: at least 32 entries, 160 on average, at most 512. */
+static bool dx_cas_p_node_full(const dx_cas_writer *w, uint32_t level)
+{
+    uint32_t count = w->counts_[level];
+    const uint8_t *node = dx_cas_p_node_memory(w->nodes_, level);
+    if (count == DX_CAS_NODE_ENTRIES_MAX) return true;
+    if (count < 32) return false;
+    return (node[DX_CAS_P_NODE_HEAD + (size_t)(count - 1) * DX_CAS_P_NODE_ENTRY] & 127) == 0;
+}
+
+/* Store complete nodes, from the lowest level up. An error leaves all as it was at the failing level. */
+static int dx_cas_p_settle(dx_cas_writer *w)
+{
+    uint32_t level;
+    for (level = 0; level + 1 < DX_CAS_LEVELS_MAX; level++) {
+        dx_cas_id id;
+        uint64_t size = 0;
+        int error;
+        if (!dx_cas_p_node_full(w, level)) continue;
+        error = dx_cas_p_close_node(w, level, &id, &size);
+        if (error != DX_CAS_OK) return error;
+        dx_cas_p_add_entry(w, level + 1, &id, size);
+    }
+    return dx_cas_p_node_full(w, level) ? DX_CAS_ETOOBIG : DX_CAS_OK;
+}
+
+/* The chunk in progress is complete. */
+static int dx_cas_p_close_chunk(dx_cas_writer *w)
+{
+    dx_cas_id id;
+    int error = dx_cas_p_settle(w);
+    if (error != DX_CAS_OK) return error;
+    error = dx_cas_p_put(w->store_, DX_CAS_P_BLOB, 0, w->chunk_, w->chunk_size_, &id);
+    if (error != DX_CAS_OK) return error;
+    dx_cas_p_add_entry(w, 0, &id, w->chunk_size_);
+    w->chunk_size_ = 0;
+    w->cut_ = false;
+    return DX_CAS_OK;
+}
+
+DX_CAS_API int dx_cas_writer_write(dx_cas_writer *w, const void *data, size_t size, size_t *used)
+{
+    const uint8_t *p = (const uint8_t *)data;
+    size_t done = 0;
+    int error;
+    if (used) *used = 0;
+    if (!w || !w->active_ || (!data && size)) return DX_CAS_EINVAL;
+    error = dx_cas_p_may_write(w->store_);
+    if (size > DX_CAS_P_PLACE_MAX - w->size_) error = DX_CAS_ETOOBIG;
+    while (error == DX_CAS_OK && done < size) {
+        size_t n;
+        if (w->cut_) {
+            error = dx_cas_p_close_chunk(w);
+            continue;
+        }
+        n = dx_cas_chunker_next(&w->chunker_, p + done, size - done, &w->cut_);
+        DX_CAS_MEMCPY(w->chunk_ + w->chunk_size_, p + done, n);
+        dx_cas_blake3_update(&w->content_, p + done, n);
+        w->chunk_size_ += (uint32_t)n;
+        w->size_ += n;
+        done += n;
+    }
+    if (used) *used = done;
+    return error;
+}
+
+/* No more chunks: close the nodes in progress until one entry is left. It is the root. */
+static int dx_cas_p_close_tree(dx_cas_writer *w, dx_cas_id *root)
+{
+    uint32_t level, top = 0, i;
+    for (i = 0; i < DX_CAS_LEVELS_MAX; i++) {
+        if (w->counts_[i]) top = i;
+    }
+    for (level = 0;; level++) {
+        dx_cas_id id;
+        uint64_t size = 0;
+        int error;
+        if (level >= top && w->counts_[level] == 1) break;
+        if (w->counts_[level] == 0) continue;
+        if (level + 1 == DX_CAS_LEVELS_MAX) return DX_CAS_ETOOBIG;
+        error = dx_cas_p_close_node(w, level, &id, &size);
+        if (error != DX_CAS_OK) return error;
+        dx_cas_p_add_entry(w, level + 1, &id, size);
+        if (level + 1 > top) top = level + 1;
+    }
+    DX_CAS_MEMCPY(root->bytes, dx_cas_p_node_memory(w->nodes_, level) + DX_CAS_P_NODE_HEAD, 32);
+    return DX_CAS_OK;
+}
+
+DX_CAS_API int dx_cas_writer_finish(dx_cas_writer *w, dx_cas_content *out)
+{
+    int error;
+    if (!w || !out || !w->active_) return DX_CAS_EINVAL;
+    error = dx_cas_p_may_write(w->store_);
+    if (error == DX_CAS_OK && w->size_ == 0) {
+        error = dx_cas_p_put(w->store_, DX_CAS_P_BLOB, 0, w->chunk_, 0, &out->root);
+    } else {
+        if (error == DX_CAS_OK && w->chunk_size_) error = dx_cas_p_close_chunk(w);
+        if (error == DX_CAS_OK) error = dx_cas_p_settle(w);
+        if (error == DX_CAS_OK) error = dx_cas_p_close_tree(w, &out->root);
+    }
+    if (error != DX_CAS_OK) return error;
+    out->size = w->size_;
+    dx_cas_blake3_final(&w->content_, out->content.bytes, sizeof out->content.bytes);
+    w->active_ = false;
+    return DX_CAS_OK;
+}
+
+DX_CAS_API size_t dx_cas_reader_memory_size(uint32_t chunk_size_max)
+{
+    return dx_cas_p_levels_size() + (chunk_size_max ? chunk_size_max : (uint32_t)1 << 18);
+}
+
+DX_CAS_API int dx_cas_reader_open(dx_cas_reader *r, dx_cas_store *s, const dx_cas_id *root,
+                                  void *memory, size_t memory_size)
+{
+    dx_cas_p_record rec;
+    dx_cas_p_node n;
+    int error;
+    if (!r || !s || !root || !memory || !s->open_) return DX_CAS_EINVAL;
+    DX_CAS_MEMSET(r, 0, sizeof *r);
+    if (memory_size < dx_cas_p_levels_size()) return DX_CAS_ENOMEM;
+    error = dx_cas_p_find(s, root, &rec, NULL);
+    if (error != DX_CAS_OK) return error;
+    r->store_ = s;
+    r->root_ = *root;
+    r->nodes_ = (uint8_t *)memory;
+    r->chunk_ = r->nodes_ + dx_cas_p_levels_size();
+    r->chunk_capacity_ = memory_size - dx_cas_p_levels_size();
+    r->size = rec.logical;
+    if (rec.type == DX_CAS_P_LIST) {
+        r->level_ = rec.flags;
+        error = dx_cas_p_get_node(s, &rec, dx_cas_p_node_memory(r->nodes_, rec.flags - 1), &n);
+        if (error != DX_CAS_OK) return error;
+        r->size = r->spans_[rec.flags] = n.total;
+    }
+    return DX_CAS_OK;
+}
+
+static bool dx_cas_p_covers(const dx_cas_reader *r, uint32_t level, uint64_t offset)
+{
+    return offset >= r->starts_[level] && offset - r->starts_[level] < r->spans_[level];
+}
+
+/* The entry of a loaded node that holds offset: its number, and where its content begins. */
+static uint32_t dx_cas_p_entry_at(const dx_cas_p_node *n, uint64_t start, uint64_t offset,
+                                  uint64_t *entry_start)
+{
+    uint32_t i = 0;
+    while (i + 1 < n->count && offset - start >= dx_cas_p_node_size(n, i)) {
+        start += dx_cas_p_node_size(n, i++);
+    }
+    *entry_start = start;
+    return i;
+}
+
+/* A node of the path that is in memory; it was checked when it was read. */
+static void dx_cas_p_loaded_node(const dx_cas_reader *r, uint32_t level, dx_cas_p_node *n)
+{
+    const uint8_t *p = dx_cas_p_node_memory(r->nodes_, level - 1);
+    n->level = level;
+    n->count = dx_cas_p_load32(p + 4);
+    n->total = dx_cas_p_load64(p + 8);
+    n->entries = p + DX_CAS_P_NODE_HEAD;
+}
+
+/* Walk down to the record of the chunk that holds offset, reading the nodes that are not loaded. */
+static int dx_cas_p_locate(dx_cas_reader *r, uint64_t offset, dx_cas_p_record *chunk,
+                           uint64_t *start)
+{
+    uint32_t level = r->level_;
+    if (level == 0) {
+        *start = 0;
+        return dx_cas_p_find(r->store_, &r->root_, chunk, NULL);
+    }
+    for (;; level--) {
+        dx_cas_p_node n, child;
+        uint32_t i;
+        int error;
+        dx_cas_p_loaded_node(r, level, &n);
+        i = dx_cas_p_entry_at(&n, r->starts_[level], offset, start);
+        if (level > 1 && dx_cas_p_covers(r, level - 1, offset)) continue;
+        error = dx_cas_p_find_child(r->store_, &n, i, chunk, NULL);
+        if (error != DX_CAS_OK || level == 1) return error;
+        r->spans_[level - 1] = 0; /* not loaded, should the read fail */
+        error = dx_cas_p_get_node(r->store_, chunk, dx_cas_p_node_memory(r->nodes_, level - 2), &child);
+        if (error != DX_CAS_OK) return error;
+        if (child.total != dx_cas_p_node_size(&n, i)) return dx_cas_p_damaged(r->store_, chunk->place);
+        r->starts_[level - 1] = *start;
+        r->spans_[level - 1] = child.total;
+    }
+}
+
+DX_CAS_API int dx_cas_reader_chunk(dx_cas_reader *r, uint64_t offset, dx_cas_id *id,
+                                   uint64_t *start, uint64_t *size)
+{
+    dx_cas_p_record chunk;
+    int error;
+    if (!r || !r->store_ || !id || !start || !size || offset >= r->size) return DX_CAS_EINVAL;
+    error = dx_cas_p_locate(r, offset, &chunk, start);
+    if (error != DX_CAS_OK) return error;
+    *id = chunk.id;
+    *size = chunk.logical;
+    return DX_CAS_OK;
+}
+
+/* Bytes at offset from one chunk: straight into the buffer when it wants all of it. */
+static int dx_cas_p_read_chunk(dx_cas_reader *r, uint64_t offset, uint8_t *out, size_t size,
+                               size_t *got)
+{
+    dx_cas_p_record chunk;
+    uint64_t start = 0, skip, left;
+    int error;
+    if (!dx_cas_p_covers(r, 0, offset)) {
+        error = dx_cas_p_locate(r, offset, &chunk, &start);
+        if (error != DX_CAS_OK) return error;
+        if (chunk.codec && !dx_cas_p_codec(r->store_, chunk.codec)) return DX_CAS_ENOTSUP;
+        if (offset == start && chunk.logical <= size) {
+            *got = (size_t)chunk.logical;
+            return dx_cas_p_get(r->store_, &chunk, out);
+        }
+        if (chunk.logical > r->chunk_capacity_) return DX_CAS_ENOMEM;
+        r->spans_[0] = 0;
+        error = dx_cas_p_get(r->store_, &chunk, r->chunk_);
+        if (error != DX_CAS_OK) return error;
+        r->starts_[0] = start;
+        r->spans_[0] = chunk.logical;
+    }
+    skip = offset - r->starts_[0];
+    left = r->spans_[0] - skip;
+    *got = left < size ? (size_t)left : size;
+    DX_CAS_MEMCPY(out, r->chunk_ + (size_t)skip, *got);
+    return DX_CAS_OK;
+}
+
+DX_CAS_API int dx_cas_reader_read(dx_cas_reader *r, uint64_t offset, void *buffer, size_t size,
+                                  size_t *got)
+{
+    uint8_t *out = (uint8_t *)buffer;
+    if (!r || !r->store_ || !got || (!buffer && size)) return DX_CAS_EINVAL;
+    *got = 0;
+    while (*got < size && offset < r->size) {
+        size_t n = 0;
+        int error = dx_cas_p_read_chunk(r, offset, out + *got, size - *got, &n);
+        if (error != DX_CAS_OK) return error;
+        *got += n;
+        offset += n;
+    }
+    return DX_CAS_OK;
+}
+
+/* >>verify ------------------------------------------------------------- */
+typedef struct dx_cas_p_check {
+    dx_cas_p_scan scan;
+    dx_cas_damage_fn *callback;
+    void *user;
+    dx_cas_report report;
+    uint64_t damage_place; /* of the first */
+    bool stop;
+} dx_cas_p_check;
+
+static void dx_cas_p_tell(dx_cas_p_check *k, uint32_t kind, uint64_t place, uint64_t size,
+                          const dx_cas_id *id)
+{
+    dx_cas_damage d;
+    DX_CAS_MEMSET(&d, 0, sizeof d);
+    d.kind = kind;
+    d.offset = place;
+    d.size = size;
+    if (id) d.id = *id;
+    if (k->report.damaged++ == 0) k->damage_place = place;
+    if (k->callback && !k->stop && k->callback(k->user, &d) != 0) k->stop = true;
+}
+
+/* Both copies of the store header, and the padding after them. */
+static int dx_cas_p_check_header(dx_cas_p_check *k)
+{
+    dx_cas_store *s = k->scan.s;
+    uint8_t want[2 * DX_CAS_P_HEAD], is[2 * DX_CAS_P_HEAD];
+    unsigned copy;
+    int error = dx_cas_p_read(s, 0, is, sizeof is);
+    if (error != DX_CAS_OK) return error;
+    dx_cas_p_encode_store(s, want);
+    dx_cas_p_chain_zero(want, &k->scan.chain_id);
+    dx_cas_p_chain_start(&k->scan.chain, &k->scan.chain_id);
+    for (copy = 0; copy < 2; copy++) {
+        size_t at = (size_t)copy * DX_CAS_P_HEAD;
+        if (DX_CAS_MEMCMP(want + at, is + at, DX_CAS_P_HEAD) != 0) {
+            dx_cas_p_tell(k, DX_CAS_DAMAGE_HEADER, at, DX_CAS_P_HEAD, NULL);
+        }
+    }
+    return DX_CAS_OK;
+}
+
+/* Bytes from..to must be zero. */
+static int dx_cas_p_check_padding(dx_cas_p_check *k, uint64_t from, uint64_t to)
+{
+    dx_cas_store *s = k->scan.s;
+    size_t size = (size_t)(to - from), i;
+    int error = dx_cas_p_read(s, from, s->work_, size);
+    k->scan.window_size = 0;
+    if (error == DX_CAS_ETRUNCATED) {
+        dx_cas_p_tell(k, DX_CAS_DAMAGE_PADDING, from, size, NULL);
+        return DX_CAS_OK;
+    }
+    if (error != DX_CAS_OK) return error;
+    for (i = 0; i < size && s->work_[i] == 0; i++) {}
+    if (i < size) dx_cas_p_tell(k, DX_CAS_DAMAGE_PADDING, from, size, NULL);
+    return DX_CAS_OK;
+}
+
+static int dx_cas_p_check_commit(dx_cas_p_check *k, const dx_cas_p_record *r)
+{
+    dx_cas_store *s = k->scan.s;
+    uint8_t want[2 * DX_CAS_P_HEAD], is[2 * DX_CAS_P_HEAD];
+    bool fits = !k->scan.chain_known || dx_cas_p_chain_fits(&k->scan, r);
+    uint64_t lost = k->scan.lost;
+    size_t got = 0;
+    int error = s->device_.read(s->device_.user, r->place, is, sizeof is, &got);
+    if (error != DX_CAS_OK) return error;
+    /* encode_commit adds padding, which is checked by itself: so only its first 128 bytes are wanted */
+    (void)dx_cas_p_encode_commit(s, r->place, r->logical, r->flags >> 8, &r->id, s->work_);
+    DX_CAS_MEMCPY(want, s->work_, sizeof want);
+    k->scan.window_size = 0;
+    if (!fits || got < sizeof is || DX_CAS_MEMCMP(want, is, sizeof is) != 0) {
+        dx_cas_p_tell(k, DX_CAS_DAMAGE_COMMIT, r->place, sizeof is, NULL);
+    }
+    dx_cas_p_scan_commit(&k->scan, r);
+    k->scan.lost = lost;
+    k->report.commits++;
+    return DX_CAS_OK;
+}
+
+/* Is what a list node lists there, as large as it says? */
+static int dx_cas_p_check_children(dx_cas_p_check *k, const dx_cas_p_record *r)
+{
+    dx_cas_store *s = k->scan.s;
+    dx_cas_p_node n;
+    uint32_t i;
+    int error = dx_cas_p_get_node(s, r, s->work_, &n);
+    if (error == DX_CAS_ECORRUPT) {
+        dx_cas_p_tell(k, DX_CAS_DAMAGE_OBJECT, r->place, r->stored, &r->id);
+        return DX_CAS_OK;
+    }
+    for (i = 0; error == DX_CAS_OK && i < n.count; i++) {
+        dx_cas_p_record child;
+        error = dx_cas_p_find_child(s, &n, i, &child, NULL);
+        if (error == DX_CAS_ENOTFOUND || error == DX_CAS_ECORRUPT) {
+            dx_cas_id id;
+            dx_cas_p_node_id(&n, i, &id);
+            dx_cas_p_tell(k, DX_CAS_DAMAGE_MISSING, r->place, 0, &id);
+            error = DX_CAS_OK;
+        }
+    }
+    return error;
+}
+
+static int dx_cas_p_check_object(dx_cas_p_check *k, const dx_cas_p_record *r)
+{
+    dx_cas_store *s = k->scan.s;
+    int error;
+    k->report.objects++;
+    k->report.bytes += r->stored;
+    k->scan.window_size = 0;
+    if (r->type == DX_CAS_P_LIST) return dx_cas_p_check_children(k, r);
+    error = dx_cas_p_stream(s, r, NULL, 0);
+    if (error == DX_CAS_ECORRUPT) {
+        dx_cas_p_tell(k, DX_CAS_DAMAGE_OBJECT, r->place, r->stored, &r->id);
+        return DX_CAS_OK;
+    }
+    if (error == DX_CAS_ENOTSUP || error == DX_CAS_ETOOBIG) {
+        dx_cas_p_tell(k, DX_CAS_DAMAGE_UNKNOWN, r->place, r->stored, &r->id);
+        return DX_CAS_OK;
+    }
+    return error;
+}
+
+static int dx_cas_p_check_ref(dx_cas_p_check *k, const dx_cas_p_record *r)
+{
+    dx_cas_store *s = k->scan.s;
+    dx_cas_p_record root;
+    dx_cas_p_ref ref;
+    int error = dx_cas_p_read_ref(s, r, &ref);
+    k->report.refs++;
+    k->report.bytes += r->stored;
+    if (error == DX_CAS_ECORRUPT) {
+        dx_cas_p_tell(k, DX_CAS_DAMAGE_REF, r->place, r->stored, NULL);
+        return DX_CAS_OK;
+    }
+    if (error != DX_CAS_OK || ref.op != DX_CAS_P_SET) return error;
+    error = dx_cas_p_find(s, &ref.ref.root, &root, NULL);
+    if (error == DX_CAS_ENOTFOUND || error == DX_CAS_ECORRUPT) {
+        dx_cas_p_tell(k, DX_CAS_DAMAGE_MISSING, r->place, 0, &ref.ref.root);
+        return DX_CAS_OK;
+    }
+    return error;
+}
+
+static int dx_cas_p_check_record(dx_cas_p_check *k, const dx_cas_p_record *r)
+{
+    uint8_t head[DX_CAS_P_HEAD];
+    uint64_t end = r->place + DX_CAS_P_HEAD + r->stored;
+    int error;
+    if (r->type == DX_CAS_P_COMMIT) {
+        error = dx_cas_p_check_commit(k, r);
+        end += DX_CAS_P_HEAD;
+    } else {
+        dx_cas_p_encode(k->scan.s, r, head);
+        dx_cas_blake3_update(&k->scan.chain, head, sizeof head);
+        error = r->type == DX_CAS_P_REF ? dx_cas_p_check_ref(k, r) : dx_cas_p_check_object(k, r);
+    }
+    if (error == DX_CAS_OK && r->next > end) error = dx_cas_p_check_padding(k, end, r->next);
+    return error;
+}
+
+DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *user,
+                             dx_cas_report *report)
+{
+    dx_cas_p_check k;
+    uint64_t size = 0;
+    int error;
+    if (!s || !s->open_) return DX_CAS_EINVAL;
+    DX_CAS_MEMSET(&k, 0, sizeof k);
+    k.callback = callback;
+    k.user = user;
+    dx_cas_p_scan_start(&k.scan, s, s->end_, false);
+    k.scan.place = dx_cas_p_first_place(s);
+    k.scan.sequence = 0;
+    error = dx_cas_p_check_header(&k);
+    if (error == DX_CAS_OK && k.scan.place > 2 * DX_CAS_P_HEAD) {
+        error = dx_cas_p_check_padding(&k, 2 * DX_CAS_P_HEAD, k.scan.place);
+    }
+    while (error == DX_CAS_OK && !k.stop && k.scan.place < k.scan.limit) {
+        dx_cas_p_record r;
+        int step = DX_CAS_P_STEP_END;
+        error = dx_cas_p_step(&k.scan, &r, &step);
+        if (error != DX_CAS_OK) break;
+        if (step == DX_CAS_P_STEP_RECORD) {
+            error = dx_cas_p_check_record(&k, &r);
+        } else {
+            k.scan.chain_known = false;
+            dx_cas_p_tell(&k, DX_CAS_DAMAGE_RECORD, r.place, r.next - r.place, NULL);
+        }
+    }
+    if (error == DX_CAS_OK) error = s->device_.size(s->device_.user, &size);
+    k.report.tail_bytes = size > s->end_ ? size - s->end_ : 0;
+    if (report) *report = k.report;
+    if (error != DX_CAS_OK) return error;
+    if (k.stop) return DX_CAS_ECANCELED;
+    return k.report.damaged ? dx_cas_p_damaged(s, k.damage_place) : DX_CAS_OK;
+}
+
+/* >>collect ------------------------------------------------------------
+   Mark what the names reach in the index, then copy in the order of the log: children stand before their
+   parents there, and old versions before new ones. */
+typedef int dx_cas_p_visit(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_store *dst);
+
+/* Call visit for each record of the log. */
+static int dx_cas_p_each_record(dx_cas_store *s, dx_cas_store *dst, dx_cas_p_visit *visit)
+{
+    dx_cas_p_scan c;
+    dx_cas_p_scan_start(&c, s, s->end_, false);
+    c.place = dx_cas_p_first_place(s);
+    while (c.place < c.limit) {
+        dx_cas_p_record r;
+        int step = DX_CAS_P_STEP_END, error = dx_cas_p_step(&c, &r, &step);
+        if (error == DX_CAS_OK && step != DX_CAS_P_STEP_RECORD) error = dx_cas_p_damaged(s, r.place);
+        if (error == DX_CAS_OK && r.type != DX_CAS_P_COMMIT) {
+            error = visit(s, &r, dst);
+            c.window_size = 0; /* visiting uses the work memory */
+        }
+        if (error != DX_CAS_OK) return error;
+    }
+    return DX_CAS_OK;
+}
+
+/* Read a ref record; *live when it sets a version that its name still has. */
+static int dx_cas_p_live_ref(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_p_ref *ref, bool *live,
+                             dx_cas_p_state *st)
+{
+    int error = dx_cas_p_read_ref(s, r, ref);
+    *live = false;
+    if (error != DX_CAS_OK || ref->op != DX_CAS_P_SET) return error;
+    error = dx_cas_p_name_state(s, ref->ref.name, st);
+    *live = error == DX_CAS_OK && st->exists && ref->ref.version >= st->oldest;
+    return error;
+}
+
+static int dx_cas_p_mark(dx_cas_store *s, const dx_cas_id *id, uint64_t needed_at)
+{
+    dx_cas_p_record r;
+    size_t slot = 0;
+    int error = dx_cas_p_find(s, id, &r, &slot);
+    if (error == DX_CAS_OK) s->slots_[slot].place |= DX_CAS_P_MARK;
+    return error == DX_CAS_ENOTFOUND ? dx_cas_p_damaged(s, needed_at) : error;
+}
+
+static int dx_cas_p_mark_root(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_store *dst)
+{
+    dx_cas_p_state st;
+    dx_cas_p_ref ref;
+    bool live = false;
+    int error;
+    (void)dst;
+    if (r->type != DX_CAS_P_REF) return DX_CAS_OK;
+    error = dx_cas_p_live_ref(s, r, &ref, &live, &st);
+    return error == DX_CAS_OK && live ? dx_cas_p_mark(s, &ref.ref.root, r->place) : error;
+}
+
+static int dx_cas_p_mark_children(dx_cas_store *s, uint64_t place)
+{
+    dx_cas_p_record r;
+    dx_cas_p_node n;
+    uint32_t i;
+    int error = dx_cas_p_read_head(s, place, &r);
+    if (error == DX_CAS_OK) error = dx_cas_p_get_node(s, &r, s->work_, &n);
+    for (i = 0; error == DX_CAS_OK && i < n.count; i++) {
+        dx_cas_id id;
+        dx_cas_p_node_id(&n, i, &id);
+        error = dx_cas_p_mark(s, &id, place);
+    }
+    return error;
+}
+
+static void dx_cas_p_unmark(dx_cas_store *s)
+{
+    size_t i;
+    for (i = 0; i < s->slot_count_; i++) s->slots_[i].place &= ~DX_CAS_P_MARK;
+}
+
+/* Roots first, then level after level downwards: no stack is needed. */
+static int dx_cas_p_mark_live(dx_cas_store *s)
+{
+    uint32_t level;
+    size_t i;
+    int error = dx_cas_p_each_record(s, NULL, dx_cas_p_mark_root);
+    for (level = DX_CAS_LEVELS_MAX; level > 0; level--) {
+        for (i = 0; error == DX_CAS_OK && i < s->slot_count_; i++) {
+            const dx_cas_entry_ *e = &s->slots_[i];
+            if (!(e->place & DX_CAS_P_MARK) || dx_cas_p_level(e) != level) continue;
+            error = dx_cas_p_mark_children(s, dx_cas_p_place(e));
+        }
+    }
+    return error;
+}
+
+static int dx_cas_p_copy_object(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_store *dst)
+{
+    dx_cas_p_record copy = *r, found;
+    uint8_t head[DX_CAS_P_HEAD];
+    size_t slot = 0;
+    int error = dx_cas_p_find(s, &r->id, &found, &slot);
+    if (error != DX_CAS_OK) return error;
+    if (found.place != r->place || !(s->slots_[slot].place & DX_CAS_P_MARK)) return DX_CAS_OK;
+    error = dx_cas_p_find(dst, &r->id, &found, NULL);
+    if (error != DX_CAS_ENOTFOUND) return error;
+    error = dx_cas_p_reserve(dst, 1);
+    if (error == DX_CAS_OK) error = dx_cas_p_record_begin(dst, &copy);
+    if (error != DX_CAS_OK) return error;
+    dx_cas_p_encode(dst, &copy, head);
+    error = dst->device_.write(dst->device_.user, copy.place, head, sizeof head);
+    if (error == DX_CAS_OK) error = dx_cas_p_stream(s, r, dst, copy.place + DX_CAS_P_HEAD);
+    if (error == DX_CAS_OK) {
+        error = dx_cas_p_write_padding(dst, copy.place + DX_CAS_P_HEAD + copy.stored, copy.next);
+    }
+    if (error != DX_CAS_OK) return dx_cas_p_record_failed(dst, error);
+    dx_cas_p_record_done(dst, &copy);
+    return dx_cas_p_add_object(dst, &copy);
+}
+
+static int dx_cas_p_copy_record(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_store *dst)
+{
+    dx_cas_p_state st, there;
+    dx_cas_p_ref ref;
+    bool live = false;
+    int error;
+    if (r->type != DX_CAS_P_REF) return dx_cas_p_copy_object(s, r, dst);
+    error = dx_cas_p_live_ref(s, r, &ref, &live, &st);
+    if (error != DX_CAS_OK || !live) return error;
+    error = dx_cas_p_name_state(dst, ref.ref.name, &there);
+    if (error != DX_CAS_OK || there.version >= ref.ref.version) return error;
+    ref.ref.oldest = st.oldest;
+    ref.ref.previous_ = there.place;
+    return dx_cas_p_put_ref(dst, &ref);
+}
+
+DX_CAS_API int dx_cas_copy_live(dx_cas_store *src, dx_cas_store *dst)
+{
+    int error;
+    if (!src || !dst || src == dst || !src->open_) return DX_CAS_EINVAL;
+    error = dx_cas_p_may_write(dst);
+    if (error != DX_CAS_OK) return error;
+    error = dx_cas_p_mark_live(src);
+    if (error == DX_CAS_OK) error = dx_cas_p_each_record(src, dst, dx_cas_p_copy_record);
+    dx_cas_p_unmark(src);
+    return error == DX_CAS_OK ? dx_cas_commit(dst) : error;
+}
+
+#undef DX_CAS_P_HOSTED
+#undef DX_CAS_P_FILE
+#undef DX_CAS_P_CLOEXEC
+#undef DX_CAS_P_MAGIC
+#undef DX_CAS_P_NOWHERE
+#undef DX_CAS_P_PLACE_MAX
+#undef DX_CAS_P_IS_REF
+#undef DX_CAS_P_MARK
 #endif /* DX_CAS_IMPLEMENTATION */
+
+/* >>license -------------------------------------------------------------
+   Choose whichever you prefer:
+
+   ALTERNATIVE A - MIT No Attribution (MIT-0)
+   Copyright (c) 2026 dx authors
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+   associated documentation files (the "Software"), to deal in the Software without restriction,
+   including without limitation the rights to use, copy, modify, merge, publish, distribute,
+   sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+   furnished to do so. THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+   IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR
+   PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY
+   CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING
+   FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+
+   ALTERNATIVE B - Public domain (Unlicense)
+   This is free and unencumbered software released into the public domain. Anyone is free to copy,
+   modify, publish, use, compile, sell, or distribute this software, either in source code form or
+   as a compiled binary, for any purpose, commercial or non-commercial, and by any means. In
+   jurisdictions that recognize copyright laws, the author or authors of this software dedicate any
+   and all copyright interest in the software to the public domain. THE SOFTWARE IS PROVIDED "AS
+   IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED. IN NO EVENT SHALL THE AUTHORS BE LIABLE FOR
+   ANY CLAIM, DAMAGES OR OTHER LIABILITY ARISING FROM THE SOFTWARE OR ITS USE. See unlicense.org.
+*/
