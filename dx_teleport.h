@@ -28,68 +28,77 @@
             return user_get_age(&v) == 41 && user_get_name(&v).size == 3 ? 0 : 1;
         }
 
-    CONTENTS (search >>)  config types api scalars schema platform shared check writer ring public
-                          license
+    CONTENTS (search >>)  config types api scalars generated schema platform shared check writer
+                          ring license
 
     SCHEMA      One macro lists the fields in wire order. Its parameters are operators, by position;
-                name as many as you use and always end with `...` (later operators are added there):
+                name as many as you use and end with `...`: later operators are added there.
 
                 #define T(F, S, A, L, E, V, ...)
-                    F(type, name)          scalar: u8 u16 u32 u64 i8 i16 i32 i64 f32 f64 bool
-                    S(name)                string, UTF-8, any length
+                    F(type, name)          u8 u16 u32 u64 i8 i16 i32 i64 f32 f64 bool
+                    S(name)                string: UTF-8, any length
                     A(type, name, count)   fixed array of scalars, inside the record
                     L(type, name)          list (slice) of scalars, any length
-                    E(type, name, count)   enumeration stored as u8, u16 or u32; values 0 .. count-1
-                    V(number)              the fields from here on came with version `number`: 2, 3, ...
+                    E(type, name, count)   enumeration: u8, u16 or u32 with values 0 .. count-1
+                    V(number)              fields from here on came with that version: 2, 3, ...
 
                 DX_TELEPORT_DEFINE(user, T), at file scope and without a semicolon, makes:
 
-                user_view, user_writer                 types, caller-allocated
+                user_view, user_writer     types, caller-allocated
                 user_version, user_record_size, user_record_align, user_offset_NAME    constants
-                user_layout(version)                   checksum over names, types and offsets
-                user_size(flags, ...)                  bytes needed; one argument per S (bytes) and L
-                                                       (elements), in order; UINT64_MAX: above 4 GiB
-                user_begin(w, bytes, capacity, flags)  start a record; all fields zero or empty
-                user_set_NAME(w, value)                F, E: store; A: copy `count` elements from a pointer
-                user_put_NAME(w, data, size)           S, L: append; in the order of the schema
-                user_finish(w, &size)                  complete; once
-                user_open(v, bytes, size)              check a record; then the accessors are loads
-                user_open_bare(v, bytes, size, version)   the same without header; see FORMAT
-                user_edit(w, bytes, size), user_edit_bare(w, bytes, size, version)
-                                                       open for user_set_NAME in place; end with user_finish
-                user_get_NAME(v)                       F, E: the value; S: {data, size}, not terminated
-                user_count_NAME(v), user_at_NAME(v, i) A, L: elements; the i-th, zero if there is none
-                user_data_NAME(v)                      A, L: the elements in place, or NULL where this host
-                                                       cannot read them there (misaligned or big-endian)
-                user_copy_NAME(v, first, out, count)   A, L: copy out; returns how many there were
+                user_layout(version)       u64 checksum over names, types and offsets
+                user_size(flags, ...)      u64 bytes needed; one argument for each S (bytes) and L
+                                           (elements), in order; UINT64_MAX: 4 GiB or more
 
-    EVOLUTION   Append fields behind a V() mark; never touch what was released. Keep the list of each
-                released version and let the compiler watch over it:
+                user_begin(w, bytes, capacity, flags)  start: all fields are zero or empty
+                user_set_NAME(w, value)    F, E: store; A: copy `count` elements from a pointer
+                user_put_NAME(w, data, n)  S, L: append; at most once, in the schema's order
+                user_finish(w, &size)      complete; once
+                user_edit(w, bytes, size)  open a record, for user_set_NAME in place
+                user_edit_bare(w, bytes, size, version)
 
-                #define USER_1(F, S, ...) F(u64, id) S(name) F(u8, age) F(bool, active)
-                #define USER(F, S, A, L, E, V, ...) USER_1(F, S, ...)-the-same-fields V(2) F(u32, score)
+                user_open(v, bytes, size)  check a record; then accessors are loads
+                user_open_bare(v, bytes, size, version)   without header; 0 = user_version
+                user_get_NAME(v)           F, E: the value; S: {data, size}, not terminated
+                user_count_NAME(v)         A, L: elements
+                user_at_NAME(v, i)         A, L: the i-th, zero if there is none
+                user_data_NAME(v)          A, L: pointer to the elements in place; NULL if there
+                                           are none or this host cannot read them there
+                                           (misaligned, or big-endian and not bytes)
+                user_copy_NAME(v, first, out, most)   A, L: copy out; returns how many
+
+                All but the getters return a dx_teleport_error.
+
+    EVOLUTION   Append fields behind a V() mark, never touch what was released, and keep the list of
+                each released version: the compiler then watches over it.
+
+                #define USER_1(F, S, ...)      F(u64, id) S(name) F(u8, age)
+                #define USER(F, S, A, L, E, V, ...) F(u64, id) S(name) F(u8, age) V(2) F(u32, n)
                 DX_TELEPORT_DEFINE(user, USER)
-                DX_TELEPORT_FROZEN(user, 1, USER_1)      any other change does not compile
+                DX_TELEPORT_FROZEN(user, USER, 1, USER_1)    renaming, retyping, moving, removing
+                                                             or inserting does not compile
 
-                A newer reader takes older data: absent fields read as zero or empty. An older reader
-                takes newer data: it sees the fields it knows. Both compare layout checksums first.
+                A newer reader takes older data: fields it lacks read as zero or empty. An older
+                reader takes newer data and sees the fields it knows. Both compare checksums first.
 
-    GUARANTEES  Never allocates; no globals; no recursion; no pointer inside the data. The reader checks
-                every byte it may later touch, once, in O(references + text + padding), for any base
-                alignment. Bytes are the same on every platform. Padding is zero.
-    LIMITS      A buffer below 4 GiB. Field names up to 48 characters. One thread per writer; a view may
-                be read by many. A view is only as good as its bytes: while another process can write
-                them, copy them first.
-    CONFIG      DX_TELEPORT_STATIC, DX_TELEPORT_API, DX_TELEPORT_ASSERT(c), DX_TELEPORT_MEMCPY/MEMSET,
-                DX_TELEPORT_NO_NAMES (no field names in faults, for small targets),
-                DX_TELEPORT_NO_RING (no atomics), DX_TELEPORT_LITTLE_ENDIAN (0 or 1; found out by default),
-                DX_TELEPORT_LOAD_ACQUIRE(p), DX_TELEPORT_STORE_RELEASE(p, v) (of a uint32_t *)
-    ERRORS      dx_teleport_error: 0 = ok, negative = reason; a view tells where in its `fault`.
-                A writer keeps its first error: calls after it change nothing and return it.
-    OWNERSHIP   The caller owns every buffer. Views borrow the bytes until their last use, writers until
-                finish. Ring memory is borrowed while a producer or consumer handle is in use.
-    FORMAT      docs/TELEPORT.md (normative). With header: 24 bytes, for files and unknown peers. Bare:
-                the record alone, for frames whose protocol already says type, version and length.
+    GUARANTEES  Never allocates; no globals; no recursion; no pointer inside the data. The reader
+                checks every byte that it may touch later, once, in O(references + text + bools), at
+                any base alignment. The same bytes on every platform; padding is zero.
+    LIMITS      A record is below 4 GiB. Field names: 48 characters at most, and no macros. A writer
+                belongs to one thread, a view may be read by many. A view is as good as its bytes:
+                if others can write there, copy first. MSVC needs /Zc:preprocessor.
+    CONFIG      DX_TELEPORT_STATIC, DX_TELEPORT_API, DX_TELEPORT_ASSERT(c)
+                DX_TELEPORT_MEMCPY(to, from, size), DX_TELEPORT_MEMSET(to, byte, size)
+                DX_TELEPORT_NO_NAMES     no field names in faults, for small targets
+                DX_TELEPORT_NO_RING      no atomics
+                DX_TELEPORT_LITTLE_ENDIAN  1: memory is wire; 0: portable; detected by default
+                DX_TELEPORT_LOAD_ACQUIRE(p), DX_TELEPORT_STORE_RELEASE(p, v)   of a uint32_t *
+    ERRORS      dx_teleport_error: 0 = ok, negative = reason; v->base.fault tells where and why open
+                failed. A writer keeps its first error: later calls return it and change nothing.
+    OWNERSHIP   The caller owns every buffer. Views borrow the bytes until their last use, writers
+                until finish, producers and consumers the ring's memory while they are in use.
+    FORMAT      docs/TELEPORT.md (normative). With header: for files and unknown peers. Bare
+                (DX_TELEPORT_BARE): the record alone, where a protocol says type, version, length.
 */
 #ifndef DX_TELEPORT_H
 #define DX_TELEPORT_H
@@ -114,13 +123,23 @@
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
-  #define DX_TELEPORT_P_INLINE static inline __attribute__((unused))
-  #define DX_TELEPORT_P_FOLDED static inline __attribute__((unused, always_inline))
+  #define DX_TELEPORT_P_INLINE static inline
+  #define DX_TELEPORT_P_FOLDED static inline __attribute__((always_inline))
   #define DX_TELEPORT_P_ALIAS  __attribute__((may_alias))
 #else
   #define DX_TELEPORT_P_INLINE static inline
   #define DX_TELEPORT_P_FOLDED static inline
   #define DX_TELEPORT_P_ALIAS
+#endif
+
+/* Generated functions stand in the user's file, where clang reports those that nobody calls. */
+#if defined(__clang__)
+  #define DX_TELEPORT_P_QUIET \
+      _Pragma("clang diagnostic push") _Pragma("clang diagnostic ignored \"-Wunused-function\"")
+  #define DX_TELEPORT_P_LOUD _Pragma("clang diagnostic pop")
+#else
+  #define DX_TELEPORT_P_QUIET
+  #define DX_TELEPORT_P_LOUD
 #endif
 
 /* Memory is read in place only where the host's bytes lie as the wire's do. Unknown hosts take the
@@ -175,7 +194,7 @@ typedef enum dx_teleport_error {
     DX_TELEPORT_ECANCELED = -10, /* not used here */
     DX_TELEPORT_ETRUNCATED = -11, /* the input ends too early */
     DX_TELEPORT_EVERSION = -12,   /* a format version this build does not know */
-    DX_TELEPORT_ELAYOUT = -32,    /* data of another type, or of a version that is no prefix of ours */
+    DX_TELEPORT_ELAYOUT = -32,    /* data of another type or of an incompatible version */
     DX_TELEPORT_EREF = -33,       /* a reference outside, overlapping, misaligned or out of order */
     DX_TELEPORT_EPADDING = -34,   /* a padding byte is not zero */
     DX_TELEPORT_EUTF8 = -35,      /* a string is not UTF-8 */
@@ -190,7 +209,7 @@ typedef enum dx_teleport_error {
 /* Flags of user_begin() and of the header. */
 enum {
     DX_TELEPORT_CRC = 1, /* the record ends with a CRC-32C of all bytes before it */
-    DX_TELEPORT_BARE = 0x10000 /* no header (never on the wire); not together with DX_TELEPORT_CRC */
+    DX_TELEPORT_BARE = 2 /* no header (so never on the wire); not together with DX_TELEPORT_CRC */
 };
 #define DX_TELEPORT_HEADER_SIZE 24 /* and 8 more for each version after the first */
 #define DX_TELEPORT_MAGIC 0x31545844 /* the bytes "DXT1" */
@@ -242,9 +261,9 @@ typedef struct dx_teleport_writer {
 /* A ring: one producer, one consumer, each on a thread of its own (or in a process of its own that
    maps the same memory). Wait-free. Zero fields of the description mean the default. */
 typedef struct dx_teleport_ring_desc {
-    uint32_t record_size; /* bytes of every record; 0 = variable, each up to a quarter of capacity */
-    uint32_t capacity;    /* power of two: records (fixed size), bytes from 64 up (variable); 0 = 1024
-                             records or 65536 bytes; all data together at most 1 GiB */
+    uint32_t record_size; /* bytes of every record; 0 = variable, up to capacity / 2 - 8 bytes */
+    uint32_t capacity;    /* power of two: records (fixed size) or bytes, 64 at least (variable);
+                             0 = 1024 records or 65536 bytes; in bytes at most 1 GiB */
 } dx_teleport_ring_desc;
 
 /* Write-only end. Private fields. */
@@ -253,7 +272,7 @@ typedef struct dx_teleport_producer {
     uint32_t record_size_;
     uint32_t capacity_;
     uint32_t write_;   /* our own index */
-    uint32_t read_;    /* what we last saw of the other's: refreshed only when the ring looks full */
+    uint32_t read_;    /* what we last saw of the other's; looked up when the ring seems full */
     uint32_t claimed_; /* how far commit moves write_; 0 = nothing is claimed */
 } dx_teleport_producer;
 
@@ -290,9 +309,10 @@ DX_TELEPORT_API int dx_teleport_consumer_attach(dx_teleport_consumer *c, void *m
                                                 size_t memory_size);
 /* Append one record of `size` bytes (the ring's size in a ring of fixed records, else EINVAL).
    EAGAIN: full, nothing happened. ETOOBIG: can never fit. Wait-free. */
-DX_TELEPORT_API int dx_teleport_producer_push(dx_teleport_producer *p, const void *data, size_t size);
-/* The same without a copy: *where receives room for `size` bytes, aligned to 8 in a variable ring and
-   to 64 at the ring's start; the record appears with commit. A second claim replaces the first. */
+DX_TELEPORT_API int dx_teleport_producer_push(dx_teleport_producer *p, const void *data,
+                                              size_t size);
+/* The same without a copy: *where receives room for `size` bytes (a variable ring aligns it to 8);
+   the record appears with commit. A second claim replaces the first. */
 DX_TELEPORT_API int dx_teleport_producer_claim(dx_teleport_producer *p, size_t size, void **where);
 DX_TELEPORT_API int dx_teleport_producer_commit(dx_teleport_producer *p);
 /* Take the oldest record: its size to *size, its bytes to out. EAGAIN: empty. ENOSPACE: it has more
@@ -305,7 +325,1270 @@ DX_TELEPORT_API int dx_teleport_consumer_peek(dx_teleport_consumer *c, const voi
 DX_TELEPORT_API int dx_teleport_consumer_release(dx_teleport_consumer *c);
 #endif
 
+/* >>scalars: values in a record, little-endian, at any address ---------- */
+#if DX_TELEPORT_LITTLE_ENDIAN
+  #define DX_TELEPORT_P_MOVE(to, from, size) DX_TELEPORT_MEMCPY(to, from, size)
+#else
+/* Number to wire or back, on a host that may have the other byte order. */
+DX_TELEPORT_P_INLINE void dx_teleport_p_move(void *to, const void *from, size_t size)
+{
+    const uint16_t probe = 1;
+    uint8_t low, *out = (uint8_t *)to;
+    const uint8_t *in = (const uint8_t *)from;
+    DX_TELEPORT_MEMCPY(&low, &probe, 1);
+    for (size_t i = 0; i < size; i++) out[i] = in[low ? i : size - 1 - i];
+}
+  #define DX_TELEPORT_P_MOVE(to, from, size) dx_teleport_p_move(to, from, size)
+#endif
+
+/* Per scalar: its C type, a name for elements read in place (such a pointer may look into any
+   buffer), its size and its code in the layout checksum, load and store. */
+#define DX_TELEPORT_P_SCALAR(name, type, size, code)                                         \
+    typedef type dx_teleport_p_##name;                                                       \
+    typedef type DX_TELEPORT_P_ALIAS dx_teleport_p_##name##_element;                         \
+    typedef char dx_teleport_p_##name##_fits[sizeof(type) == (size) ? 1 : -1];               \
+    enum { dx_teleport_p_##name##_size = (size), dx_teleport_p_##name##_code = (code) };     \
+    DX_TELEPORT_P_INLINE type dx_teleport_p_##name##_get(const uint8_t *p)                   \
+    {                                                                                        \
+        type value;                                                                          \
+        DX_TELEPORT_P_MOVE(&value, p, sizeof value);                                         \
+        return value;                                                                        \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE void dx_teleport_p_##name##_set(uint8_t *p, type value)             \
+    {                                                                                        \
+        DX_TELEPORT_P_MOVE(p, &value, sizeof value);                                         \
+    }
+
+DX_TELEPORT_P_SCALAR(u8, uint8_t, 1, 1)
+DX_TELEPORT_P_SCALAR(u16, uint16_t, 2, 2)
+DX_TELEPORT_P_SCALAR(u32, uint32_t, 4, 3)
+DX_TELEPORT_P_SCALAR(u64, uint64_t, 8, 4)
+DX_TELEPORT_P_SCALAR(i8, int8_t, 1, 5)
+DX_TELEPORT_P_SCALAR(i16, int16_t, 2, 6)
+DX_TELEPORT_P_SCALAR(i32, int32_t, 4, 7)
+DX_TELEPORT_P_SCALAR(i64, int64_t, 8, 8)
+DX_TELEPORT_P_SCALAR(f32, float, 4, 9)
+#if !defined(__SIZEOF_DOUBLE__) || __SIZEOF_DOUBLE__ == 8 /* some 8-bit targets have no f64 */
+DX_TELEPORT_P_SCALAR(f64, double, 8, 10)
+#endif
+
+typedef bool dx_teleport_p_bool;
+typedef bool dx_teleport_p_bool_element;
+typedef char dx_teleport_p_bool_fits[sizeof(bool) == 1 ? 1 : -1];
+enum { dx_teleport_p_bool_size = 1, dx_teleport_p_bool_code = 11 };
+DX_TELEPORT_P_INLINE bool dx_teleport_p_bool_get(const uint8_t *p)
+{
+    return *p != 0;
+}
+DX_TELEPORT_P_INLINE void dx_teleport_p_bool_set(uint8_t *p, bool value)
+{
+    *p = value ? 1 : 0;
+}
+
+/* >>generated: what the functions made by DX_TELEPORT_DEFINE() are made of ------
+   Inline, so that offsets, checksums and checks that cannot fail fold away. */
+#define DX_TELEPORT_P_EDIT 4u /* in a writer's flags: begun by user_edit() */
+#ifdef DX_TELEPORT_NO_NAMES
+  #define DX_TELEPORT_P_NAME(name) ""
+#else
+  #define DX_TELEPORT_P_NAME(name) name
+#endif
+#define DX_TELEPORT_P_TRY(call)                                                              \
+    {                                                                                        \
+        const int error = (call);                                                            \
+        if (error) return error;                                                             \
+    }
+
+/* The parts that are too long to repeat inline; private, although they are exported. */
+DX_TELEPORT_API int dx_teleport_p_fail(dx_teleport_view *v, int error, size_t offset,
+                                       const char *field);
+DX_TELEPORT_API int dx_teleport_p_open(dx_teleport_view *v, const void *bytes, size_t size,
+                                       dx_teleport_info *info);
+DX_TELEPORT_API int dx_teleport_p_open_bare(dx_teleport_view *v, const void *bytes, size_t size,
+                                            uint32_t record_size, unsigned version);
+DX_TELEPORT_API int dx_teleport_p_check_text(dx_teleport_view *v, uint32_t slot, const char *field);
+DX_TELEPORT_API int dx_teleport_p_check_bools(dx_teleport_view *v, const uint8_t *p, size_t count,
+                                              const char *field);
+DX_TELEPORT_API void dx_teleport_p_edit(dx_teleport_writer *w, void *bytes,
+                                        const dx_teleport_view *v, int error, unsigned flags);
+DX_TELEPORT_API void dx_teleport_p_finish_crc(dx_teleport_writer *w);
+
+/* One step of FNV-1a, 64 bits. */
+DX_TELEPORT_P_FOLDED uint64_t dx_teleport_p_mix(uint64_t hash, uint32_t byte)
+{
+    return (hash ^ byte) * UINT64_C(0x100000001b3);
+}
+
+DX_TELEPORT_P_FOLDED uint64_t dx_teleport_p_mix32(uint64_t hash, uint32_t v)
+{
+    hash = dx_teleport_p_mix(hash, v & 255);
+    hash = dx_teleport_p_mix(hash, v >> 8 & 255);
+    hash = dx_teleport_p_mix(hash, v >> 16 & 255);
+    return dx_teleport_p_mix(hash, v >> 24);
+}
+
+/* Characters at .. at + 7 of a name, as far as it has them. Written out: compilers fold straight
+   code over a literal, but not every loop. */
+DX_TELEPORT_P_FOLDED uint64_t dx_teleport_p_mix_name(uint64_t hash, const char *name, size_t size,
+                                                     size_t at)
+{
+    if (at + 0 < size) hash = dx_teleport_p_mix(hash, (uint8_t)name[at + 0]);
+    if (at + 1 < size) hash = dx_teleport_p_mix(hash, (uint8_t)name[at + 1]);
+    if (at + 2 < size) hash = dx_teleport_p_mix(hash, (uint8_t)name[at + 2]);
+    if (at + 3 < size) hash = dx_teleport_p_mix(hash, (uint8_t)name[at + 3]);
+    if (at + 4 < size) hash = dx_teleport_p_mix(hash, (uint8_t)name[at + 4]);
+    if (at + 5 < size) hash = dx_teleport_p_mix(hash, (uint8_t)name[at + 5]);
+    if (at + 6 < size) hash = dx_teleport_p_mix(hash, (uint8_t)name[at + 6]);
+    if (at + 7 < size) hash = dx_teleport_p_mix(hash, (uint8_t)name[at + 7]);
+    return hash;
+}
+
+/* The checksum goes on over one field: name, 0, code, count, offset. */
+DX_TELEPORT_P_FOLDED uint64_t dx_teleport_p_mix_field(uint64_t hash, const char *name, size_t size,
+                                                      uint32_t code, uint32_t count,
+                                                      uint32_t offset)
+{
+    hash = dx_teleport_p_mix_name(hash, name, size, 0);
+    hash = dx_teleport_p_mix_name(hash, name, size, 8);
+    hash = dx_teleport_p_mix_name(hash, name, size, 16);
+    hash = dx_teleport_p_mix_name(hash, name, size, 24);
+    hash = dx_teleport_p_mix_name(hash, name, size, 32);
+    hash = dx_teleport_p_mix_name(hash, name, size, 40);
+    hash = dx_teleport_p_mix(hash, 0);
+    hash = dx_teleport_p_mix(hash, code);
+    hash = dx_teleport_p_mix32(hash, count);
+    return dx_teleport_p_mix32(hash, offset);
+}
+
+DX_TELEPORT_P_INLINE size_t dx_teleport_p_header_size(unsigned version)
+{
+    return DX_TELEPORT_HEADER_SIZE + 8 * (size_t)(version - 1);
+}
+
+/* Padding from .. to - 1 of the record. */
+DX_TELEPORT_P_INLINE int dx_teleport_p_check_gap(dx_teleport_view *v, uint32_t from, uint32_t to,
+                                                 const char *field)
+{
+    for (uint32_t i = from; i < to; i++)
+        if (v->record_[i])
+            return dx_teleport_p_fail(v, DX_TELEPORT_EPADDING,
+                                      (size_t)(v->record_ - v->bytes_) + i, field);
+    return DX_TELEPORT_OK;
+}
+
+/* The checksum of schema version `version`, which the header must hold there. */
+DX_TELEPORT_P_INLINE int dx_teleport_p_check_layout(dx_teleport_view *v,
+                                                    const dx_teleport_info *info, unsigned version,
+                                                    uint64_t layout)
+{
+    const size_t at = version == info->version ? 8 : dx_teleport_p_header_size(version);
+    if (dx_teleport_p_u64_get(v->bytes_ + at) == layout) return DX_TELEPORT_OK;
+    return dx_teleport_p_fail(v, DX_TELEPORT_ELAYOUT, at, "layout");
+}
+
+/* What a reference points at must lie behind all that came before (*end), and, in data that we know
+   completely, at the very next place, so that nothing overlaps, loops or hides. */
+DX_TELEPORT_P_INLINE int dx_teleport_p_check_ref(dx_teleport_view *v, uint32_t *end, uint32_t slot,
+                                                 uint32_t unit, unsigned known, const char *field)
+{
+    const uint8_t *p = v->record_ + slot;
+    const uint32_t offset = dx_teleport_p_u32_get(p), count = dx_teleport_p_u32_get(p + 4);
+    const uint64_t next = ((uint64_t)*end + (unit - 1)) / unit * unit;
+    const uint64_t size = (uint64_t)count * unit;
+    bool good;
+    if (count == 0) good = offset == 0;
+    else if (v->version_ <= known) good = offset == next;
+    else good = offset >= next && offset % unit == 0;
+    if (!good || offset > v->size_ || size > v->size_ - offset)
+        return dx_teleport_p_fail(v, DX_TELEPORT_EREF, (size_t)(p - v->bytes_), field);
+    if (count == 0) return DX_TELEPORT_OK;
+    if (v->version_ <= known)
+        for (uint32_t i = *end; i < offset; i++)
+            if (v->bytes_[i]) return dx_teleport_p_fail(v, DX_TELEPORT_EPADDING, i, field);
+    *end = (uint32_t)(offset + size);
+    return DX_TELEPORT_OK;
+}
+
+/* The last check: data that we know completely ends where its last reference ends. */
+DX_TELEPORT_P_INLINE int dx_teleport_p_check_end(dx_teleport_view *v, uint32_t end, unsigned known)
+{
+    if (v->version_ > known || end == v->size_) return DX_TELEPORT_OK;
+    return dx_teleport_p_fail(v, DX_TELEPORT_ETRAILING, end, "record");
+}
+
+DX_TELEPORT_P_INLINE dx_teleport_string dx_teleport_p_string(const dx_teleport_view *v,
+                                                             uint32_t slot, bool present)
+{
+    dx_teleport_string s;
+    const uint8_t *p = v->record_ + slot;
+    s.data = (const char *)(v->bytes_ + (present ? dx_teleport_p_u32_get(p) : 0));
+    s.size = present ? dx_teleport_p_u32_get(p + 4) : 0;
+    return s;
+}
+
+DX_TELEPORT_P_INLINE bool dx_teleport_p_in_range(uint32_t value, uint32_t range)
+{
+    return value < range;
+}
+
+/* Elements at p as an array of this host's type, or NULL. */
+DX_TELEPORT_P_INLINE const void *dx_teleport_p_in_place(const uint8_t *p, size_t unit)
+{
+    if (unit > 1 && (!DX_TELEPORT_LITTLE_ENDIAN || (uintptr_t)p % unit)) return NULL;
+    return p;
+}
+
+DX_TELEPORT_P_INLINE size_t dx_teleport_p_clip(size_t all, size_t first, size_t count)
+{
+    if (first >= all) return 0;
+    return count < all - first ? count : all - first;
+}
+
+/* *size grows by an aligned piece; UINT64_MAX is sticky and means 4 GiB or more. */
+DX_TELEPORT_P_INLINE uint64_t dx_teleport_p_size_add(uint64_t size, size_t count, uint32_t unit)
+{
+    if (count == 0) return size;
+    if (size > UINT32_MAX || count > UINT32_MAX / unit) return UINT64_MAX;
+    return (size + (unit - 1)) / unit * unit + (uint64_t)count * unit;
+}
+
+/* The writer: all but the record proper. capacity_ leaves out what the CRC will need. */
+DX_TELEPORT_P_INLINE int dx_teleport_p_begin(dx_teleport_writer *w, void *bytes, size_t capacity,
+                                             unsigned flags, uint32_t record_size, unsigned version)
+{
+    const size_t root = flags & DX_TELEPORT_BARE ? 0 : dx_teleport_p_header_size(version);
+    const size_t tail = flags & DX_TELEPORT_CRC ? 4 : 0;
+    w->bytes_ = (uint8_t *)bytes;
+    w->record_ = NULL;
+    w->capacity_ = 0;
+    w->end_ = 0;
+    w->next_slot_ = 0;
+    w->version_ = version;
+    w->flags_ = flags;
+    w->error_ = DX_TELEPORT_EINVAL;
+    if (!bytes || flags > 2) return w->error_;
+    w->error_ = DX_TELEPORT_ENOSPACE;
+    if (capacity < root + record_size + tail) return w->error_;
+    w->capacity_ = (uint32_t)((capacity > UINT32_MAX ? UINT32_MAX : capacity) - tail);
+    w->end_ = (uint32_t)root + record_size;
+    w->record_ = w->bytes_ + root;
+    DX_TELEPORT_MEMSET(bytes, 0, root + record_size);
+    w->error_ = DX_TELEPORT_OK;
+    return w->error_;
+}
+
+/* Room for count units at the aligned end; *to stays NULL when there is nothing to copy. */
+DX_TELEPORT_P_INLINE int dx_teleport_p_reserve(dx_teleport_writer *w, uint32_t slot,
+                                               const void *data, size_t count, uint32_t unit,
+                                               uint8_t **to)
+{
+    uint32_t pad;
+    *to = NULL;
+    if (w->error_) return w->error_;
+    if (slot < w->next_slot_) return w->error_ = DX_TELEPORT_EORDER;
+    if (!data && count) return w->error_ = DX_TELEPORT_EINVAL;
+    w->next_slot_ = slot + 1;
+    if (count == 0) return DX_TELEPORT_OK;
+    pad = (unit - w->end_ % unit) % unit;
+    if (pad > w->capacity_ - w->end_ || count > (w->capacity_ - w->end_ - pad) / unit)
+        return w->error_ = DX_TELEPORT_ENOSPACE;
+    for (; pad; pad--) w->bytes_[w->end_++] = 0;
+    dx_teleport_p_u32_set(w->record_ + slot, w->end_);
+    dx_teleport_p_u32_set(w->record_ + slot + 4, (uint32_t)count);
+    *to = w->bytes_ + w->end_;
+    w->end_ += (uint32_t)(count * unit);
+    return DX_TELEPORT_OK;
+}
+
+DX_TELEPORT_P_INLINE int dx_teleport_p_put_string(dx_teleport_writer *w, uint32_t slot,
+                                                  const char *data, size_t size)
+{
+    uint8_t *to;
+    if (w->error_) return w->error_;
+    if (data && dx_teleport_check_utf8(data, size) != size) return w->error_ = DX_TELEPORT_EUTF8;
+    DX_TELEPORT_P_TRY(dx_teleport_p_reserve(w, slot, data, size, 1, &to))
+    if (to) DX_TELEPORT_MEMCPY(to, data, size);
+    return DX_TELEPORT_OK;
+}
+
+/* May this field be set? An edit cannot reach fields that the data does not have. */
+DX_TELEPORT_P_INLINE int dx_teleport_p_settable(dx_teleport_writer *w, unsigned since)
+{
+    if (w->error_) return w->error_;
+    return since > w->version_ ? DX_TELEPORT_ENOTFOUND : DX_TELEPORT_OK;
+}
+
+DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint64_t layout,
+                                                     uint32_t record_size)
+{
+    dx_teleport_p_u32_set(w->bytes_, DX_TELEPORT_MAGIC);
+    dx_teleport_p_u32_set(w->bytes_ + 4, w->end_ + (w->flags_ & DX_TELEPORT_CRC ? 4 : 0));
+    dx_teleport_p_u64_set(w->bytes_ + 8, layout);
+    dx_teleport_p_u32_set(w->bytes_ + 16, record_size);
+    dx_teleport_p_u16_set(w->bytes_ + 20, (uint16_t)w->version_);
+    dx_teleport_p_u16_set(w->bytes_ + 22, (uint16_t)w->flags_);
+}
+
+/* >>schema: the X-macro machinery ---------------------------------------
+   A schema is run several times, each time with other operators. What an operator makes of a field
+   is a visitor  X(p, q, name, T, size, align, code, count, range)  or, for V,  X(p, q, number):
+   p is the user's prefix, q a second argument of the pass, T the scalar's private prefix, size and
+   align the bytes in the record, code and count what the checksum says of the type.
+
+   Operators have no context, visitors need the prefix. So an operator expands to the tokens
+   `visitor ( p , q , name , ... )`, whose opening parenthesis comes late, and EACH scans the whole
+   once more, which makes them calls. */
+#define DX_TELEPORT_P_EMPTY()
+#define DX_TELEPORT_P_OPEN() (
+#define DX_TELEPORT_P_SCAN(...) __VA_ARGS__
+#define DX_TELEPORT_P_CALL(visitor, p, q, arguments)                                         \
+    visitor DX_TELEPORT_P_OPEN DX_TELEPORT_P_EMPTY() () p, q arguments
+#define DX_TELEPORT_P_EACH(p, q, schema, XF, XS, XA, XL, XE, XV)                             \
+    DX_TELEPORT_P_SCAN(schema(DX_TELEPORT_P_CALL(XF, p, q, DX_TELEPORT_P_ARGS_F),            \
+                              DX_TELEPORT_P_CALL(XS, p, q, DX_TELEPORT_P_ARGS_S),            \
+                              DX_TELEPORT_P_CALL(XA, p, q, DX_TELEPORT_P_ARGS_A),            \
+                              DX_TELEPORT_P_CALL(XL, p, q, DX_TELEPORT_P_ARGS_L),            \
+                              DX_TELEPORT_P_CALL(XE, p, q, DX_TELEPORT_P_ARGS_E),            \
+                              DX_TELEPORT_P_CALL(XV, p, q, DX_TELEPORT_P_ARGS_V), 0))
+/* The same visitor for every kind of field. */
+#define DX_TELEPORT_P_FIELDS(p, q, schema, X, XV)                                            \
+    DX_TELEPORT_P_EACH(p, q, schema, X, X, X, X, X, XV)
+#define DX_TELEPORT_P_SKIP(p, q, ...)
+
+#define DX_TELEPORT_P_ARGS_F(type, name)                                                     \
+    , name, dx_teleport_p_##type, dx_teleport_p_##type##_size, dx_teleport_p_##type##_size,  \
+        dx_teleport_p_##type##_code, 1, 0)
+#define DX_TELEPORT_P_ARGS_S(name)                                                           \
+    , name, dx_teleport_p_u8, 8, 4, 0x20, 1, 0)
+#define DX_TELEPORT_P_ARGS_A(type, name, number)                                             \
+    , name, dx_teleport_p_##type, dx_teleport_p_##type##_size *(number),                     \
+        dx_teleport_p_##type##_size, 0x30 + dx_teleport_p_##type##_code, (number), 0)
+#define DX_TELEPORT_P_ARGS_L(type, name)                                                     \
+    , name, dx_teleport_p_##type, 8, 4, 0x40 + dx_teleport_p_##type##_code, 1, 0)
+#define DX_TELEPORT_P_ARGS_E(type, name, number)                                             \
+    , name, dx_teleport_p_##type, dx_teleport_p_##type##_size, dx_teleport_p_##type##_size,  \
+        0x10 + dx_teleport_p_##type##_code, 1, (number))
+#define DX_TELEPORT_P_ARGS_V(number)                                                         \
+    , number)
+
+#define DX_TELEPORT_P_ROUND(n, unit) (((n) + (unit) - 1) / (unit) * (unit))
+#define DX_TELEPORT_P_REQUIRE(name, condition) typedef char name[(condition) ? 1 : -1];
+
+/* Pass: offsets. An enumerator without a value is the one before plus one; that carries the end of
+   one field to the start of the next without knowing its name, and no compiler's idea of struct
+   layout comes into it. */
+#define DX_TELEPORT_P_OFFSET(p, q, name, T, size, align, code, count, range)                 \
+    p##_p_start_##name, p##_offset_##name = DX_TELEPORT_P_ROUND(p##_p_start_##name, align),  \
+    p##_p_last_##name = p##_offset_##name + (size) - 1,
+#define DX_TELEPORT_P_OFFSET_V(p, q, number)                                                 \
+    p##_p_end_before_##number, p##_p_last_before_##number = p##_p_end_before_##number - 1,
+
+/* Pass: the largest alignment so far, carried the same way. */
+#define DX_TELEPORT_P_ALIGN(p, q, name, T, size, align, code, count, range)                  \
+    p##_p_up_##name,                                                                         \
+    p##_p_align_##name = p##_p_up_##name - 1 > (align) ? p##_p_up_##name - 1 : (align),
+#define DX_TELEPORT_P_ALIGN_V(p, q, number)                                                  \
+    p##_p_up_before_##number, p##_p_align_before_##number = p##_p_up_before_##number - 1,
+
+/* Pass: the version with which a field came. */
+#define DX_TELEPORT_P_SINCE(p, q, name, T, size, align, code, count, range)                  \
+    p##_p_next_##name, p##_since_##name = p##_p_next_##name - 1,
+#define DX_TELEPORT_P_SINCE_V(p, q, number) p##_p_mark_##number,
+
+/* Pass: what else two versions of a field are compared by. */
+#define DX_TELEPORT_P_KIND(p, q, name, T, size, align, code, count, range)                   \
+    p##_p_code_##name = (code), p##_p_count_##name = (count), p##_p_range_##name = (range),
+
+#define DX_TELEPORT_P_CONSTANTS(p, schema)                                                   \
+    enum {                                                                                   \
+        p##_p_before_first = -1,                                                             \
+        DX_TELEPORT_P_FIELDS(p, 0, schema, DX_TELEPORT_P_OFFSET, DX_TELEPORT_P_OFFSET_V)     \
+        p##_p_end                                                                            \
+    };                                                                                       \
+    enum {                                                                                   \
+        p##_p_align_first = 1,                                                               \
+        DX_TELEPORT_P_FIELDS(p, 0, schema, DX_TELEPORT_P_ALIGN, DX_TELEPORT_P_ALIGN_V)       \
+        p##_p_up_end,                                                                        \
+        p##_record_align = p##_p_up_end - 1                                                  \
+    };                                                                                       \
+    enum {                                                                                   \
+        p##_p_since_first = 1,                                                               \
+        DX_TELEPORT_P_FIELDS(p, 0, schema, DX_TELEPORT_P_SINCE, DX_TELEPORT_P_SINCE_V)       \
+        p##_p_next_end,                                                                      \
+        p##_version = p##_p_next_end - 1                                                     \
+    };                                                                                       \
+    enum {                                                                                   \
+        DX_TELEPORT_P_FIELDS(p, 0, schema, DX_TELEPORT_P_KIND, DX_TELEPORT_P_SKIP)           \
+        p##_record_size = DX_TELEPORT_P_ROUND((int)p##_p_end, (int)p##_record_align)         \
+    };
+
+/* Pass: what must hold of a schema. */
+#define DX_TELEPORT_P_RULES(p, q, name, T, size, align, code, count, range)                  \
+    DX_TELEPORT_P_REQUIRE(p##_p_name_of_48_characters_at_most_##name, sizeof(#name) <= 49)   \
+    DX_TELEPORT_P_REQUIRE(p##_p_some_elements_##name, (count) > 0)
+#define DX_TELEPORT_P_RULES_E(p, q, name, T, size, align, code, count, range)                \
+    DX_TELEPORT_P_RULES(p, q, name, T, size, align, code, count, range)                      \
+    DX_TELEPORT_P_REQUIRE(p##_p_enum_is_u8_u16_u32_##name, (code) <= 0x13)                   \
+    DX_TELEPORT_P_REQUIRE(p##_p_range_fits_##name,                                           \
+                          (range) > 0 && (uint64_t)(range) <= UINT64_C(1) << 8 * (int)(size))
+#define DX_TELEPORT_P_RULES_V(p, q, number)                                                  \
+    DX_TELEPORT_P_REQUIRE(p##_p_versions_count_up_##number, (int)p##_p_mark_##number == (number))
+
+/* Pass: the layout checksum of version `version`. */
+#define DX_TELEPORT_P_LAYOUT(p, q, name, T, size, align, code, count, range)                 \
+    hash = dx_teleport_p_mix_field(hash, #name, sizeof(#name) - 1, (uint32_t)(code),         \
+                                   (uint32_t)(count), (uint32_t)p##_offset_##name);
+#define DX_TELEPORT_P_LAYOUT_V(p, q, number)                                                 \
+    if (version < (number)) return hash;
+
+/* Pass: the record's size in version `version`. */
+#define DX_TELEPORT_P_EXTENT_V(p, q, number)                                                 \
+    if (version < (number))                                                                  \
+        return (uint32_t)DX_TELEPORT_P_ROUND((int)p##_p_end_before_##number,                 \
+                                             (int)p##_p_align_before_##number);
+
+/* Pass: check the fields, in order. */
+#define DX_TELEPORT_P_CHECK_GAP(p, name)                                                     \
+    if ((int)p##_p_start_##name != (int)p##_offset_##name)                                   \
+        DX_TELEPORT_P_TRY(dx_teleport_p_check_gap(v, p##_p_start_##name, p##_offset_##name,  \
+                                                  DX_TELEPORT_P_NAME(#name)))
+#define DX_TELEPORT_P_CHECK_BOOLS(T, at, count, name)                                        \
+    if ((int)T##_code == (int)dx_teleport_p_bool_code)                                       \
+        DX_TELEPORT_P_TRY(dx_teleport_p_check_bools(v, at, count, DX_TELEPORT_P_NAME(#name)))
+#define DX_TELEPORT_P_CHECK_F(p, q, name, T, size, align, code, count, range)                \
+    DX_TELEPORT_P_CHECK_GAP(p, name)                                                         \
+    DX_TELEPORT_P_CHECK_BOOLS(T, v->record_ + p##_offset_##name, (size_t)(count), name)
+#define DX_TELEPORT_P_CHECK_REF(p, name, unit)                                               \
+    DX_TELEPORT_P_TRY(dx_teleport_p_check_ref(v, &end, p##_offset_##name, unit, p##_version, \
+                                              DX_TELEPORT_P_NAME(#name)))
+#define DX_TELEPORT_P_CHECK_S(p, q, name, T, size, align, code, count, range)                \
+    DX_TELEPORT_P_CHECK_GAP(p, name)                                                         \
+    DX_TELEPORT_P_CHECK_REF(p, name, 1)                                                      \
+    DX_TELEPORT_P_TRY(dx_teleport_p_check_text(v, p##_offset_##name, DX_TELEPORT_P_NAME(#name)))
+#define DX_TELEPORT_P_CHECK_L(p, q, name, T, size, align, code, count, range)                \
+    DX_TELEPORT_P_CHECK_GAP(p, name)                                                         \
+    DX_TELEPORT_P_CHECK_REF(p, name, T##_size)                                               \
+    DX_TELEPORT_P_CHECK_BOOLS(                                                               \
+        T, v->bytes_ + dx_teleport_p_u32_get(v->record_ + p##_offset_##name),                \
+        (size_t)dx_teleport_p_u32_get(v->record_ + p##_offset_##name + 4), name)
+#define DX_TELEPORT_P_CHECK_E(p, q, name, T, size, align, code, count, range)                \
+    DX_TELEPORT_P_CHECK_GAP(p, name)                                                         \
+    if (!dx_teleport_p_in_range(T##_get(v->record_ + p##_offset_##name), (uint32_t)(range))) \
+        return dx_teleport_p_fail(v, DX_TELEPORT_EENUM,                                      \
+                                  (size_t)(v->record_ - v->bytes_) + p##_offset_##name,      \
+                                  DX_TELEPORT_P_NAME(#name));
+#define DX_TELEPORT_P_CHECK_V(p, q, number)                                                  \
+    if (v->version_ < (number)) {                                                            \
+        DX_TELEPORT_P_TRY(dx_teleport_p_check_gap(                                           \
+            v, p##_p_end_before_##number, p##_p_extent((number) - 1), "record"))             \
+        return dx_teleport_p_check_end(v, end, p##_version);                                 \
+    }
+
+/* Pass: the exact size of a record. */
+#define DX_TELEPORT_P_SIZE_ARG(p, q, name, T, size, align, code, count, range)               \
+    , size_t name##_size
+#define DX_TELEPORT_P_SIZE_S(p, q, name, T, size, align, code, count, range)                 \
+    all = dx_teleport_p_size_add(all, name##_size, 1);
+#define DX_TELEPORT_P_SIZE_L(p, q, name, T, size, align, code, count, range)                 \
+    all = dx_teleport_p_size_add(all, name##_size, T##_size);
+
+/* Pass: the accessors. A field of version 1 is always there, and the test for it folds away. */
+#define DX_TELEPORT_P_HAS(p, name)                                                           \
+    ((unsigned)p##_since_##name <= 1 || (unsigned)p##_since_##name <= v->base.version_)
+#define DX_TELEPORT_P_ACCESS_F(p, q, name, T, size, align, code, count, range)               \
+    DX_TELEPORT_P_INLINE T p##_get_##name(const p##_view *v)                                 \
+    {                                                                                        \
+        if (!DX_TELEPORT_P_HAS(p, name)) return 0;                                           \
+        return T##_get(v->base.record_ + p##_offset_##name);                                 \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE int p##_set_##name(p##_writer *w, T value)                          \
+    {                                                                                        \
+        DX_TELEPORT_P_TRY(dx_teleport_p_settable(&w->base, p##_since_##name))                \
+        T##_set(w->base.record_ + p##_offset_##name, value);                                 \
+        return DX_TELEPORT_OK;                                                               \
+    }
+#define DX_TELEPORT_P_ACCESS_E(p, q, name, T, size, align, code, count, range)               \
+    DX_TELEPORT_P_INLINE T p##_get_##name(const p##_view *v)                                 \
+    {                                                                                        \
+        if (!DX_TELEPORT_P_HAS(p, name)) return 0;                                           \
+        return T##_get(v->base.record_ + p##_offset_##name);                                 \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE int p##_set_##name(p##_writer *w, T value)                          \
+    {                                                                                        \
+        DX_TELEPORT_P_TRY(dx_teleport_p_settable(&w->base, p##_since_##name))                \
+        if (!dx_teleport_p_in_range(value, (uint32_t)(range)))                               \
+            return w->base.error_ = DX_TELEPORT_EENUM;                                       \
+        T##_set(w->base.record_ + p##_offset_##name, value);                                 \
+        return DX_TELEPORT_OK;                                                               \
+    }
+#define DX_TELEPORT_P_ACCESS_S(p, q, name, T, size, align, code, count, range)               \
+    DX_TELEPORT_P_INLINE dx_teleport_string p##_get_##name(const p##_view *v)                \
+    {                                                                                        \
+        return dx_teleport_p_string(&v->base, p##_offset_##name, DX_TELEPORT_P_HAS(p, name)); \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE int p##_put_##name(p##_writer *w, const char *data, size_t bytes)   \
+    {                                                                                        \
+        return dx_teleport_p_put_string(&w->base, p##_offset_##name, data, bytes);           \
+    }
+#define DX_TELEPORT_P_ACCESS_A(p, q, name, T, size, align, code, count, range)               \
+    DX_TELEPORT_P_INLINE size_t p##_count_##name(const p##_view *v)                          \
+    {                                                                                        \
+        (void)v;                                                                             \
+        return DX_TELEPORT_P_HAS(p, name) ? (size_t)(count) : 0;                             \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE const uint8_t *p##_p_bytes_##name(const p##_view *v)                \
+    {                                                                                        \
+        return v->base.record_ + p##_offset_##name;                                          \
+    }                                                                                        \
+    DX_TELEPORT_P_ELEMENTS(p, name, T)                                                       \
+    DX_TELEPORT_P_INLINE int p##_set_##name(p##_writer *w, const T *data)                    \
+    {                                                                                        \
+        DX_TELEPORT_P_TRY(dx_teleport_p_settable(&w->base, p##_since_##name))                \
+        if (!data) return w->base.error_ = DX_TELEPORT_EINVAL;                               \
+        p##_p_fill_##name(w->base.record_ + p##_offset_##name, data, (size_t)(count));       \
+        return DX_TELEPORT_OK;                                                               \
+    }
+#define DX_TELEPORT_P_ACCESS_L(p, q, name, T, size, align, code, count, range)               \
+    DX_TELEPORT_P_INLINE size_t p##_count_##name(const p##_view *v)                          \
+    {                                                                                        \
+        if (!DX_TELEPORT_P_HAS(p, name)) return 0;                                           \
+        return dx_teleport_p_u32_get(v->base.record_ + p##_offset_##name + 4);               \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE const uint8_t *p##_p_bytes_##name(const p##_view *v)                \
+    {                                                                                        \
+        return v->base.bytes_ + dx_teleport_p_u32_get(v->base.record_ + p##_offset_##name);  \
+    }                                                                                        \
+    DX_TELEPORT_P_ELEMENTS(p, name, T)                                                       \
+    DX_TELEPORT_P_INLINE int p##_put_##name(p##_writer *w, const T *data, size_t elements)   \
+    {                                                                                        \
+        uint8_t *to;                                                                         \
+        DX_TELEPORT_P_TRY(dx_teleport_p_reserve(&w->base, p##_offset_##name, data, elements, \
+                                                T##_size, &to))                              \
+        if (to) p##_p_fill_##name(to, data, elements);                                       \
+        return DX_TELEPORT_OK;                                                               \
+    }
+/* Elements of arrays and lists; one memcpy where the host's memory is the wire. */
+#define DX_TELEPORT_P_AS_WIRE(T)                                                             \
+    ((int)T##_size == 1 ? (int)T##_code != (int)dx_teleport_p_bool_code : DX_TELEPORT_LITTLE_ENDIAN)
+#define DX_TELEPORT_P_ELEMENTS(p, name, T)                                                   \
+    DX_TELEPORT_P_INLINE T p##_at_##name(const p##_view *v, size_t i)                        \
+    {                                                                                        \
+        if (i >= p##_count_##name(v)) return 0;                                              \
+        return T##_get(p##_p_bytes_##name(v) + i * T##_size);                                \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE const T##_element *p##_data_##name(const p##_view *v)               \
+    {                                                                                        \
+        if (!p##_count_##name(v)) return NULL;                                               \
+        return (const T##_element *)dx_teleport_p_in_place(p##_p_bytes_##name(v), T##_size); \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE size_t p##_copy_##name(const p##_view *v, size_t first, T *out,     \
+                                                size_t most)                                 \
+    {                                                                                        \
+        const size_t n = dx_teleport_p_clip(p##_count_##name(v), first, most);               \
+        const uint8_t *from;                                                                 \
+        if (n == 0) return 0;                                                                \
+        from = p##_p_bytes_##name(v) + first * T##_size;                                     \
+        if (DX_TELEPORT_P_AS_WIRE(T)) DX_TELEPORT_MEMCPY(out, from, n * T##_size);           \
+        else                                                                                 \
+            for (size_t i = 0; i < n; i++) out[i] = T##_get(from + i * T##_size);            \
+        return n;                                                                            \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE void p##_p_fill_##name(uint8_t *to, const T *from, size_t n)        \
+    {                                                                                        \
+        if (DX_TELEPORT_P_AS_WIRE(T)) DX_TELEPORT_MEMCPY(to, from, n * T##_size);            \
+        else                                                                                 \
+            for (size_t i = 0; i < n; i++) T##_set(to + i * T##_size, from[i]);              \
+    }
+
+/* Types, constants and functions of one schema; see SCHEMA at the top. */
+#define DX_TELEPORT_DEFINE(p, schema)                                                        \
+    DX_TELEPORT_P_QUIET                                                                      \
+    DX_TELEPORT_P_CONSTANTS(p, schema)                                                       \
+    DX_TELEPORT_P_EACH(p, 0, schema, DX_TELEPORT_P_RULES, DX_TELEPORT_P_RULES,               \
+                       DX_TELEPORT_P_RULES, DX_TELEPORT_P_RULES, DX_TELEPORT_P_RULES_E,      \
+                       DX_TELEPORT_P_RULES_V)                                                \
+    typedef struct p##_view {                                                                \
+        dx_teleport_view base;                                                               \
+    } p##_view;                                                                              \
+    typedef struct p##_writer {                                                              \
+        dx_teleport_writer base;                                                             \
+    } p##_writer;                                                                            \
+    DX_TELEPORT_P_FOLDED uint64_t p##_layout(unsigned version)                               \
+    {                                                                                        \
+        uint64_t hash = UINT64_C(0xcbf29ce484222325);                                        \
+        (void)version;                                                                       \
+        DX_TELEPORT_P_FIELDS(p, 0, schema, DX_TELEPORT_P_LAYOUT, DX_TELEPORT_P_LAYOUT_V)     \
+        return hash;                                                                         \
+    }                                                                                        \
+    DX_TELEPORT_P_FOLDED uint32_t p##_p_extent(unsigned version)                             \
+    {                                                                                        \
+        (void)version;                                                                       \
+        DX_TELEPORT_P_FIELDS(p, 0, schema, DX_TELEPORT_P_SKIP, DX_TELEPORT_P_EXTENT_V)       \
+        return p##_record_size;                                                              \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE int p##_p_check(dx_teleport_view *v, uint32_t end)                  \
+    {                                                                                        \
+        DX_TELEPORT_P_EACH(p, 0, schema, DX_TELEPORT_P_CHECK_F, DX_TELEPORT_P_CHECK_S,       \
+                           DX_TELEPORT_P_CHECK_F, DX_TELEPORT_P_CHECK_L,                     \
+                           DX_TELEPORT_P_CHECK_E, DX_TELEPORT_P_CHECK_V)                     \
+        if (v->version_ == p##_version)                                                      \
+            DX_TELEPORT_P_TRY(dx_teleport_p_check_gap(v, p##_p_end, p##_record_size, "record")) \
+        return dx_teleport_p_check_end(v, end, p##_version);                                 \
+    }                                                                                        \
+    DX_TELEPORT_P_READER(p)                                                                  \
+    DX_TELEPORT_P_INLINE uint64_t p##_size(unsigned flags DX_TELEPORT_P_EACH(                \
+        p, 0, schema, DX_TELEPORT_P_SKIP, DX_TELEPORT_P_SIZE_ARG, DX_TELEPORT_P_SKIP,        \
+        DX_TELEPORT_P_SIZE_ARG, DX_TELEPORT_P_SKIP, DX_TELEPORT_P_SKIP))                     \
+    {                                                                                        \
+        uint64_t all = p##_record_size;                                                      \
+        if (!(flags & DX_TELEPORT_BARE)) all += dx_teleport_p_header_size(p##_version);      \
+        DX_TELEPORT_P_EACH(p, 0, schema, DX_TELEPORT_P_SKIP, DX_TELEPORT_P_SIZE_S,           \
+                           DX_TELEPORT_P_SKIP, DX_TELEPORT_P_SIZE_L, DX_TELEPORT_P_SKIP,     \
+                           DX_TELEPORT_P_SKIP)                                               \
+        return dx_teleport_p_size_add(all, flags & DX_TELEPORT_CRC ? 4 : 0, 1);              \
+    }                                                                                        \
+    DX_TELEPORT_P_WRITER(p)                                                                  \
+    DX_TELEPORT_P_EACH(p, 0, schema, DX_TELEPORT_P_ACCESS_F, DX_TELEPORT_P_ACCESS_S,         \
+                       DX_TELEPORT_P_ACCESS_A, DX_TELEPORT_P_ACCESS_L,                       \
+                       DX_TELEPORT_P_ACCESS_E, DX_TELEPORT_P_SKIP)                           \
+    DX_TELEPORT_P_LOUD
+
+#define DX_TELEPORT_P_READER(p)                                                              \
+    DX_TELEPORT_P_INLINE int p##_open(p##_view *view, const void *bytes, size_t size)        \
+    {                                                                                        \
+        dx_teleport_info info;                                                               \
+        dx_teleport_view *v = &view->base;                                                   \
+        unsigned i = 1;                                                                      \
+        DX_TELEPORT_P_TRY(dx_teleport_p_open(v, bytes, size, &info))                         \
+        for (; i < info.version && i < p##_version; i++)                                     \
+            DX_TELEPORT_P_TRY(dx_teleport_p_check_layout(v, &info, i, p##_layout(i)))        \
+        DX_TELEPORT_P_TRY(dx_teleport_p_check_layout(v, &info, i, p##_layout(i)))            \
+        if (info.version <= p##_version ? info.record_size != p##_p_extent(info.version)     \
+                                        : info.record_size < p##_record_size)                \
+            return dx_teleport_p_fail(v, DX_TELEPORT_ECORRUPT, 16, "header");                \
+        return p##_p_check(v, (uint32_t)(v->record_ - v->bytes_) + info.record_size);        \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE int p##_open_bare(p##_view *view, const void *bytes, size_t size,   \
+                                           unsigned version)                                 \
+    {                                                                                        \
+        const uint32_t record_size = p##_p_extent(version ? version : (unsigned)p##_version); \
+        DX_TELEPORT_P_TRY(dx_teleport_p_open_bare(&view->base, bytes, size, record_size,     \
+                                                  version ? version : (unsigned)p##_version)) \
+        return p##_p_check(&view->base, record_size);                                        \
+    }
+
+#define DX_TELEPORT_P_WRITER(p)                                                              \
+    DX_TELEPORT_P_INLINE int p##_begin(p##_writer *w, void *bytes, size_t capacity,          \
+                                       unsigned flags)                                       \
+    {                                                                                        \
+        return dx_teleport_p_begin(&w->base, bytes, capacity, flags, p##_record_size,        \
+                                   p##_version);                                             \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE int p##_finish(p##_writer *writer, size_t *size)                    \
+    {                                                                                        \
+        dx_teleport_writer *w = &writer->base;                                               \
+        if (w->error_) return w->error_;                                                     \
+        if (!(w->flags_ & (DX_TELEPORT_BARE | DX_TELEPORT_P_EDIT))) {                        \
+            dx_teleport_p_store_header(w, p##_layout(p##_version), p##_record_size);         \
+            for (unsigned i = 1; i < p##_version; i++)                                       \
+                dx_teleport_p_u64_set(w->bytes_ + dx_teleport_p_header_size(i), p##_layout(i)); \
+        }                                                                                    \
+        if (w->flags_ & DX_TELEPORT_CRC) dx_teleport_p_finish_crc(w);                        \
+        if (size) *size = w->end_;                                                           \
+        w->error_ = DX_TELEPORT_ESTATE;                                                      \
+        return DX_TELEPORT_OK;                                                               \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE int p##_edit(p##_writer *w, void *bytes, size_t size)               \
+    {                                                                                        \
+        p##_view v;                                                                          \
+        const int error = p##_open(&v, bytes, size);                                         \
+        dx_teleport_p_edit(&w->base, bytes, &v.base, error, 0);                              \
+        return error;                                                                        \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE int p##_edit_bare(p##_writer *w, void *bytes, size_t size,          \
+                                           unsigned version)                                 \
+    {                                                                                        \
+        p##_view v;                                                                          \
+        const int error = p##_open_bare(&v, bytes, size, version);                           \
+        dx_teleport_p_edit(&w->base, bytes, &v.base, error, DX_TELEPORT_BARE);               \
+        return error;                                                                        \
+    }
+
+/* Pass: every field of the frozen list is still what and where it was; and there are no others. */
+#define DX_TELEPORT_P_FROZEN(p, q, name, T, size, align, code, count, range)                 \
+    DX_TELEPORT_P_REQUIRE(q##_moved_##name, (int)p##_offset_##name == (int)q##_offset_##name) \
+    DX_TELEPORT_P_REQUIRE(q##_retyped_##name,                                                \
+                          (int)p##_p_code_##name == (int)q##_p_code_##name &&                \
+                              (int)p##_p_count_##name == (int)q##_p_count_##name)            \
+    DX_TELEPORT_P_REQUIRE(q##_range_reduced_##name,                                          \
+                          (int)p##_p_range_##name >= (int)q##_p_range_##name)                \
+    DX_TELEPORT_P_REQUIRE(q##_version_changed_##name,                                        \
+                          (int)p##_since_##name == (int)q##_since_##name)
+#define DX_TELEPORT_P_ONE_MORE(p, q, name, T, size, align, code, count, range)               \
+    +((int)p##_since_##name <= (q))
+
+/* `list` is what `schema` was when `number` was its newest version. Compiles only while `schema`
+   begins with exactly that. At file scope, behind DX_TELEPORT_DEFINE(p, schema). */
+#define DX_TELEPORT_FROZEN(p, schema, number, list)                                          \
+    DX_TELEPORT_P_CONSTANTS(p##_frozen_##number, list)                                       \
+    DX_TELEPORT_P_FIELDS(p, p##_frozen_##number, list, DX_TELEPORT_P_FROZEN, DX_TELEPORT_P_SKIP) \
+    DX_TELEPORT_P_REQUIRE(p##_frozen_##number##_is_version_##number,                         \
+                          (int)p##_frozen_##number##_version == (number))                    \
+    DX_TELEPORT_P_REQUIRE(                                                                   \
+        p##_frozen_##number##_has_all_fields,                                                \
+        (0 DX_TELEPORT_P_FIELDS(p, number, schema, DX_TELEPORT_P_ONE_MORE, DX_TELEPORT_P_SKIP)) == \
+            (0 DX_TELEPORT_P_FIELDS(p##_frozen_##number, number, list, DX_TELEPORT_P_ONE_MORE, \
+                                    DX_TELEPORT_P_SKIP)))
+
 #ifdef __cplusplus
 }
 #endif
 #endif /* DX_TELEPORT_H */
+
+#if (defined(DX_TELEPORT_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) && \
+    !defined(DX_TELEPORT_IMPLEMENTED)
+#define DX_TELEPORT_IMPLEMENTED
+
+/* >>platform ----------------------------------------------------------- */
+#ifndef DX_TELEPORT_ASSERT
+  #if defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 1 && !defined(NDEBUG)
+    #include <assert.h>
+    #define DX_TELEPORT_ASSERT(c) assert(c)
+  #else
+    #define DX_TELEPORT_ASSERT(c) ((void)sizeof(c))
+  #endif
+#endif
+
+#ifndef DX_TELEPORT_NO_RING
+  #if defined(DX_TELEPORT_LOAD_ACQUIRE) && defined(DX_TELEPORT_STORE_RELEASE)
+  #elif defined(__GNUC__) || defined(__clang__)
+    #define DX_TELEPORT_LOAD_ACQUIRE(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+    #define DX_TELEPORT_STORE_RELEASE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+  #elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L && !defined(__STDC_NO_ATOMICS__)
+    #include <stdatomic.h>
+    #define DX_TELEPORT_LOAD_ACQUIRE(p) \
+        atomic_load_explicit((_Atomic uint32_t *)(p), memory_order_acquire)
+    #define DX_TELEPORT_STORE_RELEASE(p, v) \
+        atomic_store_explicit((_Atomic uint32_t *)(p), (v), memory_order_release)
+  #else
+    #error "dx_teleport.h: define DX_TELEPORT_LOAD_ACQUIRE/STORE_RELEASE or DX_TELEPORT_NO_RING"
+  #endif
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* >>shared -------------------------------------------------------------
+   Small helpers that other dx headers hold as identical copies (a check compares them). */
+/* CRC-32C (Castagnoli, RFC 3720 appendix B.4): polynomial 0x82f63b78 reflected, a nibble at a
+   time so that the table is 64 bytes. Start with crc = 0; feed pieces in order. */
+static uint32_t dx_teleport_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
+{
+    static const uint32_t table[16] = {
+        0x00000000u, 0x105ec76fu, 0x20bd8edeu, 0x30e349b1u, 0x417b1dbcu, 0x5125dad3u,
+        0x61c69362u, 0x7198540du, 0x82f63b78u, 0x92a8fc17u, 0xa24bb5a6u, 0xb21572c9u,
+        0xc38d26c4u, 0xd3d3e1abu, 0xe330a81au, 0xf36e6f75u};
+    crc = ~crc;
+    while (size--) {
+        crc ^= *p++;
+        crc = crc >> 4 ^ table[crc & 15];
+        crc = crc >> 4 ^ table[crc & 15];
+    }
+    return ~crc;
+}
+
+/* >>check -------------------------------------------------------------- */
+DX_TELEPORT_API const char *dx_teleport_error_name(int error)
+{
+    switch (error) {
+    case DX_TELEPORT_OK: return "DX_TELEPORT_OK";
+    case DX_TELEPORT_EINVAL: return "DX_TELEPORT_EINVAL";
+    case DX_TELEPORT_ENOMEM: return "DX_TELEPORT_ENOMEM";
+    case DX_TELEPORT_ENOSPACE: return "DX_TELEPORT_ENOSPACE";
+    case DX_TELEPORT_ETOOBIG: return "DX_TELEPORT_ETOOBIG";
+    case DX_TELEPORT_ECORRUPT: return "DX_TELEPORT_ECORRUPT";
+    case DX_TELEPORT_EAGAIN: return "DX_TELEPORT_EAGAIN";
+    case DX_TELEPORT_ESYS: return "DX_TELEPORT_ESYS";
+    case DX_TELEPORT_ENOTSUP: return "DX_TELEPORT_ENOTSUP";
+    case DX_TELEPORT_ENOTFOUND: return "DX_TELEPORT_ENOTFOUND";
+    case DX_TELEPORT_ECANCELED: return "DX_TELEPORT_ECANCELED";
+    case DX_TELEPORT_ETRUNCATED: return "DX_TELEPORT_ETRUNCATED";
+    case DX_TELEPORT_EVERSION: return "DX_TELEPORT_EVERSION";
+    case DX_TELEPORT_ELAYOUT: return "DX_TELEPORT_ELAYOUT";
+    case DX_TELEPORT_EREF: return "DX_TELEPORT_EREF";
+    case DX_TELEPORT_EPADDING: return "DX_TELEPORT_EPADDING";
+    case DX_TELEPORT_EUTF8: return "DX_TELEPORT_EUTF8";
+    case DX_TELEPORT_EBOOL: return "DX_TELEPORT_EBOOL";
+    case DX_TELEPORT_EENUM: return "DX_TELEPORT_EENUM";
+    case DX_TELEPORT_ECHECKSUM: return "DX_TELEPORT_ECHECKSUM";
+    case DX_TELEPORT_EORDER: return "DX_TELEPORT_EORDER";
+    case DX_TELEPORT_ESTATE: return "DX_TELEPORT_ESTATE";
+    case DX_TELEPORT_ETRAILING: return "DX_TELEPORT_ETRAILING";
+    default: return "DX_TELEPORT_UNKNOWN";
+    }
+}
+
+/* Bytes of the sequence that p starts (RFC 3629, section 4), 0 if it starts none: no overlong form,
+   no surrogate, nothing above U+10FFFF. */
+static size_t dx_teleport_p_sequence(const uint8_t *p, size_t size)
+{
+    const uint8_t a = p[0];
+    uint8_t low = 0x80, high = 0xbf;
+    size_t need;
+    if (a < 0x80) return 1;
+    if (a < 0xc2 || a > 0xf4) return 0;
+    need = a < 0xe0 ? 2 : a < 0xf0 ? 3 : 4;
+    if (need > size) return 0;
+    if (a == 0xe0) low = 0xa0;
+    if (a == 0xed) high = 0x9f;
+    if (a == 0xf0) low = 0x90;
+    if (a == 0xf4) high = 0x8f;
+    if (p[1] < low || p[1] > high) return 0;
+    for (size_t i = 2; i < need; i++)
+        if ((p[i] & 0xc0) != 0x80) return 0;
+    return need;
+}
+
+DX_TELEPORT_API size_t dx_teleport_check_utf8(const void *text, size_t size)
+{
+    const uint8_t *p = (const uint8_t *)text;
+    size_t at = 0, step;
+    while (at < size) {
+        if (size - at >= 8) { /* eight letters of ASCII at once */
+            uint64_t word;
+            DX_TELEPORT_MEMCPY(&word, p + at, 8);
+            if (!(word & UINT64_C(0x8080808080808080))) {
+                at += 8;
+                continue;
+            }
+        }
+        step = dx_teleport_p_sequence(p + at, size - at);
+        if (!step) return at;
+        at += step;
+    }
+    return size;
+}
+
+DX_TELEPORT_API int dx_teleport_p_fail(dx_teleport_view *v, int error, size_t offset,
+                                       const char *field)
+{
+    v->fault.field = field;
+    v->fault.offset = (uint32_t)offset;
+    v->bytes_ = NULL;
+    v->record_ = NULL;
+    return error;
+}
+
+DX_TELEPORT_API int dx_teleport_p_check_text(dx_teleport_view *v, uint32_t slot, const char *field)
+{
+    const dx_teleport_string s = dx_teleport_p_string(v, slot, true);
+    const size_t good = dx_teleport_check_utf8(s.data, s.size);
+    if (good == s.size) return DX_TELEPORT_OK;
+    return dx_teleport_p_fail(v, DX_TELEPORT_EUTF8,
+                              dx_teleport_p_u32_get(v->record_ + slot) + good, field);
+}
+
+DX_TELEPORT_API int dx_teleport_p_check_bools(dx_teleport_view *v, const uint8_t *p, size_t count,
+                                              const char *field)
+{
+    for (size_t i = 0; i < count; i++)
+        if (p[i] > 1)
+            return dx_teleport_p_fail(v, DX_TELEPORT_EBOOL, (size_t)(p - v->bytes_) + i, field);
+    return DX_TELEPORT_OK;
+}
+
+/* The header, and that it does not contradict itself. *at: where it is wrong. */
+static int dx_teleport_p_read_header(const uint8_t *p, size_t size, dx_teleport_info *info,
+                                     size_t *at)
+{
+    uint32_t magic;
+    uint64_t least;
+    *at = 0;
+    if (size < DX_TELEPORT_HEADER_SIZE) return DX_TELEPORT_ETRUNCATED;
+    magic = dx_teleport_p_u32_get(p);
+    info->size = dx_teleport_p_u32_get(p + 4);
+    info->layout = dx_teleport_p_u64_get(p + 8);
+    info->record_size = dx_teleport_p_u32_get(p + 16);
+    info->version = dx_teleport_p_u16_get(p + 20);
+    info->flags = dx_teleport_p_u16_get(p + 22);
+    if ((magic ^ DX_TELEPORT_MAGIC) & 0xffffff) return DX_TELEPORT_ECORRUPT;
+    if (magic != DX_TELEPORT_MAGIC) return DX_TELEPORT_EVERSION;
+    *at = 20;
+    if (info->version == 0) return DX_TELEPORT_ECORRUPT;
+    *at = 22;
+    if (info->flags & ~(unsigned)DX_TELEPORT_CRC) return DX_TELEPORT_ENOTSUP;
+    *at = 4;
+    least = (uint64_t)dx_teleport_p_header_size(info->version) + info->record_size;
+    if (info->size < least + (info->flags & DX_TELEPORT_CRC ? 4 : 0)) return DX_TELEPORT_ECORRUPT;
+    return DX_TELEPORT_OK;
+}
+
+DX_TELEPORT_API int dx_teleport_peek(const void *bytes, size_t size, dx_teleport_info *info)
+{
+    size_t at;
+    if (!bytes || !info) return DX_TELEPORT_EINVAL;
+    return dx_teleport_p_read_header((const uint8_t *)bytes, size, info, &at);
+}
+
+DX_TELEPORT_API int dx_teleport_p_open(dx_teleport_view *v, const void *bytes, size_t size,
+                                       dx_teleport_info *info)
+{
+    const uint8_t *p = (const uint8_t *)bytes;
+    size_t at;
+    int error;
+    DX_TELEPORT_MEMSET(v, 0, sizeof *v);
+    DX_TELEPORT_MEMSET(info, 0, sizeof *info);
+    if (!bytes) return dx_teleport_p_fail(v, DX_TELEPORT_EINVAL, 0, "header");
+    error = dx_teleport_p_read_header(p, size, info, &at);
+    v->fault.layout = info->layout;
+    v->fault.version = info->version;
+    if (error) return dx_teleport_p_fail(v, error, at, "header");
+    if (info->size > size) return dx_teleport_p_fail(v, DX_TELEPORT_ETRUNCATED, 4, "header");
+    if (info->size < size)
+        return dx_teleport_p_fail(v, DX_TELEPORT_ETRAILING, info->size, "header");
+    v->bytes_ = p;
+    v->record_ = p + dx_teleport_p_header_size(info->version);
+    v->version_ = info->version;
+    v->size_ = info->size;
+    if (info->flags & DX_TELEPORT_CRC) {
+        v->size_ -= 4;
+        if (dx_teleport_p_crc32c(0, p, v->size_) != dx_teleport_p_u32_get(p + v->size_))
+            return dx_teleport_p_fail(v, DX_TELEPORT_ECHECKSUM, v->size_, "header");
+    }
+    return DX_TELEPORT_OK;
+}
+
+DX_TELEPORT_API int dx_teleport_p_open_bare(dx_teleport_view *v, const void *bytes, size_t size,
+                                            uint32_t record_size, unsigned version)
+{
+    DX_TELEPORT_MEMSET(v, 0, sizeof *v);
+    v->fault.version = version;
+    if (!bytes) return dx_teleport_p_fail(v, DX_TELEPORT_EINVAL, 0, "record");
+    if (size > UINT32_MAX) return dx_teleport_p_fail(v, DX_TELEPORT_ETOOBIG, 0, "record");
+    if (size < record_size) return dx_teleport_p_fail(v, DX_TELEPORT_ETRUNCATED, size, "record");
+    v->bytes_ = (const uint8_t *)bytes;
+    v->record_ = v->bytes_;
+    v->version_ = version;
+    v->size_ = (uint32_t)size;
+    return DX_TELEPORT_OK;
+}
+
+/* >>writer ------------------------------------------------------------- */
+/* Let a writer loose on a record that has just been opened, for its fixed part only. */
+DX_TELEPORT_API void dx_teleport_p_edit(dx_teleport_writer *w, void *bytes,
+                                        const dx_teleport_view *v, int error, unsigned flags)
+{
+    DX_TELEPORT_MEMSET(w, 0, sizeof *w);
+    w->error_ = error;
+    if (error) return;
+    DX_TELEPORT_ASSERT(bytes == (const void *)v->bytes_);
+    w->bytes_ = (uint8_t *)bytes;
+    w->record_ = w->bytes_ + (v->record_ - v->bytes_);
+    w->end_ = v->size_;
+    w->capacity_ = v->size_;
+    w->next_slot_ = UINT32_MAX;
+    w->version_ = v->version_;
+    w->flags_ = flags | DX_TELEPORT_P_EDIT;
+    if (!flags) w->flags_ |= dx_teleport_p_u16_get(w->bytes_ + 22);
+}
+
+DX_TELEPORT_API void dx_teleport_p_finish_crc(dx_teleport_writer *w)
+{
+    dx_teleport_p_u32_set(w->bytes_ + w->end_, dx_teleport_p_crc32c(0, w->bytes_, w->end_));
+    w->end_ += 4;
+}
+
+/* >>ring ---------------------------------------------------------------
+   Memory: what the ring is at 0, write index at 128, read index at 256, records from 384. The
+   indices count records (fixed) or bytes (variable) modulo 2^32, and only their owner stores them.
+   A variable record is {size u32, 0 u32} and its bytes, rounded up to 8; one that would run over
+   the end of the ring goes to its start instead and leaves SKIP behind. */
+#ifndef DX_TELEPORT_NO_RING
+#define DX_TELEPORT_P_RING_MAGIC 0x31525844 /* "DXR1" on a little-endian host */
+#define DX_TELEPORT_P_RING_WRITE 128
+#define DX_TELEPORT_P_RING_READ  256
+#define DX_TELEPORT_P_RING_DATA  384
+#define DX_TELEPORT_P_RING_MAX   (UINT32_C(1) << 30)
+#define DX_TELEPORT_P_RING_SKIP  UINT32_MAX
+
+static uint32_t *dx_teleport_p_ring_word(uint8_t *ring, size_t at)
+{
+    return (uint32_t *)(void *)(ring + at);
+}
+
+/* Bytes of all records together, 0 if there cannot be such a ring. */
+static uint32_t dx_teleport_p_ring_bytes(uint32_t record_size, uint32_t capacity)
+{
+    if (capacity == 0 || (capacity & (capacity - 1))) return 0;
+    if (record_size == 0) return capacity < 64 || capacity > DX_TELEPORT_P_RING_MAX ? 0 : capacity;
+    return record_size > DX_TELEPORT_P_RING_MAX / capacity ? 0 : record_size * capacity;
+}
+
+static uint32_t dx_teleport_p_ring_capacity(const dx_teleport_ring_desc *desc)
+{
+    if (desc->capacity) return desc->capacity;
+    return desc->record_size ? 1024 : 65536;
+}
+
+DX_TELEPORT_API size_t dx_teleport_ring_memory_size(const dx_teleport_ring_desc *desc)
+{
+    uint32_t bytes;
+    if (!desc) return 0;
+    bytes = dx_teleport_p_ring_bytes(desc->record_size, dx_teleport_p_ring_capacity(desc));
+    if ((size_t)bytes != bytes || (size_t)bytes + DX_TELEPORT_P_RING_DATA < bytes) return 0;
+    return bytes == 0 ? 0 : DX_TELEPORT_P_RING_DATA + (size_t)bytes;
+}
+
+DX_TELEPORT_API int dx_teleport_ring_init(void *memory, size_t memory_size,
+                                          const dx_teleport_ring_desc *desc)
+{
+    const size_t need = dx_teleport_ring_memory_size(desc);
+    uint8_t *ring = (uint8_t *)memory;
+    if (!memory || need == 0 || (uintptr_t)memory % 64) return DX_TELEPORT_EINVAL;
+    if (memory_size < need) return DX_TELEPORT_ENOMEM;
+    DX_TELEPORT_MEMSET(ring, 0, need);
+    *dx_teleport_p_ring_word(ring, 4) = desc->record_size;
+    *dx_teleport_p_ring_word(ring, 8) = dx_teleport_p_ring_capacity(desc);
+    DX_TELEPORT_STORE_RELEASE(dx_teleport_p_ring_word(ring, 0), DX_TELEPORT_P_RING_MAGIC);
+    return DX_TELEPORT_OK;
+}
+
+/* What both ends check: this memory holds a ring, and the two indices belong together. */
+static int dx_teleport_p_ring_attach(void *memory, size_t memory_size, uint32_t *record_size,
+                                     uint32_t *capacity, uint32_t *write, uint32_t *read)
+{
+    uint8_t *ring = (uint8_t *)memory;
+    uint32_t bytes;
+    if (!memory || (uintptr_t)memory % 64) return DX_TELEPORT_EINVAL;
+    if (memory_size < DX_TELEPORT_P_RING_DATA) return DX_TELEPORT_ENOMEM;
+    if (DX_TELEPORT_LOAD_ACQUIRE(dx_teleport_p_ring_word(ring, 0)) != DX_TELEPORT_P_RING_MAGIC)
+        return DX_TELEPORT_ECORRUPT;
+    *record_size = *dx_teleport_p_ring_word(ring, 4);
+    *capacity = *dx_teleport_p_ring_word(ring, 8);
+    bytes = dx_teleport_p_ring_bytes(*record_size, *capacity);
+    if (bytes == 0) return DX_TELEPORT_ECORRUPT;
+    if (memory_size - DX_TELEPORT_P_RING_DATA < bytes) return DX_TELEPORT_ENOMEM;
+    /* The other end may move between the two loads. Read first: then write can only be further. */
+    *read = DX_TELEPORT_LOAD_ACQUIRE(dx_teleport_p_ring_word(ring, DX_TELEPORT_P_RING_READ));
+    *write = DX_TELEPORT_LOAD_ACQUIRE(dx_teleport_p_ring_word(ring, DX_TELEPORT_P_RING_WRITE));
+    return DX_TELEPORT_OK;
+}
+
+DX_TELEPORT_API int dx_teleport_producer_attach(dx_teleport_producer *p, void *memory,
+                                                size_t memory_size)
+{
+    int error;
+    if (!p) return DX_TELEPORT_EINVAL;
+    DX_TELEPORT_MEMSET(p, 0, sizeof *p);
+    error = dx_teleport_p_ring_attach(memory, memory_size, &p->record_size_, &p->capacity_,
+                                      &p->write_, &p->read_);
+    if (error) return error;
+    if (p->write_ - p->read_ > p->capacity_) return DX_TELEPORT_ECORRUPT;
+    if (!p->record_size_ && p->write_ % 8) return DX_TELEPORT_ECORRUPT;
+    p->ring_ = (uint8_t *)memory;
+    return DX_TELEPORT_OK;
+}
+
+/* Is there room for `need`? The other end's index is looked at only when it matters. */
+static int dx_teleport_p_producer_room(dx_teleport_producer *p, uint32_t need)
+{
+    if (need <= p->capacity_ - (p->write_ - p->read_)) return DX_TELEPORT_OK;
+    p->read_ = DX_TELEPORT_LOAD_ACQUIRE(dx_teleport_p_ring_word(p->ring_, DX_TELEPORT_P_RING_READ));
+    if (p->write_ - p->read_ > p->capacity_) {
+        p->read_ = p->write_ - p->capacity_; /* stay safe whatever comes next */
+        return DX_TELEPORT_ECORRUPT;
+    }
+    return need <= p->capacity_ - (p->write_ - p->read_) ? DX_TELEPORT_OK : DX_TELEPORT_EAGAIN;
+}
+
+static int dx_teleport_p_claim_variable(dx_teleport_producer *p, uint32_t size, void **where)
+{
+    const uint32_t need = 8 + (size + 7) / 8 * 8;
+    uint32_t at = p->write_ & (p->capacity_ - 1);
+    uint32_t skip = need > p->capacity_ - at ? p->capacity_ - at : 0;
+    const int error = dx_teleport_p_producer_room(p, skip + need);
+    if (error) return error;
+    if (skip) {
+        *dx_teleport_p_ring_word(p->ring_, DX_TELEPORT_P_RING_DATA + at) = DX_TELEPORT_P_RING_SKIP;
+        at = 0;
+    }
+    *dx_teleport_p_ring_word(p->ring_, DX_TELEPORT_P_RING_DATA + at) = size;
+    *dx_teleport_p_ring_word(p->ring_, DX_TELEPORT_P_RING_DATA + at + 4) = 0;
+    *where = p->ring_ + DX_TELEPORT_P_RING_DATA + at + 8;
+    p->claimed_ = skip + need;
+    return DX_TELEPORT_OK;
+}
+
+DX_TELEPORT_API int dx_teleport_producer_claim(dx_teleport_producer *p, size_t size, void **where)
+{
+    size_t at;
+    int error;
+    if (!p || !p->ring_ || !where) return DX_TELEPORT_EINVAL;
+    p->claimed_ = 0;
+    if (p->record_size_ == 0) {
+        if (size > p->capacity_ / 2 - 8) return DX_TELEPORT_ETOOBIG;
+        return dx_teleport_p_claim_variable(p, (uint32_t)size, where);
+    }
+    if (size != p->record_size_) return DX_TELEPORT_EINVAL;
+    error = dx_teleport_p_producer_room(p, 1);
+    if (error) return error;
+    at = (size_t)(p->write_ & (p->capacity_ - 1)) * p->record_size_;
+    *where = p->ring_ + DX_TELEPORT_P_RING_DATA + at;
+    p->claimed_ = 1;
+    return DX_TELEPORT_OK;
+}
+
+DX_TELEPORT_API int dx_teleport_producer_commit(dx_teleport_producer *p)
+{
+    if (!p || !p->claimed_) return DX_TELEPORT_EINVAL;
+    p->write_ += p->claimed_;
+    p->claimed_ = 0;
+    DX_TELEPORT_STORE_RELEASE(dx_teleport_p_ring_word(p->ring_, DX_TELEPORT_P_RING_WRITE),
+                              p->write_);
+    return DX_TELEPORT_OK;
+}
+
+DX_TELEPORT_API int dx_teleport_producer_push(dx_teleport_producer *p, const void *data,
+                                              size_t size)
+{
+    void *where;
+    int error;
+    if (!data && size) return DX_TELEPORT_EINVAL;
+    error = dx_teleport_producer_claim(p, size, &where);
+    if (error) return error;
+    if (size) DX_TELEPORT_MEMCPY(where, data, size);
+    return dx_teleport_producer_commit(p);
+}
+
+DX_TELEPORT_API int dx_teleport_consumer_attach(dx_teleport_consumer *c, void *memory,
+                                                size_t memory_size)
+{
+    int error;
+    if (!c) return DX_TELEPORT_EINVAL;
+    DX_TELEPORT_MEMSET(c, 0, sizeof *c);
+    error = dx_teleport_p_ring_attach(memory, memory_size, &c->record_size_, &c->capacity_,
+                                      &c->write_, &c->read_);
+    if (error) return error;
+    if (c->write_ - c->read_ > c->capacity_) return DX_TELEPORT_ECORRUPT;
+    if (!c->record_size_ && c->read_ % 8) return DX_TELEPORT_ECORRUPT;
+    c->ring_ = (uint8_t *)memory;
+    return DX_TELEPORT_OK;
+}
+
+/* Is there anything to read? */
+static int dx_teleport_p_consumer_any(dx_teleport_consumer *c)
+{
+    uint32_t write;
+    if (c->write_ != c->read_) return DX_TELEPORT_OK;
+    write = DX_TELEPORT_LOAD_ACQUIRE(dx_teleport_p_ring_word(c->ring_, DX_TELEPORT_P_RING_WRITE));
+    if (write - c->read_ > c->capacity_) return DX_TELEPORT_ECORRUPT;
+    if (!c->record_size_ && write % 8) return DX_TELEPORT_ECORRUPT;
+    c->write_ = write;
+    return write == c->read_ ? DX_TELEPORT_EAGAIN : DX_TELEPORT_OK;
+}
+
+/* The prefix comes from the other end, so nothing in it is believed unchecked. */
+static int dx_teleport_p_peek_variable(dx_teleport_consumer *c, const void **where, size_t *size)
+{
+    uint32_t left = c->write_ - c->read_, skip = 0;
+    uint32_t at = c->read_ & (c->capacity_ - 1);
+    uint32_t n = *dx_teleport_p_ring_word(c->ring_, DX_TELEPORT_P_RING_DATA + at);
+    if (n == DX_TELEPORT_P_RING_SKIP) {
+        skip = c->capacity_ - at;
+        if (at == 0 || skip >= left) return DX_TELEPORT_ECORRUPT;
+        left -= skip;
+        at = 0;
+        n = *dx_teleport_p_ring_word(c->ring_, DX_TELEPORT_P_RING_DATA);
+    }
+    if (left > c->capacity_ - at) left = c->capacity_ - at;
+    if (n > left - 8) return DX_TELEPORT_ECORRUPT;
+    *where = c->ring_ + DX_TELEPORT_P_RING_DATA + at + 8;
+    *size = n;
+    c->peeked_ = skip + 8 + (n + 7) / 8 * 8;
+    return DX_TELEPORT_OK;
+}
+
+DX_TELEPORT_API int dx_teleport_consumer_peek(dx_teleport_consumer *c, const void **where,
+                                              size_t *size)
+{
+    size_t at;
+    int error;
+    if (!c || !c->ring_ || !where || !size) return DX_TELEPORT_EINVAL;
+    c->peeked_ = 0;
+    error = dx_teleport_p_consumer_any(c);
+    if (error) return error;
+    if (c->record_size_ == 0) return dx_teleport_p_peek_variable(c, where, size);
+    at = (size_t)(c->read_ & (c->capacity_ - 1)) * c->record_size_;
+    *where = c->ring_ + DX_TELEPORT_P_RING_DATA + at;
+    *size = c->record_size_;
+    c->peeked_ = 1;
+    return DX_TELEPORT_OK;
+}
+
+DX_TELEPORT_API int dx_teleport_consumer_release(dx_teleport_consumer *c)
+{
+    if (!c || !c->peeked_) return DX_TELEPORT_EINVAL;
+    c->read_ += c->peeked_;
+    c->peeked_ = 0;
+    DX_TELEPORT_STORE_RELEASE(dx_teleport_p_ring_word(c->ring_, DX_TELEPORT_P_RING_READ), c->read_);
+    return DX_TELEPORT_OK;
+}
+
+DX_TELEPORT_API int dx_teleport_consumer_pop(dx_teleport_consumer *c, void *out, size_t capacity,
+                                             size_t *size)
+{
+    const void *where;
+    size_t n = 0;
+    int error;
+    if (!out && capacity) return DX_TELEPORT_EINVAL;
+    error = dx_teleport_consumer_peek(c, &where, &n);
+    if (size) *size = n;
+    if (error) return error;
+    if (n > capacity) return DX_TELEPORT_ENOSPACE;
+    if (n) DX_TELEPORT_MEMCPY(out, where, n);
+    return dx_teleport_consumer_release(c);
+}
+
+#undef DX_TELEPORT_P_RING_MAGIC
+#undef DX_TELEPORT_P_RING_WRITE
+#undef DX_TELEPORT_P_RING_READ
+#undef DX_TELEPORT_P_RING_DATA
+#undef DX_TELEPORT_P_RING_MAX
+#undef DX_TELEPORT_P_RING_SKIP
+#endif /* DX_TELEPORT_NO_RING */
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* DX_TELEPORT_IMPLEMENTATION */
+
+/* >>license ---------------------------------------------------------------
+This software is available under two licenses: choose whichever you prefer.
+---------------------------------------------------------------------------
+ALTERNATIVE A - MIT No Attribution (MIT-0)
+Copyright (c) 2026 dx authors
+Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+associated documentation files (the "Software"), to deal in the Software without restriction,
+including without limitation the rights to use, copy, modify, merge, publish, distribute,
+sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+furnished to do so. THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR
+PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY
+CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING
+FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+---------------------------------------------------------------------------
+ALTERNATIVE B - Public domain (www.unlicense.org)
+This is free and unencumbered software released into the public domain. Anyone is free to copy,
+modify, publish, use, compile, sell, or distribute this software, either in source code form or as
+a compiled binary, for any purpose, commercial or non-commercial, and by any means. In
+jurisdictions that recognize copyright laws, the author or authors of this software dedicate any
+and all copyright interest in the software to the public domain. We make this dedication for the
+benefit of the public at large and to the detriment of our heirs and successors. We intend this
+dedication to be an overt act of relinquishment in perpetuity of all present and future rights to
+this software under copyright law. THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND,
+EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A
+PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS BE LIABLE FOR ANY CLAIM,
+DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT
+OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+*/
