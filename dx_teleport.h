@@ -59,6 +59,7 @@
 
                 user_open(v, bytes, size)  check a record; then accessors are loads
                 user_open_bare(v, bytes, size, version)   without header; 0 = user_version
+                user_fault(v)              after an error: {layout, field, offset, version}
                 user_get_NAME(v)           F, E: the value; S: {data, size}, not terminated
                 user_count_NAME(v)         A, L: elements
                 user_at_NAME(v, i)         A, L: the i-th, zero if there is none
@@ -93,7 +94,7 @@
                 DX_TELEPORT_NO_RING      no atomics
                 DX_TELEPORT_LITTLE_ENDIAN  1: memory is wire; 0: portable; detected by default
                 DX_TELEPORT_LOAD_ACQUIRE(p), DX_TELEPORT_STORE_RELEASE(p, v)   of a uint32_t *
-    ERRORS      dx_teleport_error: 0 = ok, negative = reason; v->base.fault tells where and why open
+    ERRORS      dx_teleport_error: 0 = ok, negative = reason; user_fault(v) tells where and why open
                 failed. A writer keeps its first error: later calls return it and change nothing.
     OWNERSHIP   The caller owns every buffer. Views borrow the bytes until their last use, writers
                 until finish, producers and consumers the ring's memory while they are in use.
@@ -220,7 +221,7 @@ typedef struct dx_teleport_string {
     size_t      size;
 } dx_teleport_string;
 
-/* Why opening failed: filled in by user_open() when it returns an error. */
+/* Why opening failed, read with user_fault(). */
 typedef struct dx_teleport_fault {
     uint64_t    layout;  /* checksum that the header of the data holds; 0 if it was not reached */
     const char *field;   /* field name, or "header", "layout", "record"; static */
@@ -237,7 +238,7 @@ typedef struct dx_teleport_info {
     uint16_t flags;       /* DX_TELEPORT_CRC or 0 */
 } dx_teleport_info;
 
-/* Part of every generated user_view; `fault` is public, the rest private. */
+/* What is in every generated user_view: private, see user_fault(). */
 typedef struct dx_teleport_view {
     const uint8_t    *bytes_;  /* the buffer; NULL when open failed */
     const uint8_t    *record_; /* the fixed part in it */
@@ -246,7 +247,7 @@ typedef struct dx_teleport_view {
     dx_teleport_fault fault;
 } dx_teleport_view;
 
-/* Part of every generated user_writer; private. */
+/* What is in every generated user_writer: private. */
 typedef struct dx_teleport_writer {
     uint8_t *bytes_;
     uint8_t *record_;
@@ -486,19 +487,20 @@ DX_TELEPORT_P_INLINE int dx_teleport_p_check_layout(dx_teleport_view *v,
     return dx_teleport_p_fail(v, DX_TELEPORT_ELAYOUT, at, "layout");
 }
 
-/* What a reference points at must lie behind all that came before (*end), and, in data that we know
-   completely, at the very next place, so that nothing overlaps, loops or hides. */
+/* What a reference points at, in units of 1, 2, 4 or 8 bytes, must lie behind all that came before
+   (*end); in data that we know completely, at the very next place. So nothing overlaps, loops or
+   hides. */
 DX_TELEPORT_P_INLINE int dx_teleport_p_check_ref(dx_teleport_view *v, uint32_t *end, uint32_t slot,
                                                  uint32_t unit, unsigned known, const char *field)
 {
     const uint8_t *p = v->record_ + slot;
     const uint32_t offset = dx_teleport_p_u32_get(p), count = dx_teleport_p_u32_get(p + 4);
-    const uint64_t next = ((uint64_t)*end + (unit - 1)) / unit * unit;
+    const uint64_t next = ((uint64_t)*end + (unit - 1)) & ~(uint64_t)(unit - 1);
     const uint64_t size = (uint64_t)count * unit;
     bool good;
     if (count == 0) good = offset == 0;
     else if (v->version_ <= known) good = offset == next;
-    else good = offset >= next && offset % unit == 0;
+    else good = offset >= next && (offset & (unit - 1)) == 0;
     if (!good || offset > v->size_ || size > v->size_ - offset)
         return dx_teleport_p_fail(v, DX_TELEPORT_EREF, (size_t)(p - v->bytes_), field);
     if (count == 0) return DX_TELEPORT_OK;
@@ -549,7 +551,7 @@ DX_TELEPORT_P_INLINE uint64_t dx_teleport_p_size_add(uint64_t size, size_t count
 {
     if (count == 0) return size;
     if (size > UINT32_MAX || count > UINT32_MAX / unit) return UINT64_MAX;
-    return (size + (unit - 1)) / unit * unit + (uint64_t)count * unit;
+    return ((size + (unit - 1)) & ~(uint64_t)(unit - 1)) + (uint64_t)count * unit;
 }
 
 /* The writer: all but the record proper. capacity_ leaves out what the CRC will need. */
@@ -589,7 +591,7 @@ DX_TELEPORT_P_INLINE int dx_teleport_p_reserve(dx_teleport_writer *w, uint32_t s
     if (!data && count) return w->error_ = DX_TELEPORT_EINVAL;
     w->next_slot_ = slot + 1;
     if (count == 0) return DX_TELEPORT_OK;
-    pad = (unit - w->end_ % unit) % unit;
+    pad = (0u - w->end_) & (unit - 1);
     if (pad > w->capacity_ - w->end_ || count > (w->capacity_ - w->end_ - pad) / unit)
         return w->error_ = DX_TELEPORT_ENOSPACE;
     for (; pad; pad--) w->bytes_[w->end_++] = 0;
@@ -794,41 +796,41 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
 
 /* Pass: the accessors. A field of version 1 is always there, and the test for it folds away. */
 #define DX_TELEPORT_P_HAS(p, name)                                                           \
-    ((unsigned)p##_since_##name <= 1 || (unsigned)p##_since_##name <= v->base.version_)
+    ((unsigned)p##_since_##name <= 1 || (unsigned)p##_since_##name <= v->view_.version_)
 #define DX_TELEPORT_P_ACCESS_F(p, q, name, T, size, align, code, count, range)               \
     DX_TELEPORT_P_INLINE T p##_get_##name(const p##_view *v)                                 \
     {                                                                                        \
         if (!DX_TELEPORT_P_HAS(p, name)) return 0;                                           \
-        return T##_get(v->base.record_ + p##_offset_##name);                                 \
+        return T##_get(v->view_.record_ + p##_offset_##name);                                \
     }                                                                                        \
     DX_TELEPORT_P_INLINE int p##_set_##name(p##_writer *w, T value)                          \
     {                                                                                        \
-        DX_TELEPORT_P_TRY(dx_teleport_p_settable(&w->base, p##_since_##name))                \
-        T##_set(w->base.record_ + p##_offset_##name, value);                                 \
+        DX_TELEPORT_P_TRY(dx_teleport_p_settable(&w->writer_, p##_since_##name))             \
+        T##_set(w->writer_.record_ + p##_offset_##name, value);                              \
         return DX_TELEPORT_OK;                                                               \
     }
 #define DX_TELEPORT_P_ACCESS_E(p, q, name, T, size, align, code, count, range)               \
     DX_TELEPORT_P_INLINE T p##_get_##name(const p##_view *v)                                 \
     {                                                                                        \
         if (!DX_TELEPORT_P_HAS(p, name)) return 0;                                           \
-        return T##_get(v->base.record_ + p##_offset_##name);                                 \
+        return T##_get(v->view_.record_ + p##_offset_##name);                                \
     }                                                                                        \
     DX_TELEPORT_P_INLINE int p##_set_##name(p##_writer *w, T value)                          \
     {                                                                                        \
-        DX_TELEPORT_P_TRY(dx_teleport_p_settable(&w->base, p##_since_##name))                \
+        DX_TELEPORT_P_TRY(dx_teleport_p_settable(&w->writer_, p##_since_##name))             \
         if (!dx_teleport_p_in_range(value, (uint32_t)(range)))                               \
-            return w->base.error_ = DX_TELEPORT_EENUM;                                       \
-        T##_set(w->base.record_ + p##_offset_##name, value);                                 \
+            return w->writer_.error_ = DX_TELEPORT_EENUM;                                    \
+        T##_set(w->writer_.record_ + p##_offset_##name, value);                              \
         return DX_TELEPORT_OK;                                                               \
     }
 #define DX_TELEPORT_P_ACCESS_S(p, q, name, T, size, align, code, count, range)               \
     DX_TELEPORT_P_INLINE dx_teleport_string p##_get_##name(const p##_view *v)                \
     {                                                                                        \
-        return dx_teleport_p_string(&v->base, p##_offset_##name, DX_TELEPORT_P_HAS(p, name)); \
+        return dx_teleport_p_string(&v->view_, p##_offset_##name, DX_TELEPORT_P_HAS(p, name)); \
     }                                                                                        \
     DX_TELEPORT_P_INLINE int p##_put_##name(p##_writer *w, const char *data, size_t bytes)   \
     {                                                                                        \
-        return dx_teleport_p_put_string(&w->base, p##_offset_##name, data, bytes);           \
+        return dx_teleport_p_put_string(&w->writer_, p##_offset_##name, data, bytes);        \
     }
 #define DX_TELEPORT_P_ACCESS_A(p, q, name, T, size, align, code, count, range)               \
     DX_TELEPORT_P_INLINE size_t p##_count_##name(const p##_view *v)                          \
@@ -838,31 +840,31 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
     }                                                                                        \
     DX_TELEPORT_P_INLINE const uint8_t *p##_p_bytes_##name(const p##_view *v)                \
     {                                                                                        \
-        return v->base.record_ + p##_offset_##name;                                          \
+        return v->view_.record_ + p##_offset_##name;                                         \
     }                                                                                        \
     DX_TELEPORT_P_ELEMENTS(p, name, T)                                                       \
     DX_TELEPORT_P_INLINE int p##_set_##name(p##_writer *w, const T *data)                    \
     {                                                                                        \
-        DX_TELEPORT_P_TRY(dx_teleport_p_settable(&w->base, p##_since_##name))                \
-        if (!data) return w->base.error_ = DX_TELEPORT_EINVAL;                               \
-        p##_p_fill_##name(w->base.record_ + p##_offset_##name, data, (size_t)(count));       \
+        DX_TELEPORT_P_TRY(dx_teleport_p_settable(&w->writer_, p##_since_##name))             \
+        if (!data) return w->writer_.error_ = DX_TELEPORT_EINVAL;                            \
+        p##_p_fill_##name(w->writer_.record_ + p##_offset_##name, data, (size_t)(count));    \
         return DX_TELEPORT_OK;                                                               \
     }
 #define DX_TELEPORT_P_ACCESS_L(p, q, name, T, size, align, code, count, range)               \
     DX_TELEPORT_P_INLINE size_t p##_count_##name(const p##_view *v)                          \
     {                                                                                        \
         if (!DX_TELEPORT_P_HAS(p, name)) return 0;                                           \
-        return dx_teleport_p_u32_get(v->base.record_ + p##_offset_##name + 4);               \
+        return dx_teleport_p_u32_get(v->view_.record_ + p##_offset_##name + 4);              \
     }                                                                                        \
     DX_TELEPORT_P_INLINE const uint8_t *p##_p_bytes_##name(const p##_view *v)                \
     {                                                                                        \
-        return v->base.bytes_ + dx_teleport_p_u32_get(v->base.record_ + p##_offset_##name);  \
+        return v->view_.bytes_ + dx_teleport_p_u32_get(v->view_.record_ + p##_offset_##name); \
     }                                                                                        \
     DX_TELEPORT_P_ELEMENTS(p, name, T)                                                       \
     DX_TELEPORT_P_INLINE int p##_put_##name(p##_writer *w, const T *data, size_t elements)   \
     {                                                                                        \
         uint8_t *to;                                                                         \
-        DX_TELEPORT_P_TRY(dx_teleport_p_reserve(&w->base, p##_offset_##name, data, elements, \
+        DX_TELEPORT_P_TRY(dx_teleport_p_reserve(&w->writer_, p##_offset_##name, data, elements, \
                                                 T##_size, &to))                              \
         if (to) p##_p_fill_##name(to, data, elements);                                       \
         return DX_TELEPORT_OK;                                                               \
@@ -908,10 +910,10 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
                        DX_TELEPORT_P_RULES, DX_TELEPORT_P_RULES, DX_TELEPORT_P_RULES_E,      \
                        DX_TELEPORT_P_RULES_V)                                                \
     typedef struct p##_view {                                                                \
-        dx_teleport_view base;                                                               \
+        dx_teleport_view view_;                                                              \
     } p##_view;                                                                              \
     typedef struct p##_writer {                                                              \
-        dx_teleport_writer base;                                                             \
+        dx_teleport_writer writer_;                                                          \
     } p##_writer;                                                                            \
     DX_TELEPORT_P_FOLDED uint64_t p##_layout(unsigned version)                               \
     {                                                                                        \
@@ -954,10 +956,14 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
     DX_TELEPORT_P_LOUD
 
 #define DX_TELEPORT_P_READER(p)                                                              \
+    DX_TELEPORT_P_INLINE const dx_teleport_fault *p##_fault(const p##_view *v)               \
+    {                                                                                        \
+        return &v->view_.fault;                                                             \
+    }                                                                                        \
     DX_TELEPORT_P_INLINE int p##_open(p##_view *view, const void *bytes, size_t size)        \
     {                                                                                        \
         dx_teleport_info info;                                                               \
-        dx_teleport_view *v = &view->base;                                                   \
+        dx_teleport_view *v = &view->view_;                                                  \
         unsigned i = 1;                                                                      \
         DX_TELEPORT_P_TRY(dx_teleport_p_open(v, bytes, size, &info))                         \
         for (; i < info.version && i < p##_version; i++)                                     \
@@ -972,21 +978,21 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
                                            unsigned version)                                 \
     {                                                                                        \
         const uint32_t record_size = p##_p_extent(version ? version : (unsigned)p##_version); \
-        DX_TELEPORT_P_TRY(dx_teleport_p_open_bare(&view->base, bytes, size, record_size,     \
+        DX_TELEPORT_P_TRY(dx_teleport_p_open_bare(&view->writer_, bytes, size, record_size,  \
                                                   version ? version : (unsigned)p##_version)) \
-        return p##_p_check(&view->base, record_size);                                        \
+        return p##_p_check(&view->writer_, record_size);                                     \
     }
 
 #define DX_TELEPORT_P_WRITER(p)                                                              \
     DX_TELEPORT_P_INLINE int p##_begin(p##_writer *w, void *bytes, size_t capacity,          \
                                        unsigned flags)                                       \
     {                                                                                        \
-        return dx_teleport_p_begin(&w->base, bytes, capacity, flags, p##_record_size,        \
+        return dx_teleport_p_begin(&w->writer_, bytes, capacity, flags, p##_record_size,     \
                                    p##_version);                                             \
     }                                                                                        \
     DX_TELEPORT_P_INLINE int p##_finish(p##_writer *writer, size_t *size)                    \
     {                                                                                        \
-        dx_teleport_writer *w = &writer->base;                                               \
+        dx_teleport_writer *w = &writer->writer_;                                            \
         if (w->error_) return w->error_;                                                     \
         if (!(w->flags_ & (DX_TELEPORT_BARE | DX_TELEPORT_P_EDIT))) {                        \
             dx_teleport_p_store_header(w, p##_layout(p##_version), p##_record_size);         \
@@ -1002,7 +1008,7 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
     {                                                                                        \
         p##_view v;                                                                          \
         const int error = p##_open(&v, bytes, size);                                         \
-        dx_teleport_p_edit(&w->base, bytes, &v.base, error, 0);                              \
+        dx_teleport_p_edit(&w->writer_, bytes, &v.view_, error, 0);                          \
         return error;                                                                        \
     }                                                                                        \
     DX_TELEPORT_P_INLINE int p##_edit_bare(p##_writer *w, void *bytes, size_t size,          \
@@ -1010,7 +1016,7 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
     {                                                                                        \
         p##_view v;                                                                          \
         const int error = p##_open_bare(&v, bytes, size, version);                           \
-        dx_teleport_p_edit(&w->base, bytes, &v.base, error, DX_TELEPORT_BARE);               \
+        dx_teleport_p_edit(&w->writer_, bytes, &v.view_, error, DX_TELEPORT_BARE);           \
         return error;                                                                        \
     }
 
