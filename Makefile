@@ -1,0 +1,122 @@
+# dx: five single-file headers and the programs that compose them. `make help` lists the targets.
+# Settable: CC CFLAGS LDFLAGS ZSTD=0|1 JOBS=n PREFIX DESTDIR OLD NEW
+
+HEADERS := dx_cas.h dx_hbtp.h dx_patch.h dx_reactor.h dx_teleport.h
+VERSION := 0.1.0
+PREFIX  ?= /usr/local
+CFLAGS  ?= -O2 -g
+WARN    := -Wall -Wextra
+SANITIZE := -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+
+# `cc` where nothing was asked for and there is one, else the compiler that is there.
+ifeq ($(origin CC),default)
+  CC := $(or $(notdir $(firstword $(shell command -v cc || command -v gcc || command -v clang))),cc)
+endif
+# zstd is used when its header and its library are there; ZSTD=0 does without.
+ifndef ZSTD
+  ZSTD := $(shell mkdir -p build && printf '\043include <zstd.h>\nint main(void) { return ZSTD_versionNumber() == 0; }\n' | \
+            $(CC) $(CFLAGS) -x c - -o build/has_zstd -lzstd 2>/dev/null && echo 1 || echo 0)
+endif
+ifeq ($(ZSTD),1)
+  ZSTD_CFLAGS := -DDXUP_ZSTD_LIBRARY
+  ZSTD_LIBS   := -lzstd
+endif
+
+HELLO  := $(patsubst examples/hello/%.c,build/%,$(wildcard examples/hello/hello_*.c))
+DXUP   := $(wildcard examples/dxup/*.c)
+UNITS  := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
+GATES  := $(filter-out lib size,$(patsubst tests/checks/%.sh,%,$(wildcard tests/checks/*.sh)))
+
+.PHONY: help all hello demo demo-run test test-run check deps size install clean
+.DELETE_ON_ERROR:
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z].*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo "Settable: CC CFLAGS LDFLAGS ZSTD=0|1 JOBS=n; now CC=$(CC) ZSTD=$(ZSTD)"
+
+all: hello build/dxup ## the hello programs and dxup, into build/
+
+hello: $(HELLO) ## one small program for each header
+
+# ---------------------------------------------------------------- programs
+# Objects are built again when the flags change.
+FLAGS := $(CC) $(CFLAGS) $(LDFLAGS) $(ZSTD_CFLAGS)
+build/flags: always
+	@mkdir -p build/dxup.d build/old.d build/asan/dxup.d build/demo build/log
+	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' >$@
+.PHONY: always
+
+build/hello_%: examples/hello/hello_%.c dx_%.h build/flags
+	$(CC) -std=c99 $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS) -lpthread
+
+DXUP_CC = $(CC) -std=c11 $(WARN) $(CFLAGS) $(ZSTD_CFLAGS) -MMD -MP
+build/dxup.d/%.o: examples/dxup/%.c build/flags
+	$(DXUP_CC) -c $< -o $@
+build/asan/dxup.d/%.o: examples/dxup/%.c build/flags
+	$(DXUP_CC) $(SANITIZE) -c $< -o $@
+
+build/dxup: $(DXUP:examples/dxup/%.c=build/dxup.d/%.o)
+	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
+build/asan/dxup: $(DXUP:examples/dxup/%.c=build/asan/dxup.d/%.o)
+	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
+-include $(wildcard build/dxup.d/*.d build/asan/dxup.d/*.d)
+
+# ---------------------------------------------------------------- demo
+# The older of the demo's two versions is dxup with one source file optimised for size.
+build/old.d/store.o: examples/dxup/store.c build/flags
+	$(DXUP_CC) -Os -c $< -o $@
+build/demo/dxup-1: $(filter-out %/store.o,$(DXUP:examples/dxup/%.c=build/dxup.d/%.o)) build/old.d/store.o
+	$(CC) $(CFLAGS) -s $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
+build/demo/dxup-2: $(DXUP:examples/dxup/%.c=build/dxup.d/%.o)
+	$(CC) $(CFLAGS) -s $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
+
+demo: ## publish two versions, serve them, pull three times: full, patch, unchanged [OLD=file NEW=file]
+	@CC='$(CC)' tests/deps.sh compiler
+	@$(MAKE) --no-print-directory -s demo-run
+demo-run: build/dxup build/demo/dxup-1 build/demo/dxup-2
+	@examples/dxup/demo.sh $(if $(OLD)$(NEW),'$(OLD)' '$(NEW)')
+
+# ---------------------------------------------------------------- tests
+TEST_CC = $(CC) -std=c11 $(WARN) -Wno-unused-function
+build/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
+	$(TEST_CC) $(CFLAGS) $< -o $@ $(LDFLAGS) -lpthread
+build/asan/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
+	$(TEST_CC) $(SANITIZE) $< -o $@ $(LDFLAGS) -lpthread
+build/zstd/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
+	@mkdir -p build/zstd
+	$(TEST_CC) $(SANITIZE) -DDX_PATCH_ZSTD $< -o $@ $(LDFLAGS) -lzstd -lpthread
+build/dxup_evil: tests/dxup_evil.c examples/dxup/wire.h $(HEADERS) build/flags
+	$(CC) -std=c11 $(WARN) $(CFLAGS) $(ZSTD_CFLAGS) $< -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
+
+# One suite a line for tests/run.sh: NAME SECONDS COMMAND; a "!" before the name: nothing else runs meanwhile.
+SUITES = $(foreach t,$(UNITS),'$(t) 120 $(MAKE) -s build/$(t) && build/$(t)' \
+           '$(t).asan 300 $(MAKE) -s build/asan/$(t) && build/asan/$(t)') \
+         $(if $(filter 1,$(ZSTD)),'test_patch.zstd 300 $(MAKE) -s build/zstd/test_patch && build/zstd/test_patch')
+CHECKS = $(foreach g,$(GATES),'$(g) 300 tests/checks/$(g).sh')
+DXUP_TESTS = '!test_dxup 400 $(MAKE) -s build/dxup build/dxup_evil && tests/test_dxup.sh'
+
+test: ## everything: unit tests plain and with sanitizers, gates, examples, dxup (runs `make deps` first)
+	@tests/deps.sh || true
+	@$(MAKE) --no-print-directory -s test-run
+test-run: build/flags
+	@CC='$(CC)' JOBS='$(JOBS)' tests/run.sh $(SUITES) $(CHECKS) $(DXUP_TESTS)
+
+check: build/flags ## the gates alone: warnings, C++, include orders, names, sizes, examples ...
+	@CC='$(CC)' JOBS='$(JOBS)' tests/run.sh $(CHECKS)
+
+deps: ## install what the tests need (Debian, Ubuntu; elsewhere print the list)
+	@tests/deps.sh
+
+size: ## lines and machine code of each header
+	@CC='$(CC)' tests/checks/size.sh
+
+# ---------------------------------------------------------------- install
+install: build/dxup ## headers, dxup and dx.pc into $(DESTDIR)$(PREFIX)
+	install -d '$(DESTDIR)$(PREFIX)/include' '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/lib/pkgconfig'
+	install -m 644 $(HEADERS) '$(DESTDIR)$(PREFIX)/include'
+	install -m 755 build/dxup '$(DESTDIR)$(PREFIX)/bin'
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' dx.pc.in >'$(DESTDIR)$(PREFIX)/lib/pkgconfig/dx.pc'
+	chmod 644 '$(DESTDIR)$(PREFIX)/lib/pkgconfig/dx.pc'
+
+clean: ## remove build/
+	rm -rf build

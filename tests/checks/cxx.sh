@@ -1,0 +1,16 @@
+#!/bin/bash
+# Declarations and implementation compile as C++11 to C++20 without a warning.
+. "$(dirname "$0")/lib.sh"
+for compiler in g++ clang++; do
+    has $compiler || { skip $compiler "not installed"; continue; }
+    for std in c++11 c++14 c++17 c++20; do
+        accepts $compiler -std=$std c++ || { skip "$compiler $std" "this $compiler does not know it"; continue; }
+        for h in $headers; do
+            for mode in "declarations " "implementation -DDX_IMPLEMENTATION" "static -DDX_IMPLEMENTATION -D$(upper "$h")_STATIC"; do
+                try "$h $compiler $std ${mode%% *}" $compiler -std=$std -Wall -Wextra ${mode#* } \
+                    $(including "$h") -x c++ "$one" -S -o /dev/null
+            done
+        done
+    done
+done
+finish

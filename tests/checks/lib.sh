@@ -1,0 +1,78 @@
+# What all gates share:  . "$(dirname "$0")/lib.sh"
+#
+# try NAME COMMAND...       a case: good when the command ends with status 0 and prints nothing
+# verdict NAME REASON       a case that the gate decided itself: good when REASON is empty
+# skip NAME REASON          a case that cannot run here
+# finish                    prints all cases in the order of their start, then the counts
+#
+# Gates look at the repository they stand in, or at the folder in DX_TOP (tests/checks/selftest.sh).
+set -u
+export LC_ALL=C
+gate=$(basename "$0" .sh)
+checks=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "${DX_TOP:-$checks/../..}" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$top" || exit 1
+CC=${CC:-cc}
+headers=$(echo dx_*.h)
+width=${JOBS:-$(getconf _NPROCESSORS_ONLN)}
+cases=0
+mkdir "$work/cases"
+
+# The flags that no line of ours may draw a warning from.
+strict="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wundef -Wcast-align
+        -Wcast-qual -Wstrict-prototypes -Wmissing-prototypes -Wdouble-promotion -Wswitch-enum
+        -Wformat=2"
+one=$checks/../compile/one.c
+
+upper() { basename "$1" .h | tr a-z A-Z; } # dx_cas.h -> DX_CAS
+has() { command -v "$1" >/dev/null 2>&1; }
+has_m32() { echo 'int main(void){return 0;}' | gcc -m32 -x c - -o "$work/m32" 2>/dev/null; }
+accepts() { [ -z "$(: | "$1" "$2" -x "${3:-c}" -fsyntax-only - 2>&1)" ]; } # COMPILER FLAG [LANGUAGE]
+# Debian's 32-bit C library keeps its <asm/...> headers in the 64-bit folder.
+m32="-m32 -idirafter /usr/include/$(uname -m)-linux-gnu"
+including() { echo "-I$top -DHEADER=\"$1\""; } # flags with which tests/compile/one.c includes it
+
+report() { # INDEX NAME REASON-FILE STATUS
+    {
+        if [ "$4" = 0 ] && [ ! -s "$3" ]; then
+            echo "ok   $2"
+        else
+            [ "$4" = 0 ] || echo "status $4" >>"$3"
+            echo "FAIL $2: $(head -n 1 "$3")"
+            sed -n '2,12s/^/     /p' "$3"
+        fi
+    } >"$work/cases/$1"
+}
+try() {
+    local name=$1 i
+    shift
+    printf -v i %06d $((cases += 1))
+    while [ "$(jobs -rp | wc -l)" -ge "$width" ]; do wait -n; done
+    {
+        "$@" >"$work/$i.out" 2>&1 </dev/null
+        report "$i" "$name" "$work/$i.out" $?
+    } &
+}
+verdict() {
+    local i
+    printf -v i %06d $((cases += 1))
+    printf %s "$2" >"$work/$i.out"
+    report "$i" "$1" "$work/$i.out" 0
+}
+skip() {
+    local i
+    printf -v i %06d $((cases += 1))
+    echo "skip $1: $2" >"$work/cases/$i"
+}
+finish() {
+    local failed
+    wait
+    cat "$work"/cases/* 2>/dev/null
+    failed=$(cat "$work"/cases/* 2>/dev/null | grep -c '^FAIL ')
+    echo "$gate: $(cat "$work"/cases/* 2>/dev/null | grep -c '^ok ') passed, $failed failed," \
+        "$(cat "$work"/cases/* 2>/dev/null | grep -c '^skip ') skipped"
+    [ "$failed" = 0 ] && [ "$cases" -gt 0 ]
+    exit
+}

@@ -1,0 +1,55 @@
+#!/bin/bash
+# No warning under the strict flags of gcc and clang and under clang's -Weverything, in any mode of a header.
+. "$(dirname "$0")/lib.sh"
+
+# -Wpadded is about layout, not about mistakes; the others are newer than C99 or ask for C++ habits.
+everything="-Weverything -Wno-padded -Wno-declaration-after-statement"
+for w in unsafe-buffer-usage switch-default pre-c11-compat; do
+    accepts clang "-Wno-$w" && everything="$everything -Wno-$w"
+done
+
+compile() { # NAME COMMAND...
+    local name=$1
+    shift
+    try "$name" "$@" "$one" -S -o /dev/null
+}
+modes() { # HEADER NAME COMMAND...
+    local h=$1 name="$1 $2" x
+    x=$(upper "$h")
+    shift 2
+    set -- "$@" $(including "$h")
+    compile "$name declarations" "$@"
+    compile "$name implementation -O0" "$@" -DDX_IMPLEMENTATION
+    case "$name" in *c99*) ;; *) return ;; esac
+    compile "$name implementation -O2" "$@" -O2 -D${x}_IMPLEMENTATION
+    compile "$name implementation -O2 NDEBUG" "$@" -O2 -DNDEBUG -DDX_IMPLEMENTATION
+    # Of private copies some are used, though they may stay unused.
+    case "$name" in *every*) set -- "$@" -Wno-used-but-marked-unused ;; esac
+    compile "$name static -O2" "$@" -O2 -D${x}_STATIC -DDX_IMPLEMENTATION
+}
+
+for compiler in gcc clang; do
+    has $compiler || { skip $compiler "not installed"; continue; }
+    for std in c99 c11 c2x; do
+        accepts $compiler -std=$std || { skip "$compiler $std" "this $compiler does not know it"; continue; }
+        for h in $headers; do
+            modes "$h" "$compiler $std strict" $compiler -std=$std $strict
+            [ $compiler = gcc ] || modes "$h" "$compiler $std everything" $compiler -std=$std $everything
+        done
+    done
+done
+
+# Other word sizes and a char without sign draw other warnings.
+for h in $headers; do
+    if has_m32; then
+        compile "$h gcc -m32 strict" gcc $m32 -std=c99 -O2 $strict $(including "$h") -DDX_IMPLEMENTATION
+    else
+        skip "$h gcc -m32" "gcc has no 32-bit C library here"
+    fi
+    if has s390x-linux-gnu-gcc; then
+        compile "$h gcc s390x strict" s390x-linux-gnu-gcc -std=c99 -O2 $strict $(including "$h") -DDX_IMPLEMENTATION
+    else
+        skip "$h gcc s390x" "s390x-linux-gnu-gcc is not installed"
+    fi
+done
+finish

@@ -1,0 +1,84 @@
+#!/bin/sh
+# Installs what is missing for the tests (Debian, Ubuntu), else says what it is. Nothing missing: nothing done.
+# usage: deps.sh [compiler]       "compiler": only what `make demo` needs
+set -u
+missing=
+need() { # PACKAGE COMMAND...      the package is missing unless the command succeeds
+    package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+has() { command -v "$1"; }
+links() { # COMPILER FLAGS...      a small program can be built with them
+    compiler=$1
+    shift
+    out=$(mktemp) || return
+    printf '#include <stdio.h>\n#include <errno.h>\nint main(void) { return 0; }\n' | $compiler -x c - -o "$out" "$@"
+    status=$?
+    rm -f "$out"
+    return $status
+}
+compiles() { echo "#include <$1>" | gcc -x c -fsyntax-only -; }
+install_with() { # COMMAND...       as root
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif has sudo >/dev/null; then
+        if [ -t 0 ]; then sudo "$@"; else sudo -n "$@"; fi
+    else
+        return 1
+    fi
+}
+apt_install() {
+    install_with env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" </dev/null
+}
+
+if [ "${1:-}" = compiler ]; then
+    links "${CC:-cc}" >/dev/null 2>&1 && exit 0
+    echo "no C compiler that can build a program; installing one"
+    if has apt-get >/dev/null; then
+        apt_install gcc libc6-dev || { install_with apt-get update -q && apt_install gcc libc6-dev; }
+    elif has dnf >/dev/null; then
+        install_with dnf install -y gcc
+    elif has apk >/dev/null; then
+        install_with apk add gcc musl-dev linux-headers
+    elif has pacman >/dev/null; then
+        install_with pacman -S --noconfirm gcc
+    fi
+    links "${CC:-cc}" >/dev/null 2>&1 && exit 0
+    echo "please install a C compiler (gcc or clang, with the C library's headers), then try again" >&2
+    exit 1
+fi
+
+need gcc has gcc
+need g++ has g++
+need libc6-dev links gcc
+need clang has clang
+need make has make
+need binutils has nm
+need pkg-config has pkg-config
+need libzstd-dev compiles zstd.h
+need gcc-s390x-linux-gnu has s390x-linux-gnu-gcc
+need libc6-dev-s390x-cross test -e /usr/s390x-linux-gnu/include/stdio.h
+need qemu-user-static eval 'has qemu-s390x-static || has qemu-s390x'
+need gcc-arm-none-eabi has arm-none-eabi-gcc
+# Not gcc-multilib: that one removes every cross compiler.
+if [ "$(uname -m)" = x86_64 ]; then
+    version=$(gcc -dumpversion 2>/dev/null || echo 12)
+    need "gcc-${version%%.*}-multilib" links gcc -m32 -idirafter /usr/include/x86_64-linux-gnu
+fi
+
+[ -n "$missing" ] || exit 0
+if ! has apt-get >/dev/null; then
+    echo "the tests also use (Debian's names), what needs them is skipped:$missing"
+    exit 1
+fi
+echo "installing:$missing"
+# All at once; with fresh lists when that fails; then one by one, so that one that cannot be had costs only itself.
+apt_install $missing && exit 0
+install_with apt-get update -q
+apt_install $missing && exit 0
+failed=
+for package in $missing; do apt_install "$package" || failed="$failed $package"; done
+[ -z "$failed" ] && exit 0
+echo "could not be installed, what needs them is skipped:$failed"
+exit 1

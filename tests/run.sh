@@ -1,0 +1,57 @@
+#!/bin/bash
+# Runs suites and adds up what they count.
+# usage: run.sh 'NAME SECONDS COMMAND'...        JOBS=n at a time; "!NAME": alone, after all before it
+#
+# The last line that a suite prints says "N passed, N failed, N skipped". One that prints no such line,
+# crashes or takes longer than SECONDS has failed. Output goes to build/log/NAME.log; what failed or was
+# skipped is shown, with CI=true everything. The last line is the sum of all; status 0 when nothing failed.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+logs=build/log
+rm -rf $logs
+mkdir -p $logs
+jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN)}
+pattern='\([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped'
+
+suite() { # NAME SECONDS COMMAND
+    local log=$logs/$1.log began=$SECONDS status counts passed failed skipped note=
+    timeout -k 5 "$2" bash -c "$3" >"$log" 2>&1 </dev/null
+    status=$?
+    counts=$(tail -n 1 "$log" | sed -n "s/^.*$pattern\$/\1 \2 \3/p")
+    [ -n "$counts" ] || note="no counts at its end"
+    [ $status != 124 ] || note="stopped after $2 seconds"
+    read -r passed failed skipped <<<"${counts:-0 0 0}"
+    if [ "$failed" = 0 ] && { [ $status != 0 ] || [ -n "$note" ]; }; then
+        failed=1
+        echo "FAIL $1: status $status${note:+, $note}" >>"$log"
+    fi
+    echo "$passed $failed $skipped" >"$logs/$1.counts"
+    {
+        [ -z "${CI:-}" ] || sed 's/^/    /' "$log"
+        printf '%-4s %-18s %5d passed %3d failed %3d skipped %4d s\n' \
+            "$([ "$failed" = 0 ] && echo ok || echo FAIL)" "$1" "$passed" "$failed" "$skipped" $((SECONDS - began))
+        if [ "$failed" != 0 ] && [ -z "${CI:-}" ]; then
+            { grep -A 12 '^FAIL ' "$log" | head -n 60; echo "..."; tail -n 5 "$log"; } | sed 's/^/    /'
+        fi
+    } >"$logs/$1.shown"
+    cat "$logs/$1.shown" # in one piece, whatever runs beside it
+}
+
+for line in "$@"; do
+    read -r name seconds command <<<"$line"
+    case $name in
+        !*) wait; suite "${name#!}" "$seconds" "$command"; continue ;;
+    esac
+    while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n; done
+    suite "$name" "$seconds" "$command" &
+done
+wait
+
+cd $logs || exit 1
+if grep -qs '^skip ' -- *.log; then
+    echo "skipped:"
+    grep -H '^skip ' -- *.log | sed 's/\.log:skip /: /; s/^/    /' | sort | uniq
+fi
+cat -- *.counts | awk '{ p += $1; f += $2; s += $3 }
+    END { printf "%d passed, %d failed, %d skipped\n", p, f, s; exit f > 0 || p == 0 }' | tee total
+exit "${PIPESTATUS[1]}"
