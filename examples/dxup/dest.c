@@ -1,0 +1,345 @@
+/* The place an image is written to: a part beside it, checked, made durable, then renamed. */
+#include "dxup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
+
+enum { AT_MAGIC, AT_HEAD, AT_PATH, AT_DATA, AT_LINK, AT_END };
+
+/* >>part --------------------------------------------------------------- */
+/* PATH's part is DIR/.NAME.dxup-part. It is reused after a crash, so nothing piles up. */
+static int part_path(dxup_dest *d, const char *path)
+{
+    size_t size = strlen(path);
+    while (size > 1 && path[size - 1] == '/') size--;
+    if (size == 0 || size > DXUP_PATH_SIZE_MAX)
+        return dxup_fail(DXUP_USAGE, "'%s' cannot be a destination", path);
+    memcpy(d->path, path, size);
+    d->path[size] = 0;
+    char *slash = strrchr(d->path, '/');
+    const char *name = slash ? slash + 1 : d->path;
+    if (!*name || !strcmp(name, ".") || !strcmp(name, ".."))
+        return dxup_fail(DXUP_USAGE, "'%s' cannot be a destination", path);
+    snprintf(d->part, sizeof d->part, "%.*s.%s.dxup-part", (int)(name - d->path), d->path, name);
+    return DXUP_OK;
+}
+
+/* Open and lock the part; the loop ends when what we locked is what the name still means,
+   because another dxup may rename its part away between the two steps. */
+static int part_lock(dxup_dest *d)
+{
+    for (int tries = 0; tries < 100; tries++) {
+        struct stat mine, named;
+        if (d->kind == DXUP_TREE && mkdir(d->part, 0700) < 0 && errno != EEXIST)
+            return dxup_fail_errno("%s", d->part);
+        int flags = d->kind == DXUP_TREE ? O_RDONLY | O_DIRECTORY : O_RDWR | O_CREAT;
+        int fd = open(d->part, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0) return dxup_fail_errno("%s", d->part);
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+            close(fd);
+            return dxup_fail(DXUP_REFUSED, "%s is being updated by another dxup", d->path);
+        }
+        if (fstat(fd, &mine) == 0 && lstat(d->part, &named) == 0 && mine.st_ino == named.st_ino &&
+            mine.st_dev == named.st_dev) {
+            d->fd = fd;
+            return DXUP_OK;
+        }
+        close(fd);
+    }
+    return dxup_fail(DXUP_REFUSED, "%s is being updated by another dxup", d->path);
+}
+
+/* A part of the other kind, left by a killed run, is in the way. */
+static int part_clear(dxup_dest *d)
+{
+    struct stat st;
+    if (lstat(d->part, &st) < 0) return DXUP_OK;
+    if (d->kind == DXUP_FILE && S_ISREG(st.st_mode)) return DXUP_OK;
+    return dxup_remove_all(d->part);
+}
+
+int dxup_dest_open(dxup_dest *d, const char *path, int kind, unsigned mode)
+{
+    struct stat st;
+    memset(d, 0, sizeof *d);
+    d->fd = d->entry_fd = -1;
+    d->kind = kind;
+    d->mode = mode & 0777;
+    int status = part_path(d, path);
+    if (status) return status;
+    if (stat(d->path, &st) == 0) {
+        if (kind == DXUP_FILE && !S_ISREG(st.st_mode))
+            return dxup_fail(DXUP_REFUSED, "%s is there and is not a file", d->path);
+        if (kind == DXUP_TREE && !S_ISDIR(st.st_mode))
+            return dxup_fail(DXUP_REFUSED, "%s is there and is not a directory", d->path);
+    }
+    status = part_clear(d);
+    if (!status) status = part_lock(d);
+    if (!status && kind == DXUP_FILE && ftruncate(d->fd, 0) < 0)
+        status = dxup_fail_errno("%s", d->part);
+    if (status) dxup_dest_abandon(d);
+    return status;
+}
+
+void dxup_dest_abandon(dxup_dest *d)
+{
+    if (d->entry_fd >= 0) close(d->entry_fd);
+    d->entry_fd = -1;
+    if (d->fd < 0) return;
+    if (d->part[0]) dxup_remove_all(d->part);
+    close(d->fd);
+    d->fd = -1;
+}
+
+/* >>tree --------------------------------------------------------------- */
+static int bad_tree(const dxup_dest *d, const char *why)
+{
+    return dxup_fail(DXUP_DAMAGED, "the tree is not well formed: %s%s%s", why,
+                     d->entry[0] ? ": " : "", d->entry);
+}
+
+/* Paths compare with '/' below every other byte, so that a directory's entries follow it. */
+static int compare_paths(const char *a, const char *b)
+{
+    while (*a && *a == *b) a++, b++;
+    int x = *a == '/' ? 1 : *a ? (unsigned char)*a + 1 : 0;
+    int y = *b == '/' ? 1 : *b ? (unsigned char)*b + 1 : 0;
+    return x - y;
+}
+
+/* Leave directories until the open one is `size` bytes of its path long. */
+static int leave_dirs(dxup_dest *d, size_t size)
+{
+    while (strlen(d->dir) > size) {
+        if (fchmodat(d->fd, d->dir, d->dir_mode[d->depth], 0) < 0)
+            return dxup_fail_errno("%s", d->dir);
+        char *slash = strrchr(d->dir, '/');
+        *(slash ? slash : d->dir) = 0;
+        d->depth--;
+    }
+    return DXUP_OK;
+}
+
+/* Every component is a plain name, the order is strict, and the parent is a directory that
+   this image made: nothing can be written outside the part. */
+static int check_path(dxup_dest *d)
+{
+    const char *p = d->entry;
+    for (const char *name = p;; p++) {
+        if (*p && *p != '/') continue;
+        size_t size = (size_t)(p - name);
+        if (!size || (size == 1 && name[0] == '.') || (size == 2 && !memcmp(name, "..", 2)))
+            return bad_tree(d, "a path that leaves it");
+        if (!*p) break;
+        name = p + 1;
+    }
+    if (d->last[0] && compare_paths(d->last, d->entry) >= 0)
+        return bad_tree(d, "entries out of order");
+    const char *slash = strrchr(d->entry, '/');
+    size_t parent = slash ? (size_t)(slash - d->entry) : 0;
+    size_t open_size = strlen(d->dir);
+    if (parent > open_size || memcmp(d->dir, d->entry, parent) != 0 ||
+        (parent < open_size && parent && d->dir[parent] != '/'))
+        return bad_tree(d, "an entry without its directory");
+    return leave_dirs(d, parent);
+}
+
+static int start_entry(dxup_dest *d)
+{
+    char type = (char)d->head[0];
+    unsigned mode = d->head[2] | (unsigned)d->head[3] << 8;
+    bool root = !d->depth && !d->last[0] && !d->entry[0];
+    d->have = 0;
+    d->state = AT_HEAD;
+    if (mode > 0777) return bad_tree(d, "an unknown mode");
+    if (type == 'd' && root) {
+        if (d->left) return bad_tree(d, "a directory with content");
+        d->mode = mode;
+        d->depth = 1;
+        return DXUP_OK;
+    }
+    if (!d->depth) return bad_tree(d, "no root");
+    int status = check_path(d);
+    if (status) return status;
+    strcpy(d->last, d->entry);
+    if (type == 'd') {
+        if (d->left) return bad_tree(d, "a directory with content");
+        if (d->depth >= DXUP_DEPTH_MAX) return bad_tree(d, "too deep");
+        if (mkdirat(d->fd, d->entry, 0700) < 0) return dxup_fail_errno("%s", d->entry);
+        strcpy(d->dir, d->entry);
+        d->dir_mode[++d->depth] = (uint16_t)mode;
+    } else if (type == 'l') {
+        if (!d->left || d->left > DXUP_PATH_SIZE_MAX) return bad_tree(d, "a link without target");
+        d->state = AT_LINK;
+    } else if (type == 'f') {
+        d->entry_fd = openat(d->fd, d->entry, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                             0600);
+        if (d->entry_fd < 0) return dxup_fail_errno("%s", d->entry);
+        if (fchmod(d->entry_fd, mode) < 0) return dxup_fail_errno("%s", d->entry);
+        d->state = AT_DATA;
+    } else {
+        return bad_tree(d, "an entry of an unknown type");
+    }
+    return DXUP_OK;
+}
+
+static int end_head(dxup_dest *d)
+{
+    static const uint8_t end[16] = {0};
+    d->have = 0;
+    d->entry[0] = 0;
+    if (!memcmp(d->head, end, sizeof end)) {
+        if (!d->depth) return bad_tree(d, "no root");
+        d->state = AT_END;
+        return leave_dirs(d, 0);
+    }
+    d->entry_size = d->head[4] | (size_t)d->head[5] << 8;
+    d->left = 0;
+    for (int i = 7; i >= 0; i--) d->left = d->left << 8 | d->head[8 + i];
+    if (d->head[1] || d->head[6] || d->head[7]) return bad_tree(d, "reserved bytes set");
+    if (d->entry_size > DXUP_PATH_SIZE_MAX) return bad_tree(d, "a path that is too long");
+    if (!d->entry_size) return start_entry(d);
+    d->state = AT_PATH;
+    return DXUP_OK;
+}
+
+static int end_path(dxup_dest *d)
+{
+    d->entry[d->have] = 0;
+    if (strlen(d->entry) != d->have) return bad_tree(d, "a path with a zero byte");
+    return start_entry(d);
+}
+
+static int end_link(dxup_dest *d)
+{
+    d->target[d->have] = 0;
+    if (strlen(d->target) != d->have) return bad_tree(d, "a link with a zero byte");
+    if (symlinkat(d->target, d->fd, d->entry) < 0) return dxup_fail_errno("%s", d->entry);
+    d->have = 0;
+    d->state = AT_HEAD;
+    return DXUP_OK;
+}
+
+/* Collect up to `want` bytes in all into `into`; true when they are there. */
+static bool collect(dxup_dest *d, void *into, size_t want, const uint8_t **p, size_t *size)
+{
+    size_t n = want - d->have < *size ? want - d->have : *size;
+    memcpy((uint8_t *)into + d->have, *p, n);
+    d->have += n;
+    *p += n;
+    *size -= n;
+    return d->have == want;
+}
+
+static int write_data(dxup_dest *d, const uint8_t **p, size_t *size)
+{
+    size_t n = d->left < *size ? (size_t)d->left : *size;
+    if (!dxup_write_all(d->entry_fd, *p, n)) return dxup_fail_errno("%s", d->entry);
+    *p += n;
+    *size -= n;
+    d->left -= n;
+    if (d->left) return DXUP_OK;
+    int bad = close(d->entry_fd);
+    d->entry_fd = -1;
+    d->state = AT_HEAD;
+    return bad < 0 ? dxup_fail_errno("%s", d->entry) : DXUP_OK;
+}
+
+static int write_tree(dxup_dest *d, const uint8_t *p, size_t size)
+{
+    int status = DXUP_OK;
+    while (!status && (size || (d->state == AT_DATA && !d->left))) {
+        switch (d->state) {
+        case AT_MAGIC:
+            if (!collect(d, d->head, 8, &p, &size)) break;
+            d->have = 0;
+            d->state = AT_HEAD;
+            if (memcmp(d->head, "DXTREE1\n", 8) != 0) status = bad_tree(d, "it is no tree");
+            break;
+        case AT_HEAD:
+            if (collect(d, d->head, 16, &p, &size)) status = end_head(d);
+            break;
+        case AT_PATH:
+            if (collect(d, d->entry, d->entry_size, &p, &size)) status = end_path(d);
+            break;
+        case AT_LINK:
+            if (collect(d, d->target, (size_t)d->left, &p, &size)) status = end_link(d);
+            break;
+        case AT_DATA: status = write_data(d, &p, &size); break;
+        default: status = bad_tree(d, "bytes after its end"); break;
+        }
+    }
+    return status;
+}
+
+int dxup_dest_write(dxup_dest *d, const void *bytes, size_t size)
+{
+    if (d->kind == DXUP_TREE) return write_tree(d, bytes, size);
+    return dxup_write_all(d->fd, bytes, size) ? DXUP_OK : dxup_fail_errno("%s", d->part);
+}
+
+/* >>commit ------------------------------------------------------------- */
+static int make_durable(dxup_dest *d)
+{
+    if (fchmod(d->fd, d->mode) < 0) return dxup_fail_errno("%s", d->part);
+    if (d->kind == DXUP_FILE)
+        return fsync(d->fd) < 0 ? dxup_fail_errno("%s: sync", d->part) : DXUP_OK;
+    if (d->state != AT_END) return bad_tree(d, "it ends too early");
+#ifdef __linux__
+    return syncfs(d->fd) < 0 ? dxup_fail_errno("%s: sync", d->part) : DXUP_OK;
+#else
+    sync();
+    return DXUP_OK;
+#endif
+}
+
+/* Put a tree in the place of another in one step where the system can (Linux), else in two
+   renames with the old tree kept until the second has worked. */
+static int exchange(dxup_dest *d)
+{
+#ifdef SYS_renameat2
+    if (syscall(SYS_renameat2, AT_FDCWD, d->part, AT_FDCWD, d->path, 2u /* EXCHANGE */) == 0)
+        return DXUP_OK;
+    if (errno != EINVAL && errno != ENOSYS) return dxup_fail_errno("%s", d->path);
+#endif
+    char old[sizeof d->part + 8];
+    snprintf(old, sizeof old, "%s-old", d->part);
+    int status = dxup_remove_all(old);
+    if (status) return status;
+    if (rename(d->path, old) < 0) return dxup_fail_errno("%s", d->path);
+    if (rename(d->part, d->path) < 0) {
+        status = dxup_fail_errno("%s", d->path);
+        rename(old, d->path);
+        return status;
+    }
+    return rename(old, d->part) < 0 ? dxup_fail_errno("%s", old) : DXUP_OK;
+}
+
+int dxup_dest_commit(dxup_dest *d)
+{
+    struct stat st;
+    int status = make_durable(d);
+    if (status) return status;
+    bool replaces_tree = d->kind == DXUP_TREE && lstat(d->path, &st) == 0;
+    if (replaces_tree) {
+        status = exchange(d);
+        if (status) return status;
+    } else if (rename(d->part, d->path) < 0) {
+        return dxup_fail_errno("%s", d->path);
+    }
+    status = dxup_sync_parent(d->path);
+    if (replaces_tree) {
+        int removed = dxup_remove_all(d->part); /* the tree that was there before */
+        if (!status) status = removed;
+    }
+    d->part[0] = 0; /* nothing to remove any more */
+    return status;
+}

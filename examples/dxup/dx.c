@@ -1,0 +1,10 @@
+/* The implementation of the five headers, once for the whole program. */
+#ifdef DXUP_ZSTD_LIBRARY
+#define DX_PATCH_ZSTD
+#endif
+#define DX_IMPLEMENTATION
+#include "../../dx_cas.h"
+#include "../../dx_hbtp.h"
+#include "../../dx_patch.h"
+#include "../../dx_reactor.h"
+#include "../../dx_teleport.h"

@@ -1,0 +1,120 @@
+/* dxup: publish versions of files into a store, serve them, pull updates. Declarations that its files share.
+
+   main.c    arguments and help             image.c   a file or a tree as one stream of bytes, read
+   store.c   publish log checkout verify gc dest.c    the same stream written: verified, atomic
+   serve.c   the server                     patches.c makes and keeps patches, on a thread of its own
+   pull.c    the client                     wire.h    the two messages, as dx_teleport records
+   base.c    errors, files, sizes as text   dx.c      the five headers' implementation */
+#ifndef DXUP_H
+#define DXUP_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+/* Exit statuses; every function that returns int returns one of these. */
+enum dxup_status {
+    DXUP_OK        = 0,
+    DXUP_USAGE     = 1, /* the command line */
+    DXUP_NOT_FOUND = 2, /* no such store, name or version */
+    DXUP_NETWORK   = 3, /* unreachable, cut off, or not a dxup server */
+    DXUP_DAMAGED   = 4, /* bytes that do not match their hash */
+    DXUP_SYSTEM    = 5, /* the local system refused: disk full, permission, memory */
+    DXUP_REFUSED   = 6  /* would lose something: locked store, locally changed tree */
+};
+
+enum dxup_kind { DXUP_FILE = 1, DXUP_TREE = 2 };
+
+enum {
+    DXUP_HASH_SIZE      = 32,
+    DXUP_NAME_SIZE_MAX  = 255,
+    DXUP_PATH_SIZE_MAX  = 4095,
+    DXUP_DEPTH_MAX      = 256, /* directories below each other */
+    DXUP_IO_SIZE        = 65536,
+    DXUP_RPC_PULL       = 1 /* the RPC method number */
+};
+
+/* >>base.c ---- */
+/* Print "dxup: ..." to standard error and return status. */
+int  dxup_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same with the text of errno behind it. */
+int  dxup_fail_errno(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* malloc that ends the program with a message instead of returning NULL. */
+void *dxup_alloc(size_t size);
+/* The number of an event loop backend; NULL = automatic; -1 after a message. */
+int  dxup_backend(const char *name);
+int64_t dxup_now_ns(void);      /* monotonic */
+int64_t dxup_time_ns(void);     /* since 1970 */
+/* Bytes with thousands separators: 4,742,424. Returns out. */
+char *dxup_count_text(uint64_t count, char out[32]);
+char *dxup_hash_text(const uint8_t hash[DXUP_HASH_SIZE], char out[65]);
+/* One line of progress on standard error if that is a terminal; total 0 = unknown. */
+void dxup_progress(const char *what, uint64_t done, uint64_t total, bool last);
+/* Write all or fail with errno set. */
+bool dxup_write_all(int fd, const void *bytes, size_t size);
+/* fsync the directory that holds path, so that a rename in it survives a power cut. */
+int  dxup_sync_parent(const char *path);
+/* Is path a directory with something in it? */
+bool dxup_has_entries(const char *path);
+/* Remove a file or a directory with all that is in it; what is not there is fine. */
+int  dxup_remove_all(const char *path);
+
+/* >>image.c ---- */
+typedef int dxup_sink(void *user, const void *bytes, size_t size);
+/* The kind and mode of what is at path (links are followed at this first step only).
+   DXUP_NOT_FOUND without a message when there is nothing. */
+int dxup_image_stat(const char *path, int *kind, unsigned *mode);
+/* Stream what is at path: a file's bytes, or a tree in the form that examples/dxup/README.md
+   specifies. A file that changes its size meanwhile is an error. */
+int dxup_image_read(const char *path, int kind, dxup_sink *sink, void *user);
+
+/* >>dest.c ---- */
+typedef struct dxup_dest {
+    int      kind, fd;               /* of the part file, or of the part directory */
+    int      entry_fd;               /* tree: the file being written, or -1 */
+    int      state;
+    unsigned mode;
+    char     path[DXUP_PATH_SIZE_MAX + 1];
+    char     part[DXUP_PATH_SIZE_MAX + 64]; /* beside path, locked while open */
+    uint8_t  head[16];
+    char     entry[DXUP_PATH_SIZE_MAX + 1]; /* tree: path of the entry being read */
+    char     target[DXUP_PATH_SIZE_MAX + 1]; /* tree: a link's target */
+    char     last[DXUP_PATH_SIZE_MAX + 1];  /* tree: the entry before; order is strict */
+    char     dir[DXUP_PATH_SIZE_MAX + 1];   /* tree: the directory that is open for entries */
+    uint16_t dir_mode[DXUP_DEPTH_MAX + 1];  /* tree: set when the directory is left */
+    size_t   have, entry_size, depth;
+    uint64_t left;
+} dxup_dest;
+
+/* Prepare the part file or directory beside path. Nothing at path changes before commit. */
+int  dxup_dest_open(dxup_dest *d, const char *path, int kind, unsigned mode);
+int  dxup_dest_write(dxup_dest *d, const void *bytes, size_t size);
+/* Make it durable and put it at path in one step: what was there is whole until then. */
+int  dxup_dest_commit(dxup_dest *d);
+/* Remove the part. Also safe after commit. */
+void dxup_dest_abandon(dxup_dest *d);
+
+/* >>commands ---- */
+typedef struct dxup_options {
+    const char *store, *name, *path, *address, *backend;
+    unsigned    workers;
+    uint64_t    keep;      /* gc: versions of each name; 0 = all */
+    uint64_t    patch_max; /* serve: larger versions are sent whole */
+    bool        force, quiet, report;
+} dxup_options;
+
+int dxup_publish(const dxup_options *o);
+int dxup_log(const dxup_options *o);
+int dxup_checkout(const dxup_options *o);
+int dxup_verify(const dxup_options *o);
+int dxup_gc(const dxup_options *o);
+int dxup_serve(const dxup_options *o);
+int dxup_pull(const dxup_options *o);
+
+#endif

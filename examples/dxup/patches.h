@@ -1,0 +1,31 @@
+/* Patches between published versions: made on one thread of their own, kept in memory, shared by all workers. */
+#ifndef DXUP_PATCHES_H
+#define DXUP_PATCHES_H
+
+#include "dxup.h"
+#include "store.h"
+
+typedef struct dxup_patches dxup_patches;
+
+typedef struct dxup_patch { /* a finished patch; its bytes stay until released */
+    const uint8_t *bytes;
+    size_t         size;
+    void          *entry;
+} dxup_patch;
+
+enum dxup_patch_answer {
+    DXUP_PATCH_READY,   /* *patch is filled in; release it */
+    DXUP_PATCH_PENDING, /* ask again after the next call of `ready` */
+    DXUP_PATCH_NONE     /* there is none that is smaller than the whole */
+};
+
+/* ready(user) is called on the patch thread whenever one more answer is known. */
+int  dxup_patches_start(dxup_patches **p, const char *store_path, uint64_t size_max,
+                        void (*ready)(void *user), void *user);
+void dxup_patches_stop(dxup_patches *p);
+/* The patch from one version to another; zstd: whether the client can read that coding. */
+enum dxup_patch_answer dxup_patches_get(dxup_patches *p, const dxup_version *base,
+                                        const dxup_version *target, bool zstd, dxup_patch *patch);
+void dxup_patches_release(dxup_patches *p, dxup_patch *patch);
+
+#endif

@@ -1,0 +1,519 @@
+/* The client: say what we have, take a patch or the whole, verify, replace. */
+#include "dxup.h"
+#include "wire.h"
+
+#include "../../dx_cas.h"
+#include "../../dx_hbtp.h"
+#include "../../dx_patch.h"
+#include "../../dx_reactor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum {
+    RECEIVE_SIZE     = 1 << 18, /* the largest frame */
+    CONNECT_LIMIT_S  = 10,
+    SILENCE_LIMIT_S  = 60,
+    APPLY_MEMORY_MAX = 256 << 20
+};
+
+typedef struct pull {
+    const dxup_options *o;
+    dx_reactor          reactor;
+    dx_op               connect_op, receive_op, send_op, timer_op, deadline_op;
+    void               *reactor_memory;
+    dx_reactor_address  address;
+    int                 socket;
+    bool                sending, done;
+    int                 status; /* the first failure */
+    uint64_t            sent, received;
+    int64_t             started_ns, heard_ns;
+
+    dx_hbtp_session     session;
+    dx_hbtp_router      router;
+    dx_hbtp_out         out;
+    _Alignas(8) uint8_t session_memory[1024];
+    uint8_t            *input, out_memory[4096];
+    size_t              input_size; /* bytes in input that were not dispatched yet */
+
+    int                 have_kind; /* 0: nothing is there */
+    uint8_t             have[DXUP_HASH_SIZE];
+    uint64_t            have_size;
+    int                 base_fd; /* what we have, as one stream */
+
+    int                 outcome, kind;
+    uint32_t            transfer;
+    uint64_t            version, size, wire_size, next; /* next: offset of the next chunk */
+    unsigned            mode;
+    uint8_t             hash[DXUP_HASH_SIZE];
+    dxup_dest           dest;
+    bool                dest_open;
+    uint64_t            written;
+    dx_cas_blake3       hasher;
+    dx_patch_applier    applier;
+    bool                applying;
+    uint8_t             head[DX_PATCH_HEADER_SIZE]; /* of the patch: says what memory it needs */
+    void               *apply_memory;
+} pull;
+
+/* The first failure decides; everything after it is its consequence. */
+static void fail(pull *p, int status)
+{
+    if (!p->status) p->status = status;
+    p->done = true;
+    dx_reactor_stop(&p->reactor);
+}
+
+/* >>what we have ------------------------------------------------------- */
+typedef struct measure {
+    dx_cas_blake3 hasher;
+    uint64_t      size;
+    int           copy_fd; /* or -1 */
+} measure;
+
+static int measure_bytes(void *user, const void *bytes, size_t size)
+{
+    measure *m = user;
+    dx_cas_blake3_update(&m->hasher, bytes, size);
+    m->size += size;
+    dxup_progress("hashing", m->size, 0, false);
+    if (m->copy_fd >= 0 && !dxup_write_all(m->copy_fd, bytes, size))
+        return dxup_fail_errno("a temporary file");
+    return DXUP_OK;
+}
+
+/* An unnamed file beside path: it is gone when this process is. */
+static int open_unnamed(const char *path)
+{
+    char name[DXUP_PATH_SIZE_MAX + 64];
+    snprintf(name, sizeof name, "%s.dxup-base-XXXXXX", path);
+    int fd = mkostemp(name, O_CLOEXEC);
+    if (fd >= 0) unlink(name);
+    return fd;
+}
+
+/* Hash what is at the destination. A tree is also written out as the stream that it is, because
+   a patch reads its base at any offset. */
+static int look_at_destination(pull *p)
+{
+    measure m = {.copy_fd = -1};
+    unsigned mode;
+    int status = dxup_image_stat(p->o->path, &p->have_kind, &mode);
+    if (status == DXUP_NOT_FOUND) return DXUP_OK;
+    if (status) return status;
+    if (p->have_kind == DXUP_TREE) {
+        m.copy_fd = p->base_fd = open_unnamed(p->o->path);
+    } else {
+        p->base_fd = open(p->o->path, O_RDONLY | O_CLOEXEC);
+    }
+    if (p->base_fd < 0) return dxup_fail_errno("%s", p->o->path);
+    dx_cas_blake3_init(&m.hasher);
+    status = dxup_image_read(p->o->path, p->have_kind, measure_bytes, &m);
+    if (status) return status;
+    dx_cas_blake3_final(&m.hasher, p->have, sizeof p->have);
+    p->have_size = m.size;
+    return DXUP_OK;
+}
+
+/* >>receiving ---------------------------------------------------------- */
+static int write_target(void *user, const void *bytes, size_t size)
+{
+    pull *p = user;
+    dx_cas_blake3_update(&p->hasher, bytes, size);
+    p->written += size;
+    dxup_progress(p->o->name, p->written, p->size, false);
+    return dxup_dest_write(&p->dest, bytes, size);
+}
+
+static int read_base(void *user, uint64_t offset, void *out, size_t size)
+{
+    pull *p = user;
+    uint8_t *at = out;
+    while (size) {
+        ssize_t n = pread(p->base_fd, at, size, (off_t)offset);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return dxup_fail_errno("%s", p->o->path);
+        if (n == 0)
+            return dxup_fail(DXUP_REFUSED, "%s changed while it was read; try again", p->o->path);
+        at += n;
+        size -= (size_t)n;
+        offset += (uint64_t)n;
+    }
+    return DXUP_OK;
+}
+
+static int apply_failed(pull *p, int error)
+{
+    int inner = dx_patch_applier_callback_result(&p->applier);
+    if (error == DX_PATCH_ESYS && inner) return inner; /* has been reported */
+    return dxup_fail(DXUP_DAMAGED, "the patch cannot be applied: %s", dx_patch_error_name(error));
+}
+
+static int start_applier(pull *p)
+{
+    dx_patch_header header;
+    int error = dx_patch_info(p->head, sizeof p->head, &header);
+    if (error) return dxup_fail(DXUP_DAMAGED, "not a patch: %s", dx_patch_error_name(error));
+    if (header.memory_size > APPLY_MEMORY_MAX)
+        return dxup_fail(DXUP_REFUSED, "the patch asks for too much memory");
+    if (header.target_size != p->size || memcmp(header.target_hash, p->hash, DXUP_HASH_SIZE) != 0)
+        return dxup_fail(DXUP_DAMAGED, "the patch leads to another version than was announced");
+    dx_patch_applier_desc desc = {0};
+    desc.user = p;
+    desc.read = read_base;
+    desc.write = write_target;
+    desc.base_size = p->have_size;
+    desc.memory_size = (size_t)header.memory_size;
+    desc.memory = p->apply_memory = dxup_alloc(desc.memory_size);
+    desc.target_size_max = p->size;
+    error = dx_patch_applier_init(&p->applier, &desc);
+    if (!error) error = dx_patch_applier_feed(&p->applier, p->head, sizeof p->head);
+    p->applying = true;
+    return error ? apply_failed(p, error) : DXUP_OK;
+}
+
+/* The next bytes of the patch; its head is collected first. */
+static int take_patch(pull *p, uint64_t offset, const uint8_t *bytes, size_t size)
+{
+    if (offset < sizeof p->head) {
+        size_t n = sizeof p->head - (size_t)offset < size ? sizeof p->head - (size_t)offset : size;
+        memcpy(p->head + offset, bytes, n);
+        bytes += n;
+        size -= n;
+        if (offset + n < sizeof p->head) return DXUP_OK;
+        int status = start_applier(p);
+        if (status) return status;
+    }
+    int error = size ? dx_patch_applier_feed(&p->applier, bytes, size) : 0;
+    return error ? apply_failed(p, error) : DXUP_OK;
+}
+
+static int finish_transfer(pull *p)
+{
+    uint8_t hash[DXUP_HASH_SIZE];
+    if (p->next != p->wire_size)
+        return dxup_fail(DXUP_DAMAGED, "the transfer ended after %llu of %llu bytes",
+                         (unsigned long long)p->next, (unsigned long long)p->wire_size);
+    if (p->outcome == DXUP_PATCHED) {
+        int error = p->applying ? dx_patch_applier_finish(&p->applier) : DX_PATCH_ETRUNCATED;
+        if (error) return apply_failed(p, error);
+    }
+    dx_cas_blake3_final(&p->hasher, hash, sizeof hash);
+    if (p->written != p->size || memcmp(hash, p->hash, sizeof hash) != 0)
+        return dxup_fail(DXUP_DAMAGED, "what arrived is not what was announced; nothing changed");
+    return dxup_dest_commit(&p->dest);
+}
+
+static int on_file_chunk(const dx_hbtp_context *context)
+{
+    pull *p = context->user;
+    dx_hbtp_file_chunk chunk;
+    if (p->done) return 0;
+    int error = dx_hbtp_parse_file_chunk(context->frame, &chunk);
+    int status = DXUP_OK;
+    if (error || !p->dest_open || chunk.transfer != p->transfer || chunk.offset != p->next ||
+        chunk.data_size > p->wire_size - p->next)
+        status = dxup_fail(DXUP_DAMAGED, "a piece of the transfer is wrong: %s",
+                           dx_hbtp_error_name(error ? error : DX_HBTP_ECORRUPT));
+    else if (p->outcome == DXUP_PATCHED)
+        status = take_patch(p, chunk.offset, chunk.data, chunk.data_size);
+    else if (chunk.data_size)
+        status = write_target(p, chunk.data, chunk.data_size);
+    if (!status) p->next += chunk.data_size;
+    if (!status && chunk.final) {
+        status = finish_transfer(p);
+        p->done = true;
+        dx_reactor_stop(&p->reactor);
+    }
+    if (status) fail(p, status);
+    return 0;
+}
+
+/* >>request and reply -------------------------------------------------- */
+static int remote_failed(pull *p, const dx_hbtp_result *r)
+{
+    if (r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_NOT_FOUND)
+        return dxup_fail(DXUP_NOT_FOUND, "the server has no '%s'", p->o->name);
+    if (r->error == DX_HBTP_EREMOTE)
+        return dxup_fail(DXUP_NETWORK, "the server refused: %u %.*s", r->status,
+                         (int)(r->payload_size < 200 ? r->payload_size : 200),
+                         (const char *)r->payload);
+    return dxup_fail(DXUP_NETWORK, "no answer: %s", dx_hbtp_error_name(r->error));
+}
+
+static int take_reply(pull *p, const dx_hbtp_result *r)
+{
+    pull_reply_view v;
+    int error = pull_reply_open_bare(&v, r->payload, r->payload_size, DXUP_WIRE_VERSION);
+    if (error) return dxup_fail(DXUP_NETWORK, "the reply is not dxup's: field %s: %s",
+                                pull_reply_fault(&v).field, dx_teleport_error_name(error));
+    p->outcome = pull_reply_get_outcome(&v);
+    p->kind = pull_reply_get_kind(&v);
+    p->version = pull_reply_get_version(&v);
+    p->size = pull_reply_get_size(&v);
+    p->wire_size = pull_reply_get_wire_size(&v);
+    p->mode = pull_reply_get_mode(&v);
+    p->transfer = pull_reply_get_transfer(&v);
+    pull_reply_copy_hash(&v, 0, p->hash, sizeof p->hash);
+    bool same = p->have_kind && !memcmp(p->have, p->hash, sizeof p->hash) &&
+                p->have_size == p->size && p->have_kind == p->kind;
+    if (p->kind != DXUP_FILE && p->kind != DXUP_TREE)
+        return dxup_fail(DXUP_NETWORK, "the reply names an unknown kind");
+    if (p->outcome == DXUP_UNCHANGED) {
+        if (!same) return dxup_fail(DXUP_DAMAGED, "the server says unchanged, the hashes differ");
+        if (p->kind == DXUP_FILE && chmod(p->o->path, p->mode & 0777) < 0)
+            return dxup_fail_errno("%s", p->o->path);
+        p->done = true;
+        dx_reactor_stop(&p->reactor);
+        return DXUP_OK;
+    }
+    if (p->outcome == DXUP_PATCHED && !p->have_kind)
+        return dxup_fail(DXUP_DAMAGED, "the server sends a patch for nothing");
+    if (p->outcome == DXUP_FULL && p->wire_size != p->size)
+        return dxup_fail(DXUP_DAMAGED, "the reply contradicts itself");
+    if (p->have_kind == DXUP_TREE && !pull_reply_get_known_base(&v) && !p->o->force &&
+        dxup_has_entries(p->o->path))
+        return dxup_fail(DXUP_REFUSED, "%s was changed locally: it is no version of '%s' that the "
+                         "server knows; --force replaces it", p->o->path, p->o->name);
+    int status = dxup_dest_open(&p->dest, p->o->path, p->kind, p->mode);
+    p->dest_open = !status;
+    dx_cas_blake3_init(&p->hasher);
+    return status;
+}
+
+static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
+{
+    pull *p = dx_hbtp_session_user(session);
+    if (p->done) return;
+    int status = r->error ? remote_failed(p, r) : take_reply(p, r);
+    if (status) fail(p, status);
+}
+
+static int send_request(pull *p)
+{
+    uint8_t request[512];
+    pull_request_writer w;
+    size_t size = 0;
+    uint32_t flags = p->have_kind ? DXUP_HAVE : 0;
+#ifdef DXUP_ZSTD_LIBRARY
+    flags |= DXUP_ZSTD;
+#endif
+    pull_request_begin(&w, request, sizeof request, DX_TELEPORT_BARE);
+    pull_request_set_flags(&w, flags);
+    pull_request_set_have(&w, p->have);
+    pull_request_put_name(&w, p->o->name, strlen(p->o->name));
+    int error = pull_request_finish(&w, &size);
+    if (error) return dxup_fail(DXUP_USAGE, "'%s': %s", p->o->name, dx_teleport_error_name(error));
+    error = dx_hbtp_call(&p->session, DXUP_RPC_PULL, request, size, UINT64_MAX, NULL, NULL);
+    return error ? dxup_fail(DXUP_NETWORK, "%s", dx_hbtp_error_name(error)) : DXUP_OK;
+}
+
+/* >>connection --------------------------------------------------------- */
+static void send_more(pull *p)
+{
+    size_t size;
+    const uint8_t *bytes = dx_hbtp_out_data(&p->out, &size);
+    if (p->sending || !size || p->done) return;
+    p->sending = !dx_reactor_send(&p->reactor, &p->send_op, p->socket, bytes, (uint32_t)size);
+}
+
+static void receive_more(pull *p)
+{
+    if (p->done) return;
+    int error = dx_reactor_recv(&p->reactor, &p->receive_op, p->socket, p->input + p->input_size,
+                                (uint32_t)(RECEIVE_SIZE - p->input_size));
+    if (error) fail(p, dxup_fail(DXUP_SYSTEM, "receiving: %s", dx_reactor_error_name(error)));
+}
+
+static void on_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    pull *p = dx_reactor_op_user(op);
+    (void)r;
+    (void)flags;
+    p->sending = false;
+    if (result < 0) return; /* receiving says what happened */
+    p->sent += (uint64_t)result;
+    dx_hbtp_out_consume(&p->out, (size_t)result);
+    send_more(p);
+}
+
+static int lost(pull *p, const char *why)
+{
+    char done[32], total[32];
+    if (p->dest_open)
+        return dxup_fail(DXUP_NETWORK, "%s after %s of %s bytes; %s is as it was", why,
+                         dxup_count_text(p->next, done), dxup_count_text(p->wire_size, total),
+                         p->o->path);
+    return dxup_fail(DXUP_NETWORK, "%s before it answered", why);
+}
+
+static void on_received(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    pull *p = dx_reactor_op_user(op);
+    (void)flags;
+    if (p->done) return;
+    if (result <= 0) {
+        fail(p, lost(p, result ? strerror(-result) : "the server closed the connection"));
+        return;
+    }
+    p->received += (uint64_t)result;
+    p->heard_ns = dxup_now_ns();
+    p->input_size += (size_t)result;
+    int64_t used = dx_hbtp_feed(&p->session, p->input, p->input_size, dx_reactor_now_ns(r));
+    if (p->done) return;
+    if (used < 0) {
+        fail(p, dxup_fail(DXUP_NETWORK, "this is not a dxup server: %s",
+                          dx_hbtp_error_name((int)used)));
+    } else if (dx_hbtp_session_state(&p->session) == DX_HBTP_CLOSED) {
+        fail(p, lost(p, "the server ended the transfer"));
+    } else {
+        p->input_size -= (size_t)used;
+        memmove(p->input, p->input + used, p->input_size);
+        send_more(p);
+        receive_more(p);
+    }
+}
+
+static void on_connected(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    pull *p = dx_reactor_op_user(op);
+    (void)r;
+    (void)flags;
+    if (p->done) return;
+    if (result < 0) {
+        fail(p, dxup_fail(DXUP_NETWORK, "%s: %s", p->o->address, strerror(-result)));
+        return;
+    }
+    p->heard_ns = dxup_now_ns();
+    int status = send_request(p);
+    if (status) fail(p, status);
+    send_more(p);
+    receive_more(p);
+}
+
+static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    pull *p = dx_reactor_op_user(op);
+    (void)flags;
+    if (result < 0 || p->done) return;
+    if (dxup_now_ns() - p->heard_ns > (int64_t)SILENCE_LIMIT_S * 1000000000)
+        fail(p, lost(p, "the server fell silent"));
+    else dx_reactor_timer(r, op, 1000000000);
+}
+
+/* >>command ------------------------------------------------------------ */
+static int open_reactor(pull *p)
+{
+    dx_reactor_desc desc = {0};
+    int backend = dxup_backend(p->o->backend);
+    if (backend < 0) return DXUP_USAGE;
+    desc.backend = backend;
+    desc.pending_max = 16;
+    desc.descriptors_max = 8;
+    desc.queue_entries = 8;
+    desc.memory_size = dx_reactor_memory_size(&desc);
+    desc.memory = p->reactor_memory = dxup_alloc(desc.memory_size);
+    int error = dx_reactor_open(&p->reactor, &desc);
+    if (!error) return DXUP_OK;
+    return dxup_fail(DXUP_SYSTEM, "%s: %s %s", p->o->backend ? p->o->backend : "the event loop",
+                     dx_reactor_error_name(error), dx_reactor_refusal(&p->reactor, backend));
+}
+
+static int open_session(pull *p)
+{
+    dx_hbtp_session_desc desc = {0};
+    p->input = dxup_alloc(RECEIVE_SIZE);
+    dx_hbtp_out_init(&p->out, p->out_memory, sizeof p->out_memory);
+    dx_hbtp_router_init(&p->router);
+    dx_hbtp_router_set(&p->router, DX_HBTP_OP_FILE_CHUNK, on_file_chunk, p);
+    desc.memory = p->session_memory;
+    desc.memory_size = sizeof p->session_memory;
+    desc.out = &p->out;
+    desc.router = &p->router;
+    desc.on_result = on_result;
+    desc.user = p;
+    desc.max_payload = RECEIVE_SIZE - DX_HBTP_HEADER_SIZE - DX_HBTP_CHECKSUM_SIZE;
+    desc.max_outstanding = 1;
+    desc.max_pending = 1;
+    desc.in_place = true;
+    int error = dx_hbtp_session_init(&p->session, &desc);
+    return error ? dxup_fail(DXUP_SYSTEM, "the session: %s", dx_hbtp_error_name(error)) : DXUP_OK;
+}
+
+static int transfer(pull *p)
+{
+    int status = open_session(p);
+    if (!status) status = open_reactor(p);
+    if (status) return status;
+    dx_reactor_op_init(&p->connect_op, on_connected, p);
+    dx_reactor_op_init(&p->receive_op, on_received, p);
+    dx_reactor_op_init(&p->send_op, on_sent, p);
+    dx_reactor_op_init(&p->timer_op, on_timer, p);
+    dx_reactor_op_init(&p->deadline_op, NULL, p);
+    if (dx_reactor_socket_tcp(&p->reactor, &p->address, DX_REACTOR_NODELAY, &p->socket)) {
+        errno = dx_reactor_sys_errno(&p->reactor);
+        dxup_fail_errno("%s", p->o->address);
+        status = DXUP_NETWORK;
+    } else {
+        p->heard_ns = dxup_now_ns();
+        dx_reactor_connect(&p->reactor, &p->connect_op, p->socket, &p->address);
+        dx_reactor_deadline(&p->reactor, &p->deadline_op, &p->connect_op,
+                            (uint64_t)CONNECT_LIMIT_S * 1000000000);
+        dx_reactor_timer(&p->reactor, &p->timer_op, 1000000000);
+        int error = dx_reactor_run(&p->reactor);
+        if (error) status = dxup_fail(DXUP_SYSTEM, "the event loop: %s",
+                                      dx_reactor_error_name(error));
+    }
+    p->done = true;
+    dx_reactor_close(&p->reactor);
+    return p->status ? p->status : status;
+}
+
+static void print_summary(const pull *p)
+{
+    static const char *const outcomes[] = {"unchanged", "patch", "full"};
+    struct rusage usage;
+    char size[32], wire[32], hash[65];
+    uint64_t bytes = p->sent + p->received;
+    double ms = (double)(dxup_now_ns() - p->started_ns) / 1e6;
+    dxup_progress(NULL, 0, 0, true);
+    dxup_hash_text(p->hash, hash);
+    if (p->o->report) {
+        getrusage(RUSAGE_SELF, &usage);
+        printf("name=%s version=%llu outcome=%s wire=%llu size=%llu ms=%.1f rss_kb=%ld hash=%s\n",
+               p->o->name, (unsigned long long)p->version, outcomes[p->outcome],
+               (unsigned long long)bytes, (unsigned long long)p->size, ms, usage.ru_maxrss, hash);
+    } else if (!p->o->quiet) {
+        printf("%s@%llu %s: %s bytes on the wire for %s, %.1f ms, BLAKE3 %.16s... verified\n",
+               p->o->name, (unsigned long long)p->version, outcomes[p->outcome],
+               dxup_count_text(bytes, wire), dxup_count_text(p->size, size), ms, hash);
+    }
+}
+
+int dxup_pull(const dxup_options *o)
+{
+    pull *p = dxup_alloc(sizeof *p);
+    memset(p, 0, sizeof *p);
+    p->o = o;
+    p->socket = p->base_fd = p->dest.fd = p->dest.entry_fd = -1;
+    p->started_ns = dxup_now_ns();
+    int status = DXUP_OK;
+    if (dx_reactor_address_parse(&p->address, o->address))
+        status = dxup_fail(DXUP_USAGE, "'%s' is not ADDR:PORT in numbers, such as 127.0.0.1:7000",
+                           o->address);
+    if (!status) status = look_at_destination(p);
+    if (!status) status = transfer(p);
+    if (!status) print_summary(p);
+    if (p->dest_open) dxup_dest_abandon(&p->dest);
+    if (p->base_fd >= 0) close(p->base_fd);
+    if (p->socket >= 0) close(p->socket);
+    free(p->apply_memory);
+    free(p->input);
+    free(p->reactor_memory);
+    free(p);
+    return status;
+}

@@ -1,0 +1,39 @@
+/* The store of dxup: a directory with one dx_cas log in it. */
+#ifndef DXUP_STORE_H
+#define DXUP_STORE_H
+
+#include "dxup.h"
+
+typedef struct dxup_store dxup_store;
+
+typedef struct dxup_version {
+    char     name[DXUP_NAME_SIZE_MAX + 1];
+    uint64_t version, size;
+    int64_t  time_ns;
+    int      kind;
+    unsigned mode;
+    uint8_t  root[DXUP_HASH_SIZE]; /* where the chunks hang */
+    uint8_t  hash[DXUP_HASH_SIZE]; /* BLAKE3 of the whole content */
+} dxup_version;
+
+/* A version being read: holds the store that it reads from. */
+typedef struct dxup_content dxup_content;
+
+enum dxup_store_mode { DXUP_READ, DXUP_WRITE, DXUP_CREATE };
+
+int  dxup_store_open(dxup_store **s, const char *path, enum dxup_store_mode mode);
+/* The object is freed when what was opened from it is closed too. */
+void dxup_store_close(dxup_store *s);
+/* See what other processes have committed since; *s is another object after a collection. */
+int  dxup_store_refresh(dxup_store **s);
+/* version 0 = the latest. DXUP_NOT_FOUND comes without a message. */
+int  dxup_store_find(dxup_store *s, const char *name, uint64_t version, dxup_version *out);
+/* The newest version of name with this content. DXUP_NOT_FOUND comes without a message. */
+int  dxup_store_find_hash(dxup_store *s, const char *name, const uint8_t hash[DXUP_HASH_SIZE],
+                          dxup_version *out);
+int  dxup_content_open(dxup_content **c, dxup_store *s, const dxup_version *v);
+/* Exactly size bytes from offset on, each chunk verified. */
+int  dxup_content_read(dxup_content *c, uint64_t offset, void *out, size_t size);
+void dxup_content_close(dxup_content *c);
+
+#endif

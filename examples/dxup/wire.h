@@ -1,0 +1,44 @@
+/* The two messages of dxup, as bare dx_teleport records inside HBTP payloads. */
+#ifndef DXUP_WIRE_H
+#define DXUP_WIRE_H
+
+#include "dxup.h"
+
+#include "../../dx_teleport.h"
+
+enum { DXUP_WIRE_VERSION = 1 };
+
+/* flags of a request */
+enum {
+    DXUP_HAVE = 1, /* `have` is the hash of what the client has */
+    DXUP_ZSTD = 2  /* the client reads patches in zstd coding */
+};
+
+enum dxup_outcome {
+    DXUP_UNCHANGED = 0, /* nothing follows */
+    DXUP_PATCHED   = 1, /* a patch of wire_size bytes follows */
+    DXUP_FULL      = 2  /* the image itself follows */
+};
+
+#define DXUP_PULL_REQUEST(F, S, A, ...) \
+    F(u32, flags)                       \
+    A(u8, have, 32)                     \
+    S(name)
+
+/* known_base: the server knows what the client has (as any version of the name). */
+#define DXUP_PULL_REPLY(F, S, A, L, E, ...) \
+    F(u64, version)                         \
+    F(u64, size)                            \
+    F(u64, wire_size)                       \
+    F(i64, time_ns)                         \
+    F(u32, transfer)                        \
+    F(u16, mode)                            \
+    E(u8, kind, 3)                          \
+    E(u8, outcome, 3)                       \
+    F(bool, known_base)                     \
+    A(u8, hash, 32)
+
+DX_TELEPORT_DEFINE(pull_request, DXUP_PULL_REQUEST)
+DX_TELEPORT_DEFINE(pull_reply, DXUP_PULL_REPLY)
+
+#endif

@@ -1,0 +1,555 @@
+#!/bin/bash
+# dxup end to end: real processes, real files, real sockets, real signals.
+# usage: test_dxup.sh [FILTER]      runs the cases whose name contains FILTER
+set -u
+cd "$(dirname "$0")/.."
+top=$PWD
+dxup=$top/build/dxup
+evil=$top/build/dxup_evil
+work=$(mktemp -d)
+passed=0 failed=0 skipped=0 server=
+trap 'stop_server; umount "$work"/mnt* 2>/dev/null; rm -rf "$work"' EXIT
+
+# >>kit
+fail() {
+    echo "     ${BASH_LINENO[0]}: $*"
+    bad=1
+}
+expect() { # STATUS COMMAND...    the command ends with that status; its output is in $out
+    local want=$1 got
+    shift
+    out=$("$@" 2>&1 </dev/null)
+    got=$?
+    [ $got = "$want" ] || {
+        echo "     ${BASH_LINENO[0]}: status $got instead of $want: $*"
+        echo "$out" | head -5 | sed 's/^/       /'
+        bad=1
+    }
+}
+says() { case "$out" in *"$1"*) ;; *) echo "     ${BASH_LINENO[0]}: no '$1' in: $out"; bad=1 ;; esac; }
+same() { cmp -s "$1" "$2" || { echo "     ${BASH_LINENO[0]}: $1 and $2 differ"; bad=1; }; }
+same_tree() {
+    diff -r --no-dereference "$1" "$2" >/dev/null || { echo "     ${BASH_LINENO[0]}: $1 and $2 differ"; bad=1; }
+    [ "$(cd "$1" && find . -printf '%P %m %y %l\n' | sort)" = "$(cd "$2" && find . -printf '%P %m %y %l\n' | sort)" ] ||
+        { echo "     ${BASH_LINENO[0]}: modes or links of $1 and $2 differ"; bad=1; }
+}
+start_server() { # STORE [ARGS...]      sets $server and $address
+    local i
+    "$dxup" serve "$1" --listen 127.0.0.1:0 "${@:2}" >"$work/serve.log" 2>&1 </dev/null &
+    server=$!
+    for i in $(seq 100); do
+        address=$(sed -n 's/^listening on \([^ ]*\).*/\1/p' "$work/serve.log")
+        [ -n "$address" ] && return
+        kill -0 $server 2>/dev/null || break
+        sleep 0.05
+    done
+    fail "the server did not start: $(cat "$work/serve.log")"
+}
+stop_server() {
+    [ -n "$server" ] || return
+    kill "$server" 2>/dev/null
+    wait "$server" 2>/dev/null
+    server_status=$?
+    server=
+}
+get() { echo "$out" | tr ' ' '\n' | sed -n "s/^$1=//p"; } # a field of --report
+bytes() { head -c "$1" /dev/urandom; }
+skip() {
+    echo "skip $name: $*"
+    bad=skip
+}
+run() {
+    name=$1
+    case "$name" in *"$filter"*) ;; *) return ;; esac
+    bad=0
+    dir=$work/$name
+    mkdir "$dir"
+    cd "$dir" || exit 1
+    "$name"
+    stop_server
+    cd "$top" || exit 1
+    umount "$work"/mnt* 2>/dev/null
+    rm -rf "$dir"
+    case $bad in
+        0) echo "ok   $name"; passed=$((passed + 1)) ;;
+        skip) skipped=$((skipped + 1)) ;;
+        *) echo "FAIL $name"; failed=$((failed + 1)) ;;
+    esac
+}
+filter=${1:-}
+
+make_versions() { # two files of 300 kB that share most, in old and new
+    bytes 300000 >old
+    { head -c 100000 old; echo "inserted here"; tail -c +100001 old | head -c 150000; bytes 500; tail -c 50000 old; } >new
+}
+make_tree() { # DIR
+    mkdir -p "$1/sub/deep" "$1/empty"
+    bytes 50000 >"$1/data"
+    echo 'int main(void){}' >"$1/sub/a.c"
+    : >"$1/sub/nothing"
+    printf 'x' >"$1/sub-file"
+    ln -s ../data "$1/sub/link"
+    ln -s /nowhere "$1/dangling"
+    chmod 755 "$1/sub/a.c"
+    chmod 555 "$1/sub/deep"
+    chmod 600 "$1/data"
+}
+
+# >>publish, log, checkout
+publish_and_checkout_a_file() {
+    make_versions
+    expect 0 "$dxup" publish store app old
+    says "app@1 published"
+    expect 0 "$dxup" publish store app new
+    says "app@2 published"
+    expect 0 "$dxup" checkout store app@1 out1
+    same old out1
+    expect 0 "$dxup" checkout store app out2
+    same new out2
+    expect 0 "$dxup" log store app
+    [ "$(echo "$out" | wc -l)" = 2 ] || fail "log: $out"
+    says "$(b3sum new 2>/dev/null | cut -c1-64)"
+    expect 0 "$dxup" verify store
+}
+unchanged_content_adds_nothing() {
+    make_versions
+    expect 0 "$dxup" publish store app old
+    before=$(stat -c %s store/objects)
+    expect 0 "$dxup" publish store app old
+    says "unchanged"
+    [ "$(stat -c %s store/objects)" = "$before" ] || fail "the store grew"
+    expect 0 "$dxup" publish store other old
+    [ $(($(stat -c %s store/objects) - before)) -lt 2000 ] || fail "a second name stored the content again"
+}
+publish_and_checkout_a_tree() {
+    make_tree tree
+    expect 0 "$dxup" publish store t tree
+    expect 0 "$dxup" checkout store t copy
+    same_tree tree copy
+    expect 0 "$dxup" publish store t copy
+    says "unchanged"
+    expect 6 "$dxup" checkout store t copy
+    expect 0 "$dxup" checkout store t copy --force
+    same_tree tree copy
+    [ -z "$(find . -name '*dxup-part*')" ] || fail "a part was left behind"
+}
+an_empty_file_and_an_empty_tree() {
+    : >empty
+    mkdir none
+    expect 0 "$dxup" publish store e empty
+    expect 0 "$dxup" publish store n none
+    expect 0 "$dxup" checkout store e e
+    same empty e
+    expect 0 "$dxup" checkout store n n
+    [ -d n ] && [ -z "$(ls -A n)" ] || fail "not an empty directory"
+    start_server store
+    expect 0 "$dxup" pull "$address" e pulled
+    same empty pulled
+    expect 0 "$dxup" pull "$address" e pulled --report
+    [ "$(get outcome)" = unchanged ] || fail "$out"
+}
+a_file_becomes_a_tree_only_by_hand() {
+    make_tree tree
+    bytes 100 >file
+    expect 0 "$dxup" publish store t tree
+    expect 0 "$dxup" publish store f file
+    cp file there
+    expect 6 "$dxup" checkout store t there
+    same file there
+    mkdir dir
+    expect 6 "$dxup" checkout store f dir
+    [ -d dir ] || fail "the directory is gone"
+}
+
+# >>usage and missing things
+bad_command_lines() {
+    bytes 10 >f
+    expect 1 "$dxup"
+    expect 1 "$dxup" frobnicate
+    expect 1 "$dxup" publish store
+    expect 1 "$dxup" publish store a f extra
+    expect 1 "$dxup" publish store "" f
+    expect 1 "$dxup" publish store a@3 f
+    expect 1 "$dxup" serve store --listen nonsense
+    expect 1 "$dxup" serve store --workers 0
+    expect 1 "$dxup" gc store --keep -1
+    expect 1 "$dxup" log store --unknown
+    expect 0 "$dxup" help
+    [ ! -e store ] || fail "a refused command made a store"
+}
+missing_things() {
+    bytes 10 >f
+    expect 2 "$dxup" log store
+    expect 2 "$dxup" publish store a nofile
+    [ ! -e store ] || fail "a refused command made a store"
+    expect 0 "$dxup" publish store a f
+    expect 2 "$dxup" checkout store b out
+    expect 2 "$dxup" checkout store a@7 out
+    expect 2 "$dxup" log store b
+    expect 2 "$dxup" serve nostore --listen 127.0.0.1:0
+    expect 2 "$dxup" verify f
+    [ ! -e out ] || fail "something was written"
+}
+
+# >>pull
+pull_full_patch_unchanged() {
+    make_versions
+    expect 0 "$dxup" publish store app old
+    expect 0 "$dxup" publish store app new
+    for backend in epoll io_uring; do
+        start_server store --backend $backend --workers 2
+        rm -f a b
+        expect 0 "$dxup" pull "$address" app a --report --backend $backend
+        [ "$(get outcome)" = full ] || fail "$out"
+        same new a
+        cp old b
+        expect 0 "$dxup" pull "$address" app b --report --backend $backend
+        [ "$(get outcome)" = patch ] && [ "$(get wire)" -lt 3000 ] || fail "$out"
+        same new b
+        expect 0 "$dxup" pull "$address" app b --report --backend $backend
+        [ "$(get outcome)" = unchanged ] && [ "$(get wire)" -lt 400 ] || fail "$out"
+        stop_server
+        [ "$server_status" = 0 ] || fail "the server ended with status $server_status"
+    done
+}
+pull_a_tree() {
+    make_tree v1
+    cp -a v1 v2
+    bytes 20 >>v2/data
+    rm v2/sub/nothing
+    echo new >v2/added
+    expect 0 "$dxup" publish store t v1
+    start_server store
+    expect 0 "$dxup" pull "$address" t here --report
+    [ "$(get outcome)" = full ] || fail "$out"
+    same_tree v1 here
+    expect 0 "$dxup" publish store t v2
+    expect 0 "$dxup" pull "$address" t here --report
+    [ "$(get outcome)" = patch ] || fail "$out"
+    same_tree v2 here
+    expect 0 "$dxup" pull "$address" t here --report
+    [ "$(get outcome)" = unchanged ] || fail "$out"
+    echo mine >here/precious
+    expect 6 "$dxup" pull "$address" t here
+    says "changed locally"
+    [ "$(cat here/precious)" = mine ] || fail "a local file was lost"
+    expect 0 "$dxup" pull "$address" t here --force
+    same_tree v2 here
+    [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind"
+}
+pull_sees_what_is_published_meanwhile() {
+    make_versions
+    expect 0 "$dxup" publish store app old
+    start_server store
+    expect 0 "$dxup" pull "$address" app a
+    expect 0 "$dxup" publish store app new
+    expect 0 "$dxup" pull "$address" app a --report
+    [ "$(get outcome)" = patch ] || fail "$out"
+    same new a
+}
+pull_over_a_file_the_server_does_not_know() {
+    make_versions
+    expect 0 "$dxup" publish store app new
+    start_server store
+    bytes 1000 >a
+    expect 0 "$dxup" pull "$address" app a --report
+    [ "$(get outcome)" = full ] || fail "$out"
+    same new a
+}
+many_clients_at_once() {
+    make_versions
+    expect 0 "$dxup" publish store app old
+    expect 0 "$dxup" publish store app new
+    start_server store --workers 2
+    for i in $(seq 24); do
+        [ $((i % 2)) = 0 ] && cp old "c$i"
+        "$dxup" pull "$address" app "c$i" --quiet 2>>errors &
+        pids="${pids:-} $!"
+    done
+    for p in $pids; do wait "$p" || fail "a pull failed: $(cat errors)"; done
+    for i in $(seq 24); do same new "c$i"; done
+}
+modes_are_kept() {
+    bytes 100 >f
+    chmod 750 f
+    expect 0 "$dxup" publish store f f
+    start_server store
+    expect 0 "$dxup" pull "$address" f g
+    [ "$(stat -c %a g)" = 750 ] || fail "mode $(stat -c %a g)"
+    chmod 640 f
+    expect 0 "$dxup" publish store f f
+    says "f@2"
+    expect 0 "$dxup" pull "$address" f g --report
+    [ "$(get outcome)" = unchanged ] && [ "$(stat -c %a g)" = 640 ] || fail "mode $(stat -c %a g): $out"
+}
+large_versions_are_sent_whole() {
+    make_versions
+    expect 0 "$dxup" publish store app old
+    expect 0 "$dxup" publish store app new
+    start_server store --patch-max 1000
+    cp old a
+    expect 0 "$dxup" pull "$address" app a --report
+    [ "$(get outcome)" = full ] || fail "$out"
+    same new a
+}
+a_gigabyte_in_64_megabytes() {
+    bytes 1073741824 >big
+    expect 0 "$dxup" publish store big big
+    start_server store
+    expect 0 "$dxup" pull "$address" big out --report
+    same big out
+    [ "$(get rss_kb)" -lt 65536 ] || fail "client: $(get rss_kb) KB resident"
+    rss=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' /proc/$server/status)
+    [ "$rss" -lt 65536 ] || fail "server: $rss KB resident"
+    echo "     1 GiB: client $(get rss_kb) KB, server $rss KB resident, $(get ms) ms"
+}
+
+# >>failures
+no_server_and_no_such_name() {
+    bytes 100 >f
+    cp f before
+    expect 3 "$dxup" pull 127.0.0.1:1 app f
+    same before f
+    expect 0 "$dxup" publish store app f
+    start_server store
+    expect 2 "$dxup" pull "$address" other f
+    says "other"
+    same before f
+}
+a_server_that_lies() { # every way in which the bytes can be wrong
+    make_versions
+    chmod 600 old
+    for how in garbage silent-close truncate wrong-hash wrong-base wrong-size bad-offset bad-crc too-much \
+        patch-for-nothing unchanged-lie huge-frame half-frame bad-tree; do
+        "$evil" $how old new >evil.log 2>&1 &
+        server=$!
+        for i in $(seq 100); do
+            address=$(sed -n 's/^listening on //p' evil.log)
+            [ -n "$address" ] && break
+            sleep 0.05
+        done
+        cp old a
+        [ $how = patch-for-nothing ] && rm a
+        out=$("$dxup" pull "$address" app a 2>&1 </dev/null)
+        got=$?
+        case $got in 3 | 4 | 6) ;; *) fail "$how: status $got: $out" ;; esac
+        [ -n "$out" ] || fail "$how: no message"
+        if [ $how = patch-for-nothing ]; then [ ! -e a ] || fail "$how: a file appeared"; else same old a; fi
+        [ -z "$(find . -name '*dxup-*')" ] || fail "$how: something was left behind"
+        stop_server
+    done
+}
+a_killed_server() {
+    bytes 200000000 >f
+    bytes 1000 >a
+    cp a before
+    expect 0 "$dxup" publish store f f
+    start_server store
+    "$dxup" pull "$address" f a >log 2>&1 &
+    client=$!
+    for i in $(seq 200); do [ -s .a.dxup-part ] && break; sleep 0.01; done
+    kill -9 "$server"
+    wait "$server" 2>/dev/null
+    server=
+    wait $client
+    got=$?
+    [ $got = 3 ] || fail "status $got: $(cat log)"
+    same before a
+    [ ! -e .a.dxup-part ] || fail "a part was left behind"
+}
+a_killed_client() {
+    bytes 200000000 >f
+    bytes 1000 >a
+    cp a before
+    expect 0 "$dxup" publish store f f
+    start_server store
+    "$dxup" pull "$address" f a >log 2>&1 &
+    client=$!
+    for i in $(seq 200); do [ -s .a.dxup-part ] && break; sleep 0.01; done
+    kill -9 $client
+    wait $client 2>/dev/null
+    same before a
+    expect 0 "$dxup" pull "$address" f a
+    same f a
+    [ ! -e .a.dxup-part ] || fail "a part was left behind"
+}
+a_full_disk() {
+    mkdir "$work/mnt1"
+    mount -t tmpfs -o size=1m none "$work/mnt1" 2>/dev/null || { skip "tmpfs cannot be mounted here"; return; }
+    bytes 3000000 >f
+    bytes 1000 >"$work/mnt1/a"
+    cp "$work/mnt1/a" before
+    expect 0 "$dxup" publish store f f
+    start_server store
+    expect 5 "$dxup" pull "$address" f "$work/mnt1/a"
+    says "space"
+    same before "$work/mnt1/a"
+    [ "$(ls -A "$work/mnt1")" = a ] || fail "something was left behind: $(ls -A "$work/mnt1")"
+    bytes 1000 >small
+    expect 0 "$dxup" publish "$work/mnt1/store" s small
+    expect 5 "$dxup" publish "$work/mnt1/store" f f
+    says "space"
+    expect 0 "$dxup" verify "$work/mnt1/store"
+    expect 0 "$dxup" checkout "$work/mnt1/store" s out
+    same small out
+    head -c 100000 f >medium
+    expect 0 "$dxup" publish "$work/mnt1/store" m medium
+}
+a_read_only_target() {
+    mkdir "$work/mnt2"
+    mount -t tmpfs -o size=1m none "$work/mnt2" 2>/dev/null || { skip "tmpfs cannot be mounted here"; return; }
+    bytes 1000 >f
+    bytes 100 >"$work/mnt2/a"
+    cp "$work/mnt2/a" before
+    mount -o remount,ro "$work/mnt2"
+    expect 0 "$dxup" publish store f f
+    start_server store
+    expect 5 "$dxup" pull "$address" f "$work/mnt2/a"
+    says "ead-only"
+    same before "$work/mnt2/a"
+    expect 5 "$dxup" publish "$work/mnt2/store" f f
+}
+a_flipped_byte_anywhere() {
+    bytes 30000 >one
+    bytes 30000 >two
+    expect 0 "$dxup" publish store one one
+    expect 0 "$dxup" publish store two two
+    size=$(stat -c %s store/objects)
+    cp store/objects good
+    for i in $(seq 60); do
+        cp good store/objects
+        at=$(((RANDOM * 32768 + RANDOM) % size))
+        byte=$(od -An -tu1 -j $at -N 1 store/objects)
+        printf "\\x$(printf %02x $((byte ^ (1 << (RANDOM % 8)))))" | dd of=store/objects bs=1 seek=$at conv=notrunc status=none
+        expect 4 "$dxup" verify store
+        for n in one two; do
+            if "$dxup" checkout store $n out --quiet >/dev/null 2>&1; then same $n out; fi
+            rm -f out
+        done
+        [ $bad = 0 ] || { echo "     the byte was number $at of $size"; break; }
+    done
+    cp good store/objects
+    at=$(grep -obUaP "$(head -c 8 two | od -An -tx1 | sed 's/ /\\x/g')" store/objects | head -1 | cut -d: -f1)
+    if [ -n "$at" ]; then # inside two's bytes: one is still served, two is an error
+        printf 'XX' | dd of=store/objects bs=1 seek=$((at + 3)) conv=notrunc status=none
+        start_server store
+        expect 0 "$dxup" pull "$address" one a
+        same one a
+        cp one b
+        "$dxup" pull "$address" two b >log 2>&1 && fail "a damaged version was served"
+        same one b
+    fi
+}
+a_truncated_store() {
+    bytes 30000 >one
+    expect 0 "$dxup" publish store one one
+    size=$(stat -c %s store/objects)
+    bytes 30000 >two
+    expect 0 "$dxup" publish store two two
+    truncate -s $((size + 1000)) store/objects # what a power cut leaves of an unfinished publish
+    expect 0 "$dxup" verify store
+    expect 0 "$dxup" checkout store one out
+    same one out
+    expect 2 "$dxup" checkout store two out2
+    expect 0 "$dxup" publish store two two
+    expect 0 "$dxup" verify store
+    expect 0 "$dxup" checkout store two out2
+    same two out2
+}
+publish_killed_at_any_moment() {
+    bytes 2000000 >base
+    expect 0 "$dxup" publish store f base
+    good=1
+    for i in $(seq 40); do
+        { bytes 1500000; tail -c 500000 base; } >next
+        "$dxup" publish store f next --quiet &
+        sleep "0.0$((RANDOM % 3))$((RANDOM % 10))"
+        kill -9 $! 2>/dev/null
+        wait $! 2>/dev/null
+        expect 0 "$dxup" verify store
+        expect 0 "$dxup" checkout store f out
+        if cmp -s out next; then good=$((good + 1)); cp next base; else same base out; fi
+        [ "$("$dxup" log store f | wc -l)" = $good ] || fail "the log does not have $good versions"
+        [ $bad = 0 ] || break
+    done
+    expect 0 "$dxup" publish store f next
+    echo "     $((good - 1)) of 40 publications were complete before the kill"
+}
+two_writers() {
+    bytes 100000000 >f
+    bytes 100 >g
+    "$dxup" publish store f f >log 2>&1 &
+    first=$!
+    for i in $(seq 200); do [ -s store/objects ] && break; sleep 0.01; done
+    expect 6 "$dxup" publish store g g
+    says "another process"
+    wait $first || fail "the first writer failed: $(cat log)"
+    expect 0 "$dxup" publish store g g
+    expect 0 "$dxup" verify store
+}
+collection() {
+    make_versions
+    for i in 1 2 3 4; do
+        bytes 200000 >"v$i"
+        expect 0 "$dxup" publish store app "v$i"
+    done
+    expect 0 "$dxup" publish store other old
+    start_server store
+    expect 0 "$dxup" pull "$address" app a
+    before=$(stat -c %s store/objects)
+    expect 0 "$dxup" gc store
+    expect 0 "$dxup" checkout store app@1 out
+    same v1 out
+    expect 0 "$dxup" gc store --keep 2
+    [ "$(stat -c %s store/objects)" -lt $((before - 350000)) ] || fail "nothing was given back"
+    expect 0 "$dxup" verify store
+    expect 2 "$dxup" checkout store app@2 out
+    expect 0 "$dxup" checkout store app@3 out
+    same v3 out
+    expect 0 "$dxup" publish store app new
+    says "app@5"
+    expect 0 "$dxup" pull "$address" app a # the server follows the new file
+    same new a
+    expect 0 "$dxup" pull "$address" other b
+    same old b
+    [ "$(ls store)" = "$(printf 'lock\nobjects')" ] || fail "left behind: $(ls store)"
+}
+gc_killed_at_any_moment() {
+    bytes 3000000 >f
+    expect 0 "$dxup" publish store f f
+    for i in $(seq 15); do
+        "$dxup" gc store --quiet &
+        sleep "0.0$((RANDOM % 3))$((RANDOM % 10))"
+        kill -9 $! 2>/dev/null
+        wait $! 2>/dev/null
+        expect 0 "$dxup" verify store
+        expect 0 "$dxup" checkout store f out
+        same f out
+    done
+    expect 0 "$dxup" gc store
+    [ ! -e store/objects.new ] || fail "left behind"
+}
+a_hostile_tree_in_the_store() { # bytes published as a file are no tree, and cannot become one
+    printf 'DXTREE1\n' >f
+    expect 0 "$dxup" publish store f f
+    expect 0 "$dxup" checkout store f out
+    same f out
+}
+the_demo() {
+    cd "$top" || return
+    expect 0 make -s demo
+    says "unchanged"
+    says "byte for byte"
+}
+
+for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_and_checkout_a_tree \
+    an_empty_file_and_an_empty_tree a_file_becomes_a_tree_only_by_hand bad_command_lines missing_things \
+    pull_full_patch_unchanged pull_a_tree pull_sees_what_is_published_meanwhile \
+    pull_over_a_file_the_server_does_not_know many_clients_at_once modes_are_kept large_versions_are_sent_whole \
+    a_gigabyte_in_64_megabytes no_server_and_no_such_name a_server_that_lies a_killed_server a_killed_client \
+    a_full_disk a_read_only_target a_flipped_byte_anywhere a_truncated_store publish_killed_at_any_moment \
+    two_writers collection gc_killed_at_any_moment a_hostile_tree_in_the_store the_demo; do
+    run $case
+done
+echo "test_dxup: $passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ]
