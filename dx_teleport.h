@@ -978,9 +978,9 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
                                            unsigned version)                                 \
     {                                                                                        \
         const uint32_t record_size = p##_p_extent(version ? version : (unsigned)p##_version); \
-        DX_TELEPORT_P_TRY(dx_teleport_p_open_bare(&view->writer_, bytes, size, record_size,  \
+        DX_TELEPORT_P_TRY(dx_teleport_p_open_bare(&view->view_, bytes, size, record_size,  \
                                                   version ? version : (unsigned)p##_version)) \
-        return p##_p_check(&view->writer_, record_size);                                     \
+        return p##_p_check(&view->view_, record_size);                                     \
     }
 
 #define DX_TELEPORT_P_WRITER(p)                                                              \
