@@ -251,7 +251,8 @@ DX_HBTP_API int64_t dx_hbtp_parse_batch(const void *bytes, size_t size, uint32_t
                                         dx_hbtp_descriptor *descriptors, size_t capacity,
                                         size_t *count);
 /* Take the payload of an RpcError (or a Close) apart: status, text (not terminated, not checked for
-   UTF-8, borrowed). A Close without payload is status 0. ETRUNCATED, ECORRUPT (reserved not 0). */
+   UTF-8, borrowed). A Close without payload is status 0. ETRUNCATED; ECORRUPT (reserved not 0);
+   ENOTSUP (COMPRESSED or ENCRYPTED). */
 DX_HBTP_API int dx_hbtp_parse_rpc_error(const dx_hbtp_frame *frame, uint16_t *status,
                                         const char **text, size_t *text_size);
 
@@ -973,6 +974,7 @@ DX_HBTP_API int dx_hbtp_parse_rpc_error(const dx_hbtp_frame *frame, uint16_t *st
     *status = DX_HBTP_STATUS_NONE;
     *text = "";
     *text_size = 0;
+    if (dx_hbtp_p_is_opaque(frame->flags)) return DX_HBTP_ENOTSUP;
     if (!frame->payload_size && frame->opcode == DX_HBTP_OP_CLOSE) return DX_HBTP_OK;
     if (frame->payload_size < 4) return DX_HBTP_ETRUNCATED;
     if (dx_hbtp_p_load16(frame->payload + 2) != 0) return DX_HBTP_ECORRUPT;
@@ -1407,16 +1409,16 @@ static bool dx_hbtp_p_is_answer(uint16_t opcode)
            opcode == DX_HBTP_OP_RPC_RESPONSE || opcode == DX_HBTP_OP_RPC_ERROR;
 }
 
-/* Count and report; the peer gets an RpcError, which always fits (DX_HBTP_REPLY_ROOM) - but an
-   answer is never answered, or two peers could go on forever. */
+/* Count and report; the peer gets an RpcError, which always fits (DX_HBTP_REPLY_ROOM). Never for an
+   answer, or two peers could go on forever: answers have handlers that do not fail. */
 static void dx_hbtp_p_refuse(dx_hbtp_session *s, const dx_hbtp_frame *frame, uint16_t status,
                              dx_hbtp_event event)
 {
     if (event == DX_HBTP_EVENT_NO_ROUTE) s->counters_.no_route++;
     else if (event == DX_HBTP_EVENT_REFUSED) s->counters_.refused++;
     else s->counters_.failed++;
-    if (!dx_hbtp_p_is_answer(frame->opcode))
-        (void)dx_hbtp_write_rpc_error(s->out_, frame->sequence, status, NULL);
+    DX_HBTP_ASSERT(!dx_hbtp_p_is_answer(frame->opcode));
+    (void)dx_hbtp_write_rpc_error(s->out_, frame->sequence, status, NULL);
     dx_hbtp_p_event(s, event, frame);
 }
 
@@ -2145,6 +2147,7 @@ DX_HBTP_API int dx_hbtp_write_stream(dx_hbtp_out *out, const dx_hbtp_stream_part
    as a compiled binary, for any purpose, commercial or non-commercial, and by any means. In
    jurisdictions that recognize copyright laws, the author or authors of this software dedicate any
    and all copyright interest in the software to the public domain. THE SOFTWARE IS PROVIDED "AS
-   IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED. IN NO EVENT SHALL THE AUTHORS BE LIABLE FOR
-   ANY CLAIM, DAMAGES OR OTHER LIABILITY ARISING FROM THE SOFTWARE OR ITS USE. See unlicense.org.
+   IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED. IN NO EVENT SHALL THE AUTHORS BE LIABLE
+   FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY ARISING FROM THE SOFTWARE OR ITS USE.
+   See unlicense.org.
 */

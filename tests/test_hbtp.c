@@ -64,8 +64,8 @@ static int log_frame(const dx_hbtp_context *c)
 {
     rig *r = (rig *)dx_hbtp_session_user(c->session);
     uint8_t frame[BIG];
-    size_t n = raw_frame(frame, c->frame->opcode & 0xff, c->frame->flags & 0xefu, c->frame->sequence,
-                         c->payload, c->payload_size);
+    size_t n = raw_frame(frame, c->frame->opcode & 0xff, c->frame->flags & 0xefu,
+                         c->frame->sequence, c->payload, c->payload_size);
     DX_CHECK(r->log_size + n <= sizeof r->log);
     memcpy(r->log + r->log_size, frame, n);
     r->log_size += n;
@@ -365,7 +365,8 @@ DX_TEST(w_36_hb_5_truncation_at_each_byte_is_incomplete_never_empty)
 
 DX_TEST(hb_6_lengths_up_to_2_32_are_checked_before_anything)
 {
-    static const uint32_t lengths[] = {0, 1, 2, 99, 100, 101, 65535, 65536, 0x7ffffff3u, 0x7ffffff4u,
+    static const uint32_t lengths[] = {0, 1, 2, 99, 100, 101, 65535, 65536,
+                                       0x7ffffff3u, 0x7ffffff4u,
                                        0x7fffffffu, 0x80000000u, 0xfffffff0u, 0xfffffff3u,
                                        0xfffffff4u, 0xfffffff7u, 0xfffffff8u, 0xfffffffbu,
                                        0xfffffffeu, 0xffffffffu};
@@ -401,6 +402,28 @@ DX_TEST(frame_arguments_are_checked)
     DX_CHECK_EQ(dx_hbtp_parse_batch(NULL, 0, 10, NULL, 0, &count), 0);
     DX_CHECK_EQ(dx_hbtp_parse_batch(NULL, 1, 10, NULL, 0, &count), DX_HBTP_EINVAL);
     DX_CHECK_EQ(dx_hbtp_resolve_extended(NULL), DX_HBTP_EINVAL);
+}
+
+DX_TEST(close_and_rpc_error_payloads_are_taken_apart)
+{
+    for (unsigned op = 0; op < 2; op++)
+        for (unsigned flags = 0; flags < 16; flags++)
+            for (size_t n = 0; n < 8; n++) {
+                uint8_t frame[32];
+                dx_hbtp_frame f;
+                const char *text;
+                size_t text_size, size;
+                uint16_t status = 9;
+                size = raw_frame(frame, op ? 0x32 : 0x02, flags, 0, "\x94\1\0\0text", n);
+                DX_CHECK_EQ(dx_hbtp_parse(exact(frame, size), size, 100, &f), (int64_t)size);
+                int error = dx_hbtp_parse_rpc_error(&f, &status, &text, &text_size);
+                int want = (flags & 3) ? DX_HBTP_ENOTSUP : !n && !op ? 0
+                         : n < 4 ? DX_HBTP_ETRUNCATED : 0;
+                DX_CHECK_EQ(error, want);
+                DX_CHECK_EQ(status, error || !n ? 0 : 404);
+                DX_CHECK_EQ(text_size, error || !n ? 0 : n - 4);
+                DX_CHECK_MEM(text, "text", text_size);
+            }
 }
 
 DX_TEST(hb_4_checksum_every_single_bit_flip_is_found)
@@ -463,7 +486,8 @@ static int ref_parse(const uint8_t *p, size_t n, uint64_t limit, ref_frame *v, s
     for (*count = 0; n - at >= 8; ++*count) {
         uint8_t again[BIG];
         ref_frame *f = &v[*count];
-        uint64_t length = p[at + 4] + p[at + 5] * 256ull + p[at + 6] * 65536ull + p[at + 7] * 16777216ull;
+        uint64_t length = p[at + 4] + p[at + 5] * 256ull + p[at + 6] * 65536ull +
+                          p[at + 7] * 16777216ull;
         uint64_t all = 8 + length + (p[at + 1] & 16 ? 4 : 0);
         if (length > limit) return DX_HBTP_ETOOBIG;
         if (all > n - at) break;
@@ -484,15 +508,19 @@ static size_t choose_trace(dx_choices *c, uint8_t *p, size_t frames, size_t most
 {
     size_t n = 0;
     for (size_t i = 0; i < frames; i++) {
-        static const uint8_t ops[] = {0x30, 0x00, 0x01, 0x31, 0x32, 0x10, 0x51, 0xff, 0x03, 0x7f};
+        static const uint8_t ops[] = {0x30, 0x00, 0x01, 0x31, 0x32, 0x10, 0x51, 0xff, 0x03, 0x11};
         uint8_t payload[600];
         size_t k = (size_t)dx_choose(c, sizeof ops - 1), size = (size_t)dx_choose(c, most);
         unsigned op = ops[k], flags = dx_choose(c, 1) ? (unsigned)dx_choose(c, 255) & 0xdcu : 0;
         if (bad && dx_choose(c, 30) == 1) flags |= (unsigned)dx_choose(c, 255);
+        if (bad && dx_choose(c, 60) == 1) op = (unsigned)dx_choose(c, 255);
         for (size_t b = 0; b < size; b++) payload[b] = (uint8_t)(i * 31 + b);
         if (size) payload[0] = (uint8_t)dx_choose(c, 4);
         n += raw_frame(p + n, op, flags, (unsigned)dx_choose(c, 300), payload, size);
-        if (bad && dx_choose(c, 120) == 1) p[n - 1 - dx_choose(c, 7)] ^= (uint8_t)(1u << dx_choose(c, 7));
+        if (bad && dx_choose(c, 120) == 1) {
+            size_t byte = n - 1 - (size_t)dx_choose(c, 7);
+            p[byte] ^= (uint8_t)(1u << dx_choose(c, 7));
+        }
     }
     return n;
 }
@@ -528,7 +556,8 @@ DX_PROPERTY(hb_11_batch_equals_one_by_one, 300)
     static uint8_t trace[BIG];
     static ref_frame ref[256];
     dx_hbtp_descriptor d[40];
-    size_t count, got, base = 0, seen = 0, n = choose_trace(c, trace, (size_t)dx_choose(c, 40), 40, true);
+    size_t count, got, base = 0, seen = 0;
+    size_t n = choose_trace(c, trace, (size_t)dx_choose(c, 40), 40, true);
     int end = ref_parse(trace, n, 50, ref, &count);
     size_t capacity = (size_t)dx_choose_range(c, 1, 40);
     const uint8_t *p = exact(trace, n);
@@ -755,6 +784,15 @@ DX_TEST(hb_9_reservations)
     DX_CHECK_EQ(dx_hbtp_begin(&out, 0x31, 0, 1, 10, &p), 0);
     DX_CHECK_EQ(dx_hbtp_out_consume(&out, 20), 0); /* sent meanwhile: the reservation stays put */
     DX_CHECK(p == memory + 28);
+    memset(p, 's', 10);
+    DX_CHECK_EQ(dx_hbtp_commit(&out, 10), 0);
+    bytes = dx_hbtp_out_data(&out, &size);
+    DX_CHECK_EQ(dx_hbtp_parse(bytes, size, 100, &f), 18);
+    DX_CHECK_MEM(f.payload, "ssssssssss", 10);
+    DX_CHECK_EQ(dx_hbtp_out_consume(&out, 18), 0);
+    DX_CHECK_EQ(dx_hbtp_write_pong(&out, 0, NULL, 0), 0);
+    DX_CHECK_EQ(dx_hbtp_begin(&out, 0x31, 0, 1, 10, &p), 0);
+    DX_CHECK_EQ(dx_hbtp_out_consume(&out, 8), 0);
     dx_hbtp_abandon(&out);
     DX_CHECK_EQ(dx_hbtp_out_room(&out), 64);
     DX_CHECK_EQ(dx_hbtp_begin_file_chunk(&out, 1, 2, UINT64_MAX, 1, &p), DX_HBTP_EINVAL);
@@ -771,7 +809,7 @@ DX_TEST(hb_9_reservations)
 #if SIZE_MAX > 0xffffffffu
 DX_TEST(hb_6_payloads_of_4_gib_are_refused_by_the_writers)
 {
-    uint8_t memory[64], *p;
+    uint8_t memory[64] = {0}, *p;
     dx_hbtp_out out;
     dx_hbtp_out_init(&out, memory, sizeof memory);
     const size_t over = (size_t)UINT32_MAX + 1;
@@ -989,8 +1027,8 @@ DX_TEST(error_table_route_not_found_is_404)
     uint8_t frame[64];
     uint32_t count = 0;
     for (unsigned op = 0; op < 256; op++) {
-        if (!dx_hbtp_opcode_is_defined((uint16_t)op) || op <= 2 || (op >= 0x30 && op <= 0x32) || op == 0xff)
-            continue;
+        const bool handled = op <= 2 || (op >= 0x30 && op <= 0x32) || op == 0xff;
+        if (!dx_hbtp_opcode_is_defined((uint16_t)op) || handled) continue;
         DX_CHECK_EQ(feed_all(r, frame, raw_frame(frame, op, 0, op + 1, "xx", 2)), 0);
         check_sent_error(r, op + 1, 404);
         DX_CHECK_EQ(r->events[DX_HBTP_EVENT_NO_ROUTE], ++count);
@@ -1032,7 +1070,8 @@ DX_TEST(error_table_invalid_payload_is_an_rpc_error_and_the_connection_goes_on)
         {DX_HBTP_ENOTFOUND, 404}, {DX_HBTP_ETIMEDOUT, 408}, {DX_HBTP_ETOOBIG, 413},
         {DX_HBTP_ENOTSUP, 415}, {DX_HBTP_EVERSION, 415}, {DX_HBTP_ESYS, 500},
         {DX_HBTP_ENOMEM, 500}, {DX_HBTP_ENOSPACE, 500}, {DX_HBTP_ECANCELED, 500}, {-1000, 500},
-        {400, 400}, {401, 401}, {429, 429}, {503, 503}, {599, 599}, {600, 500}, {399, 500}, {2, 500}};
+        {400, 400}, {401, 401}, {429, 429}, {503, 503}, {599, 599}, {600, 500},
+        {399, 500}, {2, 500}};
     DX_CHECK_EQ(feed_all(r, frame, raw_frame(frame, 0x30, 4, 5, NULL, 0)), 0); /* no method */
     check_sent_error(r, 5, 400);
     for (unsigned n = 0; n < 2; n++) { /* Extended too short */
@@ -1133,8 +1172,10 @@ DX_TEST(w_38_opaque_payloads_without_a_codec_are_refused)
 
 DX_TEST(hb_5_http_text_first_closes)
 {
-    static const char *const texts[] = {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "POST /a HTTP/1.1\r\n\r\n",
-                                        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "SSH-2.0-OpenSSH_9.2\r\n",
+    static const char *const texts[] = {"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+                                        "POST /a HTTP/1.1\r\n\r\n",
+                                        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+                                        "SSH-2.0-OpenSSH_9.2\r\n",
                                         "<html><body>503</body></html>"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         rig *r = plain_rig(0, 65536);
@@ -1317,6 +1358,38 @@ DX_TEST(an_open_reservation_makes_the_session_wait)
     DX_CHECK_EQ(dx_hbtp_feed(&r->s, ping, 8, 0), 8);
 }
 
+static int write_then_fail(const dx_hbtp_context *c)
+{
+    rig *r = (rig *)dx_hbtp_session_user(c->session);
+    uint8_t *p;
+    r->calls++;
+    DX_CHECK_EQ(dx_hbtp_write_pong(c->out, 99, "never seen", 10), 0);
+    if (r->reply == -2) DX_CHECK_EQ(dx_hbtp_begin(c->out, 0x31, 0, 5, 4, &p), 0);
+    return *(int *)c->user;
+}
+
+DX_TEST(what_a_failing_handler_wrote_is_dropped)
+{
+    static const int results[] = {500, 401, DX_HBTP_EINVAL, DX_HBTP_EAGAIN, DX_HBTP_ENOSPACE};
+    for (size_t i = 0; i < 5; i++)
+        for (int open = 0; open < 2; open++) {
+            rig *r = plain_rig(0, 100);
+            uint8_t frame[64], before[64];
+            int result = results[i];
+            dx_hbtp_router_set_method(&r->router, 1, write_then_fail, &result);
+            r->reply = open ? -2 : 0;
+            size_t size = raw_frame(frame, 0x30, 4, 5, "\1", 1);
+            size_t kept = raw_frame(before, 0x01, 0, 1, "kept", 4);
+            DX_CHECK_EQ(dx_hbtp_write_pong(&r->out, 1, "kept", 4), 0);
+            int64_t used = dx_hbtp_feed(&r->s, frame, size, 0);
+            DX_CHECK_EQ(used, i < 3 ? (int64_t)size : 0);
+            drain(r, SIZE_MAX);
+            DX_CHECK_MEM(r->sent, before, kept);
+            DX_CHECK_EQ(r->sent_size > kept, i < 3);
+            DX_CHECK_EQ(r->sent[kept], i < 3 ? 0x32 : 0);
+        }
+}
+
 static int feed_inside(const dx_hbtp_context *c)
 {
     return (int)dx_hbtp_feed(c->session, NULL, 0, 0);
@@ -1354,7 +1427,8 @@ DX_TEST(close_from_here_cancels_what_waits)
 {
     rig *r = plain_rig(0, 100);
     int ended[3] = {0, 0, 0};
-    for (int i = 0; i < 3; i++) DX_CHECK_EQ(dx_hbtp_call(&r->s, 1, NULL, 0, 50, &ended[i], NULL), 0);
+    for (int i = 0; i < 3; i++)
+        DX_CHECK_EQ(dx_hbtp_call(&r->s, 1, NULL, 0, 50, &ended[i], NULL), 0);
     DX_CHECK_EQ(dx_hbtp_session_waiting(&r->s), 3);
     DX_CHECK_EQ(dx_hbtp_close(&r->s, 503, NULL), 0);
     DX_CHECK_EQ(r->last_error, DX_HBTP_ECANCELED);
@@ -1466,7 +1540,12 @@ DX_TEST(hb_10_answers_late_duplicate_unasked_and_mismatched)
 
 DX_TEST(hb_10_answers_that_say_no_or_cannot_be_read)
 {
-    static const struct { unsigned op, flags; const char *body; size_t size; int error, status; } v[] = {
+    static const struct {
+        unsigned op, flags;
+        const char *body;
+        size_t size;
+        int error, status;
+    } v[] = {
         {0x32, 0, "\x94\x01\0\0gone", 8, DX_HBTP_EREMOTE, 404},
         {0x32, 0, "\xf4\x01\0\0", 4, DX_HBTP_EREMOTE, 500},
         {0x32, 0, "\x94\x01\0", 3, DX_HBTP_ETRUNCATED, 0},
@@ -1483,7 +1562,8 @@ DX_TEST(hb_10_answers_that_say_no_or_cannot_be_read)
         int ended = 0;
         DX_CHECK_EQ(dx_hbtp_call(&r->s, 3, "a", 1, 100, &ended, &seq), 0);
         drain(r, SIZE_MAX);
-        DX_CHECK_EQ(feed_all(r, frame, raw_frame(frame, v[i].op, v[i].flags, seq, v[i].body, v[i].size)), 0);
+        size_t size = raw_frame(frame, v[i].op, v[i].flags, seq, v[i].body, v[i].size);
+        DX_CHECK_EQ(feed_all(r, frame, size), 0);
         DX_CHECK_EQ(ended, 1);
         DX_CHECK_EQ(r->last_error, v[i].error);
         DX_CHECK_EQ(r->last_status, v[i].status);
@@ -1592,7 +1672,7 @@ DX_TEST(hb_10_deadlines_in_any_order_and_retries_from_the_callback)
 DX_TEST(hb_15_keepalive_pings_after_silence_and_closes_after_a_second_one)
 {
     rig *r = fresh(0);
-    uint8_t want[64], pong[8];
+    uint8_t want[64] = {0}, pong[8];
     dx_hbtp_session_desc d;
     memset(&d, 0, sizeof d);
     d.keepalive_ns = 10;
@@ -1651,11 +1731,18 @@ static int model(const uint8_t *p, size_t n, uint32_t limit, uint8_t *sent, size
         const unsigned op = v[i].opcode;
         unsigned status = 0;
         if (op == 0x01 || op == 0x31 || op == 0x32) continue;
+        if (op == 0x02) {
+            *sent_size = s + raw_frame(sent + s, 0x02, 0x08, 0, NULL, 0);
+            return DX_HBTP_ECANCELED; /* what every later feed says */
+        }
         if (v[i].flags & 3) status = 415;
         else if (op == 0xff) status = v[i].size < 2 || body[1] == 0 ? 400 : 0;
         else if (op == 0x30 && !v[i].size) status = 400;
         else if (op == 0x30 && body[0] == 1) status = ++odd & 1 ? 500 : 0;
         else if (op == 0x30 && body[0] > 1) status = 404;
+        else if (op > 2 && op != 0x10 && op != 0x30 && op != 0x51 &&
+                 dx_hbtp_opcode_is_defined((uint16_t)op))
+            status = 404;
         if (status) {
             uint8_t e[64] = {(uint8_t)status, (uint8_t)(status >> 8), 0, 0};
             const char *text = dx_hbtp_status_text((uint16_t)status);
@@ -1703,7 +1790,7 @@ static void run_trace(dx_choices *c, size_t frames, size_t most, bool in_place)
     drain(r, SIZE_MAX);
     DX_CHECK_EQ(used < 0 ? used : 0, end);
     DX_CHECK(r->sent_size >= want_size);
-    if (!end) DX_CHECK_EQ(r->sent_size, want_size);
+    if (!end || end == DX_HBTP_ECANCELED) DX_CHECK_EQ(r->sent_size, want_size);
     DX_CHECK_MEM(r->sent, want, want_size);
 }
 
@@ -1909,8 +1996,7 @@ static int keep_chunk(void *user, const dx_hbtp_chunk *k)
     DX_CHECK(k->data != NULL);
     if (!k->offset) {
         l->bytes[l->size++] = k->type;
-        memcpy(l->bytes + l->size, &k->total_size, 4);
-        l->size += 4;
+        for (int i = 0; i < 4; i++) l->bytes[l->size++] = (uint8_t)(k->total_size >> 8 * i);
     }
     DX_CHECK(l->size + k->size <= sizeof l->bytes);
     memcpy(l->bytes + l->size, k->data, k->size);
@@ -2095,7 +2181,8 @@ DX_TEST(sc_3_header_refusals_every_bit)
     for (size_t n = 0; n <= 65; n++) {
         memset(bad, 0, sizeof bad);
         memcpy(bad, good, n < 64 ? n : 64);
-        DX_CHECK_EQ(dx_hbtp_stream_header_decode(exact(bad, n), n, &back), n == 64 ? 0 : DX_HBTP_ETRUNCATED);
+        DX_CHECK_EQ(dx_hbtp_stream_header_decode(exact(bad, n), n, &back),
+                    n == 64 ? 0 : DX_HBTP_ETRUNCATED);
     }
     for (size_t bit = 0; bit < 512; bit++) {
         memcpy(bad, good, 64);
@@ -2124,7 +2211,8 @@ DX_TEST(sc_2_sc_10_sc_12_what_a_reader_refuses)
         DX_CHECK_EQ(dx_hbtp_chunk_feed(&r, in, n), DX_HBTP_ECHUNKTYPE); /* errors stay */
         DX_CHECK_EQ(dx_hbtp_chunk_finish(&r), DX_HBTP_ECHUNKTYPE);
     }
-    static const uint32_t lengths[] = {0, 1, 63, 64, 65, 99, 100, 101, 65536, 0x7fffffffu, 0xffffffffu};
+    static const uint32_t lengths[] = {0,  1,   63,  64,    65,          99,
+                                       100, 101, 65536, 0x7fffffffu, 0xffffffffu};
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
         for (unsigned type = 1; type <= 6; type++)
             for (int partial = 0; partial < 2; partial++) {
