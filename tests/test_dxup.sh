@@ -282,6 +282,17 @@ modes_are_kept() {
     expect 0 "$dxup" pull "$address" f g --report
     [ "$(get outcome)" = unchanged ] && [ "$(stat -c %a g)" = 640 ] || fail "mode $(stat -c %a g): $out"
 }
+a_link_stays_a_link() {
+    make_versions
+    expect 0 "$dxup" publish store app new
+    mkdir real
+    cp old real/a
+    ln -s real/a link
+    start_server store
+    expect 0 "$dxup" pull "$address" app link
+    [ -L link ] || fail "the link was replaced"
+    same new real/a
+}
 large_versions_are_sent_whole() {
     make_versions
     expect 0 "$dxup" publish store app old
@@ -545,7 +556,7 @@ the_demo() {
 for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_and_checkout_a_tree \
     an_empty_file_and_an_empty_tree a_file_becomes_a_tree_only_by_hand bad_command_lines missing_things \
     pull_full_patch_unchanged pull_a_tree pull_sees_what_is_published_meanwhile \
-    pull_over_a_file_the_server_does_not_know many_clients_at_once modes_are_kept large_versions_are_sent_whole \
+    pull_over_a_file_the_server_does_not_know many_clients_at_once modes_are_kept a_link_stays_a_link large_versions_are_sent_whole \
     a_gigabyte_in_64_megabytes no_server_and_no_such_name a_server_that_lies a_killed_server a_killed_client \
     a_full_disk a_read_only_target a_flipped_byte_anywhere a_truncated_store publish_killed_at_any_moment \
     two_writers collection gc_killed_at_any_moment a_hostile_tree_in_the_store the_demo; do

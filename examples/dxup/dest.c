@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -18,6 +19,8 @@ enum { AT_MAGIC, AT_HEAD, AT_PATH, AT_DATA, AT_LINK, AT_END };
 /* PATH's part is DIR/.NAME.dxup-part. It is reused after a crash, so nothing piles up. */
 static int part_path(dxup_dest *d, const char *path)
 {
+    char real[PATH_MAX];
+    if (realpath(path, real)) path = real; /* through links: what they point to is replaced */
     size_t size = strlen(path);
     while (size > 1 && path[size - 1] == '/') size--;
     if (size == 0 || size > DXUP_PATH_SIZE_MAX)

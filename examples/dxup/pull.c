@@ -250,7 +250,7 @@ static int take_reply(pull *p, const dx_hbtp_result *r)
     pull_reply_view v;
     int error = pull_reply_open_bare(&v, r->payload, r->payload_size, DXUP_WIRE_VERSION);
     if (error) return dxup_fail(DXUP_NETWORK, "the reply is not dxup's: field %s: %s",
-                                pull_reply_fault(&v).field, dx_teleport_error_name(error));
+                                pull_reply_fault(&v)->field, dx_teleport_error_name(error));
     p->outcome = pull_reply_get_outcome(&v);
     p->kind = pull_reply_get_kind(&v);
     p->version = pull_reply_get_version(&v);
