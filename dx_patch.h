@@ -28,21 +28,24 @@
     CONTENTS (search >>)  config types api platform shared hash header coder plain predict
                           covers writer create blocks reader applier versions public license
 
-    TWO KINDS OF PATCH, one container (128 bytes: sizes, both hashes, the memory that applying needs)
+    TWO KINDS OF PATCH, one container (128 bytes: sizes, both hashes, memory that applying needs)
         blocks   XOR of fixed blocks: in place, undone by the same patch; for pages, records, images
                  of the same layout
         delta    covers of the old bytes, references predicted through the map of covers, and what
-                 is left in an adaptive range coder: for programs, libraries, archives, anything that
-                 moved; zstd may replace the coder where it is compiled in and smaller
+                 is left in an adaptive range coder: for programs, libraries, archives, whatever
+                 moves; zstd may replace the coder where it is compiled in and smaller
 
-    GUARANTEES  never allocates; no globals; no recursion; the result of applying is either the target
-                whose hash stands in the patch, or an error. A patch for another base is refused before
-                the first byte is written. The same input gives the same patch on every platform.
-    LIMITS      create works on inputs in memory, delta references are predicted in files below
-                4 GiB; one thread per object
-    CONFIG      DX_PATCH_STATIC, DX_PATCH_API (extern), DX_PATCH_ASSERT(c) (assert), DX_PATCH_MEMCPY,
-                DX_PATCH_MEMMOVE, DX_PATCH_MEMSET, DX_PATCH_MEMCMP (the compiler's), DX_PATCH_ZSTD
-                (off; then the implementation includes <zstd.h>, link with -lzstd)
+    GUARANTEES  never allocates; no globals; no recursion; the result of applying is either the
+                target whose hash stands in the patch, or an error. A patch for another base is
+                refused before the first byte is written. The same input and memory size give the
+                same patch everywhere.
+    LIMITS      create works on inputs in memory; references are predicted in files below 4 GiB;
+                a patch object of the applier takes about 5 KB (on the stack in dx_patch_apply and
+                dx_patch_create); one thread per object
+    CONFIG      DX_PATCH_STATIC, DX_PATCH_API (extern), DX_PATCH_ASSERT(c) (assert),
+                DX_PATCH_MEMCPY, DX_PATCH_MEMMOVE, DX_PATCH_MEMSET, DX_PATCH_MEMCMP (the
+                compiler's), DX_PATCH_ZSTD (off; if defined, the implementation includes <zstd.h>;
+                link with -lzstd)
     ERRORS      dx_patch_error: 0 = ok, negative = reason; dx_patch_error_name()
     OWNERSHIP   the caller owns every buffer; a parameter that is kept says "borrowed until"
     FORMAT      docs/PATCH.md (normative)
@@ -168,7 +171,7 @@ typedef struct dx_patch_applier_desc {
 } dx_patch_applier_desc;
 
 typedef struct dx_patch_p_blake3 {
-    uint32_t key_[8], cv_[8];
+    uint32_t cv_[8];
     uint64_t chunk_;
     uint8_t block_[64];
     uint8_t block_size_, blocks_, stack_size_;
@@ -176,7 +179,9 @@ typedef struct dx_patch_p_blake3 {
 } dx_patch_p_blake3;
 
 typedef struct dx_patch_p_predictor {
-    uint32_t *covers_, *order_, *memory_; /* covers: new offset, old offset, size; order: by old offset */
+    uint32_t *covers_; /* new offset, old offset, size; ascending by new offset */
+    uint32_t *order_;  /* cover indexes, ascending by old offset */
+    uint32_t *memory_; /* corrections, by region of the target */
     uint32_t count_, flags_, last_run_, last_diff_, history_[2], segment_count_[2];
     uint32_t region_bits_;
     uint64_t segments_[2][8][4]; /* offset, address, size in the file, size in memory */
@@ -357,7 +362,7 @@ DX_PATCH_API int dx_patch_versions_patch(const dx_patch_versions *v, const uint8
   #define DX_PATCH_P_CODINGS 3u
 #endif
 
-/* >>shared -------------------------------------------------------------
+/* >>shared --------------------------------------------------------------
    Small helpers that other dx headers hold as identical copies (a check compares them). */
 static uint16_t dx_patch_p_load16(const uint8_t *p)
 {
@@ -405,79 +410,119 @@ static uint32_t dx_patch_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
     return ~crc;
 }
 
-/* >>hash: BLAKE3-256, https://github.com/BLAKE3-team/BLAKE3-specs ------------ */
-static uint32_t dx_patch_p_rotate(uint32_t x, unsigned n)
+/* BLAKE3 (github.com/BLAKE3-team/BLAKE3-specs, section 2.2): flags of a compression. */
+enum {
+    DX_PATCH_P_B3_CHUNK_START = 1,
+    DX_PATCH_P_B3_CHUNK_END = 2,
+    DX_PATCH_P_B3_PARENT = 4,
+    DX_PATCH_P_B3_ROOT = 8,
+    DX_PATCH_P_B3_KEYED = 16,
+    DX_PATCH_P_B3_DERIVE_CONTEXT = 32,
+    DX_PATCH_P_B3_DERIVE_MATERIAL = 64
+};
+
+/* The key of the plain hash: the first words of SHA-256's state. */
+static void dx_patch_p_blake3_iv(uint32_t key[8])
 {
-    return x >> n | x << (32 - n);
+    static const uint32_t iv[8] = {0x6a09e667u, 0xbb67ae85u, 0x3c6ef372u, 0xa54ff53au,
+                                   0x510e527fu, 0x9b05688cu, 0x1f83d9abu, 0x5be0cd19u};
+    unsigned i;
+    for (i = 0; i < 8; i++) key[i] = iv[i];
 }
 
-static void dx_patch_p_mix(uint32_t *s, unsigned a, unsigned b, unsigned c, unsigned d,
-                           uint32_t x, uint32_t y)
-{
-    s[a] = s[a] + s[b] + x;
-    s[d] = dx_patch_p_rotate(s[d] ^ s[a], 16);
-    s[c] = s[c] + s[d];
-    s[b] = dx_patch_p_rotate(s[b] ^ s[c], 12);
-    s[a] = s[a] + s[b] + y;
-    s[d] = dx_patch_p_rotate(s[d] ^ s[a], 8);
-    s[c] = s[c] + s[d];
-    s[b] = dx_patch_p_rotate(s[b] ^ s[c], 7);
-}
+#define DX_PATCH_P_B3_ROTR(x, n) ((x) >> (n) | (x) << (32 - (n)))
+#define DX_PATCH_P_B3_G(a, b, c, d, x, y)     \
+    do {                                    \
+        a += b + m[x];                      \
+        d = DX_PATCH_P_B3_ROTR(d ^ a, 16);    \
+        c += d;                             \
+        b = DX_PATCH_P_B3_ROTR(b ^ c, 12);    \
+        a += b + m[y];                      \
+        d = DX_PATCH_P_B3_ROTR(d ^ a, 8);     \
+        c += d;                             \
+        b = DX_PATCH_P_B3_ROTR(b ^ c, 7);     \
+    } while (0)
+/* One round; the arguments are the order in which it takes the message words. */
+#define DX_PATCH_P_B3_ROUND(i0, i1, i2, i3, i4, i5, i6, i7, i8, i9, ia, ib, ic, id, ie, if) \
+    do {                                                                                  \
+        DX_PATCH_P_B3_G(v0, v4, v8, vc, i0, i1);                                            \
+        DX_PATCH_P_B3_G(v1, v5, v9, vd, i2, i3);                                            \
+        DX_PATCH_P_B3_G(v2, v6, va, ve, i4, i5);                                            \
+        DX_PATCH_P_B3_G(v3, v7, vb, vf, i6, i7);                                            \
+        DX_PATCH_P_B3_G(v0, v5, va, vf, i8, i9);                                            \
+        DX_PATCH_P_B3_G(v1, v6, vb, vc, ia, ib);                                            \
+        DX_PATCH_P_B3_G(v2, v7, v8, vd, ic, id);                                            \
+        DX_PATCH_P_B3_G(v3, v4, v9, ve, ie, if);                                            \
+    } while (0)
 
-static const uint32_t dx_patch_p_iv[8] = {0x6a09e667u, 0xbb67ae85u, 0x3c6ef372u, 0xa54ff53au,
-                                          0x510e527fu, 0x9b05688cu, 0x1f83d9abu, 0x5be0cd19u};
-
-/* One compression of a 64-byte block; cv receives the first half of the output. */
-static void dx_patch_p_compress(uint32_t *cv, const uint8_t *block, uint32_t block_size,
-                                uint64_t counter, uint32_t flags)
+/* The compression function: out[0..8) is the chaining value, all 16 words are the output of a root.
+   out may be cv. block_size says how many bytes of block count, the rest must be zero. */
+static void dx_patch_p_blake3_compress(uint32_t out[16], const uint32_t cv[8],
+                                     const uint8_t block[64], uint32_t block_size,
+                                     uint64_t counter, uint32_t flags)
 {
-    static const uint8_t order[16] = {2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8};
-    uint32_t s[16], m[16], t[16];
-    unsigned i, round;
+    uint32_t m[16];
+    uint32_t v0 = cv[0], v1 = cv[1], v2 = cv[2], v3 = cv[3];
+    uint32_t v4 = cv[4], v5 = cv[5], v6 = cv[6], v7 = cv[7];
+    uint32_t v8 = 0x6a09e667u, v9 = 0xbb67ae85u, va = 0x3c6ef372u, vb = 0xa54ff53au;
+    uint32_t vc = (uint32_t)(counter & 0xffffffffu), vd = (uint32_t)(counter >> 32);
+    uint32_t ve = block_size, vf = flags;
+    unsigned i;
     for (i = 0; i < 16; i++) m[i] = dx_patch_p_load32(block + 4 * i);
-    for (i = 0; i < 8; i++) s[i] = cv[i];
-    for (i = 0; i < 4; i++) s[8 + i] = dx_patch_p_iv[i];
-    s[12] = (uint32_t)(counter & 0xffffffffu);
-    s[13] = (uint32_t)(counter >> 32);
-    s[14] = block_size;
-    s[15] = flags;
-    for (round = 0; round < 7; round++) {
-        dx_patch_p_mix(s, 0, 4, 8, 12, m[0], m[1]);
-        dx_patch_p_mix(s, 1, 5, 9, 13, m[2], m[3]);
-        dx_patch_p_mix(s, 2, 6, 10, 14, m[4], m[5]);
-        dx_patch_p_mix(s, 3, 7, 11, 15, m[6], m[7]);
-        dx_patch_p_mix(s, 0, 5, 10, 15, m[8], m[9]);
-        dx_patch_p_mix(s, 1, 6, 11, 12, m[10], m[11]);
-        dx_patch_p_mix(s, 2, 7, 8, 13, m[12], m[13]);
-        dx_patch_p_mix(s, 3, 4, 9, 14, m[14], m[15]);
-        for (i = 0; i < 16; i++) t[i] = m[order[i]];
-        for (i = 0; i < 16; i++) m[i] = t[i];
-    }
-    for (i = 0; i < 8; i++) cv[i] = s[i] ^ s[i + 8];
+    DX_PATCH_P_B3_ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    DX_PATCH_P_B3_ROUND(2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8);
+    DX_PATCH_P_B3_ROUND(3, 4, 10, 12, 13, 2, 7, 14, 6, 5, 9, 0, 11, 15, 8, 1);
+    DX_PATCH_P_B3_ROUND(10, 7, 12, 9, 14, 3, 13, 15, 4, 0, 11, 2, 5, 8, 1, 6);
+    DX_PATCH_P_B3_ROUND(12, 13, 9, 11, 15, 10, 14, 8, 7, 2, 5, 3, 0, 1, 6, 4);
+    DX_PATCH_P_B3_ROUND(9, 14, 11, 5, 8, 12, 15, 1, 13, 3, 0, 10, 2, 6, 4, 7);
+    DX_PATCH_P_B3_ROUND(11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13);
+    out[8] = v8 ^ cv[0];
+    out[9] = v9 ^ cv[1];
+    out[10] = va ^ cv[2];
+    out[11] = vb ^ cv[3];
+    out[12] = vc ^ cv[4];
+    out[13] = vd ^ cv[5];
+    out[14] = ve ^ cv[6];
+    out[15] = vf ^ cv[7];
+    out[0] = v0 ^ v8;
+    out[1] = v1 ^ v9;
+    out[2] = v2 ^ va;
+    out[3] = v3 ^ vb;
+    out[4] = v4 ^ vc;
+    out[5] = v5 ^ vd;
+    out[6] = v6 ^ ve;
+    out[7] = v7 ^ vf;
 }
+#undef DX_PATCH_P_B3_ROUND
+#undef DX_PATCH_P_B3_G
+#undef DX_PATCH_P_B3_ROTR
+/* <<shared */
 
-static void dx_patch_p_blake3_chunk(dx_patch_p_blake3 *h)
+/* >>hash: BLAKE3-256, incremental ------------------------------------------- */
+static void dx_patch_p_hash_chunk(dx_patch_p_blake3 *h)
 {
-    DX_PATCH_MEMCPY(h->cv_, dx_patch_p_iv, sizeof h->cv_);
+    dx_patch_p_blake3_iv(h->cv_);
     h->block_size_ = 0;
     h->blocks_ = 0;
 }
 
-static void dx_patch_p_blake3_start(dx_patch_p_blake3 *h)
+static void dx_patch_p_hash_reset(dx_patch_p_blake3 *h)
 {
     h->chunk_ = 0;
     h->stack_size_ = 0;
-    dx_patch_p_blake3_chunk(h);
+    dx_patch_p_hash_chunk(h);
 }
 
-static void dx_patch_p_blake3_parent(uint32_t *cv, const uint8_t *pair, uint32_t flags)
+static void dx_patch_p_hash_parent(uint32_t *cv, const uint8_t *pair, uint32_t flags)
 {
-    DX_PATCH_MEMCPY(cv, dx_patch_p_iv, 32);
-    dx_patch_p_compress(cv, pair, 64, 0, 4u | flags);
+    uint32_t out[16];
+    dx_patch_p_blake3_iv(cv);
+    dx_patch_p_blake3_compress(out, cv, pair, 64, 0, (uint32_t)DX_PATCH_P_B3_PARENT | flags);
+    DX_PATCH_MEMCPY(cv, out, 32);
 }
 
 /* The chunk is full: push its value and join the subtrees that it completes. */
-static void dx_patch_p_blake3_push(dx_patch_p_blake3 *h)
+static void dx_patch_p_hash_push(dx_patch_p_blake3 *h)
 {
     uint64_t chunks = ++h->chunk_;
     unsigned i;
@@ -488,23 +533,33 @@ static void dx_patch_p_blake3_push(dx_patch_p_blake3 *h)
         uint32_t cv[8];
         top -= 32;
         h->stack_size_--;
-        dx_patch_p_blake3_parent(cv, top, 0);
+        dx_patch_p_hash_parent(cv, top, 0);
         for (i = 0; i < 8; i++) dx_patch_p_store32(top + 4 * i, cv[i]);
     }
-    dx_patch_p_blake3_chunk(h);
+    dx_patch_p_hash_chunk(h);
 }
 
-static void dx_patch_p_blake3_update(dx_patch_p_blake3 *h, const uint8_t *p, size_t size)
+/* One whole block that is not the last one. */
+static void dx_patch_p_hash_block(dx_patch_p_blake3 *h, const uint8_t *block)
+{
+    uint32_t flags = h->blocks_ == 0 ? (uint32_t)DX_PATCH_P_B3_CHUNK_START : 0u, out[16];
+    if (h->blocks_ == 15) flags |= (uint32_t)DX_PATCH_P_B3_CHUNK_END;
+    dx_patch_p_blake3_compress(out, h->cv_, block, 64, h->chunk_, flags);
+    DX_PATCH_MEMCPY(h->cv_, out, 32);
+    if (++h->blocks_ == 16) dx_patch_p_hash_push(h);
+}
+
+static void dx_patch_p_hash_more(dx_patch_p_blake3 *h, const uint8_t *p, size_t size)
 {
     while (size) {
         size_t part = 64u - h->block_size_;
-        if (h->block_size_ == 64) { /* more follows, so this block is not the last one */
-            uint32_t flags = (h->blocks_ == 0 ? 1u : 0u) | (h->blocks_ == 15 ? 2u : 0u);
-            dx_patch_p_compress(h->cv_, h->block_, 64, h->chunk_, flags);
+        if (!part) { /* more follows, so the block that was kept is not the last one */
             h->block_size_ = 0;
-            if (++h->blocks_ == 16) dx_patch_p_blake3_push(h);
+            dx_patch_p_hash_block(h, h->block_);
             continue;
         }
+        if (part == 64)
+            for (; size > 64; size -= 64, p += 64) dx_patch_p_hash_block(h, p);
         if (part > size) part = size;
         DX_PATCH_MEMCPY(h->block_ + h->block_size_, p, part);
         h->block_size_ = (uint8_t)(h->block_size_ + part);
@@ -513,18 +568,19 @@ static void dx_patch_p_blake3_update(dx_patch_p_blake3 *h, const uint8_t *p, siz
     }
 }
 
-static void dx_patch_p_blake3_finish(dx_patch_p_blake3 *h, uint8_t *hash)
+static void dx_patch_p_hash_result(dx_patch_p_blake3 *h, uint8_t *hash)
 {
-    uint32_t flags = (h->blocks_ == 0 ? 1u : 0u) | 2u, cv[8];
+    uint32_t flags = h->blocks_ == 0 ? (uint32_t)DX_PATCH_P_B3_CHUNK_START : 0u, out[16], cv[8];
     uint8_t pair[64];
     unsigned i, left = h->stack_size_;
+    flags |= (uint32_t)DX_PATCH_P_B3_CHUNK_END | (left ? 0u : (uint32_t)DX_PATCH_P_B3_ROOT);
     DX_PATCH_MEMSET(h->block_ + h->block_size_, 0, 64u - h->block_size_);
-    DX_PATCH_MEMCPY(cv, h->cv_, 32);
-    dx_patch_p_compress(cv, h->block_, h->block_size_, h->chunk_, flags | (left ? 0u : 8u));
+    dx_patch_p_blake3_compress(out, h->cv_, h->block_, h->block_size_, h->chunk_, flags);
+    DX_PATCH_MEMCPY(cv, out, 32);
     while (left--) {
         DX_PATCH_MEMCPY(pair, h->stack_ + 32u * left, 32);
         for (i = 0; i < 8; i++) dx_patch_p_store32(pair + 32 + 4 * i, cv[i]);
-        dx_patch_p_blake3_parent(cv, pair, left ? 0u : 8u);
+        dx_patch_p_hash_parent(cv, pair, left ? 0u : (uint32_t)DX_PATCH_P_B3_ROOT);
     }
     for (i = 0; i < 8; i++) dx_patch_p_store32(hash + 4 * i, cv[i]);
 }
@@ -533,7 +589,7 @@ static void dx_patch_p_blake3_finish(dx_patch_p_blake3 *h, uint8_t *hash)
 static void dx_patch_p_hash_start(const dx_patch_hasher *x, dx_patch_p_blake3 *h)
 {
     if (x->start) x->start(x->user);
-    else dx_patch_p_blake3_start(h);
+    else dx_patch_p_hash_reset(h);
 }
 
 static void dx_patch_p_hash_update(const dx_patch_hasher *x, dx_patch_p_blake3 *h,
@@ -541,13 +597,13 @@ static void dx_patch_p_hash_update(const dx_patch_hasher *x, dx_patch_p_blake3 *
 {
     if (!size) return;
     if (x->start) x->update(x->user, data, size);
-    else dx_patch_p_blake3_update(h, (const uint8_t *)data, size);
+    else dx_patch_p_hash_more(h, (const uint8_t *)data, size);
 }
 
 static void dx_patch_p_hash_finish(const dx_patch_hasher *x, dx_patch_p_blake3 *h, uint8_t *hash)
 {
     if (x->start) x->finish(x->user, hash);
-    else dx_patch_p_blake3_finish(h, hash);
+    else dx_patch_p_hash_result(h, hash);
 }
 
 static void dx_patch_p_hash_all(const dx_patch_hasher *x, const void *data, size_t size,
@@ -593,13 +649,12 @@ static bool dx_patch_p_is_block_size(uint32_t n)
 
 static int dx_patch_p_check_header(const dx_patch_header *h, uint32_t flags)
 {
-    uint64_t whole = UINT64_MAX - DX_PATCH_HEADER_SIZE - h->trailer_size;
     bool blocks = h->kind == DX_PATCH_KIND_BLOCKS;
     if (h->kind != DX_PATCH_KIND_BLOCKS && h->kind != DX_PATCH_KIND_DELTA)
         return DX_PATCH_EVERSION;
     if (h->hash_kind != 1 || h->coding > DX_PATCH_CODING_ZSTD || flags > 1)
         return DX_PATCH_EVERSION;
-    if (h->base_size >> 62 || h->target_size >> 62 || h->body_size > whole)
+    if (h->base_size >> 62 || h->target_size >> 62 || h->body_size >> 62)
         return DX_PATCH_EHEADER;
     if (blocks ? !dx_patch_p_is_block_size(h->block_size) : h->block_size != 0)
         return DX_PATCH_EHEADER;
@@ -725,7 +780,7 @@ static uint32_t dx_patch_p_get_tree(dx_patch_p_decoder *d, uint32_t model, unsig
 {
     uint32_t node = 1;
     unsigned i;
-    if (!d->range_) return dx_patch_p_get_raw(d) & ((1u << bits) - 1);
+    if (!d->range_) return dx_patch_p_get_raw(d);
     for (i = 0; i < bits; i++) node = node << 1 | dx_patch_p_get_bit(d, model + node);
     return node - (1u << bits);
 }
@@ -860,14 +915,18 @@ static bool dx_patch_p_map_address(const dx_patch_p_predictor *p, uint64_t addre
     return false;
 }
 
-/* `since`: bytes since the last field ended, so that no field feeds the next one's opcode. */
-static bool dx_patch_p_is_x86(const uint8_t *p, uint32_t since)
+/* Can a field stand at p at all? `since`: bytes since the last field ended, so that no field feeds
+   the next one's opcode. Quick, because it is asked for every byte. */
+static bool dx_patch_p_may_be_field(uint32_t id, const uint8_t *p, uint64_t old_at, uint32_t since)
 {
-    if (since < 1) return false;
-    if (p[-1] == 0xe8 || p[-1] == 0xe9) return true;
-    if (since < 2) return false;
-    if (p[-2] == 0x0f && (p[-1] & 0xf0) == 0x80) return true;
-    return (p[-1] & 0xc7) == 0x05;
+    if (id == DX_PATCH_P_ID_X86) {
+        uint32_t last = p[-1];
+        if (since < 1) return false;
+        if ((last & 0xfe) == 0xe8) return true;
+        if (since < 2) return false;
+        return (last & 0xc7) == 0x05 || ((last & 0xf0) == 0x80 && p[-2] == 0x0f);
+    }
+    return id && (old_at & (id == DX_PATCH_P_ID_POINTER ? 7u : 3u)) == 0;
 }
 
 static uint64_t dx_patch_p_sign32(uint32_t v)
@@ -890,30 +949,25 @@ static void dx_patch_p_follow(const dx_patch_p_predictor *x, dx_patch_p_field *f
 
 /* The field at p, which is old byte old_at, when it becomes new byte new_at. */
 static dx_patch_p_field dx_patch_p_predict(const dx_patch_p_predictor *x, uint32_t id,
-                                           const uint8_t *p, uint64_t old_at, uint64_t new_at,
-                                           uint32_t since)
+                                           const uint8_t *p, uint64_t old_at, uint64_t new_at)
 {
     dx_patch_p_field f = {0, 0, DX_PATCH_P_MEMORY, 0};
-    uint64_t old_address = old_at + x->bias_[0], new_address = new_at + x->bias_[1];
-    uint32_t word;
+    uint64_t old_address = old_at + x->bias_[0], new_address = new_at + x->bias_[1], value;
+    uint32_t word = dx_patch_p_load32(p);
+    uint64_t distance = dx_patch_p_sign32(word);
     if (id == DX_PATCH_P_ID_X86) {
-        if (!dx_patch_p_is_x86(p, since)) return f;
-        dx_patch_p_follow(x, &f, 4, old_address + 4 + dx_patch_p_sign32(dx_patch_p_load32(p)),
-                          new_address + 4);
+        dx_patch_p_follow(x, &f, 4, old_address + 4 + distance, new_address + 4);
     } else if (id == DX_PATCH_P_ID_POINTER) {
-        if ((old_at & 7) == 0 && dx_patch_p_load64(p) >= 256)
-            dx_patch_p_follow(x, &f, 8, dx_patch_p_load64(p), 0);
-    } else if ((old_at & 3) == 0) {
-        word = dx_patch_p_load32(p);
-        if (id == DX_PATCH_P_ID_NEAR) {
-            if (((word + 0x10000u) & 0xffffffffu) >= 0x20000u)
-                dx_patch_p_follow(x, &f, 4, old_address + dx_patch_p_sign32(word), new_address);
-        } else if (id == DX_PATCH_P_ID_BASED) {
-            dx_patch_p_follow(x, &f, 4, x->origin_[0] + dx_patch_p_sign32(word), x->origin_[1]);
-        } else {
-            f.size = 4;
-            f.value = (word + x->history_[id == DX_PATCH_P_ID_WORD ? 0 : 1]) & 0xffffffffu;
-        }
+        value = dx_patch_p_load64(p);
+        if (value >= 256) dx_patch_p_follow(x, &f, 8, value, 0);
+    } else if (id == DX_PATCH_P_ID_NEAR) {
+        if (((word + 0x10000u) & 0xffffffffu) >= 0x20000u)
+            dx_patch_p_follow(x, &f, 4, old_address + distance, new_address);
+    } else if (id == DX_PATCH_P_ID_BASED) {
+        dx_patch_p_follow(x, &f, 4, x->origin_[0] + distance, x->origin_[1]);
+    } else {
+        f.size = 4;
+        f.value = (word + x->history_[id == DX_PATCH_P_ID_WORD ? 0 : 1]) & 0xffffffffu;
     }
     return f;
 }
@@ -938,7 +992,8 @@ static uint32_t dx_patch_p_flag_model(const dx_patch_p_predictor *x, uint32_t id
 
 static uint32_t dx_patch_p_fix_number(uint32_t id)
 {
-    return DX_PATCH_P_N_FIX + (id == DX_PATCH_P_ID_X86 ? 0u : id == DX_PATCH_P_ID_POINTER ? 1u : 2u);
+    if (id == DX_PATCH_P_ID_X86) return DX_PATCH_P_N_FIX;
+    return DX_PATCH_P_N_FIX + (id == DX_PATCH_P_ID_POINTER ? 1u : 2u);
 }
 
 static void dx_patch_p_store_field(uint8_t *p, uint32_t size, uint64_t value)
@@ -1161,12 +1216,11 @@ static void dx_patch_p_writer_finish(dx_patch_p_writer *w)
 }
 
 /* >>covers: what of the target can be made from where in the base -------------- */
-#define DX_PATCH_P_SEED 12u     /* bytes that a hash covers */
-#ifndef DX_PATCH_P_SAME
-#define DX_PATCH_P_SAME 4
-#define DX_PATCH_P_OTHER 14
-#endif
-#define DX_PATCH_P_LOOK 128u
+#define DX_PATCH_P_SEED 8u     /* bytes that a hash covers */
+#define DX_PATCH_P_LOOK 128u    /* compare no more bytes of a candidate than this */
+#define DX_PATCH_P_SAME 4       /* bytes that a cover must save when it goes on as the last one, */
+#define DX_PATCH_P_OTHER 14     /* when it is from elsewhere, */
+#define DX_PATCH_P_FAR 32       /* and when the base is large, so that elsewhere costs more */
 #define DX_PATCH_P_DROP 48      /* give up an extension that fell so far below its best */
 
 typedef struct dx_patch_p_cover {
@@ -1185,7 +1239,7 @@ typedef struct dx_patch_p_finder {
 static size_t dx_patch_p_slot(const dx_patch_p_finder *f, const uint8_t *p)
 {
     uint64_t h = dx_patch_p_load64(p) * 0x9e3779b97f4a7c15u;
-    h = (h ^ h >> 29 ^ dx_patch_p_load32(p + 8)) * 0xbf58476d1ce4e5b9u;
+    h = (h ^ h >> 29) * 0xbf58476d1ce4e5b9u;
     return (size_t)((h >> 32) * f->table_count >> 32);
 }
 
@@ -1330,6 +1384,7 @@ static bool dx_patch_p_is_better(const dx_patch_p_finder *f, size_t i, size_t at
 static void dx_patch_p_find(dx_patch_p_finder *f)
 {
     size_t i = 0, old_at = 0, size = 0;
+    long least = f->base_size < (1u << 20) ? DX_PATCH_P_OTHER : DX_PATCH_P_FAR;
     dx_patch_p_index(f);
     f->cover_count = 0;
     while (f->target_size >= DX_PATCH_P_SEED && i <= f->target_size - DX_PATCH_P_SEED) {
@@ -1342,13 +1397,14 @@ static void dx_patch_p_find(dx_patch_p_finder *f)
             i += run;
             continue;
         }
-        if (run >= 6 && i >= last->new_at + last->size && dx_patch_p_take(f, i, old_at, DX_PATCH_P_SAME)) {
+        if (run >= 6 && i >= last->new_at + last->size &&
+            dx_patch_p_take(f, i, old_at, DX_PATCH_P_SAME)) {
             i += run;
             continue;
         }
         at = f->base_size < DX_PATCH_P_SEED ? 0 : f->table[dx_patch_p_slot(f, f->target + i)];
         if (at && dx_patch_p_is_better(f, i, (at - 1) * f->stride, &size) &&
-            dx_patch_p_take(f, i, (at - 1) * f->stride, DX_PATCH_P_OTHER))
+            dx_patch_p_take(f, i, (at - 1) * f->stride, least))
             i += size;
         else
             i++;
@@ -1367,7 +1423,7 @@ typedef struct dx_patch_p_maker {
     dx_patch_p_predictor predictor;
     dx_patch_p_finder finder;
     dx_patch_p_plan plan;
-    uint32_t literal_bits, diff_bits, last_id;
+    uint32_t literal_bits, diff_bits, last_id, window_log;
     bool map;
     uint32_t memory[DX_PATCH_P_MEMORY];
     uint8_t window[DX_PATCH_P_WINDOW];
@@ -1387,7 +1443,8 @@ static uint32_t dx_patch_p_make_plan(dx_patch_p_plan *plan, dx_patch_p_predictor
     uint32_t at = s->start, since = 2;
     while (at < s->size) {
         dx_patch_p_field f = {0, 0, 0, 0};
-        if (id) f = dx_patch_p_predict(x, id, s->old_bytes + at, s->old_at + at, s->new_at + at, since);
+        if (dx_patch_p_may_be_field(id, s->old_bytes + at, s->old_at + at, since))
+            f = dx_patch_p_predict(x, id, s->old_bytes + at, s->old_at + at, s->new_at + at);
         if (f.size > s->room - at) f.size = 0;
         plan->mark[at] = (uint8_t)f.size;
         if (f.size) {
@@ -1410,7 +1467,8 @@ static void dx_patch_p_put_field(dx_patch_p_maker *m, uint32_t id, uint32_t at,
 {
     const dx_patch_p_plan *plan = &m->plan;
     uint32_t size = plan->mark[at];
-    uint64_t value = dx_patch_p_load_field(s->new_bytes + at, size), error = value - plan->value[at];
+    uint64_t value = dx_patch_p_load_field(s->new_bytes + at, size);
+    uint64_t error = value - plan->value[at];
     dx_patch_p_put_bit(&m->writer, DX_PATCH_P_M_FLAG + plan->model[at], error != 0);
     if (!error) return;
     if (size == 4) error = dx_patch_p_sign32((uint32_t)(error & 0xffffffffu));
@@ -1448,7 +1506,8 @@ static void dx_patch_p_put_block(dx_patch_p_maker *m, dx_patch_p_predictor *x, u
         }
         if (!known) {
             wrong = dx_patch_p_next_wrong(&m->plan, s, at, &run);
-            dx_patch_p_put_number(&m->writer, dx_patch_p_run_number(x->last_run_), wrong ? run + 1 : 0);
+            dx_patch_p_put_number(&m->writer, dx_patch_p_run_number(x->last_run_),
+                                  wrong ? run + 1 : 0);
             x->last_run_ = wrong ? run : 8;
             known = true;
         }
@@ -1570,7 +1629,6 @@ static void dx_patch_p_put_cover_bytes(dx_patch_p_maker *m, const dx_patch_p_cov
     uint32_t carry = 0;
     while (done + carry < c->size) {
         dx_patch_p_span s;
-        dx_patch_p_predictor copy;
         uint64_t left = c->size - done;
         uint32_t id, end;
         s.old_at = c->old_at + done;
@@ -1584,10 +1642,8 @@ static void dx_patch_p_put_cover_bytes(dx_patch_p_maker *m, const dx_patch_p_cov
         m->predictor.bias_[0] = dx_patch_p_address(&m->predictor, 0, s.old_at) - s.old_at;
         m->predictor.bias_[1] = dx_patch_p_address(&m->predictor, 1, s.new_at) - s.new_at;
         id = dx_patch_p_choose(m, &s);
-        copy = m->predictor; /* the plan learns; what is written learns the same once more */
         end = dx_patch_p_make_plan(&m->plan, &m->predictor, id, &s);
         dx_patch_p_put_block(m, &m->predictor, id, &s);
-        (void)copy;
         m->last_id = id;
         done += s.size;
         carry = end - s.size;
@@ -1695,28 +1751,45 @@ static bool dx_patch_p_has_input(const dx_patch_p_decoder *d)
     return d->source_last_ || d->source_size_ - d->source_at_ >= DX_PATCH_P_STEP;
 }
 
-/* >>zstd ---------------------------------------------------------------- */
-static int dx_patch_p_zstd_start(dx_patch_applier *a)
+/* >>zstd: coding 2 is the plain stream inside of one zstd frame ----------------- */
+#ifdef DX_PATCH_ZSTD
+#define DX_PATCH_P_WINDOW_LOG 20u /* most that is written; a reader takes up to 27 */
+#define DX_PATCH_P_ZSTD_LEVEL 12
+
+static int dx_patch_p_zstd_start(dx_patch_applier *a, uint32_t window_log)
+{
+    dx_patch_p_decoder *d = &a->decoder_;
+    size_t size;
+    void *memory;
+    if (a->header_.coding != DX_PATCH_CODING_ZSTD) return DX_PATCH_OK;
+    if (window_log < 10 || window_log > 27) return DX_PATCH_EVERSION;
+    size = ZSTD_estimateDStreamSize((size_t)1 << window_log);
+    d->plain_ = (uint8_t *)dx_patch_p_carve(a, &d->used_, DX_PATCH_P_BLOCK);
+    memory = dx_patch_p_carve(a, &d->used_, size);
+    if (!d->plain_ || !memory) return DX_PATCH_ENOMEM;
+    d->zstd_ = ZSTD_initStaticDStream(memory, size);
+    return d->zstd_ ? DX_PATCH_OK : DX_PATCH_ENOMEM;
+}
+#else
+static int dx_patch_p_zstd_start(dx_patch_applier *a, uint32_t window_log)
 {
     (void)a;
-    return DX_PATCH_OK;
+    return window_log ? DX_PATCH_EVERSION : DX_PATCH_OK;
 }
-static int dx_patch_p_run_zstd(dx_patch_applier *a, bool last)
-{
-    (void)a; (void)last;
-    return DX_PATCH_ENOTSUP;
-}
+#endif
 
 static int dx_patch_p_take_parameters(dx_patch_applier *a)
 {
     dx_patch_p_decoder *d = &a->decoder_;
     const uint8_t *p = a->in_;
     uint32_t count;
-    if (p[0] > 8 || p[1] > 3 || p[2] > 1 || p[3] > 32) return DX_PATCH_EVERSION;
-    d->literal_bits_ = p[0];
-    d->diff_bits_ = p[1];
-    d->map_ = p[2] != 0;
-    d->predictor_.region_bits_ = p[3];
+    d->literal_bits_ = p[0] & 15;
+    d->diff_bits_ = p[0] >> 4;
+    d->map_ = p[1] == 1;
+    d->predictor_.region_bits_ = p[2];
+    if (d->literal_bits_ > 8 || d->diff_bits_ > 3 || p[1] > 1 || p[2] > 32)
+        return DX_PATCH_EVERSION;
+    if (d->map_ && (a->from_size_ >> 32 || a->to_size_ >> 32)) return DX_PATCH_EHEADER;
     count = dx_patch_p_model_count(d->literal_bits_, d->diff_bits_);
     d->used_ = 0;
     d->models_ = (uint16_t *)dx_patch_p_carve(a, &d->used_, (size_t)count * 4);
@@ -1730,7 +1803,7 @@ static int dx_patch_p_take_parameters(dx_patch_applier *a)
         if (!d->predictor_.memory_) return DX_PATCH_EHEADER;
         DX_PATCH_MEMSET(d->predictor_.memory_, 0, 4 * DX_PATCH_P_MEMORY);
     }
-    return dx_patch_p_zstd_start(a);
+    return dx_patch_p_zstd_start(a, p[3]);
 }
 
 /* The numbers of the setup in their order: cover count, twice segments, twice the origin. */
@@ -1906,8 +1979,12 @@ static void dx_patch_p_take_bytes(dx_patch_p_decoder *d, const uint8_t *old)
         d->new_[d->at_] = (uint8_t)((*old + x->last_diff_) & 255);
         d->wrong_known_ = false;
     } else {
-        if (d->id_ == DX_PATCH_P_ID_NONE)
-            count = d->run_ < d->size_ - d->at_ ? d->run_ : d->size_ - d->at_;
+        uint32_t most = d->run_ < d->size_ - d->at_ ? d->run_ : d->size_ - d->at_;
+        if (d->id_ == DX_PATCH_P_ID_NONE) count = most;
+        while (count < most && !dx_patch_p_may_be_field(d->id_, old + count,
+                                                        d->cover_old_ + d->at_ + count,
+                                                        d->since_ + count))
+            count++;
         DX_PATCH_MEMCPY(d->new_ + d->at_, old, count);
         d->run_ -= count;
     }
@@ -1926,9 +2003,9 @@ static int dx_patch_p_take_walk(dx_patch_applier *a)
         if (d->past_end_ || d->bad_number_) return DX_PATCH_ECORRUPT;
         if (!dx_patch_p_has_input(d)) return DX_PATCH_OK;
         f.size = 0;
-        if (d->id_)
+        if (dx_patch_p_may_be_field(d->id_, old, d->cover_old_ + d->at_, d->since_))
             f = dx_patch_p_predict(&d->predictor_, d->id_, old, d->cover_old_ + d->at_,
-                                   d->cover_new_ + d->at_, d->since_);
+                                   d->cover_new_ + d->at_);
         if (f.size && f.size <= d->room_ - d->at_) dx_patch_p_take_field(d, &f, old);
         else dx_patch_p_take_bytes(d, old);
     }
@@ -2062,6 +2139,61 @@ static void dx_patch_p_drop_input(dx_patch_applier *a, size_t size)
     DX_PATCH_MEMMOVE(a->in_, a->in_ + size, a->in_size_ - size);
     a->in_size_ -= size;
 }
+
+#ifdef DX_PATCH_ZSTD
+/* Turn input into plain bytes behind those that are left; *more: something moved. */
+static int dx_patch_p_inflate(dx_patch_applier *a, bool *more)
+{
+    dx_patch_p_decoder *d = &a->decoder_;
+    ZSTD_inBuffer in;
+    ZSTD_outBuffer out;
+    size_t left;
+    *more = false;
+    if (d->zstd_done_) return a->in_size_ ? DX_PATCH_ECORRUPT : DX_PATCH_OK;
+    in.src = a->in_;
+    in.size = a->in_size_;
+    in.pos = 0;
+    out.dst = d->plain_;
+    out.size = DX_PATCH_P_BLOCK;
+    out.pos = d->plain_size_;
+    left = ZSTD_decompressStream((ZSTD_DStream *)d->zstd_, &out, &in);
+    if (ZSTD_isError(left)) return DX_PATCH_ECORRUPT;
+    *more = in.pos || out.pos != d->plain_size_;
+    d->plain_size_ = out.pos;
+    d->zstd_done_ = left == 0;
+    dx_patch_p_drop_input(a, in.pos);
+    return DX_PATCH_OK;
+}
+
+static int dx_patch_p_run_zstd(dx_patch_applier *a, bool last)
+{
+    dx_patch_p_decoder *d = &a->decoder_;
+    bool more = true;
+    int error = DX_PATCH_OK;
+    while (more && !error) {
+        error = dx_patch_p_inflate(a, &more);
+        if (error) return error;
+        d->source_ = d->plain_;
+        d->source_at_ = 0;
+        d->source_size_ = d->plain_size_;
+        d->source_last_ = d->zstd_done_;
+        error = dx_patch_p_steps(a);
+        d->plain_size_ -= d->source_at_;
+        DX_PATCH_MEMMOVE(d->plain_, d->plain_ + d->source_at_, d->plain_size_);
+        if (d->source_at_) more = true;
+    }
+    if (!error && a->state_ == DX_PATCH_P_DONE && d->plain_size_) return DX_PATCH_ECORRUPT;
+    if (!error && last && !d->zstd_done_) return DX_PATCH_ECORRUPT;
+    return error;
+}
+#else
+static int dx_patch_p_run_zstd(dx_patch_applier *a, bool last)
+{
+    (void)a;
+    (void)last;
+    return DX_PATCH_ENOTSUP;
+}
+#endif
 
 /* Decode what has arrived of the body. */
 static int dx_patch_p_run(dx_patch_applier *a)
@@ -2513,12 +2645,24 @@ static int dx_patch_p_make_blocks(dx_patch_p_job *j)
     return w.overflow ? DX_PATCH_ENOSPACE : DX_PATCH_OK;
 }
 
-static void dx_patch_p_header_of(dx_patch_p_maker *m, uint8_t *parameters)
+/* The four bytes in front of a delta's stream. */
+static void dx_patch_p_put_parameters(const dx_patch_p_maker *m, uint8_t *p)
 {
-    parameters[0] = (uint8_t)m->literal_bits;
-    parameters[1] = (uint8_t)m->diff_bits;
-    parameters[2] = m->map ? 1 : 0;
-    parameters[3] = (uint8_t)m->predictor.region_bits_;
+    p[0] = (uint8_t)(m->literal_bits | m->diff_bits << 4);
+    p[1] = m->map ? 1 : 0;
+    p[2] = (uint8_t)m->predictor.region_bits_;
+    p[3] = (uint8_t)m->window_log;
+}
+
+/* Forget what was learned while writing. */
+static void dx_patch_p_restart(dx_patch_p_maker *m)
+{
+    dx_patch_p_predictor *x = &m->predictor;
+    DX_PATCH_MEMSET(x->memory_, 0, 4 * DX_PATCH_P_MEMORY);
+    x->flags_ = x->last_run_ = x->last_diff_ = x->history_[0] = x->history_[1] = 0;
+    m->last_id = 0;
+    dx_patch_p_models_start(m->writer.models,
+                            dx_patch_p_model_count(m->literal_bits, m->diff_bits));
 }
 
 /* Memory of the caller, from the front: the maker, models, corrections, covers; the rest is the
@@ -2567,16 +2711,16 @@ static int dx_patch_p_make_covers(dx_patch_p_maker *m, const dx_patch_p_job *j, 
 }
 
 /* The map that the other side will have, if files, memory and limit allow one. */
-static void dx_patch_p_make_map(dx_patch_p_maker *m, const dx_patch_p_job *j, uint8_t *at,
-                                size_t left, uint64_t limit)
+static void dx_patch_p_make_map(dx_patch_p_maker *m, const dx_patch_p_job *j, uint8_t **at,
+                                size_t *left, uint64_t limit)
 {
     dx_patch_p_predictor *x = &m->predictor;
     size_t i, count = m->finder.cover_count;
     m->map = count && !((uint64_t)j->base_size >> 32) && !((uint64_t)j->target_size >> 32) &&
              dx_patch_p_delta_memory(m->literal_bits, m->diff_bits, true, count) <= limit;
     if (!m->map) return;
-    x->covers_ = (uint32_t *)dx_patch_p_cut_memory(&at, &left, 12 * count);
-    x->order_ = (uint32_t *)dx_patch_p_cut_memory(&at, &left, 4 * count);
+    x->covers_ = (uint32_t *)dx_patch_p_cut_memory(at, left, 12 * count);
+    x->order_ = (uint32_t *)dx_patch_p_cut_memory(at, left, 4 * count);
     m->map = x->covers_ && x->order_;
     if (!m->map) return;
     for (i = 0; i < count; i++) {
@@ -2593,34 +2737,105 @@ static void dx_patch_p_make_map(dx_patch_p_maker *m, const dx_patch_p_job *j, ui
                                                     &x->origin_[1]);
 }
 
+#ifdef DX_PATCH_ZSTD
+/* Parameters for about so many bytes; written out, so that the estimate of memory holds. */
+static ZSTD_compressionParameters dx_patch_p_zstd_parameters(uint64_t size)
+{
+    ZSTD_compressionParameters p = ZSTD_getCParams(DX_PATCH_P_ZSTD_LEVEL, size, 0);
+    if (p.windowLog > DX_PATCH_P_WINDOW_LOG) p.windowLog = DX_PATCH_P_WINDOW_LOG;
+    return p;
+}
+
+static void dx_patch_p_zstd_set(ZSTD_CCtx *context, const ZSTD_compressionParameters *p)
+{
+    (void)ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, (int)p->windowLog);
+    (void)ZSTD_CCtx_setParameter(context, ZSTD_c_hashLog, (int)p->hashLog);
+    (void)ZSTD_CCtx_setParameter(context, ZSTD_c_chainLog, (int)p->chainLog);
+    (void)ZSTD_CCtx_setParameter(context, ZSTD_c_searchLog, (int)p->searchLog);
+    (void)ZSTD_CCtx_setParameter(context, ZSTD_c_minMatch, (int)p->minMatch);
+    (void)ZSTD_CCtx_setParameter(context, ZSTD_c_targetLength, (int)p->targetLength);
+    (void)ZSTD_CCtx_setParameter(context, ZSTD_c_strategy, (int)p->strategy);
+    (void)ZSTD_CCtx_setParameter(context, ZSTD_c_contentSizeFlag, 0);
+}
+
+/* Bytes that the search for the smaller coding takes: the frame, its source and the compressor. */
+static uint64_t dx_patch_p_zstd_memory(uint64_t target_size)
+{
+    return 2 * (target_size + target_size / 8 + 65536) +
+           ZSTD_estimateCCtxSize_usingCParams(dx_patch_p_zstd_parameters(target_size));
+}
+
+/* The same delta once more, plain and then compressed; kept when it is smaller. With too little
+   memory nothing happens. */
+static void dx_patch_p_try_zstd(dx_patch_p_maker *m, dx_patch_p_job *j, uint8_t *at,
+                                size_t left, uint64_t limit)
+{
+    ZSTD_compressionParameters p = dx_patch_p_zstd_parameters(j->target_size);
+    size_t context_size = ZSTD_estimateCCtxSize_usingCParams(p), room, got;
+    void *memory = dx_patch_p_cut_memory(&at, &left, context_size);
+    ZSTD_CCtx *context = memory ? ZSTD_initStaticCCtx(memory, context_size) : NULL;
+    uint8_t *plain, *packed;
+    uint64_t need;
+    if (!context || left < 4096) return;
+    room = left / 2 - 16;
+    plain = (uint8_t *)dx_patch_p_cut_memory(&at, &left, room);
+    packed = (uint8_t *)dx_patch_p_cut_memory(&at, &left, room);
+    if (!plain || !packed) return;
+    dx_patch_p_restart(m);
+    dx_patch_p_writer_start(&m->writer, DX_PATCH_P_PLAIN, plain, room);
+    dx_patch_p_put_delta(m);
+    if (m->writer.overflow) return;
+    dx_patch_p_zstd_set(context, &p);
+    got = ZSTD_compress2(context, packed, room, plain, m->writer.size);
+    if (ZSTD_isError(got) || (j->used && got + 4 >= j->used) || got + 4 > j->capacity) return;
+    need = dx_patch_p_delta_memory(m->literal_bits, m->diff_bits, m->map, m->finder.cover_count) +
+           ZSTD_estimateDStreamSize((size_t)1 << p.windowLog) + 16 + DX_PATCH_P_BLOCK;
+    if (need > limit) return;
+    j->header.coding = DX_PATCH_CODING_ZSTD;
+    j->header.memory_size = need;
+    m->window_log = p.windowLog;
+    dx_patch_p_put_parameters(m, j->out);
+    DX_PATCH_MEMCPY(j->out + 4, packed, got);
+    j->used = got + 4;
+}
+#else
+static uint64_t dx_patch_p_zstd_memory(uint64_t target_size)
+{
+    (void)target_size;
+    return 0;
+}
+
+static void dx_patch_p_try_zstd(dx_patch_p_maker *m, dx_patch_p_job *j, uint8_t *at,
+                                size_t left, uint64_t limit)
+{
+    (void)m;
+    (void)j;
+    (void)at;
+    (void)left;
+    (void)limit;
+}
+#endif
+
 /* Nothing but literals, as they are: always possible, never much larger than the target. */
 static int dx_patch_p_make_plain(dx_patch_p_maker *m, dx_patch_p_job *j)
 {
     m->literal_bits = m->diff_bits = 0;
     m->map = false;
-    m->predictor.region_bits_ = 0;
+    m->predictor.region_bits_ = m->window_log = 0;
     m->finder.cover_count = 0;
     j->header.coding = DX_PATCH_CODING_PLAIN;
     j->header.memory_size = dx_patch_p_delta_memory(0, 0, false, 0);
-    if (j->capacity < 4) return DX_PATCH_ENOSPACE;
-    dx_patch_p_header_of(m, j->out);
+    dx_patch_p_put_parameters(m, j->out);
     dx_patch_p_writer_start(&m->writer, DX_PATCH_P_PLAIN, j->out + 4, j->capacity - 4);
     dx_patch_p_put_delta(m);
     j->used = m->writer.size + 4;
     return m->writer.overflow ? DX_PATCH_ENOSPACE : DX_PATCH_OK;
 }
 
-static int dx_patch_p_make_delta(dx_patch_p_job *j)
+/* The fixed part of the memory, and how many context bits applying may afford. */
+static int dx_patch_p_make_room(dx_patch_p_maker *m, uint8_t **at, size_t *left, uint64_t limit)
 {
-    uint8_t *at = (uint8_t *)j->desc->memory, *rest = NULL;
-    size_t left = j->desc->memory_size, rest_size = 0;
-    uint64_t limit = j->desc->apply_memory_max ? j->desc->apply_memory_max : DX_PATCH_P_APPLY_MAX;
-    uint32_t models, codings = j->desc->codings ? j->desc->codings : DX_PATCH_P_CODINGS;
-    dx_patch_p_maker *m = (dx_patch_p_maker *)dx_patch_p_cut_memory(&at, &left, sizeof *m);
-    int error;
-    if (!(codings & DX_PATCH_P_CODINGS)) return DX_PATCH_ENOTSUP;
-    if (!m) return DX_PATCH_ENOMEM;
-    DX_PATCH_MEMSET(m, 0, sizeof *m);
+    uint32_t models;
     m->literal_bits = DX_PATCH_P_LITERAL_BITS;
     m->diff_bits = DX_PATCH_P_DIFF_BITS;
     if (dx_patch_p_delta_memory(m->literal_bits, m->diff_bits, false, 0) > limit)
@@ -2628,26 +2843,47 @@ static int dx_patch_p_make_delta(dx_patch_p_job *j)
     if (dx_patch_p_delta_memory(m->literal_bits, m->diff_bits, false, 0) > limit)
         return DX_PATCH_ETOOBIG;
     models = dx_patch_p_model_count(m->literal_bits, m->diff_bits);
-    m->writer.models = (uint16_t *)dx_patch_p_cut_memory(&at, &left, 4 * (size_t)models);
-    m->predictor.memory_ = (uint32_t *)dx_patch_p_cut_memory(&at, &left, 4 * DX_PATCH_P_MEMORY);
+    m->writer.models = (uint16_t *)dx_patch_p_cut_memory(at, left, 4 * (size_t)models);
+    m->predictor.memory_ = (uint32_t *)dx_patch_p_cut_memory(at, left, 4 * DX_PATCH_P_MEMORY);
     if (!m->writer.models || !m->predictor.memory_) return DX_PATCH_ENOMEM;
-    error = dx_patch_p_make_covers(m, j, at, left, &rest, &rest_size);
-    if (error) return error;
-    if (!(codings & 1u << DX_PATCH_CODING_RANGE)) return dx_patch_p_make_plain(m, j);
-    dx_patch_p_make_map(m, j, rest, rest_size, limit);
-    DX_PATCH_MEMSET(m->predictor.memory_, 0, 4 * DX_PATCH_P_MEMORY);
-    dx_patch_p_models_start(m->writer.models, models);
     dx_patch_p_prices(m->writer.price);
-    j->header.coding = DX_PATCH_CODING_RANGE;
-    j->header.memory_size = dx_patch_p_delta_memory(m->literal_bits, m->diff_bits, m->map,
-                                                    m->finder.cover_count) + DX_PATCH_P_SLACK;
-    if (j->capacity < 4) return DX_PATCH_ENOSPACE;
-    dx_patch_p_header_of(m, j->out);
-    dx_patch_p_writer_start(&m->writer, DX_PATCH_P_RANGE, j->out + 4, j->capacity - 4);
-    dx_patch_p_put_delta(m);
-    j->used = m->writer.size + 4;
-    if (m->writer.overflow || j->used > j->target_size + 8) return dx_patch_p_make_plain(m, j);
     return DX_PATCH_OK;
+}
+
+/* Write the delta straight into the body; j->used stays 0 when it does not fit. */
+static void dx_patch_p_try(dx_patch_p_maker *m, dx_patch_p_job *j, int mode)
+{
+    bool range = mode == DX_PATCH_P_RANGE;
+    dx_patch_p_restart(m);
+    j->header.coding = range ? DX_PATCH_CODING_RANGE : DX_PATCH_CODING_PLAIN;
+    j->header.memory_size = dx_patch_p_delta_memory(m->literal_bits, m->diff_bits, m->map,
+                                                    m->finder.cover_count);
+    dx_patch_p_put_parameters(m, j->out);
+    dx_patch_p_writer_start(&m->writer, mode, j->out + 4, j->capacity - 4);
+    dx_patch_p_put_delta(m);
+    j->used = m->writer.overflow ? 0 : m->writer.size + 4;
+}
+
+static int dx_patch_p_make_delta(dx_patch_p_job *j)
+{
+    uint8_t *at = (uint8_t *)j->desc->memory, *rest = NULL;
+    size_t left = j->desc->memory_size, rest_size = 0;
+    uint64_t limit = j->desc->apply_memory_max ? j->desc->apply_memory_max : DX_PATCH_P_APPLY_MAX;
+    uint32_t codings = j->desc->codings ? j->desc->codings : DX_PATCH_P_CODINGS;
+    dx_patch_p_maker *m = (dx_patch_p_maker *)dx_patch_p_cut_memory(&at, &left, sizeof *m);
+    int error;
+    if (!(codings & DX_PATCH_P_CODINGS)) return DX_PATCH_ENOTSUP;
+    if (!m) return DX_PATCH_ENOMEM;
+    if (j->capacity < 4) return DX_PATCH_ENOSPACE;
+    DX_PATCH_MEMSET(m, 0, sizeof *m);
+    error = dx_patch_p_make_room(m, &at, &left, limit);
+    if (!error) error = dx_patch_p_make_covers(m, j, at, left, &rest, &rest_size);
+    if (error) return error;
+    dx_patch_p_make_map(m, j, &rest, &rest_size, limit);
+    if (codings & 1u << DX_PATCH_CODING_RANGE) dx_patch_p_try(m, j, DX_PATCH_P_RANGE);
+    else if (codings & 1u << DX_PATCH_CODING_PLAIN) dx_patch_p_try(m, j, DX_PATCH_P_PLAIN);
+    if (codings & 1u << DX_PATCH_CODING_ZSTD) dx_patch_p_try_zstd(m, j, rest, rest_size, limit);
+    return j->used && j->used <= j->target_size + 8 ? DX_PATCH_OK : dx_patch_p_make_plain(m, j);
 }
 
 static int dx_patch_p_check_patch(const dx_patch_p_job *j, const uint8_t *patch, size_t size)
@@ -2721,7 +2957,7 @@ DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc
     uint64_t covers = sizeof(dx_patch_p_cover) * ((uint64_t)target_size / 32 + 64) * 2, size;
     uint64_t table = 4 * ((uint64_t)base_size + 32);
     if (desc && desc->kind == DX_PATCH_KIND_BLOCKS) return 2 * DX_PATCH_P_BLOCK;
-    size = dx_patch_p_maker_size() + covers + table;
+    size = dx_patch_p_maker_size() + covers + table + dx_patch_p_zstd_memory(target_size);
     return size > SIZE_MAX ? 0 : (size_t)size;
 }
 
@@ -2782,3 +3018,26 @@ DX_PATCH_API int dx_patch_versions_patch(const dx_patch_versions *v, const uint8
 }
 
 #endif /* DX_PATCH_IMPLEMENTATION */
+
+/* >>license
+   Copyright (c) 2026 dx authors. You choose one of these two.
+
+   ALTERNATIVE A - MIT No Attribution (MIT-0)
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+   associated documentation files (the "Software"), to deal in the Software without restriction,
+   including without limitation the rights to use, copy, modify, merge, publish, distribute,
+   sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+   furnished to do so. THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+   IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR
+   PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY
+   CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING
+   FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+
+   ALTERNATIVE B - Public domain (www.unlicense.org)
+   This is free and unencumbered software released into the public domain. Anyone is free to copy,
+   modify, publish, use, compile, sell, or distribute this software, either in source code form or
+   as a compiled binary, for any purpose, commercial or non-commercial, and by any means. In
+   jurisdictions that recognize copyright laws, the author or authors of this software dedicate any
+   and all copyright interest in the software to the public domain. THE SOFTWARE IS PROVIDED "AS
+   IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED. IN NO EVENT SHALL THE AUTHORS BE LIABLE
+   FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY ARISING FROM THE SOFTWARE OR THE USE OF IT. */
