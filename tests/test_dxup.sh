@@ -1,10 +1,11 @@
 #!/bin/bash
 # dxup end to end: real processes, real files, real sockets, real signals.
-# usage: test_dxup.sh [FILTER]      runs the cases whose name contains FILTER
+# usage: test_dxup.sh [FILTER...]      runs the cases whose name contains one of the filters
+#        DXUP=path                     tests that program instead of build/dxup
 set -u
 cd "$(dirname "$0")/.."
 top=$PWD
-dxup=$top/build/dxup
+dxup=$top/${DXUP:-build/dxup}
 evil=$top/build/dxup_evil
 work=$(mktemp -d)
 passed=0 failed=0 skipped=0 server=
@@ -60,7 +61,7 @@ skip() {
 }
 run() {
     name=$1
-    case "$name" in *"$filter"*) ;; *) return ;; esac
+    wanted "$name" || return
     bad=0
     dir=$work/$name
     mkdir "$dir"
@@ -76,7 +77,13 @@ run() {
         *) echo "FAIL $name"; failed=$((failed + 1)) ;;
     esac
 }
-filter=${1:-}
+filters=("$@")
+wanted() {
+    local f
+    [ ${#filters[@]} = 0 ] && return 0
+    for f in "${filters[@]}"; do case "$1" in *"$f"*) return 0 ;; esac; done
+    return 1
+}
 
 make_versions() { # two files of 300 kB that share most, in old and new
     bytes 300000 >old

@@ -33,7 +33,7 @@ $dxup verify "$work/store"
 $dxup serve "$work/store" --listen 127.0.0.1:0 >"$work/serve.log" 2>&1 &
 server=$!
 tries=0
-until address=$(sed -n 's/^listening on \([^ ]*\).*/\1/p' "$work/serve.log") && [ -n "$address" ]; do
+until address=$(sed -n 's/^listening on \([^ ]*\).*/\1/p' "$work/serve.log" 2>/dev/null) && [ -n "$address" ]; do
     tries=$((tries + 1))
     if [ $tries -gt 100 ] || ! kill -0 "$server" 2>/dev/null; then
         cat "$work/serve.log" >&2

@@ -153,8 +153,10 @@ int dxup_store_open(dxup_store **out, const char *path, enum dxup_store_mode mod
     struct stat st;
     size_t size = strlen(path);
     if (!size || size > DXUP_PATH_SIZE_MAX) return dxup_fail(DXUP_USAGE, "'%s': bad path", path);
-    if (mode == DXUP_CREATE && mkdir(path, 0777) == 0) {
-        int status = dxup_sync_parent(path);
+    if (mode == DXUP_CREATE) {
+        bool made = mkdir(path, 0777) == 0;
+        if (!made && errno != EEXIST) return dxup_fail_errno("%s", path);
+        int status = made ? dxup_sync_parent(path) : DXUP_OK;
         if (status) return status;
     }
     if (stat(path, &st) < 0)
