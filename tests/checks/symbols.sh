@@ -15,9 +15,10 @@ own_macros() { # HEADER FLAGS...
 macros() { # HEADER FLAGS...
     local x
     x=$(upper "$1")
-    own_macros "$@" >"$work/macros.$1"
-    grep -qx "${x}_VERSION" "$work/macros.$1" || echo "${x}_VERSION is not defined"
-    grep -vE "^(${x}_[A-Z0-9_a-z]+|DX_IMPLEMENTATION)$" "$work/macros.$1"
+    local left=$work/macros.$1.$#
+    own_macros "$@" >"$left"
+    grep -qx "${x}_VERSION" "$left" || echo "${x}_VERSION is not defined"
+    grep -vE "^(${x}_[A-Z0-9_a-z]+|DX_IMPLEMENTATION)$" "$left"
     return 0
 }
 symbols() { # HEADER

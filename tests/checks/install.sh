@@ -1,0 +1,25 @@
+#!/bin/bash
+# `make install` puts everything where a program finds it through pkg-config, and nothing elsewhere.
+. "$(dirname "$0")/lib.sh"
+root=$work/root
+installed() {
+    make -s install DESTDIR="$root" PREFIX=/opt/dx CC="$CC" || return
+    for file in $(printf 'include/%s ' $headers) bin/dxup lib/pkgconfig/dx.pc; do
+        [ -s "$root/opt/dx/$file" ] || echo "$file is not installed"
+    done
+    for h in $headers; do cmp "$h" "$root/opt/dx/include/$h"; done
+    find "$root" -type f | grep -vE "^$root/opt/dx/(include/dx_[a-z]+\.h|bin/dxup|lib/pkgconfig/dx\.pc)$" | sed 's/^/stray file /'
+    [ "$(stat -c %a "$root/opt/dx/include/${headers%% *}")" = 644 ] || echo "headers are not readable by all"
+    "$root/opt/dx/bin/dxup" --help >/dev/null || echo "the installed dxup does not run"
+}
+used() {
+    { echo "#define DX_IMPLEMENTATION"; printf '#include <%s>\n' $headers; echo "int main(void) { return 0; }"; } >"$work/user.c"
+    cd "$work" || return
+    export PKG_CONFIG_PATH=$root/opt/dx/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$root
+    pkg-config --modversion dx | grep -vx '[0-9]*\.[0-9]*\.[0-9]*'
+    $CC user.c $(pkg-config --cflags --libs dx) -o user && ./user
+}
+try "make install" installed
+wait
+if has pkg-config; then try "pkg-config" used; else skip "pkg-config" "not installed"; fi
+finish

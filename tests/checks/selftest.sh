@@ -1,0 +1,99 @@
+#!/bin/bash
+# Every gate passes on a small sound house and fails when that house is broken: a gate that cannot fail proves nothing.
+. "$(dirname "$0")/lib.sh"
+export JOBS=2
+
+house() { # FOLDER       a sound house: two headers, a hello program for each, documents, a Makefile that installs
+    mkdir -p "$1/examples/hello" "$1/bin" && cp "$checks/dx_sample.h" "$1" && cp LICENSE "$1" || return
+    (
+        cd "$1" || exit
+        sed 's/dx_sample/dx_second/g; s/DX_SAMPLE/DX_SECOND/g' dx_sample.h >dx_second.h
+        for name in sample second; do
+            printf '/* Says hello.\n   cc -o hello_%s examples/hello/hello_%s.c */\n#include <stdio.h>\nint main(void) { puts("hello"); return 0; }\n' \
+                $name $name >examples/hello/hello_$name.c
+            echo hello >examples/hello/hello_$name.expected
+        done
+        printf 'make demo, make test\n```c\nint main(void)\n{\n    return 0;\n}\n```\n' >README.md
+        printf '## 0.1.0\n' >CHANGELOG.md
+        printf '#!/bin/sh\nexit 0\n' >bin/dxup
+        chmod +x bin/dxup
+        cp "$top/dx.pc.in" .
+        # The install recipe is the project's own, with the two headers of this house and without building dxup.
+        sed 's/^HEADERS := .*/HEADERS := dx_sample.h dx_second.h/; s/^install: build\/dxup/install:/; s/ build\/dxup / bin\/dxup /' \
+            "$top/Makefile" >Makefile
+    )
+}
+
+# The command, run inside a sound house, breaks it in a way that the gate must see.
+breaks() { # GATE COMMAND
+    local folder=$(mktemp -d -p "$work")
+    house "$folder" || return
+    (cd "$folder" && bash -c "$2") || { echo "could not break it: $2"; return; }
+    if DX_TOP=$folder "$checks/$1.sh" >"$folder.log" 2>&1; then
+        echo "$1 passed although: $2"
+    elif ! grep -q '^FAIL ' "$folder.log"; then
+        echo "$1 fell over:"
+        tail -n 5 "$folder.log"
+    fi
+}
+sound() { # GATE
+    local folder
+    folder=$(mktemp -d -p "$work")
+    house "$folder" || return
+    DX_TOP=$folder "$checks/$1.sh" >"$folder.log" 2>&1 || cat "$folder.log"
+    # A gate that fell over half-way may still count no failure.
+    grep -vE "^(ok|skip|FAIL|    ) |^$1: " "$folder.log"
+    return 0
+}
+code() { echo "sed -i '/>>public/a $1' dx_sample.h"; } # a line at the beginning of the public functions
+
+for script in "$checks"/*.sh; do
+    name=$(basename "$script" .sh)
+    case $name in lib | size | selftest | portable) continue ;; esac
+    try "$name on a sound house" sound "$name"
+done
+while IFS="|" read -r which name command; do
+    [ -n "$which" ] && try "$which sees $name" breaks "$which" "$command"
+done <<END
+strict|a sign conversion|sed -i 's/(uint16_t)(value & 0xffff)/value/' dx_sample.h
+strict|a shadowed name|$(code 'int dx_sample_f(int s); int dx_sample_f(int s) { { int s = 1; (void)s; } return s; }')
+strict|a missing prototype|$(code 'int dx_sample_f(void) { return 1; }')
+strict|a static mode half done|sed -i 's/^DX_SAMPLE_API int         dx_sample_init/int dx_sample_init/' dx_sample.h
+cxx|a pointer without a cast|$(code 'static void *dx_sample_p_v(void *p) { char *q = p; return q; }')
+cxx|a word of C++|sed -i 's/uint32_t value)/uint32_t class)/' dx_sample.h
+orders|a need for another header|sed -i 's/^typedef struct dx_sample {/typedef dx_second_error dx_sample_e;\n&/' dx_sample.h
+orders|a missing guard|sed -i 's/^#ifndef DX_SAMPLE_H/#if 1/' dx_sample.h
+renamed|a name without prefix|sed -i '/>>types/a typedef struct point { int x; } point;' dx_sample.h
+renamed|a symbol without prefix|$(code 'int helper(void); int helper(void) { return 1; }')
+symbols|a symbol without prefix|$(code 'int helper(void); int helper(void) { return 1; }')
+symbols|a macro without prefix|sed -i '/>>types/a #define MAX_SIZE 5' dx_sample.h
+symbols|a private macro left behind|$(code '#define LOCAL(x) (x)')
+symbols|a global variable|$(code 'static int dx_sample_p_calls; int dx_sample_count(void) { return ++dx_sample_p_calls; }')
+symbols|a symbol in static mode|$(code 'int dx_sample_f(void); int dx_sample_f(void) { return 1; }')
+freestanding|a call of strlen|$(code '#include <string.h>\nsize_t dx_sample_f(const char *s) { return strlen(s); }')
+freestanding|a call of malloc|$(code 'void *malloc(size_t n); void *dx_sample_f(size_t n) { return malloc(n); }')
+vendored|an include of a file beside it|sed -i '/#include <stdint.h>/a #include "dx_second.h"' dx_sample.h
+errors|another value|sed -i 's/DX_SAMPLE_EAGAIN = -6/DX_SAMPLE_EAGAIN = -60/' dx_sample.h
+errors|a wrong name|sed -i 's/"DX_SAMPLE_ESYS"/"DX_SAMPLE_SYS"/' dx_sample.h
+shared|a copy that differs|sed -i 's/p\[0\] = (uint8_t)(v & 0xff);/p[0] = (uint8_t)v;/' dx_sample.h
+hello|other output|echo more >>examples/hello/hello_sample.expected
+hello|no cc line|sed -i 's/cc -o/build with/' examples/hello/hello_sample.c
+hello|a failure|sed -i 's/return 0/return 1/' examples/hello/hello_sample.c
+hello|a long program|seq 200 | sed 's,.*,/* & */,' >>examples/hello/hello_sample.c
+docexamples|an example that does not compile|sed -i 's/dx_sample_init(&s, 3)/dx_sample_init(\&s)/' dx_sample.h
+docexamples|an example that fails|sed -i 's/dx_sample_init(&s, 3) != DX/dx_sample_init(\&s, 3) == DX/' dx_sample.h
+docexamples|a README that is wrong|sed -i 's/return 0;/return x;/' README.md
+limits|a long header|seq 5000 | sed 's,.*,/* & */,' >>dx_sample.h
+limits|a wide line|sed -i '/>>types/a /* $(printf '%0100d' 0) */' dx_sample.h
+limits|a long function|sed -i '/^    if (!s) return/r /dev/stdin' dx_sample.h < <(seq 80 | sed 's,.*,    /* & */,')
+limits|an include of another header|sed -i '/#include <stdint.h>/a #include "dx_second.h"' dx_sample.h
+limits|a system header|sed -i '/#include <stdint.h>/a #include <stdio.h>' dx_sample.h
+limits|another version|sed -i 's/0x000100/0x000101/' dx_sample.h
+limits|no change log entry|echo >CHANGELOG.md
+limits|no licence|sed -i 's/public domain/garden/' dx_sample.h
+limits|unfinished work|sed -i '/>>types/a /* TO''DO */' dx_sample.h
+limits|a path of a machine|echo 'see /wo''rk/main' >>README.md
+install|a missing header|sed -i 's/^HEADERS := .*/HEADERS := dx_sample.h/' Makefile
+install|a broken pkg-config file|sed -i 's/^Cflags.*//' dx.pc.in
+END
+finish
