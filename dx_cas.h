@@ -1,4 +1,5 @@
-/*  dx_cas.h - v0.1.0 - keeps content under its hash: BLAKE3, chunking, Merkle proofs, a crash-safe store
+/*  dx_cas.h - v0.1.0 - keeps content under its hash: BLAKE3, chunking, proofs, a crash-safe store
+                       - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
 
@@ -36,10 +37,11 @@
 
         dx_cas_blake3_*    hash, keyed hash, key derivation, output of any length
         dx_cas_chunker_*   where to cut a stream so that equal parts of two versions are cut alike
-        dx_cas_merkle_*    one root for many leaves; short proofs that a leaf is in it, that it only grew
-        dx_cas_device      five functions: read, write, sync, size, truncate; memory and file come with it
-        dx_cas_store       objects under their hash in an append-only log; commits; recovery; names with versions
-        dx_cas_writer      content of any size into the store with bounded memory; dx_cas_reader takes it out
+        dx_cas_merkle_*    one root for many leaves; proofs that a leaf is in it, that it only grew
+        dx_cas_device      five functions: read, write, sync, size, truncate; here: memory, file
+        dx_cas_store       objects in an append-only log, commits, recovery, names with versions
+        dx_cas_writer      content of any size into the store with bounded memory
+        dx_cas_reader      ... and out again, from any offset
 
     GUARANTEES
         - dx_cas_commit() returned 0: everything put and named before it survives a power cut.
@@ -52,23 +54,24 @@
     LIMITS
         - Store: 2^48 bytes on the device. Object: desc.object_size_max. Content: 2^48 bytes.
         - Index: 16 bytes of memory for each object and each name, at most 7/8 full.
-        - A store object, a writer, a reader and a device belong to one thread at a time. Threads that read
-          at once each open their own (a reader takes no lock).
-        - Names: UTF-8, 1..255 bytes, no control characters. A version number is never used twice while the
-          name is known; dx_cas_copy_live() forgets deleted names.
+        - A store object, a writer, a reader and a device belong to one thread at a time. Threads
+          that read at once each open their own (a reader takes no lock).
+        - Names: UTF-8, 1..255 bytes, no control characters. A version number is never used twice
+          while the name is known; dx_cas_copy_live() forgets deleted names.
+        - dx_cas_file_close() drops the lock; so does the death of the process and of all children
+          that it forked without exec.
 
     CONFIG (define before the implementation)
-        DX_CAS_STATIC      functions become static           DX_CAS_API     how functions are declared
-        DX_CAS_ASSERT(c)   <assert.h> when hosted             DX_CAS_MEMCPY/MEMSET/MEMCMP/MEMMOVE
+        DX_CAS_STATIC      functions become static      DX_CAS_API    how functions are declared
+        DX_CAS_ASSERT(c)   <assert.h> when hosted        DX_CAS_MEMCPY, DX_CAS_MEMSET, DX_CAS_MEMCMP
         DX_CAS_NO_FILE     no file device (automatic when freestanding)
 
-    ERRORS      dx_cas_error: 0 = ok, negative = reason; dx_cas_error_name() spells it. An error of a device
-                function is passed through. dx_cas_damage_offset() is where ECORRUPT was met.
-
-    OWNERSHIP   The caller owns every buffer. desc.memory is borrowed until dx_cas_close() or dx_cas_grow();
-                the device until dx_cas_close(). Everything else is copied or used during the call only.
-
-    FORMAT      docs/CAS.md is normative: store, records, ids, list nodes, gear table, Merkle hashes.
+    ERRORS      dx_cas_error: 0 = ok, negative = reason; dx_cas_error_name() spells it. An error of
+                a device function is passed through. dx_cas_damage_offset(): where ECORRUPT was met.
+    OWNERSHIP   The caller owns every buffer. desc.memory is borrowed until dx_cas_close() or
+                dx_cas_grow(), the device and the codecs until dx_cas_close(). Everything else is
+                copied or used during the call only.
+    FORMAT      docs/CAS.md is normative: store, records, ids, list nodes, gear table, proofs.
 */
 #ifndef DX_CAS_H
 #define DX_CAS_H
@@ -114,7 +117,7 @@ typedef enum dx_cas_error {
     DX_CAS_ECONFLICT = -32, /* the name is not at the version that was expected */
     DX_CAS_ELOCKED = -33,   /* another writer has the store open */
     DX_CAS_EREADONLY = -34, /* the store was opened for reading, or is damaged */
-    DX_CAS_EMOVED = -35     /* the store was replaced by another (dx_cas_retire): open its path again */
+    DX_CAS_EMOVED = -35     /* another store took its place (dx_cas_retire): open its path again */
 } dx_cas_error;
 
 /* The hash that names a thing: 32 bytes; text form is 64 lower-case hex digits. */
@@ -140,7 +143,7 @@ enum { DX_CAS_CHUNK_CONTENT = 0, DX_CAS_CHUNK_FIXED = 1 };
 /* Parameters of the chunker; zero fields mean the default. */
 typedef struct dx_cas_chunker_desc {
     uint32_t size_min;   /* bytes, >= 64; default 16 KiB (or a quarter of size_avg) */
-    uint32_t size_avg;   /* a power of two, 256 B..256 MiB; default 64 KiB. Fixed mode: the chunk size */
+    uint32_t size_avg;   /* power of two, 256 B..256 MiB; default 64 KiB. Fixed: any, the size */
     uint32_t size_max;   /* default 256 KiB (or four times size_avg), at most 1 GiB */
     uint32_t mode;       /* DX_CAS_CHUNK_CONTENT (default) or DX_CAS_CHUNK_FIXED */
     const uint8_t *key;  /* NULL, or 32 secret bytes that the gear table is made from */
@@ -189,8 +192,8 @@ typedef struct dx_cas_file {
     bool     writable_;
 } dx_cas_file;
 
-/* A way to make objects smaller. Both functions return 0 or an error and write at most capacity bytes;
-   compress may answer DX_CAS_ENOSPACE for "does not shrink". */
+/* A way to make objects smaller. Both functions return 0 or an error and write at most capacity
+   bytes; compress may answer DX_CAS_ENOSPACE for "does not shrink". */
 typedef struct dx_cas_codec {
     uint8_t number; /* 1..255, stands in each record; 1 = zstd, 128..255 are the program's own */
     int (*compress)(void *user, void *out, size_t capacity, const void *in, size_t size,
@@ -220,7 +223,7 @@ typedef struct dx_cas_desc {
     void    *grow_user;
     uint32_t object_size_max; /* greatest object to put, or to decompress; default 1 MiB */
     uint32_t align;          /* creation: records begin at multiples of it; 8 (default)..4096 */
-    uint8_t  store_id[16];   /* creation: random bytes, best not shown to those whose content is kept */
+    uint8_t  store_id[16];   /* creation: random, best not shown to those whose content is kept */
     const dx_cas_codec *codecs; /* codecs[0] compresses what is put; all decompress; borrowed */
     size_t   codec_count;
 } dx_cas_desc;
@@ -318,7 +321,7 @@ typedef struct dx_cas_reader { /* caller-allocated; fields are private but size 
     uint8_t      *nodes_;         /* the path from the root to the chunk, DX_CAS_LEVELS_MAX nodes */
     uint8_t      *chunk_;
     size_t        chunk_capacity_;
-    uint64_t      starts_[DX_CAS_LEVELS_MAX + 1]; /* first content byte under nodes_[level]; [0]: chunk */
+    uint64_t      starts_[DX_CAS_LEVELS_MAX + 1]; /* first content byte under each; [0]: chunk */
     uint64_t      spans_[DX_CAS_LEVELS_MAX + 1];  /* bytes under it; 0 = not loaded */
     dx_cas_id     root_;
     uint32_t      level_;
@@ -330,9 +333,9 @@ enum { /* dx_cas_damage.kind */
     DX_CAS_DAMAGE_OBJECT = 3,  /* the bytes of object id are not what id says */
     DX_CAS_DAMAGE_REF = 4,     /* one version of a name is unreadable */
     DX_CAS_DAMAGE_PADDING = 5, /* padding is not zero; nothing is lost */
-    DX_CAS_DAMAGE_COMMIT = 6,  /* one copy of a commit record (nothing is lost), or the chain does not fit */
+    DX_CAS_DAMAGE_COMMIT = 6,  /* one copy of a commit (nothing is lost), or the chain is broken */
     DX_CAS_DAMAGE_MISSING = 7, /* object id is needed by the record at offset and not there */
-    DX_CAS_DAMAGE_UNKNOWN = 8  /* not damaged, but its codec is not in desc.codecs: could not be checked */
+    DX_CAS_DAMAGE_UNKNOWN = 8  /* its codec is not in desc.codecs: could not be checked */
 };
 
 typedef struct dx_cas_damage {
@@ -356,14 +359,16 @@ typedef struct dx_cas_report {
 /* "DX_CAS_ECORRUPT" and so on; "unknown" for anything else. Never NULL. */
 DX_CAS_API const char *dx_cas_error_name(int error);
 
-/* --- BLAKE3 (github.com/BLAKE3-team/BLAKE3-specs). No call can fail; data may be NULL when size is 0. */
+/* --- BLAKE3 (github.com/BLAKE3-team/BLAKE3-specs). No call can fail; data may be NULL when size
+   is 0. */
 DX_CAS_API void dx_cas_blake3_init(dx_cas_blake3 *h);
 DX_CAS_API void dx_cas_blake3_init_keyed(dx_cas_blake3 *h, const uint8_t key[32]);
 /* Key derivation; context should be a string that is fixed in the program and used nowhere else. */
 DX_CAS_API void dx_cas_blake3_init_derive(dx_cas_blake3 *h, const void *context,
                                           size_t context_size);
 DX_CAS_API void dx_cas_blake3_update(dx_cas_blake3 *h, const void *data, size_t size);
-/* Write the first size bytes of the output (32 = the usual hash). *h is unchanged: more may follow. */
+/* Write the first size bytes of the output (32 = the usual hash). *h is unchanged: more may
+   follow. */
 DX_CAS_API void dx_cas_blake3_final(const dx_cas_blake3 *h, void *out, size_t size);
 /* All in one: *out = BLAKE3-256 of data. */
 DX_CAS_API void dx_cas_hash(const void *data, size_t size, dx_cas_id *out);
@@ -374,13 +379,13 @@ DX_CAS_API void dx_cas_id_to_hex(const dx_cas_id *id, char out[65]);
 DX_CAS_API int  dx_cas_id_from_hex(const char *text, dx_cas_id *out);
 DX_CAS_API bool dx_cas_id_equal(const dx_cas_id *a, const dx_cas_id *b);
 
-/* --- Chunker: FastCDC (Xia et al., USENIX ATC 2016) with a 64-byte gear hash, normalised at level 2.
-   desc may be NULL. DX_CAS_EINVAL when sizes are not min <= avg <= max or out of range. */
+/* --- Chunker: FastCDC (Xia et al., USENIX ATC 2016) with a 64-byte gear hash, normalised at
+   level 2. desc may be NULL. DX_CAS_EINVAL when sizes are not min <= avg <= max or out of range. */
 DX_CAS_API int dx_cas_chunker_init(dx_cas_chunker *c, const dx_cas_chunker_desc *desc);
-/* Look at the next bytes of the stream, at most up to the end of the current chunk. Returns how many
-   of them belong to it (> 0 when size > 0); *cut tells whether the chunk ends there. Call again with the rest.
-   Where cuts are does not depend on how the stream was split. At the end of the stream what is left
-   is the last chunk. */
+/* Look at the next bytes of the stream, at most up to the end of the current chunk. Returns how
+   many of them belong to it (> 0 when size > 0); *cut tells whether the chunk ends there. Call
+   again with the rest. Where cuts are does not depend on how the stream was split. At the end of
+   the stream what is left is the last chunk. */
 DX_CAS_API size_t dx_cas_chunker_next(dx_cas_chunker *c, const void *data, size_t size, bool *cut);
 /* Begin a new stream with the same parameters. */
 DX_CAS_API void dx_cas_chunker_reset(dx_cas_chunker *c);
@@ -393,14 +398,16 @@ DX_CAS_API void dx_cas_merkle_add(dx_cas_merkle *m, const dx_cas_id *leaf); /* a
 DX_CAS_API void dx_cas_merkle_root(const dx_cas_merkle *m, dx_cas_id *root);
 /* Root of an array of leaf hashes. O(count), no memory. */
 DX_CAS_API void dx_cas_merkle_root_of(const dx_cas_id *leaves, uint64_t count, dx_cas_id *root);
-/* Inclusion proof of leaves[index], at most 64 ids, lowest sibling first. *proof_count receives their
-   number; DX_CAS_ENOSPACE when it is more than capacity, DX_CAS_EINVAL when index >= count. */
+/* Inclusion proof of leaves[index], at most 64 ids, lowest sibling first. *proof_count receives
+   their number; DX_CAS_ENOSPACE when it is more than capacity, DX_CAS_EINVAL when index >=
+   count. */
 DX_CAS_API int dx_cas_merkle_prove(const dx_cas_id *leaves, uint64_t count, uint64_t index,
                                    dx_cas_id *proof, size_t capacity, size_t *proof_count);
 /* DX_CAS_OK when data is leaf number index of the tree of count leaves with that root;
    DX_CAS_ECORRUPT when not. Needs no tree (RFC 9162, 2.1.3.2). */
 DX_CAS_API int dx_cas_merkle_check(const void *data, size_t size, uint64_t index, uint64_t count,
-                                   const dx_cas_id *proof, size_t proof_count, const dx_cas_id *root);
+                                   const dx_cas_id *proof, size_t proof_count,
+                                   const dx_cas_id *root);
 /* The same for a leaf hash that the caller made from the data with dx_cas_merkle_leaf(). */
 DX_CAS_API int dx_cas_merkle_check_leaf(const dx_cas_id *leaf, uint64_t index, uint64_t count,
                                         const dx_cas_id *proof, size_t proof_count,
@@ -409,7 +416,8 @@ DX_CAS_API int dx_cas_merkle_check_leaf(const dx_cas_id *leaf, uint64_t index, u
 DX_CAS_API int dx_cas_merkle_prove_growth(const dx_cas_id *leaves, uint64_t count,
                                           uint64_t old_count, dx_cas_id *proof, size_t capacity,
                                           size_t *proof_count);
-/* DX_CAS_OK when the tree (count, root) only appended to (old_count, old_root), else DX_CAS_ECORRUPT. */
+/* DX_CAS_OK when the tree (count, root) only appended to (old_count, old_root), else
+   DX_CAS_ECORRUPT. */
 DX_CAS_API int dx_cas_merkle_check_growth(uint64_t old_count, const dx_cas_id *old_root,
                                           uint64_t count, const dx_cas_id *root,
                                           const dx_cas_id *proof, size_t proof_count);
@@ -417,30 +425,33 @@ DX_CAS_API int dx_cas_merkle_check_growth(uint64_t old_count, const dx_cas_id *o
 /* --- Devices. *m and *f must outlive the store. */
 DX_CAS_API dx_cas_device dx_cas_memory_device(dx_cas_memory *m);
 #if !defined(DX_CAS_NO_FILE) && (!defined(__STDC_HOSTED__) || __STDC_HOSTED__ == 1)
-/* Open a file (path in UTF-8). mode is that of dx_cas_desc: DX_CAS_READ takes no lock. DX_CAS_WRITE takes a
-   lock that dies with the process; DX_CAS_ELOCKED at once when another open file has it. DX_CAS_CREATE
-   makes the file where there is none, and makes that durable. DX_CAS_ENOTFOUND, DX_CAS_ESYS. */
+/* Open a file (path in UTF-8). mode is that of dx_cas_desc: DX_CAS_READ takes no lock.
+   DX_CAS_WRITE takes a lock that dies with the process; DX_CAS_ELOCKED at once when another open
+   file has it. DX_CAS_CREATE makes the file where there is none, and makes that durable.
+   DX_CAS_ENOTFOUND, DX_CAS_ESYS. */
 DX_CAS_API int  dx_cas_file_open(dx_cas_file *f, const char *path, uint32_t mode);
 DX_CAS_API void dx_cas_file_close(dx_cas_file *f);
 DX_CAS_API dx_cas_device dx_cas_file_device(dx_cas_file *f);
-/* Make a creation or a rename in the folder of path durable (fsync of the folder; nothing on Windows).
-   Call it after renaming a collected store over the old one. */
+/* Make a creation or a rename in the folder of path durable (fsync of the folder; nothing on
+   Windows). Call it after renaming a collected store over the old one. */
 DX_CAS_API int  dx_cas_file_sync_folder(const char *path);
 #endif
 
 /* --- Store. */
-/* Bytes of memory for desc->objects_max, object_size_max and codecs. 0 when they do not fit a size_t. */
+/* Bytes of memory for desc->objects_max, object_size_max and codecs. 0 when they do not fit a
+   size_t. */
 DX_CAS_API size_t dx_cas_memory_size(const dx_cas_desc *desc);
-/* Open or create a store. Reads the header of each record once: about 1 microsecond an object from a file.
-   Cuts off what a killed writer left after its last commit (a reader only ignores it).
+/* Open or create a store. Reads the header of each record once: about a microsecond an object from
+   a file. Cuts off what a killed writer left after its last commit (a reader only ignores it).
    DX_CAS_ENOTFOUND   the device is empty and DX_CAS_CREATE is not given
    DX_CAS_ENOMEM      dx_cas_memory_needed() says how many bytes the next try needs
    DX_CAS_ECORRUPT    committed bytes are damaged, dx_cas_damage_offset() says where; with
-                      DX_CAS_ACCEPT_DAMAGE the store opens, only for reading. Or: not a store (offset 0)
+                      DX_CAS_ACCEPT_DAMAGE it opens, only for reading. Or: not a store (0)
    DX_CAS_EVERSION, DX_CAS_ENOTSUP  made by a newer dx_cas.h; or with another hash
    After an error the store is closed; the two questions above can still be asked. */
 DX_CAS_API int  dx_cas_open(dx_cas_store *s, const dx_cas_desc *desc);
-/* Forget the borrowed things. What was not committed is gone. Safe twice, and on a zeroed object. */
+/* Forget the borrowed things. What was not committed is gone. Safe twice, and on a zeroed
+   object. */
 DX_CAS_API void dx_cas_close(dx_cas_store *s);
 /* Move the index to a larger block (the old one is the caller's again when this returns 0). size at
    least dx_cas_memory_needed(). */
@@ -450,9 +461,9 @@ DX_CAS_API size_t dx_cas_memory_needed(const dx_cas_store *s);
 DX_CAS_API uint64_t dx_cas_damage_offset(const dx_cas_store *s);
 DX_CAS_API void     dx_cas_get_stats(const dx_cas_store *s, dx_cas_stats *out);
 
-/* Store an object of up to object_size_max bytes; *id (may be NULL) = BLAKE3-256 of it. What is there already
-   is not written again. Readable at once, durable after dx_cas_commit(). After DX_CAS_ENOSPACE
-   or ENOMEM nothing has changed and the store goes on. */
+/* Store an object of up to object_size_max bytes; *id (may be NULL) = BLAKE3-256 of it. What is
+   there already is not written again. Readable at once, durable after dx_cas_commit(). After
+   DX_CAS_ENOSPACE or ENOMEM nothing has changed and the store goes on. */
 DX_CAS_API int dx_cas_put(dx_cas_store *s, const void *data, size_t size, dx_cas_id *id);
 /* Read an object and check it against its id. *size receives its size, also with DX_CAS_ENOSPACE
    (buffer too small). DX_CAS_ENOTFOUND, DX_CAS_ECORRUPT, DX_CAS_ENOTSUP (unknown codec). */
@@ -473,14 +484,16 @@ DX_CAS_API int dx_cas_retire(dx_cas_store *s);
 
 /* --- Names. Changes are atomic with dx_cas_commit(). */
 #define DX_CAS_ANY_VERSION UINT64_MAX
-/* Give a name a new version. From *ref: name, root (must be in the store), content, size, time_ns, kind, info.
-   expected: the version it must be at now, 0 = the name must not exist, or DX_CAS_ANY_VERSION;
-   DX_CAS_ECONFLICT when it is not so. *version (may be NULL) receives the new number. */
+/* Give a name a new version. From *ref: name, root (must be in the store), content, size,
+   time_ns, kind, info. expected: the version it must be at now, 0 = the name must not exist, or
+   DX_CAS_ANY_VERSION; DX_CAS_ECONFLICT when it is not so. *version (may be NULL) receives the
+   new number. */
 DX_CAS_API int dx_cas_ref_set(dx_cas_store *s, const dx_cas_ref *ref, uint64_t expected,
                               uint64_t *version);
 /* version 0 = the latest, O(1); another walks back from the latest. DX_CAS_ENOTFOUND. */
 DX_CAS_API int dx_cas_ref_get(dx_cas_store *s, const char *name, uint64_t version, dx_cas_ref *out);
-/* From a version that a call above gave to the one before it, O(1). DX_CAS_ENOTFOUND after the oldest. */
+/* From a version that a call above gave to the one before it, O(1). DX_CAS_ENOTFOUND after the
+   oldest. */
 DX_CAS_API int dx_cas_ref_previous(dx_cas_store *s, dx_cas_ref *ref);
 /* All names, each with its latest version, in no particular order. *cursor = 0 begins;
    DX_CAS_ENOTFOUND at the end. Any change of the store or a refresh makes the cursor invalid. */
@@ -493,11 +506,11 @@ DX_CAS_API int dx_cas_ref_trim(dx_cas_store *s, const char *name, uint64_t oldes
 /* --- Streams: content of any size, cut into chunks, under a tree of list nodes. */
 DX_CAS_API size_t dx_cas_writer_memory_size(const dx_cas_writer_desc *desc);
 DX_CAS_API int dx_cas_writer_begin(dx_cas_writer *w, const dx_cas_writer_desc *desc);
-/* Add bytes, split in any way. *used (may be NULL) = how many were taken, size unless there is an error.
-   After DX_CAS_ENOMEM, grow the store and go on with the rest. */
+/* Add bytes, split in any way. *used (may be NULL) = how many were taken, size unless there is
+   an error. After DX_CAS_ENOMEM, grow the store and go on with the rest. */
 DX_CAS_API int dx_cas_writer_write(dx_cas_writer *w, const void *data, size_t size, size_t *used);
-/* Store the rest and the list nodes. Nothing is durable before dx_cas_commit(). May be repeated after
-   DX_CAS_ENOMEM. A writer that is not finished may simply be dropped. */
+/* Store the rest and the list nodes. Nothing is durable before dx_cas_commit(). May be repeated
+   after DX_CAS_ENOMEM. A writer that is not finished may simply be dropped. */
 DX_CAS_API int dx_cas_writer_finish(dx_cas_writer *w, dx_cas_content *out);
 
 /* Memory for a reader of content whose chunks have at most chunk_size_max bytes (0 = 256 KiB). */
@@ -505,8 +518,9 @@ DX_CAS_API size_t dx_cas_reader_memory_size(uint32_t chunk_size_max);
 /* Open content by its root. memory and store are borrowed as long as *r is used. */
 DX_CAS_API int dx_cas_reader_open(dx_cas_reader *r, dx_cas_store *s, const dx_cas_id *root,
                                   void *memory, size_t memory_size);
-/* Read at any offset; every byte was checked against its id. *got < size only at the end of the content.
-   DX_CAS_ENOMEM when a chunk is larger than the memory allows; DX_CAS_ECORRUPT, DX_CAS_ENOTFOUND when damaged. */
+/* Read at any offset; every byte was checked against its id. *got < size only at the end of the
+   content. DX_CAS_ENOMEM when a chunk is larger than the memory allows; DX_CAS_ECORRUPT,
+   DX_CAS_ENOTFOUND when damaged. */
 DX_CAS_API int dx_cas_reader_read(dx_cas_reader *r, uint64_t offset, void *buffer, size_t size,
                                   size_t *got);
 /* Which chunk holds the byte at offset (< r->size): its id, first byte and size. */
@@ -514,14 +528,15 @@ DX_CAS_API int dx_cas_reader_chunk(dx_cas_reader *r, uint64_t offset, dx_cas_id 
                                    uint64_t *start, uint64_t *size);
 
 /* --- Whole store. */
-/* Read and hash everything again, in place; callback (may be NULL) hears of each damaged item. Checks also
-   the chain of commits, that what list nodes and names need is there, and that padding is zero.
-   DX_CAS_OK, or DX_CAS_ECORRUPT when there was damage. *report may be NULL. */
+/* Read and hash everything again, in place; callback (may be NULL) hears of each damaged item.
+   Checks also the chain of commits, that what list nodes and names need is there, and that
+   padding is zero. DX_CAS_OK, or DX_CAS_ECORRUPT when there was damage. *report may be NULL. */
 DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *user,
                              dx_cas_report *report);
-/* Copy what the names reach, all kept versions with their numbers, into dst (open for writing, fresh), and commit.
-   Deleted names and their counters stay behind. After DX_CAS_ENOMEM grow dst and repeat.
-   Afterwards: dx_cas_retire(src), rename dst's file over src's, dx_cas_file_sync_folder(). */
+/* Copy what the names reach, all kept versions with their numbers, into dst (open for writing,
+   fresh), and commit. Deleted names and their counters stay behind. After DX_CAS_ENOMEM grow dst
+   and repeat. Afterwards: dx_cas_retire(src), rename dst's file over src's,
+   dx_cas_file_sync_folder(). */
 DX_CAS_API int dx_cas_copy_live(dx_cas_store *src, dx_cas_store *dst);
 
 #ifdef __cplusplus
@@ -551,37 +566,27 @@ DX_CAS_API int dx_cas_copy_live(dx_cas_store *src, dx_cas_store *dst);
     #define DX_CAS_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
   #endif
 #endif
-#if !defined(__GNUC__) && !defined(__clang__)
+#if defined(__GNUC__) || defined(__clang__)
+  #define DX_CAS_P_LIBC(name) __builtin_##name
+#else
   #include <string.h>
+  #define DX_CAS_P_LIBC(name) name
 #endif
 #ifndef DX_CAS_MEMCPY
-  #if defined(__GNUC__) || defined(__clang__)
-    #define DX_CAS_MEMCPY __builtin_memcpy
-  #else
-    #define DX_CAS_MEMCPY memcpy
-  #endif
-#endif
-#ifndef DX_CAS_MEMMOVE
-  #if defined(__GNUC__) || defined(__clang__)
-    #define DX_CAS_MEMMOVE __builtin_memmove
-  #else
-    #define DX_CAS_MEMMOVE memmove
-  #endif
+  #define DX_CAS_MEMCPY DX_CAS_P_LIBC(memcpy)
 #endif
 #ifndef DX_CAS_MEMSET
-  #if defined(__GNUC__) || defined(__clang__)
-    #define DX_CAS_MEMSET __builtin_memset
-  #else
-    #define DX_CAS_MEMSET memset
-  #endif
+  #define DX_CAS_MEMSET DX_CAS_P_LIBC(memset)
 #endif
 #ifndef DX_CAS_MEMCMP
-  #if defined(__GNUC__) || defined(__clang__)
-    #define DX_CAS_MEMCMP __builtin_memcmp
-  #else
-    #define DX_CAS_MEMCMP memcmp
-  #endif
+  #define DX_CAS_MEMCMP DX_CAS_P_LIBC(memcmp)
 #endif
+/* Hand an error on to the caller at once. */
+#define DX_CAS_P_TRY(call)                      \
+    do {                                        \
+        int try_ = (call);                      \
+        if (try_ != DX_CAS_OK) return try_;     \
+    } while (0)
 
 /* >>shared --------------------------------------------------------------
    Small helpers that other dx headers hold as identical copies (a check compares them). */
@@ -863,8 +868,8 @@ DX_CAS_API void dx_cas_hash(const void *data, size_t size, dx_cas_id *out)
     dx_cas_blake3_final(&h, out->bytes, sizeof out->bytes);
 }
 
-/* The hash of data under a context string of docs/CAS.md: list nodes, names and the chain of commits
-   cannot be mistaken for plain objects. */
+/* The hash of data under a context string of docs/CAS.md: list nodes, names and the chain of
+   commits cannot be mistaken for plain objects. */
 static void dx_cas_p_derive(dx_cas_blake3 *h, const char *context)
 {
     size_t size = 0;
@@ -1174,7 +1179,8 @@ DX_CAS_API int dx_cas_merkle_check_leaf(const dx_cas_id *leaf, uint64_t index, u
 }
 
 DX_CAS_API int dx_cas_merkle_check(const void *data, size_t size, uint64_t index, uint64_t count,
-                                   const dx_cas_id *proof, size_t proof_count, const dx_cas_id *root)
+                                   const dx_cas_id *proof, size_t proof_count,
+                                   const dx_cas_id *root)
 {
     dx_cas_id leaf;
     if (!data && size) return DX_CAS_EINVAL;
@@ -1431,9 +1437,9 @@ DX_CAS_API int dx_cas_file_sync_folder(const char *path)
 #include <sys/types.h>
 #include <unistd.h>
 #if defined(__GLIBC__) && (defined(__GNUC__) || defined(__clang__))
-/* glibc hides some of these under -std=c99 and gives 32-bit programs 32-bit offsets, unless macros are
-   defined before the first include, which a header cannot do. So they are declared here under names of
-   our own, bound to the symbols that glibc has had since 2.1. */
+/* glibc hides some of these under -std=c99 and gives 32-bit programs 32-bit offsets, unless
+   macros are defined before the first include, which a header cannot do. So they are declared
+   here under names of our own, bound to the symbols that glibc has had since 2.1. */
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -1568,7 +1574,8 @@ DX_CAS_API void dx_cas_file_close(dx_cas_file *f)
     f->handle_ = -1;
 }
 
-/* Take the lock; true in *again when the path meanwhile leads to another file (it was collected). */
+/* Take the lock; true in *again when the path meanwhile leads to another file (it was
+   collected). */
 static int dx_cas_p_file_lock(dx_cas_file *f, const char *path, bool *again)
 {
     struct stat opened, named;
@@ -1750,8 +1757,7 @@ static int dx_cas_p_damaged(dx_cas_store *s, uint64_t place)
 static int dx_cas_p_read(dx_cas_store *s, uint64_t place, void *out, size_t size)
 {
     size_t got = 0;
-    int error = s->device_.read(s->device_.user, place, out, size, &got);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(s->device_.read(s->device_.user, place, out, size, &got));
     return got == size ? DX_CAS_OK : DX_CAS_ETRUNCATED;
 }
 
@@ -1854,8 +1860,8 @@ static uint64_t dx_cas_p_first_place(const dx_cas_store *s)
 }
 
 /* >>index ---------------------------------------------------------------
-   Open addressing in the caller's memory. A slot holds 64 bits of an id, or of the hash of a name, and the
-   place of the record; the record says the rest. place: 48 bits, then 4 of the list level, then: */
+   Open addressing in the caller's memory. A slot holds 64 bits of an id, or of the hash of a name,
+   and the place of the record, which says the rest. place: 48 bits, 4 of the list level, then: */
 #define DX_CAS_P_IS_REF ((uint64_t)1 << 52)
 #define DX_CAS_P_MARK ((uint64_t)1 << 53)
 
@@ -1917,7 +1923,7 @@ static int dx_cas_p_use_memory(dx_cas_store *s, void *memory, size_t size)
     s->work_ = base + skip;
     s->slots_ = (dx_cas_entry_ *)(void *)(base + skip + s->work_size_);
     s->slot_count_ = (size - skip - s->work_size_) / sizeof(dx_cas_entry_);
-    if (s->slot_count_ > 0xffffffffu) s->slot_count_ = 0xffffffffu;
+    if ((uint64_t)s->slot_count_ >> 32) s->slot_count_ = 0xffffffffu;
     DX_CAS_MEMSET(s->slots_, 0, s->slot_count_ * sizeof(dx_cas_entry_));
     s->entry_count_ = 0;
     for (i = 0; i < old_count; i++) {
@@ -1995,8 +2001,8 @@ static size_t dx_cas_p_utf8(const uint8_t *p)
         if ((p[i] & 0xc0) != 0x80) return 0; /* also stops at the NUL */
         c = c << 6 | (p[i] & 0x3fu);
     }
-    if (c < 0xa0 || (size == 3 && c < 0x800) || (size == 4 && (c < 0x10000 || c > 0x10ffff))) return 0;
-    return c >= 0xd800 && c <= 0xdfff ? 0 : size;
+    if (c < 0xa0 || (size == 3 && c < 0x800) || (c >= 0xd800 && c <= 0xdfff)) return 0;
+    return size == 4 && (c < 0x10000 || c > 0x10ffff) ? 0 : size;
 }
 
 static bool dx_cas_p_name_ok(const char *name)
@@ -2118,10 +2124,8 @@ static int dx_cas_p_find_ref(dx_cas_store *s, const char *name, dx_cas_p_ref *r,
     size_t i = dx_cas_p_home(s, fingerprint);
     for (; s->slots_[i].place != 0; i = dx_cas_p_after(s, i)) {
         const dx_cas_entry_ *e = &s->slots_[i];
-        int error;
         if (e->fingerprint != fingerprint || !(e->place & DX_CAS_P_IS_REF)) continue;
-        error = dx_cas_p_read_ref_at(s, dx_cas_p_place(e), r);
-        if (error != DX_CAS_OK) return error;
+        DX_CAS_P_TRY(dx_cas_p_read_ref_at(s, dx_cas_p_place(e), r));
         *slot = i;
         if (dx_cas_p_same_name(r->ref.name, name)) return DX_CAS_OK;
     }
@@ -2147,8 +2151,8 @@ static int dx_cas_p_add_ref(dx_cas_store *s, const dx_cas_p_ref *r)
 }
 
 /* >>recovery ------------------------------------------------------------
-   The scan reads record headers one after the other, with a small window, and never trusts a length that its
-   CRC does not cover. */
+   The scan reads record headers one after the other through a small window, and trusts no length
+   that a CRC does not cover. */
 enum { DX_CAS_P_WINDOW = 4096 };
 
 typedef struct dx_cas_p_scan {
@@ -2171,7 +2175,8 @@ typedef struct dx_cas_p_scan {
 
 enum { DX_CAS_P_STEP_END = 0, DX_CAS_P_STEP_RECORD = 1, DX_CAS_P_STEP_GAP = 2 };
 
-/* The 64 bytes at place, through the window; NULL in *head when the device or the limit ends before. */
+/* The 64 bytes at place, through the window; NULL in *head when the device or the limit ends
+   before. */
 static int dx_cas_p_peek(dx_cas_p_scan *c, uint64_t place, const uint8_t **head)
 {
     dx_cas_store *s = c->s;
@@ -2180,11 +2185,10 @@ static int dx_cas_p_peek(dx_cas_p_scan *c, uint64_t place, const uint8_t **head)
     if (place < c->window_place || place - c->window_place > c->window_size ||
         c->window_size - (size_t)(place - c->window_place) < DX_CAS_P_HEAD) {
         uint64_t want = c->limit - place;
-        int error;
         if (want > DX_CAS_P_WINDOW) want = DX_CAS_P_WINDOW;
         c->window_place = place;
-        error = s->device_.read(s->device_.user, place, s->work_, (size_t)want, &c->window_size);
-        if (error != DX_CAS_OK) return error;
+        DX_CAS_P_TRY(s->device_.read(s->device_.user, place, s->work_, (size_t)want,
+                                     &c->window_size));
         if (c->window_size < DX_CAS_P_HEAD) return DX_CAS_OK;
     }
     *head = s->work_ + (size_t)(place - c->window_place);
@@ -2195,16 +2199,15 @@ static int dx_cas_p_peek(dx_cas_p_scan *c, uint64_t place, const uint8_t **head)
 static int dx_cas_p_look(dx_cas_p_scan *c, uint64_t place, dx_cas_p_record *r)
 {
     const uint8_t *head;
-    int error = dx_cas_p_peek(c, place, &head);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_peek(c, place, &head));
     if (!head) return DX_CAS_ECORRUPT;
-    error = dx_cas_p_decode(c->s, place, head, r);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_decode(c->s, place, head, r));
     if (r->type != DX_CAS_P_COMMIT && r->next > c->limit) return DX_CAS_ECORRUPT;
     return DX_CAS_OK;
 }
 
-/* The next record, or the gap to it (r->place .. r->next), or the end: no record follows r->place. */
+/* The next record, or the gap to it (r->place .. r->next), or the end: no record follows
+   r->place. */
 static int dx_cas_p_step(dx_cas_p_scan *c, dx_cas_p_record *r, int *step)
 {
     uint64_t place = c->place;
@@ -2312,8 +2315,7 @@ static int dx_cas_p_scan_run(dx_cas_p_scan *c)
         } else if (r.type == DX_CAS_P_COMMIT) {
             dx_cas_p_scan_commit(c, &r);
         } else {
-            error = dx_cas_p_scan_record(c, &r);
-            if (error != DX_CAS_OK) return error;
+            DX_CAS_P_TRY(dx_cas_p_scan_record(c, &r));
         }
     }
 }
@@ -2352,8 +2354,8 @@ static void dx_cas_p_clear_index(dx_cas_store *s)
     s->entry_count_ = 0;
 }
 
-/* Read the whole log. Most stores end with a commit; otherwise what follows the last commit got into the
-   index too, and a second scan that stops at the commit builds it again. */
+/* Read the whole log. Most stores end with a commit; otherwise what follows the last commit got
+   into the index too, and a second scan that stops at the commit builds it again. */
 static int dx_cas_p_load(dx_cas_store *s, uint64_t device_size)
 {
     dx_cas_p_scan c;
@@ -2443,7 +2445,8 @@ static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
     int error = DX_CAS_OK;
     if (s->sequence_ != 0) {
         place = s->commit_end_ - dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
-        size = dx_cas_p_encode_commit(s, place, s->sequence_, s->retired_ ? 1 : 0, &s->chain_id_, want);
+        size = dx_cas_p_encode_commit(s, place, s->sequence_, s->retired_ ? 1 : 0, &s->chain_id_,
+                                      want);
         if (!write) error = dx_cas_p_read(s, place, is, size);
         if (error != DX_CAS_OK) return error;
         write = write || DX_CAS_MEMCMP(want, is, size) != 0;
@@ -2502,7 +2505,8 @@ static void dx_cas_p_record_done(dx_cas_store *s, const dx_cas_p_record *r)
     s->dirty_ = true;
 }
 
-/* Bring the device back to the end of the log; what cannot be cut off is cut off by the next open. */
+/* Bring the device back to the end of the log; what cannot be cut off is cut off by the next
+   open. */
 static int dx_cas_p_record_failed(dx_cas_store *s, int error)
 {
     (void)s->device_.truncate(s->device_.user, s->end_);
@@ -2521,8 +2525,8 @@ static int dx_cas_p_write_padding(dx_cas_store *s, uint64_t from, uint64_t to)
 static int dx_cas_p_append(dx_cas_store *s, dx_cas_p_record *r, const void *data)
 {
     uint8_t *io = s->work_;
-    int error = dx_cas_p_record_begin(s, r);
-    if (error != DX_CAS_OK) return error;
+    int error;
+    DX_CAS_P_TRY(dx_cas_p_record_begin(s, r));
     dx_cas_p_encode(s, r, io);
     if (r->next - r->place <= DX_CAS_P_IO) {
         size_t used = DX_CAS_P_HEAD + (size_t)r->stored, size = (size_t)(r->next - r->place);
@@ -2582,16 +2586,14 @@ static int dx_cas_p_put(dx_cas_store *s, uint32_t type, uint32_t level, const vo
         return DX_CAS_OK;
     }
     if (error != DX_CAS_ENOTFOUND) return error;
-    error = dx_cas_p_reserve(s, 1);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_reserve(s, 1));
     DX_CAS_MEMSET(&r, 0, sizeof r);
     r.type = type;
     r.flags = level;
     r.stored = r.logical = size;
     r.id = *id;
-    error = dx_cas_p_pack(s, &r, &data);
-    if (error == DX_CAS_OK) error = dx_cas_p_append(s, &r, data);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_pack(s, &r, &data));
+    DX_CAS_P_TRY(dx_cas_p_append(s, &r, data));
     s->stats_.put_bytes += size;
     return dx_cas_p_add_object(s, &r);
 }
@@ -2604,8 +2606,7 @@ static int dx_cas_p_unpack(dx_cas_store *s, const dx_cas_p_record *r, void *out)
     int error;
     if (!codec) return DX_CAS_ENOTSUP;
     if (r->stored > s->object_size_max_ || r->logical > s->object_size_max_) return DX_CAS_ETOOBIG;
-    error = dx_cas_p_read(s, r->place + DX_CAS_P_HEAD, dx_cas_p_packed(s), (size_t)r->stored);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_read(s, r->place + DX_CAS_P_HEAD, dx_cas_p_packed(s), (size_t)r->stored));
     error = codec->decompress(codec->user, out, (size_t)r->logical, dx_cas_p_packed(s),
                               (size_t)r->stored, &got);
     return error == DX_CAS_OK && got == r->logical ? DX_CAS_OK : DX_CAS_ECORRUPT;
@@ -2648,7 +2649,8 @@ static int dx_cas_p_stream(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_sto
     }
     dx_cas_p_id_start(&h, r->type);
     while (done < r->stored) {
-        size_t size = r->stored - done < DX_CAS_P_IO ? (size_t)(r->stored - done) : DX_CAS_P_IO;
+        size_t size = r->stored - done < DX_CAS_P_IO ? (size_t)(r->stored - done)
+                                                       : (size_t)DX_CAS_P_IO;
         int error = dx_cas_p_read(s, r->place + DX_CAS_P_HEAD + done, s->work_, size);
         if (error == DX_CAS_ETRUNCATED) return dx_cas_p_damaged(s, r->place);
         if (error == DX_CAS_OK && dst) {
@@ -2679,7 +2681,8 @@ static void dx_cas_p_node_id(const dx_cas_p_node *n, uint32_t i, dx_cas_id *id)
     DX_CAS_MEMCPY(id->bytes, n->entries + (size_t)i * DX_CAS_P_NODE_ENTRY, 32);
 }
 
-/* Does its hash not protect a node from nonsense? No: a hash says what was written, not that it is right. */
+/* A hash says what was written, not that it
+   is right. */
 static bool dx_cas_p_open_node(const uint8_t *p, size_t size, uint32_t level, dx_cas_p_node *n)
 {
     uint64_t sum = 0;
@@ -2704,10 +2707,8 @@ static bool dx_cas_p_open_node(const uint8_t *p, size_t size, uint32_t level, dx
 static int dx_cas_p_get_node(dx_cas_store *s, const dx_cas_p_record *r, uint8_t *memory,
                              dx_cas_p_node *n)
 {
-    int error;
     if (r->type != DX_CAS_P_LIST) return dx_cas_p_damaged(s, r->place);
-    error = dx_cas_p_get(s, r, memory);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_get(s, r, memory));
     if (dx_cas_p_open_node(memory, (size_t)r->stored, r->flags, n)) return DX_CAS_OK;
     return dx_cas_p_damaged(s, r->place);
 }
@@ -2718,10 +2719,8 @@ static int dx_cas_p_find_child(dx_cas_store *s, const dx_cas_p_node *n, uint32_t
 {
     dx_cas_id id;
     uint32_t level;
-    int error;
     dx_cas_p_node_id(n, i, &id);
-    error = dx_cas_p_find(s, &id, r, slot);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_find(s, &id, r, slot));
     level = r->type == DX_CAS_P_LIST ? r->flags : 0;
     if (level + 1 != n->level) return DX_CAS_ENOTFOUND;
     if (level == 0 && r->logical != dx_cas_p_node_size(n, i)) return DX_CAS_ENOTFOUND;
@@ -2761,14 +2760,12 @@ static int dx_cas_p_put_ref(dx_cas_store *s, dx_cas_p_ref *r)
     uint8_t bytes[DX_CAS_P_REF_MAX];
     dx_cas_p_record rec;
     size_t size = dx_cas_p_encode_ref(r, bytes);
-    int error = dx_cas_p_reserve(s, 1);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_reserve(s, 1));
     DX_CAS_MEMSET(&rec, 0, sizeof rec);
     rec.type = DX_CAS_P_REF;
     rec.stored = rec.logical = size;
     dx_cas_p_id_of(DX_CAS_P_REF, bytes, size, &rec.id);
-    error = dx_cas_p_append(s, &rec, bytes);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_append(s, &rec, bytes));
     r->place = rec.place;
     return dx_cas_p_add_ref(s, r);
 }
@@ -2777,9 +2774,8 @@ static int dx_cas_p_put_ref(dx_cas_store *s, dx_cas_p_ref *r)
 static int dx_cas_p_name_change(dx_cas_store *s, const char *name, uint64_t expected,
                                 dx_cas_p_state *st)
 {
-    int error = dx_cas_p_may_write(s);
-    if (error == DX_CAS_OK) error = dx_cas_p_name_state(s, name, st);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_may_write(s));
+    DX_CAS_P_TRY(dx_cas_p_name_state(s, name, st));
     if (expected == DX_CAS_ANY_VERSION) return DX_CAS_OK;
     return expected == (st->exists ? st->version : 0) ? DX_CAS_OK : DX_CAS_ECONFLICT;
 }
@@ -2788,8 +2784,7 @@ static int dx_cas_p_name_change(dx_cas_store *s, const char *name, uint64_t expe
 static int dx_cas_p_load_version(dx_cas_store *s, uint64_t place, uint64_t oldest, dx_cas_ref *out)
 {
     dx_cas_p_ref r;
-    int error = dx_cas_p_read_ref_at(s, place, &r);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_read_ref_at(s, place, &r));
     if (r.op != DX_CAS_P_SET) return dx_cas_p_damaged(s, place);
     *out = r.ref;
     out->oldest = oldest;
@@ -2804,9 +2799,8 @@ DX_CAS_API int dx_cas_ref_set(dx_cas_store *s, const dx_cas_ref *ref, uint64_t e
     dx_cas_p_ref r;
     int error;
     if (!s || !ref || ref->info_size > DX_CAS_INFO_MAX) return DX_CAS_EINVAL;
-    error = dx_cas_p_name_change(s, ref->name, expected, &st);
-    if (error == DX_CAS_OK) error = dx_cas_p_find(s, &ref->root, &root, NULL);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_name_change(s, ref->name, expected, &st));
+    DX_CAS_P_TRY(dx_cas_p_find(s, &ref->root, &root, NULL));
     r.op = DX_CAS_P_SET;
     r.place = 0;
     r.ref = *ref;
@@ -2821,13 +2815,11 @@ DX_CAS_API int dx_cas_ref_set(dx_cas_store *s, const dx_cas_ref *ref, uint64_t e
 DX_CAS_API int dx_cas_ref_previous(dx_cas_store *s, dx_cas_ref *ref)
 {
     uint64_t version, oldest;
-    int error;
     if (!s || !ref || !s->open_) return DX_CAS_EINVAL;
     version = ref->version;
     oldest = ref->oldest;
     if (ref->previous_ == 0 || version <= oldest) return DX_CAS_ENOTFOUND;
-    error = dx_cas_p_load_version(s, ref->previous_, oldest, ref);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_load_version(s, ref->previous_, oldest, ref));
     return ref->version < version ? DX_CAS_OK : dx_cas_p_damaged(s, ref->previous_);
 }
 
@@ -2836,8 +2828,7 @@ DX_CAS_API int dx_cas_ref_get(dx_cas_store *s, const char *name, uint64_t versio
     dx_cas_p_state st;
     int error;
     if (!s || !out) return DX_CAS_EINVAL;
-    error = dx_cas_p_name_state(s, name, &st);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_name_state(s, name, &st));
     if (!st.exists || version > st.version || (version && version < st.oldest)) {
         return DX_CAS_ENOTFOUND;
     }
@@ -2855,10 +2846,8 @@ DX_CAS_API int dx_cas_ref_next(dx_cas_store *s, uint64_t *cursor, dx_cas_ref *ou
     while (*cursor < s->slot_count_) {
         const dx_cas_entry_ *e = &s->slots_[(size_t)(*cursor)++];
         dx_cas_p_ref r;
-        int error;
         if (e->place == 0 || !(e->place & DX_CAS_P_IS_REF)) continue;
-        error = dx_cas_p_read_ref_at(s, dx_cas_p_place(e), &r);
-        if (error != DX_CAS_OK) return error;
+        DX_CAS_P_TRY(dx_cas_p_read_ref_at(s, dx_cas_p_place(e), &r));
         if (r.op == DX_CAS_P_DELETE) continue;
         return dx_cas_p_load_version(s, r.op == DX_CAS_P_SET ? r.place : r.ref.previous_,
                                      r.ref.oldest, out);
@@ -2884,10 +2873,8 @@ static int dx_cas_p_drop(dx_cas_store *s, uint32_t op, const char *name, const d
 DX_CAS_API int dx_cas_ref_delete(dx_cas_store *s, const char *name, uint64_t expected)
 {
     dx_cas_p_state st;
-    int error;
     if (!s) return DX_CAS_EINVAL;
-    error = dx_cas_p_name_change(s, name, expected, &st);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_name_change(s, name, expected, &st));
     if (!st.exists) return DX_CAS_ENOTFOUND;
     return dx_cas_p_drop(s, DX_CAS_P_DELETE, name, &st, st.version + 1);
 }
@@ -2895,10 +2882,8 @@ DX_CAS_API int dx_cas_ref_delete(dx_cas_store *s, const char *name, uint64_t exp
 DX_CAS_API int dx_cas_ref_trim(dx_cas_store *s, const char *name, uint64_t oldest)
 {
     dx_cas_p_state st;
-    int error;
     if (!s) return DX_CAS_EINVAL;
-    error = dx_cas_p_name_change(s, name, DX_CAS_ANY_VERSION, &st);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_name_change(s, name, DX_CAS_ANY_VERSION, &st));
     if (!st.exists) return DX_CAS_ENOTFOUND;
     if (oldest > st.version) return DX_CAS_EINVAL;
     return oldest <= st.oldest ? DX_CAS_OK : dx_cas_p_drop(s, DX_CAS_P_TRIM, name, &st, oldest);
@@ -2933,7 +2918,8 @@ static bool dx_cas_p_desc_ok(const dx_cas_desc *desc)
     if (desc->mode & ~(uint32_t)(DX_CAS_WRITE | DX_CAS_CREATE | DX_CAS_ACCEPT_DAMAGE)) return false;
     if (desc->align && (desc->align < 8 || desc->align > 4096)) return false;
     if (desc->align & (desc->align - 1)) return false;
-    if (desc->object_size_max > (uint32_t)1 << 30 || (desc->codec_count && !desc->codecs)) return false;
+    if (desc->object_size_max > (uint32_t)1 << 30) return false;
+    if (desc->codec_count && !desc->codecs) return false;
     for (i = 0; i < desc->codec_count; i++) {
         const dx_cas_codec *c = &desc->codecs[i];
         if (c->number == 0 || !c->compress || !c->decompress) return false;
@@ -3031,10 +3017,8 @@ DX_CAS_API void dx_cas_get_stats(const dx_cas_store *s, dx_cas_stats *out)
 DX_CAS_API int dx_cas_put(dx_cas_store *s, const void *data, size_t size, dx_cas_id *id)
 {
     dx_cas_id unused;
-    int error;
     if (!s || (!data && size)) return DX_CAS_EINVAL;
-    error = dx_cas_p_may_write(s);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_may_write(s));
     if (size > s->object_size_max_) return DX_CAS_ETOOBIG;
     return dx_cas_p_put(s, DX_CAS_P_BLOB, 0, data, size, id ? id : &unused);
 }
@@ -3043,11 +3027,9 @@ DX_CAS_API int dx_cas_get(dx_cas_store *s, const dx_cas_id *id, void *buffer, si
                           size_t *size)
 {
     dx_cas_p_record r;
-    int error;
     if (!s || !id || !size || (!buffer && capacity) || !s->open_) return DX_CAS_EINVAL;
     *size = 0;
-    error = dx_cas_p_find(s, id, &r, NULL);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_find(s, id, &r, NULL));
     if (r.codec && !dx_cas_p_codec(s, r.codec)) return DX_CAS_ENOTSUP;
     if (r.logical > SIZE_MAX) return DX_CAS_ETOOBIG;
     *size = (size_t)r.logical;
@@ -3071,7 +3053,8 @@ DX_CAS_API int dx_cas_object_size(dx_cas_store *s, const dx_cas_id *id, uint64_t
     return error;
 }
 
-/* Sync what was written, then write and sync the commit record: whoever finds the record finds the rest. */
+/* Sync what was written, then write and sync the commit record: whoever finds the record finds
+   the rest. */
 static int dx_cas_p_commit(dx_cas_store *s, uint32_t flags)
 {
     uint8_t *io = s->work_;
@@ -3115,7 +3098,8 @@ DX_CAS_API int dx_cas_retire(dx_cas_store *s)
     return error == DX_CAS_OK ? dx_cas_p_commit(s, DX_CAS_P_RETIRED) : error;
 }
 
-/* Nothing new: the device has the size of last time and does not end with a commit that we do not know. */
+/* Nothing new: the device has the size of last time and does not end with a commit that we do
+   not know. */
 static int dx_cas_p_idle(dx_cas_store *s, uint64_t size, bool *idle)
 {
     uint8_t head[DX_CAS_P_HEAD];
@@ -3140,28 +3124,24 @@ DX_CAS_API int dx_cas_refresh(dx_cas_store *s)
     dx_cas_p_scan c;
     uint64_t size = 0, limit;
     bool idle = false;
-    int error, tries;
+    int tries;
     if (!s || !s->open_) return DX_CAS_EINVAL;
     if (s->mode_ & DX_CAS_WRITE) return DX_CAS_OK;
-    error = s->device_.size(s->device_.user, &size);
-    if (error == DX_CAS_OK) error = dx_cas_p_idle(s, size, &idle);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(s->device_.size(s->device_.user, &size));
+    DX_CAS_P_TRY(dx_cas_p_idle(s, size, &idle));
     if (idle) return s->retired_ ? DX_CAS_EMOVED : DX_CAS_OK;
     for (tries = 0; tries < 2; tries++) { /* twice when a writer may have been between two reads */
         dx_cas_p_scan_start(&c, s, size, false);
-        error = dx_cas_p_scan_run(&c);
-        if (error != DX_CAS_OK) return error;
+        DX_CAS_P_TRY(dx_cas_p_scan_run(&c));
         if (c.damage == 0) break;
     }
     if (size < s->commit_end_ && size < s->idle_size_) return DX_CAS_EAGAIN;
     if (c.damage && !(s->mode_ & DX_CAS_ACCEPT_DAMAGE)) return dx_cas_p_damaged(s, c.damage_place);
     if (c.commit_end != s->commit_end_) {
         limit = c.commit_end;
-        error = dx_cas_p_reserve(s, c.commit_entries);
-        if (error != DX_CAS_OK) return error;
+        DX_CAS_P_TRY(dx_cas_p_reserve(s, c.commit_entries));
         dx_cas_p_scan_start(&c, s, limit, true);
-        error = dx_cas_p_scan_run(&c);
-        if (error != DX_CAS_OK) return error;
+        DX_CAS_P_TRY(dx_cas_p_scan_run(&c));
         if (c.commit_end != limit) return DX_CAS_EAGAIN;
         dx_cas_p_scan_accept(&c);
     }
@@ -3185,12 +3165,10 @@ DX_CAS_API size_t dx_cas_writer_memory_size(const dx_cas_writer_desc *desc)
 DX_CAS_API int dx_cas_writer_begin(dx_cas_writer *w, const dx_cas_writer_desc *desc)
 {
     size_t need;
-    int error;
     if (!w || !desc || !desc->store || !desc->memory) return DX_CAS_EINVAL;
     DX_CAS_MEMSET(w, 0, sizeof *w);
-    error = dx_cas_p_may_write(desc->store);
-    if (error == DX_CAS_OK) error = dx_cas_chunker_init(&w->chunker_, &desc->chunker);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_may_write(desc->store));
+    DX_CAS_P_TRY(dx_cas_chunker_init(&w->chunker_, &desc->chunker));
     need = dx_cas_writer_memory_size(desc);
     if (desc->memory_size < need) return DX_CAS_ENOMEM;
     if (w->chunker_.size_max_ > desc->store->object_size_max_) return DX_CAS_ETOOBIG;
@@ -3212,13 +3190,11 @@ static int dx_cas_p_close_node(dx_cas_writer *w, uint32_t level, dx_cas_id *id, 
 {
     uint8_t *node = dx_cas_p_node_memory(w->nodes_, level);
     size_t bytes = DX_CAS_P_NODE_HEAD + (size_t)w->counts_[level] * DX_CAS_P_NODE_ENTRY;
-    int error;
     DX_CAS_MEMSET(node, 0, DX_CAS_P_NODE_HEAD);
     node[0] = (uint8_t)(level + 1);
     dx_cas_p_store32(node + 4, w->counts_[level]);
     dx_cas_p_store64(node + 8, w->sizes_[level]);
-    error = dx_cas_p_put(w->store_, DX_CAS_P_LIST, level + 1, node, bytes, id);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_put(w->store_, DX_CAS_P_LIST, level + 1, node, bytes, id));
     *size = w->sizes_[level];
     w->counts_[level] = 0;
     w->sizes_[level] = 0;
@@ -3236,8 +3212,8 @@ static void dx_cas_p_add_entry(dx_cas_writer *w, uint32_t level, const dx_cas_id
     w->sizes_[level] += size;
 }
 
-/* A node is complete after an entry whose id ends the node by its content, so that equal parts of two
-   versions get equal nodes: at least 32 entries, 160 on average, at most 512. */
+/* A node is complete after an entry whose id ends the node by its content, so that equal parts
+   of two versions get equal nodes: at least 32 entries, 160 on average, at most 512. */
 static bool dx_cas_p_node_full(const dx_cas_writer *w, uint32_t level)
 {
     uint32_t count = w->counts_[level];
@@ -3247,17 +3223,16 @@ static bool dx_cas_p_node_full(const dx_cas_writer *w, uint32_t level)
     return (node[DX_CAS_P_NODE_HEAD + (size_t)(count - 1) * DX_CAS_P_NODE_ENTRY] & 127) == 0;
 }
 
-/* Store complete nodes, from the lowest level up. An error leaves all as it was at the failing level. */
+/* Store complete nodes, from the lowest level up. An error leaves all as it was at the failing
+   level. */
 static int dx_cas_p_settle(dx_cas_writer *w)
 {
     uint32_t level;
     for (level = 0; level + 1 < DX_CAS_LEVELS_MAX; level++) {
         dx_cas_id id;
         uint64_t size = 0;
-        int error;
         if (!dx_cas_p_node_full(w, level)) continue;
-        error = dx_cas_p_close_node(w, level, &id, &size);
-        if (error != DX_CAS_OK) return error;
+        DX_CAS_P_TRY(dx_cas_p_close_node(w, level, &id, &size));
         dx_cas_p_add_entry(w, level + 1, &id, size);
     }
     return dx_cas_p_node_full(w, level) ? DX_CAS_ETOOBIG : DX_CAS_OK;
@@ -3267,10 +3242,8 @@ static int dx_cas_p_settle(dx_cas_writer *w)
 static int dx_cas_p_close_chunk(dx_cas_writer *w)
 {
     dx_cas_id id;
-    int error = dx_cas_p_settle(w);
-    if (error != DX_CAS_OK) return error;
-    error = dx_cas_p_put(w->store_, DX_CAS_P_BLOB, 0, w->chunk_, w->chunk_size_, &id);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_settle(w));
+    DX_CAS_P_TRY(dx_cas_p_put(w->store_, DX_CAS_P_BLOB, 0, w->chunk_, w->chunk_size_, &id));
     dx_cas_p_add_entry(w, 0, &id, w->chunk_size_);
     w->chunk_size_ = 0;
     w->cut_ = false;
@@ -3313,12 +3286,10 @@ static int dx_cas_p_close_tree(dx_cas_writer *w, dx_cas_id *root)
     for (level = 0;; level++) {
         dx_cas_id id;
         uint64_t size = 0;
-        int error;
         if (level >= top && w->counts_[level] == 1) break;
         if (w->counts_[level] == 0) continue;
         if (level + 1 == DX_CAS_LEVELS_MAX) return DX_CAS_ETOOBIG;
-        error = dx_cas_p_close_node(w, level, &id, &size);
-        if (error != DX_CAS_OK) return error;
+        DX_CAS_P_TRY(dx_cas_p_close_node(w, level, &id, &size));
         dx_cas_p_add_entry(w, level + 1, &id, size);
         if (level + 1 > top) top = level + 1;
     }
@@ -3355,12 +3326,10 @@ DX_CAS_API int dx_cas_reader_open(dx_cas_reader *r, dx_cas_store *s, const dx_ca
 {
     dx_cas_p_record rec;
     dx_cas_p_node n;
-    int error;
     if (!r || !s || !root || !memory || !s->open_) return DX_CAS_EINVAL;
     DX_CAS_MEMSET(r, 0, sizeof *r);
     if (memory_size < dx_cas_p_levels_size()) return DX_CAS_ENOMEM;
-    error = dx_cas_p_find(s, root, &rec, NULL);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_find(s, root, &rec, NULL));
     r->store_ = s;
     r->root_ = *root;
     r->nodes_ = (uint8_t *)memory;
@@ -3369,8 +3338,8 @@ DX_CAS_API int dx_cas_reader_open(dx_cas_reader *r, dx_cas_store *s, const dx_ca
     r->size = rec.logical;
     if (rec.type == DX_CAS_P_LIST) {
         r->level_ = rec.flags;
-        error = dx_cas_p_get_node(s, &rec, dx_cas_p_node_memory(r->nodes_, rec.flags - 1), &n);
-        if (error != DX_CAS_OK) return error;
+        DX_CAS_P_TRY(dx_cas_p_get_node(s, &rec, dx_cas_p_node_memory(r->nodes_, rec.flags - 1),
+                                       &n));
         r->size = r->spans_[rec.flags] = n.total;
     }
     return DX_CAS_OK;
@@ -3422,9 +3391,11 @@ static int dx_cas_p_locate(dx_cas_reader *r, uint64_t offset, dx_cas_p_record *c
         error = dx_cas_p_find_child(r->store_, &n, i, chunk, NULL);
         if (error != DX_CAS_OK || level == 1) return error;
         r->spans_[level - 1] = 0; /* not loaded, should the read fail */
-        error = dx_cas_p_get_node(r->store_, chunk, dx_cas_p_node_memory(r->nodes_, level - 2), &child);
-        if (error != DX_CAS_OK) return error;
-        if (child.total != dx_cas_p_node_size(&n, i)) return dx_cas_p_damaged(r->store_, chunk->place);
+        DX_CAS_P_TRY(dx_cas_p_get_node(r->store_, chunk, dx_cas_p_node_memory(r->nodes_,
+                                       level - 2), &child));
+        if (child.total != dx_cas_p_node_size(&n, i)) {
+            return dx_cas_p_damaged(r->store_, chunk->place);
+        }
         r->starts_[level - 1] = *start;
         r->spans_[level - 1] = child.total;
     }
@@ -3434,10 +3405,8 @@ DX_CAS_API int dx_cas_reader_chunk(dx_cas_reader *r, uint64_t offset, dx_cas_id 
                                    uint64_t *start, uint64_t *size)
 {
     dx_cas_p_record chunk;
-    int error;
     if (!r || !r->store_ || !id || !start || !size || offset >= r->size) return DX_CAS_EINVAL;
-    error = dx_cas_p_locate(r, offset, &chunk, start);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_locate(r, offset, &chunk, start));
     *id = chunk.id;
     *size = chunk.logical;
     return DX_CAS_OK;
@@ -3449,10 +3418,8 @@ static int dx_cas_p_read_chunk(dx_cas_reader *r, uint64_t offset, uint8_t *out, 
 {
     dx_cas_p_record chunk;
     uint64_t start = 0, skip, left;
-    int error;
     if (!dx_cas_p_covers(r, 0, offset)) {
-        error = dx_cas_p_locate(r, offset, &chunk, &start);
-        if (error != DX_CAS_OK) return error;
+        DX_CAS_P_TRY(dx_cas_p_locate(r, offset, &chunk, &start));
         if (chunk.codec && !dx_cas_p_codec(r->store_, chunk.codec)) return DX_CAS_ENOTSUP;
         if (offset == start && chunk.logical <= size) {
             *got = (size_t)chunk.logical;
@@ -3460,8 +3427,7 @@ static int dx_cas_p_read_chunk(dx_cas_reader *r, uint64_t offset, uint8_t *out, 
         }
         if (chunk.logical > r->chunk_capacity_) return DX_CAS_ENOMEM;
         r->spans_[0] = 0;
-        error = dx_cas_p_get(r->store_, &chunk, r->chunk_);
-        if (error != DX_CAS_OK) return error;
+        DX_CAS_P_TRY(dx_cas_p_get(r->store_, &chunk, r->chunk_));
         r->starts_[0] = start;
         r->spans_[0] = chunk.logical;
     }
@@ -3480,8 +3446,7 @@ DX_CAS_API int dx_cas_reader_read(dx_cas_reader *r, uint64_t offset, void *buffe
     *got = 0;
     while (*got < size && offset < r->size) {
         size_t n = 0;
-        int error = dx_cas_p_read_chunk(r, offset, out + *got, size - *got, &n);
-        if (error != DX_CAS_OK) return error;
+        DX_CAS_P_TRY(dx_cas_p_read_chunk(r, offset, out + *got, size - *got, &n));
         *got += n;
         offset += n;
     }
@@ -3517,8 +3482,7 @@ static int dx_cas_p_check_header(dx_cas_p_check *k)
     dx_cas_store *s = k->scan.s;
     uint8_t want[2 * DX_CAS_P_HEAD], is[2 * DX_CAS_P_HEAD];
     unsigned copy;
-    int error = dx_cas_p_read(s, 0, is, sizeof is);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_read(s, 0, is, sizeof is));
     dx_cas_p_encode_store(s, want);
     dx_cas_p_chain_zero(want, &k->scan.chain_id);
     dx_cas_p_chain_start(&k->scan.chain, &k->scan.chain_id);
@@ -3555,9 +3519,8 @@ static int dx_cas_p_check_commit(dx_cas_p_check *k, const dx_cas_p_record *r)
     bool fits = !k->scan.chain_known || dx_cas_p_chain_fits(&k->scan, r);
     uint64_t lost = k->scan.lost;
     size_t got = 0;
-    int error = s->device_.read(s->device_.user, r->place, is, sizeof is, &got);
-    if (error != DX_CAS_OK) return error;
-    /* encode_commit adds padding, which is checked by itself: so only its first 128 bytes are wanted */
+    DX_CAS_P_TRY(s->device_.read(s->device_.user, r->place, is, sizeof is, &got));
+    /* padding is checked by itself: only the first 128 bytes are wanted here */
     (void)dx_cas_p_encode_commit(s, r->place, r->logical, r->flags >> 8, &r->id, s->work_);
     DX_CAS_MEMCPY(want, s->work_, sizeof want);
     k->scan.window_size = 0;
@@ -3690,8 +3653,8 @@ DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *
 }
 
 /* >>collect ------------------------------------------------------------
-   Mark what the names reach in the index, then copy in the order of the log: children stand before their
-   parents there, and old versions before new ones. */
+   Mark what the names reach in the index, then copy in the order of the log: there children stand
+   before their parents, and old versions before new ones. */
 typedef int dx_cas_p_visit(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_store *dst);
 
 /* Call visit for each record of the log. */
@@ -3703,7 +3666,9 @@ static int dx_cas_p_each_record(dx_cas_store *s, dx_cas_store *dst, dx_cas_p_vis
     while (c.place < c.limit) {
         dx_cas_p_record r;
         int step = DX_CAS_P_STEP_END, error = dx_cas_p_step(&c, &r, &step);
-        if (error == DX_CAS_OK && step != DX_CAS_P_STEP_RECORD) error = dx_cas_p_damaged(s, r.place);
+        if (error == DX_CAS_OK && step != DX_CAS_P_STEP_RECORD) {
+            error = dx_cas_p_damaged(s, r.place);
+        }
         if (error == DX_CAS_OK && r.type != DX_CAS_P_COMMIT) {
             error = visit(s, &r, dst);
             c.window_size = 0; /* visiting uses the work memory */
@@ -3714,8 +3679,8 @@ static int dx_cas_p_each_record(dx_cas_store *s, dx_cas_store *dst, dx_cas_p_vis
 }
 
 /* Read a ref record; *live when it sets a version that its name still has. */
-static int dx_cas_p_live_ref(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_p_ref *ref, bool *live,
-                             dx_cas_p_state *st)
+static int dx_cas_p_live_ref(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_p_ref *ref,
+                             bool *live, dx_cas_p_state *st)
 {
     int error = dx_cas_p_read_ref(s, r, ref);
     *live = false;
@@ -3788,14 +3753,13 @@ static int dx_cas_p_copy_object(dx_cas_store *s, const dx_cas_p_record *r, dx_ca
     dx_cas_p_record copy = *r, found;
     uint8_t head[DX_CAS_P_HEAD];
     size_t slot = 0;
-    int error = dx_cas_p_find(s, &r->id, &found, &slot);
-    if (error != DX_CAS_OK) return error;
+    int error;
+    DX_CAS_P_TRY(dx_cas_p_find(s, &r->id, &found, &slot));
     if (found.place != r->place || !(s->slots_[slot].place & DX_CAS_P_MARK)) return DX_CAS_OK;
     error = dx_cas_p_find(dst, &r->id, &found, NULL);
     if (error != DX_CAS_ENOTFOUND) return error;
-    error = dx_cas_p_reserve(dst, 1);
-    if (error == DX_CAS_OK) error = dx_cas_p_record_begin(dst, &copy);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_reserve(dst, 1));
+    DX_CAS_P_TRY(dx_cas_p_record_begin(dst, &copy));
     dx_cas_p_encode(dst, &copy, head);
     error = dst->device_.write(dst->device_.user, copy.place, head, sizeof head);
     if (error == DX_CAS_OK) error = dx_cas_p_stream(s, r, dst, copy.place + DX_CAS_P_HEAD);
@@ -3827,14 +3791,15 @@ DX_CAS_API int dx_cas_copy_live(dx_cas_store *src, dx_cas_store *dst)
 {
     int error;
     if (!src || !dst || src == dst || !src->open_) return DX_CAS_EINVAL;
-    error = dx_cas_p_may_write(dst);
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_may_write(dst));
     error = dx_cas_p_mark_live(src);
     if (error == DX_CAS_OK) error = dx_cas_p_each_record(src, dst, dx_cas_p_copy_record);
     dx_cas_p_unmark(src);
     return error == DX_CAS_OK ? dx_cas_commit(dst) : error;
 }
 
+#undef DX_CAS_P_LIBC
+#undef DX_CAS_P_TRY
 #undef DX_CAS_P_HOSTED
 #undef DX_CAS_P_FILE
 #undef DX_CAS_P_CLOEXEC
