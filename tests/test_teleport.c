@@ -695,7 +695,6 @@ DX_TEST(tp_5_bool_and_padding)
 
 DX_TEST(tp_5_enumerations_bools_in_arrays_and_lists)
 {
-    script s = {{3}, 0};
     uint8_t buf[2048];
     size_t size;
     all_view v;
@@ -706,7 +705,6 @@ DX_TEST(tp_5_enumerations_bools_in_arrays_and_lists)
     memcpy(&t, &yes, 1);
     all_put_l_bool(&w, &t, 1);
     DX_CHECK_EQ(all_finish(&w, &size), 0);
-    (void)s;
     buf[size - 1] = 2;
     DX_CHECK_EQ(all_open_bare(&v, buf, size, 1), DX_TELEPORT_EBOOL);
     DX_CHECK_STR(all_fault(&v)->field, "l_bool");
@@ -733,10 +731,10 @@ DX_TEST(tp_5_enumerations_bools_in_arrays_and_lists)
 
 DX_TEST(tp_5_text_must_be_utf8)
 {
-    static const char *const bad[] = {"\x80",     "\xbf",         "\xc0\x80",         "\xc1\xbf",
-                                      "\xc2",     "\xe0\x9f\xbf", "\xed\xa0\x80",     "\xed\xbf\xbf",
-                                      "\xe2\x82", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
-                                      "\xff",     "\xf0\x90\x80"};
+    static const char *const bad[] = {
+        "\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xc2", "\xe0\x9f\xbf", "\xed\xa0\x80",
+        "\xed\xbf\xbf", "\xe2\x82", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80",
+        "\xf5\x80\x80\x80", "\xff", "\xf0\x90\x80"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char text[32] = "eight letters ";
         uint8_t buf[128];
@@ -776,7 +774,8 @@ DX_TEST(tp_5_every_code_point_and_no_other)
         const size_t size = dx_teleport_check_utf8(t, 3);
         DX_CHECK(size <= 3);
         if ((t[0] & 0xf0) != 0xe0) continue;
-        const uint32_t point = (uint32_t)(t[0] & 15) << 12 | (uint32_t)(t[1] & 63) << 6 | (t[2] & 63);
+        const uint32_t point =
+            (uint32_t)(t[0] & 15) << 12 | (uint32_t)(t[1] & 63) << 6 | (uint32_t)(t[2] & 63);
         const bool fine = point >= 0x800 && (point < 0xd800 || point > 0xdfff) &&
                           encode_utf8(point, back) == 3 && !memcmp(back, t, 3);
         DX_CHECK_EQ(size == 3, fine);
@@ -974,13 +973,15 @@ DX_TEST(tp_2_bare_data_of_another_version)
     uint8_t buf[256];
     user_view v1;
     user3_view v3;
-    const size_t size = frozen(2, buf, sizeof buf), all = write_ann(buf + 100, 100, DX_TELEPORT_BARE);
+    const size_t size = frozen(2, buf, sizeof buf);
+    const size_t all = write_ann(buf + 100, 100, DX_TELEPORT_BARE);
     dx_teleport_p_u32_set(buf + 32 + 8, 32); /* the same record without its header of 32 bytes */
     dx_teleport_p_u32_set(buf + 32 + 24, 36);
     DX_CHECK_EQ(user_open_bare(&v1, buf + 32, size - 32, 2), 0);
     DX_CHECK_EQ(user_get_age(&v1), 41);
     DX_CHECK_MEM(user_get_name(&v1).data, "Ann", 3);
-    DX_CHECK_EQ(user_open_bare(&v1, buf + 32, size - 32, 1), DX_TELEPORT_EREF); /* 24 in version 1 */
+    /* As version 1 the name would have to stand at 24. */
+    DX_CHECK_EQ(user_open_bare(&v1, buf + 32, size - 32, 1), DX_TELEPORT_EREF);
     DX_CHECK_EQ(user3_open_bare(&v3, buf + 32, size - 32, 2), 0);
     DX_CHECK_EQ(user3_get_score(&v3), 99);
     DX_CHECK_EQ(user3_open_bare(&v3, buf + 100, all, 1), 0);
@@ -1078,8 +1079,8 @@ DX_TEST(tp_2_an_incompatible_edit_does_not_compile)
 
 DX_TEST(tp_5_error_names)
 {
-    for (int e = -12; e <= 0; e++) DX_CHECK(strcmp(dx_teleport_error_name(e), "DX_TELEPORT_UNKNOWN"));
-    for (int e = -41; e <= -32; e++) DX_CHECK(strcmp(dx_teleport_error_name(e), "DX_TELEPORT_UNKNOWN"));
+    for (int e = -41; e <= 0; e++)
+        DX_CHECK(!strcmp(dx_teleport_error_name(e), "DX_TELEPORT_UNKNOWN") == (e < -12 && e > -32));
     DX_CHECK_STR(dx_teleport_error_name(DX_TELEPORT_ELAYOUT), "DX_TELEPORT_ELAYOUT");
     DX_CHECK_STR(dx_teleport_error_name(-13), "DX_TELEPORT_UNKNOWN");
     DX_CHECK_STR(dx_teleport_error_name(1), "DX_TELEPORT_UNKNOWN");
@@ -1182,7 +1183,6 @@ DX_PROPERTY(rb_4_any_order_of_pushes_and_pops, 2000)
     ring r = fixed ? make_ring(5, 8) : make_ring(0, 128);
     uint8_t queue[64][64], out[64];
     size_t sizes[64], head = 0, tail = 0;
-    uint32_t bytes = 0;
     const uint32_t start = 0u - (uint32_t)dx_choose(c, 10) * 8;
     set_indices(&r, start, start);
     DX_CHECK_EQ(dx_teleport_producer_attach(&r.p, r.memory, r.size), 0);
@@ -1211,7 +1211,6 @@ DX_PROPERTY(rb_4_any_order_of_pushes_and_pops, 2000)
             DX_CHECK_EQ(dx_teleport_consumer_attach(&r.c, r.memory, r.size), 0);
         }
     }
-    (void)bytes;
     free(r.memory);
 }
 

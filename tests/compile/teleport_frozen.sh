@@ -1,18 +1,19 @@
 #!/bin/sh
-# A schema that no longer begins with its frozen version must not compile, and must say why; the same
-# for schemas that break a rule. From the repository root; CC is the compiler (cc).
+# A schema that no longer begins with its frozen version must not compile, and must say why; so must
+# schemas that break a rule. From the repository root; CC is the compiler (cc).
 set -u
 CC=${CC:-cc}
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 failed=0
+V1='F(u64, id) S(name) F(u8, age) E(u8, colour, 3) A(u8, hash, 4)'
 
 # try NAME FIELDS: is the schema with these fields still compatible with version 1?
 try()
 {
     cat > "$dir/$1.c" <<END
 #include "dx_teleport.h"
-#define FROZEN_1(F, S, A, L, E, V, ...) F(u64, id) S(name) F(u8, age) E(u8, colour, 3) A(u8, hash, 4)
+#define FROZEN_1(F, S, A, L, E, V, ...) $V1
 #define NOW(F, S, A, L, E, V, ...) $2
 DX_TELEPORT_DEFINE(user, NOW)
 DX_TELEPORT_FROZEN(user, NOW, 1, FROZEN_1)
@@ -34,10 +35,10 @@ bad()
     echo "teleport_frozen: $1 fails without '$2':"; cat "$dir/$1.err"; failed=1
 }
 
-good same      'F(u64, id) S(name) F(u8, age) E(u8, colour, 3) A(u8, hash, 4)'
-good appended  'F(u64, id) S(name) F(u8, age) E(u8, colour, 3) A(u8, hash, 4) V(2) F(u16, x) L(f32, y)'
+good same      "$V1"
+good appended  "$V1 V(2) F(u16, x) L(f32, y)"
 good more_enum 'F(u64, id) S(name) F(u8, age) E(u8, colour, 9) A(u8, hash, 4) V(2) F(u16, x)'
-good third     'F(u64, id) S(name) F(u8, age) E(u8, colour, 3) A(u8, hash, 4) V(2) F(u8, x) V(3) S(z)'
+good third     "$V1 V(2) F(u8, x) V(3) S(z)"
 
 bad renamed    offset_age   'F(u64, id) S(name) F(u8, years) E(u8, colour, 3) A(u8, hash, 4)'
 bad swapped    moved_age    'F(u64, id) S(name) E(u8, colour, 3) F(u8, age) A(u8, hash, 4)'
@@ -47,13 +48,14 @@ bad made_list  retyped_name 'F(u64, id) L(u8, name) F(u8, age) E(u8, colour, 3) 
 bad longer     retyped_hash 'F(u64, id) S(name) F(u8, age) E(u8, colour, 3) A(u8, hash, 5)'
 bad removed    offset_hash  'F(u64, id) S(name) F(u8, age) E(u8, colour, 3)'
 bad inserted   moved_age    'F(u64, id) S(name) F(u8, x) F(u8, age) E(u8, colour, 3) A(u8, hash, 4)'
-bad in_padding has_all      'F(u64, id) S(name) F(u8, age) E(u8, colour, 3) A(u8, hash, 4) F(u16, x)'
-bad late_mark  has_all      'F(u64, id) S(name) F(u8, age) E(u8, colour, 3) A(u8, hash, 4) F(u8, x) V(2) F(u8, y)'
-bad early_mark version_changed_hash 'F(u64, id) S(name) F(u8, age) E(u8, colour, 3) V(2) A(u8, hash, 4)'
+bad in_padding has_all      "$V1 F(u16, x)"
+bad late_mark  has_all      "$V1 F(u8, x) V(2) F(u8, y)"
+bad early_mark version_changed_hash \
+    'F(u64, id) S(name) F(u8, age) E(u8, colour, 3) V(2) A(u8, hash, 4)'
 bad less_enum  range_reduced_colour 'F(u64, id) S(name) F(u8, age) E(u8, colour, 2) A(u8, hash, 4)'
 
-bad gap        versions_count_up_3 'F(u64, id) S(name) F(u8, age) E(u8, colour, 3) A(u8, hash, 4) V(3) F(u8, x)'
-bad long_name  name_of_48 'F(u64, id) S(name) F(u8, age) E(u8, colour, 3) A(u8, hash, 4) V(2) F(u8, a2345678901234567890123456789012345678901234567890)'
+bad gap        versions_count_up_3 "$V1 V(3) F(u8, x)"
+bad long_name  name_of_48 "$V1 V(2) F(u8, a2345678901234567890123456789012345678901234567890)"
 bad enum_range range_fits 'F(u64, id) S(name) F(u8, age) E(u8, colour, 257) A(u8, hash, 4)'
 bad enum_type  enum_is_u8_u16_u32 'F(u64, id) S(name) F(u8, age) E(u64, colour, 3) A(u8, hash, 4)'
 bad no_type    string 'F(string, id) S(name) F(u8, age) E(u8, colour, 3) A(u8, hash, 4)'
