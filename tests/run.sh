@@ -11,16 +11,16 @@ logs=build/log
 rm -rf $logs
 mkdir -p $logs
 jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN)}
-pattern='\([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped'
 
 suite() { # NAME SECONDS COMMAND
     local log=$logs/$1.log began=$SECONDS status counts passed failed skipped note=
     timeout -k 5 "$2" bash -c "$3" >"$log" 2>&1 </dev/null
     status=$?
-    counts=$(tail -n 1 "$log" | sed -n "s/^.*$pattern\$/\1 \2 \3/p")
+    counts=$(tail -n 1 "$log" | grep -oE '[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' | tr -dc '0-9 \n')
     [ -n "$counts" ] || note="no counts at its end"
     [ $status != 124 ] || note="stopped after $2 seconds"
     read -r passed failed skipped <<<"${counts:-0 0 0}"
+    [ $((passed + failed + skipped)) != 0 ] || note="nothing was tested"
     if [ "$failed" = 0 ] && { [ $status != 0 ] || [ -n "$note" ]; }; then
         failed=1
         echo "FAIL $1: status $status${note:+, $note}" >>"$log"
