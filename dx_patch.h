@@ -251,8 +251,8 @@ DX_PATCH_API int dx_patch_info(const void *bytes, size_t size, dx_patch_header *
 DX_PATCH_API size_t dx_patch_bound(const dx_patch_create_desc *desc, size_t base_size,
                                    size_t target_size);
 
-/* Bytes of memory with which dx_patch_create() finds everything; 0 when above SIZE_MAX. With less,
-   down to a quarter of it, delta patches become larger; other memory gives another patch. */
+/* Bytes of memory with which dx_patch_create() finds everything; 0 when above SIZE_MAX. Less, from
+   67 KB on, makes larger delta patches; another memory_size may give another patch. */
 DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc,
                                                 size_t base_size, size_t target_size);
 
@@ -2681,31 +2681,37 @@ static void *dx_patch_p_cut_memory(uint8_t **at, size_t *left, size_t size)
 #define DX_PATCH_P_DIFF_BITS 3u
 #define DX_PATCH_P_APPLY_MAX ((uint64_t)64 << 20)
 
-static size_t dx_patch_p_maker_size(void)
-{
-    return sizeof(dx_patch_p_maker) + 4 * DX_PATCH_P_MEMORY + 64 +
-           4 * (size_t)dx_patch_p_model_count(DX_PATCH_P_LITERAL_BITS, DX_PATCH_P_DIFF_BITS);
-}
+/* Memory besides covers and table: a constant that covers the maker, 30 KB of models and 4 KB of
+   corrections everywhere, so that no size of a structure changes what is found. */
+#define DX_PATCH_P_FIXED 65536u
+typedef char dx_patch_p_maker_fits[sizeof(dx_patch_p_maker) < 28000 ? 1 : -1];
 
-/* Find the covers in the memory that is left; *rest is what the table took. */
-static int dx_patch_p_make_covers(dx_patch_p_maker *m, const dx_patch_p_job *j, uint8_t *at,
-                                  size_t left, uint8_t **rest, size_t *rest_size)
+/* Find the covers in the memory that is left. Capacities follow from memory_size alone. *rest is
+   what the table took, *rest_size how much of it may be used. */
+static int dx_patch_p_make_covers(dx_patch_p_maker *m, const dx_patch_p_job *j, uint8_t **rest,
+                                  size_t *rest_size)
 {
     dx_patch_p_finder *f = &m->finder;
-    size_t most = j->target_size / 32 + 64, half = left / 2 / sizeof *f->covers;
+    size_t most = j->target_size / 32 + 64, size, half, budget = j->desc->memory_size;
+    uint8_t *at;
+    if (budget < DX_PATCH_P_FIXED + 1024) return DX_PATCH_ENOMEM;
+    budget -= DX_PATCH_P_FIXED;
+    half = budget / 2 / sizeof *f->covers;
     f->base = j->base;
     f->base_size = j->base_size;
     f->target = j->target;
     f->target_size = j->target_size;
     f->cover_capacity = most < half ? most : half;
-    f->covers = (dx_patch_p_cover *)dx_patch_p_cut_memory(
-        &at, &left, f->cover_capacity * sizeof *f->covers);
-    f->table_count = left < 64 ? 0 : (left - 8) / sizeof *f->table;
+    size = f->cover_capacity * sizeof *f->covers;
+    f->covers = (dx_patch_p_cover *)dx_patch_p_cut_memory(rest, rest_size, size);
+    if (!f->covers) return DX_PATCH_ENOMEM;
+    DX_PATCH_ASSERT(*rest_size >= budget - size);
+    *rest_size = budget - size;
+    f->table_count = *rest_size / sizeof *f->table;
     if (f->table_count > j->base_size + 16) f->table_count = j->base_size + 16;
-    *rest = at;
-    *rest_size = left;
-    f->table = (uint32_t *)dx_patch_p_cut_memory(&at, &left, f->table_count * sizeof *f->table);
-    if (!f->covers || !f->table || f->table_count < 8) return DX_PATCH_ENOMEM;
+    at = *rest;
+    f->table = (uint32_t *)dx_patch_p_cut_memory(&at, &budget, f->table_count * sizeof *f->table);
+    if (!f->table) return DX_PATCH_ENOMEM;
     dx_patch_p_find(f);
     return DX_PATCH_OK;
 }
@@ -2785,6 +2791,7 @@ static void dx_patch_p_try_zstd(dx_patch_p_maker *m, dx_patch_p_job *j, uint8_t 
     dx_patch_p_writer_start(&m->writer, DX_PATCH_P_PLAIN, plain, room);
     dx_patch_p_put_delta(m);
     if (m->writer.overflow) return;
+    while (p.windowLog > 10 && m->writer.size <= (size_t)1 << (p.windowLog - 1)) p.windowLog--;
     dx_patch_p_zstd_set(context, &p);
     got = ZSTD_compress2(context, packed, room, plain, m->writer.size);
     if (ZSTD_isError(got) || (j->used && got + 4 >= j->used) || got + 4 > j->capacity) return;
@@ -2866,8 +2873,8 @@ static void dx_patch_p_try(dx_patch_p_maker *m, dx_patch_p_job *j, int mode)
 
 static int dx_patch_p_make_delta(dx_patch_p_job *j)
 {
-    uint8_t *at = (uint8_t *)j->desc->memory, *rest = NULL;
-    size_t left = j->desc->memory_size, rest_size = 0;
+    uint8_t *at = (uint8_t *)j->desc->memory;
+    size_t left = j->desc->memory_size;
     uint64_t limit = j->desc->apply_memory_max ? j->desc->apply_memory_max : DX_PATCH_P_APPLY_MAX;
     uint32_t codings = j->desc->codings ? j->desc->codings : DX_PATCH_P_CODINGS;
     dx_patch_p_maker *m = (dx_patch_p_maker *)dx_patch_p_cut_memory(&at, &left, sizeof *m);
@@ -2877,12 +2884,12 @@ static int dx_patch_p_make_delta(dx_patch_p_job *j)
     if (j->capacity < 4) return DX_PATCH_ENOSPACE;
     DX_PATCH_MEMSET(m, 0, sizeof *m);
     error = dx_patch_p_make_room(m, &at, &left, limit);
-    if (!error) error = dx_patch_p_make_covers(m, j, at, left, &rest, &rest_size);
+    if (!error) error = dx_patch_p_make_covers(m, j, &at, &left);
     if (error) return error;
-    dx_patch_p_make_map(m, j, &rest, &rest_size, limit);
+    dx_patch_p_make_map(m, j, &at, &left, limit);
     if (codings & 1u << DX_PATCH_CODING_RANGE) dx_patch_p_try(m, j, DX_PATCH_P_RANGE);
     else if (codings & 1u << DX_PATCH_CODING_PLAIN) dx_patch_p_try(m, j, DX_PATCH_P_PLAIN);
-    if (codings & 1u << DX_PATCH_CODING_ZSTD) dx_patch_p_try_zstd(m, j, rest, rest_size, limit);
+    if (codings & 1u << DX_PATCH_CODING_ZSTD) dx_patch_p_try_zstd(m, j, at, left, limit);
     return j->used && j->used <= j->target_size + 8 ? DX_PATCH_OK : dx_patch_p_make_plain(m, j);
 }
 
@@ -2957,7 +2964,7 @@ DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc
     uint64_t covers = sizeof(dx_patch_p_cover) * ((uint64_t)target_size / 32 + 64) * 2, size;
     uint64_t table = 4 * ((uint64_t)base_size + 32);
     if (desc && desc->kind == DX_PATCH_KIND_BLOCKS) return 2 * DX_PATCH_P_BLOCK;
-    size = dx_patch_p_maker_size() + covers + table + dx_patch_p_zstd_memory(target_size);
+    size = DX_PATCH_P_FIXED + covers + table + dx_patch_p_zstd_memory(target_size);
     return size > SIZE_MAX ? 0 : (size_t)size;
 }
 

@@ -4,8 +4,13 @@
 #define DX_TEST_MAIN
 #include "dx_test.h"
 
-enum { MEMORY = 1 << 20, MOST = 1 << 17 };
-static uint8_t memory[MEMORY], small[65536], patch[2 * MOST], out[2 * MOST], base[MOST], target[MOST];
+#ifdef DX_PATCH_ZSTD
+enum { MEMORY = 1 << 23, SMALL = 1 << 20, MOST = 1 << 17 };
+#else
+enum { MEMORY = 1 << 20, SMALL = 65536, MOST = 1 << 17 };
+#endif
+static uint8_t memory[MEMORY], small[SMALL], patch[2 * MOST], out[2 * MOST];
+static uint8_t base[MOST], target[MOST];
 
 static dx_patch_create_desc describe(dx_patch_kind kind)
 {
@@ -441,8 +446,6 @@ DX_TEST(pt_10_a_patch_applied_twice_is_refused_as_such)
     DX_CHECK_EQ(dx_patch_apply_in_place(out, base_size, 700, patch, size, &got), 0);
     DX_CHECK_EQ(dx_patch_apply_in_place(out, got, 700, patch, size, &got), DX_PATCH_EAPPLIED);
     DX_CHECK_MEM(out, target, target_size);
-    DX_CHECK_EQ(dx_patch_apply_in_place(out, got, target_size - 1 < got ? got : got, patch, size,
-                                        &got), DX_PATCH_EAPPLIED);
 }
 
 /* >>in place ------------------------------------------------------------ */
@@ -495,9 +498,9 @@ DX_TEST(pt_2_w_3_w_5_records_stay_inside_their_block_and_file)
     static const uint8_t past_block[] = {0, 1, 64, 1, 1}, empty[] = {0, 1, 0, 0}, none[] = {0, 0};
     static const uint8_t past_file[] = {2, 1, 0, 1, 1}, inside_gap[] = {1, 1, 36, 1, 1};
     static const uint8_t many[] = {0, 0xff, 0xff, 0xff, 0xff, 15, 0, 1, 1};
-    static const uint8_t wide[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1, 0, 1, 1};
-    static const uint8_t wider[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 3, 1, 0, 1, 1};
-    static const uint8_t wrap[] = {0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 1};
+    static const uint8_t wide[] = {255, 255, 255, 255, 255, 255, 255, 255, 255, 1, 1, 0, 1, 1};
+    static const uint8_t wider[] = {255, 255, 255, 255, 255, 255, 255, 255, 255, 3, 1, 0, 1, 1};
+    static const uint8_t wrap[] = {0, 1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1, 2, 1};
     DX_CHECK_EQ(by_hand(good, sizeof good, 100, 100), DX_PATCH_ETARGET);
     DX_CHECK_EQ(by_hand(long_run, sizeof long_run, 100, 100), DX_PATCH_EBLOCK);
     DX_CHECK_EQ(by_hand(past_block, sizeof past_block, 100, 100), DX_PATCH_EBLOCK);
@@ -582,7 +585,8 @@ DX_TEST(p_periodic_and_random_inputs_take_no_pathological_time)
         dx_patch_create_desc d = describe(DX_PATCH_KIND_DELTA);
         size_t got;
         for (size_t i = 0; i < MOST - 200; i++) {
-            base[i] = (uint8_t)(kind == 0 ? 0 : kind == 1 ? i & 1 : kind == 2 ? i % 13 : kind == 3 ? i >> 8 : i % 251);
+            static const size_t periods[] = {1, 2, 13, 256, 251, 7};
+            base[i] = (uint8_t)(kind == 3 ? i >> 8 : i % periods[kind]);
             target[i] = (uint8_t)(kind == 5 ? (i * i) >> 7 : base[i]);
             if (kind == 4 && i % 29 == 0) target[i] ^= 1;
             if (kind == 1 && i % 40 == 0) target[i] = 9;
@@ -832,13 +836,16 @@ DX_TEST(pt_13_two_blocks_vector)
 
 DX_TEST(p_delta_vectors)
 {
-    static const char old_text[] = "The quick brown fox jumps over the lazy dog. 0123456789abcdef";
-    static const char new_text[] = "The quick brown fox jumped over a lazy dog. 0123456789ABCDEFabcdef";
+    static const char old_text[] =
+        "The quick brown fox jumps over the lazy dog. 0123456789abcdef";
+    static const char new_text[] =
+        "The quick brown fox jumped over a lazy dog. 0123456789ABCDEFabcdef";
     static const char *const names[2] = {"delta-plain", "delta-range"};
     for (size_t i = 0; i < 2; i++) {
         uint8_t expected[300];
         size_t length = dx_test_vector("docs/PATCH.md", names[i], expected, sizeof expected), got;
-        DX_CHECK_EQ(apply((const uint8_t *)old_text, sizeof old_text - 1, expected, length, &got), 0);
+        const uint8_t *from = (const uint8_t *)old_text;
+        DX_CHECK_EQ(apply(from, sizeof old_text - 1, expected, length, &got), 0);
         DX_CHECK_EQ(got, sizeof new_text - 1);
         DX_CHECK_MEM(out, new_text, got);
         dx_patch_create_desc d = describe(DX_PATCH_KIND_DELTA);

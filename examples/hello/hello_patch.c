@@ -1,15 +1,15 @@
-/* Two patches of one text: a delta for something that moved, applied as it arrives in small pieces, and
-   XOR blocks for something that stays in place, applied in place and undone.
+/* A delta for something that moved, applied as it arrives in small pieces, and XOR blocks for
+   something that stays in place, applied in place and undone.
    cc -O2 -o hello_patch examples/hello/hello_patch.c */
 #define DX_PATCH_IMPLEMENTATION
 #include "../../dx_patch.h"
 #include <stdio.h>
 #include <string.h>
 
-static const char old_text[] = "A patch turns version A of some bytes into version B. It says which bytes it is "
-                               "for, and refuses all others.";
-static const char new_text[] = "In short: a patch turns version A of some bytes into version B. It says which "
-                               "bytes it was made for, and refuses all others.";
+static const char old_text[] = "A patch turns version A of some bytes into version B. It says "
+                               "which bytes it is for, and refuses all others.";
+static const char new_text[] = "In short: a patch turns version A of some bytes into version B. It "
+                               "says which bytes it was made for, and refuses all others.";
 static uint8_t work[1 << 18], patch[1024], applier_memory[65536];
 static char result[256];
 static size_t result_size;
@@ -41,8 +41,10 @@ static int stream(void *base, size_t base_size, size_t patch_size)
     desc.memory_size = sizeof applier_memory;
     result_size = 0;
     int error = dx_patch_applier_init(&applier, &desc);
-    for (size_t at = 0; !error && at < patch_size; at += 16) /* as from a slow wire */
-        error = dx_patch_applier_feed(&applier, patch + at, patch_size - at < 16 ? patch_size - at : 16);
+    for (size_t at = 0; !error && at < patch_size; at += 16) { /* as from a slow wire */
+        size_t part = patch_size - at < 16 ? patch_size - at : 16;
+        error = dx_patch_applier_feed(&applier, patch + at, part);
+    }
     return error ? error : dx_patch_applier_finish(&applier);
 }
 
