@@ -86,12 +86,15 @@ static int measure_bytes(void *user, const void *bytes, size_t size)
     return DXUP_OK;
 }
 
-/* An unnamed file beside path: it is gone when this process is. */
+/* A file beside path whose name is gone at once, so that it ends with this process. */
 static int open_unnamed(const char *path)
 {
     char name[DXUP_PATH_SIZE_MAX + 64];
-    snprintf(name, sizeof name, "%s.dxup-base-XXXXXX", path);
-    int fd = mkostemp(name, O_CLOEXEC);
+    size_t size = strlen(path);
+    while (size > 1 && path[size - 1] == '/') size--;
+    snprintf(name, sizeof name, "%.*s.dxup-base", (int)size, path);
+    unlink(name); /* left by a run that was killed between the next two lines */
+    int fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd >= 0) unlink(name);
     return fd;
 }
