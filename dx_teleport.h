@@ -87,7 +87,8 @@
                 any base alignment. The same bytes on every platform; padding is zero.
     LIMITS      A record is below 4 GiB. Field names: 48 characters at most, and no macros. A writer
                 belongs to one thread, a view may be read by many. A view is as good as its bytes:
-                if others can write there, copy first. MSVC needs /Zc:preprocessor.
+                if others can write there, copy first. MSVC needs /Zc:preprocessor. The i387
+                quiets signalling NaNs in get and at, not in copy and data.
     CONFIG      DX_TELEPORT_STATIC, DX_TELEPORT_API, DX_TELEPORT_ASSERT(c)
                 DX_TELEPORT_MEMCPY(to, from, size), DX_TELEPORT_MEMSET(to, byte, size)
                 DX_TELEPORT_NO_NAMES     no field names in faults, for small targets
@@ -551,7 +552,8 @@ DX_TELEPORT_P_INLINE uint64_t dx_teleport_p_size_add(uint64_t size, size_t count
 {
     if (count == 0) return size;
     if (size > UINT32_MAX || count > UINT32_MAX / unit) return UINT64_MAX;
-    return ((size + (unit - 1)) & ~(uint64_t)(unit - 1)) + (uint64_t)count * unit;
+    size = ((size + (unit - 1)) & ~(uint64_t)(unit - 1)) + (uint64_t)count * unit;
+    return size > UINT32_MAX ? UINT64_MAX : size;
 }
 
 /* The writer: all but the record proper. capacity_ leaves out what the CRC will need. */
