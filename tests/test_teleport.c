@@ -98,9 +98,21 @@ static size_t draw_text(script *s, char *out)
     return used;
 }
 
+#if defined(__i386__) && !defined(__SSE2_MATH__)
+enum { QUIETS_NAN = 1 }; /* the i387 does, in its registers: draw no other NaNs */
+#else
+enum { QUIETS_NAN = 0 };
+#endif
+static void draw_quiet(uint8_t *raw, size_t size, size_t n)
+{
+    for (size_t i = 0; QUIETS_NAN && i < n; i++, raw += size)
+        if ((raw[size - 1] & 0x7f) == 0x7f) raw[size - 2] |= size == 4 ? 0xc0 : 0xf8;
+}
+
 enum { LIST_MAX = 9 };
-#define FIX_BOOL(T, p, n) \
-    if ((int)T##_code == (int)dx_teleport_p_bool_code) draw_bools(s, p, n);
+#define FIX_BOOL(T, p, n)                                                                     \
+    if ((int)T##_code == (int)dx_teleport_p_bool_code) draw_bools(s, p, n);                   \
+    if ((int)T##_code == 9 || (int)T##_code == 10) draw_quiet(p, sizeof(T), n);
 static void draw_bools(script *s, void *out, size_t n)
 {
     for (size_t i = 0; i < n; i++) ((uint8_t *)out)[i] = (uint8_t)draw_below(s, 2);
@@ -171,7 +183,7 @@ static void draw_bools(script *s, void *out, size_t n)
         DX_CHECK_EQ(p##_copy_##name(v, 0, all, count + 7), count);                            \
         for (size_t i = 0; i < count; i++) {                                                  \
             const T x = p##_at_##name(v, i);                                                  \
-            DX_CHECK_MEM(&x, &all[i], sizeof x);                                              \
+            if (!QUIETS_NAN || x == x) DX_CHECK_MEM(&x, &all[i], sizeof x);                   \
         }                                                                                     \
         if (there) DX_CHECK_MEM(there, all, count * sizeof(T));                               \
         DX_CHECK(!p##_at_##name(v, count));                                                   \
@@ -387,7 +399,7 @@ DX_TEST(tp_3_size_is_known_first)
     DX_CHECK_EQ(user3_size(0, 3, 3, 6), 110);
     if (sizeof(size_t) == 8) {
         DX_CHECK_EQ(user_size(0, (size_t)UINT32_MAX - 48), UINT32_MAX);
-        DX_CHECK_EQ(user_size(0, (size_t)UINT32_MAX - 47), (uint64_t)UINT32_MAX + 1);
+        DX_CHECK_EQ(user_size(0, (size_t)UINT32_MAX - 47), UINT64_MAX);
     }
     DX_CHECK_EQ(series_size(0, SIZE_MAX / 4, 0), UINT64_MAX);
     DX_CHECK_EQ(series_size(0, SIZE_MAX, SIZE_MAX), UINT64_MAX);
