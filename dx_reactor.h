@@ -176,7 +176,7 @@ typedef struct dx_reactor_desc {
     int      backend;         /* dx_reactor_backend; asked for by name: that one or ENOTSUP */
     uint32_t pending_max;     /* operations at a time; 0 = 16384 */
     uint32_t descriptors_max; /* descriptors in use at a time; 0 = 1024; at most 2^24 */
-    uint32_t posts_max;       /* undelivered messages; 0 = 256; rounded up to a power of two */
+    uint32_t posts_max;       /* undelivered messages; 0 = 256; rounded up to 2, 4, 8, ... */
     uint32_t queue_entries;   /* io_uring submission queue; 0 = 256; the kernel may clamp it */
     uint32_t completion_entries; /* io_uring completion queue; 0 = four times queue_entries */
     uint32_t budget;          /* completions a turn; 0 = 256 */
@@ -212,8 +212,8 @@ typedef struct dx_reactor_p_ring { /* the io_uring backend */
     uint32_t *sq_head, *sq_tail, *sq_flags, *sq_array, *cq_head, *cq_tail;
     uint8_t  *cq_entries;
     uint32_t  sq_mask, sq_count, cq_mask, tail, features, setup_flags;
-    uint32_t  kernel_count; /* entries that the kernel owes a completion for */
-    bool      no_multishot, wake_armed;
+    uint32_t  wake_armed; /* polls of the wake descriptor that are in the kernel */
+    bool      no_multishot;
 } dx_reactor_p_ring;
 
 enum { DX_REACTOR_P_MORE_COUNT = 64, DX_REACTOR_P_TEXT_SIZE = 64 };
@@ -226,10 +226,11 @@ struct dx_reactor { /* caller-allocated; every field is private; not to be moved
     void                     *events_;
     dx_op   *done_first_, *done_last_;         /* completed, not delivered */
     dx_op   *timers_;                          /* pairing heap */
-    dx_op   *receiver_first_, *receiver_last_; /* waiting for messages */
+    dx_op   *receivers_;                       /* waiting for messages */
     uint64_t now_;
     uint32_t bucket_mask_, fd_free_, fd_retry_, generation_, timer_order_;
-    uint32_t pending_, pending_max_, budget_, unsubmitted_, event_count_;
+    uint32_t pending_, pending_max_, budget_, unsubmitted_;
+    uint32_t behind_; /* operations that wait for another one of their descriptor */
     uint32_t post_mask_, post_head_, more_head_, more_count_;
     int      poll_fd_, wake_fd_, sys_errno_;
     bool     open_, in_callback_, closing_, blocking_files_, no_pwait2_;
@@ -419,3 +420,2397 @@ DX_REACTOR_API uint32_t dx_reactor_errno(const dx_completion *c);
 }
 #endif
 #endif /* DX_REACTOR_H */
+
+/* >>implementation ----------------------------------------------------- */
+#if (defined(DX_REACTOR_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) && \
+    !defined(DX_REACTOR_IMPLEMENTED)
+#define DX_REACTOR_IMPLEMENTED
+
+/* >>platform ----------------------------------------------------------- */
+#if !defined(__linux__)
+  #error "dx_reactor.h has backends for Linux only (io_uring, epoll)"
+#endif
+#if !defined(__GNUC__) && !defined(__clang__)
+  #error "dx_reactor.h needs the __atomic builtins of GCC or clang"
+#endif
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* <unistd.h> hides syscall() under a strict -std=c99, and a feature macro would come too late in a
+   header that is not included first. In C++ it is always there. */
+#ifndef __cplusplus
+extern long syscall(long number, ...);
+#endif
+
+#ifndef DX_REACTOR_ASSERT
+  #if defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 1 && !defined(NDEBUG)
+    #include <assert.h>
+    #define DX_REACTOR_ASSERT(c) assert(c)
+  #else
+    #define DX_REACTOR_ASSERT(c) ((void)sizeof(c))
+  #endif
+#endif
+#ifndef DX_REACTOR_MEMCPY
+  #define DX_REACTOR_MEMCPY __builtin_memcpy
+#endif
+#ifndef DX_REACTOR_MEMMOVE
+  #define DX_REACTOR_MEMMOVE __builtin_memmove
+#endif
+#ifndef DX_REACTOR_MEMSET
+  #define DX_REACTOR_MEMSET __builtin_memset
+#endif
+#ifndef DX_REACTOR_MEMCMP
+  #define DX_REACTOR_MEMCMP __builtin_memcmp
+#endif
+
+/* Numbers that headers older than the kernel lack. The same on every architecture but Alpha and
+   MIPS, whose headers are then needed. */
+#if defined(SYS_io_uring_setup)
+  #define DX_REACTOR_P_SYS_SETUP    SYS_io_uring_setup
+  #define DX_REACTOR_P_SYS_ENTER    SYS_io_uring_enter
+  #define DX_REACTOR_P_SYS_REGISTER SYS_io_uring_register
+#else
+  #define DX_REACTOR_P_SYS_SETUP    425
+  #define DX_REACTOR_P_SYS_ENTER    426
+  #define DX_REACTOR_P_SYS_REGISTER 427
+#endif
+#if defined(SYS_epoll_pwait2)
+  #define DX_REACTOR_P_SYS_PWAIT2 SYS_epoll_pwait2
+#else
+  #define DX_REACTOR_P_SYS_PWAIT2 441
+#endif
+
+#if defined(SO_REUSEPORT)
+  #define DX_REACTOR_P_REUSEPORT SO_REUSEPORT
+#elif defined(__mips__) || defined(__sparc__) || defined(__hppa__)
+  #define DX_REACTOR_P_REUSEPORT 0x0200
+#else /* hidden by a strict -std=c99 */
+  #define DX_REACTOR_P_REUSEPORT 15
+#endif
+
+typedef char dx_reactor_p_op_size[sizeof(dx_op) <= 64 ? 1 : -1];
+typedef char dx_reactor_p_completion_size[sizeof(dx_completion) == 16 ? 1 : -1];
+
+enum { /* dx_op.kind_: first the reading side, then the writing side, then what has no order */
+    DX_REACTOR_P_ACCEPT = 1, DX_REACTOR_P_RECV, DX_REACTOR_P_READ,
+    DX_REACTOR_P_CONNECT, DX_REACTOR_P_SEND, DX_REACTOR_P_WRITE, DX_REACTOR_P_SHUTDOWN,
+    DX_REACTOR_P_POLL, DX_REACTOR_P_PREAD, DX_REACTOR_P_PWRITE, DX_REACTOR_P_FSYNC,
+    DX_REACTOR_P_CLOSE, DX_REACTOR_P_TIMER, DX_REACTOR_P_DEADLINE, DX_REACTOR_P_RECEIVE
+};
+
+enum { DX_REACTOR_P_READS = 0, DX_REACTOR_P_WRITES = 1, DX_REACTOR_P_OTHERS = 2 };
+
+enum { /* dx_op.state_ */
+    DX_REACTOR_P_IDLE = 0,  /* the caller's */
+    DX_REACTOR_P_WAITING,   /* in a descriptor's list, behind another */
+    DX_REACTOR_P_ACTIVE,    /* in a descriptor's list, the backend works on it */
+    DX_REACTOR_P_TIMING,    /* in the heap */
+    DX_REACTOR_P_RECEIVING, /* in the list of receivers */
+    DX_REACTOR_P_DONE       /* in the queue of completions */
+};
+
+enum { /* dx_op.flags_ */
+    DX_REACTOR_P_F_MULTISHOT   = 1,
+    DX_REACTOR_P_F_CANCEL      = 2,   /* the caller asked for its end */
+    DX_REACTOR_P_F_TIMED_OUT   = 4,   /* a deadline did */
+    DX_REACTOR_P_F_LIMITED     = 8,   /* offset_ is the deadline's dx_op */
+    DX_REACTOR_P_F_DATA_ONLY   = 16,  /* fsync */
+    DX_REACTOR_P_F_STALLED     = 32,  /* active, to be issued by the next retry */
+    DX_REACTOR_P_F_CANCEL_OWED = 64,  /* io_uring: no room for the cancel entry yet */
+    DX_REACTOR_P_F_POLLING     = 128, /* io_uring: waits for readiness, then is issued again */
+    DX_REACTOR_P_F_ONESHOT     = 256  /* io_uring: multishot accept was refused, try without */
+};
+
+enum { /* dx_reactor_p_fd.flags */
+    DX_REACTOR_P_FD_REGISTERED = 1, /* epoll watches it */
+    DX_REACTOR_P_FD_STREAM     = 2, /* more than polls were started on it */
+    DX_REACTOR_P_FD_CLOSING    = 4,
+    DX_REACTOR_P_FD_RETRY      = 8, /* in the list fd_retry_ */
+    DX_REACTOR_P_FD_ADMITTED   = 16 /* epoll: known to be a non-blocking stream */
+};
+
+/* What is pending on one descriptor. The lists are circular; the first of reads and of writes is
+   active, the others wait for it. Indices are one more than the position in fds_; 0 is none. */
+typedef struct dx_reactor_p_fd {
+    dx_op   *lists[3];
+    int32_t  fd;
+    uint32_t next;  /* of the bucket, or of the free entries */
+    uint32_t retry; /* the next to be retried */
+    uint32_t generation;
+    uint32_t flags;
+} dx_reactor_p_fd;
+
+typedef struct dx_reactor_p_cell { /* of the message queue */
+    uint64_t words[3];
+    uint32_t sequence;
+} dx_reactor_p_cell;
+
+typedef struct dx_reactor_p_backend {
+    const char *name;
+    int  (*open)(dx_reactor *r, const dx_reactor_desc *desc); /* 0 or an errno; refusal noted */
+    void (*close)(dx_reactor *r);
+    /* Begin or continue an active operation; may end it with dx_reactor_p_end(). */
+    void (*issue)(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op);
+    /* An active operation is to end; may end it at once. */
+    void (*cancel)(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op);
+    /* The descriptor is about to be closed or forgotten. */
+    void (*detach)(dx_reactor *r, dx_reactor_p_fd *e);
+    int  (*submit)(dx_reactor *r); /* 0 or -errno */
+    /* Submit, wait for `min` events at most timeout_ns (< 0: for ever), take them in. 0, -errno;
+       -EINTR for a signal. */
+    int  (*wait)(dx_reactor *r, uint32_t min, int64_t timeout_ns);
+    bool (*reap)(dx_reactor *r);   /* take in what needs no system call; false: nothing */
+} dx_reactor_p_backend;
+
+/* >>helpers ------------------------------------------------------------ */
+typedef struct dx_reactor_p_timespec { /* as the kernel's: 64 bits on every architecture */
+    int64_t seconds, nanoseconds;
+} dx_reactor_p_timespec;
+
+static uint64_t dx_reactor_p_clock(void)
+{
+#if defined(CLOCK_MONOTONIC)
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+#elif defined(SYS_clock_gettime64)
+    dx_reactor_p_timespec now = {0, 0};
+    syscall(SYS_clock_gettime64, 1, &now);
+    return (uint64_t)now.seconds * 1000000000u + (uint64_t)now.nanoseconds;
+#else /* a strict -std=c99 hides the declaration of clock_gettime() */
+    long now[2] = {0, 0};
+    syscall(SYS_clock_gettime, 1, now);
+    return (uint64_t)now[0] * 1000000000u + (uint64_t)now[1];
+#endif
+}
+
+static dx_reactor_p_timespec dx_reactor_p_timespec_of(int64_t ns)
+{
+    dx_reactor_p_timespec t;
+    t.seconds = ns / 1000000000;
+    t.nanoseconds = ns % 1000000000;
+    return t;
+}
+
+/* For poll(2) and epoll_wait(2): milliseconds, rounded up so that nothing ends too early. */
+static int dx_reactor_p_milliseconds(int64_t ns)
+{
+    if (ns < 0) return -1;
+    return ns > (int64_t)2000000000 * 1000000 ? 2000000000 : (int)((ns + 999999) / 1000000);
+}
+
+static int dx_reactor_p_fail(dx_reactor *r, int system_errno)
+{
+    if (r) r->sys_errno_ = system_errno;
+    return DX_REACTOR_ESYS;
+}
+
+static const char *dx_reactor_p_errno_name(int number)
+{
+    switch (number) {
+    case ENOSYS: return "ENOSYS";
+    case EPERM: return "EPERM";
+    case EACCES: return "EACCES";
+    case EINVAL: return "EINVAL";
+    case ENOMEM: return "ENOMEM";
+    case EMFILE: return "EMFILE";
+    case ENFILE: return "ENFILE";
+    case EFAULT: return "EFAULT";
+    case EEXIST: return "EEXIST";
+    case EOPNOTSUPP: return "EOPNOTSUPP";
+    default: return NULL;
+    }
+}
+
+static size_t dx_reactor_p_append(char *text, size_t used, size_t capacity, const char *more)
+{
+    while (*more && used + 1 < capacity) text[used++] = *more++;
+    text[used] = 0;
+    return used;
+}
+
+static size_t dx_reactor_p_append_number(char *text, size_t used, size_t capacity, uint32_t n)
+{
+    char digits[11];
+    size_t at = sizeof digits - 1;
+    digits[at] = 0;
+    do {
+        digits[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n);
+    return dx_reactor_p_append(text, used, capacity, digits + at);
+}
+
+/* Note why a backend is not used: "io_uring_setup: ENOSYS". Returns the errno. */
+static int dx_reactor_p_refuse(dx_reactor *r, int backend, const char *what, int number)
+{
+    char *text = r->refusals_[backend];
+    const char *name = dx_reactor_p_errno_name(number);
+    size_t used = dx_reactor_p_append(text, 0, DX_REACTOR_P_TEXT_SIZE, what);
+    used = dx_reactor_p_append(text, used, DX_REACTOR_P_TEXT_SIZE, name ? ": " : ": errno ");
+    if (name) dx_reactor_p_append(text, used, DX_REACTOR_P_TEXT_SIZE, name);
+    else dx_reactor_p_append_number(text, used, DX_REACTOR_P_TEXT_SIZE, (uint32_t)number);
+    r->sys_errno_ = number;
+    return number;
+}
+
+/* >>memory ------------------------------------------------------------- */
+typedef struct dx_reactor_p_layout {
+    uint32_t pending, descriptors, buckets, posts, entries, completions, budget;
+    size_t   buckets_at, cells_at, events_at, size;
+} dx_reactor_p_layout;
+
+enum { DX_REACTOR_P_EVENTS = 256, DX_REACTOR_P_ALIGN = 64 };
+
+static uint32_t dx_reactor_p_power_of_two(uint32_t n)
+{
+    uint32_t p = 1;
+    while (p < n) p *= 2;
+    return p;
+}
+
+/* Defaults, roundings and places. False: a field is out of its range. */
+static bool dx_reactor_p_plan(dx_reactor_p_layout *l, const dx_reactor_desc *d)
+{
+    const uint32_t most = (uint32_t)1 << 24;
+    uint64_t size;
+    l->pending = d->pending_max ? d->pending_max : 16384;
+    l->descriptors = d->descriptors_max ? d->descriptors_max : 1024;
+    l->posts = d->posts_max ? d->posts_max : 256;
+    l->entries = d->queue_entries ? d->queue_entries : 256;
+    l->budget = d->budget ? d->budget : 256;
+    if (l->descriptors > most || l->posts > most || l->entries > 32768) return false;
+    l->completions = d->completion_entries ? d->completion_entries : 4 * l->entries;
+    if (l->completions > most || l->budget > most) return false;
+    l->posts = dx_reactor_p_power_of_two(l->posts < 2 ? 2 : l->posts);
+    l->buckets = dx_reactor_p_power_of_two(l->descriptors);
+    size = (uint64_t)l->descriptors * sizeof(dx_reactor_p_fd);
+    l->cells_at = (size_t)size; /* both hold 64-bit words */
+    size += (uint64_t)l->posts * sizeof(dx_reactor_p_cell);
+    l->buckets_at = (size_t)size;
+    size += (uint64_t)(l->buckets + (l->buckets & 1)) * sizeof(uint32_t);
+    l->events_at = (size_t)size;
+    size += DX_REACTOR_P_EVENTS * sizeof(struct epoll_event) + DX_REACTOR_P_ALIGN;
+    l->size = (size_t)size;
+    return l->size == size;
+}
+
+static void dx_reactor_p_carve(dx_reactor *r, const dx_reactor_p_layout *l, void *memory)
+{
+    uintptr_t start = (uintptr_t)memory;
+    uint8_t *base = (uint8_t *)memory;
+    uint32_t i;
+    base += (DX_REACTOR_P_ALIGN - start % DX_REACTOR_P_ALIGN) % DX_REACTOR_P_ALIGN;
+    r->fds_ = (dx_reactor_p_fd *)(void *)base;
+    r->cells_ = (dx_reactor_p_cell *)(void *)(base + l->cells_at);
+    r->buckets_ = (uint32_t *)(void *)(base + l->buckets_at);
+    r->events_ = base + l->events_at;
+    DX_REACTOR_MEMSET(base, 0, l->events_at);
+    for (i = 0; i < l->posts; i++) r->cells_[i].sequence = i;
+    for (i = 0; i + 1 < l->descriptors; i++) r->fds_[i].next = i + 2;
+    r->fd_free_ = 1;
+    r->bucket_mask_ = l->buckets - 1;
+    r->post_mask_ = l->posts - 1;
+    r->pending_max_ = l->pending;
+    r->budget_ = l->budget;
+}
+
+/* >>table -------------------------------------------------------------- */
+static uint32_t *dx_reactor_p_fd_slot(dx_reactor *r, int fd)
+{
+    uint32_t *link = &r->buckets_[(uint32_t)fd & r->bucket_mask_];
+    while (*link && r->fds_[*link - 1].fd != fd) link = &r->fds_[*link - 1].next;
+    return link;
+}
+
+static dx_reactor_p_fd *dx_reactor_p_fd_find(dx_reactor *r, int fd)
+{
+    uint32_t index = *dx_reactor_p_fd_slot(r, fd);
+    return index ? &r->fds_[index - 1] : NULL;
+}
+
+/* The entry of fd, a new one where there is none; NULL: the table is full. */
+static dx_reactor_p_fd *dx_reactor_p_fd_get(dx_reactor *r, int fd)
+{
+    uint32_t *link = dx_reactor_p_fd_slot(r, fd);
+    dx_reactor_p_fd *e;
+    if (*link) return &r->fds_[*link - 1];
+    if (!r->fd_free_) return NULL;
+    e = &r->fds_[r->fd_free_ - 1];
+    *link = r->fd_free_;
+    r->fd_free_ = e->next;
+    DX_REACTOR_MEMSET(e, 0, sizeof *e);
+    e->fd = fd;
+    return e;
+}
+
+static bool dx_reactor_p_fd_idle(const dx_reactor_p_fd *e)
+{
+    return !e->lists[0] && !e->lists[1] && !e->lists[2];
+}
+
+/* Give the entry back when nothing needs it any more. */
+static void dx_reactor_p_fd_release(dx_reactor *r, dx_reactor_p_fd *e)
+{
+    uint32_t *link, index;
+    if (!dx_reactor_p_fd_idle(e) || (e->flags & DX_REACTOR_P_FD_RETRY)) return;
+    if ((e->flags & DX_REACTOR_P_FD_REGISTERED) && !(e->flags & DX_REACTOR_P_FD_STREAM))
+        r->backend_->detach(r, e); /* only polled: its owner may close it at any time */
+    if (e->flags & DX_REACTOR_P_FD_REGISTERED) return;
+    link = dx_reactor_p_fd_slot(r, e->fd);
+    index = *link;
+    DX_REACTOR_ASSERT(index && &r->fds_[index - 1] == e);
+    *link = e->next;
+    e->next = r->fd_free_;
+    r->fd_free_ = index;
+}
+
+/* The system has just handed out fd: what is known of that number belongs to a closed one. */
+static void dx_reactor_p_fd_fresh(dx_reactor *r, int fd)
+{
+    dx_reactor_p_fd *e = dx_reactor_p_fd_find(r, fd);
+    if (!e || !dx_reactor_p_fd_idle(e)) return;
+    e->flags &= DX_REACTOR_P_FD_RETRY;
+    dx_reactor_p_fd_release(r, e);
+}
+
+static void dx_reactor_p_fd_retry_later(dx_reactor *r, dx_reactor_p_fd *e)
+{
+    if (e->flags & DX_REACTOR_P_FD_RETRY) return;
+    e->flags |= DX_REACTOR_P_FD_RETRY;
+    e->retry = r->fd_retry_;
+    r->fd_retry_ = (uint32_t)(e - r->fds_) + 1;
+}
+
+/* >>timers -------------------------------------------------------------
+   A pairing heap (Fredman, Sedgewick, Sleator, Tarjan 1986) that is threaded through the
+   operations: no memory, no limit, insert O(1), remove O(log n) amortised.
+   buffer_: first child; next_: sibling; prev_: the sibling before or the parent. */
+static bool dx_reactor_p_timer_less(const dx_op *a, const dx_op *b)
+{
+    if (a->offset_ != b->offset_) return a->offset_ < b->offset_;
+    return ((uint32_t)b->fd_ - (uint32_t)a->fd_) - 1u < 0x7fffffffu; /* order of start */
+}
+
+static dx_op *dx_reactor_p_heap_meld(dx_op *a, dx_op *b)
+{
+    dx_op *child;
+    if (!a || !b) return a ? a : b;
+    if (dx_reactor_p_timer_less(b, a)) {
+        dx_op *t = a;
+        a = b;
+        b = t;
+    }
+    child = (dx_op *)a->buffer_;
+    b->next_ = child;
+    b->prev_ = a;
+    if (child) child->prev_ = b;
+    a->buffer_ = b;
+    return a;
+}
+
+static dx_op *dx_reactor_p_heap_merge(dx_op *first)
+{
+    dx_op *pairs = NULL, *root = NULL;
+    while (first) { /* left to right: meld in pairs, stack the pairs */
+        dx_op *a = first, *b = first->next_;
+        first = b ? b->next_ : NULL;
+        a->next_ = a->prev_ = NULL;
+        if (b) b->next_ = b->prev_ = NULL;
+        a = dx_reactor_p_heap_meld(a, b);
+        a->next_ = pairs;
+        pairs = a;
+    }
+    while (pairs) {
+        dx_op *next = pairs->next_;
+        pairs->next_ = NULL;
+        root = dx_reactor_p_heap_meld(root, pairs);
+        pairs = next;
+    }
+    return root;
+}
+
+static void dx_reactor_p_heap_insert(dx_reactor *r, dx_op *op)
+{
+    op->buffer_ = NULL;
+    op->next_ = op->prev_ = NULL;
+    r->timers_ = dx_reactor_p_heap_meld(r->timers_, op);
+}
+
+static void dx_reactor_p_heap_remove(dx_reactor *r, dx_op *op)
+{
+    dx_op *rest = dx_reactor_p_heap_merge((dx_op *)op->buffer_);
+    if (op == r->timers_) {
+        r->timers_ = rest;
+        return;
+    }
+    if ((dx_op *)op->prev_->buffer_ == op) op->prev_->buffer_ = op->next_;
+    else op->prev_->next_ = op->next_;
+    if (op->next_) op->next_->prev_ = op->prev_;
+    r->timers_ = dx_reactor_p_heap_meld(r->timers_, rest);
+}
+
+/* >>queues ------------------------------------------------------------- */
+static void dx_reactor_p_list_push(dx_op **first, dx_op *op)
+{
+    if (!*first) {
+        *first = op->next_ = op->prev_ = op;
+        return;
+    }
+    op->next_ = *first;
+    op->prev_ = (*first)->prev_;
+    op->prev_->next_ = op;
+    op->next_->prev_ = op;
+}
+
+static void dx_reactor_p_list_remove(dx_op **first, dx_op *op)
+{
+    if (op->next_ == op) {
+        *first = NULL;
+        return;
+    }
+    op->prev_->next_ = op->next_;
+    op->next_->prev_ = op->prev_;
+    if (*first == op) *first = op->next_;
+}
+
+static int dx_reactor_p_side(const dx_op *op)
+{
+    if (op->kind_ <= DX_REACTOR_P_READ) return DX_REACTOR_P_READS;
+    return op->kind_ <= DX_REACTOR_P_SHUTDOWN ? DX_REACTOR_P_WRITES : DX_REACTOR_P_OTHERS;
+}
+
+/* Room in the queue of multishot results? They are delivered before terminal completions. */
+static bool dx_reactor_p_more_room(const dx_reactor *r)
+{
+    return r->more_count_ < DX_REACTOR_P_MORE_COUNT;
+}
+
+static void dx_reactor_p_more_push(dx_reactor *r, dx_op *op, int32_t result)
+{
+    uint32_t at = (r->more_head_ + r->more_count_) % DX_REACTOR_P_MORE_COUNT;
+    DX_REACTOR_ASSERT(dx_reactor_p_more_room(r));
+    r->more_[at].op = op;
+    r->more_[at].result = result;
+    r->more_count_++;
+}
+
+/* >>finish ------------------------------------------------------------- */
+/* Queue the terminal completion of an operation that is in no list any more. */
+static void dx_reactor_p_finish(dx_reactor *r, dx_op *op, int32_t result)
+{
+    DX_REACTOR_ASSERT(op->state_ != DX_REACTOR_P_IDLE && op->state_ != DX_REACTOR_P_DONE);
+    if (result == -ECANCELED && (op->flags_ & DX_REACTOR_P_F_TIMED_OUT)) result = -ETIMEDOUT;
+    op->state_ = DX_REACTOR_P_DONE;
+    op->next_ = NULL;
+    if (r->done_last_) r->done_last_->next_ = op;
+    else r->done_first_ = op;
+    r->done_last_ = op;
+    if (op->flags_ & DX_REACTOR_P_F_LIMITED) { /* it ended before its deadline */
+        dx_op *deadline = (dx_op *)(uintptr_t)op->offset_;
+        dx_reactor_p_heap_remove(r, deadline);
+        deadline->state_ = DX_REACTOR_P_DONE;
+        deadline->offset_ = (uint32_t)-ECANCELED;
+        deadline->next_ = NULL;
+        r->done_last_->next_ = deadline;
+        r->done_last_ = deadline;
+    }
+    op->offset_ = (uint32_t)result;
+}
+
+/* End an operation that is in a list of its descriptor. dx_reactor_p_settle() must follow. */
+static void dx_reactor_p_end(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op, int32_t result)
+{
+    DX_REACTOR_ASSERT(e->fd == op->fd_);
+    dx_reactor_p_list_remove(&e->lists[dx_reactor_p_side(op)], op);
+    dx_reactor_p_finish(r, op, result);
+}
+
+/* What one system call or kernel completion means for an operation. True: it has ended, with
+   *result; false: there is more to do. Short sends and writes are continued; so are reads at an
+   offset, up to the end of the file. */
+static bool dx_reactor_p_progress(dx_op *op, int32_t *result)
+{
+    bool ended = true;
+    if (*result == -EINTR || (*result == -ECONNABORTED && op->kind_ == DX_REACTOR_P_ACCEPT)) {
+        ended = false;
+    } else if (op->kind_ == DX_REACTOR_P_SEND || op->kind_ == DX_REACTOR_P_WRITE ||
+               op->kind_ == DX_REACTOR_P_PREAD || op->kind_ == DX_REACTOR_P_PWRITE) {
+        if (*result > 0) op->u_.bytes.done += (uint32_t)*result;
+        if (*result > 0 && op->u_.bytes.done < op->u_.bytes.size) ended = false;
+        else if (*result >= 0) *result = (int32_t)op->u_.bytes.done;
+    } else if (op->kind_ == DX_REACTOR_P_READ && *result > 0) {
+        op->u_.bytes.done = (uint32_t)*result;
+    }
+    if (!ended && (op->flags_ & DX_REACTOR_P_F_CANCEL)) {
+        *result = -ECANCELED;
+        ended = true;
+    }
+    return ended;
+}
+
+/* Begin whatever is first on a side. Ends when that one waits for the kernel. */
+static void dx_reactor_p_pump(dx_reactor *r, dx_reactor_p_fd *e, int side)
+{
+    dx_op *op;
+    while ((op = e->lists[side]) != NULL && op->state_ == DX_REACTOR_P_WAITING) {
+        op->state_ = DX_REACTOR_P_ACTIVE;
+        r->behind_--;
+        if (op->kind_ == DX_REACTOR_P_SHUTDOWN)
+            dx_reactor_p_end(r, e, op, shutdown(op->fd_, SHUT_WR) == 0 ? 0 : -errno);
+        else
+            r->backend_->issue(r, e, op);
+    }
+}
+
+/* After operations of a descriptor were started or ended: begin the next ones, close it when that
+   was asked for and nothing else is left, give the entry back. *e may be gone then. */
+static void dx_reactor_p_settle(dx_reactor *r, dx_reactor_p_fd *e)
+{
+    dx_reactor_p_pump(r, e, DX_REACTOR_P_READS);
+    dx_reactor_p_pump(r, e, DX_REACTOR_P_WRITES);
+    if (e->flags & DX_REACTOR_P_FD_CLOSING) {
+        dx_op *op = e->lists[DX_REACTOR_P_OTHERS];
+        int32_t result;
+        if (e->lists[0] || e->lists[1] || op->next_ != op) return;
+        DX_REACTOR_ASSERT(op->kind_ == DX_REACTOR_P_CLOSE);
+        r->backend_->detach(r, e);
+        result = close(e->fd) == 0 || errno == EINTR ? 0 : -errno;
+        e->flags &= DX_REACTOR_P_FD_RETRY;
+        dx_reactor_p_end(r, e, op, result);
+    }
+    dx_reactor_p_fd_release(r, e);
+}
+
+/* Ask an operation in a descriptor's list to end. dx_reactor_p_settle() must follow. */
+static void dx_reactor_p_cancel_one(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
+{
+    if (op->kind_ == DX_REACTOR_P_CLOSE) return;
+    if (op->state_ == DX_REACTOR_P_WAITING) {
+        r->behind_--;
+        dx_reactor_p_end(r, e, op, -ECANCELED);
+    } else if (!(op->flags_ & DX_REACTOR_P_F_CANCEL)) {
+        op->flags_ |= DX_REACTOR_P_F_CANCEL;
+        r->backend_->cancel(r, e, op);
+    }
+}
+
+static void dx_reactor_p_cancel_list(dx_reactor *r, dx_reactor_p_fd *e, int side)
+{
+    /* Backwards: what waits ends before the active one, so nothing new is begun. */
+    dx_op *op = e->lists[side] ? e->lists[side]->prev_ : NULL;
+    while (op) {
+        dx_op *before = op == e->lists[side] ? NULL : op->prev_;
+        dx_reactor_p_cancel_one(r, e, op);
+        op = before;
+    }
+}
+
+static void dx_reactor_p_cancel_fd(dx_reactor *r, dx_reactor_p_fd *e)
+{
+    dx_reactor_p_cancel_list(r, e, DX_REACTOR_P_READS);
+    dx_reactor_p_cancel_list(r, e, DX_REACTOR_P_WRITES);
+    dx_reactor_p_cancel_list(r, e, DX_REACTOR_P_OTHERS);
+}
+
+/* Ask any pending operation to end. */
+static int dx_reactor_p_cancel(dx_reactor *r, dx_op *op)
+{
+    dx_reactor_p_fd *e;
+    switch (op->state_) {
+    case DX_REACTOR_P_IDLE:
+        return DX_REACTOR_ENOTFOUND;
+    case DX_REACTOR_P_DONE:
+        return DX_REACTOR_EALREADY;
+    case DX_REACTOR_P_TIMING:
+        dx_reactor_p_heap_remove(r, op);
+        if (op->kind_ == DX_REACTOR_P_DEADLINE)
+            op->u_.target->flags_ &= (uint16_t)~DX_REACTOR_P_F_LIMITED;
+        dx_reactor_p_finish(r, op, -ECANCELED);
+        return DX_REACTOR_OK;
+    case DX_REACTOR_P_RECEIVING:
+        dx_reactor_p_list_remove(&r->receivers_, op);
+        dx_reactor_p_finish(r, op, -ECANCELED);
+        return DX_REACTOR_OK;
+    default:
+        if (op->kind_ == DX_REACTOR_P_CLOSE) return DX_REACTOR_EALREADY;
+        e = dx_reactor_p_fd_find(r, op->fd_);
+        DX_REACTOR_ASSERT(e != NULL);
+        dx_reactor_p_cancel_one(r, e, op);
+        dx_reactor_p_settle(r, e);
+        return DX_REACTOR_OK;
+    }
+}
+
+/* Issue again what found no room: entries of a full queue, accepts and sends that took their
+   share. Whatever stalls anew waits for the next call. */
+static void dx_reactor_p_retry(dx_reactor *r)
+{
+    uint32_t index = r->fd_retry_;
+    r->fd_retry_ = 0;
+    while (index) {
+        dx_reactor_p_fd *e = &r->fds_[index - 1];
+        int side;
+        index = e->retry;
+        e->flags &= ~(uint32_t)DX_REACTOR_P_FD_RETRY;
+        for (side = 0; side < 3; side++) {
+            dx_op *op = e->lists[side], *last = op ? op->prev_ : NULL;
+            while (op) {
+                dx_op *next = op == last ? NULL : op->next_;
+                uint16_t owed = op->flags_;
+                op->flags_ &= (uint16_t)~(DX_REACTOR_P_F_STALLED | DX_REACTOR_P_F_CANCEL_OWED);
+                if (owed & DX_REACTOR_P_F_STALLED) r->backend_->issue(r, e, op);
+                else if (owed & DX_REACTOR_P_F_CANCEL_OWED) r->backend_->cancel(r, e, op);
+                op = next;
+            }
+        }
+        dx_reactor_p_settle(r, e);
+    }
+}
+
+static void dx_reactor_p_stall(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
+{
+    op->flags_ |= DX_REACTOR_P_F_STALLED;
+    dx_reactor_p_fd_retry_later(r, e);
+}
+
+static uint32_t dx_reactor_p_poll_mask(uint32_t interest)
+{
+    uint32_t mask = 0;
+    if (interest & DX_REACTOR_READABLE) mask |= POLLIN;
+    if (interest & DX_REACTOR_WRITABLE) mask |= POLLOUT;
+    return mask;
+}
+
+static int32_t dx_reactor_p_poll_result(uint32_t mask)
+{
+    uint32_t result = 0;
+    if (mask & POLLNVAL) return -EBADF;
+    if (mask & POLLIN) result |= DX_REACTOR_READABLE;
+    if (mask & POLLOUT) result |= DX_REACTOR_WRITABLE;
+    if (mask & POLLERR) result |= DX_REACTOR_ERROR;
+    if (mask & POLLHUP) result |= DX_REACTOR_HUP;
+    return (int32_t)result;
+}
+
+static void dx_reactor_p_drain_wake(dx_reactor *r)
+{
+    uint64_t count;
+    while (read(r->wake_fd_, &count, sizeof count) < 0 && errno == EINTR) {}
+}
+
+/* >>io_uring -----------------------------------------------------------
+   By raw system calls. Structures and numbers as in the kernel's include/uapi/linux/io_uring.h,
+   under own names because installed headers are often older than the kernel. */
+typedef struct dx_reactor_p_sqe {
+    uint8_t  opcode, flags;
+    uint16_t ioprio;
+    int32_t  fd;
+    uint64_t off, addr;
+    uint32_t len, op_flags;
+    uint64_t user_data;
+    uint64_t rest[3];
+} dx_reactor_p_sqe;
+
+typedef struct dx_reactor_p_cqe {
+    uint64_t user_data;
+    int32_t  result;
+    uint32_t flags;
+} dx_reactor_p_cqe;
+
+typedef struct dx_reactor_p_params {
+    uint32_t sq_entries, cq_entries, flags, sq_thread_cpu, sq_thread_idle, features, wq_fd;
+    uint32_t reserved[3];
+    struct {
+        uint32_t head, tail, ring_mask, ring_entries, flags, dropped, array, reserved;
+        uint64_t user_addr;
+    } sq;
+    struct {
+        uint32_t head, tail, ring_mask, ring_entries, overflow, cqes, flags, reserved;
+        uint64_t user_addr;
+    } cq;
+} dx_reactor_p_params;
+
+typedef struct dx_reactor_p_wait_arg {
+    uint64_t sigmask;
+    uint32_t sigmask_size, min_wait_usec;
+    uint64_t timespec;
+} dx_reactor_p_wait_arg;
+
+typedef struct dx_reactor_p_probe {
+    uint8_t  last_op, ops_count;
+    uint16_t reserved;
+    uint32_t reserved2[3];
+    struct {
+        uint8_t  op, reserved;
+        uint16_t flags;
+        uint32_t reserved2;
+    } ops[64];
+} dx_reactor_p_probe;
+
+typedef char dx_reactor_p_sqe_size[sizeof(dx_reactor_p_sqe) == 64 ? 1 : -1];
+typedef char dx_reactor_p_cqe_size[sizeof(dx_reactor_p_cqe) == 16 ? 1 : -1];
+typedef char dx_reactor_p_params_size[sizeof(dx_reactor_p_params) == 120 ? 1 : -1];
+
+enum {
+    DX_REACTOR_P_OP_NOP = 0, DX_REACTOR_P_OP_FSYNC = 3, DX_REACTOR_P_OP_POLL_ADD = 6,
+    DX_REACTOR_P_OP_ACCEPT = 13, DX_REACTOR_P_OP_ASYNC_CANCEL = 14, DX_REACTOR_P_OP_CONNECT = 16,
+    DX_REACTOR_P_OP_READ = 22, DX_REACTOR_P_OP_WRITE = 23, DX_REACTOR_P_OP_SEND = 26,
+    DX_REACTOR_P_OP_RECV = 27
+};
+
+enum {
+    DX_REACTOR_P_SETUP_CQSIZE = 1 << 3, DX_REACTOR_P_SETUP_CLAMP = 1 << 4,
+    DX_REACTOR_P_SETUP_SUBMIT_ALL = 1 << 7, DX_REACTOR_P_SETUP_COOP_TASKRUN = 1 << 8,
+    DX_REACTOR_P_SETUP_TASKRUN_FLAG = 1 << 9, DX_REACTOR_P_SETUP_SINGLE_ISSUER = 1 << 12,
+    DX_REACTOR_P_SETUP_DEFER_TASKRUN = 1 << 13,
+
+    DX_REACTOR_P_FEAT_SINGLE_MMAP = 1 << 0, DX_REACTOR_P_FEAT_NODROP = 1 << 1,
+    DX_REACTOR_P_FEAT_SUBMIT_STABLE = 1 << 2, DX_REACTOR_P_FEAT_RW_CUR_POS = 1 << 3,
+    DX_REACTOR_P_FEAT_FAST_POLL = 1 << 5, DX_REACTOR_P_FEAT_EXT_ARG = 1 << 8,
+
+    DX_REACTOR_P_ENTER_GETEVENTS = 1, DX_REACTOR_P_ENTER_EXT_ARG = 8,
+    DX_REACTOR_P_SQ_CQ_OVERFLOW = 2, DX_REACTOR_P_SQ_TASKRUN = 4,
+    DX_REACTOR_P_CQE_MORE = 2,
+    DX_REACTOR_P_ACCEPT_MULTI = 1,
+    DX_REACTOR_P_REGISTER_PROBE = 8,
+    DX_REACTOR_P_WAKES_MAX = 16,
+    DX_REACTOR_P_SEVERAL_NS = 5000000
+};
+
+/* user_data of entries that are no operation; the addresses of operations are larger. */
+enum { DX_REACTOR_P_TAG_IGNORE = 1, DX_REACTOR_P_TAG_WAKE = 2, DX_REACTOR_P_TAG_PROBE = 3 };
+
+static uint32_t *dx_reactor_p_at(void *map, uint32_t offset)
+{
+    return (uint32_t *)(void *)((uint8_t *)map + offset);
+}
+
+static uint32_t dx_reactor_p_uring_unsubmitted(const dx_reactor_p_ring *g)
+{
+    return g->tail - __atomic_load_n(g->sq_head, __ATOMIC_ACQUIRE);
+}
+
+static bool dx_reactor_p_uring_empty(const dx_reactor_p_ring *g)
+{
+    return *g->cq_head == __atomic_load_n(g->cq_tail, __ATOMIC_ACQUIRE);
+}
+
+/* io_uring_enter(2). timeout_ns < 0: none. 0 or -errno; -ETIME is no error. */
+static int dx_reactor_p_uring_enter(dx_reactor *r, uint32_t min, uint32_t flags,
+                                    int64_t timeout_ns)
+{
+    dx_reactor_p_ring *g = &r->ring_;
+    dx_reactor_p_timespec t = dx_reactor_p_timespec_of(timeout_ns);
+    dx_reactor_p_wait_arg arg;
+    uint32_t count = dx_reactor_p_uring_unsubmitted(g);
+    void *extra = NULL;
+    size_t extra_size = 0;
+    __atomic_store_n(g->sq_tail, g->tail, __ATOMIC_RELEASE);
+    if (timeout_ns >= 0 && (flags & DX_REACTOR_P_ENTER_GETEVENTS) && min) {
+        DX_REACTOR_MEMSET(&arg, 0, sizeof arg);
+        arg.timespec = (uint64_t)(uintptr_t)&t;
+        extra = &arg;
+        extra_size = sizeof arg;
+        flags |= DX_REACTOR_P_ENTER_EXT_ARG;
+    }
+    r->stats_.system_waits++;
+    if (syscall(DX_REACTOR_P_SYS_ENTER, (long)r->poll_fd_, (long)count, (long)min, (long)flags,
+                extra, extra_size) >= 0)
+        return 0;
+    return errno == ETIME ? 0 : -errno;
+}
+
+/* A cleared submission entry; NULL: the queue is full and the kernel takes nothing now. */
+static dx_reactor_p_sqe *dx_reactor_p_uring_entry(dx_reactor *r)
+{
+    dx_reactor_p_ring *g = &r->ring_;
+    dx_reactor_p_sqe *sqe;
+    if (dx_reactor_p_uring_unsubmitted(g) == g->sq_count) {
+        dx_reactor_p_uring_enter(r, 0, 0, -1);
+        if (dx_reactor_p_uring_unsubmitted(g) == g->sq_count) return NULL;
+    }
+    sqe = (dx_reactor_p_sqe *)g->entries + (g->tail++ & g->sq_mask);
+    DX_REACTOR_MEMSET(sqe, 0, sizeof *sqe);
+    return sqe;
+}
+
+static uint32_t dx_reactor_p_uring_poll_bits(uint32_t mask)
+{
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    return mask << 16 | mask >> 16; /* the kernel keeps the 16 bits of old where they were */
+#else
+    return mask;
+#endif
+}
+
+static void dx_reactor_p_uring_fill(const dx_reactor *r, dx_reactor_p_sqe *s, const dx_op *op)
+{
+    static const uint8_t opcodes[] = {
+        0, DX_REACTOR_P_OP_ACCEPT, DX_REACTOR_P_OP_RECV, DX_REACTOR_P_OP_READ,
+        DX_REACTOR_P_OP_CONNECT, DX_REACTOR_P_OP_SEND, DX_REACTOR_P_OP_WRITE, 0,
+        DX_REACTOR_P_OP_POLL_ADD, DX_REACTOR_P_OP_READ, DX_REACTOR_P_OP_WRITE,
+        DX_REACTOR_P_OP_FSYNC};
+    s->opcode = opcodes[op->kind_];
+    s->fd = op->fd_;
+    s->user_data = (uint64_t)(uintptr_t)op;
+    s->addr = (uint64_t)(uintptr_t)op->buffer_ + op->u_.bytes.done;
+    s->len = op->u_.bytes.size - op->u_.bytes.done;
+    switch (op->kind_) {
+    case DX_REACTOR_P_ACCEPT:
+        s->addr = s->len = 0;
+        s->op_flags = SOCK_CLOEXEC | SOCK_NONBLOCK;
+        if ((op->flags_ & DX_REACTOR_P_F_MULTISHOT) && !r->ring_.no_multishot &&
+            !(op->flags_ & DX_REACTOR_P_F_ONESHOT))
+            s->ioprio = DX_REACTOR_P_ACCEPT_MULTI;
+        break;
+    case DX_REACTOR_P_CONNECT:
+        s->off = s->len;
+        s->len = 0;
+        break;
+    case DX_REACTOR_P_SEND:
+        s->op_flags = MSG_NOSIGNAL | MSG_WAITALL;
+        break;
+    case DX_REACTOR_P_READ:
+    case DX_REACTOR_P_WRITE:
+        s->off = UINT64_MAX;
+        break;
+    case DX_REACTOR_P_PREAD:
+    case DX_REACTOR_P_PWRITE:
+        s->off = op->offset_ + op->u_.bytes.done;
+        break;
+    case DX_REACTOR_P_FSYNC:
+        s->op_flags = (op->flags_ & DX_REACTOR_P_F_DATA_ONLY) ? 1 : 0;
+        break;
+    case DX_REACTOR_P_POLL:
+        s->op_flags = dx_reactor_p_uring_poll_bits(dx_reactor_p_poll_mask(op->u_.bytes.size));
+        s->len = 0;
+        break;
+    default:
+        break;
+    }
+}
+
+static void dx_reactor_p_uring_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
+{
+    dx_reactor_p_sqe *s = dx_reactor_p_uring_entry(r);
+    if (!s) {
+        dx_reactor_p_stall(r, e, op);
+    } else if (op->flags_ & DX_REACTOR_P_F_POLLING) {
+        bool reads = dx_reactor_p_side(op) == DX_REACTOR_P_READS;
+        s->opcode = DX_REACTOR_P_OP_POLL_ADD;
+        s->fd = op->fd_;
+        s->op_flags = dx_reactor_p_uring_poll_bits(reads ? POLLIN : POLLOUT);
+        s->user_data = (uint64_t)(uintptr_t)op;
+    } else {
+        dx_reactor_p_uring_fill(r, s, op);
+    }
+}
+
+static void dx_reactor_p_uring_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
+{
+    dx_reactor_p_sqe *s;
+    if (op->flags_ & DX_REACTOR_P_F_STALLED) { /* the kernel does not know it yet */
+        op->flags_ &= (uint16_t)~DX_REACTOR_P_F_STALLED;
+        dx_reactor_p_end(r, e, op, -ECANCELED);
+        return;
+    }
+    s = dx_reactor_p_uring_entry(r);
+    if (!s) {
+        op->flags_ |= DX_REACTOR_P_F_CANCEL_OWED;
+        dx_reactor_p_fd_retry_later(r, e);
+        return;
+    }
+    s->opcode = DX_REACTOR_P_OP_ASYNC_CANCEL;
+    s->fd = -1;
+    s->addr = (uint64_t)(uintptr_t)op;
+    s->user_data = DX_REACTOR_P_TAG_IGNORE;
+}
+
+static void dx_reactor_p_uring_detach(dx_reactor *r, dx_reactor_p_fd *e)
+{
+    (void)r; /* an operation that has ended holds nothing of the descriptor */
+    (void)e;
+}
+
+/* A completion of a multishot accept. True: the operation has ended, with *result. */
+static bool dx_reactor_p_uring_accepted(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op,
+                                        int32_t *result, bool more)
+{
+    if (*result >= 0) {
+        if (op->flags_ & DX_REACTOR_P_F_ONESHOT) r->ring_.no_multishot = true;
+        dx_reactor_p_fd_fresh(r, *result);
+        dx_reactor_p_more_push(r, op, *result);
+    } else if (*result == -EINVAL && !r->ring_.no_multishot &&
+               !(op->flags_ & DX_REACTOR_P_F_ONESHOT)) {
+        op->flags_ |= DX_REACTOR_P_F_ONESHOT; /* before 5.19, or really invalid: see */
+    } else if (*result == -EAGAIN) {
+        op->flags_ |= DX_REACTOR_P_F_POLLING; /* before 6.1 a non-blocking listener says so */
+    } else if (dx_reactor_p_progress(op, result)) {
+        return true;
+    }
+    if (more) return false;
+    if (op->flags_ & DX_REACTOR_P_F_CANCEL) {
+        *result = -ECANCELED;
+        return true;
+    }
+    dx_reactor_p_uring_issue(r, e, op);
+    return false;
+}
+
+/* What a kernel completion means. True: the operation has ended, with *result. */
+static bool dx_reactor_p_uring_judge(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op,
+                                     int32_t *result, bool more)
+{
+    bool stream = dx_reactor_p_side(op) != DX_REACTOR_P_OTHERS;
+    if (op->flags_ & DX_REACTOR_P_F_POLLING) {
+        op->flags_ &= (uint16_t)~DX_REACTOR_P_F_POLLING;
+        if (*result < 0 && *result != -EINTR) return true;
+    } else if (op->kind_ == DX_REACTOR_P_POLL && *result >= 0) {
+        *result = dx_reactor_p_poll_result((uint32_t)*result);
+        return true;
+    } else if (op->flags_ & DX_REACTOR_P_F_MULTISHOT) {
+        return dx_reactor_p_uring_accepted(r, e, op, result, more);
+    } else if (*result == -EAGAIN && stream && op->kind_ != DX_REACTOR_P_CONNECT) {
+        op->flags_ |= DX_REACTOR_P_F_POLLING;
+    } else if (dx_reactor_p_progress(op, result)) {
+        return true;
+    }
+    if (op->flags_ & DX_REACTOR_P_F_CANCEL) {
+        *result = -ECANCELED;
+        return true;
+    }
+    dx_reactor_p_uring_issue(r, e, op);
+    return false;
+}
+
+static void dx_reactor_p_uring_complete(dx_reactor *r, dx_op *op, int32_t result, bool more)
+{
+    dx_reactor_p_fd *e = dx_reactor_p_fd_find(r, op->fd_);
+    DX_REACTOR_ASSERT(e != NULL && op->state_ == DX_REACTOR_P_ACTIVE);
+    if (op->kind_ == DX_REACTOR_P_ACCEPT && result >= 0) dx_reactor_p_fd_fresh(r, result);
+    if (dx_reactor_p_uring_judge(r, e, op, &result, more)) dx_reactor_p_end(r, e, op, result);
+    dx_reactor_p_settle(r, e);
+}
+
+/* Take in every completion that lies in the ring. */
+static bool dx_reactor_p_uring_reap(dx_reactor *r)
+{
+    dx_reactor_p_ring *g = &r->ring_;
+    uint32_t head = *g->cq_head, first = head;
+    while (head != __atomic_load_n(g->cq_tail, __ATOMIC_ACQUIRE) && dx_reactor_p_more_room(r)) {
+        dx_reactor_p_cqe cqe;
+        DX_REACTOR_MEMCPY(&cqe, g->cq_entries + (size_t)(head & g->cq_mask) * sizeof cqe,
+                          sizeof cqe);
+        __atomic_store_n(g->cq_head, ++head, __ATOMIC_RELEASE);
+        if (cqe.user_data == DX_REACTOR_P_TAG_WAKE) {
+            g->wake_armed--;
+            dx_reactor_p_drain_wake(r);
+        } else if (cqe.user_data > DX_REACTOR_P_TAG_PROBE) {
+            dx_reactor_p_uring_complete(r, (dx_op *)(uintptr_t)cqe.user_data, cqe.result,
+                                        (cqe.flags & DX_REACTOR_P_CQE_MORE) != 0);
+        }
+    }
+    return head != first;
+}
+
+static int dx_reactor_p_uring_submit(dx_reactor *r)
+{
+    int error = 0;
+    if (dx_reactor_p_uring_unsubmitted(&r->ring_)) error = dx_reactor_p_uring_enter(r, 0, 0, -1);
+    return error == -EBUSY || error == -EAGAIN || error == -EINTR ? 0 : error;
+}
+
+/* Polls of the wake descriptor, as many as completions will be waited for: a wake completes them
+   all, and so it ends a wait for several. */
+static uint32_t dx_reactor_p_uring_arm_wakes(dx_reactor *r, uint32_t min)
+{
+    dx_reactor_p_ring *g = &r->ring_;
+    const uint32_t most = DX_REACTOR_P_WAKES_MAX;
+    uint32_t wanted = min < most ? min : most;
+    while (g->wake_armed < wanted) {
+        dx_reactor_p_sqe *s = dx_reactor_p_uring_entry(r);
+        if (!s) break;
+        s->opcode = DX_REACTOR_P_OP_POLL_ADD;
+        s->fd = r->wake_fd_;
+        s->op_flags = dx_reactor_p_uring_poll_bits(POLLIN);
+        s->user_data = DX_REACTOR_P_TAG_WAKE;
+        g->wake_armed++;
+    }
+    return g->wake_armed < wanted ? g->wake_armed : wanted;
+}
+
+/* Waiting for several completions in one call must not miss that one of them asks for more work:
+   not while operations wait behind others, and never long at a time. */
+static uint32_t dx_reactor_p_uring_several(const dx_reactor *r, uint32_t min, int64_t *timeout_ns)
+{
+    if (min <= 1 || r->behind_ || !(r->ring_.features & DX_REACTOR_P_FEAT_EXT_ARG)) return 1;
+    if (*timeout_ns < 0 || *timeout_ns > DX_REACTOR_P_SEVERAL_NS)
+        *timeout_ns = DX_REACTOR_P_SEVERAL_NS;
+    return min;
+}
+
+/* Sleep until `min` completions are in the ring. 0 or -errno; -EINTR for a signal. */
+static int dx_reactor_p_uring_sleep(dx_reactor *r, uint32_t min, int64_t timeout_ns)
+{
+    uint64_t end = timeout_ns < 0 ? UINT64_MAX : dx_reactor_p_clock() + (uint64_t)timeout_ns;
+    struct pollfd ring;
+    int error;
+    if (timeout_ns < 0 || (r->ring_.features & DX_REACTOR_P_FEAT_EXT_ARG)) {
+        error = dx_reactor_p_uring_enter(r, min, DX_REACTOR_P_ENTER_GETEVENTS, timeout_ns);
+    } else { /* before 5.11: the ring itself can be polled */
+        ring.fd = r->poll_fd_;
+        ring.events = POLLIN;
+        error = dx_reactor_p_uring_enter(r, 0, DX_REACTOR_P_ENTER_GETEVENTS, -1);
+        if (error == 0 && poll(&ring, 1, dx_reactor_p_milliseconds(timeout_ns)) < 0)
+            error = -errno;
+    }
+    /* A call that has submitted something says so, and not that a signal ended its wait. */
+    if (error == 0 && dx_reactor_p_uring_empty(&r->ring_) && dx_reactor_p_clock() < end)
+        error = -EINTR;
+    return error;
+}
+
+static int dx_reactor_p_uring_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
+{
+    const uint32_t urgent = DX_REACTOR_P_SQ_CQ_OVERFLOW | DX_REACTOR_P_SQ_TASKRUN;
+    dx_reactor_p_ring *g = &r->ring_;
+    uint32_t flags = __atomic_load_n(g->sq_flags, __ATOMIC_RELAXED) & urgent;
+    int error = 0;
+    if (flags & DX_REACTOR_P_SQ_CQ_OVERFLOW) r->stats_.overflows++;
+    if ((flags & DX_REACTOR_P_SQ_CQ_OVERFLOW) || !dx_reactor_p_uring_empty(g)) timeout_ns = 0;
+    if (timeout_ns != 0) {
+        min = dx_reactor_p_uring_several(r, min, &timeout_ns);
+        min = dx_reactor_p_uring_arm_wakes(r, min);
+    }
+    if (timeout_ns != 0 && min)
+        error = dx_reactor_p_uring_sleep(r, min, timeout_ns);
+    else if (flags || dx_reactor_p_uring_unsubmitted(g))
+        error = dx_reactor_p_uring_enter(r, 0, DX_REACTOR_P_ENTER_GETEVENTS, -1);
+    dx_reactor_p_uring_reap(r);
+    return error == -EBUSY || error == -EAGAIN ? 0 : error; /* the ring was full: now it is not */
+}
+
+static void dx_reactor_p_uring_close(dx_reactor *r)
+{
+    dx_reactor_p_ring *g = &r->ring_;
+    if (g->entries) munmap(g->entries, g->entries_size);
+    if (g->map) munmap(g->map, g->map_size);
+    if (r->poll_fd_ >= 0) close(r->poll_fd_);
+    r->poll_fd_ = -1;
+    DX_REACTOR_MEMSET(g, 0, sizeof *g);
+}
+
+/* io_uring_setup(2) with the newest flags that the kernel takes, halving what it has no memory
+   for. A descriptor, or -errno. */
+static int dx_reactor_p_uring_setup(dx_reactor_p_params *p, uint32_t entries, uint32_t completions)
+{
+    static const uint32_t ladder[] = {
+        DX_REACTOR_P_SETUP_SUBMIT_ALL | DX_REACTOR_P_SETUP_SINGLE_ISSUER |
+            DX_REACTOR_P_SETUP_DEFER_TASKRUN | DX_REACTOR_P_SETUP_TASKRUN_FLAG, /* 6.1 */
+        DX_REACTOR_P_SETUP_SUBMIT_ALL | DX_REACTOR_P_SETUP_COOP_TASKRUN |
+            DX_REACTOR_P_SETUP_TASKRUN_FLAG,                                    /* 5.19 */
+        DX_REACTOR_P_SETUP_SUBMIT_ALL,                                          /* 5.18 */
+        0};                                                                     /* 5.6 */
+    size_t step = 0;
+    for (;;) {
+        long fd;
+        DX_REACTOR_MEMSET(p, 0, sizeof *p);
+        p->flags = ladder[step] | DX_REACTOR_P_SETUP_CQSIZE | DX_REACTOR_P_SETUP_CLAMP;
+        p->cq_entries = completions < entries ? entries : completions;
+        fd = syscall(DX_REACTOR_P_SYS_SETUP, (long)entries, p);
+        if (fd >= 0) return (int)fd;
+        if (errno == EINVAL && step + 1 < sizeof ladder / sizeof *ladder) {
+            step++;
+        } else if (errno == ENOMEM && entries > 1) {
+            entries /= 2;
+            completions = completions > 2 ? completions / 2 : 2;
+        } else {
+            return -errno;
+        }
+    }
+}
+
+static int dx_reactor_p_uring_map(dx_reactor *r, const dx_reactor_p_params *p)
+{
+    dx_reactor_p_ring *g = &r->ring_;
+    size_t sq_size = p->sq.array + (size_t)p->sq_entries * sizeof(uint32_t);
+    size_t cq_size = p->cq.cqes + (size_t)p->cq_entries * sizeof(dx_reactor_p_cqe);
+    uint32_t i;
+    void *map;
+    g->map_size = sq_size > cq_size ? sq_size : cq_size;
+    g->entries_size = (size_t)p->sq_entries * sizeof(dx_reactor_p_sqe);
+    map = mmap(NULL, g->map_size, PROT_READ | PROT_WRITE, MAP_SHARED, r->poll_fd_, 0);
+    if (map == MAP_FAILED) return errno;
+    g->map = map;
+    map = mmap(NULL, g->entries_size, PROT_READ | PROT_WRITE, MAP_SHARED, r->poll_fd_, 0x10000000);
+    if (map == MAP_FAILED) return errno;
+    g->entries = map;
+    g->sq_head = dx_reactor_p_at(g->map, p->sq.head);
+    g->sq_tail = dx_reactor_p_at(g->map, p->sq.tail);
+    g->sq_flags = dx_reactor_p_at(g->map, p->sq.flags);
+    g->sq_array = dx_reactor_p_at(g->map, p->sq.array);
+    g->cq_head = dx_reactor_p_at(g->map, p->cq.head);
+    g->cq_tail = dx_reactor_p_at(g->map, p->cq.tail);
+    g->cq_entries = (uint8_t *)g->map + p->cq.cqes;
+    g->sq_mask = *dx_reactor_p_at(g->map, p->sq.ring_mask);
+    g->cq_mask = *dx_reactor_p_at(g->map, p->cq.ring_mask);
+    g->sq_count = p->sq_entries;
+    g->tail = *g->sq_tail;
+    g->features = p->features;
+    g->setup_flags = p->flags;
+    for (i = 0; i < p->sq_entries; i++) g->sq_array[i] = i;
+    return 0;
+}
+
+/* Does the kernel know the operations that are used here? */
+static bool dx_reactor_p_uring_complete_set(const dx_reactor *r)
+{
+    static const uint8_t needed[] = {
+        DX_REACTOR_P_OP_NOP, DX_REACTOR_P_OP_FSYNC, DX_REACTOR_P_OP_POLL_ADD,
+        DX_REACTOR_P_OP_ACCEPT, DX_REACTOR_P_OP_ASYNC_CANCEL, DX_REACTOR_P_OP_CONNECT,
+        DX_REACTOR_P_OP_READ, DX_REACTOR_P_OP_WRITE, DX_REACTOR_P_OP_SEND, DX_REACTOR_P_OP_RECV};
+    dx_reactor_p_probe probe;
+    size_t i;
+    DX_REACTOR_MEMSET(&probe, 0, sizeof probe);
+    if (syscall(DX_REACTOR_P_SYS_REGISTER, (long)r->poll_fd_, (long)DX_REACTOR_P_REGISTER_PROBE,
+                &probe, 64L) < 0)
+        return false;
+    for (i = 0; i < sizeof needed; i++)
+        if (needed[i] >= probe.ops_count || !(probe.ops[needed[i]].flags & 1)) return false;
+    return true;
+}
+
+/* A real no-operation, there and back. 0 or an errno. */
+static int dx_reactor_p_uring_try(dx_reactor *r)
+{
+    dx_reactor_p_ring *g = &r->ring_;
+    dx_reactor_p_sqe *s = dx_reactor_p_uring_entry(r);
+    int error;
+    if (!s) return EBUSY;
+    s->opcode = DX_REACTOR_P_OP_NOP;
+    s->user_data = DX_REACTOR_P_TAG_PROBE;
+    do {
+        error = dx_reactor_p_uring_enter(r, 1, DX_REACTOR_P_ENTER_GETEVENTS, -1);
+    } while (error == -EINTR);
+    if (error < 0) return -error;
+    if (dx_reactor_p_uring_empty(g)) return EIO;
+    __atomic_store_n(g->cq_head, *g->cq_head + 1, __ATOMIC_RELEASE);
+    return 0;
+}
+
+static int dx_reactor_p_uring_make(dx_reactor *r, uint32_t entries, uint32_t completions)
+{
+    const uint32_t needed = DX_REACTOR_P_FEAT_SINGLE_MMAP | DX_REACTOR_P_FEAT_NODROP |
+                            DX_REACTOR_P_FEAT_SUBMIT_STABLE | DX_REACTOR_P_FEAT_RW_CUR_POS |
+                            DX_REACTOR_P_FEAT_FAST_POLL;
+    const char *what = "io_uring_setup";
+    dx_reactor_p_params p;
+    int error;
+    r->poll_fd_ = dx_reactor_p_uring_setup(&p, entries, completions);
+    error = r->poll_fd_ < 0 ? -r->poll_fd_ : 0;
+    if (!error && (p.features & needed) != needed) {
+        what = "io_uring of a kernel before 5.7";
+        error = ENOSYS;
+    }
+    if (!error) {
+        what = "mmap of io_uring";
+        error = dx_reactor_p_uring_map(r, &p);
+    }
+    if (!error && !dx_reactor_p_uring_complete_set(r)) {
+        what = "io_uring_register: operations are missing";
+        error = EOPNOTSUPP;
+    }
+    if (!error) {
+        what = "io_uring_enter";
+        error = dx_reactor_p_uring_try(r);
+    }
+    if (!error) return 0;
+    dx_reactor_p_uring_close(r);
+    return dx_reactor_p_refuse(r, DX_REACTOR_BACKEND_IO_URING, what, error);
+}
+
+static int dx_reactor_p_uring_open(dx_reactor *r, const dx_reactor_desc *desc)
+{
+    dx_reactor_p_layout l;
+    dx_reactor_p_plan(&l, desc);
+    return dx_reactor_p_uring_make(r, l.entries, l.completions);
+}
+
+static const dx_reactor_p_backend dx_reactor_p_uring = {
+    "io_uring", dx_reactor_p_uring_open, dx_reactor_p_uring_close, dx_reactor_p_uring_issue,
+    dx_reactor_p_uring_cancel, dx_reactor_p_uring_detach, dx_reactor_p_uring_submit,
+    dx_reactor_p_uring_wait, dx_reactor_p_uring_reap};
+
+/* >>epoll --------------------------------------------------------------
+   Try first, then wait for readiness. A descriptor is registered once, edge-triggered for both
+   directions, when the first operation on it would block, and stays registered until it is closed:
+   no epoll_ctl() for each operation. An edge that nobody waits for may be missed, because every
+   operation tries before it waits. */
+enum { DX_REACTOR_P_TRIES = 4 };             /* system calls for one operation at a time */
+#define DX_REACTOR_P_BLOCKED INT32_MIN       /* would block */
+
+static int32_t dx_reactor_p_epoll_connect(dx_op *op)
+{
+    struct sockaddr_storage address;
+    bool again = op->u_.bytes.done != 0;
+    DX_REACTOR_MEMSET(&address, 0, sizeof address);
+    DX_REACTOR_MEMCPY(&address, op->buffer_, op->u_.bytes.size);
+    op->u_.bytes.done = 1;
+    if (connect(op->fd_, (struct sockaddr *)(void *)&address, op->u_.bytes.size) == 0) return 0;
+    if (errno == EINPROGRESS || (again && errno == EALREADY)) return DX_REACTOR_P_BLOCKED;
+    return again && errno == EISCONN ? 0 : -errno;
+}
+
+static long dx_reactor_p_at_offset(const dx_op *op)
+{
+    struct {
+        void  *base;
+        size_t size;
+    } piece;
+    uint64_t offset = op->offset_ + op->u_.bytes.done;
+    long number = op->kind_ == DX_REACTOR_P_PREAD ? SYS_preadv : SYS_pwritev;
+    piece.base = (uint8_t *)op->buffer_ + op->u_.bytes.done;
+    piece.size = op->u_.bytes.size - op->u_.bytes.done;
+    return syscall(number, (long)op->fd_, &piece, 1L, (long)offset, (long)(offset >> 32));
+}
+
+/* One system call that does not block. Its result, -errno or DX_REACTOR_P_BLOCKED. */
+static int32_t dx_reactor_p_epoll_try(dx_op *op)
+{
+    uint8_t *at = op->buffer_ ? (uint8_t *)op->buffer_ + op->u_.bytes.done : NULL;
+    size_t size = op->u_.bytes.size - op->u_.bytes.done;
+    struct pollfd ready;
+    long result = -1;
+    switch (op->kind_) {
+    case DX_REACTOR_P_ACCEPT:
+        result = syscall(SYS_accept4, (long)op->fd_, NULL, NULL,
+                         (long)(SOCK_CLOEXEC | SOCK_NONBLOCK));
+        break;
+    case DX_REACTOR_P_RECV:
+        result = (long)recv(op->fd_, at, size, MSG_DONTWAIT);
+        break;
+    case DX_REACTOR_P_READ:
+        result = (long)read(op->fd_, at, size);
+        break;
+    case DX_REACTOR_P_CONNECT:
+        return dx_reactor_p_epoll_connect(op);
+    case DX_REACTOR_P_SEND:
+        result = (long)send(op->fd_, at, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        break;
+    case DX_REACTOR_P_WRITE:
+        result = (long)write(op->fd_, at, size);
+        break;
+    case DX_REACTOR_P_POLL:
+        ready.fd = op->fd_;
+        ready.events = (short)dx_reactor_p_poll_mask(op->u_.bytes.size);
+        ready.revents = 0;
+        result = poll(&ready, 1, 0);
+        if (result == 0) return DX_REACTOR_P_BLOCKED;
+        if (result > 0) return dx_reactor_p_poll_result((uint32_t)(uint16_t)ready.revents);
+        break;
+    case DX_REACTOR_P_FSYNC:
+        result = syscall((op->flags_ & DX_REACTOR_P_F_DATA_ONLY) ? SYS_fdatasync : SYS_fsync,
+                         (long)op->fd_);
+        break;
+    default:
+        result = dx_reactor_p_at_offset(op);
+        break;
+    }
+    if (result >= 0) return (int32_t)result;
+    return errno == EAGAIN ? DX_REACTOR_P_BLOCKED : -errno;
+}
+
+/* May a system call of this operation be made without the risk that it blocks? 0 or -errno. */
+static int32_t dx_reactor_p_epoll_admit(const dx_reactor *r, dx_reactor_p_fd *e, const dx_op *op)
+{
+    int flags;
+    if (op->kind_ == DX_REACTOR_P_RECV || op->kind_ == DX_REACTOR_P_SEND ||
+        op->kind_ == DX_REACTOR_P_POLL || (e->flags & DX_REACTOR_P_FD_ADMITTED))
+        return 0;
+    flags = fcntl(op->fd_, F_GETFL);
+    if (flags < 0) return -errno;
+    if (dx_reactor_p_side(op) == DX_REACTOR_P_OTHERS) return r->blocking_files_ ? 0 : -ENOTSUP;
+    if (op->kind_ == DX_REACTOR_P_READ || op->kind_ == DX_REACTOR_P_WRITE)
+        if (lseek(op->fd_, 0, SEEK_CUR) >= 0 || errno != ESPIPE)
+            return r->blocking_files_ ? 0 : -ENOTSUP;
+    if (!(flags & O_NONBLOCK)) return -ENOTSUP;
+    e->flags |= DX_REACTOR_P_FD_ADMITTED;
+    return 0;
+}
+
+/* Have the kernel tell when the descriptor becomes ready. 0 or -errno. */
+static int32_t dx_reactor_p_epoll_arm(dx_reactor *r, dx_reactor_p_fd *e)
+{
+    struct epoll_event event;
+    if (e->flags & DX_REACTOR_P_FD_REGISTERED) return 0;
+    if (++r->generation_ == 0) r->generation_ = 1; /* 0 is the wake descriptor's */
+    e->generation = r->generation_;
+    event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | (uint32_t)EPOLLET;
+    event.data.u64 = (uint64_t)e->generation << 32 | (uint32_t)e->fd;
+    if (epoll_ctl(r->poll_fd_, EPOLL_CTL_ADD, e->fd, &event) != 0 &&
+        (errno != EEXIST || epoll_ctl(r->poll_fd_, EPOLL_CTL_MOD, e->fd, &event) != 0))
+        return -errno;
+    e->flags |= DX_REACTOR_P_FD_REGISTERED;
+    return 0;
+}
+
+static void dx_reactor_p_epoll_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
+{
+    int32_t result = dx_reactor_p_epoll_admit(r, e, op);
+    int tries;
+    if (dx_reactor_p_side(op) != DX_REACTOR_P_OTHERS) e->flags |= DX_REACTOR_P_FD_STREAM;
+    if (result < 0) {
+        dx_reactor_p_end(r, e, op, result);
+        return;
+    }
+    for (tries = 0; tries < DX_REACTOR_P_TRIES; tries++) {
+        if (!dx_reactor_p_more_room(r) && (op->flags_ & DX_REACTOR_P_F_MULTISHOT)) break;
+        result = dx_reactor_p_epoll_try(op);
+        if (result == DX_REACTOR_P_BLOCKED) {
+            result = dx_reactor_p_epoll_arm(r, e);
+            if (result < 0) dx_reactor_p_end(r, e, op, result);
+            return;
+        }
+        if (op->kind_ == DX_REACTOR_P_ACCEPT && result >= 0) dx_reactor_p_fd_fresh(r, result);
+        if (result >= 0 && (op->flags_ & DX_REACTOR_P_F_MULTISHOT)) {
+            dx_reactor_p_more_push(r, op, result);
+        } else if (dx_reactor_p_progress(op, &result)) {
+            dx_reactor_p_end(r, e, op, result);
+            return;
+        }
+    }
+    dx_reactor_p_stall(r, e, op); /* it had its share of this turn */
+}
+
+static void dx_reactor_p_epoll_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
+{
+    op->flags_ &= (uint16_t)~DX_REACTOR_P_F_STALLED;
+    dx_reactor_p_end(r, e, op, -ECANCELED);
+}
+
+static void dx_reactor_p_epoll_detach(dx_reactor *r, dx_reactor_p_fd *e)
+{
+    struct epoll_event unused;
+    if (!(e->flags & DX_REACTOR_P_FD_REGISTERED)) return;
+    DX_REACTOR_MEMSET(&unused, 0, sizeof unused);
+    epoll_ctl(r->poll_fd_, EPOLL_CTL_DEL, e->fd, &unused);
+    e->flags &= ~(uint32_t)DX_REACTOR_P_FD_REGISTERED;
+}
+
+static int dx_reactor_p_epoll_submit(dx_reactor *r)
+{
+    (void)r; /* everything was tried when it was started */
+    return 0;
+}
+
+static void dx_reactor_p_epoll_advance(dx_reactor *r, dx_reactor_p_fd *e, int side)
+{
+    dx_op *op = e->lists[side], *last = op ? op->prev_ : NULL;
+    while (op) {
+        dx_op *next = op == last || side != DX_REACTOR_P_OTHERS ? NULL : op->next_;
+        if (op->state_ == DX_REACTOR_P_ACTIVE && !(op->flags_ & DX_REACTOR_P_F_STALLED) &&
+            op->kind_ != DX_REACTOR_P_CLOSE)
+            dx_reactor_p_epoll_issue(r, e, op);
+        op = next;
+    }
+}
+
+static void dx_reactor_p_epoll_event(dx_reactor *r, uint64_t data, uint32_t events)
+{
+    const uint32_t both = EPOLLHUP | EPOLLERR;
+    dx_reactor_p_fd *e;
+    if (data >> 32 == 0) {
+        dx_reactor_p_drain_wake(r);
+        return;
+    }
+    e = dx_reactor_p_fd_find(r, (int)(uint32_t)data);
+    if (!e || !(e->flags & DX_REACTOR_P_FD_REGISTERED) || e->generation != data >> 32) {
+        r->stats_.stale_events++;
+        return;
+    }
+    if (events & (EPOLLIN | EPOLLRDHUP | both)) dx_reactor_p_epoll_advance(r, e, 0);
+    if (events & (EPOLLOUT | both)) dx_reactor_p_epoll_advance(r, e, 1);
+    dx_reactor_p_epoll_advance(r, e, DX_REACTOR_P_OTHERS);
+    dx_reactor_p_settle(r, e);
+}
+
+static long dx_reactor_p_epoll_sleep(dx_reactor *r, struct epoll_event *events, int64_t timeout_ns)
+{
+    int milliseconds = dx_reactor_p_milliseconds(timeout_ns);
+    if (timeout_ns > 0 && !r->no_pwait2_) {
+        dx_reactor_p_timespec t = dx_reactor_p_timespec_of(timeout_ns);
+        long count = syscall(DX_REACTOR_P_SYS_PWAIT2, (long)r->poll_fd_, events,
+                             (long)DX_REACTOR_P_EVENTS, &t, NULL, 0L);
+        if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return count;
+        r->no_pwait2_ = true; /* before 5.11, or filtered */
+    }
+    return epoll_wait(r->poll_fd_, events, DX_REACTOR_P_EVENTS, milliseconds);
+}
+
+static int dx_reactor_p_epoll_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
+{
+    struct epoll_event *events = (struct epoll_event *)r->events_;
+    long count, i;
+    (void)min;
+    r->stats_.system_waits++;
+    count = dx_reactor_p_epoll_sleep(r, events, timeout_ns);
+    if (count < 0) return -errno;
+    for (i = 0; i < count; i++) {
+        struct epoll_event event;
+        DX_REACTOR_MEMCPY(&event, events + i, sizeof event);
+        dx_reactor_p_epoll_event(r, event.data.u64, event.events);
+    }
+    return 0;
+}
+
+static bool dx_reactor_p_epoll_reap(dx_reactor *r)
+{
+    (void)r;
+    return false;
+}
+
+static void dx_reactor_p_epoll_close(dx_reactor *r)
+{
+    if (r->poll_fd_ >= 0) close(r->poll_fd_);
+    r->poll_fd_ = -1;
+}
+
+static int dx_reactor_p_epoll_open(dx_reactor *r, const dx_reactor_desc *desc)
+{
+    struct epoll_event event;
+    (void)desc;
+    r->poll_fd_ = epoll_create1(EPOLL_CLOEXEC);
+    if (r->poll_fd_ < 0)
+        return dx_reactor_p_refuse(r, DX_REACTOR_BACKEND_EPOLL, "epoll_create1", errno);
+    event.events = EPOLLIN;
+    event.data.u64 = (uint32_t)r->wake_fd_;
+    if (epoll_ctl(r->poll_fd_, EPOLL_CTL_ADD, r->wake_fd_, &event) != 0) {
+        dx_reactor_p_refuse(r, DX_REACTOR_BACKEND_EPOLL, "epoll_ctl", errno);
+        dx_reactor_p_epoll_close(r);
+        return r->sys_errno_;
+    }
+    return 0;
+}
+
+static const dx_reactor_p_backend dx_reactor_p_epoll = {
+    "epoll", dx_reactor_p_epoll_open, dx_reactor_p_epoll_close, dx_reactor_p_epoll_issue,
+    dx_reactor_p_epoll_cancel, dx_reactor_p_epoll_detach, dx_reactor_p_epoll_submit,
+    dx_reactor_p_epoll_wait, dx_reactor_p_epoll_reap};
+
+/* >>backends: the best one first --------------------------------------- */
+static const struct {
+    int backend;
+    const dx_reactor_p_backend *table;
+} dx_reactor_p_backends[] = {
+    {DX_REACTOR_BACKEND_IO_URING, &dx_reactor_p_uring},
+    {DX_REACTOR_BACKEND_EPOLL, &dx_reactor_p_epoll}};
+
+/* >>start -------------------------------------------------------------- */
+/* What every operation has in common. OK: *op is filled in and counted. */
+static int dx_reactor_p_prepare(dx_reactor *r, dx_op *op, int kind, int fd)
+{
+    if (!r || !r->open_ || !op || op->state_ != DX_REACTOR_P_IDLE) return DX_REACTOR_EINVAL;
+    if (r->closing_) return DX_REACTOR_ECANCELED;
+    if (r->pending_ >= r->pending_max_) return DX_REACTOR_EAGAIN;
+    op->buffer_ = NULL;
+    op->offset_ = 0;
+    op->u_.bytes.size = op->u_.bytes.done = 0;
+    op->fd_ = fd;
+    op->kind_ = (uint8_t)kind;
+    op->flags_ = 0;
+    op->state_ = DX_REACTOR_P_WAITING;
+    r->pending_++;
+    r->unsubmitted_++;
+    r->stats_.started++;
+    return DX_REACTOR_OK;
+}
+
+/* Put a prepared operation into the list of its descriptor and begin it when it is its turn. */
+static int dx_reactor_p_begin(dx_reactor *r, dx_op *op)
+{
+    dx_reactor_p_fd *e = op->fd_ >= 0 ? dx_reactor_p_fd_get(r, op->fd_) : NULL;
+    int side = dx_reactor_p_side(op);
+    if (!e) {
+        dx_reactor_p_finish(r, op, op->fd_ >= 0 ? -ENOBUFS : -EBADF);
+        return DX_REACTOR_OK;
+    }
+    if (e->flags & DX_REACTOR_P_FD_CLOSING) {
+        dx_reactor_p_finish(r, op, -EBADF);
+        return DX_REACTOR_OK;
+    }
+    dx_reactor_p_list_push(&e->lists[side], op);
+    if (op->kind_ == DX_REACTOR_P_CLOSE) {
+        op->state_ = DX_REACTOR_P_ACTIVE;
+        e->flags |= DX_REACTOR_P_FD_CLOSING;
+        dx_reactor_p_cancel_fd(r, e);
+    } else if (side == DX_REACTOR_P_OTHERS) {
+        op->state_ = DX_REACTOR_P_ACTIVE;
+        r->backend_->issue(r, e, op);
+    } else {
+        r->behind_++;
+    }
+    dx_reactor_p_settle(r, e);
+    return DX_REACTOR_OK;
+}
+
+/* An operation with a buffer. */
+static int dx_reactor_p_transfer(dx_reactor *r, dx_op *op, int kind, int fd, const void *buffer,
+                                 uint32_t size, uint64_t offset)
+{
+    int error;
+    if ((!buffer && size) || size > INT32_MAX) return DX_REACTOR_EINVAL;
+    error = dx_reactor_p_prepare(r, op, kind, fd);
+    if (error) return error;
+    op->buffer_ = (void *)(uintptr_t)buffer;
+    op->u_.bytes.size = size;
+    op->offset_ = offset;
+    return dx_reactor_p_begin(r, op);
+}
+
+static uint64_t dx_reactor_p_due(uint64_t delay_ns)
+{
+    uint64_t now = dx_reactor_p_clock();
+    return delay_ns > UINT64_MAX - now ? UINT64_MAX : now + delay_ns;
+}
+
+static void dx_reactor_p_time(dx_reactor *r, dx_op *op, uint64_t delay_ns)
+{
+    op->offset_ = dx_reactor_p_due(delay_ns);
+    op->fd_ = (int32_t)(r->timer_order_++ & 0xffffffffu);
+    op->state_ = DX_REACTOR_P_TIMING;
+    dx_reactor_p_heap_insert(r, op);
+}
+
+/* >>posts --------------------------------------------------------------
+   Many producers, one consumer: a bounded ring of cells, each with a sequence number that says
+   whose turn it is (Vyukov, "Bounded MPMC queue"). The accesses that decide about sleeping are
+   sequentially consistent: either the producer sees that the loop sleeps, or the loop sees the
+   message before it sleeps. */
+static bool dx_reactor_p_post_ready(const dx_reactor *r)
+{
+    const dx_reactor_p_cell *cell = &r->cells_[r->post_head_ & r->post_mask_];
+    return __atomic_load_n(&cell->sequence, __ATOMIC_SEQ_CST) == r->post_head_ + 1;
+}
+
+static void dx_reactor_p_notify(dx_reactor *r)
+{
+    uint64_t one = 1;
+    int saved = errno; /* this may run in a signal handler */
+    if (__atomic_load_n(&r->sleeping_, __ATOMIC_SEQ_CST) &&
+        __atomic_exchange_n(&r->sleeping_, 0, __ATOMIC_SEQ_CST))
+        while (write(r->wake_fd_, &one, sizeof one) < 0 && errno == EINTR) {}
+    errno = saved;
+}
+
+/* Hand messages to those who wait for them. */
+static void dx_reactor_p_receive_ready(dx_reactor *r)
+{
+    while (r->receivers_ && dx_reactor_p_post_ready(r)) {
+        dx_op *op = r->receivers_;
+        dx_reactor_message *out = (dx_reactor_message *)op->buffer_;
+        uint32_t count = 0;
+        while (count < op->u_.bytes.size && dx_reactor_p_post_ready(r)) {
+            dx_reactor_p_cell *cell = &r->cells_[r->post_head_ & r->post_mask_];
+            DX_REACTOR_MEMCPY(out[count++].words, cell->words, sizeof cell->words);
+            __atomic_store_n(&cell->sequence, r->post_head_ + r->post_mask_ + 1, __ATOMIC_RELEASE);
+            r->post_head_++;
+        }
+        dx_reactor_p_list_remove(&r->receivers_, op);
+        dx_reactor_p_finish(r, op, (int32_t)count);
+    }
+}
+
+/* >>turn --------------------------------------------------------------- */
+static void dx_reactor_p_fire_timers(dx_reactor *r)
+{
+    while (r->timers_ && r->timers_->offset_ <= r->now_) {
+        dx_op *op = r->timers_;
+        dx_reactor_p_heap_remove(r, op);
+        if (op->kind_ == DX_REACTOR_P_DEADLINE) {
+            dx_op *target = op->u_.target;
+            target->flags_ &= (uint16_t)~DX_REACTOR_P_F_LIMITED;
+            target->flags_ |= DX_REACTOR_P_F_TIMED_OUT;
+            dx_reactor_p_cancel(r, target);
+        }
+        dx_reactor_p_finish(r, op, 0);
+    }
+}
+
+/* How long the kernel may wait: at most timeout_ns, at most until the first timer. */
+static int64_t dx_reactor_p_wait_ns(dx_reactor *r, int64_t timeout_ns)
+{
+    uint64_t left;
+    if (r->done_first_ || r->more_count_ || r->fd_retry_) return 0;
+    if (timeout_ns == 0 || !r->timers_) return timeout_ns;
+    r->now_ = dx_reactor_p_clock();
+    if (r->timers_->offset_ <= r->now_) return 0;
+    left = r->timers_->offset_ - r->now_;
+    if (left > INT64_MAX) left = INT64_MAX;
+    return timeout_ns < 0 || left < (uint64_t)timeout_ns ? (int64_t)left : timeout_ns;
+}
+
+/* One round: retries, kernel, timers, messages; leaves completions in the queues. 0 or -errno. */
+static int dx_reactor_p_gather(dx_reactor *r, uint32_t min, int64_t timeout_ns)
+{
+    int error;
+    dx_reactor_p_retry(r);
+    dx_reactor_p_receive_ready(r);
+    r->unsubmitted_ = 0;
+    timeout_ns = dx_reactor_p_wait_ns(r, timeout_ns);
+    if (timeout_ns != 0) {
+        __atomic_exchange_n(&r->sleeping_, 1, __ATOMIC_SEQ_CST);
+        if (__atomic_load_n(&r->wake_, __ATOMIC_SEQ_CST) ||
+            (r->receivers_ && dx_reactor_p_post_ready(r)))
+            timeout_ns = 0;
+    }
+    error = r->backend_->wait(r, min, timeout_ns);
+    __atomic_store_n(&r->sleeping_, 0, __ATOMIC_SEQ_CST);
+    r->now_ = dx_reactor_p_clock();
+    dx_reactor_p_fire_timers(r);
+    dx_reactor_p_receive_ready(r);
+    return error;
+}
+
+/* The next completion in order; false: none without a system call. */
+static bool dx_reactor_p_next(dx_reactor *r, dx_op **op, int32_t *result, uint32_t *flags)
+{
+    if (!r->more_count_ && !r->done_first_) r->backend_->reap(r);
+    if (r->more_count_) {
+        *op = r->more_[r->more_head_].op;
+        *result = r->more_[r->more_head_].result;
+        *flags = DX_REACTOR_F_MORE;
+        r->more_head_ = (r->more_head_ + 1) % DX_REACTOR_P_MORE_COUNT;
+        r->more_count_--;
+        return true;
+    }
+    if (!r->done_first_) return false;
+    *op = r->done_first_;
+    *result = (int32_t)(uint32_t)(*op)->offset_;
+    *flags = 0;
+    r->done_first_ = (*op)->next_;
+    if (!r->done_first_) r->done_last_ = NULL;
+    (*op)->state_ = DX_REACTOR_P_IDLE;
+    r->pending_--;
+    r->stats_.completed++;
+    return true;
+}
+
+/* Deliver up to `capacity` completions: into an array, or by calling functions. */
+static uint32_t dx_reactor_p_deliver(dx_reactor *r, dx_completion *out, uint32_t capacity)
+{
+    uint32_t count = 0, flags;
+    int32_t result;
+    dx_op *op;
+    while (count < capacity && dx_reactor_p_next(r, &op, &result, &flags)) {
+        if (out) {
+            out[count].user_data = op->user_data;
+            out[count].result = result;
+            out[count].flags = flags;
+        } else if (op->fn) {
+            r->in_callback_ = true;
+            op->fn(r, op, result, flags);
+            r->in_callback_ = false;
+        } else if (r->closing_ && flags) {
+            close(result); /* accepted, and nobody is left to take it */
+        }
+        count++;
+    }
+    return count;
+}
+
+/* Rounds until `min` completions were delivered or something else ends the wait. */
+static int dx_reactor_p_wait(dx_reactor *r, dx_completion *out, uint32_t capacity, uint32_t min,
+                             int64_t timeout_ns, bool signals_end)
+{
+    uint64_t end = timeout_ns > 0 ? dx_reactor_p_due((uint64_t)timeout_ns) : 0;
+    uint32_t count = 0;
+    for (;;) {
+        int error = dx_reactor_p_gather(r, count < min ? min - count : 0, timeout_ns);
+        count += dx_reactor_p_deliver(r, out ? out + count : NULL, capacity - count);
+        if (error && error != -EINTR) {
+            dx_reactor_p_fail(r, -error);
+            return count ? (int)count : DX_REACTOR_ESYS;
+        }
+        if (count >= min || timeout_ns == 0 || (error && signals_end)) break;
+        if (__atomic_exchange_n(&r->wake_, 0, __ATOMIC_SEQ_CST)) break;
+        if (timeout_ns > 0) {
+            if (r->now_ >= end) break;
+            timeout_ns = (int64_t)(end - r->now_);
+        }
+    }
+    return (int)count;
+}
+
+static int dx_reactor_p_wait_check(const dx_reactor *r, uint32_t capacity, int64_t timeout_ns)
+{
+    if (!r || !r->open_ || !capacity || capacity > INT32_MAX || timeout_ns < DX_REACTOR_FOREVER)
+        return DX_REACTOR_EINVAL;
+    return r->in_callback_ ? DX_REACTOR_EREENTRY : DX_REACTOR_OK;
+}
+
+/* >>public ------------------------------------------------------------- */
+DX_REACTOR_API const char *dx_reactor_error_name(int error)
+{
+    switch (error) {
+    case DX_REACTOR_OK: return "DX_REACTOR_OK";
+    case DX_REACTOR_EINVAL: return "DX_REACTOR_EINVAL";
+    case DX_REACTOR_ENOMEM: return "DX_REACTOR_ENOMEM";
+    case DX_REACTOR_ENOSPACE: return "DX_REACTOR_ENOSPACE";
+    case DX_REACTOR_ETOOBIG: return "DX_REACTOR_ETOOBIG";
+    case DX_REACTOR_ECORRUPT: return "DX_REACTOR_ECORRUPT";
+    case DX_REACTOR_EAGAIN: return "DX_REACTOR_EAGAIN";
+    case DX_REACTOR_ESYS: return "DX_REACTOR_ESYS";
+    case DX_REACTOR_ENOTSUP: return "DX_REACTOR_ENOTSUP";
+    case DX_REACTOR_ENOTFOUND: return "DX_REACTOR_ENOTFOUND";
+    case DX_REACTOR_ECANCELED: return "DX_REACTOR_ECANCELED";
+    case DX_REACTOR_ETRUNCATED: return "DX_REACTOR_ETRUNCATED";
+    case DX_REACTOR_EVERSION: return "DX_REACTOR_EVERSION";
+    case DX_REACTOR_EALREADY: return "DX_REACTOR_EALREADY";
+    case DX_REACTOR_EREENTRY: return "DX_REACTOR_EREENTRY";
+    default: return "DX_REACTOR_E?";
+    }
+}
+
+DX_REACTOR_API void dx_reactor_op_init(dx_op *op, dx_op_fn *fn, void *user)
+{
+    DX_REACTOR_MEMSET(op, 0, sizeof *op);
+    op->fn = fn;
+    op->user_data = (uint64_t)(uintptr_t)user;
+}
+
+DX_REACTOR_API void *dx_reactor_op_user(const dx_op *op)
+{
+    return (void *)(uintptr_t)op->user_data;
+}
+
+DX_REACTOR_API bool dx_reactor_op_pending(const dx_op *op)
+{
+    return op->state_ != DX_REACTOR_P_IDLE;
+}
+
+DX_REACTOR_API uint32_t dx_reactor_op_transferred(const dx_op *op)
+{
+    switch (op->kind_) {
+    case DX_REACTOR_P_SEND:
+    case DX_REACTOR_P_READ:
+    case DX_REACTOR_P_WRITE:
+    case DX_REACTOR_P_PREAD:
+    case DX_REACTOR_P_PWRITE:
+        return op->u_.bytes.done;
+    default:
+        return 0;
+    }
+}
+
+DX_REACTOR_API size_t dx_reactor_memory_size(const dx_reactor_desc *desc)
+{
+    dx_reactor_p_layout l;
+    return desc && dx_reactor_p_plan(&l, desc) ? l.size : 0;
+}
+
+/* The backend asked for, or the first that the system grants. */
+static int dx_reactor_p_select(dx_reactor *r, const dx_reactor_desc *desc)
+{
+    size_t i;
+    for (i = 0; i < sizeof dx_reactor_p_backends / sizeof *dx_reactor_p_backends; i++) {
+        if (desc->backend != DX_REACTOR_BACKEND_AUTO &&
+            desc->backend != dx_reactor_p_backends[i].backend)
+            continue;
+        if (dx_reactor_p_backends[i].table->open(r, desc) == 0) {
+            r->backend_ = dx_reactor_p_backends[i].table;
+            return DX_REACTOR_OK;
+        }
+    }
+    return DX_REACTOR_ENOTSUP;
+}
+
+DX_REACTOR_API int dx_reactor_open(dx_reactor *r, const dx_reactor_desc *desc)
+{
+    dx_reactor_p_layout l;
+    int error;
+    if (!r || !desc) return DX_REACTOR_EINVAL;
+    DX_REACTOR_MEMSET(r, 0, sizeof *r);
+    r->poll_fd_ = r->wake_fd_ = -1;
+    if (desc->backend < 0 || desc->backend >= DX_REACTOR_BACKEND_COUNT ||
+        !dx_reactor_p_plan(&l, desc))
+        return DX_REACTOR_EINVAL;
+    if (!desc->memory || desc->memory_size < l.size) return DX_REACTOR_ENOMEM;
+    dx_reactor_p_carve(r, &l, desc->memory);
+    r->blocking_files_ = desc->allow_blocking_files;
+    r->wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (r->wake_fd_ < 0) return dx_reactor_p_fail(r, errno);
+    error = dx_reactor_p_select(r, desc);
+    if (error) {
+        close(r->wake_fd_);
+        return error;
+    }
+    r->now_ = dx_reactor_p_clock();
+    r->open_ = true;
+    return DX_REACTOR_OK;
+}
+
+/* Ask everything that is pending to end. */
+static void dx_reactor_p_cancel_all(dx_reactor *r)
+{
+    uint32_t bucket;
+    while (r->timers_) dx_reactor_p_cancel(r, r->timers_);
+    while (r->receivers_) dx_reactor_p_cancel(r, r->receivers_);
+    for (bucket = 0; bucket <= r->bucket_mask_; bucket++) {
+        uint32_t index = r->buckets_[bucket];
+        while (index) {
+            dx_reactor_p_fd *e = &r->fds_[index - 1];
+            index = e->next; /* settling may give *e back */
+            dx_reactor_p_cancel_fd(r, e);
+            dx_reactor_p_settle(r, e);
+        }
+    }
+}
+
+DX_REACTOR_API int dx_reactor_close(dx_reactor *r)
+{
+    int error = DX_REACTOR_OK;
+    if (!r || !r->open_) return r ? DX_REACTOR_OK : DX_REACTOR_EINVAL;
+    if (r->in_callback_) return DX_REACTOR_EREENTRY;
+    r->closing_ = true;
+    dx_reactor_p_cancel_all(r);
+    while (r->pending_ || r->more_count_) {
+        int code = dx_reactor_p_gather(r, 1, DX_REACTOR_FOREVER);
+        dx_reactor_p_deliver(r, NULL, UINT32_MAX);
+        if (code < 0 && code != -EINTR) {
+            error = dx_reactor_p_fail(r, -code);
+            break;
+        }
+    }
+    r->backend_->close(r);
+    close(r->wake_fd_);
+    r->wake_fd_ = -1;
+    r->open_ = false;
+    return error;
+}
+
+DX_REACTOR_API const char *dx_reactor_backend_name(const dx_reactor *r)
+{
+    return r && r->backend_ ? r->backend_->name : "unsupported";
+}
+
+DX_REACTOR_API const char *dx_reactor_refusal(const dx_reactor *r, int backend)
+{
+    return r && backend > 0 && backend < DX_REACTOR_BACKEND_COUNT ? r->refusals_[backend] : "";
+}
+
+DX_REACTOR_API const char *dx_reactor_best_available(void)
+{
+    dx_reactor r;
+    int fd;
+    DX_REACTOR_MEMSET(&r, 0, sizeof r);
+    if (dx_reactor_p_uring_make(&r, 4, 8) == 0) {
+        dx_reactor_p_uring_close(&r);
+        return dx_reactor_p_uring.name;
+    }
+    fd = epoll_create1(EPOLL_CLOEXEC);
+    if (fd < 0) return "unsupported";
+    close(fd);
+    return dx_reactor_p_epoll.name;
+}
+
+DX_REACTOR_API bool dx_reactor_kernel_has_io_uring(const char *release)
+{
+    uint32_t part[2] = {0, 0};
+    int i;
+    if (!release) return false;
+    for (i = 0; i < 2; i++) {
+        if (i == 0 && (*release < '0' || *release > '9')) return false;
+        for (; *release >= '0' && *release <= '9'; release++)
+            if (part[i] < 100000) part[i] = part[i] * 10 + (uint32_t)(*release - '0');
+        if (i == 0 && *release == '.') release++;
+        else if (i == 0) break; /* "6" is 6.0 */
+    }
+    return part[0] > 5 || (part[0] == 5 && part[1] >= 1);
+}
+
+DX_REACTOR_API int dx_reactor_submit(dx_reactor *r)
+{
+    int error;
+    uint32_t count;
+    if (!r || !r->open_) return DX_REACTOR_EINVAL;
+    dx_reactor_p_retry(r);
+    error = r->backend_->submit(r);
+    if (error < 0) return dx_reactor_p_fail(r, -error);
+    count = r->unsubmitted_;
+    r->unsubmitted_ = 0;
+    return (int)count;
+}
+
+DX_REACTOR_API int dx_reactor_wait(dx_reactor *r, dx_completion *completions, uint32_t capacity,
+                                   int64_t timeout_ns)
+{
+    int error = dx_reactor_p_wait_check(r, capacity, timeout_ns);
+    if (error || !completions) return error ? error : DX_REACTOR_EINVAL;
+    return dx_reactor_p_wait(r, completions, capacity, 1, timeout_ns, true);
+}
+
+DX_REACTOR_API int dx_reactor_submit_and_wait(dx_reactor *r, dx_completion *completions,
+                                              uint32_t capacity, uint32_t min, int64_t timeout_ns)
+{
+    int error = dx_reactor_p_wait_check(r, capacity, timeout_ns);
+    if (error || !completions || min > capacity) return error ? error : DX_REACTOR_EINVAL;
+    return dx_reactor_p_wait(r, completions, capacity, min, timeout_ns, false);
+}
+
+DX_REACTOR_API int dx_reactor_turn(dx_reactor *r, int64_t timeout_ns)
+{
+    int error = dx_reactor_p_wait_check(r, 1, timeout_ns);
+    if (error) return error;
+    return dx_reactor_p_wait(r, NULL, r->budget_, 1, timeout_ns, true);
+}
+
+DX_REACTOR_API int dx_reactor_run(dx_reactor *r)
+{
+    int count = dx_reactor_p_wait_check(r, 1, 0);
+    if (count < 0) return count;
+    for (;;) {
+        if (__atomic_exchange_n(&r->stop_, 0, __ATOMIC_SEQ_CST)) return DX_REACTOR_OK;
+        if (!r->pending_) return DX_REACTOR_OK;
+        count = dx_reactor_turn(r, DX_REACTOR_FOREVER);
+        if (count < 0) return count;
+    }
+}
+
+DX_REACTOR_API int dx_reactor_accept(dx_reactor *r, dx_op *op, int fd)
+{
+    return dx_reactor_p_transfer(r, op, DX_REACTOR_P_ACCEPT, fd, NULL, 0, 0);
+}
+
+DX_REACTOR_API int dx_reactor_accept_multishot(dx_reactor *r, dx_op *op, int fd)
+{
+    int error = dx_reactor_p_prepare(r, op, DX_REACTOR_P_ACCEPT, fd);
+    if (error) return error;
+    op->flags_ = DX_REACTOR_P_F_MULTISHOT;
+    return dx_reactor_p_begin(r, op);
+}
+
+DX_REACTOR_API int dx_reactor_connect(dx_reactor *r, dx_op *op, int fd,
+                                      const dx_reactor_address *address)
+{
+    if (!address || address->size < sizeof(uint16_t) || address->size > sizeof address->bytes)
+        return DX_REACTOR_EINVAL;
+    return dx_reactor_p_transfer(r, op, DX_REACTOR_P_CONNECT, fd, address->bytes, address->size, 0);
+}
+
+DX_REACTOR_API int dx_reactor_recv(dx_reactor *r, dx_op *op, int fd, void *buffer, uint32_t size)
+{
+    if (!size) return DX_REACTOR_EINVAL; /* its result could not be told from the end of data */
+    return dx_reactor_p_transfer(r, op, DX_REACTOR_P_RECV, fd, buffer, size, 0);
+}
+
+DX_REACTOR_API int dx_reactor_send(dx_reactor *r, dx_op *op, int fd, const void *data,
+                                   uint32_t size)
+{
+    return dx_reactor_p_transfer(r, op, DX_REACTOR_P_SEND, fd, data, size, 0);
+}
+
+DX_REACTOR_API int dx_reactor_shutdown(dx_reactor *r, dx_op *op, int fd)
+{
+    return dx_reactor_p_transfer(r, op, DX_REACTOR_P_SHUTDOWN, fd, NULL, 0, 0);
+}
+
+DX_REACTOR_API int dx_reactor_read(dx_reactor *r, dx_op *op, int fd, void *buffer, uint32_t size,
+                                   uint64_t offset)
+{
+    bool stream = offset == DX_REACTOR_NO_OFFSET;
+    if (!size || (!stream && offset > (uint64_t)INT64_MAX - size)) return DX_REACTOR_EINVAL;
+    return dx_reactor_p_transfer(r, op, stream ? DX_REACTOR_P_READ : DX_REACTOR_P_PREAD, fd, buffer,
+                                 size, stream ? 0 : offset);
+}
+
+DX_REACTOR_API int dx_reactor_write(dx_reactor *r, dx_op *op, int fd, const void *data,
+                                    uint32_t size, uint64_t offset)
+{
+    bool stream = offset == DX_REACTOR_NO_OFFSET;
+    if (!stream && offset > (uint64_t)INT64_MAX - size) return DX_REACTOR_EINVAL;
+    return dx_reactor_p_transfer(r, op, stream ? DX_REACTOR_P_WRITE : DX_REACTOR_P_PWRITE, fd, data,
+                                 size, stream ? 0 : offset);
+}
+
+DX_REACTOR_API int dx_reactor_fsync(dx_reactor *r, dx_op *op, int fd, bool data_only)
+{
+    int error = dx_reactor_p_prepare(r, op, DX_REACTOR_P_FSYNC, fd);
+    if (error) return error;
+    if (data_only) op->flags_ = DX_REACTOR_P_F_DATA_ONLY;
+    return dx_reactor_p_begin(r, op);
+}
+
+DX_REACTOR_API int dx_reactor_poll(dx_reactor *r, dx_op *op, int fd, uint32_t interest)
+{
+    int error;
+    if (!interest || (interest & ~(DX_REACTOR_READABLE | DX_REACTOR_WRITABLE)))
+        return DX_REACTOR_EINVAL;
+    error = dx_reactor_p_prepare(r, op, DX_REACTOR_P_POLL, fd);
+    if (error) return error;
+    op->u_.bytes.size = interest;
+    return dx_reactor_p_begin(r, op);
+}
+
+DX_REACTOR_API int dx_reactor_close_fd(dx_reactor *r, dx_op *op, int fd)
+{
+    return dx_reactor_p_transfer(r, op, DX_REACTOR_P_CLOSE, fd, NULL, 0, 0);
+}
+
+DX_REACTOR_API int dx_reactor_timer(dx_reactor *r, dx_op *op, uint64_t delay_ns)
+{
+    int error = dx_reactor_p_prepare(r, op, DX_REACTOR_P_TIMER, -1);
+    if (!error) dx_reactor_p_time(r, op, delay_ns);
+    return error;
+}
+
+DX_REACTOR_API int dx_reactor_deadline(dx_reactor *r, dx_op *op, dx_op *target, uint64_t delay_ns)
+{
+    int error;
+    if (!target) return DX_REACTOR_EINVAL;
+    if (target->state_ == DX_REACTOR_P_IDLE || target->state_ == DX_REACTOR_P_DONE)
+        return DX_REACTOR_ENOTFOUND;
+    if ((target->flags_ & (DX_REACTOR_P_F_MULTISHOT | DX_REACTOR_P_F_LIMITED)) ||
+        (target->kind_ > DX_REACTOR_P_POLL && target->kind_ != DX_REACTOR_P_RECEIVE))
+        return DX_REACTOR_EINVAL;
+    error = dx_reactor_p_prepare(r, op, DX_REACTOR_P_DEADLINE, -1);
+    if (error) return error;
+    op->u_.target = target;
+    target->flags_ |= DX_REACTOR_P_F_LIMITED;
+    target->offset_ = (uint64_t)(uintptr_t)op;
+    dx_reactor_p_time(r, op, delay_ns);
+    return DX_REACTOR_OK;
+}
+
+DX_REACTOR_API int dx_reactor_receive(dx_reactor *r, dx_op *op, dx_reactor_message *messages,
+                                      uint32_t count)
+{
+    int error;
+    if (!messages || !count || count > INT32_MAX) return DX_REACTOR_EINVAL;
+    error = dx_reactor_p_prepare(r, op, DX_REACTOR_P_RECEIVE, -1);
+    if (error) return error;
+    op->buffer_ = messages;
+    op->u_.bytes.size = count;
+    op->state_ = DX_REACTOR_P_RECEIVING;
+    dx_reactor_p_list_push(&r->receivers_, op);
+    return DX_REACTOR_OK;
+}
+
+DX_REACTOR_API int dx_reactor_cancel(dx_reactor *r, dx_op *op)
+{
+    if (!r || !r->open_ || !op) return DX_REACTOR_EINVAL;
+    return dx_reactor_p_cancel(r, op);
+}
+
+DX_REACTOR_API int dx_reactor_forget(dx_reactor *r, int fd)
+{
+    dx_reactor_p_fd *e;
+    if (!r || !r->open_ || fd < 0) return DX_REACTOR_EINVAL;
+    e = dx_reactor_p_fd_find(r, fd);
+    if (!e) return DX_REACTOR_OK;
+    if (!dx_reactor_p_fd_idle(e)) return DX_REACTOR_EAGAIN;
+    r->backend_->detach(r, e);
+    e->flags &= DX_REACTOR_P_FD_RETRY;
+    dx_reactor_p_fd_release(r, e);
+    return DX_REACTOR_OK;
+}
+
+DX_REACTOR_API uint64_t dx_reactor_now_ns(const dx_reactor *r)
+{
+    return r->now_;
+}
+
+DX_REACTOR_API uint64_t dx_reactor_refresh_now_ns(dx_reactor *r)
+{
+    return r->now_ = dx_reactor_p_clock();
+}
+
+DX_REACTOR_API uint32_t dx_reactor_pending(const dx_reactor *r)
+{
+    return r->pending_;
+}
+
+DX_REACTOR_API int dx_reactor_sys_errno(const dx_reactor *r)
+{
+    return r->sys_errno_;
+}
+
+DX_REACTOR_API void dx_reactor_get_stats(const dx_reactor *r, dx_reactor_stats *stats)
+{
+    *stats = r->stats_;
+}
+
+DX_REACTOR_API int dx_reactor_post(dx_reactor *r, const dx_reactor_message *message)
+{
+    dx_reactor_p_cell *cell;
+    uint32_t at;
+    if (!r || !message) return DX_REACTOR_EINVAL;
+    at = __atomic_load_n(&r->post_tail_, __ATOMIC_RELAXED);
+    for (;;) {
+        uint32_t turn;
+        cell = &r->cells_[at & r->post_mask_];
+        turn = __atomic_load_n(&cell->sequence, __ATOMIC_ACQUIRE) - at;
+        if (turn == 0) {
+            if (__atomic_compare_exchange_n(&r->post_tail_, &at, at + 1, true, __ATOMIC_RELAXED,
+                                            __ATOMIC_RELAXED))
+                break;
+        } else if (turn > 0x7fffffffu) {
+            return DX_REACTOR_EAGAIN; /* the cell still holds the message of one lap before */
+        } else {
+            at = __atomic_load_n(&r->post_tail_, __ATOMIC_RELAXED);
+        }
+    }
+    DX_REACTOR_MEMCPY(cell->words, message->words, sizeof cell->words);
+    __atomic_store_n(&cell->sequence, at + 1, __ATOMIC_SEQ_CST);
+    dx_reactor_p_notify(r);
+    return DX_REACTOR_OK;
+}
+
+DX_REACTOR_API void dx_reactor_wake(dx_reactor *r)
+{
+    __atomic_store_n(&r->wake_, 1, __ATOMIC_SEQ_CST);
+    dx_reactor_p_notify(r);
+}
+
+DX_REACTOR_API void dx_reactor_stop(dx_reactor *r)
+{
+    __atomic_store_n(&r->stop_, 1, __ATOMIC_SEQ_CST);
+    dx_reactor_wake(r);
+}
+
+/* "HOST:PORT" into its halves. The host goes without brackets into host[46]. */
+static bool dx_reactor_p_split(const char *text, char *host, uint32_t *port, bool *six)
+{
+    char end = ':';
+    size_t used = 0, digits = 0;
+    *six = *text == '[';
+    if (*six) {
+        end = ']';
+        text++;
+    }
+    while (*text && *text != end && used < 45) host[used++] = *text++;
+    host[used] = 0;
+    if (*six && *text == ']') text++;
+    if (*text++ != ':' || !used) return false;
+    for (*port = 0; text[digits] >= '0' && text[digits] <= '9' && digits < 6; digits++)
+        *port = *port * 10 + (uint32_t)(text[digits] - '0');
+    return digits && digits < 6 && !text[digits] && *port <= 65535;
+}
+
+DX_REACTOR_API int dx_reactor_address_parse(dx_reactor_address *address, const char *text)
+{
+    char host[46];
+    uint32_t port;
+    bool six;
+    if (!address || !text || !dx_reactor_p_split(text, host, &port, &six)) return DX_REACTOR_EINVAL;
+    DX_REACTOR_MEMSET(address, 0, sizeof *address);
+    if (six) {
+        struct sockaddr_in6 a;
+        DX_REACTOR_MEMSET(&a, 0, sizeof a);
+        a.sin6_family = AF_INET6;
+        a.sin6_port = htons((uint16_t)port);
+        if (inet_pton(AF_INET6, host, &a.sin6_addr) != 1) return DX_REACTOR_EINVAL;
+        address->size = (uint32_t)sizeof a;
+        DX_REACTOR_MEMCPY(address->bytes, &a, sizeof a);
+    } else {
+        struct sockaddr_in a;
+        DX_REACTOR_MEMSET(&a, 0, sizeof a);
+        a.sin_family = AF_INET;
+        a.sin_port = htons((uint16_t)port);
+        if (inet_pton(AF_INET, host, &a.sin_addr) != 1) return DX_REACTOR_EINVAL;
+        address->size = (uint32_t)sizeof a;
+        DX_REACTOR_MEMCPY(address->bytes, &a, sizeof a);
+    }
+    return DX_REACTOR_OK;
+}
+
+/* AF_INET, AF_INET6 or 0; the port and the host's bytes. */
+static int dx_reactor_p_inspect(const dx_reactor_address *address, uint16_t *port, uint8_t *host)
+{
+    struct sockaddr_in six_or_four;
+    struct sockaddr_in6 six;
+    if (!address || address->size < sizeof six_or_four) return 0;
+    DX_REACTOR_MEMCPY(&six_or_four, address->bytes, sizeof six_or_four);
+    *port = ntohs(six_or_four.sin_port);
+    DX_REACTOR_MEMCPY(host, &six_or_four.sin_addr, 4);
+    if (six_or_four.sin_family == AF_INET) return AF_INET;
+    if (six_or_four.sin_family != AF_INET6 || address->size < sizeof six) return 0;
+    DX_REACTOR_MEMCPY(&six, address->bytes, sizeof six);
+    *port = ntohs(six.sin6_port);
+    DX_REACTOR_MEMCPY(host, &six.sin6_addr, 16);
+    return AF_INET6;
+}
+
+DX_REACTOR_API int dx_reactor_address_format(const dx_reactor_address *address, char *text,
+                                             size_t capacity)
+{
+    char whole[64], host[48];
+    uint8_t bytes[16];
+    uint16_t port = 0;
+    size_t used = 0;
+    int family = dx_reactor_p_inspect(address, &port, bytes);
+    if (!family || !text || !inet_ntop(family, bytes, host, sizeof host)) return DX_REACTOR_EINVAL;
+    if (family == AF_INET6) used = dx_reactor_p_append(whole, used, sizeof whole, "[");
+    used = dx_reactor_p_append(whole, used, sizeof whole, host);
+    used = dx_reactor_p_append(whole, used, sizeof whole, family == AF_INET6 ? "]:" : ":");
+    used = dx_reactor_p_append_number(whole, used, sizeof whole, port);
+    if (used >= capacity) return DX_REACTOR_ENOSPACE;
+    DX_REACTOR_MEMCPY(text, whole, used + 1);
+    return DX_REACTOR_OK;
+}
+
+DX_REACTOR_API uint16_t dx_reactor_address_port(const dx_reactor_address *address)
+{
+    uint8_t bytes[16];
+    uint16_t port = 0;
+    return dx_reactor_p_inspect(address, &port, bytes) ? port : 0;
+}
+
+static int dx_reactor_p_socket(dx_reactor *r, const dx_reactor_address *address, uint32_t flags)
+{
+    uint8_t bytes[16];
+    uint16_t port;
+    int one = 1, family = dx_reactor_p_inspect(address, &port, bytes);
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
+    if (fd < 0) return -1;
+    if (r && r->open_) dx_reactor_p_fd_fresh(r, fd);
+    if ((flags & DX_REACTOR_NODELAY) &&
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) != 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/* Options, bind, listen, and what it was bound to. 0 or -1 and errno. */
+static int dx_reactor_p_bind(int fd, const dx_reactor_address *address, uint32_t flags,
+                             int backlog, dx_reactor_address *bound)
+{
+    struct sockaddr_storage a;
+    socklen_t size = sizeof a;
+    int one = 1, only = (flags & DX_REACTOR_V6ONLY) != 0;
+    DX_REACTOR_MEMSET(&a, 0, sizeof a);
+    DX_REACTOR_MEMCPY(&a, address->bytes, address->size);
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0) return -1;
+    if ((flags & DX_REACTOR_REUSEPORT) &&
+        setsockopt(fd, SOL_SOCKET, DX_REACTOR_P_REUSEPORT, &one, sizeof one) != 0)
+        return -1;
+    if (a.ss_family == AF_INET6 &&
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only) != 0)
+        return -1;
+    if (bind(fd, (struct sockaddr *)(void *)&a, address->size) != 0) return -1;
+    if (listen(fd, backlog ? backlog : 1024) != 0) return -1;
+    if (!bound) return 0;
+    if (getsockname(fd, (struct sockaddr *)(void *)&a, &size) != 0) return -1;
+    DX_REACTOR_MEMSET(bound, 0, sizeof *bound);
+    bound->size = (uint32_t)size;
+    DX_REACTOR_MEMCPY(bound->bytes, &a, size);
+    return 0;
+}
+
+static bool dx_reactor_p_is_ip(const dx_reactor_address *address)
+{
+    uint8_t bytes[16];
+    uint16_t port;
+    return address && address->size <= sizeof(struct sockaddr_in6) &&
+           dx_reactor_p_inspect(address, &port, bytes) != 0;
+}
+
+DX_REACTOR_API int dx_reactor_listen_tcp(dx_reactor *r, const dx_reactor_address *address,
+                                         uint32_t flags, int backlog, int *fd,
+                                         dx_reactor_address *bound)
+{
+    const uint32_t known = DX_REACTOR_REUSEPORT | DX_REACTOR_V6ONLY | DX_REACTOR_NODELAY;
+    int made;
+    if (!fd || backlog < 0 || (flags & ~known) || !dx_reactor_p_is_ip(address))
+        return DX_REACTOR_EINVAL;
+    made = dx_reactor_p_socket(r, address, flags);
+    if (made < 0) return dx_reactor_p_fail(r, errno);
+    if (dx_reactor_p_bind(made, address, flags, backlog, bound) != 0) {
+        int error = errno;
+        close(made);
+        errno = error;
+        return dx_reactor_p_fail(r, error);
+    }
+    *fd = made;
+    return DX_REACTOR_OK;
+}
+
+DX_REACTOR_API int dx_reactor_socket_tcp(dx_reactor *r, const dx_reactor_address *address,
+                                         uint32_t flags, int *fd)
+{
+    int made;
+    if (!fd || (flags & ~DX_REACTOR_NODELAY) || !dx_reactor_p_is_ip(address))
+        return DX_REACTOR_EINVAL;
+    made = dx_reactor_p_socket(r, address, flags);
+    if (made < 0) return dx_reactor_p_fail(r, errno);
+    *fd = made;
+    return DX_REACTOR_OK;
+}
+
+DX_REACTOR_API bool dx_reactor_is_success(const dx_completion *c)
+{
+    return c->result >= 0;
+}
+
+DX_REACTOR_API bool dx_reactor_is_error(const dx_completion *c)
+{
+    return c->result < 0;
+}
+
+DX_REACTOR_API uint32_t dx_reactor_bytes(const dx_completion *c)
+{
+    return c->result >= 0 ? (uint32_t)c->result : 0;
+}
+
+DX_REACTOR_API uint32_t dx_reactor_errno(const dx_completion *c)
+{
+    return c->result >= 0 ? 0 : 0u - (uint32_t)c->result;
+}
+
+#undef DX_REACTOR_P_SYS_SETUP
+#undef DX_REACTOR_P_SYS_ENTER
+#undef DX_REACTOR_P_SYS_REGISTER
+#undef DX_REACTOR_P_SYS_PWAIT2
+#undef DX_REACTOR_P_REUSEPORT
+#undef DX_REACTOR_P_BLOCKED
+
+#endif /* DX_REACTOR_IMPLEMENTATION */
+
+/* >>license -------------------------------------------------------------
+   Choose whichever you prefer:
+
+   ALTERNATIVE A - MIT No Attribution (MIT-0)
+   Copyright (c) 2026 dx authors
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+   associated documentation files (the "Software"), to deal in the Software without restriction,
+   including without limitation the rights to use, copy, modify, merge, publish, distribute,
+   sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+   furnished to do so. THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+   IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR
+   PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY
+   CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING
+   FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+
+   ALTERNATIVE B - Public domain (Unlicense)
+   This is free and unencumbered software released into the public domain. Anyone is free to copy,
+   modify, publish, use, compile, sell, or distribute this software, either in source code form or
+   as a compiled binary, for any purpose, commercial or non-commercial, and by any means. In
+   jurisdictions that recognize copyright laws, the author or authors of this software dedicate any
+   and all copyright interest in the software to the public domain. THE SOFTWARE IS PROVIDED "AS
+   IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED. IN NO EVENT SHALL THE AUTHORS BE LIABLE
+   FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY ARISING FROM THE SOFTWARE OR ITS USE.
+   See unlicense.org.
+*/
