@@ -278,7 +278,8 @@ DX_REACTOR_API bool dx_reactor_kernel_has_io_uring(const char *release);
 DX_REACTOR_API int dx_reactor_submit(dx_reactor *r);
 
 /* Submit, then wait until there is a completion, timeout_ns have passed (0: look, do not wait;
-   DX_REACTOR_FOREVER), dx_reactor_wake() or stop() was called or a signal handler ran. Fills up to
+   DX_REACTOR_FOREVER), dx_reactor_wake() or stop() was called or a signal interrupted it (the
+   kernel may do so once by itself after an io_uring was closed on this thread). Fills up to
    capacity completions and returns how many, 0 included; < 0: EINVAL, EREENTRY, ESYS. */
 DX_REACTOR_API int dx_reactor_wait(dx_reactor *r, dx_completion *completions, uint32_t capacity,
                                    int64_t timeout_ns);
