@@ -3,13 +3,14 @@
 # usage: run.sh 'NAME SECONDS COMMAND'...        JOBS=n at a time; "!NAME": alone, after all before it
 #
 # The last line that a suite prints says "N passed, N failed, N skipped". One that prints no such line,
-# crashes or takes longer than SECONDS has failed. Output goes to build/log/NAME.log; what failed or was
-# skipped is shown, with CI=true everything. The last line is the sum of all; status 0 when nothing failed.
+# crashes or takes longer than SECONDS has failed. Output goes to build/log/NAME.log (LOGS is another
+# folder); what failed or was
+# skipped is shown, with CI=true everything. The last line is the sum of all; status 0: nothing failed.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-logs=build/log
-rm -rf $logs
-mkdir -p $logs
+logs=${LOGS:-build/log}
+rm -rf "$logs"
+mkdir -p "$logs"
 jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN)}
 
 suite() { # NAME SECONDS COMMAND
@@ -47,7 +48,7 @@ for line in "$@"; do
 done
 wait
 
-cd $logs || exit 1
+cd "$logs" || exit 1
 if grep -qs '^skip ' -- *.log; then
     echo "skipped:"
     grep -H '^skip ' -- *.log | sed 's/\.log:skip /: /; s/^/    /' | sort | uniq

@@ -96,4 +96,21 @@ limits|a path of a machine|echo 'see /wo''rk/main' >>README.md
 install|a missing header|sed -i 's/^HEADERS := .*/HEADERS := dx_sample.h/' Makefile
 install|a broken pkg-config file|sed -i 's/^Cflags.*//' dx.pc.in
 END
+
+# The runner adds up what suites say, and takes silence, a crash and a hang for failures.
+counted() { # LAST-LINE STATUS SUITE...
+    local last=$1 status=$2 folder got
+    shift 2
+    folder=$(mktemp -d -p "$work")
+    got=$(CI='' LOGS=$folder/log "$top/tests/run.sh" "$@" 2>/dev/null | tail -n 1; exit "${PIPESTATUS[0]}")
+    [ $? = "$status" ] || echo "another status than $status"
+    [ "$got" = "$last" ] || echo "says '$got' instead of '$last'"
+}
+good='echo "x: 12 passed, 0 failed, 3 skipped"'
+try "run.sh adds up" counted "24 passed, 0 failed, 6 skipped" 0 "a 5 $good" "!b 5 $good"
+try "run.sh sees failures" counted "13 passed, 11 failed, 3 skipped" 1 "a 5 $good" "b 5 echo 1 passed, 11 failed, 0 skipped; exit 1"
+try "run.sh sees a status" counted "12 passed, 1 failed, 3 skipped" 1 "a 5 $good; exit 3"
+try "run.sh sees a crash" counted "12 passed, 1 failed, 3 skipped" 1 "a 5 $good" 'b 5 kill -SEGV $$'
+try "run.sh sees a hang" counted "13 passed, 1 failed, 3 skipped" 1 "a 5 $good" "b 1 echo 1 passed, 0 failed, 0 skipped; sleep 60"
+try "run.sh sees nothing" counted "12 passed, 1 failed, 3 skipped" 1 "a 5 $good" "b 5 true"
 finish
