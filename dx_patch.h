@@ -1218,6 +1218,7 @@ static void dx_patch_p_writer_finish(dx_patch_p_writer *w)
 /* >>covers: what of the target can be made from where in the base -------------- */
 #define DX_PATCH_P_SEED 8u     /* bytes that a hash covers */
 #define DX_PATCH_P_LOOK 128u    /* compare no more bytes of a candidate than this */
+#define DX_PATCH_P_REACH 65536u /* extend so far at a time: what is cut again soon costs no more */
 #define DX_PATCH_P_SAME 4       /* bytes that a cover must save when it goes on as the last one, */
 #define DX_PATCH_P_OTHER 14     /* when it is from elsewhere, */
 #define DX_PATCH_P_FAR 32       /* and when the base is large, so that elsewhere costs more */
@@ -1234,6 +1235,7 @@ typedef struct dx_patch_p_finder {
     size_t table_count;
     dx_patch_p_cover *covers;
     size_t cover_count, cover_capacity;
+    bool open; /* the last cover ends where looking ahead ended, so it may go on */
 } dx_patch_p_finder;
 
 static size_t dx_patch_p_slot(const dx_patch_p_finder *f, const uint8_t *p)
@@ -1255,7 +1257,8 @@ static void dx_patch_p_index(dx_patch_p_finder *f)
 }
 
 /* How far a and b are worth being called alike: where +1 a right, -1 a wrong byte is highest. */
-static size_t dx_patch_p_extend(const uint8_t *a, const uint8_t *b, size_t size, long *gain)
+static size_t dx_patch_p_extend(const uint8_t *a, const uint8_t *b, size_t size, long *gain,
+                                bool *dropped)
 {
     size_t i = 0, best = 0;
     long score = 0, top = 0;
@@ -1275,6 +1278,7 @@ static size_t dx_patch_p_extend(const uint8_t *a, const uint8_t *b, size_t size,
         }
     }
     *gain = top;
+    *dropped = i < size;
     return best;
 }
 
@@ -1328,21 +1332,52 @@ static void dx_patch_p_cut(const dx_patch_p_finder *f, dx_patch_p_cover *last,
     next->size -= best;
 }
 
+static size_t dx_patch_p_reach(const dx_patch_p_finder *f, size_t new_at, size_t old_at)
+{
+    size_t room = f->target_size - new_at;
+    if (room > f->base_size - old_at) room = f->base_size - old_at;
+    return room < DX_PATCH_P_REACH ? room : DX_PATCH_P_REACH;
+}
+
+/* Make the last cover longer until it ends for good or clearly behind target byte i. */
+static void dx_patch_p_lengthen(dx_patch_p_finder *f, size_t i)
+{
+    dx_patch_p_cover *last = f->covers + f->cover_count - 1;
+    while (f->cover_count && f->open && i + DX_PATCH_P_LOOK > last->new_at + last->size) {
+        size_t new_at = (size_t)(last->new_at + last->size), more;
+        size_t old_at = (size_t)(last->old_at + last->size);
+        bool dropped;
+        long gain;
+        more = dx_patch_p_extend(f->target + new_at, f->base + old_at,
+                                 dx_patch_p_reach(f, new_at, old_at), &gain, &dropped);
+        last->size += more;
+        f->open = more && !dropped;
+    }
+}
+
 /* Take the match at (new_at, old_at) as a cover if it saves more than it costs. */
 static bool dx_patch_p_take(dx_patch_p_finder *f, size_t new_at, size_t old_at, long least)
 {
     dx_patch_p_cover c, *last = f->cover_count ? f->covers + f->cover_count - 1 : NULL;
-    size_t room_new = f->target_size - new_at, room_old = f->base_size - old_at, back;
-    size_t fence = last ? (size_t)last->new_at : 0;
+    size_t back = last ? new_at - (size_t)last->new_at : new_at;
     long gain, gain_back;
+    bool dropped;
     size_t front = dx_patch_p_extend(f->target + new_at, f->base + old_at,
-                                     room_new < room_old ? room_new : room_old, &gain);
-    back = new_at - fence < old_at ? new_at - fence : old_at;
+                                     dx_patch_p_reach(f, new_at, old_at), &gain, &dropped);
+    if (back > old_at) back = old_at;
+    if (back > DX_PATCH_P_REACH) back = DX_PATCH_P_REACH;
     back = dx_patch_p_extend_back(f->target + new_at, f->base + old_at, back, &gain_back);
     if (gain + gain_back < least) return false;
     c.new_at = new_at - back;
     c.old_at = old_at - back;
     c.size = front + back;
+    if (last && c.new_at <= last->new_at + last->size &&
+        c.old_at - c.new_at == last->old_at - last->new_at) { /* the same one, it goes on */
+        if (c.new_at + c.size > last->new_at + last->size)
+            last->size = c.new_at + c.size - last->new_at;
+        f->open = !dropped;
+        return true;
+    }
     if (last && c.new_at < last->new_at + last->size) {
         dx_patch_p_cover shorter = *last;
         dx_patch_p_cut(f, &shorter, &c);
@@ -1351,6 +1386,7 @@ static bool dx_patch_p_take(dx_patch_p_finder *f, size_t new_at, size_t old_at, 
         else f->cover_count--;
     }
     f->covers[f->cover_count++] = c;
+    f->open = !dropped;
     return true;
 }
 
@@ -1391,6 +1427,7 @@ static void dx_patch_p_find(dx_patch_p_finder *f)
         const dx_patch_p_cover *last = f->covers + f->cover_count - 1;
         size_t run, at;
         if (f->cover_count && i < last->new_at) i = (size_t)last->new_at;
+        dx_patch_p_lengthen(f, i);
         run = dx_patch_p_run_on(f, i, &old_at);
         if (f->cover_count == f->cover_capacity || f->target_size - i < DX_PATCH_P_SEED) return;
         if (run >= DX_PATCH_P_SEED && i < last->new_at + last->size) {
@@ -3026,8 +3063,8 @@ DX_PATCH_API int dx_patch_versions_patch(const dx_patch_versions *v, const uint8
 
 #endif /* DX_PATCH_IMPLEMENTATION */
 
-/* >>license
-   Copyright (c) 2026 dx authors. You choose one of these two.
+/* >>license -------------------------------------------------------------
+   Copyright (c) 2026 dx authors. Choose whichever you prefer:
 
    ALTERNATIVE A - MIT No Attribution (MIT-0)
    Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
