@@ -33,15 +33,14 @@
         >>platform >>shared >>blake3 >>chunker >>merkle >>device >>file
         >>format >>index >>recovery >>objects >>refs >>public >>streams >>verify >>collect
 
-    THE PARTS, from small to large; each is useful without those after it
-
+    THE PARTS, each useful without those after it
         dx_cas_blake3_*    hash, keyed hash, key derivation, output of any length
         dx_cas_chunker_*   where to cut a stream so that equal parts of two versions are cut alike
         dx_cas_merkle_*    one root for many leaves; proofs that a leaf is in it, that it only grew
         dx_cas_device      five functions: read, write, sync, size, truncate; here: memory, file
         dx_cas_store       objects in an append-only log, commits, recovery, names with versions
-        dx_cas_writer      content of any size into the store with bounded memory
-        dx_cas_reader      ... and out again, from any offset
+        dx_cas_writer      content of any size into the store, with bounded memory
+        dx_cas_reader      and out again, from any offset
 
     GUARANTEES
         - dx_cas_commit() returned 0: everything put and named before it survives a power cut.
@@ -131,10 +130,7 @@ typedef struct dx_cas_blake3 {
     uint32_t chunk_[16];        /* [0..8): chaining value of the chunk in progress */
     uint64_t chunk_index_;
     uint8_t  block_[64];
-    uint8_t  block_size_;
-    uint8_t  blocks_;           /* whole blocks of the chunk that are compressed */
-    uint8_t  flags_;
-    uint8_t  stack_count_;
+    uint8_t  block_size_, blocks_, flags_, stack_count_; /* blocks_ of the chunk are compressed */
     uint32_t stack_[54][8];     /* roots of finished subtrees, largest first */
 } dx_cas_blake3;
 
@@ -151,10 +147,8 @@ typedef struct dx_cas_chunker_desc {
 
 typedef struct dx_cas_chunker { /* caller-allocated; fields are private */
     uint64_t gear_[256];
-    uint64_t hash_;
-    uint64_t mask_hard_, mask_easy_; /* before and after size_avg_ */
-    uint32_t size_min_, size_avg_, size_max_;
-    uint32_t fill_;              /* bytes of the chunk in progress */
+    uint64_t hash_, mask_hard_, mask_easy_; /* masks before and after size_avg_ */
+    uint32_t size_min_, size_avg_, size_max_, fill_; /* fill_: bytes of the chunk in progress */
     bool     fixed_;
 } dx_cas_chunker;
 
@@ -181,31 +175,27 @@ typedef struct dx_cas_device {
 /* The memory device: {data, capacity, size}. sync does nothing. */
 typedef struct dx_cas_memory {
     void  *data;
-    size_t capacity;
-    size_t size; /* bytes in use */
+    size_t capacity, size; /* size: bytes in use */
 } dx_cas_memory;
 
 /* The file device. POSIX and Windows; 64-bit offsets everywhere. */
 typedef struct dx_cas_file {
     intptr_t handle_;
     int      system_error; /* errno or GetLastError() of the last failure */
-    bool     writable_;
 } dx_cas_file;
 
-/* A way to make objects smaller. Both functions return 0 or an error and write at most capacity
-   bytes; compress may answer DX_CAS_ENOSPACE for "does not shrink". */
+/* A way to make objects smaller. Both functions write at most capacity bytes and return 0 or an
+   error; compress may answer DX_CAS_ENOSPACE for "does not shrink". */
 typedef struct dx_cas_codec {
     uint8_t number; /* 1..255, stands in each record; 1 = zstd, 128..255 are the program's own */
-    int (*compress)(void *user, void *out, size_t capacity, const void *in, size_t size,
-                    size_t *out_size);
-    int (*decompress)(void *user, void *out, size_t capacity, const void *in, size_t size,
-                      size_t *out_size);
+    int (*compress)(void *user, void *out, size_t capacity, const void *in, size_t n, size_t *got);
+    int (*decompress)(void *user, void *out, size_t capacity, const void *in, size_t n,
+                      size_t *got);
     void *user;
 } dx_cas_codec;
 
 enum { /* dx_cas_desc.mode */
-    DX_CAS_READ = 0,
-    DX_CAS_WRITE = 1,
+    DX_CAS_READ = 0, DX_CAS_WRITE = 1,
     DX_CAS_CREATE = 2,       /* with WRITE: an empty device becomes an empty store */
     DX_CAS_ACCEPT_DAMAGE = 4 /* open a damaged store too; then it can only be read */
 };
@@ -214,11 +204,12 @@ enum { /* dx_cas_desc.mode */
 typedef struct dx_cas_desc {
     dx_cas_device device;    /* required */
     uint32_t mode;           /* DX_CAS_READ, or DX_CAS_WRITE and what else */
-    void    *memory;         /* required, aligned for uint64_t; borrowed */
+    void    *memory;         /* required, of any alignment; borrowed */
     size_t   memory_size;    /* dx_cas_memory_size() bytes or any more */
     uint64_t objects_max;    /* for dx_cas_memory_size() only; default 65,536 objects and names */
-    /* When the index is full: size > 0 asks for a block of size bytes (NULL = refuse), size == 0
-       gives old back. NULL: the call returns DX_CAS_ENOMEM and dx_cas_grow() helps. */
+    /* When the index is full: size > 0 asks for a new block of size bytes (NULL = refuse), then
+       size == 0 gives the old one back (memory above, too); the last one stays the caller's to
+       free. Without this function the call returns DX_CAS_ENOMEM and dx_cas_grow() helps. */
     void *(*grow)(void *user, void *old, size_t size);
     void    *grow_user;
     uint32_t object_size_max; /* greatest object to put, or to decompress; default 1 MiB */
@@ -229,8 +220,7 @@ typedef struct dx_cas_desc {
 } dx_cas_desc;
 
 typedef struct dx_cas_stats {
-    uint64_t objects;        /* chunks and list nodes */
-    uint64_t names;          /* names that are not deleted */
+    uint64_t objects, names; /* chunks and list nodes; names that are not deleted */
     uint64_t commits;        /* sequence number of the last one */
     uint64_t logical_bytes;  /* of all objects, decompressed, each counted once */
     uint64_t stored_bytes;   /* of all objects as stored, without record headers */
@@ -241,24 +231,20 @@ typedef struct dx_cas_stats {
     uint64_t damaged_places; /* found by open and refresh */
 } dx_cas_stats;
 
-typedef struct dx_cas_entry_ { /* private: one slot of the index */
-    uint64_t fingerprint, place;
+typedef struct dx_cas_entry_ {
+    uint64_t fingerprint, place; /* private: one slot of the index */
 } dx_cas_entry_;
 
 typedef struct dx_cas_store { /* caller-allocated; fields are private */
     dx_cas_device  device_;
     const dx_cas_codec *codecs_;
     void *(*grow_)(void *user, void *old, size_t size);
-    void          *grow_user_;
-    void          *memory_;
+    void          *grow_user_, *memory_;
     uint8_t       *work_;
     dx_cas_entry_ *slots_;
     size_t         work_size_, slot_count_, entry_count_, codec_count_;
-    uint64_t       memory_needed_;
-    uint64_t       end_;        /* where the next record goes */
-    uint64_t       commit_end_; /* end of the last commit */
-    uint64_t       sequence_;   /* of the last commit */
-    uint64_t       damage_offset_, damage_count_;
+    uint64_t       end_, commit_end_, sequence_; /* of the log; of the last commit; its number */
+    uint64_t       memory_needed_, damage_offset_;
     uint64_t       idle_size_;  /* refresh: nothing new when the device had this size */
     dx_cas_stats   stats_;
     dx_cas_blake3  chain_;      /* over the record headers since the last commit */
@@ -278,9 +264,8 @@ typedef struct dx_cas_ref {
     dx_cas_id content;       /* plain BLAKE3-256 of the content; not checked by the store */
     uint64_t  size;          /* of the content in bytes; the same */
     uint64_t  time_ns;       /* the caller's clock, since 1970 */
-    uint32_t  kind;          /* the caller's */
-    uint32_t  info_size;     /* 0..64 */
-    uint8_t   info[DX_CAS_INFO_MAX]; /* the caller's */
+    uint32_t  kind, info_size; /* kind and info are the caller's */
+    uint8_t   info[DX_CAS_INFO_MAX];
     uint64_t  oldest;        /* oldest version that is kept; set by the store */
     uint64_t  previous_;     /* private: place of the version before */
 } dx_cas_ref;
@@ -303,14 +288,11 @@ typedef struct dx_cas_writer_desc {
 
 typedef struct dx_cas_writer { /* caller-allocated; fields are private */
     dx_cas_store  *store_;
-    uint8_t       *chunk_;        /* the chunk in progress */
-    uint8_t       *nodes_;        /* DX_CAS_LEVELS_MAX nodes in progress */
+    uint8_t       *chunk_, *nodes_; /* the chunk and DX_CAS_LEVELS_MAX nodes in progress */
     uint32_t       chunk_size_;
-    bool           cut_;          /* the chunk is complete and must be put */
-    bool           active_;
+    bool           cut_, active_;   /* cut_: the chunk is complete and must be put */
     uint32_t       counts_[DX_CAS_LEVELS_MAX];
-    uint64_t       sizes_[DX_CAS_LEVELS_MAX];
-    uint64_t       size_;
+    uint64_t       sizes_[DX_CAS_LEVELS_MAX], size_;
     dx_cas_chunker chunker_;
     dx_cas_blake3  content_;
 } dx_cas_writer;
@@ -318,8 +300,7 @@ typedef struct dx_cas_writer { /* caller-allocated; fields are private */
 typedef struct dx_cas_reader { /* caller-allocated; fields are private but size */
     uint64_t      size;           /* of the content in bytes */
     dx_cas_store *store_;
-    uint8_t      *nodes_;         /* the path from the root to the chunk, DX_CAS_LEVELS_MAX nodes */
-    uint8_t      *chunk_;
+    uint8_t      *nodes_, *chunk_; /* the path from the root to the chunk */
     size_t        chunk_capacity_;
     uint64_t      starts_[DX_CAS_LEVELS_MAX + 1]; /* first content byte under each; [0]: chunk */
     uint64_t      spans_[DX_CAS_LEVELS_MAX + 1];  /* bytes under it; 0 = not loaded */
@@ -349,32 +330,28 @@ typedef struct dx_cas_damage {
 typedef int dx_cas_damage_fn(void *user, const dx_cas_damage *damage);
 
 typedef struct dx_cas_report {
-    uint64_t objects, refs, commits; /* that were checked */
-    uint64_t bytes;                  /* read and hashed */
-    uint64_t damaged;                /* calls of the callback */
-    uint64_t tail_bytes;             /* after the last commit: not part of the store */
+    uint64_t objects, refs, commits, bytes; /* that were checked, in all records */
+    uint64_t damaged;                       /* calls of the callback */
+    uint64_t tail_bytes;                    /* after the last commit: not part of the store */
 } dx_cas_report;
 
 /* >>api ---------------------------------------------------------------- */
 /* "DX_CAS_ECORRUPT" and so on; "unknown" for anything else. Never NULL. */
 DX_CAS_API const char *dx_cas_error_name(int error);
 
-/* --- BLAKE3 (github.com/BLAKE3-team/BLAKE3-specs). No call can fail; data may be NULL when size
-   is 0. */
+/* --- BLAKE3 (github.com/BLAKE3-team/BLAKE3-specs). No call fails; data may be NULL if size is 0. */
 DX_CAS_API void dx_cas_blake3_init(dx_cas_blake3 *h);
 DX_CAS_API void dx_cas_blake3_init_keyed(dx_cas_blake3 *h, const uint8_t key[32]);
 /* Key derivation; context should be a string that is fixed in the program and used nowhere else. */
 DX_CAS_API void dx_cas_blake3_init_derive(dx_cas_blake3 *h, const void *context,
                                           size_t context_size);
 DX_CAS_API void dx_cas_blake3_update(dx_cas_blake3 *h, const void *data, size_t size);
-/* Write the first size bytes of the output (32 = the usual hash). *h is unchanged: more may
-   follow. */
+/* The first size bytes of the output (32 = the usual hash). *h is unchanged: more may follow. */
 DX_CAS_API void dx_cas_blake3_final(const dx_cas_blake3 *h, void *out, size_t size);
 /* All in one: *out = BLAKE3-256 of data. */
 DX_CAS_API void dx_cas_hash(const void *data, size_t size, dx_cas_id *out);
 
-/* Text form of an id: 64 digits and a NUL. from_hex takes exactly 64 digits, upper or lower case;
-   DX_CAS_EINVAL for anything else. */
+/* Text form of an id: 64 digits and a NUL. from_hex: DX_CAS_EINVAL unless exactly 64 hex digits. */
 DX_CAS_API void dx_cas_id_to_hex(const dx_cas_id *id, char out[65]);
 DX_CAS_API int  dx_cas_id_from_hex(const char *text, dx_cas_id *out);
 DX_CAS_API bool dx_cas_id_equal(const dx_cas_id *a, const dx_cas_id *b);
@@ -382,10 +359,9 @@ DX_CAS_API bool dx_cas_id_equal(const dx_cas_id *a, const dx_cas_id *b);
 /* --- Chunker: FastCDC (Xia et al., USENIX ATC 2016) with a 64-byte gear hash, normalised at
    level 2. desc may be NULL. DX_CAS_EINVAL when sizes are not min <= avg <= max or out of range. */
 DX_CAS_API int dx_cas_chunker_init(dx_cas_chunker *c, const dx_cas_chunker_desc *desc);
-/* Look at the next bytes of the stream, at most up to the end of the current chunk. Returns how
-   many of them belong to it (> 0 when size > 0); *cut tells whether the chunk ends there. Call
-   again with the rest. Where cuts are does not depend on how the stream was split. At the end of
-   the stream what is left is the last chunk. */
+/* Look at the next bytes of the stream. Returns how many of them belong to the current chunk (> 0
+   when size > 0); *cut tells whether it ends there. Call again with the rest. Where cuts are does
+   not depend on how the stream was split; what is left at its end is the last chunk. */
 DX_CAS_API size_t dx_cas_chunker_next(dx_cas_chunker *c, const void *data, size_t size, bool *cut);
 /* Begin a new stream with the same parameters. */
 DX_CAS_API void dx_cas_chunker_reset(dx_cas_chunker *c);
@@ -399,8 +375,7 @@ DX_CAS_API void dx_cas_merkle_root(const dx_cas_merkle *m, dx_cas_id *root);
 /* Root of an array of leaf hashes. O(count), no memory. */
 DX_CAS_API void dx_cas_merkle_root_of(const dx_cas_id *leaves, uint64_t count, dx_cas_id *root);
 /* Inclusion proof of leaves[index], at most 64 ids, lowest sibling first. *proof_count receives
-   their number; DX_CAS_ENOSPACE when it is more than capacity, DX_CAS_EINVAL when index >=
-   count. */
+   their number; DX_CAS_ENOSPACE when above capacity, DX_CAS_EINVAL when index >= count. */
 DX_CAS_API int dx_cas_merkle_prove(const dx_cas_id *leaves, uint64_t count, uint64_t index,
                                    dx_cas_id *proof, size_t capacity, size_t *proof_count);
 /* DX_CAS_OK when data is leaf number index of the tree of count leaves with that root;
@@ -408,16 +383,11 @@ DX_CAS_API int dx_cas_merkle_prove(const dx_cas_id *leaves, uint64_t count, uint
 DX_CAS_API int dx_cas_merkle_check(const void *data, size_t size, uint64_t index, uint64_t count,
                                    const dx_cas_id *proof, size_t proof_count,
                                    const dx_cas_id *root);
-/* The same for a leaf hash that the caller made from the data with dx_cas_merkle_leaf(). */
-DX_CAS_API int dx_cas_merkle_check_leaf(const dx_cas_id *leaf, uint64_t index, uint64_t count,
-                                        const dx_cas_id *proof, size_t proof_count,
-                                        const dx_cas_id *root);
 /* Proof that the tree of the first old_count leaves is a prefix of this one (RFC 9162, 2.1.4.1). */
 DX_CAS_API int dx_cas_merkle_prove_growth(const dx_cas_id *leaves, uint64_t count,
                                           uint64_t old_count, dx_cas_id *proof, size_t capacity,
                                           size_t *proof_count);
-/* DX_CAS_OK when the tree (count, root) only appended to (old_count, old_root), else
-   DX_CAS_ECORRUPT. */
+/* DX_CAS_OK when the tree only appended to the old one, else DX_CAS_ECORRUPT. */
 DX_CAS_API int dx_cas_merkle_check_growth(uint64_t old_count, const dx_cas_id *old_root,
                                           uint64_t count, const dx_cas_id *root,
                                           const dx_cas_id *proof, size_t proof_count);
@@ -425,10 +395,9 @@ DX_CAS_API int dx_cas_merkle_check_growth(uint64_t old_count, const dx_cas_id *o
 /* --- Devices. *m and *f must outlive the store. */
 DX_CAS_API dx_cas_device dx_cas_memory_device(dx_cas_memory *m);
 #if !defined(DX_CAS_NO_FILE) && (!defined(__STDC_HOSTED__) || __STDC_HOSTED__ == 1)
-/* Open a file (path in UTF-8). mode is that of dx_cas_desc: DX_CAS_READ takes no lock.
-   DX_CAS_WRITE takes a lock that dies with the process; DX_CAS_ELOCKED at once when another open
-   file has it. DX_CAS_CREATE makes the file where there is none, and makes that durable.
-   DX_CAS_ENOTFOUND, DX_CAS_ESYS. */
+/* Open a file (path in UTF-8). mode is that of dx_cas_desc: DX_CAS_READ takes no lock, DX_CAS_WRITE
+   one that dies with the process (DX_CAS_ELOCKED at once when another has it), DX_CAS_CREATE makes
+   the file where there is none, durably. DX_CAS_ENOTFOUND, DX_CAS_ESYS. */
 DX_CAS_API int  dx_cas_file_open(dx_cas_file *f, const char *path, uint32_t mode);
 DX_CAS_API void dx_cas_file_close(dx_cas_file *f);
 DX_CAS_API dx_cas_device dx_cas_file_device(dx_cas_file *f);
@@ -438,8 +407,7 @@ DX_CAS_API int  dx_cas_file_sync_folder(const char *path);
 #endif
 
 /* --- Store. */
-/* Bytes of memory for desc->objects_max, object_size_max and codecs. 0 when they do not fit a
-   size_t. */
+/* Bytes of memory for desc->objects_max, object_size_max, codecs; 0 when above SIZE_MAX. */
 DX_CAS_API size_t dx_cas_memory_size(const dx_cas_desc *desc);
 /* Open or create a store. Reads the header of each record once: about a microsecond an object from
    a file. Cuts off what a killed writer left after its last commit (a reader only ignores it).
@@ -450,11 +418,10 @@ DX_CAS_API size_t dx_cas_memory_size(const dx_cas_desc *desc);
    DX_CAS_EVERSION, DX_CAS_ENOTSUP  made by a newer dx_cas.h; or with another hash
    After an error the store is closed; the two questions above can still be asked. */
 DX_CAS_API int  dx_cas_open(dx_cas_store *s, const dx_cas_desc *desc);
-/* Forget the borrowed things. What was not committed is gone. Safe twice, and on a zeroed
-   object. */
+/* Forget the borrowed things. What was not committed is gone. Safe twice and on zeros. */
 DX_CAS_API void dx_cas_close(dx_cas_store *s);
-/* Move the index to a larger block (the old one is the caller's again when this returns 0). size at
-   least dx_cas_memory_needed(). */
+/* Move the index to another block of dx_cas_memory_needed() bytes or more; the old one is the
+   caller's again when this returns 0. */
 DX_CAS_API int    dx_cas_grow(dx_cas_store *s, void *memory, size_t memory_size);
 DX_CAS_API size_t dx_cas_memory_needed(const dx_cas_store *s);
 /* Offset on the device where ECORRUPT was last met; UINT64_MAX = nowhere. */
@@ -469,7 +436,7 @@ DX_CAS_API int dx_cas_put(dx_cas_store *s, const void *data, size_t size, dx_cas
    (buffer too small). DX_CAS_ENOTFOUND, DX_CAS_ECORRUPT, DX_CAS_ENOTSUP (unknown codec). */
 DX_CAS_API int dx_cas_get(dx_cas_store *s, const dx_cas_id *id, void *buffer, size_t capacity,
                           size_t *size);
-/* DX_CAS_OK, DX_CAS_ENOTFOUND, or a device error. Does not read the object's bytes. */
+/* DX_CAS_OK or DX_CAS_ENOTFOUND. These two do not read the object's bytes. */
 DX_CAS_API int dx_cas_has(dx_cas_store *s, const dx_cas_id *id);
 DX_CAS_API int dx_cas_object_size(dx_cas_store *s, const dx_cas_id *id, uint64_t *size);
 /* Make all before it durable, atomically. Two syncs; none when there is nothing to commit.
@@ -484,16 +451,13 @@ DX_CAS_API int dx_cas_retire(dx_cas_store *s);
 
 /* --- Names. Changes are atomic with dx_cas_commit(). */
 #define DX_CAS_ANY_VERSION UINT64_MAX
-/* Give a name a new version. From *ref: name, root (must be in the store), content, size,
-   time_ns, kind, info. expected: the version it must be at now, 0 = the name must not exist, or
-   DX_CAS_ANY_VERSION; DX_CAS_ECONFLICT when it is not so. *version (may be NULL) receives the
-   new number. */
+/* Give a name a new version out of *ref; its root must be in the store. expected: the version that
+   it must be at now, 0 = it must not exist, or DX_CAS_ANY_VERSION; else DX_CAS_ECONFLICT. */
 DX_CAS_API int dx_cas_ref_set(dx_cas_store *s, const dx_cas_ref *ref, uint64_t expected,
                               uint64_t *version);
 /* version 0 = the latest, O(1); another walks back from the latest. DX_CAS_ENOTFOUND. */
 DX_CAS_API int dx_cas_ref_get(dx_cas_store *s, const char *name, uint64_t version, dx_cas_ref *out);
-/* From a version that a call above gave to the one before it, O(1). DX_CAS_ENOTFOUND after the
-   oldest. */
+/* From a version to the one before it, O(1). DX_CAS_ENOTFOUND after the oldest. */
 DX_CAS_API int dx_cas_ref_previous(dx_cas_store *s, dx_cas_ref *ref);
 /* All names, each with its latest version, in no particular order. *cursor = 0 begins;
    DX_CAS_ENOTFOUND at the end. Any change of the store or a refresh makes the cursor invalid. */
@@ -509,8 +473,8 @@ DX_CAS_API int dx_cas_writer_begin(dx_cas_writer *w, const dx_cas_writer_desc *d
 /* Add bytes, split in any way. *used (may be NULL) = how many were taken, size unless there is
    an error. After DX_CAS_ENOMEM, grow the store and go on with the rest. */
 DX_CAS_API int dx_cas_writer_write(dx_cas_writer *w, const void *data, size_t size, size_t *used);
-/* Store the rest and the list nodes. Nothing is durable before dx_cas_commit(). May be repeated
-   after DX_CAS_ENOMEM. A writer that is not finished may simply be dropped. */
+/* Store the rest and the list nodes; durable after dx_cas_commit(). May be repeated after
+   DX_CAS_ENOMEM. A writer that is not finished may simply be dropped. */
 DX_CAS_API int dx_cas_writer_finish(dx_cas_writer *w, dx_cas_content *out);
 
 /* Memory for a reader of content whose chunks have at most chunk_size_max bytes (0 = 256 KiB). */
@@ -518,9 +482,8 @@ DX_CAS_API size_t dx_cas_reader_memory_size(uint32_t chunk_size_max);
 /* Open content by its root. memory and store are borrowed as long as *r is used. */
 DX_CAS_API int dx_cas_reader_open(dx_cas_reader *r, dx_cas_store *s, const dx_cas_id *root,
                                   void *memory, size_t memory_size);
-/* Read at any offset; every byte was checked against its id. *got < size only at the end of the
-   content. DX_CAS_ENOMEM when a chunk is larger than the memory allows; DX_CAS_ECORRUPT,
-   DX_CAS_ENOTFOUND when damaged. */
+/* Read at any offset; every byte was checked. *got < size only at the end of the content.
+   DX_CAS_ENOMEM: a chunk is larger than the memory; DX_CAS_ECORRUPT, DX_CAS_ENOTFOUND: damaged. */
 DX_CAS_API int dx_cas_reader_read(dx_cas_reader *r, uint64_t offset, void *buffer, size_t size,
                                   size_t *got);
 /* Which chunk holds the byte at offset (< r->size): its id, first byte and size. */
@@ -529,14 +492,13 @@ DX_CAS_API int dx_cas_reader_chunk(dx_cas_reader *r, uint64_t offset, dx_cas_id 
 
 /* --- Whole store. */
 /* Read and hash everything again, in place; callback (may be NULL) hears of each damaged item.
-   Checks also the chain of commits, that what list nodes and names need is there, and that
-   padding is zero. DX_CAS_OK, or DX_CAS_ECORRUPT when there was damage. *report may be NULL. */
+   Checks also that what list nodes and names need is there, the chain of commits, and padding.
+   DX_CAS_OK, or DX_CAS_ECORRUPT when there was damage. *report may be NULL. */
 DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *user,
                              dx_cas_report *report);
 /* Copy what the names reach, all kept versions with their numbers, into dst (open for writing,
    fresh), and commit. Deleted names and their counters stay behind. After DX_CAS_ENOMEM grow dst
-   and repeat. Afterwards: dx_cas_retire(src), rename dst's file over src's,
-   dx_cas_file_sync_folder(). */
+   and repeat. Then: dx_cas_retire(src), rename the file, dx_cas_file_sync_folder(). */
 DX_CAS_API int dx_cas_copy_live(dx_cas_store *src, dx_cas_store *dst);
 
 #ifdef __cplusplus
@@ -548,18 +510,8 @@ DX_CAS_API int dx_cas_copy_live(dx_cas_store *src, dx_cas_store *dst);
 #define DX_CAS_IMPLEMENTED
 
 /* >>platform ----------------------------------------------------------- */
-#if defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 0
-  #define DX_CAS_P_HOSTED 0
-#else
-  #define DX_CAS_P_HOSTED 1
-#endif
-#if !defined(DX_CAS_NO_FILE) && DX_CAS_P_HOSTED
-  #define DX_CAS_P_FILE 1
-#else
-  #define DX_CAS_P_FILE 0
-#endif
 #ifndef DX_CAS_ASSERT
-  #if DX_CAS_P_HOSTED && !defined(NDEBUG)
+  #if (!defined(__STDC_HOSTED__) || __STDC_HOSTED__ == 1) && !defined(NDEBUG)
     #include <assert.h>
     #define DX_CAS_ASSERT(c) assert(c)
   #else
@@ -818,9 +770,7 @@ DX_CAS_API void dx_cas_blake3_update(dx_cas_blake3 *h, const void *data, size_t 
             dx_cas_p_b3_absorb(h, h->block_);
             h->block_size_ = 0;
         }
-        if (h->block_size_ == 0) {
-            for (; size > 64; p += 64, size -= 64) dx_cas_p_b3_absorb(h, p);
-        }
+        if (h->block_size_ == 0) for (; size > 64; p += 64, size -= 64) dx_cas_p_b3_absorb(h, p);
         take = 64u - h->block_size_;
         if (take > size) take = size;
         DX_CAS_MEMCPY(h->block_ + h->block_size_, p, take);
@@ -868,13 +818,18 @@ DX_CAS_API void dx_cas_hash(const void *data, size_t size, dx_cas_id *out)
     dx_cas_blake3_final(&h, out->bytes, sizeof out->bytes);
 }
 
+static size_t dx_cas_p_length(const char *text)
+{
+    size_t size = 0;
+    while (text[size]) size++;
+    return size;
+}
+
 /* The hash of data under a context string of docs/CAS.md: list nodes, names and the chain of
    commits cannot be mistaken for plain objects. */
 static void dx_cas_p_derive(dx_cas_blake3 *h, const char *context)
 {
-    size_t size = 0;
-    while (context[size]) size++;
-    dx_cas_blake3_init_derive(h, context, size);
+    dx_cas_blake3_init_derive(h, context, dx_cas_p_length(context));
 }
 
 DX_CAS_API void dx_cas_id_to_hex(const dx_cas_id *id, char out[65])
@@ -917,10 +872,9 @@ DX_CAS_API bool dx_cas_id_equal(const dx_cas_id *a, const dx_cas_id *b)
 DX_CAS_API const char *dx_cas_error_name(int error)
 {
     static const char *const common[] = {
-        "DX_CAS_OK",       "DX_CAS_EINVAL",   "DX_CAS_ENOMEM",    "DX_CAS_ENOSPACE",
-        "DX_CAS_ETOOBIG",  "DX_CAS_ECORRUPT", "DX_CAS_EAGAIN",    "DX_CAS_ESYS",
-        "DX_CAS_ENOTSUP",  "DX_CAS_ENOTFOUND", "DX_CAS_ECANCELED", "DX_CAS_ETRUNCATED",
-        "DX_CAS_EVERSION"};
+        "DX_CAS_OK",      "DX_CAS_EINVAL",   "DX_CAS_ENOMEM",    "DX_CAS_ENOSPACE", "DX_CAS_ETOOBIG",
+        "DX_CAS_ECORRUPT", "DX_CAS_EAGAIN",  "DX_CAS_ESYS",      "DX_CAS_ENOTSUP",
+        "DX_CAS_ENOTFOUND", "DX_CAS_ECANCELED", "DX_CAS_ETRUNCATED", "DX_CAS_EVERSION"};
     static const char *const own[] = {"DX_CAS_ECONFLICT", "DX_CAS_ELOCKED", "DX_CAS_EREADONLY",
                                       "DX_CAS_EMOVED"};
     if (error <= 0 && error >= DX_CAS_EVERSION) return common[-error];
@@ -1008,18 +962,6 @@ static size_t dx_cas_p_chunker_roll(dx_cas_chunker *c, const uint8_t *p, size_t 
     return i;
 }
 
-/* The bytes before size_min: none can end the chunk, the last 64 of them fill the hash. */
-static size_t dx_cas_p_chunker_skip(dx_cas_chunker *c, const uint8_t *p, size_t size)
-{
-    size_t n = c->size_min_ - 1 - c->fill_, i = 0;
-    uint32_t warm = c->size_min_ - 64;
-    if (n > size) n = size;
-    if (c->fill_ < warm) i = warm - c->fill_ < n ? warm - c->fill_ : n;
-    c->fill_ += (uint32_t)n;
-    for (; i < n; i++) c->hash_ = (c->hash_ << 1) + c->gear_[p[i]];
-    return n;
-}
-
 DX_CAS_API size_t dx_cas_chunker_next(dx_cas_chunker *c, const void *data, size_t size, bool *cut)
 {
     const uint8_t *p = (const uint8_t *)data;
@@ -1030,7 +972,14 @@ DX_CAS_API size_t dx_cas_chunker_next(dx_cas_chunker *c, const void *data, size_
         used = c->size_max_ - c->fill_ < size ? c->size_max_ - c->fill_ : size;
         c->fill_ += (uint32_t)used;
     } else {
-        if (c->fill_ < c->size_min_ - 1) used = dx_cas_p_chunker_skip(c, p, size);
+        /* No byte before size_min can end the chunk; the last 63 of them fill the hash. */
+        if (c->fill_ < c->size_min_ - 64) {
+            used = c->size_min_ - 64 - c->fill_ < size ? c->size_min_ - 64 - c->fill_ : size;
+            c->fill_ += (uint32_t)used;
+        }
+        for (; used < size && c->fill_ < c->size_min_ - 1; used++, c->fill_++) {
+            c->hash_ = (c->hash_ << 1) + c->gear_[p[used]];
+        }
         if (used < size && c->fill_ < c->size_avg_) {
             used += dx_cas_p_chunker_roll(c, p + used, size - used, c->size_avg_, c->mask_hard_,
                                           &found);
@@ -1150,16 +1099,16 @@ DX_CAS_API int dx_cas_merkle_prove(const dx_cas_id *leaves, uint64_t count, uint
     return dx_cas_p_merkle_give(found, n, proof, capacity, proof_count);
 }
 
-DX_CAS_API int dx_cas_merkle_check_leaf(const dx_cas_id *leaf, uint64_t index, uint64_t count,
-                                        const dx_cas_id *proof, size_t proof_count,
-                                        const dx_cas_id *root)
+DX_CAS_API int dx_cas_merkle_check(const void *data, size_t size, uint64_t index, uint64_t count,
+                                   const dx_cas_id *proof, size_t proof_count,
+                                   const dx_cas_id *root)
 {
     uint64_t last;
     size_t i;
     dx_cas_id r;
-    if (!leaf || !root || (!proof && proof_count)) return DX_CAS_EINVAL;
+    if ((!data && size) || !root || (!proof && proof_count)) return DX_CAS_EINVAL;
     if (index >= count) return DX_CAS_ECORRUPT;
-    r = *leaf;
+    dx_cas_merkle_leaf(data, size, &r);
     last = count - 1;
     for (i = 0; i < proof_count; i++) {
         if (last == 0) return DX_CAS_ECORRUPT; /* the proof is too long */
@@ -1176,16 +1125,6 @@ DX_CAS_API int dx_cas_merkle_check_leaf(const dx_cas_id *leaf, uint64_t index, u
         last >>= 1;
     }
     return last == 0 && dx_cas_id_equal(&r, root) ? DX_CAS_OK : DX_CAS_ECORRUPT;
-}
-
-DX_CAS_API int dx_cas_merkle_check(const void *data, size_t size, uint64_t index, uint64_t count,
-                                   const dx_cas_id *proof, size_t proof_count,
-                                   const dx_cas_id *root)
-{
-    dx_cas_id leaf;
-    if (!data && size) return DX_CAS_EINVAL;
-    dx_cas_merkle_leaf(data, size, &leaf);
-    return dx_cas_merkle_check_leaf(&leaf, index, count, proof, proof_count, root);
 }
 
 DX_CAS_API int dx_cas_merkle_prove_growth(const dx_cas_id *leaves, uint64_t count,
@@ -1309,7 +1248,7 @@ DX_CAS_API dx_cas_device dx_cas_memory_device(dx_cas_memory *m)
 }
 
 /* >>file --------------------------------------------------------------- */
-#if DX_CAS_P_FILE
+#if !defined(DX_CAS_NO_FILE) && (!defined(__STDC_HOSTED__) || __STDC_HOSTED__ == 1)
 #if defined(_WIN32)
 #ifndef WIN32_LEAN_AND_MEAN
   #define WIN32_LEAN_AND_MEAN
@@ -1409,7 +1348,6 @@ DX_CAS_API int dx_cas_file_open(dx_cas_file *f, const char *path, uint32_t mode)
     if (!f || !path) return DX_CAS_EINVAL;
     f->handle_ = (intptr_t)INVALID_HANDLE_VALUE;
     f->system_error = 0;
-    f->writable_ = w;
     if (!MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, 1024)) {
         return DX_CAS_EINVAL;
     }
@@ -1444,15 +1382,12 @@ DX_CAS_API int dx_cas_file_sync_folder(const char *path)
 extern "C" {
 #endif
 extern int dx_cas_p_sys_open(const char *path, int flags, ...) __asm__("open64");
-extern ssize_t dx_cas_p_sys_pread(int fd, void *buffer, size_t size, int64_t offset)
-    __asm__("pread64");
-extern ssize_t dx_cas_p_sys_pwrite(int fd, const void *buffer, size_t size, int64_t offset)
-    __asm__("pwrite64");
+extern ssize_t dx_cas_p_sys_pread(int fd, void *out, size_t n, int64_t at) __asm__("pread64");
+extern ssize_t dx_cas_p_sys_pwrite(int fd, const void *p, size_t n, int64_t at) __asm__("pwrite64");
 extern int dx_cas_p_sys_truncate(int fd, int64_t size) __asm__("ftruncate64");
 extern int64_t dx_cas_p_sys_seek(int fd, int64_t offset, int whence) __asm__("lseek64");
 extern int dx_cas_p_sys_lock(int fd, int operation) __asm__("flock");
 extern int dx_cas_p_sys_datasync(int fd) __asm__("fdatasync");
-extern int dx_cas_p_sys_sync(int fd) __asm__("fsync");
 #ifdef __cplusplus
 }
 #endif
@@ -1465,7 +1400,6 @@ extern int dx_cas_p_sys_sync(int fd) __asm__("fsync");
 #define dx_cas_p_sys_seek lseek
 #define dx_cas_p_sys_lock flock
 #define dx_cas_p_sys_datasync fsync
-#define dx_cas_p_sys_sync fsync
 #endif
 #if defined(O_CLOEXEC)
   #define DX_CAS_P_CLOEXEC O_CLOEXEC
@@ -1554,15 +1488,13 @@ DX_CAS_API int dx_cas_file_sync_folder(const char *path)
     size_t size = 0, slash = 0, i;
     int fd, result;
     if (!path) return DX_CAS_EINVAL;
-    for (; path[size]; size++) {
-        if (path[size] == '/') slash = size + 1;
-    }
+    for (; path[size]; size++) if (path[size] == '/') slash = size + 1;
     if (slash >= sizeof folder) return DX_CAS_ETOOBIG;
     for (i = 0; i < slash; i++) folder[i] = path[i];
     if (slash) folder[slash] = 0;
     fd = dx_cas_p_sys_open(folder, O_RDONLY | DX_CAS_P_CLOEXEC);
     if (fd < 0) return DX_CAS_ESYS;
-    result = dx_cas_p_sys_sync(fd);
+    result = dx_cas_p_sys_datasync(fd);
     if (result != 0 && errno == EINVAL) result = 0; /* a file system without folder sync */
     close(fd);
     return result == 0 ? DX_CAS_OK : DX_CAS_ESYS;
@@ -1602,7 +1534,6 @@ DX_CAS_API int dx_cas_file_open(dx_cas_file *f, const char *path, uint32_t mode)
     if (!f || !path) return DX_CAS_EINVAL;
     f->handle_ = -1;
     f->system_error = 0;
-    f->writable_ = w;
     for (tries = 0; tries < 16; tries++) {
         bool made = false;
         int fd = dx_cas_p_sys_open(path, flags);
@@ -1622,16 +1553,6 @@ DX_CAS_API int dx_cas_file_open(dx_cas_file *f, const char *path, uint32_t mode)
     }
     return DX_CAS_ELOCKED;
 }
-#ifndef __GLIBC__
-#undef dx_cas_p_sys_open
-#undef dx_cas_p_sys_pread
-#undef dx_cas_p_sys_pwrite
-#undef dx_cas_p_sys_truncate
-#undef dx_cas_p_sys_seek
-#undef dx_cas_p_sys_lock
-#undef dx_cas_p_sys_datasync
-#undef dx_cas_p_sys_sync
-#endif
 #endif /* POSIX */
 
 DX_CAS_API dx_cas_device dx_cas_file_device(dx_cas_file *f)
@@ -1645,7 +1566,7 @@ DX_CAS_API dx_cas_device dx_cas_file_device(dx_cas_file *f)
     d.user = f;
     return d;
 }
-#endif /* DX_CAS_P_FILE */
+#endif /* hosted, and not DX_CAS_NO_FILE */
 
 /* >>format ------------------------------------------------------------- */
 enum {
@@ -1807,11 +1728,7 @@ static void dx_cas_p_chain_end(const dx_cas_blake3 *chain, uint64_t sequence, ui
     dx_cas_blake3_final(&h, id->bytes, sizeof id->bytes);
 }
 
-static const uint8_t *dx_cas_p_store_magic(void)
-{
-    static const uint8_t magic[8] = {0x89, 'D', 'X', 'C', 'A', 'S', 0x0d, 0x0a};
-    return magic;
-}
+static const uint8_t dx_cas_p_store_magic[8] = {0x89, 'D', 'X', 'C', 'A', 'S', 0x0d, 0x0a};
 
 /* The store header: two copies of 64 bytes, which differ in the copy number and the CRC. */
 static void dx_cas_p_encode_store(const dx_cas_store *s, uint8_t *out)
@@ -1820,7 +1737,7 @@ static void dx_cas_p_encode_store(const dx_cas_store *s, uint8_t *out)
     while (((uint32_t)1 << shift) < s->align_) shift++;
     DX_CAS_MEMSET(out, 0, 2 * DX_CAS_P_HEAD);
     for (copy = 0; copy < 2; copy++, out += DX_CAS_P_HEAD) {
-        DX_CAS_MEMCPY(out, dx_cas_p_store_magic(), 8);
+        DX_CAS_MEMCPY(out, dx_cas_p_store_magic, 8);
         dx_cas_p_store16(out + 8, 1); /* version */
         out[10] = 1;                  /* ids are BLAKE3-256 */
         out[11] = (uint8_t)shift;
@@ -1842,7 +1759,7 @@ static void dx_cas_p_chain_zero(const uint8_t *head, dx_cas_id *id)
 /* DX_CAS_ECORRUPT: not a header. Others: a header, but of a kind that this build does not know. */
 static int dx_cas_p_decode_store(dx_cas_store *s, const uint8_t *head, uint32_t copy)
 {
-    if (DX_CAS_MEMCMP(head, dx_cas_p_store_magic(), 8) != 0) return DX_CAS_ECORRUPT;
+    if (DX_CAS_MEMCMP(head, dx_cas_p_store_magic, 8) != 0) return DX_CAS_ECORRUPT;
     if (dx_cas_p_load32(head + 60) != dx_cas_p_crc32c(0, head, 60)) return DX_CAS_ECORRUPT;
     if (dx_cas_p_load16(head + 8) != 1 || dx_cas_p_load32(head + 12) != 0) return DX_CAS_EVERSION;
     if (head[10] != 1) return DX_CAS_ENOTSUP;
@@ -1868,11 +1785,6 @@ static uint64_t dx_cas_p_first_place(const dx_cas_store *s)
 static uint64_t dx_cas_p_place(const dx_cas_entry_ *e)
 {
     return e->place & (DX_CAS_P_PLACE_MAX - 1);
-}
-
-static uint32_t dx_cas_p_level(const dx_cas_entry_ *e)
-{
-    return (uint32_t)(e->place >> 48 & 15);
 }
 
 /* Scale the upper half of the fingerprint to the number of slots. */
@@ -1920,6 +1832,7 @@ static int dx_cas_p_use_memory(dx_cas_store *s, void *memory, size_t size)
     size_t skip = (size_t)(-(uintptr_t)memory & 7), old_count = s->slot_count_, i;
     dx_cas_entry_ *old = s->slots_;
     if (size < dx_cas_p_memory_for(s->work_size_, s->entry_count_)) return DX_CAS_ENOMEM;
+    s->memory_ = memory;
     s->work_ = base + skip;
     s->slots_ = (dx_cas_entry_ *)(void *)(base + skip + s->work_size_);
     s->slot_count_ = (size - skip - s->work_size_) / sizeof(dx_cas_entry_);
@@ -1947,7 +1860,6 @@ static int dx_cas_p_reserve(dx_cas_store *s, uint64_t count)
     block = s->grow_(s->grow_user_, old, (size_t)size);
     if (!block) return DX_CAS_ENOMEM;
     if (dx_cas_p_use_memory(s, block, (size_t)size) != DX_CAS_OK) return DX_CAS_ENOMEM;
-    s->memory_ = block;
     s->grow_(s->grow_user_, old, 0);
     return DX_CAS_OK;
 }
@@ -1989,37 +1901,29 @@ static int dx_cas_p_add_object(dx_cas_store *s, const dx_cas_p_record *r)
     return DX_CAS_OK;
 }
 
-/* One UTF-8 character at p: its bytes, 0 when it is not well-formed or a control character. */
-static size_t dx_cas_p_utf8(const uint8_t *p)
-{
-    uint32_t c = p[0];
-    size_t size = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0, i;
-    if (size == 1) return c < 0x20 || c == 0x7f ? 0 : 1;
-    if (size == 0) return 0;
-    c &= 0xffu >> (size + 1);
-    for (i = 1; i < size; i++) {
-        if ((p[i] & 0xc0) != 0x80) return 0; /* also stops at the NUL */
-        c = c << 6 | (p[i] & 0x3fu);
-    }
-    if (c < 0xa0 || (size == 3 && c < 0x800) || (c >= 0xd800 && c <= 0xdfff)) return 0;
-    return size == 4 && (c < 0x10000 || c > 0x10ffff) ? 0 : size;
-}
-
+/* UTF-8 in its shortest form, 1..255 bytes, no surrogates, no control characters. */
 static bool dx_cas_p_name_ok(const char *name)
 {
-    size_t size = 0;
-    if (!name) return false;
-    while (name[size]) {
-        uint8_t next[4] = {0, 0, 0, 0};
-        size_t i, step;
-        for (i = 0; i < 4 && size + i <= DX_CAS_NAME_MAX && name[size + i]; i++) {
-            next[i] = (uint8_t)name[size + i];
+    uint32_t c = 0, more = 0, least = 0;
+    size_t size;
+    for (size = 0; name && size <= DX_CAS_NAME_MAX; size++) {
+        uint8_t b = (uint8_t)name[size];
+        if (more) {
+            if ((b & 0xc0) != 0x80) return false;
+            c = c << 6 | (b & 0x3fu);
+            if (--more) continue;
+            if (c < least || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff)) return false;
+        } else if (b < 0x80) {
+            if (b == 0) return size > 0;
+            if (b < 0x20 || b == 0x7f) return false;
+        } else {
+            if (b < 0xc0 || b > 0xf4) return false;
+            more = b < 0xe0 ? 1 : b < 0xf0 ? 2 : 3;
+            least = b < 0xe0 ? 0xa0 : b < 0xf0 ? 0x800 : 0x10000;
+            c = b & 0x3fu >> more;
         }
-        step = dx_cas_p_utf8(next);
-        if (step == 0 || step > DX_CAS_NAME_MAX - size) return false;
-        size += step;
     }
-    return size > 0;
+    return false;
 }
 
 /* A ref record, decoded. */
@@ -2031,8 +1935,7 @@ typedef struct dx_cas_p_ref {
 
 static size_t dx_cas_p_encode_ref(const dx_cas_p_ref *r, uint8_t *out)
 {
-    size_t name_size = 0;
-    while (r->ref.name[name_size]) name_size++;
+    size_t name_size = dx_cas_p_length(r->ref.name);
     DX_CAS_MEMSET(out, 0, DX_CAS_P_REF_FIXED);
     out[0] = (uint8_t)r->op;
     out[1] = (uint8_t)name_size;
@@ -2104,17 +2007,8 @@ static int dx_cas_p_read_ref_at(dx_cas_store *s, uint64_t place, dx_cas_p_ref *r
 static uint64_t dx_cas_p_name_fingerprint(const char *name)
 {
     dx_cas_id id;
-    size_t size = 0;
-    while (name[size]) size++;
-    dx_cas_p_id_of(DX_CAS_P_REF, name, size, &id);
+    dx_cas_p_id_of(DX_CAS_P_REF, name, dx_cas_p_length(name), &id);
     return dx_cas_p_load64(id.bytes);
-}
-
-static bool dx_cas_p_same_name(const char *a, const char *b)
-{
-    size_t i = 0;
-    while (a[i] && a[i] == b[i]) i++;
-    return a[i] == b[i];
 }
 
 /* The newest ref record of a name and its slot; DX_CAS_ENOTFOUND when the name was never set. */
@@ -2127,7 +2021,7 @@ static int dx_cas_p_find_ref(dx_cas_store *s, const char *name, dx_cas_p_ref *r,
         if (e->fingerprint != fingerprint || !(e->place & DX_CAS_P_IS_REF)) continue;
         DX_CAS_P_TRY(dx_cas_p_read_ref_at(s, dx_cas_p_place(e), r));
         *slot = i;
-        if (dx_cas_p_same_name(r->ref.name, name)) return DX_CAS_OK;
+        if (DX_CAS_MEMCMP(r->ref.name, name, dx_cas_p_length(name) + 1) == 0) return DX_CAS_OK;
     }
     return DX_CAS_ENOTFOUND;
 }
@@ -2164,13 +2058,11 @@ typedef struct dx_cas_p_scan {
     dx_cas_blake3 chain;
     dx_cas_id chain_id;           /* of the last commit */
     bool     chain_known;         /* no header was lost since the last commit */
-    bool     retired;
-    bool     insert;              /* fill the index */
+    bool     retired, insert;     /* insert: fill the index */
     uint64_t records;             /* since the last commit */
     uint64_t lost, lost_place;    /* damage since the last commit: none if no commit follows */
     uint64_t damage, damage_place; /* damage before a commit */
-    uint64_t entries;             /* index entries wanted at most */
-    uint64_t commit_entries;      /* those up to the last commit */
+    uint64_t entries, commit_entries; /* records that may need a slot, and those committed */
 } dx_cas_p_scan;
 
 enum { DX_CAS_P_STEP_END = 0, DX_CAS_P_STEP_RECORD = 1, DX_CAS_P_STEP_GAP = 2 };
@@ -2359,17 +2251,15 @@ static void dx_cas_p_clear_index(dx_cas_store *s)
 static int dx_cas_p_load(dx_cas_store *s, uint64_t device_size)
 {
     dx_cas_p_scan c;
-    int error;
     dx_cas_p_scan_start(&c, s, device_size, true);
-    error = dx_cas_p_scan_run(&c);
-    if (error == DX_CAS_OK && (c.records || c.lost)) {
+    DX_CAS_P_TRY(dx_cas_p_scan_run(&c));
+    if (c.records || c.lost) {
         uint64_t limit = c.commit_end, sequence = c.sequence;
         dx_cas_p_clear_index(s);
         dx_cas_p_scan_start(&c, s, limit, true);
-        error = dx_cas_p_scan_run(&c);
-        if (error == DX_CAS_OK && c.sequence != sequence) return DX_CAS_EAGAIN;
+        DX_CAS_P_TRY(dx_cas_p_scan_run(&c));
+        if (c.sequence != sequence) return DX_CAS_EAGAIN;
     }
-    if (error != DX_CAS_OK) return error;
     if (!c.insert) {
         s->memory_needed_ = dx_cas_p_memory_for(s->work_size_, c.entries + c.entries / 2);
         return DX_CAS_ENOMEM;
@@ -2389,7 +2279,7 @@ static int dx_cas_p_load_header(dx_cas_store *s, uint64_t device_size)
     if (error != DX_CAS_OK) return error == DX_CAS_ETRUNCATED ? DX_CAS_EAGAIN : error;
     for (i = 0; i < size; i++) {
         if (head[i] != 0) zero = false;
-        if (i < 8 && head[i] != dx_cas_p_store_magic()[i]) begun = false;
+        if (i < 8 && head[i] != dx_cas_p_store_magic[i]) begun = false;
     }
     if (device_size < sizeof head || (device_size == sizeof head && zero)) {
         return zero || begun ? DX_CAS_ENOTFOUND : dx_cas_p_damaged(s, 0);
@@ -2404,15 +2294,13 @@ static int dx_cas_p_load_header(dx_cas_store *s, uint64_t device_size)
 static int dx_cas_p_create(dx_cas_store *s, const dx_cas_desc *desc)
 {
     uint8_t head[2 * DX_CAS_P_HEAD];
-    int error;
     s->align_ = desc->align ? desc->align : 8;
     DX_CAS_MEMCPY(s->store_id_, desc->store_id, sizeof s->store_id_);
     dx_cas_p_encode_store(s, head);
-    error = s->device_.truncate(s->device_.user, 0);
-    if (error == DX_CAS_OK) error = s->device_.write(s->device_.user, 0, head, sizeof head);
-    if (error == DX_CAS_OK) error = s->device_.sync(s->device_.user);
-    if (error == DX_CAS_OK) error = dx_cas_p_decode_store(s, head, 0);
-    return error;
+    DX_CAS_P_TRY(s->device_.truncate(s->device_.user, 0));
+    DX_CAS_P_TRY(s->device_.write(s->device_.user, 0, head, sizeof head));
+    DX_CAS_P_TRY(s->device_.sync(s->device_.user));
+    return dx_cas_p_decode_store(s, head, 0);
 }
 
 /* Both copies of a commit record, and the padding; returns their size. */
@@ -2442,26 +2330,23 @@ static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
     uint64_t place = dx_cas_p_first_place(s);
     size_t size = 0;
     bool write = device_size < s->commit_end_;
-    int error = DX_CAS_OK;
     if (s->sequence_ != 0) {
         place = s->commit_end_ - dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
         size = dx_cas_p_encode_commit(s, place, s->sequence_, s->retired_ ? 1 : 0, &s->chain_id_,
                                       want);
-        if (!write) error = dx_cas_p_read(s, place, is, size);
-        if (error != DX_CAS_OK) return error;
+        if (!write) DX_CAS_P_TRY(dx_cas_p_read(s, place, is, size));
         write = write || DX_CAS_MEMCMP(want, is, size) != 0;
     } else if (write) { /* padding of the store header */
         place = 2 * DX_CAS_P_HEAD;
         size = (size_t)(s->commit_end_ - place);
         DX_CAS_MEMSET(want, 0, size);
     }
-    if (device_size <= s->commit_end_ && !write) return DX_CAS_OK;
+    if (device_size == s->commit_end_ && !write) return DX_CAS_OK;
     if (device_size > s->commit_end_) {
-        error = s->device_.truncate(s->device_.user, s->commit_end_);
+        DX_CAS_P_TRY(s->device_.truncate(s->device_.user, s->commit_end_));
     }
-    if (error == DX_CAS_OK && write) error = s->device_.write(s->device_.user, place, want, size);
-    if (error == DX_CAS_OK) error = s->device_.sync(s->device_.user);
-    return error;
+    if (write) DX_CAS_P_TRY(s->device_.write(s->device_.user, place, want, size));
+    return s->device_.sync(s->device_.user);
 }
 
 /* >>objects ------------------------------------------------------------ */
@@ -2472,23 +2357,11 @@ static int dx_cas_p_may_write(const dx_cas_store *s)
     return s->failed_ ? DX_CAS_ESYS : DX_CAS_OK;
 }
 
-/* Where the parts of the work memory begin: io, then what a codec reads and writes. */
-static uint8_t *dx_cas_p_packed(const dx_cas_store *s)
-{
-    return s->work_ + DX_CAS_P_IO;
-}
-
-static uint8_t *dx_cas_p_plain(const dx_cas_store *s)
-{
-    return s->work_ + DX_CAS_P_IO + (((size_t)s->object_size_max_ + 7) & ~(size_t)7);
-}
-
 /* A record goes to the end of the log: place and next are set. DX_CAS_ETOOBIG behind 2^48. */
 static int dx_cas_p_record_begin(const dx_cas_store *s, dx_cas_p_record *r)
 {
     r->place = s->end_;
-    if (s->end_ > DX_CAS_P_PLACE_MAX - 8192 ||
-        r->stored > DX_CAS_P_PLACE_MAX - 8192 - s->end_) {
+    if (s->end_ > DX_CAS_P_PLACE_MAX - 8192 || r->stored > DX_CAS_P_PLACE_MAX - 8192 - s->end_) {
         return DX_CAS_ETOOBIG;
     }
     r->next = dx_cas_p_align(s, s->end_ + DX_CAS_P_HEAD + r->stored);
@@ -2505,20 +2378,22 @@ static void dx_cas_p_record_done(dx_cas_store *s, const dx_cas_p_record *r)
     s->dirty_ = true;
 }
 
-/* Bring the device back to the end of the log; what cannot be cut off is cut off by the next
-   open. */
+/* Bring the device back to the end of the log; if that fails, the next open does it. */
 static int dx_cas_p_record_failed(dx_cas_store *s, int error)
 {
     (void)s->device_.truncate(s->device_.user, s->end_);
     return error;
 }
 
-static int dx_cas_p_write_padding(dx_cas_store *s, uint64_t from, uint64_t to)
+/* The header and the padding of a record; align is at most 4096. */
+static int dx_cas_p_write_frame(dx_cas_store *s, const dx_cas_p_record *r)
 {
-    uint8_t *zeros = s->work_; /* align_ is at most 4096 */
-    if (from == to) return DX_CAS_OK;
-    DX_CAS_MEMSET(zeros, 0, (size_t)(to - from));
-    return s->device_.write(s->device_.user, from, zeros, (size_t)(to - from));
+    uint64_t end = r->place + DX_CAS_P_HEAD + r->stored;
+    dx_cas_p_encode(s, r, s->work_);
+    DX_CAS_P_TRY(s->device_.write(s->device_.user, r->place, s->work_, DX_CAS_P_HEAD));
+    if (end == r->next) return DX_CAS_OK;
+    DX_CAS_MEMSET(s->work_, 0, (size_t)(r->next - end));
+    return s->device_.write(s->device_.user, end, s->work_, (size_t)(r->next - end));
 }
 
 /* Append a record; small ones in one write. data is not in the io part of the work memory. */
@@ -2527,19 +2402,18 @@ static int dx_cas_p_append(dx_cas_store *s, dx_cas_p_record *r, const void *data
     uint8_t *io = s->work_;
     int error;
     DX_CAS_P_TRY(dx_cas_p_record_begin(s, r));
-    dx_cas_p_encode(s, r, io);
     if (r->next - r->place <= DX_CAS_P_IO) {
         size_t used = DX_CAS_P_HEAD + (size_t)r->stored, size = (size_t)(r->next - r->place);
+        dx_cas_p_encode(s, r, io);
         if (r->stored) DX_CAS_MEMCPY(io + DX_CAS_P_HEAD, data, (size_t)r->stored);
         DX_CAS_MEMSET(io + used, 0, size - used);
         error = s->device_.write(s->device_.user, r->place, io, size);
     } else {
-        uint64_t payload = r->place + DX_CAS_P_HEAD;
-        error = s->device_.write(s->device_.user, r->place, io, DX_CAS_P_HEAD);
+        error = dx_cas_p_write_frame(s, r);
         if (error == DX_CAS_OK) {
-            error = s->device_.write(s->device_.user, payload, data, (size_t)r->stored);
+            error = s->device_.write(s->device_.user, r->place + DX_CAS_P_HEAD, data,
+                                     (size_t)r->stored);
         }
-        if (error == DX_CAS_OK) error = dx_cas_p_write_padding(s, payload + r->stored, r->next);
     }
     if (error != DX_CAS_OK) return dx_cas_p_record_failed(s, error);
     dx_cas_p_record_done(s, r);
@@ -2549,9 +2423,7 @@ static int dx_cas_p_append(dx_cas_store *s, dx_cas_p_record *r, const void *data
 static const dx_cas_codec *dx_cas_p_codec(const dx_cas_store *s, uint32_t number)
 {
     size_t i;
-    for (i = 0; i < s->codec_count_; i++) {
-        if (s->codecs_[i].number == number) return &s->codecs_[i];
-    }
+    for (i = 0; i < s->codec_count_; i++) if (s->codecs_[i].number == number) return &s->codecs_[i];
     return NULL;
 }
 
@@ -2562,13 +2434,13 @@ static int dx_cas_p_pack(dx_cas_store *s, dx_cas_p_record *r, const void **data)
     size_t size = (size_t)r->logical, packed = 0;
     int error;
     if (s->codec_count_ == 0 || size < 2 || r->type != DX_CAS_P_BLOB) return DX_CAS_OK;
-    error = codec->compress(codec->user, dx_cas_p_packed(s), size - 1, *data, size, &packed);
+    error = codec->compress(codec->user, s->work_ + DX_CAS_P_IO, size - 1, *data, size, &packed);
     if (error == DX_CAS_ENOSPACE) return DX_CAS_OK;
     if (error != DX_CAS_OK) return error;
     if (packed >= size) return DX_CAS_OK;
     r->codec = codec->number;
     r->stored = packed;
-    *data = dx_cas_p_packed(s);
+    *data = s->work_ + DX_CAS_P_IO;
     return DX_CAS_OK;
 }
 
@@ -2598,36 +2470,29 @@ static int dx_cas_p_put(dx_cas_store *s, uint32_t type, uint32_t level, const vo
     return dx_cas_p_add_object(s, &r);
 }
 
-/* Decompress a record's payload into out, which holds r->logical bytes. */
-static int dx_cas_p_unpack(dx_cas_store *s, const dx_cas_p_record *r, void *out)
-{
-    const dx_cas_codec *codec = dx_cas_p_codec(s, r->codec);
-    size_t got = 0;
-    int error;
-    if (!codec) return DX_CAS_ENOTSUP;
-    if (r->stored > s->object_size_max_ || r->logical > s->object_size_max_) return DX_CAS_ETOOBIG;
-    DX_CAS_P_TRY(dx_cas_p_read(s, r->place + DX_CAS_P_HEAD, dx_cas_p_packed(s), (size_t)r->stored));
-    error = codec->decompress(codec->user, out, (size_t)r->logical, dx_cas_p_packed(s),
-                              (size_t)r->stored, &got);
-    return error == DX_CAS_OK && got == r->logical ? DX_CAS_OK : DX_CAS_ECORRUPT;
-}
-
-/* The bytes of an object, checked, into a buffer that is large enough. */
+/* The bytes of an object, decompressed and checked, into a buffer of r->logical bytes. */
 static int dx_cas_p_get(dx_cas_store *s, const dx_cas_p_record *r, void *out)
 {
+    const dx_cas_codec *codec = dx_cas_p_codec(s, r->codec);
+    uint8_t *packed = s->work_ + DX_CAS_P_IO;
+    size_t got = (size_t)r->logical;
     dx_cas_id id;
     int error;
-    if (r->codec) {
-        error = dx_cas_p_unpack(s, r, out);
-    } else {
-        error = dx_cas_p_read(s, r->place + DX_CAS_P_HEAD, out, (size_t)r->stored);
+    if (r->codec && !codec) return DX_CAS_ENOTSUP;
+    if (codec && (r->stored > s->object_size_max_ || r->logical > s->object_size_max_)) {
+        return DX_CAS_ETOOBIG;
     }
-    if (error == DX_CAS_OK) {
-        dx_cas_p_id_of(r->type, out, (size_t)r->logical, &id);
+    error = dx_cas_p_read(s, r->place + DX_CAS_P_HEAD, codec ? packed : out, (size_t)r->stored);
+    if (error == DX_CAS_OK && codec) {
+        error = codec->decompress(codec->user, out, (size_t)r->logical, packed, (size_t)r->stored,
+                                  &got);
+        if (error != DX_CAS_OK) error = DX_CAS_ECORRUPT;
+    }
+    if (error == DX_CAS_OK && got == r->logical) {
+        dx_cas_p_id_of(r->type, out, got, &id);
         if (dx_cas_id_equal(&id, &r->id)) return DX_CAS_OK;
-        error = DX_CAS_ECORRUPT;
     }
-    if (error != DX_CAS_ECORRUPT && error != DX_CAS_ETRUNCATED) return error;
+    if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT && error != DX_CAS_ETRUNCATED) return error;
     DX_CAS_MEMSET(out, 0, (size_t)r->logical); /* nothing unchecked leaves */
     return dx_cas_p_damaged(s, r->place);
 }
@@ -2640,11 +2505,9 @@ static int dx_cas_p_stream(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_sto
     dx_cas_id id;
     uint64_t done = 0;
     if (r->codec) {
-        int error = dx_cas_p_codec(s, r->codec) ? DX_CAS_OK : DX_CAS_ENOTSUP;
-        if (error == DX_CAS_OK && r->logical > s->object_size_max_) error = DX_CAS_ETOOBIG;
-        if (error == DX_CAS_OK) error = dx_cas_p_get(s, r, dx_cas_p_plain(s));
+        int error = dx_cas_p_get(s, r, s->work_ + (s->work_size_ + DX_CAS_P_IO) / 2);
         if (error != DX_CAS_OK || !dst) return error;
-        return dst->device_.write(dst->device_.user, dst_place, dx_cas_p_packed(s),
+        return dst->device_.write(dst->device_.user, dst_place, s->work_ + DX_CAS_P_IO,
                                   (size_t)r->stored);
     }
     dx_cas_p_id_start(&h, r->type);
@@ -2681,8 +2544,7 @@ static void dx_cas_p_node_id(const dx_cas_p_node *n, uint32_t i, dx_cas_id *id)
     DX_CAS_MEMCPY(id->bytes, n->entries + (size_t)i * DX_CAS_P_NODE_ENTRY, 32);
 }
 
-/* A hash says what was written, not that it
-   is right. */
+/* A hash says what was written, not that it is right. */
 static bool dx_cas_p_open_node(const uint8_t *p, size_t size, uint32_t level, dx_cas_p_node *n)
 {
     uint64_t sum = 0;
@@ -2730,7 +2592,7 @@ static int dx_cas_p_find_child(dx_cas_store *s, const dx_cas_p_node *n, uint32_t
 /* >>refs --------------------------------------------------------------- */
 /* What is known of a name: its newest record, and the newest version if it has one. */
 typedef struct dx_cas_p_state {
-    bool     known, exists;
+    bool     exists;
     uint64_t version;  /* last number given */
     uint64_t oldest;   /* oldest that is kept */
     uint64_t place;    /* of the newest version's record, 0 = none */
@@ -2746,7 +2608,6 @@ static int dx_cas_p_name_state(dx_cas_store *s, const char *name, dx_cas_p_state
     error = dx_cas_p_find_ref(s, name, &r, &slot);
     if (error == DX_CAS_ENOTFOUND) return DX_CAS_OK;
     if (error != DX_CAS_OK) return error;
-    st->known = true;
     st->exists = r.op != DX_CAS_P_DELETE;
     st->version = r.ref.version;
     st->oldest = r.ref.oldest;
@@ -2797,7 +2658,6 @@ DX_CAS_API int dx_cas_ref_set(dx_cas_store *s, const dx_cas_ref *ref, uint64_t e
     dx_cas_p_state st;
     dx_cas_p_record root;
     dx_cas_p_ref r;
-    int error;
     if (!s || !ref || ref->info_size > DX_CAS_INFO_MAX) return DX_CAS_EINVAL;
     DX_CAS_P_TRY(dx_cas_p_name_change(s, ref->name, expected, &st));
     DX_CAS_P_TRY(dx_cas_p_find(s, &ref->root, &root, NULL));
@@ -2807,9 +2667,9 @@ DX_CAS_API int dx_cas_ref_set(dx_cas_store *s, const dx_cas_ref *ref, uint64_t e
     r.ref.version = st.version + 1;
     r.ref.oldest = st.exists ? st.oldest : r.ref.version;
     r.ref.previous_ = st.place;
-    error = dx_cas_p_put_ref(s, &r);
-    if (error == DX_CAS_OK && version) *version = r.ref.version;
-    return error;
+    DX_CAS_P_TRY(dx_cas_p_put_ref(s, &r));
+    if (version) *version = r.ref.version;
+    return DX_CAS_OK;
 }
 
 DX_CAS_API int dx_cas_ref_previous(dx_cas_store *s, dx_cas_ref *ref)
@@ -2855,38 +2715,33 @@ DX_CAS_API int dx_cas_ref_next(dx_cas_store *s, uint64_t *cursor, dx_cas_ref *ou
     return DX_CAS_ENOTFOUND;
 }
 
-/* A record that drops versions: a trim or a deletion. */
-static int dx_cas_p_drop(dx_cas_store *s, uint32_t op, const char *name, const dx_cas_p_state *st,
-                         uint64_t oldest)
+/* Append a record that drops versions before oldest; all of them for DX_CAS_ANY_VERSION. */
+static int dx_cas_p_drop(dx_cas_store *s, const char *name, uint64_t expected, uint64_t oldest)
 {
+    dx_cas_p_state st;
     dx_cas_p_ref r;
-    size_t i = 0;
+    if (!s) return DX_CAS_EINVAL;
+    DX_CAS_P_TRY(dx_cas_p_name_change(s, name, expected, &st));
+    if (!st.exists) return DX_CAS_ENOTFOUND;
     DX_CAS_MEMSET(&r, 0, sizeof r);
-    for (; name[i]; i++) r.ref.name[i] = name[i];
-    r.op = op;
-    r.ref.version = st->version;
-    r.ref.oldest = oldest;
-    r.ref.previous_ = op == DX_CAS_P_TRIM ? st->place : 0;
-    return dx_cas_p_put_ref(s, &r);
+    DX_CAS_MEMCPY(r.ref.name, name, dx_cas_p_length(name));
+    r.op = oldest == DX_CAS_ANY_VERSION ? DX_CAS_P_DELETE : DX_CAS_P_TRIM;
+    r.ref.version = st.version;
+    r.ref.oldest = r.op == DX_CAS_P_DELETE ? st.version + 1 : oldest;
+    if (r.op == DX_CAS_P_TRIM) r.ref.previous_ = st.place;
+    if (r.op == DX_CAS_P_TRIM && oldest > st.version) return DX_CAS_EINVAL;
+    return oldest <= st.oldest ? DX_CAS_OK : dx_cas_p_put_ref(s, &r);
 }
 
 DX_CAS_API int dx_cas_ref_delete(dx_cas_store *s, const char *name, uint64_t expected)
 {
-    dx_cas_p_state st;
-    if (!s) return DX_CAS_EINVAL;
-    DX_CAS_P_TRY(dx_cas_p_name_change(s, name, expected, &st));
-    if (!st.exists) return DX_CAS_ENOTFOUND;
-    return dx_cas_p_drop(s, DX_CAS_P_DELETE, name, &st, st.version + 1);
+    return dx_cas_p_drop(s, name, expected, DX_CAS_ANY_VERSION);
 }
 
 DX_CAS_API int dx_cas_ref_trim(dx_cas_store *s, const char *name, uint64_t oldest)
 {
-    dx_cas_p_state st;
-    if (!s) return DX_CAS_EINVAL;
-    DX_CAS_P_TRY(dx_cas_p_name_change(s, name, DX_CAS_ANY_VERSION, &st));
-    if (!st.exists) return DX_CAS_ENOTFOUND;
-    if (oldest > st.version) return DX_CAS_EINVAL;
-    return oldest <= st.oldest ? DX_CAS_OK : dx_cas_p_drop(s, DX_CAS_P_TRIM, name, &st, oldest);
+    if (oldest == DX_CAS_ANY_VERSION) return DX_CAS_EINVAL;
+    return dx_cas_p_drop(s, name, DX_CAS_ANY_VERSION, oldest);
 }
 
 /* >>public ------------------------------------------------------------- */
@@ -2903,10 +2758,7 @@ DX_CAS_API void dx_cas_close(dx_cas_store *s)
 {
     if (!s) return;
     s->open_ = false;
-    s->slots_ = NULL;
-    s->work_ = NULL;
     s->memory_ = NULL;
-    s->slot_count_ = s->entry_count_ = 0;
 }
 
 static bool dx_cas_p_desc_ok(const dx_cas_desc *desc)
@@ -2942,14 +2794,13 @@ static int dx_cas_p_open(dx_cas_store *s, const dx_cas_desc *desc)
     s->end_ = s->commit_end_ = dx_cas_p_first_place(s);
     error = dx_cas_p_load(s, size);
     if (error == DX_CAS_OK && s->stats_.damaged_places && !write) {
-        /* a writer may have been at work between two of our reads: look again */
-        dx_cas_p_clear_index(s);
-        error = dx_cas_p_load_header(s, size);
+        dx_cas_p_clear_index(s); /* a writer may have been between two of our reads: look again */
+        DX_CAS_P_TRY(dx_cas_p_load_header(s, size));
         s->end_ = s->commit_end_ = dx_cas_p_first_place(s);
         s->sequence_ = 0;
         s->retired_ = false;
         s->damage_offset_ = DX_CAS_P_NOWHERE;
-        if (error == DX_CAS_OK) error = dx_cas_p_load(s, size);
+        error = dx_cas_p_load(s, size);
     }
     if (error != DX_CAS_OK) return error;
     if (s->stats_.damaged_places) {
@@ -2974,25 +2825,18 @@ DX_CAS_API int dx_cas_open(dx_cas_store *s, const dx_cas_desc *desc)
     s->mode_ = desc->mode;
     s->object_size_max_ = desc->object_size_max ? desc->object_size_max : (uint32_t)1 << 20;
     s->work_size_ = (size_t)dx_cas_p_work_size(s->codec_count_, s->object_size_max_);
-    s->memory_ = desc->memory;
     error = dx_cas_p_use_memory(s, desc->memory, desc->memory_size);
     if (error == DX_CAS_ENOMEM) s->memory_needed_ = dx_cas_p_memory_for(s->work_size_, 16);
     if (error == DX_CAS_OK) error = dx_cas_p_open(s, desc);
-    if (error != DX_CAS_OK) {
-        dx_cas_close(s);
-        return error;
-    }
-    s->open_ = true;
-    return DX_CAS_OK;
+    if (error != DX_CAS_OK) dx_cas_close(s);
+    s->open_ = error == DX_CAS_OK;
+    return error;
 }
 
 DX_CAS_API int dx_cas_grow(dx_cas_store *s, void *memory, size_t memory_size)
 {
-    int error;
     if (!s || !s->open_ || !memory) return DX_CAS_EINVAL;
-    error = dx_cas_p_use_memory(s, memory, memory_size);
-    if (error == DX_CAS_OK) s->memory_ = memory;
-    return error;
+    return dx_cas_p_use_memory(s, memory, memory_size);
 }
 
 DX_CAS_API size_t dx_cas_memory_needed(const dx_cas_store *s)
@@ -3030,7 +2874,6 @@ DX_CAS_API int dx_cas_get(dx_cas_store *s, const dx_cas_id *id, void *buffer, si
     if (!s || !id || !size || (!buffer && capacity) || !s->open_) return DX_CAS_EINVAL;
     *size = 0;
     DX_CAS_P_TRY(dx_cas_p_find(s, id, &r, NULL));
-    if (r.codec && !dx_cas_p_codec(s, r.codec)) return DX_CAS_ENOTSUP;
     if (r.logical > SIZE_MAX) return DX_CAS_ETOOBIG;
     *size = (size_t)r.logical;
     return r.logical > capacity ? DX_CAS_ENOSPACE : dx_cas_p_get(s, &r, buffer);
@@ -3038,19 +2881,17 @@ DX_CAS_API int dx_cas_get(dx_cas_store *s, const dx_cas_id *id, void *buffer, si
 
 DX_CAS_API int dx_cas_has(dx_cas_store *s, const dx_cas_id *id)
 {
-    dx_cas_p_record r;
-    if (!s || !id || !s->open_) return DX_CAS_EINVAL;
-    return dx_cas_p_find(s, id, &r, NULL);
+    uint64_t size;
+    return dx_cas_object_size(s, id, &size);
 }
 
 DX_CAS_API int dx_cas_object_size(dx_cas_store *s, const dx_cas_id *id, uint64_t *size)
 {
     dx_cas_p_record r;
-    int error;
     if (!s || !id || !size || !s->open_) return DX_CAS_EINVAL;
-    error = dx_cas_p_find(s, id, &r, NULL);
-    if (error == DX_CAS_OK) *size = r.logical;
-    return error;
+    DX_CAS_P_TRY(dx_cas_p_find(s, id, &r, NULL));
+    *size = r.logical;
+    return DX_CAS_OK;
 }
 
 /* Sync what was written, then write and sync the commit record: whoever finds the record finds
@@ -3060,9 +2901,9 @@ static int dx_cas_p_commit(dx_cas_store *s, uint32_t flags)
     uint8_t *io = s->work_;
     dx_cas_id chain;
     size_t size;
-    int error = s->device_.sync(s->device_.user);
+    int error;
     s->failed_ = true; /* until all went well */
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(s->device_.sync(s->device_.user));
     if (s->end_ > DX_CAS_P_PLACE_MAX - 8192) return DX_CAS_ETOOBIG;
     dx_cas_p_chain_end(&s->chain_, s->sequence_ + 1, flags, &chain);
     size = dx_cas_p_encode_commit(s, s->end_, s->sequence_ + 1, flags, &chain, io);
@@ -3083,53 +2924,41 @@ static int dx_cas_p_commit(dx_cas_store *s, uint32_t flags)
 
 DX_CAS_API int dx_cas_commit(dx_cas_store *s)
 {
-    int error;
     if (!s) return DX_CAS_EINVAL;
-    error = dx_cas_p_may_write(s);
-    if (error != DX_CAS_OK || !s->dirty_) return error;
-    return dx_cas_p_commit(s, 0);
+    DX_CAS_P_TRY(dx_cas_p_may_write(s));
+    return s->dirty_ ? dx_cas_p_commit(s, 0) : DX_CAS_OK;
 }
 
 DX_CAS_API int dx_cas_retire(dx_cas_store *s)
 {
-    int error;
     if (!s) return DX_CAS_EINVAL;
-    error = dx_cas_p_may_write(s);
-    return error == DX_CAS_OK ? dx_cas_p_commit(s, DX_CAS_P_RETIRED) : error;
+    DX_CAS_P_TRY(dx_cas_p_may_write(s));
+    return dx_cas_p_commit(s, DX_CAS_P_RETIRED);
 }
 
-/* Nothing new: the device has the size of last time and does not end with a commit that we do
-   not know. */
-static int dx_cas_p_idle(dx_cas_store *s, uint64_t size, bool *idle)
+/* Nothing new: the device has the size of last time and does not end with a commit. (A writer may
+   cut off what a dead one left, and then write as many bytes.) */
+static bool dx_cas_p_idle(dx_cas_store *s, uint64_t size)
 {
-    uint8_t head[DX_CAS_P_HEAD];
+    uint64_t commit_size = dx_cas_p_align(s, 2 * DX_CAS_P_HEAD), damage = s->damage_offset_;
     dx_cas_p_record r;
-    uint64_t place;
     int error;
-    *idle = false;
-    if (size != s->idle_size_) return DX_CAS_OK;
-    *idle = true;
-    if (size <= s->commit_end_) return DX_CAS_OK;
-    place = (size & ~(uint64_t)(s->align_ - 1)) - dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
-    if (place < s->commit_end_) return DX_CAS_OK;
-    error = dx_cas_p_read(s, place, head, sizeof head);
-    if (error == DX_CAS_ETRUNCATED) return DX_CAS_OK;
-    if (error != DX_CAS_OK) return error;
-    *idle = dx_cas_p_decode(s, place, head, &r) != DX_CAS_OK || r.type != DX_CAS_P_COMMIT;
-    return DX_CAS_OK;
+    if (size != s->idle_size_) return false;
+    if (size < s->commit_end_ + commit_size) return true;
+    error = dx_cas_p_read_head(s, (size & ~(uint64_t)(s->align_ - 1)) - commit_size, &r);
+    s->damage_offset_ = damage;
+    return error == DX_CAS_ECORRUPT || (error == DX_CAS_OK && r.type != DX_CAS_P_COMMIT);
 }
 
 DX_CAS_API int dx_cas_refresh(dx_cas_store *s)
 {
     dx_cas_p_scan c;
     uint64_t size = 0, limit;
-    bool idle = false;
     int tries;
     if (!s || !s->open_) return DX_CAS_EINVAL;
     if (s->mode_ & DX_CAS_WRITE) return DX_CAS_OK;
     DX_CAS_P_TRY(s->device_.size(s->device_.user, &size));
-    DX_CAS_P_TRY(dx_cas_p_idle(s, size, &idle));
-    if (idle) return s->retired_ ? DX_CAS_EMOVED : DX_CAS_OK;
+    if (dx_cas_p_idle(s, size)) return s->retired_ ? DX_CAS_EMOVED : DX_CAS_OK;
     for (tries = 0; tries < 2; tries++) { /* twice when a writer may have been between two reads */
         dx_cas_p_scan_start(&c, s, size, false);
         DX_CAS_P_TRY(dx_cas_p_scan_run(&c));
@@ -3150,31 +2979,26 @@ DX_CAS_API int dx_cas_refresh(dx_cas_store *s)
 }
 
 /* >>streams ------------------------------------------------------------ */
-static size_t dx_cas_p_levels_size(void)
-{
-    return (size_t)DX_CAS_LEVELS_MAX * DX_CAS_NODE_SIZE_MAX;
-}
+#define DX_CAS_P_NODES ((size_t)DX_CAS_LEVELS_MAX * DX_CAS_NODE_SIZE_MAX)
 
 DX_CAS_API size_t dx_cas_writer_memory_size(const dx_cas_writer_desc *desc)
 {
     dx_cas_chunker_desc p;
     if (!dx_cas_p_chunker_params(desc ? &desc->chunker : NULL, &p)) return 0;
-    return dx_cas_p_levels_size() + p.size_max;
+    return DX_CAS_P_NODES + p.size_max;
 }
 
 DX_CAS_API int dx_cas_writer_begin(dx_cas_writer *w, const dx_cas_writer_desc *desc)
 {
-    size_t need;
     if (!w || !desc || !desc->store || !desc->memory) return DX_CAS_EINVAL;
     DX_CAS_MEMSET(w, 0, sizeof *w);
     DX_CAS_P_TRY(dx_cas_p_may_write(desc->store));
     DX_CAS_P_TRY(dx_cas_chunker_init(&w->chunker_, &desc->chunker));
-    need = dx_cas_writer_memory_size(desc);
-    if (desc->memory_size < need) return DX_CAS_ENOMEM;
+    if (desc->memory_size < dx_cas_writer_memory_size(desc)) return DX_CAS_ENOMEM;
     if (w->chunker_.size_max_ > desc->store->object_size_max_) return DX_CAS_ETOOBIG;
     w->store_ = desc->store;
     w->nodes_ = (uint8_t *)desc->memory;
-    w->chunk_ = w->nodes_ + dx_cas_p_levels_size();
+    w->chunk_ = w->nodes_ + DX_CAS_P_NODES;
     w->active_ = true;
     dx_cas_blake3_init(&w->content_);
     return DX_CAS_OK;
@@ -3280,9 +3104,7 @@ DX_CAS_API int dx_cas_writer_write(dx_cas_writer *w, const void *data, size_t si
 static int dx_cas_p_close_tree(dx_cas_writer *w, dx_cas_id *root)
 {
     uint32_t level, top = 0, i;
-    for (i = 0; i < DX_CAS_LEVELS_MAX; i++) {
-        if (w->counts_[i]) top = i;
-    }
+    for (i = 0; i < DX_CAS_LEVELS_MAX; i++) if (w->counts_[i]) top = i;
     for (level = 0;; level++) {
         dx_cas_id id;
         uint64_t size = 0;
@@ -3318,7 +3140,7 @@ DX_CAS_API int dx_cas_writer_finish(dx_cas_writer *w, dx_cas_content *out)
 
 DX_CAS_API size_t dx_cas_reader_memory_size(uint32_t chunk_size_max)
 {
-    return dx_cas_p_levels_size() + (chunk_size_max ? chunk_size_max : (uint32_t)1 << 18);
+    return DX_CAS_P_NODES + (chunk_size_max ? chunk_size_max : (uint32_t)1 << 18);
 }
 
 DX_CAS_API int dx_cas_reader_open(dx_cas_reader *r, dx_cas_store *s, const dx_cas_id *root,
@@ -3328,13 +3150,13 @@ DX_CAS_API int dx_cas_reader_open(dx_cas_reader *r, dx_cas_store *s, const dx_ca
     dx_cas_p_node n;
     if (!r || !s || !root || !memory || !s->open_) return DX_CAS_EINVAL;
     DX_CAS_MEMSET(r, 0, sizeof *r);
-    if (memory_size < dx_cas_p_levels_size()) return DX_CAS_ENOMEM;
+    if (memory_size < DX_CAS_P_NODES) return DX_CAS_ENOMEM;
     DX_CAS_P_TRY(dx_cas_p_find(s, root, &rec, NULL));
     r->store_ = s;
     r->root_ = *root;
     r->nodes_ = (uint8_t *)memory;
-    r->chunk_ = r->nodes_ + dx_cas_p_levels_size();
-    r->chunk_capacity_ = memory_size - dx_cas_p_levels_size();
+    r->chunk_ = r->nodes_ + DX_CAS_P_NODES;
+    r->chunk_capacity_ = memory_size - DX_CAS_P_NODES;
     r->size = rec.logical;
     if (rec.type == DX_CAS_P_LIST) {
         r->level_ = rec.flags;
@@ -3345,57 +3167,39 @@ DX_CAS_API int dx_cas_reader_open(dx_cas_reader *r, dx_cas_store *s, const dx_ca
     return DX_CAS_OK;
 }
 
+/* Is the node at level (0: the chunk) that holds offset in memory? */
 static bool dx_cas_p_covers(const dx_cas_reader *r, uint32_t level, uint64_t offset)
 {
     return offset >= r->starts_[level] && offset - r->starts_[level] < r->spans_[level];
-}
-
-/* The entry of a loaded node that holds offset: its number, and where its content begins. */
-static uint32_t dx_cas_p_entry_at(const dx_cas_p_node *n, uint64_t start, uint64_t offset,
-                                  uint64_t *entry_start)
-{
-    uint32_t i = 0;
-    while (i + 1 < n->count && offset - start >= dx_cas_p_node_size(n, i)) {
-        start += dx_cas_p_node_size(n, i++);
-    }
-    *entry_start = start;
-    return i;
-}
-
-/* A node of the path that is in memory; it was checked when it was read. */
-static void dx_cas_p_loaded_node(const dx_cas_reader *r, uint32_t level, dx_cas_p_node *n)
-{
-    const uint8_t *p = dx_cas_p_node_memory(r->nodes_, level - 1);
-    n->level = level;
-    n->count = dx_cas_p_load32(p + 4);
-    n->total = dx_cas_p_load64(p + 8);
-    n->entries = p + DX_CAS_P_NODE_HEAD;
 }
 
 /* Walk down to the record of the chunk that holds offset, reading the nodes that are not loaded. */
 static int dx_cas_p_locate(dx_cas_reader *r, uint64_t offset, dx_cas_p_record *chunk,
                            uint64_t *start)
 {
+    dx_cas_store *s = r->store_;
     uint32_t level = r->level_;
-    if (level == 0) {
-        *start = 0;
-        return dx_cas_p_find(r->store_, &r->root_, chunk, NULL);
-    }
+    *start = 0;
+    if (level == 0) return dx_cas_p_find(s, &r->root_, chunk, NULL);
     for (;; level--) {
+        const uint8_t *p = dx_cas_p_node_memory(r->nodes_, level - 1);
         dx_cas_p_node n, child;
         uint32_t i;
-        int error;
-        dx_cas_p_loaded_node(r, level, &n);
-        i = dx_cas_p_entry_at(&n, r->starts_[level], offset, start);
-        if (level > 1 && dx_cas_p_covers(r, level - 1, offset)) continue;
-        error = dx_cas_p_find_child(r->store_, &n, i, chunk, NULL);
-        if (error != DX_CAS_OK || level == 1) return error;
-        r->spans_[level - 1] = 0; /* not loaded, should the read fail */
-        DX_CAS_P_TRY(dx_cas_p_get_node(r->store_, chunk, dx_cas_p_node_memory(r->nodes_,
-                                       level - 2), &child));
-        if (child.total != dx_cas_p_node_size(&n, i)) {
-            return dx_cas_p_damaged(r->store_, chunk->place);
+        n.level = level; /* the node was checked when it was read */
+        n.count = dx_cas_p_load32(p + 4);
+        n.entries = p + DX_CAS_P_NODE_HEAD;
+        *start = r->starts_[level];
+        for (i = 0; offset - *start >= dx_cas_p_node_size(&n, i); i++) {
+            DX_CAS_ASSERT(i + 1 < n.count);
+            *start += dx_cas_p_node_size(&n, i);
         }
+        if (level > 1 && dx_cas_p_covers(r, level - 1, offset)) continue;
+        DX_CAS_P_TRY(dx_cas_p_find_child(s, &n, i, chunk, NULL));
+        if (level == 1) return DX_CAS_OK;
+        r->spans_[level - 1] = 0; /* not loaded, should the read fail */
+        DX_CAS_P_TRY(dx_cas_p_get_node(s, chunk, dx_cas_p_node_memory(r->nodes_, level - 2),
+                                       &child));
+        if (child.total != dx_cas_p_node_size(&n, i)) return dx_cas_p_damaged(s, chunk->place);
         r->starts_[level - 1] = *start;
         r->spans_[level - 1] = child.total;
     }
@@ -3420,7 +3224,6 @@ static int dx_cas_p_read_chunk(dx_cas_reader *r, uint64_t offset, uint8_t *out, 
     uint64_t start = 0, skip, left;
     if (!dx_cas_p_covers(r, 0, offset)) {
         DX_CAS_P_TRY(dx_cas_p_locate(r, offset, &chunk, &start));
-        if (chunk.codec && !dx_cas_p_codec(r->store_, chunk.codec)) return DX_CAS_ENOTSUP;
         if (offset == start && chunk.logical <= size) {
             *got = (size_t)chunk.logical;
             return dx_cas_p_get(r->store_, &chunk, out);
@@ -3476,21 +3279,29 @@ static void dx_cas_p_tell(dx_cas_p_check *k, uint32_t kind, uint64_t place, uint
     if (k->callback && !k->stop && k->callback(k->user, &d) != 0) k->stop = true;
 }
 
-/* Both copies of the store header, and the padding after them. */
+/* Tell of what was found wrong and go on; pass other errors on. */
+static int dx_cas_p_told(dx_cas_p_check *k, int error, uint32_t kind, const dx_cas_p_record *r,
+                         const dx_cas_id *id)
+{
+    if (error != DX_CAS_ECORRUPT && error != DX_CAS_ENOTFOUND && error != DX_CAS_ETRUNCATED) {
+        return error;
+    }
+    dx_cas_p_tell(k, kind, r->place, r->stored, id);
+    return DX_CAS_OK;
+}
+
+/* Both copies of the store header; the chain begins with it. */
 static int dx_cas_p_check_header(dx_cas_p_check *k)
 {
-    dx_cas_store *s = k->scan.s;
     uint8_t want[2 * DX_CAS_P_HEAD], is[2 * DX_CAS_P_HEAD];
-    unsigned copy;
-    DX_CAS_P_TRY(dx_cas_p_read(s, 0, is, sizeof is));
-    dx_cas_p_encode_store(s, want);
+    size_t at;
+    DX_CAS_P_TRY(dx_cas_p_read(k->scan.s, 0, is, sizeof is));
+    dx_cas_p_encode_store(k->scan.s, want);
     dx_cas_p_chain_zero(want, &k->scan.chain_id);
     dx_cas_p_chain_start(&k->scan.chain, &k->scan.chain_id);
-    for (copy = 0; copy < 2; copy++) {
-        size_t at = (size_t)copy * DX_CAS_P_HEAD;
-        if (DX_CAS_MEMCMP(want + at, is + at, DX_CAS_P_HEAD) != 0) {
-            dx_cas_p_tell(k, DX_CAS_DAMAGE_HEADER, at, DX_CAS_P_HEAD, NULL);
-        }
+    for (at = 0; at < sizeof want; at += DX_CAS_P_HEAD) {
+        if (DX_CAS_MEMCMP(want + at, is + at, DX_CAS_P_HEAD) == 0) continue;
+        dx_cas_p_tell(k, DX_CAS_DAMAGE_HEADER, at, DX_CAS_P_HEAD, NULL);
     }
     return DX_CAS_OK;
 }
@@ -3498,121 +3309,87 @@ static int dx_cas_p_check_header(dx_cas_p_check *k)
 /* Bytes from..to must be zero. */
 static int dx_cas_p_check_padding(dx_cas_p_check *k, uint64_t from, uint64_t to)
 {
-    dx_cas_store *s = k->scan.s;
-    size_t size = (size_t)(to - from), i;
-    int error = dx_cas_p_read(s, from, s->work_, size);
-    k->scan.window_size = 0;
-    if (error == DX_CAS_ETRUNCATED) {
-        dx_cas_p_tell(k, DX_CAS_DAMAGE_PADDING, from, size, NULL);
-        return DX_CAS_OK;
-    }
-    if (error != DX_CAS_OK) return error;
-    for (i = 0; i < size && s->work_[i] == 0; i++) {}
+    uint8_t *is = k->scan.s->work_;
+    size_t size = (size_t)(to - from), i = 0;
+    int error = dx_cas_p_read(k->scan.s, from, is, size);
+    if (error != DX_CAS_OK && error != DX_CAS_ETRUNCATED) return error;
+    while (error == DX_CAS_OK && i < size && is[i] == 0) i++;
     if (i < size) dx_cas_p_tell(k, DX_CAS_DAMAGE_PADDING, from, size, NULL);
     return DX_CAS_OK;
 }
 
+/* Both copies of a commit, and the chain. */
 static int dx_cas_p_check_commit(dx_cas_p_check *k, const dx_cas_p_record *r)
 {
     dx_cas_store *s = k->scan.s;
-    uint8_t want[2 * DX_CAS_P_HEAD], is[2 * DX_CAS_P_HEAD];
+    uint8_t is[2 * DX_CAS_P_HEAD];
     bool fits = !k->scan.chain_known || dx_cas_p_chain_fits(&k->scan, r);
-    uint64_t lost = k->scan.lost;
     size_t got = 0;
     DX_CAS_P_TRY(s->device_.read(s->device_.user, r->place, is, sizeof is, &got));
-    /* padding is checked by itself: only the first 128 bytes are wanted here */
     (void)dx_cas_p_encode_commit(s, r->place, r->logical, r->flags >> 8, &r->id, s->work_);
-    DX_CAS_MEMCPY(want, s->work_, sizeof want);
-    k->scan.window_size = 0;
-    if (!fits || got < sizeof is || DX_CAS_MEMCMP(want, is, sizeof is) != 0) {
+    if (!fits || got < sizeof is || DX_CAS_MEMCMP(s->work_, is, sizeof is) != 0) {
         dx_cas_p_tell(k, DX_CAS_DAMAGE_COMMIT, r->place, sizeof is, NULL);
     }
     dx_cas_p_scan_commit(&k->scan, r);
-    k->scan.lost = lost;
     k->report.commits++;
     return DX_CAS_OK;
 }
 
 /* Is what a list node lists there, as large as it says? */
-static int dx_cas_p_check_children(dx_cas_p_check *k, const dx_cas_p_record *r)
+static int dx_cas_p_check_node(dx_cas_p_check *k, const dx_cas_p_record *r)
 {
-    dx_cas_store *s = k->scan.s;
+    dx_cas_p_record child;
     dx_cas_p_node n;
     uint32_t i;
-    int error = dx_cas_p_get_node(s, r, s->work_, &n);
-    if (error == DX_CAS_ECORRUPT) {
-        dx_cas_p_tell(k, DX_CAS_DAMAGE_OBJECT, r->place, r->stored, &r->id);
-        return DX_CAS_OK;
+    DX_CAS_P_TRY(dx_cas_p_get_node(k->scan.s, r, k->scan.s->work_, &n));
+    for (i = 0; i < n.count; i++) {
+        dx_cas_id id;
+        int error = dx_cas_p_find_child(k->scan.s, &n, i, &child, NULL);
+        dx_cas_p_node_id(&n, i, &id);
+        DX_CAS_P_TRY(dx_cas_p_told(k, error, DX_CAS_DAMAGE_MISSING, r, &id));
     }
-    for (i = 0; error == DX_CAS_OK && i < n.count; i++) {
-        dx_cas_p_record child;
-        error = dx_cas_p_find_child(s, &n, i, &child, NULL);
-        if (error == DX_CAS_ENOTFOUND || error == DX_CAS_ECORRUPT) {
-            dx_cas_id id;
-            dx_cas_p_node_id(&n, i, &id);
-            dx_cas_p_tell(k, DX_CAS_DAMAGE_MISSING, r->place, 0, &id);
-            error = DX_CAS_OK;
-        }
-    }
-    return error;
+    return DX_CAS_OK;
 }
 
 static int dx_cas_p_check_object(dx_cas_p_check *k, const dx_cas_p_record *r)
 {
-    dx_cas_store *s = k->scan.s;
-    int error;
+    int error = r->type == DX_CAS_P_LIST ? dx_cas_p_check_node(k, r)
+                                         : dx_cas_p_stream(k->scan.s, r, NULL, 0);
     k->report.objects++;
-    k->report.bytes += r->stored;
-    k->scan.window_size = 0;
-    if (r->type == DX_CAS_P_LIST) return dx_cas_p_check_children(k, r);
-    error = dx_cas_p_stream(s, r, NULL, 0);
-    if (error == DX_CAS_ECORRUPT) {
-        dx_cas_p_tell(k, DX_CAS_DAMAGE_OBJECT, r->place, r->stored, &r->id);
-        return DX_CAS_OK;
-    }
     if (error == DX_CAS_ENOTSUP || error == DX_CAS_ETOOBIG) {
-        dx_cas_p_tell(k, DX_CAS_DAMAGE_UNKNOWN, r->place, r->stored, &r->id);
-        return DX_CAS_OK;
+        return dx_cas_p_told(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_UNKNOWN, r, &r->id);
     }
-    return error;
+    return dx_cas_p_told(k, error, DX_CAS_DAMAGE_OBJECT, r, &r->id);
 }
 
 static int dx_cas_p_check_ref(dx_cas_p_check *k, const dx_cas_p_record *r)
 {
-    dx_cas_store *s = k->scan.s;
     dx_cas_p_record root;
     dx_cas_p_ref ref;
-    int error = dx_cas_p_read_ref(s, r, &ref);
+    int error = dx_cas_p_read_ref(k->scan.s, r, &ref);
     k->report.refs++;
-    k->report.bytes += r->stored;
-    if (error == DX_CAS_ECORRUPT) {
-        dx_cas_p_tell(k, DX_CAS_DAMAGE_REF, r->place, r->stored, NULL);
-        return DX_CAS_OK;
-    }
-    if (error != DX_CAS_OK || ref.op != DX_CAS_P_SET) return error;
-    error = dx_cas_p_find(s, &ref.ref.root, &root, NULL);
-    if (error == DX_CAS_ENOTFOUND || error == DX_CAS_ECORRUPT) {
-        dx_cas_p_tell(k, DX_CAS_DAMAGE_MISSING, r->place, 0, &ref.ref.root);
-        return DX_CAS_OK;
-    }
-    return error;
+    if (error != DX_CAS_OK) return dx_cas_p_told(k, error, DX_CAS_DAMAGE_REF, r, NULL);
+    if (ref.op != DX_CAS_P_SET) return DX_CAS_OK;
+    error = dx_cas_p_find(k->scan.s, &ref.ref.root, &root, NULL);
+    return dx_cas_p_told(k, error, DX_CAS_DAMAGE_MISSING, r, &ref.ref.root);
 }
 
 static int dx_cas_p_check_record(dx_cas_p_check *k, const dx_cas_p_record *r)
 {
     uint8_t head[DX_CAS_P_HEAD];
     uint64_t end = r->place + DX_CAS_P_HEAD + r->stored;
-    int error;
+    k->scan.window_size = 0; /* what follows uses the work memory */
+    k->report.bytes += r->stored;
     if (r->type == DX_CAS_P_COMMIT) {
-        error = dx_cas_p_check_commit(k, r);
+        DX_CAS_P_TRY(dx_cas_p_check_commit(k, r));
         end += DX_CAS_P_HEAD;
     } else {
         dx_cas_p_encode(k->scan.s, r, head);
         dx_cas_blake3_update(&k->scan.chain, head, sizeof head);
-        error = r->type == DX_CAS_P_REF ? dx_cas_p_check_ref(k, r) : dx_cas_p_check_object(k, r);
+        DX_CAS_P_TRY(r->type == DX_CAS_P_REF ? dx_cas_p_check_ref(k, r)
+                                             : dx_cas_p_check_object(k, r));
     }
-    if (error == DX_CAS_OK && r->next > end) error = dx_cas_p_check_padding(k, end, r->next);
-    return error;
+    return r->next > end ? dx_cas_p_check_padding(k, end, r->next) : DX_CAS_OK;
 }
 
 DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *user,
@@ -3655,41 +3432,6 @@ DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *
 /* >>collect ------------------------------------------------------------
    Mark what the names reach in the index, then copy in the order of the log: there children stand
    before their parents, and old versions before new ones. */
-typedef int dx_cas_p_visit(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_store *dst);
-
-/* Call visit for each record of the log. */
-static int dx_cas_p_each_record(dx_cas_store *s, dx_cas_store *dst, dx_cas_p_visit *visit)
-{
-    dx_cas_p_scan c;
-    dx_cas_p_scan_start(&c, s, s->end_, false);
-    c.place = dx_cas_p_first_place(s);
-    while (c.place < c.limit) {
-        dx_cas_p_record r;
-        int step = DX_CAS_P_STEP_END, error = dx_cas_p_step(&c, &r, &step);
-        if (error == DX_CAS_OK && step != DX_CAS_P_STEP_RECORD) {
-            error = dx_cas_p_damaged(s, r.place);
-        }
-        if (error == DX_CAS_OK && r.type != DX_CAS_P_COMMIT) {
-            error = visit(s, &r, dst);
-            c.window_size = 0; /* visiting uses the work memory */
-        }
-        if (error != DX_CAS_OK) return error;
-    }
-    return DX_CAS_OK;
-}
-
-/* Read a ref record; *live when it sets a version that its name still has. */
-static int dx_cas_p_live_ref(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_p_ref *ref,
-                             bool *live, dx_cas_p_state *st)
-{
-    int error = dx_cas_p_read_ref(s, r, ref);
-    *live = false;
-    if (error != DX_CAS_OK || ref->op != DX_CAS_P_SET) return error;
-    error = dx_cas_p_name_state(s, ref->ref.name, st);
-    *live = error == DX_CAS_OK && st->exists && ref->ref.version >= st->oldest;
-    return error;
-}
-
 static int dx_cas_p_mark(dx_cas_store *s, const dx_cas_id *id, uint64_t needed_at)
 {
     dx_cas_p_record r;
@@ -3697,18 +3439,6 @@ static int dx_cas_p_mark(dx_cas_store *s, const dx_cas_id *id, uint64_t needed_a
     int error = dx_cas_p_find(s, id, &r, &slot);
     if (error == DX_CAS_OK) s->slots_[slot].place |= DX_CAS_P_MARK;
     return error == DX_CAS_ENOTFOUND ? dx_cas_p_damaged(s, needed_at) : error;
-}
-
-static int dx_cas_p_mark_root(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_store *dst)
-{
-    dx_cas_p_state st;
-    dx_cas_p_ref ref;
-    bool live = false;
-    int error;
-    (void)dst;
-    if (r->type != DX_CAS_P_REF) return DX_CAS_OK;
-    error = dx_cas_p_live_ref(s, r, &ref, &live, &st);
-    return error == DX_CAS_OK && live ? dx_cas_p_mark(s, &ref.ref.root, r->place) : error;
 }
 
 static int dx_cas_p_mark_children(dx_cas_store *s, uint64_t place)
@@ -3726,32 +3456,9 @@ static int dx_cas_p_mark_children(dx_cas_store *s, uint64_t place)
     return error;
 }
 
-static void dx_cas_p_unmark(dx_cas_store *s)
-{
-    size_t i;
-    for (i = 0; i < s->slot_count_; i++) s->slots_[i].place &= ~DX_CAS_P_MARK;
-}
-
-/* Roots first, then level after level downwards: no stack is needed. */
-static int dx_cas_p_mark_live(dx_cas_store *s)
-{
-    uint32_t level;
-    size_t i;
-    int error = dx_cas_p_each_record(s, NULL, dx_cas_p_mark_root);
-    for (level = DX_CAS_LEVELS_MAX; level > 0; level--) {
-        for (i = 0; error == DX_CAS_OK && i < s->slot_count_; i++) {
-            const dx_cas_entry_ *e = &s->slots_[i];
-            if (!(e->place & DX_CAS_P_MARK) || dx_cas_p_level(e) != level) continue;
-            error = dx_cas_p_mark_children(s, dx_cas_p_place(e));
-        }
-    }
-    return error;
-}
-
 static int dx_cas_p_copy_object(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_store *dst)
 {
     dx_cas_p_record copy = *r, found;
-    uint8_t head[DX_CAS_P_HEAD];
     size_t slot = 0;
     int error;
     DX_CAS_P_TRY(dx_cas_p_find(s, &r->id, &found, &slot));
@@ -3760,48 +3467,68 @@ static int dx_cas_p_copy_object(dx_cas_store *s, const dx_cas_p_record *r, dx_ca
     if (error != DX_CAS_ENOTFOUND) return error;
     DX_CAS_P_TRY(dx_cas_p_reserve(dst, 1));
     DX_CAS_P_TRY(dx_cas_p_record_begin(dst, &copy));
-    dx_cas_p_encode(dst, &copy, head);
-    error = dst->device_.write(dst->device_.user, copy.place, head, sizeof head);
+    error = dx_cas_p_write_frame(dst, &copy);
     if (error == DX_CAS_OK) error = dx_cas_p_stream(s, r, dst, copy.place + DX_CAS_P_HEAD);
-    if (error == DX_CAS_OK) {
-        error = dx_cas_p_write_padding(dst, copy.place + DX_CAS_P_HEAD + copy.stored, copy.next);
-    }
     if (error != DX_CAS_OK) return dx_cas_p_record_failed(dst, error);
     dx_cas_p_record_done(dst, &copy);
     return dx_cas_p_add_object(dst, &copy);
 }
 
-static int dx_cas_p_copy_record(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_store *dst)
+/* One walk over the log: without dst mark the roots of live versions, with dst copy what is live. */
+static int dx_cas_p_walk(dx_cas_store *s, dx_cas_store *dst)
 {
-    dx_cas_p_state st, there;
-    dx_cas_p_ref ref;
-    bool live = false;
-    int error;
-    if (r->type != DX_CAS_P_REF) return dx_cas_p_copy_object(s, r, dst);
-    error = dx_cas_p_live_ref(s, r, &ref, &live, &st);
-    if (error != DX_CAS_OK || !live) return error;
-    error = dx_cas_p_name_state(dst, ref.ref.name, &there);
-    if (error != DX_CAS_OK || there.version >= ref.ref.version) return error;
-    ref.ref.oldest = st.oldest;
-    ref.ref.previous_ = there.place;
-    return dx_cas_p_put_ref(dst, &ref);
+    dx_cas_p_scan c;
+    dx_cas_p_scan_start(&c, s, s->end_, false);
+    c.place = dx_cas_p_first_place(s);
+    while (c.place < c.limit) {
+        dx_cas_p_record r;
+        dx_cas_p_ref ref;
+        dx_cas_p_state st, there;
+        int step = DX_CAS_P_STEP_END;
+        DX_CAS_P_TRY(dx_cas_p_step(&c, &r, &step));
+        c.window_size = 0; /* what follows uses the work memory */
+        if (step != DX_CAS_P_STEP_RECORD) return dx_cas_p_damaged(s, r.place);
+        if (dst && r.type <= DX_CAS_P_LIST) DX_CAS_P_TRY(dx_cas_p_copy_object(s, &r, dst));
+        if (r.type != DX_CAS_P_REF) continue;
+        DX_CAS_P_TRY(dx_cas_p_read_ref(s, &r, &ref));
+        DX_CAS_P_TRY(dx_cas_p_name_state(s, ref.ref.name, &st));
+        if (ref.op != DX_CAS_P_SET || !st.exists || ref.ref.version < st.oldest) continue;
+        if (!dst) {
+            DX_CAS_P_TRY(dx_cas_p_mark(s, &ref.ref.root, r.place));
+            continue;
+        }
+        DX_CAS_P_TRY(dx_cas_p_name_state(dst, ref.ref.name, &there));
+        if (there.version >= ref.ref.version) continue;
+        ref.ref.oldest = st.oldest;
+        ref.ref.previous_ = there.place;
+        DX_CAS_P_TRY(dx_cas_p_put_ref(dst, &ref));
+    }
+    return DX_CAS_OK;
 }
 
 DX_CAS_API int dx_cas_copy_live(dx_cas_store *src, dx_cas_store *dst)
 {
+    uint32_t level;
+    size_t i;
     int error;
     if (!src || !dst || src == dst || !src->open_) return DX_CAS_EINVAL;
     DX_CAS_P_TRY(dx_cas_p_may_write(dst));
-    error = dx_cas_p_mark_live(src);
-    if (error == DX_CAS_OK) error = dx_cas_p_each_record(src, dst, dx_cas_p_copy_record);
-    dx_cas_p_unmark(src);
+    error = dx_cas_p_walk(src, NULL);
+    for (level = DX_CAS_LEVELS_MAX; level > 0; level--) { /* downwards: no stack is needed */
+        for (i = 0; error == DX_CAS_OK && i < src->slot_count_; i++) {
+            const dx_cas_entry_ *e = &src->slots_[i];
+            if (!(e->place & DX_CAS_P_MARK) || (e->place >> 48 & 15) != level) continue;
+            error = dx_cas_p_mark_children(src, dx_cas_p_place(e));
+        }
+    }
+    if (error == DX_CAS_OK) error = dx_cas_p_walk(src, dst);
+    for (i = 0; i < src->slot_count_; i++) src->slots_[i].place &= ~DX_CAS_P_MARK;
     return error == DX_CAS_OK ? dx_cas_commit(dst) : error;
 }
 
 #undef DX_CAS_P_LIBC
 #undef DX_CAS_P_TRY
-#undef DX_CAS_P_HOSTED
-#undef DX_CAS_P_FILE
+#undef DX_CAS_P_NODES
 #undef DX_CAS_P_CLOEXEC
 #undef DX_CAS_P_MAGIC
 #undef DX_CAS_P_NOWHERE
