@@ -603,17 +603,17 @@ DX_PROPERTY(tp_5_arbitrary_bare_bytes, 4000)
 }
 
 /* Both references of a series, all four words: only the two true ones and empty ones pass. */
-DX_EXHAUSTIVE(w_39_reference_words, 50000)
+DX_EXHAUSTIVE(w_39_reference_words, 70000)
 {
-    static const uint32_t word[] = {0,  1,  3,  19, 20, 28, 32, 40, 47, 48,
-                                    49, 4, 2, 0x40000000u, 0x80000000u, 0xfffffff8u, 0xffffffffu};
+    static const uint32_t word[] = {0, 1, 3, 7, 19, 20, 24, 28, 32, 40, 47, 48, 49,
+                                    4, 2, 0x40000000u, 0x80000000u, 0xfffffff8u, 0xffffffffu};
     uint8_t buf[256];
     uint32_t n[4];
     size_t size = dx_test_vector(document, "series", buf, sizeof buf) - 24;
     uint8_t *p = buf + 24;
     bool good;
     for (size_t i = 0; i < 4; i++) {
-        n[i] = word[dx_choose(c, i % 2 ? 16 : 10)];
+        n[i] = word[dx_choose(c, i % 2 ? 18 : 12)];
         dx_teleport_p_u32_set(p + 4 + 4 * i, n[i]);
     }
     memset(p + 20, 0, size - 20);
@@ -644,6 +644,14 @@ DX_TEST(w_39_string_offset_wraps)
     dx_teleport_p_u32_set(buf + 36, 0x35);
     DX_CHECK_EQ(user_open(&v, buf, size), DX_TELEPORT_EREF);
     DX_CHECK_STR(user_fault(&v)->field, "name");
+}
+
+static size_t frozen(int version, uint8_t *buf, size_t capacity)
+{
+    char path[64], name[16];
+    snprintf(path, sizeof path, "tests/vectors/teleport_user_%d.hex", version);
+    snprintf(name, sizeof name, "user-%d", version);
+    return dx_test_vector(path, name, buf, capacity);
 }
 
 static int open_changed(size_t at, uint8_t value, dx_teleport_fault *fault)
@@ -703,6 +711,17 @@ DX_TEST(tp_5_bool_and_padding)
         DX_CHECK_EQ(open_changed(at, 1, &f), DX_TELEPORT_EPADDING);
         DX_CHECK_EQ(f.offset, at);
     }
+}
+
+DX_TEST(tp_5_padding_between_parts)
+{
+    uint8_t buf[256];
+    user2_view v;
+    const size_t size = frozen(2, buf, sizeof buf);
+    buf[67] = 1; /* between the name and the samples */
+    DX_CHECK_EQ(user2_open(&v, buf, size), DX_TELEPORT_EPADDING);
+    DX_CHECK_EQ(user2_fault(&v)->offset, 67);
+    DX_CHECK_STR(user2_fault(&v)->field, "samples");
 }
 
 DX_TEST(tp_5_enumerations_bools_in_arrays_and_lists)
@@ -906,14 +925,6 @@ DX_TEST(tp_5_scalars_are_changed_in_place)
 }
 
 /* >>evolution ---------------------------------------------------------- */
-static size_t frozen(int version, uint8_t *buf, size_t capacity)
-{
-    char path[64], name[16];
-    snprintf(path, sizeof path, "tests/vectors/teleport_user_%d.hex", version);
-    snprintf(name, sizeof name, "user-%d", version);
-    return dx_test_vector(path, name, buf, capacity);
-}
-
 DX_TEST(tp_2_new_reader_takes_old_data)
 {
     uint8_t buf[256];
@@ -1019,6 +1030,21 @@ DX_TEST(tp_2_a_fork_of_the_schema_is_refused)
     DX_CHECK_EQ(user2_open(&v2, buf, size), DX_TELEPORT_ELAYOUT);
     DX_CHECK_EQ(user2_fault(&v2)->offset, 8);
     DX_CHECK_EQ(user3_open(&v3, buf, size), DX_TELEPORT_ELAYOUT);
+}
+
+DX_TEST(tp_2_newer_data_must_keep_its_order_too)
+{
+    uint8_t buf[256];
+    user2_view v;
+    const size_t size = frozen(3, buf, sizeof buf);
+    static const uint32_t wrong[] = {0, 40, 84, 88, 93, 94, 112, 0xfffffffc};
+    DX_CHECK_EQ(user2_open(&v, buf, size), 0);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        dx_teleport_p_u32_set(buf + 40 + 24, wrong[i]); /* samples: 92 is right */
+        DX_CHECK_EQ(user2_open(&v, buf, size), DX_TELEPORT_EREF);
+    }
+    dx_teleport_p_u32_set(buf + 40 + 24, 96); /* for all that version 2 knows, right as well */
+    DX_CHECK_EQ(user2_open(&v, buf, size), 0);
 }
 
 DX_TEST(tp_2_an_edit_cannot_reach_fields_that_are_not_there)
@@ -1274,6 +1300,26 @@ DX_TEST(rb_5_consumer_believes_nothing)
     for (int i = 0; i < 4; i++) DX_CHECK_EQ(dx_teleport_producer_push(&r.p, out, 16), 0);
     set_indices(&r, 4, 100); /* a reader ahead of the writer */
     DX_CHECK_EQ(dx_teleport_producer_push(&r.p, out, 16), DX_TELEPORT_ECORRUPT);
+    free(r.memory);
+}
+
+DX_TEST(rb_4_variable_ring_uses_its_last_byte)
+{
+    ring r = make_ring(0, 64);
+    uint8_t out[64];
+    size_t size;
+    const uint32_t skip = UINT32_MAX;
+    DX_CHECK_EQ(dx_teleport_producer_push(&r.p, "123456789012345678901234", 24), 0);
+    DX_CHECK_EQ(dx_teleport_producer_push(&r.p, "123456789012345678901234", 24), 0);
+    DX_CHECK_EQ(dx_teleport_producer_push(&r.p, "", 0), DX_TELEPORT_EAGAIN);
+    DX_CHECK_EQ(dx_teleport_consumer_pop(&r.c, out, sizeof out, &size), 0);
+    DX_CHECK_EQ(dx_teleport_producer_push(&r.p, "123456789012345678901234", 24), 0);
+    free(r.memory);
+    r = make_ring(0, 64); /* a skip with nothing behind it */
+    set_indices(&r, 64, 56);
+    memcpy((uint8_t *)r.memory + 384 + 56, &skip, 4);
+    DX_CHECK_EQ(dx_teleport_consumer_attach(&r.c, r.memory, r.size), 0);
+    DX_CHECK_EQ(dx_teleport_consumer_pop(&r.c, out, sizeof out, &size), DX_TELEPORT_ECORRUPT);
     free(r.memory);
 }
 
