@@ -335,7 +335,7 @@ DX_REACTOR_API int dx_reactor_write(dx_reactor *r, dx_op *op, int fd, const void
 /* Make a file's data durable (data_only: as fdatasync). Does not wait for pending writes. */
 DX_REACTOR_API int dx_reactor_fsync(dx_reactor *r, dx_op *op, int fd, bool data_only);
 /* Wait until a descriptor that others read and write is READABLE or WRITABLE (either: the bits of
-   `interest`). Result: what it is, in the same bits. */
+   `interest`). Result: what it was found to be, in the same bits; at least one of them. */
 DX_REACTOR_API int dx_reactor_poll(dx_reactor *r, dx_op *op, int fd, uint32_t interest);
 /* Cancel what is pending on fd, wait for those terminal completions to be queued, close fd. Result
    0 or close(2)'s error. Operations started on fd meanwhile end with -EBADF. */
@@ -1842,9 +1842,10 @@ static void dx_reactor_p_epoll_event(dx_reactor *r, uint64_t data, uint32_t even
         r->stats_.stale_events++;
         return;
     }
+    /* Polls first: what is read here is not readable any more. */
+    dx_reactor_p_epoll_advance(r, e, DX_REACTOR_P_OTHERS);
     if (events & (EPOLLIN | EPOLLRDHUP | both)) dx_reactor_p_epoll_advance(r, e, 0);
     if (events & (EPOLLOUT | both)) dx_reactor_p_epoll_advance(r, e, 1);
-    dx_reactor_p_epoll_advance(r, e, DX_REACTOR_P_OTHERS);
     dx_reactor_p_settle(r, e);
 }
 

@@ -226,7 +226,8 @@ DX_TEST(w_35_be_1_release_strings)
 
 DX_PROPERTY(p3_kernel_predicate, 2000)
 {
-    static const char *const tails[] = {"", "+", "-rc1", ".0", ".10-91-generic", "-WSL2", "~x", "."};
+    static const char *const tails[] = {"",     "+",  "-rc1", ".0", ".10-91-generic",
+                                        "-WSL2", "~x", "."};
     unsigned major = (unsigned)dx_choose(c, 12), minor = (unsigned)dx_choose(c, 120);
     char text[64];
     snprintf(text, sizeof text, "%u.%u%s", major, minor, tails[dx_choose(c, 7)]);
@@ -240,9 +241,10 @@ DX_TEST(addresses_round_trip)
                                        "[::ffff:192.0.2.128]:443"};
     static const char *const bad[] = {"", ":", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536",
                                       "127.0.0.1:-1", "127.0.0.1: 1", "127.0.0.1:1x", "::1:7000",
-                                      "[::1]", "[::1]7000", "[::1:7000", "localhost:80", "256.0.0.1:1",
-                                      "1.2.3:4", "[127.0.0.1]:80", ":80", "[]:80", "1.2.3.4:000001",
-                                      "[aaaa:bbbb:cccc:dddd:eeee:ffff:1111:2222:3333:4444:5555]:80"};
+                                      "[::1]", "[::1]7000", "[::1:7000", "localhost:80",
+                                      "256.0.0.1:1", "1.2.3:4", "[127.0.0.1]:80", ":80", "[]:80",
+                                      "1.2.3.4:000001",
+                                      "[aaaa:bbbb:cccc:dddd:eeee:ffff:1111:2222:3333:4444]:80"};
     dx_reactor_address a;
     char text[56], tight[16];
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
@@ -958,8 +960,8 @@ EVERY(cancel_before_submit_and_of_a_partial_send)
 EVERY(close_fd_waits_for_terminals_then_closes)
 {
     loop l = {0};
-    dx_op a = tagged(1), b = tagged(2), w = tagged(3), p = tagged(4), x = tagged(5), late = tagged(6),
-          twice = tagged(7);
+    dx_op a = tagged(1), b = tagged(2), w = tagged(3), p = tagged(4), x = tagged(5),
+          late = tagged(6), twice = tagged(7);
     dx_completion out[8];
     int fds[2], seen[8] = {0}, count = 0;
     char buffer[8];
@@ -1673,7 +1675,7 @@ typedef struct world {
     int      fds[PAIRS][2];
     bool     open[PAIRS][2];
     uint8_t  buffers[OPS][BUFFER];
-    bool     pending[OPS];
+    bool     pending[OPS], polls[OPS];
     uint32_t started, ended;
     char     log[LOG];
     size_t   log_size;
@@ -1703,6 +1705,7 @@ static void world_settle(world *w)
             w->ended++;
             ended[id] = true;
             results[id] = out[i].result;
+            if (w->polls[id] && results[id] > 0) results[id] = 1; /* which depends */
         }
     }
     for (unsigned i = 0; i < OPS; i++) {
@@ -1746,6 +1749,7 @@ static void world_start(world *w, unsigned id, uint64_t kind, uint64_t stream, u
     }
     DX_CHECK_EQ(error, 0);
     w->pending[id] = true;
+    w->polls[id] = kind == 2;
     w->started++;
 }
 
@@ -1824,5 +1828,6 @@ DX_PROPERTY(be_4_same_trace_on_both_backends, 200)
     size_t steps = world_script(c, script, true);
     world_run(&b, DX_REACTOR_BACKEND_EPOLL, script, steps);
     world_run(&a, DX_REACTOR_BACKEND_IO_URING, script, steps);
+    if (strcmp(a.log, b.log) != 0) printf("io_uring: %s\nepoll:    %s\n", a.log, b.log);
     DX_CHECK_STR(a.log, b.log);
 }
