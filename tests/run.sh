@@ -3,9 +3,9 @@
 # usage: run.sh 'NAME SECONDS COMMAND'...        JOBS=n at a time; "!NAME": alone, after all before it
 #
 # The last line that a suite prints says "N passed, N failed, N skipped". One that prints no such line,
-# crashes or takes longer than SECONDS has failed. Output goes to build/log/NAME.log (LOGS is another
-# folder); what failed or was
-# skipped is shown, with CI=true everything. The last line is the sum of all; status 0: nothing failed.
+# crashes or takes longer than SECONDS has failed. Output goes to build/log/NAME.log (LOGS: another
+# folder); what failed or was skipped is shown, with CI=true everything. The last line is the sum of
+# all; status 0 when nothing failed.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 logs=${LOGS:-build/log}
