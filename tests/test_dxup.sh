@@ -36,10 +36,11 @@ same_tree() {
 }
 start_server() { # STORE [ARGS...]      sets $server and $address
     local i
+    rm -f "$work/serve.log" # or the address of the server before would be read from it
     "$dxup" serve "$1" --listen 127.0.0.1:0 "${@:2}" >"$work/serve.log" 2>&1 </dev/null &
     server=$!
     for i in $(seq 100); do
-        address=$(sed -n 's/^listening on \([^ ]*\).*/\1/p' "$work/serve.log")
+        address=$(sed -n 's/^listening on \([^ ]*\).*/\1/p' "$work/serve.log" 2>/dev/null)
         [ -n "$address" ] && return
         kill -0 $server 2>/dev/null || break
         sleep 0.05
