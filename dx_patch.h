@@ -1429,7 +1429,7 @@ static void dx_patch_p_find(dx_patch_p_finder *f)
         if (f->cover_count && i < last->new_at) i = (size_t)last->new_at;
         dx_patch_p_lengthen(f, i);
         run = dx_patch_p_run_on(f, i, &old_at);
-        if (f->cover_count == f->cover_capacity || f->target_size - i < DX_PATCH_P_SEED) return;
+        if (f->cover_count == f->cover_capacity || f->target_size - i < DX_PATCH_P_SEED) break;
         if (run >= DX_PATCH_P_SEED && i < last->new_at + last->size) {
             i += run;
             continue;
@@ -1446,6 +1446,7 @@ static void dx_patch_p_find(dx_patch_p_finder *f)
         else
             i++;
     }
+    dx_patch_p_lengthen(f, f->target_size); /* a run may have led to the end */
 }
 
 /* >>create: a delta ----------------------------------------------------------- */
@@ -2733,15 +2734,16 @@ static int dx_patch_p_make_covers(dx_patch_p_maker *m, const dx_patch_p_job *j, 
     uint8_t *at;
     if (budget < DX_PATCH_P_FIXED + 1024) return DX_PATCH_ENOMEM;
     budget -= DX_PATCH_P_FIXED;
-    half = budget / 2 / sizeof *f->covers;
+    half = budget / 2 / sizeof *f->covers - 1;
     f->base = j->base;
     f->base_size = j->base_size;
     f->target = j->target;
     f->target_size = j->target_size;
     f->cover_capacity = most < half ? most : half;
-    size = f->cover_capacity * sizeof *f->covers;
+    size = (f->cover_capacity + 1) * sizeof *f->covers; /* one in front: "the last of none" */
     f->covers = (dx_patch_p_cover *)dx_patch_p_cut_memory(rest, rest_size, size);
     if (!f->covers) return DX_PATCH_ENOMEM;
+    f->covers++;
     DX_PATCH_ASSERT(*rest_size >= budget - size);
     *rest_size = budget - size;
     f->table_count = *rest_size / sizeof *f->table;
@@ -2998,7 +3000,7 @@ DX_PATCH_API size_t dx_patch_bound(const dx_patch_create_desc *desc, size_t base
 DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc,
                                                 size_t base_size, size_t target_size)
 {
-    uint64_t covers = sizeof(dx_patch_p_cover) * ((uint64_t)target_size / 32 + 64) * 2, size;
+    uint64_t covers = sizeof(dx_patch_p_cover) * ((uint64_t)target_size / 32 + 65) * 2, size;
     uint64_t table = 4 * ((uint64_t)base_size + 32);
     if (desc && desc->kind == DX_PATCH_KIND_BLOCKS) return 2 * DX_PATCH_P_BLOCK;
     size = DX_PATCH_P_FIXED + covers + table + dx_patch_p_zstd_memory(target_size);
