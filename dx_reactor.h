@@ -175,7 +175,8 @@ typedef struct dx_reactor_desc {
     size_t   memory_size;     /* bytes; at least dx_reactor_memory_size() */
     int      backend;         /* dx_reactor_backend; asked for by name: that one or ENOTSUP */
     uint32_t pending_max;     /* operations at a time; 0 = 16384 */
-    uint32_t descriptors_max; /* descriptors in use at a time; 0 = 1024; at most 2^24 */
+    uint32_t descriptors_max; /* known at a time: from the first operation on one until it is
+                                 closed or forgotten; 0 = 1024; at most 2^24 */
     uint32_t posts_max;       /* undelivered messages; 0 = 256; rounded up to 2, 4, 8, ... */
     uint32_t queue_entries;   /* io_uring submission queue; 0 = 256; the kernel may clamp it */
     uint32_t completion_entries; /* io_uring completion queue; 0 = four times queue_entries */
@@ -273,7 +274,7 @@ DX_REACTOR_API bool dx_reactor_kernel_has_io_uring(const char *release);
 
 /* >>consuming ---------------------------------------------------------- */
 /* Hand what was started to the kernel without waiting (every wait does this too). Returns how many
-   operations were started since the last submit, wait or turn; < 0: EREENTRY or ESYS. Operations
+   operations were started since the last submit, wait or turn; < 0: EINVAL, ESYS. Operations
    that found the kernel's queue full are not lost: they follow with the next call. */
 DX_REACTOR_API int dx_reactor_submit(dx_reactor *r);
 
@@ -302,7 +303,7 @@ DX_REACTOR_API int dx_reactor_run(dx_reactor *r);
    size above 2^31-1, an op that is pending already. EAGAIN: desc.pending_max are pending.
    ECANCELED: the reactor is being closed. What the system says about the descriptor comes as
    result: -EBADF (also when a close of it is pending), -ENOTSOCK, ... and -ENOBUFS when
-   desc.descriptors_max descriptors are in use. */
+   desc.descriptors_max others are known already. */
 
 /* Take one connection. Result: its descriptor, non-blocking and close-on-exec. */
 DX_REACTOR_API int dx_reactor_accept(dx_reactor *r, dx_op *op, int fd);
@@ -976,6 +977,11 @@ static void dx_reactor_p_pump(dx_reactor *r, dx_reactor_p_fd *e, int side)
     }
 }
 
+static int32_t dx_reactor_p_close_descriptor(int fd)
+{
+    return close(fd) == 0 || errno == EINTR ? 0 : -errno; /* Linux has closed it then too */
+}
+
 /* After operations of a descriptor were started or ended: begin the next ones, close it when that
    was asked for and nothing else is left, give the entry back. *e may be gone then. */
 static void dx_reactor_p_settle(dx_reactor *r, dx_reactor_p_fd *e)
@@ -988,7 +994,7 @@ static void dx_reactor_p_settle(dx_reactor *r, dx_reactor_p_fd *e)
         if (e->lists[0] || e->lists[1] || op->next_ != op) return;
         DX_REACTOR_ASSERT(op->kind_ == DX_REACTOR_P_CLOSE);
         r->backend_->detach(r, e);
-        result = close(e->fd) == 0 || errno == EINTR ? 0 : -errno;
+        result = dx_reactor_p_close_descriptor(e->fd);
         e->flags &= DX_REACTOR_P_FD_RETRY;
         dx_reactor_p_end(r, e, op, result);
     }
@@ -1352,7 +1358,6 @@ static bool dx_reactor_p_uring_accepted(dx_reactor *r, dx_reactor_p_fd *e, dx_op
 {
     if (*result >= 0) {
         if (op->flags_ & DX_REACTOR_P_F_ONESHOT) r->ring_.no_multishot = true;
-        dx_reactor_p_fd_fresh(r, *result);
         dx_reactor_p_more_push(r, op, *result);
     } else if (*result == -EINVAL && !r->ring_.no_multishot &&
                !(op->flags_ & DX_REACTOR_P_F_ONESHOT)) {
@@ -1660,7 +1665,7 @@ static const dx_reactor_p_backend dx_reactor_p_uring = {
    directions, when the first operation on it would block, and stays registered until it is closed:
    no epoll_ctl() for each operation. An edge that nobody waits for may be missed, because every
    operation tries before it waits. */
-enum { DX_REACTOR_P_TRIES = 4 };             /* system calls for one operation at a time */
+enum { DX_REACTOR_P_TRIES = 16 };            /* system calls for one operation at a time */
 #define DX_REACTOR_P_BLOCKED INT32_MIN       /* would block */
 
 static int32_t dx_reactor_p_epoll_connect(dx_op *op)
@@ -1945,12 +1950,11 @@ static int dx_reactor_p_begin(dx_reactor *r, dx_op *op)
 {
     dx_reactor_p_fd *e = op->fd_ >= 0 ? dx_reactor_p_fd_get(r, op->fd_) : NULL;
     int side = dx_reactor_p_side(op);
-    if (!e) {
-        dx_reactor_p_finish(r, op, op->fd_ >= 0 ? -ENOBUFS : -EBADF);
-        return DX_REACTOR_OK;
-    }
-    if (e->flags & DX_REACTOR_P_FD_CLOSING) {
-        dx_reactor_p_finish(r, op, -EBADF);
+    if (!e || (e->flags & DX_REACTOR_P_FD_CLOSING)) {
+        int32_t result = op->fd_ < 0 || e ? -EBADF : -ENOBUFS;
+        if (result == -ENOBUFS && op->kind_ == DX_REACTOR_P_CLOSE) /* nothing is known of it */
+            result = dx_reactor_p_close_descriptor(op->fd_);
+        dx_reactor_p_finish(r, op, result);
         return DX_REACTOR_OK;
     }
     dx_reactor_p_list_push(&e->lists[side], op);

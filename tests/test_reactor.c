@@ -463,7 +463,7 @@ DX_PROPERTY(timer_heap_is_a_sorted_list, 300)
     DX_CHECK(r.timers_ == NULL);
 }
 
-EVERY(rx_7_w_34_timeouts)
+EVERY(rx_7_w_31_w_34_timeouts)
 {
     loop l = {0};
     dx_completion c;
@@ -1098,6 +1098,54 @@ EVERY(deadlines_have_one_outcome)
     loop_close(&l);
 }
 
+/* What the io_uring backend does on kernels before 5.11 (no timeout in the wait) and 5.19 (no
+   multishot accept), on this one. */
+DX_TEST(be_1_paths_of_older_kernels_io_uring)
+{
+    loop l = {0};
+    dx_reactor_address at;
+    dx_op accept_op = tagged(1), timer = tagged(2), in_op = tagged(3);
+    dx_completion out[4];
+    struct sockaddr_storage address;
+    pthread_t thread;
+    int listening, clients[5], fds[2];
+    char b[8];
+    clean();
+    loop_open(&l, DX_REACTOR_BACKEND_IO_URING);
+    DX_CHECK(!(l.r.ring_.setup_flags & 2)); /* w_35: never a polling kernel thread */
+    l.r.ring_.features &= ~(uint32_t)DX_REACTOR_P_FEAT_EXT_ARG;
+    l.r.ring_.no_multishot = true;
+    uint64_t start = now_ns();
+    for (int i = 0; i < 5; i++) DX_CHECK_EQ(dx_reactor_wait(&l.r, out, 4, 2 * (int64_t)MS), 0);
+    DX_CHECK(now_ns() - start >= 10 * MS);
+    DX_CHECK_EQ(dx_reactor_timer(&l.r, &timer, 3 * MS), 0);
+    DX_CHECK_EQ(want(&l, &timer), 0);
+    listening = listener(&l, &at);
+    memset(&address, 0, sizeof address);
+    memcpy(&address, at.bytes, at.size);
+    DX_CHECK_EQ(dx_reactor_accept_multishot(&l.r, &accept_op, listening), 0);
+    for (int i = 0; i < 5; i++) {
+        clients[i] = keep(socket(AF_INET, SOCK_STREAM, 0));
+        DX_CHECK_EQ(connect(clients[i], (struct sockaddr *)&address, at.size), 0);
+    }
+    for (int i = 0; i < 5; i++) {
+        DX_CHECK_EQ(some(&l, out, 1), 1);
+        DX_CHECK_EQ(out[0].flags, DX_REACTOR_F_MORE);
+        DX_CHECK(keep(out[0].result) >= 0);
+    }
+    DX_CHECK_EQ(dx_reactor_cancel(&l.r, &accept_op), 0);
+    DX_CHECK_EQ(want(&l, &accept_op), -ECANCELED);
+    pair(fds);
+    DX_CHECK_EQ(dx_reactor_recv(&l.r, &in_op, fds[0], b, 8), 0);
+    DX_CHECK_EQ(dx_reactor_timer(&l.r, &timer, 100 * S), 0);
+    DX_CHECK_EQ(pthread_create(&thread, NULL, wake_soon, &l.r), 0);
+    DX_CHECK_EQ(dx_reactor_submit_and_wait(&l.r, out, 4, 3, DX_REACTOR_FOREVER), 0);
+    pthread_join(thread, NULL);
+    DX_CHECK_EQ(write(fds[1], "old", 3), 3);
+    DX_CHECK_EQ(want(&l, &in_op), 3);
+    loop_close(&l);
+}
+
 /* >>limits ------------------------------------------------------------- */
 static void p1_body(dx_choices *c, int backend)
 {
@@ -1196,6 +1244,11 @@ EVERY(more_descriptors_than_agreed_is_a_result)
     }
     DX_CHECK_EQ(want(&l, &ops[3]), -ENOBUFS);
     dx_op x = tagged(9);
+    DX_CHECK_EQ(dx_reactor_close_fd(&l.r, &x, fds[3]), 0); /* a close always works */
+    forget_fd(fds[3]);
+    DX_CHECK_EQ(want(&l, &x), 0);
+    DX_CHECK(fcntl(fds[3], F_GETFD) < 0);
+    DX_CHECK_EQ(want(&l, &ops[1]), 0); /* whose peer that was */
     DX_CHECK_EQ(dx_reactor_close_fd(&l.r, &x, fds[0]), 0);
     forget_fd(fds[0]);
     DX_CHECK_EQ(want(&l, &ops[0]), -ECANCELED);
