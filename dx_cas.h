@@ -53,12 +53,10 @@
     LIMITS
         - Store: 2^48 bytes on the device. Object: desc.object_size_max. Content: 2^48 bytes.
         - Index: 16 bytes of memory for each object and each name, at most 7/8 full.
-        - A store object, a writer, a reader and a device belong to one thread at a time. Threads
-          that read at once each open their own (a reader takes no lock).
+        - An object belongs to one thread at a time: threads that read at once each open their own.
         - Names: UTF-8, 1..255 bytes, no control characters. A version number is never used twice
           while the name is known; dx_cas_copy_live() forgets deleted names.
-        - dx_cas_file_close() drops the lock; so does the death of the process and of all children
-          that it forked without exec.
+        - A child that was forked without exec keeps the writer's lock alive.
 
     CONFIG (define before the implementation)
         DX_CAS_STATIC      functions become static      DX_CAS_API    how functions are declared
@@ -135,7 +133,6 @@ typedef struct dx_cas_blake3 {
 } dx_cas_blake3;
 
 enum { DX_CAS_CHUNK_CONTENT = 0, DX_CAS_CHUNK_FIXED = 1 };
-
 /* Parameters of the chunker; zero fields mean the default. */
 typedef struct dx_cas_chunker_desc {
     uint32_t size_min;   /* bytes, >= 64; default 16 KiB (or a quarter of size_avg) */
@@ -231,8 +228,8 @@ typedef struct dx_cas_stats {
     uint64_t damaged_places; /* found by open and refresh */
 } dx_cas_stats;
 
-typedef struct dx_cas_entry_ {
-    uint64_t fingerprint, place; /* private: one slot of the index */
+typedef struct dx_cas_entry_ { /* private: one slot of the index */
+    uint64_t fingerprint, place;
 } dx_cas_entry_;
 
 typedef struct dx_cas_store { /* caller-allocated; fields are private */
@@ -255,7 +252,6 @@ typedef struct dx_cas_store { /* caller-allocated; fields are private */
 } dx_cas_store;
 
 enum { DX_CAS_INFO_MAX = 64, DX_CAS_NAME_MAX = 255 };
-
 /* One version of a name. */
 typedef struct dx_cas_ref {
     char      name[256];     /* NUL-terminated */
@@ -278,7 +274,6 @@ typedef struct dx_cas_content {
 } dx_cas_content;
 
 enum { DX_CAS_LEVELS_MAX = 8, DX_CAS_NODE_ENTRIES_MAX = 512, DX_CAS_NODE_SIZE_MAX = 20496 };
-
 typedef struct dx_cas_writer_desc {
     dx_cas_store *store;          /* required, opened for writing; borrowed until finish */
     void         *memory;         /* required; borrowed until finish */
@@ -339,7 +334,7 @@ typedef struct dx_cas_report {
 /* "DX_CAS_ECORRUPT" and so on; "unknown" for anything else. Never NULL. */
 DX_CAS_API const char *dx_cas_error_name(int error);
 
-/* --- BLAKE3 (github.com/BLAKE3-team/BLAKE3-specs). No call fails; data may be NULL if size is 0. */
+/* --- BLAKE3 (github.com/BLAKE3-team/BLAKE3-specs). No call fails; data may be NULL for size 0. */
 DX_CAS_API void dx_cas_blake3_init(dx_cas_blake3 *h);
 DX_CAS_API void dx_cas_blake3_init_keyed(dx_cas_blake3 *h, const uint8_t key[32]);
 /* Key derivation; context should be a string that is fixed in the program and used nowhere else. */
@@ -415,7 +410,7 @@ DX_CAS_API size_t dx_cas_memory_size(const dx_cas_desc *desc);
    DX_CAS_ENOMEM      dx_cas_memory_needed() says how many bytes the next try needs
    DX_CAS_ECORRUPT    committed bytes are damaged, dx_cas_damage_offset() says where; with
                       DX_CAS_ACCEPT_DAMAGE it opens, only for reading. Or: not a store (0)
-   DX_CAS_EVERSION, DX_CAS_ENOTSUP  made by a newer dx_cas.h; or with another hash
+   DX_CAS_EVERSION, DX_CAS_ENOTSUP  made by a newer dx_cas.h, with another hash
    After an error the store is closed; the two questions above can still be asked. */
 DX_CAS_API int  dx_cas_open(dx_cas_store *s, const dx_cas_desc *desc);
 /* Forget the borrowed things. What was not committed is gone. Safe twice and on zeros. */
@@ -443,7 +438,8 @@ DX_CAS_API int dx_cas_object_size(dx_cas_store *s, const dx_cas_id *id, uint64_t
    After an error the store refuses to write (DX_CAS_ESYS): close it and open it again. */
 DX_CAS_API int dx_cas_commit(dx_cas_store *s);
 /* Reader: see what other processes committed meanwhile. One small read when there is nothing new.
-   DX_CAS_EMOVED, DX_CAS_EAGAIN (open again); DX_CAS_ENOMEM (nothing changed; grow, repeat). */
+   DX_CAS_EMOVED, DX_CAS_EAGAIN (open again); DX_CAS_ENOMEM (nothing changed; grow, repeat). After
+   an error of the device repeat it until it succeeds before reading on. */
 DX_CAS_API int dx_cas_refresh(dx_cas_store *s);
 /* Writer: commit and tell readers that another store takes this one's place (before a rename).
    They get DX_CAS_EMOVED from dx_cas_refresh(). A later commit takes it back. */
@@ -732,32 +728,23 @@ DX_CAS_API void dx_cas_blake3_init_derive(dx_cas_blake3 *h, const void *context,
     dx_cas_p_b3_start(h, DX_CAS_P_B3_DERIVE_MATERIAL);
 }
 
-/* A chunk is complete and not the last: merge it with all subtrees of its size, keep the root. */
-static void dx_cas_p_b3_push(dx_cas_blake3 *h, uint32_t cv[16])
-{
-    uint64_t chunks = ++h->chunk_index_;
-    for (; (chunks & 1) == 0; chunks >>= 1) {
-        uint8_t block[64];
-        DX_CAS_ASSERT(h->stack_count_ > 0);
-        h->stack_count_--;
-        dx_cas_p_blake3_parent_block(block, h->stack_[h->stack_count_], cv);
-        dx_cas_p_blake3_compress(cv, h->key_, block, 64, 0, DX_CAS_P_B3_PARENT | h->flags_);
-    }
-    DX_CAS_MEMCPY(h->stack_[h->stack_count_++], cv, 32);
-}
-
-/* A whole block, and more bytes follow it. */
+/* A whole block, and more bytes follow. A complete chunk is merged with subtrees of its size. */
 static void dx_cas_p_b3_absorb(dx_cas_blake3 *h, const uint8_t *block)
 {
-    uint32_t flags = h->flags_;
+    uint32_t flags = h->flags_, *cv = h->chunk_;
+    uint64_t chunks;
     if (h->blocks_ == 0) flags |= DX_CAS_P_B3_CHUNK_START;
     if (h->blocks_ == 15) flags |= DX_CAS_P_B3_CHUNK_END;
-    dx_cas_p_blake3_compress(h->chunk_, h->chunk_, block, 64, h->chunk_index_, flags);
-    if (++h->blocks_ == 16) {
-        dx_cas_p_b3_push(h, h->chunk_);
-        DX_CAS_MEMCPY(h->chunk_, h->key_, sizeof h->key_);
-        h->blocks_ = 0;
+    dx_cas_p_blake3_compress(cv, cv, block, 64, h->chunk_index_, flags);
+    if (++h->blocks_ < 16) return;
+    for (chunks = ++h->chunk_index_; (chunks & 1) == 0; chunks >>= 1) {
+        uint8_t both[64];
+        dx_cas_p_blake3_parent_block(both, h->stack_[--h->stack_count_], cv);
+        dx_cas_p_blake3_compress(cv, h->key_, both, 64, 0, DX_CAS_P_B3_PARENT | h->flags_);
     }
+    DX_CAS_MEMCPY(h->stack_[h->stack_count_++], cv, 32);
+    DX_CAS_MEMCPY(cv, h->key_, sizeof h->key_);
+    h->blocks_ = 0;
 }
 
 DX_CAS_API void dx_cas_blake3_update(dx_cas_blake3 *h, const void *data, size_t size)
@@ -872,9 +859,10 @@ DX_CAS_API bool dx_cas_id_equal(const dx_cas_id *a, const dx_cas_id *b)
 DX_CAS_API const char *dx_cas_error_name(int error)
 {
     static const char *const common[] = {
-        "DX_CAS_OK",      "DX_CAS_EINVAL",   "DX_CAS_ENOMEM",    "DX_CAS_ENOSPACE", "DX_CAS_ETOOBIG",
-        "DX_CAS_ECORRUPT", "DX_CAS_EAGAIN",  "DX_CAS_ESYS",      "DX_CAS_ENOTSUP",
-        "DX_CAS_ENOTFOUND", "DX_CAS_ECANCELED", "DX_CAS_ETRUNCATED", "DX_CAS_EVERSION"};
+        "DX_CAS_OK",        "DX_CAS_EINVAL",    "DX_CAS_ENOMEM",     "DX_CAS_ENOSPACE",
+        "DX_CAS_ETOOBIG",   "DX_CAS_ECORRUPT",  "DX_CAS_EAGAIN",     "DX_CAS_ESYS",
+        "DX_CAS_ENOTSUP",   "DX_CAS_ENOTFOUND", "DX_CAS_ECANCELED",  "DX_CAS_ETRUNCATED",
+        "DX_CAS_EVERSION"};
     static const char *const own[] = {"DX_CAS_ECONFLICT", "DX_CAS_ELOCKED", "DX_CAS_EREADONLY",
                                       "DX_CAS_EMOVED"};
     if (error <= 0 && error >= DX_CAS_EVERSION) return common[-error];
@@ -883,18 +871,6 @@ DX_CAS_API const char *dx_cas_error_name(int error)
 }
 
 /* >>chunker ------------------------------------------------------------ */
-/* Entry i of the gear table is bytes 8i..8i+8 of BLAKE3 key derivation output, little-endian. */
-static void dx_cas_p_gear(uint64_t gear[256], const uint8_t *key)
-{
-    dx_cas_blake3 h;
-    uint8_t bytes[2048];
-    unsigned i;
-    dx_cas_p_derive(&h, "dx_cas v1 gear table");
-    if (key) dx_cas_blake3_update(&h, key, 32);
-    dx_cas_blake3_final(&h, bytes, sizeof bytes);
-    for (i = 0; i < 256; i++) gear[i] = dx_cas_p_load64(bytes + 8 * i);
-}
-
 /* Defaults filled in; false when the sizes contradict each other. */
 static bool dx_cas_p_chunker_params(const dx_cas_chunker_desc *desc, dx_cas_chunker_desc *p)
 {
@@ -917,7 +893,9 @@ static bool dx_cas_p_chunker_params(const dx_cas_chunker_desc *desc, dx_cas_chun
 DX_CAS_API int dx_cas_chunker_init(dx_cas_chunker *c, const dx_cas_chunker_desc *desc)
 {
     dx_cas_chunker_desc p;
-    unsigned bits = 0;
+    dx_cas_blake3 h;
+    uint8_t bytes[2048];
+    unsigned bits = 0, i;
     if (!c || !dx_cas_p_chunker_params(desc, &p)) return DX_CAS_EINVAL;
     while (((uint32_t)2 << bits) <= p.size_avg) bits++;
     /* The highest bits of the hash depend on the last 64 bytes, the lowest on one. */
@@ -927,11 +905,10 @@ DX_CAS_API int dx_cas_chunker_init(dx_cas_chunker *c, const dx_cas_chunker_desc 
     c->size_avg_ = p.size_avg;
     c->size_max_ = p.size_max;
     c->fixed_ = p.mode == DX_CAS_CHUNK_FIXED;
-    if (c->fixed_) {
-        DX_CAS_MEMSET(c->gear_, 0, sizeof c->gear_);
-    } else {
-        dx_cas_p_gear(c->gear_, p.key);
-    }
+    dx_cas_p_derive(&h, "dx_cas v1 gear table");
+    if (p.key) dx_cas_blake3_update(&h, p.key, 32);
+    dx_cas_blake3_final(&h, bytes, sizeof bytes);
+    for (i = 0; i < 256; i++) c->gear_[i] = dx_cas_p_load64(bytes + 8 * i);
     dx_cas_chunker_reset(c);
     return DX_CAS_OK;
 }
@@ -1277,35 +1254,17 @@ static OVERLAPPED dx_cas_p_file_at(uint64_t offset)
     return at;
 }
 
-static int dx_cas_p_file_read(void *user, uint64_t offset, void *out, size_t size, size_t *got)
+/* One system call: write in, or read into out. *n = bytes done. */
+static int dx_cas_p_file_move(dx_cas_file *f, uint64_t offset, void *out, const void *in,
+                              size_t size, size_t *n)
 {
-    dx_cas_file *f = (dx_cas_file *)user;
-    *got = 0;
-    while (*got < size) {
-        OVERLAPPED at = dx_cas_p_file_at(offset + *got);
-        DWORD n = 0, want = (DWORD)(size - *got < 0x40000000u ? size - *got : 0x40000000u);
-        if (!ReadFile((HANDLE)f->handle_, (uint8_t *)out + *got, want, &n, &at)) {
-            return GetLastError() == ERROR_HANDLE_EOF ? DX_CAS_OK : dx_cas_p_file_fail(f);
-        }
-        if (n == 0) break;
-        *got += n;
-    }
-    return DX_CAS_OK;
-}
-
-static int dx_cas_p_file_write(void *user, uint64_t offset, const void *data, size_t size)
-{
-    dx_cas_file *f = (dx_cas_file *)user;
-    size_t done = 0;
-    while (done < size) {
-        OVERLAPPED at = dx_cas_p_file_at(offset + done);
-        DWORD n = 0, want = (DWORD)(size - done < 0x40000000u ? size - done : 0x40000000u);
-        if (!WriteFile((HANDLE)f->handle_, (const uint8_t *)data + done, want, &n, &at)) {
-            return dx_cas_p_file_fail(f);
-        }
-        done += n;
-    }
-    return DX_CAS_OK;
+    OVERLAPPED at = dx_cas_p_file_at(offset);
+    DWORD done = 0;
+    BOOL ok = in ? WriteFile((HANDLE)f->handle_, in, (DWORD)size, &done, &at)
+                 : ReadFile((HANDLE)f->handle_, out, (DWORD)size, &done, &at);
+    *n = done;
+    if (!ok && !in && GetLastError() == ERROR_HANDLE_EOF) return DX_CAS_OK;
+    return ok ? DX_CAS_OK : dx_cas_p_file_fail(f);
 }
 
 static int dx_cas_p_file_sync(void *user)
@@ -1420,48 +1379,29 @@ static int dx_cas_p_file_fail(dx_cas_file *f)
     return DX_CAS_ESYS;
 }
 
-static int dx_cas_p_file_read(void *user, uint64_t offset, void *out, size_t size, size_t *got)
+/* One system call: write in, or read into out. *n = bytes done. */
+static int dx_cas_p_file_move(dx_cas_file *f, uint64_t offset, void *out, const void *in,
+                              size_t size, size_t *n)
 {
-    dx_cas_file *f = (dx_cas_file *)user;
-    *got = 0;
-    while (*got < size) {
-        size_t want = size - *got < 0x40000000u ? size - *got : 0x40000000u;
-        ssize_t n = dx_cas_p_sys_pread((int)f->handle_, (uint8_t *)out + *got, want,
-                                       (int64_t)(offset + *got));
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return dx_cas_p_file_fail(f);
-        if (n == 0) break;
-        *got += (size_t)n;
-    }
-    return DX_CAS_OK;
-}
-
-static int dx_cas_p_file_write(void *user, uint64_t offset, const void *data, size_t size)
-{
-    dx_cas_file *f = (dx_cas_file *)user;
-    size_t done = 0;
-    while (done < size) {
-        size_t want = size - done < 0x40000000u ? size - done : 0x40000000u;
-        ssize_t n = dx_cas_p_sys_pwrite((int)f->handle_, (const uint8_t *)data + done, want,
-                                        (int64_t)(offset + done));
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return dx_cas_p_file_fail(f);
-        if (n == 0) return DX_CAS_ENOSPACE;
-        done += (size_t)n;
-    }
-    return DX_CAS_OK;
+    int fd = (int)f->handle_;
+    ssize_t done;
+    do {
+        done = in ? dx_cas_p_sys_pwrite(fd, in, size, (int64_t)offset)
+                  : dx_cas_p_sys_pread(fd, out, size, (int64_t)offset);
+    } while (done < 0 && errno == EINTR);
+    *n = done < 0 ? 0 : (size_t)done;
+    return done < 0 ? dx_cas_p_file_fail(f) : DX_CAS_OK;
 }
 
 static int dx_cas_p_file_sync(void *user)
 {
     dx_cas_file *f = (dx_cas_file *)user;
+    int result;
 #if defined(__APPLE__) && defined(F_FULLFSYNC)
     if (fcntl((int)f->handle_, F_FULLFSYNC) == 0) return DX_CAS_OK;
 #endif
-    while (dx_cas_p_sys_datasync((int)f->handle_) != 0) {
-        if (errno != EINTR) return dx_cas_p_file_fail(f);
-    }
-    return DX_CAS_OK;
+    while ((result = dx_cas_p_sys_datasync((int)f->handle_)) != 0 && errno == EINTR) {}
+    return result == 0 ? DX_CAS_OK : dx_cas_p_file_fail(f);
 }
 
 static int dx_cas_p_file_size(void *user, uint64_t *size)
@@ -1476,10 +1416,9 @@ static int dx_cas_p_file_size(void *user, uint64_t *size)
 static int dx_cas_p_file_truncate(void *user, uint64_t size)
 {
     dx_cas_file *f = (dx_cas_file *)user;
-    while (dx_cas_p_sys_truncate((int)f->handle_, (int64_t)size) != 0) {
-        if (errno != EINTR) return dx_cas_p_file_fail(f);
-    }
-    return DX_CAS_OK;
+    int fd = (int)f->handle_, result;
+    while ((result = dx_cas_p_sys_truncate(fd, (int64_t)size)) != 0 && errno == EINTR) {}
+    return result == 0 ? DX_CAS_OK : dx_cas_p_file_fail(f);
 }
 
 DX_CAS_API int dx_cas_file_sync_folder(const char *path)
@@ -1519,11 +1458,8 @@ static int dx_cas_p_file_lock(dx_cas_file *f, const char *path, bool *again)
     }
     /* stat may refuse large files in 32-bit programs: then this check is left out */
     if (fstat((int)f->handle_, &opened) != 0) return DX_CAS_OK;
-    if (stat(path, &named) != 0) {
-        *again = errno == ENOENT;
-    } else {
-        *again = opened.st_ino != named.st_ino || opened.st_dev != named.st_dev;
-    }
+    if (stat(path, &named) != 0) *again = errno == ENOENT;
+    else *again = opened.st_ino != named.st_ino || opened.st_dev != named.st_dev;
     return DX_CAS_OK;
 }
 
@@ -1555,6 +1491,29 @@ DX_CAS_API int dx_cas_file_open(dx_cas_file *f, const char *path, uint32_t mode)
 }
 #endif /* POSIX */
 
+static int dx_cas_p_file_read(void *user, uint64_t offset, void *out, size_t size, size_t *got)
+{
+    size_t n = 1;
+    for (*got = 0; *got < size && n > 0; *got += n) { /* n == 0: the file ends */
+        size_t want = size - *got < 0x40000000u ? size - *got : 0x40000000u;
+        DX_CAS_P_TRY(dx_cas_p_file_move((dx_cas_file *)user, offset + *got,
+                                        (uint8_t *)out + *got, NULL, want, &n));
+    }
+    return DX_CAS_OK;
+}
+
+static int dx_cas_p_file_write(void *user, uint64_t offset, const void *data, size_t size)
+{
+    size_t n, done;
+    for (done = 0; done < size; done += n) {
+        size_t want = size - done < 0x40000000u ? size - done : 0x40000000u;
+        DX_CAS_P_TRY(dx_cas_p_file_move((dx_cas_file *)user, offset + done, NULL,
+                                        (const uint8_t *)data + done, want, &n));
+        if (n == 0) return DX_CAS_ENOSPACE;
+    }
+    return DX_CAS_OK;
+}
+
 DX_CAS_API dx_cas_device dx_cas_file_device(dx_cas_file *f)
 {
     dx_cas_device d;
@@ -1570,20 +1529,13 @@ DX_CAS_API dx_cas_device dx_cas_file_device(dx_cas_file *f)
 
 /* >>format ------------------------------------------------------------- */
 enum {
-    DX_CAS_P_HEAD = 64,          /* bytes of a record header and of one copy of the store header */
-    DX_CAS_P_BLOB = 1,           /* record types */
-    DX_CAS_P_LIST = 2,
-    DX_CAS_P_REF = 3,
-    DX_CAS_P_COMMIT = 4,
-    DX_CAS_P_REF_FIXED = 112,    /* bytes of a ref before name and info */
-    DX_CAS_P_REF_MAX = 112 + 255 + 64,
-    DX_CAS_P_SET = 1,            /* what a ref record does */
-    DX_CAS_P_TRIM = 2,
-    DX_CAS_P_DELETE = 3,
-    DX_CAS_P_RETIRED = 1,        /* commit flag */
-    DX_CAS_P_NODE_HEAD = 16,
-    DX_CAS_P_NODE_ENTRY = 40,
-    DX_CAS_P_IO = 32768          /* work memory without a codec */
+    DX_CAS_P_HEAD = 64, /* bytes of a record header and of one copy of the store header */
+    DX_CAS_P_BLOB = 1, DX_CAS_P_LIST = 2, DX_CAS_P_REF = 3, DX_CAS_P_COMMIT = 4, /* record types */
+    DX_CAS_P_REF_FIXED = 112, DX_CAS_P_REF_MAX = 112 + 255 + 64, /* bytes of a ref record */
+    DX_CAS_P_SET = 1, DX_CAS_P_TRIM = 2, DX_CAS_P_DELETE = 3,    /* what a ref record does */
+    DX_CAS_P_RETIRED = 1, /* commit flag */
+    DX_CAS_P_NODE_HEAD = 16, DX_CAS_P_NODE_ENTRY = 40,
+    DX_CAS_P_IO = 32768 /* work memory without a codec */
 };
 #define DX_CAS_P_MAGIC 0x52435844u /* "DXCR" */
 #define DX_CAS_P_NOWHERE UINT64_MAX
@@ -1695,11 +1647,8 @@ static int dx_cas_p_read_head(dx_cas_store *s, uint64_t place, dx_cas_p_record *
 /* Start to hash what has an id of this type: plain for a blob, under a context for the others. */
 static void dx_cas_p_id_start(dx_cas_blake3 *h, uint32_t type)
 {
-    if (type == DX_CAS_P_BLOB) {
-        dx_cas_blake3_init(h);
-    } else {
-        dx_cas_p_derive(h, type == DX_CAS_P_LIST ? "dx_cas v1 list node" : "dx_cas v1 ref");
-    }
+    if (type == DX_CAS_P_BLOB) dx_cas_blake3_init(h);
+    else dx_cas_p_derive(h, type == DX_CAS_P_LIST ? "dx_cas v1 list node" : "dx_cas v1 ref");
 }
 
 static void dx_cas_p_id_of(uint32_t type, const void *data, size_t size, dx_cas_id *id)
@@ -1793,11 +1742,6 @@ static size_t dx_cas_p_home(const dx_cas_store *s, uint64_t fingerprint)
     return (size_t)((fingerprint >> 32) * s->slot_count_ >> 32);
 }
 
-static size_t dx_cas_p_after(const dx_cas_store *s, size_t slot)
-{
-    return slot + 1 < s->slot_count_ ? slot + 1 : 0;
-}
-
 static uint64_t dx_cas_p_entries_max(const dx_cas_store *s)
 {
     return s->slot_count_ - s->slot_count_ / 8 - 1;
@@ -1808,7 +1752,7 @@ static void dx_cas_p_insert(dx_cas_store *s, uint64_t fingerprint, uint64_t plac
 {
     size_t i = dx_cas_p_home(s, fingerprint);
     DX_CAS_ASSERT(s->entry_count_ < dx_cas_p_entries_max(s) && place != 0);
-    while (s->slots_[i].place != 0) i = dx_cas_p_after(s, i);
+    while (s->slots_[i].place != 0) i = (i + 1) % s->slot_count_;
     s->slots_[i].fingerprint = fingerprint;
     s->slots_[i].place = place;
     s->entry_count_++;
@@ -1870,7 +1814,7 @@ static int dx_cas_p_find(dx_cas_store *s, const dx_cas_id *id, dx_cas_p_record *
     uint64_t fingerprint = dx_cas_p_load64(id->bytes);
     size_t i = dx_cas_p_home(s, fingerprint);
     int result = DX_CAS_ENOTFOUND;
-    for (; s->slots_[i].place != 0; i = dx_cas_p_after(s, i)) {
+    for (; s->slots_[i].place != 0; i = (i + 1) % s->slot_count_) {
         const dx_cas_entry_ *e = &s->slots_[i];
         int error;
         if (e->fingerprint != fingerprint || (e->place & DX_CAS_P_IS_REF)) continue;
@@ -2016,7 +1960,7 @@ static int dx_cas_p_find_ref(dx_cas_store *s, const char *name, dx_cas_p_ref *r,
 {
     uint64_t fingerprint = dx_cas_p_name_fingerprint(name);
     size_t i = dx_cas_p_home(s, fingerprint);
-    for (; s->slots_[i].place != 0; i = dx_cas_p_after(s, i)) {
+    for (; s->slots_[i].place != 0; i = (i + 1) % s->slot_count_) {
         const dx_cas_entry_ *e = &s->slots_[i];
         if (e->fingerprint != fingerprint || !(e->place & DX_CAS_P_IS_REF)) continue;
         DX_CAS_P_TRY(dx_cas_p_read_ref_at(s, dx_cas_p_place(e), r));
@@ -2106,10 +2050,10 @@ static int dx_cas_p_step(dx_cas_p_scan *c, dx_cas_p_record *r, int *step)
     int error = dx_cas_p_look(c, place, r);
     if (error == DX_CAS_ECORRUPT) { /* the second copy of a commit serves as well */
         error = dx_cas_p_look(c, place + DX_CAS_P_HEAD, r);
-        if (error == DX_CAS_OK && (r->type != DX_CAS_P_COMMIT || (r->flags & 255) != 2)) {
-            error = DX_CAS_ECORRUPT;
+        if (error == DX_CAS_OK) {
+            if (r->type != DX_CAS_P_COMMIT || (r->flags & 255) != 2) error = DX_CAS_ECORRUPT;
+            r->place = place;
         }
-        if (error == DX_CAS_OK) r->place = place;
     }
     *step = DX_CAS_P_STEP_RECORD;
     if (error != DX_CAS_ECORRUPT) {
@@ -2173,21 +2117,14 @@ static int dx_cas_p_scan_record(dx_cas_p_scan *c, const dx_cas_p_record *r)
     dx_cas_blake3_update(&c->chain, head, sizeof head);
     c->records++;
     c->entries++;
-    if (r->type == DX_CAS_P_REF) {
-        error = dx_cas_p_read_ref(c->s, r, &ref);
-        if (error == DX_CAS_ECORRUPT) {
-            dx_cas_p_scan_lost(c, r->place);
-            return DX_CAS_OK;
-        }
-        if (error != DX_CAS_OK) return error;
-    }
+    error = r->type == DX_CAS_P_REF ? dx_cas_p_read_ref(c->s, r, &ref) : DX_CAS_OK;
+    if (error == DX_CAS_ECORRUPT) dx_cas_p_scan_lost(c, r->place);
+    if (error != DX_CAS_OK) return error == DX_CAS_ECORRUPT ? DX_CAS_OK : error;
     if (!c->insert) return DX_CAS_OK;
-    error = dx_cas_p_reserve(c->s, 1);
-    if (error == DX_CAS_ENOMEM) { /* only count from here on */
+    if (dx_cas_p_reserve(c->s, 1) != DX_CAS_OK) { /* only count from here on */
         c->insert = false;
         return DX_CAS_OK;
     }
-    if (error != DX_CAS_OK) return error;
     if (c->s->work_ != work) c->window_size = 0; /* growing moved the work memory */
     return r->type == DX_CAS_P_REF ? dx_cas_p_add_ref(c->s, &ref) : dx_cas_p_add_object(c->s, r);
 }
@@ -2288,19 +2225,6 @@ static int dx_cas_p_load_header(dx_cas_store *s, uint64_t device_size)
     if (error != DX_CAS_ECORRUPT) return error;
     second = dx_cas_p_decode_store(s, head + DX_CAS_P_HEAD, 1);
     return second == DX_CAS_ECORRUPT ? dx_cas_p_damaged(s, 0) : second;
-}
-
-/* Write an empty store and make it durable before anything else is written. */
-static int dx_cas_p_create(dx_cas_store *s, const dx_cas_desc *desc)
-{
-    uint8_t head[2 * DX_CAS_P_HEAD];
-    s->align_ = desc->align ? desc->align : 8;
-    DX_CAS_MEMCPY(s->store_id_, desc->store_id, sizeof s->store_id_);
-    dx_cas_p_encode_store(s, head);
-    DX_CAS_P_TRY(s->device_.truncate(s->device_.user, 0));
-    DX_CAS_P_TRY(s->device_.write(s->device_.user, 0, head, sizeof head));
-    DX_CAS_P_TRY(s->device_.sync(s->device_.user));
-    return dx_cas_p_decode_store(s, head, 0);
 }
 
 /* Both copies of a commit record, and the padding; returns their size. */
@@ -2686,17 +2610,13 @@ DX_CAS_API int dx_cas_ref_previous(dx_cas_store *s, dx_cas_ref *ref)
 DX_CAS_API int dx_cas_ref_get(dx_cas_store *s, const char *name, uint64_t version, dx_cas_ref *out)
 {
     dx_cas_p_state st;
-    int error;
     if (!s || !out) return DX_CAS_EINVAL;
     DX_CAS_P_TRY(dx_cas_p_name_state(s, name, &st));
     if (!st.exists || version > st.version || (version && version < st.oldest)) {
         return DX_CAS_ENOTFOUND;
     }
-    error = dx_cas_p_load_version(s, st.place, st.oldest, out);
-    while (error == DX_CAS_OK && version && out->version > version) {
-        error = dx_cas_ref_previous(s, out);
-    }
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_load_version(s, st.place, st.oldest, out));
+    while (version && out->version > version) DX_CAS_P_TRY(dx_cas_ref_previous(s, out));
     return version && out->version != version ? DX_CAS_ENOTFOUND : DX_CAS_OK;
 }
 
@@ -2782,13 +2702,20 @@ static bool dx_cas_p_desc_ok(const dx_cas_desc *desc)
 /* The part of open that can fail once the object is set up. */
 static int dx_cas_p_open(dx_cas_store *s, const dx_cas_desc *desc)
 {
+    uint8_t head[2 * DX_CAS_P_HEAD];
     uint64_t size = 0;
     bool write = (desc->mode & DX_CAS_WRITE) != 0;
     int error = s->device_.size(s->device_.user, &size);
     if (error == DX_CAS_OK) error = dx_cas_p_load_header(s, size);
     if (error == DX_CAS_ENOTFOUND && write && (desc->mode & DX_CAS_CREATE)) {
-        error = dx_cas_p_create(s, desc);
-        size = 2 * DX_CAS_P_HEAD;
+        size = sizeof head; /* an empty store, durable before anything else is written */
+        s->align_ = desc->align ? desc->align : 8;
+        DX_CAS_MEMCPY(s->store_id_, desc->store_id, sizeof s->store_id_);
+        dx_cas_p_encode_store(s, head);
+        DX_CAS_P_TRY(s->device_.truncate(s->device_.user, 0));
+        DX_CAS_P_TRY(s->device_.write(s->device_.user, 0, head, sizeof head));
+        DX_CAS_P_TRY(s->device_.sync(s->device_.user));
+        error = dx_cas_p_decode_store(s, head, 0);
     }
     if (error != DX_CAS_OK) return error;
     s->end_ = s->commit_end_ = dx_cas_p_first_place(s);
@@ -3121,17 +3048,12 @@ static int dx_cas_p_close_tree(dx_cas_writer *w, dx_cas_id *root)
 
 DX_CAS_API int dx_cas_writer_finish(dx_cas_writer *w, dx_cas_content *out)
 {
-    int error;
     if (!w || !out || !w->active_) return DX_CAS_EINVAL;
-    error = dx_cas_p_may_write(w->store_);
-    if (error == DX_CAS_OK && w->size_ == 0) {
-        error = dx_cas_p_put(w->store_, DX_CAS_P_BLOB, 0, w->chunk_, 0, &out->root);
-    } else {
-        if (error == DX_CAS_OK && w->chunk_size_) error = dx_cas_p_close_chunk(w);
-        if (error == DX_CAS_OK) error = dx_cas_p_settle(w);
-        if (error == DX_CAS_OK) error = dx_cas_p_close_tree(w, &out->root);
-    }
-    if (error != DX_CAS_OK) return error;
+    DX_CAS_P_TRY(dx_cas_p_may_write(w->store_));
+    if (w->chunk_size_) DX_CAS_P_TRY(dx_cas_p_close_chunk(w));
+    if (w->size_) DX_CAS_P_TRY(dx_cas_p_settle(w));
+    DX_CAS_P_TRY(w->size_ ? dx_cas_p_close_tree(w, &out->root)
+                          : dx_cas_p_put(w->store_, DX_CAS_P_BLOB, 0, NULL, 0, &out->root));
     out->size = w->size_;
     dx_cas_blake3_final(&w->content_, out->content.bytes, sizeof out->content.bytes);
     w->active_ = false;
@@ -3445,15 +3367,15 @@ static int dx_cas_p_mark_children(dx_cas_store *s, uint64_t place)
 {
     dx_cas_p_record r;
     dx_cas_p_node n;
+    dx_cas_id id;
     uint32_t i;
-    int error = dx_cas_p_read_head(s, place, &r);
-    if (error == DX_CAS_OK) error = dx_cas_p_get_node(s, &r, s->work_, &n);
-    for (i = 0; error == DX_CAS_OK && i < n.count; i++) {
-        dx_cas_id id;
+    DX_CAS_P_TRY(dx_cas_p_read_head(s, place, &r));
+    DX_CAS_P_TRY(dx_cas_p_get_node(s, &r, s->work_, &n));
+    for (i = 0; i < n.count; i++) {
         dx_cas_p_node_id(&n, i, &id);
-        error = dx_cas_p_mark(s, &id, place);
+        DX_CAS_P_TRY(dx_cas_p_mark(s, &id, place));
     }
-    return error;
+    return DX_CAS_OK;
 }
 
 static int dx_cas_p_copy_object(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_store *dst)
@@ -3474,7 +3396,7 @@ static int dx_cas_p_copy_object(dx_cas_store *s, const dx_cas_p_record *r, dx_ca
     return dx_cas_p_add_object(dst, &copy);
 }
 
-/* One walk over the log: without dst mark the roots of live versions, with dst copy what is live. */
+/* Walk over the log: without dst mark the roots of live versions, with dst copy what is live. */
 static int dx_cas_p_walk(dx_cas_store *s, dx_cas_store *dst)
 {
     dx_cas_p_scan c;
@@ -3558,6 +3480,7 @@ DX_CAS_API int dx_cas_copy_live(dx_cas_store *src, dx_cas_store *dst)
    as a compiled binary, for any purpose, commercial or non-commercial, and by any means. In
    jurisdictions that recognize copyright laws, the author or authors of this software dedicate any
    and all copyright interest in the software to the public domain. THE SOFTWARE IS PROVIDED "AS
-   IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED. IN NO EVENT SHALL THE AUTHORS BE LIABLE FOR
-   ANY CLAIM, DAMAGES OR OTHER LIABILITY ARISING FROM THE SOFTWARE OR ITS USE. See unlicense.org.
+   IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED. IN NO EVENT SHALL THE AUTHORS BE LIABLE
+   FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY ARISING FROM THE SOFTWARE OR ITS USE.
+   See unlicense.org.
 */

@@ -1460,6 +1460,28 @@ DX_TEST(ca_a_reader_sees_whole_commits_only)
     sim_free(d);
 }
 
+DX_TEST(ca_a_failing_device_is_never_taken_for_an_old_store)
+{
+    for (long n = 1;; n++) {
+        sim *d = sim_new(1 << 20);
+        dx_cas_store w, r;
+        OK(open_sim(&w, d, DX_CAS_WRITE | DX_CAS_CREATE));
+        OK(open_second(&r, d, DX_CAS_READ));
+        for (unsigned t = 1; t <= ROUNDS; t++) OK(transaction(&w, t));
+        d->fail_at = d->calls + n;
+        int error = dx_cas_refresh(&r);
+        d->fail_at = 0;
+        DX_CHECK(error == DX_CAS_OK || error == DX_CAS_ESYS);
+        if (error == DX_CAS_OK) DX_CHECK_EQ(state_of(&r, ROUNDS), ROUNDS);
+        if (error != DX_CAS_OK) OK(dx_cas_refresh(&r));
+        DX_CHECK_EQ(state_of(&r, ROUNDS), ROUNDS);
+        dx_cas_close(&w);
+        dx_cas_close(&r);
+        sim_free(d);
+        if (error == DX_CAS_OK) break;
+    }
+}
+
 /* A reader that refreshes while a writer is at any byte of its work, and then goes on. */
 DX_TEST(ca_a_reader_refreshes_at_every_byte)
 {
