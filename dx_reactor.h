@@ -1519,9 +1519,10 @@ static void dx_reactor_p_uring_close(dx_reactor *r)
     DX_REACTOR_MEMSET(g, 0, sizeof *g);
 }
 
-/* io_uring_setup(2) with the newest flags that the kernel takes, halving what it has no memory
-   for. A descriptor, or -errno. */
-static int dx_reactor_p_uring_setup(dx_reactor_p_params *p, uint32_t entries, uint32_t completions)
+/* io_uring_setup(2) with the newest flags that the kernel takes, from `step` of the ladder on,
+   halving what it has no memory for. A descriptor, or -errno. */
+static int dx_reactor_p_uring_setup(dx_reactor_p_params *p, uint32_t entries, uint32_t completions,
+                                    uint32_t step)
 {
     static const uint32_t ladder[] = {
         DX_REACTOR_P_SETUP_SUBMIT_ALL | DX_REACTOR_P_SETUP_SINGLE_ISSUER |
@@ -1530,7 +1531,6 @@ static int dx_reactor_p_uring_setup(dx_reactor_p_params *p, uint32_t entries, ui
             DX_REACTOR_P_SETUP_TASKRUN_FLAG,                                    /* 5.19 */
         DX_REACTOR_P_SETUP_SUBMIT_ALL,                                          /* 5.18 */
         0};                                                                     /* 5.6 */
-    size_t step = 0;
     for (;;) {
         long fd;
         DX_REACTOR_MEMSET(p, 0, sizeof *p);
@@ -1617,7 +1617,8 @@ static int dx_reactor_p_uring_try(dx_reactor *r)
     return 0;
 }
 
-static int dx_reactor_p_uring_make(dx_reactor *r, uint32_t entries, uint32_t completions)
+static int dx_reactor_p_uring_make(dx_reactor *r, uint32_t entries, uint32_t completions,
+                                   uint32_t step)
 {
     const uint32_t needed = DX_REACTOR_P_FEAT_SINGLE_MMAP | DX_REACTOR_P_FEAT_NODROP |
                             DX_REACTOR_P_FEAT_SUBMIT_STABLE | DX_REACTOR_P_FEAT_RW_CUR_POS |
@@ -1625,7 +1626,7 @@ static int dx_reactor_p_uring_make(dx_reactor *r, uint32_t entries, uint32_t com
     const char *what = "io_uring_setup";
     dx_reactor_p_params p;
     int error;
-    r->poll_fd_ = dx_reactor_p_uring_setup(&p, entries, completions);
+    r->poll_fd_ = dx_reactor_p_uring_setup(&p, entries, completions, step);
     error = r->poll_fd_ < 0 ? -r->poll_fd_ : 0;
     if (!error && (p.features & needed) != needed) {
         what = "io_uring of a kernel before 5.7";
@@ -1652,7 +1653,7 @@ static int dx_reactor_p_uring_open(dx_reactor *r, const dx_reactor_desc *desc)
 {
     dx_reactor_p_layout l;
     dx_reactor_p_plan(&l, desc);
-    return dx_reactor_p_uring_make(r, l.entries, l.completions);
+    return dx_reactor_p_uring_make(r, l.entries, l.completions, 0);
 }
 
 static const dx_reactor_p_backend dx_reactor_p_uring = {
@@ -2322,7 +2323,7 @@ DX_REACTOR_API const char *dx_reactor_best_available(void)
     dx_reactor r;
     int fd;
     DX_REACTOR_MEMSET(&r, 0, sizeof r);
-    if (dx_reactor_p_uring_make(&r, 4, 8) == 0) {
+    if (dx_reactor_p_uring_make(&r, 4, 8, 0) == 0) {
         dx_reactor_p_uring_close(&r);
         return dx_reactor_p_uring.name;
     }

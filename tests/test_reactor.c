@@ -1098,9 +1098,9 @@ EVERY(deadlines_have_one_outcome)
     loop_close(&l);
 }
 
-/* What the io_uring backend does on kernels before 5.11 (no timeout in the wait) and 5.19 (no
-   multishot accept), on this one. */
-DX_TEST(be_1_paths_of_older_kernels_io_uring)
+/* What the io_uring backend does on kernels with fewer set-up flags (a step of its ladder each),
+   before 5.11 (no timeout in the wait) and before 5.19 (no multishot accept). */
+static void older_kernel(uint32_t step)
 {
     loop l = {0};
     dx_reactor_address at;
@@ -1112,9 +1112,11 @@ DX_TEST(be_1_paths_of_older_kernels_io_uring)
     char b[8];
     clean();
     loop_open(&l, DX_REACTOR_BACKEND_IO_URING);
+    dx_reactor_p_uring_close(&l.r);
+    DX_CHECK_EQ(dx_reactor_p_uring_make(&l.r, 8, 16, step), 0);
     DX_CHECK(!(l.r.ring_.setup_flags & 2)); /* w_35: never a polling kernel thread */
-    l.r.ring_.features &= ~(uint32_t)DX_REACTOR_P_FEAT_EXT_ARG;
-    l.r.ring_.no_multishot = true;
+    if (step) l.r.ring_.features &= ~(uint32_t)DX_REACTOR_P_FEAT_EXT_ARG;
+    l.r.ring_.no_multishot = step != 0;
     uint64_t start = now_ns();
     for (int i = 0; i < 5; i++) DX_CHECK_EQ(dx_reactor_wait(&l.r, out, 4, 2 * (int64_t)MS), 0);
     DX_CHECK(now_ns() - start >= 10 * MS);
@@ -1144,6 +1146,11 @@ DX_TEST(be_1_paths_of_older_kernels_io_uring)
     DX_CHECK_EQ(write(fds[1], "old", 3), 3);
     DX_CHECK_EQ(want(&l, &in_op), 3);
     loop_close(&l);
+}
+
+DX_TEST(be_1_every_step_of_the_ladder_io_uring)
+{
+    for (uint32_t step = 0; step < 4; step++) older_kernel(step);
 }
 
 /* >>limits ------------------------------------------------------------- */
