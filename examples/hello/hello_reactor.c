@@ -1,6 +1,6 @@
 /*  An echo server and its client in one loop: accept, connect, send, receive, a timer, half close.
 
-        cc -O2 -o hello_reactor examples/hello/hello_reactor.c && ./hello_reactor
+        cc -O2 -o hello_reactor examples/hello/hello_reactor.c
 */
 #define DX_REACTOR_IMPLEMENTATION
 #include "../../dx_reactor.h"

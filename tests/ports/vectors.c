@@ -326,9 +326,9 @@ static void cas_merkle(void)
 {
     static dx_cas_id leaves[1000];
     dx_cas_id        proof[64], root;
+    uint8_t          text[4];
     size_t           count = 0;
     for (uint32_t i = 0; i < 1000; i++) {
-        uint8_t text[4];
         fill(text, sizeof text, i, 0xff);
         dx_cas_merkle_leaf(text, sizeof text, &leaves[i]);
     }
@@ -336,7 +336,8 @@ static void cas_merkle(void)
     show("cas merkle root", root.bytes, sizeof root.bytes);
     MUST(dx_cas_merkle_prove(leaves, 1000, 333, proof, 64, &count) == 0);
     show("cas merkle inclusion", proof, count * sizeof *proof);
-    MUST(dx_cas_merkle_check_leaf(&leaves[333], 333, 1000, proof, count, &root) == 0);
+    fill(text, sizeof text, 333, 0xff);
+    MUST(dx_cas_merkle_check(text, sizeof text, 333, 1000, proof, count, &root) == 0);
     MUST(dx_cas_merkle_prove_growth(leaves, 1000, 517, proof, 64, &count) == 0);
     show("cas merkle growth", proof, count * sizeof *proof);
 }
