@@ -6,7 +6,7 @@ hello() { # FILE
     name=$(basename "$1" .c)
     lines=$(wc -l <"$1")
     [ "$lines" -lt 120 ] || echo "$lines lines"
-    line=$(sed '/\*\//q' "$1" | grep -oE '(^|[ *])cc -[^*]*[^* ]' | head -n 1 | sed 's/^[ *]//')
+    line=$(sed '/\*\//q' "$1" | grep -oE '(^|[ *])cc -[^*&]*[^*& ]' | head -n 1 | sed 's/^[ *]//')
     case $line in
         "cc "*"-o "*) ;;
         *) echo "no cc line with -o in the first comment"; return ;;
