@@ -17,7 +17,7 @@
 enum {
     RECEIVE_SIZE     = 1 << 18, /* the largest frame */
     CONNECT_LIMIT_S  = 10,
-    SILENCE_LIMIT_S  = 60,
+    SILENCE_LIMIT_S  = 60, /* half of it without a byte: a Ping */
     APPLY_MEMORY_MAX = 256 << 20
 };
 
@@ -31,7 +31,7 @@ typedef struct pull {
     bool                sending, done;
     int                 status; /* the first failure */
     uint64_t            sent, received;
-    int64_t             started_ns, heard_ns;
+    int64_t             started_ns;
 
     dx_hbtp_session     session;
     dx_hbtp_router      router;
@@ -291,7 +291,7 @@ static int take_reply(pull *p, const dx_hbtp_result *r)
 static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
 {
     pull *p = dx_hbtp_session_user(session);
-    if (p->done) return;
+    if (p->done || r->error == DX_HBTP_ECANCELED) return; /* the session ended: that is reported */
     int status = r->error ? remote_failed(p, r) : take_reply(p, r);
     if (status) fail(p, status);
 }
@@ -364,7 +364,6 @@ static void on_received(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags
         return;
     }
     p->received += (uint64_t)result;
-    p->heard_ns = dxup_now_ns();
     p->input_size += (size_t)result;
     int64_t used = dx_hbtp_feed(&p->session, p->input, p->input_size, dx_reactor_now_ns(r));
     if (p->done) return;
@@ -391,7 +390,6 @@ static void on_connected(dx_reactor *r, dx_op *op, int32_t result, uint32_t flag
         fail(p, dxup_fail(DXUP_NETWORK, "%s: %s", p->o->address, strerror(-result)));
         return;
     }
-    p->heard_ns = dxup_now_ns();
     int status = send_request(p);
     if (status) fail(p, status);
     send_more(p);
@@ -403,9 +401,11 @@ static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     pull *p = dx_reactor_op_user(op);
     (void)flags;
     if (result < 0 || p->done) return;
-    if (dxup_now_ns() - p->heard_ns > (int64_t)SILENCE_LIMIT_S * 1000000000)
+    dx_hbtp_tick(&p->session, dx_reactor_now_ns(r)); /* asks a silent server whether it is there */
+    if (dx_hbtp_session_state(&p->session) == DX_HBTP_CLOSED)
         fail(p, lost(p, "the server fell silent"));
-    else dx_reactor_timer(r, op, 1000000000);
+    send_more(p);
+    dx_reactor_timer(r, op, 1000000000);
 }
 
 /* >>command ------------------------------------------------------------ */
@@ -442,6 +442,7 @@ static int open_session(pull *p)
     desc.max_payload = RECEIVE_SIZE - DX_HBTP_HEADER_SIZE - DX_HBTP_CHECKSUM_SIZE;
     desc.max_outstanding = 1;
     desc.max_pending = 1;
+    desc.keepalive_ns = (uint64_t)SILENCE_LIMIT_S / 2 * 1000000000;
     desc.in_place = true;
     int error = dx_hbtp_session_init(&p->session, &desc);
     return error ? dxup_fail(DXUP_SYSTEM, "the session: %s", dx_hbtp_error_name(error)) : DXUP_OK;
@@ -462,7 +463,6 @@ static int transfer(pull *p)
         dxup_fail_errno("%s", p->o->address);
         status = DXUP_NETWORK;
     } else {
-        p->heard_ns = dxup_now_ns();
         dx_reactor_connect(&p->reactor, &p->connect_op, p->socket, &p->address);
         dx_reactor_deadline(&p->reactor, &p->deadline_op, &p->connect_op,
                             (uint64_t)CONNECT_LIMIT_S * 1000000000);
