@@ -1,8 +1,6 @@
 /* Errors, files and numbers as text. */
 #include "dxup.h"
 
-#include "../../dx_reactor.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -43,15 +41,6 @@ void *dxup_alloc(size_t size)
     if (p) return p;
     dxup_fail(DXUP_SYSTEM, "out of memory");
     exit(DXUP_SYSTEM);
-}
-
-int dxup_backend(const char *name)
-{
-    if (!name || !strcmp(name, "auto")) return DX_REACTOR_BACKEND_AUTO;
-    if (!strcmp(name, "io_uring")) return DX_REACTOR_BACKEND_IO_URING;
-    if (!strcmp(name, "epoll")) return DX_REACTOR_BACKEND_EPOLL;
-    dxup_fail(DXUP_USAGE, "unknown backend: %s", name);
-    return -1;
 }
 
 static int64_t clock_ns(clockid_t clock)

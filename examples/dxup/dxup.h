@@ -4,7 +4,8 @@
    store.c   publish log checkout verify gc dest.c    the same stream written: verified, atomic
    serve.c   the server                     patches.c makes and keeps patches, on a thread of its own
    pull.c    the client                     wire.h    the two messages, as dx_teleport records
-   base.c    errors, files, sizes as text   dx.c      the five headers' implementation */
+   base.c    errors, files, sizes as text   loop.c    opens an event loop
+   dx.c      the five headers' implementation */
 #ifndef DXUP_H
 #define DXUP_H
 
@@ -47,8 +48,6 @@ int  dxup_fail(int status, const char *format, ...) __attribute__((format(printf
 int  dxup_fail_errno(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* malloc that ends the program with a message instead of returning NULL. */
 void *dxup_alloc(size_t size);
-/* The number of an event loop backend; NULL = automatic; -1 after a message. */
-int  dxup_backend(const char *name);
 int64_t dxup_now_ns(void);      /* monotonic */
 int64_t dxup_time_ns(void);     /* since 1970 */
 /* Bytes with thousands separators: 4,742,424. Returns out. */
@@ -99,6 +98,15 @@ int  dxup_dest_write(dxup_dest *d, const void *bytes, size_t size);
 int  dxup_dest_commit(dxup_dest *d);
 /* Remove the part. Also safe after commit. */
 void dxup_dest_abandon(dxup_dest *d);
+
+/* >>loop.c ---- */
+struct dx_reactor;
+struct dx_reactor_desc;
+bool dxup_loop_knows(const char *backend);
+/* Open the event loop with the backend of that name (NULL: automatic); *memory is to be freed
+   after it is closed. */
+int dxup_loop_open(struct dx_reactor *r, struct dx_reactor_desc *desc, const char *backend,
+                   void **memory);
 
 /* >>commands ---- */
 typedef struct dxup_options {

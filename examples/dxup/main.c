@@ -60,7 +60,11 @@ static int parse_option(dxup_options *o, const char *option, const char *value, 
     *used = 2;
     if (!value) return dxup_fail(DXUP_USAGE, "unknown option or missing value: %s", option);
     if (!strcmp(option, "--listen")) return o->address = value, DXUP_OK;
-    if (!strcmp(option, "--backend")) return o->backend = value, DXUP_OK;
+    if (!strcmp(option, "--backend")) {
+        o->backend = value;
+        return dxup_loop_knows(value) ? DXUP_OK
+                                      : dxup_fail(DXUP_USAGE, "unknown backend: %s", value);
+    }
     if (!strcmp(option, "--keep")) return parse_number(value, UINT32_MAX, &o->keep);
     if (!strcmp(option, "--patch-max")) return parse_number(value, 1u << 30, &o->patch_max);
     if (!strcmp(option, "--workers")) {

@@ -409,23 +409,6 @@ static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 }
 
 /* >>command ------------------------------------------------------------ */
-static int open_reactor(pull *p)
-{
-    dx_reactor_desc desc = {0};
-    int backend = dxup_backend(p->o->backend);
-    if (backend < 0) return DXUP_USAGE;
-    desc.backend = backend;
-    desc.pending_max = 16;
-    desc.descriptors_max = 8;
-    desc.queue_entries = 8;
-    desc.memory_size = dx_reactor_memory_size(&desc);
-    desc.memory = p->reactor_memory = dxup_alloc(desc.memory_size);
-    int error = dx_reactor_open(&p->reactor, &desc);
-    if (!error) return DXUP_OK;
-    return dxup_fail(DXUP_SYSTEM, "%s: %s %s", p->o->backend ? p->o->backend : "the event loop",
-                     dx_reactor_error_name(error), dx_reactor_refusal(&p->reactor, backend));
-}
-
 static int open_session(pull *p)
 {
     dx_hbtp_session_desc desc = {0};
@@ -450,8 +433,12 @@ static int open_session(pull *p)
 
 static int transfer(pull *p)
 {
+    dx_reactor_desc desc = {0};
+    desc.pending_max = 16;
+    desc.descriptors_max = 8;
+    desc.queue_entries = 8;
     int status = open_session(p);
-    if (!status) status = open_reactor(p);
+    if (!status) status = dxup_loop_open(&p->reactor, &desc, p->o->backend, &p->reactor_memory);
     if (status) return status;
     dx_reactor_op_init(&p->connect_op, on_connected, p);
     dx_reactor_op_init(&p->receive_op, on_received, p);

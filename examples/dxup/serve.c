@@ -450,22 +450,6 @@ static void set_open(worker *w, bool open)
     pthread_mutex_unlock(&w->server->lock);
 }
 
-static int open_reactor(worker *w)
-{
-    const dxup_options *o = w->server->o;
-    dx_reactor_desc desc = {0};
-    int backend = dxup_backend(o->backend);
-    if (backend < 0) return DXUP_USAGE;
-    desc.backend = backend;
-    desc.descriptors_max = CONNECTIONS_MAX + 16;
-    desc.memory_size = dx_reactor_memory_size(&desc);
-    desc.memory = w->reactor_memory = dxup_alloc(desc.memory_size);
-    int error = dx_reactor_open(&w->reactor, &desc);
-    if (!error) return DXUP_OK;
-    return dxup_fail(DXUP_SYSTEM, "%s: %s %s", o->backend ? o->backend : "the event loop",
-                     dx_reactor_error_name(error), dx_reactor_refusal(&w->reactor, backend));
-}
-
 static void serve_until_stopped(worker *w)
 {
     dx_reactor_op_init(&w->accept_op, on_accepted, w);
@@ -493,8 +477,11 @@ static void serve_until_stopped(worker *w)
 static void *run_worker(void *user)
 {
     worker *w = user;
+    dx_reactor_desc desc = {0};
+    desc.descriptors_max = CONNECTIONS_MAX + 16;
     w->status = dxup_store_open(&w->store, w->server->o->store, DXUP_READ);
-    if (!w->status) w->status = open_reactor(w);
+    if (!w->status)
+        w->status = dxup_loop_open(&w->reactor, &desc, w->server->o->backend, &w->reactor_memory);
     if (!w->status) {
         serve_until_stopped(w);
         dx_reactor_close(&w->reactor); /* the last completions free the connections */
@@ -561,7 +548,6 @@ int dxup_serve(const dxup_options *o)
     dx_reactor_address address;
     sigset_t signals;
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    if (dxup_backend(o->backend) < 0) return DXUP_USAGE;
     s.worker_count = o->workers ? o->workers : cpus > 0 && cpus < 256 ? (unsigned)cpus : 1;
     s.workers = dxup_alloc(s.worker_count * sizeof *s.workers);
     memset(s.workers, 0, s.worker_count * sizeof *s.workers);
