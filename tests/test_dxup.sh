@@ -28,6 +28,7 @@ expect() { # STATUS COMMAND...    the command ends with that status; its output 
     }
 }
 says() { case "$out" in *"$1"*) ;; *) echo "     ${BASH_LINENO[0]}: no '$1' in: $out"; bad=1 ;; esac; }
+says_file() { grep -q "$2" "$1" || { echo "     ${BASH_LINENO[0]}: no '$2' in $1: $(cat "$1")"; bad=1; }; }
 same() { cmp -s "$1" "$2" || { echo "     ${BASH_LINENO[0]}: $1 and $2 differ"; bad=1; }; }
 same_tree() {
     diff -r --no-dereference "$1" "$2" >/dev/null || { echo "     ${BASH_LINENO[0]}: $1 and $2 differ"; bad=1; }
@@ -323,6 +324,37 @@ a_gigabyte_in_64_megabytes() {
     echo "     1 GiB: client $(get rss_kb) KB, server $rss KB resident, $(get ms) ms"
 }
 
+a_big_endian_machine() { # s390x: its store, its client and its server, with ours
+    command -v s390x-linux-gnu-gcc >/dev/null && command -v qemu-s390x-static >/dev/null ||
+        { skip "no s390x compiler or emulator"; return; }
+    make_versions
+    expect 0 s390x-linux-gnu-gcc -std=c11 -O2 -static "$top"/examples/dxup/*.c -o theirs -lpthread
+    printf '#!/bin/sh\nexec qemu-s390x-static "%s/theirs" "$@"\n' "$PWD" >other
+    chmod +x other
+    expect 0 ./other publish store app old
+    expect 0 "$dxup" publish store app new
+    expect 0 "$dxup" verify store
+    expect 0 ./other verify store
+    wires=
+    for pair in "$dxup ./other" "./other $dxup"; do
+        set -- $pair # server, client
+        dxup=$1 start_server store
+        [ "$1" = "$dxup" ] || says_file "$work/serve.log" epoll # the emulator has no io_uring
+        rm -f a
+        expect 0 "$2" pull "$address" app a --report
+        same new a
+        wires="$wires $(get wire)"
+        cp old b
+        expect 0 "$2" pull "$address" app b --report
+        [ "$(get outcome)" = patch ] || fail "$out"
+        same new b
+        wires="$wires $(get wire)"
+        stop_server
+    done
+    set -- $wires
+    [ "$1 $2" = "$3 $4" ] || fail "the same pulls took $1 and $2, then $3 and $4 bytes"
+}
+
 # >>failures
 no_server_and_no_such_name() {
     bytes 100 >f
@@ -565,7 +597,7 @@ for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_a
     an_empty_file_and_an_empty_tree a_file_becomes_a_tree_only_by_hand bad_command_lines missing_things \
     pull_full_patch_unchanged pull_a_tree pull_sees_what_is_published_meanwhile \
     pull_over_a_file_the_server_does_not_know many_clients_at_once modes_are_kept a_link_stays_a_link large_versions_are_sent_whole \
-    a_gigabyte_in_64_megabytes no_server_and_no_such_name a_server_that_lies a_killed_server a_killed_client \
+    a_gigabyte_in_64_megabytes a_big_endian_machine no_server_and_no_such_name a_server_that_lies a_killed_server a_killed_client \
     a_full_disk a_read_only_target a_flipped_byte_anywhere a_truncated_store publish_killed_at_any_moment \
     two_writers collection gc_killed_at_any_moment a_hostile_tree_in_the_store the_demo; do
     run $case
