@@ -302,15 +302,32 @@ a_link_stays_a_link() {
     [ -L link ] || fail "the link was replaced"
     same new real/a
 }
-large_versions_are_sent_whole() {
-    make_versions
+large_versions_are_patched_by_chunks() {
+    bytes 8000000 >old
+    { bytes 100; head -c 3000000 old; echo "inserted here"; tail -c 4000000 old; head -c 500000 old; bytes 777; } >new
+    bytes 2000000 >other
     expect 0 "$dxup" publish store app old
     expect 0 "$dxup" publish store app new
-    start_server store --patch-max 1000
+    start_server store --patch-max 1000000
     cp old a
     expect 0 "$dxup" pull "$address" app a --report
-    [ "$(get outcome)" = full ] || fail "$out"
+    [ "$(get outcome)" = patch ] && [ "$(get wire)" -lt 1500000 ] || fail "$out"
     same new a
+    expect 0 "$dxup" publish store app other # nothing in common
+    expect 0 "$dxup" pull "$address" app a --report
+    [ "$(get outcome)" = full ] || fail "$out"
+    same other a
+    head -c 1500000 old >half # a version that is a part of another, both ways
+    expect 0 "$dxup" publish store part half
+    expect 0 "$dxup" publish store part old
+    cp half b
+    expect 0 "$dxup" pull "$address" part b --report
+    [ "$(get outcome)" = patch ] || fail "$out"
+    same old b
+    expect 0 "$dxup" publish store part half
+    expect 0 "$dxup" pull "$address" part b --report
+    [ "$(get outcome)" = patch ] && [ "$(get wire)" -lt 300000 ] || fail "$out"
+    same half b
 }
 a_gigabyte_in_64_megabytes() {
     bytes 1073741824 >big
@@ -318,12 +335,21 @@ a_gigabyte_in_64_megabytes() {
     start_server store
     expect 0 "$dxup" pull "$address" big out --report
     same big out
+    small_memory full
+    printf 'one place' | dd of=big bs=1 seek=500000000 conv=notrunc status=none
+    expect 0 "$dxup" publish store big big
+    expect 0 "$dxup" pull "$address" big out --report
+    same big out
+    [ "$(get outcome)" = patch ] && [ "$(get wire)" -lt 4000000 ] || fail "$out"
+    small_memory patch
+}
+small_memory() { # WHAT
+    local rss
     [ "$(get rss_kb)" -lt 65536 ] || fail "client: $(get rss_kb) KB resident"
     rss=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' /proc/$server/status)
     [ "$rss" -lt 65536 ] || fail "server: $rss KB resident"
-    echo "     1 GiB: client $(get rss_kb) KB, server $rss KB resident, $(get ms) ms"
+    echo "     1 GiB, $1: client $(get rss_kb) KB, server $rss KB resident, $(get wire) bytes, $(get ms) ms"
 }
-
 a_big_endian_machine() { # s390x: its store, its client and its server, with ours
     command -v s390x-linux-gnu-gcc >/dev/null && command -v qemu-s390x-static >/dev/null ||
         { skip "no s390x compiler or emulator"; return; }
@@ -596,7 +622,7 @@ the_demo() {
 for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_and_checkout_a_tree \
     an_empty_file_and_an_empty_tree a_file_becomes_a_tree_only_by_hand bad_command_lines missing_things \
     pull_full_patch_unchanged pull_a_tree pull_sees_what_is_published_meanwhile \
-    pull_over_a_file_the_server_does_not_know many_clients_at_once modes_are_kept a_link_stays_a_link large_versions_are_sent_whole \
+    pull_over_a_file_the_server_does_not_know many_clients_at_once modes_are_kept a_link_stays_a_link large_versions_are_patched_by_chunks \
     a_gigabyte_in_64_megabytes a_big_endian_machine no_server_and_no_such_name a_server_that_lies a_killed_server a_killed_client \
     a_full_disk a_read_only_target a_flipped_byte_anywhere a_truncated_store publish_killed_at_any_moment \
     two_writers collection gc_killed_at_any_moment a_hostile_tree_in_the_store the_demo; do

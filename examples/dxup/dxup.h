@@ -3,6 +3,7 @@
    main.c    arguments and help             image.c   a file or a tree as one stream of bytes, read
    store.c   publish log checkout verify gc dest.c    the same stream written: verified, atomic
    serve.c   the server                     patches.c makes and keeps patches, on a thread of its own
+   chunks.c  patches between large versions
    pull.c    the client                     wire.h    the two messages, as dx_teleport records
    base.c    errors, files, sizes as text   loop.c    opens an event loop
    dx.c      the five headers' implementation */
@@ -113,7 +114,7 @@ typedef struct dxup_options {
     const char *store, *name, *path, *address, *backend;
     unsigned    workers;
     uint64_t    keep;      /* gc: versions of each name; 0 = all */
-    uint64_t    patch_max; /* serve: larger versions are sent whole */
+    uint64_t    patch_max; /* serve: larger versions are patched by chunks */
     bool        force, quiet, report;
 } dxup_options;
 

@@ -16,7 +16,7 @@ static const char usage[] =
     "  dxup verify STORE                      re-read and re-hash everything\n"
     "  dxup gc STORE [--keep N]               drop all but the last N versions; give space back\n"
     "  dxup serve STORE --listen ADDR:PORT [--workers N] [--backend io_uring|epoll]\n"
-    "                   [--patch-max BYTES]   larger versions are sent whole (default 64 MiB)\n"
+    "                   [--patch-max BYTES]   larger versions are patched by chunks (default 64 MiB)\n"
     "  dxup pull ADDR:PORT NAME DEST [--force] [--backend B]\n"
     "\n"
     "  --force   replace a directory although it was changed locally\n"

@@ -16,7 +16,8 @@ typedef struct entry {
     enum { FREE, WAITING, MAKING, READY, NONE } state;
     unsigned     holders;
     uint64_t     used; /* the clock when it was last asked for */
-    uint8_t     *bytes;
+    uint8_t     *bytes; /* the patch, size bytes, */
+    dxup_plan   *plan;  /* or how to read it from the store; size is what that takes */
     size_t       size;
 } entry;
 
@@ -40,6 +41,7 @@ static bool is_evictable(const entry *e)
 static void evict(entry *e)
 {
     free(e->bytes);
+    dxup_plan_free(e->plan);
     memset(e, 0, sizeof *e);
 }
 
@@ -75,7 +77,6 @@ enum dxup_patch_answer dxup_patches_get(dxup_patches *p, const dxup_version *bas
 {
     entry *found = NULL;
     enum dxup_patch_answer answer = DXUP_PATCH_PENDING;
-    if (base->size > p->size_max || target->size > p->size_max) return DXUP_PATCH_NONE;
     pthread_mutex_lock(&p->lock);
     for (entry *e = p->cache; !found && e < p->cache + CACHE_COUNT; e++)
         if (e->state != FREE && e->zstd == zstd &&
@@ -93,7 +94,8 @@ enum dxup_patch_answer dxup_patches_get(dxup_patches *p, const dxup_version *bas
     if (!found || found->state == NONE) answer = DXUP_PATCH_NONE; /* none, or all are busy */
     else if (found->state == READY) {
         found->holders++;
-        *patch = (dxup_patch){found->bytes, found->size, found};
+        *patch = (dxup_patch){found->bytes, found->plan,
+                              found->plan ? dxup_plan_size(found->plan) : found->size, found};
         answer = DXUP_PATCH_READY;
     }
     pthread_mutex_unlock(&p->lock);
@@ -168,16 +170,18 @@ static void *run(void *user)
         copy = *job;
         pthread_mutex_unlock(&p->lock);
         dxup_store *s;
-        size_t size = 0;
-        uint8_t *bytes = NULL;
+        bool large = copy.base.size > p->size_max || copy.target.size > p->size_max;
         if (!dxup_store_open(&s, p->store_path, DXUP_READ)) {
-            bytes = make(s, &copy, &size);
+            if (large) copy.plan = dxup_plan_make(s, &copy.base, &copy.target);
+            else copy.bytes = make(s, &copy, &copy.size);
             dxup_store_close(s);
         }
+        if (copy.plan) copy.size = dxup_plan_memory(copy.plan);
         pthread_mutex_lock(&p->lock);
-        job->bytes = bytes;
-        job->size = size;
-        job->state = bytes ? READY : NONE;
+        job->bytes = copy.bytes;
+        job->plan = copy.plan;
+        job->size = copy.size;
+        job->state = copy.bytes || copy.plan ? READY : NONE;
         shrink(p);
         pthread_mutex_unlock(&p->lock);
         p->ready(p->user);
@@ -214,7 +218,7 @@ void dxup_patches_stop(dxup_patches *p)
     pthread_cond_signal(&p->work);
     pthread_mutex_unlock(&p->lock);
     pthread_join(p->thread, NULL);
-    for (entry *e = p->cache; e < p->cache + CACHE_COUNT; e++) free(e->bytes);
+    for (entry *e = p->cache; e < p->cache + CACHE_COUNT; e++) evict(e);
     pthread_cond_destroy(&p->work);
     pthread_mutex_destroy(&p->lock);
     free(p);

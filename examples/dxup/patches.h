@@ -2,15 +2,17 @@
 #ifndef DXUP_PATCHES_H
 #define DXUP_PATCHES_H
 
+#include "chunks.h"
 #include "dxup.h"
 #include "store.h"
 
 typedef struct dxup_patches dxup_patches;
 
-typedef struct dxup_patch { /* a finished patch; its bytes stay until released */
-    const uint8_t *bytes;
-    size_t         size;
-    void          *entry;
+typedef struct dxup_patch { /* a finished patch; it stays until released */
+    const uint8_t   *bytes; /* either in memory */
+    const dxup_plan *plan;  /* or to be read from the store */
+    uint64_t         size;
+    void            *entry;
 } dxup_patch;
 
 enum dxup_patch_answer {
@@ -20,6 +22,7 @@ enum dxup_patch_answer {
 };
 
 /* ready(user) is called on the patch thread whenever one more answer is known. */
+/* Versions of up to size_max bytes get the smallest patch there is, larger ones one of whole chunks. */
 int  dxup_patches_start(dxup_patches **p, const char *store_path, uint64_t size_max,
                         void (*ready)(void *user), void *user);
 void dxup_patches_stop(dxup_patches *p);

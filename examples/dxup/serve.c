@@ -47,7 +47,8 @@ typedef struct connection {
     uint16_t           sequence;
     dxup_version       base, target;
     dxup_patch         patch;       /* what is sent: this, */
-    dxup_content      *content;     /* or this */
+    dxup_content      *content;     /* or this, or this where the patch's plan says so */
+    dxup_plan_cursor   cursor;
     bool               active;
     uint32_t           transfer;
     uint64_t           at, size;
@@ -138,13 +139,13 @@ static int start_from_base(connection *c, uint16_t sequence)
     case DXUP_PATCH_NONE: return start_full(c, sequence, true);
     case DXUP_PATCH_READY: break;
     }
-    int result = reply_outcome(c, sequence, DXUP_PATCHED, true, c->patch.size);
-    if (result) {
-        end_transfer(c);
-        return result;
-    }
+    memset(&c->cursor, 0, sizeof c->cursor);
+    int result = c->patch.plan && dxup_content_open(&c->content, c->worker->store, &c->target)
+                     ? DX_HBTP_STATUS_INTERNAL
+                     : reply_outcome(c, sequence, DXUP_PATCHED, true, c->patch.size);
     c->size = c->patch.size;
-    return 0;
+    if (result) end_transfer(c);
+    return result;
 }
 
 /* What the outcome functions above return, as a handler's result. */
@@ -204,6 +205,7 @@ static void retry_waiting(connection *c)
 
 static int read_piece(connection *c, void *out, size_t size)
 {
+    if (c->patch.plan) return dxup_plan_read(c->patch.plan, &c->cursor, c->content, out, size);
     if (c->content) return dxup_content_read(c->content, c->at, out, size);
     memcpy(out, c->patch.bytes + c->at, size);
     return DXUP_OK;

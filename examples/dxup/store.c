@@ -272,14 +272,27 @@ int dxup_content_open(dxup_content **out, dxup_store *s, const dxup_version *v)
     return DXUP_OK;
 }
 
+static int content_failed(dxup_content *c, int error)
+{
+    if (!error) return DXUP_OK;
+    return cas_fail(c->store, error == DX_CAS_ENOTFOUND ? DX_CAS_ECORRUPT : error,
+                    "the content");
+}
+
 int dxup_content_read(dxup_content *c, uint64_t offset, void *out, size_t size)
 {
     size_t got = 0;
     int error = dx_cas_reader_read(&c->reader, offset, out, size, &got);
-    if (!error && got != size) error = DX_CAS_ECORRUPT;
-    if (!error) return DXUP_OK;
-    return cas_fail(c->store, error == DX_CAS_ENOTFOUND ? DX_CAS_ECORRUPT : error,
-                    "the content");
+    return content_failed(c, !error && got != size ? DX_CAS_ECORRUPT : error);
+}
+
+int dxup_content_chunk(dxup_content *c, uint64_t offset, uint8_t id[DXUP_HASH_SIZE],
+                       uint64_t *start, uint64_t *size)
+{
+    dx_cas_id chunk;
+    int error = dx_cas_reader_chunk(&c->reader, offset, &chunk, start, size);
+    memcpy(id, chunk.bytes, DXUP_HASH_SIZE);
+    return content_failed(c, error);
 }
 
 void dxup_content_close(dxup_content *c)

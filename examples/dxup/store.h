@@ -34,6 +34,9 @@ int  dxup_store_find_hash(dxup_store *s, const char *name, const uint8_t hash[DX
 int  dxup_content_open(dxup_content **c, dxup_store *s, const dxup_version *v);
 /* Exactly size bytes from offset on, each chunk verified. */
 int  dxup_content_read(dxup_content *c, uint64_t offset, void *out, size_t size);
+/* The chunk that holds the byte at offset: its id, where it starts, its size. */
+int  dxup_content_chunk(dxup_content *c, uint64_t offset, uint8_t id[DXUP_HASH_SIZE],
+                        uint64_t *start, uint64_t *size);
 void dxup_content_close(dxup_content *c);
 
 #endif
