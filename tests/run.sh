@@ -7,6 +7,7 @@
 # folder); what failed or was skipped is shown, with CI=true everything. The last line is the sum of
 # all; status 0 when nothing failed.
 set -u
+unset MAKEFLAGS MFLAGS MAKELEVEL # a suite that calls make is no part of the make that called this
 cd "$(dirname "$0")/.." || exit 1
 logs=${LOGS:-build/log}
 rm -rf "$logs"
@@ -29,7 +30,7 @@ suite() { # NAME SECONDS COMMAND
     echo "$passed $failed $skipped" >"$logs/$1.counts"
     {
         [ -z "${CI:-}" ] || sed 's/^/    /' "$log"
-        printf '%-4s %-18s %5d passed %3d failed %3d skipped %4d s\n' \
+        printf '%-4s %-22s %5d passed %3d failed %3d skipped %4d s\n' \
             "$([ "$failed" = 0 ] && echo ok || echo FAIL)" "$1" "$passed" "$failed" "$skipped" $((SECONDS - began))
         if [ "$failed" != 0 ] && [ -z "${CI:-}" ]; then
             { grep -A 12 '^FAIL ' "$log" | head -n 60; echo "..."; tail -n 5 "$log"; } | sed 's/^/    /'

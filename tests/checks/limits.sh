@@ -54,7 +54,7 @@ verdict LICENSE "$(grep -q 'MIT No Attribution' LICENSE && grep -q 'public domai
 verdict "README.md commands" "$(for c in 'make demo' 'make test'; do grep -q "$c" README.md || echo "does not show '$c'"; done)"
 
 # In everything that is not ignored: words for unfinished work (but in documents), places on somebody's machine.
-files() { git ls-files -co --exclude-standard -- . 2>/dev/null || find . -type f; }
+files() { git ls-files -co --exclude-standard -- . 2>/dev/null || find . -type f ! -path './.git/*' ! -path './build/*'; }
 unfinished='TO[D]O|FIX[M]E|X[X]X|HA[C]K|not (yet )?imple[m]ented|place[h]older'
 places='(^|[^[:alnum:]])/(w[o]rk|f[a]rm|home/[a-z]+|r[o]ot|tmp/[a-z]+)/|https?://(deb|registry|security)\.'
 files | grep -vE '\.md$|^(\./)?docs/' | tr '\n' '\0' | xargs -0 grep -nIE "$unfinished" /dev/null >"$work/words" 2>/dev/null

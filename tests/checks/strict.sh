@@ -39,6 +39,27 @@ for compiler in gcc clang; do
     done
 done
 
+# Parts that can be left out or put in: what is left then still has no unused function.
+while read -r h option; do
+    case " $headers " in *" $h "*) ;; *) continue ;; esac
+    for compiler in gcc clang; do
+        has $compiler || continue
+        flags="-std=c99 -O2 $strict"
+        [ $compiler = gcc ] || flags="-std=c99 -O2 $everything"
+        if [ "$option" != -DDX_PATCH_ZSTD ] || echo '#include <zstd.h>' | gcc -x c -fsyntax-only - 2>/dev/null; then
+            compile "$h $compiler $option" $compiler $flags $(including "$h") "$option" -DDX_IMPLEMENTATION
+        else
+            skip "$h $compiler $option" "zstd.h is not installed"
+        fi
+    done
+done <<END
+dx_cas.h -DDX_CAS_NO_FILE
+dx_patch.h -DDX_PATCH_ZSTD
+dx_teleport.h -DDX_TELEPORT_NO_RING
+dx_teleport.h -DDX_TELEPORT_NO_NAMES
+dx_teleport.h -DDX_TELEPORT_LITTLE_ENDIAN=0
+END
+
 # Other word sizes and a char without sign draw other warnings.
 for h in $headers; do
     if has_m32; then

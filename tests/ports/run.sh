@@ -1,0 +1,28 @@
+#!/bin/bash
+# The unit tests of one header on another machine: 32 bits (i386) or big-endian (s390x, emulated).
+# usage: run.sh i386|s390x NAME [FILTER]      the counts at the end are those of build/PORT/test_NAME
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+port=$1 name=test_$2
+program=build/$port/$name
+skip() {
+    echo "skip $name on $port: $1"
+    echo "$name.$port: 0 passed, 0 failed, 1 skipped"
+    exit 0
+}
+case $port in
+    i386)
+        # Debian's 32-bit C library keeps its <asm/...> headers in the 64-bit folder.
+        compiler="gcc -m32 -D_FILE_OFFSET_BITS=64 -idirafter /usr/include/$(uname -m)-linux-gnu"
+        runner=
+        echo 'int main(void) { return 0; }' | gcc -m32 -x c - -o /dev/null 2>/dev/null || skip "gcc has no 32-bit C library here"
+        ;;
+    s390x)
+        compiler="s390x-linux-gnu-gcc -static"
+        runner=$(command -v qemu-s390x-static || command -v qemu-s390x) || skip "no qemu-user-static"
+        command -v s390x-linux-gnu-gcc >/dev/null || skip "no s390x-linux-gnu-gcc"
+        ;;
+    *) echo "usage: run.sh i386|s390x NAME" >&2 && exit 1 ;;
+esac
+mkdir -p "build/$port" &&
+    $compiler -std=c11 -O2 -Wall -Wextra "tests/$name.c" -o "$program" -lpthread && $runner "$program" ${3:-}
