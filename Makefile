@@ -92,6 +92,9 @@ build/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
 	$(TEST_CC) $(CFLAGS) $< -o $@ $(LDFLAGS) -lpthread
 build/asan/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
 	$(TEST_CC) $(SANITIZE) $< -o $@ $(LDFLAGS) -lpthread
+build/tsan/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
+	@mkdir -p $(@D)
+	$(TEST_CC) -g -O1 -fsanitize=thread $< -o $@ $(LDFLAGS) -lpthread
 # Other choices of a header, tested like the first: zstd inside; the path for big-endian machines on this one.
 build/zstd/test_patch: OPTION := -DDX_PATCH_ZSTD -lzstd
 build/portable/test_teleport: OPTION := -DDX_TELEPORT_LITTLE_ENDIAN=0
@@ -111,6 +114,7 @@ SUITES = '!build 300 $(MAKE) -s -j2 all build/asan/dxup build/asan/dxpatch build
          $(foreach t,$(UNITS),'$(t) 120 $(MAKE) -s build/$(t) && build/$(t)' \
            '$(t).asan 300 $(MAKE) -s build/asan/$(t) && $(FIXED) build/asan/$(t)') \
          $(if $(filter 1,$(ZSTD)),'test_patch.zstd 300 $(MAKE) -s build/zstd/test_patch && $(FIXED) build/zstd/test_patch') \
+         $(foreach t,test_reactor test_teleport,'$(t).tsan 300 $(MAKE) -s build/tsan/$(t) && $(FIXED) build/tsan/$(t)') \
          'test_teleport.portable 300 $(MAKE) -s build/portable/test_teleport && $(FIXED) build/portable/test_teleport' \
          $(foreach t,$(UNITS:test_%=%),'test_$(t).i386 120 tests/ports/run.sh i386 $(t)') \
          $(foreach t,$(UNITS:test_%=%),'test_$(t).s390x 300 tests/ports/run.sh s390x $(t) $(if $(filter reactor,$(t)),epoll)')
