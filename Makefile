@@ -1,5 +1,5 @@
 # dx: five single-file headers and the programs that compose them. `make help` lists the targets.
-# Settable: CC CFLAGS LDFLAGS ZSTD=0|1 JOBS=n PREFIX DESTDIR OLD NEW
+# Settable: CC CFLAGS LDFLAGS ZSTD=0|1 JOBS=n PREFIX DESTDIR OLD NEW PAIRS
 
 HEADERS := dx_cas.h dx_hbtp.h dx_patch.h dx_reactor.h dx_teleport.h
 VERSION := 0.1.0
@@ -24,17 +24,18 @@ endif
 
 HELLO  := $(patsubst examples/hello/%.c,build/%,$(wildcard examples/hello/hello_*.c))
 DXUP   := $(wildcard examples/dxup/*.c)
+DXPATCH := $(patsubst examples/dxpatch/%.c,dxpatch.d/%.o,$(wildcard examples/dxpatch/*.c)) dxup.d/dest.o
 UNITS  := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 GATES  := $(filter-out lib size,$(patsubst tests/checks/%.sh,%,$(wildcard tests/checks/*.sh)))
 
-.PHONY: help all hello demo demo-run test test-run check deps size install clean
+.PHONY: help all hello demo demo-run test test-run check deps size install bench-patch clean
 .DELETE_ON_ERROR:
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z].*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z].*:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 	@echo "Settable: CC CFLAGS LDFLAGS ZSTD=0|1 JOBS=n; now CC=$(CC) ZSTD=$(ZSTD)"
 
-all: hello build/dxup ## the hello programs and dxup, into build/
+all: hello build/dxup build/dxpatch ## the hello programs, dxup and dxpatch, into build/
 
 hello: $(HELLO) ## one small program for each header
 
@@ -42,7 +43,7 @@ hello: $(HELLO) ## one small program for each header
 # Objects are built again when the flags change.
 FLAGS := $(CC) $(CFLAGS) $(LDFLAGS) $(ZSTD_CFLAGS)
 build/flags: always
-	@mkdir -p build/dxup.d build/old.d build/asan/dxup.d build/demo
+	@mkdir -p build/dxup.d build/dxpatch.d build/old.d build/asan/dxup.d build/asan/dxpatch.d build/demo
 	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' >$@
 .PHONY: always
 
@@ -59,7 +60,16 @@ build/dxup: $(DXUP:examples/dxup/%.c=build/dxup.d/%.o)
 	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
 build/asan/dxup: $(DXUP:examples/dxup/%.c=build/asan/dxup.d/%.o)
 	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
--include $(wildcard build/dxup.d/*.d/*.d build/asan/dxup.d/*.d/*.d)
+
+build/dxpatch.d/%.o: examples/dxpatch/%.c build/flags
+	$(DXUP_CC) -c $< -o $@
+build/asan/dxpatch.d/%.o: examples/dxpatch/%.c build/flags
+	$(DXUP_CC) $(SANITIZE) -c $< -o $@
+build/dxpatch: $(addprefix build/,$(DXPATCH))
+	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS)
+build/asan/dxpatch: $(addprefix build/asan/,$(DXPATCH))
+	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS)
+-include $(wildcard build/dxup.d/*.d build/dxpatch.d/*.d build/asan/dxup.d/*.d build/asan/dxpatch.d/*.d)
 
 # ---------------------------------------------------------------- demo
 # The older of the demo's two versions is dxup with one source file optimised for size.
@@ -98,8 +108,9 @@ build/dxup_evil: tests/dxup_evil.c examples/dxup/wire.h $(HEADERS) build/flags
 FIXED := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 
 # One suite a line for tests/run.sh: NAME SECONDS COMMAND; a "!" before the name: nothing else runs meanwhile.
-SUITES = '!build 300 $(MAKE) -s -j2 all build/asan/dxup build/dxup_evil build/demo/dxup-1 build/demo/dxup-2 && echo "build: 1 passed, 0 failed, 0 skipped"' \
+SUITES = '!build 300 $(MAKE) -s -j2 all build/asan/dxup build/asan/dxpatch build/dxup_evil build/demo/dxup-1 build/demo/dxup-2 && echo "build: 1 passed, 0 failed, 0 skipped"' \
          'test_dxup.asan 400 DXUP=build/asan/dxup $(FIXED) tests/test_dxup.sh' 'test_dxup 400 tests/test_dxup.sh' \
+         'test_dxpatch.asan 200 DXPATCH=build/asan/dxpatch $(FIXED) tests/test_dxpatch.sh' 'test_dxpatch 100 tests/test_dxpatch.sh' \
          $(foreach t,$(UNITS),'$(t) 120 $(MAKE) -s build/$(t) && build/$(t)' \
            '$(t).asan 300 $(MAKE) -s build/asan/$(t) && $(FIXED) build/asan/$(t)') \
          $(if $(filter 1,$(ZSTD)),'test_patch.zstd 300 $(MAKE) -s build/zstd/test_patch && $(FIXED) build/zstd/test_patch') \
@@ -125,12 +136,19 @@ size: ## lines and machine code of each header
 	@CC='$(CC)' tests/checks/size.sh
 
 # ---------------------------------------------------------------- install
-install: build/dxup ## headers, dxup and dx.pc into $(DESTDIR)$(PREFIX)
+install: build/dxup build/dxpatch ## headers, dxup, dxpatch and dx.pc into $(DESTDIR)$(PREFIX)
 	install -d '$(DESTDIR)$(PREFIX)/include' '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/lib/pkgconfig'
 	install -m 644 $(HEADERS) '$(DESTDIR)$(PREFIX)/include'
-	install -m 755 build/dxup '$(DESTDIR)$(PREFIX)/bin'
+	install -m 755 build/dxup build/dxpatch '$(DESTDIR)$(PREFIX)/bin'
 	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' dx.pc.in >'$(DESTDIR)$(PREFIX)/lib/pkgconfig/dx.pc'
 	chmod 644 '$(DESTDIR)$(PREFIX)/lib/pkgconfig/dx.pc'
+
+# ---------------------------------------------------------------- bench
+build/bench_patch: bench/bench_patch.c dx_patch.h build/flags
+	$(CC) -std=c11 $(WARN) $(CFLAGS) $(if $(ZSTD_LIBS),-DDX_PATCH_ZSTD) $< -o $@ $(LDFLAGS) $(ZSTD_LIBS)
+
+bench-patch: build/dxpatch build/bench_patch ## dx_patch.h beside other delta tools; PAIRS=folder of ID.old and ID.new
+	@bench/bench_patch.sh '$(PAIRS)'
 
 clean: ## remove build/
 	rm -rf build

@@ -4,13 +4,15 @@
 root=$work/root
 installed() {
     make -s install DESTDIR="$root" PREFIX=/opt/dx CC="$CC" || return
-    for file in $(printf 'include/%s ' $headers) bin/dxup lib/pkgconfig/dx.pc; do
+    for file in $(printf 'include/%s ' $headers) bin/dxup bin/dxpatch lib/pkgconfig/dx.pc; do
         [ -s "$root/opt/dx/$file" ] || echo "$file is not installed"
     done
     for h in $headers; do cmp "$h" "$root/opt/dx/include/$h"; done
-    find "$root" -type f | grep -vE "^$root/opt/dx/(include/dx_[a-z]+\.h|bin/dxup|lib/pkgconfig/dx\.pc)$" | sed 's/^/stray file /'
+    find "$root" -type f | grep -vE "^$root/opt/dx/(include/dx_[a-z]+\.h|bin/dxup|bin/dxpatch|lib/pkgconfig/dx\.pc)$" | sed 's/^/stray file /'
     [ "$(stat -c %a "$root/opt/dx/include/${headers%% *}")" = 644 ] || echo "headers are not readable by all"
-    "$root/opt/dx/bin/dxup" --help >/dev/null || echo "the installed dxup does not run"
+    for program in dxup dxpatch; do
+        "$root/opt/dx/bin/$program" --help >/dev/null || echo "the installed $program does not run"
+    done
 }
 used() {
     { echo "#define DX_IMPLEMENTATION"; printf '#include <%s>\n' $headers; echo "int main(void) { return 0; }"; } >"$work/user.c"

@@ -1,0 +1,149 @@
+/* Measures for bench_patch.sh.
+
+       bench_patch run COMMAND ARGS...    prints: median seconds, largest resident KiB
+       bench_patch memory OLD NEW [all]   prints: patch bytes, create s, create bytes of memory, apply s, memcpy s
+                                          in this process; "all": zstd may be used too
+
+   Medians are of five runs, of three when the first took more than two seconds. */
+#define _GNU_SOURCE
+#define DX_PATCH_IMPLEMENTATION
+#include "../dx_patch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { RUNS_MAX = 5 };
+
+typedef struct job {
+    uint8_t *old_bytes, *new_bytes, *patch, *out;
+    size_t old_size, new_size, patch_size, patch_capacity;
+    dx_patch_create_desc desc;
+    char **command;
+    long peak_kib;
+} job;
+
+static void fail(const char *what)
+{
+    fprintf(stderr, "bench_patch: %s\n", what);
+    exit(1);
+}
+
+static void *allocate(size_t size)
+{
+    void *p = malloc(size ? size : 1);
+    if (!p) fail("out of memory");
+    memset(p, 1, size); /* the pages are there before the clock starts */
+    return p;
+}
+
+static uint8_t *load(const char *path, size_t *size)
+{
+    FILE *file = fopen(path, "rb");
+    if (!file || fseek(file, 0, SEEK_END)) fail(path);
+    *size = (size_t)ftell(file);
+    rewind(file);
+    uint8_t *bytes = allocate(*size);
+    if (fread(bytes, 1, *size, file) != *size) fail(path);
+    fclose(file);
+    return bytes;
+}
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median_s(void (*step)(job *j), job *j)
+{
+    double seconds[RUNS_MAX];
+    int runs = RUNS_MAX;
+    for (int i = 0; i < runs; i++) {
+        double began_s = now_s();
+        step(j);
+        seconds[i] = now_s() - began_s;
+        if (i == 0 && seconds[0] > 2) runs = 3;
+    }
+    qsort(seconds, (size_t)runs, sizeof *seconds, compare);
+    return seconds[runs / 2];
+}
+
+/* >>steps -------------------------------------------------------------- */
+static void run_command(job *j)
+{
+    struct rusage usage;
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        execvp(j->command[0], j->command);
+        _exit(127);
+    }
+    if (child < 0 || wait4(child, &status, 0, &usage) != child) fail("cannot start a process");
+    if (!WIFEXITED(status) || WEXITSTATUS(status)) fail(j->command[0]);
+    if (usage.ru_maxrss > j->peak_kib) j->peak_kib = usage.ru_maxrss;
+}
+
+static void create(job *j)
+{
+    int error = dx_patch_create(&j->desc, j->old_bytes, j->old_size, j->new_bytes, j->new_size,
+                                j->patch, j->patch_capacity, &j->patch_size);
+    if (error) fail(dx_patch_error_name(error));
+}
+
+static void apply(job *j)
+{
+    size_t size = 0;
+    int error = dx_patch_apply(j->old_bytes, j->old_size, j->patch, j->patch_size, j->out,
+                               j->new_size, &size, j->desc.memory, j->desc.memory_size);
+    if (error) fail(dx_patch_error_name(error));
+    if (size != j->new_size) fail("the result has another size");
+}
+
+static void copy(job *j)
+{
+    memcpy(j->out, j->new_bytes, j->new_size);
+    __asm__ volatile("" : : "r"(j->out) : "memory");
+}
+
+static void measure_memory(job *j, char **argv, int argc)
+{
+    j->old_bytes = load(argv[2], &j->old_size);
+    j->new_bytes = load(argv[3], &j->new_size);
+    if (argc < 5) j->desc.codings = 1u << DX_PATCH_CODING_PLAIN | 1u << DX_PATCH_CODING_RANGE;
+    j->patch_capacity = dx_patch_bound(&j->desc, j->old_size, j->new_size);
+    j->desc.memory_size = dx_patch_create_memory_size(&j->desc, j->old_size, j->new_size);
+    j->patch = allocate(j->patch_capacity);
+    j->desc.memory = allocate(j->desc.memory_size);
+    j->out = allocate(j->new_size);
+    double create_s = median_s(create, j), apply_s = median_s(apply, j);
+    if (memcmp(j->out, j->new_bytes, j->new_size)) fail("the result is another");
+    double copy_s = median_s(copy, j);
+    printf("%zu %.6f %zu %.6f %.6f\n", j->patch_size, create_s, j->desc.memory_size, apply_s, copy_s);
+}
+
+int main(int argc, char **argv)
+{
+    static job j;
+    if (argc >= 3 && !strcmp(argv[1], "run")) {
+        j.command = argv + 2;
+        double seconds = median_s(run_command, &j);
+        printf("%.6f %ld\n", seconds, j.peak_kib);
+    } else if (argc >= 4 && !strcmp(argv[1], "memory")) {
+        measure_memory(&j, argv, argc);
+    } else {
+        fail("usage: run COMMAND ARGS... | memory OLD NEW [all]");
+    }
+    return 0;
+}

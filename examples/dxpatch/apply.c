@@ -1,0 +1,141 @@
+/* Applies a patch, or takes it back. The patch streams through. The old file is read where it lies: once as a whole
+   for its hash, before anything is written, then where the patch asks for bytes of it. */
+#include "dxpatch.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct job {
+    const char     *old_path, *patch_path;
+    int             old_fd, patch_fd, status; /* status: of the callback that failed */
+    bool            undo;
+    struct stat     old_st, patch_st;
+    dx_patch_header header;
+    dxup_dest       dest;
+    size_t          used; /* of out, where the small pieces that come are collected */
+    uint8_t         in[DXUP_IO_SIZE], out[DXUP_IO_SIZE];
+} job;
+
+/* >>callbacks ---------------------------------------------------------- */
+static int read_old(void *user, uint64_t offset, void *out, size_t size)
+{
+    job *j = user;
+    return j->status = dxpatch_read(j->old_fd, j->old_path, offset, out, size);
+}
+
+static int flush(job *j)
+{
+    if (j->used) j->status = dxup_dest_write(&j->dest, j->out, j->used);
+    j->used = 0;
+    return j->status;
+}
+
+static int write_new(void *user, const void *bytes, size_t size)
+{
+    job *j = user;
+    const uint8_t *p = bytes;
+    while (!j->status && size) {
+        size_t part = sizeof j->out - j->used < size ? sizeof j->out - j->used : size;
+        memcpy(j->out + j->used, p, part);
+        j->used += part;
+        p += part;
+        size -= part;
+        if (j->used == sizeof j->out) flush(j);
+    }
+    return j->status;
+}
+
+static int show(void *user, uint64_t done, uint64_t total)
+{
+    job *j = user;
+    dxup_progress(j->undo ? "taking back" : "applying", done, total, false);
+    return 0;
+}
+
+/* >>steps -------------------------------------------------------------- */
+/* Feed the whole patch; what the callbacks printed is not said again. */
+static int stream(job *j, dx_patch_applier *a)
+{
+    uint64_t size = (uint64_t)j->patch_st.st_size, at = 0;
+    int error = DX_PATCH_OK;
+    while (!error && at < size) {
+        size_t part = size - at < sizeof j->in ? (size_t)(size - at) : sizeof j->in;
+        int status = dxpatch_read(j->patch_fd, j->patch_path, at, j->in, part);
+        if (status) return status;
+        error = dx_patch_applier_feed(a, j->in, part);
+        at += part;
+    }
+    if (!error) error = dx_patch_applier_finish(a);
+    if (error == DX_PATCH_ESYS) return j->status;
+    if (error == DX_PATCH_EAPPLIED && j->undo)
+        return dxup_fail(DXUP_REFUSED, "%s: the patch is not applied to this file", j->old_path);
+    bool base = error == DX_PATCH_EBASE || error == DX_PATCH_EAPPLIED;
+    return error ? dxpatch_fail(error, base ? j->old_path : j->patch_path) : flush(j);
+}
+
+static int run(job *j)
+{
+    dx_patch_applier a;
+    dx_patch_applier_desc desc = {0};
+    if (j->header.memory_size > DXPATCH_MEMORY_MAX)
+        return dxpatch_fail(DX_PATCH_ENOMEM, j->patch_path);
+    desc.memory_size = (size_t)j->header.memory_size;
+    desc.memory = dxup_alloc(desc.memory_size);
+    desc.user = j;
+    desc.read = read_old;
+    desc.write = write_new;
+    desc.progress = show;
+    desc.base_size = (uint64_t)j->old_st.st_size;
+    desc.undo = j->undo;
+    int error = dx_patch_applier_init(&a, &desc);
+    int status = error ? dxpatch_fail(error, j->patch_path) : stream(j, &a);
+    free(desc.memory);
+    return status;
+}
+
+/* Write what the patch makes of old_path beside new_path, then put it there in one step. */
+static int produce(job *j, const char *new_path)
+{
+    if (dxpatch_is_same(new_path, &j->patch_st))
+        return dxup_fail(DXUP_REFUSED, "%s is the patch itself", new_path);
+    if (j->undo && (j->header.kind != DX_PATCH_KIND_BLOCKS || !j->header.reversible))
+        return dxup_fail(DXUP_REFUSED, "%s cannot be taken back: %s", j->patch_path,
+                         j->header.kind == DX_PATCH_KIND_BLOCKS ? "it was made with --one-way"
+                                                                : "only patches of blocks can");
+    int status = dxup_dest_open(&j->dest, new_path, DXUP_FILE, j->old_st.st_mode);
+    if (status) return status;
+    status = run(j);
+    if (!status) status = dxup_dest_commit(&j->dest);
+    dxup_dest_abandon(&j->dest);
+    return status;
+}
+
+static int work(const dxpatch_options *o, const char *new_path, bool undo)
+{
+    char text[32];
+    job *j = dxup_alloc(sizeof *j);
+    memset(j, 0, sizeof *j);
+    j->old_path = o->old_path;
+    j->patch_path = o->patch_path;
+    j->undo = undo;
+    int status = dxpatch_open(j->old_path, &j->old_fd, &j->old_st);
+    if (status) return free(j), status;
+    status = dxpatch_open_patch(j->patch_path, &j->patch_fd, &j->patch_st, &j->header);
+    if (!status) {
+        status = produce(j, new_path);
+        close(j->patch_fd);
+    }
+    dxup_progress(NULL, 0, 0, true);
+    if (!status && !o->quiet)
+        printf("%s: %s bytes, as the patch promises\n", new_path,
+               dxup_count_text(undo ? j->header.base_size : j->header.target_size, text));
+    close(j->old_fd);
+    free(j);
+    return status;
+}
+
+/* >>commands ----------------------------------------------------------- */
+int dxpatch_apply(const dxpatch_options *o) { return work(o, o->new_path, false); }
+
+int dxpatch_undo(const dxpatch_options *o) { return work(o, o->old_path, true); }

@@ -1,0 +1,43 @@
+/* dxpatch: patches between two files, at the command line. Declarations that its files share.
+
+   main.c   arguments and help            patch.c  opens files, reads headers, words for errors
+   diff.c   makes a patch                 base.c   ../dxup/base.c under this program's name
+   apply.c  applies one, or takes it back dx.c     the header's implementation
+   info.c   prints what one says          ../dxup/dest.c  a file replaced in one step */
+#ifndef DXPATCH_H
+#define DXPATCH_H
+
+#include "../dxup/dxup.h" /* first: it asks for _GNU_SOURCE */
+#include "../../dx_patch.h"
+
+/* Every function that returns int returns one of the statuses of dxup.h (dxup_status), and has printed
+   why when that is not DXUP_OK. */
+
+/* More working memory than this is not given to a patch, whatever its header asks for. */
+#define DXPATCH_MEMORY_MAX ((uint64_t)256 << 20)
+
+typedef struct dxpatch_options {
+    const char *old_path, *new_path, *patch_path;
+    uint32_t    kind, block_size; /* 0 = the default of dx_patch.h */
+    bool        no_zstd, one_way, quiet;
+} dxpatch_options;
+
+int dxpatch_diff(const dxpatch_options *o);
+int dxpatch_apply(const dxpatch_options *o); /* old_path and new_path may be the same */
+int dxpatch_undo(const dxpatch_options *o);
+int dxpatch_info(const dxpatch_options *o);
+
+/* >>patch.c ---- */
+/* Open a regular file for reading. */
+int dxpatch_open(const char *path, int *fd, struct stat *st);
+/* Open a patch and read its header; the file must be as long as the header says. The descriptor stands at the
+   start of the file. */
+int dxpatch_open_patch(const char *path, int *fd, struct stat *st, dx_patch_header *header);
+/* Is there something at path, and is it the file of st? */
+bool dxpatch_is_same(const char *path, const struct stat *st);
+/* Fill out with size bytes from offset on. */
+int dxpatch_read(int fd, const char *path, uint64_t offset, void *out, size_t size);
+/* Print what an error of dx_patch.h means for the file at path; returns the status for it. */
+int dxpatch_fail(int error, const char *path);
+
+#endif

@@ -1,0 +1,48 @@
+/* What the header of a patch says, one field a line. */
+#include "dxpatch.h"
+
+#include <unistd.h>
+
+static const char *kind_text(int kind)
+{
+    return kind == DX_PATCH_KIND_BLOCKS ? "blocks" : "delta";
+}
+
+static const char *coding_text(int coding)
+{
+    switch (coding) {
+    case DX_PATCH_CODING_PLAIN: return "plain";
+    case DX_PATCH_CODING_RANGE: return "range";
+    default: return "zstd";
+    }
+}
+
+static void print_count(const char *name, uint64_t count)
+{
+    printf("%s=%llu\n", name, (unsigned long long)count);
+}
+
+int dxpatch_info(const dxpatch_options *o)
+{
+    dx_patch_header h;
+    struct stat st;
+    char text[65];
+    int fd, status = dxpatch_open_patch(o->patch_path, &fd, &st, &h);
+    if (status) return status;
+    close(fd);
+    print_count("version", h.version);
+    printf("kind=%s\n", kind_text(h.kind));
+    printf("hash=blake3-256\n"); /* the only one that version 1 has */
+    printf("coding=%s\n", coding_text(h.coding));
+    printf("reversible=%s\n", h.reversible ? "yes" : "no");
+    print_count("block_size", h.block_size);
+    print_count("base_size", h.base_size);
+    print_count("target_size", h.target_size);
+    print_count("body_size", h.body_size);
+    print_count("trailer_size", h.trailer_size);
+    print_count("memory_size", h.memory_size);
+    printf("body_crc=%08x\n", (unsigned)h.body_crc);
+    printf("base_hash=%s\n", dxup_hash_text(h.base_hash, text));
+    printf("target_hash=%s\n", dxup_hash_text(h.target_hash, text));
+    return DXUP_OK;
+}

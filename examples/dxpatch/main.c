@@ -1,0 +1,131 @@
+/* dxpatch: the command line. */
+#include "dxpatch.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char usage[] =
+    "dxpatch makes and applies patches between two versions of a file. The result of applying is the\n"
+    "new version, checked by hash, or an error and nothing changed.\n"
+    "\n"
+    "  dxpatch diff OLD NEW PATCH        make the patch that turns OLD into NEW\n"
+    "  dxpatch apply OLD PATCH NEW       write NEW\n"
+    "  dxpatch apply-in-place FILE PATCH turn FILE into the new version\n"
+    "  dxpatch undo FILE PATCH           turn it back (patches of blocks)\n"
+    "  dxpatch info PATCH                what the header says, one field a line\n"
+    "\n"
+    "  --kind delta|blocks   diff: delta (the default) for programs, libraries, archives, whatever moves;\n"
+    "                        blocks for images of the same layout\n"
+    "  --block-size N        blocks: bytes, a power of two, 64..65536 (default 4096)\n"
+    "  --one-way             blocks: drop what a shrinking file cuts off; no undo then\n"
+    "  --no-zstd             delta: a patch that needs no zstd to be applied\n"
+    "  --quiet               no summary\n"
+    "\n"
+    "A file is replaced in one step by a copy made beside it: there is room for both or an error, and\n"
+    "after a power cut it is the old one or the new one. It keeps its permission bits; not its owner,\n"
+    "times and other hard links.\n"
+    "\n"
+    "Exit status: 0 done, 1 usage, 2 no such file, 4 damaged bytes, 5 the local system refused (disk full,\n"
+    "permission, memory, a format this build does not know), 6 refused: another base, applied already,\n"
+    "not to be taken back, or a file would be lost.\n";
+
+static int apply_in_place(const dxpatch_options *o)
+{
+    dxpatch_options same = *o;
+    same.new_path = o->old_path;
+    return dxpatch_apply(&same);
+}
+
+typedef struct command {
+    const char *name, *places; /* what its arguments are: Old, New, Patch */
+    int       (*run)(const dxpatch_options *o);
+} command;
+
+static const command commands[] = {
+    {"diff", "onp", dxpatch_diff}, {"apply", "opn", dxpatch_apply},
+    {"apply-in-place", "op", apply_in_place}, {"undo", "op", dxpatch_undo},
+    {"info", "p", dxpatch_info},
+};
+
+static int parse_kind(dxpatch_options *o, const char *value)
+{
+    if (!strcmp(value, "delta")) o->kind = DX_PATCH_KIND_DELTA;
+    else if (!strcmp(value, "blocks")) o->kind = DX_PATCH_KIND_BLOCKS;
+    else return dxup_fail(DXUP_USAGE, "unknown kind: %s", value);
+    return DXUP_OK;
+}
+
+static int parse_block_size(dxpatch_options *o, const char *value)
+{
+    char *end;
+    errno = 0;
+    unsigned long n = strtoul(value, &end, 10);
+    if (errno || *end || end == value || *value == '-' || n < 64 || n > 65536 || (n & (n - 1)))
+        return dxup_fail(DXUP_USAGE, "'%s' is not a power of two from 64 to 65536", value);
+    o->block_size = (uint32_t)n;
+    return DXUP_OK;
+}
+
+/* An option and its value; *used becomes how many arguments it took. */
+static int parse_option(dxpatch_options *o, bool diff, const char *option, const char *value, int *used)
+{
+    *used = 1;
+    if (!strcmp(option, "--quiet")) return o->quiet = true, DXUP_OK;
+    if (diff && !strcmp(option, "--no-zstd")) return o->no_zstd = true, DXUP_OK;
+    if (diff && !strcmp(option, "--one-way")) return o->one_way = true, DXUP_OK;
+    *used = 2;
+    if (diff && value && !strcmp(option, "--kind")) return parse_kind(o, value);
+    if (diff && value && !strcmp(option, "--block-size")) return parse_block_size(o, value);
+    return dxup_fail(DXUP_USAGE, "unknown option or missing value: %s", option);
+}
+
+static int parse(dxpatch_options *o, const command *c, int argc, char **argv)
+{
+    bool options = true;
+    size_t count = 0;
+    for (int i = 2, used; i < argc; i += used) {
+        used = 1;
+        if (options && !strcmp(argv[i], "--")) {
+            options = false;
+        } else if (options && !strncmp(argv[i], "--", 2)) {
+            const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+            int status = parse_option(o, c->run == dxpatch_diff, argv[i], value, &used);
+            if (status) return status;
+        } else {
+            char place = c->places[count];
+            if (!place) return dxup_fail(DXUP_USAGE, "one argument too many: %s", argv[i]);
+            *(place == 'o' ? &o->old_path : place == 'n' ? &o->new_path : &o->patch_path) = argv[i];
+            count++;
+        }
+    }
+    if (c->places[count])
+        return dxup_fail(DXUP_USAGE, "%s needs more arguments; see dxpatch help", c->name);
+    if (o->kind != DX_PATCH_KIND_BLOCKS && (o->block_size || o->one_way))
+        return dxup_fail(DXUP_USAGE, "--block-size and --one-way go with --kind blocks");
+    return DXUP_OK;
+}
+
+int main(int argc, char **argv)
+{
+    dxpatch_options o = {0};
+    const command *chosen = NULL;
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error like a full disk */
+    if (argc >= 2 && (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help"))) {
+        fputs(usage, stdout);
+        return DXUP_OK;
+    }
+    for (size_t i = 0; argc >= 2 && i < sizeof commands / sizeof *commands; i++)
+        if (!strcmp(argv[1], commands[i].name)) chosen = &commands[i];
+    if (!chosen) {
+        fputs(usage, stderr);
+        return DXUP_USAGE;
+    }
+    int status = parse(&o, chosen, argc, argv);
+    if (!status) status = chosen->run(&o);
+    if (!status && (fflush(stdout) != 0 || ferror(stdout)))
+        status = dxup_fail_errno("standard output");
+    return status;
+}

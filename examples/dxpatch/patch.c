@@ -1,0 +1,93 @@
+/* Patch files: opened, their headers read, and their errors in words. */
+#include "dxpatch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+/* >>errors ------------------------------------------------------------- */
+typedef struct reason {
+    int         error, status;
+    const char *text;
+} reason;
+
+static const reason reasons[] = {
+    {DX_PATCH_EHEADER, DXUP_DAMAGED, "this is not a patch, or its header is damaged"},
+    {DX_PATCH_ENOPATCH, DXUP_DAMAGED, "this is not a patch: it is empty"},
+    {DX_PATCH_ETRUNCATED, DXUP_DAMAGED, "the patch is cut off: it is shorter than it says"},
+    {DX_PATCH_ECORRUPT, DXUP_DAMAGED, "the patch is damaged, or something follows its end"},
+    {DX_PATCH_EBLOCK, DXUP_DAMAGED, "the patch is damaged: a malformed block"},
+    {DX_PATCH_EBOUNDS, DXUP_DAMAGED, "the patch is damaged: it reaches outside of the file"},
+    {DX_PATCH_ETARGET, DXUP_DAMAGED, "the result is not what the patch promises"},
+    {DX_PATCH_EVERSION, DXUP_SYSTEM, "the patch has a format that this dxpatch does not know"},
+    {DX_PATCH_ENOTSUP, DXUP_SYSTEM, "the patch needs zstd, which this dxpatch was built without"},
+    {DX_PATCH_ENOMEM, DXUP_SYSTEM, "there is not enough memory for it"},
+    {DX_PATCH_ETOOBIG, DXUP_SYSTEM, "it is too large"},
+    {DX_PATCH_EBASE, DXUP_REFUSED, "this is not the file that the patch was made for"},
+    {DX_PATCH_EAPPLIED, DXUP_REFUSED, "the patch is already applied to this file"},
+};
+
+int dxpatch_fail(int error, const char *path)
+{
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+        if (reasons[i].error == error)
+            return dxup_fail(reasons[i].status, "%s: %s", path, reasons[i].text);
+    return dxup_fail(DXUP_SYSTEM, "%s: %s", path, dx_patch_error_name(error));
+}
+
+/* >>files -------------------------------------------------------------- */
+int dxpatch_open(const char *path, int *fd, struct stat *st)
+{
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe without a writer does not stop us */
+    if (*fd < 0) return dxup_fail_errno("%s", path);
+    int status = DXUP_OK;
+    if (fstat(*fd, st) < 0) status = dxup_fail_errno("%s", path);
+    else if (!S_ISREG(st->st_mode)) status = dxup_fail(DXUP_REFUSED, "%s is not a file", path);
+    if (status) close(*fd);
+    return status;
+}
+
+int dxpatch_read(int fd, const char *path, uint64_t offset, void *out, size_t size)
+{
+    char *p = out;
+    while (size) {
+        ssize_t n = pread(fd, p, size, (off_t)offset);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return dxup_fail_errno("%s", path);
+        if (n == 0) return dxup_fail(DXUP_SYSTEM, "%s became shorter while it was read", path);
+        p += n;
+        offset += (uint64_t)n;
+        size -= (size_t)n;
+    }
+    return DXUP_OK;
+}
+
+bool dxpatch_is_same(const char *path, const struct stat *st)
+{
+    struct stat there;
+    return stat(path, &there) == 0 && there.st_dev == st->st_dev && there.st_ino == st->st_ino;
+}
+
+/* Does the file have the length that its header gives? */
+static int check_size(const dx_patch_header *h, uint64_t file_size)
+{
+    uint64_t size = DX_PATCH_HEADER_SIZE + h->body_size + h->trailer_size; /* body_size < 2^62 */
+    return file_size < size ? DX_PATCH_ETRUNCATED : file_size > size ? DX_PATCH_ECORRUPT : 0;
+}
+
+int dxpatch_open_patch(const char *path, int *fd, struct stat *st, dx_patch_header *header)
+{
+    uint8_t bytes[DX_PATCH_HEADER_SIZE];
+    int status = dxpatch_open(path, fd, st);
+    if (status) return status;
+    uint64_t size = (uint64_t)st->st_size;
+    size_t part = size < sizeof bytes ? (size_t)size : sizeof bytes;
+    status = dxpatch_read(*fd, path, 0, bytes, part);
+    if (!status) {
+        int error = size ? dx_patch_info(bytes, part, header) : DX_PATCH_ENOPATCH;
+        if (!error) error = check_size(header, size);
+        if (error) status = dxpatch_fail(error, path);
+    }
+    if (status) close(*fd);
+    return status;
+}
