@@ -1,12 +1,3 @@
 /* Errors, files and numbers as text: dxup's, with this program's name in front of its messages. */
-#include "../dxup/dxup.h"
-
-#include <string.h>
-
-static int put(const char *text, FILE *file)
-{
-    return fputs(strcmp(text, "dxup: ") ? text : "dxpatch: ", file);
-}
-
-#define fputs put
+#define DXUP_PROGRAM "dxpatch"
 #include "../dxup/base.c"

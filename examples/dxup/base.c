@@ -1,5 +1,9 @@
-/* Errors, files and numbers as text. */
+/* Errors, files and numbers as text. Another program may compile this under its own name. */
 #include "dxup.h"
+
+#ifndef DXUP_PROGRAM
+#define DXUP_PROGRAM "dxup"
+#endif
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,7 +18,7 @@ int dxup_fail(int status, const char *format, ...)
 {
     va_list args;
     dxup_progress(NULL, 0, 0, true);
-    fputs("dxup: ", stderr);
+    fputs(DXUP_PROGRAM ": ", stderr);
     va_start(args, format);
     vfprintf(stderr, format, args);
     va_end(args);
@@ -27,7 +31,7 @@ int dxup_fail_errno(const char *format, ...)
     int error = errno;
     va_list args;
     dxup_progress(NULL, 0, 0, true);
-    fputs("dxup: ", stderr);
+    fputs(DXUP_PROGRAM ": ", stderr);
     va_start(args, format);
     vfprintf(stderr, format, args);
     va_end(args);

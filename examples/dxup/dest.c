@@ -36,7 +36,7 @@ static int part_path(dxup_dest *d, const char *path)
 }
 
 /* Open and lock the part; the loop ends when what we locked is what the name still means,
-   because another dxup may rename its part away between the two steps. */
+   because another process may rename its part away between the two steps. */
 static int part_lock(dxup_dest *d)
 {
     for (int tries = 0; tries < 100; tries++) {
@@ -48,7 +48,7 @@ static int part_lock(dxup_dest *d)
         if (fd < 0) return dxup_fail_errno("%s", d->part);
         if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
             close(fd);
-            return dxup_fail(DXUP_REFUSED, "%s is being updated by another dxup", d->path);
+            return dxup_fail(DXUP_REFUSED, "%s is being updated by another process", d->path);
         }
         if (fstat(fd, &mine) == 0 && lstat(d->part, &named) == 0 && mine.st_ino == named.st_ino &&
             mine.st_dev == named.st_dev) {
@@ -57,7 +57,7 @@ static int part_lock(dxup_dest *d)
         }
         close(fd);
     }
-    return dxup_fail(DXUP_REFUSED, "%s is being updated by another dxup", d->path);
+    return dxup_fail(DXUP_REFUSED, "%s is being updated by another process", d->path);
 }
 
 /* A part of the other kind, left by a killed run, is in the way. */
