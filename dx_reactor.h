@@ -234,7 +234,7 @@ struct dx_reactor { /* caller-allocated; every field is private; not to be moved
     uint32_t behind_; /* operations that wait for another one of their descriptor */
     uint32_t post_mask_, post_head_, more_head_, more_count_;
     int      poll_fd_, wake_fd_, sys_errno_;
-    bool     open_, in_callback_, closing_, blocking_files_, no_pwait2_;
+    bool     open_, in_callback_, closing_, blocking_files_, no_pwait2_, done_turn_;
     uint32_t post_tail_, sleeping_, wake_, stop_; /* the fields that other threads write */
     dx_reactor_p_ring ring_;
     dx_reactor_p_more more_[DX_REACTOR_P_MORE_COUNT];
@@ -894,7 +894,7 @@ static int dx_reactor_p_side(const dx_op *op)
     return op->kind_ <= DX_REACTOR_P_SHUTDOWN ? DX_REACTOR_P_WRITES : DX_REACTOR_P_OTHERS;
 }
 
-/* Room in the queue of multishot results? They are delivered before terminal completions. */
+/* Room in the queue of multishot results? */
 static bool dx_reactor_p_more_room(const dx_reactor *r)
 {
     return r->more_count_ < DX_REACTOR_P_MORE_COUNT;
@@ -1740,24 +1740,6 @@ static int32_t dx_reactor_p_epoll_try(dx_op *op)
     return errno == EAGAIN ? DX_REACTOR_P_BLOCKED : -errno;
 }
 
-/* May a system call of this operation be made without the risk that it blocks? 0 or -errno. */
-static int32_t dx_reactor_p_epoll_admit(const dx_reactor *r, dx_reactor_p_fd *e, const dx_op *op)
-{
-    int flags;
-    if (op->kind_ == DX_REACTOR_P_RECV || op->kind_ == DX_REACTOR_P_SEND ||
-        op->kind_ == DX_REACTOR_P_POLL || (e->flags & DX_REACTOR_P_FD_ADMITTED))
-        return 0;
-    flags = fcntl(op->fd_, F_GETFL);
-    if (flags < 0) return -errno;
-    if (dx_reactor_p_side(op) == DX_REACTOR_P_OTHERS) return r->blocking_files_ ? 0 : -ENOTSUP;
-    if (op->kind_ == DX_REACTOR_P_READ || op->kind_ == DX_REACTOR_P_WRITE)
-        if (lseek(op->fd_, 0, SEEK_CUR) >= 0 || errno != ESPIPE)
-            return r->blocking_files_ ? 0 : -ENOTSUP;
-    if (!(flags & O_NONBLOCK)) return -ENOTSUP;
-    e->flags |= DX_REACTOR_P_FD_ADMITTED;
-    return 0;
-}
-
 /* Have the kernel tell when the descriptor becomes ready. 0 or -errno. */
 static int32_t dx_reactor_p_epoll_arm(dx_reactor *r, dx_reactor_p_fd *e)
 {
@@ -1771,6 +1753,25 @@ static int32_t dx_reactor_p_epoll_arm(dx_reactor *r, dx_reactor_p_fd *e)
         (errno != EEXIST || epoll_ctl(r->poll_fd_, EPOLL_CTL_MOD, e->fd, &event) != 0))
         return -errno;
     e->flags |= DX_REACTOR_P_FD_REGISTERED;
+    return 0;
+}
+
+/* May a system call of this operation be made without the risk that it blocks? 0 or -errno. */
+static int32_t dx_reactor_p_epoll_admit(dx_reactor *r, dx_reactor_p_fd *e, const dx_op *op)
+{
+    int flags;
+    if (op->kind_ == DX_REACTOR_P_RECV || op->kind_ == DX_REACTOR_P_SEND ||
+        op->kind_ == DX_REACTOR_P_POLL || (e->flags & DX_REACTOR_P_FD_ADMITTED))
+        return 0;
+    flags = fcntl(op->fd_, F_GETFL);
+    if (flags < 0) return -errno;
+    if (dx_reactor_p_side(op) == DX_REACTOR_P_OTHERS) return r->blocking_files_ ? 0 : -ENOTSUP;
+    if (op->kind_ == DX_REACTOR_P_READ || op->kind_ == DX_REACTOR_P_WRITE)
+        if ((lseek(op->fd_, 0, SEEK_CUR) >= 0 || errno != ESPIPE) &&
+            dx_reactor_p_epoll_arm(r, e) == -EPERM) /* an eventfd can be sought in and polled */
+            return r->blocking_files_ ? 0 : -ENOTSUP;
+    if (!(flags & O_NONBLOCK)) return -ENOTSUP;
+    e->flags |= DX_REACTOR_P_FD_ADMITTED;
     return 0;
 }
 
@@ -2091,19 +2092,33 @@ static int dx_reactor_p_gather(dx_reactor *r, uint32_t min, int64_t timeout_ns)
     return error;
 }
 
+/* Accepted descriptors and terminal completions take turns, so that a flood of connections starves
+   nobody; but a multishot's terminal completion comes after what it has accepted. */
+static bool dx_reactor_p_done_turn(const dx_reactor *r)
+{
+    uint32_t i;
+    if (!r->done_turn_ || !r->done_first_) return false;
+    for (i = 0; i < r->more_count_; i++)
+        if (r->more_[(r->more_head_ + i) % DX_REACTOR_P_MORE_COUNT].op == r->done_first_)
+            return false;
+    return true;
+}
+
 /* The next completion in order; false: none without a system call. */
 static bool dx_reactor_p_next(dx_reactor *r, dx_op **op, int32_t *result, uint32_t *flags)
 {
     if (!r->more_count_ && !r->done_first_) r->backend_->reap(r);
-    if (r->more_count_) {
+    if (r->more_count_ && !dx_reactor_p_done_turn(r)) {
         *op = r->more_[r->more_head_].op;
         *result = r->more_[r->more_head_].result;
         *flags = DX_REACTOR_F_MORE;
         r->more_head_ = (r->more_head_ + 1) % DX_REACTOR_P_MORE_COUNT;
         r->more_count_--;
+        r->done_turn_ = true;
         return true;
     }
     if (!r->done_first_) return false;
+    r->done_turn_ = false;
     *op = r->done_first_;
     *result = (int32_t)(uint32_t)(*op)->offset_;
     *flags = 0;
@@ -2130,7 +2145,7 @@ static uint32_t dx_reactor_p_deliver(dx_reactor *r, dx_completion *out, uint32_t
             r->in_callback_ = true;
             op->fn(r, op, result, flags);
             r->in_callback_ = false;
-        } else if (r->closing_ && flags) {
+        } else if (r->closing_ && op->kind_ == DX_REACTOR_P_ACCEPT && result >= 0) {
             close(result); /* accepted, and nobody is left to take it */
         }
         count++;
@@ -2144,6 +2159,7 @@ static int dx_reactor_p_wait(dx_reactor *r, dx_completion *out, uint32_t capacit
 {
     uint64_t end = timeout_ns > 0 ? dx_reactor_p_due((uint64_t)timeout_ns) : 0;
     uint32_t count = 0;
+    if (!min) timeout_ns = 0;
     for (;;) {
         int error = dx_reactor_p_gather(r, count < min ? min - count : 0, timeout_ns);
         count += dx_reactor_p_deliver(r, out ? out + count : NULL, capacity - count);
