@@ -109,7 +109,7 @@ FIXED := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 
 # One suite a line for tests/run.sh: NAME SECONDS COMMAND; a "!" before the name: nothing else runs meanwhile.
 SUITES = '!build 300 $(MAKE) -s -j2 all build/asan/dxup build/asan/dxpatch build/dxup_evil build/demo/dxup-1 build/demo/dxup-2 && echo "build: 1 passed, 0 failed, 0 skipped"' \
-         'test_dxup.asan 400 DXUP=build/asan/dxup $(FIXED) tests/test_dxup.sh' 'test_dxup 400 tests/test_dxup.sh' \
+         'test_dxup.asan 600 DXUP=build/asan/dxup $(FIXED) tests/test_dxup.sh' 'test_dxup 600 tests/test_dxup.sh' \
          'test_dxpatch.asan 200 DXPATCH=build/asan/dxpatch $(FIXED) tests/test_dxpatch.sh' 'test_dxpatch 100 tests/test_dxpatch.sh' \
          $(foreach t,$(UNITS),'$(t) 120 $(MAKE) -s build/$(t) && build/$(t)' \
            '$(t).asan 300 $(MAKE) -s build/asan/$(t) && $(FIXED) build/asan/$(t)') \
