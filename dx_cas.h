@@ -392,7 +392,7 @@ DX_CAS_API dx_cas_device dx_cas_memory_device(dx_cas_memory *m);
 #if !defined(DX_CAS_NO_FILE) && (!defined(__STDC_HOSTED__) || __STDC_HOSTED__ == 1)
 /* Open a file (path in UTF-8). mode is that of dx_cas_desc: DX_CAS_READ takes no lock, DX_CAS_WRITE
    one that dies with the process (DX_CAS_ELOCKED at once when another has it), DX_CAS_CREATE makes
-   the file where there is none, durably. DX_CAS_ENOTFOUND, DX_CAS_ESYS. */
+   the file where there is none. DX_CAS_WRITE syncs the folder. DX_CAS_ENOTFOUND, DX_CAS_ESYS. */
 DX_CAS_API int  dx_cas_file_open(dx_cas_file *f, const char *path, uint32_t mode);
 DX_CAS_API void dx_cas_file_close(dx_cas_file *f);
 DX_CAS_API dx_cas_device dx_cas_file_device(dx_cas_file *f);
@@ -1471,19 +1471,20 @@ DX_CAS_API int dx_cas_file_open(dx_cas_file *f, const char *path, uint32_t mode)
     f->handle_ = -1;
     f->system_error = 0;
     for (tries = 0; tries < 16; tries++) {
-        bool made = false;
         int fd = dx_cas_p_sys_open(path, flags);
         if (fd < 0 && errno == ENOENT && create) {
             fd = dx_cas_p_sys_open(path, flags | O_CREAT | O_EXCL, 0666);
             if (fd < 0 && errno == EEXIST) continue;
-            made = fd >= 0;
         }
         if (fd < 0 && errno == EINTR) continue;
         if (fd < 0) return dx_cas_p_file_fail(f);
         f->handle_ = fd;
         error = w ? dx_cas_p_file_lock(f, path, &again) : DX_CAS_OK;
-        if (error == DX_CAS_OK && made) error = dx_cas_file_sync_folder(path);
-        if (error == DX_CAS_OK && !again) return DX_CAS_OK;
+        if (error == DX_CAS_OK && !again) {
+            /* who made or renamed the file may have died before the folder was durable */
+            if (w && dx_cas_file_sync_folder(path) != DX_CAS_OK) error = dx_cas_p_file_fail(f);
+            if (error == DX_CAS_OK) return DX_CAS_OK;
+        }
         dx_cas_file_close(f);
         if (error != DX_CAS_OK) return error;
     }
@@ -1617,7 +1618,7 @@ static int dx_cas_p_decode(const dx_cas_store *s, uint64_t place, const uint8_t 
     } else {
         r->next = dx_cas_p_align(s, place + DX_CAS_P_HEAD + r->stored);
     }
-    return DX_CAS_OK;
+    return r->next > DX_CAS_P_PLACE_MAX ? DX_CAS_ECORRUPT : DX_CAS_OK;
 }
 
 static int dx_cas_p_damaged(dx_cas_store *s, uint64_t place)
@@ -1638,7 +1639,8 @@ static int dx_cas_p_read(dx_cas_store *s, uint64_t place, void *out, size_t size
 static int dx_cas_p_read_head(dx_cas_store *s, uint64_t place, dx_cas_p_record *r)
 {
     uint8_t head[DX_CAS_P_HEAD];
-    int error = dx_cas_p_read(s, place, head, sizeof head);
+    int error = DX_CAS_ETRUNCATED; /* a ref may name any place: no device is asked for such */
+    if (place < DX_CAS_P_PLACE_MAX) error = dx_cas_p_read(s, place, head, sizeof head);
     if (error == DX_CAS_OK) error = dx_cas_p_decode(s, place, head, r);
     if (error == DX_CAS_ECORRUPT || error == DX_CAS_ETRUNCATED) return dx_cas_p_damaged(s, place);
     return error;
@@ -1920,6 +1922,8 @@ static bool dx_cas_p_decode_ref(const uint8_t *p, size_t size, dx_cas_p_ref *r)
     DX_CAS_MEMCPY(r->ref.name, p + DX_CAS_P_REF_FIXED, name_size);
     r->ref.info_size = (uint32_t)info_size;
     DX_CAS_MEMCPY(r->ref.info, p + DX_CAS_P_REF_FIXED + name_size, info_size);
+    if (r->ref.version == 0 || r->ref.version >= UINT64_MAX - 1) return false;
+    if (r->op != DX_CAS_P_DELETE && r->ref.oldest > r->ref.version) return false;
     return dx_cas_p_name_ok(r->ref.name) && r->ref.name[name_size - 1] != 0;
 }
 
@@ -2247,30 +2251,30 @@ static size_t dx_cas_p_encode_commit(const dx_cas_store *s, uint64_t place, uint
     return size;
 }
 
-/* A writer cuts off what follows the last commit and completes the copies of that commit. */
+/* A writer cuts off what follows the last commit and completes the copies of that commit. It does
+   not touch a copy that is right: should this write fail, that one still stands. */
 static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
 {
     uint8_t *want = s->work_, *is = s->work_ + DX_CAS_P_IO / 2;
-    uint64_t place = dx_cas_p_first_place(s);
-    size_t size = 0;
-    bool write = device_size < s->commit_end_;
+    uint64_t place = 2 * DX_CAS_P_HEAD; /* padding of the store header */
+    size_t size = (size_t)(s->commit_end_ - place), at, part, got = 0;
+    bool changed = device_size > s->commit_end_;
     if (s->sequence_ != 0) {
         place = s->commit_end_ - dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
         size = dx_cas_p_encode_commit(s, place, s->sequence_, s->retired_ ? 1 : 0, &s->chain_id_,
                                       want);
-        if (!write) DX_CAS_P_TRY(dx_cas_p_read(s, place, is, size));
-        write = write || DX_CAS_MEMCMP(want, is, size) != 0;
-    } else if (write) { /* padding of the store header */
-        place = 2 * DX_CAS_P_HEAD;
-        size = (size_t)(s->commit_end_ - place);
+    } else {
         DX_CAS_MEMSET(want, 0, size);
     }
-    if (device_size == s->commit_end_ && !write) return DX_CAS_OK;
-    if (device_size > s->commit_end_) {
-        DX_CAS_P_TRY(s->device_.truncate(s->device_.user, s->commit_end_));
+    if (changed) DX_CAS_P_TRY(s->device_.truncate(s->device_.user, s->commit_end_));
+    DX_CAS_P_TRY(s->device_.read(s->device_.user, place, is, size, &got));
+    for (at = 0; at < size; at += part) {
+        part = at < 2 * DX_CAS_P_HEAD ? (size_t)DX_CAS_P_HEAD : size - at;
+        if (got >= at + part && DX_CAS_MEMCMP(want + at, is + at, part) == 0) continue;
+        DX_CAS_P_TRY(s->device_.write(s->device_.user, place + at, want + at, part));
+        changed = true;
     }
-    if (write) DX_CAS_P_TRY(s->device_.write(s->device_.user, place, want, size));
-    return s->device_.sync(s->device_.user);
+    return changed ? s->device_.sync(s->device_.user) : DX_CAS_OK;
 }
 
 /* >>objects ------------------------------------------------------------ */
@@ -2417,7 +2421,7 @@ static int dx_cas_p_get(dx_cas_store *s, const dx_cas_p_record *r, void *out)
         if (dx_cas_id_equal(&id, &r->id)) return DX_CAS_OK;
     }
     if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT && error != DX_CAS_ETRUNCATED) return error;
-    DX_CAS_MEMSET(out, 0, (size_t)r->logical); /* nothing unchecked leaves */
+    if (r->logical) DX_CAS_MEMSET(out, 0, (size_t)r->logical); /* nothing unchecked leaves */
     return dx_cas_p_damaged(s, r->place);
 }
 
@@ -2552,7 +2556,10 @@ static int dx_cas_p_put_ref(dx_cas_store *s, dx_cas_p_ref *r)
     dx_cas_p_id_of(DX_CAS_P_REF, bytes, size, &rec.id);
     DX_CAS_P_TRY(dx_cas_p_append(s, &rec, bytes));
     r->place = rec.place;
-    return dx_cas_p_add_ref(s, r);
+    s->failed_ = true; /* the log has it: if the index cannot follow, it must not be committed */
+    DX_CAS_P_TRY(dx_cas_p_add_ref(s, r));
+    s->failed_ = false;
+    return DX_CAS_OK;
 }
 
 /* The state of a name that is about to change. */
@@ -2565,12 +2572,17 @@ static int dx_cas_p_name_change(dx_cas_store *s, const char *name, uint64_t expe
     return expected == (st->exists ? st->version : 0) ? DX_CAS_OK : DX_CAS_ECONFLICT;
 }
 
-/* Load the version at place and what its name's newest record says about the oldest. */
-static int dx_cas_p_load_version(dx_cas_store *s, uint64_t place, uint64_t oldest, dx_cas_ref *out)
+/* Load the version of a name at place, number `most` or less, and what the name's newest record
+   says about the oldest. *out may hold the name. */
+static int dx_cas_p_load_version(dx_cas_store *s, const char *name, uint64_t place, uint64_t most,
+                                 uint64_t oldest, dx_cas_ref *out)
 {
     dx_cas_p_ref r;
     DX_CAS_P_TRY(dx_cas_p_read_ref_at(s, place, &r));
-    if (r.op != DX_CAS_P_SET) return dx_cas_p_damaged(s, place);
+    if (r.op != DX_CAS_P_SET || r.ref.version > most ||
+        DX_CAS_MEMCMP(r.ref.name, name, dx_cas_p_length(name) + 1) != 0) {
+        return dx_cas_p_damaged(s, place);
+    }
     *out = r.ref;
     out->oldest = oldest;
     return DX_CAS_OK;
@@ -2584,6 +2596,7 @@ DX_CAS_API int dx_cas_ref_set(dx_cas_store *s, const dx_cas_ref *ref, uint64_t e
     dx_cas_p_ref r;
     if (!s || !ref || ref->info_size > DX_CAS_INFO_MAX) return DX_CAS_EINVAL;
     DX_CAS_P_TRY(dx_cas_p_name_change(s, ref->name, expected, &st));
+    if (st.version >= UINT64_MAX - 2) return DX_CAS_ETOOBIG;
     DX_CAS_P_TRY(dx_cas_p_find(s, &ref->root, &root, NULL));
     r.op = DX_CAS_P_SET;
     r.place = 0;
@@ -2598,13 +2611,9 @@ DX_CAS_API int dx_cas_ref_set(dx_cas_store *s, const dx_cas_ref *ref, uint64_t e
 
 DX_CAS_API int dx_cas_ref_previous(dx_cas_store *s, dx_cas_ref *ref)
 {
-    uint64_t version, oldest;
-    if (!s || !ref || !s->open_) return DX_CAS_EINVAL;
-    version = ref->version;
-    oldest = ref->oldest;
-    if (ref->previous_ == 0 || version <= oldest) return DX_CAS_ENOTFOUND;
-    DX_CAS_P_TRY(dx_cas_p_load_version(s, ref->previous_, oldest, ref));
-    return ref->version < version ? DX_CAS_OK : dx_cas_p_damaged(s, ref->previous_);
+    if (!s || !ref || !s->open_ || !dx_cas_p_name_ok(ref->name)) return DX_CAS_EINVAL;
+    if (ref->previous_ == 0 || ref->version <= ref->oldest) return DX_CAS_ENOTFOUND;
+    return dx_cas_p_load_version(s, ref->name, ref->previous_, ref->version - 1, ref->oldest, ref);
 }
 
 DX_CAS_API int dx_cas_ref_get(dx_cas_store *s, const char *name, uint64_t version, dx_cas_ref *out)
@@ -2615,7 +2624,7 @@ DX_CAS_API int dx_cas_ref_get(dx_cas_store *s, const char *name, uint64_t versio
     if (!st.exists || version > st.version || (version && version < st.oldest)) {
         return DX_CAS_ENOTFOUND;
     }
-    DX_CAS_P_TRY(dx_cas_p_load_version(s, st.place, st.oldest, out));
+    DX_CAS_P_TRY(dx_cas_p_load_version(s, name, st.place, st.version, st.oldest, out));
     while (version && out->version > version) DX_CAS_P_TRY(dx_cas_ref_previous(s, out));
     return version && out->version != version ? DX_CAS_ENOTFOUND : DX_CAS_OK;
 }
@@ -2629,8 +2638,9 @@ DX_CAS_API int dx_cas_ref_next(dx_cas_store *s, uint64_t *cursor, dx_cas_ref *ou
         if (e->place == 0 || !(e->place & DX_CAS_P_IS_REF)) continue;
         DX_CAS_P_TRY(dx_cas_p_read_ref_at(s, dx_cas_p_place(e), &r));
         if (r.op == DX_CAS_P_DELETE) continue;
-        return dx_cas_p_load_version(s, r.op == DX_CAS_P_SET ? r.place : r.ref.previous_,
-                                     r.ref.oldest, out);
+        return dx_cas_p_load_version(s, r.ref.name,
+                                     r.op == DX_CAS_P_SET ? r.place : r.ref.previous_,
+                                     r.ref.version, r.ref.oldest, out);
     }
     return DX_CAS_ENOTFOUND;
 }
@@ -2720,7 +2730,7 @@ static int dx_cas_p_open(dx_cas_store *s, const dx_cas_desc *desc)
     if (error != DX_CAS_OK) return error;
     s->end_ = s->commit_end_ = dx_cas_p_first_place(s);
     error = dx_cas_p_load(s, size);
-    if (error == DX_CAS_OK && s->stats_.damaged_places && !write) {
+    if (!write && (error == DX_CAS_ECORRUPT || (!error && s->stats_.damaged_places))) {
         dx_cas_p_clear_index(s); /* a writer may have been between two of our reads: look again */
         DX_CAS_P_TRY(dx_cas_p_load_header(s, size));
         s->end_ = s->commit_end_ = dx_cas_p_first_place(s);
@@ -3074,7 +3084,6 @@ DX_CAS_API int dx_cas_reader_open(dx_cas_reader *r, dx_cas_store *s, const dx_ca
     DX_CAS_MEMSET(r, 0, sizeof *r);
     if (memory_size < DX_CAS_P_NODES) return DX_CAS_ENOMEM;
     DX_CAS_P_TRY(dx_cas_p_find(s, root, &rec, NULL));
-    r->store_ = s;
     r->root_ = *root;
     r->nodes_ = (uint8_t *)memory;
     r->chunk_ = r->nodes_ + DX_CAS_P_NODES;
@@ -3086,6 +3095,7 @@ DX_CAS_API int dx_cas_reader_open(dx_cas_reader *r, dx_cas_store *s, const dx_ca
                                        &n));
         r->size = r->spans_[rec.flags] = n.total;
     }
+    r->store_ = s; /* only now can it be read */
     return DX_CAS_OK;
 }
 

@@ -1999,6 +1999,345 @@ DX_TEST(ca_the_lock_is_for_the_file_that_the_path_names)
     unlink(path);
 }
 
+/* >>hostile ------------------------------------------------------------ */
+/* A ref record that no writer would make, but whose hash and CRC fit. */
+static uint64_t forge_ref(dx_cas_store *s, const char *name, uint64_t version, uint64_t oldest, uint64_t previous)
+{
+    dx_cas_p_ref r;
+    dx_cas_id root;
+    OK(dx_cas_put(s, "root", 4, &root));
+    memset(&r, 0, sizeof r);
+    r.op = DX_CAS_P_SET;
+    r.ref = make_ref(name, &root, 4);
+    r.ref.version = version;
+    r.ref.oldest = oldest;
+    r.ref.previous_ = previous;
+    OK(dx_cas_p_put_ref(s, &r));
+    return r.place;
+}
+
+DX_TEST(md_1_a_ref_that_breaks_its_rules_is_damage)
+{
+    char path[256];
+    dx_cas_file f;
+    dx_cas_store s;
+    dx_cas_ref r;
+    uint64_t b, cursor = 0, version = 0;
+    snprintf(path, sizeof path, "%s", temp_path("forged"));
+    OK(dx_cas_file_open(&f, path, DX_CAS_WRITE | DX_CAS_CREATE));
+    OK(open_on(&s, dx_cas_file_device(&f), DX_CAS_WRITE | DX_CAS_CREATE));
+    b = forge_ref(&s, "b", 1, 1, 0);
+    forge_ref(&s, "a", 2, 1, b); /* the version before has another name */
+    DX_CHECK_EQ(dx_cas_ref_get(&s, "a", 1, &r), DX_CAS_ECORRUPT);
+    DX_CHECK_EQ(dx_cas_damage_offset(&s), b);
+    OK(dx_cas_ref_get(&s, "a", 2, &r));
+    DX_CHECK_EQ(dx_cas_ref_previous(&s, &r), DX_CAS_ECORRUPT);
+    forge_ref(&s, "c", 2, 1, ((uint64_t)1 << 63) + 8); /* ... or stands at no place */
+    DX_CHECK_EQ(dx_cas_ref_get(&s, "c", 1, &r), DX_CAS_ECORRUPT);
+    forge_ref(&s, "d", UINT64_MAX - 2, 1, 0); /* the last number there is */
+    r = make_ref("d", &r.root, 4);
+    DX_CHECK_EQ(dx_cas_ref_set(&s, &r, DX_CAS_ANY_VERSION, &version), DX_CAS_ETOOBIG);
+    OK(dx_cas_commit(&s));
+    while (dx_cas_ref_next(&s, &cursor, &r) == DX_CAS_OK) version++;
+    DX_CHECK_EQ(version, 4);
+    forge_ref(&s, "e", UINT64_MAX, 1, 0);
+    forge_ref(&s, "f", 1, 2, 0);
+    DX_CHECK_EQ(dx_cas_ref_get(&s, "e", 0, &r), DX_CAS_ECORRUPT);
+    DX_CHECK_EQ(dx_cas_ref_get(&s, "f", 0, &r), DX_CAS_ECORRUPT);
+    OK(dx_cas_commit(&s));
+    dx_cas_close(&s);
+    DX_CHECK_EQ(open_on(&s, dx_cas_file_device(&f), DX_CAS_READ), DX_CAS_ECORRUPT);
+    dx_cas_file_close(&f);
+    unlink(path);
+}
+
+DX_TEST(ca_no_record_stands_behind_2_to_the_48)
+{
+    sim *d = sim_new(4096);
+    dx_cas_store s;
+    dx_cas_p_record r, back;
+    uint8_t head[64];
+    OK(open_sim(&s, d, DX_CAS_WRITE | DX_CAS_CREATE));
+    memset(&r, 0, sizeof r);
+    r.type = DX_CAS_P_BLOB;
+    for (uint64_t extra = 0; extra < 3; extra++) {
+        r.place = ((uint64_t)1 << 48) - 64 + extra * 8;
+        dx_cas_p_encode(&s, &r, head);
+        DX_CHECK_EQ(dx_cas_p_decode(&s, r.place, head, &back), extra ? DX_CAS_ECORRUPT : DX_CAS_OK);
+    }
+    dx_cas_close(&s);
+    sim_free(d);
+}
+
+DX_TEST(w_73_an_empty_object_with_a_wrong_id)
+{
+    sim *d = sim_new(4096);
+    dx_cas_store s;
+    dx_cas_p_record r;
+    size_t size = 1;
+    OK(open_sim(&s, d, DX_CAS_WRITE | DX_CAS_CREATE));
+    memset(&r, 0, sizeof r);
+    r.type = DX_CAS_P_BLOB;
+    OK(dx_cas_p_append(&s, &r, NULL));
+    OK(dx_cas_p_add_object(&s, &r));
+    DX_CHECK_EQ(dx_cas_get(&s, &r.id, NULL, 0, &size), DX_CAS_ECORRUPT);
+    dx_cas_close(&s);
+    sim_free(d);
+}
+
+/* A name change that failed must not count later: after a retry there would be two of that version. */
+DX_TEST(ca_a_failed_name_change_is_never_committed)
+{
+    for (long n = 1;; n++) {
+        sim *d = sim_new(16384), *to = sim_new(16384);
+        dx_cas_store s, dst;
+        dx_cas_id ids[3];
+        dx_cas_ref r;
+        OK(open_sim(&s, d, DX_CAS_WRITE | DX_CAS_CREATE));
+        for (unsigned i = 0; i < 3; i++) OK(dx_cas_put(&s, &i, sizeof i, &ids[i]));
+        r = make_ref("n", &ids[0], 4);
+        OK(dx_cas_ref_set(&s, &r, 0, NULL));
+        OK(dx_cas_commit(&s));
+        d->fail_at = d->calls + n;
+        d->fail_once = true;
+        r = make_ref("n", &ids[1], 4);
+        int error = dx_cas_ref_set(&s, &r, 1, NULL);
+        d->fail_at = 0;
+        r = make_ref("n", &ids[2], 4);
+        if (error != DX_CAS_OK && dx_cas_ref_set(&s, &r, 1, NULL) == DX_CAS_OK) {
+            OK(dx_cas_commit(&s));
+            OK(open_second(&dst, to, DX_CAS_WRITE | DX_CAS_CREATE));
+            OK(dx_cas_copy_live(&s, &dst));
+            OK(dx_cas_ref_get(&dst, "n", 0, &r));
+            DX_CHECK_MEM(r.root.bytes, ids[2].bytes, 32);
+            dx_cas_close(&dst);
+        }
+        dx_cas_close(&s);
+        OK(open_sim(&s, d, DX_CAS_WRITE));
+        OK(dx_cas_ref_get(&s, "n", 0, &r));
+        if (error == DX_CAS_OK) DX_CHECK_EQ(r.version, 1); /* it was not committed */
+        dx_cas_close(&s);
+        sim_free(d);
+        sim_free(to);
+        if (error == DX_CAS_OK) break;
+    }
+}
+
+static int spoiling_write(void *user, uint64_t offset, const void *data, size_t size)
+{
+    uint8_t *junk = (uint8_t *)malloc(size);
+    (void)data;
+    memset(junk, 0xee, size); /* "After an error the bytes there are undefined." */
+    sim_apply((sim *)user, offset, junk, size);
+    free(junk);
+    return DX_CAS_ESYS;
+}
+
+DX_TEST(w_76_completing_a_commit_does_not_risk_its_good_copy)
+{
+    for (size_t copy = 0; copy < 2; copy++) {
+        sim *d = sim_new(4096);
+        dx_cas_store s;
+        dx_cas_device v = sim_device(d);
+        OK(open_sim(&s, d, DX_CAS_WRITE | DX_CAS_CREATE));
+        OK(dx_cas_put(&s, "x", 1, NULL));
+        OK(dx_cas_commit(&s));
+        dx_cas_close(&s);
+        d->data[d->size - 128 + 64 * copy + 30] ^= 1;
+        v.write = spoiling_write;
+        DX_CHECK_EQ(open_on(&s, v, DX_CAS_WRITE), DX_CAS_ESYS);
+        OK(open_sim(&s, d, DX_CAS_READ));
+        DX_CHECK_EQ(s.sequence_, 1);
+        OK(open_sim(&s, d, DX_CAS_WRITE));
+        OK(dx_cas_verify(&s, NULL, NULL, NULL));
+        dx_cas_close(&s);
+        sim_free(d);
+    }
+}
+
+static long racing_read_at;
+static int racing_read(void *user, uint64_t offset, void *out, size_t size, size_t *got)
+{
+    sim *d = (sim *)user;
+    if (racing_read_at > 0 && --racing_read_at == 0) { /* a new writer comes in between */
+        dx_cas_store w;
+        OK(open_second(&w, d, DX_CAS_WRITE));
+        OK(dx_cas_put(&w, "something else", 14, NULL));
+        OK(dx_cas_commit(&w));
+        dx_cas_close(&w);
+    }
+    return sim_read(user, offset, out, size, got);
+}
+
+DX_TEST(ca_open_while_a_writer_cuts_off_a_torn_tail)
+{
+    for (long n = 1;; n++) {
+        sim *d = sim_new(16384);
+        dx_cas_store s;
+        dx_cas_device v = sim_device(d);
+        OK(open_sim(&s, d, DX_CAS_WRITE | DX_CAS_CREATE));
+        OK(transaction(&s, 1));
+        forge_ref(&s, "t", 1, 1, 0);
+        forge_ref(&s, "t", 2, 1, 0);
+        dx_cas_close(&s);
+        v.read = racing_read;
+        racing_read_at = n;
+        int error = open_on(&s, v, DX_CAS_READ);
+        bool reached = racing_read_at == 0;
+        DX_CHECK(error == DX_CAS_OK || error == DX_CAS_EAGAIN);
+        racing_read_at = 0;
+        sim_free(d);
+        if (!reached) break;
+    }
+}
+
+DX_TEST(w_75_a_reader_that_did_not_open_does_not_read)
+{
+    stream_kit k;
+    static uint8_t data[100000], out[16];
+    dx_cas_content content;
+    dx_cas_reader r;
+    dx_cas_p_record node;
+    size_t got, size = dx_cas_reader_memory_size(0);
+    void *memory = calloc(1, size);
+    kit_open(&k, 256);
+    fill(data, sizeof data, 5);
+    content = kit_write(&k, data, sizeof data);
+    OK(dx_cas_p_find(&k.s, &content.root, &node, NULL));
+    k.d->data[node.place + 64 + 20] ^= 1;
+    DX_CHECK_EQ(dx_cas_reader_open(&r, &k.s, &content.root, memory, size), DX_CAS_ECORRUPT);
+    DX_CHECK_EQ(dx_cas_reader_read(&r, 0, out, sizeof out, &got), DX_CAS_EINVAL);
+    kit_close(&k);
+    free(memory);
+}
+
+/* Write over fields of a store and make the CRCs of its headers fit again. */
+static void mend_headers(dx_cas_store *s, sim *d)
+{
+    for (size_t at = 0; at + 64 <= d->size; at += 8) {
+        uint8_t *p = d->data + at;
+        if (at < 128 && memcmp(p, dx_cas_p_store_magic, 8) == 0) {
+            dx_cas_p_store32(p + 60, dx_cas_p_crc32c(0, p, 60));
+            if (p[11] >= 3 && p[11] <= 12 && at == 0) (void)dx_cas_p_decode_store(s, p, 0);
+        } else if (memcmp(p, "DXCR", 4) == 0) {
+            size_t stored = (size_t)(dx_cas_p_load64(p + 8) & 0xffffff);
+            if ((p[4] == DX_CAS_P_LIST || p[4] == DX_CAS_P_REF) && stored <= d->size - at - 64) {
+                dx_cas_id id;
+                dx_cas_p_id_of(p[4], p + 64, stored, &id);
+                memcpy(p + 24, id.bytes, 32);
+            }
+            dx_cas_p_store32(p + 56, s->tag_);
+            dx_cas_p_store32(p + 60, dx_cas_p_head_crc(at, p));
+        }
+    }
+}
+
+static int open_roomy(dx_cas_store *s, sim *d, uint32_t mode, void *memory)
+{
+    dx_cas_desc desc = {0};
+    desc.device = sim_device(d);
+    desc.mode = mode;
+    desc.memory = memory;
+    desc.memory_size = 64 * 1024;
+    return dx_cas_open(s, &desc);
+}
+
+static void use_hostile(sim *d, uint32_t mode)
+{
+    static uint8_t out[70000];
+    static uint64_t memory[(1 << 19) / 8];
+    dx_cas_store s, dst;
+    dx_cas_ref r;
+    uint64_t cursor = 0, start, size;
+    size_t got;
+    int e;
+    if (open_roomy(&s, d, mode, store_memory) != DX_CAS_OK) return;
+    while ((e = dx_cas_ref_next(&s, &cursor, &r)) == DX_CAS_OK || e == DX_CAS_ECORRUPT) {
+        dx_cas_reader reader;
+        dx_cas_id id;
+        if (e != DX_CAS_OK) continue;
+        (void)dx_cas_get(&s, &r.root, out, sizeof out, &got);
+        if (dx_cas_reader_open(&reader, &s, &r.root, memory, sizeof memory) == DX_CAS_OK) {
+            (void)dx_cas_reader_read(&reader, 0, out, sizeof out, &got);
+            (void)dx_cas_reader_read(&reader, reader.size / 2, out, 10, &got);
+            if (reader.size) (void)dx_cas_reader_chunk(&reader, reader.size - 1, &id, &start, &size);
+        }
+        while (dx_cas_ref_previous(&s, &r) == DX_CAS_OK) {}
+    }
+    (void)dx_cas_ref_get(&s, "a", 1, &r);
+    (void)dx_cas_verify(&s, NULL, NULL, NULL);
+    sim *to = sim_new(1 << 20);
+    OK(open_roomy(&dst, to, DX_CAS_WRITE | DX_CAS_CREATE, store_memory2));
+    if (dx_cas_copy_live(&s, &dst) == DX_CAS_OK) OK(dx_cas_verify(&dst, NULL, NULL, NULL));
+    if (mode & DX_CAS_WRITE) {
+        (void)transaction(&s, 1);
+        (void)dx_cas_retire(&s);
+    }
+    (void)dx_cas_refresh(&s);
+    dx_cas_close(&s);
+    sim_free(to);
+}
+
+/* Two transactions around a content with two levels of nodes: made once, it is the same each time. */
+static sim *hostile_image(dx_cas_store *s)
+{
+    static uint8_t data[4000], memory[300000], image[1 << 16];
+    static size_t image_size;
+    static dx_cas_store made;
+    sim *d = sim_new(1 << 16);
+    if (image_size == 0) {
+        dx_cas_writer w;
+        dx_cas_writer_desc desc = {0};
+        dx_cas_content content;
+        OK(open_roomy(&made, d, DX_CAS_WRITE | DX_CAS_CREATE, store_memory));
+        OK(transaction(&made, 1));
+        desc.store = &made;
+        desc.memory = memory;
+        desc.memory_size = sizeof memory;
+        desc.chunker.mode = DX_CAS_CHUNK_FIXED;
+        desc.chunker.size_avg = 20;
+        fill(data, sizeof data, 1);
+        OK(dx_cas_writer_begin(&w, &desc));
+        OK(dx_cas_writer_write(&w, data, sizeof data, NULL));
+        OK(dx_cas_writer_finish(&w, &content));
+        dx_cas_ref r = make_ref("s", &content.root, content.size);
+        OK(dx_cas_ref_set(&made, &r, 0, NULL));
+        OK(transaction(&made, 2));
+        dx_cas_close(&made);
+        memcpy(image, d->data, image_size = d->size);
+    }
+    memcpy(d->data, image, d->size = image_size);
+    *s = made;
+    return d;
+}
+
+DX_PROPERTY(w_75_hostile_fields_with_fitting_crcs, 300)
+{
+    dx_cas_store s; /* closed: only for the tag */
+    sim *d = hostile_image(&s);
+    uint64_t n = dx_choose(c, 6);
+    while (n--) {
+        static const uint64_t nasty[] = {0, 1, 40, 64, 0xffff, 1u << 16, 0x7fffffff, 0xffffffff,
+                                         (uint64_t)1 << 47, (uint64_t)1 << 48, UINT64_MAX - 63, UINT64_MAX};
+        size_t at = (size_t)dx_choose(c, d->size / 8 - 1) * 8;
+        uint64_t value = nasty[dx_choose(c, 11)];
+        if (dx_choose(c, 1)) { /* go to the next header: fields of payloads are many, those are few */
+            while (at + 128 < d->size && memcmp(d->data + at, "DXCR", 4) != 0) at += 8;
+            at += (size_t)dx_choose(c, 15) * 8;
+        }
+        if (at + 8 > d->size) continue;
+        switch (dx_choose(c, 3)) {
+        case 0: d->data[at + dx_choose(c, 7)] = (uint8_t)dx_choose(c, 255); break;
+        case 1: dx_cas_p_store64(d->data + at, value); break;
+        case 2: dx_cas_p_store64(d->data + at, dx_choose(c, d->size)); break;
+        default: d->size = at; n = 0; break;
+        }
+    }
+    mend_headers(&s, d);
+    use_hostile(d, dx_choose(c, 1) ? DX_CAS_WRITE | DX_CAS_CREATE : DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE);
+    sim_free(d);
+}
+
 /* >>vectors of docs/CAS.md --------------------------------------------- */
 /* The test data of the document: the first bytes of BLAKE3's extended output for the empty input. */
 static void document_data(uint8_t *out, size_t size)
