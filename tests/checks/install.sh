@@ -2,15 +2,16 @@
 # `make install` puts everything where a program finds it through pkg-config, and nothing elsewhere.
 . "$(dirname "$0")/lib.sh"
 root=$work/root
+programs="dxup dxpatch"
 installed() {
     make -s install DESTDIR="$root" PREFIX=/opt/dx CC="$CC" || return
-    for file in $(printf 'include/%s ' $headers) bin/dxup bin/dxpatch lib/pkgconfig/dx.pc; do
+    for file in $(printf 'include/%s ' $headers) $(printf 'bin/%s ' $programs) lib/pkgconfig/dx.pc; do
         [ -s "$root/opt/dx/$file" ] || echo "$file is not installed"
     done
     for h in $headers; do cmp "$h" "$root/opt/dx/include/$h"; done
-    find "$root" -type f | grep -vE "^$root/opt/dx/(include/dx_[a-z]+\.h|bin/dxup|bin/dxpatch|lib/pkgconfig/dx\.pc)$" | sed 's/^/stray file /'
+    find "$root" -type f | grep -vE "^$root/opt/dx/(include/dx_[a-z]+\.h|bin/(${programs// /|})|lib/pkgconfig/dx\.pc)$" | sed 's/^/stray file /'
     [ "$(stat -c %a "$root/opt/dx/include/${headers%% *}")" = 644 ] || echo "headers are not readable by all"
-    for program in dxup dxpatch; do
+    for program in $programs; do
         "$root/opt/dx/bin/$program" --help >/dev/null || echo "the installed $program does not run"
     done
 }

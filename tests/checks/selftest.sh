@@ -15,12 +15,14 @@ house() { # FOLDER       a sound house: two headers, a hello program for each, d
         done
         printf 'make demo, make test\n```c\nint main(void)\n{\n    return 0;\n}\n```\n' >README.md
         printf '## 0.1.0\n' >CHANGELOG.md
-        printf '#!/bin/sh\nexit 0\n' >bin/dxup
-        chmod +x bin/dxup
+        # The install recipe is the project's own, with the two headers of this house and programs that do nothing.
         cp "$top/dx.pc.in" .
-        # The install recipe is the project's own, with the two headers of this house and without building dxup.
-        sed 's/^HEADERS := .*/HEADERS := dx_sample.h dx_second.h/; s/^install: build\/dxup/install:/; s/ build\/dxup / bin\/dxup /' \
+        sed 's/^HEADERS := .*/HEADERS := dx_sample.h dx_second.h/; s/^install: [^#]*/install: /; /^\tinstall -m 755/s/build\//bin\//g' \
             "$top/Makefile" >Makefile
+        for program in $(sed -n 's/^install: \([^#]*\).*/\1/p' "$top/Makefile"); do
+            printf '#!/bin/sh\nexit 0\n' >"bin/${program#build/}"
+        done
+        chmod +x bin/*
     )
 }
 

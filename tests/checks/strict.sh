@@ -22,10 +22,10 @@ modes() { # HEADER NAME COMMAND...
     compile "$name implementation -O0" "$@" -DDX_IMPLEMENTATION
     case "$name" in *c99*) ;; *) return ;; esac
     compile "$name implementation -O2" "$@" -O2 -D${x}_IMPLEMENTATION
-    compile "$name implementation -O2 NDEBUG" "$@" -O2 -DNDEBUG -DDX_IMPLEMENTATION
+    compile "$name implementation -O0 NDEBUG" "$@" -DNDEBUG -DDX_IMPLEMENTATION
     # Of private copies some are used, though they may stay unused.
     case "$name" in *every*) set -- "$@" -Wno-used-but-marked-unused ;; esac
-    compile "$name static -O2" "$@" -O2 -D${x}_STATIC -DDX_IMPLEMENTATION
+    compile "$name static -O0" "$@" -D${x}_STATIC -DDX_IMPLEMENTATION
 }
 
 for compiler in gcc clang; do
@@ -33,8 +33,11 @@ for compiler in gcc clang; do
     for std in c99 c11 c2x; do
         accepts $compiler -std=$std || { skip "$compiler $std" "this $compiler does not know it"; continue; }
         for h in $headers; do
-            modes "$h" "$compiler $std strict" $compiler -std=$std $strict
-            [ $compiler = gcc ] || modes "$h" "$compiler $std everything" $compiler -std=$std $everything
+            if [ $compiler = gcc ]; then
+                modes "$h" "gcc $std strict" gcc -std=$std $strict
+            else # all that clang has, the strict flags included
+                modes "$h" "clang $std everything" clang -std=$std $everything
+            fi
         done
     done
 done
@@ -44,8 +47,8 @@ while read -r h option; do
     case " $headers " in *" $h "*) ;; *) continue ;; esac
     for compiler in gcc clang; do
         has $compiler || continue
-        flags="-std=c99 -O2 $strict"
-        [ $compiler = gcc ] || flags="-std=c99 -O2 $everything"
+        flags="-std=c99 $strict"
+        [ $compiler = gcc ] || flags="-std=c99 $everything"
         if [ "$option" != -DDX_PATCH_ZSTD ] || echo '#include <zstd.h>' | gcc -x c -fsyntax-only - 2>/dev/null; then
             compile "$h $compiler $option" $compiler $flags $(including "$h") "$option" -DDX_IMPLEMENTATION
         else
