@@ -270,8 +270,9 @@ DX_PATCH_API int dx_patch_apply(const void *base, size_t base_size, const void *
                                 size_t patch_size, void *out, size_t out_capacity,
                                 size_t *out_size, void *memory, size_t memory_size);
 
-/* Blocks: turn the base_size bytes in buffer into the target, all or nothing: after an error the
-   buffer is as it was. buffer_capacity covers the larger of both. ENOTSUP for a delta. */
+/* Blocks: turn the base_size bytes in buffer into the target, all or nothing: after an error they
+   are as they were (what lies behind them may be zeroed). buffer_capacity covers the larger of
+   both. ENOTSUP for a delta. */
 DX_PATCH_API int dx_patch_apply_in_place(void *buffer, size_t base_size, size_t buffer_capacity,
                                          const void *patch, size_t patch_size, size_t *new_size);
 
@@ -1568,7 +1569,7 @@ static uint32_t dx_patch_p_find_segments(const uint8_t *p, size_t size, uint64_t
                                          uint64_t *origin)
 {
     uint32_t count = 0, i;
-    *origin = 0;
+    *origin = 0; /* -2^63 has no folded form that a number can be, and helps nobody */
     uint64_t at = size >= 64 ? dx_patch_p_load64(p + 32) : 0;
     if (size >= 64 && DX_PATCH_MEMCMP(p, "\177ELF\2\1", 6) == 0 && dx_patch_p_load16(p + 54) == 56)
         for (i = 0; i < dx_patch_p_load16(p + 56) && i < 64; i++, at += 56) {
@@ -1581,6 +1582,9 @@ static uint32_t dx_patch_p_find_segments(const uint8_t *p, size_t size, uint64_t
             segments[count][2] = dx_patch_p_load64(p + at + 32);
             segments[count++][3] = dx_patch_p_load64(p + at + 40);
         }
+    if (*origin == (uint64_t)1 << 63) *origin = 0;
+    for (i = 0; i < 4 * count; i++)
+        if (segments[i / 4][i % 4] == (uint64_t)1 << 63) segments[i / 4][i % 4] = 0;
     if (count) return count;
     segments[0][0] = segments[0][1] = 0;
     segments[0][2] = segments[0][3] = size;
@@ -2304,7 +2308,7 @@ static int dx_patch_p_begin(dx_patch_applier *a)
     a->to_size_ = a->desc_.undo ? h->base_size : h->target_size;
     if (a->desc_.target_size_max && a->to_size_ > a->desc_.target_size_max) return DX_PATCH_ETOOBIG;
     if (h->coding == DX_PATCH_CODING_ZSTD && !DX_PATCH_P_HAS_ZSTD) return DX_PATCH_ENOTSUP;
-    if (h->memory_size > a->desc_.memory_size) return DX_PATCH_ENOMEM;
+    if (!a->desc_.memory_size || h->memory_size > a->desc_.memory_size) return DX_PATCH_ENOMEM;
     error = dx_patch_p_check_base(a);
     if (error) return error;
     dx_patch_p_hash_start(&a->desc_.hasher, &a->blake3_);
@@ -2568,7 +2572,7 @@ static int dx_patch_p_in_place(uint8_t *buffer, size_t size, size_t capacity,
     uint8_t hash[DX_PATCH_HASH_SIZE];
     const uint8_t *from, *to;
     uint64_t from_size, to_size;
-    size_t larger;
+    size_t larger, i;
     int error = dx_patch_p_check_whole(patch, patch_size, &h);
     if (error) return error;
     if (h.kind != DX_PATCH_KIND_BLOCKS || (undo && !h.reversible)) return DX_PATCH_ENOTSUP;
@@ -2587,9 +2591,12 @@ static int dx_patch_p_in_place(uint8_t *buffer, size_t size, size_t capacity,
     if (larger > size) DX_PATCH_MEMSET(buffer + size, 0, larger - size);
     (void)dx_patch_p_xor_runs(&h, patch, buffer);
     dx_patch_hash(buffer, (size_t)to_size, hash);
-    if (DX_PATCH_MEMCMP(hash, to, sizeof hash) != 0) {
+    if (DX_PATCH_MEMCMP(hash, to, sizeof hash) != 0) error = DX_PATCH_ETARGET;
+    for (i = (size_t)to_size; h.reversible && i < larger; i++)
+        if (buffer[i]) error = DX_PATCH_ECORRUPT; /* both sides count as followed by zeros */
+    if (error) {
         (void)dx_patch_p_xor_runs(&h, patch, buffer); /* the same XOR takes it back */
-        return DX_PATCH_ETARGET;
+        return error;
     }
     *new_size = (size_t)to_size;
     return DX_PATCH_OK;

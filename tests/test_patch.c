@@ -492,6 +492,60 @@ static int by_hand(const uint8_t *body, size_t size, size_t base_size, size_t ta
     return error;
 }
 
+DX_TEST(w_8_no_memory_at_all_is_refused_whatever_the_header_says)
+{
+    dx_patch_create_desc d = describe(DX_PATCH_KIND_BLOCKS);
+    size_t size, got;
+    memset(base, 1, 100);
+    memset(target, 2, 100);
+    size = create(&d, 100, 100);
+    memset(patch + 40, 0, 8);
+    seal(patch, size);
+    DX_CHECK_EQ(dx_patch_apply(base, 100, patch, size, out, sizeof out, &got, small, 0),
+                DX_PATCH_ENOMEM);
+}
+
+DX_TEST(pt_11_in_place_wants_zeros_behind_a_shrunk_target)
+{
+    dx_patch_create_desc d = describe(DX_PATCH_KIND_BLOCKS);
+    size_t size, got;
+    memset(base, 7, 200);
+    memset(target, 7, 100);
+    size = create(&d, 200, 100);
+    patch[size - 1] ^= 1; /* the last byte that the shrinking cuts off */
+    seal(patch, size);
+    memcpy(out, base, 200);
+    DX_CHECK_EQ(dx_patch_apply_in_place(out, 200, 200, patch, size, &got), DX_PATCH_ECORRUPT);
+    DX_CHECK_MEM(out, base, 200);
+    DX_CHECK_EQ(apply(base, 200, patch, size, &got), DX_PATCH_ECORRUPT);
+}
+
+DX_TEST(p_a_segment_at_the_middle_of_all_addresses_is_harmless)
+{
+    dx_patch_create_desc d = describe(DX_PATCH_KIND_DELTA);
+    size_t i, size, got, n = 65536;
+    fill(base, n, 5);
+    memset(base, 0, 120);
+    memcpy(base, "\177ELF\2\1", 6);
+    base[32] = 64; /* one program header, right behind this one */
+    base[54] = 56;
+    base[56] = base[64] = 1;
+    base[64 + 16 + 7] = 0x80; /* its address: 2^63 */
+    base[64 + 32 + 2] = base[64 + 40 + 2] = 1;
+    memcpy(target, base, n);
+    for (i = 4096; i < n; i += 64) {
+        memset(base + i, 0, 8);
+        base[i + 7] = 0x80;
+        base[i + 1] = (uint8_t)(i >> 10);
+        memcpy(target + i, base + i, 8);
+        target[i + 1]++;
+    }
+    memmove(target + 2048, target + 2040, n - 2048);
+    size = create(&d, n, n);
+    DX_CHECK_EQ(apply(base, n, patch, size, &got), 0);
+    DX_CHECK_MEM(out, target, n);
+}
+
 DX_TEST(pt_2_w_3_w_5_records_stay_inside_their_block_and_file)
 {
     static const uint8_t good[] = {0, 1, 0, 1, 0xaa}, long_run[] = {0, 1, 60, 5, 1, 2, 3, 4, 5};
