@@ -1501,13 +1501,15 @@ static int dx_teleport_p_peek_variable(dx_teleport_consumer *c, const void **whe
 {
     uint32_t left = c->write_ - c->read_, skip = 0;
     uint32_t at = c->read_ & (c->capacity_ - 1);
-    uint32_t n = *dx_teleport_p_ring_word(c->ring_, DX_TELEPORT_P_RING_DATA + at);
+    /* Loaded once: what is checked is what is used, whatever the other end writes meanwhile. */
+    uint32_t n = DX_TELEPORT_LOAD_ACQUIRE(
+        dx_teleport_p_ring_word(c->ring_, DX_TELEPORT_P_RING_DATA + at));
     if (n == DX_TELEPORT_P_RING_SKIP) {
         skip = c->capacity_ - at;
         if (at == 0 || skip >= left) return DX_TELEPORT_ECORRUPT;
         left -= skip;
         at = 0;
-        n = *dx_teleport_p_ring_word(c->ring_, DX_TELEPORT_P_RING_DATA);
+        n = DX_TELEPORT_LOAD_ACQUIRE(dx_teleport_p_ring_word(c->ring_, DX_TELEPORT_P_RING_DATA));
     }
     if (left > c->capacity_ - at) left = c->capacity_ - at;
     if (n > left - 8) return DX_TELEPORT_ECORRUPT;
@@ -1553,7 +1555,10 @@ DX_TELEPORT_API int dx_teleport_consumer_pop(dx_teleport_consumer *c, void *out,
     error = dx_teleport_consumer_peek(c, &where, &n);
     if (size) *size = n;
     if (error) return error;
-    if (n > capacity) return DX_TELEPORT_ENOSPACE;
+    if (n > capacity) {
+        c->peeked_ = 0; /* it stays: a release now would drop what nobody got */
+        return DX_TELEPORT_ENOSPACE;
+    }
     if (n) DX_TELEPORT_MEMCPY(out, where, n);
     return dx_teleport_consumer_release(c);
 }
