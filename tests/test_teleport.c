@@ -1404,16 +1404,16 @@ DX_TEST(rb_4_a_record_that_does_not_fit_stays)
     static _Alignas(64) uint8_t memory[4096];
     dx_teleport_ring_desc desc = {0, 256};
     dx_teleport_producer p;
-    dx_teleport_consumer c;
+    dx_teleport_consumer reader;
     uint8_t out[32];
     size_t size = 0;
     DX_CHECK_EQ(dx_teleport_ring_init(memory, sizeof memory, &desc), DX_TELEPORT_OK);
     DX_CHECK_EQ(dx_teleport_producer_attach(&p, memory, sizeof memory), DX_TELEPORT_OK);
-    DX_CHECK_EQ(dx_teleport_consumer_attach(&c, memory, sizeof memory), DX_TELEPORT_OK);
+    DX_CHECK_EQ(dx_teleport_consumer_attach(&reader, memory, sizeof memory), DX_TELEPORT_OK);
     DX_CHECK_EQ(dx_teleport_producer_push(&p, "twenty bytes of text", 20), DX_TELEPORT_OK);
-    DX_CHECK_EQ(dx_teleport_consumer_pop(&c, out, 19, &size), DX_TELEPORT_ENOSPACE);
+    DX_CHECK_EQ(dx_teleport_consumer_pop(&reader, out, 19, &size), DX_TELEPORT_ENOSPACE);
     DX_CHECK_EQ(size, 20);
-    DX_CHECK_EQ(dx_teleport_consumer_release(&c), DX_TELEPORT_EINVAL);
-    DX_CHECK_EQ(dx_teleport_consumer_pop(&c, out, 20, &size), DX_TELEPORT_OK);
+    DX_CHECK_EQ(dx_teleport_consumer_release(&reader), DX_TELEPORT_EINVAL);
+    DX_CHECK_EQ(dx_teleport_consumer_pop(&reader, out, 20, &size), DX_TELEPORT_OK);
     DX_CHECK_MEM(out, "twenty bytes of text", 20);
 }
