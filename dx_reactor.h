@@ -574,6 +574,9 @@ typedef struct dx_reactor_p_backend {
        -EINTR for a signal. */
     int  (*wait)(dx_reactor *r, uint32_t min, int64_t timeout_ns);
     bool (*reap)(dx_reactor *r);   /* take in what needs no system call; false: nothing */
+    void (*wake)(dx_reactor *r);   /* end a wait; from any thread or signal handler */
+    int32_t (*shutdown)(dx_reactor *r, int fd); /* the end of what is sent: 0 or -errno */
+    int32_t (*close_fd)(dx_reactor *r, int fd);
 } dx_reactor_p_backend;
 
 /* >>helpers ------------------------------------------------------------ */
@@ -581,7 +584,7 @@ typedef struct dx_reactor_p_timespec { /* as the kernel's: 64 bits on every arch
     int64_t seconds, nanoseconds;
 } dx_reactor_p_timespec;
 
-static uint64_t dx_reactor_p_clock(void)
+static uint64_t dx_reactor_p_monotonic(void)
 {
 #if defined(CLOCK_MONOTONIC)
     struct timespec now;
@@ -596,6 +599,13 @@ static uint64_t dx_reactor_p_clock(void)
     syscall(SYS_clock_gettime, 1, now);
     return (uint64_t)now[0] * 1000000000u + (uint64_t)now[1];
 #endif
+}
+
+/* What time it is for a reactor; never before it was. */
+static uint64_t dx_reactor_p_clock(const dx_reactor *r)
+{
+    uint64_t now = dx_reactor_p_monotonic();
+    return now > r->now_ ? now : r->now_;
 }
 
 static dx_reactor_p_timespec dx_reactor_p_timespec_of(int64_t ns)
@@ -971,15 +981,10 @@ static void dx_reactor_p_pump(dx_reactor *r, dx_reactor_p_fd *e, int side)
         op->state_ = DX_REACTOR_P_ACTIVE;
         r->behind_--;
         if (op->kind_ == DX_REACTOR_P_SHUTDOWN)
-            dx_reactor_p_end(r, e, op, shutdown(op->fd_, SHUT_WR) == 0 ? 0 : -errno);
+            dx_reactor_p_end(r, e, op, r->backend_->shutdown(r, op->fd_));
         else
             r->backend_->issue(r, e, op);
     }
-}
-
-static int32_t dx_reactor_p_close_descriptor(int fd)
-{
-    return close(fd) == 0 || errno == EINTR ? 0 : -errno; /* Linux has closed it then too */
 }
 
 /* After operations of a descriptor were started or ended: begin the next ones, close it when that
@@ -994,7 +999,7 @@ static void dx_reactor_p_settle(dx_reactor *r, dx_reactor_p_fd *e)
         if (e->lists[0] || e->lists[1] || op->next_ != op) return;
         DX_REACTOR_ASSERT(op->kind_ == DX_REACTOR_P_CLOSE);
         r->backend_->detach(r, e);
-        result = dx_reactor_p_close_descriptor(e->fd);
+        result = r->backend_->close_fd(r, e->fd);
         e->flags &= DX_REACTOR_P_FD_RETRY;
         dx_reactor_p_end(r, e, op, result);
     }
@@ -1110,6 +1115,25 @@ static int32_t dx_reactor_p_poll_result(uint32_t mask)
     if (mask & POLLERR) result |= DX_REACTOR_ERROR;
     if (mask & POLLHUP) result |= DX_REACTOR_HUP;
     return (int32_t)result;
+}
+
+/* What the backends of POSIX systems have in common. */
+static int32_t dx_reactor_p_shutdown(dx_reactor *r, int fd)
+{
+    (void)r;
+    return shutdown(fd, SHUT_WR) == 0 ? 0 : -errno;
+}
+
+static int32_t dx_reactor_p_close_fd(dx_reactor *r, int fd)
+{
+    (void)r;
+    return close(fd) == 0 || errno == EINTR ? 0 : -errno; /* it is closed then too */
+}
+
+static void dx_reactor_p_ring_wake(dx_reactor *r)
+{
+    uint64_t one = 1;
+    while (write(r->wake_fd_, &one, sizeof one) < 0 && errno == EINTR) {}
 }
 
 static void dx_reactor_p_drain_wake(dx_reactor *r)
@@ -1471,7 +1495,7 @@ static uint32_t dx_reactor_p_uring_several(const dx_reactor *r, uint32_t min, in
 /* Sleep until `min` completions are in the ring. 0 or -errno; -EINTR for a signal. */
 static int dx_reactor_p_uring_sleep(dx_reactor *r, uint32_t min, int64_t timeout_ns)
 {
-    uint64_t end = timeout_ns < 0 ? UINT64_MAX : dx_reactor_p_clock() + (uint64_t)timeout_ns;
+    uint64_t end = timeout_ns < 0 ? UINT64_MAX : dx_reactor_p_clock(r) + (uint64_t)timeout_ns;
     struct pollfd ring;
     int error;
     if (timeout_ns < 0 || (r->ring_.features & DX_REACTOR_P_FEAT_EXT_ARG)) {
@@ -1484,7 +1508,7 @@ static int dx_reactor_p_uring_sleep(dx_reactor *r, uint32_t min, int64_t timeout
             error = -errno;
     }
     /* A call that has submitted something says so, and not that a signal ended its wait. */
-    if (error == 0 && dx_reactor_p_uring_empty(&r->ring_) && dx_reactor_p_clock() < end)
+    if (error == 0 && dx_reactor_p_uring_empty(&r->ring_) && dx_reactor_p_clock(r) < end)
         error = -EINTR;
     return error;
 }
@@ -1659,7 +1683,8 @@ static int dx_reactor_p_uring_open(dx_reactor *r, const dx_reactor_desc *desc)
 static const dx_reactor_p_backend dx_reactor_p_uring = {
     "io_uring", dx_reactor_p_uring_open, dx_reactor_p_uring_close, dx_reactor_p_uring_issue,
     dx_reactor_p_uring_cancel, dx_reactor_p_uring_detach, dx_reactor_p_uring_submit,
-    dx_reactor_p_uring_wait, dx_reactor_p_uring_reap};
+    dx_reactor_p_uring_wait, dx_reactor_p_uring_reap, dx_reactor_p_ring_wake,
+    dx_reactor_p_shutdown, dx_reactor_p_close_fd};
 
 /* >>epoll --------------------------------------------------------------
    Try first, then wait for readiness. A descriptor is registered once, edge-triggered for both
@@ -1917,7 +1942,8 @@ static int dx_reactor_p_epoll_open(dx_reactor *r, const dx_reactor_desc *desc)
 static const dx_reactor_p_backend dx_reactor_p_epoll = {
     "epoll", dx_reactor_p_epoll_open, dx_reactor_p_epoll_close, dx_reactor_p_epoll_issue,
     dx_reactor_p_epoll_cancel, dx_reactor_p_epoll_detach, dx_reactor_p_epoll_submit,
-    dx_reactor_p_epoll_wait, dx_reactor_p_epoll_reap};
+    dx_reactor_p_epoll_wait, dx_reactor_p_epoll_reap, dx_reactor_p_ring_wake,
+    dx_reactor_p_shutdown, dx_reactor_p_close_fd};
 
 /* >>backends: the best one first --------------------------------------- */
 static const struct {
@@ -1955,7 +1981,7 @@ static int dx_reactor_p_begin(dx_reactor *r, dx_op *op)
     if (!e || (e->flags & DX_REACTOR_P_FD_CLOSING)) {
         int32_t result = op->fd_ < 0 || e ? -EBADF : -ENOBUFS;
         if (result == -ENOBUFS && op->kind_ == DX_REACTOR_P_CLOSE) /* nothing is known of it */
-            result = dx_reactor_p_close_descriptor(op->fd_);
+            result = r->backend_->close_fd(r, op->fd_);
         dx_reactor_p_finish(r, op, result);
         return DX_REACTOR_OK;
     }
@@ -1988,15 +2014,15 @@ static int dx_reactor_p_transfer(dx_reactor *r, dx_op *op, int kind, int fd, con
     return dx_reactor_p_begin(r, op);
 }
 
-static uint64_t dx_reactor_p_due(uint64_t delay_ns)
+static uint64_t dx_reactor_p_due(const dx_reactor *r, uint64_t delay_ns)
 {
-    uint64_t now = dx_reactor_p_clock();
+    uint64_t now = dx_reactor_p_clock(r);
     return delay_ns > UINT64_MAX - now ? UINT64_MAX : now + delay_ns;
 }
 
 static void dx_reactor_p_time(dx_reactor *r, dx_op *op, uint64_t delay_ns)
 {
-    op->offset_ = dx_reactor_p_due(delay_ns);
+    op->offset_ = dx_reactor_p_due(r, delay_ns);
     op->fd_ = (int32_t)(r->timer_order_++ & 0xffffffffu);
     op->state_ = DX_REACTOR_P_TIMING;
     dx_reactor_p_heap_insert(r, op);
@@ -2015,11 +2041,10 @@ static bool dx_reactor_p_post_ready(const dx_reactor *r)
 
 static void dx_reactor_p_notify(dx_reactor *r)
 {
-    uint64_t one = 1;
     int saved = errno; /* this may run in a signal handler */
     if (__atomic_load_n(&r->sleeping_, __ATOMIC_SEQ_CST) &&
         __atomic_exchange_n(&r->sleeping_, 0, __ATOMIC_SEQ_CST))
-        while (write(r->wake_fd_, &one, sizeof one) < 0 && errno == EINTR) {}
+        r->backend_->wake(r);
     errno = saved;
 }
 
@@ -2063,7 +2088,7 @@ static int64_t dx_reactor_p_wait_ns(dx_reactor *r, int64_t timeout_ns)
     uint64_t left;
     if (r->done_first_ || r->more_count_ || r->fd_retry_) return 0;
     if (timeout_ns == 0 || !r->timers_) return timeout_ns;
-    r->now_ = dx_reactor_p_clock();
+    r->now_ = dx_reactor_p_clock(r);
     if (r->timers_->offset_ <= r->now_) return 0;
     left = r->timers_->offset_ - r->now_;
     if (left > INT64_MAX) left = INT64_MAX;
@@ -2086,7 +2111,7 @@ static int dx_reactor_p_gather(dx_reactor *r, uint32_t min, int64_t timeout_ns)
     }
     error = r->backend_->wait(r, min, timeout_ns);
     __atomic_store_n(&r->sleeping_, 0, __ATOMIC_SEQ_CST);
-    r->now_ = dx_reactor_p_clock();
+    r->now_ = dx_reactor_p_clock(r);
     dx_reactor_p_fire_timers(r);
     dx_reactor_p_receive_ready(r);
     return error;
@@ -2146,7 +2171,7 @@ static uint32_t dx_reactor_p_deliver(dx_reactor *r, dx_completion *out, uint32_t
             op->fn(r, op, result, flags);
             r->in_callback_ = false;
         } else if (r->closing_ && op->kind_ == DX_REACTOR_P_ACCEPT && result >= 0) {
-            close(result); /* accepted, and nobody is left to take it */
+            r->backend_->close_fd(r, result); /* accepted, nobody is left to take it */
         }
         count++;
     }
@@ -2157,7 +2182,7 @@ static uint32_t dx_reactor_p_deliver(dx_reactor *r, dx_completion *out, uint32_t
 static int dx_reactor_p_wait(dx_reactor *r, dx_completion *out, uint32_t capacity, uint32_t min,
                              int64_t timeout_ns, bool signals_end)
 {
-    uint64_t end = timeout_ns > 0 ? dx_reactor_p_due((uint64_t)timeout_ns) : 0;
+    uint64_t end = timeout_ns > 0 ? dx_reactor_p_due(r, (uint64_t)timeout_ns) : 0;
     uint32_t count = 0;
     if (!min) timeout_ns = 0;
     for (;;) {
@@ -2280,7 +2305,7 @@ DX_REACTOR_API int dx_reactor_open(dx_reactor *r, const dx_reactor_desc *desc)
         close(r->wake_fd_);
         return error;
     }
-    r->now_ = dx_reactor_p_clock();
+    r->now_ = dx_reactor_p_clock(r);
     r->open_ = true;
     return DX_REACTOR_OK;
 }
@@ -2557,7 +2582,7 @@ DX_REACTOR_API uint64_t dx_reactor_now_ns(const dx_reactor *r)
 
 DX_REACTOR_API uint64_t dx_reactor_refresh_now_ns(dx_reactor *r)
 {
-    return r->now_ = dx_reactor_p_clock();
+    return r->now_ = dx_reactor_p_clock(r);
 }
 
 DX_REACTOR_API uint32_t dx_reactor_pending(const dx_reactor *r)
