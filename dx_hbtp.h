@@ -24,8 +24,9 @@
                (unsigned)frame.sequence, (unsigned)frame.payload_size);
 
     CONTENTS (search >>)
-        config  opcodes  errors  frame  out  file chunk  router  session  chunk stream
-        platform  shared  names  codec  writers  requests  routes  dispatch  feed  chunks  license
+        config  opcodes  errors  frame  out  file chunk  router  session  middleware
+        chunk stream  platform  shared  names  codec  writers  requests  routes  dispatch  feed
+        hooks  chunks  license
 
     THREE LAYERS, each usable alone
         frame         dx_hbtp_parse, dx_hbtp_write_*: stateless; 8-byte header, payload, optional
@@ -135,29 +136,40 @@ typedef enum dx_hbtp_flag {
 } dx_hbtp_flag;
 
 /* >>errors ------------------------------------------------------------- */
+/* value, constant, meaning; the first 13 are common to all dx headers. */
+#define DX_HBTP_ERRORS(X)                                                                          \
+    X(0, OK)                                                                                       \
+    X(-1, EINVAL)       /* an argument breaks its documented contract */                           \
+    X(-2, ENOMEM)       /* the memory you gave is too small */                                     \
+    X(-3, ENOSPACE)     /* the response buffer is too full; nothing was written */                 \
+    X(-4, ETOOBIG)      /* above a limit that you set */                                           \
+    X(-5, ECORRUPT)     /* a checksum, a reserved field or a magic number is wrong */              \
+    X(-6, EAGAIN)       /* try later: too many requests wait, or a reservation is open */          \
+    X(-7, ESYS)         /* unused here: common to all dx headers */                                \
+    X(-8, ENOTSUP)      /* a payload needs a codec that is not there */                            \
+    X(-9, ENOTFOUND)    /* no such route or request */                                             \
+    X(-10, ECANCELED)   /* the session is closed */                                                \
+    X(-11, ETRUNCATED)  /* the input or a payload ends too early */                                \
+    X(-12, EVERSION)    /* a format version that this build does not know */                       \
+    X(-32, EHEADER)     /* a header with flags that the session's policy forbids */                \
+    X(-33, ETIMEDOUT)   /* no answer in time */                                                    \
+    X(-34, EREMOTE)     /* the peer answered with an RpcError */                                   \
+    X(-35, ECHUNKTYPE)  /* chunk stream: type that does not exist */                               \
+    X(-36, ECHUNKHEAD)  /* chunk stream: Header body not 64 bytes, or Eof with a body */           \
+    X(-37, EDUPLICATE)  /* chunk stream: Header, Layout, State or Wasm for the second time */      \
+    X(-38, EORDER)      /* chunk stream: not in the order Header, Layout, State, Wasm */           \
+    X(-39, ENOPATCH)    /* chunk stream: a Patch chunk, but no handler for it */                   \
+    X(-40, ENOLAYOUT)   /* chunk stream: ended without a Layout */                                 \
+    X(-41, EFLOOD)      /* the peer cancels streams faster than anybody needs to */                \
+    X(-42, ESIGNATURE)  /* token: not signed with this key */                                      \
+    X(-43, EEXPIRED)    /* token: its time is over */                                              \
+    X(-44, EEARLY)      /* token: its time has not come */                                         \
+    X(-45, EAUDIENCE)   /* token: for another audience, or from another issuer */
+
 typedef enum dx_hbtp_error {
-    DX_HBTP_OK          = 0,
-    DX_HBTP_EINVAL      = -1,  /* an argument breaks its documented contract */
-    DX_HBTP_ENOMEM      = -2,  /* the memory you gave is too small */
-    DX_HBTP_ENOSPACE    = -3,  /* the response buffer is too full; nothing was written */
-    DX_HBTP_ETOOBIG     = -4,  /* above a limit that you set */
-    DX_HBTP_ECORRUPT    = -5,  /* a checksum, a reserved field or a magic number is wrong */
-    DX_HBTP_EAGAIN      = -6,  /* try later: too many requests wait, or a reservation is open */
-    DX_HBTP_ESYS        = -7,  /* unused here: common to all dx headers */
-    DX_HBTP_ENOTSUP     = -8,  /* a payload needs a codec that is not there */
-    DX_HBTP_ENOTFOUND   = -9,  /* no such route or request */
-    DX_HBTP_ECANCELED   = -10, /* the session is closed */
-    DX_HBTP_ETRUNCATED  = -11, /* the input or a payload ends too early */
-    DX_HBTP_EVERSION    = -12, /* a format version that this build does not know */
-    DX_HBTP_EHEADER     = -32, /* a header with flags that the session's policy forbids */
-    DX_HBTP_ETIMEDOUT   = -33, /* no answer in time */
-    DX_HBTP_EREMOTE     = -34, /* the peer answered with an RpcError */
-    DX_HBTP_ECHUNKTYPE  = -35, /* chunk stream: type that does not exist */
-    DX_HBTP_ECHUNKHEAD  = -36, /* chunk stream: Header body not 64 bytes, or Eof with a body */
-    DX_HBTP_EDUPLICATE  = -37, /* chunk stream: Header, Layout, State or Wasm for the second time */
-    DX_HBTP_EORDER      = -38, /* chunk stream: not in the order Header, Layout, State, Wasm */
-    DX_HBTP_ENOPATCH    = -39, /* chunk stream: a Patch chunk, but no handler for it */
-    DX_HBTP_ENOLAYOUT   = -40  /* chunk stream: ended without a Layout */
+#define DX_HBTP_P_ENUM(value, constant) DX_HBTP_##constant = value,
+    DX_HBTP_ERRORS(DX_HBTP_P_ENUM)
+#undef DX_HBTP_P_ENUM
 } dx_hbtp_error;
 
 /* Numbers that travel in RpcError and Close, with the meaning that HTTP gave them. */
@@ -250,6 +262,11 @@ DX_HBTP_API int dx_hbtp_resolve_extended(dx_hbtp_frame *frame);
 DX_HBTP_API int64_t dx_hbtp_parse_batch(const void *bytes, size_t size, uint32_t max_payload,
                                         dx_hbtp_descriptor *descriptors, size_t capacity,
                                         size_t *count);
+/* For handlers that do not care about the order between opcodes: the same descriptors sorted by
+   opcode, those of one opcode in the order they came. `grouped` has room for `count` and is another
+   array. O(count + 256), 1 KiB of stack. EINVAL, ETOOBIG. */
+DX_HBTP_API int dx_hbtp_group(const dx_hbtp_descriptor *descriptors, size_t count,
+                              dx_hbtp_descriptor *grouped);
 /* Take the payload of an RpcError (or a Close) apart: status, text (not terminated, not checked for
    UTF-8, borrowed). A Close without payload is status 0. ETRUNCATED; ECORRUPT (reserved not 0);
    ENOTSUP (COMPRESSED or ENCRYPTED). */
@@ -531,6 +548,116 @@ DX_HBTP_API uint32_t                dx_hbtp_session_waiting(const dx_hbtp_sessio
    buffer must be able to hold this many bytes from the first unconsumed one on. */
 DX_HBTP_API uint64_t                dx_hbtp_session_need(const dx_hbtp_session *s);
 
+/* >>middleware --------------------------------------------------------- */
+/* DX_HBTP_CHAIN(name, handler, A, B, C) defines `static int name(const dx_hbtp_context *c)`, a
+   handler with one to eight hooks around it, everything inlined. A hook A is a pair
+
+       static inline int A_before(const dx_hbtp_context *c);
+       static inline int A_after(const dx_hbtp_context *c, int result);
+
+   before runs in the order given, after in reverse. A before returns 0 to go on; DX_HBTP_STOP when
+   it has answered itself; any other result of a handler (401 ...) to refuse. On a stop the after of
+   those whose before went on still runs. An after gets the result and returns the one that counts.
+   State is what context->user points to: keep that of different hooks in different cache lines.
+   A result that calls the handler again (ENOSPACE, EAGAIN) runs the hooks again, too. */
+enum { DX_HBTP_STOP = 2 };
+#define DX_HBTP_CHAIN(name, handler, ...)                                                          \
+    static int name(const dx_hbtp_context *c)                                                      \
+    {                                                                                              \
+        int result;                                                                                \
+        DX_HBTP_P_CHAIN(DX_HBTP_P_COUNT(__VA_ARGS__, 8, 7, 6, 5, 4, 3, 2, 1, 0), handler,          \
+                        __VA_ARGS__)                                                               \
+        return result == DX_HBTP_STOP ? DX_HBTP_OK : result;                                       \
+    }
+#define DX_HBTP_P_COUNT(a, b, c, d, e, f, g, h, n, ...) n
+#define DX_HBTP_P_CHAIN(n, handler, ...) DX_HBTP_P_JOIN(n, handler, __VA_ARGS__)
+#define DX_HBTP_P_JOIN(n, handler, ...) DX_HBTP_P_CHAIN_##n(handler, __VA_ARGS__)
+#define DX_HBTP_P_WRAP(hook, inner)              \
+    result = hook##_before(c);                   \
+    if (!result) {                               \
+        inner result = hook##_after(c, result);  \
+    }
+#define DX_HBTP_P_CHAIN_1(h, a) DX_HBTP_P_WRAP(a, result = h(c);)
+#define DX_HBTP_P_CHAIN_2(h, a, ...) DX_HBTP_P_WRAP(a, DX_HBTP_P_CHAIN_1(h, __VA_ARGS__))
+#define DX_HBTP_P_CHAIN_3(h, a, ...) DX_HBTP_P_WRAP(a, DX_HBTP_P_CHAIN_2(h, __VA_ARGS__))
+#define DX_HBTP_P_CHAIN_4(h, a, ...) DX_HBTP_P_WRAP(a, DX_HBTP_P_CHAIN_3(h, __VA_ARGS__))
+#define DX_HBTP_P_CHAIN_5(h, a, ...) DX_HBTP_P_WRAP(a, DX_HBTP_P_CHAIN_4(h, __VA_ARGS__))
+#define DX_HBTP_P_CHAIN_6(h, a, ...) DX_HBTP_P_WRAP(a, DX_HBTP_P_CHAIN_5(h, __VA_ARGS__))
+#define DX_HBTP_P_CHAIN_7(h, a, ...) DX_HBTP_P_WRAP(a, DX_HBTP_P_CHAIN_6(h, __VA_ARGS__))
+#define DX_HBTP_P_CHAIN_8(h, a, ...) DX_HBTP_P_WRAP(a, DX_HBTP_P_CHAIN_7(h, __VA_ARGS__))
+
+/* Header fields of an HTTP side, "Name: value\r\n" one behind the other in the caller's memory. */
+typedef struct dx_hbtp_headers {
+    char  *text;
+    size_t size;     /* used */
+    size_t capacity;
+} dx_hbtp_headers;
+
+/* Append a field, all or nothing. EINVAL: name is no token (RFC 9110 5.6.2), or value holds a
+   control character, so a line break; ENOSPACE. */
+DX_HBTP_API int dx_hbtp_headers_add(dx_hbtp_headers *h, const char *name, const char *value);
+/* The value of the first field with this name, upper and lower case alike, without white space
+   around it; NULL: none. Not terminated. The text may be anything received. */
+DX_HBTP_API const char *dx_hbtp_headers_find(const dx_hbtp_headers *h, const char *name,
+                                             size_t *value_size);
+/* Timing: X-Response-Time, "0.123ms"; 0 where the clock went back. For an after hook, which also
+   runs where something was refused. Read the clock once a batch: it costs more than a frame. */
+DX_HBTP_API int dx_hbtp_headers_add_time(dx_hbtp_headers *h, uint64_t begun_ns, uint64_t now_ns);
+
+/* Rate limit, one object for each worker. Token bucket: never more than burst + t / period * limit
+   requests in any time t. Window: `limit` in each period from a first request on, so that twice as
+   many can come around the end of a period. */
+typedef struct dx_hbtp_limiter_desc {
+    void    *memory;      /* aligned to 8; 192 bytes for every 8 keys that are limited at a time;
+                             borrowed. NULL: one count for all keys */
+    size_t   memory_size;
+    uint64_t period_ns;   /* 0: one second */
+    uint32_t limit;       /* requests a period; 0: 1000 */
+    uint32_t burst;       /* token bucket: at once; 0: limit */
+    bool     window;
+} dx_hbtp_limiter_desc;
+
+struct dx_hbtp_p_meter {
+    uint64_t key, at;
+    uint32_t used;
+};
+
+typedef struct dx_hbtp_limiter { /* caller-allocated; fields are private */
+    struct dx_hbtp_p_meter one_, *meters_;
+    uint64_t period_ns_, interval_ns_, slack_ns_;
+    uint32_t limit_, sets_;
+    bool     window_;
+} dx_hbtp_limiter;
+
+typedef struct dx_hbtp_quota {
+    uint32_t limit, remaining;
+    uint64_t retry_ns; /* refused: after this time there may be room */
+} dx_hbtp_quota;
+
+/* EINVAL: under 192 bytes or not aligned; period / limit * burst above 2^62 ns. */
+DX_HBTP_API int dx_hbtp_limiter_init(dx_hbtp_limiter *l, const dx_hbtp_limiter_desc *desc);
+/* Count one request of `key` (a hash of who asks; 0 for all). 0, or DX_HBTP_STATUS_TOO_MANY. A key
+   that finds no free place takes over what the least busy key beside it has used: nobody gets more
+   than the limit by coming under many names. *quota may be NULL. O(8). */
+DX_HBTP_API int dx_hbtp_limiter_take(dx_hbtp_limiter *l, uint64_t key, uint64_t now_ns,
+                                     dx_hbtp_quota *quota);
+/* X-RateLimit-Limit, X-RateLimit-Remaining and, where retry_ns is not 0, Retry-After. */
+DX_HBTP_API int dx_hbtp_headers_add_quota(dx_hbtp_headers *h, const dx_hbtp_quota *quota);
+
+typedef struct dx_hbtp_cors { /* constant: may stand in flash */
+    const char *const *origins; /* "https://a.example", compared byte by byte; "*": every one */
+    size_t             origin_count;
+    const char        *methods; /* for preflights, "GET, POST"; NULL: "GET, HEAD, POST" */
+    const char        *fields;  /* header fields that may be sent; NULL: none named */
+    const char        *max_age; /* seconds, "600"; NULL: not said */
+    bool               credentials;
+} dx_hbtp_cors;
+
+/* CORS (the Fetch standard): Vary, and Access-Control-* where the Origin is in the list. Returns 0;
+   DX_HBTP_STOP: a preflight, answer it with status 204 and these fields; ENOSPACE. */
+DX_HBTP_API int dx_hbtp_cors_before(const dx_hbtp_cors *cors, const char *method,
+                                    const dx_hbtp_headers *request, dx_hbtp_headers *response);
+
 /* >>chunk stream ------------------------------------------------------- */
 typedef enum dx_hbtp_chunk_type {
     DX_HBTP_CHUNK_HEADER = 0x01,
@@ -701,6 +828,12 @@ DX_HBTP_API int      dx_hbtp_write_stream(dx_hbtp_out *out, const dx_hbtp_stream
   #define DX_HBTP_MEMCMP DX_HBTP_P_MEM(memcmp)
 #endif
 
+#if defined(__GNUC__) || defined(__clang__)
+  #define DX_HBTP_P_RARELY(c) __builtin_expect((c), 0)
+#else
+  #define DX_HBTP_P_RARELY(c) (c)
+#endif
+
 enum { DX_HBTP_P_FREE, DX_HBTP_P_WAITING, DX_HBTP_P_ANSWERED, DX_HBTP_P_GIVEN_UP };
 enum { DX_HBTP_P_HOLD = 1 }; /* dispatch: the frame was not consumed */
 
@@ -773,28 +906,9 @@ static uint32_t dx_hbtp_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
 DX_HBTP_API const char *dx_hbtp_error_name(int error)
 {
     switch (error) {
-    case DX_HBTP_OK: return "DX_HBTP_OK";
-    case DX_HBTP_EINVAL: return "DX_HBTP_EINVAL";
-    case DX_HBTP_ENOMEM: return "DX_HBTP_ENOMEM";
-    case DX_HBTP_ENOSPACE: return "DX_HBTP_ENOSPACE";
-    case DX_HBTP_ETOOBIG: return "DX_HBTP_ETOOBIG";
-    case DX_HBTP_ECORRUPT: return "DX_HBTP_ECORRUPT";
-    case DX_HBTP_EAGAIN: return "DX_HBTP_EAGAIN";
-    case DX_HBTP_ESYS: return "DX_HBTP_ESYS";
-    case DX_HBTP_ENOTSUP: return "DX_HBTP_ENOTSUP";
-    case DX_HBTP_ENOTFOUND: return "DX_HBTP_ENOTFOUND";
-    case DX_HBTP_ECANCELED: return "DX_HBTP_ECANCELED";
-    case DX_HBTP_ETRUNCATED: return "DX_HBTP_ETRUNCATED";
-    case DX_HBTP_EVERSION: return "DX_HBTP_EVERSION";
-    case DX_HBTP_EHEADER: return "DX_HBTP_EHEADER";
-    case DX_HBTP_ETIMEDOUT: return "DX_HBTP_ETIMEDOUT";
-    case DX_HBTP_EREMOTE: return "DX_HBTP_EREMOTE";
-    case DX_HBTP_ECHUNKTYPE: return "DX_HBTP_ECHUNKTYPE";
-    case DX_HBTP_ECHUNKHEAD: return "DX_HBTP_ECHUNKHEAD";
-    case DX_HBTP_EDUPLICATE: return "DX_HBTP_EDUPLICATE";
-    case DX_HBTP_EORDER: return "DX_HBTP_EORDER";
-    case DX_HBTP_ENOPATCH: return "DX_HBTP_ENOPATCH";
-    case DX_HBTP_ENOLAYOUT: return "DX_HBTP_ENOLAYOUT";
+#define DX_HBTP_P_CASE(value, constant) case value: return "DX_HBTP_" #constant;
+    DX_HBTP_ERRORS(DX_HBTP_P_CASE)
+#undef DX_HBTP_P_CASE
     default: return "unknown error";
     }
 }
@@ -877,6 +991,13 @@ static bool dx_hbtp_p_fits_32(uint64_t size) /* a parameter: size_t may have 32 
     return size <= UINT32_MAX;
 }
 
+static size_t dx_hbtp_p_length(const char *text)
+{
+    size_t n = 0;
+    while (text[n]) n++;
+    return n;
+}
+
 static bool dx_hbtp_p_is_opaque(uint8_t flags)
 {
     return (flags & (DX_HBTP_FLAG_COMPRESSED | DX_HBTP_FLAG_ENCRYPTED)) != 0;
@@ -941,6 +1062,33 @@ DX_HBTP_API int dx_hbtp_resolve_extended(dx_hbtp_frame *frame)
     return DX_HBTP_OK;
 }
 
+/* Plain frames, without a checksum, as long as they lie whole in the bytes. Each is guessed to be
+   as long as the one before: a right guess breaks the chain from one load to the next. */
+static size_t dx_hbtp_p_parse_plain(const uint8_t *p, size_t size, uint32_t max_payload,
+                                    dx_hbtp_descriptor *d, size_t capacity, size_t *used)
+{
+    size_t at = *used, n = 0, stride = DX_HBTP_HEADER_SIZE;
+    uint32_t guess = 0;
+    for (; n < capacity && size - at >= DX_HBTP_HEADER_SIZE; n++, d++, at += stride) {
+        const uint32_t low = dx_hbtp_p_load32(p + at), length = dx_hbtp_p_load32(p + at + 4);
+        if (DX_HBTP_P_RARELY(length != guess)) {
+            if (length > max_payload) break;
+            guess = length;
+            stride = DX_HBTP_HEADER_SIZE + (size_t)length;
+        }
+        if ((low >> 8 & DX_HBTP_FLAG_HAS_CHECKSUM) || length > size - at - DX_HBTP_HEADER_SIZE)
+            break;
+        d->payload_offset = (uint32_t)at + DX_HBTP_HEADER_SIZE;
+        d->payload_size = length;
+        d->sequence = (uint16_t)(low >> 16);
+        d->opcode = (uint16_t)(low & 0xff);
+        d->flags = (uint8_t)(low >> 8 & 0xff);
+        d->reserved[0] = d->reserved[1] = d->reserved[2] = 0;
+    }
+    *used = at;
+    return n;
+}
+
 DX_HBTP_API int64_t dx_hbtp_parse_batch(const void *bytes, size_t size, uint32_t max_payload,
                                         dx_hbtp_descriptor *descriptors, size_t capacity,
                                         size_t *count)
@@ -953,18 +1101,40 @@ DX_HBTP_API int64_t dx_hbtp_parse_batch(const void *bytes, size_t size, uint32_t
     *count = 0;
     if (!size) return 0;
     if (!dx_hbtp_p_fits_32(size)) size = (size_t)UINT32_MAX;
-    while (n < capacity && (used = dx_hbtp_parse(p + at, size - at, max_payload, &frame)) > 0) {
-        dx_hbtp_descriptor *d = &descriptors[n++];
-        d->payload_offset = (uint32_t)(at + DX_HBTP_HEADER_SIZE);
-        d->payload_size = frame.payload_size;
-        d->sequence = frame.sequence;
-        d->opcode = frame.opcode;
-        d->flags = frame.flags;
-        d->reserved[0] = d->reserved[1] = d->reserved[2] = 0;
+    for (;;) {
+        n += dx_hbtp_p_parse_plain(p, size, max_payload, descriptors + n, capacity - n, &at);
+        /* One with a checksum; or the last: cut off, refused, or no room for it. */
+        if (n == capacity) break;
+        used = dx_hbtp_parse(p + at, size - at, max_payload, &frame);
+        if (used <= 0) break;
+        descriptors[n].payload_offset = (uint32_t)(at + DX_HBTP_HEADER_SIZE);
+        descriptors[n].payload_size = frame.payload_size;
+        descriptors[n].sequence = frame.sequence;
+        descriptors[n].opcode = frame.opcode;
+        descriptors[n].flags = frame.flags;
+        DX_HBTP_MEMSET(descriptors[n].reserved, 0, sizeof descriptors[n].reserved);
         at += (size_t)used;
+        n++;
     }
     *count = n;
     return n ? (int64_t)at : used;
+}
+
+DX_HBTP_API int dx_hbtp_group(const dx_hbtp_descriptor *descriptors, size_t count,
+                              dx_hbtp_descriptor *grouped)
+{
+    uint32_t first[256], sum = 0, n;
+    size_t i;
+    if ((!descriptors || !grouped) && count) return DX_HBTP_EINVAL;
+    if (!dx_hbtp_p_fits_32(count)) return DX_HBTP_ETOOBIG;
+    DX_HBTP_MEMSET(first, 0, sizeof first);
+    for (i = 0; i < count; i++) first[descriptors[i].opcode & 0xff]++;
+    for (i = 0; i < 256; i++, sum += n) {
+        n = first[i];
+        first[i] = sum;
+    }
+    for (i = 0; i < count; i++) grouped[first[descriptors[i].opcode & 0xff]++] = descriptors[i];
+    return DX_HBTP_OK;
 }
 
 DX_HBTP_API int dx_hbtp_parse_rpc_error(const dx_hbtp_frame *frame, uint16_t *status,
@@ -1156,12 +1326,11 @@ static int dx_hbtp_p_write_status(dx_hbtp_out *out, uint16_t opcode, unsigned fl
                                   uint16_t sequence, uint16_t status, const char *text)
 {
     uint8_t head[4];
-    size_t size = 0;
     if (!text) text = dx_hbtp_status_text(status);
-    while (text[size]) size++;
     dx_hbtp_p_store16(head, status);
     dx_hbtp_p_store16(head + 2, 0);
-    return dx_hbtp_p_write(out, opcode, flags, sequence, head, sizeof head, text, size);
+    return dx_hbtp_p_write(out, opcode, flags, sequence, head, sizeof head, text,
+                           dx_hbtp_p_length(text));
 }
 
 DX_HBTP_API int dx_hbtp_write_rpc_error(dx_hbtp_out *out, uint16_t sequence, uint16_t status,
@@ -1849,6 +2018,219 @@ DX_HBTP_API uint64_t dx_hbtp_session_need(const dx_hbtp_session *s)
     return s->need_;
 }
 
+/* >>hooks -------------------------------------------------------------- */
+static char dx_hbtp_p_lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+static bool dx_hbtp_p_token(const char *name)
+{
+    static const char others[] = "!#$%&'*+-.^_`|~";
+    const char *p = name, *o;
+    for (; *p; p++) {
+        const char c = dx_hbtp_p_lower(*p);
+        if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) continue;
+        for (o = others; *o && *o != c; o++) { }
+        if (!*o) return false;
+    }
+    return p != name;
+}
+
+DX_HBTP_API int dx_hbtp_headers_add(dx_hbtp_headers *h, const char *name, const char *value)
+{
+    size_t n, v, i;
+    if (!h || !h->text || h->size > h->capacity || !name || !value || !dx_hbtp_p_token(name))
+        return DX_HBTP_EINVAL;
+    n = dx_hbtp_p_length(name);
+    v = dx_hbtp_p_length(value);
+    for (i = 0; i < v; i++)
+        if (((unsigned char)value[i] < 0x20 && value[i] != '\t') || value[i] == 0x7f)
+            return DX_HBTP_EINVAL;
+    if (n > SIZE_MAX - 4 - v || n + v + 4 > h->capacity - h->size) return DX_HBTP_ENOSPACE;
+    DX_HBTP_MEMCPY(h->text + h->size, name, n);
+    DX_HBTP_MEMCPY(h->text + h->size + n, ": ", 2);
+    DX_HBTP_MEMCPY(h->text + h->size + n + 2, value, v);
+    DX_HBTP_MEMCPY(h->text + h->size + n + 2 + v, "\r\n", 2);
+    h->size += n + v + 4;
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API const char *dx_hbtp_headers_find(const dx_hbtp_headers *h, const char *name,
+                                             size_t *value_size)
+{
+    const size_t n = dx_hbtp_p_length(name);
+    const char *p = h->text, *const end = p + h->size;
+    while (p < end) {
+        const char *stop = p, *next;
+        size_t i = 0;
+        while (stop < end && *stop != '\n') stop++;
+        next = stop < end ? stop + 1 : end;
+        while (i < n && p + i < stop && dx_hbtp_p_lower(p[i]) == dx_hbtp_p_lower(name[i])) i++;
+        if (i == n && p + n < stop && p[n] == ':') {
+            for (p += n + 1; p < stop && (*p == ' ' || *p == '\t'); p++) { }
+            while (stop > p && (stop[-1] == ' ' || stop[-1] == '\t' || stop[-1] == '\r')) stop--;
+            *value_size = (size_t)(stop - p);
+            return p;
+        }
+        p = next;
+    }
+    return NULL;
+}
+
+/* Decimal digits, at least `least` of them, and a zero. Returns where they begin in text[24]. */
+static char *dx_hbtp_p_decimal(char text[24], uint64_t value, unsigned least)
+{
+    char *p = text + 23;
+    *p = 0;
+    for (; value || least; value /= 10, least -= least ? 1 : 0) *--p = (char)('0' + value % 10);
+    return p;
+}
+
+DX_HBTP_API int dx_hbtp_headers_add_time(dx_hbtp_headers *h, uint64_t begun_ns, uint64_t now_ns)
+{
+    const uint64_t us = now_ns > begun_ns ? (now_ns - begun_ns) / 1000 : 0;
+    char value[27], text[24], *p = dx_hbtp_p_decimal(text, us, 4);
+    const size_t digits = dx_hbtp_p_length(p);
+    DX_HBTP_MEMCPY(value, p, digits - 3);
+    value[digits - 3] = '.';
+    DX_HBTP_MEMCPY(value + digits - 2, p + digits - 3, 3);
+    DX_HBTP_MEMCPY(value + digits + 1, "ms", 3);
+    return dx_hbtp_headers_add(h, "X-Response-Time", value);
+}
+
+enum { DX_HBTP_P_WAYS = 8 };
+
+DX_HBTP_API int dx_hbtp_limiter_init(dx_hbtp_limiter *l, const dx_hbtp_limiter_desc *desc)
+{
+    const size_t set = DX_HBTP_P_WAYS * sizeof(struct dx_hbtp_p_meter);
+    uint64_t burst;
+    if (!l || !desc || ((uintptr_t)desc->memory & 7) || (desc->memory && desc->memory_size < set))
+        return DX_HBTP_EINVAL;
+    DX_HBTP_MEMSET(l, 0, sizeof *l);
+    l->limit_ = desc->limit ? desc->limit : 1000;
+    l->period_ns_ = desc->period_ns ? desc->period_ns : 1000000000u;
+    burst = desc->burst ? desc->burst : l->limit_;
+    if (l->period_ns_ > UINT64_MAX / 4) return DX_HBTP_EINVAL;
+    l->interval_ns_ = (l->period_ns_ + l->limit_ - 1) / l->limit_; /* up: never above the limit */
+    if (l->interval_ns_ > UINT64_MAX / 4 / burst) return DX_HBTP_EINVAL;
+    l->slack_ns_ = l->interval_ns_ * (burst - 1);
+    l->window_ = desc->window;
+    if (!desc->memory) return DX_HBTP_OK;
+    for (l->sets_ = 1; desc->memory_size / set / 2 >= l->sets_ && l->sets_ < 1u << 24;)
+        l->sets_ *= 2;
+    l->meters_ = (struct dx_hbtp_p_meter *)desc->memory;
+    DX_HBTP_MEMSET(l->meters_, 0, l->sets_ * set);
+    return DX_HBTP_OK;
+}
+
+static uint64_t dx_hbtp_p_debt(const dx_hbtp_limiter *l, const struct dx_hbtp_p_meter *m,
+                               uint64_t now_ns)
+{
+    if (!l->window_) return m->at > now_ns ? m->at - now_ns : 0;
+    return now_ns >= m->at && now_ns - m->at >= l->period_ns_ ? 0 : m->used;
+}
+
+static struct dx_hbtp_p_meter *dx_hbtp_p_meter_of(dx_hbtp_limiter *l, uint64_t key,
+                                                  uint64_t now_ns)
+{
+    struct dx_hbtp_p_meter *set, *least;
+    unsigned i;
+    if (!l->sets_) return &l->one_;
+    key *= 0x9e3779b97f4a7c15u; /* odd: still one for each key */
+    set = l->meters_ + (size_t)(key >> 40 & (l->sets_ - 1)) * DX_HBTP_P_WAYS;
+    least = set;
+    for (i = 0; i < DX_HBTP_P_WAYS; i++) {
+        if (set[i].key == key) return &set[i];
+        if (dx_hbtp_p_debt(l, &set[i], now_ns) < dx_hbtp_p_debt(l, least, now_ns)) least = &set[i];
+    }
+    least->key = key;
+    return least;
+}
+
+DX_HBTP_API int dx_hbtp_limiter_take(dx_hbtp_limiter *l, uint64_t key, uint64_t now_ns,
+                                     dx_hbtp_quota *quota)
+{
+    struct dx_hbtp_p_meter *m = dx_hbtp_p_meter_of(l, key, now_ns);
+    const uint64_t debt = dx_hbtp_p_debt(l, m, now_ns);
+    const uint64_t most = l->window_ ? l->limit_ - 1u : l->slack_ns_;
+    const bool fits = debt <= most;
+    if (fits && l->window_) {
+        if (!debt) m->at = now_ns;
+        m->used = (uint32_t)debt + 1;
+    } else if (fits) {
+        m->at = now_ns + debt + l->interval_ns_; /* the time when all of it is paid back */
+    }
+    if (quota) {
+        quota->limit = l->limit_;
+        quota->remaining =
+            fits ? (uint32_t)((most - debt) / (l->window_ ? 1 : l->interval_ns_)) : 0;
+        quota->retry_ns = fits ? 0 : l->window_ ? m->at + l->period_ns_ - now_ns : debt - most;
+    }
+    return fits ? DX_HBTP_OK : DX_HBTP_STATUS_TOO_MANY;
+}
+
+static int dx_hbtp_p_add_number(dx_hbtp_headers *h, const char *name, uint64_t value)
+{
+    char text[24];
+    return dx_hbtp_headers_add(h, name, dx_hbtp_p_decimal(text, value, 1));
+}
+
+DX_HBTP_API int dx_hbtp_headers_add_quota(dx_hbtp_headers *h, const dx_hbtp_quota *quota)
+{
+    const size_t mark = h && quota ? h->size : 0;
+    int error;
+    if (!h || !quota) return DX_HBTP_EINVAL;
+    error = dx_hbtp_p_add_number(h, "X-RateLimit-Limit", quota->limit);
+    if (!error) error = dx_hbtp_p_add_number(h, "X-RateLimit-Remaining", quota->remaining);
+    if (!error && quota->retry_ns) /* whole seconds, up */
+        error = dx_hbtp_p_add_number(h, "Retry-After", (quota->retry_ns - 1) / 1000000000u + 1);
+    if (error) h->size = mark;
+    return error;
+}
+
+/* The entry of the list that allows this origin, or NULL. */
+static const char *dx_hbtp_p_origin(const dx_hbtp_cors *cors, const char *origin, size_t size)
+{
+    size_t i;
+    for (i = 0; i < cors->origin_count; i++) {
+        const char *known = cors->origins[i];
+        const size_t n = dx_hbtp_p_length(known);
+        if ((n == 1 && *known == '*') || (n == size && !DX_HBTP_MEMCMP(known, origin, n)))
+            return known;
+    }
+    return NULL;
+}
+
+DX_HBTP_API int dx_hbtp_cors_before(const dx_hbtp_cors *cors, const char *method,
+                                    const dx_hbtp_headers *request, dx_hbtp_headers *response)
+{
+    size_t size = 0, unused;
+    const char *origin, *allowed = NULL;
+    bool preflight;
+    int error;
+    if (!cors || !method || !request || !response) return DX_HBTP_EINVAL;
+    error = dx_hbtp_headers_add(response, "Vary", "Origin");
+    origin = dx_hbtp_headers_find(request, "Origin", &size);
+    if (error || !origin) return error;
+    allowed = dx_hbtp_p_origin(cors, origin, size);
+    preflight = dx_hbtp_p_length(method) == 7 && !DX_HBTP_MEMCMP(method, "OPTIONS", 7) &&
+                dx_hbtp_headers_find(request, "Access-Control-Request-Method", &unused);
+    if (allowed) {
+        error = dx_hbtp_headers_add(response, "Access-Control-Allow-Origin", allowed);
+        if (!error && cors->credentials && *allowed != '*')
+            error = dx_hbtp_headers_add(response, "Access-Control-Allow-Credentials", "true");
+        if (!error && preflight)
+            error = dx_hbtp_headers_add(response, "Access-Control-Allow-Methods",
+                                        cors->methods ? cors->methods : "GET, HEAD, POST");
+        if (!error && preflight && cors->fields)
+            error = dx_hbtp_headers_add(response, "Access-Control-Allow-Headers", cors->fields);
+        if (!error && preflight && cors->max_age)
+            error = dx_hbtp_headers_add(response, "Access-Control-Max-Age", cors->max_age);
+    }
+    return error ? error : preflight ? DX_HBTP_STOP : DX_HBTP_OK;
+}
+
 /* >>chunks ------------------------------------------------------------- */
 static bool dx_hbtp_p_chunk_exists(uint8_t type)
 {
@@ -2121,9 +2503,8 @@ DX_HBTP_API int dx_hbtp_write_stream(dx_hbtp_out *out, const dx_hbtp_stream_part
     return error;
 }
 
-#ifdef DX_HBTP_P_MEM
-  #undef DX_HBTP_P_MEM
-#endif
+#undef DX_HBTP_P_MEM
+#undef DX_HBTP_P_RARELY
 #endif /* DX_HBTP_IMPLEMENTATION */
 
 /* >>license -------------------------------------------------------------

@@ -339,7 +339,7 @@ DX_TEST(errors_have_names_and_the_common_values)
         DX_CHECK(strncmp(dx_hbtp_error_name(i), "DX_HBTP_E", 9) == 0);
     DX_CHECK_STR(dx_hbtp_error_name(1), "unknown error");
     DX_CHECK_STR(dx_hbtp_error_name(-31), "unknown error");
-    DX_CHECK_STR(dx_hbtp_error_name(DX_HBTP_ENOLAYOUT - 1), "unknown error");
+    DX_CHECK_STR(dx_hbtp_error_name(-1000), "unknown error");
     DX_CHECK_STR(dx_hbtp_status_text(404), "not found");
     for (unsigned i = 0; i < 65536; i++) DX_CHECK(strlen(dx_hbtp_status_text((uint16_t)i)) <= 24);
 }
@@ -579,6 +579,49 @@ DX_PROPERTY(hb_11_batch_equals_one_by_one, 300)
             DX_CHECK_EQ(d[i].payload_size, ref[seen].size);
         }
         base += (size_t)used;
+    }
+}
+
+DX_PROPERTY(hb_11_grouping_keeps_every_descriptor_and_the_order_within_an_opcode, 300)
+{
+    dx_hbtp_descriptor d[60], g[60];
+    memset(d, 0, sizeof d);
+    const size_t n = (size_t)dx_choose(c, 60);
+    for (size_t i = 0; i < n; i++) {
+        d[i].opcode = (uint16_t)dx_choose(c, dx_choose(c, 1) ? 3 : 255);
+        d[i].payload_offset = (uint32_t)i;
+    }
+    DX_CHECK_EQ(dx_hbtp_group(d, n, g), 0);
+    uint64_t seen = 0;
+    for (size_t i = 0; i < n; i++) {
+        DX_CHECK_EQ(g[i].opcode, d[g[i].payload_offset].opcode);
+        seen |= 1ull << g[i].payload_offset;
+        if (i) DX_CHECK(g[i - 1].opcode < g[i].opcode || (g[i - 1].opcode == g[i].opcode &&
+                        g[i - 1].payload_offset < g[i].payload_offset));
+    }
+    DX_CHECK_EQ(seen, (1ull << n) - 1);
+    DX_CHECK_EQ(dx_hbtp_group(NULL, 0, NULL), 0);
+    DX_CHECK_EQ(dx_hbtp_group(d, 1, NULL), DX_HBTP_EINVAL);
+}
+
+DX_PROPERTY(hb_11_equal_lengths_with_odd_ones_between, 200)
+{
+    static uint8_t bytes[BIG];
+    dx_hbtp_descriptor d[64];
+    size_t n = 0, count, sizes[64], frames = (size_t)dx_choose_range(c, 1, 64);
+    const size_t usual = (size_t)dx_choose(c, 30);
+    for (size_t i = 0; i < frames; i++) {
+        sizes[i] = dx_choose(c, 7) == 1 ? (size_t)dx_choose(c, 40) : usual;
+        memset(bytes + BIG / 2, (int)i, sizes[i]);
+        n += raw_frame(bytes + n, 0x10, dx_choose(c, 9) == 1 ? 0x10 : 0, (unsigned)i,
+                       bytes + BIG / 2, sizes[i]);
+    }
+    DX_CHECK_EQ(dx_hbtp_parse_batch(exact(bytes, n), n, 40, d, 64, &count), (int64_t)n);
+    DX_CHECK_EQ(count, frames);
+    for (size_t i = 0; i < count; i++) {
+        DX_CHECK_EQ(d[i].payload_size, sizes[i]);
+        DX_CHECK_EQ(d[i].sequence, i);
+        for (size_t b = 0; b < sizes[i]; b++) DX_CHECK_EQ(bytes[d[i].payload_offset + b], i);
     }
 }
 
