@@ -2167,7 +2167,7 @@ DX_HBTP_API int dx_hbtp_limiter_take(dx_hbtp_limiter *l, uint64_t key, uint64_t 
             fits ? (uint32_t)((most - debt) / (l->window_ ? 1 : l->interval_ns_)) : 0;
         quota->retry_ns = fits ? 0 : l->window_ ? m->at + l->period_ns_ - now_ns : debt - most;
     }
-    return fits ? DX_HBTP_OK : DX_HBTP_STATUS_TOO_MANY;
+    return fits ? (int)DX_HBTP_OK : (int)DX_HBTP_STATUS_TOO_MANY;
 }
 
 static int dx_hbtp_p_add_number(dx_hbtp_headers *h, const char *name, uint64_t value)
@@ -2228,7 +2228,7 @@ DX_HBTP_API int dx_hbtp_cors_before(const dx_hbtp_cors *cors, const char *method
         if (!error && preflight && cors->max_age)
             error = dx_hbtp_headers_add(response, "Access-Control-Max-Age", cors->max_age);
     }
-    return error ? error : preflight ? DX_HBTP_STOP : DX_HBTP_OK;
+    return error ? error : preflight ? (int)DX_HBTP_STOP : (int)DX_HBTP_OK;
 }
 
 /* >>chunks ------------------------------------------------------------- */
