@@ -33,15 +33,6 @@
         >>platform >>shared >>blake3 >>chunker >>merkle >>device >>file
         >>format >>index >>recovery >>objects >>refs >>public >>streams >>verify >>collect
 
-    THE PARTS, each useful without those after it
-        dx_cas_blake3_*    hash, keyed hash, key derivation, output of any length
-        dx_cas_chunker_*   where to cut a stream so that equal parts of two versions are cut alike
-        dx_cas_merkle_*    one root for many leaves; proofs that a leaf is in it, that it only grew
-        dx_cas_device      five functions: read, write, sync, size, truncate; here: memory, file
-        dx_cas_store       objects in an append-only log, commits, recovery, names with versions
-        dx_cas_writer      content of any size into the store, with bounded memory
-        dx_cas_reader      and out again, from any offset
-
     GUARANTEES
         - dx_cas_commit() returned 0: everything put and named before it survives a power cut.
         - After a kill at any byte the store equals the state of the last commit, whole.
@@ -97,24 +88,30 @@ extern "C" {
 #endif
 
 /* >>types -------------------------------------------------------------- */
+/* value, constant, meaning; the first 13 are common to all dx headers. */
+#define DX_CAS_ERRORS(X)                                                                           \
+    X(0, OK)                                                                                       \
+    X(-1, EINVAL)      /* an argument breaks its contract */                                       \
+    X(-2, ENOMEM)      /* the caller's memory is too small: dx_cas_memory_needed() */              \
+    X(-3, ENOSPACE)    /* the output buffer or the device is full */                               \
+    X(-4, ETOOBIG)     /* above a limit: object_size_max, 2^48 bytes of store */                   \
+    X(-5, ECORRUPT)    /* bytes are damaged or not of this format */                               \
+    X(-6, EAGAIN)      /* the store changed under a reader: open it again */                       \
+    X(-7, ESYS)        /* the device failed (file device: system_error holds errno) */             \
+    X(-8, ENOTSUP)     /* a codec or hash that this build does not have */                         \
+    X(-9, ENOTFOUND)   /* no such object, name, version, file or store */                          \
+    X(-10, ECANCELED)  /* the caller's callback asked to stop */                                   \
+    X(-11, ETRUNCATED) /* the input ends too early */                                              \
+    X(-12, EVERSION)   /* a format version or record type that this build does not know */         \
+    X(-32, ECONFLICT)  /* the name is not at the version that was expected */                      \
+    X(-33, ELOCKED)    /* another writer has the store open */                                     \
+    X(-34, EREADONLY)  /* the store was opened for reading, or is damaged */                       \
+    X(-35, EMOVED)     /* another store took its place (dx_cas_retire): open its path again */
+
 typedef enum dx_cas_error {
-    DX_CAS_OK = 0,
-    DX_CAS_EINVAL = -1,     /* an argument breaks its contract */
-    DX_CAS_ENOMEM = -2,     /* the caller's memory is too small: dx_cas_memory_needed() */
-    DX_CAS_ENOSPACE = -3,   /* the output buffer or the device is full */
-    DX_CAS_ETOOBIG = -4,    /* above a limit: object_size_max, 2^48 bytes of store */
-    DX_CAS_ECORRUPT = -5,   /* bytes are damaged or not of this format */
-    DX_CAS_EAGAIN = -6,     /* the store changed under a reader: open it again */
-    DX_CAS_ESYS = -7,       /* the device failed (file device: system_error holds errno) */
-    DX_CAS_ENOTSUP = -8,    /* a codec or hash that this build does not have */
-    DX_CAS_ENOTFOUND = -9,  /* no such object, name, version, file or store */
-    DX_CAS_ECANCELED = -10, /* the caller's callback asked to stop */
-    DX_CAS_ETRUNCATED = -11, /* the input ends too early */
-    DX_CAS_EVERSION = -12,  /* a format version or record type that this build does not know */
-    DX_CAS_ECONFLICT = -32, /* the name is not at the version that was expected */
-    DX_CAS_ELOCKED = -33,   /* another writer has the store open */
-    DX_CAS_EREADONLY = -34, /* the store was opened for reading, or is damaged */
-    DX_CAS_EMOVED = -35     /* another store took its place (dx_cas_retire): open its path again */
+#define DX_CAS_P_ENUM(value, constant) DX_CAS_##constant = value,
+    DX_CAS_ERRORS(DX_CAS_P_ENUM)
+#undef DX_CAS_P_ENUM
 } dx_cas_error;
 
 /* The hash that names a thing: 32 bytes; text form is 64 lower-case hex digits. */
@@ -858,16 +855,12 @@ DX_CAS_API bool dx_cas_id_equal(const dx_cas_id *a, const dx_cas_id *b)
 
 DX_CAS_API const char *dx_cas_error_name(int error)
 {
-    static const char *const common[] = {
-        "DX_CAS_OK",        "DX_CAS_EINVAL",    "DX_CAS_ENOMEM",     "DX_CAS_ENOSPACE",
-        "DX_CAS_ETOOBIG",   "DX_CAS_ECORRUPT",  "DX_CAS_EAGAIN",     "DX_CAS_ESYS",
-        "DX_CAS_ENOTSUP",   "DX_CAS_ENOTFOUND", "DX_CAS_ECANCELED",  "DX_CAS_ETRUNCATED",
-        "DX_CAS_EVERSION"};
-    static const char *const own[] = {"DX_CAS_ECONFLICT", "DX_CAS_ELOCKED", "DX_CAS_EREADONLY",
-                                      "DX_CAS_EMOVED"};
-    if (error <= 0 && error >= DX_CAS_EVERSION) return common[-error];
-    if (error <= DX_CAS_ECONFLICT && error >= DX_CAS_EMOVED) return own[DX_CAS_ECONFLICT - error];
-    return "unknown";
+    switch (error) {
+#define DX_CAS_P_CASE(value, constant) case value: return "DX_CAS_" #constant;
+    DX_CAS_ERRORS(DX_CAS_P_CASE)
+#undef DX_CAS_P_CASE
+    default: return "unknown";
+    }
 }
 
 /* >>chunker ------------------------------------------------------------ */
@@ -1044,11 +1037,29 @@ static uint64_t dx_cas_p_merkle_split(uint64_t n)
     return k;
 }
 
-/* Proofs are found from the root down and handed out from the leaf up. */
-static int dx_cas_p_merkle_give(const dx_cas_id *found, size_t n, dx_cas_id *proof,
-                                size_t capacity, size_t *proof_count)
+/* Both proofs: walk down to where the first `target` leaves end, noting the root of the other side,
+   until `target` leaves are left (growth) or one. Found from the root down, handed out upwards. */
+static int dx_cas_p_merkle_path(const dx_cas_id *leaves, uint64_t count, uint64_t target,
+                                bool growth, dx_cas_id *proof, size_t capacity,
+                                size_t *proof_count)
 {
-    size_t i;
+    dx_cas_id found[66];
+    size_t n = 0, i;
+    bool whole = true; /* the subtree at hand is the whole old tree: its root needs no proof */
+    while (growth ? target != count : count > 1) {
+        uint64_t k = dx_cas_p_merkle_split(count);
+        if (target <= k) {
+            dx_cas_merkle_root_of(leaves + k, count - k, &found[n++]);
+            count = k;
+        } else {
+            dx_cas_merkle_root_of(leaves, k, &found[n++]);
+            leaves += k;
+            count -= k;
+            target -= k;
+            whole = false;
+        }
+    }
+    if (growth && !whole) dx_cas_merkle_root_of(leaves, count, &found[n++]);
     *proof_count = n;
     if (n > capacity) return DX_CAS_ENOSPACE;
     for (i = 0; i < n; i++) proof[i] = found[n - 1 - i];
@@ -1058,78 +1069,52 @@ static int dx_cas_p_merkle_give(const dx_cas_id *found, size_t n, dx_cas_id *pro
 DX_CAS_API int dx_cas_merkle_prove(const dx_cas_id *leaves, uint64_t count, uint64_t index,
                                    dx_cas_id *proof, size_t capacity, size_t *proof_count)
 {
-    dx_cas_id found[64];
-    size_t n = 0;
     if (!leaves || index >= count || !proof_count || (!proof && capacity)) return DX_CAS_EINVAL;
-    while (count > 1) {
-        uint64_t k = dx_cas_p_merkle_split(count);
-        if (index < k) {
-            dx_cas_merkle_root_of(leaves + k, count - k, &found[n++]);
-            count = k;
-        } else {
-            dx_cas_merkle_root_of(leaves, k, &found[n++]);
-            leaves += k;
-            index -= k;
-            count -= k;
-        }
-    }
-    return dx_cas_p_merkle_give(found, n, proof, capacity, proof_count);
-}
-
-DX_CAS_API int dx_cas_merkle_check(const void *data, size_t size, uint64_t index, uint64_t count,
-                                   const dx_cas_id *proof, size_t proof_count,
-                                   const dx_cas_id *root)
-{
-    uint64_t last;
-    size_t i;
-    dx_cas_id r;
-    if ((!data && size) || !root || (!proof && proof_count)) return DX_CAS_EINVAL;
-    if (index >= count) return DX_CAS_ECORRUPT;
-    dx_cas_merkle_leaf(data, size, &r);
-    last = count - 1;
-    for (i = 0; i < proof_count; i++) {
-        if (last == 0) return DX_CAS_ECORRUPT; /* the proof is too long */
-        if ((index & 1) || index == last) {
-            dx_cas_p_merkle_node(&proof[i], &r, &r);
-            while (!(index & 1) && index != 0) {
-                index >>= 1;
-                last >>= 1;
-            }
-        } else {
-            dx_cas_p_merkle_node(&r, &proof[i], &r);
-        }
-        index >>= 1;
-        last >>= 1;
-    }
-    return last == 0 && dx_cas_id_equal(&r, root) ? DX_CAS_OK : DX_CAS_ECORRUPT;
+    return dx_cas_p_merkle_path(leaves, count, index + 1, false, proof, capacity, proof_count);
 }
 
 DX_CAS_API int dx_cas_merkle_prove_growth(const dx_cas_id *leaves, uint64_t count,
                                           uint64_t old_count, dx_cas_id *proof, size_t capacity,
                                           size_t *proof_count)
 {
-    dx_cas_id found[66];
-    size_t n = 0;
-    bool known = true; /* the subtree at hand is the whole old tree: its root needs no proof */
     if (!proof_count || old_count > count || (!leaves && count)) return DX_CAS_EINVAL;
     if (!proof && capacity) return DX_CAS_EINVAL;
     *proof_count = 0;
-    if (old_count == 0 || old_count == count) return DX_CAS_OK;
-    while (old_count != count) {
-        uint64_t k = dx_cas_p_merkle_split(count);
-        if (old_count <= k) {
-            dx_cas_merkle_root_of(leaves + k, count - k, &found[n++]);
-            count = k;
+    if (old_count == 0) return DX_CAS_OK;
+    return dx_cas_p_merkle_path(leaves, count, old_count, true, proof, capacity, proof_count);
+}
+
+/* Climb from node number `index` of a level whose last is `last` to the root, *is, and for growth
+   to the root of the tree that ended here, *was. False: the proof is too long or too short. */
+static bool dx_cas_p_merkle_climb(uint64_t index, uint64_t last, const dx_cas_id *proof,
+                                  size_t proof_count, dx_cas_id *was, dx_cas_id *is)
+{
+    size_t i;
+    for (i = 0; i < proof_count; i++, index >>= 1, last >>= 1) {
+        if (last == 0) return false;
+        if ((index & 1) || index == last) {
+            if (was) dx_cas_p_merkle_node(&proof[i], was, was);
+            dx_cas_p_merkle_node(&proof[i], is, is);
+            for (; !(index & 1) && index != 0; index >>= 1) last >>= 1;
         } else {
-            dx_cas_merkle_root_of(leaves, k, &found[n++]);
-            leaves += k;
-            count -= k;
-            old_count -= k;
-            known = false;
+            dx_cas_p_merkle_node(is, &proof[i], is);
         }
     }
-    if (!known) dx_cas_merkle_root_of(leaves, count, &found[n++]);
-    return dx_cas_p_merkle_give(found, n, proof, capacity, proof_count);
+    return last == 0;
+}
+
+DX_CAS_API int dx_cas_merkle_check(const void *data, size_t size, uint64_t index, uint64_t count,
+                                   const dx_cas_id *proof, size_t proof_count,
+                                   const dx_cas_id *root)
+{
+    dx_cas_id is;
+    if ((!data && size) || !root || (!proof && proof_count)) return DX_CAS_EINVAL;
+    if (index >= count) return DX_CAS_ECORRUPT;
+    dx_cas_merkle_leaf(data, size, &is);
+    if (!dx_cas_p_merkle_climb(index, count - 1, proof, proof_count, NULL, &is)) {
+        return DX_CAS_ECORRUPT;
+    }
+    return dx_cas_id_equal(&is, root) ? DX_CAS_OK : DX_CAS_ECORRUPT;
 }
 
 DX_CAS_API int dx_cas_merkle_check_growth(uint64_t old_count, const dx_cas_id *old_root,
@@ -1137,35 +1122,26 @@ DX_CAS_API int dx_cas_merkle_check_growth(uint64_t old_count, const dx_cas_id *o
                                           const dx_cas_id *proof, size_t proof_count)
 {
     uint64_t index, last;
-    size_t i = 0;
-    dx_cas_id was, is, empty;
+    size_t first = 0;
+    dx_cas_id was, is;
     if (!old_root || !root || (!proof && proof_count)) return DX_CAS_EINVAL;
     if (old_count > count) return DX_CAS_ECORRUPT;
     if (old_count == 0 || old_count == count) {
-        dx_cas_hash(NULL, 0, &empty);
+        dx_cas_hash(NULL, 0, &is);
         if (proof_count != 0) return DX_CAS_ECORRUPT;
-        return dx_cas_id_equal(old_root, old_count ? root : &empty) ? DX_CAS_OK : DX_CAS_ECORRUPT;
+        return dx_cas_id_equal(old_root, old_count ? root : &is) ? DX_CAS_OK : DX_CAS_ECORRUPT;
     }
-    index = old_count - 1;
     last = count - 1;
-    for (; index & 1; index >>= 1) last >>= 1;
-    if (index == 0) { /* the old tree is perfect: its root begins the proof by itself */
-        was = is = *old_root;
-    } else {
+    for (index = old_count - 1; index & 1; index >>= 1) last >>= 1;
+    was = is = *old_root; /* a perfect old tree begins the proof by itself */
+    if (index != 0) {
         if (proof_count == 0) return DX_CAS_ECORRUPT;
-        was = is = proof[i++];
+        was = is = proof[first++];
     }
-    for (; i < proof_count; i++, index >>= 1, last >>= 1) {
-        if (last == 0) return DX_CAS_ECORRUPT;
-        if ((index & 1) || index == last) {
-            dx_cas_p_merkle_node(&proof[i], &was, &was);
-            dx_cas_p_merkle_node(&proof[i], &is, &is);
-            for (; !(index & 1) && index != 0; index >>= 1) last >>= 1;
-        } else {
-            dx_cas_p_merkle_node(&is, &proof[i], &is);
-        }
+    if (!dx_cas_p_merkle_climb(index, last, proof + first, proof_count - first, &was, &is) ||
+        !dx_cas_id_equal(&was, old_root)) {
+        return DX_CAS_ECORRUPT;
     }
-    if (last != 0 || !dx_cas_id_equal(&was, old_root)) return DX_CAS_ECORRUPT;
     return dx_cas_id_equal(&is, root) ? DX_CAS_OK : DX_CAS_ECORRUPT;
 }
 
@@ -3458,15 +3434,6 @@ DX_CAS_API int dx_cas_copy_live(dx_cas_store *src, dx_cas_store *dst)
     return error == DX_CAS_OK ? dx_cas_commit(dst) : error;
 }
 
-#undef DX_CAS_P_LIBC
-#undef DX_CAS_P_TRY
-#undef DX_CAS_P_NODES
-#undef DX_CAS_P_CLOEXEC
-#undef DX_CAS_P_MAGIC
-#undef DX_CAS_P_NOWHERE
-#undef DX_CAS_P_PLACE_MAX
-#undef DX_CAS_P_IS_REF
-#undef DX_CAS_P_MARK
 #endif /* DX_CAS_IMPLEMENTATION */
 
 /* >>license -------------------------------------------------------------
