@@ -114,7 +114,7 @@ SUITES = '!build 300 $(MAKE) -s -j2 all build/asan/dxup build/asan/dxpatch build
          $(foreach t,$(UNITS),'$(t) 120 $(MAKE) -s build/$(t) && build/$(t)' \
            '$(t).asan 300 $(MAKE) -s build/asan/$(t) && $(FIXED) build/asan/$(t)') \
          $(if $(filter 1,$(ZSTD)),'test_patch.zstd 300 $(MAKE) -s build/zstd/test_patch && $(FIXED) build/zstd/test_patch') \
-         $(foreach t,test_reactor test_teleport,'$(t).tsan 300 $(MAKE) -s build/tsan/$(t) && $(FIXED) build/tsan/$(t)') \
+         $(foreach t,test_reactor test_teleport test_workers,'$(t).tsan 300 $(MAKE) -s build/tsan/$(t) && $(FIXED) build/tsan/$(t)') \
          'test_teleport.portable 300 $(MAKE) -s build/portable/test_teleport && $(FIXED) build/portable/test_teleport' \
          $(foreach t,$(UNITS:test_%=%),'test_$(t).i386 120 tests/ports/run.sh i386 $(t)') \
          $(foreach t,$(UNITS:test_%=%),'test_$(t).s390x 300 tests/ports/run.sh s390x $(t) $(if $(filter reactor,$(t)),epoll)')

@@ -29,8 +29,8 @@
 
     CONTENTS (search >>)
         config  errors  op  descriptor  lifetime  consuming  operations  control  threads
-        sockets  results  platform  helpers  memory  table  timers  queues  finish  io_uring
-        epoll  backends  start  posts  turn  public  license
+        sockets  tasks  workers  results  platform  helpers  memory  table  timers  queues
+        finish  io_uring  epoll  backends  start  posts  turn  public  frames  workers  license
 
     HOW IT WORKS
         The caller owns every dx_op (64 bytes), fills in fn and user_data, and starts it with
@@ -45,9 +45,9 @@
         on every backend. Operations on the same side of a descriptor (accept, recv and read; or
         connect, send, write and shutdown) run one after the other in the order of their start.
 
-    GUARANTEES  No allocation, no thread, no global, no printing. Never blocks but in wait, turn,
-                run and close. No descriptor of its own survives exec. SIGPIPE is never raised by
-                a socket. docs/REACTOR.md numbers what holds on every backend.
+    GUARANTEES  No allocation, no global, no printing; no thread but those of a group. Never blocks
+                but in wait, turn, run and close. No descriptor of its own survives exec. SIGPIPE
+                is never raised by a socket. docs/REACTOR.md numbers what holds on every backend.
     LIMITS      desc.pending_max operations and desc.descriptors_max descriptors at a time, both
                 limits checked; 2^31-1 bytes an operation; one thread per reactor, which opens,
                 uses and closes it (post, wake and stop may come from any). Descriptors for accept,
@@ -410,6 +410,137 @@ DX_REACTOR_API int dx_reactor_listen_tcp(dx_reactor *r, const dx_reactor_address
 DX_REACTOR_API int dx_reactor_socket_tcp(dx_reactor *r, const dx_reactor_address *address,
                                          uint32_t flags, int *fd);
 
+/* >>tasks --------------------------------------------------------------
+   Work that is no I/O. A task is the caller's memory, lent from the push to the call of fn, which
+   may push it again. `worker`: who runs it; NULL in a dx_reactor_frames. */
+typedef struct dx_reactor_task dx_reactor_task;
+typedef struct dx_reactor_worker dx_reactor_worker;
+struct dx_reactor_task {
+    void (*fn)(dx_reactor_task *task, dx_reactor_worker *worker);
+    void *user; /* the caller's */
+    dx_reactor_task *next_;
+};
+
+/* Tasks in three levels, first in, first out in each, run in frames that keep to a budget. */
+typedef enum dx_reactor_priority {
+    DX_REACTOR_IMMEDIATE = 0, /* begun until budget_ns of a frame are used */
+    DX_REACTOR_NORMAL    = 1, /* until yield_ns */
+    DX_REACTOR_IDLE      = 2  /* until idle_ns */
+} dx_reactor_priority;
+
+typedef struct dx_reactor_frames_desc {
+    uint64_t budget_ns; /* 0 = 4 ms */
+    uint64_t yield_ns;  /* 0 = 7/8 of it: 3.5 ms */
+    uint64_t idle_ns;   /* 0 = half of it: 2 ms */
+    uint64_t period_ns; /* from one frame to the next; 0 = 16,666,667 (60 a second) */
+    uint32_t patience;  /* frames in which a level got nothing: then one of it runs; 0 = 60 */
+    uint64_t (*clock)(void *user); /* ns; NULL: the monotonic clock */
+    void    *user;
+} dx_reactor_frames_desc;
+
+typedef struct dx_reactor_frame_stats {
+    uint64_t frames, executed, used_ns, remaining_ns; /* remaining of the budgets */
+} dx_reactor_frame_stats;
+
+typedef struct dx_reactor_frames { /* caller-allocated; one thread; the rest is private */
+    dx_reactor_frame_stats stats;  /* of the last 60 whole frames; zero before there are so many */
+    dx_reactor_frame_stats now_;
+    dx_reactor_frames_desc desc_;
+    dx_reactor_task       *first_[3], *last_[3];
+    uint32_t               hungry_[3]; /* frames in a row that a level got nothing */
+    uint64_t               due_;
+    dx_reactor            *reactor_;
+    dx_op                  timer_;
+    bool                   running_;
+} dx_reactor_frames;
+
+/* desc NULL: all defaults. EINVAL: limits that are not in order. */
+DX_REACTOR_API int dx_reactor_frames_init(dx_reactor_frames *f,
+                                          const dx_reactor_frames_desc *desc);
+/* O(1), any number of tasks. EINVAL. */
+DX_REACTOR_API int dx_reactor_frames_push(dx_reactor_frames *f, int priority,
+                                          dx_reactor_task *task);
+/* One frame: what was left over first, until the limits. Returns how many tasks ran. A caller with
+   a rhythm of its own calls this; dx_reactor_frames_start() has a timer of *r call it. */
+DX_REACTOR_API uint32_t dx_reactor_frames_run(dx_reactor_frames *f);
+/* OK also when it is started already; EINVAL, EAGAIN as dx_reactor_timer(). */
+DX_REACTOR_API int  dx_reactor_frames_start(dx_reactor_frames *f, dx_reactor *r);
+/* Once or more often; the tasks stay. *f may be freed when its reactor has turned once more. */
+DX_REACTOR_API void dx_reactor_frames_stop(dx_reactor_frames *f);
+
+/* >>workers ------------------------------------------------------------
+   A group of threads, each with a reactor, a deque of tasks of its own and an inbox. A worker's
+   round: its deque (last in, first out), its inbox, completions; when the first two are empty it
+   takes a task from another one's deque; when there is none it sleeps. Threads that share a port
+   listen each with DX_REACTOR_REUSEPORT. Needs threads (-lpthread where libc has none). */
+typedef struct dx_reactor_group dx_reactor_group;
+typedef struct dx_reactor_group_desc {
+    void           *memory;      /* required, any alignment; borrowed until join has returned */
+    size_t          memory_size; /* dx_reactor_group_memory_size() */
+    uint32_t        workers;     /* 0 = one per CPU: dx_reactor_cpu_count(); at most 1024 */
+    bool            fixed;       /* exactly `workers`; 0 is refused then */
+    bool            no_pin;      /* true: threads may move between CPUs */
+    uint32_t        tasks_max;   /* in a worker's deque; 0 = 1024; rounded up to 2, 4, 8, ... */
+    dx_reactor_desc reactor;     /* of every worker; its memory and memory_size are ignored */
+    int  (*start)(dx_reactor_worker *w); /* on its thread, reactor open; not 0: the group ends */
+    void (*stop)(dx_reactor_worker *w);  /* on its thread, before its reactor closes; may be NULL */
+    void           *user;
+} dx_reactor_group_desc;
+
+struct dx_reactor_worker { /* one thread; the first fields may be read, on it or after join */
+    dx_reactor        reactor;
+    dx_reactor_group *group;
+    uint32_t          index;    /* 0..count-1 */
+    int32_t           cpu;      /* where it is pinned; -1: it is not */
+    uint64_t          from_deque, from_inbox, stolen; /* tasks executed */
+    uint64_t          sleeps;
+    dx_reactor_task **tasks_;   /* the deque: a ring */
+    dx_reactor_task  *ready_;   /* taken out of the inbox, in order */
+    uintptr_t         mask_;
+    uint64_t          thread_;
+    int               error_;
+    uint8_t           apart1_[64]; /* what different threads write is on different cache lines */
+    uintptr_t         bottom_;     /* the owner pushes and takes here */
+    uint8_t           apart2_[64];
+    uintptr_t         top_;        /* others take here */
+    uint8_t           apart3_[64];
+    dx_reactor_task  *inbox_;      /* a stack */
+    uint32_t          idle_;       /* sleeps, or is about to */
+    uint8_t           apart4_[64];
+};
+
+struct dx_reactor_group { /* caller-allocated, not to be moved; the first fields may be read */
+    dx_reactor_group_desc desc;
+    uint32_t count;       /* workers */
+    uint32_t next_, stop_, begun_, ended_, stopping_, joining_;
+    uint8_t *workers_;
+    size_t   stride_;
+};
+
+/* CPUs that this process may keep busy: those of its affinity mask, fewer where a cgroup's quota
+   says so. *limit (may be NULL): which of them decided. */
+enum { DX_REACTOR_CPUS_ONLINE = 0, DX_REACTOR_CPUS_AFFINITY = 1, DX_REACTOR_CPUS_QUOTA = 2 };
+DX_REACTOR_API uint32_t dx_reactor_cpu_count(int *limit);
+/* 0: a field is out of its range. */
+DX_REACTOR_API size_t dx_reactor_group_memory_size(const dx_reactor_group_desc *desc);
+/* Returns when every worker runs. EINVAL, ENOMEM, ESYS (a thread could not be made), or what
+   desc.start or dx_reactor_open() returned where it failed; no thread is left then. */
+DX_REACTOR_API int  dx_reactor_group_start(dx_reactor_group *g,
+                                           const dx_reactor_group_desc *desc);
+/* Any thread or signal handler: the workers end, each after the function it is in. */
+DX_REACTOR_API void dx_reactor_group_stop(dx_reactor_group *g);
+/* Wait until they have. OK, or the error of one that ended by itself. Tasks that did not run are
+   the caller's again. Threads outside the group must have ended their submits before. */
+DX_REACTOR_API int  dx_reactor_group_join(dx_reactor_group *g);
+/* Any thread or signal handler: into the inbox of worker 0..count-1, DX_REACTOR_ANY: they take
+   turns. What one thread submits to one worker begins in its order. EINVAL. */
+#define DX_REACTOR_ANY UINT32_MAX
+DX_REACTOR_API int  dx_reactor_group_submit(dx_reactor_group *g, uint32_t worker,
+                                            dx_reactor_task *task);
+/* From w's own thread, into its deque, where others may steal it. EINVAL; EAGAIN: it is full. */
+DX_REACTOR_API int  dx_reactor_worker_push(dx_reactor_worker *w, dx_reactor_task *task);
+DX_REACTOR_API dx_reactor_worker *dx_reactor_group_worker(const dx_reactor_group *g, uint32_t i);
+
 /* >>results ------------------------------------------------------------ */
 DX_REACTOR_API bool     dx_reactor_is_success(const dx_completion *c);
 DX_REACTOR_API bool     dx_reactor_is_error(const dx_completion *c);
@@ -442,6 +573,7 @@ DX_REACTOR_API uint32_t dx_reactor_errno(const dx_completion *c);
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -503,6 +635,7 @@ extern long syscall(long number, ...);
 #endif
 
 typedef char dx_reactor_p_op_size[sizeof(dx_op) <= 64 ? 1 : -1];
+typedef char dx_reactor_p_thread_size[sizeof(pthread_t) <= 8 ? 1 : -1];
 typedef char dx_reactor_p_completion_size[sizeof(dx_completion) == 16 ? 1 : -1];
 
 enum { /* dx_op.kind_: first the reading side, then the writing side, then what has no order */
@@ -2826,6 +2959,509 @@ DX_REACTOR_API uint32_t dx_reactor_bytes(const dx_completion *c)
 DX_REACTOR_API uint32_t dx_reactor_errno(const dx_completion *c)
 {
     return c->result >= 0 ? 0 : 0u - (uint32_t)c->result;
+}
+
+/* >>frames ------------------------------------------------------------- */
+DX_REACTOR_API int dx_reactor_frames_init(dx_reactor_frames *f, const dx_reactor_frames_desc *desc)
+{
+    dx_reactor_frames_desc *d = &f->desc_;
+    DX_REACTOR_MEMSET(f, 0, sizeof *f);
+    if (desc) *d = *desc;
+    if (!d->budget_ns) d->budget_ns = 4000000;
+    if (!d->yield_ns) d->yield_ns = d->budget_ns - d->budget_ns / 8;
+    if (!d->idle_ns) d->idle_ns = d->budget_ns / 2;
+    if (!d->period_ns) d->period_ns = 16666667;
+    if (!d->patience) d->patience = 60;
+    if (d->idle_ns > d->yield_ns || d->yield_ns > d->budget_ns) return DX_REACTOR_EINVAL;
+    return DX_REACTOR_OK;
+}
+
+DX_REACTOR_API int dx_reactor_frames_push(dx_reactor_frames *f, int priority,
+                                          dx_reactor_task *task)
+{
+    if (!f || !task || !task->fn || priority < 0 || priority > DX_REACTOR_IDLE)
+        return DX_REACTOR_EINVAL;
+    task->next_ = NULL;
+    if (f->first_[priority]) f->last_[priority]->next_ = task;
+    else f->first_[priority] = task;
+    f->last_[priority] = task;
+    return DX_REACTOR_OK;
+}
+
+/* The first task that may begin now; NULL: none. */
+static dx_reactor_task *dx_reactor_p_frame_take(dx_reactor_frames *f, uint64_t used)
+{
+    const uint64_t limits[3] = {f->desc_.budget_ns, f->desc_.yield_ns, f->desc_.idle_ns};
+    int i;
+    for (i = 0; i < 3; i++) {
+        dx_reactor_task *task = f->first_[i];
+        if (!task || (used >= limits[i] && f->hungry_[i] <= f->desc_.patience)) continue;
+        f->first_[i] = task->next_;
+        f->hungry_[i] = 0;
+        return task;
+    }
+    return NULL;
+}
+
+static uint64_t dx_reactor_p_frame_clock(const dx_reactor_frames *f)
+{
+    return f->desc_.clock ? f->desc_.clock(f->desc_.user) : dx_reactor_p_monotonic();
+}
+
+DX_REACTOR_API uint32_t dx_reactor_frames_run(dx_reactor_frames *f)
+{
+    uint64_t start = dx_reactor_p_frame_clock(f), used = 0;
+    uint32_t executed = 0, i;
+    dx_reactor_task *task;
+    for (i = 0; i < 3; i++)
+        if (f->first_[i]) f->hungry_[i]++;
+    for (; (task = dx_reactor_p_frame_take(f, used)) != NULL; executed++) {
+        task->fn(task, NULL);
+        used = dx_reactor_p_frame_clock(f) - start;
+    }
+    f->now_.executed += executed;
+    f->now_.used_ns += used;
+    f->now_.remaining_ns += used < f->desc_.budget_ns ? f->desc_.budget_ns - used : 0;
+    if (++f->now_.frames == 60) {
+        f->stats = f->now_;
+        DX_REACTOR_MEMSET(&f->now_, 0, sizeof f->now_);
+    }
+    return executed;
+}
+
+static void dx_reactor_p_frame_due(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    dx_reactor_frames *f = (dx_reactor_frames *)dx_reactor_op_user(op);
+    uint64_t now;
+    (void)flags;
+    if (f->running_ && result == 0) dx_reactor_frames_run(f);
+    if (!f->running_) return;
+    now = dx_reactor_p_clock(r);
+    f->due_ += f->desc_.period_ns;
+    if (f->due_ < now) f->due_ = now; /* late by more than a frame: those are left out */
+    f->running_ = dx_reactor_timer(r, op, f->due_ - now) == DX_REACTOR_OK;
+}
+
+DX_REACTOR_API int dx_reactor_frames_start(dx_reactor_frames *f, dx_reactor *r)
+{
+    bool pending = dx_reactor_op_pending(&f->timer_);
+    int error = DX_REACTOR_OK;
+    if (!r || (pending && f->reactor_ != r)) return DX_REACTOR_EINVAL;
+    if (!pending) {
+        dx_reactor_op_init(&f->timer_, dx_reactor_p_frame_due, f);
+        f->due_ = dx_reactor_p_clock(r);
+        error = dx_reactor_timer(r, &f->timer_, 0);
+    }
+    f->reactor_ = r;
+    f->running_ = error == DX_REACTOR_OK;
+    return error;
+}
+
+DX_REACTOR_API void dx_reactor_frames_stop(dx_reactor_frames *f)
+{
+    if (f->running_) dx_reactor_cancel(f->reactor_, &f->timer_);
+    f->running_ = false;
+}
+
+/* >>workers ------------------------------------------------------------ */
+enum {
+    DX_REACTOR_P_CPU_BITS = 8 * sizeof(long), DX_REACTOR_P_CPU_WORDS = 1024 / DX_REACTOR_P_CPU_BITS,
+    DX_REACTOR_P_ROUND = 64 /* tasks between two looks at the completions */
+};
+
+DX_REACTOR_API dx_reactor_worker *dx_reactor_group_worker(const dx_reactor_group *g, uint32_t i)
+{
+    return (dx_reactor_worker *)(void *)(g->workers_ + i * g->stride_);
+}
+
+/* The beginning of the file `folder` `name`, zero-terminated; empty where there is none. */
+static void dx_reactor_p_slurp(const char *folder, const char *name, char *text, size_t capacity)
+{
+    size_t used = dx_reactor_p_append(text, 0, capacity, folder);
+    long size;
+    int fd;
+    dx_reactor_p_append(text, used, capacity, name);
+    fd = open(text, O_RDONLY);
+    size = fd < 0 ? 0 : (long)read(fd, text, capacity - 1);
+    if (fd >= 0) close(fd);
+    text[size > 0 ? size : 0] = 0;
+}
+
+/* The number at *text, which moves on behind the space after it; 0: none is there. */
+static uint64_t dx_reactor_p_number(const char **text)
+{
+    uint64_t n = 0;
+    for (; **text >= '0' && **text <= '9' && n < UINT32_MAX; ++*text)
+        n = n * 10 + (uint64_t)(**text - '0');
+    while (**text == ' ') ++*text;
+    return n;
+}
+
+/* How many CPUs' time the cgroup at this folder may use, rounded up; 0: no limit. */
+static uint32_t dx_reactor_p_quota(const char *folder)
+{
+    char text[1024];
+    const char *at = text;
+    uint64_t quota, period;
+    dx_reactor_p_slurp(folder, "/cpu.max", text, sizeof text);
+    if (!*text) dx_reactor_p_slurp(folder, "/cpu.cfs_quota_us", text, sizeof text); /* version 1 */
+    quota = dx_reactor_p_number(&at);
+    period = dx_reactor_p_number(&at);
+    if (quota && !period) {
+        dx_reactor_p_slurp(folder, "/cpu.cfs_period_us", text, sizeof text);
+        at = text;
+        period = dx_reactor_p_number(&at);
+    }
+    return quota && period ? (uint32_t)((quota + period - 1) / period) : 0;
+}
+
+/* The smallest quota of this process's cgroup and of those above it. root: "" but in tests. Lines
+   of /proc/self/cgroup: "0::/path", and in version 1 "4:cpu,cpuacct:/path". */
+static uint32_t dx_reactor_p_quotas(const char *root)
+{
+    char text[4096], path[1024];
+    const char *at = text;
+    uint32_t least = 0;
+    dx_reactor_p_slurp(root, "/proc/self/cgroup", text, sizeof text);
+    while (*at) {
+        size_t top = dx_reactor_p_append(path, 0, sizeof path, root), used;
+        while (*at && *at++ != ':') {}
+        top = dx_reactor_p_append(path, top, sizeof path, *at == ':' ? "/sys/fs/cgroup" :
+                                  "/sys/fs/cgroup/cpu");
+        while (*at && *at++ != ':') {}
+        for (used = top; *at && *at != '\n' && used + 1 < sizeof path;) path[used++] = *at++;
+        while (*at && *at++ != '\n') {}
+        for (;;) {
+            uint32_t quota;
+            path[used] = 0;
+            quota = dx_reactor_p_quota(path);
+            if (quota && (!least || quota < least)) least = quota;
+            if (used == top) break;
+            do used--;
+            while (used > top && path[used] != '/');
+        }
+    }
+    return least;
+}
+
+/* The CPUs that this thread may run on: how many, 0: not known. */
+static uint32_t dx_reactor_p_affinity(unsigned long *words)
+{
+    const size_t size = DX_REACTOR_P_CPU_WORDS * sizeof *words;
+    uint32_t count = 0, i;
+    DX_REACTOR_MEMSET(words, 0, size);
+#if defined(SYS_sched_getaffinity)
+    if (syscall(SYS_sched_getaffinity, 0L, size, words) < 0) return 0;
+#endif
+    for (i = 0; i < 1024; i++)
+        count += (uint32_t)(words[i / DX_REACTOR_P_CPU_BITS] >> i % DX_REACTOR_P_CPU_BITS & 1);
+    return count;
+}
+
+/* Pin this thread to the n-th of the CPUs that it may run on. The CPU, or -1. */
+static int32_t dx_reactor_p_pin(uint32_t n)
+{
+    unsigned long words[DX_REACTOR_P_CPU_WORDS];
+    uint32_t count = dx_reactor_p_affinity(words), i;
+    if (!count) return -1;
+    for (n %= count, i = 0;; i++)
+        if (words[i / DX_REACTOR_P_CPU_BITS] >> i % DX_REACTOR_P_CPU_BITS & 1 && n-- == 0) break;
+    DX_REACTOR_MEMSET(words, 0, sizeof words);
+    words[i / DX_REACTOR_P_CPU_BITS] = 1ul << i % DX_REACTOR_P_CPU_BITS;
+#if defined(SYS_sched_setaffinity)
+    if (syscall(SYS_sched_setaffinity, 0L, sizeof words, words) == 0) return (int32_t)i;
+#endif
+    return -1;
+}
+
+DX_REACTOR_API uint32_t dx_reactor_cpu_count(int *limit)
+{
+    unsigned long words[DX_REACTOR_P_CPU_WORDS];
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    uint32_t count = online > 0 ? (uint32_t)online : 1, i;
+    uint32_t fewer[3] = {0, 0, 0};
+    fewer[DX_REACTOR_CPUS_AFFINITY] = dx_reactor_p_affinity(words);
+    fewer[DX_REACTOR_CPUS_QUOTA] = dx_reactor_p_quotas("");
+    if (limit) *limit = DX_REACTOR_CPUS_ONLINE;
+    for (i = 1; i < 3; i++) {
+        if (!fewer[i] || fewer[i] >= count) continue;
+        count = fewer[i];
+        if (limit) *limit = (int)i;
+    }
+    return count;
+}
+
+/* The deque of Chase and Lev ("Dynamic circular work-stealing deque", 2005) with a fixed ring;
+   sequentially consistent where Le, Pop, Cohen and Zappa Nardelli (2013) have a fence. */
+static bool dx_reactor_p_deque_push(dx_reactor_worker *w, dx_reactor_task *task)
+{
+    uintptr_t bottom = __atomic_load_n(&w->bottom_, __ATOMIC_RELAXED);
+    if (bottom - __atomic_load_n(&w->top_, __ATOMIC_ACQUIRE) > w->mask_) return false;
+    __atomic_store_n(&w->tasks_[bottom & w->mask_], task, __ATOMIC_RELAXED);
+    __atomic_store_n(&w->bottom_, bottom + 1, __ATOMIC_SEQ_CST);
+    return true;
+}
+
+/* Take what is at index top, if no other thread is faster. */
+static dx_reactor_task *dx_reactor_p_deque_claim(dx_reactor_worker *w, uintptr_t top)
+{
+    dx_reactor_task *task = __atomic_load_n(&w->tasks_[top & w->mask_], __ATOMIC_RELAXED);
+    return __atomic_compare_exchange_n(&w->top_, &top, top + 1, false, __ATOMIC_SEQ_CST,
+                                       __ATOMIC_RELAXED) ? task : NULL;
+}
+
+static dx_reactor_task *dx_reactor_p_deque_pop(dx_reactor_worker *w)
+{
+    uintptr_t bottom = __atomic_load_n(&w->bottom_, __ATOMIC_RELAXED) - 1, top;
+    dx_reactor_task *task = NULL;
+    __atomic_store_n(&w->bottom_, bottom, __ATOMIC_SEQ_CST);
+    top = __atomic_load_n(&w->top_, __ATOMIC_SEQ_CST);
+    if ((intptr_t)(bottom - top) > 0)
+        return __atomic_load_n(&w->tasks_[bottom & w->mask_], __ATOMIC_RELAXED);
+    if (bottom == top) task = dx_reactor_p_deque_claim(w, top); /* the last one */
+    __atomic_store_n(&w->bottom_, bottom + 1, __ATOMIC_RELAXED);
+    return task;
+}
+
+static bool dx_reactor_p_deque_empty(const dx_reactor_worker *w, uintptr_t *top)
+{
+    *top = __atomic_load_n(&w->top_, __ATOMIC_SEQ_CST);
+    return (intptr_t)(__atomic_load_n(&w->bottom_, __ATOMIC_SEQ_CST) - *top) <= 0;
+}
+
+/* The next of w's own: the newest of its deque, else the oldest of its inbox. */
+static dx_reactor_task *dx_reactor_p_worker_take(dx_reactor_worker *w)
+{
+    dx_reactor_task *task = dx_reactor_p_deque_pop(w);
+    if (task) {
+        w->from_deque++;
+        return task;
+    }
+    if (!w->ready_ && __atomic_load_n(&w->inbox_, __ATOMIC_RELAXED)) {
+        task = __atomic_exchange_n(&w->inbox_, NULL, __ATOMIC_ACQUIRE);
+        while (task) { /* the other way round */
+            dx_reactor_task *older = task->next_;
+            task->next_ = w->ready_;
+            w->ready_ = task;
+            task = older;
+        }
+    }
+    task = w->ready_;
+    if (!task) return NULL;
+    w->ready_ = task->next_;
+    w->from_inbox++;
+    return task;
+}
+
+/* Has another one a task to spare? task not NULL: take it; false: none, or others were faster. */
+static bool dx_reactor_p_worker_steal(dx_reactor_worker *w, dx_reactor_task **task)
+{
+    const dx_reactor_group *g = w->group;
+    uint32_t i;
+    for (i = 1; i < g->count; i++) {
+        dx_reactor_worker *victim = dx_reactor_group_worker(g, (w->index + i) % g->count);
+        uintptr_t top;
+        if (dx_reactor_p_deque_empty(victim, &top)) continue;
+        if (!task) return true;
+        *task = dx_reactor_p_deque_claim(victim, top);
+        if (!*task) continue;
+        w->stolen++;
+        return true;
+    }
+    return false;
+}
+
+static bool dx_reactor_p_worker_stopped(const dx_reactor_worker *w)
+{
+    return __atomic_load_n(&w->group->stop_, __ATOMIC_SEQ_CST) != 0;
+}
+
+static int dx_reactor_p_worker_loop(dx_reactor_worker *w)
+{
+    for (;;) {
+        dx_reactor_task *task = NULL;
+        uint32_t ran = 0;
+        bool sleep = false;
+        int done;
+        while (ran < DX_REACTOR_P_ROUND && !dx_reactor_p_worker_stopped(w) &&
+               (task = dx_reactor_p_worker_take(w)) != NULL) {
+            task->fn(task, w);
+            ran++;
+        }
+        if (dx_reactor_p_worker_stopped(w)) return DX_REACTOR_OK;
+        if (!ran) { /* either a pusher sees this, or what it pushed is seen here */
+            __atomic_store_n(&w->idle_, 1, __ATOMIC_SEQ_CST);
+            sleep = !dx_reactor_p_worker_steal(w, NULL) && !dx_reactor_p_worker_stopped(w) &&
+                    !__atomic_load_n(&w->inbox_, __ATOMIC_SEQ_CST);
+        }
+        w->sleeps += sleep;
+        done = dx_reactor_turn(&w->reactor, sleep ? DX_REACTOR_FOREVER : 0);
+        if (done < 0) return done;
+        if (ran) continue;
+        __atomic_store_n(&w->idle_, 0, __ATOMIC_RELAXED);
+        if (done || sleep) continue;
+        task = dx_reactor_p_worker_take(w);
+        if (task || dx_reactor_p_worker_steal(w, &task)) task->fn(task, w);
+    }
+}
+
+/* Until *value is at least `wanted`. */
+static void dx_reactor_p_await(const uint32_t *value, uint32_t wanted)
+{
+    while (__atomic_load_n(value, __ATOMIC_SEQ_CST) < wanted) poll(NULL, 0, 1);
+}
+
+/* A worker's life. Its reactor is closed only when nobody can wake it any more. */
+static void *dx_reactor_p_worker_main(void *self)
+{
+    dx_reactor_worker *w = (dx_reactor_worker *)self;
+    dx_reactor_group *g = w->group;
+    dx_reactor_desc desc = g->desc.reactor;
+    desc.memory = w + 1;
+    desc.memory_size = dx_reactor_memory_size(&desc);
+    w->cpu = g->desc.no_pin ? -1 : dx_reactor_p_pin(w->index);
+    w->error_ = dx_reactor_open(&w->reactor, &desc);
+    if (!w->error_ && g->desc.start) w->error_ = g->desc.start(w);
+    __atomic_add_fetch(&g->begun_, 1, __ATOMIC_SEQ_CST);
+    dx_reactor_p_await(&g->begun_, g->desc.workers);
+    if (!w->error_) {
+        w->error_ = dx_reactor_p_worker_loop(w);
+        if (w->error_) dx_reactor_group_stop(g);
+        if (g->desc.stop) g->desc.stop(w);
+    }
+    __atomic_add_fetch(&g->ended_, 1, __ATOMIC_SEQ_CST);
+    dx_reactor_p_await(&g->ended_, g->desc.workers);
+    dx_reactor_p_await(&g->joining_, 1);
+    while (__atomic_load_n(&g->stopping_, __ATOMIC_SEQ_CST)) poll(NULL, 0, 1);
+    dx_reactor_close(&w->reactor);
+    return NULL;
+}
+
+/* How many workers, and bytes of one: itself, its reactor's memory, its deque. 0: out of range. */
+static size_t dx_reactor_p_group_plan(const dx_reactor_group_desc *d, uint32_t *count,
+                                      uint32_t *deque)
+{
+    size_t size = dx_reactor_memory_size(&d->reactor);
+    *count = d->workers || d->fixed ? d->workers : dx_reactor_cpu_count(NULL);
+    if (d->tasks_max > 1u << 20 || !size || *count < 1 || *count > 1024) return 0;
+    *deque = dx_reactor_p_power_of_two(d->tasks_max ? d->tasks_max : 1024);
+    size += sizeof(dx_reactor_worker) + (*deque + 1) * sizeof(dx_reactor_task *) + 127;
+    return size / 64 <= SIZE_MAX / 64 / 1025 ? size / 64 * 64 : 0;
+}
+
+DX_REACTOR_API size_t dx_reactor_group_memory_size(const dx_reactor_group_desc *desc)
+{
+    uint32_t count = 0, deque;
+    size_t size = desc ? dx_reactor_p_group_plan(desc, &count, &deque) : 0;
+    return size ? size * count + 63 : 0;
+}
+
+/* Make the threads, wait until they have begun. */
+static int dx_reactor_p_group_launch(dx_reactor_group *g)
+{
+    uint32_t i, made = 0;
+    int error = DX_REACTOR_OK;
+    for (; made < g->count; made++) {
+        dx_reactor_worker *w = dx_reactor_group_worker(g, made);
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, dx_reactor_p_worker_main, w) != 0) break;
+        DX_REACTOR_MEMCPY(&w->thread_, &thread, sizeof thread);
+    }
+    if (made < g->count) { /* the others wait for all */
+        error = DX_REACTOR_ESYS;
+        g->count = made;
+        __atomic_add_fetch(&g->ended_, g->desc.workers - made, __ATOMIC_SEQ_CST);
+        __atomic_add_fetch(&g->begun_, g->desc.workers - made, __ATOMIC_SEQ_CST);
+    }
+    dx_reactor_p_await(&g->begun_, g->desc.workers);
+    for (i = 0; i < made && !error; i++) error = dx_reactor_group_worker(g, i)->error_;
+    return error;
+}
+
+DX_REACTOR_API int dx_reactor_group_start(dx_reactor_group *g, const dx_reactor_group_desc *desc)
+{
+    uint32_t i, deque = 0;
+    int error;
+    if (!g || !desc) return DX_REACTOR_EINVAL;
+    DX_REACTOR_MEMSET(g, 0, sizeof *g);
+    g->desc = *desc;
+    g->stride_ = dx_reactor_p_group_plan(desc, &g->count, &deque);
+    if (!g->stride_) return DX_REACTOR_EINVAL;
+    if (!desc->memory || desc->memory_size < g->stride_ * g->count + 63) return DX_REACTOR_ENOMEM;
+    g->workers_ = (uint8_t *)desc->memory + (0 - (uintptr_t)desc->memory) % 64;
+    g->desc.workers = g->count;
+    DX_REACTOR_MEMSET(g->workers_, 0, g->stride_ * g->count);
+    for (i = 0; i < g->count; i++) {
+        dx_reactor_worker *w = dx_reactor_group_worker(g, i);
+        w->group = g;
+        w->index = i;
+        w->mask_ = deque - 1;
+        w->tasks_ = (dx_reactor_task **)(void *)((uint8_t *)w + g->stride_) - deque;
+    }
+    error = dx_reactor_p_group_launch(g);
+    if (!error) return DX_REACTOR_OK;
+    dx_reactor_group_stop(g);
+    dx_reactor_group_join(g);
+    return error;
+}
+
+DX_REACTOR_API void dx_reactor_group_stop(dx_reactor_group *g)
+{
+    uint32_t i;
+    __atomic_add_fetch(&g->stopping_, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&g->stop_, 1, __ATOMIC_SEQ_CST);
+    for (i = 0; i < g->count; i++) dx_reactor_wake(&dx_reactor_group_worker(g, i)->reactor);
+    __atomic_sub_fetch(&g->stopping_, 1, __ATOMIC_SEQ_CST);
+}
+
+DX_REACTOR_API int dx_reactor_group_join(dx_reactor_group *g)
+{
+    int error = DX_REACTOR_OK;
+    uint32_t i;
+    __atomic_store_n(&g->joining_, 1, __ATOMIC_SEQ_CST);
+    for (i = 0; i < g->count; i++) {
+        dx_reactor_worker *w = dx_reactor_group_worker(g, i);
+        pthread_t thread;
+        DX_REACTOR_MEMCPY(&thread, &w->thread_, sizeof thread);
+        pthread_join(thread, NULL);
+        if (!error) error = w->error_;
+    }
+    return error;
+}
+
+DX_REACTOR_API int dx_reactor_group_submit(dx_reactor_group *g, uint32_t worker,
+                                           dx_reactor_task *task)
+{
+    dx_reactor_task *newest;
+    dx_reactor_worker *w;
+    if (!g || !task || !task->fn) return DX_REACTOR_EINVAL;
+    if (worker == DX_REACTOR_ANY)
+        worker = __atomic_fetch_add(&g->next_, 1, __ATOMIC_RELAXED) % g->count;
+    if (worker >= g->count) return DX_REACTOR_EINVAL;
+    w = dx_reactor_group_worker(g, worker);
+    newest = __atomic_load_n(&w->inbox_, __ATOMIC_RELAXED);
+    do task->next_ = newest;
+    while (!__atomic_compare_exchange_n(&w->inbox_, &newest, task, true, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_RELAXED));
+    dx_reactor_wake(&w->reactor);
+    return DX_REACTOR_OK;
+}
+
+DX_REACTOR_API int dx_reactor_worker_push(dx_reactor_worker *w, dx_reactor_task *task)
+{
+    const dx_reactor_group *g = w->group;
+    uint32_t i;
+    if (!task || !task->fn) return DX_REACTOR_EINVAL;
+    if (!dx_reactor_p_deque_push(w, task)) return DX_REACTOR_EAGAIN;
+    for (i = 1; i < g->count; i++) { /* one that sleeps comes to steal */
+        dx_reactor_worker *other = dx_reactor_group_worker(g, (w->index + i) % g->count);
+        if (__atomic_load_n(&other->idle_, __ATOMIC_SEQ_CST) &&
+            __atomic_exchange_n(&other->idle_, 0, __ATOMIC_SEQ_CST)) {
+            dx_reactor_wake(&other->reactor);
+            break;
+        }
+    }
+    return DX_REACTOR_OK;
 }
 
 #undef DX_REACTOR_P_SYS_SETUP
