@@ -441,6 +441,29 @@ typedef void dx_hbtp_result_fn(dx_hbtp_session *session, const dx_hbtp_result *r
 typedef void dx_hbtp_event_fn(dx_hbtp_session *session, dx_hbtp_event event,
                               const dx_hbtp_frame *frame);
 
+typedef enum dx_hbtp_stream_kind {
+    DX_HBTP_STREAM_OPENED = 1, /* by the peer: method; data: its arguments */
+    DX_HBTP_STREAM_CHUNK,      /* data, or credit, or both; dx_hbtp_grant() for more data */
+    DX_HBTP_STREAM_FINISHED,   /* the peer sends no more data on it */
+    DX_HBTP_STREAM_ENDED       /* over, in both directions */
+} dx_hbtp_stream_kind;
+
+typedef struct dx_hbtp_stream_event { /* valid during the callback */
+    dx_hbtp_stream_kind kind;
+    uint32_t            stream;  /* the handle that the functions take */
+    uint32_t            credit;  /* what dx_hbtp_send() may send now */
+    const uint8_t      *data;
+    size_t              size;
+    void               *user;    /* of this stream: may be set, is kept */
+    int                 error;   /* ENDED: OK; EREMOTE: by the peer, with status and text (data);
+                                    ECANCELED: here, or with the session */
+    uint16_t            status;
+    uint8_t             method;
+} dx_hbtp_stream_event;
+
+/* A result other than 0 cancels the stream, with that status (400..599) or that of the error. */
+typedef int dx_hbtp_stream_fn(dx_hbtp_session *session, dx_hbtp_stream_event *event);
+
 typedef struct dx_hbtp_session_desc { /* zero = the default written behind each field */
     void                 *memory;          /* dx_hbtp_session_memory_size() bytes, aligned to 8;
                                               borrowed until the session is no longer used */
@@ -455,6 +478,9 @@ typedef struct dx_hbtp_session_desc { /* zero = the default written behind each 
     uint32_t              max_pending;     /* the peer's requests that wait for dx_hbtp_reply(); 64.
                                               Beyond: status 429 without a call */
     uint32_t              max_frames;      /* dispatched by one feed; 1024 */
+    uint32_t              max_streams;     /* open at a time, of both sides; at most 256. 0: none,
+                                              the peer's get status 404 */
+    dx_hbtp_stream_fn    *on_stream;       /* required with max_streams */
     uint64_t              keepalive_ns;    /* silence after which tick sends a Ping; after as much
                                               silence again the session closes; 0: never */
     bool                  in_place;        /* true: no buffer for frames that arrive in pieces:
@@ -476,6 +502,9 @@ struct dx_hbtp_session { /* caller-allocated; fields are private */
     dx_hbtp_event_fn       *on_event_;
     void                   *user_;
     struct dx_hbtp_p_slot  *slots_;
+    struct dx_hbtp_p_stream *streams_;      /* the open ones */
+    dx_hbtp_stream_fn      *on_stream_;
+    struct dx_hbtp_hub     *hub_;           /* of its subscriptions */
     uint8_t                *buffer_;        /* collects one frame; NULL: in_place */
     uint64_t                held_;          /* bytes in it */
     uint64_t                need_;
@@ -487,6 +516,8 @@ struct dx_hbtp_session { /* caller-allocated; fields are private */
     dx_hbtp_counters        counters_;
     uint32_t                max_payload_, max_outstanding_, max_pending_, max_frames_;
     uint32_t                slot_count_, waiting_, pending_;
+    uint32_t                max_streams_, stream_count_, subscribed_;
+    uint64_t                flood_ns_;
     int                     error_;
     uint16_t                sequence_;      /* the last one given out */
     uint8_t                 state_;
@@ -494,7 +525,7 @@ struct dx_hbtp_session { /* caller-allocated; fields are private */
 };
 
 /* Bytes that dx_hbtp_session_init() needs: about max_payload + 24 * max_outstanding, without the
-   payload for in_place. 0: a limit is too large (for this machine). */
+   payload for in_place, + 32 * max_streams. 0: a limit is too large (for this machine). */
 DX_HBTP_API size_t dx_hbtp_session_memory_size(const dx_hbtp_session_desc *desc);
 /* EINVAL, ENOMEM (memory_size too small). */
 DX_HBTP_API int    dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_session_desc *desc);
@@ -547,6 +578,63 @@ DX_HBTP_API uint32_t                dx_hbtp_session_waiting(const dx_hbtp_sessio
 /* Size of the frame that the session waits for, as far as known; at least 8. For in_place: your
    buffer must be able to hold this many bytes from the first unconsumed one on. */
 DX_HBTP_API uint64_t                dx_hbtp_session_need(const dx_hbtp_session *s);
+
+/* >>streams ------------------------------------------------------------ */
+enum { DX_HBTP_STREAM_CHUNK_MAX = 16384 }; /* data of one chunk: others get in between */
+
+/* Data in both directions under one number, as much as each receiver has granted. Open one: the
+   peer hears of it, with these arguments, and may send `credit` bytes. EAGAIN: max_streams are open
+   or no number is free; ETOOBIG: as dx_hbtp_grant(); ECANCELED; as writers. */
+DX_HBTP_API int dx_hbtp_open(dx_hbtp_session *s, uint8_t method, const void *arguments,
+                             size_t size, uint32_t credit, void *user, uint32_t *stream);
+/* Send what credit and response buffer allow, one chunk at most. Returns the bytes taken, 0: none
+   now. ENOTFOUND: no such stream; EINVAL: finished. */
+DX_HBTP_API int64_t dx_hbtp_send(dx_hbtp_session *s, uint32_t stream, const void *data,
+                                 size_t size);
+/* The peer may send `bytes` more. Small grants wait until they make half of its credit, or data
+   goes out. ETOOBIG: 2^31 bytes or more in all, or, with a max_payload under 16388, more than fits
+   into one chunk; ENOSPACE: not granted. */
+DX_HBTP_API int dx_hbtp_grant(dx_hbtp_session *s, uint32_t stream, uint32_t bytes);
+/* No more data from here. When both sides have finished, the stream ends with OK. */
+DX_HBTP_API int dx_hbtp_finish(dx_hbtp_session *s, uint32_t stream);
+/* Cancel both directions; ENDED comes inside. status 400..599; text may be NULL. */
+DX_HBTP_API int dx_hbtp_reset(dx_hbtp_session *s, uint32_t stream, uint16_t status,
+                              const char *text);
+
+/* >>subscriptions ------------------------------------------------------ */
+/* 0 lets this session subscribe to the state; a status refuses it. */
+typedef int dx_hbtp_admit_fn(void *user, dx_hbtp_session *session, uint32_t state);
+
+typedef struct dx_hbtp_hub { /* who hears of which state; caller-allocated, fields are private */
+    struct dx_hbtp_p_entry *entries_; /* sorted by state and session */
+    dx_hbtp_admit_fn       *admit_;
+    void                   *user_;
+    uint32_t                capacity_, count_, behind_, most_;
+} dx_hbtp_hub;
+
+/* `memory`, aligned to 8 and borrowed, holds one subscription in 16 bytes (where pointers have 64
+   bits; else 12). max_per_session 0: 64; admit NULL: all are let in. EINVAL. */
+DX_HBTP_API int dx_hbtp_hub_init(dx_hbtp_hub *hub, void *memory, size_t size,
+                                 uint32_t max_per_session, dx_hbtp_admit_fn *admit, void *user);
+/* The handler for StateSubscribe and StateUnsubscribe, with the hub as the route's user. */
+DX_HBTP_API int dx_hbtp_hub_handler(const dx_hbtp_context *context);
+/* The same without a frame. A session is in one hub at most; closing takes it out (so end it with
+   dx_hbtp_abort() before its memory goes). ETOOBIG: a limit; ENOTFOUND: not subscribed. */
+DX_HBTP_API int dx_hbtp_subscribe(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t state);
+DX_HBTP_API int dx_hbtp_unsubscribe(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t state);
+/* Send `payload`, behind the state's number, to all who have subscribed: opcode StateSync (the
+   whole) or StateDelta (what changed since). One without room in its response buffer, and one that
+   is new, is behind and gets no delta before the next whole. Returns how many got it; EINVAL. */
+DX_HBTP_API int64_t dx_hbtp_publish(dx_hbtp_hub *hub, uint32_t state, uint16_t opcode,
+                                    const void *payload, size_t size);
+/* The whole, only for those who are behind. */
+DX_HBTP_API int64_t dx_hbtp_catch_up(dx_hbtp_hub *hub, uint32_t state, const void *payload,
+                                     size_t size);
+/* True: somebody is behind with *state. */
+DX_HBTP_API bool    dx_hbtp_hub_behind(const dx_hbtp_hub *hub, uint32_t *state);
+/* Ask for it: opcode StateSubscribe or StateUnsubscribe; as dx_hbtp_request(). */
+DX_HBTP_API int     dx_hbtp_request_state(dx_hbtp_session *s, uint16_t opcode, uint32_t state,
+                                          uint64_t deadline_ns, void *user, uint16_t *sequence);
 
 /* >>middleware --------------------------------------------------------- */
 /* DX_HBTP_CHAIN(name, handler, A, B, C) defines `static int name(const dx_hbtp_context *c)`, a
@@ -835,6 +923,10 @@ DX_HBTP_API int      dx_hbtp_write_stream(dx_hbtp_out *out, const dx_hbtp_stream
 #endif
 
 enum { DX_HBTP_P_FREE, DX_HBTP_P_WAITING, DX_HBTP_P_ANSWERED, DX_HBTP_P_GIVEN_UP };
+enum { /* bytes of a frame that cancels a stream, and of a chunk besides its data */
+    DX_HBTP_P_END_ROOM = 40,
+    DX_HBTP_P_CHUNK_ROOM = 16
+};
 enum { DX_HBTP_P_HOLD = 1 }; /* dispatch: the frame was not consumed */
 
 struct dx_hbtp_p_slot { /* a request of ours; stays readable until the slot is used again */
@@ -843,6 +935,23 @@ struct dx_hbtp_p_slot { /* a request of ours; stays readable until the slot is u
     uint16_t sequence;
     uint8_t  state;
     bool     ping;
+};
+
+enum { DX_HBTP_P_SENT_END = 1, DX_HBTP_P_GOT_END = 2, DX_HBTP_P_OURS = 0x10000 };
+
+struct dx_hbtp_p_stream {
+    void    *user;
+    uint32_t id;          /* sequence, and OURS where we opened it */
+    uint32_t send_credit; /* what we may send */
+    uint32_t receive_credit;
+    uint32_t window;      /* the most that the peer ever had */
+    uint32_t grant;       /* granted, not told to the peer */
+    uint32_t ends;
+};
+
+struct dx_hbtp_p_entry {
+    dx_hbtp_session *session;
+    uint32_t         state, behind;
 };
 
 typedef char dx_hbtp_p_header_is_8[sizeof(dx_hbtp_header) == DX_HBTP_HEADER_SIZE ? 1 : -1];
@@ -979,6 +1088,7 @@ DX_HBTP_API uint16_t dx_hbtp_status_of_error(int error)
     case DX_HBTP_ENOTFOUND: return DX_HBTP_STATUS_NOT_FOUND;
     case DX_HBTP_ETIMEDOUT: return DX_HBTP_STATUS_TIMEOUT;
     case DX_HBTP_ETOOBIG: return DX_HBTP_STATUS_TOO_BIG;
+    case DX_HBTP_EFLOOD: return DX_HBTP_STATUS_TOO_MANY;
     case DX_HBTP_ENOTSUP:
     case DX_HBTP_EVERSION: return DX_HBTP_STATUS_UNSUPPORTED;
     default: return DX_HBTP_STATUS_INTERNAL;
@@ -1396,6 +1506,309 @@ DX_HBTP_API int dx_hbtp_write_file_chunk(dx_hbtp_out *out, uint16_t sequence,
     return dx_hbtp_commit_file_chunk(out, chunk->data_size, chunk->final);
 }
 
+/* >>hub ---------------------------------------------------------------- */
+DX_HBTP_API int dx_hbtp_hub_init(dx_hbtp_hub *hub, void *memory, size_t size,
+                                 uint32_t max_per_session, dx_hbtp_admit_fn *admit, void *user)
+{
+    const size_t capacity = size / sizeof(struct dx_hbtp_p_entry);
+    if (!hub || !memory || ((uintptr_t)memory & 7)) return DX_HBTP_EINVAL;
+    DX_HBTP_MEMSET(hub, 0, sizeof *hub);
+    hub->entries_ = (struct dx_hbtp_p_entry *)memory;
+    hub->capacity_ = capacity < INT32_MAX ? (uint32_t)capacity : INT32_MAX;
+    hub->most_ = max_per_session ? max_per_session : 64;
+    hub->admit_ = admit;
+    hub->user_ = user;
+    return DX_HBTP_OK;
+}
+
+/* The first entry that is not before (state, session). */
+static uint32_t dx_hbtp_p_seek(const dx_hbtp_hub *hub, uint32_t state, const dx_hbtp_session *s)
+{
+    uint32_t low = 0, high = hub->count_;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        const struct dx_hbtp_p_entry *e = &hub->entries_[middle];
+        if (e->state < state || (e->state == state && (uintptr_t)e->session < (uintptr_t)s))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool dx_hbtp_p_subscribed(const dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t state,
+                                 uint32_t *at)
+{
+    const struct dx_hbtp_p_entry *e;
+    *at = dx_hbtp_p_seek(hub, state, s);
+    e = &hub->entries_[*at];
+    return *at < hub->count_ && e->state == state && e->session == s;
+}
+
+DX_HBTP_API int dx_hbtp_subscribe(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t state)
+{
+    struct dx_hbtp_p_entry *e;
+    uint32_t at;
+    if (!hub || !s || s->state_ == DX_HBTP_CLOSED || (s->hub_ && s->hub_ != hub))
+        return DX_HBTP_EINVAL;
+    if (dx_hbtp_p_subscribed(hub, s, state, &at)) return DX_HBTP_OK;
+    if (hub->count_ == hub->capacity_ || s->subscribed_ >= hub->most_) return DX_HBTP_ETOOBIG;
+    e = &hub->entries_[at];
+    DX_HBTP_MEMMOVE(e + 1, e, (hub->count_++ - at) * sizeof *e);
+    e->session = s;
+    e->state = state;
+    e->behind = 1;
+    hub->behind_++;
+    s->subscribed_++;
+    s->hub_ = hub;
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API int dx_hbtp_unsubscribe(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t state)
+{
+    struct dx_hbtp_p_entry *e;
+    uint32_t at;
+    if (!hub || !s) return DX_HBTP_EINVAL;
+    if (!dx_hbtp_p_subscribed(hub, s, state, &at)) return DX_HBTP_ENOTFOUND;
+    e = &hub->entries_[at];
+    hub->behind_ -= e->behind;
+    DX_HBTP_MEMMOVE(e, e + 1, (--hub->count_ - at) * sizeof *e);
+    s->subscribed_--;
+    return DX_HBTP_OK;
+}
+
+static void dx_hbtp_p_leave(dx_hbtp_hub *hub, dx_hbtp_session *s)
+{
+    uint32_t i, kept = 0;
+    for (i = 0; i < hub->count_; i++) {
+        if (hub->entries_[i].session != s) hub->entries_[kept++] = hub->entries_[i];
+        else hub->behind_ -= hub->entries_[i].behind;
+    }
+    hub->count_ = kept;
+    s->subscribed_ = 0;
+}
+
+DX_HBTP_API int dx_hbtp_hub_handler(const dx_hbtp_context *c)
+{
+    dx_hbtp_hub *hub = (dx_hbtp_hub *)c->user;
+    const bool leaves = c->frame->opcode == DX_HBTP_OP_STATE_UNSUBSCRIBE;
+    uint32_t state;
+    int result = DX_HBTP_OK;
+    if (c->payload_size != 4) return c->payload_size < 4 ? DX_HBTP_ETRUNCATED : DX_HBTP_ECORRUPT;
+    state = dx_hbtp_p_load32(c->payload);
+    if (!leaves && hub->admit_) result = hub->admit_(hub->user_, c->session, state);
+    if (!result)
+        result = leaves ? dx_hbtp_unsubscribe(hub, c->session, state)
+                        : dx_hbtp_subscribe(hub, c->session, state);
+    if (result == DX_HBTP_ETOOBIG) return DX_HBTP_STATUS_TOO_MANY;
+    if (result || !(c->frame->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE)) return result;
+    return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, NULL, 0); /* there is room */
+}
+
+static int64_t dx_hbtp_p_fan_out(dx_hbtp_hub *hub, uint32_t state, uint16_t opcode, bool all,
+                                 const void *payload, size_t size)
+{
+    uint8_t head[4];
+    struct dx_hbtp_p_entry *e, *end;
+    int64_t reached = 0;
+    if (!hub || (!payload && size)) return DX_HBTP_EINVAL;
+    dx_hbtp_p_store32(head, state);
+    e = hub->entries_ + dx_hbtp_p_seek(hub, state, NULL);
+    for (end = hub->entries_ + hub->count_; e < end && e->state == state; e++) {
+        if (e->behind ? opcode == DX_HBTP_OP_STATE_DELTA : !all) continue;
+        hub->behind_ -= e->behind;
+        e->behind = dx_hbtp_p_write(e->session->out_, opcode, 0, 0, head, 4, payload, size) != 0;
+        hub->behind_ += e->behind;
+        reached += !e->behind;
+    }
+    return reached;
+}
+
+DX_HBTP_API int64_t dx_hbtp_publish(dx_hbtp_hub *hub, uint32_t state, uint16_t opcode,
+                                    const void *payload, size_t size)
+{
+    if (opcode != DX_HBTP_OP_STATE_SYNC && opcode != DX_HBTP_OP_STATE_DELTA) return DX_HBTP_EINVAL;
+    return dx_hbtp_p_fan_out(hub, state, opcode, true, payload, size);
+}
+
+DX_HBTP_API int64_t dx_hbtp_catch_up(dx_hbtp_hub *hub, uint32_t state, const void *payload,
+                                     size_t size)
+{
+    return dx_hbtp_p_fan_out(hub, state, DX_HBTP_OP_STATE_SYNC, false, payload, size);
+}
+
+DX_HBTP_API bool dx_hbtp_hub_behind(const dx_hbtp_hub *hub, uint32_t *state)
+{
+    uint32_t i = 0;
+    if (!hub->behind_) return false;
+    while (!hub->entries_[i].behind) i++;
+    *state = hub->entries_[i].state;
+    return true;
+}
+
+/* >>streams ------------------------------------------------------------ */
+static struct dx_hbtp_p_stream *dx_hbtp_p_find_stream(const dx_hbtp_session *s, uint32_t id)
+{
+    uint32_t i;
+    for (i = 0; i < s->stream_count_; i++)
+        if (s->streams_[i].id == id) return &s->streams_[i];
+    return NULL;
+}
+
+static struct dx_hbtp_p_stream *dx_hbtp_p_add_stream(dx_hbtp_session *s, uint32_t id, void *user)
+{
+    struct dx_hbtp_p_stream *stream = &s->streams_[s->stream_count_++];
+    DX_HBTP_MEMSET(stream, 0, sizeof *stream);
+    stream->id = id;
+    stream->user = user;
+    return stream;
+}
+
+/* Call the program, and cancel the stream when it says so. Room for the frame which that takes is
+   kept meanwhile. Streams may move or end inside: look them up again. */
+static void dx_hbtp_p_judge(dx_hbtp_session *s, uint32_t id, int result);
+static void dx_hbtp_p_tell(dx_hbtp_session *s, dx_hbtp_stream_event *event)
+{
+    dx_hbtp_out *const out = s->out_;
+    const size_t kept = out->capacity_ - out->used_ < DX_HBTP_P_END_ROOM ? 0 : DX_HBTP_P_END_ROOM;
+    struct dx_hbtp_p_stream *stream = dx_hbtp_p_find_stream(s, event->stream);
+    int result;
+    if (stream) event->user = stream->user;
+    if (stream) event->credit = stream->send_credit;
+    out->capacity_ -= kept;
+    result = s->on_stream_(s, event);
+    out->capacity_ += kept;
+    stream = dx_hbtp_p_find_stream(s, event->stream);
+    if (!stream) return;
+    stream->user = event->user;
+    dx_hbtp_p_judge(s, event->stream, result);
+}
+
+/* The only place where a stream ends, so that ENDED comes once. */
+static void dx_hbtp_p_end_stream(dx_hbtp_session *s, struct dx_hbtp_p_stream *stream, int error,
+                                 uint16_t status, const void *text, size_t size)
+{
+    dx_hbtp_stream_event event;
+    DX_HBTP_MEMSET(&event, 0, sizeof event);
+    event.kind = DX_HBTP_STREAM_ENDED;
+    event.stream = stream->id;
+    event.user = stream->user;
+    event.error = error;
+    event.status = status;
+    event.data = (const uint8_t *)text;
+    event.size = size;
+    *stream = s->streams_[--s->stream_count_];
+    dx_hbtp_p_tell(s, &event);
+}
+
+/* A frame of a stream: from the side that opened it with EXPECTS_RESPONSE. */
+static int dx_hbtp_p_write_stream_frame(dx_hbtp_session *s, uint32_t id, uint16_t opcode,
+                                        const uint8_t *head, size_t head_size, const void *data,
+                                        size_t size)
+{
+    unsigned flags = opcode == DX_HBTP_OP_RPC_STREAM_END ? DX_HBTP_FLAG_FINAL : 0;
+    if (id & DX_HBTP_P_OURS) flags |= DX_HBTP_FLAG_EXPECTS_RESPONSE;
+    return dx_hbtp_p_write(s->out_, opcode, flags, (uint16_t)(id & 0xffff), head, head_size, data,
+                           size);
+}
+
+static int dx_hbtp_p_write_reset(dx_hbtp_session *s, uint32_t id, uint16_t status,
+                                 const char *text)
+{
+    uint8_t head[4];
+    if (!text) text = dx_hbtp_status_text(status);
+    dx_hbtp_p_store16(head, status);
+    dx_hbtp_p_store16(head + 2, 0);
+    return dx_hbtp_p_write_stream_frame(s, id, DX_HBTP_OP_RPC_STREAM_END, head, sizeof head, text,
+                                        dx_hbtp_p_length(text));
+}
+
+static bool dx_hbtp_p_may_grant(const dx_hbtp_session *s, uint64_t credit)
+{
+    return credit <= INT32_MAX && (s->max_payload_ >= DX_HBTP_STREAM_CHUNK_MAX + 4 ||
+                                   credit + 4 <= s->max_payload_);
+}
+
+/* A chunk with what was granted meanwhile. */
+static int dx_hbtp_p_write_piece(dx_hbtp_session *s, struct dx_hbtp_p_stream *st, uint32_t grant,
+                                 const void *data, size_t size)
+{
+    uint8_t head[4];
+    int error;
+    dx_hbtp_p_store32(head, grant);
+    error = dx_hbtp_p_write_stream_frame(s, st->id, DX_HBTP_OP_RPC_STREAM_CHUNK, head, sizeof head,
+                                         data, size);
+    if (error) return error;
+    st->send_credit -= (uint32_t)size;
+    st->receive_credit += grant;
+    st->grant = 0;
+    if (st->receive_credit > st->window) st->window = st->receive_credit;
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API int64_t dx_hbtp_send(dx_hbtp_session *s, uint32_t stream, const void *data,
+                                 size_t size)
+{
+    struct dx_hbtp_p_stream *st = s ? dx_hbtp_p_find_stream(s, stream) : NULL;
+    size_t room;
+    int error;
+    if (!st) return s ? DX_HBTP_ENOTFOUND : DX_HBTP_EINVAL;
+    if ((st->ends & DX_HBTP_P_SENT_END) || (!data && size)) return DX_HBTP_EINVAL;
+    room = dx_hbtp_out_room(s->out_);
+    room = room > DX_HBTP_P_CHUNK_ROOM ? room - DX_HBTP_P_CHUNK_ROOM : 0;
+    if (size > room) size = room;
+    if (size > DX_HBTP_STREAM_CHUNK_MAX) size = DX_HBTP_STREAM_CHUNK_MAX;
+    if (size > st->send_credit) size = st->send_credit;
+    error = size ? dx_hbtp_p_write_piece(s, st, st->grant, data, size) : DX_HBTP_OK;
+    return error ? error : (int64_t)size;
+}
+
+DX_HBTP_API int dx_hbtp_grant(dx_hbtp_session *s, uint32_t stream, uint32_t bytes)
+{
+    struct dx_hbtp_p_stream *st = s ? dx_hbtp_p_find_stream(s, stream) : NULL;
+    if (!st) return s ? DX_HBTP_ENOTFOUND : DX_HBTP_EINVAL;
+    if (!dx_hbtp_p_may_grant(s, (uint64_t)st->receive_credit + st->grant + bytes))
+        return DX_HBTP_ETOOBIG;
+    bytes += st->grant;
+    if (bytes && bytes >= st->window / 2 && !(st->ends & DX_HBTP_P_GOT_END))
+        return dx_hbtp_p_write_piece(s, st, bytes, NULL, 0);
+    st->grant = bytes;
+    return DX_HBTP_OK;
+}
+
+/* One more direction has ended. */
+static void dx_hbtp_p_half_end(dx_hbtp_session *s, uint32_t stream, uint32_t end)
+{
+    struct dx_hbtp_p_stream *st = dx_hbtp_p_find_stream(s, stream);
+    if (!st) return;
+    st->ends |= end;
+    if (st->ends == (DX_HBTP_P_SENT_END | DX_HBTP_P_GOT_END))
+        dx_hbtp_p_end_stream(s, st, DX_HBTP_OK, DX_HBTP_STATUS_NONE, NULL, 0);
+}
+
+DX_HBTP_API int dx_hbtp_finish(dx_hbtp_session *s, uint32_t stream)
+{
+    struct dx_hbtp_p_stream *st = s ? dx_hbtp_p_find_stream(s, stream) : NULL;
+    int error;
+    if (!st) return s ? DX_HBTP_ENOTFOUND : DX_HBTP_EINVAL;
+    if (st->ends & DX_HBTP_P_SENT_END) return DX_HBTP_EINVAL;
+    error = dx_hbtp_p_write_stream_frame(s, stream, DX_HBTP_OP_RPC_STREAM_END, NULL, 0, NULL, 0);
+    if (!error) dx_hbtp_p_half_end(s, stream, DX_HBTP_P_SENT_END);
+    return error;
+}
+
+DX_HBTP_API int dx_hbtp_reset(dx_hbtp_session *s, uint32_t stream, uint16_t status,
+                              const char *text)
+{
+    struct dx_hbtp_p_stream *st = s ? dx_hbtp_p_find_stream(s, stream) : NULL;
+    int error;
+    if (!st) return s ? DX_HBTP_ENOTFOUND : DX_HBTP_EINVAL;
+    if (status < 400 || status > 599) return DX_HBTP_EINVAL;
+    error = dx_hbtp_p_write_reset(s, stream, status, text);
+    if (!error) dx_hbtp_p_end_stream(s, st, DX_HBTP_ECANCELED, status, NULL, 0);
+    return error;
+}
+
 /* >>requests: the table of our own, indexed by the low bits of the sequence ---- */
 static void dx_hbtp_p_event(dx_hbtp_session *s, dx_hbtp_event event, const dx_hbtp_frame *frame)
 {
@@ -1413,7 +1826,7 @@ static struct dx_hbtp_p_slot *dx_hbtp_p_next_slot(dx_hbtp_session *s, uint16_t *
         number = (uint16_t)(number + 1);
         if (!number) number = 1; /* 0 means: belongs to no request */
         slot = &s->slots_[number & (s->slot_count_ - 1)];
-    } while (slot->state == DX_HBTP_P_WAITING);
+    } while (slot->state == DX_HBTP_P_WAITING || dx_hbtp_p_find_stream(s, number | DX_HBTP_P_OURS));
     *sequence = number;
     return slot;
 }
@@ -1444,9 +1857,12 @@ static void dx_hbtp_p_shut(dx_hbtp_session *s, int error, const dx_hbtp_frame *f
     if (s->state_ == DX_HBTP_CLOSED) return;
     s->state_ = DX_HBTP_CLOSED;
     s->error_ = error;
+    if (s->subscribed_) dx_hbtp_p_leave(s->hub_, s);
     for (i = 0; i < s->slot_count_; i++)
         if (s->slots_[i].state == DX_HBTP_P_WAITING)
             dx_hbtp_p_give_up(s, &s->slots_[i], DX_HBTP_ECANCELED);
+    while (s->stream_count_)
+        dx_hbtp_p_end_stream(s, s->streams_, DX_HBTP_ECANCELED, DX_HBTP_STATUS_NONE, NULL, 0);
     dx_hbtp_p_event(s, DX_HBTP_EVENT_CLOSED, frame);
 }
 
@@ -1470,6 +1886,44 @@ static void dx_hbtp_p_read_answer(const dx_hbtp_frame *frame, dx_hbtp_result *re
     }
 }
 
+/* An RpcError may also say that a stream of ours was not taken, by a peer that knows none. */
+static bool dx_hbtp_p_stream_refused(dx_hbtp_session *s, const dx_hbtp_frame *f)
+{
+    struct dx_hbtp_p_stream *st = dx_hbtp_p_find_stream(s, f->sequence | DX_HBTP_P_OURS);
+    uint16_t status;
+    const char *text;
+    size_t size;
+    if (!st) return false;
+    (void)dx_hbtp_parse_rpc_error(f, &status, &text, &size);
+    dx_hbtp_p_end_stream(s, st, DX_HBTP_EREMOTE, status, text, size);
+    return true;
+}
+
+DX_HBTP_API int dx_hbtp_open(dx_hbtp_session *s, uint8_t method, const void *arguments,
+                             size_t size, uint32_t credit, void *user, uint32_t *stream)
+{
+    uint8_t head[8] = {0};
+    struct dx_hbtp_p_stream *st;
+    uint16_t number;
+    int error;
+    if (!s || !stream) return DX_HBTP_EINVAL;
+    if (s->state_ == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
+    if (s->stream_count_ >= s->max_streams_ || s->waiting_ >= s->slot_count_)
+        return DX_HBTP_EAGAIN;
+    if (!dx_hbtp_p_may_grant(s, credit)) return DX_HBTP_ETOOBIG;
+    (void)dx_hbtp_p_next_slot(s, &number);
+    head[0] = method;
+    dx_hbtp_p_store32(head + 4, credit);
+    error = dx_hbtp_p_write_stream_frame(s, number | DX_HBTP_P_OURS, DX_HBTP_OP_RPC_STREAM_START,
+                                         head, sizeof head, arguments, size);
+    if (error) return error;
+    s->sequence_ = number;
+    st = dx_hbtp_p_add_stream(s, number | DX_HBTP_P_OURS, user);
+    st->receive_credit = st->window = credit;
+    *stream = st->id;
+    return DX_HBTP_OK;
+}
+
 static int dx_hbtp_p_on_answer(const dx_hbtp_context *c)
 {
     dx_hbtp_session *s = c->session;
@@ -1477,6 +1931,7 @@ static int dx_hbtp_p_on_answer(const dx_hbtp_context *c)
     struct dx_hbtp_p_slot *slot = &s->slots_[f->sequence & (s->slot_count_ - 1)];
     dx_hbtp_result result;
     if (!f->sequence && f->opcode == DX_HBTP_OP_PONG) return DX_HBTP_OK; /* keepalive */
+    if (f->opcode == DX_HBTP_OP_RPC_ERROR && dx_hbtp_p_stream_refused(s, f)) return DX_HBTP_OK;
     if (slot->sequence != f->sequence || slot->state == DX_HBTP_P_FREE ||
         (f->opcode != DX_HBTP_OP_RPC_ERROR && slot->ping != (f->opcode == DX_HBTP_OP_PONG))) {
         s->counters_.unasked++;
@@ -1533,6 +1988,15 @@ DX_HBTP_API int dx_hbtp_request(dx_hbtp_session *s, uint16_t opcode, uint8_t fla
                                 void *user, uint16_t *sequence)
 {
     return dx_hbtp_p_request(s, opcode, flags, NULL, 0, payload, size, deadline_ns, user,
+                             sequence);
+}
+
+DX_HBTP_API int dx_hbtp_request_state(dx_hbtp_session *s, uint16_t opcode, uint32_t state,
+                                      uint64_t deadline_ns, void *user, uint16_t *sequence)
+{
+    uint8_t number[4];
+    dx_hbtp_p_store32(number, state);
+    return dx_hbtp_p_request(s, opcode, 0, number, sizeof number, NULL, 0, deadline_ns, user,
                              sequence);
 }
 
@@ -1630,12 +2094,131 @@ static int dx_hbtp_p_on_call(const dx_hbtp_context *c)
     return router->methods_[c->payload[0]].fn(&call);
 }
 
+/* What comes cannot be trusted from here on: reply, Close, end. */
+static int dx_hbtp_p_fail(dx_hbtp_session *s, int error, const dx_hbtp_frame *frame)
+{
+    const uint16_t status = dx_hbtp_status_of_error(error);
+    DX_HBTP_ASSERT(error < 0);
+    if (frame && !dx_hbtp_p_is_answer(frame->opcode))
+        (void)dx_hbtp_write_rpc_error(s->out_, frame->sequence, status, NULL);
+    (void)dx_hbtp_write_close(s->out_, status, NULL);
+    dx_hbtp_p_shut(s, error, NULL);
+    return error;
+}
+
+/* One more stream was cancelled by the peer or because of it: a thousand at once, 33 a second. */
+static void dx_hbtp_p_count_flood(dx_hbtp_session *s)
+{
+    const uint64_t each = 30000000;
+    if (s->flood_ns_ < s->now_ns_) s->flood_ns_ = s->now_ns_;
+    s->flood_ns_ += each;
+    if (s->flood_ns_ - s->now_ns_ > 1000 * each) (void)dx_hbtp_p_fail(s, DX_HBTP_EFLOOD, NULL);
+}
+
+/* Cancel a stream because of what the peer sent, or the program said to it; 0: no reason. */
+static void dx_hbtp_p_judge(dx_hbtp_session *s, uint32_t id, int result)
+{
+    struct dx_hbtp_p_stream *st = result ? dx_hbtp_p_find_stream(s, id) : NULL;
+    const bool is_status = result >= 400 && result <= 599;
+    const uint16_t status = is_status ? (uint16_t)result : dx_hbtp_status_of_error(result);
+    if (!st) return;
+    s->counters_.failed++;
+    (void)dx_hbtp_p_write_reset(s, id, status, NULL); /* there is room: DX_HBTP_P_END_ROOM */
+    dx_hbtp_p_end_stream(s, st, DX_HBTP_ECANCELED, status, NULL, 0);
+    dx_hbtp_p_count_flood(s);
+}
+
+static int dx_hbtp_p_on_start(const dx_hbtp_context *c, dx_hbtp_stream_event *event)
+{
+    dx_hbtp_session *s = c->session;
+    const uint8_t *p = c->payload;
+    if ((event->stream & DX_HBTP_P_OURS) || !event->stream) return DX_HBTP_EINVAL;
+    if (c->payload_size < 8) return DX_HBTP_ETRUNCATED;
+    if (p[1] || p[2] || p[3]) return DX_HBTP_ECORRUPT;
+    if (dx_hbtp_p_find_stream(s, event->stream)) { /* two: which of them is meant later? */
+        dx_hbtp_p_judge(s, event->stream, DX_HBTP_EINVAL);
+        return DX_HBTP_OK;
+    }
+    if (s->stream_count_ >= s->max_streams_) return DX_HBTP_STATUS_TOO_MANY;
+    dx_hbtp_p_add_stream(s, event->stream, NULL)->send_credit = dx_hbtp_p_load32(p + 4);
+    event->kind = DX_HBTP_STREAM_OPENED;
+    event->method = p[0];
+    event->data = p + 8;
+    event->size = c->payload_size - 8;
+    dx_hbtp_p_tell(s, event);
+    return DX_HBTP_OK;
+}
+
+/* Credit, data, or both. Returns what is wrong with it. */
+static int dx_hbtp_p_on_piece(const dx_hbtp_context *c, struct dx_hbtp_p_stream *st,
+                              dx_hbtp_stream_event *event)
+{
+    uint32_t credit;
+    if (c->payload_size < 4) return DX_HBTP_ETRUNCATED;
+    credit = dx_hbtp_p_load32(c->payload);
+    event->size = c->payload_size - 4;
+    if ((!credit && !event->size) || credit > UINT32_MAX - st->send_credit) return DX_HBTP_EINVAL;
+    if (event->size && (st->ends & DX_HBTP_P_GOT_END)) return DX_HBTP_EINVAL;
+    if (event->size > st->receive_credit) return DX_HBTP_ETOOBIG;
+    st->receive_credit -= (uint32_t)event->size;
+    st->send_credit += credit;
+    event->kind = DX_HBTP_STREAM_CHUNK;
+    event->data = c->payload + 4;
+    dx_hbtp_p_tell(c->session, event);
+    return DX_HBTP_OK;
+}
+
+static int dx_hbtp_p_on_end(const dx_hbtp_context *c, struct dx_hbtp_p_stream *st,
+                            dx_hbtp_stream_event *event)
+{
+    dx_hbtp_session *s = c->session;
+    if (c->payload_size) {
+        if (c->payload_size < 4) return DX_HBTP_ETRUNCATED;
+        dx_hbtp_p_end_stream(s, st, DX_HBTP_EREMOTE, dx_hbtp_p_load16(c->payload),
+                             c->payload + 4, c->payload_size - 4);
+        dx_hbtp_p_count_flood(s);
+        return DX_HBTP_OK;
+    }
+    if (st->ends & DX_HBTP_P_GOT_END) return DX_HBTP_EINVAL;
+    event->kind = DX_HBTP_STREAM_FINISHED;
+    st->ends |= DX_HBTP_P_GOT_END;
+    dx_hbtp_p_tell(s, event);
+    dx_hbtp_p_half_end(s, event->stream, DX_HBTP_P_GOT_END);
+    return DX_HBTP_OK;
+}
+
+static int dx_hbtp_p_on_stream(const dx_hbtp_context *c)
+{
+    dx_hbtp_session *s = c->session;
+    const dx_hbtp_frame *f = c->frame;
+    struct dx_hbtp_p_stream *st;
+    dx_hbtp_stream_event event;
+    if (!s->max_streams_) return dx_hbtp_p_on_no_route(c);
+    DX_HBTP_MEMSET(&event, 0, sizeof event);
+    event.stream = f->sequence;
+    if (!(f->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE)) event.stream |= DX_HBTP_P_OURS;
+    if (f->opcode == DX_HBTP_OP_RPC_STREAM_START) return dx_hbtp_p_on_start(c, &event);
+    st = dx_hbtp_p_find_stream(s, event.stream);
+    if (!st) { /* it ended here while this was on its way */
+        s->counters_.unasked++;
+        dx_hbtp_p_event(s, DX_HBTP_EVENT_UNASKED, f);
+        return DX_HBTP_OK;
+    }
+    dx_hbtp_p_judge(s, event.stream, f->opcode == DX_HBTP_OP_RPC_STREAM_END
+                                         ? dx_hbtp_p_on_end(c, st, &event)
+                                         : dx_hbtp_p_on_piece(c, st, &event));
+    return DX_HBTP_OK;
+}
+
 static dx_hbtp_handler_fn *dx_hbtp_p_default(uint8_t opcode)
 {
     switch (opcode) {
     case DX_HBTP_OP_PING: return dx_hbtp_p_on_ping;
     case DX_HBTP_OP_CLOSE: return dx_hbtp_p_on_close;
     case DX_HBTP_OP_RPC_CALL: return dx_hbtp_p_on_call;
+    case DX_HBTP_OP_RPC_STREAM_START:
+    case DX_HBTP_OP_RPC_STREAM_CHUNK:
+    case DX_HBTP_OP_RPC_STREAM_END: return dx_hbtp_p_on_stream;
     case DX_HBTP_OP_PONG:
     case DX_HBTP_OP_RPC_RESPONSE:
     case DX_HBTP_OP_RPC_ERROR: return dx_hbtp_p_on_answer;
@@ -1696,18 +2279,6 @@ DX_HBTP_API int dx_hbtp_router_remove_method(dx_hbtp_router *router, uint8_t met
 }
 
 /* >>dispatch ----------------------------------------------------------- */
-/* The stream cannot be trusted from here on: reply, Close, end. */
-static int dx_hbtp_p_fail(dx_hbtp_session *s, int error, const dx_hbtp_frame *frame)
-{
-    const uint16_t status = dx_hbtp_status_of_error(error);
-    DX_HBTP_ASSERT(error < 0);
-    if (frame && !dx_hbtp_p_is_answer(frame->opcode))
-        (void)dx_hbtp_write_rpc_error(s->out_, frame->sequence, status, NULL);
-    (void)dx_hbtp_write_close(s->out_, status, NULL);
-    dx_hbtp_p_shut(s, error, NULL);
-    return error;
-}
-
 static int dx_hbtp_p_call(dx_hbtp_session *s, const dx_hbtp_frame *frame)
 {
     const uint8_t slot = dx_hbtp_p_wire_opcode(frame->opcode);
@@ -1746,7 +2317,9 @@ static bool dx_hbtp_p_is_request(const dx_hbtp_frame *frame)
 {
     return frame->opcode == DX_HBTP_OP_RPC_CALL ||
            ((frame->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE) != 0 &&
-            frame->opcode != DX_HBTP_OP_PING && !dx_hbtp_p_is_answer(frame->opcode));
+            frame->opcode != DX_HBTP_OP_PING && !dx_hbtp_p_is_answer(frame->opcode) &&
+            !(frame->opcode >= DX_HBTP_OP_RPC_STREAM_START &&
+              frame->opcode <= DX_HBTP_OP_RPC_STREAM_END));
 }
 
 /* A whole, verified frame; DX_HBTP_REPLY_ROOM is free. 0, DX_HBTP_P_HOLD or a fatal error. */
@@ -1775,15 +2348,16 @@ static int dx_hbtp_p_dispatch(dx_hbtp_session *s, dx_hbtp_frame *frame)
 }
 
 /* >>feed --------------------------------------------------------------- */
-/* Both sizes in one place: how many slots, how many bytes. */
+/* Bytes of memory for slots, streams and the buffer, in this order; and how many slots. */
 static bool dx_hbtp_p_sizes(const dx_hbtp_session_desc *d, uint32_t *slot_count, size_t *size)
 {
     const uint32_t requests = d->max_outstanding ? d->max_outstanding : 64;
     uint64_t total;
     *slot_count = 1;
-    if (requests > DX_HBTP_OUTSTANDING_MAX) return false;
+    if (requests > DX_HBTP_OUTSTANDING_MAX || d->max_streams > 256) return false;
     while (*slot_count < requests) *slot_count *= 2;
-    total = (uint64_t)*slot_count * sizeof(struct dx_hbtp_p_slot);
+    total = (uint64_t)*slot_count * sizeof(struct dx_hbtp_p_slot) +
+            d->max_streams * sizeof(struct dx_hbtp_p_stream);
     if (!d->in_place) {
         total += d->max_payload ? d->max_payload : DX_HBTP_MAX_PAYLOAD;
         total += DX_HBTP_HEADER_SIZE + DX_HBTP_CHECKSUM_SIZE;
@@ -1803,18 +2377,20 @@ DX_HBTP_API size_t dx_hbtp_session_memory_size(const dx_hbtp_session_desc *desc)
 DX_HBTP_API int dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_session_desc *desc)
 {
     uint32_t slot_count;
-    size_t size, slots_size;
+    size_t size;
     if (!s || !desc || !desc->memory || ((uintptr_t)desc->memory & 7) ||
-        !dx_hbtp_p_sizes(desc, &slot_count, &size))
+        (desc->max_streams && !desc->on_stream) || !dx_hbtp_p_sizes(desc, &slot_count, &size))
         return DX_HBTP_EINVAL;
     if (desc->memory_size < size) return DX_HBTP_ENOMEM;
     DX_HBTP_MEMSET(s, 0, sizeof *s);
     if (dx_hbtp_session_set_out(s, desc->out)) return DX_HBTP_EINVAL;
-    slots_size = slot_count * sizeof(struct dx_hbtp_p_slot);
     s->slots_ = (struct dx_hbtp_p_slot *)desc->memory;
-    DX_HBTP_MEMSET(s->slots_, 0, slots_size);
-    if (!desc->in_place) s->buffer_ = (uint8_t *)desc->memory + slots_size;
+    DX_HBTP_MEMSET(s->slots_, 0, slot_count * sizeof *s->slots_);
     s->slot_count_ = slot_count;
+    s->streams_ = (struct dx_hbtp_p_stream *)(void *)(s->slots_ + slot_count);
+    s->max_streams_ = desc->max_streams;
+    s->on_stream_ = desc->on_stream;
+    if (!desc->in_place) s->buffer_ = (uint8_t *)(s->streams_ + desc->max_streams);
     s->need_ = DX_HBTP_HEADER_SIZE;
     s->next_deadline_ns_ = UINT64_MAX;
     s->router_ = desc->router;
@@ -1980,20 +2556,11 @@ DX_HBTP_API dx_hbtp_state dx_hbtp_session_state(const dx_hbtp_session *s)
     return (dx_hbtp_state)s->state_;
 }
 
-DX_HBTP_API int dx_hbtp_session_error(const dx_hbtp_session *s)
-{
-    return s->error_;
-}
+DX_HBTP_API int dx_hbtp_session_error(const dx_hbtp_session *s) { return s->error_; }
 
-DX_HBTP_API void *dx_hbtp_session_user(const dx_hbtp_session *s)
-{
-    return s->user_;
-}
+DX_HBTP_API void *dx_hbtp_session_user(const dx_hbtp_session *s) { return s->user_; }
 
-DX_HBTP_API dx_hbtp_out *dx_hbtp_session_out(const dx_hbtp_session *s)
-{
-    return s->out_;
-}
+DX_HBTP_API dx_hbtp_out *dx_hbtp_session_out(const dx_hbtp_session *s) { return s->out_; }
 
 DX_HBTP_API int dx_hbtp_session_set_out(dx_hbtp_session *s, dx_hbtp_out *out)
 {
@@ -2008,15 +2575,9 @@ DX_HBTP_API const dx_hbtp_counters *dx_hbtp_session_counters(const dx_hbtp_sessi
     return &s->counters_;
 }
 
-DX_HBTP_API uint32_t dx_hbtp_session_waiting(const dx_hbtp_session *s)
-{
-    return s->waiting_;
-}
+DX_HBTP_API uint32_t dx_hbtp_session_waiting(const dx_hbtp_session *s) { return s->waiting_; }
 
-DX_HBTP_API uint64_t dx_hbtp_session_need(const dx_hbtp_session *s)
-{
-    return s->need_;
-}
+DX_HBTP_API uint64_t dx_hbtp_session_need(const dx_hbtp_session *s) { return s->need_; }
 
 /* >>hooks -------------------------------------------------------------- */
 static char dx_hbtp_p_lower(char c)
@@ -2167,7 +2728,7 @@ DX_HBTP_API int dx_hbtp_limiter_take(dx_hbtp_limiter *l, uint64_t key, uint64_t 
             fits ? (uint32_t)((most - debt) / (l->window_ ? 1 : l->interval_ns_)) : 0;
         quota->retry_ns = fits ? 0 : l->window_ ? m->at + l->period_ns_ - now_ns : debt - most;
     }
-    return fits ? (int)DX_HBTP_OK : (int)DX_HBTP_STATUS_TOO_MANY;
+    return fits ? 0 : DX_HBTP_STATUS_TOO_MANY;
 }
 
 static int dx_hbtp_p_add_number(dx_hbtp_headers *h, const char *name, uint64_t value)
@@ -2228,7 +2789,8 @@ DX_HBTP_API int dx_hbtp_cors_before(const dx_hbtp_cors *cors, const char *method
         if (!error && preflight && cors->max_age)
             error = dx_hbtp_headers_add(response, "Access-Control-Max-Age", cors->max_age);
     }
-    return error ? error : preflight ? (int)DX_HBTP_STOP : (int)DX_HBTP_OK;
+    if (preflight && !error) error = DX_HBTP_STOP;
+    return error;
 }
 
 /* >>chunks ------------------------------------------------------------- */
@@ -2330,15 +2892,9 @@ DX_HBTP_API int64_t dx_hbtp_chunk_feed(dx_hbtp_chunk_reader *r, const void *byte
     return completed;
 }
 
-DX_HBTP_API bool dx_hbtp_chunk_is_finished(const dx_hbtp_chunk_reader *r)
-{
-    return r->finished_;
-}
+DX_HBTP_API bool dx_hbtp_chunk_is_finished(const dx_hbtp_chunk_reader *r) { return r->finished_; }
 
-DX_HBTP_API uint64_t dx_hbtp_chunk_leftover(const dx_hbtp_chunk_reader *r)
-{
-    return r->leftover_;
-}
+DX_HBTP_API uint64_t dx_hbtp_chunk_leftover(const dx_hbtp_chunk_reader *r) { return r->leftover_; }
 
 DX_HBTP_API int dx_hbtp_chunk_finish(const dx_hbtp_chunk_reader *r)
 {
