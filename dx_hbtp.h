@@ -173,17 +173,22 @@ typedef enum dx_hbtp_error {
 } dx_hbtp_error;
 
 /* Numbers that travel in RpcError and Close, with the meaning that HTTP gave them. */
+#define DX_HBTP_STATUSES(X)                                                                        \
+    X(0, NONE, "")                              /* Close: nothing is wrong */                      \
+    X(400, BAD_REQUEST, "bad request")          /* header or payload cannot be read */             \
+    X(401, UNAUTHORIZED, "unauthorized")                                                           \
+    X(404, NOT_FOUND, "not found")              /* no handler for the opcode or the method */      \
+    X(408, TIMEOUT, "timeout")                                                                     \
+    X(413, TOO_BIG, "too big")                  /* a payload above the receiver's limit */         \
+    X(415, UNSUPPORTED, "unsupported")          /* COMPRESSED or ENCRYPTED without the codec */    \
+    X(429, TOO_MANY, "too many requests")       /* unanswered, or in a time */                     \
+    X(500, INTERNAL, "internal error")                                                             \
+    X(503, UNAVAILABLE, "unavailable")
+
 typedef enum dx_hbtp_status {
-    DX_HBTP_STATUS_NONE         = 0,   /* Close: nothing is wrong */
-    DX_HBTP_STATUS_BAD_REQUEST  = 400, /* header or payload cannot be read */
-    DX_HBTP_STATUS_UNAUTHORIZED = 401,
-    DX_HBTP_STATUS_NOT_FOUND    = 404, /* no handler for the opcode or the method */
-    DX_HBTP_STATUS_TIMEOUT      = 408,
-    DX_HBTP_STATUS_TOO_BIG      = 413, /* a payload above the receiver's limit */
-    DX_HBTP_STATUS_UNSUPPORTED  = 415, /* COMPRESSED or ENCRYPTED without the codec */
-    DX_HBTP_STATUS_TOO_MANY     = 429, /* too many requests are unanswered */
-    DX_HBTP_STATUS_INTERNAL     = 500,
-    DX_HBTP_STATUS_UNAVAILABLE  = 503
+#define DX_HBTP_P_ENUM(value, constant, text) DX_HBTP_STATUS_##constant = value,
+    DX_HBTP_STATUSES(DX_HBTP_P_ENUM)
+#undef DX_HBTP_P_ENUM
 } dx_hbtp_status;
 
 /* "DX_HBTP_ECORRUPT" and so on; "unknown error" for anything else. Never NULL. */
@@ -496,32 +501,19 @@ typedef struct dx_hbtp_counters {
 } dx_hbtp_counters;
 
 struct dx_hbtp_session { /* caller-allocated; fields are private */
-    dx_hbtp_out            *out_;
-    const dx_hbtp_router   *router_;
-    dx_hbtp_result_fn      *on_result_;
-    dx_hbtp_event_fn       *on_event_;
-    void                   *user_;
-    struct dx_hbtp_p_slot  *slots_;
+    dx_hbtp_session_desc     d_;            /* with the defaults filled in */
+    struct dx_hbtp_p_slot   *slots_;
     struct dx_hbtp_p_stream *streams_;      /* the open ones */
-    dx_hbtp_stream_fn      *on_stream_;
-    struct dx_hbtp_hub     *hub_;           /* of its subscriptions */
-    uint8_t                *buffer_;        /* collects one frame; NULL: in_place */
-    uint64_t                held_;          /* bytes in it */
-    uint64_t                need_;
-    uint64_t                now_ns_;
-    uint64_t                next_deadline_ns_;
-    uint64_t                heard_ns_;
-    uint64_t                pinged_ns_;
-    uint64_t                keepalive_ns_;
-    dx_hbtp_counters        counters_;
-    uint32_t                max_payload_, max_outstanding_, max_pending_, max_frames_;
-    uint32_t                slot_count_, waiting_, pending_;
-    uint32_t                max_streams_, stream_count_, subscribed_;
-    uint64_t                flood_ns_;
-    int                     error_;
-    uint16_t                sequence_;      /* the last one given out */
-    uint8_t                 state_;
-    bool                    reject_unknown_flags_, require_checksum_, pinged_, clocked_, feeding_;
+    struct dx_hbtp_hub      *hub_;          /* of its subscriptions */
+    uint8_t                 *buffer_;       /* collects one frame; NULL: in_place */
+    uint64_t                 held_, need_;  /* bytes in it; of the frame that it waits for */
+    uint64_t                 now_ns_, next_deadline_ns_, heard_ns_, pinged_ns_, flood_ns_;
+    dx_hbtp_counters         counters_;
+    uint32_t                 slot_count_, waiting_, pending_, stream_count_, subscribed_;
+    int                      error_;
+    uint16_t                 sequence_;     /* the last one given out */
+    uint8_t                  state_;
+    bool                     pinged_, clocked_, feeding_;
 };
 
 /* Bytes that dx_hbtp_session_init() needs: about max_payload + 24 * max_outstanding, without the
@@ -632,9 +624,6 @@ DX_HBTP_API int64_t dx_hbtp_catch_up(dx_hbtp_hub *hub, uint32_t state, const voi
                                      size_t size);
 /* True: somebody is behind with *state. */
 DX_HBTP_API bool    dx_hbtp_hub_behind(const dx_hbtp_hub *hub, uint32_t *state);
-/* Ask for it: opcode StateSubscribe or StateUnsubscribe; as dx_hbtp_request(). */
-DX_HBTP_API int     dx_hbtp_request_state(dx_hbtp_session *s, uint16_t opcode, uint32_t state,
-                                          uint64_t deadline_ns, void *user, uint16_t *sequence);
 
 /* >>middleware --------------------------------------------------------- */
 /* DX_HBTP_CHAIN(name, handler, A, B, C) defines `static int name(const dx_hbtp_context *c)`, a
@@ -1064,16 +1053,9 @@ DX_HBTP_API const char *dx_hbtp_flag_name(uint8_t flag)
 DX_HBTP_API const char *dx_hbtp_status_text(uint16_t status) /* at most 24 bytes: REPLY_ROOM */
 {
     switch (status) {
-    case DX_HBTP_STATUS_NONE: return "";
-    case DX_HBTP_STATUS_BAD_REQUEST: return "bad request";
-    case DX_HBTP_STATUS_UNAUTHORIZED: return "unauthorized";
-    case DX_HBTP_STATUS_NOT_FOUND: return "not found";
-    case DX_HBTP_STATUS_TIMEOUT: return "timeout";
-    case DX_HBTP_STATUS_TOO_BIG: return "too big";
-    case DX_HBTP_STATUS_UNSUPPORTED: return "unsupported";
-    case DX_HBTP_STATUS_TOO_MANY: return "too many requests";
-    case DX_HBTP_STATUS_INTERNAL: return "internal error";
-    case DX_HBTP_STATUS_UNAVAILABLE: return "unavailable";
+#define DX_HBTP_P_CASE(value, constant, text) case value: return text;
+    DX_HBTP_STATUSES(DX_HBTP_P_CASE)
+#undef DX_HBTP_P_CASE
     default: return "error";
     }
 }
@@ -1298,10 +1280,7 @@ DX_HBTP_API void dx_hbtp_out_reset(dx_hbtp_out *out)
     out->open_ = false;
 }
 
-DX_HBTP_API void dx_hbtp_out_set_checksum(dx_hbtp_out *out, bool on)
-{
-    out->checksum_ = on;
-}
+DX_HBTP_API void dx_hbtp_out_set_checksum(dx_hbtp_out *out, bool on) { out->checksum_ = on; }
 
 DX_HBTP_API const uint8_t *dx_hbtp_out_data(const dx_hbtp_out *out, size_t *size)
 {
@@ -1617,7 +1596,7 @@ static int64_t dx_hbtp_p_fan_out(dx_hbtp_hub *hub, uint32_t state, uint16_t opco
     for (end = hub->entries_ + hub->count_; e < end && e->state == state; e++) {
         if (e->behind ? opcode == DX_HBTP_OP_STATE_DELTA : !all) continue;
         hub->behind_ -= e->behind;
-        e->behind = dx_hbtp_p_write(e->session->out_, opcode, 0, 0, head, 4, payload, size) != 0;
+        e->behind = dx_hbtp_p_write(e->session->d_.out, opcode, 0, 0, head, 4, payload, size) != 0;
         hub->behind_ += e->behind;
         reached += !e->behind;
     }
@@ -1669,14 +1648,14 @@ static struct dx_hbtp_p_stream *dx_hbtp_p_add_stream(dx_hbtp_session *s, uint32_
 static void dx_hbtp_p_judge(dx_hbtp_session *s, uint32_t id, int result);
 static void dx_hbtp_p_tell(dx_hbtp_session *s, dx_hbtp_stream_event *event)
 {
-    dx_hbtp_out *const out = s->out_;
+    dx_hbtp_out *const out = s->d_.out;
     const size_t kept = out->capacity_ - out->used_ < DX_HBTP_P_END_ROOM ? 0 : DX_HBTP_P_END_ROOM;
     struct dx_hbtp_p_stream *stream = dx_hbtp_p_find_stream(s, event->stream);
     int result;
     if (stream) event->user = stream->user;
     if (stream) event->credit = stream->send_credit;
     out->capacity_ -= kept;
-    result = s->on_stream_(s, event);
+    result = s->d_.on_stream(s, event);
     out->capacity_ += kept;
     stream = dx_hbtp_p_find_stream(s, event->stream);
     if (!stream) return;
@@ -1708,7 +1687,7 @@ static int dx_hbtp_p_write_stream_frame(dx_hbtp_session *s, uint32_t id, uint16_
 {
     unsigned flags = opcode == DX_HBTP_OP_RPC_STREAM_END ? DX_HBTP_FLAG_FINAL : 0;
     if (id & DX_HBTP_P_OURS) flags |= DX_HBTP_FLAG_EXPECTS_RESPONSE;
-    return dx_hbtp_p_write(s->out_, opcode, flags, (uint16_t)(id & 0xffff), head, head_size, data,
+    return dx_hbtp_p_write(s->d_.out, opcode, flags, (uint16_t)(id & 0xffff), head, head_size, data,
                            size);
 }
 
@@ -1725,8 +1704,8 @@ static int dx_hbtp_p_write_reset(dx_hbtp_session *s, uint32_t id, uint16_t statu
 
 static bool dx_hbtp_p_may_grant(const dx_hbtp_session *s, uint64_t credit)
 {
-    return credit <= INT32_MAX && (s->max_payload_ >= DX_HBTP_STREAM_CHUNK_MAX + 4 ||
-                                   credit + 4 <= s->max_payload_);
+    return credit <= INT32_MAX && (s->d_.max_payload >= DX_HBTP_STREAM_CHUNK_MAX + 4 ||
+                                   credit + 4 <= s->d_.max_payload);
 }
 
 /* A chunk with what was granted meanwhile. */
@@ -1754,7 +1733,7 @@ DX_HBTP_API int64_t dx_hbtp_send(dx_hbtp_session *s, uint32_t stream, const void
     int error;
     if (!st) return s ? DX_HBTP_ENOTFOUND : DX_HBTP_EINVAL;
     if ((st->ends & DX_HBTP_P_SENT_END) || (!data && size)) return DX_HBTP_EINVAL;
-    room = dx_hbtp_out_room(s->out_);
+    room = dx_hbtp_out_room(s->d_.out);
     room = room > DX_HBTP_P_CHUNK_ROOM ? room - DX_HBTP_P_CHUNK_ROOM : 0;
     if (size > room) size = room;
     if (size > DX_HBTP_STREAM_CHUNK_MAX) size = DX_HBTP_STREAM_CHUNK_MAX;
@@ -1812,7 +1791,7 @@ DX_HBTP_API int dx_hbtp_reset(dx_hbtp_session *s, uint32_t stream, uint16_t stat
 /* >>requests: the table of our own, indexed by the low bits of the sequence ---- */
 static void dx_hbtp_p_event(dx_hbtp_session *s, dx_hbtp_event event, const dx_hbtp_frame *frame)
 {
-    if (s->on_event_) s->on_event_(s, event, frame);
+    if (s->d_.on_event) s->d_.on_event(s, event, frame);
 }
 
 /* The slot that the next sequence may use. Numbers whose slot is still waiting are passed over;
@@ -1840,7 +1819,7 @@ static void dx_hbtp_p_end(dx_hbtp_session *s, struct dx_hbtp_p_slot *slot, uint8
     s->waiting_--;
     result->sequence = slot->sequence;
     result->user = slot->user;
-    if (s->on_result_) s->on_result_(s, result);
+    if (s->d_.on_result) s->d_.on_result(s, result);
 }
 
 static void dx_hbtp_p_give_up(dx_hbtp_session *s, struct dx_hbtp_p_slot *slot, int error)
@@ -1908,7 +1887,7 @@ DX_HBTP_API int dx_hbtp_open(dx_hbtp_session *s, uint8_t method, const void *arg
     int error;
     if (!s || !stream) return DX_HBTP_EINVAL;
     if (s->state_ == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
-    if (s->stream_count_ >= s->max_streams_ || s->waiting_ >= s->slot_count_)
+    if (s->stream_count_ >= s->d_.max_streams || s->waiting_ >= s->slot_count_)
         return DX_HBTP_EAGAIN;
     if (!dx_hbtp_p_may_grant(s, credit)) return DX_HBTP_ETOOBIG;
     (void)dx_hbtp_p_next_slot(s, &number);
@@ -1960,9 +1939,9 @@ static int dx_hbtp_p_request(dx_hbtp_session *s, uint16_t opcode, unsigned flags
     int error;
     if (!s) return DX_HBTP_EINVAL;
     if (s->state_ == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
-    if (s->waiting_ >= s->max_outstanding_) return DX_HBTP_EAGAIN;
+    if (s->waiting_ >= s->d_.max_outstanding) return DX_HBTP_EAGAIN;
     slot = dx_hbtp_p_next_slot(s, &number);
-    error = dx_hbtp_p_write(s->out_, opcode, flags | DX_HBTP_FLAG_EXPECTS_RESPONSE, number, head,
+    error = dx_hbtp_p_write(s->d_.out, opcode, flags | DX_HBTP_FLAG_EXPECTS_RESPONSE, number, head,
                             head_size, payload, size);
     if (error) return error;
     slot->sequence = s->sequence_ = number;
@@ -1991,15 +1970,6 @@ DX_HBTP_API int dx_hbtp_request(dx_hbtp_session *s, uint16_t opcode, uint8_t fla
                              sequence);
 }
 
-DX_HBTP_API int dx_hbtp_request_state(dx_hbtp_session *s, uint16_t opcode, uint32_t state,
-                                      uint64_t deadline_ns, void *user, uint16_t *sequence)
-{
-    uint8_t number[4];
-    dx_hbtp_p_store32(number, state);
-    return dx_hbtp_p_request(s, opcode, 0, number, sizeof number, NULL, 0, deadline_ns, user,
-                             sequence);
-}
-
 DX_HBTP_API int dx_hbtp_cancel(dx_hbtp_session *s, uint16_t sequence)
 {
     struct dx_hbtp_p_slot *slot;
@@ -2021,7 +1991,7 @@ DX_HBTP_API int dx_hbtp_reply(dx_hbtp_session *s, uint16_t sequence, const void 
                               size_t size)
 {
     int error = dx_hbtp_p_may_reply(s);
-    if (!error) error = dx_hbtp_write_rpc_response(s->out_, sequence, result, size);
+    if (!error) error = dx_hbtp_write_rpc_response(s->d_.out, sequence, result, size);
     if (!error) s->pending_--;
     return error;
 }
@@ -2030,7 +2000,7 @@ DX_HBTP_API int dx_hbtp_reply_error(dx_hbtp_session *s, uint16_t sequence, uint1
                                     const char *text)
 {
     int error = dx_hbtp_p_may_reply(s);
-    if (!error) error = dx_hbtp_write_rpc_error(s->out_, sequence, status, text);
+    if (!error) error = dx_hbtp_write_rpc_error(s->d_.out, sequence, status, text);
     if (!error) s->pending_--;
     return error;
 }
@@ -2051,7 +2021,7 @@ static void dx_hbtp_p_refuse(dx_hbtp_session *s, const dx_hbtp_frame *frame, uin
     else if (event == DX_HBTP_EVENT_REFUSED) s->counters_.refused++;
     else s->counters_.failed++;
     DX_HBTP_ASSERT(!dx_hbtp_p_is_answer(frame->opcode));
-    (void)dx_hbtp_write_rpc_error(s->out_, frame->sequence, status, NULL);
+    (void)dx_hbtp_write_rpc_error(s->d_.out, frame->sequence, status, NULL);
     dx_hbtp_p_event(s, event, frame);
 }
 
@@ -2084,7 +2054,7 @@ static int dx_hbtp_p_on_close(const dx_hbtp_context *c)
 
 static int dx_hbtp_p_on_call(const dx_hbtp_context *c)
 {
-    const dx_hbtp_router *router = c->session->router_;
+    const dx_hbtp_router *router = c->session->d_.router;
     dx_hbtp_context call = *c;
     if (!c->payload_size) return DX_HBTP_ETRUNCATED;
     if (!router) return dx_hbtp_p_on_no_route(c);
@@ -2100,8 +2070,8 @@ static int dx_hbtp_p_fail(dx_hbtp_session *s, int error, const dx_hbtp_frame *fr
     const uint16_t status = dx_hbtp_status_of_error(error);
     DX_HBTP_ASSERT(error < 0);
     if (frame && !dx_hbtp_p_is_answer(frame->opcode))
-        (void)dx_hbtp_write_rpc_error(s->out_, frame->sequence, status, NULL);
-    (void)dx_hbtp_write_close(s->out_, status, NULL);
+        (void)dx_hbtp_write_rpc_error(s->d_.out, frame->sequence, status, NULL);
+    (void)dx_hbtp_write_close(s->d_.out, status, NULL);
     dx_hbtp_p_shut(s, error, NULL);
     return error;
 }
@@ -2139,7 +2109,7 @@ static int dx_hbtp_p_on_start(const dx_hbtp_context *c, dx_hbtp_stream_event *ev
         dx_hbtp_p_judge(s, event->stream, DX_HBTP_EINVAL);
         return DX_HBTP_OK;
     }
-    if (s->stream_count_ >= s->max_streams_) return DX_HBTP_STATUS_TOO_MANY;
+    if (s->stream_count_ >= s->d_.max_streams) return DX_HBTP_STATUS_TOO_MANY;
     dx_hbtp_p_add_stream(s, event->stream, NULL)->send_credit = dx_hbtp_p_load32(p + 4);
     event->kind = DX_HBTP_STREAM_OPENED;
     event->method = p[0];
@@ -2193,7 +2163,7 @@ static int dx_hbtp_p_on_stream(const dx_hbtp_context *c)
     const dx_hbtp_frame *f = c->frame;
     struct dx_hbtp_p_stream *st;
     dx_hbtp_stream_event event;
-    if (!s->max_streams_) return dx_hbtp_p_on_no_route(c);
+    if (!s->d_.max_streams) return dx_hbtp_p_on_no_route(c);
     DX_HBTP_MEMSET(&event, 0, sizeof event);
     event.stream = f->sequence;
     if (!(f->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE)) event.stream |= DX_HBTP_P_OURS;
@@ -2284,15 +2254,15 @@ static int dx_hbtp_p_call(dx_hbtp_session *s, const dx_hbtp_frame *frame)
     const uint8_t slot = dx_hbtp_p_wire_opcode(frame->opcode);
     dx_hbtp_context c;
     c.session = s;
-    c.out = s->out_;
+    c.out = s->d_.out;
     c.frame = frame;
     c.payload = frame->payload;
     c.payload_size = frame->payload_size;
     c.now_ns = s->now_ns_;
     c.user = NULL;
-    if (!s->router_) return dx_hbtp_p_default(slot)(&c);
-    c.user = s->router_->opcodes_[slot].user;
-    return s->router_->opcodes_[slot].fn(&c);
+    if (!s->d_.router) return dx_hbtp_p_default(slot)(&c);
+    c.user = s->d_.router->opcodes_[slot].user;
+    return s->d_.router->opcodes_[slot].fn(&c);
 }
 
 /* What a handler's result means. Returns 0 or DX_HBTP_P_HOLD. */
@@ -2325,18 +2295,18 @@ static bool dx_hbtp_p_is_request(const dx_hbtp_frame *frame)
 /* A whole, verified frame; DX_HBTP_REPLY_ROOM is free. 0, DX_HBTP_P_HOLD or a fatal error. */
 static int dx_hbtp_p_dispatch(dx_hbtp_session *s, dx_hbtp_frame *frame)
 {
-    dx_hbtp_out *out = s->out_;
+    dx_hbtp_out *out = s->d_.out;
     const size_t mark = out->used_;
     int error, result = 0;
-    if ((s->reject_unknown_flags_ && (frame->flags & ~(unsigned)DX_HBTP_FLAGS_KNOWN)) ||
-        (s->require_checksum_ && !(frame->flags & DX_HBTP_FLAG_HAS_CHECKSUM)))
+    if ((s->d_.reject_unknown_flags && (frame->flags & ~(unsigned)DX_HBTP_FLAGS_KNOWN)) ||
+        (s->d_.require_checksum && !(frame->flags & DX_HBTP_FLAG_HAS_CHECKSUM)))
         return dx_hbtp_p_fail(s, DX_HBTP_EHEADER, frame);
     error = dx_hbtp_resolve_extended(frame);
     if (error) {
         dx_hbtp_p_refuse(s, frame, DX_HBTP_STATUS_BAD_REQUEST, DX_HBTP_EVENT_FAILED);
     } else if (dx_hbtp_p_is_opaque(frame->flags) && !dx_hbtp_p_is_answer(frame->opcode)) {
         dx_hbtp_p_refuse(s, frame, DX_HBTP_STATUS_UNSUPPORTED, DX_HBTP_EVENT_REFUSED);
-    } else if (s->pending_ >= s->max_pending_ && dx_hbtp_p_is_request(frame)) {
+    } else if (s->pending_ >= s->d_.max_pending && dx_hbtp_p_is_request(frame)) {
         dx_hbtp_p_refuse(s, frame, DX_HBTP_STATUS_TOO_MANY, DX_HBTP_EVENT_REFUSED);
     } else {
         result = dx_hbtp_p_settle(s, frame, dx_hbtp_p_call(s, frame), out, mark);
@@ -2384,26 +2354,18 @@ DX_HBTP_API int dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_session_d
     if (desc->memory_size < size) return DX_HBTP_ENOMEM;
     DX_HBTP_MEMSET(s, 0, sizeof *s);
     if (dx_hbtp_session_set_out(s, desc->out)) return DX_HBTP_EINVAL;
+    s->d_ = *desc;
+    if (!desc->max_payload) s->d_.max_payload = DX_HBTP_MAX_PAYLOAD;
+    if (!desc->max_outstanding) s->d_.max_outstanding = 64;
+    if (!desc->max_pending) s->d_.max_pending = 64;
+    if (!desc->max_frames) s->d_.max_frames = 1024;
     s->slots_ = (struct dx_hbtp_p_slot *)desc->memory;
-    DX_HBTP_MEMSET(s->slots_, 0, slot_count * sizeof *s->slots_);
     s->slot_count_ = slot_count;
+    DX_HBTP_MEMSET(s->slots_, 0, slot_count * sizeof *s->slots_);
     s->streams_ = (struct dx_hbtp_p_stream *)(void *)(s->slots_ + slot_count);
-    s->max_streams_ = desc->max_streams;
-    s->on_stream_ = desc->on_stream;
     if (!desc->in_place) s->buffer_ = (uint8_t *)(s->streams_ + desc->max_streams);
     s->need_ = DX_HBTP_HEADER_SIZE;
     s->next_deadline_ns_ = UINT64_MAX;
-    s->router_ = desc->router;
-    s->on_result_ = desc->on_result;
-    s->on_event_ = desc->on_event;
-    s->user_ = desc->user;
-    s->keepalive_ns_ = desc->keepalive_ns;
-    s->max_payload_ = desc->max_payload ? desc->max_payload : DX_HBTP_MAX_PAYLOAD;
-    s->max_outstanding_ = desc->max_outstanding ? desc->max_outstanding : 64;
-    s->max_pending_ = desc->max_pending ? desc->max_pending : 64;
-    s->max_frames_ = desc->max_frames ? desc->max_frames : 1024;
-    s->reject_unknown_flags_ = desc->reject_unknown_flags;
-    s->require_checksum_ = desc->require_checksum;
     s->state_ = DX_HBTP_WANTS_INPUT;
     return DX_HBTP_OK;
 }
@@ -2427,7 +2389,7 @@ static int64_t dx_hbtp_p_next_frame(dx_hbtp_session *s, const uint8_t *p, size_t
     int64_t got;
     *taken = 0;
     if (!s->held_) {
-        got = dx_hbtp_parse(p, size, s->max_payload_, frame);
+        got = dx_hbtp_parse(p, size, s->d_.max_payload, frame);
         if (got) return got;
         s->need_ = frame->frame_size;
         if (s->buffer_) *taken = dx_hbtp_p_collect(s, p, size);
@@ -2436,7 +2398,7 @@ static int64_t dx_hbtp_p_next_frame(dx_hbtp_session *s, const uint8_t *p, size_t
     do { /* twice at most: the header, then the rest */
         *taken += dx_hbtp_p_collect(s, p + *taken, size - *taken);
         if (s->held_ < s->need_) return 0;
-        got = dx_hbtp_parse(s->buffer_, (size_t)s->held_, s->max_payload_, frame);
+        got = dx_hbtp_parse(s->buffer_, (size_t)s->held_, s->d_.max_payload, frame);
         if (!got) s->need_ = frame->frame_size;
     } while (!got);
     return got;
@@ -2454,10 +2416,10 @@ static int64_t dx_hbtp_p_run(dx_hbtp_session *s, const uint8_t *p, size_t size)
         s->state_ = DX_HBTP_WANTS_INPUT;
         if (!got) break;
         s->state_ = DX_HBTP_WANTS_OUTPUT;
-        if (dx_hbtp_out_room(s->out_) < DX_HBTP_REPLY_ROOM) break;
+        if (dx_hbtp_out_room(s->d_.out) < DX_HBTP_REPLY_ROOM) break;
         if (got < 0) return dx_hbtp_p_fail(s, (int)got, &frame);
         s->state_ = DX_HBTP_WANTS_TURN;
-        if (frames++ == s->max_frames_) break;
+        if (frames++ == s->d_.max_frames) break;
         error = dx_hbtp_p_dispatch(s, &frame);
         if (error < 0) return error;
         if (error == DX_HBTP_P_HOLD) break;
@@ -2512,17 +2474,17 @@ static void dx_hbtp_p_expire(dx_hbtp_session *s, uint64_t now_ns)
 static uint64_t dx_hbtp_p_keep_alive(dx_hbtp_session *s, uint64_t now_ns)
 {
     uint64_t since = s->pinged_ ? s->pinged_ns_ : s->heard_ns_;
-    if (now_ns >= since && now_ns - since >= s->keepalive_ns_) {
+    if (now_ns >= since && now_ns - since >= s->d_.keepalive_ns) {
         if (s->pinged_) {
             (void)dx_hbtp_p_fail(s, DX_HBTP_ETIMEDOUT, NULL);
             return UINT64_MAX;
         }
         /* Where the buffer is full the peer does not read: that is silence too. */
-        (void)dx_hbtp_write_ping(s->out_, 0, NULL, 0);
+        (void)dx_hbtp_write_ping(s->d_.out, 0, NULL, 0);
         s->pinged_ = true;
         s->pinged_ns_ = since = now_ns;
     }
-    return s->keepalive_ns_ > UINT64_MAX - since ? UINT64_MAX : since + s->keepalive_ns_;
+    return s->d_.keepalive_ns > UINT64_MAX - since ? UINT64_MAX : since + s->d_.keepalive_ns;
 }
 
 DX_HBTP_API uint64_t dx_hbtp_tick(dx_hbtp_session *s, uint64_t now_ns)
@@ -2531,7 +2493,7 @@ DX_HBTP_API uint64_t dx_hbtp_tick(dx_hbtp_session *s, uint64_t now_ns)
     if (!s || s->state_ == DX_HBTP_CLOSED) return UINT64_MAX;
     dx_hbtp_p_clock(s, now_ns, false);
     if (now_ns >= s->next_deadline_ns_) dx_hbtp_p_expire(s, now_ns);
-    if (s->keepalive_ns_ && s->state_ != DX_HBTP_CLOSED) next = dx_hbtp_p_keep_alive(s, now_ns);
+    if (s->d_.keepalive_ns && s->state_ != DX_HBTP_CLOSED) next = dx_hbtp_p_keep_alive(s, now_ns);
     if (s->state_ == DX_HBTP_CLOSED) return UINT64_MAX;
     return next < s->next_deadline_ns_ ? next : s->next_deadline_ns_;
 }
@@ -2541,7 +2503,7 @@ DX_HBTP_API int dx_hbtp_close(dx_hbtp_session *s, uint16_t status, const char *t
     int error;
     if (!s) return DX_HBTP_EINVAL;
     if (s->state_ == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
-    error = dx_hbtp_write_close(s->out_, status, text);
+    error = dx_hbtp_write_close(s->d_.out, status, text);
     if (!error) dx_hbtp_p_shut(s, DX_HBTP_OK, NULL);
     return error;
 }
@@ -2558,15 +2520,15 @@ DX_HBTP_API dx_hbtp_state dx_hbtp_session_state(const dx_hbtp_session *s)
 
 DX_HBTP_API int dx_hbtp_session_error(const dx_hbtp_session *s) { return s->error_; }
 
-DX_HBTP_API void *dx_hbtp_session_user(const dx_hbtp_session *s) { return s->user_; }
+DX_HBTP_API void *dx_hbtp_session_user(const dx_hbtp_session *s) { return s->d_.user; }
 
-DX_HBTP_API dx_hbtp_out *dx_hbtp_session_out(const dx_hbtp_session *s) { return s->out_; }
+DX_HBTP_API dx_hbtp_out *dx_hbtp_session_out(const dx_hbtp_session *s) { return s->d_.out; }
 
 DX_HBTP_API int dx_hbtp_session_set_out(dx_hbtp_session *s, dx_hbtp_out *out)
 {
     if (!s || !out || !out->memory_ || out->capacity_ < DX_HBTP_REPLY_ROOM || s->feeding_)
         return DX_HBTP_EINVAL;
-    s->out_ = out;
+    s->d_.out = out;
     return DX_HBTP_OK;
 }
 
