@@ -61,6 +61,9 @@ need gcc-s390x-linux-gnu has s390x-linux-gnu-gcc
 need libc6-dev-s390x-cross test -e /usr/s390x-linux-gnu/include/stdio.h
 need qemu-user-static eval 'has qemu-s390x-static || has qemu-s390x'
 need gcc-arm-none-eabi has arm-none-eabi-gcc
+need gcc-riscv64-unknown-elf has riscv64-unknown-elf-gcc
+need valgrind has valgrind
+need python3 has python3
 # Not gcc-multilib: that one removes every cross compiler.
 if [ "$(uname -m)" = x86_64 ]; then
     version=$(gcc -dumpversion 2>/dev/null || echo 12)
