@@ -59,6 +59,7 @@ need pkg-config has pkg-config
 need libzstd-dev compiles zstd.h
 need gcc-s390x-linux-gnu has s390x-linux-gnu-gcc
 need libc6-dev-s390x-cross test -e /usr/s390x-linux-gnu/include/stdio.h
+need xdelta3 has xdelta3
 need qemu-user-static eval 'has qemu-s390x-static || has qemu-s390x'
 need gcc-arm-none-eabi has arm-none-eabi-gcc
 need gcc-riscv64-unknown-elf has riscv64-unknown-elf-gcc

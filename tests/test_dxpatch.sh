@@ -212,6 +212,76 @@ bounded_memory() { # 64 MiB through the applier; address space limited to 48 MiB
     same new out
 }
 
+a_patch_of_two() {
+    make_versions
+    { head -c 10000 new; echo "a third version"; tail -c +10001 new; } >third
+    expect 0 diff old new first
+    expect 0 diff new third second --kind vcdiff
+    expect 0 compose old first second both
+    expect 0 apply old both out
+    same third out
+    expect 0 diff old third direct
+    same direct both
+    expect 0 compose old first second both --kind blocks
+    expect 6 undo old both
+    expect 6 apply-in-place new both
+    cp old file
+    expect 0 apply-in-place file both
+    same third file
+    expect 6 compose new first second both
+    expect 4 compose old second second both
+    expect 6 compose old first first both
+    expect 6 compose old first second first
+    head -c 20 second >cut
+    expect 4 compose old first cut both
+    expect 1 compose old first second
+}
+vcdiff_here() {
+    make_versions
+    : >empty
+    for pair in "old new" "new old" "old empty" "empty old" "empty empty" "old old"; do
+        set -- $pair
+        expect 0 diff "$1" "$2" patch --kind vcdiff
+        expect 0 apply "$1" patch out
+        same "$2" out
+    done
+    expect 0 diff old new patch --kind vcdiff
+    expect 0 info patch
+    [ "$(get kind) $(get target_size) $(get checksums)" = "vcdiff $(stat -c %s new) adler32" ] || fail "$out"
+    cp old file
+    expect 0 apply-in-place file patch
+    same new file
+    expect 4 apply-in-place file patch
+    says "another file"
+    same new file
+    expect 6 undo file patch
+    expect 6 apply old patch patch
+    for at in 4 5 6 20 $(($(stat -c %s patch) - 1)); do
+        head -c "$at" patch >cut
+        [ "$at" = 5 ] || expect 4 apply old cut cut.out
+    done
+}
+vcdiff_with_xdelta3() {
+    command -v xdelta3 >/dev/null || { skip "no xdelta3 here"; return; }
+    bytes 3000000 >old
+    { head -c 1000000 old; bytes 500; head -c 5000 /dev/zero; tail -c +900000 old; tail -c 10000 old | head -c 77; } >new
+    make_versions
+    for pair in "old new" "new old" "$dxpatch $top/dx_patch.h" "$top/dx_patch.h $top/dx_cas.h"; do
+        set -- $pair
+        for options in "-S none" "-S none -9" "-S none -0 -n -A" "-S none -W 16384"; do
+            xdelta3 $options -e -f -s "$1" "$2" patch || fail "xdelta3 $options"
+            expect 0 apply "$1" patch out
+            same "$2" out
+        done
+        expect 0 diff "$1" "$2" patch --kind vcdiff
+        xdelta3 -d -f -s "$1" patch out || fail "xdelta3 does not decode ours"
+        same "$2" out
+    done
+    xdelta3 -S djw -e -f -s old new patch
+    expect 5 apply old patch out
+    says "secondary compression"
+}
+
 # >>what is refused
 bad_command_lines() {
     make_versions
@@ -418,7 +488,7 @@ two_at_once() {
 }
 
 for case in a_delta blocks_and_undo sizes_that_change one_way a_delta_in_place zstd_where_it_is_wanted \
-    info_shows_every_field modes_and_links_stay names_that_look_like_options bounded_memory bad_command_lines \
+    info_shows_every_field modes_and_links_stay names_that_look_like_options bounded_memory a_patch_of_two vcdiff_here vcdiff_with_xdelta3 bad_command_lines \
     missing_and_strange_files nothing_overwrites_its_source a_wrong_base applied_twice a_truncated_patch a_flipped_bit \
     no_patch_at_all a_full_disk a_read_only_disk_and_a_size_limit killed_at_any_moment two_at_once; do
     case $dxpatch:$case in *asan*:bounded_memory) continue ;; esac # the sanitizers' own memory has no bound

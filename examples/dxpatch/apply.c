@@ -136,6 +136,13 @@ static int work(const dxpatch_options *o, const char *new_path, bool undo)
 }
 
 /* >>commands ----------------------------------------------------------- */
-int dxpatch_apply(const dxpatch_options *o) { return work(o, o->new_path, false); }
+int dxpatch_apply(const dxpatch_options *o)
+{
+    return dxpatch_is_vcdiff(o->patch_path) ? dxpatch_apply_vcdiff(o, o->new_path) : work(o, o->new_path, false);
+}
 
-int dxpatch_undo(const dxpatch_options *o) { return work(o, o->old_path, true); }
+int dxpatch_undo(const dxpatch_options *o)
+{
+    if (!dxpatch_is_vcdiff(o->patch_path)) return work(o, o->old_path, true);
+    return dxup_fail(DXUP_REFUSED, "%s cannot be taken back: only patches of blocks can", o->patch_path);
+}

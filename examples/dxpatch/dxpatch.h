@@ -3,7 +3,8 @@
    main.c   arguments and help            patch.c  opens files, reads headers, words for errors
    diff.c   makes a patch                 base.c   ../dxup/base.c under this program's name
    apply.c  applies one, or takes it back dx.c     the header's implementation
-   info.c   prints what one says          ../dxup/dest.c  a file replaced in one step */
+   info.c   prints what one says          ../dxup/dest.c  a file replaced in one step
+   whole.c  compose; patches of VCDIFF     vcdiff.c  that format (RFC 3284) */
 #ifndef DXPATCH_H
 #define DXPATCH_H
 
@@ -16,8 +17,10 @@
 /* More working memory than this is not given to a patch, whatever its header asks for. */
 #define DXPATCH_MEMORY_MAX ((uint64_t)256 << 20)
 
+#define DXPATCH_KIND_VCDIFF 100 /* beside dx_patch_kind */
+
 typedef struct dxpatch_options {
-    const char *old_path, *new_path, *patch_path;
+    const char *old_path, *new_path, *patch_path, *second_path; /* second_path: compose */
     uint32_t    kind, block_size; /* 0 = the default of dx_patch.h */
     bool        no_zstd, one_way, quiet;
 } dxpatch_options;
@@ -26,6 +29,7 @@ int dxpatch_diff(const dxpatch_options *o);
 int dxpatch_apply(const dxpatch_options *o); /* old_path and new_path may be the same */
 int dxpatch_undo(const dxpatch_options *o);
 int dxpatch_info(const dxpatch_options *o);
+int dxpatch_compose(const dxpatch_options *o); /* patch_path and second_path into new_path */
 
 /* >>patch.c ---- */
 /* Open a regular file for reading. */
@@ -37,7 +41,28 @@ int dxpatch_open_patch(const char *path, int *fd, struct stat *st, dx_patch_head
 bool dxpatch_is_same(const char *path, const struct stat *st);
 /* Fill out with size bytes from offset on. */
 int dxpatch_read(int fd, const char *path, uint64_t offset, void *out, size_t size);
-/* Print what an error of dx_patch.h means for the file at path; returns the status for it. */
+/* Print what an error of dx_patch.h, or of vcdiff.h, means for the file at path; returns the status for it. */
 int dxpatch_fail(int error, const char *path);
+int dxpatch_fail_vcdiff(int error, const char *path);
+
+/* A whole file in memory; bytes is the caller's to free, also after an error. */
+typedef struct dxpatch_content {
+    struct stat st;
+    uint8_t    *bytes;
+    size_t      size;
+} dxpatch_content;
+int dxpatch_load(dxpatch_content *c, const char *path);
+/* Put bytes at path, in one step. */
+int dxpatch_save(const char *path, const uint8_t *bytes, size_t size, mode_t mode);
+mode_t dxpatch_new_mode(void); /* of a file that was not there before */
+
+/* >>diff.c ---- */
+/* The patch between two contents; *out is the caller's to free, also after an error. */
+int dxpatch_make(const dxpatch_options *o, const dxpatch_content *from, const dxpatch_content *to, uint8_t **out,
+                 size_t *size);
+
+/* >>whole.c ---- */
+bool dxpatch_is_vcdiff(const char *path);
+int  dxpatch_apply_vcdiff(const dxpatch_options *o, const char *new_path);
 
 #endif

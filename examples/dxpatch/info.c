@@ -1,6 +1,9 @@
 /* What the header of a patch says, one field a line. */
 #include "dxpatch.h"
 
+#include "vcdiff.h"
+
+#include <stdlib.h>
 #include <unistd.h>
 
 static const char *kind_text(int kind)
@@ -22,8 +25,27 @@ static void print_count(const char *name, uint64_t count)
     printf("%s=%llu\n", name, (unsigned long long)count);
 }
 
+static int info_vcdiff(const dxpatch_options *o)
+{
+    dxpatch_content patch = {0};
+    vcdiff_info info;
+    int status = dxpatch_load(&patch, o->patch_path), error = 0;
+    if (!status && (error = vcdiff_look(patch.bytes, patch.size, &info)) != 0)
+        status = dxpatch_fail_vcdiff(error, o->patch_path);
+    dxup_progress(NULL, 0, 0, true);
+    if (!status) {
+        printf("kind=vcdiff\n");
+        print_count("windows", info.windows);
+        print_count("target_size", info.target_size);
+        printf("checksums=%s\n", info.checked ? "adler32" : "none");
+    }
+    free(patch.bytes);
+    return status;
+}
+
 int dxpatch_info(const dxpatch_options *o)
 {
+    if (dxpatch_is_vcdiff(o->patch_path)) return info_vcdiff(o);
     dx_patch_header h;
     struct stat st;
     char text[65];

@@ -15,9 +15,11 @@ static const char usage[] =
     "  dxpatch apply-in-place FILE PATCH turn FILE into the new version\n"
     "  dxpatch undo FILE PATCH           turn it back (patches of blocks)\n"
     "  dxpatch info PATCH                what the header says, one field a line\n"
+    "  dxpatch compose OLD P1 P2 PATCH   make the patch that does what P1 and then P2 do to OLD\n"
     "\n"
-    "  --kind delta|blocks   diff: delta (the default) for programs, libraries, archives, whatever moves;\n"
-    "                        blocks for images of the same layout\n"
+    "  --kind delta|blocks|vcdiff   diff, compose: delta (the default) for programs, libraries, archives,\n"
+    "                        whatever moves; blocks for images of the same layout; vcdiff (RFC 3284) for\n"
+    "                        other programs. VCDIFF patches, as of xdelta3 -S none, are applied too.\n"
     "  --block-size N        blocks: bytes, a power of two, 64..65536 (default 4096)\n"
     "  --one-way             blocks: drop what a shrinking file cuts off; no undo then\n"
     "  --no-zstd             delta: a patch that needs no zstd to be applied\n"
@@ -39,20 +41,21 @@ static int apply_in_place(const dxpatch_options *o)
 }
 
 typedef struct command {
-    const char *name, *places; /* what its arguments are: Old, New, Patch */
+    const char *name, *places; /* what its arguments are: Old, New, Patch, Second patch */
     int       (*run)(const dxpatch_options *o);
 } command;
 
 static const command commands[] = {
     {"diff", "onp", dxpatch_diff}, {"apply", "opn", dxpatch_apply},
     {"apply-in-place", "op", apply_in_place}, {"undo", "op", dxpatch_undo},
-    {"info", "p", dxpatch_info},
+    {"info", "p", dxpatch_info}, {"compose", "opsn", dxpatch_compose},
 };
 
 static int parse_kind(dxpatch_options *o, const char *value)
 {
     if (!strcmp(value, "delta")) o->kind = DX_PATCH_KIND_DELTA;
     else if (!strcmp(value, "blocks")) o->kind = DX_PATCH_KIND_BLOCKS;
+    else if (!strcmp(value, "vcdiff")) o->kind = DXPATCH_KIND_VCDIFF;
     else return dxup_fail(DXUP_USAGE, "unknown kind: %s", value);
     return DXUP_OK;
 }
@@ -69,15 +72,15 @@ static int parse_block_size(dxpatch_options *o, const char *value)
 }
 
 /* An option and its value; *used becomes how many arguments it took. */
-static int parse_option(dxpatch_options *o, bool diff, const char *option, const char *value, int *used)
+static int parse_option(dxpatch_options *o, bool makes, const char *option, const char *value, int *used)
 {
     *used = 1;
     if (!strcmp(option, "--quiet")) return o->quiet = true, DXUP_OK;
-    if (diff && !strcmp(option, "--no-zstd")) return o->no_zstd = true, DXUP_OK;
-    if (diff && !strcmp(option, "--one-way")) return o->one_way = true, DXUP_OK;
+    if (makes && !strcmp(option, "--no-zstd")) return o->no_zstd = true, DXUP_OK;
+    if (makes && !strcmp(option, "--one-way")) return o->one_way = true, DXUP_OK;
     *used = 2;
-    if (diff && value && !strcmp(option, "--kind")) return parse_kind(o, value);
-    if (diff && value && !strcmp(option, "--block-size")) return parse_block_size(o, value);
+    if (makes && value && !strcmp(option, "--kind")) return parse_kind(o, value);
+    if (makes && value && !strcmp(option, "--block-size")) return parse_block_size(o, value);
     return dxup_fail(DXUP_USAGE, "unknown option or missing value: %s", option);
 }
 
@@ -91,12 +94,16 @@ static int parse(dxpatch_options *o, const command *c, int argc, char **argv)
             options = false;
         } else if (options && !strncmp(argv[i], "--", 2)) {
             const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-            int status = parse_option(o, c->run == dxpatch_diff, argv[i], value, &used);
+            bool makes = c->run == dxpatch_diff || c->run == dxpatch_compose;
+            int status = parse_option(o, makes, argv[i], value, &used);
             if (status) return status;
         } else {
             char place = c->places[count];
             if (!place) return dxup_fail(DXUP_USAGE, "one argument too many: %s", argv[i]);
-            *(place == 'o' ? &o->old_path : place == 'n' ? &o->new_path : &o->patch_path) = argv[i];
+            *(place == 'o'   ? &o->old_path
+              : place == 'n' ? &o->new_path
+              : place == 's' ? &o->second_path
+                             : &o->patch_path) = argv[i];
             count++;
         }
     }

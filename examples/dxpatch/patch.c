@@ -1,8 +1,11 @@
 /* Patch files: opened, their headers read, and their errors in words. */
 #include "dxpatch.h"
 
+#include "vcdiff.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 /* >>errors ------------------------------------------------------------- */
@@ -33,6 +36,21 @@ int dxpatch_fail(int error, const char *path)
         if (reasons[i].error == error)
             return dxup_fail(reasons[i].status, "%s: %s", path, reasons[i].text);
     return dxup_fail(DXUP_SYSTEM, "%s: %s", path, dx_patch_error_name(error));
+}
+
+int dxpatch_fail_vcdiff(int error, const char *path)
+{
+    switch (error) {
+    case VCDIFF_EHEADER: return dxpatch_fail(DX_PATCH_EHEADER, path);
+    case VCDIFF_ETRUNCATED: return dxpatch_fail(DX_PATCH_ETRUNCATED, path);
+    case VCDIFF_ECORRUPT: return dxpatch_fail(DX_PATCH_ECORRUPT, path);
+    case VCDIFF_ENOMEM: return dxpatch_fail(DX_PATCH_ENOMEM, path);
+    case VCDIFF_ETOOBIG: return dxpatch_fail(DX_PATCH_ETOOBIG, path);
+    case VCDIFF_ENOTSUP:
+        return dxup_fail(DXUP_SYSTEM, "%s: secondary compression (xdelta3 -S none does without) or a code table", path);
+    default:
+        return dxup_fail(DXUP_DAMAGED, "%s: a checksum is wrong: the patch is for another file, or damaged", path);
+    }
 }
 
 /* >>files -------------------------------------------------------------- */
@@ -89,5 +107,40 @@ int dxpatch_open_patch(const char *path, int *fd, struct stat *st, dx_patch_head
         if (error) status = dxpatch_fail(error, path);
     }
     if (status) close(*fd);
+    return status;
+}
+
+int dxpatch_load(dxpatch_content *c, const char *path)
+{
+    int fd, status = dxpatch_open(path, &fd, &c->st);
+    if (status) return status;
+    c->size = (size_t)c->st.st_size;
+    if ((uint64_t)c->st.st_size > SIZE_MAX / 2 || !(c->bytes = malloc(c->size + !c->size)))
+        status = dxup_fail(DXUP_SYSTEM, "%s does not fit into memory", path);
+    for (size_t at = 0; !status && at < c->size;) {
+        size_t part = c->size - at < 1 << 20 ? c->size - at : 1 << 20;
+        status = dxpatch_read(fd, path, at, c->bytes + at, part);
+        at += part;
+        dxup_progress("reading", at, c->size, false);
+    }
+    close(fd);
+    return status;
+}
+
+mode_t dxpatch_new_mode(void)
+{
+    mode_t mask = umask(0);
+    umask(mask);
+    return 0666 & ~mask;
+}
+
+int dxpatch_save(const char *path, const uint8_t *bytes, size_t size, mode_t mode)
+{
+    dxup_dest dest;
+    int status = dxup_dest_open(&dest, path, DXUP_FILE, mode);
+    if (status) return status;
+    status = dxup_dest_write(&dest, bytes, size);
+    if (!status) status = dxup_dest_commit(&dest);
+    dxup_dest_abandon(&dest);
     return status;
 }
