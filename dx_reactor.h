@@ -1,13 +1,13 @@
-/*  dx_reactor.h - v0.1.0 - completion-based event loop: io_uring and epoll behind one interface
-                           - MIT-0 or public domain, see end of file
+/*  dx_reactor.h - v0.1.0 - completion-based event loop: io_uring, epoll, kqueue, IOCP behind one
+                            interface - MIT-0 or public domain, see end of file
 
     Do this in ONE C or C++ file:
 
         #define DX_REACTOR_IMPLEMENTATION     (or DX_IMPLEMENTATION for every dx_ header)
         #include "dx_reactor.h"
 
-    and include it elsewhere without the define. C99; also builds as C++11. Linux; no library but
-    libc, no feature macro, no <linux/io_uring.h>.
+    and include it elsewhere without the define. C99; also builds as C++11. Linux, macOS and the
+    BSDs, Windows (-lws2_32); no other library, no feature macro, no <linux/io_uring.h>.
 
     QUICK EXAMPLE
 
@@ -29,13 +29,14 @@
 
     CONTENTS (search >>)
         config  errors  op  descriptor  lifetime  consuming  operations  control  threads
-        sockets  tasks  workers  results  platform  helpers  memory  table  timers  queues
-        finish  io_uring  epoll  backends  start  posts  turn  public  frames  workers  license
+        sockets  tasks  workers  simulation  results  platform  helpers  memory  table  timers
+        queues  finish  io_uring  readiness  epoll  kqueue  IOCP  simulated  backends  start
+        posts  turn  public  frames  workers  license
 
     HOW IT WORKS
-        The caller owns every dx_op (64 bytes), fills in fn and user_data, and starts it with
-        dx_reactor_recv(), dx_reactor_timer() and so on. Each started operation ends with exactly
-        one terminal completion. It comes out of one of these, never out of the starting call:
+        The caller owns every dx_op (64 bytes; 128 on Windows), fills in fn and user_data, and
+        starts it with dx_reactor_recv(), dx_reactor_timer() and so on. Each started operation ends
+        with exactly one terminal completion. It comes out of one of these, never out of the start:
 
             dx_reactor_run(r), dx_reactor_turn(r, timeout)     call op->fn(r, op, result, flags)
             dx_reactor_wait(r, completions, capacity, timeout) fills an array of
@@ -144,6 +145,9 @@ struct dx_op {
     int32_t  fd_;
     uint8_t  kind_, state_;
     uint16_t flags_;
+#if defined(_WIN32)
+    uint64_t system_[8]; /* OVERLAPPED */
+#endif
 };
 
 typedef struct dx_completion { /* 16 bytes */
@@ -165,10 +169,29 @@ DX_REACTOR_API uint32_t dx_reactor_op_transferred(const dx_op *op);
 typedef enum dx_reactor_backend {
     DX_REACTOR_BACKEND_AUTO     = 0, /* the first of the list below that the system grants */
     DX_REACTOR_BACKEND_IO_URING = 1,
-    DX_REACTOR_BACKEND_EPOLL    = 2
+    DX_REACTOR_BACKEND_EPOLL    = 2,
+    DX_REACTOR_BACKEND_KQUEUE   = 3, /* macOS, BSD */
+    DX_REACTOR_BACKEND_IOCP     = 4, /* Windows */
+    DX_REACTOR_BACKEND_SIMULATED = 5 /* never taken by AUTO */
 } dx_reactor_backend;
 
-enum { DX_REACTOR_BACKEND_COUNT = 3 };
+enum { DX_REACTOR_BACKEND_COUNT = 6 };
+
+/* How the simulated backend behaves. Zero: no faults, and everything in the order of its start. The
+   rates say how often in 65536 times. What it did depends on nothing but this and the calls. */
+typedef struct dx_reactor_simulation {
+    uint64_t seed;            /* of the order of completions and of the faults; 0: first come ... */
+    uint32_t open_max;        /* descriptors at a time, then EMFILE; 0 = twice descriptors_max */
+    uint32_t buffer;          /* bytes that a connection holds in each direction; 0 = 1024; at
+                                 most 2^20 */
+    uint16_t short_transfers; /* a transfer moves less than it could */
+    uint16_t interrupts;      /* a system call or a wait says EINTR */
+    uint16_t delays;          /* what could be done is left for later */
+    uint16_t resets;          /* a connection breaks: ECONNRESET */
+    uint16_t no_buffers;      /* a transfer ends with ENOBUFS */
+    uint16_t full_queues;     /* an operation finds the submission queue full */
+    uint16_t clock_jumps;     /* a wait takes up to an hour more */
+} dx_reactor_simulation;
 
 typedef struct dx_reactor_desc {
     void    *memory;          /* required, any alignment; borrowed until dx_reactor_close() */
@@ -183,6 +206,7 @@ typedef struct dx_reactor_desc {
     uint32_t budget;          /* completions a turn; 0 = 256 */
     bool     allow_blocking_files; /* epoll: reads, writes and fsync of files may block the loop;
                                       false: they end with -ENOTSUP there */
+    dx_reactor_simulation simulation; /* of the simulated backend */
 } dx_reactor_desc;
 
 typedef struct dx_reactor_stats { /* since dx_reactor_open() */
@@ -200,6 +224,7 @@ typedef struct dx_reactor_message {
 struct dx_reactor_p_fd;
 struct dx_reactor_p_cell;
 struct dx_reactor_p_backend;
+struct dx_reactor_p_sim;
 typedef struct dx_reactor_p_more { /* an accepted descriptor on its way out */
     dx_op  *op;
     int32_t result;
@@ -221,6 +246,7 @@ enum { DX_REACTOR_P_MORE_COUNT = 64, DX_REACTOR_P_TEXT_SIZE = 64 };
 
 struct dx_reactor { /* caller-allocated; every field is private; not to be moved while open */
     const struct dx_reactor_p_backend *backend_;
+    struct dx_reactor_p_sim  *sim_; /* NULL but on the simulated backend */
     struct dx_reactor_p_fd   *fds_;
     uint32_t                 *buckets_;
     struct dx_reactor_p_cell *cells_;
@@ -231,6 +257,7 @@ struct dx_reactor { /* caller-allocated; every field is private; not to be moved
     uint64_t now_;
     uint32_t bucket_mask_, fd_free_, fd_retry_, generation_, timer_order_;
     uint32_t pending_, pending_max_, budget_, unsubmitted_;
+    uint32_t changes_; /* kqueue: collected for the next wait */
     uint32_t behind_; /* operations that wait for another one of their descriptor */
     uint32_t post_mask_, post_head_, more_head_, more_count_;
     int      poll_fd_, wake_fd_, sys_errno_;
@@ -257,14 +284,14 @@ DX_REACTOR_API int dx_reactor_open(dx_reactor *r, const dx_reactor_desc *desc);
    no fn was there to take. EREENTRY; OK on a reactor that is not open (zeroed or closed). */
 DX_REACTOR_API int dx_reactor_close(dx_reactor *r);
 
-/* "io_uring" or "epoll": what this reactor runs on. */
+/* "io_uring", "epoll", "kqueue", "iocp" or "simulated": what this reactor runs on. */
 DX_REACTOR_API const char *dx_reactor_backend_name(const dx_reactor *r);
 
 /* Why `backend` was refused when r was opened: "io_uring_setup: ENOSYS". Empty when it was not
    refused or not tried. Text lives in *r, also after a failed open. */
 DX_REACTOR_API const char *dx_reactor_refusal(const dx_reactor *r, int backend);
 
-/* What AUTO would take now, found by making one and throwing it away: "io_uring", "epoll" or
+/* What AUTO would take now, found by making one and throwing it away: a backend's name or
    "unsupported". */
 DX_REACTOR_API const char *dx_reactor_best_available(void);
 
@@ -410,6 +437,16 @@ DX_REACTOR_API int dx_reactor_listen_tcp(dx_reactor *r, const dx_reactor_address
 DX_REACTOR_API int dx_reactor_socket_tcp(dx_reactor *r, const dx_reactor_address *address,
                                          uint32_t flags, int *fd);
 
+/* >>simulation ---------------------------------------------------------
+   On the simulated backend dx_reactor_listen_tcp() and dx_reactor_socket_tcp(), given r, make
+   sockets in memory that find each other by port. Time passes in waits only. A wait for ever in
+   which nothing can happen any more is ESYS, EDEADLK. */
+
+/* Break the connection of a socket, as a reset by the peer does. EINVAL. */
+DX_REACTOR_API int dx_reactor_sim_reset(dx_reactor *r, int fd);
+/* Let time pass. EINVAL. */
+DX_REACTOR_API int dx_reactor_sim_advance(dx_reactor *r, uint64_t ns);
+
 /* >>tasks --------------------------------------------------------------
    Work that is no I/O. A task is the caller's memory, lent from the push to the call of fn, which
    may push it again. `worker`: who runs it; NULL in a dx_reactor_frames. */
@@ -473,6 +510,7 @@ DX_REACTOR_API void dx_reactor_frames_stop(dx_reactor_frames *f);
    round: its deque (last in, first out), its inbox, completions; when the first two are empty it
    takes a task from another one's deque; when there is none it sleeps. Threads that share a port
    listen each with DX_REACTOR_REUSEPORT. Needs threads (-lpthread where libc has none). */
+#if !defined(_WIN32) /* where there are no groups */
 typedef struct dx_reactor_group dx_reactor_group;
 typedef struct dx_reactor_group_desc {
     void           *memory;      /* required, any alignment; borrowed until join has returned */
@@ -540,6 +578,7 @@ DX_REACTOR_API int  dx_reactor_group_submit(dx_reactor_group *g, uint32_t worker
 /* From w's own thread, into its deque, where others may steal it. EINVAL; EAGAIN: it is full. */
 DX_REACTOR_API int  dx_reactor_worker_push(dx_reactor_worker *w, dx_reactor_task *task);
 DX_REACTOR_API dx_reactor_worker *dx_reactor_group_worker(const dx_reactor_group *g, uint32_t i);
+#endif
 
 /* >>results ------------------------------------------------------------ */
 DX_REACTOR_API bool     dx_reactor_is_success(const dx_completion *c);
@@ -560,32 +599,58 @@ DX_REACTOR_API uint32_t dx_reactor_errno(const dx_completion *c);
 #define DX_REACTOR_IMPLEMENTED
 
 /* >>platform ----------------------------------------------------------- */
-#if !defined(__linux__)
-  #error "dx_reactor.h has backends for Linux only (io_uring, epoll)"
+#if defined(_WIN32)
+  #define DX_REACTOR_P_WINDOWS 1
+#else
+  #define DX_REACTOR_P_WINDOWS 0
+#endif
+#if defined(__linux__)
+  #define DX_REACTOR_P_LINUX 1
+#else
+  #define DX_REACTOR_P_LINUX 0
+#endif
+/* On Linux DX_REACTOR_KQUEUE adds the backend for tests that bring a <sys/event.h> along. */
+#if (!DX_REACTOR_P_LINUX && !DX_REACTOR_P_WINDOWS) || defined(DX_REACTOR_KQUEUE)
+  #define DX_REACTOR_P_KQUEUE 1
+#else
+  #define DX_REACTOR_P_KQUEUE 0
 #endif
 #if !defined(__GNUC__) && !defined(__clang__)
   #error "dx_reactor.h needs the __atomic builtins of GCC or clang"
 #endif
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <pthread.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
+#if DX_REACTOR_P_WINDOWS
+  #include <winsock2.h> /* before <windows.h>, also before the program's own */
+  #include <ws2tcpip.h>
+  #include <mswsock.h>
+  #include <windows.h>
+  #include <winioctl.h>
+#else
+  #include <arpa/inet.h>
+  #include <fcntl.h>
+  #include <netinet/in.h>
+  #include <netinet/tcp.h>
+  #include <poll.h>
+  #include <pthread.h>
+  #include <sys/socket.h>
+  #include <time.h>
+  #include <unistd.h>
+#endif
+#if DX_REACTOR_P_LINUX
+  #include <sys/epoll.h>
+  #include <sys/eventfd.h>
+  #include <sys/mman.h>
+  #include <sys/syscall.h>
 
 /* <unistd.h> hides syscall() under a strict -std=c99, and a feature macro would come too late in a
    header that is not included first. In C++ it is always there. */
-#ifndef __cplusplus
+  #ifndef __cplusplus
 extern long syscall(long number, ...);
+  #endif
+#endif
+#if DX_REACTOR_P_KQUEUE
+  #include <sys/event.h>
 #endif
 
 #ifndef DX_REACTOR_ASSERT
@@ -609,6 +674,7 @@ extern long syscall(long number, ...);
   #define DX_REACTOR_MEMCMP __builtin_memcmp
 #endif
 
+#if DX_REACTOR_P_LINUX
 /* Numbers that headers older than the kernel lack. The same on every architecture but Alpha and
    MIPS, whose headers are then needed. */
 #if defined(SYS_io_uring_setup)
@@ -625,7 +691,7 @@ extern long syscall(long number, ...);
 #else
   #define DX_REACTOR_P_SYS_PWAIT2 441
 #endif
-
+#endif
 #if defined(SO_REUSEPORT)
   #define DX_REACTOR_P_REUSEPORT SO_REUSEPORT
 #elif defined(__mips__) || defined(__sparc__) || defined(__hppa__)
@@ -634,8 +700,12 @@ extern long syscall(long number, ...);
   #define DX_REACTOR_P_REUSEPORT 15
 #endif
 
-typedef char dx_reactor_p_op_size[sizeof(dx_op) <= 64 ? 1 : -1];
+#define DX_REACTOR_P_BLOCKED INT32_MIN /* in place of a result: it would block, or goes on */
+
+typedef char dx_reactor_p_op_size[sizeof(dx_op) <= (DX_REACTOR_P_WINDOWS ? 128 : 64) ? 1 : -1];
+#if !DX_REACTOR_P_WINDOWS
 typedef char dx_reactor_p_thread_size[sizeof(pthread_t) <= 8 ? 1 : -1];
+#endif
 typedef char dx_reactor_p_completion_size[sizeof(dx_completion) == 16 ? 1 : -1];
 
 enum { /* dx_op.kind_: first the reading side, then the writing side, then what has no order */
@@ -673,8 +743,12 @@ enum { /* dx_reactor_p_fd.flags */
     DX_REACTOR_P_FD_STREAM     = 2, /* more than polls were started on it */
     DX_REACTOR_P_FD_CLOSING    = 4,
     DX_REACTOR_P_FD_RETRY      = 8, /* in the list fd_retry_ */
-    DX_REACTOR_P_FD_ADMITTED   = 16 /* epoll: known to be a non-blocking stream */
+    DX_REACTOR_P_FD_ADMITTED   = 16, /* epoll: known to be a non-blocking stream */
+    DX_REACTOR_P_FD_SOCKET     = 32, /* IOCP: not another handle */
+    DX_REACTOR_P_FD_SKIPS      = 64  /* IOCP: what succeeds at once posts no completion */
 };
+
+enum { DX_REACTOR_P_TRIES = 16 }; /* system calls for one operation at a time */
 
 /* What is pending on one descriptor. The lists are circular; the first of reads and of writes is
    active, the others wait for it. Indices are one more than the position in fds_; 0 is none. */
@@ -686,6 +760,25 @@ typedef struct dx_reactor_p_fd {
     uint32_t generation;
     uint32_t flags;
 } dx_reactor_p_fd;
+
+typedef struct dx_reactor_p_sim_fd dx_reactor_p_sim_fd;
+struct dx_reactor_p_sim_fd { /* of the simulated backend */
+    uint8_t  kind, flags;
+    uint16_t port;
+    uint32_t order;       /* in which it came to wait; of a listener: its backlog */
+    uint32_t head, count; /* of the bytes that can be received */
+    uint8_t *bytes;
+    dx_reactor_p_sim_fd *peer;     /* of a stream */
+    dx_reactor_p_sim_fd *listener; /* where it waits to be accepted */
+};
+
+struct dx_reactor_p_sim { /* places follow, then their bytes */
+    dx_reactor_simulation options;
+    uint64_t random, now;
+    uint32_t size, open, open_max, buffer, order; /* places, used, limit; bytes of each */
+    uint16_t port;
+    bool     busy; /* another round may do more */
+};
 
 typedef struct dx_reactor_p_cell { /* of the message queue */
     uint64_t words[3];
@@ -700,16 +793,20 @@ typedef struct dx_reactor_p_backend {
     void (*issue)(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op);
     /* An active operation is to end; may end it at once. */
     void (*cancel)(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op);
-    /* The descriptor is about to be closed or forgotten. */
+    /* The descriptor is about to be closed or forgotten. NULL: nothing is known of it. */
     void (*detach)(dx_reactor *r, dx_reactor_p_fd *e);
-    int  (*submit)(dx_reactor *r); /* 0 or -errno */
+    int  (*submit)(dx_reactor *r); /* 0 or -errno; NULL: an issue hands over at once */
     /* Submit, wait for `min` events at most timeout_ns (< 0: for ever), take them in. 0, -errno;
        -EINTR for a signal. */
     int  (*wait)(dx_reactor *r, uint32_t min, int64_t timeout_ns);
-    bool (*reap)(dx_reactor *r);   /* take in what needs no system call; false: nothing */
-    void (*wake)(dx_reactor *r);   /* end a wait; from any thread or signal handler */
+    bool (*reap)(dx_reactor *r);   /* take in what needs no system call; NULL: nothing ever */
+    void (*wake)(dx_reactor *r);   /* end a wait, from any thread or signal handler */
     int32_t (*shutdown)(dx_reactor *r, int fd); /* the end of what is sent: 0 or -errno */
     int32_t (*close_fd)(dx_reactor *r, int fd);
+    /* For dx_reactor_p_ready_issue(): one system call that does not block; after BLOCKED, have the
+       system tell when to try again (NULL: it will). */
+    int32_t (*attempt)(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op);
+    int32_t (*arm)(dx_reactor *r, dx_reactor_p_fd *e);
 } dx_reactor_p_backend;
 
 /* >>helpers ------------------------------------------------------------ */
@@ -719,7 +816,15 @@ typedef struct dx_reactor_p_timespec { /* as the kernel's: 64 bits on every arch
 
 static uint64_t dx_reactor_p_monotonic(void)
 {
-#if defined(CLOCK_MONOTONIC)
+#if DX_REACTOR_P_WINDOWS
+    LARGE_INTEGER count, second;
+    uint64_t a, b;
+    QueryPerformanceCounter(&count);
+    QueryPerformanceFrequency(&second);
+    a = (uint64_t)count.QuadPart;
+    b = (uint64_t)second.QuadPart;
+    return a / b * 1000000000u + a % b * 1000000000u / b;
+#elif defined(CLOCK_MONOTONIC)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
@@ -737,10 +842,11 @@ static uint64_t dx_reactor_p_monotonic(void)
 /* What time it is for a reactor; never before it was. */
 static uint64_t dx_reactor_p_clock(const dx_reactor *r)
 {
-    uint64_t now = dx_reactor_p_monotonic();
+    uint64_t now = r->sim_ ? r->sim_->now : dx_reactor_p_monotonic();
     return now > r->now_ ? now : r->now_;
 }
 
+#if DX_REACTOR_P_LINUX
 static dx_reactor_p_timespec dx_reactor_p_timespec_of(int64_t ns)
 {
     dx_reactor_p_timespec t;
@@ -748,13 +854,74 @@ static dx_reactor_p_timespec dx_reactor_p_timespec_of(int64_t ns)
     t.nanoseconds = ns % 1000000000;
     return t;
 }
+#endif
 
+#if DX_REACTOR_P_LINUX || DX_REACTOR_P_WINDOWS
 /* For poll(2) and epoll_wait(2): milliseconds, rounded up so that nothing ends too early. */
 static int dx_reactor_p_milliseconds(int64_t ns)
 {
     if (ns < 0) return -1;
     return ns > (int64_t)2000000000 * 1000000 ? 2000000000 : (int)((ns + 999999) / 1000000);
 }
+#endif
+
+#if DX_REACTOR_P_WINDOWS
+typedef SOCKET dx_reactor_p_system_socket;
+#else
+typedef int dx_reactor_p_system_socket;
+#endif
+
+static dx_reactor_p_system_socket dx_reactor_p_socket_of(int fd)
+{
+    return (dx_reactor_p_system_socket)(intptr_t)fd;
+}
+
+#if DX_REACTOR_P_WINDOWS
+#define DX_REACTOR_P_E(name) {WSA##name, name}
+static const struct {
+    DWORD system;
+    int   number;
+} dx_reactor_p_errors[] = {
+    {ERROR_OPERATION_ABORTED, ECANCELED}, {ERROR_INVALID_HANDLE, EBADF},
+    {ERROR_NETNAME_DELETED, ECONNRESET}, {ERROR_PORT_UNREACHABLE, ECONNREFUSED},
+    {ERROR_CONNECTION_REFUSED, ECONNREFUSED}, {ERROR_CONNECTION_ABORTED, ECONNABORTED},
+    {ERROR_SEM_TIMEOUT, ETIMEDOUT}, {ERROR_ACCESS_DENIED, EACCES}, {ERROR_DISK_FULL, ENOSPC},
+    {ERROR_NOT_ENOUGH_MEMORY, ENOMEM}, {ERROR_NO_SYSTEM_RESOURCES, ENOBUFS},
+    {ERROR_NO_DATA, EPIPE}, {ERROR_BROKEN_PIPE, EPIPE}, {ERROR_MORE_DATA, EMSGSIZE},
+    {ERROR_INVALID_PARAMETER, EINVAL}, {WSAESHUTDOWN, EPIPE}, DX_REACTOR_P_E(EBADF),
+    DX_REACTOR_P_E(EACCES), DX_REACTOR_P_E(EFAULT), DX_REACTOR_P_E(EINVAL),
+    DX_REACTOR_P_E(EMFILE), DX_REACTOR_P_E(ENOTSOCK), DX_REACTOR_P_E(EMSGSIZE),
+    DX_REACTOR_P_E(EOPNOTSUPP), DX_REACTOR_P_E(EAFNOSUPPORT), DX_REACTOR_P_E(EADDRINUSE),
+    DX_REACTOR_P_E(EADDRNOTAVAIL), DX_REACTOR_P_E(ENETUNREACH), DX_REACTOR_P_E(ECONNABORTED),
+    DX_REACTOR_P_E(ECONNRESET), DX_REACTOR_P_E(ENOBUFS), DX_REACTOR_P_E(EISCONN),
+    DX_REACTOR_P_E(ENOTCONN), DX_REACTOR_P_E(ETIMEDOUT), DX_REACTOR_P_E(ECONNREFUSED),
+    DX_REACTOR_P_E(EHOSTUNREACH)};
+#undef DX_REACTOR_P_E
+
+static int dx_reactor_p_errno_of(DWORD error)
+{
+    size_t i;
+    for (i = 0; i < sizeof dx_reactor_p_errors / sizeof *dx_reactor_p_errors; i++)
+        if (dx_reactor_p_errors[i].system == error) return dx_reactor_p_errors[i].number;
+    return EIO;
+}
+
+static int dx_reactor_p_last_errno(void)
+{
+    return dx_reactor_p_errno_of(GetLastError()); /* Winsock keeps its errors there too */
+}
+
+static bool dx_reactor_p_winsock(void)
+{
+    WSADATA data; /* counted by the system; the process's end undoes it */
+    return WSAStartup(MAKEWORD(2, 2), &data) == 0;
+}
+#else
+static int dx_reactor_p_last_errno(void)
+{
+    return errno;
+}
+#endif
 
 static int dx_reactor_p_fail(dx_reactor *r, int system_errno)
 {
@@ -764,19 +931,16 @@ static int dx_reactor_p_fail(dx_reactor *r, int system_errno)
 
 static const char *dx_reactor_p_errno_name(int number)
 {
-    switch (number) {
-    case ENOSYS: return "ENOSYS";
-    case EPERM: return "EPERM";
-    case EACCES: return "EACCES";
-    case EINVAL: return "EINVAL";
-    case ENOMEM: return "ENOMEM";
-    case EMFILE: return "EMFILE";
-    case ENFILE: return "ENFILE";
-    case EFAULT: return "EFAULT";
-    case EEXIST: return "EEXIST";
-    case EOPNOTSUPP: return "EOPNOTSUPP";
-    default: return NULL;
-    }
+    static const struct {
+        int         number;
+        const char *name;
+    } names[] = {{ENOSYS, "ENOSYS"}, {EPERM, "EPERM"}, {EACCES, "EACCES"}, {EINVAL, "EINVAL"},
+                 {ENOMEM, "ENOMEM"}, {EMFILE, "EMFILE"}, {ENFILE, "ENFILE"},
+                 {EOPNOTSUPP, "EOPNOTSUPP"}};
+    size_t i;
+    for (i = 0; i < sizeof names / sizeof *names; i++)
+        if (names[i].number == number) return names[i].name;
+    return NULL;
 }
 
 static size_t dx_reactor_p_append(char *text, size_t used, size_t capacity, const char *more)
@@ -811,13 +975,75 @@ static int dx_reactor_p_refuse(dx_reactor *r, int backend, const char *what, int
     return number;
 }
 
+static int dx_reactor_p_set(int fd, int level, int name, int value)
+{
+    return setsockopt(dx_reactor_p_socket_of(fd), level, name, (const char *)&value, sizeof value);
+}
+
+#if !DX_REACTOR_P_LINUX && !DX_REACTOR_P_WINDOWS
+/* What SOCK_NONBLOCK, SOCK_CLOEXEC and MSG_NOSIGNAL do elsewhere. -1 stays -1. */
+static int dx_reactor_p_tame(int fd)
+{
+    if (fd < 0) return fd;
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+#if defined(SO_NOSIGPIPE)
+    dx_reactor_p_set(fd, SOL_SOCKET, SO_NOSIGPIPE, 1);
+#endif
+    return fd;
+}
+#endif
+
+/* A socket that does not block and is not inherited. -1: dx_reactor_p_last_errno(). */
+static int dx_reactor_p_make_socket(int family, int type, int protocol)
+{
+#if DX_REACTOR_P_WINDOWS
+    const DWORD flags = WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT;
+    SOCKET made;
+    do made = WSASocketW(family, type, protocol, NULL, 0, flags);
+    while (made == INVALID_SOCKET && WSAGetLastError() == WSANOTINITIALISED &&
+           dx_reactor_p_winsock());
+    return (int)made; /* INVALID_SOCKET: -1 */
+#elif DX_REACTOR_P_LINUX
+    return socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
+#else
+    return dx_reactor_p_tame(socket(family, type, protocol));
+#endif
+}
+
+static int32_t dx_reactor_p_shutdown(dx_reactor *r, int fd)
+{
+    (void)r; /* 1: SHUT_WR, SD_SEND */
+    return shutdown(dx_reactor_p_socket_of(fd), 1) == 0 ? 0 : -dx_reactor_p_last_errno();
+}
+
+static int32_t dx_reactor_p_close_fd(dx_reactor *r, int fd)
+{
+    (void)r;
+#if DX_REACTOR_P_WINDOWS
+    if (closesocket(dx_reactor_p_socket_of(fd)) == 0) return 0;
+    if (WSAGetLastError() != WSAENOTSOCK) return -dx_reactor_p_last_errno();
+    return CloseHandle((HANDLE)(intptr_t)fd) ? 0 : -EBADF;
+#else
+    return close(fd) == 0 || errno == EINTR ? 0 : -errno; /* it is closed then too */
+#endif
+}
+
 /* >>memory ------------------------------------------------------------- */
 typedef struct dx_reactor_p_layout {
     uint32_t pending, descriptors, buckets, posts, entries, completions, budget;
-    size_t   buckets_at, cells_at, events_at, size;
+    size_t   buckets_at, cells_at, events_at, sim_at, size;
 } dx_reactor_p_layout;
 
 enum { DX_REACTOR_P_EVENTS = 256, DX_REACTOR_P_ALIGN = 64 };
+
+#if DX_REACTOR_P_KQUEUE
+typedef struct kevent dx_reactor_p_event;
+#elif DX_REACTOR_P_LINUX
+typedef struct epoll_event dx_reactor_p_event;
+#else
+typedef uint64_t dx_reactor_p_event;
+#endif
 
 static uint32_t dx_reactor_p_power_of_two(uint32_t n)
 {
@@ -847,7 +1073,15 @@ static bool dx_reactor_p_plan(dx_reactor_p_layout *l, const dx_reactor_desc *d)
     l->buckets_at = (size_t)size;
     size += (uint64_t)(l->buckets + (l->buckets & 1)) * sizeof(uint32_t);
     l->events_at = (size_t)size;
-    size += DX_REACTOR_P_EVENTS * sizeof(struct epoll_event) + DX_REACTOR_P_ALIGN;
+    size += DX_REACTOR_P_EVENTS * sizeof(dx_reactor_p_event);
+    l->sim_at = (size_t)size;
+    if (d->backend == DX_REACTOR_BACKEND_SIMULATED) {
+        uint32_t bytes = d->simulation.buffer ? d->simulation.buffer : 1024;
+        if (bytes > 1u << 20) return false;
+        size += sizeof(struct dx_reactor_p_sim); /* twice: what waits for an accept has a place */
+        size += 2 * (uint64_t)l->descriptors * (sizeof(dx_reactor_p_sim_fd) + bytes);
+    }
+    size += DX_REACTOR_P_ALIGN;
     l->size = (size_t)size;
     return l->size == size;
 }
@@ -906,13 +1140,19 @@ static bool dx_reactor_p_fd_idle(const dx_reactor_p_fd *e)
     return !e->lists[0] && !e->lists[1] && !e->lists[2];
 }
 
+static void dx_reactor_p_detach(dx_reactor *r, dx_reactor_p_fd *e)
+{
+    if (r->backend_->detach && (e->flags & DX_REACTOR_P_FD_REGISTERED)) r->backend_->detach(r, e);
+    e->flags &= ~(uint32_t)DX_REACTOR_P_FD_REGISTERED;
+}
+
 /* Give the entry back when nothing needs it any more. */
 static void dx_reactor_p_fd_release(dx_reactor *r, dx_reactor_p_fd *e)
 {
     uint32_t *link, index;
     if (!dx_reactor_p_fd_idle(e) || (e->flags & DX_REACTOR_P_FD_RETRY)) return;
     if ((e->flags & DX_REACTOR_P_FD_REGISTERED) && !(e->flags & DX_REACTOR_P_FD_STREAM))
-        r->backend_->detach(r, e); /* only polled: its owner may close it at any time */
+        dx_reactor_p_detach(r, e); /* only polled: its owner may close it at any time */
     if (e->flags & DX_REACTOR_P_FD_REGISTERED) return;
     link = dx_reactor_p_fd_slot(r, e->fd);
     index = *link;
@@ -1131,7 +1371,7 @@ static void dx_reactor_p_settle(dx_reactor *r, dx_reactor_p_fd *e)
         int32_t result;
         if (e->lists[0] || e->lists[1] || op->next_ != op) return;
         DX_REACTOR_ASSERT(op->kind_ == DX_REACTOR_P_CLOSE);
-        r->backend_->detach(r, e);
+        dx_reactor_p_detach(r, e);
         result = r->backend_->close_fd(r, e->fd);
         e->flags &= DX_REACTOR_P_FD_RETRY;
         dx_reactor_p_end(r, e, op, result);
@@ -1231,12 +1471,11 @@ static void dx_reactor_p_stall(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
     dx_reactor_p_fd_retry_later(r, e);
 }
 
+#if !DX_REACTOR_P_WINDOWS
 static uint32_t dx_reactor_p_poll_mask(uint32_t interest)
 {
-    uint32_t mask = 0;
-    if (interest & DX_REACTOR_READABLE) mask |= POLLIN;
-    if (interest & DX_REACTOR_WRITABLE) mask |= POLLOUT;
-    return mask;
+    return ((interest & DX_REACTOR_READABLE) ? (uint32_t)POLLIN : 0) |
+           ((interest & DX_REACTOR_WRITABLE) ? (uint32_t)POLLOUT : 0);
 }
 
 static int32_t dx_reactor_p_poll_result(uint32_t mask)
@@ -1250,19 +1489,9 @@ static int32_t dx_reactor_p_poll_result(uint32_t mask)
     return (int32_t)result;
 }
 
-/* What the backends of POSIX systems have in common. */
-static int32_t dx_reactor_p_shutdown(dx_reactor *r, int fd)
-{
-    (void)r;
-    return shutdown(fd, SHUT_WR) == 0 ? 0 : -errno;
-}
+#endif
 
-static int32_t dx_reactor_p_close_fd(dx_reactor *r, int fd)
-{
-    (void)r;
-    return close(fd) == 0 || errno == EINTR ? 0 : -errno; /* it is closed then too */
-}
-
+#if DX_REACTOR_P_LINUX
 static void dx_reactor_p_ring_wake(dx_reactor *r)
 {
     uint64_t one = 1;
@@ -1273,6 +1502,13 @@ static void dx_reactor_p_drain_wake(dx_reactor *r)
 {
     uint64_t count;
     while (read(r->wake_fd_, &count, sizeof count) < 0 && errno == EINTR) {}
+}
+
+/* The descriptor that dx_reactor_p_ring_wake() writes to. 0 or an errno. */
+static int dx_reactor_p_bell(dx_reactor *r, int backend)
+{
+    if (r->wake_fd_ < 0) r->wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return r->wake_fd_ < 0 ? dx_reactor_p_refuse(r, backend, "eventfd", errno) : 0;
 }
 
 /* >>io_uring -----------------------------------------------------------
@@ -1312,17 +1548,6 @@ typedef struct dx_reactor_p_wait_arg {
     uint32_t sigmask_size, min_wait_usec;
     uint64_t timespec;
 } dx_reactor_p_wait_arg;
-
-typedef struct dx_reactor_p_probe {
-    uint8_t  last_op, ops_count;
-    uint16_t reserved;
-    uint32_t reserved2[3];
-    struct {
-        uint8_t  op, reserved;
-        uint16_t flags;
-        uint32_t reserved2;
-    } ops[64];
-} dx_reactor_p_probe;
 
 typedef char dx_reactor_p_sqe_size[sizeof(dx_reactor_p_sqe) == 64 ? 1 : -1];
 typedef char dx_reactor_p_cqe_size[sizeof(dx_reactor_p_cqe) == 16 ? 1 : -1];
@@ -1501,12 +1726,6 @@ static void dx_reactor_p_uring_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *
     s->fd = -1;
     s->addr = (uint64_t)(uintptr_t)op;
     s->user_data = DX_REACTOR_P_TAG_IGNORE;
-}
-
-static void dx_reactor_p_uring_detach(dx_reactor *r, dx_reactor_p_fd *e)
-{
-    (void)r; /* an operation that has ended holds nothing of the descriptor */
-    (void)e;
 }
 
 /* A completion of a multishot accept. True: the operation has ended, with *result. */
@@ -1745,14 +1964,14 @@ static bool dx_reactor_p_uring_complete_set(const dx_reactor *r)
         DX_REACTOR_P_OP_NOP, DX_REACTOR_P_OP_FSYNC, DX_REACTOR_P_OP_POLL_ADD,
         DX_REACTOR_P_OP_ACCEPT, DX_REACTOR_P_OP_ASYNC_CANCEL, DX_REACTOR_P_OP_CONNECT,
         DX_REACTOR_P_OP_READ, DX_REACTOR_P_OP_WRITE, DX_REACTOR_P_OP_SEND, DX_REACTOR_P_OP_RECV};
-    dx_reactor_p_probe probe;
+    uint16_t probe[8 + 4 * 64]; /* eight bytes an operation after sixteen: op, flags at the third */
     size_t i;
-    DX_REACTOR_MEMSET(&probe, 0, sizeof probe);
+    DX_REACTOR_MEMSET(probe, 0, sizeof probe);
     if (syscall(DX_REACTOR_P_SYS_REGISTER, (long)r->poll_fd_, (long)DX_REACTOR_P_REGISTER_PROBE,
-                &probe, 64L) < 0)
+                probe, 64L) < 0)
         return false;
     for (i = 0; i < sizeof needed; i++)
-        if (needed[i] >= probe.ops_count || !(probe.ops[needed[i]].flags & 1)) return false;
+        if (!(probe[8 + 4 * needed[i] + 1] & 1)) return false;
     return true;
 }
 
@@ -1809,25 +2028,96 @@ static int dx_reactor_p_uring_make(dx_reactor *r, uint32_t entries, uint32_t com
 static int dx_reactor_p_uring_open(dx_reactor *r, const dx_reactor_desc *desc)
 {
     dx_reactor_p_layout l;
+    int error = dx_reactor_p_bell(r, DX_REACTOR_BACKEND_IO_URING);
     dx_reactor_p_plan(&l, desc);
-    return dx_reactor_p_uring_make(r, l.entries, l.completions, 0);
+    return error ? error : dx_reactor_p_uring_make(r, l.entries, l.completions, 0);
 }
 
 static const dx_reactor_p_backend dx_reactor_p_uring = {
     "io_uring", dx_reactor_p_uring_open, dx_reactor_p_uring_close, dx_reactor_p_uring_issue,
-    dx_reactor_p_uring_cancel, dx_reactor_p_uring_detach, dx_reactor_p_uring_submit,
-    dx_reactor_p_uring_wait, dx_reactor_p_uring_reap, dx_reactor_p_ring_wake,
-    dx_reactor_p_shutdown, dx_reactor_p_close_fd};
+    dx_reactor_p_uring_cancel, NULL, dx_reactor_p_uring_submit, dx_reactor_p_uring_wait,
+    dx_reactor_p_uring_reap, dx_reactor_p_ring_wake, dx_reactor_p_shutdown, dx_reactor_p_close_fd,
+    NULL, NULL};
+#endif
 
-/* >>epoll --------------------------------------------------------------
-   Try first, then wait for readiness. A descriptor is registered once, edge-triggered for both
-   directions, when the first operation on it would block, and stays registered until it is closed:
-   no epoll_ctl() for each operation. An edge that nobody waits for may be missed, because every
-   operation tries before it waits. */
-enum { DX_REACTOR_P_TRIES = 16 };            /* system calls for one operation at a time */
-#define DX_REACTOR_P_BLOCKED INT32_MIN       /* would block */
+/* >>readiness ----------------------------------------------------------
+   For backends without operations of their own: try first, and have the system tell when to try
+   again. An edge that nobody waits for may be missed, because every operation tries before it
+   waits. */
 
-static int32_t dx_reactor_p_epoll_connect(dx_op *op)
+/* Take in the result of an attempt. True: the operation has ended; settle must follow. */
+static bool dx_reactor_p_ready_took(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op, int32_t result)
+{
+    if (op->kind_ == DX_REACTOR_P_ACCEPT && result >= 0) dx_reactor_p_fd_fresh(r, result);
+    if (result >= 0 && (op->flags_ & DX_REACTOR_P_F_MULTISHOT)) {
+        dx_reactor_p_more_push(r, op, result);
+        if (!(op->flags_ & DX_REACTOR_P_F_CANCEL)) return false;
+        result = -ECANCELED;
+    } else if (!dx_reactor_p_progress(op, &result)) {
+        return false;
+    }
+    dx_reactor_p_end(r, e, op, result);
+    return true;
+}
+
+static void dx_reactor_p_ready_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
+{
+    int tries;
+    if (op->kind_ != DX_REACTOR_P_POLL) e->flags |= DX_REACTOR_P_FD_STREAM;
+    for (tries = 0; tries < DX_REACTOR_P_TRIES; tries++) {
+        int32_t result;
+        if (!dx_reactor_p_more_room(r) && (op->flags_ & DX_REACTOR_P_F_MULTISHOT)) break;
+        result = r->backend_->attempt(r, e, op);
+        if (result == DX_REACTOR_P_BLOCKED) {
+            if (op->flags_ & DX_REACTOR_P_F_CANCEL) result = -ECANCELED;
+            else result = r->backend_->arm ? r->backend_->arm(r, e) : 0;
+            if (result < 0) dx_reactor_p_end(r, e, op, result);
+            return;
+        }
+        if (dx_reactor_p_ready_took(r, e, op, result)) return;
+    }
+    dx_reactor_p_stall(r, e, op); /* it had its share of this turn */
+}
+
+static void dx_reactor_p_ready_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
+{
+    op->flags_ &= (uint16_t)~DX_REACTOR_P_F_STALLED;
+    dx_reactor_p_end(r, e, op, -ECANCELED);
+}
+
+static void dx_reactor_p_ready_advance(dx_reactor *r, dx_reactor_p_fd *e, int side)
+{
+    dx_op *op = e->lists[side], *last = op ? op->prev_ : NULL;
+    while (op) {
+        dx_op *next = op == last || side != DX_REACTOR_P_OTHERS ? NULL : op->next_;
+        if (op->state_ == DX_REACTOR_P_ACTIVE && !(op->flags_ & DX_REACTOR_P_F_STALLED) &&
+            op->kind_ != DX_REACTOR_P_CLOSE)
+            dx_reactor_p_ready_issue(r, e, op);
+        op = next;
+    }
+}
+
+static void dx_reactor_p_ready_event(dx_reactor *r, dx_reactor_p_fd *e, bool readable,
+                                     bool writable)
+{
+    /* Polls first: what is read here is not readable any more. */
+    dx_reactor_p_ready_advance(r, e, DX_REACTOR_P_OTHERS);
+    if (readable) dx_reactor_p_ready_advance(r, e, DX_REACTOR_P_READS);
+    if (writable) dx_reactor_p_ready_advance(r, e, DX_REACTOR_P_WRITES);
+    dx_reactor_p_settle(r, e);
+}
+
+#if !DX_REACTOR_P_WINDOWS
+/* The entry that an event of the system belongs to; NULL: it was closed meanwhile. */
+static dx_reactor_p_fd *dx_reactor_p_ready_entry(dx_reactor *r, int fd, uint32_t generation)
+{
+    dx_reactor_p_fd *e = dx_reactor_p_fd_find(r, fd);
+    if (e && (e->flags & DX_REACTOR_P_FD_REGISTERED) && e->generation == generation) return e;
+    r->stats_.stale_events++;
+    return NULL;
+}
+
+static int32_t dx_reactor_p_try_connect(dx_op *op)
 {
     struct sockaddr_storage address;
     bool again = op->u_.bytes.done != 0;
@@ -1841,28 +2131,68 @@ static int32_t dx_reactor_p_epoll_connect(dx_op *op)
 
 static long dx_reactor_p_at_offset(const dx_op *op)
 {
-    struct {
+    uint8_t *at = (uint8_t *)op->buffer_ + op->u_.bytes.done;
+    size_t size = op->u_.bytes.size - op->u_.bytes.done;
+    uint64_t offset = op->offset_ + op->u_.bytes.done;
+#if DX_REACTOR_P_LINUX /* where a strict -std=c99 hides pread() */
+    const struct {
         void  *base;
         size_t size;
-    } piece;
-    uint64_t offset = op->offset_ + op->u_.bytes.done;
+    } piece = {at, size};
     long number = op->kind_ == DX_REACTOR_P_PREAD ? SYS_preadv : SYS_pwritev;
-    piece.base = (uint8_t *)op->buffer_ + op->u_.bytes.done;
-    piece.size = op->u_.bytes.size - op->u_.bytes.done;
     return syscall(number, (long)op->fd_, &piece, 1L, (long)offset, (long)(offset >> 32));
+#else
+    return (long)(op->kind_ == DX_REACTOR_P_PREAD ? pread(op->fd_, at, size, (off_t)offset)
+                                                  : pwrite(op->fd_, at, size, (off_t)offset));
+#endif
+}
+
+/* May a system call of this operation be made without the risk that it blocks? 0 or -errno. */
+static int32_t dx_reactor_p_admit(dx_reactor *r, dx_reactor_p_fd *e, const dx_op *op)
+{
+    int flags, type;
+    socklen_t size = sizeof type;
+    if (op->kind_ == DX_REACTOR_P_RECV || op->kind_ == DX_REACTOR_P_SEND ||
+        op->kind_ == DX_REACTOR_P_POLL || (e->flags & DX_REACTOR_P_FD_ADMITTED))
+        return 0;
+    flags = fcntl(op->fd_, F_GETFL);
+    if (flags < 0) return -errno;
+    if (dx_reactor_p_side(op) == DX_REACTOR_P_OTHERS) return r->blocking_files_ ? 0 : -ENOTSUP;
+    if ((op->kind_ == DX_REACTOR_P_ACCEPT || op->kind_ == DX_REACTOR_P_CONNECT) &&
+        getsockopt(op->fd_, SOL_SOCKET, SO_TYPE, &type, &size) != 0)
+        return -errno;
+    if (op->kind_ == DX_REACTOR_P_READ || op->kind_ == DX_REACTOR_P_WRITE)
+        if ((lseek(op->fd_, 0, SEEK_CUR) >= 0 || errno != ESPIPE) &&
+            r->backend_->arm(r, e) == -EPERM) /* an eventfd can be sought in and polled */
+            return r->blocking_files_ ? 0 : -ENOTSUP;
+    if (!(flags & O_NONBLOCK)) return -ENOTSUP;
+    e->flags |= DX_REACTOR_P_FD_ADMITTED;
+    return 0;
+}
+
+static void dx_reactor_p_poll_close(dx_reactor *r)
+{
+    if (r->poll_fd_ >= 0) close(r->poll_fd_);
+    r->poll_fd_ = -1;
 }
 
 /* One system call that does not block. Its result, -errno or DX_REACTOR_P_BLOCKED. */
-static int32_t dx_reactor_p_epoll_try(dx_op *op)
+static int32_t dx_reactor_p_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     uint8_t *at = op->buffer_ ? (uint8_t *)op->buffer_ + op->u_.bytes.done : NULL;
     size_t size = op->u_.bytes.size - op->u_.bytes.done;
     struct pollfd ready;
-    long result = -1;
+    long result = dx_reactor_p_admit(r, e, op);
+    if (result < 0) return (int32_t)result;
+    result = -1;
     switch (op->kind_) {
     case DX_REACTOR_P_ACCEPT:
+#if DX_REACTOR_P_LINUX
         result = syscall(SYS_accept4, (long)op->fd_, NULL, NULL,
                          (long)(SOCK_CLOEXEC | SOCK_NONBLOCK));
+#else
+        result = dx_reactor_p_tame(accept(op->fd_, NULL, NULL));
+#endif
         break;
     case DX_REACTOR_P_RECV:
         result = (long)recv(op->fd_, at, size, MSG_DONTWAIT);
@@ -1871,9 +2201,13 @@ static int32_t dx_reactor_p_epoll_try(dx_op *op)
         result = (long)read(op->fd_, at, size);
         break;
     case DX_REACTOR_P_CONNECT:
-        return dx_reactor_p_epoll_connect(op);
+        return dx_reactor_p_try_connect(op);
     case DX_REACTOR_P_SEND:
+#if DX_REACTOR_P_LINUX
         result = (long)send(op->fd_, at, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+#else
+        result = (long)send(op->fd_, at, size, MSG_DONTWAIT);
+#endif
         break;
     case DX_REACTOR_P_WRITE:
         result = (long)write(op->fd_, at, size);
@@ -1887,8 +2221,14 @@ static int32_t dx_reactor_p_epoll_try(dx_op *op)
         if (result > 0) return dx_reactor_p_poll_result((uint32_t)(uint16_t)ready.revents);
         break;
     case DX_REACTOR_P_FSYNC:
+#if DX_REACTOR_P_LINUX
         result = syscall((op->flags_ & DX_REACTOR_P_F_DATA_ONLY) ? SYS_fdatasync : SYS_fsync,
                          (long)op->fd_);
+#elif defined(F_FULLFSYNC) /* macOS, where fsync() leaves it in the drive's cache */
+        result = fcntl(op->fd_, F_FULLFSYNC);
+#else
+        result = fsync(op->fd_);
+#endif
         break;
     default:
         result = dx_reactor_p_at_offset(op);
@@ -1897,7 +2237,12 @@ static int32_t dx_reactor_p_epoll_try(dx_op *op)
     if (result >= 0) return (int32_t)result;
     return errno == EAGAIN ? DX_REACTOR_P_BLOCKED : -errno;
 }
+#endif
 
+#if DX_REACTOR_P_LINUX
+/* >>epoll --------------------------------------------------------------
+   A descriptor is registered once, edge-triggered for both directions, when the first operation on
+   it would block, and stays registered until it is closed: no epoll_ctl() for each operation. */
 /* Have the kernel tell when the descriptor becomes ready. 0 or -errno. */
 static int32_t dx_reactor_p_epoll_arm(dx_reactor *r, dx_reactor_p_fd *e)
 {
@@ -1914,84 +2259,11 @@ static int32_t dx_reactor_p_epoll_arm(dx_reactor *r, dx_reactor_p_fd *e)
     return 0;
 }
 
-/* May a system call of this operation be made without the risk that it blocks? 0 or -errno. */
-static int32_t dx_reactor_p_epoll_admit(dx_reactor *r, dx_reactor_p_fd *e, const dx_op *op)
-{
-    int flags;
-    if (op->kind_ == DX_REACTOR_P_RECV || op->kind_ == DX_REACTOR_P_SEND ||
-        op->kind_ == DX_REACTOR_P_POLL || (e->flags & DX_REACTOR_P_FD_ADMITTED))
-        return 0;
-    flags = fcntl(op->fd_, F_GETFL);
-    if (flags < 0) return -errno;
-    if (dx_reactor_p_side(op) == DX_REACTOR_P_OTHERS) return r->blocking_files_ ? 0 : -ENOTSUP;
-    if (op->kind_ == DX_REACTOR_P_READ || op->kind_ == DX_REACTOR_P_WRITE)
-        if ((lseek(op->fd_, 0, SEEK_CUR) >= 0 || errno != ESPIPE) &&
-            dx_reactor_p_epoll_arm(r, e) == -EPERM) /* an eventfd can be sought in and polled */
-            return r->blocking_files_ ? 0 : -ENOTSUP;
-    if (!(flags & O_NONBLOCK)) return -ENOTSUP;
-    e->flags |= DX_REACTOR_P_FD_ADMITTED;
-    return 0;
-}
-
-static void dx_reactor_p_epoll_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
-{
-    int32_t result = dx_reactor_p_epoll_admit(r, e, op);
-    int tries;
-    if (dx_reactor_p_side(op) != DX_REACTOR_P_OTHERS) e->flags |= DX_REACTOR_P_FD_STREAM;
-    if (result < 0) {
-        dx_reactor_p_end(r, e, op, result);
-        return;
-    }
-    for (tries = 0; tries < DX_REACTOR_P_TRIES; tries++) {
-        if (!dx_reactor_p_more_room(r) && (op->flags_ & DX_REACTOR_P_F_MULTISHOT)) break;
-        result = dx_reactor_p_epoll_try(op);
-        if (result == DX_REACTOR_P_BLOCKED) {
-            result = dx_reactor_p_epoll_arm(r, e);
-            if (result < 0) dx_reactor_p_end(r, e, op, result);
-            return;
-        }
-        if (op->kind_ == DX_REACTOR_P_ACCEPT && result >= 0) dx_reactor_p_fd_fresh(r, result);
-        if (result >= 0 && (op->flags_ & DX_REACTOR_P_F_MULTISHOT)) {
-            dx_reactor_p_more_push(r, op, result);
-        } else if (dx_reactor_p_progress(op, &result)) {
-            dx_reactor_p_end(r, e, op, result);
-            return;
-        }
-    }
-    dx_reactor_p_stall(r, e, op); /* it had its share of this turn */
-}
-
-static void dx_reactor_p_epoll_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
-{
-    op->flags_ &= (uint16_t)~DX_REACTOR_P_F_STALLED;
-    dx_reactor_p_end(r, e, op, -ECANCELED);
-}
-
 static void dx_reactor_p_epoll_detach(dx_reactor *r, dx_reactor_p_fd *e)
 {
     struct epoll_event unused;
-    if (!(e->flags & DX_REACTOR_P_FD_REGISTERED)) return;
     DX_REACTOR_MEMSET(&unused, 0, sizeof unused);
     epoll_ctl(r->poll_fd_, EPOLL_CTL_DEL, e->fd, &unused);
-    e->flags &= ~(uint32_t)DX_REACTOR_P_FD_REGISTERED;
-}
-
-static int dx_reactor_p_epoll_submit(dx_reactor *r)
-{
-    (void)r; /* everything was tried when it was started */
-    return 0;
-}
-
-static void dx_reactor_p_epoll_advance(dx_reactor *r, dx_reactor_p_fd *e, int side)
-{
-    dx_op *op = e->lists[side], *last = op ? op->prev_ : NULL;
-    while (op) {
-        dx_op *next = op == last || side != DX_REACTOR_P_OTHERS ? NULL : op->next_;
-        if (op->state_ == DX_REACTOR_P_ACTIVE && !(op->flags_ & DX_REACTOR_P_F_STALLED) &&
-            op->kind_ != DX_REACTOR_P_CLOSE)
-            dx_reactor_p_epoll_issue(r, e, op);
-        op = next;
-    }
 }
 
 static void dx_reactor_p_epoll_event(dx_reactor *r, uint64_t data, uint32_t events)
@@ -2002,16 +2274,10 @@ static void dx_reactor_p_epoll_event(dx_reactor *r, uint64_t data, uint32_t even
         dx_reactor_p_drain_wake(r);
         return;
     }
-    e = dx_reactor_p_fd_find(r, (int)(uint32_t)data);
-    if (!e || !(e->flags & DX_REACTOR_P_FD_REGISTERED) || e->generation != data >> 32) {
-        r->stats_.stale_events++;
-        return;
-    }
-    /* Polls first: what is read here is not readable any more. */
-    dx_reactor_p_epoll_advance(r, e, DX_REACTOR_P_OTHERS);
-    if (events & (EPOLLIN | EPOLLRDHUP | both)) dx_reactor_p_epoll_advance(r, e, 0);
-    if (events & (EPOLLOUT | both)) dx_reactor_p_epoll_advance(r, e, 1);
-    dx_reactor_p_settle(r, e);
+    e = dx_reactor_p_ready_entry(r, (int)(uint32_t)data, (uint32_t)(data >> 32));
+    if (e)
+        dx_reactor_p_ready_event(r, e, (events & (EPOLLIN | EPOLLRDHUP | both)) != 0,
+                                 (events & (EPOLLOUT | both)) != 0);
 }
 
 static long dx_reactor_p_epoll_sleep(dx_reactor *r, struct epoll_event *events, int64_t timeout_ns)
@@ -2043,22 +2309,11 @@ static int dx_reactor_p_epoll_wait(dx_reactor *r, uint32_t min, int64_t timeout_
     return 0;
 }
 
-static bool dx_reactor_p_epoll_reap(dx_reactor *r)
-{
-    (void)r;
-    return false;
-}
-
-static void dx_reactor_p_epoll_close(dx_reactor *r)
-{
-    if (r->poll_fd_ >= 0) close(r->poll_fd_);
-    r->poll_fd_ = -1;
-}
-
 static int dx_reactor_p_epoll_open(dx_reactor *r, const dx_reactor_desc *desc)
 {
     struct epoll_event event;
     (void)desc;
+    if (dx_reactor_p_bell(r, DX_REACTOR_BACKEND_EPOLL)) return r->sys_errno_;
     r->poll_fd_ = epoll_create1(EPOLL_CLOEXEC);
     if (r->poll_fd_ < 0)
         return dx_reactor_p_refuse(r, DX_REACTOR_BACKEND_EPOLL, "epoll_create1", errno);
@@ -2066,25 +2321,747 @@ static int dx_reactor_p_epoll_open(dx_reactor *r, const dx_reactor_desc *desc)
     event.data.u64 = (uint32_t)r->wake_fd_;
     if (epoll_ctl(r->poll_fd_, EPOLL_CTL_ADD, r->wake_fd_, &event) != 0) {
         dx_reactor_p_refuse(r, DX_REACTOR_BACKEND_EPOLL, "epoll_ctl", errno);
-        dx_reactor_p_epoll_close(r);
+        dx_reactor_p_poll_close(r);
         return r->sys_errno_;
     }
     return 0;
 }
 
 static const dx_reactor_p_backend dx_reactor_p_epoll = {
-    "epoll", dx_reactor_p_epoll_open, dx_reactor_p_epoll_close, dx_reactor_p_epoll_issue,
-    dx_reactor_p_epoll_cancel, dx_reactor_p_epoll_detach, dx_reactor_p_epoll_submit,
-    dx_reactor_p_epoll_wait, dx_reactor_p_epoll_reap, dx_reactor_p_ring_wake,
-    dx_reactor_p_shutdown, dx_reactor_p_close_fd};
+    "epoll", dx_reactor_p_epoll_open, dx_reactor_p_poll_close, dx_reactor_p_ready_issue,
+    dx_reactor_p_ready_cancel, dx_reactor_p_epoll_detach, NULL, dx_reactor_p_epoll_wait, NULL,
+    dx_reactor_p_ring_wake, dx_reactor_p_shutdown, dx_reactor_p_close_fd, dx_reactor_p_attempt,
+    dx_reactor_p_epoll_arm};
+#endif
+
+#if DX_REACTOR_P_KQUEUE
+/* >>kqueue -------------------------------------------------------------
+   Both filters of a descriptor are added once, edge-triggered (EV_CLEAR), when the first operation
+   on it would block. The additions go along with the next wait, in one call. The end of data
+   (EV_EOF) is learnt from the read that finds it, after all data. */
+static void dx_reactor_p_kq_pair(struct kevent *k, const dx_reactor_p_fd *e, int flags)
+{
+    void *generation = (void *)(uintptr_t)e->generation;
+    EV_SET(k, (uintptr_t)e->fd, EVFILT_READ, (uint16_t)flags, 0, 0, generation);
+    EV_SET(k + 1, (uintptr_t)e->fd, EVFILT_WRITE, (uint16_t)flags, 0, 0, generation);
+}
+
+static int32_t dx_reactor_p_kq_arm(dx_reactor *r, dx_reactor_p_fd *e)
+{
+    struct kevent *changes = (struct kevent *)r->events_, two[2];
+    if (e->flags & DX_REACTOR_P_FD_REGISTERED) return 0;
+    if (++r->generation_ == 0) r->generation_ = 1;
+    e->generation = r->generation_;
+    e->flags |= DX_REACTOR_P_FD_REGISTERED;
+    if (r->changes_ + 2 <= DX_REACTOR_P_EVENTS / 2) { /* the other half is for events */
+        dx_reactor_p_kq_pair(changes + r->changes_, e, EV_ADD | EV_CLEAR);
+        r->changes_ += 2;
+        return 0;
+    }
+    dx_reactor_p_kq_pair(two, e, EV_ADD | EV_CLEAR | EV_RECEIPT); /* receipts, and no events */
+    return kevent(r->poll_fd_, two, 2, two, 2, NULL) < 0 ? -errno : -(int32_t)two[0].data;
+}
+
+/* Additions that were not made yet are taken back: the number may soon be another's. */
+static void dx_reactor_p_kq_detach(dx_reactor *r, dx_reactor_p_fd *e)
+{
+    struct kevent *changes = (struct kevent *)r->events_, two[2];
+    uint32_t i;
+    for (i = 0; i < r->changes_; i += 2) {
+        if (changes[i].ident != (uintptr_t)e->fd) continue;
+        r->changes_ -= 2;
+        DX_REACTOR_MEMMOVE(changes + i, changes + r->changes_, 2 * sizeof *changes);
+        return;
+    }
+    dx_reactor_p_kq_pair(two, e, EV_DELETE | EV_RECEIPT);
+    kevent(r->poll_fd_, two, 2, two, 2, NULL);
+}
+
+static void dx_reactor_p_kq_event(dx_reactor *r, const struct kevent *k)
+{
+    bool writes = k->filter == EVFILT_WRITE;
+    dx_reactor_p_fd *e;
+    dx_op *op;
+    if (k->filter == EVFILT_USER) return;
+    e = dx_reactor_p_ready_entry(r, (int)k->ident, (uint32_t)(uintptr_t)k->udata);
+    if (!e) return;
+    op = e->lists[writes ? DX_REACTOR_P_WRITES : DX_REACTOR_P_READS];
+    if ((k->flags & EV_ERROR) && op && op->state_ == DX_REACTOR_P_ACTIVE) /* not added */
+        dx_reactor_p_end(r, e, op, -(int32_t)k->data);
+    dx_reactor_p_ready_event(r, e, !writes, writes);
+}
+
+static int dx_reactor_p_kq_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
+{
+    struct kevent *changes = (struct kevent *)r->events_;
+    struct kevent *events = changes + DX_REACTOR_P_EVENTS / 2;
+    struct timespec t;
+    int count = (int)r->changes_, i;
+    (void)min;
+    t.tv_sec = (time_t)(timeout_ns / 1000000000);
+    t.tv_nsec = (long)(timeout_ns % 1000000000);
+    r->changes_ = 0; /* also a call that a signal ends has made them */
+    r->stats_.system_waits++;
+    count = kevent(r->poll_fd_, changes, count, events, DX_REACTOR_P_EVENTS / 2,
+                   timeout_ns < 0 ? NULL : &t);
+    if (count < 0) return -errno;
+    for (i = 0; i < count; i++) dx_reactor_p_kq_event(r, &events[i]);
+    return 0;
+}
+
+static void dx_reactor_p_kq_wake(dx_reactor *r)
+{
+    struct kevent k;
+    EV_SET(&k, 0, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL);
+    kevent(r->poll_fd_, &k, 1, NULL, 0, NULL);
+}
+
+static int dx_reactor_p_kq_open(dx_reactor *r, const dx_reactor_desc *desc)
+{
+    struct kevent k;
+    (void)desc;
+    EV_SET(&k, 0, EVFILT_USER, EV_ADD | EV_CLEAR, 0, 0, NULL);
+    r->poll_fd_ = kqueue();
+    if (r->poll_fd_ >= 0 && fcntl(r->poll_fd_, F_SETFD, FD_CLOEXEC) == 0 &&
+        kevent(r->poll_fd_, &k, 1, NULL, 0, NULL) == 0)
+        return 0;
+    dx_reactor_p_refuse(r, DX_REACTOR_BACKEND_KQUEUE, "kqueue", errno);
+    dx_reactor_p_poll_close(r);
+    return r->sys_errno_;
+}
+
+static const dx_reactor_p_backend dx_reactor_p_kqueue = {
+    "kqueue", dx_reactor_p_kq_open, dx_reactor_p_poll_close, dx_reactor_p_ready_issue,
+    dx_reactor_p_ready_cancel, dx_reactor_p_kq_detach, NULL, dx_reactor_p_kq_wait, NULL,
+    dx_reactor_p_kq_wake, dx_reactor_p_shutdown, dx_reactor_p_close_fd, dx_reactor_p_attempt,
+    dx_reactor_p_kq_arm};
+#endif
+
+#if DX_REACTOR_P_WINDOWS
+/* >>IOCP ---------------------------------------------------------------
+   Overlapped operations on one completion port. The OVERLAPPED lies in the dx_op, so it lives until
+   its completion was taken from the port. What succeeds at once posts no completion
+   (FILE_SKIP_COMPLETION_PORT_ON_SUCCESS) and is taken in on the spot. Descriptors are SOCKETs and
+   HANDLEs: 64-bit Windows keeps them within 32 bits. */
+typedef struct dx_reactor_p_system { /* in dx_op.system_ */
+    OVERLAPPED overlapped;
+    int64_t    timeout; /* from here: AFD_POLL_INFO, what WSAPoll() hands to the kernel */
+    uint32_t   count, exclusive;
+    HANDLE     handle;
+    uint32_t   events, status;
+} dx_reactor_p_system;
+
+enum { /* of .events, in no header; READS: receive, disconnect, accept; POLL: the control code */
+    DX_REACTOR_P_AFD_READS = 1 + 8 + 128, DX_REACTOR_P_AFD_SEND = 4, DX_REACTOR_P_AFD_ABORT = 16,
+    DX_REACTOR_P_AFD_CLOSE = 32, DX_REACTOR_P_AFD_FAIL = 256, DX_REACTOR_P_AFD_POLL = 0x12024
+};
+
+static HANDLE dx_reactor_p_handle(int fd)
+{
+    return (HANDLE)(intptr_t)fd;
+}
+
+static dx_reactor_p_system *dx_reactor_p_system_of(dx_op *op)
+{
+    return (dx_reactor_p_system *)(void *)op->system_;
+}
+
+/* Bind the descriptor to the port, for ever: Windows knows no way back. 0 or -errno. */
+static int32_t dx_reactor_p_iocp_attach(dx_reactor *r, dx_reactor_p_fd *e)
+{
+    HANDLE handle = dx_reactor_p_handle(e->fd);
+    DWORD information;
+    int type, size = sizeof type;
+    if (e->flags & DX_REACTOR_P_FD_REGISTERED) return 0;
+    if (getsockopt(dx_reactor_p_socket_of(e->fd), SOL_SOCKET, SO_TYPE, (char *)&type, &size) == 0)
+        e->flags |= DX_REACTOR_P_FD_SOCKET;
+    else if (!GetHandleInformation(handle, &information))
+        return -EBADF;
+    if (!CreateIoCompletionPort(handle, dx_reactor_p_handle(r->poll_fd_), 0, 0)) {
+        if (GetLastError() != ERROR_INVALID_PARAMETER) return -dx_reactor_p_last_errno();
+        /* A socket that was forgotten and has come back; or a handle that is not overlapped. */
+        if (!(e->flags & DX_REACTOR_P_FD_SOCKET)) return -ENOTSUP;
+    }
+    if (SetFileCompletionNotificationModes(handle, FILE_SKIP_COMPLETION_PORT_ON_SUCCESS |
+                                                       FILE_SKIP_SET_EVENT_ON_HANDLE))
+        e->flags |= DX_REACTOR_P_FD_SKIPS;
+    e->flags |= DX_REACTOR_P_FD_REGISTERED;
+    return 0;
+}
+
+typedef void dx_reactor_p_extension(void);
+
+/* AcceptEx() or ConnectEx(), which Winsock hands out by name only; NULL: an error. */
+static dx_reactor_p_extension *dx_reactor_p_iocp_extension(SOCKET s, GUID id)
+{
+    dx_reactor_p_extension *function = NULL;
+    DWORD bytes;
+    WSAIoctl(s, SIO_GET_EXTENSION_FUNCTION_POINTER, &id, sizeof id, &function, sizeof function,
+             &bytes, NULL, NULL);
+    return function;
+}
+
+/* 1: it is done; 0: an error, or its completion will come. */
+static BOOL dx_reactor_p_iocp_accept(dx_reactor *r, dx_op *op, DWORD *bytes)
+{
+    const GUID id = WSAID_ACCEPTEX;
+    const DWORD room = sizeof(struct sockaddr_in6) + 16;
+    SOCKET listener = dx_reactor_p_socket_of(op->fd_);
+    WSAPROTOCOL_INFOW info;
+    BOOL listens = FALSE;
+    int made, size = sizeof info, flag_size = sizeof listens;
+    LPFN_ACCEPTEX function = (LPFN_ACCEPTEX)dx_reactor_p_iocp_extension(listener, id);
+    op->u_.bytes.done = UINT32_MAX;
+    getsockopt(listener, SOL_SOCKET, SO_ACCEPTCONN, (char *)&listens, &flag_size);
+    if (!listens) SetLastError(WSAEINVAL);
+    if (!function || !listens ||
+        getsockopt(listener, SOL_SOCKET, SO_PROTOCOL_INFOW, (char *)&info, &size) != 0)
+        return FALSE;
+    made = dx_reactor_p_make_socket(info.iAddressFamily, SOCK_STREAM, IPPROTO_TCP);
+    op->u_.bytes.done = (uint32_t)made;
+    if (made < 0) return FALSE;
+    /* The addresses go where nobody looks: several accepts may share the place. */
+    return function(listener, dx_reactor_p_socket_of(made), r->events_, 0, room, room, bytes,
+                    &dx_reactor_p_system_of(op)->overlapped);
+}
+
+static BOOL dx_reactor_p_iocp_connect(dx_op *op, DWORD *bytes)
+{
+    const GUID id = WSAID_CONNECTEX;
+    SOCKET s = dx_reactor_p_socket_of(op->fd_);
+    struct sockaddr_storage local, address;
+    LPFN_CONNECTEX function = (LPFN_CONNECTEX)dx_reactor_p_iocp_extension(s, id);
+    if (!function) return FALSE;
+    DX_REACTOR_MEMSET(&local, 0, sizeof local);
+    DX_REACTOR_MEMSET(&address, 0, sizeof address);
+    DX_REACTOR_MEMCPY(&address, op->buffer_, op->u_.bytes.size);
+    local.ss_family = address.ss_family;
+    /* ConnectEx() wants a bound socket; one that is bound already says WSAEINVAL. */
+    if (bind(s, (struct sockaddr *)(void *)&local, (int)op->u_.bytes.size) != 0 &&
+        WSAGetLastError() != WSAEINVAL)
+        return FALSE;
+    return function(s, (struct sockaddr *)(void *)&address, (int)op->u_.bytes.size, NULL, 0, bytes,
+                    &dx_reactor_p_system_of(op)->overlapped);
+}
+
+static BOOL dx_reactor_p_iocp_poll(dx_op *op, DWORD *bytes)
+{
+    const DWORD size = sizeof(dx_reactor_p_system) - offsetof(dx_reactor_p_system, timeout);
+    dx_reactor_p_system *s = dx_reactor_p_system_of(op);
+    SOCKET base;
+    if (WSAIoctl(dx_reactor_p_socket_of(op->fd_), SIO_BASE_HANDLE, NULL, 0, &base, sizeof base,
+                 bytes, NULL, NULL) != 0)
+        return FALSE;
+    s->timeout = INT64_MAX;
+    s->count = 1;
+    s->handle = (HANDLE)base;
+    s->events = DX_REACTOR_P_AFD_ABORT | DX_REACTOR_P_AFD_CLOSE | DX_REACTOR_P_AFD_FAIL;
+    if (op->u_.bytes.size & DX_REACTOR_READABLE) s->events |= DX_REACTOR_P_AFD_READS;
+    if (op->u_.bytes.size & DX_REACTOR_WRITABLE) s->events |= DX_REACTOR_P_AFD_SEND;
+    return DeviceIoControl(s->handle, DX_REACTOR_P_AFD_POLL, &s->timeout, size, &s->timeout, size,
+                           bytes, &s->overlapped);
+}
+
+static int32_t dx_reactor_p_iocp_poll_result(uint32_t events)
+{
+    uint32_t result = 0;
+    if (events & DX_REACTOR_P_AFD_CLOSE) return -EBADF;
+    if (events & DX_REACTOR_P_AFD_READS) result |= DX_REACTOR_READABLE;
+    if (events & DX_REACTOR_P_AFD_SEND) result |= DX_REACTOR_WRITABLE;
+    if (events & (DX_REACTOR_P_AFD_ABORT | DX_REACTOR_P_AFD_FAIL)) result |= DX_REACTOR_ERROR;
+    if (events & DX_REACTOR_P_AFD_ABORT) result |= DX_REACTOR_HUP;
+    return (int32_t)result;
+}
+
+/* Receives and sends on sockets; reads and writes on other handles. */
+static BOOL dx_reactor_p_iocp_transfer(const dx_reactor_p_fd *e, dx_op *op, DWORD *bytes)
+{
+    dx_reactor_p_system *s = dx_reactor_p_system_of(op);
+    uint64_t offset = op->offset_ + op->u_.bytes.done;
+    bool reads = dx_reactor_p_side(op) == DX_REACTOR_P_READS || op->kind_ == DX_REACTOR_P_PREAD;
+    DWORD flags = 0;
+    WSABUF piece;
+    piece.buf = (char *)op->buffer_ + op->u_.bytes.done;
+    piece.len = op->u_.bytes.size - op->u_.bytes.done;
+    if (op->kind_ == DX_REACTOR_P_PREAD || op->kind_ == DX_REACTOR_P_PWRITE) {
+        s->overlapped.Offset = (DWORD)offset;
+        s->overlapped.OffsetHigh = (DWORD)(offset >> 32);
+    }
+    if (!(e->flags & DX_REACTOR_P_FD_SOCKET))
+        return reads ? ReadFile(dx_reactor_p_handle(op->fd_), piece.buf, piece.len, bytes,
+                                &s->overlapped)
+                     : WriteFile(dx_reactor_p_handle(op->fd_), piece.buf, piece.len, bytes,
+                                 &s->overlapped);
+    if (reads)
+        return WSARecv(dx_reactor_p_socket_of(op->fd_), &piece, 1, bytes, &flags, &s->overlapped,
+                       NULL) == 0;
+    return WSASend(dx_reactor_p_socket_of(op->fd_), &piece, 1, bytes, 0, &s->overlapped, NULL) == 0;
+}
+
+/* The result of an operation that the system has ended: with `bytes`, or with last error. */
+static int32_t dx_reactor_p_iocp_outcome(dx_op *op, BOOL ok, DWORD bytes)
+{
+    SOCKET s = dx_reactor_p_socket_of(op->fd_);
+    DWORD error = ok ? 0 : GetLastError();
+    switch (op->kind_) {
+    case DX_REACTOR_P_ACCEPT: {
+        int32_t made = (int32_t)op->u_.bytes.done;
+        op->u_.bytes.done = 0;
+        if (ok && setsockopt(dx_reactor_p_socket_of(made), SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT,
+                             (const char *)&s, sizeof s) == 0)
+            return made;
+        if (made != -1) closesocket(dx_reactor_p_socket_of(made));
+        if (ok || error == ERROR_NETNAME_DELETED || error == WSAECONNRESET) return -ECONNABORTED;
+        break;
+    }
+    case DX_REACTOR_P_CONNECT:
+        if (ok && setsockopt(s, SOL_SOCKET, SO_UPDATE_CONNECT_CONTEXT, NULL, 0) == 0) return 0;
+        if (ok) return -dx_reactor_p_last_errno();
+        break;
+    case DX_REACTOR_P_POLL:
+        if (ok) return dx_reactor_p_iocp_poll_result(dx_reactor_p_system_of(op)->events);
+        break;
+    default:
+        if (ok) return (int32_t)bytes;
+        if (error == ERROR_HANDLE_EOF) return 0;
+        if (error == ERROR_BROKEN_PIPE && op->kind_ == DX_REACTOR_P_READ) return 0;
+        break;
+    }
+    return -dx_reactor_p_errno_of(error);
+}
+
+/* May the operation be given to the system? 0 or -errno. */
+static int32_t dx_reactor_p_iocp_admit(dx_reactor *r, dx_reactor_p_fd *e, const dx_op *op)
+{
+    int32_t error = dx_reactor_p_iocp_attach(r, e);
+    bool is_socket = (e->flags & DX_REACTOR_P_FD_SOCKET) != 0;
+    if (error) return error;
+    switch (op->kind_) {
+    case DX_REACTOR_P_READ:
+    case DX_REACTOR_P_WRITE: return 0;
+    case DX_REACTOR_P_PREAD:
+    case DX_REACTOR_P_PWRITE: return is_socket ? -ESPIPE : 0;
+    case DX_REACTOR_P_FSYNC: return is_socket ? -EINVAL : r->blocking_files_ ? 0 : -ENOTSUP;
+    default: return is_socket ? 0 : -ENOTSOCK;
+    }
+}
+
+/* Hand the operation to the system. Its result, or DX_REACTOR_P_BLOCKED: a completion will come. */
+static int32_t dx_reactor_p_iocp_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
+{
+    int32_t error = dx_reactor_p_iocp_admit(r, e, op);
+    DWORD bytes = 0;
+    BOOL ok;
+    if (error) return error;
+    DX_REACTOR_MEMSET(op->system_, 0, sizeof op->system_);
+    switch (op->kind_) {
+    case DX_REACTOR_P_ACCEPT: ok = dx_reactor_p_iocp_accept(r, op, &bytes); break;
+    case DX_REACTOR_P_CONNECT: ok = dx_reactor_p_iocp_connect(op, &bytes); break;
+    case DX_REACTOR_P_POLL: ok = dx_reactor_p_iocp_poll(op, &bytes); break;
+    case DX_REACTOR_P_FSYNC:
+        return FlushFileBuffers(dx_reactor_p_handle(op->fd_)) ? 0 : -dx_reactor_p_last_errno();
+    default: ok = dx_reactor_p_iocp_transfer(e, op, &bytes); break;
+    }
+    if (ok ? !(e->flags & DX_REACTOR_P_FD_SKIPS) : GetLastError() == ERROR_IO_PENDING)
+        return DX_REACTOR_P_BLOCKED;
+    return dx_reactor_p_iocp_outcome(op, ok, bytes);
+}
+
+static void dx_reactor_p_iocp_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
+{
+    if (op->flags_ & DX_REACTOR_P_F_STALLED) dx_reactor_p_ready_cancel(r, e, op);
+    else CancelIoEx(dx_reactor_p_handle(op->fd_), &dx_reactor_p_system_of(op)->overlapped);
+}
+
+static void dx_reactor_p_iocp_complete(dx_reactor *r, OVERLAPPED *overlapped)
+{
+    dx_op *op = (dx_op *)(void *)((char *)overlapped - offsetof(dx_op, system_));
+    dx_reactor_p_fd *e = dx_reactor_p_fd_find(r, op->fd_);
+    DWORD bytes = 0, flags = 0;
+    int32_t result;
+    BOOL ok;
+    DX_REACTOR_ASSERT(e != NULL && op->state_ == DX_REACTOR_P_ACTIVE);
+    if (e->flags & DX_REACTOR_P_FD_SOCKET)
+        ok = WSAGetOverlappedResult(dx_reactor_p_socket_of(op->fd_), overlapped, &bytes, FALSE,
+                                    &flags);
+    else
+        ok = GetOverlappedResult(dx_reactor_p_handle(op->fd_), overlapped, &bytes, FALSE);
+    result = dx_reactor_p_iocp_outcome(op, ok, bytes);
+    if (!dx_reactor_p_ready_took(r, e, op, result)) dx_reactor_p_stall(r, e, op);
+    dx_reactor_p_settle(r, e);
+}
+
+static int dx_reactor_p_iocp_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
+{
+    OVERLAPPED_ENTRY entries[DX_REACTOR_P_MORE_COUNT];
+    uint32_t room = DX_REACTOR_P_MORE_COUNT - r->more_count_; /* each may be a multishot's */
+    int milliseconds = dx_reactor_p_milliseconds(timeout_ns);
+    ULONG count = 0, i;
+    (void)min;
+    if (!room) return 0;
+    r->stats_.system_waits++;
+    if (!GetQueuedCompletionStatusEx(dx_reactor_p_handle(r->poll_fd_), entries, room, &count,
+                                     milliseconds < 0 ? INFINITE : (DWORD)milliseconds, FALSE))
+        return GetLastError() == WAIT_TIMEOUT ? 0 : -dx_reactor_p_last_errno();
+    for (i = 0; i < count; i++)
+        if (entries[i].lpOverlapped) dx_reactor_p_iocp_complete(r, entries[i].lpOverlapped);
+    return 0;
+}
+
+static void dx_reactor_p_iocp_wake(dx_reactor *r)
+{
+    PostQueuedCompletionStatus(dx_reactor_p_handle(r->poll_fd_), 0, 0, NULL);
+}
+
+static void dx_reactor_p_iocp_close(dx_reactor *r)
+{
+    if (r->poll_fd_ != -1) CloseHandle(dx_reactor_p_handle(r->poll_fd_));
+    r->poll_fd_ = -1;
+}
+
+static int dx_reactor_p_iocp_open(dx_reactor *r, const dx_reactor_desc *desc)
+{
+    HANDLE port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 1);
+    (void)desc;
+    dx_reactor_p_winsock();
+    r->poll_fd_ = port ? (int)(intptr_t)port : -1;
+    return port ? 0 : dx_reactor_p_refuse(r, DX_REACTOR_BACKEND_IOCP, "CreateIoCompletionPort",
+                                          dx_reactor_p_last_errno());
+}
+
+static const dx_reactor_p_backend dx_reactor_p_iocp = {
+    "iocp", dx_reactor_p_iocp_open, dx_reactor_p_iocp_close, dx_reactor_p_ready_issue,
+    dx_reactor_p_iocp_cancel, NULL, NULL, dx_reactor_p_iocp_wait, NULL, dx_reactor_p_iocp_wake,
+    dx_reactor_p_shutdown, dx_reactor_p_close_fd, dx_reactor_p_iocp_attempt, NULL};
+#endif
+
+/* >>simulated ----------------------------------------------------------
+   A system in memory: sockets whose two ends are both on this reactor, a clock that stands still
+   but for waits. The seed decides in which order what is due completes, and the faults: the
+   same program with the same seed sees the same completions. */
+enum { /* dx_reactor_p_sim_fd.kind */
+    DX_REACTOR_P_SIM_FREE = 0, DX_REACTOR_P_SIM_SOCKET, DX_REACTOR_P_SIM_LISTENER,
+    DX_REACTOR_P_SIM_STREAM,
+    /* .flags: the peer sends no more; nor this end; a reset to be reported, once; was reset */
+    DX_REACTOR_P_SIM_EOF = 1, DX_REACTOR_P_SIM_SHUT = 2, DX_REACTOR_P_SIM_RESET = 4,
+    DX_REACTOR_P_SIM_BROKEN = 8,
+    DX_REACTOR_P_SIM_FIRST = 3, DX_REACTOR_P_SIM_PORT = 49152 /* numbers, bound ports */
+};
+
+static dx_reactor_p_sim_fd *dx_reactor_p_sim_fds(const dx_reactor *r)
+{
+    return (dx_reactor_p_sim_fd *)(void *)(r->sim_ + 1);
+}
+
+/* What a number stands for; NULL: nothing. */
+static dx_reactor_p_sim_fd *dx_reactor_p_sim_at(const dx_reactor *r, int fd)
+{
+    uint32_t i = (uint32_t)fd - DX_REACTOR_P_SIM_FIRST;
+    dx_reactor_p_sim_fd *s = dx_reactor_p_sim_fds(r) + (i < r->sim_->size ? i : 0);
+    return i >= r->sim_->size || s->kind == DX_REACTOR_P_SIM_FREE || s->listener ? NULL : s;
+}
+
+static uint32_t dx_reactor_p_sim_random(dx_reactor *r, uint32_t below)
+{
+    uint64_t x = r->sim_->random; /* xorshift64* (Vigna 2016) */
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    r->sim_->random = x;
+    return (uint32_t)((((x * 0x2545f4914f6cdd1du) >> 32) * below) >> 32);
+}
+
+/* Does a fault strike that comes `rate` times in 65536? */
+static bool dx_reactor_p_sim_fault(dx_reactor *r, uint16_t rate)
+{
+    return rate && dx_reactor_p_sim_random(r, 65536) < rate;
+}
+
+/* How much of a transfer is made now. */
+static uint32_t dx_reactor_p_sim_share(dx_reactor *r, uint32_t size)
+{
+    if (size < 2 || !dx_reactor_p_sim_fault(r, r->sim_->options.short_transfers)) return size;
+    return 1 + dx_reactor_p_sim_random(r, size - 1);
+}
+
+/* A free place, the lowest as in POSIX; NULL: none. */
+static dx_reactor_p_sim_fd *dx_reactor_p_sim_new(dx_reactor *r, int kind)
+{
+    dx_reactor_p_sim_fd *s = dx_reactor_p_sim_fds(r), *end = s + r->sim_->size;
+    uint8_t *bytes = (uint8_t *)end;
+    for (; s->kind != DX_REACTOR_P_SIM_FREE; s++, bytes += r->sim_->buffer)
+        if (s + 1 == end) return NULL;
+    DX_REACTOR_MEMSET(s, 0, sizeof *s);
+    s->kind = (uint8_t)kind;
+    s->bytes = bytes;
+    return s;
+}
+
+/* A place with a number that the program gets. NULL: EMFILE. */
+static dx_reactor_p_sim_fd *dx_reactor_p_sim_open_fd(dx_reactor *r, int kind, int *fd)
+{
+    bool room = r->sim_->open < r->sim_->open_max;
+    dx_reactor_p_sim_fd *s = room ? dx_reactor_p_sim_new(r, kind) : NULL;
+    if (!s) return NULL;
+    r->sim_->open++;
+    *fd = (int)(s - dx_reactor_p_sim_fds(r)) + DX_REACTOR_P_SIM_FIRST;
+    dx_reactor_p_fd_fresh(r, *fd);
+    return s;
+}
+
+/* The connection that has waited longest at a listener; NULL: none. *count: how many wait. */
+static dx_reactor_p_sim_fd *dx_reactor_p_sim_first(const dx_reactor *r,
+                                                   const dx_reactor_p_sim_fd *listener,
+                                                   uint32_t *count)
+{
+    dx_reactor_p_sim_fd *s = dx_reactor_p_sim_fds(r), *end = s + r->sim_->size, *first = NULL;
+    for (*count = 0; s < end; s++) {
+        if (s->kind == DX_REACTOR_P_SIM_FREE || s->listener != listener) continue;
+        ++*count;
+        if (!first || s->order - first->order > UINT32_MAX / 2) first = s;
+    }
+    return first;
+}
+
+/* Reset the connection, for both ends; what was on its way is lost. */
+static void dx_reactor_p_sim_cut(dx_reactor_p_sim_fd *s)
+{
+    dx_reactor_p_sim_fd *peer = s->peer;
+    s->flags |= DX_REACTOR_P_SIM_RESET | DX_REACTOR_P_SIM_BROKEN | DX_REACTOR_P_SIM_EOF;
+    s->count = 0;
+    s->peer = NULL;
+    if (peer) dx_reactor_p_sim_cut(peer);
+}
+
+/* As a system does: unread bytes, or no accept, make a close a reset. */
+static void dx_reactor_p_sim_drop(dx_reactor_p_sim_fd *s)
+{
+    if (s->peer && (s->count || s->listener)) dx_reactor_p_sim_cut(s->peer);
+    else if (s->peer) s->peer->flags |= DX_REACTOR_P_SIM_EOF;
+    if (s->peer) s->peer->peer = NULL;
+    s->kind = DX_REACTOR_P_SIM_FREE;
+}
+
+static int32_t dx_reactor_p_sim_close_fd(dx_reactor *r, int fd)
+{
+    dx_reactor_p_sim_fd *s = dx_reactor_p_sim_at(r, fd), *waiting;
+    uint32_t count;
+    if (!s) return -EBADF;
+    while ((waiting = dx_reactor_p_sim_first(r, s, &count)) != NULL) dx_reactor_p_sim_drop(waiting);
+    dx_reactor_p_sim_drop(s);
+    r->sim_->open--;
+    return 0;
+}
+
+static int32_t dx_reactor_p_sim_shutdown(dx_reactor *r, int fd)
+{
+    dx_reactor_p_sim_fd *s = dx_reactor_p_sim_at(r, fd);
+    if (!s) return -EBADF;
+    if (s->kind != DX_REACTOR_P_SIM_STREAM) return -ENOTCONN;
+    if (s->peer) s->peer->flags |= DX_REACTOR_P_SIM_EOF;
+    s->flags |= DX_REACTOR_P_SIM_SHUT;
+    return 0;
+}
+
+static int32_t dx_reactor_p_sim_accept(dx_reactor *r, dx_reactor_p_sim_fd *s)
+{
+    uint32_t count;
+    dx_reactor_p_sim_fd *made = dx_reactor_p_sim_first(r, s, &count);
+    if (s->kind != DX_REACTOR_P_SIM_LISTENER) return -EINVAL;
+    if (!made) return DX_REACTOR_P_BLOCKED;
+    if (r->sim_->open >= r->sim_->open_max) return -EMFILE;
+    made->listener = NULL;
+    r->sim_->open++;
+    return (int32_t)(made - dx_reactor_p_sim_fds(r)) + DX_REACTOR_P_SIM_FIRST;
+}
+
+static dx_reactor_p_sim_fd *dx_reactor_p_sim_listening(const dx_reactor *r, uint16_t port)
+{
+    dx_reactor_p_sim_fd *s = dx_reactor_p_sim_fds(r), *end = s + r->sim_->size;
+    for (; s < end; s++)
+        if (s->kind == DX_REACTOR_P_SIM_LISTENER && s->port == port) return s;
+    return NULL;
+}
+
+static int32_t dx_reactor_p_sim_connect(dx_reactor *r, dx_reactor_p_sim_fd *s, const dx_op *op)
+{
+    dx_reactor_p_sim_fd *listener, *other;
+    dx_reactor_address address;
+    uint32_t waiting;
+    if (s->kind != DX_REACTOR_P_SIM_SOCKET) return -EISCONN;
+    DX_REACTOR_MEMCPY(address.bytes, op->buffer_, op->u_.bytes.size);
+    address.size = op->u_.bytes.size;
+    listener = dx_reactor_p_sim_listening(r, dx_reactor_address_port(&address));
+    if (!listener) return -ECONNREFUSED;
+    dx_reactor_p_sim_first(r, listener, &waiting);
+    other = waiting < listener->order ? dx_reactor_p_sim_new(r, DX_REACTOR_P_SIM_STREAM) : NULL;
+    if (!other) return DX_REACTOR_P_BLOCKED; /* until there is room in the backlog */
+    other->listener = listener;
+    other->order = r->sim_->order++;
+    other->peer = s;
+    s->peer = other;
+    s->kind = DX_REACTOR_P_SIM_STREAM;
+    return 0;
+}
+
+static int32_t dx_reactor_p_sim_recv(dx_reactor *r, dx_reactor_p_sim_fd *s, uint8_t *out,
+                                     uint32_t size)
+{
+    uint32_t flags = s->flags, i;
+    if (!s->count) { /* always so after a reset */
+        s->flags &= (uint8_t)~DX_REACTOR_P_SIM_RESET;
+        if (flags & DX_REACTOR_P_SIM_RESET) return -ECONNRESET;
+        return (flags & DX_REACTOR_P_SIM_EOF) ? 0 : DX_REACTOR_P_BLOCKED;
+    }
+    size = dx_reactor_p_sim_share(r, s->count < size ? s->count : size);
+    for (i = 0; i < size; i++) out[i] = s->bytes[(s->head + i) % r->sim_->buffer];
+    s->head = (s->head + size) % r->sim_->buffer;
+    s->count -= size;
+    return (int32_t)size;
+}
+
+static int32_t dx_reactor_p_sim_send(dx_reactor *r, dx_reactor_p_sim_fd *s, const uint8_t *data,
+                                     uint32_t size)
+{
+    dx_reactor_p_sim_fd *peer = s->peer;
+    uint32_t room = peer ? r->sim_->buffer - peer->count : size, i;
+    bool reset = (s->flags & DX_REACTOR_P_SIM_RESET) != 0;
+    if (s->flags & DX_REACTOR_P_SIM_SHUT) return -EPIPE;
+    s->flags &= (uint8_t)~DX_REACTOR_P_SIM_RESET;
+    if (s->flags & DX_REACTOR_P_SIM_BROKEN) return reset ? -ECONNRESET : -EPIPE;
+    if (!room && size) return DX_REACTOR_P_BLOCKED;
+    size = dx_reactor_p_sim_share(r, size < room ? size : room);
+    if (!peer) dx_reactor_p_sim_cut(s); /* it has been closed: the answer is a reset */
+    for (i = 0; peer && i < size; i++)
+        peer->bytes[(peer->head + peer->count + i) % r->sim_->buffer] = data[i];
+    if (peer) peer->count += size;
+    return (int32_t)size;
+}
+
+static int32_t dx_reactor_p_sim_poll(const dx_reactor *r, const dx_reactor_p_sim_fd *s,
+                                     uint32_t interest)
+{
+    const uint8_t both = DX_REACTOR_P_SIM_EOF | DX_REACTOR_P_SIM_SHUT;
+    bool room = s->kind == DX_REACTOR_P_SIM_STREAM;
+    uint32_t found = 0, waiting;
+    if (s->count || (s->flags & DX_REACTOR_P_SIM_EOF) || dx_reactor_p_sim_first(r, s, &waiting))
+        found |= DX_REACTOR_READABLE;
+    if (s->peer) room = s->peer->count < r->sim_->buffer;
+    if (room) found |= DX_REACTOR_WRITABLE;
+    found &= interest;
+    if (s->flags & DX_REACTOR_P_SIM_RESET) found |= DX_REACTOR_ERROR;
+    if ((s->flags & DX_REACTOR_P_SIM_BROKEN) || (s->flags & both) == both) found |= DX_REACTOR_HUP;
+    return found ? (int32_t)found : DX_REACTOR_P_BLOCKED;
+}
+
+static int32_t dx_reactor_p_sim_do(dx_reactor *r, dx_reactor_p_sim_fd *s, dx_op *op)
+{
+    const dx_reactor_simulation *faults = &r->sim_->options;
+    uint8_t *at = op->buffer_ ? (uint8_t *)op->buffer_ + op->u_.bytes.done : NULL;
+    uint32_t size = op->u_.bytes.size - op->u_.bytes.done;
+    if (op->kind_ == DX_REACTOR_P_POLL) return dx_reactor_p_sim_poll(r, s, op->u_.bytes.size);
+    if (op->kind_ == DX_REACTOR_P_ACCEPT) return dx_reactor_p_sim_accept(r, s);
+    if (op->kind_ == DX_REACTOR_P_CONNECT) return dx_reactor_p_sim_connect(r, s, op);
+    if (op->kind_ == DX_REACTOR_P_FSYNC) return -EINVAL;
+    if (dx_reactor_p_side(op) == DX_REACTOR_P_OTHERS) return -ESPIPE;
+    if (s->kind != DX_REACTOR_P_SIM_STREAM) return -ENOTCONN;
+    if (dx_reactor_p_sim_fault(r, faults->resets)) dx_reactor_p_sim_cut(s);
+    if (dx_reactor_p_sim_fault(r, faults->no_buffers)) return -ENOBUFS;
+    return dx_reactor_p_side(op) == DX_REACTOR_P_READS ? dx_reactor_p_sim_recv(r, s, at, size)
+                                                       : dx_reactor_p_sim_send(r, s, at, size);
+}
+
+static int32_t dx_reactor_p_sim_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
+{
+    dx_reactor_p_sim_fd *s = dx_reactor_p_sim_at(r, e->fd);
+    bool late = dx_reactor_p_sim_fault(r, r->sim_->options.delays);
+    bool interrupted = !late && dx_reactor_p_sim_fault(r, r->sim_->options.interrupts);
+    int32_t result = interrupted ? -EINTR : DX_REACTOR_P_BLOCKED;
+    if (!s) return -EBADF;
+    if (!late && !interrupted) result = dx_reactor_p_sim_do(r, s, op);
+    if (late || result != DX_REACTOR_P_BLOCKED) r->sim_->busy = true;
+    return result;
+}
+
+/* Nothing is done before the next wait. */
+static void dx_reactor_p_sim_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
+{
+    r->sim_->busy = true;
+    if (dx_reactor_p_sim_fault(r, r->sim_->options.full_queues)) dx_reactor_p_stall(r, e, op);
+    else if (!dx_reactor_p_sim_at(r, op->fd_)) dx_reactor_p_end(r, e, op, -EBADF);
+}
+
+/* At once, or in the next wait, perhaps with success. */
+static void dx_reactor_p_sim_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
+{
+    bool later = r->sim_->options.seed && !(op->flags_ & DX_REACTOR_P_F_STALLED) &&
+                 dx_reactor_p_sim_random(r, 2);
+    r->sim_->busy = true;
+    if (!later) dx_reactor_p_ready_cancel(r, e, op);
+}
+
+static int dx_reactor_p_sim_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
+{
+    struct dx_reactor_p_sim *sim = r->sim_;
+    (void)min;
+    r->stats_.system_waits++;
+    if (dx_reactor_p_sim_fault(r, sim->options.interrupts)) return -EINTR;
+    do {
+        uint32_t i, start = sim->options.seed ? dx_reactor_p_sim_random(r, sim->size) : 0;
+        sim->busy = false;
+        for (i = 0; i < sim->size; i++) {
+            int fd = (int)((start + i) % sim->size) + DX_REACTOR_P_SIM_FIRST;
+            dx_reactor_p_fd *e = dx_reactor_p_fd_find(r, fd);
+            if (e) dx_reactor_p_ready_event(r, e, true, true);
+        }
+    } while (sim->busy && timeout_ns != 0 && !r->done_first_ && !r->more_count_ && !r->fd_retry_);
+    if (dx_reactor_p_sim_fault(r, sim->options.clock_jumps))
+        sim->now += dx_reactor_p_sim_random(r, 3600) * (uint64_t)1000000000;
+    if (r->done_first_ || r->more_count_ || r->fd_retry_ || timeout_ns == 0) return 0;
+    if (timeout_ns < 0) return -EDEADLK;
+    sim->now += (uint64_t)timeout_ns;
+    return 0;
+}
+
+static int dx_reactor_p_sim_open(dx_reactor *r, const dx_reactor_desc *desc)
+{
+    dx_reactor_p_layout l;
+    struct dx_reactor_p_sim *sim;
+    dx_reactor_p_plan(&l, desc);
+    sim = (struct dx_reactor_p_sim *)(void *)((uint8_t *)r->events_ + (l.sim_at - l.events_at));
+    DX_REACTOR_MEMSET(sim, 0, l.size - l.sim_at - DX_REACTOR_P_ALIGN);
+    sim->options = desc->simulation;
+    sim->random = desc->simulation.seed * 2 + 1;
+    sim->now = 1000000000;
+    sim->size = 2 * l.descriptors;
+    sim->open_max = desc->simulation.open_max ? desc->simulation.open_max : sim->size;
+    sim->buffer = desc->simulation.buffer ? desc->simulation.buffer : 1024;
+    sim->port = DX_REACTOR_P_SIM_PORT;
+    r->sim_ = sim;
+    return 0;
+}
+
+static const dx_reactor_p_backend dx_reactor_p_simulated = {
+    "simulated", dx_reactor_p_sim_open, NULL, dx_reactor_p_sim_issue, dx_reactor_p_sim_cancel, NULL,
+    NULL, dx_reactor_p_sim_wait, NULL, NULL, dx_reactor_p_sim_shutdown, dx_reactor_p_sim_close_fd,
+    dx_reactor_p_sim_attempt, NULL};
 
 /* >>backends: the best one first --------------------------------------- */
 static const struct {
     int backend;
     const dx_reactor_p_backend *table;
 } dx_reactor_p_backends[] = {
+#if DX_REACTOR_P_LINUX
     {DX_REACTOR_BACKEND_IO_URING, &dx_reactor_p_uring},
-    {DX_REACTOR_BACKEND_EPOLL, &dx_reactor_p_epoll}};
+    {DX_REACTOR_BACKEND_EPOLL, &dx_reactor_p_epoll},
+#endif
+#if DX_REACTOR_P_KQUEUE
+    {DX_REACTOR_BACKEND_KQUEUE, &dx_reactor_p_kqueue},
+#endif
+#if DX_REACTOR_P_WINDOWS
+    {DX_REACTOR_BACKEND_IOCP, &dx_reactor_p_iocp},
+#endif
+    {DX_REACTOR_BACKEND_SIMULATED, &dx_reactor_p_simulated}};
 
 /* >>start -------------------------------------------------------------- */
 /* What every operation has in common. OK: *op is filled in and counted. */
@@ -2177,7 +3154,7 @@ static void dx_reactor_p_notify(dx_reactor *r)
     int saved = errno; /* this may run in a signal handler */
     if (__atomic_load_n(&r->sleeping_, __ATOMIC_SEQ_CST) &&
         __atomic_exchange_n(&r->sleeping_, 0, __ATOMIC_SEQ_CST))
-        r->backend_->wake(r);
+        if (r->backend_->wake) r->backend_->wake(r);
     errno = saved;
 }
 
@@ -2265,7 +3242,7 @@ static bool dx_reactor_p_done_turn(const dx_reactor *r)
 /* The next completion in order; false: none without a system call. */
 static bool dx_reactor_p_next(dx_reactor *r, dx_op **op, int32_t *result, uint32_t *flags)
 {
-    if (!r->more_count_ && !r->done_first_) r->backend_->reap(r);
+    if (!r->more_count_ && !r->done_first_ && r->backend_->reap) r->backend_->reap(r);
     if (r->more_count_ && !dx_reactor_p_done_turn(r)) {
         *op = r->more_[r->more_head_].op;
         *result = r->more_[r->more_head_].result;
@@ -2345,24 +3322,14 @@ static int dx_reactor_p_wait_check(const dx_reactor *r, uint32_t capacity, int64
 /* >>public ------------------------------------------------------------- */
 DX_REACTOR_API const char *dx_reactor_error_name(int error)
 {
-    switch (error) {
-    case DX_REACTOR_OK: return "DX_REACTOR_OK";
-    case DX_REACTOR_EINVAL: return "DX_REACTOR_EINVAL";
-    case DX_REACTOR_ENOMEM: return "DX_REACTOR_ENOMEM";
-    case DX_REACTOR_ENOSPACE: return "DX_REACTOR_ENOSPACE";
-    case DX_REACTOR_ETOOBIG: return "DX_REACTOR_ETOOBIG";
-    case DX_REACTOR_ECORRUPT: return "DX_REACTOR_ECORRUPT";
-    case DX_REACTOR_EAGAIN: return "DX_REACTOR_EAGAIN";
-    case DX_REACTOR_ESYS: return "DX_REACTOR_ESYS";
-    case DX_REACTOR_ENOTSUP: return "DX_REACTOR_ENOTSUP";
-    case DX_REACTOR_ENOTFOUND: return "DX_REACTOR_ENOTFOUND";
-    case DX_REACTOR_ECANCELED: return "DX_REACTOR_ECANCELED";
-    case DX_REACTOR_ETRUNCATED: return "DX_REACTOR_ETRUNCATED";
-    case DX_REACTOR_EVERSION: return "DX_REACTOR_EVERSION";
-    case DX_REACTOR_EALREADY: return "DX_REACTOR_EALREADY";
-    case DX_REACTOR_EREENTRY: return "DX_REACTOR_EREENTRY";
-    default: return "DX_REACTOR_E?";
-    }
+    static const char *const common[] = {
+        "DX_REACTOR_OK", "DX_REACTOR_EINVAL", "DX_REACTOR_ENOMEM", "DX_REACTOR_ENOSPACE",
+        "DX_REACTOR_ETOOBIG", "DX_REACTOR_ECORRUPT", "DX_REACTOR_EAGAIN", "DX_REACTOR_ESYS",
+        "DX_REACTOR_ENOTSUP", "DX_REACTOR_ENOTFOUND", "DX_REACTOR_ECANCELED",
+        "DX_REACTOR_ETRUNCATED", "DX_REACTOR_EVERSION"};
+    if (error <= 0 && error >= DX_REACTOR_EVERSION) return common[-error];
+    if (error == DX_REACTOR_EALREADY) return "DX_REACTOR_EALREADY";
+    return error == DX_REACTOR_EREENTRY ? "DX_REACTOR_EREENTRY" : "DX_REACTOR_E?";
 }
 
 DX_REACTOR_API void dx_reactor_op_init(dx_op *op, dx_op_fn *fn, void *user)
@@ -2384,16 +3351,10 @@ DX_REACTOR_API bool dx_reactor_op_pending(const dx_op *op)
 
 DX_REACTOR_API uint32_t dx_reactor_op_transferred(const dx_op *op)
 {
-    switch (op->kind_) {
-    case DX_REACTOR_P_SEND:
-    case DX_REACTOR_P_READ:
-    case DX_REACTOR_P_WRITE:
-    case DX_REACTOR_P_PREAD:
-    case DX_REACTOR_P_PWRITE:
-        return op->u_.bytes.done;
-    default:
-        return 0;
-    }
+    const uint32_t kinds = 1u << DX_REACTOR_P_SEND | 1u << DX_REACTOR_P_READ |
+                           1u << DX_REACTOR_P_WRITE | 1u << DX_REACTOR_P_PREAD |
+                           1u << DX_REACTOR_P_PWRITE;
+    return (kinds >> op->kind_ & 1) ? op->u_.bytes.done : 0;
 }
 
 DX_REACTOR_API size_t dx_reactor_memory_size(const dx_reactor_desc *desc)
@@ -2402,19 +3363,31 @@ DX_REACTOR_API size_t dx_reactor_memory_size(const dx_reactor_desc *desc)
     return desc && dx_reactor_p_plan(&l, desc) ? l.size : 0;
 }
 
+static void dx_reactor_p_close_backend(dx_reactor *r)
+{
+    if (r->backend_ && r->backend_->close) r->backend_->close(r);
+#if !DX_REACTOR_P_WINDOWS
+    if (r->wake_fd_ >= 0) close(r->wake_fd_);
+#endif
+    r->wake_fd_ = -1;
+}
+
 /* The backend asked for, or the first that the system grants. */
 static int dx_reactor_p_select(dx_reactor *r, const dx_reactor_desc *desc)
 {
     size_t i;
+    r->poll_fd_ = r->wake_fd_ = -1;
     for (i = 0; i < sizeof dx_reactor_p_backends / sizeof *dx_reactor_p_backends; i++) {
-        if (desc->backend != DX_REACTOR_BACKEND_AUTO &&
-            desc->backend != dx_reactor_p_backends[i].backend)
+        int backend = dx_reactor_p_backends[i].backend;
+        bool automatic = desc->backend == DX_REACTOR_BACKEND_AUTO;
+        if (automatic ? backend == DX_REACTOR_BACKEND_SIMULATED : backend != desc->backend)
             continue;
         if (dx_reactor_p_backends[i].table->open(r, desc) == 0) {
             r->backend_ = dx_reactor_p_backends[i].table;
             return DX_REACTOR_OK;
         }
     }
+    dx_reactor_p_close_backend(r);
     return DX_REACTOR_ENOTSUP;
 }
 
@@ -2431,13 +3404,8 @@ DX_REACTOR_API int dx_reactor_open(dx_reactor *r, const dx_reactor_desc *desc)
     if (!desc->memory || desc->memory_size < l.size) return DX_REACTOR_ENOMEM;
     dx_reactor_p_carve(r, &l, desc->memory);
     r->blocking_files_ = desc->allow_blocking_files;
-    r->wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (r->wake_fd_ < 0) return dx_reactor_p_fail(r, errno);
     error = dx_reactor_p_select(r, desc);
-    if (error) {
-        close(r->wake_fd_);
-        return error;
-    }
+    if (error) return error;
     r->now_ = dx_reactor_p_clock(r);
     r->open_ = true;
     return DX_REACTOR_OK;
@@ -2475,9 +3443,7 @@ DX_REACTOR_API int dx_reactor_close(dx_reactor *r)
             break;
         }
     }
-    r->backend_->close(r);
-    close(r->wake_fd_);
-    r->wake_fd_ = -1;
+    dx_reactor_p_close_backend(r);
     r->open_ = false;
     return error;
 }
@@ -2494,17 +3460,14 @@ DX_REACTOR_API const char *dx_reactor_refusal(const dx_reactor *r, int backend)
 
 DX_REACTOR_API const char *dx_reactor_best_available(void)
 {
+    dx_reactor_desc desc;
     dx_reactor r;
-    int fd;
     DX_REACTOR_MEMSET(&r, 0, sizeof r);
-    if (dx_reactor_p_uring_make(&r, 4, 8, 0) == 0) {
-        dx_reactor_p_uring_close(&r);
-        return dx_reactor_p_uring.name;
-    }
-    fd = epoll_create1(EPOLL_CLOEXEC);
-    if (fd < 0) return "unsupported";
-    close(fd);
-    return dx_reactor_p_epoll.name;
+    DX_REACTOR_MEMSET(&desc, 0, sizeof desc);
+    desc.queue_entries = 4;
+    if (dx_reactor_p_select(&r, &desc) != DX_REACTOR_OK) return "unsupported";
+    dx_reactor_p_close_backend(&r);
+    return r.backend_->name;
 }
 
 DX_REACTOR_API bool dx_reactor_kernel_has_io_uring(const char *release)
@@ -2528,7 +3491,7 @@ DX_REACTOR_API int dx_reactor_submit(dx_reactor *r)
     uint32_t count;
     if (!r || !r->open_) return DX_REACTOR_EINVAL;
     dx_reactor_p_retry(r);
-    error = r->backend_->submit(r);
+    error = r->backend_->submit ? r->backend_->submit(r) : 0;
     if (error < 0) return dx_reactor_p_fail(r, -error);
     count = r->unsubmitted_;
     r->unsubmitted_ = 0;
@@ -2664,6 +3627,7 @@ DX_REACTOR_API int dx_reactor_deadline(dx_reactor *r, dx_op *op, dx_op *target, 
     if (target->state_ == DX_REACTOR_P_IDLE || target->state_ == DX_REACTOR_P_DONE)
         return DX_REACTOR_ENOTFOUND;
     if ((target->flags_ & (DX_REACTOR_P_F_MULTISHOT | DX_REACTOR_P_F_LIMITED)) ||
+        target->kind_ == DX_REACTOR_P_SHUTDOWN ||
         (target->kind_ > DX_REACTOR_P_POLL && target->kind_ != DX_REACTOR_P_RECEIVE))
         return DX_REACTOR_EINVAL;
     error = dx_reactor_p_prepare(r, op, DX_REACTOR_P_DEADLINE, -1);
@@ -2702,7 +3666,7 @@ DX_REACTOR_API int dx_reactor_forget(dx_reactor *r, int fd)
     e = dx_reactor_p_fd_find(r, fd);
     if (!e) return DX_REACTOR_OK;
     if (!dx_reactor_p_fd_idle(e)) return DX_REACTOR_EAGAIN;
-    r->backend_->detach(r, e);
+    dx_reactor_p_detach(r, e);
     e->flags &= DX_REACTOR_P_FD_RETRY;
     dx_reactor_p_fd_release(r, e);
     return DX_REACTOR_OK;
@@ -2792,28 +3756,23 @@ static bool dx_reactor_p_split(const char *text, char *host, uint32_t *port, boo
 
 DX_REACTOR_API int dx_reactor_address_parse(dx_reactor_address *address, const char *text)
 {
+    struct sockaddr_in6 a;
+    struct sockaddr_in b;
     char host[46];
     uint32_t port;
     bool six;
     if (!address || !text || !dx_reactor_p_split(text, host, &port, &six)) return DX_REACTOR_EINVAL;
     DX_REACTOR_MEMSET(address, 0, sizeof *address);
-    if (six) {
-        struct sockaddr_in6 a;
-        DX_REACTOR_MEMSET(&a, 0, sizeof a);
-        a.sin6_family = AF_INET6;
-        a.sin6_port = htons((uint16_t)port);
-        if (inet_pton(AF_INET6, host, &a.sin6_addr) != 1) return DX_REACTOR_EINVAL;
-        address->size = (uint32_t)sizeof a;
-        DX_REACTOR_MEMCPY(address->bytes, &a, sizeof a);
-    } else {
-        struct sockaddr_in a;
-        DX_REACTOR_MEMSET(&a, 0, sizeof a);
-        a.sin_family = AF_INET;
-        a.sin_port = htons((uint16_t)port);
-        if (inet_pton(AF_INET, host, &a.sin_addr) != 1) return DX_REACTOR_EINVAL;
-        address->size = (uint32_t)sizeof a;
-        DX_REACTOR_MEMCPY(address->bytes, &a, sizeof a);
-    }
+    DX_REACTOR_MEMSET(&a, 0, sizeof a);
+    DX_REACTOR_MEMSET(&b, 0, sizeof b);
+    a.sin6_family = AF_INET6;
+    b.sin_family = AF_INET;
+    a.sin6_port = b.sin_port = htons((uint16_t)port);
+    if (inet_pton(six ? AF_INET6 : AF_INET, host,
+                  six ? (void *)&a.sin6_addr : (void *)&b.sin_addr) != 1)
+        return DX_REACTOR_EINVAL;
+    address->size = (uint32_t)(six ? sizeof a : sizeof b);
+    DX_REACTOR_MEMCPY(address->bytes, six ? (void *)&a : (void *)&b, address->size);
     return DX_REACTOR_OK;
 }
 
@@ -2859,54 +3818,90 @@ DX_REACTOR_API uint16_t dx_reactor_address_port(const dx_reactor_address *addres
     return dx_reactor_p_inspect(address, &port, bytes) ? port : 0;
 }
 
-static int dx_reactor_p_socket(dx_reactor *r, const dx_reactor_address *address, uint32_t flags)
+/* Who may have the address. Windows lets anybody take a bound port unless told otherwise. */
+static int dx_reactor_p_share(int fd, uint32_t flags)
 {
-    uint8_t bytes[16];
-    uint16_t port;
-    int one = 1, family = dx_reactor_p_inspect(address, &port, bytes);
-    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
-    if (fd < 0) return -1;
-    if (r && r->open_) dx_reactor_p_fd_fresh(r, fd);
-    if ((flags & DX_REACTOR_NODELAY) &&
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) != 0) {
-        close(fd);
-        return -1;
-    }
-    return fd;
+#if DX_REACTOR_P_WINDOWS
+    if (!(flags & DX_REACTOR_REUSEPORT))
+        return dx_reactor_p_set(fd, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, 1);
+    SetLastError(WSAEOPNOTSUPP);
+    return -1;
+#else
+    if (dx_reactor_p_set(fd, SOL_SOCKET, SO_REUSEADDR, 1) != 0) return -1;
+    if (!(flags & DX_REACTOR_REUSEPORT)) return 0;
+    return dx_reactor_p_set(fd, SOL_SOCKET, DX_REACTOR_P_REUSEPORT, 1);
+#endif
 }
 
-/* Options, bind, listen, and what it was bound to. 0 or -1 and errno. */
+/* Options, bind, listen, and what it was bound to. 0 or -1: dx_reactor_p_last_errno(). */
 static int dx_reactor_p_bind(int fd, const dx_reactor_address *address, uint32_t flags,
                              int backlog, dx_reactor_address *bound)
 {
+    const dx_reactor_p_system_socket s = dx_reactor_p_socket_of(fd);
     struct sockaddr_storage a;
     socklen_t size = sizeof a;
-    int one = 1, only = (flags & DX_REACTOR_V6ONLY) != 0;
     DX_REACTOR_MEMSET(&a, 0, sizeof a);
     DX_REACTOR_MEMCPY(&a, address->bytes, address->size);
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0) return -1;
-    if ((flags & DX_REACTOR_REUSEPORT) &&
-        setsockopt(fd, SOL_SOCKET, DX_REACTOR_P_REUSEPORT, &one, sizeof one) != 0)
-        return -1;
+    if (dx_reactor_p_share(fd, flags) != 0) return -1;
     if (a.ss_family == AF_INET6 &&
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only) != 0)
+        dx_reactor_p_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, (flags & DX_REACTOR_V6ONLY) != 0) != 0)
         return -1;
-    if (bind(fd, (struct sockaddr *)(void *)&a, address->size) != 0) return -1;
-    if (listen(fd, backlog ? backlog : 1024) != 0) return -1;
+    if (bind(s, (struct sockaddr *)(void *)&a, (socklen_t)address->size) != 0) return -1;
+    if (listen(s, backlog) != 0) return -1;
     if (!bound) return 0;
-    if (getsockname(fd, (struct sockaddr *)(void *)&a, &size) != 0) return -1;
+    if (getsockname(s, (struct sockaddr *)(void *)&a, &size) != 0) return -1;
     DX_REACTOR_MEMSET(bound, 0, sizeof *bound);
     bound->size = (uint32_t)size;
-    DX_REACTOR_MEMCPY(bound->bytes, &a, size);
+    DX_REACTOR_MEMCPY(bound->bytes, &a, (size_t)size);
     return 0;
 }
 
-static bool dx_reactor_p_is_ip(const dx_reactor_address *address)
+/* A socket in memory: one that listens where backlog > 0. */
+static int dx_reactor_p_sim_socket(dx_reactor *r, const dx_reactor_address *address, int backlog,
+                                   int *fd, dx_reactor_address *bound)
+{
+    uint16_t port = dx_reactor_address_port(address), wire;
+    dx_reactor_p_sim_fd *s;
+    if (backlog && port && dx_reactor_p_sim_listening(r, port))
+        return dx_reactor_p_fail(r, EADDRINUSE);
+    s = dx_reactor_p_sim_open_fd(r, DX_REACTOR_P_SIM_SOCKET, fd);
+    if (!s) return dx_reactor_p_fail(r, EMFILE);
+    if (!backlog) return DX_REACTOR_OK;
+    while (!port || dx_reactor_p_sim_listening(r, port)) {
+        port = r->sim_->port++;
+        if (r->sim_->port == 0) r->sim_->port = DX_REACTOR_P_SIM_PORT;
+    }
+    s->kind = DX_REACTOR_P_SIM_LISTENER;
+    s->port = port;
+    s->order = (uint32_t)backlog;
+    if (!bound) return DX_REACTOR_OK;
+    *bound = *address;
+    wire = htons(port);
+    DX_REACTOR_MEMCPY(bound->bytes + 2, &wire, 2); /* there in every system's IPv4 and IPv6 */
+    return DX_REACTOR_OK;
+}
+
+/* A TCP socket; one that listens where backlog > 0. */
+static int dx_reactor_p_tcp(dx_reactor *r, const dx_reactor_address *address, uint32_t flags,
+                            int backlog, int *fd, dx_reactor_address *bound)
 {
     uint8_t bytes[16];
     uint16_t port;
-    return address && address->size <= sizeof(struct sockaddr_in6) &&
-           dx_reactor_p_inspect(address, &port, bytes) != 0;
+    int family = dx_reactor_p_inspect(address, &port, bytes), made, error;
+    if (!family || address->size > sizeof(struct sockaddr_in6)) return DX_REACTOR_EINVAL;
+    if (r && r->sim_) return dx_reactor_p_sim_socket(r, address, backlog, fd, bound);
+    made = dx_reactor_p_make_socket(family, SOCK_STREAM, IPPROTO_TCP);
+    if (made >= 0 &&
+        (!(flags & DX_REACTOR_NODELAY) || !dx_reactor_p_set(made, IPPROTO_TCP, TCP_NODELAY, 1)) &&
+        (!backlog || dx_reactor_p_bind(made, address, flags, backlog, bound) == 0)) {
+        if (r && r->open_) dx_reactor_p_fd_fresh(r, made);
+        *fd = made;
+        return DX_REACTOR_OK;
+    }
+    error = dx_reactor_p_last_errno();
+    if (made >= 0) dx_reactor_p_close_fd(r, made);
+    errno = error;
+    return dx_reactor_p_fail(r, error);
 }
 
 DX_REACTOR_API int dx_reactor_listen_tcp(dx_reactor *r, const dx_reactor_address *address,
@@ -2914,30 +3909,29 @@ DX_REACTOR_API int dx_reactor_listen_tcp(dx_reactor *r, const dx_reactor_address
                                          dx_reactor_address *bound)
 {
     const uint32_t known = DX_REACTOR_REUSEPORT | DX_REACTOR_V6ONLY | DX_REACTOR_NODELAY;
-    int made;
-    if (!fd || backlog < 0 || (flags & ~known) || !dx_reactor_p_is_ip(address))
-        return DX_REACTOR_EINVAL;
-    made = dx_reactor_p_socket(r, address, flags);
-    if (made < 0) return dx_reactor_p_fail(r, errno);
-    if (dx_reactor_p_bind(made, address, flags, backlog, bound) != 0) {
-        int error = errno;
-        close(made);
-        errno = error;
-        return dx_reactor_p_fail(r, error);
-    }
-    *fd = made;
-    return DX_REACTOR_OK;
+    if (!fd || backlog < 0 || (flags & ~known)) return DX_REACTOR_EINVAL;
+    return dx_reactor_p_tcp(r, address, flags, backlog ? backlog : 1024, fd, bound);
 }
 
 DX_REACTOR_API int dx_reactor_socket_tcp(dx_reactor *r, const dx_reactor_address *address,
                                          uint32_t flags, int *fd)
 {
-    int made;
-    if (!fd || (flags & ~DX_REACTOR_NODELAY) || !dx_reactor_p_is_ip(address))
-        return DX_REACTOR_EINVAL;
-    made = dx_reactor_p_socket(r, address, flags);
-    if (made < 0) return dx_reactor_p_fail(r, errno);
-    *fd = made;
+    if (!fd || (flags & ~DX_REACTOR_NODELAY)) return DX_REACTOR_EINVAL;
+    return dx_reactor_p_tcp(r, address, flags, 0, fd, NULL);
+}
+
+DX_REACTOR_API int dx_reactor_sim_reset(dx_reactor *r, int fd)
+{
+    dx_reactor_p_sim_fd *s = r && r->sim_ ? dx_reactor_p_sim_at(r, fd) : NULL;
+    if (!s || s->kind != DX_REACTOR_P_SIM_STREAM) return DX_REACTOR_EINVAL;
+    dx_reactor_p_sim_cut(s);
+    return DX_REACTOR_OK;
+}
+
+DX_REACTOR_API int dx_reactor_sim_advance(dx_reactor *r, uint64_t ns)
+{
+    if (!r || !r->sim_) return DX_REACTOR_EINVAL;
+    r->sim_->now += ns;
     return DX_REACTOR_OK;
 }
 
@@ -3063,6 +4057,7 @@ DX_REACTOR_API void dx_reactor_frames_stop(dx_reactor_frames *f)
     f->running_ = false;
 }
 
+#if !DX_REACTOR_P_WINDOWS
 /* >>workers ------------------------------------------------------------ */
 enum {
     DX_REACTOR_P_CPU_BITS = 8 * sizeof(long), DX_REACTOR_P_CPU_WORDS = 1024 / DX_REACTOR_P_CPU_BITS,
@@ -3464,12 +4459,17 @@ DX_REACTOR_API int dx_reactor_worker_push(dx_reactor_worker *w, dx_reactor_task 
     return DX_REACTOR_OK;
 }
 
+#endif /* !DX_REACTOR_P_WINDOWS */
+
 #undef DX_REACTOR_P_SYS_SETUP
 #undef DX_REACTOR_P_SYS_ENTER
 #undef DX_REACTOR_P_SYS_REGISTER
 #undef DX_REACTOR_P_SYS_PWAIT2
 #undef DX_REACTOR_P_REUSEPORT
 #undef DX_REACTOR_P_BLOCKED
+#undef DX_REACTOR_P_WINDOWS
+#undef DX_REACTOR_P_LINUX
+#undef DX_REACTOR_P_KQUEUE
 
 #endif /* DX_REACTOR_IMPLEMENTATION */
 

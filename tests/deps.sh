@@ -61,6 +61,9 @@ need gcc-s390x-linux-gnu has s390x-linux-gnu-gcc
 need libc6-dev-s390x-cross test -e /usr/s390x-linux-gnu/include/stdio.h
 need xdelta3 has xdelta3
 need qemu-user-static eval 'has qemu-s390x-static || has qemu-s390x'
+need gcc-mingw-w64-x86-64-win32 has x86_64-w64-mingw32-gcc
+need wine has wine
+need wine64 test -e /usr/lib/wine/wine64
 need gcc-arm-none-eabi has arm-none-eabi-gcc
 need gcc-riscv64-unknown-elf has riscv64-unknown-elf-gcc
 need valgrind has valgrind

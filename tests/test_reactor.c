@@ -281,7 +281,7 @@ DX_TEST(open_checks_its_arguments)
     d.memory_size = dx_reactor_memory_size(&d) - 1;
     DX_CHECK_EQ(dx_reactor_open(&r, &d), DX_REACTOR_ENOMEM);
     d.memory_size++;
-    d.backend = 3;
+    d.backend = DX_REACTOR_BACKEND_COUNT;
     DX_CHECK_EQ(dx_reactor_open(&r, &d), DX_REACTOR_EINVAL);
     d.backend = 0;
     d.descriptors_max = (1u << 24) + 1;
