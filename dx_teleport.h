@@ -34,13 +34,16 @@
     SCHEMA      One macro lists the fields in wire order. Its parameters are operators, by position;
                 name as many as you use and end with `...`: later operators are added there.
 
-                #define T(F, S, A, L, E, V, ...)
+                #define T(F, S, A, L, E, V, N, R, O, ...)
                     F(type, name)          u8 u16 u32 u64 i8 i16 i32 i64 f32 f64 bool
                     S(name)                string: UTF-8, any length
                     A(type, name, count)   fixed array of scalars, inside the record
                     L(type, name)          list (slice) of scalars, any length
                     E(type, name, count)   enumeration: u8, u16 or u32 with values 0 .. count-1
                     V(number)              fields from here on came with that version: 2, 3, ...
+                    N(type, 1, name)       record of another type (a prefix), at its version 1
+                    R(type, 1, name)       list of such records, any length
+                    O(type, name)          optional scalar
 
                 DX_TELEPORT_DEFINE(user, T), at file scope and without a semicolon, makes:
 
@@ -48,11 +51,18 @@
                 user_version, user_record_size, user_record_align, user_offset_NAME    constants
                 user_layout(version)       u64 checksum over names, types and offsets
                 user_size(flags, ...)      u64 bytes needed; one argument for each S (bytes) and L
-                                           (elements), in order; UINT64_MAX: 4 GiB or more
+                                           and R (elements), in order; UINT64_MAX: 4 GiB or more.
+                                           What nested records refer to comes on top: add its bytes
 
                 user_begin(w, bytes, capacity, flags)  start: all fields are zero or empty
                 user_set_NAME(w, value)    F, E: store; A: copy `count` elements from a pointer
                 user_put_NAME(w, data, n)  S, L: append; at most once, in the schema's order
+                user_clear_NAME(w)         O: take it away
+                user_begin_NAME(w, &x)     N: write the record inside with x, a writer of its type,
+                user_end_NAME(w, &x)       until end; w waits meanwhile
+                user_add_NAME(w, n)        R: append n records of zeros, in the schema's order
+                user_begin_NAME(w, i, &x)  R: write the i-th; those with references in order
+                user_end_NAME(w, &x)
                 user_finish(w, &size)      complete; once
                 user_edit(w, bytes, size)  open a record, for user_set_NAME in place
                 user_edit_bare(w, bytes, size, version)
@@ -60,9 +70,12 @@
                 user_open(v, bytes, size)  check a record; then accessors are loads
                 user_open_bare(v, bytes, size, version)   without header; 0 = user_version
                 user_fault(v)              after an error: {layout, field, offset, version}
-                user_get_NAME(v)           F, E: the value; S: {data, size}, not terminated
-                user_count_NAME(v)         A, L: elements
-                user_at_NAME(v, i)         A, L: the i-th, zero if there is none
+                user_get_NAME(v)           F, E, O: the value; S: {data, size}, not terminated;
+                                           N: a view of it
+                user_has_NAME(v)           O: is there one? (if not, get is 0)
+                user_count_NAME(v)         A, L, R: elements
+                user_at_NAME(v, i)         A, L: the i-th, zero if there is none; R: a view of it,
+                                           of a record of zeros if there is none
                 user_data_NAME(v)          A, L: pointer to the elements in place; NULL if there
                                            are none or this host cannot read them there
                                            (misaligned, or big-endian and not bytes)
@@ -81,6 +94,7 @@
 
                 A newer reader takes older data: fields it lacks read as zero or empty. An older
                 reader takes newer data and sees the fields it knows. Both compare checksums first.
+                A type inside another keeps its version; for more, append a field of another type.
 
     GUARANTEES  Never allocates; no globals; no recursion; no pointer inside the data. The reader
                 checks every byte that it may touch later, once, in O(references + text + bools), at
@@ -245,6 +259,7 @@ typedef struct dx_teleport_view {
     const uint8_t    *record_; /* the fixed part in it */
     uint32_t          size_;   /* where references end: without the CRC */
     uint32_t          version_;
+    bool              exact_;  /* every byte of the data is known, as it is not newer than we are */
     dx_teleport_fault fault;
 } dx_teleport_view;
 
@@ -255,6 +270,8 @@ typedef struct dx_teleport_writer {
     uint32_t capacity_;
     uint32_t end_;       /* bytes written; in an edit: size of the buffer */
     uint32_t next_slot_; /* lowest offset in the record whose reference may be put next */
+    uint32_t next_child_; /* lowest element of a list of records whose references may be put next */
+    uint32_t child_;      /* the element that is open */
     uint32_t version_;
     uint32_t flags_;
     int      error_;
@@ -389,7 +406,8 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_bool_set(uint8_t *p, bool value)
 
 /* >>generated: what the functions made by DX_TELEPORT_DEFINE() are made of ------
    Inline, so that offsets, checksums and checks that cannot fail fold away. */
-#define DX_TELEPORT_P_EDIT 4u /* in a writer's flags: begun by user_edit() */
+#define DX_TELEPORT_P_EDIT 4u  /* in a writer's flags: begun by user_edit() */
+#define DX_TELEPORT_P_WAITS 8u /* a nested record is open */
 #ifdef DX_TELEPORT_NO_NAMES
   #define DX_TELEPORT_P_NAME(name) ""
 #else
@@ -488,35 +506,69 @@ DX_TELEPORT_P_INLINE int dx_teleport_p_check_layout(dx_teleport_view *v,
     return dx_teleport_p_fail(v, DX_TELEPORT_ELAYOUT, at, "layout");
 }
 
-/* What a reference points at, in units of 1, 2, 4 or 8 bytes, must lie behind all that came before
-   (*end); in data that we know completely, at the very next place. So nothing overlaps, loops or
-   hides. */
+/* What a reference points at, units of `unit` bytes at a multiple of `align`, must lie behind all
+   that came before (*end); in data that we know completely, at the very next place. So nothing
+   overlaps, loops or hides. */
 DX_TELEPORT_P_INLINE int dx_teleport_p_check_ref(dx_teleport_view *v, uint32_t *end, uint32_t slot,
-                                                 uint32_t unit, unsigned known, const char *field)
+                                                 uint32_t unit, uint32_t align, const char *field)
 {
     const uint8_t *p = v->record_ + slot;
     const uint32_t offset = dx_teleport_p_u32_get(p), count = dx_teleport_p_u32_get(p + 4);
-    const uint64_t next = ((uint64_t)*end + (unit - 1)) & ~(uint64_t)(unit - 1);
+    const uint64_t next = ((uint64_t)*end + (align - 1)) & ~(uint64_t)(align - 1);
     const uint64_t size = (uint64_t)count * unit;
     bool good;
     if (count == 0) good = offset == 0;
-    else if (v->version_ <= known) good = offset == next;
-    else good = offset >= next && (offset & (unit - 1)) == 0;
+    else if (v->exact_) good = offset == next;
+    else good = offset >= next && (offset & (align - 1)) == 0;
     if (!good || offset > v->size_ || size > v->size_ - offset)
         return dx_teleport_p_fail(v, DX_TELEPORT_EREF, (size_t)(p - v->bytes_), field);
     if (count == 0) return DX_TELEPORT_OK;
-    if (v->version_ <= known)
+    if (v->exact_)
         for (uint32_t i = *end; i < offset; i++)
             if (v->bytes_[i]) return dx_teleport_p_fail(v, DX_TELEPORT_EPADDING, i, field);
     *end = (uint32_t)(offset + size);
     return DX_TELEPORT_OK;
 }
 
-/* The last check: data that we know completely ends where its last reference ends. */
-DX_TELEPORT_P_INLINE int dx_teleport_p_check_end(dx_teleport_view *v, uint32_t end, unsigned known)
+/* An optional scalar: 0 or 1, zeros up to the value, and a value of zeros where there is none. */
+DX_TELEPORT_P_INLINE int dx_teleport_p_check_option(dx_teleport_view *v, uint32_t slot,
+                                                    uint32_t size, const char *field)
 {
-    if (v->version_ > known || end == v->size_) return DX_TELEPORT_OK;
+    const uint8_t present = v->record_[slot];
+    if (present > 1)
+        return dx_teleport_p_fail(v, DX_TELEPORT_EBOOL, (size_t)(v->record_ - v->bytes_) + slot,
+                                  field);
+    return dx_teleport_p_check_gap(v, slot + 1, slot + (present ? size : 2 * size), field);
+}
+
+/* The last check: data that we know completely ends where its last reference ends. */
+DX_TELEPORT_P_INLINE int dx_teleport_p_check_end(dx_teleport_view *v, uint32_t end)
+{
+    if (!v->exact_ || end == v->size_) return DX_TELEPORT_OK;
     return dx_teleport_p_fail(v, DX_TELEPORT_ETRAILING, end, "record");
+}
+
+/* What a check of a nested record found is a finding about the whole. */
+DX_TELEPORT_P_INLINE int dx_teleport_p_check_nested(dx_teleport_view *v, const dx_teleport_view *e,
+                                                    int error)
+{
+    if (error) dx_teleport_p_fail(v, error, e->fault.offset, e->fault.field);
+    return error;
+}
+
+/* A view of a record inside another; of zeros (no record) where there is none. */
+DX_TELEPORT_P_INLINE dx_teleport_view dx_teleport_p_child(const dx_teleport_view *v,
+                                                          const uint8_t *record,
+                                                          const uint8_t *zeros, unsigned version)
+{
+    dx_teleport_view e;
+    e.bytes_ = record ? v->bytes_ : zeros;
+    e.record_ = record ? record : zeros;
+    e.size_ = v->size_;
+    e.version_ = version;
+    e.exact_ = v->exact_;
+    e.fault = v->fault;
+    return e;
 }
 
 DX_TELEPORT_P_INLINE dx_teleport_string dx_teleport_p_string(const dx_teleport_view *v,
@@ -548,11 +600,12 @@ DX_TELEPORT_P_INLINE size_t dx_teleport_p_clip(size_t all, size_t first, size_t 
 }
 
 /* *size grows by an aligned piece; UINT64_MAX is sticky and means 4 GiB or more. */
-DX_TELEPORT_P_INLINE uint64_t dx_teleport_p_size_add(uint64_t size, size_t count, uint32_t unit)
+DX_TELEPORT_P_INLINE uint64_t dx_teleport_p_size_add(uint64_t size, size_t count, uint32_t unit,
+                                                     uint32_t align)
 {
     if (count == 0) return size;
     if (size > UINT32_MAX || count > UINT32_MAX / unit) return UINT64_MAX;
-    size = ((size + (unit - 1)) & ~(uint64_t)(unit - 1)) + (uint64_t)count * unit;
+    size = ((size + (align - 1)) & ~(uint64_t)(align - 1)) + (uint64_t)count * unit;
     return size > UINT32_MAX ? UINT64_MAX : size;
 }
 
@@ -567,6 +620,8 @@ DX_TELEPORT_P_INLINE int dx_teleport_p_begin(dx_teleport_writer *w, void *bytes,
     w->capacity_ = 0;
     w->end_ = 0;
     w->next_slot_ = 0;
+    w->next_child_ = 0;
+    w->child_ = 0;
     w->version_ = version;
     w->flags_ = flags;
     w->error_ = DX_TELEPORT_EINVAL;
@@ -584,7 +639,7 @@ DX_TELEPORT_P_INLINE int dx_teleport_p_begin(dx_teleport_writer *w, void *bytes,
 /* Room for count units at the aligned end; *to stays NULL when there is nothing to copy. */
 DX_TELEPORT_P_INLINE int dx_teleport_p_reserve(dx_teleport_writer *w, uint32_t slot,
                                                const void *data, size_t count, uint32_t unit,
-                                               uint8_t **to)
+                                               uint32_t align, uint8_t **to)
 {
     uint32_t pad;
     *to = NULL;
@@ -592,8 +647,9 @@ DX_TELEPORT_P_INLINE int dx_teleport_p_reserve(dx_teleport_writer *w, uint32_t s
     if (slot < w->next_slot_) return w->error_ = DX_TELEPORT_EORDER;
     if (!data && count) return w->error_ = DX_TELEPORT_EINVAL;
     w->next_slot_ = slot + 1;
+    w->next_child_ = 0;
     if (count == 0) return DX_TELEPORT_OK;
-    pad = (0u - w->end_) & (unit - 1);
+    pad = (0u - w->end_) & (align - 1);
     if (pad > w->capacity_ - w->end_ || count > (w->capacity_ - w->end_ - pad) / unit)
         return w->error_ = DX_TELEPORT_ENOSPACE;
     for (; pad; pad--) w->bytes_[w->end_++] = 0;
@@ -610,7 +666,7 @@ DX_TELEPORT_P_INLINE int dx_teleport_p_put_string(dx_teleport_writer *w, uint32_
     uint8_t *to;
     if (w->error_) return w->error_;
     if (data && dx_teleport_check_utf8(data, size) != size) return w->error_ = DX_TELEPORT_EUTF8;
-    DX_TELEPORT_P_TRY(dx_teleport_p_reserve(w, slot, data, size, 1, &to))
+    DX_TELEPORT_P_TRY(dx_teleport_p_reserve(w, slot, data, size, 1, 1, &to))
     if (to) DX_TELEPORT_MEMCPY(to, data, size);
     return DX_TELEPORT_OK;
 }
@@ -620,6 +676,61 @@ DX_TELEPORT_P_INLINE int dx_teleport_p_settable(dx_teleport_writer *w, unsigned 
 {
     if (w->error_) return w->error_;
     return since > w->version_ ? DX_TELEPORT_ENOTFOUND : DX_TELEPORT_OK;
+}
+
+/* Room for count records of zeros. */
+DX_TELEPORT_P_INLINE int dx_teleport_p_add(dx_teleport_writer *w, uint32_t slot, size_t count,
+                                           uint32_t unit, uint32_t align)
+{
+    uint8_t *to;
+    DX_TELEPORT_P_TRY(dx_teleport_p_reserve(w, slot, w, count, unit, align, &to))
+    if (to) DX_TELEPORT_MEMSET(to, 0, count * unit);
+    return DX_TELEPORT_OK;
+}
+
+/* The index-th record of a list, NULL if there is none. */
+DX_TELEPORT_P_INLINE uint8_t *dx_teleport_p_element(const dx_teleport_writer *w, uint32_t slot,
+                                                    size_t index, uint32_t unit)
+{
+    if (w->error_ || index >= dx_teleport_p_u32_get(w->record_ + slot + 4)) return NULL;
+    return w->bytes_ + dx_teleport_p_u32_get(w->record_ + slot) + index * unit;
+}
+
+/* Begin to write a nested record: the outer writer waits meanwhile. References can be put into it
+   only if none behind it was put yet. */
+DX_TELEPORT_P_INLINE int dx_teleport_p_enter(dx_teleport_writer *w, dx_teleport_writer *child,
+                                             uint8_t *record, uint32_t slot, size_t index,
+                                             unsigned version, unsigned since)
+{
+    const int error = since > w->version_ ? DX_TELEPORT_ENOTFOUND : DX_TELEPORT_EINVAL;
+    *child = *w;
+    if (w->error_) return w->error_;
+    if (!record || since > w->version_) return child->error_ = error;
+    child->record_ = record;
+    child->version_ = version;
+    child->next_slot_ = 0;
+    child->next_child_ = 0;
+    if (w->next_slot_ > slot && (w->next_slot_ > slot + 1 || index < w->next_child_))
+        child->next_slot_ = UINT32_MAX;
+    w->child_ = (uint32_t)index;
+    w->flags_ |= DX_TELEPORT_P_WAITS;
+    w->error_ = DX_TELEPORT_ESTATE;
+    return DX_TELEPORT_OK;
+}
+
+DX_TELEPORT_P_INLINE int dx_teleport_p_leave(dx_teleport_writer *w, dx_teleport_writer *child,
+                                             uint32_t slot)
+{
+    if (!(w->flags_ & DX_TELEPORT_P_WAITS) || w->bytes_ != child->bytes_)
+        return child->error_ ? child->error_ : DX_TELEPORT_EINVAL;
+    w->flags_ &= ~DX_TELEPORT_P_WAITS;
+    w->error_ = child->error_;
+    child->error_ = DX_TELEPORT_ESTATE;
+    if (child->end_ == w->end_) return w->error_;
+    w->end_ = child->end_;
+    w->next_slot_ = slot + 1;
+    w->next_child_ = w->child_ + 1;
+    return w->error_;
 }
 
 DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint64_t layout,
@@ -647,16 +758,21 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
 #define DX_TELEPORT_P_SCAN(...) __VA_ARGS__
 #define DX_TELEPORT_P_CALL(visitor, p, q, arguments)                                         \
     visitor DX_TELEPORT_P_OPEN DX_TELEPORT_P_EMPTY() () p, q arguments
-#define DX_TELEPORT_P_EACH(p, q, schema, XF, XS, XA, XL, XE, XV)                             \
+#define DX_TELEPORT_P_EACH(p, q, schema, XF, XS, XA, XL, XE, XV, XN, XR, XO)                 \
     DX_TELEPORT_P_SCAN(schema(DX_TELEPORT_P_CALL(XF, p, q, DX_TELEPORT_P_ARGS_F),            \
                               DX_TELEPORT_P_CALL(XS, p, q, DX_TELEPORT_P_ARGS_S),            \
                               DX_TELEPORT_P_CALL(XA, p, q, DX_TELEPORT_P_ARGS_A),            \
                               DX_TELEPORT_P_CALL(XL, p, q, DX_TELEPORT_P_ARGS_L),            \
                               DX_TELEPORT_P_CALL(XE, p, q, DX_TELEPORT_P_ARGS_E),            \
-                              DX_TELEPORT_P_CALL(XV, p, q, DX_TELEPORT_P_ARGS_V), 0))
+                              DX_TELEPORT_P_CALL(XV, p, q, DX_TELEPORT_P_ARGS_V),            \
+                              DX_TELEPORT_P_CALL(XN, p, q, DX_TELEPORT_P_ARGS_N),            \
+                              DX_TELEPORT_P_CALL(XR, p, q, DX_TELEPORT_P_ARGS_R),            \
+                              DX_TELEPORT_P_CALL(XO, p, q, DX_TELEPORT_P_ARGS_O), 0))
+/* One visitor for every kind of field but nested ones. */
+#define DX_TELEPORT_P_FIELDS_BUT(p, q, schema, X, XV, XN)                                    \
+    DX_TELEPORT_P_EACH(p, q, schema, X, X, X, X, X, XV, XN, XN, X)
 /* The same visitor for every kind of field. */
-#define DX_TELEPORT_P_FIELDS(p, q, schema, X, XV)                                            \
-    DX_TELEPORT_P_EACH(p, q, schema, X, X, X, X, X, XV)
+#define DX_TELEPORT_P_FIELDS(p, q, schema, X, XV) DX_TELEPORT_P_FIELDS_BUT(p, q, schema, X, XV, X)
 #define DX_TELEPORT_P_SKIP(p, q, ...)
 
 #define DX_TELEPORT_P_ARGS_F(type, name)                                                     \
@@ -674,6 +790,13 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
         0x10 + dx_teleport_p_##type##_code, 1, (number))
 #define DX_TELEPORT_P_ARGS_V(number)                                                         \
     , number)
+#define DX_TELEPORT_P_ARGS_N(type, number, name)                                             \
+    , name, type, type##_record_size, type##_record_align, 0x50, (number), 0)
+#define DX_TELEPORT_P_ARGS_R(type, number, name)                                             \
+    , name, type, 8, 4, 0x60, (number), 0)
+#define DX_TELEPORT_P_ARGS_O(type, name)                                                     \
+    , name, dx_teleport_p_##type, 2 * dx_teleport_p_##type##_size,                           \
+        dx_teleport_p_##type##_size, 0x70 + dx_teleport_p_##type##_code, 1, 0)
 
 #define DX_TELEPORT_P_ROUND(n, unit) (((n) + (unit) - 1) / (unit) * (unit))
 #define DX_TELEPORT_P_REQUIRE(name, condition) typedef char name[(condition) ? 1 : -1];
@@ -735,6 +858,9 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
     DX_TELEPORT_P_REQUIRE(p##_p_enum_is_u8_u16_u32_##name, (code) <= 0x13)                   \
     DX_TELEPORT_P_REQUIRE(p##_p_range_fits_##name,                                           \
                           (range) > 0 && (uint64_t)(range) <= UINT64_C(1) << 8 * (int)(size))
+#define DX_TELEPORT_P_RULES_N(p, q, name, T, size, align, code, count, range)                \
+    DX_TELEPORT_P_RULES(p, q, name, T, size, align, code, count, range)                      \
+    DX_TELEPORT_P_REQUIRE(p##_p_version_of_the_type_changed_##name, (int)T##_version == (count))
 #define DX_TELEPORT_P_RULES_V(p, q, number)                                                  \
     DX_TELEPORT_P_REQUIRE(p##_p_versions_count_up_##number, (int)p##_p_mark_##number == (number))
 
@@ -742,6 +868,10 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
 #define DX_TELEPORT_P_LAYOUT(p, q, name, T, size, align, code, count, range)                 \
     hash = dx_teleport_p_mix_field(hash, #name, sizeof(#name) - 1, (uint32_t)(code),         \
                                    (uint32_t)(count), (uint32_t)p##_offset_##name);
+#define DX_TELEPORT_P_LAYOUT_N(p, q, name, T, size, align, code, count, range)               \
+    DX_TELEPORT_P_LAYOUT(p, q, name, T, size, align, code, count, range)                     \
+    hash = dx_teleport_p_mix32(hash, (uint32_t)(T##_layout(count) & 0xffffffffu));           \
+    hash = dx_teleport_p_mix32(hash, (uint32_t)(T##_layout(count) >> 32));
 #define DX_TELEPORT_P_LAYOUT_V(p, q, number)                                                 \
     if (version < (number)) return hash;
 
@@ -762,16 +892,16 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
 #define DX_TELEPORT_P_CHECK_F(p, q, name, T, size, align, code, count, range)                \
     DX_TELEPORT_P_CHECK_GAP(p, name)                                                         \
     DX_TELEPORT_P_CHECK_BOOLS(T, v->record_ + p##_offset_##name, (size_t)(count), name)
-#define DX_TELEPORT_P_CHECK_REF(p, name, unit)                                               \
-    DX_TELEPORT_P_TRY(dx_teleport_p_check_ref(v, &end, p##_offset_##name, unit, p##_version, \
+#define DX_TELEPORT_P_CHECK_REF(p, name, unit, align)                                        \
+    DX_TELEPORT_P_TRY(dx_teleport_p_check_ref(v, end, p##_offset_##name, unit, align,        \
                                               DX_TELEPORT_P_NAME(#name)))
 #define DX_TELEPORT_P_CHECK_S(p, q, name, T, size, align, code, count, range)                \
     DX_TELEPORT_P_CHECK_GAP(p, name)                                                         \
-    DX_TELEPORT_P_CHECK_REF(p, name, 1)                                                      \
+    DX_TELEPORT_P_CHECK_REF(p, name, 1, 1)                                                   \
     DX_TELEPORT_P_TRY(dx_teleport_p_check_text(v, p##_offset_##name, DX_TELEPORT_P_NAME(#name)))
 #define DX_TELEPORT_P_CHECK_L(p, q, name, T, size, align, code, count, range)                \
     DX_TELEPORT_P_CHECK_GAP(p, name)                                                         \
-    DX_TELEPORT_P_CHECK_REF(p, name, T##_size)                                               \
+    DX_TELEPORT_P_CHECK_REF(p, name, T##_size, T##_size)                                     \
     DX_TELEPORT_P_CHECK_BOOLS(                                                               \
         T, v->bytes_ + dx_teleport_p_u32_get(v->record_ + p##_offset_##name),                \
         (size_t)dx_teleport_p_u32_get(v->record_ + p##_offset_##name + 4), name)
@@ -781,20 +911,34 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
         return dx_teleport_p_fail(v, DX_TELEPORT_EENUM,                                      \
                                   (size_t)(v->record_ - v->bytes_) + p##_offset_##name,      \
                                   DX_TELEPORT_P_NAME(#name));
+#define DX_TELEPORT_P_CHECK_N(p, q, name, T, size, align, code, count, range)                \
+    DX_TELEPORT_P_CHECK_GAP(p, name)                                                         \
+    DX_TELEPORT_P_TRY(T##_p_check_list(v, v->record_ + p##_offset_##name, 1, end))
+#define DX_TELEPORT_P_CHECK_R(p, q, name, T, size, align, code, count, range)                \
+    DX_TELEPORT_P_CHECK_GAP(p, name)                                                         \
+    DX_TELEPORT_P_CHECK_REF(p, name, T##_record_size, T##_record_align)                      \
+    DX_TELEPORT_P_TRY(T##_p_check_list(                                                      \
+        v, v->bytes_ + dx_teleport_p_u32_get(v->record_ + p##_offset_##name),                \
+        dx_teleport_p_u32_get(v->record_ + p##_offset_##name + 4), end))
+#define DX_TELEPORT_P_CHECK_O(p, q, name, T, size, align, code, count, range)                \
+    DX_TELEPORT_P_CHECK_GAP(p, name)                                                         \
+    DX_TELEPORT_P_TRY(dx_teleport_p_check_option(v, p##_offset_##name, T##_size,             \
+                                                 DX_TELEPORT_P_NAME(#name)))                 \
+    DX_TELEPORT_P_CHECK_BOOLS(T, v->record_ + p##_offset_##name + T##_size, 1, name)
 #define DX_TELEPORT_P_CHECK_V(p, q, number)                                                  \
-    if (v->version_ < (number)) {                                                            \
-        DX_TELEPORT_P_TRY(dx_teleport_p_check_gap(                                           \
-            v, p##_p_end_before_##number, p##_p_extent((number) - 1), "record"))             \
-        return dx_teleport_p_check_end(v, end, p##_version);                                 \
-    }
+    if (v->version_ < (number))                                                              \
+        return dx_teleport_p_check_gap(v, p##_p_end_before_##number,                         \
+                                       p##_p_extent((number) - 1), "record");
 
 /* Pass: the exact size of a record. */
 #define DX_TELEPORT_P_SIZE_ARG(p, q, name, T, size, align, code, count, range)               \
     , size_t name##_size
 #define DX_TELEPORT_P_SIZE_S(p, q, name, T, size, align, code, count, range)                 \
-    all = dx_teleport_p_size_add(all, name##_size, 1);
+    all = dx_teleport_p_size_add(all, name##_size, 1, 1);
 #define DX_TELEPORT_P_SIZE_L(p, q, name, T, size, align, code, count, range)                 \
-    all = dx_teleport_p_size_add(all, name##_size, T##_size);
+    all = dx_teleport_p_size_add(all, name##_size, T##_size, T##_size);
+#define DX_TELEPORT_P_SIZE_R(p, q, name, T, size, align, code, count, range)               \
+    all = dx_teleport_p_size_add(all, name##_size, T##_record_size, T##_record_align);
 
 /* Pass: the accessors. A field of version 1 is always there, and the test for it folds away. */
 #define DX_TELEPORT_P_HAS(p, name)                                                           \
@@ -867,9 +1011,85 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
     {                                                                                        \
         uint8_t *to;                                                                         \
         DX_TELEPORT_P_TRY(dx_teleport_p_reserve(&w->writer_, p##_offset_##name, data, elements, \
-                                                T##_size, &to))                              \
+                                                T##_size, T##_size, &to))                    \
         if (to) p##_p_fill_##name(to, data, elements);                                       \
         return DX_TELEPORT_OK;                                                               \
+    }
+#define DX_TELEPORT_P_ACCESS_O(p, q, name, T, size, align, code, count, range)               \
+    DX_TELEPORT_P_INLINE bool p##_has_##name(const p##_view *v)                              \
+    {                                                                                        \
+        return DX_TELEPORT_P_HAS(p, name) && v->view_.record_[p##_offset_##name];            \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE T p##_get_##name(const p##_view *v)                                 \
+    {                                                                                        \
+        if (!DX_TELEPORT_P_HAS(p, name)) return 0;                                           \
+        return T##_get(v->view_.record_ + p##_offset_##name + T##_size);                     \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE int p##_set_##name(p##_writer *w, T value)                          \
+    {                                                                                        \
+        DX_TELEPORT_P_TRY(dx_teleport_p_settable(&w->writer_, p##_since_##name))             \
+        w->writer_.record_[p##_offset_##name] = 1;                                           \
+        T##_set(w->writer_.record_ + p##_offset_##name + T##_size, value);                   \
+        return DX_TELEPORT_OK;                                                               \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE int p##_clear_##name(p##_writer *w)                                 \
+    {                                                                                        \
+        DX_TELEPORT_P_TRY(dx_teleport_p_settable(&w->writer_, p##_since_##name))             \
+        DX_TELEPORT_MEMSET(w->writer_.record_ + p##_offset_##name, 0, 2 * T##_size);         \
+        return DX_TELEPORT_OK;                                                               \
+    }
+#define DX_TELEPORT_P_ACCESS_N(p, q, name, T, size, align, code, count, range)               \
+    DX_TELEPORT_P_INLINE T##_view p##_get_##name(const p##_view *v)                          \
+    {                                                                                        \
+        T##_view e;                                                                          \
+        e.view_ = dx_teleport_p_child(                                                       \
+            &v->view_, DX_TELEPORT_P_HAS(p, name) ? v->view_.record_ + p##_offset_##name : NULL, \
+            T##_p_zeros(), T##_version);                                                     \
+        return e;                                                                            \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE int p##_begin_##name(p##_writer *w, T##_writer *child)              \
+    {                                                                                        \
+        return dx_teleport_p_enter(&w->writer_, &child->writer_,                             \
+                                   w->writer_.record_ + p##_offset_##name, p##_offset_##name, 0, \
+                                   T##_version, p##_since_##name);                           \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE int p##_end_##name(p##_writer *w, T##_writer *child)                \
+    {                                                                                        \
+        return dx_teleport_p_leave(&w->writer_, &child->writer_, p##_offset_##name);         \
+    }
+#define DX_TELEPORT_P_ACCESS_R(p, q, name, T, size, align, code, count, range)               \
+    DX_TELEPORT_P_INLINE size_t p##_count_##name(const p##_view *v)                          \
+    {                                                                                        \
+        if (!DX_TELEPORT_P_HAS(p, name)) return 0;                                           \
+        return dx_teleport_p_u32_get(v->view_.record_ + p##_offset_##name + 4);              \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE T##_view p##_at_##name(const p##_view *v, size_t i)                 \
+    {                                                                                        \
+        const uint8_t *record = NULL;                                                        \
+        T##_view e;                                                                          \
+        if (i < p##_count_##name(v))                                                         \
+            record = v->view_.bytes_ +                                                       \
+                     dx_teleport_p_u32_get(v->view_.record_ + p##_offset_##name) +           \
+                     i * T##_record_size;                                                    \
+        e.view_ = dx_teleport_p_child(&v->view_, record, T##_p_zeros(), T##_version);        \
+        return e;                                                                            \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE int p##_add_##name(p##_writer *w, size_t records)                   \
+    {                                                                                        \
+        return dx_teleport_p_add(&w->writer_, p##_offset_##name, records, T##_record_size,   \
+                                 T##_record_align);                                          \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE int p##_begin_##name(p##_writer *w, size_t i, T##_writer *child)    \
+    {                                                                                        \
+        uint8_t *record = NULL;                                                              \
+        if ((unsigned)p##_since_##name <= w->writer_.version_)                               \
+            record = dx_teleport_p_element(&w->writer_, p##_offset_##name, i, T##_record_size); \
+        return dx_teleport_p_enter(&w->writer_, &child->writer_, record, p##_offset_##name, i, \
+                                   T##_version, p##_since_##name);                           \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE int p##_end_##name(p##_writer *w, T##_writer *child)                \
+    {                                                                                        \
+        return dx_teleport_p_leave(&w->writer_, &child->writer_, p##_offset_##name);         \
     }
 /* Elements of arrays and lists; one memcpy where the host's memory is the wire. */
 #define DX_TELEPORT_P_AS_WIRE(T)                                                             \
@@ -910,7 +1130,8 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
     DX_TELEPORT_P_CONSTANTS(p, schema)                                                       \
     DX_TELEPORT_P_EACH(p, 0, schema, DX_TELEPORT_P_RULES, DX_TELEPORT_P_RULES,               \
                        DX_TELEPORT_P_RULES, DX_TELEPORT_P_RULES, DX_TELEPORT_P_RULES_E,      \
-                       DX_TELEPORT_P_RULES_V)                                                \
+                       DX_TELEPORT_P_RULES_V, DX_TELEPORT_P_RULES_N, DX_TELEPORT_P_RULES_N,  \
+                       DX_TELEPORT_P_RULES)                                                  \
     typedef struct p##_view {                                                                \
         dx_teleport_view view_;                                                              \
     } p##_view;                                                                              \
@@ -921,7 +1142,8 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
     {                                                                                        \
         uint64_t hash = UINT64_C(0xcbf29ce484222325);                                        \
         (void)version;                                                                       \
-        DX_TELEPORT_P_FIELDS(p, 0, schema, DX_TELEPORT_P_LAYOUT, DX_TELEPORT_P_LAYOUT_V)     \
+        DX_TELEPORT_P_FIELDS_BUT(p, 0, schema, DX_TELEPORT_P_LAYOUT, DX_TELEPORT_P_LAYOUT_V, \
+                                 DX_TELEPORT_P_LAYOUT_N)                                     \
         return hash;                                                                         \
     }                                                                                        \
     DX_TELEPORT_P_FOLDED uint32_t p##_p_extent(unsigned version)                             \
@@ -930,31 +1152,60 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
         DX_TELEPORT_P_FIELDS(p, 0, schema, DX_TELEPORT_P_SKIP, DX_TELEPORT_P_EXTENT_V)       \
         return p##_record_size;                                                              \
     }                                                                                        \
-    DX_TELEPORT_P_INLINE int p##_p_check(dx_teleport_view *v, uint32_t end)                  \
+    DX_TELEPORT_P_INLINE int p##_p_check_fields(dx_teleport_view *v, uint32_t *end)          \
     {                                                                                        \
+        (void)end;                                                                           \
         DX_TELEPORT_P_EACH(p, 0, schema, DX_TELEPORT_P_CHECK_F, DX_TELEPORT_P_CHECK_S,       \
                            DX_TELEPORT_P_CHECK_F, DX_TELEPORT_P_CHECK_L,                     \
-                           DX_TELEPORT_P_CHECK_E, DX_TELEPORT_P_CHECK_V)                     \
-        if (v->version_ == p##_version)                                                      \
-            DX_TELEPORT_P_TRY(dx_teleport_p_check_gap(v, p##_p_end, p##_record_size, "record")) \
-        return dx_teleport_p_check_end(v, end, p##_version);                                 \
+                           DX_TELEPORT_P_CHECK_E, DX_TELEPORT_P_CHECK_V,                     \
+                           DX_TELEPORT_P_CHECK_N, DX_TELEPORT_P_CHECK_R,                     \
+                           DX_TELEPORT_P_CHECK_O)                                            \
+        if (v->version_ > p##_version) return DX_TELEPORT_OK;                                \
+        return dx_teleport_p_check_gap(v, p##_p_end, p##_record_size, "record");             \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE int p##_p_check_list(dx_teleport_view *v, const uint8_t *first,     \
+                                              uint32_t count, uint32_t *end)                 \
+    {                                                                                        \
+        dx_teleport_view e = *v;                                                             \
+        int error = DX_TELEPORT_OK;                                                          \
+        uint32_t i;                                                                          \
+        e.version_ = p##_version;                                                            \
+        for (i = 0; i < count && !error; i++) {                                              \
+            e.record_ = first + (size_t)i * p##_record_size;                                 \
+            error = p##_p_check_fields(&e, end);                                             \
+        }                                                                                    \
+        return dx_teleport_p_check_nested(v, &e, error);                                     \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE int p##_p_check(dx_teleport_view *v, uint32_t end)                  \
+    {                                                                                        \
+        v->exact_ = v->version_ <= p##_version;                                              \
+        DX_TELEPORT_P_TRY(p##_p_check_fields(v, &end))                                       \
+        return dx_teleport_p_check_end(v, end);                                              \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE const uint8_t *p##_p_zeros(void)                                    \
+    {                                                                                        \
+        static const uint8_t zeros[p##_record_size] = {0};                                   \
+        return zeros;                                                                        \
     }                                                                                        \
     DX_TELEPORT_P_READER(p)                                                                  \
     DX_TELEPORT_P_INLINE uint64_t p##_size(unsigned flags DX_TELEPORT_P_EACH(                \
         p, 0, schema, DX_TELEPORT_P_SKIP, DX_TELEPORT_P_SIZE_ARG, DX_TELEPORT_P_SKIP,        \
-        DX_TELEPORT_P_SIZE_ARG, DX_TELEPORT_P_SKIP, DX_TELEPORT_P_SKIP))                     \
+        DX_TELEPORT_P_SIZE_ARG, DX_TELEPORT_P_SKIP, DX_TELEPORT_P_SKIP, DX_TELEPORT_P_SKIP,  \
+        DX_TELEPORT_P_SIZE_ARG, DX_TELEPORT_P_SKIP))                                         \
     {                                                                                        \
         uint64_t all = p##_record_size;                                                      \
         if (!(flags & DX_TELEPORT_BARE)) all += dx_teleport_p_header_size(p##_version);      \
         DX_TELEPORT_P_EACH(p, 0, schema, DX_TELEPORT_P_SKIP, DX_TELEPORT_P_SIZE_S,           \
                            DX_TELEPORT_P_SKIP, DX_TELEPORT_P_SIZE_L, DX_TELEPORT_P_SKIP,     \
+                           DX_TELEPORT_P_SKIP, DX_TELEPORT_P_SKIP, DX_TELEPORT_P_SIZE_R,     \
                            DX_TELEPORT_P_SKIP)                                               \
-        return dx_teleport_p_size_add(all, flags & DX_TELEPORT_CRC ? 4 : 0, 1);              \
+        return dx_teleport_p_size_add(all, flags & DX_TELEPORT_CRC ? 4 : 0, 1, 1);              \
     }                                                                                        \
     DX_TELEPORT_P_WRITER(p)                                                                  \
     DX_TELEPORT_P_EACH(p, 0, schema, DX_TELEPORT_P_ACCESS_F, DX_TELEPORT_P_ACCESS_S,         \
                        DX_TELEPORT_P_ACCESS_A, DX_TELEPORT_P_ACCESS_L,                       \
-                       DX_TELEPORT_P_ACCESS_E, DX_TELEPORT_P_SKIP)                           \
+                       DX_TELEPORT_P_ACCESS_E, DX_TELEPORT_P_SKIP, DX_TELEPORT_P_ACCESS_N,   \
+                       DX_TELEPORT_P_ACCESS_R, DX_TELEPORT_P_ACCESS_O)                       \
     DX_TELEPORT_P_LOUD
 
 #define DX_TELEPORT_P_READER(p)                                                              \

@@ -39,6 +39,23 @@ DX_TELEPORT_DEFINE(series, SERIES)
     E(u8, e8, 3) E(u16, e16, 300) E(u32, e32, 100000) E(u8, e_full, 256)
 DX_TELEPORT_DEFINE(all, ALL)
 
+/* Records inside records: in place, in lists, in lists of lists; with and without references. */
+#define PRICE(F, S, A, L, E, V, N, R, O, ...) F(i64, cents) E(u8, currency, 3) O(u16, discount)
+DX_TELEPORT_DEFINE(price, PRICE)
+#define TAG(F, S, A, L, E, V, N, R, O, ...) S(key) S(value)
+DX_TELEPORT_DEFINE(tag, TAG)
+#define ITEM(F, S, A, L, E, V, N, R, O, ...)                                                  \
+    F(u8, kind) S(sku) N(price, 1, unit) R(tag, 1, tags) F(u32, quantity) O(f32, weight)
+DX_TELEPORT_DEFINE(item, ITEM)
+#define ORDER_1(F, S, A, L, E, V, N, R, O, ...)                                               \
+    F(u64, id) N(user, 1, buyer) R(item, 1, items) O(bool, gift) R(price, 1, fees) S(note)
+#define ORDER(F, S, A, L, E, V, N, R, O, ...)                                                 \
+    F(u64, id) N(user, 1, buyer) R(item, 1, items) O(bool, gift) R(price, 1, fees) S(note)    \
+    V(2) O(u64, parent) N(item, 1, bonus) R(order1, 1, history) L(u16, codes)
+DX_TELEPORT_DEFINE(order1, ORDER_1)
+DX_TELEPORT_DEFINE(order, ORDER)
+DX_TELEPORT_FROZEN(order, ORDER, 1, ORDER_1)
+
 /* >>any record: written from a script of random bytes, read into a digest -- */
 typedef struct script {
     uint8_t bytes[256];
@@ -192,32 +209,75 @@ static void draw_bools(script *s, void *out, size_t n)
         hash = digest_bytes(hash, all, count * sizeof(T));                                    \
         free(all);                                                                            \
     }
+#define FILL_N(p, q, name, T, sz, al, code, n, range)                                         \
+    {                                                                                         \
+        T##_writer e;                                                                         \
+        p##_begin_##name(w, &e);                                                              \
+        hash = T##_fill(&e, s) * 31 + hash;                                                   \
+        p##_end_##name(w, &e);                                                                \
+    }
+#define FILL_R(p, q, name, T, sz, al, code, n, range)                                         \
+    {                                                                                         \
+        const uint32_t count = draw_below(s, 4);                                              \
+        T##_writer e;                                                                         \
+        p##_add_##name(w, count);                                                             \
+        for (uint32_t i = 0; i < count; i++) {                                                \
+            p##_begin_##name(w, i, &e);                                                       \
+            hash = T##_fill(&e, s) * 31 + hash;                                               \
+            p##_end_##name(w, &e);                                                            \
+        }                                                                                     \
+        hash = hash * 31 + count;                                                             \
+    }
+#define FILL_O(p, q, name, T, sz, al, code, n, range)                                         \
+    if (draw_below(s, 2)) FILL_F(p, q, name, T, sz, al, code, n, range)
+#define READ_N(p, q, name, T, sz, al, code, n, range)                                         \
+    {                                                                                         \
+        const T##_view e = p##_get_##name(v);                                                 \
+        hash = T##_digest(&e) * 31 + hash;                                                    \
+    }
+#define READ_R(p, q, name, T, sz, al, code, n, range)                                         \
+    {                                                                                         \
+        const size_t count = p##_count_##name(v);                                             \
+        T##_view e = p##_at_##name(v, count);                                                 \
+        T##_digest(&e); /* of nothing */                                                      \
+        for (size_t i = 0; i < count; i++) {                                                  \
+            e = p##_at_##name(v, i);                                                          \
+            hash = T##_digest(&e) * 31 + hash;                                                \
+        }                                                                                     \
+        hash = hash * 31 + count;                                                             \
+    }
+#define READ_O(p, q, name, T, sz, al, code, n, range)                                         \
+    {                                                                                         \
+        const T x = p##_get_##name(v);                                                        \
+        if (p##_has_##name(v)) hash = digest_bytes(hash, &x, sizeof x);                       \
+        else DX_CHECK(!x);                                                                    \
+    }
 #define ANY_RECORD(p, schema)                                                                 \
     static uint64_t p##_fill(p##_writer *w, script *s)                                        \
     {                                                                                         \
         uint64_t hash = 0;                                                                    \
         (void)s;                                                                              \
-        s->at = 0;                                                                            \
         DX_TELEPORT_P_EACH(p, 0, schema, FILL_F, FILL_S, FILL_A, FILL_L, FILL_E,              \
-                           DX_TELEPORT_P_SKIP)                                                \
+                           DX_TELEPORT_P_SKIP, FILL_N, FILL_R, FILL_O)                        \
         return hash;                                                                          \
     }                                                                                         \
     static uint64_t p##_digest(const p##_view *v)                                             \
     {                                                                                         \
         uint64_t hash = 0;                                                                    \
         DX_TELEPORT_P_EACH(p, 0, schema, READ_F, READ_S, READ_L, READ_L, READ_F,              \
-                           DX_TELEPORT_P_SKIP)                                                \
+                           DX_TELEPORT_P_SKIP, READ_N, READ_R, READ_O)                        \
         return hash;                                                                          \
     }                                                                                         \
     /* Write with flags, copy the finished bytes to an exact block at base, read only them. */ \
     static void p##_trip(script *s, unsigned flags, size_t base)                              \
     {                                                                                         \
-        static uint8_t buf[4096];                                                             \
+        static uint8_t buf[32768];                                                            \
         size_t size = 0;                                                                      \
         uint64_t hash;                                                                        \
         p##_writer w;                                                                         \
         memset(buf, 0xee, sizeof buf);                                                        \
         DX_CHECK_EQ(p##_begin(&w, buf, sizeof buf, flags), 0);                                \
+        s->at = 0;                                                                            \
         hash = p##_fill(&w, s);                                                               \
         DX_CHECK_EQ(p##_finish(&w, &size), 0);                                                \
         check_block(buf, size, base, flags, p##_open_digest, hash);                           \
@@ -248,11 +308,13 @@ static void draw_bools(script *s, void *out, size_t n)
         p##_writer w;                                                                         \
         memset(exact, 0x55, size);                                                            \
         p##_begin(&w, exact, size, flags);                                                    \
+        s->at = 0;                                                                            \
         p##_fill(&w, s);                                                                      \
         DX_CHECK_EQ(p##_finish(&w, &again), 0);                                               \
         DX_CHECK_EQ(again, size);                                                             \
         DX_CHECK_MEM(exact, expected, size);                                                  \
         p##_begin(&w, exact, size - 1, flags);                                                \
+        s->at = 0;                                                                            \
         p##_fill(&w, s);                                                                      \
         DX_CHECK_EQ(p##_finish(&w, &again), DX_TELEPORT_ENOSPACE);                            \
         free(exact);                                                                          \
@@ -297,6 +359,16 @@ ANY_RECORD_CHECKS(series)
 ANY_RECORD(series, SERIES)
 ANY_RECORD_CHECKS(all)
 ANY_RECORD(all, ALL)
+ANY_RECORD_CHECKS(price)
+ANY_RECORD(price, PRICE)
+ANY_RECORD_CHECKS(tag)
+ANY_RECORD(tag, TAG)
+ANY_RECORD_CHECKS(item)
+ANY_RECORD(item, ITEM)
+ANY_RECORD_CHECKS(order1)
+ANY_RECORD(order1, ORDER_1)
+ANY_RECORD_CHECKS(order)
+ANY_RECORD(order, ORDER)
 
 /* >>specification ------------------------------------------------------ */
 static const char document[] = "docs/TELEPORT.md";
@@ -317,7 +389,7 @@ static size_t write_ann(uint8_t *buf, size_t capacity, unsigned flags)
 
 static void same_as_document(const char *name, const uint8_t *bytes, size_t size)
 {
-    uint8_t expected[256];
+    uint8_t expected[512];
     DX_CHECK_EQ(dx_test_vector(document, name, expected, sizeof expected), size);
     DX_CHECK_MEM(expected, bytes, size);
 }
@@ -432,7 +504,7 @@ DX_PROPERTY(p14_round_trip_through_finished_bytes, 3000)
     script s = {{0}, 0};
     const unsigned flags = choose_flags(c);
     const size_t base = (size_t)dx_choose(c, 15);
-    const uint64_t type = dx_choose(c, 6);
+    const uint64_t type = dx_choose(c, 9);
     dx_choose_bytes(c, s.bytes, sizeof s.bytes);
     if (type == 0) point_trip(&s, flags, base);
     if (type == 1) user_trip(&s, flags, base);
@@ -441,6 +513,9 @@ DX_PROPERTY(p14_round_trip_through_finished_bytes, 3000)
     if (type == 4) timestamp_trip(&s, flags, base);
     if (type == 5) user2_trip(&s, flags, base);
     if (type == 6) all_trip(&s, flags, base);
+    if (type == 7) price_trip(&s, flags, base);
+    if (type == 8) order1_trip(&s, flags, base);
+    if (type == 9) order_trip(&s, flags, base);
 }
 
 DX_TEST(w_39_any_base_address)
@@ -449,6 +524,7 @@ DX_TEST(w_39_any_base_address)
     for (size_t base = 0; base < 16; base++) {
         all_trip(&s, 0, base);
         all_trip(&s, DX_TELEPORT_BARE, base);
+        order_trip(&s, 0, base);
         series_trip(&s, DX_TELEPORT_CRC, base);
     }
 }
@@ -504,10 +580,10 @@ typedef struct sample {
     open_digest *open;
     unsigned     flags;
     size_t       size;
-    uint8_t      bytes[1024];
+    uint8_t      bytes[4096];
 } sample;
 
-static sample samples[12];
+static sample samples[20];
 
 #define SAMPLE(p, f)                                                                          \
     {                                                                                         \
@@ -537,6 +613,12 @@ static size_t make_samples(void)
     SAMPLE(all, 0)
     SAMPLE(all, DX_TELEPORT_BARE)
     SAMPLE(all, DX_TELEPORT_CRC)
+    SAMPLE(price, 0)
+    SAMPLE(item, 0)
+    SAMPLE(item, DX_TELEPORT_BARE)
+    SAMPLE(order1, 0)
+    SAMPLE(order, 0)
+    SAMPLE(order, DX_TELEPORT_CRC)
     return (size_t)(at - samples);
 }
 
@@ -599,6 +681,8 @@ DX_PROPERTY(tp_5_arbitrary_bare_bytes, 4000)
     open_exact(buf, size, DX_TELEPORT_BARE, user_open_digest);
     open_exact(buf, size, DX_TELEPORT_BARE, series_open_digest);
     open_exact(buf, size, DX_TELEPORT_BARE, user3_open_digest);
+    open_exact(buf, size, DX_TELEPORT_BARE, item_open_digest);
+    open_exact(buf, size, DX_TELEPORT_BARE, order_open_digest);
     open_exact(buf, size, 0, user_open_digest);
 }
 
@@ -853,6 +937,7 @@ DX_TEST(tp_8_padding_is_zero_in_dirty_memory)
     all_fill(&w, &s);
     DX_CHECK_EQ(all_finish(&w, &size), 0);
     all_begin(&w, b, sizeof b, 0);
+    s.at = 0;
     all_fill(&w, &s);
     DX_CHECK_EQ(all_finish(&w, &again), 0);
     DX_CHECK_EQ(size, again);
@@ -1104,6 +1189,7 @@ DX_PROPERTY(tp_2_old_writer_new_reader_and_back, 1000)
     DX_CHECK_EQ(user2_open(&v2, buf, size), 0);
     DX_CHECK_EQ(user3_get_age(&v3), user2_get_age(&v2));
     user3_begin(&w3, buf, sizeof buf, flags);
+    s.at = 0;
     user3_fill(&w3, &s); /* draws the first four fields as user_fill does */
     DX_CHECK_EQ(user3_finish(&w3, &size), 0);
     DX_CHECK_EQ(user_open(&v1, buf, size), 0);
@@ -1113,6 +1199,266 @@ DX_PROPERTY(tp_2_old_writer_new_reader_and_back, 1000)
 DX_TEST(tp_2_an_incompatible_edit_does_not_compile)
 {
     DX_CHECK_EQ(system("sh tests/compile/teleport_frozen.sh"), 0);
+}
+
+/* >>records inside records ---------------------------------------------- */
+static size_t write_order(uint8_t *buf, size_t capacity, unsigned flags)
+{
+    static const uint16_t codes[] = {7, 9};
+    order_writer w;
+    user_writer buyer;
+    item_writer item;
+    price_writer price;
+    tag_writer tag;
+    size_t size = 0;
+    memset(buf, 0xff, capacity);
+    order_begin(&w, buf, capacity, flags);
+    order_set_id(&w, 5);
+    DX_CHECK_EQ(order_begin_buyer(&w, &buyer), 0);
+    user_set_id(&buyer, 7);
+    user_put_name(&buyer, "Ann", 3);
+    DX_CHECK_EQ(order_end_buyer(&w, &buyer), 0);
+    DX_CHECK_EQ(order_add_items(&w, 2), 0);
+    for (size_t i = 0; i < 2; i++) {
+        DX_CHECK_EQ(order_begin_items(&w, i, &item), 0);
+        item_put_sku(&item, i ? "B-2" : "A-1", 3);
+        item_begin_unit(&item, &price);
+        price_set_cents(&price, i ? 250 : -1);
+        if (i) price_set_discount(&price, 0);
+        item_end_unit(&item, &price);
+        item_add_tags(&item, i);
+        if (i) {
+            item_begin_tags(&item, 0, &tag);
+            tag_put_key(&tag, "k", 1);
+            item_end_tags(&item, &tag);
+        }
+        item_set_quantity(&item, (uint32_t)i + 1);
+        DX_CHECK_EQ(order_end_items(&w, &item), 0);
+    }
+    order_set_gift(&w, false);
+    order_put_note(&w, "hi", 2);
+    order_put_codes(&w, codes, 2);
+    DX_CHECK_EQ(order_finish(&w, &size), 0);
+    return size;
+}
+
+DX_TEST(tp_3_records_inside_records)
+{
+    uint8_t buf[512];
+    const size_t size = write_order(buf, sizeof buf, 0);
+    order_view v;
+    item_view item;
+    price_view price;
+    tag_view tag;
+    user_view buyer;
+    DX_CHECK_EQ(order_open(&v, buf, size), 0);
+    buyer = order_get_buyer(&v);
+    DX_CHECK_EQ(user_get_id(&buyer), 7);
+    DX_CHECK_MEM(user_get_name(&buyer).data, "Ann", 3);
+    DX_CHECK_EQ(order_count_items(&v), 2);
+    item = order_at_items(&v, 1);
+    DX_CHECK_MEM(item_get_sku(&item).data, "B-2", 3);
+    price = item_get_unit(&item);
+    DX_CHECK_EQ(price_get_cents(&price), 250);
+    DX_CHECK(price_has_discount(&price) && price_get_discount(&price) == 0);
+    DX_CHECK(!item_has_weight(&item));
+    DX_CHECK_EQ(item_count_tags(&item), 1);
+    tag = item_at_tags(&item, 0);
+    DX_CHECK_MEM(tag_get_key(&tag).data, "k", 1);
+    item = order_at_items(&v, 0);
+    price = item_get_unit(&item);
+    DX_CHECK(price_get_cents(&price) == -1 && !price_has_discount(&price));
+    DX_CHECK(order_has_gift(&v) && !order_get_gift(&v));
+    DX_CHECK(!order_has_parent(&v) && order_get_parent(&v) == 0);
+    DX_CHECK_EQ(order_at_codes(&v, 1), 9);
+    DX_CHECK_EQ(order_count_fees(&v), 0);
+    /* none there: a record of zeros */
+    price = order_at_fees(&v, 0);
+    DX_CHECK(price_get_cents(&price) == 0 && !price_has_discount(&price));
+    item = order_at_items(&v, SIZE_MAX);
+    tag = item_at_tags(&item, 0);
+    DX_CHECK(tag_get_key(&tag).size == 0 && tag_get_key(&tag).data != NULL);
+    same_as_document("order", buf, size);
+}
+
+DX_TEST(tp_3_size_of_lists_of_records)
+{
+    uint8_t buf[512];
+    /* note, items, fees, codes, history; what items and buyer point at comes on top */
+    const uint64_t all = order_size(0, 2, 0, 2, 0, 2) + 3 + 3 + 3 + tag_record_size + 1;
+    DX_CHECK(write_order(buf, sizeof buf, 0) <= all + 7 * 5);
+    DX_CHECK(write_order(buf, sizeof buf, 0) >= all);
+    DX_CHECK_EQ(order_size(0, UINT32_MAX / 8, 0, 0, 0, 0), UINT64_MAX);
+}
+
+DX_TEST(tp_3_nested_writers_take_turns)
+{
+    uint8_t buf[512];
+    size_t size;
+    order_writer w, other;
+    item_writer item, again;
+    price_writer price;
+    order_begin(&w, buf, sizeof buf, 0);
+    DX_CHECK_EQ(order_begin_items(&w, 0, &item), DX_TELEPORT_EINVAL); /* none added */
+    DX_CHECK_EQ(item_set_kind(&item, 1), DX_TELEPORT_EINVAL);
+    DX_CHECK_EQ(order_end_items(&w, &item), DX_TELEPORT_EINVAL);
+    DX_CHECK_EQ(order_add_items(&w, 3), 0); /* ... and w goes on */
+    DX_CHECK_EQ(order_begin_items(&w, 1, &item), 0);
+    DX_CHECK_EQ(order_set_id(&w, 1), DX_TELEPORT_ESTATE); /* it waits */
+    DX_CHECK_EQ(order_begin_items(&w, 2, &again), DX_TELEPORT_ESTATE);
+    DX_CHECK_EQ(order_finish(&w, &size), DX_TELEPORT_ESTATE);
+    DX_CHECK_EQ(item_put_sku(&item, "x", 1), 0);
+    DX_CHECK_EQ(item_begin_unit(&item, &price), 0);
+    DX_CHECK_EQ(price_set_cents(&price, 1), 0);
+    DX_CHECK_EQ(item_end_unit(&item, &price), 0);
+    DX_CHECK_EQ(price_set_cents(&price, 1), DX_TELEPORT_ESTATE); /* closed */
+    memset(&other, 0, sizeof other);
+    DX_CHECK_EQ(order_end_items(&other, &item), DX_TELEPORT_EINVAL);
+    DX_CHECK_EQ(order_end_items(&w, &item), 0);
+    /* scalars of any element at any time, references only forwards */
+    DX_CHECK_EQ(order_begin_items(&w, 0, &item), 0);
+    DX_CHECK_EQ(item_set_kind(&item, 9), 0);
+    DX_CHECK_EQ(order_end_items(&w, &item), 0);
+    DX_CHECK_EQ(order_begin_items(&w, 2, &item), 0);
+    DX_CHECK_EQ(item_put_sku(&item, "y", 1), 0);
+    DX_CHECK_EQ(order_end_items(&w, &item), 0);
+    DX_CHECK_EQ(order_put_note(&w, "n", 1), 0);
+    DX_CHECK_EQ(order_begin_items(&w, 2, &item), 0);
+    DX_CHECK_EQ(item_set_quantity(&item, 4), 0);
+    DX_CHECK_EQ(order_end_items(&w, &item), 0);
+    DX_CHECK_EQ(order_finish(&w, &size), 0);
+    {
+        order_view v;
+        DX_CHECK_EQ(order_open(&v, buf, size), 0);
+        item_view e = order_at_items(&v, 0);
+        DX_CHECK_EQ(item_get_kind(&e), 9);
+        e = order_at_items(&v, 2);
+        DX_CHECK_EQ(item_get_quantity(&e), 4);
+    }
+    order_begin(&w, buf, sizeof buf, 0);
+    order_add_items(&w, 2);
+    order_begin_items(&w, 1, &item);
+    item_put_sku(&item, "x", 1);
+    order_end_items(&w, &item);
+    order_begin_items(&w, 0, &item);
+    DX_CHECK_EQ(item_put_sku(&item, "x", 1), DX_TELEPORT_EORDER);
+    DX_CHECK_EQ(order_end_items(&w, &item), DX_TELEPORT_EORDER); /* sticks to the whole */
+    DX_CHECK_EQ(order_finish(&w, &size), DX_TELEPORT_EORDER);
+    order_begin(&w, buf, sizeof buf, 0);
+    DX_CHECK_EQ(order_add_items(&w, SIZE_MAX), DX_TELEPORT_ENOSPACE);
+}
+
+DX_TEST(tp_5_nested_faults_say_where)
+{
+    uint8_t buf[512];
+    const size_t size = write_order(buf, sizeof buf, 0);
+    order_view v;
+    item_view item;
+    uint32_t at;
+    DX_CHECK_EQ(order_open(&v, buf, size), 0);
+    item = order_at_items(&v, 1);
+    at = (uint32_t)(item.view_.record_ - buf) + (uint32_t)item_offset_unit;
+    buf[at + price_offset_currency] = 3;
+    DX_CHECK_EQ(order_open(&v, buf, size), DX_TELEPORT_EENUM);
+    DX_CHECK_STR(order_fault(&v)->field, "currency");
+    DX_CHECK_EQ(order_fault(&v)->offset, at + price_offset_currency);
+    buf[at + price_offset_currency] = 0;
+    buf[at + price_offset_discount] = 2;
+    DX_CHECK_EQ(order_open(&v, buf, size), DX_TELEPORT_EBOOL);
+    DX_CHECK_STR(order_fault(&v)->field, "discount");
+    buf[at + price_offset_discount] = 0;
+    DX_CHECK_EQ(order_open(&v, buf, size), 0); /* its value is 0 anyway */
+    buf[at + price_offset_discount + 3] = 1;   /* a value, but not there */
+    DX_CHECK_EQ(order_open(&v, buf, size), DX_TELEPORT_EPADDING);
+    buf[at + price_offset_discount] = 1;
+    DX_CHECK_EQ(order_open(&v, buf, size), 0);
+    buf[at + price_offset_discount + 1] = 1;
+    DX_CHECK_EQ(order_open(&v, buf, size), DX_TELEPORT_EPADDING);
+}
+
+/* Every reference of a nested record moved to every place near and far. */
+DX_TEST(w_39_nested_references_cannot_overlap_or_loop)
+{
+    uint8_t buf[512];
+    const size_t size = write_order(buf, sizeof buf, 0);
+    for (uint32_t at = 24; at + 8 <= size; at += 4) {
+        uint8_t keep[8];
+        memcpy(keep, buf + at, 8);
+        for (uint32_t offset = 0; offset <= size + 8; offset++) {
+            dx_teleport_p_u32_set(buf + at, offset);
+            if (memcmp(keep, buf + at, 4) == 0) continue;
+            open_exact(buf, size, 0, order_open_digest);
+            dx_teleport_p_u32_set(buf + at + 4, 0xffffffffu / (offset + 1));
+            open_exact(buf, size, 0, order_open_digest);
+            memcpy(buf + at, keep, 8);
+        }
+    }
+    DX_CHECK_EQ(open_exact(buf, size, 0, order_open_digest), 0);
+}
+
+DX_TEST(tp_5_nested_scalars_are_changed_in_place)
+{
+    uint8_t buf[512];
+    size_t size = write_order(buf, sizeof buf, DX_TELEPORT_CRC), after;
+    order_writer w;
+    item_writer item;
+    price_writer price;
+    order_view v;
+    DX_CHECK_EQ(order_edit(&w, buf, size), 0);
+    DX_CHECK_EQ(order_begin_items(&w, 1, &item), 0);
+    DX_CHECK_EQ(item_begin_unit(&item, &price), 0);
+    DX_CHECK_EQ(price_set_cents(&price, 77), 0);
+    DX_CHECK_EQ(price_clear_discount(&price), 0);
+    DX_CHECK_EQ(item_end_unit(&item, &price), 0);
+    DX_CHECK_EQ(item_set_weight(&item, 1.5f), 0);
+    DX_CHECK_EQ(order_end_items(&w, &item), 0);
+    DX_CHECK_EQ(order_set_parent(&w, 3), 0);
+    DX_CHECK_EQ(order_begin_items(&w, 2, &item), DX_TELEPORT_EINVAL);
+    DX_CHECK_EQ(order_finish(&w, &after), 0);
+    DX_CHECK_EQ(size, after);
+    DX_CHECK_EQ(order_open(&v, buf, size), 0);
+    item_view e = order_at_items(&v, 1);
+    price_view unit = item_get_unit(&e);
+    DX_CHECK(price_get_cents(&unit) == 77 && !price_has_discount(&unit));
+    DX_CHECK(item_has_weight(&e) && item_get_weight(&e) == 1.5f);
+    DX_CHECK_EQ(order_get_parent(&v), 3);
+    DX_CHECK_EQ(order_edit(&w, buf, size), 0);
+    DX_CHECK_EQ(order_begin_items(&w, 0, &item), 0);
+    DX_CHECK_EQ(item_put_sku(&item, "z", 1), DX_TELEPORT_EORDER); /* no references in place */
+}
+
+DX_PROPERTY(tp_2_nested_old_and_new_versions, 1000)
+{
+    static uint8_t buf[32768];
+    script s = {{0}, 0};
+    size_t size;
+    order1_writer w1;
+    order_writer w2, edit;
+    item_writer bonus;
+    order1_view v1;
+    order_view v2;
+    uint64_t hash;
+    const unsigned flags = dx_choose(c, 1) ? DX_TELEPORT_CRC : 0;
+    dx_choose_bytes(c, s.bytes, sizeof s.bytes);
+    order1_begin(&w1, buf, sizeof buf, flags);
+    hash = order1_fill(&w1, &s);
+    DX_CHECK_EQ(order1_finish(&w1, &size), 0);
+    DX_CHECK_EQ(order_open(&v2, buf, size), 0); /* new reader, old data */
+    item_view none = order_get_bonus(&v2);
+    DX_CHECK(item_get_kind(&none) == 0 && item_count_tags(&none) == 0 && !order_has_parent(&v2));
+    DX_CHECK_EQ(order_count_history(&v2), 0);
+    DX_CHECK_EQ(order_edit(&edit, buf, size), 0);
+    DX_CHECK_EQ(order_begin_bonus(&edit, &bonus), DX_TELEPORT_ENOTFOUND);
+    DX_CHECK_EQ(order_set_parent(&edit, 1), DX_TELEPORT_ENOTFOUND);
+    order_begin(&w2, buf, sizeof buf, flags);
+    s.at = 0;
+    order_fill(&w2, &s);
+    DX_CHECK_EQ(order_finish(&w2, &size), 0);
+    DX_CHECK_EQ(order1_open(&v1, buf, size), 0); /* old reader, new data */
+    DX_CHECK_EQ(order1_digest(&v1), hash);
+    for (uint64_t n = dx_choose(c, 3); n; n--) buf[dx_choose_range(c, 4, size - 1)] ^= (uint8_t)dx_choose(c, 255);
+    open_exact(buf, size, 0, order1_open_digest);
+    open_exact(buf, size, 0, order_open_digest);
 }
 
 DX_TEST(tp_5_error_names)

@@ -59,4 +59,27 @@ bad long_name  name_of_48 "$V1 V(2) F(u8, a2345678901234567890123456789012345678
 bad enum_range range_fits 'F(u64, id) S(name) F(u8, age) E(u8, colour, 257) A(u8, hash, 4)'
 bad enum_type  enum_is_u8_u16_u32 'F(u64, id) S(name) F(u8, age) E(u64, colour, 3) A(u8, hash, 4)'
 bad no_type    string 'F(string, id) S(name) F(u8, age) E(u8, colour, 3) A(u8, hash, 4)'
+
+# A record inside a record is of one version, and whoever changes it is told.
+V1='F(u64, id) N(inner, 1, one) R(inner, 1, many) O(u8, maybe)'
+try()
+{
+    cat > "$dir/$1.c" <<END
+#include "dx_teleport.h"
+#define INNER(F, S, A, L, E, V, ...) F(u8, a) S(b) $INNER
+#define FROZEN_1(F, S, A, L, E, V, N, R, O, ...) $V1
+#define NOW(F, S, A, L, E, V, N, R, O, ...) $2
+DX_TELEPORT_DEFINE(inner, INNER)
+DX_TELEPORT_DEFINE(outer, NOW)
+DX_TELEPORT_FROZEN(outer, NOW, 1, FROZEN_1)
+END
+    "$CC" -std=c99 -Wall -Wextra -I. -fsyntax-only "$dir/$1.c" 2> "$dir/$1.err"
+}
+INNER=
+good nested "$V1"
+good nested_more "$V1 V(2) R(inner, 1, more) O(f64, x)"
+bad option_retyped retyped_maybe 'F(u64, id) N(inner, 1, one) R(inner, 1, many) F(u8, maybe)'
+INNER='V(2) F(u8, c)'
+bad inner_changed version_of_the_type_changed_many "$V1"
+bad inner_renumbered retyped_many 'F(u64, id) N(inner, 2, one) R(inner, 2, many) O(u8, maybe)'
 exit $failed
