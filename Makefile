@@ -28,7 +28,7 @@ DXPATCH := $(patsubst examples/dxpatch/%.c,dxpatch.d/%.o,$(wildcard examples/dxp
 UNITS  := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 GATES  := $(filter-out lib size,$(patsubst tests/checks/%.sh,%,$(wildcard tests/checks/*.sh)))
 
-.PHONY: help all hello demo demo-run test test-run check deps size install bench-patch clean
+.PHONY: help all hello demo demo-run test test-run check deps size install bench-patch bench-hbtp clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -153,6 +153,9 @@ build/bench_patch: bench/bench_patch.c dx_patch.h build/flags
 
 bench-patch: build/dxpatch build/bench_patch ## dx_patch.h beside other delta tools; PAIRS=folder of ID.old and ID.new
 	@bench/bench_patch.sh '$(PAIRS)'
+
+bench-hbtp: ## dx_hbtp.h beside a naive loop and other parsers, into bench/results/hbtp.csv
+	@CC='$(CC)' bench/bench_hbtp.sh
 
 clean: ## remove build/
 	rm -rf build

@@ -24,27 +24,22 @@
                (unsigned)frame.sequence, (unsigned)frame.payload_size);
 
     CONTENTS (search >>)
-        config  opcodes  errors  frame  out  file chunk  router  session  middleware
-        chunk stream  platform  shared  names  codec  writers  requests  routes  dispatch  feed
-        hooks  chunks  license
+        config  opcodes  errors  frame  out  file chunk  router  session  streams  subscriptions
+        middleware  chunk stream  platform  shared  names  codec  writers  hub  requests  routes
+        dispatch  feed  hooks  chunks  license
 
     THREE LAYERS, each usable alone
-        frame         dx_hbtp_parse, dx_hbtp_write_*: stateless; 8-byte header, payload, optional
-                      CRC-32C
-        session       dx_hbtp_feed, dx_hbtp_tick, dx_hbtp_call: one per connection and side;
-                      collects frames that arrive in pieces, calls handlers, matches answers to
-                      requests, keeps the limits
-        chunk stream  dx_hbtp_chunk_*: the plain one-way format with 5-byte headers, for HTTP
-                      bodies and files
+        frame         dx_hbtp_parse*, dx_hbtp_write_*: stateless
+        session       dx_hbtp_feed, _tick, _call, _open ...: one per connection and side; collects
+                      frames, calls handlers, matches answers, keeps limits; streams, subscriptions
+        chunk stream  dx_hbtp_chunk_*: the plain one-way format for HTTP bodies and files
 
     HOW A SESSION IS DRIVEN
         bytes arrived      n = dx_hbtp_feed(s, bytes, size, now). n < 0: send what is in the
-                           response buffer, then close the connection. n < size: keep bytes[n..];
-                           dx_hbtp_session_state() says why. Feed them again once the response
-                           buffer was sent, or at your next turn.
-        socket writable    dx_hbtp_out_data(), send, dx_hbtp_out_consume(); then feed what was
-                           left over. When nothing was, dx_hbtp_feed(s, NULL, 0, now) retries a
-                           frame that the session itself holds.
+                           response buffer, then close. n < size: keep bytes[n..] and feed them
+                           again when dx_hbtp_session_state() says so: output sent, or a new turn.
+        socket writable    dx_hbtp_out_data(), send, dx_hbtp_out_consume(); then feed what was left
+                           over, or dx_hbtp_feed(s, NULL, 0, now) for a frame that it holds itself.
         time passed        next = dx_hbtp_tick(s, now): expires requests, sends keepalive pings.
         connection lost    dx_hbtp_abort(s): every waiting request ends with ECANCELED.
 
@@ -233,13 +228,13 @@ typedef struct dx_hbtp_frame {   /* a view: borrowed from the bytes that were pa
     uint64_t       frame_size;   /* header, payload and checksum; see dx_hbtp_parse() */
 } dx_hbtp_frame;
 
-typedef struct dx_hbtp_descriptor { /* one frame of a batch, 16 bytes */
-    uint32_t payload_offset;        /* from the first byte of the batch */
-    uint32_t payload_size;
-    uint16_t sequence;
-    uint16_t opcode;                /* as in the header: 0..0xff */
+typedef struct dx_hbtp_descriptor { /* one frame of a batch, 16 bytes: the header, and where */
+    uint8_t  opcode;
     uint8_t  flags;
-    uint8_t  reserved[3];
+    uint16_t sequence;
+    uint32_t payload_size;
+    uint32_t payload_offset; /* from the first byte of the batch */
+    uint32_t reserved;
 } dx_hbtp_descriptor;
 
 /* Decode the header. Returns 8; 0: fewer than 8 bytes (*header untouched). Any alignment. */
@@ -267,11 +262,11 @@ DX_HBTP_API int dx_hbtp_resolve_extended(dx_hbtp_frame *frame);
 DX_HBTP_API int64_t dx_hbtp_parse_batch(const void *bytes, size_t size, uint32_t max_payload,
                                         dx_hbtp_descriptor *descriptors, size_t capacity,
                                         size_t *count);
-/* For handlers that do not care about the order between opcodes: the same descriptors sorted by
-   opcode, those of one opcode in the order they came. `grouped` has room for `count` and is another
-   array. O(count + 256), 1 KiB of stack. EINVAL, ETOOBIG. */
+/* For handlers that do not care about the order between opcodes: the numbers 0..count-1 sorted by
+   the opcode of their descriptors, those of one opcode in the order they came, into order[count].
+   O(count + 256), 1 KiB of stack. EINVAL, ETOOBIG. */
 DX_HBTP_API int dx_hbtp_group(const dx_hbtp_descriptor *descriptors, size_t count,
-                              dx_hbtp_descriptor *grouped);
+                              uint32_t *order);
 /* Take the payload of an RpcError (or a Close) apart: status, text (not terminated, not checked for
    UTF-8, borrowed). A Close without payload is status 0. ETRUNCATED; ECORRUPT (reserved not 0);
    ENOTSUP (COMPRESSED or ENCRYPTED). */
@@ -1118,25 +1113,28 @@ DX_HBTP_API int64_t dx_hbtp_parse(const void *bytes, size_t size, uint32_t max_p
                                   dx_hbtp_frame *frame)
 {
     const uint8_t *p = (const uint8_t *)bytes;
+    uint32_t low, length;
+    uint64_t total = DX_HBTP_HEADER_SIZE; /* 2^32-1 + 12 does not fit into a 32-bit size_t */
     if (!frame || (!p && size)) return DX_HBTP_EINVAL;
-    frame->frame_size = DX_HBTP_HEADER_SIZE;
+    frame->frame_size = total;
     if (size < DX_HBTP_HEADER_SIZE) return 0;
-    frame->opcode = p[0];
-    frame->flags = p[1];
-    frame->sequence = dx_hbtp_p_load16(p + 2);
-    frame->payload_size = dx_hbtp_p_load32(p + 4);
+    low = dx_hbtp_p_load32(p);
+    length = dx_hbtp_p_load32(p + 4);
+    total += length;
+    if (low >> 8 & DX_HBTP_FLAG_HAS_CHECKSUM) total += DX_HBTP_CHECKSUM_SIZE;
     frame->payload = p + DX_HBTP_HEADER_SIZE;
-    if (frame->payload_size > max_payload) return DX_HBTP_ETOOBIG;
-    /* 64 bits: 2^32-1 + 12 does not fit into a 32-bit size_t. */
-    frame->frame_size += frame->payload_size;
-    if (frame->flags & DX_HBTP_FLAG_HAS_CHECKSUM) frame->frame_size += DX_HBTP_CHECKSUM_SIZE;
-    if (size < frame->frame_size) return 0;
-    if (frame->flags & DX_HBTP_FLAG_HAS_CHECKSUM) {
-        size_t covered = DX_HBTP_HEADER_SIZE + (size_t)frame->payload_size;
-        if (dx_hbtp_p_crc32c(0, p, covered) != dx_hbtp_p_load32(p + covered))
-            return DX_HBTP_ECORRUPT;
+    frame->payload_size = length;
+    frame->opcode = (uint16_t)(low & 0xff);
+    frame->sequence = (uint16_t)(low >> 16);
+    frame->flags = (uint8_t)(low >> 8 & 0xff);
+    if (length > max_payload) return DX_HBTP_ETOOBIG;
+    frame->frame_size = total;
+    if (size < total) return 0;
+    if (low >> 8 & DX_HBTP_FLAG_HAS_CHECKSUM) {
+        size = DX_HBTP_HEADER_SIZE + (size_t)length;
+        if (dx_hbtp_p_crc32c(0, p, size) != dx_hbtp_p_load32(p + size)) return DX_HBTP_ECORRUPT;
     }
-    return (int64_t)frame->frame_size;
+    return (int64_t)total;
 }
 
 DX_HBTP_API int dx_hbtp_resolve_extended(dx_hbtp_frame *frame)
@@ -1154,6 +1152,20 @@ DX_HBTP_API int dx_hbtp_resolve_extended(dx_hbtp_frame *frame)
     return DX_HBTP_OK;
 }
 
+static void dx_hbtp_p_describe(dx_hbtp_descriptor *d, const uint8_t *p, size_t at)
+{
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    DX_HBTP_MEMCPY(d, p + at, DX_HBTP_HEADER_SIZE); /* as below, in one load and one store */
+#else
+    d->opcode = p[at];
+    d->flags = p[at + 1];
+    d->sequence = dx_hbtp_p_load16(p + at + 2);
+    d->payload_size = dx_hbtp_p_load32(p + at + 4);
+#endif
+    d->payload_offset = (uint32_t)at + DX_HBTP_HEADER_SIZE;
+    d->reserved = 0;
+}
+
 /* Plain frames, without a checksum, as long as they lie whole in the bytes. Each is guessed to be
    as long as the one before: a right guess breaks the chain from one load to the next. */
 static size_t dx_hbtp_p_parse_plain(const uint8_t *p, size_t size, uint32_t max_payload,
@@ -1161,21 +1173,15 @@ static size_t dx_hbtp_p_parse_plain(const uint8_t *p, size_t size, uint32_t max_
 {
     size_t at = *used, n = 0, stride = DX_HBTP_HEADER_SIZE;
     uint32_t guess = 0;
-    for (; n < capacity && size - at >= DX_HBTP_HEADER_SIZE; n++, d++, at += stride) {
-        const uint32_t low = dx_hbtp_p_load32(p + at), length = dx_hbtp_p_load32(p + at + 4);
+    for (; n < capacity && size - at >= DX_HBTP_HEADER_SIZE; n++, at += stride) {
+        const uint32_t length = dx_hbtp_p_load32(p + at + 4);
         if (DX_HBTP_P_RARELY(length != guess)) {
-            if (length > max_payload) break;
+            if (length > max_payload || length > size - at - DX_HBTP_HEADER_SIZE) break;
             guess = length;
             stride = DX_HBTP_HEADER_SIZE + (size_t)length;
         }
-        if ((low >> 8 & DX_HBTP_FLAG_HAS_CHECKSUM) || length > size - at - DX_HBTP_HEADER_SIZE)
-            break;
-        d->payload_offset = (uint32_t)at + DX_HBTP_HEADER_SIZE;
-        d->payload_size = length;
-        d->sequence = (uint16_t)(low >> 16);
-        d->opcode = (uint16_t)(low & 0xff);
-        d->flags = (uint8_t)(low >> 8 & 0xff);
-        d->reserved[0] = d->reserved[1] = d->reserved[2] = 0;
+        if (DX_HBTP_P_RARELY((p[at + 1] & DX_HBTP_FLAG_HAS_CHECKSUM) || size - at < stride)) break;
+        dx_hbtp_p_describe(&d[n], p, at);
     }
     *used = at;
     return n;
@@ -1199,12 +1205,7 @@ DX_HBTP_API int64_t dx_hbtp_parse_batch(const void *bytes, size_t size, uint32_t
         if (n == capacity) break;
         used = dx_hbtp_parse(p + at, size - at, max_payload, &frame);
         if (used <= 0) break;
-        descriptors[n].payload_offset = (uint32_t)(at + DX_HBTP_HEADER_SIZE);
-        descriptors[n].payload_size = frame.payload_size;
-        descriptors[n].sequence = frame.sequence;
-        descriptors[n].opcode = frame.opcode;
-        descriptors[n].flags = frame.flags;
-        DX_HBTP_MEMSET(descriptors[n].reserved, 0, sizeof descriptors[n].reserved);
+        dx_hbtp_p_describe(&descriptors[n], p, at);
         at += (size_t)used;
         n++;
     }
@@ -1213,19 +1214,19 @@ DX_HBTP_API int64_t dx_hbtp_parse_batch(const void *bytes, size_t size, uint32_t
 }
 
 DX_HBTP_API int dx_hbtp_group(const dx_hbtp_descriptor *descriptors, size_t count,
-                              dx_hbtp_descriptor *grouped)
+                              uint32_t *order)
 {
     uint32_t first[256], sum = 0, n;
     size_t i;
-    if ((!descriptors || !grouped) && count) return DX_HBTP_EINVAL;
+    if ((!descriptors || !order) && count) return DX_HBTP_EINVAL;
     if (!dx_hbtp_p_fits_32(count)) return DX_HBTP_ETOOBIG;
     DX_HBTP_MEMSET(first, 0, sizeof first);
-    for (i = 0; i < count; i++) first[descriptors[i].opcode & 0xff]++;
+    for (i = 0; i < count; i++) first[descriptors[i].opcode]++;
     for (i = 0; i < 256; i++, sum += n) {
         n = first[i];
         first[i] = sum;
     }
-    for (i = 0; i < count; i++) grouped[first[descriptors[i].opcode & 0xff]++] = descriptors[i];
+    for (i = 0; i < count; i++) order[first[descriptors[i].opcode]++] = (uint32_t)i;
     return DX_HBTP_OK;
 }
 
@@ -1313,45 +1314,63 @@ DX_HBTP_API size_t dx_hbtp_out_room(const dx_hbtp_out *out)
     return out->open_ ? 0 : out->capacity_ - out->used_;
 }
 
-DX_HBTP_API int dx_hbtp_begin(dx_hbtp_out *out, uint16_t opcode, uint8_t flags,
-                              uint16_t sequence, size_t size, uint8_t **payload)
+/* Is there room for a frame with a payload of `size`? Then *p is where it begins. */
+static int dx_hbtp_p_reserve(const dx_hbtp_out *out, uint16_t opcode, uint8_t *flags, size_t size,
+                             uint8_t **p)
 {
-    size_t prefix = opcode >= DX_HBTP_OP_EXTENDED_FIRST ? 2 : 0, need;
-    uint8_t *p;
-    if (!out || !out->memory_ || !payload) return DX_HBTP_EINVAL;
+    size_t need = DX_HBTP_HEADER_SIZE, room;
+    if (!out || !out->memory_) return DX_HBTP_EINVAL;
     if (out->open_) return DX_HBTP_EAGAIN;
-    if (size > UINT32_MAX - prefix) return DX_HBTP_ETOOBIG;
-    if (out->checksum_) flags |= DX_HBTP_FLAG_HAS_CHECKSUM;
-    need = DX_HBTP_HEADER_SIZE + prefix;
-    if (flags & DX_HBTP_FLAG_HAS_CHECKSUM) need += DX_HBTP_CHECKSUM_SIZE;
-    if (need > out->capacity_ - out->used_ || size > out->capacity_ - out->used_ - need)
-        return DX_HBTP_ENOSPACE;
-    p = out->memory_ + out->used_;
-    p[0] = dx_hbtp_p_wire_opcode(opcode);
-    p[1] = flags;
-    dx_hbtp_p_store16(p + 2, sequence);
-    if (prefix) dx_hbtp_p_store16(p + DX_HBTP_HEADER_SIZE, opcode);
-    out->reserved_ = size;
-    out->prefix_ = prefix;
-    out->open_ = true;
-    *payload = p + DX_HBTP_HEADER_SIZE + prefix;
+    if (opcode >= DX_HBTP_OP_EXTENDED_FIRST) need += 2;
+    if (size > UINT32_MAX - (need - DX_HBTP_HEADER_SIZE)) return DX_HBTP_ETOOBIG;
+    if (out->checksum_) *flags |= DX_HBTP_FLAG_HAS_CHECKSUM;
+    if (*flags & DX_HBTP_FLAG_HAS_CHECKSUM) need += DX_HBTP_CHECKSUM_SIZE;
+    room = out->capacity_ - out->used_;
+    if (need > room || size > room - need) return DX_HBTP_ENOSPACE;
+    *p = out->memory_ + out->used_;
     return DX_HBTP_OK;
 }
 
-DX_HBTP_API int dx_hbtp_commit(dx_hbtp_out *out, size_t size)
+/* Write the header, all but its length; returns the bytes of the payload that it wrote as well. */
+static size_t dx_hbtp_p_start(uint8_t *p, uint16_t opcode, uint8_t flags, uint16_t sequence)
 {
-    uint8_t *p;
-    size_t total;
-    if (!out || !out->open_ || size > out->reserved_) return DX_HBTP_EINVAL;
-    p = out->memory_ + out->used_;
-    total = DX_HBTP_HEADER_SIZE + out->prefix_ + size;
-    dx_hbtp_p_store32(p + 4, (uint32_t)(out->prefix_ + size));
+    p[0] = dx_hbtp_p_wire_opcode(opcode);
+    p[1] = flags;
+    dx_hbtp_p_store16(p + 2, sequence);
+    if (opcode < DX_HBTP_OP_EXTENDED_FIRST) return 0;
+    dx_hbtp_p_store16(p + DX_HBTP_HEADER_SIZE, opcode);
+    return 2;
+}
+
+static void dx_hbtp_p_finish(dx_hbtp_out *out, uint8_t *p, size_t size)
+{
+    size_t total = DX_HBTP_HEADER_SIZE + size;
+    dx_hbtp_p_store32(p + 4, (uint32_t)size);
     if (p[1] & DX_HBTP_FLAG_HAS_CHECKSUM) {
         dx_hbtp_p_store32(p + total, dx_hbtp_p_crc32c(0, p, total));
         total += DX_HBTP_CHECKSUM_SIZE;
     }
     DX_HBTP_ASSERT(total <= out->capacity_ - out->used_);
     out->used_ += total;
+}
+
+DX_HBTP_API int dx_hbtp_begin(dx_hbtp_out *out, uint16_t opcode, uint8_t flags,
+                              uint16_t sequence, size_t size, uint8_t **payload)
+{
+    uint8_t *p = NULL;
+    int error = payload ? dx_hbtp_p_reserve(out, opcode, &flags, size, &p) : DX_HBTP_EINVAL;
+    if (error) return error;
+    out->reserved_ = size;
+    out->prefix_ = dx_hbtp_p_start(p, opcode, flags, sequence);
+    out->open_ = true;
+    *payload = p + DX_HBTP_HEADER_SIZE + out->prefix_;
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API int dx_hbtp_commit(dx_hbtp_out *out, size_t size)
+{
+    if (!out || !out->open_ || size > out->reserved_) return DX_HBTP_EINVAL;
+    dx_hbtp_p_finish(out, out->memory_ + out->used_, out->prefix_ + size);
     out->open_ = false;
     return DX_HBTP_OK;
 }
@@ -1367,15 +1386,19 @@ static int dx_hbtp_p_write(dx_hbtp_out *out, uint16_t opcode, unsigned flags, ui
                            const uint8_t *head, size_t head_size, const void *payload,
                            size_t size)
 {
-    uint8_t *p = NULL;
+    uint8_t *p = NULL, wire_flags = (uint8_t)flags;
+    size_t n;
     int error;
     if (!payload && size) return DX_HBTP_EINVAL;
     if (size > SIZE_MAX - head_size) return DX_HBTP_ETOOBIG;
-    error = dx_hbtp_begin(out, opcode, (uint8_t)flags, sequence, head_size + size, &p);
+    error = dx_hbtp_p_reserve(out, opcode, &wire_flags, head_size + size, &p);
     if (error) return error;
-    if (head_size) DX_HBTP_MEMCPY(p, head, head_size);
-    if (size) DX_HBTP_MEMCPY(p + head_size, payload, size);
-    return dx_hbtp_commit(out, head_size + size);
+    n = DX_HBTP_HEADER_SIZE + dx_hbtp_p_start(p, opcode, wire_flags, sequence);
+    if (head_size) DX_HBTP_MEMCPY(p + n, head, head_size);
+    n += head_size;
+    if (size) DX_HBTP_MEMCPY(p + n, payload, size);
+    dx_hbtp_p_finish(out, p, n + size - DX_HBTP_HEADER_SIZE);
+    return DX_HBTP_OK;
 }
 
 DX_HBTP_API int dx_hbtp_write_frame(dx_hbtp_out *out, uint16_t opcode, uint8_t flags,
@@ -2508,10 +2531,7 @@ DX_HBTP_API int dx_hbtp_close(dx_hbtp_session *s, uint16_t status, const char *t
     return error;
 }
 
-DX_HBTP_API void dx_hbtp_abort(dx_hbtp_session *s)
-{
-    if (s) dx_hbtp_p_shut(s, DX_HBTP_OK, NULL);
-}
+DX_HBTP_API void dx_hbtp_abort(dx_hbtp_session *s) { if (s) dx_hbtp_p_shut(s, DX_HBTP_OK, NULL); }
 
 DX_HBTP_API dx_hbtp_state dx_hbtp_session_state(const dx_hbtp_session *s)
 {
@@ -2542,10 +2562,7 @@ DX_HBTP_API uint32_t dx_hbtp_session_waiting(const dx_hbtp_session *s) { return 
 DX_HBTP_API uint64_t dx_hbtp_session_need(const dx_hbtp_session *s) { return s->need_; }
 
 /* >>hooks -------------------------------------------------------------- */
-static char dx_hbtp_p_lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
+static char dx_hbtp_p_lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c; }
 
 static bool dx_hbtp_p_token(const char *name)
 {

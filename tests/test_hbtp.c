@@ -584,20 +584,20 @@ DX_PROPERTY(hb_11_batch_equals_one_by_one, 300)
 
 DX_PROPERTY(hb_11_grouping_keeps_every_descriptor_and_the_order_within_an_opcode, 300)
 {
-    dx_hbtp_descriptor d[60], g[60];
-    memset(d, 0, sizeof d);
-    const size_t n = (size_t)dx_choose(c, 60);
-    for (size_t i = 0; i < n; i++) {
-        d[i].opcode = (uint16_t)dx_choose(c, dx_choose(c, 1) ? 3 : 255);
-        d[i].payload_offset = (uint32_t)i;
-    }
-    DX_CHECK_EQ(dx_hbtp_group(d, n, g), 0);
+    dx_hbtp_descriptor d[60];
+    uint32_t order[60];
     uint64_t seen = 0;
+    const size_t n = (size_t)dx_choose(c, 60);
+    memset(d, 0, sizeof d);
+    for (size_t i = 0; i < n; i++)
+        d[i].opcode = (uint8_t)dx_choose(c, dx_choose(c, 1) ? 3 : 255);
+    DX_CHECK_EQ(dx_hbtp_group(d, n, order), 0);
     for (size_t i = 0; i < n; i++) {
-        DX_CHECK_EQ(g[i].opcode, d[g[i].payload_offset].opcode);
-        seen |= 1ull << g[i].payload_offset;
-        if (i) DX_CHECK(g[i - 1].opcode < g[i].opcode || (g[i - 1].opcode == g[i].opcode &&
-                        g[i - 1].payload_offset < g[i].payload_offset));
+        DX_CHECK(order[i] < n);
+        seen |= 1ull << order[i];
+        if (!i) continue;
+        const uint8_t last = d[order[i - 1]].opcode, opcode = d[order[i]].opcode;
+        DX_CHECK(last < opcode || (last == opcode && order[i - 1] < order[i]));
     }
     DX_CHECK_EQ(seen, (1ull << n) - 1);
     DX_CHECK_EQ(dx_hbtp_group(NULL, 0, NULL), 0);
