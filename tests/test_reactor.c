@@ -87,6 +87,17 @@ static void loop_close(loop *l)
     free(l->desc.memory);
 }
 
+#if defined(DX_REACTOR_KQUEUE) /* over a shim: tests/ports/kqueue */
+  #define ON_KQUEUE(name)                    \
+      DX_TEST(name##_kqueue)                 \
+      {                                      \
+          clean();                           \
+          name##_on(DX_REACTOR_BACKEND_KQUEUE); \
+      }
+#else
+  #define ON_KQUEUE(name)
+#endif
+
 #define EVERY(name)                                        \
     static void name##_on(int backend);                    \
     DX_TEST(name##_io_uring)                               \
@@ -99,6 +110,7 @@ static void loop_close(loop *l)
         clean();                                           \
         name##_on(DX_REACTOR_BACKEND_EPOLL);               \
     }                                                      \
+    ON_KQUEUE(name)                                        \
     static void name##_on(int backend)
 
 static uint64_t now_ns(void)
@@ -326,8 +338,8 @@ EVERY(rx_9_explicit_backend_is_honoured)
 {
     loop l = {0};
     loop_open(&l, backend);
-    DX_CHECK_STR(dx_reactor_backend_name(&l.r),
-                 backend == DX_REACTOR_BACKEND_EPOLL ? "epoll" : "io_uring");
+    static const char *names[] = {"", "io_uring", "epoll", "kqueue"};
+    DX_CHECK_STR(dx_reactor_backend_name(&l.r), names[backend]);
     DX_CHECK_STR(dx_reactor_refusal(&l.r, backend), "");
     loop_close(&l);
 }

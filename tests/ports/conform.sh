@@ -64,6 +64,23 @@ for backend in ${*:-io_uring epoll simulated kqueue iocp}; do
     fi
 done
 
+# Without io_uring, as in a container or an emulator: the system's choice is epoll, and says why.
+if [ $# = 0 ]; then
+    $CC -Wall -Wextra tests/ports/refuse.c -o $out/refuse || bad "refuse.c does not compile"
+    for number in ENOSYS EPERM; do
+        $fixed $out/refuse $number $out/conform auto - - 20 >"$out/$number.log" 2>&1
+        status=$?
+        if [ $status = 0 ] && grep -q "^granted: epoll; io_uring refused: io_uring_setup: $number" "$out/$number.log"; then
+            good "io_uring refused with $number: epoll, $(tail -n 1 "$out/$number.log")"
+        elif [ $status = 77 ]; then
+            skip "io_uring refused with $number: no filter is allowed"
+        else
+            bad "io_uring refused with $number: status $status"
+            head -n 5 "$out/$number.log"
+        fi
+    done
+fi
+
 # Every event of every trace is the same, whatever the backend. Two traces need files, which the simulated
 # backend has not; one needs a limit of descriptors, which Windows has not.
 for backend in ${*:-io_uring simulated kqueue iocp}; do
