@@ -765,7 +765,7 @@ typedef struct dx_reactor_p_sim_fd dx_reactor_p_sim_fd;
 struct dx_reactor_p_sim_fd { /* of the simulated backend */
     uint8_t  kind, flags;
     uint16_t port;
-    uint32_t order;       /* in which it came to wait; of a listener: its backlog */
+    uint32_t order;       /* in which it came to wait */
     uint32_t head, count; /* of the bytes that can be received */
     uint8_t *bytes;
     dx_reactor_p_sim_fd *peer;     /* of a stream */
@@ -2529,18 +2529,16 @@ static BOOL dx_reactor_p_iocp_connect(dx_op *op, DWORD *bytes)
 {
     const GUID id = WSAID_CONNECTEX;
     SOCKET s = dx_reactor_p_socket_of(op->fd_);
-    struct sockaddr_storage local, address;
+    struct sockaddr_storage local;
     LPFN_CONNECTEX function = (LPFN_CONNECTEX)dx_reactor_p_iocp_extension(s, id);
     if (!function) return FALSE;
     DX_REACTOR_MEMSET(&local, 0, sizeof local);
-    DX_REACTOR_MEMSET(&address, 0, sizeof address);
-    DX_REACTOR_MEMCPY(&address, op->buffer_, op->u_.bytes.size);
-    local.ss_family = address.ss_family;
+    DX_REACTOR_MEMCPY(&local.ss_family, op->buffer_, sizeof local.ss_family);
     /* ConnectEx() wants a bound socket; one that is bound already says WSAEINVAL. */
     if (bind(s, (struct sockaddr *)(void *)&local, (int)op->u_.bytes.size) != 0 &&
         WSAGetLastError() != WSAEINVAL)
         return FALSE;
-    return function(s, (struct sockaddr *)(void *)&address, (int)op->u_.bytes.size, NULL, 0, bytes,
+    return function(s, (struct sockaddr *)op->buffer_, (int)op->u_.bytes.size, NULL, 0, bytes,
                     &dx_reactor_p_system_of(op)->overlapped);
 }
 
@@ -2809,17 +2807,15 @@ static dx_reactor_p_sim_fd *dx_reactor_p_sim_open_fd(dx_reactor *r, int kind, in
     return s;
 }
 
-/* The connection that has waited longest at a listener; NULL: none. *count: how many wait. */
+/* The connection that has waited longest at a listener; NULL: none. */
 static dx_reactor_p_sim_fd *dx_reactor_p_sim_first(const dx_reactor *r,
-                                                   const dx_reactor_p_sim_fd *listener,
-                                                   uint32_t *count)
+                                                   const dx_reactor_p_sim_fd *listener)
 {
     dx_reactor_p_sim_fd *s = dx_reactor_p_sim_fds(r), *end = s + r->sim_->size, *first = NULL;
-    for (*count = 0; s < end; s++) {
-        if (s->kind == DX_REACTOR_P_SIM_FREE || s->listener != listener) continue;
-        ++*count;
-        if (!first || s->order - first->order > UINT32_MAX / 2) first = s;
-    }
+    for (; s < end; s++)
+        if (s->kind != DX_REACTOR_P_SIM_FREE && s->listener == listener &&
+            (!first || s->order - first->order > UINT32_MAX / 2))
+            first = s;
     return first;
 }
 
@@ -2845,9 +2841,8 @@ static void dx_reactor_p_sim_drop(dx_reactor_p_sim_fd *s)
 static int32_t dx_reactor_p_sim_close_fd(dx_reactor *r, int fd)
 {
     dx_reactor_p_sim_fd *s = dx_reactor_p_sim_at(r, fd), *waiting;
-    uint32_t count;
     if (!s) return -EBADF;
-    while ((waiting = dx_reactor_p_sim_first(r, s, &count)) != NULL) dx_reactor_p_sim_drop(waiting);
+    while ((waiting = dx_reactor_p_sim_first(r, s)) != NULL) dx_reactor_p_sim_drop(waiting);
     dx_reactor_p_sim_drop(s);
     r->sim_->open--;
     return 0;
@@ -2865,8 +2860,7 @@ static int32_t dx_reactor_p_sim_shutdown(dx_reactor *r, int fd)
 
 static int32_t dx_reactor_p_sim_accept(dx_reactor *r, dx_reactor_p_sim_fd *s)
 {
-    uint32_t count;
-    dx_reactor_p_sim_fd *made = dx_reactor_p_sim_first(r, s, &count);
+    dx_reactor_p_sim_fd *made = dx_reactor_p_sim_first(r, s);
     if (s->kind != DX_REACTOR_P_SIM_LISTENER) return -EINVAL;
     if (!made) return DX_REACTOR_P_BLOCKED;
     if (r->sim_->open >= r->sim_->open_max) return -EMFILE;
@@ -2887,15 +2881,13 @@ static int32_t dx_reactor_p_sim_connect(dx_reactor *r, dx_reactor_p_sim_fd *s, c
 {
     dx_reactor_p_sim_fd *listener, *other;
     dx_reactor_address address;
-    uint32_t waiting;
     if (s->kind != DX_REACTOR_P_SIM_SOCKET) return -EISCONN;
     DX_REACTOR_MEMCPY(address.bytes, op->buffer_, op->u_.bytes.size);
     address.size = op->u_.bytes.size;
     listener = dx_reactor_p_sim_listening(r, dx_reactor_address_port(&address));
     if (!listener) return -ECONNREFUSED;
-    dx_reactor_p_sim_first(r, listener, &waiting);
-    other = waiting < listener->order ? dx_reactor_p_sim_new(r, DX_REACTOR_P_SIM_STREAM) : NULL;
-    if (!other) return DX_REACTOR_P_BLOCKED; /* until there is room in the backlog */
+    other = dx_reactor_p_sim_new(r, DX_REACTOR_P_SIM_STREAM);
+    if (!other) return DX_REACTOR_P_BLOCKED; /* until something is closed */
     other->listener = listener;
     other->order = r->sim_->order++;
     other->peer = s;
@@ -2943,8 +2935,8 @@ static int32_t dx_reactor_p_sim_poll(const dx_reactor *r, const dx_reactor_p_sim
 {
     const uint8_t both = DX_REACTOR_P_SIM_EOF | DX_REACTOR_P_SIM_SHUT;
     bool room = s->kind == DX_REACTOR_P_SIM_STREAM;
-    uint32_t found = 0, waiting;
-    if (s->count || (s->flags & DX_REACTOR_P_SIM_EOF) || dx_reactor_p_sim_first(r, s, &waiting))
+    uint32_t found = 0;
+    if (s->count || (s->flags & DX_REACTOR_P_SIM_EOF) || dx_reactor_p_sim_first(r, s))
         found |= DX_REACTOR_READABLE;
     if (s->peer) room = s->peer->count < r->sim_->buffer;
     if (room) found |= DX_REACTOR_WRITABLE;
@@ -2956,7 +2948,6 @@ static int32_t dx_reactor_p_sim_poll(const dx_reactor *r, const dx_reactor_p_sim
 
 static int32_t dx_reactor_p_sim_do(dx_reactor *r, dx_reactor_p_sim_fd *s, dx_op *op)
 {
-    const dx_reactor_simulation *faults = &r->sim_->options;
     uint8_t *at = op->buffer_ ? (uint8_t *)op->buffer_ + op->u_.bytes.done : NULL;
     uint32_t size = op->u_.bytes.size - op->u_.bytes.done;
     if (op->kind_ == DX_REACTOR_P_POLL) return dx_reactor_p_sim_poll(r, s, op->u_.bytes.size);
@@ -2965,8 +2956,8 @@ static int32_t dx_reactor_p_sim_do(dx_reactor *r, dx_reactor_p_sim_fd *s, dx_op 
     if (op->kind_ == DX_REACTOR_P_FSYNC) return -EINVAL;
     if (dx_reactor_p_side(op) == DX_REACTOR_P_OTHERS) return -ESPIPE;
     if (s->kind != DX_REACTOR_P_SIM_STREAM) return -ENOTCONN;
-    if (dx_reactor_p_sim_fault(r, faults->resets)) dx_reactor_p_sim_cut(s);
-    if (dx_reactor_p_sim_fault(r, faults->no_buffers)) return -ENOBUFS;
+    if (dx_reactor_p_sim_fault(r, r->sim_->options.resets)) dx_reactor_p_sim_cut(s);
+    if (dx_reactor_p_sim_fault(r, r->sim_->options.no_buffers)) return -ENOBUFS;
     return dx_reactor_p_side(op) == DX_REACTOR_P_READS ? dx_reactor_p_sim_recv(r, s, at, size)
                                                        : dx_reactor_p_sim_send(r, s, at, size);
 }
@@ -2974,12 +2965,14 @@ static int32_t dx_reactor_p_sim_do(dx_reactor *r, dx_reactor_p_sim_fd *s, dx_op 
 static int32_t dx_reactor_p_sim_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     dx_reactor_p_sim_fd *s = dx_reactor_p_sim_at(r, e->fd);
-    bool late = dx_reactor_p_sim_fault(r, r->sim_->options.delays);
-    bool interrupted = !late && dx_reactor_p_sim_fault(r, r->sim_->options.interrupts);
-    int32_t result = interrupted ? -EINTR : DX_REACTOR_P_BLOCKED;
-    if (!s) return -EBADF;
-    if (!late && !interrupted) result = dx_reactor_p_sim_do(r, s, op);
-    if (late || result != DX_REACTOR_P_BLOCKED) r->sim_->busy = true;
+    int32_t result = -EINTR;
+    if (dx_reactor_p_sim_fault(r, r->sim_->options.delays)) {
+        r->sim_->busy = true;
+        return DX_REACTOR_P_BLOCKED;
+    }
+    if (!dx_reactor_p_sim_fault(r, r->sim_->options.interrupts))
+        result = s ? dx_reactor_p_sim_do(r, s, op) : -EBADF;
+    if (result != DX_REACTOR_P_BLOCKED) r->sim_->busy = true;
     return result;
 }
 
@@ -3036,7 +3029,6 @@ static int dx_reactor_p_sim_open(dx_reactor *r, const dx_reactor_desc *desc)
     sim->size = 2 * l.descriptors;
     sim->open_max = desc->simulation.open_max ? desc->simulation.open_max : sim->size;
     sim->buffer = desc->simulation.buffer ? desc->simulation.buffer : 1024;
-    sim->port = DX_REACTOR_P_SIM_PORT;
     r->sim_ = sim;
     return 0;
 }
@@ -3856,24 +3848,20 @@ static int dx_reactor_p_bind(int fd, const dx_reactor_address *address, uint32_t
     return 0;
 }
 
-/* A socket in memory: one that listens where backlog > 0. */
-static int dx_reactor_p_sim_socket(dx_reactor *r, const dx_reactor_address *address, int backlog,
+/* A socket in memory. */
+static int dx_reactor_p_sim_socket(dx_reactor *r, const dx_reactor_address *address, bool listens,
                                    int *fd, dx_reactor_address *bound)
 {
     uint16_t port = dx_reactor_address_port(address), wire;
     dx_reactor_p_sim_fd *s;
-    if (backlog && port && dx_reactor_p_sim_listening(r, port))
+    if (listens && port && dx_reactor_p_sim_listening(r, port))
         return dx_reactor_p_fail(r, EADDRINUSE);
-    s = dx_reactor_p_sim_open_fd(r, DX_REACTOR_P_SIM_SOCKET, fd);
+    s = dx_reactor_p_sim_open_fd(
+        r, listens ? DX_REACTOR_P_SIM_LISTENER : DX_REACTOR_P_SIM_SOCKET, fd);
     if (!s) return dx_reactor_p_fail(r, EMFILE);
-    if (!backlog) return DX_REACTOR_OK;
-    while (!port || dx_reactor_p_sim_listening(r, port)) {
-        port = r->sim_->port++;
-        if (r->sim_->port == 0) r->sim_->port = DX_REACTOR_P_SIM_PORT;
-    }
-    s->kind = DX_REACTOR_P_SIM_LISTENER;
+    while (!port || (listens && dx_reactor_p_sim_listening(r, port)))
+        port = (uint16_t)(r->sim_->port++ | DX_REACTOR_P_SIM_PORT);
     s->port = port;
-    s->order = (uint32_t)backlog;
     if (!bound) return DX_REACTOR_OK;
     *bound = *address;
     wire = htons(port);
@@ -3889,7 +3877,7 @@ static int dx_reactor_p_tcp(dx_reactor *r, const dx_reactor_address *address, ui
     uint16_t port;
     int family = dx_reactor_p_inspect(address, &port, bytes), made, error;
     if (!family || address->size > sizeof(struct sockaddr_in6)) return DX_REACTOR_EINVAL;
-    if (r && r->sim_) return dx_reactor_p_sim_socket(r, address, backlog, fd, bound);
+    if (r && r->sim_) return dx_reactor_p_sim_socket(r, address, backlog > 0, fd, bound);
     made = dx_reactor_p_make_socket(family, SOCK_STREAM, IPPROTO_TCP);
     if (made >= 0 &&
         (!(flags & DX_REACTOR_NODELAY) || !dx_reactor_p_set(made, IPPROTO_TCP, TCP_NODELAY, 1)) &&
