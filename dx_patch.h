@@ -22,26 +22,26 @@
         error = dx_patch_apply(old_text, strlen(old_text), patch, patch_size, out, sizeof out,
                                &out_size, work, sizeof work);
         if (error) printf("refused: %s\n", dx_patch_error_name(error));
-        if (error || out_size != strlen(new_text)) return 1;
-        if (memcmp(out, new_text, out_size) != 0) return 1;
+        if (error || memcmp(out, new_text, out_size) != 0) return 1;
 
     CONTENTS (search >>)  config types api platform shared hash header coder plain predict
-                          covers writer create blocks reader applier versions public license
+                          covers writer create blocks reader applier flash versions public license
 
-    TWO KINDS OF PATCH, one container (128 bytes: sizes, both hashes, memory that applying needs)
+    THREE KINDS OF PATCH, one container (128 bytes: sizes, hashes, memory that applying needs)
         blocks   XOR of fixed blocks: in place, undone by the same patch; for pages, records, images
                  of the same layout
         delta    covers of the old bytes, references predicted through the map of covers, and what
                  is left in an adaptive range coder: for programs, libraries, archives, whatever
                  moves; zstd may replace the coder where it is compiled in and smaller
+        flash    a delta in an order that suits one slot of flash: in place, a page at a time, safe
+                 against power cuts, without a journal
 
-    GUARANTEES  never allocates; no globals; no recursion; the result of applying is either the
-                target whose hash stands in the patch, or an error. A patch for another base is
-                refused before the first byte is written. The same input and memory size give the
-                same patch everywhere.
+    GUARANTEES  never allocates; no globals; no recursion; applying gives the target whose hash
+                stands in the patch, or an error. A patch for another base is refused before a byte
+                is written. The same input and memory size give the same patch everywhere.
     LIMITS      create works on inputs in memory; references are predicted in files below 4 GiB;
-                a patch object of the applier takes about 5 KB (on the stack in dx_patch_apply and
-                dx_patch_create); one thread per object
+                an applier takes about 5 KB (on the stack in dx_patch_apply and dx_patch_create),
+                a flash object 8 KB; one thread per object
     CONFIG      DX_PATCH_STATIC, DX_PATCH_API (extern), DX_PATCH_ASSERT(c) (assert),
                 DX_PATCH_MEMCPY, DX_PATCH_MEMMOVE, DX_PATCH_MEMSET, DX_PATCH_MEMCMP (the
                 compiler's), DX_PATCH_ZSTD (off; if defined, the implementation includes <zstd.h>;
@@ -80,33 +80,40 @@ extern "C" {
 #define DX_PATCH_HEADER_SIZE 128 /* bytes; dx_patch_info() needs no more */
 #define DX_PATCH_HASH_SIZE   32  /* BLAKE3-256 */
 
+/* value, constant, code of the XOR patcher protocol; the first 13 are common to all dx headers. */
+#define DX_PATCH_ERRORS(X)                                                                         \
+    X(0, OK, 0)                                                                                    \
+    X(-1, EINVAL, 1)      /* an argument breaks its documented contract */                         \
+    X(-2, ENOMEM, 1)      /* the memory given is smaller than what is needed */                    \
+    X(-3, ENOSPACE, 1)    /* the output buffer, or the slot of flash, is too small */              \
+    X(-4, ETOOBIG, 1)     /* a declared size is above the limit that the caller set */             \
+    X(-5, ECORRUPT, 1)    /* the bytes are damaged, or bytes follow the end of the patch */        \
+    X(-6, EAGAIN, 1)      /* not used here */                                                      \
+    X(-7, ESYS, 1)        /* a callback failed: dx_patch_applier_callback_result() */              \
+    X(-8, ENOTSUP, 1)     /* asks for what this build or this kind cannot do (zstd, undo) */       \
+    X(-9, ENOTFOUND, 1)   /* no version with this hash is kept */                                  \
+    X(-10, ECANCELED, 1)  /* the progress callback said stop */                                    \
+    X(-11, ETRUNCATED, 3) /* the patch ends too early */                                           \
+    X(-12, EVERSION, 2)   /* a version, kind, hash, coding, flag or predictor unknown here */      \
+    X(-32, EHEADER, 2)    /* not a patch, or its header is damaged or contradicts itself */        \
+    X(-33, EBLOCK, 4)     /* a block record is malformed */                                        \
+    X(-34, EBOUNDS, 7)    /* an instruction reaches outside of the old or the new bytes */         \
+    X(-35, ENOBASE, 5)    /* no base was given */                                                  \
+    X(-36, ENOPATCH, 6)   /* no patch was given */                                                 \
+    X(-37, EBASE, 1)      /* the base is not the one this patch was made for */                    \
+    X(-38, EAPPLIED, 1)   /* the base already is the target of this patch */                       \
+    X(-39, ETARGET, 1)    /* the result does not have the hash that the patch promises */
+
 typedef enum dx_patch_error {
-    DX_PATCH_OK = 0,
-    DX_PATCH_EINVAL = -1,      /* an argument breaks its documented contract */
-    DX_PATCH_ENOMEM = -2,      /* the memory given is smaller than what is needed */
-    DX_PATCH_ENOSPACE = -3,    /* the output buffer is too small */
-    DX_PATCH_ETOOBIG = -4,     /* a declared size is above the limit that the caller set */
-    DX_PATCH_ECORRUPT = -5,    /* the bytes are damaged, or bytes follow the end of the patch */
-    DX_PATCH_EAGAIN = -6,      /* not used here */
-    DX_PATCH_ESYS = -7,        /* a callback failed: dx_patch_applier_callback_result() */
-    DX_PATCH_ENOTSUP = -8,     /* asks for what this build or this kind cannot do (zstd, undo) */
-    DX_PATCH_ENOTFOUND = -9,   /* no version with this hash is kept */
-    DX_PATCH_ECANCELED = -10,  /* the progress callback said stop */
-    DX_PATCH_ETRUNCATED = -11, /* the patch ends too early */
-    DX_PATCH_EVERSION = -12,   /* a version, kind, hash, coding, flag or predictor unknown here */
-    DX_PATCH_EHEADER = -32,    /* not a patch, or its header is damaged or contradicts itself */
-    DX_PATCH_EBLOCK = -33,     /* a block record is malformed */
-    DX_PATCH_EBOUNDS = -34,    /* an instruction reaches outside of the old or the new bytes */
-    DX_PATCH_ENOBASE = -35,    /* no base was given */
-    DX_PATCH_ENOPATCH = -36,   /* no patch was given */
-    DX_PATCH_EBASE = -37,      /* the base is not the one this patch was made for */
-    DX_PATCH_EAPPLIED = -38,   /* the base already is the target of this patch */
-    DX_PATCH_ETARGET = -39     /* the result does not have the hash that the patch promises */
+#define DX_PATCH_P_ENUM(value, constant, wire) DX_PATCH_##constant = value,
+    DX_PATCH_ERRORS(DX_PATCH_P_ENUM)
+#undef DX_PATCH_P_ENUM
 } dx_patch_error;
 
 typedef enum dx_patch_kind {
     DX_PATCH_KIND_BLOCKS = 1,
-    DX_PATCH_KIND_DELTA = 2
+    DX_PATCH_KIND_DELTA = 2,
+    DX_PATCH_KIND_FLASH = 4 /* in place on one slot of flash: dx_patch_flash_apply() */
 } dx_patch_kind;
 
 typedef enum dx_patch_coding {
@@ -144,7 +151,10 @@ typedef struct dx_patch_create_desc {
     void *memory;              /* required, any alignment; used during the call only */
     size_t memory_size;        /* bytes; dx_patch_create_memory_size() is the best, less works */
     dx_patch_kind kind;        /* 0 = DX_PATCH_KIND_DELTA */
-    uint32_t block_size;       /* blocks: 64..65536, a power of two; 0 = 4096 */
+    uint32_t block_size;       /* blocks: 64..65536; flash: bytes of a page, 256..1 MiB; powers of
+                                  two; 0 = 4096 */
+    uint64_t slot_size;        /* flash: bytes; 0 = two pages more than base and target take, more
+                                  make the patch smaller, one is the least */
     uint32_t trailer_size;     /* bytes that the caller will append for a signature; 0 = none */
     uint32_t codings;          /* delta: bits 1 << dx_patch_coding; 0 = all that this build has */
     uint64_t apply_memory_max; /* bytes that applying may need; 0 = 64 MiB */
@@ -220,6 +230,41 @@ typedef struct dx_patch_applier { /* caller-allocated; fields are private */
     uint8_t in_[1024];
 } dx_patch_applier;
 
+/* What a flash patch asks of the device, at an offset of the slot. WRITE: 256 bytes within an
+   erased page, all 0xFF. ERASE: a page of the patch's page size, with no data. */
+typedef enum dx_patch_flash_io {
+    DX_PATCH_FLASH_READ, DX_PATCH_FLASH_WRITE, DX_PATCH_FLASH_ERASE
+} dx_patch_flash_io;
+
+typedef struct dx_patch_flash_desc { /* all but hasher is required */
+    void *user; /* handed to io, which returns 0, or what makes the call end with ESYS */
+    int (*io)(void *user, dx_patch_flash_io what, uint64_t offset, void *data, size_t size);
+    const void *patch; /* the whole patch; it must outlive power cuts */
+    size_t patch_size; /* bytes */
+    uint64_t slot_size; /* bytes */
+    uint32_t page_size; /* bytes that are erased at once; divides the patch's pages */
+    dx_patch_hasher hasher; /* zero = the portable one inside */
+} dx_patch_flash_desc;
+
+typedef struct dx_patch_p_layout { /* of the pages of base and target: 1 << bits bytes each */
+    uint32_t base_size, target_size, gap, bits;
+    bool down;
+} dx_patch_p_layout;
+
+typedef struct dx_patch_flash { /* caller-allocated; fields are private */
+    dx_patch_flash_desc desc_;
+    dx_patch_header header_;
+    dx_patch_p_decoder decoder_;
+    dx_patch_p_layout layout_;
+    uint32_t stream_at_, moves_, erased_, cached_, first_step_;
+    int error_, callback_result_;
+    uint8_t old_[64], out_[256];
+    union {
+        dx_patch_p_blake3 blake3_;
+        uint16_t models_[2 * 1280];
+    } u_;
+} dx_patch_flash;
+
 /* The last versions of something, so that a server can make a patch from what a client has. */
 typedef struct dx_patch_version {
     const void *data;
@@ -294,6 +339,14 @@ DX_PATCH_API int dx_patch_applier_finish(dx_patch_applier *a);
 
 /* What the callback returned that led to DX_PATCH_ESYS or ECANCELED; 0 otherwise. */
 DX_PATCH_API int dx_patch_applier_callback_result(const dx_patch_applier *a);
+
+/* Flash patches: turn the base into the target where it lies, page by page. After a power cut or an
+   error of io call it again, any number of times, with the same patch: the pages show how far it
+   came. No page is erased more than twice, and at most twice more after each cut. OK and EAPPLIED:
+   the slot holds the target; what lies behind it is undefined. EBASE: it holds neither the base nor
+   what an interrupted run left, and nothing was changed. ENOSPACE: the slot, ENOTSUP: the page size
+   does not suit the patch. */
+DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_desc *desc);
 
 /* Keep the last `capacity` versions in slots (borrowed while the object is used). */
 DX_PATCH_API int dx_patch_versions_init(dx_patch_versions *v, dx_patch_version *slots,
@@ -650,13 +703,17 @@ static bool dx_patch_p_is_block_size(uint32_t n)
 
 static int dx_patch_p_check_header(const dx_patch_header *h, uint32_t flags)
 {
-    bool blocks = h->kind == DX_PATCH_KIND_BLOCKS;
-    if (h->kind != DX_PATCH_KIND_BLOCKS && h->kind != DX_PATCH_KIND_DELTA)
-        return DX_PATCH_EVERSION;
+    bool blocks = h->kind == DX_PATCH_KIND_BLOCKS, flash = h->kind == DX_PATCH_KIND_FLASH;
+    if (!blocks && !flash && h->kind != DX_PATCH_KIND_DELTA) return DX_PATCH_EVERSION;
     if (h->hash_kind != 1 || h->coding > DX_PATCH_CODING_ZSTD || flags > 1)
         return DX_PATCH_EVERSION;
     if (h->base_size >> 62 || h->target_size >> 62 || h->body_size >> 62)
         return DX_PATCH_EHEADER;
+    if (flash) {
+        bool page = h->block_size >= 256 && h->block_size <= 1u << 20 && !h->reversible;
+        page = page && !(h->block_size & (h->block_size - 1)) && h->coding == DX_PATCH_CODING_RANGE;
+        return page && !((h->base_size | h->target_size) >> 30) ? DX_PATCH_OK : DX_PATCH_EHEADER;
+    }
     if (blocks ? !dx_patch_p_is_block_size(h->block_size) : h->block_size != 0)
         return DX_PATCH_EHEADER;
     if (blocks ? h->coding != DX_PATCH_CODING_PLAIN : h->reversible) return DX_PATCH_EHEADER;
@@ -2291,11 +2348,6 @@ static int dx_patch_p_check_base(dx_patch_applier *a)
     return DX_PATCH_MEMCMP(hash, to, sizeof hash) == 0 ? DX_PATCH_EAPPLIED : DX_PATCH_EBASE;
 }
 
-static int dx_patch_p_can_undo(const dx_patch_header *h)
-{
-    return h->kind == DX_PATCH_KIND_BLOCKS && h->reversible ? DX_PATCH_OK : DX_PATCH_ENOTSUP;
-}
-
 /* The header is complete: refuse what can be refused, then look at the base. */
 static int dx_patch_p_begin(dx_patch_applier *a)
 {
@@ -2303,7 +2355,8 @@ static int dx_patch_p_begin(dx_patch_applier *a)
     int error = dx_patch_info(a->in_, DX_PATCH_HEADER_SIZE, h);
     a->in_size_ = 0;
     if (error) return error;
-    if (a->desc_.undo && dx_patch_p_can_undo(h)) return DX_PATCH_ENOTSUP;
+    if (h->kind == DX_PATCH_KIND_FLASH) return DX_PATCH_ENOTSUP;
+    if (a->desc_.undo && !h->reversible) return DX_PATCH_ENOTSUP; /* only blocks are */
     a->from_size_ = a->desc_.undo ? h->target_size : h->base_size;
     a->to_size_ = a->desc_.undo ? h->base_size : h->target_size;
     if (a->desc_.target_size_max && a->to_size_ > a->desc_.target_size_max) return DX_PATCH_ETOOBIG;
@@ -2353,27 +2406,9 @@ static int dx_patch_p_take_input(dx_patch_applier *a, const uint8_t *p, size_t s
 DX_PATCH_API const char *dx_patch_error_name(int error)
 {
     switch (error) {
-    case DX_PATCH_OK: return "DX_PATCH_OK";
-    case DX_PATCH_EINVAL: return "DX_PATCH_EINVAL";
-    case DX_PATCH_ENOMEM: return "DX_PATCH_ENOMEM";
-    case DX_PATCH_ENOSPACE: return "DX_PATCH_ENOSPACE";
-    case DX_PATCH_ETOOBIG: return "DX_PATCH_ETOOBIG";
-    case DX_PATCH_ECORRUPT: return "DX_PATCH_ECORRUPT";
-    case DX_PATCH_EAGAIN: return "DX_PATCH_EAGAIN";
-    case DX_PATCH_ESYS: return "DX_PATCH_ESYS";
-    case DX_PATCH_ENOTSUP: return "DX_PATCH_ENOTSUP";
-    case DX_PATCH_ENOTFOUND: return "DX_PATCH_ENOTFOUND";
-    case DX_PATCH_ECANCELED: return "DX_PATCH_ECANCELED";
-    case DX_PATCH_ETRUNCATED: return "DX_PATCH_ETRUNCATED";
-    case DX_PATCH_EVERSION: return "DX_PATCH_EVERSION";
-    case DX_PATCH_EHEADER: return "DX_PATCH_EHEADER";
-    case DX_PATCH_EBLOCK: return "DX_PATCH_EBLOCK";
-    case DX_PATCH_EBOUNDS: return "DX_PATCH_EBOUNDS";
-    case DX_PATCH_ENOBASE: return "DX_PATCH_ENOBASE";
-    case DX_PATCH_ENOPATCH: return "DX_PATCH_ENOPATCH";
-    case DX_PATCH_EBASE: return "DX_PATCH_EBASE";
-    case DX_PATCH_EAPPLIED: return "DX_PATCH_EAPPLIED";
-    case DX_PATCH_ETARGET: return "DX_PATCH_ETARGET";
+#define DX_PATCH_P_CASE(value, constant, wire) case value: return "DX_PATCH_" #constant;
+    DX_PATCH_ERRORS(DX_PATCH_P_CASE)
+#undef DX_PATCH_P_CASE
     default: return "DX_PATCH_?";
     }
 }
@@ -2381,14 +2416,9 @@ DX_PATCH_API const char *dx_patch_error_name(int error)
 DX_PATCH_API int dx_patch_error_wire(int error)
 {
     switch (error) {
-    case DX_PATCH_OK: return 0;
-    case DX_PATCH_EHEADER:
-    case DX_PATCH_EVERSION: return 2;
-    case DX_PATCH_ETRUNCATED: return 3;
-    case DX_PATCH_EBLOCK: return 4;
-    case DX_PATCH_ENOBASE: return 5;
-    case DX_PATCH_ENOPATCH: return 6;
-    case DX_PATCH_EBOUNDS: return 7;
+#define DX_PATCH_P_CASE(value, constant, wire) case value: return wire;
+    DX_PATCH_ERRORS(DX_PATCH_P_CASE)
+#undef DX_PATCH_P_CASE
     default: return 1;
     }
 }
@@ -2506,7 +2536,7 @@ static int dx_patch_p_apply(dx_patch_p_buffers *b, size_t base_size, const uint8
     desc.base_size = base_size;
     desc.memory = memory;
     desc.memory_size = memory_size;
-    desc.hasher = *hasher;
+    if (hasher) desc.hasher = *hasher;
     error = dx_patch_applier_init(&a, &desc);
     if (!error) error = dx_patch_applier_feed(&a, patch, patch_size);
     if (!error) error = dx_patch_applier_finish(&a);
@@ -2519,7 +2549,6 @@ DX_PATCH_API int dx_patch_apply(const void *base, size_t base_size, const void *
 {
     dx_patch_p_buffers b;
     dx_patch_header h;
-    dx_patch_hasher none;
     int error;
     if (!out_size || !memory || (!out && out_capacity)) return DX_PATCH_EINVAL;
     *out_size = 0;
@@ -2528,13 +2557,12 @@ DX_PATCH_API int dx_patch_apply(const void *base, size_t base_size, const void *
     error = dx_patch_p_check_whole((const uint8_t *)patch, patch_size, &h);
     if (error) return error;
     if (h.target_size > out_capacity) return DX_PATCH_ENOSPACE;
-    DX_PATCH_MEMSET(&none, 0, sizeof none);
     DX_PATCH_MEMSET(&b, 0, sizeof b);
     b.base = (const uint8_t *)base;
     b.out = (uint8_t *)out;
     b.capacity = out_capacity;
     error = dx_patch_p_apply(&b, base_size, (const uint8_t *)patch, patch_size, memory,
-                             memory_size, &none);
+                             memory_size, NULL);
     if (!error) *out_size = b.size;
     return error;
 }
@@ -2573,11 +2601,13 @@ static int dx_patch_p_in_place(uint8_t *buffer, size_t size, size_t capacity,
     const uint8_t *from, *to;
     uint64_t from_size, to_size;
     size_t larger, i;
-    int error = dx_patch_p_check_whole(patch, patch_size, &h);
-    if (error) return error;
+    int error;
+    if (!new_size || size > capacity) return DX_PATCH_EINVAL;
+    if (!buffer && capacity) return DX_PATCH_ENOBASE;
+    if (!patch) return DX_PATCH_ENOPATCH;
+    if ((error = dx_patch_p_check_whole(patch, patch_size, &h)) != 0) return error;
     if (h.kind != DX_PATCH_KIND_BLOCKS || (undo && !h.reversible)) return DX_PATCH_ENOTSUP;
-    error = dx_patch_p_xor_runs(&h, patch, NULL);
-    if (error) return error;
+    if ((error = dx_patch_p_xor_runs(&h, patch, NULL)) != 0) return error;
     from = undo ? h.target_hash : h.base_hash;
     to = undo ? h.base_hash : h.target_hash;
     from_size = undo ? h.target_size : h.base_size;
@@ -2594,20 +2624,14 @@ static int dx_patch_p_in_place(uint8_t *buffer, size_t size, size_t capacity,
     if (DX_PATCH_MEMCMP(hash, to, sizeof hash) != 0) error = DX_PATCH_ETARGET;
     for (i = (size_t)to_size; h.reversible && i < larger; i++)
         if (buffer[i]) error = DX_PATCH_ECORRUPT; /* both sides count as followed by zeros */
-    if (error) {
-        (void)dx_patch_p_xor_runs(&h, patch, buffer); /* the same XOR takes it back */
-        return error;
-    }
-    *new_size = (size_t)to_size;
-    return DX_PATCH_OK;
+    if (error) (void)dx_patch_p_xor_runs(&h, patch, buffer); /* the same XOR takes it back */
+    else *new_size = (size_t)to_size;
+    return error;
 }
 
 DX_PATCH_API int dx_patch_apply_in_place(void *buffer, size_t base_size, size_t buffer_capacity,
                                          const void *patch, size_t patch_size, size_t *new_size)
 {
-    if (!new_size || base_size > buffer_capacity) return DX_PATCH_EINVAL;
-    if (!buffer && buffer_capacity) return DX_PATCH_ENOBASE;
-    if (!patch) return DX_PATCH_ENOPATCH;
     return dx_patch_p_in_place((uint8_t *)buffer, base_size, buffer_capacity,
                                (const uint8_t *)patch, patch_size, new_size, false);
 }
@@ -2615,11 +2639,271 @@ DX_PATCH_API int dx_patch_apply_in_place(void *buffer, size_t base_size, size_t 
 DX_PATCH_API int dx_patch_undo(void *buffer, size_t target_size, size_t buffer_capacity,
                                const void *patch, size_t patch_size, size_t *new_size)
 {
-    if (!new_size || target_size > buffer_capacity) return DX_PATCH_EINVAL;
-    if (!buffer && buffer_capacity) return DX_PATCH_ENOBASE;
-    if (!patch) return DX_PATCH_ENOPATCH;
     return dx_patch_p_in_place((uint8_t *)buffer, target_size, buffer_capacity,
                                (const uint8_t *)patch, patch_size, new_size, true);
+}
+
+/* >>flash: in place on one slot ------------------------------------------------
+   Up: the base moves up by a gap of some pages, then the target is decoded from its first page on.
+   Down: the target is decoded from its last page on, a gap too high, then moves down. Nothing is
+   read after it was overwritten: the patch was made so. The pages show how far a run came: there is
+   no journal. The stream is parsed without the base, so that decoding can go on in its middle. */
+#define DX_PATCH_P_F_RUN 3u /* numbers: 0 gap, 1 length, 2 jump, 3..5 run, by the run before */
+#define DX_PATCH_P_F_WRONG (6u * DX_PATCH_P_NUMBER)
+#define DX_PATCH_P_F_LITERAL (DX_PATCH_P_F_WRONG + 256u)
+#define DX_PATCH_P_F_MODELS (DX_PATCH_P_F_LITERAL + 256u) /* dx_patch_flash has room for 1280 */
+#define DX_PATCH_P_F_NEVER 0xffffffffu
+
+static uint32_t dx_patch_p_pages(const dx_patch_p_layout *l, bool target)
+{
+    uint32_t size = target ? l->target_size : l->base_size;
+    return (size >> l->bits) + (size & ((1u << l->bits) - 1) ? 1u : 0u);
+}
+
+static uint32_t dx_patch_p_place(const dx_patch_p_layout *l, bool target, uint32_t n)
+{
+    return l->down ? (target ? l->target_size : l->base_size) - 1 - n : n;
+}
+
+/* Is the base's byte old_n still there while the page of the target's byte n is written? */
+static bool dx_patch_p_is_there(const dx_patch_p_layout *l, uint32_t n, uint32_t old_n)
+{
+    uint32_t page = dx_patch_p_place(l, true, n) >> l->bits;
+    uint32_t old_page = dx_patch_p_place(l, false, old_n) >> l->bits;
+    return l->down ? old_page < page + l->gap : old_page + l->gap > page;
+}
+
+static void dx_patch_p_f_fail(dx_patch_flash *f, bool wrong, int error)
+{
+    if (wrong && !f->error_) f->error_ = error;
+}
+
+static void dx_patch_p_f_do(dx_patch_flash *f, dx_patch_flash_io what, uint64_t at, void *p,
+                                uint32_t size)
+{
+    if (!f->error_) f->callback_result_ = f->desc_.io(f->desc_.user, what, at, p, size);
+    dx_patch_p_f_fail(f, f->callback_result_ != 0, DX_PATCH_ESYS);
+}
+
+/* Is byte n in a page that must be written? The others are there already. */
+static bool dx_patch_p_f_is_new(const dx_patch_flash *f, uint32_t n)
+{
+    uint32_t page = dx_patch_p_place(&f->layout_, true, n) >> f->layout_.bits;
+    return f->first_step_ <= (f->layout_.down ? f->moves_ - 1 - page : page);
+}
+
+/* Byte n of the target; whole pieces go to the flash. */
+static void dx_patch_p_f_put(dx_patch_flash *f, uint32_t n, uint32_t byte)
+{
+    const dx_patch_p_layout *l = &f->layout_;
+    uint32_t at = dx_patch_p_place(l, true, n), i = at & 255;
+    f->out_[i] = (uint8_t)(byte & 255);
+    if (i != (l->down ? 0u : 255u) && n + 1 < l->target_size) return;
+    if (dx_patch_p_f_is_new(f, n)) {
+        uint32_t shift = l->down ? l->gap : 0, page = (at >> l->bits) + shift;
+        uint64_t start = (uint64_t)page << l->bits, piece = at - i + ((uint64_t)shift << l->bits);
+        if (page != f->erased_)
+            dx_patch_p_f_do(f, DX_PATCH_FLASH_ERASE, start, NULL, 1u << l->bits);
+        f->erased_ = page;
+        dx_patch_p_f_do(f, DX_PATCH_FLASH_WRITE, piece, f->out_, sizeof f->out_);
+    }
+    DX_PATCH_MEMSET(f->out_, 255, sizeof f->out_);
+}
+
+/* The base's byte for byte n of the target. */
+static uint32_t dx_patch_p_f_old(dx_patch_flash *f, uint32_t n, uint32_t old_n)
+{
+    const dx_patch_p_layout *l = &f->layout_;
+    uint32_t at = dx_patch_p_place(l, false, old_n), size = (uint32_t)sizeof f->old_;
+    uint64_t piece = at - at % size + (l->down ? 0 : (uint64_t)l->gap << l->bits);
+    dx_patch_p_f_fail(f, !dx_patch_p_is_there(l, n, old_n), DX_PATCH_EBOUNDS);
+    if (f->error_ || !dx_patch_p_f_is_new(f, n)) return 0;
+    if (at / size != f->cached_) dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, piece, f->old_, size);
+    f->cached_ = at / size;
+    return f->old_[at % size];
+}
+
+static void dx_patch_p_f_cover(dx_patch_flash *f, uint32_t n, uint32_t old_n, uint32_t left,
+                                   uint32_t *last_run)
+{
+    while (!f->error_ && left) {
+        uint32_t which = dx_patch_p_run_number(*last_run) - DX_PATCH_P_N_RUN + DX_PATCH_P_F_RUN;
+        uint64_t run = dx_patch_p_get_number(&f->decoder_, which);
+        uint32_t count = run ? (uint32_t)run - 1 : left;
+        dx_patch_p_f_fail(f, run > left, DX_PATCH_ECORRUPT);
+        left -= run ? count + 1 : count;
+        *last_run = run ? count : 8;
+        for (; count && !f->error_; count--, n++)
+            dx_patch_p_f_put(f, n, dx_patch_p_f_old(f, n, old_n++));
+        if (!run || f->error_) continue;
+        count = dx_patch_p_get_tree(&f->decoder_, DX_PATCH_P_F_WRONG, 8);
+        count += dx_patch_p_f_old(f, n, old_n++);
+        dx_patch_p_f_put(f, n++, count);
+    }
+}
+
+/* Decode the target. Pages before first_step are there already; F_NEVER: only check. */
+static void dx_patch_p_f_decode(dx_patch_flash *f, uint32_t first_step)
+{
+    dx_patch_p_decoder *d = &f->decoder_;
+    uint32_t n = 0, last_run = 0, base_size = f->layout_.base_size;
+    uint64_t left, gap, size, old_n = 0;
+    DX_PATCH_MEMSET(d, 0, sizeof *d);
+    DX_PATCH_MEMSET(f->out_, 255, sizeof f->out_);
+    d->models_ = f->u_.models_;
+    d->source_ = (const uint8_t *)f->desc_.patch;
+    d->source_at_ = f->stream_at_;
+    d->source_size_ = DX_PATCH_HEADER_SIZE + (size_t)f->header_.body_size;
+    d->range_ = 0xffffffffu;
+    dx_patch_p_models_start(d->models_, DX_PATCH_P_F_MODELS);
+    f->first_step_ = first_step;
+    f->erased_ = f->cached_ = DX_PATCH_P_F_NEVER;
+    for (size = 0; size < 4; size++) d->code_ = d->code_ << 8 | dx_patch_p_get_raw(d);
+    while (!f->error_ && (left = f->layout_.target_size - n) != 0) {
+        gap = dx_patch_p_get_number(&f->decoder_, 0);
+        dx_patch_p_f_fail(f, gap > left, DX_PATCH_EBOUNDS);
+        left -= gap;
+        for (old_n += gap; gap && !f->error_; gap--)
+            dx_patch_p_f_put(f, n++, dx_patch_p_get_tree(&f->decoder_,
+                                                             DX_PATCH_P_F_LITERAL, 8));
+        if (f->error_ || !left) break;
+        size = dx_patch_p_get_number(&f->decoder_, 1);
+        old_n += dx_patch_p_unfold(dx_patch_p_get_number(&f->decoder_, 2));
+        dx_patch_p_f_fail(f, size >= left || old_n >= base_size || size >= base_size - old_n,
+                              DX_PATCH_EBOUNDS);
+        dx_patch_p_f_cover(f, n, (uint32_t)old_n, (uint32_t)size + 1, &last_run);
+        n += (uint32_t)size + 1;
+        old_n += size + 1;
+    }
+    dx_patch_p_f_fail(f, d->source_at_ != d->source_size_ || d->past_end_, DX_PATCH_ECORRUPT);
+}
+
+/* CRC-32C of bytes, and their hash when hash is not NULL. */
+static uint32_t dx_patch_p_f_sum(dx_patch_flash *f, uint64_t at, uint32_t size, uint8_t *hash)
+{
+    uint32_t crc = 0, part;
+    if (hash) dx_patch_p_hash_start(&f->desc_.hasher, &f->u_.blake3_);
+    for (; size && !f->error_; size -= part, at += part) {
+        part = size < sizeof f->out_ ? size : (uint32_t)sizeof f->out_;
+        dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, at, f->out_, part);
+        if (hash) dx_patch_p_hash_update(&f->desc_.hasher, &f->u_.blake3_, f->out_, part);
+        else crc = dx_patch_p_crc32c(crc, f->out_, part);
+    }
+    if (hash) dx_patch_p_hash_finish(&f->desc_.hasher, &f->u_.blake3_, hash);
+    return crc;
+}
+
+static bool dx_patch_p_f_holds(dx_patch_flash *f, bool target)
+{
+    const uint8_t *wanted = target ? f->header_.target_hash : f->header_.base_hash;
+    uint64_t size = target ? f->header_.target_size : f->header_.base_size;
+    uint8_t hash[DX_PATCH_HASH_SIZE];
+    (void)dx_patch_p_f_sum(f, 0, (uint32_t)size, hash);
+    return !f->error_ && DX_PATCH_MEMCMP(hash, wanted, sizeof hash) == 0;
+}
+
+/* Is page j of base or target found at this page of the slot? */
+static bool dx_patch_p_f_matches(dx_patch_flash *f, bool target, uint32_t j, uint32_t page)
+{
+    const dx_patch_p_layout *l = &f->layout_;
+    uint32_t size = (target ? l->target_size : l->base_size) - (j << l->bits), crc;
+    size_t at = (size_t)j + (target ? dx_patch_p_pages(l, false) : 0);
+    const uint8_t *sums = (const uint8_t *)f->desc_.patch + DX_PATCH_HEADER_SIZE + 4;
+    if (size > 1u << l->bits) size = 1u << l->bits;
+    crc = dx_patch_p_f_sum(f, (uint64_t)page << l->bits, size, NULL);
+    return !f->error_ && crc == dx_patch_p_load32(sums + 4 * at);
+}
+
+static bool dx_patch_p_f_all_match(dx_patch_flash *f, bool target, uint32_t count)
+{
+    uint32_t j = 0;
+    while (j < count && dx_patch_p_f_matches(f, target, j, j)) j++;
+    return j == count;
+}
+
+/* Move page j of what moves to its other place. */
+static void dx_patch_p_f_move(dx_patch_flash *f, uint32_t j)
+{
+    const dx_patch_p_layout *l = &f->layout_;
+    uint64_t low = (uint64_t)j << l->bits, high = (uint64_t)(j + l->gap) << l->bits, at = 0;
+    dx_patch_p_f_do(f, DX_PATCH_FLASH_ERASE, l->down ? low : high, NULL, 1u << l->bits);
+    for (; at >> l->bits == 0; at += 256) {
+        dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, (l->down ? high : low) + at, f->out_, 256);
+        dx_patch_p_f_do(f, DX_PATCH_FLASH_WRITE, (l->down ? low : high) + at, f->out_, 256);
+    }
+}
+
+/* From here on the slot changes. step: the first page to decode; page: the next one to move. */
+static void dx_patch_p_f_go_on(dx_patch_flash *f, uint32_t step, uint32_t page)
+{
+    if (!f->layout_.down)
+        while (page-- > 0 && !f->error_) dx_patch_p_f_move(f, page);
+    if (step != DX_PATCH_P_F_NEVER) dx_patch_p_f_decode(f, step);
+    if (f->layout_.down)
+        for (; page < f->moves_ && !f->error_; page++) dx_patch_p_f_move(f, page);
+}
+
+/* The slot holds neither base nor target: go on with the step that was interrupted. A step that
+   finds all that it and those after it read is as good as the real one. */
+static void dx_patch_p_f_resume(dx_patch_flash *f)
+{
+    const dx_patch_p_layout *l = &f->layout_;
+    uint32_t targets = dx_patch_p_pages(l, true), bases = dx_patch_p_pages(l, false), q;
+    uint32_t a = f->moves_; /* from here on all pages have moved, or are decoded */
+    while (a && dx_patch_p_f_matches(f, l->down, a - 1, a - 1 + l->gap)) a--;
+    q = a ? a - 1 + l->gap : 0;
+    if (!l->down && dx_patch_p_f_all_match(f, false, a))
+        dx_patch_p_f_go_on(f, 0, a);
+    else if (q < targets && dx_patch_p_f_all_match(f, true, q))
+        dx_patch_p_f_go_on(f, l->down ? DX_PATCH_P_F_NEVER : q, l->down ? q : 0);
+    else if (l->down && (a < f->moves_ || q < bases) &&
+             dx_patch_p_f_all_match(f, false, q < bases ? q : bases))
+        dx_patch_p_f_go_on(f, f->moves_ - a, 0);
+    else
+        dx_patch_p_f_fail(f, true, DX_PATCH_EBASE);
+}
+
+static int dx_patch_p_f_open(dx_patch_flash *f)
+{
+    dx_patch_header *h = &f->header_;
+    dx_patch_p_layout *l = &f->layout_;
+    const uint8_t *patch = (const uint8_t *)f->desc_.patch;
+    uint64_t others;
+    int error = dx_patch_p_check_whole(patch, f->desc_.patch_size, h);
+    if (error) return error;
+    if (h->kind != DX_PATCH_KIND_FLASH) return DX_PATCH_ENOTSUP;
+    if (h->block_size % f->desc_.page_size) return DX_PATCH_ENOTSUP;
+    if (h->body_size < 4 || h->body_size >> 31) return DX_PATCH_ECORRUPT;
+    l->base_size = (uint32_t)h->base_size;
+    l->target_size = (uint32_t)h->target_size;
+    l->gap = dx_patch_p_load32(patch + DX_PATCH_HEADER_SIZE) >> 1;
+    l->down = (patch[DX_PATCH_HEADER_SIZE] & 1) != 0;
+    while (h->block_size >> l->bits > 1) l->bits++;
+    f->moves_ = dx_patch_p_pages(l, l->down);
+    others = dx_patch_p_pages(l, !l->down);
+    f->stream_at_ = DX_PATCH_HEADER_SIZE + 4 * (1 + f->moves_ + (uint32_t)others);
+    if (f->stream_at_ > DX_PATCH_HEADER_SIZE + h->body_size || !l->gap) return DX_PATCH_ECORRUPT;
+    others = others > (uint64_t)f->moves_ + l->gap ? others : (uint64_t)f->moves_ + l->gap;
+    return f->desc_.slot_size >> l->bits < others ? DX_PATCH_ENOSPACE : DX_PATCH_OK;
+}
+
+DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_desc *desc)
+{
+    if (!f || !desc || !desc->io || !desc->page_size) return DX_PATCH_EINVAL;
+    if (!desc->patch) return DX_PATCH_ENOPATCH;
+    if (!dx_patch_p_hasher_is_sane(&desc->hasher)) return DX_PATCH_EINVAL;
+    DX_PATCH_MEMSET(f, 0, sizeof *f);
+    f->desc_ = *desc;
+    f->error_ = dx_patch_p_f_open(f);
+    if (!f->error_) dx_patch_p_f_decode(f, DX_PATCH_P_F_NEVER);
+    if (f->error_) return f->error_;
+    if (dx_patch_p_f_holds(f, true)) return DX_PATCH_EAPPLIED;
+    if (dx_patch_p_f_holds(f, false))
+        dx_patch_p_f_go_on(f, 0, f->layout_.down ? 0 : f->moves_);
+    else if (!f->error_)
+        dx_patch_p_f_resume(f);
+    if (!f->error_) dx_patch_p_f_fail(f, !dx_patch_p_f_holds(f, true), DX_PATCH_ETARGET);
+    return f->error_;
 }
 
 /* >>create ------------------------------------------------------------------- */
@@ -2643,18 +2927,11 @@ static bool dx_patch_p_find_run(const dx_patch_p_job *j, size_t *at, size_t *siz
 {
     size_t i = *at, last;
     while (i < end && !dx_patch_p_xor_at(j, i)) i++;
-    if (i == end) return false;
     *at = last = i;
     for (; i < end && i - last <= 4; i++)
         if (dx_patch_p_xor_at(j, i)) last = i;
     *size = last + 1 - *at;
-    return true;
-}
-
-static bool dx_patch_p_is_same_block(const dx_patch_p_job *j, size_t at, size_t end)
-{
-    return end <= j->base_size && end <= j->target_size &&
-           DX_PATCH_MEMCMP(j->base + at, j->target + at, end - at) == 0;
+    return *at < end;
 }
 
 static int dx_patch_p_make_blocks(dx_patch_p_job *j)
@@ -2673,7 +2950,9 @@ static int dx_patch_p_make_blocks(dx_patch_p_job *j)
     for (at = 0; at < larger; at += h->block_size) {
         size_t end = larger - at < h->block_size ? larger : at + h->block_size, run, size, from;
         uint32_t count = 0;
-        if (dx_patch_p_is_same_block(j, at, end)) continue;
+        if (end <= j->base_size && end <= j->target_size &&
+            DX_PATCH_MEMCMP(j->base + at, j->target + at, end - at) == 0)
+            continue;
         for (run = at; dx_patch_p_find_run(j, &run, &size, end); run += size) count++;
         if (!count) continue;
         dx_patch_p_put_varint(&w, (at - next) / h->block_size);
@@ -2939,6 +3218,125 @@ static int dx_patch_p_make_delta(dx_patch_p_job *j)
     return j->used && j->used <= j->target_size + 8 ? DX_PATCH_OK : dx_patch_p_make_plain(m, j);
 }
 
+/* >>create: in place on flash -------------------------------------------------- */
+/* The next piece of a cover, from byte n on, that is still there when it is wanted. */
+static bool dx_patch_p_next_piece(const dx_patch_p_finder *f, const dx_patch_p_layout *l,
+                                  size_t *k, uint64_t n, dx_patch_p_cover *piece)
+{
+    for (; *k < f->cover_count; ++*k) {
+        const dx_patch_p_cover *c = f->covers + *k;
+        uint64_t i = n > c->new_at ? n - c->new_at : 0, start;
+        for (; i < c->size; i++) {
+            for (start = i; i < c->size; i++)
+                if (!dx_patch_p_is_there(l, (uint32_t)(c->new_at + i), (uint32_t)(c->old_at + i)))
+                    break;
+            piece->new_at = c->new_at + start;
+            piece->old_at = c->old_at + start;
+            piece->size = i - start;
+            if (piece->size >= 6) return true;
+        }
+    }
+    return false;
+}
+
+static void dx_patch_p_put_pieces(dx_patch_p_maker *m, const dx_patch_p_layout *l)
+{
+    const dx_patch_p_finder *f = &m->finder;
+    uint64_t n = 0, old_end = 0, gap, run;
+    uint32_t last_run = 0;
+    size_t k = 0;
+    while (n < l->target_size) {
+        dx_patch_p_cover c;
+        bool more = dx_patch_p_next_piece(f, l, &k, n, &c);
+        gap = (more ? c.new_at : l->target_size) - n;
+        old_end += gap;
+        dx_patch_p_put_number(&m->writer, 0, gap);
+        for (; gap; gap--)
+            dx_patch_p_put_tree(&m->writer, DX_PATCH_P_F_LITERAL, 8, f->target[n++]);
+        if (!more) break;
+        dx_patch_p_put_number(&m->writer, 1, c.size - 1);
+        dx_patch_p_put_number(&m->writer, 2, dx_patch_p_fold(c.old_at - old_end));
+        for (; c.size; c.size -= run, n += run, c.old_at += run) {
+            uint32_t which = dx_patch_p_run_number(last_run) - DX_PATCH_P_N_RUN + DX_PATCH_P_F_RUN;
+            for (run = 0; run < c.size && f->base[c.old_at + run] == f->target[n + run];) run++;
+            last_run = run < c.size ? (uint32_t)run : 8;
+            dx_patch_p_put_number(&m->writer, which, run < c.size ? run + 1 : 0);
+            if (run == c.size) continue;
+            dx_patch_p_put_tree(&m->writer, DX_PATCH_P_F_WRONG, 8,
+                                (uint32_t)(f->target[n + run] - f->base[c.old_at + run]) & 255);
+            run++;
+        }
+        old_end = c.old_at;
+    }
+    dx_patch_p_writer_finish(&m->writer);
+}
+
+/* The body for one direction; 0 when it does not fit. Memory behind `at` is free. */
+static size_t dx_patch_p_put_flash(dx_patch_p_maker *m, const dx_patch_p_job *j,
+                                   const dx_patch_p_layout *l, uint8_t *at, size_t left)
+{
+    dx_patch_create_desc desc = *j->desc;
+    dx_patch_p_job turned = *j;
+    uint8_t *base = (uint8_t *)dx_patch_p_cut_memory(&at, &left, j->base_size + 1);
+    uint8_t *target = (uint8_t *)dx_patch_p_cut_memory(&at, &left, j->target_size + 1);
+    size_t page = (size_t)1 << l->bits, used = 4;
+    uint32_t i, side;
+    i = dx_patch_p_pages(l, true) + dx_patch_p_pages(l, false);
+    if (!base || !target || j->capacity / 4 < 2 + (size_t)i) return 0;
+    for (i = 0; i < l->base_size; i++) base[i] = j->base[dx_patch_p_place(l, false, i)];
+    for (i = 0; i < l->target_size; i++) target[i] = j->target[dx_patch_p_place(l, true, i)];
+    desc.memory_size -= j->base_size + j->target_size + 64;
+    turned.desc = &desc;
+    turned.base = base;
+    turned.target = target;
+    if (dx_patch_p_make_covers(m, &turned, &at, &left)) return 0;
+    dx_patch_p_store32(j->out, l->gap << 1 | (l->down ? 1u : 0u));
+    for (side = 0; side < 2; side++) {
+        const uint8_t *p = side ? j->target : j->base;
+        size_t size = side ? j->target_size : j->base_size, n = 0;
+        for (; n < size; n += page, used += 4)
+            dx_patch_p_store32(j->out + used,
+                               dx_patch_p_crc32c(0, p + n, size - n < page ? size - n : page));
+    }
+    dx_patch_p_models_start(m->writer.models, DX_PATCH_P_F_MODELS);
+    dx_patch_p_writer_start(&m->writer, DX_PATCH_P_RANGE, j->out + used, j->capacity - used);
+    dx_patch_p_put_pieces(m, l);
+    return m->writer.overflow ? 0 : used + m->writer.size;
+}
+
+/* Up or down, whichever is smaller. */
+static int dx_patch_p_make_flash(dx_patch_p_job *j)
+{
+    dx_patch_header *h = &j->header;
+    uint8_t *at = (uint8_t *)j->desc->memory;
+    size_t left = j->desc->memory_size, size[2] = {0, 0}, i;
+    dx_patch_p_maker *m = (dx_patch_p_maker *)dx_patch_p_cut_memory(&at, &left, sizeof *m);
+    dx_patch_p_layout l;
+    uint64_t pages, slot, need = (uint64_t)j->base_size + j->target_size + DX_PATCH_P_FIXED + 2048;
+    if ((uint64_t)j->base_size >> 30 || (uint64_t)j->target_size >> 30) return DX_PATCH_ETOOBIG;
+    h->block_size = j->desc->block_size ? j->desc->block_size : 4096;
+    h->coding = DX_PATCH_CODING_RANGE;
+    if (dx_patch_p_check_header(h, 0)) return DX_PATCH_EINVAL;
+    if (!m || j->desc->memory_size < need) return DX_PATCH_ENOMEM;
+    DX_PATCH_MEMSET(m, 0, sizeof *m);
+    h->memory_size = 4 * DX_PATCH_P_F_MODELS;
+    l.base_size = (uint32_t)j->base_size;
+    l.target_size = (uint32_t)j->target_size;
+    for (l.bits = 8; h->block_size >> l.bits > 1;) l.bits++;
+    pages = dx_patch_p_pages(&l, l.target_size > l.base_size);
+    slot = j->desc->slot_size ? j->desc->slot_size >> l.bits : pages + 2;
+    if (slot <= pages || slot >> 30) return DX_PATCH_EINVAL;
+    if (dx_patch_p_make_room(m, &at, &left, UINT64_MAX)) return DX_PATCH_ENOMEM;
+    for (i = 0; i < 3; i++) { /* the third time the one that is to stay */
+        l.down = i < 2 ? i == 1 : !size[0] || (size[1] && size[1] <= size[0]);
+        if (i == 2 && l.down) break;
+        l.gap = (uint32_t)slot - dx_patch_p_pages(&l, l.down);
+        size[l.down ? 1 : 0] = dx_patch_p_put_flash(m, j, &l, at, left);
+    }
+    j->used = size[l.down ? 1 : 0];
+    return j->used ? DX_PATCH_OK : DX_PATCH_ENOSPACE;
+}
+
 static int dx_patch_p_check_patch(const dx_patch_p_job *j, const uint8_t *patch, size_t size)
 {
     dx_patch_p_buffers b;
@@ -2975,7 +3373,9 @@ DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *b
     j.out = p + DX_PATCH_HEADER_SIZE;
     j.capacity = out_capacity - DX_PATCH_HEADER_SIZE;
     h->kind = (uint8_t)(desc->kind ? desc->kind : DX_PATCH_KIND_DELTA);
+    h->hash_kind = 1;
     if (h->kind == DX_PATCH_KIND_BLOCKS) error = dx_patch_p_make_blocks(&j);
+    else if (h->kind == DX_PATCH_KIND_FLASH) error = dx_patch_p_make_flash(&j);
     else error = h->kind == DX_PATCH_KIND_DELTA ? dx_patch_p_make_delta(&j) : DX_PATCH_EINVAL;
     if (error) return error;
     h->base_size = base_size;
@@ -2985,7 +3385,8 @@ DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *b
     dx_patch_p_hash_all(&desc->hasher, base, base_size, h->base_hash);
     dx_patch_p_hash_all(&desc->hasher, target, target_size, h->target_hash);
     dx_patch_p_store_header(p, h);
-    if (!desc->skip_check) error = dx_patch_p_check_patch(&j, p, DX_PATCH_HEADER_SIZE + j.used);
+    if (!desc->skip_check && h->kind != DX_PATCH_KIND_FLASH)
+        error = dx_patch_p_check_patch(&j, p, DX_PATCH_HEADER_SIZE + j.used);
     if (error) return error;
     h->trailer_size = desc->trailer_size;
     dx_patch_p_store_header(p, h);
@@ -2999,6 +3400,8 @@ DX_PATCH_API size_t dx_patch_bound(const dx_patch_create_desc *desc, size_t base
     uint64_t larger = base_size > target_size ? base_size : target_size, bound;
     uint64_t block_size = desc && desc->block_size ? desc->block_size : 4096;
     if (desc && desc->kind == DX_PATCH_KIND_BLOCKS) bound = larger + (larger / block_size + 1) * 20;
+    else if (desc && desc->kind == DX_PATCH_KIND_FLASH)
+        bound = larger + larger / 8 + (larger / block_size + 1) * 8 + 64;
     else bound = (uint64_t)target_size + 32;
     bound += DX_PATCH_HEADER_SIZE;
     return bound > SIZE_MAX ? 0 : (size_t)bound;
@@ -3011,6 +3414,7 @@ DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc
     uint64_t table = 4 * ((uint64_t)base_size + 32);
     if (desc && desc->kind == DX_PATCH_KIND_BLOCKS) return 2 * DX_PATCH_P_BLOCK;
     size = DX_PATCH_P_FIXED + covers + table + dx_patch_p_zstd_memory(target_size);
+    if (desc && desc->kind == DX_PATCH_KIND_FLASH) size += (uint64_t)base_size + target_size + 128;
     return size > SIZE_MAX ? 0 : (size_t)size;
 }
 
