@@ -236,6 +236,38 @@ a_patch_of_two() {
     expect 4 compose old first cut both
     expect 1 compose old first second
 }
+flash_patches() {
+    make_versions
+    : >empty
+    for pair in "old new" "new old" "old empty" "empty new" "old old" "empty empty"; do
+        set -- $pair
+        for options in "" "--block-size 256" "--block-size 65536" "--slot-size 131072"; do
+            expect 0 diff "$1" "$2" patch --kind flash $options
+            expect 0 apply "$1" patch out
+            same "$2" out
+        done
+    done
+    expect 0 diff old new patch --kind flash --block-size 1024
+    expect 0 info patch
+    [ "$(get kind) $(get coding) $(get reversible) $(get block_size)" = "flash range no 1024" ] || fail "$out"
+    cp old file
+    expect 0 apply-in-place file patch
+    same new file
+    expect 6 apply-in-place file patch
+    same new file
+    expect 6 apply patch patch out
+    head -c 60000 new >other
+    expect 6 apply other patch out
+    expect 6 undo file patch
+    expect 1 diff old new patch --kind flash --slot-size 60000
+    expect 1 diff old new patch --kind flash --block-size 64
+    expect 1 diff old new patch --slot-size 600000
+    size=$(stat -c %s patch)
+    for at in 130 $((size / 2)) $((size - 1)); do
+        head -c "$at" patch >cut
+        expect 4 apply old cut out
+    done
+}
 vcdiff_here() {
     make_versions
     : >empty
@@ -488,7 +520,7 @@ two_at_once() {
 }
 
 for case in a_delta blocks_and_undo sizes_that_change one_way a_delta_in_place zstd_where_it_is_wanted \
-    info_shows_every_field modes_and_links_stay names_that_look_like_options bounded_memory a_patch_of_two vcdiff_here vcdiff_with_xdelta3 bad_command_lines \
+    info_shows_every_field modes_and_links_stay names_that_look_like_options bounded_memory a_patch_of_two flash_patches vcdiff_here vcdiff_with_xdelta3 bad_command_lines \
     missing_and_strange_files nothing_overwrites_its_source a_wrong_base applied_twice a_truncated_patch a_flipped_bit \
     no_patch_at_all a_full_disk a_read_only_disk_and_a_size_limit killed_at_any_moment two_at_once; do
     case $dxpatch:$case in *asan*:bounded_memory) continue ;; esac # the sanitizers' own memory has no bound

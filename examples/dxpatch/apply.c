@@ -138,7 +138,7 @@ static int work(const dxpatch_options *o, const char *new_path, bool undo)
 /* >>commands ----------------------------------------------------------- */
 int dxpatch_apply(const dxpatch_options *o)
 {
-    return dxpatch_is_vcdiff(o->patch_path) ? dxpatch_apply_vcdiff(o, o->new_path) : work(o, o->new_path, false);
+    return dxpatch_is_whole(o->patch_path) ? dxpatch_apply_whole(o, o->new_path) : work(o, o->new_path, false);
 }
 
 int dxpatch_undo(const dxpatch_options *o)

@@ -4,6 +4,7 @@
 #include "vcdiff.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 int dxpatch_make(const dxpatch_options *o, const dxpatch_content *from, const dxpatch_content *to, uint8_t **out,
                  size_t *size)
@@ -16,6 +17,7 @@ int dxpatch_make(const dxpatch_options *o, const dxpatch_content *from, const dx
     }
     desc.kind = o->kind ? (dx_patch_kind)o->kind : DX_PATCH_KIND_DELTA;
     desc.block_size = o->block_size;
+    desc.slot_size = o->slot_size;
     desc.one_way = o->one_way;
     if (o->no_zstd) desc.codings = 1u << DX_PATCH_CODING_PLAIN | 1u << DX_PATCH_CODING_RANGE;
     size_t capacity = dx_patch_bound(&desc, from->size, to->size);
@@ -27,6 +29,14 @@ int dxpatch_make(const dxpatch_options *o, const dxpatch_content *from, const dx
     if (*out && desc.memory)
         error = dx_patch_create(&desc, from->bytes, from->size, to->bytes, to->size, *out, capacity, size);
     free(desc.memory);
+    if (error == DX_PATCH_EINVAL && o->slot_size)
+        return dxup_fail(DXUP_USAGE, "a slot of %llu bytes is too small", (unsigned long long)o->slot_size);
+    if (!error && desc.kind == DX_PATCH_KIND_FLASH) { /* dx_patch_create() tries the other kinds itself */
+        dxpatch_content made = {0};
+        error = dxpatch_run_flash(from, *out, *size, &made);
+        if (!error && (made.size != to->size || memcmp(made.bytes, to->bytes, to->size) != 0)) error = DX_PATCH_ETARGET;
+        free(made.bytes);
+    }
     return error ? dxpatch_fail(error, o->new_path) : DXUP_OK;
 }
 

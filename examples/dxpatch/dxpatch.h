@@ -22,6 +22,7 @@
 typedef struct dxpatch_options {
     const char *old_path, *new_path, *patch_path, *second_path; /* second_path: compose */
     uint32_t    kind, block_size; /* 0 = the default of dx_patch.h */
+    uint64_t    slot_size;        /* flash; 0 = the default */
     bool        no_zstd, one_way, quiet;
 } dxpatch_options;
 
@@ -62,7 +63,12 @@ int dxpatch_make(const dxpatch_options *o, const dxpatch_content *from, const dx
                  size_t *size);
 
 /* >>whole.c ---- */
+/* Is it a patch that is applied as a whole in memory: VCDIFF, or one for flash? */
+bool dxpatch_is_whole(const char *path);
 bool dxpatch_is_vcdiff(const char *path);
-int  dxpatch_apply_vcdiff(const dxpatch_options *o, const char *new_path);
+int  dxpatch_apply_whole(const dxpatch_options *o, const char *new_path);
+/* Run a flash patch in a slot in memory that holds `from`; `to` gets what the slot holds then. An error of
+   dx_patch.h. to->bytes is the caller's to free, also after an error. */
+int  dxpatch_run_flash(const dxpatch_content *from, const uint8_t *patch, size_t patch_size, dxpatch_content *to);
 
 #endif

@@ -8,7 +8,7 @@
 
 static const char *kind_text(int kind)
 {
-    return kind == DX_PATCH_KIND_BLOCKS ? "blocks" : "delta";
+    return kind == DX_PATCH_KIND_BLOCKS ? "blocks" : kind == DX_PATCH_KIND_FLASH ? "flash" : "delta";
 }
 
 static const char *coding_text(int coding)

@@ -17,10 +17,13 @@ static const char usage[] =
     "  dxpatch info PATCH                what the header says, one field a line\n"
     "  dxpatch compose OLD P1 P2 PATCH   make the patch that does what P1 and then P2 do to OLD\n"
     "\n"
-    "  --kind delta|blocks|vcdiff   diff, compose: delta (the default) for programs, libraries, archives,\n"
-    "                        whatever moves; blocks for images of the same layout; vcdiff (RFC 3284) for\n"
-    "                        other programs. VCDIFF patches, as of xdelta3 -S none, are applied too.\n"
-    "  --block-size N        blocks: bytes, a power of two, 64..65536 (default 4096)\n"
+    "  --kind delta|blocks|flash|vcdiff   diff, compose: delta (the default) for programs, libraries,\n"
+    "                        archives, whatever moves; blocks for images of the same layout; flash for devices\n"
+    "                        that update one slot in place; vcdiff (RFC 3284) for other programs. VCDIFF\n"
+    "                        patches, as of xdelta3 -S none, are applied too.\n"
+    "  --block-size N        blocks: bytes, a power of two, 64..65536 (default 4096); flash: of a page,\n"
+    "                        256..1048576\n"
+    "  --slot-size N         flash: bytes, at least a page more than both files take (default two more)\n"
     "  --one-way             blocks: drop what a shrinking file cuts off; no undo then\n"
     "  --no-zstd             delta: a patch that needs no zstd to be applied\n"
     "  --quiet               no summary\n"
@@ -55,6 +58,7 @@ static int parse_kind(dxpatch_options *o, const char *value)
 {
     if (!strcmp(value, "delta")) o->kind = DX_PATCH_KIND_DELTA;
     else if (!strcmp(value, "blocks")) o->kind = DX_PATCH_KIND_BLOCKS;
+    else if (!strcmp(value, "flash")) o->kind = DX_PATCH_KIND_FLASH;
     else if (!strcmp(value, "vcdiff")) o->kind = DXPATCH_KIND_VCDIFF;
     else return dxup_fail(DXUP_USAGE, "unknown kind: %s", value);
     return DXUP_OK;
@@ -65,9 +69,20 @@ static int parse_block_size(dxpatch_options *o, const char *value)
     char *end;
     errno = 0;
     unsigned long n = strtoul(value, &end, 10);
-    if (errno || *end || end == value || *value == '-' || n < 64 || n > 65536 || (n & (n - 1)))
-        return dxup_fail(DXUP_USAGE, "'%s' is not a power of two from 64 to 65536", value);
+    if (errno || *end || end == value || *value == '-' || n < 64 || n > 1048576 || (n & (n - 1)))
+        return dxup_fail(DXUP_USAGE, "'%s' is not a power of two from 64 to 1048576", value);
     o->block_size = (uint32_t)n;
+    return DXUP_OK;
+}
+
+static int parse_slot_size(dxpatch_options *o, const char *value)
+{
+    char *end;
+    errno = 0;
+    unsigned long long n = strtoull(value, &end, 10);
+    if (errno || *end || end == value || *value == '-' || n == 0)
+        return dxup_fail(DXUP_USAGE, "'%s' is not a number of bytes", value);
+    o->slot_size = n;
     return DXUP_OK;
 }
 
@@ -81,6 +96,7 @@ static int parse_option(dxpatch_options *o, bool makes, const char *option, cons
     *used = 2;
     if (makes && value && !strcmp(option, "--kind")) return parse_kind(o, value);
     if (makes && value && !strcmp(option, "--block-size")) return parse_block_size(o, value);
+    if (makes && value && !strcmp(option, "--slot-size")) return parse_slot_size(o, value);
     return dxup_fail(DXUP_USAGE, "unknown option or missing value: %s", option);
 }
 
@@ -109,8 +125,12 @@ static int parse(dxpatch_options *o, const command *c, int argc, char **argv)
     }
     if (c->places[count])
         return dxup_fail(DXUP_USAGE, "%s needs more arguments; see dxpatch help", c->name);
-    if (o->kind != DX_PATCH_KIND_BLOCKS && (o->block_size || o->one_way))
-        return dxup_fail(DXUP_USAGE, "--block-size and --one-way go with --kind blocks");
+    bool blocks = o->kind == DX_PATCH_KIND_BLOCKS, flash = o->kind == DX_PATCH_KIND_FLASH;
+    if ((o->one_way && !blocks) || (o->block_size && !blocks && !flash) || (o->slot_size && !flash))
+        return dxup_fail(DXUP_USAGE, "--block-size and --one-way go with --kind blocks, --block-size and --slot-size "
+                                     "with --kind flash");
+    if (o->block_size && (blocks ? o->block_size > 65536 : o->block_size < 256))
+        return dxup_fail(DXUP_USAGE, "blocks are 64 to 65536 bytes, pages of flash 256 to 1048576");
     return DXUP_OK;
 }
 

@@ -1,10 +1,11 @@
-/* What is done with whole files in memory: patches of VCDIFF applied, two patches made into one. */
+/* What is done with whole files in memory: patches of VCDIFF and for flash applied, two patches made into one. */
 #include "dxpatch.h"
 
 #include "vcdiff.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Nothing that a damaged patch says makes us take more memory than this. */
@@ -20,6 +21,57 @@ bool dxpatch_is_vcdiff(const char *path)
     return is;
 }
 
+bool dxpatch_is_whole(const char *path)
+{
+    uint8_t bytes[8];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return false;
+    bool flash = pread(fd, bytes, sizeof bytes, 0) == sizeof bytes && memcmp(bytes, "DXP1", 4) == 0 &&
+                 bytes[5] == DX_PATCH_KIND_FLASH;
+    close(fd);
+    return flash || dxpatch_is_vcdiff(path);
+}
+
+static int slot_io(void *user, dx_patch_flash_io what, uint64_t offset, void *data, size_t size)
+{
+    uint8_t *at = (uint8_t *)user + offset;
+    if (what == DX_PATCH_FLASH_READ) memcpy(data, at, size);
+    else if (what == DX_PATCH_FLASH_WRITE) memcpy(at, data, size);
+    else memset(at, 255, size);
+    return 0;
+}
+
+int dxpatch_run_flash(const dxpatch_content *from, const uint8_t *patch, size_t patch_size, dxpatch_content *to)
+{
+    dx_patch_header h;
+    dx_patch_flash_desc desc = {0};
+    int error = dx_patch_info(patch, patch_size, &h);
+    if (error) return error;
+    /* The slot is as large as the patch wants: the gap stands first in its body (docs/PATCH.md, section 4). */
+    if (h.body_size < 4 || patch_size < DX_PATCH_HEADER_SIZE + 4) return DX_PATCH_ECORRUPT;
+    const uint8_t *body = patch + DX_PATCH_HEADER_SIZE;
+    uint64_t gap = (body[0] | (uint32_t)body[1] << 8 | (uint32_t)body[2] << 16 | (uint32_t)body[3] << 24) >> 1;
+    uint64_t larger = h.base_size > h.target_size ? h.base_size : h.target_size;
+    if (gap * h.block_size > TARGET_SIZE_MAX) return DX_PATCH_ETOOBIG;
+    if (from->size != h.base_size) return from->size == h.target_size ? DX_PATCH_EAPPLIED : DX_PATCH_EBASE;
+    desc.slot_size = (larger / h.block_size + 1 + gap) * h.block_size;
+    desc.user = to->bytes = malloc((size_t)desc.slot_size);
+    desc.io = slot_io;
+    desc.patch = patch;
+    desc.patch_size = patch_size;
+    desc.page_size = h.block_size;
+    if (!to->bytes) return DX_PATCH_ENOMEM;
+    memcpy(to->bytes, from->bytes, from->size);
+    dx_patch_flash *f = dxup_alloc(sizeof *f);
+    error = dx_patch_flash_apply(f, &desc);
+    free(f);
+    to->size = (size_t)h.target_size;
+    if (error != DX_PATCH_EAPPLIED) return error;
+    uint8_t hash[DX_PATCH_HASH_SIZE]; /* the base may start with the target, or be it */
+    dx_patch_hash(from->bytes, from->size, hash);
+    return memcmp(hash, h.base_hash, sizeof hash) == 0 ? DX_PATCH_OK : DX_PATCH_EAPPLIED;
+}
+
 /* What a patch of either format makes of a content; to->bytes is the caller's to free, also after an error. */
 static int patch_content(const dxpatch_content *from, const char *from_path, const dxpatch_content *patch,
                          const char *patch_path, dxpatch_content *to)
@@ -33,6 +85,11 @@ static int patch_content(const dxpatch_content *from, const char *from_path, con
     int error = patch->size ? dx_patch_info(patch->bytes, patch->size, &h) : DX_PATCH_ENOPATCH;
     if (!error && h.memory_size > DXPATCH_MEMORY_MAX) error = DX_PATCH_ENOMEM;
     if (!error && h.target_size > TARGET_SIZE_MAX) error = DX_PATCH_ETOOBIG;
+    if (!error && h.kind == DX_PATCH_KIND_FLASH) {
+        error = dxpatch_run_flash(from, patch->bytes, patch->size, to);
+        bool base = error == DX_PATCH_EBASE || error == DX_PATCH_EAPPLIED;
+        return error ? dxpatch_fail(error, base ? from_path : patch_path) : DXUP_OK;
+    }
     if (error) return dxpatch_fail(error, patch_path);
     void *memory = dxup_alloc((size_t)h.memory_size);
     size_t capacity = (size_t)h.target_size;
@@ -46,7 +103,7 @@ static int patch_content(const dxpatch_content *from, const char *from_path, con
     return error ? dxpatch_fail(error, base ? from_path : patch_path) : DXUP_OK;
 }
 
-int dxpatch_apply_vcdiff(const dxpatch_options *o, const char *new_path)
+int dxpatch_apply_whole(const dxpatch_options *o, const char *new_path)
 {
     dxpatch_content from = {0}, patch = {0}, to = {0};
     char text[32];
