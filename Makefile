@@ -92,7 +92,7 @@ build/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
 	$(TEST_CC) $(CFLAGS) $< -o $@ $(LDFLAGS) -lpthread
 build/asan/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
 	$(TEST_CC) $(SANITIZE) $< -o $@ $(LDFLAGS) -lpthread
-build/kqueue/test_reactor: tests/test_reactor.c tests/dx_test.h dx_reactor.h $(wildcard tests/ports/kqueue/*.c tests/ports/kqueue/sys/*.h) build/flags
+build/kqueue/test_reactor: tests/test_reactor.c tests/reactor_kit.h tests/dx_test.h dx_reactor.h $(wildcard tests/ports/kqueue/*.c tests/ports/kqueue/sys/*.h) build/flags
 	@mkdir -p $(@D)
 	$(TEST_CC) $(SANITIZE) -DDX_REACTOR_KQUEUE -Itests/ports/kqueue $< tests/ports/kqueue/kqueue_shim.c -o $@ $(LDFLAGS) -lpthread
 build/asan/ledger: tests/ports/ledger.c dx_reactor.h build/flags
@@ -125,7 +125,7 @@ SUITES = '!build 300 $(MAKE) -s -j2 all build/asan/dxup build/asan/dxpatch build
          'test_reactor.kqueue 300 $(MAKE) -s build/kqueue/test_reactor && $(FIXED) build/kqueue/test_reactor kqueue' \
          'ledger 120 $(MAKE) -s build/asan/ledger && $(FIXED) build/asan/ledger' \
          $(foreach t,$(UNITS:test_%=%),'test_$(t).i386 120 tests/ports/run.sh i386 $(t)') \
-         $(foreach t,$(UNITS:test_%=%),'test_$(t).s390x 300 tests/ports/run.sh s390x $(t) $(if $(filter reactor,$(t)),epoll)')
+         $(foreach t,$(UNITS:test_%=%),'test_$(t).s390x 300 tests/ports/run.sh s390x $(t) $(if $(filter reactor reactor_%,$(t)),epoll)')
 CHECKS = $(foreach g,$(GATES),'$(g) 300 tests/checks/$(g).sh')
 
 test: ## everything: unit tests plain and with sanitizers, gates, examples, dxup (runs `make deps` first)

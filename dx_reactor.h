@@ -262,7 +262,7 @@ struct dx_reactor { /* caller-allocated; every field is private; not to be moved
     uint32_t post_mask_, post_head_, more_head_, more_count_;
     int      poll_fd_, wake_fd_, sys_errno_;
     bool     open_, in_callback_, closing_, blocking_files_, no_pwait2_, done_turn_;
-    uint32_t post_tail_, sleeping_, wake_, stop_; /* the fields that other threads write */
+    uint32_t post_tail_, sleeping_, wake_; /* what other threads write; wake_: 1 wake, 2 stop */
     dx_reactor_p_ring ring_;
     dx_reactor_p_more more_[DX_REACTOR_P_MORE_COUNT];
     dx_reactor_stats  stats_;
@@ -306,9 +306,8 @@ DX_REACTOR_API bool dx_reactor_kernel_has_io_uring(const char *release);
 DX_REACTOR_API int dx_reactor_submit(dx_reactor *r);
 
 /* Submit, then wait until there is a completion, timeout_ns have passed (0: look, do not wait;
-   DX_REACTOR_FOREVER), dx_reactor_wake() or stop() was called or a signal interrupted it (the
-   kernel may do so once by itself after an io_uring was closed on this thread). Fills up to
-   capacity completions and returns how many, 0 included; < 0: EINVAL, EREENTRY, ESYS. */
+   DX_REACTOR_FOREVER), dx_reactor_wake() or stop() was called or a signal interrupted it. Fills up
+   to capacity completions and returns how many, 0 included; < 0: EINVAL, EREENTRY, ESYS. */
 DX_REACTOR_API int dx_reactor_wait(dx_reactor *r, dx_completion *completions, uint32_t capacity,
                                    int64_t timeout_ns);
 
@@ -1349,7 +1348,9 @@ static bool dx_reactor_p_progress(dx_op *op, int32_t *result)
 /* Begin whatever is first on a side. Ends when that one waits for the kernel. */
 static void dx_reactor_p_pump(dx_reactor *r, dx_reactor_p_fd *e, int side)
 {
+    const dx_op *before = side == DX_REACTOR_P_READS ? e->lists[DX_REACTOR_P_WRITES] : NULL;
     dx_op *op;
+    if (before && before->kind_ == DX_REACTOR_P_CONNECT) return; /* it would take its error */
     while ((op = e->lists[side]) != NULL && op->state_ == DX_REACTOR_P_WAITING) {
         op->state_ = DX_REACTOR_P_ACTIVE;
         r->behind_--;
@@ -1574,9 +1575,7 @@ enum {
     DX_REACTOR_P_SQ_CQ_OVERFLOW = 2, DX_REACTOR_P_SQ_TASKRUN = 4,
     DX_REACTOR_P_CQE_MORE = 2,
     DX_REACTOR_P_ACCEPT_MULTI = 1,
-    DX_REACTOR_P_REGISTER_PROBE = 8,
-    DX_REACTOR_P_WAKES_MAX = 16,
-    DX_REACTOR_P_SEVERAL_NS = 5000000
+    DX_REACTOR_P_REGISTER_PROBE = 8
 };
 
 /* user_data of entries that are no operation; the addresses of operations are larger. */
@@ -1820,8 +1819,7 @@ static int dx_reactor_p_uring_submit(dx_reactor *r)
 static uint32_t dx_reactor_p_uring_arm_wakes(dx_reactor *r, uint32_t min)
 {
     dx_reactor_p_ring *g = &r->ring_;
-    const uint32_t most = DX_REACTOR_P_WAKES_MAX;
-    uint32_t wanted = min < most ? min : most;
+    uint32_t wanted = min < 16 ? min : 16;
     while (g->wake_armed < wanted) {
         dx_reactor_p_sqe *s = dx_reactor_p_uring_entry(r);
         if (!s) break;
@@ -1835,12 +1833,12 @@ static uint32_t dx_reactor_p_uring_arm_wakes(dx_reactor *r, uint32_t min)
 }
 
 /* Waiting for several completions in one call must not miss that one of them asks for more work:
-   not while operations wait behind others, and never long at a time. */
+   not while operations wait behind others, and only the first few milliseconds. */
 static uint32_t dx_reactor_p_uring_several(const dx_reactor *r, uint32_t min, int64_t *timeout_ns)
 {
+    const int64_t most = 5000000;
     if (min <= 1 || r->behind_ || !(r->ring_.features & DX_REACTOR_P_FEAT_EXT_ARG)) return 1;
-    if (*timeout_ns < 0 || *timeout_ns > DX_REACTOR_P_SEVERAL_NS)
-        *timeout_ns = DX_REACTOR_P_SEVERAL_NS;
+    if (*timeout_ns < 0 || *timeout_ns > most) *timeout_ns = most;
     return min;
 }
 
@@ -3207,7 +3205,7 @@ static int dx_reactor_p_gather(dx_reactor *r, uint32_t min, int64_t timeout_ns)
     timeout_ns = dx_reactor_p_wait_ns(r, timeout_ns);
     if (timeout_ns != 0) {
         __atomic_exchange_n(&r->sleeping_, 1, __ATOMIC_SEQ_CST);
-        if (__atomic_load_n(&r->wake_, __ATOMIC_SEQ_CST) ||
+        if ((__atomic_load_n(&r->wake_, __ATOMIC_SEQ_CST) & 1) ||
             (r->receivers_ && dx_reactor_p_post_ready(r)))
             timeout_ns = 0;
     }
@@ -3285,17 +3283,17 @@ static int dx_reactor_p_wait(dx_reactor *r, dx_completion *out, uint32_t capacit
                              int64_t timeout_ns, bool signals_end)
 {
     uint64_t end = timeout_ns > 0 ? dx_reactor_p_due(r, (uint64_t)timeout_ns) : 0;
-    uint32_t count = 0;
+    uint32_t count = 0, several;
     if (!min) timeout_ns = 0;
-    for (;;) {
-        int error = dx_reactor_p_gather(r, count < min ? min - count : 0, timeout_ns);
+    for (several = min;; several = 1) {
+        int error = dx_reactor_p_gather(r, several, timeout_ns);
         count += dx_reactor_p_deliver(r, out ? out + count : NULL, capacity - count);
         if (error && error != -EINTR) {
             dx_reactor_p_fail(r, -error);
             return count ? (int)count : DX_REACTOR_ESYS;
         }
         if (count >= min || timeout_ns == 0 || (error && signals_end)) break;
-        if (__atomic_exchange_n(&r->wake_, 0, __ATOMIC_SEQ_CST)) break;
+        if (__atomic_fetch_and(&r->wake_, ~1u, __ATOMIC_SEQ_CST) & 1) break;
         if (timeout_ns > 0) {
             if (r->now_ >= end) break;
             timeout_ns = (int64_t)(end - r->now_);
@@ -3314,12 +3312,12 @@ static int dx_reactor_p_wait_check(const dx_reactor *r, uint32_t capacity, int64
 /* >>public ------------------------------------------------------------- */
 DX_REACTOR_API const char *dx_reactor_error_name(int error)
 {
-    static const char *const common[] = {
+    static const char *const names[] = {
         "DX_REACTOR_OK", "DX_REACTOR_EINVAL", "DX_REACTOR_ENOMEM", "DX_REACTOR_ENOSPACE",
         "DX_REACTOR_ETOOBIG", "DX_REACTOR_ECORRUPT", "DX_REACTOR_EAGAIN", "DX_REACTOR_ESYS",
         "DX_REACTOR_ENOTSUP", "DX_REACTOR_ENOTFOUND", "DX_REACTOR_ECANCELED",
         "DX_REACTOR_ETRUNCATED", "DX_REACTOR_EVERSION"};
-    if (error <= 0 && error >= DX_REACTOR_EVERSION) return common[-error];
+    if (error <= 0 && error >= DX_REACTOR_EVERSION) return names[-error];
     if (error == DX_REACTOR_EALREADY) return "DX_REACTOR_EALREADY";
     return error == DX_REACTOR_EREENTRY ? "DX_REACTOR_EREENTRY" : "DX_REACTOR_E?";
 }
@@ -3430,6 +3428,7 @@ DX_REACTOR_API int dx_reactor_close(dx_reactor *r)
     while (r->pending_ || r->more_count_) {
         int code = dx_reactor_p_gather(r, 1, DX_REACTOR_FOREVER);
         dx_reactor_p_deliver(r, NULL, UINT32_MAX);
+        __atomic_store_n(&r->wake_, 0, __ATOMIC_SEQ_CST); /* it would keep the next from sleeping */
         if (code < 0 && code != -EINTR) {
             error = dx_reactor_p_fail(r, -code);
             break;
@@ -3517,12 +3516,13 @@ DX_REACTOR_API int dx_reactor_run(dx_reactor *r)
 {
     int count = dx_reactor_p_wait_check(r, 1, 0);
     if (count < 0) return count;
-    for (;;) {
-        if (__atomic_exchange_n(&r->stop_, 0, __ATOMIC_SEQ_CST)) return DX_REACTOR_OK;
+    while (!(__atomic_load_n(&r->wake_, __ATOMIC_SEQ_CST) & 2)) {
         if (!r->pending_) return DX_REACTOR_OK;
         count = dx_reactor_turn(r, DX_REACTOR_FOREVER);
         if (count < 0) return count;
     }
+    __atomic_store_n(&r->wake_, 0, __ATOMIC_SEQ_CST); /* the stop, and the wake that it was */
+    return DX_REACTOR_OK;
 }
 
 DX_REACTOR_API int dx_reactor_accept(dx_reactor *r, dx_op *op, int fd)
@@ -3717,14 +3717,14 @@ DX_REACTOR_API int dx_reactor_post(dx_reactor *r, const dx_reactor_message *mess
 
 DX_REACTOR_API void dx_reactor_wake(dx_reactor *r)
 {
-    __atomic_store_n(&r->wake_, 1, __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&r->wake_, 1, __ATOMIC_SEQ_CST);
     dx_reactor_p_notify(r);
 }
 
 DX_REACTOR_API void dx_reactor_stop(dx_reactor *r)
 {
-    __atomic_store_n(&r->stop_, 1, __ATOMIC_SEQ_CST);
-    dx_reactor_wake(r);
+    __atomic_fetch_or(&r->wake_, 3, __ATOMIC_SEQ_CST);
+    dx_reactor_p_notify(r);
 }
 
 /* "HOST:PORT" into its halves. The host goes without brackets into host[46]. */

@@ -1,0 +1,183 @@
+/* What the tests of dx_reactor.h share: loops that are closed behind a failed test, sockets, and
+   EVERY: a test on every backend. Include after dx_test.h. */
+/* >>kit ---------------------------------------------------------------- */
+#define MS UINT64_C(1000000)
+#define S  UINT64_C(1000000000)
+
+typedef struct loop {
+    dx_reactor      r;
+    dx_reactor_desc desc;
+} loop;
+
+/* A test that fails leaves by longjmp: what it had open is closed by the next one. */
+static loop *loops_open[8];
+static int   fds_open[256], fds_count;
+
+static int keep(int fd)
+{
+    if (fd >= 0 && fds_count < 256) fds_open[fds_count++] = fd;
+    return fd;
+}
+
+static inline void forget_fd(int fd)
+{
+    for (int i = 0; i < fds_count; i++)
+        if (fds_open[i] == fd) fds_open[i--] = fds_open[--fds_count];
+}
+
+static inline void shut(int fd)
+{
+    forget_fd(fd);
+    close(fd);
+}
+
+static void clean(void)
+{
+    for (size_t i = 0; i < 8; i++) {
+        if (!loops_open[i]) continue;
+        close(loops_open[i]->r.poll_fd_); /* the kernel lets go; the buffers may be gone */
+        close(loops_open[i]->r.wake_fd_);
+        loops_open[i] = NULL;
+    }
+    while (fds_count) close(fds_open[--fds_count]);
+}
+
+static bool loop_try(loop *l, int backend)
+{
+    l->desc.backend = backend;
+    l->desc.memory_size = dx_reactor_memory_size(&l->desc);
+    DX_CHECK(l->desc.memory_size > 0);
+    l->desc.memory = malloc(l->desc.memory_size);
+    if (dx_reactor_open(&l->r, &l->desc) != DX_REACTOR_OK) {
+        free(l->desc.memory);
+        return false;
+    }
+    for (size_t i = 0; i < 8; i++)
+        if (!loops_open[i]) {
+            loops_open[i] = l;
+            break;
+        }
+    return true;
+}
+
+static void loop_open(loop *l, int backend)
+{
+    if (!loop_try(l, backend)) DX_SKIP(dx_reactor_refusal(&l->r, backend));
+}
+
+static void loop_close(loop *l)
+{
+    for (size_t i = 0; i < 8; i++)
+        if (loops_open[i] == l) loops_open[i] = NULL;
+    DX_CHECK_EQ(dx_reactor_close(&l->r), DX_REACTOR_OK);
+    DX_CHECK_EQ(dx_reactor_pending(&l->r), 0);
+    free(l->desc.memory);
+}
+
+#if defined(DX_REACTOR_KQUEUE) /* over a shim: tests/ports/kqueue */
+  #define ON_KQUEUE(name)                    \
+      DX_TEST(name##_kqueue)                 \
+      {                                      \
+          clean();                           \
+          name##_on(DX_REACTOR_BACKEND_KQUEUE); \
+      }
+#else
+  #define ON_KQUEUE(name)
+#endif
+
+#define EVERY(name)                                        \
+    static void name##_on(int backend);                    \
+    DX_TEST(name##_io_uring)                               \
+    {                                                      \
+        clean();                                           \
+        name##_on(DX_REACTOR_BACKEND_IO_URING);            \
+    }                                                      \
+    DX_TEST(name##_epoll)                                  \
+    {                                                      \
+        clean();                                           \
+        name##_on(DX_REACTOR_BACKEND_EPOLL);               \
+    }                                                      \
+    ON_KQUEUE(name)                                        \
+    static void name##_on(int backend)
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * S + (uint64_t)t.tv_nsec;
+}
+
+/* At least one completion within five seconds. Waits may be interrupted without one: after a ring
+   was closed the kernel interrupts the thread. */
+static int some(loop *l, dx_completion *out, uint32_t capacity)
+{
+    uint64_t end = now_ns() + 5 * S;
+    int count;
+    do {
+        count = dx_reactor_wait(&l->r, out, capacity, (int64_t)(5 * S));
+    } while (count == 0 && now_ns() < end);
+    return count;
+}
+
+/* One completion within five seconds, of this op. */
+static inline int32_t want(loop *l, const dx_op *op)
+{
+    dx_completion c;
+    DX_CHECK_EQ(some(l, &c, 1), 1);
+    DX_CHECK_EQ(c.user_data, op->user_data);
+    DX_CHECK_EQ(c.flags, 0);
+    return c.result;
+}
+
+static inline void nothing(loop *l)
+{
+    dx_completion c;
+    for (int i = 0; i < 3; i++) DX_CHECK_EQ(dx_reactor_wait(&l->r, &c, 1, 0), 0);
+}
+
+static inline void pair(int *fds)
+{
+    DX_CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+    keep(fds[0]);
+    keep(fds[1]);
+}
+
+static dx_op tagged(uint64_t tag)
+{
+    dx_op op;
+    memset(&op, 0, sizeof op);
+    op.user_data = tag;
+    return op;
+}
+
+static inline int listener(loop *l, dx_reactor_address *bound)
+{
+    dx_reactor_address any;
+    int fd = -1;
+    DX_CHECK_EQ(dx_reactor_address_parse(&any, "127.0.0.1:0"), 0);
+    DX_CHECK_EQ(dx_reactor_listen_tcp(&l->r, &any, DX_REACTOR_NODELAY, 0, &fd, bound), 0);
+    DX_CHECK(dx_reactor_address_port(bound) != 0);
+    return keep(fd);
+}
+
+/* A TCP connection made by the reactor: ends[0] connected, ends[1] was accepted. */
+static inline void tcp_pair(loop *l, int *ends)
+{
+    dx_reactor_address at;
+    dx_op accept_op = tagged(1001), connect_op = tagged(1002);
+    dx_completion c;
+    int listening = listener(l, &at), seen = 0;
+    DX_CHECK_EQ(dx_reactor_socket_tcp(&l->r, &at, 0, &ends[0]), 0);
+    keep(ends[0]);
+    DX_CHECK_EQ(dx_reactor_accept(&l->r, &accept_op, listening), 0);
+    DX_CHECK_EQ(dx_reactor_connect(&l->r, &connect_op, ends[0], &at), 0);
+    while (seen < 2) {
+        DX_CHECK_EQ(some(l, &c, 1), 1);
+        if (c.user_data == 1001) ends[1] = keep(c.result);
+        else DX_CHECK_EQ(c.result, 0);
+        seen++;
+    }
+    DX_CHECK(ends[1] >= 0);
+    DX_CHECK_EQ(dx_reactor_forget(&l->r, listening), 0);
+    shut(listening);
+}
