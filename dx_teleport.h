@@ -609,6 +609,12 @@ DX_TELEPORT_P_INLINE uint64_t dx_teleport_p_size_add(uint64_t size, size_t count
     return size > UINT32_MAX ? UINT64_MAX : size;
 }
 
+/* A size as far as offsets reach; a parameter, because size_t may have 16 bits. */
+DX_TELEPORT_P_INLINE uint32_t dx_teleport_p_cap(uint64_t size)
+{
+    return size > UINT32_MAX ? UINT32_MAX : (uint32_t)size;
+}
+
 /* The writer: all but the record proper. capacity_ leaves out what the CRC will need. */
 DX_TELEPORT_P_INLINE int dx_teleport_p_begin(dx_teleport_writer *w, void *bytes, size_t capacity,
                                              unsigned flags, uint32_t record_size, unsigned version)
@@ -628,7 +634,7 @@ DX_TELEPORT_P_INLINE int dx_teleport_p_begin(dx_teleport_writer *w, void *bytes,
     if (!bytes || flags > 2) return w->error_;
     w->error_ = DX_TELEPORT_ENOSPACE;
     if (capacity < root + record_size + tail) return w->error_;
-    w->capacity_ = (uint32_t)((capacity > UINT32_MAX ? UINT32_MAX : capacity) - tail);
+    w->capacity_ = dx_teleport_p_cap(capacity) - (uint32_t)tail;
     w->end_ = (uint32_t)root + record_size;
     w->record_ = w->bytes_ + root;
     DX_TELEPORT_MEMSET(bytes, 0, root + record_size);
@@ -1524,7 +1530,8 @@ DX_TELEPORT_API int dx_teleport_p_open_bare(dx_teleport_view *v, const void *byt
     DX_TELEPORT_MEMSET(v, 0, sizeof *v);
     v->fault.version = version;
     if (!bytes) return dx_teleport_p_fail(v, DX_TELEPORT_EINVAL, 0, "record");
-    if (size > UINT32_MAX) return dx_teleport_p_fail(v, DX_TELEPORT_ETOOBIG, 0, "record");
+    if (dx_teleport_p_cap(size) != size)
+        return dx_teleport_p_fail(v, DX_TELEPORT_ETOOBIG, 0, "record");
     if (size < record_size) return dx_teleport_p_fail(v, DX_TELEPORT_ETRUNCATED, size, "record");
     v->bytes_ = (const uint8_t *)bytes;
     v->record_ = v->bytes_;

@@ -66,6 +66,17 @@ need wine has wine
 need wine64 test -e /usr/lib/wine/wine64
 need qemu-system-x86 has qemu-system-x86_64
 need cpio has cpio
+need gcc-aarch64-linux-gnu has aarch64-linux-gnu-gcc
+need libc6-dev-arm64-cross test -e /usr/aarch64-linux-gnu/include/stdio.h
+need gcc-arm-linux-gnueabihf has arm-linux-gnueabihf-gcc
+need libc6-dev-armhf-cross test -e /usr/arm-linux-gnueabihf/include/stdio.h
+need gcc-mips-linux-gnu has mips-linux-gnu-gcc
+need libc6-dev-mips-cross test -e /usr/mips-linux-gnu/include/stdio.h
+need qemu-system-arm has qemu-system-arm
+need qemu-system-misc has qemu-system-riscv32
+need gcc-avr has avr-gcc
+need lld eval 'has wasm-ld || has wasm-ld-14'
+need nodejs has node
 need gcc-arm-none-eabi has arm-none-eabi-gcc
 need gcc-riscv64-unknown-elf has riscv64-unknown-elf-gcc
 need valgrind has valgrind
