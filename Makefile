@@ -95,7 +95,7 @@ build/asan/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
 build/kqueue/test_reactor: tests/test_reactor.c tests/reactor_kit.h tests/dx_test.h dx_reactor.h $(wildcard tests/ports/kqueue/*.c tests/ports/kqueue/sys/*.h) build/flags
 	@mkdir -p $(@D)
 	$(TEST_CC) $(SANITIZE) -DDX_REACTOR_KQUEUE -Itests/ports/kqueue $< tests/ports/kqueue/kqueue_shim.c -o $@ $(LDFLAGS) -lpthread
-build/asan/ledger: tests/ports/ledger.c dx_reactor.h build/flags
+build/asan/ledger: tests/ports/ledger.c tests/dx_reactor_sim.h dx_reactor.h build/flags
 	$(TEST_CC) $(SANITIZE) $< -o $@ $(LDFLAGS)
 build/tsan/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
 	@mkdir -p $(@D)

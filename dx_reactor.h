@@ -29,8 +29,8 @@
 
     CONTENTS (search >>)
         config  errors  op  descriptor  lifetime  consuming  operations  control  threads
-        sockets  tasks  workers  simulation  results  platform  helpers  memory  table  timers
-        queues  finish  io_uring  readiness  epoll  kqueue  IOCP  simulated  backends  start
+        sockets  tasks  workers  results  platform  helpers  memory  table  timers
+        queues  finish  io_uring  readiness  epoll  kqueue  IOCP  backends  start
         posts  turn  public  frames  workers  license
 
     HOW IT WORKS
@@ -172,26 +172,15 @@ typedef enum dx_reactor_backend {
     DX_REACTOR_BACKEND_EPOLL    = 2,
     DX_REACTOR_BACKEND_KQUEUE   = 3, /* macOS, BSD */
     DX_REACTOR_BACKEND_IOCP     = 4, /* Windows */
-    DX_REACTOR_BACKEND_SIMULATED = 5 /* never taken by AUTO */
+    DX_REACTOR_BACKEND_SIMULATED = 5 /* desc.simulator; never taken by AUTO */
 } dx_reactor_backend;
 
 enum { DX_REACTOR_BACKEND_COUNT = 6 };
 
-/* How the simulated backend behaves. Zero: no faults, and everything in the order of its start. The
-   rates say how often in 65536 times. What it did depends on nothing but this and the calls. */
-typedef struct dx_reactor_simulation {
-    uint64_t seed;            /* of the order of completions and of the faults; 0: first come ... */
-    uint32_t open_max;        /* descriptors at a time, then EMFILE; 0 = twice descriptors_max */
-    uint32_t buffer;          /* bytes that a connection holds in each direction; 0 = 1024; at
-                                 most 2^20 */
-    uint16_t short_transfers; /* a transfer moves less than it could */
-    uint16_t interrupts;      /* a system call or a wait says EINTR */
-    uint16_t delays;          /* what could be done is left for later */
-    uint16_t resets;          /* a connection breaks: ECONNRESET */
-    uint16_t no_buffers;      /* a transfer ends with ENOBUFS */
-    uint16_t full_queues;     /* an operation finds the submission queue full */
-    uint16_t clock_jumps;     /* a wait takes up to an hour more */
-} dx_reactor_simulation;
+/* A system in memory, for tests: tests/dx_reactor_sim.h makes one. */
+typedef struct dx_reactor_simulator {
+    const struct dx_reactor_p_backend *backend_;
+} dx_reactor_simulator;
 
 typedef struct dx_reactor_desc {
     void    *memory;          /* required, any alignment; borrowed until dx_reactor_close() */
@@ -206,7 +195,7 @@ typedef struct dx_reactor_desc {
     uint32_t budget;          /* completions a turn; 0 = 256 */
     bool     allow_blocking_files; /* epoll: reads, writes and fsync of files may block the loop;
                                       false: they end with -ENOTSUP there */
-    dx_reactor_simulation simulation; /* of the simulated backend */
+    dx_reactor_simulator *simulator; /* of DX_REACTOR_BACKEND_SIMULATED; borrowed until close */
 } dx_reactor_desc;
 
 typedef struct dx_reactor_stats { /* since dx_reactor_open() */
@@ -224,7 +213,6 @@ typedef struct dx_reactor_message {
 struct dx_reactor_p_fd;
 struct dx_reactor_p_cell;
 struct dx_reactor_p_backend;
-struct dx_reactor_p_sim;
 typedef struct dx_reactor_p_more { /* an accepted descriptor on its way out */
     dx_op  *op;
     int32_t result;
@@ -246,7 +234,7 @@ enum { DX_REACTOR_P_MORE_COUNT = 64, DX_REACTOR_P_TEXT_SIZE = 64 };
 
 struct dx_reactor { /* caller-allocated; every field is private; not to be moved while open */
     const struct dx_reactor_p_backend *backend_;
-    struct dx_reactor_p_sim  *sim_; /* NULL but on the simulated backend */
+    dx_reactor_simulator     *simulator_;
     struct dx_reactor_p_fd   *fds_;
     uint32_t                 *buckets_;
     struct dx_reactor_p_cell *cells_;
@@ -435,16 +423,6 @@ DX_REACTOR_API int dx_reactor_listen_tcp(dx_reactor *r, const dx_reactor_address
 /* A socket that dx_reactor_connect() may connect to *address. flags: NODELAY. EINVAL, ESYS. */
 DX_REACTOR_API int dx_reactor_socket_tcp(dx_reactor *r, const dx_reactor_address *address,
                                          uint32_t flags, int *fd);
-
-/* >>simulation ---------------------------------------------------------
-   On the simulated backend dx_reactor_listen_tcp() and dx_reactor_socket_tcp(), given r, make
-   sockets in memory that find each other by port. Time passes in waits only. A wait for ever in
-   which nothing can happen any more is ESYS, EDEADLK. */
-
-/* Break the connection of a socket, as a reset by the peer does. EINVAL. */
-DX_REACTOR_API int dx_reactor_sim_reset(dx_reactor *r, int fd);
-/* Let time pass. EINVAL. */
-DX_REACTOR_API int dx_reactor_sim_advance(dx_reactor *r, uint64_t ns);
 
 /* >>tasks --------------------------------------------------------------
    Work that is no I/O. A task is the caller's memory, lent from the push to the call of fn, which
@@ -760,25 +738,6 @@ typedef struct dx_reactor_p_fd {
     uint32_t flags;
 } dx_reactor_p_fd;
 
-typedef struct dx_reactor_p_sim_fd dx_reactor_p_sim_fd;
-struct dx_reactor_p_sim_fd { /* of the simulated backend */
-    uint8_t  kind, flags;
-    uint16_t port;
-    uint32_t order;       /* in which it came to wait */
-    uint32_t head, count; /* of the bytes that can be received */
-    uint8_t *bytes;
-    dx_reactor_p_sim_fd *peer;     /* of a stream */
-    dx_reactor_p_sim_fd *listener; /* where it waits to be accepted */
-};
-
-struct dx_reactor_p_sim { /* places follow, then their bytes */
-    dx_reactor_simulation options;
-    uint64_t random, now;
-    uint32_t size, open, open_max, buffer, order; /* places, used, limit; bytes of each */
-    uint16_t port;
-    bool     busy; /* another round may do more */
-};
-
 typedef struct dx_reactor_p_cell { /* of the message queue */
     uint64_t words[3];
     uint32_t sequence;
@@ -806,6 +765,9 @@ typedef struct dx_reactor_p_backend {
        system tell when to try again (NULL: it will). */
     int32_t (*attempt)(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op);
     int32_t (*arm)(dx_reactor *r, dx_reactor_p_fd *e);
+    uint64_t (*clock)(const dx_reactor *r); /* NULL: the system's monotonic clock; ns */
+    int (*socket)(dx_reactor *r, const dx_reactor_address *address, bool listens, int *fd,
+                  dx_reactor_address *bound); /* NULL: the system's sockets */
 } dx_reactor_p_backend;
 
 /* >>helpers ------------------------------------------------------------ */
@@ -841,7 +803,8 @@ static uint64_t dx_reactor_p_monotonic(void)
 /* What time it is for a reactor; never before it was. */
 static uint64_t dx_reactor_p_clock(const dx_reactor *r)
 {
-    uint64_t now = r->sim_ ? r->sim_->now : dx_reactor_p_monotonic();
+    const dx_reactor_p_backend *b = r->backend_;
+    uint64_t now = b && b->clock ? b->clock(r) : dx_reactor_p_monotonic();
     return now > r->now_ ? now : r->now_;
 }
 
@@ -1031,7 +994,7 @@ static int32_t dx_reactor_p_close_fd(dx_reactor *r, int fd)
 /* >>memory ------------------------------------------------------------- */
 typedef struct dx_reactor_p_layout {
     uint32_t pending, descriptors, buckets, posts, entries, completions, budget;
-    size_t   buckets_at, cells_at, events_at, sim_at, size;
+    size_t   buckets_at, cells_at, events_at, size;
 } dx_reactor_p_layout;
 
 enum { DX_REACTOR_P_EVENTS = 256, DX_REACTOR_P_ALIGN = 64 };
@@ -1073,13 +1036,6 @@ static bool dx_reactor_p_plan(dx_reactor_p_layout *l, const dx_reactor_desc *d)
     size += (uint64_t)(l->buckets + (l->buckets & 1)) * sizeof(uint32_t);
     l->events_at = (size_t)size;
     size += DX_REACTOR_P_EVENTS * sizeof(dx_reactor_p_event);
-    l->sim_at = (size_t)size;
-    if (d->backend == DX_REACTOR_BACKEND_SIMULATED) {
-        uint32_t bytes = d->simulation.buffer ? d->simulation.buffer : 1024;
-        if (bytes > 1u << 20) return false;
-        size += sizeof(struct dx_reactor_p_sim); /* twice: what waits for an accept has a place */
-        size += 2 * (uint64_t)l->descriptors * (sizeof(dx_reactor_p_sim_fd) + bytes);
-    }
     size += DX_REACTOR_P_ALIGN;
     l->size = (size_t)size;
     return l->size == size;
@@ -2035,7 +1991,7 @@ static const dx_reactor_p_backend dx_reactor_p_uring = {
     "io_uring", dx_reactor_p_uring_open, dx_reactor_p_uring_close, dx_reactor_p_uring_issue,
     dx_reactor_p_uring_cancel, NULL, dx_reactor_p_uring_submit, dx_reactor_p_uring_wait,
     dx_reactor_p_uring_reap, dx_reactor_p_ring_wake, dx_reactor_p_shutdown, dx_reactor_p_close_fd,
-    NULL, NULL};
+    NULL, NULL, NULL, NULL};
 #endif
 
 /* >>readiness ----------------------------------------------------------
@@ -2095,8 +2051,8 @@ static void dx_reactor_p_ready_advance(dx_reactor *r, dx_reactor_p_fd *e, int si
     }
 }
 
-static void dx_reactor_p_ready_event(dx_reactor *r, dx_reactor_p_fd *e, bool readable,
-                                     bool writable)
+static inline void dx_reactor_p_ready_event(dx_reactor *r, dx_reactor_p_fd *e, bool readable,
+                                            bool writable) /* not on Windows */
 {
     /* Polls first: what is read here is not readable any more. */
     dx_reactor_p_ready_advance(r, e, DX_REACTOR_P_OTHERS);
@@ -2329,7 +2285,7 @@ static const dx_reactor_p_backend dx_reactor_p_epoll = {
     "epoll", dx_reactor_p_epoll_open, dx_reactor_p_poll_close, dx_reactor_p_ready_issue,
     dx_reactor_p_ready_cancel, dx_reactor_p_epoll_detach, NULL, dx_reactor_p_epoll_wait, NULL,
     dx_reactor_p_ring_wake, dx_reactor_p_shutdown, dx_reactor_p_close_fd, dx_reactor_p_attempt,
-    dx_reactor_p_epoll_arm};
+    dx_reactor_p_epoll_arm, NULL, NULL};
 #endif
 
 #if DX_REACTOR_P_KQUEUE
@@ -2432,7 +2388,7 @@ static const dx_reactor_p_backend dx_reactor_p_kqueue = {
     "kqueue", dx_reactor_p_kq_open, dx_reactor_p_poll_close, dx_reactor_p_ready_issue,
     dx_reactor_p_ready_cancel, dx_reactor_p_kq_detach, NULL, dx_reactor_p_kq_wait, NULL,
     dx_reactor_p_kq_wake, dx_reactor_p_shutdown, dx_reactor_p_close_fd, dx_reactor_p_attempt,
-    dx_reactor_p_kq_arm};
+    dx_reactor_p_kq_arm, NULL, NULL};
 #endif
 
 #if DX_REACTOR_P_WINDOWS
@@ -2728,313 +2684,9 @@ static int dx_reactor_p_iocp_open(dx_reactor *r, const dx_reactor_desc *desc)
 static const dx_reactor_p_backend dx_reactor_p_iocp = {
     "iocp", dx_reactor_p_iocp_open, dx_reactor_p_iocp_close, dx_reactor_p_ready_issue,
     dx_reactor_p_iocp_cancel, NULL, NULL, dx_reactor_p_iocp_wait, NULL, dx_reactor_p_iocp_wake,
-    dx_reactor_p_shutdown, dx_reactor_p_close_fd, dx_reactor_p_iocp_attempt, NULL};
+    dx_reactor_p_shutdown, dx_reactor_p_close_fd, dx_reactor_p_iocp_attempt, NULL,
+    NULL, NULL};
 #endif
-
-/* >>simulated ----------------------------------------------------------
-   A system in memory: sockets whose two ends are both on this reactor, a clock that stands still
-   but for waits. The seed decides in which order what is due completes, and the faults: the
-   same program with the same seed sees the same completions. */
-enum { /* dx_reactor_p_sim_fd.kind */
-    DX_REACTOR_P_SIM_FREE = 0, DX_REACTOR_P_SIM_SOCKET, DX_REACTOR_P_SIM_LISTENER,
-    DX_REACTOR_P_SIM_STREAM,
-    /* .flags: the peer sends no more; nor this end; a reset to be reported, once; was reset */
-    DX_REACTOR_P_SIM_EOF = 1, DX_REACTOR_P_SIM_SHUT = 2, DX_REACTOR_P_SIM_RESET = 4,
-    DX_REACTOR_P_SIM_BROKEN = 8,
-    DX_REACTOR_P_SIM_FIRST = 3, DX_REACTOR_P_SIM_PORT = 49152 /* numbers, bound ports */
-};
-
-static dx_reactor_p_sim_fd *dx_reactor_p_sim_fds(const dx_reactor *r)
-{
-    return (dx_reactor_p_sim_fd *)(void *)(r->sim_ + 1);
-}
-
-/* What a number stands for; NULL: nothing. */
-static dx_reactor_p_sim_fd *dx_reactor_p_sim_at(const dx_reactor *r, int fd)
-{
-    uint32_t i = (uint32_t)fd - DX_REACTOR_P_SIM_FIRST;
-    dx_reactor_p_sim_fd *s = dx_reactor_p_sim_fds(r) + (i < r->sim_->size ? i : 0);
-    return i >= r->sim_->size || s->kind == DX_REACTOR_P_SIM_FREE || s->listener ? NULL : s;
-}
-
-static uint32_t dx_reactor_p_sim_random(dx_reactor *r, uint32_t below)
-{
-    uint64_t x = r->sim_->random; /* xorshift64* (Vigna 2016) */
-    x ^= x >> 12;
-    x ^= x << 25;
-    x ^= x >> 27;
-    r->sim_->random = x;
-    return (uint32_t)((((x * 0x2545f4914f6cdd1du) >> 32) * below) >> 32);
-}
-
-/* Does a fault strike that comes `rate` times in 65536? */
-static bool dx_reactor_p_sim_fault(dx_reactor *r, uint16_t rate)
-{
-    return rate && dx_reactor_p_sim_random(r, 65536) < rate;
-}
-
-/* How much of a transfer is made now. */
-static uint32_t dx_reactor_p_sim_share(dx_reactor *r, uint32_t size)
-{
-    if (size < 2 || !dx_reactor_p_sim_fault(r, r->sim_->options.short_transfers)) return size;
-    return 1 + dx_reactor_p_sim_random(r, size - 1);
-}
-
-/* A free place, the lowest as in POSIX; NULL: none. */
-static dx_reactor_p_sim_fd *dx_reactor_p_sim_new(dx_reactor *r, int kind)
-{
-    dx_reactor_p_sim_fd *s = dx_reactor_p_sim_fds(r), *end = s + r->sim_->size;
-    uint8_t *bytes = (uint8_t *)end;
-    for (; s->kind != DX_REACTOR_P_SIM_FREE; s++, bytes += r->sim_->buffer)
-        if (s + 1 == end) return NULL;
-    DX_REACTOR_MEMSET(s, 0, sizeof *s);
-    s->kind = (uint8_t)kind;
-    s->bytes = bytes;
-    return s;
-}
-
-/* A place with a number that the program gets. NULL: EMFILE. */
-static dx_reactor_p_sim_fd *dx_reactor_p_sim_open_fd(dx_reactor *r, int kind, int *fd)
-{
-    bool room = r->sim_->open < r->sim_->open_max;
-    dx_reactor_p_sim_fd *s = room ? dx_reactor_p_sim_new(r, kind) : NULL;
-    if (!s) return NULL;
-    r->sim_->open++;
-    *fd = (int)(s - dx_reactor_p_sim_fds(r)) + DX_REACTOR_P_SIM_FIRST;
-    dx_reactor_p_fd_fresh(r, *fd);
-    return s;
-}
-
-/* The connection that has waited longest at a listener; NULL: none. */
-static dx_reactor_p_sim_fd *dx_reactor_p_sim_first(const dx_reactor *r,
-                                                   const dx_reactor_p_sim_fd *listener)
-{
-    dx_reactor_p_sim_fd *s = dx_reactor_p_sim_fds(r), *end = s + r->sim_->size, *first = NULL;
-    for (; s < end; s++)
-        if (s->kind != DX_REACTOR_P_SIM_FREE && s->listener == listener &&
-            (!first || s->order - first->order > UINT32_MAX / 2))
-            first = s;
-    return first;
-}
-
-/* Reset the connection, for both ends; what was on its way is lost. */
-static void dx_reactor_p_sim_cut(dx_reactor_p_sim_fd *s)
-{
-    dx_reactor_p_sim_fd *peer = s->peer;
-    s->flags |= DX_REACTOR_P_SIM_RESET | DX_REACTOR_P_SIM_BROKEN | DX_REACTOR_P_SIM_EOF;
-    s->count = 0;
-    s->peer = NULL;
-    if (peer) dx_reactor_p_sim_cut(peer);
-}
-
-/* As a system does: unread bytes, or no accept, make a close a reset. */
-static void dx_reactor_p_sim_drop(dx_reactor_p_sim_fd *s)
-{
-    if (s->peer && (s->count || s->listener)) dx_reactor_p_sim_cut(s->peer);
-    else if (s->peer) s->peer->flags |= DX_REACTOR_P_SIM_EOF;
-    if (s->peer) s->peer->peer = NULL;
-    s->kind = DX_REACTOR_P_SIM_FREE;
-}
-
-static int32_t dx_reactor_p_sim_close_fd(dx_reactor *r, int fd)
-{
-    dx_reactor_p_sim_fd *s = dx_reactor_p_sim_at(r, fd), *waiting;
-    if (!s) return -EBADF;
-    while ((waiting = dx_reactor_p_sim_first(r, s)) != NULL) dx_reactor_p_sim_drop(waiting);
-    dx_reactor_p_sim_drop(s);
-    r->sim_->open--;
-    return 0;
-}
-
-static int32_t dx_reactor_p_sim_shutdown(dx_reactor *r, int fd)
-{
-    dx_reactor_p_sim_fd *s = dx_reactor_p_sim_at(r, fd);
-    if (!s) return -EBADF;
-    if (s->kind != DX_REACTOR_P_SIM_STREAM) return -ENOTCONN;
-    if (s->peer) s->peer->flags |= DX_REACTOR_P_SIM_EOF;
-    s->flags |= DX_REACTOR_P_SIM_SHUT;
-    return 0;
-}
-
-static int32_t dx_reactor_p_sim_accept(dx_reactor *r, dx_reactor_p_sim_fd *s)
-{
-    dx_reactor_p_sim_fd *made = dx_reactor_p_sim_first(r, s);
-    if (s->kind != DX_REACTOR_P_SIM_LISTENER) return -EINVAL;
-    if (!made) return DX_REACTOR_P_BLOCKED;
-    if (r->sim_->open >= r->sim_->open_max) return -EMFILE;
-    made->listener = NULL;
-    r->sim_->open++;
-    return (int32_t)(made - dx_reactor_p_sim_fds(r)) + DX_REACTOR_P_SIM_FIRST;
-}
-
-static dx_reactor_p_sim_fd *dx_reactor_p_sim_listening(const dx_reactor *r, uint16_t port)
-{
-    dx_reactor_p_sim_fd *s = dx_reactor_p_sim_fds(r), *end = s + r->sim_->size;
-    for (; s < end; s++)
-        if (s->kind == DX_REACTOR_P_SIM_LISTENER && s->port == port) return s;
-    return NULL;
-}
-
-static int32_t dx_reactor_p_sim_connect(dx_reactor *r, dx_reactor_p_sim_fd *s, const dx_op *op)
-{
-    dx_reactor_p_sim_fd *listener, *other;
-    dx_reactor_address address;
-    if (s->kind != DX_REACTOR_P_SIM_SOCKET) return -EISCONN;
-    DX_REACTOR_MEMCPY(address.bytes, op->buffer_, op->u_.bytes.size);
-    address.size = op->u_.bytes.size;
-    listener = dx_reactor_p_sim_listening(r, dx_reactor_address_port(&address));
-    if (!listener) return -ECONNREFUSED;
-    other = dx_reactor_p_sim_new(r, DX_REACTOR_P_SIM_STREAM);
-    if (!other) return DX_REACTOR_P_BLOCKED; /* until something is closed */
-    other->listener = listener;
-    other->order = r->sim_->order++;
-    other->peer = s;
-    s->peer = other;
-    s->kind = DX_REACTOR_P_SIM_STREAM;
-    return 0;
-}
-
-static int32_t dx_reactor_p_sim_recv(dx_reactor *r, dx_reactor_p_sim_fd *s, uint8_t *out,
-                                     uint32_t size)
-{
-    uint32_t flags = s->flags, i;
-    if (!s->count) { /* always so after a reset */
-        s->flags &= (uint8_t)~DX_REACTOR_P_SIM_RESET;
-        if (flags & DX_REACTOR_P_SIM_RESET) return -ECONNRESET;
-        return (flags & DX_REACTOR_P_SIM_EOF) ? 0 : DX_REACTOR_P_BLOCKED;
-    }
-    size = dx_reactor_p_sim_share(r, s->count < size ? s->count : size);
-    for (i = 0; i < size; i++) out[i] = s->bytes[(s->head + i) % r->sim_->buffer];
-    s->head = (s->head + size) % r->sim_->buffer;
-    s->count -= size;
-    return (int32_t)size;
-}
-
-static int32_t dx_reactor_p_sim_send(dx_reactor *r, dx_reactor_p_sim_fd *s, const uint8_t *data,
-                                     uint32_t size)
-{
-    dx_reactor_p_sim_fd *peer = s->peer;
-    uint32_t room = peer ? r->sim_->buffer - peer->count : size, i;
-    bool reset = (s->flags & DX_REACTOR_P_SIM_RESET) != 0;
-    if (s->flags & DX_REACTOR_P_SIM_SHUT) return -EPIPE;
-    s->flags &= (uint8_t)~DX_REACTOR_P_SIM_RESET;
-    if (s->flags & DX_REACTOR_P_SIM_BROKEN) return reset ? -ECONNRESET : -EPIPE;
-    if (!room && size) return DX_REACTOR_P_BLOCKED;
-    size = dx_reactor_p_sim_share(r, size < room ? size : room);
-    if (!peer) dx_reactor_p_sim_cut(s); /* it has been closed: the answer is a reset */
-    for (i = 0; peer && i < size; i++)
-        peer->bytes[(peer->head + peer->count + i) % r->sim_->buffer] = data[i];
-    if (peer) peer->count += size;
-    return (int32_t)size;
-}
-
-static int32_t dx_reactor_p_sim_poll(const dx_reactor *r, const dx_reactor_p_sim_fd *s,
-                                     uint32_t interest)
-{
-    const uint8_t both = DX_REACTOR_P_SIM_EOF | DX_REACTOR_P_SIM_SHUT;
-    bool room = s->kind == DX_REACTOR_P_SIM_STREAM;
-    uint32_t found = 0;
-    if (s->count || (s->flags & DX_REACTOR_P_SIM_EOF) || dx_reactor_p_sim_first(r, s))
-        found |= DX_REACTOR_READABLE;
-    if (s->peer) room = s->peer->count < r->sim_->buffer;
-    if (room) found |= DX_REACTOR_WRITABLE;
-    found &= interest;
-    if (s->flags & DX_REACTOR_P_SIM_RESET) found |= DX_REACTOR_ERROR;
-    if ((s->flags & DX_REACTOR_P_SIM_BROKEN) || (s->flags & both) == both) found |= DX_REACTOR_HUP;
-    return found ? (int32_t)found : DX_REACTOR_P_BLOCKED;
-}
-
-static int32_t dx_reactor_p_sim_do(dx_reactor *r, dx_reactor_p_sim_fd *s, dx_op *op)
-{
-    uint8_t *at = op->buffer_ ? (uint8_t *)op->buffer_ + op->u_.bytes.done : NULL;
-    uint32_t size = op->u_.bytes.size - op->u_.bytes.done;
-    if (op->kind_ == DX_REACTOR_P_POLL) return dx_reactor_p_sim_poll(r, s, op->u_.bytes.size);
-    if (op->kind_ == DX_REACTOR_P_ACCEPT) return dx_reactor_p_sim_accept(r, s);
-    if (op->kind_ == DX_REACTOR_P_CONNECT) return dx_reactor_p_sim_connect(r, s, op);
-    if (op->kind_ == DX_REACTOR_P_FSYNC) return -EINVAL;
-    if (dx_reactor_p_side(op) == DX_REACTOR_P_OTHERS) return -ESPIPE;
-    if (s->kind != DX_REACTOR_P_SIM_STREAM) return -ENOTCONN;
-    if (dx_reactor_p_sim_fault(r, r->sim_->options.resets)) dx_reactor_p_sim_cut(s);
-    if (dx_reactor_p_sim_fault(r, r->sim_->options.no_buffers)) return -ENOBUFS;
-    return dx_reactor_p_side(op) == DX_REACTOR_P_READS ? dx_reactor_p_sim_recv(r, s, at, size)
-                                                       : dx_reactor_p_sim_send(r, s, at, size);
-}
-
-static int32_t dx_reactor_p_sim_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
-{
-    dx_reactor_p_sim_fd *s = dx_reactor_p_sim_at(r, e->fd);
-    int32_t result = -EINTR;
-    if (dx_reactor_p_sim_fault(r, r->sim_->options.delays)) {
-        r->sim_->busy = true;
-        return DX_REACTOR_P_BLOCKED;
-    }
-    if (!dx_reactor_p_sim_fault(r, r->sim_->options.interrupts))
-        result = s ? dx_reactor_p_sim_do(r, s, op) : -EBADF;
-    if (result != DX_REACTOR_P_BLOCKED) r->sim_->busy = true;
-    return result;
-}
-
-/* Nothing is done before the next wait. */
-static void dx_reactor_p_sim_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
-{
-    r->sim_->busy = true;
-    if (dx_reactor_p_sim_fault(r, r->sim_->options.full_queues)) dx_reactor_p_stall(r, e, op);
-    else if (!dx_reactor_p_sim_at(r, op->fd_)) dx_reactor_p_end(r, e, op, -EBADF);
-}
-
-/* At once, or in the next wait, perhaps with success. */
-static void dx_reactor_p_sim_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
-{
-    bool later = r->sim_->options.seed && !(op->flags_ & DX_REACTOR_P_F_STALLED) &&
-                 dx_reactor_p_sim_random(r, 2);
-    r->sim_->busy = true;
-    if (!later) dx_reactor_p_ready_cancel(r, e, op);
-}
-
-static int dx_reactor_p_sim_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
-{
-    struct dx_reactor_p_sim *sim = r->sim_;
-    (void)min;
-    r->stats_.system_waits++;
-    if (dx_reactor_p_sim_fault(r, sim->options.interrupts)) return -EINTR;
-    do {
-        uint32_t i, start = sim->options.seed ? dx_reactor_p_sim_random(r, sim->size) : 0;
-        sim->busy = false;
-        for (i = 0; i < sim->size; i++) {
-            int fd = (int)((start + i) % sim->size) + DX_REACTOR_P_SIM_FIRST;
-            dx_reactor_p_fd *e = dx_reactor_p_fd_find(r, fd);
-            if (e) dx_reactor_p_ready_event(r, e, true, true);
-        }
-    } while (sim->busy && timeout_ns != 0 && !r->done_first_ && !r->more_count_ && !r->fd_retry_);
-    if (dx_reactor_p_sim_fault(r, sim->options.clock_jumps))
-        sim->now += dx_reactor_p_sim_random(r, 3600) * (uint64_t)1000000000;
-    if (r->done_first_ || r->more_count_ || r->fd_retry_ || timeout_ns == 0) return 0;
-    if (timeout_ns < 0) return -EDEADLK;
-    sim->now += (uint64_t)timeout_ns;
-    return 0;
-}
-
-static int dx_reactor_p_sim_open(dx_reactor *r, const dx_reactor_desc *desc)
-{
-    dx_reactor_p_layout l;
-    struct dx_reactor_p_sim *sim;
-    dx_reactor_p_plan(&l, desc);
-    sim = (struct dx_reactor_p_sim *)(void *)((uint8_t *)r->events_ + (l.sim_at - l.events_at));
-    DX_REACTOR_MEMSET(sim, 0, l.size - l.sim_at - DX_REACTOR_P_ALIGN);
-    sim->options = desc->simulation;
-    sim->random = desc->simulation.seed * 2 + 1;
-    sim->now = 1000000000;
-    sim->size = 2 * l.descriptors;
-    sim->open_max = desc->simulation.open_max ? desc->simulation.open_max : sim->size;
-    sim->buffer = desc->simulation.buffer ? desc->simulation.buffer : 1024;
-    r->sim_ = sim;
-    return 0;
-}
-
-static const dx_reactor_p_backend dx_reactor_p_simulated = {
-    "simulated", dx_reactor_p_sim_open, NULL, dx_reactor_p_sim_issue, dx_reactor_p_sim_cancel, NULL,
-    NULL, dx_reactor_p_sim_wait, NULL, NULL, dx_reactor_p_sim_shutdown, dx_reactor_p_sim_close_fd,
-    dx_reactor_p_sim_attempt, NULL};
 
 /* >>backends: the best one first --------------------------------------- */
 static const struct {
@@ -3051,7 +2703,7 @@ static const struct {
 #if DX_REACTOR_P_WINDOWS
     {DX_REACTOR_BACKEND_IOCP, &dx_reactor_p_iocp},
 #endif
-    {DX_REACTOR_BACKEND_SIMULATED, &dx_reactor_p_simulated}};
+    {DX_REACTOR_BACKEND_AUTO, NULL}};
 
 /* >>start -------------------------------------------------------------- */
 /* What every operation has in common. OK: *op is filled in and counted. */
@@ -3362,21 +3014,27 @@ static void dx_reactor_p_close_backend(dx_reactor *r)
     r->wake_fd_ = -1;
 }
 
+static bool dx_reactor_p_choose(dx_reactor *r, const dx_reactor_desc *desc,
+                                const dx_reactor_p_backend *backend)
+{
+    if (!backend || backend->open(r, desc) != 0) return false;
+    r->backend_ = backend;
+    return true;
+}
+
 /* The backend asked for, or the first that the system grants. */
 static int dx_reactor_p_select(dx_reactor *r, const dx_reactor_desc *desc)
 {
+    const bool any = desc->backend == DX_REACTOR_BACKEND_AUTO;
     size_t i;
     r->poll_fd_ = r->wake_fd_ = -1;
-    for (i = 0; i < sizeof dx_reactor_p_backends / sizeof *dx_reactor_p_backends; i++) {
-        int backend = dx_reactor_p_backends[i].backend;
-        bool automatic = desc->backend == DX_REACTOR_BACKEND_AUTO;
-        if (automatic ? backend == DX_REACTOR_BACKEND_SIMULATED : backend != desc->backend)
-            continue;
-        if (dx_reactor_p_backends[i].table->open(r, desc) == 0) {
-            r->backend_ = dx_reactor_p_backends[i].table;
+    if (desc->backend == DX_REACTOR_BACKEND_SIMULATED && desc->simulator &&
+        dx_reactor_p_choose(r, desc, desc->simulator->backend_))
+        return DX_REACTOR_OK;
+    for (i = 0; dx_reactor_p_backends[i].table; i++)
+        if ((any || dx_reactor_p_backends[i].backend == desc->backend) &&
+            dx_reactor_p_choose(r, desc, dx_reactor_p_backends[i].table))
             return DX_REACTOR_OK;
-        }
-    }
     dx_reactor_p_close_backend(r);
     return DX_REACTOR_ENOTSUP;
 }
@@ -3394,6 +3052,7 @@ DX_REACTOR_API int dx_reactor_open(dx_reactor *r, const dx_reactor_desc *desc)
     if (!desc->memory || desc->memory_size < l.size) return DX_REACTOR_ENOMEM;
     dx_reactor_p_carve(r, &l, desc->memory);
     r->blocking_files_ = desc->allow_blocking_files;
+    r->simulator_ = desc->simulator;
     error = dx_reactor_p_select(r, desc);
     if (error) return error;
     r->now_ = dx_reactor_p_clock(r);
@@ -3848,27 +3507,6 @@ static int dx_reactor_p_bind(int fd, const dx_reactor_address *address, uint32_t
     return 0;
 }
 
-/* A socket in memory. */
-static int dx_reactor_p_sim_socket(dx_reactor *r, const dx_reactor_address *address, bool listens,
-                                   int *fd, dx_reactor_address *bound)
-{
-    uint16_t port = dx_reactor_address_port(address), wire;
-    dx_reactor_p_sim_fd *s;
-    if (listens && port && dx_reactor_p_sim_listening(r, port))
-        return dx_reactor_p_fail(r, EADDRINUSE);
-    s = dx_reactor_p_sim_open_fd(
-        r, listens ? DX_REACTOR_P_SIM_LISTENER : DX_REACTOR_P_SIM_SOCKET, fd);
-    if (!s) return dx_reactor_p_fail(r, EMFILE);
-    while (!port || (listens && dx_reactor_p_sim_listening(r, port)))
-        port = (uint16_t)(r->sim_->port++ | DX_REACTOR_P_SIM_PORT);
-    s->port = port;
-    if (!bound) return DX_REACTOR_OK;
-    *bound = *address;
-    wire = htons(port);
-    DX_REACTOR_MEMCPY(bound->bytes + 2, &wire, 2); /* there in every system's IPv4 and IPv6 */
-    return DX_REACTOR_OK;
-}
-
 /* A TCP socket; one that listens where backlog > 0. */
 static int dx_reactor_p_tcp(dx_reactor *r, const dx_reactor_address *address, uint32_t flags,
                             int backlog, int *fd, dx_reactor_address *bound)
@@ -3877,7 +3515,8 @@ static int dx_reactor_p_tcp(dx_reactor *r, const dx_reactor_address *address, ui
     uint16_t port;
     int family = dx_reactor_p_inspect(address, &port, bytes), made, error;
     if (!family || address->size > sizeof(struct sockaddr_in6)) return DX_REACTOR_EINVAL;
-    if (r && r->sim_) return dx_reactor_p_sim_socket(r, address, backlog > 0, fd, bound);
+    if (r && r->open_ && r->backend_->socket)
+        return r->backend_->socket(r, address, backlog > 0, fd, bound);
     made = dx_reactor_p_make_socket(family, SOCK_STREAM, IPPROTO_TCP);
     if (made >= 0 &&
         (!(flags & DX_REACTOR_NODELAY) || !dx_reactor_p_set(made, IPPROTO_TCP, TCP_NODELAY, 1)) &&
@@ -3906,21 +3545,6 @@ DX_REACTOR_API int dx_reactor_socket_tcp(dx_reactor *r, const dx_reactor_address
 {
     if (!fd || (flags & ~DX_REACTOR_NODELAY)) return DX_REACTOR_EINVAL;
     return dx_reactor_p_tcp(r, address, flags, 0, fd, NULL);
-}
-
-DX_REACTOR_API int dx_reactor_sim_reset(dx_reactor *r, int fd)
-{
-    dx_reactor_p_sim_fd *s = r && r->sim_ ? dx_reactor_p_sim_at(r, fd) : NULL;
-    if (!s || s->kind != DX_REACTOR_P_SIM_STREAM) return DX_REACTOR_EINVAL;
-    dx_reactor_p_sim_cut(s);
-    return DX_REACTOR_OK;
-}
-
-DX_REACTOR_API int dx_reactor_sim_advance(dx_reactor *r, uint64_t ns)
-{
-    if (!r || !r->sim_) return DX_REACTOR_EINVAL;
-    r->sim_->now += ns;
-    return DX_REACTOR_OK;
 }
 
 DX_REACTOR_API bool dx_reactor_is_success(const dx_completion *c)

@@ -12,6 +12,7 @@
 #endif
 #define DX_IMPLEMENTATION
 #include "../../dx_reactor.h"
+#include "../dx_reactor_sim.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -35,6 +36,8 @@ enum { OPS = 96, BUFFER = 256, LOG = 8192, ENDS = 96 };
 typedef struct world {
     dx_reactor      r;
     dx_reactor_desc desc;
+    dx_reactor_sim  sim;
+    dx_reactor_sim_desc sim_desc;
     dx_op           ops[OPS];
     uint8_t         buffers[OPS][BUFFER];
     int32_t         results[OPS];
@@ -116,6 +119,12 @@ static void open_world(world *w)
 {
     w->desc.backend = backend;
     w->desc.allow_blocking_files = true;
+    if (simulated()) {
+        w->sim_desc.memory_size = dx_reactor_sim_memory_size(&w->sim_desc);
+        w->sim_desc.memory = malloc(w->sim_desc.memory_size);
+        MUST(dx_reactor_sim_init(&w->sim, &w->sim_desc) == DX_REACTOR_OK);
+        w->desc.simulator = &w->sim.base;
+    }
     w->desc.memory_size = dx_reactor_memory_size(&w->desc);
     w->desc.memory = malloc(w->desc.memory_size);
     MUST(dx_reactor_open(&w->r, &w->desc) == DX_REACTOR_OK);
@@ -1655,11 +1664,11 @@ static void run_one(const trace *t, const char *name, uint64_t seed, const char 
         w->desc.queue_entries = t->entries;
         w->desc.completion_entries = t->completions;
         w->desc.posts_max = t->posts;
-        if (t->run == no_more_descriptors) w->desc.simulation.open_max = 3;
+        if (t->run == no_more_descriptors) w->sim_desc.open_max = 3;
     } else {
         w->desc.descriptors_max = 16;
     }
-    if (simulated()) w->desc.simulation.seed = seed;
+    if (simulated()) w->sim_desc.seed = seed;
     open_world(w);
     if (!w->wrong) {
         if (t) t->run(w);
@@ -1667,6 +1676,7 @@ static void run_one(const trace *t, const char *name, uint64_t seed, const char 
         quiet(w);
     }
     clean_up(w);
+    free(w->sim_desc.memory);
     if (output && !*how) fprintf(output, "%s: %s\n", name, w->log);
     if (w->wrong || (events && strcmp(events, w->log) != 0)) {
         printf("FAIL %s%s: %s\n  events: %s\n  wanted: %s\n", name, how, w->wrong ? w->wrong : "",
@@ -1715,7 +1725,7 @@ int main(int count, char **arguments)
         return 2;
     }
     output = count > 2 && strcmp(arguments[2], "-") != 0 ? fopen(arguments[2], "wb") : NULL;
-    desc.backend = backend;
+    desc.backend = simulated() ? DX_REACTOR_BACKEND_AUTO : backend;
     desc.descriptors_max = 16;
     desc.memory_size = dx_reactor_memory_size(&desc);
     desc.memory = malloc(desc.memory_size);

@@ -3,6 +3,7 @@
    usage: ledger [OPERATIONS [SEED]]       the seed is printed; the same one does the same again */
 #define DX_IMPLEMENTATION
 #include "../../dx_reactor.h"
+#include "../dx_reactor_sim.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +37,7 @@ static struct {
     uint64_t random, operations, completions, events, resets, posted, got;
     uint8_t *memory;
     size_t   memory_size;
+    dx_reactor_sim sim;
 } w;
 
 enum { RECV, SEND, POLL, TIMER, DEADLINE, ACCEPT, ACCEPTS, CONNECT, SHUTDOWN, CLOSE, READ, WRITE,
@@ -370,8 +372,10 @@ static void connect_pair(int pair)
 static void open_epoch(uint64_t seed)
 {
     dx_reactor_desc desc;
+    dx_reactor_sim_desc sim;
     dx_reactor_address any;
     memset(&desc, 0, sizeof desc);
+    memset(&sim, 0, sizeof sim);
     memset(w.slots, 0, sizeof w.slots);
     for (int i = 0; i < OPS; i++) dx_reactor_op_init(&w.slots[i].op, took_fn, &w.slots[i]);
     w.random = seed * 0x9e3779b97f4a7c15u + 1;
@@ -381,21 +385,26 @@ static void open_epoch(uint64_t seed)
     desc.pending_max = 8 + choose(100);
     desc.posts_max = 4;
     desc.budget = 1 + choose(64);
-    desc.simulation.seed = seed;
-    desc.simulation.buffer = 1100 - choose(900);
-    desc.simulation.short_transfers = rate();
-    desc.simulation.interrupts = rate();
-    desc.simulation.delays = rate();
-    desc.simulation.resets = rate() / 60;
-    desc.simulation.no_buffers = rate() / 8;
-    desc.simulation.full_queues = rate();
-    desc.simulation.clock_jumps = rate() / 20;
+    sim.seed = seed;
+    sim.sockets = 2 * desc.descriptors_max;
+    sim.buffer = 1100 - choose(900);
+    sim.short_transfers = rate();
+    sim.interrupts = rate();
+    sim.delays = rate();
+    sim.resets = rate() / 60;
+    sim.no_buffers = rate() / 8;
+    sim.full_queues = rate();
+    sim.clock_jumps = rate() / 20;
     desc.memory_size = dx_reactor_memory_size(&desc);
-    if (desc.memory_size > w.memory_size) {
-        w.memory_size = desc.memory_size;
+    sim.memory_size = dx_reactor_sim_memory_size(&sim);
+    if (sim.memory_size + desc.memory_size > w.memory_size) {
+        w.memory_size = sim.memory_size + desc.memory_size;
         w.memory = realloc(w.memory, w.memory_size);
     }
-    desc.memory = w.memory;
+    sim.memory = w.memory;
+    desc.memory = w.memory + sim.memory_size;
+    CHECK(dx_reactor_sim_init(&w.sim, &sim) == DX_REACTOR_OK);
+    desc.simulator = &w.sim.base;
     CHECK(dx_reactor_open(&w.r, &desc) == DX_REACTOR_OK);
     CHECK(dx_reactor_address_parse(&any, "127.0.0.1:0") == 0);
     CHECK(dx_reactor_listen_tcp(&w.r, &any, 0, 4, &w.listener, &w.at) == 0);

@@ -1,0 +1,424 @@
+/*  dx_reactor_sim.h - a simulated system for dx_reactor.h, for the tests of programs that use it
+                       - MIT-0 or public domain, see the end of dx_reactor.h
+
+    In the one file that holds the reactor's implementation:
+
+        #define DX_REACTOR_IMPLEMENTATION
+        #include "dx_reactor.h"
+        #include "dx_reactor_sim.h"
+
+        dx_reactor_sim sim;
+        dx_reactor_sim_desc options = {0};
+        options.memory = ...                               dx_reactor_sim_memory_size(&options)
+        options.seed = 1;
+        dx_reactor_sim_init(&sim, &options);
+        desc.backend = DX_REACTOR_BACKEND_SIMULATED;
+        desc.simulator = &sim.base;
+
+    Sockets in memory whose two ends are both on this reactor, found by port; a clock that stands
+    still but for waits, which take no real time. The seed decides in which order what is due
+    completes, and the faults: the same program with the same seed sees the same completions. There
+    are no files. A wait for ever in which nothing can happen any more is ESYS, EDEADLK. */
+#ifndef DX_REACTOR_SIM_H
+#define DX_REACTOR_SIM_H
+
+#include <string.h>
+
+/* Zero: no faults, and in the order of the descriptors. The rates say how often in 65536 times. */
+typedef struct dx_reactor_sim_desc {
+    void    *memory;          /* aligned for a pointer; borrowed as long as the simulation is used */
+    size_t   memory_size;     /* bytes; at least dx_reactor_sim_memory_size() */
+    uint64_t seed;            /* of the order of completions and of the faults */
+    uint32_t sockets;         /* places, those of connections not accepted yet included; 0 = 256 */
+    uint32_t open_max;        /* descriptors at a time, then EMFILE; 0 = sockets */
+    uint32_t buffer;          /* bytes that a connection holds in each direction; 0 = 1024 */
+    uint16_t short_transfers; /* a transfer moves less than it could */
+    uint16_t interrupts;      /* a system call or a wait says EINTR */
+    uint16_t delays;          /* what could be done is left for later */
+    uint16_t resets;          /* a connection breaks: ECONNRESET */
+    uint16_t no_buffers;      /* a transfer ends with ENOBUFS */
+    uint16_t full_queues;     /* an operation finds the submission queue full */
+    uint16_t clock_jumps;     /* a wait takes up to an hour more */
+} dx_reactor_sim_desc;
+
+typedef struct dx_reactor_sim_fd dx_reactor_sim_fd;
+struct dx_reactor_sim_fd {
+    uint8_t  kind, flags;
+    uint16_t port;
+    uint32_t order;       /* in which it came to wait */
+    uint32_t head, count; /* of the bytes that can be received */
+    uint8_t *bytes;
+    dx_reactor_sim_fd *peer;     /* of a stream */
+    dx_reactor_sim_fd *listener; /* where it waits to be accepted */
+};
+
+typedef struct dx_reactor_sim {
+    dx_reactor_simulator base; /* for desc.simulator; the rest is private */
+    dx_reactor_sim_desc  options;
+    dx_reactor_sim_fd   *fds;
+    uint64_t random, now;
+    uint32_t size, open, open_max, buffer, order; /* places, used, limit; bytes of each */
+    uint16_t port;
+    bool     busy; /* another round may do more */
+} dx_reactor_sim;
+
+#define DX_REACTOR_SIM_BLOCKED INT32_MIN /* as the reactor's own */
+
+static dx_reactor_sim *dx_reactor_sim_of(const dx_reactor *r)
+{
+    return (dx_reactor_sim *)(void *)r->simulator_;
+}
+
+enum { /* dx_reactor_sim_fd.kind */
+    DX_REACTOR_SIM_FREE = 0, DX_REACTOR_SIM_SOCKET, DX_REACTOR_SIM_LISTENER,
+    DX_REACTOR_SIM_STREAM,
+    /* .flags: the peer sends no more; nor this end; a reset to be reported, once; was reset */
+    DX_REACTOR_SIM_EOF = 1, DX_REACTOR_SIM_SHUT = 2, DX_REACTOR_SIM_RESET = 4,
+    DX_REACTOR_SIM_BROKEN = 8,
+    DX_REACTOR_SIM_FIRST = 3, DX_REACTOR_SIM_PORT = 49152 /* numbers, bound ports */
+};
+
+/* What a number stands for; NULL: nothing. */
+static dx_reactor_sim_fd *dx_reactor_sim_at(const dx_reactor *r, int fd)
+{
+    uint32_t i = (uint32_t)fd - DX_REACTOR_SIM_FIRST;
+    dx_reactor_sim_fd *s = dx_reactor_sim_of(r)->fds + (i < dx_reactor_sim_of(r)->size ? i : 0);
+    return i >= dx_reactor_sim_of(r)->size || s->kind == DX_REACTOR_SIM_FREE || s->listener ? NULL : s;
+}
+
+static uint32_t dx_reactor_sim_random(dx_reactor *r, uint32_t below)
+{
+    uint64_t x = dx_reactor_sim_of(r)->random; /* xorshift64* (Vigna 2016) */
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    dx_reactor_sim_of(r)->random = x;
+    return (uint32_t)((((x * 0x2545f4914f6cdd1du) >> 32) * below) >> 32);
+}
+
+/* Does a fault strike that comes `rate` times in 65536? */
+static bool dx_reactor_sim_fault(dx_reactor *r, uint16_t rate)
+{
+    return rate && dx_reactor_sim_random(r, 65536) < rate;
+}
+
+/* How much of a transfer is made now. */
+static uint32_t dx_reactor_sim_share(dx_reactor *r, uint32_t size)
+{
+    if (size < 2 || !dx_reactor_sim_fault(r, dx_reactor_sim_of(r)->options.short_transfers)) return size;
+    return 1 + dx_reactor_sim_random(r, size - 1);
+}
+
+/* A free place, the lowest as in POSIX; NULL: none. */
+static dx_reactor_sim_fd *dx_reactor_sim_new(dx_reactor *r, int kind)
+{
+    dx_reactor_sim_fd *s = dx_reactor_sim_of(r)->fds, *end = s + dx_reactor_sim_of(r)->size;
+    uint8_t *bytes = (uint8_t *)end;
+    for (; s->kind != DX_REACTOR_SIM_FREE; s++, bytes += dx_reactor_sim_of(r)->buffer)
+        if (s + 1 == end) return NULL;
+    memset(s, 0, sizeof *s);
+    s->kind = (uint8_t)kind;
+    s->bytes = bytes;
+    return s;
+}
+
+/* A place with a number that the program gets. NULL: EMFILE. */
+static dx_reactor_sim_fd *dx_reactor_sim_open_fd(dx_reactor *r, int kind, int *fd)
+{
+    bool room = dx_reactor_sim_of(r)->open < dx_reactor_sim_of(r)->open_max;
+    dx_reactor_sim_fd *s = room ? dx_reactor_sim_new(r, kind) : NULL;
+    if (!s) return NULL;
+    dx_reactor_sim_of(r)->open++;
+    *fd = (int)(s - dx_reactor_sim_of(r)->fds) + DX_REACTOR_SIM_FIRST;
+    dx_reactor_p_fd_fresh(r, *fd);
+    return s;
+}
+
+/* The connection that has waited longest at a listener; NULL: none. */
+static dx_reactor_sim_fd *dx_reactor_sim_first(const dx_reactor *r,
+                                                   const dx_reactor_sim_fd *listener)
+{
+    dx_reactor_sim_fd *s = dx_reactor_sim_of(r)->fds, *end = s + dx_reactor_sim_of(r)->size, *first = NULL;
+    for (; s < end; s++)
+        if (s->kind != DX_REACTOR_SIM_FREE && s->listener == listener &&
+            (!first || s->order - first->order > UINT32_MAX / 2))
+            first = s;
+    return first;
+}
+
+/* Reset the connection, for both ends; what was on its way is lost. */
+static void dx_reactor_sim_cut(dx_reactor_sim_fd *s)
+{
+    dx_reactor_sim_fd *peer = s->peer;
+    s->flags |= DX_REACTOR_SIM_RESET | DX_REACTOR_SIM_BROKEN | DX_REACTOR_SIM_EOF;
+    s->count = 0;
+    s->peer = NULL;
+    if (peer) dx_reactor_sim_cut(peer);
+}
+
+/* As a system does: unread bytes, or no accept, make a close a reset. */
+static void dx_reactor_sim_drop(dx_reactor_sim_fd *s)
+{
+    if (s->peer && (s->count || s->listener)) dx_reactor_sim_cut(s->peer);
+    else if (s->peer) s->peer->flags |= DX_REACTOR_SIM_EOF;
+    if (s->peer) s->peer->peer = NULL;
+    s->kind = DX_REACTOR_SIM_FREE;
+}
+
+static int32_t dx_reactor_sim_close_fd(dx_reactor *r, int fd)
+{
+    dx_reactor_sim_fd *s = dx_reactor_sim_at(r, fd), *waiting;
+    if (!s) return -EBADF;
+    while ((waiting = dx_reactor_sim_first(r, s)) != NULL) dx_reactor_sim_drop(waiting);
+    dx_reactor_sim_drop(s);
+    dx_reactor_sim_of(r)->open--;
+    return 0;
+}
+
+static int32_t dx_reactor_sim_shutdown(dx_reactor *r, int fd)
+{
+    dx_reactor_sim_fd *s = dx_reactor_sim_at(r, fd);
+    if (!s) return -EBADF;
+    if (s->kind != DX_REACTOR_SIM_STREAM) return -ENOTCONN;
+    if (s->peer) s->peer->flags |= DX_REACTOR_SIM_EOF;
+    s->flags |= DX_REACTOR_SIM_SHUT;
+    return 0;
+}
+
+static int32_t dx_reactor_sim_accept(dx_reactor *r, dx_reactor_sim_fd *s)
+{
+    dx_reactor_sim_fd *made = dx_reactor_sim_first(r, s);
+    if (s->kind != DX_REACTOR_SIM_LISTENER) return -EINVAL;
+    if (!made) return DX_REACTOR_SIM_BLOCKED;
+    if (dx_reactor_sim_of(r)->open >= dx_reactor_sim_of(r)->open_max) return -EMFILE;
+    made->listener = NULL;
+    dx_reactor_sim_of(r)->open++;
+    return (int32_t)(made - dx_reactor_sim_of(r)->fds) + DX_REACTOR_SIM_FIRST;
+}
+
+static dx_reactor_sim_fd *dx_reactor_sim_listening(const dx_reactor *r, uint16_t port)
+{
+    dx_reactor_sim_fd *s = dx_reactor_sim_of(r)->fds, *end = s + dx_reactor_sim_of(r)->size;
+    for (; s < end; s++)
+        if (s->kind == DX_REACTOR_SIM_LISTENER && s->port == port) return s;
+    return NULL;
+}
+
+static int32_t dx_reactor_sim_connect(dx_reactor *r, dx_reactor_sim_fd *s, const dx_op *op)
+{
+    dx_reactor_sim_fd *listener, *other;
+    dx_reactor_address address;
+    if (s->kind != DX_REACTOR_SIM_SOCKET) return -EISCONN;
+    memcpy(address.bytes, op->buffer_, op->u_.bytes.size);
+    address.size = op->u_.bytes.size;
+    listener = dx_reactor_sim_listening(r, dx_reactor_address_port(&address));
+    if (!listener) return -ECONNREFUSED;
+    other = dx_reactor_sim_new(r, DX_REACTOR_SIM_STREAM);
+    if (!other) return DX_REACTOR_SIM_BLOCKED; /* until something is closed */
+    other->listener = listener;
+    other->order = dx_reactor_sim_of(r)->order++;
+    other->peer = s;
+    s->peer = other;
+    s->kind = DX_REACTOR_SIM_STREAM;
+    return 0;
+}
+
+static int32_t dx_reactor_sim_recv(dx_reactor *r, dx_reactor_sim_fd *s, uint8_t *out,
+                                     uint32_t size)
+{
+    uint32_t flags = s->flags, i;
+    if (!s->count) { /* always so after a reset */
+        s->flags &= (uint8_t)~DX_REACTOR_SIM_RESET;
+        if (flags & DX_REACTOR_SIM_RESET) return -ECONNRESET;
+        return (flags & DX_REACTOR_SIM_EOF) ? 0 : DX_REACTOR_SIM_BLOCKED;
+    }
+    size = dx_reactor_sim_share(r, s->count < size ? s->count : size);
+    for (i = 0; i < size; i++) out[i] = s->bytes[(s->head + i) % dx_reactor_sim_of(r)->buffer];
+    s->head = (s->head + size) % dx_reactor_sim_of(r)->buffer;
+    s->count -= size;
+    return (int32_t)size;
+}
+
+static int32_t dx_reactor_sim_send(dx_reactor *r, dx_reactor_sim_fd *s, const uint8_t *data,
+                                     uint32_t size)
+{
+    dx_reactor_sim_fd *peer = s->peer;
+    uint32_t room = peer ? dx_reactor_sim_of(r)->buffer - peer->count : size, i;
+    bool reset = (s->flags & DX_REACTOR_SIM_RESET) != 0;
+    if (s->flags & DX_REACTOR_SIM_SHUT) return -EPIPE;
+    s->flags &= (uint8_t)~DX_REACTOR_SIM_RESET;
+    if (s->flags & DX_REACTOR_SIM_BROKEN) return reset ? -ECONNRESET : -EPIPE;
+    if (!room && size) return DX_REACTOR_SIM_BLOCKED;
+    size = dx_reactor_sim_share(r, size < room ? size : room);
+    if (!peer) dx_reactor_sim_cut(s); /* it has been closed: the answer is a reset */
+    for (i = 0; peer && i < size; i++)
+        peer->bytes[(peer->head + peer->count + i) % dx_reactor_sim_of(r)->buffer] = data[i];
+    if (peer) peer->count += size;
+    return (int32_t)size;
+}
+
+static int32_t dx_reactor_sim_poll(const dx_reactor *r, const dx_reactor_sim_fd *s,
+                                     uint32_t interest)
+{
+    const uint8_t both = DX_REACTOR_SIM_EOF | DX_REACTOR_SIM_SHUT;
+    bool room = s->kind == DX_REACTOR_SIM_STREAM;
+    uint32_t found = 0;
+    if (s->count || (s->flags & DX_REACTOR_SIM_EOF) || dx_reactor_sim_first(r, s))
+        found |= DX_REACTOR_READABLE;
+    if (s->peer) room = s->peer->count < dx_reactor_sim_of(r)->buffer;
+    if (room) found |= DX_REACTOR_WRITABLE;
+    found &= interest;
+    if (s->flags & DX_REACTOR_SIM_RESET) found |= DX_REACTOR_ERROR;
+    if ((s->flags & DX_REACTOR_SIM_BROKEN) || (s->flags & both) == both) found |= DX_REACTOR_HUP;
+    return found ? (int32_t)found : DX_REACTOR_SIM_BLOCKED;
+}
+
+static int32_t dx_reactor_sim_do(dx_reactor *r, dx_reactor_sim_fd *s, dx_op *op)
+{
+    uint8_t *at = op->buffer_ ? (uint8_t *)op->buffer_ + op->u_.bytes.done : NULL;
+    uint32_t size = op->u_.bytes.size - op->u_.bytes.done;
+    if (op->kind_ == DX_REACTOR_P_POLL) return dx_reactor_sim_poll(r, s, op->u_.bytes.size);
+    if (op->kind_ == DX_REACTOR_P_ACCEPT) return dx_reactor_sim_accept(r, s);
+    if (op->kind_ == DX_REACTOR_P_CONNECT) return dx_reactor_sim_connect(r, s, op);
+    if (op->kind_ == DX_REACTOR_P_FSYNC) return -EINVAL;
+    if (dx_reactor_p_side(op) == DX_REACTOR_P_OTHERS) return -ESPIPE;
+    if (s->kind != DX_REACTOR_SIM_STREAM) return -ENOTCONN;
+    if (dx_reactor_sim_fault(r, dx_reactor_sim_of(r)->options.resets)) dx_reactor_sim_cut(s);
+    if (dx_reactor_sim_fault(r, dx_reactor_sim_of(r)->options.no_buffers)) return -ENOBUFS;
+    return dx_reactor_p_side(op) == DX_REACTOR_P_READS ? dx_reactor_sim_recv(r, s, at, size)
+                                                       : dx_reactor_sim_send(r, s, at, size);
+}
+
+static int32_t dx_reactor_sim_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
+{
+    dx_reactor_sim_fd *s = dx_reactor_sim_at(r, e->fd);
+    int32_t result = -EINTR;
+    if (dx_reactor_sim_fault(r, dx_reactor_sim_of(r)->options.delays)) {
+        dx_reactor_sim_of(r)->busy = true;
+        return DX_REACTOR_SIM_BLOCKED;
+    }
+    if (!dx_reactor_sim_fault(r, dx_reactor_sim_of(r)->options.interrupts))
+        result = s ? dx_reactor_sim_do(r, s, op) : -EBADF;
+    if (result != DX_REACTOR_SIM_BLOCKED) dx_reactor_sim_of(r)->busy = true;
+    return result;
+}
+
+/* Nothing is done before the next wait. */
+static void dx_reactor_sim_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
+{
+    dx_reactor_sim_of(r)->busy = true;
+    if (dx_reactor_sim_fault(r, dx_reactor_sim_of(r)->options.full_queues)) dx_reactor_p_stall(r, e, op);
+    else if (!dx_reactor_sim_at(r, op->fd_)) dx_reactor_p_end(r, e, op, -EBADF);
+}
+
+/* At once, or in the next wait, perhaps with success. */
+static void dx_reactor_sim_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
+{
+    bool later = dx_reactor_sim_of(r)->options.seed && !(op->flags_ & DX_REACTOR_P_F_STALLED) &&
+                 dx_reactor_sim_random(r, 2);
+    dx_reactor_sim_of(r)->busy = true;
+    if (!later) dx_reactor_p_ready_cancel(r, e, op);
+}
+
+static int dx_reactor_sim_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
+{
+    dx_reactor_sim *sim = dx_reactor_sim_of(r);
+    (void)min;
+    r->stats_.system_waits++;
+    if (dx_reactor_sim_fault(r, sim->options.interrupts)) return -EINTR;
+    do {
+        uint32_t i, start = sim->options.seed ? dx_reactor_sim_random(r, sim->size) : 0;
+        sim->busy = false;
+        for (i = 0; i < sim->size; i++) {
+            int fd = (int)((start + i) % sim->size) + DX_REACTOR_SIM_FIRST;
+            dx_reactor_p_fd *e = dx_reactor_p_fd_find(r, fd);
+            if (e) dx_reactor_p_ready_event(r, e, true, true);
+        }
+    } while (sim->busy && timeout_ns != 0 && !r->done_first_ && !r->more_count_ && !r->fd_retry_);
+    if (dx_reactor_sim_fault(r, sim->options.clock_jumps))
+        sim->now += dx_reactor_sim_random(r, 3600) * (uint64_t)1000000000;
+    if (r->done_first_ || r->more_count_ || r->fd_retry_ || timeout_ns == 0) return 0;
+    if (timeout_ns < 0) return -EDEADLK;
+    sim->now += (uint64_t)timeout_ns;
+    return 0;
+}
+
+/* A socket in memory. */
+static int dx_reactor_sim_socket(dx_reactor *r, const dx_reactor_address *address, bool listens,
+                                   int *fd, dx_reactor_address *bound)
+{
+    uint16_t port = dx_reactor_address_port(address), wire;
+    dx_reactor_sim_fd *s;
+    if (listens && port && dx_reactor_sim_listening(r, port))
+        return dx_reactor_p_fail(r, EADDRINUSE);
+    s = dx_reactor_sim_open_fd(
+        r, listens ? DX_REACTOR_SIM_LISTENER : DX_REACTOR_SIM_SOCKET, fd);
+    if (!s) return dx_reactor_p_fail(r, EMFILE);
+    while (!port || (listens && dx_reactor_sim_listening(r, port)))
+        port = (uint16_t)(dx_reactor_sim_of(r)->port++ | DX_REACTOR_SIM_PORT);
+    s->port = port;
+    if (!bound) return DX_REACTOR_OK;
+    *bound = *address;
+    wire = htons(port);
+    memcpy(bound->bytes + 2, &wire, 2); /* there in every system's IPv4 and IPv6 */
+    return DX_REACTOR_OK;
+}
+
+static uint64_t dx_reactor_sim_clock(const dx_reactor *r)
+{
+    return dx_reactor_sim_of(r)->now;
+}
+
+static int dx_reactor_sim_open(dx_reactor *r, const dx_reactor_desc *desc)
+{
+    (void)r;
+    (void)desc;
+    return 0;
+}
+
+static const dx_reactor_p_backend dx_reactor_sim_backend = {
+    "simulated", dx_reactor_sim_open, NULL, dx_reactor_sim_issue, dx_reactor_sim_cancel, NULL, NULL,
+    dx_reactor_sim_wait, NULL, NULL, dx_reactor_sim_shutdown, dx_reactor_sim_close_fd,
+    dx_reactor_sim_attempt, NULL, dx_reactor_sim_clock, dx_reactor_sim_socket};
+
+/* >>public ------------------------------------------------------------- */
+static inline size_t dx_reactor_sim_memory_size(const dx_reactor_sim_desc *d)
+{
+    size_t sockets = d->sockets ? d->sockets : 256, buffer = d->buffer ? d->buffer : 1024;
+    return sockets * (sizeof(dx_reactor_sim_fd) + buffer);
+}
+
+/* EINVAL: a limit is out of its range; ENOMEM. Then one reactor at a time may be opened on it. */
+static inline int dx_reactor_sim_init(dx_reactor_sim *sim, const dx_reactor_sim_desc *d)
+{
+    if (!sim || !d || d->sockets > 1u << 20 || d->buffer > 1u << 20) return DX_REACTOR_EINVAL;
+    if (!d->memory || d->memory_size < dx_reactor_sim_memory_size(d)) return DX_REACTOR_ENOMEM;
+    memset(sim, 0, sizeof *sim);
+    memset(d->memory, 0, dx_reactor_sim_memory_size(d));
+    sim->base.backend_ = &dx_reactor_sim_backend;
+    sim->options = *d;
+    sim->fds = (dx_reactor_sim_fd *)d->memory;
+    sim->random = d->seed * 2 + 1;
+    sim->now = 1000000000;
+    sim->size = d->sockets ? d->sockets : 256;
+    sim->open_max = d->open_max ? d->open_max : sim->size;
+    sim->buffer = d->buffer ? d->buffer : 1024;
+    return DX_REACTOR_OK;
+}
+
+/* Break the connection of a socket, as a reset by the peer does. EINVAL: it has none. */
+static inline int dx_reactor_sim_reset(dx_reactor *r, int fd)
+{
+    dx_reactor_sim_fd *s = dx_reactor_sim_at(r, fd);
+    if (!s || s->kind != DX_REACTOR_SIM_STREAM) return DX_REACTOR_EINVAL;
+    dx_reactor_sim_cut(s);
+    return DX_REACTOR_OK;
+}
+
+/* Let time pass. */
+static inline void dx_reactor_sim_advance(dx_reactor *r, uint64_t ns)
+{
+    dx_reactor_sim_of(r)->now += ns;
+}
+
+#endif
