@@ -2058,6 +2058,79 @@ static size_t world_script(dx_choices *c, uint8_t (*script)[4], bool settle_alwa
     return steps;
 }
 
+#if defined(DX_REACTOR_KQUEUE)
+DX_TEST(be_5_w_33_changes_go_along_with_the_wait_kqueue)
+{
+    loop l = {0};
+    int fds[3][2];
+    dx_op ops[3];
+    uint8_t bytes[3][8];
+    uint64_t calls, changes, calls_after, changes_after;
+    dx_completion done;
+    clean();
+    loop_open(&l, DX_REACTOR_BACKEND_KQUEUE);
+    for (int i = 0; i < 3; i++) {
+        pair(fds[i]);
+        ops[i] = tagged((uint64_t)i);
+    }
+    kqueue_shim_counts(&calls, &changes);
+    for (int i = 0; i < 3; i++)
+        DX_CHECK_EQ(dx_reactor_recv(&l.r, &ops[i], fds[i][0], bytes[i], 8), 0);
+    kqueue_shim_counts(&calls_after, &changes_after);
+    DX_CHECK_EQ(calls_after, calls); /* nothing yet */
+    DX_CHECK_EQ(dx_reactor_wait(&l.r, &done, 1, 0), 0);
+    kqueue_shim_counts(&calls_after, &changes_after);
+    DX_CHECK_EQ(calls_after - calls, 1);
+    DX_CHECK_EQ(changes_after - changes, 6); /* both filters of three */
+    DX_CHECK_EQ(l.r.changes_, 0);
+    DX_CHECK_EQ(write(fds[1][1], "x", 1), 1);
+    DX_CHECK_EQ(want(&l, &ops[1]), 1);
+    DX_CHECK_EQ(dx_reactor_recv(&l.r, &ops[1], fds[1][0], bytes[1], 8), 0);
+    kqueue_shim_counts(&calls, &changes);
+    DX_CHECK_EQ(changes, changes_after); /* once for a descriptor, not for each operation */
+    loop_close(&l);
+}
+
+DX_TEST(be_5_w_33_a_change_that_fails_ends_the_operation_kqueue)
+{
+    loop l = {0};
+    int fds[2];
+    dx_op op = tagged(1);
+    uint8_t bytes[8];
+    clean();
+    loop_open(&l, DX_REACTOR_BACKEND_KQUEUE);
+    pair(fds);
+    DX_CHECK_EQ(dx_reactor_recv(&l.r, &op, fds[0], bytes, 8), 0);
+    shut(fds[0]); /* against the rules: the addition says EBADF, and that is the result */
+    DX_CHECK_EQ(want(&l, &op), -EBADF);
+    loop_close(&l);
+}
+
+/* More descriptors between two waits than the memory for changes holds. */
+DX_TEST(be_5_many_changes_between_two_waits_kqueue)
+{
+    enum { MANY = 90 };
+    loop l = {0};
+    int fds[MANY][2];
+    dx_op ops[MANY];
+    uint8_t bytes[MANY];
+    clean();
+    loop_open(&l, DX_REACTOR_BACKEND_KQUEUE);
+    for (int i = 0; i < MANY; i++) {
+        pair(fds[i]);
+        ops[i] = tagged((uint64_t)i);
+        DX_CHECK_EQ(dx_reactor_recv(&l.r, &ops[i], fds[i][0], &bytes[i], 1), 0);
+    }
+    DX_CHECK(l.r.changes_ <= DX_REACTOR_P_EVENTS / 2);
+    nothing(&l);
+    for (int i = MANY - 1; i >= 0; i--) {
+        DX_CHECK_EQ(write(fds[i][1], "x", 1), 1);
+        DX_CHECK_EQ(want(&l, &ops[i]), 1);
+    }
+    loop_close(&l);
+}
+#endif
+
 DX_PROPERTY(p2_every_operation_ends_exactly_once_io_uring, 150)
 {
     static world w;
