@@ -29,7 +29,7 @@
         }
 
     CONTENTS (search >>)  config types api scalars generated schema platform shared check writer
-                          ring license
+                          json ring license
 
     SCHEMA      One macro lists the fields in wire order. Its parameters are operators, by position;
                 name as many as you use and end with `...`: later operators are added there.
@@ -80,6 +80,8 @@
                                            are none or this host cannot read them there
                                            (misaligned, or big-endian and not bytes)
                 user_copy_NAME(v, first, out, most)   A, L: copy out; returns how many
+                user_dump(v, text, capacity, &size)   all of it as JSON, for people
+                user_type()                the schema as a table, for dx_teleport_describe()
 
                 All but the getters return a dx_teleport_error.
 
@@ -96,7 +98,8 @@
                 reader takes newer data and sees the fields it knows. Both compare checksums first.
                 A type inside another keeps its version; for more, append a field of another type.
 
-    GUARANTEES  Never allocates; no globals; no recursion; no pointer inside the data. The reader
+    GUARANTEES  Never allocates; no globals; no recursion (dump and describe: as deep as types are
+                nested); no pointer inside the data. The reader
                 checks every byte that it may touch later, once, in O(references + text + bools), at
                 any base alignment. The same bytes on every platform; padding is zero.
     LIMITS      A record is below 4 GiB. Field names: 48 characters at most, and no macros. A writer
@@ -277,6 +280,26 @@ typedef struct dx_teleport_writer {
     int      error_;
 } dx_teleport_writer;
 
+/* A schema at run time, for tools: user_type(). Static data that lives as long as the program. */
+typedef struct dx_teleport_type dx_teleport_type;
+typedef struct dx_teleport_field {
+    const char *name;
+    const dx_teleport_type *(*type)(void); /* of a record or list of records, else NULL */
+    uint32_t offset;                       /* bytes in the record */
+    uint32_t count;                        /* as in the checksum: elements of an array, else 1 */
+    uint32_t range;                        /* enumeration: values; else 0 */
+    uint16_t since;                        /* version with which it came */
+    uint8_t  code;                         /* docs/TELEPORT.md, section 1 */
+} dx_teleport_field;
+struct dx_teleport_type {
+    const char              *name;
+    const dx_teleport_field *fields;
+    uint32_t                 count; /* fields */
+    uint32_t                 record_size, record_align;
+    uint16_t                 version;
+    uint64_t               (*layout)(unsigned version);
+};
+
 /* A ring: one producer, one consumer, each on a thread of its own (or in a process of its own that
    maps the same memory). Wait-free. Zero fields of the description mean the default. */
 typedef struct dx_teleport_ring_desc {
@@ -313,6 +336,17 @@ DX_TELEPORT_API const char *dx_teleport_error_name(int error);
 DX_TELEPORT_API int dx_teleport_peek(const void *bytes, size_t size, dx_teleport_info *info);
 /* Bytes of the longest prefix that is well-formed UTF-8 (RFC 3629): `size` if all of it is. */
 DX_TELEPORT_API size_t dx_teleport_check_utf8(const void *text, size_t size);
+
+/* A schema as JSON, from which readers in other languages work (docs/TELEPORT.md, section 9):
+   user_type() to `capacity` bytes at out, not terminated. *size receives the bytes that all of it
+   takes, with ENOSPACE too: ask with capacity 0. */
+DX_TELEPORT_API int dx_teleport_describe(const dx_teleport_type *type, char *out, size_t capacity,
+                                         size_t *size);
+/* The same for the values of a record; user_dump(v, ...) calls it. f32 and f64 have the shortest
+   digits that read back as the same number; those that JSON lacks are the strings "NaN", "Infinity"
+   and "-Infinity". Fields newer than the data are left out; optional ones may be null. */
+DX_TELEPORT_API int dx_teleport_dump(const dx_teleport_type *type, const dx_teleport_view *v,
+                                     char *out, size_t capacity, size_t *size);
 
 #ifndef DX_TELEPORT_NO_RING
 /* Bytes of memory that a ring needs, 0 if *desc breaks its limits. */
@@ -870,6 +904,15 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
 #define DX_TELEPORT_P_RULES_V(p, q, number)                                                  \
     DX_TELEPORT_P_REQUIRE(p##_p_versions_count_up_##number, (int)p##_p_mark_##number == (number))
 
+/* Pass: the table of fields. */
+#define DX_TELEPORT_P_ROW(p, q, name, T, size, align, code, count, range)                    \
+    DX_TELEPORT_P_ROW_OF(p, name, NULL, code, count, range)
+#define DX_TELEPORT_P_ROW_N(p, q, name, T, size, align, code, count, range)                  \
+    DX_TELEPORT_P_ROW_OF(p, name, T##_type, code, count, range)
+#define DX_TELEPORT_P_ROW_OF(p, name, type, code, count, range)                              \
+    {#name, type, (uint32_t)p##_offset_##name, (uint32_t)(count), (uint32_t)(range),         \
+     (uint16_t)p##_since_##name, (uint8_t)(code)},
+
 /* Pass: the layout checksum of version `version`. */
 #define DX_TELEPORT_P_LAYOUT(p, q, name, T, size, align, code, count, range)                 \
     hash = dx_teleport_p_mix_field(hash, #name, sizeof(#name) - 1, (uint32_t)(code),         \
@@ -1152,6 +1195,21 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
                                  DX_TELEPORT_P_LAYOUT_N)                                     \
         return hash;                                                                         \
     }                                                                                        \
+    DX_TELEPORT_P_INLINE uint64_t p##_p_layout(unsigned version)                             \
+    {                                                                                        \
+        return p##_layout(version);                                                          \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE const dx_teleport_type *p##_type(void)                              \
+    {                                                                                        \
+        static const dx_teleport_field fields[] = {                                          \
+            DX_TELEPORT_P_FIELDS_BUT(p, 0, schema, DX_TELEPORT_P_ROW, DX_TELEPORT_P_SKIP,    \
+                                     DX_TELEPORT_P_ROW_N)                                    \
+        };                                                                                   \
+        static const dx_teleport_type type = {                                               \
+            #p, fields, (uint32_t)(sizeof fields / sizeof *fields), (uint32_t)p##_record_size, \
+            (uint32_t)p##_record_align, (uint16_t)p##_version, p##_p_layout};                \
+        return &type;                                                                        \
+    }                                                                                        \
     DX_TELEPORT_P_FOLDED uint32_t p##_p_extent(unsigned version)                             \
     {                                                                                        \
         (void)version;                                                                       \
@@ -1218,6 +1276,11 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
     DX_TELEPORT_P_INLINE const dx_teleport_fault *p##_fault(const p##_view *v)               \
     {                                                                                        \
         return &v->view_.fault;                                                             \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE int p##_dump(const p##_view *v, char *out, size_t capacity,         \
+                                      size_t *size)                                          \
+    {                                                                                        \
+        return dx_teleport_dump(p##_type(), &v->view_, out, capacity, size);                 \
     }                                                                                        \
     DX_TELEPORT_P_INLINE int p##_open(p##_view *view, const void *bytes, size_t size)        \
     {                                                                                        \
@@ -1563,6 +1626,352 @@ DX_TELEPORT_API void dx_teleport_p_finish_crc(dx_teleport_writer *w)
 {
     dx_teleport_p_u32_set(w->bytes_ + w->end_, dx_teleport_p_crc32c(0, w->bytes_, w->end_));
     w->end_ += 4;
+}
+
+/* >>json --------------------------------------------------------------- */
+typedef struct dx_teleport_p_text {
+    char  *out;
+    size_t capacity, size; /* size: of all of it, also of what found no room */
+} dx_teleport_p_text;
+
+static void dx_teleport_p_char(dx_teleport_p_text *t, unsigned c)
+{
+    if (t->size < t->capacity) t->out[t->size] = (char)c;
+    t->size++;
+}
+
+static void dx_teleport_p_chars(dx_teleport_p_text *t, const char *s)
+{
+    while (*s) dx_teleport_p_char(t, (unsigned char)*s++);
+}
+
+static void dx_teleport_p_decimal(dx_teleport_p_text *t, uint64_t value)
+{
+    char digits[20];
+    size_t n = 0;
+    do digits[n++] = (char)('0' + value % 10);
+    while (value /= 10);
+    while (n) dx_teleport_p_char(t, (unsigned char)digits[--n]);
+}
+
+static void dx_teleport_p_hex(dx_teleport_p_text *t, uint64_t value, unsigned digits)
+{
+    while (digits--)
+        dx_teleport_p_char(t, (unsigned char)"0123456789abcdef"[value >> 4 * digits & 15]);
+}
+
+static void dx_teleport_p_quoted(dx_teleport_p_text *t, const char *s, size_t size)
+{
+    dx_teleport_p_char(t, '"');
+    for (size_t i = 0; i < size; i++) {
+        const unsigned c = (unsigned char)s[i];
+        if (c >= 32 && c != '"' && c != '\\' && c != 127) {
+            dx_teleport_p_char(t, c);
+            continue;
+        }
+        dx_teleport_p_chars(t, "\\u");
+        dx_teleport_p_hex(t, c, 4);
+    }
+    dx_teleport_p_char(t, '"');
+}
+
+static void dx_teleport_p_key(dx_teleport_p_text *t, const char *name, bool first)
+{
+    dx_teleport_p_chars(t, first ? "\"" : ",\"");
+    dx_teleport_p_chars(t, name);
+    dx_teleport_p_chars(t, "\":");
+}
+
+/* Exact integers for the digits of f32 and f64: below 2^1152, lowest word first. */
+enum { DX_TELEPORT_P_BIG = 36 };
+typedef struct dx_teleport_p_big {
+    uint32_t words[DX_TELEPORT_P_BIG];
+} dx_teleport_p_big;
+
+static void dx_teleport_p_big_set(dx_teleport_p_big *b, uint64_t value, unsigned shift)
+{
+    const unsigned at = shift / 32, bits = shift % 32;
+    DX_TELEPORT_MEMSET(b, 0, sizeof *b);
+    b->words[at] = (uint32_t)(value << bits & UINT32_MAX);
+    b->words[at + 1] = (uint32_t)(value << bits >> 32);
+    if (bits) b->words[at + 2] = (uint32_t)(value >> (64 - bits));
+}
+
+static void dx_teleport_p_big_ten(dx_teleport_p_big *b)
+{
+    uint64_t carry = 0;
+    for (size_t i = 0; i < DX_TELEPORT_P_BIG; i++) {
+        carry += (uint64_t)b->words[i] * 10;
+        b->words[i] = (uint32_t)(carry & UINT32_MAX);
+        carry >>= 32;
+    }
+}
+
+static void dx_teleport_p_big_add(dx_teleport_p_big *b, const dx_teleport_p_big *other)
+{
+    uint64_t carry = 0;
+    for (size_t i = 0; i < DX_TELEPORT_P_BIG; i++) {
+        carry += (uint64_t)b->words[i] + other->words[i];
+        b->words[i] = (uint32_t)(carry & UINT32_MAX);
+        carry >>= 32;
+    }
+}
+
+static void dx_teleport_p_big_subtract(dx_teleport_p_big *b, const dx_teleport_p_big *other)
+{
+    uint32_t borrow = 0;
+    for (size_t i = 0; i < DX_TELEPORT_P_BIG; i++) {
+        const uint64_t d = (uint64_t)b->words[i] - other->words[i] - borrow;
+        b->words[i] = (uint32_t)(d & UINT32_MAX);
+        borrow = (uint32_t)(d >> 63);
+    }
+}
+
+static int dx_teleport_p_big_compare(const dx_teleport_p_big *a, const dx_teleport_p_big *b)
+{
+    for (size_t i = DX_TELEPORT_P_BIG; i-- > 0;)
+        if (a->words[i] != b->words[i]) return a->words[i] < b->words[i] ? -1 : 1;
+    return 0;
+}
+
+/* Is a + b over c, or on it too where that counts? */
+static bool dx_teleport_p_big_over(const dx_teleport_p_big *a, const dx_teleport_p_big *b,
+                                   const dx_teleport_p_big *c, bool on)
+{
+    dx_teleport_p_big sum = *a;
+    int order;
+    dx_teleport_p_big_add(&sum, b);
+    order = dx_teleport_p_big_compare(&sum, c);
+    return order > 0 || (on && order == 0);
+}
+
+/* The shortest digits that lie nearer to m x 2^e than to any other number of the format, and of
+   those the nearest; *point: 0.d1d2... x 10^*point. Steele and White 1990, Dragon4: value = r / s,
+   half the way to the neighbours is low / s and high / s. `edge`: the lower neighbour is only half
+   as far away. At most 17 digits; returns how many. */
+static size_t dx_teleport_p_shortest(uint64_t m, int e, bool edge, char *digits, int *point)
+{
+    const unsigned up = e > 0 ? (unsigned)e : 0, down = e < 0 ? (unsigned)-e : 0, wide = edge;
+    const bool even = m % 2 == 0;
+    dx_teleport_p_big r, s, low, high;
+    bool under, over;
+    size_t n = 0;
+    dx_teleport_p_big_set(&r, m, up + 1 + wide);
+    dx_teleport_p_big_set(&s, 1, down + 1 + wide);
+    dx_teleport_p_big_set(&low, 1, up);
+    dx_teleport_p_big_set(&high, 1, up + wide);
+    for (*point = 0; dx_teleport_p_big_over(&r, &high, &s, even); ++*point)
+        dx_teleport_p_big_ten(&s);
+    for (;; --*point) {
+        dx_teleport_p_big_ten(&r);
+        dx_teleport_p_big_ten(&low);
+        dx_teleport_p_big_ten(&high);
+        if (dx_teleport_p_big_over(&r, &high, &s, even)) break;
+    }
+    for (;;) {
+        unsigned digit = 0;
+        for (; dx_teleport_p_big_compare(&r, &s) >= 0; digit++) dx_teleport_p_big_subtract(&r, &s);
+        under = dx_teleport_p_big_compare(&r, &low) < (even ? 1 : 0);
+        over = dx_teleport_p_big_over(&r, &high, &s, even);
+        if (over && (!under || dx_teleport_p_big_over(&r, &r, &s, true))) digit++;
+        digits[n++] = (char)('0' + digit);
+        if (under || over) return n;
+        dx_teleport_p_big_ten(&r);
+        dx_teleport_p_big_ten(&low);
+        dx_teleport_p_big_ten(&high);
+    }
+}
+
+/* As ECMAScript writes numbers. */
+static void dx_teleport_p_digits(dx_teleport_p_text *t, const char *digits, int n, int point)
+{
+    const bool plain = point > -6 && point <= 21;
+    const int before = plain ? point : 1;
+    if (before <= 0) dx_teleport_p_chars(t, "0.");
+    for (int i = before; i < 0; i++) dx_teleport_p_char(t, '0');
+    for (int i = 0; i < n || i < before; i++) {
+        if (i == before && i > 0) dx_teleport_p_char(t, '.');
+        dx_teleport_p_char(t, i < n ? (unsigned char)digits[i] : '0');
+    }
+    if (plain) return;
+    dx_teleport_p_chars(t, point > 0 ? "e+" : "e-");
+    dx_teleport_p_decimal(t, (uint64_t)(point > 0 ? point - 1 : 1 - point));
+}
+
+/* A number of `size` bytes by its bits, so that hosts without such a type can show it too. */
+static void dx_teleport_p_float(dx_teleport_p_text *t, uint64_t bits, uint32_t size)
+{
+    const unsigned places = size == 4 ? 23 : 52, top = size == 4 ? 255 : 2047;
+    const unsigned exponent = (unsigned)(bits >> places) & top;
+    const uint64_t fraction = bits & ((UINT64_C(1) << places) - 1);
+    const uint64_t m = exponent ? fraction | UINT64_C(1) << places : fraction;
+    const bool negative = bits >> (8 * size - 1) & 1;
+    char digits[20];
+    int point;
+    if (exponent == top) {
+        dx_teleport_p_chars(t, fraction ? "\"NaN\"" : negative ? "\"-Infinity\"" : "\"Infinity\"");
+        return;
+    }
+    if (negative) dx_teleport_p_char(t, '-');
+    if (!m) {
+        dx_teleport_p_char(t, '0');
+        return;
+    }
+    const int e = (int)(exponent ? exponent : 1) - (int)(top / 2 + places);
+    const size_t n = dx_teleport_p_shortest(m, e, exponent > 1 && !fraction, digits, &point);
+    dx_teleport_p_digits(t, digits, (int)n, point);
+}
+
+static uint32_t dx_teleport_p_code_size(unsigned code)
+{
+    static const uint8_t sizes[12] = {0, 1, 2, 4, 8, 1, 2, 4, 8, 4, 8, 1};
+    return sizes[code & 15];
+}
+
+/* The scalar with that code at p. */
+static void dx_teleport_p_value(dx_teleport_p_text *t, unsigned code, const uint8_t *p)
+{
+    const uint32_t size = dx_teleport_p_code_size(code);
+    uint64_t value = 0;
+    code &= 15;
+    for (uint32_t i = 0; i < size; i++) value |= (uint64_t)p[i] << 8 * i;
+    if (code == 9 || code == 10) {
+        dx_teleport_p_float(t, value, size);
+        return;
+    }
+    if (code == 11) {
+        dx_teleport_p_chars(t, value ? "true" : "false");
+        return;
+    }
+    if (code >= 5 && value >> (8 * size - 1)) {
+        dx_teleport_p_char(t, '-');
+        value = (0 - value) & (UINT64_MAX >> (64 - 8 * size));
+    }
+    dx_teleport_p_decimal(t, value);
+}
+
+static void dx_teleport_p_dump_record(dx_teleport_p_text *t, const dx_teleport_type *type,
+                                      const uint8_t *bytes, const uint8_t *record,
+                                      unsigned version);
+
+/* An array or list: of scalars, or of records of `type`. */
+static void dx_teleport_p_dump_list(dx_teleport_p_text *t, unsigned code,
+                                    const dx_teleport_type *type, const uint8_t *bytes,
+                                    const uint8_t *p, uint32_t count)
+{
+    const size_t step = type ? type->record_size : dx_teleport_p_code_size(code);
+    dx_teleport_p_char(t, '[');
+    for (uint32_t i = 0; i < count; i++, p += step) {
+        if (i) dx_teleport_p_char(t, ',');
+        if (type) dx_teleport_p_dump_record(t, type, bytes, p, type->version);
+        else dx_teleport_p_value(t, code, p);
+    }
+    dx_teleport_p_char(t, ']');
+}
+
+static void dx_teleport_p_dump_field(dx_teleport_p_text *t, const dx_teleport_field *f,
+                                     const uint8_t *bytes, const uint8_t *p)
+{
+    const dx_teleport_type *type = f->type ? f->type() : NULL;
+    switch (f->code >> 4) {
+    case 2:
+        dx_teleport_p_quoted(t, (const char *)bytes + dx_teleport_p_u32_get(p),
+                             dx_teleport_p_u32_get(p + 4));
+        return;
+    case 3: dx_teleport_p_dump_list(t, f->code, NULL, bytes, p, f->count); return;
+    case 4:
+    case 6:
+        dx_teleport_p_dump_list(t, f->code, type, bytes, bytes + dx_teleport_p_u32_get(p),
+                                dx_teleport_p_u32_get(p + 4));
+        return;
+    case 5: dx_teleport_p_dump_record(t, type, bytes, p, type->version); return;
+    case 7:
+        if (*p) dx_teleport_p_value(t, f->code, p + dx_teleport_p_code_size(f->code));
+        else dx_teleport_p_chars(t, "null");
+        return;
+    default: dx_teleport_p_value(t, f->code, p); return;
+    }
+}
+
+static void dx_teleport_p_dump_record(dx_teleport_p_text *t, const dx_teleport_type *type,
+                                      const uint8_t *bytes, const uint8_t *record,
+                                      unsigned version)
+{
+    dx_teleport_p_char(t, '{');
+    for (uint32_t i = 0; i < type->count && type->fields[i].since <= version; i++) {
+        dx_teleport_p_key(t, type->fields[i].name, i == 0);
+        dx_teleport_p_dump_field(t, &type->fields[i], bytes, record + type->fields[i].offset);
+    }
+    dx_teleport_p_char(t, '}');
+}
+
+static int dx_teleport_p_text_end(const dx_teleport_p_text *t, size_t *size)
+{
+    if (size) *size = t->size;
+    return t->size > t->capacity ? DX_TELEPORT_ENOSPACE : DX_TELEPORT_OK;
+}
+
+DX_TELEPORT_API int dx_teleport_dump(const dx_teleport_type *type, const dx_teleport_view *v,
+                                     char *out, size_t capacity, size_t *size)
+{
+    dx_teleport_p_text t = {out, capacity, 0};
+    if (!type || !v || !v->bytes_ || (!out && capacity)) return DX_TELEPORT_EINVAL;
+    dx_teleport_p_dump_record(&t, type, v->bytes_, v->record_, v->version_);
+    return dx_teleport_p_text_end(&t, size);
+}
+
+static void dx_teleport_p_describe(dx_teleport_p_text *t, const dx_teleport_type *type);
+
+static void dx_teleport_p_describe_field(dx_teleport_p_text *t, const dx_teleport_field *f)
+{
+    dx_teleport_p_chars(t, "{\"name\":\"");
+    dx_teleport_p_chars(t, f->name);
+    dx_teleport_p_chars(t, "\",\"code\":");
+    dx_teleport_p_decimal(t, f->code);
+    dx_teleport_p_chars(t, ",\"offset\":");
+    dx_teleport_p_decimal(t, f->offset);
+    dx_teleport_p_chars(t, ",\"count\":");
+    dx_teleport_p_decimal(t, f->count);
+    dx_teleport_p_chars(t, ",\"range\":");
+    dx_teleport_p_decimal(t, f->range);
+    dx_teleport_p_chars(t, ",\"since\":");
+    dx_teleport_p_decimal(t, f->since);
+    if (f->type) {
+        dx_teleport_p_chars(t, ",\"type\":");
+        dx_teleport_p_describe(t, f->type());
+    }
+    dx_teleport_p_char(t, '}');
+}
+
+static void dx_teleport_p_describe(dx_teleport_p_text *t, const dx_teleport_type *type)
+{
+    dx_teleport_p_chars(t, "{\"name\":\"");
+    dx_teleport_p_chars(t, type->name);
+    dx_teleport_p_chars(t, "\",\"size\":");
+    dx_teleport_p_decimal(t, type->record_size);
+    dx_teleport_p_chars(t, ",\"align\":");
+    dx_teleport_p_decimal(t, type->record_align);
+    dx_teleport_p_chars(t, ",\"layouts\":[");
+    for (unsigned i = 1; i <= type->version; i++) {
+        dx_teleport_p_chars(t, i > 1 ? ",\"" : "\"");
+        dx_teleport_p_hex(t, type->layout(i), 16);
+        dx_teleport_p_char(t, '"');
+    }
+    dx_teleport_p_chars(t, "],\"fields\":[");
+    for (uint32_t i = 0; i < type->count; i++) {
+        if (i) dx_teleport_p_char(t, ',');
+        dx_teleport_p_describe_field(t, &type->fields[i]);
+    }
+    dx_teleport_p_chars(t, "]}");
+}
+
+DX_TELEPORT_API int dx_teleport_describe(const dx_teleport_type *type, char *out, size_t capacity,
+                                         size_t *size)
+{
+    dx_teleport_p_text t = {out, capacity, 0};
+    if (!type || (!out && capacity)) return DX_TELEPORT_EINVAL;
+    dx_teleport_p_describe(&t, type);
+    return dx_teleport_p_text_end(&t, size);
 }
 
 /* >>ring ---------------------------------------------------------------

@@ -1,0 +1,36 @@
+#!/bin/bash
+# Readers in other languages, driven by dx_teleport_describe(): they find what dx_teleport_dump() says.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+count=400 passed=0 failed=0 skipped=0
+mkdir -p build/readers
+case_of() { # NAME COMMAND...
+    name=$1
+    shift
+    if "$@" >build/readers/log 2>&1; then echo "ok   $name: $(tail -n 1 build/readers/log)"; passed=$((passed + 1))
+    else echo "FAIL $name: $(head -c 2000 build/readers/log)"; failed=$((failed + 1)); fi
+}
+tool() { # NAME COMMAND TOOL: skipped without it
+    command -v "$3" >/dev/null && return
+    echo "skip $1: $3 is not installed"
+    skipped=$((skipped + 1))
+    return 1
+}
+reader() { # COMMAND...
+    "$@" <build/readers/samples.json
+}
+small() { # FILE MOST: what a browser is sent, without comments and indents
+    size=$(sed -E 's|^ *//.*||; s/^ +//' "$1" | grep -v '^$' | gzip -9n | wc -c)
+    echo "$1: $size bytes gzipped"
+    [ "$size" -lt "$2" ]
+}
+samples() {
+    ${CC:-cc} -std=c11 -g -O1 -Wall -Wextra -fsanitize=address,undefined -fno-sanitize-recover=all tests/readers/samples.c -o build/readers/samples &&
+        $(setarch -R true 2>/dev/null && echo setarch -R) build/readers/samples $count >build/readers/samples.json
+}
+case_of samples samples
+tool javascript node node && case_of javascript reader node tests/readers/read.mjs
+tool python python3 python3 && case_of python reader python3 tests/readers/read.py
+case_of size small examples/www/teleport.js 1024
+echo "readers: $passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ]
