@@ -152,14 +152,14 @@ static void took(world *w, uint64_t id, int32_t result, uint32_t flags)
     }
 }
 
-/* Take in completions until *counter has reached `least`, for five seconds at most. */
+/* Take in completions until *counter has reached `least`, for twenty seconds at most. */
 static bool until(world *w, const uint32_t *counter, uint32_t least)
 {
     dx_completion done[8];
     uint64_t began = dx_reactor_p_monotonic();
     while (*counter < least) {
         int n = dx_reactor_wait(&w->r, done, 8, simulated() ? (int64_t)S : (int64_t)(50 * MS));
-        if (n < 0 || dx_reactor_p_monotonic() - began > 5 * S) return false;
+        if (n < 0 || dx_reactor_p_monotonic() - began > 20 * S) return false;
         for (int i = 0; i < n; i++) took(w, done[i].user_data, done[i].result, done[i].flags);
     }
     return true;
