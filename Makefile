@@ -17,6 +17,9 @@ ifndef ZSTD
   ZSTD := $(shell mkdir -p build && printf '\043include <zstd.h>\nint main(void) { return ZSTD_versionNumber() == 0; }\n' | \
             $(CC) $(CFLAGS) -x c - -o build/has_zstd -lzstd 2>/dev/null && echo 1 || echo 0)
 endif
+ifeq ($(ZSTD)$(shell echo '\043include <sodium.h>' | $(CC) -x c -fsyntax-only - 2>/dev/null && echo sodium),1sodium)
+  CODECS := 1
+endif
 ifeq ($(ZSTD),1)
   ZSTD_CFLAGS := -DDXUP_ZSTD_LIBRARY
   ZSTD_LIBS   := -lzstd
@@ -103,7 +106,8 @@ build/tsan/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
 # Other choices of a header, tested like the first: zstd inside; the path for big-endian machines on this one.
 build/zstd/test_patch: OPTION := -DDX_PATCH_ZSTD -lzstd
 build/portable/test_teleport: OPTION := -DDX_TELEPORT_LITTLE_ENDIAN=0
-build/zstd/test_patch build/portable/test_teleport: $(UNITS:%=tests/%.c) tests/dx_test.h $(HEADERS) build/flags
+build/codec/test_hbtp_codec: OPTION := -DDX_HBTP_ZSTD -DDX_HBTP_SODIUM -lzstd -lsodium
+build/zstd/test_patch build/portable/test_teleport build/codec/test_hbtp_codec: $(UNITS:%=tests/%.c) tests/dx_test.h $(HEADERS) build/flags
 	@mkdir -p $(@D)
 	$(TEST_CC) $(SANITIZE) tests/$(@F).c -o $@ $(LDFLAGS) $(OPTION) -lpthread
 build/dxup_evil: tests/dxup_evil.c examples/dxup/wire.h $(HEADERS) build/flags
@@ -119,6 +123,7 @@ SUITES = '!build 300 $(MAKE) -s -j2 all build/asan/dxup build/asan/dxpatch build
          $(foreach t,$(UNITS),'$(t) 120 $(MAKE) -s build/$(t) && build/$(t)' \
            '$(t).asan 300 $(MAKE) -s build/asan/$(t) && $(FIXED) build/asan/$(t)') \
          $(if $(filter 1,$(ZSTD)),'test_patch.zstd 300 $(MAKE) -s build/zstd/test_patch && $(FIXED) build/zstd/test_patch') \
+         $(if $(CODECS),'test_hbtp_codec.libraries 300 $(MAKE) -s build/codec/test_hbtp_codec && $(FIXED) build/codec/test_hbtp_codec') \
          $(foreach t,test_reactor test_teleport test_workers,'$(t).tsan 300 $(MAKE) -s build/tsan/$(t) && $(FIXED) build/tsan/$(t)') \
          'test_teleport.portable 300 $(MAKE) -s build/portable/test_teleport && $(FIXED) build/portable/test_teleport' \
          'conform 300 tests/ports/conform.sh' 'kernels 600 tests/ports/kernels.sh' 'macos 300 tests/ports/macos.sh' \

@@ -50,9 +50,10 @@
     LIMITS      Payload 1 MiB unless set otherwise (at most 2^32-1); 64 own requests and 64
                 unanswered requests of the peer at a time (at most 32,768); 1,024 frames a feed.
                 One thread per session and response buffer; a filled router may be shared.
-                COMPRESSED and ENCRYPTED payloads are refused (status 415).
+                COMPRESSED and ENCRYPTED payloads are refused without a codec (status 415).
     CONFIG      DX_HBTP_STATIC, DX_HBTP_API, DX_HBTP_ASSERT(c), DX_HBTP_MEMCPY, DX_HBTP_MEMMOVE,
-                DX_HBTP_MEMSET, DX_HBTP_MEMCMP
+                DX_HBTP_MEMSET, DX_HBTP_MEMCMP; DX_HBTP_ZSTD, DX_HBTP_SODIUM: adapters;
+                DX_HBTP_SMALL: without checksums of frames and codecs, refused with ENOTSUP
     ERRORS      dx_hbtp_error: 0 = ok, negative = reason. dx_hbtp_status: numbers that travel.
     OWNERSHIP   The caller owns every byte. What a handler is given is valid until it returns.
     FORMAT      docs/HBTP.md (normative, with hex vectors)
@@ -140,7 +141,7 @@ typedef enum dx_hbtp_flag {
     X(-4, ETOOBIG)      /* above a limit that you set */                                           \
     X(-5, ECORRUPT)     /* a checksum, a reserved field or a magic number is wrong */              \
     X(-6, EAGAIN)       /* try later: too many requests wait, or a reservation is open */          \
-    X(-7, ESYS)         /* unused here: common to all dx headers */                                \
+    X(-7, ESYS)         /* a cipher or a hook failed */                                            \
     X(-8, ENOTSUP)      /* a payload needs a codec that is not there */                            \
     X(-9, ENOTFOUND)    /* no such route or request */                                             \
     X(-10, ECANCELED)   /* the session is closed */                                                \
@@ -204,6 +205,7 @@ DX_HBTP_API uint16_t    dx_hbtp_status_of_error(int error);
 enum {
     DX_HBTP_HEADER_SIZE         = 8,
     DX_HBTP_CHECKSUM_SIZE       = 4,
+    DX_HBTP_TAG_SIZE            = 16,     /* of an ENCRYPTED payload, counted in its length */
     DX_HBTP_FILE_CHUNK_PREFIX   = 16,     /* transfer, crc32c, offset */
     DX_HBTP_FILE_CHUNK_OVERHEAD = 28,     /* header, prefix, room for a checksum */
     DX_HBTP_OUT_SIZE            = 4096,   /* response buffer where no size is given */
@@ -273,6 +275,42 @@ DX_HBTP_API int dx_hbtp_group(const dx_hbtp_descriptor *descriptors, size_t coun
 DX_HBTP_API int dx_hbtp_parse_rpc_error(const dx_hbtp_frame *frame, uint16_t *status,
                                         const char **text, size_t *text_size);
 
+/* >>codecs ------------------------------------------------------------- */
+typedef struct dx_hbtp_codec { /* COMPRESSED: how payloads get small; shared by any sessions */
+    /* Pack into at most `capacity` bytes. Returns how many; 0: it does not get that small. */
+    size_t  (*pack)(void *user, const void *in, size_t size, void *out, size_t capacity);
+    /* Returns the size. ETOOBIG: above `capacity`, seen before unpacking; ECORRUPT; ENOTSUP. */
+    int64_t (*unpack)(void *user, const void *in, size_t size, void *out, size_t capacity);
+    void     *user;
+} dx_hbtp_codec;
+
+typedef struct dx_hbtp_cipher { /* ENCRYPTED: keys and counters of ONE session, both directions */
+    /* Encrypt data[size] in place and put 16 bytes of tag behind it; the header is authenticated.
+       The nonce is made of `counter`, which no two frames under one key share. Not 0: failed. */
+    int    (*seal)(void *user, uint64_t counter, const uint8_t header[8], uint8_t *data,
+                   size_t size);
+    /* Decrypt data[size], tag included, to `plain`. Not 0: not what the peer sealed. */
+    int    (*open)(void *user, uint64_t counter, const uint8_t header[8], const uint8_t *data,
+                   size_t size, uint8_t *plain);
+    void    *user;
+    uint64_t sealed, opened; /* frames so far; 0 with new keys */
+} dx_hbtp_cipher;
+
+#ifdef DX_HBTP_ZSTD /* needs zstd.h where the implementation is, and -lzstd */
+typedef struct dx_hbtp_zstd { /* contexts of zstd, made and freed by you; one thread at a time */
+    void *cctx, *dctx;        /* ZSTD_CCtx, ZSTD_DCtx */
+    void *cdict, *ddict;      /* ZSTD_CDict, ZSTD_DDict; NULL: no dictionary */
+    int   level;              /* without a dictionary; 0: zstd's */
+} dx_hbtp_zstd;
+DX_HBTP_API void dx_hbtp_zstd_codec(dx_hbtp_codec *codec, dx_hbtp_zstd *zstd);
+#endif
+#ifdef DX_HBTP_SODIUM /* needs sodium.h where the implementation is, and -lsodium */
+typedef struct dx_hbtp_sodium { /* XChaCha20-Poly1305; a key for each direction of each session */
+    uint8_t send_key[32], receive_key[32];
+} dx_hbtp_sodium;
+DX_HBTP_API void dx_hbtp_sodium_cipher(dx_hbtp_cipher *cipher, dx_hbtp_sodium *keys);
+#endif
+
 /* >>out ---------------------------------------------------------------- */
 typedef struct dx_hbtp_out { /* response buffer: frames to be sent; fields are private */
     uint8_t *memory_;
@@ -283,6 +321,7 @@ typedef struct dx_hbtp_out { /* response buffer: frames to be sent; fields are p
     size_t   prefix_;   /* bytes between its header and what the caller fills */
     bool     open_;
     bool     checksum_;
+    dx_hbtp_cipher *cipher_; /* of the session that writes */
 } dx_hbtp_out;
 
 /* Borrow `size` bytes of memory until the buffer is no longer used; size 0 means DX_HBTP_OUT_SIZE.
@@ -325,6 +364,11 @@ DX_HBTP_API int dx_hbtp_write_rpc_error(dx_hbtp_out *out, uint16_t sequence, uin
 /* compressed: the payload already is a zstd frame. */
 DX_HBTP_API int dx_hbtp_write_state_sync(dx_hbtp_out *out, uint16_t sequence, bool compressed,
                                          const void *payload, size_t size);
+/* The payload packed by `codec` (NULL: not), with COMPRESSED, where that saves an eighth; else as
+   it is. Under 256 bytes only a dictionary pays. EINVAL: an extended opcode; as other writers. */
+DX_HBTP_API int dx_hbtp_write_packed(dx_hbtp_out *out, const dx_hbtp_codec *codec, uint16_t opcode,
+                                     uint8_t flags, uint16_t sequence, const void *payload,
+                                     size_t size);
 /* FINAL is set. status 0 writes no payload and no text; text as in write_rpc_error. */
 DX_HBTP_API int dx_hbtp_write_close(dx_hbtp_out *out, uint16_t status, const char *text);
 
@@ -481,6 +525,9 @@ typedef struct dx_hbtp_session_desc { /* zero = the default written behind each 
     uint32_t              max_streams;     /* open at a time, of both sides; at most 256. 0: none,
                                               the peer's get status 404 */
     dx_hbtp_stream_fn    *on_stream;       /* required with max_streams */
+    const dx_hbtp_codec  *codec;           /* NULL: COMPRESSED payloads get status 415 */
+    dx_hbtp_cipher       *cipher;          /* everything sent is ENCRYPTED, and a frame that is not,
+                                              or comes again, closes; NULL: ENCRYPTED gets 415 */
     uint64_t              keepalive_ns;    /* silence after which tick sends a Ping; after as much
                                               silence again the session closes; 0: never */
     bool                  in_place;        /* true: no buffer for frames that arrive in pieces:
@@ -501,7 +548,9 @@ struct dx_hbtp_session { /* caller-allocated; fields are private */
     struct dx_hbtp_p_stream *streams_;      /* the open ones */
     struct dx_hbtp_hub      *hub_;          /* of its subscriptions */
     uint8_t                 *buffer_;       /* collects one frame; NULL: in_place */
+    uint8_t                 *plain_, *unpacked_;
     uint64_t                 held_, need_;  /* bytes in it; of the frame that it waits for */
+    uint64_t                 sealed_;       /* before the handler that runs */
     uint64_t                 now_ns_, next_deadline_ns_, heard_ns_, pinged_ns_, flood_ns_;
     dx_hbtp_counters         counters_;
     uint32_t                 slot_count_, waiting_, pending_, stream_count_, subscribed_;
@@ -511,8 +560,8 @@ struct dx_hbtp_session { /* caller-allocated; fields are private */
     bool                     pinged_, clocked_, feeding_;
 };
 
-/* Bytes that dx_hbtp_session_init() needs: about max_payload + 24 * max_outstanding, without the
-   payload for in_place, + 32 * max_streams. 0: a limit is too large (for this machine). */
+/* Bytes that dx_hbtp_session_init() needs: about 24 * max_outstanding + 32 * max_streams, and
+   max_payload for each of: not in_place, codec, cipher. 0: a limit is too large. */
 DX_HBTP_API size_t dx_hbtp_session_memory_size(const dx_hbtp_session_desc *desc);
 /* EINVAL, ENOMEM (memory_size too small). */
 DX_HBTP_API int    dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_session_desc *desc);
@@ -907,6 +956,11 @@ DX_HBTP_API int      dx_hbtp_write_stream(dx_hbtp_out *out, const dx_hbtp_stream
 #endif
 
 enum { DX_HBTP_P_FREE, DX_HBTP_P_WAITING, DX_HBTP_P_ANSWERED, DX_HBTP_P_GIVEN_UP };
+#ifdef DX_HBTP_SMALL
+enum { DX_HBTP_P_SMALL = 1 };
+#else
+enum { DX_HBTP_P_SMALL = 0 };
+#endif
 enum { /* bytes of a frame that cancels a stream, and of a chunk besides its data */
     DX_HBTP_P_END_ROOM = 40,
     DX_HBTP_P_CHUNK_ROOM = 16
@@ -1131,6 +1185,7 @@ DX_HBTP_API int64_t dx_hbtp_parse(const void *bytes, size_t size, uint32_t max_p
     frame->frame_size = total;
     if (size < total) return 0;
     if (low >> 8 & DX_HBTP_FLAG_HAS_CHECKSUM) {
+        if (DX_HBTP_P_SMALL) return DX_HBTP_ENOTSUP;
         size = DX_HBTP_HEADER_SIZE + (size_t)length;
         if (dx_hbtp_p_crc32c(0, p, size) != dx_hbtp_p_load32(p + size)) return DX_HBTP_ECORRUPT;
     }
@@ -1314,6 +1369,12 @@ DX_HBTP_API size_t dx_hbtp_out_room(const dx_hbtp_out *out)
     return out->open_ ? 0 : out->capacity_ - out->used_;
 }
 
+/* What encryption adds to each frame. */
+static size_t dx_hbtp_p_tag(const dx_hbtp_out *out)
+{
+    return !DX_HBTP_P_SMALL && out->cipher_ ? (size_t)DX_HBTP_TAG_SIZE : 0;
+}
+
 /* Is there room for a frame with a payload of `size`? Then *p is where it begins. */
 static int dx_hbtp_p_reserve(const dx_hbtp_out *out, uint16_t opcode, uint8_t *flags, size_t size,
                              uint8_t **p)
@@ -1325,6 +1386,9 @@ static int dx_hbtp_p_reserve(const dx_hbtp_out *out, uint16_t opcode, uint8_t *f
     if (size > UINT32_MAX - (need - DX_HBTP_HEADER_SIZE)) return DX_HBTP_ETOOBIG;
     if (out->checksum_) *flags |= DX_HBTP_FLAG_HAS_CHECKSUM;
     if (*flags & DX_HBTP_FLAG_HAS_CHECKSUM) need += DX_HBTP_CHECKSUM_SIZE;
+    if (DX_HBTP_P_SMALL && (*flags & DX_HBTP_FLAG_HAS_CHECKSUM)) return DX_HBTP_ENOTSUP;
+    if (dx_hbtp_p_tag(out)) *flags |= DX_HBTP_FLAG_ENCRYPTED;
+    need += dx_hbtp_p_tag(out);
     room = out->capacity_ - out->used_;
     if (need > room || size > room - need) return DX_HBTP_ENOSPACE;
     *p = out->memory_ + out->used_;
@@ -1342,16 +1406,21 @@ static size_t dx_hbtp_p_start(uint8_t *p, uint16_t opcode, uint8_t flags, uint16
     return 2;
 }
 
-static void dx_hbtp_p_finish(dx_hbtp_out *out, uint8_t *p, size_t size)
+static int dx_hbtp_p_finish(dx_hbtp_out *out, uint8_t *p, size_t size)
 {
-    size_t total = DX_HBTP_HEADER_SIZE + size;
-    dx_hbtp_p_store32(p + 4, (uint32_t)size);
-    if (p[1] & DX_HBTP_FLAG_HAS_CHECKSUM) {
+    dx_hbtp_cipher *cipher = DX_HBTP_P_SMALL ? NULL : out->cipher_;
+    size_t total = DX_HBTP_HEADER_SIZE + size + dx_hbtp_p_tag(out);
+    dx_hbtp_p_store32(p + 4, (uint32_t)(total - DX_HBTP_HEADER_SIZE));
+    if (cipher && (cipher->sealed == UINT64_MAX ||
+                   cipher->seal(cipher->user, cipher->sealed++, p, p + DX_HBTP_HEADER_SIZE, size)))
+        return DX_HBTP_ESYS;
+    if (!DX_HBTP_P_SMALL && (p[1] & DX_HBTP_FLAG_HAS_CHECKSUM)) {
         dx_hbtp_p_store32(p + total, dx_hbtp_p_crc32c(0, p, total));
         total += DX_HBTP_CHECKSUM_SIZE;
     }
     DX_HBTP_ASSERT(total <= out->capacity_ - out->used_);
     out->used_ += total;
+    return DX_HBTP_OK;
 }
 
 DX_HBTP_API int dx_hbtp_begin(dx_hbtp_out *out, uint16_t opcode, uint8_t flags,
@@ -1370,9 +1439,8 @@ DX_HBTP_API int dx_hbtp_begin(dx_hbtp_out *out, uint16_t opcode, uint8_t flags,
 DX_HBTP_API int dx_hbtp_commit(dx_hbtp_out *out, size_t size)
 {
     if (!out || !out->open_ || size > out->reserved_) return DX_HBTP_EINVAL;
-    dx_hbtp_p_finish(out, out->memory_ + out->used_, out->prefix_ + size);
     out->open_ = false;
-    return DX_HBTP_OK;
+    return dx_hbtp_p_finish(out, out->memory_ + out->used_, out->prefix_ + size);
 }
 
 DX_HBTP_API void dx_hbtp_abandon(dx_hbtp_out *out)
@@ -1397,8 +1465,7 @@ static int dx_hbtp_p_write(dx_hbtp_out *out, uint16_t opcode, unsigned flags, ui
     if (head_size) DX_HBTP_MEMCPY(p + n, head, head_size);
     n += head_size;
     if (size) DX_HBTP_MEMCPY(p + n, payload, size);
-    dx_hbtp_p_finish(out, p, n + size - DX_HBTP_HEADER_SIZE);
-    return DX_HBTP_OK;
+    return dx_hbtp_p_finish(out, p, n + size - DX_HBTP_HEADER_SIZE);
 }
 
 DX_HBTP_API int dx_hbtp_write_frame(dx_hbtp_out *out, uint16_t opcode, uint8_t flags,
@@ -1456,6 +1523,25 @@ DX_HBTP_API int dx_hbtp_write_state_sync(dx_hbtp_out *out, uint16_t sequence, bo
 {
     return dx_hbtp_p_write(out, DX_HBTP_OP_STATE_SYNC, compressed ? DX_HBTP_FLAG_COMPRESSED : 0,
                            sequence, NULL, 0, payload, size);
+}
+
+DX_HBTP_API int dx_hbtp_write_packed(dx_hbtp_out *out, const dx_hbtp_codec *codec, uint16_t opcode,
+                                     uint8_t flags, uint16_t sequence, const void *payload,
+                                     size_t size)
+{
+    uint8_t *p = NULL;
+    size_t packed;
+    int error;
+    if (opcode >= DX_HBTP_OP_EXTENDED_FIRST || (!payload && size)) return DX_HBTP_EINVAL;
+    if (codec && size >= 8) {
+        error = dx_hbtp_begin(out, opcode, (uint8_t)(flags | DX_HBTP_FLAG_COMPRESSED), sequence,
+                              size - size / 8, &p);
+        if (error) return error;
+        packed = codec->pack(codec->user, payload, size, p, size - size / 8);
+        if (packed) return dx_hbtp_commit(out, packed);
+        dx_hbtp_abandon(out);
+    }
+    return dx_hbtp_write_frame(out, opcode, flags, sequence, payload, size);
 }
 
 DX_HBTP_API int dx_hbtp_write_close(dx_hbtp_out *out, uint16_t status, const char *text)
@@ -1672,7 +1758,8 @@ static void dx_hbtp_p_judge(dx_hbtp_session *s, uint32_t id, int result);
 static void dx_hbtp_p_tell(dx_hbtp_session *s, dx_hbtp_stream_event *event)
 {
     dx_hbtp_out *const out = s->d_.out;
-    const size_t kept = out->capacity_ - out->used_ < DX_HBTP_P_END_ROOM ? 0 : DX_HBTP_P_END_ROOM;
+    const size_t room = DX_HBTP_P_END_ROOM + dx_hbtp_p_tag(out);
+    const size_t kept = out->capacity_ - out->used_ < room ? 0 : room;
     struct dx_hbtp_p_stream *stream = dx_hbtp_p_find_stream(s, event->stream);
     int result;
     if (stream) event->user = stream->user;
@@ -1752,13 +1839,13 @@ DX_HBTP_API int64_t dx_hbtp_send(dx_hbtp_session *s, uint32_t stream, const void
                                  size_t size)
 {
     struct dx_hbtp_p_stream *st = s ? dx_hbtp_p_find_stream(s, stream) : NULL;
-    size_t room;
+    size_t room, over;
     int error;
     if (!st) return s ? DX_HBTP_ENOTFOUND : DX_HBTP_EINVAL;
     if ((st->ends & DX_HBTP_P_SENT_END) || (!data && size)) return DX_HBTP_EINVAL;
     room = dx_hbtp_out_room(s->d_.out);
-    room = room > DX_HBTP_P_CHUNK_ROOM ? room - DX_HBTP_P_CHUNK_ROOM : 0;
-    if (size > room) size = room;
+    over = DX_HBTP_P_CHUNK_ROOM + dx_hbtp_p_tag(s->d_.out);
+    if (size > (room > over ? room - over : 0)) size = room > over ? room - over : 0;
     if (size > DX_HBTP_STREAM_CHUNK_MAX) size = DX_HBTP_STREAM_CHUNK_MAX;
     if (size > st->send_credit) size = st->send_credit;
     error = size ? dx_hbtp_p_write_piece(s, st, st->grant, data, size) : DX_HBTP_OK;
@@ -1874,7 +1961,7 @@ static void dx_hbtp_p_read_answer(const dx_hbtp_frame *frame, dx_hbtp_result *re
     const char *text = NULL;
     size_t text_size = 0;
     result->frame = frame;
-    if (dx_hbtp_p_is_opaque(frame->flags)) {
+    if (dx_hbtp_p_is_opaque(frame->flags)) { /* no codec, or it could not */
         result->error = DX_HBTP_ENOTSUP;
     } else if (frame->opcode == DX_HBTP_OP_RPC_ERROR) {
         result->error = dx_hbtp_parse_rpc_error(frame, &result->status, &text, &text_size);
@@ -2064,7 +2151,7 @@ static int dx_hbtp_p_on_unknown(const dx_hbtp_context *c)
 static int dx_hbtp_p_on_ping(const dx_hbtp_context *c)
 {
     const size_t most = c->out->capacity_ - DX_HBTP_HEADER_SIZE - DX_HBTP_CHECKSUM_SIZE;
-    if (c->payload_size > most) return DX_HBTP_ETOOBIG;
+    if (c->payload_size > most - dx_hbtp_p_tag(c->out)) return DX_HBTP_ETOOBIG;
     return dx_hbtp_write_pong(c->out, c->frame->sequence, c->payload, c->payload_size);
 }
 
@@ -2296,7 +2383,10 @@ static int dx_hbtp_p_settle(dx_hbtp_session *s, const dx_hbtp_frame *frame, int 
     if (result == DX_HBTP_LATER) s->pending_++;
     if (result == DX_HBTP_OK || result == DX_HBTP_LATER || s->state_ == DX_HBTP_CLOSED) return 0;
     out->open_ = false;
-    if (out->used_ > mark) out->used_ = mark;
+    if (out->used_ > mark) {
+        out->used_ = mark;
+        if (s->d_.cipher) s->d_.cipher->sealed = s->sealed_; /* nobody has seen them */
+    }
     if (result == DX_HBTP_EAGAIN || (result == DX_HBTP_ENOSPACE && out->used_)) {
         s->state_ = result == DX_HBTP_EAGAIN ? DX_HBTP_WANTS_TURN : DX_HBTP_WANTS_OUTPUT;
         return DX_HBTP_P_HOLD;
@@ -2315,6 +2405,33 @@ static bool dx_hbtp_p_is_request(const dx_hbtp_frame *frame)
               frame->opcode <= DX_HBTP_OP_RPC_STREAM_END));
 }
 
+/* Undo ENCRYPTED, then COMPRESSED. Negative: the frame cannot be read; with a cipher, nothing that
+   comes after it can. */
+static int dx_hbtp_p_decode(dx_hbtp_session *s, dx_hbtp_frame *f)
+{
+    const dx_hbtp_cipher *cipher = s->d_.cipher;
+    int64_t n;
+    if (DX_HBTP_P_SMALL) return DX_HBTP_OK;
+    if (cipher) {
+        if (!(f->flags & DX_HBTP_FLAG_ENCRYPTED)) return DX_HBTP_EHEADER;
+        if (f->payload_size < DX_HBTP_TAG_SIZE ||
+            cipher->open(cipher->user, cipher->opened, f->payload - DX_HBTP_HEADER_SIZE, f->payload,
+                         f->payload_size, s->plain_))
+            return DX_HBTP_ECORRUPT;
+        f->payload = s->plain_;
+        f->payload_size -= DX_HBTP_TAG_SIZE;
+        f->flags &= (uint8_t)~DX_HBTP_FLAG_ENCRYPTED;
+    }
+    if (!s->d_.codec || (f->flags & 3) != DX_HBTP_FLAG_COMPRESSED) return DX_HBTP_OK;
+    n = s->d_.codec->unpack(s->d_.codec->user, f->payload, f->payload_size, s->unpacked_,
+                            s->d_.max_payload);
+    if (n < 0) return (int)n;
+    f->payload = s->unpacked_;
+    f->payload_size = (uint32_t)n;
+    f->flags &= (uint8_t)~DX_HBTP_FLAG_COMPRESSED;
+    return DX_HBTP_OK;
+}
+
 /* A whole, verified frame; DX_HBTP_REPLY_ROOM is free. 0, DX_HBTP_P_HOLD or a fatal error. */
 static int dx_hbtp_p_dispatch(dx_hbtp_session *s, dx_hbtp_frame *frame)
 {
@@ -2324,9 +2441,12 @@ static int dx_hbtp_p_dispatch(dx_hbtp_session *s, dx_hbtp_frame *frame)
     if ((s->d_.reject_unknown_flags && (frame->flags & ~(unsigned)DX_HBTP_FLAGS_KNOWN)) ||
         (s->d_.require_checksum && !(frame->flags & DX_HBTP_FLAG_HAS_CHECKSUM)))
         return dx_hbtp_p_fail(s, DX_HBTP_EHEADER, frame);
-    error = dx_hbtp_resolve_extended(frame);
-    if (error) {
-        dx_hbtp_p_refuse(s, frame, DX_HBTP_STATUS_BAD_REQUEST, DX_HBTP_EVENT_FAILED);
+    if (s->d_.cipher) s->sealed_ = s->d_.cipher->sealed;
+    error = frame->flags & 3 || s->d_.cipher ? dx_hbtp_p_decode(s, frame) : DX_HBTP_OK;
+    if (error && s->d_.cipher) return dx_hbtp_p_fail(s, error, frame);
+    if (!error) error = dx_hbtp_resolve_extended(frame);
+    if (error && !dx_hbtp_p_is_answer(frame->opcode)) {
+        dx_hbtp_p_refuse(s, frame, dx_hbtp_status_of_error(error), DX_HBTP_EVENT_FAILED);
     } else if (dx_hbtp_p_is_opaque(frame->flags) && !dx_hbtp_p_is_answer(frame->opcode)) {
         dx_hbtp_p_refuse(s, frame, DX_HBTP_STATUS_UNSUPPORTED, DX_HBTP_EVENT_REFUSED);
     } else if (s->pending_ >= s->d_.max_pending && dx_hbtp_p_is_request(frame)) {
@@ -2355,6 +2475,8 @@ static bool dx_hbtp_p_sizes(const dx_hbtp_session_desc *d, uint32_t *slot_count,
         total += d->max_payload ? d->max_payload : DX_HBTP_MAX_PAYLOAD;
         total += DX_HBTP_HEADER_SIZE + DX_HBTP_CHECKSUM_SIZE;
     }
+    total += (uint64_t)(d->max_payload ? d->max_payload : DX_HBTP_MAX_PAYLOAD) *
+             ((d->codec ? 1u : 0u) + (d->cipher ? 1u : 0u));
     if (total > SIZE_MAX / 2) return false;
     *size = (size_t)total;
     return true;
@@ -2371,13 +2493,17 @@ DX_HBTP_API int dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_session_d
 {
     uint32_t slot_count;
     size_t size;
+    uint8_t *p;
     if (!s || !desc || !desc->memory || ((uintptr_t)desc->memory & 7) ||
-        (desc->max_streams && !desc->on_stream) || !dx_hbtp_p_sizes(desc, &slot_count, &size))
+        (desc->max_streams && !desc->on_stream) ||
+        (DX_HBTP_P_SMALL && (desc->codec || desc->cipher)) ||
+        !dx_hbtp_p_sizes(desc, &slot_count, &size))
         return DX_HBTP_EINVAL;
     if (desc->memory_size < size) return DX_HBTP_ENOMEM;
     DX_HBTP_MEMSET(s, 0, sizeof *s);
     if (dx_hbtp_session_set_out(s, desc->out)) return DX_HBTP_EINVAL;
     s->d_ = *desc;
+    desc->out->cipher_ = desc->cipher;
     if (!desc->max_payload) s->d_.max_payload = DX_HBTP_MAX_PAYLOAD;
     if (!desc->max_outstanding) s->d_.max_outstanding = 64;
     if (!desc->max_pending) s->d_.max_pending = 64;
@@ -2386,6 +2512,9 @@ DX_HBTP_API int dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_session_d
     s->slot_count_ = slot_count;
     DX_HBTP_MEMSET(s->slots_, 0, slot_count * sizeof *s->slots_);
     s->streams_ = (struct dx_hbtp_p_stream *)(void *)(s->slots_ + slot_count);
+    p = (uint8_t *)desc->memory + size; /* what the codecs write lies at the end */
+    if (desc->cipher) s->plain_ = p -= s->d_.max_payload;
+    if (desc->codec) s->unpacked_ = p - s->d_.max_payload;
     if (!desc->in_place) s->buffer_ = (uint8_t *)(s->streams_ + desc->max_streams);
     s->need_ = DX_HBTP_HEADER_SIZE;
     s->next_deadline_ns_ = UINT64_MAX;
@@ -2439,13 +2568,14 @@ static int64_t dx_hbtp_p_run(dx_hbtp_session *s, const uint8_t *p, size_t size)
         s->state_ = DX_HBTP_WANTS_INPUT;
         if (!got) break;
         s->state_ = DX_HBTP_WANTS_OUTPUT;
-        if (dx_hbtp_out_room(s->d_.out) < DX_HBTP_REPLY_ROOM) break;
+        if (dx_hbtp_out_room(s->d_.out) < DX_HBTP_REPLY_ROOM + 2 * dx_hbtp_p_tag(s->d_.out)) break;
         if (got < 0) return dx_hbtp_p_fail(s, (int)got, &frame);
         s->state_ = DX_HBTP_WANTS_TURN;
         if (frames++ == s->d_.max_frames) break;
         error = dx_hbtp_p_dispatch(s, &frame);
         if (error < 0) return error;
         if (error == DX_HBTP_P_HOLD) break;
+        if (s->d_.cipher) s->d_.cipher->opened++;
         if (!s->held_) used += (size_t)frame.frame_size;
         s->held_ = 0;
         s->need_ = DX_HBTP_HEADER_SIZE;
@@ -2549,6 +2679,7 @@ DX_HBTP_API int dx_hbtp_session_set_out(dx_hbtp_session *s, dx_hbtp_out *out)
     if (!s || !out || !out->memory_ || out->capacity_ < DX_HBTP_REPLY_ROOM || s->feeding_)
         return DX_HBTP_EINVAL;
     s->d_.out = out;
+    out->cipher_ = s->d_.cipher;
     return DX_HBTP_OK;
 }
 
@@ -2560,6 +2691,87 @@ DX_HBTP_API const dx_hbtp_counters *dx_hbtp_session_counters(const dx_hbtp_sessi
 DX_HBTP_API uint32_t dx_hbtp_session_waiting(const dx_hbtp_session *s) { return s->waiting_; }
 
 DX_HBTP_API uint64_t dx_hbtp_session_need(const dx_hbtp_session *s) { return s->need_; }
+
+/* >>adapters ----------------------------------------------------------- */
+#ifdef DX_HBTP_ZSTD
+#include <zstd.h>
+
+static size_t dx_hbtp_p_zstd_pack(void *user, const void *in, size_t size, void *out,
+                                  size_t capacity)
+{
+    const dx_hbtp_zstd *z = (const dx_hbtp_zstd *)user;
+    ZSTD_CCtx *cctx = (ZSTD_CCtx *)z->cctx;
+    const size_t n = z->cdict ? ZSTD_compress_usingCDict(cctx, out, capacity, in, size,
+                                                         (const ZSTD_CDict *)z->cdict)
+                              : ZSTD_compressCCtx(cctx, out, capacity, in, size, z->level);
+    return ZSTD_isError(n) ? 0 : n;
+}
+
+/* One frame that says how large it becomes, and nothing behind it. */
+static int64_t dx_hbtp_p_zstd_unpack(void *user, const void *in, size_t size, void *out,
+                                     size_t capacity)
+{
+    const dx_hbtp_zstd *z = (const dx_hbtp_zstd *)user;
+    const ZSTD_DDict *ddict = (const ZSTD_DDict *)z->ddict;
+    ZSTD_DCtx *dctx = (ZSTD_DCtx *)z->dctx;
+    const unsigned long long stated = ZSTD_getFrameContentSize(in, size);
+    const unsigned dictionary = ZSTD_getDictID_fromFrame(in, size);
+    size_t n;
+    if (stated == ZSTD_CONTENTSIZE_ERROR || stated == ZSTD_CONTENTSIZE_UNKNOWN)
+        return DX_HBTP_ECORRUPT;
+    if (stated > capacity) return DX_HBTP_ETOOBIG;
+    if (dictionary && (!ddict || dictionary != ZSTD_getDictID_fromDDict(ddict)))
+        return DX_HBTP_ENOTSUP;
+    if (ZSTD_findFrameCompressedSize(in, size) != size) return DX_HBTP_ECORRUPT;
+    n = ddict ? ZSTD_decompress_usingDDict(dctx, out, (size_t)stated, in, size, ddict)
+              : ZSTD_decompressDCtx(dctx, out, (size_t)stated, in, size);
+    return ZSTD_isError(n) || n != stated ? (int64_t)DX_HBTP_ECORRUPT : (int64_t)n;
+}
+
+DX_HBTP_API void dx_hbtp_zstd_codec(dx_hbtp_codec *codec, dx_hbtp_zstd *zstd)
+{
+    codec->pack = dx_hbtp_p_zstd_pack;
+    codec->unpack = dx_hbtp_p_zstd_unpack;
+    codec->user = zstd;
+}
+#endif
+
+#ifdef DX_HBTP_SODIUM
+#include <sodium.h>
+
+static void dx_hbtp_p_nonce(uint8_t nonce[24], uint64_t counter)
+{
+    DX_HBTP_MEMSET(nonce, 0, 24);
+    dx_hbtp_p_store64(nonce + 16, counter);
+}
+
+static int dx_hbtp_p_sodium_seal(void *user, uint64_t counter, const uint8_t header[8],
+                                 uint8_t *data, size_t size)
+{
+    uint8_t nonce[24];
+    dx_hbtp_p_nonce(nonce, counter);
+    return crypto_aead_xchacha20poly1305_ietf_encrypt(
+        data, NULL, data, size, header, 8, NULL, nonce, ((const dx_hbtp_sodium *)user)->send_key);
+}
+
+static int dx_hbtp_p_sodium_open(void *user, uint64_t counter, const uint8_t header[8],
+                                 const uint8_t *data, size_t size, uint8_t *plain)
+{
+    const dx_hbtp_sodium *keys = (const dx_hbtp_sodium *)user;
+    uint8_t nonce[24];
+    dx_hbtp_p_nonce(nonce, counter);
+    return crypto_aead_xchacha20poly1305_ietf_decrypt(plain, NULL, NULL, data, size, header, 8,
+                                                      nonce, keys->receive_key);
+}
+
+DX_HBTP_API void dx_hbtp_sodium_cipher(dx_hbtp_cipher *cipher, dx_hbtp_sodium *keys)
+{
+    DX_HBTP_MEMSET(cipher, 0, sizeof *cipher);
+    cipher->seal = dx_hbtp_p_sodium_seal;
+    cipher->open = dx_hbtp_p_sodium_open;
+    cipher->user = keys;
+}
+#endif
 
 /* >>hooks -------------------------------------------------------------- */
 static char dx_hbtp_p_lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c; }

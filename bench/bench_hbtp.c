@@ -24,13 +24,12 @@
 #ifdef HAS_NGHTTP2
   #include <nghttp2/nghttp2.h>
 #endif
-#ifdef HAS_JWT
-  #include "bench_hbtp_jwt.h"
-#endif
-
 enum { ROUNDS = 15, MEGABYTE = 1 << 20, MESSAGES = 2000, BATCH = 256, OPS = 12 };
 
 static volatile uint64_t sink;
+#ifdef HAS_JWT
+  #include "bench_hbtp_jwt.h"
+#endif
 static uint64_t sums[256 * 8]; /* a cache line each */
 
 static uint32_t random32(void)

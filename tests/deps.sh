@@ -59,6 +59,7 @@ need pkg-config has pkg-config
 need nodejs has node
 need python3 has python3
 need libzstd-dev compiles zstd.h
+need libsodium-dev compiles sodium.h
 need gcc-s390x-linux-gnu has s390x-linux-gnu-gcc
 need libc6-dev-s390x-cross test -e /usr/s390x-linux-gnu/include/stdio.h
 need xdelta3 has xdelta3

@@ -3,6 +3,7 @@
 #define DX_HBTP_IMPLEMENTATION
 #define DX_HBTP_STATIC
 #define NDEBUG
+#define DX_HBTP_SMALL
 #include "../dx_hbtp.h"
 
 #ifndef SMALL

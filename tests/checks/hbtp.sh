@@ -53,6 +53,13 @@ pairs() { # writes with one language, reads with the other
 }
 if has python3; then try "C and Python agree in both directions" pairs; else skip "python" "not installed"; fi
 
+state() { # the example in which a StateDelta carries a block patch
+    build examples/state/state.c "$CC" -O2 -Wall -Wextra -Werror -o "$work/state" || return
+    "$work/state" >"$work/state.out" || echo "status $?"
+    diff examples/state/state.expected "$work/state.out"
+}
+try "examples/state" state
+
 small() { # NAME MOST-1 MOST-2 COMPILER...    bytes of code and constants beyond an empty program
     local name=$1 most1=$2 most2=$3 variant sizes=
     shift 3
@@ -70,9 +77,9 @@ while read -r name most1 most2 compiler flags; do
     has "$compiler" || { skip "$name" "$compiler is not installed"; continue; }
     try "code on $name" small "$name" "$most1" "$most2" "$compiler" $flags
 done <<END
-Cortex-M0 620 6000 arm-none-eabi-gcc -mcpu=cortex-m0 -mthumb
-Cortex-M3 580 5600 arm-none-eabi-gcc -mcpu=cortex-m3 -mthumb
-rv32imc 650 6700 riscv64-unknown-elf-gcc -march=rv32imc -mabi=ilp32
+Cortex-M0 512 5700 arm-none-eabi-gcc -mcpu=cortex-m0 -mthumb
+Cortex-M3 512 5300 arm-none-eabi-gcc -mcpu=cortex-m3 -mthumb
+rv32imc 512 6300 riscv64-unknown-elf-gcc -march=rv32imc -mabi=ilp32
 END
 wait
 [ ! -s "$work/sizes" ] || sort "$work/sizes" | awk 'BEGIN { print "bytes of code: parse + route + reply; with session, limits, streams, three hooks" }

@@ -49,14 +49,18 @@ while read -r h option; do
         has $compiler || continue
         flags="-std=c99 $strict"
         [ $compiler = gcc ] || flags="-std=c99 $everything"
-        if [ "$option" != -DDX_PATCH_ZSTD ] || echo '#include <zstd.h>' | gcc -x c -fsyntax-only - 2>/dev/null; then
+        case $option in *_ZSTD) library=zstd.h ;; *_SODIUM) library=sodium.h ;; *) library=stddef.h ;; esac
+        if echo "#include <$library>" | gcc -x c -fsyntax-only - 2>/dev/null; then
             compile "$h $compiler $option" $compiler $flags $(including "$h") "$option" -DDX_IMPLEMENTATION
         else
-            skip "$h $compiler $option" "zstd.h is not installed"
+            skip "$h $compiler $option" "$library is not installed"
         fi
     done
 done <<END
 dx_cas.h -DDX_CAS_NO_FILE
+dx_hbtp.h -DDX_HBTP_ZSTD
+dx_hbtp.h -DDX_HBTP_SODIUM
+dx_hbtp.h -DDX_HBTP_SMALL
 dx_patch.h -DDX_PATCH_ZSTD
 dx_teleport.h -DDX_TELEPORT_NO_RING
 dx_teleport.h -DDX_TELEPORT_NO_NAMES
