@@ -740,7 +740,7 @@ typedef struct dx_hbtp_limiter_desc {
 
 struct dx_hbtp_p_meter {
     uint64_t key, at;
-    uint32_t used;
+    uint32_t used, unused; /* 24 bytes everywhere */
 };
 
 typedef struct dx_hbtp_limiter { /* caller-allocated; fields are private */

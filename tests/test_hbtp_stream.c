@@ -596,7 +596,7 @@ DX_TEST(hb_14_subscribe_and_unsubscribe_over_the_wire)
     side *a = start(0, 0, LIMIT, 4096, NULL), *b = start(1, 0, LIMIT, 4096, NULL);
     dx_hbtp_hub hub;
     int asked = 0;
-    DX_CHECK_EQ(dx_hbtp_hub_init(&hub, memory, sizeof memory, 2, admit_even, &asked), 0);
+    DX_CHECK_EQ(dx_hbtp_hub_init(&hub, memory, 3 * sizeof(struct dx_hbtp_p_entry), 2, admit_even, &asked), 0);
     dx_hbtp_router_set(&b->router, 0x12, dx_hbtp_hub_handler, &hub);
     dx_hbtp_router_set(&b->router, 0x13, dx_hbtp_hub_handler, &hub);
     static const struct { unsigned opcode; uint32_t state; unsigned status; } steps[] = {
