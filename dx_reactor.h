@@ -29,9 +29,9 @@
 
     CONTENTS (search >>)
         config  errors  op  descriptor  lifetime  consuming  operations  control  threads
-        sockets  tasks  workers  results  platform  helpers  memory  table  timers
-        queues  finish  io_uring  readiness  epoll  kqueue  IOCP  backends  start
-        posts  turn  public  frames  workers  license
+        sockets  tasks  workers  results  platform  helpers  memory  table  timers  queues
+        pool  finish  io_uring  readiness  epoll  kqueue  IOCP  backends  start  posts  turn
+        public  frames  workers  license
 
     HOW IT WORKS
         The caller owns every dx_op (64 bytes; 128 on Windows), fills in fn and user_data, and
@@ -120,7 +120,8 @@ typedef struct dx_op dx_op;
 typedef void dx_op_fn(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags);
 
 /* Of a completion: more of this operation follow; without it the completion is the terminal one. */
-#define DX_REACTOR_F_MORE 1u
+#define DX_REACTOR_F_MORE   1u
+#define DX_REACTOR_F_BUFFER 2u /* the bytes are in the pool: dx_reactor_buffer() */
 
 /* Readiness, for dx_reactor_poll() and its result. ERROR and HUP are reported unasked. */
 #define DX_REACTOR_READABLE 1u
@@ -193,6 +194,11 @@ typedef struct dx_reactor_desc {
     uint32_t queue_entries;   /* io_uring submission queue; 0 = 256; the kernel may clamp it */
     uint32_t completion_entries; /* io_uring completion queue; 0 = four times queue_entries */
     uint32_t budget;          /* completions a turn; 0 = 256 */
+    uint32_t buffers;         /* of the pool for dx_reactor_recv_multishot(); 0 = none; rounded up
+                                 to 2, 4, 8, ...; at most 32768 */
+    uint32_t buffer_size;     /* bytes of each; 0 = 4096; a multiple of 8; at most 2^24 */
+    uint32_t buffers_each;    /* that one operation may fill before some come back; 0 = a quarter;
+                                 io_uring may be some ahead before it is told to stop */
     bool     allow_blocking_files; /* epoll: reads, writes and fsync of files may block the loop;
                                       false: they end with -ENOTSUP there */
     dx_reactor_simulator *simulator; /* of DX_REACTOR_BACKEND_SIMULATED; borrowed until close */
@@ -213,9 +219,10 @@ typedef struct dx_reactor_message {
 struct dx_reactor_p_fd;
 struct dx_reactor_p_cell;
 struct dx_reactor_p_backend;
-typedef struct dx_reactor_p_more { /* an accepted descriptor on its way out */
-    dx_op  *op;
-    int32_t result;
+typedef struct dx_reactor_p_more { /* a completion with F_MORE on its way out */
+    dx_op   *op;
+    int32_t  result;
+    uint32_t flags;
 } dx_reactor_p_more;
 
 typedef struct dx_reactor_p_ring { /* the io_uring backend */
@@ -228,6 +235,9 @@ typedef struct dx_reactor_p_ring { /* the io_uring backend */
     uint32_t  sq_mask, sq_count, cq_mask, tail, features, setup_flags;
     uint32_t  wake_armed; /* polls of the wake descriptor that are in the kernel */
     bool      no_multishot;
+    bool      zero_copy;
+    bool      pooled;     /* the kernel takes buffers out of the pool by itself */
+    uint16_t  pool_tail;
 } dx_reactor_p_ring;
 
 enum { DX_REACTOR_P_MORE_COUNT = 64, DX_REACTOR_P_TEXT_SIZE = 64 };
@@ -242,6 +252,11 @@ struct dx_reactor { /* caller-allocated; every field is private; not to be moved
     dx_op   *done_first_, *done_last_;         /* completed, not delivered */
     dx_op   *timers_;                          /* pairing heap */
     dx_op   *receivers_;                       /* waiting for messages */
+    uint8_t  *pool_ring_, *pool_;              /* the kernel's ring; the buffers */
+    dx_op   **holders_;                        /* of each buffer: the operation that filled it */
+    uint16_t *spare_;                          /* a stack of the free ones */
+    dx_op    *parked_first_, *parked_last_;    /* operations that wait for one */
+    uint32_t  buffers_, buffer_size_, buffers_each_, held_;
     uint64_t now_;
     uint32_t bucket_mask_, fd_free_, fd_retry_, generation_, timer_order_;
     uint32_t pending_, pending_max_, budget_, unsubmitted_;
@@ -335,9 +350,32 @@ DX_REACTOR_API int dx_reactor_connect(dx_reactor *r, dx_op *op, int fd,
                                       const dx_reactor_address *address);
 /* Receive what is there, at most `size` bytes. Result: bytes; 0 = the peer's end of data. */
 DX_REACTOR_API int dx_reactor_recv(dx_reactor *r, dx_op *op, int fd, void *buffer, uint32_t size);
+/* Receive into the reactor's pool, until cancelled, the end of data or an error. Each piece comes
+   with F_MORE and F_BUFFER; its bytes are at dx_reactor_buffer(r, flags) and the caller's until
+   dx_reactor_return_buffer(). When the pool is empty, or this operation has filled
+   desc.buffers_each, it rests until buffers come back: nothing is lost, nobody is told. Terminal
+   result: 0 = the peer's end of data, or an error (on IOCP -ENOTSUP). EINVAL: also without pool. */
+DX_REACTOR_API int   dx_reactor_recv_multishot(dx_reactor *r, dx_op *op, int fd);
+/* Of the flags of a completion with F_BUFFER. NULL: they are of none. */
+DX_REACTOR_API void *dx_reactor_buffer(const dx_reactor *r, uint32_t flags);
+/* Give the buffer back; also after its operation has ended. EINVAL: it is not the caller's. */
+DX_REACTOR_API int   dx_reactor_return_buffer(dx_reactor *r, uint32_t flags);
 /* Send all of it. Result: `size`, or an error; dx_reactor_op_transferred() bytes went out then. */
 DX_REACTOR_API int dx_reactor_send(dx_reactor *r, dx_op *op, int fd, const void *data,
                                    uint32_t size);
+/* One datagram. The caller's until it is handed over, then the reactor's until the completion. */
+typedef struct dx_reactor_datagram {
+    void              *data;
+    uint32_t           size;    /* bytes at data */
+    dx_reactor_address address; /* of the sender, or the receiver; size 0: the connected one */
+    uint64_t           system_[10];
+} dx_reactor_datagram;
+
+/* Result: bytes, 0 included; -EMSGSIZE: there were more than d->size, the rest is lost. On IOCP
+   and in a simulation -ENOTSUP, as for sends. */
+DX_REACTOR_API int dx_reactor_recvfrom(dx_reactor *r, dx_op *op, int fd, dx_reactor_datagram *d);
+/* Result: d->size or an error, whole or not at all. */
+DX_REACTOR_API int dx_reactor_sendto(dx_reactor *r, dx_op *op, int fd, dx_reactor_datagram *d);
 /* After the sends before it: the end of data for the peer; receiving goes on. Result 0. */
 DX_REACTOR_API int dx_reactor_shutdown(dx_reactor *r, dx_op *op, int fd);
 /* Read at an offset; fewer bytes than `size` only at the end of the file. With
@@ -420,6 +458,9 @@ DX_REACTOR_API uint16_t dx_reactor_address_port(const dx_reactor_address *addres
 DX_REACTOR_API int dx_reactor_listen_tcp(dx_reactor *r, const dx_reactor_address *address,
                                          uint32_t flags, int backlog, int *fd,
                                          dx_reactor_address *bound);
+/* A datagram socket bound to *address; flags: REUSEPORT, V6ONLY. */
+DX_REACTOR_API int dx_reactor_bind_udp(dx_reactor *r, const dx_reactor_address *address,
+                                       uint32_t flags, int *fd, dx_reactor_address *bound);
 /* A socket that dx_reactor_connect() may connect to *address. flags: NODELAY. EINVAL, ESYS. */
 DX_REACTOR_API int dx_reactor_socket_tcp(dx_reactor *r, const dx_reactor_address *address,
                                          uint32_t flags, int *fd);
@@ -677,6 +718,11 @@ extern long syscall(long number, ...);
   #define DX_REACTOR_P_REUSEPORT 15
 #endif
 
+#if defined(MSG_NOSIGNAL)
+  #define DX_REACTOR_P_NOSIGNAL MSG_NOSIGNAL
+#else /* macOS: an option of the socket */
+  #define DX_REACTOR_P_NOSIGNAL 0
+#endif
 #define DX_REACTOR_P_BLOCKED INT32_MIN /* in place of a result: it would block, or goes on */
 
 typedef char dx_reactor_p_op_size[sizeof(dx_op) <= (DX_REACTOR_P_WINDOWS ? 128 : 64) ? 1 : -1];
@@ -686,8 +732,9 @@ typedef char dx_reactor_p_thread_size[sizeof(pthread_t) <= 8 ? 1 : -1];
 typedef char dx_reactor_p_completion_size[sizeof(dx_completion) == 16 ? 1 : -1];
 
 enum { /* dx_op.kind_: first the reading side, then the writing side, then what has no order */
-    DX_REACTOR_P_ACCEPT = 1, DX_REACTOR_P_RECV, DX_REACTOR_P_READ,
-    DX_REACTOR_P_CONNECT, DX_REACTOR_P_SEND, DX_REACTOR_P_WRITE, DX_REACTOR_P_SHUTDOWN,
+    DX_REACTOR_P_ACCEPT = 1, DX_REACTOR_P_RECV, DX_REACTOR_P_READ, DX_REACTOR_P_RECVFROM,
+    DX_REACTOR_P_CONNECT, DX_REACTOR_P_SEND, DX_REACTOR_P_WRITE, DX_REACTOR_P_SENDTO,
+    DX_REACTOR_P_SHUTDOWN,
     DX_REACTOR_P_POLL, DX_REACTOR_P_PREAD, DX_REACTOR_P_PWRITE, DX_REACTOR_P_FSYNC,
     DX_REACTOR_P_CLOSE, DX_REACTOR_P_TIMER, DX_REACTOR_P_DEADLINE, DX_REACTOR_P_RECEIVE
 };
@@ -712,7 +759,9 @@ enum { /* dx_op.flags_ */
     DX_REACTOR_P_F_STALLED     = 32,  /* active, to be issued by the next retry */
     DX_REACTOR_P_F_CANCEL_OWED = 64,  /* io_uring: no room for the cancel entry yet */
     DX_REACTOR_P_F_POLLING     = 128, /* io_uring: waits for readiness, then is issued again */
-    DX_REACTOR_P_F_ONESHOT     = 256  /* io_uring: multishot accept was refused, try without */
+    DX_REACTOR_P_F_ONESHOT     = 256, /* io_uring: multishot accept was refused, try without */
+    DX_REACTOR_P_F_RESTING     = 512, /* recv_multishot: without a buffer; the backend is idle */
+    DX_REACTOR_P_F_PARKED      = 1024 /* and in the list of those that take the next free one */
 };
 
 enum { /* dx_reactor_p_fd.flags */
@@ -994,10 +1043,12 @@ static int32_t dx_reactor_p_close_fd(dx_reactor *r, int fd)
 /* >>memory ------------------------------------------------------------- */
 typedef struct dx_reactor_p_layout {
     uint32_t pending, descriptors, buckets, posts, entries, completions, budget;
-    size_t   buckets_at, cells_at, events_at, size;
+    uint32_t buffers, buffer_size, buffers_each, align;
+    size_t   buckets_at, cells_at, events_at, pool_at, size;
 } dx_reactor_p_layout;
 
-enum { DX_REACTOR_P_EVENTS = 256, DX_REACTOR_P_ALIGN = 64 };
+enum { DX_REACTOR_P_EVENTS = 256, DX_REACTOR_P_ALIGN = 64, DX_REACTOR_P_PAGE = 65536 };
+enum { DX_REACTOR_P_SLOT = 16 + sizeof(dx_op *) + sizeof(uint16_t) }; /* beside a buffer */
 
 #if DX_REACTOR_P_KQUEUE
 typedef struct kevent dx_reactor_p_event;
@@ -1027,6 +1078,11 @@ static bool dx_reactor_p_plan(dx_reactor_p_layout *l, const dx_reactor_desc *d)
     if (l->descriptors > most || l->posts > most || l->entries > 32768) return false;
     l->completions = d->completion_entries ? d->completion_entries : 4 * l->entries;
     if (l->completions > most || l->budget > most) return false;
+    l->buffers = d->buffers ? dx_reactor_p_power_of_two(d->buffers < 2 ? 2 : d->buffers) : 0;
+    l->buffer_size = d->buffer_size ? (d->buffer_size + 7) & ~7u : 4096;
+    l->buffers_each = d->buffers_each ? d->buffers_each : (l->buffers + 3) / 4;
+    if (d->buffers > 32768 || d->buffer_size > most) return false;
+    l->align = l->buffers ? DX_REACTOR_P_PAGE : DX_REACTOR_P_ALIGN; /* the kernel's ring is pages */
     l->posts = dx_reactor_p_power_of_two(l->posts < 2 ? 2 : l->posts);
     l->buckets = dx_reactor_p_power_of_two(l->descriptors);
     size = (uint64_t)l->descriptors * sizeof(dx_reactor_p_fd);
@@ -1036,17 +1092,19 @@ static bool dx_reactor_p_plan(dx_reactor_p_layout *l, const dx_reactor_desc *d)
     size += (uint64_t)(l->buckets + (l->buckets & 1)) * sizeof(uint32_t);
     l->events_at = (size_t)size;
     size += DX_REACTOR_P_EVENTS * sizeof(dx_reactor_p_event);
-    size += DX_REACTOR_P_ALIGN;
+    size += l->align - 1;
+    l->pool_at = (size_t)(size - size % l->align);
+    size = l->pool_at + (uint64_t)l->buffers * (l->buffer_size + DX_REACTOR_P_SLOT) + l->align;
     l->size = (size_t)size;
     return l->size == size;
 }
 
 static void dx_reactor_p_carve(dx_reactor *r, const dx_reactor_p_layout *l, void *memory)
 {
-    uintptr_t start = (uintptr_t)memory;
-    uint8_t *base = (uint8_t *)memory;
+    uint8_t *base = (uint8_t *)memory, *pool;
     uint32_t i;
-    base += (DX_REACTOR_P_ALIGN - start % DX_REACTOR_P_ALIGN) % DX_REACTOR_P_ALIGN;
+    base += (l->align - (uintptr_t)memory % l->align) % l->align;
+    pool = base + l->pool_at;
     r->fds_ = (dx_reactor_p_fd *)(void *)base;
     r->cells_ = (dx_reactor_p_cell *)(void *)(base + l->cells_at);
     r->buckets_ = (uint32_t *)(void *)(base + l->buckets_at);
@@ -1059,6 +1117,16 @@ static void dx_reactor_p_carve(dx_reactor *r, const dx_reactor_p_layout *l, void
     r->post_mask_ = l->posts - 1;
     r->pending_max_ = l->pending;
     r->budget_ = l->budget;
+    r->buffers_ = l->buffers;
+    r->buffer_size_ = l->buffer_size;
+    r->buffers_each_ = l->buffers_each;
+    r->pool_ring_ = pool;
+    r->pool_ = pool + (size_t)l->buffers * 16;
+    r->holders_ = (dx_op **)(void *)(r->pool_ + (size_t)l->buffers * l->buffer_size);
+    r->spare_ = (uint16_t *)(void *)(r->holders_ + l->buffers);
+    DX_REACTOR_MEMSET(pool, 0, (size_t)l->buffers * 16);
+    DX_REACTOR_MEMSET(r->holders_, 0, l->buffers * sizeof *r->holders_);
+    for (i = 0; i < l->buffers; i++) r->spare_[i] = (uint16_t)i;
 }
 
 /* >>table -------------------------------------------------------------- */
@@ -1228,7 +1296,7 @@ static void dx_reactor_p_list_remove(dx_op **first, dx_op *op)
 
 static int dx_reactor_p_side(const dx_op *op)
 {
-    if (op->kind_ <= DX_REACTOR_P_READ) return DX_REACTOR_P_READS;
+    if (op->kind_ <= DX_REACTOR_P_RECVFROM) return DX_REACTOR_P_READS;
     return op->kind_ <= DX_REACTOR_P_SHUTDOWN ? DX_REACTOR_P_WRITES : DX_REACTOR_P_OTHERS;
 }
 
@@ -1238,13 +1306,100 @@ static bool dx_reactor_p_more_room(const dx_reactor *r)
     return r->more_count_ < DX_REACTOR_P_MORE_COUNT;
 }
 
-static void dx_reactor_p_more_push(dx_reactor *r, dx_op *op, int32_t result)
+static void dx_reactor_p_more_push(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     uint32_t at = (r->more_head_ + r->more_count_) % DX_REACTOR_P_MORE_COUNT;
     DX_REACTOR_ASSERT(dx_reactor_p_more_room(r));
     r->more_[at].op = op;
     r->more_[at].result = result;
+    r->more_[at].flags = flags | DX_REACTOR_F_MORE;
     r->more_count_++;
+}
+
+/* >>pool ---------------------------------------------------------------
+   Buffers that recv_multishot fills. Of its operations, u_.bytes.size counts those that the caller
+   has; buffer_ and offset_ link the parked ones, who get free buffers first come, first served. */
+static bool dx_reactor_p_pooled(const dx_op *op)
+{
+    return op->kind_ == DX_REACTOR_P_RECV && (op->flags_ & DX_REACTOR_P_F_MULTISHOT);
+}
+
+static void dx_reactor_p_park(dx_reactor *r, dx_op *op)
+{
+    op->flags_ |= DX_REACTOR_P_F_RESTING | DX_REACTOR_P_F_PARKED;
+    op->buffer_ = r->parked_last_;
+    op->offset_ = 0;
+    if (r->parked_last_) r->parked_last_->offset_ = (uint64_t)(uintptr_t)op;
+    else r->parked_first_ = op;
+    r->parked_last_ = op;
+}
+
+static void dx_reactor_p_unpark(dx_reactor *r, dx_op *op)
+{
+    dx_op *next = (dx_op *)(uintptr_t)op->offset_, *before = (dx_op *)op->buffer_;
+    if (op->flags_ & DX_REACTOR_P_F_PARKED) {
+        if (before) before->offset_ = op->offset_;
+        else r->parked_first_ = next;
+        if (next) next->buffer_ = before;
+        else r->parked_last_ = before;
+    }
+    op->flags_ &= (uint16_t)~(DX_REACTOR_P_F_RESTING | DX_REACTOR_P_F_PARKED);
+}
+
+/* May it fill a buffer now? False: it rests. */
+static bool dx_reactor_p_pool_admit(dx_reactor *r, dx_op *op)
+{
+    if (op->u_.bytes.size >= r->buffers_each_) op->flags_ |= DX_REACTOR_P_F_RESTING;
+    else if (r->held_ == r->buffers_) dx_reactor_p_park(r, op);
+    return !(op->flags_ & DX_REACTOR_P_F_RESTING);
+}
+
+static uint32_t dx_reactor_p_pool_spare(const dx_reactor *r)
+{
+    return r->spare_[r->buffers_ - r->held_ - 1];
+}
+
+/* A buffer with bytes goes to the caller. */
+static void dx_reactor_p_pool_take(dx_reactor *r, dx_op *op, uint32_t id, int32_t bytes)
+{
+    r->holders_[id] = op;
+    r->held_++;
+    op->u_.bytes.size++;
+    dx_reactor_p_more_push(r, op, bytes, DX_REACTOR_F_BUFFER | id << 16);
+}
+
+/* A buffer that the caller does not have can be filled again. */
+static void dx_reactor_p_pool_put(dx_reactor *r, uint32_t id)
+{
+    dx_reactor_p_ring *g = &r->ring_;
+    struct {
+        uint64_t address;
+        uint32_t size;
+        uint16_t id, tail;
+    } entry;
+    if (!g->pooled) {
+        r->spare_[r->buffers_ - r->held_ - 1] = (uint16_t)id;
+        return;
+    }
+    entry.address = (uint64_t)(uintptr_t)(r->pool_ + (size_t)id * r->buffer_size_);
+    entry.size = r->buffer_size_;
+    entry.id = (uint16_t)id;
+    DX_REACTOR_MEMCPY(r->pool_ring_ + 16 * (g->pool_tail++ & (r->buffers_ - 1)), &entry,
+                      14); /* the last two bytes of the first entry are the tail */
+    __atomic_store_n((uint16_t *)(void *)(r->pool_ring_ + 14), g->pool_tail, __ATOMIC_RELEASE);
+}
+
+/* In place of an operation that has ended while the caller has buffers of it. */
+static dx_op *dx_reactor_p_pool_nobody(dx_reactor *r)
+{
+    return (dx_op *)(void *)r;
+}
+
+static void dx_reactor_p_pool_disown(dx_reactor *r, const dx_op *op)
+{
+    uint32_t id;
+    for (id = 0; id < r->buffers_ && op->u_.bytes.size; id++)
+        if (r->holders_[id] == op) r->holders_[id] = dx_reactor_p_pool_nobody(r);
 }
 
 /* >>finish ------------------------------------------------------------- */
@@ -1253,6 +1408,8 @@ static void dx_reactor_p_finish(dx_reactor *r, dx_op *op, int32_t result)
 {
     DX_REACTOR_ASSERT(op->state_ != DX_REACTOR_P_IDLE && op->state_ != DX_REACTOR_P_DONE);
     if (result == -ECANCELED && (op->flags_ & DX_REACTOR_P_F_TIMED_OUT)) result = -ETIMEDOUT;
+    if (dx_reactor_p_pooled(op)) dx_reactor_p_pool_disown(r, op);
+    if (op->flags_ & DX_REACTOR_P_F_MULTISHOT) op->u_.bytes.size = r->more_head_ + r->more_count_;
     op->state_ = DX_REACTOR_P_DONE;
     op->next_ = NULL;
     if (r->done_last_) r->done_last_->next_ = op;
@@ -1278,12 +1435,44 @@ static void dx_reactor_p_end(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op, int32
     dx_reactor_p_finish(r, op, result);
 }
 
+#if !DX_REACTOR_P_WINDOWS
+/* The message header of a datagram, where the kernel wants it. */
+static void dx_reactor_p_address_message(dx_reactor_datagram *d, bool receiving)
+{
+    struct msghdr m;
+    struct iovec piece;
+    DX_REACTOR_MEMSET(&m, 0, sizeof m);
+    piece.iov_base = d->data;
+    piece.iov_len = d->size;
+    m.msg_iov = (struct iovec *)(void *)((uint8_t *)d->system_ + sizeof m);
+    m.msg_iovlen = 1;
+    m.msg_namelen = receiving ? (socklen_t)sizeof d->address.bytes : (socklen_t)d->address.size;
+    m.msg_name = m.msg_namelen ? d->address.bytes : NULL;
+    DX_REACTOR_MEMCPY(d->system_, &m, sizeof m);
+    DX_REACTOR_MEMCPY((uint8_t *)d->system_ + sizeof m, &piece, sizeof piece);
+}
+
+/* A datagram was received: who sent it, and is it whole? */
+static int32_t dx_reactor_p_came(const dx_op *op, int32_t result)
+{
+    dx_reactor_datagram *d = (dx_reactor_datagram *)op->buffer_;
+    struct msghdr m;
+    DX_REACTOR_MEMCPY(&m, d->system_, sizeof m);
+    d->address.size = (uint32_t)m.msg_namelen;
+    return (m.msg_flags & MSG_TRUNC) ? -EMSGSIZE : result;
+}
+#endif
+
 /* What one system call or kernel completion means for an operation. True: it has ended, with
    *result; false: there is more to do. Short sends and writes are continued; so are reads at an
    offset, up to the end of the file. */
 static bool dx_reactor_p_progress(dx_op *op, int32_t *result)
 {
     bool ended = true;
+#if !DX_REACTOR_P_WINDOWS
+    if (op->kind_ == DX_REACTOR_P_RECVFROM && *result >= 0)
+        *result = dx_reactor_p_came(op, *result);
+#endif
     if (*result == -EINTR || (*result == -ECONNABORTED && op->kind_ == DX_REACTOR_P_ACCEPT)) {
         ended = false;
     } else if (op->kind_ == DX_REACTOR_P_SEND || op->kind_ == DX_REACTOR_P_WRITE ||
@@ -1342,6 +1531,9 @@ static void dx_reactor_p_cancel_one(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op
     if (op->kind_ == DX_REACTOR_P_CLOSE) return;
     if (op->state_ == DX_REACTOR_P_WAITING) {
         r->behind_--;
+        dx_reactor_p_end(r, e, op, -ECANCELED);
+    } else if (op->flags_ & DX_REACTOR_P_F_RESTING) {
+        dx_reactor_p_unpark(r, op);
         dx_reactor_p_end(r, e, op, -ECANCELED);
     } else if (!(op->flags_ & DX_REACTOR_P_F_CANCEL)) {
         op->flags_ |= DX_REACTOR_P_F_CANCEL;
@@ -1418,6 +1610,19 @@ static void dx_reactor_p_retry(dx_reactor *r)
                 op = next;
             }
         }
+        dx_reactor_p_settle(r, e);
+    }
+}
+
+/* Let parked operations have the buffers that are free. */
+static void dx_reactor_p_resume(dx_reactor *r)
+{
+    uint32_t left = r->buffers_ - r->held_;
+    while (r->parked_first_ && left--) {
+        dx_op *op = r->parked_first_;
+        dx_reactor_p_fd *e = dx_reactor_p_fd_find(r, op->fd_);
+        dx_reactor_p_unpark(r, op);
+        r->backend_->issue(r, e, op);
         dx_reactor_p_settle(r, e);
     }
 }
@@ -1512,9 +1717,10 @@ typedef char dx_reactor_p_params_size[sizeof(dx_reactor_p_params) == 120 ? 1 : -
 
 enum {
     DX_REACTOR_P_OP_NOP = 0, DX_REACTOR_P_OP_FSYNC = 3, DX_REACTOR_P_OP_POLL_ADD = 6,
+    DX_REACTOR_P_OP_SENDMSG = 9, DX_REACTOR_P_OP_RECVMSG = 10,
     DX_REACTOR_P_OP_ACCEPT = 13, DX_REACTOR_P_OP_ASYNC_CANCEL = 14, DX_REACTOR_P_OP_CONNECT = 16,
     DX_REACTOR_P_OP_READ = 22, DX_REACTOR_P_OP_WRITE = 23, DX_REACTOR_P_OP_SEND = 26,
-    DX_REACTOR_P_OP_RECV = 27
+    DX_REACTOR_P_OP_RECV = 27, DX_REACTOR_P_OP_SEND_ZC = 47
 };
 
 enum {
@@ -1529,9 +1735,10 @@ enum {
 
     DX_REACTOR_P_ENTER_GETEVENTS = 1, DX_REACTOR_P_ENTER_EXT_ARG = 8,
     DX_REACTOR_P_SQ_CQ_OVERFLOW = 2, DX_REACTOR_P_SQ_TASKRUN = 4,
-    DX_REACTOR_P_CQE_MORE = 2,
-    DX_REACTOR_P_ACCEPT_MULTI = 1,
-    DX_REACTOR_P_REGISTER_PROBE = 8
+    DX_REACTOR_P_CQE_BUFFER = 1, DX_REACTOR_P_CQE_MORE = 2,
+    DX_REACTOR_P_ACCEPT_MULTI = 1, DX_REACTOR_P_RECV_MULTI = 2,
+    DX_REACTOR_P_SQE_BUFFER_SELECT = 1 << 5,
+    DX_REACTOR_P_REGISTER_PROBE = 8, DX_REACTOR_P_REGISTER_POOL = 22
 };
 
 /* user_data of entries that are no operation; the addresses of operations are larger. */
@@ -1604,7 +1811,8 @@ static void dx_reactor_p_uring_fill(const dx_reactor *r, dx_reactor_p_sqe *s, co
 {
     static const uint8_t opcodes[] = {
         0, DX_REACTOR_P_OP_ACCEPT, DX_REACTOR_P_OP_RECV, DX_REACTOR_P_OP_READ,
-        DX_REACTOR_P_OP_CONNECT, DX_REACTOR_P_OP_SEND, DX_REACTOR_P_OP_WRITE, 0,
+        DX_REACTOR_P_OP_RECVMSG, DX_REACTOR_P_OP_CONNECT, DX_REACTOR_P_OP_SEND,
+        DX_REACTOR_P_OP_WRITE, DX_REACTOR_P_OP_SENDMSG, 0,
         DX_REACTOR_P_OP_POLL_ADD, DX_REACTOR_P_OP_READ, DX_REACTOR_P_OP_WRITE,
         DX_REACTOR_P_OP_FSYNC};
     s->opcode = opcodes[op->kind_];
@@ -1619,6 +1827,18 @@ static void dx_reactor_p_uring_fill(const dx_reactor *r, dx_reactor_p_sqe *s, co
         if ((op->flags_ & DX_REACTOR_P_F_MULTISHOT) && !r->ring_.no_multishot &&
             !(op->flags_ & DX_REACTOR_P_F_ONESHOT))
             s->ioprio = DX_REACTOR_P_ACCEPT_MULTI;
+        break;
+    case DX_REACTOR_P_RECV:
+        if (!dx_reactor_p_pooled(op)) break;
+        s->addr = s->len = 0;
+        s->ioprio = DX_REACTOR_P_RECV_MULTI;
+        s->flags = DX_REACTOR_P_SQE_BUFFER_SELECT;
+        break;
+    case DX_REACTOR_P_RECVFROM:
+    case DX_REACTOR_P_SENDTO:
+        s->addr = (uint64_t)(uintptr_t)((dx_reactor_datagram *)op->buffer_)->system_;
+        s->len = 1;
+        s->op_flags = MSG_NOSIGNAL;
         break;
     case DX_REACTOR_P_CONNECT:
         s->off = s->len;
@@ -1689,7 +1909,7 @@ static bool dx_reactor_p_uring_accepted(dx_reactor *r, dx_reactor_p_fd *e, dx_op
 {
     if (*result >= 0) {
         if (op->flags_ & DX_REACTOR_P_F_ONESHOT) r->ring_.no_multishot = true;
-        dx_reactor_p_more_push(r, op, *result);
+        dx_reactor_p_more_push(r, op, *result, 0);
     } else if (*result == -EINVAL && !r->ring_.no_multishot &&
                !(op->flags_ & DX_REACTOR_P_F_ONESHOT)) {
         op->flags_ |= DX_REACTOR_P_F_ONESHOT; /* before 5.19, or really invalid: see */
@@ -1707,19 +1927,45 @@ static bool dx_reactor_p_uring_accepted(dx_reactor *r, dx_reactor_p_fd *e, dx_op
     return false;
 }
 
+/* A completion of a multishot receive, the same. The kernel gives buffers as long as it has some:
+   one that has its share is called back. */
+static bool dx_reactor_p_uring_received(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op,
+                                        int32_t *result, uint32_t flags)
+{
+    const int32_t code = *result;
+    if ((flags & DX_REACTOR_P_CQE_BUFFER) && code > 0)
+        dx_reactor_p_pool_take(r, op, flags >> 16, code);
+    else if (flags & DX_REACTOR_P_CQE_BUFFER)
+        dx_reactor_p_pool_put(r, flags >> 16);
+    if (flags & DX_REACTOR_P_CQE_MORE) {
+        if (op->u_.bytes.size == r->buffers_each_) dx_reactor_p_uring_cancel(r, e, op);
+        return false;
+    }
+    if (code <= 0 && code != -ENOBUFS && code != -EAGAIN && code != -EINTR && code != -ECANCELED)
+        return true;
+    *result = -ECANCELED;
+    if (op->flags_ & DX_REACTOR_P_F_CANCEL) return true;
+    if (code == -EAGAIN) op->flags_ |= DX_REACTOR_P_F_POLLING;
+    if (code == -ENOBUFS) dx_reactor_p_park(r, op);
+    else if (dx_reactor_p_pool_admit(r, op)) dx_reactor_p_uring_issue(r, e, op);
+    return false;
+}
+
 /* What a kernel completion means. True: the operation has ended, with *result. */
 static bool dx_reactor_p_uring_judge(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op,
-                                     int32_t *result, bool more)
+                                     int32_t *result, uint32_t flags)
 {
     bool stream = dx_reactor_p_side(op) != DX_REACTOR_P_OTHERS;
     if (op->flags_ & DX_REACTOR_P_F_POLLING) {
         op->flags_ &= (uint16_t)~DX_REACTOR_P_F_POLLING;
         if (*result < 0 && *result != -EINTR) return true;
+    } else if (dx_reactor_p_pooled(op)) {
+        return dx_reactor_p_uring_received(r, e, op, result, flags);
     } else if (op->kind_ == DX_REACTOR_P_POLL && *result >= 0) {
         *result = dx_reactor_p_poll_result((uint32_t)*result);
         return true;
     } else if (op->flags_ & DX_REACTOR_P_F_MULTISHOT) {
-        return dx_reactor_p_uring_accepted(r, e, op, result, more);
+        return dx_reactor_p_uring_accepted(r, e, op, result, (flags & DX_REACTOR_P_CQE_MORE) != 0);
     } else if (*result == -EAGAIN && stream && op->kind_ != DX_REACTOR_P_CONNECT) {
         op->flags_ |= DX_REACTOR_P_F_POLLING;
     } else if (dx_reactor_p_progress(op, result)) {
@@ -1733,12 +1979,12 @@ static bool dx_reactor_p_uring_judge(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
     return false;
 }
 
-static void dx_reactor_p_uring_complete(dx_reactor *r, dx_op *op, int32_t result, bool more)
+static void dx_reactor_p_uring_complete(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     dx_reactor_p_fd *e = dx_reactor_p_fd_find(r, op->fd_);
     DX_REACTOR_ASSERT(e != NULL && op->state_ == DX_REACTOR_P_ACTIVE);
     if (op->kind_ == DX_REACTOR_P_ACCEPT && result >= 0) dx_reactor_p_fd_fresh(r, result);
-    if (dx_reactor_p_uring_judge(r, e, op, &result, more)) dx_reactor_p_end(r, e, op, result);
+    if (dx_reactor_p_uring_judge(r, e, op, &result, flags)) dx_reactor_p_end(r, e, op, result);
     dx_reactor_p_settle(r, e);
 }
 
@@ -1757,7 +2003,7 @@ static bool dx_reactor_p_uring_reap(dx_reactor *r)
             dx_reactor_p_drain_wake(r);
         } else if (cqe.user_data > DX_REACTOR_P_TAG_PROBE) {
             dx_reactor_p_uring_complete(r, (dx_op *)(uintptr_t)cqe.user_data, cqe.result,
-                                        (cqe.flags & DX_REACTOR_P_CQE_MORE) != 0);
+                                        cqe.flags);
         }
     }
     return head != first;
@@ -1912,12 +2158,13 @@ static int dx_reactor_p_uring_map(dx_reactor *r, const dx_reactor_p_params *p)
 }
 
 /* Does the kernel know the operations that are used here? */
-static bool dx_reactor_p_uring_complete_set(const dx_reactor *r)
+static bool dx_reactor_p_uring_complete_set(dx_reactor *r)
 {
     static const uint8_t needed[] = {
         DX_REACTOR_P_OP_NOP, DX_REACTOR_P_OP_FSYNC, DX_REACTOR_P_OP_POLL_ADD,
         DX_REACTOR_P_OP_ACCEPT, DX_REACTOR_P_OP_ASYNC_CANCEL, DX_REACTOR_P_OP_CONNECT,
-        DX_REACTOR_P_OP_READ, DX_REACTOR_P_OP_WRITE, DX_REACTOR_P_OP_SEND, DX_REACTOR_P_OP_RECV};
+        DX_REACTOR_P_OP_READ, DX_REACTOR_P_OP_WRITE, DX_REACTOR_P_OP_SEND, DX_REACTOR_P_OP_RECV,
+        DX_REACTOR_P_OP_SENDMSG, DX_REACTOR_P_OP_RECVMSG};
     uint16_t probe[8 + 4 * 64]; /* eight bytes an operation after sixteen: op, flags at the third */
     size_t i;
     DX_REACTOR_MEMSET(probe, 0, sizeof probe);
@@ -1926,7 +2173,27 @@ static bool dx_reactor_p_uring_complete_set(const dx_reactor *r)
         return false;
     for (i = 0; i < sizeof needed; i++)
         if (!(probe[8 + 4 * needed[i] + 1] & 1)) return false;
+    r->ring_.zero_copy = probe[8 + 4 * DX_REACTOR_P_OP_SEND_ZC + 1] & 1;
     return true;
+}
+
+/* Lend the pool to the kernel. It knows multishot receives when it knows what came with them in
+   6.0, sends with zero copy. 0 or an errno. */
+static int dx_reactor_p_uring_pool(dx_reactor *r)
+{
+    uint64_t registration[5] = {0, 0, 0, 0, 0}; /* address, count and group, ... */
+    uint32_t i, words[2] = {0, 0};
+    if (!r->buffers_) return 0;
+    if (!r->ring_.zero_copy) return EOPNOTSUPP;
+    words[0] = r->buffers_;
+    registration[0] = (uint64_t)(uintptr_t)r->pool_ring_;
+    DX_REACTOR_MEMCPY(&registration[1], words, sizeof words);
+    if (syscall(DX_REACTOR_P_SYS_REGISTER, (long)r->poll_fd_, (long)DX_REACTOR_P_REGISTER_POOL,
+                registration, 1L) < 0)
+        return errno;
+    r->ring_.pooled = true;
+    for (i = 0; i < r->buffers_; i++) dx_reactor_p_pool_put(r, i);
+    return 0;
 }
 
 /* A real no-operation, there and back. 0 or an errno. */
@@ -1974,6 +2241,10 @@ static int dx_reactor_p_uring_make(dx_reactor *r, uint32_t entries, uint32_t com
         what = "io_uring_enter";
         error = dx_reactor_p_uring_try(r);
     }
+    if (!error) {
+        what = "io_uring without multishot receives into a pool";
+        error = dx_reactor_p_uring_pool(r);
+    }
     if (!error) return 0;
     dx_reactor_p_uring_close(r);
     return dx_reactor_p_refuse(r, DX_REACTOR_BACKEND_IO_URING, what, error);
@@ -2003,8 +2274,12 @@ static const dx_reactor_p_backend dx_reactor_p_uring = {
 static bool dx_reactor_p_ready_took(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op, int32_t result)
 {
     if (op->kind_ == DX_REACTOR_P_ACCEPT && result >= 0) dx_reactor_p_fd_fresh(r, result);
-    if (result >= 0 && (op->flags_ & DX_REACTOR_P_F_MULTISHOT)) {
-        dx_reactor_p_more_push(r, op, result);
+    if (result > 0 && dx_reactor_p_pooled(op)) {
+        dx_reactor_p_pool_take(r, op, dx_reactor_p_pool_spare(r), result);
+        return false;
+    }
+    if (result >= 0 && (op->flags_ & DX_REACTOR_P_F_MULTISHOT) && !dx_reactor_p_pooled(op)) {
+        dx_reactor_p_more_push(r, op, result, 0);
         if (!(op->flags_ & DX_REACTOR_P_F_CANCEL)) return false;
         result = -ECANCELED;
     } else if (!dx_reactor_p_progress(op, &result)) {
@@ -2019,9 +2294,16 @@ static void dx_reactor_p_ready_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
     int tries;
     if (op->kind_ != DX_REACTOR_P_POLL) e->flags |= DX_REACTOR_P_FD_STREAM;
     for (tries = 0; tries < DX_REACTOR_P_TRIES; tries++) {
+        uint32_t share = op->u_.bytes.size;
         int32_t result;
         if (!dx_reactor_p_more_room(r) && (op->flags_ & DX_REACTOR_P_F_MULTISHOT)) break;
+        if (dx_reactor_p_pooled(op)) {
+            if (!dx_reactor_p_pool_admit(r, op)) return;
+            op->buffer_ = r->pool_ + (size_t)dx_reactor_p_pool_spare(r) * r->buffer_size_;
+            op->u_.bytes.size = r->buffer_size_;
+        }
         result = r->backend_->attempt(r, e, op);
+        if (dx_reactor_p_pooled(op)) op->u_.bytes.size = share;
         if (result == DX_REACTOR_P_BLOCKED) {
             if (op->flags_ & DX_REACTOR_P_F_CANCEL) result = -ECANCELED;
             else result = r->backend_->arm ? r->backend_->arm(r, e) : 0;
@@ -2044,7 +2326,8 @@ static void dx_reactor_p_ready_advance(dx_reactor *r, dx_reactor_p_fd *e, int si
     dx_op *op = e->lists[side], *last = op ? op->prev_ : NULL;
     while (op) {
         dx_op *next = op == last || side != DX_REACTOR_P_OTHERS ? NULL : op->next_;
-        if (op->state_ == DX_REACTOR_P_ACTIVE && !(op->flags_ & DX_REACTOR_P_F_STALLED) &&
+        const uint32_t rests = DX_REACTOR_P_F_STALLED | DX_REACTOR_P_F_RESTING;
+        if (op->state_ == DX_REACTOR_P_ACTIVE && !(op->flags_ & rests) &&
             op->kind_ != DX_REACTOR_P_CLOSE)
             dx_reactor_p_ready_issue(r, e, op);
         op = next;
@@ -2069,6 +2352,11 @@ static dx_reactor_p_fd *dx_reactor_p_ready_entry(dx_reactor *r, int fd, uint32_t
     if (e && (e->flags & DX_REACTOR_P_FD_REGISTERED) && e->generation == generation) return e;
     r->stats_.stale_events++;
     return NULL;
+}
+
+static struct msghdr *dx_reactor_p_message_of(const dx_op *op)
+{
+    return (struct msghdr *)(void *)((dx_reactor_datagram *)op->buffer_)->system_;
 }
 
 static int32_t dx_reactor_p_try_connect(dx_op *op)
@@ -2107,7 +2395,8 @@ static int32_t dx_reactor_p_admit(dx_reactor *r, dx_reactor_p_fd *e, const dx_op
     int flags, type;
     socklen_t size = sizeof type;
     if (op->kind_ == DX_REACTOR_P_RECV || op->kind_ == DX_REACTOR_P_SEND ||
-        op->kind_ == DX_REACTOR_P_POLL || (e->flags & DX_REACTOR_P_FD_ADMITTED))
+        op->kind_ == DX_REACTOR_P_POLL || op->kind_ == DX_REACTOR_P_RECVFROM ||
+        op->kind_ == DX_REACTOR_P_SENDTO || (e->flags & DX_REACTOR_P_FD_ADMITTED))
         return 0;
     flags = fcntl(op->fd_, F_GETFL);
     if (flags < 0) return -errno;
@@ -2154,14 +2443,17 @@ static int32_t dx_reactor_p_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op
     case DX_REACTOR_P_READ:
         result = (long)read(op->fd_, at, size);
         break;
+    case DX_REACTOR_P_RECVFROM:
+        result = (long)recvmsg(op->fd_, dx_reactor_p_message_of(op), MSG_DONTWAIT);
+        break;
+    case DX_REACTOR_P_SENDTO:
+        result = (long)sendmsg(op->fd_, dx_reactor_p_message_of(op),
+                               MSG_DONTWAIT | DX_REACTOR_P_NOSIGNAL);
+        break;
     case DX_REACTOR_P_CONNECT:
         return dx_reactor_p_try_connect(op);
     case DX_REACTOR_P_SEND:
-#if DX_REACTOR_P_LINUX
-        result = (long)send(op->fd_, at, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-#else
-        result = (long)send(op->fd_, at, size, MSG_DONTWAIT);
-#endif
+        result = (long)send(op->fd_, at, size, MSG_DONTWAIT | DX_REACTOR_P_NOSIGNAL);
         break;
     case DX_REACTOR_P_WRITE:
         result = (long)write(op->fd_, at, size);
@@ -2588,7 +2880,10 @@ static int32_t dx_reactor_p_iocp_admit(dx_reactor *r, dx_reactor_p_fd *e, const 
     int32_t error = dx_reactor_p_iocp_attach(r, e);
     bool is_socket = (e->flags & DX_REACTOR_P_FD_SOCKET) != 0;
     if (error) return error;
+    if (dx_reactor_p_pooled(op)) return -ENOTSUP;
     switch (op->kind_) {
+    case DX_REACTOR_P_RECVFROM:
+    case DX_REACTOR_P_SENDTO: return -ENOTSUP;
     case DX_REACTOR_P_READ:
     case DX_REACTOR_P_WRITE: return 0;
     case DX_REACTOR_P_PREAD:
@@ -2839,6 +3134,7 @@ static int64_t dx_reactor_p_wait_ns(dx_reactor *r, int64_t timeout_ns)
 {
     uint64_t left;
     if (r->done_first_ || r->more_count_ || r->fd_retry_) return 0;
+    if (r->parked_first_ && r->held_ < r->buffers_) return 0;
     if (timeout_ns == 0 || !r->timers_) return timeout_ns;
     r->now_ = dx_reactor_p_clock(r);
     if (r->timers_->offset_ <= r->now_) return 0;
@@ -2852,6 +3148,7 @@ static int dx_reactor_p_gather(dx_reactor *r, uint32_t min, int64_t timeout_ns)
 {
     int error;
     dx_reactor_p_retry(r);
+    dx_reactor_p_resume(r);
     dx_reactor_p_receive_ready(r);
     r->unsubmitted_ = 0;
     timeout_ns = dx_reactor_p_wait_ns(r, timeout_ns);
@@ -2873,12 +3170,10 @@ static int dx_reactor_p_gather(dx_reactor *r, uint32_t min, int64_t timeout_ns)
    nobody; but a multishot's terminal completion comes after what it has accepted. */
 static bool dx_reactor_p_done_turn(const dx_reactor *r)
 {
-    uint32_t i;
-    if (!r->done_turn_ || !r->done_first_) return false;
-    for (i = 0; i < r->more_count_; i++)
-        if (r->more_[(r->more_head_ + i) % DX_REACTOR_P_MORE_COUNT].op == r->done_first_)
-            return false;
-    return true;
+    const dx_op *first = r->done_first_;
+    if (!r->done_turn_ || !first) return false;
+    return !(first->flags_ & DX_REACTOR_P_F_MULTISHOT) ||
+           first->u_.bytes.size - r->more_head_ - 1u >= r->more_count_;
 }
 
 /* The next completion in order; false: none without a system call. */
@@ -2886,10 +3181,10 @@ static bool dx_reactor_p_next(dx_reactor *r, dx_op **op, int32_t *result, uint32
 {
     if (!r->more_count_ && !r->done_first_ && r->backend_->reap) r->backend_->reap(r);
     if (r->more_count_ && !dx_reactor_p_done_turn(r)) {
-        *op = r->more_[r->more_head_].op;
-        *result = r->more_[r->more_head_].result;
-        *flags = DX_REACTOR_F_MORE;
-        r->more_head_ = (r->more_head_ + 1) % DX_REACTOR_P_MORE_COUNT;
+        const dx_reactor_p_more *next = &r->more_[r->more_head_++ % DX_REACTOR_P_MORE_COUNT];
+        *op = next->op;
+        *result = next->result;
+        *flags = next->flags;
         r->more_count_--;
         r->done_turn_ = true;
         return true;
@@ -3211,6 +3506,60 @@ DX_REACTOR_API int dx_reactor_recv(dx_reactor *r, dx_op *op, int fd, void *buffe
     return dx_reactor_p_transfer(r, op, DX_REACTOR_P_RECV, fd, buffer, size, 0);
 }
 
+DX_REACTOR_API int dx_reactor_recv_multishot(dx_reactor *r, dx_op *op, int fd)
+{
+    int error;
+    if (!r || !r->buffers_) return DX_REACTOR_EINVAL;
+    error = dx_reactor_p_prepare(r, op, DX_REACTOR_P_RECV, fd);
+    if (error) return error;
+    op->flags_ = DX_REACTOR_P_F_MULTISHOT;
+    return dx_reactor_p_begin(r, op);
+}
+
+DX_REACTOR_API void *dx_reactor_buffer(const dx_reactor *r, uint32_t flags)
+{
+    uint32_t id = flags >> 16;
+    if (!r || !(flags & DX_REACTOR_F_BUFFER) || id >= r->buffers_ || !r->holders_[id]) return NULL;
+    return r->pool_ + (size_t)id * r->buffer_size_;
+}
+
+DX_REACTOR_API int dx_reactor_return_buffer(dx_reactor *r, uint32_t flags)
+{
+    dx_op *op;
+    if (!dx_reactor_buffer(r, flags)) return DX_REACTOR_EINVAL;
+    op = r->holders_[flags >> 16];
+    r->holders_[flags >> 16] = NULL;
+    r->held_--;
+    dx_reactor_p_pool_put(r, flags >> 16);
+    if (op == dx_reactor_p_pool_nobody(r)) return DX_REACTOR_OK;
+    op->u_.bytes.size--;
+    if ((op->flags_ & (DX_REACTOR_P_F_RESTING | DX_REACTOR_P_F_PARKED)) == DX_REACTOR_P_F_RESTING)
+        dx_reactor_p_park(r, op);
+    return DX_REACTOR_OK;
+}
+
+static int dx_reactor_p_datagram(dx_reactor *r, dx_op *op, int kind, int fd,
+                                 dx_reactor_datagram *d)
+{
+    if (!d || (!d->data && d->size) || d->size > INT32_MAX ||
+        d->address.size > sizeof d->address.bytes)
+        return DX_REACTOR_EINVAL;
+#if !DX_REACTOR_P_WINDOWS
+    dx_reactor_p_address_message(d, kind == DX_REACTOR_P_RECVFROM);
+#endif
+    return dx_reactor_p_transfer(r, op, kind, fd, d, 0, 0);
+}
+
+DX_REACTOR_API int dx_reactor_recvfrom(dx_reactor *r, dx_op *op, int fd, dx_reactor_datagram *d)
+{
+    return dx_reactor_p_datagram(r, op, DX_REACTOR_P_RECVFROM, fd, d);
+}
+
+DX_REACTOR_API int dx_reactor_sendto(dx_reactor *r, dx_op *op, int fd, dx_reactor_datagram *d)
+{
+    return dx_reactor_p_datagram(r, op, DX_REACTOR_P_SENDTO, fd, d);
+}
+
 DX_REACTOR_API int dx_reactor_send(dx_reactor *r, dx_op *op, int fd, const void *data,
                                    uint32_t size)
 {
@@ -3493,12 +3842,13 @@ static int dx_reactor_p_bind(int fd, const dx_reactor_address *address, uint32_t
     socklen_t size = sizeof a;
     DX_REACTOR_MEMSET(&a, 0, sizeof a);
     DX_REACTOR_MEMCPY(&a, address->bytes, address->size);
-    if (dx_reactor_p_share(fd, flags) != 0) return -1;
+    if ((backlog > 0 || (flags & DX_REACTOR_REUSEPORT)) && dx_reactor_p_share(fd, flags) != 0)
+        return -1;
     if (a.ss_family == AF_INET6 &&
         dx_reactor_p_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, (flags & DX_REACTOR_V6ONLY) != 0) != 0)
         return -1;
     if (bind(s, (struct sockaddr *)(void *)&a, (socklen_t)address->size) != 0) return -1;
-    if (listen(s, backlog) != 0) return -1;
+    if (backlog > 0 && listen(s, backlog) != 0) return -1;
     if (!bound) return 0;
     if (getsockname(s, (struct sockaddr *)(void *)&a, &size) != 0) return -1;
     DX_REACTOR_MEMSET(bound, 0, sizeof *bound);
@@ -3508,8 +3858,8 @@ static int dx_reactor_p_bind(int fd, const dx_reactor_address *address, uint32_t
 }
 
 /* A TCP socket; one that listens where backlog > 0. */
-static int dx_reactor_p_tcp(dx_reactor *r, const dx_reactor_address *address, uint32_t flags,
-                            int backlog, int *fd, dx_reactor_address *bound)
+static int dx_reactor_p_socket(dx_reactor *r, const dx_reactor_address *address, uint32_t flags,
+                               int backlog, int *fd, dx_reactor_address *bound)
 {
     uint8_t bytes[16];
     uint16_t port;
@@ -3517,7 +3867,7 @@ static int dx_reactor_p_tcp(dx_reactor *r, const dx_reactor_address *address, ui
     if (!family || address->size > sizeof(struct sockaddr_in6)) return DX_REACTOR_EINVAL;
     if (r && r->open_ && r->backend_->socket)
         return r->backend_->socket(r, address, backlog > 0, fd, bound);
-    made = dx_reactor_p_make_socket(family, SOCK_STREAM, IPPROTO_TCP);
+    made = dx_reactor_p_make_socket(family, backlog < 0 ? SOCK_DGRAM : SOCK_STREAM, 0);
     if (made >= 0 &&
         (!(flags & DX_REACTOR_NODELAY) || !dx_reactor_p_set(made, IPPROTO_TCP, TCP_NODELAY, 1)) &&
         (!backlog || dx_reactor_p_bind(made, address, flags, backlog, bound) == 0)) {
@@ -3537,14 +3887,22 @@ DX_REACTOR_API int dx_reactor_listen_tcp(dx_reactor *r, const dx_reactor_address
 {
     const uint32_t known = DX_REACTOR_REUSEPORT | DX_REACTOR_V6ONLY | DX_REACTOR_NODELAY;
     if (!fd || backlog < 0 || (flags & ~known)) return DX_REACTOR_EINVAL;
-    return dx_reactor_p_tcp(r, address, flags, backlog ? backlog : 1024, fd, bound);
+    return dx_reactor_p_socket(r, address, flags, backlog ? backlog : 1024, fd, bound);
+}
+
+DX_REACTOR_API int dx_reactor_bind_udp(dx_reactor *r, const dx_reactor_address *address,
+                                       uint32_t flags, int *fd, dx_reactor_address *bound)
+{
+    if (!fd || (flags & ~(DX_REACTOR_REUSEPORT | DX_REACTOR_V6ONLY))) return DX_REACTOR_EINVAL;
+    if (r && r->open_ && r->backend_->socket) return DX_REACTOR_ENOTSUP;
+    return dx_reactor_p_socket(r, address, flags, -1, fd, bound);
 }
 
 DX_REACTOR_API int dx_reactor_socket_tcp(dx_reactor *r, const dx_reactor_address *address,
                                          uint32_t flags, int *fd)
 {
     if (!fd || (flags & ~DX_REACTOR_NODELAY)) return DX_REACTOR_EINVAL;
-    return dx_reactor_p_tcp(r, address, flags, 0, fd, NULL);
+    return dx_reactor_p_socket(r, address, flags, 0, fd, NULL);
 }
 
 DX_REACTOR_API bool dx_reactor_is_success(const dx_completion *c)
@@ -4079,6 +4437,7 @@ DX_REACTOR_API int dx_reactor_worker_push(dx_reactor_worker *w, dx_reactor_task 
 #undef DX_REACTOR_P_SYS_PWAIT2
 #undef DX_REACTOR_P_REUSEPORT
 #undef DX_REACTOR_P_BLOCKED
+#undef DX_REACTOR_P_NOSIGNAL
 #undef DX_REACTOR_P_WINDOWS
 #undef DX_REACTOR_P_LINUX
 #undef DX_REACTOR_P_KQUEUE

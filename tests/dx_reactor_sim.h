@@ -277,6 +277,7 @@ static int32_t dx_reactor_sim_do(dx_reactor *r, dx_reactor_sim_fd *s, dx_op *op)
 {
     uint8_t *at = op->buffer_ ? (uint8_t *)op->buffer_ + op->u_.bytes.done : NULL;
     uint32_t size = op->u_.bytes.size - op->u_.bytes.done;
+    if (op->kind_ == DX_REACTOR_P_RECVFROM || op->kind_ == DX_REACTOR_P_SENDTO) return -ENOTSUP;
     if (op->kind_ == DX_REACTOR_P_POLL) return dx_reactor_sim_poll(r, s, op->u_.bytes.size);
     if (op->kind_ == DX_REACTOR_P_ACCEPT) return dx_reactor_sim_accept(r, s);
     if (op->kind_ == DX_REACTOR_P_CONNECT) return dx_reactor_sim_connect(r, s, op);

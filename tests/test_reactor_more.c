@@ -1,0 +1,331 @@
+/* Receiving into a pool, datagrams: every test on every backend that this system grants. */
+#define _GNU_SOURCE
+#define DX_IMPLEMENTATION
+#include "../dx_reactor.h"
+#define DX_TEST_MAIN
+#include "dx_test.h"
+
+#include <pthread.h>
+#include <sys/resource.h>
+
+#include "reactor_kit.h"
+
+static void pool_open(loop *l, int backend, uint32_t buffers, uint32_t size, uint32_t each)
+{
+    memset(l, 0, sizeof *l);
+    l->desc.buffers = buffers;
+    l->desc.buffer_size = size;
+    l->desc.buffers_each = each;
+    loop_open(l, backend);
+}
+
+/* Every buffer is in one place. */
+static void pool_check(loop *l)
+{
+    uint32_t held = 0;
+    for (uint32_t i = 0; i < l->r.buffers_; i++) held += l->r.holders_[i] != NULL;
+    DX_CHECK_EQ(held, l->r.held_);
+}
+
+EVERY(recv_multishot_delivers_all_bytes_then_the_end)
+{
+    loop l;
+    dx_op op = tagged(7);
+    dx_completion c;
+    int fds[2];
+    uint8_t sent[5000], got[5000];
+    size_t count = 0;
+    pool_open(&l, backend, 8, 512, 0);
+    pair(fds);
+    for (size_t i = 0; i < sizeof sent; i++) sent[i] = (uint8_t)(i * 7 + i / 256);
+    DX_CHECK_EQ(dx_reactor_recv_multishot(&l.r, &op, fds[0]), 0);
+    nothing(&l);
+    DX_CHECK_EQ(write(fds[1], sent, sizeof sent), (int)sizeof sent);
+    DX_CHECK_EQ(shutdown(fds[1], SHUT_WR), 0);
+    for (;;) {
+        DX_CHECK_EQ(some(&l, &c, 1), 1);
+        DX_CHECK_EQ(c.user_data, 7);
+        if (!(c.flags & DX_REACTOR_F_MORE)) break;
+        DX_CHECK(c.flags & DX_REACTOR_F_BUFFER);
+        DX_CHECK(c.result > 0 && c.result <= 512);
+        memcpy(got + count, dx_reactor_buffer(&l.r, c.flags), (size_t)c.result);
+        count += (size_t)c.result;
+        pool_check(&l);
+        DX_CHECK_EQ(dx_reactor_return_buffer(&l.r, c.flags), 0);
+        DX_CHECK_EQ(dx_reactor_return_buffer(&l.r, c.flags), DX_REACTOR_EINVAL);
+        DX_CHECK(dx_reactor_buffer(&l.r, c.flags) == NULL);
+    }
+    DX_CHECK_EQ(c.result, 0);
+    DX_CHECK_EQ(c.flags, 0);
+    DX_CHECK_EQ(count, sizeof sent);
+    DX_CHECK_MEM(got, sent, sizeof sent);
+    DX_CHECK_EQ(l.r.held_, 0);
+    loop_close(&l);
+}
+
+/* E13: an empty pool ends nothing and is no error; a buffer that comes back goes to the one that
+   has waited longest, and no timer is needed. */
+EVERY(e_13_an_empty_pool_parks_and_resumes_in_order)
+{
+    enum { N = 6 };
+    loop l;
+    dx_op ops[N];
+    dx_completion c[8];
+    int fds[N][2], count;
+    uint32_t held[2];
+    uint64_t next = 0, waits;
+    bool seen[N] = {0};
+    pool_open(&l, backend, 2, 64, 2);
+    for (size_t i = 0; i < N; i++) {
+        pair(fds[i]);
+        ops[i] = tagged(i);
+        DX_CHECK_EQ(write(fds[i][1], "abc", 3), 3);
+        DX_CHECK_EQ(dx_reactor_recv_multishot(&l.r, &ops[i], fds[i][0]), 0);
+    }
+    count = 0;
+    while (count < 2) count += some(&l, c + count, (uint32_t)(8 - count));
+    DX_CHECK_EQ(count, 2);
+    for (int i = 0; i < 2; i++) {
+        DX_CHECK_EQ(c[i].user_data, next++);
+        DX_CHECK_EQ(c[i].result, 3);
+        held[i] = c[i].flags;
+    }
+    nothing(&l);
+    DX_CHECK_EQ(dx_reactor_wait(&l.r, c, 8, 2000000), 0); /* it sleeps: no busy loop */
+    waits = l.r.stats_.system_waits;
+    DX_CHECK_EQ(dx_reactor_wait(&l.r, c, 8, 20000000), 0);
+    DX_CHECK(l.r.stats_.system_waits - waits <= 3);
+    while (next < N) { /* one back, one served */
+        DX_CHECK_EQ(dx_reactor_return_buffer(&l.r, held[next % 2]), 0);
+        DX_CHECK_EQ(some(&l, c, 8), 1);
+        DX_CHECK_EQ(c[0].user_data, next);
+        DX_CHECK(!seen[next]);
+        seen[next] = true;
+        held[next % 2] = c[0].flags;
+        next++;
+        pool_check(&l);
+    }
+    for (size_t i = 0; i < N; i++) DX_CHECK_EQ(dx_reactor_cancel(&l.r, &ops[i]), 0);
+    for (size_t i = 0; i < N; i++) {
+        DX_CHECK_EQ(some(&l, c, 1), 1);
+        DX_CHECK_EQ(c[0].result, -ECANCELED);
+    }
+    DX_CHECK_EQ(dx_reactor_return_buffer(&l.r, held[0]), 0); /* after the end of its operation */
+    DX_CHECK_EQ(dx_reactor_return_buffer(&l.r, held[1]), 0);
+    DX_CHECK_EQ(l.r.held_, 0);
+    loop_close(&l);
+}
+
+/* E7: one fast peer gets its share of buffers and no more; the others are served meanwhile. */
+EVERY(e_07_a_firehose_starves_nobody)
+{
+    loop l;
+    dx_op fast = tagged(1), slow = tagged(2), timer = tagged(3);
+    dx_completion c;
+    int a[2], b[2];
+    static uint8_t noise[1 << 16];
+    uint32_t kept[512], share = 0, held = 0;
+    bool slow_seen = false, timer_seen = false;
+    pool_open(&l, backend, 512, 64, 16);
+    pair(a);
+    pair(b);
+    DX_CHECK(write(a[1], noise, sizeof noise) > 0);
+    DX_CHECK_EQ(dx_reactor_recv_multishot(&l.r, &fast, a[0]), 0);
+    DX_CHECK_EQ(dx_reactor_recv_multishot(&l.r, &slow, b[0]), 0);
+    DX_CHECK_EQ(dx_reactor_timer(&l.r, &timer, 1000000), 0);
+    DX_CHECK_EQ(write(b[1], "x", 1), 1);
+    while (!slow_seen || !timer_seen) {
+        DX_CHECK_EQ(some(&l, &c, 1), 1);
+        if (c.user_data == 1) share++;
+        if (c.user_data == 2) slow_seen = true;
+        if (c.user_data == 3) timer_seen = true;
+        if (c.flags & DX_REACTOR_F_BUFFER) kept[held++] = c.flags;
+        DX_CHECK(held < 512);
+    }
+    while (dx_reactor_wait(&l.r, &c, 1, 2000000) == 1) {
+        DX_CHECK_EQ(c.user_data, 1);
+        kept[held++] = c.flags;
+        share++;
+    }
+    DX_CHECK(share >= 16 && share < 200); /* io_uring may fill a few more before it hears of it */
+    if (backend == DX_REACTOR_BACKEND_EPOLL) DX_CHECK_EQ(share, 16);
+    for (uint32_t i = 0; i < held; i++) DX_CHECK_EQ(dx_reactor_return_buffer(&l.r, kept[i]), 0);
+    DX_CHECK_EQ(some(&l, &c, 1), 1); /* and it goes on */
+    DX_CHECK_EQ(c.user_data, 1);
+    loop_close(&l);
+}
+
+EVERY(recv_multishot_many_peers_exactly_once)
+{
+    enum { N = 40, BYTES = 3000 };
+    loop l;
+    static dx_op ops[N];
+    static uint8_t got[N][BYTES], data[N][BYTES];
+    size_t sent[N] = {0}, have[N] = {0};
+    int fds[N][2], ended = 0;
+    uint32_t kept[16], count = 0, state = 12345;
+    pool_open(&l, backend, 16, 128, 3);
+    for (size_t i = 0; i < N; i++) {
+        pair(fds[i]);
+        ops[i] = tagged(i);
+        for (size_t j = 0; j < BYTES; j++) data[i][j] = (uint8_t)(i * 31 + j * 17 + j / 256);
+        DX_CHECK_EQ(dx_reactor_recv_multishot(&l.r, &ops[i], fds[i][0]), 0);
+    }
+    while (ended < N) {
+        dx_completion c[7];
+        for (int k = 0; k < 4; k++) {
+            size_t i = (state = state * 1664525 + 1013904223) >> 8, n = 1 + i % 700;
+            i = i / 1024 % N;
+            if (sent[i] == BYTES) continue;
+            if (n > BYTES - sent[i]) n = BYTES - sent[i];
+            DX_CHECK_EQ(write(fds[i][1], data[i] + sent[i], n), (int)n);
+            if ((sent[i] += n) == BYTES) DX_CHECK_EQ(shutdown(fds[i][1], SHUT_WR), 0);
+        }
+        int done = dx_reactor_wait(&l.r, c, 7, 0);
+        for (int k = 0; k < done; k++) {
+            size_t i = (size_t)c[k].user_data;
+            DX_CHECK(c[k].result >= 0);
+            if (!c[k].flags) {
+                ended++;
+                DX_CHECK_EQ(have[i], BYTES);
+                continue;
+            }
+            memcpy(got[i] + have[i], dx_reactor_buffer(&l.r, c[k].flags), (size_t)c[k].result);
+            have[i] += (size_t)c[k].result;
+            kept[count++] = c[k].flags;
+        }
+        while (count && (state >> 20 & 1 || count > 8 || done <= 0)) {
+            DX_CHECK_EQ(dx_reactor_return_buffer(&l.r, kept[--count]), 0);
+            state = state * 1664525 + 1013904223;
+        }
+        pool_check(&l);
+    }
+    DX_CHECK_MEM(got, data, sizeof got);
+    loop_close(&l);
+}
+
+EVERY(recv_multishot_refusals_and_errors)
+{
+    loop l;
+    dx_op op = tagged(1), other = tagged(2);
+    int fds[2];
+    memset(&l, 0, sizeof l);
+    loop_open(&l, backend);
+    pair(fds);
+    DX_CHECK_EQ(dx_reactor_recv_multishot(&l.r, &op, fds[0]), DX_REACTOR_EINVAL); /* no pool */
+    DX_CHECK(dx_reactor_buffer(&l.r, DX_REACTOR_F_BUFFER) == NULL);
+    loop_close(&l);
+    pool_open(&l, backend, 2, 64, 0);
+    DX_CHECK_EQ(dx_reactor_recv_multishot(&l.r, &op, 9999), 0);
+    DX_CHECK_EQ(want(&l, &op), -EBADF);
+    DX_CHECK_EQ(dx_reactor_recv_multishot(&l.r, &op, fds[0]), 0);
+    DX_CHECK_EQ(dx_reactor_deadline(&l.r, &other, &op, 1), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_reactor_close_fd(&l.r, &other, fds[0]), 0);
+    forget_fd(fds[0]);
+    DX_CHECK_EQ(want(&l, &op), -ECANCELED);
+    DX_CHECK_EQ(want(&l, &other), 0);
+    DX_CHECK(!dx_reactor_op_pending(&op));
+    DX_CHECK_EQ(dx_reactor_return_buffer(&l.r, 0), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_reactor_return_buffer(&l.r, DX_REACTOR_F_BUFFER | 9u << 16), DX_REACTOR_EINVAL);
+    loop_close(&l);
+}
+
+/* >>datagrams ---------------------------------------------------------- */
+static int udp(loop *l, dx_reactor_address *bound)
+{
+    dx_reactor_address any;
+    int fd = -1;
+    DX_CHECK_EQ(dx_reactor_address_parse(&any, "127.0.0.1:0"), 0);
+    DX_CHECK_EQ(dx_reactor_bind_udp(&l->r, &any, 0, &fd, bound), 0);
+    return keep(fd);
+}
+
+EVERY(datagrams_come_whole_with_their_sender)
+{
+    loop l = {0};
+    dx_op receive = tagged(1), send_op = tagged(2);
+    dx_reactor_address here, there;
+    dx_reactor_datagram in = {0}, out = {0};
+    dx_completion c[2];
+    char text[100], name[64], expected[64];
+    int a, b;
+    loop_open(&l, backend);
+    a = udp(&l, &here);
+    b = udp(&l, &there);
+    in.data = text;
+    in.size = sizeof text;
+    out.data = (void *)(uintptr_t)"hello";
+    out.size = 5;
+    out.address = here;
+    DX_CHECK_EQ(dx_reactor_recvfrom(&l.r, &receive, a, &in), 0);
+    DX_CHECK_EQ(dx_reactor_sendto(&l.r, &send_op, b, &out), 0);
+    DX_CHECK_EQ(dx_reactor_submit_and_wait(&l.r, c, 2, 2, (int64_t)(5 * S)), 2);
+    for (int i = 0; i < 2; i++) DX_CHECK_EQ(c[i].result, 5);
+    DX_CHECK_MEM(text, "hello", 5);
+    DX_CHECK_EQ(dx_reactor_address_format(&in.address, name, sizeof name), 0);
+    DX_CHECK_EQ(dx_reactor_address_format(&there, expected, sizeof expected), 0);
+    DX_CHECK_STR(name, expected);
+
+    out.size = 0; /* an empty one is a datagram too */
+    DX_CHECK_EQ(dx_reactor_sendto(&l.r, &send_op, b, &out), 0);
+    DX_CHECK_EQ(want(&l, &send_op), 0);
+    DX_CHECK_EQ(dx_reactor_recvfrom(&l.r, &receive, a, &in), 0);
+    DX_CHECK_EQ(want(&l, &receive), 0);
+
+    out.size = 5;
+    in.size = 3; /* too long: said, and not taken for a short one */
+    DX_CHECK_EQ(dx_reactor_sendto(&l.r, &send_op, b, &out), 0);
+    DX_CHECK_EQ(want(&l, &send_op), 5);
+    DX_CHECK_EQ(dx_reactor_recvfrom(&l.r, &receive, a, &in), 0);
+    DX_CHECK_EQ(want(&l, &receive), -EMSGSIZE);
+
+    out.address.size = 0; /* connected to nobody */
+    DX_CHECK_EQ(dx_reactor_sendto(&l.r, &send_op, b, &out), 0);
+    DX_CHECK_EQ(want(&l, &send_op), -EDESTADDRREQ);
+    DX_CHECK_EQ(dx_reactor_recvfrom(&l.r, &receive, a, NULL), DX_REACTOR_EINVAL);
+    loop_close(&l);
+}
+
+/* E6: datagrams of one sender keep their order, and a sender is never told of less than was sent. */
+EVERY(e_06_datagrams_keep_their_order_and_none_is_dropped_silently)
+{
+    enum { N = 200 };
+    loop l = {0};
+    static dx_op send_ops[N];
+    static dx_reactor_datagram out[N];
+    static uint32_t numbers[N];
+    dx_op receive = tagged(1000);
+    dx_reactor_address here, there;
+    dx_reactor_datagram in = {0};
+    dx_completion c[16];
+    uint32_t number = 0, got = 0, sent = 0;
+    int a, b;
+    loop_open(&l, backend);
+    a = udp(&l, &here);
+    b = udp(&l, &there);
+    in.data = &number;
+    in.size = sizeof number;
+    for (uint32_t i = 0; i < N; i++) {
+        numbers[i] = i;
+        out[i].data = &numbers[i];
+        out[i].size = sizeof numbers[i];
+        out[i].address = here;
+        send_ops[i] = tagged(i);
+        DX_CHECK_EQ(dx_reactor_sendto(&l.r, &send_ops[i], b, &out[i]), 0);
+    }
+    DX_CHECK_EQ(dx_reactor_recvfrom(&l.r, &receive, a, &in), 0);
+    while (got < N || sent < N) {
+        int count = some(&l, c, 16);
+        DX_CHECK(count > 0);
+        for (int i = 0; i < count; i++) {
+            DX_CHECK_EQ(c[i].result, 4);
+            if (c[i].user_data != 1000) {
+                DX_CHECK_EQ(c[i].user_data, sent++);
+                continue;
+            }
+            DX_CHECK_EQ(number, got++);
+            if (got < N) DX_CHECK_EQ(dx_reactor_recvfrom(&l.r, &receive, a, &in), 0);
+        }
+    }
+    loop_close(&l);
+}
