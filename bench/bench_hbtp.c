@@ -278,9 +278,9 @@ static inline int limit_before(const dx_hbtp_context *c) { return ((hooks *)c->u
 static inline int limit_after(const dx_hbtp_context *c, int result) { (void)c; return result; }
 static inline int sum_before(const dx_hbtp_context *c) { ((hooks *)c->user)->bytes_in += c->payload_size; return 0; }
 static inline int sum_after(const dx_hbtp_context *c, int result) { if (result) ((hooks *)c->user)->failures++; return result; }
-__attribute__((noinline)) static int bare(const dx_hbtp_context *c) { return c->payload_size > 100000 ? 413 : 0; }
+__attribute__((noinline, aligned(64))) static int bare(const dx_hbtp_context *c) { return c->payload_size > 100000 ? 413 : 0; }
 DX_HBTP_CHAIN(chain, bare, gate, limit, sum)
-static __attribute__((noinline)) int by_hand(const dx_hbtp_context *c)
+static __attribute__((noinline, aligned(64))) int by_hand(const dx_hbtp_context *c)
 {
     hooks *s = (hooks *)c->user;
     int result = 401;
@@ -294,11 +294,11 @@ static __attribute__((noinline)) int by_hand(const dx_hbtp_context *c)
     }
     return result == DX_HBTP_STOP ? DX_HBTP_OK : result;
 }
-static __attribute__((noinline)) int chained(const dx_hbtp_context *c) { return chain(c); }
+static __attribute__((noinline, aligned(64))) int chained(const dx_hbtp_context *c) { return chain(c); }
 
 typedef struct pointers { int (*before)(const dx_hbtp_context *), (*after)(const dx_hbtp_context *, int); } pointers;
 static pointers pointer_hooks[3] = {{gate_before, gate_after}, {limit_before, limit_after}, {sum_before, sum_after}};
-static __attribute__((noinline)) int by_pointer(const dx_hbtp_context *c)
+static __attribute__((noinline, aligned(64))) int by_pointer(const dx_hbtp_context *c)
 {
     const volatile pointers *h = pointer_hooks; /* as when they are registered at run time */
     int i, result = 0;
