@@ -119,7 +119,8 @@ typedef enum dx_patch_kind {
 typedef enum dx_patch_coding {
     DX_PATCH_CODING_PLAIN = 0,
     DX_PATCH_CODING_RANGE = 1,
-    DX_PATCH_CODING_ZSTD = 2
+    DX_PATCH_CODING_ZSTD = 2,
+    DX_PATCH_CODING_BRIEF = 3 /* blocks: two bytes where one byte of a hundred has changed */
 } dx_patch_coding;
 
 /* A faster BLAKE3-256 than the portable one inside. All zero: the one inside is used. One hash is
@@ -156,7 +157,7 @@ typedef struct dx_patch_create_desc {
     uint64_t slot_size;        /* flash: bytes; 0 = two pages more than base and target take, more
                                   make the patch smaller, one is the least */
     uint32_t trailer_size;     /* bytes that the caller will append for a signature; 0 = none */
-    uint32_t codings;          /* delta: bits 1 << dx_patch_coding; 0 = all that this build has */
+    uint32_t codings;          /* bits 1 << dx_patch_coding; 0 = all that this build has */
     uint64_t apply_memory_max; /* bytes that applying may need; 0 = 64 MiB */
     bool one_way;              /* blocks: drop what a shrinking target cuts off; no undo then */
     bool skip_check;           /* do not apply the patch once before reporting success */
@@ -215,6 +216,7 @@ typedef struct dx_patch_p_decoder {
 
 typedef struct dx_patch_p_runs { /* where in a block patch the reader is */
     uint64_t block_size, limit, next, at, size, left;
+    bool brief; /* the coding */
 } dx_patch_p_runs;
 
 typedef struct dx_patch_applier { /* caller-allocated; fields are private */
@@ -257,7 +259,7 @@ typedef struct dx_patch_flash { /* caller-allocated; fields are private */
     dx_patch_p_decoder decoder_;
     dx_patch_p_layout layout_;
     uint32_t stream_at_, moves_, erased_, cached_, first_step_;
-    int error_, callback_result_;
+    int error_;
     uint8_t old_[64], out_[256];
     union {
         dx_patch_p_blake3 blake3_;
@@ -705,7 +707,7 @@ static int dx_patch_p_check_header(const dx_patch_header *h, uint32_t flags)
 {
     bool blocks = h->kind == DX_PATCH_KIND_BLOCKS, flash = h->kind == DX_PATCH_KIND_FLASH;
     if (!blocks && !flash && h->kind != DX_PATCH_KIND_DELTA) return DX_PATCH_EVERSION;
-    if (h->hash_kind != 1 || h->coding > DX_PATCH_CODING_ZSTD || flags > 1)
+    if (h->hash_kind != 1 || h->coding > DX_PATCH_CODING_BRIEF || flags > 1)
         return DX_PATCH_EVERSION;
     if (h->base_size >> 62 || h->target_size >> 62 || h->body_size >> 62)
         return DX_PATCH_EHEADER;
@@ -716,7 +718,8 @@ static int dx_patch_p_check_header(const dx_patch_header *h, uint32_t flags)
     }
     if (blocks ? !dx_patch_p_is_block_size(h->block_size) : h->block_size != 0)
         return DX_PATCH_EHEADER;
-    if (blocks ? h->coding != DX_PATCH_CODING_PLAIN : h->reversible) return DX_PATCH_EHEADER;
+    if (blocks ? h->coding % 3 : h->reversible || h->coding > DX_PATCH_CODING_ZSTD)
+        return DX_PATCH_EHEADER;
     if (blocks && h->target_size >= h->base_size && !h->reversible) return DX_PATCH_EHEADER;
     return DX_PATCH_OK;
 }
@@ -1860,7 +1863,6 @@ static int dx_patch_p_zstd_start(dx_patch_applier *a, uint32_t window_log)
     dx_patch_p_decoder *d = &a->decoder_;
     size_t size;
     void *memory;
-    if (a->header_.coding != DX_PATCH_CODING_ZSTD) return DX_PATCH_OK;
     if (window_log < 10 || window_log > 27) return DX_PATCH_EVERSION;
     size = ZSTD_estimateDStreamSize((size_t)1 << window_log);
     d->plain_ = (uint8_t *)dx_patch_p_carve(a, &d->used_, DX_PATCH_P_BLOCK);
@@ -1868,12 +1870,6 @@ static int dx_patch_p_zstd_start(dx_patch_applier *a, uint32_t window_log)
     if (!d->plain_ || !memory) return DX_PATCH_ENOMEM;
     d->zstd_ = ZSTD_initStaticDStream(memory, size);
     return d->zstd_ ? DX_PATCH_OK : DX_PATCH_ENOMEM;
-}
-#else
-static int dx_patch_p_zstd_start(dx_patch_applier *a, uint32_t window_log)
-{
-    (void)a;
-    return window_log ? DX_PATCH_EVERSION : DX_PATCH_OK;
 }
 #endif
 
@@ -1902,7 +1898,10 @@ static int dx_patch_p_take_parameters(dx_patch_applier *a)
         if (!d->predictor_.memory_) return DX_PATCH_EHEADER;
         DX_PATCH_MEMSET(d->predictor_.memory_, 0, 4 * DX_PATCH_P_MEMORY);
     }
-    return dx_patch_p_zstd_start(a, p[3]);
+#ifdef DX_PATCH_ZSTD
+    if (a->header_.coding == DX_PATCH_CODING_ZSTD) return dx_patch_p_zstd_start(a, p[3]);
+#endif
+    return p[3] ? DX_PATCH_EVERSION : DX_PATCH_OK;
 }
 
 /* The numbers of the setup in their order: cover count, twice segments, twice the origin. */
@@ -2119,6 +2118,18 @@ static int dx_patch_p_take_walk(dx_patch_applier *a)
     return error;
 }
 
+static void dx_patch_p_xor(uint8_t *p, const uint8_t *changes, size_t size)
+{
+    for (; size >= 8; size -= 8, p += 8, changes += 8) {
+        uint64_t a, b;
+        DX_PATCH_MEMCPY(&a, p, 8);
+        DX_PATCH_MEMCPY(&b, changes, 8);
+        a ^= b;
+        DX_PATCH_MEMCPY(p, &a, 8);
+    }
+    while (size--) *p++ ^= *changes++;
+}
+
 /* The next run of changed bytes of a block patch: 1, or 0 at the end, or an error. */
 static int dx_patch_p_next_run(dx_patch_p_decoder *d, dx_patch_p_runs *r)
 {
@@ -2134,8 +2145,14 @@ static int dx_patch_p_next_run(dx_patch_p_decoder *d, dx_patch_p_runs *r)
         r->at = r->next + gap * r->block_size;
         r->next = r->at + r->block_size;
     }
-    gap = dx_patch_p_get_varint(d);
-    size = dx_patch_p_get_varint(d);
+    gap = r->brief ? dx_patch_p_get_raw(d) : 255u;
+    size = 1;
+    if (gap == 255) {
+        gap = dx_patch_p_get_varint(d);
+        size = dx_patch_p_get_varint(d);
+    } else if (gap >= 224) {
+        gap = 224 + (gap - 224) * 256 + dx_patch_p_get_raw(d);
+    }
     if (d->past_end_) return DX_PATCH_ETRUNCATED;
     if (d->bad_number_ || !size) return DX_PATCH_EBLOCK;
     if (gap > r->next - r->at || size > r->next - r->at - gap) return DX_PATCH_EBLOCK;
@@ -2146,27 +2163,21 @@ static int dx_patch_p_next_run(dx_patch_p_decoder *d, dx_patch_p_runs *r)
     return 1;
 }
 
-/* Block patches: bytes from `at` on, some below and some above the end of what is written. What
-   lies above must come out as zero: both sides count as followed by zeros. */
-static int dx_patch_p_blocks_emit(dx_patch_applier *a, uint32_t size)
+/* Block patches: bytes up to `until`, changed or as they are. What lies behind the end of what is
+   written must come out as zero: both sides count as followed by zeros. */
+static int dx_patch_p_blocks_emit(dx_patch_applier *a, uint64_t until, const uint8_t *changes)
 {
-    dx_patch_p_decoder *d = &a->decoder_;
-    uint64_t room = a->to_size_ - a->produced_;
-    uint32_t part = room < size ? (uint32_t)room : size, i;
-    a->at_ += size;
-    for (i = part; i < size; i++)
-        if (d->old_[i]) return DX_PATCH_ECORRUPT;
-    return dx_patch_p_emit(a, d->old_, part);
-}
-
-static int dx_patch_p_blocks_copy(dx_patch_applier *a, uint64_t until)
-{
+    uint8_t *p = a->decoder_.old_;
     int error = DX_PATCH_OK;
     while (!error && a->at_ < until) {
-        uint32_t size = until - a->at_ < DX_PATCH_P_BLOCK ? (uint32_t)(until - a->at_)
-                                                          : DX_PATCH_P_BLOCK;
-        error = dx_patch_p_read(a, a->at_, a->decoder_.old_, size);
-        if (!error) error = dx_patch_p_blocks_emit(a, size);
+        uint64_t room = a->to_size_ - a->produced_, left = until - a->at_;
+        uint32_t size = left < DX_PATCH_P_BLOCK ? (uint32_t)left : DX_PATCH_P_BLOCK, i;
+        error = dx_patch_p_read(a, a->at_, p, size);
+        if (changes) dx_patch_p_xor(p, changes, size);
+        for (i = room < size ? (uint32_t)room : size; i < size && !error; i++)
+            if (p[i]) error = DX_PATCH_ECORRUPT;
+        if (!error) error = dx_patch_p_emit(a, p, room < size ? (uint32_t)room : size);
+        a->at_ += size;
     }
     return error;
 }
@@ -2176,26 +2187,23 @@ static int dx_patch_p_take_record(dx_patch_applier *a)
     int got = dx_patch_p_next_run(&a->decoder_, &a->runs_);
     if (got < 0) return got;
     a->state_ = got ? DX_PATCH_P_DATA : DX_PATCH_P_DONE;
-    if (got) return dx_patch_p_blocks_copy(a, a->runs_.at);
-    return dx_patch_p_blocks_copy(a, a->header_.reversible ? a->runs_.limit : a->to_size_);
+    if (got) return dx_patch_p_blocks_emit(a, a->runs_.at, NULL);
+    return dx_patch_p_blocks_emit(a, a->header_.reversible ? a->runs_.limit : a->to_size_, NULL);
 }
 
 static int dx_patch_p_take_data(dx_patch_applier *a)
 {
     dx_patch_p_decoder *d = &a->decoder_;
-    size_t size = d->source_size_ - d->source_at_, i;
-    int error;
+    const uint8_t *changes = d->source_ + d->source_at_;
+    size_t size = d->source_size_ - d->source_at_;
     if (size > a->runs_.size) size = (size_t)a->runs_.size;
     if (size > DX_PATCH_P_BLOCK) size = DX_PATCH_P_BLOCK;
     if (!size) return DX_PATCH_ETRUNCATED;
-    error = dx_patch_p_read(a, a->at_, d->old_, (uint32_t)size);
-    if (error) return error;
-    for (i = 0; i < size; i++) d->old_[i] ^= d->source_[d->source_at_ + i];
     d->source_at_ += size;
     a->runs_.at += size;
     a->runs_.size -= size;
     if (!a->runs_.size) a->state_ = DX_PATCH_P_RECORD;
-    return dx_patch_p_blocks_emit(a, (uint32_t)size);
+    return dx_patch_p_blocks_emit(a, a->at_ + size, changes);
 }
 
 static int dx_patch_p_step(dx_patch_applier *a)
@@ -2285,13 +2293,6 @@ static int dx_patch_p_run_zstd(dx_patch_applier *a, bool last)
     if (!error && last && !d->zstd_done_) return DX_PATCH_ECORRUPT;
     return error;
 }
-#else
-static int dx_patch_p_run_zstd(dx_patch_applier *a, bool last)
-{
-    (void)a;
-    (void)last;
-    return DX_PATCH_ENOTSUP;
-}
 #endif
 
 /* Decode what has arrived of the body. */
@@ -2307,7 +2308,9 @@ static int dx_patch_p_run(dx_patch_applier *a)
         dx_patch_p_drop_input(a, 4);
         a->state_ = DX_PATCH_P_START;
     }
+#ifdef DX_PATCH_ZSTD
     if (a->header_.coding == DX_PATCH_CODING_ZSTD) return dx_patch_p_run_zstd(a, last);
+#endif
     d->source_ = a->in_;
     d->source_at_ = 0;
     d->source_size_ = a->in_size_;
@@ -2369,6 +2372,7 @@ static int dx_patch_p_begin(dx_patch_applier *a)
     if (h->kind == DX_PATCH_KIND_BLOCKS) {
         uint64_t limit = h->base_size > h->target_size ? h->base_size : h->target_size;
         a->runs_.block_size = h->block_size;
+        a->runs_.brief = h->coding == DX_PATCH_CODING_BRIEF;
         a->runs_.limit = h->reversible ? limit : h->target_size;
         a->decoder_.old_ = (uint8_t *)dx_patch_p_carve(a, &a->decoder_.used_, DX_PATCH_P_BLOCK);
         if (!a->decoder_.old_) return DX_PATCH_EHEADER;
@@ -2579,14 +2583,12 @@ static int dx_patch_p_xor_runs(const dx_patch_header *h, const uint8_t *patch, u
     d.source_ = patch + DX_PATCH_HEADER_SIZE;
     d.source_size_ = (size_t)h->body_size;
     r.block_size = h->block_size;
+    r.brief = h->coding == DX_PATCH_CODING_BRIEF;
     r.limit = h->reversible ? larger : h->target_size;
     while ((got = dx_patch_p_next_run(&d, &r)) > 0) {
-        const uint8_t *p = d.source_ + d.source_at_;
-        size_t i, size = (size_t)r.size;
         if (r.size > d.source_size_ - d.source_at_) return DX_PATCH_ETRUNCATED;
-        if (buffer)
-            for (i = 0; i < size; i++) buffer[(size_t)r.at + i] ^= p[i];
-        d.source_at_ += size;
+        if (buffer) dx_patch_p_xor(buffer + (size_t)r.at, d.source_ + d.source_at_, (size_t)r.size);
+        d.source_at_ += (size_t)r.size;
         r.at += r.size;
     }
     return got;
@@ -2598,7 +2600,8 @@ static int dx_patch_p_in_place(uint8_t *buffer, size_t size, size_t capacity,
 {
     dx_patch_header h;
     uint8_t hash[DX_PATCH_HASH_SIZE];
-    const uint8_t *from, *to;
+    const uint8_t *from = undo ? h.target_hash : h.base_hash;
+    const uint8_t *to = undo ? h.base_hash : h.target_hash;
     uint64_t from_size, to_size;
     size_t larger, i;
     int error;
@@ -2608,8 +2611,6 @@ static int dx_patch_p_in_place(uint8_t *buffer, size_t size, size_t capacity,
     if ((error = dx_patch_p_check_whole(patch, patch_size, &h)) != 0) return error;
     if (h.kind != DX_PATCH_KIND_BLOCKS || (undo && !h.reversible)) return DX_PATCH_ENOTSUP;
     if ((error = dx_patch_p_xor_runs(&h, patch, NULL)) != 0) return error;
-    from = undo ? h.target_hash : h.base_hash;
-    to = undo ? h.base_hash : h.target_hash;
     from_size = undo ? h.target_size : h.base_size;
     to_size = undo ? h.base_size : h.target_size;
     dx_patch_hash(buffer, size, hash);
@@ -2681,8 +2682,7 @@ static void dx_patch_p_f_fail(dx_patch_flash *f, bool wrong, int error)
 static void dx_patch_p_f_do(dx_patch_flash *f, dx_patch_flash_io what, uint64_t at, void *p,
                                 uint32_t size)
 {
-    if (!f->error_) f->callback_result_ = f->desc_.io(f->desc_.user, what, at, p, size);
-    dx_patch_p_f_fail(f, f->callback_result_ != 0, DX_PATCH_ESYS);
+    if (!f->error_ && f->desc_.io(f->desc_.user, what, at, p, size)) f->error_ = DX_PATCH_ESYS;
 }
 
 /* Is byte n in a page that must be written? The others are there already. */
@@ -2922,16 +2922,31 @@ static uint32_t dx_patch_p_xor_at(const dx_patch_p_job *j, size_t i)
     return a ^ b;
 }
 
-/* The next run in [at, end): starts and ends with a change, contains no four zeros in a row. */
+/* The next run in [at, end): no four zeros in a row. Few changes are told one by one if brief. */
 static bool dx_patch_p_find_run(const dx_patch_p_job *j, size_t *at, size_t *size, size_t end)
 {
-    size_t i = *at, last;
+    size_t i = *at, last, count = 0;
+    size_t both = j->base_size < j->target_size ? j->base_size : j->target_size;
+    if (both > end) both = end;
+    while (i + 8 <= both && DX_PATCH_MEMCMP(j->base + i, j->target + i, 8) == 0) i += 8;
     while (i < end && !dx_patch_p_xor_at(j, i)) i++;
     *at = last = i;
-    for (; i < end && i - last <= 4; i++)
+    for (; i < end && i - last <= 4; count += i == last, i++)
         if (dx_patch_p_xor_at(j, i)) last = i;
     *size = last + 1 - *at;
+    if (j->header.coding == DX_PATCH_CODING_BRIEF && 2 * count < 3 + *size) *size = 1;
     return *at < end;
+}
+
+static void dx_patch_p_put_run(dx_patch_p_writer *w, bool brief, size_t gap, size_t size)
+{
+    bool one = brief && size == 1 && gap < 224 + 31 * 256;
+    if (one && gap >= 224) dx_patch_p_put_raw(w, 224 + (uint32_t)(gap - 224) / 256);
+    if (one) dx_patch_p_put_raw(w, (uint32_t)(gap < 224 ? gap : gap - 224) & 255);
+    if (one) return;
+    if (brief) dx_patch_p_put_raw(w, 255);
+    dx_patch_p_put_varint(w, gap);
+    dx_patch_p_put_varint(w, size);
 }
 
 static int dx_patch_p_make_blocks(dx_patch_p_job *j)
@@ -2941,6 +2956,7 @@ static int dx_patch_p_make_blocks(dx_patch_p_job *j)
     size_t larger = j->base_size > j->target_size ? j->base_size : j->target_size, at, next = 0;
     h->block_size = j->desc->block_size ? j->desc->block_size : 4096;
     if (!dx_patch_p_is_block_size(h->block_size)) return DX_PATCH_EINVAL;
+    if (!j->desc->codings || j->desc->codings >> 3) h->coding = DX_PATCH_CODING_BRIEF;
     h->reversible = !j->desc->one_way || j->target_size >= j->base_size;
     h->memory_size = DX_PATCH_P_SLACK + DX_PATCH_P_BLOCK;
     if (j->desc->memory_size < h->memory_size) return DX_PATCH_ENOMEM;
@@ -2960,8 +2976,7 @@ static int dx_patch_p_make_blocks(dx_patch_p_job *j)
         next = end;
         from = at;
         for (run = at; dx_patch_p_find_run(j, &run, &size, end); from = run) {
-            dx_patch_p_put_varint(&w, run - from);
-            dx_patch_p_put_varint(&w, size);
+            dx_patch_p_put_run(&w, h->coding == DX_PATCH_CODING_BRIEF, run - from, size);
             for (; size; size--) dx_patch_p_put_raw(&w, dx_patch_p_xor_at(j, run++));
         }
     }
@@ -3131,21 +3146,7 @@ static void dx_patch_p_try_zstd(dx_patch_p_maker *m, dx_patch_p_job *j, uint8_t 
     j->used = got + 4;
 }
 #else
-static uint64_t dx_patch_p_zstd_memory(uint64_t target_size)
-{
-    (void)target_size;
-    return 0;
-}
-
-static void dx_patch_p_try_zstd(dx_patch_p_maker *m, dx_patch_p_job *j, uint8_t *at,
-                                size_t left, uint64_t limit)
-{
-    (void)m;
-    (void)j;
-    (void)at;
-    (void)left;
-    (void)limit;
-}
+static uint64_t dx_patch_p_zstd_memory(uint64_t target_size) { (void)target_size; return 0; }
 #endif
 
 /* Nothing but literals, as they are: always possible, never much larger than the target. */
@@ -3214,7 +3215,9 @@ static int dx_patch_p_make_delta(dx_patch_p_job *j)
     dx_patch_p_make_map(m, j, &at, &left, limit);
     if (codings & 1u << DX_PATCH_CODING_RANGE) dx_patch_p_try(m, j, DX_PATCH_P_RANGE);
     else if (codings & 1u << DX_PATCH_CODING_PLAIN) dx_patch_p_try(m, j, DX_PATCH_P_PLAIN);
+#ifdef DX_PATCH_ZSTD
     if (codings & 1u << DX_PATCH_CODING_ZSTD) dx_patch_p_try_zstd(m, j, at, left, limit);
+#endif
     return j->used && j->used <= j->target_size + 8 ? DX_PATCH_OK : dx_patch_p_make_plain(m, j);
 }
 
@@ -3304,7 +3307,6 @@ static size_t dx_patch_p_put_flash(dx_patch_p_maker *m, const dx_patch_p_job *j,
     return m->writer.overflow ? 0 : used + m->writer.size;
 }
 
-/* Up or down, whichever is smaller. */
 static int dx_patch_p_make_flash(dx_patch_p_job *j)
 {
     dx_patch_header *h = &j->header;
@@ -3443,6 +3445,7 @@ DX_PATCH_API int dx_patch_versions_add(dx_patch_versions *v, const void *data, s
                                        dx_patch_version *evicted)
 {
     dx_patch_version one, *slot;
+    bool full;
     if (!v || (!data && size)) return DX_PATCH_EINVAL;
     DX_PATCH_MEMSET(&one, 0, sizeof one);
     if (evicted) *evicted = one;
@@ -3450,14 +3453,11 @@ DX_PATCH_API int dx_patch_versions_add(dx_patch_versions *v, const void *data, s
     one.size = size;
     dx_patch_hash(data, size, one.hash);
     if (dx_patch_versions_find(v, one.hash)) return DX_PATCH_OK;
-    if (v->count_ < v->capacity_) {
-        v->slots_[v->count_++] = one;
-        return DX_PATCH_OK;
-    }
-    slot = v->slots_ + v->first_;
-    if (evicted) *evicted = *slot;
+    full = v->count_ == v->capacity_;
+    slot = v->slots_ + (full ? v->first_ : v->count_++);
+    if (full && evicted) *evicted = *slot;
+    if (full) v->first_ = (v->first_ + 1) % v->capacity_;
     *slot = one;
-    v->first_ = (v->first_ + 1) % v->capacity_;
     return DX_PATCH_OK;
 }
 
@@ -3466,10 +3466,8 @@ DX_PATCH_API int dx_patch_versions_patch(const dx_patch_versions *v, const uint8
                                          size_t target_size, void *out, size_t out_capacity,
                                          size_t *out_size)
 {
-    const dx_patch_version *base;
-    if (!v || !base_hash) return DX_PATCH_EINVAL;
-    base = dx_patch_versions_find(v, base_hash);
-    if (!base) return DX_PATCH_ENOTFOUND;
+    const dx_patch_version *base = dx_patch_versions_find(v, base_hash);
+    if (!base) return v && base_hash ? DX_PATCH_ENOTFOUND : DX_PATCH_EINVAL;
     return dx_patch_create(desc, base->data, base->size, target, target_size, out, out_capacity,
                            out_size);
 }

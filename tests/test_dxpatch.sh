@@ -169,7 +169,7 @@ info_shows_every_field() {
     make_images
     expect 0 diff old new patch --kind blocks --block-size 512
     expect 0 info patch
-    [ "$(get kind) $(get coding) $(get reversible) $(get block_size)" = "blocks plain yes 512" ] || fail "$out"
+    [ "$(get kind) $(get coding) $(get reversible) $(get block_size)" = "blocks brief yes 512" ] || fail "$out"
     [ "$(get version) $(get hash) $(get base_size) $(get target_size)" = "1 blake3-256 60000 60000" ] || fail "$out"
     [ "$((128 + $(get body_size) + $(get trailer_size)))" = "$(stat -c %s patch)" ] || fail "$out"
     [ "$(get body_crc)" = "$(od -An -tx4 -j 112 -N 4 patch | tr -d ' ')" ] || fail "$out"

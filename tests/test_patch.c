@@ -175,6 +175,7 @@ DX_PROPERTY(pt_4_pt_9_blocks_apply_and_undo, 1500)
     draw(c, &base_size, &target_size);
     d.block_size = 64u << dx_choose(c, 10);
     d.one_way = dx_choose(c, 1) != 0;
+    d.codings = dx_choose(c, 1) ? 1u << DX_PATCH_CODING_PLAIN : 0;
     size = create(&d, base_size, target_size);
     DX_CHECK_EQ(apply(base, base_size, patch, size, &got), 0);
     DX_CHECK_EQ(got, target_size);
@@ -377,7 +378,8 @@ DX_TEST(pt_10_unknown_versions_kinds_and_flags_are_refused)
     DX_CHECK_EQ(info_with(5, 3), DX_PATCH_EVERSION);
     DX_CHECK_EQ(info_with(5, 0), DX_PATCH_EVERSION);
     DX_CHECK_EQ(info_with(6, 99), DX_PATCH_EVERSION); /* W-2: the algorithm byte counts */
-    DX_CHECK_EQ(info_with(7, 3), DX_PATCH_EVERSION);
+    DX_CHECK_EQ(info_with(7, 4), DX_PATCH_EVERSION);
+    DX_CHECK_EQ(info_with(7, 3), DX_PATCH_EHEADER); /* of blocks only */
     DX_CHECK_EQ(info_with(36, 2), DX_PATCH_EVERSION);
     DX_CHECK_EQ(info_with(36, 1), DX_PATCH_EHEADER);
     DX_CHECK_EQ(info_with(32, 64), DX_PATCH_EHEADER);
@@ -872,20 +874,57 @@ DX_TEST(p_blake3_official_inputs)
 
 DX_TEST(pt_13_two_blocks_vector)
 {
-    dx_patch_create_desc d = describe(DX_PATCH_KIND_BLOCKS);
-    uint8_t expected[256];
-    size_t size, got, length = dx_test_vector("docs/PATCH.md", "blocks", expected, sizeof expected);
-    memset(base, 0, 8192);
-    memset(target, 0, 8192);
-    target[0] = 0xaa;
-    target[4096] = 0xbb;
-    size = create(&d, 8192, 8192);
-    DX_CHECK_EQ(size, length);
-    DX_CHECK_MEM(patch, expected, length);
-    DX_CHECK_EQ(apply(base, 8192, expected, length, &got), 0);
-    DX_CHECK_EQ(out[0], 0xaa);
-    DX_CHECK_EQ(out[4096], 0xbb);
-    DX_CHECK_MEM(out, target, 8192);
+    static const char *const names[2] = {"blocks", "blocks-brief"};
+    for (uint32_t i = 0; i < 2; i++) {
+        dx_patch_create_desc d = describe(DX_PATCH_KIND_BLOCKS);
+        uint8_t expected[256];
+        size_t size, got, length = dx_test_vector("docs/PATCH.md", names[i], expected, sizeof expected);
+        memset(base, 0, 8192);
+        memset(target, 0, 8192);
+        target[0] = 0xaa;
+        target[4096] = 0xbb;
+        d.codings = i ? 0 : 1u << DX_PATCH_CODING_PLAIN;
+        size = create(&d, 8192, 8192);
+        DX_CHECK_EQ(size, length);
+        DX_CHECK_MEM(patch, expected, length);
+        DX_CHECK_EQ(apply(base, 8192, expected, length, &got), 0);
+        DX_CHECK_MEM(out, target, 8192);
+        DX_CHECK_EQ(dx_patch_apply_in_place(base, 8192, 8192, expected, length, &got), 0);
+        DX_CHECK_MEM(base, target, 8192);
+    }
+}
+
+/* 1 % of random changes: little more than where they are and what they are. Both codings, every way of applying. */
+DX_TEST(pt_8_few_changes_take_two_bytes_each)
+{
+    uint64_t seed = 9;
+    size_t got;
+    fill(base, MOST, 7);
+    memcpy(target, base, MOST);
+    for (size_t i = 0; i < MOST / 100; i++) target[mix(&seed) % MOST] ^= (uint8_t)(1 + mix(&seed) % 255);
+    target[5] = (uint8_t)~target[5]; /* and gaps around the limits of each form */
+    target[5 + 224] = (uint8_t)~target[5 + 224];
+    memcpy(target + 20000, base + 20000, 40000);
+    target[20000 + 4096 + 8159] ^= 1;
+    for (size_t i = 60000; i < 60100; i += 1 + i % 4) target[i] ^= 0x55;
+    for (uint32_t block = 64; block <= 65536; block *= 4) {
+        dx_patch_create_desc d = describe(DX_PATCH_KIND_BLOCKS);
+        size_t sizes[2];
+        d.block_size = block;
+        for (uint32_t i = 0; i < 2; i++) {
+            d.codings = i ? 0 : 1u << DX_PATCH_CODING_PLAIN;
+            sizes[i] = create(&d, MOST, MOST);
+            DX_CHECK_EQ(apply(base, MOST, patch, sizes[i], &got), 0);
+            DX_CHECK_MEM(out, target, MOST);
+            memcpy(out, base, MOST);
+            DX_CHECK_EQ(dx_patch_apply_in_place(out, MOST, MOST, patch, sizes[i], &got), 0);
+            DX_CHECK_MEM(out, target, MOST);
+            DX_CHECK_EQ(dx_patch_undo(out, MOST, MOST, patch, sizes[i], &got), 0);
+            DX_CHECK_MEM(out, base, MOST);
+        }
+        DX_CHECK(sizes[1] <= sizes[0]);
+        if (block >= 4096) DX_CHECK(sizes[1] <= MOST / 100 * 2 + 600);
+    }
 }
 
 DX_TEST(p_delta_vectors)

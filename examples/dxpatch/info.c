@@ -16,6 +16,7 @@ static const char *coding_text(int coding)
     switch (coding) {
     case DX_PATCH_CODING_PLAIN: return "plain";
     case DX_PATCH_CODING_RANGE: return "range";
+    case DX_PATCH_CODING_BRIEF: return "brief";
     default: return "zstd";
     }
 }
