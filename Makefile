@@ -103,6 +103,7 @@ build/asan/ledger: tests/ports/ledger.c tests/dx_reactor_sim.h dx_reactor.h buil
 build/tsan/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
 	@mkdir -p $(@D)
 	$(TEST_CC) -g -O1 -fsanitize=thread $< -o $@ $(LDFLAGS) -lpthread
+build/test_bulk build/asan/test_bulk: examples/bulk/bulk.h examples/bulk/net.h
 # Other choices of a header, tested like the first: zstd inside; the path for big-endian machines on this one.
 build/zstd/test_patch: OPTION := -DDX_PATCH_ZSTD -lzstd
 build/portable/test_teleport: OPTION := -DDX_TELEPORT_LITTLE_ENDIAN=0

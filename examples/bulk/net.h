@@ -1,0 +1,346 @@
+/* net.h - the bulk transfer of bulk.h on TCP sockets: options, timeouts, one poll loop for both sides
+
+   Used by bench/bench_bulk.c and tests/test_bulk.c; an example of how it is driven. POSIX, with what Linux has besides.
+   The object lies in memory. Include bulk.h before. */
+#ifndef BULK_NET_H
+#define BULK_NET_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+/* >>checksum ----------------------------------------------------------- */
+#if defined(__x86_64__)
+/* a * x^(8 * size) mod P for the sizes of bulk_crc32c(). */
+static uint32_t bulk_crc_shift(uint32_t a, uint64_t crc)
+{
+    uint32_t b = (uint32_t)crc, product = 0;
+    for (; a; a <<= 1, b = b >> 1 ^ (b & 1 ? 0x82f63b78u : 0)) product ^= a >> 31 ? b : 0;
+    return product;
+}
+
+/* CRC-32C with the instruction of SSE 4.2. It takes three cycles and one can begin in each: so three strides at a time. */
+__attribute__((target("sse4.2"))) static uint32_t bulk_crc32c(const uint8_t *p, size_t size)
+{
+    enum { STRIDE = 5456 }; /* 16 * 3 * 5456 is just under 256 KiB */
+    uint64_t a = UINT32_MAX, b, c, word[3];
+    for (; size >= 3u * STRIDE; size -= 3u * STRIDE, p += 3u * STRIDE) {
+        b = c = 0;
+        for (size_t i = 0; i < STRIDE; i += 8) {
+            memcpy(&word[0], p + i, 8);
+            memcpy(&word[1], p + i + STRIDE, 8);
+            memcpy(&word[2], p + i + 2u * STRIDE, 8);
+            a = __builtin_ia32_crc32di(a, word[0]);
+            b = __builtin_ia32_crc32di(b, word[1]);
+            c = __builtin_ia32_crc32di(c, word[2]);
+        }
+        a = bulk_crc_shift(0xf6df4ba3u, a) ^ bulk_crc_shift(0x6b3085d6u, b) ^ c;
+    }
+    for (; size >= 8; size -= 8, p += 8) {
+        memcpy(&word[0], p, 8);
+        a = __builtin_ia32_crc32di(a, word[0]);
+    }
+    for (; size; size--) a = __builtin_ia32_crc32qi((uint32_t)a, *p++);
+    return ~(uint32_t)a;
+}
+#endif
+
+/* For dx_hbtp_bulk_desc.crc32c: NULL where the machine has nothing better than the header. */
+static uint32_t (*bulk_best_crc32c(void))(const uint8_t *, size_t)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("sse4.2")) return bulk_crc32c;
+#endif
+    return NULL;
+}
+
+/* >>sockets ------------------------------------------------------------ */
+static uint64_t bulk_now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+typedef struct bulk_options { /* zero: the system's */
+    const char *congestion;   /* "bbr", "cubic", "reno" */
+    int         buffer;       /* SO_SNDBUF and SO_RCVBUF; set, they no longer grow by themselves */
+    int         mss;
+} bulk_options;
+
+/* No delay, keepalive after 30 s, little unsent data in the kernel (a chunk is better late in our hands than early in
+   a queue), non-blocking. *congestion (16 bytes) gets the algorithm that is in use. False: not the one that was wanted. */
+static bool bulk_set_options(int fd, const bulk_options *o, char congestion[16])
+{
+    int one = 1, idle = 30, unsent = 131072;
+    socklen_t size = 16;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+    if (o->buffer) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &o->buffer, sizeof o->buffer);
+    if (o->buffer) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &o->buffer, sizeof o->buffer);
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+#ifdef TCP_KEEPIDLE
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+#endif
+#ifdef TCP_NOTSENT_LOWAT
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+#endif
+    memset(congestion, 0, 16);
+#ifdef TCP_CONGESTION
+    if (o->congestion)
+        setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, o->congestion, (socklen_t)strlen(o->congestion));
+    getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion, &size);
+    congestion[15] = 0;
+#endif
+    (void)idle, (void)unsent, (void)size;
+    return !o->congestion || !strcmp(o->congestion, congestion);
+}
+
+static struct sockaddr_in bulk_address(uint32_t host, uint16_t port)
+{
+    struct sockaddr_in a;
+    memset(&a, 0, sizeof a);
+    a.sin_family = AF_INET;
+    a.sin_addr.s_addr = htonl(host);
+    a.sin_port = htons(port);
+    return a;
+}
+
+/* A listening socket; *port 0 is filled in. */
+static int bulk_listen(uint32_t host, uint16_t *port)
+{
+    struct sockaddr_in a = bulk_address(host, *port);
+    socklen_t size = sizeof a;
+    int one = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) || listen(fd, 512) ||
+        getsockname(fd, (struct sockaddr *)&a, &size)) {
+        if (fd >= 0) close(fd);
+        return -1;
+    }
+    *port = ntohs(a.sin_port);
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    return fd;
+}
+
+/* Begin to connect; poll for writing, then ask SO_ERROR. */
+static int bulk_connect(uint32_t host, uint16_t port, const bulk_options *o, char congestion[16])
+{
+    struct sockaddr_in a = bulk_address(host, port);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd < 0) return -1;
+    if (!bulk_set_options(fd, o, congestion))
+        fprintf(stderr, "bulk: %s is not to be had, %s is used\n", o->congestion, congestion);
+    if (connect(fd, (struct sockaddr *)&a, sizeof a) && errno != EINPROGRESS) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/* >>loop --------------------------------------------------------------- */
+enum { BULK_CONNECTIONS = 256, BULK_CONNECT_S = 30 };
+
+typedef struct bulk_link {
+    int                fd, number;     /* number in the transfer; -1: not connected yet */
+    uint64_t           since_ns;
+    uint8_t           *in;             /* what arrived and was not consumed */
+    size_t             in_size;
+    dx_hbtp_bulk_piece piece;          /* being sent */
+    size_t             sent;           /* of it */
+    bool               sending, full;  /* full: the socket takes no more */
+} bulk_link;
+
+typedef struct bulk_net {
+    dx_hbtp_bulk         bulk;
+    dx_hbtp_bulk_control control;      /* of the side that connects */
+    bulk_link            links[BULK_CONNECTIONS];
+    size_t               in_capacity;
+    uint32_t             count;        /* links in use: links[0..count) */
+    int                  listener;     /* of the side that is connected to; else -1 */
+    uint32_t             host;
+    uint16_t             port;
+    bulk_options         options;
+    char                 congestion[16];
+    bool                 adaptive;     /* let the controller decide how many; else as many as it began with */
+    bool                 gave_up;
+} bulk_net;
+
+static void bulk_add(bulk_net *n, int fd, int number, uint64_t now)
+{
+    bulk_link *l = &n->links[n->count++];
+    memset(l, 0, sizeof *l);
+    l->fd = fd;
+    l->number = number;
+    l->since_ns = now;
+    l->in = (uint8_t *)malloc(n->in_capacity);
+    if (!l->in) abort();
+}
+
+static void bulk_remove(bulk_net *n, uint32_t i, bool failed, uint64_t now)
+{
+    bulk_link *l = &n->links[i];
+    if (l->number >= 0) dx_hbtp_bulk_drop(&n->bulk, l->number);
+    close(l->fd);
+    free(l->in);
+    *l = n->links[--n->count];
+    if (failed && n->listener < 0 && dx_hbtp_bulk_control_event(&n->control, false, now) && !n->count)
+        n->gave_up = true;
+}
+
+/* Send until the socket is full or there is nothing. False: the connection is to be closed. */
+static bool bulk_send(bulk_net *n, bulk_link *l, uint64_t now)
+{
+    while (!l->full) {
+        if (!l->sending) {
+            int got = dx_hbtp_bulk_next(&n->bulk, l->number, now, &l->piece);
+            if (got <= 0) return got == 0;
+            l->sending = true;
+            l->sent = 0;
+        }
+        const dx_hbtp_bulk_piece *p = &l->piece;
+        struct iovec v[2];
+        struct msghdr m;
+        size_t head = l->sent < p->head_size ? p->head_size - l->sent : 0;
+        size_t at = l->sent < p->head_size ? 0 : l->sent - p->head_size;
+        v[0].iov_base = l->piece.head + (p->head_size - head);
+        v[0].iov_len = head;
+        v[1].iov_base = (uint8_t *)(uintptr_t)p->data + at;
+        v[1].iov_len = p->data_size - at;
+        memset(&m, 0, sizeof m);
+        m.msg_iov = head ? v : v + 1;
+        m.msg_iovlen = head && p->data_size ? 2 : 1;
+        ssize_t sent = sendmsg(l->fd, &m, MSG_NOSIGNAL);
+        if (sent < 0 && errno != EAGAIN && errno != EINTR) return false;
+        if (sent > 0) l->sent += (size_t)sent;
+        l->sending = l->sent < p->head_size + (size_t)p->data_size;
+        l->full = l->sending && (sent < 0 || errno == EAGAIN || (size_t)sent < head + v[1].iov_len);
+    }
+    return true;
+}
+
+static bool bulk_receive(bulk_net *n, bulk_link *l, uint64_t now)
+{
+    for (int turns = 0; turns < 16; turns++) {
+        /* To the end of a chunk's frame, so that what arrived is whole and need not be moved. */
+        size_t most = n->bulk.bitmap_ && n->bulk.known ? n->bulk.object.chunk_size + 24 : 4096;
+        size_t want = (most > l->in_size ? most : n->in_capacity) - l->in_size;
+        ssize_t got = recv(l->fd, l->in + l->in_size, want, 0);
+        if (got == 0) return false;
+        if (got < 0) return errno == EAGAIN || errno == EINTR;
+        l->in_size += (size_t)got;
+        int64_t used = dx_hbtp_bulk_feed(&n->bulk, l->number, l->in, l->in_size, now);
+        if (used < 0) {
+            bulk_send(n, l, now); /* what it says to this */
+            return false;
+        }
+        l->in_size -= (size_t)used;
+        if (used && l->in_size) memmove(l->in, l->in + used, l->in_size);
+        if (n->bulk.bitmap_ && !bulk_send(n, l, now)) return false;
+        if ((size_t)got < want) break;
+    }
+    return true;
+}
+
+/* Open as many connections as there should be. */
+static void bulk_dial(bulk_net *n, uint64_t now)
+{
+    if (n->listener >= 0 || n->bulk.state >= DX_HBTP_BULK_DONE) return;
+    if (n->adaptive) dx_hbtp_bulk_control_update(&n->control, n->bulk.metrics.bytes_done, now);
+    while (n->count < n->control.count && now >= n->control.retry_ns) {
+        int fd = bulk_connect(n->host, n->port, &n->options, n->congestion);
+        if (fd < 0) {
+            n->gave_up = dx_hbtp_bulk_control_event(&n->control, false, now) && !n->count;
+            break;
+        }
+        bulk_add(n, fd, -1, now);
+    }
+    for (uint32_t i = n->control.count; i < n->count; i++)
+        if (n->links[i].number >= 0) dx_hbtp_bulk_retire(&n->bulk, n->links[i].number);
+}
+
+static void bulk_accept(bulk_net *n, uint64_t now)
+{
+    while (n->count < BULK_CONNECTIONS) {
+        int fd = accept(n->listener, NULL, NULL);
+        if (fd < 0) return;
+        bulk_set_options(fd, &n->options, n->congestion);
+        bulk_add(n, fd, dx_hbtp_bulk_open(&n->bulk, now), now);
+    }
+}
+
+/* One connection after poll. False: it is over. */
+static bool bulk_serve(bulk_net *n, bulk_link *l, int events, uint64_t now)
+{
+    if (l->number < 0) {
+        int error = 0;
+        socklen_t size = sizeof error;
+        if (!events) return now - l->since_ns < BULK_CONNECT_S * (uint64_t)1000000000u;
+        if (getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &error, &size) || error) return false;
+        l->number = dx_hbtp_bulk_open(&n->bulk, now);
+        dx_hbtp_bulk_control_event(&n->control, true, now);
+    }
+    if (events & POLLOUT) l->full = false;
+    if ((events & (POLLIN | POLLHUP | POLLERR)) && !bulk_receive(n, l, now)) return false;
+    return bulk_send(n, l, now);
+}
+
+/* One turn: wait, then move what can be moved. */
+static void bulk_turn(bulk_net *n)
+{
+    struct pollfd p[BULK_CONNECTIONS + 1];
+    uint64_t now = bulk_now_ns(), wake = dx_hbtp_bulk_wake(&n->bulk, now);
+    uint32_t count = n->count, i;
+    int ms = wake == UINT64_MAX ? 100 : wake <= now ? 0 : (int)((wake - now) / 1000000 + 1);
+    for (i = 0; i < count; i++) {
+        p[i].fd = n->links[i].fd;
+        p[i].events = (short)(POLLIN | (n->links[i].full || n->links[i].number < 0 ? POLLOUT : 0));
+        p[i].revents = 0;
+    }
+    p[count].fd = n->listener;
+    p[count].events = POLLIN;
+    p[count].revents = 0;
+    poll(p, count + 1, ms > 100 ? 100 : ms);
+    now = bulk_now_ns();
+    for (i = count; i-- > 0;) {
+        bool was = n->links[i].number >= 0;
+        if (!bulk_serve(n, &n->links[i], p[i].revents, now))
+            bulk_remove(n, i, !was || n->bulk.state < DX_HBTP_BULK_DONE, now);
+    }
+    if (p[count].revents) bulk_accept(n, now);
+    bulk_dial(n, now);
+}
+
+static void bulk_close(bulk_net *n)
+{
+    while (n->count) bulk_remove(n, n->count - 1, false, bulk_now_ns());
+    if (n->listener >= 0) close(n->listener);
+    free(n->bulk.desc_.memory);
+}
+
+/* desc without memory. connections 0: listen (n->listener), else connect to n->host, n->port. */
+static int bulk_start(bulk_net *n, dx_hbtp_bulk_desc *desc, uint32_t connections)
+{
+    desc->memory_size = dx_hbtp_bulk_memory_size(desc);
+    desc->memory = calloc(1, desc->memory_size + 8);
+    desc->crc32c = bulk_best_crc32c();
+    n->in_capacity = desc->write ? DX_HBTP_BULK_CHUNK_MAX + 8192 : 4096;
+    n->control.least = n->adaptive ? 1 : connections;
+    n->control.most = n->adaptive ? 64 : connections;
+    n->control.count = connections;
+    n->control.interval_ns = 1000000000u;
+    return dx_hbtp_bulk_init(&n->bulk, desc);
+}
+
+#endif /* BULK_NET_H */
