@@ -3,6 +3,7 @@
 #include "../dx_patch.h"
 #define DX_TEST_MAIN
 #include "dx_test.h"
+#include <unistd.h>
 
 /* >>flash: erase before write, write a unit once, torn at the cut ---------- */
 typedef struct sim {
@@ -275,17 +276,17 @@ static void cut_real(pair *p, const char *name, size_t page)
     drop(p);
 }
 
-/* Two versions of a firmware image: dx_patch.h for a microcontroller, without and with its asserts. */
-static bool build_firmware(const char *header, const char *name)
+/* Two versions of a firmware image: a header for a microcontroller, without and with its asserts. */
+static bool build_firmware(const char *folder, const char *header, const char *name)
 {
-    char command[900];
+    char command[1200];
     snprintf(command, sizeof command,
-             "mkdir -p build/flash && for v in 'old sizeof(c)' 'new ((c)?0:__builtin_trap())'; do set -- $v; "
+             "mkdir -p %s && for v in 'old sizeof(c)' 'new ((c)?0:__builtin_trap())'; do set -- $v; "
              "printf '#define DX_IMPLEMENTATION\n#define DX_%s_ASSERT(c) ((void)%%s)\n#include \"dx_%s.h\"\n' \"$2\" | "
-             "arm-none-eabi-gcc -mcpu=cortex-m3 -mthumb -Os -ffreestanding -nostdlib -I. -x c - -o build/flash/elf "
+             "arm-none-eabi-gcc -mcpu=cortex-m3 -mthumb -Os -ffreestanding -nostdlib -I. -x c - -o %s/elf "
              "-Wl,-e,0 -Wl,--unresolved-symbols=ignore-all -Wl,--no-gc-sections -lgcc && "
-             "arm-none-eabi-objcopy -O binary build/flash/elf build/flash/%s.$1 || exit 1; done",
-             name, header, header);
+             "arm-none-eabi-objcopy -O binary %s/elf %s/%s.$1 || exit 1; done",
+             folder, name, header, folder, folder, folder, header);
     return system(command) == 0;
 }
 
@@ -293,12 +294,16 @@ DX_TEST(flash_cut_at_every_write_and_erase_of_firmware)
 {
     (void)c;
     static const char *const names[][2] = {{"patch", "PATCH"}, {"hbtp", "HBTP"}, {"cas", "CAS"}};
+    char folder[64], command[80];
+    snprintf(folder, sizeof folder, "build/flash.%ld", (long)getpid()); /* this suite runs beside itself */
+    snprintf(command, sizeof command, "rm -rf %s", folder);
     for (int i = 0; i < 3; i++) {
         pair p;
-        if (!build_firmware(names[i][0], names[i][1])) DX_SKIP("no arm-none-eabi-gcc");
-        DX_CHECK(load(&p, "build/flash", names[i][0]));
+        if (!build_firmware(folder, names[i][0], names[i][1])) DX_SKIP("no arm-none-eabi-gcc");
+        DX_CHECK(load(&p, folder, names[i][0]));
         cut_real(&p, names[i][0], 1024);
     }
+    DX_CHECK_EQ(system(command), 0);
 }
 
 /* The pairs of the notes, where they are: DX_PAIRS=folder of NAME.old and NAME.new. */
