@@ -207,7 +207,7 @@ enum {
     DX_HBTP_CHECKSUM_SIZE       = 4,
     DX_HBTP_TAG_SIZE            = 16,     /* of an ENCRYPTED payload, counted in its length */
     DX_HBTP_FILE_CHUNK_PREFIX   = 16,     /* transfer, crc32c, offset */
-    DX_HBTP_FILE_CHUNK_OVERHEAD = 28,     /* header, prefix, room for a checksum */
+    DX_HBTP_FILE_CHUNK_OVERHEAD = 28,     /* header, prefix, checksum; a cipher adds TAG_SIZE */
     DX_HBTP_OUT_SIZE            = 4096,   /* response buffer where no size is given */
     DX_HBTP_REPLY_ROOM          = 80      /* a session dispatches only while this much is free */
 };

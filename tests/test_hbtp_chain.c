@@ -64,7 +64,7 @@ static int run_chain(size_t which, trail *t)
     return chains[which].fn(&context);
 }
 
-DX_TEST(p15_mw_3_before_in_order_after_in_reverse_for_every_permutation_and_stop)
+DX_TEST(p15_mw_3_w_42_before_in_order_after_in_reverse_for_every_permutation_and_stop)
 {
     static const int results[] = {DX_HBTP_STOP, 401, 429, 500, DX_HBTP_EINVAL, DX_HBTP_LATER};
     for (size_t i = 0; i < sizeof chains / sizeof *chains; i++) {
