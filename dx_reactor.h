@@ -199,6 +199,8 @@ typedef struct dx_reactor_desc {
     uint32_t buffer_size;     /* bytes of each; 0 = 4096; a multiple of 8; at most 2^24 */
     uint32_t buffers_each;    /* that one operation may fill before some come back; 0 = a quarter;
                                  io_uring may be some ahead before it is told to stop */
+    uint32_t spin_ns;         /* a wait looks for so long, on a busy CPU, before it sleeps; 0 = it
+                                 sleeps at once */
     bool     allow_blocking_files; /* epoll: reads, writes and fsync of files may block the loop;
                                       false: they end with -ENOTSUP there */
     dx_reactor_simulator *simulator; /* of DX_REACTOR_BACKEND_SIMULATED; borrowed until close */
@@ -259,7 +261,7 @@ struct dx_reactor { /* caller-allocated; every field is private; not to be moved
     uint32_t  buffers_, buffer_size_, buffers_each_, held_;
     uint64_t now_;
     uint32_t bucket_mask_, fd_free_, fd_retry_, generation_, timer_order_;
-    uint32_t pending_, pending_max_, budget_, unsubmitted_;
+    uint32_t pending_, pending_max_, budget_, spin_ns_, unsubmitted_;
     uint32_t changes_; /* kqueue: collected for the next wait */
     uint32_t behind_; /* operations that wait for another one of their descriptor */
     uint32_t post_mask_, post_head_, more_head_, more_count_;
@@ -3095,6 +3097,13 @@ static void dx_reactor_p_notify(dx_reactor *r)
     errno = saved;
 }
 
+/* Has another thread asked for attention? */
+static bool dx_reactor_p_called(const dx_reactor *r)
+{
+    return (__atomic_load_n(&r->wake_, __ATOMIC_SEQ_CST) & 1) ||
+           (r->receivers_ && dx_reactor_p_post_ready(r));
+}
+
 /* Hand messages to those who wait for them. */
 static void dx_reactor_p_receive_ready(dx_reactor *r)
 {
@@ -3143,22 +3152,39 @@ static int64_t dx_reactor_p_wait_ns(dx_reactor *r, int64_t timeout_ns)
     return timeout_ns < 0 || left < (uint64_t)timeout_ns ? (int64_t)left : timeout_ns;
 }
 
+/* Look, and do not sleep, until something is there or spin_ns_ have passed. 0 or -errno. */
+static int dx_reactor_p_spin(dx_reactor *r, int64_t *timeout_ns)
+{
+    uint64_t begin = dx_reactor_p_clock(r), spent = 0;
+    int error;
+    do {
+        error = r->backend_->wait(r, 0, 0);
+        spent = dx_reactor_p_clock(r) - begin;
+        if (error || r->done_first_ || r->more_count_ || dx_reactor_p_called(r) ||
+            (*timeout_ns > 0 && spent >= (uint64_t)*timeout_ns))
+            *timeout_ns = 0;
+    } while (*timeout_ns != 0 && spent < r->spin_ns_);
+    if (*timeout_ns > 0) *timeout_ns -= (int64_t)spent;
+    return error;
+}
+
 /* One round: retries, kernel, timers, messages; leaves completions in the queues. 0 or -errno. */
 static int dx_reactor_p_gather(dx_reactor *r, uint32_t min, int64_t timeout_ns)
 {
-    int error;
+    int error = 0;
+    bool looked;
     dx_reactor_p_retry(r);
     dx_reactor_p_resume(r);
     dx_reactor_p_receive_ready(r);
     r->unsubmitted_ = 0;
     timeout_ns = dx_reactor_p_wait_ns(r, timeout_ns);
+    looked = timeout_ns != 0 && r->spin_ns_;
+    if (looked) error = dx_reactor_p_spin(r, &timeout_ns);
     if (timeout_ns != 0) {
         __atomic_exchange_n(&r->sleeping_, 1, __ATOMIC_SEQ_CST);
-        if ((__atomic_load_n(&r->wake_, __ATOMIC_SEQ_CST) & 1) ||
-            (r->receivers_ && dx_reactor_p_post_ready(r)))
-            timeout_ns = 0;
+        if (dx_reactor_p_called(r)) timeout_ns = 0;
     }
-    error = r->backend_->wait(r, min, timeout_ns);
+    if (!looked || (timeout_ns != 0 && !error)) error = r->backend_->wait(r, min, timeout_ns);
     __atomic_store_n(&r->sleeping_, 0, __ATOMIC_SEQ_CST);
     r->now_ = dx_reactor_p_clock(r);
     dx_reactor_p_fire_timers(r);
@@ -3347,6 +3373,7 @@ DX_REACTOR_API int dx_reactor_open(dx_reactor *r, const dx_reactor_desc *desc)
     if (!desc->memory || desc->memory_size < l.size) return DX_REACTOR_ENOMEM;
     dx_reactor_p_carve(r, &l, desc->memory);
     r->blocking_files_ = desc->allow_blocking_files;
+    r->spin_ns_ = desc->simulator ? 0 : desc->spin_ns; /* no time passes while one looks there */
     r->simulator_ = desc->simulator;
     error = dx_reactor_p_select(r, desc);
     if (error) return error;

@@ -8,6 +8,7 @@
 #include "dx_test.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -383,5 +384,58 @@ EVERY(signals_during_every_call)
     }
     DX_CHECK_EQ(setitimer(ITIMER_REAL, &never, NULL), 0);
     signal(SIGALRM, SIG_DFL);
+    loop_close(&l);
+}
+
+/* >>spin --------------------------------------------------------------- */
+static void *post_many(void *user)
+{
+    dx_reactor *r = user;
+    for (uint64_t i = 0; i < 2000; i++) {
+        dx_reactor_message m = {{i, 0, 0}};
+        while (dx_reactor_post(r, &m) == DX_REACTOR_EAGAIN) sched_yield();
+        if (i % 100 == 0) usleep(200);
+    }
+    return NULL;
+}
+
+/* Looking before sleeping changes no result: timeouts, messages, timers, wakes, data. */
+EVERY(a_spinning_wait_is_a_wait)
+{
+    loop l = {0};
+    dx_op timer = tagged(1), recv_op = tagged(2), inbox = tagged(3);
+    dx_completion c;
+    dx_reactor_message got[8];
+    pthread_t thread;
+    uint64_t start, next = 0;
+    char byte;
+    int fds[2];
+    l.desc.spin_ns = 300000;
+    loop_open(&l, backend);
+    pair(fds);
+    start = now_ns();
+    while (now_ns() - start < 100000) {} /* signals of rings that were closed before */
+    dx_reactor_wait(&l.r, &c, 1, 1000);
+    start = now_ns();
+    for (int i = 0; i < 6; i++) DX_CHECK_EQ(dx_reactor_wait(&l.r, &c, 1, (i % 2 ? 100000 : 900000)), 0);
+    DX_CHECK(now_ns() - start >= 2 * 900000u);
+    DX_CHECK(now_ns() - start < S);
+    start = now_ns();
+    DX_CHECK_EQ(dx_reactor_timer(&l.r, &timer, 150000), 0); /* due while it looks */
+    DX_CHECK_EQ(want(&l, &timer), 0);
+    DX_CHECK(now_ns() - start >= 150000);
+    DX_CHECK_EQ(dx_reactor_recv(&l.r, &recv_op, fds[0], &byte, 1), 0);
+    DX_CHECK_EQ(write(fds[1], "x", 1), 1);
+    DX_CHECK_EQ(want(&l, &recv_op), 1);
+    dx_reactor_wake(&l.r);
+    DX_CHECK_EQ(dx_reactor_wait(&l.r, &c, 1, DX_REACTOR_FOREVER), 0);
+    DX_CHECK_EQ(pthread_create(&thread, NULL, post_many, &l.r), 0);
+    while (next < 2000) {
+        DX_CHECK_EQ(dx_reactor_receive(&l.r, &inbox, got, 8), 0);
+        int32_t count = want(&l, &inbox);
+        DX_CHECK(count > 0);
+        for (int32_t i = 0; i < count; i++) DX_CHECK_EQ(got[i].words[0], next++);
+    }
+    pthread_join(thread, NULL);
     loop_close(&l);
 }
