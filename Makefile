@@ -31,7 +31,7 @@ DXPATCH := $(patsubst examples/dxpatch/%.c,dxpatch.d/%.o,$(wildcard examples/dxp
 UNITS  := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 GATES  := $(filter-out lib size,$(patsubst tests/checks/%.sh,%,$(wildcard tests/checks/*.sh)))
 
-.PHONY: help all hello demo demo-run test test-run check deps size install bench-patch bench-hbtp clean
+.PHONY: help all hello demo demo-run test test-run check deps size install bench-blocks bench-patch bench-hbtp clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -160,6 +160,11 @@ install: build/dxup build/dxpatch ## headers, dxup, dxpatch and dx.pc into $(DES
 # ---------------------------------------------------------------- bench
 build/bench_patch: bench/bench_patch.c dx_patch.h build/flags
 	$(CC) -std=c11 $(WARN) $(CFLAGS) $(if $(ZSTD_LIBS),-DDX_PATCH_ZSTD) $< -o $@ $(LDFLAGS) $(ZSTD_LIBS)
+
+build/bench_blocks: bench/bench_blocks.c dx_patch.h build/flags
+	$(CC) -std=gnu11 $(WARN) -Wno-unused-function $(CFLAGS) $< -o $@ $(LDFLAGS)
+bench-blocks: build/bench_blocks ## block and flash patches of dx_patch.h; PAIRS='OLD NEW ...'
+	@build/bench_blocks $(PAIRS)
 
 bench-patch: build/dxpatch build/bench_patch ## dx_patch.h beside other delta tools; PAIRS=folder of ID.old and ID.new
 	@bench/bench_patch.sh '$(PAIRS)'
