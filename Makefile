@@ -120,19 +120,19 @@ FIXED := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 # One suite a line for tests/run.sh: NAME SECONDS COMMAND; a "!" before the name: nothing else runs meanwhile.
 SUITES = '!build 300 $(MAKE) -s -j2 all build/asan/dxup build/asan/dxpatch build/dxup_evil build/demo/dxup-1 build/demo/dxup-2 && echo "build: 1 passed, 0 failed, 0 skipped"' \
          'test_dxup.asan 600 DXUP=build/asan/dxup $(FIXED) tests/test_dxup.sh' 'test_dxup 600 tests/test_dxup.sh' \
-         'test_dxpatch.asan 200 DXPATCH=build/asan/dxpatch $(FIXED) tests/test_dxpatch.sh' 'test_dxpatch 100 tests/test_dxpatch.sh' \
-         $(foreach t,$(UNITS),'$(t) 120 $(MAKE) -s build/$(t) && build/$(t)' \
-           '$(t).asan 300 $(MAKE) -s build/asan/$(t) && $(FIXED) build/asan/$(t)') \
+         'test_dxpatch.asan 600 DXPATCH=build/asan/dxpatch $(FIXED) tests/test_dxpatch.sh' 'test_dxpatch 300 tests/test_dxpatch.sh' \
+         $(foreach t,$(UNITS),'$(t) 300 $(MAKE) -s build/$(t) && build/$(t)' \
+           '$(t).asan 600 $(MAKE) -s build/asan/$(t) && $(FIXED) build/asan/$(t)') \
          $(if $(filter 1,$(ZSTD)),'test_patch.zstd 300 $(MAKE) -s build/zstd/test_patch && $(FIXED) build/zstd/test_patch') \
          $(if $(CODECS),'test_hbtp_codec.libraries 300 $(MAKE) -s build/codec/test_hbtp_codec && $(FIXED) build/codec/test_hbtp_codec') \
-         $(foreach t,test_reactor test_teleport test_workers,'$(t).tsan 300 $(MAKE) -s build/tsan/$(t) && $(FIXED) build/tsan/$(t)') \
+         $(foreach t,test_reactor test_teleport test_workers,'$(t).tsan 600 $(MAKE) -s build/tsan/$(t) && $(FIXED) build/tsan/$(t)') \
          'test_teleport.portable 300 $(MAKE) -s build/portable/test_teleport && $(FIXED) build/portable/test_teleport' \
-         'conform 300 tests/ports/conform.sh' 'kernels 600 tests/ports/kernels.sh' 'macos 300 tests/ports/macos.sh' \
-         'test_reactor.kqueue 300 $(MAKE) -s build/kqueue/test_reactor && $(FIXED) build/kqueue/test_reactor kqueue' \
-         'ledger 120 $(MAKE) -s build/asan/ledger && $(FIXED) build/asan/ledger' \
-         $(foreach t,$(UNITS:test_%=%),'test_$(t).i386 120 tests/ports/run.sh i386 $(t)') \
-         $(foreach t,$(UNITS:test_%=%),'test_$(t).s390x 300 tests/ports/run.sh s390x $(t) $(if $(filter reactor reactor_%,$(t)),epoll)')
-CHECKS = $(foreach g,$(GATES),'$(g) 300 tests/checks/$(g).sh')
+         'conform 600 tests/ports/conform.sh' 'kernels 900 tests/ports/kernels.sh' 'macos 900 tests/ports/macos.sh' \
+         'test_reactor.kqueue 600 $(MAKE) -s build/kqueue/test_reactor && $(FIXED) build/kqueue/test_reactor kqueue' \
+         'ledger 600 $(MAKE) -s build/asan/ledger && $(FIXED) build/asan/ledger' \
+         $(foreach t,$(UNITS:test_%=%),'test_$(t).i386 300 tests/ports/run.sh i386 $(t)') \
+         $(foreach t,$(UNITS:test_%=%),'test_$(t).s390x 900 tests/ports/run.sh s390x $(t) $(if $(filter reactor reactor_%,$(t)),epoll)')
+CHECKS = $(foreach g,$(GATES),'$(g) 600 tests/checks/$(g).sh')
 
 test: ## everything: unit tests plain and with sanitizers, gates, examples, dxup (runs `make deps` first)
 	@tests/deps.sh || true
