@@ -31,14 +31,14 @@ DXPATCH := $(patsubst examples/dxpatch/%.c,dxpatch.d/%.o,$(wildcard examples/dxp
 UNITS  := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 GATES  := $(filter-out lib size,$(patsubst tests/checks/%.sh,%,$(wildcard tests/checks/*.sh)))
 
-.PHONY: help all hello demo demo-run test test-run check deps size install bench-blocks bench-patch bench-hbtp clean
+.PHONY: help all hello demo demo-run test test-run check deps size install bench-blocks bench-patch bench-hbtp bench-reactor clean
 .DELETE_ON_ERROR:
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z].*:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 	@echo "Settable: CC CFLAGS LDFLAGS ZSTD=0|1 JOBS=n; now CC=$(CC) ZSTD=$(ZSTD)"
 
-all: hello build/dxup build/dxpatch ## the hello programs, dxup and dxpatch, into build/
+all: hello build/dxup build/dxpatch build/dxecho ## the hello programs, dxup, dxpatch and dxecho, into build/
 
 hello: $(HELLO) ## one small program for each header
 
@@ -72,6 +72,10 @@ build/dxpatch: $(addprefix build/,$(DXPATCH))
 	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS)
 build/asan/dxpatch: $(addprefix build/asan/,$(DXPATCH))
 	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS)
+build/dxecho: examples/dxecho/dxecho.c examples/dxecho/http.h dx_hbtp.h dx_reactor.h build/flags
+	$(CC) -std=c11 $(WARN) $(CFLAGS) -DNDEBUG $< -o $@ $(LDFLAGS) -lpthread
+build/asan/dxecho: examples/dxecho/dxecho.c examples/dxecho/http.h dx_hbtp.h dx_reactor.h build/flags
+	$(CC) -std=c11 $(WARN) $(CFLAGS) $(SANITIZE) $< -o $@ $(LDFLAGS) -lpthread
 -include $(wildcard build/dxup.d/*.d build/dxpatch.d/*.d build/asan/dxup.d/*.d build/asan/dxpatch.d/*.d)
 
 # ---------------------------------------------------------------- demo
@@ -118,8 +122,9 @@ build/dxup_evil: tests/dxup_evil.c examples/dxup/wire.h $(HEADERS) build/flags
 FIXED := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 
 # One suite a line for tests/run.sh: NAME SECONDS COMMAND; a "!" before the name: nothing else runs meanwhile.
-SUITES = '!build 300 $(MAKE) -s -j2 all build/asan/dxup build/asan/dxpatch build/dxup_evil build/demo/dxup-1 build/demo/dxup-2 && echo "build: 1 passed, 0 failed, 0 skipped"' \
+SUITES = '!build 300 $(MAKE) -s -j2 all build/asan/dxup build/asan/dxpatch build/asan/dxecho build/dxup_evil build/demo/dxup-1 build/demo/dxup-2 && echo "build: 1 passed, 0 failed, 0 skipped"' \
          'test_dxup.asan 600 DXUP=build/asan/dxup $(FIXED) tests/test_dxup.sh' 'test_dxup 600 tests/test_dxup.sh' \
+         'test_dxecho.asan 600 DXECHO=build/asan/dxecho $(FIXED) tests/test_dxecho.sh' 'test_dxecho 300 tests/test_dxecho.sh' \
          'test_dxpatch.asan 600 DXPATCH=build/asan/dxpatch $(FIXED) tests/test_dxpatch.sh' 'test_dxpatch 300 tests/test_dxpatch.sh' \
          $(foreach t,$(UNITS),'$(t) 300 $(MAKE) -s build/$(t) && build/$(t)' \
            '$(t).asan 600 $(MAKE) -s build/asan/$(t) && $(FIXED) build/asan/$(t)') \
@@ -171,6 +176,21 @@ bench-patch: build/dxpatch build/bench_patch ## dx_patch.h beside other delta to
 
 bench-hbtp: ## dx_hbtp.h beside a naive loop and other parsers, into bench/results/hbtp.csv
 	@CC='$(CC)' bench/bench_hbtp.sh
+
+PEERS := $(foreach p,URING:liburing.h:uring UV:uv.h:uv EVENT:event2/event.h:event EV:ev.h:ev,$(p))
+build/bench_reactor_peers: bench/bench_reactor_peers.c bench/bench_reactor_libev.c build/flags
+	@files=bench/bench_reactor_peers.c; options=; libs=; \
+	for p in $(PEERS); do name=$${p%%:*}; lib=$${p##*:}; header=$${p#*:}; header=$${header%:*}; \
+	    printf '#include <%s>\nint main(void) { return 0; }\n' $$header | $(CC) -x c - -o build/has_peer -l$$lib 2>/dev/null || { echo "not here: lib$$lib"; continue; }; \
+	    options="$$options -DHAVE_$$name"; libs="$$libs -l$$lib"; [ $$name != EV ] || files="$$files bench/bench_reactor_libev.c"; done; \
+	$(CC) -std=gnu11 $(WARN) $(CFLAGS) $$options $$files -o $@ $(LDFLAGS) $$libs
+build/bench_reactor_load: bench/bench_reactor_load.c build/flags
+	$(CC) -std=gnu11 $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
+build/bench_reactor: bench/bench_reactor.c dx_reactor.h build/flags
+	$(CC) -std=gnu11 $(WARN) $(CFLAGS) -DNDEBUG $< -o $@ $(LDFLAGS) -lpthread
+
+bench-reactor: build/dxecho build/bench_reactor build/bench_reactor_load build/bench_reactor_peers ## dx_reactor.h beside other event loops and servers, into bench/results/reactor.csv
+	@bench/bench_reactor.sh
 
 clean: ## remove build/
 	rm -rf build

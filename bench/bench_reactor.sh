@@ -1,0 +1,193 @@
+#!/bin/bash
+# dx_reactor.h (as dxecho) beside raw epoll, io_uring, libuv, libevent, libev, redis, memcached and nginx.
+# usage: bench_reactor.sh [ROUNDS [CSV [CELL...]]]      (make bench-reactor builds what it needs)
+# The server runs on one CPU, the load generator on another. All servers of a cell take turns in each
+# round; what the tables compare are ratios inside one round, medians over the rounds. Peers that are not
+# installed are left out. Writes CSV (default bench/results/reactor.csv) and a chart beside it.
+set -u
+export LC_ALL=C
+cd "$(dirname "$0")/.." || exit 1
+rounds=${1:-5} csv=${2:-bench/results/reactor.csv}
+shift $(($# < 2 ? $# : 2))
+only=" $* "
+wanted() { [ "$only" = "  " ] || [[ $only == *" $1 "* ]]; }
+work=$(mktemp -d) port=$((21000 + RANDOM % 8000)) pid=
+trap '[ -z "$pid" ] || kill $pid 2>/dev/null; rm -rf "$work"' EXIT
+cpus=($(taskset -pc $$ | sed 's/.*: //' | tr ',' '\n' | awk -F- '{ for (i = $1; i <= ($2 == "" ? $1 : $2); i++) print i }'))
+on_server="taskset -c ${cpus[0]}" on_load="taskset -c ${cpus[1]:-${cpus[0]}}"
+[ ${#cpus[@]} -gt 1 ] || echo "one CPU only: server and generator share it" >&2
+nice -n -10 true 2>/dev/null && on_server="nice -n -10 $on_server" on_load="nice -n -10 $on_load"
+ulimit -n "$(ulimit -Hn)"
+
+command_of() { # SERVER: the command with its port
+    case $1 in
+        dx_epoll*) echo build/dxecho $port --backend epoll ${mode:-} ;;
+        dx_uring*) echo build/dxecho $port --backend io_uring ${mode:-} ;;
+        redis) echo redis-server --port $port --save "" --appendonly no --loglevel warning ;;
+        memcached) echo memcached -p $port -U 0 -t 1 -R 1000 -c 4096 -u nobody ;;
+        nginx) echo nginx -p "$work" -c "$work/nginx.conf" -e "$work/nginx.err" ;;
+        *_spin) echo build/bench_reactor_peers ${1%_spin} $port spin ;;
+        *) echo build/bench_reactor_peers $1 $port ;;
+    esac
+}
+launch() { # SERVER: $pid, or nothing; it listens
+    local i command
+    port=$((port + 1))
+    [ "$1" != nginx ] || printf 'daemon off; master_process off; pid %s/nginx.pid; error_log %s/nginx.err crit;
+        events { worker_connections 4096; }
+        http { access_log off; keepalive_requests 1000000000; server { listen %s backlog=4096; location / { return 200 "ok"; } } }\n' "$work" "$work" $port >"$work/nginx.conf"
+    command=$(command_of "$1")
+    $on_server $command >/dev/null 2>"$work/err" &
+    pid=$!
+    for i in $(seq 60); do
+        (exec 3<>/dev/tcp/127.0.0.1/$port) 2>/dev/null && return 0
+        kill -0 $pid 2>/dev/null || break
+        sleep 0.02
+    done
+    pid=
+    return 1
+}
+stop() {
+    kill $pid 2>/dev/null
+    wait $pid 2>/dev/null
+    pid=
+}
+missing=
+cell() { # WHAT KIND CONNECTIONS DEPTH SIZE SECONDS SERVER...
+    local what=$1 kind=$2 connections=$3 depth=$4 size=$5 seconds=$6 round server k line
+    shift 6
+    wanted "$what" || return
+    for round in $(seq "$rounds"); do
+        for server in "$@"; do
+            case " $missing " in *" $server "*) continue ;; esac
+            launch $server || { missing="$missing $server"; echo "left out: $server ($(head -n 1 "$work/err"))" >&2; continue; }
+            k=$kind
+            [ $server = redis ] && k=redis
+            [ $server = memcached ] && k=memcached
+            [ $server = nginx ] && k=http
+            line=$(timeout 60 $on_load build/bench_reactor_load 127.0.0.1:$port $k $connections $depth $seconds size=$size pid=$pid ${load_options:-} 2>"$work/err") ||
+                { echo "$what $server: $(head -n 1 "$work/err")" >&2; line=; }
+            stop
+            [ -z "$line" ] || echo "$what,$server,$connections,$depth,$size,$round,${line// /,}" >>"$csv"
+        done
+    done
+}
+
+echo "what,server,connections,depth,size,round,per_second,p50_us,p99_us,p999_us,worst_us,server_ns,bytes_per_second" >"$csv"
+ours="dx_epoll dx_uring"
+mode=--plain
+cell echo bytes 1 1 8 0.2 raw_epoll raw_uring $ours libuv libuv_documented libevent libevent_buffer libev
+for c in "64 1" "64 16" "1000 1" "1000 16"; do
+    cell echo bytes $c 8 0.3 raw_epoll raw_uring $ours libuv libuv_documented libevent libevent_buffer libev
+done
+mode=--plain\ --spin\ 1000000 load_options=spin=1
+cell spin bytes 1 1 8 0.2 raw_epoll_spin $ours
+load_options= mode=
+cell hbtp hbtp 4 32 72 0.3 raw_hbtp $ours
+cell hbtp hbtp 4 128 72 0.3 raw_hbtp $ours
+cell hbtp hbtp 8 128 72 0.3 raw_hbtp $ours
+cell servers hbtp 64 16 8 0.3 $ours redis memcached nginx
+mode=--http
+cell http http 64 16 8 0.3 raw_http $ours nginx
+cell http http 64 32 8 0.3 raw_http $ours nginx
+mode=--plain
+cell churn churn 1 0 8 0.3 raw_epoll raw_uring $ours libuv
+# One GB out and back: seconds, bytes a second, the server's CPU seconds.
+cell bulk bulk 1 0 0 0 raw_epoll raw_uring $ours libuv
+
+# >>system calls of one request, as the kernel counts them
+if wanted syscalls && perf stat -e raw_syscalls:sys_enter true 2>/dev/null; then
+    for c in "64 1" "64 16" "1000 1"; do
+        for server in raw_epoll raw_uring $ours libuv; do
+            launch $server || continue
+            set -- $c
+            perf stat -x, -e raw_syscalls:sys_enter -p $pid -o "$work/perf" sleep 0.5 &
+            counter=$!
+            line=$($on_load build/bench_reactor_load 127.0.0.1:$port bytes $1 $2 1.0 warm=0)
+            wait $counter
+            stop
+            calls=$(awk -F, '/sys_enter/ { print $1 }' "$work/perf")
+            echo "$calls ${line%% *}" | awk -v s=$server -v c=$1 -v d=$2 '$2 > 0 { printf "syscalls,%s,%d,%d,8,1,%.4f,,,,,,\n", s, c, d, $1 / ($2 * 0.5) }' >>"$csv"
+        done
+    done
+fi
+
+# >>resident bytes of an idle connection: as many as the descriptors allow, at most 100,000
+count=$((($(ulimit -n) - 5000) > 100000 ? 100000 : $(ulimit -n) - 5000))
+for server in raw_epoll raw_uring $ours libuv libevent_buffer libev; do
+    wanted idle || break
+    launch $server || continue
+    rss() { awk '/^VmRSS/ { print $2 * 1024 }' /proc/$pid/status; }
+    before=$(rss)
+    mkfifo "$work/hold"
+    $on_load build/bench_reactor_load 127.0.0.1:$port idle $count 0 0 addresses=1 <"$work/hold" >"$work/ready" 2>"$work/err" &
+    load=$!
+    exec 4>"$work/hold"
+    for i in $(seq 600); do grep -q ready "$work/ready" && break; kill -0 $load 2>/dev/null || break; sleep 0.05; done
+    grep -q ready "$work/ready" && echo "idle,$server,$count,0,8,1,$((($(rss) - before) / count)),,,,,," >>"$csv" || head -n 1 "$work/err" >&2
+    exec 4>&-
+    wait $load 2>/dev/null
+    rm -f "$work/hold"
+    stop
+done
+for round in $(seq "$rounds"); do
+    wanted timers || break
+    $on_load taskset -c "$(IFS=,; echo "${cpus[*]}")" build/bench_reactor | while read -r name ns; do echo "$name,dx,1,0,0,$round,$ns,,,,,," >>"$csv"; done
+done
+
+# >>tables
+awk -F, '
+    function median(list,    n, i, k, t, a) {
+        n = split(list, a, " ")
+        for (i = 2; i <= n; i++) for (k = i; k > 1 && a[k - 1] + 0 > a[k] + 0; k--) { t = a[k]; a[k] = a[k - 1]; a[k - 1] = t }
+        return n ? (n % 2 ? a[(n + 1) / 2] : (a[n / 2] + a[n / 2 + 1]) / 2) : 0
+    }
+    FNR > 1 {
+        cell = $1 " " $3 "x" $4 ($5 > 8 ? " " $5 " B" : "")
+        if (!(cell in cells)) { cells[cell] = 1; names[++count] = cell; base[cell] = $2 }
+        if (!((cell, $2) in seen)) { seen[cell, $2] = 1; servers[cell] = servers[cell] " " $2 }
+        if ($2 == base[cell]) { b[cell, $6] = $7; p[cell, $6] = $9; n[cell, $6] = $12 }
+        rate[cell, $2] = rate[cell, $2] " " $7
+        p50[cell, $2] = p50[cell, $2] " " $8; p99[cell, $2] = p99[cell, $2] " " $9; ns[cell, $2] = ns[cell, $2] " " $12
+        if (b[cell, $6]) ratio[cell, $2] = ratio[cell, $2] " " $7 / b[cell, $6]
+        if (p[cell, $6]) tail[cell, $2] = tail[cell, $2] " " $9 / p[cell, $6]
+        if (n[cell, $6]) cpu[cell, $2] = cpu[cell, $2] " " $12 / n[cell, $6]
+    }
+    END {
+        print "| cell | server | per second | of the first | p50 us | p99 us | of the first | server ns | of the first |"
+        print "|---|---|---|---|---|---|---|---|---|"
+        for (i = 1; i <= count; i++) {
+            m = split(servers[names[i]], s, " ")
+            for (k = 1; k <= m; k++) {
+                c = names[i] SUBSEP s[k]
+                printf "| %s | %s | %.*f | %.2f | %.1f | %.1f | %.2f | %.0f | %.2f |\n", names[i], s[k], median(rate[c]) < 1000 ? 3 : 0,
+                    median(rate[c]), median(ratio[c]), median(p50[c]), median(p99[c]), median(tail[c]), median(ns[c]), median(cpu[c])
+            }
+        }
+    }' "$csv" | tee "${csv%.csv}.md"
+
+# >>chart: requests a second of each echo cell, as a share of raw epoll
+awk -F'|' '
+    /^\| echo / {
+        gsub(/ /, "", $3); sub(/^ echo /, "", $2); gsub(/ /, "", $2)
+        if ($2 != last) { last = $2; cells[++n] = $2 }
+        if (!($3 in known)) { known[$3] = 1; names[++m] = $3 }
+        value[$2, $3] = $5 + 0
+    }
+    END {
+        split("#888 #444 #2a7 #06c #e90 #fc6 #c33 #e99 #93c", colour, " ")
+        width = 120 + n * (m * 14 + 24)
+        printf "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d 300\" font-family=\"sans-serif\" font-size=\"11\">\n", width + 20
+        print "<text x=\"10\" y=\"16\" font-size=\"13\">Echo: requests a second, raw epoll = 1 (connections x depth)</text>"
+        for (v = 0; v <= 1.2; v += 0.2) printf "<line x1=\"40\" x2=\"%d\" y1=\"%.0f\" y2=\"%.0f\" stroke=\"#ddd\"/><text x=\"10\" y=\"%.0f\">%.1f</text>\n", width - 70, 240 - v * 160, 240 - v * 160, 244 - v * 160, v
+        for (i = 1; i <= n; i++) {
+            left = 46 + (i - 1) * (m * 14 + 24)
+            for (k = 1; k <= m; k++) {
+                h = value[cells[i], names[k]] * 160; if (h > 200) h = 200
+                printf "<rect x=\"%d\" y=\"%.1f\" width=\"12\" height=\"%.1f\" fill=\"%s\"/>\n", left + (k - 1) * 14, 240 - h, h, colour[k]
+            }
+            printf "<text x=\"%d\" y=\"256\">%s</text>\n", left + m * 5, cells[i]
+        }
+        for (k = 1; k <= m; k++) printf "<rect x=\"%d\" y=\"272\" width=\"10\" height=\"10\" fill=\"%s\"/><text x=\"%d\" y=\"281\">%s</text>\n", 10 + (k - 1) * 90, colour[k], 24 + (k - 1) * 90, names[k]
+        print "</svg>"
+    }' "${csv%.csv}.md" >"${csv%.csv}.svg"
