@@ -108,11 +108,10 @@ build/tsan/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
 	@mkdir -p $(@D)
 	$(TEST_CC) -g -O1 -fsanitize=thread $< -o $@ $(LDFLAGS) -lpthread
 build/test_bulk build/asan/test_bulk: examples/bulk/bulk.h examples/bulk/net.h
-# Other choices of a header, tested like the first: zstd inside; the path for big-endian machines on this one.
-build/zstd/test_patch: OPTION := -DDX_PATCH_ZSTD -lzstd
+# Other choices of a header, tested like the first: codecs; the path for big-endian machines on this one.
 build/portable/test_teleport: OPTION := -DDX_TELEPORT_LITTLE_ENDIAN=0
 build/codec/test_hbtp_codec: OPTION := -DDX_HBTP_ZSTD -DDX_HBTP_SODIUM -lzstd -lsodium
-build/zstd/test_patch build/portable/test_teleport build/codec/test_hbtp_codec: $(UNITS:%=tests/%.c) tests/dx_test.h $(HEADERS) build/flags
+build/portable/test_teleport build/codec/test_hbtp_codec: $(UNITS:%=tests/%.c) tests/dx_test.h $(HEADERS) build/flags
 	@mkdir -p $(@D)
 	$(TEST_CC) $(SANITIZE) tests/$(@F).c -o $@ $(LDFLAGS) $(OPTION) -lpthread
 build/dxup_evil: tests/dxup_evil.c examples/dxup/wire.h $(HEADERS) build/flags
@@ -128,7 +127,6 @@ SUITES = '!build 300 $(MAKE) -s -j2 all build/asan/dxup build/asan/dxpatch build
          'test_dxpatch.asan 600 DXPATCH=build/asan/dxpatch $(FIXED) tests/test_dxpatch.sh' 'test_dxpatch 300 tests/test_dxpatch.sh' \
          $(foreach t,$(UNITS),'$(t) 300 $(MAKE) -s build/$(t) && build/$(t)' \
            '$(t).asan 600 $(MAKE) -s build/asan/$(t) && $(FIXED) build/asan/$(t)') \
-         $(if $(filter 1,$(ZSTD)),'test_patch.zstd 300 $(MAKE) -s build/zstd/test_patch && $(FIXED) build/zstd/test_patch') \
          $(if $(CODECS),'test_hbtp_codec.libraries 300 $(MAKE) -s build/codec/test_hbtp_codec && $(FIXED) build/codec/test_hbtp_codec') \
          $(foreach t,test_reactor test_teleport test_workers,'$(t).tsan 600 $(MAKE) -s build/tsan/$(t) && $(FIXED) build/tsan/$(t)') \
          'test_teleport.portable 300 $(MAKE) -s build/portable/test_teleport && $(FIXED) build/portable/test_teleport' \

@@ -28,13 +28,10 @@
                           covers writer create blocks reader applier flash versions public license
 
     THREE KINDS OF PATCH, one container (128 bytes: sizes, hashes, memory that applying needs)
-        blocks   XOR of fixed blocks: in place, undone by the same patch; for pages, records, images
-                 of the same layout
+        blocks   XOR of fixed blocks: in place, undone by the same patch; for images of one layout
         delta    covers of the old bytes, references predicted through the map of covers, and what
-                 is left in an adaptive range coder: for programs, libraries, archives, whatever
-                 moves; zstd may replace the coder where it is compiled in and smaller
-        flash    a delta in an order that suits one slot of flash: in place, a page at a time, safe
-                 against power cuts, without a journal
+                 is left in an adaptive range coder: for whatever moves
+        flash    a delta for one slot of flash: in place, page by page, safe against power cuts
 
     GUARANTEES  never allocates; no globals; no recursion; applying gives the target whose hash
                 stands in the patch, or an error. A patch for another base is refused before a byte
@@ -43,9 +40,7 @@
                 an applier takes about 5 KB (on the stack in dx_patch_apply and dx_patch_create),
                 a flash object 8 KB; one thread per object
     CONFIG      DX_PATCH_STATIC, DX_PATCH_API (extern), DX_PATCH_ASSERT(c) (assert),
-                DX_PATCH_MEMCPY, DX_PATCH_MEMMOVE, DX_PATCH_MEMSET, DX_PATCH_MEMCMP (the
-                compiler's), DX_PATCH_ZSTD (off; if defined, the implementation includes <zstd.h>;
-                link with -lzstd)
+                DX_PATCH_MEMCPY, DX_PATCH_MEMMOVE, DX_PATCH_MEMSET, DX_PATCH_MEMCMP
     ERRORS      dx_patch_error: 0 = ok, negative = reason; dx_patch_error_name()
     OWNERSHIP   the caller owns every buffer; a parameter that is kept says "borrowed until"
     FORMAT      docs/PATCH.md (normative)
@@ -90,7 +85,7 @@ extern "C" {
     X(-5, ECORRUPT, 1)    /* the bytes are damaged, or bytes follow the end of the patch */        \
     X(-6, EAGAIN, 1)      /* not used here */                                                      \
     X(-7, ESYS, 1)        /* a callback failed: dx_patch_applier_callback_result() */              \
-    X(-8, ENOTSUP, 1)     /* asks for what this build or this kind cannot do (zstd, undo) */       \
+    X(-8, ENOTSUP, 1)     /* asks for what this build or this kind cannot do (undo, zstd) */       \
     X(-9, ENOTFOUND, 1)   /* no version with this hash is kept */                                  \
     X(-10, ECANCELED, 1)  /* the progress callback said stop */                                    \
     X(-11, ETRUNCATED, 3) /* the patch ends too early */                                           \
@@ -117,9 +112,8 @@ typedef enum dx_patch_kind {
 } dx_patch_kind;
 
 typedef enum dx_patch_coding {
-    DX_PATCH_CODING_PLAIN = 0,
-    DX_PATCH_CODING_RANGE = 1,
-    DX_PATCH_CODING_ZSTD = 2,
+    DX_PATCH_CODING_PLAIN = 0, DX_PATCH_CODING_RANGE = 1, /* a plain delta is the target */
+    DX_PATCH_CODING_ZSTD = 2, /* of early patches; refused: ENOTSUP */
     DX_PATCH_CODING_BRIEF = 3 /* blocks: two bytes where one byte of a hundred has changed */
 } dx_patch_coding;
 
@@ -167,16 +161,21 @@ typedef struct dx_patch_create_desc {
 /* Callbacks return 0, or any other value to stop with DX_PATCH_ESYS. */
 typedef struct dx_patch_applier_desc {
     void *user; /* handed to the callbacks */
-    /* Required. Fill out with exactly size bytes of the base from offset on. */
+    /* Fill out with exactly size bytes of the base from offset on. Required without base. */
     int (*read)(void *user, uint64_t offset, void *out, size_t size);
-    /* Required. The next size bytes of the target, in order. */
+    /* The next size bytes of the target, in order. Required without out. */
     int (*write)(void *user, const void *data, size_t size);
     /* Optional. Bytes done of total, base hashing included; not 0 = stop with ECANCELED. */
     int (*progress)(void *user, uint64_t done, uint64_t total);
-    uint64_t base_size;       /* bytes of the base that read can reach */
+    const void *base;         /* the base in memory; read is not called then */
+    void *out;                /* the target in memory, not overlapping; write is not called then */
+    size_t out_capacity;      /* bytes of out */
+    uint64_t base_size;       /* bytes of the base */
     void *memory;             /* required, any alignment; borrowed until finish */
     size_t memory_size;       /* bytes; at least memory_size of the patch */
     uint64_t target_size_max; /* bytes; 0 = no limit */
+    bool skip_base_hash;      /* the caller has verified the base: only its size is checked */
+    bool skip_target_hash;    /* the caller verifies the target: OK does not speak of its hash */
     bool undo;                /* blocks: the base is the target, produce what it was made from */
     dx_patch_hasher hasher;   /* zero = the portable one inside */
 } dx_patch_applier_desc;
@@ -193,7 +192,7 @@ typedef struct dx_patch_p_predictor {
     uint32_t *covers_; /* new offset, old offset, size; ascending by new offset */
     uint32_t *order_;  /* cover indexes, ascending by old offset */
     uint32_t *memory_; /* corrections, by region of the target */
-    uint32_t count_, flags_, last_run_, last_diff_, history_[2], segment_count_[2];
+    uint32_t count_, flags_, last_run_, last_diff_, segment_count_[2];
     uint32_t region_bits_;
     uint64_t segments_[2][8][4]; /* offset, address, size in the file, size in memory */
     uint64_t bias_[2], origin_[2];
@@ -202,14 +201,14 @@ typedef struct dx_patch_p_predictor {
 /* Decoder state. The arrays that it points to lie in the memory of the descriptor. */
 typedef struct dx_patch_p_decoder {
     const uint8_t *source_;
-    size_t source_at_, source_size_, used_, plain_size_;
-    bool source_last_, past_end_, bad_number_, map_, wrong_known_, wrong_, zstd_done_;
+    size_t source_at_, source_size_, used_;
+    bool source_last_, past_end_, bad_number_, map_, wrong_known_, wrong_;
     uint8_t last_byte_;
     uint16_t *models_;
-    uint8_t *old_, *new_, *plain_;
-    void *zstd_;
-    uint32_t range_, code_, bits_, literal_bits_, diff_bits_, id_, setup_at_;
-    uint32_t at_, start_, size_, room_, since_, run_, cover_at_;
+    uint8_t *counts_, *old_, *new_, *history_;
+    uint32_t range_, code_, literal_bits_, diff_bits_, id_, setup_at_;
+    uint32_t at_, start_, size_, room_, since_, run_, cover_at_, history_log_, after_;
+    uint64_t repeat_left_, back_, history_size_;
     uint64_t literals_left_, cover_left_, cover_old_, cover_new_, new_end_, old_end_;
     dx_patch_p_predictor predictor_;
 } dx_patch_p_decoder;
@@ -406,18 +405,6 @@ DX_PATCH_API int dx_patch_versions_patch(const dx_patch_versions *v, const uint8
 #ifndef DX_PATCH_MEMCMP
   #define DX_PATCH_MEMCMP DX_PATCH_P_MEM(memcmp)
 #endif
-#ifdef DX_PATCH_ZSTD
-  #ifndef ZSTD_STATIC_LINKING_ONLY
-    #define ZSTD_STATIC_LINKING_ONLY
-  #endif
-  #include <zstd.h>
-  #define DX_PATCH_P_HAS_ZSTD 1
-  #define DX_PATCH_P_CODINGS 7u
-#else
-  #define DX_PATCH_P_HAS_ZSTD 0
-  #define DX_PATCH_P_CODINGS 3u
-#endif
-
 /* >>shared --------------------------------------------------------------
    Small helpers that other dx headers hold as identical copies (a check compares them). */
 static uint16_t dx_patch_p_load16(const uint8_t *p)
@@ -757,7 +744,7 @@ DX_PATCH_API int dx_patch_info(const void *bytes, size_t size, dx_patch_header *
 
 /* >>coder: an adaptive binary range coder ---------------------------------
    Carry-less decoding of the LZMA kind. A model is a pair of 16-bit probabilities of a zero bit,
-   one that adapts fast and one that adapts slowly; their mean is used. */
+   a fast and a slow one; their mean is used. Both learn faster at first where bits are counted. */
 #define DX_PATCH_P_NUMBER 128u /* models of one kind of number: bit length, two leading bits */
 #define DX_PATCH_P_N_SETUP 0u
 #define DX_PATCH_P_N_GAP 1u    /* literal bytes before a cover */
@@ -765,10 +752,13 @@ DX_PATCH_API int dx_patch_info(const void *bytes, size_t size, dx_patch_header *
 #define DX_PATCH_P_N_JUMP 3u   /* how far its old offset is from where the last one would go on */
 #define DX_PATCH_P_N_RUN 4u    /* 4..6: right bytes before a wrong one, by the run before */
 #define DX_PATCH_P_N_FIX 7u    /* 7..9: by how much a predicted field is wrong */
-#define DX_PATCH_P_NUMBERS 10u
+#define DX_PATCH_P_N_SIZE 10u  /* bytes that literals repeat of earlier ones */
+#define DX_PATCH_P_N_BACK 11u  /* how far back among the literals these are */
+#define DX_PATCH_P_NUMBERS 12u
 #define DX_PATCH_P_M_FLAG (DX_PATCH_P_NUMBERS * DX_PATCH_P_NUMBER)
 #define DX_PATCH_P_M_ID (DX_PATCH_P_M_FLAG + 64u)
-#define DX_PATCH_P_M_BYTE (DX_PATCH_P_M_ID + 64u) /* wrong bytes, then literal bytes */
+#define DX_PATCH_P_M_REPEAT (DX_PATCH_P_M_ID + 64u) /* a repeat? as far back? */
+#define DX_PATCH_P_M_BYTE (DX_PATCH_P_M_REPEAT + 4u) /* wrong bytes, then literal bytes */
 
 static uint32_t dx_patch_p_model_count(uint32_t literal_bits, uint32_t diff_bits)
 {
@@ -780,14 +770,18 @@ static uint32_t dx_patch_p_probability(const uint16_t *m) /* of a zero, 12 bits,
     return ((uint32_t)m[0] + m[1]) >> 5;
 }
 
-static void dx_patch_p_adapt(uint16_t *m, uint32_t bit)
+static void dx_patch_p_adapt(uint16_t *m, uint8_t *count, uint32_t bit)
 {
+    static const char shifts[] = "1223333444444445555555555555555"
+                                 "666666666666666666666666666666667"; /* by bits seen */
+    uint32_t slow = count ? (uint32_t)(shifts[*count] - '0') : 7, fast = slow < 4 ? slow : 4;
+    if (count && *count < 63) ++*count;
     if (bit) {
-        m[0] = (uint16_t)(m[0] - (m[0] >> 4));
-        m[1] = (uint16_t)(m[1] - (m[1] >> 7));
+        m[0] = (uint16_t)(m[0] - (m[0] >> fast));
+        m[1] = (uint16_t)(m[1] - (m[1] >> slow));
     } else {
-        m[0] = (uint16_t)(m[0] + ((65536u - m[0]) >> 4));
-        m[1] = (uint16_t)(m[1] + ((65536u - m[1]) >> 7));
+        m[0] = (uint16_t)(m[0] + ((65536u - m[0]) >> fast));
+        m[1] = (uint16_t)(m[1] + ((65536u - m[1]) >> slow));
     }
 }
 
@@ -812,26 +806,15 @@ static void dx_patch_p_normalise(dx_patch_p_decoder *d)
     }
 }
 
-/* One bit. Plain coding packs eight of them into a byte that stands where the first is read. */
 static uint32_t dx_patch_p_get_bit(dx_patch_p_decoder *d, uint32_t model)
 {
     uint16_t *m = d->models_ + 2 * model;
     uint32_t bound, bit;
-    if (!d->range_) {
-        if (d->bits_ <= 1) d->bits_ = 256u | dx_patch_p_get_raw(d);
-        bit = d->bits_ & 1;
-        d->bits_ >>= 1;
-        return bit;
-    }
     bound = (d->range_ >> 12) * dx_patch_p_probability(m);
     bit = d->code_ >= bound;
-    if (bit) {
-        d->code_ -= bound;
-        d->range_ -= bound;
-    } else {
-        d->range_ = bound;
-    }
-    dx_patch_p_adapt(m, bit);
+    if (bit) d->code_ -= bound;
+    d->range_ = bit ? d->range_ - bound : bound;
+    dx_patch_p_adapt(m, d->counts_ ? d->counts_ + model : NULL, bit);
     dx_patch_p_normalise(d);
     return bit;
 }
@@ -841,7 +824,6 @@ static uint32_t dx_patch_p_get_tree(dx_patch_p_decoder *d, uint32_t model, unsig
 {
     uint32_t node = 1;
     unsigned i;
-    if (!d->range_) return dx_patch_p_get_raw(d);
     for (i = 0; i < bits; i++) node = node << 1 | dx_patch_p_get_bit(d, model + node);
     return node - (1u << bits);
 }
@@ -871,7 +853,6 @@ static uint64_t dx_patch_p_get_number(dx_patch_p_decoder *d, uint32_t which)
 {
     uint32_t length, i, lead = 1;
     uint64_t v;
-    if (!d->range_) return dx_patch_p_get_varint(d);
     length = dx_patch_p_get_tree(d, which * DX_PATCH_P_NUMBER, 6);
     v = 1;
     for (i = 0; i < length; i++) {
@@ -913,9 +894,9 @@ static uint64_t dx_patch_p_unfold(uint64_t v)
 #define DX_PATCH_P_ID_X86 1u     /* call, jmp, jcc and operands relative to the next instruction */
 #define DX_PATCH_P_ID_POINTER 2u /* aligned 64-bit addresses */
 #define DX_PATCH_P_ID_NEAR 3u    /* aligned 32-bit addresses relative to themselves */
-#define DX_PATCH_P_ID_WORD 4u    /* aligned 32-bit words that change as the one before */
-#define DX_PATCH_P_ID_WORDS 5u   /* or as the one before that */
-#define DX_PATCH_P_ID_BASED 6u   /* aligned 32-bit addresses relative to the base of the setup */
+#define DX_PATCH_P_ID_TABLE 4u   /* aligned 32-bit addresses */
+#define DX_PATCH_P_ID_BASED 5u   /* aligned 32-bit addresses relative to the base of the setup */
+#define DX_PATCH_P_ID_WASM 6u    /* WebAssembly: LEB128 numbers behind their opcodes */
 #define DX_PATCH_P_IDS 7u
 #define DX_PATCH_P_MEMORY 1024u  /* corrections that are remembered, by region of the target */
 
@@ -976,8 +957,7 @@ static bool dx_patch_p_map_address(const dx_patch_p_predictor *p, uint64_t addre
     return false;
 }
 
-/* Can a field stand at p at all? `since`: bytes since the last field ended, so that no field feeds
-   the next one's opcode. Quick, because it is asked for every byte. */
+/* Can a field stand at p, so many bytes behind the last one? Asked for every byte, so quick. */
 static bool dx_patch_p_may_be_field(uint32_t id, const uint8_t *p, uint64_t old_at, uint32_t since)
 {
     if (id == DX_PATCH_P_ID_X86) {
@@ -987,16 +967,38 @@ static bool dx_patch_p_may_be_field(uint32_t id, const uint8_t *p, uint64_t old_
         if (since < 2) return false;
         return (last & 0xc7) == 0x05 || ((last & 0xf0) == 0x80 && p[-2] == 0x0f);
     }
+    if (id == DX_PATCH_P_ID_WASM) /* call, global.get, global.set, i32.const */
+        return since && (p[-1] == 0x10 || p[-1] == 0x23 || p[-1] == 0x24 || p[-1] == 0x41);
     return id && (old_at & (id == DX_PATCH_P_ID_POINTER ? 7u : 3u)) == 0;
 }
 
-static uint64_t dx_patch_p_sign32(uint32_t v)
+/* Fields are little-endian numbers, or for WebAssembly LEB128, its top bits above all others. */
+static uint64_t dx_patch_p_load_field(const uint8_t *p, uint32_t id, uint32_t size)
 {
-    return v >> 31 ? v | 0xffffffff00000000u : v;
+    uint64_t v = 0, top = 0;
+    uint32_t i;
+    if (id != DX_PATCH_P_ID_WASM) return size == 8 ? dx_patch_p_load64(p) : dx_patch_p_load32(p);
+    for (i = size; i-- > 0; top = top << 1 | p[i] >> 7) v = v << 7 | (p[i] & 127u);
+    return v | top << 7 * size;
 }
 
-/* A field that points to an old address, if it is one; `origin` is what the new one is relative to.
-   Targets of the same region tend to be off by the same amount. */
+static void dx_patch_p_store_field(uint8_t *p, uint32_t id, uint32_t size, uint64_t v)
+{
+    uint32_t i;
+    for (i = 0; i < size; i++)
+        p[i] = (uint8_t)(id != DX_PATCH_P_ID_WASM ? v >> 8 * i & 255
+                                                  : (v >> 7 * i & 127) |
+                                                        (v >> (7 * size + i) & 1) << 7);
+}
+
+/* Only so many bits of it, the highest one being the sign. */
+static uint64_t dx_patch_p_sign(uint64_t v, uint32_t bits)
+{
+    uint64_t sign = (uint64_t)1 << (bits - 1);
+    return ((v & (sign - 1 + sign)) ^ sign) - sign;
+}
+
+/* A field that points to an old address, if it is one. */
 static void dx_patch_p_follow(const dx_patch_p_predictor *x, dx_patch_p_field *f, uint32_t size,
                               uint64_t address, uint64_t origin)
 {
@@ -1004,8 +1006,24 @@ static void dx_patch_p_follow(const dx_patch_p_predictor *x, dx_patch_p_field *f
     if (!dx_patch_p_map_address(x, address, &mapped, &f->sure)) return;
     f->size = size;
     f->slot = (uint32_t)(((address >> x->region_bits_) * 0x9e3779b97f4a7c15u) >> 54);
-    f->value = mapped + dx_patch_p_sign32(x->memory_[f->slot]) - origin;
+    f->value = mapped + dx_patch_p_sign(x->memory_[f->slot], 32) - origin;
     if (size == 4) f->value &= 0xffffffffu;
+}
+
+/* A LEB128 number behind an opcode: those like it have changed by as much. */
+static void dx_patch_p_follow_leb(const dx_patch_p_predictor *x, dx_patch_p_field *f,
+                                  const uint8_t *p)
+{
+    uint32_t size = 1, op = p[-1];
+    uint64_t old, mask, key;
+    while (size < 5 && p[size - 1] & 128) size++;
+    if (p[size - 1] & 128 || (size == 1 && op != 0x10)) return;
+    old = dx_patch_p_load_field(p, DX_PATCH_P_ID_WASM, size);
+    mask = ((uint64_t)1 << 7 * size) - 1;
+    key = ((old & mask) << 2 | (uint64_t)op << 40) >> x->region_bits_;
+    f->size = size;
+    f->slot = (uint32_t)((key * 0x9e3779b97f4a7c15u) >> 54);
+    f->value = (old & ~mask) | ((old + dx_patch_p_sign(x->memory_[f->slot], 32)) & mask);
 }
 
 /* The field at p, which is old byte old_at, when it becomes new byte new_at. */
@@ -1015,7 +1033,7 @@ static dx_patch_p_field dx_patch_p_predict(const dx_patch_p_predictor *x, uint32
     dx_patch_p_field f = {0, 0, DX_PATCH_P_MEMORY, 0};
     uint64_t old_address = old_at + x->bias_[0], new_address = new_at + x->bias_[1], value;
     uint32_t word = dx_patch_p_load32(p);
-    uint64_t distance = dx_patch_p_sign32(word);
+    uint64_t distance = dx_patch_p_sign(word, 32);
     if (id == DX_PATCH_P_ID_X86) {
         dx_patch_p_follow(x, &f, 4, old_address + 4 + distance, new_address + 4);
     } else if (id == DX_PATCH_P_ID_POINTER) {
@@ -1024,25 +1042,22 @@ static dx_patch_p_field dx_patch_p_predict(const dx_patch_p_predictor *x, uint32
     } else if (id == DX_PATCH_P_ID_NEAR) {
         if (((word + 0x10000u) & 0xffffffffu) >= 0x20000u)
             dx_patch_p_follow(x, &f, 4, old_address + distance, new_address);
+    } else if (id == DX_PATCH_P_ID_WASM) {
+        dx_patch_p_follow_leb(x, &f, p);
     } else if (id == DX_PATCH_P_ID_BASED) {
         dx_patch_p_follow(x, &f, 4, x->origin_[0] + distance, x->origin_[1]);
-    } else {
-        f.size = 4;
-        f.value = (word + x->history_[id == DX_PATCH_P_ID_WORD ? 0 : 1]) & 0xffffffffu;
+    } else if (word >= 256) {
+        dx_patch_p_follow(x, &f, 4, word, 0);
     }
     return f;
 }
 
-/* After a field: its flag is remembered, and words remember by how much they changed. */
-static void dx_patch_p_learn(dx_patch_p_predictor *x, uint32_t id, const uint8_t *p,
-                             const dx_patch_p_field *f, uint64_t value)
+/* After a field: whether it was right is remembered, and by how much it was wrong. */
+static void dx_patch_p_learn(dx_patch_p_predictor *x, const dx_patch_p_field *f, uint64_t value)
 {
     x->flags_ = (x->flags_ << 1 | (f->value != value)) & 3;
     if (f->slot < DX_PATCH_P_MEMORY)
         x->memory_[f->slot] += (uint32_t)((value - f->value) & 0xffffffffu);
-    if (id != DX_PATCH_P_ID_WORD && id != DX_PATCH_P_ID_WORDS) return;
-    x->history_[1] = x->history_[0];
-    x->history_[0] = (uint32_t)((value - dx_patch_p_load32(p)) & 0xffffffffu);
 }
 
 static uint32_t dx_patch_p_flag_model(const dx_patch_p_predictor *x, uint32_t id,
@@ -1055,17 +1070,6 @@ static uint32_t dx_patch_p_fix_number(uint32_t id)
 {
     if (id == DX_PATCH_P_ID_X86) return DX_PATCH_P_N_FIX;
     return DX_PATCH_P_N_FIX + (id == DX_PATCH_P_ID_POINTER ? 1u : 2u);
-}
-
-static void dx_patch_p_store_field(uint8_t *p, uint32_t size, uint64_t value)
-{
-    dx_patch_p_store32(p, (uint32_t)(value & 0xffffffffu));
-    if (size == 8) dx_patch_p_store32(p + 4, (uint32_t)(value >> 32));
-}
-
-static uint64_t dx_patch_p_load_field(const uint8_t *p, uint32_t size)
-{
-    return size == 8 ? dx_patch_p_load64(p) : dx_patch_p_load32(p);
 }
 
 /* Sort the cover indexes by old offset, then by index: heap sort, no extra memory. */
@@ -1102,10 +1106,9 @@ static void dx_patch_p_sort_covers(dx_patch_p_predictor *p)
 /* The contexts of wrong bytes and of runs of right ones. */
 static uint32_t dx_patch_p_diff_context(uint32_t diff_bits, uint32_t run, uint32_t last_diff)
 {
-    uint32_t c = run ? 0u : 1u;
-    if (diff_bits > 1) c |= (last_diff == 0 || last_diff == 1 || last_diff == 255 ? 2u : 0u);
-    if (diff_bits > 2) c |= last_diff & 128 ? 4u : 0u;
-    return diff_bits ? c : 0;
+    uint32_t c = (run ? 0u : 1u) | (last_diff & 128 ? 4u : 0u);
+    if (last_diff == 0 || last_diff == 1 || last_diff == 255) c |= 2;
+    return c & ((1u << diff_bits) - 1);
 }
 
 static uint32_t dx_patch_p_run_number(uint32_t run)
@@ -1123,10 +1126,11 @@ typedef struct dx_patch_p_writer {
     bool overflow, any;  /* any: the first byte, which is always zero, is left out */
     uint8_t cache, price[128];
     uint8_t *out;
-    size_t capacity, size, bits_at;
-    uint32_t range, bits_count;
+    size_t capacity, size;
+    uint32_t range;
     uint64_t low, pending, cost; /* cost: in sixteenths of a bit */
     uint16_t *models;
+    uint8_t *counts;
 } dx_patch_p_writer;
 
 /* price[p / 32] is -log2(p / 4096) in sixteenths of a bit, by squaring, without floats. */
@@ -1155,7 +1159,6 @@ static void dx_patch_p_writer_start(dx_patch_p_writer *w, int mode, uint8_t *out
     w->out = out;
     w->capacity = capacity;
     w->size = 0;
-    w->bits_count = 0;
     w->range = 0xffffffffu;
     w->low = 0;
     w->pending = 1;
@@ -1205,24 +1208,10 @@ static void dx_patch_p_put_bit(dx_patch_p_writer *w, uint32_t model, uint32_t bi
         w->cost += w->price[(bit ? 4096 - p : p) >> 5];
         return;
     }
-    if (w->mode == DX_PATCH_P_PLAIN) {
-        if (w->bits_count % 8 == 0) {
-            w->bits_at = w->size;
-            dx_patch_p_put_raw(w, 0);
-        }
-        if (bit && w->bits_at < w->capacity)
-            w->out[w->bits_at] = (uint8_t)(w->out[w->bits_at] | 1u << w->bits_count % 8);
-        w->bits_count++;
-        return;
-    }
     bound = (w->range >> 12) * p;
-    if (bit) {
-        w->low += bound;
-        w->range -= bound;
-    } else {
-        w->range = bound;
-    }
-    dx_patch_p_adapt(m, bit);
+    if (bit) w->low += bound;
+    w->range = bit ? w->range - bound : bound;
+    dx_patch_p_adapt(m, w->counts ? w->counts + model : NULL, bit);
     while (w->range < 1u << 24) {
         w->range <<= 8;
         dx_patch_p_shift_low(w);
@@ -1232,10 +1221,6 @@ static void dx_patch_p_put_bit(dx_patch_p_writer *w, uint32_t model, uint32_t bi
 static void dx_patch_p_put_tree(dx_patch_p_writer *w, uint32_t model, unsigned bits, uint32_t v)
 {
     uint32_t node = 1;
-    if (w->mode == DX_PATCH_P_PLAIN) {
-        dx_patch_p_put_raw(w, v);
-        return;
-    }
     while (bits-- > 0) {
         uint32_t bit = v >> bits & 1;
         dx_patch_p_put_bit(w, model + node, bit);
@@ -1252,10 +1237,6 @@ static void dx_patch_p_put_varint(dx_patch_p_writer *w, uint64_t v)
 static void dx_patch_p_put_number(dx_patch_p_writer *w, uint32_t which, uint64_t v)
 {
     uint32_t length = 0, lead = 1, i;
-    if (w->mode == DX_PATCH_P_PLAIN) {
-        dx_patch_p_put_varint(w, v);
-        return;
-    }
     while (length < 63 && (v + 1) >> (length + 1)) length++;
     dx_patch_p_put_tree(w, which * DX_PATCH_P_NUMBER, 6, length);
     for (i = 0; i < length; i++) {
@@ -1272,12 +1253,12 @@ static void dx_patch_p_put_number(dx_patch_p_writer *w, uint32_t which, uint64_t
 static void dx_patch_p_writer_finish(dx_patch_p_writer *w)
 {
     int i;
-    if (w->mode != DX_PATCH_P_RANGE) return;
     for (i = 0; i < 5; i++) dx_patch_p_shift_low(w);
 }
 
 /* >>covers: what of the target can be made from where in the base -------------- */
 #define DX_PATCH_P_SEED 8u     /* bytes that a hash covers */
+#define DX_PATCH_P_DEPTH 6u     /* candidates that are compared */
 #define DX_PATCH_P_LOOK 128u    /* compare no more bytes of a candidate than this */
 #define DX_PATCH_P_REACH 65536u /* extend so far at a time: what is cut again soon costs no more */
 #define DX_PATCH_P_SAME 4       /* bytes that a cover must save when it goes on as the last one, */
@@ -1292,10 +1273,12 @@ typedef struct dx_patch_p_cover {
 typedef struct dx_patch_p_finder {
     const uint8_t *base, *target;
     size_t base_size, target_size, stride;
-    uint32_t *table; /* old offset / stride + 1, by hash */
+    uint32_t *table; /* old offset / stride + 1, by hash: the first one */
+    uint32_t *chain; /* the next one with this hash, by old offset / stride */
     size_t table_count;
     dx_patch_p_cover *covers;
     size_t cover_count, cover_capacity;
+    uint64_t work; /* bytes that extending has looked at */
     bool open; /* the last cover ends where looking ahead ended, so it may go on */
 } dx_patch_p_finder;
 
@@ -1306,59 +1289,40 @@ static size_t dx_patch_p_slot(const dx_patch_p_finder *f, const uint8_t *p)
     return (size_t)((h >> 32) * f->table_count >> 32);
 }
 
-/* From the end to the start, so that of equal seeds the first one stays. */
+/* From the end on, so that of equal seeds the first one comes first. */
 static void dx_patch_p_index(dx_patch_p_finder *f)
 {
     size_t i;
     DX_PATCH_MEMSET(f->table, 0, f->table_count * sizeof *f->table);
     if (f->base_size < DX_PATCH_P_SEED) return;
-    f->stride = f->base_size / f->table_count + 1;
-    for (i = (f->base_size - DX_PATCH_P_SEED) / f->stride + 1; i-- > 0;)
-        f->table[dx_patch_p_slot(f, f->base + i * f->stride)] = (uint32_t)(i + 1);
+    for (i = (f->base_size - DX_PATCH_P_SEED) / f->stride + 1; i-- > 0;) {
+        uint32_t *slot = f->table + dx_patch_p_slot(f, f->base + i * f->stride);
+        f->chain[i] = *slot;
+        *slot = (uint32_t)(i + 1);
+    }
 }
 
 /* How far a and b are worth being called alike: where +1 a right, -1 a wrong byte is highest. */
-static size_t dx_patch_p_extend(const uint8_t *a, const uint8_t *b, size_t size, long *gain,
-                                bool *dropped)
+static size_t dx_patch_p_extend(const uint8_t *a, const uint8_t *b, size_t size, bool back,
+                                long *gain, bool *dropped)
 {
     size_t i = 0, best = 0;
-    long score = 0, top = 0;
-    while (i < size) {
-        if (size - i >= 8 && DX_PATCH_MEMCMP(a + i, b + i, 8) == 0) {
+    long score = 0;
+    *gain = 0;
+    while (i < size && score >= *gain - DX_PATCH_P_DROP) {
+        if (!back && size - i >= 8 && DX_PATCH_MEMCMP(a + i, b + i, 8) == 0) {
             score += 8;
             i += 8;
         } else {
-            score += a[i] == b[i] ? 1 : -1;
             i++;
+            score += (back ? *(a - i) == *(b - i) : a[i - 1] == b[i - 1]) ? 1 : -1;
         }
-        if (score > top) {
-            top = score;
+        if (score > *gain) {
+            *gain = score;
             best = i;
-        } else if (score < top - DX_PATCH_P_DROP) {
-            break;
         }
     }
-    *gain = top;
     *dropped = i < size;
-    return best;
-}
-
-/* The same towards the front: a and b point behind the last byte. */
-static size_t dx_patch_p_extend_back(const uint8_t *a, const uint8_t *b, size_t size, long *gain)
-{
-    size_t i = 0, best = 0;
-    long score = 0, top = 0;
-    while (i < size) {
-        i++;
-        score += *(a - i) == *(b - i) ? 1 : -1;
-        if (score > top) {
-            top = score;
-            best = i;
-        } else if (score < top - DX_PATCH_P_DROP) {
-            break;
-        }
-    }
-    *gain = top;
     return best;
 }
 
@@ -1393,11 +1357,13 @@ static void dx_patch_p_cut(const dx_patch_p_finder *f, dx_patch_p_cover *last,
     next->size -= best;
 }
 
+/* How far an extension may look. */
 static size_t dx_patch_p_reach(const dx_patch_p_finder *f, size_t new_at, size_t old_at)
 {
     size_t room = f->target_size - new_at;
+    size_t reach = f->work > 16 * ((uint64_t)new_at + 65536) ? 64 : DX_PATCH_P_REACH;
     if (room > f->base_size - old_at) room = f->base_size - old_at;
-    return room < DX_PATCH_P_REACH ? room : DX_PATCH_P_REACH;
+    return room < reach ? room : reach;
 }
 
 /* Make the last cover longer until it ends for good or clearly behind target byte i. */
@@ -1410,7 +1376,7 @@ static void dx_patch_p_lengthen(dx_patch_p_finder *f, size_t i)
         bool dropped;
         long gain;
         more = dx_patch_p_extend(f->target + new_at, f->base + old_at,
-                                 dx_patch_p_reach(f, new_at, old_at), &gain, &dropped);
+                                 dx_patch_p_reach(f, new_at, old_at), false, &gain, &dropped);
         last->size += more;
         f->open = more && !dropped;
     }
@@ -1421,13 +1387,15 @@ static bool dx_patch_p_take(dx_patch_p_finder *f, size_t new_at, size_t old_at, 
 {
     dx_patch_p_cover c, *last = f->cover_count ? f->covers + f->cover_count - 1 : NULL;
     size_t back = last ? new_at - (size_t)last->new_at : new_at;
+    size_t reach = dx_patch_p_reach(f, new_at, old_at), front;
     long gain, gain_back;
-    bool dropped;
-    size_t front = dx_patch_p_extend(f->target + new_at, f->base + old_at,
-                                     dx_patch_p_reach(f, new_at, old_at), &gain, &dropped);
+    bool dropped, ended;
+    front = dx_patch_p_extend(f->target + new_at, f->base + old_at, reach, false, &gain, &dropped);
     if (back > old_at) back = old_at;
     if (back > DX_PATCH_P_REACH) back = DX_PATCH_P_REACH;
-    back = dx_patch_p_extend_back(f->target + new_at, f->base + old_at, back, &gain_back);
+    if (f->work > 16 * ((uint64_t)new_at + 65536) && back > 64) back = 64;
+    back = dx_patch_p_extend(f->target + new_at, f->base + old_at, back, true, &gain_back, &ended);
+    f->work += front + 8 * back;
     if (gain + gain_back < least) return false;
     c.new_at = new_at - back;
     c.old_at = old_at - back;
@@ -1463,14 +1431,25 @@ static size_t dx_patch_p_run_on(const dx_patch_p_finder *f, size_t i, size_t *ol
     return dx_patch_p_same(f->target + i, f->base + *old_at, room);
 }
 
-/* The base's bytes at a seed that equals target byte i on; is it better than the last cover? */
-static bool dx_patch_p_is_better(const dx_patch_p_finder *f, size_t i, size_t at, size_t *size)
+/* The seed in the base with which most bytes from target byte i on are equal. */
+static bool dx_patch_p_look_up(const dx_patch_p_finder *f, size_t i, size_t *old_at, size_t *size)
 {
     const dx_patch_p_cover *last = f->covers + f->cover_count - 1;
-    size_t room = f->target_size - i, k, right = 0;
-    if (room > f->base_size - at) room = f->base_size - at;
-    if (room > DX_PATCH_P_LOOK) room = DX_PATCH_P_LOOK;
-    *size = dx_patch_p_same(f->target + i, f->base + at, room);
+    size_t k, right = 0;
+    uint32_t depth = DX_PATCH_P_DEPTH, at = f->table[dx_patch_p_slot(f, f->target + i)];
+    *size = 0;
+    for (; at && depth; depth--) {
+        size_t from = (at - 1) * f->stride, room = f->target_size - i, same;
+        if (room > f->base_size - from) room = f->base_size - from;
+        if (room > DX_PATCH_P_LOOK) room = DX_PATCH_P_LOOK;
+        same = dx_patch_p_same(f->target + i, f->base + from, room);
+        if (same > *size) {
+            *size = same;
+            *old_at = from;
+        }
+        if (same == DX_PATCH_P_LOOK) break;
+        at = f->chain[at - 1];
+    }
     if (*size < DX_PATCH_P_SEED) return false;
     if (!f->cover_count || i >= last->new_at + last->size) return true;
     for (k = 0; k < *size && i + k < last->new_at + last->size; k++)
@@ -1484,9 +1463,10 @@ static void dx_patch_p_find(dx_patch_p_finder *f)
     long least = f->base_size < (1u << 20) ? DX_PATCH_P_OTHER : DX_PATCH_P_FAR;
     dx_patch_p_index(f);
     f->cover_count = 0;
+    f->work = 0;
     while (f->target_size >= DX_PATCH_P_SEED && i <= f->target_size - DX_PATCH_P_SEED) {
         const dx_patch_p_cover *last = f->covers + f->cover_count - 1;
-        size_t run, at;
+        size_t run;
         if (f->cover_count && i < last->new_at) i = (size_t)last->new_at;
         dx_patch_p_lengthen(f, i);
         run = dx_patch_p_run_on(f, i, &old_at);
@@ -1500,9 +1480,8 @@ static void dx_patch_p_find(dx_patch_p_finder *f)
             i += run;
             continue;
         }
-        at = f->base_size < DX_PATCH_P_SEED ? 0 : f->table[dx_patch_p_slot(f, f->target + i)];
-        if (at && dx_patch_p_is_better(f, i, (at - 1) * f->stride, &size) &&
-            dx_patch_p_take(f, i, (at - 1) * f->stride, least))
+        if (f->base_size >= DX_PATCH_P_SEED && dx_patch_p_look_up(f, i, &old_at, &size) &&
+            dx_patch_p_take(f, i, old_at, least))
             i += size;
         else
             i++;
@@ -1517,12 +1496,25 @@ typedef struct dx_patch_p_plan { /* what a predictor does to one block */
     uint64_t value[DX_PATCH_P_BLOCK + 8];
 } dx_patch_p_plan;
 
+#define DX_PATCH_P_SHORTEST 4u   /* bytes that a hash of literals covers */
+#define DX_PATCH_P_ENOUGH 64u    /* a repeat of so many bytes is taken without looking further */
+
+/* All literals so far, to find what they repeat of themselves. */
+typedef struct dx_patch_p_repeats {
+    uint8_t *ring;
+    uint32_t *heads, *chain;
+    uint32_t log, heads_log, depth, count, last_back, after; /* after: the last was a repeat */
+    uint32_t literal_price; /* sixteenths of a bit, lately */
+} dx_patch_p_repeats;
+
 typedef struct dx_patch_p_maker {
     dx_patch_p_writer writer;
     dx_patch_p_predictor predictor;
     dx_patch_p_finder finder;
     dx_patch_p_plan plan;
-    uint32_t literal_bits, diff_bits, last_id, window_log;
+    dx_patch_p_repeats repeats;
+    uint32_t literal_bits, diff_bits, last_id;
+    uint64_t literals; /* bytes in no cover */
     bool map;
     uint32_t memory[DX_PATCH_P_MEMORY];
     uint8_t window[DX_PATCH_P_WINDOW];
@@ -1549,8 +1541,7 @@ static uint32_t dx_patch_p_make_plan(dx_patch_p_plan *plan, dx_patch_p_predictor
         if (f.size) {
             plan->value[at] = f.value;
             plan->model[at] = (uint8_t)(dx_patch_p_flag_model(x, id, &f) - DX_PATCH_P_M_FLAG);
-            dx_patch_p_learn(x, id, s->old_bytes + at, &f,
-                             dx_patch_p_load_field(s->new_bytes + at, f.size));
+            dx_patch_p_learn(x, &f, dx_patch_p_load_field(s->new_bytes + at, id, f.size));
             at += f.size;
             since = 0;
         } else {
@@ -1566,11 +1557,10 @@ static void dx_patch_p_put_field(dx_patch_p_maker *m, uint32_t id, uint32_t at,
 {
     const dx_patch_p_plan *plan = &m->plan;
     uint32_t size = plan->mark[at];
-    uint64_t value = dx_patch_p_load_field(s->new_bytes + at, size);
-    uint64_t error = value - plan->value[at];
+    uint64_t value = dx_patch_p_load_field(s->new_bytes + at, id, size);
+    uint64_t error = dx_patch_p_sign(value - plan->value[at], 8 * size);
     dx_patch_p_put_bit(&m->writer, DX_PATCH_P_M_FLAG + plan->model[at], error != 0);
     if (!error) return;
-    if (size == 4) error = dx_patch_p_sign32((uint32_t)(error & 0xffffffffu));
     dx_patch_p_put_number(&m->writer, dx_patch_p_fix_number(id), dx_patch_p_fold(error) - 1);
 }
 
@@ -1623,8 +1613,7 @@ static void dx_patch_p_put_block(dx_patch_p_maker *m, dx_patch_p_predictor *x, u
     }
 }
 
-/* Segments from the headers of a 64-bit little-endian ELF file; anything else is one segment that
-   starts at address 0. What stands there is only used to predict, so nothing needs checking. */
+/* Segments from the headers of a 64-bit little-endian ELF file. */
 static uint32_t dx_patch_p_find_segments(const uint8_t *p, size_t size, uint64_t (*segments)[4],
                                          uint64_t *origin)
 {
@@ -1679,12 +1668,112 @@ static void dx_patch_p_put_setup(dx_patch_p_maker *m)
     for (k = 0; k < m->finder.cover_count; k++) dx_patch_p_put_cover(m, k);
 }
 
+static void dx_patch_p_put_literal(dx_patch_p_maker *m, const uint8_t *p)
+{
+    uint32_t before = p == m->finder.target ? 0u : p[-1];
+    uint32_t c = (1u << m->diff_bits) + (before >> (8 - m->literal_bits));
+    if (m->repeats.log) dx_patch_p_put_bit(&m->writer, DX_PATCH_P_M_REPEAT + m->repeats.after, 0);
+    dx_patch_p_put_tree(&m->writer, DX_PATCH_P_M_BYTE + 256 * c, 8, *p);
+}
+
+static void dx_patch_p_put_repeat(dx_patch_p_maker *m, uint32_t size, uint32_t back)
+{
+    const dx_patch_p_repeats *r = &m->repeats;
+    dx_patch_p_put_bit(&m->writer, DX_PATCH_P_M_REPEAT + r->after, 1);
+    dx_patch_p_put_bit(&m->writer, DX_PATCH_P_M_REPEAT + 2, back == r->last_back);
+    dx_patch_p_put_number(&m->writer, DX_PATCH_P_N_SIZE, size - 1);
+    if (back != r->last_back) dx_patch_p_put_number(&m->writer, DX_PATCH_P_N_BACK, back - 1);
+}
+
+/* Sixteenths of a bit that a literal (size 0) or a repeat costs. */
+static uint32_t dx_patch_p_price(dx_patch_p_maker *m, const uint8_t *p, uint32_t size,
+                                 uint32_t back)
+{
+    int mode = m->writer.mode;
+    m->writer.mode = DX_PATCH_P_COUNT;
+    m->writer.cost = 0;
+    if (size) dx_patch_p_put_repeat(m, size, back);
+    else dx_patch_p_put_literal(m, p);
+    m->writer.mode = mode;
+    return (uint32_t)m->writer.cost;
+}
+
+/* Take the repeat of the bytes that end `back` literals before literal `at` if it saves more than
+   *gain; at most `left` bytes. */
+static void dx_patch_p_try_repeat(dx_patch_p_maker *m, const uint8_t *p, uint32_t at, uint32_t back,
+                                  uint32_t left, uint32_t *found, long *gain)
+{
+    const dx_patch_p_repeats *r = &m->repeats;
+    uint32_t mask = (1u << r->log) - 1, i = 0;
+    long saved;
+    if (found[0] && r->ring[(at - back + found[0]) & mask] != p[found[0]]) return;
+    while (i < left && (i < back ? r->ring[(at - back + i) & mask] : p[i - back]) == p[i]) i++;
+    if (!i || i < found[0]) return;
+    saved = (long)(i * r->literal_price) - (long)dx_patch_p_price(m, p, i, back);
+    if (saved <= *gain) return;
+    found[0] = i;
+    found[1] = back;
+    *gain = saved;
+}
+
+/* The best repeat at literal r->count + ahead, whose bytes start at p; `left` follow each other. */
+static long dx_patch_p_look_back(dx_patch_p_maker *m, const uint8_t *p, uint32_t ahead,
+                                 uint32_t left, uint32_t *found)
+{
+    dx_patch_p_repeats *r = &m->repeats;
+    uint32_t at = r->count + ahead, most = (1u << r->log) - 1, depth = r->depth, next;
+    long gain = 0;
+    found[0] = 0;
+    if (r->last_back && r->last_back <= at)
+        dx_patch_p_try_repeat(m, p, at, r->last_back, left, found, &gain);
+    if (left < DX_PATCH_P_SHORTEST) return gain;
+    next = r->heads[(dx_patch_p_load32(p) * 0x9e3779b1u) >> (32 - r->heads_log)];
+    while (next && depth-- && found[0] < left && found[0] < DX_PATCH_P_ENOUGH) {
+        if (at - (next - 1) > most) break;
+        dx_patch_p_try_repeat(m, p, at, at - (next - 1), left, found, &gain);
+        next = r->chain[(next - 1) & most];
+    }
+    return gain;
+}
+
+static void dx_patch_p_add_literals(dx_patch_p_repeats *r, const uint8_t *p, uint32_t count,
+                                    uint64_t left)
+{
+    uint32_t mask = (1u << r->log) - 1;
+    for (; count; count--, left--, p++) {
+        if (left >= DX_PATCH_P_SHORTEST) {
+            uint32_t *head = r->heads +
+                             ((dx_patch_p_load32(p) * 0x9e3779b1u) >> (32 - r->heads_log));
+            r->chain[r->count & mask] = *head;
+            *head = r->count + 1;
+        }
+        r->ring[r->count++ & mask] = *p;
+    }
+}
+
 static void dx_patch_p_put_literals(dx_patch_p_maker *m, uint64_t from, uint64_t to)
 {
-    for (; from < to; from++) {
-        uint32_t before = from ? m->finder.target[from - 1] : 0u;
-        uint32_t c = (1u << m->diff_bits) + (before >> (8 - m->literal_bits));
-        dx_patch_p_put_tree(&m->writer, DX_PATCH_P_M_BYTE + 256 * c, 8, m->finder.target[from]);
+    dx_patch_p_repeats *r = &m->repeats;
+    while (from < to) {
+        const uint8_t *p = m->finder.target + from;
+        uint32_t left = to - from < 65536 ? (uint32_t)(to - from) : 65536u, found[2] = {0, 0};
+        uint32_t next[2], size = 1;
+        long gain = r->log ? dx_patch_p_look_back(m, p, 0, left, found) : 0;
+        if (gain > 0 && found[0] < DX_PATCH_P_ENOUGH && left > 1 && /* is one further on better? */
+            dx_patch_p_look_back(m, p + 1, 1, left - 1, next) > gain + 16)
+            gain = 0;
+        if (gain > 0) {
+            size = found[0];
+            dx_patch_p_put_repeat(m, size, found[1]);
+            r->last_back = found[1];
+        } else {
+            if (r->log)
+                r->literal_price = (31 * r->literal_price + dx_patch_p_price(m, p, 0, 0) + 16) / 32;
+            dx_patch_p_put_literal(m, p);
+        }
+        r->after = gain > 0;
+        if (r->log) dx_patch_p_add_literals(r, p, size, to - from);
+        from += size;
     }
 }
 
@@ -1773,28 +1862,22 @@ static void dx_patch_p_put_delta(dx_patch_p_maker *m)
 
 /* >>reader: the streaming applier ------------------------------------------- */
 #define DX_PATCH_P_STEP 64u /* no step of a decoder takes more bytes of input than this */
+#define DX_PATCH_P_LAYOUT 16u /* of the parameters; and 1 if there is a map */
 #define DX_PATCH_P_SLACK 16u /* lets the memory of the caller have any alignment */
 
 enum { /* what is expected next */
-    DX_PATCH_P_PARAMETERS,
-    DX_PATCH_P_START,
-    DX_PATCH_P_SETUP,
-    DX_PATCH_P_LIST,
-    DX_PATCH_P_NEXT,
-    DX_PATCH_P_LITERALS,
-    DX_PATCH_P_CHOICE,
-    DX_PATCH_P_WALK,
-    DX_PATCH_P_RECORD,
-    DX_PATCH_P_DATA,
-    DX_PATCH_P_DONE
+    DX_PATCH_P_PARAMETERS, DX_PATCH_P_START, DX_PATCH_P_SETUP, DX_PATCH_P_LIST, DX_PATCH_P_NEXT,
+    DX_PATCH_P_LITERALS, DX_PATCH_P_CHOICE, DX_PATCH_P_WALK, DX_PATCH_P_STORED, DX_PATCH_P_RECORD,
+    DX_PATCH_P_DATA, DX_PATCH_P_DONE
 };
 
-/* Bytes that applying a delta takes, apart from zstd. */
+/* Bytes that applying a delta takes. */
 static uint64_t dx_patch_p_delta_memory(uint32_t literal_bits, uint32_t diff_bits, bool map,
-                                        uint64_t covers)
+                                        uint64_t covers, uint32_t history_log)
 {
-    uint64_t size = DX_PATCH_P_SLACK + 4u * dx_patch_p_model_count(literal_bits, diff_bits);
+    uint64_t size = DX_PATCH_P_SLACK + 5u * dx_patch_p_model_count(literal_bits, diff_bits);
     size += DX_PATCH_P_WINDOW + DX_PATCH_P_BLOCK + 8;
+    if (history_log) size += (uint64_t)1 << history_log;
     return map ? size + 4 * DX_PATCH_P_MEMORY + 16 * covers : size;
 }
 
@@ -1815,13 +1898,15 @@ static int dx_patch_p_progress(dx_patch_applier *a)
 
 static int dx_patch_p_emit(dx_patch_applier *a, const uint8_t *p, uint32_t size)
 {
-    int error;
+    const dx_patch_applier_desc *d = &a->desc_;
+    int error = DX_PATCH_OK;
     DX_PATCH_ASSERT(size <= a->to_size_ - a->produced_);
     if (!size) return DX_PATCH_OK;
-    dx_patch_p_hash_update(&a->desc_.hasher, &a->blake3_, p, size);
+    if (!d->skip_target_hash) dx_patch_p_hash_update(&d->hasher, &a->blake3_, p, size);
+    if (d->out) DX_PATCH_MEMCPY((uint8_t *)d->out + a->produced_, p, size);
+    else error = dx_patch_p_callback(a, d->write(d->user, p, size), DX_PATCH_ESYS);
     a->decoder_.last_byte_ = p[size - 1];
     a->produced_ += size;
-    error = dx_patch_p_callback(a, a->desc_.write(a->desc_.user, p, size), DX_PATCH_ESYS);
     return error ? error : dx_patch_p_progress(a);
 }
 
@@ -1832,7 +1917,8 @@ static int dx_patch_p_read(dx_patch_applier *a, uint64_t at, uint8_t *p, uint32_
     if (at >= a->from_size_) part = 0;
     else if (part > a->from_size_ - at) part = (uint32_t)(a->from_size_ - at);
     DX_PATCH_MEMSET(p + part, 0, size - part);
-    if (!part) return DX_PATCH_OK;
+    if (part && a->desc_.base) DX_PATCH_MEMCPY(p, (const uint8_t *)a->desc_.base + at, part);
+    if (!part || a->desc_.base) return DX_PATCH_OK;
     return dx_patch_p_callback(a, a->desc_.read(a->desc_.user, at, p, part), DX_PATCH_ESYS);
 }
 
@@ -1853,26 +1939,6 @@ static bool dx_patch_p_has_input(const dx_patch_p_decoder *d)
     return d->source_last_ || d->source_size_ - d->source_at_ >= DX_PATCH_P_STEP;
 }
 
-/* >>zstd: coding 2 is the plain stream inside of one zstd frame ----------------- */
-#ifdef DX_PATCH_ZSTD
-#define DX_PATCH_P_WINDOW_LOG 20u /* most that is written; a reader takes up to 27 */
-#define DX_PATCH_P_ZSTD_LEVEL 12
-
-static int dx_patch_p_zstd_start(dx_patch_applier *a, uint32_t window_log)
-{
-    dx_patch_p_decoder *d = &a->decoder_;
-    size_t size;
-    void *memory;
-    if (window_log < 10 || window_log > 27) return DX_PATCH_EVERSION;
-    size = ZSTD_estimateDStreamSize((size_t)1 << window_log);
-    d->plain_ = (uint8_t *)dx_patch_p_carve(a, &d->used_, DX_PATCH_P_BLOCK);
-    memory = dx_patch_p_carve(a, &d->used_, size);
-    if (!d->plain_ || !memory) return DX_PATCH_ENOMEM;
-    d->zstd_ = ZSTD_initStaticDStream(memory, size);
-    return d->zstd_ ? DX_PATCH_OK : DX_PATCH_ENOMEM;
-}
-#endif
-
 static int dx_patch_p_take_parameters(dx_patch_applier *a)
 {
     dx_patch_p_decoder *d = &a->decoder_;
@@ -1880,28 +1946,32 @@ static int dx_patch_p_take_parameters(dx_patch_applier *a)
     uint32_t count;
     d->literal_bits_ = p[0] & 15;
     d->diff_bits_ = p[0] >> 4;
-    d->map_ = p[1] == 1;
+    d->map_ = p[1] & 1;
+    d->history_log_ = p[3];
     d->predictor_.region_bits_ = p[2];
-    if (d->literal_bits_ > 8 || d->diff_bits_ > 3 || p[1] > 1 || p[2] > 32)
+    if (d->literal_bits_ > 8 || d->diff_bits_ > 3 || (p[1] & 254) != DX_PATCH_P_LAYOUT ||
+        p[2] > 32 || p[3] > 30)
         return DX_PATCH_EVERSION;
     if (d->map_ && (a->from_size_ >> 32 || a->to_size_ >> 32)) return DX_PATCH_EHEADER;
     count = dx_patch_p_model_count(d->literal_bits_, d->diff_bits_);
     d->used_ = 0;
-    d->models_ = (uint16_t *)dx_patch_p_carve(a, &d->used_, (size_t)count * 4);
+    d->models_ = (uint16_t *)dx_patch_p_carve(a, &d->used_, (size_t)count * 5);
     d->old_ = (uint8_t *)dx_patch_p_carve(a, &d->used_, DX_PATCH_P_WINDOW);
     if (!d->models_ || !d->old_) return DX_PATCH_EHEADER;
     d->new_ = (uint8_t *)dx_patch_p_carve(a, &d->used_, DX_PATCH_P_BLOCK + 8);
     if (!d->new_) return DX_PATCH_EHEADER;
     dx_patch_p_models_start(d->models_, count);
+    d->counts_ = (uint8_t *)(d->models_ + 2 * count);
+    DX_PATCH_MEMSET(d->counts_, 0, count);
+    if (d->history_log_)
+        d->history_ = (uint8_t *)dx_patch_p_carve(a, &d->used_, (size_t)1 << d->history_log_);
+    if (d->history_log_ && !d->history_) return DX_PATCH_EHEADER;
     if (d->map_) {
         d->predictor_.memory_ = (uint32_t *)dx_patch_p_carve(a, &d->used_, 4 * DX_PATCH_P_MEMORY);
         if (!d->predictor_.memory_) return DX_PATCH_EHEADER;
         DX_PATCH_MEMSET(d->predictor_.memory_, 0, 4 * DX_PATCH_P_MEMORY);
     }
-#ifdef DX_PATCH_ZSTD
-    if (a->header_.coding == DX_PATCH_CODING_ZSTD) return dx_patch_p_zstd_start(a, p[3]);
-#endif
-    return p[3] ? DX_PATCH_EVERSION : DX_PATCH_OK;
+    return DX_PATCH_OK;
 }
 
 /* The numbers of the setup in their order: cover count, twice segments, twice the origin. */
@@ -2002,17 +2072,47 @@ static int dx_patch_p_take_next(dx_patch_applier *a)
     return error;
 }
 
+/* Is a repeat of earlier literals next? Then its size and distance. */
+static int dx_patch_p_take_repeat(dx_patch_p_decoder *d, uint64_t left)
+{
+    uint64_t size, back = d->back_;
+    uint32_t again;
+    if (!dx_patch_p_get_bit(d, DX_PATCH_P_M_REPEAT + d->after_)) {
+        d->after_ = 0;
+        return DX_PATCH_OK;
+    }
+    d->after_ = 1;
+    again = dx_patch_p_get_bit(d, DX_PATCH_P_M_REPEAT + 2);
+    size = dx_patch_p_get_number(d, DX_PATCH_P_N_SIZE);
+    if (!again) back = dx_patch_p_get_number(d, DX_PATCH_P_N_BACK) + 1;
+    if (!back || back > d->history_size_ || back > (uint64_t)1 << d->history_log_ || size >= left)
+        return DX_PATCH_EBOUNDS;
+    d->back_ = back;
+    d->repeat_left_ = size + 1;
+    return DX_PATCH_OK;
+}
+
 static int dx_patch_p_take_literals(dx_patch_applier *a)
 {
     dx_patch_p_decoder *d = &a->decoder_;
     uint32_t size = 0, last = d->last_byte_;
-    int error;
-    while (size < d->literals_left_ && size < DX_PATCH_P_BLOCK && dx_patch_p_has_input(d) &&
-           !d->past_end_) {
-        uint32_t c = (1u << d->diff_bits_) + (last >> (8 - d->literal_bits_));
-        last = dx_patch_p_get_tree(d, DX_PATCH_P_M_BYTE + 256 * c, 8);
+    size_t mask = ((size_t)1 << d->history_log_) - 1;
+    int error = DX_PATCH_OK;
+    while (size < d->literals_left_ && size < DX_PATCH_P_BLOCK &&
+           (d->repeat_left_ || dx_patch_p_has_input(d)) && !d->past_end_ && !error) {
+        if (d->history_log_ && !d->repeat_left_)
+            error = dx_patch_p_take_repeat(d, d->literals_left_ - size);
+        if (d->repeat_left_) {
+            last = d->history_[(size_t)(d->history_size_ - d->back_) & mask];
+            d->repeat_left_--;
+        } else {
+            uint32_t c = (1u << d->diff_bits_) + (last >> (8 - d->literal_bits_));
+            last = dx_patch_p_get_tree(d, DX_PATCH_P_M_BYTE + 256 * c, 8);
+        }
+        if (d->history_log_) d->history_[(size_t)d->history_size_++ & mask] = (uint8_t)last;
         d->new_[size++] = (uint8_t)last;
     }
+    if (error) return error;
     d->literals_left_ -= size;
     error = dx_patch_p_emit(a, d->new_, size);
     if (!error && !d->literals_left_)
@@ -2044,16 +2144,15 @@ static int dx_patch_p_take_choice(dx_patch_applier *a)
                            d->size_ + before + DX_PATCH_P_AFTER);
 }
 
-static void dx_patch_p_take_field(dx_patch_p_decoder *d, const dx_patch_p_field *f,
-                                  const uint8_t *old)
+static void dx_patch_p_take_field(dx_patch_p_decoder *d, const dx_patch_p_field *f)
 {
     uint64_t value = f->value;
     if (dx_patch_p_get_bit(d, dx_patch_p_flag_model(&d->predictor_, d->id_, f))) {
         value += dx_patch_p_unfold(1 + dx_patch_p_get_number(d, dx_patch_p_fix_number(d->id_)));
-        if (f->size == 4) value &= 0xffffffffu;
+        if (f->size < 8) value &= ((uint64_t)1 << 8 * f->size) - 1;
     }
-    dx_patch_p_learn(&d->predictor_, d->id_, old, f, value);
-    dx_patch_p_store_field(d->new_ + d->at_, f->size, value);
+    dx_patch_p_learn(&d->predictor_, f, value);
+    dx_patch_p_store_field(d->new_ + d->at_, d->id_, f->size, value);
     d->at_ += f->size;
     d->since_ = 0;
 }
@@ -2104,7 +2203,7 @@ static int dx_patch_p_take_walk(dx_patch_applier *a)
         if (dx_patch_p_may_be_field(d->id_, old, d->cover_old_ + d->at_, d->since_))
             f = dx_patch_p_predict(&d->predictor_, d->id_, old, d->cover_old_ + d->at_,
                                    d->cover_new_ + d->at_);
-        if (f.size && f.size <= d->room_ - d->at_) dx_patch_p_take_field(d, &f, old);
+        if (f.size && f.size <= d->room_ - d->at_) dx_patch_p_take_field(d, &f);
         else dx_patch_p_take_bytes(d, old);
     }
     if (d->past_end_ || d->bad_number_ || (d->wrong_known_ && d->wrong_)) return DX_PATCH_ECORRUPT;
@@ -2163,8 +2262,7 @@ static int dx_patch_p_next_run(dx_patch_p_decoder *d, dx_patch_p_runs *r)
     return 1;
 }
 
-/* Block patches: bytes up to `until`, changed or as they are. What lies behind the end of what is
-   written must come out as zero: both sides count as followed by zeros. */
+/* Block patches: bytes up to `until`, changed or as they are. */
 static int dx_patch_p_blocks_emit(dx_patch_applier *a, uint64_t until, const uint8_t *changes)
 {
     uint8_t *p = a->decoder_.old_;
@@ -2206,16 +2304,27 @@ static int dx_patch_p_take_data(dx_patch_applier *a)
     return dx_patch_p_blocks_emit(a, a->at_ + size, changes);
 }
 
+/* Plain coding: the target itself. */
+static int dx_patch_p_take_stored(dx_patch_applier *a)
+{
+    dx_patch_p_decoder *d = &a->decoder_;
+    const uint8_t *p = d->source_ + d->source_at_;
+    size_t size = d->source_size_ - d->source_at_;
+    if (size > a->to_size_ - a->produced_) return DX_PATCH_ECORRUPT;
+    d->source_at_ += size;
+    if (a->produced_ + size == a->to_size_) a->state_ = DX_PATCH_P_DONE;
+    else if (!size) return DX_PATCH_ECORRUPT;
+    return dx_patch_p_emit(a, p, (uint32_t)size);
+}
+
 static int dx_patch_p_step(dx_patch_applier *a)
 {
     dx_patch_p_decoder *d = &a->decoder_;
+    int i;
     switch (a->state_) {
     case DX_PATCH_P_START:
-        d->range_ = a->header_.coding == DX_PATCH_CODING_RANGE ? 0xffffffffu : 0u;
-        if (d->range_) {
-            int i;
-            for (i = 0; i < 4; i++) d->code_ = d->code_ << 8 | dx_patch_p_get_raw(d);
-        }
+        d->range_ = 0xffffffffu;
+        for (i = 0; i < 4; i++) d->code_ = d->code_ << 8 | dx_patch_p_get_raw(d);
         a->state_ = d->map_ ? DX_PATCH_P_SETUP : DX_PATCH_P_NEXT;
         return DX_PATCH_OK;
     case DX_PATCH_P_SETUP: return dx_patch_p_take_setup(a);
@@ -2224,6 +2333,7 @@ static int dx_patch_p_step(dx_patch_applier *a)
     case DX_PATCH_P_LITERALS: return dx_patch_p_take_literals(a);
     case DX_PATCH_P_CHOICE: return dx_patch_p_take_choice(a);
     case DX_PATCH_P_WALK: return dx_patch_p_take_walk(a);
+    case DX_PATCH_P_STORED: return dx_patch_p_take_stored(a);
     case DX_PATCH_P_RECORD: return dx_patch_p_take_record(a);
     default: return dx_patch_p_take_data(a);
     }
@@ -2233,7 +2343,7 @@ static int dx_patch_p_step(dx_patch_applier *a)
 static int dx_patch_p_steps(dx_patch_applier *a)
 {
     dx_patch_p_decoder *d = &a->decoder_;
-    while (a->state_ != DX_PATCH_P_DONE && dx_patch_p_has_input(d)) {
+    while (a->state_ != DX_PATCH_P_DONE && (dx_patch_p_has_input(d) || d->repeat_left_)) {
         int error = dx_patch_p_step(a);
         if (!error && (d->past_end_ || d->bad_number_)) error = DX_PATCH_ECORRUPT;
         if (error) return error;
@@ -2246,54 +2356,6 @@ static void dx_patch_p_drop_input(dx_patch_applier *a, size_t size)
     DX_PATCH_MEMMOVE(a->in_, a->in_ + size, a->in_size_ - size);
     a->in_size_ -= size;
 }
-
-#ifdef DX_PATCH_ZSTD
-/* Turn input into plain bytes behind those that are left; *more: something moved. */
-static int dx_patch_p_inflate(dx_patch_applier *a, bool *more)
-{
-    dx_patch_p_decoder *d = &a->decoder_;
-    ZSTD_inBuffer in;
-    ZSTD_outBuffer out;
-    size_t left;
-    *more = false;
-    if (d->zstd_done_) return a->in_size_ ? DX_PATCH_ECORRUPT : DX_PATCH_OK;
-    in.src = a->in_;
-    in.size = a->in_size_;
-    in.pos = 0;
-    out.dst = d->plain_;
-    out.size = DX_PATCH_P_BLOCK;
-    out.pos = d->plain_size_;
-    left = ZSTD_decompressStream((ZSTD_DStream *)d->zstd_, &out, &in);
-    if (ZSTD_isError(left)) return DX_PATCH_ECORRUPT;
-    *more = in.pos || out.pos != d->plain_size_;
-    d->plain_size_ = out.pos;
-    d->zstd_done_ = left == 0;
-    dx_patch_p_drop_input(a, in.pos);
-    return DX_PATCH_OK;
-}
-
-static int dx_patch_p_run_zstd(dx_patch_applier *a, bool last)
-{
-    dx_patch_p_decoder *d = &a->decoder_;
-    bool more = true;
-    int error = DX_PATCH_OK;
-    while (more && !error) {
-        error = dx_patch_p_inflate(a, &more);
-        if (error) return error;
-        d->source_ = d->plain_;
-        d->source_at_ = 0;
-        d->source_size_ = d->plain_size_;
-        d->source_last_ = d->zstd_done_;
-        error = dx_patch_p_steps(a);
-        d->plain_size_ -= d->source_at_;
-        DX_PATCH_MEMMOVE(d->plain_, d->plain_ + d->source_at_, d->plain_size_);
-        if (d->source_at_) more = true;
-    }
-    if (!error && a->state_ == DX_PATCH_P_DONE && d->plain_size_) return DX_PATCH_ECORRUPT;
-    if (!error && last && !d->zstd_done_) return DX_PATCH_ECORRUPT;
-    return error;
-}
-#endif
 
 /* Decode what has arrived of the body. */
 static int dx_patch_p_run(dx_patch_applier *a)
@@ -2308,9 +2370,6 @@ static int dx_patch_p_run(dx_patch_applier *a)
         dx_patch_p_drop_input(a, 4);
         a->state_ = DX_PATCH_P_START;
     }
-#ifdef DX_PATCH_ZSTD
-    if (a->header_.coding == DX_PATCH_CODING_ZSTD) return dx_patch_p_run_zstd(a, last);
-#endif
     d->source_ = a->in_;
     d->source_at_ = 0;
     d->source_size_ = a->in_size_;
@@ -2332,14 +2391,16 @@ static int dx_patch_p_check_base(dx_patch_applier *a)
     const uint8_t *to = a->desc_.undo ? h->base_hash : h->target_hash;
     bool same_size = a->desc_.base_size == a->from_size_;
     if (!same_size && a->desc_.base_size != a->to_size_) return DX_PATCH_EBASE;
+    if (same_size && a->desc_.skip_base_hash) return DX_PATCH_OK;
     dx_patch_p_hash_start(&a->desc_.hasher, &a->blake3_);
     while (at < a->desc_.base_size) {
         int error;
         if (part > a->desc_.base_size - at) part = (uint32_t)(a->desc_.base_size - at);
-        error = dx_patch_p_callback(a, a->desc_.read(a->desc_.user, at, buffer, part),
-                                    DX_PATCH_ESYS);
+        error = a->desc_.base ? 0 : a->desc_.read(a->desc_.user, at, buffer, part);
+        error = dx_patch_p_callback(a, error, DX_PATCH_ESYS);
         if (error) return error;
-        dx_patch_p_hash_update(&a->desc_.hasher, &a->blake3_, buffer, part);
+        dx_patch_p_hash_update(&a->desc_.hasher, &a->blake3_,
+                               a->desc_.base ? (const uint8_t *)a->desc_.base + at : buffer, part);
         at += part;
         a->base_done_ = at;
         error = dx_patch_p_progress(a);
@@ -2363,12 +2424,15 @@ static int dx_patch_p_begin(dx_patch_applier *a)
     a->from_size_ = a->desc_.undo ? h->target_size : h->base_size;
     a->to_size_ = a->desc_.undo ? h->base_size : h->target_size;
     if (a->desc_.target_size_max && a->to_size_ > a->desc_.target_size_max) return DX_PATCH_ETOOBIG;
-    if (h->coding == DX_PATCH_CODING_ZSTD && !DX_PATCH_P_HAS_ZSTD) return DX_PATCH_ENOTSUP;
+    if (h->coding == DX_PATCH_CODING_ZSTD) return DX_PATCH_ENOTSUP;
     if (!a->desc_.memory_size || h->memory_size > a->desc_.memory_size) return DX_PATCH_ENOMEM;
+    if (a->desc_.out && a->to_size_ > a->desc_.out_capacity) return DX_PATCH_ENOSPACE;
     error = dx_patch_p_check_base(a);
     if (error) return error;
     dx_patch_p_hash_start(&a->desc_.hasher, &a->blake3_);
     a->state_ = DX_PATCH_P_PARAMETERS;
+    if (h->kind == DX_PATCH_KIND_DELTA && h->coding == DX_PATCH_CODING_PLAIN)
+        a->state_ = DX_PATCH_P_STORED;
     if (h->kind == DX_PATCH_KIND_BLOCKS) {
         uint64_t limit = h->base_size > h->target_size ? h->base_size : h->target_size;
         a->runs_.block_size = h->block_size;
@@ -2439,9 +2503,9 @@ DX_PATCH_API int dx_patch_applier_init(dx_patch_applier *a, const dx_patch_appli
     if (!a || !desc) return DX_PATCH_EINVAL;
     DX_PATCH_MEMSET(a, 0, sizeof *a);
     a->error_ = DX_PATCH_EINVAL;
-    if (!desc->write || !desc->memory || !dx_patch_p_hasher_is_sane(&desc->hasher))
+    if ((!desc->write && !desc->out) || !desc->memory || !dx_patch_p_hasher_is_sane(&desc->hasher))
         return DX_PATCH_EINVAL;
-    if (!desc->read) a->error_ = DX_PATCH_ENOBASE;
+    if (!desc->read && !desc->base) a->error_ = DX_PATCH_ENOBASE;
     else a->error_ = DX_PATCH_OK;
     a->desc_ = *desc;
     return a->error_;
@@ -2474,9 +2538,11 @@ DX_PATCH_API int dx_patch_applier_finish(dx_patch_applier *a)
     else if (a->state_ != DX_PATCH_P_DONE || a->produced_ != a->to_size_)
         a->error_ = DX_PATCH_ECORRUPT;
     if (a->error_) return a->error_;
-    dx_patch_p_hash_finish(&a->desc_.hasher, &a->blake3_, hash);
-    if (DX_PATCH_MEMCMP(hash, a->desc_.undo ? h->base_hash : h->target_hash, sizeof hash) != 0)
-        a->error_ = DX_PATCH_ETARGET;
+    if (!a->desc_.skip_target_hash) {
+        dx_patch_p_hash_finish(&a->desc_.hasher, &a->blake3_, hash);
+        if (DX_PATCH_MEMCMP(hash, a->desc_.undo ? h->base_hash : h->target_hash, sizeof hash) != 0)
+            a->error_ = DX_PATCH_ETARGET;
+    }
     if (a->error_) return a->error_;
     a->error_ = DX_PATCH_EINVAL; /* done: what comes now breaks the contract */
     return DX_PATCH_OK;
@@ -2488,30 +2554,6 @@ DX_PATCH_API int dx_patch_applier_callback_result(const dx_patch_applier *a)
 }
 
 /* >>memory: base, patch and target in memory ----------------------------------- */
-typedef struct dx_patch_p_buffers {
-    const uint8_t *base, *expected; /* expected: compare instead of storing */
-    uint8_t *out;
-    size_t capacity, size;
-} dx_patch_p_buffers;
-
-static int dx_patch_p_read_memory(void *user, uint64_t offset, void *out, size_t size)
-{
-    const dx_patch_p_buffers *b = (const dx_patch_p_buffers *)user;
-    DX_PATCH_MEMCPY(out, b->base + offset, size);
-    return 0;
-}
-
-static int dx_patch_p_write_memory(void *user, const void *data, size_t size)
-{
-    dx_patch_p_buffers *b = (dx_patch_p_buffers *)user;
-    if (size > b->capacity - b->size) return DX_PATCH_ENOSPACE;
-    if (b->expected && DX_PATCH_MEMCMP(b->expected + b->size, data, size) != 0)
-        return DX_PATCH_ETARGET;
-    if (b->out) DX_PATCH_MEMCPY(b->out + b->size, data, size);
-    b->size += size;
-    return 0;
-}
-
 /* A whole patch: its length and its checksum, before anything else happens. */
 static int dx_patch_p_check_whole(const uint8_t *patch, size_t size, dx_patch_header *h)
 {
@@ -2526,48 +2568,31 @@ static int dx_patch_p_check_whole(const uint8_t *patch, size_t size, dx_patch_he
     return DX_PATCH_OK;
 }
 
-static int dx_patch_p_apply(dx_patch_p_buffers *b, size_t base_size, const uint8_t *patch,
-                            size_t patch_size, void *memory, size_t memory_size,
-                            const dx_patch_hasher *hasher)
-{
-    dx_patch_applier a;
-    dx_patch_applier_desc desc;
-    int error;
-    DX_PATCH_MEMSET(&desc, 0, sizeof desc);
-    desc.user = b;
-    desc.read = dx_patch_p_read_memory;
-    desc.write = dx_patch_p_write_memory;
-    desc.base_size = base_size;
-    desc.memory = memory;
-    desc.memory_size = memory_size;
-    if (hasher) desc.hasher = *hasher;
-    error = dx_patch_applier_init(&a, &desc);
-    if (!error) error = dx_patch_applier_feed(&a, patch, patch_size);
-    if (!error) error = dx_patch_applier_finish(&a);
-    return error == DX_PATCH_ESYS ? dx_patch_applier_callback_result(&a) : error;
-}
-
 DX_PATCH_API int dx_patch_apply(const void *base, size_t base_size, const void *patch,
                                 size_t patch_size, void *out, size_t out_capacity,
                                 size_t *out_size, void *memory, size_t memory_size)
 {
-    dx_patch_p_buffers b;
-    dx_patch_header h;
+    dx_patch_applier a;
+    dx_patch_applier_desc desc;
     int error;
     if (!out_size || !memory || (!out && out_capacity)) return DX_PATCH_EINVAL;
     *out_size = 0;
     if (!base && base_size) return DX_PATCH_ENOBASE;
     if (!patch) return DX_PATCH_ENOPATCH;
-    error = dx_patch_p_check_whole((const uint8_t *)patch, patch_size, &h);
+    error = dx_patch_p_check_whole((const uint8_t *)patch, patch_size, &a.header_);
     if (error) return error;
-    if (h.target_size > out_capacity) return DX_PATCH_ENOSPACE;
-    DX_PATCH_MEMSET(&b, 0, sizeof b);
-    b.base = (const uint8_t *)base;
-    b.out = (uint8_t *)out;
-    b.capacity = out_capacity;
-    error = dx_patch_p_apply(&b, base_size, (const uint8_t *)patch, patch_size, memory,
-                             memory_size, NULL);
-    if (!error) *out_size = b.size;
+    if (a.header_.target_size > out_capacity) return DX_PATCH_ENOSPACE;
+    DX_PATCH_MEMSET(&desc, 0, sizeof desc);
+    desc.base = base_size ? base : memory;
+    desc.base_size = base_size;
+    desc.out = out_capacity ? out : memory;
+    desc.out_capacity = out_capacity;
+    desc.memory = memory;
+    desc.memory_size = memory_size;
+    error = dx_patch_applier_init(&a, &desc);
+    if (!error) error = dx_patch_applier_feed(&a, patch, patch_size);
+    if (!error) error = dx_patch_applier_finish(&a);
+    if (!error) *out_size = (size_t)a.produced_;
     return error;
 }
 
@@ -2595,8 +2620,7 @@ static int dx_patch_p_xor_runs(const dx_patch_header *h, const uint8_t *patch, u
 }
 
 static int dx_patch_p_in_place(uint8_t *buffer, size_t size, size_t capacity,
-                               const uint8_t *patch, size_t patch_size, size_t *new_size,
-                               bool undo)
+                               const uint8_t *patch, size_t patch_size, size_t *new_size, bool undo)
 {
     dx_patch_header h;
     uint8_t hash[DX_PATCH_HASH_SIZE];
@@ -2843,8 +2867,7 @@ static void dx_patch_p_f_go_on(dx_patch_flash *f, uint32_t step, uint32_t page)
         for (; page < f->moves_ && !f->error_; page++) dx_patch_p_f_move(f, page);
 }
 
-/* The slot holds neither base nor target: go on with the step that was interrupted. A step that
-   finds all that it and those after it read is as good as the real one. */
+/* The slot holds neither base nor target: go on with the step that was interrupted. */
 static void dx_patch_p_f_resume(dx_patch_flash *f)
 {
     const dx_patch_p_layout *l = &f->layout_;
@@ -2912,7 +2935,7 @@ typedef struct dx_patch_p_job {
     const uint8_t *base, *target;
     size_t base_size, target_size;
     uint8_t *out; /* the body */
-    size_t capacity, used;
+    size_t capacity, used, checked;
     dx_patch_header header;
 } dx_patch_p_job;
 
@@ -2988,24 +3011,29 @@ static int dx_patch_p_make_blocks(dx_patch_p_job *j)
 static void dx_patch_p_put_parameters(const dx_patch_p_maker *m, uint8_t *p)
 {
     p[0] = (uint8_t)(m->literal_bits | m->diff_bits << 4);
-    p[1] = m->map ? 1 : 0;
+    p[1] = (uint8_t)(DX_PATCH_P_LAYOUT + (m->map ? 1u : 0u));
     p[2] = (uint8_t)m->predictor.region_bits_;
-    p[3] = (uint8_t)m->window_log;
+    p[3] = (uint8_t)m->repeats.log;
 }
 
 /* Forget what was learned while writing. */
 static void dx_patch_p_restart(dx_patch_p_maker *m)
 {
     dx_patch_p_predictor *x = &m->predictor;
+    uint32_t count = dx_patch_p_model_count(m->literal_bits, m->diff_bits);
     DX_PATCH_MEMSET(x->memory_, 0, 4 * DX_PATCH_P_MEMORY);
-    x->flags_ = x->last_run_ = x->last_diff_ = x->history_[0] = x->history_[1] = 0;
+    x->flags_ = x->last_run_ = x->last_diff_ = 0;
     m->last_id = 0;
-    dx_patch_p_models_start(m->writer.models,
-                            dx_patch_p_model_count(m->literal_bits, m->diff_bits));
+    dx_patch_p_models_start(m->writer.models, count);
+    m->writer.counts = (uint8_t *)(m->writer.models + 2 * count);
+    DX_PATCH_MEMSET(m->writer.counts, 0, count);
+    m->repeats.count = m->repeats.last_back = m->repeats.after = 0;
+    m->repeats.literal_price = 16 * 6;
+    if (m->repeats.log)
+        DX_PATCH_MEMSET(m->repeats.heads, 0, sizeof *m->repeats.heads << m->repeats.heads_log);
 }
 
-/* Memory of the caller, from the front: the maker, models, corrections, covers; the rest is the
-   table of the search, and the map of covers after it. */
+/* Memory of the caller, from the front: the maker, models, corrections, covers. */
 static void *dx_patch_p_cut_memory(uint8_t **at, size_t *left, size_t size)
 {
     size_t skip = (size_t)(0 - (uintptr_t)*at) & 7;
@@ -3019,14 +3047,13 @@ static void *dx_patch_p_cut_memory(uint8_t **at, size_t *left, size_t size)
 #define DX_PATCH_P_LITERAL_BITS 4u
 #define DX_PATCH_P_DIFF_BITS 3u
 #define DX_PATCH_P_APPLY_MAX ((uint64_t)64 << 20)
+#define DX_PATCH_P_HISTORY_LOG 22u /* most literals that are written for: 4 MiB */
 
-/* Memory besides covers and table: a constant that covers the maker, 30 KB of models and 4 KB of
-   corrections everywhere, so that no size of a structure changes what is found. */
+/* Memory besides covers and table. */
 #define DX_PATCH_P_FIXED 65536u
 typedef char dx_patch_p_maker_fits[sizeof(dx_patch_p_maker) < 28000 ? 1 : -1];
 
-/* Find the covers in the memory that is left. Capacities follow from memory_size alone. *rest is
-   what the table took, *rest_size how much of it may be used. */
+/* Find the covers in the memory that is left. */
 static int dx_patch_p_make_covers(dx_patch_p_maker *m, const dx_patch_p_job *j, uint8_t **rest,
                                   size_t *rest_size)
 {
@@ -3047,12 +3074,17 @@ static int dx_patch_p_make_covers(dx_patch_p_maker *m, const dx_patch_p_job *j, 
     f->covers++;
     DX_PATCH_ASSERT(*rest_size >= budget - size);
     *rest_size = budget - size;
-    f->table_count = *rest_size / sizeof *f->table;
-    if (f->table_count > j->base_size + 16) f->table_count = j->base_size + 16;
+    size = *rest_size / sizeof *f->table; /* a chain of all seeds, a table for a quarter */
+    f->stride = (j->base_size + j->base_size / 4 + 64) / size + 1;
+    size = j->base_size / f->stride + 1;
+    f->table_count = size / 4 + 16;
     at = *rest;
     f->table = (uint32_t *)dx_patch_p_cut_memory(&at, &budget, f->table_count * sizeof *f->table);
-    if (!f->table) return DX_PATCH_ENOMEM;
+    f->chain = (uint32_t *)dx_patch_p_cut_memory(&at, &budget, size * sizeof *f->chain);
+    if (!f->table || !f->chain) return DX_PATCH_ENOMEM;
     dx_patch_p_find(f);
+    for (half = 0, m->literals = j->target_size; half < f->cover_count; half++)
+        m->literals -= f->covers[half].size;
     return DX_PATCH_OK;
 }
 
@@ -3063,7 +3095,7 @@ static void dx_patch_p_make_map(dx_patch_p_maker *m, const dx_patch_p_job *j, ui
     dx_patch_p_predictor *x = &m->predictor;
     size_t i, count = m->finder.cover_count;
     m->map = count && !((uint64_t)j->base_size >> 32) && !((uint64_t)j->target_size >> 32) &&
-             dx_patch_p_delta_memory(m->literal_bits, m->diff_bits, true, count) <= limit;
+             dx_patch_p_delta_memory(m->literal_bits, m->diff_bits, true, count, 0) <= limit;
     if (!m->map) return;
     x->covers_ = (uint32_t *)dx_patch_p_cut_memory(at, left, 12 * count);
     x->order_ = (uint32_t *)dx_patch_p_cut_memory(at, left, 4 * count);
@@ -3083,86 +3115,35 @@ static void dx_patch_p_make_map(dx_patch_p_maker *m, const dx_patch_p_job *j, ui
                                                     &x->origin_[1]);
 }
 
-#ifdef DX_PATCH_ZSTD
-/* Parameters for about so many bytes; written out, so that the estimate of memory holds. */
-static ZSTD_compressionParameters dx_patch_p_zstd_parameters(uint64_t size)
+/* What finds repeats in the literals, as far as memory and limit go. */
+static void dx_patch_p_make_repeats(dx_patch_p_maker *m, uint8_t **at, size_t *left, uint64_t room,
+                                    uint64_t limit)
 {
-    ZSTD_compressionParameters p = ZSTD_getCParams(DX_PATCH_P_ZSTD_LEVEL, size, 0);
-    if (p.windowLog > DX_PATCH_P_WINDOW_LOG) p.windowLog = DX_PATCH_P_WINDOW_LOG;
-    return p;
+    dx_patch_p_repeats *r = &m->repeats;
+    uint32_t log = 12;
+    uint64_t used = dx_patch_p_delta_memory(m->literal_bits, m->diff_bits, m->map,
+                                            m->finder.cover_count, 0);
+    r->depth = 16;
+    if (m->literals < 16 || m->literals >> 32 || limit < used) return;
+    while (log < DX_PATCH_P_HISTORY_LOG && (uint64_t)1 << log < m->literals) log++;
+    while (log > 11 && ((uint64_t)1 << log > limit - used || (uint64_t)9 << log > room)) log--;
+    if (log < 12) return;
+    r->heads_log = log < 16 ? log : 16;
+    r->heads = (uint32_t *)dx_patch_p_cut_memory(at, left, sizeof *r->heads << r->heads_log);
+    r->chain = (uint32_t *)dx_patch_p_cut_memory(at, left, sizeof *r->chain << log);
+    r->ring = (uint8_t *)dx_patch_p_cut_memory(at, left, (size_t)1 << log);
+    if (r->heads && r->chain && r->ring) r->log = log;
 }
 
-static void dx_patch_p_zstd_set(ZSTD_CCtx *context, const ZSTD_compressionParameters *p)
+/* The target as it is: always possible. */
+static int dx_patch_p_make_plain(dx_patch_p_job *j)
 {
-    (void)ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, (int)p->windowLog);
-    (void)ZSTD_CCtx_setParameter(context, ZSTD_c_hashLog, (int)p->hashLog);
-    (void)ZSTD_CCtx_setParameter(context, ZSTD_c_chainLog, (int)p->chainLog);
-    (void)ZSTD_CCtx_setParameter(context, ZSTD_c_searchLog, (int)p->searchLog);
-    (void)ZSTD_CCtx_setParameter(context, ZSTD_c_minMatch, (int)p->minMatch);
-    (void)ZSTD_CCtx_setParameter(context, ZSTD_c_targetLength, (int)p->targetLength);
-    (void)ZSTD_CCtx_setParameter(context, ZSTD_c_strategy, (int)p->strategy);
-    (void)ZSTD_CCtx_setParameter(context, ZSTD_c_contentSizeFlag, 0);
-}
-
-/* Bytes that the search for the smaller coding takes: the frame, its source and the compressor. */
-static uint64_t dx_patch_p_zstd_memory(uint64_t target_size)
-{
-    return 2 * (target_size + target_size / 8 + 65536) +
-           ZSTD_estimateCCtxSize_usingCParams(dx_patch_p_zstd_parameters(target_size));
-}
-
-/* The same delta once more, plain and then compressed; kept when it is smaller. With too little
-   memory nothing happens. */
-static void dx_patch_p_try_zstd(dx_patch_p_maker *m, dx_patch_p_job *j, uint8_t *at,
-                                size_t left, uint64_t limit)
-{
-    ZSTD_compressionParameters p = dx_patch_p_zstd_parameters(j->target_size);
-    size_t context_size = ZSTD_estimateCCtxSize_usingCParams(p), room, got;
-    void *memory = dx_patch_p_cut_memory(&at, &left, context_size);
-    ZSTD_CCtx *context = memory ? ZSTD_initStaticCCtx(memory, context_size) : NULL;
-    uint8_t *plain, *packed;
-    uint64_t need;
-    if (!context || left < 4096) return;
-    room = left / 2 - 16;
-    plain = (uint8_t *)dx_patch_p_cut_memory(&at, &left, room);
-    packed = (uint8_t *)dx_patch_p_cut_memory(&at, &left, room);
-    if (!plain || !packed) return;
-    dx_patch_p_restart(m);
-    dx_patch_p_writer_start(&m->writer, DX_PATCH_P_PLAIN, plain, room);
-    dx_patch_p_put_delta(m);
-    if (m->writer.overflow) return;
-    while (p.windowLog > 10 && m->writer.size <= (size_t)1 << (p.windowLog - 1)) p.windowLog--;
-    dx_patch_p_zstd_set(context, &p);
-    got = ZSTD_compress2(context, packed, room, plain, m->writer.size);
-    if (ZSTD_isError(got) || (j->used && got + 4 >= j->used) || got + 4 > j->capacity) return;
-    need = dx_patch_p_delta_memory(m->literal_bits, m->diff_bits, m->map, m->finder.cover_count) +
-           ZSTD_estimateDStreamSize((size_t)1 << p.windowLog) + 16 + DX_PATCH_P_BLOCK;
-    if (need > limit) return;
-    j->header.coding = DX_PATCH_CODING_ZSTD;
-    j->header.memory_size = need;
-    m->window_log = p.windowLog;
-    dx_patch_p_put_parameters(m, j->out);
-    DX_PATCH_MEMCPY(j->out + 4, packed, got);
-    j->used = got + 4;
-}
-#else
-static uint64_t dx_patch_p_zstd_memory(uint64_t target_size) { (void)target_size; return 0; }
-#endif
-
-/* Nothing but literals, as they are: always possible, never much larger than the target. */
-static int dx_patch_p_make_plain(dx_patch_p_maker *m, dx_patch_p_job *j)
-{
-    m->literal_bits = m->diff_bits = 0;
-    m->map = false;
-    m->predictor.region_bits_ = m->window_log = 0;
-    m->finder.cover_count = 0;
+    if (j->capacity < j->target_size) return DX_PATCH_ENOSPACE;
     j->header.coding = DX_PATCH_CODING_PLAIN;
-    j->header.memory_size = dx_patch_p_delta_memory(0, 0, false, 0);
-    dx_patch_p_put_parameters(m, j->out);
-    dx_patch_p_writer_start(&m->writer, DX_PATCH_P_PLAIN, j->out + 4, j->capacity - 4);
-    dx_patch_p_put_delta(m);
-    j->used = m->writer.size + 4;
-    return m->writer.overflow ? DX_PATCH_ENOSPACE : DX_PATCH_OK;
+    j->header.memory_size = DX_PATCH_P_SLACK + DX_PATCH_P_BLOCK;
+    if (j->target_size) DX_PATCH_MEMCPY(j->out, j->target, j->target_size);
+    j->used = j->target_size;
+    return DX_PATCH_OK;
 }
 
 /* The fixed part of the memory, and how many context bits applying may afford. */
@@ -3171,30 +3152,16 @@ static int dx_patch_p_make_room(dx_patch_p_maker *m, uint8_t **at, size_t *left,
     uint32_t models;
     m->literal_bits = DX_PATCH_P_LITERAL_BITS;
     m->diff_bits = DX_PATCH_P_DIFF_BITS;
-    if (dx_patch_p_delta_memory(m->literal_bits, m->diff_bits, false, 0) > limit)
+    if (dx_patch_p_delta_memory(m->literal_bits, m->diff_bits, false, 0, 0) > limit)
         m->literal_bits = m->diff_bits = 0;
-    if (dx_patch_p_delta_memory(m->literal_bits, m->diff_bits, false, 0) > limit)
+    if (dx_patch_p_delta_memory(m->literal_bits, m->diff_bits, false, 0, 0) > limit)
         return DX_PATCH_ETOOBIG;
     models = dx_patch_p_model_count(m->literal_bits, m->diff_bits);
-    m->writer.models = (uint16_t *)dx_patch_p_cut_memory(at, left, 4 * (size_t)models);
+    m->writer.models = (uint16_t *)dx_patch_p_cut_memory(at, left, 5 * (size_t)models);
     m->predictor.memory_ = (uint32_t *)dx_patch_p_cut_memory(at, left, 4 * DX_PATCH_P_MEMORY);
     if (!m->writer.models || !m->predictor.memory_) return DX_PATCH_ENOMEM;
     dx_patch_p_prices(m->writer.price);
     return DX_PATCH_OK;
-}
-
-/* Write the delta straight into the body; j->used stays 0 when it does not fit. */
-static void dx_patch_p_try(dx_patch_p_maker *m, dx_patch_p_job *j, int mode)
-{
-    bool range = mode == DX_PATCH_P_RANGE;
-    dx_patch_p_restart(m);
-    j->header.coding = range ? DX_PATCH_CODING_RANGE : DX_PATCH_CODING_PLAIN;
-    j->header.memory_size = dx_patch_p_delta_memory(m->literal_bits, m->diff_bits, m->map,
-                                                    m->finder.cover_count);
-    dx_patch_p_put_parameters(m, j->out);
-    dx_patch_p_writer_start(&m->writer, mode, j->out + 4, j->capacity - 4);
-    dx_patch_p_put_delta(m);
-    j->used = m->writer.overflow ? 0 : m->writer.size + 4;
 }
 
 static int dx_patch_p_make_delta(dx_patch_p_job *j)
@@ -3202,23 +3169,38 @@ static int dx_patch_p_make_delta(dx_patch_p_job *j)
     uint8_t *at = (uint8_t *)j->desc->memory;
     size_t left = j->desc->memory_size;
     uint64_t limit = j->desc->apply_memory_max ? j->desc->apply_memory_max : DX_PATCH_P_APPLY_MAX;
-    uint32_t codings = j->desc->codings ? j->desc->codings : DX_PATCH_P_CODINGS;
+    uint32_t codings = j->desc->codings ? j->desc->codings : 3u;
     dx_patch_p_maker *m = (dx_patch_p_maker *)dx_patch_p_cut_memory(&at, &left, sizeof *m);
+    uint64_t room;
     int error;
-    if (!(codings & DX_PATCH_P_CODINGS)) return DX_PATCH_ENOTSUP;
+    if (!(codings & 3)) return DX_PATCH_ENOTSUP;
     if (!m) return DX_PATCH_ENOMEM;
     if (j->capacity < 4) return DX_PATCH_ENOSPACE;
     DX_PATCH_MEMSET(m, 0, sizeof *m);
     error = dx_patch_p_make_room(m, &at, &left, limit);
+    if (!error && !(codings & 2)) return dx_patch_p_make_plain(j);
     if (!error) error = dx_patch_p_make_covers(m, j, &at, &left);
     if (error) return error;
+    room = left - 64; /* the same wherever the memory starts */
+    if (m->literals > 200000 && room > 1u << 20 &&
+        dx_patch_p_delta_memory(8, m->diff_bits, true, m->finder.cover_count, 22) <= limit) {
+        uint32_t models = dx_patch_p_model_count(8, m->diff_bits);
+        m->literal_bits = 8;
+        m->writer.models = (uint16_t *)dx_patch_p_cut_memory(&at, &left, 5 * (size_t)models);
+        room -= 5 * (uint64_t)models;
+    }
     dx_patch_p_make_map(m, j, &at, &left, limit);
-    if (codings & 1u << DX_PATCH_CODING_RANGE) dx_patch_p_try(m, j, DX_PATCH_P_RANGE);
-    else if (codings & 1u << DX_PATCH_CODING_PLAIN) dx_patch_p_try(m, j, DX_PATCH_P_PLAIN);
-#ifdef DX_PATCH_ZSTD
-    if (codings & 1u << DX_PATCH_CODING_ZSTD) dx_patch_p_try_zstd(m, j, at, left, limit);
-#endif
-    return j->used && j->used <= j->target_size + 8 ? DX_PATCH_OK : dx_patch_p_make_plain(m, j);
+    if (m->map) room -= 16 * (uint64_t)m->finder.cover_count;
+    dx_patch_p_make_repeats(m, &at, &left, room, limit);
+    dx_patch_p_restart(m);
+    j->header.coding = DX_PATCH_CODING_RANGE;
+    j->header.memory_size = dx_patch_p_delta_memory(m->literal_bits, m->diff_bits, m->map,
+                                                    m->finder.cover_count, m->repeats.log);
+    dx_patch_p_put_parameters(m, j->out);
+    dx_patch_p_writer_start(&m->writer, DX_PATCH_P_RANGE, j->out + 4, j->capacity - 4);
+    dx_patch_p_put_delta(m);
+    j->used = m->writer.overflow ? j->target_size : m->writer.size + 4;
+    return j->used < j->target_size ? DX_PATCH_OK : dx_patch_p_make_plain(j);
 }
 
 /* >>create: in place on flash -------------------------------------------------- */
@@ -3339,18 +3321,34 @@ static int dx_patch_p_make_flash(dx_patch_p_job *j)
     return j->used ? DX_PATCH_OK : DX_PATCH_ENOSPACE;
 }
 
-static int dx_patch_p_check_patch(const dx_patch_p_job *j, const uint8_t *patch, size_t size)
+/* Apply the patch and compare with the target itself, which says more than a hash. */
+static int dx_patch_p_check_write(void *user, const void *data, size_t size)
 {
-    dx_patch_p_buffers b;
+    dx_patch_p_job *j = (dx_patch_p_job *)user;
+    if (size > j->target_size - j->checked) return DX_PATCH_ETARGET;
+    if (DX_PATCH_MEMCMP(j->target + j->checked, data, size) != 0) return DX_PATCH_ETARGET;
+    j->checked += size;
+    return 0;
+}
+
+static int dx_patch_p_check_patch(dx_patch_p_job *j, const uint8_t *patch, size_t size)
+{
+    dx_patch_applier a;
+    dx_patch_applier_desc d;
     int error;
-    DX_PATCH_MEMSET(&b, 0, sizeof b);
-    b.base = j->base;
-    b.expected = j->target;
-    b.capacity = j->target_size;
-    error = dx_patch_p_apply(&b, j->base_size, patch, size, j->desc->memory, j->desc->memory_size,
-                             &j->desc->hasher);
-    DX_PATCH_ASSERT(error != DX_PATCH_ETARGET && error != DX_PATCH_ECORRUPT);
-    return error;
+    DX_PATCH_MEMSET(&d, 0, sizeof d);
+    d.user = j;
+    d.base = j->base_size ? (const void *)j->base : (const void *)j;
+    d.base_size = j->base_size;
+    d.write = dx_patch_p_check_write;
+    d.memory = j->desc->memory;
+    d.memory_size = j->desc->memory_size;
+    d.skip_base_hash = d.skip_target_hash = true;
+    error = dx_patch_applier_init(&a, &d);
+    if (!error) error = dx_patch_applier_feed(&a, patch, size);
+    if (!error) error = dx_patch_applier_finish(&a);
+    DX_PATCH_ASSERT(!error || error == DX_PATCH_ENOMEM);
+    return error == DX_PATCH_ESYS ? DX_PATCH_ETARGET : error;
 }
 
 DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *base,
@@ -3412,10 +3410,14 @@ DX_PATCH_API size_t dx_patch_bound(const dx_patch_create_desc *desc, size_t base
 DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc,
                                                 size_t base_size, size_t target_size)
 {
-    uint64_t covers = sizeof(dx_patch_p_cover) * ((uint64_t)target_size / 32 + 65) * 2, size;
-    uint64_t table = 4 * ((uint64_t)base_size + 32);
+    uint64_t covers = sizeof(dx_patch_p_cover) * ((uint64_t)target_size / 32 + 66), size;
+    uint64_t table = 5 * (uint64_t)base_size + 256, repeats = 5 * (uint64_t)target_size + 65536;
     if (desc && desc->kind == DX_PATCH_KIND_BLOCKS) return 2 * DX_PATCH_P_BLOCK;
-    size = DX_PATCH_P_FIXED + covers + table + dx_patch_p_zstd_memory(target_size);
+    if (repeats > ((uint64_t)11 << DX_PATCH_P_HISTORY_LOG)) /* for its literals */
+        repeats = (uint64_t)11 << DX_PATCH_P_HISTORY_LOG;
+    if (table < repeats) table = repeats;
+    if (table < covers) table = covers;
+    size = DX_PATCH_P_FIXED + covers + table;
     if (desc && desc->kind == DX_PATCH_KIND_FLASH) size += (uint64_t)base_size + target_size + 128;
     return size > SIZE_MAX ? 0 : (size_t)size;
 }

@@ -61,7 +61,6 @@ dx_cas.h -DDX_CAS_NO_FILE
 dx_hbtp.h -DDX_HBTP_ZSTD
 dx_hbtp.h -DDX_HBTP_SODIUM
 dx_hbtp.h -DDX_HBTP_SMALL
-dx_patch.h -DDX_PATCH_ZSTD
 dx_teleport.h -DDX_TELEPORT_NO_RING
 dx_teleport.h -DDX_TELEPORT_NO_NAMES
 dx_teleport.h -DDX_TELEPORT_LITTLE_ENDIAN=0
