@@ -94,7 +94,8 @@ int main(void)
     line("timer_cancel_delivered", start, TIMERS);
     for (uint32_t i = 0; i < TIMERS; i++)
         if (dx_reactor_timer(&r, &ops[i], next_random() % 1000000)) return 1;
-    while (dx_reactor_refresh_now_ns(&r) < start + 2000000000u) {}
+    start = now() + 20000000; /* all are due then */
+    while (now() < start) {}
     start = now();
     drain(TIMERS);
     line("timer_fire", start, TIMERS);
