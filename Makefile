@@ -31,7 +31,7 @@ DXPATCH := $(patsubst examples/dxpatch/%.c,dxpatch.d/%.o,$(wildcard examples/dxp
 UNITS  := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 GATES  := $(filter-out lib size,$(patsubst tests/checks/%.sh,%,$(wildcard tests/checks/*.sh)))
 
-.PHONY: help all hello demo demo-run test test-run check deps size install bench-blocks bench-patch bench-hbtp bench-reactor clean
+.PHONY: help all hello demo demo-run test test-run check deps size install bench-blocks bench-patch bench-hbtp bench-reactor bench-teleport clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -189,6 +189,9 @@ build/bench_reactor: bench/bench_reactor.c dx_reactor.h build/flags
 
 bench-reactor: build/dxecho build/bench_reactor build/bench_reactor_load build/bench_reactor_peers ## dx_reactor.h beside other event loops and servers, into bench/results/reactor.csv
 	@bench/bench_reactor.sh
+
+bench-teleport: ## dx_teleport.h beside memcpy and other formats, into bench/results/teleport.csv
+	@bench/bench_teleport.sh
 
 clean: ## remove build/
 	rm -rf build

@@ -151,6 +151,13 @@
   #define DX_TELEPORT_P_ALIAS
 #endif
 
+/* What a writer is made of: a writer stays in registers when all of it is inline. */
+#if defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
+  #define DX_TELEPORT_P_HOT DX_TELEPORT_P_FOLDED
+#else
+  #define DX_TELEPORT_P_HOT DX_TELEPORT_P_INLINE
+#endif
+
 /* Generated functions stand in the user's file, where clang reports those that nobody calls. */
 #if defined(__clang__)
   #define DX_TELEPORT_P_QUIET \
@@ -465,7 +472,51 @@ DX_TELEPORT_API int dx_teleport_p_check_bools(dx_teleport_view *v, const uint8_t
                                               const char *field);
 DX_TELEPORT_API void dx_teleport_p_edit(dx_teleport_writer *w, void *bytes,
                                         const dx_teleport_view *v, int error, unsigned flags);
-DX_TELEPORT_API void dx_teleport_p_finish_crc(dx_teleport_writer *w);
+DX_TELEPORT_API void dx_teleport_p_put_crc(uint8_t *bytes, uint32_t size);
+
+/* Is all of it ASCII? Most text is; the rest is looked at by dx_teleport_check_utf8(). Words at
+   both ends may overlap, so that no byte is looked at alone but in texts of up to three. */
+DX_TELEPORT_P_HOT bool dx_teleport_p_ascii(const uint8_t *p, size_t size)
+{
+    uint64_t first, last;
+    uint32_t a, b;
+    if (size >= 8) {
+        DX_TELEPORT_MEMCPY(&last, p + size - 8, 8);
+        for (size_t at = 0; at + 8 < size; at += 8) {
+            DX_TELEPORT_MEMCPY(&first, p + at, 8);
+            last |= first;
+        }
+        return !(last & UINT64_C(0x8080808080808080));
+    }
+    if (size >= 4) {
+        DX_TELEPORT_MEMCPY(&a, p, 4);
+        DX_TELEPORT_MEMCPY(&b, p + size - 4, 4);
+        return !((a | b) & 0x80808080u);
+    }
+    return size == 0 || !((p[0] | p[size / 2] | p[size - 1]) & 0x80);
+}
+
+/* A copy of text, without a call where it is short; both ends may overlap. */
+DX_TELEPORT_P_HOT void dx_teleport_p_copy_text(uint8_t *to, const char *from, size_t size)
+{
+    uint64_t first, last;
+    uint32_t a, b;
+    if (size > 16) {
+        DX_TELEPORT_MEMCPY(to, from, size);
+    } else if (size >= 8) {
+        DX_TELEPORT_MEMCPY(&first, from, 8);
+        DX_TELEPORT_MEMCPY(&last, from + size - 8, 8);
+        DX_TELEPORT_MEMCPY(to, &first, 8);
+        DX_TELEPORT_MEMCPY(to + size - 8, &last, 8);
+    } else if (size >= 4) {
+        DX_TELEPORT_MEMCPY(&a, from, 4);
+        DX_TELEPORT_MEMCPY(&b, from + size - 4, 4);
+        DX_TELEPORT_MEMCPY(to, &a, 4);
+        DX_TELEPORT_MEMCPY(to + size - 4, &b, 4);
+    } else {
+        for (size_t i = 0; i < size; i++) to[i] = (uint8_t)from[i];
+    }
+}
 
 /* One step of FNV-1a, 64 bits. */
 DX_TELEPORT_P_FOLDED uint64_t dx_teleport_p_mix(uint64_t hash, uint32_t byte)
@@ -615,6 +666,13 @@ DX_TELEPORT_P_INLINE dx_teleport_string dx_teleport_p_string(const dx_teleport_v
     return s;
 }
 
+/* The same of the text that the reference at `slot` points at; it has been checked. */
+DX_TELEPORT_P_INLINE bool dx_teleport_p_ascii_at(const dx_teleport_view *v, uint32_t slot)
+{
+    const dx_teleport_string s = dx_teleport_p_string(v, slot, true);
+    return dx_teleport_p_ascii((const uint8_t *)s.data, s.size);
+}
+
 DX_TELEPORT_P_INLINE bool dx_teleport_p_in_range(uint32_t value, uint32_t range)
 {
     return value < range;
@@ -650,8 +708,8 @@ DX_TELEPORT_P_INLINE uint32_t dx_teleport_p_cap(uint64_t size)
 }
 
 /* The writer: all but the record proper. capacity_ leaves out what the CRC will need. */
-DX_TELEPORT_P_INLINE int dx_teleport_p_begin(dx_teleport_writer *w, void *bytes, size_t capacity,
-                                             unsigned flags, uint32_t record_size, unsigned version)
+DX_TELEPORT_P_HOT int dx_teleport_p_begin(dx_teleport_writer *w, void *bytes, size_t capacity,
+                                          unsigned flags, uint32_t record_size, unsigned version)
 {
     const size_t root = flags & DX_TELEPORT_BARE ? 0 : dx_teleport_p_header_size(version);
     const size_t tail = flags & DX_TELEPORT_CRC ? 4 : 0;
@@ -677,9 +735,9 @@ DX_TELEPORT_P_INLINE int dx_teleport_p_begin(dx_teleport_writer *w, void *bytes,
 }
 
 /* Room for count units at the aligned end; *to stays NULL when there is nothing to copy. */
-DX_TELEPORT_P_INLINE int dx_teleport_p_reserve(dx_teleport_writer *w, uint32_t slot,
-                                               const void *data, size_t count, uint32_t unit,
-                                               uint32_t align, uint8_t **to)
+DX_TELEPORT_P_HOT int dx_teleport_p_reserve(dx_teleport_writer *w, uint32_t slot,
+                                            const void *data, size_t count, uint32_t unit,
+                                            uint32_t align, uint8_t **to)
 {
     uint32_t pad;
     *to = NULL;
@@ -700,14 +758,16 @@ DX_TELEPORT_P_INLINE int dx_teleport_p_reserve(dx_teleport_writer *w, uint32_t s
     return DX_TELEPORT_OK;
 }
 
-DX_TELEPORT_P_INLINE int dx_teleport_p_put_string(dx_teleport_writer *w, uint32_t slot,
-                                                  const char *data, size_t size)
+DX_TELEPORT_P_HOT int dx_teleport_p_put_string(dx_teleport_writer *w, uint32_t slot,
+                                               const char *data, size_t size)
 {
     uint8_t *to;
     if (w->error_) return w->error_;
-    if (data && dx_teleport_check_utf8(data, size) != size) return w->error_ = DX_TELEPORT_EUTF8;
+    if (data && !dx_teleport_p_ascii((const uint8_t *)data, size) &&
+        dx_teleport_check_utf8(data, size) != size)
+        return w->error_ = DX_TELEPORT_EUTF8;
     DX_TELEPORT_P_TRY(dx_teleport_p_reserve(w, slot, data, size, 1, 1, &to))
-    if (to) DX_TELEPORT_MEMCPY(to, data, size);
+    if (to) dx_teleport_p_copy_text(to, data, size);
     return DX_TELEPORT_OK;
 }
 
@@ -719,8 +779,8 @@ DX_TELEPORT_P_INLINE int dx_teleport_p_settable(dx_teleport_writer *w, unsigned 
 }
 
 /* Room for count records of zeros. */
-DX_TELEPORT_P_INLINE int dx_teleport_p_add(dx_teleport_writer *w, uint32_t slot, size_t count,
-                                           uint32_t unit, uint32_t align)
+DX_TELEPORT_P_HOT int dx_teleport_p_add(dx_teleport_writer *w, uint32_t slot, size_t count,
+                                        uint32_t unit, uint32_t align)
 {
     uint8_t *to;
     DX_TELEPORT_P_TRY(dx_teleport_p_reserve(w, slot, w, count, unit, align, &to))
@@ -729,8 +789,8 @@ DX_TELEPORT_P_INLINE int dx_teleport_p_add(dx_teleport_writer *w, uint32_t slot,
 }
 
 /* The index-th record of a list, NULL if there is none. */
-DX_TELEPORT_P_INLINE uint8_t *dx_teleport_p_element(const dx_teleport_writer *w, uint32_t slot,
-                                                    size_t index, uint32_t unit)
+DX_TELEPORT_P_HOT uint8_t *dx_teleport_p_element(const dx_teleport_writer *w, uint32_t slot,
+                                                 size_t index, uint32_t unit)
 {
     if (w->error_ || index >= dx_teleport_p_u32_get(w->record_ + slot + 4)) return NULL;
     return w->bytes_ + dx_teleport_p_u32_get(w->record_ + slot) + index * unit;
@@ -738,9 +798,9 @@ DX_TELEPORT_P_INLINE uint8_t *dx_teleport_p_element(const dx_teleport_writer *w,
 
 /* Begin to write a nested record: the outer writer waits meanwhile. References can be put into it
    only if none behind it was put yet. */
-DX_TELEPORT_P_INLINE int dx_teleport_p_enter(dx_teleport_writer *w, dx_teleport_writer *child,
-                                             uint8_t *record, uint32_t slot, size_t index,
-                                             unsigned version, unsigned since)
+DX_TELEPORT_P_HOT int dx_teleport_p_enter(dx_teleport_writer *w, dx_teleport_writer *child,
+                                          uint8_t *record, uint32_t slot, size_t index,
+                                          unsigned version, unsigned since)
 {
     const int error = since > w->version_ ? DX_TELEPORT_ENOTFOUND : DX_TELEPORT_EINVAL;
     *child = *w;
@@ -758,8 +818,8 @@ DX_TELEPORT_P_INLINE int dx_teleport_p_enter(dx_teleport_writer *w, dx_teleport_
     return DX_TELEPORT_OK;
 }
 
-DX_TELEPORT_P_INLINE int dx_teleport_p_leave(dx_teleport_writer *w, dx_teleport_writer *child,
-                                             uint32_t slot)
+DX_TELEPORT_P_HOT int dx_teleport_p_leave(dx_teleport_writer *w, dx_teleport_writer *child,
+                                          uint32_t slot)
 {
     if (!(w->flags_ & DX_TELEPORT_P_WAITS) || w->bytes_ != child->bytes_)
         return child->error_ ? child->error_ : DX_TELEPORT_EINVAL;
@@ -947,7 +1007,9 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
 #define DX_TELEPORT_P_CHECK_S(p, q, name, T, size, align, code, count, range)                \
     DX_TELEPORT_P_CHECK_GAP(p, name)                                                         \
     DX_TELEPORT_P_CHECK_REF(p, name, 1, 1)                                                   \
-    DX_TELEPORT_P_TRY(dx_teleport_p_check_text(v, p##_offset_##name, DX_TELEPORT_P_NAME(#name)))
+    if (!dx_teleport_p_ascii_at(v, p##_offset_##name))                                       \
+        DX_TELEPORT_P_TRY(                                                                   \
+            dx_teleport_p_check_text(v, p##_offset_##name, DX_TELEPORT_P_NAME(#name)))
 #define DX_TELEPORT_P_CHECK_L(p, q, name, T, size, align, code, count, range)                \
     DX_TELEPORT_P_CHECK_GAP(p, name)                                                         \
     DX_TELEPORT_P_CHECK_REF(p, name, T##_size, T##_size)                                     \
@@ -998,7 +1060,7 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
         if (!DX_TELEPORT_P_HAS(p, name)) return 0;                                           \
         return T##_get(v->view_.record_ + p##_offset_##name);                                \
     }                                                                                        \
-    DX_TELEPORT_P_INLINE int p##_set_##name(p##_writer *w, T value)                          \
+    DX_TELEPORT_P_HOT int p##_set_##name(p##_writer *w, T value)                             \
     {                                                                                        \
         DX_TELEPORT_P_TRY(dx_teleport_p_settable(&w->writer_, p##_since_##name))             \
         T##_set(w->writer_.record_ + p##_offset_##name, value);                              \
@@ -1010,7 +1072,7 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
         if (!DX_TELEPORT_P_HAS(p, name)) return 0;                                           \
         return T##_get(v->view_.record_ + p##_offset_##name);                                \
     }                                                                                        \
-    DX_TELEPORT_P_INLINE int p##_set_##name(p##_writer *w, T value)                          \
+    DX_TELEPORT_P_HOT int p##_set_##name(p##_writer *w, T value)                             \
     {                                                                                        \
         DX_TELEPORT_P_TRY(dx_teleport_p_settable(&w->writer_, p##_since_##name))             \
         if (!dx_teleport_p_in_range(value, (uint32_t)(range)))                               \
@@ -1023,7 +1085,7 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
     {                                                                                        \
         return dx_teleport_p_string(&v->view_, p##_offset_##name, DX_TELEPORT_P_HAS(p, name)); \
     }                                                                                        \
-    DX_TELEPORT_P_INLINE int p##_put_##name(p##_writer *w, const char *data, size_t bytes)   \
+    DX_TELEPORT_P_HOT int p##_put_##name(p##_writer *w, const char *data, size_t bytes)      \
     {                                                                                        \
         return dx_teleport_p_put_string(&w->writer_, p##_offset_##name, data, bytes);        \
     }
@@ -1038,7 +1100,7 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
         return v->view_.record_ + p##_offset_##name;                                         \
     }                                                                                        \
     DX_TELEPORT_P_ELEMENTS(p, name, T)                                                       \
-    DX_TELEPORT_P_INLINE int p##_set_##name(p##_writer *w, const T *data)                    \
+    DX_TELEPORT_P_HOT int p##_set_##name(p##_writer *w, const T *data)                       \
     {                                                                                        \
         DX_TELEPORT_P_TRY(dx_teleport_p_settable(&w->writer_, p##_since_##name))             \
         if (!data) return w->writer_.error_ = DX_TELEPORT_EINVAL;                            \
@@ -1056,7 +1118,7 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
         return v->view_.bytes_ + dx_teleport_p_u32_get(v->view_.record_ + p##_offset_##name); \
     }                                                                                        \
     DX_TELEPORT_P_ELEMENTS(p, name, T)                                                       \
-    DX_TELEPORT_P_INLINE int p##_put_##name(p##_writer *w, const T *data, size_t elements)   \
+    DX_TELEPORT_P_HOT int p##_put_##name(p##_writer *w, const T *data, size_t elements)      \
     {                                                                                        \
         uint8_t *to;                                                                         \
         DX_TELEPORT_P_TRY(dx_teleport_p_reserve(&w->writer_, p##_offset_##name, data, elements, \
@@ -1074,7 +1136,7 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
         if (!DX_TELEPORT_P_HAS(p, name)) return 0;                                           \
         return T##_get(v->view_.record_ + p##_offset_##name + T##_size);                     \
     }                                                                                        \
-    DX_TELEPORT_P_INLINE int p##_set_##name(p##_writer *w, T value)                          \
+    DX_TELEPORT_P_HOT int p##_set_##name(p##_writer *w, T value)                             \
     {                                                                                        \
         DX_TELEPORT_P_TRY(dx_teleport_p_settable(&w->writer_, p##_since_##name))             \
         w->writer_.record_[p##_offset_##name] = 1;                                           \
@@ -1096,13 +1158,13 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
             T##_p_zeros(), T##_version);                                                     \
         return e;                                                                            \
     }                                                                                        \
-    DX_TELEPORT_P_INLINE int p##_begin_##name(p##_writer *w, T##_writer *child)              \
+    DX_TELEPORT_P_HOT int p##_begin_##name(p##_writer *w, T##_writer *child)                 \
     {                                                                                        \
         return dx_teleport_p_enter(&w->writer_, &child->writer_,                             \
                                    w->writer_.record_ + p##_offset_##name, p##_offset_##name, 0, \
                                    T##_version, p##_since_##name);                           \
     }                                                                                        \
-    DX_TELEPORT_P_INLINE int p##_end_##name(p##_writer *w, T##_writer *child)                \
+    DX_TELEPORT_P_HOT int p##_end_##name(p##_writer *w, T##_writer *child)                   \
     {                                                                                        \
         return dx_teleport_p_leave(&w->writer_, &child->writer_, p##_offset_##name);         \
     }
@@ -1123,12 +1185,12 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
         e.view_ = dx_teleport_p_child(&v->view_, record, T##_p_zeros(), T##_version);        \
         return e;                                                                            \
     }                                                                                        \
-    DX_TELEPORT_P_INLINE int p##_add_##name(p##_writer *w, size_t records)                   \
+    DX_TELEPORT_P_HOT int p##_add_##name(p##_writer *w, size_t records)                      \
     {                                                                                        \
         return dx_teleport_p_add(&w->writer_, p##_offset_##name, records, T##_record_size,   \
                                  T##_record_align);                                          \
     }                                                                                        \
-    DX_TELEPORT_P_INLINE int p##_begin_##name(p##_writer *w, size_t i, T##_writer *child)    \
+    DX_TELEPORT_P_HOT int p##_begin_##name(p##_writer *w, size_t i, T##_writer *child)       \
     {                                                                                        \
         uint8_t *record = NULL;                                                              \
         if ((unsigned)p##_since_##name <= w->writer_.version_)                               \
@@ -1136,7 +1198,7 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
         return dx_teleport_p_enter(&w->writer_, &child->writer_, record, p##_offset_##name, i, \
                                    T##_version, p##_since_##name);                           \
     }                                                                                        \
-    DX_TELEPORT_P_INLINE int p##_end_##name(p##_writer *w, T##_writer *child)                \
+    DX_TELEPORT_P_HOT int p##_end_##name(p##_writer *w, T##_writer *child)                   \
     {                                                                                        \
         return dx_teleport_p_leave(&w->writer_, &child->writer_, p##_offset_##name);         \
     }
@@ -1321,7 +1383,10 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
             for (unsigned i = 1; i < p##_version; i++)                                       \
                 dx_teleport_p_u64_set(w->bytes_ + dx_teleport_p_header_size(i), p##_layout(i)); \
         }                                                                                    \
-        if (w->flags_ & DX_TELEPORT_CRC) dx_teleport_p_finish_crc(w);                        \
+        if (w->flags_ & DX_TELEPORT_CRC) {                                                   \
+            dx_teleport_p_put_crc(w->bytes_, w->end_);                                       \
+            w->end_ += 4;                                                                    \
+        }                                                                                    \
         if (size) *size = w->end_;                                                           \
         w->error_ = DX_TELEPORT_ESTATE;                                                      \
         return DX_TELEPORT_OK;                                                               \
@@ -1622,10 +1687,9 @@ DX_TELEPORT_API void dx_teleport_p_edit(dx_teleport_writer *w, void *bytes,
     if (!flags) w->flags_ |= dx_teleport_p_u16_get(w->bytes_ + 22);
 }
 
-DX_TELEPORT_API void dx_teleport_p_finish_crc(dx_teleport_writer *w)
+DX_TELEPORT_API void dx_teleport_p_put_crc(uint8_t *bytes, uint32_t size)
 {
-    dx_teleport_p_u32_set(w->bytes_ + w->end_, dx_teleport_p_crc32c(0, w->bytes_, w->end_));
-    w->end_ += 4;
+    dx_teleport_p_u32_set(bytes + size, dx_teleport_p_crc32c(0, bytes, size));
 }
 
 /* >>json --------------------------------------------------------------- */
