@@ -151,11 +151,17 @@
   #define DX_TELEPORT_P_ALIAS
 #endif
 
-/* What a writer is made of: a writer stays in registers when all of it is inline. */
+/* What a writer is made of: a writer stays in registers when all of it is inline. Not with -Os,
+   where text is also checked and copied in the shortest way. */
 #if defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
   #define DX_TELEPORT_P_HOT DX_TELEPORT_P_FOLDED
 #else
   #define DX_TELEPORT_P_HOT DX_TELEPORT_P_INLINE
+#endif
+#ifdef __OPTIMIZE_SIZE__
+  #define DX_TELEPORT_P_SMALL 1
+#else
+  #define DX_TELEPORT_P_SMALL 0
 #endif
 
 /* Generated functions stand in the user's file, where clang reports those that nobody calls. */
@@ -480,6 +486,7 @@ DX_TELEPORT_P_HOT bool dx_teleport_p_ascii(const uint8_t *p, size_t size)
 {
     uint64_t first, last;
     uint32_t a, b;
+    if (DX_TELEPORT_P_SMALL) return size == 0;
     if (size >= 8) {
         DX_TELEPORT_MEMCPY(&last, p + size - 8, 8);
         for (size_t at = 0; at + 8 < size; at += 8) {
@@ -501,7 +508,7 @@ DX_TELEPORT_P_HOT void dx_teleport_p_copy_text(uint8_t *to, const char *from, si
 {
     uint64_t first, last;
     uint32_t a, b;
-    if (size > 16) {
+    if (DX_TELEPORT_P_SMALL || size > 16) {
         DX_TELEPORT_MEMCPY(to, from, size);
     } else if (size >= 8) {
         DX_TELEPORT_MEMCPY(&first, from, 8);
