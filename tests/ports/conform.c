@@ -45,6 +45,8 @@ typedef struct world {
     int             fds[ENDS], fd_count, accepted[16], accepted_count;
     dx_reactor_address at; /* of the listener */
     int             listener;
+    uint8_t         pool[1024]; /* what came in buffers of the pool */
+    uint32_t        pooled, held[64], held_count;
     char            log[LOG];
     size_t          used;
     const char     *wrong;
@@ -89,6 +91,7 @@ static const char *result_name(int32_t result)
     case -ENOBUFS: return "nobufs";
     case -ESPIPE: return "spipe";
     case -EISCONN: return "isconn";
+    case -EMSGSIZE: return "msgsize";
     case -EPIPE: return "pipe";
     case -ECONNRESET: return "reset";
     default: snprintf(number, sizeof number, "%d", (int)result); return number;
@@ -138,7 +141,18 @@ static void took(world *w, uint64_t id, int32_t result, uint32_t flags)
         wrong(w, "a completion of nobody's");
         return;
     }
-    if (flags & DX_REACTOR_F_MORE) {
+    if (flags & DX_REACTOR_F_BUFFER) {
+        const void *bytes = dx_reactor_buffer(&w->r, flags);
+        if (!bytes || result <= 0 || w->pooled + (uint32_t)result > sizeof w->pool ||
+            w->held_count == 64) {
+            wrong(w, "a piece without bytes");
+            return;
+        }
+        memcpy(w->pool + w->pooled, bytes, (size_t)result);
+        w->pooled += (uint32_t)result;
+        w->held[w->held_count++] = flags;
+        w->more[id]++;
+    } else if (flags & DX_REACTOR_F_MORE) {
         w->more[id]++;
     } else {
         if (w->ended[id]) wrong(w, "a second terminal completion");
@@ -1217,6 +1231,105 @@ static void file_reads_and_writes(world *w)
     await(w, "g");
 }
 
+/* >>pool --------------------------------------------------------------- */
+static void give_back(world *w)
+{
+    while (w->held_count) MUST(dx_reactor_return_buffer(&w->r, w->held[--w->held_count]) == 0);
+}
+
+static void received_into_the_pool(world *w)
+{
+    int a, b;
+    tcp(w, &a, &b);
+    started(w, 'a', dx_reactor_recv_multishot(&w->r, op(w, 'a'), b));
+    quiet(w);
+    send_on(w, 'b', a, "first");
+    await(w, "b");
+    MUST(until(w, &w->pooled, 5));
+    send_on(w, 'c', a, "second");
+    await(w, "c");
+    MUST(until(w, &w->pooled, 11));
+    note(w, "\"%.*s\"", (int)w->pooled, (const char *)w->pool);
+    give_back(w);
+    started(w, 'd', dx_reactor_shutdown(&w->r, op(w, 'd'), a));
+    await(w, "da");
+}
+
+/* More than the pool holds: it rests until buffers come back, and nothing is lost. */
+static void e13_an_empty_pool_is_no_error(world *w)
+{
+    uint32_t bad = 0;
+    int a, b;
+    tcp(w, &a, &b);
+    started(w, 'a', dx_reactor_recv_multishot(&w->r, op(w, 'a'), b));
+    for (int i = 0; i < 8; i++) {
+        memset(w->buffers[1], 'a' + i, 100);
+        MUST(dx_reactor_send(&w->r, op(w, 'b'), a, w->buffers[1], 100) == 0);
+        MUST(ends(w, 1) == 100);
+        if (i % 2 == 0) continue; /* two need four buffers; two may be held */
+        while (w->pooled < 100 * (uint32_t)(i + 1)) {
+            give_back(w);
+            if (until(w, &w->pooled, w->pooled + 1)) continue;
+            wrong(w, "nothing comes out of the pool");
+            return;
+        }
+    }
+    for (uint32_t i = 0; i < w->pooled; i++) bad += w->pool[i] != 'a' + i / 100;
+    note(w, "n=%u bad=%u", w->pooled, bad);
+    cancel(w, 'a');
+    await(w, "a");
+}
+
+static void a_pool_of_others(world *w)
+{
+    note(w, "buffer=%d", dx_reactor_buffer(&w->r, DX_REACTOR_F_BUFFER | 0x30000u) != NULL);
+    note(w, "return:%s", error_name(dx_reactor_return_buffer(&w->r, 0)));
+    started(w, 'a', dx_reactor_recv_multishot(&w->r, op(w, 'a'), 1 << 29));
+    await(w, "a");
+}
+
+/* >>datagrams ---------------------------------------------------------- */
+static void datagrams(world *w)
+{
+    dx_reactor_address any, at[2];
+    dx_reactor_datagram out, in;
+    char bytes[64];
+    int fds[2];
+    MUST(dx_reactor_address_parse(&any, "127.0.0.1:0") == 0);
+    for (int i = 0; i < 2; i++) {
+        MUST(dx_reactor_bind_udp(&w->r, &any, 0, &fds[i], &at[i]) == 0);
+        keep(w, fds[i]);
+    }
+    memset(&out, 0, sizeof out);
+    memset(&in, 0, sizeof in);
+    out.data = (void *)(uintptr_t)"datagram";
+    out.address = at[1];
+    in.data = bytes;
+    static const struct {
+        uint32_t send, room;
+    } cases[] = {{8, 64}, {3, 64}, {0, 64}, {8, 4}, {8, 8}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        out.size = cases[i].send;
+        in.size = cases[i].room;
+        if (i % 2) { /* once before it is there, once after */
+            started(w, 'a', dx_reactor_recvfrom(&w->r, op(w, 'a'), fds[1], &in));
+            started(w, 'b', dx_reactor_sendto(&w->r, op(w, 'b'), fds[0], &out));
+            await(w, "ba");
+        } else {
+            started(w, 'b', dx_reactor_sendto(&w->r, op(w, 'b'), fds[0], &out));
+            await(w, "b");
+            started(w, 'a', dx_reactor_recvfrom(&w->r, op(w, 'a'), fds[1], &in));
+            await(w, "a");
+        }
+        if (w->results[0] >= 0)
+            note(w, "from=%d", dx_reactor_address_port(&in.address) == dx_reactor_address_port(&at[0]));
+    }
+    started(w, 'c', dx_reactor_recvfrom(&w->r, op(w, 'c'), fds[1], &in));
+    quiet(w);
+    cancel(w, 'c');
+    await(w, "c");
+}
+
 /* >>threads ------------------------------------------------------------ */
 static void post_three(world *w)
 {
@@ -1401,6 +1514,14 @@ static const trace traces[] = {
     {"polls_have_no_order", polls_have_no_order, "b=2 d=1 a=1 c=1", 0, 0, 0, 0, 0},
     {"file_reads_and_writes", file_reads_and_writes,
      "a=4 \"3456\" b=4 c=0 d=12 \"01234567WXYZ\" e=0 g=0", 0, 0, 0, 0, 0},
+    {"received_into_the_pool", received_into_the_pool,
+     "b=5 c=6 \"firstsecond\" d=0 a=0", 0, 0, 0, 0, 0},
+    {"e13_an_empty_pool_is_no_error", e13_an_empty_pool_is_no_error,
+     "n=800 bad=0 cancel(a):OK a=canceled", 0, 0, 0, 0, 0},
+    {"a_pool_of_others", a_pool_of_others, "buffer=0 return:EINVAL a=badf", 0, 0, 0, 0, 0},
+    {"datagrams", datagrams,
+     "b=8 a=8 from=1 b=3 a=3 from=1 b=0 a=0 from=1 b=8 a=msgsize b=8 a=8 from=1 cancel(c):OK "
+     "c=canceled", 0, 0, 0, 0, 0},
     {"messages_of_a_thread", messages_of_a_thread, "n=3 sum=12423", 0, 0, 0, 0, 0},
     {"messages_until_full", messages_until_full,
      "posted=4 a=4 cancel(b):OK b=canceled", 0, 0, 0, 0, 4},
@@ -1664,12 +1785,23 @@ static void run_one(const trace *t, const char *name, uint64_t seed, const char 
         w->desc.queue_entries = t->entries;
         w->desc.completion_entries = t->completions;
         w->desc.posts_max = t->posts;
+        if (t->run == received_into_the_pool || t->run == e13_an_empty_pool_is_no_error ||
+            t->run == a_pool_of_others) {
+            w->desc.buffers = 8;
+            w->desc.buffer_size = 64;
+        }
         if (t->run == no_more_descriptors) w->sim_desc.open_max = 3;
     } else {
         w->desc.descriptors_max = 16;
     }
     if (simulated()) w->sim_desc.seed = seed;
     open_world(w);
+    if (w->wrong && w->desc.buffers && backend == DX_REACTOR_BACKEND_IO_URING &&
+        strstr(dx_reactor_refusal(&w->r, backend), "pool")) { /* a kernel before 6.0 */
+        free(w->desc.memory);
+        free(w);
+        return;
+    }
     if (!w->wrong) {
         if (t) t->run(w);
         else random_trace(w, seed);
@@ -1693,6 +1825,11 @@ static bool applies(const trace *t)
 {
     if (t->run == file_reads_and_writes || t->run == wrong_descriptor)
         return !simulated(); /* which has no files */
+    if (backend == DX_REACTOR_BACKEND_IOCP &&
+        (t->run == received_into_the_pool || t->run == e13_an_empty_pool_is_no_error))
+        return false; /* ENOTSUP there */
+    if (t->run == datagrams) /* nor datagrams */
+        return !simulated() && backend != DX_REACTOR_BACKEND_IOCP;
 #if defined(_WIN32)
     return t->run != no_more_descriptors || simulated(); /* Windows has no such limit */
 #else
