@@ -21,7 +21,7 @@ peer HIREDIS '#include <hiredis/hiredis.h>' -lhiredis
 peer PICO '' -lh2o-evloop
 peer HTTP_PARSER '#include <http_parser.h>' -lhttp_parser
 peer NGHTTP2 '#include <nghttp2/nghttp2.h>' -lnghttp2
-if grep -q dx_hbtp_jwt_verify dx_hbtp.h && [ -f bench/bench_hbtp_jwt.h ]; then
+if [ -f examples/jwt/jwt.h ]; then
     flags="$flags -DHAS_JWT"
     peer OPENSSL '#include <openssl/evp.h>' -lcrypto
     peer LIBJWT '#include <jwt.h>' -ljwt
