@@ -31,7 +31,7 @@ DXPATCH := $(patsubst examples/dxpatch/%.c,dxpatch.d/%.o,$(wildcard examples/dxp
 UNITS  := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 GATES  := $(filter-out lib size,$(patsubst tests/checks/%.sh,%,$(wildcard tests/checks/*.sh)))
 
-.PHONY: help all hello demo demo-run test test-run check deps size install bench-blocks bench-patch bench-hbtp bench-reactor bench-teleport clean
+.PHONY: help all hello demo demo-run test test-run check deps size install bench-blocks bench-patch bench-hbtp bench-bulk bench-reactor bench-teleport clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -192,6 +192,12 @@ bench-reactor: build/dxecho build/bench_reactor build/bench_reactor_load build/b
 
 bench-teleport: ## dx_teleport.h beside memcpy and other formats, into bench/results/teleport.csv
 	@bench/bench_teleport.sh
+
+build/bench_bulk: bench/bench_bulk.c examples/bulk/bulk.h examples/bulk/net.h dx_hbtp.h build/flags
+	$(CC) -std=c11 $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
+
+bench-bulk: build/bench_bulk ## one object over many connections beside a plain copy loop, into bench/results/bulk.csv
+	@bench/bench_bulk.sh
 
 clean: ## remove build/
 	rm -rf build

@@ -343,10 +343,10 @@ DX_BULK_API int dx_hbtp_bulk_retire(dx_hbtp_bulk *b, int connection)
 
 /* >>bulk output -------------------------------------------------------- */
 /* The chunk to be sent next; count_: none. When everything was sent, but others still have some on
-   their way: the oldest of these, if it has taken longer already than it would here. */
+   their way: the oldest of these, if it has taken twice as long already as it would here. */
 static uint32_t dx_hbtp_p_choose(dx_hbtp_bulk *b, const struct dx_hbtp_p_link *l, uint64_t now_ns)
 {
-    uint32_t now = (uint32_t)(now_ns >> 14), oldest = (uint32_t)(l->took_ns >> 14), i, found;
+    uint32_t now = (uint32_t)(now_ns >> 14), oldest = (uint32_t)(l->took_ns >> 13), i, found;
     if (b->stop_ns_ != UINT64_MAX || b->state > DX_HBTP_BULK_RUNNING || l->retiring ||
         (b->desc_.rate && b->paid_ns_ > now_ns + b->desc_.burst_ns) ||
         (b->state == DX_HBTP_BULK_WAITING ? b->desc_.patient || l->flying
