@@ -313,6 +313,16 @@ struct dx_teleport_type {
     uint64_t               (*layout)(unsigned version);
 };
 
+/* Interning: where many fields hold few different texts, each text stands once in a list of
+   records, and the fields hold its number. This finds the numbers. Private fields but the first
+   two. */
+typedef struct dx_teleport_interner {
+    const dx_teleport_string *texts; /* in the order of their numbers; as given, not copied */
+    uint32_t count;                  /* texts so far */
+    uint32_t most_, mask_;
+    uint32_t *slots_;
+} dx_teleport_interner;
+
 /* A ring: one producer, one consumer, each on a thread of its own (or in a process of its own that
    maps the same memory). Wait-free. Zero fields of the description mean the default. */
 typedef struct dx_teleport_ring_desc {
@@ -321,7 +331,7 @@ typedef struct dx_teleport_ring_desc {
                              0 = 1024 records or 65536 bytes; in bytes at most 1 GiB */
 } dx_teleport_ring_desc;
 
-/* Write-only end. Private fields. */
+/* Write-only end. Private fields, but for the last two. */
 typedef struct dx_teleport_producer {
     uint8_t *ring_;
     uint32_t record_size_;
@@ -329,9 +339,11 @@ typedef struct dx_teleport_producer {
     uint32_t write_;   /* our own index */
     uint32_t read_;    /* what we last saw of the other's; looked up when the ring seems full */
     uint32_t claimed_; /* how far commit moves write_; 0 = nothing is claimed */
+    void   (*wake)(void *user); /* may be set after attach: called after every commit, to wake */
+    void    *wake_user;         /* a consumer that sleeps (a semaphore, an eventfd, a futex ...) */
 } dx_teleport_producer;
 
-/* Read-only end. Private fields. */
+/* Read-only end. Private fields, but for the last two. */
 typedef struct dx_teleport_consumer {
     uint8_t *ring_;
     uint32_t record_size_;
@@ -339,6 +351,8 @@ typedef struct dx_teleport_consumer {
     uint32_t read_;
     uint32_t write_;
     uint32_t peeked_;
+    void   (*wake)(void *user); /* the same after every release, for a producer that waits */
+    void    *wake_user;
 } dx_teleport_consumer;
 
 /* >>api ---------------------------------------------------------------- */
@@ -349,6 +363,16 @@ DX_TELEPORT_API const char *dx_teleport_error_name(int error);
 DX_TELEPORT_API int dx_teleport_peek(const void *bytes, size_t size, dx_teleport_info *info);
 /* Bytes of the longest prefix that is well-formed UTF-8 (RFC 3629): `size` if all of it is. */
 DX_TELEPORT_API size_t dx_teleport_check_utf8(const void *text, size_t size);
+
+/* Bytes of memory for `most` different texts; 0: more than this machine can address. */
+DX_TELEPORT_API size_t dx_teleport_interner_memory_size(uint32_t most);
+/* Memory aligned to a pointer, borrowed as long as *t is used. EINVAL, ENOMEM. */
+DX_TELEPORT_API int dx_teleport_interner_init(dx_teleport_interner *t, void *memory,
+                                              size_t memory_size, uint32_t most);
+/* The number of a text, the one it was given before or the next. The text is borrowed. ENOSPACE:
+   there are `most` others. */
+DX_TELEPORT_API int dx_teleport_intern(dx_teleport_interner *t, const char *text, size_t size,
+                                       uint32_t *number);
 
 /* A schema as JSON, from which readers in other languages work (docs/TELEPORT.md, section 9):
    user_type() to `capacity` bytes at out, not terminated. *size receives the bytes that all of it
@@ -2045,6 +2069,70 @@ DX_TELEPORT_API int dx_teleport_describe(const dx_teleport_type *type, char *out
     return dx_teleport_p_text_end(&t, size);
 }
 
+/* >>interner: open addressing; a slot holds a number plus one ------------ */
+static uint64_t dx_teleport_p_slots(uint32_t most)
+{
+    uint64_t slots = 4;
+    while (slots < (uint64_t)most + most / 2 + 1) slots *= 2;
+    return slots;
+}
+
+DX_TELEPORT_API size_t dx_teleport_interner_memory_size(uint32_t most)
+{
+    const uint64_t slots = dx_teleport_p_slots(most);
+    const uint64_t size = (uint64_t)most * sizeof(dx_teleport_string) + 4 * slots;
+    return size > SIZE_MAX ? 0 : (size_t)size;
+}
+
+DX_TELEPORT_API int dx_teleport_interner_init(dx_teleport_interner *t, void *memory,
+                                              size_t memory_size, uint32_t most)
+{
+    const size_t need = dx_teleport_interner_memory_size(most);
+    const uint64_t slots = dx_teleport_p_slots(most);
+    if (!t || !memory || need == 0 || slots > (uint64_t)1 << 31 ||
+        (uintptr_t)memory % sizeof(void *))
+        return DX_TELEPORT_EINVAL;
+    if (memory_size < need) return DX_TELEPORT_ENOMEM;
+    t->texts = (dx_teleport_string *)memory;
+    t->count = 0;
+    t->most_ = most;
+    t->mask_ = (uint32_t)slots - 1;
+    t->slots_ = (uint32_t *)((dx_teleport_string *)memory + most);
+    DX_TELEPORT_MEMSET(t->slots_, 0, 4 * (size_t)slots);
+    return DX_TELEPORT_OK;
+}
+
+static bool dx_teleport_p_same_text(const dx_teleport_string *s, const char *text, size_t size)
+{
+    if (s->size != size) return false;
+    for (size_t i = 0; i < size; i++)
+        if (s->data[i] != text[i]) return false;
+    return true;
+}
+
+DX_TELEPORT_API int dx_teleport_intern(dx_teleport_interner *t, const char *text, size_t size,
+                                       uint32_t *number)
+{
+    dx_teleport_string *texts;
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    uint32_t at;
+    if (!t || !number || (!text && size)) return DX_TELEPORT_EINVAL;
+    for (size_t i = 0; i < size; i++) hash = dx_teleport_p_mix(hash, (uint8_t)text[i]);
+    at = (uint32_t)(hash ^ hash >> 32) & t->mask_;
+    for (; t->slots_[at]; at = (at + 1) & t->mask_) {
+        *number = t->slots_[at] - 1;
+        if (dx_teleport_p_same_text(&t->texts[*number], text, size)) return DX_TELEPORT_OK;
+    }
+    if (t->count == t->most_) return DX_TELEPORT_ENOSPACE;
+    texts = (dx_teleport_string *)(void *)((uint8_t *)t->slots_ -
+                                           t->most_ * sizeof(dx_teleport_string));
+    texts[t->count].data = text ? text : "";
+    texts[t->count].size = size;
+    *number = t->count++;
+    t->slots_[at] = t->count;
+    return DX_TELEPORT_OK;
+}
+
 /* >>ring ---------------------------------------------------------------
    Memory: what the ring is at 0, write index at 128, read index at 256, records from 384. The
    indices count records (fixed) or bytes (variable) modulo 2^32, and only their owner stores them.
@@ -2192,6 +2280,7 @@ DX_TELEPORT_API int dx_teleport_producer_commit(dx_teleport_producer *p)
     p->claimed_ = 0;
     DX_TELEPORT_STORE_RELEASE(dx_teleport_p_ring_word(p->ring_, DX_TELEPORT_P_RING_WRITE),
                               p->write_);
+    if (p->wake) p->wake(p->wake_user);
     return DX_TELEPORT_OK;
 }
 
@@ -2280,6 +2369,7 @@ DX_TELEPORT_API int dx_teleport_consumer_release(dx_teleport_consumer *c)
     c->read_ += c->peeked_;
     c->peeked_ = 0;
     DX_TELEPORT_STORE_RELEASE(dx_teleport_p_ring_word(c->ring_, DX_TELEPORT_P_RING_READ), c->read_);
+    if (c->wake) c->wake(c->wake_user);
     return DX_TELEPORT_OK;
 }
 

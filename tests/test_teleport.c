@@ -1535,6 +1535,80 @@ DX_PROPERTY(tp_9_numbers_have_their_shortest_digits, 3000)
     }
 }
 
+#define WORD(F, S, ...) S(text)
+DX_TELEPORT_DEFINE(word, WORD)
+#define BOOK(F, S, A, L, E, V, N, R, ...) R(word, 1, words) L(u16, story)
+DX_TELEPORT_DEFINE(book, BOOK)
+
+DX_TEST(tp_9_equal_texts_stand_once)
+{
+    static const char *const said[] = {"a", "rose", "is", "a", "rose", "", "is", "a", "ros", ""};
+    static dx_teleport_string memory[64];
+    uint8_t buf[512];
+    uint16_t story[10];
+    size_t size;
+    dx_teleport_interner t;
+    book_writer w;
+    word_writer x;
+    book_view v;
+    uint32_t number;
+    DX_CHECK_EQ(dx_teleport_interner_init(&t, memory, dx_teleport_interner_memory_size(5), 5), 0);
+    for (size_t i = 0; i < 10; i++) {
+        DX_CHECK_EQ(dx_teleport_intern(&t, said[i], strlen(said[i]), &number), 0);
+        story[i] = (uint16_t)number;
+    }
+    DX_CHECK_EQ(t.count, 5);
+    DX_CHECK_EQ(dx_teleport_intern(&t, "new", 3, &number), DX_TELEPORT_ENOSPACE);
+    DX_CHECK_EQ(dx_teleport_intern(&t, "rose", 4, &number), 0);
+    DX_CHECK_EQ(number, 1);
+    book_begin(&w, buf, sizeof buf, 0);
+    book_add_words(&w, t.count);
+    for (uint32_t i = 0; i < t.count; i++) {
+        book_begin_words(&w, i, &x);
+        word_put_text(&x, t.texts[i].data, t.texts[i].size);
+        book_end_words(&w, &x);
+    }
+    book_put_story(&w, story, 10);
+    DX_CHECK_EQ(book_finish(&w, &size), 0);
+    DX_CHECK_EQ(book_open(&v, buf, size), 0);
+    for (size_t i = 0; i < 10; i++) {
+        const word_view word = book_at_words(&v, book_at_story(&v, i));
+        DX_CHECK_EQ(word_get_text(&word).size, strlen(said[i]));
+        DX_CHECK_MEM(word_get_text(&word).data, said[i], strlen(said[i]));
+    }
+    DX_CHECK_EQ(dx_teleport_interner_init(&t, memory, 10, 5), DX_TELEPORT_ENOMEM);
+    DX_CHECK_EQ(dx_teleport_interner_init(&t, (char *)memory + 1, 500, 5), DX_TELEPORT_EINVAL);
+    DX_CHECK_EQ(dx_teleport_interner_init(&t, NULL, 500, 5), DX_TELEPORT_EINVAL);
+    DX_CHECK_EQ(dx_teleport_interner_init(&t, memory, sizeof memory, 0), 0); /* room for none */
+    DX_CHECK_EQ(dx_teleport_intern(&t, "a", 1, &number), DX_TELEPORT_ENOSPACE);
+}
+
+DX_PROPERTY(tp_9_interning_is_a_numbering, 500)
+{
+    static dx_teleport_string memory[600];
+    char texts[200][4];
+    uint32_t numbers[200];
+    dx_teleport_interner t;
+    const uint32_t most = (uint32_t)dx_choose_range(c, 1, 200), n = (uint32_t)dx_choose(c, 199);
+    const size_t letters = (size_t)dx_choose_range(c, 1, 3);
+    DX_CHECK_EQ(dx_teleport_interner_init(&t, memory, dx_teleport_interner_memory_size(most), most),
+                0);
+    for (uint32_t i = 0; i < n; i++) {
+        const size_t size = (size_t)dx_choose(c, letters);
+        const uint32_t before = t.count;
+        memset(texts[i], 0, 4);
+        for (size_t j = 0; j < size; j++) texts[i][j] = (char)('a' + dx_choose(c, 3));
+        if (dx_teleport_intern(&t, texts[i], size, &numbers[i])) {
+            DX_CHECK_EQ(t.count, most);
+            return;
+        }
+        for (uint32_t j = 0; j < i; j++)
+            DX_CHECK_EQ(numbers[i] == numbers[j], !strcmp(texts[i], texts[j]));
+        DX_CHECK(numbers[i] < before || (numbers[i] == before && t.count == before + 1));
+        DX_CHECK_STR(t.texts[numbers[i]].data, texts[i]);
+    }
+}
+
 DX_TEST(tp_5_error_names)
 {
     for (int e = -41; e <= 0; e++)
@@ -1817,6 +1891,33 @@ DX_TEST(rb_4_two_threads_variable_records)
     consume(&r);
     pthread_join(t, NULL);
     free(r.memory);
+}
+
+static void count_call(void *user)
+{
+    ++*(int *)user;
+}
+
+DX_TEST(rb_4_the_other_end_can_be_woken)
+{
+    static _Alignas(64) uint8_t memory[384 + 64];
+    dx_teleport_ring_desc desc = {8, 2};
+    dx_teleport_producer p;
+    dx_teleport_consumer e;
+    uint64_t value = 1;
+    size_t size;
+    int pushed = 0, popped = 0;
+    DX_CHECK_EQ(dx_teleport_ring_init(memory, sizeof memory, &desc), 0);
+    DX_CHECK_EQ(dx_teleport_producer_attach(&p, memory, sizeof memory), 0);
+    DX_CHECK_EQ(dx_teleport_consumer_attach(&e, memory, sizeof memory), 0);
+    DX_CHECK(!p.wake && !e.wake);
+    p.wake = e.wake = count_call;
+    p.wake_user = &pushed;
+    e.wake_user = &popped;
+    for (int i = 0; i < 3; i++) dx_teleport_producer_push(&p, &value, sizeof value);
+    DX_CHECK_EQ(pushed, 2); /* not for the one that found no room */
+    for (int i = 0; i < 3; i++) dx_teleport_consumer_pop(&e, &value, sizeof value, &size);
+    DX_CHECK_EQ(popped, 2);
 }
 
 DX_TEST(rb_4_a_record_that_does_not_fit_stays)
