@@ -112,7 +112,7 @@ typedef enum dx_patch_kind {
 } dx_patch_kind;
 
 typedef enum dx_patch_coding {
-    DX_PATCH_CODING_PLAIN = 0, DX_PATCH_CODING_RANGE = 1, /* a plain delta is the target */
+    DX_PATCH_CODING_PLAIN = 0, DX_PATCH_CODING_RANGE = 1,
     DX_PATCH_CODING_ZSTD = 2, /* of early patches; refused: ENOTSUP */
     DX_PATCH_CODING_BRIEF = 3 /* blocks: two bytes where one byte of a hundred has changed */
 } dx_patch_coding;
@@ -824,6 +824,7 @@ static uint32_t dx_patch_p_get_tree(dx_patch_p_decoder *d, uint32_t model, unsig
 {
     uint32_t node = 1;
     unsigned i;
+    if (!d->range_) return dx_patch_p_get_raw(d); /* plain coding */
     for (i = 0; i < bits; i++) node = node << 1 | dx_patch_p_get_bit(d, model + node);
     return node - (1u << bits);
 }
@@ -853,6 +854,7 @@ static uint64_t dx_patch_p_get_number(dx_patch_p_decoder *d, uint32_t which)
 {
     uint32_t length, i, lead = 1;
     uint64_t v;
+    if (!d->range_) return dx_patch_p_get_varint(d);
     length = dx_patch_p_get_tree(d, which * DX_PATCH_P_NUMBER, 6);
     v = 1;
     for (i = 0; i < length; i++) {
@@ -1867,7 +1869,7 @@ static void dx_patch_p_put_delta(dx_patch_p_maker *m)
 
 enum { /* what is expected next */
     DX_PATCH_P_PARAMETERS, DX_PATCH_P_START, DX_PATCH_P_SETUP, DX_PATCH_P_LIST, DX_PATCH_P_NEXT,
-    DX_PATCH_P_LITERALS, DX_PATCH_P_CHOICE, DX_PATCH_P_WALK, DX_PATCH_P_STORED, DX_PATCH_P_RECORD,
+    DX_PATCH_P_LITERALS, DX_PATCH_P_CHOICE, DX_PATCH_P_WALK, DX_PATCH_P_RECORD,
     DX_PATCH_P_DATA, DX_PATCH_P_DONE
 };
 
@@ -1952,6 +1954,8 @@ static int dx_patch_p_take_parameters(dx_patch_applier *a)
     if (d->literal_bits_ > 8 || d->diff_bits_ > 3 || (p[1] & 254) != DX_PATCH_P_LAYOUT ||
         p[2] > 32 || p[3] > 30)
         return DX_PATCH_EVERSION;
+    if (a->header_.coding == DX_PATCH_CODING_PLAIN && (p[0] || p[1] & 1 || p[3]))
+        return DX_PATCH_EVERSION; /* such need bits */
     if (d->map_ && (a->from_size_ >> 32 || a->to_size_ >> 32)) return DX_PATCH_EHEADER;
     count = dx_patch_p_model_count(d->literal_bits_, d->diff_bits_);
     d->used_ = 0;
@@ -2304,27 +2308,14 @@ static int dx_patch_p_take_data(dx_patch_applier *a)
     return dx_patch_p_blocks_emit(a, a->at_ + size, changes);
 }
 
-/* Plain coding: the target itself. */
-static int dx_patch_p_take_stored(dx_patch_applier *a)
-{
-    dx_patch_p_decoder *d = &a->decoder_;
-    const uint8_t *p = d->source_ + d->source_at_;
-    size_t size = d->source_size_ - d->source_at_;
-    if (size > a->to_size_ - a->produced_) return DX_PATCH_ECORRUPT;
-    d->source_at_ += size;
-    if (a->produced_ + size == a->to_size_) a->state_ = DX_PATCH_P_DONE;
-    else if (!size) return DX_PATCH_ECORRUPT;
-    return dx_patch_p_emit(a, p, (uint32_t)size);
-}
-
 static int dx_patch_p_step(dx_patch_applier *a)
 {
     dx_patch_p_decoder *d = &a->decoder_;
     int i;
     switch (a->state_) {
     case DX_PATCH_P_START:
-        d->range_ = 0xffffffffu;
-        for (i = 0; i < 4; i++) d->code_ = d->code_ << 8 | dx_patch_p_get_raw(d);
+        d->range_ = a->header_.coding == DX_PATCH_CODING_RANGE ? 0xffffffffu : 0u;
+        for (i = 0; i < 4 && d->range_; i++) d->code_ = d->code_ << 8 | dx_patch_p_get_raw(d);
         a->state_ = d->map_ ? DX_PATCH_P_SETUP : DX_PATCH_P_NEXT;
         return DX_PATCH_OK;
     case DX_PATCH_P_SETUP: return dx_patch_p_take_setup(a);
@@ -2333,7 +2324,6 @@ static int dx_patch_p_step(dx_patch_applier *a)
     case DX_PATCH_P_LITERALS: return dx_patch_p_take_literals(a);
     case DX_PATCH_P_CHOICE: return dx_patch_p_take_choice(a);
     case DX_PATCH_P_WALK: return dx_patch_p_take_walk(a);
-    case DX_PATCH_P_STORED: return dx_patch_p_take_stored(a);
     case DX_PATCH_P_RECORD: return dx_patch_p_take_record(a);
     default: return dx_patch_p_take_data(a);
     }
@@ -2431,8 +2421,6 @@ static int dx_patch_p_begin(dx_patch_applier *a)
     if (error) return error;
     dx_patch_p_hash_start(&a->desc_.hasher, &a->blake3_);
     a->state_ = DX_PATCH_P_PARAMETERS;
-    if (h->kind == DX_PATCH_KIND_DELTA && h->coding == DX_PATCH_CODING_PLAIN)
-        a->state_ = DX_PATCH_P_STORED;
     if (h->kind == DX_PATCH_KIND_BLOCKS) {
         uint64_t limit = h->base_size > h->target_size ? h->base_size : h->target_size;
         a->runs_.block_size = h->block_size;
@@ -3135,15 +3123,19 @@ static void dx_patch_p_make_repeats(dx_patch_p_maker *m, uint8_t **at, size_t *l
     if (r->heads && r->chain && r->ring) r->log = log;
 }
 
-/* The target as it is: always possible. */
+/* Nothing but literals, as they are: always possible, never much larger than the target. */
 static int dx_patch_p_make_plain(dx_patch_p_job *j)
 {
-    if (j->capacity < j->target_size) return DX_PATCH_ENOSPACE;
+    dx_patch_p_writer w;
+    size_t i;
     j->header.coding = DX_PATCH_CODING_PLAIN;
-    j->header.memory_size = DX_PATCH_P_SLACK + DX_PATCH_P_BLOCK;
-    if (j->target_size) DX_PATCH_MEMCPY(j->out, j->target, j->target_size);
-    j->used = j->target_size;
-    return DX_PATCH_OK;
+    j->header.memory_size = dx_patch_p_delta_memory(0, 0, false, 0, 0);
+    dx_patch_p_writer_start(&w, DX_PATCH_P_PLAIN, j->out, j->capacity);
+    for (i = 0; i < 4; i++) dx_patch_p_put_raw(&w, i == 1 ? DX_PATCH_P_LAYOUT : 0u);
+    if (j->target_size) dx_patch_p_put_varint(&w, j->target_size);
+    for (i = 0; i < j->target_size; i++) dx_patch_p_put_raw(&w, j->target[i]);
+    j->used = w.size;
+    return w.overflow ? DX_PATCH_ENOSPACE : DX_PATCH_OK;
 }
 
 /* The fixed part of the memory, and how many context bits applying may afford. */

@@ -243,6 +243,7 @@ dxup_plan *dxup_plan_make(dxup_store *s, const dxup_version *base, const dxup_ve
     dxup_plan *p = dxup_alloc(sizeof *p);
     memset(p, 0, sizeof *p);
     p->target_size = target->size;
+    p->head[DX_PATCH_HEADER_SIZE + 1] = 16; /* the layout of the parameters: no map, no history */
     grow(&t);
     int status = dxup_content_open(&from, s, base);
     if (!status) status = dxup_content_open(&to, s, target);
