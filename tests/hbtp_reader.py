@@ -78,7 +78,7 @@ if sys.argv[1] == "document":
         data = bytes.fromhex(re.sub(r"#.*|\s", "", text))
         if "chunk-stream" in name or name == "patch-chunk":
             assert b"".join(struct.pack("<BI", {n: v for v, n in CHUNKS.items()}[n], len(b) // 2) + bytes.fromhex(b) for n, b in chunks(data)) == data
-        elif not name.startswith("sealed"):
+        elif not name.startswith("sealed") and name != "bulk-state":  # the one is secret, the other no frame
             assert encode(describe(data)) == data, name
     print(len(vectors))
 elif sys.argv[1] == "check":
