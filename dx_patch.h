@@ -1438,7 +1438,8 @@ static bool dx_patch_p_look_up(const dx_patch_p_finder *f, size_t i, size_t *old
 {
     const dx_patch_p_cover *last = f->covers + f->cover_count - 1;
     size_t k, right = 0;
-    uint32_t depth = DX_PATCH_P_DEPTH, at = f->table[dx_patch_p_slot(f, f->target + i)];
+    bool lost = i > 8192 && (!f->cover_count || i - 8192 > last->new_at + last->size);
+    uint32_t depth = lost ? 1 : DX_PATCH_P_DEPTH, at = f->table[dx_patch_p_slot(f, f->target + i)];
     *size = 0;
     for (; at && depth; depth--) {
         size_t from = (at - 1) * f->stride, room = f->target_size - i, same;
@@ -1506,6 +1507,7 @@ typedef struct dx_patch_p_repeats {
     uint8_t *ring;
     uint32_t *heads, *chain;
     uint32_t log, heads_log, depth, count, last_back, after; /* after: the last was a repeat */
+    uint32_t misses; /* literals since the last repeat */
     uint32_t literal_price; /* sixteenths of a bit, lately */
 } dx_patch_p_repeats;
 
@@ -1760,7 +1762,8 @@ static void dx_patch_p_put_literals(dx_patch_p_maker *m, uint64_t from, uint64_t
         const uint8_t *p = m->finder.target + from;
         uint32_t left = to - from < 65536 ? (uint32_t)(to - from) : 65536u, found[2] = {0, 0};
         uint32_t next[2], size = 1;
-        long gain = r->log ? dx_patch_p_look_back(m, p, 0, left, found) : 0;
+        bool look = r->log && r->count % (1 + r->misses / 32) == 0; /* less and less */
+        long gain = look ? dx_patch_p_look_back(m, p, 0, left, found) : 0;
         if (gain > 0 && found[0] < DX_PATCH_P_ENOUGH && left > 1 && /* is one further on better? */
             dx_patch_p_look_back(m, p + 1, 1, left - 1, next) > gain + 16)
             gain = 0;
@@ -1769,11 +1772,12 @@ static void dx_patch_p_put_literals(dx_patch_p_maker *m, uint64_t from, uint64_t
             dx_patch_p_put_repeat(m, size, found[1]);
             r->last_back = found[1];
         } else {
-            if (r->log)
+            if (look)
                 r->literal_price = (31 * r->literal_price + dx_patch_p_price(m, p, 0, 0) + 16) / 32;
             dx_patch_p_put_literal(m, p);
         }
         r->after = gain > 0;
+        r->misses = gain > 0 ? 0 : r->misses < 512 ? r->misses + 1 : 512;
         if (r->log) dx_patch_p_add_literals(r, p, size, to - from);
         from += size;
     }
@@ -3015,7 +3019,7 @@ static void dx_patch_p_restart(dx_patch_p_maker *m)
     dx_patch_p_models_start(m->writer.models, count);
     m->writer.counts = (uint8_t *)(m->writer.models + 2 * count);
     DX_PATCH_MEMSET(m->writer.counts, 0, count);
-    m->repeats.count = m->repeats.last_back = m->repeats.after = 0;
+    m->repeats.count = m->repeats.last_back = m->repeats.after = m->repeats.misses = 0;
     m->repeats.literal_price = 16 * 6;
     if (m->repeats.log)
         DX_PATCH_MEMSET(m->repeats.heads, 0, sizeof *m->repeats.heads << m->repeats.heads_log);
@@ -3116,7 +3120,7 @@ static void dx_patch_p_make_repeats(dx_patch_p_maker *m, uint8_t **at, size_t *l
     while (log < DX_PATCH_P_HISTORY_LOG && (uint64_t)1 << log < m->literals) log++;
     while (log > 11 && ((uint64_t)1 << log > limit - used || (uint64_t)9 << log > room)) log--;
     if (log < 12) return;
-    r->heads_log = log < 16 ? log : 16;
+    r->heads_log = log;
     r->heads = (uint32_t *)dx_patch_p_cut_memory(at, left, sizeof *r->heads << r->heads_log);
     r->chain = (uint32_t *)dx_patch_p_cut_memory(at, left, sizeof *r->chain << log);
     r->ring = (uint8_t *)dx_patch_p_cut_memory(at, left, (size_t)1 << log);
