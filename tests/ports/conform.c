@@ -801,9 +801,10 @@ static void order_of(world *w, int count)
     }
 }
 
+/* Far enough apart for a machine that stands still for a while between two of them. */
 static void timers_in_order(world *w)
 {
-    static const uint64_t delays[] = {5 * MS, 1 * MS, 3 * MS, 0, 3 * MS, 2 * MS, 800000};
+    static const uint64_t delays[] = {200 * MS, 40 * MS, 120 * MS, 0, 120 * MS, 80 * MS, 20 * MS};
     for (int i = 0; i < 7; i++) started(w, 'a', dx_reactor_timer(&w->r, &w->ops[i], delays[i]));
     order_of(w, 7);
 }
@@ -832,11 +833,11 @@ static void timer_never_early(world *w)
 /* The process was stopped, the machine slept: what was due meanwhile comes in its order. */
 static void the_clock_jumps(world *w)
 {
-    static const uint64_t delays[] = {9 * MS, 2 * MS, 6 * MS, 4 * MS};
+    static const uint64_t delays[] = {90 * MS, 20 * MS, 60 * MS, 40 * MS};
     for (int i = 0; i < 4; i++) started(w, 'a', dx_reactor_timer(&w->r, &w->ops[i], delays[i]));
     started(w, 'e', dx_reactor_timer(&w->r, op(w, 'e'), 3000000 * S));
     if (simulated()) dx_reactor_sim_advance(&w->r, 3600 * S);
-    else nap(12);
+    else nap(120);
     order_of(w, 4);
     quiet(w);
     cancel(w, 'e');
