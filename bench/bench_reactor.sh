@@ -72,7 +72,7 @@ cell() { # WHAT KIND CONNECTIONS DEPTH SIZE SECONDS SERVER...
 }
 
 echo "what,server,connections,depth,size,round,per_second,p50_us,p99_us,p999_us,worst_us,server_ns,bytes_per_second" >"$csv"
-ours="dx_epoll dx_uring"
+ours="dx_epoll dx_uring" mode=--plain
 everything() {
     mode=--plain
     cell echo bytes 1 1 8 0.2 raw_epoll raw_uring $ours libuv libuv_documented libevent libevent_buffer libev
@@ -105,9 +105,10 @@ if wanted syscalls && perf stat -e raw_syscalls:sys_enter true 2>/dev/null; then
             set -- $c
             perf stat -x, -e raw_syscalls:sys_enter -p $pid -o "$work/perf" sleep 0.5 &
             counter=$!
-            line=$($on_load build/bench_reactor_load 127.0.0.1:$port bytes $1 $2 1.0 warm=0)
+            line=$($on_load build/bench_reactor_load 127.0.0.1:$port bytes $1 $2 1.0 warm=0 2>"$work/err")
             wait $counter
             stop
+            [ -n "$line" ] || { echo "syscalls $server: $(head -n 1 "$work/err")" >&2; continue; }
             calls=$(awk -F, '/sys_enter/ { print $1 }' "$work/perf")
             echo "$calls ${line%% *}" | awk -v s=$server -v c=$1 -v d=$2 '$2 > 0 { printf "syscalls,%s,%d,%d,8,1,%.4f,,,,,,\n", s, c, d, $1 / ($2 * 0.5) }' >>"$csv"
         done
@@ -126,7 +127,7 @@ for server in raw_epoll raw_uring $ours libuv libevent_buffer libev; do
     load=$!
     exec 4>"$work/hold"
     for i in $(seq 600); do grep -q ready "$work/ready" && break; kill -0 $load 2>/dev/null || break; sleep 0.05; done
-    grep -q ready "$work/ready" && echo "idle,$server,$count,0,8,1,$((($(rss) - before) / count)),,,,,," >>"$csv" || head -n 1 "$work/err" >&2
+    grep -q ready "$work/ready" && echo "idle,$server,$count,0,8,1,$((($(rss) - before) / count)),,,,,," >>"$csv" || echo "idle $server: $(head -n 1 "$work/err")" >&2
     exec 4>&-
     wait $load 2>/dev/null
     rm -f "$work/hold"
