@@ -31,7 +31,7 @@ DXPATCH := $(patsubst examples/dxpatch/%.c,dxpatch.d/%.o,$(wildcard examples/dxp
 UNITS  := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 GATES  := $(filter-out lib size,$(patsubst tests/checks/%.sh,%,$(wildcard tests/checks/*.sh)))
 
-.PHONY: help all hello demo demo-run test test-run check deps size install bench-blocks bench-patch bench-hbtp bench-bulk bench-reactor bench-teleport clean
+.PHONY: help all hello demo demo-run run-firmware test test-run check deps size install bench-blocks bench-patch bench-hbtp bench-bulk bench-reactor bench-teleport clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -93,6 +93,9 @@ demo: ## publish two versions, serve them, pull three times: full, patch, unchan
 demo-run: build/dxup build/demo/dxup-1 build/demo/dxup-2
 	@examples/dxup/demo.sh $(if $(OLD)$(NEW),'$(OLD)' '$(NEW)')
 
+run-firmware: ## update a Cortex-M3 and a RISC-V board over their UARTs, in emulators
+	@CC='$(CC)' examples/firmware/run.sh
+
 # ---------------------------------------------------------------- tests
 TEST_CC = $(CC) -std=c11 $(WARN) -Wno-unused-function
 build/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
@@ -132,6 +135,7 @@ SUITES = '!build 300 $(MAKE) -s -j2 all build/asan/dxup build/asan/dxpatch build
          'test_teleport.portable 300 $(MAKE) -s build/portable/test_teleport && $(FIXED) build/portable/test_teleport' \
          'conform 600 tests/ports/conform.sh' 'kernels 900 tests/ports/kernels.sh' 'macos 900 tests/ports/macos.sh' \
          'test_reactor.kqueue 600 $(MAKE) -s build/kqueue/test_reactor && $(FIXED) build/kqueue/test_reactor kqueue' \
+         'firmware.mps2 600 tests/ports/firmware.py mps2' 'firmware.virt 600 tests/ports/firmware.py virt' \
          'ledger 600 $(MAKE) -s build/asan/ledger && $(FIXED) build/asan/ledger' \
          $(foreach t,$(UNITS:test_%=%),'test_$(t).i386 300 tests/ports/run.sh i386 $(t)') \
          $(foreach t,$(UNITS:test_%=%),'test_$(t).s390x 900 tests/ports/run.sh s390x $(t) $(if $(filter reactor reactor_%,$(t)),epoll)')

@@ -1,0 +1,34 @@
+/* The four functions of the C library that compilers and the headers call. */
+#include "board.h"
+
+void *memcpy(void *to, const void *from, size_t size)
+{
+    char *t = to;
+    const char *f = from;
+    while (size--) *t++ = *f++;
+    return to;
+}
+
+void *memmove(void *to, const void *from, size_t size)
+{
+    char *t = to;
+    const char *f = from;
+    if (t <= f) return memcpy(to, from, size);
+    while (size--) t[size] = f[size];
+    return to;
+}
+
+void *memset(void *to, int byte, size_t size)
+{
+    char *t = to;
+    while (size--) *t++ = (char)byte;
+    return to;
+}
+
+int memcmp(const void *a, const void *b, size_t size)
+{
+    const unsigned char *x = a, *y = b;
+    for (; size; size--, x++, y++)
+        if (*x != *y) return *x - *y;
+    return 0;
+}

@@ -1,0 +1,272 @@
+#!/usr/bin/env python3
+"""The updater of examples/firmware on two emulated boards: an update over the UART, bad input, and the power cut at random moments.
+usage: firmware.py [mps2|virt]      DX_KILLS=n: so many interrupted updates; DX_TEST_SEED=n"""
+import hashlib, os, random, shutil, signal, socket, struct, subprocess, sys, time
+
+TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
+WORK = os.path.join(TOP, "build/firmware")
+WANTED = sys.argv[1:]
+KILLS = int(os.environ.get("DX_KILLS", "50"))
+SEED = int(os.environ.get("DX_TEST_SEED", "1"))
+counts = {"passed": 0, "failed": 0, "skipped": 0}
+
+BOARDS = {
+    "mps2": dict(name="Cortex-M3 (mps2-an385)", slot=512 << 10, flash=768 << 10, page=4096, record=764 << 10,
+                 needs=["arm-none-eabi-gcc", "qemu-system-arm"],
+                 run=["qemu-system-arm", "-M", "mps2-an385", "-semihosting-config", "enable=on,target=native", "-kernel", "updater.elf"]),
+    "virt": dict(name="rv32imac (virt, NOR flash)", slot=1 << 20, flash=32 << 20, page=256 << 10, record=1280 << 10,
+                 needs=["riscv64-unknown-elf-gcc", "qemu-system-riscv32"],
+                 run=["qemu-system-riscv32", "-M", "virt", "-bios", "updater.elf", "-drive", "if=pflash,unit=1,format=raw,file=nor.img"]),
+}
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+class Board:
+    """One board with its flash in a file; kill() is the power cut."""
+
+    def __init__(self, kind):
+        self.__dict__.update(BOARDS[kind])
+        self.folder = os.path.join(WORK, kind)
+        self.app = {n: open(f"{self.folder}/app-{n}.bin", "rb").read() for n in (1, 2)}
+        self.process = None
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def flash_content(self, size, offset=0):
+        with open(self.path("nor.img"), "rb") as f:
+            f.seek(offset)
+            return f.read(size)
+
+    def wait_for(self, offset, word):
+        """Until this word is in flash, or the board has nothing more to do."""
+        begin = time.time()
+        while self.flash_content(4, offset) != word and time.time() - begin < 60:
+            time.sleep(0.001)
+        return time.time() - begin
+
+    def fill(self, app):
+        with open(self.path("nor.img"), "wb") as f:
+            f.write(app.ljust(self.record + self.page, b"\xff"))
+            f.truncate(self.flash)
+
+    def start(self):
+        if os.path.exists(self.path("uart.sock")):
+            os.remove(self.path("uart.sock"))
+        command = self.run + ["-display", "none", "-monitor", "none", "-serial", "unix:uart.sock,server,nowait"]
+        self.process = subprocess.Popen(command, cwd=self.folder, stdin=subprocess.DEVNULL)
+        deadline = time.time() + 30
+        while True:
+            try:
+                with socket.socket(socket.AF_UNIX) as s:
+                    s.connect(os.path.relpath(self.path("uart.sock")))
+                return
+            except OSError:
+                if time.time() > deadline or self.process.poll() is not None:
+                    raise AssertionError("the emulator does not start")
+                time.sleep(0.005)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def dxflash(self, *arguments):
+        """(status, what it printed)"""
+        done = subprocess.run([f"{WORK}/dxflash", "uart.sock", *arguments], cwd=self.folder, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=200)
+        return done.returncode, done.stdout.decode()
+
+    def version(self):
+        """The application that the slot holds, as the board says and as its flash shows, and that it runs."""
+        status, text = self.dxflash("info")
+        assert status == 0, text
+        holds = [n for n in self.app if self.flash_content(len(self.app[n])) == self.app[n]]
+        assert len(holds) == 1 and text.startswith(f"application {holds[0]}, {len(self.app[holds[0]])} bytes"), text
+        status, said = self.dxflash("run")
+        assert status == 0 and said.startswith(f"application {holds[0]} runs from flash"), said
+        return holds[0], text
+
+
+class Line:
+    """Frames of docs/HBTP.md, by hand."""
+
+    def __init__(self, board):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(60)
+        self.socket.connect(os.path.relpath(board.path("uart.sock")))
+
+    def send(self, opcode, sequence, payload, flags=4):
+        self.socket.sendall(struct.pack("<BBHI", opcode, flags, sequence, len(payload)) + payload)
+
+    def chunk(self, sequence, offset, data, final, crc=None):
+        head = struct.pack("<IIQ", 1, crc32c(data) if crc is None else crc, offset)
+        self.send(0x51, sequence, head + data, 12 if final else 4)
+
+    def take(self, size):
+        data = b""
+        while len(data) < size:
+            part = self.socket.recv(size - len(data))
+            assert part, "the line is closed"
+            data += part
+        return data
+
+    def receive(self):
+        opcode, _, sequence, length = struct.unpack("<BBHI", self.take(8))
+        return opcode, sequence, self.take(length)
+
+    def refused(self, sequence, status):
+        opcode, got, payload = self.receive()
+        assert (opcode, got, struct.unpack("<H", payload[:2])[0]) == (0x32, sequence, status), (opcode, got, payload)
+
+    def answered(self, sequence):
+        opcode, got, payload = self.receive()
+        assert (opcode, got) == (0x31, sequence), (opcode, got, payload)
+        return payload
+
+
+def update(board):
+    """An update, and the application before and after it."""
+    board.fill(board.app[1])
+    board.start()
+    assert board.version()[0] == 1
+    board.process.wait(10)
+    board.start()
+    status, text = board.dxflash("update", "app-2.bin", "app-1.bin")
+    assert status == 0 and f"application 2, {len(board.app[2])} bytes" in text, text
+    status, again = board.dxflash("update", "app-2.bin", "app-1.bin")
+    assert status == 0 and "nothing to do" in again, again
+    assert board.version()[0] == 2
+    board.process.wait(10)
+    return [line for line in text.splitlines() if line.startswith("patch")][0]
+
+
+def strangers(board):
+    """Noise, wrong requests, chunks that are damaged or out of place, a patch that does not fit: all refused, nothing changed."""
+    board.fill(board.app[1])
+    board.start()
+    line = Line(board)
+    line.socket.sendall(b"\xff" * 300)
+    line.refused(0, 400)
+    line.send(0x30, 1, b"\x09")
+    line.refused(1, 404)
+    line.send(0x10, 2, b"")
+    line.refused(2, 404)
+    line.send(0x30, 3, b"\x02" + struct.pack("<I", 0xFFFFFFFF))
+    line.refused(3, 413)
+    line.chunk(4, 0, bytes(256), False)
+    line.refused(4, 409)
+    patch = bytearray(open(board.path("wrong.patch"), "rb").read())
+    line.send(0x30, 5, b"\x02" + struct.pack("<I", len(patch)))
+    line.answered(5)
+    line.chunk(6, 0, bytes(patch[:256]), False, crc=1)
+    line.refused(6, 400)
+    line.chunk(7, 0, bytes(patch[:100]), False)
+    line.refused(7, 409)
+    line.chunk(8, 256, bytes(patch[256:512]), False)
+    line.refused(8, 409)
+    line.chunk(9, 2**64 - 256, bytes(256), False)
+    line.refused(9, 400)
+    line.chunk(9, 2**32, bytes(256), False)
+    line.refused(9, 409)
+    for turn in (1, 2):
+        line.chunk(10, 0, bytes(patch[:256]), False)
+        assert line.answered(10) == struct.pack("<I", 256), turn
+    at = 256
+    while at < len(patch):
+        part = bytes(patch[at:at + 1024])
+        at += len(part)
+        line.chunk(11, at - len(part), part, at == len(patch))
+        answer = line.answered(11)
+    result = struct.unpack("<i", answer[12:16])[0]
+    assert result == -37, f"result {result}, not EBASE"
+    line.socket.close()
+    board.kill()
+    board.start()
+    assert board.version()[1].rstrip().endswith("last patch: DX_PATCH_EBASE")
+    board.process.wait(10)
+
+
+def kills(board):
+    """The power is cut while the update runs, every second time while the slot is patched, and while what was interrupted is taken
+    up again. The first round is not cut: it shows how long things take."""
+    dice = random.Random(SEED)
+    ends, torn, cuts = {1: 0, 2: 0}, 0, 0
+    for number in range(KILLS + 1):
+        board.fill(board.app[1])
+        board.start()
+        client = subprocess.Popen([f"{WORK}/dxflash", "uart.sock", "update", "app-2.bin", "app-1.bin"], cwd=board.folder,
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if number == 0:
+            staging_s = board.wait_for(board.record, b"STGD")
+            patching_s = board.wait_for(board.record + 256, b"DONE")
+            client.wait()
+            board.kill()
+            continue
+        if number % 2:
+            board.wait_for(board.record, b"STGD")
+        else:
+            time.sleep(dice.random() * staging_s)
+        while True:
+            time.sleep(dice.random() * patching_s)
+            board.kill()
+            cuts += 1
+            slot = board.flash_content(board.slot)
+            torn += not any(slot.startswith(board.app[n]) for n in board.app)
+            board.start()
+            if dice.random() < 0.6:
+                break
+        client.wait()
+        ends[board.version()[0]] += 1
+        board.process.wait(10)
+    assert KILLS < 20 or (torn and ends[2]), "no cut hit the patching: the moments are badly chosen"
+    return f"{cuts} cuts, {torn} of them left a slot that was neither; in the end {ends[1]} old, {ends[2]} new images, 0 others"
+
+
+def attempt(name, test, board):
+    try:
+        said = test(board)
+        counts["passed"] += 1
+        print(f"    ok   {board.name}: {name}" + (f": {said}" if said else ""))
+    except Exception as error:
+        counts["failed"] += 1
+        print(f"    FAIL {board.name}: {name}: {error!r}")
+    finally:
+        if board.process and board.process.poll() is None:
+            board.kill()
+
+
+def main():
+    os.makedirs(WORK, exist_ok=True)
+    subprocess.check_call([os.environ.get("CC", "cc"), "-std=c11", "-O2", "-Wall", "-Wextra", "-D_POSIX_C_SOURCE=200809L", f"{TOP}/examples/firmware/dxflash.c",
+                           "-o", f"{WORK}/dxflash.{os.getpid()}"])
+    os.replace(f"{WORK}/dxflash.{os.getpid()}", f"{WORK}/dxflash")
+    for kind, about in BOARDS.items():
+        if WANTED and kind not in WANTED:
+            continue
+        missing = [tool for tool in about["needs"] if not shutil.which(tool)]
+        if missing:
+            counts["skipped"] += 1
+            print(f"skip {about['name']}: no {' '.join(missing)}")
+            continue
+        subprocess.check_call([f"{TOP}/examples/firmware/build.sh", kind, f"{WORK}/{kind}"])
+        board = Board(kind)
+        with open(board.path("other.bin"), "wb") as f:
+            f.write(board.app[2][::-1][:2000] + board.app[2])
+        subprocess.check_call([f"{WORK}/dxflash", "-", "patch", str(board.page), str(board.slot), board.path("app-2.bin"),
+                               board.path("other.bin"), board.path("wrong.patch")])
+        attempt("an update over the UART, and the application runs from flash", update, board)
+        attempt("bad input is refused and changes nothing", strangers, board)
+        attempt("the power is cut at random moments", kills, board)
+    print(".".join(["firmware"] + WANTED) + ": {passed} passed, {failed} failed, {skipped} skipped".format(**counts))
+    return counts["failed"] != 0
+
+
+sys.exit(main())
