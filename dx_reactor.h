@@ -54,7 +54,7 @@
                 uses and closes it (post, wake and stop may come from any). Descriptors for accept,
                 connect and stream reads and writes must be non-blocking (those made here are).
     CONFIG      DX_REACTOR_STATIC, DX_REACTOR_API, DX_REACTOR_ASSERT(c), DX_REACTOR_MEMCPY,
-                DX_REACTOR_MEMMOVE, DX_REACTOR_MEMSET, DX_REACTOR_MEMCMP
+                DX_REACTOR_MEMMOVE, DX_REACTOR_MEMSET
     ERRORS      dx_reactor_error: 0 = ok, negative = reason; results of operations are -errno
     OWNERSHIP   An operation and the buffer it names belong to the reactor from the start to the
                 terminal completion. desc.memory is borrowed until dx_reactor_close().
@@ -251,7 +251,7 @@ struct dx_reactor { /* caller-allocated; every field is private; not to be moved
     uint32_t                 *buckets_;
     struct dx_reactor_p_cell *cells_;
     void                     *events_;
-    dx_op   *done_first_, *done_last_;         /* completed, not delivered */
+    dx_op   *done_;                            /* completed, not delivered */
     dx_op   *timers_;                          /* pairing heap */
     dx_op   *receivers_;                       /* waiting for messages */
     uint8_t  *pool_ring_, *pool_;              /* the kernel's ring; the buffers */
@@ -619,18 +619,8 @@ DX_REACTOR_API uint32_t dx_reactor_errno(const dx_completion *c);
 #define DX_REACTOR_IMPLEMENTED
 
 /* >>platform ----------------------------------------------------------- */
-#if defined(_WIN32)
-  #define DX_REACTOR_P_WINDOWS 1
-#else
-  #define DX_REACTOR_P_WINDOWS 0
-#endif
-#if defined(__linux__)
-  #define DX_REACTOR_P_LINUX 1
-#else
-  #define DX_REACTOR_P_LINUX 0
-#endif
 /* On Linux DX_REACTOR_KQUEUE adds the backend for tests that bring a <sys/event.h> along. */
-#if (!DX_REACTOR_P_LINUX && !DX_REACTOR_P_WINDOWS) || defined(DX_REACTOR_KQUEUE)
+#if (!defined(__linux__) && !defined(_WIN32)) || defined(DX_REACTOR_KQUEUE)
   #define DX_REACTOR_P_KQUEUE 1
 #else
   #define DX_REACTOR_P_KQUEUE 0
@@ -640,7 +630,7 @@ DX_REACTOR_API uint32_t dx_reactor_errno(const dx_completion *c);
 #endif
 
 #include <errno.h>
-#if DX_REACTOR_P_WINDOWS
+#if defined(_WIN32)
   #include <winsock2.h> /* before <windows.h>, also before the program's own */
   #include <ws2tcpip.h>
   #include <mswsock.h>
@@ -657,7 +647,7 @@ DX_REACTOR_API uint32_t dx_reactor_errno(const dx_completion *c);
   #include <time.h>
   #include <unistd.h>
 #endif
-#if DX_REACTOR_P_LINUX
+#if defined(__linux__)
   #include <sys/epoll.h>
   #include <sys/eventfd.h>
   #include <sys/mman.h>
@@ -690,11 +680,8 @@ extern long syscall(long number, ...);
 #ifndef DX_REACTOR_MEMSET
   #define DX_REACTOR_MEMSET __builtin_memset
 #endif
-#ifndef DX_REACTOR_MEMCMP
-  #define DX_REACTOR_MEMCMP __builtin_memcmp
-#endif
 
-#if DX_REACTOR_P_LINUX
+#if defined(__linux__)
 /* Numbers that headers older than the kernel lack. The same on every architecture but Alpha and
    MIPS, whose headers are then needed. */
 #if defined(SYS_io_uring_setup)
@@ -727,8 +714,10 @@ extern long syscall(long number, ...);
 #endif
 #define DX_REACTOR_P_BLOCKED INT32_MIN /* in place of a result: it would block, or goes on */
 
-typedef char dx_reactor_p_op_size[sizeof(dx_op) <= (DX_REACTOR_P_WINDOWS ? 128 : 64) ? 1 : -1];
-#if !DX_REACTOR_P_WINDOWS
+#if defined(_WIN32)
+typedef char dx_reactor_p_op_size[sizeof(dx_op) <= 128 ? 1 : -1];
+#else
+typedef char dx_reactor_p_op_size[sizeof(dx_op) <= 64 ? 1 : -1];
 typedef char dx_reactor_p_thread_size[sizeof(pthread_t) <= 8 ? 1 : -1];
 #endif
 typedef char dx_reactor_p_completion_size[sizeof(dx_completion) == 16 ? 1 : -1];
@@ -828,7 +817,7 @@ typedef struct dx_reactor_p_timespec { /* as the kernel's: 64 bits on every arch
 
 static uint64_t dx_reactor_p_monotonic(void)
 {
-#if DX_REACTOR_P_WINDOWS
+#if defined(_WIN32)
     LARGE_INTEGER count, second;
     uint64_t a, b;
     QueryPerformanceCounter(&count);
@@ -859,7 +848,7 @@ static uint64_t dx_reactor_p_clock(const dx_reactor *r)
     return now > r->now_ ? now : r->now_;
 }
 
-#if DX_REACTOR_P_LINUX
+#if defined(__linux__)
 static dx_reactor_p_timespec dx_reactor_p_timespec_of(int64_t ns)
 {
     dx_reactor_p_timespec t;
@@ -869,7 +858,7 @@ static dx_reactor_p_timespec dx_reactor_p_timespec_of(int64_t ns)
 }
 #endif
 
-#if DX_REACTOR_P_LINUX || DX_REACTOR_P_WINDOWS
+#if defined(__linux__) || defined(_WIN32)
 /* For poll(2) and epoll_wait(2): milliseconds, rounded up so that nothing ends too early. */
 static int dx_reactor_p_milliseconds(int64_t ns)
 {
@@ -878,7 +867,7 @@ static int dx_reactor_p_milliseconds(int64_t ns)
 }
 #endif
 
-#if DX_REACTOR_P_WINDOWS
+#if defined(_WIN32)
 typedef SOCKET dx_reactor_p_system_socket;
 #else
 typedef int dx_reactor_p_system_socket;
@@ -889,7 +878,7 @@ static dx_reactor_p_system_socket dx_reactor_p_socket_of(int fd)
     return (dx_reactor_p_system_socket)(intptr_t)fd;
 }
 
-#if DX_REACTOR_P_WINDOWS
+#if defined(_WIN32)
 #define DX_REACTOR_P_E(name) {WSA##name, name}
 static const struct {
     DWORD system;
@@ -909,7 +898,6 @@ static const struct {
     DX_REACTOR_P_E(ECONNRESET), DX_REACTOR_P_E(ENOBUFS), DX_REACTOR_P_E(EISCONN),
     DX_REACTOR_P_E(ENOTCONN), DX_REACTOR_P_E(ETIMEDOUT), DX_REACTOR_P_E(ECONNREFUSED),
     DX_REACTOR_P_E(EHOSTUNREACH)};
-#undef DX_REACTOR_P_E
 
 static int dx_reactor_p_errno_of(DWORD error)
 {
@@ -993,7 +981,7 @@ static int dx_reactor_p_set(int fd, int level, int name, int value)
     return setsockopt(dx_reactor_p_socket_of(fd), level, name, (const char *)&value, sizeof value);
 }
 
-#if !DX_REACTOR_P_LINUX && !DX_REACTOR_P_WINDOWS
+#if !defined(__linux__) && !defined(_WIN32)
 /* What SOCK_NONBLOCK, SOCK_CLOEXEC and MSG_NOSIGNAL do elsewhere. -1 stays -1. */
 static int dx_reactor_p_tame(int fd)
 {
@@ -1010,14 +998,14 @@ static int dx_reactor_p_tame(int fd)
 /* A socket that does not block and is not inherited. -1: dx_reactor_p_last_errno(). */
 static int dx_reactor_p_make_socket(int family, int type, int protocol)
 {
-#if DX_REACTOR_P_WINDOWS
+#if defined(_WIN32)
     const DWORD flags = WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT;
     SOCKET made;
     do made = WSASocketW(family, type, protocol, NULL, 0, flags);
     while (made == INVALID_SOCKET && WSAGetLastError() == WSANOTINITIALISED &&
            dx_reactor_p_winsock());
     return (int)made; /* INVALID_SOCKET: -1 */
-#elif DX_REACTOR_P_LINUX
+#elif defined(__linux__)
     return socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
 #else
     return dx_reactor_p_tame(socket(family, type, protocol));
@@ -1033,7 +1021,7 @@ static int32_t dx_reactor_p_shutdown(dx_reactor *r, int fd)
 static int32_t dx_reactor_p_close_fd(dx_reactor *r, int fd)
 {
     (void)r;
-#if DX_REACTOR_P_WINDOWS
+#if defined(_WIN32)
     if (closesocket(dx_reactor_p_socket_of(fd)) == 0) return 0;
     if (WSAGetLastError() != WSAENOTSOCK) return -dx_reactor_p_last_errno();
     return CloseHandle((HANDLE)(intptr_t)fd) ? 0 : -EBADF;
@@ -1043,18 +1031,11 @@ static int32_t dx_reactor_p_close_fd(dx_reactor *r, int fd)
 }
 
 /* >>memory ------------------------------------------------------------- */
-typedef struct dx_reactor_p_layout {
-    uint32_t pending, descriptors, buckets, posts, entries, completions, budget;
-    uint32_t buffers, buffer_size, buffers_each, align;
-    size_t   buckets_at, cells_at, events_at, pool_at, size;
-} dx_reactor_p_layout;
-
 enum { DX_REACTOR_P_EVENTS = 256, DX_REACTOR_P_ALIGN = 64, DX_REACTOR_P_PAGE = 65536 };
-enum { DX_REACTOR_P_SLOT = 16 + sizeof(dx_op *) + sizeof(uint16_t) }; /* beside a buffer */
 
 #if DX_REACTOR_P_KQUEUE
 typedef struct kevent dx_reactor_p_event;
-#elif DX_REACTOR_P_LINUX
+#elif defined(__linux__)
 typedef struct epoll_event dx_reactor_p_event;
 #else
 typedef uint64_t dx_reactor_p_event;
@@ -1062,73 +1043,54 @@ typedef uint64_t dx_reactor_p_event;
 
 static uint32_t dx_reactor_p_power_of_two(uint32_t n)
 {
-    uint32_t p = 1;
+    uint32_t p = 2;
     while (p < n) p *= 2;
     return p;
 }
 
-/* Defaults, roundings and places. False: a field is out of its range. */
-static bool dx_reactor_p_plan(dx_reactor_p_layout *l, const dx_reactor_desc *d)
+/* The next `count` times `size` bytes; memory NULL: they are only counted. */
+static void *dx_reactor_p_place(uint8_t *memory, uint64_t *used, uint32_t count, size_t size)
 {
-    const uint32_t most = (uint32_t)1 << 24;
-    uint64_t size;
-    l->pending = d->pending_max ? d->pending_max : 16384;
-    l->descriptors = d->descriptors_max ? d->descriptors_max : 1024;
-    l->posts = d->posts_max ? d->posts_max : 256;
-    l->entries = d->queue_entries ? d->queue_entries : 256;
-    l->budget = d->budget ? d->budget : 256;
-    if (l->descriptors > most || l->posts > most || l->entries > 32768) return false;
-    l->completions = d->completion_entries ? d->completion_entries : 4 * l->entries;
-    if (l->completions > most || l->budget > most) return false;
-    l->buffers = d->buffers ? dx_reactor_p_power_of_two(d->buffers < 2 ? 2 : d->buffers) : 0;
-    l->buffer_size = d->buffer_size ? (d->buffer_size + 7) & ~7u : 4096;
-    l->buffers_each = d->buffers_each ? d->buffers_each : (l->buffers + 3) / 4;
-    if (d->buffers > 32768 || d->buffer_size > most) return false;
-    l->align = l->buffers ? DX_REACTOR_P_PAGE : DX_REACTOR_P_ALIGN; /* the kernel's ring is pages */
-    l->posts = dx_reactor_p_power_of_two(l->posts < 2 ? 2 : l->posts);
-    l->buckets = dx_reactor_p_power_of_two(l->descriptors);
-    size = (uint64_t)l->descriptors * sizeof(dx_reactor_p_fd);
-    l->cells_at = (size_t)size; /* both hold 64-bit words */
-    size += (uint64_t)l->posts * sizeof(dx_reactor_p_cell);
-    l->buckets_at = (size_t)size;
-    size += (uint64_t)(l->buckets + (l->buckets & 1)) * sizeof(uint32_t);
-    l->events_at = (size_t)size;
-    size += DX_REACTOR_P_EVENTS * sizeof(dx_reactor_p_event);
-    size += l->align - 1;
-    l->pool_at = (size_t)(size - size % l->align);
-    size = l->pool_at + (uint64_t)l->buffers * (l->buffer_size + DX_REACTOR_P_SLOT) + l->align;
-    l->size = (size_t)size;
-    return l->size == size;
+    uint8_t *at = memory ? memory + (size_t)*used : NULL;
+    *used += ((uint64_t)count * size + 7) / 8 * 8;
+    return at;
 }
 
-static void dx_reactor_p_carve(dx_reactor *r, const dx_reactor_p_layout *l, void *memory)
+/* Defaults, roundings and places. Bytes that it takes; 0: a field is out of its range. */
+static size_t dx_reactor_p_plan(dx_reactor *r, const dx_reactor_desc *d, uint8_t *memory)
 {
-    uint8_t *base = (uint8_t *)memory, *pool;
-    uint32_t i;
-    base += (l->align - (uintptr_t)memory % l->align) % l->align;
-    pool = base + l->pool_at;
-    r->fds_ = (dx_reactor_p_fd *)(void *)base;
-    r->cells_ = (dx_reactor_p_cell *)(void *)(base + l->cells_at);
-    r->buckets_ = (uint32_t *)(void *)(base + l->buckets_at);
-    r->events_ = base + l->events_at;
-    DX_REACTOR_MEMSET(base, 0, l->events_at);
-    for (i = 0; i < l->posts; i++) r->cells_[i].sequence = i;
-    for (i = 0; i + 1 < l->descriptors; i++) r->fds_[i].next = i + 2;
+    const uint32_t most = (uint32_t)1 << 24;
+    const uint32_t fds = d->descriptors_max ? d->descriptors_max : 1024;
+    uint32_t align = d->buffers ? DX_REACTOR_P_PAGE : DX_REACTOR_P_ALIGN, i;
+    uint64_t used = 0;
+    if (fds > most || d->posts_max > most || d->queue_entries > 32768 || d->budget > most ||
+        d->completion_entries > most || d->buffers > 32768 || d->buffer_size > most)
+        return 0;
+    r->pending_max_ = d->pending_max ? d->pending_max : 16384;
+    r->budget_ = d->budget ? d->budget : 256;
+    r->post_mask_ = dx_reactor_p_power_of_two(d->posts_max ? d->posts_max : 256) - 1;
+    r->bucket_mask_ = dx_reactor_p_power_of_two(fds) - 1;
+    r->buffers_ = d->buffers ? dx_reactor_p_power_of_two(d->buffers) : 0;
+    r->buffer_size_ = d->buffer_size ? (d->buffer_size + 7) & ~7u : 4096;
+    r->buffers_each_ = d->buffers_each ? d->buffers_each : (r->buffers_ + 3) / 4;
+    if (memory) memory += (0 - (uintptr_t)memory) % align;
+    r->pool_ring_ = (uint8_t *)dx_reactor_p_place(memory, &used, r->buffers_, 16); /* of pages */
+    r->fds_ = (dx_reactor_p_fd *)dx_reactor_p_place(memory, &used, fds, sizeof *r->fds_);
+    r->cells_ = (dx_reactor_p_cell *)dx_reactor_p_place(memory, &used, r->post_mask_ + 1,
+                                                        sizeof *r->cells_);
+    r->buckets_ = (uint32_t *)dx_reactor_p_place(memory, &used, r->bucket_mask_ + 1, 4);
+    r->holders_ = (dx_op **)dx_reactor_p_place(memory, &used, r->buffers_, sizeof *r->holders_);
+    if (memory) DX_REACTOR_MEMSET(memory, 0, (size_t)used);
+    r->events_ = dx_reactor_p_place(memory, &used, DX_REACTOR_P_EVENTS, sizeof(dx_reactor_p_event));
+    r->spare_ = (uint16_t *)dx_reactor_p_place(memory, &used, r->buffers_, sizeof *r->spare_);
+    r->pool_ = (uint8_t *)dx_reactor_p_place(memory, &used, r->buffers_, r->buffer_size_);
+    used += align - 1;
+    if (!memory) return (size_t)used == used ? (size_t)used : 0;
+    for (i = 0; i <= r->post_mask_; i++) r->cells_[i].sequence = i;
+    for (i = 0; i + 1 < fds; i++) r->fds_[i].next = i + 2;
+    for (i = 0; i < r->buffers_; i++) r->spare_[i] = (uint16_t)i;
     r->fd_free_ = 1;
-    r->bucket_mask_ = l->buckets - 1;
-    r->post_mask_ = l->posts - 1;
-    r->pending_max_ = l->pending;
-    r->budget_ = l->budget;
-    r->buffers_ = l->buffers;
-    r->buffer_size_ = l->buffer_size;
-    r->buffers_each_ = l->buffers_each;
-    r->pool_ring_ = pool;
-    r->pool_ = pool + (size_t)l->buffers * 16;
-    r->holders_ = (dx_op **)(void *)(r->pool_ + (size_t)l->buffers * l->buffer_size);
-    r->spare_ = (uint16_t *)(void *)(r->holders_ + l->buffers);
-    DX_REACTOR_MEMSET(pool, 0, (size_t)l->buffers * 16);
-    DX_REACTOR_MEMSET(r->holders_, 0, l->buffers * sizeof *r->holders_);
-    for (i = 0; i < l->buffers; i++) r->spare_[i] = (uint16_t)i;
+    return (size_t)used;
 }
 
 /* >>table -------------------------------------------------------------- */
@@ -1413,18 +1375,13 @@ static void dx_reactor_p_finish(dx_reactor *r, dx_op *op, int32_t result)
     if (dx_reactor_p_pooled(op)) dx_reactor_p_pool_disown(r, op);
     if (op->flags_ & DX_REACTOR_P_F_MULTISHOT) op->u_.bytes.size = r->more_head_ + r->more_count_;
     op->state_ = DX_REACTOR_P_DONE;
-    op->next_ = NULL;
-    if (r->done_last_) r->done_last_->next_ = op;
-    else r->done_first_ = op;
-    r->done_last_ = op;
+    dx_reactor_p_list_push(&r->done_, op);
     if (op->flags_ & DX_REACTOR_P_F_LIMITED) { /* it ended before its deadline */
         dx_op *deadline = (dx_op *)(uintptr_t)op->offset_;
         dx_reactor_p_heap_remove(r, deadline);
         deadline->state_ = DX_REACTOR_P_DONE;
         deadline->offset_ = (uint32_t)-ECANCELED;
-        deadline->next_ = NULL;
-        r->done_last_->next_ = deadline;
-        r->done_last_ = deadline;
+        dx_reactor_p_list_push(&r->done_, deadline);
     }
     op->offset_ = (uint32_t)result;
 }
@@ -1437,7 +1394,7 @@ static void dx_reactor_p_end(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op, int32
     dx_reactor_p_finish(r, op, result);
 }
 
-#if !DX_REACTOR_P_WINDOWS
+#if !defined(_WIN32)
 /* The message header of a datagram, where the kernel wants it. */
 static void dx_reactor_p_address_message(dx_reactor_datagram *d, bool receiving)
 {
@@ -1471,7 +1428,7 @@ static int32_t dx_reactor_p_came(const dx_op *op, int32_t result)
 static bool dx_reactor_p_progress(dx_op *op, int32_t *result)
 {
     bool ended = true;
-#if !DX_REACTOR_P_WINDOWS
+#if !defined(_WIN32)
     if (op->kind_ == DX_REACTOR_P_RECVFROM && *result >= 0)
         *result = dx_reactor_p_came(op, *result);
 #endif
@@ -1543,22 +1500,18 @@ static void dx_reactor_p_cancel_one(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op
     }
 }
 
-static void dx_reactor_p_cancel_list(dx_reactor *r, dx_reactor_p_fd *e, int side)
-{
-    /* Backwards: what waits ends before the active one, so nothing new is begun. */
-    dx_op *op = e->lists[side] ? e->lists[side]->prev_ : NULL;
-    while (op) {
-        dx_op *before = op == e->lists[side] ? NULL : op->prev_;
-        dx_reactor_p_cancel_one(r, e, op);
-        op = before;
-    }
-}
-
 static void dx_reactor_p_cancel_fd(dx_reactor *r, dx_reactor_p_fd *e)
 {
-    dx_reactor_p_cancel_list(r, e, DX_REACTOR_P_READS);
-    dx_reactor_p_cancel_list(r, e, DX_REACTOR_P_WRITES);
-    dx_reactor_p_cancel_list(r, e, DX_REACTOR_P_OTHERS);
+    int side;
+    for (side = 0; side < 3; side++) {
+        /* Backwards: what waits ends before the active one, so nothing new is begun. */
+        dx_op *op = e->lists[side] ? e->lists[side]->prev_ : NULL;
+        while (op) {
+            dx_op *before = op == e->lists[side] ? NULL : op->prev_;
+            dx_reactor_p_cancel_one(r, e, op);
+            op = before;
+        }
+    }
 }
 
 /* Ask any pending operation to end. */
@@ -1635,7 +1588,7 @@ static void dx_reactor_p_stall(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
     dx_reactor_p_fd_retry_later(r, e);
 }
 
-#if !DX_REACTOR_P_WINDOWS
+#if !defined(_WIN32)
 static uint32_t dx_reactor_p_poll_mask(uint32_t interest)
 {
     return ((interest & DX_REACTOR_READABLE) ? (uint32_t)POLLIN : 0) |
@@ -1655,7 +1608,7 @@ static int32_t dx_reactor_p_poll_result(uint32_t mask)
 
 #endif
 
-#if DX_REACTOR_P_LINUX
+#if defined(__linux__)
 static void dx_reactor_p_ring_wake(dx_reactor *r)
 {
     uint64_t one = 1;
@@ -1906,8 +1859,7 @@ static void dx_reactor_p_uring_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *
 }
 
 /* A completion of a multishot accept. True: the operation has ended, with *result. */
-static bool dx_reactor_p_uring_accepted(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op,
-                                        int32_t *result, bool more)
+static bool dx_reactor_p_uring_accepted(dx_reactor *r, dx_op *op, int32_t *result)
 {
     if (*result >= 0) {
         if (op->flags_ & DX_REACTOR_P_F_ONESHOT) r->ring_.no_multishot = true;
@@ -1917,15 +1869,9 @@ static bool dx_reactor_p_uring_accepted(dx_reactor *r, dx_reactor_p_fd *e, dx_op
         op->flags_ |= DX_REACTOR_P_F_ONESHOT; /* before 5.19, or really invalid: see */
     } else if (*result == -EAGAIN) {
         op->flags_ |= DX_REACTOR_P_F_POLLING; /* before 6.1 a non-blocking listener says so */
-    } else if (dx_reactor_p_progress(op, result)) {
-        return true;
+    } else {
+        return dx_reactor_p_progress(op, result);
     }
-    if (more) return false;
-    if (op->flags_ & DX_REACTOR_P_F_CANCEL) {
-        *result = -ECANCELED;
-        return true;
-    }
-    dx_reactor_p_uring_issue(r, e, op);
     return false;
 }
 
@@ -1967,7 +1913,8 @@ static bool dx_reactor_p_uring_judge(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
         *result = dx_reactor_p_poll_result((uint32_t)*result);
         return true;
     } else if (op->flags_ & DX_REACTOR_P_F_MULTISHOT) {
-        return dx_reactor_p_uring_accepted(r, e, op, result, (flags & DX_REACTOR_P_CQE_MORE) != 0);
+        if (dx_reactor_p_uring_accepted(r, op, result)) return true;
+        if (flags & DX_REACTOR_P_CQE_MORE) return false;
     } else if (*result == -EAGAIN && stream && op->kind_ != DX_REACTOR_P_CONNECT) {
         op->flags_ |= DX_REACTOR_P_F_POLLING;
     } else if (dx_reactor_p_progress(op, result)) {
@@ -2097,11 +2044,19 @@ static void dx_reactor_p_uring_close(dx_reactor *r)
     DX_REACTOR_MEMSET(g, 0, sizeof *g);
 }
 
-/* io_uring_setup(2) with the newest flags that the kernel takes, from `step` of the ladder on,
-   halving what it has no memory for. A descriptor, or -errno. */
-static int dx_reactor_p_uring_setup(dx_reactor_p_params *p, uint32_t entries, uint32_t completions,
-                                    uint32_t step)
+static int dx_reactor_p_uring_refuse(dx_reactor *r, const char *what, int error)
 {
+    return dx_reactor_p_refuse(r, DX_REACTOR_BACKEND_IO_URING, what, error);
+}
+
+/* io_uring_setup(2) with the newest flags that the kernel takes, from `step` of the ladder on,
+   halving what it has no memory for. 0 or an errno, as for the next ones. */
+static int dx_reactor_p_uring_setup(dx_reactor *r, dx_reactor_p_params *p, uint32_t entries,
+                                    uint32_t completions, uint32_t step)
+{
+    const uint32_t needed = DX_REACTOR_P_FEAT_SINGLE_MMAP | DX_REACTOR_P_FEAT_NODROP |
+                            DX_REACTOR_P_FEAT_SUBMIT_STABLE | DX_REACTOR_P_FEAT_RW_CUR_POS |
+                            DX_REACTOR_P_FEAT_FAST_POLL;
     static const uint32_t ladder[] = {
         DX_REACTOR_P_SETUP_SUBMIT_ALL | DX_REACTOR_P_SETUP_SINGLE_ISSUER |
             DX_REACTOR_P_SETUP_DEFER_TASKRUN | DX_REACTOR_P_SETUP_TASKRUN_FLAG, /* 6.1 */
@@ -2110,19 +2065,20 @@ static int dx_reactor_p_uring_setup(dx_reactor_p_params *p, uint32_t entries, ui
         DX_REACTOR_P_SETUP_SUBMIT_ALL,                                          /* 5.18 */
         0};                                                                     /* 5.6 */
     for (;;) {
-        long fd;
         DX_REACTOR_MEMSET(p, 0, sizeof *p);
         p->flags = ladder[step] | DX_REACTOR_P_SETUP_CQSIZE | DX_REACTOR_P_SETUP_CLAMP;
         p->cq_entries = completions < entries ? entries : completions;
-        fd = syscall(DX_REACTOR_P_SYS_SETUP, (long)entries, p);
-        if (fd >= 0) return (int)fd;
+        r->poll_fd_ = (int)syscall(DX_REACTOR_P_SYS_SETUP, (long)entries, p);
+        if (r->poll_fd_ >= 0 && (p->features & needed) == needed) return 0;
+        if (r->poll_fd_ >= 0)
+            return dx_reactor_p_uring_refuse(r, "io_uring of a kernel before 5.7", ENOSYS);
         if (errno == EINVAL && step + 1 < sizeof ladder / sizeof *ladder) {
             step++;
         } else if (errno == ENOMEM && entries > 1) {
             entries /= 2;
             completions = completions > 2 ? completions / 2 : 2;
         } else {
-            return -errno;
+            return dx_reactor_p_uring_refuse(r, "io_uring_setup", errno);
         }
     }
 }
@@ -2137,10 +2093,10 @@ static int dx_reactor_p_uring_map(dx_reactor *r, const dx_reactor_p_params *p)
     g->map_size = sq_size > cq_size ? sq_size : cq_size;
     g->entries_size = (size_t)p->sq_entries * sizeof(dx_reactor_p_sqe);
     map = mmap(NULL, g->map_size, PROT_READ | PROT_WRITE, MAP_SHARED, r->poll_fd_, 0);
-    if (map == MAP_FAILED) return errno;
+    if (map == MAP_FAILED) return dx_reactor_p_uring_refuse(r, "mmap of io_uring", errno);
     g->map = map;
     map = mmap(NULL, g->entries_size, PROT_READ | PROT_WRITE, MAP_SHARED, r->poll_fd_, 0x10000000);
-    if (map == MAP_FAILED) return errno;
+    if (map == MAP_FAILED) return dx_reactor_p_uring_refuse(r, "mmap of io_uring", errno);
     g->entries = map;
     g->sq_head = dx_reactor_p_at(g->map, p->sq.head);
     g->sq_tail = dx_reactor_p_at(g->map, p->sq.tail);
@@ -2160,7 +2116,7 @@ static int dx_reactor_p_uring_map(dx_reactor *r, const dx_reactor_p_params *p)
 }
 
 /* Does the kernel know the operations that are used here? */
-static bool dx_reactor_p_uring_complete_set(dx_reactor *r)
+static int dx_reactor_p_uring_probe(dx_reactor *r)
 {
     static const uint8_t needed[] = {
         DX_REACTOR_P_OP_NOP, DX_REACTOR_P_OP_FSYNC, DX_REACTOR_P_OP_POLL_ADD,
@@ -2170,48 +2126,47 @@ static bool dx_reactor_p_uring_complete_set(dx_reactor *r)
     uint16_t probe[8 + 4 * 64]; /* eight bytes an operation after sixteen: op, flags at the third */
     size_t i;
     DX_REACTOR_MEMSET(probe, 0, sizeof probe);
-    if (syscall(DX_REACTOR_P_SYS_REGISTER, (long)r->poll_fd_, (long)DX_REACTOR_P_REGISTER_PROBE,
-                probe, 64L) < 0)
-        return false;
+    syscall(DX_REACTOR_P_SYS_REGISTER, (long)r->poll_fd_, (long)DX_REACTOR_P_REGISTER_PROBE, probe,
+            64L);
     for (i = 0; i < sizeof needed; i++)
-        if (!(probe[8 + 4 * needed[i] + 1] & 1)) return false;
+        if (!(probe[8 + 4 * needed[i] + 1] & 1))
+            return dx_reactor_p_uring_refuse(r, "io_uring_register: operations are missing",
+                                             EOPNOTSUPP);
     r->ring_.zero_copy = probe[8 + 4 * DX_REACTOR_P_OP_SEND_ZC + 1] & 1;
-    return true;
+    return 0;
 }
 
 /* Lend the pool to the kernel. It knows multishot receives when it knows what came with them in
-   6.0, sends with zero copy. 0 or an errno. */
+   6.0, sends with zero copy. */
 static int dx_reactor_p_uring_pool(dx_reactor *r)
 {
+    const char *what = "io_uring without multishot receives into a pool";
     uint64_t registration[5] = {0, 0, 0, 0, 0}; /* address, count and group, ... */
     uint32_t i, words[2] = {0, 0};
     if (!r->buffers_) return 0;
-    if (!r->ring_.zero_copy) return EOPNOTSUPP;
+    if (!r->ring_.zero_copy) return dx_reactor_p_uring_refuse(r, what, EOPNOTSUPP);
     words[0] = r->buffers_;
     registration[0] = (uint64_t)(uintptr_t)r->pool_ring_;
     DX_REACTOR_MEMCPY(&registration[1], words, sizeof words);
     if (syscall(DX_REACTOR_P_SYS_REGISTER, (long)r->poll_fd_, (long)DX_REACTOR_P_REGISTER_POOL,
                 registration, 1L) < 0)
-        return errno;
+        return dx_reactor_p_uring_refuse(r, what, errno);
     r->ring_.pooled = true;
     for (i = 0; i < r->buffers_; i++) dx_reactor_p_pool_put(r, i);
     return 0;
 }
 
-/* A real no-operation, there and back. 0 or an errno. */
+/* A real no-operation, there and back. */
 static int dx_reactor_p_uring_try(dx_reactor *r)
 {
     dx_reactor_p_ring *g = &r->ring_;
     dx_reactor_p_sqe *s = dx_reactor_p_uring_entry(r);
-    int error;
-    if (!s) return EBUSY;
-    s->opcode = DX_REACTOR_P_OP_NOP;
-    s->user_data = DX_REACTOR_P_TAG_PROBE;
-    do {
+    int error = s ? -EINTR : -EBUSY;
+    if (s) s->user_data = DX_REACTOR_P_TAG_PROBE; /* cleared: DX_REACTOR_P_OP_NOP */
+    while (error == -EINTR)
         error = dx_reactor_p_uring_enter(r, 1, DX_REACTOR_P_ENTER_GETEVENTS, -1);
-    } while (error == -EINTR);
-    if (error < 0) return -error;
-    if (dx_reactor_p_uring_empty(g)) return EIO;
+    if (error == 0 && dx_reactor_p_uring_empty(g)) error = -EIO;
+    if (error) return dx_reactor_p_uring_refuse(r, "io_uring_enter", -error);
     __atomic_store_n(g->cq_head, *g->cq_head + 1, __ATOMIC_RELEASE);
     return 0;
 }
@@ -2219,45 +2174,21 @@ static int dx_reactor_p_uring_try(dx_reactor *r)
 static int dx_reactor_p_uring_make(dx_reactor *r, uint32_t entries, uint32_t completions,
                                    uint32_t step)
 {
-    const uint32_t needed = DX_REACTOR_P_FEAT_SINGLE_MMAP | DX_REACTOR_P_FEAT_NODROP |
-                            DX_REACTOR_P_FEAT_SUBMIT_STABLE | DX_REACTOR_P_FEAT_RW_CUR_POS |
-                            DX_REACTOR_P_FEAT_FAST_POLL;
-    const char *what = "io_uring_setup";
     dx_reactor_p_params p;
-    int error;
-    r->poll_fd_ = dx_reactor_p_uring_setup(&p, entries, completions, step);
-    error = r->poll_fd_ < 0 ? -r->poll_fd_ : 0;
-    if (!error && (p.features & needed) != needed) {
-        what = "io_uring of a kernel before 5.7";
-        error = ENOSYS;
-    }
-    if (!error) {
-        what = "mmap of io_uring";
-        error = dx_reactor_p_uring_map(r, &p);
-    }
-    if (!error && !dx_reactor_p_uring_complete_set(r)) {
-        what = "io_uring_register: operations are missing";
-        error = EOPNOTSUPP;
-    }
-    if (!error) {
-        what = "io_uring_enter";
-        error = dx_reactor_p_uring_try(r);
-    }
-    if (!error) {
-        what = "io_uring without multishot receives into a pool";
-        error = dx_reactor_p_uring_pool(r);
-    }
-    if (!error) return 0;
+    if (dx_reactor_p_uring_setup(r, &p, entries, completions, step) == 0 &&
+        dx_reactor_p_uring_map(r, &p) == 0 && dx_reactor_p_uring_probe(r) == 0 &&
+        dx_reactor_p_uring_try(r) == 0 && dx_reactor_p_uring_pool(r) == 0)
+        return 0;
     dx_reactor_p_uring_close(r);
-    return dx_reactor_p_refuse(r, DX_REACTOR_BACKEND_IO_URING, what, error);
+    return r->sys_errno_;
 }
 
 static int dx_reactor_p_uring_open(dx_reactor *r, const dx_reactor_desc *desc)
 {
-    dx_reactor_p_layout l;
+    uint32_t entries = desc->queue_entries ? desc->queue_entries : 256;
+    uint32_t completions = desc->completion_entries ? desc->completion_entries : 4 * entries;
     int error = dx_reactor_p_bell(r, DX_REACTOR_BACKEND_IO_URING);
-    dx_reactor_p_plan(&l, desc);
-    return error ? error : dx_reactor_p_uring_make(r, l.entries, l.completions, 0);
+    return error ? error : dx_reactor_p_uring_make(r, entries, completions, 0);
 }
 
 static const dx_reactor_p_backend dx_reactor_p_uring = {
@@ -2346,7 +2277,7 @@ static inline void dx_reactor_p_ready_event(dx_reactor *r, dx_reactor_p_fd *e, b
     dx_reactor_p_settle(r, e);
 }
 
-#if !DX_REACTOR_P_WINDOWS
+#if !defined(_WIN32)
 /* The entry that an event of the system belongs to; NULL: it was closed meanwhile. */
 static dx_reactor_p_fd *dx_reactor_p_ready_entry(dx_reactor *r, int fd, uint32_t generation)
 {
@@ -2373,12 +2304,10 @@ static int32_t dx_reactor_p_try_connect(dx_op *op)
     return again && errno == EISCONN ? 0 : -errno;
 }
 
-static long dx_reactor_p_at_offset(const dx_op *op)
+static long dx_reactor_p_at_offset(const dx_op *op, uint8_t *at, size_t size)
 {
-    uint8_t *at = (uint8_t *)op->buffer_ + op->u_.bytes.done;
-    size_t size = op->u_.bytes.size - op->u_.bytes.done;
     uint64_t offset = op->offset_ + op->u_.bytes.done;
-#if DX_REACTOR_P_LINUX /* where a strict -std=c99 hides pread() */
+#if defined(__linux__)
     const struct {
         void  *base;
         size_t size;
@@ -2421,73 +2350,66 @@ static void dx_reactor_p_poll_close(dx_reactor *r)
     r->poll_fd_ = -1;
 }
 
-/* One system call that does not block. Its result, -errno or DX_REACTOR_P_BLOCKED. */
-static int32_t dx_reactor_p_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
+/* One system call that does not block. */
+static long dx_reactor_p_call(const dx_op *op)
 {
+    const bool flush = op->kind_ == DX_REACTOR_P_FSYNC;
     uint8_t *at = op->buffer_ ? (uint8_t *)op->buffer_ + op->u_.bytes.done : NULL;
     size_t size = op->u_.bytes.size - op->u_.bytes.done;
+    switch (op->kind_) {
+#if defined(__linux__)
+    case DX_REACTOR_P_ACCEPT:
+        return syscall(SYS_accept4, (long)op->fd_, NULL, NULL, (long)(SOCK_CLOEXEC | SOCK_NONBLOCK));
+#else
+    case DX_REACTOR_P_ACCEPT: return dx_reactor_p_tame(accept(op->fd_, NULL, NULL));
+#endif
+    case DX_REACTOR_P_RECV: return (long)recv(op->fd_, at, size, MSG_DONTWAIT);
+    case DX_REACTOR_P_READ: return (long)read(op->fd_, at, size);
+    case DX_REACTOR_P_WRITE: return (long)write(op->fd_, at, size);
+    case DX_REACTOR_P_SEND:
+        return (long)send(op->fd_, at, size, MSG_DONTWAIT | DX_REACTOR_P_NOSIGNAL);
+    case DX_REACTOR_P_RECVFROM:
+        return (long)recvmsg(op->fd_, dx_reactor_p_message_of(op), MSG_DONTWAIT);
+    case DX_REACTOR_P_SENDTO:
+        return (long)sendmsg(op->fd_, dx_reactor_p_message_of(op),
+                             MSG_DONTWAIT | DX_REACTOR_P_NOSIGNAL);
+    default: break;
+    }
+#if defined(__linux__) /* where a strict -std=c99 hides pread() and fdatasync() */
+    if (flush)
+        return syscall((op->flags_ & DX_REACTOR_P_F_DATA_ONLY) ? SYS_fdatasync : SYS_fsync,
+                       (long)op->fd_);
+#elif defined(F_FULLFSYNC) /* macOS, where fsync() leaves it in the drive's cache */
+    if (flush) return fcntl(op->fd_, F_FULLFSYNC);
+#else
+    if (flush) return fsync(op->fd_);
+#endif
+    return dx_reactor_p_at_offset(op, at, size);
+}
+
+/* Its result, -errno or DX_REACTOR_P_BLOCKED. */
+static int32_t dx_reactor_p_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
+{
     struct pollfd ready;
     long result = dx_reactor_p_admit(r, e, op);
     if (result < 0) return (int32_t)result;
-    result = -1;
-    switch (op->kind_) {
-    case DX_REACTOR_P_ACCEPT:
-#if DX_REACTOR_P_LINUX
-        result = syscall(SYS_accept4, (long)op->fd_, NULL, NULL,
-                         (long)(SOCK_CLOEXEC | SOCK_NONBLOCK));
-#else
-        result = dx_reactor_p_tame(accept(op->fd_, NULL, NULL));
-#endif
-        break;
-    case DX_REACTOR_P_RECV:
-        result = (long)recv(op->fd_, at, size, MSG_DONTWAIT);
-        break;
-    case DX_REACTOR_P_READ:
-        result = (long)read(op->fd_, at, size);
-        break;
-    case DX_REACTOR_P_RECVFROM:
-        result = (long)recvmsg(op->fd_, dx_reactor_p_message_of(op), MSG_DONTWAIT);
-        break;
-    case DX_REACTOR_P_SENDTO:
-        result = (long)sendmsg(op->fd_, dx_reactor_p_message_of(op),
-                               MSG_DONTWAIT | DX_REACTOR_P_NOSIGNAL);
-        break;
-    case DX_REACTOR_P_CONNECT:
-        return dx_reactor_p_try_connect(op);
-    case DX_REACTOR_P_SEND:
-        result = (long)send(op->fd_, at, size, MSG_DONTWAIT | DX_REACTOR_P_NOSIGNAL);
-        break;
-    case DX_REACTOR_P_WRITE:
-        result = (long)write(op->fd_, at, size);
-        break;
-    case DX_REACTOR_P_POLL:
+    if (op->kind_ == DX_REACTOR_P_CONNECT) return dx_reactor_p_try_connect(op);
+    if (op->kind_ == DX_REACTOR_P_POLL) {
         ready.fd = op->fd_;
         ready.events = (short)dx_reactor_p_poll_mask(op->u_.bytes.size);
         ready.revents = 0;
         result = poll(&ready, 1, 0);
         if (result == 0) return DX_REACTOR_P_BLOCKED;
         if (result > 0) return dx_reactor_p_poll_result((uint32_t)(uint16_t)ready.revents);
-        break;
-    case DX_REACTOR_P_FSYNC:
-#if DX_REACTOR_P_LINUX
-        result = syscall((op->flags_ & DX_REACTOR_P_F_DATA_ONLY) ? SYS_fdatasync : SYS_fsync,
-                         (long)op->fd_);
-#elif defined(F_FULLFSYNC) /* macOS, where fsync() leaves it in the drive's cache */
-        result = fcntl(op->fd_, F_FULLFSYNC);
-#else
-        result = fsync(op->fd_);
-#endif
-        break;
-    default:
-        result = dx_reactor_p_at_offset(op);
-        break;
+    } else {
+        result = dx_reactor_p_call(op);
     }
     if (result >= 0) return (int32_t)result;
     return errno == EAGAIN ? DX_REACTOR_P_BLOCKED : -errno;
 }
 #endif
 
-#if DX_REACTOR_P_LINUX
+#if defined(__linux__)
 /* >>epoll --------------------------------------------------------------
    A descriptor is registered once, edge-triggered for both directions, when the first operation on
    it would block, and stays registered until it is closed: no epoll_ctl() for each operation. */
@@ -2514,20 +2436,6 @@ static void dx_reactor_p_epoll_detach(dx_reactor *r, dx_reactor_p_fd *e)
     epoll_ctl(r->poll_fd_, EPOLL_CTL_DEL, e->fd, &unused);
 }
 
-static void dx_reactor_p_epoll_event(dx_reactor *r, uint64_t data, uint32_t events)
-{
-    const uint32_t both = EPOLLHUP | EPOLLERR;
-    dx_reactor_p_fd *e;
-    if (data >> 32 == 0) {
-        dx_reactor_p_drain_wake(r);
-        return;
-    }
-    e = dx_reactor_p_ready_entry(r, (int)(uint32_t)data, (uint32_t)(data >> 32));
-    if (e)
-        dx_reactor_p_ready_event(r, e, (events & (EPOLLIN | EPOLLRDHUP | both)) != 0,
-                                 (events & (EPOLLOUT | both)) != 0);
-}
-
 static long dx_reactor_p_epoll_sleep(dx_reactor *r, struct epoll_event *events, int64_t timeout_ns)
 {
     int milliseconds = dx_reactor_p_milliseconds(timeout_ns);
@@ -2543,18 +2451,24 @@ static long dx_reactor_p_epoll_sleep(dx_reactor *r, struct epoll_event *events, 
 
 static int dx_reactor_p_epoll_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
 {
-    struct epoll_event *events = (struct epoll_event *)r->events_;
+    const uint32_t both = EPOLLHUP | EPOLLERR;
+    struct epoll_event *events = (struct epoll_event *)r->events_, event;
+    dx_reactor_p_fd *e;
     long count, i;
     (void)min;
     r->stats_.system_waits++;
     count = dx_reactor_p_epoll_sleep(r, events, timeout_ns);
-    if (count < 0) return -errno;
     for (i = 0; i < count; i++) {
-        struct epoll_event event;
+        uint32_t generation;
         DX_REACTOR_MEMCPY(&event, events + i, sizeof event);
-        dx_reactor_p_epoll_event(r, event.data.u64, event.events);
+        generation = (uint32_t)(event.data.u64 >> 32);
+        if (!generation) dx_reactor_p_drain_wake(r);
+        e = generation ? dx_reactor_p_ready_entry(r, (int)(uint32_t)event.data.u64, generation) : NULL;
+        if (e)
+            dx_reactor_p_ready_event(r, e, (event.events & (EPOLLIN | EPOLLRDHUP | both)) != 0,
+                                     (event.events & (EPOLLOUT | both)) != 0);
     }
-    return 0;
+    return count < 0 ? -errno : 0;
 }
 
 static int dx_reactor_p_epoll_open(dx_reactor *r, const dx_reactor_desc *desc)
@@ -2625,26 +2539,13 @@ static void dx_reactor_p_kq_detach(dx_reactor *r, dx_reactor_p_fd *e)
     kevent(r->poll_fd_, two, 2, two, 2, NULL);
 }
 
-static void dx_reactor_p_kq_event(dx_reactor *r, const struct kevent *k)
-{
-    bool writes = k->filter == EVFILT_WRITE;
-    dx_reactor_p_fd *e;
-    dx_op *op;
-    if (k->filter == EVFILT_USER) return;
-    e = dx_reactor_p_ready_entry(r, (int)k->ident, (uint32_t)(uintptr_t)k->udata);
-    if (!e) return;
-    op = e->lists[writes ? DX_REACTOR_P_WRITES : DX_REACTOR_P_READS];
-    if ((k->flags & EV_ERROR) && op && op->state_ == DX_REACTOR_P_ACTIVE) /* not added */
-        dx_reactor_p_end(r, e, op, -(int32_t)k->data);
-    dx_reactor_p_ready_event(r, e, !writes, writes);
-}
-
 static int dx_reactor_p_kq_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
 {
     struct kevent *changes = (struct kevent *)r->events_;
     struct kevent *events = changes + DX_REACTOR_P_EVENTS / 2;
     struct timespec t;
     int count = (int)r->changes_, i;
+    dx_reactor_p_fd *e;
     (void)min;
     t.tv_sec = (time_t)(timeout_ns / 1000000000);
     t.tv_nsec = (long)(timeout_ns % 1000000000);
@@ -2652,9 +2553,18 @@ static int dx_reactor_p_kq_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
     r->stats_.system_waits++;
     count = kevent(r->poll_fd_, changes, count, events, DX_REACTOR_P_EVENTS / 2,
                    timeout_ns < 0 ? NULL : &t);
-    if (count < 0) return -errno;
-    for (i = 0; i < count; i++) dx_reactor_p_kq_event(r, &events[i]);
-    return 0;
+    for (i = 0; i < count; i++) {
+        const struct kevent *k = &events[i];
+        const int side = k->filter == EVFILT_WRITE ? DX_REACTOR_P_WRITES : DX_REACTOR_P_READS;
+        if (k->filter == EVFILT_USER) continue;
+        e = dx_reactor_p_ready_entry(r, (int)k->ident, (uint32_t)(uintptr_t)k->udata);
+        if (!e) continue;
+        if ((k->flags & EV_ERROR) && e->lists[side] &&
+            e->lists[side]->state_ == DX_REACTOR_P_ACTIVE) /* not added */
+            dx_reactor_p_end(r, e, e->lists[side], -(int32_t)k->data);
+        dx_reactor_p_ready_event(r, e, side == DX_REACTOR_P_READS, side == DX_REACTOR_P_WRITES);
+    }
+    return count < 0 ? -errno : 0;
 }
 
 static void dx_reactor_p_kq_wake(dx_reactor *r)
@@ -2685,7 +2595,7 @@ static const dx_reactor_p_backend dx_reactor_p_kqueue = {
     dx_reactor_p_kq_arm, NULL, NULL};
 #endif
 
-#if DX_REACTOR_P_WINDOWS
+#if defined(_WIN32)
 /* >>IOCP ---------------------------------------------------------------
    Overlapped operations on one completion port. The OVERLAPPED lies in the dx_op, so it lives until
    its completion was taken from the port. What succeeds at once posts no completion
@@ -2990,20 +2900,21 @@ static const struct {
     int backend;
     const dx_reactor_p_backend *table;
 } dx_reactor_p_backends[] = {
-#if DX_REACTOR_P_LINUX
+#if defined(__linux__)
     {DX_REACTOR_BACKEND_IO_URING, &dx_reactor_p_uring},
     {DX_REACTOR_BACKEND_EPOLL, &dx_reactor_p_epoll},
 #endif
 #if DX_REACTOR_P_KQUEUE
     {DX_REACTOR_BACKEND_KQUEUE, &dx_reactor_p_kqueue},
 #endif
-#if DX_REACTOR_P_WINDOWS
+#if defined(_WIN32)
     {DX_REACTOR_BACKEND_IOCP, &dx_reactor_p_iocp},
 #endif
     {DX_REACTOR_BACKEND_AUTO, NULL}};
 
 /* >>start -------------------------------------------------------------- */
-/* What every operation has in common. OK: *op is filled in and counted. */
+/* What every operation has in common. kind: with flags_, 256 times. OK: *op is filled in and
+   counted. */
 static int dx_reactor_p_prepare(dx_reactor *r, dx_op *op, int kind, int fd)
 {
     if (!r || !r->open_ || !op || op->state_ != DX_REACTOR_P_IDLE) return DX_REACTOR_EINVAL;
@@ -3014,7 +2925,7 @@ static int dx_reactor_p_prepare(dx_reactor *r, dx_op *op, int kind, int fd)
     op->u_.bytes.size = op->u_.bytes.done = 0;
     op->fd_ = fd;
     op->kind_ = (uint8_t)kind;
-    op->flags_ = 0;
+    op->flags_ = (uint16_t)(kind >> 8);
     op->state_ = DX_REACTOR_P_WAITING;
     r->pending_++;
     r->unsubmitted_++;
@@ -3049,12 +2960,13 @@ static int dx_reactor_p_begin(dx_reactor *r, dx_op *op)
     return DX_REACTOR_OK;
 }
 
-/* An operation with a buffer. */
+/* An operation on a descriptor. */
 static int dx_reactor_p_transfer(dx_reactor *r, dx_op *op, int kind, int fd, const void *buffer,
                                  uint32_t size, uint64_t offset)
 {
     int error;
-    if ((!buffer && size) || size > INT32_MAX) return DX_REACTOR_EINVAL;
+    if ((!buffer && size && kind != DX_REACTOR_P_POLL) || size > INT32_MAX)
+        return DX_REACTOR_EINVAL;
     error = dx_reactor_p_prepare(r, op, kind, fd);
     if (error) return error;
     op->buffer_ = (void *)(uintptr_t)buffer;
@@ -3142,7 +3054,7 @@ static void dx_reactor_p_fire_timers(dx_reactor *r)
 static int64_t dx_reactor_p_wait_ns(dx_reactor *r, int64_t timeout_ns)
 {
     uint64_t left;
-    if (r->done_first_ || r->more_count_ || r->fd_retry_) return 0;
+    if (r->done_ || r->more_count_ || r->fd_retry_) return 0;
     if (r->parked_first_ && r->held_ < r->buffers_) return 0;
     if (timeout_ns == 0 || !r->timers_) return timeout_ns;
     r->now_ = dx_reactor_p_clock(r);
@@ -3160,7 +3072,7 @@ static int dx_reactor_p_spin(dx_reactor *r, int64_t *timeout_ns)
     do {
         error = r->backend_->wait(r, 0, 0);
         spent = dx_reactor_p_clock(r) - begin;
-        if (error || r->done_first_ || r->more_count_ || dx_reactor_p_called(r) ||
+        if (error || r->done_ || r->more_count_ || dx_reactor_p_called(r) ||
             (*timeout_ns > 0 && spent >= (uint64_t)*timeout_ns))
             *timeout_ns = 0;
     } while (*timeout_ns != 0 && spent < r->spin_ns_);
@@ -3196,7 +3108,7 @@ static int dx_reactor_p_gather(dx_reactor *r, uint32_t min, int64_t timeout_ns)
    nobody; but a multishot's terminal completion comes after what it has accepted. */
 static bool dx_reactor_p_done_turn(const dx_reactor *r)
 {
-    const dx_op *first = r->done_first_;
+    const dx_op *first = r->done_;
     if (!r->done_turn_ || !first) return false;
     return !(first->flags_ & DX_REACTOR_P_F_MULTISHOT) ||
            first->u_.bytes.size - r->more_head_ - 1u >= r->more_count_;
@@ -3205,7 +3117,7 @@ static bool dx_reactor_p_done_turn(const dx_reactor *r)
 /* The next completion in order; false: none without a system call. */
 static bool dx_reactor_p_next(dx_reactor *r, dx_op **op, int32_t *result, uint32_t *flags)
 {
-    if (!r->more_count_ && !r->done_first_ && r->backend_->reap) r->backend_->reap(r);
+    if (!r->more_count_ && !r->done_ && r->backend_->reap) r->backend_->reap(r);
     if (r->more_count_ && !dx_reactor_p_done_turn(r)) {
         const dx_reactor_p_more *next = &r->more_[r->more_head_++ % DX_REACTOR_P_MORE_COUNT];
         *op = next->op;
@@ -3215,13 +3127,12 @@ static bool dx_reactor_p_next(dx_reactor *r, dx_op **op, int32_t *result, uint32
         r->done_turn_ = true;
         return true;
     }
-    if (!r->done_first_) return false;
+    if (!r->done_) return false;
     r->done_turn_ = false;
-    *op = r->done_first_;
+    *op = r->done_;
     *result = (int32_t)(uint32_t)(*op)->offset_;
     *flags = 0;
-    r->done_first_ = (*op)->next_;
-    if (!r->done_first_) r->done_last_ = NULL;
+    dx_reactor_p_list_remove(&r->done_, *op);
     (*op)->state_ = DX_REACTOR_P_IDLE;
     r->pending_--;
     r->stats_.completed++;
@@ -3322,14 +3233,14 @@ DX_REACTOR_API uint32_t dx_reactor_op_transferred(const dx_op *op)
 
 DX_REACTOR_API size_t dx_reactor_memory_size(const dx_reactor_desc *desc)
 {
-    dx_reactor_p_layout l;
-    return desc && dx_reactor_p_plan(&l, desc) ? l.size : 0;
+    dx_reactor r;
+    return desc ? dx_reactor_p_plan(&r, desc, NULL) : 0;
 }
 
 static void dx_reactor_p_close_backend(dx_reactor *r)
 {
     if (r->backend_ && r->backend_->close) r->backend_->close(r);
-#if !DX_REACTOR_P_WINDOWS
+#if !defined(_WIN32)
     if (r->wake_fd_ >= 0) close(r->wake_fd_);
 #endif
     r->wake_fd_ = -1;
@@ -3362,16 +3273,16 @@ static int dx_reactor_p_select(dx_reactor *r, const dx_reactor_desc *desc)
 
 DX_REACTOR_API int dx_reactor_open(dx_reactor *r, const dx_reactor_desc *desc)
 {
-    dx_reactor_p_layout l;
+    size_t size;
     int error;
     if (!r || !desc) return DX_REACTOR_EINVAL;
     DX_REACTOR_MEMSET(r, 0, sizeof *r);
     r->poll_fd_ = r->wake_fd_ = -1;
-    if (desc->backend < 0 || desc->backend >= DX_REACTOR_BACKEND_COUNT ||
-        !dx_reactor_p_plan(&l, desc))
+    size = dx_reactor_p_plan(r, desc, NULL);
+    if (desc->backend < 0 || desc->backend >= DX_REACTOR_BACKEND_COUNT || !size)
         return DX_REACTOR_EINVAL;
-    if (!desc->memory || desc->memory_size < l.size) return DX_REACTOR_ENOMEM;
-    dx_reactor_p_carve(r, &l, desc->memory);
+    if (!desc->memory || desc->memory_size < size) return DX_REACTOR_ENOMEM;
+    dx_reactor_p_plan(r, desc, (uint8_t *)desc->memory);
     r->blocking_files_ = desc->allow_blocking_files;
     r->spin_ns_ = desc->simulator ? 0 : desc->spin_ns; /* no time passes while one looks there */
     r->simulator_ = desc->simulator;
@@ -3513,10 +3424,8 @@ DX_REACTOR_API int dx_reactor_accept(dx_reactor *r, dx_op *op, int fd)
 
 DX_REACTOR_API int dx_reactor_accept_multishot(dx_reactor *r, dx_op *op, int fd)
 {
-    int error = dx_reactor_p_prepare(r, op, DX_REACTOR_P_ACCEPT, fd);
-    if (error) return error;
-    op->flags_ = DX_REACTOR_P_F_MULTISHOT;
-    return dx_reactor_p_begin(r, op);
+    const int kind = DX_REACTOR_P_ACCEPT | DX_REACTOR_P_F_MULTISHOT << 8;
+    return dx_reactor_p_transfer(r, op, kind, fd, NULL, 0, 0);
 }
 
 DX_REACTOR_API int dx_reactor_connect(dx_reactor *r, dx_op *op, int fd,
@@ -3535,12 +3444,9 @@ DX_REACTOR_API int dx_reactor_recv(dx_reactor *r, dx_op *op, int fd, void *buffe
 
 DX_REACTOR_API int dx_reactor_recv_multishot(dx_reactor *r, dx_op *op, int fd)
 {
-    int error;
+    const int kind = DX_REACTOR_P_RECV | DX_REACTOR_P_F_MULTISHOT << 8;
     if (!r || !r->buffers_) return DX_REACTOR_EINVAL;
-    error = dx_reactor_p_prepare(r, op, DX_REACTOR_P_RECV, fd);
-    if (error) return error;
-    op->flags_ = DX_REACTOR_P_F_MULTISHOT;
-    return dx_reactor_p_begin(r, op);
+    return dx_reactor_p_transfer(r, op, kind, fd, NULL, 0, 0);
 }
 
 DX_REACTOR_API void *dx_reactor_buffer(const dx_reactor *r, uint32_t flags)
@@ -3571,7 +3477,7 @@ static int dx_reactor_p_datagram(dx_reactor *r, dx_op *op, int kind, int fd,
     if (!d || (!d->data && d->size) || d->size > INT32_MAX ||
         d->address.size > sizeof d->address.bytes)
         return DX_REACTOR_EINVAL;
-#if !DX_REACTOR_P_WINDOWS
+#if !defined(_WIN32)
     dx_reactor_p_address_message(d, kind == DX_REACTOR_P_RECVFROM);
 #endif
     return dx_reactor_p_transfer(r, op, kind, fd, d, 0, 0);
@@ -3598,41 +3504,40 @@ DX_REACTOR_API int dx_reactor_shutdown(dx_reactor *r, dx_op *op, int fd)
     return dx_reactor_p_transfer(r, op, DX_REACTOR_P_SHUTDOWN, fd, NULL, 0, 0);
 }
 
+/* `stream` where there is no offset, else `file`. */
+static int dx_reactor_p_file(dx_reactor *r, dx_op *op, int stream, int file, int fd,
+                             const void *buffer, uint32_t size, uint64_t offset)
+{
+    if (offset == DX_REACTOR_NO_OFFSET)
+        return dx_reactor_p_transfer(r, op, stream, fd, buffer, size, 0);
+    if (offset > (uint64_t)INT64_MAX - size) return DX_REACTOR_EINVAL;
+    return dx_reactor_p_transfer(r, op, file, fd, buffer, size, offset);
+}
+
 DX_REACTOR_API int dx_reactor_read(dx_reactor *r, dx_op *op, int fd, void *buffer, uint32_t size,
                                    uint64_t offset)
 {
-    bool stream = offset == DX_REACTOR_NO_OFFSET;
-    if (!size || (!stream && offset > (uint64_t)INT64_MAX - size)) return DX_REACTOR_EINVAL;
-    return dx_reactor_p_transfer(r, op, stream ? DX_REACTOR_P_READ : DX_REACTOR_P_PREAD, fd, buffer,
-                                 size, stream ? 0 : offset);
+    if (!size) return DX_REACTOR_EINVAL;
+    return dx_reactor_p_file(r, op, DX_REACTOR_P_READ, DX_REACTOR_P_PREAD, fd, buffer, size, offset);
 }
 
 DX_REACTOR_API int dx_reactor_write(dx_reactor *r, dx_op *op, int fd, const void *data,
                                     uint32_t size, uint64_t offset)
 {
-    bool stream = offset == DX_REACTOR_NO_OFFSET;
-    if (!stream && offset > (uint64_t)INT64_MAX - size) return DX_REACTOR_EINVAL;
-    return dx_reactor_p_transfer(r, op, stream ? DX_REACTOR_P_WRITE : DX_REACTOR_P_PWRITE, fd, data,
-                                 size, stream ? 0 : offset);
+    return dx_reactor_p_file(r, op, DX_REACTOR_P_WRITE, DX_REACTOR_P_PWRITE, fd, data, size, offset);
 }
 
 DX_REACTOR_API int dx_reactor_fsync(dx_reactor *r, dx_op *op, int fd, bool data_only)
 {
-    int error = dx_reactor_p_prepare(r, op, DX_REACTOR_P_FSYNC, fd);
-    if (error) return error;
-    if (data_only) op->flags_ = DX_REACTOR_P_F_DATA_ONLY;
-    return dx_reactor_p_begin(r, op);
+    const int kind = DX_REACTOR_P_FSYNC | (data_only ? DX_REACTOR_P_F_DATA_ONLY << 8 : 0);
+    return dx_reactor_p_transfer(r, op, kind, fd, NULL, 0, 0);
 }
 
 DX_REACTOR_API int dx_reactor_poll(dx_reactor *r, dx_op *op, int fd, uint32_t interest)
 {
-    int error;
     if (!interest || (interest & ~(DX_REACTOR_READABLE | DX_REACTOR_WRITABLE)))
         return DX_REACTOR_EINVAL;
-    error = dx_reactor_p_prepare(r, op, DX_REACTOR_P_POLL, fd);
-    if (error) return error;
-    op->u_.bytes.size = interest;
-    return dx_reactor_p_begin(r, op);
+    return dx_reactor_p_transfer(r, op, DX_REACTOR_P_POLL, fd, NULL, interest, 0);
 }
 
 DX_REACTOR_API int dx_reactor_close_fd(dx_reactor *r, dx_op *op, int fd)
@@ -3781,53 +3686,53 @@ static bool dx_reactor_p_split(const char *text, char *host, uint32_t *port, boo
     return digits && digits < 6 && !text[digits] && *port <= 65535;
 }
 
+/* Where an address has its host. Its port is at 2, the first byte first. */
+static size_t dx_reactor_p_host_at(bool six)
+{
+    return six ? offsetof(struct sockaddr_in6, sin6_addr) : offsetof(struct sockaddr_in, sin_addr);
+}
+
 DX_REACTOR_API int dx_reactor_address_parse(dx_reactor_address *address, const char *text)
 {
-    struct sockaddr_in6 a;
-    struct sockaddr_in b;
+    struct sockaddr a;
     char host[46];
     uint32_t port;
     bool six;
     if (!address || !text || !dx_reactor_p_split(text, host, &port, &six)) return DX_REACTOR_EINVAL;
     DX_REACTOR_MEMSET(address, 0, sizeof *address);
     DX_REACTOR_MEMSET(&a, 0, sizeof a);
-    DX_REACTOR_MEMSET(&b, 0, sizeof b);
-    a.sin6_family = AF_INET6;
-    b.sin_family = AF_INET;
-    a.sin6_port = b.sin_port = htons((uint16_t)port);
-    if (inet_pton(six ? AF_INET6 : AF_INET, host,
-                  six ? (void *)&a.sin6_addr : (void *)&b.sin_addr) != 1)
+    a.sa_family = six ? AF_INET6 : AF_INET;
+    DX_REACTOR_MEMCPY(address->bytes, &a, sizeof a);
+    address->bytes[2] = (uint8_t)(port >> 8);
+    address->bytes[3] = (uint8_t)port;
+    if (inet_pton(a.sa_family, host, address->bytes + dx_reactor_p_host_at(six)) != 1)
         return DX_REACTOR_EINVAL;
-    address->size = (uint32_t)(six ? sizeof a : sizeof b);
-    DX_REACTOR_MEMCPY(address->bytes, six ? (void *)&a : (void *)&b, address->size);
+    address->size = (uint32_t)(six ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
     return DX_REACTOR_OK;
 }
 
 /* AF_INET, AF_INET6 or 0; the port and the host's bytes. */
-static int dx_reactor_p_inspect(const dx_reactor_address *address, uint16_t *port, uint8_t *host)
+static int dx_reactor_p_inspect(const dx_reactor_address *address, uint16_t *port,
+                                const uint8_t **host)
 {
-    struct sockaddr_in six_or_four;
-    struct sockaddr_in6 six;
-    if (!address || address->size < sizeof six_or_four) return 0;
-    DX_REACTOR_MEMCPY(&six_or_four, address->bytes, sizeof six_or_four);
-    *port = ntohs(six_or_four.sin_port);
-    DX_REACTOR_MEMCPY(host, &six_or_four.sin_addr, 4);
-    if (six_or_four.sin_family == AF_INET) return AF_INET;
-    if (six_or_four.sin_family != AF_INET6 || address->size < sizeof six) return 0;
-    DX_REACTOR_MEMCPY(&six, address->bytes, sizeof six);
-    *port = ntohs(six.sin6_port);
-    DX_REACTOR_MEMCPY(host, &six.sin6_addr, 16);
-    return AF_INET6;
+    struct sockaddr a;
+    if (!address || address->size < sizeof(struct sockaddr_in)) return 0;
+    DX_REACTOR_MEMCPY(&a, address->bytes, sizeof a);
+    if (a.sa_family != AF_INET && a.sa_family != AF_INET6) return 0;
+    if (a.sa_family == AF_INET6 && address->size < sizeof(struct sockaddr_in6)) return 0;
+    *port = (uint16_t)(address->bytes[2] << 8 | address->bytes[3]);
+    *host = address->bytes + dx_reactor_p_host_at(a.sa_family == AF_INET6);
+    return a.sa_family;
 }
 
 DX_REACTOR_API int dx_reactor_address_format(const dx_reactor_address *address, char *text,
                                              size_t capacity)
 {
     char whole[64], host[48];
-    uint8_t bytes[16];
+    const uint8_t *bytes = NULL;
     uint16_t port = 0;
     size_t used = 0;
-    int family = dx_reactor_p_inspect(address, &port, bytes);
+    int family = dx_reactor_p_inspect(address, &port, &bytes);
     if (!family || !text || !inet_ntop(family, bytes, host, sizeof host)) return DX_REACTOR_EINVAL;
     if (family == AF_INET6) used = dx_reactor_p_append(whole, used, sizeof whole, "[");
     used = dx_reactor_p_append(whole, used, sizeof whole, host);
@@ -3840,15 +3745,16 @@ DX_REACTOR_API int dx_reactor_address_format(const dx_reactor_address *address, 
 
 DX_REACTOR_API uint16_t dx_reactor_address_port(const dx_reactor_address *address)
 {
-    uint8_t bytes[16];
+    const uint8_t *host;
     uint16_t port = 0;
-    return dx_reactor_p_inspect(address, &port, bytes) ? port : 0;
+    dx_reactor_p_inspect(address, &port, &host);
+    return port;
 }
 
 /* Who may have the address. Windows lets anybody take a bound port unless told otherwise. */
 static int dx_reactor_p_share(int fd, uint32_t flags)
 {
-#if DX_REACTOR_P_WINDOWS
+#if defined(_WIN32)
     if (!(flags & DX_REACTOR_REUSEPORT))
         return dx_reactor_p_set(fd, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, 1);
     SetLastError(WSAEOPNOTSUPP);
@@ -3888,9 +3794,9 @@ static int dx_reactor_p_bind(int fd, const dx_reactor_address *address, uint32_t
 static int dx_reactor_p_socket(dx_reactor *r, const dx_reactor_address *address, uint32_t flags,
                                int backlog, int *fd, dx_reactor_address *bound)
 {
-    uint8_t bytes[16];
+    const uint8_t *host;
     uint16_t port;
-    int family = dx_reactor_p_inspect(address, &port, bytes), made, error;
+    int family = dx_reactor_p_inspect(address, &port, &host), made, error;
     if (!family || address->size > sizeof(struct sockaddr_in6)) return DX_REACTOR_EINVAL;
     if (r && r->open_ && r->backend_->socket)
         return r->backend_->socket(r, address, backlog > 0, fd, bound);
@@ -4054,7 +3960,7 @@ DX_REACTOR_API void dx_reactor_frames_stop(dx_reactor_frames *f)
     f->running_ = false;
 }
 
-#if !DX_REACTOR_P_WINDOWS
+#if !defined(_WIN32)
 /* >>workers ------------------------------------------------------------ */
 enum {
     DX_REACTOR_P_CPU_BITS = 8 * sizeof(long), DX_REACTOR_P_CPU_WORDS = 1024 / DX_REACTOR_P_CPU_BITS,
@@ -4066,8 +3972,8 @@ DX_REACTOR_API dx_reactor_worker *dx_reactor_group_worker(const dx_reactor_group
     return (dx_reactor_worker *)(void *)(g->workers_ + i * g->stride_);
 }
 
-/* The beginning of the file `folder` `name`, zero-terminated; empty where there is none. */
-static void dx_reactor_p_slurp(const char *folder, const char *name, char *text, size_t capacity)
+/* The beginning of the file `folder` `name`, zero-terminated; empty where there is none. Its size. */
+static size_t dx_reactor_p_slurp(const char *folder, const char *name, char *text, size_t capacity)
 {
     size_t used = dx_reactor_p_append(text, 0, capacity, folder);
     long size;
@@ -4076,7 +3982,9 @@ static void dx_reactor_p_slurp(const char *folder, const char *name, char *text,
     fd = open(text, O_RDONLY);
     size = fd < 0 ? 0 : (long)read(fd, text, capacity - 1);
     if (fd >= 0) close(fd);
-    text[size > 0 ? size : 0] = 0;
+    used = size > 0 ? (size_t)size : 0;
+    text[used] = 0;
+    return used;
 }
 
 /* The number at *text, which moves on behind the space after it; 0: none is there. */
@@ -4085,7 +3993,7 @@ static uint64_t dx_reactor_p_number(const char **text)
     uint64_t n = 0;
     for (; **text >= '0' && **text <= '9' && n < UINT32_MAX; ++*text)
         n = n * 10 + (uint64_t)(**text - '0');
-    while (**text == ' ') ++*text;
+    while (**text == ' ' || **text == '\n') ++*text;
     return n;
 }
 
@@ -4095,15 +4003,12 @@ static uint32_t dx_reactor_p_quota(const char *folder)
     char text[1024];
     const char *at = text;
     uint64_t quota, period;
-    dx_reactor_p_slurp(folder, "/cpu.max", text, sizeof text);
-    if (!*text) dx_reactor_p_slurp(folder, "/cpu.cfs_quota_us", text, sizeof text); /* version 1 */
+    if (!dx_reactor_p_slurp(folder, "/cpu.max", text, sizeof text)) { /* version 1: two files */
+        size_t used = dx_reactor_p_slurp(folder, "/cpu.cfs_quota_us", text, sizeof text / 2);
+        dx_reactor_p_slurp(folder, "/cpu.cfs_period_us", text + used, sizeof text - used);
+    }
     quota = dx_reactor_p_number(&at);
     period = dx_reactor_p_number(&at);
-    if (quota && !period) {
-        dx_reactor_p_slurp(folder, "/cpu.cfs_period_us", text, sizeof text);
-        at = text;
-        period = dx_reactor_p_number(&at);
-    }
     return quota && period ? (uint32_t)((quota + period - 1) / period) : 0;
 }
 
@@ -4456,18 +4361,7 @@ DX_REACTOR_API int dx_reactor_worker_push(dx_reactor_worker *w, dx_reactor_task 
     return DX_REACTOR_OK;
 }
 
-#endif /* !DX_REACTOR_P_WINDOWS */
-
-#undef DX_REACTOR_P_SYS_SETUP
-#undef DX_REACTOR_P_SYS_ENTER
-#undef DX_REACTOR_P_SYS_REGISTER
-#undef DX_REACTOR_P_SYS_PWAIT2
-#undef DX_REACTOR_P_REUSEPORT
-#undef DX_REACTOR_P_BLOCKED
-#undef DX_REACTOR_P_NOSIGNAL
-#undef DX_REACTOR_P_WINDOWS
-#undef DX_REACTOR_P_LINUX
-#undef DX_REACTOR_P_KQUEUE
+#endif /* !_WIN32 */
 
 #endif /* DX_REACTOR_IMPLEMENTATION */
 

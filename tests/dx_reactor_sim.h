@@ -335,10 +335,10 @@ static int dx_reactor_sim_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
             dx_reactor_p_fd *e = dx_reactor_p_fd_find(r, fd);
             if (e) dx_reactor_p_ready_event(r, e, true, true);
         }
-    } while (sim->busy && timeout_ns != 0 && !r->done_first_ && !r->more_count_ && !r->fd_retry_);
+    } while (sim->busy && timeout_ns != 0 && !r->done_ && !r->more_count_ && !r->fd_retry_);
     if (dx_reactor_sim_fault(r, sim->options.clock_jumps))
         sim->now += dx_reactor_sim_random(r, 3600) * (uint64_t)1000000000;
-    if (r->done_first_ || r->more_count_ || r->fd_retry_ || timeout_ns == 0) return 0;
+    if (r->done_ || r->more_count_ || r->fd_retry_ || timeout_ns == 0) return 0;
     if (timeout_ns < 0) return -EDEADLK;
     sim->now += (uint64_t)timeout_ns;
     return 0;
