@@ -715,8 +715,10 @@ extern long syscall(long number, ...);
 #define DX_REACTOR_P_BLOCKED INT32_MIN /* in place of a result: it would block, or goes on */
 
 #if defined(_WIN32)
+typedef SOCKET dx_reactor_p_system_socket;
 typedef char dx_reactor_p_op_size[sizeof(dx_op) <= 128 ? 1 : -1];
 #else
+typedef int dx_reactor_p_system_socket;
 typedef char dx_reactor_p_op_size[sizeof(dx_op) <= 64 ? 1 : -1];
 typedef char dx_reactor_p_thread_size[sizeof(pthread_t) <= 8 ? 1 : -1];
 #endif
@@ -811,10 +813,6 @@ typedef struct dx_reactor_p_backend {
 } dx_reactor_p_backend;
 
 /* >>helpers ------------------------------------------------------------ */
-typedef struct dx_reactor_p_timespec { /* as the kernel's: 64 bits on every architecture */
-    int64_t seconds, nanoseconds;
-} dx_reactor_p_timespec;
-
 static uint64_t dx_reactor_p_monotonic(void)
 {
 #if defined(_WIN32)
@@ -830,9 +828,9 @@ static uint64_t dx_reactor_p_monotonic(void)
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 #elif defined(SYS_clock_gettime64)
-    dx_reactor_p_timespec now = {0, 0};
-    syscall(SYS_clock_gettime64, 1, &now);
-    return (uint64_t)now.seconds * 1000000000u + (uint64_t)now.nanoseconds;
+    uint64_t now[2] = {0, 0};
+    syscall(SYS_clock_gettime64, 1, now);
+    return now[0] * 1000000000u + now[1];
 #else /* a strict -std=c99 hides the declaration of clock_gettime() */
     long now[2] = {0, 0};
     syscall(SYS_clock_gettime, 1, now);
@@ -848,30 +846,12 @@ static uint64_t dx_reactor_p_clock(const dx_reactor *r)
     return now > r->now_ ? now : r->now_;
 }
 
-#if defined(__linux__)
-static dx_reactor_p_timespec dx_reactor_p_timespec_of(int64_t ns)
-{
-    dx_reactor_p_timespec t;
-    t.seconds = ns / 1000000000;
-    t.nanoseconds = ns % 1000000000;
-    return t;
-}
-#endif
-
-#if defined(__linux__) || defined(_WIN32)
 /* For poll(2) and epoll_wait(2): milliseconds, rounded up so that nothing ends too early. */
-static int dx_reactor_p_milliseconds(int64_t ns)
+static inline int dx_reactor_p_milliseconds(int64_t ns) /* not for kqueue */
 {
     if (ns < 0) return -1;
     return ns > (int64_t)2000000000 * 1000000 ? 2000000000 : (int)((ns + 999999) / 1000000);
 }
-#endif
-
-#if defined(_WIN32)
-typedef SOCKET dx_reactor_p_system_socket;
-#else
-typedef int dx_reactor_p_system_socket;
-#endif
 
 static dx_reactor_p_system_socket dx_reactor_p_socket_of(int fd)
 {
@@ -1353,17 +1333,12 @@ static void dx_reactor_p_pool_put(dx_reactor *r, uint32_t id)
     __atomic_store_n((uint16_t *)(void *)(r->pool_ring_ + 14), g->pool_tail, __ATOMIC_RELEASE);
 }
 
-/* In place of an operation that has ended while the caller has buffers of it. */
-static dx_op *dx_reactor_p_pool_nobody(dx_reactor *r)
-{
-    return (dx_op *)(void *)r;
-}
-
+/* It ends while the caller may have buffers of it: nobody's, which is the reactor's address. */
 static void dx_reactor_p_pool_disown(dx_reactor *r, const dx_op *op)
 {
     uint32_t id;
     for (id = 0; id < r->buffers_ && op->u_.bytes.size; id++)
-        if (r->holders_[id] == op) r->holders_[id] = dx_reactor_p_pool_nobody(r);
+        if (r->holders_[id] == op) r->holders_[id] = (dx_op *)(void *)r;
 }
 
 /* >>finish ------------------------------------------------------------- */
@@ -1605,7 +1580,6 @@ static int32_t dx_reactor_p_poll_result(uint32_t mask)
     if (mask & POLLHUP) result |= DX_REACTOR_HUP;
     return (int32_t)result;
 }
-
 #endif
 
 #if defined(__linux__)
@@ -1719,7 +1693,7 @@ static int dx_reactor_p_uring_enter(dx_reactor *r, uint32_t min, uint32_t flags,
                                     int64_t timeout_ns)
 {
     dx_reactor_p_ring *g = &r->ring_;
-    dx_reactor_p_timespec t = dx_reactor_p_timespec_of(timeout_ns);
+    int64_t t[2]; /* 64 bits each on every architecture, as in all of io_uring */
     dx_reactor_p_wait_arg arg;
     uint32_t count = dx_reactor_p_uring_unsubmitted(g);
     void *extra = NULL;
@@ -1727,7 +1701,9 @@ static int dx_reactor_p_uring_enter(dx_reactor *r, uint32_t min, uint32_t flags,
     __atomic_store_n(g->sq_tail, g->tail, __ATOMIC_RELEASE);
     if (timeout_ns >= 0 && (flags & DX_REACTOR_P_ENTER_GETEVENTS) && min) {
         DX_REACTOR_MEMSET(&arg, 0, sizeof arg);
-        arg.timespec = (uint64_t)(uintptr_t)&t;
+        t[0] = timeout_ns / 1000000000;
+        t[1] = timeout_ns % 1000000000;
+        arg.timespec = (uint64_t)(uintptr_t)t;
         extra = &arg;
         extra_size = sizeof arg;
         flags |= DX_REACTOR_P_ENTER_EXT_ARG;
@@ -2359,7 +2335,7 @@ static long dx_reactor_p_call(const dx_op *op)
     switch (op->kind_) {
 #if defined(__linux__)
     case DX_REACTOR_P_ACCEPT:
-        return syscall(SYS_accept4, (long)op->fd_, NULL, NULL, (long)(SOCK_CLOEXEC | SOCK_NONBLOCK));
+        return syscall(SYS_accept4, (long)op->fd_, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK | 0L);
 #else
     case DX_REACTOR_P_ACCEPT: return dx_reactor_p_tame(accept(op->fd_, NULL, NULL));
 #endif
@@ -2431,18 +2407,16 @@ static int32_t dx_reactor_p_epoll_arm(dx_reactor *r, dx_reactor_p_fd *e)
 
 static void dx_reactor_p_epoll_detach(dx_reactor *r, dx_reactor_p_fd *e)
 {
-    struct epoll_event unused;
-    DX_REACTOR_MEMSET(&unused, 0, sizeof unused);
-    epoll_ctl(r->poll_fd_, EPOLL_CTL_DEL, e->fd, &unused);
+    epoll_ctl(r->poll_fd_, EPOLL_CTL_DEL, e->fd, NULL);
 }
 
 static long dx_reactor_p_epoll_sleep(dx_reactor *r, struct epoll_event *events, int64_t timeout_ns)
 {
     int milliseconds = dx_reactor_p_milliseconds(timeout_ns);
     if (timeout_ns > 0 && !r->no_pwait2_) {
-        dx_reactor_p_timespec t = dx_reactor_p_timespec_of(timeout_ns);
+        const int64_t t[2] = {timeout_ns / 1000000000, timeout_ns % 1000000000};
         long count = syscall(DX_REACTOR_P_SYS_PWAIT2, (long)r->poll_fd_, events,
-                             (long)DX_REACTOR_P_EVENTS, &t, NULL, 0L);
+                             (long)DX_REACTOR_P_EVENTS, t, NULL, 0L);
         if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return count;
         r->no_pwait2_ = true; /* before 5.11, or filtered */
     }
@@ -2463,7 +2437,8 @@ static int dx_reactor_p_epoll_wait(dx_reactor *r, uint32_t min, int64_t timeout_
         DX_REACTOR_MEMCPY(&event, events + i, sizeof event);
         generation = (uint32_t)(event.data.u64 >> 32);
         if (!generation) dx_reactor_p_drain_wake(r);
-        e = generation ? dx_reactor_p_ready_entry(r, (int)(uint32_t)event.data.u64, generation) : NULL;
+        if (!generation) continue;
+        e = dx_reactor_p_ready_entry(r, (int)(uint32_t)event.data.u64, generation);
         if (e)
             dx_reactor_p_ready_event(r, e, (event.events & (EPOLLIN | EPOLLRDHUP | both)) != 0,
                                      (event.events & (EPOLLOUT | both)) != 0);
@@ -2476,17 +2451,15 @@ static int dx_reactor_p_epoll_open(dx_reactor *r, const dx_reactor_desc *desc)
     struct epoll_event event;
     (void)desc;
     if (dx_reactor_p_bell(r, DX_REACTOR_BACKEND_EPOLL)) return r->sys_errno_;
-    r->poll_fd_ = epoll_create1(EPOLL_CLOEXEC);
-    if (r->poll_fd_ < 0)
-        return dx_reactor_p_refuse(r, DX_REACTOR_BACKEND_EPOLL, "epoll_create1", errno);
     event.events = EPOLLIN;
     event.data.u64 = (uint32_t)r->wake_fd_;
-    if (epoll_ctl(r->poll_fd_, EPOLL_CTL_ADD, r->wake_fd_, &event) != 0) {
-        dx_reactor_p_refuse(r, DX_REACTOR_BACKEND_EPOLL, "epoll_ctl", errno);
-        dx_reactor_p_poll_close(r);
-        return r->sys_errno_;
-    }
-    return 0;
+    r->poll_fd_ = epoll_create1(EPOLL_CLOEXEC);
+    if (r->poll_fd_ >= 0 && epoll_ctl(r->poll_fd_, EPOLL_CTL_ADD, r->wake_fd_, &event) == 0)
+        return 0;
+    dx_reactor_p_refuse(r, DX_REACTOR_BACKEND_EPOLL,
+                        r->poll_fd_ < 0 ? "epoll_create1" : "epoll_ctl", errno);
+    dx_reactor_p_poll_close(r);
+    return r->sys_errno_;
 }
 
 static const dx_reactor_p_backend dx_reactor_p_epoll = {
@@ -2965,7 +2938,12 @@ static int dx_reactor_p_transfer(dx_reactor *r, dx_op *op, int kind, int fd, con
                                  uint32_t size, uint64_t offset)
 {
     int error;
-    if ((!buffer && size && kind != DX_REACTOR_P_POLL) || size > INT32_MAX)
+    if (offset == DX_REACTOR_NO_OFFSET) {
+        kind = kind == DX_REACTOR_P_PREAD ? DX_REACTOR_P_READ : DX_REACTOR_P_WRITE;
+        offset = 0;
+    }
+    if ((!buffer && size && kind != DX_REACTOR_P_POLL) || size > INT32_MAX ||
+        offset > (uint64_t)INT64_MAX - size)
         return DX_REACTOR_EINVAL;
     error = dx_reactor_p_prepare(r, op, kind, fd);
     if (error) return error;
@@ -3166,8 +3144,12 @@ static uint32_t dx_reactor_p_deliver(dx_reactor *r, dx_completion *out, uint32_t
 static int dx_reactor_p_wait(dx_reactor *r, dx_completion *out, uint32_t capacity, uint32_t min,
                              int64_t timeout_ns, bool signals_end)
 {
-    uint64_t end = timeout_ns > 0 ? dx_reactor_p_due(r, (uint64_t)timeout_ns) : 0;
     uint32_t count = 0, several;
+    uint64_t end;
+    if (!r || !r->open_ || !capacity || capacity > INT32_MAX || timeout_ns < DX_REACTOR_FOREVER)
+        return DX_REACTOR_EINVAL;
+    if (r->in_callback_) return DX_REACTOR_EREENTRY;
+    end = timeout_ns > 0 ? dx_reactor_p_due(r, (uint64_t)timeout_ns) : 0;
     if (!min) timeout_ns = 0;
     for (several = min;; several = 1) {
         int error = dx_reactor_p_gather(r, several, timeout_ns);
@@ -3184,13 +3166,6 @@ static int dx_reactor_p_wait(dx_reactor *r, dx_completion *out, uint32_t capacit
         }
     }
     return (int)count;
-}
-
-static int dx_reactor_p_wait_check(const dx_reactor *r, uint32_t capacity, int64_t timeout_ns)
-{
-    if (!r || !r->open_ || !capacity || capacity > INT32_MAX || timeout_ns < DX_REACTOR_FOREVER)
-        return DX_REACTOR_EINVAL;
-    return r->in_callback_ ? DX_REACTOR_EREENTRY : DX_REACTOR_OK;
 }
 
 /* >>public ------------------------------------------------------------- */
@@ -3240,33 +3215,27 @@ DX_REACTOR_API size_t dx_reactor_memory_size(const dx_reactor_desc *desc)
 static void dx_reactor_p_close_backend(dx_reactor *r)
 {
     if (r->backend_ && r->backend_->close) r->backend_->close(r);
-#if !defined(_WIN32)
-    if (r->wake_fd_ >= 0) close(r->wake_fd_);
-#endif
+    if (r->wake_fd_ >= 0) dx_reactor_p_close_fd(r, r->wake_fd_);
     r->wake_fd_ = -1;
-}
-
-static bool dx_reactor_p_choose(dx_reactor *r, const dx_reactor_desc *desc,
-                                const dx_reactor_p_backend *backend)
-{
-    if (!backend || backend->open(r, desc) != 0) return false;
-    r->backend_ = backend;
-    return true;
 }
 
 /* The backend asked for, or the first that the system grants. */
 static int dx_reactor_p_select(dx_reactor *r, const dx_reactor_desc *desc)
 {
+    const dx_reactor_p_backend *b = desc->simulator ? desc->simulator->backend_ : NULL;
     const bool any = desc->backend == DX_REACTOR_BACKEND_AUTO;
     size_t i;
     r->poll_fd_ = r->wake_fd_ = -1;
-    if (desc->backend == DX_REACTOR_BACKEND_SIMULATED && desc->simulator &&
-        dx_reactor_p_choose(r, desc, desc->simulator->backend_))
+    if (desc->backend == DX_REACTOR_BACKEND_SIMULATED && b && b->open(r, desc) == 0) {
+        r->backend_ = b;
         return DX_REACTOR_OK;
-    for (i = 0; dx_reactor_p_backends[i].table; i++)
-        if ((any || dx_reactor_p_backends[i].backend == desc->backend) &&
-            dx_reactor_p_choose(r, desc, dx_reactor_p_backends[i].table))
-            return DX_REACTOR_OK;
+    }
+    for (i = 0; (b = dx_reactor_p_backends[i].table) != NULL; i++) {
+        if (!any && dx_reactor_p_backends[i].backend != desc->backend) continue;
+        if (b->open(r, desc) != 0) continue;
+        r->backend_ = b;
+        return DX_REACTOR_OK;
+    }
     dx_reactor_p_close_backend(r);
     return DX_REACTOR_ENOTSUP;
 }
@@ -3384,30 +3353,27 @@ DX_REACTOR_API int dx_reactor_submit(dx_reactor *r)
 DX_REACTOR_API int dx_reactor_wait(dx_reactor *r, dx_completion *completions, uint32_t capacity,
                                    int64_t timeout_ns)
 {
-    int error = dx_reactor_p_wait_check(r, capacity, timeout_ns);
-    if (error || !completions) return error ? error : DX_REACTOR_EINVAL;
+    if (!completions) return DX_REACTOR_EINVAL;
     return dx_reactor_p_wait(r, completions, capacity, 1, timeout_ns, true);
 }
 
 DX_REACTOR_API int dx_reactor_submit_and_wait(dx_reactor *r, dx_completion *completions,
                                               uint32_t capacity, uint32_t min, int64_t timeout_ns)
 {
-    int error = dx_reactor_p_wait_check(r, capacity, timeout_ns);
-    if (error || !completions || min > capacity) return error ? error : DX_REACTOR_EINVAL;
+    if (!completions || min > capacity) return DX_REACTOR_EINVAL;
     return dx_reactor_p_wait(r, completions, capacity, min, timeout_ns, false);
 }
 
 DX_REACTOR_API int dx_reactor_turn(dx_reactor *r, int64_t timeout_ns)
 {
-    int error = dx_reactor_p_wait_check(r, 1, timeout_ns);
-    if (error) return error;
-    return dx_reactor_p_wait(r, NULL, r->budget_, 1, timeout_ns, true);
+    return dx_reactor_p_wait(r, NULL, r ? r->budget_ : 0, 1, timeout_ns, true);
 }
 
 DX_REACTOR_API int dx_reactor_run(dx_reactor *r)
 {
-    int count = dx_reactor_p_wait_check(r, 1, 0);
-    if (count < 0) return count;
+    int count;
+    if (!r || !r->open_) return DX_REACTOR_EINVAL;
+    if (r->in_callback_) return DX_REACTOR_EREENTRY;
     while (!(__atomic_load_n(&r->wake_, __ATOMIC_SEQ_CST) & 2)) {
         if (!r->pending_) return DX_REACTOR_OK;
         count = dx_reactor_turn(r, DX_REACTOR_FOREVER);
@@ -3464,7 +3430,7 @@ DX_REACTOR_API int dx_reactor_return_buffer(dx_reactor *r, uint32_t flags)
     r->holders_[flags >> 16] = NULL;
     r->held_--;
     dx_reactor_p_pool_put(r, flags >> 16);
-    if (op == dx_reactor_p_pool_nobody(r)) return DX_REACTOR_OK;
+    if ((void *)op == (void *)r) return DX_REACTOR_OK;
     op->u_.bytes.size--;
     if ((op->flags_ & (DX_REACTOR_P_F_RESTING | DX_REACTOR_P_F_PARKED)) == DX_REACTOR_P_F_RESTING)
         dx_reactor_p_park(r, op);
@@ -3504,27 +3470,17 @@ DX_REACTOR_API int dx_reactor_shutdown(dx_reactor *r, dx_op *op, int fd)
     return dx_reactor_p_transfer(r, op, DX_REACTOR_P_SHUTDOWN, fd, NULL, 0, 0);
 }
 
-/* `stream` where there is no offset, else `file`. */
-static int dx_reactor_p_file(dx_reactor *r, dx_op *op, int stream, int file, int fd,
-                             const void *buffer, uint32_t size, uint64_t offset)
-{
-    if (offset == DX_REACTOR_NO_OFFSET)
-        return dx_reactor_p_transfer(r, op, stream, fd, buffer, size, 0);
-    if (offset > (uint64_t)INT64_MAX - size) return DX_REACTOR_EINVAL;
-    return dx_reactor_p_transfer(r, op, file, fd, buffer, size, offset);
-}
-
 DX_REACTOR_API int dx_reactor_read(dx_reactor *r, dx_op *op, int fd, void *buffer, uint32_t size,
                                    uint64_t offset)
 {
     if (!size) return DX_REACTOR_EINVAL;
-    return dx_reactor_p_file(r, op, DX_REACTOR_P_READ, DX_REACTOR_P_PREAD, fd, buffer, size, offset);
+    return dx_reactor_p_transfer(r, op, DX_REACTOR_P_PREAD, fd, buffer, size, offset);
 }
 
 DX_REACTOR_API int dx_reactor_write(dx_reactor *r, dx_op *op, int fd, const void *data,
                                     uint32_t size, uint64_t offset)
 {
-    return dx_reactor_p_file(r, op, DX_REACTOR_P_WRITE, DX_REACTOR_P_PWRITE, fd, data, size, offset);
+    return dx_reactor_p_transfer(r, op, DX_REACTOR_P_PWRITE, fd, data, size, offset);
 }
 
 DX_REACTOR_API int dx_reactor_fsync(dx_reactor *r, dx_op *op, int fd, bool data_only)
@@ -3596,11 +3552,9 @@ DX_REACTOR_API int dx_reactor_forget(dx_reactor *r, int fd)
     dx_reactor_p_fd *e;
     if (!r || !r->open_ || fd < 0) return DX_REACTOR_EINVAL;
     e = dx_reactor_p_fd_find(r, fd);
-    if (!e) return DX_REACTOR_OK;
-    if (!dx_reactor_p_fd_idle(e)) return DX_REACTOR_EAGAIN;
-    dx_reactor_p_detach(r, e);
-    e->flags &= DX_REACTOR_P_FD_RETRY;
-    dx_reactor_p_fd_release(r, e);
+    if (e && !dx_reactor_p_fd_idle(e)) return DX_REACTOR_EAGAIN;
+    if (e) dx_reactor_p_detach(r, e);
+    dx_reactor_p_fd_fresh(r, fd);
     return DX_REACTOR_OK;
 }
 
@@ -3972,7 +3926,7 @@ DX_REACTOR_API dx_reactor_worker *dx_reactor_group_worker(const dx_reactor_group
     return (dx_reactor_worker *)(void *)(g->workers_ + i * g->stride_);
 }
 
-/* The beginning of the file `folder` `name`, zero-terminated; empty where there is none. Its size. */
+/* The beginning of the file `folder` `name`, zero-terminated; empty where there is none. */
 static size_t dx_reactor_p_slurp(const char *folder, const char *name, char *text, size_t capacity)
 {
     size_t used = dx_reactor_p_append(text, 0, capacity, folder);
