@@ -31,7 +31,7 @@
 
         >>config  >>types  >>api        what you may call
         >>platform >>shared >>blake3 >>chunker >>merkle >>device >>file
-        >>format >>index >>recovery >>objects >>refs >>public >>streams >>verify >>collect
+        >>format >>index >>objects >>refs >>recovery >>public >>streams >>verify >>collect
 
     GUARANTEES
         - dx_cas_commit() returned 0: everything put and named before it survives a power cut.
@@ -229,6 +229,13 @@ typedef struct dx_cas_entry_ { /* private: one slot of the index */
     uint64_t fingerprint, place;
 } dx_cas_entry_;
 
+typedef struct dx_cas_tip_ { /* private: the last commit */
+    uint64_t      end, sequence; /* of its record; its number, 0 = there is none yet */
+    dx_cas_blake3 chain;         /* over the record headers since */
+    dx_cas_id     id;            /* of the chain before */
+    uint32_t      retired;
+} dx_cas_tip_;
+
 typedef struct dx_cas_store { /* caller-allocated; fields are private */
     dx_cas_device  device_;
     const dx_cas_codec *codecs_;
@@ -237,15 +244,13 @@ typedef struct dx_cas_store { /* caller-allocated; fields are private */
     uint8_t       *work_;
     dx_cas_entry_ *slots_;
     size_t         work_size_, slot_count_, entry_count_, codec_count_;
-    uint64_t       end_, commit_end_, sequence_; /* of the log; of the last commit; its number */
-    uint64_t       memory_needed_, damage_offset_;
+    uint64_t       end_, memory_needed_, damage_offset_; /* end_: of the log */
     uint64_t       idle_size_;  /* refresh: nothing new when the device had this size */
     dx_cas_stats   stats_;
-    dx_cas_blake3  chain_;      /* over the record headers since the last commit */
-    dx_cas_id      chain_id_;   /* of the last commit */
+    dx_cas_tip_    tip_;
     uint8_t        store_id_[16];
     uint32_t       align_, tag_, object_size_max_, mode_;
-    bool           open_, dirty_, failed_, retired_;
+    bool           open_, dirty_, failed_;
 } dx_cas_store;
 
 enum { DX_CAS_INFO_MAX = 64, DX_CAS_NAME_MAX = 255 };
@@ -965,25 +970,30 @@ DX_CAS_API size_t dx_cas_chunker_next(dx_cas_chunker *c, const void *data, size_
 }
 
 /* >>merkle ------------------------------------------------------------- */
-DX_CAS_API void dx_cas_merkle_leaf(const void *data, size_t size, dx_cas_id *leaf)
+static int dx_cas_p_sound(bool ok)
 {
-    static const uint8_t tag = 0;
+    return ok ? DX_CAS_OK : DX_CAS_ECORRUPT;
+}
+
+static void dx_cas_p_merkle_hash(uint8_t tag, const void *a, size_t a_size, const void *b,
+                                 size_t b_size, dx_cas_id *out)
+{
     dx_cas_blake3 h;
     dx_cas_blake3_init(&h);
     dx_cas_blake3_update(&h, &tag, 1);
-    dx_cas_blake3_update(&h, data, size);
-    dx_cas_blake3_final(&h, leaf->bytes, sizeof leaf->bytes);
+    dx_cas_blake3_update(&h, a, a_size);
+    dx_cas_blake3_update(&h, b, b_size);
+    dx_cas_blake3_final(&h, out->bytes, sizeof out->bytes);
+}
+
+DX_CAS_API void dx_cas_merkle_leaf(const void *data, size_t size, dx_cas_id *leaf)
+{
+    dx_cas_p_merkle_hash(0, data, size, NULL, 0, leaf);
 }
 
 static void dx_cas_p_merkle_node(const dx_cas_id *left, const dx_cas_id *right, dx_cas_id *out)
 {
-    static const uint8_t tag = 1;
-    dx_cas_blake3 h;
-    dx_cas_blake3_init(&h);
-    dx_cas_blake3_update(&h, &tag, 1);
-    dx_cas_blake3_update(&h, left->bytes, sizeof left->bytes);
-    dx_cas_blake3_update(&h, right->bytes, sizeof right->bytes);
-    dx_cas_blake3_final(&h, out->bytes, sizeof out->bytes);
+    dx_cas_p_merkle_hash(1, left->bytes, 32, right->bytes, 32, out);
 }
 
 DX_CAS_API void dx_cas_merkle_init(dx_cas_merkle *m)
@@ -991,33 +1001,24 @@ DX_CAS_API void dx_cas_merkle_init(dx_cas_merkle *m)
     m->count_ = 0;
 }
 
-/* The stack holds one perfect subtree for each bit of count_, the largest first. */
-static unsigned dx_cas_p_bits(uint64_t v)
-{
-    unsigned n = 0;
-    for (; v; v &= v - 1) n++;
-    return n;
-}
-
 DX_CAS_API void dx_cas_merkle_add(dx_cas_merkle *m, const dx_cas_id *leaf)
 {
-    unsigned top = dx_cas_p_bits(m->count_);
-    uint64_t c;
+    unsigned k;
     dx_cas_id node = *leaf;
-    for (c = m->count_; c & 1; c >>= 1) dx_cas_p_merkle_node(&m->stack_[--top], &node, &node);
-    m->stack_[top] = node;
+    for (k = 0; m->count_ >> k & 1; k++) dx_cas_p_merkle_node(&m->stack_[k], &node, &node);
+    m->stack_[k] = node;
     m->count_++;
 }
 
 DX_CAS_API void dx_cas_merkle_root(const dx_cas_merkle *m, dx_cas_id *root)
 {
-    unsigned top = dx_cas_p_bits(m->count_);
-    if (top == 0) {
-        dx_cas_hash(NULL, 0, root);
-        return;
+    unsigned k, found = 0;
+    dx_cas_hash(NULL, 0, root);
+    for (k = 0; k < 64; k++) {
+        if (!(m->count_ >> k & 1)) continue;
+        if (found++ == 0) *root = m->stack_[k];
+        else dx_cas_p_merkle_node(&m->stack_[k], root, root);
     }
-    *root = m->stack_[--top];
-    while (top > 0) dx_cas_p_merkle_node(&m->stack_[--top], root, root);
 }
 
 DX_CAS_API void dx_cas_merkle_root_of(const dx_cas_id *leaves, uint64_t count, dx_cas_id *root)
@@ -1027,14 +1028,6 @@ DX_CAS_API void dx_cas_merkle_root_of(const dx_cas_id *leaves, uint64_t count, d
     dx_cas_merkle_init(&m);
     for (i = 0; i < count; i++) dx_cas_merkle_add(&m, &leaves[i]);
     dx_cas_merkle_root(&m, root);
-}
-
-/* The largest power of two below n, n > 1: where RFC 6962 splits a tree of n leaves. */
-static uint64_t dx_cas_p_merkle_split(uint64_t n)
-{
-    uint64_t k = 1;
-    while (k < n - k) k <<= 1;
-    return k;
 }
 
 /* Both proofs: walk down to where the first `target` leaves end, noting the root of the other side,
@@ -1047,7 +1040,8 @@ static int dx_cas_p_merkle_path(const dx_cas_id *leaves, uint64_t count, uint64_
     size_t n = 0, i;
     bool whole = true; /* the subtree at hand is the whole old tree: its root needs no proof */
     while (growth ? target != count : count > 1) {
-        uint64_t k = dx_cas_p_merkle_split(count);
+        uint64_t k = 1;
+        while (k < count - k) k <<= 1; /* the largest power of two below count: RFC 6962's split */
         if (target <= k) {
             dx_cas_merkle_root_of(leaves + k, count - k, &found[n++]);
             count = k;
@@ -1109,40 +1103,33 @@ DX_CAS_API int dx_cas_merkle_check(const void *data, size_t size, uint64_t index
 {
     dx_cas_id is;
     if ((!data && size) || !root || (!proof && proof_count)) return DX_CAS_EINVAL;
-    if (index >= count) return DX_CAS_ECORRUPT;
     dx_cas_merkle_leaf(data, size, &is);
-    if (!dx_cas_p_merkle_climb(index, count - 1, proof, proof_count, NULL, &is)) {
-        return DX_CAS_ECORRUPT;
-    }
-    return dx_cas_id_equal(&is, root) ? DX_CAS_OK : DX_CAS_ECORRUPT;
+    return dx_cas_p_sound(index < count &&
+                          dx_cas_p_merkle_climb(index, count - 1, proof, proof_count, NULL, &is) &&
+                          dx_cas_id_equal(&is, root));
 }
 
 DX_CAS_API int dx_cas_merkle_check_growth(uint64_t old_count, const dx_cas_id *old_root,
                                           uint64_t count, const dx_cas_id *root,
                                           const dx_cas_id *proof, size_t proof_count)
 {
-    uint64_t index, last;
-    size_t first = 0;
+    uint64_t index = old_count - 1, last = count - 1;
     dx_cas_id was, is;
     if (!old_root || !root || (!proof && proof_count)) return DX_CAS_EINVAL;
-    if (old_count > count) return DX_CAS_ECORRUPT;
     if (old_count == 0 || old_count == count) {
-        dx_cas_hash(NULL, 0, &is);
-        if (proof_count != 0) return DX_CAS_ECORRUPT;
-        return dx_cas_id_equal(old_root, old_count ? root : &is) ? DX_CAS_OK : DX_CAS_ECORRUPT;
+        if (old_count) was = *root;
+        else dx_cas_hash(NULL, 0, &was);
+        return dx_cas_p_sound(proof_count == 0 && dx_cas_id_equal(&was, old_root));
     }
-    last = count - 1;
-    for (index = old_count - 1; index & 1; index >>= 1) last >>= 1;
+    if (old_count > count) return DX_CAS_ECORRUPT;
+    for (; index & 1; index >>= 1) last >>= 1;
     was = is = *old_root; /* a perfect old tree begins the proof by itself */
     if (index != 0) {
-        if (proof_count == 0) return DX_CAS_ECORRUPT;
-        was = is = proof[first++];
+        if (proof_count-- == 0) return DX_CAS_ECORRUPT;
+        was = is = *proof++;
     }
-    if (!dx_cas_p_merkle_climb(index, last, proof + first, proof_count - first, &was, &is) ||
-        !dx_cas_id_equal(&was, old_root)) {
-        return DX_CAS_ECORRUPT;
-    }
-    return dx_cas_id_equal(&is, root) ? DX_CAS_OK : DX_CAS_ECORRUPT;
+    return dx_cas_p_sound(dx_cas_p_merkle_climb(index, last, proof, proof_count, &was, &is) &&
+                          dx_cas_id_equal(&was, old_root) && dx_cas_id_equal(&is, root));
 }
 
 /* >>device ------------------------------------------------------------- */
@@ -1151,9 +1138,8 @@ static int dx_cas_p_memory_read(void *user, uint64_t offset, void *out, size_t s
     const dx_cas_memory *m = (const dx_cas_memory *)user;
     *got = 0;
     if (offset >= m->size) return DX_CAS_OK;
-    if (size > m->size - (size_t)offset) size = m->size - (size_t)offset;
-    if (size) DX_CAS_MEMCPY(out, (const uint8_t *)m->data + (size_t)offset, size);
-    *got = size;
+    *got = size < m->size - (size_t)offset ? size : m->size - (size_t)offset;
+    if (*got) DX_CAS_MEMCPY(out, (const uint8_t *)m->data + (size_t)offset, *got);
     return DX_CAS_OK;
 }
 
@@ -1189,18 +1175,15 @@ static int dx_cas_p_memory_truncate(void *user, uint64_t size)
 
 DX_CAS_API dx_cas_device dx_cas_memory_device(dx_cas_memory *m)
 {
-    dx_cas_device d;
+    dx_cas_device d = {dx_cas_p_memory_read, dx_cas_p_memory_write, dx_cas_p_memory_sync,
+                       dx_cas_p_memory_size, dx_cas_p_memory_truncate, NULL};
     DX_CAS_ASSERT(m && m->size <= m->capacity && (m->data || m->capacity == 0));
-    d.read = dx_cas_p_memory_read;
-    d.write = dx_cas_p_memory_write;
-    d.sync = dx_cas_p_memory_sync;
-    d.size = dx_cas_p_memory_size;
-    d.truncate = dx_cas_p_memory_truncate;
     d.user = m;
     return d;
 }
 
-/* >>file --------------------------------------------------------------- */
+/* >>file ---------------------------------------------------------------
+   dx_cas_p_sys_*: what an operating system calls it. They return false after an error. */
 #if !defined(DX_CAS_NO_FILE) && (!defined(__STDC_HOSTED__) || __STDC_HOSTED__ == 1)
 #if defined(_WIN32)
 #ifndef WIN32_LEAN_AND_MEAN
@@ -1210,93 +1193,68 @@ DX_CAS_API dx_cas_device dx_cas_memory_device(dx_cas_memory *m)
   #define NOMINMAX
 #endif
 #include <windows.h>
+#define DX_CAS_P_SYS_ERROR ((int)GetLastError())
+#define DX_CAS_P_SYS_FULL(e) ((e) == ERROR_DISK_FULL || (e) == ERROR_HANDLE_DISK_FULL)
+#define DX_CAS_P_SYS_ABSENT(e) ((e) == ERROR_FILE_NOT_FOUND || (e) == ERROR_PATH_NOT_FOUND)
+#define DX_CAS_P_SYS_LOCKED(e) ((e) == ERROR_LOCK_VIOLATION || (e) == ERROR_SHARING_VIOLATION)
 
-static int dx_cas_p_file_fail(dx_cas_file *f)
-{
-    DWORD e = GetLastError();
-    f->system_error = (int)e;
-    if (e == ERROR_DISK_FULL || e == ERROR_HANDLE_DISK_FULL) return DX_CAS_ENOSPACE;
-    if (e == ERROR_FILE_NOT_FOUND || e == ERROR_PATH_NOT_FOUND) return DX_CAS_ENOTFOUND;
-    if (e == ERROR_LOCK_VIOLATION || e == ERROR_SHARING_VIOLATION) return DX_CAS_ELOCKED;
-    return DX_CAS_ESYS;
-}
-
-static OVERLAPPED dx_cas_p_file_at(uint64_t offset)
+static bool dx_cas_p_sys_move(intptr_t file, uint64_t offset, void *out, const void *in,
+                              size_t size, size_t *n)
 {
     OVERLAPPED at;
+    DWORD done = 0;
+    BOOL ok;
     DX_CAS_MEMSET(&at, 0, sizeof at);
     at.Offset = (DWORD)(offset & 0xffffffffu);
     at.OffsetHigh = (DWORD)(offset >> 32);
-    return at;
-}
-
-/* One system call: write in, or read into out. *n = bytes done. */
-static int dx_cas_p_file_move(dx_cas_file *f, uint64_t offset, void *out, const void *in,
-                              size_t size, size_t *n)
-{
-    OVERLAPPED at = dx_cas_p_file_at(offset);
-    DWORD done = 0;
-    BOOL ok = in ? WriteFile((HANDLE)f->handle_, in, (DWORD)size, &done, &at)
-                 : ReadFile((HANDLE)f->handle_, out, (DWORD)size, &done, &at);
+    ok = in ? WriteFile((HANDLE)file, in, (DWORD)size, &done, &at)
+            : ReadFile((HANDLE)file, out, (DWORD)size, &done, &at);
     *n = done;
-    if (!ok && !in && GetLastError() == ERROR_HANDLE_EOF) return DX_CAS_OK;
-    return ok ? DX_CAS_OK : dx_cas_p_file_fail(f);
+    return ok || (!in && GetLastError() == ERROR_HANDLE_EOF);
 }
 
-static int dx_cas_p_file_sync(void *user)
+static bool dx_cas_p_sys_sync(intptr_t file)
 {
-    dx_cas_file *f = (dx_cas_file *)user;
-    return FlushFileBuffers((HANDLE)f->handle_) ? DX_CAS_OK : dx_cas_p_file_fail(f);
+    return FlushFileBuffers((HANDLE)file) != 0;
 }
 
-static int dx_cas_p_file_size(void *user, uint64_t *size)
+/* Set the size, or ask for it. */
+static bool dx_cas_p_sys_size(intptr_t file, uint64_t *size, bool set)
 {
-    dx_cas_file *f = (dx_cas_file *)user;
     LARGE_INTEGER n;
-    if (!GetFileSizeEx((HANDLE)f->handle_, &n)) return dx_cas_p_file_fail(f);
+    n.QuadPart = (LONGLONG)*size;
+    if (set) {
+        return SetFilePointerEx((HANDLE)file, n, NULL, FILE_BEGIN) != 0 &&
+               SetEndOfFile((HANDLE)file) != 0;
+    }
+    if (!GetFileSizeEx((HANDLE)file, &n)) return false;
     *size = (uint64_t)n.QuadPart;
-    return DX_CAS_OK;
-}
-
-static int dx_cas_p_file_truncate(void *user, uint64_t size)
-{
-    dx_cas_file *f = (dx_cas_file *)user;
-    LARGE_INTEGER n;
-    n.QuadPart = (LONGLONG)size;
-    if (!SetFilePointerEx((HANDLE)f->handle_, n, NULL, FILE_BEGIN)) return dx_cas_p_file_fail(f);
-    return SetEndOfFile((HANDLE)f->handle_) ? DX_CAS_OK : dx_cas_p_file_fail(f);
+    return true;
 }
 
 DX_CAS_API void dx_cas_file_close(dx_cas_file *f)
 {
-    if (f->handle_ != (intptr_t)INVALID_HANDLE_VALUE) CloseHandle((HANDLE)f->handle_);
-    f->handle_ = (intptr_t)INVALID_HANDLE_VALUE;
+    if (f->handle_ != -1) CloseHandle((HANDLE)f->handle_);
+    f->handle_ = -1; /* INVALID_HANDLE_VALUE */
 }
 
 /* The lock is on one byte far behind any data: locks of Windows also stop readers. */
-DX_CAS_API int dx_cas_file_open(dx_cas_file *f, const char *path, uint32_t mode)
+static bool dx_cas_p_sys_open(dx_cas_file *f, const char *path, bool write, bool create,
+                              bool *again)
 {
     WCHAR wide[1024];
-    OVERLAPPED at = dx_cas_p_file_at((uint64_t)1 << 62);
-    bool w = (mode & DX_CAS_WRITE) != 0, create = w && (mode & DX_CAS_CREATE) != 0;
-    int error = DX_CAS_OK;
-    if (!f || !path) return DX_CAS_EINVAL;
-    f->handle_ = (intptr_t)INVALID_HANDLE_VALUE;
-    f->system_error = 0;
-    if (!MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, 1024)) {
-        return DX_CAS_EINVAL;
-    }
-    f->handle_ = (intptr_t)CreateFileW(wide, GENERIC_READ | (w ? GENERIC_WRITE : 0),
+    OVERLAPPED at;
+    (void)again;
+    if (!MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, 1024)) return false;
+    f->handle_ = (intptr_t)CreateFileW(wide, GENERIC_READ | (write ? GENERIC_WRITE : 0),
                                        FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
                                        create ? OPEN_ALWAYS : OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL,
                                        NULL);
-    if (f->handle_ == (intptr_t)INVALID_HANDLE_VALUE) return dx_cas_p_file_fail(f);
-    if (w && !LockFileEx((HANDLE)f->handle_, LOCKFILE_EXCLUSIVE_LOCK | LOCKFILE_FAIL_IMMEDIATELY, 0,
-                         1, 0, &at)) {
-        error = dx_cas_p_file_fail(f);
-        dx_cas_file_close(f);
-    }
-    return error;
+    if (f->handle_ == -1 || !write) return f->handle_ != -1;
+    DX_CAS_MEMSET(&at, 0, sizeof at);
+    at.OffsetHigh = (DWORD)1 << 30;
+    return LockFileEx((HANDLE)f->handle_, LOCKFILE_EXCLUSIVE_LOCK | LOCKFILE_FAIL_IMMEDIATELY, 0, 1,
+                      0, &at) != 0;
 }
 
 DX_CAS_API int dx_cas_file_sync_folder(const char *path)
@@ -1316,25 +1274,26 @@ DX_CAS_API int dx_cas_file_sync_folder(const char *path)
 #ifdef __cplusplus
 extern "C" {
 #endif
-extern int dx_cas_p_sys_open(const char *path, int flags, ...) __asm__("open64");
-extern ssize_t dx_cas_p_sys_pread(int fd, void *out, size_t n, int64_t at) __asm__("pread64");
-extern ssize_t dx_cas_p_sys_pwrite(int fd, const void *p, size_t n, int64_t at) __asm__("pwrite64");
-extern int dx_cas_p_sys_truncate(int fd, int64_t size) __asm__("ftruncate64");
-extern int64_t dx_cas_p_sys_seek(int fd, int64_t offset, int whence) __asm__("lseek64");
-extern int dx_cas_p_sys_lock(int fd, int operation) __asm__("flock");
-extern int dx_cas_p_sys_datasync(int fd) __asm__("fdatasync");
+extern int dx_cas_p_libc_open(const char *path, int flags, ...) __asm__("open64");
+extern ssize_t dx_cas_p_libc_pread(int fd, void *out, size_t n, int64_t at) __asm__("pread64");
+extern ssize_t dx_cas_p_libc_pwrite(int fd, const void *in, size_t n, int64_t at)
+    __asm__("pwrite64");
+extern int dx_cas_p_libc_truncate(int fd, int64_t size) __asm__("ftruncate64");
+extern int64_t dx_cas_p_libc_seek(int fd, int64_t offset, int whence) __asm__("lseek64");
+extern int dx_cas_p_libc_lock(int fd, int operation) __asm__("flock");
+extern int dx_cas_p_libc_datasync(int fd) __asm__("fdatasync");
 #ifdef __cplusplus
 }
 #endif
 #else
 #include <sys/file.h>
-#define dx_cas_p_sys_open open
-#define dx_cas_p_sys_pread pread
-#define dx_cas_p_sys_pwrite pwrite
-#define dx_cas_p_sys_truncate ftruncate
-#define dx_cas_p_sys_seek lseek
-#define dx_cas_p_sys_lock flock
-#define dx_cas_p_sys_datasync fsync
+#define dx_cas_p_libc_open open
+#define dx_cas_p_libc_pread pread
+#define dx_cas_p_libc_pwrite pwrite
+#define dx_cas_p_libc_truncate ftruncate
+#define dx_cas_p_libc_seek lseek
+#define dx_cas_p_libc_lock flock
+#define dx_cas_p_libc_datasync fsync
 #endif
 #if defined(O_CLOEXEC)
   #define DX_CAS_P_CLOEXEC O_CLOEXEC
@@ -1343,76 +1302,47 @@ extern int dx_cas_p_sys_datasync(int fd) __asm__("fdatasync");
 #else
   #define DX_CAS_P_CLOEXEC 0
 #endif
-
-static int dx_cas_p_file_fail(dx_cas_file *f)
-{
-    f->system_error = errno;
-    if (errno == ENOSPC || errno == EFBIG) return DX_CAS_ENOSPACE;
-#ifdef EDQUOT
-    if (errno == EDQUOT) return DX_CAS_ENOSPACE;
+#ifndef EDQUOT
+  #define EDQUOT ENOSPC
 #endif
-    if (errno == ENOENT) return DX_CAS_ENOTFOUND;
-    return DX_CAS_ESYS;
-}
+#define DX_CAS_P_SYS_ERROR errno
+#define DX_CAS_P_SYS_FULL(e) ((e) == ENOSPC || (e) == EFBIG || (e) == EDQUOT)
+#define DX_CAS_P_SYS_ABSENT(e) ((e) == ENOENT)
+#define DX_CAS_P_SYS_LOCKED(e) ((e) == EWOULDBLOCK)
 
-/* One system call: write in, or read into out. *n = bytes done. */
-static int dx_cas_p_file_move(dx_cas_file *f, uint64_t offset, void *out, const void *in,
+static bool dx_cas_p_sys_move(intptr_t file, uint64_t offset, void *out, const void *in,
                               size_t size, size_t *n)
 {
-    int fd = (int)f->handle_;
     ssize_t done;
     do {
-        done = in ? dx_cas_p_sys_pwrite(fd, in, size, (int64_t)offset)
-                  : dx_cas_p_sys_pread(fd, out, size, (int64_t)offset);
+        done = in ? dx_cas_p_libc_pwrite((int)file, in, size, (int64_t)offset)
+                  : dx_cas_p_libc_pread((int)file, out, size, (int64_t)offset);
     } while (done < 0 && errno == EINTR);
     *n = done < 0 ? 0 : (size_t)done;
-    return done < 0 ? dx_cas_p_file_fail(f) : DX_CAS_OK;
+    return done >= 0;
 }
 
-static int dx_cas_p_file_sync(void *user)
+static bool dx_cas_p_sys_sync(intptr_t file)
 {
-    dx_cas_file *f = (dx_cas_file *)user;
     int result;
 #if defined(__APPLE__) && defined(F_FULLFSYNC)
-    if (fcntl((int)f->handle_, F_FULLFSYNC) == 0) return DX_CAS_OK;
+    if (fcntl((int)file, F_FULLFSYNC) == 0) return true;
 #endif
-    while ((result = dx_cas_p_sys_datasync((int)f->handle_)) != 0 && errno == EINTR) {}
-    return result == 0 ? DX_CAS_OK : dx_cas_p_file_fail(f);
+    while ((result = dx_cas_p_libc_datasync((int)file)) != 0 && errno == EINTR) {}
+    return result == 0;
 }
 
-static int dx_cas_p_file_size(void *user, uint64_t *size)
+/* Set the size, or ask for it. */
+static bool dx_cas_p_sys_size(intptr_t file, uint64_t *size, bool set)
 {
-    dx_cas_file *f = (dx_cas_file *)user;
-    int64_t n = dx_cas_p_sys_seek((int)f->handle_, 0, SEEK_END);
-    if (n < 0) return dx_cas_p_file_fail(f);
-    *size = (uint64_t)n;
-    return DX_CAS_OK;
-}
-
-static int dx_cas_p_file_truncate(void *user, uint64_t size)
-{
-    dx_cas_file *f = (dx_cas_file *)user;
-    int fd = (int)f->handle_, result;
-    while ((result = dx_cas_p_sys_truncate(fd, (int64_t)size)) != 0 && errno == EINTR) {}
-    return result == 0 ? DX_CAS_OK : dx_cas_p_file_fail(f);
-}
-
-DX_CAS_API int dx_cas_file_sync_folder(const char *path)
-{
-    char folder[4096] = ".";
-    size_t size = 0, slash = 0, i;
-    int fd, result;
-    if (!path) return DX_CAS_EINVAL;
-    for (; path[size]; size++) if (path[size] == '/') slash = size + 1;
-    if (slash >= sizeof folder) return DX_CAS_ETOOBIG;
-    for (i = 0; i < slash; i++) folder[i] = path[i];
-    if (slash) folder[slash] = 0;
-    fd = dx_cas_p_sys_open(folder, O_RDONLY | DX_CAS_P_CLOEXEC);
-    if (fd < 0) return DX_CAS_ESYS;
-    result = dx_cas_p_sys_datasync(fd);
-    if (result != 0 && errno == EINVAL) result = 0; /* a file system without folder sync */
-    close(fd);
-    return result == 0 ? DX_CAS_OK : DX_CAS_ESYS;
+    int64_t n;
+    if (set) {
+        while ((n = dx_cas_p_libc_truncate((int)file, (int64_t)*size)) != 0 && errno == EINTR) {}
+        return n == 0;
+    }
+    n = dx_cas_p_libc_seek((int)file, 0, SEEK_END);
+    *size = n < 0 ? 0 : (uint64_t)n;
+    return n >= 0;
 }
 
 DX_CAS_API void dx_cas_file_close(dx_cas_file *f)
@@ -1421,84 +1351,128 @@ DX_CAS_API void dx_cas_file_close(dx_cas_file *f)
     f->handle_ = -1;
 }
 
-/* Take the lock; true in *again when the path meanwhile leads to another file (it was
-   collected). */
-static int dx_cas_p_file_lock(dx_cas_file *f, const char *path, bool *again)
+DX_CAS_API int dx_cas_file_sync_folder(const char *path)
+{
+    char folder[4096] = ".";
+    size_t size = 0, slash = 0;
+    int fd, result;
+    if (!path) return DX_CAS_EINVAL;
+    for (; path[size]; size++) if (path[size] == '/') slash = size + 1;
+    if (slash >= sizeof folder) return DX_CAS_ETOOBIG;
+    if (slash) DX_CAS_MEMCPY(folder, path, slash); /* the rest is zero */
+    fd = dx_cas_p_libc_open(folder, O_RDONLY | DX_CAS_P_CLOEXEC);
+    if (fd < 0) return DX_CAS_ESYS;
+    result = dx_cas_p_libc_datasync(fd);
+    if (result != 0 && errno == EINVAL) result = 0; /* a file system without folder sync */
+    close(fd);
+    return result == 0 ? DX_CAS_OK : DX_CAS_ESYS;
+}
+
+/* Open and lock. *again: repeat, the path meanwhile led to another file (it was collected). */
+static bool dx_cas_p_sys_open(dx_cas_file *f, const char *path, bool write, bool create,
+                              bool *again)
 {
     struct stat opened, named;
-    *again = false;
-    while (dx_cas_p_sys_lock((int)f->handle_, 2 | 4) != 0) { /* LOCK_EX | LOCK_NB */
-        f->system_error = errno;
-        if (errno == EWOULDBLOCK) return DX_CAS_ELOCKED;
-        if (errno != EINTR) return DX_CAS_ESYS;
+    int flags = (write ? O_RDWR : O_RDONLY) | DX_CAS_P_CLOEXEC;
+    int fd = dx_cas_p_libc_open(path, flags);
+    if (fd < 0 && errno == ENOENT && create) {
+        fd = dx_cas_p_libc_open(path, flags | O_CREAT | O_EXCL, 0666);
+        *again = fd < 0 && errno == EEXIST;
+    }
+    f->handle_ = fd;
+    if (fd < 0) *again = *again || errno == EINTR;
+    if (fd < 0 || !write) return fd >= 0;
+    while (dx_cas_p_libc_lock(fd, 2 | 4) != 0) { /* LOCK_EX | LOCK_NB */
+        if (errno != EINTR) return false;
     }
     /* stat may refuse large files in 32-bit programs: then this check is left out */
-    if (fstat((int)f->handle_, &opened) != 0) return DX_CAS_OK;
-    if (stat(path, &named) != 0) *again = errno == ENOENT;
-    else *again = opened.st_ino != named.st_ino || opened.st_dev != named.st_dev;
-    return DX_CAS_OK;
+    if (fstat(fd, &opened) == 0) {
+        if (stat(path, &named) != 0) *again = errno == ENOENT;
+        else *again = opened.st_ino != named.st_ino || opened.st_dev != named.st_dev;
+    }
+    /* who made or renamed the file may have died before the folder was durable */
+    return *again || dx_cas_file_sync_folder(path) == DX_CAS_OK;
+}
+#endif /* POSIX */
+
+static int dx_cas_p_file_result(dx_cas_file *f, bool ok)
+{
+    if (ok) return DX_CAS_OK;
+    f->system_error = DX_CAS_P_SYS_ERROR;
+    if (DX_CAS_P_SYS_FULL(f->system_error)) return DX_CAS_ENOSPACE;
+    if (DX_CAS_P_SYS_ABSENT(f->system_error)) return DX_CAS_ENOTFOUND;
+    return DX_CAS_P_SYS_LOCKED(f->system_error) ? DX_CAS_ELOCKED : DX_CAS_ESYS;
 }
 
 DX_CAS_API int dx_cas_file_open(dx_cas_file *f, const char *path, uint32_t mode)
 {
-    bool w = (mode & DX_CAS_WRITE) != 0, create = w && (mode & DX_CAS_CREATE) != 0, again = false;
-    int flags = (w ? O_RDWR : O_RDONLY) | DX_CAS_P_CLOEXEC, error, tries;
+    bool write = (mode & DX_CAS_WRITE) != 0, again = true;
+    int tries;
     if (!f || !path) return DX_CAS_EINVAL;
     f->handle_ = -1;
     f->system_error = 0;
-    for (tries = 0; tries < 16; tries++) {
-        int fd = dx_cas_p_sys_open(path, flags);
-        if (fd < 0 && errno == ENOENT && create) {
-            fd = dx_cas_p_sys_open(path, flags | O_CREAT | O_EXCL, 0666);
-            if (fd < 0 && errno == EEXIST) continue;
-        }
-        if (fd < 0 && errno == EINTR) continue;
-        if (fd < 0) return dx_cas_p_file_fail(f);
-        f->handle_ = fd;
-        error = w ? dx_cas_p_file_lock(f, path, &again) : DX_CAS_OK;
-        if (error == DX_CAS_OK && !again) {
-            /* who made or renamed the file may have died before the folder was durable */
-            if (w && dx_cas_file_sync_folder(path) != DX_CAS_OK) error = dx_cas_p_file_fail(f);
-            if (error == DX_CAS_OK) return DX_CAS_OK;
-        }
+    for (tries = 0; again && tries < 16; tries++) {
+        int error;
+        again = false;
+        error = dx_cas_p_file_result(f, dx_cas_p_sys_open(f, path, write,
+                                                          write && (mode & DX_CAS_CREATE), &again));
+        if (error == DX_CAS_OK && !again) return DX_CAS_OK;
         dx_cas_file_close(f);
-        if (error != DX_CAS_OK) return error;
+        if (!again) return error;
     }
     return DX_CAS_ELOCKED;
 }
-#endif /* POSIX */
+
+/* All of it, or to the end of the file, in calls of at most 1 GiB. */
+static int dx_cas_p_file_move(void *user, uint64_t offset, void *out, const void *in, size_t size,
+                              size_t *done)
+{
+    dx_cas_file *f = (dx_cas_file *)user;
+    size_t n = 1;
+    for (*done = 0; *done < size && n > 0; *done += n) {
+        size_t want = size - *done < 0x40000000u ? size - *done : 0x40000000u;
+        DX_CAS_P_TRY(dx_cas_p_file_result(
+            f, dx_cas_p_sys_move(f->handle_, offset + *done, out ? (uint8_t *)out + *done : NULL,
+                                 in ? (const uint8_t *)in + *done : NULL, want, &n)));
+    }
+    return DX_CAS_OK;
+}
 
 static int dx_cas_p_file_read(void *user, uint64_t offset, void *out, size_t size, size_t *got)
 {
-    size_t n = 1;
-    for (*got = 0; *got < size && n > 0; *got += n) { /* n == 0: the file ends */
-        size_t want = size - *got < 0x40000000u ? size - *got : 0x40000000u;
-        DX_CAS_P_TRY(dx_cas_p_file_move((dx_cas_file *)user, offset + *got,
-                                        (uint8_t *)out + *got, NULL, want, &n));
-    }
-    return DX_CAS_OK;
+    return dx_cas_p_file_move(user, offset, out, NULL, size, got);
 }
 
 static int dx_cas_p_file_write(void *user, uint64_t offset, const void *data, size_t size)
 {
-    size_t n, done;
-    for (done = 0; done < size; done += n) {
-        size_t want = size - done < 0x40000000u ? size - done : 0x40000000u;
-        DX_CAS_P_TRY(dx_cas_p_file_move((dx_cas_file *)user, offset + done, NULL,
-                                        (const uint8_t *)data + done, want, &n));
-        if (n == 0) return DX_CAS_ENOSPACE;
-    }
-    return DX_CAS_OK;
+    size_t done = 0;
+    DX_CAS_P_TRY(dx_cas_p_file_move(user, offset, NULL, data, size, &done));
+    return done == size ? DX_CAS_OK : DX_CAS_ENOSPACE;
+}
+
+static int dx_cas_p_file_sync(void *user)
+{
+    dx_cas_file *f = (dx_cas_file *)user;
+    return dx_cas_p_file_result(f, dx_cas_p_sys_sync(f->handle_));
+}
+
+static int dx_cas_p_file_size(void *user, uint64_t *size)
+{
+    dx_cas_file *f = (dx_cas_file *)user;
+    *size = 0;
+    return dx_cas_p_file_result(f, dx_cas_p_sys_size(f->handle_, size, false));
+}
+
+static int dx_cas_p_file_truncate(void *user, uint64_t size)
+{
+    dx_cas_file *f = (dx_cas_file *)user;
+    return dx_cas_p_file_result(f, dx_cas_p_sys_size(f->handle_, &size, true));
 }
 
 DX_CAS_API dx_cas_device dx_cas_file_device(dx_cas_file *f)
 {
-    dx_cas_device d;
-    d.read = dx_cas_p_file_read;
-    d.write = dx_cas_p_file_write;
-    d.sync = dx_cas_p_file_sync;
-    d.size = dx_cas_p_file_size;
-    d.truncate = dx_cas_p_file_truncate;
+    dx_cas_device d = {dx_cas_p_file_read, dx_cas_p_file_write, dx_cas_p_file_sync,
+                       dx_cas_p_file_size, dx_cas_p_file_truncate, NULL};
     d.user = f;
     return d;
 }
@@ -1510,7 +1484,6 @@ enum {
     DX_CAS_P_BLOB = 1, DX_CAS_P_LIST = 2, DX_CAS_P_REF = 3, DX_CAS_P_COMMIT = 4, /* record types */
     DX_CAS_P_REF_FIXED = 112, DX_CAS_P_REF_MAX = 112 + 255 + 64, /* bytes of a ref record */
     DX_CAS_P_SET = 1, DX_CAS_P_TRIM = 2, DX_CAS_P_DELETE = 3,    /* what a ref record does */
-    DX_CAS_P_RETIRED = 1, /* commit flag */
     DX_CAS_P_NODE_HEAD = 16, DX_CAS_P_NODE_ENTRY = 40,
     DX_CAS_P_IO = 32768 /* work memory without a codec */
 };
@@ -1518,12 +1491,14 @@ enum {
 #define DX_CAS_P_NOWHERE UINT64_MAX
 #define DX_CAS_P_PLACE_MAX ((uint64_t)1 << 48)
 
-/* A record header, decoded. A commit has its sequence number in `logical` and the chain in `id`. */
+/* A record header. A commit has its sequence number in `logical` and the chain in `id`. */
 typedef struct dx_cas_p_record {
     uint64_t  place, stored, logical;
-    uint64_t  next; /* place of the record after it */
-    uint32_t  type, codec, flags;
+    uint64_t  next;  /* place of the record after it */
+    uint32_t  type, codec;
+    uint32_t  flags; /* list: level. Commit: 1 or 2, the copy; + 256: the store is retired */
     dx_cas_id id;
+    uint8_t   head[DX_CAS_P_HEAD]; /* the encoded form */
 } dx_cas_p_record;
 
 static uint64_t dx_cas_p_align(const dx_cas_store *s, uint64_t v)
@@ -1539,46 +1514,47 @@ static uint32_t dx_cas_p_head_crc(uint64_t place, const uint8_t *head)
     return dx_cas_p_crc32c(dx_cas_p_crc32c(0, at, sizeof at), head, DX_CAS_P_HEAD - 4);
 }
 
-static void dx_cas_p_encode(const dx_cas_store *s, const dx_cas_p_record *r, uint8_t *head)
+static void dx_cas_p_encode(const dx_cas_store *s, dx_cas_p_record *r)
 {
-    dx_cas_p_store32(head, DX_CAS_P_MAGIC);
-    head[4] = (uint8_t)r->type;
-    head[5] = (uint8_t)r->codec;
-    dx_cas_p_store16(head + 6, (uint16_t)r->flags);
-    dx_cas_p_store64(head + 8, r->type == DX_CAS_P_COMMIT ? 0 : r->stored);
-    dx_cas_p_store64(head + 16, r->logical);
-    DX_CAS_MEMCPY(head + 24, r->id.bytes, 32);
-    dx_cas_p_store32(head + 56, s->tag_);
-    dx_cas_p_store32(head + 60, dx_cas_p_head_crc(r->place, head));
+    dx_cas_p_store32(r->head, DX_CAS_P_MAGIC);
+    r->head[4] = (uint8_t)r->type;
+    r->head[5] = (uint8_t)r->codec;
+    dx_cas_p_store16(r->head + 6, (uint16_t)r->flags);
+    dx_cas_p_store64(r->head + 8, r->stored);
+    dx_cas_p_store64(r->head + 16, r->logical);
+    DX_CAS_MEMCPY(r->head + 24, r->id.bytes, 32);
+    dx_cas_p_store32(r->head + 56, s->tag_);
+    dx_cas_p_store32(r->head + 60, dx_cas_p_head_crc(r->place, r->head));
 }
 
 /* Do the fields of a header with a valid CRC make sense? */
 static bool dx_cas_p_sane(const dx_cas_p_record *r)
 {
-    if (r->type == DX_CAS_P_COMMIT) {
-        uint32_t copy = r->flags & 255;
-        return r->stored == 0 && r->codec == 0 && (copy == 1 || copy == 2) && r->flags >> 8 <= 1;
-    }
-    if (r->stored > DX_CAS_P_PLACE_MAX || (r->codec == 0 && r->stored != r->logical)) return false;
-    switch (r->type) {
-    case DX_CAS_P_BLOB: return r->flags == 0 && r->logical <= DX_CAS_P_PLACE_MAX;
-    case DX_CAS_P_LIST:
-        return r->codec == 0 && r->flags >= 1 && r->flags <= DX_CAS_LEVELS_MAX &&
-               r->stored <= DX_CAS_NODE_SIZE_MAX;
-    case DX_CAS_P_REF:
-        return r->codec == 0 && r->flags == 0 && r->stored > DX_CAS_P_REF_FIXED &&
-               r->stored <= DX_CAS_P_REF_MAX;
-    default: return false;
-    }
+    static const struct {
+        uint64_t stored_min, stored_max;
+        uint32_t flags_min, flags_max, codec_max;
+    } rules[] = {{0, DX_CAS_P_PLACE_MAX, 0, 0, 255},
+                 {0, DX_CAS_NODE_SIZE_MAX, 1, DX_CAS_LEVELS_MAX, 0},
+                 {DX_CAS_P_REF_FIXED + 1, DX_CAS_P_REF_MAX, 0, 0, 0},
+                 {0, 0, 1, 2, 0}};
+    uint32_t i = r->type - 1;
+    uint32_t flags = r->type == DX_CAS_P_COMMIT ? r->flags & ~(uint32_t)256 : r->flags;
+    if (r->type != DX_CAS_P_COMMIT && r->codec == 0 && r->stored != r->logical) return false;
+    return r->stored >= rules[i].stored_min && r->stored <= rules[i].stored_max &&
+           flags >= rules[i].flags_min && flags <= rules[i].flags_max &&
+           r->codec <= rules[i].codec_max && (r->codec == 0 || r->logical <= DX_CAS_P_PLACE_MAX);
 }
 
 /* DX_CAS_OK, DX_CAS_ECORRUPT (no record here), DX_CAS_EVERSION (a type of a later format). */
 static int dx_cas_p_decode(const dx_cas_store *s, uint64_t place, const uint8_t *head,
                            dx_cas_p_record *r)
 {
-    if (dx_cas_p_load32(head) != DX_CAS_P_MAGIC) return DX_CAS_ECORRUPT;
-    if (dx_cas_p_load32(head + 56) != s->tag_) return DX_CAS_ECORRUPT;
-    if (dx_cas_p_load32(head + 60) != dx_cas_p_head_crc(place, head)) return DX_CAS_ECORRUPT;
+    uint64_t size = 2 * DX_CAS_P_HEAD; /* a commit: from its second copy the end is nearer */
+    if (dx_cas_p_load32(head) != DX_CAS_P_MAGIC || dx_cas_p_load32(head + 56) != s->tag_ ||
+        dx_cas_p_load32(head + 60) != dx_cas_p_head_crc(place, head)) {
+        return DX_CAS_ECORRUPT;
+    }
+    DX_CAS_MEMCPY(r->head, head, DX_CAS_P_HEAD);
     r->place = place;
     r->type = head[4];
     r->codec = head[5];
@@ -1588,12 +1564,9 @@ static int dx_cas_p_decode(const dx_cas_store *s, uint64_t place, const uint8_t 
     DX_CAS_MEMCPY(r->id.bytes, head + 24, 32);
     if (r->type == 0 || r->type > DX_CAS_P_COMMIT) return DX_CAS_EVERSION;
     if (!dx_cas_p_sane(r)) return DX_CAS_ECORRUPT;
-    if (r->type == DX_CAS_P_COMMIT) { /* two copies; from the second one the end is nearer */
-        uint64_t first = (r->flags & 255) == 2 ? place - DX_CAS_P_HEAD : place;
-        r->next = dx_cas_p_align(s, first + 2 * DX_CAS_P_HEAD);
-    } else {
-        r->next = dx_cas_p_align(s, place + DX_CAS_P_HEAD + r->stored);
-    }
+    if (r->type != DX_CAS_P_COMMIT) size = DX_CAS_P_HEAD + r->stored;
+    else if ((r->flags & 255) == 2) place -= DX_CAS_P_HEAD;
+    r->next = dx_cas_p_align(s, place + size);
     return r->next > DX_CAS_P_PLACE_MAX ? DX_CAS_ECORRUPT : DX_CAS_OK;
 }
 
@@ -1611,6 +1584,11 @@ static int dx_cas_p_read(dx_cas_store *s, uint64_t place, void *out, size_t size
     return got == size ? DX_CAS_OK : DX_CAS_ETRUNCATED;
 }
 
+static int dx_cas_p_write(dx_cas_store *s, uint64_t place, const void *data, uint64_t size)
+{
+    return s->device_.write(s->device_.user, place, data, (size_t)size);
+}
+
 /* Read and decode the header at place; what is no header there is damage. */
 static int dx_cas_p_read_head(dx_cas_store *s, uint64_t place, dx_cas_p_record *r)
 {
@@ -1622,11 +1600,14 @@ static int dx_cas_p_read_head(dx_cas_store *s, uint64_t place, dx_cas_p_record *
     return error;
 }
 
-/* Start to hash what has an id of this type: plain for a blob, under a context for the others. */
+/* Start to hash what has an id of this type: plain for a blob, under a context for the others, so
+   that none can be mistaken for another. DX_CAS_P_COMMIT: the chain of record headers. */
 static void dx_cas_p_id_start(dx_cas_blake3 *h, uint32_t type)
 {
+    static const char *const contexts[] = {"dx_cas v1 list node", "dx_cas v1 ref",
+                                           "dx_cas v1 commit chain"};
     if (type == DX_CAS_P_BLOB) dx_cas_blake3_init(h);
-    else dx_cas_p_derive(h, type == DX_CAS_P_LIST ? "dx_cas v1 list node" : "dx_cas v1 ref");
+    else dx_cas_p_derive(h, contexts[type - DX_CAS_P_LIST]);
 }
 
 static void dx_cas_p_id_of(uint32_t type, const void *data, size_t size, dx_cas_id *id)
@@ -1637,22 +1618,26 @@ static void dx_cas_p_id_of(uint32_t type, const void *data, size_t size, dx_cas_
     dx_cas_blake3_final(&h, id->bytes, sizeof id->bytes);
 }
 
-/* Begin the chain of the next commit. */
-static void dx_cas_p_chain_start(dx_cas_blake3 *chain, const dx_cas_id *previous)
-{
-    dx_cas_p_derive(chain, "dx_cas v1 commit chain");
-    dx_cas_blake3_update(chain, previous->bytes, sizeof previous->bytes);
-}
-
-static void dx_cas_p_chain_end(const dx_cas_blake3 *chain, uint64_t sequence, uint64_t flags,
+/* What the commit record says when the headers since the last commit end here. */
+static void dx_cas_p_chain_end(const dx_cas_tip_ *tip, uint64_t sequence, uint32_t retired,
                                dx_cas_id *id)
 {
-    dx_cas_blake3 h = *chain;
+    dx_cas_blake3 h = tip->chain;
     uint8_t last[16];
     dx_cas_p_store64(last, sequence);
-    dx_cas_p_store64(last + 8, flags);
+    dx_cas_p_store64(last + 8, retired);
     dx_cas_blake3_update(&h, last, sizeof last);
     dx_cas_blake3_final(&h, id->bytes, sizeof id->bytes);
+}
+
+/* The next chain begins with the id of the one before. */
+static void dx_cas_p_tip_set(dx_cas_tip_ *tip, const dx_cas_id *id, uint64_t sequence, uint64_t end)
+{
+    tip->id = *id;
+    tip->sequence = sequence;
+    tip->end = end;
+    dx_cas_p_id_start(&tip->chain, DX_CAS_P_COMMIT);
+    dx_cas_blake3_update(&tip->chain, id->bytes, sizeof id->bytes);
 }
 
 static const uint8_t dx_cas_p_store_magic[8] = {0x89, 'D', 'X', 'C', 'A', 'S', 0x0d, 0x0a};
@@ -1674,13 +1659,13 @@ static void dx_cas_p_encode_store(const dx_cas_store *s, uint8_t *out)
     }
 }
 
-/* The chain begins with what both copies of the store header have in common. */
-static void dx_cas_p_chain_zero(const uint8_t *head, dx_cas_id *id)
+/* Back to before the first commit: its chain begins with what both store headers share. */
+static void dx_cas_p_tip_first(const dx_cas_store *s, const uint8_t *head, dx_cas_tip_ *tip)
 {
-    dx_cas_blake3 h;
-    dx_cas_p_derive(&h, "dx_cas v1 commit chain");
-    dx_cas_blake3_update(&h, head, 56);
-    dx_cas_blake3_final(&h, id->bytes, sizeof id->bytes);
+    dx_cas_id id;
+    dx_cas_p_id_of(DX_CAS_P_COMMIT, head, 56, &id);
+    dx_cas_p_tip_set(tip, &id, 0, dx_cas_p_align(s, 2 * DX_CAS_P_HEAD));
+    tip->retired = 0;
 }
 
 /* DX_CAS_ECORRUPT: not a header. Others: a header, but of a kind that this build does not know. */
@@ -1693,14 +1678,10 @@ static int dx_cas_p_decode_store(dx_cas_store *s, const uint8_t *head, uint32_t 
     if (head[11] < 3 || head[11] > 12 || head[56] != copy + 1) return DX_CAS_ECORRUPT;
     s->align_ = (uint32_t)1 << head[11];
     DX_CAS_MEMCPY(s->store_id_, head + 16, 16);
-    dx_cas_p_chain_zero(head, &s->chain_id_);
-    s->tag_ = dx_cas_p_load32(s->chain_id_.bytes);
+    dx_cas_p_tip_first(s, head, &s->tip_);
+    s->tag_ = dx_cas_p_load32(s->tip_.id.bytes);
+    s->end_ = s->tip_.end;
     return DX_CAS_OK;
-}
-
-static uint64_t dx_cas_p_first_place(const dx_cas_store *s)
-{
-    return dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
 }
 
 /* >>index ---------------------------------------------------------------
@@ -1714,7 +1695,7 @@ static uint64_t dx_cas_p_place(const dx_cas_entry_ *e)
     return e->place & (DX_CAS_P_PLACE_MAX - 1);
 }
 
-/* Scale the upper half of the fingerprint to the number of slots. */
+/* The first slot for a fingerprint: its upper half, scaled. The next is (i + 1) % slot_count_. */
 static size_t dx_cas_p_home(const dx_cas_store *s, uint64_t fingerprint)
 {
     return (size_t)((fingerprint >> 32) * s->slot_count_ >> 32);
@@ -1722,7 +1703,7 @@ static size_t dx_cas_p_home(const dx_cas_store *s, uint64_t fingerprint)
 
 static uint64_t dx_cas_p_entries_max(const dx_cas_store *s)
 {
-    return s->slot_count_ - s->slot_count_ / 8 - 1;
+    return s->slot_count_ ? s->slot_count_ - s->slot_count_ / 8 - 1 : 0;
 }
 
 /* There is room: the caller reserved it. */
@@ -1750,21 +1731,22 @@ static uint64_t dx_cas_p_memory_for(uint64_t work_size, uint64_t entries)
 /* Divide the caller's memory. The old slots, if any, move into the new index. */
 static int dx_cas_p_use_memory(dx_cas_store *s, void *memory, size_t size)
 {
-    uint8_t *base = (uint8_t *)memory;
-    size_t skip = (size_t)(-(uintptr_t)memory & 7), old_count = s->slot_count_, i;
+    uint8_t *base = (uint8_t *)memory + (size_t)(-(uintptr_t)memory & 7);
+    size_t old_count = s->slot_count_, i;
     dx_cas_entry_ *old = s->slots_;
-    if (size < dx_cas_p_memory_for(s->work_size_, s->entry_count_)) return DX_CAS_ENOMEM;
+    s->memory_needed_ = dx_cas_p_memory_for(s->work_size_, s->entry_count_);
+    if (size < s->memory_needed_) return DX_CAS_ENOMEM;
+    s->memory_needed_ = 0;
     s->memory_ = memory;
-    s->work_ = base + skip;
-    s->slots_ = (dx_cas_entry_ *)(void *)(base + skip + s->work_size_);
-    s->slot_count_ = (size - skip - s->work_size_) / sizeof(dx_cas_entry_);
+    s->work_ = base;
+    s->slots_ = (dx_cas_entry_ *)(void *)(base + s->work_size_);
+    s->slot_count_ = (size - (size_t)(-(uintptr_t)memory & 7) - s->work_size_) / sizeof *s->slots_;
     if ((uint64_t)s->slot_count_ >> 32) s->slot_count_ = 0xffffffffu;
-    DX_CAS_MEMSET(s->slots_, 0, s->slot_count_ * sizeof(dx_cas_entry_));
+    DX_CAS_MEMSET(s->slots_, 0, s->slot_count_ * sizeof *s->slots_);
     s->entry_count_ = 0;
     for (i = 0; i < old_count; i++) {
         if (old[i].place) dx_cas_p_insert(s, old[i].fingerprint, old[i].place);
     }
-    s->memory_needed_ = 0;
     return DX_CAS_OK;
 }
 
@@ -1772,16 +1754,14 @@ static int dx_cas_p_use_memory(dx_cas_store *s, void *memory, size_t size)
 static int dx_cas_p_reserve(dx_cas_store *s, uint64_t count)
 {
     uint64_t need = s->entry_count_ + count, size;
-    void *block, *old;
+    void *block, *old = s->memory_;
     if (need <= dx_cas_p_entries_max(s)) return DX_CAS_OK;
     if (need < 2 * (uint64_t)s->entry_count_) need = 2 * (uint64_t)s->entry_count_;
-    size = dx_cas_p_memory_for(s->work_size_, need);
-    s->memory_needed_ = size;
+    s->memory_needed_ = size = dx_cas_p_memory_for(s->work_size_, need);
     if (!s->grow_ || size > SIZE_MAX) return DX_CAS_ENOMEM;
-    old = s->memory_;
     block = s->grow_(s->grow_user_, old, (size_t)size);
     if (!block) return DX_CAS_ENOMEM;
-    if (dx_cas_p_use_memory(s, block, (size_t)size) != DX_CAS_OK) return DX_CAS_ENOMEM;
+    DX_CAS_P_TRY(dx_cas_p_use_memory(s, block, (size_t)size));
     s->grow_(s->grow_user_, old, 0);
     return DX_CAS_OK;
 }
@@ -1813,7 +1793,6 @@ static int dx_cas_p_add_object(dx_cas_store *s, const dx_cas_p_record *r)
     dx_cas_p_record other;
     uint64_t level = r->type == DX_CAS_P_LIST ? r->flags : 0, damage = s->damage_offset_;
     int error = dx_cas_p_find(s, &r->id, &other, NULL);
-    if (error == DX_CAS_OK) return DX_CAS_OK;
     if (error != DX_CAS_ENOTFOUND && error != DX_CAS_ECORRUPT) return error;
     s->damage_offset_ = damage;
     dx_cas_p_insert(s, dx_cas_p_load64(r->id.bytes), r->place | level << 48);
@@ -1823,6 +1802,224 @@ static int dx_cas_p_add_object(dx_cas_store *s, const dx_cas_p_record *r)
     return DX_CAS_OK;
 }
 
+/* >>objects ------------------------------------------------------------ */
+static int dx_cas_p_may_write(const dx_cas_store *s)
+{
+    if (!s->open_) return DX_CAS_EINVAL;
+    if (!(s->mode_ & DX_CAS_WRITE)) return DX_CAS_EREADONLY;
+    return s->failed_ ? DX_CAS_ESYS : DX_CAS_OK;
+}
+
+/* A record goes to the end of the log. DX_CAS_ETOOBIG behind 2^48. */
+static int dx_cas_p_record_begin(const dx_cas_store *s, dx_cas_p_record *r)
+{
+    r->place = s->end_;
+    if (s->end_ > DX_CAS_P_PLACE_MAX - 8192 || r->stored > DX_CAS_P_PLACE_MAX - 8192 - s->end_) {
+        return DX_CAS_ETOOBIG;
+    }
+    r->next = dx_cas_p_align(s, s->end_ + DX_CAS_P_HEAD + r->stored);
+    dx_cas_p_encode(s, r);
+    return DX_CAS_OK;
+}
+
+/* All bytes of the record are written: the log is that much longer. After an error bring the
+   device back to the end of the log; if that fails, the next open does it. */
+static int dx_cas_p_record_end(dx_cas_store *s, const dx_cas_p_record *r, int error)
+{
+    if (error != DX_CAS_OK) {
+        (void)s->device_.truncate(s->device_.user, s->end_);
+        return error;
+    }
+    dx_cas_blake3_update(&s->tip_.chain, r->head, sizeof r->head);
+    s->end_ = r->next;
+    s->dirty_ = true;
+    return DX_CAS_OK;
+}
+
+/* The header and the padding of a record; align is at most 4096. */
+static int dx_cas_p_write_frame(dx_cas_store *s, const dx_cas_p_record *r)
+{
+    uint64_t end = r->place + DX_CAS_P_HEAD + r->stored;
+    DX_CAS_P_TRY(dx_cas_p_write(s, r->place, r->head, DX_CAS_P_HEAD));
+    if (end == r->next) return DX_CAS_OK;
+    DX_CAS_MEMSET(s->work_, 0, (size_t)(r->next - end));
+    return dx_cas_p_write(s, end, s->work_, r->next - end);
+}
+
+/* Append a record; small ones in one write. data is not in the io part of the work memory. */
+static int dx_cas_p_append(dx_cas_store *s, dx_cas_p_record *r, const void *data)
+{
+    uint8_t *io = s->work_;
+    int error;
+    DX_CAS_P_TRY(dx_cas_p_record_begin(s, r));
+    if (r->next - r->place <= DX_CAS_P_IO) {
+        DX_CAS_MEMSET(io, 0, (size_t)(r->next - r->place));
+        DX_CAS_MEMCPY(io, r->head, DX_CAS_P_HEAD);
+        if (r->stored) DX_CAS_MEMCPY(io + DX_CAS_P_HEAD, data, (size_t)r->stored);
+        error = dx_cas_p_write(s, r->place, io, r->next - r->place);
+    } else {
+        error = dx_cas_p_write_frame(s, r);
+        if (error == DX_CAS_OK) {
+            error = dx_cas_p_write(s, r->place + DX_CAS_P_HEAD, data, r->stored);
+        }
+    }
+    return dx_cas_p_record_end(s, r, error);
+}
+
+static const dx_cas_codec *dx_cas_p_codec(const dx_cas_store *s, uint32_t number)
+{
+    size_t i;
+    for (i = 0; i < s->codec_count_; i++) if (s->codecs_[i].number == number) return &s->codecs_[i];
+    return NULL;
+}
+
+/* Compress when there is a codec and it helps; data and r->stored then tell of the smaller form. */
+static int dx_cas_p_pack(dx_cas_store *s, dx_cas_p_record *r, const void **data)
+{
+    const dx_cas_codec *codec = s->codecs_;
+    size_t size = (size_t)r->logical, packed = 0;
+    int error;
+    if (s->codec_count_ == 0 || size < 2 || r->type != DX_CAS_P_BLOB) return DX_CAS_OK;
+    error = codec->compress(codec->user, s->work_ + DX_CAS_P_IO, size - 1, *data, size, &packed);
+    if (error == DX_CAS_ENOSPACE || (error == DX_CAS_OK && packed >= size)) return DX_CAS_OK;
+    if (error != DX_CAS_OK) return error;
+    r->codec = codec->number;
+    r->stored = packed;
+    *data = s->work_ + DX_CAS_P_IO;
+    return DX_CAS_OK;
+}
+
+/* Store an object of a type, unless it is there. */
+static int dx_cas_p_put(dx_cas_store *s, uint32_t type, uint32_t level, const void *data,
+                        size_t size, dx_cas_id *id)
+{
+    dx_cas_p_record r;
+    int error;
+    dx_cas_p_id_of(type, data, size, id);
+    error = dx_cas_p_find(s, id, &r, NULL);
+    if (error == DX_CAS_ENOTFOUND) {
+        DX_CAS_P_TRY(dx_cas_p_reserve(s, 1));
+        DX_CAS_MEMSET(&r, 0, sizeof r);
+        r.type = type;
+        r.flags = level;
+        r.stored = r.logical = size;
+        r.id = *id;
+        DX_CAS_P_TRY(dx_cas_p_pack(s, &r, &data));
+        DX_CAS_P_TRY(dx_cas_p_append(s, &r, data));
+        error = dx_cas_p_add_object(s, &r);
+    } else if (error == DX_CAS_OK) {
+        s->stats_.known_bytes += size;
+    }
+    if (error == DX_CAS_OK) s->stats_.put_bytes += size;
+    return error;
+}
+
+/* The bytes of an object, decompressed and checked, into a buffer of r->logical bytes. */
+static int dx_cas_p_get(dx_cas_store *s, const dx_cas_p_record *r, void *out)
+{
+    const dx_cas_codec *codec = dx_cas_p_codec(s, r->codec);
+    uint8_t *packed = s->work_ + DX_CAS_P_IO;
+    size_t got = (size_t)r->logical;
+    dx_cas_id id;
+    int error;
+    if (r->codec && !codec) return DX_CAS_ENOTSUP;
+    if (codec && (r->stored > s->object_size_max_ || r->logical > s->object_size_max_)) {
+        return DX_CAS_ETOOBIG;
+    }
+    error = dx_cas_p_read(s, r->place + DX_CAS_P_HEAD, codec ? packed : out, (size_t)r->stored);
+    if (error != DX_CAS_OK && error != DX_CAS_ETRUNCATED) return error;
+    if (error == DX_CAS_OK && codec) {
+        error = codec->decompress(codec->user, out, (size_t)r->logical, packed, (size_t)r->stored,
+                                  &got);
+    }
+    if (error == DX_CAS_OK && got == r->logical) {
+        dx_cas_p_id_of(r->type, out, got, &id);
+        if (dx_cas_id_equal(&id, &r->id)) return DX_CAS_OK;
+    }
+    if (r->logical) DX_CAS_MEMSET(out, 0, (size_t)r->logical); /* nothing unchecked leaves */
+    return dx_cas_p_damaged(s, r->place);
+}
+
+/* Hash an object where it stands; when dst is given, also write its stored bytes there. */
+static int dx_cas_p_stream(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_store *dst,
+                           uint64_t dst_place)
+{
+    dx_cas_blake3 h;
+    dx_cas_id id;
+    uint64_t done, size;
+    if (r->codec) {
+        int error = dx_cas_p_get(s, r, s->work_ + (s->work_size_ + DX_CAS_P_IO) / 2);
+        if (error != DX_CAS_OK || !dst) return error;
+        return dx_cas_p_write(dst, dst_place, s->work_ + DX_CAS_P_IO, r->stored);
+    }
+    dx_cas_p_id_start(&h, r->type);
+    for (done = 0; done < r->stored; done += size) {
+        int error;
+        size = r->stored - done;
+        if (size > DX_CAS_P_IO) size = DX_CAS_P_IO;
+        error = dx_cas_p_read(s, r->place + DX_CAS_P_HEAD + done, s->work_, (size_t)size);
+        if (error == DX_CAS_ETRUNCATED) return dx_cas_p_damaged(s, r->place);
+        if (error == DX_CAS_OK && dst) {
+            error = dx_cas_p_write(dst, dst_place + done, s->work_, size);
+        }
+        if (error != DX_CAS_OK) return error;
+        dx_cas_blake3_update(&h, s->work_, (size_t)size);
+    }
+    dx_cas_blake3_final(&h, id.bytes, sizeof id.bytes);
+    return dx_cas_id_equal(&id, &r->id) ? DX_CAS_OK : dx_cas_p_damaged(s, r->place);
+}
+
+/* A list node, opened: entries of 40 bytes, each an id and the content bytes under it. */
+typedef struct dx_cas_p_node {
+    uint32_t level, count;
+    uint64_t total;
+    const uint8_t *entries;
+} dx_cas_p_node;
+
+static uint64_t dx_cas_p_node_size(const dx_cas_p_node *n, uint32_t i)
+{
+    return dx_cas_p_load64(n->entries + (size_t)i * DX_CAS_P_NODE_ENTRY + 32);
+}
+
+/* Read a node into memory (DX_CAS_NODE_SIZE_MAX bytes) and open it. A hash says what was written,
+   not that it is right. */
+static int dx_cas_p_get_node(dx_cas_store *s, const dx_cas_p_record *r, uint8_t *p,
+                             dx_cas_p_node *n)
+{
+    uint64_t sum = 0;
+    uint32_t i;
+    if (r->type != DX_CAS_P_LIST) return dx_cas_p_damaged(s, r->place);
+    DX_CAS_P_TRY(dx_cas_p_get(s, r, p));
+    if (r->stored < DX_CAS_P_NODE_HEAD) return dx_cas_p_damaged(s, r->place);
+    n->level = p[0];
+    n->count = dx_cas_p_load32(p + 4);
+    n->total = dx_cas_p_load64(p + 8);
+    n->entries = p + DX_CAS_P_NODE_HEAD;
+    if (dx_cas_p_load32(p) != r->flags || n->count == 0 || n->count > DX_CAS_NODE_ENTRIES_MAX ||
+        r->stored - DX_CAS_P_NODE_HEAD != (uint64_t)n->count * DX_CAS_P_NODE_ENTRY) {
+        return dx_cas_p_damaged(s, r->place);
+    }
+    for (i = 0; i < n->count; i++) {
+        uint64_t part = dx_cas_p_node_size(n, i);
+        if (part == 0 || part > DX_CAS_P_PLACE_MAX) return dx_cas_p_damaged(s, r->place);
+        sum += part;
+    }
+    return sum == n->total ? DX_CAS_OK : dx_cas_p_damaged(s, r->place);
+}
+
+/* Find child i of a node; it must be of the level below and of the size that the node says. */
+static int dx_cas_p_find_child(dx_cas_store *s, const dx_cas_p_node *n, uint32_t i, dx_cas_id *id,
+                               dx_cas_p_record *r)
+{
+    uint32_t level;
+    DX_CAS_MEMCPY(id->bytes, n->entries + (size_t)i * DX_CAS_P_NODE_ENTRY, 32);
+    DX_CAS_P_TRY(dx_cas_p_find(s, id, r, NULL));
+    level = r->type == DX_CAS_P_LIST ? r->flags : 0;
+    if (level + 1 != n->level) return DX_CAS_ENOTFOUND;
+    return level || r->logical == dx_cas_p_node_size(n, i) ? DX_CAS_OK : DX_CAS_ENOTFOUND;
+}
+
+/* >>refs --------------------------------------------------------------- */
 /* UTF-8 in its shortest form, 1..255 bytes, no surrogates, no control characters. */
 static bool dx_cas_p_name_ok(const char *name)
 {
@@ -1848,10 +2045,12 @@ static bool dx_cas_p_name_ok(const char *name)
     return false;
 }
 
-/* A ref record, decoded. */
+/* A ref record, decoded; all zero: a name that was never set. */
 typedef struct dx_cas_p_ref {
     uint32_t   op;
-    uint64_t   place;
+    bool       exists; /* the name has versions, the newest is at `newest` */
+    uint64_t   newest;
+    uint64_t   place;  /* of this record */
     dx_cas_ref ref;
 } dx_cas_p_ref;
 
@@ -1877,16 +2076,14 @@ static size_t dx_cas_p_encode_ref(const dx_cas_p_ref *r, uint8_t *out)
 
 static bool dx_cas_p_decode_ref(const uint8_t *p, size_t size, dx_cas_p_ref *r)
 {
-    size_t name_size, info_size;
-    DX_CAS_MEMSET(r, 0, sizeof *r);
-    if (size < DX_CAS_P_REF_FIXED) return false;
-    name_size = p[1];
-    info_size = p[2];
+    size_t name_size = p[1], info_size = p[2];
     if (p[0] < DX_CAS_P_SET || p[0] > DX_CAS_P_DELETE || name_size == 0 || p[3] != 0 ||
         info_size > DX_CAS_INFO_MAX || size != DX_CAS_P_REF_FIXED + name_size + info_size) {
         return false;
     }
+    DX_CAS_MEMSET(r, 0, sizeof *r);
     r->op = p[0];
+    r->exists = r->op != DX_CAS_P_DELETE;
     r->ref.kind = dx_cas_p_load32(p + 4);
     r->ref.version = dx_cas_p_load64(p + 8);
     r->ref.oldest = dx_cas_p_load64(p + 16);
@@ -1899,7 +2096,7 @@ static bool dx_cas_p_decode_ref(const uint8_t *p, size_t size, dx_cas_p_ref *r)
     r->ref.info_size = (uint32_t)info_size;
     DX_CAS_MEMCPY(r->ref.info, p + DX_CAS_P_REF_FIXED + name_size, info_size);
     if (r->ref.version == 0 || r->ref.version >= UINT64_MAX - 1) return false;
-    if (r->op != DX_CAS_P_DELETE && r->ref.oldest > r->ref.version) return false;
+    if (r->exists && r->ref.oldest > r->ref.version) return false;
     return dx_cas_p_name_ok(r->ref.name) && r->ref.name[name_size - 1] != 0;
 }
 
@@ -1907,25 +2104,21 @@ static bool dx_cas_p_decode_ref(const uint8_t *p, size_t size, dx_cas_p_ref *r)
 static int dx_cas_p_read_ref(dx_cas_store *s, const dx_cas_p_record *rec, dx_cas_p_ref *r)
 {
     uint8_t bytes[DX_CAS_P_REF_MAX];
-    dx_cas_id id;
-    int error;
     if (rec->type != DX_CAS_P_REF) return dx_cas_p_damaged(s, rec->place);
-    error = dx_cas_p_read(s, rec->place + DX_CAS_P_HEAD, bytes, (size_t)rec->stored);
-    if (error == DX_CAS_ETRUNCATED) return dx_cas_p_damaged(s, rec->place);
-    if (error != DX_CAS_OK) return error;
-    dx_cas_p_id_of(DX_CAS_P_REF, bytes, (size_t)rec->stored, &id);
-    if (!dx_cas_id_equal(&id, &rec->id) || !dx_cas_p_decode_ref(bytes, (size_t)rec->stored, r)) {
+    DX_CAS_P_TRY(dx_cas_p_get(s, rec, bytes));
+    if (!dx_cas_p_decode_ref(bytes, (size_t)rec->stored, r)) {
         return dx_cas_p_damaged(s, rec->place);
     }
     r->place = rec->place;
+    r->newest = r->op == DX_CAS_P_SET ? r->place : r->exists ? r->ref.previous_ : 0;
     return DX_CAS_OK;
 }
 
 static int dx_cas_p_read_ref_at(dx_cas_store *s, uint64_t place, dx_cas_p_ref *r)
 {
     dx_cas_p_record rec;
-    int error = dx_cas_p_read_head(s, place, &rec);
-    return error == DX_CAS_OK ? dx_cas_p_read_ref(s, &rec, r) : error;
+    DX_CAS_P_TRY(dx_cas_p_read_head(s, place, &rec));
+    return dx_cas_p_read_ref(s, &rec, r);
 }
 
 static uint64_t dx_cas_p_name_fingerprint(const char *name)
@@ -1935,7 +2128,12 @@ static uint64_t dx_cas_p_name_fingerprint(const char *name)
     return dx_cas_p_load64(id.bytes);
 }
 
-/* The newest ref record of a name and its slot; DX_CAS_ENOTFOUND when the name was never set. */
+static bool dx_cas_p_same_name(const char *a, const char *b)
+{
+    return DX_CAS_MEMCMP(a, b, dx_cas_p_length(a) + 1) == 0; /* b is in an array of 256 */
+}
+
+/* The newest ref record of a name and its slot; SIZE_MAX and zeros when the name was never set. */
 static int dx_cas_p_find_ref(dx_cas_store *s, const char *name, dx_cas_p_ref *r, size_t *slot)
 {
     uint64_t fingerprint = dx_cas_p_name_fingerprint(name);
@@ -1945,577 +2143,31 @@ static int dx_cas_p_find_ref(dx_cas_store *s, const char *name, dx_cas_p_ref *r,
         if (e->fingerprint != fingerprint || !(e->place & DX_CAS_P_IS_REF)) continue;
         DX_CAS_P_TRY(dx_cas_p_read_ref_at(s, dx_cas_p_place(e), r));
         *slot = i;
-        if (DX_CAS_MEMCMP(r->ref.name, name, dx_cas_p_length(name) + 1) == 0) return DX_CAS_OK;
+        if (dx_cas_p_same_name(name, r->ref.name)) return DX_CAS_OK;
     }
-    return DX_CAS_ENOTFOUND;
+    DX_CAS_MEMSET(r, 0, sizeof *r);
+    *slot = SIZE_MAX;
+    return DX_CAS_OK;
+}
+
+static int dx_cas_p_name(dx_cas_store *s, const char *name, dx_cas_p_ref *r)
+{
+    size_t slot;
+    if (!s->open_ || !dx_cas_p_name_ok(name)) return DX_CAS_EINVAL;
+    return dx_cas_p_find_ref(s, name, r, &slot);
 }
 
 /* Enter a ref record as the newest of its name. Room was reserved. */
 static int dx_cas_p_add_ref(dx_cas_store *s, const dx_cas_p_ref *r)
 {
     dx_cas_p_ref old;
-    size_t slot = 0;
-    int error = dx_cas_p_find_ref(s, r->ref.name, &old, &slot);
-    if (error != DX_CAS_OK && error != DX_CAS_ENOTFOUND) return error;
-    if (error == DX_CAS_ENOTFOUND) {
-        dx_cas_p_insert(s, dx_cas_p_name_fingerprint(r->ref.name), r->place | DX_CAS_P_IS_REF);
-        if (r->op != DX_CAS_P_DELETE) s->stats_.names++;
-        return DX_CAS_OK;
-    }
-    s->slots_[slot].place = r->place | DX_CAS_P_IS_REF;
-    if (old.op == DX_CAS_P_DELETE && r->op != DX_CAS_P_DELETE) s->stats_.names++;
-    if (old.op != DX_CAS_P_DELETE && r->op == DX_CAS_P_DELETE) s->stats_.names--;
-    return DX_CAS_OK;
-}
-
-/* >>recovery ------------------------------------------------------------
-   The scan reads record headers one after the other through a small window, and trusts no length
-   that a CRC does not cover. */
-enum { DX_CAS_P_WINDOW = 4096 };
-
-typedef struct dx_cas_p_scan {
-    dx_cas_store *s;
-    uint64_t place, limit;        /* the next record; where to stop */
-    uint64_t window_place;        /* device bytes in the work memory */
-    size_t   window_size;
-    uint64_t commit_end, sequence;
-    dx_cas_blake3 chain;
-    dx_cas_id chain_id;           /* of the last commit */
-    bool     chain_known;         /* no header was lost since the last commit */
-    bool     retired, insert;     /* insert: fill the index */
-    uint64_t records;             /* since the last commit */
-    uint64_t lost, lost_place;    /* damage since the last commit: none if no commit follows */
-    uint64_t damage, damage_place; /* damage before a commit */
-    uint64_t entries, commit_entries; /* records that may need a slot, and those committed */
-} dx_cas_p_scan;
-
-enum { DX_CAS_P_STEP_END = 0, DX_CAS_P_STEP_RECORD = 1, DX_CAS_P_STEP_GAP = 2 };
-
-/* The 64 bytes at place, through the window; NULL in *head when the device or the limit ends
-   before. */
-static int dx_cas_p_peek(dx_cas_p_scan *c, uint64_t place, const uint8_t **head)
-{
-    dx_cas_store *s = c->s;
-    *head = NULL;
-    if (place > c->limit || c->limit - place < DX_CAS_P_HEAD) return DX_CAS_OK;
-    if (place < c->window_place || place - c->window_place > c->window_size ||
-        c->window_size - (size_t)(place - c->window_place) < DX_CAS_P_HEAD) {
-        uint64_t want = c->limit - place;
-        if (want > DX_CAS_P_WINDOW) want = DX_CAS_P_WINDOW;
-        c->window_place = place;
-        DX_CAS_P_TRY(s->device_.read(s->device_.user, place, s->work_, (size_t)want,
-                                     &c->window_size));
-        if (c->window_size < DX_CAS_P_HEAD) return DX_CAS_OK;
-    }
-    *head = s->work_ + (size_t)(place - c->window_place);
-    return DX_CAS_OK;
-}
-
-/* A whole record at place? DX_CAS_ECORRUPT when not. */
-static int dx_cas_p_look(dx_cas_p_scan *c, uint64_t place, dx_cas_p_record *r)
-{
-    const uint8_t *head;
-    DX_CAS_P_TRY(dx_cas_p_peek(c, place, &head));
-    if (!head) return DX_CAS_ECORRUPT;
-    DX_CAS_P_TRY(dx_cas_p_decode(c->s, place, head, r));
-    if (r->type != DX_CAS_P_COMMIT && r->next > c->limit) return DX_CAS_ECORRUPT;
-    return DX_CAS_OK;
-}
-
-/* The next record, or the gap to it (r->place .. r->next), or the end: no record follows
-   r->place. */
-static int dx_cas_p_step(dx_cas_p_scan *c, dx_cas_p_record *r, int *step)
-{
-    uint64_t place = c->place;
-    int error = dx_cas_p_look(c, place, r);
-    if (error == DX_CAS_ECORRUPT) { /* the second copy of a commit serves as well */
-        error = dx_cas_p_look(c, place + DX_CAS_P_HEAD, r);
-        if (error == DX_CAS_OK) {
-            if (r->type != DX_CAS_P_COMMIT || (r->flags & 255) != 2) error = DX_CAS_ECORRUPT;
-            r->place = place;
-        }
-    }
-    *step = DX_CAS_P_STEP_RECORD;
-    if (error != DX_CAS_ECORRUPT) {
-        c->place = r->next;
-        return error;
-    }
-    *step = DX_CAS_P_STEP_GAP;
-    while (error == DX_CAS_ECORRUPT && place < c->limit) {
-        place += c->s->align_;
-        error = dx_cas_p_look(c, place, r);
-    }
-    if (error == DX_CAS_ECORRUPT) *step = DX_CAS_P_STEP_END;
-    r->place = c->place;
-    r->next = place < c->limit ? place : c->limit;
-    c->place = r->next;
-    return error == DX_CAS_ECORRUPT ? DX_CAS_OK : error;
-}
-
-static void dx_cas_p_scan_lost(dx_cas_p_scan *c, uint64_t place)
-{
-    if (c->lost++ == 0) c->lost_place = place;
-}
-
-/* Does this commit follow from the headers before it? Only then is it the next one for certain. */
-static bool dx_cas_p_chain_fits(const dx_cas_p_scan *c, const dx_cas_p_record *r)
-{
-    dx_cas_id id;
-    if (!c->chain_known || r->logical != c->sequence + 1) return false;
-    dx_cas_p_chain_end(&c->chain, r->logical, r->flags >> 8, &id);
-    return dx_cas_id_equal(&id, &r->id);
-}
-
-/* A commit makes what came before it count, the damage too. */
-static void dx_cas_p_scan_commit(dx_cas_p_scan *c, const dx_cas_p_record *r)
-{
-    if (c->chain_known && !dx_cas_p_chain_fits(c, r)) dx_cas_p_scan_lost(c, r->place);
-    if (r->logical <= c->sequence) return; /* left over from somewhere else */
-    if (c->lost) {
-        if (c->damage == 0) c->damage_place = c->lost_place;
-        c->damage += c->lost;
-    }
-    c->lost = 0;
-    c->records = 0;
-    c->commit_entries = c->entries;
-    c->sequence = r->logical;
-    c->retired = r->flags >> 8 == DX_CAS_P_RETIRED;
-    c->commit_end = r->next;
-    c->chain_id = r->id;
-    c->chain_known = true;
-    dx_cas_p_chain_start(&c->chain, &r->id);
-}
-
-/* Put a record into the chain and, when asked to, into the index. */
-static int dx_cas_p_scan_record(dx_cas_p_scan *c, const dx_cas_p_record *r)
-{
-    uint8_t head[DX_CAS_P_HEAD];
-    const uint8_t *work = c->s->work_;
-    dx_cas_p_ref ref;
-    int error;
-    dx_cas_p_encode(c->s, r, head);
-    dx_cas_blake3_update(&c->chain, head, sizeof head);
-    c->records++;
-    c->entries++;
-    error = r->type == DX_CAS_P_REF ? dx_cas_p_read_ref(c->s, r, &ref) : DX_CAS_OK;
-    if (error == DX_CAS_ECORRUPT) dx_cas_p_scan_lost(c, r->place);
-    if (error != DX_CAS_OK) return error == DX_CAS_ECORRUPT ? DX_CAS_OK : error;
-    if (!c->insert) return DX_CAS_OK;
-    if (dx_cas_p_reserve(c->s, 1) != DX_CAS_OK) { /* only count from here on */
-        c->insert = false;
-        return DX_CAS_OK;
-    }
-    if (c->s->work_ != work) c->window_size = 0; /* growing moved the work memory */
-    return r->type == DX_CAS_P_REF ? dx_cas_p_add_ref(c->s, &ref) : dx_cas_p_add_object(c->s, r);
-}
-
-/* Scan from c->place to c->limit. */
-static int dx_cas_p_scan_run(dx_cas_p_scan *c)
-{
-    uint64_t damage = c->s->damage_offset_;
-    for (;;) {
-        dx_cas_p_record r;
-        int step = DX_CAS_P_STEP_END, error = dx_cas_p_step(c, &r, &step);
-        c->s->damage_offset_ = damage; /* a torn tail is no damage */
-        if (error != DX_CAS_OK || step == DX_CAS_P_STEP_END) return error;
-        if (step == DX_CAS_P_STEP_GAP) {
-            dx_cas_p_scan_lost(c, r.place);
-            c->chain_known = false;
-        } else if (r.type == DX_CAS_P_COMMIT) {
-            dx_cas_p_scan_commit(c, &r);
-        } else {
-            DX_CAS_P_TRY(dx_cas_p_scan_record(c, &r));
-        }
-    }
-}
-
-/* Begin where the last commit that the store knows ends. */
-static void dx_cas_p_scan_start(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limit, bool insert)
-{
-    DX_CAS_MEMSET(c, 0, sizeof *c);
-    c->s = s;
-    c->place = c->commit_end = s->commit_end_;
-    c->limit = limit;
-    c->sequence = s->sequence_;
-    c->chain_id = s->chain_id_;
-    c->chain_known = true;
-    c->retired = s->retired_;
-    c->insert = insert;
-    dx_cas_p_chain_start(&c->chain, &s->chain_id_);
-}
-
-static void dx_cas_p_scan_accept(const dx_cas_p_scan *c)
-{
-    dx_cas_store *s = c->s;
-    s->end_ = s->commit_end_ = c->commit_end;
-    s->sequence_ = c->sequence;
-    s->chain_id_ = c->chain_id;
-    s->retired_ = c->retired;
-    dx_cas_p_chain_start(&s->chain_, &s->chain_id_);
-    if (c->damage && s->stats_.damaged_places == 0) s->damage_offset_ = c->damage_place;
-    s->stats_.damaged_places += c->damage;
-}
-
-static void dx_cas_p_clear_index(dx_cas_store *s)
-{
-    DX_CAS_MEMSET(s->slots_, 0, s->slot_count_ * sizeof(dx_cas_entry_));
-    DX_CAS_MEMSET(&s->stats_, 0, sizeof s->stats_);
-    s->entry_count_ = 0;
-}
-
-/* Read the whole log. Most stores end with a commit; otherwise what follows the last commit got
-   into the index too, and a second scan that stops at the commit builds it again. */
-static int dx_cas_p_load(dx_cas_store *s, uint64_t device_size)
-{
-    dx_cas_p_scan c;
-    dx_cas_p_scan_start(&c, s, device_size, true);
-    DX_CAS_P_TRY(dx_cas_p_scan_run(&c));
-    if (c.records || c.lost) {
-        uint64_t limit = c.commit_end, sequence = c.sequence;
-        dx_cas_p_clear_index(s);
-        dx_cas_p_scan_start(&c, s, limit, true);
-        DX_CAS_P_TRY(dx_cas_p_scan_run(&c));
-        if (c.sequence != sequence) return DX_CAS_EAGAIN;
-    }
-    if (!c.insert) {
-        s->memory_needed_ = dx_cas_p_memory_for(s->work_size_, c.entries + c.entries / 2);
-        return DX_CAS_ENOMEM;
-    }
-    s->idle_size_ = device_size;
-    dx_cas_p_scan_accept(&c);
-    return DX_CAS_OK;
-}
-
-/* Read the store header. DX_CAS_ENOTFOUND: an empty device, or what a kill left of a creation. */
-static int dx_cas_p_load_header(dx_cas_store *s, uint64_t device_size)
-{
-    uint8_t head[2 * DX_CAS_P_HEAD];
-    size_t size = device_size < sizeof head ? (size_t)device_size : sizeof head, i;
-    bool zero = true, begun = true;
-    int error = dx_cas_p_read(s, 0, head, size), second;
-    if (error != DX_CAS_OK) return error == DX_CAS_ETRUNCATED ? DX_CAS_EAGAIN : error;
-    for (i = 0; i < size; i++) {
-        if (head[i] != 0) zero = false;
-        if (i < 8 && head[i] != dx_cas_p_store_magic[i]) begun = false;
-    }
-    if (device_size < sizeof head || (device_size == sizeof head && zero)) {
-        return zero || begun ? DX_CAS_ENOTFOUND : dx_cas_p_damaged(s, 0);
-    }
-    error = dx_cas_p_decode_store(s, head, 0);
-    if (error != DX_CAS_ECORRUPT) return error;
-    second = dx_cas_p_decode_store(s, head + DX_CAS_P_HEAD, 1);
-    return second == DX_CAS_ECORRUPT ? dx_cas_p_damaged(s, 0) : second;
-}
-
-/* Both copies of a commit record, and the padding; returns their size. */
-static size_t dx_cas_p_encode_commit(const dx_cas_store *s, uint64_t place, uint64_t sequence,
-                                     uint32_t flags, const dx_cas_id *chain, uint8_t *out)
-{
-    size_t size = (size_t)(dx_cas_p_align(s, place + 2 * DX_CAS_P_HEAD) - place);
-    dx_cas_p_record r;
-    DX_CAS_MEMSET(&r, 0, sizeof r);
-    DX_CAS_MEMSET(out, 0, size);
-    r.type = DX_CAS_P_COMMIT;
-    r.logical = sequence;
-    r.id = *chain;
-    r.place = place;
-    r.flags = flags << 8 | 1;
-    dx_cas_p_encode(s, &r, out);
-    r.place += DX_CAS_P_HEAD;
-    r.flags = flags << 8 | 2;
-    dx_cas_p_encode(s, &r, out + DX_CAS_P_HEAD);
-    return size;
-}
-
-/* A writer cuts off what follows the last commit and completes the copies of that commit. It does
-   not touch a copy that is right: should this write fail, that one still stands. */
-static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
-{
-    uint8_t *want = s->work_, *is = s->work_ + DX_CAS_P_IO / 2;
-    uint64_t place = 2 * DX_CAS_P_HEAD; /* padding of the store header */
-    size_t size = (size_t)(s->commit_end_ - place), at, part, got = 0;
-    bool changed = device_size > s->commit_end_;
-    if (s->sequence_ != 0) {
-        place = s->commit_end_ - dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
-        size = dx_cas_p_encode_commit(s, place, s->sequence_, s->retired_ ? 1 : 0, &s->chain_id_,
-                                      want);
-    } else {
-        DX_CAS_MEMSET(want, 0, size);
-    }
-    if (changed) DX_CAS_P_TRY(s->device_.truncate(s->device_.user, s->commit_end_));
-    DX_CAS_P_TRY(s->device_.read(s->device_.user, place, is, size, &got));
-    for (at = 0; at < size; at += part) {
-        part = at < 2 * DX_CAS_P_HEAD ? (size_t)DX_CAS_P_HEAD : size - at;
-        if (got >= at + part && DX_CAS_MEMCMP(want + at, is + at, part) == 0) continue;
-        DX_CAS_P_TRY(s->device_.write(s->device_.user, place + at, want + at, part));
-        changed = true;
-    }
-    return changed ? s->device_.sync(s->device_.user) : DX_CAS_OK;
-}
-
-/* >>objects ------------------------------------------------------------ */
-static int dx_cas_p_may_write(const dx_cas_store *s)
-{
-    if (!s->open_) return DX_CAS_EINVAL;
-    if (!(s->mode_ & DX_CAS_WRITE)) return DX_CAS_EREADONLY;
-    return s->failed_ ? DX_CAS_ESYS : DX_CAS_OK;
-}
-
-/* A record goes to the end of the log: place and next are set. DX_CAS_ETOOBIG behind 2^48. */
-static int dx_cas_p_record_begin(const dx_cas_store *s, dx_cas_p_record *r)
-{
-    r->place = s->end_;
-    if (s->end_ > DX_CAS_P_PLACE_MAX - 8192 || r->stored > DX_CAS_P_PLACE_MAX - 8192 - s->end_) {
-        return DX_CAS_ETOOBIG;
-    }
-    r->next = dx_cas_p_align(s, s->end_ + DX_CAS_P_HEAD + r->stored);
-    return DX_CAS_OK;
-}
-
-/* All bytes of the record are written: the log is that much longer. */
-static void dx_cas_p_record_done(dx_cas_store *s, const dx_cas_p_record *r)
-{
-    uint8_t head[DX_CAS_P_HEAD];
-    dx_cas_p_encode(s, r, head);
-    dx_cas_blake3_update(&s->chain_, head, sizeof head);
-    s->end_ = r->next;
-    s->dirty_ = true;
-}
-
-/* Bring the device back to the end of the log; if that fails, the next open does it. */
-static int dx_cas_p_record_failed(dx_cas_store *s, int error)
-{
-    (void)s->device_.truncate(s->device_.user, s->end_);
-    return error;
-}
-
-/* The header and the padding of a record; align is at most 4096. */
-static int dx_cas_p_write_frame(dx_cas_store *s, const dx_cas_p_record *r)
-{
-    uint64_t end = r->place + DX_CAS_P_HEAD + r->stored;
-    dx_cas_p_encode(s, r, s->work_);
-    DX_CAS_P_TRY(s->device_.write(s->device_.user, r->place, s->work_, DX_CAS_P_HEAD));
-    if (end == r->next) return DX_CAS_OK;
-    DX_CAS_MEMSET(s->work_, 0, (size_t)(r->next - end));
-    return s->device_.write(s->device_.user, end, s->work_, (size_t)(r->next - end));
-}
-
-/* Append a record; small ones in one write. data is not in the io part of the work memory. */
-static int dx_cas_p_append(dx_cas_store *s, dx_cas_p_record *r, const void *data)
-{
-    uint8_t *io = s->work_;
-    int error;
-    DX_CAS_P_TRY(dx_cas_p_record_begin(s, r));
-    if (r->next - r->place <= DX_CAS_P_IO) {
-        size_t used = DX_CAS_P_HEAD + (size_t)r->stored, size = (size_t)(r->next - r->place);
-        dx_cas_p_encode(s, r, io);
-        if (r->stored) DX_CAS_MEMCPY(io + DX_CAS_P_HEAD, data, (size_t)r->stored);
-        DX_CAS_MEMSET(io + used, 0, size - used);
-        error = s->device_.write(s->device_.user, r->place, io, size);
-    } else {
-        error = dx_cas_p_write_frame(s, r);
-        if (error == DX_CAS_OK) {
-            error = s->device_.write(s->device_.user, r->place + DX_CAS_P_HEAD, data,
-                                     (size_t)r->stored);
-        }
-    }
-    if (error != DX_CAS_OK) return dx_cas_p_record_failed(s, error);
-    dx_cas_p_record_done(s, r);
-    return DX_CAS_OK;
-}
-
-static const dx_cas_codec *dx_cas_p_codec(const dx_cas_store *s, uint32_t number)
-{
-    size_t i;
-    for (i = 0; i < s->codec_count_; i++) if (s->codecs_[i].number == number) return &s->codecs_[i];
-    return NULL;
-}
-
-/* Compress when there is a codec and it helps; data and r->stored then tell of the smaller form. */
-static int dx_cas_p_pack(dx_cas_store *s, dx_cas_p_record *r, const void **data)
-{
-    const dx_cas_codec *codec = s->codecs_;
-    size_t size = (size_t)r->logical, packed = 0;
-    int error;
-    if (s->codec_count_ == 0 || size < 2 || r->type != DX_CAS_P_BLOB) return DX_CAS_OK;
-    error = codec->compress(codec->user, s->work_ + DX_CAS_P_IO, size - 1, *data, size, &packed);
-    if (error == DX_CAS_ENOSPACE) return DX_CAS_OK;
-    if (error != DX_CAS_OK) return error;
-    if (packed >= size) return DX_CAS_OK;
-    r->codec = codec->number;
-    r->stored = packed;
-    *data = s->work_ + DX_CAS_P_IO;
-    return DX_CAS_OK;
-}
-
-/* Store an object of a type, unless it is there. */
-static int dx_cas_p_put(dx_cas_store *s, uint32_t type, uint32_t level, const void *data,
-                        size_t size, dx_cas_id *id)
-{
-    dx_cas_p_record r;
-    int error;
-    dx_cas_p_id_of(type, data, size, id);
-    error = dx_cas_p_find(s, id, &r, NULL);
-    if (error == DX_CAS_OK) {
-        s->stats_.put_bytes += size;
-        s->stats_.known_bytes += size;
-        return DX_CAS_OK;
-    }
-    if (error != DX_CAS_ENOTFOUND) return error;
-    DX_CAS_P_TRY(dx_cas_p_reserve(s, 1));
-    DX_CAS_MEMSET(&r, 0, sizeof r);
-    r.type = type;
-    r.flags = level;
-    r.stored = r.logical = size;
-    r.id = *id;
-    DX_CAS_P_TRY(dx_cas_p_pack(s, &r, &data));
-    DX_CAS_P_TRY(dx_cas_p_append(s, &r, data));
-    s->stats_.put_bytes += size;
-    return dx_cas_p_add_object(s, &r);
-}
-
-/* The bytes of an object, decompressed and checked, into a buffer of r->logical bytes. */
-static int dx_cas_p_get(dx_cas_store *s, const dx_cas_p_record *r, void *out)
-{
-    const dx_cas_codec *codec = dx_cas_p_codec(s, r->codec);
-    uint8_t *packed = s->work_ + DX_CAS_P_IO;
-    size_t got = (size_t)r->logical;
-    dx_cas_id id;
-    int error;
-    if (r->codec && !codec) return DX_CAS_ENOTSUP;
-    if (codec && (r->stored > s->object_size_max_ || r->logical > s->object_size_max_)) {
-        return DX_CAS_ETOOBIG;
-    }
-    error = dx_cas_p_read(s, r->place + DX_CAS_P_HEAD, codec ? packed : out, (size_t)r->stored);
-    if (error == DX_CAS_OK && codec) {
-        error = codec->decompress(codec->user, out, (size_t)r->logical, packed, (size_t)r->stored,
-                                  &got);
-        if (error != DX_CAS_OK) error = DX_CAS_ECORRUPT;
-    }
-    if (error == DX_CAS_OK && got == r->logical) {
-        dx_cas_p_id_of(r->type, out, got, &id);
-        if (dx_cas_id_equal(&id, &r->id)) return DX_CAS_OK;
-    }
-    if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT && error != DX_CAS_ETRUNCATED) return error;
-    if (r->logical) DX_CAS_MEMSET(out, 0, (size_t)r->logical); /* nothing unchecked leaves */
-    return dx_cas_p_damaged(s, r->place);
-}
-
-/* Hash an object where it stands; when dst is given, also write its stored bytes there. */
-static int dx_cas_p_stream(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_store *dst,
-                           uint64_t dst_place)
-{
-    dx_cas_blake3 h;
-    dx_cas_id id;
-    uint64_t done = 0;
-    if (r->codec) {
-        int error = dx_cas_p_get(s, r, s->work_ + (s->work_size_ + DX_CAS_P_IO) / 2);
-        if (error != DX_CAS_OK || !dst) return error;
-        return dst->device_.write(dst->device_.user, dst_place, s->work_ + DX_CAS_P_IO,
-                                  (size_t)r->stored);
-    }
-    dx_cas_p_id_start(&h, r->type);
-    while (done < r->stored) {
-        size_t size = r->stored - done < DX_CAS_P_IO ? (size_t)(r->stored - done)
-                                                       : (size_t)DX_CAS_P_IO;
-        int error = dx_cas_p_read(s, r->place + DX_CAS_P_HEAD + done, s->work_, size);
-        if (error == DX_CAS_ETRUNCATED) return dx_cas_p_damaged(s, r->place);
-        if (error == DX_CAS_OK && dst) {
-            error = dst->device_.write(dst->device_.user, dst_place + done, s->work_, size);
-        }
-        if (error != DX_CAS_OK) return error;
-        dx_cas_blake3_update(&h, s->work_, size);
-        done += size;
-    }
-    dx_cas_blake3_final(&h, id.bytes, sizeof id.bytes);
-    return dx_cas_id_equal(&id, &r->id) ? DX_CAS_OK : dx_cas_p_damaged(s, r->place);
-}
-
-/* A list node, opened: entries of 40 bytes, each an id and the content bytes under it. */
-typedef struct dx_cas_p_node {
-    uint32_t level, count;
-    uint64_t total;
-    const uint8_t *entries;
-} dx_cas_p_node;
-
-static uint64_t dx_cas_p_node_size(const dx_cas_p_node *n, uint32_t i)
-{
-    return dx_cas_p_load64(n->entries + (size_t)i * DX_CAS_P_NODE_ENTRY + 32);
-}
-
-static void dx_cas_p_node_id(const dx_cas_p_node *n, uint32_t i, dx_cas_id *id)
-{
-    DX_CAS_MEMCPY(id->bytes, n->entries + (size_t)i * DX_CAS_P_NODE_ENTRY, 32);
-}
-
-/* A hash says what was written, not that it is right. */
-static bool dx_cas_p_open_node(const uint8_t *p, size_t size, uint32_t level, dx_cas_p_node *n)
-{
-    uint64_t sum = 0;
-    uint32_t i;
-    if (size < DX_CAS_P_NODE_HEAD) return false;
-    n->level = p[0];
-    n->count = dx_cas_p_load32(p + 4);
-    n->total = dx_cas_p_load64(p + 8);
-    n->entries = p + DX_CAS_P_NODE_HEAD;
-    if (n->level != level || p[1] || p[2] || p[3]) return false;
-    if (n->count == 0 || n->count > DX_CAS_NODE_ENTRIES_MAX) return false;
-    if (size - DX_CAS_P_NODE_HEAD != (size_t)n->count * DX_CAS_P_NODE_ENTRY) return false;
-    for (i = 0; i < n->count; i++) {
-        uint64_t part = dx_cas_p_node_size(n, i);
-        if (part == 0 || part > DX_CAS_P_PLACE_MAX || sum > DX_CAS_P_PLACE_MAX) return false;
-        sum += part;
-    }
-    return sum == n->total;
-}
-
-/* Read a node into memory (DX_CAS_NODE_SIZE_MAX bytes) and open it. */
-static int dx_cas_p_get_node(dx_cas_store *s, const dx_cas_p_record *r, uint8_t *memory,
-                             dx_cas_p_node *n)
-{
-    if (r->type != DX_CAS_P_LIST) return dx_cas_p_damaged(s, r->place);
-    DX_CAS_P_TRY(dx_cas_p_get(s, r, memory));
-    if (dx_cas_p_open_node(memory, (size_t)r->stored, r->flags, n)) return DX_CAS_OK;
-    return dx_cas_p_damaged(s, r->place);
-}
-
-/* Find child i of a node; it must be of the level below and of the size that the node says. */
-static int dx_cas_p_find_child(dx_cas_store *s, const dx_cas_p_node *n, uint32_t i,
-                               dx_cas_p_record *r, size_t *slot)
-{
-    dx_cas_id id;
-    uint32_t level;
-    dx_cas_p_node_id(n, i, &id);
-    DX_CAS_P_TRY(dx_cas_p_find(s, &id, r, slot));
-    level = r->type == DX_CAS_P_LIST ? r->flags : 0;
-    if (level + 1 != n->level) return DX_CAS_ENOTFOUND;
-    if (level == 0 && r->logical != dx_cas_p_node_size(n, i)) return DX_CAS_ENOTFOUND;
-    return DX_CAS_OK;
-}
-
-/* >>refs --------------------------------------------------------------- */
-/* What is known of a name: its newest record, and the newest version if it has one. */
-typedef struct dx_cas_p_state {
-    bool     exists;
-    uint64_t version;  /* last number given */
-    uint64_t oldest;   /* oldest that is kept */
-    uint64_t place;    /* of the newest version's record, 0 = none */
-} dx_cas_p_state;
-
-static int dx_cas_p_name_state(dx_cas_store *s, const char *name, dx_cas_p_state *st)
-{
-    dx_cas_p_ref r;
-    size_t slot = 0;
-    int error;
-    DX_CAS_MEMSET(st, 0, sizeof *st);
-    if (!s->open_ || !dx_cas_p_name_ok(name)) return DX_CAS_EINVAL;
-    error = dx_cas_p_find_ref(s, name, &r, &slot);
-    if (error == DX_CAS_ENOTFOUND) return DX_CAS_OK;
-    if (error != DX_CAS_OK) return error;
-    st->exists = r.op != DX_CAS_P_DELETE;
-    st->version = r.ref.version;
-    st->oldest = r.ref.oldest;
-    if (st->exists) st->place = r.op == DX_CAS_P_SET ? r.place : r.ref.previous_;
+    uint64_t place = r->place | DX_CAS_P_IS_REF;
+    size_t slot;
+    DX_CAS_P_TRY(dx_cas_p_find_ref(s, r->ref.name, &old, &slot));
+    if (slot == SIZE_MAX) dx_cas_p_insert(s, dx_cas_p_name_fingerprint(r->ref.name), place);
+    else s->slots_[slot].place = place;
+    if (r->op != DX_CAS_P_DELETE) s->stats_.names += !old.exists;
+    else if (old.exists) s->stats_.names--;
     return DX_CAS_OK;
 }
 
@@ -2538,14 +2190,14 @@ static int dx_cas_p_put_ref(dx_cas_store *s, dx_cas_p_ref *r)
     return DX_CAS_OK;
 }
 
-/* The state of a name that is about to change. */
+/* What is known of a name that is about to change. */
 static int dx_cas_p_name_change(dx_cas_store *s, const char *name, uint64_t expected,
-                                dx_cas_p_state *st)
+                                dx_cas_p_ref *r)
 {
     DX_CAS_P_TRY(dx_cas_p_may_write(s));
-    DX_CAS_P_TRY(dx_cas_p_name_state(s, name, st));
+    DX_CAS_P_TRY(dx_cas_p_name(s, name, r));
     if (expected == DX_CAS_ANY_VERSION) return DX_CAS_OK;
-    return expected == (st->exists ? st->version : 0) ? DX_CAS_OK : DX_CAS_ECONFLICT;
+    return expected == (r->exists ? r->ref.version : 0) ? DX_CAS_OK : DX_CAS_ECONFLICT;
 }
 
 /* Load the version of a name at place, number `most` or less, and what the name's newest record
@@ -2555,8 +2207,7 @@ static int dx_cas_p_load_version(dx_cas_store *s, const char *name, uint64_t pla
 {
     dx_cas_p_ref r;
     DX_CAS_P_TRY(dx_cas_p_read_ref_at(s, place, &r));
-    if (r.op != DX_CAS_P_SET || r.ref.version > most ||
-        DX_CAS_MEMCMP(r.ref.name, name, dx_cas_p_length(name) + 1) != 0) {
+    if (r.op != DX_CAS_P_SET || r.ref.version > most || !dx_cas_p_same_name(name, r.ref.name)) {
         return dx_cas_p_damaged(s, place);
     }
     *out = r.ref;
@@ -2567,19 +2218,17 @@ static int dx_cas_p_load_version(dx_cas_store *s, const char *name, uint64_t pla
 DX_CAS_API int dx_cas_ref_set(dx_cas_store *s, const dx_cas_ref *ref, uint64_t expected,
                               uint64_t *version)
 {
-    dx_cas_p_state st;
     dx_cas_p_record root;
-    dx_cas_p_ref r;
+    dx_cas_p_ref old, r;
     if (!s || !ref || ref->info_size > DX_CAS_INFO_MAX) return DX_CAS_EINVAL;
-    DX_CAS_P_TRY(dx_cas_p_name_change(s, ref->name, expected, &st));
-    if (st.version >= UINT64_MAX - 2) return DX_CAS_ETOOBIG;
+    DX_CAS_P_TRY(dx_cas_p_name_change(s, ref->name, expected, &old));
+    if (old.ref.version >= UINT64_MAX - 2) return DX_CAS_ETOOBIG;
     DX_CAS_P_TRY(dx_cas_p_find(s, &ref->root, &root, NULL));
     r.op = DX_CAS_P_SET;
-    r.place = 0;
     r.ref = *ref;
-    r.ref.version = st.version + 1;
-    r.ref.oldest = st.exists ? st.oldest : r.ref.version;
-    r.ref.previous_ = st.place;
+    r.ref.version = old.ref.version + 1;
+    r.ref.oldest = old.exists ? old.ref.oldest : r.ref.version;
+    r.ref.previous_ = old.newest;
     DX_CAS_P_TRY(dx_cas_p_put_ref(s, &r));
     if (version) *version = r.ref.version;
     return DX_CAS_OK;
@@ -2594,13 +2243,15 @@ DX_CAS_API int dx_cas_ref_previous(dx_cas_store *s, dx_cas_ref *ref)
 
 DX_CAS_API int dx_cas_ref_get(dx_cas_store *s, const char *name, uint64_t version, dx_cas_ref *out)
 {
-    dx_cas_p_state st;
+    dx_cas_p_ref r;
+    uint64_t most;
     if (!s || !out) return DX_CAS_EINVAL;
-    DX_CAS_P_TRY(dx_cas_p_name_state(s, name, &st));
-    if (!st.exists || version > st.version || (version && version < st.oldest)) {
+    DX_CAS_P_TRY(dx_cas_p_name(s, name, &r));
+    most = r.ref.version;
+    if (!r.exists || version > most || (version && version < r.ref.oldest)) {
         return DX_CAS_ENOTFOUND;
     }
-    DX_CAS_P_TRY(dx_cas_p_load_version(s, name, st.place, st.version, st.oldest, out));
+    DX_CAS_P_TRY(dx_cas_p_load_version(s, name, r.newest, most, r.ref.oldest, out));
     while (version && out->version > version) DX_CAS_P_TRY(dx_cas_ref_previous(s, out));
     return version && out->version != version ? DX_CAS_ENOTFOUND : DX_CAS_OK;
 }
@@ -2613,10 +2264,8 @@ DX_CAS_API int dx_cas_ref_next(dx_cas_store *s, uint64_t *cursor, dx_cas_ref *ou
         dx_cas_p_ref r;
         if (e->place == 0 || !(e->place & DX_CAS_P_IS_REF)) continue;
         DX_CAS_P_TRY(dx_cas_p_read_ref_at(s, dx_cas_p_place(e), &r));
-        if (r.op == DX_CAS_P_DELETE) continue;
-        return dx_cas_p_load_version(s, r.ref.name,
-                                     r.op == DX_CAS_P_SET ? r.place : r.ref.previous_,
-                                     r.ref.version, r.ref.oldest, out);
+        if (!r.exists) continue;
+        return dx_cas_p_load_version(s, r.ref.name, r.newest, r.ref.version, r.ref.oldest, out);
     }
     return DX_CAS_ENOTFOUND;
 }
@@ -2624,19 +2273,20 @@ DX_CAS_API int dx_cas_ref_next(dx_cas_store *s, uint64_t *cursor, dx_cas_ref *ou
 /* Append a record that drops versions before oldest; all of them for DX_CAS_ANY_VERSION. */
 static int dx_cas_p_drop(dx_cas_store *s, const char *name, uint64_t expected, uint64_t oldest)
 {
-    dx_cas_p_state st;
-    dx_cas_p_ref r;
+    dx_cas_p_ref old, r;
+    bool all = oldest == DX_CAS_ANY_VERSION;
     if (!s) return DX_CAS_EINVAL;
-    DX_CAS_P_TRY(dx_cas_p_name_change(s, name, expected, &st));
-    if (!st.exists) return DX_CAS_ENOTFOUND;
+    DX_CAS_P_TRY(dx_cas_p_name_change(s, name, expected, &old));
+    if (!old.exists) return DX_CAS_ENOTFOUND;
+    if (!all && oldest > old.ref.version) return DX_CAS_EINVAL;
+    if (oldest <= old.ref.oldest) return DX_CAS_OK;
     DX_CAS_MEMSET(&r, 0, sizeof r);
     DX_CAS_MEMCPY(r.ref.name, name, dx_cas_p_length(name));
-    r.op = oldest == DX_CAS_ANY_VERSION ? DX_CAS_P_DELETE : DX_CAS_P_TRIM;
-    r.ref.version = st.version;
-    r.ref.oldest = r.op == DX_CAS_P_DELETE ? st.version + 1 : oldest;
-    if (r.op == DX_CAS_P_TRIM) r.ref.previous_ = st.place;
-    if (r.op == DX_CAS_P_TRIM && oldest > st.version) return DX_CAS_EINVAL;
-    return oldest <= st.oldest ? DX_CAS_OK : dx_cas_p_put_ref(s, &r);
+    r.op = all ? DX_CAS_P_DELETE : DX_CAS_P_TRIM;
+    r.ref.version = old.ref.version;
+    r.ref.oldest = all ? old.ref.version + 1 : oldest;
+    r.ref.previous_ = all ? 0 : old.newest;
+    return dx_cas_p_put_ref(s, &r);
 }
 
 DX_CAS_API int dx_cas_ref_delete(dx_cas_store *s, const char *name, uint64_t expected)
@@ -2650,13 +2300,268 @@ DX_CAS_API int dx_cas_ref_trim(dx_cas_store *s, const char *name, uint64_t oldes
     return dx_cas_p_drop(s, name, DX_CAS_ANY_VERSION, oldest);
 }
 
+/* >>recovery ------------------------------------------------------------
+   The scan reads record headers one after the other through a small window, and trusts no length
+   that a CRC does not cover. Opening, refreshing, verifying and collecting all go through it. */
+enum { DX_CAS_P_WINDOW = 4096 };
+
+typedef struct dx_cas_p_scan {
+    dx_cas_store *s;
+    uint64_t place, limit;        /* the next record; where to stop */
+    uint64_t window_place;        /* device bytes in the work memory */
+    size_t   window_size;
+    dx_cas_tip_ tip;              /* the last commit */
+    bool     chain_known;         /* no header was lost since */
+    bool     insert;              /* fill the index */
+    uint64_t records;             /* since the last commit */
+    uint64_t lost, lost_place;    /* damage since the last commit: none if no commit follows */
+    uint64_t damage, damage_place; /* damage before a commit */
+    uint64_t entries, commit_entries; /* records that may need a slot, and those committed */
+} dx_cas_p_scan;
+
+enum { DX_CAS_P_STEP_END = 0, DX_CAS_P_STEP_RECORD = 1, DX_CAS_P_STEP_GAP = 2 };
+
+/* A whole record at place? DX_CAS_ECORRUPT when not. */
+static int dx_cas_p_look(dx_cas_p_scan *c, uint64_t place, dx_cas_p_record *r)
+{
+    dx_cas_store *s = c->s;
+    if (place > c->limit || c->limit - place < DX_CAS_P_HEAD) return DX_CAS_ECORRUPT;
+    if (place < c->window_place || place + DX_CAS_P_HEAD > c->window_place + c->window_size) {
+        uint64_t want = c->limit - place;
+        if (want > DX_CAS_P_WINDOW) want = DX_CAS_P_WINDOW;
+        c->window_place = place;
+        DX_CAS_P_TRY(s->device_.read(s->device_.user, place, s->work_, (size_t)want,
+                                     &c->window_size));
+        if (c->window_size < DX_CAS_P_HEAD) return DX_CAS_ECORRUPT;
+    }
+    DX_CAS_P_TRY(dx_cas_p_decode(s, place, s->work_ + (size_t)(place - c->window_place), r));
+    return dx_cas_p_sound(r->type == DX_CAS_P_COMMIT || r->next <= c->limit);
+}
+
+/* The next record, or the gap to it (r->place .. r->next), or the end: no record follows
+   r->place. */
+static int dx_cas_p_step(dx_cas_p_scan *c, dx_cas_p_record *r, int *step)
+{
+    uint64_t place = c->place;
+    int error = dx_cas_p_look(c, place, r);
+    if (error == DX_CAS_ECORRUPT) { /* the second copy of a commit serves as well */
+        error = dx_cas_p_look(c, place + DX_CAS_P_HEAD, r);
+        if (error == DX_CAS_OK) {
+            error = dx_cas_p_sound(r->type == DX_CAS_P_COMMIT && (r->flags & 255) == 2);
+        }
+        r->place = place;
+    }
+    *step = DX_CAS_P_STEP_RECORD;
+    if (error == DX_CAS_ECORRUPT) {
+        *step = DX_CAS_P_STEP_GAP;
+        while (error == DX_CAS_ECORRUPT && place < c->limit) {
+            place += c->s->align_;
+            error = dx_cas_p_look(c, place, r);
+        }
+        if (error == DX_CAS_ECORRUPT) {
+            *step = DX_CAS_P_STEP_END;
+            error = DX_CAS_OK;
+        }
+        r->place = c->place;
+        r->next = place < c->limit ? place : c->limit;
+    }
+    c->place = r->next;
+    return error;
+}
+
+static void dx_cas_p_scan_lost(dx_cas_p_scan *c, uint64_t place)
+{
+    if (c->lost++ == 0) c->lost_place = place;
+}
+
+/* Does this commit follow from the headers before it? Only then is it the next one for certain. */
+static bool dx_cas_p_chain_fits(const dx_cas_p_scan *c, const dx_cas_p_record *r)
+{
+    dx_cas_id id;
+    if (!c->chain_known || r->logical != c->tip.sequence + 1) return false;
+    dx_cas_p_chain_end(&c->tip, r->logical, r->flags >> 8, &id);
+    return dx_cas_id_equal(&id, &r->id);
+}
+
+/* A commit makes what came before it count, the damage too. */
+static void dx_cas_p_scan_commit(dx_cas_p_scan *c, const dx_cas_p_record *r)
+{
+    if (c->chain_known && !dx_cas_p_chain_fits(c, r)) dx_cas_p_scan_lost(c, r->place);
+    if (r->logical <= c->tip.sequence) return; /* left over from somewhere else */
+    if (c->lost && c->damage == 0) c->damage_place = c->lost_place;
+    c->damage += c->lost;
+    c->lost = c->records = 0;
+    c->commit_entries = c->entries;
+    dx_cas_p_tip_set(&c->tip, &r->id, r->logical, r->next);
+    c->tip.retired = r->flags >> 8;
+    c->chain_known = true;
+}
+
+/* Put a record into the chain and, when asked to, into the index. */
+static int dx_cas_p_scan_record(dx_cas_p_scan *c, const dx_cas_p_record *r)
+{
+    const uint8_t *work = c->s->work_;
+    dx_cas_p_ref ref;
+    dx_cas_blake3_update(&c->tip.chain, r->head, sizeof r->head);
+    c->records++;
+    c->entries++;
+    if (r->type == DX_CAS_P_REF) {
+        int error = dx_cas_p_read_ref(c->s, r, &ref);
+        if (error == DX_CAS_ECORRUPT) dx_cas_p_scan_lost(c, r->place);
+        if (error != DX_CAS_OK) return error == DX_CAS_ECORRUPT ? DX_CAS_OK : error;
+    }
+    if (c->insert) c->insert = dx_cas_p_reserve(c->s, 1) == DX_CAS_OK; /* else only count */
+    if (!c->insert) return DX_CAS_OK;
+    if (c->s->work_ != work) c->window_size = 0; /* growing moved the work memory */
+    return r->type == DX_CAS_P_REF ? dx_cas_p_add_ref(c->s, &ref) : dx_cas_p_add_object(c->s, r);
+}
+
+/* Begin where the last commit that the store knows ends. */
+static void dx_cas_p_scan_start(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limit, bool insert)
+{
+    DX_CAS_MEMSET(c, 0, sizeof *c);
+    c->s = s;
+    c->limit = limit;
+    c->place = s->tip_.end;
+    dx_cas_p_tip_set(&c->tip, &s->tip_.id, s->tip_.sequence, s->tip_.end);
+    c->tip.retired = s->tip_.retired;
+    c->chain_known = true;
+    c->insert = insert;
+}
+
+static int dx_cas_p_scan_run(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limit, bool insert)
+{
+    uint64_t damage = s->damage_offset_;
+    dx_cas_p_scan_start(c, s, limit, insert);
+    for (;;) {
+        dx_cas_p_record r;
+        int step = DX_CAS_P_STEP_END, error = dx_cas_p_step(c, &r, &step);
+        s->damage_offset_ = damage; /* a torn tail is no damage */
+        if (error != DX_CAS_OK || step == DX_CAS_P_STEP_END) return error;
+        if (step == DX_CAS_P_STEP_GAP) {
+            dx_cas_p_scan_lost(c, r.place);
+            c->chain_known = false;
+        } else if (r.type == DX_CAS_P_COMMIT) {
+            dx_cas_p_scan_commit(c, &r);
+        } else {
+            DX_CAS_P_TRY(dx_cas_p_scan_record(c, &r));
+        }
+    }
+}
+
+/* What was found holds. */
+static void dx_cas_p_scan_accept(const dx_cas_p_scan *c)
+{
+    dx_cas_store *s = c->s;
+    s->tip_ = c->tip;
+    s->end_ = s->tip_.end;
+    if (c->damage && s->stats_.damaged_places == 0) s->damage_offset_ = c->damage_place;
+    s->stats_.damaged_places += c->damage;
+}
+
+/* Read the whole log into an empty index. Most stores end with a commit; otherwise what follows
+   the last commit got in too, and a second scan that stops at the commit builds it again. */
+static int dx_cas_p_load(dx_cas_store *s, uint64_t device_size)
+{
+    dx_cas_p_scan c;
+    uint64_t limit = device_size;
+    int tries;
+    for (tries = 0; tries < 2; tries++) {
+        DX_CAS_MEMSET(s->slots_, 0, s->slot_count_ * sizeof *s->slots_);
+        DX_CAS_MEMSET(&s->stats_, 0, sizeof s->stats_);
+        s->entry_count_ = 0;
+        DX_CAS_P_TRY(dx_cas_p_scan_run(&c, s, limit, true));
+        if (tries > 0 && c.tip.end != limit) return DX_CAS_EAGAIN;
+        if (c.records == 0 && c.lost == 0) break;
+        limit = c.tip.end;
+    }
+    if (!c.insert) {
+        s->memory_needed_ = dx_cas_p_memory_for(s->work_size_, c.entries + c.entries / 2);
+        return DX_CAS_ENOMEM;
+    }
+    s->idle_size_ = device_size;
+    dx_cas_p_scan_accept(&c);
+    return DX_CAS_OK;
+}
+
+/* Read the store header. DX_CAS_ENOTFOUND: an empty device, or what a kill left of a creation. */
+static int dx_cas_p_load_header(dx_cas_store *s, uint64_t device_size)
+{
+    uint8_t head[2 * DX_CAS_P_HEAD];
+    size_t size = device_size < sizeof head ? (size_t)device_size : sizeof head, i;
+    bool zero = true, begun = true;
+    int error = dx_cas_p_read(s, 0, head, size);
+    if (error != DX_CAS_OK) return error == DX_CAS_ETRUNCATED ? DX_CAS_EAGAIN : error;
+    for (i = 0; i < size; i++) {
+        if (head[i] != 0) zero = false;
+        if (i < 8 && head[i] != dx_cas_p_store_magic[i]) begun = false;
+    }
+    if (device_size < sizeof head || (device_size == sizeof head && zero)) {
+        return zero || begun ? DX_CAS_ENOTFOUND : dx_cas_p_damaged(s, 0);
+    }
+    error = dx_cas_p_decode_store(s, head, 0);
+    if (error == DX_CAS_ECORRUPT) error = dx_cas_p_decode_store(s, head + DX_CAS_P_HEAD, 1);
+    return error == DX_CAS_ECORRUPT ? dx_cas_p_damaged(s, 0) : error;
+}
+
+/* Both copies of a commit record, and the padding; returns their size. */
+static size_t dx_cas_p_encode_commit(const dx_cas_store *s, uint64_t place, uint64_t sequence,
+                                     uint32_t retired, const dx_cas_id *chain, uint8_t *out)
+{
+    size_t size = (size_t)(dx_cas_p_align(s, place + 2 * DX_CAS_P_HEAD) - place);
+    dx_cas_p_record r;
+    uint32_t copy;
+    DX_CAS_MEMSET(&r, 0, sizeof r);
+    DX_CAS_MEMSET(out, 0, size);
+    r.type = DX_CAS_P_COMMIT;
+    r.logical = sequence;
+    r.id = *chain;
+    for (copy = 0; copy < 2; copy++) {
+        r.place = place + copy * DX_CAS_P_HEAD;
+        r.flags = retired << 8 | (copy + 1);
+        dx_cas_p_encode(s, &r);
+        DX_CAS_MEMCPY(out + copy * DX_CAS_P_HEAD, r.head, DX_CAS_P_HEAD);
+    }
+    return size;
+}
+
+/* A writer cuts off what follows the last commit and completes the copies of that commit. It does
+   not touch a copy that is right: should this write fail, that one still stands. */
+static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
+{
+    uint8_t *want = s->work_, *is = s->work_ + DX_CAS_P_IO / 2;
+    uint64_t place = 2 * DX_CAS_P_HEAD; /* padding of the store header */
+    size_t size = (size_t)(s->end_ - place), at, part, got = 0;
+    bool changed = device_size > s->end_;
+    if (s->tip_.sequence == 0) {
+        DX_CAS_MEMSET(want, 0, size);
+    } else {
+        place = s->end_ - dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
+        size = dx_cas_p_encode_commit(s, place, s->tip_.sequence, s->tip_.retired, &s->tip_.id,
+                                      want);
+    }
+    if (changed) DX_CAS_P_TRY(s->device_.truncate(s->device_.user, s->end_));
+    DX_CAS_P_TRY(s->device_.read(s->device_.user, place, is, size, &got));
+    for (at = 0; at < size; at += part) {
+        part = at < 2 * DX_CAS_P_HEAD ? (size_t)DX_CAS_P_HEAD : size - at;
+        if (got >= at + part && DX_CAS_MEMCMP(want + at, is + at, part) == 0) continue;
+        DX_CAS_P_TRY(dx_cas_p_write(s, place + at, want + at, part));
+        changed = true;
+    }
+    return changed ? s->device_.sync(s->device_.user) : DX_CAS_OK;
+}
+
 /* >>public ------------------------------------------------------------- */
+static uint32_t dx_cas_p_object_max(const dx_cas_desc *desc)
+{
+    return desc->object_size_max ? desc->object_size_max : (uint32_t)1 << 20;
+}
+
 DX_CAS_API size_t dx_cas_memory_size(const dx_cas_desc *desc)
 {
-    uint64_t size, objects = desc->objects_max ? desc->objects_max : 65536;
-    uint32_t object_size_max = desc->object_size_max ? desc->object_size_max : (uint32_t)1 << 20;
-    if (objects > (uint64_t)1 << 40) return 0;
-    size = dx_cas_p_memory_for(dx_cas_p_work_size(desc->codec_count, object_size_max), objects);
+    uint64_t work = dx_cas_p_work_size(desc->codec_count, dx_cas_p_object_max(desc)), size;
+    if (desc->objects_max > (uint64_t)1 << 40) return 0;
+    size = dx_cas_p_memory_for(work, desc->objects_max ? desc->objects_max : 65536);
     return size > SIZE_MAX ? 0 : (size_t)size;
 }
 
@@ -2685,42 +2590,44 @@ static bool dx_cas_p_desc_ok(const dx_cas_desc *desc)
     return true;
 }
 
+/* An empty store, durable before anything else is written. */
+static int dx_cas_p_create(dx_cas_store *s, const dx_cas_desc *desc)
+{
+    uint8_t head[2 * DX_CAS_P_HEAD];
+    s->align_ = desc->align ? desc->align : 8;
+    DX_CAS_MEMCPY(s->store_id_, desc->store_id, sizeof s->store_id_);
+    dx_cas_p_encode_store(s, head);
+    DX_CAS_P_TRY(s->device_.truncate(s->device_.user, 0));
+    DX_CAS_P_TRY(dx_cas_p_write(s, 0, head, sizeof head));
+    DX_CAS_P_TRY(s->device_.sync(s->device_.user));
+    return dx_cas_p_decode_store(s, head, 0);
+}
+
 /* The part of open that can fail once the object is set up. */
 static int dx_cas_p_open(dx_cas_store *s, const dx_cas_desc *desc)
 {
-    uint8_t head[2 * DX_CAS_P_HEAD];
     uint64_t size = 0;
     bool write = (desc->mode & DX_CAS_WRITE) != 0;
     int error = s->device_.size(s->device_.user, &size);
     if (error == DX_CAS_OK) error = dx_cas_p_load_header(s, size);
     if (error == DX_CAS_ENOTFOUND && write && (desc->mode & DX_CAS_CREATE)) {
-        size = sizeof head; /* an empty store, durable before anything else is written */
-        s->align_ = desc->align ? desc->align : 8;
-        DX_CAS_MEMCPY(s->store_id_, desc->store_id, sizeof s->store_id_);
-        dx_cas_p_encode_store(s, head);
-        DX_CAS_P_TRY(s->device_.truncate(s->device_.user, 0));
-        DX_CAS_P_TRY(s->device_.write(s->device_.user, 0, head, sizeof head));
-        DX_CAS_P_TRY(s->device_.sync(s->device_.user));
-        error = dx_cas_p_decode_store(s, head, 0);
+        error = dx_cas_p_create(s, desc);
+        size = 2 * DX_CAS_P_HEAD;
     }
-    if (error != DX_CAS_OK) return error;
-    s->end_ = s->commit_end_ = dx_cas_p_first_place(s);
-    error = dx_cas_p_load(s, size);
-    if (!write && (error == DX_CAS_ECORRUPT || (!error && s->stats_.damaged_places))) {
-        dx_cas_p_clear_index(s); /* a writer may have been between two of our reads: look again */
-        DX_CAS_P_TRY(dx_cas_p_load_header(s, size));
-        s->end_ = s->commit_end_ = dx_cas_p_first_place(s);
-        s->sequence_ = 0;
-        s->retired_ = false;
-        s->damage_offset_ = DX_CAS_P_NOWHERE;
+    if (error == DX_CAS_OK) {
         error = dx_cas_p_load(s, size);
+        if (!write && (error == DX_CAS_ECORRUPT || (!error && s->stats_.damaged_places))) {
+            /* a writer may have been between two of our reads: look again */
+            s->damage_offset_ = DX_CAS_P_NOWHERE;
+            error = dx_cas_p_load_header(s, size);
+            if (error == DX_CAS_OK) error = dx_cas_p_load(s, size);
+        }
     }
-    if (error != DX_CAS_OK) return error;
-    if (s->stats_.damaged_places) {
+    if (error == DX_CAS_OK && s->stats_.damaged_places) {
         s->mode_ &= ~(uint32_t)DX_CAS_WRITE;
         return (desc->mode & DX_CAS_ACCEPT_DAMAGE) ? DX_CAS_OK : DX_CAS_ECORRUPT;
     }
-    return write ? dx_cas_p_repair_tail(s, size) : DX_CAS_OK;
+    return error == DX_CAS_OK && write ? dx_cas_p_repair_tail(s, size) : error;
 }
 
 DX_CAS_API int dx_cas_open(dx_cas_store *s, const dx_cas_desc *desc)
@@ -2736,10 +2643,9 @@ DX_CAS_API int dx_cas_open(dx_cas_store *s, const dx_cas_desc *desc)
     s->grow_ = desc->grow;
     s->grow_user_ = desc->grow_user;
     s->mode_ = desc->mode;
-    s->object_size_max_ = desc->object_size_max ? desc->object_size_max : (uint32_t)1 << 20;
+    s->object_size_max_ = dx_cas_p_object_max(desc);
     s->work_size_ = (size_t)dx_cas_p_work_size(s->codec_count_, s->object_size_max_);
     error = dx_cas_p_use_memory(s, desc->memory, desc->memory_size);
-    if (error == DX_CAS_ENOMEM) s->memory_needed_ = dx_cas_p_memory_for(s->work_size_, 16);
     if (error == DX_CAS_OK) error = dx_cas_p_open(s, desc);
     if (error != DX_CAS_OK) dx_cas_close(s);
     s->open_ = error == DX_CAS_OK;
@@ -2765,10 +2671,10 @@ DX_CAS_API uint64_t dx_cas_damage_offset(const dx_cas_store *s)
 DX_CAS_API void dx_cas_get_stats(const dx_cas_store *s, dx_cas_stats *out)
 {
     *out = s->stats_;
-    out->commits = s->sequence_;
+    out->commits = s->tip_.sequence;
     out->device_bytes = s->end_;
     out->index_entries = s->entry_count_;
-    out->index_entries_max = s->slot_count_ ? dx_cas_p_entries_max(s) : 0;
+    out->index_entries_max = dx_cas_p_entries_max(s);
 }
 
 DX_CAS_API int dx_cas_put(dx_cas_store *s, const void *data, size_t size, dx_cas_id *id)
@@ -2792,12 +2698,6 @@ DX_CAS_API int dx_cas_get(dx_cas_store *s, const dx_cas_id *id, void *buffer, si
     return r.logical > capacity ? DX_CAS_ENOSPACE : dx_cas_p_get(s, &r, buffer);
 }
 
-DX_CAS_API int dx_cas_has(dx_cas_store *s, const dx_cas_id *id)
-{
-    uint64_t size;
-    return dx_cas_object_size(s, id, &size);
-}
-
 DX_CAS_API int dx_cas_object_size(dx_cas_store *s, const dx_cas_id *id, uint64_t *size)
 {
     dx_cas_p_record r;
@@ -2807,31 +2707,34 @@ DX_CAS_API int dx_cas_object_size(dx_cas_store *s, const dx_cas_id *id, uint64_t
     return DX_CAS_OK;
 }
 
+DX_CAS_API int dx_cas_has(dx_cas_store *s, const dx_cas_id *id)
+{
+    uint64_t size;
+    return dx_cas_object_size(s, id, &size);
+}
+
 /* Sync what was written, then write and sync the commit record: whoever finds the record finds
    the rest. */
-static int dx_cas_p_commit(dx_cas_store *s, uint32_t flags)
+static int dx_cas_p_commit(dx_cas_store *s, uint32_t retired)
 {
-    uint8_t *io = s->work_;
     dx_cas_id chain;
     size_t size;
     int error;
     s->failed_ = true; /* until all went well */
     DX_CAS_P_TRY(s->device_.sync(s->device_.user));
     if (s->end_ > DX_CAS_P_PLACE_MAX - 8192) return DX_CAS_ETOOBIG;
-    dx_cas_p_chain_end(&s->chain_, s->sequence_ + 1, flags, &chain);
-    size = dx_cas_p_encode_commit(s, s->end_, s->sequence_ + 1, flags, &chain, io);
-    error = s->device_.write(s->device_.user, s->end_, io, size);
+    dx_cas_p_chain_end(&s->tip_, s->tip_.sequence + 1, retired, &chain);
+    size = dx_cas_p_encode_commit(s, s->end_, s->tip_.sequence + 1, retired, &chain, s->work_);
+    error = dx_cas_p_write(s, s->end_, s->work_, size);
     if (error == DX_CAS_OK) error = s->device_.sync(s->device_.user);
     if (error != DX_CAS_OK) { /* readers shall not see what the caller was told is not committed */
-        return dx_cas_p_record_failed(s, error);
+        (void)s->device_.truncate(s->device_.user, s->end_);
+        return error;
     }
     s->failed_ = s->dirty_ = false;
-    s->retired_ = flags == DX_CAS_P_RETIRED;
     s->end_ += size;
-    s->commit_end_ = s->end_;
-    s->sequence_++;
-    s->chain_id_ = chain;
-    dx_cas_p_chain_start(&s->chain_, &chain);
+    dx_cas_p_tip_set(&s->tip_, &chain, s->tip_.sequence + 1, s->end_);
+    s->tip_.retired = retired;
     return DX_CAS_OK;
 }
 
@@ -2846,7 +2749,7 @@ DX_CAS_API int dx_cas_retire(dx_cas_store *s)
 {
     if (!s) return DX_CAS_EINVAL;
     DX_CAS_P_TRY(dx_cas_p_may_write(s));
-    return dx_cas_p_commit(s, DX_CAS_P_RETIRED);
+    return dx_cas_p_commit(s, 1);
 }
 
 /* Nothing new: the device has the size of last time and does not end with a commit. (A writer may
@@ -2857,7 +2760,7 @@ static bool dx_cas_p_idle(dx_cas_store *s, uint64_t size)
     dx_cas_p_record r;
     int error;
     if (size != s->idle_size_) return false;
-    if (size < s->commit_end_ + commit_size) return true;
+    if (size < s->tip_.end + commit_size) return true;
     error = dx_cas_p_read_head(s, (size & ~(uint64_t)(s->align_ - 1)) - commit_size, &r);
     s->damage_offset_ = damage;
     return error == DX_CAS_ECORRUPT || (error == DX_CAS_OK && r.type != DX_CAS_P_COMMIT);
@@ -2871,24 +2774,22 @@ DX_CAS_API int dx_cas_refresh(dx_cas_store *s)
     if (!s || !s->open_) return DX_CAS_EINVAL;
     if (s->mode_ & DX_CAS_WRITE) return DX_CAS_OK;
     DX_CAS_P_TRY(s->device_.size(s->device_.user, &size));
-    if (dx_cas_p_idle(s, size)) return s->retired_ ? DX_CAS_EMOVED : DX_CAS_OK;
+    if (dx_cas_p_idle(s, size)) return s->tip_.retired ? DX_CAS_EMOVED : DX_CAS_OK;
     for (tries = 0; tries < 2; tries++) { /* twice when a writer may have been between two reads */
-        dx_cas_p_scan_start(&c, s, size, false);
-        DX_CAS_P_TRY(dx_cas_p_scan_run(&c));
+        DX_CAS_P_TRY(dx_cas_p_scan_run(&c, s, size, false));
         if (c.damage == 0) break;
     }
-    if (size < s->commit_end_ && size < s->idle_size_) return DX_CAS_EAGAIN;
+    if (size < s->tip_.end && size < s->idle_size_) return DX_CAS_EAGAIN;
     if (c.damage && !(s->mode_ & DX_CAS_ACCEPT_DAMAGE)) return dx_cas_p_damaged(s, c.damage_place);
-    if (c.commit_end != s->commit_end_) {
-        limit = c.commit_end;
+    if (c.tip.end != s->tip_.end) {
+        limit = c.tip.end;
         DX_CAS_P_TRY(dx_cas_p_reserve(s, c.commit_entries));
-        dx_cas_p_scan_start(&c, s, limit, true);
-        DX_CAS_P_TRY(dx_cas_p_scan_run(&c));
-        if (c.commit_end != limit) return DX_CAS_EAGAIN;
+        DX_CAS_P_TRY(dx_cas_p_scan_run(&c, s, limit, true));
+        if (c.tip.end != limit) return DX_CAS_EAGAIN;
         dx_cas_p_scan_accept(&c);
     }
     s->idle_size_ = size;
-    return s->retired_ ? DX_CAS_EMOVED : DX_CAS_OK;
+    return s->tip_.retired ? DX_CAS_EMOVED : DX_CAS_OK;
 }
 
 /* >>streams ------------------------------------------------------------ */
@@ -2922,57 +2823,52 @@ static uint8_t *dx_cas_p_node_memory(uint8_t *nodes, uint32_t level)
     return nodes + (size_t)level * DX_CAS_NODE_SIZE_MAX;
 }
 
-/* Store the node in progress at level (0 = of chunks) and forget its entries. */
-static int dx_cas_p_close_node(dx_cas_writer *w, uint32_t level, dx_cas_id *id, uint64_t *size)
+static uint8_t *dx_cas_p_entry(uint8_t *nodes, uint32_t level, uint32_t i)
+{
+    uint8_t *node = dx_cas_p_node_memory(nodes, level);
+    return node + DX_CAS_P_NODE_HEAD + (size_t)i * DX_CAS_P_NODE_ENTRY;
+}
+
+static void dx_cas_p_add_entry(dx_cas_writer *w, uint32_t level, const dx_cas_id *id, uint64_t size)
+{
+    uint8_t *at = dx_cas_p_entry(w->nodes_, level, w->counts_[level]++);
+    DX_CAS_ASSERT(w->counts_[level] <= DX_CAS_NODE_ENTRIES_MAX);
+    DX_CAS_MEMCPY(at, id->bytes, 32);
+    dx_cas_p_store64(at + 32, size);
+    w->sizes_[level] += size;
+}
+
+/* Store the node in progress at level (0 = of chunks) and make it an entry of the level above. */
+static int dx_cas_p_close_node(dx_cas_writer *w, uint32_t level)
 {
     uint8_t *node = dx_cas_p_node_memory(w->nodes_, level);
     size_t bytes = DX_CAS_P_NODE_HEAD + (size_t)w->counts_[level] * DX_CAS_P_NODE_ENTRY;
-    DX_CAS_MEMSET(node, 0, DX_CAS_P_NODE_HEAD);
-    node[0] = (uint8_t)(level + 1);
+    dx_cas_id id;
+    if (level + 1 == DX_CAS_LEVELS_MAX) return DX_CAS_ETOOBIG;
+    dx_cas_p_store32(node, level + 1);
     dx_cas_p_store32(node + 4, w->counts_[level]);
     dx_cas_p_store64(node + 8, w->sizes_[level]);
-    DX_CAS_P_TRY(dx_cas_p_put(w->store_, DX_CAS_P_LIST, level + 1, node, bytes, id));
-    *size = w->sizes_[level];
+    DX_CAS_P_TRY(dx_cas_p_put(w->store_, DX_CAS_P_LIST, level + 1, node, bytes, &id));
+    dx_cas_p_add_entry(w, level + 1, &id, w->sizes_[level]);
     w->counts_[level] = 0;
     w->sizes_[level] = 0;
     return DX_CAS_OK;
 }
 
-static void dx_cas_p_add_entry(dx_cas_writer *w, uint32_t level, const dx_cas_id *id, uint64_t size)
-{
-    uint8_t *at = dx_cas_p_node_memory(w->nodes_, level) + DX_CAS_P_NODE_HEAD +
-                  (size_t)w->counts_[level] * DX_CAS_P_NODE_ENTRY;
-    DX_CAS_ASSERT(w->counts_[level] < DX_CAS_NODE_ENTRIES_MAX);
-    DX_CAS_MEMCPY(at, id->bytes, 32);
-    dx_cas_p_store64(at + 32, size);
-    w->counts_[level]++;
-    w->sizes_[level] += size;
-}
-
-/* A node is complete after an entry whose id ends the node by its content, so that equal parts
-   of two versions get equal nodes: at least 32 entries, 160 on average, at most 512. */
-static bool dx_cas_p_node_full(const dx_cas_writer *w, uint32_t level)
-{
-    uint32_t count = w->counts_[level];
-    const uint8_t *node = dx_cas_p_node_memory(w->nodes_, level);
-    if (count == DX_CAS_NODE_ENTRIES_MAX) return true;
-    if (count < 32) return false;
-    return (node[DX_CAS_P_NODE_HEAD + (size_t)(count - 1) * DX_CAS_P_NODE_ENTRY] & 127) == 0;
-}
-
-/* Store complete nodes, from the lowest level up. An error leaves all as it was at the failing
-   level. */
+/* Store complete nodes, from the lowest level up. A node is complete after an entry whose id ends
+   it by its content, so that equal parts of two versions get equal nodes: at least 32 entries, 160
+   on average, at most 512. An error leaves all as it was at the failing level. */
 static int dx_cas_p_settle(dx_cas_writer *w)
 {
     uint32_t level;
-    for (level = 0; level + 1 < DX_CAS_LEVELS_MAX; level++) {
-        dx_cas_id id;
-        uint64_t size = 0;
-        if (!dx_cas_p_node_full(w, level)) continue;
-        DX_CAS_P_TRY(dx_cas_p_close_node(w, level, &id, &size));
-        dx_cas_p_add_entry(w, level + 1, &id, size);
+    for (level = 0; level < DX_CAS_LEVELS_MAX; level++) {
+        uint32_t n = w->counts_[level];
+        if (n < 32) continue;
+        if (n == DX_CAS_NODE_ENTRIES_MAX || !(*dx_cas_p_entry(w->nodes_, level, n - 1) & 127)) {
+            DX_CAS_P_TRY(dx_cas_p_close_node(w, level));
+        }
     }
-    return dx_cas_p_node_full(w, level) ? DX_CAS_ETOOBIG : DX_CAS_OK;
+    return DX_CAS_OK;
 }
 
 /* The chunk in progress is complete. */
@@ -3018,17 +2914,12 @@ static int dx_cas_p_close_tree(dx_cas_writer *w, dx_cas_id *root)
 {
     uint32_t level, top = 0, i;
     for (i = 0; i < DX_CAS_LEVELS_MAX; i++) if (w->counts_[i]) top = i;
-    for (level = 0;; level++) {
-        dx_cas_id id;
-        uint64_t size = 0;
-        if (level >= top && w->counts_[level] == 1) break;
+    for (level = 0; level < top || w->counts_[level] != 1; level++) {
         if (w->counts_[level] == 0) continue;
-        if (level + 1 == DX_CAS_LEVELS_MAX) return DX_CAS_ETOOBIG;
-        DX_CAS_P_TRY(dx_cas_p_close_node(w, level, &id, &size));
-        dx_cas_p_add_entry(w, level + 1, &id, size);
+        DX_CAS_P_TRY(dx_cas_p_close_node(w, level));
         if (level + 1 > top) top = level + 1;
     }
-    DX_CAS_MEMCPY(root->bytes, dx_cas_p_node_memory(w->nodes_, level) + DX_CAS_P_NODE_HEAD, 32);
+    DX_CAS_MEMCPY(root->bytes, dx_cas_p_entry(w->nodes_, level, 0), 32);
     return DX_CAS_OK;
 }
 
@@ -3051,11 +2942,29 @@ DX_CAS_API size_t dx_cas_reader_memory_size(uint32_t chunk_size_max)
     return DX_CAS_P_NODES + (chunk_size_max ? chunk_size_max : (uint32_t)1 << 18);
 }
 
+/* Read the node of a level into memory; level 0 is the chunk that the reader has. */
+static int dx_cas_p_load_node(dx_cas_reader *r, dx_cas_store *s, const dx_cas_p_record *rec,
+                              uint64_t start)
+{
+    dx_cas_p_node n;
+    uint32_t level = rec->type == DX_CAS_P_LIST ? rec->flags : 0;
+    r->spans_[level] = 0; /* not loaded, should the read fail */
+    if (level == 0) {
+        if (rec->logical > r->chunk_capacity_) return DX_CAS_ENOMEM;
+        DX_CAS_P_TRY(dx_cas_p_get(s, rec, r->chunk_));
+        n.total = rec->logical;
+    } else {
+        DX_CAS_P_TRY(dx_cas_p_get_node(s, rec, dx_cas_p_node_memory(r->nodes_, level - 1), &n));
+    }
+    r->starts_[level] = start;
+    r->spans_[level] = n.total;
+    return DX_CAS_OK;
+}
+
 DX_CAS_API int dx_cas_reader_open(dx_cas_reader *r, dx_cas_store *s, const dx_cas_id *root,
                                   void *memory, size_t memory_size)
 {
     dx_cas_p_record rec;
-    dx_cas_p_node n;
     if (!r || !s || !root || !memory || !s->open_) return DX_CAS_EINVAL;
     DX_CAS_MEMSET(r, 0, sizeof *r);
     if (memory_size < DX_CAS_P_NODES) return DX_CAS_ENOMEM;
@@ -3067,9 +2976,8 @@ DX_CAS_API int dx_cas_reader_open(dx_cas_reader *r, dx_cas_store *s, const dx_ca
     r->size = rec.logical;
     if (rec.type == DX_CAS_P_LIST) {
         r->level_ = rec.flags;
-        DX_CAS_P_TRY(dx_cas_p_get_node(s, &rec, dx_cas_p_node_memory(r->nodes_, rec.flags - 1),
-                                       &n));
-        r->size = r->spans_[rec.flags] = n.total;
+        DX_CAS_P_TRY(dx_cas_p_load_node(r, s, &rec, 0));
+        r->size = r->spans_[r->level_];
     }
     r->store_ = s; /* only now can it be read */
     return DX_CAS_OK;
@@ -3090,26 +2998,22 @@ static int dx_cas_p_locate(dx_cas_reader *r, uint64_t offset, dx_cas_p_record *c
     *start = 0;
     if (level == 0) return dx_cas_p_find(s, &r->root_, chunk, NULL);
     for (;; level--) {
-        const uint8_t *p = dx_cas_p_node_memory(r->nodes_, level - 1);
-        dx_cas_p_node n, child;
+        dx_cas_p_node n;
+        dx_cas_id id;
         uint32_t i;
-        n.level = level; /* the node was checked when it was read */
-        n.count = dx_cas_p_load32(p + 4);
-        n.entries = p + DX_CAS_P_NODE_HEAD;
+        n.level = level; /* the node was checked when it was read: an entry holds offset */
+        n.entries = dx_cas_p_entry(r->nodes_, level - 1, 0);
         *start = r->starts_[level];
         for (i = 0; offset - *start >= dx_cas_p_node_size(&n, i); i++) {
-            DX_CAS_ASSERT(i + 1 < n.count);
             *start += dx_cas_p_node_size(&n, i);
         }
         if (level > 1 && dx_cas_p_covers(r, level - 1, offset)) continue;
-        DX_CAS_P_TRY(dx_cas_p_find_child(s, &n, i, chunk, NULL));
+        DX_CAS_P_TRY(dx_cas_p_find_child(s, &n, i, &id, chunk));
         if (level == 1) return DX_CAS_OK;
-        r->spans_[level - 1] = 0; /* not loaded, should the read fail */
-        DX_CAS_P_TRY(dx_cas_p_get_node(s, chunk, dx_cas_p_node_memory(r->nodes_, level - 2),
-                                       &child));
-        if (child.total != dx_cas_p_node_size(&n, i)) return dx_cas_p_damaged(s, chunk->place);
-        r->starts_[level - 1] = *start;
-        r->spans_[level - 1] = child.total;
+        DX_CAS_P_TRY(dx_cas_p_load_node(r, s, chunk, *start));
+        if (r->spans_[level - 1] == dx_cas_p_node_size(&n, i)) continue;
+        r->spans_[level - 1] = 0;
+        return dx_cas_p_damaged(s, chunk->place);
     }
 }
 
@@ -3129,23 +3033,18 @@ static int dx_cas_p_read_chunk(dx_cas_reader *r, uint64_t offset, uint8_t *out, 
                                size_t *got)
 {
     dx_cas_p_record chunk;
-    uint64_t start = 0, skip, left;
+    uint64_t start = 0, left;
     if (!dx_cas_p_covers(r, 0, offset)) {
         DX_CAS_P_TRY(dx_cas_p_locate(r, offset, &chunk, &start));
         if (offset == start && chunk.logical <= size) {
             *got = (size_t)chunk.logical;
             return dx_cas_p_get(r->store_, &chunk, out);
         }
-        if (chunk.logical > r->chunk_capacity_) return DX_CAS_ENOMEM;
-        r->spans_[0] = 0;
-        DX_CAS_P_TRY(dx_cas_p_get(r->store_, &chunk, r->chunk_));
-        r->starts_[0] = start;
-        r->spans_[0] = chunk.logical;
+        DX_CAS_P_TRY(dx_cas_p_load_node(r, r->store_, &chunk, start));
     }
-    skip = offset - r->starts_[0];
-    left = r->spans_[0] - skip;
+    left = r->spans_[0] - (offset - r->starts_[0]);
     *got = left < size ? (size_t)left : size;
-    DX_CAS_MEMCPY(out, r->chunk_ + (size_t)skip, *got);
+    DX_CAS_MEMCPY(out, r->chunk_ + (size_t)(offset - r->starts_[0]), *got);
     return DX_CAS_OK;
 }
 
@@ -3174,10 +3073,14 @@ typedef struct dx_cas_p_check {
     bool stop;
 } dx_cas_p_check;
 
-static void dx_cas_p_tell(dx_cas_p_check *k, uint32_t kind, uint64_t place, uint64_t size,
-                          const dx_cas_id *id)
+/* Report of what was found wrong and go on; pass other errors on. */
+static int dx_cas_p_told(dx_cas_p_check *k, int error, uint32_t kind, uint64_t place, uint64_t size,
+                         const dx_cas_id *id)
 {
     dx_cas_damage d;
+    if (error != DX_CAS_ECORRUPT && error != DX_CAS_ENOTFOUND && error != DX_CAS_ETRUNCATED) {
+        return error;
+    }
     DX_CAS_MEMSET(&d, 0, sizeof d);
     d.kind = kind;
     d.offset = place;
@@ -3185,89 +3088,71 @@ static void dx_cas_p_tell(dx_cas_p_check *k, uint32_t kind, uint64_t place, uint
     if (id) d.id = *id;
     if (k->report.damaged++ == 0) k->damage_place = place;
     if (k->callback && !k->stop && k->callback(k->user, &d) != 0) k->stop = true;
-}
-
-/* Tell of what was found wrong and go on; pass other errors on. */
-static int dx_cas_p_told(dx_cas_p_check *k, int error, uint32_t kind, const dx_cas_p_record *r,
-                         const dx_cas_id *id)
-{
-    if (error != DX_CAS_ECORRUPT && error != DX_CAS_ENOTFOUND && error != DX_CAS_ETRUNCATED) {
-        return error;
-    }
-    dx_cas_p_tell(k, kind, r->place, r->stored, id);
     return DX_CAS_OK;
 }
 
-/* Both copies of the store header; the chain begins with it. */
+/* The bytes at place must be what was encoded; NULL: zero. */
+static int dx_cas_p_check_bytes(dx_cas_p_check *k, uint64_t place, const uint8_t *want, size_t size,
+                                uint32_t kind)
+{
+    uint8_t *is = k->scan.s->work_ + DX_CAS_P_IO / 2;
+    size_t i = 0;
+    int error = size ? dx_cas_p_read(k->scan.s, place, is, size) : DX_CAS_OK;
+    while (error == DX_CAS_OK && i < size && is[i] == (want ? want[i] : 0)) i++;
+    if (error == DX_CAS_OK && i < size) error = DX_CAS_ECORRUPT;
+    return dx_cas_p_told(k, error, kind, place, size, NULL);
+}
+
+/* Both copies of the store header, and the padding; the chain begins with it. */
 static int dx_cas_p_check_header(dx_cas_p_check *k)
 {
-    uint8_t want[2 * DX_CAS_P_HEAD], is[2 * DX_CAS_P_HEAD];
-    size_t at;
-    DX_CAS_P_TRY(dx_cas_p_read(k->scan.s, 0, is, sizeof is));
+    uint8_t want[2 * DX_CAS_P_HEAD];
+    uint64_t at;
     dx_cas_p_encode_store(k->scan.s, want);
-    dx_cas_p_chain_zero(want, &k->scan.chain_id);
-    dx_cas_p_chain_start(&k->scan.chain, &k->scan.chain_id);
+    dx_cas_p_tip_first(k->scan.s, want, &k->scan.tip);
+    k->scan.place = k->scan.tip.end;
     for (at = 0; at < sizeof want; at += DX_CAS_P_HEAD) {
-        if (DX_CAS_MEMCMP(want + at, is + at, DX_CAS_P_HEAD) == 0) continue;
-        dx_cas_p_tell(k, DX_CAS_DAMAGE_HEADER, at, DX_CAS_P_HEAD, NULL);
+        DX_CAS_P_TRY(dx_cas_p_check_bytes(k, at, want + at, DX_CAS_P_HEAD, DX_CAS_DAMAGE_HEADER));
     }
-    return DX_CAS_OK;
-}
-
-/* Bytes from..to must be zero. */
-static int dx_cas_p_check_padding(dx_cas_p_check *k, uint64_t from, uint64_t to)
-{
-    uint8_t *is = k->scan.s->work_;
-    size_t size = (size_t)(to - from), i = 0;
-    int error = dx_cas_p_read(k->scan.s, from, is, size);
-    if (error != DX_CAS_OK && error != DX_CAS_ETRUNCATED) return error;
-    while (error == DX_CAS_OK && i < size && is[i] == 0) i++;
-    if (i < size) dx_cas_p_tell(k, DX_CAS_DAMAGE_PADDING, from, size, NULL);
-    return DX_CAS_OK;
+    return dx_cas_p_check_bytes(k, at, NULL, (size_t)(k->scan.place - at), DX_CAS_DAMAGE_PADDING);
 }
 
 /* Both copies of a commit, and the chain. */
 static int dx_cas_p_check_commit(dx_cas_p_check *k, const dx_cas_p_record *r)
 {
-    dx_cas_store *s = k->scan.s;
-    uint8_t is[2 * DX_CAS_P_HEAD];
-    bool fits = !k->scan.chain_known || dx_cas_p_chain_fits(&k->scan, r);
-    size_t got = 0;
-    DX_CAS_P_TRY(s->device_.read(s->device_.user, r->place, is, sizeof is, &got));
-    (void)dx_cas_p_encode_commit(s, r->place, r->logical, r->flags >> 8, &r->id, s->work_);
-    if (!fits || got < sizeof is || DX_CAS_MEMCMP(s->work_, is, sizeof is) != 0) {
-        dx_cas_p_tell(k, DX_CAS_DAMAGE_COMMIT, r->place, sizeof is, NULL);
-    }
+    bool broken = k->scan.chain_known && !dx_cas_p_chain_fits(&k->scan, r);
+    uint64_t before = k->report.damaged;
+    (void)dx_cas_p_encode_commit(k->scan.s, r->place, r->logical, r->flags >> 8, &r->id,
+                                 k->scan.s->work_);
     dx_cas_p_scan_commit(&k->scan, r);
     k->report.commits++;
-    return DX_CAS_OK;
+    DX_CAS_P_TRY(dx_cas_p_check_bytes(k, r->place, k->scan.s->work_, 2 * DX_CAS_P_HEAD,
+                                      DX_CAS_DAMAGE_COMMIT));
+    if (!broken || k->report.damaged != before) return DX_CAS_OK;
+    return dx_cas_p_told(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_COMMIT, r->place, 2 * DX_CAS_P_HEAD,
+                         NULL);
 }
 
-/* Is what a list node lists there, as large as it says? */
-static int dx_cas_p_check_node(dx_cas_p_check *k, const dx_cas_p_record *r)
-{
-    dx_cas_p_record child;
-    dx_cas_p_node n;
-    uint32_t i;
-    DX_CAS_P_TRY(dx_cas_p_get_node(k->scan.s, r, k->scan.s->work_, &n));
-    for (i = 0; i < n.count; i++) {
-        dx_cas_id id;
-        int error = dx_cas_p_find_child(k->scan.s, &n, i, &child, NULL);
-        dx_cas_p_node_id(&n, i, &id);
-        DX_CAS_P_TRY(dx_cas_p_told(k, error, DX_CAS_DAMAGE_MISSING, r, &id));
-    }
-    return DX_CAS_OK;
-}
-
+/* The bytes of an object; is what a list node lists there, as large as it says? */
 static int dx_cas_p_check_object(dx_cas_p_check *k, const dx_cas_p_record *r)
 {
-    int error = r->type == DX_CAS_P_LIST ? dx_cas_p_check_node(k, r)
-                                         : dx_cas_p_stream(k->scan.s, r, NULL, 0);
+    dx_cas_store *s = k->scan.s;
+    dx_cas_p_node n;
+    uint32_t i;
+    int error = r->type == DX_CAS_P_LIST ? dx_cas_p_get_node(s, r, s->work_, &n)
+                                         : dx_cas_p_stream(s, r, NULL, 0);
     k->report.objects++;
     if (error == DX_CAS_ENOTSUP || error == DX_CAS_ETOOBIG) {
-        return dx_cas_p_told(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_UNKNOWN, r, &r->id);
+        return dx_cas_p_told(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_UNKNOWN, r->place, r->stored,
+                             &r->id);
     }
-    return dx_cas_p_told(k, error, DX_CAS_DAMAGE_OBJECT, r, &r->id);
+    for (i = 0; error == DX_CAS_OK && r->type == DX_CAS_P_LIST && i < n.count; i++) {
+        dx_cas_p_record child;
+        dx_cas_id id;
+        int missing = dx_cas_p_find_child(s, &n, i, &id, &child);
+        DX_CAS_P_TRY(dx_cas_p_told(k, missing, DX_CAS_DAMAGE_MISSING, r->place, r->stored, &id));
+    }
+    return dx_cas_p_told(k, error, DX_CAS_DAMAGE_OBJECT, r->place, r->stored, &r->id);
 }
 
 static int dx_cas_p_check_ref(dx_cas_p_check *k, const dx_cas_p_record *r)
@@ -3276,15 +3161,15 @@ static int dx_cas_p_check_ref(dx_cas_p_check *k, const dx_cas_p_record *r)
     dx_cas_p_ref ref;
     int error = dx_cas_p_read_ref(k->scan.s, r, &ref);
     k->report.refs++;
-    if (error != DX_CAS_OK) return dx_cas_p_told(k, error, DX_CAS_DAMAGE_REF, r, NULL);
-    if (ref.op != DX_CAS_P_SET) return DX_CAS_OK;
-    error = dx_cas_p_find(k->scan.s, &ref.ref.root, &root, NULL);
-    return dx_cas_p_told(k, error, DX_CAS_DAMAGE_MISSING, r, &ref.ref.root);
+    if (error != DX_CAS_OK) {
+        return dx_cas_p_told(k, error, DX_CAS_DAMAGE_REF, r->place, r->stored, NULL);
+    }
+    if (ref.op == DX_CAS_P_SET) error = dx_cas_p_find(k->scan.s, &ref.ref.root, &root, NULL);
+    return dx_cas_p_told(k, error, DX_CAS_DAMAGE_MISSING, r->place, r->stored, &ref.ref.root);
 }
 
 static int dx_cas_p_check_record(dx_cas_p_check *k, const dx_cas_p_record *r)
 {
-    uint8_t head[DX_CAS_P_HEAD];
     uint64_t end = r->place + DX_CAS_P_HEAD + r->stored;
     k->scan.window_size = 0; /* what follows uses the work memory */
     k->report.bytes += r->stored;
@@ -3292,12 +3177,11 @@ static int dx_cas_p_check_record(dx_cas_p_check *k, const dx_cas_p_record *r)
         DX_CAS_P_TRY(dx_cas_p_check_commit(k, r));
         end += DX_CAS_P_HEAD;
     } else {
-        dx_cas_p_encode(k->scan.s, r, head);
-        dx_cas_blake3_update(&k->scan.chain, head, sizeof head);
+        dx_cas_blake3_update(&k->scan.tip.chain, r->head, sizeof r->head);
         DX_CAS_P_TRY(r->type == DX_CAS_P_REF ? dx_cas_p_check_ref(k, r)
                                              : dx_cas_p_check_object(k, r));
     }
-    return r->next > end ? dx_cas_p_check_padding(k, end, r->next) : DX_CAS_OK;
+    return dx_cas_p_check_bytes(k, end, NULL, (size_t)(r->next - end), DX_CAS_DAMAGE_PADDING);
 }
 
 DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *user,
@@ -3305,28 +3189,23 @@ DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *
 {
     dx_cas_p_check k;
     uint64_t size = 0;
-    int error;
+    int error, step = DX_CAS_P_STEP_RECORD;
     if (!s || !s->open_) return DX_CAS_EINVAL;
     DX_CAS_MEMSET(&k, 0, sizeof k);
     k.callback = callback;
     k.user = user;
     dx_cas_p_scan_start(&k.scan, s, s->end_, false);
-    k.scan.place = dx_cas_p_first_place(s);
-    k.scan.sequence = 0;
     error = dx_cas_p_check_header(&k);
-    if (error == DX_CAS_OK && k.scan.place > 2 * DX_CAS_P_HEAD) {
-        error = dx_cas_p_check_padding(&k, 2 * DX_CAS_P_HEAD, k.scan.place);
-    }
     while (error == DX_CAS_OK && !k.stop && k.scan.place < k.scan.limit) {
         dx_cas_p_record r;
-        int step = DX_CAS_P_STEP_END;
         error = dx_cas_p_step(&k.scan, &r, &step);
         if (error != DX_CAS_OK) break;
         if (step == DX_CAS_P_STEP_RECORD) {
             error = dx_cas_p_check_record(&k, &r);
         } else {
             k.scan.chain_known = false;
-            dx_cas_p_tell(&k, DX_CAS_DAMAGE_RECORD, r.place, r.next - r.place, NULL);
+            error = dx_cas_p_told(&k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_RECORD, r.place,
+                                  r.next - r.place, NULL);
         }
     }
     if (error == DX_CAS_OK) error = s->device_.size(s->device_.user, &size);
@@ -3358,7 +3237,7 @@ static int dx_cas_p_mark_children(dx_cas_store *s, uint64_t place)
     DX_CAS_P_TRY(dx_cas_p_read_head(s, place, &r));
     DX_CAS_P_TRY(dx_cas_p_get_node(s, &r, s->work_, &n));
     for (i = 0; i < n.count; i++) {
-        dx_cas_p_node_id(&n, i, &id);
+        DX_CAS_MEMCPY(id.bytes, n.entries + (size_t)i * DX_CAS_P_NODE_ENTRY, 32);
         DX_CAS_P_TRY(dx_cas_p_mark(s, &id, place));
     }
     return DX_CAS_OK;
@@ -3377,39 +3256,38 @@ static int dx_cas_p_copy_object(dx_cas_store *s, const dx_cas_p_record *r, dx_ca
     DX_CAS_P_TRY(dx_cas_p_record_begin(dst, &copy));
     error = dx_cas_p_write_frame(dst, &copy);
     if (error == DX_CAS_OK) error = dx_cas_p_stream(s, r, dst, copy.place + DX_CAS_P_HEAD);
-    if (error != DX_CAS_OK) return dx_cas_p_record_failed(dst, error);
-    dx_cas_p_record_done(dst, &copy);
+    DX_CAS_P_TRY(dx_cas_p_record_end(dst, &copy, error));
     return dx_cas_p_add_object(dst, &copy);
 }
 
-/* Walk over the log: without dst mark the roots of live versions, with dst copy what is live. */
+/* A ref record of a live version: without dst mark its root, with dst copy it. */
+static int dx_cas_p_copy_ref(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_store *dst)
+{
+    dx_cas_p_ref ref, now, there;
+    DX_CAS_P_TRY(dx_cas_p_read_ref(s, r, &ref));
+    DX_CAS_P_TRY(dx_cas_p_name(s, ref.ref.name, &now));
+    if (ref.op != DX_CAS_P_SET || !now.exists || ref.ref.version < now.ref.oldest) return DX_CAS_OK;
+    if (!dst) return dx_cas_p_mark(s, &ref.ref.root, r->place);
+    DX_CAS_P_TRY(dx_cas_p_name(dst, ref.ref.name, &there));
+    if (there.ref.version >= ref.ref.version) return DX_CAS_OK;
+    ref.ref.oldest = now.ref.oldest;
+    ref.ref.previous_ = there.newest;
+    return dx_cas_p_put_ref(dst, &ref);
+}
+
 static int dx_cas_p_walk(dx_cas_store *s, dx_cas_store *dst)
 {
     dx_cas_p_scan c;
+    dx_cas_p_record r;
+    int step = DX_CAS_P_STEP_END;
     dx_cas_p_scan_start(&c, s, s->end_, false);
-    c.place = dx_cas_p_first_place(s);
+    c.place = dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
     while (c.place < c.limit) {
-        dx_cas_p_record r;
-        dx_cas_p_ref ref;
-        dx_cas_p_state st, there;
-        int step = DX_CAS_P_STEP_END;
         DX_CAS_P_TRY(dx_cas_p_step(&c, &r, &step));
         c.window_size = 0; /* what follows uses the work memory */
         if (step != DX_CAS_P_STEP_RECORD) return dx_cas_p_damaged(s, r.place);
+        if (r.type == DX_CAS_P_REF) DX_CAS_P_TRY(dx_cas_p_copy_ref(s, &r, dst));
         if (dst && r.type <= DX_CAS_P_LIST) DX_CAS_P_TRY(dx_cas_p_copy_object(s, &r, dst));
-        if (r.type != DX_CAS_P_REF) continue;
-        DX_CAS_P_TRY(dx_cas_p_read_ref(s, &r, &ref));
-        DX_CAS_P_TRY(dx_cas_p_name_state(s, ref.ref.name, &st));
-        if (ref.op != DX_CAS_P_SET || !st.exists || ref.ref.version < st.oldest) continue;
-        if (!dst) {
-            DX_CAS_P_TRY(dx_cas_p_mark(s, &ref.ref.root, r.place));
-            continue;
-        }
-        DX_CAS_P_TRY(dx_cas_p_name_state(dst, ref.ref.name, &there));
-        if (there.version >= ref.ref.version) continue;
-        ref.ref.oldest = st.oldest;
-        ref.ref.previous_ = there.place;
-        DX_CAS_P_TRY(dx_cas_p_put_ref(dst, &ref));
     }
     return DX_CAS_OK;
 }

@@ -934,7 +934,7 @@ static unsigned state_of(dx_cas_store *s, unsigned most)
         }
     }
     DX_CHECK_EQ(dx_cas_ref_get(s, "b", 0, &r), k % 2 ? DX_CAS_OK : DX_CAS_ENOTFOUND);
-    DX_CHECK_EQ(s->sequence_, k);
+    DX_CHECK_EQ(s->tip_.sequence, k);
     return k;
 }
 
@@ -1097,7 +1097,7 @@ DX_TEST(w_75_every_single_byte_flip_is_found_and_the_rest_is_readable)
                 DX_CHECK(dx_cas_damage_offset(&s) <= at && at - dx_cas_damage_offset(&s) < 600);
             }
             OK(open_sim(&s, d, DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE));
-            DX_CHECK_EQ(s.sequence_, ROUNDS);
+            DX_CHECK_EQ(s.tip_.sequence, ROUNDS);
             for (unsigned t = 1; t <= ROUNDS; t++) {
                 for (unsigned i = 0; i < 3; i++) {
                     uint8_t bytes[400], out[400];
@@ -1498,7 +1498,7 @@ DX_TEST(ca_a_reader_refreshes_at_every_byte)
             if (!opened) opened = open_second(&r, at, DX_CAS_READ) == DX_CAS_OK;
             if (!opened) continue;
             OK(dx_cas_refresh(&r));
-            if (r.sequence_ == last && n % 7) continue;
+            if (r.tip_.sequence == last && n % 7) continue;
             k = state_of(&r, ROUNDS);
             DX_CHECK(k >= last && k >= acked(ack_ops, i));
             last = k;
@@ -2056,14 +2056,13 @@ DX_TEST(ca_no_record_stands_behind_2_to_the_48)
     sim *d = sim_new(4096);
     dx_cas_store s;
     dx_cas_p_record r, back;
-    uint8_t head[64];
     OK(open_sim(&s, d, DX_CAS_WRITE | DX_CAS_CREATE));
     memset(&r, 0, sizeof r);
     r.type = DX_CAS_P_BLOB;
     for (uint64_t extra = 0; extra < 3; extra++) {
         r.place = ((uint64_t)1 << 48) - 64 + extra * 8;
-        dx_cas_p_encode(&s, &r, head);
-        DX_CHECK_EQ(dx_cas_p_decode(&s, r.place, head, &back), extra ? DX_CAS_ECORRUPT : DX_CAS_OK);
+        dx_cas_p_encode(&s, &r);
+        DX_CHECK_EQ(dx_cas_p_decode(&s, r.place, r.head, &back), extra ? DX_CAS_ECORRUPT : DX_CAS_OK);
     }
     dx_cas_close(&s);
     sim_free(d);
@@ -2147,7 +2146,7 @@ DX_TEST(w_76_completing_a_commit_does_not_risk_its_good_copy)
         v.write = spoiling_write;
         DX_CHECK_EQ(open_on(&s, v, DX_CAS_WRITE), DX_CAS_ESYS);
         OK(open_sim(&s, d, DX_CAS_READ));
-        DX_CHECK_EQ(s.sequence_, 1);
+        DX_CHECK_EQ(s.tip_.sequence, 1);
         OK(open_sim(&s, d, DX_CAS_WRITE));
         OK(dx_cas_verify(&s, NULL, NULL, NULL));
         dx_cas_close(&s);
