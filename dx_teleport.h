@@ -145,10 +145,12 @@
   #define DX_TELEPORT_P_INLINE static inline
   #define DX_TELEPORT_P_FOLDED static inline __attribute__((always_inline))
   #define DX_TELEPORT_P_ALIAS  __attribute__((may_alias))
+  #define DX_TELEPORT_P_RARE(c) __builtin_expect((c) != 0, 0)
 #else
   #define DX_TELEPORT_P_INLINE static inline
   #define DX_TELEPORT_P_FOLDED static inline
   #define DX_TELEPORT_P_ALIAS
+  #define DX_TELEPORT_P_RARE(c) (c)
 #endif
 
 /* What a writer is made of: a writer stays in registers when all of it is inline. Not with -Os,
@@ -162,6 +164,14 @@
   #define DX_TELEPORT_P_SMALL 1
 #else
   #define DX_TELEPORT_P_SMALL 0
+#endif
+
+#if defined(__GNUC__) && !defined(__clang__)
+  #define DX_TELEPORT_P_APART DX_TELEPORT_API __attribute__((noinline, noclone))
+#elif defined(__clang__)
+  #define DX_TELEPORT_P_APART DX_TELEPORT_API __attribute__((noinline))
+#else
+  #define DX_TELEPORT_P_APART DX_TELEPORT_API
 #endif
 
 /* Generated functions stand in the user's file, where clang reports those that nobody calls. */
@@ -284,12 +294,12 @@ typedef struct dx_teleport_writer {
     uint8_t *bytes_;
     uint8_t *record_;
     uint32_t capacity_;
-    uint32_t end_;       /* bytes written; in an edit: size of the buffer */
-    uint32_t next_slot_; /* lowest offset in the record whose reference may be put next */
-    uint32_t next_child_; /* lowest element of a list of records whose references may be put next */
-    uint32_t child_;      /* the element that is open */
+    uint64_t turn_;  /* the lowest turn (dx_teleport_p_turn) that a reference may still have */
+    uint64_t child_; /* the turn of the nested record that is open, or 0 */
+    uint32_t end_;   /* bytes written; in an edit: size of the buffer */
     uint32_t version_;
     uint32_t flags_;
+    bool     sealed_; /* no reference can be put any more */
     int      error_;
 } dx_teleport_writer;
 
@@ -477,8 +487,8 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_bool_set(uint8_t *p, bool value)
 
 /* >>generated: what the functions made by DX_TELEPORT_DEFINE() are made of ------
    Inline, so that offsets, checksums and checks that cannot fail fold away. */
-#define DX_TELEPORT_P_EDIT 4u  /* in a writer's flags: begun by user_edit() */
-#define DX_TELEPORT_P_WAITS 8u /* a nested record is open */
+#define DX_TELEPORT_P_EDIT 4u /* in a writer's flags: begun by user_edit() */
+#define DX_TELEPORT_P_HIGH UINT64_C(0x8080808080808080) /* bits that ASCII leaves zero */
 #ifdef DX_TELEPORT_NO_NAMES
   #define DX_TELEPORT_P_NAME(name) ""
 #else
@@ -503,50 +513,21 @@ DX_TELEPORT_API int dx_teleport_p_check_bools(dx_teleport_view *v, const uint8_t
 DX_TELEPORT_API void dx_teleport_p_edit(dx_teleport_writer *w, void *bytes,
                                         const dx_teleport_view *v, int error, unsigned flags);
 DX_TELEPORT_API void dx_teleport_p_put_crc(uint8_t *bytes, uint32_t size);
+DX_TELEPORT_API bool dx_teleport_p_copy_text(uint8_t *to, const char *from, size_t size);
+DX_TELEPORT_API void dx_teleport_p_zero(uint8_t *to, size_t size);
+DX_TELEPORT_API bool dx_teleport_p_ascii(const uint8_t *p, size_t size);
 
-/* Is all of it ASCII? Most text is; the rest is looked at by dx_teleport_check_utf8(). Words at
-   both ends may overlap, so that no byte is looked at alone but in texts of up to three. */
-DX_TELEPORT_P_HOT bool dx_teleport_p_ascii(const uint8_t *p, size_t size)
+/* Copy text and look at it on the way: is it UTF-8? Most is short and ASCII; two words that may
+   overlap hold 8 to 16 bytes of it. */
+DX_TELEPORT_P_HOT bool dx_teleport_p_copy_short(uint8_t *to, const char *from, size_t size)
 {
     uint64_t first, last;
-    uint32_t a, b;
-    if (DX_TELEPORT_P_SMALL) return size == 0;
-    if (size >= 8) {
-        DX_TELEPORT_MEMCPY(&last, p + size - 8, 8);
-        for (size_t at = 0; at + 8 < size; at += 8) {
-            DX_TELEPORT_MEMCPY(&first, p + at, 8);
-            last |= first;
-        }
-        return !(last & UINT64_C(0x8080808080808080));
-    }
-    if (size >= 4) {
-        DX_TELEPORT_MEMCPY(&a, p, 4);
-        DX_TELEPORT_MEMCPY(&b, p + size - 4, 4);
-        return !((a | b) & 0x80808080u);
-    }
-    return size == 0 || !((p[0] | p[size / 2] | p[size - 1]) & 0x80);
-}
-
-/* A copy of text, without a call where it is short; both ends may overlap. */
-DX_TELEPORT_P_HOT void dx_teleport_p_copy_text(uint8_t *to, const char *from, size_t size)
-{
-    uint64_t first, last;
-    uint32_t a, b;
-    if (DX_TELEPORT_P_SMALL || size > 16) {
-        DX_TELEPORT_MEMCPY(to, from, size);
-    } else if (size >= 8) {
-        DX_TELEPORT_MEMCPY(&first, from, 8);
-        DX_TELEPORT_MEMCPY(&last, from + size - 8, 8);
-        DX_TELEPORT_MEMCPY(to, &first, 8);
-        DX_TELEPORT_MEMCPY(to + size - 8, &last, 8);
-    } else if (size >= 4) {
-        DX_TELEPORT_MEMCPY(&a, from, 4);
-        DX_TELEPORT_MEMCPY(&b, from + size - 4, 4);
-        DX_TELEPORT_MEMCPY(to, &a, 4);
-        DX_TELEPORT_MEMCPY(to + size - 4, &b, 4);
-    } else {
-        for (size_t i = 0; i < size; i++) to[i] = (uint8_t)from[i];
-    }
+    if (DX_TELEPORT_P_SMALL || size - 8 > 8) return dx_teleport_p_copy_text(to, from, size);
+    DX_TELEPORT_MEMCPY(&first, from, 8);
+    DX_TELEPORT_MEMCPY(&last, from + size - 8, 8);
+    DX_TELEPORT_MEMCPY(to, &first, 8);
+    DX_TELEPORT_MEMCPY(to + size - 8, &last, 8);
+    return !((first | last) & DX_TELEPORT_P_HIGH) || dx_teleport_check_utf8(from, size) == size;
 }
 
 /* One step of FNV-1a, 64 bits. */
@@ -657,6 +638,104 @@ DX_TELEPORT_P_INLINE int dx_teleport_p_check_option(dx_teleport_view *v, uint32_
     return dx_teleport_p_check_gap(v, slot + 1, slot + (present ? size : 2 * size), field);
 }
 
+/* The fast check, of data that we know completely. It says yes only to what the careful one above
+   accepts too, and that one looks for the fault when it says no. Findings are collected, not
+   branched on; text between two lists is one run, which is good if it is all ASCII. */
+typedef struct dx_teleport_p_scan {
+    const uint8_t *bytes;
+    uint64_t size; /* where references end */
+    uint64_t end;  /* of the last part so far; not yet compared with size where that is text */
+    uint64_t text; /* where the text in front of end starts */
+    uint64_t bad;  /* bits that should be zero */
+} dx_teleport_p_scan;
+
+DX_TELEPORT_P_HOT bool dx_teleport_p_scan_run(const dx_teleport_p_scan *s)
+{
+    if (s->text == s->end) return true;
+    if (s->end > s->size) return false;
+    return dx_teleport_p_ascii(s->bytes + s->text, (size_t)(s->end - s->text));
+}
+
+/* Padding, of 0 to 7 bytes. */
+DX_TELEPORT_P_HOT void dx_teleport_p_scan_gap(dx_teleport_p_scan *s, const uint8_t *p, size_t size)
+{
+    if (size & 4) s->bad |= dx_teleport_p_u32_get(p);
+    if (size & 2) s->bad |= dx_teleport_p_u16_get(p + (size & 4));
+    if (size & 1) s->bad |= p[size & 6];
+}
+
+DX_TELEPORT_P_HOT void dx_teleport_p_scan_bools(dx_teleport_p_scan *s, const uint8_t *p,
+                                                size_t count)
+{
+    for (size_t i = 0; i < count; i++) s->bad |= p[i] & 0xfeu;
+}
+
+DX_TELEPORT_P_HOT void dx_teleport_p_scan_option(dx_teleport_p_scan *s, const uint8_t *p,
+                                                 size_t size)
+{
+    s->bad |= p[0] & 0xfeu;
+    for (size_t i = 1; i < size; i++) s->bad |= p[i];
+    for (size_t i = size; i < 2 * size; i++) s->bad |= p[0] ? 0 : p[i];
+}
+
+DX_TELEPORT_P_HOT void dx_teleport_p_scan_text(dx_teleport_p_scan *s, const uint8_t *p)
+{
+    const uint64_t reference = dx_teleport_p_u64_get(p), count = reference >> 32;
+    s->bad |= (reference & UINT32_MAX) ^ (count ? s->end : 0);
+    s->end += count;
+}
+
+/* A list of bytes of any value is like text, but ends the run. */
+DX_TELEPORT_P_HOT bool dx_teleport_p_scan_bytes(dx_teleport_p_scan *s, const uint8_t *p)
+{
+    if (!dx_teleport_p_scan_run(s)) return false;
+    dx_teleport_p_scan_text(s, p);
+    s->text = s->end;
+    return true;
+}
+
+DX_TELEPORT_P_HOT bool dx_teleport_p_scan_list(dx_teleport_p_scan *s, const uint8_t *p,
+                                               uint32_t unit, uint32_t align)
+{
+    const uint32_t offset = dx_teleport_p_u32_get(p), count = dx_teleport_p_u32_get(p + 4);
+    const uint64_t next = (s->end + (align - 1)) & ~(uint64_t)(align - 1);
+    const uint64_t size = (uint64_t)count * unit;
+    if (count == 0) return offset == 0;
+    if (!dx_teleport_p_scan_run(s) || offset != next || next > s->size || size > s->size - next)
+        return false;
+    dx_teleport_p_scan_gap(s, s->bytes + s->end, (size_t)(next - s->end));
+    s->end = s->text = next + size;
+    return true;
+}
+
+DX_TELEPORT_P_HOT bool dx_teleport_p_scan_end(const dx_teleport_p_scan *s)
+{
+    return !s->bad && s->end == s->size && dx_teleport_p_scan_run(s);
+}
+
+/* Is this the header of such a record, without CRC? Then there is no need to look for a fault. */
+DX_TELEPORT_P_HOT bool dx_teleport_p_is_header(dx_teleport_view *v, const void *bytes, size_t size,
+                                               uint64_t layout, uint32_t record_size,
+                                               unsigned version)
+{
+    const uint8_t *p = (const uint8_t *)bytes;
+    const size_t root = dx_teleport_p_header_size(version);
+    const uint64_t kind = (uint64_t)version << 32 | record_size;
+    if (!p || size < root + record_size || dx_teleport_p_u32_get(p) != DX_TELEPORT_MAGIC ||
+        dx_teleport_p_u32_get(p + 4) != size || dx_teleport_p_u64_get(p + 8) != layout ||
+        dx_teleport_p_u64_get(p + 16) != kind)
+        return false;
+    v->bytes_ = p;
+    v->record_ = p + root;
+    v->size_ = (uint32_t)size;
+    v->version_ = version;
+    v->fault.layout = layout;
+    v->fault.field = NULL;
+    v->fault.offset = 0;
+    v->fault.version = version;
+    return true;
+}
+
 /* The last check: data that we know completely ends where its last reference ends. */
 DX_TELEPORT_P_INLINE int dx_teleport_p_check_end(dx_teleport_view *v, uint32_t end)
 {
@@ -695,13 +774,6 @@ DX_TELEPORT_P_INLINE dx_teleport_string dx_teleport_p_string(const dx_teleport_v
     s.data = (const char *)(v->bytes_ + (present ? dx_teleport_p_u32_get(p) : 0));
     s.size = present ? dx_teleport_p_u32_get(p + 4) : 0;
     return s;
-}
-
-/* The same of the text that the reference at `slot` points at; it has been checked. */
-DX_TELEPORT_P_INLINE bool dx_teleport_p_ascii_at(const dx_teleport_view *v, uint32_t slot)
-{
-    const dx_teleport_string s = dx_teleport_p_string(v, slot, true);
-    return dx_teleport_p_ascii((const uint8_t *)s.data, s.size);
 }
 
 DX_TELEPORT_P_INLINE bool dx_teleport_p_in_range(uint32_t value, uint32_t range)
@@ -747,12 +819,12 @@ DX_TELEPORT_P_HOT int dx_teleport_p_begin(dx_teleport_writer *w, void *bytes, si
     w->bytes_ = (uint8_t *)bytes;
     w->record_ = NULL;
     w->capacity_ = 0;
-    w->end_ = 0;
-    w->next_slot_ = 0;
-    w->next_child_ = 0;
+    w->turn_ = 0;
     w->child_ = 0;
+    w->end_ = 0;
     w->version_ = version;
     w->flags_ = flags;
+    w->sealed_ = false;
     w->error_ = DX_TELEPORT_EINVAL;
     if (!bytes || flags > 2) return w->error_;
     w->error_ = DX_TELEPORT_ENOSPACE;
@@ -760,9 +832,17 @@ DX_TELEPORT_P_HOT int dx_teleport_p_begin(dx_teleport_writer *w, void *bytes, si
     w->capacity_ = dx_teleport_p_cap(capacity) - (uint32_t)tail;
     w->end_ = (uint32_t)root + record_size;
     w->record_ = w->bytes_ + root;
-    DX_TELEPORT_MEMSET(bytes, 0, root + record_size);
+    if (record_size <= 96) DX_TELEPORT_MEMSET(w->record_, 0, record_size);
+    else dx_teleport_p_zero(w->record_, record_size);
     w->error_ = DX_TELEPORT_OK;
     return w->error_;
+}
+
+/* References are put in the order of their turns: first that of the field, then those of the
+   records in it. */
+DX_TELEPORT_P_FOLDED uint64_t dx_teleport_p_turn(uint32_t slot, size_t children)
+{
+    return ((uint64_t)slot << 32) + children;
 }
 
 /* Room for count units at the aligned end; *to stays NULL when there is nothing to copy. */
@@ -770,22 +850,22 @@ DX_TELEPORT_P_HOT int dx_teleport_p_reserve(dx_teleport_writer *w, uint32_t slot
                                             const void *data, size_t count, uint32_t unit,
                                             uint32_t align, uint8_t **to)
 {
-    uint32_t pad;
+    uint32_t pad, offset;
     *to = NULL;
-    if (w->error_) return w->error_;
-    if (slot < w->next_slot_) return w->error_ = DX_TELEPORT_EORDER;
-    if (!data && count) return w->error_ = DX_TELEPORT_EINVAL;
-    w->next_slot_ = slot + 1;
-    w->next_child_ = 0;
+    if (DX_TELEPORT_P_RARE(w->error_)) return w->error_;
+    if (DX_TELEPORT_P_RARE(w->sealed_ || dx_teleport_p_turn(slot, 0) < w->turn_))
+        return w->error_ = DX_TELEPORT_EORDER;
+    w->turn_ = dx_teleport_p_turn(slot, 1);
     if (count == 0) return DX_TELEPORT_OK;
+    if (DX_TELEPORT_P_RARE(!data)) return w->error_ = DX_TELEPORT_EINVAL;
     pad = (0u - w->end_) & (align - 1);
-    if (pad > w->capacity_ - w->end_ || count > (w->capacity_ - w->end_ - pad) / unit)
+    if (DX_TELEPORT_P_RARE(pad > w->capacity_ - w->end_ ||
+                           count > (w->capacity_ - w->end_ - pad) / unit))
         return w->error_ = DX_TELEPORT_ENOSPACE;
-    for (; pad; pad--) w->bytes_[w->end_++] = 0;
-    dx_teleport_p_u32_set(w->record_ + slot, w->end_);
-    dx_teleport_p_u32_set(w->record_ + slot + 4, (uint32_t)count);
-    *to = w->bytes_ + w->end_;
-    w->end_ += (uint32_t)(count * unit);
+    for (offset = w->end_; pad; pad--) w->bytes_[offset++] = 0;
+    dx_teleport_p_u64_set(w->record_ + slot, (uint64_t)count << 32 | offset);
+    *to = w->bytes_ + offset;
+    w->end_ = offset + (uint32_t)(count * unit);
     return DX_TELEPORT_OK;
 }
 
@@ -793,13 +873,9 @@ DX_TELEPORT_P_HOT int dx_teleport_p_put_string(dx_teleport_writer *w, uint32_t s
                                                const char *data, size_t size)
 {
     uint8_t *to;
-    if (w->error_) return w->error_;
-    if (data && !dx_teleport_p_ascii((const uint8_t *)data, size) &&
-        dx_teleport_check_utf8(data, size) != size)
-        return w->error_ = DX_TELEPORT_EUTF8;
     DX_TELEPORT_P_TRY(dx_teleport_p_reserve(w, slot, data, size, 1, 1, &to))
-    if (to) dx_teleport_p_copy_text(to, data, size);
-    return DX_TELEPORT_OK;
+    if (size == 0 || dx_teleport_p_copy_short(to, data, size)) return DX_TELEPORT_OK;
+    return w->error_ = DX_TELEPORT_EUTF8;
 }
 
 /* May this field be set? An edit cannot reach fields that the data does not have. */
@@ -815,64 +891,74 @@ DX_TELEPORT_P_HOT int dx_teleport_p_add(dx_teleport_writer *w, uint32_t slot, si
 {
     uint8_t *to;
     DX_TELEPORT_P_TRY(dx_teleport_p_reserve(w, slot, w, count, unit, align, &to))
-    if (to) DX_TELEPORT_MEMSET(to, 0, count * unit);
+    if (to) dx_teleport_p_zero(to, count * unit);
     return DX_TELEPORT_OK;
-}
-
-/* The index-th record of a list, NULL if there is none. */
-DX_TELEPORT_P_HOT uint8_t *dx_teleport_p_element(const dx_teleport_writer *w, uint32_t slot,
-                                                 size_t index, uint32_t unit)
-{
-    if (w->error_ || index >= dx_teleport_p_u32_get(w->record_ + slot + 4)) return NULL;
-    return w->bytes_ + dx_teleport_p_u32_get(w->record_ + slot) + index * unit;
 }
 
 /* Begin to write a nested record: the outer writer waits meanwhile. References can be put into it
    only if none behind it was put yet. */
 DX_TELEPORT_P_HOT int dx_teleport_p_enter(dx_teleport_writer *w, dx_teleport_writer *child,
-                                          uint8_t *record, uint32_t slot, size_t index,
-                                          unsigned version, unsigned since)
+                                          uint32_t slot, size_t index, unsigned version)
 {
-    const int error = since > w->version_ ? DX_TELEPORT_ENOTFOUND : DX_TELEPORT_EINVAL;
-    *child = *w;
-    if (w->error_) return w->error_;
-    if (!record || since > w->version_) return child->error_ = error;
-    child->record_ = record;
     child->version_ = version;
-    child->next_slot_ = 0;
-    child->next_child_ = 0;
-    if (w->next_slot_ > slot && (w->next_slot_ > slot + 1 || index < w->next_child_))
-        child->next_slot_ = UINT32_MAX;
-    w->child_ = (uint32_t)index;
-    w->flags_ |= DX_TELEPORT_P_WAITS;
+    child->turn_ = 0;
+    w->child_ = dx_teleport_p_turn(slot, index + 1);
+    if (w->child_ < w->turn_) child->sealed_ = true;
     w->error_ = DX_TELEPORT_ESTATE;
     return DX_TELEPORT_OK;
 }
 
-DX_TELEPORT_P_HOT int dx_teleport_p_leave(dx_teleport_writer *w, dx_teleport_writer *child,
-                                          uint32_t slot)
+/* The record at `slot` itself. */
+DX_TELEPORT_P_HOT int dx_teleport_p_enter_field(dx_teleport_writer *w, dx_teleport_writer *child,
+                                                uint32_t slot, unsigned version, unsigned since)
 {
-    if (!(w->flags_ & DX_TELEPORT_P_WAITS) || w->bytes_ != child->bytes_)
+    *child = *w;
+    if (DX_TELEPORT_P_RARE(w->error_)) return w->error_;
+    if (since > w->version_) return child->error_ = DX_TELEPORT_ENOTFOUND;
+    child->record_ = w->record_ + slot;
+    return dx_teleport_p_enter(w, child, slot, 0, version);
+}
+
+/* The index-th record of the list that the reference at `slot` is of. */
+DX_TELEPORT_P_HOT int dx_teleport_p_enter_element(dx_teleport_writer *w, dx_teleport_writer *child,
+                                                  uint32_t slot, size_t index, uint32_t unit,
+                                                  unsigned version, unsigned since)
+{
+    *child = *w;
+    if (DX_TELEPORT_P_RARE(w->error_)) return w->error_;
+    if (since > w->version_) return child->error_ = DX_TELEPORT_ENOTFOUND;
+    if (DX_TELEPORT_P_RARE(index >= dx_teleport_p_u32_get(w->record_ + slot + 4)))
+        return child->error_ = DX_TELEPORT_EINVAL;
+    child->record_ = w->bytes_ + dx_teleport_p_u32_get(w->record_ + slot) + index * unit;
+    return dx_teleport_p_enter(w, child, slot, index, version);
+}
+
+DX_TELEPORT_P_HOT int dx_teleport_p_leave(dx_teleport_writer *w, dx_teleport_writer *child)
+{
+    if (!w->child_ || w->bytes_ != child->bytes_)
         return child->error_ ? child->error_ : DX_TELEPORT_EINVAL;
-    w->flags_ &= ~DX_TELEPORT_P_WAITS;
+    if (child->turn_) w->turn_ = w->child_ + 1;
+    w->end_ = child->end_;
+    w->child_ = 0;
     w->error_ = child->error_;
     child->error_ = DX_TELEPORT_ESTATE;
-    if (child->end_ == w->end_) return w->error_;
-    w->end_ = child->end_;
-    w->next_slot_ = slot + 1;
-    w->next_child_ = w->child_ + 1;
     return w->error_;
+}
+
+/* Bytes 16 to 23 of a header. */
+DX_TELEPORT_P_FOLDED uint64_t dx_teleport_p_kind(uint32_t record_size, unsigned version,
+                                                 unsigned flags)
+{
+    return (uint64_t)flags << 48 | (uint64_t)version << 32 | record_size;
 }
 
 DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint64_t layout,
                                                      uint32_t record_size)
 {
-    dx_teleport_p_u32_set(w->bytes_, DX_TELEPORT_MAGIC);
-    dx_teleport_p_u32_set(w->bytes_ + 4, w->end_ + (w->flags_ & DX_TELEPORT_CRC ? 4 : 0));
+    const uint64_t size = w->end_ + (w->flags_ & DX_TELEPORT_CRC ? UINT64_C(4) : 0);
+    dx_teleport_p_u64_set(w->bytes_, size << 32 | DX_TELEPORT_MAGIC);
     dx_teleport_p_u64_set(w->bytes_ + 8, layout);
-    dx_teleport_p_u32_set(w->bytes_ + 16, record_size);
-    dx_teleport_p_u16_set(w->bytes_ + 20, (uint16_t)w->version_);
-    dx_teleport_p_u16_set(w->bytes_ + 22, (uint16_t)w->flags_);
+    dx_teleport_p_u64_set(w->bytes_ + 16, dx_teleport_p_kind(record_size, w->version_, w->flags_));
 }
 
 /* >>schema: the X-macro machinery ---------------------------------------
@@ -1038,9 +1124,7 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
 #define DX_TELEPORT_P_CHECK_S(p, q, name, T, size, align, code, count, range)                \
     DX_TELEPORT_P_CHECK_GAP(p, name)                                                         \
     DX_TELEPORT_P_CHECK_REF(p, name, 1, 1)                                                   \
-    if (!dx_teleport_p_ascii_at(v, p##_offset_##name))                                       \
-        DX_TELEPORT_P_TRY(                                                                   \
-            dx_teleport_p_check_text(v, p##_offset_##name, DX_TELEPORT_P_NAME(#name)))
+    DX_TELEPORT_P_TRY(dx_teleport_p_check_text(v, p##_offset_##name, DX_TELEPORT_P_NAME(#name)))
 #define DX_TELEPORT_P_CHECK_L(p, q, name, T, size, align, code, count, range)                \
     DX_TELEPORT_P_CHECK_GAP(p, name)                                                         \
     DX_TELEPORT_P_CHECK_REF(p, name, T##_size, T##_size)                                     \
@@ -1071,6 +1155,54 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
     if (v->version_ < (number))                                                              \
         return dx_teleport_p_check_gap(v, p##_p_end_before_##number,                         \
                                        p##_p_extent((number) - 1), "record");
+
+/* Pass: check the fields of the record at r, fast. */
+#define DX_TELEPORT_P_SCAN_GAP(p, name)                                                      \
+    dx_teleport_p_scan_gap(s, r + p##_p_start_##name,                                        \
+                           (size_t)((int)p##_offset_##name - (int)p##_p_start_##name));
+#define DX_TELEPORT_P_SCAN_BOOLS(T, at, count)                                               \
+    if ((int)T##_code == (int)dx_teleport_p_bool_code) dx_teleport_p_scan_bools(s, at, count);
+#define DX_TELEPORT_P_SCAN_F(p, q, name, T, size, align, code, count, range)                 \
+    DX_TELEPORT_P_SCAN_GAP(p, name)                                                          \
+    DX_TELEPORT_P_SCAN_BOOLS(T, r + p##_offset_##name, (size_t)(count))
+#define DX_TELEPORT_P_SCAN_S(p, q, name, T, size, align, code, count, range)                 \
+    DX_TELEPORT_P_SCAN_GAP(p, name)                                                          \
+    dx_teleport_p_scan_text(s, r + p##_offset_##name);
+#define DX_TELEPORT_P_SCAN_LIST(p, name, unit, align)                                        \
+    if (!dx_teleport_p_scan_list(s, r + p##_offset_##name, unit, align)) return false;
+#define DX_TELEPORT_P_SCAN_L(p, q, name, T, size, align, code, count, range)                 \
+    DX_TELEPORT_P_SCAN_GAP(p, name)                                                          \
+    if ((int)T##_size == 1 && (int)T##_code != (int)dx_teleport_p_bool_code) {               \
+        if (!dx_teleport_p_scan_bytes(s, r + p##_offset_##name)) return false;               \
+    } else DX_TELEPORT_P_SCAN_LIST(p, name, T##_size, T##_size)                              \
+    DX_TELEPORT_P_SCAN_BOOLS(T, s->bytes + dx_teleport_p_u32_get(r + p##_offset_##name),     \
+                             dx_teleport_p_u32_get(r + p##_offset_##name + 4))
+#define DX_TELEPORT_P_SCAN_E(p, q, name, T, size, align, code, count, range)                 \
+    DX_TELEPORT_P_SCAN_GAP(p, name)                                                          \
+    s->bad |= !dx_teleport_p_in_range(T##_get(r + p##_offset_##name), (uint32_t)(range));
+#define DX_TELEPORT_P_SCAN_N(p, q, name, T, size, align, code, count, range)                 \
+    DX_TELEPORT_P_SCAN_GAP(p, name)                                                          \
+    if (!T##_p_scan(s, r + p##_offset_##name, T##_version)) return false;
+#define DX_TELEPORT_P_SCAN_R(p, q, name, T, size, align, code, count, range)                 \
+    DX_TELEPORT_P_SCAN_GAP(p, name)                                                          \
+    DX_TELEPORT_P_SCAN_LIST(p, name, T##_record_size, T##_record_align)                      \
+    {                                                                                        \
+        const uint8_t *e = s->bytes + dx_teleport_p_u32_get(r + p##_offset_##name);          \
+        for (uint32_t n = dx_teleport_p_u32_get(r + p##_offset_##name + 4); n; n--) {        \
+            if (!T##_p_scan(s, e, T##_version)) return false;                                \
+            e += T##_record_size;                                                            \
+        }                                                                                    \
+    }
+#define DX_TELEPORT_P_SCAN_O(p, q, name, T, size, align, code, count, range)                 \
+    DX_TELEPORT_P_SCAN_GAP(p, name)                                                          \
+    dx_teleport_p_scan_option(s, r + p##_offset_##name, T##_size);                           \
+    DX_TELEPORT_P_SCAN_BOOLS(T, r + p##_offset_##name + T##_size, 1)
+#define DX_TELEPORT_P_SCAN_V(p, q, number)                                                   \
+    if (version < (number)) {                                                                \
+        dx_teleport_p_scan_gap(s, r + p##_p_end_before_##number,                             \
+                               p##_p_extent((number) - 1) - p##_p_end_before_##number);      \
+        return true;                                                                         \
+    }
 
 /* Pass: the exact size of a record. */
 #define DX_TELEPORT_P_SIZE_ARG(p, q, name, T, size, align, code, count, range)               \
@@ -1191,13 +1323,12 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
     }                                                                                        \
     DX_TELEPORT_P_HOT int p##_begin_##name(p##_writer *w, T##_writer *child)                 \
     {                                                                                        \
-        return dx_teleport_p_enter(&w->writer_, &child->writer_,                             \
-                                   w->writer_.record_ + p##_offset_##name, p##_offset_##name, 0, \
-                                   T##_version, p##_since_##name);                           \
+        return dx_teleport_p_enter_field(&w->writer_, &child->writer_, p##_offset_##name,    \
+                                         T##_version, p##_since_##name);                     \
     }                                                                                        \
     DX_TELEPORT_P_HOT int p##_end_##name(p##_writer *w, T##_writer *child)                   \
     {                                                                                        \
-        return dx_teleport_p_leave(&w->writer_, &child->writer_, p##_offset_##name);         \
+        return dx_teleport_p_leave(&w->writer_, &child->writer_);                            \
     }
 #define DX_TELEPORT_P_ACCESS_R(p, q, name, T, size, align, code, count, range)               \
     DX_TELEPORT_P_INLINE size_t p##_count_##name(const p##_view *v)                          \
@@ -1223,15 +1354,12 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
     }                                                                                        \
     DX_TELEPORT_P_HOT int p##_begin_##name(p##_writer *w, size_t i, T##_writer *child)       \
     {                                                                                        \
-        uint8_t *record = NULL;                                                              \
-        if ((unsigned)p##_since_##name <= w->writer_.version_)                               \
-            record = dx_teleport_p_element(&w->writer_, p##_offset_##name, i, T##_record_size); \
-        return dx_teleport_p_enter(&w->writer_, &child->writer_, record, p##_offset_##name, i, \
-                                   T##_version, p##_since_##name);                           \
+        return dx_teleport_p_enter_element(&w->writer_, &child->writer_, p##_offset_##name, i, \
+                                           T##_record_size, T##_version, p##_since_##name);  \
     }                                                                                        \
     DX_TELEPORT_P_HOT int p##_end_##name(p##_writer *w, T##_writer *child)                   \
     {                                                                                        \
-        return dx_teleport_p_leave(&w->writer_, &child->writer_, p##_offset_##name);         \
+        return dx_teleport_p_leave(&w->writer_, &child->writer_);                            \
     }
 /* Elements of arrays and lists; one memcpy where the host's memory is the wire. */
 #define DX_TELEPORT_P_AS_WIRE(T)                                                             \
@@ -1333,9 +1461,30 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
         }                                                                                    \
         return dx_teleport_p_check_nested(v, &e, error);                                     \
     }                                                                                        \
+    DX_TELEPORT_P_HOT bool p##_p_scan(dx_teleport_p_scan *s, const uint8_t *r,               \
+                                      unsigned version)                                      \
+    {                                                                                        \
+        (void)version;                                                                       \
+        DX_TELEPORT_P_EACH(p, 0, schema, DX_TELEPORT_P_SCAN_F, DX_TELEPORT_P_SCAN_S,         \
+                           DX_TELEPORT_P_SCAN_F, DX_TELEPORT_P_SCAN_L, DX_TELEPORT_P_SCAN_E, \
+                           DX_TELEPORT_P_SCAN_V, DX_TELEPORT_P_SCAN_N, DX_TELEPORT_P_SCAN_R, \
+                           DX_TELEPORT_P_SCAN_O)                                             \
+        dx_teleport_p_scan_gap(s, r + p##_p_end, (size_t)(p##_record_size - (int)p##_p_end)); \
+        return true;                                                                         \
+    }                                                                                        \
+    DX_TELEPORT_P_INLINE bool p##_p_is_good(const dx_teleport_view *v, uint32_t end)         \
+    {                                                                                        \
+        dx_teleport_p_scan s;                                                                \
+        s.bytes = v->bytes_;                                                                 \
+        s.size = v->size_;                                                                   \
+        s.end = s.text = end;                                                                \
+        s.bad = 0;                                                                           \
+        return p##_p_scan(&s, v->record_, v->version_) && dx_teleport_p_scan_end(&s);        \
+    }                                                                                        \
     DX_TELEPORT_P_INLINE int p##_p_check(dx_teleport_view *v, uint32_t end)                  \
     {                                                                                        \
         v->exact_ = v->version_ <= p##_version;                                              \
+        if (!DX_TELEPORT_P_SMALL && v->exact_ && p##_p_is_good(v, end)) return DX_TELEPORT_OK; \
         DX_TELEPORT_P_TRY(p##_p_check_fields(v, &end))                                       \
         return dx_teleport_p_check_end(v, end);                                              \
     }                                                                                        \
@@ -1380,6 +1529,9 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
         dx_teleport_info info;                                                               \
         dx_teleport_view *v = &view->view_;                                                  \
         unsigned i = 1;                                                                      \
+        if (!DX_TELEPORT_P_SMALL && p##_version == 1 &&                                      \
+            dx_teleport_p_is_header(v, bytes, size, p##_layout(1), p##_record_size, 1))      \
+            return p##_p_check(v, DX_TELEPORT_HEADER_SIZE + p##_record_size);                \
         DX_TELEPORT_P_TRY(dx_teleport_p_open(v, bytes, size, &info))                         \
         for (; i < info.version && i < p##_version; i++)                                     \
             DX_TELEPORT_P_TRY(dx_teleport_p_check_layout(v, &info, i, p##_layout(i)))        \
@@ -1574,19 +1726,46 @@ static size_t dx_teleport_p_sequence(const uint8_t *p, size_t size)
     return need;
 }
 
+/* Bytes of the longest prefix that is ASCII, give or take 31. */
+static size_t dx_teleport_p_ascii_prefix(const uint8_t *p, size_t size)
+{
+    size_t at = 0;
+    for (; size - at >= 32; at += 32) {
+        uint64_t a, b, c, d;
+        DX_TELEPORT_MEMCPY(&a, p + at, 8);
+        DX_TELEPORT_MEMCPY(&b, p + at + 8, 8);
+        DX_TELEPORT_MEMCPY(&c, p + at + 16, 8);
+        DX_TELEPORT_MEMCPY(&d, p + at + 24, 8);
+        if ((a | b | c | d) & DX_TELEPORT_P_HIGH) break;
+    }
+    return at;
+}
+
+DX_TELEPORT_API bool dx_teleport_p_ascii(const uint8_t *p, size_t size)
+{
+    size_t at = dx_teleport_p_ascii_prefix(p, size);
+    uint64_t all = 0, word;
+    if (size - at >= 32) return false;
+    if (size < 8) {
+        for (; at < size; at++) all |= p[at];
+        return !(all & 0x80);
+    }
+    for (; size - at > 8; at += 8) {
+        DX_TELEPORT_MEMCPY(&word, p + at, 8);
+        all |= word;
+    }
+    DX_TELEPORT_MEMCPY(&word, p + size - 8, 8);
+    return !((all | word) & DX_TELEPORT_P_HIGH);
+}
+
 DX_TELEPORT_API size_t dx_teleport_check_utf8(const void *text, size_t size)
 {
     const uint8_t *p = (const uint8_t *)text;
     size_t at = 0, step;
+    if (!DX_TELEPORT_P_SMALL && dx_teleport_p_ascii(p, size)) return size;
     while (at < size) {
-        if (size - at >= 8) { /* eight letters of ASCII at once */
-            uint64_t word;
-            DX_TELEPORT_MEMCPY(&word, p + at, 8);
-            if (!(word & UINT64_C(0x8080808080808080))) {
-                at += 8;
-                continue;
-            }
-        }
+        if (!DX_TELEPORT_P_SMALL) at += dx_teleport_p_ascii_prefix(p + at, size - at);
+        if (at == size) break;
         step = dx_teleport_p_sequence(p + at, size - at);
         if (!step) return at;
         at += step;
@@ -1712,10 +1891,39 @@ DX_TELEPORT_API void dx_teleport_p_edit(dx_teleport_writer *w, void *bytes,
     w->record_ = w->bytes_ + (v->record_ - v->bytes_);
     w->end_ = v->size_;
     w->capacity_ = v->size_;
-    w->next_slot_ = UINT32_MAX;
+    w->sealed_ = true;
     w->version_ = v->version_;
     w->flags_ = flags | DX_TELEPORT_P_EDIT;
     if (!flags) w->flags_ |= dx_teleport_p_u16_get(w->bytes_ + 22);
+}
+
+/* Apart from its callers, so that no compiler makes a string instruction of it, which start slowly,
+   where the size is known. */
+DX_TELEPORT_P_APART void dx_teleport_p_zero(uint8_t *to, size_t size)
+{
+    DX_TELEPORT_MEMSET(to, 0, size);
+}
+
+DX_TELEPORT_P_APART bool dx_teleport_p_copy_text(uint8_t *to, const char *from, size_t size)
+{
+    const uint8_t *p = (const uint8_t *)from;
+    if (DX_TELEPORT_P_SMALL || size > 7) {
+        DX_TELEPORT_MEMCPY(to, from, size);
+        return dx_teleport_check_utf8(from, size) == size;
+    }
+    if (size >= 4) {
+        uint32_t first, last;
+        DX_TELEPORT_MEMCPY(&first, p, 4);
+        DX_TELEPORT_MEMCPY(&last, p + size - 4, 4);
+        DX_TELEPORT_MEMCPY(to, &first, 4);
+        DX_TELEPORT_MEMCPY(to + size - 4, &last, 4);
+    } else {
+        const uint8_t first = p[0], middle = p[size / 2], last = p[size - 1];
+        to[0] = first;
+        to[size / 2] = middle;
+        to[size - 1] = last;
+    }
+    return dx_teleport_check_utf8(from, size) == size;
 }
 
 DX_TELEPORT_API void dx_teleport_p_put_crc(uint8_t *bytes, uint32_t size)

@@ -70,8 +70,10 @@ static void make()
     for (int i = 0; i < SAMPLES; i++) samples[(size_t)i] = (float)i;
     for (int i = 0; i < USERS; i++) users[(size_t)i] = {(uint64_t)i, text("user %07d", i), (uint8_t)i, i % 2 == 0};
 }
+static const char *only; // measure cases whose name holds this, or all
 template <class F> static void measure(const char *subject, const char *what, size_t bytes, F f)
 {
+    if (only && !strstr(what, only)) return;
     using clock = std::chrono::steady_clock;
     auto once = [&](long n) {
         auto t = clock::now();
@@ -90,7 +92,7 @@ static double look(const char *p, size_t n) { return n ? (double)n + p[0] : 0; }
 template <class T> static void keep(T x) { asm volatile("" : : "r,m"(x)); }
 
 // ---- dx_teleport.h
-static void put_user(user_writer *w, const RawUser &u)
+__attribute__((always_inline)) static inline void put_user(user_writer *w, const RawUser &u)
 {
     user_set_id(w, u.id);
     user_put_name(w, u.name.data, u.name.size);
@@ -103,6 +105,16 @@ template <unsigned flags> static size_t dx_user()
     size_t n = 0;
     user_begin(&w, out, capacity, flags);
     put_user(&w, one);
+    if (user_finish(&w, &n)) abort();
+    return n;
+}
+__attribute__((noinline)) static void put_user_apart(user_writer *w, const RawUser &u) { put_user(w, u); }
+static size_t dx_user_apart()
+{
+    user_writer w;
+    size_t n = 0;
+    user_begin(&w, out, capacity, 0);
+    put_user_apart(&w, one);
     if (user_finish(&w, &n)) abort();
     return n;
 }
@@ -181,6 +193,7 @@ static void dx()
     size_t n = dx_user<0>(), bare = dx_user<DX_TELEPORT_BARE>();
     measure("dx_teleport", "user encode", n, [] { dx_user<0>(); });
     measure("dx_teleport", "user encode bare", bare, [] { dx_user<DX_TELEPORT_BARE>(); });
+    measure("dx_teleport", "user encode through a pointer", n, [] { dx_user_apart(); });
     dx_user<0>();
     measure("memcpy", "user encode", n, [=] { memcpy(copy, out, n); });
     measure("dx_teleport", "user open", n, [=] { user_view v; if (user_open(&v, out, n)) abort(); keep(v.view_.record_); });
@@ -411,6 +424,7 @@ int main(int argc, char **argv)
         printf("%.*s}\n", (int)k, json);
         return 0;
     }
+    if (argc > 1) only = argv[1];
     dx();
 #ifdef HAS_FLATBUFFERS
     flat();
@@ -421,6 +435,6 @@ int main(int argc, char **argv)
 #ifdef HAS_PROTOBUF_C
     protobuf();
 #endif
-    rings();
+    if (!only) rings();
     return sink == 1;
 }
