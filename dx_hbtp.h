@@ -37,7 +37,7 @@
     HOW A SESSION IS DRIVEN
         bytes arrived      n = dx_hbtp_feed(s, bytes, size, now). n < 0: send what is in the
                            response buffer, then close. n < size: keep bytes[n..] and feed them
-                           again when dx_hbtp_session_state() says so: output sent, or a new turn.
+                           again when session->state says so: output sent, or a new turn.
         socket writable    dx_hbtp_out_data(), send, dx_hbtp_out_consume(); then feed what was left
                            over, or dx_hbtp_feed(s, NULL, 0, now) for a frame that it holds itself.
         time passed        next = dx_hbtp_tick(s, now): expires requests, sends keepalive pings.
@@ -440,15 +440,12 @@ typedef struct dx_hbtp_router { /* shared by any number of sessions; private */
 /* Fill with the default handlers: Ping is answered by Pong, RpcCall goes to the method table, other
    opcodes of the format get status 404, opcodes that do not exist are counted and ignored. */
 DX_HBTP_API int dx_hbtp_router_init(dx_hbtp_router *router);
-/* Register or replace. Slot 0xff gets every extended opcode. EINVAL: fn NULL; Pong, Close,
-   RpcResponse and RpcError, which the session itself needs. O(1). */
+/* Register or replace; fn NULL: back to the default. Slot 0xff gets every extended opcode. EINVAL:
+   Pong, Close, RpcResponse and RpcError, which the session itself needs. O(1). */
 DX_HBTP_API int dx_hbtp_router_set(dx_hbtp_router *router, uint8_t opcode,
                                    dx_hbtp_handler_fn *fn, void *user);
 DX_HBTP_API int dx_hbtp_router_set_method(dx_hbtp_router *router, uint8_t method,
                                           dx_hbtp_handler_fn *fn, void *user);
-/* Back to the default handler. ENOTFOUND: nothing was registered. */
-DX_HBTP_API int dx_hbtp_router_remove(dx_hbtp_router *router, uint8_t opcode);
-DX_HBTP_API int dx_hbtp_router_remove_method(dx_hbtp_router *router, uint8_t method);
 
 /* >>session ------------------------------------------------------------ */
 typedef enum dx_hbtp_state {
@@ -466,7 +463,7 @@ typedef enum dx_hbtp_event {
     DX_HBTP_EVENT_LATE,               /* an answer to a request that had expired or was cancelled */
     DX_HBTP_EVENT_DUPLICATE,          /* a second answer */
     DX_HBTP_EVENT_UNASKED,            /* an answer to no request that is remembered */
-    DX_HBTP_EVENT_CLOSED              /* the session closed; dx_hbtp_session_error() says why */
+    DX_HBTP_EVENT_CLOSED              /* the session closed; session->error says why */
 } dx_hbtp_event;
 
 typedef struct dx_hbtp_result {   /* how a request of ours ended; valid during the callback */
@@ -516,7 +513,7 @@ typedef struct dx_hbtp_session_desc { /* zero = the default written behind each 
     const dx_hbtp_router *router;          /* borrowed; NULL: the default handlers only */
     dx_hbtp_result_fn    *on_result;       /* NULL: results are dropped */
     dx_hbtp_event_fn     *on_event;        /* NULL: events are counted only */
-    void                 *user;            /* dx_hbtp_session_user() */
+    void                 *user;            /* yours */
     uint32_t              max_payload;     /* bytes; DX_HBTP_MAX_PAYLOAD. Longer: 413 and close */
     uint32_t              max_outstanding; /* own requests that wait; 64 */
     uint32_t              max_pending;     /* the peer's requests that wait for dx_hbtp_reply(); 64.
@@ -532,31 +529,36 @@ typedef struct dx_hbtp_session_desc { /* zero = the default written behind each 
                                               silence again the session closes; 0: never */
     bool                  in_place;        /* true: no buffer for frames that arrive in pieces:
                                               feed leaves them unconsumed, you append to them in
-                                              your own buffer (see dx_hbtp_session_need()) */
+                                              your own buffer (see need) */
     bool                  reject_unknown_flags; /* false: bits 20, 40, 80 are handed on unread */
     bool                  require_checksum;     /* true: a frame without a checksum closes */
 } dx_hbtp_session_desc;
 
 typedef struct dx_hbtp_counters {
-    uint64_t frames, bytes;        /* dispatched */
-    uint64_t unknown, no_route, refused, failed, late, duplicate, unasked; /* as the events */
+    uint64_t frames, bytes; /* dispatched */
+    uint64_t events[9];     /* by dx_hbtp_event */
 } dx_hbtp_counters;
 
-struct dx_hbtp_session { /* caller-allocated; fields are private */
-    dx_hbtp_session_desc     d_;            /* with the defaults filled in */
+struct dx_hbtp_session { /* caller-allocated; without "_": to be read */
+    dx_hbtp_session_desc     desc;          /* with the defaults filled in */
+    dx_hbtp_state            state;
+    int                      error;         /* why it is closed: OK (orderly, or still open),
+                                               ETOOBIG, EHEADER, ECORRUPT, ETIMEDOUT, EFLOOD */
+    uint32_t                 waiting;       /* own requests without an answer */
+    uint64_t                 need;          /* size of the frame that it waits for, as far as known;
+                                               in_place: your buffer must be able to hold this many
+                                               bytes from the first unconsumed one on */
+    dx_hbtp_counters         counters;
     struct dx_hbtp_p_slot   *slots_;
     struct dx_hbtp_p_stream *streams_;      /* the open ones */
     struct dx_hbtp_hub      *hub_;          /* of its subscriptions */
     uint8_t                 *buffer_;       /* collects one frame; NULL: in_place */
     uint8_t                 *plain_, *unpacked_;
-    uint64_t                 held_, need_;  /* bytes in it; of the frame that it waits for */
+    uint64_t                 held_;         /* bytes in it */
     uint64_t                 sealed_;       /* before the handler that runs */
     uint64_t                 now_ns_, next_deadline_ns_, heard_ns_, pinged_ns_, flood_ns_;
-    dx_hbtp_counters         counters_;
-    uint32_t                 slot_count_, waiting_, pending_, stream_count_, subscribed_;
-    int                      error_;
+    uint32_t                 slot_count_, pending_, stream_count_, subscribed_;
     uint16_t                 sequence_;     /* the last one given out */
-    uint8_t                  state_;
     bool                     pinged_, clocked_, feeding_;
 };
 
@@ -566,7 +568,7 @@ DX_HBTP_API size_t dx_hbtp_session_memory_size(const dx_hbtp_session_desc *desc)
 /* EINVAL, ENOMEM (memory_size too small). */
 DX_HBTP_API int    dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_session_desc *desc);
 /* Hand in received bytes; handlers and on_result run inside. Returns the bytes consumed, 0..size
-   (fewer: see dx_hbtp_session_state()), or an error after which the session is closed: ETOOBIG,
+   (fewer: see state), or an error after which the session is closed: ETOOBIG,
    EHEADER, ECORRUPT (the reply and a Close are in the response buffer: send them). On a closed
    session: its error, ECANCELED after an orderly close. now_ns: any clock that does not go back. */
 DX_HBTP_API int64_t dx_hbtp_feed(dx_hbtp_session *s, const void *bytes, size_t size,
@@ -601,19 +603,8 @@ DX_HBTP_API int  dx_hbtp_close(dx_hbtp_session *s, uint16_t status, const char *
 /* The connection is gone: all waiting requests end with ECANCELED, nothing is written. */
 DX_HBTP_API void dx_hbtp_abort(dx_hbtp_session *s);
 
-DX_HBTP_API dx_hbtp_state           dx_hbtp_session_state(const dx_hbtp_session *s);
-/* Why the session is closed: OK (orderly, or still open), ETOOBIG, EHEADER, ECORRUPT, ETIMEDOUT. */
-DX_HBTP_API int                     dx_hbtp_session_error(const dx_hbtp_session *s);
-DX_HBTP_API void                   *dx_hbtp_session_user(const dx_hbtp_session *s);
-DX_HBTP_API dx_hbtp_out            *dx_hbtp_session_out(const dx_hbtp_session *s);
 /* Another response buffer from now on (one can serve all sessions of a thread in turn). EINVAL. */
-DX_HBTP_API int                     dx_hbtp_session_set_out(dx_hbtp_session *s, dx_hbtp_out *out);
-DX_HBTP_API const dx_hbtp_counters *dx_hbtp_session_counters(const dx_hbtp_session *s);
-/* Own requests that wait for an answer. */
-DX_HBTP_API uint32_t                dx_hbtp_session_waiting(const dx_hbtp_session *s);
-/* Size of the frame that the session waits for, as far as known; at least 8. For in_place: your
-   buffer must be able to hold this many bytes from the first unconsumed one on. */
-DX_HBTP_API uint64_t                dx_hbtp_session_need(const dx_hbtp_session *s);
+DX_HBTP_API int  dx_hbtp_session_set_out(dx_hbtp_session *s, dx_hbtp_out *out);
 
 /* >>streams ------------------------------------------------------------ */
 enum { DX_HBTP_STREAM_CHUNK_MAX = 16384 }; /* data of one chunk: others get in between */
@@ -811,14 +802,11 @@ typedef struct dx_hbtp_stream_header { /* body of the Header chunk */
     uint8_t  target_hash[32];          /* of what the stream brings; which hash: your choice */
 } dx_hbtp_stream_header;
 
-typedef struct dx_hbtp_chunk { /* a chunk or, in partial mode, a piece of one */
-    const uint8_t *data;       /* in the input where possible, else in the reader's memory; valid
-                                  until the next call, never NULL */
+typedef struct dx_hbtp_chunk {
+    const uint8_t *data; /* in the input where it lies whole there, else in the reader's memory;
+                            valid until the next call, never NULL */
     size_t         size;
-    uint32_t       offset;     /* of this piece in the chunk: 0 where chunks are whole */
-    uint32_t       total_size; /* of the whole chunk */
     uint8_t        type;
-    bool           last;       /* the chunk is complete with this piece */
 } dx_hbtp_chunk;
 
 /* A negative result stops dx_hbtp_chunk_feed(), which returns it; a positive one as ECANCELED. */
@@ -827,45 +815,35 @@ typedef int dx_hbtp_chunk_fn(void *user, const dx_hbtp_chunk *chunk);
 typedef struct dx_hbtp_chunk_reader_desc {
     void             *memory;      /* required, at least 64 bytes; borrowed */
     size_t            memory_size;
-    uint32_t          max_chunk;   /* longer chunks: ETOOBIG, before a byte is stored.
-                                      0: memory_size, in partial mode 2^32-1 */
-    bool              partial;     /* hand out pieces as they come (but a Header always whole):
-                                      64 bytes of memory serve chunks of any size */
+    uint32_t          max_chunk;   /* longer: ETOOBIG, before a byte is stored. 0: memory_size */
     dx_hbtp_chunk_fn *on_chunk;    /* for dx_hbtp_chunk_feed(); NULL: chunks are only counted */
     void             *user;
 } dx_hbtp_chunk_reader_desc;
 
-typedef struct dx_hbtp_chunk_reader { /* caller-allocated; fields are private */
-    uint8_t          *memory_;
-    dx_hbtp_chunk_fn *on_chunk_;
-    void             *user_;
-    uint64_t          leftover_;
-    uint32_t          max_chunk_;
-    uint32_t          length_;    /* of the chunk being read */
-    uint32_t          done_;      /* bytes of its body that were taken */
-    int               error_;
-    uint8_t           head_[5];
-    uint8_t           head_size_;
-    bool              partial_, finished_;
+typedef struct dx_hbtp_chunk_reader { /* caller-allocated; without "_": to be read */
+    bool                      finished; /* Eof was there */
+    uint64_t                  leftover; /* bytes behind it that dx_hbtp_chunk_feed() was given */
+    dx_hbtp_chunk_reader_desc desc_;
+    uint32_t                  length_, done_; /* of the chunk being read */
+    int                       error_;
+    uint8_t                   head_[5], head_size_;
 } dx_hbtp_chunk_reader;
 
-/* EINVAL: no memory, under 64 bytes, or (not partial) max_chunk above memory_size. */
+/* EINVAL: no memory, under 64 bytes, or max_chunk above memory_size. */
 DX_HBTP_API int dx_hbtp_chunk_reader_init(dx_hbtp_chunk_reader *r,
                                           const dx_hbtp_chunk_reader_desc *desc);
-/* Poll: take the next chunk (piece) from *bytes and move *bytes and *size on. 1: *chunk is there;
+/* Poll: take the next chunk from *bytes and move *bytes and *size on. 1: *chunk is there;
    0: more input is needed, or the stream is finished (Eof is not a chunk; what follows it is left
    in *bytes); < 0: ECHUNKTYPE, ECHUNKHEAD, ETOOBIG; EINVAL: not initialised. Errors stay. */
 DX_HBTP_API int dx_hbtp_chunk_next(dx_hbtp_chunk_reader *r, const uint8_t **bytes, size_t *size,
                                    dx_hbtp_chunk *chunk);
 /* Push: on_chunk gets every chunk, in order. Returns how many were completed (Eof not counted), or
    an error, on_chunk's included. Bytes after Eof are not looked at but counted as leftover. */
-DX_HBTP_API int64_t  dx_hbtp_chunk_feed(dx_hbtp_chunk_reader *r, const void *bytes, size_t size);
-DX_HBTP_API bool     dx_hbtp_chunk_is_finished(const dx_hbtp_chunk_reader *r);
-DX_HBTP_API uint64_t dx_hbtp_chunk_leftover(const dx_hbtp_chunk_reader *r);
+DX_HBTP_API int64_t dx_hbtp_chunk_feed(dx_hbtp_chunk_reader *r, const void *bytes, size_t size);
 /* The input has ended: OK after Eof, ETRUNCATED before it, or the error that stopped the reader. */
-DX_HBTP_API int      dx_hbtp_chunk_finish(const dx_hbtp_chunk_reader *r);
+DX_HBTP_API int     dx_hbtp_chunk_finish(const dx_hbtp_chunk_reader *r);
 /* The code that an error of this section stands for (dx_hbtp_stream_code); 0 for OK. */
-DX_HBTP_API int      dx_hbtp_stream_code_of_error(int error);
+DX_HBTP_API int     dx_hbtp_stream_code_of_error(int error);
 
 /* The 64 bytes of a Header chunk. Decoding: ETRUNCATED (size is not 64), ECORRUPT (magic, reserved
    bytes), EVERSION. */
@@ -874,29 +852,26 @@ DX_HBTP_API int  dx_hbtp_stream_header_decode(const void *bytes, size_t size,
                                               dx_hbtp_stream_header *h);
 
 typedef struct dx_hbtp_dispatcher { /* routes one stream; set the handlers, zero the rest */
-    dx_hbtp_chunk_fn     *on_header, *on_layout, *on_state, *on_wasm; /* NULL: skipped */
-    dx_hbtp_chunk_fn     *on_patch;                                   /* NULL: ENOPATCH */
+    dx_hbtp_chunk_fn     *on[6];  /* by dx_hbtp_chunk_type; NULL: skipped, but a Patch ENOPATCH */
     void                 *user;
-    dx_hbtp_stream_header header;    /* once the Header chunk was there */
-    uint64_t              size_;     /* bytes of the stream so far */
-    uint8_t               seen_;     /* bit n: chunk type n */
+    dx_hbtp_stream_header header; /* once the Header chunk was there */
+    uint64_t              size_;  /* bytes of the stream so far */
+    uint8_t               seen_;  /* bit n: chunk type n */
 } dx_hbtp_dispatcher;
 
 /* A dx_hbtp_chunk_fn: on_chunk = dx_hbtp_dispatch with user = the dispatcher. Header first and
    decoded; Layout, State, Wasm in this order; each at most once; Patch anywhere behind the Header.
    EORDER, EDUPLICATE, ENOPATCH, errors of the Header and of the handlers. */
 DX_HBTP_API int  dx_hbtp_dispatch(void *dispatcher, const dx_hbtp_chunk *chunk);
-/* Layout and Wasm were there, whole. */
+/* Layout and Wasm were there. */
 DX_HBTP_API bool dx_hbtp_dispatch_is_complete(const dx_hbtp_dispatcher *d);
 /* After Eof: OK when complete; ENOLAYOUT; ETRUNCATED (no Wasm); ECORRUPT (the Header announced
    another total size). */
 DX_HBTP_API int  dx_hbtp_dispatch_finish(const dx_hbtp_dispatcher *d);
 
-/* Producer: append a whole chunk, or only its five bytes where the body is sent from elsewhere.
-   As the writers of frames: all or nothing. EINVAL: not a chunk type, Header not 64 bytes, Eof with
-   a body. */
+/* Producer: append a chunk. As the writers of frames: all or nothing. EINVAL: not a chunk type,
+   Header not 64 bytes, Eof with a body. */
 DX_HBTP_API int dx_hbtp_write_chunk(dx_hbtp_out *out, uint8_t type, const void *data, size_t size);
-DX_HBTP_API int dx_hbtp_write_chunk_head(dx_hbtp_out *out, uint8_t type, uint32_t size);
 
 typedef struct dx_hbtp_stream_parts { /* what a server sends */
     uint8_t     target_hash[32];
@@ -1637,7 +1612,7 @@ DX_HBTP_API int dx_hbtp_subscribe(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t
 {
     struct dx_hbtp_p_entry *e;
     uint32_t at;
-    if (!hub || !s || s->state_ == DX_HBTP_CLOSED || (s->hub_ && s->hub_ != hub))
+    if (!hub || !s || s->state == DX_HBTP_CLOSED || (s->hub_ && s->hub_ != hub))
         return DX_HBTP_EINVAL;
     if (dx_hbtp_p_subscribed(hub, s, state, &at)) return DX_HBTP_OK;
     if (hub->count_ == hub->capacity_ || s->subscribed_ >= hub->most_) return DX_HBTP_ETOOBIG;
@@ -1698,6 +1673,7 @@ static int64_t dx_hbtp_p_fan_out(dx_hbtp_hub *hub, uint32_t state, uint16_t opco
 {
     uint8_t head[4];
     struct dx_hbtp_p_entry *e, *end;
+    dx_hbtp_out *out;
     int64_t reached = 0;
     if (!hub || (!payload && size)) return DX_HBTP_EINVAL;
     dx_hbtp_p_store32(head, state);
@@ -1705,7 +1681,8 @@ static int64_t dx_hbtp_p_fan_out(dx_hbtp_hub *hub, uint32_t state, uint16_t opco
     for (end = hub->entries_ + hub->count_; e < end && e->state == state; e++) {
         if (e->behind ? opcode == DX_HBTP_OP_STATE_DELTA : !all) continue;
         hub->behind_ -= e->behind;
-        e->behind = dx_hbtp_p_write(e->session->d_.out, opcode, 0, 0, head, 4, payload, size) != 0;
+        out = e->session->desc.out;
+        e->behind = dx_hbtp_p_write(out, opcode, 0, 0, head, 4, payload, size) != 0;
         hub->behind_ += e->behind;
         reached += !e->behind;
     }
@@ -1757,7 +1734,7 @@ static struct dx_hbtp_p_stream *dx_hbtp_p_add_stream(dx_hbtp_session *s, uint32_
 static void dx_hbtp_p_judge(dx_hbtp_session *s, uint32_t id, int result);
 static void dx_hbtp_p_tell(dx_hbtp_session *s, dx_hbtp_stream_event *event)
 {
-    dx_hbtp_out *const out = s->d_.out;
+    dx_hbtp_out *const out = s->desc.out;
     const size_t room = DX_HBTP_P_END_ROOM + dx_hbtp_p_tag(out);
     const size_t kept = out->capacity_ - out->used_ < room ? 0 : room;
     struct dx_hbtp_p_stream *stream = dx_hbtp_p_find_stream(s, event->stream);
@@ -1765,7 +1742,7 @@ static void dx_hbtp_p_tell(dx_hbtp_session *s, dx_hbtp_stream_event *event)
     if (stream) event->user = stream->user;
     if (stream) event->credit = stream->send_credit;
     out->capacity_ -= kept;
-    result = s->d_.on_stream(s, event);
+    result = s->desc.on_stream(s, event);
     out->capacity_ += kept;
     stream = dx_hbtp_p_find_stream(s, event->stream);
     if (!stream) return;
@@ -1797,8 +1774,8 @@ static int dx_hbtp_p_write_stream_frame(dx_hbtp_session *s, uint32_t id, uint16_
 {
     unsigned flags = opcode == DX_HBTP_OP_RPC_STREAM_END ? DX_HBTP_FLAG_FINAL : 0;
     if (id & DX_HBTP_P_OURS) flags |= DX_HBTP_FLAG_EXPECTS_RESPONSE;
-    return dx_hbtp_p_write(s->d_.out, opcode, flags, (uint16_t)(id & 0xffff), head, head_size, data,
-                           size);
+    return dx_hbtp_p_write(s->desc.out, opcode, flags, (uint16_t)(id & 0xffff), head, head_size,
+                           data, size);
 }
 
 static int dx_hbtp_p_write_reset(dx_hbtp_session *s, uint32_t id, uint16_t status,
@@ -1814,8 +1791,8 @@ static int dx_hbtp_p_write_reset(dx_hbtp_session *s, uint32_t id, uint16_t statu
 
 static bool dx_hbtp_p_may_grant(const dx_hbtp_session *s, uint64_t credit)
 {
-    return credit <= INT32_MAX && (s->d_.max_payload >= DX_HBTP_STREAM_CHUNK_MAX + 4 ||
-                                   credit + 4 <= s->d_.max_payload);
+    return credit <= INT32_MAX && (s->desc.max_payload >= DX_HBTP_STREAM_CHUNK_MAX + 4 ||
+                                   credit + 4 <= s->desc.max_payload);
 }
 
 /* A chunk with what was granted meanwhile. */
@@ -1843,8 +1820,8 @@ DX_HBTP_API int64_t dx_hbtp_send(dx_hbtp_session *s, uint32_t stream, const void
     int error;
     if (!st) return s ? DX_HBTP_ENOTFOUND : DX_HBTP_EINVAL;
     if ((st->ends & DX_HBTP_P_SENT_END) || (!data && size)) return DX_HBTP_EINVAL;
-    room = dx_hbtp_out_room(s->d_.out);
-    over = DX_HBTP_P_CHUNK_ROOM + dx_hbtp_p_tag(s->d_.out);
+    room = dx_hbtp_out_room(s->desc.out);
+    over = DX_HBTP_P_CHUNK_ROOM + dx_hbtp_p_tag(s->desc.out);
     if (size > (room > over ? room - over : 0)) size = room > over ? room - over : 0;
     if (size > DX_HBTP_STREAM_CHUNK_MAX) size = DX_HBTP_STREAM_CHUNK_MAX;
     if (size > st->send_credit) size = st->send_credit;
@@ -1901,16 +1878,17 @@ DX_HBTP_API int dx_hbtp_reset(dx_hbtp_session *s, uint32_t stream, uint16_t stat
 /* >>requests: the table of our own, indexed by the low bits of the sequence ---- */
 static void dx_hbtp_p_event(dx_hbtp_session *s, dx_hbtp_event event, const dx_hbtp_frame *frame)
 {
-    if (s->d_.on_event) s->d_.on_event(s, event, frame);
+    s->counters.events[event]++;
+    if (s->desc.on_event) s->desc.on_event(s, event, frame);
 }
 
 /* The slot that the next sequence may use. Numbers whose slot is still waiting are passed over;
-   there is a free slot because waiting_ < max_outstanding_ <= slot_count_. */
+   there is a free slot because waiting < max_outstanding <= slot_count_. */
 static struct dx_hbtp_p_slot *dx_hbtp_p_next_slot(dx_hbtp_session *s, uint16_t *sequence)
 {
     uint16_t number = s->sequence_;
     struct dx_hbtp_p_slot *slot;
-    DX_HBTP_ASSERT(s->waiting_ < s->slot_count_);
+    DX_HBTP_ASSERT(s->waiting < s->slot_count_);
     do {
         number = (uint16_t)(number + 1);
         if (!number) number = 1; /* 0 means: belongs to no request */
@@ -1924,12 +1902,12 @@ static struct dx_hbtp_p_slot *dx_hbtp_p_next_slot(dx_hbtp_session *s, uint16_t *
 static void dx_hbtp_p_end(dx_hbtp_session *s, struct dx_hbtp_p_slot *slot, uint8_t state,
                           dx_hbtp_result *result)
 {
-    DX_HBTP_ASSERT(slot->state == DX_HBTP_P_WAITING && s->waiting_ > 0);
+    DX_HBTP_ASSERT(slot->state == DX_HBTP_P_WAITING && s->waiting > 0);
     slot->state = state;
-    s->waiting_--;
+    s->waiting--;
     result->sequence = slot->sequence;
     result->user = slot->user;
-    if (s->d_.on_result) s->d_.on_result(s, result);
+    if (s->desc.on_result) s->desc.on_result(s, result);
 }
 
 static void dx_hbtp_p_give_up(dx_hbtp_session *s, struct dx_hbtp_p_slot *slot, int error)
@@ -1943,9 +1921,9 @@ static void dx_hbtp_p_give_up(dx_hbtp_session *s, struct dx_hbtp_p_slot *slot, i
 static void dx_hbtp_p_shut(dx_hbtp_session *s, int error, const dx_hbtp_frame *frame)
 {
     uint32_t i;
-    if (s->state_ == DX_HBTP_CLOSED) return;
-    s->state_ = DX_HBTP_CLOSED;
-    s->error_ = error;
+    if (s->state == DX_HBTP_CLOSED) return;
+    s->state = DX_HBTP_CLOSED;
+    s->error = error;
     if (s->subscribed_) dx_hbtp_p_leave(s->hub_, s);
     for (i = 0; i < s->slot_count_; i++)
         if (s->slots_[i].state == DX_HBTP_P_WAITING)
@@ -1996,8 +1974,8 @@ DX_HBTP_API int dx_hbtp_open(dx_hbtp_session *s, uint8_t method, const void *arg
     uint16_t number;
     int error;
     if (!s || !stream) return DX_HBTP_EINVAL;
-    if (s->state_ == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
-    if (s->stream_count_ >= s->d_.max_streams || s->waiting_ >= s->slot_count_)
+    if (s->state == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
+    if (s->stream_count_ >= s->desc.max_streams || s->waiting >= s->slot_count_)
         return DX_HBTP_EAGAIN;
     if (!dx_hbtp_p_may_grant(s, credit)) return DX_HBTP_ETOOBIG;
     (void)dx_hbtp_p_next_slot(s, &number);
@@ -2023,13 +2001,10 @@ static int dx_hbtp_p_on_answer(const dx_hbtp_context *c)
     if (f->opcode == DX_HBTP_OP_RPC_ERROR && dx_hbtp_p_stream_refused(s, f)) return DX_HBTP_OK;
     if (slot->sequence != f->sequence || slot->state == DX_HBTP_P_FREE ||
         (f->opcode != DX_HBTP_OP_RPC_ERROR && slot->ping != (f->opcode == DX_HBTP_OP_PONG))) {
-        s->counters_.unasked++;
         dx_hbtp_p_event(s, DX_HBTP_EVENT_UNASKED, f);
     } else if (slot->state == DX_HBTP_P_ANSWERED) {
-        s->counters_.duplicate++;
         dx_hbtp_p_event(s, DX_HBTP_EVENT_DUPLICATE, f);
     } else if (slot->state == DX_HBTP_P_GIVEN_UP) {
-        s->counters_.late++;
         slot->state = DX_HBTP_P_ANSWERED;
         dx_hbtp_p_event(s, DX_HBTP_EVENT_LATE, f);
     } else {
@@ -2048,18 +2023,18 @@ static int dx_hbtp_p_request(dx_hbtp_session *s, uint16_t opcode, unsigned flags
     uint16_t number;
     int error;
     if (!s) return DX_HBTP_EINVAL;
-    if (s->state_ == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
-    if (s->waiting_ >= s->d_.max_outstanding) return DX_HBTP_EAGAIN;
+    if (s->state == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
+    if (s->waiting >= s->desc.max_outstanding) return DX_HBTP_EAGAIN;
     slot = dx_hbtp_p_next_slot(s, &number);
-    error = dx_hbtp_p_write(s->d_.out, opcode, flags | DX_HBTP_FLAG_EXPECTS_RESPONSE, number, head,
-                            head_size, payload, size);
+    error = dx_hbtp_p_write(s->desc.out, opcode, flags | DX_HBTP_FLAG_EXPECTS_RESPONSE, number,
+                            head, head_size, payload, size);
     if (error) return error;
     slot->sequence = s->sequence_ = number;
     slot->state = DX_HBTP_P_WAITING;
     slot->deadline_ns = deadline_ns;
     slot->user = user;
     slot->ping = opcode == DX_HBTP_OP_PING;
-    s->waiting_++;
+    s->waiting++;
     if (deadline_ns < s->next_deadline_ns_) s->next_deadline_ns_ = deadline_ns;
     if (sequence) *sequence = number;
     return DX_HBTP_OK;
@@ -2093,7 +2068,7 @@ DX_HBTP_API int dx_hbtp_cancel(dx_hbtp_session *s, uint16_t sequence)
 static int dx_hbtp_p_may_reply(const dx_hbtp_session *s)
 {
     if (!s) return DX_HBTP_EINVAL;
-    if (s->state_ == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
+    if (s->state == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
     return s->pending_ ? DX_HBTP_OK : DX_HBTP_ENOTFOUND;
 }
 
@@ -2101,7 +2076,7 @@ DX_HBTP_API int dx_hbtp_reply(dx_hbtp_session *s, uint16_t sequence, const void 
                               size_t size)
 {
     int error = dx_hbtp_p_may_reply(s);
-    if (!error) error = dx_hbtp_write_rpc_response(s->d_.out, sequence, result, size);
+    if (!error) error = dx_hbtp_write_rpc_response(s->desc.out, sequence, result, size);
     if (!error) s->pending_--;
     return error;
 }
@@ -2110,7 +2085,7 @@ DX_HBTP_API int dx_hbtp_reply_error(dx_hbtp_session *s, uint16_t sequence, uint1
                                     const char *text)
 {
     int error = dx_hbtp_p_may_reply(s);
-    if (!error) error = dx_hbtp_write_rpc_error(s->d_.out, sequence, status, text);
+    if (!error) error = dx_hbtp_write_rpc_error(s->desc.out, sequence, status, text);
     if (!error) s->pending_--;
     return error;
 }
@@ -2122,16 +2097,13 @@ static bool dx_hbtp_p_is_answer(uint16_t opcode)
            opcode == DX_HBTP_OP_RPC_RESPONSE || opcode == DX_HBTP_OP_RPC_ERROR;
 }
 
-/* Count and report; the peer gets an RpcError, which always fits (DX_HBTP_REPLY_ROOM). Never for an
+/* Report; the peer gets an RpcError, which always fits (DX_HBTP_REPLY_ROOM). Never for an
    answer, or two peers could go on forever: answers have handlers that do not fail. */
 static void dx_hbtp_p_refuse(dx_hbtp_session *s, const dx_hbtp_frame *frame, uint16_t status,
                              dx_hbtp_event event)
 {
-    if (event == DX_HBTP_EVENT_NO_ROUTE) s->counters_.no_route++;
-    else if (event == DX_HBTP_EVENT_REFUSED) s->counters_.refused++;
-    else s->counters_.failed++;
     DX_HBTP_ASSERT(!dx_hbtp_p_is_answer(frame->opcode));
-    (void)dx_hbtp_write_rpc_error(s->d_.out, frame->sequence, status, NULL);
+    (void)dx_hbtp_write_rpc_error(s->desc.out, frame->sequence, status, NULL);
     dx_hbtp_p_event(s, event, frame);
 }
 
@@ -2143,7 +2115,6 @@ static int dx_hbtp_p_on_no_route(const dx_hbtp_context *c)
 
 static int dx_hbtp_p_on_unknown(const dx_hbtp_context *c)
 {
-    c->session->counters_.unknown++;
     dx_hbtp_p_event(c->session, DX_HBTP_EVENT_UNKNOWN_OPCODE, c->frame);
     return DX_HBTP_OK;
 }
@@ -2164,7 +2135,7 @@ static int dx_hbtp_p_on_close(const dx_hbtp_context *c)
 
 static int dx_hbtp_p_on_call(const dx_hbtp_context *c)
 {
-    const dx_hbtp_router *router = c->session->d_.router;
+    const dx_hbtp_router *router = c->session->desc.router;
     dx_hbtp_context call = *c;
     if (!c->payload_size) return DX_HBTP_ETRUNCATED;
     if (!router) return dx_hbtp_p_on_no_route(c);
@@ -2180,8 +2151,8 @@ static int dx_hbtp_p_fail(dx_hbtp_session *s, int error, const dx_hbtp_frame *fr
     const uint16_t status = dx_hbtp_status_of_error(error);
     DX_HBTP_ASSERT(error < 0);
     if (frame && !dx_hbtp_p_is_answer(frame->opcode))
-        (void)dx_hbtp_write_rpc_error(s->d_.out, frame->sequence, status, NULL);
-    (void)dx_hbtp_write_close(s->d_.out, status, NULL);
+        (void)dx_hbtp_write_rpc_error(s->desc.out, frame->sequence, status, NULL);
+    (void)dx_hbtp_write_close(s->desc.out, status, NULL);
     dx_hbtp_p_shut(s, error, NULL);
     return error;
 }
@@ -2202,7 +2173,7 @@ static void dx_hbtp_p_judge(dx_hbtp_session *s, uint32_t id, int result)
     const bool is_status = result >= 400 && result <= 599;
     const uint16_t status = is_status ? (uint16_t)result : dx_hbtp_status_of_error(result);
     if (!st) return;
-    s->counters_.failed++;
+    s->counters.events[DX_HBTP_EVENT_FAILED]++;
     (void)dx_hbtp_p_write_reset(s, id, status, NULL); /* there is room: DX_HBTP_P_END_ROOM */
     dx_hbtp_p_end_stream(s, st, DX_HBTP_ECANCELED, status, NULL, 0);
     dx_hbtp_p_count_flood(s);
@@ -2219,7 +2190,7 @@ static int dx_hbtp_p_on_start(const dx_hbtp_context *c, dx_hbtp_stream_event *ev
         dx_hbtp_p_judge(s, event->stream, DX_HBTP_EINVAL);
         return DX_HBTP_OK;
     }
-    if (s->stream_count_ >= s->d_.max_streams) return DX_HBTP_STATUS_TOO_MANY;
+    if (s->stream_count_ >= s->desc.max_streams) return DX_HBTP_STATUS_TOO_MANY;
     dx_hbtp_p_add_stream(s, event->stream, NULL)->send_credit = dx_hbtp_p_load32(p + 4);
     event->kind = DX_HBTP_STREAM_OPENED;
     event->method = p[0];
@@ -2273,14 +2244,13 @@ static int dx_hbtp_p_on_stream(const dx_hbtp_context *c)
     const dx_hbtp_frame *f = c->frame;
     struct dx_hbtp_p_stream *st;
     dx_hbtp_stream_event event;
-    if (!s->d_.max_streams) return dx_hbtp_p_on_no_route(c);
+    if (!s->desc.max_streams) return dx_hbtp_p_on_no_route(c);
     DX_HBTP_MEMSET(&event, 0, sizeof event);
     event.stream = f->sequence;
     if (!(f->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE)) event.stream |= DX_HBTP_P_OURS;
     if (f->opcode == DX_HBTP_OP_RPC_STREAM_START) return dx_hbtp_p_on_start(c, &event);
     st = dx_hbtp_p_find_stream(s, event.stream);
     if (!st) { /* it ended here while this was on its way */
-        s->counters_.unasked++;
         dx_hbtp_p_event(s, DX_HBTP_EVENT_UNASKED, f);
         return DX_HBTP_OK;
     }
@@ -2308,15 +2278,20 @@ static dx_hbtp_handler_fn *dx_hbtp_p_default(uint8_t opcode)
     }
 }
 
+static int dx_hbtp_p_set_route(dx_hbtp_route *route, dx_hbtp_handler_fn *fn, void *user)
+{
+    route->fn = fn;
+    route->user = user;
+    return DX_HBTP_OK;
+}
+
 DX_HBTP_API int dx_hbtp_router_init(dx_hbtp_router *router)
 {
     unsigned i;
     if (!router) return DX_HBTP_EINVAL;
     for (i = 0; i < 256; i++) {
-        router->opcodes_[i].fn = dx_hbtp_p_default((uint8_t)i);
-        router->opcodes_[i].user = NULL;
-        router->methods_[i].fn = dx_hbtp_p_on_no_route;
-        router->methods_[i].user = NULL;
+        dx_hbtp_p_set_route(&router->opcodes_[i], dx_hbtp_p_default((uint8_t)i), NULL);
+        dx_hbtp_p_set_route(&router->methods_[i], dx_hbtp_p_on_no_route, NULL);
     }
     return DX_HBTP_OK;
 }
@@ -2324,38 +2299,16 @@ DX_HBTP_API int dx_hbtp_router_init(dx_hbtp_router *router)
 DX_HBTP_API int dx_hbtp_router_set(dx_hbtp_router *router, uint8_t opcode,
                                    dx_hbtp_handler_fn *fn, void *user)
 {
-    if (!router || !fn || dx_hbtp_p_is_answer(opcode)) return DX_HBTP_EINVAL;
-    router->opcodes_[opcode].fn = fn;
-    router->opcodes_[opcode].user = user;
-    return DX_HBTP_OK;
+    if (!router || dx_hbtp_p_is_answer(opcode)) return DX_HBTP_EINVAL;
+    return dx_hbtp_p_set_route(&router->opcodes_[opcode], fn ? fn : dx_hbtp_p_default(opcode),
+                               user);
 }
 
 DX_HBTP_API int dx_hbtp_router_set_method(dx_hbtp_router *router, uint8_t method,
                                           dx_hbtp_handler_fn *fn, void *user)
 {
-    if (!router || !fn) return DX_HBTP_EINVAL;
-    router->methods_[method].fn = fn;
-    router->methods_[method].user = user;
-    return DX_HBTP_OK;
-}
-
-DX_HBTP_API int dx_hbtp_router_remove(dx_hbtp_router *router, uint8_t opcode)
-{
-    dx_hbtp_handler_fn *fn = dx_hbtp_p_default(opcode);
     if (!router) return DX_HBTP_EINVAL;
-    if (router->opcodes_[opcode].fn == fn) return DX_HBTP_ENOTFOUND;
-    router->opcodes_[opcode].fn = fn;
-    router->opcodes_[opcode].user = NULL;
-    return DX_HBTP_OK;
-}
-
-DX_HBTP_API int dx_hbtp_router_remove_method(dx_hbtp_router *router, uint8_t method)
-{
-    if (!router) return DX_HBTP_EINVAL;
-    if (router->methods_[method].fn == dx_hbtp_p_on_no_route) return DX_HBTP_ENOTFOUND;
-    router->methods_[method].fn = dx_hbtp_p_on_no_route;
-    router->methods_[method].user = NULL;
-    return DX_HBTP_OK;
+    return dx_hbtp_p_set_route(&router->methods_[method], fn ? fn : dx_hbtp_p_on_no_route, user);
 }
 
 /* >>dispatch ----------------------------------------------------------- */
@@ -2364,15 +2317,15 @@ static int dx_hbtp_p_call(dx_hbtp_session *s, const dx_hbtp_frame *frame)
     const uint8_t slot = dx_hbtp_p_wire_opcode(frame->opcode);
     dx_hbtp_context c;
     c.session = s;
-    c.out = s->d_.out;
+    c.out = s->desc.out;
     c.frame = frame;
     c.payload = frame->payload;
     c.payload_size = frame->payload_size;
     c.now_ns = s->now_ns_;
     c.user = NULL;
-    if (!s->d_.router) return dx_hbtp_p_default(slot)(&c);
-    c.user = s->d_.router->opcodes_[slot].user;
-    return s->d_.router->opcodes_[slot].fn(&c);
+    if (!s->desc.router) return dx_hbtp_p_default(slot)(&c);
+    c.user = s->desc.router->opcodes_[slot].user;
+    return s->desc.router->opcodes_[slot].fn(&c);
 }
 
 /* What a handler's result means. Returns 0 or DX_HBTP_P_HOLD. */
@@ -2381,14 +2334,14 @@ static int dx_hbtp_p_settle(dx_hbtp_session *s, const dx_hbtp_frame *frame, int 
 {
     uint16_t status;
     if (result == DX_HBTP_LATER) s->pending_++;
-    if (result == DX_HBTP_OK || result == DX_HBTP_LATER || s->state_ == DX_HBTP_CLOSED) return 0;
+    if (result == DX_HBTP_OK || result == DX_HBTP_LATER || s->state == DX_HBTP_CLOSED) return 0;
     out->open_ = false;
     if (out->used_ > mark) {
         out->used_ = mark;
-        if (s->d_.cipher) s->d_.cipher->sealed = s->sealed_; /* nobody has seen them */
+        if (s->desc.cipher) s->desc.cipher->sealed = s->sealed_; /* nobody has seen them */
     }
     if (result == DX_HBTP_EAGAIN || (result == DX_HBTP_ENOSPACE && out->used_)) {
-        s->state_ = result == DX_HBTP_EAGAIN ? DX_HBTP_WANTS_TURN : DX_HBTP_WANTS_OUTPUT;
+        s->state = result == DX_HBTP_EAGAIN ? DX_HBTP_WANTS_TURN : DX_HBTP_WANTS_OUTPUT;
         return DX_HBTP_P_HOLD;
     }
     status = result >= 400 && result <= 599 ? (uint16_t)result : dx_hbtp_status_of_error(result);
@@ -2409,7 +2362,7 @@ static bool dx_hbtp_p_is_request(const dx_hbtp_frame *frame)
    comes after it can. */
 static int dx_hbtp_p_decode(dx_hbtp_session *s, dx_hbtp_frame *f)
 {
-    const dx_hbtp_cipher *cipher = s->d_.cipher;
+    const dx_hbtp_cipher *cipher = s->desc.cipher;
     int64_t n;
     if (DX_HBTP_P_SMALL) return DX_HBTP_OK;
     if (cipher) {
@@ -2422,9 +2375,9 @@ static int dx_hbtp_p_decode(dx_hbtp_session *s, dx_hbtp_frame *f)
         f->payload_size -= DX_HBTP_TAG_SIZE;
         f->flags &= (uint8_t)~DX_HBTP_FLAG_ENCRYPTED;
     }
-    if (!s->d_.codec || (f->flags & 3) != DX_HBTP_FLAG_COMPRESSED) return DX_HBTP_OK;
-    n = s->d_.codec->unpack(s->d_.codec->user, f->payload, f->payload_size, s->unpacked_,
-                            s->d_.max_payload);
+    if (!s->desc.codec || (f->flags & 3) != DX_HBTP_FLAG_COMPRESSED) return DX_HBTP_OK;
+    n = s->desc.codec->unpack(s->desc.codec->user, f->payload, f->payload_size, s->unpacked_,
+                            s->desc.max_payload);
     if (n < 0) return (int)n;
     f->payload = s->unpacked_;
     f->payload_size = (uint32_t)n;
@@ -2435,28 +2388,28 @@ static int dx_hbtp_p_decode(dx_hbtp_session *s, dx_hbtp_frame *f)
 /* A whole, verified frame; DX_HBTP_REPLY_ROOM is free. 0, DX_HBTP_P_HOLD or a fatal error. */
 static int dx_hbtp_p_dispatch(dx_hbtp_session *s, dx_hbtp_frame *frame)
 {
-    dx_hbtp_out *out = s->d_.out;
+    dx_hbtp_out *out = s->desc.out;
     const size_t mark = out->used_;
     int error, result = 0;
-    if ((s->d_.reject_unknown_flags && (frame->flags & ~(unsigned)DX_HBTP_FLAGS_KNOWN)) ||
-        (s->d_.require_checksum && !(frame->flags & DX_HBTP_FLAG_HAS_CHECKSUM)))
+    if ((s->desc.reject_unknown_flags && (frame->flags & ~(unsigned)DX_HBTP_FLAGS_KNOWN)) ||
+        (s->desc.require_checksum && !(frame->flags & DX_HBTP_FLAG_HAS_CHECKSUM)))
         return dx_hbtp_p_fail(s, DX_HBTP_EHEADER, frame);
-    if (s->d_.cipher) s->sealed_ = s->d_.cipher->sealed;
-    error = frame->flags & 3 || s->d_.cipher ? dx_hbtp_p_decode(s, frame) : DX_HBTP_OK;
-    if (error && s->d_.cipher) return dx_hbtp_p_fail(s, error, frame);
+    if (s->desc.cipher) s->sealed_ = s->desc.cipher->sealed;
+    error = frame->flags & 3 || s->desc.cipher ? dx_hbtp_p_decode(s, frame) : DX_HBTP_OK;
+    if (error && s->desc.cipher) return dx_hbtp_p_fail(s, error, frame);
     if (!error) error = dx_hbtp_resolve_extended(frame);
     if (error && !dx_hbtp_p_is_answer(frame->opcode)) {
         dx_hbtp_p_refuse(s, frame, dx_hbtp_status_of_error(error), DX_HBTP_EVENT_FAILED);
     } else if (dx_hbtp_p_is_opaque(frame->flags) && !dx_hbtp_p_is_answer(frame->opcode)) {
         dx_hbtp_p_refuse(s, frame, DX_HBTP_STATUS_UNSUPPORTED, DX_HBTP_EVENT_REFUSED);
-    } else if (s->pending_ >= s->d_.max_pending && dx_hbtp_p_is_request(frame)) {
+    } else if (s->pending_ >= s->desc.max_pending && dx_hbtp_p_is_request(frame)) {
         dx_hbtp_p_refuse(s, frame, DX_HBTP_STATUS_TOO_MANY, DX_HBTP_EVENT_REFUSED);
     } else {
         result = dx_hbtp_p_settle(s, frame, dx_hbtp_p_call(s, frame), out, mark);
     }
     if (result) return result;
-    s->counters_.frames++;
-    s->counters_.bytes += frame->frame_size;
+    s->counters.frames++;
+    s->counters.bytes += frame->frame_size;
     return 0;
 }
 
@@ -2502,31 +2455,31 @@ DX_HBTP_API int dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_session_d
     if (desc->memory_size < size) return DX_HBTP_ENOMEM;
     DX_HBTP_MEMSET(s, 0, sizeof *s);
     if (dx_hbtp_session_set_out(s, desc->out)) return DX_HBTP_EINVAL;
-    s->d_ = *desc;
+    s->desc = *desc;
     desc->out->cipher_ = desc->cipher;
-    if (!desc->max_payload) s->d_.max_payload = DX_HBTP_MAX_PAYLOAD;
-    if (!desc->max_outstanding) s->d_.max_outstanding = 64;
-    if (!desc->max_pending) s->d_.max_pending = 64;
-    if (!desc->max_frames) s->d_.max_frames = 1024;
+    if (!desc->max_payload) s->desc.max_payload = DX_HBTP_MAX_PAYLOAD;
+    if (!desc->max_outstanding) s->desc.max_outstanding = 64;
+    if (!desc->max_pending) s->desc.max_pending = 64;
+    if (!desc->max_frames) s->desc.max_frames = 1024;
     s->slots_ = (struct dx_hbtp_p_slot *)desc->memory;
     s->slot_count_ = slot_count;
     DX_HBTP_MEMSET(s->slots_, 0, slot_count * sizeof *s->slots_);
     s->streams_ = (struct dx_hbtp_p_stream *)(void *)(s->slots_ + slot_count);
     p = (uint8_t *)desc->memory + size; /* what the codecs write lies at the end */
-    if (desc->cipher) s->plain_ = p -= s->d_.max_payload;
-    if (desc->codec) s->unpacked_ = p - s->d_.max_payload;
+    if (desc->cipher) s->plain_ = p -= s->desc.max_payload;
+    if (desc->codec) s->unpacked_ = p - s->desc.max_payload;
     if (!desc->in_place) s->buffer_ = (uint8_t *)(s->streams_ + desc->max_streams);
-    s->need_ = DX_HBTP_HEADER_SIZE;
+    s->need = DX_HBTP_HEADER_SIZE;
     s->next_deadline_ns_ = UINT64_MAX;
-    s->state_ = DX_HBTP_WANTS_INPUT;
+    s->state = DX_HBTP_WANTS_INPUT;
     return DX_HBTP_OK;
 }
 
 /* Copy input behind the frame that is being collected, as far as it belongs to it. */
 static size_t dx_hbtp_p_collect(dx_hbtp_session *s, const uint8_t *p, size_t size)
 {
-    const uint64_t want = s->need_ - s->held_;
-    DX_HBTP_ASSERT(s->held_ <= s->need_);
+    const uint64_t want = s->need - s->held_;
+    DX_HBTP_ASSERT(s->held_ <= s->need);
     if (size > want) size = (size_t)want;
     if (size) DX_HBTP_MEMCPY(s->buffer_ + (size_t)s->held_, p, size);
     s->held_ += size;
@@ -2541,17 +2494,17 @@ static int64_t dx_hbtp_p_next_frame(dx_hbtp_session *s, const uint8_t *p, size_t
     int64_t got;
     *taken = 0;
     if (!s->held_) {
-        got = dx_hbtp_parse(p, size, s->d_.max_payload, frame);
+        got = dx_hbtp_parse(p, size, s->desc.max_payload, frame);
         if (got) return got;
-        s->need_ = frame->frame_size;
+        s->need = frame->frame_size;
         if (s->buffer_) *taken = dx_hbtp_p_collect(s, p, size);
         return 0;
     }
     do { /* twice at most: the header, then the rest */
         *taken += dx_hbtp_p_collect(s, p + *taken, size - *taken);
-        if (s->held_ < s->need_) return 0;
-        got = dx_hbtp_parse(s->buffer_, (size_t)s->held_, s->d_.max_payload, frame);
-        if (!got) s->need_ = frame->frame_size;
+        if (s->held_ < s->need) return 0;
+        got = dx_hbtp_parse(s->buffer_, (size_t)s->held_, s->desc.max_payload, frame);
+        if (!got) s->need = frame->frame_size;
     } while (!got);
     return got;
 }
@@ -2560,25 +2513,26 @@ static int64_t dx_hbtp_p_run(dx_hbtp_session *s, const uint8_t *p, size_t size)
 {
     dx_hbtp_frame frame;
     uint32_t frames = 0;
-    size_t used = 0, taken;
-    while (s->state_ != DX_HBTP_CLOSED) {
+    size_t used = 0, taken, tag;
+    while (s->state != DX_HBTP_CLOSED) {
         int64_t got = dx_hbtp_p_next_frame(s, p + used, size - used, &taken, &frame);
         int error;
         used += taken;
-        s->state_ = DX_HBTP_WANTS_INPUT;
+        s->state = DX_HBTP_WANTS_INPUT;
         if (!got) break;
-        s->state_ = DX_HBTP_WANTS_OUTPUT;
-        if (dx_hbtp_out_room(s->d_.out) < DX_HBTP_REPLY_ROOM + 2 * dx_hbtp_p_tag(s->d_.out)) break;
+        s->state = DX_HBTP_WANTS_OUTPUT;
+        tag = dx_hbtp_p_tag(s->desc.out);
+        if (dx_hbtp_out_room(s->desc.out) < DX_HBTP_REPLY_ROOM + 2 * tag) break;
         if (got < 0) return dx_hbtp_p_fail(s, (int)got, &frame);
-        s->state_ = DX_HBTP_WANTS_TURN;
-        if (frames++ == s->d_.max_frames) break;
+        s->state = DX_HBTP_WANTS_TURN;
+        if (frames++ == s->desc.max_frames) break;
         error = dx_hbtp_p_dispatch(s, &frame);
         if (error < 0) return error;
         if (error == DX_HBTP_P_HOLD) break;
-        if (s->d_.cipher) s->d_.cipher->opened++;
+        if (s->desc.cipher) s->desc.cipher->opened++;
         if (!s->held_) used += (size_t)frame.frame_size;
         s->held_ = 0;
-        s->need_ = DX_HBTP_HEADER_SIZE;
+        s->need = DX_HBTP_HEADER_SIZE;
     }
     return (int64_t)used;
 }
@@ -2601,7 +2555,7 @@ DX_HBTP_API int64_t dx_hbtp_feed(dx_hbtp_session *s, const void *bytes, size_t s
     const uint8_t *p = bytes ? (const uint8_t *)bytes : &nothing;
     int64_t used;
     if (!s || (!bytes && size) || s->feeding_) return DX_HBTP_EINVAL;
-    if (s->state_ == DX_HBTP_CLOSED) return s->error_ ? s->error_ : DX_HBTP_ECANCELED;
+    if (s->state == DX_HBTP_CLOSED) return s->error ? s->error : DX_HBTP_ECANCELED;
     dx_hbtp_p_clock(s, now_ns, size > 0);
     s->feeding_ = true;
     used = dx_hbtp_p_run(s, p, size);
@@ -2613,7 +2567,7 @@ static void dx_hbtp_p_expire(dx_hbtp_session *s, uint64_t now_ns)
 {
     uint32_t i;
     s->next_deadline_ns_ = UINT64_MAX; /* on_result may add requests, which lowers it again */
-    for (i = 0; i < s->slot_count_ && s->state_ != DX_HBTP_CLOSED; i++) {
+    for (i = 0; i < s->slot_count_ && s->state != DX_HBTP_CLOSED; i++) {
         struct dx_hbtp_p_slot *slot = &s->slots_[i];
         if (slot->state != DX_HBTP_P_WAITING || slot->deadline_ns == UINT64_MAX) continue;
         if (slot->deadline_ns <= now_ns)
@@ -2627,27 +2581,27 @@ static void dx_hbtp_p_expire(dx_hbtp_session *s, uint64_t now_ns)
 static uint64_t dx_hbtp_p_keep_alive(dx_hbtp_session *s, uint64_t now_ns)
 {
     uint64_t since = s->pinged_ ? s->pinged_ns_ : s->heard_ns_;
-    if (now_ns >= since && now_ns - since >= s->d_.keepalive_ns) {
+    if (now_ns >= since && now_ns - since >= s->desc.keepalive_ns) {
         if (s->pinged_) {
             (void)dx_hbtp_p_fail(s, DX_HBTP_ETIMEDOUT, NULL);
             return UINT64_MAX;
         }
         /* Where the buffer is full the peer does not read: that is silence too. */
-        (void)dx_hbtp_write_ping(s->d_.out, 0, NULL, 0);
+        (void)dx_hbtp_write_ping(s->desc.out, 0, NULL, 0);
         s->pinged_ = true;
         s->pinged_ns_ = since = now_ns;
     }
-    return s->d_.keepalive_ns > UINT64_MAX - since ? UINT64_MAX : since + s->d_.keepalive_ns;
+    return s->desc.keepalive_ns > UINT64_MAX - since ? UINT64_MAX : since + s->desc.keepalive_ns;
 }
 
 DX_HBTP_API uint64_t dx_hbtp_tick(dx_hbtp_session *s, uint64_t now_ns)
 {
     uint64_t next = UINT64_MAX;
-    if (!s || s->state_ == DX_HBTP_CLOSED) return UINT64_MAX;
+    if (!s || s->state == DX_HBTP_CLOSED) return UINT64_MAX;
     dx_hbtp_p_clock(s, now_ns, false);
     if (now_ns >= s->next_deadline_ns_) dx_hbtp_p_expire(s, now_ns);
-    if (s->d_.keepalive_ns && s->state_ != DX_HBTP_CLOSED) next = dx_hbtp_p_keep_alive(s, now_ns);
-    if (s->state_ == DX_HBTP_CLOSED) return UINT64_MAX;
+    if (s->desc.keepalive_ns && s->state != DX_HBTP_CLOSED) next = dx_hbtp_p_keep_alive(s, now_ns);
+    if (s->state == DX_HBTP_CLOSED) return UINT64_MAX;
     return next < s->next_deadline_ns_ ? next : s->next_deadline_ns_;
 }
 
@@ -2655,42 +2609,22 @@ DX_HBTP_API int dx_hbtp_close(dx_hbtp_session *s, uint16_t status, const char *t
 {
     int error;
     if (!s) return DX_HBTP_EINVAL;
-    if (s->state_ == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
-    error = dx_hbtp_write_close(s->d_.out, status, text);
+    if (s->state == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
+    error = dx_hbtp_write_close(s->desc.out, status, text);
     if (!error) dx_hbtp_p_shut(s, DX_HBTP_OK, NULL);
     return error;
 }
 
 DX_HBTP_API void dx_hbtp_abort(dx_hbtp_session *s) { if (s) dx_hbtp_p_shut(s, DX_HBTP_OK, NULL); }
 
-DX_HBTP_API dx_hbtp_state dx_hbtp_session_state(const dx_hbtp_session *s)
-{
-    return (dx_hbtp_state)s->state_;
-}
-
-DX_HBTP_API int dx_hbtp_session_error(const dx_hbtp_session *s) { return s->error_; }
-
-DX_HBTP_API void *dx_hbtp_session_user(const dx_hbtp_session *s) { return s->d_.user; }
-
-DX_HBTP_API dx_hbtp_out *dx_hbtp_session_out(const dx_hbtp_session *s) { return s->d_.out; }
-
 DX_HBTP_API int dx_hbtp_session_set_out(dx_hbtp_session *s, dx_hbtp_out *out)
 {
     if (!s || !out || !out->memory_ || out->capacity_ < DX_HBTP_REPLY_ROOM || s->feeding_)
         return DX_HBTP_EINVAL;
-    s->d_.out = out;
-    out->cipher_ = s->d_.cipher;
+    s->desc.out = out;
+    out->cipher_ = s->desc.cipher;
     return DX_HBTP_OK;
 }
-
-DX_HBTP_API const dx_hbtp_counters *dx_hbtp_session_counters(const dx_hbtp_session *s)
-{
-    return &s->counters_;
-}
-
-DX_HBTP_API uint32_t dx_hbtp_session_waiting(const dx_hbtp_session *s) { return s->waiting_; }
-
-DX_HBTP_API uint64_t dx_hbtp_session_need(const dx_hbtp_session *s) { return s->need_; }
 
 /* >>adapters ----------------------------------------------------------- */
 #ifdef DX_HBTP_ZSTD
@@ -2985,36 +2919,27 @@ DX_HBTP_API int dx_hbtp_cors_before(const dx_hbtp_cors *cors, const char *method
 }
 
 /* >>chunks ------------------------------------------------------------- */
-static bool dx_hbtp_p_chunk_exists(uint8_t type)
-{
-    return (type >= DX_HBTP_CHUNK_HEADER && type <= DX_HBTP_CHUNK_PATCH) ||
-           type == DX_HBTP_CHUNK_EOF;
-}
-
 /* May a chunk of this type have this many bytes? Readers and writers ask. */
 static int dx_hbtp_p_check_chunk(uint8_t type, uint32_t length)
 {
-    if (!dx_hbtp_p_chunk_exists(type)) return DX_HBTP_ECHUNKTYPE;
+    if (type == DX_HBTP_CHUNK_EOF) return length ? DX_HBTP_ECHUNKHEAD : DX_HBTP_OK;
+    if (type < DX_HBTP_CHUNK_HEADER || type > DX_HBTP_CHUNK_PATCH) return DX_HBTP_ECHUNKTYPE;
     if (type == DX_HBTP_CHUNK_HEADER && length != DX_HBTP_STREAM_HEADER_SIZE)
         return DX_HBTP_ECHUNKHEAD;
-    if (type == DX_HBTP_CHUNK_EOF && length != 0) return DX_HBTP_ECHUNKHEAD;
     return DX_HBTP_OK;
 }
 
 DX_HBTP_API int dx_hbtp_chunk_reader_init(dx_hbtp_chunk_reader *r,
                                           const dx_hbtp_chunk_reader_desc *desc)
 {
-    uint32_t most;
-    if (!r || !desc || !desc->memory || desc->memory_size < DX_HBTP_STREAM_HEADER_SIZE)
+    if (!r || !desc || !desc->memory || desc->memory_size < DX_HBTP_STREAM_HEADER_SIZE ||
+        desc->max_chunk > desc->memory_size)
         return DX_HBTP_EINVAL;
-    most = dx_hbtp_p_fits_32(desc->memory_size) ? (uint32_t)desc->memory_size : UINT32_MAX;
-    if (!desc->partial && desc->max_chunk > most) return DX_HBTP_EINVAL;
     DX_HBTP_MEMSET(r, 0, sizeof *r);
-    r->memory_ = (uint8_t *)desc->memory;
-    r->max_chunk_ = desc->max_chunk ? desc->max_chunk : desc->partial ? UINT32_MAX : most;
-    r->partial_ = desc->partial;
-    r->on_chunk_ = desc->on_chunk;
-    r->user_ = desc->user;
+    r->desc_ = *desc;
+    if (!desc->max_chunk)
+        r->desc_.max_chunk =
+            dx_hbtp_p_fits_32(desc->memory_size) ? (uint32_t)desc->memory_size : UINT32_MAX;
     return DX_HBTP_OK;
 }
 
@@ -3028,9 +2953,9 @@ static bool dx_hbtp_p_chunk_head(dx_hbtp_chunk_reader *r, const uint8_t **bytes,
         r->length_ = dx_hbtp_p_load32(r->head_ + 1);
         r->done_ = 0;
         r->error_ = dx_hbtp_p_check_chunk(r->head_[0], r->length_);
-        if (!r->error_ && r->length_ > r->max_chunk_ && r->head_[0] != DX_HBTP_CHUNK_HEADER)
+        if (!r->error_ && r->length_ > r->desc_.max_chunk && r->head_[0] != DX_HBTP_CHUNK_HEADER)
             r->error_ = DX_HBTP_ETOOBIG;
-        if (!r->error_ && r->head_[0] == DX_HBTP_CHUNK_EOF) r->finished_ = true;
+        if (!r->error_ && r->head_[0] == DX_HBTP_CHUNK_EOF) r->finished = true;
     }
     return r->head_size_ == DX_HBTP_CHUNK_HEAD_SIZE;
 }
@@ -3038,31 +2963,25 @@ static bool dx_hbtp_p_chunk_head(dx_hbtp_chunk_reader *r, const uint8_t **bytes,
 DX_HBTP_API int dx_hbtp_chunk_next(dx_hbtp_chunk_reader *r, const uint8_t **bytes, size_t *size,
                                    dx_hbtp_chunk *chunk)
 {
-    uint32_t left, n;
-    bool whole;
-    if (!r || !r->memory_ || !bytes || !size || !chunk || (!*bytes && *size))
+    uint8_t *memory;
+    uint32_t n;
+    if (!r || !r->desc_.memory || !bytes || !size || !chunk || (!*bytes && *size))
         return DX_HBTP_EINVAL;
-    if (r->error_ || r->finished_) return r->error_;
+    if (r->error_ || r->finished) return r->error_;
     if (!dx_hbtp_p_chunk_head(r, bytes, size)) return 0;
-    if (r->error_ || r->finished_) return r->error_;
-    left = r->length_ - r->done_;
-    n = *size < left ? (uint32_t)*size : left;
-    whole = !r->partial_ || r->head_[0] == DX_HBTP_CHUNK_HEADER;
-    chunk->data = *size ? *bytes : r->memory_;
-    if (whole && (r->done_ || n < left)) { /* it does not lie whole in the input */
-        if (n) DX_HBTP_MEMCPY(r->memory_ + r->done_, *bytes, n);
-        chunk->data = r->memory_;
-    }
+    if (r->error_ || r->finished) return r->error_;
+    n = r->length_ - r->done_;
+    if (*size < n) n = (uint32_t)*size;
+    memory = (uint8_t *)r->desc_.memory;
+    chunk->data = n == r->length_ && *size ? *bytes : memory;
+    if (n && chunk->data == memory) DX_HBTP_MEMCPY(memory + r->done_, *bytes, n);
     if (n) *bytes += n;
     *size -= n;
     r->done_ += n;
-    if (r->done_ < r->length_ && (whole || !n)) return 0;
-    chunk->offset = whole ? 0 : r->done_ - n;
-    chunk->size = whole ? r->length_ : n;
-    chunk->total_size = r->length_;
+    if (r->done_ < r->length_) return 0;
+    chunk->size = r->length_;
     chunk->type = r->head_[0];
-    chunk->last = r->done_ == r->length_;
-    if (chunk->last) r->head_size_ = 0;
+    r->head_size_ = 0;
     return 1;
 }
 
@@ -3072,26 +2991,20 @@ DX_HBTP_API int64_t dx_hbtp_chunk_feed(dx_hbtp_chunk_reader *r, const void *byte
     dx_hbtp_chunk chunk;
     int64_t completed = 0;
     int got;
-    while ((got = dx_hbtp_chunk_next(r, &p, &size, &chunk)) > 0) {
-        completed += chunk.last ? 1 : 0;
-        if (r->on_chunk_) r->error_ = r->on_chunk_(r->user_, &chunk);
+    for (; (got = dx_hbtp_chunk_next(r, &p, &size, &chunk)) > 0; completed++) {
+        if (r->desc_.on_chunk) r->error_ = r->desc_.on_chunk(r->desc_.user, &chunk);
         if (r->error_ > 0) r->error_ = DX_HBTP_ECANCELED;
         if (r->error_) return r->error_;
     }
     if (got < 0) return got;
-    r->leftover_ += size;
+    r->leftover += size;
     return completed;
 }
 
-DX_HBTP_API bool dx_hbtp_chunk_is_finished(const dx_hbtp_chunk_reader *r) { return r->finished_; }
-
-DX_HBTP_API uint64_t dx_hbtp_chunk_leftover(const dx_hbtp_chunk_reader *r) { return r->leftover_; }
-
 DX_HBTP_API int dx_hbtp_chunk_finish(const dx_hbtp_chunk_reader *r)
 {
-    if (!r || !r->memory_) return DX_HBTP_EINVAL;
-    if (r->error_) return r->error_;
-    return r->finished_ ? DX_HBTP_OK : DX_HBTP_ETRUNCATED;
+    if (!r || !r->desc_.memory) return DX_HBTP_EINVAL;
+    return r->error_ || r->finished ? r->error_ : DX_HBTP_ETRUNCATED;
 }
 
 DX_HBTP_API int dx_hbtp_stream_code_of_error(int error)
@@ -3150,7 +3063,7 @@ static int dx_hbtp_p_admit(const dx_hbtp_dispatcher *d, uint8_t type)
     if (type != DX_HBTP_CHUNK_PATCH && dx_hbtp_p_seen(d, type)) return DX_HBTP_EDUPLICATE;
     if (type != DX_HBTP_CHUNK_HEADER && !dx_hbtp_p_seen(d, DX_HBTP_CHUNK_HEADER))
         return DX_HBTP_EORDER;
-    if (type == DX_HBTP_CHUNK_PATCH) return d->on_patch ? DX_HBTP_OK : DX_HBTP_ENOPATCH;
+    if (type == DX_HBTP_CHUNK_PATCH) return d->on[type] ? DX_HBTP_OK : DX_HBTP_ENOPATCH;
     for (later = type + 1u; later < DX_HBTP_CHUNK_PATCH; later++)
         if (dx_hbtp_p_seen(d, later)) return DX_HBTP_EORDER;
     return DX_HBTP_OK;
@@ -3159,26 +3072,17 @@ static int dx_hbtp_p_admit(const dx_hbtp_dispatcher *d, uint8_t type)
 DX_HBTP_API int dx_hbtp_dispatch(void *dispatcher, const dx_hbtp_chunk *chunk)
 {
     dx_hbtp_dispatcher *d = (dx_hbtp_dispatcher *)dispatcher;
-    dx_hbtp_chunk_fn *handlers[DX_HBTP_CHUNK_PATCH + 1];
-    int error = DX_HBTP_OK;
+    int error;
     if (!d || !chunk) return DX_HBTP_EINVAL;
     if (chunk->type < DX_HBTP_CHUNK_HEADER || chunk->type > DX_HBTP_CHUNK_PATCH)
         return DX_HBTP_ECHUNKTYPE;
-    if (!chunk->offset) error = dx_hbtp_p_admit(d, chunk->type);
+    error = dx_hbtp_p_admit(d, chunk->type);
     if (!error && chunk->type == DX_HBTP_CHUNK_HEADER)
         error = dx_hbtp_stream_header_decode(chunk->data, chunk->size, &d->header);
     if (error) return error;
-    handlers[0] = NULL;
-    handlers[DX_HBTP_CHUNK_HEADER] = d->on_header;
-    handlers[DX_HBTP_CHUNK_LAYOUT] = d->on_layout;
-    handlers[DX_HBTP_CHUNK_STATE] = d->on_state;
-    handlers[DX_HBTP_CHUNK_WASM] = d->on_wasm;
-    handlers[DX_HBTP_CHUNK_PATCH] = d->on_patch;
-    if (chunk->last) {
-        d->seen_ = (uint8_t)(d->seen_ | 1u << chunk->type);
-        d->size_ += DX_HBTP_CHUNK_HEAD_SIZE + (uint64_t)chunk->total_size;
-    }
-    return handlers[chunk->type] ? handlers[chunk->type](d->user, chunk) : DX_HBTP_OK;
+    d->seen_ = (uint8_t)(d->seen_ | 1u << chunk->type);
+    d->size_ += DX_HBTP_CHUNK_HEAD_SIZE + (uint64_t)chunk->size;
+    return d->on[chunk->type] ? d->on[chunk->type](d->user, chunk) : DX_HBTP_OK;
 }
 
 DX_HBTP_API bool dx_hbtp_dispatch_is_complete(const dx_hbtp_dispatcher *d)
@@ -3195,30 +3099,21 @@ DX_HBTP_API int dx_hbtp_dispatch_finish(const dx_hbtp_dispatcher *d)
     return DX_HBTP_OK;
 }
 
-DX_HBTP_API int dx_hbtp_write_chunk_head(dx_hbtp_out *out, uint8_t type, uint32_t size)
-{
-    if (!out || !out->memory_ || dx_hbtp_p_check_chunk(type, size)) return DX_HBTP_EINVAL;
-    if (out->open_) return DX_HBTP_EAGAIN;
-    if (dx_hbtp_out_room(out) < DX_HBTP_CHUNK_HEAD_SIZE) return DX_HBTP_ENOSPACE;
-    out->memory_[out->used_] = type;
-    dx_hbtp_p_store32(out->memory_ + out->used_ + 1, size);
-    out->used_ += DX_HBTP_CHUNK_HEAD_SIZE;
-    return DX_HBTP_OK;
-}
-
 DX_HBTP_API int dx_hbtp_write_chunk(dx_hbtp_out *out, uint8_t type, const void *data, size_t size)
 {
-    size_t room;
-    int error;
+    uint8_t *p;
     if (!out || !out->memory_ || (!data && size)) return DX_HBTP_EINVAL;
     if (!dx_hbtp_p_fits_32(size)) return DX_HBTP_ETOOBIG;
-    room = out->capacity_ - out->used_;
-    if (!out->open_ && room >= DX_HBTP_CHUNK_HEAD_SIZE && size > room - DX_HBTP_CHUNK_HEAD_SIZE)
-        return dx_hbtp_p_check_chunk(type, (uint32_t)size) ? DX_HBTP_EINVAL : DX_HBTP_ENOSPACE;
-    error = dx_hbtp_write_chunk_head(out, type, (uint32_t)size);
-    if (error) return error;
-    if (size) DX_HBTP_MEMCPY(out->memory_ + out->used_, data, size);
-    out->used_ += size;
+    if (dx_hbtp_p_check_chunk(type, (uint32_t)size)) return DX_HBTP_EINVAL;
+    if (out->open_) return DX_HBTP_EAGAIN;
+    if (dx_hbtp_out_room(out) < DX_HBTP_CHUNK_HEAD_SIZE ||
+        size > dx_hbtp_out_room(out) - DX_HBTP_CHUNK_HEAD_SIZE)
+        return DX_HBTP_ENOSPACE;
+    p = out->memory_ + out->used_;
+    p[0] = type;
+    dx_hbtp_p_store32(p + 1, (uint32_t)size);
+    if (size) DX_HBTP_MEMCPY(p + DX_HBTP_CHUNK_HEAD_SIZE, data, size);
+    out->used_ += DX_HBTP_CHUNK_HEAD_SIZE + size;
     return DX_HBTP_OK;
 }
 
@@ -3232,21 +3127,22 @@ DX_HBTP_API int dx_hbtp_write_stream(dx_hbtp_out *out, const dx_hbtp_stream_part
 {
     dx_hbtp_stream_header header;
     uint8_t body[DX_HBTP_STREAM_HEADER_SIZE];
-    int error = DX_HBTP_OK;
-    if (!out || !out->memory_ || !parts || (!parts->layout && parts->layout_size) ||
-        (!parts->state && parts->state_size) || (!parts->wasm && parts->wasm_size))
-        return DX_HBTP_EINVAL;
-    if (out->open_) return DX_HBTP_EAGAIN;
-    if (dx_hbtp_stream_size(parts) > dx_hbtp_out_room(out)) return DX_HBTP_ENOSPACE;
+    size_t mark;
+    int error;
+    if (!out || !parts) return DX_HBTP_EINVAL;
+    mark = out->used_;
     header.total_size = dx_hbtp_stream_size(parts);
     DX_HBTP_MEMCPY(header.target_hash, parts->target_hash, sizeof header.target_hash);
     dx_hbtp_stream_header_encode(body, &header);
-    error |= dx_hbtp_write_chunk(out, DX_HBTP_CHUNK_HEADER, body, sizeof body);
-    error |= dx_hbtp_write_chunk(out, DX_HBTP_CHUNK_LAYOUT, parts->layout, parts->layout_size);
-    error |= dx_hbtp_write_chunk(out, DX_HBTP_CHUNK_STATE, parts->state, parts->state_size);
-    error |= dx_hbtp_write_chunk(out, DX_HBTP_CHUNK_WASM, parts->wasm, parts->wasm_size);
-    error |= dx_hbtp_write_chunk(out, DX_HBTP_CHUNK_EOF, NULL, 0);
-    DX_HBTP_ASSERT(!error); /* sizes and types were checked */
+    error = dx_hbtp_write_chunk(out, DX_HBTP_CHUNK_HEADER, body, sizeof body);
+    if (!error)
+        error = dx_hbtp_write_chunk(out, DX_HBTP_CHUNK_LAYOUT, parts->layout, parts->layout_size);
+    if (!error)
+        error = dx_hbtp_write_chunk(out, DX_HBTP_CHUNK_STATE, parts->state, parts->state_size);
+    if (!error)
+        error = dx_hbtp_write_chunk(out, DX_HBTP_CHUNK_WASM, parts->wasm, parts->wasm_size);
+    if (!error) error = dx_hbtp_write_chunk(out, DX_HBTP_CHUNK_EOF, NULL, 0);
+    if (error) out->used_ = mark;
     return error;
 }
 

@@ -198,7 +198,7 @@ static size_t dx_feed(void *user)
     size_t at = 0;
     while (at < f->size) {
         int64_t used = dx_hbtp_feed(&session, f->p + at, f->size - at, 1);
-        if (used <= 0 && dx_hbtp_session_state(&session) == DX_HBTP_WANTS_INPUT) break;
+        if (used <= 0 && session.state == DX_HBTP_WANTS_INPUT) break;
         at += (size_t)used;
         dx_hbtp_out_reset(&out);
     }

@@ -62,7 +62,7 @@ static rig *fresh(int which)
 
 static int log_frame(const dx_hbtp_context *c)
 {
-    rig *r = (rig *)dx_hbtp_session_user(c->session);
+    rig *r = (rig *)c->session->desc.user;
     uint8_t frame[BIG];
     size_t n = raw_frame(frame, c->frame->opcode & 0xff, c->frame->flags & 0xefu,
                          c->frame->sequence, c->payload, c->payload_size);
@@ -76,19 +76,19 @@ static int log_frame(const dx_hbtp_context *c)
 
 static int echo(const dx_hbtp_context *c)
 {
-    ((rig *)dx_hbtp_session_user(c->session))->calls++;
+    ((rig *)c->session->desc.user)->calls++;
     return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, c->payload, c->payload_size);
 }
 
 static int answer_user(const dx_hbtp_context *c) /* the result is what the route's user points to */
 {
-    ((rig *)dx_hbtp_session_user(c->session))->calls++;
+    ((rig *)c->session->desc.user)->calls++;
     return *(int *)c->user;
 }
 
 static void count_event(dx_hbtp_session *s, dx_hbtp_event event, const dx_hbtp_frame *frame)
 {
-    rig *r = (rig *)dx_hbtp_session_user(s);
+    rig *r = (rig *)s->desc.user;
     DX_CHECK(event >= DX_HBTP_EVENT_UNKNOWN_OPCODE && event <= DX_HBTP_EVENT_CLOSED);
     DX_CHECK(frame || event == DX_HBTP_EVENT_CLOSED);
     r->events[event]++;
@@ -96,7 +96,7 @@ static void count_event(dx_hbtp_session *s, dx_hbtp_event event, const dx_hbtp_f
 
 static void count_result(dx_hbtp_session *s, const dx_hbtp_result *result)
 {
-    rig *r = (rig *)dx_hbtp_session_user(s);
+    rig *r = (rig *)s->desc.user;
     r->results++;
     r->last_error = result->error;
     r->last_status = result->status;
@@ -148,13 +148,13 @@ static int64_t feed_all(rig *r, const uint8_t *p, size_t size)
     size_t at = 0;
     for (int idle = 0; idle < 3;) {
         int64_t used = dx_hbtp_feed(&r->s, p + at, size - at, 0);
-        if (used < 0 || dx_hbtp_session_state(&r->s) == DX_HBTP_CLOSED) {
+        if (used < 0 || r->s.state == DX_HBTP_CLOSED) {
             drain(r, SIZE_MAX);
             return used;
         }
         at += (size_t)used;
         bool sent = drain(r, SIZE_MAX) > 0;
-        if (at == size && dx_hbtp_session_state(&r->s) == DX_HBTP_WANTS_INPUT) return 0;
+        if (at == size && r->s.state == DX_HBTP_WANTS_INPUT) return 0;
         idle = used || sent ? 0 : idle + 1;
     }
     return 1; /* stuck */
@@ -202,7 +202,7 @@ static void check_sent_failure(rig *r, int error_sequence, unsigned status)
         DX_CHECK_EQ(got, status);
     }
     DX_CHECK_EQ(at, r->sent_size);
-    DX_CHECK_EQ(dx_hbtp_session_state(&r->s), DX_HBTP_CLOSED);
+    DX_CHECK_EQ(r->s.state, DX_HBTP_CLOSED);
     DX_CHECK_EQ(r->events[DX_HBTP_EVENT_CLOSED], 1);
 }
 
@@ -657,13 +657,13 @@ static dx_hbtp_file_chunk some_chunk(void)
     return k;
 }
 
-enum { WRITERS = 17 };
+enum { WRITERS = 16 };
 
 /* Every writer once, by number; the vectors of the document in the same order. */
 static const char *const writer_names[WRITERS] = {
     "ping", "pong", "rpc-call", "rpc-response", "rpc-error", "close", "close-status", "checksum",
     "state-sync-compressed", "file-chunk", "extended", "chunk-stream", "patch-chunk",
-    "rpc-response", "file-chunk", "extended", NULL};
+    "rpc-response", "file-chunk", "extended"};
 
 static int write_one(dx_hbtp_out *out, int which)
 {
@@ -700,11 +700,10 @@ static int write_one(dx_hbtp_out *out, int which)
         if ((error = dx_hbtp_begin_file_chunk(out, 7, 9, 65536, 9, &p))) return error;
         memcpy(p, "123456789", 9);
         return dx_hbtp_commit_file_chunk(out, 9, true);
-    case 15:
+    default:
         if ((error = dx_hbtp_begin(out, 0x8001, 0, 0, 1, &p))) return error;
         *p = 'x';
         return dx_hbtp_commit(out, 1);
-    default: return dx_hbtp_write_chunk_head(out, DX_HBTP_CHUNK_WASM, 1000);
     }
 }
 
@@ -714,7 +713,6 @@ DX_TEST(vectors_of_the_document_are_what_the_writers_write)
         uint8_t memory[512], want[512];
         size_t size;
         dx_hbtp_out out;
-        if (!writer_names[i]) continue;
         dx_hbtp_out_init(&out, memory, sizeof memory);
         DX_CHECK_EQ(write_one(&out, i), 0);
         const uint8_t *p = dx_hbtp_out_data(&out, &size);
@@ -975,10 +973,7 @@ DX_TEST(hb_7_router_register_replace_remove_all_slots)
         const bool own = i == 0x01 || i == 0x02 || i == 0x31 || i == 0x32;
         dx_hbtp_handler_fn *first = router.opcodes_[i].fn;
         DX_CHECK(first != NULL && router.methods_[i].fn != NULL);
-        DX_CHECK_EQ(dx_hbtp_router_remove(&router, op), DX_HBTP_ENOTFOUND);
-        DX_CHECK_EQ(dx_hbtp_router_remove_method(&router, op), DX_HBTP_ENOTFOUND);
-        DX_CHECK_EQ(dx_hbtp_router_set(&router, op, NULL, NULL), DX_HBTP_EINVAL);
-        DX_CHECK_EQ(dx_hbtp_router_set_method(&router, op, NULL, NULL), DX_HBTP_EINVAL);
+        dx_hbtp_handler_fn *first_method = router.methods_[i].fn;
         DX_CHECK_EQ(dx_hbtp_router_set(&router, op, echo, &a), own ? DX_HBTP_EINVAL : 0);
         DX_CHECK_EQ(dx_hbtp_router_set_method(&router, op, echo, &a), 0);
         DX_CHECK_EQ(dx_hbtp_router_set_method(&router, op, log_frame, &b), 0);
@@ -986,11 +981,11 @@ DX_TEST(hb_7_router_register_replace_remove_all_slots)
         if (!own) {
             DX_CHECK_EQ(dx_hbtp_router_set(&router, op, log_frame, &b), 0);
             DX_CHECK(router.opcodes_[i].fn == log_frame && router.opcodes_[i].user == &b);
-            DX_CHECK_EQ(dx_hbtp_router_remove(&router, op), 0);
+            DX_CHECK_EQ(dx_hbtp_router_set(&router, op, NULL, NULL), 0);
         }
         DX_CHECK(router.opcodes_[i].fn == first);
-        DX_CHECK_EQ(dx_hbtp_router_remove_method(&router, op), 0);
-        DX_CHECK(router.methods_[i].fn != NULL);
+        DX_CHECK_EQ(dx_hbtp_router_set_method(&router, op, NULL, NULL), 0);
+        DX_CHECK(router.methods_[i].fn == first_method);
     }
 }
 
@@ -1031,7 +1026,7 @@ DX_TEST(session_descriptor_is_checked)
     DX_CHECK_EQ(dx_hbtp_feed(&s, NULL, 1, 0), DX_HBTP_EINVAL);
     DX_CHECK_EQ(dx_hbtp_feed(NULL, "", 0, 0), DX_HBTP_EINVAL);
     DX_CHECK_EQ(dx_hbtp_feed(&s, NULL, 0, 0), 0);
-    DX_CHECK_EQ(dx_hbtp_session_need(&s), 8);
+    DX_CHECK_EQ(s.need, 8);
     DX_CHECK(sizeof(dx_hbtp_session) <= 368);
 }
 
@@ -1045,7 +1040,7 @@ DX_TEST(hb_15_ping_is_answered_without_a_handler)
         DX_CHECK_EQ(feed_all(r, ping, size), 0);
         check_sent(r, pong, raw_frame(pong, 0x01, 0, 0xabcd, payload, n));
     }
-    DX_CHECK_EQ(dx_hbtp_session_counters(&r->s)->frames, 101);
+    DX_CHECK_EQ(r->s.counters.frames, 101);
 }
 
 DX_TEST(a_ping_that_no_pong_can_answer_is_refused)
@@ -1082,7 +1077,7 @@ DX_TEST(error_table_route_not_found_is_404)
         DX_CHECK_EQ(feed_all(r, frame, raw_frame(frame, 0x30, 4, 9, &m, 1)), 0);
         check_sent_error(r, 9, 404);
     }
-    DX_CHECK_EQ(dx_hbtp_session_counters(&r->s)->no_route, count + 256);
+    DX_CHECK_EQ(r->s.counters.events[DX_HBTP_EVENT_NO_ROUTE], count + 256);
 }
 
 DX_TEST(w_38_error_table_unknown_opcode_is_counted_ignored_and_in_sync)
@@ -1100,7 +1095,7 @@ DX_TEST(w_38_error_table_unknown_opcode_is_counted_ignored_and_in_sync)
         r->sent_size = 0;
     }
     DX_CHECK_EQ(count, 229);
-    DX_CHECK_EQ(dx_hbtp_session_counters(&r->s)->unknown, count);
+    DX_CHECK_EQ(r->s.counters.events[DX_HBTP_EVENT_UNKNOWN_OPCODE], count);
 }
 
 DX_TEST(error_table_invalid_payload_is_an_rpc_error_and_the_connection_goes_on)
@@ -1132,7 +1127,7 @@ DX_TEST(error_table_invalid_payload_is_an_rpc_error_and_the_connection_goes_on)
     }
     DX_CHECK_EQ(feed_all(r, frame, raw_frame(frame, 0, 0, 1, NULL, 0)), 0);
     DX_CHECK_EQ(r->sent_size, 8);
-    DX_CHECK_EQ(dx_hbtp_session_state(&r->s), DX_HBTP_WANTS_INPUT);
+    DX_CHECK_EQ(r->s.state, DX_HBTP_WANTS_INPUT);
 }
 
 DX_TEST(error_table_invalid_header_is_replied_to_and_closes)
@@ -1144,7 +1139,7 @@ DX_TEST(error_table_invalid_header_is_replied_to_and_closes)
     DX_CHECK_EQ(dx_hbtp_feed(&r->s, frame + 7, 1, 0), DX_HBTP_ETOOBIG); /* with the header */
     check_sent_failure(r, 7, 413);
     DX_CHECK_EQ(dx_hbtp_feed(&r->s, frame + 8, size - 8, 0), DX_HBTP_ETOOBIG);
-    DX_CHECK_EQ(dx_hbtp_session_error(&r->s), DX_HBTP_ETOOBIG);
+    DX_CHECK_EQ(r->s.error, DX_HBTP_ETOOBIG);
 
     r = plain_rig(0, 10); /* a checksum that is wrong */
     size = raw_frame(frame, 0x30, 0x14, 7, "\1", 1);
@@ -1191,7 +1186,7 @@ DX_TEST(hb_4_a_required_checksum_closes_without_it)
     uint8_t pong[64];
     check_sent(r, pong, raw_frame(pong, 1, 0x10, 7, "e", 1));
     DX_CHECK_EQ(feed_all(r, frame, raw_frame(frame, 0, 0, 7, "e", 1)), DX_HBTP_EHEADER);
-    DX_CHECK_EQ(dx_hbtp_session_state(&r->s), DX_HBTP_CLOSED);
+    DX_CHECK_EQ(r->s.state, DX_HBTP_CLOSED);
 }
 
 DX_TEST(w_38_opaque_payloads_without_a_codec_are_refused)
@@ -1206,7 +1201,7 @@ DX_TEST(w_38_opaque_payloads_without_a_codec_are_refused)
             DX_CHECK_EQ(feed_all(r, frame, raw_frame(frame, op, flags, 7, "\1\2", 2)),
                         op == 2 ? 10 : 0);
             DX_CHECK_EQ(r->calls, 0);
-            if (op == 2) DX_CHECK_EQ(dx_hbtp_session_state(&r->s), DX_HBTP_CLOSED);
+            if (op == 2) DX_CHECK_EQ(r->s.state, DX_HBTP_CLOSED);
             else if (answer) DX_CHECK_EQ(r->sent_size, 0);
             else check_sent_error(r, 7, 415);
             DX_CHECK_EQ(r->events[DX_HBTP_EVENT_REFUSED], !answer && op != 2);
@@ -1223,7 +1218,7 @@ DX_TEST(hb_5_http_text_first_closes)
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         rig *r = plain_rig(0, 65536);
         DX_CHECK(feed_all(r, (const uint8_t *)texts[i], strlen(texts[i])) < 0);
-        DX_CHECK_EQ(dx_hbtp_session_state(&r->s), DX_HBTP_CLOSED);
+        DX_CHECK_EQ(r->s.state, DX_HBTP_CLOSED);
         DX_CHECK(r->sent_size > 0);
     }
 }
@@ -1255,7 +1250,7 @@ DX_TEST(hb_5_whole_frames_are_handed_out_in_place_and_others_collected)
         r->last_payload = NULL;
         DX_CHECK_EQ(dx_hbtp_feed(&r->s, frame, cut, 0), (int64_t)cut);
         DX_CHECK(r->last_payload == NULL); /* W-36: nothing before all of it is there */
-        DX_CHECK_EQ(dx_hbtp_session_need(&r->s), cut < 8 ? 8 : size);
+        DX_CHECK_EQ(r->s.need, cut < 8 ? 8 : size);
         DX_CHECK_EQ(dx_hbtp_feed(&r->s, frame + cut, size - cut, 0), (int64_t)(size - cut));
         DX_CHECK(r->last_payload >= (uint8_t *)r->memory);
     }
@@ -1275,8 +1270,8 @@ DX_TEST(hb_5_in_place_sessions_leave_an_incomplete_frame_where_it_is)
     memcpy(frame + size, frame, size);
     for (size_t n = 0; n < size; n++) {
         DX_CHECK_EQ(dx_hbtp_feed(&r->s, exact(frame, n), n, 0), 0);
-        DX_CHECK_EQ(dx_hbtp_session_need(&r->s), n < 8 ? 8 : size);
-        DX_CHECK_EQ(dx_hbtp_session_state(&r->s), DX_HBTP_WANTS_INPUT);
+        DX_CHECK_EQ(r->s.need, n < 8 ? 8 : size);
+        DX_CHECK_EQ(r->s.state, DX_HBTP_WANTS_INPUT);
     }
     DX_CHECK_EQ(dx_hbtp_feed(&r->s, frame, 2 * size - 1, 0), (int64_t)size);
     DX_CHECK_EQ(dx_hbtp_feed(&r->s, frame + size, size, 0), (int64_t)size);
@@ -1310,9 +1305,9 @@ DX_TEST(frames_per_feed_are_limited)
     start(r, &d, 0);
     for (size_t i = 0; i < 10; i++) raw_frame(frames + 8 * i, 0x7f, 0, 0, NULL, 0);
     DX_CHECK_EQ(dx_hbtp_feed(&r->s, frames, 32, 0), 32);
-    DX_CHECK_EQ(dx_hbtp_session_state(&r->s), DX_HBTP_WANTS_INPUT);
+    DX_CHECK_EQ(r->s.state, DX_HBTP_WANTS_INPUT);
     DX_CHECK_EQ(dx_hbtp_feed(&r->s, frames, 80, 0), 32);
-    DX_CHECK_EQ(dx_hbtp_session_state(&r->s), DX_HBTP_WANTS_TURN);
+    DX_CHECK_EQ(r->s.state, DX_HBTP_WANTS_TURN);
     DX_CHECK_EQ(feed_all(r, frames + 32, 48), 0);
     DX_CHECK_EQ(r->events[DX_HBTP_EVENT_UNKNOWN_OPCODE], 14);
 }
@@ -1331,7 +1326,7 @@ DX_TEST(back_pressure_stops_before_the_frame_and_loses_nothing)
         DX_CHECK_EQ(used, 24);
         at += (size_t)used;
         if (at < sizeof pings) {
-            DX_CHECK_EQ(dx_hbtp_session_state(&r->s), DX_HBTP_WANTS_OUTPUT);
+            DX_CHECK_EQ(r->s.state, DX_HBTP_WANTS_OUTPUT);
             DX_CHECK_EQ(dx_hbtp_feed(&r->s, pings + at, sizeof pings - at, 0), 0);
         }
         drain(r, SIZE_MAX);
@@ -1355,20 +1350,20 @@ DX_TEST(back_pressure_a_handler_without_room_is_called_again)
     size_t reply = raw_frame(want, 0x31, 0, 5, payload, 100);
     DX_CHECK_EQ(dx_hbtp_feed(&r->s, frame, size, 0), (int64_t)size); /* 108 of 200 */
     DX_CHECK_EQ(dx_hbtp_feed(&r->s, frame, size, 0), 0);             /* 92 left: does not fit */
-    DX_CHECK_EQ(dx_hbtp_session_state(&r->s), DX_HBTP_WANTS_OUTPUT);
+    DX_CHECK_EQ(r->s.state, DX_HBTP_WANTS_OUTPUT);
     DX_CHECK_EQ(r->calls, 2);
     check_sent(r, want, reply);
     DX_CHECK_EQ(dx_hbtp_feed(&r->s, frame, 50, 0), 50); /* the same with a collected frame */
     DX_CHECK_EQ(dx_hbtp_write_pong(&r->out, 0, payload, 95), 0);
     DX_CHECK_EQ(dx_hbtp_feed(&r->s, frame + 50, size - 50, 0), (int64_t)size - 50);
-    DX_CHECK_EQ(dx_hbtp_session_state(&r->s), DX_HBTP_WANTS_OUTPUT);
+    DX_CHECK_EQ(r->s.state, DX_HBTP_WANTS_OUTPUT);
     DX_CHECK_EQ(dx_hbtp_feed(&r->s, NULL, 0, 0), 0); /* still no room */
     drain(r, SIZE_MAX);
     r->sent_size = 0;
     DX_CHECK_EQ(dx_hbtp_feed(&r->s, NULL, 0, 0), 0);
-    DX_CHECK_EQ(dx_hbtp_session_state(&r->s), DX_HBTP_WANTS_INPUT);
+    DX_CHECK_EQ(r->s.state, DX_HBTP_WANTS_INPUT);
     check_sent(r, want, reply);
-    DX_CHECK_EQ(dx_hbtp_session_counters(&r->s)->frames, 2);
+    DX_CHECK_EQ(r->s.counters.frames, 2);
 }
 
 DX_TEST(a_handler_may_say_again)
@@ -1380,12 +1375,12 @@ DX_TEST(a_handler_may_say_again)
     size_t size = raw_frame(frame, 0x30, 4, 5, "\1", 1);
     for (int i = 0; i < 3; i++) {
         DX_CHECK_EQ(dx_hbtp_feed(&r->s, frame, size, 0), 0);
-        DX_CHECK_EQ(dx_hbtp_session_state(&r->s), DX_HBTP_WANTS_TURN);
+        DX_CHECK_EQ(r->s.state, DX_HBTP_WANTS_TURN);
     }
     result = 0;
     DX_CHECK_EQ(dx_hbtp_feed(&r->s, frame, size, 0), (int64_t)size);
     DX_CHECK_EQ(r->calls, 4);
-    DX_CHECK_EQ(dx_hbtp_session_counters(&r->s)->frames, 1);
+    DX_CHECK_EQ(r->s.counters.frames, 1);
 }
 
 DX_TEST(an_open_reservation_makes_the_session_wait)
@@ -1395,7 +1390,7 @@ DX_TEST(an_open_reservation_makes_the_session_wait)
     raw_frame(ping, 0, 0, 1, NULL, 0);
     DX_CHECK_EQ(dx_hbtp_begin_file_chunk(&r->out, 0, 1, 0, 100, &p), 0);
     DX_CHECK_EQ(dx_hbtp_feed(&r->s, ping, 8, 0), 0);
-    DX_CHECK_EQ(dx_hbtp_session_state(&r->s), DX_HBTP_WANTS_OUTPUT);
+    DX_CHECK_EQ(r->s.state, DX_HBTP_WANTS_OUTPUT);
     memset(p, 0, 100);
     DX_CHECK_EQ(dx_hbtp_commit_file_chunk(&r->out, 100, false), 0);
     DX_CHECK_EQ(dx_hbtp_feed(&r->s, ping, 8, 0), 8);
@@ -1403,7 +1398,7 @@ DX_TEST(an_open_reservation_makes_the_session_wait)
 
 static int write_then_fail(const dx_hbtp_context *c)
 {
-    rig *r = (rig *)dx_hbtp_session_user(c->session);
+    rig *r = (rig *)c->session->desc.user;
     uint8_t *p;
     r->calls++;
     DX_CHECK_EQ(dx_hbtp_write_pong(c->out, 99, "never seen", 10), 0);
@@ -1455,8 +1450,8 @@ DX_TEST(close_ends_dispatch_and_is_answered_once)
     size += raw_frame(frames + size, 0x02, 0x08, 0, NULL, 0); /* a second FINAL */
     size += raw_frame(frames + size, 0x00, 0, 1, NULL, 0);
     DX_CHECK_EQ(dx_hbtp_feed(&r->s, frames, size, 0), 8);
-    DX_CHECK_EQ(dx_hbtp_session_state(&r->s), DX_HBTP_CLOSED);
-    DX_CHECK_EQ(dx_hbtp_session_error(&r->s), 0);
+    DX_CHECK_EQ(r->s.state, DX_HBTP_CLOSED);
+    DX_CHECK_EQ(r->s.error, 0);
     DX_CHECK_EQ(dx_hbtp_feed(&r->s, frames + 8, size - 8, 0), DX_HBTP_ECANCELED);
     check_sent(r, want, raw_frame(want, 0x02, 0x08, 0, NULL, 0));
     DX_CHECK_EQ(r->events[DX_HBTP_EVENT_CLOSED], 1);
@@ -1472,7 +1467,7 @@ DX_TEST(close_from_here_cancels_what_waits)
     int ended[3] = {0, 0, 0};
     for (int i = 0; i < 3; i++)
         DX_CHECK_EQ(dx_hbtp_call(&r->s, 1, NULL, 0, 50, &ended[i], NULL), 0);
-    DX_CHECK_EQ(dx_hbtp_session_waiting(&r->s), 3);
+    DX_CHECK_EQ(r->s.waiting, 3);
     DX_CHECK_EQ(dx_hbtp_close(&r->s, 503, NULL), 0);
     DX_CHECK_EQ(r->last_error, DX_HBTP_ECANCELED);
     DX_CHECK(ended[0] == 1 && ended[1] == 1 && ended[2] == 1);
@@ -1494,7 +1489,7 @@ DX_TEST(a_handler_may_close)
     size_t size = first + raw_frame(frames + first, 0, 0, 1, NULL, 0);
     dx_hbtp_router_set_method(&r->router, 1, close_inside, NULL);
     DX_CHECK_EQ(dx_hbtp_feed(&r->s, frames, size, 0), (int64_t)first);
-    DX_CHECK_EQ(dx_hbtp_session_state(&r->s), DX_HBTP_CLOSED);
+    DX_CHECK_EQ(r->s.state, DX_HBTP_CLOSED);
     drain(r, SIZE_MAX);
     DX_CHECK_EQ(r->sent_size, 8 + 4 + 6);
 }
@@ -1632,7 +1627,7 @@ DX_TEST(hb_10_outstanding_limit_just_below_and_above)
         DX_CHECK_EQ(dx_hbtp_call(&r->s, 1, NULL, 0, 9, NULL, NULL), DX_HBTP_EAGAIN);
         DX_CHECK_EQ(dx_hbtp_tick(&r->s, 9), UINT64_MAX);
         DX_CHECK_EQ(r->results, limit + 1);
-        DX_CHECK_EQ(dx_hbtp_session_waiting(&r->s), 0);
+        DX_CHECK_EQ(r->s.waiting, 0);
     }
 }
 
@@ -1642,7 +1637,7 @@ DX_TEST(hb_10_a_call_without_room_is_not_remembered)
     static uint8_t big[5000];
     uint16_t seq;
     DX_CHECK_EQ(dx_hbtp_call(&r->s, 1, big, sizeof big, 9, NULL, NULL), DX_HBTP_ENOSPACE);
-    DX_CHECK_EQ(dx_hbtp_session_waiting(&r->s), 0);
+    DX_CHECK_EQ(r->s.waiting, 0);
     DX_CHECK_EQ(dx_hbtp_call(&r->s, 1, NULL, 0, 9, NULL, &seq), 0);
     DX_CHECK_EQ(seq, 1);
 }
@@ -1684,7 +1679,7 @@ DX_TEST(hb_10_sequence_wraps_at_65536_around_what_still_waits)
         DX_CHECK_EQ(dx_hbtp_feed(&client->s, frame, 8, 0), 8);
         DX_CHECK_EQ(old_ended, i + 1);
     }
-    DX_CHECK_EQ(dx_hbtp_session_counters(&client->s)->unasked, 0);
+    DX_CHECK_EQ(client->s.counters.events[DX_HBTP_EVENT_UNASKED], 0);
 }
 
 static void retry_result(dx_hbtp_session *s, const dx_hbtp_result *result)
@@ -1704,11 +1699,11 @@ DX_TEST(hb_10_deadlines_in_any_order_and_retries_from_the_callback)
         DX_CHECK_EQ(dx_hbtp_tick(&r->s, now), now < 119 ? now + 1 : UINT64_MAX);
         DX_CHECK_EQ(r->results, now - 99);
     }
-    DX_CHECK_EQ(dx_hbtp_session_waiting(&r->s), 1);
-    r->s.d_.on_result = retry_result;
+    DX_CHECK_EQ(r->s.waiting, 1);
+    r->s.desc.on_result = retry_result;
     for (int i = 0; i < 10; i++) dx_hbtp_call(&r->s, 1, NULL, 0, 200, NULL, NULL);
     DX_CHECK_EQ(dx_hbtp_tick(&r->s, 300), 1000);
-    DX_CHECK_EQ(dx_hbtp_session_waiting(&r->s), 11);
+    DX_CHECK_EQ(r->s.waiting, 11);
     DX_CHECK_EQ(r->results, 30);
 }
 
@@ -1739,7 +1734,7 @@ DX_TEST(hb_15_keepalive_pings_after_silence_and_closes_after_a_second_one)
     r->sent_size = 0;
     DX_CHECK_EQ(dx_hbtp_tick(&r->s, 1034), 1035);
     DX_CHECK_EQ(dx_hbtp_tick(&r->s, 1035), UINT64_MAX);
-    DX_CHECK_EQ(dx_hbtp_session_error(&r->s), DX_HBTP_ETIMEDOUT);
+    DX_CHECK_EQ(r->s.error, DX_HBTP_ETIMEDOUT);
     DX_CHECK_EQ(ended, 1);
     check_sent_failure(r, -1, 408);
 }
@@ -1747,7 +1742,7 @@ DX_TEST(hb_15_keepalive_pings_after_silence_and_closes_after_a_second_one)
 /* >>session properties ------------------------------------------------- */
 static int add_later(const dx_hbtp_context *c)
 {
-    rig *r = (rig *)dx_hbtp_session_user(c->session);
+    rig *r = (rig *)c->session->desc.user;
     r->calls++;
     r->later[0][0]++;
     return r->later[0][0] & 1 ? 500 : 0;
@@ -1825,9 +1820,9 @@ static void run_trace(dx_choices *c, size_t frames, size_t most, bool in_place)
         if (used >= 0) at += (size_t)used;
         drain(r, steps % 16 ? (size_t)dx_choose(c, 60) : SIZE_MAX);
         if (steps % 16 == 0 && have < n) have += 1;
-        if (at == n && dx_hbtp_session_state(&r->s) == DX_HBTP_WANTS_INPUT) break;
+        if (at == n && r->s.state == DX_HBTP_WANTS_INPUT) break;
         if (in_place && all && !used && steps % 16 == 0 &&
-            dx_hbtp_session_state(&r->s) == DX_HBTP_WANTS_INPUT)
+            r->s.state == DX_HBTP_WANTS_INPUT)
             break;
     }
     drain(r, SIZE_MAX);
@@ -1884,7 +1879,7 @@ DX_PROPERTY(hb_5_any_bytes_leave_a_session_in_order, 600)
         size_t piece = (size_t)dx_choose_range(c, 1, n - at);
         int64_t used = dx_hbtp_feed(&r->s, exact(bytes + at, piece), piece, 0);
         DX_CHECK(used <= (int64_t)piece);
-        if (used < 0 || dx_hbtp_session_state(&r->s) == DX_HBTP_CLOSED) break;
+        if (used < 0 || r->s.state == DX_HBTP_CLOSED) break;
         at += (size_t)used;
         drain(r, SIZE_MAX);
     }
@@ -1900,7 +1895,7 @@ static struct { int ended, error; } ledger[CALLS];
 
 static void keep_result(dx_hbtp_session *s, const dx_hbtp_result *result)
 {
-    rig *r = (rig *)dx_hbtp_session_user(s);
+    rig *r = (rig *)s->desc.user;
     size_t i = (size_t)((uint8_t *)result->user - (uint8_t *)ledger) / sizeof *ledger;
     ledger[i].ended++;
     ledger[i].error = result->error;
@@ -1929,7 +1924,7 @@ static void deliver(rig *from, rig *to, size_t most)
     const uint8_t *p = dx_hbtp_out_data(&from->out, &size);
     if (size > most) size = most;
     int64_t used = dx_hbtp_feed(&to->s, exact(p, size), size, 0);
-    DX_CHECK(used >= 0 || dx_hbtp_session_state(&to->s) == DX_HBTP_CLOSED);
+    DX_CHECK(used >= 0 || to->s.state == DX_HBTP_CLOSED);
     if (used > 0) DX_CHECK_EQ(dx_hbtp_out_consume(&from->out, (size_t)used), 0);
 }
 
@@ -1947,7 +1942,7 @@ DX_PROPERTY(hb_10_every_request_ends_exactly_once_under_random_operations, 300)
     d.max_pending = (uint32_t)dx_choose_range(c, 1, 40);
     start(client, &d, (size_t)dx_choose_range(c, 80, 500));
     start(server, &d, (size_t)dx_choose_range(c, 80, 500));
-    client->s.d_.on_result = keep_result;
+    client->s.desc.on_result = keep_result;
     client->s.sequence_ = 65500; /* so that runs cross the wrap */
     dx_hbtp_router_set_method(&server->router, 0, echo, NULL);
     dx_hbtp_router_set_method(&server->router, 1, answer_later, NULL);
@@ -1973,8 +1968,8 @@ DX_PROPERTY(hb_10_every_request_ends_exactly_once_under_random_operations, 300)
             if (dx_choose(c, 5) == 1) dx_hbtp_cancel(&client->s, (uint16_t)dx_choose(c, 65535));
             if (dx_choose(c, 100) == 1) dx_hbtp_close(&server->s, 0, NULL);
         }
-        DX_CHECK_EQ(dx_hbtp_session_waiting(&client->s), made - client->results);
-        DX_CHECK(dx_hbtp_session_waiting(&client->s) <= d.max_outstanding);
+        DX_CHECK_EQ(client->s.waiting, made - client->results);
+        DX_CHECK(client->s.waiting <= d.max_outstanding);
     }
     dx_hbtp_abort(&client->s);
     for (size_t i = 0; i < CALLS; i++) DX_CHECK_EQ(ledger[i].ended, i < made);
@@ -1992,8 +1987,8 @@ static int take_chunk(const dx_hbtp_context *c)
     DX_CHECK_EQ(k.transfer, 42);
     DX_CHECK(k.offset <= sizeof arrived && k.data_size <= sizeof arrived - k.offset);
     memcpy(arrived + k.offset, k.data, k.data_size);
-    ((rig *)dx_hbtp_session_user(c->session))->calls++;
-    if (k.final) ((rig *)dx_hbtp_session_user(c->session))->reply = 1;
+    ((rig *)c->session->desc.user)->calls++;
+    if (k.final) ((rig *)c->session->desc.user)->reply = 1;
     return 0;
 }
 
@@ -2037,29 +2032,25 @@ static int keep_chunk(void *user, const dx_hbtp_chunk *k)
     chunk_log *l = (chunk_log *)user;
     if (l->refuse) return l->refuse;
     DX_CHECK(k->data != NULL);
-    if (!k->offset) {
-        l->bytes[l->size++] = k->type;
-        for (int i = 0; i < 4; i++) l->bytes[l->size++] = (uint8_t)(k->total_size >> 8 * i);
-    }
+    l->bytes[l->size++] = k->type;
+    for (int i = 0; i < 4; i++) l->bytes[l->size++] = (uint8_t)(k->size >> 8 * i);
     DX_CHECK(l->size + k->size <= sizeof l->bytes);
     memcpy(l->bytes + l->size, k->data, k->size);
     l->size += k->size;
     l->pieces++;
     if (k->data >= l->input && k->data < l->input_end) l->in_place++;
-    DX_CHECK_EQ(k->last, k->offset + k->size == k->total_size);
     return 0;
 }
 
 static uint8_t stream_memory[BIG];
 
-static void start_reader(dx_hbtp_chunk_reader *r, chunk_log *l, size_t memory, bool partial)
+static void start_reader(dx_hbtp_chunk_reader *r, chunk_log *l, size_t memory)
 {
     dx_hbtp_chunk_reader_desc d;
     memset(&d, 0, sizeof d);
     memset(l, 0, sizeof *l);
     d.memory = stream_memory;
     d.memory_size = memory;
-    d.partial = partial;
     d.on_chunk = keep_chunk;
     d.user = l;
     DX_CHECK_EQ(dx_hbtp_chunk_reader_init(r, &d), 0);
@@ -2080,10 +2071,10 @@ DX_TEST(sc_13_single_chunk)
     dx_hbtp_chunk_reader r;
     uint8_t in[64];
     size_t n = raw_chunk(in, 0x02, "layout", 6);
-    start_reader(&r, &clog_a, 64, false);
+    start_reader(&r, &clog_a, 64);
     DX_CHECK_EQ(dx_hbtp_chunk_feed(&r, in, n), 1);
     DX_CHECK_EQ(clog_a.size, n);
-    DX_CHECK(!dx_hbtp_chunk_is_finished(&r));
+    DX_CHECK(!r.finished);
 }
 
 DX_TEST(sc_13_multiple_chunks)
@@ -2093,7 +2084,7 @@ DX_TEST(sc_13_multiple_chunks)
     size_t n = raw_chunk(in, 0x02, "one", 3);
     n += raw_chunk(in + n, 0x03, "", 0);
     n += raw_chunk(in + n, 0x04, "three", 5);
-    start_reader(&r, &clog_a, 64, false);
+    start_reader(&r, &clog_a, 64);
     DX_CHECK_EQ(dx_hbtp_chunk_feed(&r, in, n), 3);
     DX_CHECK_EQ(clog_a.size, n);
     DX_CHECK_MEM(clog_a.bytes, in, 5);
@@ -2105,7 +2096,7 @@ DX_TEST(sc_13_partial_chunks)
     uint8_t in[64];
     size_t n = raw_chunk(in, 0x04, "0123456789", 10);
     for (size_t cut = 0; cut <= n; cut++) {
-        start_reader(&r, &clog_a, 64, false);
+        start_reader(&r, &clog_a, 64);
         DX_CHECK_EQ(dx_hbtp_chunk_feed(&r, exact(in, cut), cut), cut == n);
         DX_CHECK_EQ(dx_hbtp_chunk_feed(&r, exact(in + cut, n - cut), n - cut), cut != n);
         DX_CHECK_EQ(clog_a.size, n);
@@ -2118,30 +2109,30 @@ DX_TEST(sc_6_sc_13_finish_needs_no_further_input_and_is_not_counted)
     uint8_t in[64];
     size_t n = raw_chunk(in, 0x04, "w", 1);
     n += raw_chunk(in + n, 0xff, "", 0);
-    start_reader(&r, &clog_a, 64, false);
+    start_reader(&r, &clog_a, 64);
     DX_CHECK_EQ(dx_hbtp_chunk_feed(&r, in, n - 1), 1);
-    DX_CHECK(!dx_hbtp_chunk_is_finished(&r));
+    DX_CHECK(!r.finished);
     DX_CHECK_EQ(dx_hbtp_chunk_finish(&r), DX_HBTP_ETRUNCATED);
     DX_CHECK_EQ(dx_hbtp_chunk_feed(&r, in + n - 1, 1), 0);
-    DX_CHECK(dx_hbtp_chunk_is_finished(&r));
+    DX_CHECK(r.finished);
     DX_CHECK_EQ(dx_hbtp_chunk_finish(&r), 0);
-    DX_CHECK_EQ(dx_hbtp_chunk_leftover(&r), 0);
+    DX_CHECK_EQ(r.leftover, 0);
     DX_CHECK_EQ(dx_hbtp_chunk_feed(&r, "more", 4), 0);
     DX_CHECK_EQ(dx_hbtp_chunk_feed(&r, "again", 5), 0);
-    DX_CHECK_EQ(dx_hbtp_chunk_leftover(&r), 9);
+    DX_CHECK_EQ(r.leftover, 9);
     DX_CHECK_EQ(clog_a.pieces, 1);
 }
 
 DX_TEST(sc_13_empty_stream)
 {
     dx_hbtp_chunk_reader r;
-    start_reader(&r, &clog_a, 64, false);
+    start_reader(&r, &clog_a, 64);
     DX_CHECK_EQ(dx_hbtp_chunk_feed(&r, NULL, 0), 0);
     DX_CHECK_EQ(dx_hbtp_chunk_feed(&r, "", 0), 0);
-    DX_CHECK(!dx_hbtp_chunk_is_finished(&r));
+    DX_CHECK(!r.finished);
     DX_CHECK_EQ(dx_hbtp_stream_code_of_error(dx_hbtp_chunk_finish(&r)), 11);
     DX_CHECK_EQ(dx_hbtp_chunk_feed(&r, "\xff\0\0\0\0", 5), 0);
-    DX_CHECK(dx_hbtp_chunk_is_finished(&r));
+    DX_CHECK(r.finished);
 }
 
 DX_TEST(sc_13_large_binary)
@@ -2149,16 +2140,14 @@ DX_TEST(sc_13_large_binary)
     static uint8_t body[100000], in[BIG];
     for (size_t i = 0; i < sizeof body; i++) body[i] = (uint8_t)(i * 31);
     size_t n = raw_chunk(in, 0x04, body, sizeof body);
-    for (int partial = 0; partial < 2; partial++) {
-        dx_hbtp_chunk_reader r;
-        int64_t completed = 0;
-        start_reader(&r, &clog_a, partial ? 64 : sizeof body, partial != 0);
-        for (size_t at = 0; at < n; at += 1000)
-            completed += dx_hbtp_chunk_feed(&r, in + at, n - at < 1000 ? n - at : 1000);
-        DX_CHECK_EQ(completed, 1);
-        DX_CHECK_EQ(clog_a.size, n);
-        DX_CHECK_MEM(clog_a.bytes + 5, body, sizeof body);
-    }
+    dx_hbtp_chunk_reader r;
+    int64_t completed = 0;
+    start_reader(&r, &clog_a, sizeof body);
+    for (size_t at = 0; at < n; at += 1000)
+        completed += dx_hbtp_chunk_feed(&r, in + at, n - at < 1000 ? n - at : 1000);
+    DX_CHECK_EQ(completed, 1);
+    DX_CHECK_EQ(clog_a.size, n);
+    DX_CHECK_MEM(clog_a.bytes + 5, body, sizeof body);
 }
 
 DX_TEST(sc_8_sc_13_dispatcher)
@@ -2173,19 +2162,17 @@ DX_TEST(sc_8_sc_13_dispatcher)
         memset(&rd, 0, sizeof rd);
         memset(&clog_a, 0, sizeof clog_a);
         memset(&clog_b, 0, sizeof clog_b);
-        d.on_layout = d.on_state = keep_chunk;
-        d.on_wasm = d.on_header = keep_chunk;
+        for (int type = 1; type < 5; type++) d.on[type] = keep_chunk;
         d.user = &clog_a;
         rd.memory = stream_memory;
         rd.memory_size = 64;
-        rd.partial = cut & 1;
         rd.on_chunk = dx_hbtp_dispatch;
         rd.user = &d;
         DX_CHECK_EQ(dx_hbtp_chunk_reader_init(&r, &rd), 0);
         int64_t done = dx_hbtp_chunk_feed(&r, exact(in, cut), cut);
         done += dx_hbtp_chunk_feed(&r, exact(in + cut, n - cut), n - cut);
         DX_CHECK_EQ(done, 4);
-        DX_CHECK(dx_hbtp_chunk_is_finished(&r));
+        DX_CHECK(r.finished);
         DX_CHECK(dx_hbtp_dispatch_is_complete(&d));
         DX_CHECK_EQ(dx_hbtp_dispatch_finish(&d), 0);
         DX_CHECK_EQ(d.header.total_size, n);
@@ -2246,7 +2233,7 @@ DX_TEST(sc_2_sc_10_sc_12_what_a_reader_refuses)
         uint32_t size = type == 1 ? 64 : 0;
         bool exists = (type >= 1 && type <= 5) || type == 0xff;
         size_t n = raw_chunk(in, type, body, size);
-        start_reader(&r, &clog_a, 64, false);
+        start_reader(&r, &clog_a, 64);
         int64_t got = dx_hbtp_chunk_feed(&r, in, n);
         DX_CHECK_EQ(got, !exists ? DX_HBTP_ECHUNKTYPE : type == 0xff ? 0 : 1);
         if (exists) continue;
@@ -2258,7 +2245,7 @@ DX_TEST(sc_2_sc_10_sc_12_what_a_reader_refuses)
                                        100, 101, 65536, 0x7fffffffu, 0xffffffffu};
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
         for (unsigned type = 1; type <= 6; type++)
-            for (int partial = 0; partial < 2; partial++) {
+            {
                 dx_hbtp_chunk_reader_desc d;
                 dx_hbtp_chunk_reader r;
                 const unsigned t = type == 6 ? 0xff : type;
@@ -2268,7 +2255,6 @@ DX_TEST(sc_2_sc_10_sc_12_what_a_reader_refuses)
                 d.memory = stream_memory;
                 d.memory_size = 200;
                 d.max_chunk = 100;
-                d.partial = partial != 0;
                 DX_CHECK_EQ(dx_hbtp_chunk_reader_init(&r, &d), 0);
                 int64_t got = dx_hbtp_chunk_feed(&r, exact(head, 5), 5);
                 if (t == 1) DX_CHECK_EQ(got, lengths[i] == 64 ? 0 : DX_HBTP_ECHUNKHEAD);
@@ -2299,7 +2285,7 @@ DX_TEST(sc_10_reader_that_was_not_set_up)
     d.memory_size = 64;
     d.max_chunk = 65;
     DX_CHECK_EQ(dx_hbtp_chunk_reader_init(&r, &d), DX_HBTP_EINVAL);
-    d.partial = true;
+    d.max_chunk = 64;
     DX_CHECK_EQ(dx_hbtp_chunk_reader_init(&r, &d), 0);
 }
 
@@ -2333,7 +2319,7 @@ DX_TEST(w_12_sc_8_dispatcher_refuses_duplicates_disorder_and_gaps)
         memset(&d, 0, sizeof d);
         memset(&h, 0, sizeof h);
         memset(&clog_a, 0, sizeof clog_a);
-        d.on_patch = keep_chunk;
+        d.on[DX_HBTP_CHUNK_PATCH] = keep_chunk;
         d.user = &clog_a;
         dx_hbtp_stream_header_encode(body, &h);
         for (const char *t = v[i].types; *t && !error; t++) {
@@ -2341,8 +2327,7 @@ DX_TEST(w_12_sc_8_dispatcher_refuses_duplicates_disorder_and_gaps)
             memset(&k, 0, sizeof k);
             k.type = (uint8_t)(*t - '0');
             k.data = body;
-            k.size = k.total_size = k.type == 1 ? 64 : 3;
-            k.last = true;
+            k.size = k.type == 1 ? 64 : 3;
             error = dx_hbtp_dispatch(&d, &k);
         }
         DX_CHECK_EQ(error, v[i].error);
@@ -2366,13 +2351,12 @@ DX_TEST(sc_10_patch_without_a_handler_and_wrong_total)
     dx_hbtp_stream_header_encode(body, &h);
     k.type = 1;
     k.data = body;
-    k.size = k.total_size = 64;
-    k.last = true;
+    k.size = 64;
     DX_CHECK_EQ(dx_hbtp_dispatch(&d, &k), 0);
     k.type = 5;
     DX_CHECK_EQ(dx_hbtp_stream_code_of_error(dx_hbtp_dispatch(&d, &k)), 4);
     k.type = 2;
-    k.size = k.total_size = 3;
+    k.size = 3;
     DX_CHECK_EQ(dx_hbtp_dispatch(&d, &k), 0);
     k.type = 4;
     DX_CHECK_EQ(dx_hbtp_dispatch(&d, &k), 0);
@@ -2384,7 +2368,6 @@ DX_TEST(sc_10_patch_without_a_handler_and_wrong_total)
     k.type = 0xff;
     DX_CHECK_EQ(dx_hbtp_dispatch(&d, &k), DX_HBTP_ECHUNKTYPE);
     k.type = 6;
-    k.offset = 1;
     DX_CHECK_EQ(dx_hbtp_dispatch(&d, &k), DX_HBTP_ECHUNKTYPE);
 }
 
@@ -2406,12 +2389,13 @@ DX_TEST(sc_9_size_is_predictable)
     dx_hbtp_out_data(&out, &size);
     DX_CHECK_EQ(size, 51089);
     dx_hbtp_chunk_reader r;
-    start_reader(&r, &clog_a, 50000, false);
+    start_reader(&r, &clog_a, 50000);
     clog_a.input = memory;
     clog_a.input_end = memory + size;
     DX_CHECK_EQ(dx_hbtp_chunk_feed(&r, memory, size), 4);
-    DX_CHECK(dx_hbtp_chunk_is_finished(&r));
+    DX_CHECK(r.finished);
     DX_CHECK_EQ(clog_a.in_place, 4); /* SC-11: no copy */
+    dx_hbtp_out_reset(&out);
     parts.layout = NULL;
     DX_CHECK_EQ(dx_hbtp_write_stream(&out, &parts), DX_HBTP_EINVAL);
     parts.layout_size = parts.wasm_size = parts.state_size = UINT32_MAX;
@@ -2428,7 +2412,6 @@ DX_TEST(sc_9_the_writer_refuses_what_the_reader_would)
     DX_CHECK_EQ(dx_hbtp_write_chunk(&out, 1, body, 63), DX_HBTP_EINVAL);
     DX_CHECK_EQ(dx_hbtp_write_chunk(&out, 0xff, body, 1), DX_HBTP_EINVAL);
     DX_CHECK_EQ(dx_hbtp_write_chunk(&out, 2, NULL, 1), DX_HBTP_EINVAL);
-    DX_CHECK_EQ(dx_hbtp_write_chunk_head(&out, 7, 1), DX_HBTP_EINVAL);
     DX_CHECK_EQ(dx_hbtp_out_room(&out), 128);
 }
 
@@ -2441,17 +2424,17 @@ DX_TEST(w_11_sc_5_poll_is_first_in_first_out_without_copies)
     for (unsigned i = 0; i < 5000; i++) n += raw_chunk(in + n, 2 + i % 4, &i, 4);
     n += raw_chunk(in + n, 0xff, NULL, 0);
     memcpy(in + n, "tail", 4);
-    start_reader(&r, &clog_a, 64, false);
+    start_reader(&r, &clog_a, 64);
     const uint8_t *p = in;
     size_t left = n + 4;
     while (dx_hbtp_chunk_next(&r, &p, &left, &k) == 1) {
         unsigned i;
         memcpy(&i, k.data, 4);
-        DX_CHECK(i == count && k.type == 2 + i % 4 && k.last && k.data + 4 == p);
+        DX_CHECK(i == count && k.type == 2 + i % 4 && k.data + 4 == p);
         count++;
     }
     DX_CHECK_EQ(count, 5000);
-    DX_CHECK(dx_hbtp_chunk_is_finished(&r));
+    DX_CHECK(r.finished);
     DX_CHECK_EQ(left, 4); /* what follows is left to the caller */
     DX_CHECK_MEM(p, "tail", 4);
 }
@@ -2461,11 +2444,11 @@ DX_TEST(sc_5_the_callback_can_stop_the_reader)
     dx_hbtp_chunk_reader r;
     uint8_t in[64];
     size_t n = raw_chunk(in, 0x02, "layout", 6);
-    start_reader(&r, &clog_a, 64, false);
+    start_reader(&r, &clog_a, 64);
     clog_a.refuse = -77;
     DX_CHECK_EQ(dx_hbtp_chunk_feed(&r, in, n), -77);
     DX_CHECK_EQ(dx_hbtp_chunk_feed(&r, in, n), -77);
-    start_reader(&r, &clog_a, 64, false);
+    start_reader(&r, &clog_a, 64);
     clog_a.refuse = 1;
     DX_CHECK_EQ(dx_hbtp_chunk_feed(&r, in, n), DX_HBTP_ECANCELED);
 }
@@ -2492,8 +2475,7 @@ DX_PROPERTY(sc_4_any_split_gives_the_same_chunks, 300)
     size_t n = choose_stream(c, in, chunks, 100), extra = (size_t)dx_choose(c, 9);
     int64_t completed = 0;
     dx_hbtp_chunk_reader r;
-    bool partial = dx_choose(c, 1) != 0;
-    start_reader(&r, &clog_a, partial ? 64 : 100, partial);
+    start_reader(&r, &clog_a, 100);
     while (at < n + extra) {
         size_t piece = (size_t)dx_choose_range(c, 1, n + extra - at);
         int64_t got = dx_hbtp_chunk_feed(&r, exact(in + at, piece), piece);
@@ -2505,7 +2487,7 @@ DX_PROPERTY(sc_4_any_split_gives_the_same_chunks, 300)
     DX_CHECK_EQ(clog_a.size, n - 5);
     DX_CHECK_MEM(clog_a.bytes, in, n - 5);
     DX_CHECK_EQ(dx_hbtp_chunk_finish(&r), 0);
-    DX_CHECK_EQ(dx_hbtp_chunk_leftover(&r), extra);
+    DX_CHECK_EQ(r.leftover, extra);
 }
 
 DX_EXHAUSTIVE(sc_4_every_pair_of_splits, 100000)
@@ -2521,7 +2503,6 @@ DX_EXHAUSTIVE(sc_4_every_pair_of_splits, 100000)
     memset(&d, 0, sizeof d);
     d.memory = stream_memory;
     d.memory_size = 64;
-    d.partial = dx_choose(c, 1) != 0;
     clog_b.size = clog_b.pieces = 0;
     d.on_chunk = keep_chunk;
     d.user = &clog_b;
@@ -2530,7 +2511,7 @@ DX_EXHAUSTIVE(sc_4_every_pair_of_splits, 100000)
     done += dx_hbtp_chunk_feed(&r, in + a, b - a);
     done += dx_hbtp_chunk_feed(&r, in + b, n - b);
     DX_CHECK_EQ(done, 3);
-    DX_CHECK(dx_hbtp_chunk_is_finished(&r));
+    DX_CHECK(r.finished);
     DX_CHECK_EQ(clog_b.size, n - 5);
     DX_CHECK_MEM(clog_b.bytes, in, n - 5);
 }
@@ -2541,7 +2522,7 @@ DX_TEST(sc_4_truncation_at_each_byte_is_incomplete)
     size_t n = dx_test_vector(DOC, "chunk-stream", in, sizeof in);
     for (size_t cut = 0; cut < n; cut++) {
         dx_hbtp_chunk_reader r;
-        start_reader(&r, &clog_a, 64, false);
+        start_reader(&r, &clog_a, 64);
         DX_CHECK(dx_hbtp_chunk_feed(&r, exact(in, cut), cut) >= 0);
         DX_CHECK_EQ(dx_hbtp_chunk_finish(&r), DX_HBTP_ETRUNCATED);
         DX_CHECK(clog_a.size <= cut);
@@ -2581,7 +2562,7 @@ DX_PROPERTY(sc_4_any_bytes_are_read_safely, 1000)
     size_t n = (size_t)dx_choose(c, sizeof bytes), at = 0;
     dx_hbtp_chunk_reader r;
     dx_choose_bytes(c, bytes, n);
-    start_reader(&r, &clog_a, 64, dx_choose(c, 1) != 0);
+    start_reader(&r, &clog_a, 64);
     while (at < n) {
         size_t piece = (size_t)dx_choose_range(c, 1, n - at);
         if (dx_hbtp_chunk_feed(&r, exact(bytes + at, piece), piece) < 0) break;

@@ -78,7 +78,7 @@ static side sides[2];
 
 static void take_result(dx_hbtp_session *s, const dx_hbtp_result *r)
 {
-    side *x = (side *)dx_hbtp_session_user(s);
+    side *x = (side *)s->desc.user;
     x->results++;
     x->last_error = r->error;
     x->data_size = r->payload_size;
@@ -87,8 +87,8 @@ static void take_result(dx_hbtp_session *s, const dx_hbtp_result *r)
 
 static int echo(const dx_hbtp_context *c)
 {
-    side *x = (side *)dx_hbtp_session_user(c->session);
-    int error = dx_hbtp_write_packed(c->out, c->session->d_.codec, 0x31, 0, c->frame->sequence, c->payload, c->payload_size);
+    side *x = (side *)c->session->desc.user;
+    int error = dx_hbtp_write_packed(c->out, c->session->desc.codec, 0x31, 0, c->frame->sequence, c->payload, c->payload_size);
     x->calls++;
     if (!error && x->fail_first) { /* what was written is dropped, its counter with it */
         x->fail_first--;
@@ -99,7 +99,7 @@ static int echo(const dx_hbtp_context *c)
 
 static int collect(const dx_hbtp_context *c)
 {
-    side *x = (side *)dx_hbtp_session_user(c->session);
+    side *x = (side *)c->session->desc.user;
     x->got++;
     x->data_size = c->payload_size;
     DX_CHECK(c->payload_size <= PAYLOAD);
@@ -183,8 +183,8 @@ DX_PROPERTY(st_19_sealed_sessions_talk_at_any_split, 150)
         carry(b, a, (size_t)dx_choose(c, 500));
     }
     carry_all(a, b);
-    DX_CHECK_EQ(dx_hbtp_session_state(&a->s), DX_HBTP_WANTS_INPUT);
-    DX_CHECK_EQ(dx_hbtp_session_state(&b->s), DX_HBTP_WANTS_INPUT);
+    DX_CHECK_EQ(a->s.state, DX_HBTP_WANTS_INPUT);
+    DX_CHECK_EQ(b->s.state, DX_HBTP_WANTS_INPUT);
     DX_CHECK_EQ(a->results, asked);
     DX_CHECK_EQ(a->cipher.opened, b->cipher.sealed);
     DX_CHECK_EQ(b->cipher.opened, a->cipher.sealed);
@@ -213,8 +213,8 @@ DX_TEST(st_19_every_frame_is_sealed_and_comes_back)
     DX_CHECK_MEM(b->data, "ext", 3);
     DX_CHECK_EQ(dx_hbtp_close(&a->s, 0, NULL), 0);
     carry_all(a, b);
-    DX_CHECK_EQ(dx_hbtp_session_state(&b->s), DX_HBTP_CLOSED);
-    DX_CHECK_EQ(dx_hbtp_session_error(&b->s), 0);
+    DX_CHECK_EQ(b->s.state, DX_HBTP_CLOSED);
+    DX_CHECK_EQ(b->s.error, 0);
 }
 
 static int feed_error(side *b, const uint8_t *p, size_t size)
@@ -253,7 +253,7 @@ DX_TEST(st_19_replayed_reordered_changed_and_plain_frames_close)
         int error = feed_error(b, copy, size + (copy[1] & 16 ? 4 : 0));
         DX_CHECK(error == DX_HBTP_ECORRUPT || error == DX_HBTP_EHEADER);
         DX_CHECK_EQ(b->got, 0);
-        DX_CHECK_EQ(dx_hbtp_session_state(&b->s), DX_HBTP_CLOSED);
+        DX_CHECK_EQ(b->s.state, DX_HBTP_CLOSED);
     }
     for (unsigned n = 0; n < 16; n++) { /* too short for a tag */
         uint8_t frame[32] = {0x10, 2, 0, 0, (uint8_t)n};
@@ -354,7 +354,7 @@ DX_TEST(hb_4_packed_payloads_are_unpacked_within_the_limit)
     send_packed(b, 0xff, 1, 9, "\2\0\0\0\0", 5); /* opcode 0 */
     check_refused(b, 400);
     DX_CHECK_EQ(b->got, 2);
-    DX_CHECK_EQ(dx_hbtp_session_state(&b->s), DX_HBTP_WANTS_INPUT);
+    DX_CHECK_EQ(b->s.state, DX_HBTP_WANTS_INPUT);
     uint16_t sequence; /* an answer that cannot be unpacked still ends its request */
     DX_CHECK_EQ(dx_hbtp_call(&b->s, 1, NULL, 0, UINT64_MAX, NULL, &sequence), 0);
     dx_hbtp_out_reset(&b->out);
@@ -484,6 +484,6 @@ DX_TEST(st_19_libsodium_two_sessions_and_the_vector_of_the_document)
     a->cipher.sealed--; /* a counter used twice is noticed */
     DX_CHECK_EQ(dx_hbtp_call(&a->s, 1, "x", 1, UINT64_MAX, NULL, NULL), 0);
     carry(a, b, SIZE_MAX);
-    DX_CHECK_EQ(dx_hbtp_session_error(&b->s), DX_HBTP_ECORRUPT);
+    DX_CHECK_EQ(b->s.error, DX_HBTP_ECORRUPT);
 }
 #endif

@@ -31,7 +31,7 @@ static int ask_state(side *x, uint16_t opcode, uint32_t state)
 
 static int log_event(dx_hbtp_session *s, dx_hbtp_stream_event *e)
 {
-    side *x = (side *)dx_hbtp_session_user(s);
+    side *x = (side *)s->desc.user;
     x->last_stream = e->stream;
     x->last_credit = e->credit;
     x->data_size = e->size < sizeof x->data ? e->size : sizeof x->data;
@@ -55,7 +55,7 @@ static int log_event(dx_hbtp_session *s, dx_hbtp_stream_event *e)
 
 static void log_session(dx_hbtp_session *s, dx_hbtp_event event, const dx_hbtp_frame *frame)
 {
-    side *x = (side *)dx_hbtp_session_user(s);
+    side *x = (side *)s->desc.user;
     (void)frame;
     x->unasked += event == DX_HBTP_EVENT_UNASKED;
     x->closed += event == DX_HBTP_EVENT_CLOSED;
@@ -331,7 +331,7 @@ DX_TEST(error_table_streams_bad_frames_cancel_the_stream_and_nothing_else)
         check_said(b, 0x35, 8, 9, what == 3 ? 413 : 400);
         DX_CHECK_EQ(b->last_error, DX_HBTP_ECANCELED);
     }
-    DX_CHECK_EQ(dx_hbtp_session_state(&b->s), DX_HBTP_WANTS_INPUT);
+    DX_CHECK_EQ(b->s.state, DX_HBTP_WANTS_INPUT);
     DX_CHECK_EQ(b->s.stream_count_, 0);
 }
 
@@ -359,8 +359,8 @@ DX_TEST(hb_13_the_program_refuses_at_any_event)
 
 static int fill_up(dx_hbtp_session *s, dx_hbtp_stream_event *e)
 {
-    while (!dx_hbtp_write_frame(dx_hbtp_session_out(s), 0x41, 0, 0, "0123456789", 10)) { }
-    while (!dx_hbtp_write_frame(dx_hbtp_session_out(s), 0x41, 0, 0, NULL, 0)) { }
+    while (!dx_hbtp_write_frame(s->desc.out, 0x41, 0, 0, "0123456789", 10)) { }
+    while (!dx_hbtp_write_frame(s->desc.out, 0x41, 0, 0, NULL, 0)) { }
     return e->kind == DX_HBTP_STREAM_ENDED ? 0 : 500;
 }
 
@@ -399,7 +399,7 @@ DX_TEST(hb_13_a_flood_of_opens_and_cancels_closes_the_connection)
             if (!b->closed) dx_hbtp_out_reset(&b->out);
         }
         DX_CHECK_EQ(i, 1001);
-        DX_CHECK_EQ(dx_hbtp_session_error(&b->s), DX_HBTP_EFLOOD);
+        DX_CHECK_EQ(b->s.error, DX_HBTP_EFLOOD);
         DX_CHECK_EQ(b->ended, i);
     }
     side *b = start(1, STREAMS, LIMIT, 4096, log_event); /* in good time it is allowed for ever */
@@ -461,7 +461,7 @@ static struct track *track_of(int x, uint32_t handle)
 
 static int check_event(dx_hbtp_session *s, dx_hbtp_stream_event *e)
 {
-    const int x = dx_hbtp_session_user(s) == &sides[1];
+    const int x = s->desc.user == &sides[1];
     struct track *t;
     if (e->kind == DX_HBTP_STREAM_OPENED) {
         DX_CHECK_EQ(e->size, 1);
@@ -645,7 +645,7 @@ static struct { bool has; uint64_t value; } seen[5][4];
 
 static int learn(const dx_hbtp_context *c)
 {
-    const size_t who = (size_t)((side *)dx_hbtp_session_user(c->session) - sides);
+    const size_t who = (size_t)((side *)c->session->desc.user - sides);
     uint32_t state = c->payload[0];
     DX_CHECK_EQ(c->payload_size, 12);
     if (c->frame->opcode == 0x10) memcpy(&seen[who][state].value, c->payload + 4, 8);
@@ -671,7 +671,7 @@ DX_PROPERTY(hb_14_nobody_applies_a_delta_to_a_wrong_base, 200)
         side *x = start(5, 0, LIMIT, (size_t)dx_choose_range(c, 80, 200), NULL);
         line[i] = *x; /* a session that only writes: its memory is not used */
         x->memory = NULL;
-        line[i].s.d_.out = &line[i].out;
+        line[i].s.desc.out = &line[i].out;
         line[i].out.memory_ = line[i].out_memory;
         side *client = start(i, 0, LIMIT, 200, NULL);
         dx_hbtp_router_set(&client->router, 0x10, learn, NULL);

@@ -290,7 +290,7 @@ static int take_reply(pull *p, const dx_hbtp_result *r)
 
 static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
 {
-    pull *p = dx_hbtp_session_user(session);
+    pull *p = session->desc.user;
     if (p->done || r->error == DX_HBTP_ECANCELED) return; /* the session ended: that is reported */
     int status = r->error ? remote_failed(p, r) : take_reply(p, r);
     if (status) fail(p, status);
@@ -370,7 +370,7 @@ static void on_received(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags
     if (used < 0) {
         fail(p, dxup_fail(DXUP_NETWORK, "this is not a dxup server: %s",
                           dx_hbtp_error_name((int)used)));
-    } else if (dx_hbtp_session_state(&p->session) == DX_HBTP_CLOSED) {
+    } else if (p->session.state == DX_HBTP_CLOSED) {
         fail(p, lost(p, "the server ended the transfer"));
     } else {
         p->input_size -= (size_t)used;
@@ -402,7 +402,7 @@ static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     (void)flags;
     if (result < 0 || p->done) return;
     dx_hbtp_tick(&p->session, dx_reactor_now_ns(r)); /* asks a silent server whether it is there */
-    if (dx_hbtp_session_state(&p->session) == DX_HBTP_CLOSED)
+    if (p->session.state == DX_HBTP_CLOSED)
         fail(p, lost(p, "the server fell silent"));
     send_more(p);
     dx_reactor_timer(r, op, 1000000000);

@@ -112,7 +112,7 @@ static int reply_outcome(connection *c, uint16_t sequence, int outcome, bool kno
     int error = pull_reply_finish(&w, &size);
     if (error) return DX_HBTP_STATUS_INTERNAL;
     return c->waiting ? dx_hbtp_reply(&c->session, sequence, bytes, size)
-                      : dx_hbtp_write_rpc_response(dx_hbtp_session_out(&c->session), sequence,
+                      : dx_hbtp_write_rpc_response(c->session.desc.out, sequence,
                                                    bytes, size);
 }
 
@@ -160,7 +160,7 @@ static int begin_transfer(connection *c, int result)
 
 static int on_pull(const dx_hbtp_context *context)
 {
-    connection *c = dx_hbtp_session_user(context->session);
+    connection *c = context->session->desc.user;
     worker *w = c->worker;
     uint16_t sequence = context->frame->sequence;
     uint8_t have[DXUP_HASH_SIZE];
@@ -308,7 +308,7 @@ static void on_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
         return;
     }
     c->active_ns = dxup_now_ns();
-    dx_hbtp_out_consume(dx_hbtp_session_out(&c->session), (size_t)result);
+    dx_hbtp_out_consume(c->session.desc.out, (size_t)result);
     if (c->input_size) dispatch(c);
     pump(c);
 }
@@ -317,7 +317,7 @@ static void on_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
    Only called while nothing is being sent and the current buffer is empty. */
 static void choose_buffer(connection *c)
 {
-    bool bulk = dx_hbtp_session_out(&c->session) == &c->bulk;
+    bool bulk = c->session.desc.out == &c->bulk;
     if (c->active && !bulk) {
         c->bulk_memory = dxup_alloc(BULK_SIZE);
         dx_hbtp_out_init(&c->bulk, c->bulk_memory, BULK_SIZE);
@@ -335,13 +335,13 @@ static void pump(connection *c)
     dx_reactor *r = &c->worker->reactor;
     size_t size;
     if (c->closing) return;
-    const uint8_t *bytes = dx_hbtp_out_data(dx_hbtp_session_out(&c->session), &size);
+    const uint8_t *bytes = dx_hbtp_out_data(c->session.desc.out, &size);
     if (!c->sending && !size) {
         choose_buffer(c);
         if (c->active) fill(c);
-        bytes = dx_hbtp_out_data(dx_hbtp_session_out(&c->session), &size);
+        bytes = dx_hbtp_out_data(c->session.desc.out, &size);
     }
-    bool ended = dx_hbtp_session_state(&c->session) == DX_HBTP_CLOSED;
+    bool ended = c->session.state == DX_HBTP_CLOSED;
     if (!c->sending && size) {
         c->sending = true;
         if (dx_reactor_send(r, &c->send_op, c->fd, bytes, (uint32_t)size)) c->sending = false;

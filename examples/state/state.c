@@ -25,7 +25,7 @@ static uint8_t truth[STATE_SIZE];
 
 static int on_state(const dx_hbtp_context *c)
 {
-    end *e = (end *)dx_hbtp_session_user(c->session);
+    end *e = (end *)c->session->desc.user;
     size_t size = 0;
     if (c->payload_size < 4) return DX_HBTP_ETRUNCATED;
     if (c->frame->opcode == DX_HBTP_OP_STATE_SYNC) {
