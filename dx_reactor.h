@@ -260,7 +260,8 @@ struct dx_reactor { /* caller-allocated; every field is private; not to be moved
     dx_op    *parked_first_, *parked_last_;    /* operations that wait for one */
     uint32_t  buffers_, buffer_size_, buffers_each_, held_;
     uint64_t now_;
-    uint32_t bucket_mask_, fd_free_, fd_retry_, generation_, timer_order_;
+    uint32_t bucket_mask_, fd_free_, fd_retry_, timer_order_;
+    uint16_t generation_;
     uint32_t pending_, pending_max_, budget_, spin_ns_, unsubmitted_;
     uint32_t changes_; /* kqueue: collected for the next wait */
     uint32_t behind_; /* operations that wait for another one of their descriptor */
@@ -764,7 +765,10 @@ enum { /* dx_reactor_p_fd.flags */
     DX_REACTOR_P_FD_RETRY      = 8, /* in the list fd_retry_ */
     DX_REACTOR_P_FD_ADMITTED   = 16, /* epoll: known to be a non-blocking stream */
     DX_REACTOR_P_FD_SOCKET     = 32, /* IOCP: not another handle */
-    DX_REACTOR_P_FD_SKIPS      = 64  /* IOCP: what succeeds at once posts no completion */
+    DX_REACTOR_P_FD_SKIPS      = 64, /* IOCP: what succeeds at once posts no completion */
+    DX_REACTOR_P_FD_TELLS      = 128, /* epoll: TCP, so a short receive has emptied it, */
+    DX_REACTOR_P_FD_ENDING     = 256, /* unless its end is behind that, or an urgent byte; */
+    DX_REACTOR_P_FD_EMPTY      = 512  /* it is: wait for an event, do not try */
 };
 
 enum { DX_REACTOR_P_TRIES = 16 }; /* system calls for one operation at a time */
@@ -776,9 +780,9 @@ typedef struct dx_reactor_p_fd {
     int32_t  fd;
     uint32_t next;  /* of the bucket, or of the free entries */
     uint32_t retry; /* the next to be retried */
-    uint32_t generation;
-    uint32_t flags;
-} dx_reactor_p_fd;
+    uint16_t generation; /* events of an earlier one are seen in one batch at most */
+    uint16_t flags;
+} dx_reactor_p_fd; /* 40 bytes */
 
 typedef struct dx_reactor_p_cell { /* of the message queue */
     uint64_t words[3];
@@ -1110,7 +1114,7 @@ static bool dx_reactor_p_fd_idle(const dx_reactor_p_fd *e)
 static void dx_reactor_p_detach(dx_reactor *r, dx_reactor_p_fd *e)
 {
     if (r->backend_->detach && (e->flags & DX_REACTOR_P_FD_REGISTERED)) r->backend_->detach(r, e);
-    e->flags &= ~(uint32_t)DX_REACTOR_P_FD_REGISTERED;
+    e->flags &= (uint16_t)~DX_REACTOR_P_FD_REGISTERED;
 }
 
 /* Give the entry back when nothing needs it any more. */
@@ -1528,7 +1532,7 @@ static void dx_reactor_p_retry(dx_reactor *r)
         dx_reactor_p_fd *e = &r->fds_[index - 1];
         int side;
         index = e->retry;
-        e->flags &= ~(uint32_t)DX_REACTOR_P_FD_RETRY;
+        e->flags &= (uint16_t)~DX_REACTOR_P_FD_RETRY;
         for (side = 0; side < 3; side++) {
             dx_op *op = e->lists[side], *last = op ? op->prev_ : NULL;
             while (op) {
@@ -2200,11 +2204,13 @@ static bool dx_reactor_p_ready_took(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op
 
 static void dx_reactor_p_ready_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
+    const uint32_t tells = DX_REACTOR_P_FD_TELLS | DX_REACTOR_P_FD_ENDING;
     int tries;
     if (op->kind_ != DX_REACTOR_P_POLL) e->flags |= DX_REACTOR_P_FD_STREAM;
     for (tries = 0; tries < DX_REACTOR_P_TRIES; tries++) {
         uint32_t share = op->u_.bytes.size;
         int32_t result;
+        if (op->kind_ == DX_REACTOR_P_RECV && (e->flags & DX_REACTOR_P_FD_EMPTY)) return;
         if (!dx_reactor_p_more_room(r) && (op->flags_ & DX_REACTOR_P_F_MULTISHOT)) break;
         if (dx_reactor_p_pooled(op)) {
             if (!dx_reactor_p_pool_admit(r, op)) return;
@@ -2212,6 +2218,9 @@ static void dx_reactor_p_ready_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
             op->u_.bytes.size = r->buffer_size_;
         }
         result = r->backend_->attempt(r, e, op);
+        if (op->kind_ == DX_REACTOR_P_RECV && result > 0 &&
+            (uint32_t)result < op->u_.bytes.size && (e->flags & tells) == DX_REACTOR_P_FD_TELLS)
+            e->flags |= DX_REACTOR_P_FD_EMPTY;
         if (dx_reactor_p_pooled(op)) op->u_.bytes.size = share;
         if (result == DX_REACTOR_P_BLOCKED) {
             if (op->flags_ & DX_REACTOR_P_F_CANCEL) result = -ECANCELED;
@@ -2393,15 +2402,18 @@ static int32_t dx_reactor_p_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op
 static int32_t dx_reactor_p_epoll_arm(dx_reactor *r, dx_reactor_p_fd *e)
 {
     struct epoll_event event;
+    int no_delay;
+    socklen_t size = sizeof no_delay;
     if (e->flags & DX_REACTOR_P_FD_REGISTERED) return 0;
-    if (++r->generation_ == 0) r->generation_ = 1; /* 0 is the wake descriptor's */
-    e->generation = r->generation_;
-    event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | (uint32_t)EPOLLET;
+    e->generation = ++r->generation_ ? r->generation_ : ++r->generation_; /* 0: the bell's */
+    event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | (uint32_t)EPOLLET;
     event.data.u64 = (uint64_t)e->generation << 32 | (uint32_t)e->fd;
     if (epoll_ctl(r->poll_fd_, EPOLL_CTL_ADD, e->fd, &event) != 0 &&
         (errno != EEXIST || epoll_ctl(r->poll_fd_, EPOLL_CTL_MOD, e->fd, &event) != 0))
         return -errno;
     e->flags |= DX_REACTOR_P_FD_REGISTERED;
+    if (getsockopt(e->fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, &size) == 0)
+        e->flags |= DX_REACTOR_P_FD_TELLS; /* AF_UNIX is short where descriptors come along */
     return 0;
 }
 
@@ -2425,7 +2437,7 @@ static long dx_reactor_p_epoll_sleep(dx_reactor *r, struct epoll_event *events, 
 
 static int dx_reactor_p_epoll_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
 {
-    const uint32_t both = EPOLLHUP | EPOLLERR;
+    const uint32_t ends = EPOLLRDHUP | EPOLLHUP | EPOLLERR, comes = ends | EPOLLIN | EPOLLPRI;
     struct epoll_event *events = (struct epoll_event *)r->events_, event;
     dx_reactor_p_fd *e;
     long count, i;
@@ -2439,9 +2451,11 @@ static int dx_reactor_p_epoll_wait(dx_reactor *r, uint32_t min, int64_t timeout_
         if (!generation) dx_reactor_p_drain_wake(r);
         if (!generation) continue;
         e = dx_reactor_p_ready_entry(r, (int)(uint32_t)event.data.u64, generation);
-        if (e)
-            dx_reactor_p_ready_event(r, e, (event.events & (EPOLLIN | EPOLLRDHUP | both)) != 0,
-                                     (event.events & (EPOLLOUT | both)) != 0);
+        if (!e) continue;
+        if (event.events & (ends | EPOLLPRI)) e->flags |= DX_REACTOR_P_FD_ENDING;
+        if (event.events & comes) e->flags &= (uint16_t)~DX_REACTOR_P_FD_EMPTY;
+        dx_reactor_p_ready_event(r, e, (event.events & comes) != 0,
+                                 (event.events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0);
     }
     return count < 0 ? -errno : 0;
 }
@@ -2485,8 +2499,7 @@ static int32_t dx_reactor_p_kq_arm(dx_reactor *r, dx_reactor_p_fd *e)
 {
     struct kevent *changes = (struct kevent *)r->events_, two[2];
     if (e->flags & DX_REACTOR_P_FD_REGISTERED) return 0;
-    if (++r->generation_ == 0) r->generation_ = 1;
-    e->generation = r->generation_;
+    e->generation = ++r->generation_ ? r->generation_ : ++r->generation_;
     e->flags |= DX_REACTOR_P_FD_REGISTERED;
     if (r->changes_ + 2 <= DX_REACTOR_P_EVENTS / 2) { /* the other half is for events */
         dx_reactor_p_kq_pair(changes + r->changes_, e, EV_ADD | EV_CLEAR);

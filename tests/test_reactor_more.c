@@ -329,3 +329,111 @@ EVERY(e_06_datagrams_keep_their_order_and_none_is_dropped_silently)
     }
     loop_close(&l);
 }
+
+/* After a short receive no other one is tried before the system tells. What it must not hide: */
+static void short_then(int backend, bool tcp, void (*rest)(loop *l, int from, int to))
+{
+    loop l;
+    int ends[2];
+    pool_open(&l, backend, 8, 4096, 0);
+    if (tcp) tcp_pair(&l, ends);
+    else pair(ends);
+    rest(&l, ends[0], ends[1]);
+    loop_close(&l);
+}
+
+static int32_t take(loop *l, dx_op *op, int fd, void *out, uint32_t size)
+{
+    DX_CHECK_EQ(dx_reactor_recv(&l->r, op, fd, out, size), 0);
+    return want(l, op);
+}
+
+static void end_behind(loop *l, int from, int to)
+{
+    dx_op op = tagged(9);
+    char in[64];
+    DX_CHECK_EQ(dx_reactor_recv(&l->r, &op, to, in, sizeof in), 0);
+    nothing(l); /* it waits for an event */
+    DX_CHECK_EQ(send(from, "bye", 3, 0), 3);
+    DX_CHECK_EQ(shutdown(from, SHUT_WR), 0); /* one event for both */
+    DX_CHECK_EQ(want(l, &op), 3);
+    DX_CHECK_EQ(take(l, &op, to, in, sizeof in), 0);
+    DX_CHECK_EQ(take(l, &op, to, in, sizeof in), 0);
+}
+EVERY(a_short_receive_does_not_hide_the_end_behind_it)
+{
+    short_then(backend, true, end_behind);
+    short_then(backend, false, end_behind);
+}
+
+static void urgent_behind(loop *l, int from, int to)
+{
+    dx_op op = tagged(9);
+    char in[64], all[64];
+    int count = 0;
+    DX_CHECK_EQ(dx_reactor_recv(&l->r, &op, to, in, sizeof in), 0);
+    nothing(l);
+    DX_CHECK_EQ(send(from, "one", 3, 0), 3);
+    DX_CHECK_EQ(send(from, "!", 1, MSG_OOB), 1); /* a receive ends before it */
+    DX_CHECK_EQ(send(from, "two", 3, 0), 3);
+    for (int32_t n = want(l, &op);; n = take(l, &op, to, in, sizeof in)) {
+        memcpy(all + count, in, (size_t)n);
+        count += n;
+        if (count >= 6) break;
+    }
+    DX_CHECK_EQ(count, 6);
+    DX_CHECK_MEM(all, "onetwo", 6);
+}
+EVERY(a_short_receive_does_not_hide_what_is_behind_an_urgent_byte)
+{
+    short_then(backend, true, urgent_behind);
+}
+
+static void descriptor_behind(loop *l, int from, int to)
+{
+    dx_op op = tagged(9);
+    char in[64], room[CMSG_SPACE(sizeof(int))], two[] = "two";
+    struct iovec piece = {two, 3};
+    struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
+    struct cmsghdr *head;
+    int count;
+    memset(room, 0, sizeof room);
+    head = CMSG_FIRSTHDR(&message);
+    head->cmsg_level = SOL_SOCKET, head->cmsg_type = SCM_RIGHTS, head->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(head), &from, sizeof from);
+    DX_CHECK_EQ(dx_reactor_recv(&l->r, &op, to, in, sizeof in), 0);
+    nothing(l);
+    DX_CHECK_EQ(send(from, "one", 3, 0), 3);
+    DX_CHECK_EQ(sendmsg(from, &message, 0), 3);
+    DX_CHECK_EQ(send(from, "three", 5, 0), 5);
+    count = want(l, &op);
+    while (count < 11) count += take(l, &op, to, in, sizeof in);
+    DX_CHECK_EQ(count, 11);
+}
+EVERY(a_short_receive_does_not_hide_what_comes_with_a_descriptor)
+{
+    short_then(backend, false, descriptor_behind);
+}
+
+static void many_pieces(loop *l, int from, int to)
+{
+    dx_op op = tagged(9);
+    uint8_t in[100], out[300], expected = 0, next = 0;
+    for (int i = 0; i < 3000; i++) {
+        size_t size = (size_t)(i * 7 % 250) + 1, got = 0;
+        for (size_t k = 0; k < size; k++) out[k] = next++;
+        if (i % 3 == 0) DX_CHECK_EQ(dx_reactor_recv(&l->r, &op, to, in, sizeof in), 0);
+        if (i % 6 == 0) DX_CHECK(dx_reactor_submit(&l->r) >= 0);
+        DX_CHECK_EQ(send(from, out, size, 0), (ssize_t)size);
+        for (bool first = i % 3 == 0; got < size; first = false) {
+            int32_t n = first ? want(l, &op) : take(l, &op, to, in, sizeof in);
+            DX_CHECK(n > 0);
+            for (int32_t k = 0; k < n; k++) DX_CHECK_EQ(in[k], expected++);
+            got += (size_t)n;
+        }
+    }
+}
+EVERY(a_receive_after_a_short_one_gets_what_comes)
+{
+    short_then(backend, true, many_pieces);
+}
