@@ -522,7 +522,11 @@ DX_TELEPORT_API bool dx_teleport_p_ascii(const uint8_t *p, size_t size);
 DX_TELEPORT_P_HOT bool dx_teleport_p_copy_short(uint8_t *to, const char *from, size_t size)
 {
     uint64_t first, last;
-    if (DX_TELEPORT_P_SMALL || size - 8 > 8) return dx_teleport_p_copy_text(to, from, size);
+    if (DX_TELEPORT_P_SMALL) {
+        DX_TELEPORT_MEMCPY(to, from, size);
+        return dx_teleport_check_utf8(from, size) == size;
+    }
+    if (size - 8 > 8) return dx_teleport_p_copy_text(to, from, size);
     DX_TELEPORT_MEMCPY(&first, from, 8);
     DX_TELEPORT_MEMCPY(&last, from + size - 8, 8);
     DX_TELEPORT_MEMCPY(to, &first, 8);
@@ -713,6 +717,20 @@ DX_TELEPORT_P_HOT bool dx_teleport_p_scan_end(const dx_teleport_p_scan *s)
     return !s->bad && s->end == s->size && dx_teleport_p_scan_run(s);
 }
 
+DX_TELEPORT_P_HOT void dx_teleport_p_view(dx_teleport_view *v, const uint8_t *p, size_t root,
+                                          size_t size, uint64_t layout, unsigned version)
+{
+    v->bytes_ = p;
+    v->record_ = root ? p + root : p;
+    v->size_ = (uint32_t)size;
+    v->version_ = version;
+    v->exact_ = false;
+    v->fault.layout = layout;
+    v->fault.field = NULL;
+    v->fault.offset = 0;
+    v->fault.version = version;
+}
+
 /* Is this the header of such a record, without CRC? Then there is no need to look for a fault. */
 DX_TELEPORT_P_HOT bool dx_teleport_p_is_header(dx_teleport_view *v, const void *bytes, size_t size,
                                                uint64_t layout, uint32_t record_size,
@@ -725,14 +743,7 @@ DX_TELEPORT_P_HOT bool dx_teleport_p_is_header(dx_teleport_view *v, const void *
         dx_teleport_p_u32_get(p + 4) != size || dx_teleport_p_u64_get(p + 8) != layout ||
         dx_teleport_p_u64_get(p + 16) != kind)
         return false;
-    v->bytes_ = p;
-    v->record_ = p + root;
-    v->size_ = (uint32_t)size;
-    v->version_ = version;
-    v->fault.layout = layout;
-    v->fault.field = NULL;
-    v->fault.offset = 0;
-    v->fault.version = version;
+    dx_teleport_p_view(v, p, root, size, layout, version);
     return true;
 }
 
@@ -1709,21 +1720,18 @@ DX_TELEPORT_API const char *dx_teleport_error_name(int error)
    no surrogate, nothing above U+10FFFF. */
 static size_t dx_teleport_p_sequence(const uint8_t *p, size_t size)
 {
-    const uint8_t a = p[0];
-    uint8_t low = 0x80, high = 0xbf;
-    size_t need;
-    if (a < 0x80) return 1;
-    if (a < 0xc2 || a > 0xf4) return 0;
-    need = a < 0xe0 ? 2 : a < 0xf0 ? 3 : 4;
-    if (need > size) return 0;
-    if (a == 0xe0) low = 0xa0;
-    if (a == 0xed) high = 0x9f;
-    if (a == 0xf0) low = 0x90;
-    if (a == 0xf4) high = 0x8f;
-    if (p[1] < low || p[1] > high) return 0;
-    for (size_t i = 2; i < need; i++)
-        if ((p[i] & 0xc0) != 0x80) return 0;
-    return need;
+    const uint32_t first = p[0];
+    const unsigned more = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : 1;
+    uint32_t code = first & (0x3fu >> more);
+    if (first < 0x80) return 1;
+    if (first < 0xc2 || first > 0xf4 || size <= more) return 0;
+    for (size_t i = 1; i <= more; i++) {
+        const uint32_t six = p[i] ^ 0x80u;
+        if (six > 0x3f) return 0;
+        code = code << 6 | six;
+    }
+    if (code >> 11 == 0xd800 >> 11 || code > 0x10ffff || code >> (5 * more + 1) == 0) return 0;
+    return more + 1;
 }
 
 /* Bytes of the longest prefix that is ASCII, give or take 31. */
@@ -1865,16 +1873,11 @@ DX_TELEPORT_API int dx_teleport_p_open(dx_teleport_view *v, const void *bytes, s
 DX_TELEPORT_API int dx_teleport_p_open_bare(dx_teleport_view *v, const void *bytes, size_t size,
                                             uint32_t record_size, unsigned version)
 {
-    DX_TELEPORT_MEMSET(v, 0, sizeof *v);
-    v->fault.version = version;
+    dx_teleport_p_view(v, (const uint8_t *)bytes, 0, size, 0, version);
     if (!bytes) return dx_teleport_p_fail(v, DX_TELEPORT_EINVAL, 0, "record");
     if (dx_teleport_p_cap(size) != size)
         return dx_teleport_p_fail(v, DX_TELEPORT_ETOOBIG, 0, "record");
     if (size < record_size) return dx_teleport_p_fail(v, DX_TELEPORT_ETRUNCATED, size, "record");
-    v->bytes_ = (const uint8_t *)bytes;
-    v->record_ = v->bytes_;
-    v->version_ = version;
-    v->size_ = (uint32_t)size;
     return DX_TELEPORT_OK;
 }
 
@@ -1907,7 +1910,7 @@ DX_TELEPORT_P_APART void dx_teleport_p_zero(uint8_t *to, size_t size)
 DX_TELEPORT_P_APART bool dx_teleport_p_copy_text(uint8_t *to, const char *from, size_t size)
 {
     const uint8_t *p = (const uint8_t *)from;
-    if (DX_TELEPORT_P_SMALL || size > 7) {
+    if (size > 7) {
         DX_TELEPORT_MEMCPY(to, from, size);
         return dx_teleport_check_utf8(from, size) == size;
     }
