@@ -80,6 +80,10 @@
   #endif
 #endif
 
+#if !defined(DX_HBTP_MEMCPY) && (defined(__GNUC__) || defined(__clang__))
+  #define DX_HBTP_MEMCPY __builtin_memcpy
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -122,13 +126,18 @@ typedef enum dx_hbtp_opcode {
     DX_HBTP_OP_EXTENDED_FIRST = 0x100 /* 0x0100..0xffff travel inside an Extended frame */
 } dx_hbtp_opcode;
 
+#define DX_HBTP_FLAGS(X)                                                            \
+    X(0x01, COMPRESSED)       /* payload: zstd */                                   \
+    X(0x02, ENCRYPTED)        /* payload: AEAD */                                   \
+    X(0x04, EXPECTS_RESPONSE) /* the sender waits for an answer with this sequence */ \
+    X(0x08, FINAL)            /* the last frame of a transfer or a connection */    \
+    X(0x10, HAS_CHECKSUM)     /* a CRC-32C of header and payload follows the payload */
+
 typedef enum dx_hbtp_flag {
-    DX_HBTP_FLAG_COMPRESSED       = 0x01, /* payload: zstd */
-    DX_HBTP_FLAG_ENCRYPTED        = 0x02, /* payload: AEAD */
-    DX_HBTP_FLAG_EXPECTS_RESPONSE = 0x04, /* the sender waits for an answer with this sequence */
-    DX_HBTP_FLAG_FINAL            = 0x08, /* the last frame of a transfer or a connection */
-    DX_HBTP_FLAG_HAS_CHECKSUM     = 0x10, /* a CRC-32C of header and payload follows the payload */
-    DX_HBTP_FLAGS_KNOWN           = 0x1f
+#define DX_HBTP_P_ENUM(value, constant) DX_HBTP_FLAG_##constant = value,
+    DX_HBTP_FLAGS(DX_HBTP_P_ENUM)
+#undef DX_HBTP_P_ENUM
+    DX_HBTP_FLAGS_KNOWN = 0x1f
 } dx_hbtp_flag;
 
 /* >>errors ------------------------------------------------------------- */
@@ -140,7 +149,7 @@ typedef enum dx_hbtp_flag {
     X(-3, ENOSPACE)     /* the response buffer is too full; nothing was written */                 \
     X(-4, ETOOBIG)      /* above a limit that you set */                                           \
     X(-5, ECORRUPT)     /* a checksum, a reserved field or a magic number is wrong */              \
-    X(-6, EAGAIN)       /* try later: too many requests wait, or a reservation is open */          \
+    X(-6, EAGAIN)       /* try later: too many requests wait */                   \
     X(-7, ESYS)         /* a cipher or a hook failed */                                            \
     X(-8, ENOTSUP)      /* a payload needs a codec that is not there */                            \
     X(-9, ENOTFOUND)    /* no such route or request */                                             \
@@ -251,8 +260,30 @@ DX_HBTP_API void dx_hbtp_put_header(uint8_t bytes[8], const dx_hbtp_header *head
           ECORRUPT: wrong checksum; EINVAL: NULL where something must be.
    On ETOOBIG and ECORRUPT opcode, flags, sequence and payload_size are as in the header.
    Reads no byte beyond `size` and nothing after the frame. O(1), with a checksum O(payload). */
-DX_HBTP_API int64_t dx_hbtp_parse(const void *bytes, size_t size, uint32_t max_payload,
-                                  dx_hbtp_frame *frame);
+DX_HBTP_API int64_t dx_hbtp_parse_any(const void *bytes, size_t size, uint32_t max_payload,
+                                      dx_hbtp_frame *frame);
+/* The same, with plain frames parsed where it is called: as fast as a loop that trusts nobody. */
+static inline int64_t dx_hbtp_parse(const void *bytes, size_t size, uint32_t max_payload,
+                                    dx_hbtp_frame *frame)
+{
+#ifndef DX_HBTP_SMALL
+    const uint8_t *p = (const uint8_t *)bytes;
+    if (size >= DX_HBTP_HEADER_SIZE && bytes && frame && !(p[1] & DX_HBTP_FLAG_HAS_CHECKSUM)) {
+        const uint32_t length = (uint32_t)p[4] | (uint32_t)p[5] << 8 | (uint32_t)p[6] << 16 |
+                                (uint32_t)p[7] << 24;
+        if (length <= max_payload && length <= size - DX_HBTP_HEADER_SIZE) {
+            frame->payload = p + DX_HBTP_HEADER_SIZE;
+            frame->payload_size = length;
+            frame->opcode = p[0];
+            frame->sequence = (uint16_t)(p[2] | p[3] << 8);
+            frame->flags = p[1];
+            frame->frame_size = DX_HBTP_HEADER_SIZE + (uint64_t)length;
+            return (int64_t)frame->frame_size;
+        }
+    }
+#endif
+    return dx_hbtp_parse_any(bytes, size, max_payload, frame);
+}
 /* An Extended frame's payload starts with the real opcode (u16, 0x0100..0xffff): put it into
    frame->opcode and move payload behind it. Other frames, and opaque ones (COMPRESSED, ENCRYPTED),
    stay as they are. ETRUNCATED: fewer than 2 bytes; ECORRUPT: the opcode is below 0x100 (so an
@@ -315,19 +346,16 @@ DX_HBTP_API void dx_hbtp_sodium_cipher(dx_hbtp_cipher *cipher, dx_hbtp_sodium *k
 typedef struct dx_hbtp_out { /* response buffer: frames to be sent; fields are private */
     uint8_t *memory_;
     size_t   capacity_;
-    size_t   begin_;    /* memory_[begin_..used_) is to be sent */
+    size_t   begin_;         /* memory_[begin_..used_) is to be sent */
     size_t   used_;
-    size_t   reserved_; /* payload bytes of the open reservation */
-    size_t   prefix_;   /* bytes between its header and what the caller fills */
-    bool     open_;
-    bool     checksum_;
     dx_hbtp_cipher *cipher_; /* of the session that writes */
+    uint8_t  flags_;         /* of every frame: HAS_CHECKSUM, ENCRYPTED */
 } dx_hbtp_out;
 
 /* Borrow `size` bytes of memory until the buffer is no longer used; size 0 means DX_HBTP_OUT_SIZE.
    Nothing is allocated, ever. EINVAL. */
 DX_HBTP_API int            dx_hbtp_out_init(dx_hbtp_out *out, void *memory, size_t size);
-/* Forget the content and an open reservation; the memory stays. */
+/* Forget the content; the memory stays. */
 DX_HBTP_API void           dx_hbtp_out_reset(dx_hbtp_out *out);
 /* Give every frame written from now on a checksum (or no longer). */
 DX_HBTP_API void           dx_hbtp_out_set_checksum(dx_hbtp_out *out, bool on);
@@ -337,14 +365,17 @@ DX_HBTP_API const uint8_t *dx_hbtp_out_data(const dx_hbtp_out *out, size_t *size
 /* `size` bytes from the front have been sent. When all are, the buffer starts again at its front.
    EINVAL: more than there are. */
 DX_HBTP_API int            dx_hbtp_out_consume(dx_hbtp_out *out, size_t size);
-/* Move what is left to the front; only while nobody reads dx_hbtp_out_data(). EAGAIN: open
-   reservation. */
-DX_HBTP_API int            dx_hbtp_out_compact(dx_hbtp_out *out);
-/* Bytes that fit behind what is there, header and checksum included; 0 with an open reservation. */
+/* Move what is left to the front; only while nobody reads dx_hbtp_out_data(). */
+DX_HBTP_API void           dx_hbtp_out_compact(dx_hbtp_out *out);
+/* Bytes that fit behind what is there, header and checksum included. */
 DX_HBTP_API size_t         dx_hbtp_out_room(const dx_hbtp_out *out);
+/* Where the payload of the next frame will lie (where there is room). Filled there, and given to a
+   writer at this address, it is not copied; a FileChunk's data has its place DX_HBTP_FILE_CHUNK_
+   PREFIX bytes further on, an RpcCall's arguments 1, an Extended payload 2. */
+DX_HBTP_API uint8_t       *dx_hbtp_out_next(const dx_hbtp_out *out);
 
-/* Every writer appends one whole frame or nothing: ENOSPACE (no room), EAGAIN (a reservation is
-   open), ETOOBIG (payload above 2^32-1), EINVAL. Payloads are copied before it returns.
+/* Every writer appends one whole frame or nothing: ENOSPACE (no room), ETOOBIG (payload above
+   2^32-1), ESYS (the cipher failed), EINVAL. Payloads are copied before it returns.
    opcode: 0..0xff as it is; from 0x100 on it is written as an Extended frame. All flag bits are
    written as given, HAS_CHECKSUM appends the checksum. */
 DX_HBTP_API int dx_hbtp_write_frame(dx_hbtp_out *out, uint16_t opcode, uint8_t flags,
@@ -356,8 +387,27 @@ DX_HBTP_API int dx_hbtp_write_pong(dx_hbtp_out *out, uint16_t sequence, const vo
                                    size_t size);
 DX_HBTP_API int dx_hbtp_write_rpc_call(dx_hbtp_out *out, uint16_t sequence, uint8_t method,
                                        const void *arguments, size_t size);
-DX_HBTP_API int dx_hbtp_write_rpc_response(dx_hbtp_out *out, uint16_t sequence,
-                                           const void *result, size_t size);
+static inline int dx_hbtp_write_rpc_response(dx_hbtp_out *out, uint16_t sequence,
+                                             const void *result, size_t size)
+{
+#if defined(DX_HBTP_MEMCPY) && !defined(DX_HBTP_SMALL)
+    if (out && !out->flags_ && out->capacity_ - out->used_ >= DX_HBTP_HEADER_SIZE &&
+        size <= out->capacity_ - out->used_ - DX_HBTP_HEADER_SIZE && size <= UINT32_MAX &&
+        result) { /* where it is called, as far as it is all plain */
+        uint8_t *p = out->memory_ + out->used_;
+        const uint8_t head[8] = {DX_HBTP_OP_RPC_RESPONSE, 0, (uint8_t)(sequence & 0xff),
+                                 (uint8_t)(sequence >> 8), (uint8_t)(size & 0xff),
+                                 (uint8_t)(size >> 8 & 0xff), (uint8_t)(size >> 16 & 0xff),
+                                 (uint8_t)(size >> 24 & 0xff)};
+        if (p + DX_HBTP_HEADER_SIZE != result)
+            DX_HBTP_MEMCPY(p + DX_HBTP_HEADER_SIZE, result, size);
+        DX_HBTP_MEMCPY(p, head, DX_HBTP_HEADER_SIZE);
+        out->used_ += DX_HBTP_HEADER_SIZE + size;
+        return DX_HBTP_OK;
+    }
+#endif
+    return dx_hbtp_write_frame(out, DX_HBTP_OP_RPC_RESPONSE, 0, sequence, result, size);
+}
 /* text: UTF-8, zero-terminated; NULL means dx_hbtp_status_text(status). */
 DX_HBTP_API int dx_hbtp_write_rpc_error(dx_hbtp_out *out, uint16_t sequence, uint16_t status,
                                         const char *text);
@@ -372,14 +422,6 @@ DX_HBTP_API int dx_hbtp_write_packed(dx_hbtp_out *out, const dx_hbtp_codec *code
 /* FINAL is set. status 0 writes no payload and no text; text as in write_rpc_error. */
 DX_HBTP_API int dx_hbtp_write_close(dx_hbtp_out *out, uint16_t status, const char *text);
 
-/* Reserve: *payload points to `size` bytes inside the buffer that the caller fills (a file can be
-   read straight into them), then dx_hbtp_commit() with the number really used, 0..size, or
-   dx_hbtp_abandon(). Until then the other writers return EAGAIN and a session waits. */
-DX_HBTP_API int  dx_hbtp_begin(dx_hbtp_out *out, uint16_t opcode, uint8_t flags,
-                               uint16_t sequence, size_t size, uint8_t **payload);
-DX_HBTP_API int  dx_hbtp_commit(dx_hbtp_out *out, size_t size);
-DX_HBTP_API void dx_hbtp_abandon(dx_hbtp_out *out);
-
 /* >>file chunk --------------------------------------------------------- */
 typedef struct dx_hbtp_file_chunk { /* payload of a FileChunk frame */
     uint32_t       transfer;        /* which transfer of this connection: chosen by its sender */
@@ -392,14 +434,10 @@ typedef struct dx_hbtp_file_chunk { /* payload of a FileChunk frame */
 /* Decode and check. ETRUNCATED: under 16 bytes; ECORRUPT: wrong CRC-32C of the data, or
    offset + size above 2^64-1; EINVAL: not a FileChunk, or an opaque one. */
 DX_HBTP_API int dx_hbtp_parse_file_chunk(const dx_hbtp_frame *frame, dx_hbtp_file_chunk *chunk);
-/* `sequence`: that of the request which the transfer answers, or 0. */
+/* `sequence`: that of the request which the transfer answers, or 0. The most data that fits is
+   dx_hbtp_out_room() - DX_HBTP_FILE_CHUNK_OVERHEAD. */
 DX_HBTP_API int dx_hbtp_write_file_chunk(dx_hbtp_out *out, uint16_t sequence,
                                          const dx_hbtp_file_chunk *chunk);
-/* The same in place: *data points to `size` bytes to fill. The largest `size` that fits is
-   dx_hbtp_out_room() - DX_HBTP_FILE_CHUNK_OVERHEAD. */
-DX_HBTP_API int dx_hbtp_begin_file_chunk(dx_hbtp_out *out, uint16_t sequence, uint32_t transfer,
-                                         uint64_t offset, size_t size, uint8_t **data);
-DX_HBTP_API int dx_hbtp_commit_file_chunk(dx_hbtp_out *out, size_t size, bool final);
 
 /* >>router ------------------------------------------------------------- */
 typedef struct dx_hbtp_session dx_hbtp_session;
@@ -554,7 +592,7 @@ struct dx_hbtp_session { /* caller-allocated; without "_": to be read */
     struct dx_hbtp_hub      *hub_;          /* of its subscriptions */
     uint8_t                 *buffer_;       /* collects one frame; NULL: in_place */
     uint8_t                 *plain_, *unpacked_;
-    uint64_t                 held_;         /* bytes in it */
+    size_t                   held_;         /* bytes in it */
     uint64_t                 sealed_;       /* before the handler that runs */
     uint64_t                 now_ns_, next_deadline_ns_, heard_ns_, pinged_ns_, flood_ns_;
     uint32_t                 slot_count_, pending_, stream_count_, subscribed_;
@@ -580,7 +618,7 @@ DX_HBTP_API uint64_t dx_hbtp_tick(dx_hbtp_session *s, uint64_t now_ns);
 
 /* Send a request and remember it until it is answered or deadline_ns comes (UINT64_MAX: never).
    *sequence (may be NULL) gets its number, 1..65535. on_result hears of it exactly once.
-   EAGAIN: max_outstanding wait already, or a reservation is open; ECANCELED: closed; as writers. */
+   EAGAIN: max_outstanding wait already; ECANCELED: closed; as writers. */
 DX_HBTP_API int dx_hbtp_call(dx_hbtp_session *s, uint8_t method, const void *arguments,
                              size_t size, uint64_t deadline_ns, void *user, uint16_t *sequence);
 /* The same for any opcode (EXPECTS_RESPONSE is added). A Ping is answered by a Pong, all others by
@@ -598,7 +636,7 @@ DX_HBTP_API int dx_hbtp_reply(dx_hbtp_session *s, uint16_t sequence, const void 
 DX_HBTP_API int dx_hbtp_reply_error(dx_hbtp_session *s, uint16_t sequence, uint16_t status,
                                     const char *text);
 
-/* Orderly end: writes a Close, then as dx_hbtp_abort(). ENOSPACE, EAGAIN: still open. */
+/* Orderly end: writes a Close, then as dx_hbtp_abort(). ENOSPACE: still open. */
 DX_HBTP_API int  dx_hbtp_close(dx_hbtp_session *s, uint16_t status, const char *text);
 /* The connection is gone: all waiting requests end with ECANCELED, nothing is written. */
 DX_HBTP_API void dx_hbtp_abort(dx_hbtp_session *s);
@@ -647,8 +685,7 @@ DX_HBTP_API int dx_hbtp_hub_init(dx_hbtp_hub *hub, void *memory, size_t size,
 DX_HBTP_API int dx_hbtp_hub_handler(const dx_hbtp_context *context);
 /* The same without a frame. A session is in one hub at most; closing takes it out (so end it with
    dx_hbtp_abort() before its memory goes). ETOOBIG: a limit; ENOTFOUND: not subscribed. */
-DX_HBTP_API int dx_hbtp_subscribe(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t state);
-DX_HBTP_API int dx_hbtp_unsubscribe(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t state);
+DX_HBTP_API int dx_hbtp_subscribe(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t state, bool on);
 /* Send `payload`, behind the state's number, to all who have subscribed: opcode StateSync (the
    whole) or StateDelta (what changed since). One without room in its response buffer, and one that
    is new, is behind and gets no delta before the next whole. Returns how many got it; EINVAL. */
@@ -902,14 +939,11 @@ DX_HBTP_API int      dx_hbtp_write_stream(dx_hbtp_out *out, const dx_hbtp_stream
     #define DX_HBTP_ASSERT(c) ((void)sizeof(c))
   #endif
 #endif
-#if !defined(DX_HBTP_MEMCPY) || !defined(DX_HBTP_MEMMOVE) || !defined(DX_HBTP_MEMSET) || \
-    !defined(DX_HBTP_MEMCMP)
-  #if defined(__GNUC__) || defined(__clang__)
-    #define DX_HBTP_P_MEM(name) __builtin_##name
-  #else
-    #include <string.h>
-    #define DX_HBTP_P_MEM(name) name
-  #endif
+#if defined(__GNUC__) || defined(__clang__)
+  #define DX_HBTP_P_MEM(name) __builtin_##name
+#else
+  #include <string.h>
+  #define DX_HBTP_P_MEM(name) name
 #endif
 #ifndef DX_HBTP_MEMCPY
   #define DX_HBTP_MEMCPY DX_HBTP_P_MEM(memcpy)
@@ -1025,51 +1059,42 @@ static uint32_t dx_hbtp_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
 }
 
 /* >>names -------------------------------------------------------------- */
+#define DX_HBTP_P_TEXT(value, constant, text) case value: return text;
+#define DX_HBTP_P_NAME(value, constant) case value: return DX_HBTP_P_PREFIX #constant;
+#define DX_HBTP_P_CASE(value, constant, text) case value:
+
 DX_HBTP_API const char *dx_hbtp_error_name(int error)
 {
     switch (error) {
-#define DX_HBTP_P_CASE(value, constant) case value: return "DX_HBTP_" #constant;
-    DX_HBTP_ERRORS(DX_HBTP_P_CASE)
-#undef DX_HBTP_P_CASE
+#define DX_HBTP_P_PREFIX "DX_HBTP_"
+    DX_HBTP_ERRORS(DX_HBTP_P_NAME)
+#undef DX_HBTP_P_PREFIX
     default: return "unknown error";
     }
 }
 
-static const char *dx_hbtp_p_opcode_name(uint16_t opcode) /* NULL: not in the table */
-{
-    switch (opcode) {
-#define DX_HBTP_P_CASE(value, constant, name) case value: return name;
-    DX_HBTP_OPCODES(DX_HBTP_P_CASE)
-#undef DX_HBTP_P_CASE
-    default: return NULL;
-    }
-}
-
-/* The byte that a header holds for it: all extended opcodes share one. */
-static uint8_t dx_hbtp_p_wire_opcode(uint16_t opcode)
-{
-    return opcode < DX_HBTP_OP_EXTENDED_FIRST ? (uint8_t)opcode : (uint8_t)DX_HBTP_OP_EXTENDED;
-}
-
 DX_HBTP_API const char *dx_hbtp_opcode_name(uint16_t opcode)
 {
-    const char *name = dx_hbtp_p_opcode_name(dx_hbtp_p_wire_opcode(opcode));
-    return name ? name : "Unknown";
+    switch (opcode < DX_HBTP_OP_EXTENDED_FIRST ? opcode : (uint16_t)DX_HBTP_OP_EXTENDED) {
+    DX_HBTP_OPCODES(DX_HBTP_P_TEXT)
+    default: return "Unknown";
+    }
 }
 
 DX_HBTP_API bool dx_hbtp_opcode_is_defined(uint16_t opcode)
 {
-    return dx_hbtp_p_opcode_name(opcode) != NULL;
+    switch (opcode) {
+    DX_HBTP_OPCODES(DX_HBTP_P_CASE) return true;
+    default: return false;
+    }
 }
 
 DX_HBTP_API const char *dx_hbtp_flag_name(uint8_t flag)
 {
     switch (flag) {
-    case DX_HBTP_FLAG_COMPRESSED: return "COMPRESSED";
-    case DX_HBTP_FLAG_ENCRYPTED: return "ENCRYPTED";
-    case DX_HBTP_FLAG_EXPECTS_RESPONSE: return "EXPECTS_RESPONSE";
-    case DX_HBTP_FLAG_FINAL: return "FINAL";
-    case DX_HBTP_FLAG_HAS_CHECKSUM: return "HAS_CHECKSUM";
+#define DX_HBTP_P_PREFIX
+    DX_HBTP_FLAGS(DX_HBTP_P_NAME)
+#undef DX_HBTP_P_PREFIX
     default: return "UNKNOWN";
     }
 }
@@ -1077,9 +1102,7 @@ DX_HBTP_API const char *dx_hbtp_flag_name(uint8_t flag)
 DX_HBTP_API const char *dx_hbtp_status_text(uint16_t status) /* at most 24 bytes: REPLY_ROOM */
 {
     switch (status) {
-#define DX_HBTP_P_CASE(value, constant, text) case value: return text;
-    DX_HBTP_STATUSES(DX_HBTP_P_CASE)
-#undef DX_HBTP_P_CASE
+    DX_HBTP_STATUSES(DX_HBTP_P_TEXT)
     default: return "error";
     }
 }
@@ -1099,6 +1122,12 @@ DX_HBTP_API uint16_t dx_hbtp_status_of_error(int error)
     case DX_HBTP_EVERSION: return DX_HBTP_STATUS_UNSUPPORTED;
     default: return DX_HBTP_STATUS_INTERNAL;
     }
+}
+
+/* The status that a handler's result, or an error, becomes. */
+static uint16_t dx_hbtp_p_status(int result)
+{
+    return result >= 400 && result <= 599 ? (uint16_t)result : dx_hbtp_status_of_error(result);
 }
 
 /* >>codec -------------------------------------------------------------- */
@@ -1138,30 +1167,28 @@ DX_HBTP_API void dx_hbtp_put_header(uint8_t bytes[8], const dx_hbtp_header *head
     dx_hbtp_p_store32(bytes + 4, header->length);
 }
 
-DX_HBTP_API int64_t dx_hbtp_parse(const void *bytes, size_t size, uint32_t max_payload,
-                                  dx_hbtp_frame *frame)
+DX_HBTP_API int64_t dx_hbtp_parse_any(const void *bytes, size_t size, uint32_t max_payload,
+                                      dx_hbtp_frame *frame)
 {
     const uint8_t *p = (const uint8_t *)bytes;
-    uint32_t low, length;
+    dx_hbtp_header h;
     uint64_t total = DX_HBTP_HEADER_SIZE; /* 2^32-1 + 12 does not fit into a 32-bit size_t */
     if (!frame || (!p && size)) return DX_HBTP_EINVAL;
     frame->frame_size = total;
-    if (size < DX_HBTP_HEADER_SIZE) return 0;
-    low = dx_hbtp_p_load32(p);
-    length = dx_hbtp_p_load32(p + 4);
-    total += length;
-    if (low >> 8 & DX_HBTP_FLAG_HAS_CHECKSUM) total += DX_HBTP_CHECKSUM_SIZE;
+    if (!dx_hbtp_parse_header(p, size, &h)) return 0;
+    total += h.length;
+    if (h.flags & DX_HBTP_FLAG_HAS_CHECKSUM) total += DX_HBTP_CHECKSUM_SIZE;
     frame->payload = p + DX_HBTP_HEADER_SIZE;
-    frame->payload_size = length;
-    frame->opcode = (uint16_t)(low & 0xff);
-    frame->sequence = (uint16_t)(low >> 16);
-    frame->flags = (uint8_t)(low >> 8 & 0xff);
-    if (length > max_payload) return DX_HBTP_ETOOBIG;
+    frame->payload_size = h.length;
+    frame->opcode = h.opcode;
+    frame->sequence = h.sequence;
+    frame->flags = h.flags;
+    if (h.length > max_payload) return DX_HBTP_ETOOBIG;
     frame->frame_size = total;
     if (size < total) return 0;
-    if (low >> 8 & DX_HBTP_FLAG_HAS_CHECKSUM) {
+    if (h.flags & DX_HBTP_FLAG_HAS_CHECKSUM) {
         if (DX_HBTP_P_SMALL) return DX_HBTP_ENOTSUP;
-        size = DX_HBTP_HEADER_SIZE + (size_t)length;
+        size = DX_HBTP_HEADER_SIZE + (size_t)h.length;
         if (dx_hbtp_p_crc32c(0, p, size) != dx_hbtp_p_load32(p + size)) return DX_HBTP_ECORRUPT;
     }
     return (int64_t)total;
@@ -1233,11 +1260,10 @@ DX_HBTP_API int64_t dx_hbtp_parse_batch(const void *bytes, size_t size, uint32_t
         n += dx_hbtp_p_parse_plain(p, size, max_payload, descriptors + n, capacity - n, &at);
         /* One with a checksum; or the last: cut off, refused, or no room for it. */
         if (n == capacity) break;
-        used = dx_hbtp_parse(p + at, size - at, max_payload, &frame);
+        used = dx_hbtp_parse_any(p + at, size - at, max_payload, &frame);
         if (used <= 0) break;
-        dx_hbtp_p_describe(&descriptors[n], p, at);
+        dx_hbtp_p_describe(&descriptors[n++], p, at);
         at += (size_t)used;
-        n++;
     }
     *count = n;
     return n ? (int64_t)at : used;
@@ -1288,9 +1314,8 @@ DX_HBTP_API int dx_hbtp_parse_file_chunk(const dx_hbtp_frame *frame, dx_hbtp_fil
     chunk->data = frame->payload + DX_HBTP_FILE_CHUNK_PREFIX;
     chunk->data_size = frame->payload_size - DX_HBTP_FILE_CHUNK_PREFIX;
     chunk->final = (frame->flags & DX_HBTP_FLAG_FINAL) != 0;
-    if (chunk->data_size > UINT64_MAX - chunk->offset) return DX_HBTP_ECORRUPT;
-    if (dx_hbtp_p_crc32c(0, chunk->data, chunk->data_size) !=
-        dx_hbtp_p_load32(frame->payload + 4))
+    if (chunk->data_size > UINT64_MAX - chunk->offset ||
+        dx_hbtp_p_crc32c(0, chunk->data, chunk->data_size) != dx_hbtp_p_load32(frame->payload + 4))
         return DX_HBTP_ECORRUPT;
     return DX_HBTP_OK;
 }
@@ -1305,13 +1330,13 @@ DX_HBTP_API int dx_hbtp_out_init(dx_hbtp_out *out, void *memory, size_t size)
     return DX_HBTP_OK;
 }
 
-DX_HBTP_API void dx_hbtp_out_reset(dx_hbtp_out *out)
-{
-    out->begin_ = out->used_ = 0;
-    out->open_ = false;
-}
+DX_HBTP_API void dx_hbtp_out_reset(dx_hbtp_out *out) { out->begin_ = out->used_ = 0; }
 
-DX_HBTP_API void dx_hbtp_out_set_checksum(dx_hbtp_out *out, bool on) { out->checksum_ = on; }
+DX_HBTP_API void dx_hbtp_out_set_checksum(dx_hbtp_out *out, bool on)
+{
+    out->flags_ = (uint8_t)((out->flags_ & ~DX_HBTP_FLAG_HAS_CHECKSUM) |
+                            (on ? DX_HBTP_FLAG_HAS_CHECKSUM : 0));
+}
 
 DX_HBTP_API const uint8_t *dx_hbtp_out_data(const dx_hbtp_out *out, size_t *size)
 {
@@ -1324,24 +1349,22 @@ DX_HBTP_API int dx_hbtp_out_consume(dx_hbtp_out *out, size_t size)
 {
     if (!out || size > out->used_ - out->begin_) return DX_HBTP_EINVAL;
     out->begin_ += size;
-    if (out->begin_ == out->used_ && !out->open_) out->begin_ = out->used_ = 0;
+    if (out->begin_ == out->used_) dx_hbtp_out_reset(out);
     return DX_HBTP_OK;
 }
 
-DX_HBTP_API int dx_hbtp_out_compact(dx_hbtp_out *out)
+DX_HBTP_API void dx_hbtp_out_compact(dx_hbtp_out *out)
 {
-    if (!out) return DX_HBTP_EINVAL;
-    if (out->open_) return DX_HBTP_EAGAIN;
-    if (!out->begin_) return DX_HBTP_OK;
-    DX_HBTP_MEMMOVE(out->memory_, out->memory_ + out->begin_, out->used_ - out->begin_);
     out->used_ -= out->begin_;
+    if (out->begin_) DX_HBTP_MEMMOVE(out->memory_, out->memory_ + out->begin_, out->used_);
     out->begin_ = 0;
-    return DX_HBTP_OK;
 }
 
-DX_HBTP_API size_t dx_hbtp_out_room(const dx_hbtp_out *out)
+DX_HBTP_API size_t dx_hbtp_out_room(const dx_hbtp_out *out) { return out->capacity_ - out->used_; }
+
+DX_HBTP_API uint8_t *dx_hbtp_out_next(const dx_hbtp_out *out)
 {
-    return out->open_ ? 0 : out->capacity_ - out->used_;
+    return out->memory_ + out->used_ + DX_HBTP_HEADER_SIZE;
 }
 
 /* What encryption adds to each frame. */
@@ -1350,41 +1373,36 @@ static size_t dx_hbtp_p_tag(const dx_hbtp_out *out)
     return !DX_HBTP_P_SMALL && out->cipher_ ? (size_t)DX_HBTP_TAG_SIZE : 0;
 }
 
-/* Is there room for a frame with a payload of `size`? Then *p is where it begins. */
-static int dx_hbtp_p_reserve(const dx_hbtp_out *out, uint16_t opcode, uint8_t *flags, size_t size,
-                             uint8_t **p)
+/* The first four bytes of a header as a number. */
+static uint32_t dx_hbtp_p_word(uint16_t opcode, unsigned flags, uint16_t sequence)
 {
-    size_t need = DX_HBTP_HEADER_SIZE, room;
+    return (opcode < DX_HBTP_OP_EXTENDED_FIRST ? opcode : (uint32_t)DX_HBTP_OP_EXTENDED) |
+           (uint32_t)flags << 8 | (uint32_t)sequence << 16;
+}
+
+/* Is there room for a frame whose payload is a head and `size` bytes? */
+static int dx_hbtp_p_reserve(const dx_hbtp_out *out, uint32_t word, size_t head_size, size_t size)
+{
+    size_t need, room;
     if (!out || !out->memory_) return DX_HBTP_EINVAL;
-    if (out->open_) return DX_HBTP_EAGAIN;
-    if (opcode >= DX_HBTP_OP_EXTENDED_FIRST) need += 2;
-    if (size > UINT32_MAX - (need - DX_HBTP_HEADER_SIZE)) return DX_HBTP_ETOOBIG;
-    if (out->checksum_) *flags |= DX_HBTP_FLAG_HAS_CHECKSUM;
-    if (*flags & DX_HBTP_FLAG_HAS_CHECKSUM) need += DX_HBTP_CHECKSUM_SIZE;
-    if (DX_HBTP_P_SMALL && (*flags & DX_HBTP_FLAG_HAS_CHECKSUM)) return DX_HBTP_ENOTSUP;
-    if (dx_hbtp_p_tag(out)) *flags |= DX_HBTP_FLAG_ENCRYPTED;
-    need += dx_hbtp_p_tag(out);
-    room = out->capacity_ - out->used_;
-    if (need > room || size > room - need) return DX_HBTP_ENOSPACE;
-    *p = out->memory_ + out->used_;
-    return DX_HBTP_OK;
+    head_size += dx_hbtp_p_tag(out);
+    if (size > UINT32_MAX - head_size) return DX_HBTP_ETOOBIG;
+    need = DX_HBTP_HEADER_SIZE + head_size;
+    if ((word >> 8 | out->flags_) & DX_HBTP_FLAG_HAS_CHECKSUM) {
+        if (DX_HBTP_P_SMALL) return DX_HBTP_ENOTSUP;
+        need += DX_HBTP_CHECKSUM_SIZE;
+    }
+    room = dx_hbtp_out_room(out);
+    return need > room || size > room - need ? DX_HBTP_ENOSPACE : DX_HBTP_OK;
 }
 
-/* Write the header, all but its length; returns the bytes of the payload that it wrote as well. */
-static size_t dx_hbtp_p_start(uint8_t *p, uint16_t opcode, uint8_t flags, uint16_t sequence)
+/* The payload is where it belongs: put the header before it, a tag and a checksum behind it. */
+static int dx_hbtp_p_finish(dx_hbtp_out *out, uint32_t word, size_t size)
 {
-    p[0] = dx_hbtp_p_wire_opcode(opcode);
-    p[1] = flags;
-    dx_hbtp_p_store16(p + 2, sequence);
-    if (opcode < DX_HBTP_OP_EXTENDED_FIRST) return 0;
-    dx_hbtp_p_store16(p + DX_HBTP_HEADER_SIZE, opcode);
-    return 2;
-}
-
-static int dx_hbtp_p_finish(dx_hbtp_out *out, uint8_t *p, size_t size)
-{
+    uint8_t *p = out->memory_ + out->used_;
     dx_hbtp_cipher *cipher = DX_HBTP_P_SMALL ? NULL : out->cipher_;
     size_t total = DX_HBTP_HEADER_SIZE + size + dx_hbtp_p_tag(out);
+    dx_hbtp_p_store32(p, word | (uint32_t)out->flags_ << 8);
     dx_hbtp_p_store32(p + 4, (uint32_t)(total - DX_HBTP_HEADER_SIZE));
     if (cipher && (cipher->sealed == UINT64_MAX ||
                    cipher->seal(cipher->user, cipher->sealed++, p, p + DX_HBTP_HEADER_SIZE, size)))
@@ -1393,180 +1411,117 @@ static int dx_hbtp_p_finish(dx_hbtp_out *out, uint8_t *p, size_t size)
         dx_hbtp_p_store32(p + total, dx_hbtp_p_crc32c(0, p, total));
         total += DX_HBTP_CHECKSUM_SIZE;
     }
-    DX_HBTP_ASSERT(total <= out->capacity_ - out->used_);
+    DX_HBTP_ASSERT(total <= dx_hbtp_out_room(out));
     out->used_ += total;
     return DX_HBTP_OK;
 }
 
-DX_HBTP_API int dx_hbtp_begin(dx_hbtp_out *out, uint16_t opcode, uint8_t flags,
-                              uint16_t sequence, size_t size, uint8_t **payload)
-{
-    uint8_t *p = NULL;
-    int error = payload ? dx_hbtp_p_reserve(out, opcode, &flags, size, &p) : DX_HBTP_EINVAL;
-    if (error) return error;
-    out->reserved_ = size;
-    out->prefix_ = dx_hbtp_p_start(p, opcode, flags, sequence);
-    out->open_ = true;
-    *payload = p + DX_HBTP_HEADER_SIZE + out->prefix_;
-    return DX_HBTP_OK;
-}
-
-DX_HBTP_API int dx_hbtp_commit(dx_hbtp_out *out, size_t size)
-{
-    if (!out || !out->open_ || size > out->reserved_) return DX_HBTP_EINVAL;
-    out->open_ = false;
-    return dx_hbtp_p_finish(out, out->memory_ + out->used_, out->prefix_ + size);
-}
-
-DX_HBTP_API void dx_hbtp_abandon(dx_hbtp_out *out)
-{
-    out->open_ = false;
-    if (out->begin_ == out->used_) out->begin_ = out->used_ = 0;
-}
-
 /* A frame whose payload is a short head and then the caller's bytes. */
-static int dx_hbtp_p_write(dx_hbtp_out *out, uint16_t opcode, unsigned flags, uint16_t sequence,
-                           const uint8_t *head, size_t head_size, const void *payload,
-                           size_t size)
+static int dx_hbtp_p_write(dx_hbtp_out *out, uint32_t word, const uint8_t *head, size_t head_size,
+                           const void *payload, size_t size)
 {
-    uint8_t *p = NULL, wire_flags = (uint8_t)flags;
-    size_t n;
-    int error;
-    if (!payload && size) return DX_HBTP_EINVAL;
-    if (size > SIZE_MAX - head_size) return DX_HBTP_ETOOBIG;
-    error = dx_hbtp_p_reserve(out, opcode, &wire_flags, head_size + size, &p);
+    int error = !payload && size ? DX_HBTP_EINVAL : dx_hbtp_p_reserve(out, word, head_size, size);
+    uint8_t *p;
     if (error) return error;
-    n = DX_HBTP_HEADER_SIZE + dx_hbtp_p_start(p, opcode, wire_flags, sequence);
-    if (head_size) DX_HBTP_MEMCPY(p + n, head, head_size);
-    n += head_size;
-    if (size) DX_HBTP_MEMCPY(p + n, payload, size);
-    return dx_hbtp_p_finish(out, p, n + size - DX_HBTP_HEADER_SIZE);
+    p = dx_hbtp_out_next(out);
+    if (size && p + head_size != payload) DX_HBTP_MEMCPY(p + head_size, payload, size);
+    if (head_size) DX_HBTP_MEMCPY(p, head, head_size);
+    return dx_hbtp_p_finish(out, word, head_size + size);
 }
 
 DX_HBTP_API int dx_hbtp_write_frame(dx_hbtp_out *out, uint16_t opcode, uint8_t flags,
                                     uint16_t sequence, const void *payload, size_t size)
 {
-    return dx_hbtp_p_write(out, opcode, flags, sequence, NULL, 0, payload, size);
+    uint8_t real[2];
+    dx_hbtp_p_store16(real, opcode);
+    return dx_hbtp_p_write(out, dx_hbtp_p_word(opcode, flags, sequence), real,
+                           opcode < DX_HBTP_OP_EXTENDED_FIRST ? 0 : 2, payload, size);
 }
 
 DX_HBTP_API int dx_hbtp_write_ping(dx_hbtp_out *out, uint16_t sequence, const void *payload,
                                    size_t size)
 {
-    return dx_hbtp_p_write(out, DX_HBTP_OP_PING, DX_HBTP_FLAG_EXPECTS_RESPONSE, sequence, NULL,
-                           0, payload, size);
+    return dx_hbtp_write_frame(out, DX_HBTP_OP_PING, DX_HBTP_FLAG_EXPECTS_RESPONSE, sequence,
+                               payload, size);
 }
 
 DX_HBTP_API int dx_hbtp_write_pong(dx_hbtp_out *out, uint16_t sequence, const void *payload,
                                    size_t size)
 {
-    return dx_hbtp_p_write(out, DX_HBTP_OP_PONG, 0, sequence, NULL, 0, payload, size);
+    return dx_hbtp_write_frame(out, DX_HBTP_OP_PONG, 0, sequence, payload, size);
 }
 
 DX_HBTP_API int dx_hbtp_write_rpc_call(dx_hbtp_out *out, uint16_t sequence, uint8_t method,
                                        const void *arguments, size_t size)
 {
-    return dx_hbtp_p_write(out, DX_HBTP_OP_RPC_CALL, DX_HBTP_FLAG_EXPECTS_RESPONSE, sequence,
-                           &method, 1, arguments, size);
+    const uint32_t word =
+        dx_hbtp_p_word(DX_HBTP_OP_RPC_CALL, DX_HBTP_FLAG_EXPECTS_RESPONSE, sequence);
+    return dx_hbtp_p_write(out, word, &method, 1, arguments, size);
 }
 
-DX_HBTP_API int dx_hbtp_write_rpc_response(dx_hbtp_out *out, uint16_t sequence,
-                                           const void *result, size_t size)
-{
-    return dx_hbtp_p_write(out, DX_HBTP_OP_RPC_RESPONSE, 0, sequence, NULL, 0, result, size);
-}
-
-/* RpcError and Close: status u16, reserved u16, text. */
-static int dx_hbtp_p_write_status(dx_hbtp_out *out, uint16_t opcode, unsigned flags,
-                                  uint16_t sequence, uint16_t status, const char *text)
+/* RpcError, Close, RpcStreamEnd: status u16, reserved u16, text. */
+static int dx_hbtp_p_write_status(dx_hbtp_out *out, uint32_t word, uint16_t status,
+                                  const char *text)
 {
     uint8_t head[4];
     if (!text) text = dx_hbtp_status_text(status);
-    dx_hbtp_p_store16(head, status);
-    dx_hbtp_p_store16(head + 2, 0);
-    return dx_hbtp_p_write(out, opcode, flags, sequence, head, sizeof head, text,
-                           dx_hbtp_p_length(text));
+    dx_hbtp_p_store32(head, status);
+    return dx_hbtp_p_write(out, word, head, sizeof head, text, dx_hbtp_p_length(text));
 }
 
 DX_HBTP_API int dx_hbtp_write_rpc_error(dx_hbtp_out *out, uint16_t sequence, uint16_t status,
                                         const char *text)
 {
-    return dx_hbtp_p_write_status(out, DX_HBTP_OP_RPC_ERROR, 0, sequence, status, text);
+    return dx_hbtp_p_write_status(out, dx_hbtp_p_word(DX_HBTP_OP_RPC_ERROR, 0, sequence), status,
+                                  text);
 }
 
 DX_HBTP_API int dx_hbtp_write_state_sync(dx_hbtp_out *out, uint16_t sequence, bool compressed,
                                          const void *payload, size_t size)
 {
-    return dx_hbtp_p_write(out, DX_HBTP_OP_STATE_SYNC, compressed ? DX_HBTP_FLAG_COMPRESSED : 0,
-                           sequence, NULL, 0, payload, size);
+    return dx_hbtp_write_frame(out, DX_HBTP_OP_STATE_SYNC,
+                               compressed ? DX_HBTP_FLAG_COMPRESSED : 0, sequence, payload, size);
 }
 
 DX_HBTP_API int dx_hbtp_write_packed(dx_hbtp_out *out, const dx_hbtp_codec *codec, uint16_t opcode,
                                      uint8_t flags, uint16_t sequence, const void *payload,
                                      size_t size)
 {
-    uint8_t *p = NULL;
+    const uint32_t word = dx_hbtp_p_word(opcode, flags | DX_HBTP_FLAG_COMPRESSED, sequence);
+    const size_t most = size - size / 8;
     size_t packed;
     int error;
     if (opcode >= DX_HBTP_OP_EXTENDED_FIRST || (!payload && size)) return DX_HBTP_EINVAL;
     if (codec && size >= 8) {
-        error = dx_hbtp_begin(out, opcode, (uint8_t)(flags | DX_HBTP_FLAG_COMPRESSED), sequence,
-                              size - size / 8, &p);
+        error = dx_hbtp_p_reserve(out, word, 0, most);
         if (error) return error;
-        packed = codec->pack(codec->user, payload, size, p, size - size / 8);
-        if (packed) return dx_hbtp_commit(out, packed);
-        dx_hbtp_abandon(out);
+        packed = codec->pack(codec->user, payload, size, dx_hbtp_out_next(out), most);
+        if (packed) return dx_hbtp_p_finish(out, word, packed);
     }
     return dx_hbtp_write_frame(out, opcode, flags, sequence, payload, size);
 }
 
 DX_HBTP_API int dx_hbtp_write_close(dx_hbtp_out *out, uint16_t status, const char *text)
 {
-    if (!status)
-        return dx_hbtp_p_write(out, DX_HBTP_OP_CLOSE, DX_HBTP_FLAG_FINAL, 0, NULL, 0, NULL, 0);
-    return dx_hbtp_p_write_status(out, DX_HBTP_OP_CLOSE, DX_HBTP_FLAG_FINAL, 0, status, text);
-}
-
-DX_HBTP_API int dx_hbtp_begin_file_chunk(dx_hbtp_out *out, uint16_t sequence, uint32_t transfer,
-                                         uint64_t offset, size_t size, uint8_t **data)
-{
-    uint8_t *p = NULL;
-    int error;
-    if (!data || size > UINT64_MAX - offset) return DX_HBTP_EINVAL;
-    if (size > UINT32_MAX - DX_HBTP_FILE_CHUNK_PREFIX) return DX_HBTP_ETOOBIG;
-    error = dx_hbtp_begin(out, DX_HBTP_OP_FILE_CHUNK, 0, sequence,
-                          DX_HBTP_FILE_CHUNK_PREFIX + size, &p);
-    if (error) return error;
-    dx_hbtp_p_store32(p, transfer);
-    dx_hbtp_p_store64(p + 8, offset);
-    *data = p + DX_HBTP_FILE_CHUNK_PREFIX;
-    return DX_HBTP_OK;
-}
-
-DX_HBTP_API int dx_hbtp_commit_file_chunk(dx_hbtp_out *out, size_t size, bool final)
-{
-    uint8_t *p;
-    if (!out || !out->open_) return DX_HBTP_EINVAL;
-    p = out->memory_ + out->used_;
-    if (p[0] != DX_HBTP_OP_FILE_CHUNK || out->reserved_ < DX_HBTP_FILE_CHUNK_PREFIX ||
-        size > out->reserved_ - DX_HBTP_FILE_CHUNK_PREFIX)
-        return DX_HBTP_EINVAL;
-    if (final) p[1] |= DX_HBTP_FLAG_FINAL;
-    p += DX_HBTP_HEADER_SIZE;
-    dx_hbtp_p_store32(p + 4, dx_hbtp_p_crc32c(0, p + DX_HBTP_FILE_CHUNK_PREFIX, size));
-    return dx_hbtp_commit(out, DX_HBTP_FILE_CHUNK_PREFIX + size);
+    const uint32_t word = dx_hbtp_p_word(DX_HBTP_OP_CLOSE, DX_HBTP_FLAG_FINAL, 0);
+    return status ? dx_hbtp_p_write_status(out, word, status, text)
+                  : dx_hbtp_p_write(out, word, NULL, 0, NULL, 0);
 }
 
 DX_HBTP_API int dx_hbtp_write_file_chunk(dx_hbtp_out *out, uint16_t sequence,
                                          const dx_hbtp_file_chunk *chunk)
 {
-    uint8_t *p = NULL;
-    int error;
-    if (!chunk || (!chunk->data && chunk->data_size)) return DX_HBTP_EINVAL;
-    error = dx_hbtp_begin_file_chunk(out, sequence, chunk->transfer, chunk->offset,
-                                     chunk->data_size, &p);
-    if (error) return error;
-    if (chunk->data_size) DX_HBTP_MEMCPY(p, chunk->data, chunk->data_size);
-    return dx_hbtp_commit_file_chunk(out, chunk->data_size, chunk->final);
+    uint8_t head[DX_HBTP_FILE_CHUNK_PREFIX];
+    if (!chunk || (!chunk->data && chunk->data_size) ||
+        chunk->data_size > UINT64_MAX - chunk->offset)
+        return DX_HBTP_EINVAL;
+    dx_hbtp_p_store32(head, chunk->transfer);
+    dx_hbtp_p_store32(head + 4, dx_hbtp_p_crc32c(0, chunk->data, chunk->data_size));
+    dx_hbtp_p_store64(head + 8, chunk->offset);
+    return dx_hbtp_p_write(out,
+                           dx_hbtp_p_word(DX_HBTP_OP_FILE_CHUNK,
+                                          chunk->final ? DX_HBTP_FLAG_FINAL : 0, sequence),
+                           head, sizeof head, chunk->data, chunk->data_size);
 }
 
 /* >>hub ---------------------------------------------------------------- */
@@ -1584,39 +1539,40 @@ DX_HBTP_API int dx_hbtp_hub_init(dx_hbtp_hub *hub, void *memory, size_t size,
     return DX_HBTP_OK;
 }
 
-/* The first entry that is not before (state, session). */
-static uint32_t dx_hbtp_p_seek(const dx_hbtp_hub *hub, uint32_t state, const dx_hbtp_session *s)
+/* The first entry that is not before (state, session). True: it is the one. */
+static bool dx_hbtp_p_subscribed(const dx_hbtp_hub *hub, const dx_hbtp_session *s, uint32_t state,
+                                 uint32_t *at)
 {
+    const struct dx_hbtp_p_entry *e = hub->entries_;
     uint32_t low = 0, high = hub->count_;
     while (low < high) {
         const uint32_t middle = low + (high - low) / 2;
-        const struct dx_hbtp_p_entry *e = &hub->entries_[middle];
-        if (e->state < state || (e->state == state && (uintptr_t)e->session < (uintptr_t)s))
+        if (e[middle].state < state ||
+            (e[middle].state == state && (uintptr_t)e[middle].session < (uintptr_t)s))
             low = middle + 1;
         else
             high = middle;
     }
-    return low;
+    *at = low;
+    return low < hub->count_ && e[low].state == state && e[low].session == s;
 }
 
-static bool dx_hbtp_p_subscribed(const dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t state,
-                                 uint32_t *at)
-{
-    const struct dx_hbtp_p_entry *e;
-    *at = dx_hbtp_p_seek(hub, state, s);
-    e = &hub->entries_[*at];
-    return *at < hub->count_ && e->state == state && e->session == s;
-}
-
-DX_HBTP_API int dx_hbtp_subscribe(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t state)
+DX_HBTP_API int dx_hbtp_subscribe(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t state, bool on)
 {
     struct dx_hbtp_p_entry *e;
     uint32_t at;
     if (!hub || !s || s->state == DX_HBTP_CLOSED || (s->hub_ && s->hub_ != hub))
         return DX_HBTP_EINVAL;
-    if (dx_hbtp_p_subscribed(hub, s, state, &at)) return DX_HBTP_OK;
-    if (hub->count_ == hub->capacity_ || s->subscribed_ >= hub->most_) return DX_HBTP_ETOOBIG;
+    if (dx_hbtp_p_subscribed(hub, s, state, &at) == on)
+        return on ? DX_HBTP_OK : DX_HBTP_ENOTFOUND;
     e = &hub->entries_[at];
+    if (!on) {
+        hub->behind_ -= e->behind;
+        DX_HBTP_MEMMOVE(e, e + 1, (--hub->count_ - at) * sizeof *e);
+        s->subscribed_--;
+        return DX_HBTP_OK;
+    }
+    if (hub->count_ == hub->capacity_ || s->subscribed_ >= hub->most_) return DX_HBTP_ETOOBIG;
     DX_HBTP_MEMMOVE(e + 1, e, (hub->count_++ - at) * sizeof *e);
     e->session = s;
     e->state = state;
@@ -1624,19 +1580,6 @@ DX_HBTP_API int dx_hbtp_subscribe(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t
     hub->behind_++;
     s->subscribed_++;
     s->hub_ = hub;
-    return DX_HBTP_OK;
-}
-
-DX_HBTP_API int dx_hbtp_unsubscribe(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t state)
-{
-    struct dx_hbtp_p_entry *e;
-    uint32_t at;
-    if (!hub || !s) return DX_HBTP_EINVAL;
-    if (!dx_hbtp_p_subscribed(hub, s, state, &at)) return DX_HBTP_ENOTFOUND;
-    e = &hub->entries_[at];
-    hub->behind_ -= e->behind;
-    DX_HBTP_MEMMOVE(e, e + 1, (--hub->count_ - at) * sizeof *e);
-    s->subscribed_--;
     return DX_HBTP_OK;
 }
 
@@ -1654,15 +1597,13 @@ static void dx_hbtp_p_leave(dx_hbtp_hub *hub, dx_hbtp_session *s)
 DX_HBTP_API int dx_hbtp_hub_handler(const dx_hbtp_context *c)
 {
     dx_hbtp_hub *hub = (dx_hbtp_hub *)c->user;
-    const bool leaves = c->frame->opcode == DX_HBTP_OP_STATE_UNSUBSCRIBE;
+    const bool on = c->frame->opcode != DX_HBTP_OP_STATE_UNSUBSCRIBE;
     uint32_t state;
     int result = DX_HBTP_OK;
     if (c->payload_size != 4) return c->payload_size < 4 ? DX_HBTP_ETRUNCATED : DX_HBTP_ECORRUPT;
     state = dx_hbtp_p_load32(c->payload);
-    if (!leaves && hub->admit_) result = hub->admit_(hub->user_, c->session, state);
-    if (!result)
-        result = leaves ? dx_hbtp_unsubscribe(hub, c->session, state)
-                        : dx_hbtp_subscribe(hub, c->session, state);
+    if (on && hub->admit_) result = hub->admit_(hub->user_, c->session, state);
+    if (!result) result = dx_hbtp_subscribe(hub, c->session, state, on);
     if (result == DX_HBTP_ETOOBIG) return DX_HBTP_STATUS_TOO_MANY;
     if (result || !(c->frame->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE)) return result;
     return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, NULL, 0); /* there is room */
@@ -1671,18 +1612,18 @@ DX_HBTP_API int dx_hbtp_hub_handler(const dx_hbtp_context *c)
 static int64_t dx_hbtp_p_fan_out(dx_hbtp_hub *hub, uint32_t state, uint16_t opcode, bool all,
                                  const void *payload, size_t size)
 {
+    const uint32_t word = dx_hbtp_p_word(opcode, 0, 0);
     uint8_t head[4];
-    struct dx_hbtp_p_entry *e, *end;
-    dx_hbtp_out *out;
     int64_t reached = 0;
+    uint32_t at;
     if (!hub || (!payload && size)) return DX_HBTP_EINVAL;
     dx_hbtp_p_store32(head, state);
-    e = hub->entries_ + dx_hbtp_p_seek(hub, state, NULL);
-    for (end = hub->entries_ + hub->count_; e < end && e->state == state; e++) {
+    (void)dx_hbtp_p_subscribed(hub, NULL, state, &at);
+    for (; at < hub->count_ && hub->entries_[at].state == state; at++) {
+        struct dx_hbtp_p_entry *e = &hub->entries_[at];
         if (e->behind ? opcode == DX_HBTP_OP_STATE_DELTA : !all) continue;
         hub->behind_ -= e->behind;
-        out = e->session->desc.out;
-        e->behind = dx_hbtp_p_write(out, opcode, 0, 0, head, 4, payload, size) != 0;
+        e->behind = dx_hbtp_p_write(e->session->desc.out, word, head, 4, payload, size) != 0;
         hub->behind_ += e->behind;
         reached += !e->behind;
     }
@@ -1715,7 +1656,7 @@ DX_HBTP_API bool dx_hbtp_hub_behind(const dx_hbtp_hub *hub, uint32_t *state)
 static struct dx_hbtp_p_stream *dx_hbtp_p_find_stream(const dx_hbtp_session *s, uint32_t id)
 {
     uint32_t i;
-    for (i = 0; i < s->stream_count_; i++)
+    for (i = 0; s && i < s->stream_count_; i++)
         if (s->streams_[i].id == id) return &s->streams_[i];
     return NULL;
 }
@@ -1736,11 +1677,13 @@ static void dx_hbtp_p_tell(dx_hbtp_session *s, dx_hbtp_stream_event *event)
 {
     dx_hbtp_out *const out = s->desc.out;
     const size_t room = DX_HBTP_P_END_ROOM + dx_hbtp_p_tag(out);
-    const size_t kept = out->capacity_ - out->used_ < room ? 0 : room;
+    const size_t kept = dx_hbtp_out_room(out) < room ? 0 : room;
     struct dx_hbtp_p_stream *stream = dx_hbtp_p_find_stream(s, event->stream);
     int result;
-    if (stream) event->user = stream->user;
-    if (stream) event->credit = stream->send_credit;
+    if (stream) {
+        event->user = stream->user;
+        event->credit = stream->send_credit;
+    }
     out->capacity_ -= kept;
     result = s->desc.on_stream(s, event);
     out->capacity_ += kept;
@@ -1768,25 +1711,20 @@ static void dx_hbtp_p_end_stream(dx_hbtp_session *s, struct dx_hbtp_p_stream *st
 }
 
 /* A frame of a stream: from the side that opened it with EXPECTS_RESPONSE. */
-static int dx_hbtp_p_write_stream_frame(dx_hbtp_session *s, uint32_t id, uint16_t opcode,
-                                        const uint8_t *head, size_t head_size, const void *data,
-                                        size_t size)
+static uint32_t dx_hbtp_p_stream_word(uint32_t id, uint16_t opcode)
 {
     unsigned flags = opcode == DX_HBTP_OP_RPC_STREAM_END ? DX_HBTP_FLAG_FINAL : 0;
     if (id & DX_HBTP_P_OURS) flags |= DX_HBTP_FLAG_EXPECTS_RESPONSE;
-    return dx_hbtp_p_write(s->desc.out, opcode, flags, (uint16_t)(id & 0xffff), head, head_size,
-                           data, size);
+    return dx_hbtp_p_word(opcode, flags, (uint16_t)(id & 0xffff));
 }
 
-static int dx_hbtp_p_write_reset(dx_hbtp_session *s, uint32_t id, uint16_t status,
-                                 const char *text)
+static int dx_hbtp_p_cancel_stream(dx_hbtp_session *s, struct dx_hbtp_p_stream *st,
+                                   uint16_t status, const char *text)
 {
-    uint8_t head[4];
-    if (!text) text = dx_hbtp_status_text(status);
-    dx_hbtp_p_store16(head, status);
-    dx_hbtp_p_store16(head + 2, 0);
-    return dx_hbtp_p_write_stream_frame(s, id, DX_HBTP_OP_RPC_STREAM_END, head, sizeof head, text,
-                                        dx_hbtp_p_length(text));
+    const uint32_t word = dx_hbtp_p_stream_word(st->id, DX_HBTP_OP_RPC_STREAM_END);
+    const int error = dx_hbtp_p_write_status(s->desc.out, word, status, text);
+    if (!error) dx_hbtp_p_end_stream(s, st, DX_HBTP_ECANCELED, status, NULL, 0);
+    return error;
 }
 
 static bool dx_hbtp_p_may_grant(const dx_hbtp_session *s, uint64_t credit)
@@ -1799,11 +1737,11 @@ static bool dx_hbtp_p_may_grant(const dx_hbtp_session *s, uint64_t credit)
 static int dx_hbtp_p_write_piece(dx_hbtp_session *s, struct dx_hbtp_p_stream *st, uint32_t grant,
                                  const void *data, size_t size)
 {
+    const uint32_t word = dx_hbtp_p_stream_word(st->id, DX_HBTP_OP_RPC_STREAM_CHUNK);
     uint8_t head[4];
     int error;
     dx_hbtp_p_store32(head, grant);
-    error = dx_hbtp_p_write_stream_frame(s, st->id, DX_HBTP_OP_RPC_STREAM_CHUNK, head, sizeof head,
-                                         data, size);
+    error = dx_hbtp_p_write(s->desc.out, word, head, sizeof head, data, size);
     if (error) return error;
     st->send_credit -= (uint32_t)size;
     st->receive_credit += grant;
@@ -1815,14 +1753,15 @@ static int dx_hbtp_p_write_piece(dx_hbtp_session *s, struct dx_hbtp_p_stream *st
 DX_HBTP_API int64_t dx_hbtp_send(dx_hbtp_session *s, uint32_t stream, const void *data,
                                  size_t size)
 {
-    struct dx_hbtp_p_stream *st = s ? dx_hbtp_p_find_stream(s, stream) : NULL;
+    struct dx_hbtp_p_stream *st = dx_hbtp_p_find_stream(s, stream);
     size_t room, over;
     int error;
-    if (!st) return s ? DX_HBTP_ENOTFOUND : DX_HBTP_EINVAL;
+    if (!st) return DX_HBTP_ENOTFOUND;
     if ((st->ends & DX_HBTP_P_SENT_END) || (!data && size)) return DX_HBTP_EINVAL;
     room = dx_hbtp_out_room(s->desc.out);
     over = DX_HBTP_P_CHUNK_ROOM + dx_hbtp_p_tag(s->desc.out);
-    if (size > (room > over ? room - over : 0)) size = room > over ? room - over : 0;
+    room = room > over ? room - over : 0;
+    if (size > room) size = room;
     if (size > DX_HBTP_STREAM_CHUNK_MAX) size = DX_HBTP_STREAM_CHUNK_MAX;
     if (size > st->send_credit) size = st->send_credit;
     error = size ? dx_hbtp_p_write_piece(s, st, st->grant, data, size) : DX_HBTP_OK;
@@ -1831,8 +1770,8 @@ DX_HBTP_API int64_t dx_hbtp_send(dx_hbtp_session *s, uint32_t stream, const void
 
 DX_HBTP_API int dx_hbtp_grant(dx_hbtp_session *s, uint32_t stream, uint32_t bytes)
 {
-    struct dx_hbtp_p_stream *st = s ? dx_hbtp_p_find_stream(s, stream) : NULL;
-    if (!st) return s ? DX_HBTP_ENOTFOUND : DX_HBTP_EINVAL;
+    struct dx_hbtp_p_stream *st = dx_hbtp_p_find_stream(s, stream);
+    if (!st) return DX_HBTP_ENOTFOUND;
     if (!dx_hbtp_p_may_grant(s, (uint64_t)st->receive_credit + st->grant + bytes))
         return DX_HBTP_ETOOBIG;
     bytes += st->grant;
@@ -1854,11 +1793,12 @@ static void dx_hbtp_p_half_end(dx_hbtp_session *s, uint32_t stream, uint32_t end
 
 DX_HBTP_API int dx_hbtp_finish(dx_hbtp_session *s, uint32_t stream)
 {
-    struct dx_hbtp_p_stream *st = s ? dx_hbtp_p_find_stream(s, stream) : NULL;
+    const uint32_t word = dx_hbtp_p_stream_word(stream, DX_HBTP_OP_RPC_STREAM_END);
+    const struct dx_hbtp_p_stream *st = dx_hbtp_p_find_stream(s, stream);
     int error;
-    if (!st) return s ? DX_HBTP_ENOTFOUND : DX_HBTP_EINVAL;
+    if (!st) return DX_HBTP_ENOTFOUND;
     if (st->ends & DX_HBTP_P_SENT_END) return DX_HBTP_EINVAL;
-    error = dx_hbtp_p_write_stream_frame(s, stream, DX_HBTP_OP_RPC_STREAM_END, NULL, 0, NULL, 0);
+    error = dx_hbtp_p_write(s->desc.out, word, NULL, 0, NULL, 0);
     if (!error) dx_hbtp_p_half_end(s, stream, DX_HBTP_P_SENT_END);
     return error;
 }
@@ -1866,13 +1806,10 @@ DX_HBTP_API int dx_hbtp_finish(dx_hbtp_session *s, uint32_t stream)
 DX_HBTP_API int dx_hbtp_reset(dx_hbtp_session *s, uint32_t stream, uint16_t status,
                               const char *text)
 {
-    struct dx_hbtp_p_stream *st = s ? dx_hbtp_p_find_stream(s, stream) : NULL;
-    int error;
-    if (!st) return s ? DX_HBTP_ENOTFOUND : DX_HBTP_EINVAL;
+    struct dx_hbtp_p_stream *st = dx_hbtp_p_find_stream(s, stream);
+    if (!st) return DX_HBTP_ENOTFOUND;
     if (status < 400 || status > 599) return DX_HBTP_EINVAL;
-    error = dx_hbtp_p_write_reset(s, stream, status, text);
-    if (!error) dx_hbtp_p_end_stream(s, st, DX_HBTP_ECANCELED, status, NULL, 0);
-    return error;
+    return dx_hbtp_p_cancel_stream(s, st, status, text);
 }
 
 /* >>requests: the table of our own, indexed by the low bits of the sequence ---- */
@@ -1882,20 +1819,23 @@ static void dx_hbtp_p_event(dx_hbtp_session *s, dx_hbtp_event event, const dx_hb
     if (s->desc.on_event) s->desc.on_event(s, event, frame);
 }
 
-/* The slot that the next sequence may use. Numbers whose slot is still waiting are passed over;
-   there is a free slot because waiting < max_outstanding <= slot_count_. */
-static struct dx_hbtp_p_slot *dx_hbtp_p_next_slot(dx_hbtp_session *s, uint16_t *sequence)
+static struct dx_hbtp_p_slot *dx_hbtp_p_slot(const dx_hbtp_session *s, uint16_t sequence)
+{
+    return &s->slots_[sequence & (s->slot_count_ - 1)];
+}
+
+/* The next sequence. Numbers whose slot is still waiting are passed over; there is a free slot
+   because waiting < max_outstanding <= slot_count_. */
+static uint16_t dx_hbtp_p_next(const dx_hbtp_session *s)
 {
     uint16_t number = s->sequence_;
-    struct dx_hbtp_p_slot *slot;
     DX_HBTP_ASSERT(s->waiting < s->slot_count_);
     do {
         number = (uint16_t)(number + 1);
         if (!number) number = 1; /* 0 means: belongs to no request */
-        slot = &s->slots_[number & (s->slot_count_ - 1)];
-    } while (slot->state == DX_HBTP_P_WAITING || dx_hbtp_p_find_stream(s, number | DX_HBTP_P_OURS));
-    *sequence = number;
-    return slot;
+    } while (dx_hbtp_p_slot(s, number)->state == DX_HBTP_P_WAITING ||
+             dx_hbtp_p_find_stream(s, number | DX_HBTP_P_OURS));
+    return number;
 }
 
 /* End a waiting request: the only place that calls on_result, so that it is called once. */
@@ -1933,24 +1873,28 @@ static void dx_hbtp_p_shut(dx_hbtp_session *s, int error, const dx_hbtp_frame *f
     dx_hbtp_p_event(s, DX_HBTP_EVENT_CLOSED, frame);
 }
 
-/* What the answer says. A frame that cannot be read still ends its request. */
-static void dx_hbtp_p_read_answer(const dx_hbtp_frame *frame, dx_hbtp_result *result)
+/* An answer that cannot be read still ends its request. */
+static void dx_hbtp_p_end_answered(dx_hbtp_session *s, struct dx_hbtp_p_slot *slot,
+                                   const dx_hbtp_frame *frame)
 {
-    const char *text = NULL;
-    size_t text_size = 0;
-    result->frame = frame;
+    dx_hbtp_result result;
+    const char *text;
+    DX_HBTP_MEMSET(&result, 0, sizeof result);
+    result.frame = frame;
     if (dx_hbtp_p_is_opaque(frame->flags)) { /* no codec, or it could not */
-        result->error = DX_HBTP_ENOTSUP;
+        result.error = DX_HBTP_ENOTSUP;
     } else if (frame->opcode == DX_HBTP_OP_RPC_ERROR) {
-        result->error = dx_hbtp_parse_rpc_error(frame, &result->status, &text, &text_size);
-        if (result->error) return;
-        result->error = DX_HBTP_EREMOTE;
-        result->payload = frame->payload + 4;
-        result->payload_size = text_size;
+        result.error =
+            dx_hbtp_parse_rpc_error(frame, &result.status, &text, &result.payload_size);
+        if (!result.error) {
+            result.error = DX_HBTP_EREMOTE;
+            result.payload = frame->payload + 4;
+        }
     } else {
-        result->payload = frame->payload;
-        result->payload_size = frame->payload_size;
+        result.payload = frame->payload;
+        result.payload_size = frame->payload_size;
     }
+    dx_hbtp_p_end(s, slot, DX_HBTP_P_ANSWERED, &result);
 }
 
 /* An RpcError may also say that a stream of ours was not taken, by a peer that knows none. */
@@ -1960,7 +1904,7 @@ static bool dx_hbtp_p_stream_refused(dx_hbtp_session *s, const dx_hbtp_frame *f)
     uint16_t status;
     const char *text;
     size_t size;
-    if (!st) return false;
+    if (!st || f->opcode != DX_HBTP_OP_RPC_ERROR) return false;
     (void)dx_hbtp_parse_rpc_error(f, &status, &text, &size);
     dx_hbtp_p_end_stream(s, st, DX_HBTP_EREMOTE, status, text, size);
     return true;
@@ -1971,23 +1915,23 @@ DX_HBTP_API int dx_hbtp_open(dx_hbtp_session *s, uint8_t method, const void *arg
 {
     uint8_t head[8] = {0};
     struct dx_hbtp_p_stream *st;
-    uint16_t number;
+    uint32_t id;
     int error;
     if (!s || !stream) return DX_HBTP_EINVAL;
     if (s->state == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
     if (s->stream_count_ >= s->desc.max_streams || s->waiting >= s->slot_count_)
         return DX_HBTP_EAGAIN;
     if (!dx_hbtp_p_may_grant(s, credit)) return DX_HBTP_ETOOBIG;
-    (void)dx_hbtp_p_next_slot(s, &number);
+    id = dx_hbtp_p_next(s) | DX_HBTP_P_OURS;
     head[0] = method;
     dx_hbtp_p_store32(head + 4, credit);
-    error = dx_hbtp_p_write_stream_frame(s, number | DX_HBTP_P_OURS, DX_HBTP_OP_RPC_STREAM_START,
-                                         head, sizeof head, arguments, size);
+    error = dx_hbtp_p_write(s->desc.out, dx_hbtp_p_stream_word(id, DX_HBTP_OP_RPC_STREAM_START),
+                            head, sizeof head, arguments, size);
     if (error) return error;
-    s->sequence_ = number;
-    st = dx_hbtp_p_add_stream(s, number | DX_HBTP_P_OURS, user);
+    s->sequence_ = (uint16_t)(id & 0xffff);
+    st = dx_hbtp_p_add_stream(s, id, user);
     st->receive_credit = st->window = credit;
-    *stream = st->id;
+    *stream = id;
     return DX_HBTP_OK;
 }
 
@@ -1995,10 +1939,9 @@ static int dx_hbtp_p_on_answer(const dx_hbtp_context *c)
 {
     dx_hbtp_session *s = c->session;
     const dx_hbtp_frame *f = c->frame;
-    struct dx_hbtp_p_slot *slot = &s->slots_[f->sequence & (s->slot_count_ - 1)];
-    dx_hbtp_result result;
+    struct dx_hbtp_p_slot *slot = dx_hbtp_p_slot(s, f->sequence);
     if (!f->sequence && f->opcode == DX_HBTP_OP_PONG) return DX_HBTP_OK; /* keepalive */
-    if (f->opcode == DX_HBTP_OP_RPC_ERROR && dx_hbtp_p_stream_refused(s, f)) return DX_HBTP_OK;
+    if (dx_hbtp_p_stream_refused(s, f)) return DX_HBTP_OK;
     if (slot->sequence != f->sequence || slot->state == DX_HBTP_P_FREE ||
         (f->opcode != DX_HBTP_OP_RPC_ERROR && slot->ping != (f->opcode == DX_HBTP_OP_PONG))) {
         dx_hbtp_p_event(s, DX_HBTP_EVENT_UNASKED, f);
@@ -2008,16 +1951,14 @@ static int dx_hbtp_p_on_answer(const dx_hbtp_context *c)
         slot->state = DX_HBTP_P_ANSWERED;
         dx_hbtp_p_event(s, DX_HBTP_EVENT_LATE, f);
     } else {
-        DX_HBTP_MEMSET(&result, 0, sizeof result);
-        dx_hbtp_p_read_answer(f, &result);
-        dx_hbtp_p_end(s, slot, DX_HBTP_P_ANSWERED, &result);
+        dx_hbtp_p_end_answered(s, slot, f);
     }
     return DX_HBTP_OK;
 }
 
-static int dx_hbtp_p_request(dx_hbtp_session *s, uint16_t opcode, unsigned flags,
-                             const uint8_t *head, size_t head_size, const void *payload,
-                             size_t size, uint64_t deadline_ns, void *user, uint16_t *sequence)
+static int dx_hbtp_p_request(dx_hbtp_session *s, uint32_t word, const uint8_t *head,
+                             size_t head_size, const void *payload, size_t size,
+                             uint64_t deadline_ns, void *user, uint16_t *sequence)
 {
     struct dx_hbtp_p_slot *slot;
     uint16_t number;
@@ -2025,15 +1966,16 @@ static int dx_hbtp_p_request(dx_hbtp_session *s, uint16_t opcode, unsigned flags
     if (!s) return DX_HBTP_EINVAL;
     if (s->state == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
     if (s->waiting >= s->desc.max_outstanding) return DX_HBTP_EAGAIN;
-    slot = dx_hbtp_p_next_slot(s, &number);
-    error = dx_hbtp_p_write(s->desc.out, opcode, flags | DX_HBTP_FLAG_EXPECTS_RESPONSE, number,
-                            head, head_size, payload, size);
+    number = dx_hbtp_p_next(s);
+    error = dx_hbtp_p_write(s->desc.out, word | (uint32_t)number << 16, head, head_size, payload,
+                            size);
     if (error) return error;
+    slot = dx_hbtp_p_slot(s, number);
     slot->sequence = s->sequence_ = number;
     slot->state = DX_HBTP_P_WAITING;
     slot->deadline_ns = deadline_ns;
     slot->user = user;
-    slot->ping = opcode == DX_HBTP_OP_PING;
+    slot->ping = (word & 0xff) == DX_HBTP_OP_PING;
     s->waiting++;
     if (deadline_ns < s->next_deadline_ns_) s->next_deadline_ns_ = deadline_ns;
     if (sequence) *sequence = number;
@@ -2043,24 +1985,26 @@ static int dx_hbtp_p_request(dx_hbtp_session *s, uint16_t opcode, unsigned flags
 DX_HBTP_API int dx_hbtp_call(dx_hbtp_session *s, uint8_t method, const void *arguments,
                              size_t size, uint64_t deadline_ns, void *user, uint16_t *sequence)
 {
-    return dx_hbtp_p_request(s, DX_HBTP_OP_RPC_CALL, 0, &method, 1, arguments, size,
-                             deadline_ns, user, sequence);
+    const uint32_t word = dx_hbtp_p_word(DX_HBTP_OP_RPC_CALL, DX_HBTP_FLAG_EXPECTS_RESPONSE, 0);
+    return dx_hbtp_p_request(s, word, &method, 1, arguments, size, deadline_ns, user, sequence);
 }
 
 DX_HBTP_API int dx_hbtp_request(dx_hbtp_session *s, uint16_t opcode, uint8_t flags,
                                 const void *payload, size_t size, uint64_t deadline_ns,
                                 void *user, uint16_t *sequence)
 {
-    return dx_hbtp_p_request(s, opcode, flags, NULL, 0, payload, size, deadline_ns, user,
-                             sequence);
+    const uint32_t word = dx_hbtp_p_word(opcode, flags | DX_HBTP_FLAG_EXPECTS_RESPONSE, 0);
+    uint8_t real[2];
+    dx_hbtp_p_store16(real, opcode);
+    return dx_hbtp_p_request(s, word, real, opcode < DX_HBTP_OP_EXTENDED_FIRST ? 0 : 2, payload,
+                             size, deadline_ns, user, sequence);
 }
 
 DX_HBTP_API int dx_hbtp_cancel(dx_hbtp_session *s, uint16_t sequence)
 {
-    struct dx_hbtp_p_slot *slot;
-    if (!s) return DX_HBTP_EINVAL;
-    slot = &s->slots_[sequence & (s->slot_count_ - 1)];
-    if (slot->state != DX_HBTP_P_WAITING || slot->sequence != sequence) return DX_HBTP_ENOTFOUND;
+    struct dx_hbtp_p_slot *slot = s ? dx_hbtp_p_slot(s, sequence) : NULL;
+    if (!slot || slot->state != DX_HBTP_P_WAITING || slot->sequence != sequence)
+        return DX_HBTP_ENOTFOUND;
     dx_hbtp_p_give_up(s, slot, DX_HBTP_ECANCELED);
     return DX_HBTP_OK;
 }
@@ -2097,8 +2041,8 @@ static bool dx_hbtp_p_is_answer(uint16_t opcode)
            opcode == DX_HBTP_OP_RPC_RESPONSE || opcode == DX_HBTP_OP_RPC_ERROR;
 }
 
-/* Report; the peer gets an RpcError, which always fits (DX_HBTP_REPLY_ROOM). Never for an
-   answer, or two peers could go on forever: answers have handlers that do not fail. */
+/* Report; the peer gets an RpcError, which always fits (DX_HBTP_REPLY_ROOM). Never for an answer,
+   or two peers could go on forever: answers have handlers that do not fail. */
 static void dx_hbtp_p_refuse(dx_hbtp_session *s, const dx_hbtp_frame *frame, uint16_t status,
                              dx_hbtp_event event)
 {
@@ -2170,12 +2114,10 @@ static void dx_hbtp_p_count_flood(dx_hbtp_session *s)
 static void dx_hbtp_p_judge(dx_hbtp_session *s, uint32_t id, int result)
 {
     struct dx_hbtp_p_stream *st = result ? dx_hbtp_p_find_stream(s, id) : NULL;
-    const bool is_status = result >= 400 && result <= 599;
-    const uint16_t status = is_status ? (uint16_t)result : dx_hbtp_status_of_error(result);
     if (!st) return;
     s->counters.events[DX_HBTP_EVENT_FAILED]++;
-    (void)dx_hbtp_p_write_reset(s, id, status, NULL); /* there is room: DX_HBTP_P_END_ROOM */
-    dx_hbtp_p_end_stream(s, st, DX_HBTP_ECANCELED, status, NULL, 0);
+    /* There is room: DX_HBTP_P_END_ROOM. */
+    (void)dx_hbtp_p_cancel_stream(s, st, dx_hbtp_p_status(result), NULL);
     dx_hbtp_p_count_flood(s);
 }
 
@@ -2312,9 +2254,29 @@ DX_HBTP_API int dx_hbtp_router_set_method(dx_hbtp_router *router, uint8_t method
 }
 
 /* >>dispatch ----------------------------------------------------------- */
+/* What a handler's result other than 0 means. False: the frame stays. */
+static bool dx_hbtp_p_settle(dx_hbtp_session *s, const dx_hbtp_frame *frame, int result,
+                             size_t mark)
+{
+    dx_hbtp_out *out = s->desc.out;
+    if (result == DX_HBTP_LATER) s->pending_++;
+    if (result == DX_HBTP_LATER || s->state == DX_HBTP_CLOSED) return true;
+    if (out->used_ > mark) {
+        out->used_ = mark;
+        if (s->desc.cipher) s->desc.cipher->sealed = s->sealed_; /* nobody has seen them */
+    }
+    if (result == DX_HBTP_EAGAIN || (result == DX_HBTP_ENOSPACE && out->used_)) {
+        s->state = result == DX_HBTP_EAGAIN ? DX_HBTP_WANTS_TURN : DX_HBTP_WANTS_OUTPUT;
+        return false;
+    }
+    dx_hbtp_p_refuse(s, frame, dx_hbtp_p_status(result), DX_HBTP_EVENT_FAILED);
+    return true;
+}
+
 static int dx_hbtp_p_call(dx_hbtp_session *s, const dx_hbtp_frame *frame)
 {
-    const uint8_t slot = dx_hbtp_p_wire_opcode(frame->opcode);
+    const uint8_t slot = (uint8_t)(dx_hbtp_p_word(frame->opcode, 0, 0) & 0xff);
+    const dx_hbtp_router *router = s->desc.router;
     dx_hbtp_context c;
     c.session = s;
     c.out = s->desc.out;
@@ -2322,31 +2284,8 @@ static int dx_hbtp_p_call(dx_hbtp_session *s, const dx_hbtp_frame *frame)
     c.payload = frame->payload;
     c.payload_size = frame->payload_size;
     c.now_ns = s->now_ns_;
-    c.user = NULL;
-    if (!s->desc.router) return dx_hbtp_p_default(slot)(&c);
-    c.user = s->desc.router->opcodes_[slot].user;
-    return s->desc.router->opcodes_[slot].fn(&c);
-}
-
-/* What a handler's result means. Returns 0 or DX_HBTP_P_HOLD. */
-static int dx_hbtp_p_settle(dx_hbtp_session *s, const dx_hbtp_frame *frame, int result,
-                            dx_hbtp_out *out, size_t mark)
-{
-    uint16_t status;
-    if (result == DX_HBTP_LATER) s->pending_++;
-    if (result == DX_HBTP_OK || result == DX_HBTP_LATER || s->state == DX_HBTP_CLOSED) return 0;
-    out->open_ = false;
-    if (out->used_ > mark) {
-        out->used_ = mark;
-        if (s->desc.cipher) s->desc.cipher->sealed = s->sealed_; /* nobody has seen them */
-    }
-    if (result == DX_HBTP_EAGAIN || (result == DX_HBTP_ENOSPACE && out->used_)) {
-        s->state = result == DX_HBTP_EAGAIN ? DX_HBTP_WANTS_TURN : DX_HBTP_WANTS_OUTPUT;
-        return DX_HBTP_P_HOLD;
-    }
-    status = result >= 400 && result <= 599 ? (uint16_t)result : dx_hbtp_status_of_error(result);
-    dx_hbtp_p_refuse(s, frame, status, DX_HBTP_EVENT_FAILED);
-    return 0;
+    c.user = router ? router->opcodes_[slot].user : NULL;
+    return router ? router->opcodes_[slot].fn(&c) : dx_hbtp_p_default(slot)(&c);
 }
 
 static bool dx_hbtp_p_is_request(const dx_hbtp_frame *frame)
@@ -2377,7 +2316,7 @@ static int dx_hbtp_p_decode(dx_hbtp_session *s, dx_hbtp_frame *f)
     }
     if (!s->desc.codec || (f->flags & 3) != DX_HBTP_FLAG_COMPRESSED) return DX_HBTP_OK;
     n = s->desc.codec->unpack(s->desc.codec->user, f->payload, f->payload_size, s->unpacked_,
-                            s->desc.max_payload);
+                              s->desc.max_payload);
     if (n < 0) return (int)n;
     f->payload = s->unpacked_;
     f->payload_size = (uint32_t)n;
@@ -2385,18 +2324,23 @@ static int dx_hbtp_p_decode(dx_hbtp_session *s, dx_hbtp_frame *f)
     return DX_HBTP_OK;
 }
 
-/* A whole, verified frame; DX_HBTP_REPLY_ROOM is free. 0, DX_HBTP_P_HOLD or a fatal error. */
-static int dx_hbtp_p_dispatch(dx_hbtp_session *s, dx_hbtp_frame *frame)
+/* A whole, verified frame; DX_HBTP_REPLY_ROOM is free. False: it stays (the state says why), or,
+   where the session closed, it was fatal. */
+static bool dx_hbtp_p_dispatch(dx_hbtp_session *s, dx_hbtp_frame *frame)
 {
-    dx_hbtp_out *out = s->desc.out;
-    const size_t mark = out->used_;
-    int error, result = 0;
+    const size_t mark = s->desc.out->used_;
+    int error = DX_HBTP_OK;
     if ((s->desc.reject_unknown_flags && (frame->flags & ~(unsigned)DX_HBTP_FLAGS_KNOWN)) ||
-        (s->desc.require_checksum && !(frame->flags & DX_HBTP_FLAG_HAS_CHECKSUM)))
-        return dx_hbtp_p_fail(s, DX_HBTP_EHEADER, frame);
+        (s->desc.require_checksum && !(frame->flags & DX_HBTP_FLAG_HAS_CHECKSUM))) {
+        dx_hbtp_p_fail(s, DX_HBTP_EHEADER, frame);
+        return false;
+    }
     if (s->desc.cipher) s->sealed_ = s->desc.cipher->sealed;
-    error = frame->flags & 3 || s->desc.cipher ? dx_hbtp_p_decode(s, frame) : DX_HBTP_OK;
-    if (error && s->desc.cipher) return dx_hbtp_p_fail(s, error, frame);
+    if ((frame->flags & 3) || s->desc.cipher) error = dx_hbtp_p_decode(s, frame);
+    if (error && s->desc.cipher) {
+        dx_hbtp_p_fail(s, error, frame);
+        return false;
+    }
     if (!error) error = dx_hbtp_resolve_extended(frame);
     if (error && !dx_hbtp_p_is_answer(frame->opcode)) {
         dx_hbtp_p_refuse(s, frame, dx_hbtp_status_of_error(error), DX_HBTP_EVENT_FAILED);
@@ -2405,66 +2349,111 @@ static int dx_hbtp_p_dispatch(dx_hbtp_session *s, dx_hbtp_frame *frame)
     } else if (s->pending_ >= s->desc.max_pending && dx_hbtp_p_is_request(frame)) {
         dx_hbtp_p_refuse(s, frame, DX_HBTP_STATUS_TOO_MANY, DX_HBTP_EVENT_REFUSED);
     } else {
-        result = dx_hbtp_p_settle(s, frame, dx_hbtp_p_call(s, frame), out, mark);
+        error = dx_hbtp_p_call(s, frame);
+        if (error && !dx_hbtp_p_settle(s, frame, error, mark)) return false;
     }
-    if (result) return result;
     s->counters.frames++;
     s->counters.bytes += frame->frame_size;
-    return 0;
+    return true;
+}
+
+/* Frames that need none of this, as long as they lie whole in the input: no flag but
+   EXPECTS_RESPONSE and FINAL, not extended. Returns the bytes used; *frames: how many. */
+static size_t dx_hbtp_p_dispatch_plain(dx_hbtp_session *s, const uint8_t *p, size_t size,
+                                       uint32_t *frames)
+{
+    const uint32_t plain = DX_HBTP_FLAG_EXPECTS_RESPONSE | DX_HBTP_FLAG_FINAL;
+    const uint32_t most = s->desc.max_payload, most_frames = s->desc.max_frames;
+    const uint32_t most_pending = s->desc.max_pending;
+    const dx_hbtp_router *const router = s->desc.router;
+    dx_hbtp_out *const out = s->desc.out;
+    const dx_hbtp_route *route;
+    dx_hbtp_frame f;
+    dx_hbtp_context c;
+    size_t at = 0, mark;
+    uint32_t n = *frames, word;
+    int result;
+    c.session = s;
+    c.out = out;
+    c.frame = &f;
+    c.now_ns = s->now_ns_;
+    for (; n < most_frames && size - at >= DX_HBTP_HEADER_SIZE; n++, at += (size_t)f.frame_size) {
+        mark = out->used_;
+        if (out->capacity_ - mark < DX_HBTP_REPLY_ROOM || s->pending_ >= most_pending) break;
+        word = dx_hbtp_p_load32(p + at);
+        f.payload_size = dx_hbtp_p_load32(p + at + 4);
+        if (f.payload_size > most || f.payload_size > size - at - DX_HBTP_HEADER_SIZE) break;
+        f.opcode = (uint16_t)(word & 0xff);
+        if ((word >> 8 & 0xff & ~plain) || f.opcode == DX_HBTP_OP_EXTENDED) break;
+        f.flags = (uint8_t)(word >> 8 & 0xff);
+        f.sequence = (uint16_t)(word >> 16);
+        f.frame_size = DX_HBTP_HEADER_SIZE + (uint64_t)f.payload_size;
+        c.payload = f.payload = p + at + DX_HBTP_HEADER_SIZE;
+        c.payload_size = f.payload_size;
+        route = &router->opcodes_[f.opcode];
+        if (route->fn == dx_hbtp_p_on_call && c.payload_size) {
+            route = &router->methods_[*c.payload++];
+            c.payload_size--;
+        }
+        c.user = route->user;
+        result = route->fn(&c);
+        if (result && !dx_hbtp_p_settle(s, &f, result, mark)) break;
+        if (s->state == DX_HBTP_CLOSED) {
+            n++;
+            at += (size_t)f.frame_size;
+            break;
+        }
+    }
+    s->counters.frames += n - *frames;
+    s->counters.bytes += at;
+    *frames = n;
+    return at;
 }
 
 /* >>feed --------------------------------------------------------------- */
-/* Bytes of memory for slots, streams and the buffer, in this order; and how many slots. */
-static bool dx_hbtp_p_sizes(const dx_hbtp_session_desc *d, uint32_t *slot_count, size_t *size)
+/* The defaults; bytes of memory for slots, streams and buffers, in this order; how many slots. 0: a
+   limit is too large. */
+static size_t dx_hbtp_p_sizes(dx_hbtp_session_desc *d, uint32_t *slot_count)
 {
-    const uint32_t requests = d->max_outstanding ? d->max_outstanding : 64;
+    const unsigned buffers = (d->in_place ? 0u : 1u) + (d->codec ? 1u : 0u) + (d->cipher ? 1u : 0u);
     uint64_t total;
-    *slot_count = 1;
-    if (requests > DX_HBTP_OUTSTANDING_MAX || d->max_streams > 256) return false;
-    while (*slot_count < requests) *slot_count *= 2;
+    if (!d->max_payload) d->max_payload = DX_HBTP_MAX_PAYLOAD;
+    if (!d->max_outstanding) d->max_outstanding = 64;
+    if (!d->max_pending) d->max_pending = 64;
+    if (!d->max_frames) d->max_frames = 1024;
+    if (d->max_outstanding > DX_HBTP_OUTSTANDING_MAX || d->max_streams > 256) return 0;
+    for (*slot_count = 1; *slot_count < d->max_outstanding;) *slot_count *= 2;
     total = (uint64_t)*slot_count * sizeof(struct dx_hbtp_p_slot) +
-            d->max_streams * sizeof(struct dx_hbtp_p_stream);
-    if (!d->in_place) {
-        total += d->max_payload ? d->max_payload : DX_HBTP_MAX_PAYLOAD;
-        total += DX_HBTP_HEADER_SIZE + DX_HBTP_CHECKSUM_SIZE;
-    }
-    total += (uint64_t)(d->max_payload ? d->max_payload : DX_HBTP_MAX_PAYLOAD) *
-             ((d->codec ? 1u : 0u) + (d->cipher ? 1u : 0u));
-    if (total > SIZE_MAX / 2) return false;
-    *size = (size_t)total;
-    return true;
+            d->max_streams * sizeof(struct dx_hbtp_p_stream) + (uint64_t)buffers * d->max_payload;
+    if (!d->in_place) total += DX_HBTP_HEADER_SIZE + DX_HBTP_CHECKSUM_SIZE;
+    return total > SIZE_MAX / 2 ? 0 : (size_t)total;
 }
 
 DX_HBTP_API size_t dx_hbtp_session_memory_size(const dx_hbtp_session_desc *desc)
 {
+    dx_hbtp_session_desc d;
     uint32_t slot_count;
-    size_t size;
-    return desc && dx_hbtp_p_sizes(desc, &slot_count, &size) ? size : 0;
+    if (!desc) return 0;
+    d = *desc;
+    return dx_hbtp_p_sizes(&d, &slot_count);
 }
 
 DX_HBTP_API int dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_session_desc *desc)
 {
-    uint32_t slot_count;
     size_t size;
     uint8_t *p;
     if (!s || !desc || !desc->memory || ((uintptr_t)desc->memory & 7) ||
         (desc->max_streams && !desc->on_stream) ||
-        (DX_HBTP_P_SMALL && (desc->codec || desc->cipher)) ||
-        !dx_hbtp_p_sizes(desc, &slot_count, &size))
+        (DX_HBTP_P_SMALL && (desc->codec || desc->cipher)))
         return DX_HBTP_EINVAL;
-    if (desc->memory_size < size) return DX_HBTP_ENOMEM;
     DX_HBTP_MEMSET(s, 0, sizeof *s);
-    if (dx_hbtp_session_set_out(s, desc->out)) return DX_HBTP_EINVAL;
     s->desc = *desc;
-    desc->out->cipher_ = desc->cipher;
-    if (!desc->max_payload) s->desc.max_payload = DX_HBTP_MAX_PAYLOAD;
-    if (!desc->max_outstanding) s->desc.max_outstanding = 64;
-    if (!desc->max_pending) s->desc.max_pending = 64;
-    if (!desc->max_frames) s->desc.max_frames = 1024;
+    size = dx_hbtp_p_sizes(&s->desc, &s->slot_count_);
+    if (!size || dx_hbtp_session_set_out(s, desc->out)) return DX_HBTP_EINVAL;
+    if (desc->memory_size < size) return DX_HBTP_ENOMEM;
     s->slots_ = (struct dx_hbtp_p_slot *)desc->memory;
-    s->slot_count_ = slot_count;
-    DX_HBTP_MEMSET(s->slots_, 0, slot_count * sizeof *s->slots_);
-    s->streams_ = (struct dx_hbtp_p_stream *)(void *)(s->slots_ + slot_count);
+    DX_HBTP_MEMSET(s->slots_, 0, s->slot_count_ * sizeof *s->slots_);
+    s->streams_ = (struct dx_hbtp_p_stream *)(void *)(s->slots_ + s->slot_count_);
     p = (uint8_t *)desc->memory + size; /* what the codecs write lies at the end */
     if (desc->cipher) s->plain_ = p -= s->desc.max_payload;
     if (desc->codec) s->unpacked_ = p - s->desc.max_payload;
@@ -2475,66 +2464,69 @@ DX_HBTP_API int dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_session_d
     return DX_HBTP_OK;
 }
 
-/* Copy input behind the frame that is being collected, as far as it belongs to it. */
-static size_t dx_hbtp_p_collect(dx_hbtp_session *s, const uint8_t *p, size_t size)
+DX_HBTP_API int dx_hbtp_session_set_out(dx_hbtp_session *s, dx_hbtp_out *out)
 {
-    const uint64_t want = s->need - s->held_;
-    DX_HBTP_ASSERT(s->held_ <= s->need);
-    if (size > want) size = (size_t)want;
-    if (size) DX_HBTP_MEMCPY(s->buffer_ + (size_t)s->held_, p, size);
-    s->held_ += size;
-    return size;
+    if (!s || !out || !out->memory_ || out->capacity_ < DX_HBTP_REPLY_ROOM || s->feeding_)
+        return DX_HBTP_EINVAL;
+    s->desc.out = out;
+    out->cipher_ = s->desc.cipher;
+    out->flags_ = (uint8_t)((out->flags_ & ~DX_HBTP_FLAG_ENCRYPTED) |
+                            (out->cipher_ ? DX_HBTP_FLAG_ENCRYPTED : 0));
+    return DX_HBTP_OK;
 }
 
-/* The next whole frame, from the input or the buffer. As dx_hbtp_parse(); *taken: bytes of the
-   input that went into the buffer. */
+/* The next whole frame, from the input or the buffer. As dx_hbtp_parse(); *used grows by what went
+   into the buffer. */
 static int64_t dx_hbtp_p_next_frame(dx_hbtp_session *s, const uint8_t *p, size_t size,
-                                    size_t *taken, dx_hbtp_frame *frame)
+                                    size_t *used, dx_hbtp_frame *frame)
 {
-    int64_t got;
-    *taken = 0;
+    int64_t got = 0;
+    size_t n;
     if (!s->held_) {
-        got = dx_hbtp_parse(p, size, s->desc.max_payload, frame);
-        if (got) return got;
-        s->need = frame->frame_size;
-        if (s->buffer_) *taken = dx_hbtp_p_collect(s, p, size);
-        return 0;
-    }
-    do { /* twice at most: the header, then the rest */
-        *taken += dx_hbtp_p_collect(s, p + *taken, size - *taken);
-        if (s->held_ < s->need) return 0;
-        got = dx_hbtp_parse(s->buffer_, (size_t)s->held_, s->desc.max_payload, frame);
+        got = dx_hbtp_parse_any(p + *used, size - *used, s->desc.max_payload, frame);
         if (!got) s->need = frame->frame_size;
-    } while (!got);
+    }
+    while (!got && s->buffer_) { /* at most the header, then the rest */
+        n = size - *used;
+        if (n > s->need - s->held_) n = (size_t)(s->need - s->held_);
+        if (n) DX_HBTP_MEMCPY(s->buffer_ + s->held_, p + *used, n);
+        *used += n;
+        s->held_ += n;
+        if (s->held_ < s->need) return 0;
+        got = dx_hbtp_parse_any(s->buffer_, s->held_, s->desc.max_payload, frame);
+        if (!got) s->need = frame->frame_size;
+    }
     return got;
 }
 
 static int64_t dx_hbtp_p_run(dx_hbtp_session *s, const uint8_t *p, size_t size)
 {
+    const bool plain = !DX_HBTP_P_SMALL && s->desc.router && !s->desc.cipher &&
+                       !s->desc.require_checksum;
+    const size_t room = DX_HBTP_REPLY_ROOM + 2 * dx_hbtp_p_tag(s->desc.out);
     dx_hbtp_frame frame;
     uint32_t frames = 0;
-    size_t used = 0, taken, tag;
-    while (s->state != DX_HBTP_CLOSED) {
-        int64_t got = dx_hbtp_p_next_frame(s, p + used, size - used, &taken, &frame);
-        int error;
-        used += taken;
+    size_t used = 0;
+    for (;;) {
+        int64_t got;
         s->state = DX_HBTP_WANTS_INPUT;
+        if (plain && !s->held_) used += dx_hbtp_p_dispatch_plain(s, p + used, size - used, &frames);
+        if (s->state != DX_HBTP_WANTS_INPUT) break;
+        got = dx_hbtp_p_next_frame(s, p, size, &used, &frame);
         if (!got) break;
         s->state = DX_HBTP_WANTS_OUTPUT;
-        tag = dx_hbtp_p_tag(s->desc.out);
-        if (dx_hbtp_out_room(s->desc.out) < DX_HBTP_REPLY_ROOM + 2 * tag) break;
+        if (dx_hbtp_out_room(s->desc.out) < room) break;
         if (got < 0) return dx_hbtp_p_fail(s, (int)got, &frame);
         s->state = DX_HBTP_WANTS_TURN;
         if (frames++ == s->desc.max_frames) break;
-        error = dx_hbtp_p_dispatch(s, &frame);
-        if (error < 0) return error;
-        if (error == DX_HBTP_P_HOLD) break;
+        if (!dx_hbtp_p_dispatch(s, &frame)) break;
         if (s->desc.cipher) s->desc.cipher->opened++;
         if (!s->held_) used += (size_t)frame.frame_size;
         s->held_ = 0;
         s->need = DX_HBTP_HEADER_SIZE;
+        if (s->state == DX_HBTP_CLOSED) break;
     }
-    return (int64_t)used;
+    return s->state == DX_HBTP_CLOSED && s->error ? s->error : (int64_t)used;
 }
 
 /* The clock starts with the first call, whichever it is. */
@@ -2616,15 +2608,6 @@ DX_HBTP_API int dx_hbtp_close(dx_hbtp_session *s, uint16_t status, const char *t
 }
 
 DX_HBTP_API void dx_hbtp_abort(dx_hbtp_session *s) { if (s) dx_hbtp_p_shut(s, DX_HBTP_OK, NULL); }
-
-DX_HBTP_API int dx_hbtp_session_set_out(dx_hbtp_session *s, dx_hbtp_out *out)
-{
-    if (!s || !out || !out->memory_ || out->capacity_ < DX_HBTP_REPLY_ROOM || s->feeding_)
-        return DX_HBTP_EINVAL;
-    s->desc.out = out;
-    out->cipher_ = s->desc.cipher;
-    return DX_HBTP_OK;
-}
 
 /* >>adapters ----------------------------------------------------------- */
 #ifdef DX_HBTP_ZSTD
@@ -3105,7 +3088,6 @@ DX_HBTP_API int dx_hbtp_write_chunk(dx_hbtp_out *out, uint8_t type, const void *
     if (!out || !out->memory_ || (!data && size)) return DX_HBTP_EINVAL;
     if (!dx_hbtp_p_fits_32(size)) return DX_HBTP_ETOOBIG;
     if (dx_hbtp_p_check_chunk(type, (uint32_t)size)) return DX_HBTP_EINVAL;
-    if (out->open_) return DX_HBTP_EAGAIN;
     if (dx_hbtp_out_room(out) < DX_HBTP_CHUNK_HEAD_SIZE ||
         size > dx_hbtp_out_room(out) - DX_HBTP_CHUNK_HEAD_SIZE)
         return DX_HBTP_ENOSPACE;
@@ -3148,6 +3130,9 @@ DX_HBTP_API int dx_hbtp_write_stream(dx_hbtp_out *out, const dx_hbtp_stream_part
 
 #undef DX_HBTP_P_MEM
 #undef DX_HBTP_P_RARELY
+#undef DX_HBTP_P_TEXT
+#undef DX_HBTP_P_NAME
+#undef DX_HBTP_P_CASE
 #endif /* DX_HBTP_IMPLEMENTATION */
 
 /* >>license -------------------------------------------------------------

@@ -158,7 +158,7 @@ DX_TEST(hb_13_vectors_of_the_document)
         case 6: DX_CHECK_EQ(ask_state(a, 0x13, 42), 0); break;
         default:
             DX_CHECK_EQ(dx_hbtp_hub_init(&hub, hub_memory, sizeof hub_memory, 0, NULL, NULL), 0);
-            DX_CHECK_EQ(dx_hbtp_subscribe(&hub, &b->s, 42), 0);
+            DX_CHECK_EQ(dx_hbtp_subscribe(&hub, &b->s, 42, true), 0);
             DX_CHECK_EQ(dx_hbtp_publish(&hub, 42, 0x10, "", 0), 1);
             dx_hbtp_out_reset(&b->out);
             DX_CHECK_EQ(dx_hbtp_publish(&hub, 42, 0x11, "+1", 2), 1);
@@ -242,10 +242,10 @@ DX_TEST(hb_13_arguments_and_limits)
     dx_hbtp_abort(&a->s);
     DX_CHECK_EQ(a->ended, 3);
     DX_CHECK_EQ(dx_hbtp_open(&a->s, 0, NULL, 0, 0, NULL, &st), DX_HBTP_ECANCELED);
-    DX_CHECK_EQ(dx_hbtp_send(NULL, st, "", 0), DX_HBTP_EINVAL);
-    DX_CHECK_EQ(dx_hbtp_grant(NULL, st, 0), DX_HBTP_EINVAL);
-    DX_CHECK_EQ(dx_hbtp_finish(NULL, st), DX_HBTP_EINVAL);
-    DX_CHECK_EQ(dx_hbtp_reset(NULL, st, 400, NULL), DX_HBTP_EINVAL);
+    DX_CHECK_EQ(dx_hbtp_send(NULL, st, "", 0), DX_HBTP_ENOTFOUND);
+    DX_CHECK_EQ(dx_hbtp_grant(NULL, st, 0), DX_HBTP_ENOTFOUND);
+    DX_CHECK_EQ(dx_hbtp_finish(NULL, st), DX_HBTP_ENOTFOUND);
+    DX_CHECK_EQ(dx_hbtp_reset(NULL, st, 400, NULL), DX_HBTP_ENOTFOUND);
     a = start(0, 1, 0, 4096, log_event); /* the usual payload limit: credit up to 2^31 - 1 */
     DX_CHECK_EQ(dx_hbtp_open(&a->s, 0, NULL, 0, 0x80000000u, NULL, &st), DX_HBTP_ETOOBIG);
     DX_CHECK_EQ(dx_hbtp_open(&a->s, 0, NULL, 0, 0x7fffffffu, NULL, &st), 0);
@@ -622,15 +622,15 @@ DX_TEST(hb_14_subscribe_and_unsubscribe_over_the_wire)
     frame_to(b, 0x13, 0, 0, "\2\0\0\0", 4); /* without an answer */
     side *other = start(2, 0, LIMIT, 4096, NULL);
     dx_hbtp_hub second;
-    DX_CHECK_EQ(dx_hbtp_subscribe(&hub, &other->s, 8), 0);
-    DX_CHECK_EQ(dx_hbtp_subscribe(&hub, &other->s, 10), DX_HBTP_ETOOBIG); /* the hub is full */
+    DX_CHECK_EQ(dx_hbtp_subscribe(&hub, &other->s, 8, true), 0);
+    DX_CHECK_EQ(dx_hbtp_subscribe(&hub, &other->s, 10, true), DX_HBTP_ETOOBIG); /* the hub is full */
     DX_CHECK_EQ(dx_hbtp_hub_init(&second, memory, 0, 0, NULL, NULL), 0);
-    DX_CHECK_EQ(dx_hbtp_subscribe(&second, &other->s, 8), DX_HBTP_EINVAL); /* in another hub */
+    DX_CHECK_EQ(dx_hbtp_subscribe(&second, &other->s, 8, true), DX_HBTP_EINVAL); /* in another hub */
     dx_hbtp_abort(&b->s);
     dx_hbtp_abort(&other->s);
     DX_CHECK_EQ(hub.count_, 0);
     DX_CHECK_EQ(hub.behind_, 0);
-    DX_CHECK_EQ(dx_hbtp_subscribe(&hub, &b->s, 2), DX_HBTP_EINVAL); /* closed */
+    DX_CHECK_EQ(dx_hbtp_subscribe(&hub, &b->s, 2, true), DX_HBTP_EINVAL); /* closed */
     DX_CHECK_EQ(dx_hbtp_hub_init(NULL, memory, 8, 0, NULL, NULL), DX_HBTP_EINVAL);
     DX_CHECK_EQ(dx_hbtp_hub_init(&hub, NULL, 8, 0, NULL, NULL), DX_HBTP_EINVAL);
     DX_CHECK_EQ(dx_hbtp_hub_init(&hub, (uint8_t *)memory + 1, 8, 0, NULL, NULL), DX_HBTP_EINVAL);
@@ -683,12 +683,12 @@ DX_PROPERTY(hb_14_nobody_applies_a_delta_to_a_wrong_base, 200)
         uint32_t late;
         switch (dx_choose(c, 5)) {
         case 0:
-            DX_CHECK_EQ(dx_hbtp_subscribe(&hub, &line[who].s, state), 0);
+            DX_CHECK_EQ(dx_hbtp_subscribe(&hub, &line[who].s, state, true), 0);
             wants[who][state] = true;
             break;
         case 1:
             if (dx_choose(c, 2) != 1) break;
-            DX_CHECK_EQ(dx_hbtp_unsubscribe(&hub, &line[who].s, state), wants[who][state] ? 0 : DX_HBTP_ENOTFOUND);
+            DX_CHECK_EQ(dx_hbtp_subscribe(&hub, &line[who].s, state, false), wants[who][state] ? 0 : DX_HBTP_ENOTFOUND);
             wants[who][state] = false;
             break;
         case 2:

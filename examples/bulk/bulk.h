@@ -401,12 +401,13 @@ static bool dx_hbtp_p_send_chunk(dx_hbtp_bulk *b, struct dx_hbtp_p_link *l, uint
 static int dx_hbtp_p_control(const dx_hbtp_bulk *b, dx_hbtp_bulk_piece *piece, uint16_t opcode,
                              unsigned field, const uint8_t *more, size_t size)
 {
-    uint8_t head[6];
+    uint8_t head[8];
     dx_hbtp_out out;
-    dx_hbtp_p_store16(head, (uint16_t)field);
-    dx_hbtp_p_store32(head + 2, b->object.transfer);
+    dx_hbtp_p_store16(head, opcode);
+    dx_hbtp_p_store16(head + 2, (uint16_t)field);
+    dx_hbtp_p_store32(head + 4, b->object.transfer);
     dx_hbtp_out_init(&out, piece->head, sizeof piece->head);
-    dx_hbtp_p_write(&out, opcode, DX_HBTP_FLAG_HAS_CHECKSUM, 0, head,
+    dx_hbtp_p_write(&out, dx_hbtp_p_word(opcode, DX_HBTP_FLAG_HAS_CHECKSUM, 0), head,
                     opcode <= DX_HBTP_OP_PONG ? 0 : sizeof head, more, size);
     piece->head_size = (uint32_t)out.used_;
     piece->data_size = 0;

@@ -215,17 +215,16 @@ static int read_piece(connection *c, void *out, size_t size)
 static void fill(connection *c)
 {
     while (c->active && dx_hbtp_out_room(&c->bulk) >= PIECE_SIZE + DX_HBTP_FILE_CHUNK_OVERHEAD) {
-        uint8_t *data;
+        uint8_t *data = dx_hbtp_out_next(&c->bulk) + DX_HBTP_FILE_CHUNK_PREFIX;
         uint64_t left = c->size - c->at;
         size_t n = left < PIECE_SIZE ? (size_t)left : PIECE_SIZE;
-        if (dx_hbtp_begin_file_chunk(&c->bulk, c->sequence, c->transfer, c->at, n, &data)) return;
+        dx_hbtp_file_chunk chunk = {c->transfer, c->at, data, (uint32_t)n, left == n};
         if (read_piece(c, data, n)) { /* damaged meanwhile: the client must not wait for more */
-            dx_hbtp_abandon(&c->bulk);
             end_transfer(c);
             dx_hbtp_close(&c->session, DX_HBTP_STATUS_INTERNAL, "the store is damaged");
             return;
         }
-        dx_hbtp_commit_file_chunk(&c->bulk, n, left == n);
+        dx_hbtp_write_file_chunk(&c->bulk, c->sequence, &chunk);
         c->at += n;
         if (left == n) end_transfer(c);
     }

@@ -19,13 +19,12 @@ static int answers;
 /* Server: the answer is written straight into the response buffer. */
 static int on_reverse(const dx_hbtp_context *c)
 {
-    uint8_t *result;
-    int error = dx_hbtp_begin(c->out, DX_HBTP_OP_RPC_RESPONSE, 0, c->frame->sequence,
-                              c->payload_size, &result);
-    if (error) return error; /* too full: we are called again when there is room */
+    uint8_t *result = dx_hbtp_out_next(c->out);
+    if (dx_hbtp_out_room(c->out) < DX_HBTP_HEADER_SIZE + c->payload_size)
+        return DX_HBTP_ENOSPACE; /* we are called again when there is room */
     for (size_t i = 0; i < c->payload_size; i++)
         result[i] = c->payload[c->payload_size - 1 - i];
-    return dx_hbtp_commit(c->out, c->payload_size);
+    return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, result, c->payload_size);
 }
 
 /* Server: an answer, then the file as FileChunk frames. */
