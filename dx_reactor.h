@@ -242,7 +242,7 @@ typedef struct dx_reactor_p_ring { /* the io_uring backend */
     uint16_t  pool_tail;
 } dx_reactor_p_ring;
 
-enum { DX_REACTOR_P_MORE_COUNT = 64, DX_REACTOR_P_TEXT_SIZE = 64 };
+enum { DX_REACTOR_P_MORE_COUNT = 64, DX_REACTOR_P_TEXT_SIZE = 64, DX_REACTOR_P_LEVELS = 11 };
 
 struct dx_reactor { /* caller-allocated; every field is private; not to be moved while open */
     const struct dx_reactor_p_backend *backend_;
@@ -252,7 +252,8 @@ struct dx_reactor { /* caller-allocated; every field is private; not to be moved
     struct dx_reactor_p_cell *cells_;
     void                     *events_;
     dx_op   *done_;                            /* completed, not delivered */
-    dx_op   *timers_;                          /* pairing heap */
+    uint64_t timer_base_, timer_used_[DX_REACTOR_P_LEVELS]; /* slots that are not empty */
+    dx_op   *timers_[64 * DX_REACTOR_P_LEVELS];
     dx_op   *receivers_;                       /* waiting for messages */
     uint8_t  *pool_ring_, *pool_;              /* the kernel's ring; the buffers */
     dx_op   **holders_;                        /* of each buffer: the operation that filled it */
@@ -260,12 +261,13 @@ struct dx_reactor { /* caller-allocated; every field is private; not to be moved
     dx_op    *parked_first_, *parked_last_;    /* operations that wait for one */
     uint32_t  buffers_, buffer_size_, buffers_each_, held_;
     uint64_t now_;
-    uint32_t bucket_mask_, fd_free_, fd_retry_, timer_order_;
+    uint32_t bucket_mask_, fd_free_, fd_retry_;
     uint16_t generation_;
     uint32_t pending_, pending_max_, budget_, spin_ns_, unsubmitted_;
     uint32_t changes_; /* kqueue: collected for the next wait */
     uint32_t behind_; /* operations that wait for another one of their descriptor */
     uint32_t post_mask_, post_head_, more_head_, more_count_;
+    int32_t  timer_sorted_; /* a slot whose timers are in order; -1: none */
     int      poll_fd_, wake_fd_, sys_errno_;
     bool     open_, in_callback_, closing_, blocking_files_, no_pwait2_, done_turn_;
     uint32_t post_tail_, sleeping_, wake_; /* what other threads write; wake_: 1 wake, 2 stop */
@@ -398,6 +400,11 @@ DX_REACTOR_API int dx_reactor_poll(dx_reactor *r, dx_op *op, int fd, uint32_t in
 DX_REACTOR_API int dx_reactor_close_fd(dx_reactor *r, dx_op *op, int fd);
 /* Result 0 after delay_ns of the monotonic clock, never earlier. Equal times: in order of start. */
 DX_REACTOR_API int dx_reactor_timer(dx_reactor *r, dx_op *op, uint64_t delay_ns);
+/* The same at a time of dx_reactor_now_ns(): no clock is read. One that is past: at once. */
+DX_REACTOR_API int dx_reactor_timer_at(dx_reactor *r, dx_op *op, uint64_t when_ns);
+/* Give a pending timer or deadline another time. To a later one costs a compare and a store, so
+   that every message may put off a timeout. Among equal times it comes last. ENOTFOUND. */
+DX_REACTOR_API int dx_reactor_timer_move(dx_reactor *r, dx_op *op, uint64_t when_ns);
 /* Limit a pending accept (one-shot), connect, recv, send, stream read or write, poll or receive:
    after delay_ns it is cancelled and ends with -ETIMEDOUT in place of -ECANCELED. `op` is an
    operation of its own; result 0: it struck, -ECANCELED: the target ended first. One per target;
@@ -739,7 +746,7 @@ enum { /* dx_op.state_ */
     DX_REACTOR_P_IDLE = 0,  /* the caller's */
     DX_REACTOR_P_WAITING,   /* in a descriptor's list, behind another */
     DX_REACTOR_P_ACTIVE,    /* in a descriptor's list, the backend works on it */
-    DX_REACTOR_P_TIMING,    /* in the heap */
+    DX_REACTOR_P_TIMING,    /* in the wheel */
     DX_REACTOR_P_RECEIVING, /* in the list of receivers */
     DX_REACTOR_P_DONE       /* in the queue of completions */
 };
@@ -1045,7 +1052,8 @@ static size_t dx_reactor_p_plan(dx_reactor *r, const dx_reactor_desc *d, uint8_t
 {
     const uint32_t most = (uint32_t)1 << 24;
     const uint32_t fds = d->descriptors_max ? d->descriptors_max : 1024;
-    uint32_t align = d->buffers ? DX_REACTOR_P_PAGE : DX_REACTOR_P_ALIGN, i;
+    const uint32_t align = d->buffers ? DX_REACTOR_P_PAGE : DX_REACTOR_P_ALIGN;
+    uint32_t i;
     uint64_t used = 0;
     if (fds > most || d->posts_max > most || d->queue_entries > 32768 || d->budget > most ||
         d->completion_entries > most || d->buffers > 32768 || d->buffer_size > most)
@@ -1150,74 +1158,6 @@ static void dx_reactor_p_fd_retry_later(dx_reactor *r, dx_reactor_p_fd *e)
     r->fd_retry_ = (uint32_t)(e - r->fds_) + 1;
 }
 
-/* >>timers -------------------------------------------------------------
-   A pairing heap (Fredman, Sedgewick, Sleator, Tarjan 1986) that is threaded through the
-   operations: no memory, no limit, insert O(1), remove O(log n) amortised.
-   buffer_: first child; next_: sibling; prev_: the sibling before or the parent. */
-static bool dx_reactor_p_timer_less(const dx_op *a, const dx_op *b)
-{
-    if (a->offset_ != b->offset_) return a->offset_ < b->offset_;
-    return ((uint32_t)b->fd_ - (uint32_t)a->fd_) - 1u < 0x7fffffffu; /* order of start */
-}
-
-static dx_op *dx_reactor_p_heap_meld(dx_op *a, dx_op *b)
-{
-    dx_op *child;
-    if (!a || !b) return a ? a : b;
-    if (dx_reactor_p_timer_less(b, a)) {
-        dx_op *t = a;
-        a = b;
-        b = t;
-    }
-    child = (dx_op *)a->buffer_;
-    b->next_ = child;
-    b->prev_ = a;
-    if (child) child->prev_ = b;
-    a->buffer_ = b;
-    return a;
-}
-
-static dx_op *dx_reactor_p_heap_merge(dx_op *first)
-{
-    dx_op *pairs = NULL, *root = NULL;
-    while (first) { /* left to right: meld in pairs, stack the pairs */
-        dx_op *a = first, *b = first->next_;
-        first = b ? b->next_ : NULL;
-        a->next_ = a->prev_ = NULL;
-        if (b) b->next_ = b->prev_ = NULL;
-        a = dx_reactor_p_heap_meld(a, b);
-        a->next_ = pairs;
-        pairs = a;
-    }
-    while (pairs) {
-        dx_op *next = pairs->next_;
-        pairs->next_ = NULL;
-        root = dx_reactor_p_heap_meld(root, pairs);
-        pairs = next;
-    }
-    return root;
-}
-
-static void dx_reactor_p_heap_insert(dx_reactor *r, dx_op *op)
-{
-    op->buffer_ = NULL;
-    op->next_ = op->prev_ = NULL;
-    r->timers_ = dx_reactor_p_heap_meld(r->timers_, op);
-}
-
-static void dx_reactor_p_heap_remove(dx_reactor *r, dx_op *op)
-{
-    dx_op *rest = dx_reactor_p_heap_merge((dx_op *)op->buffer_);
-    if (op == r->timers_) {
-        r->timers_ = rest;
-        return;
-    }
-    if ((dx_op *)op->prev_->buffer_ == op) op->prev_->buffer_ = op->next_;
-    else op->prev_->next_ = op->next_;
-    if (op->next_) op->next_->prev_ = op->prev_;
-    r->timers_ = dx_reactor_p_heap_meld(r->timers_, rest);
-}
-
 /* >>queues ------------------------------------------------------------- */
 static void dx_reactor_p_list_push(dx_op **first, dx_op *op)
 {
@@ -1262,6 +1202,134 @@ static void dx_reactor_p_more_push(dx_reactor *r, dx_op *op, int32_t result, uin
     r->more_[at].result = result;
     r->more_[at].flags = flags | DX_REACTOR_F_MORE;
     r->more_count_++;
+}
+
+/* >>timers -------------------------------------------------------------
+   A hierarchical wheel (Varghese and Lauck 1987) of nanoseconds, threaded through the operations:
+   no memory, no limit, insert and remove O(1). 11 levels of 64 slots, one level for each digit of 6
+   bits. A timer's level is the highest digit in which its time differs from timer_base_, the slot is
+   that digit; when time reaches a slot, its timers move to lower levels, in order. So lower levels
+   are earlier, and a slot of level 0 holds equal times. fd_: level and slot. offset_: the time; one
+   that was put off stays where it is until then. */
+enum { DX_REACTOR_P_NONE = -1 };
+
+static void dx_reactor_p_timer_link(dx_reactor *r, dx_op *op)
+{
+    const uint64_t differs = (op->offset_ ^ r->timer_base_) | 1;
+    const uint32_t level = (63u - (uint32_t)__builtin_clzll(differs)) / 6;
+    const uint32_t digit = op->offset_ >> 6 * level & 63;
+    op->fd_ = (int32_t)(64 * level + digit);
+    r->timer_used_[level] |= (uint64_t)1 << digit;
+    dx_reactor_p_list_push(&r->timers_[op->fd_], op);
+}
+
+static void dx_reactor_p_timer_insert(dx_reactor *r, dx_op *op, uint64_t when)
+{
+    op->offset_ = when > r->now_ ? when : r->now_;
+    op->state_ = DX_REACTOR_P_TIMING;
+    dx_reactor_p_timer_link(r, op);
+}
+
+static void dx_reactor_p_timer_remove(dx_reactor *r, dx_op *op)
+{
+    const int32_t slot = op->fd_;
+    dx_reactor_p_list_remove(&r->timers_[slot], op);
+    if (r->timers_[slot]) return;
+    r->timer_used_[slot / 64] &= ~((uint64_t)1 << slot % 64);
+    if (slot == r->timer_sorted_) r->timer_sorted_ = DX_REACTOR_P_NONE;
+}
+
+/* The first slot that is used, and the time at which it begins. NONE: there is no timer. */
+static int32_t dx_reactor_p_timer_slot(const dx_reactor *r, uint64_t *begin)
+{
+    uint32_t level = 0, digit;
+    while (level < DX_REACTOR_P_LEVELS && !r->timer_used_[level]) level++;
+    if (level == DX_REACTOR_P_LEVELS) return DX_REACTOR_P_NONE;
+    digit = (uint32_t)__builtin_ctzll(r->timer_used_[level]);
+    *begin = ((r->timer_base_ >> 6 * level & ~(uint64_t)63) | digit) << 6 * level;
+    return (int32_t)(64 * level + digit);
+}
+
+/* Time has reached a slot: its timers go to where they are now. */
+static void dx_reactor_p_timer_cascade(dx_reactor *r, int32_t slot)
+{
+    dx_op *op = r->timers_[slot], *last = op->prev_, *next;
+    r->timers_[slot] = NULL;
+    r->timer_used_[slot / 64] &= ~((uint64_t)1 << slot % 64);
+    for (;; op = next) {
+        next = op->next_;
+        __builtin_prefetch(next);
+        dx_reactor_p_timer_link(r, op);
+        if (op == last) break;
+    }
+}
+
+/* The last moment of a slot that begins at `begin`. */
+static uint64_t dx_reactor_p_timer_end(int32_t slot, uint64_t begin)
+{
+    return begin | (((uint64_t)1 << slot / 64 * 6) - 1);
+}
+
+/* The timers of a slot, when they are few and all due and in it: put in order where they are. */
+static bool dx_reactor_p_timer_sort(dx_reactor *r, int32_t slot, uint64_t end)
+{
+    dx_op *few[64], *op = r->timers_[slot], *first = op;
+    uint32_t count = 0, i, k;
+    do {
+        if (count == 64 || op->offset_ > end) return false;
+        __builtin_prefetch(op->next_);
+        for (i = count++; i && few[i - 1]->offset_ > op->offset_; i--) few[i] = few[i - 1];
+        few[i] = op;
+        op = op->next_;
+    } while (op != first);
+    for (i = 0, k = count - 1; i < count; k = i++) {
+        few[i]->prev_ = few[k];
+        few[k]->next_ = few[i];
+    }
+    r->timers_[slot] = few[0];
+    r->timer_sorted_ = slot;
+    return true;
+}
+
+/* A timer that is due at r->now_, out of the wheel; the earliest first. NULL: none. */
+static dx_op *dx_reactor_p_timer_due(dx_reactor *r)
+{
+    uint64_t begin = 0;
+    int32_t slot;
+    while ((slot = dx_reactor_p_timer_slot(r, &begin)) >= 0 && begin <= r->now_) {
+        const uint64_t end = dx_reactor_p_timer_end(slot, begin);
+        dx_op *op = r->timers_[slot];
+        r->timer_base_ = begin;
+        if (slot < 64 && op->offset_ != begin) {
+            dx_reactor_p_timer_remove(r, op);
+            dx_reactor_p_timer_link(r, op);
+        } else if (slot < 64 || slot == r->timer_sorted_ ||
+                   dx_reactor_p_timer_sort(r, slot, end < r->now_ ? end : r->now_)) {
+            op = r->timers_[slot];
+            dx_reactor_p_timer_remove(r, op);
+            return op;
+        } else {
+            dx_reactor_p_timer_cascade(r, slot);
+        }
+    }
+    r->timer_base_ = r->now_; /* no slot before it is used */
+    r->timer_sorted_ = DX_REACTOR_P_NONE;
+    return NULL;
+}
+
+/* When the next one is due, or a time before that. UINT64_MAX: there is none. */
+static uint64_t dx_reactor_p_timer_next(const dx_reactor *r)
+{
+    uint64_t begin = UINT64_MAX, first;
+    const int32_t slot = dx_reactor_p_timer_slot(r, &begin);
+    const dx_op *op = slot < 0 ? NULL : r->timers_[slot];
+    int few;
+    first = slot < 0 ? begin : dx_reactor_p_timer_end(slot, begin);
+    for (few = 0; op && few < 16; few++, op = op->next_) {
+        if (op->offset_ < first) first = op->offset_;
+        if (op->next_ == r->timers_[slot]) return first;
+    }
+    return begin;
 }
 
 /* >>pool ---------------------------------------------------------------
@@ -1357,7 +1425,7 @@ static void dx_reactor_p_finish(dx_reactor *r, dx_op *op, int32_t result)
     dx_reactor_p_list_push(&r->done_, op);
     if (op->flags_ & DX_REACTOR_P_F_LIMITED) { /* it ended before its deadline */
         dx_op *deadline = (dx_op *)(uintptr_t)op->offset_;
-        dx_reactor_p_heap_remove(r, deadline);
+        dx_reactor_p_timer_remove(r, deadline);
         deadline->state_ = DX_REACTOR_P_DONE;
         deadline->offset_ = (uint32_t)-ECANCELED;
         dx_reactor_p_list_push(&r->done_, deadline);
@@ -1503,7 +1571,7 @@ static int dx_reactor_p_cancel(dx_reactor *r, dx_op *op)
     case DX_REACTOR_P_DONE:
         return DX_REACTOR_EALREADY;
     case DX_REACTOR_P_TIMING:
-        dx_reactor_p_heap_remove(r, op);
+        dx_reactor_p_timer_remove(r, op);
         if (op->kind_ == DX_REACTOR_P_DEADLINE)
             op->u_.target->flags_ &= (uint16_t)~DX_REACTOR_P_F_LIMITED;
         dx_reactor_p_finish(r, op, -ECANCELED);
@@ -2972,14 +3040,6 @@ static uint64_t dx_reactor_p_due(const dx_reactor *r, uint64_t delay_ns)
     return delay_ns > UINT64_MAX - now ? UINT64_MAX : now + delay_ns;
 }
 
-static void dx_reactor_p_time(dx_reactor *r, dx_op *op, uint64_t delay_ns)
-{
-    op->offset_ = dx_reactor_p_due(r, delay_ns);
-    op->fd_ = (int32_t)(r->timer_order_++ & 0xffffffffu);
-    op->state_ = DX_REACTOR_P_TIMING;
-    dx_reactor_p_heap_insert(r, op);
-}
-
 /* >>posts --------------------------------------------------------------
    Many producers, one consumer: a bounded ring of cells, each with a sequence number that says
    whose turn it is (Vyukov, "Bounded MPMC queue"). The accesses that decide about sleeping are
@@ -3028,9 +3088,8 @@ static void dx_reactor_p_receive_ready(dx_reactor *r)
 /* >>turn --------------------------------------------------------------- */
 static void dx_reactor_p_fire_timers(dx_reactor *r)
 {
-    while (r->timers_ && r->timers_->offset_ <= r->now_) {
-        dx_op *op = r->timers_;
-        dx_reactor_p_heap_remove(r, op);
+    dx_op *op;
+    while ((op = dx_reactor_p_timer_due(r)) != NULL) {
         if (op->kind_ == DX_REACTOR_P_DEADLINE) {
             dx_op *target = op->u_.target;
             target->flags_ &= (uint16_t)~DX_REACTOR_P_F_LIMITED;
@@ -3044,13 +3103,14 @@ static void dx_reactor_p_fire_timers(dx_reactor *r)
 /* How long the kernel may wait: at most timeout_ns, at most until the first timer. */
 static int64_t dx_reactor_p_wait_ns(dx_reactor *r, int64_t timeout_ns)
 {
-    uint64_t left;
+    uint64_t next, left;
     if (r->done_ || r->more_count_ || r->fd_retry_) return 0;
     if (r->parked_first_ && r->held_ < r->buffers_) return 0;
-    if (timeout_ns == 0 || !r->timers_) return timeout_ns;
+    next = dx_reactor_p_timer_next(r);
+    if (timeout_ns == 0 || next == UINT64_MAX) return timeout_ns;
     r->now_ = dx_reactor_p_clock(r);
-    if (r->timers_->offset_ <= r->now_) return 0;
-    left = r->timers_->offset_ - r->now_;
+    if (next <= r->now_) return 0;
+    left = next - r->now_;
     if (left > INT64_MAX) left = INT64_MAX;
     return timeout_ns < 0 || left < (uint64_t)timeout_ns ? (int64_t)left : timeout_ns;
 }
@@ -3270,7 +3330,8 @@ DX_REACTOR_API int dx_reactor_open(dx_reactor *r, const dx_reactor_desc *desc)
     r->simulator_ = desc->simulator;
     error = dx_reactor_p_select(r, desc);
     if (error) return error;
-    r->now_ = dx_reactor_p_clock(r);
+    r->now_ = r->timer_base_ = dx_reactor_p_clock(r);
+    r->timer_sorted_ = DX_REACTOR_P_NONE;
     r->open_ = true;
     return DX_REACTOR_OK;
 }
@@ -3279,7 +3340,10 @@ DX_REACTOR_API int dx_reactor_open(dx_reactor *r, const dx_reactor_desc *desc)
 static void dx_reactor_p_cancel_all(dx_reactor *r)
 {
     uint32_t bucket;
-    while (r->timers_) dx_reactor_p_cancel(r, r->timers_);
+    uint64_t begin;
+    int32_t slot;
+    while ((slot = dx_reactor_p_timer_slot(r, &begin)) >= 0)
+        dx_reactor_p_cancel(r, r->timers_[slot]);
     while (r->receivers_) dx_reactor_p_cancel(r, r->receivers_);
     for (bucket = 0; bucket <= r->bucket_mask_; bucket++) {
         uint32_t index = r->buckets_[bucket];
@@ -3514,11 +3578,30 @@ DX_REACTOR_API int dx_reactor_close_fd(dx_reactor *r, dx_op *op, int fd)
     return dx_reactor_p_transfer(r, op, DX_REACTOR_P_CLOSE, fd, NULL, 0, 0);
 }
 
-DX_REACTOR_API int dx_reactor_timer(dx_reactor *r, dx_op *op, uint64_t delay_ns)
+DX_REACTOR_API int dx_reactor_timer_at(dx_reactor *r, dx_op *op, uint64_t when_ns)
 {
     int error = dx_reactor_p_prepare(r, op, DX_REACTOR_P_TIMER, -1);
-    if (!error) dx_reactor_p_time(r, op, delay_ns);
+    if (!error) dx_reactor_p_timer_insert(r, op, when_ns);
     return error;
+}
+
+DX_REACTOR_API int dx_reactor_timer(dx_reactor *r, dx_op *op, uint64_t delay_ns)
+{
+    if (!r || !r->open_) return DX_REACTOR_EINVAL;
+    return dx_reactor_timer_at(r, op, dx_reactor_p_due(r, delay_ns));
+}
+
+DX_REACTOR_API int dx_reactor_timer_move(dx_reactor *r, dx_op *op, uint64_t when_ns)
+{
+    if (!r || !op) return DX_REACTOR_EINVAL;
+    if (op->state_ != DX_REACTOR_P_TIMING) return DX_REACTOR_ENOTFOUND;
+    if (when_ns >= op->offset_) {
+        op->offset_ = when_ns;
+    } else {
+        dx_reactor_p_timer_remove(r, op);
+        dx_reactor_p_timer_insert(r, op, when_ns);
+    }
+    return DX_REACTOR_OK;
 }
 
 DX_REACTOR_API int dx_reactor_deadline(dx_reactor *r, dx_op *op, dx_op *target, uint64_t delay_ns)
@@ -3536,7 +3619,7 @@ DX_REACTOR_API int dx_reactor_deadline(dx_reactor *r, dx_op *op, dx_op *target, 
     op->u_.target = target;
     target->flags_ |= DX_REACTOR_P_F_LIMITED;
     target->offset_ = (uint64_t)(uintptr_t)op;
-    dx_reactor_p_time(r, op, delay_ns);
+    dx_reactor_p_timer_insert(r, op, dx_reactor_p_due(r, delay_ns));
     return DX_REACTOR_OK;
 }
 

@@ -265,37 +265,84 @@ EVERY(timers_come_in_the_order_of_their_times)
     loop_close(&l);
 }
 
-static int timer_compare(const void *a, const void *b)
+/* Timers that are started, moved, cancelled and fired in any order and at any distance come out in
+   the order of their times, those of equal times in the order of their start; never early, and all
+   that are due. A wait that is as long as timer_next() says misses none. */
+DX_PROPERTY(timer_wheel_is_a_sorted_list, 1000)
 {
-    const dx_op *x = *(dx_op *const *)a, *y = *(dx_op *const *)b;
-    return x->offset_ < y->offset_ ? -1 : x->offset_ > y->offset_ ? 1 : x->fd_ < y->fd_ ? -1 : 1;
-}
-
-DX_PROPERTY(timer_heap_is_a_sorted_list, 300)
-{
-    enum { N = 60 };
+    enum { N = 200 };
     dx_reactor r;
-    dx_op ops[N], *model[N];
-    size_t in = 0;
+    dx_op ops[N];
+    uint64_t due[N];
+    bool live[N] = {0}, moved[N] = {0};
     memset(&r, 0, sizeof r);
     memset(ops, 0, sizeof ops);
-    for (int i = 0; i < N; i++) {
-        ops[i].offset_ = dx_choose(c, 9);
-        ops[i].fd_ = i;
-        dx_reactor_p_heap_insert(&r, &ops[i]);
-        model[in++] = &ops[i];
-        if (dx_choose(c, 2) == 0) {
-            size_t at = (size_t)dx_choose(c, in - 1);
-            dx_reactor_p_heap_remove(&r, model[at]);
-            model[at] = model[--in];
+    const uint64_t many = dx_choose(c, 3) ? 2 : 150, near = dx_choose(c, 62);
+    r.timer_sorted_ = DX_REACTOR_P_NONE;
+    r.now_ = r.timer_base_ = dx_choose(c, 3) ? UINT64_C(123456789) << dx_choose(c, 36) : 0;
+    for (size_t i = 0; i < N; i++) {
+        uint64_t far = dx_choose(c, 99) << dx_choose(c, near), last = 0;
+        size_t at = (size_t)dx_choose(c, i);
+        dx_op *op;
+        due[i] = far > UINT64_MAX - r.now_ ? UINT64_MAX : r.now_ + far;
+        dx_reactor_p_timer_insert(&r, &ops[i], dx_choose(c, 9) || far ? due[i] : r.now_ / 2);
+        live[i] = true;
+        if (live[at] && dx_choose(c, 3) == 0) {
+            due[at] = r.now_ + (dx_choose(c, 9) << dx_choose(c, 40));
+            moved[at] = true;
+            DX_CHECK_EQ(dx_reactor_timer_move(&r, &ops[at], due[at]), 0);
         }
+        at = (size_t)dx_choose(c, i);
+        if (live[at] && dx_choose(c, 3) == 0) {
+            dx_reactor_p_timer_remove(&r, &ops[at]);
+            live[at] = false;
+        }
+        if (dx_choose(c, many)) continue; /* sometimes only after a hundred or so */
+        uint64_t next = dx_reactor_p_timer_next(&r);
+        for (size_t k = 0; k <= i; k++) DX_CHECK(!live[k] || due[k] >= next);
+        if (dx_choose(c, 3) == 0 && next != UINT64_MAX) r.now_ = next > r.now_ ? next : r.now_;
+        else r.now_ += i + 1 == N ? UINT64_MAX - r.now_ : dx_choose(c, 9) << dx_choose(c, 40);
+        while ((op = dx_reactor_p_timer_due(&r)) != NULL) {
+            size_t it = (size_t)(op - ops);
+            DX_CHECK(live[it] && due[it] <= r.now_ && due[it] >= last);
+            for (size_t k = 0; k <= i; k++) {
+                if (!live[k] || k == it) continue;
+                DX_CHECK(due[k] >= due[it]);
+                if (due[k] == due[it] && !moved[k] && !moved[it]) DX_CHECK(k > it);
+            }
+            last = due[it];
+            live[it] = false;
+        }
+        for (size_t k = 0; k <= i; k++) DX_CHECK(!live[k] || due[k] > r.now_);
+        DX_CHECK(r.timer_base_ == r.now_);
     }
-    qsort(model, in, sizeof *model, timer_compare);
-    for (size_t i = 0; i < in; i++) {
-        DX_CHECK(r.timers_ == model[i]);
-        dx_reactor_p_heap_remove(&r, r.timers_);
-    }
-    DX_CHECK(r.timers_ == NULL);
+}
+
+/* The public side: at a time, moved to a later and to an earlier one, too many, not pending. */
+EVERY(timer_at_a_time_and_moved)
+{
+    loop l = {0};
+    dx_op ops[3];
+    dx_completion out[3];
+    loop_open(&l, backend);
+    for (size_t i = 0; i < 3; i++) ops[i] = tagged(i);
+    uint64_t start = dx_reactor_refresh_now_ns(&l.r);
+    DX_CHECK_EQ(dx_reactor_timer_at(&l.r, &ops[0], start + 1 * MS), 0);
+    DX_CHECK_EQ(dx_reactor_timer_at(&l.r, &ops[1], start + 3600000 * MS), 0);
+    DX_CHECK_EQ(dx_reactor_timer_at(&l.r, &ops[2], 0), 0); /* past */
+    DX_CHECK_EQ(dx_reactor_timer_move(&l.r, &ops[0], start + 20 * MS), 0);
+    DX_CHECK_EQ(dx_reactor_timer_move(&l.r, &ops[1], start + 10 * MS), 0);
+    DX_CHECK_EQ(dx_reactor_wait(&l.r, out, 3, 0), 1);
+    DX_CHECK_EQ(out[0].user_data, 2);
+    DX_CHECK_EQ(dx_reactor_timer_move(&l.r, &ops[2], start), DX_REACTOR_ENOTFOUND);
+    DX_CHECK_EQ(dx_reactor_submit_and_wait(&l.r, out, 3, 1, DX_REACTOR_FOREVER), 1);
+    DX_CHECK_EQ(out[0].user_data, 1);
+    DX_CHECK(dx_reactor_now_ns(&l.r) >= start + 10 * MS);
+    DX_CHECK_EQ(dx_reactor_submit_and_wait(&l.r, out, 3, 1, DX_REACTOR_FOREVER), 1);
+    DX_CHECK_EQ(out[0].user_data, 0);
+    DX_CHECK(dx_reactor_now_ns(&l.r) >= start + 20 * MS);
+    DX_CHECK_EQ(dx_reactor_timer_move(NULL, &ops[0], 0), DX_REACTOR_EINVAL);
+    loop_close(&l);
 }
 
 EVERY(rx_7_w_31_w_34_timeouts)
