@@ -1207,10 +1207,10 @@ static void dx_reactor_p_more_push(dx_reactor *r, dx_op *op, int32_t result, uin
 /* >>timers -------------------------------------------------------------
    A hierarchical wheel (Varghese and Lauck 1987) of nanoseconds, threaded through the operations:
    no memory, no limit, insert and remove O(1). 11 levels of 64 slots, one level for each digit of 6
-   bits. A timer's level is the highest digit in which its time differs from timer_base_, the slot is
-   that digit; when time reaches a slot, its timers move to lower levels, in order. So lower levels
-   are earlier, and a slot of level 0 holds equal times. fd_: level and slot. offset_: the time; one
-   that was put off stays where it is until then. */
+   bits. A timer's level is the highest digit in which its time differs from timer_base_, the slot
+   is that digit; when time reaches a slot, its timers move to lower levels, in order. So lower
+   levels are earlier, and a slot of level 0 holds equal times. fd_: 64 times the level, and the
+   slot. offset_: the time; a timer that was put off stays where it is until then. */
 enum { DX_REACTOR_P_NONE = -1 };
 
 static void dx_reactor_p_timer_link(dx_reactor *r, dx_op *op)
