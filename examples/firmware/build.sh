@@ -18,7 +18,7 @@ link() { # DEFINITIONS...
     echo "-T program.ld"
 }
 mkdir -p "$out"
-$cc $flags -Os -DBOARD_UPDATER -ffunction-sections -fdata-sections -Wl,--gc-sections $(link $memory STACK=3072) \
+$cc $flags -Os -DBOARD_UPDATER -ffunction-sections -fdata-sections -Wl,--gc-sections $(link $memory STACK=3584) \
     updater.c "board_$board.c" memory.c -o "$out/updater.elf" -lgcc
 for version in 1 2; do
     $cc $flags -O2 -DAPP_VERSION=$version $(link $flash STACK=16384) \
