@@ -31,7 +31,7 @@ DXPATCH := $(patsubst examples/dxpatch/%.c,dxpatch.d/%.o,$(wildcard examples/dxp
 UNITS  := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 GATES  := $(filter-out lib size,$(patsubst tests/checks/%.sh,%,$(wildcard tests/checks/*.sh)))
 
-.PHONY: help all hello demo demo-run run-firmware test test-run check deps size install bench-blocks bench-patch bench-hbtp bench-bulk bench-reactor bench-teleport clean
+.PHONY: help all hello demo demo-run run-firmware run-www test test-run check deps size install bench-blocks bench-patch bench-hbtp bench-bulk bench-reactor bench-teleport clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -96,6 +96,9 @@ demo-run: build/dxup build/demo/dxup-1 build/demo/dxup-2
 run-firmware: ## update a Cortex-M3 and a RISC-V board over their UARTs, in emulators
 	@CC='$(CC)' examples/firmware/run.sh
 
+run-www: build/dxup ## a page that keeps an application up to date with patches, on http://127.0.0.1:8000/
+	@CC='$(CC)' examples/www/run.sh
+
 # ---------------------------------------------------------------- tests
 TEST_CC = $(CC) -std=c11 $(WARN) -Wno-unused-function
 build/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
@@ -126,6 +129,7 @@ FIXED := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 # One suite a line for tests/run.sh: NAME SECONDS COMMAND; a "!" before the name: nothing else runs meanwhile.
 SUITES = '!build 300 $(MAKE) -s -j2 all build/asan/dxup build/asan/dxpatch build/asan/dxecho build/dxup_evil build/demo/dxup-1 build/demo/dxup-2 && echo "build: 1 passed, 0 failed, 0 skipped"' \
          'test_dxup.asan 600 DXUP=build/asan/dxup $(FIXED) tests/test_dxup.sh' 'test_dxup 600 tests/test_dxup.sh' \
+         'dxup_http.asan 300 DXUP=build/asan/dxup $(FIXED) tests/dxup_http.py' 'www 600 tests/ports/www.sh' \
          'test_dxecho.asan 600 DXECHO=build/asan/dxecho $(FIXED) tests/test_dxecho.sh' 'test_dxecho 300 tests/test_dxecho.sh' \
          'test_dxpatch.asan 600 DXPATCH=build/asan/dxpatch $(FIXED) tests/test_dxpatch.sh' 'test_dxpatch 300 tests/test_dxpatch.sh' \
          $(foreach t,$(UNITS),'$(t) 300 $(MAKE) -s build/$(t) && build/$(t)' \

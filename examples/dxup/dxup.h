@@ -2,6 +2,7 @@
 
    main.c    arguments and help             image.c   a file or a tree as one stream of bytes, read
    store.c   publish log checkout verify gc dest.c    the same stream written: verified, atomic
+   http.c    the server for browsers
    serve.c   the server                     patches.c makes and keeps patches, on a thread of its own
    chunks.c  patches between large versions
    pull.c    the client                     wire.h    the two messages, as dx_teleport records
@@ -111,7 +112,7 @@ int dxup_loop_open(struct dx_reactor *r, struct dx_reactor_desc *desc, const cha
 
 /* >>commands ---- */
 typedef struct dxup_options {
-    const char *store, *name, *path, *address, *backend;
+    const char *store, *name, *path, *address, *http, *backend;
     unsigned    workers;
     uint64_t    keep;      /* gc: versions of each name; 0 = all */
     uint64_t    patch_max; /* serve: larger versions are patched by chunks */

@@ -16,6 +16,7 @@ static const char usage[] =
     "  dxup verify STORE                      re-read and re-hash everything\n"
     "  dxup gc STORE [--keep N]               drop all but the last N versions; give space back\n"
     "  dxup serve STORE --listen ADDR:PORT [--workers N] [--backend io_uring|epoll]\n"
+    "                   [--http ADDR:PORT]    for browsers and curl: GET /NAME, ETags, A-IM: dx-patch\n"
     "                   [--patch-max BYTES]   larger versions are patched by chunks (default 64 MiB)\n"
     "  dxup pull ADDR:PORT NAME DEST [--force] [--backend B]\n"
     "\n"
@@ -60,6 +61,7 @@ static int parse_option(dxup_options *o, const char *option, const char *value, 
     *used = 2;
     if (!value) return dxup_fail(DXUP_USAGE, "unknown option or missing value: %s", option);
     if (!strcmp(option, "--listen")) return o->address = value, DXUP_OK;
+    if (!strcmp(option, "--http")) return o->http = value, DXUP_OK;
     if (!strcmp(option, "--backend")) {
         o->backend = value;
         return dxup_loop_knows(value) ? DXUP_OK

@@ -1,5 +1,6 @@
 /* The server: workers, each a thread with its own reactor, listener and view of the store. */
 #include "dxup.h"
+#include "http.h"
 #include "patches.h"
 #include "store.h"
 #include "wire.h"
@@ -38,7 +39,7 @@ typedef struct connection {
     dx_hbtp_session    session;
     dx_hbtp_out        replies, bulk; /* bulk: only while a transfer runs */
     uint8_t           *bulk_memory;
-    size_t             input_size;  /* received, not dispatched yet */
+    size_t             taken, input_size; /* input[taken..input_size) is to be dispatched */
     uint8_t            input[INPUT_SIZE], replies_memory[REPLIES_SIZE];
 
     /* the transfer */
@@ -75,6 +76,7 @@ struct worker {
 struct server {
     const dxup_options *o;
     dxup_patches       *patches;
+    dxup_http          *http; /* NULL: none was asked for; guarded by lock */
     unsigned            worker_count;
     worker             *workers;
     pthread_mutex_t     lock;
@@ -265,11 +267,18 @@ static void close_connection(connection *c)
 /* Dispatch what was received. What cannot be taken now (the replies are full) stays. */
 static void dispatch(connection *c)
 {
-    int64_t used = dx_hbtp_feed(&c->session, c->input, c->input_size,
+    int64_t used = dx_hbtp_feed(&c->session, c->input + c->taken, c->input_size - c->taken,
                                 dx_reactor_now_ns(&c->worker->reactor));
-    if (used < 0) used = (int64_t)c->input_size; /* closed: what is in the replies is sent first */
-    c->input_size -= (size_t)used;
-    memmove(c->input, c->input + used, c->input_size);
+    if (used < 0) c->taken = c->input_size; /* closed: what is in the replies is sent first */
+    else c->taken += (size_t)used;
+}
+
+/* Make room behind what was received; not while some is coming in there. */
+static void compact(connection *c)
+{
+    c->input_size -= c->taken;
+    memmove(c->input, c->input + c->taken, c->input_size);
+    c->taken = 0;
 }
 
 static void on_received(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
@@ -308,7 +317,7 @@ static void on_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     }
     c->active_ns = dxup_now_ns();
     dx_hbtp_out_consume(c->session.desc.out, (size_t)result);
-    if (c->input_size) dispatch(c);
+    if (c->taken < c->input_size) dispatch(c);
     pump(c);
 }
 
@@ -348,6 +357,7 @@ static void pump(connection *c)
     } else if (!c->sending && ended) {
         close_connection(c);
     }
+    if (!c->receiving) compact(c);
     if (!c->closing && !c->receiving && !ended && c->input_size < INPUT_SIZE) {
         c->receiving = true;
         if (dx_reactor_recv(r, &c->receive_op, c->fd, c->input + c->input_size,
@@ -441,6 +451,7 @@ static void patch_ready(void *user) /* on the patch thread */
     for (unsigned i = 0; i < s->worker_count; i++)
         if (s->workers[i].open)
             dx_reactor_post(&s->workers[i].reactor, &message); /* full: it is awake anyway */
+    dxup_http_ready(s->http);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -529,6 +540,7 @@ static int run_workers(server *s, const dx_reactor_address *address, const sigse
         printf("listening on %s with %u %s on %s\n", text, s->worker_count,
                s->worker_count == 1 ? "worker" : "workers",
                dx_reactor_backend_name(&s->workers[0].reactor));
+        if (s->http) printf("listening on %s for HTTP\n", dxup_http_address(s->http));
         fflush(stdout);
         sigwait(signals, &number);
     }
@@ -565,7 +577,17 @@ int dxup_serve(const dxup_options *o)
     int status = listen_all(&s, &address);
     if (!status) status = dxup_patches_start(&s.patches, o->store, o->patch_max, patch_ready, &s);
     if (!status) {
-        status = run_workers(&s, &address, &signals);
+        dxup_http *http = NULL;
+        if (o->http) status = dxup_http_start(&http, o, s.patches);
+        pthread_mutex_lock(&s.lock);
+        s.http = http;
+        pthread_mutex_unlock(&s.lock);
+        if (!status) status = run_workers(&s, &address, &signals);
+        pthread_mutex_lock(&s.lock);
+        s.http = NULL;
+        pthread_mutex_unlock(&s.lock);
+        int error = dxup_http_stop(http);
+        if (!status) status = error;
         dxup_patches_stop(s.patches);
     }
     for (unsigned i = 0; i < s.worker_count; i++)

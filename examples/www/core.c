@@ -1,0 +1,306 @@
+/* The browser's runtime: chunk stream, patches and BLAKE3 in WebAssembly, without a C library and
+   without emscripten. core.js calls it; build.sh builds it.
+
+   Functions take and return pointers and lengths into the module's memory. allocate() gives room in
+   one arena that reset() takes back; nothing else is allocated. Results below zero are errors: those
+   of a stream are the codes 1, 2, 3, 4, 10, 11, 12 of docs/HBTP.md, negated; those of a patch are
+   the values of dx_patch_error. All state is in one object, for which every export works. */
+#include <stddef.h>
+#include <stdint.h>
+
+#define DX_HBTP_STATIC
+#define DX_HBTP_SMALL
+#define DX_HBTP_IMPLEMENTATION
+#include "../../dx_hbtp.h"
+#define DX_PATCH_STATIC
+#define DX_PATCH_IMPLEMENTATION
+#include "../../dx_patch.h"
+#define DX_CAS_STATIC
+#define DX_CAS_IMPLEMENTATION
+#include "../../dx_cas.h"
+
+#define EXPORT(name) __attribute__((export_name(#name))) name
+#define IMPORT(name) __attribute__((import_module("host"), import_name(#name))) name
+
+/* What the page does for us: keep a template (UTF-8 text), and look at a new state. */
+void IMPORT(cache_template)(uint32_t id, const uint8_t *text, uint32_t size);
+void IMPORT(notify_state_change)(const uint8_t *state, uint32_t size);
+
+enum { PAGE = 65536, CHUNKS_MAX = 16, TYPES = 6 };
+
+typedef struct part { /* a chunk, or the bytes of it that have come so far */
+    uint8_t *data;
+    uint32_t size;
+} part;
+
+typedef struct core {
+    uint8_t *arena, *next, *end;
+    dx_hbtp_chunk_reader reader;
+    dx_hbtp_dispatcher dispatcher;
+    uint8_t reader_memory[64];
+    uint8_t types[CHUNKS_MAX]; /* that are complete, in order, from `first` on */
+    uint32_t count, first;
+    bool streaming;
+    part parts[TYPES];
+    dx_cas_blake3 hash;
+    part old, patch, target;
+} core;
+
+static core instance;
+extern uint8_t __heap_base;
+
+/* >>memory ----------------------------------------------------------------- */
+void *memcpy(void *to, const void *from, size_t size);
+void *memmove(void *to, const void *from, size_t size);
+void *memset(void *to, int byte, size_t size);
+int memcmp(const void *a, const void *b, size_t size);
+
+#ifdef __wasm_bulk_memory__
+void *memcpy(void *to, const void *from, size_t size) { return __builtin_memcpy(to, from, size); }
+void *memmove(void *to, const void *from, size_t size) { return __builtin_memmove(to, from, size); }
+void *memset(void *to, int byte, size_t size) { return __builtin_memset(to, byte, size); }
+#else
+void *memcpy(void *to, const void *from, size_t size)
+{
+    char *t = to;
+    const char *f = from;
+    while (size--) *t++ = *f++;
+    return to;
+}
+void *memmove(void *to, const void *from, size_t size)
+{
+    char *t = to;
+    const char *f = from;
+    if (t <= f) return memcpy(to, from, size);
+    while (size--) t[size] = f[size];
+    return to;
+}
+void *memset(void *to, int byte, size_t size)
+{
+    char *t = to;
+    while (size--) *t++ = (char)byte;
+    return to;
+}
+#endif
+int memcmp(const void *a, const void *b, size_t size)
+{
+    const unsigned char *x = a, *y = b;
+    for (; size; size--, x++, y++)
+        if (*x != *y) return *x - *y;
+    return 0;
+}
+
+/* >>arena ------------------------------------------------------------------ */
+int EXPORT(init)(void)
+{
+    core *c = &instance;
+    memset(c, 0, sizeof *c);
+    c->arena = c->next = &__heap_base;
+    c->end = (uint8_t *)(__builtin_wasm_memory_size(0) * PAGE);
+    return 0;
+}
+
+/* Take back everything that allocate() gave, and forget what lay in it. */
+void EXPORT(reset)(void) { init(); }
+
+/* size bytes on a multiple of 16, or NULL: the browser gives no more. */
+uint8_t *EXPORT(allocate)(uint32_t size)
+{
+    core *c = &instance;
+    uint8_t *data = (uint8_t *)(((uintptr_t)c->next + 15) & ~(uintptr_t)15);
+    if (size > UINT32_MAX - (uintptr_t)data) return NULL;
+    if (data + size > c->end) {
+        uint32_t pages = (uint32_t)((uintptr_t)(data + size) - (uintptr_t)c->end + PAGE - 1) / PAGE;
+        if (__builtin_wasm_memory_grow(0, pages) == SIZE_MAX) return NULL;
+        c->end += pages * PAGE;
+    }
+    c->next = data + size;
+    return data;
+}
+
+/* >>stream ----------------------------------------------------------------- */
+static int code(int error)
+{
+    return error ? -dx_hbtp_stream_code_of_error(error) : 0;
+}
+
+/* A piece of a chunk: put it behind what has come of it. */
+static int on_piece(void *user, const dx_hbtp_chunk *chunk)
+{
+    core *c = user;
+    part *p;
+    if (chunk->type == DX_HBTP_CHUNK_EOF || chunk->type >= TYPES) return 0;
+    p = &c->parts[chunk->type];
+    if (chunk->offset == 0) {
+        if (p->data) return DX_HBTP_EDUPLICATE;
+        p->data = allocate(chunk->total_size);
+        if (!p->data) return DX_HBTP_ENOMEM;
+    }
+    memcpy(p->data + chunk->offset, chunk->data, chunk->size);
+    p->size = chunk->offset + (uint32_t)chunk->size;
+    if (!chunk->last) return 0;
+    if (c->count == CHUNKS_MAX) return DX_HBTP_EDUPLICATE;
+    c->types[c->count++] = chunk->type;
+    return 0;
+}
+
+int EXPORT(init_streaming)(void)
+{
+    core *c = &instance;
+    dx_hbtp_chunk_reader_desc desc;
+    memset(&desc, 0, sizeof desc);
+    memset(c->parts, 0, sizeof c->parts);
+    desc.memory = c->reader_memory;
+    desc.memory_size = sizeof c->reader_memory;
+    desc.partial = true;
+    desc.on_chunk = on_piece;
+    desc.user = c;
+    c->count = c->first = 0;
+    c->streaming = true;
+    return code(dx_hbtp_chunk_reader_init(&c->reader, &desc));
+}
+
+/* The next bytes of the stream, any number. Returns how many chunks they completed, or an error. */
+int EXPORT(feed_chunk_data)(const uint8_t *data, uint32_t size)
+{
+    core *c = &instance;
+    int64_t n;
+    if (!c->streaming) return -DX_HBTP_STREAM_NOT_INITIALISED;
+    n = dx_hbtp_chunk_feed(&c->reader, data, size);
+    return n < 0 ? code((int)n) : (int)n;
+}
+
+/* The type of the next chunk that is complete, in order; 0: none is. Its bytes: chunk_data(). */
+int EXPORT(poll_and_process_chunk)(void)
+{
+    core *c = &instance;
+    return c->first < c->count ? c->types[c->first++] : 0;
+}
+
+const uint8_t *EXPORT(chunk_data)(uint32_t type) { return type < TYPES ? instance.parts[type].data : NULL; }
+uint32_t EXPORT(chunk_size)(uint32_t type) { return type < TYPES ? instance.parts[type].size : 0; }
+int EXPORT(is_stream_finished)(void) { return instance.streaming && dx_hbtp_chunk_is_finished(&instance.reader); }
+
+static uint32_t load32(const uint8_t *p)
+{
+    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+/* The templates of a layout: count, then id, size and text of each. First all are looked at, then
+   handed to the page: all or none. */
+static int apply_layout(const part *layout, bool hand_out)
+{
+    uint32_t at = 4, count;
+    if (layout->size < 4) return -DX_HBTP_STREAM_NO_LAYOUT;
+    for (count = load32(layout->data); count; count--) {
+        uint32_t size;
+        if (layout->size - at < 8) return -DX_HBTP_STREAM_NO_LAYOUT;
+        size = load32(layout->data + at + 4);
+        if (size > layout->size - at - 8) return -DX_HBTP_STREAM_NO_LAYOUT;
+        if (hand_out) cache_template(load32(layout->data + at), layout->data + at + 8, size);
+        at += 8 + size;
+    }
+    return at == layout->size ? 0 : -DX_HBTP_STREAM_NO_LAYOUT;
+}
+
+/* The stream has ended and is whole: hand its templates and its state to the page. */
+int EXPORT(finalize_stream)(void)
+{
+    core *c = &instance;
+    const part *layout = &c->parts[DX_HBTP_CHUNK_LAYOUT], *state = &c->parts[DX_HBTP_CHUNK_STATE];
+    int error;
+    if (!c->streaming) return -DX_HBTP_STREAM_NOT_INITIALISED;
+    if (!is_stream_finished() || !c->parts[DX_HBTP_CHUNK_WASM].data) return -DX_HBTP_STREAM_INCOMPLETE;
+    if (!layout->data) return -DX_HBTP_STREAM_NO_LAYOUT;
+    error = apply_layout(layout, false);
+    if (error) return error;
+    (void)apply_layout(layout, true);
+    if (state->size) notify_state_change(state->data, state->size);
+    return 0;
+}
+
+/* >>patch ------------------------------------------------------------------ */
+int EXPORT(init_patcher)(void)
+{
+    core *c = &instance;
+    memset(&c->old, 0, sizeof c->old);
+    memset(&c->patch, 0, sizeof c->patch);
+    memset(&c->target, 0, sizeof c->target);
+    return 0;
+}
+
+int EXPORT(set_old_binary)(uint8_t *data, uint32_t size)
+{
+    instance.old.data = data;
+    instance.old.size = size;
+    return 0;
+}
+
+int EXPORT(set_patch_data)(uint8_t *data, uint32_t size)
+{
+    instance.patch.data = data;
+    instance.patch.size = size;
+    return 0;
+}
+
+static int header(dx_patch_header *h)
+{
+    core *c = &instance;
+    if (!c->patch.data) return DX_PATCH_ENOPATCH;
+    if (!c->old.data) return DX_PATCH_ENOBASE;
+    return dx_patch_info(c->patch.data, c->patch.size, h);
+}
+
+/* Make the new version out of the old one, verified; its bytes or an error. get_patched_binary()
+   is where it lies. */
+int EXPORT(apply_patch_and_get_length)(void)
+{
+    core *c = &instance;
+    dx_patch_header h;
+    size_t size = 0;
+    uint8_t *memory;
+    int error = header(&h);
+    if (error) return error;
+    if (h.target_size > INT32_MAX || h.memory_size > INT32_MAX) return DX_PATCH_ETOOBIG;
+    c->target.data = allocate((uint32_t)h.target_size);
+    memory = allocate((uint32_t)h.memory_size);
+    if (!c->target.data || !memory) return DX_PATCH_ENOMEM;
+#ifdef CORE_DELTA
+    error = dx_patch_apply(c->old.data, c->old.size, c->patch.data, c->patch.size, c->target.data,
+                           (size_t)h.target_size, &size, memory, (size_t)h.memory_size);
+#else
+    if (h.target_size < c->old.size) return DX_PATCH_ENOTSUP; /* blocks that shrink: in place */
+    memcpy(c->target.data, c->old.data, c->old.size);
+    error = dx_patch_apply_in_place(c->target.data, c->old.size, (size_t)h.target_size, c->patch.data,
+                                    c->patch.size, &size);
+#endif
+    if (error) return error;
+    c->target.size = (uint32_t)size;
+    return (int)size;
+}
+
+const uint8_t *EXPORT(get_patched_binary)(void) { return instance.target.data; }
+
+/* Block patches: turn the old version into the new one where it lies, all or nothing; room for the
+   larger of both must be there. Bytes of the new one, or an error. */
+int EXPORT(apply_patch_inplace)(void)
+{
+    core *c = &instance;
+    dx_patch_header h;
+    size_t size = 0;
+    int error = header(&h);
+    if (error) return error;
+    error = dx_patch_apply_in_place(c->old.data, c->old.size,
+                                    (size_t)(h.target_size > c->old.size ? h.target_size : c->old.size),
+                                    c->patch.data, c->patch.size, &size);
+    if (error) return error;
+    c->old.size = (uint32_t)size;
+    c->target = c->old;
+    return (int)size;
+}
+
+/* >>hash ------------------------------------------------------------------- */
+void EXPORT(hash_init)(void) { dx_cas_blake3_init(&instance.hash); }
+void EXPORT(hash_update)(const uint8_t *data, uint32_t size) { dx_cas_blake3_update(&instance.hash, data, size); }
+/* 32 bytes into out. */
+void EXPORT(hash_final)(uint8_t *out) { dx_cas_blake3_final(&instance.hash, out, 32); }

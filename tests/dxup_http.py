@@ -1,0 +1,209 @@
+#!/usr/bin/env python3
+"""The HTTP side of `dxup serve`: what curl and browsers send, and what they do not; and a burst of frames on the other side.
+DXUP=build/dxup, DX_FUZZ=n connections with anything"""
+import http.client, os, random, re, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time
+
+DXUP = os.environ.get("DXUP", "build/dxup")
+FUZZ = int(os.environ.get("DX_FUZZ", "1500"))
+work = tempfile.mkdtemp()
+store = os.path.join(work, "store")
+passed = failed = 0
+
+
+def dxup(*arguments):
+    done = subprocess.run([DXUP, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout.decode()
+    return done.stdout.decode()
+
+
+def publish(name, content):
+    path = os.path.join(work, "file")
+    with open(path, "wb") as f:
+        f.write(content)
+    dxup("publish", store, name, path, "--quiet")
+    return re.search(r"[0-9a-f]{64}", dxup("log", store, name)).group()
+
+
+dice = random.Random(7)
+old = dice.randbytes(200000)
+new = old[:90000] + b"something new" + old[90100:]
+old_tag = publish("app.bin", old)
+new_tag = publish("app.bin", new)
+publish("index.html", b"<p>page")
+publish("a name.txt", b"text")
+publish("empty", b"")
+server = subprocess.Popen([DXUP, "serve", store, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--workers", "1"], stdout=subprocess.PIPE)
+port = frames_port = 0
+while not port:
+    line = server.stdout.readline().decode()
+    assert line, "dxup does not serve"
+    found = re.search(r":(\d+) for HTTP", line)
+    port = int(found.group(1)) if found else 0
+    found = re.search(r":(\d+) with", line)
+    frames_port = int(found.group(1)) if found else frames_port
+
+
+def get(path, method="GET", **fields):
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    c.request(method, path, headers={name.replace("_", "-"): value for name, value in fields.items()})
+    r = c.getresponse()
+    body = r.read()
+    c.close()
+    return r, body
+
+
+def raw(data, shut=False):
+    """Everything that comes back until the server closes."""
+    s = socket.create_connection(("127.0.0.1", port), timeout=60)
+    s.sendall(data)
+    if shut:
+        s.shutdown(socket.SHUT_WR)
+    answer = b""
+    while True:
+        try:
+            part = s.recv(65536)
+        except ConnectionResetError:
+            break
+        if not part:
+            break
+        answer += part
+    s.close()
+    return answer
+
+
+def attempt(test):
+    global passed, failed
+    began = time.time()
+    try:
+        test()
+        passed += 1
+        print(f"    ok   {test.__name__} {time.time() - began:.1f} s")
+    except Exception as error:
+        failed += 1
+        print(f"    FAIL {test.__name__}: {error!r}")
+
+
+def ec_11_whole_with_a_strong_etag():
+    r, body = get("/app.bin")
+    assert (r.status, body, r.headers["ETag"], r.headers["Content-Length"]) == (200, new, f'"{new_tag}"', str(len(new)))
+    assert get("/app.bin?x=1")[1] == new and get("/empty")[1] == b"" and get("/")[1] == b"<p>page" and get("/a%20name.txt")[1] == b"text"
+    assert get("/")[0].headers["Content-Type"] == "text/html; charset=utf-8"
+
+
+def ec_11_the_same_version_is_304():
+    for tags in (f'"{new_tag}"', f'"other", W/"x", "{old_tag}" , "{new_tag}"'):
+        r, body = get("/app.bin", If_None_Match=tags)
+        assert (r.status, body, r.headers["ETag"]) == (304, b"", f'"{new_tag}"'), (r.status, tags)
+
+
+def ec_11_d3_an_old_version_is_226_with_a_patch():
+    r, body = get("/app.bin", If_None_Match=f'"{old_tag}"', A_IM="gzip, dx-patch;q=1")
+    assert (r.status, r.headers["IM"], r.headers["Delta-Base"], r.headers["ETag"]) == (226, "dx-patch", f'"{old_tag}"', f'"{new_tag}"'), r.status
+    assert len(body) < 1000 and int(r.headers["Content-Length"]) == len(body)
+    with open(f"{work}/patch", "wb") as f:
+        f.write(body)
+    with open(f"{work}/old", "wb") as f:
+        f.write(old)
+    subprocess.check_call(["build/dxpatch", "apply", f"{work}/old", f"{work}/patch", f"{work}/new"], stdout=subprocess.DEVNULL)
+    with open(f"{work}/new", "rb") as f:
+        assert f.read() == new
+
+
+def ec_11_unknown_or_unwilling_is_the_whole():
+    for fields in ({"If_None_Match": f'"{old_tag}"'}, {"If_None_Match": f'"{"0" * 64}"', "A_IM": "dx-patch"}, {"A_IM": "dx-patch"},
+                   {"If_None_Match": '"', "A_IM": "dx-patch"}, {"If_None_Match": f'"{old_tag}"', "A_IM": "dx-patches"}):
+        r, body = get("/app.bin", **fields)
+        assert (r.status, body) == (200, new), (r.status, fields)
+
+
+def head_has_no_body():
+    r, body = get("/app.bin", method="HEAD")
+    assert (r.status, body, r.headers["Content-Length"]) == (200, b"", str(len(new)))
+
+
+def refusals_have_their_status():
+    assert get("/nothing")[0].status == 404 and get("/%00")[0].status == 400 and get("/%zz")[0].status == 400 and get("/" + "a" * 300)[0].status == 400
+    assert get("/app.bin", method="POST")[0].status == 405 and get("/../etc/passwd")[0].status == 404
+    for data, status in ((b"GET /\r\n\r\n", 400), (b"GET / HTTP/2.0\r\n\r\n", 505), (b"GET / HTTP/1.1\n\n", 400), (b"\r\n\r\n", 400),
+                         (b"GET / HTTP/1.1\r\nA b: c\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 501),
+                         (b"GET / HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody", 413), (b"GET / HTTP/1.1\r\nX: " + b"y" * 9000, 431)):
+        answer = raw(data)
+        assert answer.startswith(b"HTTP/1.1 %d " % status), (data[:40], answer[:40])
+
+
+def pipelined_requests_are_answered_in_order():
+    one = b"GET /index.html HTTP/1.1\r\nHost: x\r\n\r\n"
+    answer = raw(one * 300 + b"GET /app.bin HTTP/1.1\r\n\r\n" + b"GET /empty HTTP/1.1\r\nConnection: close\r\n\r\n" + one)
+    assert answer.count(b"HTTP/1.1 200 OK") == 302 and answer.count(b"<p>page") == 300 and new in answer
+    assert answer.endswith(b"Content-Length: 0\r\nConnection: close\r\n\r\n")
+
+
+def a_request_in_single_bytes():
+    s = socket.create_connection(("127.0.0.1", port), timeout=60)
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for byte in b"GET /index.html HTTP/1.1\r\nConnection: close\r\n\r\n":
+        s.sendall(bytes([byte]))
+    answer = b""
+    while part := s.recv(65536):
+        answer += part
+    assert answer.endswith(b"<p>page")
+
+
+def forty_at_once_with_patches():
+    results = []
+
+    def one(k):
+        r, body = get("/app.bin", **({"If_None_Match": f'"{old_tag}"', "A_IM": "dx-patch"} if k % 2 else {}))
+        results.append(r.status == 226 if k % 2 else body == new)
+
+    threads = [threading.Thread(target=one, args=(k,)) for k in range(40)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(results) == 40 and all(results)
+
+
+def a_version_published_meanwhile_is_served():
+    tag = publish("index.html", b"<p>newer")
+    r, body = get("/")
+    assert (r.headers["ETag"], body) == (f'"{tag}"', b"<p>newer")
+
+
+def bursts_of_frames_are_answered_in_order():
+    """Each more than the replies have room for: what was received waits, and must not move while more is awaited behind it."""
+    s = socket.create_connection(("127.0.0.1", frames_port), timeout=30)
+    got, count = b"", 400
+    for burst in range(20):
+        s.sendall(b"".join(struct.pack("<BBHIB", 0x30, 4, k, 1, 0x63) for k in range(count)))
+        for k in range(count):
+            while len(got) < 8 or len(got) < 8 + struct.unpack("<I", got[4:8])[0]:
+                part = s.recv(65536)
+                assert part, f"closed after {k} answers of burst {burst}"
+                got += part
+            opcode, flags, sequence, size = struct.unpack("<BBHI", got[:8])
+            assert (opcode, sequence, got[8:10]) == (0x32, k, b"\x94\x01"), (burst, k, got[:20])
+            got = got[8 + size:]
+    s.close()
+
+
+def any_bytes_at_all():
+    parts = [b"GET ", b"HEAD ", b"/", b"/app.bin", b" HTTP/1.1\r\n", b"\r\n", b"If-None-Match: ", b'"' + old_tag.encode() + b'"', b"A-IM: dx-patch\r\n", b"%", b"%4", b":",
+             b"\0", b"\xff" * 20, b"Connection: close\r\n", b"Host: a\r\n", b"," * 50, b"\n"]
+    for _ in range(FUZZ):
+        data = b"".join(dice.choice(parts) for _ in range(dice.randrange(1, 14)))
+        if dice.random() < 0.3:
+            data = dice.randbytes(dice.randrange(1, 300))
+        answer = raw(data, shut=True)
+        assert not answer or re.match(rb"HTTP/1\.1 (200|226|304|400|404|405|413|431|501|505) ", answer), (data, answer[:60])
+    assert get("/app.bin")[1] == new
+
+
+for test in [f for name, f in list(globals().items()) if callable(f) and getattr(f, "__module__", "") == "__main__"
+             and name not in ("dxup", "publish", "get", "raw", "attempt")]:
+    attempt(test)
+server.send_signal(signal.SIGTERM)
+assert server.wait(20) == 0
+shutil.rmtree(work)
+print(f"dxup_http: {passed} passed, {failed} failed, 0 skipped")
+sys.exit(failed != 0)

@@ -1,0 +1,145 @@
+// The runtime of examples/www in node: the exports of core.c, with and without SIMD. usage: node core.mjs FOLDER
+import { readFileSync, statSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+
+const folder = process.argv[2], app = n => readFileSync(`${folder}/app-${n}.dxs`);
+let passed = 0, failed = 0;
+const expect = (condition, what) => {
+    if (!condition) throw new Error(what);
+};
+function attempt(name, test) {
+    try {
+        console.log(`    ok   ${name}${test() ?? ''}`);
+        passed++;
+    } catch (error) {
+        console.log(`    FAIL ${name}: ${error.message}`);
+        failed++;
+    }
+}
+async function load(file) {
+    const got = { templates: [], states: [] };
+    const host = {
+        cache_template: (id, at, size) => got.templates.push([id, Buffer.from(core.memory.buffer, at, size).toString()]),
+        notify_state_change: (at, size) => got.states.push(Buffer.from(core.memory.buffer, at, size).toString('hex')),
+    };
+    const { instance } = await WebAssembly.instantiate(readFileSync(file), { host });
+    const core = instance.exports;
+    core.init();
+    const put = data => {
+        const at = core.allocate(data.length);
+        expect(at, 'no memory');
+        new Uint8Array(core.memory.buffer, at, data.length).set(data);
+        return at;
+    };
+    return { core, got, put, bytes: (at, size) => Buffer.from(core.memory.buffer, at, size).subarray(0) };
+}
+function patch(kind, from, to) {
+    const out = `${folder}/${kind}-${from}-${to}.patch`;
+    const { status, stderr } = spawnSync('build/dxpatch', ['diff', `${folder}/app-${from}.dxs`, `${folder}/app-${to}.dxs`, out, '--kind', kind]);
+    expect(status == 0, String(stderr));
+    return readFileSync(out);
+}
+
+for (const [file, deltas] of [['core-blocks.wasm', false], ['site/core.wasm', true], ['site/core-simd.wasm', true]]) {
+    const w = await load(`${folder}/${file}`), { core } = w;
+    const feed = (data, piece) => {
+        let chunks = 0;
+        for (let i = 0; i < data.length; i += piece) {
+            const part = data.subarray(i, i + piece), n = core.feed_chunk_data(w.put(part), part.length);
+            if (n < 0) return n;
+            chunks += n;
+        }
+        return chunks;
+    };
+    attempt(`${file}: the official BLAKE3 vectors`, () => {
+        const vectors = JSON.parse(readFileSync('tests/vectors/blake3.json'));
+        for (const { input_len, hash } of vectors.cases) {
+            core.reset();
+            const data = Uint8Array.from({ length: input_len }, (_, i) => i % 251), out = core.allocate(32);
+            core.hash_init();
+            core.hash_update(w.put(data), data.length);
+            core.hash_final(out);
+            expect(w.bytes(out, 32).toString('hex') == hash.slice(0, 64), `${input_len} bytes`);
+        }
+        return `, ${vectors.cases.length} of them`;
+    });
+    attempt(`${file}: wx_1 wx_5 a stream in pieces of any size gives its chunks, templates and state`, () => {
+        const data = app(1), wasm = readFileSync(`${folder}/app-1.wasm`);
+        for (const piece of [1, 2, 3, 5, 64, 1000, 65536, data.length]) {
+            core.reset();
+            expect(core.init_streaming() == 0, 'init');
+            const some = piece < 64 ? data.subarray(0, 5000) : data;
+            w.got.templates.length = w.got.states.length = 0;
+            const n = feed(some, piece);
+            if (some != data) {
+                expect(n == 3 && !core.is_stream_finished() && core.finalize_stream() == -11, `piece ${piece}: ${n}`);
+                continue;
+            }
+            expect(n == 4 && core.is_stream_finished(), `piece ${piece}: ${n}`);
+            for (const type of [1, 2, 3, 4, 0]) expect(core.poll_and_process_chunk() == type, `not type ${type}`);
+            expect(core.finalize_stream() == 0 && w.got.templates.length == 1 && w.got.states.length == 1, 'finalize');
+            expect(w.got.templates[0][1] == readFileSync('examples/www/card.html', 'utf8'), 'template');
+            expect(w.bytes(core.chunk_data(4), core.chunk_size(4)).equals(wasm), 'module');
+        }
+    });
+    attempt(`${file}: wx_1 errors keep their numbers`, () => {
+        core.init();
+        expect(core.feed_chunk_data(0, 0) == -10 && core.finalize_stream() == -10, 'not begun');
+        const wrong = (data, error) => {
+            core.reset();
+            core.init_streaming();
+            const n = feed(Uint8Array.from(data), 1 << 16);
+            expect(n == error, `${data.slice(0, 5)}: ${n}, not ${error}`);
+        };
+        wrong([9, 0, 0, 0, 0], -2);
+        wrong([1, 63, 0, 0, 0, ...Array(64).fill(0)], -3);
+        core.reset();
+        core.init_streaming();
+        expect(core.finalize_stream() == -11, 'incomplete');
+        const layout = [2, 4, 0, 0, 0, 9, 0, 0, 0], header = [...app(1).subarray(0, 69)];
+        core.reset();
+        core.init_streaming();
+        feed(Uint8Array.from([...header, ...layout, 4, 1, 0, 0, 0, 7, 255, 0, 0, 0, 0]), 7);
+        expect(core.finalize_stream() == -12, 'a layout that promises nine templates and has none');
+    });
+    const apply = (old, delta) => {
+        core.reset();
+        core.init_patcher();
+        core.set_old_binary(w.put(old), old.length);
+        core.set_patch_data(w.put(delta), delta.length);
+        return core.apply_patch_and_get_length();
+    };
+    for (const kind of deltas ? ['blocks', 'delta'] : ['blocks'])
+        attempt(`${file}: ${kind} patch`, () => {
+            const old = app(1), wanted = app(2), delta = patch(kind, 1, 2);
+            expect(apply(old, delta) == wanted.length, 'size');
+            expect(w.bytes(core.get_patched_binary(), wanted.length).equals(wanted), 'bytes');
+            expect(apply(wanted, delta) == -38 && apply(wanted.subarray(1), delta) == -37, 'another base');
+            for (let i = 0; i < delta.length; i += 1 + (i >> 3)) {
+                expect(apply(old, delta.subarray(0, i)) < 0, `cut at ${i}`);
+                const flipped = Uint8Array.from(delta);
+                flipped[i] ^= 1 << (i % 8);
+                expect(apply(old, flipped) < 0, `flipped at ${i}`);
+            }
+            core.init();
+            core.init_patcher();
+            expect(core.apply_patch_and_get_length() == -36, 'no patch');
+            return `, ${delta.length} bytes`;
+        });
+    attempt(`${file}: blocks in place`, () => {
+        const old = app(1), wanted = app(2), delta = patch('blocks', 1, 2);
+        core.reset();
+        core.init_patcher();
+        const at = w.put(Buffer.concat([old, Buffer.alloc(Math.max(0, wanted.length - old.length))]));
+        core.set_old_binary(at, old.length);
+        core.set_patch_data(w.put(delta), delta.length);
+        expect(core.apply_patch_inplace() == wanted.length && w.bytes(at, wanted.length).equals(wanted), 'bytes');
+    });
+}
+attempt('wx_3 the core with streams, block patches and BLAKE3 is at most 24 KB', () => {
+    const size = statSync(`${folder}/core-blocks.wasm`).size;
+    expect(size <= 24 * 1024, `${size} bytes`);
+    return `: ${size} bytes, with deltas ${statSync(`${folder}/site/core.wasm`).size}`;
+});
+console.log(`core: ${passed} passed, ${failed} failed, 0 skipped`);
+process.exit(failed ? 1 : 0);

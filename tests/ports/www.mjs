@@ -1,0 +1,137 @@
+// The page of examples/www in headless Chromium, served by dxup: first load, 304, patch, a cache that is damaged, a patch that
+// is damaged on the way, and a start without network. usage: node www.mjs FOLDER [SCREENSHOT]      FOLDER: what build.sh made
+import { spawn, spawnSync } from 'node:child_process';
+import { readFileSync, readdirSync, rmSync, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { createServer, request } from 'node:http';
+import { createRequire } from 'node:module';
+const { chromium } = createRequire(import.meta.url)('../../build/playwright/node_modules/playwright-core');
+
+const [folder, screenshot] = process.argv.slice(2), dxup = 'build/dxup', store = mkdtempSync(`${tmpdir()}/dx-www-`);
+const chrome = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(path => spawnSync(path, ['--version']).status == 0);
+let passed = 0, failed = 0;
+
+function publish(name, path) {
+    const { status, stderr } = spawnSync(dxup, ['publish', `${store}/store`, name, path, '--quiet']);
+    if (status) throw new Error(`publish ${name}: ${stderr}`);
+}
+async function serve() {
+    const server = spawn(dxup, ['serve', `${store}/store`, '--listen', '127.0.0.1:0', '--http', '127.0.0.1:0', '--workers', '1']);
+    let said = '';
+    for await (const part of server.stdout) {
+        said += part;
+        const found = said.match(/127\.0\.0\.1:(\d+) for HTTP/);
+        if (found) return { port: +found[1], stop: () => new Promise(done => server.on('exit', done) && server.kill()) };
+    }
+    throw new Error('dxup does not serve: ' + said);
+}
+// Between browser and server: counts the bytes of app.dxs, can damage a patch or be away.
+const line = { port: 0, travelled: 0, damage: false, away: false };
+const between = createServer((q, a) => {
+    if (line.away) return q.socket.destroy();
+    const ask = request({ port: line.port, host: '127.0.0.1', path: q.url, method: q.method, headers: q.headers }, answer => {
+        a.writeHead(answer.statusCode, answer.headers);
+        let at = 0;
+        answer.on('data', part => {
+            if (q.url.endsWith('app.dxs')) line.travelled += part.length;
+            if (line.damage && answer.statusCode == 226 && at == 0) part[part.length >> 1] ^= 4;
+            at += part.length;
+            a.write(part);
+        });
+        answer.on('end', () => a.end());
+    });
+    ask.on('error', () => q.socket.destroy());
+    q.pipe(ask);
+});
+async function attempt(name, test) {
+    try {
+        console.log(`    ok   ${name}: ${await test()}`);
+        passed++;
+    } catch (error) {
+        console.log(`    FAIL ${name}: ${error.message}`);
+        failed++;
+    }
+}
+function expect(condition, what) {
+    if (!condition) throw new Error(what);
+}
+
+publish('app.dxs', `${folder}/app-1.dxs`);
+for (const file of readdirSync(`${folder}/site`)) publish(file, `${folder}/site/${file}`);
+let server = await serve();
+line.port = server.port;
+await new Promise(done => between.listen(0, '127.0.0.1', done));
+const origin = `http://127.0.0.1:${between.address().port}/`;
+const browser = await chromium.launchPersistentContext(`${store}/profile`, { executablePath: chrome, headless: true, viewport: { width: 1100, height: 760 },
+    args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-extensions', '--no-first-run', '--mute-audio', '--disable-background-networking', '--disable-sync'] });
+const page = browser.pages()[0] ?? await browser.newPage();
+const troubles = [];
+page.on('pageerror', error => troubles.push(error.message));
+
+// Load the page; what it says of itself.
+async function visit(go = () => page.goto(origin)) {
+    line.travelled = 0;
+    await go();
+    await page.waitForFunction(() => document.body.dataset.how, null, { timeout: 30000 });
+    const said = await page.evaluate(() => ({ ...document.body.dataset, title: document.querySelector('h2')?.textContent, error: document.getElementById('how').textContent }));
+    expect(said.how != 'failed', said.error);
+    expect(+said.travelled == line.travelled, `the page says ${said.travelled} bytes, the line saw ${line.travelled}`);
+    expect(said.title == `Waves ${said.version}`, `the state says ${said.title}`);
+    expect(troubles.length == 0, troubles.join('; '));
+    const drawn = await page.waitForFunction(() => new Set(document.querySelector('canvas').getContext('2d').getImageData(0, 0, 320, 200).data).size > 50, null, { timeout: 10000 });
+    expect(await drawn.jsonValue(), 'nothing is drawn');
+    return said;
+}
+const size = n => readFileSync(`${folder}/app-${n}.dxs`).length;
+
+await attempt('first load', async () => {
+    const { how, version, travelled } = await visit();
+    expect(how == 'full' && version == 1 && travelled == size(1), `${how} ${version} ${travelled}`);
+    return `${travelled} bytes, version 1 runs`;
+});
+await attempt('nothing new is 304', async () => {
+    const { how, version, travelled } = await visit();
+    expect(how == 'unchanged' && version == 1 && travelled == 0, `${how} ${version} ${travelled}`);
+    return '0 bytes';
+});
+await attempt('a damaged cache is noticed and fetched again', async () => {
+    const { how, version } = await visit(async () => {
+        await page.evaluate(() => delete document.body.dataset.how);
+        await Promise.all([page.waitForEvent('load'), page.click('#damage')]);
+    });
+    expect(how == 'repaired' && version == 1, `${how} ${version}`);
+    return `${line.travelled} bytes`;
+});
+publish('app.dxs', `${folder}/app-2.dxs`);
+await attempt('a patch that was damaged on the way is refused, and everything fetched', async () => {
+    line.damage = true;
+    const { how, version } = await visit().finally(() => line.damage = false);
+    expect(how == 'repaired' && version == 2, `${how} ${version}`);
+    return `${line.travelled} bytes, version 2 runs`;
+});
+await attempt('a new version is a patch', async () => {
+    publish('app.dxs', `${folder}/app-1.dxs`);
+    const back = await visit();
+    publish('app.dxs', `${folder}/app-2.dxs`);
+    const { how, version, travelled } = await visit();
+    expect(back.how == 'patch' && how == 'patch' && version == 2 && travelled < size(2) / 10, `${how} ${version} ${travelled}`);
+    return `${travelled} bytes of ${size(2)}`;
+});
+if (screenshot) await page.screenshot({ path: screenshot });
+await attempt('without network the last good version starts', async () => {
+    await page.evaluate(() => navigator.serviceWorker.ready);
+    await page.reload(); // with the worker in charge
+    await page.waitForFunction(() => document.body.dataset.how);
+    line.away = true;
+    const { how, version } = await visit(() => page.reload());
+    line.away = false;
+    expect(how == 'offline' && version == 2, `${how} ${version}`);
+    return 'version 2 runs';
+});
+
+await browser.close();
+await server.stop();
+between.close();
+rmSync(store, { recursive: true, force: true });
+console.log(`www: ${passed} passed, ${failed} failed, 0 skipped`);
+process.exit(failed ? 1 : 0);

@@ -1,0 +1,18 @@
+#!/bin/bash
+# The runtime of examples/www in node, and its page in a browser. usage: www.sh [SCREENSHOT]
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+skip() {
+    echo "skip www: $1"
+    echo "www: 0 passed, 0 failed, 1 skipped"
+    exit 0
+}
+for tool in node clang wasm-ld; do command -v $tool >/dev/null || skip "no $tool"; done
+command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || skip "no chromium"
+[ -d build/playwright/node_modules/playwright-core ] || skip "no playwright-core (make deps)"
+make -s build/dxup build/dxpatch || exit 1
+examples/www/build.sh build/www || exit 1
+node tests/ports/core.mjs build/www | tee build/www/core.log
+timeout 200 node tests/ports/www.mjs build/www "$@" | tee build/www/page.log
+cat build/www/core.log build/www/page.log | awk '/ passed, .* failed, .* skipped$/ { p += $2; f += $4; s += $6; n++ }
+    END { printf "www: %d passed, %d failed, %d skipped\n", p, f + (n != 2), s; exit f > 0 || n != 2 }'
