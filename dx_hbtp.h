@@ -24,15 +24,12 @@
                (unsigned)frame.sequence, (unsigned)frame.payload_size);
 
     CONTENTS (search >>)
-        config  opcodes  errors  frame  out  file chunk  router  session  streams  subscriptions
+        config  opcodes  errors  frame  codecs  out  router  session  streams  subscriptions
         middleware  chunk stream  platform  shared  names  codec  writers  hub  requests  routes
-        dispatch  feed  hooks  chunks  license
+        dispatch  feed  adapters  hooks  chunks  license
 
-    THREE LAYERS, each usable alone
-        frame         dx_hbtp_parse*, dx_hbtp_write_*: stateless
-        session       dx_hbtp_feed, _tick, _call, _open ...: one per connection and side; collects
-                      frames, calls handlers, matches answers, keeps limits; streams, subscriptions
-        chunk stream  dx_hbtp_chunk_*: the plain one-way format for HTTP bodies and files
+    THREE LAYERS, each usable alone: frames (dx_hbtp_parse*, dx_hbtp_write_*; stateless); sessions,
+    one per connection and side; chunk streams, the plain one-way format for HTTP bodies and files.
 
     HOW A SESSION IS DRIVEN
         bytes arrived      n = dx_hbtp_feed(s, bytes, size, now). n < 0: send what is in the
@@ -56,7 +53,7 @@
                 DX_HBTP_SMALL: without checksums of frames and codecs, refused with ENOTSUP
     ERRORS      dx_hbtp_error: 0 = ok, negative = reason. dx_hbtp_status: numbers that travel.
     OWNERSHIP   The caller owns every byte. What a handler is given is valid until it returns.
-    FORMAT      docs/HBTP.md (normative, with hex vectors)
+    FORMAT      docs/HBTP.md, normative
 */
 #ifndef DX_HBTP_H
 #define DX_HBTP_H
@@ -141,38 +138,38 @@ typedef enum dx_hbtp_flag {
 } dx_hbtp_flag;
 
 /* >>errors ------------------------------------------------------------- */
-/* value, constant, meaning; the first 13 are common to all dx headers. */
+/* value, constant, the status that a handler's error becomes; the first 13 as in all dx headers. */
 #define DX_HBTP_ERRORS(X)                                                                          \
-    X(0, OK)                                                                                       \
-    X(-1, EINVAL)       /* an argument breaks its documented contract */                           \
-    X(-2, ENOMEM)       /* the memory you gave is too small */                                     \
-    X(-3, ENOSPACE)     /* the response buffer is too full; nothing was written */                 \
-    X(-4, ETOOBIG)      /* above a limit that you set */                                           \
-    X(-5, ECORRUPT)     /* a checksum, a reserved field or a magic number is wrong */              \
-    X(-6, EAGAIN)       /* try later: too many requests wait */                   \
-    X(-7, ESYS)         /* a cipher or a hook failed */                                            \
-    X(-8, ENOTSUP)      /* a payload needs a codec that is not there */                            \
-    X(-9, ENOTFOUND)    /* no such route or request */                                             \
-    X(-10, ECANCELED)   /* the session is closed */                                                \
-    X(-11, ETRUNCATED)  /* the input or a payload ends too early */                                \
-    X(-12, EVERSION)    /* a format version that this build does not know */                       \
-    X(-32, EHEADER)     /* a header with flags that the session's policy forbids */                \
-    X(-33, ETIMEDOUT)   /* no answer in time */                                                    \
-    X(-34, EREMOTE)     /* the peer answered with an RpcError */                                   \
-    X(-35, ECHUNKTYPE)  /* chunk stream: type that does not exist */                               \
-    X(-36, ECHUNKHEAD)  /* chunk stream: Header body not 64 bytes, or Eof with a body */           \
-    X(-37, EDUPLICATE)  /* chunk stream: Header, Layout, State or Wasm for the second time */      \
-    X(-38, EORDER)      /* chunk stream: not in the order Header, Layout, State, Wasm */           \
-    X(-39, ENOPATCH)    /* chunk stream: a Patch chunk, but no handler for it */                   \
-    X(-40, ENOLAYOUT)   /* chunk stream: ended without a Layout */                                 \
-    X(-41, EFLOOD)      /* the peer cancels streams faster than anybody needs to */                \
-    X(-42, ESIGNATURE)  /* token: not signed with this key */                                      \
-    X(-43, EEXPIRED)    /* token: its time is over */                                              \
-    X(-44, EEARLY)      /* token: its time has not come */                                         \
-    X(-45, EAUDIENCE)   /* token: for another audience, or from another issuer */
+    X(0, OK, 500)                                                                                  \
+    X(-1, EINVAL, 400)      /* an argument breaks its documented contract */                       \
+    X(-2, ENOMEM, 500)      /* the memory you gave is too small */                                 \
+    X(-3, ENOSPACE, 500)    /* the response buffer is too full; nothing was written */             \
+    X(-4, ETOOBIG, 413)     /* above a limit that you set */                                       \
+    X(-5, ECORRUPT, 400)    /* a checksum, a reserved field or a magic number is wrong */          \
+    X(-6, EAGAIN, 500)      /* try later: too many requests wait */                                \
+    X(-7, ESYS, 500)        /* a cipher or a hook failed */                                        \
+    X(-8, ENOTSUP, 415)     /* a payload needs a codec that is not there */                        \
+    X(-9, ENOTFOUND, 404)   /* no such route or request */                                         \
+    X(-10, ECANCELED, 500)  /* the session is closed */                                            \
+    X(-11, ETRUNCATED, 400) /* the input or a payload ends too early */                            \
+    X(-12, EVERSION, 415)   /* a format version that this build does not know */                   \
+    X(-32, EHEADER, 400)    /* a header with flags that the session's policy forbids */            \
+    X(-33, ETIMEDOUT, 408)  /* no answer in time */                                                \
+    X(-34, EREMOTE, 500)    /* the peer answered with an RpcError */                               \
+    X(-35, ECHUNKTYPE, 500) /* chunk stream: type that does not exist */                           \
+    X(-36, ECHUNKHEAD, 500) /* chunk stream: Header body not 64 bytes, or Eof with a body */       \
+    X(-37, EDUPLICATE, 500) /* chunk stream: Header, Layout, State or Wasm for the second time */  \
+    X(-38, EORDER, 500)     /* chunk stream: not in the order Header, Layout, State, Wasm */       \
+    X(-39, ENOPATCH, 500)   /* chunk stream: a Patch chunk, but no handler for it */               \
+    X(-40, ENOLAYOUT, 500)  /* chunk stream: ended without a Layout */                             \
+    X(-41, EFLOOD, 429)     /* the peer cancels streams faster than anybody needs to */            \
+    X(-42, ESIGNATURE, 401) /* token: not signed with this key */                                  \
+    X(-43, EEXPIRED, 401)   /* token: its time is over */                                          \
+    X(-44, EEARLY, 401)     /* token: its time has not come */                                     \
+    X(-45, EAUDIENCE, 401)  /* token: for another audience, or from another issuer */
 
 typedef enum dx_hbtp_error {
-#define DX_HBTP_P_ENUM(value, constant) DX_HBTP_##constant = value,
+#define DX_HBTP_P_ENUM(value, constant, status) DX_HBTP_##constant = value,
     DX_HBTP_ERRORS(DX_HBTP_P_ENUM)
 #undef DX_HBTP_P_ENUM
 } dx_hbtp_error;
@@ -196,18 +193,17 @@ typedef enum dx_hbtp_status {
 #undef DX_HBTP_P_ENUM
 } dx_hbtp_status;
 
-/* "DX_HBTP_ECORRUPT" and so on; "unknown error" for anything else. Never NULL. */
+/* "DX_HBTP_ECORRUPT" and so on; "unknown error" for anything else. No name is ever NULL. */
 DX_HBTP_API const char *dx_hbtp_error_name(int error);
-/* "Ping" and so on; "Unknown" for a value without a name, "Extended" from 0x100 on. Never NULL. */
+/* "Ping" and so on; "Unknown" for a value without a name, "Extended" from 0x100 on. */
 DX_HBTP_API const char *dx_hbtp_opcode_name(uint16_t opcode);
 /* True for the values of DX_HBTP_OPCODES; the others up to 0xff are reserved. */
 DX_HBTP_API bool        dx_hbtp_opcode_is_defined(uint16_t opcode);
-/* The name of ONE flag bit: "FINAL"; "UNKNOWN" for bits without a name and for sets. Never NULL. */
+/* The name of ONE flag bit: "FINAL"; "UNKNOWN" for bits without a name and for sets. */
 DX_HBTP_API const char *dx_hbtp_flag_name(uint8_t flag);
-/* A short text for a status, "not found"; "error" for numbers without one. Never NULL. */
+/* A short text for a status, "not found"; "error" for numbers without one. */
 DX_HBTP_API const char *dx_hbtp_status_text(uint16_t status);
-/* The status that an error of a handler becomes: EINVAL, ECORRUPT, ETRUNCATED 400; ENOTFOUND 404;
-   ETIMEDOUT 408; ETOOBIG 413; ENOTSUP, EVERSION 415; every other one 500. */
+/* The status that an error of a handler becomes, see DX_HBTP_ERRORS. */
 DX_HBTP_API uint16_t    dx_hbtp_status_of_error(int error);
 
 /* >>frame -------------------------------------------------------------- */
@@ -224,8 +220,7 @@ enum {
 #define DX_HBTP_OUTSTANDING_MAX 32768u   /* half of the sequence numbers */
 
 typedef struct dx_hbtp_header { /* the eight bytes, decoded */
-    uint8_t  opcode;
-    uint8_t  flags;
+    uint8_t  opcode, flags;
     uint16_t sequence;
     uint32_t length; /* payload bytes; the checksum is not counted */
 } dx_hbtp_header;
@@ -240,17 +235,14 @@ typedef struct dx_hbtp_frame {   /* a view: borrowed from the bytes that were pa
 } dx_hbtp_frame;
 
 typedef struct dx_hbtp_descriptor { /* one frame of a batch, 16 bytes: the header, and where */
-    uint8_t  opcode;
-    uint8_t  flags;
+    uint8_t  opcode, flags;
     uint16_t sequence;
-    uint32_t payload_size;
-    uint32_t payload_offset; /* from the first byte of the batch */
+    uint32_t payload_size, payload_offset; /* offset: from the first byte of the batch */
     uint32_t reserved;
 } dx_hbtp_descriptor;
 
-/* Decode the header. Returns 8; 0: fewer than 8 bytes (*header untouched). Any alignment. */
-DX_HBTP_API int dx_hbtp_parse_header(const void *bytes, size_t size, dx_hbtp_header *header);
-/* Encode the header into 8 bytes. */
+/* Returns 8; 0: fewer than 8 bytes (*header untouched). Any alignment. */
+DX_HBTP_API int  dx_hbtp_parse_header(const void *bytes, size_t size, dx_hbtp_header *header);
 DX_HBTP_API void dx_hbtp_put_header(uint8_t bytes[8], const dx_hbtp_header *header);
 /* Parse the frame at `bytes`. Returns
      > 0  bytes consumed; *frame is complete and, where it has a checksum, verified
@@ -258,8 +250,7 @@ DX_HBTP_API void dx_hbtp_put_header(uint8_t bytes[8], const dx_hbtp_header *head
           until the header is there, then the whole frame); the other fields are not to be used
      < 0  ETOOBIG: the payload is longer than max_payload (known as soon as the header is there);
           ECORRUPT: wrong checksum; EINVAL: NULL where something must be.
-   On ETOOBIG and ECORRUPT opcode, flags, sequence and payload_size are as in the header.
-   Reads no byte beyond `size` and nothing after the frame. O(1), with a checksum O(payload). */
+   On ETOOBIG and ECORRUPT opcode, flags, sequence and payload_size are as in the header. */
 DX_HBTP_API int64_t dx_hbtp_parse_any(const void *bytes, size_t size, uint32_t max_payload,
                                       dx_hbtp_frame *frame);
 /* The same, with plain frames parsed where it is called: as fast as a loop that trusts nobody. */
@@ -284,10 +275,9 @@ static inline int64_t dx_hbtp_parse(const void *bytes, size_t size, uint32_t max
 #endif
     return dx_hbtp_parse_any(bytes, size, max_payload, frame);
 }
-/* An Extended frame's payload starts with the real opcode (u16, 0x0100..0xffff): put it into
-   frame->opcode and move payload behind it. Other frames, and opaque ones (COMPRESSED, ENCRYPTED),
-   stay as they are. ETRUNCATED: fewer than 2 bytes; ECORRUPT: the opcode is below 0x100 (so an
-   Extended inside an Extended). */
+/* Put the real opcode of an Extended frame, the first two bytes of its payload, into frame->opcode
+   and move payload behind it. Other frames, and opaque ones (COMPRESSED, ENCRYPTED), stay as they
+   are. ETRUNCATED; ECORRUPT: the opcode is below 0x100. */
 DX_HBTP_API int dx_hbtp_resolve_extended(dx_hbtp_frame *frame);
 /* Parse up to `capacity` whole frames at once. Returns the bytes consumed and sets *count; 0: no
    whole frame is there; < 0: as dx_hbtp_parse(), for the first frame only (a bad frame further on
@@ -300,9 +290,8 @@ DX_HBTP_API int64_t dx_hbtp_parse_batch(const void *bytes, size_t size, uint32_t
    O(count + 256), 1 KiB of stack. EINVAL, ETOOBIG. */
 DX_HBTP_API int dx_hbtp_group(const dx_hbtp_descriptor *descriptors, size_t count,
                               uint32_t *order);
-/* Take the payload of an RpcError (or a Close) apart: status, text (not terminated, not checked for
-   UTF-8, borrowed). A Close without payload is status 0. ETRUNCATED; ECORRUPT (reserved not 0);
-   ENOTSUP (COMPRESSED or ENCRYPTED). */
+/* Take the payload of an RpcError or a Close apart; text: borrowed, not terminated, any bytes. A
+   Close without payload is status 0. ETRUNCATED; ECORRUPT (reserved not 0); ENOTSUP (opaque). */
 DX_HBTP_API int dx_hbtp_parse_rpc_error(const dx_hbtp_frame *frame, uint16_t *status,
                                         const char **text, size_t *text_size);
 
@@ -352,8 +341,7 @@ typedef struct dx_hbtp_out { /* response buffer: frames to be sent; fields are p
     uint8_t  flags_;         /* of every frame: HAS_CHECKSUM, ENCRYPTED */
 } dx_hbtp_out;
 
-/* Borrow `size` bytes of memory until the buffer is no longer used; size 0 means DX_HBTP_OUT_SIZE.
-   Nothing is allocated, ever. EINVAL. */
+/* Borrow `size` bytes of memory until the buffer is no longer used; 0: DX_HBTP_OUT_SIZE. EINVAL. */
 DX_HBTP_API int            dx_hbtp_out_init(dx_hbtp_out *out, void *memory, size_t size);
 /* Forget the content; the memory stays. */
 DX_HBTP_API void           dx_hbtp_out_reset(dx_hbtp_out *out);
@@ -362,38 +350,41 @@ DX_HBTP_API void           dx_hbtp_out_set_checksum(dx_hbtp_out *out, bool on);
 /* The bytes to be sent; valid until the next consume of all of them, reset or compact. Writers only
    append, so these bytes may be in the hands of the kernel while more frames are written. */
 DX_HBTP_API const uint8_t *dx_hbtp_out_data(const dx_hbtp_out *out, size_t *size);
-/* `size` bytes from the front have been sent. When all are, the buffer starts again at its front.
-   EINVAL: more than there are. */
+/* So many bytes have been sent. After all, the buffer starts at its front again. EINVAL: more. */
 DX_HBTP_API int            dx_hbtp_out_consume(dx_hbtp_out *out, size_t size);
 /* Move what is left to the front; only while nobody reads dx_hbtp_out_data(). */
 DX_HBTP_API void           dx_hbtp_out_compact(dx_hbtp_out *out);
 /* Bytes that fit behind what is there, header and checksum included. */
 DX_HBTP_API size_t         dx_hbtp_out_room(const dx_hbtp_out *out);
-/* Where the payload of the next frame will lie (where there is room). Filled there, and given to a
-   writer at this address, it is not copied; a FileChunk's data has its place DX_HBTP_FILE_CHUNK_
-   PREFIX bytes further on, an RpcCall's arguments 1, an Extended payload 2. */
+/* Where the payload of the next frame will lie. Filled there (look at the room first), it is not
+   copied; the data of a FileChunk lies 16 bytes further on, arguments 1, an Extended payload 2. */
 DX_HBTP_API uint8_t       *dx_hbtp_out_next(const dx_hbtp_out *out);
 
 /* Every writer appends one whole frame or nothing: ENOSPACE (no room), ETOOBIG (payload above
    2^32-1), ESYS (the cipher failed), EINVAL. Payloads are copied before it returns.
    opcode: 0..0xff as it is; from 0x100 on it is written as an Extended frame. All flag bits are
-   written as given, HAS_CHECKSUM appends the checksum. */
+   written as given, HAS_CHECKSUM appends the checksum. text: UTF-8, zero-terminated; NULL means
+   dx_hbtp_status_text(status). */
 DX_HBTP_API int dx_hbtp_write_frame(dx_hbtp_out *out, uint16_t opcode, uint8_t flags,
                                     uint16_t sequence, const void *payload, size_t size);
-DX_HBTP_API int dx_hbtp_write_ping(dx_hbtp_out *out, uint16_t sequence, const void *payload,
-                                   size_t size);
-/* Without payload: 8 bytes. */
 DX_HBTP_API int dx_hbtp_write_pong(dx_hbtp_out *out, uint16_t sequence, const void *payload,
                                    size_t size);
 DX_HBTP_API int dx_hbtp_write_rpc_call(dx_hbtp_out *out, uint16_t sequence, uint8_t method,
                                        const void *arguments, size_t size);
+DX_HBTP_API int dx_hbtp_write_rpc_error(dx_hbtp_out *out, uint16_t sequence, uint16_t status,
+                                        const char *text);
+/* FINAL is set. status 0 writes no payload and no text. */
+DX_HBTP_API int dx_hbtp_write_close(dx_hbtp_out *out, uint16_t status, const char *text);
+/* compressed: the payload already is a zstd frame. */
+DX_HBTP_API int dx_hbtp_write_state_sync(dx_hbtp_out *out, uint16_t sequence, bool compressed,
+                                         const void *payload, size_t size);
+/* Where it is called, as far as it is all plain. */
 static inline int dx_hbtp_write_rpc_response(dx_hbtp_out *out, uint16_t sequence,
                                              const void *result, size_t size)
 {
 #if defined(DX_HBTP_MEMCPY) && !defined(DX_HBTP_SMALL)
-    if (out && !out->flags_ && out->capacity_ - out->used_ >= DX_HBTP_HEADER_SIZE &&
-        size <= out->capacity_ - out->used_ - DX_HBTP_HEADER_SIZE && size <= UINT32_MAX &&
-        result) { /* where it is called, as far as it is all plain */
+    if (out && result && !out->flags_ && out->capacity_ - out->used_ >= DX_HBTP_HEADER_SIZE &&
+        size <= out->capacity_ - out->used_ - DX_HBTP_HEADER_SIZE && size <= UINT32_MAX) {
         uint8_t *p = out->memory_ + out->used_;
         const uint8_t head[8] = {DX_HBTP_OP_RPC_RESPONSE, 0, (uint8_t)(sequence & 0xff),
                                  (uint8_t)(sequence >> 8), (uint8_t)(size & 0xff),
@@ -408,21 +399,11 @@ static inline int dx_hbtp_write_rpc_response(dx_hbtp_out *out, uint16_t sequence
 #endif
     return dx_hbtp_write_frame(out, DX_HBTP_OP_RPC_RESPONSE, 0, sequence, result, size);
 }
-/* text: UTF-8, zero-terminated; NULL means dx_hbtp_status_text(status). */
-DX_HBTP_API int dx_hbtp_write_rpc_error(dx_hbtp_out *out, uint16_t sequence, uint16_t status,
-                                        const char *text);
-/* compressed: the payload already is a zstd frame. */
-DX_HBTP_API int dx_hbtp_write_state_sync(dx_hbtp_out *out, uint16_t sequence, bool compressed,
-                                         const void *payload, size_t size);
 /* The payload packed by `codec` (NULL: not), with COMPRESSED, where that saves an eighth; else as
    it is. Under 256 bytes only a dictionary pays. EINVAL: an extended opcode; as other writers. */
 DX_HBTP_API int dx_hbtp_write_packed(dx_hbtp_out *out, const dx_hbtp_codec *codec, uint16_t opcode,
                                      uint8_t flags, uint16_t sequence, const void *payload,
                                      size_t size);
-/* FINAL is set. status 0 writes no payload and no text; text as in write_rpc_error. */
-DX_HBTP_API int dx_hbtp_write_close(dx_hbtp_out *out, uint16_t status, const char *text);
-
-/* >>file chunk --------------------------------------------------------- */
 typedef struct dx_hbtp_file_chunk { /* payload of a FileChunk frame */
     uint32_t       transfer;        /* which transfer of this connection: chosen by its sender */
     uint64_t       offset;          /* of the first byte in the object */
@@ -475,8 +456,8 @@ typedef struct dx_hbtp_router { /* shared by any number of sessions; private */
     dx_hbtp_route methods_[256];
 } dx_hbtp_router;
 
-/* Fill with the default handlers: Ping is answered by Pong, RpcCall goes to the method table, other
-   opcodes of the format get status 404, opcodes that do not exist are counted and ignored. */
+/* The default handlers: Ping is answered by Pong, RpcCall goes to the method table, other opcodes
+   of the format get status 404, those that do not exist are counted and ignored. */
 DX_HBTP_API int dx_hbtp_router_init(dx_hbtp_router *router);
 /* Register or replace; fn NULL: back to the default. Slot 0xff gets every extended opcode. EINVAL:
    Pong, Close, RpcResponse and RpcError, which the session itself needs. O(1). */
@@ -600,10 +581,9 @@ struct dx_hbtp_session { /* caller-allocated; without "_": to be read */
     bool                     pinged_, clocked_, feeding_;
 };
 
-/* Bytes that dx_hbtp_session_init() needs: about 24 * max_outstanding + 32 * max_streams, and
-   max_payload for each of: not in_place, codec, cipher. 0: a limit is too large. */
+/* About 24 * max_outstanding + 32 * max_streams, and max_payload for each of: not in_place, codec,
+   cipher. 0: a limit is too large. */
 DX_HBTP_API size_t dx_hbtp_session_memory_size(const dx_hbtp_session_desc *desc);
-/* EINVAL, ENOMEM (memory_size too small). */
 DX_HBTP_API int    dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_session_desc *desc);
 /* Hand in received bytes; handlers and on_result run inside. Returns the bytes consumed, 0..size
    (fewer: see state), or an error after which the session is closed: ETOOBIG,
@@ -612,25 +592,24 @@ DX_HBTP_API int    dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_sessio
 DX_HBTP_API int64_t dx_hbtp_feed(dx_hbtp_session *s, const void *bytes, size_t size,
                                  uint64_t now_ns);
 /* Let time pass: ends requests whose deadline has come (ETIMEDOUT), sends the keepalive Ping,
-   closes after too long a silence. Returns when to be called next at the latest, UINT64_MAX: no
+   closes after too long a silence. Returns when to be called next at the latest; UINT64_MAX: no
    need. */
 DX_HBTP_API uint64_t dx_hbtp_tick(dx_hbtp_session *s, uint64_t now_ns);
 
 /* Send a request and remember it until it is answered or deadline_ns comes (UINT64_MAX: never).
-   *sequence (may be NULL) gets its number, 1..65535. on_result hears of it exactly once.
-   EAGAIN: max_outstanding wait already; ECANCELED: closed; as writers. */
-DX_HBTP_API int dx_hbtp_call(dx_hbtp_session *s, uint8_t method, const void *arguments,
-                             size_t size, uint64_t deadline_ns, void *user, uint16_t *sequence);
-/* The same for any opcode (EXPECTS_RESPONSE is added). A Ping is answered by a Pong, all others by
-   an RpcResponse or RpcError. */
+   *sequence (may be NULL) gets its number, 1..65535. on_result hears of it exactly once. Any opcode
+   (EXPECTS_RESPONSE is added): a Ping is answered by a Pong, all others by an RpcResponse or
+   RpcError. EAGAIN: max_outstanding wait already; ECANCELED: closed; as writers. */
 DX_HBTP_API int dx_hbtp_request(dx_hbtp_session *s, uint16_t opcode, uint8_t flags,
                                 const void *payload, size_t size, uint64_t deadline_ns,
                                 void *user, uint16_t *sequence);
+DX_HBTP_API int dx_hbtp_call(dx_hbtp_session *s, uint8_t method, const void *arguments,
+                             size_t size, uint64_t deadline_ns, void *user, uint16_t *sequence);
 /* No longer wait: the request ends now with ECANCELED; the peer is not told. ENOTFOUND. */
 DX_HBTP_API int dx_hbtp_cancel(dx_hbtp_session *s, uint16_t sequence);
 
-/* Answer a request whose handler returned DX_HBTP_LATER, each exactly once. As the writers;
-   ECANCELED: the session is closed; ENOTFOUND: no request is pending. */
+/* Answer a request whose handler returned DX_HBTP_LATER, each exactly once: an RpcResponse, or with
+   a status an RpcError. As the writers; ECANCELED: closed; ENOTFOUND: no request is pending. */
 DX_HBTP_API int dx_hbtp_reply(dx_hbtp_session *s, uint16_t sequence, const void *result,
                               size_t size);
 DX_HBTP_API int dx_hbtp_reply_error(dx_hbtp_session *s, uint16_t sequence, uint16_t status,
@@ -738,19 +717,18 @@ enum { DX_HBTP_STOP = 2 };
 /* Header fields of an HTTP side, "Name: value\r\n" one behind the other in the caller's memory. */
 typedef struct dx_hbtp_headers {
     char  *text;
-    size_t size;     /* used */
-    size_t capacity;
+    size_t size, capacity; /* size: used */
 } dx_hbtp_headers;
 
 /* Append a field, all or nothing. EINVAL: name is no token (RFC 9110 5.6.2), or value holds a
    control character, so a line break; ENOSPACE. */
 DX_HBTP_API int dx_hbtp_headers_add(dx_hbtp_headers *h, const char *name, const char *value);
-/* The value of the first field with this name, upper and lower case alike, without white space
-   around it; NULL: none. Not terminated. The text may be anything received. */
+/* The value of the first field with this name, in any case, without white space around it, not
+   terminated; NULL: none. The text may be anything received. */
 DX_HBTP_API const char *dx_hbtp_headers_find(const dx_hbtp_headers *h, const char *name,
                                              size_t *value_size);
-/* Timing: X-Response-Time, "0.123ms"; 0 where the clock went back. For an after hook, which also
-   runs where something was refused. Read the clock once a batch: it costs more than a frame. */
+/* X-Response-Time, "0.123ms"; 0 where the clock went back. For an after hook, which also runs where
+   something was refused. Read the clock once a batch: it costs more than a frame. */
 DX_HBTP_API int dx_hbtp_headers_add_time(dx_hbtp_headers *h, uint64_t begun_ns, uint64_t now_ns);
 
 /* Rate limit, one object for each worker. Token bucket: never more than burst + t / period * limit
@@ -828,11 +806,8 @@ typedef enum dx_hbtp_stream_code { /* numbers that programs around the chunk str
     DX_HBTP_STREAM_NO_LAYOUT       = 12
 } dx_hbtp_stream_code;
 
-enum {
-    DX_HBTP_CHUNK_HEAD_SIZE = 5,  /* type u8, length u32 */
-    DX_HBTP_STREAM_HEADER_SIZE = 64,
-    DX_HBTP_STREAM_VERSION = 1
-};
+/* A chunk's head: type u8, length u32; the body of the first one; the version in it. */
+enum { DX_HBTP_CHUNK_HEAD_SIZE = 5, DX_HBTP_STREAM_HEADER_SIZE = 64, DX_HBTP_STREAM_VERSION = 1 };
 
 typedef struct dx_hbtp_stream_header { /* body of the Header chunk */
     uint64_t total_size;               /* bytes of the whole stream, Header to Eof; 0: not known */
@@ -964,17 +939,14 @@ DX_HBTP_API int      dx_hbtp_write_stream(dx_hbtp_out *out, const dx_hbtp_stream
   #define DX_HBTP_P_RARELY(c) (c)
 #endif
 
-enum { DX_HBTP_P_FREE, DX_HBTP_P_WAITING, DX_HBTP_P_ANSWERED, DX_HBTP_P_GIVEN_UP };
 #ifdef DX_HBTP_SMALL
-enum { DX_HBTP_P_SMALL = 1 };
+  #define DX_HBTP_P_SMALL 1
 #else
-enum { DX_HBTP_P_SMALL = 0 };
+  #define DX_HBTP_P_SMALL 0
 #endif
-enum { /* bytes of a frame that cancels a stream, and of a chunk besides its data */
-    DX_HBTP_P_END_ROOM = 40,
-    DX_HBTP_P_CHUNK_ROOM = 16
-};
-enum { DX_HBTP_P_HOLD = 1 }; /* dispatch: the frame was not consumed */
+enum { DX_HBTP_P_FREE, DX_HBTP_P_WAITING, DX_HBTP_P_ANSWERED, DX_HBTP_P_GIVEN_UP };
+/* Bytes of a frame that cancels a stream, and of a chunk besides its data. */
+enum { DX_HBTP_P_END_ROOM = 40, DX_HBTP_P_CHUNK_ROOM = 16 };
 
 struct dx_hbtp_p_slot { /* a request of ours; stays readable until the slot is used again */
     uint64_t deadline_ns;
@@ -1060,15 +1032,15 @@ static uint32_t dx_hbtp_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
 
 /* >>names -------------------------------------------------------------- */
 #define DX_HBTP_P_TEXT(value, constant, text) case value: return text;
-#define DX_HBTP_P_NAME(value, constant) case value: return DX_HBTP_P_PREFIX #constant;
+#define DX_HBTP_P_ERROR(value, constant, status) case value: return "DX_HBTP_" #constant;
+#define DX_HBTP_P_STATUS(value, constant, status) case value: return status;
+#define DX_HBTP_P_FLAG(value, constant) case value: return #constant;
 #define DX_HBTP_P_CASE(value, constant, text) case value:
 
 DX_HBTP_API const char *dx_hbtp_error_name(int error)
 {
     switch (error) {
-#define DX_HBTP_P_PREFIX "DX_HBTP_"
-    DX_HBTP_ERRORS(DX_HBTP_P_NAME)
-#undef DX_HBTP_P_PREFIX
+    DX_HBTP_ERRORS(DX_HBTP_P_ERROR)
     default: return "unknown error";
     }
 }
@@ -1092,9 +1064,7 @@ DX_HBTP_API bool dx_hbtp_opcode_is_defined(uint16_t opcode)
 DX_HBTP_API const char *dx_hbtp_flag_name(uint8_t flag)
 {
     switch (flag) {
-#define DX_HBTP_P_PREFIX
-    DX_HBTP_FLAGS(DX_HBTP_P_NAME)
-#undef DX_HBTP_P_PREFIX
+    DX_HBTP_FLAGS(DX_HBTP_P_FLAG)
     default: return "UNKNOWN";
     }
 }
@@ -1110,16 +1080,7 @@ DX_HBTP_API const char *dx_hbtp_status_text(uint16_t status) /* at most 24 bytes
 DX_HBTP_API uint16_t dx_hbtp_status_of_error(int error)
 {
     switch (error) {
-    case DX_HBTP_EINVAL:
-    case DX_HBTP_ECORRUPT:
-    case DX_HBTP_EHEADER:
-    case DX_HBTP_ETRUNCATED: return DX_HBTP_STATUS_BAD_REQUEST;
-    case DX_HBTP_ENOTFOUND: return DX_HBTP_STATUS_NOT_FOUND;
-    case DX_HBTP_ETIMEDOUT: return DX_HBTP_STATUS_TIMEOUT;
-    case DX_HBTP_ETOOBIG: return DX_HBTP_STATUS_TOO_BIG;
-    case DX_HBTP_EFLOOD: return DX_HBTP_STATUS_TOO_MANY;
-    case DX_HBTP_ENOTSUP:
-    case DX_HBTP_EVERSION: return DX_HBTP_STATUS_UNSUPPORTED;
+    DX_HBTP_ERRORS(DX_HBTP_P_STATUS)
     default: return DX_HBTP_STATUS_INTERNAL;
     }
 }
@@ -1436,13 +1397,6 @@ DX_HBTP_API int dx_hbtp_write_frame(dx_hbtp_out *out, uint16_t opcode, uint8_t f
     dx_hbtp_p_store16(real, opcode);
     return dx_hbtp_p_write(out, dx_hbtp_p_word(opcode, flags, sequence), real,
                            opcode < DX_HBTP_OP_EXTENDED_FIRST ? 0 : 2, payload, size);
-}
-
-DX_HBTP_API int dx_hbtp_write_ping(dx_hbtp_out *out, uint16_t sequence, const void *payload,
-                                   size_t size)
-{
-    return dx_hbtp_write_frame(out, DX_HBTP_OP_PING, DX_HBTP_FLAG_EXPECTS_RESPONSE, sequence,
-                               payload, size);
 }
 
 DX_HBTP_API int dx_hbtp_write_pong(dx_hbtp_out *out, uint16_t sequence, const void *payload,
@@ -2579,7 +2533,8 @@ static uint64_t dx_hbtp_p_keep_alive(dx_hbtp_session *s, uint64_t now_ns)
             return UINT64_MAX;
         }
         /* Where the buffer is full the peer does not read: that is silence too. */
-        (void)dx_hbtp_write_ping(s->desc.out, 0, NULL, 0);
+        (void)dx_hbtp_write_frame(s->desc.out, DX_HBTP_OP_PING, DX_HBTP_FLAG_EXPECTS_RESPONSE, 0,
+                                  NULL, 0);
         s->pinged_ = true;
         s->pinged_ns_ = since = now_ns;
     }
@@ -3128,11 +3083,6 @@ DX_HBTP_API int dx_hbtp_write_stream(dx_hbtp_out *out, const dx_hbtp_stream_part
     return error;
 }
 
-#undef DX_HBTP_P_MEM
-#undef DX_HBTP_P_RARELY
-#undef DX_HBTP_P_TEXT
-#undef DX_HBTP_P_NAME
-#undef DX_HBTP_P_CASE
 #endif /* DX_HBTP_IMPLEMENTATION */
 
 /* >>license -------------------------------------------------------------

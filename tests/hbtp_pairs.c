@@ -84,7 +84,7 @@ static int invent(dx_hbtp_out *out)
     dx_hbtp_file_chunk k = {choose(1u << 31), (uint64_t)choose(1u << 31) << 31, data, (uint32_t)size, choose(2) != 0};
     for (size_t i = 0; i < sizeof data; i++) data[i] = (uint8_t)choose(256);
     switch (choose(12)) {
-    case 0: return dx_hbtp_write_ping(out, sequence, data, size);
+    case 0: return dx_hbtp_write_frame(out, DX_HBTP_OP_PING, DX_HBTP_FLAG_EXPECTS_RESPONSE, sequence, data, size);
     case 1: return dx_hbtp_write_rpc_call(out, sequence, data[0], data, size);
     case 2: return dx_hbtp_write_rpc_error(out, sequence, (uint16_t)(400 + choose(200)), choose(2) ? NULL : "why");
     case 3: return dx_hbtp_write_close(out, (uint16_t)(choose(2) ? 0 : 408), NULL);

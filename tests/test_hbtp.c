@@ -669,7 +669,7 @@ static int write_one(dx_hbtp_out *out, int which)
     dx_hbtp_file_chunk k = some_chunk();
     dx_hbtp_stream_parts parts;
     switch (which) {
-    case 0: return dx_hbtp_write_ping(out, 1, "hi", 2);
+    case 0: return dx_hbtp_write_frame(out, DX_HBTP_OP_PING, DX_HBTP_FLAG_EXPECTS_RESPONSE, 1, "hi", 2);
     case 1: return dx_hbtp_write_pong(out, 1, "hi", 2);
     case 2: return dx_hbtp_write_rpc_call(out, 7, 1, "hello", 5);
     case 3: return dx_hbtp_write_rpc_response(out, 7, "world", 5);

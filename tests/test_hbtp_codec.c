@@ -277,11 +277,11 @@ DX_TEST(st_19_nothing_leaves_when_sealing_fails_or_the_counter_is_used_up)
     side *a = start(0, true, NULL, 1000, false);
     size_t size;
     a->cipher.seal = full_seal;
-    DX_CHECK_EQ(dx_hbtp_write_ping(&a->out, 1, NULL, 0), DX_HBTP_ESYS);
+    DX_CHECK_EQ(dx_hbtp_write_frame(&a->out, DX_HBTP_OP_PING, DX_HBTP_FLAG_EXPECTS_RESPONSE, 1, NULL, 0), DX_HBTP_ESYS);
     DX_CHECK_EQ(dx_hbtp_write_rpc_response(&a->out, 1, "four", 4), DX_HBTP_ESYS);
     a->cipher.seal = toy_seal;
     a->cipher.sealed = UINT64_MAX;
-    DX_CHECK_EQ(dx_hbtp_write_ping(&a->out, 1, NULL, 0), DX_HBTP_ESYS);
+    DX_CHECK_EQ(dx_hbtp_write_frame(&a->out, DX_HBTP_OP_PING, DX_HBTP_FLAG_EXPECTS_RESPONSE, 1, NULL, 0), DX_HBTP_ESYS);
     dx_hbtp_out_data(&a->out, &size);
     DX_CHECK_EQ(size, 0);
 }
@@ -469,7 +469,7 @@ DX_TEST(st_19_libsodium_two_sessions_and_the_vector_of_the_document)
     }
     dx_hbtp_sodium_cipher(&a->cipher, &mine);
     dx_hbtp_sodium_cipher(&b->cipher, &theirs);
-    DX_CHECK_EQ(dx_hbtp_write_ping(&a->out, 1, "hi", 2), 0);
+    DX_CHECK_EQ(dx_hbtp_write_frame(&a->out, DX_HBTP_OP_PING, DX_HBTP_FLAG_EXPECTS_RESPONSE, 1, "hi", 2), 0);
     const uint8_t *p = dx_hbtp_out_data(&a->out, &size);
     DX_CHECK_EQ(size, n);
     DX_CHECK_MEM(p, want, n);

@@ -68,7 +68,7 @@ static void hbtp_frames(void)
     MUST(dx_hbtp_out_init(&out, room, sizeof room) == DX_HBTP_OK);
     for (int checksum = 0; checksum < 2; checksum++) {
         dx_hbtp_out_set_checksum(&out, checksum);
-        MUST(dx_hbtp_write_ping(&out, 1, payload, 8) == 0);
+        MUST(dx_hbtp_write_frame(&out, DX_HBTP_OP_PING, DX_HBTP_FLAG_EXPECTS_RESPONSE, 1, payload, 8) == 0);
         MUST(dx_hbtp_write_pong(&out, 1, payload, 0) == 0);
         MUST(dx_hbtp_write_rpc_call(&out, 0x1234, 7, payload, 300) == 0);
         MUST(dx_hbtp_write_rpc_response(&out, 0x1234, payload, 4999) == 0);
@@ -118,7 +118,7 @@ static void hbtp_session(void)
     MUST(dx_hbtp_session_init(&session, &desc) == 0);
     for (uint16_t i = 1; i < 12; i++) {
         dx_hbtp_out_set_checksum(&in, i % 2);
-        MUST(dx_hbtp_write_ping(&in, i, payload, i) == 0);
+        MUST(dx_hbtp_write_frame(&in, DX_HBTP_OP_PING, DX_HBTP_FLAG_EXPECTS_RESPONSE, i, payload, i) == 0);
         MUST(dx_hbtp_write_rpc_call(&in, (uint16_t)(i + 100), 9, payload, (size_t)i * 60) == 0);
         MUST(dx_hbtp_write_rpc_call(&in, (uint16_t)(i + 200), 8, payload, 3) == 0);
     }
