@@ -72,9 +72,9 @@ build/dxpatch: $(addprefix build/,$(DXPATCH))
 	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS)
 build/asan/dxpatch: $(addprefix build/asan/,$(DXPATCH))
 	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS)
-build/dxecho: examples/dxecho/dxecho.c examples/dxecho/http.h dx_hbtp.h dx_reactor.h build/flags
+build/dxecho: examples/dxecho/dxecho.c examples/dxecho/http.h examples/dxecho/peers.h dx_hbtp.h dx_reactor.h build/flags
 	$(CC) -std=c11 $(WARN) $(CFLAGS) -DNDEBUG $< -o $@ $(LDFLAGS) -lpthread
-build/asan/dxecho: examples/dxecho/dxecho.c examples/dxecho/http.h dx_hbtp.h dx_reactor.h build/flags
+build/asan/dxecho: examples/dxecho/dxecho.c examples/dxecho/http.h examples/dxecho/peers.h dx_hbtp.h dx_reactor.h build/flags
 	$(CC) -std=c11 $(WARN) $(CFLAGS) $(SANITIZE) $< -o $@ $(LDFLAGS) -lpthread
 -include $(wildcard build/dxup.d/*.d build/dxpatch.d/*.d build/asan/dxup.d/*.d build/asan/dxpatch.d/*.d)
 
@@ -113,6 +113,7 @@ build/asan/ledger: tests/ports/ledger.c tests/dx_reactor_sim.h dx_reactor.h buil
 build/tsan/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
 	@mkdir -p $(@D)
 	$(TEST_CC) -g -O1 -fsanitize=thread $< -o $@ $(LDFLAGS) -lpthread
+build/test_connections build/asan/test_connections: examples/dxecho/peers.h tests/dx_reactor_sim.h
 build/test_bulk build/asan/test_bulk: examples/bulk/bulk.h examples/bulk/net.h
 # Other choices of a header, tested like the first: codecs; the path for big-endian machines on this one.
 build/portable/test_teleport: OPTION := -DDX_TELEPORT_LITTLE_ENDIAN=0

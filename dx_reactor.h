@@ -270,6 +270,8 @@ struct dx_reactor { /* caller-allocated; every field is private; not to be moved
     int32_t  timer_sorted_; /* a slot whose timers are in order; -1: none */
     int      poll_fd_, wake_fd_, sys_errno_;
     bool     open_, in_callback_, closing_, blocking_files_, no_pwait2_, done_turn_;
+    void   (*flush_)(dx_reactor *r); /* not NULL: to be called before a wait */
+    void    *peers_;
     uint32_t post_tail_, sleeping_, wake_; /* what other threads write; wake_: 1 wake, 2 stop */
     dx_reactor_p_ring ring_;
     dx_reactor_p_more more_[DX_REACTOR_P_MORE_COUNT];
@@ -287,7 +289,7 @@ DX_REACTOR_API int dx_reactor_open(dx_reactor *r, const dx_reactor_desc *desc);
 
 /* Cancel what is pending, wait until the kernel has let go of every buffer, deliver each terminal
    completion to op->fn (where it is NULL: drop it; the op is no longer pending), give back the
-   system's objects. Operations started meanwhile are refused with ECANCELED. Descriptors of the
+   system's objects. What but a close is started meanwhile is refused: ECANCELED. Descriptors of the
    caller stay open, except those that have a pending dx_reactor_close_fd() and accepted ones that
    no fn was there to take. EREENTRY; OK on a reactor that is not open (zeroed or closed). */
 DX_REACTOR_API int dx_reactor_close(dx_reactor *r);
@@ -1594,7 +1596,9 @@ static int dx_reactor_p_cancel(dx_reactor *r, dx_op *op)
    share. Whatever stalls anew waits for the next call. */
 static void dx_reactor_p_retry(dx_reactor *r)
 {
-    uint32_t index = r->fd_retry_;
+    uint32_t index;
+    if (r->flush_) r->flush_(r);
+    index = r->fd_retry_;
     r->fd_retry_ = 0;
     while (index) {
         dx_reactor_p_fd *e = &r->fds_[index - 1];
@@ -2972,8 +2976,8 @@ static const struct {
 static int dx_reactor_p_prepare(dx_reactor *r, dx_op *op, int kind, int fd)
 {
     if (!r || !r->open_ || !op || op->state_ != DX_REACTOR_P_IDLE) return DX_REACTOR_EINVAL;
-    if (r->closing_) return DX_REACTOR_ECANCELED;
-    if (r->pending_ >= r->pending_max_) return DX_REACTOR_EAGAIN;
+    if (r->closing_ && kind != DX_REACTOR_P_CLOSE) return DX_REACTOR_ECANCELED;
+    if (r->pending_ >= r->pending_max_ && kind != DX_REACTOR_P_CLOSE) return DX_REACTOR_EAGAIN;
     op->buffer_ = NULL;
     op->offset_ = 0;
     op->u_.bytes.size = op->u_.bytes.done = 0;
@@ -3169,6 +3173,7 @@ static bool dx_reactor_p_done_turn(const dx_reactor *r)
 static bool dx_reactor_p_next(dx_reactor *r, dx_op **op, int32_t *result, uint32_t *flags)
 {
     if (!r->more_count_ && !r->done_ && r->backend_->reap) r->backend_->reap(r);
+    if (!r->more_count_ && !r->done_ && r->flush_) r->flush_(r);
     if (r->more_count_ && !dx_reactor_p_done_turn(r)) {
         const dx_reactor_p_more *next = &r->more_[r->more_head_++ % DX_REACTOR_P_MORE_COUNT];
         *op = next->op;

@@ -351,7 +351,7 @@ static int32_t take(loop *l, dx_op *op, int fd, void *out, uint32_t size)
 static void end_behind(loop *l, int from, int to)
 {
     dx_op op = tagged(9);
-    char in[64];
+    char in[64] = {0};
     DX_CHECK_EQ(dx_reactor_recv(&l->r, &op, to, in, sizeof in), 0);
     nothing(l); /* it waits for an event */
     DX_CHECK_EQ(send(from, "bye", 3, 0), 3);
@@ -369,7 +369,7 @@ EVERY(a_short_receive_does_not_hide_the_end_behind_it)
 static void urgent_behind(loop *l, int from, int to)
 {
     dx_op op = tagged(9);
-    char in[64], all[64];
+    char in[64] = {0}, all[64];
     int count = 0;
     DX_CHECK_EQ(dx_reactor_recv(&l->r, &op, to, in, sizeof in), 0);
     nothing(l);
@@ -392,7 +392,7 @@ EVERY(a_short_receive_does_not_hide_what_is_behind_an_urgent_byte)
 static void descriptor_behind(loop *l, int from, int to)
 {
     dx_op op = tagged(9);
-    char in[64], room[CMSG_SPACE(sizeof(int))], two[] = "two";
+    char in[64] = {0}, room[CMSG_SPACE(sizeof(int))], two[] = "two";
     struct iovec piece = {two, 3};
     struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
     struct cmsghdr *head;

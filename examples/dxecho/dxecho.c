@@ -3,50 +3,37 @@
         cc -O2 -o dxecho examples/dxecho/dxecho.c -lpthread
 
         dxecho PORT [--backend auto|io_uring|epoll] [--workers N] [--http | --plain] [--spin US] [--bind ADDRESS]
+               [--connections N]
 
-    --plain sends back whatever bytes come. Prints one line when it listens (PORT 0: the system chooses). Ends with status 0 after SIGTERM or
-    SIGINT, 1 when the system refuses something, 2 for wrong arguments. Everything that lies in one
-    receive is answered with one send; what comes meanwhile is answered into a second buffer, and
-    when both are on their way, no more is received.
+    --plain sends back whatever bytes come. Prints one line when it listens (PORT 0: the system chooses). After SIGTERM or SIGINT it takes no more,
+    sends what it has to send, for a second at most, and ends with status 0; 1 when the system refuses something, 2 for wrong arguments.
+    --connections: how many at a time in each worker (65536); what they cost is in docs/REACTOR.md.
 */
 #define _GNU_SOURCE
 #define DX_IMPLEMENTATION
 #include "../../dx_hbtp.h"
 #include "../../dx_reactor.h"
+#include "peers.h"
 #include "http.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAYLOAD_MAX = 65536, IN_SIZE = PAYLOAD_MAX + 4096, OUT_SIZE = IN_SIZE, BATCH = 256 };
+enum { PAYLOAD_MAX = 65536, BLOCK_SIZE = PAYLOAD_MAX + 512, BATCH = 256 };
 
-typedef struct server server;
-typedef struct peer { /* a connection; both outputs in flight: nothing is received */
-    dx_op    recv_op, close_op, send_op[2], deadline_op;
-    server  *of;
-    int      fd;
-    uint32_t have;      /* bytes in in[] */
-    int      filling;   /* output to be filled next */
-    bool     last;      /* after what is being sent: the end */
-    bool     rude;      /* the end, although the peer may go on sending: read that, then close */
-    uint8_t  out[2][OUT_SIZE], in[IN_SIZE];
-} peer;
-
-struct server { /* one thread's */
-    dx_reactor *r;
-    dx_op       accept_op, retry_op;
-    int         listening;
-    uint64_t    backoff_ns;
-};
+typedef struct server { /* one thread's */
+    dx_reactor_peers peers;
+    int              listening;
+} server;
 
 static struct {
     int         port, backend, bound;
-    uint32_t    workers;
+    uint32_t    workers, connections;
     bool        http, plain;
     uint64_t    spin_ns;
     const char *address;
-} options = {0, DX_REACTOR_BACKEND_AUTO, 0, 1, false, false, 0, "127.0.0.1"};
+} options = {0, DX_REACTOR_BACKEND_AUTO, 0, 1, 65536, false, false, 0, "127.0.0.1"};
 
 static dx_reactor_group group;
 static dx_reactor       alone;
@@ -75,48 +62,78 @@ static bool answer_frame(dx_hbtp_out *out, const dx_hbtp_descriptor *d, const ui
     }
 }
 
+/* Is its answer the same bytes with the next opcode? */
+static bool is_mirrored(const dx_hbtp_descriptor *d)
+{
+    return d->flags == 0 && (d->opcode == DX_HBTP_OP_PING || d->opcode == DX_HBTP_OP_RPC_CALL);
+}
+
+/* A run of such frames with one copy: how many of `count` there are, and fit. */
+static size_t mirror(const uint8_t *in, const dx_hbtp_descriptor *frames, size_t count, uint8_t *out, size_t capacity, size_t *made)
+{
+    const size_t begin = frames[0].payload_offset - DX_HBTP_HEADER_SIZE;
+    size_t end = begin, i, k;
+    for (i = 0; i < count && is_mirrored(&frames[i]); i++) {
+        const size_t next = (size_t)frames[i].payload_offset + frames[i].payload_size;
+        if (next - begin > capacity) break;
+        end = next;
+    }
+    memcpy(out, in + begin, end - begin);
+    for (k = 0; k < i; k++) out[frames[k].payload_offset - DX_HBTP_HEADER_SIZE - begin] = (uint8_t)(frames[k].opcode + 1);
+    *made = end - begin;
+    return i;
+}
+
 /* Answers to as many whole frames as fit. Bytes consumed; *ended: nothing follows. */
-static size_t answer_hbtp(const uint8_t *in, size_t size, uint8_t *memory, size_t *made, bool *ended)
+static size_t answer_hbtp(const uint8_t *in, size_t size, uint8_t *memory, size_t capacity, size_t *made, bool *ended)
 {
     dx_hbtp_descriptor frames[BATCH];
     dx_hbtp_out out;
-    size_t at = 0, count, i;
+    size_t at = 0, count, i, more;
     int64_t used = 1;
     bool room = true;
-    dx_hbtp_out_init(&out, memory, OUT_SIZE);
+    *made = 0;
     while (room && !*ended && used > 0 && at < size) {
         used = dx_hbtp_parse_batch(in + at, size - at, PAYLOAD_MAX, frames, BATCH, &count);
         if (used < 0) {
             dx_hbtp_frame bad;
             uint16_t status = used == DX_HBTP_ETOOBIG ? DX_HBTP_STATUS_TOO_BIG : DX_HBTP_STATUS_BAD_REQUEST;
             dx_hbtp_parse(in + at, size - at, PAYLOAD_MAX, &bad);
-            if (dx_hbtp_out_room(&out) < 256) break; /* say it in the next buffer */
+            if (capacity - *made < 256) break; /* say it in the next buffer */
+            dx_hbtp_out_init(&out, memory + *made, capacity - *made);
             dx_hbtp_write_rpc_error(&out, bad.sequence, status, NULL);
             dx_hbtp_write_close(&out, status, NULL);
+            dx_hbtp_out_data(&out, &more);
+            *made += more;
             *ended = true;
-            at = size;
-            break;
+            return size;
         }
-        for (i = 0; i < count; i++) {
-            *ended = frames[i].opcode == DX_HBTP_OP_CLOSE;
-            if (*ended) break;
-            room = answer_frame(&out, &frames[i], in + at + frames[i].payload_offset);
-            if (!room) break;
+        for (i = 0; i < count && room && !*ended;) {
+            size_t run = is_mirrored(&frames[i]) ? mirror(in + at, &frames[i], count - i, memory + *made, capacity - *made, &more) : 0;
+            if (run == 0) {
+                *ended = frames[i].opcode == DX_HBTP_OP_CLOSE;
+                if (*ended) break;
+                dx_hbtp_out_init(&out, memory + *made, capacity - *made);
+                room = answer_frame(&out, &frames[i], in + at + frames[i].payload_offset);
+                dx_hbtp_out_data(&out, &more);
+                run = room;
+            }
+            if (room) *made += more;
+            i += run;
         }
         if (i < count && !*ended) used = frames[i].payload_offset - DX_HBTP_HEADER_SIZE;
         at += (size_t)used;
     }
-    dx_hbtp_out_data(&out, made);
     return at;
 }
 
-static size_t answer_http(const uint8_t *in, size_t size, uint8_t *memory, size_t *made, bool *ended)
+static size_t answer_http(const uint8_t *in, size_t size, uint8_t *memory, size_t capacity, size_t *made, bool *ended)
 {
     static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     size_t at = 0, n;
     http_request q;
     *made = 0;
-    while (!*ended && OUT_SIZE - *made >= 256 && (n = http_parse(in + at, size - at, &q)) > 0) {
+    while (!*ended && capacity - *made >= 256 && (n = http_parse(in + at, size - at, &q)) > 0) {
         at += n;
         *ended = q.close;
         if (q.status == 200 && !q.close) {
@@ -132,150 +149,32 @@ static size_t answer_http(const uint8_t *in, size_t size, uint8_t *memory, size_
     return at;
 }
 
-static size_t answer_plain(const uint8_t *in, size_t size, uint8_t *memory, size_t *made, bool *ended)
+static size_t answer_plain(const uint8_t *in, size_t size, uint8_t *memory, size_t capacity, size_t *made, bool *ended)
 {
     (void)ended;
-    *made = size < OUT_SIZE ? size : OUT_SIZE;
+    *made = size < capacity ? size : capacity;
     memcpy(memory, in, *made);
     return *made;
 }
 
 /* >>connections ---------------------------------------------------------- */
-static void start_accepting(server *s);
-
-static bool sending(const peer *p)
+/* Answer what came. After a refusal what still comes is dropped: closing at once could reset the connection before the peer has read why. */
+static size_t received(dx_reactor_peers *s, dx_reactor_peer id, const uint8_t *in, size_t size, bool last)
 {
-    return dx_reactor_op_pending(&p->send_op[0]) || dx_reactor_op_pending(&p->send_op[1]);
-}
-
-static void closed(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
-{
-    peer *p = (peer *)dx_reactor_op_user(op);
-    server *s = p->of;
-    (void)r, (void)result, (void)flags;
-    free(p);
-    if (dx_reactor_op_pending(&s->retry_op)) dx_reactor_cancel(s->r, &s->retry_op); /* a descriptor is free */
-}
-
-static void end(peer *p)
-{
-    if (!dx_reactor_op_pending(&p->close_op)) dx_reactor_close_fd(p->of->r, &p->close_op, p->fd);
-}
-
-/* Receive again, unless the answers do not go out. */
-static void receive(peer *p)
-{
-    if (dx_reactor_op_pending(&p->recv_op) || dx_reactor_op_pending(&p->close_op)) return;
-    if (dx_reactor_recv(p->of->r, &p->recv_op, p->fd, p->in + p->have, IN_SIZE - p->have) != 0) end(p);
-}
-
-/* The answers have gone. Closing now could reset the connection before the peer has read them. */
-static void finish(peer *p)
-{
-    if (!p->rude) {
-        end(p);
-    } else if (!dx_reactor_op_pending(&p->deadline_op) && !dx_reactor_op_pending(&p->close_op)) {
-        p->have = 0;
-        shutdown(p->fd, SHUT_WR);
-        receive(p);
-        if (dx_reactor_deadline(p->of->r, &p->deadline_op, &p->recv_op, 1000000000u) != 0) end(p);
+    size_t at = 0, used = 1;
+    bool ended = *dx_reactor_peer_data(s, id) != 0;
+    if (ended) return size;
+    while (at < size && used && !ended) {
+        size_t made = 0, room = size - at + 512 < BLOCK_SIZE ? size - at + 512 : BLOCK_SIZE;
+        uint8_t *out;
+        if (dx_reactor_peer_reserve(s, id, (uint32_t)room, &out) != 0) break; /* it comes again */
+        used = (options.plain ? answer_plain : options.http ? answer_http : answer_hbtp)(in + at, size - at, out, room, &made, &ended);
+        dx_reactor_peer_commit(s, id, (uint32_t)made);
+        at += used;
     }
-}
-
-static void answer(peer *p)
-{
-    while (p->have && !p->last && !dx_reactor_op_pending(&p->send_op[p->filling])) {
-        uint8_t *out = p->out[p->filling];
-        size_t made = 0, used;
-        bool ended = false;
-        used = (options.plain ? answer_plain : options.http ? answer_http : answer_hbtp)(p->in, p->have, out, &made, &ended);
-        p->have -= (uint32_t)used;
-        memmove(p->in, p->in + used, p->have);
-        if (ended) p->last = p->rude = true;
-        if (made && dx_reactor_send(p->of->r, &p->send_op[p->filling], p->fd, out, (uint32_t)made) != 0) end(p);
-        if (made) p->filling ^= 1;
-        if (!used) break;
-    }
-    if (p->last) {
-        if (!sending(p)) finish(p);
-    } else if (!dx_reactor_op_pending(&p->send_op[p->filling]) || !p->have) {
-        receive(p);
-    }
-}
-
-static void sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
-{
-    peer *p = (peer *)dx_reactor_op_user(op);
-    (void)r, (void)flags;
-    if (dx_reactor_op_pending(&p->close_op)) return;
-    if (result < 0) end(p);
-    else if (p->last || !dx_reactor_op_pending(&p->recv_op)) answer(p);
-}
-
-static void received(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
-{
-    peer *p = (peer *)dx_reactor_op_user(op);
-    (void)r, (void)flags;
-    if (dx_reactor_op_pending(&p->close_op)) return;
-    if (result < 0 || (result == 0 && p->rude)) {
-        end(p);
-    } else if (p->rude) { /* dropped, until the peer ends or a second has passed */
-        if (!dx_reactor_op_pending(&p->deadline_op)) end(p);
-        else receive(p), dx_reactor_cancel(p->of->r, &p->deadline_op);
-    } else if (result == 0) {
-        answer(p);
-        p->last = true;
-        if (!sending(p)) finish(p);
-    } else {
-        p->have += (uint32_t)result;
-        answer(p);
-    }
-}
-
-static void ignored(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
-{
-    peer *p = (peer *)dx_reactor_op_user(op);
-    (void)r, (void)result, (void)flags;
-    if (!dx_reactor_op_pending(&p->recv_op)) end(p);
-}
-
-static void accepted(dx_reactor *r, dx_op *op, int32_t fd, uint32_t flags)
-{
-    server *s = (server *)dx_reactor_op_user(op);
-    peer *p = fd >= 0 ? (peer *)malloc(sizeof *p) : NULL;
-    if (p) {
-        memset(p, 0, offsetof(peer, out));
-        p->of = s;
-        p->fd = fd;
-        dx_reactor_op_init(&p->recv_op, received, p);
-        dx_reactor_op_init(&p->send_op[0], sent, p);
-        dx_reactor_op_init(&p->send_op[1], sent, p);
-        dx_reactor_op_init(&p->close_op, closed, p);
-        dx_reactor_op_init(&p->deadline_op, ignored, p);
-        receive(p);
-        s->backoff_ns = 0;
-    } else if (fd >= 0) {
-        close(fd);
-    }
-    if (flags & DX_REACTOR_F_MORE) return;
-    if (fd >= 0) {
-        start_accepting(s);
-    } else if (fd != -ECANCELED) { /* out of descriptors, most likely: again when there may be one */
-        s->backoff_ns = s->backoff_ns ? s->backoff_ns * 2 : 8000000;
-        if (s->backoff_ns > 1000000000) s->backoff_ns = 1000000000;
-        dx_reactor_timer(r, &s->retry_op, s->backoff_ns);
-    }
-}
-
-static void retry(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
-{
-    (void)r, (void)result, (void)flags;
-    start_accepting((server *)dx_reactor_op_user(op));
-}
-
-static void start_accepting(server *s)
-{
-    dx_reactor_accept_multishot(s->r, &s->accept_op, s->listening);
+    if (ended) *dx_reactor_peer_data(s, id) = 1;
+    if (ended || last) dx_reactor_peer_close(s, id, false);
+    return ended ? size : at;
 }
 
 /* >>start ----------------------------------------------------------------- */
@@ -292,20 +191,38 @@ static int listen_on(dx_reactor *r, int port, int *fd)
     return error;
 }
 
-static void serve(dx_reactor *r, server *s, int fd)
+/* The memory is the process's until its end. */
+static int serve(dx_reactor *r, server *s)
 {
-    s->r = r;
-    s->listening = fd;
-    dx_reactor_op_init(&s->accept_op, accepted, s);
-    dx_reactor_op_init(&s->retry_op, retry, s);
-    start_accepting(s);
+    dx_reactor_peers_desc desc;
+    int error;
+    memset(&desc, 0, sizeof desc);
+    desc.peers_max = options.connections;
+    desc.blocks = 1024;
+    desc.block_size = BLOCK_SIZE;
+    desc.linger_ns = 1000000000;
+    desc.received = received;
+    desc.memory_size = dx_reactor_peers_memory_size(&desc);
+    desc.memory = malloc(desc.memory_size);
+    error = dx_reactor_peers_open(&s->peers, r, &desc);
+    return error ? error : dx_reactor_peers_listen(&s->peers, s->listening);
+}
+
+/* The end of one that was asked to end. */
+static void drain(dx_reactor *r, server *s)
+{
+    dx_reactor_peers_drain(&s->peers, 1000000000);
+    while (s->peers.count && dx_reactor_turn(r, DX_REACTOR_FOREVER) >= 0) {}
 }
 
 static int begin_worker(dx_reactor_worker *w)
 {
-    int fd = servers[w->index].listening;
-    serve(&w->reactor, &servers[w->index], fd);
-    return 0;
+    return serve(&w->reactor, &servers[w->index]);
+}
+
+static void end_worker(dx_reactor_worker *w)
+{
+    drain(&w->reactor, &servers[w->index]);
 }
 
 static void on_signal(int number)
@@ -349,6 +266,7 @@ static int run_group(const dx_reactor_desc *reactor)
     desc.reactor = *reactor;
     desc.workers = options.workers;
     desc.start = begin_worker;
+    desc.stop = end_worker;
     desc.memory_size = dx_reactor_group_memory_size(&desc);
     desc.memory = malloc(desc.memory_size);
     for (i = 0; i < options.workers; i++) { /* all before any: a failure is seen here */
@@ -366,7 +284,7 @@ static int run_group(const dx_reactor_desc *reactor)
 /* Turn; before sleeping look for a while. */
 static int run_alone(dx_reactor_desc *desc)
 {
-    int error, fd, done = 0;
+    int error, done = 0;
     desc->memory_size = dx_reactor_memory_size(desc);
     desc->memory = malloc(desc->memory_size);
     error = dx_reactor_open(&alone, desc);
@@ -374,9 +292,9 @@ static int run_alone(dx_reactor_desc *desc)
         if (error == DX_REACTOR_ENOTSUP) fprintf(stderr, "dxecho: %s\n", dx_reactor_refusal(&alone, desc->backend));
         return failed("open", error, dx_reactor_sys_errno(&alone));
     }
-    error = listen_on(&alone, options.port, &fd);
+    error = listen_on(&alone, options.port, &servers[0].listening);
+    if (!error) error = serve(&alone, &servers[0]);
     if (error) return failed("listen", error, dx_reactor_sys_errno(&alone));
-    serve(&alone, &servers[0], fd);
     watch_signals();
     announce(&alone);
     while (!stopped && done >= 0) {
@@ -386,7 +304,9 @@ static int run_alone(dx_reactor_desc *desc)
             done = dx_reactor_turn(&alone, 0);
         if (!done && !stopped) done = dx_reactor_turn(&alone, DX_REACTOR_FOREVER);
     }
-    return done < 0 ? failed("turn", done, dx_reactor_sys_errno(&alone)) : 0;
+    if (done < 0) return failed("turn", done, dx_reactor_sys_errno(&alone));
+    drain(&alone, &servers[0]);
+    return dx_reactor_close(&alone) ? 1 : 0;
 }
 
 static bool number(const char *text, long least, long most, long *out)
@@ -427,6 +347,9 @@ static bool understand(int argc, char **argv)
         } else if (!strcmp(argv[i], "--spin")) {
             if (!number(value, 0, 1000000, &n)) return false;
             options.spin_ns = (uint64_t)n * 1000;
+        } else if (!strcmp(argv[i], "--connections")) {
+            if (!number(value, 1, 1 << 24, &n)) return false;
+            options.connections = (uint32_t)n;
         } else if (!strcmp(argv[i], "--bind")) {
             options.address = value;
         } else {
@@ -444,14 +367,17 @@ int main(int argc, char **argv)
     dx_reactor_desc desc;
     if (!understand(argc, argv)) {
         fputs("usage: dxecho PORT [--backend auto|io_uring|epoll] [--workers N] [--http | --plain] [--spin US] [--bind ADDRESS]\n"
+              "              [--connections N]\n"
               "       --spin looks US microseconds before it sleeps, with one worker only\n", stderr);
         return 2;
     }
     memset(&desc, 0, sizeof desc);
     desc.backend = options.backend;
-    desc.descriptors_max = 65536;
-    desc.pending_max = 4 * 65536;
+    desc.descriptors_max = options.connections + 8;
+    desc.pending_max = 3 * options.connections + 16;
     desc.queue_entries = 4096;
     desc.budget = 1024;
+    desc.buffers = 256;
+    desc.buffer_size = 32768;
     return options.workers > 1 ? run_group(&desc) : run_alone(&desc);
 }
