@@ -1,0 +1,49 @@
+#!/bin/bash
+# docs/PATCH.md says enough: a reader in Python, written from it alone, gives the targets of its vectors and of patches of
+# real files. xdelta3 and dxpatch read each other's VCDIFF for the same files.
+. "$(dirname "$0")/lib.sh"
+dxpatch=$work/dxpatch pairs=$work/pairs
+mkdir "$pairs"
+
+build() { $CC -std=c11 -O2 -w -Iexamples/dxup examples/dxpatch/*.c examples/dxup/dest.c -o "$dxpatch" -lpthread; }
+patches() { # PAIR KIND...      dxpatch and the other reader agree
+    local old=$pairs/$1.old new=$pairs/$1.new patch=$work/$1.$2
+    "$dxpatch" diff "$old" "$new" "$patch" --quiet --kind "${@:2}" && "$dxpatch" apply "$old" "$patch" "$patch.out" --quiet &&
+        cmp "$patch.out" "$new" && timeout 200 python3 tests/readers/patch.py apply "$old" "$patch" "$new" >"$patch.log" || echo "failed"
+}
+vcdiff() { # PAIR
+    local old=$pairs/$1.old new=$pairs/$1.new patch=$work/$1.xd
+    "$dxpatch" diff "$old" "$new" "$patch" --kind vcdiff --quiet && xdelta3 -d -f -s "$old" "$patch" "$patch.out" && cmp "$patch.out" "$new"
+    for options in "-0" "-9" "-9 -n" "-1 -A"; do
+        xdelta3 -e -f -S none $options -s "$old" "$new" "$patch" && "$dxpatch" apply "$old" "$patch" "$patch.out" --quiet && cmp "$patch.out" "$new"
+    done 2>&1
+}
+programs() { # two versions of the house's own code, for this machine
+    $CC -std=c11 -O1 -w examples/hello/hello_patch.c -o "$pairs/program.old" &&
+        $CC -std=c11 -O1 -w -DDX_PATCH_ASSERT=sizeof examples/hello/hello_patch.c -o "$pairs/program.new"
+}
+sources() { # text: lines moved, changed, added
+    cp dx_patch.h "$pairs/text.old" && { sed -n '1200,1400p' dx_patch.h && sed 's/uint32_t/uint64_t/; 700,800d' dx_patch.h && echo end; } >"$pairs/text.new"
+}
+states() { # a few bytes of a page here and there, and shorter
+    head -c 262144 "$pairs/program.old" >"$pairs/state.old"
+    sed 's/DX_PATCH/dx_patch/g' "$pairs/state.old" | head -c 200000 >"$pairs/state.new"
+}
+verdict "dxpatch builds" "$(build 2>&1 | head -5)"
+verdict "pairs" "$( (programs && sources && states) 2>&1 | head -5)"
+bench/firmware_pair.sh "$pairs" 2>"$work/why" || skip "pair p20-thumb2" "$(cat "$work/why")"
+if has python3; then
+    try "the document's vectors" eval 'python3 tests/readers/patch.py vectors >/dev/null'
+    for old in "$pairs"/*.old; do
+        pair=$(basename "$old" .old)
+        for kind in delta blocks flash; do try "$pair, $kind: the reader in Python" patches "$pair" $kind; done
+    done
+else
+    skip "the reader in Python" "python3 is not installed"
+fi
+if has xdelta3; then
+    for old in "$pairs"/*.old; do try "$(basename "$old" .old): VCDIFF both ways with xdelta3" vcdiff "$(basename "$old" .old)"; done
+else
+    skip "VCDIFF" "xdelta3 is not installed"
+fi
+finish
