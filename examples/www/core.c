@@ -26,9 +26,9 @@
 void IMPORT(cache_template)(uint32_t id, const uint8_t *text, uint32_t size);
 void IMPORT(notify_state_change)(const uint8_t *state, uint32_t size);
 
-enum { PAGE = 65536, CHUNKS_MAX = 16, TYPES = 6 };
+enum { PAGE = 65536, CHUNK_MAX = 16 << 20, TYPES = 6 };
 
-typedef struct part { /* a chunk, or the bytes of it that have come so far */
+typedef struct part {
     uint8_t *data;
     uint32_t size;
 } part;
@@ -36,9 +36,7 @@ typedef struct part { /* a chunk, or the bytes of it that have come so far */
 typedef struct core {
     uint8_t *arena, *next, *end;
     dx_hbtp_chunk_reader reader;
-    dx_hbtp_dispatcher dispatcher;
-    uint8_t reader_memory[64];
-    uint8_t types[CHUNKS_MAX]; /* that are complete, in order, from `first` on */
+    uint8_t types[TYPES]; /* that are complete, in order, from `first` on */
     uint32_t count, first;
     bool streaming;
     part parts[TYPES];
@@ -124,40 +122,36 @@ static int code(int error)
     return error ? -dx_hbtp_stream_code_of_error(error) : 0;
 }
 
-/* A piece of a chunk: put it behind what has come of it. */
-static int on_piece(void *user, const dx_hbtp_chunk *chunk)
+/* A whole chunk: keep a copy, it may lie in bytes that the next call overwrites. */
+static int on_chunk(void *user, const dx_hbtp_chunk *chunk)
 {
     core *c = user;
     part *p;
-    if (chunk->type == DX_HBTP_CHUNK_EOF || chunk->type >= TYPES) return 0;
+    if (chunk->type >= TYPES) return 0;
     p = &c->parts[chunk->type];
-    if (chunk->offset == 0) {
-        if (p->data) return DX_HBTP_EDUPLICATE;
-        p->data = allocate(chunk->total_size);
-        if (!p->data) return DX_HBTP_ENOMEM;
-    }
-    memcpy(p->data + chunk->offset, chunk->data, chunk->size);
-    p->size = chunk->offset + (uint32_t)chunk->size;
-    if (!chunk->last) return 0;
-    if (c->count == CHUNKS_MAX) return DX_HBTP_EDUPLICATE;
+    if (p->data) return DX_HBTP_EDUPLICATE;
+    p->data = allocate((uint32_t)chunk->size);
+    if (!p->data) return DX_HBTP_ENOMEM;
+    memcpy(p->data, chunk->data, chunk->size);
+    p->size = (uint32_t)chunk->size;
     c->types[c->count++] = chunk->type;
     return 0;
 }
 
+/* Chunks may be as long as CHUNK_MAX; the browser commits of it what is used. */
 int EXPORT(init_streaming)(void)
 {
     core *c = &instance;
     dx_hbtp_chunk_reader_desc desc;
     memset(&desc, 0, sizeof desc);
     memset(c->parts, 0, sizeof c->parts);
-    desc.memory = c->reader_memory;
-    desc.memory_size = sizeof c->reader_memory;
-    desc.partial = true;
-    desc.on_chunk = on_piece;
+    desc.memory = allocate(CHUNK_MAX);
+    desc.memory_size = CHUNK_MAX;
+    desc.on_chunk = on_chunk;
     desc.user = c;
     c->count = c->first = 0;
     c->streaming = true;
-    return code(dx_hbtp_chunk_reader_init(&c->reader, &desc));
+    return code(desc.memory ? dx_hbtp_chunk_reader_init(&c->reader, &desc) : DX_HBTP_ENOMEM);
 }
 
 /* The next bytes of the stream, any number. Returns how many chunks they completed, or an error. */
@@ -179,7 +173,7 @@ int EXPORT(poll_and_process_chunk)(void)
 
 const uint8_t *EXPORT(chunk_data)(uint32_t type) { return type < TYPES ? instance.parts[type].data : NULL; }
 uint32_t EXPORT(chunk_size)(uint32_t type) { return type < TYPES ? instance.parts[type].size : 0; }
-int EXPORT(is_stream_finished)(void) { return instance.streaming && dx_hbtp_chunk_is_finished(&instance.reader); }
+int EXPORT(is_stream_finished)(void) { return instance.streaming && instance.reader.finished; }
 
 static uint32_t load32(const uint8_t *p)
 {
