@@ -109,7 +109,9 @@
     CONFIG      DX_TELEPORT_STATIC, DX_TELEPORT_API, DX_TELEPORT_ASSERT(c)
                 DX_TELEPORT_MEMCPY(to, from, size), DX_TELEPORT_MEMSET(to, byte, size)
                 DX_TELEPORT_NO_NAMES     no field names in faults, for small targets
-                DX_TELEPORT_NO_RING      no atomics
+                            DX_TELEPORT_NO_RING      no atomics
+                DX_TELEPORT_INLINE       1: writers are inline; 0: are not. Default: 1, but 0 with
+                                         -Os or without -O. Few small types take less code with 1
                 DX_TELEPORT_LITTLE_ENDIAN  1: memory is wire; 0: portable; detected by default
                 DX_TELEPORT_LOAD_ACQUIRE(p), DX_TELEPORT_STORE_RELEASE(p, v)   of a uint32_t *
     ERRORS      dx_teleport_error: 0 = ok, negative = reason; user_fault(v) tells where and why open
@@ -153,13 +155,20 @@
   #define DX_TELEPORT_P_RARE(c) (c)
 #endif
 
-/* What a writer is made of: a writer stays in registers when all of it is inline. Not with -Os,
-   where text is also checked and copied in the shortest way. */
-#if defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
+/* What a writer is made of: a writer stays in registers when all of it is inline. */
+#ifndef DX_TELEPORT_INLINE
+  #if defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
+    #define DX_TELEPORT_INLINE 1
+  #else
+    #define DX_TELEPORT_INLINE 0
+  #endif
+#endif
+#if DX_TELEPORT_INLINE
   #define DX_TELEPORT_P_HOT DX_TELEPORT_P_FOLDED
 #else
   #define DX_TELEPORT_P_HOT DX_TELEPORT_P_INLINE
 #endif
+/* With -Os text is checked and copied in the shortest way, and there is one check, not two. */
 #ifdef __OPTIMIZE_SIZE__
   #define DX_TELEPORT_P_SMALL 1
 #else
@@ -2362,6 +2371,13 @@ static uint32_t *dx_teleport_p_ring_word(uint8_t *ring, size_t at)
     return (uint32_t *)(void *)(ring + at);
 }
 
+/* Records are often of 16 bytes, and a copy of so few should need no call. */
+static void dx_teleport_p_copy_record(void *to, const void *from, size_t size)
+{
+    if (size == 16) DX_TELEPORT_MEMCPY(to, from, 16);
+    else if (size) DX_TELEPORT_MEMCPY(to, from, size);
+}
+
 /* Bytes of all records together, 0 if there cannot be such a ring. */
 static uint32_t dx_teleport_p_ring_bytes(uint32_t record_size, uint32_t capacity)
 {
@@ -2503,7 +2519,7 @@ DX_TELEPORT_API int dx_teleport_producer_push(dx_teleport_producer *p, const voi
     if (!data && size) return DX_TELEPORT_EINVAL;
     error = dx_teleport_producer_claim(p, size, &where);
     if (error) return error;
-    if (size) DX_TELEPORT_MEMCPY(where, data, size);
+    dx_teleport_p_copy_record(where, data, size);
     return dx_teleport_producer_commit(p);
 }
 
@@ -2598,7 +2614,7 @@ DX_TELEPORT_API int dx_teleport_consumer_pop(dx_teleport_consumer *c, void *out,
         c->peeked_ = 0; /* it stays: a release now would drop what nobody got */
         return DX_TELEPORT_ENOSPACE;
     }
-    if (n) DX_TELEPORT_MEMCPY(out, where, n);
+    dx_teleport_p_copy_record(out, where, n);
     return dx_teleport_consumer_release(c);
 }
 

@@ -1,7 +1,9 @@
 // dx_teleport.h beside memcpy, plain structs and other formats (bench/bench_teleport.sh).
-// Prints: subject,case,median ns of 9 rounds,least ns,bytes. "bench order" prints an order in hex and as JSON.
+// Prints: subject,case,median ns of 9 rounds,least ns,bytes,allocations. "bench order" prints an order in hex and as JSON;
+// "bench WORD" measures only cases with that word.
 #define DX_IMPLEMENTATION
 #include "../dx_teleport.h"
+#include "bench_teleport.h"
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -13,6 +15,8 @@
 #include <vector>
 #include <sched.h>
 #include <unistd.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #ifdef HAS_FLATBUFFERS
 #include "bench_teleport_generated.h"
 #endif
@@ -21,6 +25,27 @@
 #endif
 #ifdef HAS_PROTOBUF_C
 #include "bench_teleport.pb-c.h"
+#endif
+#ifdef HAS_CAPNP
+#include "bench_teleport.capnp.h"
+#include <capnp/message.h>
+#include <capnp/serialize.h>
+#endif
+#ifdef HAS_CBOR
+#include <cbor.h>
+#endif
+
+// Every allocation of the C library counts.
+static long allocated;
+#ifdef __GLIBC__
+extern "C" {
+void *__libc_malloc(size_t);
+void *__libc_calloc(size_t, size_t);
+void *__libc_realloc(void *, size_t);
+void *malloc(size_t n) { allocated++; return __libc_malloc(n); }
+void *calloc(size_t n, size_t size) { allocated++; return __libc_calloc(n, size); }
+void *realloc(void *p, size_t n) { allocated++; return __libc_realloc(p, n); }
+}
 #endif
 
 #define USER(F, S, A, L, E, V, N, R, O, ...) F(u64, id) S(name) F(u8, age) F(bool, active)
@@ -34,10 +59,14 @@ DX_TELEPORT_DEFINE(order, ORDER)
 #define BULK(F, S, A, L, E, V, N, R, O, ...) L(f32, samples) R(user, 1, users)
 DX_TELEPORT_DEFINE(bulk, BULK)
 
-struct Text { const char *data; uint32_t size; };
-struct RawUser { uint64_t id; Text name; uint8_t age; bool active; };
-struct RawItem { uint64_t id; Text sku; uint32_t quantity; double price; double size[4]; };
-struct RawOrder { uint64_t id, customer, time; Text title, note; RawItem items[20]; double stats[16]; };
+// The same order with text as bytes of any value: its check is of references alone.
+#define BYTES_ITEM(F, S, A, L, E, V, N, R, O, ...) \
+    F(u64, id) L(u8, sku) F(u32, quantity) F(f64, price) A(f64, size, 4)
+DX_TELEPORT_DEFINE(bytes_item, BYTES_ITEM)
+#define BYTES_ORDER(F, S, A, L, E, V, N, R, O, ...) \
+    F(u64, id) F(u64, customer) F(u64, time) L(u8, title) L(u8, note) R(bytes_item, 1, items) A(f64, stats, 16)
+DX_TELEPORT_DEFINE(bytes_order, BYTES_ORDER)
+
 enum { SAMPLES = 1000000, USERS = 10000 };
 static RawUser one;
 static RawOrder order;
@@ -75,17 +104,20 @@ template <class F> static void measure(const char *subject, const char *what, si
 {
     if (only && !strstr(what, only)) return;
     using clock = std::chrono::steady_clock;
+    const long before = allocated;
+    f();
+    const long allocations = allocated - before;
     auto once = [&](long n) {
         auto t = clock::now();
         for (long i = 0; i < n; i++) { f(); asm volatile("" ::: "memory"); }
         return std::chrono::duration<double, std::nano>(clock::now() - t).count();
     };
     long n = 1;
-    while (once(n) < 1e6) n *= 2;
+    while (once(n) < 5e5) n *= 2;
     std::vector<double> t;
     for (int r = 0; r < 9; r++) t.push_back(once(n) / (double)n);
     std::sort(t.begin(), t.end());
-    printf("%s,%s,%.4g,%.4g,%zu\n", subject, what, t[4], t[0], bytes);
+    printf("%s,%s,%.4g,%.4g,%zu,%ld\n", subject, what, t[4], t[0], bytes, allocations);
     fflush(stdout);
 }
 static double look(const char *p, size_t n) { return n ? (double)n + p[0] : 0; }
@@ -144,6 +176,18 @@ static size_t dx_order()
     if (order_finish(&w, &n)) abort();
     return n;
 }
+static size_t dx_bytes_order() // the bytes of an order in `out`, but for the checksum in the header, to `copy`
+{
+    uint8_t header[64];
+    bytes_order_writer w;
+    const uint32_t size = dx_teleport_p_u32_get(out + 4);
+    bytes_order_begin(&w, copy, capacity, 0);
+    if (bytes_order_finish(&w, nullptr)) abort();
+    memcpy(header, copy, 24);
+    memcpy(copy, out, size);
+    memcpy(copy + 8, header + 8, 8);
+    return size;
+}
 static size_t dx_bulk()
 {
     bulk_writer w;
@@ -178,6 +222,14 @@ static double dx_read(const order_view *v)
     for (size_t i = 0; i < 16; i++) sum += order_at_stats(v, i);
     return sum;
 }
+static double dx_read(const bulk_view *v)
+{
+    double sum = 0;
+    const dx_teleport_p_f32_element *x = bulk_data_samples(v);
+    for (size_t i = 0, n = bulk_count_samples(v); i < n; i++) sum += x ? x[i] : bulk_at_samples(v, i);
+    for (size_t i = 0, n = bulk_count_users(v); i < n; i++) { const user_view u = bulk_at_users(v, i); sum += dx_read(&u); }
+    return sum;
+}
 static double raw_read(const RawOrder &o)
 {
     double sum = (double)(o.id + o.customer + o.time) + look(o.title.data, o.title.size) + look(o.note.data, o.note.size);
@@ -202,6 +254,7 @@ static void dx()
     measure("dx_teleport", "order encode", n, [] { dx_order(); });
     measure("memcpy", "order encode", n, [=] { memcpy(copy, out, n); });
     measure("dx_teleport", "order open", n, [=] { order_view v; if (order_open(&v, out, n)) abort(); keep(v.view_.record_); });
+    measure("dx_teleport", "order open text as bytes", dx_bytes_order(), [=] { bytes_order_view v; if (bytes_order_open(&v, copy, n)) abort(); keep(v.view_.record_); });
     order_view all;
     if (order_open(&all, out, n)) abort();
     measure("dx_teleport", "order read", n, [&] { sink += dx_read(&all); });
@@ -212,6 +265,8 @@ static void dx()
     n = dx_bulk();
     measure("dx_teleport", "bulk encode", n, [] { dx_bulk(); });
     measure("memcpy", "bulk encode", n, [=] { memcpy(copy, out, n); });
+    measure("dx_teleport", "bulk open+read", n, [=] { bulk_view v; if (bulk_open(&v, out, n)) abort(); sink += dx_read(&v); });
+    measure("raw struct", "bulk open+read", n, [] { double sum = 0; for (float x : samples) sum += x; for (const RawUser &u : users) sum += (double)u.id + look(u.name.data, u.name.size) + u.age + u.active; sink += sum; });
     measure("dx_teleport", "bulk open", n, [=] { bulk_view v; if (bulk_open(&v, out, n)) abort(); keep(v.view_.record_); });
     measure("dx_teleport", "64 KiB slice encode", 65536 + 40, [] {
         bulk_writer w; size_t k; bulk_begin(&w, out, capacity, 0); bulk_put_samples(&w, samples.data(), 16384); bulk_finish(&w, &k); });
@@ -267,6 +322,14 @@ static void flat()
     bulk();
     measure(name, "bulk encode", fbb.GetSize(), bulk);
     measure(name, "bulk open", fbb.GetSize(), [=] { check((fb::Bulk *)nullptr); });
+    measure(name, "bulk open+read", fbb.GetSize(), [=] {
+        check((fb::Bulk *)nullptr);
+        auto b = flatbuffers::GetRoot<fb::Bulk>(fbb.GetBufferPointer());
+        double sum = 0;
+        for (float x : *b->samples()) sum += x;
+        for (auto u : *b->users()) sum += (double)u->id() + look(u->name()->data(), u->name()->size()) + u->age() + u->active();
+        sink += sum;
+    });
 }
 #endif
 
@@ -291,11 +354,32 @@ static void mp_order()
     msgpack_pack_array(&k, 16);
     for (double d : order.stats) msgpack_pack_double(&k, d);
 }
+static void mp_user(msgpack_packer *k, const RawUser &u)
+{
+    msgpack_pack_array(k, 4);
+    msgpack_pack_uint64(k, u.id), mp_text(k, u.name), msgpack_pack_uint8(k, u.age);
+    u.active ? msgpack_pack_true(k) : msgpack_pack_false(k);
+}
+template <class F> static void mp_start(F f)
+{
+    msgpack_packer k;
+    msgpack_sbuffer_clear(&mp);
+    msgpack_packer_init(&k, &mp, msgpack_sbuffer_write);
+    f(&k);
+}
+static void mp_bulk(msgpack_packer *k)
+{
+    msgpack_pack_array(k, 2);
+    msgpack_pack_array(k, SAMPLES);
+    for (float x : samples) msgpack_pack_float(k, x);
+    msgpack_pack_array(k, USERS);
+    for (const RawUser &u : users) mp_user(k, u);
+}
 static double mp_sum(const msgpack_object &o)
 {
     double sum = 0;
     if (o.type == MSGPACK_OBJECT_POSITIVE_INTEGER) return (double)o.via.u64;
-    if (o.type == MSGPACK_OBJECT_FLOAT64) return o.via.f64;
+    if (o.type == MSGPACK_OBJECT_FLOAT64 || o.type == MSGPACK_OBJECT_FLOAT32) return o.via.f64;
     if (o.type == MSGPACK_OBJECT_STR) return look(o.via.str.ptr, o.via.str.size);
     if (o.type == MSGPACK_OBJECT_ARRAY)
         for (uint32_t i = 0; i < o.via.array.size; i++) sum += mp_sum(o.via.array.ptr[i]);
@@ -313,6 +397,12 @@ static void messagepack()
         if (msgpack_unpack_next(&u, mp.data, mp.size, &at) != MSGPACK_UNPACK_SUCCESS) abort();
         sink += mp_sum(u.data);
     });
+    auto one_user = [] { mp_start([](msgpack_packer *k) { mp_user(k, one); }); };
+    one_user();
+    measure("msgpack-c", "user encode", mp.size, one_user);
+    mp_start(mp_bulk);
+    measure("msgpack-c", "bulk encode", mp.size, [] { mp_start(mp_bulk); });
+    msgpack_unpacked_destroy(&u);
 }
 #endif
 
@@ -352,59 +442,251 @@ static void protobuf()
 }
 #endif
 
-// ---- ring: ns a record of 16 bytes between two threads; one way of a ping-pong
-struct Op { uint64_t a, b; };
-template <class Push, class Pop> static void pass(const char *subject, long count, Push push, Pop pop)
+#ifdef HAS_NANOPB
+static void nanopb()
 {
-    std::vector<double> times;
-    for (int round = 0; round < 5; round++) {
-        auto t = std::chrono::steady_clock::now();
-        std::thread other([&] { for (long i = 0; i < count; i++) push(Op{(uint64_t)i, 1}); });
-        for (long i = 0; i < count; i++)
-            if (pop().a != (uint64_t)i) abort();
-        other.join();
-        times.push_back(std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - t).count() / (double)count);
-    }
-    std::sort(times.begin(), times.end());
-    printf("%s,ring 16-byte records two threads,%.4g,%.4g,16\n", subject, times[2], times[0]);
+    nanopb_fill(&one, &order);
+    measure("nanopb", "user encode", nanopb_put_user(out, capacity), [] { nanopb_put_user(out, capacity); });
+    size_t n = nanopb_put_order(out, capacity);
+    measure("nanopb", "order encode", n, [] { nanopb_put_order(out, capacity); });
+    measure("nanopb", "order open+read", n, [=] { sink += nanopb_read_order(out, n); });
 }
-struct Ring {
-    uint8_t *memory;
+#endif
+
+#ifdef HAS_CAPNP
+static kj::ArrayPtr<capnp::word> cp_scratch; // the first segment, zeroed again by the builder's destructor
+static capnp::Text::Reader cp_text(Text t) { return {t.data, t.size}; }
+static void cp_put(cp::User::Builder b, const RawUser &u) { b.setId(u.id), b.setName(cp_text(u.name)), b.setAge(u.age), b.setActive(u.active); }
+template <class F> static size_t cp_message(F f)
+{
+    capnp::MallocMessageBuilder m(cp_scratch);
+    f(m);
+    kj::ArrayOutputStream to(kj::ArrayPtr<kj::byte>(out, capacity));
+    capnp::writeMessage(to, m);
+    return to.getArray().size();
+}
+static size_t cp_user() { return cp_message([](capnp::MessageBuilder &m) { cp_put(m.initRoot<cp::User>(), one); }); }
+static size_t cp_order()
+{
+    return cp_message([](capnp::MessageBuilder &m) {
+        auto o = m.initRoot<cp::Order>();
+        o.setId(order.id), o.setCustomer(order.customer), o.setTime(order.time);
+        o.setTitle(cp_text(order.title)), o.setNote(cp_text(order.note));
+        auto items = o.initItems(20);
+        for (unsigned i = 0; i < 20; i++) {
+            const RawItem &r = order.items[i];
+            auto b = items[i];
+            b.setId(r.id), b.setSku(cp_text(r.sku)), b.setQuantity(r.quantity), b.setPrice(r.price);
+            b.setSize(kj::ArrayPtr<const double>(r.size, 4));
+        }
+        o.setStats(kj::ArrayPtr<const double>(order.stats, 16));
+    });
+}
+static size_t cp_bulk()
+{
+    return cp_message([](capnp::MessageBuilder &m) {
+        auto b = m.initRoot<cp::Bulk>();
+        b.setSamples(kj::ArrayPtr<const float>(samples.data(), samples.size()));
+        auto list = b.initUsers(USERS);
+        for (unsigned i = 0; i < USERS; i++) cp_put(list[i], users[i]);
+    });
+}
+template <class T, class F> static double cp_read(size_t n, F f)
+{
+    capnp::ReaderOptions options;
+    options.traversalLimitInWords = 1u << 30;
+    capnp::FlatArrayMessageReader m(kj::ArrayPtr<const capnp::word>((const capnp::word *)out, n / 8), options);
+    return f(m.getRoot<T>());
+}
+static double cp_sum(cp::User::Reader u) { return (double)u.getId() + look(u.getName().cStr(), u.getName().size()) + u.getAge() + u.getActive(); }
+static void capn()
+{
+    const char *name = "Cap'n Proto";
+    std::vector<capnp::word> scratch(capacity / 8);
+    cp_scratch = kj::ArrayPtr<capnp::word>(scratch.data(), scratch.size());
+    measure(name, "user encode", cp_user(), [] { cp_user(); });
+    size_t n = cp_user();
+    measure(name, "user open+read", n, [=] { sink += cp_read<cp::User>(n, cp_sum); });
+    measure(name, "order encode", cp_order(), [] { cp_order(); });
+    size_t k = cp_order();
+    measure(name, "order open+read", k, [=] {
+        sink += cp_read<cp::Order>(k, [](cp::Order::Reader o) {
+            double sum = (double)(o.getId() + o.getCustomer() + o.getTime()) + look(o.getTitle().cStr(), o.getTitle().size()) + look(o.getNote().cStr(), o.getNote().size());
+            for (auto r : o.getItems()) {
+                sum += (double)r.getId() + look(r.getSku().cStr(), r.getSku().size()) + r.getQuantity() + r.getPrice();
+                for (double d : r.getSize()) sum += d;
+            }
+            for (double d : o.getStats()) sum += d;
+            return sum;
+        });
+    });
+    size_t all = cp_bulk();
+    measure(name, "bulk encode", all, [] { cp_bulk(); });
+    measure(name, "bulk open+read", all, [=] {
+        sink += cp_read<cp::Bulk>(all, [](cp::Bulk::Reader b) {
+            double sum = 0;
+            for (float x : b.getSamples()) sum += x;
+            for (auto u : b.getUsers()) sum += cp_sum(u);
+            return sum;
+        });
+    });
+}
+#endif
+
+#ifdef HAS_CBOR
+static size_t cb_at; // the end of what libcbor's encoders wrote to `out`
+static void cb_uint(uint64_t v) { cb_at += cbor_encode_uint(v, out + cb_at, capacity - cb_at); }
+static void cb_double(double v) { cb_at += cbor_encode_double(v, out + cb_at, capacity - cb_at); }
+static void cb_array(size_t n) { cb_at += cbor_encode_array_start(n, out + cb_at, capacity - cb_at); }
+static void cb_text(Text t)
+{
+    cb_at += cbor_encode_string_start(t.size, out + cb_at, capacity - cb_at);
+    memcpy(out + cb_at, t.data, t.size);
+    cb_at += t.size;
+}
+static void cb_user(const RawUser &u)
+{
+    cb_array(4), cb_uint(u.id), cb_text(u.name), cb_uint(u.age);
+    cb_at += cbor_encode_bool(u.active, out + cb_at, capacity - cb_at);
+}
+static size_t cb_order()
+{
+    cb_at = 0;
+    cb_array(7), cb_uint(order.id), cb_uint(order.customer), cb_uint(order.time), cb_text(order.title), cb_text(order.note), cb_array(20);
+    for (const RawItem &r : order.items) {
+        cb_array(5), cb_uint(r.id), cb_text(r.sku), cb_uint(r.quantity), cb_double(r.price), cb_array(4);
+        for (double d : r.size) cb_double(d);
+    }
+    cb_array(16);
+    for (double d : order.stats) cb_double(d);
+    return cb_at;
+}
+static size_t cb_bulk()
+{
+    cb_at = 0;
+    cb_array(2), cb_array(SAMPLES);
+    for (float x : samples) cb_at += cbor_encode_single(x, out + cb_at, capacity - cb_at);
+    cb_array(USERS);
+    for (const RawUser &u : users) cb_user(u);
+    return cb_at;
+}
+static double cb_sum(cbor_item_t *item)
+{
+    double sum = 0;
+    switch (cbor_typeof(item)) {
+    case CBOR_TYPE_UINT: return (double)cbor_get_int(item);
+    case CBOR_TYPE_STRING: return look((const char *)cbor_string_handle(item), cbor_string_length(item));
+    case CBOR_TYPE_FLOAT_CTRL: return cbor_float_get_width(item) == CBOR_FLOAT_0 ? cbor_get_bool(item) : cbor_float_get_float(item);
+    case CBOR_TYPE_ARRAY:
+        for (size_t i = 0; i < cbor_array_size(item); i++) sum += cb_sum(cbor_array_handle(item)[i]);
+        return sum;
+    default: abort();
+    }
+}
+static void cbor()
+{
+    const char *name = "libcbor";
+    measure(name, "user encode", (cb_at = 0, cb_user(one), cb_at), [] { cb_at = 0; cb_user(one); });
+    size_t n = cb_order();
+    measure(name, "order encode", n, [] { cb_order(); });
+    measure(name, "order open+read", n, [=] {
+        cbor_load_result result;
+        cbor_item_t *item = cbor_load(out, n, &result);
+        if (!item) abort();
+        sink += cb_sum(item);
+        cbor_decref(&item);
+    });
+    measure(name, "bulk encode", cb_bulk(), [] { cb_bulk(); });
+}
+#endif
+
+// ---- ring: ns a record of 16 bytes from one thread or process to another; half of there and back
+struct Op { uint64_t a, b; };
+static void wait_a_little(unsigned k) { if (k % 256 == 255) sched_yield(); }
+static dx_teleport_ring_desc ring_desc = {16, 4096};
+struct Ring { // in memory that a child process shares
     dx_teleport_producer p;
     dx_teleport_consumer c;
     Ring()
     {
-        dx_teleport_ring_desc d = {16, 4096};
-        size_t n = dx_teleport_ring_memory_size(&d);
-        memory = (uint8_t *)aligned_alloc(64, (n + 63) / 64 * 64);
-        if (dx_teleport_ring_init(memory, n, &d) || dx_teleport_producer_attach(&p, memory, n) || dx_teleport_consumer_attach(&c, memory, n)) abort();
+        const size_t n = dx_teleport_ring_memory_size(&ring_desc);
+        void *memory = mmap(nullptr, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED || dx_teleport_ring_init(memory, n, &ring_desc) ||
+            dx_teleport_producer_attach(&p, memory, n) || dx_teleport_consumer_attach(&c, memory, n)) abort();
     }
-    void push(Op x) { for (unsigned k = 0; dx_teleport_producer_push(&p, &x, 16); ) if (++k % 256 == 0) sched_yield(); }
-    Op pop() { Op x; for (unsigned k = 0; dx_teleport_consumer_pop(&c, &x, 16, nullptr); ) if (++k % 256 == 0) sched_yield(); return x; }
+    void push(Op x) { for (unsigned k = 0; dx_teleport_producer_push(&p, &x, 16); k++) wait_a_little(k); }
+    Op pop() { Op x; for (unsigned k = 0; dx_teleport_consumer_pop(&c, &x, 16, nullptr); k++) wait_a_little(k); return x; }
 };
-static void rings()
-{
-    Ring r, back;
-    pass("dx_teleport", 4000000, [&](Op x) { r.push(x); }, [&] { return r.pop(); });
+struct Queue {
     std::mutex m;
     std::deque<Op> q;
-    pass("mutex queue", 300000, [&](Op x) { std::lock_guard<std::mutex> l(m); q.push_back(x); },
-         [&] { for (;;) { { std::lock_guard<std::mutex> l(m); if (!q.empty()) { Op x = q.front(); q.pop_front(); return x; } } sched_yield(); } });
-    int f[2];
-    if (pipe(f)) abort();
-    pass("pipe", 30000, [&](Op x) { if (write(f[1], &x, 16) != 16) abort(); }, [&] { Op x; if (read(f[0], &x, 16) != 16) abort(); return x; });
-    measure("memcpy", "4096 records of 16 bytes one thread", 65536, [] { static Op from[4096], to[4096]; for (int i = 0; i < 4096; i++) { memcpy(&to[i], &from[i], 16); asm volatile("" ::: "memory"); } });
-    std::vector<double> times;
-    for (int round = 0; round < 5; round++) {
-        const long n = 20000;
-        auto t = std::chrono::steady_clock::now();
-        std::thread other([&] { for (long i = 0; i < n; i++) back.push(r.pop()); });
-        for (long i = 0; i < n; i++) { r.push(Op{1, 2}); back.pop(); }
-        other.join();
-        times.push_back(std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - t).count() / n / 2);
+    void push(Op x) { std::lock_guard<std::mutex> l(m); q.push_back(x); }
+    Op pop()
+    {
+        for (;; sched_yield()) {
+            std::lock_guard<std::mutex> l(m);
+            if (q.empty()) continue;
+            Op x = q.front();
+            q.pop_front();
+            return x;
+        }
     }
-    std::sort(times.begin(), times.end());
-    printf("dx_teleport,ring one way,%.4g,%.4g,16\n", times[2], times[0]);
+};
+struct Pipe {
+    int f[2];
+    Pipe() { if (pipe(f)) abort(); }
+    void push(Op x) { if (write(f[1], &x, 16) != 16) abort(); }
+    Op pop() { Op x; if (read(f[0], &x, 16) != 16) abort(); return x; }
+};
+template <class F> static void beside(bool process, F f, void (*body)()) // run f elsewhere, and body here
+{
+    if (!process) {
+        std::thread other(f);
+        body();
+        other.join();
+        return;
+    }
+    const pid_t child = fork();
+    if (child == 0) { f(); _exit(0); }
+    body();
+    int status;
+    if (child < 0 || waitpid(child, &status, 0) != child || status) abort();
+}
+template <class Channel> static void channel(const char *subject, const char *between, bool process, long count)
+{
+    static Channel *there, *back;
+    static long n;
+    std::vector<double> times[2];
+    for (int round = 0; round < 10; round++) {
+        there = new Channel, back = new Channel;
+        n = round % 2 ? count / 20 : count;
+        auto t = std::chrono::steady_clock::now();
+        if (round % 2)
+            beside(process, [] { for (long i = 0; i < n; i++) back->push(there->pop()); },
+                   [] { for (long i = 0; i < n; i++) { there->push(Op{1, 2}); back->pop(); } });
+        else
+            beside(process, [] { for (long i = 0; i < n; i++) there->push(Op{(uint64_t)i, 1}); },
+                   [] { for (long i = 0; i < n; i++) if (there->pop().a != (uint64_t)i) abort(); });
+        times[round % 2].push_back(std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - t).count() / (double)n / (1 + round % 2));
+        delete there, delete back;
+    }
+    for (int k = 0; k < 2; k++) {
+        std::sort(times[k].begin(), times[k].end());
+        printf("%s,%s %s,%.4g,%.4g,16,\n", subject, k ? "one way between" : "16-byte records between", between, times[k][2], times[k][0]);
+    }
+    fflush(stdout);
+}
+static void rings()
+{
+    channel<Ring>("dx_teleport", "two threads", false, 2000000);
+    channel<Ring>("dx_teleport", "two processes", true, 2000000);
+    channel<Queue>("mutex queue", "two threads", false, 200000);
+    channel<Pipe>("pipe", "two threads", false, 40000);
+    channel<Pipe>("pipe", "two processes", true, 40000);
+    static Op from[4096], to[4096];
+    measure("memcpy", "4096 copies of 16 bytes on one thread", 65536, [] { for (int i = 0; i < 4096; i++) { memcpy(&to[i], &from[i], 16); asm volatile("" ::: "memory"); } });
+    static Ring alone;
+    measure("dx_teleport", "push and pop of 16 bytes on one thread", 16, [] { alone.push(Op{1, 2}); alone.pop(); });
 }
 
 int main(int argc, char **argv)
@@ -434,6 +716,15 @@ int main(int argc, char **argv)
 #endif
 #ifdef HAS_PROTOBUF_C
     protobuf();
+#endif
+#ifdef HAS_NANOPB
+    nanopb();
+#endif
+#ifdef HAS_CAPNP
+    capn();
+#endif
+#ifdef HAS_CBOR
+    cbor();
 #endif
     if (!only) rings();
     return sink == 1;
