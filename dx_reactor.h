@@ -267,7 +267,6 @@ struct dx_reactor { /* caller-allocated; every field is private; not to be moved
     uint32_t changes_; /* kqueue: collected for the next wait */
     uint32_t behind_; /* operations that wait for another one of their descriptor */
     uint32_t post_mask_, post_head_, more_head_, more_count_;
-    int32_t  timer_sorted_; /* a slot whose timers are in order; -1: none */
     int      poll_fd_, wake_fd_, sys_errno_;
     bool     open_, in_callback_, closing_, blocking_files_, no_pwait2_, done_turn_;
     void   (*flush_)(dx_reactor *r); /* not NULL: to be called before a wait */
@@ -725,9 +724,11 @@ extern long syscall(long number, ...);
 #define DX_REACTOR_P_BLOCKED INT32_MIN /* in place of a result: it would block, or goes on */
 
 #if defined(_WIN32)
+  #define DX_REACTOR_P_SHARED SO_EXCLUSIVEADDRUSE /* else anybody may take a bound port */
 typedef SOCKET dx_reactor_p_system_socket;
 typedef char dx_reactor_p_op_size[sizeof(dx_op) <= 128 ? 1 : -1];
 #else
+  #define DX_REACTOR_P_SHARED SO_REUSEADDR
 typedef int dx_reactor_p_system_socket;
 typedef char dx_reactor_p_op_size[sizeof(dx_op) <= 64 ? 1 : -1];
 typedef char dx_reactor_p_thread_size[sizeof(pthread_t) <= 8 ? 1 : -1];
@@ -883,8 +884,8 @@ static const struct {
     {ERROR_SEM_TIMEOUT, ETIMEDOUT}, {ERROR_ACCESS_DENIED, EACCES}, {ERROR_DISK_FULL, ENOSPC},
     {ERROR_NOT_ENOUGH_MEMORY, ENOMEM}, {ERROR_NO_SYSTEM_RESOURCES, ENOBUFS},
     {ERROR_NO_DATA, EPIPE}, {ERROR_BROKEN_PIPE, EPIPE}, {ERROR_MORE_DATA, EMSGSIZE},
-    {ERROR_INVALID_PARAMETER, EINVAL}, {WSAESHUTDOWN, EPIPE}, DX_REACTOR_P_E(EBADF),
-    DX_REACTOR_P_E(EACCES), DX_REACTOR_P_E(EFAULT), DX_REACTOR_P_E(EINVAL),
+    {ERROR_INVALID_PARAMETER, EINVAL}, {WSAESHUTDOWN, EPIPE}, {WSAENOPROTOOPT, EOPNOTSUPP},
+    DX_REACTOR_P_E(EBADF), DX_REACTOR_P_E(EACCES), DX_REACTOR_P_E(EFAULT), DX_REACTOR_P_E(EINVAL),
     DX_REACTOR_P_E(EMFILE), DX_REACTOR_P_E(ENOTSOCK), DX_REACTOR_P_E(EMSGSIZE),
     DX_REACTOR_P_E(EOPNOTSUPP), DX_REACTOR_P_E(EAFNOSUPPORT), DX_REACTOR_P_E(EADDRINUSE),
     DX_REACTOR_P_E(EADDRNOTAVAIL), DX_REACTOR_P_E(ENETUNREACH), DX_REACTOR_P_E(ECONNABORTED),
@@ -923,20 +924,6 @@ static int dx_reactor_p_fail(dx_reactor *r, int system_errno)
     return DX_REACTOR_ESYS;
 }
 
-static const char *dx_reactor_p_errno_name(int number)
-{
-    static const struct {
-        int         number;
-        const char *name;
-    } names[] = {{ENOSYS, "ENOSYS"}, {EPERM, "EPERM"}, {EACCES, "EACCES"}, {EINVAL, "EINVAL"},
-                 {ENOMEM, "ENOMEM"}, {EMFILE, "EMFILE"}, {ENFILE, "ENFILE"},
-                 {EOPNOTSUPP, "EOPNOTSUPP"}};
-    size_t i;
-    for (i = 0; i < sizeof names / sizeof *names; i++)
-        if (names[i].number == number) return names[i].name;
-    return NULL;
-}
-
 static size_t dx_reactor_p_append(char *text, size_t used, size_t capacity, const char *more)
 {
     while (*more && used + 1 < capacity) text[used++] = *more++;
@@ -959,12 +946,19 @@ static size_t dx_reactor_p_append_number(char *text, size_t used, size_t capacit
 /* Note why a backend is not used: "io_uring_setup: ENOSYS". Returns the errno. */
 static int dx_reactor_p_refuse(dx_reactor *r, int backend, const char *what, int number)
 {
+    static const struct {
+        int  number;
+        char name[12];
+    } names[] = {{ENOSYS, "ENOSYS"}, {EPERM, "EPERM"}, {EACCES, "EACCES"}, {EINVAL, "EINVAL"},
+                 {ENOMEM, "ENOMEM"}, {EMFILE, "EMFILE"}, {ENFILE, "ENFILE"},
+                 {EOPNOTSUPP, "EOPNOTSUPP"}};
+    const size_t size = DX_REACTOR_P_TEXT_SIZE, count = sizeof names / sizeof *names;
     char *text = r->refusals_[backend];
-    const char *name = dx_reactor_p_errno_name(number);
-    size_t used = dx_reactor_p_append(text, 0, DX_REACTOR_P_TEXT_SIZE, what);
-    used = dx_reactor_p_append(text, used, DX_REACTOR_P_TEXT_SIZE, name ? ": " : ": errno ");
-    if (name) dx_reactor_p_append(text, used, DX_REACTOR_P_TEXT_SIZE, name);
-    else dx_reactor_p_append_number(text, used, DX_REACTOR_P_TEXT_SIZE, (uint32_t)number);
+    size_t used = dx_reactor_p_append(text, 0, size, what), i = 0;
+    while (i < count && names[i].number != number) i++;
+    used = dx_reactor_p_append(text, used, size, i < count ? ": " : ": errno ");
+    if (i < count) dx_reactor_p_append(text, used, size, names[i].name);
+    else dx_reactor_p_append_number(text, used, size, (uint32_t)number);
     r->sys_errno_ = number;
     return number;
 }
@@ -1236,9 +1230,7 @@ static void dx_reactor_p_timer_remove(dx_reactor *r, dx_op *op)
 {
     const int32_t slot = op->fd_;
     dx_reactor_p_list_remove(&r->timers_[slot], op);
-    if (r->timers_[slot]) return;
-    r->timer_used_[slot / 64] &= ~((uint64_t)1 << slot % 64);
-    if (slot == r->timer_sorted_) r->timer_sorted_ = DX_REACTOR_P_NONE;
+    if (!r->timers_[slot]) r->timer_used_[slot / 64] &= ~((uint64_t)1 << slot % 64);
 }
 
 /* The first slot that is used, and the time at which it begins. NONE: there is no timer. */
@@ -1266,56 +1258,23 @@ static void dx_reactor_p_timer_cascade(dx_reactor *r, int32_t slot)
     }
 }
 
-/* The last moment of a slot that begins at `begin`. */
-static uint64_t dx_reactor_p_timer_end(int32_t slot, uint64_t begin)
-{
-    return begin | (((uint64_t)1 << slot / 64 * 6) - 1);
-}
-
-/* The timers of a slot, when they are few and all due and in it: put in order where they are. */
-static bool dx_reactor_p_timer_sort(dx_reactor *r, int32_t slot, uint64_t end)
-{
-    dx_op *few[64], *op = r->timers_[slot], *first = op;
-    uint32_t count = 0, i, k;
-    do {
-        if (count == 64 || op->offset_ > end) return false;
-        __builtin_prefetch(op->next_);
-        for (i = count++; i && few[i - 1]->offset_ > op->offset_; i--) few[i] = few[i - 1];
-        few[i] = op;
-        op = op->next_;
-    } while (op != first);
-    for (i = 0, k = count - 1; i < count; k = i++) {
-        few[i]->prev_ = few[k];
-        few[k]->next_ = few[i];
-    }
-    r->timers_[slot] = few[0];
-    r->timer_sorted_ = slot;
-    return true;
-}
-
 /* A timer that is due at r->now_, out of the wheel; the earliest first. NULL: none. */
 static dx_op *dx_reactor_p_timer_due(dx_reactor *r)
 {
     uint64_t begin = 0;
     int32_t slot;
     while ((slot = dx_reactor_p_timer_slot(r, &begin)) >= 0 && begin <= r->now_) {
-        const uint64_t end = dx_reactor_p_timer_end(slot, begin);
         dx_op *op = r->timers_[slot];
-        r->timer_base_ = begin;
-        if (slot < 64 && op->offset_ != begin) {
-            dx_reactor_p_timer_remove(r, op);
-            dx_reactor_p_timer_link(r, op);
-        } else if (slot < 64 || slot == r->timer_sorted_ ||
-                   dx_reactor_p_timer_sort(r, slot, end < r->now_ ? end : r->now_)) {
-            op = r->timers_[slot];
+        const bool alone = op->next_ == op && op->offset_ <= r->now_ &&
+                           (op->offset_ ^ begin) >> slot / 64 * 6 == 0; /* not put off */
+        r->timer_base_ = alone ? op->offset_ : begin;
+        if (alone || (slot < 64 && op->offset_ == begin)) {
             dx_reactor_p_timer_remove(r, op);
             return op;
-        } else {
-            dx_reactor_p_timer_cascade(r, slot);
         }
+        dx_reactor_p_timer_cascade(r, slot);
     }
     r->timer_base_ = r->now_; /* no slot before it is used */
-    r->timer_sorted_ = DX_REACTOR_P_NONE;
     return NULL;
 }
 
@@ -1326,7 +1285,7 @@ static uint64_t dx_reactor_p_timer_next(const dx_reactor *r)
     const int32_t slot = dx_reactor_p_timer_slot(r, &begin);
     const dx_op *op = slot < 0 ? NULL : r->timers_[slot];
     int few;
-    first = slot < 0 ? begin : dx_reactor_p_timer_end(slot, begin);
+    first = slot < 0 ? begin : begin | (((uint64_t)1 << slot / 64 * 6) - 1); /* its end */
     for (few = 0; op && few < 16; few++, op = op->next_) {
         if (op->offset_ < first) first = op->offset_;
         if (op->next_ == r->timers_[slot]) return first;
@@ -1407,21 +1366,15 @@ static void dx_reactor_p_pool_put(dx_reactor *r, uint32_t id)
     __atomic_store_n((uint16_t *)(void *)(r->pool_ring_ + 14), g->pool_tail, __ATOMIC_RELEASE);
 }
 
-/* It ends while the caller may have buffers of it: nobody's, which is the reactor's address. */
-static void dx_reactor_p_pool_disown(dx_reactor *r, const dx_op *op)
-{
-    uint32_t id;
-    for (id = 0; id < r->buffers_ && op->u_.bytes.size; id++)
-        if (r->holders_[id] == op) r->holders_[id] = (dx_op *)(void *)r;
-}
-
 /* >>finish ------------------------------------------------------------- */
 /* Queue the terminal completion of an operation that is in no list any more. */
 static void dx_reactor_p_finish(dx_reactor *r, dx_op *op, int32_t result)
 {
+    uint32_t id = 0, held = dx_reactor_p_pooled(op) ? op->u_.bytes.size : 0;
     DX_REACTOR_ASSERT(op->state_ != DX_REACTOR_P_IDLE && op->state_ != DX_REACTOR_P_DONE);
     if (result == -ECANCELED && (op->flags_ & DX_REACTOR_P_F_TIMED_OUT)) result = -ETIMEDOUT;
-    if (dx_reactor_p_pooled(op)) dx_reactor_p_pool_disown(r, op);
+    for (; held && id < r->buffers_; id++) /* buffers of nobody have the reactor's address */
+        if (r->holders_[id] == op) r->holders_[id] = (dx_op *)(void *)r;
     if (op->flags_ & DX_REACTOR_P_F_MULTISHOT) op->u_.bytes.size = r->more_head_ + r->more_count_;
     op->state_ = DX_REACTOR_P_DONE;
     dx_reactor_p_list_push(&r->done_, op);
@@ -1747,7 +1700,7 @@ enum {
 };
 
 /* user_data of entries that are no operation; the addresses of operations are larger. */
-enum { DX_REACTOR_P_TAG_IGNORE = 1, DX_REACTOR_P_TAG_WAKE = 2, DX_REACTOR_P_TAG_PROBE = 3 };
+enum { DX_REACTOR_P_TAG_IGNORE = 1, DX_REACTOR_P_TAG_WAKE = 2 };
 
 static uint32_t *dx_reactor_p_at(void *map, uint32_t offset)
 {
@@ -1980,15 +1933,6 @@ static bool dx_reactor_p_uring_judge(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
     return false;
 }
 
-static void dx_reactor_p_uring_complete(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
-{
-    dx_reactor_p_fd *e = dx_reactor_p_fd_find(r, op->fd_);
-    DX_REACTOR_ASSERT(e != NULL && op->state_ == DX_REACTOR_P_ACTIVE);
-    if (op->kind_ == DX_REACTOR_P_ACCEPT && result >= 0) dx_reactor_p_fd_fresh(r, result);
-    if (dx_reactor_p_uring_judge(r, e, op, &result, flags)) dx_reactor_p_end(r, e, op, result);
-    dx_reactor_p_settle(r, e);
-}
-
 /* Take in every completion that lies in the ring. */
 static bool dx_reactor_p_uring_reap(dx_reactor *r)
 {
@@ -2002,9 +1946,15 @@ static bool dx_reactor_p_uring_reap(dx_reactor *r)
         if (cqe.user_data == DX_REACTOR_P_TAG_WAKE) {
             g->wake_armed--;
             dx_reactor_p_drain_wake(r);
-        } else if (cqe.user_data > DX_REACTOR_P_TAG_PROBE) {
-            dx_reactor_p_uring_complete(r, (dx_op *)(uintptr_t)cqe.user_data, cqe.result,
-                                        cqe.flags);
+        } else if (cqe.user_data > DX_REACTOR_P_TAG_WAKE) {
+            dx_op *op = (dx_op *)(uintptr_t)cqe.user_data;
+            dx_reactor_p_fd *e = dx_reactor_p_fd_find(r, op->fd_);
+            DX_REACTOR_ASSERT(e != NULL && op->state_ == DX_REACTOR_P_ACTIVE);
+            if (op->kind_ == DX_REACTOR_P_ACCEPT && cqe.result >= 0)
+                dx_reactor_p_fd_fresh(r, cqe.result);
+            if (dx_reactor_p_uring_judge(r, e, op, &cqe.result, cqe.flags))
+                dx_reactor_p_end(r, e, op, cqe.result);
+            dx_reactor_p_settle(r, e);
         }
     }
     return head != first;
@@ -2017,32 +1967,26 @@ static int dx_reactor_p_uring_submit(dx_reactor *r)
     return error == -EBUSY || error == -EAGAIN || error == -EINTR ? 0 : error;
 }
 
-/* Polls of the wake descriptor, as many as completions will be waited for: a wake completes them
-   all, and so it ends a wait for several. */
-static uint32_t dx_reactor_p_uring_arm_wakes(dx_reactor *r, uint32_t min)
+/* For how many completions one call may wait. Waiting for several must not miss that one of them
+   asks for more work: not while operations wait behind others, and only the first few milliseconds.
+   There are as many polls of the wake descriptor: a wake completes them all, and so it ends it. */
+static uint32_t dx_reactor_p_uring_several(dx_reactor *r, uint32_t min, int64_t *timeout_ns)
 {
+    const int64_t most = 5000000;
     dx_reactor_p_ring *g = &r->ring_;
-    uint32_t wanted = min < 16 ? min : 16;
-    while (g->wake_armed < wanted) {
+    uint32_t several = min < 16 ? min : 16;
+    if (min <= 1 || r->behind_ || !(g->features & DX_REACTOR_P_FEAT_EXT_ARG)) several = 1;
+    else if (*timeout_ns < 0 || *timeout_ns > most) *timeout_ns = most;
+    while (g->wake_armed < several) {
         dx_reactor_p_sqe *s = dx_reactor_p_uring_entry(r);
-        if (!s) break;
+        if (!s) return g->wake_armed;
         s->opcode = DX_REACTOR_P_OP_POLL_ADD;
         s->fd = r->wake_fd_;
         s->op_flags = dx_reactor_p_uring_poll_bits(POLLIN);
         s->user_data = DX_REACTOR_P_TAG_WAKE;
         g->wake_armed++;
     }
-    return g->wake_armed < wanted ? g->wake_armed : wanted;
-}
-
-/* Waiting for several completions in one call must not miss that one of them asks for more work:
-   not while operations wait behind others, and only the first few milliseconds. */
-static uint32_t dx_reactor_p_uring_several(const dx_reactor *r, uint32_t min, int64_t *timeout_ns)
-{
-    const int64_t most = 5000000;
-    if (min <= 1 || r->behind_ || !(r->ring_.features & DX_REACTOR_P_FEAT_EXT_ARG)) return 1;
-    if (*timeout_ns < 0 || *timeout_ns > most) *timeout_ns = most;
-    return min;
+    return several;
 }
 
 /* Sleep until `min` completions are in the ring. 0 or -errno; -EINTR for a signal. */
@@ -2074,10 +2018,7 @@ static int dx_reactor_p_uring_wait(dx_reactor *r, uint32_t min, int64_t timeout_
     int error = 0;
     if (flags & DX_REACTOR_P_SQ_CQ_OVERFLOW) r->stats_.overflows++;
     if ((flags & DX_REACTOR_P_SQ_CQ_OVERFLOW) || !dx_reactor_p_uring_empty(g)) timeout_ns = 0;
-    if (timeout_ns != 0) {
-        min = dx_reactor_p_uring_several(r, min, &timeout_ns);
-        min = dx_reactor_p_uring_arm_wakes(r, min);
-    }
+    if (timeout_ns != 0) min = dx_reactor_p_uring_several(r, min, &timeout_ns);
     if (timeout_ns != 0 && min)
         error = dx_reactor_p_uring_sleep(r, min, timeout_ns);
     else if (flags || dx_reactor_p_uring_unsubmitted(g))
@@ -2214,7 +2155,7 @@ static int dx_reactor_p_uring_try(dx_reactor *r)
     dx_reactor_p_ring *g = &r->ring_;
     dx_reactor_p_sqe *s = dx_reactor_p_uring_entry(r);
     int error = s ? -EINTR : -EBUSY;
-    if (s) s->user_data = DX_REACTOR_P_TAG_PROBE; /* cleared: DX_REACTOR_P_OP_NOP */
+    if (s) s->user_data = DX_REACTOR_P_TAG_IGNORE; /* cleared: DX_REACTOR_P_OP_NOP */
     while (error == -EINTR)
         error = dx_reactor_p_uring_enter(r, 1, DX_REACTOR_P_ENTER_GETEVENTS, -1);
     if (error == 0 && dx_reactor_p_uring_empty(g)) error = -EIO;
@@ -2776,21 +2717,12 @@ static BOOL dx_reactor_p_iocp_poll(dx_op *op, DWORD *bytes)
                            bytes, &s->overlapped);
 }
 
-static int32_t dx_reactor_p_iocp_poll_result(uint32_t events)
-{
-    uint32_t result = 0;
-    if (events & DX_REACTOR_P_AFD_CLOSE) return -EBADF;
-    if (events & DX_REACTOR_P_AFD_READS) result |= DX_REACTOR_READABLE;
-    if (events & DX_REACTOR_P_AFD_SEND) result |= DX_REACTOR_WRITABLE;
-    if (events & (DX_REACTOR_P_AFD_ABORT | DX_REACTOR_P_AFD_FAIL)) result |= DX_REACTOR_ERROR;
-    if (events & DX_REACTOR_P_AFD_ABORT) result |= DX_REACTOR_HUP;
-    return (int32_t)result;
-}
-
 /* Receives and sends on sockets; reads and writes on other handles. */
 static BOOL dx_reactor_p_iocp_transfer(const dx_reactor_p_fd *e, dx_op *op, DWORD *bytes)
 {
     dx_reactor_p_system *s = dx_reactor_p_system_of(op);
+    const SOCKET socket = dx_reactor_p_socket_of(op->fd_);
+    const HANDLE handle = dx_reactor_p_handle(op->fd_);
     uint64_t offset = op->offset_ + op->u_.bytes.done;
     bool reads = dx_reactor_p_side(op) == DX_REACTOR_P_READS || op->kind_ == DX_REACTOR_P_PREAD;
     DWORD flags = 0;
@@ -2802,20 +2734,17 @@ static BOOL dx_reactor_p_iocp_transfer(const dx_reactor_p_fd *e, dx_op *op, DWOR
         s->overlapped.OffsetHigh = (DWORD)(offset >> 32);
     }
     if (!(e->flags & DX_REACTOR_P_FD_SOCKET))
-        return reads ? ReadFile(dx_reactor_p_handle(op->fd_), piece.buf, piece.len, bytes,
-                                &s->overlapped)
-                     : WriteFile(dx_reactor_p_handle(op->fd_), piece.buf, piece.len, bytes,
-                                 &s->overlapped);
-    if (reads)
-        return WSARecv(dx_reactor_p_socket_of(op->fd_), &piece, 1, bytes, &flags, &s->overlapped,
-                       NULL) == 0;
-    return WSASend(dx_reactor_p_socket_of(op->fd_), &piece, 1, bytes, 0, &s->overlapped, NULL) == 0;
+        return reads ? ReadFile(handle, piece.buf, piece.len, bytes, &s->overlapped)
+                     : WriteFile(handle, piece.buf, piece.len, bytes, &s->overlapped);
+    return (reads ? WSARecv(socket, &piece, 1, bytes, &flags, &s->overlapped, NULL)
+                  : WSASend(socket, &piece, 1, bytes, 0, &s->overlapped, NULL)) == 0;
 }
 
 /* The result of an operation that the system has ended: with `bytes`, or with last error. */
 static int32_t dx_reactor_p_iocp_outcome(dx_op *op, BOOL ok, DWORD bytes)
 {
     SOCKET s = dx_reactor_p_socket_of(op->fd_);
+    uint32_t events = dx_reactor_p_system_of(op)->events, ready = 0;
     DWORD error = ok ? 0 : GetLastError();
     switch (op->kind_) {
     case DX_REACTOR_P_ACCEPT: {
@@ -2833,8 +2762,13 @@ static int32_t dx_reactor_p_iocp_outcome(dx_op *op, BOOL ok, DWORD bytes)
         if (ok) return -dx_reactor_p_last_errno();
         break;
     case DX_REACTOR_P_POLL:
-        if (ok) return dx_reactor_p_iocp_poll_result(dx_reactor_p_system_of(op)->events);
-        break;
+        if (!ok) break;
+        if (events & DX_REACTOR_P_AFD_CLOSE) return -EBADF;
+        if (events & DX_REACTOR_P_AFD_READS) ready |= DX_REACTOR_READABLE;
+        if (events & DX_REACTOR_P_AFD_SEND) ready |= DX_REACTOR_WRITABLE;
+        if (events & (DX_REACTOR_P_AFD_ABORT | DX_REACTOR_P_AFD_FAIL)) ready |= DX_REACTOR_ERROR;
+        if (events & DX_REACTOR_P_AFD_ABORT) ready |= DX_REACTOR_HUP;
+        return (int32_t)ready;
     default:
         if (ok) return (int32_t)bytes;
         if (error == ERROR_HANDLE_EOF) return 0;
@@ -2973,14 +2907,16 @@ static const struct {
 /* >>start -------------------------------------------------------------- */
 /* What every operation has in common. kind: with flags_, 256 times. OK: *op is filled in and
    counted. */
-static int dx_reactor_p_prepare(dx_reactor *r, dx_op *op, int kind, int fd)
+static int dx_reactor_p_prepare(dx_reactor *r, dx_op *op, int kind, int fd, const void *buffer,
+                                uint32_t size)
 {
     if (!r || !r->open_ || !op || op->state_ != DX_REACTOR_P_IDLE) return DX_REACTOR_EINVAL;
     if (r->closing_ && kind != DX_REACTOR_P_CLOSE) return DX_REACTOR_ECANCELED;
     if (r->pending_ >= r->pending_max_ && kind != DX_REACTOR_P_CLOSE) return DX_REACTOR_EAGAIN;
-    op->buffer_ = NULL;
+    op->buffer_ = (void *)(uintptr_t)buffer;
     op->offset_ = 0;
-    op->u_.bytes.size = op->u_.bytes.done = 0;
+    op->u_.bytes.size = size;
+    op->u_.bytes.done = 0;
     op->fd_ = fd;
     op->kind_ = (uint8_t)kind;
     op->flags_ = (uint16_t)(kind >> 8);
@@ -3030,10 +2966,8 @@ static int dx_reactor_p_transfer(dx_reactor *r, dx_op *op, int kind, int fd, con
     if ((!buffer && size && kind != DX_REACTOR_P_POLL) || size > INT32_MAX ||
         offset > (uint64_t)INT64_MAX - size)
         return DX_REACTOR_EINVAL;
-    error = dx_reactor_p_prepare(r, op, kind, fd);
+    error = dx_reactor_p_prepare(r, op, kind, fd, buffer, size);
     if (error) return error;
-    op->buffer_ = (void *)(uintptr_t)buffer;
-    op->u_.bytes.size = size;
     op->offset_ = offset;
     return dx_reactor_p_begin(r, op);
 }
@@ -3159,22 +3093,19 @@ static int dx_reactor_p_gather(dx_reactor *r, uint32_t min, int64_t timeout_ns)
     return error;
 }
 
-/* Accepted descriptors and terminal completions take turns, so that a flood of connections starves
-   nobody; but a multishot's terminal completion comes after what it has accepted. */
-static bool dx_reactor_p_done_turn(const dx_reactor *r)
-{
-    const dx_op *first = r->done_;
-    if (!r->done_turn_ || !first) return false;
-    return !(first->flags_ & DX_REACTOR_P_F_MULTISHOT) ||
-           first->u_.bytes.size - r->more_head_ - 1u >= r->more_count_;
-}
-
-/* The next completion in order; false: none without a system call. */
+/* The next completion in order; false: none without a system call. Accepted descriptors and
+   terminal completions take turns, so that a flood of connections starves nobody; but a multishot's
+   terminal completion comes after what it has accepted. */
 static bool dx_reactor_p_next(dx_reactor *r, dx_op **op, int32_t *result, uint32_t *flags)
 {
+    const dx_op *first;
+    bool turn;
     if (!r->more_count_ && !r->done_ && r->backend_->reap) r->backend_->reap(r);
     if (!r->more_count_ && !r->done_ && r->flush_) r->flush_(r);
-    if (r->more_count_ && !dx_reactor_p_done_turn(r)) {
+    first = r->done_;
+    turn = r->done_turn_ && first && (!(first->flags_ & DX_REACTOR_P_F_MULTISHOT) ||
+                                      first->u_.bytes.size - r->more_head_ - 1u >= r->more_count_);
+    if (r->more_count_ && !turn) {
         const dx_reactor_p_more *next = &r->more_[r->more_head_++ % DX_REACTOR_P_MORE_COUNT];
         *op = next->op;
         *result = next->result;
@@ -3336,7 +3267,6 @@ DX_REACTOR_API int dx_reactor_open(dx_reactor *r, const dx_reactor_desc *desc)
     error = dx_reactor_p_select(r, desc);
     if (error) return error;
     r->now_ = r->timer_base_ = dx_reactor_p_clock(r);
-    r->timer_sorted_ = DX_REACTOR_P_NONE;
     r->open_ = true;
     return DX_REACTOR_OK;
 }
@@ -3585,7 +3515,7 @@ DX_REACTOR_API int dx_reactor_close_fd(dx_reactor *r, dx_op *op, int fd)
 
 DX_REACTOR_API int dx_reactor_timer_at(dx_reactor *r, dx_op *op, uint64_t when_ns)
 {
-    int error = dx_reactor_p_prepare(r, op, DX_REACTOR_P_TIMER, -1);
+    int error = dx_reactor_p_prepare(r, op, DX_REACTOR_P_TIMER, -1, NULL, 0);
     if (!error) dx_reactor_p_timer_insert(r, op, when_ns);
     return error;
 }
@@ -3619,7 +3549,7 @@ DX_REACTOR_API int dx_reactor_deadline(dx_reactor *r, dx_op *op, dx_op *target, 
         target->kind_ == DX_REACTOR_P_SHUTDOWN ||
         (target->kind_ > DX_REACTOR_P_POLL && target->kind_ != DX_REACTOR_P_RECEIVE))
         return DX_REACTOR_EINVAL;
-    error = dx_reactor_p_prepare(r, op, DX_REACTOR_P_DEADLINE, -1);
+    error = dx_reactor_p_prepare(r, op, DX_REACTOR_P_DEADLINE, -1, NULL, 0);
     if (error) return error;
     op->u_.target = target;
     target->flags_ |= DX_REACTOR_P_F_LIMITED;
@@ -3633,10 +3563,8 @@ DX_REACTOR_API int dx_reactor_receive(dx_reactor *r, dx_op *op, dx_reactor_messa
 {
     int error;
     if (!messages || !count || count > INT32_MAX) return DX_REACTOR_EINVAL;
-    error = dx_reactor_p_prepare(r, op, DX_REACTOR_P_RECEIVE, -1);
+    error = dx_reactor_p_prepare(r, op, DX_REACTOR_P_RECEIVE, -1, messages, count);
     if (error) return error;
-    op->buffer_ = messages;
-    op->u_.bytes.size = count;
     op->state_ = DX_REACTOR_P_RECEIVING;
     dx_reactor_p_list_push(&r->receivers_, op);
     return DX_REACTOR_OK;
@@ -3806,21 +3734,6 @@ DX_REACTOR_API uint16_t dx_reactor_address_port(const dx_reactor_address *addres
     return port;
 }
 
-/* Who may have the address. Windows lets anybody take a bound port unless told otherwise. */
-static int dx_reactor_p_share(int fd, uint32_t flags)
-{
-#if defined(_WIN32)
-    if (!(flags & DX_REACTOR_REUSEPORT))
-        return dx_reactor_p_set(fd, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, 1);
-    SetLastError(WSAEOPNOTSUPP);
-    return -1;
-#else
-    if (dx_reactor_p_set(fd, SOL_SOCKET, SO_REUSEADDR, 1) != 0) return -1;
-    if (!(flags & DX_REACTOR_REUSEPORT)) return 0;
-    return dx_reactor_p_set(fd, SOL_SOCKET, DX_REACTOR_P_REUSEPORT, 1);
-#endif
-}
-
 /* Options, bind, listen, and what it was bound to. 0 or -1: dx_reactor_p_last_errno(). */
 static int dx_reactor_p_bind(int fd, const dx_reactor_address *address, uint32_t flags,
                              int backlog, dx_reactor_address *bound)
@@ -3830,7 +3743,11 @@ static int dx_reactor_p_bind(int fd, const dx_reactor_address *address, uint32_t
     socklen_t size = sizeof a;
     DX_REACTOR_MEMSET(&a, 0, sizeof a);
     DX_REACTOR_MEMCPY(&a, address->bytes, address->size);
-    if ((backlog > 0 || (flags & DX_REACTOR_REUSEPORT)) && dx_reactor_p_share(fd, flags) != 0)
+    if ((backlog > 0 || (flags & DX_REACTOR_REUSEPORT)) &&
+        dx_reactor_p_set(fd, SOL_SOCKET, DX_REACTOR_P_SHARED, 1) != 0)
+        return -1;
+    if ((flags & DX_REACTOR_REUSEPORT) &&
+        dx_reactor_p_set(fd, SOL_SOCKET, DX_REACTOR_P_REUSEPORT, 1) != 0)
         return -1;
     if (a.ss_family == AF_INET6 &&
         dx_reactor_p_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, (flags & DX_REACTOR_V6ONLY) != 0) != 0)
@@ -4223,27 +4140,24 @@ static bool dx_reactor_p_worker_steal(dx_reactor_worker *w, dx_reactor_task **ta
     return false;
 }
 
-static bool dx_reactor_p_worker_stopped(const dx_reactor_worker *w)
-{
-    return __atomic_load_n(&w->group->stop_, __ATOMIC_SEQ_CST) != 0;
-}
-
 static int dx_reactor_p_worker_loop(dx_reactor_worker *w)
 {
+    const uint32_t *stop = &w->group->stop_;
     for (;;) {
         dx_reactor_task *task = NULL;
         uint32_t ran = 0;
         bool sleep = false;
         int done;
-        while (ran < DX_REACTOR_P_ROUND && !dx_reactor_p_worker_stopped(w) &&
+        while (ran < DX_REACTOR_P_ROUND && !__atomic_load_n(stop, __ATOMIC_SEQ_CST) &&
                (task = dx_reactor_p_worker_take(w)) != NULL) {
             task->fn(task, w);
             ran++;
         }
-        if (dx_reactor_p_worker_stopped(w)) return DX_REACTOR_OK;
+        if (__atomic_load_n(stop, __ATOMIC_SEQ_CST)) return DX_REACTOR_OK;
         if (!ran) { /* either a pusher sees this, or what it pushed is seen here */
             __atomic_store_n(&w->idle_, 1, __ATOMIC_SEQ_CST);
-            sleep = !dx_reactor_p_worker_steal(w, NULL) && !dx_reactor_p_worker_stopped(w) &&
+            sleep = !dx_reactor_p_worker_steal(w, NULL) &&
+                    !__atomic_load_n(stop, __ATOMIC_SEQ_CST) &&
                     !__atomic_load_n(&w->inbox_, __ATOMIC_SEQ_CST);
         }
         w->sleeps += sleep;

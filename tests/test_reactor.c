@@ -278,7 +278,6 @@ DX_PROPERTY(timer_wheel_is_a_sorted_list, 1000)
     memset(&r, 0, sizeof r);
     memset(ops, 0, sizeof ops);
     const uint64_t many = dx_choose(c, 3) ? 2 : 150, near = dx_choose(c, 62);
-    r.timer_sorted_ = DX_REACTOR_P_NONE;
     r.now_ = r.timer_base_ = dx_choose(c, 3) ? UINT64_C(123456789) << dx_choose(c, 36) : 0;
     for (size_t i = 0; i < N; i++) {
         uint64_t far = dx_choose(c, 99) << dx_choose(c, near), last = 0;
