@@ -30,7 +30,7 @@
     CONTENTS (search for the mark)
 
         >>config  >>types  >>api        what you may call
-        >>platform >>shared >>blake3 >>chunker >>merkle >>device >>file
+        >>platform >>shared >>simd >>blake3 >>chunker >>merkle >>device >>file
         >>format >>index >>objects >>refs >>recovery >>public >>streams >>verify >>collect
 
     GUARANTEES
@@ -53,6 +53,7 @@
         DX_CAS_STATIC      functions become static      DX_CAS_API    how functions are declared
         DX_CAS_ASSERT(c)   <assert.h> when hosted        DX_CAS_MEMCPY, DX_CAS_MEMSET, DX_CAS_MEMCMP
         DX_CAS_NO_FILE     no file device (automatic when freestanding)
+        DX_CAS_LANES n     hash with 1 (portable), 4, 8 or 16 lanes; default: what the CPU has
 
     ERRORS      dx_cas_error: 0 = ok, negative = reason; dx_cas_error_name() spells it. An error of
                 a device function is passed through. dx_cas_damage_offset(): where ECORRUPT was met.
@@ -114,24 +115,21 @@ typedef enum dx_cas_error {
 #undef DX_CAS_P_ENUM
 } dx_cas_error;
 
-/* The hash that names a thing: 32 bytes; text form is 64 lower-case hex digits. */
-typedef struct dx_cas_id {
+typedef struct dx_cas_id { /* the hash that names a thing; as text 64 lower-case hex digits */
     uint8_t bytes[32];
 } dx_cas_id;
 
-/* BLAKE3 in progress; caller-allocated, fields are private, may be copied. About 1.9 KB. */
-typedef struct dx_cas_blake3 {
+typedef struct dx_cas_blake3 { /* caller-allocated, private, may be copied; about 1.9 KB */
     uint32_t key_[8];
     uint32_t chunk_[16];        /* [0..8): chaining value of the chunk in progress */
     uint64_t chunk_index_;
     uint8_t  block_[64];
     uint8_t  block_size_, blocks_, flags_, stack_count_; /* blocks_ of the chunk are compressed */
-    uint32_t stack_[54][8];     /* roots of finished subtrees, largest first */
+    uint32_t stack_[55][8];     /* roots of finished subtrees, largest first */
 } dx_cas_blake3;
 
 enum { DX_CAS_CHUNK_CONTENT = 0, DX_CAS_CHUNK_FIXED = 1 };
-/* Parameters of the chunker; zero fields mean the default. */
-typedef struct dx_cas_chunker_desc {
+typedef struct dx_cas_chunker_desc { /* zero fields mean the default */
     uint32_t size_min;   /* bytes, >= 64; default 16 KiB (or a quarter of size_avg) */
     uint32_t size_avg;   /* power of two, 256 B..256 MiB; default 64 KiB. Fixed: any, the size */
     uint32_t size_max;   /* default 256 KiB (or four times size_avg), at most 1 GiB */
@@ -146,8 +144,7 @@ typedef struct dx_cas_chunker { /* caller-allocated; fields are private */
     bool     fixed_;
 } dx_cas_chunker;
 
-/* A Merkle tree that grows: the roots of its perfect subtrees. Fields are private. */
-typedef struct dx_cas_merkle {
+typedef struct dx_cas_merkle { /* a tree that grows: the roots of its perfect subtrees; private */
     dx_cas_id stack_[64];
     uint64_t  count_;
 } dx_cas_merkle;
@@ -166,14 +163,12 @@ typedef struct dx_cas_device {
     void *user;
 } dx_cas_device;
 
-/* The memory device: {data, capacity, size}. sync does nothing. */
-typedef struct dx_cas_memory {
+typedef struct dx_cas_memory { /* the memory device: {data, capacity, size}. sync does nothing */
     void  *data;
     size_t capacity, size; /* size: bytes in use */
 } dx_cas_memory;
 
-/* The file device. POSIX and Windows; 64-bit offsets everywhere. */
-typedef struct dx_cas_file {
+typedef struct dx_cas_file { /* the file device. POSIX and Windows; 64-bit offsets everywhere */
     intptr_t handle_;
     int      system_error; /* errno or GetLastError() of the last failure */
 } dx_cas_file;
@@ -194,8 +189,7 @@ enum { /* dx_cas_desc.mode */
     DX_CAS_ACCEPT_DAMAGE = 4 /* open a damaged store too; then it can only be read */
 };
 
-/* How to open a store. Zero fields mean the default. */
-typedef struct dx_cas_desc {
+typedef struct dx_cas_desc { /* how to open a store. Zero fields mean the default */
     dx_cas_device device;    /* required */
     uint32_t mode;           /* DX_CAS_READ, or DX_CAS_WRITE and what else */
     void    *memory;         /* required, of any alignment; borrowed */
@@ -219,8 +213,6 @@ typedef struct dx_cas_stats {
     uint64_t logical_bytes;  /* of all objects, decompressed, each counted once */
     uint64_t stored_bytes;   /* of all objects as stored, without record headers */
     uint64_t device_bytes;   /* up to the end of the last record */
-    uint64_t put_bytes;      /* given to dx_cas_put since the store was opened */
-    uint64_t known_bytes;    /* of those, what was there already and so not stored again */
     uint64_t index_entries, index_entries_max;
     uint64_t damaged_places; /* found by open and refresh */
 } dx_cas_stats;
@@ -254,8 +246,7 @@ typedef struct dx_cas_store { /* caller-allocated; fields are private */
 } dx_cas_store;
 
 enum { DX_CAS_INFO_MAX = 64, DX_CAS_NAME_MAX = 255 };
-/* One version of a name. */
-typedef struct dx_cas_ref {
+typedef struct dx_cas_ref { /* one version of a name */
     char      name[256];     /* NUL-terminated */
     uint64_t  version;       /* 1, 2, 3, ... set by the store */
     dx_cas_id root;          /* an object of the store: a writer's result, or any other object */
@@ -268,8 +259,7 @@ typedef struct dx_cas_ref {
     uint64_t  previous_;     /* private: place of the version before */
 } dx_cas_ref;
 
-/* What a writer made of a content. */
-typedef struct dx_cas_content {
+typedef struct dx_cas_content { /* what a writer made of a content */
     dx_cas_id root;    /* opens a dx_cas_reader */
     dx_cas_id content; /* plain BLAKE3-256 of all bytes (what b3sum prints) */
     uint64_t  size;
@@ -323,7 +313,7 @@ typedef struct dx_cas_damage {
     dx_cas_id id;     /* OBJECT, MISSING, UNKNOWN: which object; otherwise zero */
 } dx_cas_damage;
 
-/* Told about each damaged item; return 0 to go on, anything else to stop (DX_CAS_ECANCELED). */
+/* Return 0 to go on, anything else to stop (DX_CAS_ECANCELED). */
 typedef int dx_cas_damage_fn(void *user, const dx_cas_damage *damage);
 
 typedef struct dx_cas_report {
@@ -345,10 +335,20 @@ DX_CAS_API void dx_cas_blake3_init_derive(dx_cas_blake3 *h, const void *context,
 DX_CAS_API void dx_cas_blake3_update(dx_cas_blake3 *h, const void *data, size_t size);
 /* The first size bytes of the output (32 = the usual hash). *h is unchanged: more may follow. */
 DX_CAS_API void dx_cas_blake3_final(const dx_cas_blake3 *h, void *out, size_t size);
-/* All in one: *out = BLAKE3-256 of data. */
-DX_CAS_API void dx_cas_hash(const void *data, size_t size, dx_cas_id *out);
+DX_CAS_API void dx_cas_hash(const void *data, size_t size, dx_cas_id *out); /* all in one */
+/* out[i] = BLAKE3-256 of data[i]. Neighbours of equal size 64, 128, ... 1024 are hashed at once. */
+DX_CAS_API void dx_cas_hash_many(const void *const *data, const size_t *sizes, size_t count,
+                                 dx_cas_id *out);
+/* For several threads, and for proofs: hash the part at offset of a message by itself, in the mode
+   (key) of *mode. Its size rounded up to a power of two >= 1024 must divide offset, and only the
+   last part of a message may be no power of two; else DX_CAS_EINVAL. Parts are joined in twos, the
+   left one as large as it can be; the join of all is the root, and its output the hash. */
+DX_CAS_API int dx_cas_blake3_part(const dx_cas_blake3 *mode, uint64_t offset, const void *data,
+                                  size_t size, uint8_t out[32]);
+DX_CAS_API void dx_cas_blake3_join(const dx_cas_blake3 *mode, const uint8_t parts[64], bool root,
+                                   uint8_t out[32]);
 
-/* Text form of an id: 64 digits and a NUL. from_hex: DX_CAS_EINVAL unless exactly 64 hex digits. */
+/* from_hex: DX_CAS_EINVAL unless exactly 64 hex digits. */
 DX_CAS_API void dx_cas_id_to_hex(const dx_cas_id *id, char out[65]);
 DX_CAS_API int  dx_cas_id_from_hex(const char *text, dx_cas_id *out);
 DX_CAS_API bool dx_cas_id_equal(const dx_cas_id *a, const dx_cas_id *b);
@@ -356,12 +356,10 @@ DX_CAS_API bool dx_cas_id_equal(const dx_cas_id *a, const dx_cas_id *b);
 /* --- Chunker: FastCDC (Xia et al., USENIX ATC 2016) with a 64-byte gear hash, normalised at
    level 2. desc may be NULL. DX_CAS_EINVAL when sizes are not min <= avg <= max or out of range. */
 DX_CAS_API int dx_cas_chunker_init(dx_cas_chunker *c, const dx_cas_chunker_desc *desc);
-/* Look at the next bytes of the stream. Returns how many of them belong to the current chunk (> 0
-   when size > 0); *cut tells whether it ends there. Call again with the rest. Where cuts are does
-   not depend on how the stream was split; what is left at its end is the last chunk. */
+/* Returns how many of the next bytes belong to the current chunk (> 0 when size > 0); *cut: it ends
+   there. Call again with the rest, split in any way; what is left at the end is the last chunk. */
 DX_CAS_API size_t dx_cas_chunker_next(dx_cas_chunker *c, const void *data, size_t size, bool *cut);
-/* Begin a new stream with the same parameters. */
-DX_CAS_API void dx_cas_chunker_reset(dx_cas_chunker *c);
+DX_CAS_API void dx_cas_chunker_reset(dx_cas_chunker *c); /* begin a new stream */
 
 /* --- Merkle tree over ordered leaves: the tree of RFC 6962 / RFC 9162 section 2.1 with BLAKE3-256.
    leaf = BLAKE3(0x00 || data), inner node = BLAKE3(0x01 || left || right), no leaf = BLAKE3(""). */
@@ -371,12 +369,12 @@ DX_CAS_API void dx_cas_merkle_add(dx_cas_merkle *m, const dx_cas_id *leaf); /* a
 DX_CAS_API void dx_cas_merkle_root(const dx_cas_merkle *m, dx_cas_id *root);
 /* Root of an array of leaf hashes. O(count), no memory. */
 DX_CAS_API void dx_cas_merkle_root_of(const dx_cas_id *leaves, uint64_t count, dx_cas_id *root);
-/* Inclusion proof of leaves[index], at most 64 ids, lowest sibling first. *proof_count receives
-   their number; DX_CAS_ENOSPACE when above capacity, DX_CAS_EINVAL when index >= count. */
+/* Inclusion proof of leaves[index], at most 64 ids, lowest sibling first. DX_CAS_ENOSPACE when
+   there are more than capacity. */
 DX_CAS_API int dx_cas_merkle_prove(const dx_cas_id *leaves, uint64_t count, uint64_t index,
                                    dx_cas_id *proof, size_t capacity, size_t *proof_count);
-/* DX_CAS_OK when data is leaf number index of the tree of count leaves with that root;
-   DX_CAS_ECORRUPT when not. Needs no tree (RFC 9162, 2.1.3.2). */
+/* DX_CAS_OK: data is leaf number index of the tree of count leaves with that root (RFC 9162,
+   2.1.3.2); else DX_CAS_ECORRUPT. */
 DX_CAS_API int dx_cas_merkle_check(const void *data, size_t size, uint64_t index, uint64_t count,
                                    const dx_cas_id *proof, size_t proof_count,
                                    const dx_cas_id *root);
@@ -398,16 +396,14 @@ DX_CAS_API dx_cas_device dx_cas_memory_device(dx_cas_memory *m);
 DX_CAS_API int  dx_cas_file_open(dx_cas_file *f, const char *path, uint32_t mode);
 DX_CAS_API void dx_cas_file_close(dx_cas_file *f);
 DX_CAS_API dx_cas_device dx_cas_file_device(dx_cas_file *f);
-/* Make a creation or a rename in the folder of path durable (fsync of the folder; nothing on
-   Windows). Call it after renaming a collected store over the old one. */
+/* Make a rename in the folder of path durable: of a collected store over the old one. */
 DX_CAS_API int  dx_cas_file_sync_folder(const char *path);
 #endif
 
-/* --- Store. */
-/* Bytes of memory for desc->objects_max, object_size_max, codecs; 0 when above SIZE_MAX. */
+/* --- Store. Bytes of memory for objects_max, object_size_max and codecs; 0: above SIZE_MAX. */
 DX_CAS_API size_t dx_cas_memory_size(const dx_cas_desc *desc);
-/* Open or create a store. Reads the header of each record once: about a microsecond an object from
-   a file. Cuts off what a killed writer left after its last commit (a reader only ignores it).
+/* Open or create a store. Reads the header of each record once. A writer cuts off what a killed one
+   left after its last commit.
    DX_CAS_ENOTFOUND   the device is empty and DX_CAS_CREATE is not given
    DX_CAS_ENOMEM      dx_cas_memory_needed() says how many bytes the next try needs
    DX_CAS_ECORRUPT    committed bytes are damaged, dx_cas_damage_offset() says where; with
@@ -417,17 +413,15 @@ DX_CAS_API size_t dx_cas_memory_size(const dx_cas_desc *desc);
 DX_CAS_API int  dx_cas_open(dx_cas_store *s, const dx_cas_desc *desc);
 /* Forget the borrowed things. What was not committed is gone. Safe twice and on zeros. */
 DX_CAS_API void dx_cas_close(dx_cas_store *s);
-/* Move the index to another block of dx_cas_memory_needed() bytes or more; the old one is the
-   caller's again when this returns 0. */
+/* Move the index to a block of dx_cas_memory_needed() bytes; 0: the old one is the caller's. */
 DX_CAS_API int    dx_cas_grow(dx_cas_store *s, void *memory, size_t memory_size);
 DX_CAS_API size_t dx_cas_memory_needed(const dx_cas_store *s);
 /* Offset on the device where ECORRUPT was last met; UINT64_MAX = nowhere. */
 DX_CAS_API uint64_t dx_cas_damage_offset(const dx_cas_store *s);
 DX_CAS_API void     dx_cas_get_stats(const dx_cas_store *s, dx_cas_stats *out);
 
-/* Store an object of up to object_size_max bytes; *id (may be NULL) = BLAKE3-256 of it. What is
-   there already is not written again. Readable at once, durable after dx_cas_commit(). After
-   DX_CAS_ENOSPACE or ENOMEM nothing has changed and the store goes on. */
+/* Store an object, unless it is there; *id (may be NULL) = its hash. Readable at once, durable
+   after dx_cas_commit(). After ENOSPACE or ENOMEM nothing has changed. */
 DX_CAS_API int dx_cas_put(dx_cas_store *s, const void *data, size_t size, dx_cas_id *id);
 /* Read an object and check it against its id. *size receives its size, also with DX_CAS_ENOSPACE
    (buffer too small). DX_CAS_ENOTFOUND, DX_CAS_ECORRUPT, DX_CAS_ENOTSUP (unknown codec). */
@@ -436,29 +430,28 @@ DX_CAS_API int dx_cas_get(dx_cas_store *s, const dx_cas_id *id, void *buffer, si
 /* DX_CAS_OK or DX_CAS_ENOTFOUND. These two do not read the object's bytes. */
 DX_CAS_API int dx_cas_has(dx_cas_store *s, const dx_cas_id *id);
 DX_CAS_API int dx_cas_object_size(dx_cas_store *s, const dx_cas_id *id, uint64_t *size);
-/* Make all before it durable, atomically. Two syncs; none when there is nothing to commit.
-   After an error the store refuses to write (DX_CAS_ESYS): close it and open it again. */
+/* Make all before it durable, atomically: two syncs, none when there is nothing to commit. After an
+   error the store refuses to write (DX_CAS_ESYS): open it again. */
 DX_CAS_API int dx_cas_commit(dx_cas_store *s);
-/* Reader: see what other processes committed meanwhile. One small read when there is nothing new.
-   DX_CAS_EMOVED, DX_CAS_EAGAIN (open again); DX_CAS_ENOMEM (nothing changed; grow, repeat). After
-   an error of the device repeat it until it succeeds before reading on. */
+/* Reader: see what other processes committed meanwhile. DX_CAS_EMOVED, DX_CAS_EAGAIN (open again);
+   DX_CAS_ENOMEM (grow, repeat). After an error of the device repeat it before reading on. */
 DX_CAS_API int dx_cas_refresh(dx_cas_store *s);
-/* Writer: commit and tell readers that another store takes this one's place (before a rename).
-   They get DX_CAS_EMOVED from dx_cas_refresh(). A later commit takes it back. */
+/* Writer: commit and tell readers, by DX_CAS_EMOVED, that another store takes this one's place
+   (before a rename). A later commit takes it back. */
 DX_CAS_API int dx_cas_retire(dx_cas_store *s);
 
 /* --- Names. Changes are atomic with dx_cas_commit(). */
 #define DX_CAS_ANY_VERSION UINT64_MAX
-/* Give a name a new version out of *ref; its root must be in the store. expected: the version that
-   it must be at now, 0 = it must not exist, or DX_CAS_ANY_VERSION; else DX_CAS_ECONFLICT. */
+/* Give a name a new version; its root must be in the store. DX_CAS_ECONFLICT unless it is now at
+   version expected; 0 = it must not exist, or DX_CAS_ANY_VERSION. */
 DX_CAS_API int dx_cas_ref_set(dx_cas_store *s, const dx_cas_ref *ref, uint64_t expected,
                               uint64_t *version);
 /* version 0 = the latest, O(1); another walks back from the latest. DX_CAS_ENOTFOUND. */
 DX_CAS_API int dx_cas_ref_get(dx_cas_store *s, const char *name, uint64_t version, dx_cas_ref *out);
 /* From a version to the one before it, O(1). DX_CAS_ENOTFOUND after the oldest. */
 DX_CAS_API int dx_cas_ref_previous(dx_cas_store *s, dx_cas_ref *ref);
-/* All names, each with its latest version, in no particular order. *cursor = 0 begins;
-   DX_CAS_ENOTFOUND at the end. Any change of the store or a refresh makes the cursor invalid. */
+/* All names, each with its latest version, in no order. *cursor = 0 begins; DX_CAS_ENOTFOUND ends.
+   Any change of the store or a refresh makes the cursor invalid. */
 DX_CAS_API int dx_cas_ref_next(dx_cas_store *s, uint64_t *cursor, dx_cas_ref *out);
 /* The name is gone; set again it goes on counting. expected as above. */
 DX_CAS_API int dx_cas_ref_delete(dx_cas_store *s, const char *name, uint64_t expected);
@@ -468,11 +461,11 @@ DX_CAS_API int dx_cas_ref_trim(dx_cas_store *s, const char *name, uint64_t oldes
 /* --- Streams: content of any size, cut into chunks, under a tree of list nodes. */
 DX_CAS_API size_t dx_cas_writer_memory_size(const dx_cas_writer_desc *desc);
 DX_CAS_API int dx_cas_writer_begin(dx_cas_writer *w, const dx_cas_writer_desc *desc);
-/* Add bytes, split in any way. *used (may be NULL) = how many were taken, size unless there is
-   an error. After DX_CAS_ENOMEM, grow the store and go on with the rest. */
+/* Add bytes, split in any way. *used (may be NULL) = how many were taken: after DX_CAS_ENOMEM, grow
+   the store and go on with the rest. */
 DX_CAS_API int dx_cas_writer_write(dx_cas_writer *w, const void *data, size_t size, size_t *used);
-/* Store the rest and the list nodes; durable after dx_cas_commit(). May be repeated after
-   DX_CAS_ENOMEM. A writer that is not finished may simply be dropped. */
+/* Store the rest and the list nodes. May be repeated after DX_CAS_ENOMEM. A writer that is not
+   finished may simply be dropped. */
 DX_CAS_API int dx_cas_writer_finish(dx_cas_writer *w, dx_cas_content *out);
 
 /* Memory for a reader of content whose chunks have at most chunk_size_max bytes (0 = 256 KiB). */
@@ -488,15 +481,14 @@ DX_CAS_API int dx_cas_reader_read(dx_cas_reader *r, uint64_t offset, void *buffe
 DX_CAS_API int dx_cas_reader_chunk(dx_cas_reader *r, uint64_t offset, dx_cas_id *id,
                                    uint64_t *start, uint64_t *size);
 
-/* --- Whole store. */
-/* Read and hash everything again, in place; callback (may be NULL) hears of each damaged item.
+/* --- Whole store. Read and hash it again, in place; callback (may be NULL) hears of all damage.
    Checks also that what list nodes and names need is there, the chain of commits, and padding.
    DX_CAS_OK, or DX_CAS_ECORRUPT when there was damage. *report may be NULL. */
 DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *user,
                              dx_cas_report *report);
-/* Copy what the names reach, all kept versions with their numbers, into dst (open for writing,
-   fresh), and commit. Deleted names and their counters stay behind. After DX_CAS_ENOMEM grow dst
-   and repeat. Then: dx_cas_retire(src), rename the file, dx_cas_file_sync_folder(). */
+/* Copy what the names reach, all kept versions with their numbers, into dst (fresh), and commit.
+   Deleted names stay behind. After DX_CAS_ENOMEM grow dst and repeat. Then: dx_cas_retire(src),
+   rename the file, dx_cas_file_sync_folder(). */
 DX_CAS_API int dx_cas_copy_live(dx_cas_store *src, dx_cas_store *dst);
 
 #ifdef __cplusplus
@@ -531,7 +523,6 @@ DX_CAS_API int dx_cas_copy_live(dx_cas_store *src, dx_cas_store *dst);
 #ifndef DX_CAS_MEMCMP
   #define DX_CAS_MEMCMP DX_CAS_P_LIBC(memcmp)
 #endif
-/* Hand an error on to the caller at once. */
 #define DX_CAS_P_TRY(call)                      \
     do {                                        \
         int try_ = (call);                      \
@@ -540,11 +531,6 @@ DX_CAS_API int dx_cas_copy_live(dx_cas_store *src, dx_cas_store *dst);
 
 /* >>shared --------------------------------------------------------------
    Small helpers that other dx headers hold as identical copies (a check compares them). */
-static uint16_t dx_cas_p_load16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] | (uint16_t)((uint16_t)p[1] << 8));
-}
-
 static uint32_t dx_cas_p_load32(const uint8_t *p)
 {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
@@ -553,12 +539,6 @@ static uint32_t dx_cas_p_load32(const uint8_t *p)
 static uint64_t dx_cas_p_load64(const uint8_t *p)
 {
     return (uint64_t)dx_cas_p_load32(p) | (uint64_t)dx_cas_p_load32(p + 4) << 32;
-}
-
-static void dx_cas_p_store16(uint8_t *p, uint16_t v)
-{
-    p[0] = (uint8_t)(v & 0xff);
-    p[1] = (uint8_t)(v >> 8);
 }
 
 static void dx_cas_p_store32(uint8_t *p, uint32_t v)
@@ -675,10 +655,6 @@ static void dx_cas_p_blake3_compress(uint32_t out[16], const uint32_t cv[8],
     out[6] = v6 ^ ve;
     out[7] = v7 ^ vf;
 }
-#undef DX_CAS_P_B3_ROUND
-#undef DX_CAS_P_B3_G
-#undef DX_CAS_P_B3_ROTR
-
 /* The block of a parent node: the chaining values of its two children. */
 static void dx_cas_p_blake3_parent_block(uint8_t block[64], const uint32_t left[8],
                                          const uint32_t right[8])
@@ -691,29 +667,178 @@ static void dx_cas_p_blake3_parent_block(uint8_t block[64], const uint32_t left[
 }
 /* <<shared */
 
+/* >>simd ---------------------------------------------------------------
+   Inputs of equal size side by side, one in each lane of a GNU C vector: 16 lanes with AVX-512, 8
+   with AVX2, found at run time; 4 with SSE2, NEON or wasm, which the target says. Tests force a
+   width with DX_CAS_LANES, on any CPU; what is hashed does not depend on it. */
+#if defined(__has_builtin) && (!defined(DX_CAS_LANES) || DX_CAS_LANES > 1)
+  #if __has_builtin(__builtin_shufflevector) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && \
+      (defined(__SSE2__) || defined(__ARM_NEON) || defined(__wasm_simd128__))
+    #define DX_CAS_P_SIMD
+  #endif
+#endif
+#ifdef DX_CAS_P_SIMD
+typedef struct dx_cas_p_b3_job { /* one call of a kernel */
+    const uint8_t  *in[16];
+    const uint32_t *key;
+    uint8_t        *out;         /* the chaining values, out_stride bytes apart */
+    size_t          out_stride;
+    uint64_t        counter;     /* of the first input, */
+    unsigned        step;        /* and from each to the next */
+    unsigned        blocks;      /* of 64 bytes in each input */
+    uint32_t        flags, first_flags, last_flags; /* of all blocks; more of the first, the last */
+} dx_cas_p_b3_job;
+
+#ifdef DX_CAS_LANES
+  #define DX_CAS_P_TARGET(features)
+#else
+  #define DX_CAS_P_TARGET(features) __attribute__((target(features)))
+#endif
+#ifdef __clang__
+  #define DX_CAS_P_UNROLL
+#else
+  #define DX_CAS_P_UNROLL _Pragma("GCC unroll 16")
+#endif
+/* a0 b0 a1 b1 ... of the lower and of the upper halves: log2(N) times, rows become columns. */
+#define DX_CAS_P_LOW4(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define DX_CAS_P_HIGH4(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#define DX_CAS_P_LOW8(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define DX_CAS_P_HIGH8(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#define DX_CAS_P_LOW16(a, b) \
+    __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define DX_CAS_P_HIGH16(a, b) \
+    __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+
+/* Unused lanes repeat the first input. */
+#define DX_CAS_P_B3_KERNEL(N, TARGET)                                                              \
+    typedef uint32_t dx_cas_p_v##N __attribute__((vector_size(4 * N)));                            \
+    TARGET static void dx_cas_p_b3_x##N(const dx_cas_p_b3_job *job, size_t count)                  \
+    {                                                                                              \
+        dx_cas_p_v##N h[8], m[16], t[N], low = {0}, high = {0}, none = {0};                        \
+        unsigned i, j, k, block;                                                                   \
+        for (i = 0; i < N; i++) {                                                                  \
+            low[i] = (uint32_t)((job->counter + (uint64_t)job->step * i) & 0xffffffffu);           \
+            high[i] = (uint32_t)((job->counter + (uint64_t)job->step * i) >> 32);                  \
+        }                                                                                          \
+        DX_CAS_P_UNROLL for (i = 0; i < 8; i++) h[i] = none + job->key[i];                         \
+        for (block = 0; block < job->blocks; block++) {                                            \
+            dx_cas_p_v##N v0 = h[0], v1 = h[1], v2 = h[2], v3 = h[3], v4 = h[4], v5 = h[5],        \
+                          v6 = h[6], v7 = h[7], v8 = none + 0x6a09e667u, v9 = none + 0xbb67ae85u,  \
+                          va = none + 0x3c6ef372u, vb = none + 0xa54ff53au, vc = low, vd = high,   \
+                          ve = none + 64u, vf = none + job->flags;                                 \
+            if (block == 0) vf |= none + job->first_flags;                                         \
+            if (block + 1 == job->blocks) vf |= none + job->last_flags;                            \
+            DX_CAS_P_UNROLL for (k = 0; k < 16; k += N) {                                          \
+                DX_CAS_P_UNROLL for (i = 0; i < N; i++) {                                          \
+                    const uint8_t *in = job->in[i < count ? i : 0] + 64 * (size_t)block;           \
+                    DX_CAS_MEMCPY(&m[k + i], in + 4 * k, 4 * N);                                   \
+                }                                                                                  \
+                DX_CAS_P_UNROLL for (j = N; j > 1; j /= 2) {                                       \
+                    DX_CAS_MEMCPY(t, &m[k], sizeof t);                                             \
+                    DX_CAS_P_UNROLL for (i = 0; i < N / 2; i++) {                                  \
+                        m[k + 2 * i] = DX_CAS_P_LOW##N(t[i], t[i + N / 2]);                        \
+                        m[k + 2 * i + 1] = DX_CAS_P_HIGH##N(t[i], t[i + N / 2]);                   \
+                    }                                                                              \
+                }                                                                                  \
+            }                                                                                      \
+            DX_CAS_P_B3_ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);               \
+            DX_CAS_P_B3_ROUND(2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8);               \
+            DX_CAS_P_B3_ROUND(3, 4, 10, 12, 13, 2, 7, 14, 6, 5, 9, 0, 11, 15, 8, 1);               \
+            DX_CAS_P_B3_ROUND(10, 7, 12, 9, 14, 3, 13, 15, 4, 0, 11, 2, 5, 8, 1, 6);               \
+            DX_CAS_P_B3_ROUND(12, 13, 9, 11, 15, 10, 14, 8, 7, 2, 5, 3, 0, 1, 6, 4);               \
+            DX_CAS_P_B3_ROUND(9, 14, 11, 5, 8, 12, 15, 1, 13, 3, 0, 10, 2, 6, 4, 7);               \
+            DX_CAS_P_B3_ROUND(11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13);               \
+            h[0] = v0 ^ v8, h[1] = v1 ^ v9, h[2] = v2 ^ va, h[3] = v3 ^ vb;                        \
+            h[4] = v4 ^ vc, h[5] = v5 ^ vd, h[6] = v6 ^ ve, h[7] = v7 ^ vf;                        \
+        }                                                                                          \
+        for (i = 0; i < count; i++) {                                                              \
+            for (j = 0; j < 8; j++) {                                                              \
+                dx_cas_p_store32(job->out + job->out_stride * i + 4 * j, h[j][i]);                 \
+            }                                                                                      \
+        }                                                                                          \
+    }
+DX_CAS_P_B3_KERNEL(4, )
+#if defined(__x86_64__) || defined(__i386__)
+DX_CAS_P_B3_KERNEL(16, DX_CAS_P_TARGET("avx512f"))
+/* Without an instruction for rotations, those by whole bytes are one shuffle. */
+typedef uint8_t dx_cas_p_bytes __attribute__((vector_size(32)));
+#define DX_CAS_P_QUAD(i, n) \
+    i + n / 8 % 4, i + (n / 8 + 1) % 4, i + (n / 8 + 2) % 4, i + (n / 8 + 3) % 4
+#undef DX_CAS_P_B3_ROTR
+#define DX_CAS_P_B3_ROTR(x, n)                                                                    \
+    (n % 8 ? (x) >> n | (x) << (32 - n)                                                           \
+           : (dx_cas_p_v8)__builtin_shufflevector(                                                \
+                 (dx_cas_p_bytes)(x), (dx_cas_p_bytes)(x), DX_CAS_P_QUAD(0, n),                   \
+                 DX_CAS_P_QUAD(4, n), DX_CAS_P_QUAD(8, n), DX_CAS_P_QUAD(12, n),                  \
+                 DX_CAS_P_QUAD(16, n), DX_CAS_P_QUAD(20, n), DX_CAS_P_QUAD(24, n),                \
+                 DX_CAS_P_QUAD(28, n)))
+DX_CAS_P_B3_KERNEL(8, DX_CAS_P_TARGET("avx2"))
+#else
+  #define dx_cas_p_b3_x8 dx_cas_p_b3_x4
+  #define dx_cas_p_b3_x16 dx_cas_p_b3_x4
+#endif
+
+static size_t dx_cas_p_lanes(void)
+{
+#if defined(DX_CAS_LANES)
+    return DX_CAS_LANES;
+#elif (defined(__x86_64__) || defined(__i386__)) && \
+    (!defined(__STDC_HOSTED__) || __STDC_HOSTED__ == 1)
+    return __builtin_cpu_supports("avx512f") ? 16 : __builtin_cpu_supports("avx2") ? 8 : 4;
+#else
+    return 4;
+#endif
+}
+
+static void dx_cas_p_b3_run(const dx_cas_p_b3_job *job, size_t count, size_t lanes)
+{
+    if (lanes == 16 && count > 8) dx_cas_p_b3_x16(job, count);
+    else if (lanes >= 8 && count > 2) dx_cas_p_b3_x8(job, count);
+    else dx_cas_p_b3_x4(job, count);
+}
+
+/* The job for any number of inputs, stride bytes apart, to out without gaps; out may be in. */
+static void dx_cas_p_b3_many(dx_cas_p_b3_job *job, const uint8_t *in, size_t stride, size_t count,
+                             uint8_t *out)
+{
+    size_t lanes = dx_cas_p_lanes(), done, n, i;
+    for (done = 0; done < count; done += n, job->counter += (uint64_t)job->step * n) {
+        n = count - done < lanes ? count - done : lanes;
+        for (i = 0; i < n; i++) job->in[i] = in + (done + i) * stride;
+        job->out = out + 32 * done;
+        dx_cas_p_b3_run(job, n, lanes);
+    }
+}
+#endif
+
 /* >>blake3 ------------------------------------------------------------- */
+static void dx_cas_p_load_words(uint32_t *out, const uint8_t *p, unsigned count)
+{
+    while (count-- > 0) out[count] = dx_cas_p_load32(p + 4 * count);
+}
+
+static void dx_cas_p_store_words(uint8_t *out, const uint32_t *words, unsigned count)
+{
+    while (count-- > 0) dx_cas_p_store32(out + 4 * count, words[count]);
+}
+
 static void dx_cas_p_b3_start(dx_cas_blake3 *h, uint8_t flags)
 {
     DX_CAS_MEMCPY(h->chunk_, h->key_, sizeof h->key_);
     h->chunk_index_ = 0;
-    h->block_size_ = 0;
-    h->blocks_ = 0;
+    h->block_size_ = h->blocks_ = h->stack_count_ = 0;
     h->flags_ = flags;
-    h->stack_count_ = 0;
 }
 
 DX_CAS_API void dx_cas_blake3_init(dx_cas_blake3 *h)
 {
-    DX_CAS_ASSERT(h);
     dx_cas_p_blake3_iv(h->key_);
     dx_cas_p_b3_start(h, 0);
 }
 
 DX_CAS_API void dx_cas_blake3_init_keyed(dx_cas_blake3 *h, const uint8_t key[32])
 {
-    unsigned i;
-    DX_CAS_ASSERT(h && key);
-    for (i = 0; i < 8; i++) h->key_[i] = dx_cas_p_load32(key + 4 * i);
+    dx_cas_p_load_words(h->key_, key, 8);
     dx_cas_p_b3_start(h, DX_CAS_P_B3_KEYED);
 }
 
@@ -721,32 +846,83 @@ DX_CAS_API void dx_cas_blake3_init_derive(dx_cas_blake3 *h, const void *context,
                                           size_t context_size)
 {
     uint8_t key[32];
-    unsigned i;
-    dx_cas_p_blake3_iv(h->key_);
-    dx_cas_p_b3_start(h, DX_CAS_P_B3_DERIVE_CONTEXT);
+    dx_cas_blake3_init(h);
+    h->flags_ = DX_CAS_P_B3_DERIVE_CONTEXT;
     dx_cas_blake3_update(h, context, context_size);
     dx_cas_blake3_final(h, key, sizeof key);
-    for (i = 0; i < 8; i++) h->key_[i] = dx_cas_p_load32(key + 4 * i);
-    dx_cas_p_b3_start(h, DX_CAS_P_B3_DERIVE_MATERIAL);
+    dx_cas_blake3_init_keyed(h, key);
+    h->flags_ = DX_CAS_P_B3_DERIVE_MATERIAL;
 }
 
-/* A whole block, and more bytes follow. A complete chunk is merged with subtrees of its size. */
+static unsigned dx_cas_p_bits(uint64_t v)
+{
+    unsigned n = 0;
+    for (; v; v &= v - 1) n++;
+    return n;
+}
+
+/* More follows: only now are subtrees of equal size merged, since the last merge of all makes the
+   root, and differs. The stack holds subtrees of a power of two of chunks, the largest first. */
+static void dx_cas_p_b3_merge(dx_cas_blake3 *h)
+{
+    unsigned count = dx_cas_p_bits(h->chunk_index_);
+    while (h->stack_count_ > count) {
+        uint32_t out[16];
+        uint8_t block[64];
+        uint32_t *left = h->stack_[h->stack_count_ - 2];
+        dx_cas_p_blake3_parent_block(block, left, h->stack_[--h->stack_count_]);
+        dx_cas_p_blake3_compress(out, h->key_, block, 64, 0, DX_CAS_P_B3_PARENT | h->flags_);
+        DX_CAS_MEMCPY(left, out, 32);
+    }
+}
+
+static void dx_cas_p_b3_push(dx_cas_blake3 *h, const uint32_t cv[8], uint64_t chunks)
+{
+    dx_cas_p_b3_merge(h);
+    DX_CAS_MEMCPY(h->stack_[h->stack_count_++], cv, 32);
+    h->chunk_index_ += chunks;
+}
+
 static void dx_cas_p_b3_absorb(dx_cas_blake3 *h, const uint8_t *block)
 {
-    uint32_t flags = h->flags_, *cv = h->chunk_;
-    uint64_t chunks;
+    uint32_t flags = h->flags_, out[16];
     if (h->blocks_ == 0) flags |= DX_CAS_P_B3_CHUNK_START;
     if (h->blocks_ == 15) flags |= DX_CAS_P_B3_CHUNK_END;
-    dx_cas_p_blake3_compress(cv, cv, block, 64, h->chunk_index_, flags);
+    dx_cas_p_blake3_compress(out, h->chunk_, block, 64, h->chunk_index_, flags);
+    DX_CAS_MEMCPY(h->chunk_, out, 32);
     if (++h->blocks_ < 16) return;
-    for (chunks = ++h->chunk_index_; (chunks & 1) == 0; chunks >>= 1) {
-        uint8_t both[64];
-        dx_cas_p_blake3_parent_block(both, h->stack_[--h->stack_count_], cv);
-        dx_cas_p_blake3_compress(cv, h->key_, both, 64, 0, DX_CAS_P_B3_PARENT | h->flags_);
-    }
-    DX_CAS_MEMCPY(h->stack_[h->stack_count_++], cv, 32);
-    DX_CAS_MEMCPY(cv, h->key_, sizeof h->key_);
+    dx_cas_p_b3_push(h, h->chunk_, 1);
+    DX_CAS_MEMCPY(h->chunk_, h->key_, sizeof h->key_);
     h->blocks_ = 0;
+}
+
+/* Between two chunks: take the largest subtree of 2 to 64 whole chunks that the data holds and the
+   position allows. Returns its bytes; 0: there is none. */
+static size_t dx_cas_p_b3_subtree(dx_cas_blake3 *h, const uint8_t *p, size_t size)
+{
+    size_t chunks = 0;
+    dx_cas_p_b3_merge(h);
+#ifdef DX_CAS_P_SIMD
+    if (size >= 2048 && (h->chunk_index_ & 1) == 0) {
+        uint8_t cvs[64 * 32];
+        uint32_t halves[2][8], parent = h->flags_ | (uint32_t)DX_CAS_P_B3_PARENT;
+        dx_cas_p_b3_job leaf = {{NULL}, h->key_, NULL, 32, h->chunk_index_, 1, 16, h->flags_,
+                                DX_CAS_P_B3_CHUNK_START, DX_CAS_P_B3_CHUNK_END};
+        dx_cas_p_b3_job node = {{NULL}, h->key_, NULL, 32, 0, 0, 1, parent, 0, 0};
+        size_t count;
+        for (chunks = 64; chunks > size / 1024 || (h->chunk_index_ & (chunks - 1));) chunks /= 2;
+        dx_cas_p_b3_many(&leaf, p, 1024, chunks, cvs);
+        for (count = chunks / 2; count > 1; count /= 2) {
+            dx_cas_p_b3_many(&node, cvs, 64, count, cvs);
+        }
+        dx_cas_p_load_words(halves[0], cvs, 16);
+        dx_cas_p_b3_push(h, halves[0], chunks / 2);
+        dx_cas_p_b3_push(h, halves[1], chunks / 2);
+    }
+#endif
+    (void)p;
+    (void)size;
+    return chunks * 1024;
 }
 
 DX_CAS_API void dx_cas_blake3_update(dx_cas_blake3 *h, const void *data, size_t size)
@@ -754,49 +930,92 @@ DX_CAS_API void dx_cas_blake3_update(dx_cas_blake3 *h, const void *data, size_t 
     const uint8_t *p = (const uint8_t *)data;
     DX_CAS_ASSERT(h && (data || size == 0));
     while (size > 0) {
-        size_t take;
+        size_t take = 0;
         if (h->block_size_ == 64) {
             dx_cas_p_b3_absorb(h, h->block_);
             h->block_size_ = 0;
         }
-        if (h->block_size_ == 0) for (; size > 64; p += 64, size -= 64) dx_cas_p_b3_absorb(h, p);
-        take = 64u - h->block_size_;
-        if (take > size) take = size;
-        DX_CAS_MEMCPY(h->block_ + h->block_size_, p, take);
-        h->block_size_ = (uint8_t)(h->block_size_ + take);
+        if (h->blocks_ + h->block_size_ == 0) take = dx_cas_p_b3_subtree(h, p, size);
+        if (take == 0 && h->block_size_ == 0 && size > 64) {
+            take = 64;
+            dx_cas_p_b3_absorb(h, p);
+        } else if (take == 0) {
+            take = 64u - h->block_size_;
+            if (take > size) take = size;
+            DX_CAS_MEMCPY(h->block_ + h->block_size_, p, take);
+            h->block_size_ = (uint8_t)(h->block_size_ + take);
+        }
         p += take;
         size -= take;
     }
 }
 
+/* Merge all that stands above the first `keep` entries of the stack. words: what the last node
+   gives; root is its flag, or 0, and number that of the 64 bytes of a root's output. */
+static void dx_cas_p_b3_output(const dx_cas_blake3 *h, unsigned keep, uint32_t root,
+                               uint64_t number, uint32_t words[16])
+{
+    unsigned level = h->stack_count_;
+    uint32_t flags = h->flags_ | (uint32_t)DX_CAS_P_B3_CHUNK_END;
+    uint8_t block[64] = {0};
+    if (level > keep && h->blocks_ + h->block_size_ == 0) { /* it ends with a subtree */
+        DX_CAS_MEMCPY(words, h->stack_[--level], 32);
+    } else {
+        if (h->blocks_ == 0) flags |= (uint32_t)DX_CAS_P_B3_CHUNK_START;
+        DX_CAS_MEMCPY(block, h->block_, h->block_size_);
+        dx_cas_p_blake3_compress(words, h->chunk_, block, h->block_size_,
+                                 level == keep ? h->chunk_index_ + number : h->chunk_index_,
+                                 level == keep ? flags | root : flags);
+    }
+    flags = h->flags_ | (uint32_t)DX_CAS_P_B3_PARENT;
+    while (level > keep) {
+        dx_cas_p_blake3_parent_block(block, h->stack_[--level], words);
+        dx_cas_p_blake3_compress(words, h->key_, block, 64, level == keep ? number : 0,
+                                 level == keep ? flags | root : flags);
+    }
+}
+
 DX_CAS_API void dx_cas_blake3_final(const dx_cas_blake3 *h, void *out, size_t size)
 {
-    uint8_t block[64] = {0}, bytes[64];
-    uint32_t cv[8], words[16], block_size = h->block_size_;
-    uint32_t flags = h->flags_ | DX_CAS_P_B3_CHUNK_END;
-    uint64_t counter = h->chunk_index_;
-    unsigned i, level = h->stack_count_;
-    uint8_t *to = (uint8_t *)out;
+    uint8_t bytes[64], *to = (uint8_t *)out;
+    uint32_t words[16];
+    uint64_t number;
     DX_CAS_ASSERT(out || size == 0);
-    DX_CAS_MEMCPY(block, h->block_, h->block_size_);
-    DX_CAS_MEMCPY(cv, h->chunk_, sizeof cv);
-    if (h->blocks_ == 0) flags |= DX_CAS_P_B3_CHUNK_START;
-    while (level > 0) {
-        dx_cas_p_blake3_compress(words, cv, block, block_size, counter, flags);
-        dx_cas_p_blake3_parent_block(block, h->stack_[--level], words);
-        DX_CAS_MEMCPY(cv, h->key_, sizeof cv);
-        block_size = 64;
-        counter = 0;
-        flags = h->flags_ | DX_CAS_P_B3_PARENT;
-    }
-    for (counter = 0; size > 0; counter++) { /* a root's counter numbers the output blocks */
+    for (number = 0; size > 0; number++) {
         size_t take = size < 64 ? size : 64;
-        dx_cas_p_blake3_compress(words, cv, block, block_size, counter, flags | DX_CAS_P_B3_ROOT);
-        for (i = 0; i < 16; i++) dx_cas_p_store32(bytes + 4 * i, words[i]);
+        dx_cas_p_b3_output(h, 0, DX_CAS_P_B3_ROOT, number, words);
+        dx_cas_p_store_words(bytes, words, 16);
         DX_CAS_MEMCPY(to, bytes, take);
         to += take;
         size -= take;
     }
+}
+
+DX_CAS_API int dx_cas_blake3_part(const dx_cas_blake3 *mode, uint64_t offset, const void *data,
+                                  size_t size, uint8_t out[32])
+{
+    dx_cas_blake3 h;
+    uint32_t words[16];
+    uint64_t span = 1024;
+    while (span < size && span != 0) span *= 2;
+    if (!mode || !data || !out || size == 0 || (offset & (span - 1))) return DX_CAS_EINVAL;
+    DX_CAS_MEMCPY(h.key_, mode->key_, sizeof h.key_);
+    dx_cas_p_b3_start(&h, mode->flags_);
+    h.chunk_index_ = offset / 1024; /* what comes before stands on the stack, and stays there */
+    h.stack_count_ = (uint8_t)dx_cas_p_bits(h.chunk_index_);
+    dx_cas_blake3_update(&h, data, size);
+    dx_cas_p_b3_output(&h, dx_cas_p_bits(offset / 1024), 0, 0, words);
+    dx_cas_p_store_words(out, words, 8);
+    return DX_CAS_OK;
+}
+
+DX_CAS_API void dx_cas_blake3_join(const dx_cas_blake3 *mode, const uint8_t parts[64], bool root,
+                                   uint8_t out[32])
+{
+    uint32_t words[16], flags = mode->flags_ | (uint32_t)DX_CAS_P_B3_PARENT;
+    if (root) flags |= (uint32_t)DX_CAS_P_B3_ROOT;
+    dx_cas_p_blake3_compress(words, mode->key_, parts, 64, 0, flags);
+    dx_cas_p_store_words(out, words, 8);
 }
 
 DX_CAS_API void dx_cas_hash(const void *data, size_t size, dx_cas_id *out)
@@ -805,6 +1024,34 @@ DX_CAS_API void dx_cas_hash(const void *data, size_t size, dx_cas_id *out)
     dx_cas_blake3_init(&h);
     dx_cas_blake3_update(&h, data, size);
     dx_cas_blake3_final(&h, out->bytes, sizeof out->bytes);
+}
+
+DX_CAS_API void dx_cas_hash_many(const void *const *data, const size_t *sizes, size_t count,
+                                 dx_cas_id *out)
+{
+    size_t i = 0;
+#ifdef DX_CAS_P_SIMD
+    size_t lanes = dx_cas_p_lanes(), n;
+    uint32_t key[8];
+    dx_cas_p_b3_job job = {{NULL}, key, NULL, 32, 0, 0, 0, 0, DX_CAS_P_B3_CHUNK_START,
+                           (uint32_t)DX_CAS_P_B3_CHUNK_END | (uint32_t)DX_CAS_P_B3_ROOT};
+    dx_cas_p_blake3_iv(key);
+    for (; i < count; i += n) {
+        job.in[0] = (const uint8_t *)data[i];
+        for (n = 1; n < lanes && i + n < count && sizes[i + n] == sizes[i]; n++) {
+            job.in[n] = (const uint8_t *)data[i + n];
+        }
+        if (n > 1 && sizes[i] % 64 == 0 && sizes[i] - 1 < 1024) {
+            job.blocks = (unsigned)sizes[i] / 64;
+            job.out = out[i].bytes;
+            dx_cas_p_b3_run(&job, n, lanes);
+        } else {
+            dx_cas_hash(data[i], sizes[i], &out[i]);
+            n = 1;
+        }
+    }
+#endif
+    for (; i < count; i++) dx_cas_hash(data[i], sizes[i], &out[i]);
 }
 
 static size_t dx_cas_p_length(const char *text)
@@ -825,30 +1072,19 @@ DX_CAS_API void dx_cas_id_to_hex(const dx_cas_id *id, char out[65])
 {
     static const char digits[] = "0123456789abcdef";
     unsigned i;
-    for (i = 0; i < 32; i++) {
-        out[2 * i] = digits[id->bytes[i] >> 4];
-        out[2 * i + 1] = digits[id->bytes[i] & 15];
-    }
+    for (i = 0; i < 64; i++) out[i] = digits[id->bytes[i / 2] >> (i & 1 ? 0 : 4) & 15];
     out[64] = 0;
-}
-
-static int dx_cas_p_digit(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
 }
 
 DX_CAS_API int dx_cas_id_from_hex(const char *text, dx_cas_id *out)
 {
     unsigned i;
     if (!text || !out) return DX_CAS_EINVAL;
-    for (i = 0; i < 32; i++) {
-        int high = dx_cas_p_digit(text[2 * i]);
-        int low = high < 0 ? -1 : dx_cas_p_digit(text[2 * i + 1]);
-        if (low < 0) return DX_CAS_EINVAL;
-        out->bytes[i] = (uint8_t)((unsigned)high << 4 | (unsigned)low);
+    for (i = 0; i < 64; i++) {
+        unsigned c = (unsigned char)text[i], letter = (c | 32u) - 'a';
+        unsigned digit = letter < 6 ? letter + 10 : c - '0';
+        if (digit > 9 && letter >= 6) return DX_CAS_EINVAL;
+        out->bytes[i / 2] = (uint8_t)(i & 1 ? out->bytes[i / 2] | digit : digit << 4);
     }
     return text[64] ? DX_CAS_EINVAL : DX_CAS_OK;
 }
@@ -869,7 +1105,6 @@ DX_CAS_API const char *dx_cas_error_name(int error)
 }
 
 /* >>chunker ------------------------------------------------------------ */
-/* Defaults filled in; false when the sizes contradict each other. */
 static bool dx_cas_p_chunker_params(const dx_cas_chunker_desc *desc, dx_cas_chunker_desc *p)
 {
     DX_CAS_MEMSET(p, 0, sizeof *p);
@@ -880,8 +1115,9 @@ static bool dx_cas_p_chunker_params(const dx_cas_chunker_desc *desc, dx_cas_chun
         return p->size_avg <= (uint32_t)1 << 30;
     }
     if (p->mode != DX_CAS_CHUNK_CONTENT) return false;
-    if (p->size_avg < 256 || p->size_avg > (uint32_t)1 << 28) return false;
-    if ((p->size_avg & (p->size_avg - 1)) != 0) return false;
+    if (p->size_avg < 256 || p->size_avg > (uint32_t)1 << 28 || (p->size_avg & (p->size_avg - 1))) {
+        return false;
+    }
     if (p->size_min == 0) p->size_min = p->size_avg / 4;
     if (p->size_max == 0) p->size_max = p->size_avg * 4;
     return p->size_min >= 64 && p->size_min <= p->size_avg && p->size_avg <= p->size_max &&
@@ -918,11 +1154,11 @@ DX_CAS_API void dx_cas_chunker_reset(dx_cas_chunker *c)
 }
 
 /* Roll over bytes until the chunk has `until` of them or the masked hash is zero (then *cut). */
-static size_t dx_cas_p_chunker_roll(dx_cas_chunker *c, const uint8_t *p, size_t size,
+static size_t dx_cas_p_roll(dx_cas_chunker *c, const uint8_t *p, size_t size,
                                     uint32_t until, uint64_t mask, bool *cut)
 {
     uint64_t hash = c->hash_;
-    size_t n = until - c->fill_, i;
+    size_t n = until > c->fill_ ? until - c->fill_ : 0, i;
     if (n > size) n = size;
     for (i = 0; i < n; i++) {
         hash = (hash << 1) + c->gear_[p[i]];
@@ -955,13 +1191,9 @@ DX_CAS_API size_t dx_cas_chunker_next(dx_cas_chunker *c, const void *data, size_
         for (; used < size && c->fill_ < c->size_min_ - 1; used++, c->fill_++) {
             c->hash_ = (c->hash_ << 1) + c->gear_[p[used]];
         }
-        if (used < size && c->fill_ < c->size_avg_) {
-            used += dx_cas_p_chunker_roll(c, p + used, size - used, c->size_avg_, c->mask_hard_,
-                                          &found);
-        }
-        if (!found && used < size) {
-            used += dx_cas_p_chunker_roll(c, p + used, size - used, c->size_max_, c->mask_easy_,
-                                          &found);
+        used += dx_cas_p_roll(c, p + used, size - used, c->size_avg_, c->mask_hard_, &found);
+        if (!found) {
+            used += dx_cas_p_roll(c, p + used, size - used, c->size_max_, c->mask_easy_, &found);
         }
     }
     *cut = found || c->fill_ == c->size_max_;
@@ -970,10 +1202,7 @@ DX_CAS_API size_t dx_cas_chunker_next(dx_cas_chunker *c, const void *data, size_
 }
 
 /* >>merkle ------------------------------------------------------------- */
-static int dx_cas_p_sound(bool ok)
-{
-    return ok ? DX_CAS_OK : DX_CAS_ECORRUPT;
-}
+static int dx_cas_p_sound(bool ok) { return ok ? DX_CAS_OK : DX_CAS_ECORRUPT; }
 
 static void dx_cas_p_merkle_hash(uint8_t tag, const void *a, size_t a_size, const void *b,
                                  size_t b_size, dx_cas_id *out)
@@ -996,10 +1225,7 @@ static void dx_cas_p_merkle_node(const dx_cas_id *left, const dx_cas_id *right, 
     dx_cas_p_merkle_hash(1, left->bytes, 32, right->bytes, 32, out);
 }
 
-DX_CAS_API void dx_cas_merkle_init(dx_cas_merkle *m)
-{
-    m->count_ = 0;
-}
+DX_CAS_API void dx_cas_merkle_init(dx_cas_merkle *m) { m->count_ = 0; }
 
 DX_CAS_API void dx_cas_merkle_add(dx_cas_merkle *m, const dx_cas_id *leaf)
 {
@@ -1039,7 +1265,8 @@ static int dx_cas_p_merkle_path(const dx_cas_id *leaves, uint64_t count, uint64_
     dx_cas_id found[66];
     size_t n = 0, i;
     bool whole = true; /* the subtree at hand is the whole old tree: its root needs no proof */
-    while (growth ? target != count : count > 1) {
+    if (!proof_count || (!proof && capacity)) return DX_CAS_EINVAL;
+    while (target != 0 && (growth ? target != count : count > 1)) {
         uint64_t k = 1;
         while (k < count - k) k <<= 1; /* the largest power of two below count: RFC 6962's split */
         if (target <= k) {
@@ -1063,7 +1290,7 @@ static int dx_cas_p_merkle_path(const dx_cas_id *leaves, uint64_t count, uint64_
 DX_CAS_API int dx_cas_merkle_prove(const dx_cas_id *leaves, uint64_t count, uint64_t index,
                                    dx_cas_id *proof, size_t capacity, size_t *proof_count)
 {
-    if (!leaves || index >= count || !proof_count || (!proof && capacity)) return DX_CAS_EINVAL;
+    if (!leaves || index >= count) return DX_CAS_EINVAL;
     return dx_cas_p_merkle_path(leaves, count, index + 1, false, proof, capacity, proof_count);
 }
 
@@ -1071,10 +1298,7 @@ DX_CAS_API int dx_cas_merkle_prove_growth(const dx_cas_id *leaves, uint64_t coun
                                           uint64_t old_count, dx_cas_id *proof, size_t capacity,
                                           size_t *proof_count)
 {
-    if (!proof_count || old_count > count || (!leaves && count)) return DX_CAS_EINVAL;
-    if (!proof && capacity) return DX_CAS_EINVAL;
-    *proof_count = 0;
-    if (old_count == 0) return DX_CAS_OK;
+    if (old_count > count || (!leaves && count)) return DX_CAS_EINVAL;
     return dx_cas_p_merkle_path(leaves, count, old_count, true, proof, capacity, proof_count);
 }
 
@@ -1176,14 +1400,12 @@ static int dx_cas_p_memory_truncate(void *user, uint64_t size)
 DX_CAS_API dx_cas_device dx_cas_memory_device(dx_cas_memory *m)
 {
     dx_cas_device d = {dx_cas_p_memory_read, dx_cas_p_memory_write, dx_cas_p_memory_sync,
-                       dx_cas_p_memory_size, dx_cas_p_memory_truncate, NULL};
+                       dx_cas_p_memory_size, dx_cas_p_memory_truncate, m};
     DX_CAS_ASSERT(m && m->size <= m->capacity && (m->data || m->capacity == 0));
-    d.user = m;
     return d;
 }
 
-/* >>file ---------------------------------------------------------------
-   dx_cas_p_sys_*: what an operating system calls it. They return false after an error. */
+/* >>file --------------------------------------------------------------- */
 #if !defined(DX_CAS_NO_FILE) && (!defined(__STDC_HOSTED__) || __STDC_HOSTED__ == 1)
 #if defined(_WIN32)
 #ifndef WIN32_LEAN_AND_MEAN
@@ -1193,74 +1415,12 @@ DX_CAS_API dx_cas_device dx_cas_memory_device(dx_cas_memory *m)
   #define NOMINMAX
 #endif
 #include <windows.h>
+#define DX_CAS_P_SYS_CLOSE(file) CloseHandle((HANDLE)(file))
 #define DX_CAS_P_SYS_ERROR ((int)GetLastError())
 #define DX_CAS_P_SYS_FULL(e) ((e) == ERROR_DISK_FULL || (e) == ERROR_HANDLE_DISK_FULL)
 #define DX_CAS_P_SYS_ABSENT(e) ((e) == ERROR_FILE_NOT_FOUND || (e) == ERROR_PATH_NOT_FOUND)
 #define DX_CAS_P_SYS_LOCKED(e) ((e) == ERROR_LOCK_VIOLATION || (e) == ERROR_SHARING_VIOLATION)
 
-static bool dx_cas_p_sys_move(intptr_t file, uint64_t offset, void *out, const void *in,
-                              size_t size, size_t *n)
-{
-    OVERLAPPED at;
-    DWORD done = 0;
-    BOOL ok;
-    DX_CAS_MEMSET(&at, 0, sizeof at);
-    at.Offset = (DWORD)(offset & 0xffffffffu);
-    at.OffsetHigh = (DWORD)(offset >> 32);
-    ok = in ? WriteFile((HANDLE)file, in, (DWORD)size, &done, &at)
-            : ReadFile((HANDLE)file, out, (DWORD)size, &done, &at);
-    *n = done;
-    return ok || (!in && GetLastError() == ERROR_HANDLE_EOF);
-}
-
-static bool dx_cas_p_sys_sync(intptr_t file)
-{
-    return FlushFileBuffers((HANDLE)file) != 0;
-}
-
-/* Set the size, or ask for it. */
-static bool dx_cas_p_sys_size(intptr_t file, uint64_t *size, bool set)
-{
-    LARGE_INTEGER n;
-    n.QuadPart = (LONGLONG)*size;
-    if (set) {
-        return SetFilePointerEx((HANDLE)file, n, NULL, FILE_BEGIN) != 0 &&
-               SetEndOfFile((HANDLE)file) != 0;
-    }
-    if (!GetFileSizeEx((HANDLE)file, &n)) return false;
-    *size = (uint64_t)n.QuadPart;
-    return true;
-}
-
-DX_CAS_API void dx_cas_file_close(dx_cas_file *f)
-{
-    if (f->handle_ != -1) CloseHandle((HANDLE)f->handle_);
-    f->handle_ = -1; /* INVALID_HANDLE_VALUE */
-}
-
-/* The lock is on one byte far behind any data: locks of Windows also stop readers. */
-static bool dx_cas_p_sys_open(dx_cas_file *f, const char *path, bool write, bool create,
-                              bool *again)
-{
-    WCHAR wide[1024];
-    OVERLAPPED at;
-    (void)again;
-    if (!MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, 1024)) return false;
-    f->handle_ = (intptr_t)CreateFileW(wide, GENERIC_READ | (write ? GENERIC_WRITE : 0),
-                                       FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
-                                       create ? OPEN_ALWAYS : OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL,
-                                       NULL);
-    if (f->handle_ == -1 || !write) return f->handle_ != -1;
-    DX_CAS_MEMSET(&at, 0, sizeof at);
-    at.OffsetHigh = (DWORD)1 << 30;
-    return LockFileEx((HANDLE)f->handle_, LOCKFILE_EXCLUSIVE_LOCK | LOCKFILE_FAIL_IMMEDIATELY, 0, 1,
-                      0, &at) != 0;
-}
-
-DX_CAS_API int dx_cas_file_sync_folder(const char *path)
-{
-    return path ? DX_CAS_OK : DX_CAS_EINVAL;
-}
 #else /* POSIX */
 #include <errno.h>
 #include <fcntl.h>
@@ -1302,14 +1462,93 @@ extern int dx_cas_p_libc_datasync(int fd) __asm__("fdatasync");
 #else
   #define DX_CAS_P_CLOEXEC 0
 #endif
-#ifndef EDQUOT
-  #define EDQUOT ENOSPC
-#endif
+#define DX_CAS_P_SYS_CLOSE(file) close((int)(file))
 #define DX_CAS_P_SYS_ERROR errno
 #define DX_CAS_P_SYS_FULL(e) ((e) == ENOSPC || (e) == EFBIG || (e) == EDQUOT)
 #define DX_CAS_P_SYS_ABSENT(e) ((e) == ENOENT)
 #define DX_CAS_P_SYS_LOCKED(e) ((e) == EWOULDBLOCK)
+#endif
 
+DX_CAS_API void dx_cas_file_close(dx_cas_file *f)
+{
+    if (f->handle_ != -1) DX_CAS_P_SYS_CLOSE(f->handle_);
+    f->handle_ = -1; /* INVALID_HANDLE_VALUE */
+}
+
+static int dx_cas_p_file_result(dx_cas_file *f, bool ok)
+{
+    if (ok) return DX_CAS_OK;
+    f->system_error = DX_CAS_P_SYS_ERROR;
+    if (DX_CAS_P_SYS_FULL(f->system_error)) return DX_CAS_ENOSPACE;
+    if (DX_CAS_P_SYS_ABSENT(f->system_error)) return DX_CAS_ENOTFOUND;
+    return DX_CAS_P_SYS_LOCKED(f->system_error) ? DX_CAS_ELOCKED : DX_CAS_ESYS;
+}
+
+#if defined(_WIN32)
+static bool dx_cas_p_sys_move(intptr_t file, uint64_t offset, void *out, const void *in,
+                              size_t size, size_t *n)
+{
+    OVERLAPPED at;
+    DWORD done = 0;
+    BOOL ok;
+    DX_CAS_MEMSET(&at, 0, sizeof at);
+    at.Offset = (DWORD)(offset & 0xffffffffu);
+    at.OffsetHigh = (DWORD)(offset >> 32);
+    ok = in ? WriteFile((HANDLE)file, in, (DWORD)size, &done, &at)
+            : ReadFile((HANDLE)file, out, (DWORD)size, &done, &at);
+    *n = done;
+    return ok || (!in && GetLastError() == ERROR_HANDLE_EOF);
+}
+
+static int dx_cas_p_file_sync(void *user)
+{
+    dx_cas_file *f = (dx_cas_file *)user;
+    return dx_cas_p_file_result(f, FlushFileBuffers((HANDLE)f->handle_) != 0);
+}
+
+static int dx_cas_p_file_size(void *user, uint64_t *size)
+{
+    dx_cas_file *f = (dx_cas_file *)user;
+    LARGE_INTEGER n;
+    n.QuadPart = 0;
+    if (!GetFileSizeEx((HANDLE)f->handle_, &n)) return dx_cas_p_file_result(f, false);
+    *size = (uint64_t)n.QuadPart;
+    return DX_CAS_OK;
+}
+
+static int dx_cas_p_file_truncate(void *user, uint64_t size)
+{
+    dx_cas_file *f = (dx_cas_file *)user;
+    LARGE_INTEGER n;
+    n.QuadPart = (LONGLONG)size;
+    return dx_cas_p_file_result(f, SetFilePointerEx((HANDLE)f->handle_, n, NULL, FILE_BEGIN) != 0 &&
+                                       SetEndOfFile((HANDLE)f->handle_) != 0);
+}
+
+/* The lock is on one byte far behind any data: locks of Windows also stop readers. */
+static bool dx_cas_p_sys_open(dx_cas_file *f, const char *path, bool write, bool create,
+                              bool *again)
+{
+    WCHAR wide[1024];
+    OVERLAPPED at;
+    *again = false;
+    if (!MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, 1024)) return false;
+    f->handle_ = (intptr_t)CreateFileW(wide, GENERIC_READ | (write ? GENERIC_WRITE : 0),
+                                       FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
+                                       create ? OPEN_ALWAYS : OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL,
+                                       NULL);
+    if (f->handle_ == -1 || !write) return f->handle_ != -1;
+    DX_CAS_MEMSET(&at, 0, sizeof at);
+    at.OffsetHigh = (DWORD)1 << 30;
+    return LockFileEx((HANDLE)f->handle_, LOCKFILE_EXCLUSIVE_LOCK | LOCKFILE_FAIL_IMMEDIATELY, 0, 1,
+                      0, &at) != 0;
+}
+
+DX_CAS_API int dx_cas_file_sync_folder(const char *path)
+{
+    return path ? DX_CAS_OK : DX_CAS_EINVAL;
+}
+#else
 static bool dx_cas_p_sys_move(intptr_t file, uint64_t offset, void *out, const void *in,
                               size_t size, size_t *n)
 {
@@ -1322,33 +1561,31 @@ static bool dx_cas_p_sys_move(intptr_t file, uint64_t offset, void *out, const v
     return done >= 0;
 }
 
-static bool dx_cas_p_sys_sync(intptr_t file)
+static int dx_cas_p_file_sync(void *user)
 {
+    dx_cas_file *f = (dx_cas_file *)user;
     int result;
 #if defined(__APPLE__) && defined(F_FULLFSYNC)
-    if (fcntl((int)file, F_FULLFSYNC) == 0) return true;
+    if (fcntl((int)f->handle_, F_FULLFSYNC) == 0) return DX_CAS_OK;
 #endif
-    while ((result = dx_cas_p_libc_datasync((int)file)) != 0 && errno == EINTR) {}
-    return result == 0;
+    while ((result = dx_cas_p_libc_datasync((int)f->handle_)) != 0 && errno == EINTR) {}
+    return dx_cas_p_file_result(f, result == 0);
 }
 
-/* Set the size, or ask for it. */
-static bool dx_cas_p_sys_size(intptr_t file, uint64_t *size, bool set)
+static int dx_cas_p_file_size(void *user, uint64_t *size)
 {
-    int64_t n;
-    if (set) {
-        while ((n = dx_cas_p_libc_truncate((int)file, (int64_t)*size)) != 0 && errno == EINTR) {}
-        return n == 0;
-    }
-    n = dx_cas_p_libc_seek((int)file, 0, SEEK_END);
+    dx_cas_file *f = (dx_cas_file *)user;
+    int64_t n = dx_cas_p_libc_seek((int)f->handle_, 0, SEEK_END);
     *size = n < 0 ? 0 : (uint64_t)n;
-    return n >= 0;
+    return dx_cas_p_file_result(f, n >= 0);
 }
 
-DX_CAS_API void dx_cas_file_close(dx_cas_file *f)
+static int dx_cas_p_file_truncate(void *user, uint64_t size)
 {
-    if (f->handle_ >= 0) close((int)f->handle_);
-    f->handle_ = -1;
+    dx_cas_file *f = (dx_cas_file *)user;
+    int fd = (int)f->handle_, result;
+    while ((result = dx_cas_p_libc_truncate(fd, (int64_t)size)) != 0 && errno == EINTR) {}
+    return dx_cas_p_file_result(f, result == 0);
 }
 
 DX_CAS_API int dx_cas_file_sync_folder(const char *path)
@@ -1375,12 +1612,12 @@ static bool dx_cas_p_sys_open(dx_cas_file *f, const char *path, bool write, bool
     struct stat opened, named;
     int flags = (write ? O_RDWR : O_RDONLY) | DX_CAS_P_CLOEXEC;
     int fd = dx_cas_p_libc_open(path, flags);
+    *again = fd < 0 && errno == EINTR;
     if (fd < 0 && errno == ENOENT && create) {
         fd = dx_cas_p_libc_open(path, flags | O_CREAT | O_EXCL, 0666);
         *again = fd < 0 && errno == EEXIST;
     }
     f->handle_ = fd;
-    if (fd < 0) *again = *again || errno == EINTR;
     if (fd < 0 || !write) return fd >= 0;
     while (dx_cas_p_libc_lock(fd, 2 | 4) != 0) { /* LOCK_EX | LOCK_NB */
         if (errno != EINTR) return false;
@@ -1393,16 +1630,7 @@ static bool dx_cas_p_sys_open(dx_cas_file *f, const char *path, bool write, bool
     /* who made or renamed the file may have died before the folder was durable */
     return *again || dx_cas_file_sync_folder(path) == DX_CAS_OK;
 }
-#endif /* POSIX */
-
-static int dx_cas_p_file_result(dx_cas_file *f, bool ok)
-{
-    if (ok) return DX_CAS_OK;
-    f->system_error = DX_CAS_P_SYS_ERROR;
-    if (DX_CAS_P_SYS_FULL(f->system_error)) return DX_CAS_ENOSPACE;
-    if (DX_CAS_P_SYS_ABSENT(f->system_error)) return DX_CAS_ENOTFOUND;
-    return DX_CAS_P_SYS_LOCKED(f->system_error) ? DX_CAS_ELOCKED : DX_CAS_ESYS;
-}
+#endif
 
 DX_CAS_API int dx_cas_file_open(dx_cas_file *f, const char *path, uint32_t mode)
 {
@@ -1412,10 +1640,8 @@ DX_CAS_API int dx_cas_file_open(dx_cas_file *f, const char *path, uint32_t mode)
     f->handle_ = -1;
     f->system_error = 0;
     for (tries = 0; again && tries < 16; tries++) {
-        int error;
-        again = false;
-        error = dx_cas_p_file_result(f, dx_cas_p_sys_open(f, path, write,
-                                                          write && (mode & DX_CAS_CREATE), &again));
+        bool ok = dx_cas_p_sys_open(f, path, write, write && (mode & DX_CAS_CREATE), &again);
+        int error = dx_cas_p_file_result(f, ok);
         if (error == DX_CAS_OK && !again) return DX_CAS_OK;
         dx_cas_file_close(f);
         if (!again) return error;
@@ -1450,30 +1676,10 @@ static int dx_cas_p_file_write(void *user, uint64_t offset, const void *data, si
     return done == size ? DX_CAS_OK : DX_CAS_ENOSPACE;
 }
 
-static int dx_cas_p_file_sync(void *user)
-{
-    dx_cas_file *f = (dx_cas_file *)user;
-    return dx_cas_p_file_result(f, dx_cas_p_sys_sync(f->handle_));
-}
-
-static int dx_cas_p_file_size(void *user, uint64_t *size)
-{
-    dx_cas_file *f = (dx_cas_file *)user;
-    *size = 0;
-    return dx_cas_p_file_result(f, dx_cas_p_sys_size(f->handle_, size, false));
-}
-
-static int dx_cas_p_file_truncate(void *user, uint64_t size)
-{
-    dx_cas_file *f = (dx_cas_file *)user;
-    return dx_cas_p_file_result(f, dx_cas_p_sys_size(f->handle_, &size, true));
-}
-
 DX_CAS_API dx_cas_device dx_cas_file_device(dx_cas_file *f)
 {
     dx_cas_device d = {dx_cas_p_file_read, dx_cas_p_file_write, dx_cas_p_file_sync,
-                       dx_cas_p_file_size, dx_cas_p_file_truncate, NULL};
-    d.user = f;
+                       dx_cas_p_file_size, dx_cas_p_file_truncate, f};
     return d;
 }
 #endif /* hosted, and not DX_CAS_NO_FILE */
@@ -1488,7 +1694,6 @@ enum {
     DX_CAS_P_IO = 32768 /* work memory without a codec */
 };
 #define DX_CAS_P_MAGIC 0x52435844u /* "DXCR" */
-#define DX_CAS_P_NOWHERE UINT64_MAX
 #define DX_CAS_P_PLACE_MAX ((uint64_t)1 << 48)
 
 /* A record header. A commit has its sequence number in `logical` and the chain in `id`. */
@@ -1517,9 +1722,7 @@ static uint32_t dx_cas_p_head_crc(uint64_t place, const uint8_t *head)
 static void dx_cas_p_encode(const dx_cas_store *s, dx_cas_p_record *r)
 {
     dx_cas_p_store32(r->head, DX_CAS_P_MAGIC);
-    r->head[4] = (uint8_t)r->type;
-    r->head[5] = (uint8_t)r->codec;
-    dx_cas_p_store16(r->head + 6, (uint16_t)r->flags);
+    dx_cas_p_store32(r->head + 4, r->type | r->codec << 8 | r->flags << 16);
     dx_cas_p_store64(r->head + 8, r->stored);
     dx_cas_p_store64(r->head + 16, r->logical);
     DX_CAS_MEMCPY(r->head + 24, r->id.bytes, 32);
@@ -1527,7 +1730,6 @@ static void dx_cas_p_encode(const dx_cas_store *s, dx_cas_p_record *r)
     dx_cas_p_store32(r->head + 60, dx_cas_p_head_crc(r->place, r->head));
 }
 
-/* Do the fields of a header with a valid CRC make sense? */
 static bool dx_cas_p_sane(const dx_cas_p_record *r)
 {
     static const struct {
@@ -1558,7 +1760,7 @@ static int dx_cas_p_decode(const dx_cas_store *s, uint64_t place, const uint8_t 
     r->place = place;
     r->type = head[4];
     r->codec = head[5];
-    r->flags = dx_cas_p_load16(head + 6);
+    r->flags = dx_cas_p_load32(head + 4) >> 16;
     r->stored = dx_cas_p_load64(head + 8);
     r->logical = dx_cas_p_load64(head + 16);
     DX_CAS_MEMCPY(r->id.bytes, head + 24, 32);
@@ -1576,7 +1778,6 @@ static int dx_cas_p_damaged(dx_cas_store *s, uint64_t place)
     return DX_CAS_ECORRUPT;
 }
 
-/* Read all of it; DX_CAS_ETRUNCATED when the device ends before. */
 static int dx_cas_p_read(dx_cas_store *s, uint64_t place, void *out, size_t size)
 {
     size_t got = 0;
@@ -1589,7 +1790,6 @@ static int dx_cas_p_write(dx_cas_store *s, uint64_t place, const void *data, uin
     return s->device_.write(s->device_.user, place, data, (size_t)size);
 }
 
-/* Read and decode the header at place; what is no header there is damage. */
 static int dx_cas_p_read_head(dx_cas_store *s, uint64_t place, dx_cas_p_record *r)
 {
     uint8_t head[DX_CAS_P_HEAD];
@@ -1650,8 +1850,8 @@ static void dx_cas_p_encode_store(const dx_cas_store *s, uint8_t *out)
     DX_CAS_MEMSET(out, 0, 2 * DX_CAS_P_HEAD);
     for (copy = 0; copy < 2; copy++, out += DX_CAS_P_HEAD) {
         DX_CAS_MEMCPY(out, dx_cas_p_store_magic, 8);
-        dx_cas_p_store16(out + 8, 1); /* version */
-        out[10] = 1;                  /* ids are BLAKE3-256 */
+        out[8] = 1;  /* version, 16 bits */
+        out[10] = 1; /* ids are BLAKE3-256 */
         out[11] = (uint8_t)shift;
         DX_CAS_MEMCPY(out + 16, s->store_id_, 16);
         out[56] = (uint8_t)(copy + 1);
@@ -1673,7 +1873,7 @@ static int dx_cas_p_decode_store(dx_cas_store *s, const uint8_t *head, uint32_t 
 {
     if (DX_CAS_MEMCMP(head, dx_cas_p_store_magic, 8) != 0) return DX_CAS_ECORRUPT;
     if (dx_cas_p_load32(head + 60) != dx_cas_p_crc32c(0, head, 60)) return DX_CAS_ECORRUPT;
-    if (dx_cas_p_load16(head + 8) != 1 || dx_cas_p_load32(head + 12) != 0) return DX_CAS_EVERSION;
+    if (head[8] != 1 || head[9] != 0 || dx_cas_p_load32(head + 12) != 0) return DX_CAS_EVERSION;
     if (head[10] != 1) return DX_CAS_ENOTSUP;
     if (head[11] < 3 || head[11] > 12 || head[56] != copy + 1) return DX_CAS_ECORRUPT;
     s->align_ = (uint32_t)1 << head[11];
@@ -1717,15 +1917,17 @@ static void dx_cas_p_insert(dx_cas_store *s, uint64_t fingerprint, uint64_t plac
     s->entry_count_++;
 }
 
-static uint64_t dx_cas_p_work_size(size_t codec_count, uint32_t object_size_max)
-{
-    return DX_CAS_P_IO + (codec_count ? 2 * (((uint64_t)object_size_max + 7) & ~(uint64_t)7) : 0);
-}
-
+/* Bytes of memory with room for entries; the work memory holds an object twice for a codec. */
 static uint64_t dx_cas_p_memory_for(uint64_t work_size, uint64_t entries)
 {
     if (entries < 16) entries = 16;
     return work_size + 8 + sizeof(dx_cas_entry_) * (entries + entries / 7 + 4);
+}
+
+static uint64_t dx_cas_p_work_size(const dx_cas_desc *desc)
+{
+    uint64_t object = desc->object_size_max ? desc->object_size_max : (uint32_t)1 << 20;
+    return DX_CAS_P_IO + (desc->codec_count ? 2 * ((object + 7) & ~(uint64_t)7) : 0);
 }
 
 /* Divide the caller's memory. The old slots, if any, move into the new index. */
@@ -1836,7 +2038,6 @@ static int dx_cas_p_record_end(dx_cas_store *s, const dx_cas_p_record *r, int er
     return DX_CAS_OK;
 }
 
-/* The header and the padding of a record; align is at most 4096. */
 static int dx_cas_p_write_frame(dx_cas_store *s, const dx_cas_p_record *r)
 {
     uint64_t end = r->place + DX_CAS_P_HEAD + r->stored;
@@ -1866,13 +2067,6 @@ static int dx_cas_p_append(dx_cas_store *s, dx_cas_p_record *r, const void *data
     return dx_cas_p_record_end(s, r, error);
 }
 
-static const dx_cas_codec *dx_cas_p_codec(const dx_cas_store *s, uint32_t number)
-{
-    size_t i;
-    for (i = 0; i < s->codec_count_; i++) if (s->codecs_[i].number == number) return &s->codecs_[i];
-    return NULL;
-}
-
 /* Compress when there is a codec and it helps; data and r->stored then tell of the smaller form. */
 static int dx_cas_p_pack(dx_cas_store *s, dx_cas_p_record *r, const void **data)
 {
@@ -1889,7 +2083,6 @@ static int dx_cas_p_pack(dx_cas_store *s, dx_cas_p_record *r, const void **data)
     return DX_CAS_OK;
 }
 
-/* Store an object of a type, unless it is there. */
 static int dx_cas_p_put(dx_cas_store *s, uint32_t type, uint32_t level, const void *data,
                         size_t size, dx_cas_id *id)
 {
@@ -1907,21 +2100,21 @@ static int dx_cas_p_put(dx_cas_store *s, uint32_t type, uint32_t level, const vo
         DX_CAS_P_TRY(dx_cas_p_pack(s, &r, &data));
         DX_CAS_P_TRY(dx_cas_p_append(s, &r, data));
         error = dx_cas_p_add_object(s, &r);
-    } else if (error == DX_CAS_OK) {
-        s->stats_.known_bytes += size;
     }
-    if (error == DX_CAS_OK) s->stats_.put_bytes += size;
     return error;
 }
 
 /* The bytes of an object, decompressed and checked, into a buffer of r->logical bytes. */
 static int dx_cas_p_get(dx_cas_store *s, const dx_cas_p_record *r, void *out)
 {
-    const dx_cas_codec *codec = dx_cas_p_codec(s, r->codec);
+    const dx_cas_codec *codec = NULL;
     uint8_t *packed = s->work_ + DX_CAS_P_IO;
-    size_t got = (size_t)r->logical;
+    size_t got = (size_t)r->logical, i;
     dx_cas_id id;
     int error;
+    for (i = 0; !codec && i < s->codec_count_; i++) {
+        if (s->codecs_[i].number == r->codec) codec = &s->codecs_[i];
+    }
     if (r->codec && !codec) return DX_CAS_ENOTSUP;
     if (codec && (r->stored > s->object_size_max_ || r->logical > s->object_size_max_)) {
         return DX_CAS_ETOOBIG;
@@ -2100,7 +2293,6 @@ static bool dx_cas_p_decode_ref(const uint8_t *p, size_t size, dx_cas_p_ref *r)
     return dx_cas_p_name_ok(r->ref.name) && r->ref.name[name_size - 1] != 0;
 }
 
-/* Read the payload of a ref record and check it. */
 static int dx_cas_p_read_ref(dx_cas_store *s, const dx_cas_p_record *rec, dx_cas_p_ref *r)
 {
     uint8_t bytes[DX_CAS_P_REF_MAX];
@@ -2128,11 +2320,6 @@ static uint64_t dx_cas_p_name_fingerprint(const char *name)
     return dx_cas_p_load64(id.bytes);
 }
 
-static bool dx_cas_p_same_name(const char *a, const char *b)
-{
-    return DX_CAS_MEMCMP(a, b, dx_cas_p_length(a) + 1) == 0; /* b is in an array of 256 */
-}
-
 /* The newest ref record of a name and its slot; SIZE_MAX and zeros when the name was never set. */
 static int dx_cas_p_find_ref(dx_cas_store *s, const char *name, dx_cas_p_ref *r, size_t *slot)
 {
@@ -2143,7 +2330,7 @@ static int dx_cas_p_find_ref(dx_cas_store *s, const char *name, dx_cas_p_ref *r,
         if (e->fingerprint != fingerprint || !(e->place & DX_CAS_P_IS_REF)) continue;
         DX_CAS_P_TRY(dx_cas_p_read_ref_at(s, dx_cas_p_place(e), r));
         *slot = i;
-        if (dx_cas_p_same_name(name, r->ref.name)) return DX_CAS_OK;
+        if (DX_CAS_MEMCMP(name, r->ref.name, dx_cas_p_length(name) + 1) == 0) return DX_CAS_OK;
     }
     DX_CAS_MEMSET(r, 0, sizeof *r);
     *slot = SIZE_MAX;
@@ -2171,7 +2358,6 @@ static int dx_cas_p_add_ref(dx_cas_store *s, const dx_cas_p_ref *r)
     return DX_CAS_OK;
 }
 
-/* Append a ref record and make it the newest of its name. */
 static int dx_cas_p_put_ref(dx_cas_store *s, dx_cas_p_ref *r)
 {
     uint8_t bytes[DX_CAS_P_REF_MAX];
@@ -2190,7 +2376,6 @@ static int dx_cas_p_put_ref(dx_cas_store *s, dx_cas_p_ref *r)
     return DX_CAS_OK;
 }
 
-/* What is known of a name that is about to change. */
 static int dx_cas_p_name_change(dx_cas_store *s, const char *name, uint64_t expected,
                                 dx_cas_p_ref *r)
 {
@@ -2207,7 +2392,8 @@ static int dx_cas_p_load_version(dx_cas_store *s, const char *name, uint64_t pla
 {
     dx_cas_p_ref r;
     DX_CAS_P_TRY(dx_cas_p_read_ref_at(s, place, &r));
-    if (r.op != DX_CAS_P_SET || r.ref.version > most || !dx_cas_p_same_name(name, r.ref.name)) {
+    if (r.op != DX_CAS_P_SET || r.ref.version > most ||
+        DX_CAS_MEMCMP(name, r.ref.name, dx_cas_p_length(name) + 1) != 0) {
         return dx_cas_p_damaged(s, place);
     }
     *out = r.ref;
@@ -2303,8 +2489,6 @@ DX_CAS_API int dx_cas_ref_trim(dx_cas_store *s, const char *name, uint64_t oldes
 /* >>recovery ------------------------------------------------------------
    The scan reads record headers one after the other through a small window, and trusts no length
    that a CRC does not cover. Opening, refreshing, verifying and collecting all go through it. */
-enum { DX_CAS_P_WINDOW = 4096 };
-
 typedef struct dx_cas_p_scan {
     dx_cas_store *s;
     uint64_t place, limit;        /* the next record; where to stop */
@@ -2319,16 +2503,13 @@ typedef struct dx_cas_p_scan {
     uint64_t entries, commit_entries; /* records that may need a slot, and those committed */
 } dx_cas_p_scan;
 
-enum { DX_CAS_P_STEP_END = 0, DX_CAS_P_STEP_RECORD = 1, DX_CAS_P_STEP_GAP = 2 };
-
-/* A whole record at place? DX_CAS_ECORRUPT when not. */
 static int dx_cas_p_look(dx_cas_p_scan *c, uint64_t place, dx_cas_p_record *r)
 {
     dx_cas_store *s = c->s;
     if (place > c->limit || c->limit - place < DX_CAS_P_HEAD) return DX_CAS_ECORRUPT;
     if (place < c->window_place || place + DX_CAS_P_HEAD > c->window_place + c->window_size) {
         uint64_t want = c->limit - place;
-        if (want > DX_CAS_P_WINDOW) want = DX_CAS_P_WINDOW;
+        if (want > 4096) want = 4096;
         c->window_place = place;
         DX_CAS_P_TRY(s->device_.read(s->device_.user, place, s->work_, (size_t)want,
                                      &c->window_size));
@@ -2338,12 +2519,12 @@ static int dx_cas_p_look(dx_cas_p_scan *c, uint64_t place, dx_cas_p_record *r)
     return dx_cas_p_sound(r->type == DX_CAS_P_COMMIT || r->next <= c->limit);
 }
 
-/* The next record, or the gap to it (r->place .. r->next), or the end: no record follows
-   r->place. */
-static int dx_cas_p_step(dx_cas_p_scan *c, dx_cas_p_record *r, int *step)
+/* The next record, or the gap to it (type 0, r->place .. r->next). DX_CAS_ENOTFOUND: the end, no
+   record follows r->place. */
+static int dx_cas_p_step(dx_cas_p_scan *c, dx_cas_p_record *r)
 {
     uint64_t place = c->place;
-    int error = dx_cas_p_look(c, place, r);
+    int error = dx_cas_p_look(c, r->next = place, r);
     if (error == DX_CAS_ECORRUPT) { /* the second copy of a commit serves as well */
         error = dx_cas_p_look(c, place + DX_CAS_P_HEAD, r);
         if (error == DX_CAS_OK) {
@@ -2351,17 +2532,13 @@ static int dx_cas_p_step(dx_cas_p_scan *c, dx_cas_p_record *r, int *step)
         }
         r->place = place;
     }
-    *step = DX_CAS_P_STEP_RECORD;
     if (error == DX_CAS_ECORRUPT) {
-        *step = DX_CAS_P_STEP_GAP;
         while (error == DX_CAS_ECORRUPT && place < c->limit) {
             place += c->s->align_;
             error = dx_cas_p_look(c, place, r);
         }
-        if (error == DX_CAS_ECORRUPT) {
-            *step = DX_CAS_P_STEP_END;
-            error = DX_CAS_OK;
-        }
+        if (error == DX_CAS_ECORRUPT) error = DX_CAS_ENOTFOUND;
+        r->type = 0;
         r->place = c->place;
         r->next = place < c->limit ? place : c->limit;
     }
@@ -2416,15 +2593,13 @@ static int dx_cas_p_scan_record(dx_cas_p_scan *c, const dx_cas_p_record *r)
     return r->type == DX_CAS_P_REF ? dx_cas_p_add_ref(c->s, &ref) : dx_cas_p_add_object(c->s, r);
 }
 
-/* Begin where the last commit that the store knows ends. */
 static void dx_cas_p_scan_start(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limit, bool insert)
 {
     DX_CAS_MEMSET(c, 0, sizeof *c);
     c->s = s;
     c->limit = limit;
     c->place = s->tip_.end;
-    dx_cas_p_tip_set(&c->tip, &s->tip_.id, s->tip_.sequence, s->tip_.end);
-    c->tip.retired = s->tip_.retired;
+    c->tip = s->tip_;
     c->chain_known = true;
     c->insert = insert;
 }
@@ -2435,10 +2610,10 @@ static int dx_cas_p_scan_run(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limit, 
     dx_cas_p_scan_start(c, s, limit, insert);
     for (;;) {
         dx_cas_p_record r;
-        int step = DX_CAS_P_STEP_END, error = dx_cas_p_step(c, &r, &step);
+        int error = dx_cas_p_step(c, &r);
         s->damage_offset_ = damage; /* a torn tail is no damage */
-        if (error != DX_CAS_OK || step == DX_CAS_P_STEP_END) return error;
-        if (step == DX_CAS_P_STEP_GAP) {
+        if (error != DX_CAS_OK) return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
+        if (r.type == 0) {
             dx_cas_p_scan_lost(c, r.place);
             c->chain_known = false;
         } else if (r.type == DX_CAS_P_COMMIT) {
@@ -2449,7 +2624,6 @@ static int dx_cas_p_scan_run(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limit, 
     }
 }
 
-/* What was found holds. */
 static void dx_cas_p_scan_accept(const dx_cas_p_scan *c)
 {
     dx_cas_store *s = c->s;
@@ -2552,17 +2726,11 @@ static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
 }
 
 /* >>public ------------------------------------------------------------- */
-static uint32_t dx_cas_p_object_max(const dx_cas_desc *desc)
-{
-    return desc->object_size_max ? desc->object_size_max : (uint32_t)1 << 20;
-}
-
 DX_CAS_API size_t dx_cas_memory_size(const dx_cas_desc *desc)
 {
-    uint64_t work = dx_cas_p_work_size(desc->codec_count, dx_cas_p_object_max(desc)), size;
-    if (desc->objects_max > (uint64_t)1 << 40) return 0;
-    size = dx_cas_p_memory_for(work, desc->objects_max ? desc->objects_max : 65536);
-    return size > SIZE_MAX ? 0 : (size_t)size;
+    uint64_t objects = desc->objects_max ? desc->objects_max : 65536;
+    uint64_t size = dx_cas_p_memory_for(dx_cas_p_work_size(desc), objects);
+    return objects > (uint64_t)1 << 40 || size > SIZE_MAX ? 0 : (size_t)size;
 }
 
 DX_CAS_API void dx_cas_close(dx_cas_store *s)
@@ -2579,8 +2747,7 @@ static bool dx_cas_p_desc_ok(const dx_cas_desc *desc)
     if (!d->read || !d->size || !desc->memory) return false;
     if ((desc->mode & DX_CAS_WRITE) && (!d->write || !d->sync || !d->truncate)) return false;
     if (desc->mode & ~(uint32_t)(DX_CAS_WRITE | DX_CAS_CREATE | DX_CAS_ACCEPT_DAMAGE)) return false;
-    if (desc->align && (desc->align < 8 || desc->align > 4096)) return false;
-    if (desc->align & (desc->align - 1)) return false;
+    if (desc->align > 4096 || (desc->align & (desc->align - 1)) || (desc->align & 7)) return false;
     if (desc->object_size_max > (uint32_t)1 << 30) return false;
     if (desc->codec_count && !desc->codecs) return false;
     for (i = 0; i < desc->codec_count; i++) {
@@ -2603,7 +2770,6 @@ static int dx_cas_p_create(dx_cas_store *s, const dx_cas_desc *desc)
     return dx_cas_p_decode_store(s, head, 0);
 }
 
-/* The part of open that can fail once the object is set up. */
 static int dx_cas_p_open(dx_cas_store *s, const dx_cas_desc *desc)
 {
     uint64_t size = 0;
@@ -2618,7 +2784,7 @@ static int dx_cas_p_open(dx_cas_store *s, const dx_cas_desc *desc)
         error = dx_cas_p_load(s, size);
         if (!write && (error == DX_CAS_ECORRUPT || (!error && s->stats_.damaged_places))) {
             /* a writer may have been between two of our reads: look again */
-            s->damage_offset_ = DX_CAS_P_NOWHERE;
+            s->damage_offset_ = UINT64_MAX;
             error = dx_cas_p_load_header(s, size);
             if (error == DX_CAS_OK) error = dx_cas_p_load(s, size);
         }
@@ -2635,7 +2801,7 @@ DX_CAS_API int dx_cas_open(dx_cas_store *s, const dx_cas_desc *desc)
     int error;
     if (!s) return DX_CAS_EINVAL;
     DX_CAS_MEMSET(s, 0, sizeof *s);
-    s->damage_offset_ = DX_CAS_P_NOWHERE;
+    s->damage_offset_ = UINT64_MAX;
     if (!desc || !dx_cas_p_desc_ok(desc)) return DX_CAS_EINVAL;
     s->device_ = desc->device;
     s->codecs_ = desc->codecs;
@@ -2643,8 +2809,8 @@ DX_CAS_API int dx_cas_open(dx_cas_store *s, const dx_cas_desc *desc)
     s->grow_ = desc->grow;
     s->grow_user_ = desc->grow_user;
     s->mode_ = desc->mode;
-    s->object_size_max_ = dx_cas_p_object_max(desc);
-    s->work_size_ = (size_t)dx_cas_p_work_size(s->codec_count_, s->object_size_max_);
+    s->object_size_max_ = desc->object_size_max ? desc->object_size_max : (uint32_t)1 << 20;
+    s->work_size_ = (size_t)dx_cas_p_work_size(desc);
     error = dx_cas_p_use_memory(s, desc->memory, desc->memory_size);
     if (error == DX_CAS_OK) error = dx_cas_p_open(s, desc);
     if (error != DX_CAS_OK) dx_cas_close(s);
@@ -2663,10 +2829,7 @@ DX_CAS_API size_t dx_cas_memory_needed(const dx_cas_store *s)
     return s->memory_needed_ > SIZE_MAX ? 0 : (size_t)s->memory_needed_;
 }
 
-DX_CAS_API uint64_t dx_cas_damage_offset(const dx_cas_store *s)
-{
-    return s->damage_offset_;
-}
+DX_CAS_API uint64_t dx_cas_damage_offset(const dx_cas_store *s) { return s->damage_offset_; }
 
 DX_CAS_API void dx_cas_get_stats(const dx_cas_store *s, dx_cas_stats *out)
 {
@@ -2871,7 +3034,6 @@ static int dx_cas_p_settle(dx_cas_writer *w)
     return DX_CAS_OK;
 }
 
-/* The chunk in progress is complete. */
 static int dx_cas_p_close_chunk(dx_cas_writer *w)
 {
     dx_cas_id id;
@@ -3073,7 +3235,6 @@ typedef struct dx_cas_p_check {
     bool stop;
 } dx_cas_p_check;
 
-/* Report of what was found wrong and go on; pass other errors on. */
 static int dx_cas_p_told(dx_cas_p_check *k, int error, uint32_t kind, uint64_t place, uint64_t size,
                          const dx_cas_id *id)
 {
@@ -3092,12 +3253,12 @@ static int dx_cas_p_told(dx_cas_p_check *k, int error, uint32_t kind, uint64_t p
 }
 
 /* The bytes at place must be what was encoded; NULL: zero. */
-static int dx_cas_p_check_bytes(dx_cas_p_check *k, uint64_t place, const uint8_t *want, size_t size,
-                                uint32_t kind)
+static int dx_cas_p_check_bytes(dx_cas_p_check *k, int error, uint64_t place, const uint8_t *want,
+                                size_t size, uint32_t kind)
 {
     uint8_t *is = k->scan.s->work_ + DX_CAS_P_IO / 2;
     size_t i = 0;
-    int error = size ? dx_cas_p_read(k->scan.s, place, is, size) : DX_CAS_OK;
+    if (error == DX_CAS_OK && size) error = dx_cas_p_read(k->scan.s, place, is, size);
     while (error == DX_CAS_OK && i < size && is[i] == (want ? want[i] : 0)) i++;
     if (error == DX_CAS_OK && i < size) error = DX_CAS_ECORRUPT;
     return dx_cas_p_told(k, error, kind, place, size, NULL);
@@ -3112,25 +3273,22 @@ static int dx_cas_p_check_header(dx_cas_p_check *k)
     dx_cas_p_tip_first(k->scan.s, want, &k->scan.tip);
     k->scan.place = k->scan.tip.end;
     for (at = 0; at < sizeof want; at += DX_CAS_P_HEAD) {
-        DX_CAS_P_TRY(dx_cas_p_check_bytes(k, at, want + at, DX_CAS_P_HEAD, DX_CAS_DAMAGE_HEADER));
+        DX_CAS_P_TRY(dx_cas_p_check_bytes(k, 0, at, want + at, DX_CAS_P_HEAD,
+                                          DX_CAS_DAMAGE_HEADER));
     }
-    return dx_cas_p_check_bytes(k, at, NULL, (size_t)(k->scan.place - at), DX_CAS_DAMAGE_PADDING);
+    return dx_cas_p_check_bytes(k, 0, at, NULL, (size_t)(k->scan.place - at),
+                                DX_CAS_DAMAGE_PADDING);
 }
 
-/* Both copies of a commit, and the chain. */
 static int dx_cas_p_check_commit(dx_cas_p_check *k, const dx_cas_p_record *r)
 {
-    bool broken = k->scan.chain_known && !dx_cas_p_chain_fits(&k->scan, r);
-    uint64_t before = k->report.damaged;
+    int error = dx_cas_p_sound(!k->scan.chain_known || dx_cas_p_chain_fits(&k->scan, r));
     (void)dx_cas_p_encode_commit(k->scan.s, r->place, r->logical, r->flags >> 8, &r->id,
                                  k->scan.s->work_);
     dx_cas_p_scan_commit(&k->scan, r);
     k->report.commits++;
-    DX_CAS_P_TRY(dx_cas_p_check_bytes(k, r->place, k->scan.s->work_, 2 * DX_CAS_P_HEAD,
-                                      DX_CAS_DAMAGE_COMMIT));
-    if (!broken || k->report.damaged != before) return DX_CAS_OK;
-    return dx_cas_p_told(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_COMMIT, r->place, 2 * DX_CAS_P_HEAD,
-                         NULL);
+    return dx_cas_p_check_bytes(k, error, r->place, k->scan.s->work_, 2 * DX_CAS_P_HEAD,
+                                DX_CAS_DAMAGE_COMMIT);
 }
 
 /* The bytes of an object; is what a list node lists there, as large as it says? */
@@ -3159,13 +3317,15 @@ static int dx_cas_p_check_ref(dx_cas_p_check *k, const dx_cas_p_record *r)
 {
     dx_cas_p_record root;
     dx_cas_p_ref ref;
+    uint32_t kind = DX_CAS_DAMAGE_REF;
     int error = dx_cas_p_read_ref(k->scan.s, r, &ref);
     k->report.refs++;
-    if (error != DX_CAS_OK) {
-        return dx_cas_p_told(k, error, DX_CAS_DAMAGE_REF, r->place, r->stored, NULL);
+    if (error == DX_CAS_OK && ref.op == DX_CAS_P_SET) {
+        kind = DX_CAS_DAMAGE_MISSING;
+        error = dx_cas_p_find(k->scan.s, &ref.ref.root, &root, NULL);
     }
-    if (ref.op == DX_CAS_P_SET) error = dx_cas_p_find(k->scan.s, &ref.ref.root, &root, NULL);
-    return dx_cas_p_told(k, error, DX_CAS_DAMAGE_MISSING, r->place, r->stored, &ref.ref.root);
+    return dx_cas_p_told(k, error, kind, r->place, r->stored,
+                         kind == DX_CAS_DAMAGE_REF ? NULL : &ref.ref.root);
 }
 
 static int dx_cas_p_check_record(dx_cas_p_check *k, const dx_cas_p_record *r)
@@ -3181,7 +3341,7 @@ static int dx_cas_p_check_record(dx_cas_p_check *k, const dx_cas_p_record *r)
         DX_CAS_P_TRY(r->type == DX_CAS_P_REF ? dx_cas_p_check_ref(k, r)
                                              : dx_cas_p_check_object(k, r));
     }
-    return dx_cas_p_check_bytes(k, end, NULL, (size_t)(r->next - end), DX_CAS_DAMAGE_PADDING);
+    return dx_cas_p_check_bytes(k, 0, end, NULL, (size_t)(r->next - end), DX_CAS_DAMAGE_PADDING);
 }
 
 DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *user,
@@ -3189,7 +3349,7 @@ DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *
 {
     dx_cas_p_check k;
     uint64_t size = 0;
-    int error, step = DX_CAS_P_STEP_RECORD;
+    int error;
     if (!s || !s->open_) return DX_CAS_EINVAL;
     DX_CAS_MEMSET(&k, 0, sizeof k);
     k.callback = callback;
@@ -3198,14 +3358,13 @@ DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *
     error = dx_cas_p_check_header(&k);
     while (error == DX_CAS_OK && !k.stop && k.scan.place < k.scan.limit) {
         dx_cas_p_record r;
-        error = dx_cas_p_step(&k.scan, &r, &step);
-        if (error != DX_CAS_OK) break;
-        if (step == DX_CAS_P_STEP_RECORD) {
+        error = dx_cas_p_step(&k.scan, &r);
+        if (error == DX_CAS_OK && r.type != 0) {
             error = dx_cas_p_check_record(&k, &r);
         } else {
             k.scan.chain_known = false;
-            error = dx_cas_p_told(&k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_RECORD, r.place,
-                                  r.next - r.place, NULL);
+            if (error == DX_CAS_OK) error = DX_CAS_ECORRUPT;
+            error = dx_cas_p_told(&k, error, DX_CAS_DAMAGE_RECORD, r.place, r.next - r.place, NULL);
         }
     }
     if (error == DX_CAS_OK) error = s->device_.size(s->device_.user, &size);
@@ -3279,13 +3438,13 @@ static int dx_cas_p_walk(dx_cas_store *s, dx_cas_store *dst)
 {
     dx_cas_p_scan c;
     dx_cas_p_record r;
-    int step = DX_CAS_P_STEP_END;
     dx_cas_p_scan_start(&c, s, s->end_, false);
     c.place = dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
     while (c.place < c.limit) {
-        DX_CAS_P_TRY(dx_cas_p_step(&c, &r, &step));
+        int error = dx_cas_p_step(&c, &r);
+        if (error != DX_CAS_OK && error != DX_CAS_ENOTFOUND) return error;
+        if (error != DX_CAS_OK || r.type == 0) return dx_cas_p_damaged(s, r.place);
         c.window_size = 0; /* what follows uses the work memory */
-        if (step != DX_CAS_P_STEP_RECORD) return dx_cas_p_damaged(s, r.place);
         if (r.type == DX_CAS_P_REF) DX_CAS_P_TRY(dx_cas_p_copy_ref(s, &r, dst));
         if (dst && r.type <= DX_CAS_P_LIST) DX_CAS_P_TRY(dx_cas_p_copy_object(s, &r, dst));
     }
