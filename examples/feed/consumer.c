@@ -1,0 +1,80 @@
+/* The consumer, in C: ticks out of the ring, each exactly once whoever is killed, until COUNT.
+   usage: consumer FILE create | consumer FILE COUNT */
+#define ACME_TELEPORT_IMPLEMENTATION
+#include "feed.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+void acme_broken(const char *what)
+{
+    fprintf(stderr, "consumer: broken: %s\n", what);
+    abort();
+}
+
+static feed *open_feed(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT, 0600);
+    void *memory = MAP_FAILED;
+    if (fd >= 0 && ftruncate(fd, sizeof(feed)) == 0)
+        memory = mmap(NULL, sizeof(feed), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (fd >= 0) close(fd);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static int create(feed *f)
+{
+    acme_teleport_ring_desc desc = {0};
+    desc.capacity = 8192;
+    memset(f, 0, sizeof *f);
+    return acme_teleport_ring_init(f->ring, sizeof f->ring, &desc);
+}
+
+/* Take one tick into the sum. A tick that was counted before a kill is only released. */
+static int take(feed *f, acme_teleport_consumer *ring)
+{
+    const feed_side *now = &f->consumed[f->which];
+    feed_side *then = &f->consumed[!f->which];
+    const void *where;
+    size_t size;
+    tick_view v;
+    int error = acme_teleport_consumer_peek(ring, &where, &size);
+    if (error) return error;
+    error = tick_open(&v, where, size);
+    if (error) return error;
+    if (tick_get_number(&v) == now->count) {
+        if (tick_get_symbol(&v).size != feed_symbol_length(now->count)) return ACME_TELEPORT_ECORRUPT;
+        then->count = now->count + 1;
+        then->sum = now->sum + (uint64_t)(8 * tick_get_price(&v));
+        __atomic_store_n(&f->which, !f->which, __ATOMIC_RELEASE);
+    } else if (tick_get_number(&v) + 1 != now->count) {
+        fprintf(stderr, "consumer: tick %llu where %llu is next\n", (unsigned long long)tick_get_number(&v),
+                (unsigned long long)now->count);
+        return ACME_TELEPORT_ECORRUPT;
+    }
+    return acme_teleport_consumer_release(ring);
+}
+
+int main(int argc, char **argv)
+{
+    acme_teleport_consumer ring;
+    feed *f = argc == 3 ? open_feed(argv[1]) : NULL;
+    uint64_t count;
+    int error = 0;
+    if (!f) return 1;
+    if (strcmp(argv[2], "create") == 0) return create(f) != 0;
+    count = strtoull(argv[2], NULL, 10);
+    if (acme_teleport_consumer_attach(&ring, f->ring, sizeof f->ring)) return 1;
+    while (f->consumed[f->which].count < count && (!error || error == ACME_TELEPORT_EAGAIN)) error = take(f, &ring);
+    if (error && error != ACME_TELEPORT_EAGAIN) {
+        fprintf(stderr, "consumer: %s\n", acme_teleport_error_name(error));
+        return 1;
+    }
+    printf("%llu ticks, sum %llu\n", (unsigned long long)f->consumed[f->which].count,
+           (unsigned long long)f->consumed[f->which].sum);
+    return 0;
+}

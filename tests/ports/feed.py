@@ -1,0 +1,44 @@
+#!/usr/bin/env python3
+"""examples/feed: a producer in C++17 and a consumer in C with a ring between them, either killed at random moments. DX_KILLS=n"""
+import os, random, subprocess, sys, time
+
+TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
+WORK = os.path.join(TOP, "build/feed")
+KILLS = int(os.environ.get("DX_KILLS", "200"))
+COUNT = 2000000
+dice = random.Random(int(os.environ.get("DX_TEST_SEED", "1")))
+
+
+def main():
+    subprocess.check_call([f"{TOP}/examples/feed/build.sh", WORK])
+    path = f"{WORK}/feed.{os.getpid()}"
+    subprocess.check_call([f"{WORK}/consumer", path, "create"])
+    start = {side: lambda side=side: subprocess.Popen([f"{WORK}/{side}", path, str(COUNT)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+             for side in ("producer", "consumer")}
+    running = {side: start[side]() for side in start}
+    kills = {side: 0 for side in start}
+    while sum(kills.values()) < KILLS:
+        time.sleep(dice.random() * 0.004)
+        side = dice.choice(list(running))
+        if running[side].poll() is not None:
+            break # everything was produced, or something failed
+        running[side].kill()
+        running[side].wait()
+        kills[side] += 1
+        running[side] = start[side]()
+    try:
+        said = running["consumer"].communicate(timeout=240)[0].decode().strip()
+        problems = running["producer"].communicate(timeout=20)[0].decode()
+    finally:
+        for process in running.values():
+            process.kill()
+        os.remove(path)
+    wanted = f"{COUNT} ticks, sum {sum(800 + n % 1000 for n in range(COUNT))}"
+    good = said == wanted and not problems and kills["producer"] >= 10 and kills["consumer"] >= 10
+    print(f"    {'ok  ' if good else 'FAIL'} {kills['producer']} kills of the C++ producer, {kills['consumer']} of the C consumer: {said}, "
+          f"{'each tick once and in order' if good else 'not ' + wanted + ' ' + problems}")
+    print(f"feed: {int(good)} passed, {int(not good)} failed, 0 skipped")
+    return not good
+
+
+sys.exit(main())
