@@ -24,8 +24,8 @@
         if (error) printf("refused: %s\n", dx_patch_error_name(error));
         if (error || memcmp(out, new_text, out_size) != 0) return 1;
 
-    CONTENTS (search >>)  config types api platform shared hash header coder plain predict
-                          covers writer create blocks reader applier flash versions public license
+    CONTENTS (search >>)  config types api platform shared hash header coder mixer predict
+                          delta covers create reader public memory flash versions license
 
     THREE KINDS OF PATCH, one container (128 bytes: sizes, hashes, memory that applying needs)
         blocks   XOR of fixed blocks: in place, undone by the same patch; for images of one layout
@@ -37,8 +37,8 @@
                 stands in the patch, or an error. A patch for another base is refused before a byte
                 is written. The same input and memory size give the same patch everywhere.
     LIMITS      create works on inputs in memory; references are predicted in files below 4 GiB;
-                an applier takes about 5 KB (on the stack in dx_patch_apply and dx_patch_create),
-                a flash object 8 KB; one thread per object
+                an applier takes 6 KB (on the stack in dx_patch_apply and dx_patch_create), a flash
+                object 8 KB; one thread per object
     CONFIG      DX_PATCH_STATIC, DX_PATCH_API (extern), DX_PATCH_ASSERT(c) (assert),
                 DX_PATCH_MEMCPY, DX_PATCH_MEMMOVE, DX_PATCH_MEMSET, DX_PATCH_MEMCMP
     ERRORS      dx_patch_error: 0 = ok, negative = reason; dx_patch_error_name()
@@ -152,6 +152,7 @@ typedef struct dx_patch_create_desc {
                                   make the patch smaller, one is the least */
     uint32_t trailer_size;     /* bytes that the caller will append for a signature; 0 = none */
     uint32_t codings;          /* bits 1 << dx_patch_coding; 0 = all that this build has */
+    uint32_t level;            /* delta: 1 (fastest) .. 9 (smallest); 0 = 6 */
     uint64_t apply_memory_max; /* bytes that applying may need; 0 = 64 MiB */
     bool one_way;              /* blocks: drop what a shrinking target cuts off; no undo then */
     bool skip_check;           /* do not apply the patch once before reporting success */
@@ -185,33 +186,50 @@ typedef struct dx_patch_p_blake3 {
     uint64_t chunk_;
     uint8_t block_[64];
     uint8_t block_size_, blocks_, stack_size_;
-    uint8_t stack_[54 * 32];
+    uint8_t stack_[55 * 32];
 } dx_patch_p_blake3;
 
+typedef struct dx_patch_p_coder { /* reads or writes bits */
+    const uint8_t *source_;
+    uint8_t *out_, *counts_;
+    const uint8_t *price_;
+    uint16_t *models_;
+    size_t at_, size_;
+    uint64_t low_, pending_, cost_; /* cost: in sixteenths of a bit */
+    uint32_t range_, code_;
+    int mode_;
+    bool last_, any_, overrun_, bad_number_;
+    uint8_t cache_;
+} dx_patch_p_coder;
+
 typedef struct dx_patch_p_predictor {
-    uint32_t *covers_; /* new offset, old offset, size; ascending by new offset */
-    uint32_t *order_;  /* cover indexes, ascending by old offset */
-    uint32_t *memory_; /* corrections, by region of the target */
-    uint32_t count_, flags_, last_run_, last_diff_, segment_count_[2];
-    uint32_t region_bits_;
-    uint64_t segments_[2][8][4]; /* offset, address, size in the file, size in memory */
-    uint64_t bias_[2], origin_[2];
+    uint32_t *covers_;  /* new offset, old offset, size, ascending; behind them the order by old */
+    uint32_t *memory_;  /* corrections, by region of the target */
+    uint32_t count_, flags_, region_bits_;
+    uint64_t setup_[2][34]; /* segments, origin; offset, address, size in file and in memory each */
+    uint64_t bias_[2], old_address_, new_address_;
 } dx_patch_p_predictor;
 
-/* Decoder state. The arrays that it points to lie in the memory of the descriptor. */
-typedef struct dx_patch_p_decoder {
-    const uint8_t *source_;
-    size_t source_at_, source_size_, used_;
-    bool source_last_, past_end_, bad_number_, map_, wrong_known_, wrong_;
-    uint8_t last_byte_;
-    uint16_t *models_;
-    uint8_t *counts_, *old_, *new_, *history_;
-    uint32_t range_, code_, literal_bits_, diff_bits_, id_, setup_at_;
-    uint32_t at_, start_, size_, room_, since_, run_, cover_at_, history_log_, after_;
-    uint64_t repeat_left_, back_, history_size_;
-    uint64_t literals_left_, cover_left_, cover_old_, cover_new_, new_end_, old_end_;
+typedef struct dx_patch_p_mixer dx_patch_p_mixer;
+
+typedef struct dx_patch_p_delta { /* what both sides of a delta know */
+    dx_patch_p_coder coder_;
     dx_patch_p_predictor predictor_;
-} dx_patch_p_decoder;
+    dx_patch_p_mixer *mixer_; /* or NULL */
+    uint16_t *groups_;
+    uint32_t *heads_;
+    uint8_t *history_; /* literals */
+    uint64_t past_;    /* the last eight bytes of the target */
+    uint32_t literal_bits_, diff_bits_, history_log_, groups_log_, id_, last_run_, last_diff_;
+    uint32_t history_size_, repeat_at_, repeat_size_, hint_, raw_;
+    bool map_;
+} dx_patch_p_delta;
+
+typedef struct dx_patch_p_block { /* of a cover; at most 1024 bytes */
+    const uint8_t *old_bytes, *new_bytes;
+    uint64_t old_at, new_at;
+    uint32_t size, limit; /* a field that starts in size bytes may end in limit bytes */
+} dx_patch_p_block;
 
 typedef struct dx_patch_p_runs { /* where in a block patch the reader is */
     uint64_t block_size, limit, next, at, size, left;
@@ -222,12 +240,17 @@ typedef struct dx_patch_applier { /* caller-allocated; fields are private */
     dx_patch_applier_desc desc_;
     dx_patch_header header_;
     dx_patch_p_blake3 blake3_;
-    dx_patch_p_decoder decoder_;
+    dx_patch_p_delta delta_;
+    dx_patch_p_block block_;
     dx_patch_p_runs runs_;
+    uint8_t *memory_, *old_, *new_;
     uint64_t from_size_, to_size_, received_, produced_, base_done_, at_;
+    uint64_t literals_left_, literals_done_, hint_old_, equal_left_;
+    uint64_t cover_left_, cover_old_, cover_new_, new_end_, old_end_;
     int error_, callback_result_, state_;
-    uint32_t crc_;
-    size_t in_size_;
+    uint32_t crc_, setup_at_, setup_side_, block_at_, cover_at_, later_;
+    int32_t from_;
+    size_t in_size_, left_;
     uint8_t in_[1024];
 } dx_patch_applier;
 
@@ -247,17 +270,11 @@ typedef struct dx_patch_flash_desc { /* all but hasher is required */
     dx_patch_hasher hasher; /* zero = the portable one inside */
 } dx_patch_flash_desc;
 
-typedef struct dx_patch_p_layout { /* of the pages of base and target: 1 << bits bytes each */
-    uint32_t base_size, target_size, gap, bits;
-    bool down;
-} dx_patch_p_layout;
-
 typedef struct dx_patch_flash { /* caller-allocated; fields are private */
     dx_patch_flash_desc desc_;
     dx_patch_header header_;
-    dx_patch_p_decoder decoder_;
-    dx_patch_p_layout layout_;
-    uint32_t stream_at_, moves_, erased_, cached_, first_step_;
+    dx_patch_p_coder coder_;
+    uint32_t base_size_, target_size_, gap_, bits_, stream_at_, pages_, cached_, first_page_;
     int error_;
     uint8_t old_[64], out_[256];
     union {
@@ -282,15 +299,14 @@ typedef struct dx_patch_versions { /* caller-allocated; fields are private */
 /* "DX_PATCH_ECORRUPT" and so on; "DX_PATCH_?" for a value that is none. Static storage. */
 DX_PATCH_API const char *dx_patch_error_name(int error);
 
-/* The numeric codes 1..7 of the XOR patcher protocol: 1 invalid patch data, 2 invalid header,
-   3 truncated, 4 invalid block data, 5 no base, 6 no patch, 7 out of bounds; 0 for DX_PATCH_OK. */
+/* The numeric codes 0..7 of the XOR patcher protocol, see docs/PATCH.md. */
 DX_PATCH_API int dx_patch_error_wire(int error);
 
 /* BLAKE3-256 of size bytes into hash (DX_PATCH_HASH_SIZE bytes). */
 DX_PATCH_API void dx_patch_hash(const void *data, size_t size, uint8_t *hash);
 
-/* Read and check the header of a patch from its first size >= 128 bytes. It is all that a device
-   needs to refuse early: sizes, hashes, memory. ETRUNCATED below 128 bytes, EHEADER, EVERSION. */
+/* Read and check the header of a patch, its first 128 bytes: all that a device needs to refuse
+   early. ETRUNCATED (size is less), EHEADER, EVERSION. */
 DX_PATCH_API int dx_patch_info(const void *bytes, size_t size, dx_patch_header *header);
 
 /* Bytes of output that dx_patch_create() never exceeds; 0 when that is above SIZE_MAX. */
@@ -298,20 +314,20 @@ DX_PATCH_API size_t dx_patch_bound(const dx_patch_create_desc *desc, size_t base
                                    size_t target_size);
 
 /* Bytes of memory with which dx_patch_create() finds everything; 0 when above SIZE_MAX. Less, from
-   67 KB on, makes larger delta patches; another memory_size may give another patch. */
+   68 KB on, makes larger delta patches; another memory_size may give another patch. */
 DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc,
                                                 size_t base_size, size_t target_size);
 
 /* Make the patch that turns base into target. A size of 0 allows a NULL pointer. The patch is
    applied once to check it, unless desc->skip_check. out (out_capacity bytes) receives header and
    body, *out_size bytes; desc->trailer_size bytes are then the caller's to append.
-   EINVAL, ENOMEM, ENOSPACE, ENOTSUP (no coding of desc->codings is compiled in). */
+   EINVAL, ENOMEM, ENOSPACE, ENOTSUP (no coding in desc->codings suits the kind). */
 DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *base,
                                  size_t base_size, const void *target, size_t target_size,
                                  void *out, size_t out_capacity, size_t *out_size);
 
-/* Apply a whole patch, trailer included, memory to memory. out must not overlap base; after an
-   error its content means nothing. memory: at least memory_size of the patch's header. */
+/* Apply a whole patch, trailer included. out must not overlap base; after an error its content
+   means nothing. memory: at least memory_size of the patch's header. */
 DX_PATCH_API int dx_patch_apply(const void *base, size_t base_size, const void *patch,
                                 size_t patch_size, void *out, size_t out_capacity,
                                 size_t *out_size, void *memory, size_t memory_size);
@@ -354,8 +370,7 @@ DX_PATCH_API int dx_patch_versions_init(dx_patch_versions *v, dx_patch_version *
                                         size_t capacity);
 
 /* Add a version; data is borrowed until it is evicted. The oldest one goes when all slots are
-   taken; *evicted (may be NULL) receives it, or a zeroed entry. A version that is kept already
-   changes nothing and evicts nothing. */
+   taken; *evicted (may be NULL) receives it, or zeros. One that is kept already changes nothing. */
 DX_PATCH_API int dx_patch_versions_add(dx_patch_versions *v, const void *data, size_t size,
                                        dx_patch_version *evicted);
 
@@ -542,125 +557,93 @@ static void dx_patch_p_blake3_compress(uint32_t out[16], const uint32_t cv[8],
 /* <<shared */
 
 /* >>hash: BLAKE3-256, incremental ------------------------------------------- */
-static void dx_patch_p_hash_chunk(dx_patch_p_blake3 *h)
+static void dx_patch_p_hash_start(void *user)
 {
+    dx_patch_p_blake3 *h = (dx_patch_p_blake3 *)user;
+    DX_PATCH_MEMSET(h, 0, sizeof *h);
     dx_patch_p_blake3_iv(h->cv_);
-    h->block_size_ = 0;
-    h->blocks_ = 0;
 }
 
-static void dx_patch_p_hash_reset(dx_patch_p_blake3 *h)
-{
-    h->chunk_ = 0;
-    h->stack_size_ = 0;
-    dx_patch_p_hash_chunk(h);
-}
-
-static void dx_patch_p_hash_parent(uint32_t *cv, const uint8_t *pair, uint32_t flags)
+/* The block that was kept, with these flags and those of its place. */
+static void dx_patch_p_hash_block(dx_patch_p_blake3 *h, uint32_t flags)
 {
     uint32_t out[16];
-    dx_patch_p_blake3_iv(cv);
-    dx_patch_p_blake3_compress(out, cv, pair, 64, 0, (uint32_t)DX_PATCH_P_B3_PARENT | flags);
-    DX_PATCH_MEMCPY(cv, out, 32);
-}
-
-/* The chunk is full: push its value and join the subtrees that it completes. */
-static void dx_patch_p_hash_push(dx_patch_p_blake3 *h)
-{
-    uint64_t chunks = ++h->chunk_;
-    unsigned i;
-    uint8_t *top = h->stack_ + 32u * h->stack_size_;
-    for (i = 0; i < 8; i++) dx_patch_p_store32(top + 4 * i, h->cv_[i]);
-    h->stack_size_++;
-    for (; !(chunks & 1); chunks >>= 1) {
-        uint32_t cv[8];
-        top -= 32;
-        h->stack_size_--;
-        dx_patch_p_hash_parent(cv, top, 0);
-        for (i = 0; i < 8; i++) dx_patch_p_store32(top + 4 * i, cv[i]);
-    }
-    dx_patch_p_hash_chunk(h);
-}
-
-/* One whole block that is not the last one. */
-static void dx_patch_p_hash_block(dx_patch_p_blake3 *h, const uint8_t *block)
-{
-    uint32_t flags = h->blocks_ == 0 ? (uint32_t)DX_PATCH_P_B3_CHUNK_START : 0u, out[16];
-    if (h->blocks_ == 15) flags |= (uint32_t)DX_PATCH_P_B3_CHUNK_END;
-    dx_patch_p_blake3_compress(out, h->cv_, block, 64, h->chunk_, flags);
+    if (h->blocks_ == 0) flags |= (uint32_t)DX_PATCH_P_B3_CHUNK_START;
+    dx_patch_p_blake3_compress(out, h->cv_, h->block_, h->block_size_, h->chunk_, flags);
     DX_PATCH_MEMCPY(h->cv_, out, 32);
-    if (++h->blocks_ == 16) dx_patch_p_hash_push(h);
+    h->block_size_ = 0;
+    h->blocks_++;
 }
 
-static void dx_patch_p_hash_more(dx_patch_p_blake3 *h, const uint8_t *p, size_t size)
+/* The value of a node of the tree: its left child is on the stack, its right one is cv. */
+static void dx_patch_p_hash_join(dx_patch_p_blake3 *h, uint32_t flags)
 {
+    uint32_t out[16], iv[8];
+    uint8_t *pair = h->stack_ + 32 * (size_t)--h->stack_size_;
+    unsigned i;
+    for (i = 0; i < 8; i++) dx_patch_p_store32(pair + 32 + 4 * i, h->cv_[i]);
+    dx_patch_p_blake3_iv(iv);
+    dx_patch_p_blake3_compress(out, iv, pair, 64, 0, (uint32_t)DX_PATCH_P_B3_PARENT | flags);
+    DX_PATCH_MEMCPY(h->cv_, out, 32);
+}
+
+static void dx_patch_p_hash_update(void *user, const void *data, size_t size)
+{
+    dx_patch_p_blake3 *h = (dx_patch_p_blake3 *)user;
+    const uint8_t *p = (const uint8_t *)data;
     while (size) {
         size_t part = 64u - h->block_size_;
-        if (!part) { /* more follows, so the block that was kept is not the last one */
-            h->block_size_ = 0;
-            dx_patch_p_hash_block(h, h->block_);
-            continue;
+        if (!part && h->blocks_ < 15) { /* more follows, so it is not the last one */
+            dx_patch_p_hash_block(h, 0);
+        } else if (!part) { /* the chunk is full: join the subtrees that it completes */
+            uint64_t chunks = h->chunk_ + 1;
+            unsigned i;
+            dx_patch_p_hash_block(h, (uint32_t)DX_PATCH_P_B3_CHUNK_END);
+            for (; !(chunks & 1); chunks >>= 1) dx_patch_p_hash_join(h, 0);
+            for (i = 0; i < 8; i++)
+                dx_patch_p_store32(h->stack_ + 32u * h->stack_size_ + 4 * i, h->cv_[i]);
+            h->stack_size_++;
+            h->chunk_++;
+            h->blocks_ = 0;
+            dx_patch_p_blake3_iv(h->cv_);
+        } else {
+            if (part > size) part = size;
+            DX_PATCH_MEMCPY(h->block_ + h->block_size_, p, part);
+            h->block_size_ = (uint8_t)(h->block_size_ + part);
+            p += part;
+            size -= part;
         }
-        if (part == 64)
-            for (; size > 64; size -= 64, p += 64) dx_patch_p_hash_block(h, p);
-        if (part > size) part = size;
-        DX_PATCH_MEMCPY(h->block_ + h->block_size_, p, part);
-        h->block_size_ = (uint8_t)(h->block_size_ + part);
-        p += part;
-        size -= part;
     }
 }
 
-static void dx_patch_p_hash_result(dx_patch_p_blake3 *h, uint8_t *hash)
+static void dx_patch_p_hash_finish(void *user, uint8_t *hash)
 {
-    uint32_t flags = h->blocks_ == 0 ? (uint32_t)DX_PATCH_P_B3_CHUNK_START : 0u, out[16], cv[8];
-    uint8_t pair[64];
-    unsigned i, left = h->stack_size_;
-    flags |= (uint32_t)DX_PATCH_P_B3_CHUNK_END | (left ? 0u : (uint32_t)DX_PATCH_P_B3_ROOT);
+    dx_patch_p_blake3 *h = (dx_patch_p_blake3 *)user;
+    uint32_t root = (uint32_t)DX_PATCH_P_B3_ROOT;
+    unsigned i;
     DX_PATCH_MEMSET(h->block_ + h->block_size_, 0, 64u - h->block_size_);
-    dx_patch_p_blake3_compress(out, h->cv_, h->block_, h->block_size_, h->chunk_, flags);
-    DX_PATCH_MEMCPY(cv, out, 32);
-    while (left--) {
-        DX_PATCH_MEMCPY(pair, h->stack_ + 32u * left, 32);
-        for (i = 0; i < 8; i++) dx_patch_p_store32(pair + 32 + 4 * i, cv[i]);
-        dx_patch_p_hash_parent(cv, pair, left ? 0u : (uint32_t)DX_PATCH_P_B3_ROOT);
-    }
-    for (i = 0; i < 8; i++) dx_patch_p_store32(hash + 4 * i, cv[i]);
+    dx_patch_p_hash_block(h, (uint32_t)DX_PATCH_P_B3_CHUNK_END | (h->stack_size_ ? 0u : root));
+    while (h->stack_size_) dx_patch_p_hash_join(h, h->stack_size_ > 1 ? 0u : root);
+    for (i = 0; i < 8; i++) dx_patch_p_store32(hash + 4 * i, h->cv_[i]);
 }
 
-/* The caller's hasher where there is one. */
-static void dx_patch_p_hash_start(const dx_patch_hasher *x, dx_patch_p_blake3 *h)
+/* The caller's hasher where there is one, else the one inside. False: it is half a one. */
+static bool dx_patch_p_hash_with(dx_patch_hasher *x, dx_patch_p_blake3 *h)
 {
-    if (x->start) x->start(x->user);
-    else dx_patch_p_hash_reset(h);
-}
-
-static void dx_patch_p_hash_update(const dx_patch_hasher *x, dx_patch_p_blake3 *h,
-                                   const void *data, size_t size)
-{
-    if (!size) return;
-    if (x->start) x->update(x->user, data, size);
-    else dx_patch_p_hash_more(h, (const uint8_t *)data, size);
-}
-
-static void dx_patch_p_hash_finish(const dx_patch_hasher *x, dx_patch_p_blake3 *h, uint8_t *hash)
-{
-    if (x->start) x->finish(x->user, hash);
-    else dx_patch_p_hash_result(h, hash);
+    if (x->start || x->update || x->finish) return x->start && x->update && x->finish;
+    x->user = h;
+    x->start = dx_patch_p_hash_start;
+    x->update = dx_patch_p_hash_update;
+    x->finish = dx_patch_p_hash_finish;
+    return true;
 }
 
 static void dx_patch_p_hash_all(const dx_patch_hasher *x, const void *data, size_t size,
                                 uint8_t *hash)
 {
-    dx_patch_p_blake3 h;
-    dx_patch_p_hash_start(x, &h);
-    dx_patch_p_hash_update(x, &h, data, size);
-    dx_patch_p_hash_finish(x, &h, hash);
-}
-
-static bool dx_patch_p_hasher_is_sane(const dx_patch_hasher *x)
-{
-    return (x->start && x->update && x->finish) || (!x->start && !x->update && !x->finish);
+    x->start(x->user);
+    if (size) x->update(x->user, data, size);
+    x->finish(x->user, hash);
 }
 
 /* >>header ------------------------------------------------------------- */
@@ -685,30 +668,25 @@ static void dx_patch_p_store_header(uint8_t *p, const dx_patch_header *h)
     dx_patch_p_store32(p + 124, dx_patch_p_crc32c(0, p, 124));
 }
 
-static bool dx_patch_p_is_block_size(uint32_t n)
-{
-    return n >= 64 && n <= 65536 && (n & (n - 1)) == 0;
-}
-
 static int dx_patch_p_check_header(const dx_patch_header *h, uint32_t flags)
 {
-    bool blocks = h->kind == DX_PATCH_KIND_BLOCKS, flash = h->kind == DX_PATCH_KIND_FLASH;
+    bool blocks = h->kind == DX_PATCH_KIND_BLOCKS, flash = h->kind == DX_PATCH_KIND_FLASH, good;
+    uint32_t size = h->block_size;
+    bool power = !(size & (size - 1));
     if (!blocks && !flash && h->kind != DX_PATCH_KIND_DELTA) return DX_PATCH_EVERSION;
     if (h->hash_kind != 1 || h->coding > DX_PATCH_CODING_BRIEF || flags > 1)
         return DX_PATCH_EVERSION;
     if (h->base_size >> 62 || h->target_size >> 62 || h->body_size >> 62)
         return DX_PATCH_EHEADER;
-    if (flash) {
-        bool page = h->block_size >= 256 && h->block_size <= 1u << 20 && !h->reversible;
-        page = page && !(h->block_size & (h->block_size - 1)) && h->coding == DX_PATCH_CODING_RANGE;
-        return page && !((h->base_size | h->target_size) >> 30) ? DX_PATCH_OK : DX_PATCH_EHEADER;
-    }
-    if (blocks ? !dx_patch_p_is_block_size(h->block_size) : h->block_size != 0)
-        return DX_PATCH_EHEADER;
-    if (blocks ? h->coding % 3 : h->reversible || h->coding > DX_PATCH_CODING_ZSTD)
-        return DX_PATCH_EHEADER;
-    if (blocks && h->target_size >= h->base_size && !h->reversible) return DX_PATCH_EHEADER;
-    return DX_PATCH_OK;
+    if (flash)
+        good = size >= 256 && size <= 1u << 20 && power && !h->reversible &&
+               h->coding == DX_PATCH_CODING_RANGE && !((h->base_size | h->target_size) >> 30);
+    else if (blocks)
+        good = size >= 64 && size <= 65536 && power && h->coding % 3 == 0 &&
+               (h->target_size < h->base_size || h->reversible);
+    else
+        good = !size && !h->reversible && h->coding <= DX_PATCH_CODING_ZSTD;
+    return good ? DX_PATCH_OK : DX_PATCH_EHEADER;
 }
 
 DX_PATCH_API int dx_patch_info(const void *bytes, size_t size, dx_patch_header *header)
@@ -742,33 +720,39 @@ DX_PATCH_API int dx_patch_info(const void *bytes, size_t size, dx_patch_header *
     return error;
 }
 
-/* >>coder: an adaptive binary range coder ---------------------------------
+/* >>coder: an adaptive binary range coder, both directions --------------------
    Carry-less decoding of the LZMA kind. A model is a pair of 16-bit probabilities of a zero bit,
-   a fast and a slow one; their mean is used. Both learn faster at first where bits are counted. */
+   a fast and a slow one; their mean is used. Both learn faster at first where bits are counted.
+   Every function takes the value to write and returns it; when reading it returns what was read. */
+enum { DX_PATCH_P_READ, DX_PATCH_P_WRITE, DX_PATCH_P_COUNT /* only add up what it would cost */ };
+
 #define DX_PATCH_P_NUMBER 128u /* models of one kind of number: bit length, two leading bits */
 #define DX_PATCH_P_N_SETUP 0u
 #define DX_PATCH_P_N_GAP 1u    /* literal bytes before a cover */
 #define DX_PATCH_P_N_LENGTH 2u /* bytes of a cover */
 #define DX_PATCH_P_N_JUMP 3u   /* how far its old offset is from where the last one would go on */
-#define DX_PATCH_P_N_RUN 4u    /* 4..6: right bytes before a wrong one, by the run before */
-#define DX_PATCH_P_N_FIX 7u    /* 7..9: by how much a predicted field is wrong */
-#define DX_PATCH_P_N_SIZE 10u  /* bytes that literals repeat of earlier ones */
-#define DX_PATCH_P_N_BACK 11u  /* how far back among the literals these are */
+#define DX_PATCH_P_N_EQUAL 4u  /* 4..5: blocks without a change, at the start of a cover, later */
+#define DX_PATCH_P_N_RUN 6u    /* 6..8: right bytes before a wrong one, by the run before */
+#define DX_PATCH_P_N_FIX 9u    /* 9..11: by how much a predicted field is wrong */
 #define DX_PATCH_P_NUMBERS 12u
 #define DX_PATCH_P_M_FLAG (DX_PATCH_P_NUMBERS * DX_PATCH_P_NUMBER)
-#define DX_PATCH_P_M_ID (DX_PATCH_P_M_FLAG + 64u)
-#define DX_PATCH_P_M_REPEAT (DX_PATCH_P_M_ID + 64u) /* a repeat? as far back? */
-#define DX_PATCH_P_M_BYTE (DX_PATCH_P_M_REPEAT + 4u) /* wrong bytes, then literal bytes */
+#define DX_PATCH_P_M_ID (DX_PATCH_P_M_FLAG + 88u)
+#define DX_PATCH_P_M_RAW (DX_PATCH_P_M_ID + 176u)  /* are the next literals as they are? */
+#define DX_PATCH_P_M_BYTE (DX_PATCH_P_M_RAW + 2u) /* wrong bytes, then literal bytes */
 
 static uint32_t dx_patch_p_model_count(uint32_t literal_bits, uint32_t diff_bits)
 {
     return DX_PATCH_P_M_BYTE + (256u << literal_bits) + (256u << diff_bits);
 }
 
-static uint32_t dx_patch_p_probability(const uint16_t *m) /* of a zero, 12 bits, never 0 */
+static void dx_patch_p_models_start(uint16_t *m, uint32_t count)
 {
-    return ((uint32_t)m[0] + m[1]) >> 5;
+    uint32_t i;
+    for (i = 0; i < 2 * count; i++) m[i] = 32768;
 }
+
+/* Of a zero, 12 bits, never 0. */
+static uint32_t dx_patch_p_probability(const uint16_t *m) { return ((uint32_t)m[0] + m[1]) >> 5; }
 
 static void dx_patch_p_adapt(uint16_t *m, uint8_t *count, uint32_t bit)
 {
@@ -785,103 +769,331 @@ static void dx_patch_p_adapt(uint16_t *m, uint8_t *count, uint32_t bit)
     }
 }
 
-static void dx_patch_p_models_start(uint16_t *m, uint32_t count)
+/* price[p / 32] is -log2(p / 4096) in sixteenths of a bit, by squaring, without floats. */
+static void dx_patch_p_prices(uint8_t *price)
 {
-    uint32_t i;
-    for (i = 0; i < 2 * count; i++) m[i] = 32768;
-}
-
-static uint8_t dx_patch_p_get_raw(dx_patch_p_decoder *d)
-{
-    if (d->source_at_ < d->source_size_) return d->source_[d->source_at_++];
-    d->past_end_ = true;
-    return 0;
-}
-
-static void dx_patch_p_normalise(dx_patch_p_decoder *d)
-{
-    while (d->range_ < 1u << 24) {
-        d->range_ <<= 8;
-        d->code_ = d->code_ << 8 | dx_patch_p_get_raw(d);
+    uint32_t i, j;
+    for (i = 0; i < 128; i++) {
+        uint32_t w = i * 32 + 16, bits = 0;
+        for (j = 0; j < 4; j++)
+            for (w *= w, bits <<= 1; w >= 1u << 16; w >>= 1) bits++;
+        price[i] = (uint8_t)((12u << 4) - 15 - bits);
     }
 }
 
-static uint32_t dx_patch_p_get_bit(dx_patch_p_decoder *d, uint32_t model)
+static uint8_t dx_patch_p_get_raw(dx_patch_p_coder *c)
 {
-    uint16_t *m = d->models_ + 2 * model;
-    uint32_t bound, bit;
-    bound = (d->range_ >> 12) * dx_patch_p_probability(m);
-    bit = d->code_ >= bound;
-    if (bit) d->code_ -= bound;
-    d->range_ = bit ? d->range_ - bound : bound;
-    dx_patch_p_adapt(m, d->counts_ ? d->counts_ + model : NULL, bit);
-    dx_patch_p_normalise(d);
-    return bit;
+    if (c->at_ < c->size_) return c->source_[c->at_++];
+    c->overrun_ = true;
+    return 0;
 }
 
-/* A value of so many bits, the highest first, each with a model of its own. */
-static uint32_t dx_patch_p_get_tree(dx_patch_p_decoder *d, uint32_t model, unsigned bits)
+static void dx_patch_p_put_raw(dx_patch_p_coder *c, uint32_t byte)
 {
-    uint32_t node = 1;
-    unsigned i;
-    if (!d->range_) return dx_patch_p_get_raw(d); /* plain coding */
-    for (i = 0; i < bits; i++) node = node << 1 | dx_patch_p_get_bit(d, model + node);
-    return node - (1u << bits);
+    if (c->at_ == c->size_) c->overrun_ = true;
+    else c->out_[c->at_++] = (uint8_t)(byte & 255);
 }
 
 /* LEB128: seven bits a byte, the lowest first. Bits above 64 are an error. */
-static uint64_t dx_patch_p_get_varint(dx_patch_p_decoder *d)
+static uint64_t dx_patch_p_get_varint(dx_patch_p_coder *c)
 {
     uint64_t v = 0;
     unsigned shift;
     for (shift = 0; shift < 64; shift += 7) {
-        uint8_t b = dx_patch_p_get_raw(d);
+        uint8_t b = dx_patch_p_get_raw(c);
         if (shift == 63 && b > 1) break;
         v |= (uint64_t)(b & 127) << shift;
         if (!(b & 128)) return v;
     }
-    d->bad_number_ = true;
+    c->bad_number_ = true;
     return 0;
 }
 
-static uint32_t dx_patch_p_number_model(uint32_t which, uint32_t length, uint32_t lead)
+static void dx_patch_p_put_varint(dx_patch_p_coder *c, uint64_t v)
 {
-    return which * DX_PATCH_P_NUMBER + 64 + (length < 15 ? length : 15) * 4 + lead;
+    for (; v > 127; v >>= 7) dx_patch_p_put_raw(c, (uint32_t)(v & 127) | 128u);
+    dx_patch_p_put_raw(c, (uint32_t)v);
+}
+
+static void dx_patch_p_start_writing(dx_patch_p_coder *c, uint8_t *out, size_t capacity)
+{
+    c->mode_ = DX_PATCH_P_WRITE;
+    c->overrun_ = c->any_ = false;
+    c->out_ = out;
+    c->size_ = capacity;
+    c->at_ = 0;
+    c->range_ = 0xffffffffu;
+    c->low_ = 0;
+    c->pending_ = 1;
+    c->cache_ = 0;
+}
+
+static void dx_patch_p_start_reading(dx_patch_p_coder *c)
+{
+    int i;
+    c->range_ = 0xffffffffu;
+    for (i = 0; i < 4; i++) c->code_ = c->code_ << 8 | dx_patch_p_get_raw(c);
+}
+
+/* The top byte leaves; bytes of 255 wait until it is known whether a carry runs through them. The
+   first byte, which is always zero, is left out. */
+static void dx_patch_p_shift_low(dx_patch_p_coder *c)
+{
+    uint32_t carry = (uint32_t)(c->low_ >> 32);
+    if (c->low_ < 0xff000000u || carry) {
+        for (; c->pending_; c->pending_--) {
+            if (c->any_) dx_patch_p_put_raw(c, c->cache_ + carry);
+            c->any_ = true;
+            c->cache_ = 255;
+        }
+        c->cache_ = (uint8_t)(c->low_ >> 24 & 255);
+    }
+    c->pending_++;
+    c->low_ = c->low_ << 8 & 0xffffffffu;
+}
+
+static void dx_patch_p_finish_writing(dx_patch_p_coder *c)
+{
+    int i;
+    for (i = 0; i < 5; i++) dx_patch_p_shift_low(c);
+}
+
+/* A bit that is zero in the lower `bound` of the range. */
+static uint32_t dx_patch_p_split(dx_patch_p_coder *c, uint32_t bound, uint32_t bit)
+{
+    if (c->mode_ == DX_PATCH_P_READ) {
+        bit = c->code_ >= bound;
+        if (bit) c->code_ -= bound;
+    } else if (bit) {
+        c->low_ += bound;
+    }
+    c->range_ = bit ? c->range_ - bound : bound;
+    while (c->range_ < 1u << 24) {
+        c->range_ <<= 8;
+        if (c->mode_ == DX_PATCH_P_READ) c->code_ = c->code_ << 8 | dx_patch_p_get_raw(c);
+        else dx_patch_p_shift_low(c);
+    }
+    return bit;
+}
+
+/* So many bits, the highest first, zero and one alike. */
+static uint64_t dx_patch_p_even(dx_patch_p_coder *c, uint32_t bits, uint64_t v)
+{
+    uint64_t got = 0;
+    if (c->mode_ == DX_PATCH_P_COUNT) {
+        c->cost_ += 16 * bits;
+        return v & (((uint64_t)1 << bits) - 1);
+    }
+    while (bits-- > 0) {
+        c->range_ &= 0xfffffffeu;
+        got = got << 1 | dx_patch_p_split(c, c->range_ >> 1, (uint32_t)(v >> bits & 1));
+    }
+    return got;
+}
+
+static uint32_t dx_patch_p_bit(dx_patch_p_coder *c, uint32_t model, uint32_t bit)
+{
+    uint16_t *m = c->models_ + 2 * model;
+    uint32_t p = dx_patch_p_probability(m);
+    if (c->mode_ == DX_PATCH_P_COUNT) {
+        c->cost_ += c->price_[(bit ? 4096 - p : p) >> 5];
+        return bit;
+    }
+    bit = dx_patch_p_split(c, (c->range_ >> 12) * p, bit);
+    dx_patch_p_adapt(m, c->counts_ ? c->counts_ + model : NULL, bit);
+    return bit;
+}
+
+/* A value of so many bits, the highest first, each with a model of its own. */
+static uint32_t dx_patch_p_tree(dx_patch_p_coder *c, uint32_t model, uint32_t bits, uint32_t v)
+{
+    uint32_t node = 1, i;
+    if (!c->range_) return dx_patch_p_get_raw(c); /* plain coding */
+    for (i = bits; i-- > 0;) node = node << 1 | dx_patch_p_bit(c, model + node, v >> i & 1);
+    return node - (1u << bits);
 }
 
 /* Elias gamma of v + 1: the bit length by a tree, two leading bits by models, the rest evenly. */
-static uint64_t dx_patch_p_get_number(dx_patch_p_decoder *d, uint32_t which)
+static uint64_t dx_patch_p_number(dx_patch_p_coder *c, uint32_t which, uint64_t v)
 {
-    uint32_t length, i, lead = 1;
-    uint64_t v;
-    if (!d->range_) return dx_patch_p_get_varint(d);
-    length = dx_patch_p_get_tree(d, which * DX_PATCH_P_NUMBER, 6);
-    v = 1;
-    for (i = 0; i < length; i++) {
-        uint32_t bit;
-        if (i < 2) {
-            bit = dx_patch_p_get_bit(d, dx_patch_p_number_model(which, length, lead));
-            lead = lead << 1 | bit;
-        } else {
-            d->range_ >>= 1;
-            bit = d->code_ >= d->range_;
-            if (bit) d->code_ -= d->range_;
-            dx_patch_p_normalise(d);
-        }
-        v = v << 1 | bit;
+    uint32_t length = 0, lead = 1, left, model;
+    if (!c->range_) return dx_patch_p_get_varint(c);
+    v++;
+    if (c->mode_ != DX_PATCH_P_READ)
+        while (length < 63 && v >> (length + 1)) length++;
+    length = left = dx_patch_p_tree(c, which * DX_PATCH_P_NUMBER, 6, length);
+    model = which * DX_PATCH_P_NUMBER + 64 + (length < 15 ? length : 15) * 4;
+    while (left && lead < 4) {
+        left--;
+        lead = lead << 1 | dx_patch_p_bit(c, model + lead, (uint32_t)(v >> left & 1));
     }
-    return v - 1;
+    return ((uint64_t)lead << left | dx_patch_p_even(c, left, v)) - 1;
 }
 
 /* Signed numbers travel as 0, -1, 1, -2, 2, .. ; a difference of addresses wraps on purpose. */
-static uint64_t dx_patch_p_fold(uint64_t v)
+static uint64_t dx_patch_p_fold(uint64_t v) { return v << 1 ^ (v >> 63 ? UINT64_MAX : 0); }
+static uint64_t dx_patch_p_unfold(uint64_t v) { return v >> 1 ^ (v & 1 ? UINT64_MAX : 0); }
+
+/* >>mixer: several predictions of a bit made one --------------------------------
+   A byte is a walk down a tree. At every node each context tells the share of ones that it has
+   seen; the shares are added in the logistic domain with weights that learn which context to trust
+   (M. Mahoney, "Adaptive weighing of context models for lossless data compression", 2005). Contexts
+   share a table: groups of 16 hold the 15 nodes of half a byte behind a tag that tells whose they
+   are. All numbers are integers, so that every machine mixes alike. */
+#define DX_PATCH_P_CONTEXTS 5u
+#define DX_PATCH_P_INPUTS 7u /* besides the contexts: the model of the coder, and a repeat */
+#define DX_PATCH_P_SETS 8u
+
+struct dx_patch_p_mixer {
+    int32_t weights[DX_PATCH_P_SETS][DX_PATCH_P_INPUTS]; /* 65536 = 1 */
+    uint16_t repeats[16]; /* how often a repeat goes on, by its length so far */
+    int16_t stretch[4096]; /* ln(p / (1 - p)) * 256 of p / 4096 */
+};
+
+/* 4096 / (1 + e^(-x / 256)) */
+static int32_t dx_patch_p_squash(int32_t x)
 {
-    return v << 1 ^ (v >> 63 ? UINT64_MAX : 0);
+    static const int16_t table[33] = {
+        1,    2,    3,    6,    10,   16,   27,   45,   73,   120,  194,
+        310,  488,  747,  1101, 1546, 2047, 2549, 2994, 3348, 3607, 3785,
+        3901, 3975, 4022, 4050, 4068, 4079, 4085, 4089, 4092, 4093, 4094};
+    int32_t at, rest;
+    if (x > 2047) return 4095;
+    if (x < -2047) return 1;
+    at = (x + 2048) >> 7;
+    rest = (x + 2048) & 127;
+    return (table[at] * (128 - rest) + table[at + 1] * rest + 64) >> 7;
 }
 
-static uint64_t dx_patch_p_unfold(uint64_t v)
+static void dx_patch_p_mixer_start(dx_patch_p_mixer *m)
 {
-    return v >> 1 ^ (v & 1 ? UINT64_MAX : 0);
+    int32_t x, p = 0;
+    uint32_t i;
+    for (x = -2047; x <= 2047; x++)
+        for (; p <= dx_patch_p_squash(x); p++) m->stretch[p] = (int16_t)x;
+    m->stretch[4095] = 2047;
+    for (i = 0; i < DX_PATCH_P_SETS * DX_PATCH_P_INPUTS; i++)
+        m->weights[i / DX_PATCH_P_INPUTS][i % DX_PATCH_P_INPUTS] = 20000;
+    for (i = 0; i < 16; i++) m->repeats[i] = (uint16_t)(65535 - (32768u >> i / 2));
+}
+
+/* The nodes of half a byte in one context. */
+static uint16_t *dx_patch_p_group(const dx_patch_p_delta *d, uint32_t context, uint32_t i,
+                                  uint32_t node)
+{
+    uint32_t h = (context + (i + 1) * 0x632be5abu) * 0x9e3779b1u + node * 0x85ebca6bu;
+    uint16_t *group, tag;
+    h = (h ^ h >> 15) * 0x2c1b3c6du;
+    group = d->groups_ + 16 * (size_t)(h >> (32 - d->groups_log_));
+    tag = (uint16_t)((h & 0xffffu) | 1u);
+    if (group[0] != tag) {
+        for (i = 1; i < 16; i++) group[i] = 32768;
+        group[0] = tag;
+    }
+    return group;
+}
+
+/* A share of ones in 12 bits, in 4 below them how often it was asked. */
+static void dx_patch_p_share(uint16_t *slot, uint32_t bit)
+{
+    static const uint16_t rates[16] = {32768, 26214, 18725, 14563, 11915, 10082, 8738, 7710,
+                                       6898,  6241,  5698,  5242,  4854,  4519,  4228, 3971};
+    uint32_t share = *slot >> 4, count = *slot & 15;
+    if (bit) share += (4095 - share) * rates[count] >> 16;
+    else share -= share * rates[count] >> 16;
+    if (count < 15) count++;
+    *slot = (uint16_t)(share << 4 | count);
+}
+
+/* A byte of the tree at `model` in so many contexts. `expected`: 256 + the byte that a repeat would
+   make it, or 0; `set`: of the weights. */
+static uint32_t dx_patch_p_mix(dx_patch_p_delta *d, uint32_t model, uint32_t v,
+                               const uint32_t *contexts, uint32_t count, uint32_t expected,
+                               uint32_t set)
+{
+    dx_patch_p_mixer *m = d->mixer_;
+    uint16_t *groups[DX_PATCH_P_CONTEXTS], *repeat = m->repeats + d->repeat_size_;
+    int32_t in[DX_PATCH_P_INPUTS], *w = m->weights[set], p, error;
+    uint32_t node = 1, i, n, bit, sub = 1, guess;
+    for (n = 8; n-- > 0;) {
+        uint16_t *own = d->coder_.models_ + 2 * (model + node);
+        int64_t sum = 0;
+        if (n == 7 || n == 3)
+            for (i = 0, sub = 1; i < count; i++)
+                groups[i] = dx_patch_p_group(d, contexts[i], i, node);
+        for (i = 0; i < count; i++) in[i] = m->stretch[groups[i][sub] >> 4];
+        in[i] = m->stretch[4095 - dx_patch_p_probability(own)];
+        guess = expected >> (n + 1) == node ? 1u + (expected >> n & 1) : 0;
+        in[i + 1] = !guess ? 0 : m->stretch[*repeat >> 4];
+        if (guess == 1) in[i + 1] = -in[i + 1];
+        for (i = 0; i < count + 2; i++) sum += (int64_t)in[i] * w[i];
+        sum /= 65536;
+        p = dx_patch_p_squash(sum > 2047 ? 2047 : sum < -2047 ? -2047 : (int32_t)sum);
+        bit = dx_patch_p_split(&d->coder_, (d->coder_.range_ >> 12) * (uint32_t)(4096 - p),
+                               v >> n & 1);
+        error = ((int32_t)(bit << 12) - p) * 10;
+        for (i = 0; i < count + 2; i++) w[i] += (in[i] * error) / 65536;
+        for (i = 0; i < count; i++) dx_patch_p_share(groups[i] + sub, bit);
+        dx_patch_p_adapt(own, d->coder_.counts_ + model + node, bit);
+        if (guess && guess == 1 + bit) *repeat = (uint16_t)(*repeat + ((65535u - *repeat) >> 6));
+        else if (guess) *repeat = (uint16_t)(*repeat - (*repeat >> 6));
+        node = node << 1 | bit;
+        sub = sub << 1 | bit;
+    }
+    return node & 255;
+}
+
+/* Where it stands which literals followed the last five bytes. */
+static size_t dx_patch_p_place(const dx_patch_p_delta *d)
+{
+    return (size_t)((d->past_ << 24) * 0x9e3779b97f4a7c15u >> (66 - d->history_log_));
+}
+
+/* After a literal: does the repeat go on? Else the same bytes before it may start one. */
+static void dx_patch_p_note_literal(dx_patch_p_delta *d, uint32_t v)
+{
+    uint32_t mask = (1u << d->history_log_) - 1, *head;
+    d->past_ = d->past_ << 8 | v;
+    if (!d->mixer_) return;
+    if (d->repeat_size_ && d->history_[d->repeat_at_ & mask] == v) {
+        d->repeat_at_++;
+        if (d->repeat_size_ < 15) d->repeat_size_++;
+    } else {
+        d->repeat_size_ = 0;
+    }
+    d->history_[d->history_size_++ & mask] = (uint8_t)v;
+    head = d->heads_ + dx_patch_p_place(d);
+    if (!d->repeat_size_ && *head) {
+        d->repeat_at_ = *head;
+        d->repeat_size_ = 1;
+    }
+    *head = d->history_size_;
+}
+
+/* A byte in no cover. hint: the byte of the base where the last cover would go on. */
+static uint32_t dx_patch_p_literal(dx_patch_p_delta *d, uint32_t hint, uint32_t v)
+{
+    uint32_t past = (uint32_t)(d->past_ & 0xffffffffu), size = d->repeat_size_, expected = 0;
+    uint32_t model = DX_PATCH_P_M_BYTE + 256 * ((1u << d->diff_bits_) +
+                                                ((past & 255) >> (8 - d->literal_bits_)));
+    uint32_t contexts[DX_PATCH_P_CONTEXTS];
+    if (d->raw_) {
+        v = (uint32_t)dx_patch_p_even(&d->coder_, 8, v);
+    } else if (!d->mixer_) {
+        v = dx_patch_p_tree(&d->coder_, model, 8, v);
+    } else {
+        contexts[0] = past & 0xffff;
+        contexts[1] = past >> 8 & 0xff;
+        contexts[2] = past >> 8 & 0xffff;
+        contexts[3] = past >> 16;
+        contexts[4] = hint | d->hint_ << 16;
+        if (size) expected = 256u + d->history_[d->repeat_at_ & ((1u << d->history_log_) - 1)];
+        v = dx_patch_p_mix(d, model, v, contexts, DX_PATCH_P_CONTEXTS, expected,
+                           size == 0 ? 0u : size < 4 ? 1u : size < 15 ? 2u : 3u);
+    }
+    d->hint_ = hint == v;
+    dx_patch_p_note_literal(d, v);
+    return v;
 }
 
 /* >>predict: references follow what they point to ---------------------------
@@ -889,33 +1101,110 @@ static uint64_t dx_patch_p_unfold(uint64_t v)
    Nothing here can fail: any numbers give some prediction, and only the patch says it is right. */
 #define DX_PATCH_P_BLOCK 1024u /* bytes of a cover that share a predictor */
 #define DX_PATCH_P_BEFORE 4u   /* old bytes in front of a block that a predictor may look at */
-#define DX_PATCH_P_AFTER 8u    /* and behind it */
-#define DX_PATCH_P_WINDOW (DX_PATCH_P_BEFORE + DX_PATCH_P_BLOCK + DX_PATCH_P_AFTER)
+#define DX_PATCH_P_AFTER 8u     /* a field may reach so far out of its block, which grows then */
+#define DX_PATCH_P_LONGEST (DX_PATCH_P_BLOCK + DX_PATCH_P_AFTER)
+#define DX_PATCH_P_WINDOW (DX_PATCH_P_BEFORE + DX_PATCH_P_LONGEST)
+#define DX_PATCH_P_SEGMENTS 8u
+#define DX_PATCH_P_SETUP 34u
+#define DX_PATCH_P_MEMORY 1024u /* corrections that are remembered, by region of the target */
 
-#define DX_PATCH_P_ID_NONE 0u
-#define DX_PATCH_P_ID_X86 1u     /* call, jmp, jcc and operands relative to the next instruction */
-#define DX_PATCH_P_ID_POINTER 2u /* aligned 64-bit addresses */
-#define DX_PATCH_P_ID_NEAR 3u    /* aligned 32-bit addresses relative to themselves */
-#define DX_PATCH_P_ID_TABLE 4u   /* aligned 32-bit addresses */
-#define DX_PATCH_P_ID_BASED 5u   /* aligned 32-bit addresses relative to the base of the setup */
-#define DX_PATCH_P_ID_WASM 6u    /* WebAssembly: LEB128 numbers behind their opcodes */
-#define DX_PATCH_P_IDS 7u
-#define DX_PATCH_P_MEMORY 1024u  /* corrections that are remembered, by region of the target */
+enum { /* predictors */
+    DX_PATCH_P_ID_NONE,
+    DX_PATCH_P_ID_X86,     /* call, jmp, jcc and operands relative to the next instruction */
+    DX_PATCH_P_ID_POINTER, /* aligned 64-bit addresses */
+    DX_PATCH_P_ID_NEAR,    /* aligned 32-bit addresses relative to themselves */
+    DX_PATCH_P_ID_BASED,   /* aligned 32-bit addresses relative to the base of the setup */
+    DX_PATCH_P_ID_TABLE,   /* aligned 32-bit addresses */
+    DX_PATCH_P_ID_I386,    /* call, jmp, jcc; 32-bit addresses anywhere */
+    DX_PATCH_P_ID_THUMB,   /* BL, B.W; aligned 32-bit addresses */
+    DX_PATCH_P_ID_ARM64,   /* BL, B; ADRP with the ADD, LDR or STR that goes with it */
+    DX_PATCH_P_ID_RISCV,   /* JAL; AUIPC with the instruction behind it */
+    DX_PATCH_P_ID_WASM,    /* indexes of functions and globals, addresses of data: LEB128 */
+    DX_PATCH_P_IDS
+};
+
+enum { /* how the bytes of a field make up a number; the first four rearrange the bits of a word */
+    DX_PATCH_P_FORM_BL,
+    DX_PATCH_P_FORM_JAL,
+    DX_PATCH_P_FORM_ADRP,
+    DX_PATCH_P_FORM_LOW,
+    DX_PATCH_P_FORM_PLAIN,
+    DX_PATCH_P_FORM_AUIPC,
+    DX_PATCH_P_FORM_LEB
+};
 
 typedef struct dx_patch_p_field {
-    uint32_t size; /* bytes; 0: no field here */
-    uint32_t sure; /* 1: its target lies in a cover */
-    uint32_t slot; /* of the correction that was added; DX_PATCH_P_MEMORY: none */
+    uint32_t size;  /* bytes; 0: no field here */
+    uint32_t form, shift; /* of an error, to make it a distance in bytes */
+    uint32_t sure;  /* 1: its target lies in a cover */
+    uint32_t slot;  /* of the correction that was added; DX_PATCH_P_MEMORY: none */
     uint64_t value;
 } dx_patch_p_field;
 
+/* Runs of bits that form a word, from the lowest bit on: first bit and length. */
+static const uint8_t dx_patch_p_orders[4][16] = {
+    {16, 11, 0, 10, 27, 1, 29, 1, 10, 1, 11, 5, 28, 1, 30, 2}, /* BL: imm11, imm10, J2, J1, S */
+    {21, 10, 20, 1, 12, 8, 31, 1, 0, 12},                      /* JAL */
+    {29, 2, 5, 19, 0, 5, 24, 5, 31, 1},                        /* ADRP */
+    {10, 12, 0, 10, 22, 10}};                                  /* ADD, LDR, STR: imm12 */
+
+/* Bits of a word brought together, or back where they were. */
+static uint32_t dx_patch_p_reorder(uint32_t form, uint32_t w, bool back)
+{
+    uint32_t at = 0, v = 0, i;
+    for (i = 0; i < 16 && at < 32; i += 2) {
+        const uint8_t *run = dx_patch_p_orders[form] + i;
+        uint32_t mask = (1u << run[1]) - 1;
+        v |= back ? (w >> at & mask) << run[0] : (w >> run[0] & mask) << at;
+        at += run[1];
+    }
+    return v;
+}
+
+static uint64_t dx_patch_p_load_field(const uint8_t *p, uint32_t form, uint32_t size)
+{
+    uint64_t v = 0, top = 0;
+    uint32_t i, w, x;
+    if (form == DX_PATCH_P_FORM_PLAIN && size == 4) return dx_patch_p_load32(p);
+    for (i = size; i-- > 0;) {
+        v = form == DX_PATCH_P_FORM_LEB ? v << 7 | (p[i] & 127u) : v << 8 | p[i];
+        top = top << 1 | p[i] >> 7;
+    }
+    if (form == DX_PATCH_P_FORM_PLAIN) return v;
+    if (form == DX_PATCH_P_FORM_LEB) return v | top << 7 * size;
+    w = (uint32_t)(v & 0xffffffffu);
+    if (form == DX_PATCH_P_FORM_AUIPC) {
+        x = (uint32_t)(v >> 32);
+        v = ((w & 0xfffff000u) + (x >> 20) - ((x >> 31) << 12)) & 0xffffffffu;
+        return v | (uint64_t)((w & 0xfffu) | (x & 0xfffffu) << 12) << 32;
+    }
+    w = dx_patch_p_reorder(form, w, false);
+    return form == DX_PATCH_P_FORM_BL && !(w >> 23 & 1) ? w ^ 0x600000u : w;
+}
+
+static void dx_patch_p_store_field(uint8_t *p, uint32_t form, uint32_t size, uint64_t v)
+{
+    uint32_t i, w = (uint32_t)(v & 0xffffffffu), rest = (uint32_t)(v >> 32);
+    if (form == DX_PATCH_P_FORM_LEB) {
+        for (i = 0; i < size; i++)
+            p[i] = (uint8_t)((v >> 7 * i & 127) | (v >> (7 * size + i) & 1) << 7);
+        return;
+    }
+    if (form == DX_PATCH_P_FORM_AUIPC) {
+        v = ((w + 0x800u) & 0xfffff000u) | (rest & 0xfffu);
+        v |= (uint64_t)(rest >> 12 | (w & 0xfffu) << 20) << 32;
+    } else if (form < DX_PATCH_P_FORM_PLAIN) {
+        if (form == DX_PATCH_P_FORM_BL && !(w >> 23 & 1)) w ^= 0x600000u;
+        v = dx_patch_p_reorder(form, w, true);
+    }
+    for (i = 0; i < size; i++) p[i] = (uint8_t)(v >> 8 * i & 255);
+}
+
 static uint64_t dx_patch_p_address(const dx_patch_p_predictor *p, int side, uint64_t offset)
 {
-    uint32_t i;
-    for (i = 0; i < p->segment_count_[side]; i++) {
-        const uint64_t *s = p->segments_[side][i];
+    const uint64_t *s = p->setup_[side] + 2, *end = s + 4 * p->setup_[side][0];
+    for (; s < end; s += 4)
         if (offset - s[0] < s[2]) return s[1] + (offset - s[0]);
-    }
     return offset;
 }
 
@@ -924,14 +1213,14 @@ static uint64_t dx_patch_p_map_offset(const dx_patch_p_predictor *p, uint64_t of
                                       uint32_t *sure)
 {
     uint32_t low = 0, high = p->count_;
-    const uint32_t *cover;
+    const uint32_t *cover, *order = p->covers_ + 3 * (size_t)high;
+    if (!high) return offset;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (p->covers_[3 * p->order_[middle] + 1] <= offset) low = middle + 1;
+        if (p->covers_[3 * order[middle] + 1] <= offset) low = middle + 1;
         else high = middle;
     }
-    if (!p->count_) return offset;
-    cover = p->covers_ + 3 * p->order_[low ? low - 1 : 0];
+    cover = p->covers_ + 3 * order[low ? low - 1 : 0];
     *sure = offset - cover[1] < cover[2];
     return offset - cover[1] + cover[0];
 }
@@ -940,327 +1229,318 @@ static uint64_t dx_patch_p_map_offset(const dx_patch_p_predictor *p, uint64_t of
 static bool dx_patch_p_map_address(const dx_patch_p_predictor *p, uint64_t address,
                                    uint64_t *mapped, uint32_t *sure)
 {
+    const uint64_t *s = p->setup_[0] + 2, *t = p->setup_[1] + 2;
     uint32_t i;
-    for (i = 0; i < p->segment_count_[0]; i++) {
-        const uint64_t *s = p->segments_[0][i];
+    for (i = 0; i < p->setup_[0][0]; i++, s += 4, t += 4) {
         uint64_t d = address - s[1];
         if (d >= s[3]) continue;
         *sure = 0;
-        if (d < s[2]) {
-            *mapped = dx_patch_p_address(p, 1, dx_patch_p_map_offset(p, s[0] + d, sure));
-        } else if (i < p->segment_count_[1]) { /* zeros that lie in no file: behind its end */
-            const uint64_t *t = p->segments_[1][i];
-            *mapped = t[1] + t[2] + (d - s[2]);
-        } else {
-            *mapped = address;
-        }
+        if (d < s[2]) *mapped = dx_patch_p_address(p, 1, dx_patch_p_map_offset(p, s[0] + d, sure));
+        else *mapped = i < p->setup_[1][0] ? t[1] + t[2] + (d - s[2]) : address; /* in no file */
         return true;
     }
     return false;
 }
 
-/* Can a field stand at p, so many bytes behind the last one? Asked for every byte, so quick. */
-static bool dx_patch_p_may_be_field(uint32_t id, const uint8_t *p, uint64_t old_at, uint32_t since)
-{
-    if (id == DX_PATCH_P_ID_X86) {
-        uint32_t last = p[-1];
-        if (since < 1) return false;
-        if ((last & 0xfe) == 0xe8) return true;
-        if (since < 2) return false;
-        return (last & 0xc7) == 0x05 || ((last & 0xf0) == 0x80 && p[-2] == 0x0f);
-    }
-    if (id == DX_PATCH_P_ID_WASM) /* call, global.get, global.set, i32.const */
-        return since && (p[-1] == 0x10 || p[-1] == 0x23 || p[-1] == 0x24 || p[-1] == 0x41);
-    return id && (old_at & (id == DX_PATCH_P_ID_POINTER ? 7u : 3u)) == 0;
-}
-
-/* Fields are little-endian numbers, or for WebAssembly LEB128, its top bits above all others. */
-static uint64_t dx_patch_p_load_field(const uint8_t *p, uint32_t id, uint32_t size)
-{
-    uint64_t v = 0, top = 0;
-    uint32_t i;
-    if (id != DX_PATCH_P_ID_WASM) return size == 8 ? dx_patch_p_load64(p) : dx_patch_p_load32(p);
-    for (i = size; i-- > 0; top = top << 1 | p[i] >> 7) v = v << 7 | (p[i] & 127u);
-    return v | top << 7 * size;
-}
-
-static void dx_patch_p_store_field(uint8_t *p, uint32_t id, uint32_t size, uint64_t v)
-{
-    uint32_t i;
-    for (i = 0; i < size; i++)
-        p[i] = (uint8_t)(id != DX_PATCH_P_ID_WASM ? v >> 8 * i & 255
-                                                  : (v >> 7 * i & 127) |
-                                                        (v >> (7 * size + i) & 1) << 7);
-}
-
-/* Only so many bits of it, the highest one being the sign. */
 static uint64_t dx_patch_p_sign(uint64_t v, uint32_t bits)
 {
     uint64_t sign = (uint64_t)1 << (bits - 1);
     return ((v & (sign - 1 + sign)) ^ sign) - sign;
 }
 
-/* A field that points to an old address, if it is one. */
-static void dx_patch_p_follow(const dx_patch_p_predictor *x, dx_patch_p_field *f, uint32_t size,
+/* Targets of the same region tend to be off by the same amount. */
+static void dx_patch_p_remember(const dx_patch_p_predictor *x, dx_patch_p_field *f, uint64_t target)
+{
+    f->slot = (uint32_t)(((target >> x->region_bits_) * 0x9e3779b97f4a7c15u) >> 54);
+    f->value += dx_patch_p_sign(x->memory_[f->slot], 32);
+}
+
+/* A field of so many bytes that points to an old address, if it is one; its value is the new
+   address less what it is relative to. */
+static bool dx_patch_p_follow(const dx_patch_p_predictor *x, dx_patch_p_field *f, uint32_t size,
                               uint64_t address, uint64_t origin)
 {
-    uint64_t mapped;
-    if (!dx_patch_p_map_address(x, address, &mapped, &f->sure)) return;
+    if (!dx_patch_p_map_address(x, address, &f->value, &f->sure)) return false;
+    dx_patch_p_remember(x, f, address);
+    f->value -= origin;
     f->size = size;
-    f->slot = (uint32_t)(((address >> x->region_bits_) * 0x9e3779b97f4a7c15u) >> 54);
-    f->value = mapped + dx_patch_p_sign(x->memory_[f->slot], 32) - origin;
-    if (size == 4) f->value &= 0xffffffffu;
+    return true;
 }
 
-/* A LEB128 number behind an opcode: those like it have changed by as much. */
-static void dx_patch_p_follow_leb(const dx_patch_p_predictor *x, dx_patch_p_field *f,
-                                  const uint8_t *p)
+/* Put the predicted bits, so many of the lowest, into the number that the old bytes are. */
+static void dx_patch_p_merge(dx_patch_p_field *f, uint32_t form, uint32_t shift, uint32_t bits,
+                             uint64_t old)
+{
+    uint64_t mask = ((uint64_t)1 << bits) - 1;
+    f->form = form;
+    f->shift = shift;
+    f->value = (old & ~mask) | (f->value >> shift & mask);
+}
+
+/* Relative to the instruction itself, in a word: the usual branch. */
+static void dx_patch_p_branch(const dx_patch_p_predictor *x, dx_patch_p_field *f, uint32_t form,
+                              uint32_t shift, uint32_t bits, const uint8_t *p, uint64_t ahead)
+{
+    uint64_t v = dx_patch_p_load_field(p, form, 4);
+    uint64_t distance = dx_patch_p_sign(v, bits) << shift;
+    if (dx_patch_p_follow(x, f, 4, x->old_address_ + ahead + distance, x->new_address_ + ahead))
+        dx_patch_p_merge(f, form, shift, bits, v);
+}
+
+static void dx_patch_p_predict_thumb(const dx_patch_p_predictor *x, dx_patch_p_field *f,
+                                     const uint8_t *p, uint64_t old_at)
+{
+    uint32_t w = dx_patch_p_load32(p), second = w >> 16 & 0xd000u;
+    if ((w & 0xf800u) == 0xf000u && (second == 0xd000u || second == 0x9000u))
+        dx_patch_p_branch(x, f, DX_PATCH_P_FORM_BL, 1, 24, p, 4);
+    else if (!(old_at & 3) && w >= 256)
+        (void)dx_patch_p_follow(x, f, 4, w, 0);
+}
+
+static bool dx_patch_p_is_low(uint32_t w) /* ADD immediate, LDR or STR with an offset */
+{
+    return (w & 0xffc00000u) == 0x91000000u || (w & 0x3b000000u) == 0x39000000u;
+}
+
+/* ADRP knows only the page: the instruction that adds the rest stands within the next four. */
+static void dx_patch_p_predict_arm64(const dx_patch_p_predictor *x, dx_patch_p_field *f,
+                                     const uint8_t *p, uint32_t before, uint32_t left)
+{
+    uint32_t w = dx_patch_p_load32(p), other, i, low;
+    const uint8_t *page = NULL;
+    uint64_t v, address = x->old_address_ & ~(uint64_t)4095;
+    if ((w & 0x7c000000u) == 0x14000000u) {
+        dx_patch_p_branch(x, f, DX_PATCH_P_FORM_PLAIN, 2, 26, p, 0);
+        return;
+    }
+    if ((w & 0x9f000000u) == 0x90000000u) {
+        for (i = 4; i <= 16 && i + 4 <= left; i += 4) {
+            other = dx_patch_p_load32(p + i);
+            if (!dx_patch_p_is_low(other) || (other >> 5 & 31) != (w & 31)) continue;
+            v = dx_patch_p_load_field(p, DX_PATCH_P_FORM_ADRP, 4);
+            low = (other >> 10 & 4095) << (other >> 24 & 8 ? other >> 30 : 0);
+            address += (dx_patch_p_sign(v, 21) << 12) + low;
+            if (dx_patch_p_follow(x, f, 4, address, x->new_address_ & ~(uint64_t)4095))
+                dx_patch_p_merge(f, DX_PATCH_P_FORM_ADRP, 12, 21, v);
+            return;
+        }
+        return;
+    }
+    if (!dx_patch_p_is_low(w)) return;
+    for (i = 4; i <= 16 && i <= before && !page; i += 4) {
+        other = dx_patch_p_load32(p - i);
+        if ((other & 0x9f000000u) == 0x90000000u && (other & 31) == (w >> 5 & 31)) page = p - i;
+    }
+    if (!page) return;
+    low = w >> 24 & 8 ? w >> 30 : 0;
+    address = (x->old_address_ - (uint64_t)(p - page)) & ~(uint64_t)4095;
+    v = dx_patch_p_load_field(page, DX_PATCH_P_FORM_ADRP, 4);
+    address += (dx_patch_p_sign(v, 21) << 12) + ((w >> 10 & 4095) << low);
+    if (!dx_patch_p_follow(x, f, 4, address, 0)) return;
+    f->value &= 4095;
+    dx_patch_p_merge(f, DX_PATCH_P_FORM_LOW, low, 12,
+                     dx_patch_p_load_field(p, DX_PATCH_P_FORM_LOW, 4));
+}
+
+static void dx_patch_p_predict_riscv(const dx_patch_p_predictor *x, dx_patch_p_field *f,
+                                     const uint8_t *p, uint32_t left)
+{
+    uint32_t w = dx_patch_p_load32(p), next;
+    uint64_t v;
+    if ((w & 0xf7fu) == 0x6fu) { /* x0 or ra: a jump or a call */
+        dx_patch_p_branch(x, f, DX_PATCH_P_FORM_JAL, 1, 20, p, 0);
+    } else if ((w & 0x7fu) == 0x17u && left >= 8) {
+        next = dx_patch_p_load32(p + 4);
+        if ((next >> 15 & 31) != (w >> 7 & 31)) return;
+        if ((next & 0x7f) != 0x13 && (next & 0x7f) != 0x03 && (next & 0x7f) != 0x67) return;
+        v = dx_patch_p_load_field(p, DX_PATCH_P_FORM_AUIPC, 8);
+        if (dx_patch_p_follow(x, f, 8, x->old_address_ + dx_patch_p_sign(v, 32),
+                              x->new_address_))
+            dx_patch_p_merge(f, DX_PATCH_P_FORM_AUIPC, 0, 32, v);
+    }
+}
+
+/* A LEB128 number behind an opcode: what is like it has changed by as much. */
+static void dx_patch_p_predict_leb(const dx_patch_p_predictor *x, dx_patch_p_field *f,
+                                   const uint8_t *p, uint32_t left)
 {
     uint32_t size = 1, op = p[-1];
-    uint64_t old, mask, key;
-    while (size < 5 && p[size - 1] & 128) size++;
-    if (p[size - 1] & 128 || (size == 1 && op != 0x10)) return;
-    old = dx_patch_p_load_field(p, DX_PATCH_P_ID_WASM, size);
-    mask = ((uint64_t)1 << 7 * size) - 1;
-    key = ((old & mask) << 2 | (uint64_t)op << 40) >> x->region_bits_;
+    uint64_t old;
+    while (size <= 5 && size < left && p[size - 1] & 128) size++;
+    if (size > 5 || p[size - 1] & 128 || (size == 1 && op != 0x10)) return;
+    old = f->value = dx_patch_p_load_field(p, DX_PATCH_P_FORM_LEB, size);
+    dx_patch_p_remember(x, f, (old & 0x7ffffffffu) | (uint64_t)op << (op == 0x10 ? 33 : 40));
     f->size = size;
-    f->slot = (uint32_t)((key * 0x9e3779b97f4a7c15u) >> 54);
-    f->value = (old & ~mask) | ((old + dx_patch_p_sign(x->memory_[f->slot], 32)) & mask);
+    dx_patch_p_merge(f, DX_PATCH_P_FORM_LEB, 0, 7 * size, old);
 }
 
-/* The field at p, which is old byte old_at, when it becomes new byte new_at. */
-static dx_patch_p_field dx_patch_p_predict(const dx_patch_p_predictor *x, uint32_t id,
-                                           const uint8_t *p, uint64_t old_at, uint64_t new_at)
+/* The next place at or behind `at` where a field may stand. `from`: where the last one ended, so
+   that no field feeds the next one's opcode. Quick, because it passes over every byte. */
+static uint32_t dx_patch_p_next_place(uint32_t id, const dx_patch_p_block *b, uint32_t at,
+                                      int32_t from)
 {
-    dx_patch_p_field f = {0, 0, DX_PATCH_P_MEMORY, 0};
-    uint64_t old_address = old_at + x->bias_[0], new_address = new_at + x->bias_[1], value;
+    static const uint8_t aligns[DX_PATCH_P_IDS] = {0, 1, 8, 4, 4, 4, 1, 2, 4, 2, 1};
+    const uint8_t *p = b->old_bytes;
+    int32_t i = at ? (int32_t)at : from < 0 ? 0 : 1, size = (int32_t)b->size;
+    uint32_t none = at > b->size ? at : b->size;
+    if (id == DX_PATCH_P_ID_NONE) return none;
+    if (id != DX_PATCH_P_ID_X86 && id != DX_PATCH_P_ID_WASM)
+        return at + (uint32_t)((0 - (b->old_at + at)) & (aligns[id] - 1u));
+    if (i <= from) i = from + 1;
+    for (; id == DX_PATCH_P_ID_WASM && i < size; i++)
+        if (p[i - 1] == 0x10 || p[i - 1] == 0x41 || p[i - 1] == 0x23 || p[i - 1] == 0x24)
+            return (uint32_t)i;
+    for (; i < size; i++) {
+        uint32_t last = p[i - 1];
+        if ((last & 0xfe) == 0xe8) return (uint32_t)i;
+        if (i - 2 < from) continue;
+        if ((last & 0xc7) == 0x05 || ((last & 0xf0) == 0x80 && p[i - 2] == 0x0f))
+            return (uint32_t)i;
+    }
+    return none;
+}
+
+/* 32-bit addresses of all kinds. */
+static void dx_patch_p_predict_word(const dx_patch_p_predictor *x, dx_patch_p_field *f, uint32_t id,
+                                    const uint8_t *p, uint32_t before)
+{
     uint32_t word = dx_patch_p_load32(p);
     uint64_t distance = dx_patch_p_sign(word, 32);
-    if (id == DX_PATCH_P_ID_X86) {
-        dx_patch_p_follow(x, &f, 4, old_address + 4 + distance, new_address + 4);
-    } else if (id == DX_PATCH_P_ID_POINTER) {
-        value = dx_patch_p_load64(p);
-        if (value >= 256) dx_patch_p_follow(x, &f, 8, value, 0);
+    bool close = ((word + 0x10000u) & 0xffffffffu) < 0x20000u;
+    bool call = before >= 1 && (p[-1] & 0xfe) == 0xe8;
+    bool branch = before >= 2 && (p[-1] & 0xf0) == 0x80 && p[-2] == 0x0f;
+    if (id == DX_PATCH_P_ID_BASED) {
+        (void)dx_patch_p_follow(x, f, 4, x->setup_[0][1] + distance, x->setup_[1][1]);
     } else if (id == DX_PATCH_P_ID_NEAR) {
-        if (((word + 0x10000u) & 0xffffffffu) >= 0x20000u)
-            dx_patch_p_follow(x, &f, 4, old_address + distance, new_address);
-    } else if (id == DX_PATCH_P_ID_WASM) {
-        dx_patch_p_follow_leb(x, &f, p);
-    } else if (id == DX_PATCH_P_ID_BASED) {
-        dx_patch_p_follow(x, &f, 4, x->origin_[0] + distance, x->origin_[1]);
-    } else if (word >= 256) {
-        dx_patch_p_follow(x, &f, 4, word, 0);
+        if (!close) (void)dx_patch_p_follow(x, f, 4, x->old_address_ + distance, x->new_address_);
+    } else if (id == DX_PATCH_P_ID_X86 || (id == DX_PATCH_P_ID_I386 && (call || branch))) {
+        (void)dx_patch_p_follow(x, f, 4, x->old_address_ + 4 + distance, x->new_address_ + 4);
+    } else if (word >= 256 && (id == DX_PATCH_P_ID_TABLE || !close)) {
+        (void)dx_patch_p_follow(x, f, 4, word, 0);
     }
+}
+
+/* The field at byte `at` of a block, whose last field ended at `from`. The block's bytes may be
+   looked at, and those from `from` on; a field that needs more is none. */
+static dx_patch_p_field dx_patch_p_predict(dx_patch_p_predictor *x, uint32_t id,
+                                           const dx_patch_p_block *b, uint32_t at, int32_t from)
+{
+    dx_patch_p_field f = {0, DX_PATCH_P_FORM_PLAIN, 0, 0, DX_PATCH_P_MEMORY, 0};
+    uint32_t left = b->limit - at;
+    const uint8_t *p = b->old_bytes + at;
+    x->old_address_ = b->old_at + at + x->bias_[0];
+    x->new_address_ = b->new_at + at + x->bias_[1];
+    if (left < (id == DX_PATCH_P_ID_WASM ? 1u : id == DX_PATCH_P_ID_POINTER ? 8u : 4u)) return f;
+    switch (id) {
+    case DX_PATCH_P_ID_POINTER:
+        f.value = dx_patch_p_load64(p);
+        if (f.value >= 256) (void)dx_patch_p_follow(x, &f, 8, f.value, 0);
+        break;
+    case DX_PATCH_P_ID_THUMB: dx_patch_p_predict_thumb(x, &f, p, b->old_at + at); break;
+    case DX_PATCH_P_ID_ARM64: dx_patch_p_predict_arm64(x, &f, p, at, left); break;
+    case DX_PATCH_P_ID_RISCV: dx_patch_p_predict_riscv(x, &f, p, left); break;
+    case DX_PATCH_P_ID_WASM: dx_patch_p_predict_leb(x, &f, p, left); break;
+    default: dx_patch_p_predict_word(x, &f, id, p, (uint32_t)((int32_t)at - from));
+    }
+    if (f.size == 4) f.value &= 0xffffffffu;
     return f;
 }
 
 /* After a field: whether it was right is remembered, and by how much it was wrong. */
-static void dx_patch_p_learn(dx_patch_p_predictor *x, const dx_patch_p_field *f, uint64_t value)
+static void dx_patch_p_learn(dx_patch_p_predictor *x, const dx_patch_p_field *f, uint64_t error)
 {
-    x->flags_ = (x->flags_ << 1 | (f->value != value)) & 3;
+    x->flags_ = (x->flags_ << 1 | (error != 0)) & 3;
     if (f->slot < DX_PATCH_P_MEMORY)
-        x->memory_[f->slot] += (uint32_t)((value - f->value) & 0xffffffffu);
+        x->memory_[f->slot] += (uint32_t)(error << f->shift & 0xffffffffu);
 }
 
-static uint32_t dx_patch_p_flag_model(const dx_patch_p_predictor *x, uint32_t id,
-                                      const dx_patch_p_field *f)
-{
-    return DX_PATCH_P_M_FLAG + (id * 2 + f->sure) * 4 + x->flags_;
-}
-
-static uint32_t dx_patch_p_fix_number(uint32_t id)
-{
-    if (id == DX_PATCH_P_ID_X86) return DX_PATCH_P_N_FIX;
-    return DX_PATCH_P_N_FIX + (id == DX_PATCH_P_ID_POINTER ? 1u : 2u);
-}
-
-/* Sort the cover indexes by old offset, then by index: heap sort, no extra memory. */
-static bool dx_patch_p_comes_before(const dx_patch_p_predictor *p, uint32_t a, uint32_t b)
-{
-    uint32_t x = p->covers_[3 * a + 1], y = p->covers_[3 * b + 1];
-    return x < y || (x == y && a < b);
-}
-
-static void dx_patch_p_sift(dx_patch_p_predictor *p, uint32_t at, uint32_t count)
-{
-    uint32_t *v = p->order_, child, moved = v[at];
-    for (; (child = 2 * at + 1) < count; at = child) {
-        if (child + 1 < count && dx_patch_p_comes_before(p, v[child], v[child + 1])) child++;
-        if (!dx_patch_p_comes_before(p, moved, v[child])) break;
-        v[at] = v[child];
-    }
-    v[at] = moved;
-}
-
+/* Sort the cover indexes by old offset, then by index: Shell's sort, no extra memory. */
 static void dx_patch_p_sort_covers(dx_patch_p_predictor *p)
 {
-    uint32_t i, last;
-    for (i = 0; i < p->count_; i++) p->order_[i] = i;
-    for (i = p->count_ / 2; i-- > 0;) dx_patch_p_sift(p, i, p->count_);
-    for (last = p->count_; last-- > 1;) {
-        uint32_t top = p->order_[0];
-        p->order_[0] = p->order_[last];
-        p->order_[last] = top;
-        dx_patch_p_sift(p, 0, last);
-    }
-}
-
-/* The contexts of wrong bytes and of runs of right ones. */
-static uint32_t dx_patch_p_diff_context(uint32_t diff_bits, uint32_t run, uint32_t last_diff)
-{
-    uint32_t c = (run ? 0u : 1u) | (last_diff & 128 ? 4u : 0u);
-    if (last_diff == 0 || last_diff == 1 || last_diff == 255) c |= 2;
-    return c & ((1u << diff_bits) - 1);
-}
-
-static uint32_t dx_patch_p_run_number(uint32_t run)
-{
-    return DX_PATCH_P_N_RUN + (run == 0 ? 0u : run < 8 ? 1u : 2u);
-}
-
-/* >>writer: the other side of the coder ------------------------------------- */
-#define DX_PATCH_P_COUNT 0 /* only add up what it would cost */
-#define DX_PATCH_P_PLAIN 1
-#define DX_PATCH_P_RANGE 2
-
-typedef struct dx_patch_p_writer {
-    int mode;
-    bool overflow, any;  /* any: the first byte, which is always zero, is left out */
-    uint8_t cache, price[128];
-    uint8_t *out;
-    size_t capacity, size;
-    uint32_t range;
-    uint64_t low, pending, cost; /* cost: in sixteenths of a bit */
-    uint16_t *models;
-    uint8_t *counts;
-} dx_patch_p_writer;
-
-/* price[p / 32] is -log2(p / 4096) in sixteenths of a bit, by squaring, without floats. */
-static void dx_patch_p_prices(uint8_t *price)
-{
-    uint32_t i, j;
-    for (i = 0; i < 128; i++) {
-        uint32_t w = i * 32 + 16, bits = 0;
-        for (j = 0; j < 4; j++) {
-            w *= w;
-            bits <<= 1;
-            while (w >= 1u << 16) {
-                w >>= 1;
-                bits++;
+    uint32_t i, k, gap = 1, *v = p->covers_ + 3 * (size_t)p->count_;
+    while (gap < p->count_ / 3) gap = 3 * gap + 1;
+    for (i = 0; i < p->count_; i++) v[i] = i;
+    for (; gap; gap /= 3)
+        for (i = gap; i < p->count_; i++) {
+            uint32_t moved = v[i], at = p->covers_[3 * moved + 1];
+            for (k = i; k >= gap; k -= gap) {
+                uint32_t other = p->covers_[3 * v[k - gap] + 1];
+                if (other < at || (other == at && v[k - gap] < moved)) break;
+                v[k] = v[k - gap];
             }
+            v[k] = moved;
         }
-        price[i] = (uint8_t)((12u << 4) - 15 - bits);
+}
+
+/* >>delta: the parts of a delta, both directions --------------------------------- */
+/* The target's last bytes are those in front of `end`, of which there are so many. */
+static void dx_patch_p_pass(dx_patch_p_delta *d, const uint8_t *end, uint64_t before)
+{
+    uint32_t i = before < 8 ? (uint32_t)before : 8;
+    for (; i; i--) d->past_ = d->past_ << 8 | *(end - i);
+}
+
+/* A block of a cover of which so many bytes are left. */
+static void dx_patch_p_start_block(dx_patch_p_delta *d, dx_patch_p_block *b, uint64_t left)
+{
+    dx_patch_p_predictor *x = &d->predictor_;
+    b->size = left < DX_PATCH_P_BLOCK ? (uint32_t)left : DX_PATCH_P_BLOCK;
+    b->limit = left < DX_PATCH_P_LONGEST ? (uint32_t)left : DX_PATCH_P_LONGEST;
+    x->bias_[0] = dx_patch_p_address(x, 0, b->old_at) - b->old_at;
+    x->bias_[1] = dx_patch_p_address(x, 1, b->new_at) - b->new_at;
+}
+
+static uint32_t dx_patch_p_run_number(uint32_t run) { return run == 0 ? 0u : run < 8 ? 1u : 2u; }
+
+/* Is the field as predicted? Else by how much it is not. Returns what its value is. */
+static uint64_t dx_patch_p_code_field(dx_patch_p_delta *d, const dx_patch_p_field *f,
+                                      uint64_t value)
+{
+    dx_patch_p_predictor *x = &d->predictor_;
+    uint32_t fix = d->id_ == DX_PATCH_P_ID_X86 ? 0u : d->id_ == DX_PATCH_P_ID_POINTER ? 1u : 2u;
+    uint64_t error = dx_patch_p_sign(value - f->value, 8 * f->size);
+    uint32_t flag = DX_PATCH_P_M_FLAG + (d->id_ * 2 + f->sure) * 4 + x->flags_;
+    if (dx_patch_p_bit(&d->coder_, flag, error != 0))
+        error = dx_patch_p_unfold(1 + dx_patch_p_number(&d->coder_, DX_PATCH_P_N_FIX + fix,
+                                                        dx_patch_p_fold(error) - 1));
+    else
+        error = 0;
+    dx_patch_p_learn(x, f, error);
+    return f->value + error;
+}
+
+/* How many bytes of a block are right before a wrong one: 1 more than that, or 0 for all. */
+static uint64_t dx_patch_p_code_run(dx_patch_p_delta *d, uint64_t n)
+{
+    n = dx_patch_p_number(&d->coder_, DX_PATCH_P_N_RUN + dx_patch_p_run_number(d->last_run_), n);
+    d->last_run_ = !n ? 8 : n > DX_PATCH_P_BLOCK ? DX_PATCH_P_BLOCK : (uint32_t)n - 1;
+    return n;
+}
+
+/* The difference of a wrong byte from `old`; `before` is the target's byte in front of it. */
+static uint32_t dx_patch_p_code_wrong(dx_patch_p_delta *d, uint32_t before, uint32_t old,
+                                      uint32_t v)
+{
+    uint32_t last = d->last_diff_, c = (d->last_run_ ? 0u : 1u) | (last & 128 ? 4u : 0u), model;
+    uint32_t contexts[4];
+    if (last == 0 || last == 1 || last == 255) c |= 2;
+    model = DX_PATCH_P_M_BYTE + 256 * (c & ((1u << d->diff_bits_) - 1));
+    if (!d->mixer_ || d->coder_.mode_ == DX_PATCH_P_COUNT) {
+        v = dx_patch_p_tree(&d->coder_, model, 8, v);
+    } else {
+        contexts[0] = 1u << 24 | old << 8 | (d->last_run_ ? 0u : 1u);
+        contexts[1] = 2u << 24 | old << 16 | before << 8 | (d->last_run_ ? 0u : 1u);
+        contexts[2] = 3u << 24 | last << 8 | (d->last_run_ < 15 ? d->last_run_ : 15);
+        contexts[3] = 4u << 24 | last << 16 | old << 8 | d->id_;
+        v = dx_patch_p_mix(d, model, v, contexts, 4, 0, 4 + (d->last_run_ ? 0u : 1u));
     }
-}
-
-static void dx_patch_p_writer_start(dx_patch_p_writer *w, int mode, uint8_t *out, size_t capacity)
-{
-    w->mode = mode;
-    w->overflow = w->any = false;
-    w->cache = 0;
-    w->out = out;
-    w->capacity = capacity;
-    w->size = 0;
-    w->range = 0xffffffffu;
-    w->low = 0;
-    w->pending = 1;
-}
-
-static void dx_patch_p_put_raw(dx_patch_p_writer *w, uint32_t byte)
-{
-    if (w->size == w->capacity) w->overflow = true;
-    else w->out[w->size++] = (uint8_t)(byte & 255);
-}
-
-/* The top byte leaves; bytes of 255 wait until it is known whether a carry runs through them. */
-static void dx_patch_p_shift_low(dx_patch_p_writer *w)
-{
-    uint32_t carry = (uint32_t)(w->low >> 32);
-    if (w->low < 0xff000000u || carry) {
-        for (; w->pending; w->pending--) {
-            if (w->any) dx_patch_p_put_raw(w, w->cache + carry);
-            w->any = true;
-            w->cache = 255;
-        }
-        w->cache = (uint8_t)(w->low >> 24 & 255);
-    }
-    w->pending++;
-    w->low = w->low << 8 & 0xffffffffu;
-}
-
-static void dx_patch_p_put_even(dx_patch_p_writer *w, uint32_t bit)
-{
-    if (w->mode == DX_PATCH_P_COUNT) {
-        w->cost += 16;
-        return;
-    }
-    w->range >>= 1;
-    if (bit) w->low += w->range;
-    while (w->range < 1u << 24) {
-        w->range <<= 8;
-        dx_patch_p_shift_low(w);
-    }
-}
-
-static void dx_patch_p_put_bit(dx_patch_p_writer *w, uint32_t model, uint32_t bit)
-{
-    uint16_t *m = w->models + 2 * model;
-    uint32_t p = dx_patch_p_probability(m), bound;
-    if (w->mode == DX_PATCH_P_COUNT) {
-        w->cost += w->price[(bit ? 4096 - p : p) >> 5];
-        return;
-    }
-    bound = (w->range >> 12) * p;
-    if (bit) w->low += bound;
-    w->range = bit ? w->range - bound : bound;
-    dx_patch_p_adapt(m, w->counts ? w->counts + model : NULL, bit);
-    while (w->range < 1u << 24) {
-        w->range <<= 8;
-        dx_patch_p_shift_low(w);
-    }
-}
-
-static void dx_patch_p_put_tree(dx_patch_p_writer *w, uint32_t model, unsigned bits, uint32_t v)
-{
-    uint32_t node = 1;
-    while (bits-- > 0) {
-        uint32_t bit = v >> bits & 1;
-        dx_patch_p_put_bit(w, model + node, bit);
-        node = node << 1 | bit;
-    }
-}
-
-static void dx_patch_p_put_varint(dx_patch_p_writer *w, uint64_t v)
-{
-    for (; v > 127; v >>= 7) dx_patch_p_put_raw(w, (uint32_t)(v & 127) | 128u);
-    dx_patch_p_put_raw(w, (uint32_t)v);
-}
-
-static void dx_patch_p_put_number(dx_patch_p_writer *w, uint32_t which, uint64_t v)
-{
-    uint32_t length = 0, lead = 1, i;
-    while (length < 63 && (v + 1) >> (length + 1)) length++;
-    dx_patch_p_put_tree(w, which * DX_PATCH_P_NUMBER, 6, length);
-    for (i = 0; i < length; i++) {
-        uint32_t bit = (uint32_t)((v + 1) >> (length - 1 - i) & 1);
-        if (i < 2) {
-            dx_patch_p_put_bit(w, dx_patch_p_number_model(which, length, lead), bit);
-            lead = lead << 1 | bit;
-        } else {
-            dx_patch_p_put_even(w, bit);
-        }
-    }
-}
-
-static void dx_patch_p_writer_finish(dx_patch_p_writer *w)
-{
-    int i;
-    for (i = 0; i < 5; i++) dx_patch_p_shift_low(w);
+    d->last_diff_ = v;
+    return v;
 }
 
 /* >>covers: what of the target can be made from where in the base -------------- */
 #define DX_PATCH_P_SEED 8u     /* bytes that a hash covers */
-#define DX_PATCH_P_DEPTH 6u     /* candidates that are compared */
+
 #define DX_PATCH_P_LOOK 128u    /* compare no more bytes of a candidate than this */
 #define DX_PATCH_P_REACH 65536u /* extend so far at a time: what is cut again soon costs no more */
 #define DX_PATCH_P_SAME 4       /* bytes that a cover must save when it goes on as the last one, */
@@ -1281,6 +1561,7 @@ typedef struct dx_patch_p_finder {
     dx_patch_p_cover *covers;
     size_t cover_count, cover_capacity;
     uint64_t work; /* bytes that extending has looked at */
+    uint32_t depth; /* candidates that are compared */
     bool open; /* the last cover ends where looking ahead ended, so it may go on */
 } dx_patch_p_finder;
 
@@ -1439,7 +1720,7 @@ static bool dx_patch_p_look_up(const dx_patch_p_finder *f, size_t i, size_t *old
     const dx_patch_p_cover *last = f->covers + f->cover_count - 1;
     size_t k, right = 0;
     bool lost = i > 8192 && (!f->cover_count || i - 8192 > last->new_at + last->size);
-    uint32_t depth = lost ? 1 : DX_PATCH_P_DEPTH, at = f->table[dx_patch_p_slot(f, f->target + i)];
+    uint32_t depth = lost ? 1 : f->depth, at = f->table[dx_patch_p_slot(f, f->target + i)];
     *size = 0;
     for (; at && depth; depth--) {
         size_t from = (at - 1) * f->stride, room = f->target_size - i, same;
@@ -1493,155 +1774,114 @@ static void dx_patch_p_find(dx_patch_p_finder *f)
 }
 
 /* >>create: a delta ----------------------------------------------------------- */
-typedef struct dx_patch_p_plan { /* what a predictor does to one block */
-    uint8_t mark[DX_PATCH_P_BLOCK + 8]; /* 0: a byte; else the size of the field that starts here */
-    uint8_t model[DX_PATCH_P_BLOCK + 8]; /* of its flag, from DX_PATCH_P_M_FLAG on */
-    uint64_t value[DX_PATCH_P_BLOCK + 8];
-} dx_patch_p_plan;
-
-#define DX_PATCH_P_SHORTEST 4u   /* bytes that a hash of literals covers */
-#define DX_PATCH_P_ENOUGH 64u    /* a repeat of so many bytes is taken without looking further */
-
-/* All literals so far, to find what they repeat of themselves. */
-typedef struct dx_patch_p_repeats {
-    uint8_t *ring;
-    uint32_t *heads, *chain;
-    uint32_t log, heads_log, depth, count, last_back, after; /* after: the last was a repeat */
-    uint32_t misses; /* literals since the last repeat */
-    uint32_t literal_price; /* sixteenths of a bit, lately */
-} dx_patch_p_repeats;
-
 typedef struct dx_patch_p_maker {
-    dx_patch_p_writer writer;
-    dx_patch_p_predictor predictor;
+    dx_patch_p_delta delta;
     dx_patch_p_finder finder;
-    dx_patch_p_plan plan;
-    dx_patch_p_repeats repeats;
-    uint32_t literal_bits, diff_bits, last_id;
+    uint32_t level, blocks, wins[16]; /* how often each predictor was the best of all */
     uint64_t literals; /* bytes in no cover */
-    bool map;
     uint32_t memory[DX_PATCH_P_MEMORY];
-    uint8_t window[DX_PATCH_P_WINDOW];
+    uint8_t now[DX_PATCH_P_LONGEST]; /* a block as it is once its fields are known */
+    uint8_t price[128];
 } dx_patch_p_maker;
 
-/* One block of a cover: `start` bytes are done already, `room` bytes may be touched. */
-typedef struct dx_patch_p_span {
-    const uint8_t *old_bytes, *new_bytes;
-    uint64_t old_at, new_at;
-    uint32_t start, size, room;
-} dx_patch_p_span;
-
-/* Returns the position behind the last field or byte: it may lie behind the block. */
-static uint32_t dx_patch_p_make_plan(dx_patch_p_plan *plan, dx_patch_p_predictor *x, uint32_t id,
-                                     const dx_patch_p_span *s)
+/* The bytes of a block that are wrong after its fields. */
+static void dx_patch_p_put_wrong(dx_patch_p_maker *m, const dx_patch_p_block *b)
 {
-    uint32_t at = s->start, since = 2;
-    while (at < s->size) {
-        dx_patch_p_field f = {0, 0, 0, 0};
-        if (dx_patch_p_may_be_field(id, s->old_bytes + at, s->old_at + at, since))
-            f = dx_patch_p_predict(x, id, s->old_bytes + at, s->old_at + at, s->new_at + at);
-        if (f.size > s->room - at) f.size = 0;
-        plan->mark[at] = (uint8_t)f.size;
+    dx_patch_p_delta *d = &m->delta;
+    const uint8_t *p = b->new_bytes;
+    uint32_t at = 0;
+    while (at < b->size) {
+        uint32_t left = b->size - at, run = (uint32_t)dx_patch_p_same(m->now + at, p + at, left);
+        (void)dx_patch_p_code_run(d, run < left ? run + 1 : 0);
+        at += run;
+        if (at == b->size) return;
+        (void)dx_patch_p_code_wrong(d, at ? p[at - 1] : (uint32_t)(d->past_ & 255), m->now[at],
+                                    (uint32_t)(p[at] - m->now[at]) & 255);
+        at++;
+    }
+}
+
+static void dx_patch_p_put_block(dx_patch_p_maker *m, uint32_t id, dx_patch_p_block *b)
+{
+    dx_patch_p_delta *d = &m->delta;
+    uint32_t at = 0;
+    int32_t from = b->old_at < 2 ? 0 - (int32_t)b->old_at : -2;
+    d->id_ = dx_patch_p_tree(&d->coder_, DX_PATCH_P_M_ID + d->id_ * 16, 4, id);
+    DX_PATCH_MEMCPY(m->now, b->old_bytes, b->limit);
+    while ((at = dx_patch_p_next_place(id, b, at, from)) < b->size) {
+        dx_patch_p_field f = dx_patch_p_predict(&d->predictor_, id, b, at, from);
         if (f.size) {
-            plan->value[at] = f.value;
-            plan->model[at] = (uint8_t)(dx_patch_p_flag_model(x, id, &f) - DX_PATCH_P_M_FLAG);
-            dx_patch_p_learn(x, &f, dx_patch_p_load_field(s->new_bytes + at, id, f.size));
+            (void)dx_patch_p_code_field(d, &f,
+                                        dx_patch_p_load_field(b->new_bytes + at, f.form, f.size));
+            DX_PATCH_MEMCPY(m->now + at, b->new_bytes + at, f.size);
             at += f.size;
-            since = 0;
+            from = (int32_t)at;
         } else {
             at++;
-            since++;
         }
     }
-    return at;
+    if (from > (int32_t)b->size) b->size = (uint32_t)from;
+    dx_patch_p_put_wrong(m, b);
 }
 
-static void dx_patch_p_put_field(dx_patch_p_maker *m, uint32_t id, uint32_t at,
-                                 const dx_patch_p_span *s)
+/* The predictor with which the block costs least. Those that win now and then are tried, and all
+   of them now and then. */
+static uint32_t dx_patch_p_choose(dx_patch_p_maker *m, const dx_patch_p_block *b)
 {
-    const dx_patch_p_plan *plan = &m->plan;
-    uint32_t size = plan->mark[at];
-    uint64_t value = dx_patch_p_load_field(s->new_bytes + at, id, size);
-    uint64_t error = dx_patch_p_sign(value - plan->value[at], 8 * size);
-    dx_patch_p_put_bit(&m->writer, DX_PATCH_P_M_FLAG + plan->model[at], error != 0);
-    if (!error) return;
-    dx_patch_p_put_number(&m->writer, dx_patch_p_fix_number(id), dx_patch_p_fold(error) - 1);
-}
-
-/* Bytes outside of fields, from `at` on, that are right before the first wrong one; or all. */
-static bool dx_patch_p_next_wrong(const dx_patch_p_plan *plan, const dx_patch_p_span *s,
-                                  uint32_t at, uint32_t *run)
-{
-    *run = 0;
-    while (at < s->size) {
-        if (plan->mark[at]) {
-            at += plan->mark[at];
-            continue;
-        }
-        if (s->old_bytes[at] != s->new_bytes[at]) return true;
-        ++*run;
-        at++;
+    dx_patch_p_delta *d = &m->delta;
+    uint64_t least = UINT64_MAX, cost;
+    uint32_t id, best = 0, flags = d->predictor_.flags_, last_run = d->last_run_;
+    uint32_t last_diff = d->last_diff_, last_id = d->id_;
+    uint32_t often = m->level >= 9 || m->blocks < 32 ? 1 : m->level < 3 ? 64 : 32;
+    if (!d->map_) return DX_PATCH_P_ID_NONE;
+    d->coder_.mode_ = DX_PATCH_P_COUNT;
+    DX_PATCH_MEMCPY(m->memory, d->predictor_.memory_, sizeof m->memory);
+    for (id = 0; id < DX_PATCH_P_IDS; id++) {
+        dx_patch_p_block copy = *b;
+        if (id && id != last_id && m->blocks % often && m->wins[id] * 64 <= m->blocks) continue;
+        d->coder_.cost_ = 0;
+        dx_patch_p_put_block(m, id, &copy);
+        if (id) DX_PATCH_MEMCPY(d->predictor_.memory_, m->memory, sizeof m->memory);
+        d->predictor_.flags_ = flags;
+        d->last_run_ = last_run;
+        d->last_diff_ = last_diff;
+        d->id_ = last_id;
+        cost = d->coder_.cost_ * DX_PATCH_P_BLOCK / copy.size;
+        if (cost >= least) continue;
+        least = cost;
+        best = id;
     }
-    return false;
+    d->coder_.mode_ = DX_PATCH_P_WRITE;
+    m->blocks++;
+    m->wins[best]++;
+    return best;
 }
 
-static void dx_patch_p_put_block(dx_patch_p_maker *m, dx_patch_p_predictor *x, uint32_t id,
-                                 const dx_patch_p_span *s)
+/* Segments from the headers of a 64-bit little-endian ELF file; anything else is one segment that
+   starts at address 0. What stands there is only used to predict, so nothing needs checking. */
+static void dx_patch_p_find_segments(const uint8_t *p, size_t size, uint64_t *setup)
 {
-    uint32_t at = s->start, run = 0;
-    bool known = false, wrong = false;
-    dx_patch_p_put_tree(&m->writer, DX_PATCH_P_M_ID + m->last_id * 8, 3, id);
-    while (at < s->size) {
-        if (m->plan.mark[at]) {
-            dx_patch_p_put_field(m, id, at, s);
-            at += m->plan.mark[at];
-            continue;
-        }
-        if (!known) {
-            wrong = dx_patch_p_next_wrong(&m->plan, s, at, &run);
-            dx_patch_p_put_number(&m->writer, dx_patch_p_run_number(x->last_run_),
-                                  wrong ? run + 1 : 0);
-            x->last_run_ = wrong ? run : 8;
-            known = true;
-        }
-        if (wrong && run == 0) {
-            uint32_t diff = (uint32_t)(s->new_bytes[at] - s->old_bytes[at]) & 255;
-            uint32_t c = dx_patch_p_diff_context(m->diff_bits, x->last_run_, x->last_diff_);
-            dx_patch_p_put_tree(&m->writer, DX_PATCH_P_M_BYTE + 256 * c, 8, diff);
-            x->last_diff_ = diff;
-            known = false;
-        } else {
-            run--;
-        }
-        at++;
-    }
-}
-
-/* Segments from the headers of a 64-bit little-endian ELF file. */
-static uint32_t dx_patch_p_find_segments(const uint8_t *p, size_t size, uint64_t (*segments)[4],
-                                         uint64_t *origin)
-{
-    uint32_t count = 0, i;
-    *origin = 0; /* -2^63 has no folded form that a number can be, and helps nobody */
-    uint64_t at = size >= 64 ? dx_patch_p_load64(p + 32) : 0;
+    uint64_t count = 0, i, at = size >= 64 ? dx_patch_p_load64(p + 32) : 0;
+    uint64_t *s = setup + 2;
+    setup[1] = 0;
     if (size >= 64 && DX_PATCH_MEMCMP(p, "\177ELF\2\1", 6) == 0 && dx_patch_p_load16(p + 54) == 56)
         for (i = 0; i < dx_patch_p_load16(p + 56) && i < 64; i++, at += 56) {
             if (at > size || size - at < 56) break;
             if (dx_patch_p_load32(p + at) == 0x6474e550) /* PT_GNU_EH_FRAME */
-                *origin = dx_patch_p_load64(p + at + 16);
-            if (dx_patch_p_load32(p + at) != 1 || count == 8) continue; /* PT_LOAD */
-            segments[count][0] = dx_patch_p_load64(p + at + 8);
-            segments[count][1] = dx_patch_p_load64(p + at + 16);
-            segments[count][2] = dx_patch_p_load64(p + at + 32);
-            segments[count++][3] = dx_patch_p_load64(p + at + 40);
+                setup[1] = dx_patch_p_load64(p + at + 16);
+            if (dx_patch_p_load32(p + at) != 1 || count == DX_PATCH_P_SEGMENTS) continue;
+            s[4 * count] = dx_patch_p_load64(p + at + 8); /* PT_LOAD */
+            s[4 * count + 1] = dx_patch_p_load64(p + at + 16);
+            s[4 * count + 2] = dx_patch_p_load64(p + at + 32);
+            s[4 * count++ + 3] = dx_patch_p_load64(p + at + 40);
         }
-    if (*origin == (uint64_t)1 << 63) *origin = 0;
-    for (i = 0; i < 4 * count; i++)
-        if (segments[i / 4][i % 4] == (uint64_t)1 << 63) segments[i / 4][i % 4] = 0;
-    if (count) return count;
-    segments[0][0] = segments[0][1] = 0;
-    segments[0][2] = segments[0][3] = size;
-    return 1;
+    if (!count) {
+        s[2] = s[3] = size;
+        count = 1;
+    }
+    setup[0] = count;
+    for (i = 1; i < DX_PATCH_P_SETUP; i++) /* -2^63 has no folded form that a number can be */
+        if (setup[i] == (uint64_t)1 << 63) setup[i] = 0;
 }
 
 static void dx_patch_p_put_cover(dx_patch_p_maker *m, size_t i)
@@ -1649,242 +1889,180 @@ static void dx_patch_p_put_cover(dx_patch_p_maker *m, size_t i)
     const dx_patch_p_cover *c = m->finder.covers + i, *last = i ? c - 1 : NULL;
     uint64_t new_end = last ? last->new_at + last->size : 0;
     uint64_t expected = (last ? last->old_at + last->size : 0) + (c->new_at - new_end);
-    dx_patch_p_put_number(&m->writer, DX_PATCH_P_N_GAP, c->new_at - new_end);
-    dx_patch_p_put_number(&m->writer, DX_PATCH_P_N_LENGTH, c->size - 1);
-    dx_patch_p_put_number(&m->writer, DX_PATCH_P_N_JUMP, dx_patch_p_fold(c->old_at - expected));
+    dx_patch_p_coder *coder = &m->delta.coder_;
+    (void)dx_patch_p_number(coder, DX_PATCH_P_N_GAP, c->new_at - new_end);
+    (void)dx_patch_p_number(coder, DX_PATCH_P_N_LENGTH, c->size - 1);
+    (void)dx_patch_p_number(coder, DX_PATCH_P_N_JUMP, dx_patch_p_fold(c->old_at - expected));
 }
 
 static void dx_patch_p_put_setup(dx_patch_p_maker *m)
 {
-    uint32_t side, i, j;
+    dx_patch_p_delta *d = &m->delta;
+    uint32_t side, i;
     size_t k;
-    if (!m->map) return;
-    dx_patch_p_put_number(&m->writer, DX_PATCH_P_N_SETUP, m->finder.cover_count);
-    for (side = 0; side < 2; side++) {
-        dx_patch_p_put_number(&m->writer, DX_PATCH_P_N_SETUP, m->predictor.segment_count_[side]);
-        for (i = 0; i < m->predictor.segment_count_[side]; i++)
-            for (j = 0; j < 4; j++)
-                dx_patch_p_put_number(&m->writer, DX_PATCH_P_N_SETUP,
-                                      dx_patch_p_fold(m->predictor.segments_[side][i][j]));
-        dx_patch_p_put_number(&m->writer, DX_PATCH_P_N_SETUP,
-                              dx_patch_p_fold(m->predictor.origin_[side]));
-    }
+    (void)dx_patch_p_number(&d->coder_, DX_PATCH_P_N_SETUP, m->finder.cover_count);
+    for (side = 0; side < 2; side++)
+        for (i = 0; i < 2 + 4 * d->predictor_.setup_[side][0]; i++)
+            (void)dx_patch_p_number(&d->coder_, DX_PATCH_P_N_SETUP,
+                                    dx_patch_p_fold(d->predictor_.setup_[side][i]));
     for (k = 0; k < m->finder.cover_count; k++) dx_patch_p_put_cover(m, k);
 }
 
-static void dx_patch_p_put_literal(dx_patch_p_maker *m, const uint8_t *p)
+/* Literals that are like noise and repeat nothing are best left as they are. */
+static bool dx_patch_p_is_noise(dx_patch_p_delta *d, const uint8_t *p, uint32_t size)
 {
-    uint32_t before = p == m->finder.target ? 0u : p[-1];
-    uint32_t c = (1u << m->diff_bits) + (before >> (8 - m->literal_bits));
-    if (m->repeats.log) dx_patch_p_put_bit(&m->writer, DX_PATCH_P_M_REPEAT + m->repeats.after, 0);
-    dx_patch_p_put_tree(&m->writer, DX_PATCH_P_M_BYTE + 256 * c, 8, *p);
-}
-
-static void dx_patch_p_put_repeat(dx_patch_p_maker *m, uint32_t size, uint32_t back)
-{
-    const dx_patch_p_repeats *r = &m->repeats;
-    dx_patch_p_put_bit(&m->writer, DX_PATCH_P_M_REPEAT + r->after, 1);
-    dx_patch_p_put_bit(&m->writer, DX_PATCH_P_M_REPEAT + 2, back == r->last_back);
-    dx_patch_p_put_number(&m->writer, DX_PATCH_P_N_SIZE, size - 1);
-    if (back != r->last_back) dx_patch_p_put_number(&m->writer, DX_PATCH_P_N_BACK, back - 1);
-}
-
-/* Sixteenths of a bit that a literal (size 0) or a repeat costs. */
-static uint32_t dx_patch_p_price(dx_patch_p_maker *m, const uint8_t *p, uint32_t size,
-                                 uint32_t back)
-{
-    int mode = m->writer.mode;
-    m->writer.mode = DX_PATCH_P_COUNT;
-    m->writer.cost = 0;
-    if (size) dx_patch_p_put_repeat(m, size, back);
-    else dx_patch_p_put_literal(m, p);
-    m->writer.mode = mode;
-    return (uint32_t)m->writer.cost;
-}
-
-/* Take the repeat of the bytes that end `back` literals before literal `at` if it saves more than
-   *gain; at most `left` bytes. */
-static void dx_patch_p_try_repeat(dx_patch_p_maker *m, const uint8_t *p, uint32_t at, uint32_t back,
-                                  uint32_t left, uint32_t *found, long *gain)
-{
-    const dx_patch_p_repeats *r = &m->repeats;
-    uint32_t mask = (1u << r->log) - 1, i = 0;
-    long saved;
-    if (found[0] && r->ring[(at - back + found[0]) & mask] != p[found[0]]) return;
-    while (i < left && (i < back ? r->ring[(at - back + i) & mask] : p[i - back]) == p[i]) i++;
-    if (!i || i < found[0]) return;
-    saved = (long)(i * r->literal_price) - (long)dx_patch_p_price(m, p, i, back);
-    if (saved <= *gain) return;
-    found[0] = i;
-    found[1] = back;
-    *gain = saved;
-}
-
-/* The best repeat at literal r->count + ahead, whose bytes start at p; `left` follow each other. */
-static long dx_patch_p_look_back(dx_patch_p_maker *m, const uint8_t *p, uint32_t ahead,
-                                 uint32_t left, uint32_t *found)
-{
-    dx_patch_p_repeats *r = &m->repeats;
-    uint32_t at = r->count + ahead, most = (1u << r->log) - 1, depth = r->depth, next;
-    long gain = 0;
-    found[0] = 0;
-    if (r->last_back && r->last_back <= at)
-        dx_patch_p_try_repeat(m, p, at, r->last_back, left, found, &gain);
-    if (left < DX_PATCH_P_SHORTEST) return gain;
-    next = r->heads[(dx_patch_p_load32(p) * 0x9e3779b1u) >> (32 - r->heads_log)];
-    while (next && depth-- && found[0] < left && found[0] < DX_PATCH_P_ENOUGH) {
-        if (at - (next - 1) > most) break;
-        dx_patch_p_try_repeat(m, p, at, at - (next - 1), left, found, &gain);
-        next = r->chain[(next - 1) & most];
+    uint32_t counts[256], i, n, sum = 0, mask = (1u << d->history_log_) - 1, k;
+    uint64_t past = d->past_;
+    if (size < 256) return false;
+    DX_PATCH_MEMSET(counts, 0, sizeof counts);
+    for (i = 0; i < size; i++) counts[p[i]]++;
+    for (i = 0; i < 256; i++) sum += counts[i] * counts[i];
+    if (sum > size + size * size / 256 * 5 / 4) return false;
+    for (i = 0; d->mixer_ && i + 8 < size; i++) {
+        d->past_ = d->past_ << 8 | p[i];
+        k = d->heads_[dx_patch_p_place(d)];
+        if (!k || d->history_size_ - k > mask || d->history_size_ - k < 8) continue;
+        for (n = 0; n < 8 && d->history_[(k + n) & mask] == p[i + 1 + n];) n++;
+        if (n == 8) break;
     }
-    return gain;
+    d->past_ = past;
+    if (d->mixer_ && i + 8 < size) return false;
+    return true;
 }
 
-static void dx_patch_p_add_literals(dx_patch_p_repeats *r, const uint8_t *p, uint32_t count,
-                                    uint64_t left)
+/* Literals; the base goes on at `old_at`. */
+static void dx_patch_p_put_literals(dx_patch_p_maker *m, uint64_t from, uint64_t to,
+                                    uint64_t old_at)
 {
-    uint32_t mask = (1u << r->log) - 1;
-    for (; count; count--, left--, p++) {
-        if (left >= DX_PATCH_P_SHORTEST) {
-            uint32_t *head = r->heads +
-                             ((dx_patch_p_load32(p) * 0x9e3779b1u) >> (32 - r->heads_log));
-            r->chain[r->count & mask] = *head;
-            *head = r->count + 1;
-        }
-        r->ring[r->count++ & mask] = *p;
+    const dx_patch_p_finder *f = &m->finder;
+    dx_patch_p_delta *d = &m->delta;
+    uint64_t i;
+    d->past_ = 0;
+    dx_patch_p_pass(d, f->target + from, from);
+    for (i = 0; from + i < to; i++) {
+        uint64_t left = to - from - i;
+        uint32_t hint = d->mixer_ && old_at + i < f->base_size ? f->base[old_at + i] : 0u;
+        if (i % DX_PATCH_P_BLOCK == 0)
+            d->raw_ = dx_patch_p_bit(
+                &d->coder_, DX_PATCH_P_M_RAW + d->raw_,
+                dx_patch_p_is_noise(d, f->target + from + i,
+                                    left < DX_PATCH_P_BLOCK ? (uint32_t)left : DX_PATCH_P_BLOCK));
+        (void)dx_patch_p_literal(d, hint, f->target[from + i]);
     }
-}
-
-static void dx_patch_p_put_literals(dx_patch_p_maker *m, uint64_t from, uint64_t to)
-{
-    dx_patch_p_repeats *r = &m->repeats;
-    while (from < to) {
-        const uint8_t *p = m->finder.target + from;
-        uint32_t left = to - from < 65536 ? (uint32_t)(to - from) : 65536u, found[2] = {0, 0};
-        uint32_t next[2], size = 1;
-        bool look = r->log && r->count % (1 + r->misses / 32) == 0; /* less and less */
-        long gain = look ? dx_patch_p_look_back(m, p, 0, left, found) : 0;
-        if (gain > 0 && found[0] < DX_PATCH_P_ENOUGH && left > 1 && /* is one further on better? */
-            dx_patch_p_look_back(m, p + 1, 1, left - 1, next) > gain + 16)
-            gain = 0;
-        if (gain > 0) {
-            size = found[0];
-            dx_patch_p_put_repeat(m, size, found[1]);
-            r->last_back = found[1];
-        } else {
-            if (look)
-                r->literal_price = (31 * r->literal_price + dx_patch_p_price(m, p, 0, 0) + 16) / 32;
-            dx_patch_p_put_literal(m, p);
-        }
-        r->after = gain > 0;
-        r->misses = gain > 0 ? 0 : r->misses < 512 ? r->misses + 1 : 512;
-        if (r->log) dx_patch_p_add_literals(r, p, size, to - from);
-        from += size;
-    }
-}
-
-/* The old bytes of a block with those around it; zeros outside of the base. */
-static void dx_patch_p_fill_window(dx_patch_p_maker *m, uint64_t old_at)
-{
-    uint64_t first = old_at < DX_PATCH_P_BEFORE ? 0 : old_at - DX_PATCH_P_BEFORE;
-    uint32_t skip = (uint32_t)(DX_PATCH_P_BEFORE - (old_at - first));
-    uint64_t size = m->finder.base_size - first;
-    if (size > DX_PATCH_P_WINDOW - skip) size = DX_PATCH_P_WINDOW - skip;
-    DX_PATCH_MEMSET(m->window, 0, DX_PATCH_P_WINDOW);
-    DX_PATCH_MEMCPY(m->window + skip, m->finder.base + first, (size_t)size);
-}
-
-/* The predictor with which the block costs least. */
-static uint32_t dx_patch_p_choose(dx_patch_p_maker *m, const dx_patch_p_span *s)
-{
-    uint64_t least = UINT64_MAX;
-    uint32_t id, best = 0;
-    int mode = m->writer.mode;
-    if (!m->map) return DX_PATCH_P_ID_NONE;
-    if (DX_PATCH_MEMCMP(s->old_bytes + s->start, s->new_bytes + s->start, s->size - s->start) == 0)
-        return DX_PATCH_P_ID_NONE;
-    m->writer.mode = DX_PATCH_P_COUNT;
-    DX_PATCH_MEMCPY(m->memory, m->predictor.memory_, sizeof m->memory);
-    for (id = 0; id < DX_PATCH_P_IDS; id++) {
-        dx_patch_p_predictor first = m->predictor, second = m->predictor;
-        m->writer.cost = 0;
-        dx_patch_p_make_plan(&m->plan, &first, id, s);
-        DX_PATCH_MEMCPY(m->predictor.memory_, m->memory, sizeof m->memory);
-        dx_patch_p_put_block(m, &second, id, s);
-        if (m->writer.cost < least) {
-            least = m->writer.cost;
-            best = id;
-        }
-    }
-    m->writer.mode = mode;
-    return best;
 }
 
 static void dx_patch_p_put_cover_bytes(dx_patch_p_maker *m, const dx_patch_p_cover *c)
 {
+    const uint8_t *p = m->finder.base + c->old_at, *q = m->finder.target + c->new_at;
+    dx_patch_p_delta *d = &m->delta;
     uint64_t done = 0;
-    uint32_t carry = 0;
-    while (done + carry < c->size) {
-        dx_patch_p_span s;
-        uint64_t left = c->size - done;
-        uint32_t id, end;
-        s.old_at = c->old_at + done;
-        s.new_at = c->new_at + done;
-        s.start = carry;
-        s.size = left < DX_PATCH_P_BLOCK ? (uint32_t)left : DX_PATCH_P_BLOCK;
-        s.room = left < DX_PATCH_P_BLOCK + 8 ? (uint32_t)left : DX_PATCH_P_BLOCK + 8;
-        dx_patch_p_fill_window(m, s.old_at);
-        s.old_bytes = m->window + DX_PATCH_P_BEFORE;
-        s.new_bytes = m->finder.target + s.new_at;
-        m->predictor.bias_[0] = dx_patch_p_address(&m->predictor, 0, s.old_at) - s.old_at;
-        m->predictor.bias_[1] = dx_patch_p_address(&m->predictor, 1, s.new_at) - s.new_at;
-        id = dx_patch_p_choose(m, &s);
-        end = dx_patch_p_make_plan(&m->plan, &m->predictor, id, &s);
-        dx_patch_p_put_block(m, &m->predictor, id, &s);
-        m->last_id = id;
-        done += s.size;
-        carry = end - s.size;
+    dx_patch_p_block b;
+    for (;;) {
+        uint32_t equal = 0, which = DX_PATCH_P_N_EQUAL + (done ? 1u : 0u);
+        uint64_t size = 0;
+        for (; done < c->size; done += size, equal++) {
+            size = c->size - done < DX_PATCH_P_BLOCK ? c->size - done : DX_PATCH_P_BLOCK;
+            if (DX_PATCH_MEMCMP(p + done, q + done, (size_t)size) != 0) break;
+        }
+        (void)dx_patch_p_number(&d->coder_, which, equal);
+        if (done == c->size) return;
+        b.old_bytes = p + done;
+        b.new_bytes = q + done;
+        b.old_at = c->old_at + done;
+        b.new_at = c->new_at + done;
+        dx_patch_p_pass(d, b.new_bytes, b.new_at);
+        dx_patch_p_start_block(d, &b, c->size - done);
+        dx_patch_p_put_block(m, dx_patch_p_choose(m, &b), &b);
+        done += b.size;
+        if (done == c->size) return;
     }
 }
 
 static void dx_patch_p_put_delta(dx_patch_p_maker *m)
 {
     const dx_patch_p_finder *f = &m->finder;
-    uint64_t at = 0;
+    uint64_t at = 0, old_at = 0;
     size_t i;
-    dx_patch_p_put_setup(m);
+    if (m->delta.map_) dx_patch_p_put_setup(m);
     for (i = 0; i < f->cover_count; i++) {
         const dx_patch_p_cover *c = f->covers + i;
-        if (!m->map) dx_patch_p_put_cover(m, i);
-        dx_patch_p_put_literals(m, at, c->new_at);
+        if (!m->delta.map_) dx_patch_p_put_cover(m, i);
+        dx_patch_p_put_literals(m, at, c->new_at, old_at);
         dx_patch_p_put_cover_bytes(m, c);
         at = c->new_at + c->size;
+        old_at = c->old_at + c->size;
     }
-    if (!m->map && at < f->target_size)
-        dx_patch_p_put_number(&m->writer, DX_PATCH_P_N_GAP, f->target_size - at);
-    dx_patch_p_put_literals(m, at, f->target_size);
-    dx_patch_p_writer_finish(&m->writer);
+    if (!m->delta.map_ && at < f->target_size)
+        (void)dx_patch_p_number(&m->delta.coder_, DX_PATCH_P_N_GAP, f->target_size - at);
+    dx_patch_p_put_literals(m, at, f->target_size, old_at);
+    dx_patch_p_finish_writing(&m->delta.coder_);
 }
 
 /* >>reader: the streaming applier ------------------------------------------- */
 #define DX_PATCH_P_STEP 64u /* no step of a decoder takes more bytes of input than this */
-#define DX_PATCH_P_LAYOUT 16u /* of the parameters; and 1 if there is a map */
-#define DX_PATCH_P_SLACK 16u /* lets the memory of the caller have any alignment */
+#define DX_PATCH_P_LAYOUT 32u /* of the parameters; and 1 if there is a map */
+#define DX_PATCH_P_PARAMETERS_SIZE 5u /* bytes in front of a delta's stream */
+#define DX_PATCH_P_SLACK 96u /* lets the memory of the caller, and each part, have any alignment */
 
 enum { /* what is expected next */
-    DX_PATCH_P_PARAMETERS, DX_PATCH_P_START, DX_PATCH_P_SETUP, DX_PATCH_P_LIST, DX_PATCH_P_NEXT,
-    DX_PATCH_P_LITERALS, DX_PATCH_P_CHOICE, DX_PATCH_P_WALK, DX_PATCH_P_RECORD,
-    DX_PATCH_P_DATA, DX_PATCH_P_DONE
+    DX_PATCH_P_PARAMETERS, DX_PATCH_P_SET_UP, DX_PATCH_P_LIST, DX_PATCH_P_NEXT,
+    DX_PATCH_P_LITERALS, DX_PATCH_P_EQUAL, DX_PATCH_P_COPY, DX_PATCH_P_CHOICE, DX_PATCH_P_FIELDS,
+    DX_PATCH_P_WRONG, DX_PATCH_P_RECORD, DX_PATCH_P_DATA, DX_PATCH_P_DONE
 };
 
-/* Bytes that applying a delta takes. */
-static uint64_t dx_patch_p_delta_memory(uint32_t literal_bits, uint32_t diff_bits, bool map,
-                                        uint64_t covers, uint32_t history_log)
+/* Memory of the caller from *at on, aligned, or NULL. */
+static void *dx_patch_p_cut_memory(uint8_t **at, size_t *left, uint64_t size)
 {
-    uint64_t size = DX_PATCH_P_SLACK + 5u * dx_patch_p_model_count(literal_bits, diff_bits);
-    size += DX_PATCH_P_WINDOW + DX_PATCH_P_BLOCK + 8;
-    if (history_log) size += (uint64_t)1 << history_log;
-    return map ? size + 4 * DX_PATCH_P_MEMORY + 16 * covers : size;
+    size_t skip = (size_t)(0 - (uintptr_t)*at) & 7;
+    uint8_t *p = *at;
+    if (skip > *left || size > *left - skip) return NULL;
+    *at += skip + (size_t)size;
+    *left -= skip + (size_t)size;
+    return p + skip;
+}
+
+/* Bytes that mixing takes. */
+static uint64_t dx_patch_p_mix_memory(uint32_t history_log, uint32_t groups_log)
+{
+    if (!history_log) return 0;
+    return sizeof(dx_patch_p_mixer) + ((uint64_t)2 << history_log) + ((uint64_t)32 << groups_log);
+}
+
+/* Bytes that applying a delta takes. */
+static uint64_t dx_patch_p_delta_memory(const dx_patch_p_delta *d, uint64_t covers)
+{
+    uint64_t size = DX_PATCH_P_SLACK + DX_PATCH_P_WINDOW + DX_PATCH_P_LONGEST;
+    size += 5u * (uint64_t)dx_patch_p_model_count(d->literal_bits_, d->diff_bits_);
+    size += dx_patch_p_mix_memory(d->history_log_, d->groups_log_);
+    return d->map_ ? size + 4 * DX_PATCH_P_MEMORY + 16 * covers : size;
+}
+
+/* Models, and what mixing and prediction need, at their start. */
+static bool dx_patch_p_delta_start(dx_patch_p_delta *d, uint8_t **at, size_t *left)
+{
+    uint32_t count = dx_patch_p_model_count(d->literal_bits_, d->diff_bits_);
+    uint8_t *p = (uint8_t *)dx_patch_p_cut_memory(at, left, 5 * (uint64_t)count);
+    if (!p) return false;
+    d->coder_.models_ = (uint16_t *)(void *)p;
+    d->coder_.counts_ = p + 4 * (size_t)count;
+    dx_patch_p_models_start(d->coder_.models_, count);
+    DX_PATCH_MEMSET(d->coder_.counts_, 0, count);
+    if (d->history_log_) {
+        uint64_t heads = (uint64_t)1 << d->history_log_, groups = (uint64_t)32 << d->groups_log_;
+        d->mixer_ = (dx_patch_p_mixer *)dx_patch_p_cut_memory(at, left, sizeof *d->mixer_);
+        d->heads_ = (uint32_t *)dx_patch_p_cut_memory(at, left, heads);
+        d->history_ = (uint8_t *)dx_patch_p_cut_memory(at, left, heads);
+        d->groups_ = (uint16_t *)dx_patch_p_cut_memory(at, left, groups);
+        if (!d->mixer_ || !d->heads_ || !d->history_ || !d->groups_) return false;
+        dx_patch_p_mixer_start(d->mixer_);
+        DX_PATCH_MEMSET(d->heads_, 0, (size_t)heads);
+        DX_PATCH_MEMSET(d->groups_, 0, (size_t)groups);
+    }
+    if (!d->map_) return true;
+    d->predictor_.memory_ = (uint32_t *)dx_patch_p_cut_memory(at, left, 4 * DX_PATCH_P_MEMORY);
+    if (!d->predictor_.memory_) return false;
+    DX_PATCH_MEMSET(d->predictor_.memory_, 0, 4 * DX_PATCH_P_MEMORY);
+    return true;
 }
 
 static int dx_patch_p_callback(dx_patch_applier *a, int result, int error)
@@ -1896,22 +2074,24 @@ static int dx_patch_p_callback(dx_patch_applier *a, int result, int error)
 
 static int dx_patch_p_progress(dx_patch_applier *a)
 {
-    uint64_t done = a->base_done_ + a->produced_, total = a->from_size_ + a->to_size_;
-    if (!a->desc_.progress) return DX_PATCH_OK;
-    return dx_patch_p_callback(a, a->desc_.progress(a->desc_.user, done, total),
-                               DX_PATCH_ECANCELED);
+    const dx_patch_applier_desc *d = &a->desc_;
+    uint64_t done = a->base_done_ + a->produced_, all = a->from_size_ + a->to_size_;
+    int result = d->progress ? d->progress(d->user, done, all) : 0;
+    return dx_patch_p_callback(a, result, DX_PATCH_ECANCELED);
 }
 
-static int dx_patch_p_emit(dx_patch_applier *a, const uint8_t *p, uint32_t size)
+/* The next bytes of the target; those of a target in memory may stand there already. */
+static int dx_patch_p_emit(dx_patch_applier *a, const uint8_t *p, size_t size)
 {
     const dx_patch_applier_desc *d = &a->desc_;
     int error = DX_PATCH_OK;
     DX_PATCH_ASSERT(size <= a->to_size_ - a->produced_);
     if (!size) return DX_PATCH_OK;
-    if (!d->skip_target_hash) dx_patch_p_hash_update(&d->hasher, &a->blake3_, p, size);
-    if (d->out) DX_PATCH_MEMCPY((uint8_t *)d->out + a->produced_, p, size);
-    else error = dx_patch_p_callback(a, d->write(d->user, p, size), DX_PATCH_ESYS);
-    a->decoder_.last_byte_ = p[size - 1];
+    dx_patch_p_pass(&a->delta_, p + size, size);
+    if (!d->skip_target_hash) d->hasher.update(d->hasher.user, p, size);
+    if (!d->out) error = dx_patch_p_callback(a, d->write(d->user, p, size), DX_PATCH_ESYS);
+    else if ((uint8_t *)d->out + a->produced_ != p)
+        DX_PATCH_MEMCPY((uint8_t *)d->out + a->produced_, p, size);
     a->produced_ += size;
     return error ? error : dx_patch_p_progress(a);
 }
@@ -1928,300 +2108,270 @@ static int dx_patch_p_read(dx_patch_applier *a, uint64_t at, uint8_t *p, uint32_
     return dx_patch_p_callback(a, a->desc_.read(a->desc_.user, at, p, part), DX_PATCH_ESYS);
 }
 
-/* Aligned memory of the caller from *at on, or NULL. */
-static void *dx_patch_p_carve(const dx_patch_applier *a, size_t *at, size_t size)
+/* Where the next bytes of the target are put together. */
+static uint8_t *dx_patch_p_room(const dx_patch_applier *a)
 {
-    uint8_t *p = (uint8_t *)a->desc_.memory;
-    size_t skip = (size_t)(0 - (uintptr_t)(p + *at)) & 7;
-    if (skip > a->desc_.memory_size - *at) return NULL;
-    skip += *at;
-    if (size > a->desc_.memory_size - skip) return NULL;
-    *at = skip + size;
-    return p + skip;
+    return a->desc_.out ? (uint8_t *)a->desc_.out + a->produced_ : a->new_;
 }
 
-static bool dx_patch_p_has_input(const dx_patch_p_decoder *d)
+static bool dx_patch_p_has_input(const dx_patch_p_coder *c) /* for a whole step */
 {
-    return d->source_last_ || d->source_size_ - d->source_at_ >= DX_PATCH_P_STEP;
+    return c->last_ || c->size_ - c->at_ >= DX_PATCH_P_STEP;
 }
 
 static int dx_patch_p_take_parameters(dx_patch_applier *a)
 {
-    dx_patch_p_decoder *d = &a->decoder_;
+    dx_patch_p_delta *d = &a->delta_;
     const uint8_t *p = a->in_;
-    uint32_t count;
+    if (d->coder_.size_ < DX_PATCH_P_PARAMETERS_SIZE) return DX_PATCH_ECORRUPT;
+    d->coder_.at_ = DX_PATCH_P_PARAMETERS_SIZE;
     d->literal_bits_ = p[0] & 15;
     d->diff_bits_ = p[0] >> 4;
     d->map_ = p[1] & 1;
-    d->history_log_ = p[3];
     d->predictor_.region_bits_ = p[2];
+    d->history_log_ = p[3];
+    d->groups_log_ = p[4];
     if (d->literal_bits_ > 8 || d->diff_bits_ > 3 || (p[1] & 254) != DX_PATCH_P_LAYOUT ||
-        p[2] > 32 || p[3] > 30)
+        p[2] > 32 || (p[3] && (p[3] < 8 || p[3] > 28)) || (p[3] ? p[4] < 4 : p[4]) || p[4] > 28)
         return DX_PATCH_EVERSION;
-    if (a->header_.coding == DX_PATCH_CODING_PLAIN && (p[0] || p[1] & 1 || p[3]))
+    if (a->header_.coding == DX_PATCH_CODING_PLAIN && (p[0] || p[1] & 1 || p[2] || p[3]))
         return DX_PATCH_EVERSION; /* such need bits */
     if (d->map_ && (a->from_size_ >> 32 || a->to_size_ >> 32)) return DX_PATCH_EHEADER;
-    count = dx_patch_p_model_count(d->literal_bits_, d->diff_bits_);
-    d->used_ = 0;
-    d->models_ = (uint16_t *)dx_patch_p_carve(a, &d->used_, (size_t)count * 5);
-    d->old_ = (uint8_t *)dx_patch_p_carve(a, &d->used_, DX_PATCH_P_WINDOW);
-    if (!d->models_ || !d->old_) return DX_PATCH_EHEADER;
-    d->new_ = (uint8_t *)dx_patch_p_carve(a, &d->used_, DX_PATCH_P_BLOCK + 8);
-    if (!d->new_) return DX_PATCH_EHEADER;
-    dx_patch_p_models_start(d->models_, count);
-    d->counts_ = (uint8_t *)(d->models_ + 2 * count);
-    DX_PATCH_MEMSET(d->counts_, 0, count);
-    if (d->history_log_)
-        d->history_ = (uint8_t *)dx_patch_p_carve(a, &d->used_, (size_t)1 << d->history_log_);
-    if (d->history_log_ && !d->history_) return DX_PATCH_EHEADER;
-    if (d->map_) {
-        d->predictor_.memory_ = (uint32_t *)dx_patch_p_carve(a, &d->used_, 4 * DX_PATCH_P_MEMORY);
-        if (!d->predictor_.memory_) return DX_PATCH_EHEADER;
-        DX_PATCH_MEMSET(d->predictor_.memory_, 0, 4 * DX_PATCH_P_MEMORY);
-    }
+    a->old_ = (uint8_t *)dx_patch_p_cut_memory(&a->memory_, &a->left_, DX_PATCH_P_WINDOW);
+    a->new_ = (uint8_t *)dx_patch_p_cut_memory(&a->memory_, &a->left_, DX_PATCH_P_LONGEST);
+    if (!a->old_ || !a->new_) return DX_PATCH_EHEADER;
+    if (!dx_patch_p_delta_start(d, &a->memory_, &a->left_)) return DX_PATCH_EHEADER;
+    if (a->header_.coding == DX_PATCH_CODING_RANGE) dx_patch_p_start_reading(&d->coder_);
+    a->state_ = d->map_ ? DX_PATCH_P_SET_UP : DX_PATCH_P_NEXT;
     return DX_PATCH_OK;
 }
 
-/* The numbers of the setup in their order: cover count, twice segments, twice the origin. */
+/* The numbers of the setup in their order: cover count, then both sides. */
 static int dx_patch_p_take_setup(dx_patch_applier *a)
 {
-    dx_patch_p_decoder *d = &a->decoder_;
-    dx_patch_p_predictor *x = &d->predictor_;
-    uint64_t v = dx_patch_p_get_number(d, DX_PATCH_P_N_SETUP);
-    uint32_t side = d->setup_at_ >> 8, i = d->setup_at_ & 255;
-    if (side == 0) {
-        size_t count = (size_t)v;
-        if (v > a->desc_.memory_size / 16) return DX_PATCH_EHEADER;
-        x->covers_ = (uint32_t *)dx_patch_p_carve(a, &d->used_, 12 * count);
-        if (!x->covers_) return DX_PATCH_EHEADER;
-        x->order_ = (uint32_t *)dx_patch_p_carve(a, &d->used_, 4 * count);
-        if (!x->order_) return DX_PATCH_EHEADER;
+    dx_patch_p_predictor *x = &a->delta_.predictor_;
+    uint64_t v = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_SETUP, 0), *side;
+    if (!a->setup_at_++) {
+        if (v > a->left_ / 16) return DX_PATCH_EHEADER;
+        x->covers_ = (uint32_t *)dx_patch_p_cut_memory(&a->memory_, &a->left_, 16 * v);
         x->count_ = (uint32_t)v;
-        d->setup_at_ = 256;
-        return DX_PATCH_OK;
+        return x->covers_ ? DX_PATCH_OK : DX_PATCH_EHEADER;
     }
-    side--;
-    if (i == 0) {
-        if (v > 8) return DX_PATCH_ECORRUPT;
-        x->segment_count_[side] = (uint32_t)v;
-    } else if (i <= 4 * x->segment_count_[side]) {
-        x->segments_[side][(i - 1) / 4][(i - 1) % 4] = dx_patch_p_unfold(v);
-    } else {
-        x->origin_[side] = dx_patch_p_unfold(v);
-    }
-    d->setup_at_++;
-    if (i == 4 * x->segment_count_[side] + 1) d->setup_at_ = (side + 2) << 8;
-    if (d->setup_at_ == 3u << 8) a->state_ = DX_PATCH_P_LIST;
+    side = x->setup_[a->setup_side_];
+    side[a->setup_at_ - 2] = dx_patch_p_unfold(v);
+    if (side[0] > DX_PATCH_P_SEGMENTS) return DX_PATCH_ECORRUPT;
+    if (a->setup_at_ < 3 + 4 * side[0]) return DX_PATCH_OK;
+    a->setup_at_ = 1;
+    if (a->setup_side_) a->state_ = DX_PATCH_P_LIST;
+    a->setup_side_ = 1;
     return DX_PATCH_OK;
 }
 
 /* The next cover, after `gap` literal bytes. It lies inside of both files, or it is refused. */
 static int dx_patch_p_take_cover(dx_patch_applier *a, uint64_t gap)
 {
-    dx_patch_p_decoder *d = &a->decoder_;
-    uint64_t size = dx_patch_p_get_number(d, DX_PATCH_P_N_LENGTH);
-    uint64_t jump = dx_patch_p_unfold(dx_patch_p_get_number(d, DX_PATCH_P_N_JUMP));
-    uint64_t left = a->to_size_ - d->new_end_, old_at = d->old_end_ + gap + jump;
+    uint64_t size = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_LENGTH, 0);
+    uint64_t jump = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_JUMP, 0);
+    uint64_t left = a->to_size_ - a->new_end_, old_at = a->old_end_ + gap;
+    old_at += dx_patch_p_unfold(jump);
     if (gap >= left || size >= left - gap) return DX_PATCH_EBOUNDS;
     size++;
     if (old_at > a->from_size_ || size > a->from_size_ - old_at) return DX_PATCH_EBOUNDS;
-    d->cover_new_ = d->new_end_ + gap;
-    d->cover_old_ = old_at;
-    d->cover_left_ = size;
-    d->new_end_ = d->cover_new_ + size;
-    d->old_end_ = old_at + size;
+    a->cover_new_ = a->new_end_ + gap;
+    a->cover_old_ = old_at;
+    a->cover_left_ = size;
+    a->new_end_ = a->cover_new_ + size;
+    a->old_end_ = old_at + size;
     return DX_PATCH_OK;
 }
 
 static int dx_patch_p_take_list(dx_patch_applier *a)
 {
-    dx_patch_p_decoder *d = &a->decoder_;
-    uint32_t *cover = d->predictor_.covers_ + 3 * (size_t)d->cover_at_;
+    dx_patch_p_predictor *x = &a->delta_.predictor_;
+    uint32_t *cover = x->covers_ + 3 * (size_t)a->cover_at_;
     int error;
-    if (d->cover_at_ == d->predictor_.count_) {
-        dx_patch_p_sort_covers(&d->predictor_);
-        d->cover_at_ = 0;
-        d->new_end_ = 0;
+    if (a->cover_at_ == x->count_) {
+        dx_patch_p_sort_covers(x);
+        a->cover_at_ = 0;
+        a->cover_old_ = 0;
         a->state_ = DX_PATCH_P_NEXT;
         return DX_PATCH_OK;
     }
-    error = dx_patch_p_take_cover(a, dx_patch_p_get_number(d, DX_PATCH_P_N_GAP));
+    error = dx_patch_p_take_cover(a, dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_GAP, 0));
     if (error) return error;
-    cover[0] = (uint32_t)d->cover_new_;
-    cover[1] = (uint32_t)d->cover_old_;
-    cover[2] = (uint32_t)d->cover_left_;
-    d->cover_at_++;
+    cover[0] = (uint32_t)a->cover_new_;
+    cover[1] = (uint32_t)a->cover_old_;
+    cover[2] = (uint32_t)a->cover_left_;
+    a->cover_at_++;
     return DX_PATCH_OK;
 }
 
 /* Literal bytes and the cover behind them, if there is one. */
 static int dx_patch_p_take_next(dx_patch_applier *a)
 {
-    dx_patch_p_decoder *d = &a->decoder_;
-    uint64_t left = a->to_size_ - a->produced_;
+    uint64_t left = a->to_size_ - a->produced_, gap = left;
     int error = DX_PATCH_OK;
-    d->cover_left_ = 0;
-    d->literals_left_ = left;
+    a->hint_old_ = a->cover_old_;
+    a->cover_left_ = 0;
     a->state_ = left ? DX_PATCH_P_LITERALS : DX_PATCH_P_DONE;
     if (!left) return DX_PATCH_OK;
-    if (!d->map_) {
-        uint64_t gap = dx_patch_p_get_number(d, DX_PATCH_P_N_GAP);
+    if (!a->delta_.map_) {
+        gap = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_GAP, 0);
         if (gap > left) return DX_PATCH_EBOUNDS;
-        d->literals_left_ = gap;
         if (gap < left) error = dx_patch_p_take_cover(a, gap);
-    } else if (d->cover_at_ < d->predictor_.count_) {
-        const uint32_t *cover = d->predictor_.covers_ + 3 * (size_t)d->cover_at_++;
-        d->cover_new_ = cover[0];
-        d->cover_old_ = cover[1];
-        d->cover_left_ = cover[2];
-        d->literals_left_ = d->cover_new_ - a->produced_;
+    } else if (a->cover_at_ < a->delta_.predictor_.count_) {
+        const uint32_t *cover = a->delta_.predictor_.covers_ + 3 * (size_t)a->cover_at_++;
+        a->cover_new_ = cover[0];
+        a->cover_old_ = cover[1];
+        a->cover_left_ = cover[2];
+        gap = a->cover_new_ - a->produced_;
     }
-    d->start_ = 0;
+    a->literals_left_ = gap;
+    a->literals_done_ = 0;
+    a->later_ = 0;
+    if (!gap && !error) a->state_ = DX_PATCH_P_EQUAL;
     return error;
-}
-
-/* Is a repeat of earlier literals next? Then its size and distance. */
-static int dx_patch_p_take_repeat(dx_patch_p_decoder *d, uint64_t left)
-{
-    uint64_t size, back = d->back_;
-    uint32_t again;
-    if (!dx_patch_p_get_bit(d, DX_PATCH_P_M_REPEAT + d->after_)) {
-        d->after_ = 0;
-        return DX_PATCH_OK;
-    }
-    d->after_ = 1;
-    again = dx_patch_p_get_bit(d, DX_PATCH_P_M_REPEAT + 2);
-    size = dx_patch_p_get_number(d, DX_PATCH_P_N_SIZE);
-    if (!again) back = dx_patch_p_get_number(d, DX_PATCH_P_N_BACK) + 1;
-    if (!back || back > d->history_size_ || back > (uint64_t)1 << d->history_log_ || size >= left)
-        return DX_PATCH_EBOUNDS;
-    d->back_ = back;
-    d->repeat_left_ = size + 1;
-    return DX_PATCH_OK;
 }
 
 static int dx_patch_p_take_literals(dx_patch_applier *a)
 {
-    dx_patch_p_decoder *d = &a->decoder_;
-    uint32_t size = 0, last = d->last_byte_;
-    size_t mask = ((size_t)1 << d->history_log_) - 1;
+    dx_patch_p_delta *d = &a->delta_;
+    uint32_t done = (uint32_t)(a->literals_done_ % DX_PATCH_P_BLOCK), size = 0;
+    uint32_t most = DX_PATCH_P_BLOCK - done;
+    uint8_t *to = dx_patch_p_room(a);
+    uint64_t past = d->past_;
     int error = DX_PATCH_OK;
-    while (size < d->literals_left_ && size < DX_PATCH_P_BLOCK &&
-           (d->repeat_left_ || dx_patch_p_has_input(d)) && !d->past_end_ && !error) {
-        if (d->history_log_ && !d->repeat_left_)
-            error = dx_patch_p_take_repeat(d, d->literals_left_ - size);
-        if (d->repeat_left_) {
-            last = d->history_[(size_t)(d->history_size_ - d->back_) & mask];
-            d->repeat_left_--;
-        } else {
-            uint32_t c = (1u << d->diff_bits_) + (last >> (8 - d->literal_bits_));
-            last = dx_patch_p_get_tree(d, DX_PATCH_P_M_BYTE + 256 * c, 8);
-        }
-        if (d->history_log_) d->history_[(size_t)d->history_size_++ & mask] = (uint8_t)last;
-        d->new_[size++] = (uint8_t)last;
-    }
+    if (!done && d->coder_.range_)
+        d->raw_ = dx_patch_p_bit(&d->coder_, DX_PATCH_P_M_RAW + d->raw_, 0);
+    if (most > a->literals_left_) most = (uint32_t)a->literals_left_;
+    if (d->mixer_) error = dx_patch_p_read(a, a->hint_old_, a->old_, most);
+    else DX_PATCH_MEMSET(a->old_, 0, DX_PATCH_P_WINDOW);
     if (error) return error;
-    d->literals_left_ -= size;
-    error = dx_patch_p_emit(a, d->new_, size);
-    if (!error && !d->literals_left_)
-        a->state_ = d->cover_left_ ? DX_PATCH_P_CHOICE : DX_PATCH_P_NEXT;
+    do {
+        to[size] = (uint8_t)dx_patch_p_literal(d, a->old_[size], 0);
+        size++;
+    } while (size < most && dx_patch_p_has_input(&d->coder_) && !d->coder_.overrun_);
+    d->past_ = past; /* as it is until emit */
+    a->hint_old_ += size;
+    a->literals_left_ -= size;
+    a->literals_done_ += size;
+    error = dx_patch_p_emit(a, to, size);
+    if (!a->literals_left_) a->state_ = a->cover_left_ ? DX_PATCH_P_EQUAL : DX_PATCH_P_NEXT;
     return error;
 }
 
-/* Start a block of the cover: its predictor, and the old bytes in and around it. */
+/* So many bytes of the cover are done. */
+static void dx_patch_p_done(dx_patch_applier *a, uint64_t size)
+{
+    a->cover_old_ += size;
+    a->cover_new_ += size;
+    a->cover_left_ -= size;
+    a->state_ = a->cover_left_ ? DX_PATCH_P_EQUAL : DX_PATCH_P_NEXT;
+}
+
+/* How many of the cover's blocks are as in the base. */
+static int dx_patch_p_take_equal(dx_patch_applier *a)
+{
+    uint64_t left = a->cover_left_, most = (left - 1) / DX_PATCH_P_BLOCK + 1, n = most;
+    if (a->delta_.coder_.range_) /* plain coding has no other blocks */
+        n = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_EQUAL + a->later_, 0);
+    if (n > most) return DX_PATCH_EBOUNDS;
+    a->equal_left_ = n == most ? left : n * DX_PATCH_P_BLOCK;
+    a->later_ = 1;
+    a->state_ = n ? DX_PATCH_P_COPY : DX_PATCH_P_CHOICE;
+    return DX_PATCH_OK;
+}
+
+static int dx_patch_p_take_copy(dx_patch_applier *a)
+{
+    const uint8_t *p = (const uint8_t *)a->desc_.base;
+    uint64_t size = a->equal_left_;
+    int error = DX_PATCH_OK;
+    if (p) {
+        p += a->cover_old_;
+    } else {
+        if (size > DX_PATCH_P_BLOCK) size = DX_PATCH_P_BLOCK;
+        error = dx_patch_p_read(a, a->cover_old_, a->new_, (uint32_t)size);
+        p = a->new_;
+    }
+    if (!error) error = dx_patch_p_emit(a, p, (size_t)size);
+    a->equal_left_ -= size;
+    dx_patch_p_done(a, size);
+    if (a->cover_left_) a->state_ = a->equal_left_ ? DX_PATCH_P_COPY : DX_PATCH_P_CHOICE;
+    return error;
+}
+
+/* Start a block of the cover: its predictor, and the old bytes in and in front of it. */
 static int dx_patch_p_take_choice(dx_patch_applier *a)
 {
-    dx_patch_p_decoder *d = &a->decoder_;
-    dx_patch_p_predictor *x = &d->predictor_;
+    dx_patch_p_delta *d = &a->delta_;
+    dx_patch_p_block *b = &a->block_;
     uint32_t before = DX_PATCH_P_BEFORE;
-    d->id_ = dx_patch_p_get_tree(d, DX_PATCH_P_M_ID + 8 * d->id_, 3);
+    int error = DX_PATCH_OK;
+    d->id_ = dx_patch_p_tree(&d->coder_, DX_PATCH_P_M_ID + 16 * d->id_, 4, 0);
     if (d->id_ >= DX_PATCH_P_IDS || (d->id_ && !d->map_)) return DX_PATCH_EVERSION;
-    d->size_ = DX_PATCH_P_BLOCK;
-    d->room_ = DX_PATCH_P_BLOCK + 8;
-    if (d->cover_left_ < d->size_) d->size_ = (uint32_t)d->cover_left_;
-    if (d->cover_left_ < d->room_) d->room_ = (uint32_t)d->cover_left_;
-    if (before > d->cover_old_) before = (uint32_t)d->cover_old_;
-    DX_PATCH_MEMSET(d->old_, 0, DX_PATCH_P_BEFORE);
-    x->bias_[0] = dx_patch_p_address(x, 0, d->cover_old_) - d->cover_old_;
-    x->bias_[1] = dx_patch_p_address(x, 1, d->cover_new_) - d->cover_new_;
-    d->at_ = d->start_;
-    d->since_ = 2;
-    d->wrong_known_ = false;
-    a->state_ = DX_PATCH_P_WALK;
-    return dx_patch_p_read(a, d->cover_old_ - before, d->old_ + DX_PATCH_P_BEFORE - before,
-                           d->size_ + before + DX_PATCH_P_AFTER);
+    b->old_at = a->cover_old_;
+    b->new_at = a->cover_new_;
+    dx_patch_p_start_block(d, b, a->cover_left_);
+    if (before > b->old_at) before = (uint32_t)b->old_at;
+    a->from_ = before < 2 ? 0 - (int32_t)before : -2;
+    a->block_at_ = 0;
+    a->state_ = DX_PATCH_P_FIELDS;
+    b->old_bytes = a->old_ + DX_PATCH_P_BEFORE;
+    if (a->desc_.base) b->old_bytes = (const uint8_t *)a->desc_.base + b->old_at;
+    else error = dx_patch_p_read(a, b->old_at - before, a->old_ + DX_PATCH_P_BEFORE - before,
+                                 b->limit + before);
+    DX_PATCH_MEMCPY(dx_patch_p_room(a), b->old_bytes, b->limit);
+    return error;
 }
 
-static void dx_patch_p_take_field(dx_patch_p_decoder *d, const dx_patch_p_field *f)
+static int dx_patch_p_take_fields(dx_patch_applier *a)
 {
-    uint64_t value = f->value;
-    if (dx_patch_p_get_bit(d, dx_patch_p_flag_model(&d->predictor_, d->id_, f))) {
-        value += dx_patch_p_unfold(1 + dx_patch_p_get_number(d, dx_patch_p_fix_number(d->id_)));
-        if (f->size < 8) value &= ((uint64_t)1 << 8 * f->size) - 1;
-    }
-    dx_patch_p_learn(&d->predictor_, f, value);
-    dx_patch_p_store_field(d->new_ + d->at_, d->id_, f->size, value);
-    d->at_ += f->size;
-    d->since_ = 0;
-}
-
-/* One byte outside of fields, or as many as are known to be right. */
-static void dx_patch_p_take_bytes(dx_patch_p_decoder *d, const uint8_t *old)
-{
-    dx_patch_p_predictor *x = &d->predictor_;
-    uint32_t count = 1;
-    if (!d->wrong_known_) {
-        uint64_t n = dx_patch_p_get_number(d, dx_patch_p_run_number(x->last_run_));
-        if (n > DX_PATCH_P_BLOCK) d->bad_number_ = true;
-        d->wrong_ = n != 0;
-        d->run_ = n ? (uint32_t)n - 1 : DX_PATCH_P_BLOCK;
-        x->last_run_ = n ? d->run_ : 8;
-        d->wrong_known_ = true;
-    }
-    if (d->wrong_ && d->run_ == 0) {
-        uint32_t c = dx_patch_p_diff_context(d->diff_bits_, x->last_run_, x->last_diff_);
-        x->last_diff_ = dx_patch_p_get_tree(d, DX_PATCH_P_M_BYTE + 256 * c, 8);
-        d->new_[d->at_] = (uint8_t)((*old + x->last_diff_) & 255);
-        d->wrong_known_ = false;
-    } else {
-        uint32_t most = d->run_ < d->size_ - d->at_ ? d->run_ : d->size_ - d->at_;
-        if (d->id_ == DX_PATCH_P_ID_NONE) count = most;
-        while (count < most && !dx_patch_p_may_be_field(d->id_, old + count,
-                                                        d->cover_old_ + d->at_ + count,
-                                                        d->since_ + count))
-            count++;
-        DX_PATCH_MEMCPY(d->new_ + d->at_, old, count);
-        d->run_ -= count;
-    }
-    d->at_ += count;
-    d->since_ += count;
-}
-
-static int dx_patch_p_take_walk(dx_patch_applier *a)
-{
-    dx_patch_p_decoder *d = &a->decoder_;
-    uint32_t end;
-    int error;
-    while (d->at_ < d->size_) {
-        const uint8_t *old = d->old_ + DX_PATCH_P_BEFORE + d->at_;
+    dx_patch_p_delta *d = &a->delta_;
+    dx_patch_p_block *b = &a->block_;
+    uint8_t *to = dx_patch_p_room(a);
+    while ((a->block_at_ = dx_patch_p_next_place(d->id_, b, a->block_at_, a->from_)) < b->size) {
         dx_patch_p_field f;
-        if (d->past_end_ || d->bad_number_) return DX_PATCH_ECORRUPT;
-        if (!dx_patch_p_has_input(d)) return DX_PATCH_OK;
-        f.size = 0;
-        if (dx_patch_p_may_be_field(d->id_, old, d->cover_old_ + d->at_, d->since_))
-            f = dx_patch_p_predict(&d->predictor_, d->id_, old, d->cover_old_ + d->at_,
-                                   d->cover_new_ + d->at_);
-        if (f.size && f.size <= d->room_ - d->at_) dx_patch_p_take_field(d, &f);
-        else dx_patch_p_take_bytes(d, old);
+        if (d->coder_.overrun_) return DX_PATCH_ECORRUPT;
+        if (!dx_patch_p_has_input(&d->coder_)) return DX_PATCH_OK;
+        f = dx_patch_p_predict(&d->predictor_, d->id_, b, a->block_at_, a->from_);
+        if (f.size) {
+            dx_patch_p_store_field(to + a->block_at_, f.form, f.size,
+                                   dx_patch_p_code_field(d, &f, f.value));
+            a->block_at_ += f.size;
+            a->from_ = (int32_t)a->block_at_;
+        } else {
+            a->block_at_++;
+        }
     }
-    if (d->past_end_ || d->bad_number_ || (d->wrong_known_ && d->wrong_)) return DX_PATCH_ECORRUPT;
-    end = d->at_;
-    error = dx_patch_p_emit(a, d->new_ + d->start_, end - d->start_);
-    d->start_ = end - d->size_;
-    d->cover_old_ += d->size_;
-    d->cover_new_ += d->size_;
-    d->cover_left_ -= d->size_;
-    a->state_ = d->cover_left_ > d->start_ ? DX_PATCH_P_CHOICE : DX_PATCH_P_NEXT;
+    if (a->from_ > (int32_t)b->size) b->size = (uint32_t)a->from_;
+    a->block_at_ = 0;
+    a->state_ = DX_PATCH_P_WRONG;
+    return DX_PATCH_OK;
+}
+
+/* The wrong bytes of a block, then it is complete. */
+static int dx_patch_p_take_wrong(dx_patch_applier *a)
+{
+    dx_patch_p_delta *d = &a->delta_;
+    uint32_t size = a->block_.size;
+    uint8_t *to = dx_patch_p_room(a), *p;
+    int error;
+    while (a->block_at_ < size) {
+        uint64_t n;
+        if (d->coder_.overrun_) return DX_PATCH_ECORRUPT;
+        if (!dx_patch_p_has_input(&d->coder_)) return DX_PATCH_OK;
+        n = dx_patch_p_code_run(d, 0);
+        if (n > size - a->block_at_) return DX_PATCH_ECORRUPT;
+        if (!n) break;
+        a->block_at_ += (uint32_t)n;
+        p = to + a->block_at_ - 1;
+        *p = (uint8_t)((*p + dx_patch_p_code_wrong(d, a->block_at_ > 1 ? p[-1]
+                                                                 : (uint32_t)(d->past_ & 255),
+                                                   *p, 0)) & 255);
+    }
+    error = d->coder_.overrun_ ? DX_PATCH_ECORRUPT : dx_patch_p_emit(a, to, size);
+    dx_patch_p_done(a, size);
     return error;
 }
 
@@ -2238,14 +2388,14 @@ static void dx_patch_p_xor(uint8_t *p, const uint8_t *changes, size_t size)
 }
 
 /* The next run of changed bytes of a block patch: 1, or 0 at the end, or an error. */
-static int dx_patch_p_next_run(dx_patch_p_decoder *d, dx_patch_p_runs *r)
+static int dx_patch_p_next_run(dx_patch_p_coder *d, dx_patch_p_runs *r)
 {
     uint64_t gap, size;
     if (!r->left) {
-        if (d->source_at_ == d->source_size_) return 0;
+        if (d->at_ == d->size_) return 0;
         gap = dx_patch_p_get_varint(d);
         r->left = dx_patch_p_get_varint(d);
-        if (d->past_end_) return DX_PATCH_ETRUNCATED;
+        if (d->overrun_) return DX_PATCH_ETRUNCATED;
         if (d->bad_number_ || !r->left || r->left > r->block_size) return DX_PATCH_EBLOCK;
         if (r->next > r->limit || gap > (r->limit - r->next) / r->block_size)
             return DX_PATCH_EBOUNDS;
@@ -2260,7 +2410,7 @@ static int dx_patch_p_next_run(dx_patch_p_decoder *d, dx_patch_p_runs *r)
     } else if (gap >= 224) {
         gap = 224 + (gap - 224) * 256 + dx_patch_p_get_raw(d);
     }
-    if (d->past_end_) return DX_PATCH_ETRUNCATED;
+    if (d->overrun_) return DX_PATCH_ETRUNCATED;
     if (d->bad_number_ || !size) return DX_PATCH_EBLOCK;
     if (gap > r->next - r->at || size > r->next - r->at - gap) return DX_PATCH_EBLOCK;
     r->at += gap;
@@ -2270,10 +2420,10 @@ static int dx_patch_p_next_run(dx_patch_p_decoder *d, dx_patch_p_runs *r)
     return 1;
 }
 
-/* Block patches: bytes up to `until`, changed or as they are. */
+/* Bytes up to `until`, changed or as they are. */
 static int dx_patch_p_blocks_emit(dx_patch_applier *a, uint64_t until, const uint8_t *changes)
 {
-    uint8_t *p = a->decoder_.old_;
+    uint8_t *p = a->old_;
     int error = DX_PATCH_OK;
     while (!error && a->at_ < until) {
         uint64_t room = a->to_size_ - a->produced_, left = until - a->at_;
@@ -2290,7 +2440,7 @@ static int dx_patch_p_blocks_emit(dx_patch_applier *a, uint64_t until, const uin
 
 static int dx_patch_p_take_record(dx_patch_applier *a)
 {
-    int got = dx_patch_p_next_run(&a->decoder_, &a->runs_);
+    int got = dx_patch_p_next_run(&a->delta_.coder_, &a->runs_);
     if (got < 0) return got;
     a->state_ = got ? DX_PATCH_P_DATA : DX_PATCH_P_DONE;
     if (got) return dx_patch_p_blocks_emit(a, a->runs_.at, NULL);
@@ -2299,77 +2449,40 @@ static int dx_patch_p_take_record(dx_patch_applier *a)
 
 static int dx_patch_p_take_data(dx_patch_applier *a)
 {
-    dx_patch_p_decoder *d = &a->decoder_;
-    const uint8_t *changes = d->source_ + d->source_at_;
-    size_t size = d->source_size_ - d->source_at_;
+    dx_patch_p_coder *d = &a->delta_.coder_;
+    const uint8_t *changes = d->source_ + d->at_;
+    size_t size = d->size_ - d->at_;
     if (size > a->runs_.size) size = (size_t)a->runs_.size;
     if (size > DX_PATCH_P_BLOCK) size = DX_PATCH_P_BLOCK;
     if (!size) return DX_PATCH_ETRUNCATED;
-    d->source_at_ += size;
+    d->at_ += size;
     a->runs_.at += size;
     a->runs_.size -= size;
     if (!a->runs_.size) a->state_ = DX_PATCH_P_RECORD;
     return dx_patch_p_blocks_emit(a, a->at_ + size, changes);
 }
 
-static int dx_patch_p_step(dx_patch_applier *a)
-{
-    dx_patch_p_decoder *d = &a->decoder_;
-    int i;
-    switch (a->state_) {
-    case DX_PATCH_P_START:
-        d->range_ = a->header_.coding == DX_PATCH_CODING_RANGE ? 0xffffffffu : 0u;
-        for (i = 0; i < 4 && d->range_; i++) d->code_ = d->code_ << 8 | dx_patch_p_get_raw(d);
-        a->state_ = d->map_ ? DX_PATCH_P_SETUP : DX_PATCH_P_NEXT;
-        return DX_PATCH_OK;
-    case DX_PATCH_P_SETUP: return dx_patch_p_take_setup(a);
-    case DX_PATCH_P_LIST: return dx_patch_p_take_list(a);
-    case DX_PATCH_P_NEXT: return dx_patch_p_take_next(a);
-    case DX_PATCH_P_LITERALS: return dx_patch_p_take_literals(a);
-    case DX_PATCH_P_CHOICE: return dx_patch_p_take_choice(a);
-    case DX_PATCH_P_WALK: return dx_patch_p_take_walk(a);
-    case DX_PATCH_P_RECORD: return dx_patch_p_take_record(a);
-    default: return dx_patch_p_take_data(a);
-    }
-}
-
-/* Steps as long as there is input for a whole one. */
-static int dx_patch_p_steps(dx_patch_applier *a)
-{
-    dx_patch_p_decoder *d = &a->decoder_;
-    while (a->state_ != DX_PATCH_P_DONE && (dx_patch_p_has_input(d) || d->repeat_left_)) {
-        int error = dx_patch_p_step(a);
-        if (!error && (d->past_end_ || d->bad_number_)) error = DX_PATCH_ECORRUPT;
-        if (error) return error;
-    }
-    return DX_PATCH_OK;
-}
-
-static void dx_patch_p_drop_input(dx_patch_applier *a, size_t size)
-{
-    DX_PATCH_MEMMOVE(a->in_, a->in_ + size, a->in_size_ - size);
-    a->in_size_ -= size;
-}
-
-/* Decode what has arrived of the body. */
+/* Decode what has arrived of the body, in steps as long as there is input for a whole one. */
 static int dx_patch_p_run(dx_patch_applier *a)
 {
-    dx_patch_p_decoder *d = &a->decoder_;
-    bool last = a->received_ == DX_PATCH_HEADER_SIZE + a->header_.body_size;
+    static int (*const steps[DX_PATCH_P_DONE])(dx_patch_applier *) = {
+        dx_patch_p_take_parameters, dx_patch_p_take_setup,  dx_patch_p_take_list,
+        dx_patch_p_take_next,       dx_patch_p_take_literals, dx_patch_p_take_equal,
+        dx_patch_p_take_copy,       dx_patch_p_take_choice, dx_patch_p_take_fields,
+        dx_patch_p_take_wrong,      dx_patch_p_take_record, dx_patch_p_take_data};
+    dx_patch_p_coder *c = &a->delta_.coder_;
     int error = DX_PATCH_OK;
-    if (a->state_ == DX_PATCH_P_PARAMETERS) {
-        if (a->in_size_ < 4) return last ? DX_PATCH_ECORRUPT : DX_PATCH_OK;
-        error = dx_patch_p_take_parameters(a);
-        if (error) return error;
-        dx_patch_p_drop_input(a, 4);
-        a->state_ = DX_PATCH_P_START;
+    c->source_ = a->in_;
+    c->at_ = 0;
+    c->size_ = a->in_size_;
+    c->last_ = a->received_ == DX_PATCH_HEADER_SIZE + a->header_.body_size;
+    while (!error && a->state_ != DX_PATCH_P_DONE &&
+           (dx_patch_p_has_input(c) || a->state_ == DX_PATCH_P_COPY)) {
+        error = steps[a->state_](a);
+        if (!error && (c->overrun_ || c->bad_number_)) error = DX_PATCH_ECORRUPT;
     }
-    d->source_ = a->in_;
-    d->source_at_ = 0;
-    d->source_size_ = a->in_size_;
-    d->source_last_ = last;
-    error = dx_patch_p_steps(a);
-    dx_patch_p_drop_input(a, d->source_at_);
+    a->in_size_ -= c->at_;
+    DX_PATCH_MEMMOVE(a->in_, a->in_ + c->at_, a->in_size_);
     if (!error && a->state_ == DX_PATCH_P_DONE && a->in_size_) error = DX_PATCH_ECORRUPT;
     return error;
 }
@@ -2378,6 +2491,7 @@ static int dx_patch_p_run(dx_patch_applier *a)
 static int dx_patch_p_check_base(dx_patch_applier *a)
 {
     uint8_t *buffer = (uint8_t *)a->desc_.memory, hash[DX_PATCH_HASH_SIZE];
+    const dx_patch_hasher *x = &a->desc_.hasher;
     uint64_t at = 0;
     uint32_t part = a->desc_.memory_size < 65536 ? (uint32_t)a->desc_.memory_size : 65536u;
     const dx_patch_header *h = &a->header_;
@@ -2386,21 +2500,20 @@ static int dx_patch_p_check_base(dx_patch_applier *a)
     bool same_size = a->desc_.base_size == a->from_size_;
     if (!same_size && a->desc_.base_size != a->to_size_) return DX_PATCH_EBASE;
     if (same_size && a->desc_.skip_base_hash) return DX_PATCH_OK;
-    dx_patch_p_hash_start(&a->desc_.hasher, &a->blake3_);
+    x->start(x->user);
     while (at < a->desc_.base_size) {
         int error;
         if (part > a->desc_.base_size - at) part = (uint32_t)(a->desc_.base_size - at);
         error = a->desc_.base ? 0 : a->desc_.read(a->desc_.user, at, buffer, part);
         error = dx_patch_p_callback(a, error, DX_PATCH_ESYS);
         if (error) return error;
-        dx_patch_p_hash_update(&a->desc_.hasher, &a->blake3_,
-                               a->desc_.base ? (const uint8_t *)a->desc_.base + at : buffer, part);
+        x->update(x->user, a->desc_.base ? (const uint8_t *)a->desc_.base + at : buffer, part);
         at += part;
         a->base_done_ = at;
         error = dx_patch_p_progress(a);
         if (error) return error;
     }
-    dx_patch_p_hash_finish(&a->desc_.hasher, &a->blake3_, hash);
+    x->finish(x->user, hash);
     if (same_size && DX_PATCH_MEMCMP(hash, from, sizeof hash) == 0) return DX_PATCH_OK;
     if (a->desc_.base_size != a->to_size_) return DX_PATCH_EBASE;
     return DX_PATCH_MEMCMP(hash, to, sizeof hash) == 0 ? DX_PATCH_EAPPLIED : DX_PATCH_EBASE;
@@ -2423,15 +2536,17 @@ static int dx_patch_p_begin(dx_patch_applier *a)
     if (a->desc_.out && a->to_size_ > a->desc_.out_capacity) return DX_PATCH_ENOSPACE;
     error = dx_patch_p_check_base(a);
     if (error) return error;
-    dx_patch_p_hash_start(&a->desc_.hasher, &a->blake3_);
+    a->desc_.hasher.start(a->desc_.hasher.user);
     a->state_ = DX_PATCH_P_PARAMETERS;
+    a->memory_ = (uint8_t *)a->desc_.memory;
+    a->left_ = a->desc_.memory_size;
     if (h->kind == DX_PATCH_KIND_BLOCKS) {
         uint64_t limit = h->base_size > h->target_size ? h->base_size : h->target_size;
         a->runs_.block_size = h->block_size;
         a->runs_.brief = h->coding == DX_PATCH_CODING_BRIEF;
         a->runs_.limit = h->reversible ? limit : h->target_size;
-        a->decoder_.old_ = (uint8_t *)dx_patch_p_carve(a, &a->decoder_.used_, DX_PATCH_P_BLOCK);
-        if (!a->decoder_.old_) return DX_PATCH_EHEADER;
+        a->old_ = a->memory_;
+        if (a->left_ < DX_PATCH_P_BLOCK) return DX_PATCH_EHEADER;
         a->state_ = DX_PATCH_P_RECORD;
     }
     return h->body_size ? DX_PATCH_OK : dx_patch_p_run(a);
@@ -2465,29 +2580,26 @@ static int dx_patch_p_take_input(dx_patch_applier *a, const uint8_t *p, size_t s
 /* >>public ------------------------------------------------------------- */
 DX_PATCH_API const char *dx_patch_error_name(int error)
 {
-    switch (error) {
-#define DX_PATCH_P_CASE(value, constant, wire) case value: return "DX_PATCH_" #constant;
+#define DX_PATCH_P_CASE(value, constant, wire) if (error == value) return "DX_PATCH_" #constant;
     DX_PATCH_ERRORS(DX_PATCH_P_CASE)
 #undef DX_PATCH_P_CASE
-    default: return "DX_PATCH_?";
-    }
+    return "DX_PATCH_?";
 }
 
 DX_PATCH_API int dx_patch_error_wire(int error)
 {
-    switch (error) {
-#define DX_PATCH_P_CASE(value, constant, wire) case value: return wire;
+#define DX_PATCH_P_CASE(value, constant, wire) if (error == value) return wire;
     DX_PATCH_ERRORS(DX_PATCH_P_CASE)
 #undef DX_PATCH_P_CASE
-    default: return 1;
-    }
+    return 1;
 }
 
 DX_PATCH_API void dx_patch_hash(const void *data, size_t size, uint8_t *hash)
 {
-    dx_patch_hasher none;
-    DX_PATCH_MEMSET(&none, 0, sizeof none);
-    dx_patch_p_hash_all(&none, data, size, hash);
+    dx_patch_p_blake3 h;
+    dx_patch_p_hash_start(&h);
+    if (size) dx_patch_p_hash_update(&h, data, size);
+    dx_patch_p_hash_finish(&h, hash);
 }
 
 DX_PATCH_API int dx_patch_applier_init(dx_patch_applier *a, const dx_patch_applier_desc *desc)
@@ -2495,11 +2607,10 @@ DX_PATCH_API int dx_patch_applier_init(dx_patch_applier *a, const dx_patch_appli
     if (!a || !desc) return DX_PATCH_EINVAL;
     DX_PATCH_MEMSET(a, 0, sizeof *a);
     a->error_ = DX_PATCH_EINVAL;
-    if ((!desc->write && !desc->out) || !desc->memory || !dx_patch_p_hasher_is_sane(&desc->hasher))
-        return DX_PATCH_EINVAL;
-    if (!desc->read && !desc->base) a->error_ = DX_PATCH_ENOBASE;
-    else a->error_ = DX_PATCH_OK;
     a->desc_ = *desc;
+    if ((!desc->write && !desc->out) || !desc->memory) return DX_PATCH_EINVAL;
+    if (!dx_patch_p_hash_with(&a->desc_.hasher, &a->blake3_)) return DX_PATCH_EINVAL;
+    a->error_ = desc->read || desc->base ? DX_PATCH_OK : DX_PATCH_ENOBASE;
     return a->error_;
 }
 
@@ -2531,7 +2642,7 @@ DX_PATCH_API int dx_patch_applier_finish(dx_patch_applier *a)
         a->error_ = DX_PATCH_ECORRUPT;
     if (a->error_) return a->error_;
     if (!a->desc_.skip_target_hash) {
-        dx_patch_p_hash_finish(&a->desc_.hasher, &a->blake3_, hash);
+        a->desc_.hasher.finish(a->desc_.hasher.user, hash);
         if (DX_PATCH_MEMCMP(hash, a->desc_.undo ? h->base_hash : h->target_hash, sizeof hash) != 0)
             a->error_ = DX_PATCH_ETARGET;
     }
@@ -2591,21 +2702,21 @@ DX_PATCH_API int dx_patch_apply(const void *base, size_t base_size, const void *
 /* XOR all runs of a whole patch into the buffer; NULL: only check them. */
 static int dx_patch_p_xor_runs(const dx_patch_header *h, const uint8_t *patch, uint8_t *buffer)
 {
-    dx_patch_p_decoder d;
+    dx_patch_p_coder d;
     dx_patch_p_runs r;
     uint64_t larger = h->base_size > h->target_size ? h->base_size : h->target_size;
     int got;
     DX_PATCH_MEMSET(&d, 0, sizeof d);
     DX_PATCH_MEMSET(&r, 0, sizeof r);
     d.source_ = patch + DX_PATCH_HEADER_SIZE;
-    d.source_size_ = (size_t)h->body_size;
+    d.size_ = (size_t)h->body_size;
     r.block_size = h->block_size;
     r.brief = h->coding == DX_PATCH_CODING_BRIEF;
     r.limit = h->reversible ? larger : h->target_size;
     while ((got = dx_patch_p_next_run(&d, &r)) > 0) {
-        if (r.size > d.source_size_ - d.source_at_) return DX_PATCH_ETRUNCATED;
-        if (buffer) dx_patch_p_xor(buffer + (size_t)r.at, d.source_ + d.source_at_, (size_t)r.size);
-        d.source_at_ += (size_t)r.size;
+        if (r.size > d.size_ - d.at_) return DX_PATCH_ETRUNCATED;
+        if (buffer) dx_patch_p_xor(buffer + (size_t)r.at, d.source_ + d.at_, (size_t)r.size);
+        d.at_ += (size_t)r.size;
         r.at += r.size;
     }
     return got;
@@ -2661,33 +2772,19 @@ DX_PATCH_API int dx_patch_undo(void *buffer, size_t target_size, size_t buffer_c
 }
 
 /* >>flash: in place on one slot ------------------------------------------------
-   Up: the base moves up by a gap of some pages, then the target is decoded from its first page on.
-   Down: the target is decoded from its last page on, a gap too high, then moves down. Nothing is
-   read after it was overwritten: the patch was made so. The pages show how far a run came: there is
-   no journal. The stream is parsed without the base, so that decoding can go on in its middle. */
+   The base moves up by a gap of some pages, then the target is decoded from its first page on.
+   Nothing is read after it was overwritten: the patch was made so. The pages show how far a run
+   came: there is no journal. The stream is parsed without the base, so that decoding can go on in
+   its middle. */
 #define DX_PATCH_P_F_RUN 3u /* numbers: 0 gap, 1 length, 2 jump, 3..5 run, by the run before */
 #define DX_PATCH_P_F_WRONG (6u * DX_PATCH_P_NUMBER)
 #define DX_PATCH_P_F_LITERAL (DX_PATCH_P_F_WRONG + 256u)
 #define DX_PATCH_P_F_MODELS (DX_PATCH_P_F_LITERAL + 256u) /* dx_patch_flash has room for 1280 */
 #define DX_PATCH_P_F_NEVER 0xffffffffu
 
-static uint32_t dx_patch_p_pages(const dx_patch_p_layout *l, bool target)
+static uint32_t dx_patch_p_pages(uint64_t size, uint32_t bits)
 {
-    uint32_t size = target ? l->target_size : l->base_size;
-    return (size >> l->bits) + (size & ((1u << l->bits) - 1) ? 1u : 0u);
-}
-
-static uint32_t dx_patch_p_place(const dx_patch_p_layout *l, bool target, uint32_t n)
-{
-    return l->down ? (target ? l->target_size : l->base_size) - 1 - n : n;
-}
-
-/* Is the base's byte old_n still there while the page of the target's byte n is written? */
-static bool dx_patch_p_is_there(const dx_patch_p_layout *l, uint32_t n, uint32_t old_n)
-{
-    uint32_t page = dx_patch_p_place(l, true, n) >> l->bits;
-    uint32_t old_page = dx_patch_p_place(l, false, old_n) >> l->bits;
-    return l->down ? old_page < page + l->gap : old_page + l->gap > page;
+    return (uint32_t)((size + (1u << bits) - 1) >> bits);
 }
 
 static void dx_patch_p_f_fail(dx_patch_flash *f, bool wrong, int error)
@@ -2696,55 +2793,43 @@ static void dx_patch_p_f_fail(dx_patch_flash *f, bool wrong, int error)
 }
 
 static void dx_patch_p_f_do(dx_patch_flash *f, dx_patch_flash_io what, uint64_t at, void *p,
-                                uint32_t size)
+                            uint32_t size)
 {
     if (!f->error_ && f->desc_.io(f->desc_.user, what, at, p, size)) f->error_ = DX_PATCH_ESYS;
 }
 
-/* Is byte n in a page that must be written? The others are there already. */
-static bool dx_patch_p_f_is_new(const dx_patch_flash *f, uint32_t n)
-{
-    uint32_t page = dx_patch_p_place(&f->layout_, true, n) >> f->layout_.bits;
-    return f->first_step_ <= (f->layout_.down ? f->moves_ - 1 - page : page);
-}
-
-/* Byte n of the target; whole pieces go to the flash. */
+/* Byte n of the target; whole pieces go to the flash. Pages before first_page_ are there. */
 static void dx_patch_p_f_put(dx_patch_flash *f, uint32_t n, uint32_t byte)
 {
-    const dx_patch_p_layout *l = &f->layout_;
-    uint32_t at = dx_patch_p_place(l, true, n), i = at & 255;
+    uint32_t i = n & 255, page = n >> f->bits_;
     f->out_[i] = (uint8_t)(byte & 255);
-    if (i != (l->down ? 0u : 255u) && n + 1 < l->target_size) return;
-    if (dx_patch_p_f_is_new(f, n)) {
-        uint32_t shift = l->down ? l->gap : 0, page = (at >> l->bits) + shift;
-        uint64_t start = (uint64_t)page << l->bits, piece = at - i + ((uint64_t)shift << l->bits);
-        if (page != f->erased_)
-            dx_patch_p_f_do(f, DX_PATCH_FLASH_ERASE, start, NULL, 1u << l->bits);
-        f->erased_ = page;
-        dx_patch_p_f_do(f, DX_PATCH_FLASH_WRITE, piece, f->out_, sizeof f->out_);
+    if (i != 255 && n + 1 < f->target_size_) return;
+    if (page >= f->first_page_) {
+        if (n - i == page << f->bits_)
+            dx_patch_p_f_do(f, DX_PATCH_FLASH_ERASE, n - i, NULL, 1u << f->bits_);
+        dx_patch_p_f_do(f, DX_PATCH_FLASH_WRITE, n - i, f->out_, sizeof f->out_);
     }
     DX_PATCH_MEMSET(f->out_, 255, sizeof f->out_);
 }
 
-/* The base's byte for byte n of the target. */
-static uint32_t dx_patch_p_f_old(dx_patch_flash *f, uint32_t n, uint32_t old_n)
+/* The base's byte for byte n of the target, if it is still there when that is written. */
+static uint32_t dx_patch_p_f_old(dx_patch_flash *f, uint32_t n, uint32_t at)
 {
-    const dx_patch_p_layout *l = &f->layout_;
-    uint32_t at = dx_patch_p_place(l, false, old_n), size = (uint32_t)sizeof f->old_;
-    uint64_t piece = at - at % size + (l->down ? 0 : (uint64_t)l->gap << l->bits);
-    dx_patch_p_f_fail(f, !dx_patch_p_is_there(l, n, old_n), DX_PATCH_EBOUNDS);
-    if (f->error_ || !dx_patch_p_f_is_new(f, n)) return 0;
+    uint32_t size = (uint32_t)sizeof f->old_;
+    uint64_t piece = at - at % size + ((uint64_t)f->gap_ << f->bits_);
+    dx_patch_p_f_fail(f, (at >> f->bits_) + f->gap_ <= n >> f->bits_, DX_PATCH_EBOUNDS);
+    if (f->error_ || n >> f->bits_ < f->first_page_) return 0;
     if (at / size != f->cached_) dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, piece, f->old_, size);
     f->cached_ = at / size;
     return f->old_[at % size];
 }
 
 static void dx_patch_p_f_cover(dx_patch_flash *f, uint32_t n, uint32_t old_n, uint32_t left,
-                                   uint32_t *last_run)
+                               uint32_t *last_run)
 {
     while (!f->error_ && left) {
-        uint32_t which = dx_patch_p_run_number(*last_run) - DX_PATCH_P_N_RUN + DX_PATCH_P_F_RUN;
-        uint64_t run = dx_patch_p_get_number(&f->decoder_, which);
+        uint32_t which = dx_patch_p_run_number(*last_run) + DX_PATCH_P_F_RUN;
+        uint64_t run = dx_patch_p_number(&f->coder_, which, 0);
         uint32_t count = run ? (uint32_t)run - 1 : left;
         dx_patch_p_f_fail(f, run > left, DX_PATCH_ECORRUPT);
         left -= run ? count + 1 : count;
@@ -2752,172 +2837,152 @@ static void dx_patch_p_f_cover(dx_patch_flash *f, uint32_t n, uint32_t old_n, ui
         for (; count && !f->error_; count--, n++)
             dx_patch_p_f_put(f, n, dx_patch_p_f_old(f, n, old_n++));
         if (!run || f->error_) continue;
-        count = dx_patch_p_get_tree(&f->decoder_, DX_PATCH_P_F_WRONG, 8);
+        count = dx_patch_p_tree(&f->coder_, DX_PATCH_P_F_WRONG, 8, 0);
         count += dx_patch_p_f_old(f, n, old_n++);
         dx_patch_p_f_put(f, n++, count);
     }
 }
 
-/* Decode the target. Pages before first_step are there already; F_NEVER: only check. */
-static void dx_patch_p_f_decode(dx_patch_flash *f, uint32_t first_step)
+/* Decode the target. Pages before first_page are there already; F_NEVER: only check. */
+static void dx_patch_p_f_decode(dx_patch_flash *f, uint32_t first_page)
 {
-    dx_patch_p_decoder *d = &f->decoder_;
-    uint32_t n = 0, last_run = 0, base_size = f->layout_.base_size;
+    dx_patch_p_coder *d = &f->coder_;
+    uint32_t n = 0, last_run = 0;
     uint64_t left, gap, size, old_n = 0;
     DX_PATCH_MEMSET(d, 0, sizeof *d);
     DX_PATCH_MEMSET(f->out_, 255, sizeof f->out_);
     d->models_ = f->u_.models_;
     d->source_ = (const uint8_t *)f->desc_.patch;
-    d->source_at_ = f->stream_at_;
-    d->source_size_ = DX_PATCH_HEADER_SIZE + (size_t)f->header_.body_size;
-    d->range_ = 0xffffffffu;
+    d->at_ = f->stream_at_;
+    d->size_ = DX_PATCH_HEADER_SIZE + (size_t)f->header_.body_size;
     dx_patch_p_models_start(d->models_, DX_PATCH_P_F_MODELS);
-    f->first_step_ = first_step;
-    f->erased_ = f->cached_ = DX_PATCH_P_F_NEVER;
-    for (size = 0; size < 4; size++) d->code_ = d->code_ << 8 | dx_patch_p_get_raw(d);
-    while (!f->error_ && (left = f->layout_.target_size - n) != 0) {
-        gap = dx_patch_p_get_number(&f->decoder_, 0);
+    f->first_page_ = first_page;
+    f->cached_ = DX_PATCH_P_F_NEVER;
+    dx_patch_p_start_reading(d);
+    while (!f->error_ && (left = f->target_size_ - n) != 0) {
+        gap = dx_patch_p_number(d, 0, 0);
         dx_patch_p_f_fail(f, gap > left, DX_PATCH_EBOUNDS);
         left -= gap;
         for (old_n += gap; gap && !f->error_; gap--)
-            dx_patch_p_f_put(f, n++, dx_patch_p_get_tree(&f->decoder_,
-                                                             DX_PATCH_P_F_LITERAL, 8));
+            dx_patch_p_f_put(f, n++, dx_patch_p_tree(d, DX_PATCH_P_F_LITERAL, 8, 0));
         if (f->error_ || !left) break;
-        size = dx_patch_p_get_number(&f->decoder_, 1);
-        old_n += dx_patch_p_unfold(dx_patch_p_get_number(&f->decoder_, 2));
-        dx_patch_p_f_fail(f, size >= left || old_n >= base_size || size >= base_size - old_n,
-                              DX_PATCH_EBOUNDS);
+        size = dx_patch_p_number(d, 1, 0);
+        old_n += dx_patch_p_unfold(dx_patch_p_number(d, 2, 0));
+        dx_patch_p_f_fail(f, size >= left || old_n >= f->base_size_ ||
+                                 size >= f->base_size_ - old_n, DX_PATCH_EBOUNDS);
         dx_patch_p_f_cover(f, n, (uint32_t)old_n, (uint32_t)size + 1, &last_run);
         n += (uint32_t)size + 1;
         old_n += size + 1;
     }
-    dx_patch_p_f_fail(f, d->source_at_ != d->source_size_ || d->past_end_, DX_PATCH_ECORRUPT);
+    dx_patch_p_f_fail(f, d->at_ != d->size_ || d->overrun_, DX_PATCH_ECORRUPT);
 }
 
 /* CRC-32C of bytes, and their hash when hash is not NULL. */
 static uint32_t dx_patch_p_f_sum(dx_patch_flash *f, uint64_t at, uint32_t size, uint8_t *hash)
 {
+    const dx_patch_hasher *x = &f->desc_.hasher;
     uint32_t crc = 0, part;
-    if (hash) dx_patch_p_hash_start(&f->desc_.hasher, &f->u_.blake3_);
+    if (hash) x->start(x->user);
     for (; size && !f->error_; size -= part, at += part) {
         part = size < sizeof f->out_ ? size : (uint32_t)sizeof f->out_;
         dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, at, f->out_, part);
-        if (hash) dx_patch_p_hash_update(&f->desc_.hasher, &f->u_.blake3_, f->out_, part);
+        if (hash) x->update(x->user, f->out_, part);
         else crc = dx_patch_p_crc32c(crc, f->out_, part);
     }
-    if (hash) dx_patch_p_hash_finish(&f->desc_.hasher, &f->u_.blake3_, hash);
+    if (hash) x->finish(x->user, hash);
     return crc;
 }
 
-static bool dx_patch_p_f_holds(dx_patch_flash *f, bool target)
+static bool dx_patch_p_f_holds(dx_patch_flash *f, uint32_t size, const uint8_t *wanted)
 {
-    const uint8_t *wanted = target ? f->header_.target_hash : f->header_.base_hash;
-    uint64_t size = target ? f->header_.target_size : f->header_.base_size;
     uint8_t hash[DX_PATCH_HASH_SIZE];
-    (void)dx_patch_p_f_sum(f, 0, (uint32_t)size, hash);
+    (void)dx_patch_p_f_sum(f, 0, size, hash);
     return !f->error_ && DX_PATCH_MEMCMP(hash, wanted, sizeof hash) == 0;
 }
 
-/* Is page j of base or target found at this page of the slot? */
-static bool dx_patch_p_f_matches(dx_patch_flash *f, bool target, uint32_t j, uint32_t page)
+/* Are pages from..to - 1 of base or target found so many pages further in the slot? */
+static bool dx_patch_p_f_match(dx_patch_flash *f, bool target, uint32_t from, uint32_t to,
+                               uint32_t further)
 {
-    const dx_patch_p_layout *l = &f->layout_;
-    uint32_t size = (target ? l->target_size : l->base_size) - (j << l->bits), crc;
-    size_t at = (size_t)j + (target ? dx_patch_p_pages(l, false) : 0);
     const uint8_t *sums = (const uint8_t *)f->desc_.patch + DX_PATCH_HEADER_SIZE + 4;
-    if (size > 1u << l->bits) size = 1u << l->bits;
-    crc = dx_patch_p_f_sum(f, (uint64_t)page << l->bits, size, NULL);
-    return !f->error_ && crc == dx_patch_p_load32(sums + 4 * at);
-}
-
-static bool dx_patch_p_f_all_match(dx_patch_flash *f, bool target, uint32_t count)
-{
-    uint32_t j = 0;
-    while (j < count && dx_patch_p_f_matches(f, target, j, j)) j++;
-    return j == count;
-}
-
-/* Move page j of what moves to its other place. */
-static void dx_patch_p_f_move(dx_patch_flash *f, uint32_t j)
-{
-    const dx_patch_p_layout *l = &f->layout_;
-    uint64_t low = (uint64_t)j << l->bits, high = (uint64_t)(j + l->gap) << l->bits, at = 0;
-    dx_patch_p_f_do(f, DX_PATCH_FLASH_ERASE, l->down ? low : high, NULL, 1u << l->bits);
-    for (; at >> l->bits == 0; at += 256) {
-        dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, (l->down ? high : low) + at, f->out_, 256);
-        dx_patch_p_f_do(f, DX_PATCH_FLASH_WRITE, (l->down ? low : high) + at, f->out_, 256);
+    uint32_t all = target ? f->target_size_ : f->base_size_;
+    bool same = true;
+    for (; from < to && same && !f->error_; from++) {
+        uint32_t size = all - (from << f->bits_), place = from + (target ? f->pages_ : 0);
+        if (size > 1u << f->bits_) size = 1u << f->bits_;
+        same = dx_patch_p_f_sum(f, (uint64_t)(from + further) << f->bits_, size, NULL) ==
+               dx_patch_p_load32(sums + 4 * (size_t)place);
     }
+    return same && !f->error_;
 }
 
-/* From here on the slot changes. step: the first page to decode; page: the next one to move. */
-static void dx_patch_p_f_go_on(dx_patch_flash *f, uint32_t step, uint32_t page)
+/* From here on the slot changes: move pages of the base below `page`, decode from `first` on. */
+static void dx_patch_p_f_go_on(dx_patch_flash *f, uint32_t page, uint32_t first)
 {
-    if (!f->layout_.down)
-        while (page-- > 0 && !f->error_) dx_patch_p_f_move(f, page);
-    if (step != DX_PATCH_P_F_NEVER) dx_patch_p_f_decode(f, step);
-    if (f->layout_.down)
-        for (; page < f->moves_ && !f->error_; page++) dx_patch_p_f_move(f, page);
+    while (page-- > 0 && !f->error_) {
+        uint64_t from = (uint64_t)page << f->bits_, to = from + ((uint64_t)f->gap_ << f->bits_);
+        uint64_t i = 0;
+        dx_patch_p_f_do(f, DX_PATCH_FLASH_ERASE, to, NULL, 1u << f->bits_);
+        for (; i >> f->bits_ == 0; i += 256) {
+            dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, from + i, f->out_, 256);
+            dx_patch_p_f_do(f, DX_PATCH_FLASH_WRITE, to + i, f->out_, 256);
+        }
+    }
+    dx_patch_p_f_decode(f, first);
 }
 
 /* The slot holds neither base nor target: go on with the step that was interrupted. */
 static void dx_patch_p_f_resume(dx_patch_flash *f)
 {
-    const dx_patch_p_layout *l = &f->layout_;
-    uint32_t targets = dx_patch_p_pages(l, true), bases = dx_patch_p_pages(l, false), q;
-    uint32_t a = f->moves_; /* from here on all pages have moved, or are decoded */
-    while (a && dx_patch_p_f_matches(f, l->down, a - 1, a - 1 + l->gap)) a--;
-    q = a ? a - 1 + l->gap : 0;
-    if (!l->down && dx_patch_p_f_all_match(f, false, a))
-        dx_patch_p_f_go_on(f, 0, a);
-    else if (q < targets && dx_patch_p_f_all_match(f, true, q))
-        dx_patch_p_f_go_on(f, l->down ? DX_PATCH_P_F_NEVER : q, l->down ? q : 0);
-    else if (l->down && (a < f->moves_ || q < bases) &&
-             dx_patch_p_f_all_match(f, false, q < bases ? q : bases))
-        dx_patch_p_f_go_on(f, f->moves_ - a, 0);
-    else
-        dx_patch_p_f_fail(f, true, DX_PATCH_EBASE);
+    uint32_t a = f->pages_, q; /* from page a on the base has moved */
+    while (a && dx_patch_p_f_match(f, false, a - 1, a, f->gap_)) a--;
+    q = a ? a - 1 + f->gap_ : 0;
+    if (dx_patch_p_f_match(f, false, 0, a, 0)) dx_patch_p_f_go_on(f, a, 0);
+    else if (q < dx_patch_p_pages(f->target_size_, f->bits_) &&
+             dx_patch_p_f_match(f, true, 0, q, 0))
+        dx_patch_p_f_go_on(f, 0, q);
+    else dx_patch_p_f_fail(f, true, DX_PATCH_EBASE);
 }
 
 static int dx_patch_p_f_open(dx_patch_flash *f)
 {
     dx_patch_header *h = &f->header_;
-    dx_patch_p_layout *l = &f->layout_;
     const uint8_t *patch = (const uint8_t *)f->desc_.patch;
-    uint64_t others;
+    uint64_t pages;
     int error = dx_patch_p_check_whole(patch, f->desc_.patch_size, h);
     if (error) return error;
     if (h->kind != DX_PATCH_KIND_FLASH) return DX_PATCH_ENOTSUP;
     if (h->block_size % f->desc_.page_size) return DX_PATCH_ENOTSUP;
     if (h->body_size < 4 || h->body_size >> 31) return DX_PATCH_ECORRUPT;
-    l->base_size = (uint32_t)h->base_size;
-    l->target_size = (uint32_t)h->target_size;
-    l->gap = dx_patch_p_load32(patch + DX_PATCH_HEADER_SIZE) >> 1;
-    l->down = (patch[DX_PATCH_HEADER_SIZE] & 1) != 0;
-    while (h->block_size >> l->bits > 1) l->bits++;
-    f->moves_ = dx_patch_p_pages(l, l->down);
-    others = dx_patch_p_pages(l, !l->down);
-    f->stream_at_ = DX_PATCH_HEADER_SIZE + 4 * (1 + f->moves_ + (uint32_t)others);
-    if (f->stream_at_ > DX_PATCH_HEADER_SIZE + h->body_size || !l->gap) return DX_PATCH_ECORRUPT;
-    others = others > (uint64_t)f->moves_ + l->gap ? others : (uint64_t)f->moves_ + l->gap;
-    return f->desc_.slot_size >> l->bits < others ? DX_PATCH_ENOSPACE : DX_PATCH_OK;
+    f->base_size_ = (uint32_t)h->base_size;
+    f->target_size_ = (uint32_t)h->target_size;
+    f->gap_ = dx_patch_p_load32(patch + DX_PATCH_HEADER_SIZE);
+    while (h->block_size >> f->bits_ > 1) f->bits_++;
+    f->pages_ = dx_patch_p_pages(h->base_size, f->bits_);
+    pages = dx_patch_p_pages(h->target_size, f->bits_);
+    f->stream_at_ = DX_PATCH_HEADER_SIZE + 4 * (1 + f->pages_ + (uint32_t)pages);
+    if (f->stream_at_ > DX_PATCH_HEADER_SIZE + h->body_size) return DX_PATCH_ECORRUPT;
+    if (!f->gap_ || f->gap_ >> 30) return DX_PATCH_ECORRUPT;
+    if (pages < (uint64_t)f->pages_ + f->gap_) pages = (uint64_t)f->pages_ + f->gap_;
+    return f->desc_.slot_size >> f->bits_ < pages ? DX_PATCH_ENOSPACE : DX_PATCH_OK;
 }
 
 DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_desc *desc)
 {
     if (!f || !desc || !desc->io || !desc->page_size) return DX_PATCH_EINVAL;
     if (!desc->patch) return DX_PATCH_ENOPATCH;
-    if (!dx_patch_p_hasher_is_sane(&desc->hasher)) return DX_PATCH_EINVAL;
     DX_PATCH_MEMSET(f, 0, sizeof *f);
     f->desc_ = *desc;
+    if (!dx_patch_p_hash_with(&f->desc_.hasher, &f->u_.blake3_)) return DX_PATCH_EINVAL;
     f->error_ = dx_patch_p_f_open(f);
     if (!f->error_) dx_patch_p_f_decode(f, DX_PATCH_P_F_NEVER);
     if (f->error_) return f->error_;
-    if (dx_patch_p_f_holds(f, true)) return DX_PATCH_EAPPLIED;
-    if (dx_patch_p_f_holds(f, false))
-        dx_patch_p_f_go_on(f, 0, f->layout_.down ? 0 : f->moves_);
-    else if (!f->error_)
-        dx_patch_p_f_resume(f);
-    if (!f->error_) dx_patch_p_f_fail(f, !dx_patch_p_f_holds(f, true), DX_PATCH_ETARGET);
+    if (dx_patch_p_f_holds(f, f->target_size_, f->header_.target_hash)) return DX_PATCH_EAPPLIED;
+    if (dx_patch_p_f_holds(f, f->base_size_, f->header_.base_hash))
+        dx_patch_p_f_go_on(f, f->pages_, 0);
+    else if (!f->error_) dx_patch_p_f_resume(f);
+    if (!f->error_ && !dx_patch_p_f_holds(f, f->target_size_, f->header_.target_hash))
+        dx_patch_p_f_fail(f, true, DX_PATCH_ETARGET);
     return f->error_;
 }
 
@@ -2953,7 +3018,7 @@ static bool dx_patch_p_find_run(const dx_patch_p_job *j, size_t *at, size_t *siz
     return *at < end;
 }
 
-static void dx_patch_p_put_run(dx_patch_p_writer *w, bool brief, size_t gap, size_t size)
+static void dx_patch_p_put_run(dx_patch_p_coder *w, bool brief, size_t gap, size_t size)
 {
     bool one = brief && size == 1 && gap < 224 + 31 * 256;
     if (one && gap >= 224) dx_patch_p_put_raw(w, 224 + (uint32_t)(gap - 224) / 256);
@@ -2966,18 +3031,19 @@ static void dx_patch_p_put_run(dx_patch_p_writer *w, bool brief, size_t gap, siz
 
 static int dx_patch_p_make_blocks(dx_patch_p_job *j)
 {
-    dx_patch_p_writer w;
+    dx_patch_p_coder w;
     dx_patch_header *h = &j->header;
     size_t larger = j->base_size > j->target_size ? j->base_size : j->target_size, at, next = 0;
     h->block_size = j->desc->block_size ? j->desc->block_size : 4096;
-    if (!dx_patch_p_is_block_size(h->block_size)) return DX_PATCH_EINVAL;
     if (!j->desc->codings || j->desc->codings >> 3) h->coding = DX_PATCH_CODING_BRIEF;
     h->reversible = !j->desc->one_way || j->target_size >= j->base_size;
-    h->memory_size = DX_PATCH_P_SLACK + DX_PATCH_P_BLOCK;
+    if (h->block_size < 64 || h->block_size > 65536 || h->block_size & (h->block_size - 1))
+        return DX_PATCH_EINVAL;
+    h->memory_size = 16 + DX_PATCH_P_BLOCK;
     if (j->desc->memory_size < h->memory_size) return DX_PATCH_ENOMEM;
     if (!h->reversible) larger = j->target_size;
     DX_PATCH_MEMSET(&w, 0, sizeof w);
-    dx_patch_p_writer_start(&w, DX_PATCH_P_PLAIN, j->out, j->capacity);
+    dx_patch_p_start_writing(&w, j->out, j->capacity);
     for (at = 0; at < larger; at += h->block_size) {
         size_t end = larger - at < h->block_size ? larger : at + h->block_size, run, size, from;
         uint32_t count = 0;
@@ -2995,84 +3061,43 @@ static int dx_patch_p_make_blocks(dx_patch_p_job *j)
             for (; size; size--) dx_patch_p_put_raw(&w, dx_patch_p_xor_at(j, run++));
         }
     }
-    j->used = w.size;
-    return w.overflow ? DX_PATCH_ENOSPACE : DX_PATCH_OK;
+    j->used = w.at_;
+    return w.overrun_ ? DX_PATCH_ENOSPACE : DX_PATCH_OK;
 }
 
-/* The four bytes in front of a delta's stream. */
-static void dx_patch_p_put_parameters(const dx_patch_p_maker *m, uint8_t *p)
-{
-    p[0] = (uint8_t)(m->literal_bits | m->diff_bits << 4);
-    p[1] = (uint8_t)(DX_PATCH_P_LAYOUT + (m->map ? 1u : 0u));
-    p[2] = (uint8_t)m->predictor.region_bits_;
-    p[3] = (uint8_t)m->repeats.log;
-}
-
-/* Forget what was learned while writing. */
-static void dx_patch_p_restart(dx_patch_p_maker *m)
-{
-    dx_patch_p_predictor *x = &m->predictor;
-    uint32_t count = dx_patch_p_model_count(m->literal_bits, m->diff_bits);
-    DX_PATCH_MEMSET(x->memory_, 0, 4 * DX_PATCH_P_MEMORY);
-    x->flags_ = x->last_run_ = x->last_diff_ = 0;
-    m->last_id = 0;
-    dx_patch_p_models_start(m->writer.models, count);
-    m->writer.counts = (uint8_t *)(m->writer.models + 2 * count);
-    DX_PATCH_MEMSET(m->writer.counts, 0, count);
-    m->repeats.count = m->repeats.last_back = m->repeats.after = m->repeats.misses = 0;
-    m->repeats.literal_price = 16 * 6;
-    if (m->repeats.log)
-        DX_PATCH_MEMSET(m->repeats.heads, 0, sizeof *m->repeats.heads << m->repeats.heads_log);
-}
-
-/* Memory of the caller, from the front: the maker, models, corrections, covers. */
-static void *dx_patch_p_cut_memory(uint8_t **at, size_t *left, size_t size)
-{
-    size_t skip = (size_t)(0 - (uintptr_t)*at) & 7;
-    uint8_t *p = *at + skip;
-    if (skip > *left || size > *left - skip) return NULL;
-    *at = p + size;
-    *left -= skip + size;
-    return p;
-}
-
-#define DX_PATCH_P_LITERAL_BITS 4u
-#define DX_PATCH_P_DIFF_BITS 3u
 #define DX_PATCH_P_APPLY_MAX ((uint64_t)64 << 20)
-#define DX_PATCH_P_HISTORY_LOG 22u /* most literals that are written for: 4 MiB */
 
-/* Memory besides covers and table. */
+/* Memory besides covers and table: the maker and 44 KB of models fit in it everywhere, so that no
+   size of a structure changes what is found. */
 #define DX_PATCH_P_FIXED 65536u
-typedef char dx_patch_p_maker_fits[sizeof(dx_patch_p_maker) < 28000 ? 1 : -1];
+typedef char dx_patch_p_maker_fits[sizeof(dx_patch_p_maker) < 12000 ? 1 : -1];
 
-/* Find the covers in the memory that is left. */
-static int dx_patch_p_make_covers(dx_patch_p_maker *m, const dx_patch_p_job *j, uint8_t **rest,
-                                  size_t *rest_size)
+/* Find the covers in so much memory; *at and *left are then behind the covers. */
+static int dx_patch_p_make_covers(dx_patch_p_maker *m, const dx_patch_p_job *j, uint8_t **at,
+                                  size_t *left, size_t budget)
 {
+    static const uint8_t depths[10] = {0, 1, 1, 2, 3, 4, 6, 8, 16, 64};
     dx_patch_p_finder *f = &m->finder;
-    size_t most = j->target_size / 32 + 64, size, half, budget = j->desc->memory_size;
-    uint8_t *at;
-    if (budget < DX_PATCH_P_FIXED + 1024) return DX_PATCH_ENOMEM;
-    budget -= DX_PATCH_P_FIXED;
-    half = budget / 2 / sizeof *f->covers - 1;
+    size_t most = j->target_size / 32 + 64, size, half = budget / 2 / sizeof *f->covers - 1;
+    uint8_t *from;
     f->base = j->base;
     f->base_size = j->base_size;
     f->target = j->target;
     f->target_size = j->target_size;
+    f->depth = depths[m->level];
     f->cover_capacity = most < half ? most : half;
     size = (f->cover_capacity + 1) * sizeof *f->covers; /* one in front: "the last of none" */
-    f->covers = (dx_patch_p_cover *)dx_patch_p_cut_memory(rest, rest_size, size);
-    if (!f->covers) return DX_PATCH_ENOMEM;
+    f->covers = (dx_patch_p_cover *)dx_patch_p_cut_memory(at, left, size);
+    if (!f->covers || budget < size + 1024) return DX_PATCH_ENOMEM;
     f->covers++;
-    DX_PATCH_ASSERT(*rest_size >= budget - size);
-    *rest_size = budget - size;
-    size = *rest_size / sizeof *f->table; /* a chain of all seeds, a table for a quarter */
+    size = (budget - size) / sizeof *f->table; /* a chain of all seeds, a table for a quarter */
     f->stride = (j->base_size + j->base_size / 4 + 64) / size + 1;
     size = j->base_size / f->stride + 1;
     f->table_count = size / 4 + 16;
-    at = *rest;
-    f->table = (uint32_t *)dx_patch_p_cut_memory(&at, &budget, f->table_count * sizeof *f->table);
-    f->chain = (uint32_t *)dx_patch_p_cut_memory(&at, &budget, size * sizeof *f->chain);
+    from = *at;
+    most = *left;
+    f->table = (uint32_t *)dx_patch_p_cut_memory(&from, &most, f->table_count * sizeof *f->table);
+    f->chain = (uint32_t *)dx_patch_p_cut_memory(&from, &most, size * sizeof *f->chain);
     if (!f->table || !f->chain) return DX_PATCH_ENOMEM;
     dx_patch_p_find(f);
     for (half = 0, m->literals = j->target_size; half < f->cover_count; half++)
@@ -3082,126 +3107,126 @@ static int dx_patch_p_make_covers(dx_patch_p_maker *m, const dx_patch_p_job *j, 
 
 /* The map that the other side will have, if files, memory and limit allow one. */
 static void dx_patch_p_make_map(dx_patch_p_maker *m, const dx_patch_p_job *j, uint8_t **at,
-                                size_t *left, uint64_t limit)
+                                size_t *left, size_t *budget, uint64_t limit)
 {
-    dx_patch_p_predictor *x = &m->predictor;
+    dx_patch_p_delta *d = &m->delta;
     size_t i, count = m->finder.cover_count;
-    m->map = count && !((uint64_t)j->base_size >> 32) && !((uint64_t)j->target_size >> 32) &&
-             dx_patch_p_delta_memory(m->literal_bits, m->diff_bits, true, count, 0) <= limit;
-    if (!m->map) return;
-    x->covers_ = (uint32_t *)dx_patch_p_cut_memory(at, left, 12 * count);
-    x->order_ = (uint32_t *)dx_patch_p_cut_memory(at, left, 4 * count);
-    m->map = x->covers_ && x->order_;
-    if (!m->map) return;
-    for (i = 0; i < count; i++) {
-        x->covers_[3 * i] = (uint32_t)m->finder.covers[i].new_at;
-        x->covers_[3 * i + 1] = (uint32_t)m->finder.covers[i].old_at;
-        x->covers_[3 * i + 2] = (uint32_t)m->finder.covers[i].size;
+    uint64_t size = 16 * (uint64_t)count;
+    uint32_t *words = NULL;
+    d->map_ = true;
+    if (count && !((uint64_t)j->base_size >> 32) && !((uint64_t)j->target_size >> 32) &&
+        size <= *budget && dx_patch_p_delta_memory(d, count) <= limit)
+        words = (uint32_t *)dx_patch_p_cut_memory(at, left, size);
+    d->map_ = words != NULL;
+    if (!d->map_) return;
+    *budget -= (size_t)size;
+    d->predictor_.covers_ = words;
+    d->predictor_.count_ = (uint32_t)count;
+    for (i = 0; i < 3 * count; i++) {
+        const dx_patch_p_cover *c = m->finder.covers + i / 3;
+        words[i] = (uint32_t)(i % 3 == 0 ? c->new_at : i % 3 == 1 ? c->old_at : c->size);
     }
-    x->count_ = (uint32_t)count;
-    dx_patch_p_sort_covers(x);
-    x->region_bits_ = j->target_size < (1u << 20) ? 8 : 12;
-    x->segment_count_[0] = dx_patch_p_find_segments(j->base, j->base_size, x->segments_[0],
-                                                    &x->origin_[0]);
-    x->segment_count_[1] = dx_patch_p_find_segments(j->target, j->target_size, x->segments_[1],
-                                                    &x->origin_[1]);
+    dx_patch_p_sort_covers(&d->predictor_);
+    d->predictor_.region_bits_ = j->target_size < (1u << 20) ? 8 : 12;
+    dx_patch_p_find_segments(j->base, j->base_size, d->predictor_.setup_[0]);
+    dx_patch_p_find_segments(j->target, j->target_size, d->predictor_.setup_[1]);
 }
 
-/* What finds repeats in the literals, as far as memory and limit go. */
-static void dx_patch_p_make_repeats(dx_patch_p_maker *m, uint8_t **at, size_t *left, uint64_t room,
-                                    uint64_t limit)
+/* How much memory mixing may take, by what there is to mix. */
+static void dx_patch_p_make_mixer(dx_patch_p_maker *m, size_t budget, uint64_t limit)
 {
-    dx_patch_p_repeats *r = &m->repeats;
-    uint32_t log = 12;
-    uint64_t used = dx_patch_p_delta_memory(m->literal_bits, m->diff_bits, m->map,
-                                            m->finder.cover_count, 0);
-    r->depth = 16;
-    if (m->literals < 16 || m->literals >> 32 || limit < used) return;
-    while (log < DX_PATCH_P_HISTORY_LOG && (uint64_t)1 << log < m->literals) log++;
-    while (log > 11 && ((uint64_t)1 << log > limit - used || (uint64_t)9 << log > room)) log--;
-    if (log < 12) return;
-    r->heads_log = log;
-    r->heads = (uint32_t *)dx_patch_p_cut_memory(at, left, sizeof *r->heads << r->heads_log);
-    r->chain = (uint32_t *)dx_patch_p_cut_memory(at, left, sizeof *r->chain << log);
-    r->ring = (uint8_t *)dx_patch_p_cut_memory(at, left, (size_t)1 << log);
-    if (r->heads && r->chain && r->ring) r->log = log;
+    dx_patch_p_delta *d = &m->delta;
+    uint64_t n = m->literals + m->finder.target_size / 64;
+    uint64_t used = dx_patch_p_delta_memory(d, m->finder.cover_count);
+    if (m->level < 3 || n < 16 || used > limit) return;
+    if (limit - used < budget) budget = (size_t)(limit - used);
+    if (budget / 4 > m->finder.target_size + 65536) budget = 4 * (m->finder.target_size + 65536);
+    d->history_log_ = 8;
+    d->groups_log_ = 8;
+    while (d->history_log_ < 22 && (uint64_t)1 << d->history_log_ < n) d->history_log_++;
+    while (d->groups_log_ < 20 && (uint64_t)1 << d->groups_log_ < 4 * n) d->groups_log_++;
+    while (d->history_log_ && dx_patch_p_mix_memory(d->history_log_, d->groups_log_) > budget) {
+        if (d->groups_log_ + 2 > d->history_log_ && d->groups_log_ > 8) d->groups_log_--;
+        else if (--d->history_log_ < 8) d->history_log_ = d->groups_log_ = 0;
+    }
+}
+
+static void dx_patch_p_put_parameters(const dx_patch_p_delta *d, uint8_t *p)
+{
+    p[0] = (uint8_t)(d->literal_bits_ | d->diff_bits_ << 4);
+    p[1] = (uint8_t)(DX_PATCH_P_LAYOUT + (d->map_ ? 1u : 0u));
+    p[2] = (uint8_t)d->predictor_.region_bits_;
+    p[3] = (uint8_t)d->history_log_;
+    p[4] = (uint8_t)d->groups_log_;
 }
 
 /* Nothing but literals, as they are: always possible, never much larger than the target. */
 static int dx_patch_p_make_plain(dx_patch_p_job *j)
 {
-    dx_patch_p_writer w;
-    size_t i;
+    dx_patch_p_coder w;
+    dx_patch_p_delta d;
+    DX_PATCH_MEMSET(&d, 0, sizeof d);
+    DX_PATCH_MEMSET(&w, 0, sizeof w);
     j->header.coding = DX_PATCH_CODING_PLAIN;
-    j->header.memory_size = dx_patch_p_delta_memory(0, 0, false, 0, 0);
-    dx_patch_p_writer_start(&w, DX_PATCH_P_PLAIN, j->out, j->capacity);
-    for (i = 0; i < 4; i++) dx_patch_p_put_raw(&w, i == 1 ? DX_PATCH_P_LAYOUT : 0u);
+    j->header.memory_size = dx_patch_p_delta_memory(&d, 0);
+    if (j->capacity < DX_PATCH_P_PARAMETERS_SIZE) return DX_PATCH_ENOSPACE;
+    dx_patch_p_put_parameters(&d, j->out);
+    dx_patch_p_start_writing(&w, j->out, j->capacity);
+    w.at_ = DX_PATCH_P_PARAMETERS_SIZE;
     if (j->target_size) dx_patch_p_put_varint(&w, j->target_size);
-    for (i = 0; i < j->target_size; i++) dx_patch_p_put_raw(&w, j->target[i]);
-    j->used = w.size;
-    return w.overflow ? DX_PATCH_ENOSPACE : DX_PATCH_OK;
-}
-
-/* The fixed part of the memory, and how many context bits applying may afford. */
-static int dx_patch_p_make_room(dx_patch_p_maker *m, uint8_t **at, size_t *left, uint64_t limit)
-{
-    uint32_t models;
-    m->literal_bits = DX_PATCH_P_LITERAL_BITS;
-    m->diff_bits = DX_PATCH_P_DIFF_BITS;
-    if (dx_patch_p_delta_memory(m->literal_bits, m->diff_bits, false, 0, 0) > limit)
-        m->literal_bits = m->diff_bits = 0;
-    if (dx_patch_p_delta_memory(m->literal_bits, m->diff_bits, false, 0, 0) > limit)
-        return DX_PATCH_ETOOBIG;
-    models = dx_patch_p_model_count(m->literal_bits, m->diff_bits);
-    m->writer.models = (uint16_t *)dx_patch_p_cut_memory(at, left, 5 * (size_t)models);
-    m->predictor.memory_ = (uint32_t *)dx_patch_p_cut_memory(at, left, 4 * DX_PATCH_P_MEMORY);
-    if (!m->writer.models || !m->predictor.memory_) return DX_PATCH_ENOMEM;
-    dx_patch_p_prices(m->writer.price);
+    if (w.overrun_ || j->capacity - w.at_ < j->target_size) return DX_PATCH_ENOSPACE;
+    if (j->target_size) DX_PATCH_MEMCPY(j->out + w.at_, j->target, j->target_size);
+    j->used = w.at_ + j->target_size;
     return DX_PATCH_OK;
 }
 
 static int dx_patch_p_make_delta(dx_patch_p_job *j)
 {
     uint8_t *at = (uint8_t *)j->desc->memory;
-    size_t left = j->desc->memory_size;
+    size_t left = j->desc->memory_size, budget = left;
     uint64_t limit = j->desc->apply_memory_max ? j->desc->apply_memory_max : DX_PATCH_P_APPLY_MAX;
     uint32_t codings = j->desc->codings ? j->desc->codings : 3u;
     dx_patch_p_maker *m = (dx_patch_p_maker *)dx_patch_p_cut_memory(&at, &left, sizeof *m);
-    uint64_t room;
+    dx_patch_p_delta *d;
     int error;
     if (!(codings & 3)) return DX_PATCH_ENOTSUP;
-    if (!m) return DX_PATCH_ENOMEM;
-    if (j->capacity < 4) return DX_PATCH_ENOSPACE;
+    if (j->desc->level > 9) return DX_PATCH_EINVAL;
+    if (!m || budget < DX_PATCH_P_FIXED + 2048) return DX_PATCH_ENOMEM;
+    if (j->capacity < DX_PATCH_P_PARAMETERS_SIZE) return DX_PATCH_ENOSPACE;
     DX_PATCH_MEMSET(m, 0, sizeof *m);
-    error = dx_patch_p_make_room(m, &at, &left, limit);
-    if (!error && !(codings & 2)) return dx_patch_p_make_plain(j);
-    if (!error) error = dx_patch_p_make_covers(m, j, &at, &left);
+    m->level = j->desc->level ? j->desc->level : 6;
+    d = &m->delta;
+    d->literal_bits_ = 4;
+    d->diff_bits_ = 3;
+    if (dx_patch_p_delta_memory(d, 0) > limit) d->literal_bits_ = d->diff_bits_ = 0;
+    if (dx_patch_p_delta_memory(d, 0) > limit) return DX_PATCH_ETOOBIG;
+    if (!(codings & 2)) return dx_patch_p_make_plain(j);
+    budget -= DX_PATCH_P_FIXED;
+    error = dx_patch_p_make_covers(m, j, &at, &left, budget);
     if (error) return error;
-    room = left - 64; /* the same wherever the memory starts */
-    if (m->literals > 200000 && room > 1u << 20 &&
-        dx_patch_p_delta_memory(8, m->diff_bits, true, m->finder.cover_count, 22) <= limit) {
-        uint32_t models = dx_patch_p_model_count(8, m->diff_bits);
-        m->literal_bits = 8;
-        m->writer.models = (uint16_t *)dx_patch_p_cut_memory(&at, &left, 5 * (size_t)models);
-        room -= 5 * (uint64_t)models;
+    budget -= (m->finder.cover_capacity + 1) * sizeof *m->finder.covers;
+    dx_patch_p_make_map(m, j, &at, &left, &budget, limit);
+    if (m->literals > 200000 && budget > 400000 && d->literal_bits_ && limit >> 22) {
+        d->literal_bits_ = 8;
+        budget -= 5u * 61440;
     }
-    dx_patch_p_make_map(m, j, &at, &left, limit);
-    if (m->map) room -= 16 * (uint64_t)m->finder.cover_count;
-    dx_patch_p_make_repeats(m, &at, &left, room, limit);
-    dx_patch_p_restart(m);
+    dx_patch_p_make_mixer(m, budget, limit);
+    if (!dx_patch_p_delta_start(d, &at, &left)) return DX_PATCH_ENOMEM;
+    dx_patch_p_prices(m->price);
+    d->coder_.price_ = m->price;
     j->header.coding = DX_PATCH_CODING_RANGE;
-    j->header.memory_size = dx_patch_p_delta_memory(m->literal_bits, m->diff_bits, m->map,
-                                                    m->finder.cover_count, m->repeats.log);
-    dx_patch_p_put_parameters(m, j->out);
-    dx_patch_p_writer_start(&m->writer, DX_PATCH_P_RANGE, j->out + 4, j->capacity - 4);
+    j->header.memory_size = dx_patch_p_delta_memory(d, m->finder.cover_count);
+    dx_patch_p_put_parameters(d, j->out);
+    dx_patch_p_start_writing(&d->coder_, j->out + DX_PATCH_P_PARAMETERS_SIZE,
+                             j->capacity - DX_PATCH_P_PARAMETERS_SIZE);
     dx_patch_p_put_delta(m);
-    j->used = m->writer.overflow ? j->target_size : m->writer.size + 4;
+    j->used = d->coder_.overrun_ ? j->target_size : d->coder_.at_ + DX_PATCH_P_PARAMETERS_SIZE;
     return j->used < j->target_size ? DX_PATCH_OK : dx_patch_p_make_plain(j);
 }
 
 /* >>create: in place on flash -------------------------------------------------- */
 /* The next piece of a cover, from byte n on, that is still there when it is wanted. */
-static bool dx_patch_p_next_piece(const dx_patch_p_finder *f, const dx_patch_p_layout *l,
+static bool dx_patch_p_next_piece(const dx_patch_p_finder *f, uint32_t gap, uint32_t bits,
                                   size_t *k, uint64_t n, dx_patch_p_cover *piece)
 {
     for (; *k < f->cover_count; ++*k) {
@@ -3209,8 +3234,7 @@ static bool dx_patch_p_next_piece(const dx_patch_p_finder *f, const dx_patch_p_l
         uint64_t i = n > c->new_at ? n - c->new_at : 0, start;
         for (; i < c->size; i++) {
             for (start = i; i < c->size; i++)
-                if (!dx_patch_p_is_there(l, (uint32_t)(c->new_at + i), (uint32_t)(c->old_at + i)))
-                    break;
+                if (((c->old_at + i) >> bits) + gap <= (c->new_at + i) >> bits) break;
             piece->new_at = c->new_at + start;
             piece->old_at = c->old_at + start;
             piece->size = i - start;
@@ -3220,101 +3244,78 @@ static bool dx_patch_p_next_piece(const dx_patch_p_finder *f, const dx_patch_p_l
     return false;
 }
 
-static void dx_patch_p_put_pieces(dx_patch_p_maker *m, const dx_patch_p_layout *l)
+static void dx_patch_p_put_pieces(dx_patch_p_maker *m, uint32_t gap_pages, uint32_t bits)
 {
     const dx_patch_p_finder *f = &m->finder;
+    dx_patch_p_coder *o = &m->delta.coder_;
     uint64_t n = 0, old_end = 0, gap, run;
     uint32_t last_run = 0;
     size_t k = 0;
-    while (n < l->target_size) {
+    while (n < f->target_size) {
         dx_patch_p_cover c;
-        bool more = dx_patch_p_next_piece(f, l, &k, n, &c);
-        gap = (more ? c.new_at : l->target_size) - n;
+        bool more = dx_patch_p_next_piece(f, gap_pages, bits, &k, n, &c);
+        gap = (more ? c.new_at : f->target_size) - n;
         old_end += gap;
-        dx_patch_p_put_number(&m->writer, 0, gap);
-        for (; gap; gap--)
-            dx_patch_p_put_tree(&m->writer, DX_PATCH_P_F_LITERAL, 8, f->target[n++]);
+        (void)dx_patch_p_number(o, 0, gap);
+        for (; gap; gap--) (void)dx_patch_p_tree(o, DX_PATCH_P_F_LITERAL, 8, f->target[n++]);
         if (!more) break;
-        dx_patch_p_put_number(&m->writer, 1, c.size - 1);
-        dx_patch_p_put_number(&m->writer, 2, dx_patch_p_fold(c.old_at - old_end));
+        (void)dx_patch_p_number(o, 1, c.size - 1);
+        (void)dx_patch_p_number(o, 2, dx_patch_p_fold(c.old_at - old_end));
         for (; c.size; c.size -= run, n += run, c.old_at += run) {
-            uint32_t which = dx_patch_p_run_number(last_run) - DX_PATCH_P_N_RUN + DX_PATCH_P_F_RUN;
-            for (run = 0; run < c.size && f->base[c.old_at + run] == f->target[n + run];) run++;
+            uint32_t which = dx_patch_p_run_number(last_run) + DX_PATCH_P_F_RUN;
+            run = dx_patch_p_same(f->base + c.old_at, f->target + n, (size_t)c.size);
             last_run = run < c.size ? (uint32_t)run : 8;
-            dx_patch_p_put_number(&m->writer, which, run < c.size ? run + 1 : 0);
+            (void)dx_patch_p_number(o, which, run < c.size ? run + 1 : 0);
             if (run == c.size) continue;
-            dx_patch_p_put_tree(&m->writer, DX_PATCH_P_F_WRONG, 8,
-                                (uint32_t)(f->target[n + run] - f->base[c.old_at + run]) & 255);
+            (void)dx_patch_p_tree(o, DX_PATCH_P_F_WRONG, 8,
+                                  (uint32_t)(f->target[n + run] - f->base[c.old_at + run]) & 255);
             run++;
         }
         old_end = c.old_at;
     }
-    dx_patch_p_writer_finish(&m->writer);
-}
-
-/* The body for one direction; 0 when it does not fit. Memory behind `at` is free. */
-static size_t dx_patch_p_put_flash(dx_patch_p_maker *m, const dx_patch_p_job *j,
-                                   const dx_patch_p_layout *l, uint8_t *at, size_t left)
-{
-    dx_patch_create_desc desc = *j->desc;
-    dx_patch_p_job turned = *j;
-    uint8_t *base = (uint8_t *)dx_patch_p_cut_memory(&at, &left, j->base_size + 1);
-    uint8_t *target = (uint8_t *)dx_patch_p_cut_memory(&at, &left, j->target_size + 1);
-    size_t page = (size_t)1 << l->bits, used = 4;
-    uint32_t i, side;
-    i = dx_patch_p_pages(l, true) + dx_patch_p_pages(l, false);
-    if (!base || !target || j->capacity / 4 < 2 + (size_t)i) return 0;
-    for (i = 0; i < l->base_size; i++) base[i] = j->base[dx_patch_p_place(l, false, i)];
-    for (i = 0; i < l->target_size; i++) target[i] = j->target[dx_patch_p_place(l, true, i)];
-    desc.memory_size -= j->base_size + j->target_size + 64;
-    turned.desc = &desc;
-    turned.base = base;
-    turned.target = target;
-    if (dx_patch_p_make_covers(m, &turned, &at, &left)) return 0;
-    dx_patch_p_store32(j->out, l->gap << 1 | (l->down ? 1u : 0u));
-    for (side = 0; side < 2; side++) {
-        const uint8_t *p = side ? j->target : j->base;
-        size_t size = side ? j->target_size : j->base_size, n = 0;
-        for (; n < size; n += page, used += 4)
-            dx_patch_p_store32(j->out + used,
-                               dx_patch_p_crc32c(0, p + n, size - n < page ? size - n : page));
-    }
-    dx_patch_p_models_start(m->writer.models, DX_PATCH_P_F_MODELS);
-    dx_patch_p_writer_start(&m->writer, DX_PATCH_P_RANGE, j->out + used, j->capacity - used);
-    dx_patch_p_put_pieces(m, l);
-    return m->writer.overflow ? 0 : used + m->writer.size;
+    dx_patch_p_finish_writing(o);
 }
 
 static int dx_patch_p_make_flash(dx_patch_p_job *j)
 {
     dx_patch_header *h = &j->header;
     uint8_t *at = (uint8_t *)j->desc->memory;
-    size_t left = j->desc->memory_size, size[2] = {0, 0}, i;
+    size_t left = j->desc->memory_size, used = 4, n;
     dx_patch_p_maker *m = (dx_patch_p_maker *)dx_patch_p_cut_memory(&at, &left, sizeof *m);
-    dx_patch_p_layout l;
-    uint64_t pages, slot, need = (uint64_t)j->base_size + j->target_size + DX_PATCH_P_FIXED + 2048;
-    if ((uint64_t)j->base_size >> 30 || (uint64_t)j->target_size >> 30) return DX_PATCH_ETOOBIG;
+    uint64_t pages[2], slot;
+    uint32_t bits = 8, side;
     h->block_size = j->desc->block_size ? j->desc->block_size : 4096;
     h->coding = DX_PATCH_CODING_RANGE;
-    if (dx_patch_p_check_header(h, 0)) return DX_PATCH_EINVAL;
-    if (!m || j->desc->memory_size < need) return DX_PATCH_ENOMEM;
-    DX_PATCH_MEMSET(m, 0, sizeof *m);
     h->memory_size = 4 * DX_PATCH_P_F_MODELS;
-    l.base_size = (uint32_t)j->base_size;
-    l.target_size = (uint32_t)j->target_size;
-    for (l.bits = 8; h->block_size >> l.bits > 1;) l.bits++;
-    pages = dx_patch_p_pages(&l, l.target_size > l.base_size);
-    slot = j->desc->slot_size ? j->desc->slot_size >> l.bits : pages + 2;
-    if (slot <= pages || slot >> 30) return DX_PATCH_EINVAL;
-    if (dx_patch_p_make_room(m, &at, &left, UINT64_MAX)) return DX_PATCH_ENOMEM;
-    for (i = 0; i < 3; i++) { /* the third time the one that is to stay */
-        l.down = i < 2 ? i == 1 : !size[0] || (size[1] && size[1] <= size[0]);
-        if (i == 2 && l.down) break;
-        l.gap = (uint32_t)slot - dx_patch_p_pages(&l, l.down);
-        size[l.down ? 1 : 0] = dx_patch_p_put_flash(m, j, &l, at, left);
+    if ((uint64_t)j->base_size >> 30 || (uint64_t)j->target_size >> 30) return DX_PATCH_ETOOBIG;
+    if (dx_patch_p_check_header(h, 0)) return DX_PATCH_EINVAL;
+    while (h->block_size >> bits > 1) bits++;
+    pages[0] = dx_patch_p_pages(j->base_size, bits);
+    pages[1] = dx_patch_p_pages(j->target_size, bits);
+    slot = pages[0] > pages[1] ? pages[0] : pages[1];
+    slot = j->desc->slot_size ? j->desc->slot_size >> bits : slot + 2;
+    if (slot <= pages[0] || slot < pages[1] || slot >> 30) return DX_PATCH_EINVAL;
+    if (!m || j->desc->memory_size < DX_PATCH_P_FIXED + 2048) return DX_PATCH_ENOMEM;
+    if (j->capacity / 4 < 2 + pages[0] + pages[1]) return DX_PATCH_ENOSPACE;
+    DX_PATCH_MEMSET(m, 0, sizeof *m);
+    m->level = 6;
+    m->delta.coder_.models_ = (uint16_t *)dx_patch_p_cut_memory(&at, &left, h->memory_size);
+    if (!m->delta.coder_.models_) return DX_PATCH_ENOMEM;
+    if (dx_patch_p_make_covers(m, j, &at, &left, j->desc->memory_size - DX_PATCH_P_FIXED))
+        return DX_PATCH_ENOMEM;
+    dx_patch_p_store32(j->out, (uint32_t)(slot - pages[0]));
+    for (side = 0; side < 2; side++) {
+        const uint8_t *p = side ? j->target : j->base;
+        size_t size = side ? j->target_size : j->base_size, page = h->block_size;
+        for (n = 0; n < size; n += page, used += 4)
+            dx_patch_p_store32(j->out + used,
+                               dx_patch_p_crc32c(0, p + n, size - n < page ? size - n : page));
     }
-    j->used = size[l.down ? 1 : 0];
-    return j->used ? DX_PATCH_OK : DX_PATCH_ENOSPACE;
+    dx_patch_p_models_start(m->delta.coder_.models_, DX_PATCH_P_F_MODELS);
+    dx_patch_p_start_writing(&m->delta.coder_, j->out + used, j->capacity - used);
+    dx_patch_p_put_pieces(m, (uint32_t)(slot - pages[0]), bits);
+    j->used = used + m->delta.coder_.at_;
+    return m->delta.coder_.overrun_ ? DX_PATCH_ENOSPACE : DX_PATCH_OK;
 }
 
 /* Apply the patch and compare with the target itself, which says more than a hash. */
@@ -3353,11 +3354,14 @@ DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *b
 {
     dx_patch_p_job j;
     dx_patch_header *h = &j.header;
+    dx_patch_p_blake3 blake3;
+    dx_patch_hasher hasher;
     uint8_t *p = (uint8_t *)out;
     int error;
     if (!desc || !desc->memory || !out || !out_size || (!base && base_size)) return DX_PATCH_EINVAL;
-    if ((!target && target_size) || !dx_patch_p_hasher_is_sane(&desc->hasher))
-        return DX_PATCH_EINVAL;
+    if (!target && target_size) return DX_PATCH_EINVAL;
+    hasher = desc->hasher;
+    if (!dx_patch_p_hash_with(&hasher, &blake3)) return DX_PATCH_EINVAL;
     *out_size = 0;
     if (out_capacity < DX_PATCH_HEADER_SIZE) return DX_PATCH_ENOSPACE;
     DX_PATCH_MEMSET(&j, 0, sizeof j);
@@ -3378,8 +3382,8 @@ DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *b
     h->target_size = target_size;
     h->body_size = j.used;
     h->body_crc = dx_patch_p_crc32c(0, j.out, j.used);
-    dx_patch_p_hash_all(&desc->hasher, base, base_size, h->base_hash);
-    dx_patch_p_hash_all(&desc->hasher, target, target_size, h->target_hash);
+    dx_patch_p_hash_all(&hasher, base, base_size, h->base_hash);
+    dx_patch_p_hash_all(&hasher, target, target_size, h->target_hash);
     dx_patch_p_store_header(p, h);
     if (!desc->skip_check && h->kind != DX_PATCH_KIND_FLASH)
         error = dx_patch_p_check_patch(&j, p, DX_PATCH_HEADER_SIZE + j.used);
@@ -3406,15 +3410,10 @@ DX_PATCH_API size_t dx_patch_bound(const dx_patch_create_desc *desc, size_t base
 DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc,
                                                 size_t base_size, size_t target_size)
 {
-    uint64_t covers = sizeof(dx_patch_p_cover) * ((uint64_t)target_size / 32 + 66), size;
-    uint64_t table = 5 * (uint64_t)base_size + 256, repeats = 5 * (uint64_t)target_size + 65536;
+    uint64_t size = base_size > target_size ? base_size : target_size;
     if (desc && desc->kind == DX_PATCH_KIND_BLOCKS) return 2 * DX_PATCH_P_BLOCK;
-    if (repeats > ((uint64_t)11 << DX_PATCH_P_HISTORY_LOG)) /* for its literals */
-        repeats = (uint64_t)11 << DX_PATCH_P_HISTORY_LOG;
-    if (table < repeats) table = repeats;
-    if (table < covers) table = covers;
-    size = DX_PATCH_P_FIXED + covers + table;
-    if (desc && desc->kind == DX_PATCH_KIND_FLASH) size += (uint64_t)base_size + target_size + 128;
+    size = DX_PATCH_P_FIXED + sizeof(dx_patch_p_cover) * ((uint64_t)target_size / 32 + 66) +
+           5 * size + 131072;
     return size > SIZE_MAX ? 0 : (size_t)size;
 }
 
@@ -3433,8 +3432,7 @@ DX_PATCH_API const dx_patch_version *dx_patch_versions_find(const dx_patch_versi
                                                             const uint8_t *hash)
 {
     size_t i;
-    if (!v || !hash) return NULL;
-    for (i = 0; i < v->count_; i++)
+    for (i = 0; v && hash && i < v->count_; i++)
         if (DX_PATCH_MEMCMP(v->slots_[i].hash, hash, DX_PATCH_HASH_SIZE) == 0) return v->slots_ + i;
     return NULL;
 }
@@ -3443,7 +3441,6 @@ DX_PATCH_API int dx_patch_versions_add(dx_patch_versions *v, const void *data, s
                                        dx_patch_version *evicted)
 {
     dx_patch_version one, *slot;
-    bool full;
     if (!v || (!data && size)) return DX_PATCH_EINVAL;
     DX_PATCH_MEMSET(&one, 0, sizeof one);
     if (evicted) *evicted = one;
@@ -3451,10 +3448,13 @@ DX_PATCH_API int dx_patch_versions_add(dx_patch_versions *v, const void *data, s
     one.size = size;
     dx_patch_hash(data, size, one.hash);
     if (dx_patch_versions_find(v, one.hash)) return DX_PATCH_OK;
-    full = v->count_ == v->capacity_;
-    slot = v->slots_ + (full ? v->first_ : v->count_++);
-    if (full && evicted) *evicted = *slot;
-    if (full) v->first_ = (v->first_ + 1) % v->capacity_;
+    slot = v->slots_ + (v->first_ + v->count_) % v->capacity_;
+    if (v->count_ < v->capacity_) {
+        v->count_++;
+    } else {
+        if (evicted) *evicted = *slot;
+        v->first_ = (v->first_ + 1) % v->capacity_;
+    }
     *slot = one;
     return DX_PATCH_OK;
 }

@@ -152,18 +152,19 @@ a_delta_in_place() {
     expect 0 apply old patch old # OLD may be NEW
     same new old
 }
-zstd_where_it_is_wanted() {
+levels_from_fast_to_small() {
     for i in $(seq 3000); do echo "line $i of a text that is new as a whole, $((i * i)) and $((i * 7919 % 3001))"; done >new
     bytes 100 >old
-    expect 0 diff old new patch --no-zstd
-    expect 0 info patch
-    [ "$(get coding)" != zstd ] || fail "$out"
-    expect 0 apply old patch out
-    same new out
-    expect 0 diff old new small
-    [ "$(stat -c %s small)" -le "$(stat -c %s patch)" ] || fail "zstd made the patch larger"
-    expect 0 apply old small out
-    same new out
+    for level in 1 2 6 9; do
+        expect 0 diff old new patch$level -$level
+        expect 0 apply old patch$level out
+        same new out
+    done
+    [ "$(stat -c %s patch9)" -le "$(stat -c %s patch1)" ] || fail "-9 is larger than -1"
+    expect 0 diff old new patch
+    same patch patch6
+    expect 1 diff old new patch -0
+    expect 1 diff old new patch --no-zstd
 }
 info_shows_every_field() {
     make_images
@@ -519,7 +520,7 @@ two_at_once() {
     same new file
 }
 
-for case in a_delta blocks_and_undo sizes_that_change one_way a_delta_in_place zstd_where_it_is_wanted \
+for case in a_delta blocks_and_undo sizes_that_change one_way a_delta_in_place levels_from_fast_to_small \
     info_shows_every_field modes_and_links_stay names_that_look_like_options bounded_memory a_patch_of_two flash_patches vcdiff_here vcdiff_with_xdelta3 bad_command_lines \
     missing_and_strange_files nothing_overwrites_its_source a_wrong_base applied_twice a_truncated_patch a_flipped_bit \
     no_patch_at_all a_full_disk a_read_only_disk_and_a_size_limit killed_at_any_moment two_at_once; do

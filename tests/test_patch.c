@@ -4,7 +4,7 @@
 #define DX_TEST_MAIN
 #include "dx_test.h"
 
-enum { MEMORY = 1 << 20, SMALL = 1 << 19, MOST = 1 << 17 };
+enum { MEMORY = 1 << 20, SMALL = 1 << 20, MOST = 1 << 17 };
 static uint8_t memory[MEMORY], small[SMALL], patch[2 * MOST], out[2 * MOST];
 static uint8_t base[MOST], target[MOST];
 
@@ -257,11 +257,12 @@ DX_PROPERTY(p_invented_bodies_are_refused, 5000)
     memset(base, 0, 300);
     dx_patch_hash(base, (size_t)h.base_size, h.base_hash);
     dx_choose_bytes(c, p + 128, body);
-    if (h.kind == 2 && body > 4) {
+    if (h.kind == 2 && body > 5) {
         p[128] = (uint8_t)dx_choose(c, 8);
-        p[129] = (uint8_t)dx_choose(c, 3);
+        p[129] = (uint8_t)(32 + dx_choose(c, 2));
         p[130] = (uint8_t)dx_choose(c, 1);
-        p[131] = (uint8_t)dx_choose(c, 32);
+        p[131] = (uint8_t)dx_choose(c, 16);
+        p[132] = (uint8_t)(p[131] ? dx_choose(c, 10) : 0);
     }
     dx_patch_p_store_header(p, &h);
     seal(p, 128 + body);
@@ -386,6 +387,17 @@ DX_TEST(pt_10_unknown_versions_kinds_and_flags_are_refused)
     DX_CHECK_EQ(info_with(32, 63), DX_PATCH_EHEADER);
     DX_CHECK_EQ(info_with(32, 0), DX_PATCH_EHEADER);
     DX_CHECK_EQ(info_with(7, 1), DX_PATCH_EHEADER);
+}
+
+/* What v0.1.0 wrote had other parameters: refused as a version, never read as something else. */
+DX_TEST(pt_10_deltas_of_earlier_layouts_are_refused)
+{
+    size_t base_size, target_size, got, size = small_pair(DX_PATCH_KIND_DELTA, &base_size, &target_size);
+    for (uint8_t layout = 0; layout < 64; layout++) {
+        patch[129] = layout;
+        seal(patch, size);
+        if (layout / 2 != 16) DX_CHECK_EQ(apply(base, base_size, patch, size, &got), DX_PATCH_EVERSION);
+    }
 }
 
 DX_TEST(w_8_limits_are_checked_before_anything_else)

@@ -19,7 +19,7 @@ int dxpatch_make(const dxpatch_options *o, const dxpatch_content *from, const dx
     desc.block_size = o->block_size;
     desc.slot_size = o->slot_size;
     desc.one_way = o->one_way;
-    if (o->no_zstd) desc.codings = 1u << DX_PATCH_CODING_PLAIN | 1u << DX_PATCH_CODING_RANGE;
+    desc.level = o->level;
     size_t capacity = dx_patch_bound(&desc, from->size, to->size);
     desc.memory_size = dx_patch_create_memory_size(&desc, from->size, to->size);
     if (!capacity || !desc.memory_size) return dxpatch_fail(DX_PATCH_ETOOBIG, o->new_path);

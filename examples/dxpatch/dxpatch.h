@@ -21,9 +21,9 @@
 
 typedef struct dxpatch_options {
     const char *old_path, *new_path, *patch_path, *second_path; /* second_path: compose */
-    uint32_t    kind, block_size; /* 0 = the default of dx_patch.h */
+    uint32_t    kind, block_size, level; /* 0 = the default of dx_patch.h */
     uint64_t    slot_size;        /* flash; 0 = the default */
-    bool        no_zstd, one_way, quiet;
+    bool        one_way, quiet;
 } dxpatch_options;
 
 int dxpatch_diff(const dxpatch_options *o);

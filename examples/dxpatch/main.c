@@ -25,7 +25,7 @@ static const char usage[] =
     "                        256..1048576\n"
     "  --slot-size N         flash: bytes, at least a page more than both files take (default two more)\n"
     "  --one-way             blocks: drop what a shrinking file cuts off; no undo then\n"
-    "  --no-zstd             delta: a patch that needs no zstd to be applied\n"
+    "  -1 .. -9              delta: the fastest .. the smallest (default -6)\n"
     "  --quiet               no summary\n"
     "\n"
     "A file is replaced in one step by a copy made beside it: there is room for both or an error, and\n"
@@ -91,7 +91,8 @@ static int parse_option(dxpatch_options *o, bool makes, const char *option, cons
 {
     *used = 1;
     if (!strcmp(option, "--quiet")) return o->quiet = true, DXUP_OK;
-    if (makes && !strcmp(option, "--no-zstd")) return o->no_zstd = true, DXUP_OK;
+    if (makes && option[1] >= '1' && option[1] <= '9' && !option[2])
+        return o->level = (uint32_t)(option[1] - '0'), DXUP_OK;
     if (makes && !strcmp(option, "--one-way")) return o->one_way = true, DXUP_OK;
     *used = 2;
     if (makes && value && !strcmp(option, "--kind")) return parse_kind(o, value);
@@ -108,7 +109,7 @@ static int parse(dxpatch_options *o, const command *c, int argc, char **argv)
         used = 1;
         if (options && !strcmp(argv[i], "--")) {
             options = false;
-        } else if (options && !strncmp(argv[i], "--", 2)) {
+        } else if (options && argv[i][0] == '-' && argv[i][1]) {
             const char *value = i + 1 < argc ? argv[i + 1] : NULL;
             bool makes = c->run == dxpatch_diff || c->run == dxpatch_compose;
             int status = parse_option(o, makes, argv[i], value, &used);

@@ -23,7 +23,7 @@ static const reason reasons[] = {
     {DX_PATCH_EBOUNDS, DXUP_DAMAGED, "the patch is damaged: it reaches outside of the file"},
     {DX_PATCH_ETARGET, DXUP_DAMAGED, "the result is not what the patch promises"},
     {DX_PATCH_EVERSION, DXUP_SYSTEM, "the patch has a format that this dxpatch does not know"},
-    {DX_PATCH_ENOTSUP, DXUP_SYSTEM, "the patch needs zstd, which this dxpatch was built without"},
+    {DX_PATCH_ENOTSUP, DXUP_SYSTEM, "the patch is in a coding that this dxpatch does not know"},
     {DX_PATCH_ENOMEM, DXUP_SYSTEM, "there is not enough memory for it"},
     {DX_PATCH_ETOOBIG, DXUP_SYSTEM, "it is too large"},
     {DX_PATCH_EBASE, DXUP_REFUSED, "this is not the file that the patch was made for"},

@@ -50,7 +50,7 @@ int dxpatch_run_flash(const dxpatch_content *from, const uint8_t *patch, size_t 
     /* The slot is as large as the patch wants: the gap stands first in its body (docs/PATCH.md, section 4). */
     if (h.body_size < 4 || patch_size < DX_PATCH_HEADER_SIZE + 4) return DX_PATCH_ECORRUPT;
     const uint8_t *body = patch + DX_PATCH_HEADER_SIZE;
-    uint64_t gap = (body[0] | (uint32_t)body[1] << 8 | (uint32_t)body[2] << 16 | (uint32_t)body[3] << 24) >> 1;
+    uint64_t gap = body[0] | (uint32_t)body[1] << 8 | (uint32_t)body[2] << 16 | (uint32_t)body[3] << 24;
     uint64_t larger = h.base_size > h.target_size ? h.base_size : h.target_size;
     if (gap * h.block_size > TARGET_SIZE_MAX) return DX_PATCH_ETOOBIG;
     if (from->size != h.base_size) return from->size == h.target_size ? DX_PATCH_EAPPLIED : DX_PATCH_EBASE;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 1024, PARAMETERS = 4, APPLY_MEMORY = 65536 };
+enum { PARAMETERS = 5, APPLY_MEMORY = 65536 };
 
 typedef struct cover {
     uint64_t target, base, size;
@@ -113,6 +113,7 @@ static uint64_t fold(int64_t v) { return v < 0 ? (uint64_t)~v * 2 + 1 : (uint64_
 static void begin_step(const dxup_plan *p, dxup_plan_cursor *c)
 {
     size_t i = (size_t)c->step;
+    if (i) c->target_at = p->covers[i - 1].target + p->covers[i - 1].size;
     c->pending_at = c->pending_size = 0;
     if (i < p->count) {
         const cover *k = &p->covers[i];
@@ -123,11 +124,9 @@ static void begin_step(const dxup_plan *p, dxup_plan_cursor *c)
         c->pending_size += put_number(c->pending + c->pending_size,
                                       fold((int64_t)(k->base - (base_end + gap))));
         c->literal_left = gap;
-        c->zeros_left = 2 * ((k->size + BLOCK - 1) / BLOCK); /* predictor 0; all bytes are right */
     } else {
         c->literal_left = p->target_size - c->target_at;
         c->pending_size = c->literal_left ? put_number(c->pending, c->literal_left) : 0;
-        c->zeros_left = 0;
     }
     c->step++;
 }
@@ -152,12 +151,6 @@ int dxup_plan_read(const dxup_plan *p, dxup_plan_cursor *c, dxup_content *target
             if (status) return status;
             c->literal_left -= n;
             c->target_at += n;
-        } else if (c->zeros_left) {
-            n = c->zeros_left < size ? (size_t)c->zeros_left : size;
-            memset(at, 0, n);
-            c->zeros_left -= n;
-            if (!c->zeros_left)
-                c->target_at = p->covers[c->step - 1].target + p->covers[c->step - 1].size;
         } else if (c->step > p->count) {
             return dxup_fail(DXUP_DAMAGED, "a plan ends too early");
         } else {
@@ -198,9 +191,7 @@ static uint64_t measure(const dxup_plan *p)
     uint64_t size = sizeof p->head;
     while (c.step <= p->count) {
         begin_step(p, &c);
-        size += c.pending_size + c.literal_left + c.zeros_left;
-        if (c.step <= p->count)
-            c.target_at = p->covers[c.step - 1].target + p->covers[c.step - 1].size;
+        size += c.pending_size + c.literal_left;
     }
     return size;
 }
@@ -243,7 +234,7 @@ dxup_plan *dxup_plan_make(dxup_store *s, const dxup_version *base, const dxup_ve
     dxup_plan *p = dxup_alloc(sizeof *p);
     memset(p, 0, sizeof *p);
     p->target_size = target->size;
-    p->head[DX_PATCH_HEADER_SIZE + 1] = 16; /* the layout of the parameters: no map, no history */
+    p->head[DX_PATCH_HEADER_SIZE + 1] = 32; /* the layout of the parameters: no map, no mixing */
     grow(&t);
     int status = dxup_content_open(&from, s, base);
     if (!status) status = dxup_content_open(&to, s, target);

@@ -8,7 +8,7 @@
 typedef struct dxup_plan dxup_plan; /* immutable once made: shared by threads */
 
 typedef struct dxup_plan_cursor { /* where one receiver is; all zero at the start */
-    uint64_t step, target_at, literal_left, zeros_left;
+    uint64_t step, target_at, literal_left;
     uint8_t  pending[256];
     size_t   pending_size, pending_at;
 } dxup_plan_cursor;
