@@ -431,6 +431,103 @@ static void kill_often(uint32_t record, uint32_t capacity)
     munmap(x.s, sizeof(shared));
 }
 
+/* >>records in memory that two processes share ----------------------------- */
+#define NOTE(F, S, A, L, ...) F(u64, number) F(u32, read) S(text) L(u32, squares)
+DX_TELEPORT_DEFINE(note, NOTE)
+enum { NOTES = 200, PLACE = 256 };
+
+/* Writes note after note into its place of the area and hands over where it is; when it dies, the
+   next one goes on behind the last that was handed over. */
+static void write_notes(uint8_t *area, uint8_t *ring, size_t size)
+{
+    dx_teleport_producer p;
+    if (dx_teleport_producer_attach(&p, ring, size)) _exit(1);
+    for (uint32_t i = p.write_; i < NOTES; i++) {
+        uint32_t squares[5], place = i * PLACE;
+        char text[32];
+        note_writer w;
+        for (uint32_t k = 0; k < 5; k++) squares[k] = (i + k) * (i + k);
+        snprintf(text, sizeof text, "note %u", (unsigned)i);
+        note_begin(&w, area + place, PLACE, 0);
+        note_set_number(&w, i);
+        note_put_text(&w, text, strlen(text));
+        if (i % 16 == 3) usleep(300); /* half a note in its place is no rare thing */
+        note_put_squares(&w, squares, i % 5);
+        if (note_finish(&w, NULL)) _exit(2);
+        while (dx_teleport_producer_push(&p, &place, 4) == DX_TELEPORT_EAGAIN) usleep(20);
+    }
+    _exit(0);
+}
+
+static void read_note(uint8_t *bytes, uint32_t number)
+{
+    dx_teleport_info info;
+    note_view v;
+    note_writer w;
+    char text[32];
+    snprintf(text, sizeof text, "note %u", (unsigned)number);
+    DX_CHECK_EQ(dx_teleport_peek(bytes, PLACE, &info), 0);
+    DX_CHECK(info.size <= PLACE);
+    DX_CHECK_EQ(note_open(&v, bytes, info.size), 0);
+    DX_CHECK_EQ(note_get_number(&v), number);
+    DX_CHECK_EQ(note_get_text(&v).size, strlen(text));
+    DX_CHECK_MEM(note_get_text(&v).data, text, strlen(text));
+    DX_CHECK_EQ(note_count_squares(&v), number % 5);
+    for (uint32_t k = 0; k < number % 5; k++)
+        DX_CHECK_EQ(note_at_squares(&v, k), (number + k) * (number + k));
+    DX_CHECK_EQ(note_edit(&w, bytes, info.size), 0); /* an answer in place */
+    DX_CHECK_EQ(note_set_read(&w, number + 1), 0);
+    DX_CHECK_EQ(note_finish(&w, NULL), 0);
+}
+
+/* Memory without a name, at another address in each process; the writer is killed now and then. */
+DX_TEST(mm_9_st_1_records_in_shared_memory_survive_their_writer)
+{
+    const dx_teleport_ring_desc desc = {4, 16};
+    const size_t size = dx_teleport_ring_memory_size(&desc);
+    const int file = memfd_create("notes", 0);
+    uint8_t *ring = map(AREA), *area;
+    dx_teleport_consumer reader;
+    uint32_t next = 0, kills = 0;
+    int status = 0;
+    DX_CHECK(file >= 0);
+    DX_CHECK_EQ(ftruncate(file, (off_t)NOTES * PLACE), 0);
+    area = mmap(NULL, (size_t)NOTES * PLACE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    DX_CHECK(area != MAP_FAILED);
+    DX_CHECK_EQ(dx_teleport_ring_init(ring, size, &desc), 0);
+    DX_CHECK_EQ(dx_teleport_consumer_attach(&reader, ring, size), 0);
+    while (next < NOTES) {
+        const pid_t writer = fork();
+        if (writer == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            write_notes(mmap(NULL, (size_t)NOTES * PLACE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0),
+                        ring, size);
+        }
+        for (uint32_t stop = next + 20; next < stop && next < NOTES;) {
+            uint32_t place;
+            const int error = dx_teleport_consumer_pop(&reader, &place, 4, NULL);
+            if (error == DX_TELEPORT_EAGAIN) usleep(20);
+            if (error == DX_TELEPORT_EAGAIN) continue;
+            DX_CHECK_EQ(error, 0);
+            DX_CHECK_EQ(place, next * PLACE);
+            read_note(area + place, next++);
+        }
+        kill(writer, SIGKILL);
+        kills += waitpid(writer, &status, 0) == writer && WIFSIGNALED(status);
+    }
+    DX_CHECK(kills > 3);
+    for (uint32_t i = 0; i < NOTES; i++) {
+        note_view v;
+        dx_teleport_info info;
+        DX_CHECK_EQ(dx_teleport_peek(area + i * PLACE, PLACE, &info), 0);
+        DX_CHECK_EQ(note_open(&v, area + i * PLACE, info.size), 0);
+        DX_CHECK_EQ(note_get_read(&v), i + 1);
+    }
+    munmap(area, (size_t)NOTES * PLACE);
+    munmap(ring, AREA);
+    close(file);
+}
+
 DX_TEST(rb_6_either_process_is_killed_fixed_records)
 {
     kill_often(RECORD, 64);

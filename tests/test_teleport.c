@@ -400,6 +400,8 @@ static size_t write_ann(uint8_t *buf, size_t capacity, unsigned flags)
     return size;
 }
 
+static size_t write_order(uint8_t *buf, size_t capacity, unsigned flags);
+
 static void same_as_document(const char *name, const uint8_t *bytes, size_t size)
 {
     uint8_t expected[512];
@@ -423,6 +425,26 @@ DX_TEST(tp_7_example_types_have_their_sizes)
     DX_CHECK_EQ(user3_record_size, 48);
     DX_CHECK_EQ(user3_version, 3);
     DX_CHECK_EQ(user3_since_note, 3);
+}
+
+DX_TEST(tp_1_the_macro_records_every_field)
+{
+    static const struct { const char *name; uint32_t offset, count, range; unsigned code, since; } want[] = {
+        {"id", 0, 1, 0, 0x04, 1},     {"name", 8, 1, 0, 0x20, 1},    {"age", 16, 1, 0, 0x01, 1},
+        {"active", 17, 1, 0, 0x0b, 1}, {"score", 20, 1, 0, 0x03, 2}, {"samples", 24, 1, 0, 0x49, 2},
+        {"colour", 32, 1, 3, 0x11, 3}, {"pair", 34, 2, 0, 0x32, 3},  {"note", 40, 1, 0, 0x20, 3}};
+    const dx_teleport_type *type = user3_type();
+    DX_CHECK_STR(type->name, "user3");
+    DX_CHECK_EQ(type->count, sizeof want / sizeof *want);
+    for (size_t i = 0; i < type->count && i < sizeof want / sizeof *want; i++) {
+        DX_CHECK_STR(type->fields[i].name, want[i].name);
+        DX_CHECK_EQ(type->fields[i].offset, want[i].offset);
+        DX_CHECK_EQ(type->fields[i].count, want[i].count);
+        DX_CHECK_EQ(type->fields[i].range, want[i].range);
+        DX_CHECK_EQ(type->fields[i].code, want[i].code);
+        DX_CHECK_EQ(type->fields[i].since, want[i].since);
+    }
+    for (unsigned v = 1; v <= 3; v++) DX_CHECK_EQ(type->layout(v), user3_layout(v));
 }
 
 DX_TEST(tp_2_layout_checksums_of_the_document)
@@ -505,6 +527,35 @@ DX_TEST(tp_5_peek_reads_the_header)
     DX_CHECK_EQ(dx_teleport_peek(NULL, 23, &info), DX_TELEPORT_EINVAL);
 }
 
+/* One behind the other in one buffer, of several types; the headers tell them apart. */
+DX_TEST(tp_4_several_records_in_one_buffer)
+{
+    uint8_t buf[512];
+    size_t at = 0, size, users = 0, orders = 0, points = 0;
+    dx_teleport_info info;
+    point_writer p;
+    at += write_ann(buf, sizeof buf, 0);
+    at += write_order(buf + at, sizeof buf - at, 0); /* at 51: records need no alignment */
+    point_begin(&p, buf + at, sizeof buf - at, DX_TELEPORT_CRC);
+    point_set_x(&p, 3);
+    DX_CHECK_EQ(point_finish(&p, &size), 0);
+    at += size;
+    for (size_t i = 0; i < at; i += info.size) {
+        user_view u;
+        order_view o;
+        point_view v;
+        DX_CHECK_EQ(dx_teleport_peek(buf + i, at - i, &info), 0);
+        DX_CHECK(info.size <= at - i && info.size >= DX_TELEPORT_HEADER_SIZE);
+        if (info.layout == user_layout(1)) users += user_open(&u, buf + i, info.size) == 0;
+        if (info.layout == order_layout(2)) orders += order_open(&o, buf + i, info.size) == 0;
+        if (info.layout == point_layout(1)) points += point_open(&v, buf + i, info.size) == 0;
+        DX_CHECK(user_open(&u, buf + i, at - i) != 0); /* not with the others behind it */
+    }
+    DX_CHECK_EQ(users, 1);
+    DX_CHECK_EQ(orders, 1);
+    DX_CHECK_EQ(points, 1);
+}
+
 /* >>round trips -------------------------------------------------------- */
 static unsigned choose_flags(dx_choices *c)
 {
@@ -529,6 +580,30 @@ DX_PROPERTY(p14_round_trip_through_finished_bytes, 3000)
     if (type == 7) price_trip(&s, flags, base);
     if (type == 8) order1_trip(&s, flags, base);
     if (type == 9) order_trip(&s, flags, base);
+}
+
+/* Random instances, cut at every byte: no part of one is a record. */
+DX_PROPERTY(p14_truncated_anywhere, 60)
+{
+    script s = {{0}, 0};
+    static uint8_t buf[32768];
+    const unsigned flags = choose_flags(c);
+    const bool nested = dx_choose(c, 1);
+    size_t size = 0;
+    order_writer w;
+    all_writer a;
+    dx_choose_bytes(c, s.bytes, sizeof s.bytes);
+    if (nested) {
+        order_begin(&w, buf, sizeof buf, flags);
+        order_fill(&w, &s);
+        DX_CHECK_EQ(order_finish(&w, &size), 0);
+    } else {
+        all_begin(&a, buf, sizeof buf, flags);
+        all_fill(&a, &s);
+        DX_CHECK_EQ(all_finish(&a, &size), 0);
+    }
+    for (size_t n = 0; n < size; n++)
+        DX_CHECK(open_exact(buf, n, flags, nested ? order_open_digest : all_open_digest) < 0);
 }
 
 DX_TEST(w_39_any_base_address)
@@ -1406,6 +1481,29 @@ DX_TEST(tp_5_nested_faults_say_where)
 }
 
 /* Every reference of a nested record moved to every place near and far. */
+/* A few bytes cannot ask for much work: a list of records has room for all of them or is refused
+   before the first is looked at, and parts that cannot overlap cannot be visited twice. */
+DX_TEST(tp_5_bombs_are_refused_before_they_cost_anything)
+{
+    static const uint32_t counts[] = {0xffffffffu, 0x80000000u, 0x10000000u, 0x05555556u, 1000000};
+    uint8_t buf[512], bomb[512];
+    order_view v;
+    const size_t size = write_order(buf, sizeof buf, DX_TELEPORT_BARE);
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        for (size_t slot = 0; slot < order_record_size; slot += 4) {
+            memcpy(bomb, buf, size);
+            dx_teleport_p_u32_set(bomb + slot, counts[i]);
+            if (slot != order_offset_id && slot != order_offset_id + 4 && slot != order_offset_buyer &&
+                slot != order_offset_buyer + 4)
+                DX_CHECK(order_open_bare(&v, bomb, size, 0) < 0 ||
+                         (slot >= order_offset_parent && slot < order_offset_history));
+        }
+    /* All items, and what they hold, on one and the same part. */
+    memcpy(bomb, buf, size);
+    memcpy(bomb + order_offset_items, bomb + order_offset_buyer + user_offset_name, 8);
+    DX_CHECK_EQ(order_open_bare(&v, bomb, size, 0), DX_TELEPORT_EREF);
+}
+
 DX_TEST(w_39_nested_references_cannot_overlap_or_loop)
 {
     uint8_t buf[512];
@@ -1490,7 +1588,7 @@ DX_PROPERTY(tp_2_nested_old_and_new_versions, 1000)
     open_exact(buf, size, 0, order_open_digest);
 }
 
-DX_TEST(tp_9_dump_and_describe_say_what_there_is)
+DX_TEST(st_17_tp_9_dump_and_describe_say_what_there_is)
 {
     static const char expected[] =
         "{\"id\":5,\"buyer\":{\"id\":7,\"name\":\"Ann\",\"age\":0,\"active\":false},\"items\":["
@@ -1575,7 +1673,7 @@ DX_TEST(tp_9_equal_texts_stand_once)
     static dx_teleport_string memory[64];
     uint8_t buf[512];
     uint16_t story[10];
-    size_t size;
+    size_t size = 0;
     dx_teleport_interner t;
     book_writer w;
     word_writer x;
@@ -1698,6 +1796,57 @@ DX_TEST(rb_4_fixed_ring_is_full_and_empty)
     DX_CHECK_EQ(dx_teleport_producer_commit(&r.p), DX_TELEPORT_EINVAL);
     DX_CHECK_EQ(dx_teleport_consumer_release(&r.c), DX_TELEPORT_EINVAL);
     free(r.memory);
+}
+
+/* Operations on a document as records of 16 bytes, written and read where they lie in the ring. The
+   three bytes behind the opcode that were reserved hold what an attribute's value lacked: a length. */
+enum { CLONE = 1, UPDATE_TEXT, UPDATE_ATTR, REMOVE, OPCODES };
+#define RENDER_OP(F, S, A, L, E, ...) \
+    E(u8, opcode, 5) F(u8, attribute) F(u16, length) F(u32, target) F(u32, place) F(u32, more)
+DX_TELEPORT_DEFINE(render_op, RENDER_OP)
+
+DX_TEST(rb_2_render_ops_are_records_of_16_bytes)
+{
+    ring r = make_ring(render_op_record_size, 8);
+    const void *seen;
+    void *room;
+    size_t size;
+    DX_CHECK_EQ(render_op_record_size, 16);
+    DX_CHECK_EQ(render_op_offset_target, 4);
+    for (unsigned op = CLONE; op < OPCODES; op++) {
+        render_op_writer w;
+        DX_CHECK_EQ(dx_teleport_producer_claim(&r.p, render_op_record_size, &room), 0);
+        DX_CHECK_EQ(render_op_begin(&w, room, render_op_record_size, DX_TELEPORT_BARE), 0);
+        render_op_set_opcode(&w, (uint8_t)op);
+        render_op_set_target(&w, 1000 + op);
+        if (op != REMOVE) render_op_set_place(&w, 77);
+        if (op == UPDATE_TEXT) render_op_set_more(&w, 5);
+        if (op == UPDATE_ATTR) render_op_set_length(&w, 300);
+        DX_CHECK_EQ(render_op_finish(&w, &size), 0);
+        DX_CHECK_EQ(size, 16);
+        DX_CHECK_EQ(dx_teleport_producer_commit(&r.p), 0);
+    }
+    for (unsigned op = CLONE; op < OPCODES; op++) {
+        render_op_view v;
+        DX_CHECK_EQ(dx_teleport_consumer_peek(&r.c, &seen, &size), 0);
+        DX_CHECK_EQ(render_op_open_bare(&v, seen, size, 0), 0);
+        DX_CHECK_EQ(render_op_get_opcode(&v), op);
+        DX_CHECK_EQ(render_op_get_target(&v), 1000 + op);
+        DX_CHECK_EQ(render_op_get_place(&v), op != REMOVE ? 77 : 0);
+        DX_CHECK_EQ(render_op_get_length(&v), op == UPDATE_ATTR ? 300 : 0);
+        DX_CHECK_EQ(dx_teleport_consumer_release(&r.c), 0);
+    }
+    free(r.memory);
+}
+
+DX_TEST(rb_3_an_unknown_opcode_is_refused)
+{
+    uint8_t op[16] = {0};
+    render_op_view v;
+    for (unsigned i = 0; i < 256; i++) {
+        op[0] = (uint8_t)i;
+        DX_CHECK_EQ(render_op_open_bare(&v, op, 16, 0), i < OPCODES ? 0 : DX_TELEPORT_EENUM);
+    }
 }
 
 DX_TEST(rb_1_descriptions_and_memory)
