@@ -122,6 +122,7 @@ typedef void dx_op_fn(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags);
 /* Of a completion: more of this operation follow; without it the completion is the terminal one. */
 #define DX_REACTOR_F_MORE   1u
 #define DX_REACTOR_F_BUFFER 2u /* the bytes are in the pool: dx_reactor_buffer() */
+#define DX_REACTOR_F_UNCOPIED 4u /* of dx_reactor_send_zero_copy(): the kernel made no copy */
 
 /* Readiness, for dx_reactor_poll() and its result. ERROR and HUP are reported unasked. */
 #define DX_REACTOR_READABLE 1u
@@ -237,7 +238,8 @@ typedef struct dx_reactor_p_ring { /* the io_uring backend */
     uint32_t  sq_mask, sq_count, cq_mask, tail, features, setup_flags;
     uint32_t  wake_armed; /* polls of the wake descriptor that are in the kernel */
     bool      no_multishot;
-    bool      zero_copy;
+    bool      zero_copy;  /* of 6.0 */
+    bool      no_reports; /* before 6.2 a send does not say whether it copied */
     bool      pooled;     /* the kernel takes buffers out of the pool by itself */
     uint16_t  pool_tail;
 } dx_reactor_p_ring;
@@ -369,6 +371,13 @@ DX_REACTOR_API int   dx_reactor_return_buffer(dx_reactor *r, uint32_t flags);
 /* Send all of it. Result: `size`, or an error; dx_reactor_op_transferred() bytes went out then. */
 DX_REACTOR_API int dx_reactor_send(dx_reactor *r, dx_op *op, int fd, const void *data,
                                    uint32_t size);
+/* The same, without a copy where the system can: io_uring from Linux 6.2 on. Elsewhere, and where
+   the kernel declines, a plain send. One completion, when the data is sent and the kernel has let
+   go of the buffer, which on TCP is when the peer has acknowledged it. Pays from some 10 KB on, not
+   over loopback, which copies. A cancel does not end it while the kernel has the buffer; a close of
+   its descriptor or of the reactor does, by a reset. */
+DX_REACTOR_API int dx_reactor_send_zero_copy(dx_reactor *r, dx_op *op, int fd, const void *data,
+                                             uint32_t size);
 /* One datagram. The caller's until it is handed over, then the reactor's until the completion. */
 typedef struct dx_reactor_datagram {
     void              *data;
@@ -765,7 +774,10 @@ enum { /* dx_op.flags_ */
     DX_REACTOR_P_F_POLLING     = 128, /* io_uring: waits for readiness, then is issued again */
     DX_REACTOR_P_F_ONESHOT     = 256, /* io_uring: multishot accept was refused, try without */
     DX_REACTOR_P_F_RESTING     = 512, /* recv_multishot: without a buffer; the backend is idle */
-    DX_REACTOR_P_F_PARKED      = 1024 /* and in the list of those that take the next free one */
+    DX_REACTOR_P_F_PARKED      = 1024, /* and in the list of those that take the next free one */
+    DX_REACTOR_P_F_ZERO_COPY   = 2048, /* a send that need not be copied, */
+    DX_REACTOR_P_F_LENT        = 4096, /* io_uring: the kernel has the buffer until it says so, */
+    DX_REACTOR_P_F_UNCOPIED    = 8192  /* and it was not */
 };
 
 enum { /* dx_reactor_p_fd.flags */
@@ -1693,8 +1705,8 @@ enum {
 
     DX_REACTOR_P_ENTER_GETEVENTS = 1, DX_REACTOR_P_ENTER_EXT_ARG = 8,
     DX_REACTOR_P_SQ_CQ_OVERFLOW = 2, DX_REACTOR_P_SQ_TASKRUN = 4,
-    DX_REACTOR_P_CQE_BUFFER = 1, DX_REACTOR_P_CQE_MORE = 2,
-    DX_REACTOR_P_ACCEPT_MULTI = 1, DX_REACTOR_P_RECV_MULTI = 2,
+    DX_REACTOR_P_CQE_BUFFER = 1, DX_REACTOR_P_CQE_MORE = 2, DX_REACTOR_P_CQE_NOTIFY = 8,
+    DX_REACTOR_P_ACCEPT_MULTI = 1, DX_REACTOR_P_RECV_MULTI = 2, DX_REACTOR_P_SEND_REPORT = 8,
     DX_REACTOR_P_SQE_BUFFER_SELECT = 1 << 5,
     DX_REACTOR_P_REGISTER_PROBE = 8, DX_REACTOR_P_REGISTER_POOL = 22
 };
@@ -1806,6 +1818,9 @@ static void dx_reactor_p_uring_fill(const dx_reactor *r, dx_reactor_p_sqe *s, co
         break;
     case DX_REACTOR_P_SEND:
         s->op_flags = MSG_NOSIGNAL | MSG_WAITALL;
+        if (!(op->flags_ & DX_REACTOR_P_F_ZERO_COPY)) break;
+        s->opcode = DX_REACTOR_P_OP_SEND_ZC;
+        s->ioprio = DX_REACTOR_P_SEND_REPORT;
         break;
     case DX_REACTOR_P_READ:
     case DX_REACTOR_P_WRITE:
@@ -1850,6 +1865,12 @@ static void dx_reactor_p_uring_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *
         op->flags_ &= (uint16_t)~DX_REACTOR_P_F_STALLED;
         dx_reactor_p_end(r, e, op, -ECANCELED);
         return;
+    }
+    if ((op->flags_ & DX_REACTOR_P_F_LENT) &&
+        (r->closing_ || (e->flags & DX_REACTOR_P_FD_CLOSING))) { /* not before the peer lets it */
+        struct sockaddr none;
+        DX_REACTOR_MEMSET(&none, 0, sizeof none); /* AF_UNSPEC: disconnect */
+        connect(op->fd_, &none, sizeof none);
     }
     s = dx_reactor_p_uring_entry(r);
     if (!s) {
@@ -1904,12 +1925,44 @@ static bool dx_reactor_p_uring_received(dx_reactor *r, dx_reactor_p_fd *e, dx_op
     return false;
 }
 
+/* A completion of a send without a copy: of the send, and where MORE follows, of the buffer. What
+   the first one said is kept in .done, or as an error in .size, which is not needed any more then.
+   True: the operation has ended, with *result. */
+static bool dx_reactor_p_uring_lent(dx_reactor *r, dx_op *op, int32_t *result, uint32_t flags)
+{
+    const uint16_t plain = (uint16_t)~(DX_REACTOR_P_F_ZERO_COPY | DX_REACTOR_P_F_UNCOPIED);
+    if (flags & DX_REACTOR_P_CQE_NOTIFY) {
+        const uint32_t size = op->u_.bytes.size, done = op->u_.bytes.done;
+        op->flags_ &= (uint16_t)~DX_REACTOR_P_F_LENT;
+        if (*result < 0) op->flags_ &= plain; /* it was copied, and so would be the rest */
+        else if (op->flags_ & DX_REACTOR_P_F_ZERO_COPY) op->flags_ |= DX_REACTOR_P_F_UNCOPIED;
+        *result = (int32_t)(size > INT32_MAX ? size : done);
+        return size > INT32_MAX || size == done;
+    }
+    if (*result == -EINVAL || *result == -EOPNOTSUPP) {
+        if (*result == -EINVAL) r->ring_.no_reports = true;
+        op->flags_ &= plain;
+    } else if (*result == -EAGAIN) {
+        op->flags_ |= DX_REACTOR_P_F_POLLING;
+    } else if (dx_reactor_p_progress(op, result)) {
+        if (!(flags & DX_REACTOR_P_CQE_MORE)) return true;
+        if (*result < 0) op->u_.bytes.size = (uint32_t)*result;
+    }
+    if (flags & DX_REACTOR_P_CQE_MORE) op->flags_ |= DX_REACTOR_P_F_LENT;
+    return false;
+}
+
 /* What a kernel completion means. True: the operation has ended, with *result. */
 static bool dx_reactor_p_uring_judge(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op,
                                      int32_t *result, uint32_t flags)
 {
     bool stream = dx_reactor_p_side(op) != DX_REACTOR_P_OTHERS;
-    if (op->flags_ & DX_REACTOR_P_F_POLLING) {
+    if ((op->flags_ & DX_REACTOR_P_F_LENT) ||
+        (op->flags_ & (DX_REACTOR_P_F_ZERO_COPY | DX_REACTOR_P_F_POLLING)) ==
+            DX_REACTOR_P_F_ZERO_COPY) {
+        if (dx_reactor_p_uring_lent(r, op, result, flags)) return true;
+        if (op->flags_ & DX_REACTOR_P_F_LENT) return false;
+    } else if (op->flags_ & DX_REACTOR_P_F_POLLING) {
         op->flags_ &= (uint16_t)~DX_REACTOR_P_F_POLLING;
         if (*result < 0 && *result != -EINTR) return true;
     } else if (dx_reactor_p_pooled(op)) {
@@ -3118,7 +3171,7 @@ static bool dx_reactor_p_next(dx_reactor *r, dx_op **op, int32_t *result, uint32
     r->done_turn_ = false;
     *op = r->done_;
     *result = (int32_t)(uint32_t)(*op)->offset_;
-    *flags = 0;
+    *flags = (*op)->flags_ & DX_REACTOR_P_F_UNCOPIED ? DX_REACTOR_F_UNCOPIED : 0;
     dx_reactor_p_list_remove(&r->done_, *op);
     (*op)->state_ = DX_REACTOR_P_IDLE;
     r->pending_--;
@@ -3475,6 +3528,14 @@ DX_REACTOR_API int dx_reactor_send(dx_reactor *r, dx_op *op, int fd, const void 
                                    uint32_t size)
 {
     return dx_reactor_p_transfer(r, op, DX_REACTOR_P_SEND, fd, data, size, 0);
+}
+
+DX_REACTOR_API int dx_reactor_send_zero_copy(dx_reactor *r, dx_op *op, int fd, const void *data,
+                                             uint32_t size)
+{
+    bool can = r && r->ring_.zero_copy && !r->ring_.no_reports && size;
+    const int kind = DX_REACTOR_P_SEND | (can ? DX_REACTOR_P_F_ZERO_COPY << 8 : 0);
+    return dx_reactor_p_transfer(r, op, kind, fd, data, size, 0);
 }
 
 DX_REACTOR_API int dx_reactor_shutdown(dx_reactor *r, dx_op *op, int fd)

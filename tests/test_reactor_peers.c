@@ -255,6 +255,102 @@ EVERY(e_18_a_buffer_is_the_callers_at_its_completion)
     loop_close(&l);
 }
 
+/* E18, without a copy: one completion, after the kernel has let go of the bytes; only io_uring may say
+   that there was no copy. */
+EVERY(e_18_without_a_copy_there_is_one_completion_when_the_buffer_is_free)
+{
+    loop l = {0};
+    dx_op op = tagged(1);
+    static uint8_t block[1 << 20], got[1 << 20];
+    int ends[2];
+    loop_open(&l, backend);
+    tcp_pair(&l, ends);
+    for (int round = 1; round < 12; round++) {
+        size_t have = 0, size = round == 1 ? 1 : sizeof block >> (round & 3);
+        int completions = 0;
+        memset(block, round, size);
+        DX_CHECK_EQ(dx_reactor_send_zero_copy(&l.r, &op, ends[0], block, (uint32_t)size), 0);
+        while (have < size || !completions) {
+            dx_completion c;
+            ssize_t n = have < size ? read(ends[1], got + have, size - have) : 0;
+            if (n > 0) have += (size_t)n;
+            if (dx_reactor_wait(&l.r, &c, 1, have == size ? 1000 * MS : 0) != 1) continue;
+            DX_CHECK_EQ(++completions, 1);
+            DX_CHECK_EQ(c.result, (int)size);
+            DX_CHECK(c.flags == 0 || (backend == DX_REACTOR_BACKEND_IO_URING && c.flags == DX_REACTOR_F_UNCOPIED));
+            DX_CHECK_EQ(dx_reactor_op_transferred(&op), size);
+            memset(block, 0xee, size);
+        }
+        for (size_t i = 0; i < size; i++)
+            if (got[i] != round) DX_CHECK_EQ(got[i], round);
+    }
+    DX_CHECK_EQ(dx_reactor_send_zero_copy(&l.r, &op, ends[0], block, 0), 0);
+    DX_CHECK_EQ(want(&l, &op), 0);
+    DX_CHECK_EQ(dx_reactor_send_zero_copy(&l.r, &op, 9999, block, 5), 0);
+    DX_CHECK_EQ(want(&l, &op), -EBADF);
+    loop_close(&l);
+}
+
+/* A socket that cannot do without a copy gets a plain send; so does one whose end is gone. */
+EVERY(e_18_without_a_copy_falls_back_and_fails_like_a_send)
+{
+    loop l = {0};
+    dx_op op = tagged(1);
+    uint8_t byte[8] = "1234567";
+    int fds[2], ends[2];
+    loop_open(&l, backend);
+    DX_CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    keep(fds[0]);
+    keep(fds[1]);
+    DX_CHECK_EQ(dx_reactor_send_zero_copy(&l.r, &op, fds[0], byte, 8), 0);
+    DX_CHECK_EQ(want(&l, &op), 8);
+    DX_CHECK_EQ(read(fds[1], byte, 8), 8);
+    tcp_pair(&l, ends);
+    DX_CHECK_EQ(shutdown(ends[0], SHUT_WR), 0);
+    DX_CHECK_EQ(dx_reactor_send_zero_copy(&l.r, &op, ends[0], byte, 8), 0);
+    DX_CHECK_EQ(want(&l, &op), -EPIPE);
+    DX_CHECK_EQ(dx_reactor_op_transferred(&op), 0);
+    loop_close(&l);
+}
+
+/* The peer does not read, so the kernel keeps the buffer: a close of the descriptor, or of the reactor,
+   still ends the operation at once. */
+EVERY(e_18_without_a_copy_a_close_gets_the_buffer_back)
+{
+    for (int whole = 0; whole < 2; whole++) {
+        loop l = {0};
+        dx_op op = tagged(1), close_op = tagged(2);
+        static uint8_t block[400000];
+        int ends[2], size = 4096, large = 4 << 20;
+        uint64_t start;
+        loop_open(&l, backend);
+        tcp_pair(&l, ends);
+        setsockopt(ends[1], SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+        setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &large, sizeof large);
+        DX_CHECK_EQ(dx_reactor_send_zero_copy(&l.r, &op, ends[0], block, sizeof block), 0);
+        for (int i = 0; i < 3; i++) {
+            dx_completion c;
+            dx_reactor_wait(&l.r, &c, 1, 10 * MS);
+        }
+        if (backend == DX_REACTOR_BACKEND_IO_URING && l.r.ring_.zero_copy && !l.r.ring_.no_reports)
+            DX_CHECK(dx_reactor_op_pending(&op) && (op.flags_ & DX_REACTOR_P_F_LENT));
+        start = now_ns();
+        if (!whole) {
+            forget_fd(ends[0]);
+            DX_CHECK_EQ(dx_reactor_close_fd(&l.r, &close_op, ends[0]), 0);
+            while (dx_reactor_op_pending(&close_op)) {
+                dx_completion c;
+                DX_CHECK_EQ(some(&l, &c, 1), 1);
+                if (c.user_data == 2) DX_CHECK_EQ(c.result, 0);
+            }
+            DX_CHECK(!dx_reactor_op_pending(&op));
+        }
+        loop_close(&l);
+        DX_CHECK(!dx_reactor_op_pending(&op));
+        DX_CHECK(now_ns() - start < 2000 * MS);
+    }
+}
+
 /* E22: what io_uring is for is fewer system calls, and it has fewer. 64 echoes in rounds. */
 static uint64_t echo_waits(int backend)
 {

@@ -536,7 +536,7 @@ static void stream_read_and_write(world *w)
 }
 
 /* More than all buffers on the way hold, against a slow reader: every byte arrives, in order. */
-static void large_transfer(world *w)
+static void transfer_with(world *w, int (*send)(dx_reactor *, dx_op *, int, const void *, uint32_t))
 {
     enum { TOTAL = 2 << 20 };
     uint8_t *data = malloc(TOTAL), *piece = malloc(1 << 16);
@@ -544,7 +544,7 @@ static void large_transfer(world *w)
     int a, b;
     tcp(w, &a, &b);
     for (uint32_t i = 0; i < TOTAL; i++) data[i] = (uint8_t)(i * 2654435761u >> 23);
-    MUST(dx_reactor_send(&w->r, op(w, 'a'), a, data, TOTAL) == 0);
+    MUST(send(&w->r, op(w, 'a'), a, data, TOTAL) == 0);
     while (got < TOTAL) {
         int32_t n;
         if (dx_reactor_recv(&w->r, op(w, 'b'), b, piece, 1 << 16) != 0) break;
@@ -557,6 +557,16 @@ static void large_transfer(world *w)
     note(w, "got=%u bad=%u sent=%u", got, bad, dx_reactor_op_transferred(op(w, 'a')));
     free(data);
     free(piece);
+}
+
+static void large_transfer(world *w)
+{
+    transfer_with(w, dx_reactor_send);
+}
+
+static void large_transfer_without_a_copy(world *w)
+{
+    transfer_with(w, dx_reactor_send_zero_copy);
 }
 
 static void both_directions(world *w)
@@ -1027,13 +1037,13 @@ static void reset_ends_a_receive(world *w)
     await(w, "a");
 }
 
-static void reset_in_the_middle_of_a_send(world *w)
+static void reset_with(world *w, int (*send)(dx_reactor *, dx_op *, int, const void *, uint32_t))
 {
     enum { SIZE = 32 << 20 };
     uint8_t *data = calloc(1, SIZE);
     int a, b;
     tcp(w, &a, &b);
-    MUST(dx_reactor_send(&w->r, op(w, 'a'), a, data, SIZE) == 0);
+    MUST(send(&w->r, op(w, 'a'), a, data, SIZE) == 0);
     send_on(w, 'b', a, "after it");
     recv_on(w, 'c', b, 64);
     ends(w, 2);
@@ -1041,6 +1051,16 @@ static void reset_in_the_middle_of_a_send(world *w)
     await(w, "a*b*");
     note(w, "partly=%d", dx_reactor_op_transferred(op(w, 'a')) < SIZE);
     free(data);
+}
+
+static void reset_in_the_middle_of_a_send(world *w)
+{
+    reset_with(w, dx_reactor_send);
+}
+
+static void reset_in_the_middle_of_a_send_without_a_copy(world *w)
+{
+    reset_with(w, dx_reactor_send_zero_copy);
 }
 
 static void peer_is_closed(world *w)
@@ -1450,6 +1470,8 @@ static const trace traces[] = {
     {"nothing_to_send", nothing_to_send, "a=0", 0, 0, 0, 0, 0},
     {"stream_read_and_write", stream_read_and_write, "a=6 b=6 \"stream\"", 0, 0, 0, 0, 0},
     {"large_transfer", large_transfer, "a=2097152 got=2097152 bad=0 sent=2097152", 0, 0, 0, 0, 0},
+    {"large_transfer_without_a_copy", large_transfer_without_a_copy,
+     "a=2097152 got=2097152 bad=0 sent=2097152", 0, 0, 0, 0, 0},
     {"both_directions", both_directions, "a=5 b=4 c=4 d=5", 0, 0, 0, 0, 0},
     {"many_connections", many_connections, "sum=300", 0, 0, 0, 0, 0},
     {"an_operation_is_used_again", an_operation_is_used_again, "sum=100", 0, 0, 0, 0, 0},
@@ -1498,6 +1520,9 @@ static const trace traces[] = {
      "a:EINVAL b:EINVAL c:EINVAL d:EINVAL e:EINVAL f:EINVAL cancel(f):OK f=canceled", 0, 0, 0, 0, 0},
     {"reset_ends_a_receive", reset_ends_a_receive, "a=reset", 0, 0, 0, 0, 0},
     {"reset_in_the_middle_of_a_send", reset_in_the_middle_of_a_send,
+     "a=broken b=broken partly=1", 0, 0, 0, 0, 0},
+    {"reset_in_the_middle_of_a_send_without_a_copy",
+     reset_in_the_middle_of_a_send_without_a_copy,
      "a=broken b=broken partly=1", 0, 0, 0, 0, 0},
     {"peer_is_closed", peer_is_closed, "a=0 b=0 broken=1", 0, 0, 0, 0, 0},
     {"too_many_operations", too_many_operations, "e:EAGAIN a=0 b=0 c=0 d=0 e=0", 4, 0, 0, 0, 0},
