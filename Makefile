@@ -105,7 +105,8 @@ build/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
 	$(TEST_CC) $(CFLAGS) $< -o $@ $(LDFLAGS) -lpthread
 build/asan/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
 	$(TEST_CC) $(SANITIZE) $< -o $@ $(LDFLAGS) -lpthread
-build/kqueue/test_reactor: tests/test_reactor.c tests/reactor_kit.h tests/dx_test.h dx_reactor.h $(wildcard tests/ports/kqueue/*.c tests/ports/kqueue/sys/*.h) build/flags
+build/kqueue/test_connections: examples/dxecho/peers.h tests/dx_reactor_sim.h
+build/kqueue/test_reactor build/kqueue/test_connections: build/kqueue/%: tests/%.c tests/reactor_kit.h tests/dx_test.h dx_reactor.h $(wildcard tests/ports/kqueue/*.c tests/ports/kqueue/sys/*.h) build/flags
 	@mkdir -p $(@D)
 	$(TEST_CC) $(SANITIZE) -DDX_REACTOR_KQUEUE -Itests/ports/kqueue $< tests/ports/kqueue/kqueue_shim.c -o $@ $(LDFLAGS) -lpthread
 build/asan/ledger: tests/ports/ledger.c tests/dx_reactor_sim.h dx_reactor.h build/flags
@@ -140,6 +141,7 @@ SUITES = '!build 300 $(MAKE) -s -j2 all build/asan/dxup build/asan/dxpatch build
          'test_teleport.portable 300 $(MAKE) -s build/portable/test_teleport && $(FIXED) build/portable/test_teleport' \
          'conform 600 tests/ports/conform.sh' 'kernels 900 tests/ports/kernels.sh' 'macos 900 tests/ports/macos.sh' \
          'test_reactor.kqueue 600 $(MAKE) -s build/kqueue/test_reactor && $(FIXED) build/kqueue/test_reactor kqueue' \
+         'test_connections.kqueue 600 $(MAKE) -s build/kqueue/test_connections && $(FIXED) build/kqueue/test_connections kqueue' \
          'firmware.mps2 600 tests/ports/firmware.py mps2' 'firmware.virt 600 tests/ports/firmware.py virt' \
          'ledger 600 $(MAKE) -s build/asan/ledger && $(FIXED) build/asan/ledger' \
          $(foreach t,$(UNITS:test_%=%),'test_$(t).i386 300 tests/ports/run.sh i386 $(t)') \

@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAYLOAD_MAX = 65536, BLOCK_SIZE = PAYLOAD_MAX + 512, BATCH = 256 };
+enum { PAYLOAD_MAX = 65536, BLOCK_SIZE = 2 * PAYLOAD_MAX + 512, BATCH = 256 };
 
 typedef struct server { /* one thread's */
     dx_reactor_peers peers;
@@ -378,6 +378,7 @@ int main(int argc, char **argv)
     desc.queue_entries = 4096;
     desc.budget = 1024;
     desc.buffers = 256;
-    desc.buffer_size = 32768;
+    desc.buffer_size = 131072; /* few and large: what is received is still in the cache when it is sent */
+    desc.buffers_each = 4;
     return options.workers > 1 ? run_group(&desc) : run_alone(&desc);
 }
