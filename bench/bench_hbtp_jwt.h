@@ -18,7 +18,7 @@ enum { JWT_TIMES = 1000, JWT_NOW = 1300819000 };
 
 static uint8_t        jwt_key[64];
 static char           jwt_memory[256];
-static dx_hbtp_hmac   jwt_hmac;
+static dx_hbtp_jwt_key   jwt_hmac;
 static dx_hbtp_jwt    jwt_by;
 
 /* A hook as a program with SHA instructions writes it: the states behind the key's first blocks are those of the header,
@@ -83,9 +83,9 @@ static void sha_ni_rest(const uint32_t begin[8], const uint8_t *p, size_t size, 
 
 static int sha_ni_hmac(void *user, const void *message, size_t size, uint8_t mac[32])
 {
-    const dx_hbtp_hmac *h = (const dx_hbtp_hmac *)user;
-    sha_ni_rest(h->inner_, (const uint8_t *)message, size, mac);
-    sha_ni_rest(h->outer_, mac, 32, mac);
+    const dx_hbtp_jwt_key *h = (const dx_hbtp_jwt_key *)user;
+    sha_ni_rest(h->inner, (const uint8_t *)message, size, mac);
+    sha_ni_rest(h->outer, mac, 32, mac);
     return 0;
 }
 static bool has_sha_ni(void)
@@ -95,13 +95,13 @@ static bool has_sha_ni(void)
     return (b >> 29 & 1) != 0;
 }
 #else
-static int sha_ni_hmac(void *user, const void *message, size_t size, uint8_t mac[32]) { return dx_hbtp_hmac_sha256(user, message, size, mac); }
+static int sha_ni_hmac(void *user, const void *message, size_t size, uint8_t mac[32]) { return dx_hbtp_jwt_hmac(user, message, size, mac); }
 static bool has_sha_ni(void) { return false; }
 #endif
 
-static size_t jwt_run(dx_hbtp_hmac_fn *hmac, void *user)
+static size_t jwt_run(dx_hbtp_jwt_hmac_fn *hmac, void *user)
 {
-    dx_hbtp_claims claims;
+    dx_hbtp_jwt_claims claims;
     jwt_by.hmac = hmac;
     jwt_by.hmac_user = user;
     for (int i = 0; i < JWT_TIMES; i++) {
@@ -110,7 +110,7 @@ static size_t jwt_run(dx_hbtp_hmac_fn *hmac, void *user)
     }
     return JWT_TIMES;
 }
-static size_t jwt_portable(void *user) { (void)user; return jwt_run(dx_hbtp_hmac_sha256, &jwt_hmac); }
+static size_t jwt_portable(void *user) { (void)user; return jwt_run(dx_hbtp_jwt_hmac, &jwt_hmac); }
 static size_t jwt_sha_ni(void *user) { (void)user; return jwt_run(sha_ni_hmac, &jwt_hmac); }
 
 #ifdef HAS_OPENSSL
@@ -149,7 +149,7 @@ static size_t jwt_libjwt(void *user)
 static void prepare_jwt(void)
 {
     for (size_t i = 0; i < 64; i++) sscanf(jwt_hex_key + 2 * i, "%2hhx", &jwt_key[i]);
-    if (dx_hbtp_hmac_init(&jwt_hmac, jwt_key, 64)) exit(8);
+    if (dx_hbtp_jwt_key_init(&jwt_hmac, jwt_key, 64)) exit(8);
     jwt_by.memory = jwt_memory;
     jwt_by.memory_size = sizeof jwt_memory;
 }
