@@ -50,7 +50,8 @@
                 COMPRESSED and ENCRYPTED payloads are refused without a codec (status 415).
     CONFIG      DX_HBTP_STATIC, DX_HBTP_API, DX_HBTP_ASSERT(c), DX_HBTP_MEMCPY, DX_HBTP_MEMMOVE,
                 DX_HBTP_MEMSET, DX_HBTP_MEMCMP; DX_HBTP_ZSTD, DX_HBTP_SODIUM: adapters;
-                DX_HBTP_SMALL: without checksums of frames and codecs, refused with ENOTSUP
+                DX_HBTP_SMALL: without checksums of frames and codecs (ENOTSUP), and
+                without texts for statuses
     ERRORS      dx_hbtp_error: 0 = ok, negative = reason. dx_hbtp_status: numbers that travel.
     OWNERSHIP   The caller owns every byte. What a handler is given is valid until it returns.
     FORMAT      docs/HBTP.md, normative
@@ -79,6 +80,9 @@
 
 #if !defined(DX_HBTP_MEMCPY) && (defined(__GNUC__) || defined(__clang__))
   #define DX_HBTP_MEMCPY __builtin_memcpy
+#endif
+#if !defined(DX_HBTP_MEMMOVE) && (defined(__GNUC__) || defined(__clang__))
+  #define DX_HBTP_MEMMOVE __builtin_memmove
 #endif
 
 #ifdef __cplusplus
@@ -382,19 +386,21 @@ DX_HBTP_API int dx_hbtp_write_state_sync(dx_hbtp_out *out, uint16_t sequence, bo
 static inline int dx_hbtp_write_rpc_response(dx_hbtp_out *out, uint16_t sequence,
                                              const void *result, size_t size)
 {
-#if defined(DX_HBTP_MEMCPY) && !defined(DX_HBTP_SMALL)
-    if (out && result && !out->flags_ && out->capacity_ - out->used_ >= DX_HBTP_HEADER_SIZE &&
-        size <= out->capacity_ - out->used_ - DX_HBTP_HEADER_SIZE && size <= UINT32_MAX) {
-        uint8_t *p = out->memory_ + out->used_;
+#if defined(DX_HBTP_MEMCPY) && defined(DX_HBTP_MEMMOVE) && !defined(DX_HBTP_SMALL)
+    if (out && result && !out->flags_) {
+        const size_t used = out->used_, room = out->capacity_ - used;
+        uint8_t *p = out->memory_ + used;
         const uint8_t head[8] = {DX_HBTP_OP_RPC_RESPONSE, 0, (uint8_t)(sequence & 0xff),
                                  (uint8_t)(sequence >> 8), (uint8_t)(size & 0xff),
                                  (uint8_t)(size >> 8 & 0xff), (uint8_t)(size >> 16 & 0xff),
                                  (uint8_t)(size >> 24 & 0xff)};
-        if (p + DX_HBTP_HEADER_SIZE != result)
-            DX_HBTP_MEMCPY(p + DX_HBTP_HEADER_SIZE, result, size);
-        DX_HBTP_MEMCPY(p, head, DX_HBTP_HEADER_SIZE);
-        out->used_ += DX_HBTP_HEADER_SIZE + size;
-        return DX_HBTP_OK;
+        if (room >= DX_HBTP_HEADER_SIZE && size <= room - DX_HBTP_HEADER_SIZE &&
+            size <= UINT32_MAX) {
+            out->used_ = used + DX_HBTP_HEADER_SIZE + size;
+            DX_HBTP_MEMMOVE(p + DX_HBTP_HEADER_SIZE, result, size);
+            DX_HBTP_MEMCPY(p, head, DX_HBTP_HEADER_SIZE);
+            return DX_HBTP_OK;
+        }
     }
 #endif
     return dx_hbtp_write_frame(out, DX_HBTP_OP_RPC_RESPONSE, 0, sequence, result, size);
@@ -577,6 +583,7 @@ struct dx_hbtp_session { /* caller-allocated; without "_": to be read */
     uint64_t                 sealed_;       /* before the handler that runs */
     uint64_t                 now_ns_, next_deadline_ns_, heard_ns_, pinged_ns_, flood_ns_;
     uint32_t                 slot_count_, pending_, stream_count_, subscribed_;
+    uint32_t                 budget_;       /* frames that this feed may still dispatch */
     uint16_t                 sequence_;     /* the last one given out */
     bool                     pinged_, clocked_, feeding_;
 };
@@ -1071,7 +1078,7 @@ DX_HBTP_API const char *dx_hbtp_flag_name(uint8_t flag)
 
 DX_HBTP_API const char *dx_hbtp_status_text(uint16_t status) /* at most 24 bytes: REPLY_ROOM */
 {
-    switch (status) {
+    switch (DX_HBTP_P_SMALL ? 0u : status) {
     DX_HBTP_STATUSES(DX_HBTP_P_TEXT)
     default: return "error";
     }
@@ -1818,6 +1825,7 @@ static void dx_hbtp_p_shut(dx_hbtp_session *s, int error, const dx_hbtp_frame *f
     if (s->state == DX_HBTP_CLOSED) return;
     s->state = DX_HBTP_CLOSED;
     s->error = error;
+    s->budget_ = 0;
     if (s->subscribed_) dx_hbtp_p_leave(s->hub_, s);
     for (i = 0; i < s->slot_count_; i++)
         if (s->slots_[i].state == DX_HBTP_P_WAITING)
@@ -2034,9 +2042,10 @@ static int dx_hbtp_p_on_close(const dx_hbtp_context *c)
 static int dx_hbtp_p_on_call(const dx_hbtp_context *c)
 {
     const dx_hbtp_router *router = c->session->desc.router;
-    dx_hbtp_context call = *c;
+    dx_hbtp_context call;
     if (!c->payload_size) return DX_HBTP_ETRUNCATED;
     if (!router) return dx_hbtp_p_on_no_route(c);
+    call = *c;
     call.payload++;
     call.payload_size--;
     call.user = router->methods_[c->payload[0]].user;
@@ -2312,56 +2321,59 @@ static bool dx_hbtp_p_dispatch(dx_hbtp_session *s, dx_hbtp_frame *frame)
 }
 
 /* Frames that need none of this, as long as they lie whole in the input: no flag but
-   EXPECTS_RESPONSE and FINAL, not extended. Returns the bytes used; *frames: how many. */
-static size_t dx_hbtp_p_dispatch_plain(dx_hbtp_session *s, const uint8_t *p, size_t size,
-                                       uint32_t *frames)
+   EXPECTS_RESPONSE and FINAL, not extended. Returns the bytes used. */
+static size_t dx_hbtp_p_dispatch_plain(dx_hbtp_session *s, const uint8_t *p, size_t size)
 {
-    const uint32_t plain = DX_HBTP_FLAG_EXPECTS_RESPONSE | DX_HBTP_FLAG_FINAL;
-    const uint32_t most = s->desc.max_payload, most_frames = s->desc.max_frames;
-    const uint32_t most_pending = s->desc.max_pending;
+    const uint32_t special = 0xff00u & ~((uint32_t)(DX_HBTP_FLAG_EXPECTS_RESPONSE |
+                                                    DX_HBTP_FLAG_FINAL) << 8);
+    const uint32_t most = s->desc.max_payload;
     const dx_hbtp_router *const router = s->desc.router;
+    const bool calls = router->opcodes_[DX_HBTP_OP_RPC_CALL].fn == dx_hbtp_p_on_call;
+    const uint8_t *const end = p + size, *at = p;
     dx_hbtp_out *const out = s->desc.out;
     const dx_hbtp_route *route;
     dx_hbtp_frame f;
     dx_hbtp_context c;
-    size_t at = 0, mark;
-    uint32_t n = *frames, word;
+    uint64_t frames = 0;
     int result;
     c.session = s;
     c.out = out;
     c.frame = &f;
     c.now_ns = s->now_ns_;
-    for (; n < most_frames && size - at >= DX_HBTP_HEADER_SIZE; n++, at += (size_t)f.frame_size) {
-        mark = out->used_;
-        if (out->capacity_ - mark < DX_HBTP_REPLY_ROOM || s->pending_ >= most_pending) break;
-        word = dx_hbtp_p_load32(p + at);
-        f.payload_size = dx_hbtp_p_load32(p + at + 4);
-        if (f.payload_size > most || f.payload_size > size - at - DX_HBTP_HEADER_SIZE) break;
+    while (s->budget_ && end - at >= DX_HBTP_HEADER_SIZE) {
+        const uint32_t word = dx_hbtp_p_load32(at), length = dx_hbtp_p_load32(at + 4);
+        const uint8_t *const payload = at + DX_HBTP_HEADER_SIZE;
+        const size_t mark = out->used_;
+        if (out->capacity_ - mark < DX_HBTP_REPLY_ROOM || length > most ||
+            length > (size_t)(end - payload) || (word & special) ||
+            (word & 0xff) == DX_HBTP_OP_EXTENDED)
+            break;
+        f.payload_size = length;
         f.opcode = (uint16_t)(word & 0xff);
-        if ((word >> 8 & 0xff & ~plain) || f.opcode == DX_HBTP_OP_EXTENDED) break;
-        f.flags = (uint8_t)(word >> 8 & 0xff);
         f.sequence = (uint16_t)(word >> 16);
-        f.frame_size = DX_HBTP_HEADER_SIZE + (uint64_t)f.payload_size;
-        c.payload = f.payload = p + at + DX_HBTP_HEADER_SIZE;
-        c.payload_size = f.payload_size;
-        route = &router->opcodes_[f.opcode];
-        if (route->fn == dx_hbtp_p_on_call && c.payload_size) {
-            route = &router->methods_[*c.payload++];
-            c.payload_size--;
+        f.flags = (uint8_t)(word >> 8 & 0xff);
+        f.frame_size = DX_HBTP_HEADER_SIZE + (uint64_t)length;
+        f.payload = payload;
+        if ((word & 0xff) == DX_HBTP_OP_RPC_CALL && calls && length) {
+            route = &router->methods_[*payload];
+            c.payload = payload + 1;
+            c.payload_size = length - 1;
+        } else {
+            route = &router->opcodes_[word & 0xff];
+            c.payload = payload;
+            c.payload_size = length;
         }
         c.user = route->user;
+        s->budget_--;
         result = route->fn(&c);
         if (result && !dx_hbtp_p_settle(s, &f, result, mark)) break;
-        if (s->state == DX_HBTP_CLOSED) {
-            n++;
-            at += (size_t)f.frame_size;
-            break;
-        }
+        at = payload + length;
+        frames++;
+        if (result && s->pending_ >= s->desc.max_pending) break;
     }
-    s->counters.frames += n - *frames;
-    s->counters.bytes += at;
-    *frames = n;
-    return at;
+    s->counters.frames += frames;
+    s->counters.bytes += (size_t)(at - p);
+    return (size_t)(at - p);
 }
 
 /* >>feed --------------------------------------------------------------- */
@@ -2370,17 +2382,17 @@ static size_t dx_hbtp_p_dispatch_plain(dx_hbtp_session *s, const uint8_t *p, siz
 static size_t dx_hbtp_p_sizes(dx_hbtp_session_desc *d, uint32_t *slot_count)
 {
     const unsigned buffers = (d->in_place ? 0u : 1u) + (d->codec ? 1u : 0u) + (d->cipher ? 1u : 0u);
-    uint64_t total;
     if (!d->max_payload) d->max_payload = DX_HBTP_MAX_PAYLOAD;
     if (!d->max_outstanding) d->max_outstanding = 64;
     if (!d->max_pending) d->max_pending = 64;
     if (!d->max_frames) d->max_frames = 1024;
-    if (d->max_outstanding > DX_HBTP_OUTSTANDING_MAX || d->max_streams > 256) return 0;
+    if (d->max_outstanding > DX_HBTP_OUTSTANDING_MAX || d->max_streams > 256 ||
+        (buffers && (uint64_t)d->max_payload * 8 > SIZE_MAX))
+        return 0;
     for (*slot_count = 1; *slot_count < d->max_outstanding;) *slot_count *= 2;
-    total = (uint64_t)*slot_count * sizeof(struct dx_hbtp_p_slot) +
-            d->max_streams * sizeof(struct dx_hbtp_p_stream) + (uint64_t)buffers * d->max_payload;
-    if (!d->in_place) total += DX_HBTP_HEADER_SIZE + DX_HBTP_CHECKSUM_SIZE;
-    return total > SIZE_MAX / 2 ? 0 : (size_t)total;
+    return *slot_count * sizeof(struct dx_hbtp_p_slot) +
+           d->max_streams * sizeof(struct dx_hbtp_p_stream) + buffers * (size_t)d->max_payload +
+           (d->in_place ? 0u : (size_t)DX_HBTP_HEADER_SIZE + DX_HBTP_CHECKSUM_SIZE);
 }
 
 DX_HBTP_API size_t dx_hbtp_session_memory_size(const dx_hbtp_session_desc *desc)
@@ -2459,12 +2471,13 @@ static int64_t dx_hbtp_p_run(dx_hbtp_session *s, const uint8_t *p, size_t size)
                        !s->desc.require_checksum;
     const size_t room = DX_HBTP_REPLY_ROOM + 2 * dx_hbtp_p_tag(s->desc.out);
     dx_hbtp_frame frame;
-    uint32_t frames = 0;
     size_t used = 0;
+    s->budget_ = s->desc.max_frames;
     for (;;) {
         int64_t got;
         s->state = DX_HBTP_WANTS_INPUT;
-        if (plain && !s->held_) used += dx_hbtp_p_dispatch_plain(s, p + used, size - used, &frames);
+        if (plain && !s->held_ && s->pending_ < s->desc.max_pending)
+            used += dx_hbtp_p_dispatch_plain(s, p + used, size - used);
         if (s->state != DX_HBTP_WANTS_INPUT) break;
         got = dx_hbtp_p_next_frame(s, p, size, &used, &frame);
         if (!got) break;
@@ -2472,7 +2485,8 @@ static int64_t dx_hbtp_p_run(dx_hbtp_session *s, const uint8_t *p, size_t size)
         if (dx_hbtp_out_room(s->desc.out) < room) break;
         if (got < 0) return dx_hbtp_p_fail(s, (int)got, &frame);
         s->state = DX_HBTP_WANTS_TURN;
-        if (frames++ == s->desc.max_frames) break;
+        if (!s->budget_) break;
+        s->budget_--;
         if (!dx_hbtp_p_dispatch(s, &frame)) break;
         if (s->desc.cipher) s->desc.cipher->opened++;
         if (!s->held_) used += (size_t)frame.frame_size;
@@ -2759,10 +2773,11 @@ static struct dx_hbtp_p_meter *dx_hbtp_p_meter_of(dx_hbtp_limiter *l, uint64_t k
                                                   uint64_t now_ns)
 {
     struct dx_hbtp_p_meter *set, *least;
+    uint32_t hash;
     unsigned i;
     if (!l->sets_) return &l->one_;
-    key *= 0x9e3779b97f4a7c15u; /* odd: still one for each key */
-    set = l->meters_ + (size_t)(key >> 40 & (l->sets_ - 1)) * DX_HBTP_P_WAYS;
+    hash = ((uint32_t)(key & UINT32_MAX) ^ (uint32_t)(key >> 32)) * 0x9e3779b1u;
+    set = l->meters_ + (size_t)(hash >> 8 & (l->sets_ - 1)) * DX_HBTP_P_WAYS;
     least = set;
     for (i = 0; i < DX_HBTP_P_WAYS; i++) {
         if (set[i].key == key) return &set[i];

@@ -77,9 +77,9 @@ while read -r name most1 most2 compiler flags; do
     has "$compiler" || { skip "$name" "$compiler is not installed"; continue; }
     try "code on $name" small "$name" "$most1" "$most2" "$compiler" $flags
 done <<END
-Cortex-M0 512 5700 arm-none-eabi-gcc -mcpu=cortex-m0 -mthumb
-Cortex-M3 512 5300 arm-none-eabi-gcc -mcpu=cortex-m3 -mthumb
-rv32imc 512 6300 riscv64-unknown-elf-gcc -march=rv32imc -mabi=ilp32
+Cortex-M0 512 5300 arm-none-eabi-gcc -mcpu=cortex-m0 -mthumb
+Cortex-M3 512 5000 arm-none-eabi-gcc -mcpu=cortex-m3 -mthumb
+rv32imc 512 5900 riscv64-unknown-elf-gcc -march=rv32imc -mabi=ilp32
 END
 wait
 [ ! -s "$work/sizes" ] || sort "$work/sizes" | awk 'BEGIN { print "bytes of code: parse + route + reply; with session, limits, streams, three hooks" }
