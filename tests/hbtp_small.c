@@ -2,7 +2,9 @@
    SMALL 0: nothing; 1: parse, route, reply; 2: a session with limits and streams, behind three hooks. */
 #define DX_HBTP_IMPLEMENTATION
 #define DX_HBTP_STATIC
-#define NDEBUG
+#ifndef NDEBUG
+  #define NDEBUG
+#endif
 #define DX_HBTP_SMALL
 #include "../dx_hbtp.h"
 
@@ -97,6 +99,7 @@ int main(void)
 }
 #endif
 
+#ifndef USE
 /* The C library's part, counted in every variant. */
 void *memcpy(void *to, const void *from, size_t size);
 void *memmove(void *to, const void *from, size_t size);
@@ -112,3 +115,4 @@ __attribute__((used)) void *memset(void *to, int value, size_t size)
     for (size_t i = 0; i < size; i++) ((volatile char *)to)[i] = (char)value;
     return to;
 }
+#endif

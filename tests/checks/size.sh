@@ -1,5 +1,5 @@
 #!/bin/bash
-# Lines and machine code (text, bytes) of each header, for `make size`.
+# Lines and machine code (text, bytes) of each header, whole and in small programs, for `make size`.
 . "$(dirname "$0")/lib.sh"
 text() { # HEADER COMPILER FLAGS...
     local h=$1
@@ -12,3 +12,5 @@ for h in $headers; do
     printf '%-15s %6d %12s %12s %14s\n' "$h" "$(wc -l <"$h")" "$(text "$h" $CC -O2)" "$(text "$h" $CC -Os)" \
         "$(text "$h" arm-none-eabi-gcc -Os -mcpu=cortex-m0 -mthumb -ffreestanding)"
 done
+echo
+python3 tests/small/size.py
