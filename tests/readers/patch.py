@@ -62,29 +62,34 @@ class Range(Bytes):
         while self.range < 1 << 24:
             self.range = self.range << 8
             self.code = (self.code << 8 | self.byte()) & 0xffffffff
-    def bit(self, model):
-        fast, slow, count = self.models.get(model, (32768, 32768, 0))
-        s = self.RATES[min(count, 63)] if self.counting else 7
-        f = min(s, 4)
-        bound = (self.range >> 12) * ((fast + slow) >> 5)
+    def split(self, bound):
         bit = self.code >= bound
         if bit:
             self.code -= bound
             self.range -= bound
-            fast, slow = fast - (fast >> f), slow - (slow >> s)
         else:
             self.range = bound
+        self.normalise()
+        return int(bit)
+    def probability(self, model):
+        fast, slow, _ = self.models.get(model, (32768, 32768, 0))
+        return (fast + slow) >> 5
+    def adapt(self, model, bit):
+        fast, slow, count = self.models.get(model, (32768, 32768, 0))
+        s = self.RATES[min(count, 63)] if self.counting else 7
+        f = min(s, 4)
+        if bit:
+            fast, slow = fast - (fast >> f), slow - (slow >> s)
+        else:
             fast, slow = fast + ((65536 - fast) >> f), slow + ((65536 - slow) >> s)
         self.models[model] = fast, slow, count + 1
-        self.normalise()
-        return int(bit)
+    def bit(self, model):
+        bit = self.split((self.range >> 12) * self.probability(model))
+        self.adapt(model, bit)
+        return bit
     def even(self):
-        self.range >>= 1
-        bit = self.code >= self.range
-        if bit:
-            self.code -= self.range
-        self.normalise()
-        return int(bit)
+        self.range &= ~1
+        return self.split(self.range // 2)
     def tree(self, base, bits):
         node = 1
         for _ in range(bits):
@@ -147,21 +152,114 @@ def blocks(base, target_size, block_size, flags, coding, body):
     assert not any(out[target_size:]), "bytes behind the end"
     return bytes(out[:target_size])
 
+# >>mixing: section 3.5
+class Mixer:
+    T = [1, 2, 3, 6, 10, 16, 27, 45, 73, 120, 194, 310, 488, 747, 1101, 1546, 2047, 2549, 2994, 3348, 3607, 3785, 3901, 3975,
+         4022, 4050, 4068, 4079, 4085, 4089, 4092, 4093, 4094]
+    R = [32768, 26214, 18725, 14563, 11915, 10082, 8738, 7710, 6898, 6241, 5698, 5242, 4854, 4519, 4228, 3971]
+    def __init__(self, s, history_log, groups_log):
+        self.s, self.log, self.groups_log = s, history_log, groups_log
+        self.weights = [[20000] * 7 for _ in range(6)]
+        self.repeats = [65535 - (32768 >> k // 2) for k in range(16)]
+        self.stretch, x = [], -2047
+        for p in range(4095):
+            while self.squash(x) < p:
+                x += 1
+            self.stretch.append(x)
+        self.stretch.append(2047)
+        self.groups, self.heads, self.literals, self.at, self.length = {}, {}, bytearray(), 0, 0
+    def squash(self, x):
+        if abs(x) > 2047:
+            return 4095 if x > 0 else 1
+        i, r = (x + 2048) >> 7, (x + 2048) & 127
+        return (self.T[i] * (128 - r) + self.T[i + 1] * r + 64) >> 7
+    def group(self, context, i, n):
+        h = ((context + (i + 1) * 0x632BE5AB) * 0x9E3779B1 + n * 0x85EBCA6B) & 0xffffffff
+        h = (h ^ h >> 15) * 0x2C1B3C6D & 0xffffffff
+        place, tag = h >> (32 - self.groups_log), h & 0xffff | 1
+        group = self.groups.setdefault(place, [0] * 16)
+        if group[0] != tag:
+            group[:] = [tag] + [32768] * 15 # in place: two contexts may share it now
+        return group
+    def byte(self, model, contexts, expected, weights):
+        s, node = self.s, 1
+        for n in range(7, -1, -1):
+            if n in (7, 3):
+                groups, sub = [self.group(c, i, node) for i, c in enumerate(contexts)], 1
+            x = [self.stretch[g[sub] >> 4] for g in groups] + [self.stretch[4095 - s.probability(model + node)]]
+            known = expected >> (n + 1) == node
+            guess = expected >> n & 1
+            repeat = self.stretch[self.repeats[self.length] >> 4] if known else 0
+            x.append(repeat if guess else -repeat)
+            total = sum(a * w for a, w in zip(x, weights))
+            total = abs(total) // 65536 * (1 if total > 0 else -1)
+            p = self.squash(max(-2047, min(2047, total)))
+            bit = s.split((s.range >> 12) * (4096 - p))
+            e = (4096 * bit - p) * 10
+            for k, a in enumerate(x):
+                weights[k] += abs(a * e) // 65536 * (1 if a * e > 0 else -1)
+            for g in groups:
+                share, count = g[sub] >> 4, g[sub] & 15
+                share += (4095 - share) * self.R[count] >> 16 if bit else -(share * self.R[count] >> 16)
+                g[sub] = share << 4 | min(count + 1, 15)
+            s.adapt(model + node, bit)
+            if known:
+                r = self.repeats[self.length]
+                self.repeats[self.length] = r + ((65535 - r) >> 6) if guess == bit else r - (r >> 6)
+            node, sub = node << 1 | bit, sub << 1 | bit
+        return node & 255
+    def literal(self, model, out, hint, same):
+        q = int.from_bytes(out[-4:], "big")
+        contexts = [q & 0xffff, q >> 8 & 255, q >> 8 & 0xffff, q >> 16, hint | same << 16]
+        expected = 256 + self.literals[self.at] if self.length else 0
+        return self.byte(model, contexts, expected,
+                         self.weights[0 if not self.length else 1 if self.length < 4 else 2 if self.length < 15 else 3])
+    def note(self, out): # after a literal
+        if self.length and self.literals[self.at] == out[-1]:
+            self.at, self.length = self.at + 1, min(self.length + 1, 15)
+        else:
+            self.length = 0
+        self.literals.append(out[-1])
+        place = (int.from_bytes(out[-5:], "big") << 24) * 0x9E3779B97F4A7C15 % (1 << 64) >> (66 - self.log)
+        if not self.length and place in self.heads and len(self.literals) - self.heads[place] < 1 << self.log:
+            self.at, self.length = self.heads[place], 1
+        elif not self.length and place in self.heads:
+            raise AssertionError("a repeat that far back needs a ring")
+        self.heads[place] = len(self.literals)
+
 # >>delta: section 3
+ORDERS = {"bl": ((16, 11), (0, 10), (27, 1), (29, 1), (10, 1), (11, 5), (28, 1), (30, 2)), "b": ((0, 32),),
+          "jal": ((21, 10), (20, 1), (12, 8), (31, 1), (0, 12)), "adrp": ((29, 2), (5, 19), (0, 5), (24, 5), (31, 1)),
+          "low": ((10, 12), (0, 10), (22, 10))}
+
+def gather(order, w):
+    at = v = 0
+    for first, size in ORDERS[order]:
+        v |= (w >> first & ((1 << size) - 1)) << at
+        at += size
+    return v ^ 0x600000 if order == "bl" and not v >> 23 & 1 else v
+
+def scatter(order, v):
+    v, at, w = v ^ 0x600000 if order == "bl" and not v >> 23 & 1 else v, 0, 0
+    for first, size in ORDERS[order]:
+        w |= (v >> at & ((1 << size) - 1)) << first
+        at += size
+    return w
+
 class Delta:
     def __init__(self, base, target_size, coding, body):
         self.base, self.size, self.out = base, target_size, bytearray()
         literal_bits, self.wrong_bits = body[0] & 15, body[0] >> 4
-        assert literal_bits <= 8 and self.wrong_bits <= 3 and body[1] in (16, 17) and body[2] <= 32 and body[3] <= 30
-        self.literal_shift, self.region_bits, self.history_log = 8 - literal_bits, body[2], body[3]
-        self.map = body[1] == 17
-        assert coding in (0, 1) and (coding or (body[0] == 0 and body[3] == 0 and not self.map)), "parameters"
-        self.s = s = Range(body, 4) if coding else Bytes(body, 4)
-        self.literals, self.repeated, self.back = bytearray(), 0, 0
-        self.id = self.flags = self.run = self.wrong = self.last_diff = 0
-        self.run_known, self.last_run = False, 0
+        assert literal_bits <= 8 and self.wrong_bits <= 3 and body[1] in (32, 33) and body[2] <= 32, "parameters"
+        assert (8 <= body[3] <= 28 and 4 <= body[4] <= 28) if body[3] else not body[4], "parameters"
+        self.literal_shift, self.region_bits = 8 - literal_bits, body[2]
+        self.map, self.coding = body[1] == 33, coding
+        assert coding in (0, 1) and (coding or (body[0] == body[2] == body[3] == 0 and not self.map)), "parameters"
+        self.s = s = Range(body, 5) if coding else Bytes(body, 5)
+        self.mixer = Mixer(s, body[3], body[4]) if body[3] else None
+        self.id = self.flags = self.last_diff = self.last_run = self.raw = self.same = 0
         self.corrections = [0] * 1024
-        self.old_end = self.new_end = 0
+        self.old_end = self.new_end = self.hint = 0
         if self.map:
             self.setup()
             covers = [self.cover() for _ in range(self.count)]
@@ -183,10 +281,10 @@ class Delta:
         s, self.segments, self.origin = self.s, [], []
         self.count = s.number(0)
         for _ in range(2):
-            count = s.number(0)
-            assert count <= 8, "segments"
-            self.segments.append([tuple(unfold(s.number(0)) & M64 for _ in range(4)) for _ in range(count)])
+            count = unfold(s.number(0))
+            assert 0 <= count <= 8, "segments"
             self.origin.append(unfold(s.number(0)) & M64)
+            self.segments.append([tuple(unfold(s.number(0)) & M64 for _ in range(4)) for _ in range(count)])
     def cover(self, gap=None):
         gap = self.s.number(1) if gap is None else gap
         size = self.s.number(2) + 1
@@ -196,70 +294,77 @@ class Delta:
         self.old_end, self.new_end = old + size, new + size
         return new, old, size
     def put_literals(self, count):
-        s, out, literals = self.s, self.out, self.literals
-        while count:
-            if self.history_log and s.bit(1664 + self.repeated):
-                if not s.bit(1666):
-                    size, self.back = s.number(10) + 1, s.number(11) + 1
-                else:
-                    size = s.number(10) + 1
-                assert size <= count and 1 <= self.back <= min(1 << self.history_log, len(literals)), "a repeat"
-                for _ in range(size):
-                    literals.append(literals[-self.back])
-                out += literals[-size:]
-                self.repeated, count = 1, count - size
-                continue
-            context = (out[-1] if out else 0) >> self.literal_shift
-            byte = s.tree(1668 + 256 * ((1 << self.wrong_bits) + context), 8)
-            out.append(byte)
-            literals.append(byte)
-            self.repeated, count = 0, count - 1
+        s, out = self.s, self.out
+        for i in range(count):
+            if i % 1024 == 0 and self.coding:
+                self.raw = s.bit(1800 + self.raw)
+            hint = self.byte(self.hint + i) if self.mixer else 0
+            model = 1802 + 256 * ((1 << self.wrong_bits) + ((out[-1] if out else 0) >> self.literal_shift))
+            if self.raw:
+                v = 0
+                for _ in range(8):
+                    v = v << 1 | s.even()
+            elif self.mixer:
+                v = self.mixer.literal(model, out, hint, self.same)
+            else:
+                v = s.tree(model, 8)
+            out.append(v)
+            self.same = int(hint == v)
+            if self.mixer:
+                self.mixer.note(out)
     def copy(self, new, old, size):
         self.put_literals(new - len(self.out))
-        done = 0
-        for start in range(0, size, 1024):
-            end = min(start + 1024, size)
-            done = self.block(new, old, start, end, size, max(done, start))
-    def block(self, new, old, start, end, size, i):
-        s, base, out = self.s, self.base, self.out
-        self.id = id = s.tree(1600 + 8 * self.id, 3)
-        assert id <= 6 and (self.map or id == 0), "predictor"
-        move = self.bias(0, old + start), self.bias(1, new + start)
-        last_field, run = old + i if i > start else old + start - 2, None
-        while i < end:
-            n = self.field_size(id, old + i, last_field) if id else 0
-            field = n and i + n <= size and self.predict(id, old + i, new + i, n, move)
-            if field:
-                prediction, sure, slot = field
-                wrong = s.bit(1536 + (id * 2 + sure) * 4 + self.flags)
-                self.flags = (self.flags << 1 | wrong) & 3
-                bits = 7 * n + n if id == 6 else 8 * n
-                value = prediction & ((1 << bits) - 1)
-                error = 0
-                if wrong:
-                    error = unfold(s.number({1: 7, 2: 8}.get(id, 9)) + 1)
-                    value = (prediction + error) & ((1 << bits) - 1)
-                self.corrections[slot] = (self.corrections[slot] + error) & 0xffffffff
-                out += leb_bytes(value, n) if id == 6 else value.to_bytes(n, "little")
-                i += n
-                last_field = old + i
+        self.hint, done, later, out = old + size, 0, 0, self.out
+        while done < size:
+            left = -(-(size - done) // 1024)
+            n = self.s.number(4 + later) if self.coding else left
+            assert n <= left, "equal blocks"
+            end = min(size, done + 1024 * n)
+            out += self.base[old + done:old + end]
+            done, later = end, 1
+            if done < size:
+                done += self.block(new + done, old + done, min(1024, size - done), min(1032, size - done))
+    def block(self, new, old, size, limit):
+        s, base, block = self.s, self.base, bytearray(self.base[old:old + limit])
+        self.id = id = s.tree(1624 + 16 * self.id, 4)
+        assert id <= 10 and (self.map or id == 0), "predictor"
+        move, i, last = (self.bias(0, old), self.bias(1, new)), 0, max(old - 2, 0)
+        while id and i < size:
+            field = self.predict(id, old, i, limit, old + i - last, new + i, move)
+            if not field:
+                i += 1
                 continue
-            if run is None:
-                run = s.number(4 if self.last_run == 0 else 5 if self.last_run < 8 else 6)
-                self.last_run = run - 1 if run else 8
-                run = run - 1 if run else -1
-            if run == 0:
-                context = int(self.last_run == 0)
-                context |= 2 * (self.last_diff in (0, 1, 255)) | 4 * (self.last_diff >= 128)
-                self.last_diff = s.tree(1668 + 256 * (context & ((1 << self.wrong_bits) - 1)), 8)
-                out.append((base[old + i] + self.last_diff) & 255)
-                run = None
+            n, form, prediction, sure, slot, scale = field
+            bits = 64 if form == "auipc" else 8 * n
+            wrong = s.bit(1536 + (id * 2 + sure) * 4 + self.flags)
+            self.flags = (self.flags << 1 | wrong) & 3
+            error = unfold(s.number({1: 9, 2: 10}.get(id, 11)) + 1) if wrong else 0
+            value = (prediction + error) & ((1 << bits) - 1)
+            self.corrections[slot] = (self.corrections[slot] + (error << scale)) & 0xffffffff
+            block[i:i + n] = store(form, value, n)
+            i += n
+            last = old + i
+        size, at = max(size, last - old), 0
+        while at < size:
+            run = s.number(6 if self.last_run == 0 else 7 if self.last_run < 8 else 8)
+            self.last_run = run - 1 if run else 8
+            assert run <= size - at, "a run does not end in its block"
+            if not run:
+                break
+            at += run
+            z = int(self.last_run == 0)
+            context = (z | 2 * (self.last_diff in (0, 1, 255)) | 4 * (self.last_diff >= 128)) & ((1 << self.wrong_bits) - 1)
+            model, wrong, last = 1802 + 256 * context, block[at - 1], self.last_diff
+            if self.mixer:
+                before = block[at - 2] if at > 1 else self.out[-1] if self.out else 0
+                self.last_diff = self.mixer.byte(model, [1 << 24 | wrong << 8 | z, 2 << 24 | wrong << 16 | before << 8 | z,
+                                                         3 << 24 | last << 8 | min(self.last_run, 15),
+                                                         4 << 24 | last << 16 | wrong << 8 | id], 0, self.mixer.weights[4 + z])
             else:
-                out.append(base[old + i])
-                run -= 1
-            i += 1
-        assert run is None or run < 0, "a run does not end in its block"
-        return i
+                self.last_diff = s.tree(model, 8)
+            block[at - 1] = (wrong + self.last_diff) & 255
+        self.out += block[:size]
+        return size
     # >>addresses: section 3.4
     def address(self, side, offset):
         for place, address, in_file, _ in self.segments[side] if self.map else ():
@@ -270,42 +375,95 @@ class Delta:
         return (self.address(side, offset) - offset) & M64
     def byte(self, at):
         return self.base[at] if 0 <= at < len(self.base) else 0
-    def field_size(self, id, o, last_field):
-        before = o - last_field
-        if id == 1:
-            b = self.byte(o - 1)
-            if before >= 1 and b in (0xe8, 0xe9):
-                return 4
-            return 4 if before >= 2 and (b & 0xc7 == 5 or (b & 0xf0 == 0x80 and self.byte(o - 2) == 0x0f)) else 0
-        if id == 6:
-            if before < 1 or self.byte(o - 1) not in (0x10, 0x23, 0x24, 0x41):
-                return 0
-            for n in range(1, 6):
-                if self.byte(o + n - 1) < 128:
-                    return n if n > 1 or self.byte(o - 1) == 0x10 else 0
-            return 0
-        return (0 if o % 8 else 8) if id == 2 else 0 if o % 4 else 4
-    def predict(self, id, o, t, n, move):
-        raw = bytes(self.byte(o + k) for k in range(n))
-        v = int.from_bytes(raw, "little")
-        if id == 6:
-            number = sum((b & 127) << 7 * k for k, b in enumerate(raw))
-            top = sum((b >> 7) << 7 * n + k for k, b in enumerate(raw))
-            slot = self.slot(number * 4 | self.byte(o - 1) << 40)
-            number = (number + signed(self.corrections[slot], 32)) & ((1 << 7 * n) - 1)
-            return number | top, 0, slot
-        d = signed(v, 32)
-        if (id == 3 and -65536 <= d <= 65535) or (id in (2, 4) and v < 256):
-            return None
+    def branch(self, o, before):
+        if before >= 1 and self.byte(o - 1) in (0xe8, 0xe9):
+            return True
+        return before >= 2 and self.byte(o - 1) & 0xf0 == 0x80 and self.byte(o - 2) == 0x0f
+    def predict(self, id, old, i, limit, before, t, move):
+        """The field at byte i of a block: size, form, prediction, sure, slot, scale; or None."""
+        o, left = old + i, limit - i
+        w = int.from_bytes(self.base[o:o + 4], "little")
         here, there = (o + move[0]) & M64, (t + move[1]) & M64
-        a = {1: here + 4 + d, 2: v, 3: here + d, 4: v, 5: self.origin[0] + d}[id] & M64
+        d, near = signed(w, 32), -65536 <= signed(w, 32) <= 65535
+        if id == 10:
+            return self.leb(o, left, before)
+        if left < (8 if id == 2 else 4):
+            return None
+        if id == 2:
+            v = int.from_bytes(self.base[o:o + 8], "little")
+            return self.follow(8, "plain", v, 0) if o % 8 == 0 and v >= 256 else None
+        if id in (1, 6):
+            operand = id == 1 and before >= 2 and self.byte(o - 1) & 0xc7 == 5
+            if self.branch(o, before) or operand:
+                return self.follow(4, "plain", here + 4 + d, there + 4)
+            return self.follow(4, "plain", w, 0) if id == 6 and not near and w >= 256 else None
+        if id in (3, 4, 5):
+            if o % 4 or (id == 3 and near) or (id == 5 and w < 256):
+                return None
+            return self.follow(4, "plain", *{3: (here + d, there), 4: (self.origin[0] + d, self.origin[1]), 5: (w, 0)}[id])
+        return {7: self.thumb, 8: self.arm64, 9: self.riscv}[id](o, i, left, w, here, there)
+    def follow(self, n, form, a, origin, bits=None, scale=0, number=0):
+        a &= M64
         mapped = self.mapped(a)
         if mapped is None:
             return None
-        m, sure = mapped
         slot = self.slot(a)
-        m += signed(self.corrections[slot], 32)
-        return m - {1: there + 4, 2: 0, 3: there, 4: 0, 5: self.origin[1]}[id], sure, slot
+        m = mapped[0] + signed(self.corrections[slot], 32) - origin
+        if bits:
+            m = number >> bits << bits | m >> scale & ((1 << bits) - 1)
+        return n, form, m & ((1 << 8 * n) - 1), mapped[1], slot, scale
+    def thumb(self, o, i, left, w, here, there):
+        if o % 2:
+            return None
+        if w & 0xf800 == 0xf000 and w >> 28 & 13 in (9, 13):
+            v = gather("bl", w)
+            return self.follow(4, "bl", here + 4 + 2 * signed(v, 24), there + 4, 24, 1, v)
+        return self.follow(4, "plain", w, 0) if o % 4 == 0 and w >= 256 else None
+    def arm64(self, o, i, left, w, here, there):
+        word = lambda at: int.from_bytes(self.base[at:at + 4], "little")
+        low = lambda x: x & 0xffc00000 == 0x91000000 or x & 0x3b000000 == 0x39000000
+        scale = lambda x: x >> 30 if x >> 27 & 1 else 0
+        if o % 4:
+            return None
+        if w & 0x7c000000 == 0x14000000:
+            return self.follow(4, "b", here + 4 * signed(w, 26), there, 26, 2, w)
+        if w & 0x9f000000 == 0x90000000:
+            for k in range(4, 17, 4):
+                x = word(o + k)
+                if k + 4 <= left and low(x) and x >> 5 & 31 == w & 31:
+                    v = gather("adrp", w)
+                    a = (here & ~4095) + 4096 * signed(v, 21) + ((x >> 10 & 4095) << scale(x))
+                    return self.follow(4, "adrp", a, there & ~4095, 21, 12, v)
+        for k in range(4, 17, 4):
+            x = word(o - k) if k <= i else 0
+            if low(w) and x & 0x9f000000 == 0x90000000 and x & 31 == w >> 5 & 31:
+                a = (here - k & ~4095) + 4096 * signed(gather("adrp", x), 21) + ((w >> 10 & 4095) << scale(w))
+                v = gather("low", w)
+                field = self.follow(4, "low", a, 0)
+                return field and field[:2] + (v >> 12 << 12 | (field[2] & 4095) >> scale(w),) + field[3:5] + (scale(w),)
+        return None
+    def riscv(self, o, i, left, w, here, there):
+        if o % 2:
+            return None
+        if w & 0xf7f == 0x6f:
+            v = gather("jal", w)
+            return self.follow(4, "jal", here + 2 * signed(v, 20), there, 20, 1, v)
+        x = int.from_bytes(self.base[o + 4:o + 8], "little")
+        if w & 0x7f != 0x17 or left < 8 or x >> 15 & 31 != w >> 7 & 31 or x & 0x7f not in (0x13, 0x03, 0x67):
+            return None
+        v = (w & 0xfffff000) + signed(x >> 20, 12) & 0xffffffff
+        return self.follow(8, "auipc", here + signed(v, 32), there, 32, 0, v | (w & 0xfff | (x & 0xfffff) << 12) << 32)
+    def leb(self, o, left, before):
+        op = self.byte(o - 1)
+        n = next((k for k in range(1, 6) if k <= left and self.byte(o + k - 1) < 128), 0)
+        if before < 1 or op not in (0x10, 0x23, 0x24, 0x41) or not n or (n == 1 and op != 0x10):
+            return None
+        raw = self.base[o:o + n]
+        number = sum((b & 127) << 7 * k for k, b in enumerate(raw))
+        top = sum((b >> 7) << 7 * n + k for k, b in enumerate(raw))
+        slot = self.slot((number | top) & 0x7ffffffff | op << (33 if op == 0x10 else 40))
+        number = (number + signed(self.corrections[slot], 32)) & ((1 << 7 * n) - 1)
+        return n, "leb", number | top, 0, slot, 0
     def slot(self, a):
         return ((a >> self.region_bits) * 0x9E3779B97F4A7C15 & M64) >> 54
     def mapped(self, a):
@@ -333,27 +491,33 @@ class Delta:
             return a, 0
         return None
 
-def leb_bytes(value, n):
-    return bytes((value >> 7 * k & 127) | (value >> 7 * n + k & 1) << 7 for k in range(n))
+def store(form, value, n):
+    if form == "leb":
+        return bytes((value >> 7 * k & 127) | (value >> 7 * n + k & 1) << 7 for k in range(n))
+    if form == "auipc":
+        rest = value >> 32
+        first = (value & 0xffffffff) + 0x800 & 0xfffff000 | rest & 0xfff
+        value = first | (rest >> 12 & 0xfffff | (value & 0xfff) << 20) << 32
+    elif form != "plain":
+        value = scatter(form, value)
+    return value.to_bytes(n, "little")
 
 # >>flash: section 4
 class Flash:
     def __init__(self, base, size, page, body):
-        word = struct.unpack_from("<I", body)[0]
-        gap, down = word >> 1, word & 1
+        gap = struct.unpack_from("<I", body)[0]
         pages = [-(-len(base) // page), -(-size // page)]
         sums = struct.unpack_from("<%dI" % sum(pages), body, 4)
         assert gap and list(sums[:pages[0]]) == [crc32c(base[k:k + page]) for k in range(0, len(base), page)], "pages of the base"
         s = Range(body, 4 + 4 * sum(pages), False)
         out, old_end, last = bytearray(size), 0, 0
-        place = (lambda p, n: n - 1 - p) if down else (lambda p, n: p)
         n = 0
         while n < size:
             run = s.number(0)
             assert run <= size - n
             old_end += run
             for _ in range(run):
-                out[place(n, size)] = s.tree(1024, 8)
+                out[n] = s.tree(1024, 8)
                 n += 1
             if n == size:
                 break
@@ -366,10 +530,10 @@ class Flash:
                 right = run - 1 if run else length
                 assert right + (run > 0) <= length, "a run"
                 for k in range(right + (run > 0)):
-                    o, p = place(old, len(base)) // page, place(n, size) // page
-                    assert o < p + gap if down else o + gap > p, "a cover reads what is gone"
+                    o, p = old // page, n // page
+                    assert o + gap > p, "a cover reads what is gone"
                     diff = s.tree(768, 8) if k == right else 0
-                    out[place(n, size)] = (base[place(old, len(base))] + diff) & 255
+                    out[n] = (base[old] + diff) & 255
                     n, old, length = n + 1, old + 1, length - 1
         s.end()
         self.out = bytes(out)
