@@ -31,7 +31,7 @@ DXPATCH := $(patsubst examples/dxpatch/%.c,dxpatch.d/%.o,$(wildcard examples/dxp
 UNITS  := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 GATES  := $(filter-out lib size,$(patsubst tests/checks/%.sh,%,$(wildcard tests/checks/*.sh)))
 
-.PHONY: help all hello demo demo-run run-firmware run-www test test-run check deps size install bench-blocks bench-patch bench-hbtp bench-bulk bench-reactor bench-teleport clean
+.PHONY: help all hello demo demo-run run-firmware run-www test test-run check deps size install bench-blocks bench-patch bench-hbtp bench-bulk bench-cas bench-reactor bench-teleport clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -209,6 +209,9 @@ build/bench_bulk: bench/bench_bulk.c examples/bulk/bulk.h examples/bulk/net.h dx
 
 bench-bulk: build/bench_bulk ## one object over many connections beside a plain copy loop, into bench/results/bulk.csv
 	@bench/bench_bulk.sh
+
+bench-cas: ## dx_cas.h beside other hashes and stores, into bench/results/cas.csv; FOLDER=where the stores are made
+	@CC='$(CC)' bench/bench_cas.sh $(FOLDER)
 
 clean: ## remove build/
 	rm -rf build
