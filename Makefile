@@ -130,7 +130,7 @@ FIXED := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 
 # One suite a line for tests/run.sh: NAME SECONDS COMMAND; a "!" before the name: nothing else runs meanwhile.
 SUITES = '!build 300 $(MAKE) -s -j2 all build/asan/dxup build/asan/dxpatch build/asan/dxecho build/dxup_evil build/demo/dxup-1 build/demo/dxup-2 && echo "build: 1 passed, 0 failed, 0 skipped"' \
-         'test_dxup.asan 600 DXUP=build/asan/dxup $(FIXED) tests/test_dxup.sh' 'test_dxup 600 tests/test_dxup.sh' \
+         'test_dxup.asan 900 DXUP=build/asan/dxup $(FIXED) tests/test_dxup.sh' 'test_dxup 900 tests/test_dxup.sh' \
          'dxup_http.asan 300 DXUP=build/asan/dxup $(FIXED) tests/dxup_http.py' 'www 600 tests/ports/www.sh' 'feed 400 tests/ports/feed.py' \
          'test_dxecho.asan 600 DXECHO=build/asan/dxecho $(FIXED) tests/test_dxecho.sh' 'test_dxecho 300 tests/test_dxecho.sh' \
          'test_dxpatch.asan 600 DXPATCH=build/asan/dxpatch $(FIXED) tests/test_dxpatch.sh' 'test_dxpatch 300 tests/test_dxpatch.sh' \
