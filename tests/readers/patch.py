@@ -62,34 +62,29 @@ class Range(Bytes):
         while self.range < 1 << 24:
             self.range = self.range << 8
             self.code = (self.code << 8 | self.byte()) & 0xffffffff
-    def split(self, bound):
+    def bit(self, model):
+        fast, slow, count = self.models.get(model, (32768, 32768, 0))
+        s = self.RATES[min(count, 63)] if self.counting else 7
+        f = min(s, 4)
+        bound = (self.range >> 12) * ((fast + slow) >> 5)
         bit = self.code >= bound
         if bit:
             self.code -= bound
             self.range -= bound
-        else:
-            self.range = bound
-        self.normalise()
-        return int(bit)
-    def probability(self, model):
-        fast, slow, _ = self.models.get(model, (32768, 32768, 0))
-        return (fast + slow) >> 5
-    def adapt(self, model, bit):
-        fast, slow, count = self.models.get(model, (32768, 32768, 0))
-        s = self.RATES[min(count, 63)] if self.counting else 7
-        f = min(s, 4)
-        if bit:
             fast, slow = fast - (fast >> f), slow - (slow >> s)
         else:
+            self.range = bound
             fast, slow = fast + ((65536 - fast) >> f), slow + ((65536 - slow) >> s)
         self.models[model] = fast, slow, count + 1
-    def bit(self, model):
-        bit = self.split((self.range >> 12) * self.probability(model))
-        self.adapt(model, bit)
-        return bit
+        self.normalise()
+        return int(bit)
     def even(self):
-        self.range &= ~1
-        return self.split(self.range // 2)
+        self.range >>= 1
+        bit = self.code >= self.range
+        if bit:
+            self.code -= self.range
+        self.normalise()
+        return int(bit)
     def tree(self, base, bits):
         node = 1
         for _ in range(bits):
@@ -152,120 +147,54 @@ def blocks(base, target_size, block_size, flags, coding, body):
     assert not any(out[target_size:]), "bytes behind the end"
     return bytes(out[:target_size])
 
-# >>mixing: section 3.5
-class Mixer:
-    T = [1, 2, 3, 6, 10, 16, 27, 45, 73, 120, 194, 310, 488, 747, 1101, 1546, 2047, 2549, 2994, 3348, 3607, 3785, 3901, 3975,
-         4022, 4050, 4068, 4079, 4085, 4089, 4092, 4093, 4094]
-    R = [32768, 26214, 18725, 14563, 11915, 10082, 8738, 7710, 6898, 6241, 5698, 5242, 4854, 4519, 4228, 3971]
-    def __init__(self, s, history_log, groups_log):
-        self.s, self.log, self.groups_log = s, history_log, groups_log
-        self.weights = [[20000] * 7 for _ in range(6)]
-        self.repeats = [65535 - (32768 >> k // 2) for k in range(16)]
-        self.stretch, x = [], -2047
-        for p in range(4095):
-            while self.squash(x) < p:
-                x += 1
-            self.stretch.append(x)
-        self.stretch.append(2047)
-        self.groups, self.heads, self.literals, self.at, self.length = {}, {}, bytearray(), 0, 0
-    def squash(self, x):
-        if abs(x) > 2047:
-            return 4095 if x > 0 else 1
-        i, r = (x + 2048) >> 7, (x + 2048) & 127
-        return (self.T[i] * (128 - r) + self.T[i + 1] * r + 64) >> 7
-    def group(self, context, i, n):
-        h = ((context + (i + 1) * 0x632BE5AB) * 0x9E3779B1 + n * 0x85EBCA6B) & 0xffffffff
-        h = (h ^ h >> 15) * 0x2C1B3C6D & 0xffffffff
-        place, tag = h >> (32 - self.groups_log), h & 0xffff | 1
-        group = self.groups.setdefault(place, [0] * 16)
-        if group[0] != tag:
-            group[:] = [tag] + [32768] * 15 # in place: two contexts may share it now
-        return group
-    def byte(self, model, contexts, expected, weights):
-        s, node = self.s, 1
-        for n in range(7, -1, -1):
-            if n in (7, 3):
-                groups, sub = [self.group(c, i, node) for i, c in enumerate(contexts)], 1
-            x = [self.stretch[g[sub] >> 4] for g in groups] + [self.stretch[4095 - s.probability(model + node)]]
-            known = expected >> (n + 1) == node
-            guess = expected >> n & 1
-            repeat = self.stretch[self.repeats[self.length] >> 4] if known else 0
-            x.append(repeat if guess else -repeat)
-            total = sum(a * w for a, w in zip(x, weights))
-            total = abs(total) // 65536 * (1 if total > 0 else -1)
-            p = self.squash(max(-2047, min(2047, total)))
-            bit = s.split((s.range >> 12) * (4096 - p))
-            e = (4096 * bit - p) * 10
-            for k, a in enumerate(x):
-                weights[k] += abs(a * e) // 65536 * (1 if a * e > 0 else -1)
-            for g in groups:
-                share, count = g[sub] >> 4, g[sub] & 15
-                share += (4095 - share) * self.R[count] >> 16 if bit else -(share * self.R[count] >> 16)
-                g[sub] = share << 4 | min(count + 1, 15)
-            s.adapt(model + node, bit)
-            if known:
-                r = self.repeats[self.length]
-                self.repeats[self.length] = r + ((65535 - r) >> 6) if guess == bit else r - (r >> 6)
-            node, sub = node << 1 | bit, sub << 1 | bit
-        return node & 255
-    def literal(self, model, out, hint, same):
-        q = int.from_bytes(out[-4:], "big")
-        contexts = [q & 0xffff, q >> 8 & 255, q >> 8 & 0xffff, q >> 16, hint | same << 16]
-        expected = 256 + self.literals[self.at] if self.length else 0
-        return self.byte(model, contexts, expected,
-                         self.weights[0 if not self.length else 1 if self.length < 4 else 2 if self.length < 15 else 3])
-    def note(self, out): # after a literal
-        if self.length and self.literals[self.at] == out[-1]:
-            self.at, self.length = self.at + 1, min(self.length + 1, 15)
-        else:
-            self.length = 0
-        self.literals.append(out[-1])
-        place = (int.from_bytes(out[-5:], "big") << 24) * 0x9E3779B97F4A7C15 % (1 << 64) >> (66 - self.log)
-        if not self.length and place in self.heads and len(self.literals) - self.heads[place] < 1 << self.log:
-            self.at, self.length = self.heads[place], 1
-        elif not self.length and place in self.heads:
-            raise AssertionError("a repeat that far back needs a ring")
-        self.heads[place] = len(self.literals)
-
 # >>delta: section 3
-ORDERS = {"bl": ((16, 11), (0, 10), (27, 1), (29, 1), (10, 1), (11, 5), (28, 1), (30, 2)), "b": ((0, 32),),
-          "jal": ((21, 10), (20, 1), (12, 8), (31, 1), (0, 12)), "adrp": ((29, 2), (5, 19), (0, 5), (24, 5), (31, 1)),
-          "low": ((10, 12), (0, 10), (22, 10))}
+LAYOUTS = {  # section 3.4: first bit and length of the parts from the lowest on, bits of the offset, scale
+    "bl": ([(16, 11), (0, 10), (27, 1), (29, 1), (10, 1), (11, 5), (28, 1), (30, 2)], 24, 1),
+    "jal": ([(21, 10), (20, 1), (12, 8), (31, 1), (0, 12)], 20, 1),
+    "adrp": ([(29, 2), (5, 19), (0, 5), (24, 5), (31, 1)], 21, 12),
+    "add": ([(10, 12), (0, 10), (22, 10)], 12, 0),
+    "b": ([(0, 32)], 26, 2)}
 
-def gather(order, w):
-    at = v = 0
-    for first, size in ORDERS[order]:
-        v |= (w >> first & ((1 << size) - 1)) << at
-        at += size
-    return v ^ 0x600000 if order == "bl" and not v >> 23 & 1 else v
+def gather(layout, w):
+    v = at = 0
+    for first, length in LAYOUTS[layout][0]:
+        v |= (w >> first & ((1 << length) - 1)) << at
+        at += length
+    return v ^ 0x600000 if layout == "bl" and not v >> 23 & 1 else v
 
-def scatter(order, v):
-    v, at, w = v ^ 0x600000 if order == "bl" and not v >> 23 & 1 else v, 0, 0
-    for first, size in ORDERS[order]:
-        w |= (v >> at & ((1 << size) - 1)) << first
-        at += size
+def scatter(layout, v):
+    w = at = 0
+    v = v ^ 0x600000 if layout == "bl" and not v >> 23 & 1 else v
+    for first, length in LAYOUTS[layout][0]:
+        w |= (v >> at & ((1 << length) - 1)) << first
+        at += length
     return w
+
+class Field:
+    """What a predictor sees: its size, its target address, and how a mapped one becomes a prediction."""
+    def __init__(self, size, address, predict, scale=0, store=None):
+        self.size, self.address, self.predict, self.scale = size, address & M64, predict, scale
+        self.store = store or (lambda v: v.to_bytes(size, "little"))
 
 class Delta:
     def __init__(self, base, target_size, coding, body):
         self.base, self.size, self.out = base, target_size, bytearray()
         literal_bits, self.wrong_bits = body[0] & 15, body[0] >> 4
-        assert literal_bits <= 8 and self.wrong_bits <= 3 and body[1] in (32, 33) and body[2] <= 32, "parameters"
-        assert (8 <= body[3] <= 28 and 4 <= body[4] <= 28) if body[3] else not body[4], "parameters"
-        self.literal_shift, self.region_bits = 8 - literal_bits, body[2]
-        self.map, self.coding = body[1] == 33, coding
-        assert coding in (0, 1) and (coding or (body[0] == body[2] == body[3] == 0 and not self.map)), "parameters"
+        assert literal_bits <= 8 and self.wrong_bits <= 3 and body[1] in (32, 33) and body[2] <= 32
+        assert body[4] == 0 if body[3] == 0 else 8 <= body[3] <= 28 and 4 <= body[4] <= 28, "parameters"
+        self.literal_shift, self.region_bits, self.map = 8 - literal_bits, body[2], body[1] == 33
+        assert coding == 1 or (coding == 0 and body[:5] == bytes([0, 32, 0, 0, 0])), "parameters"
         self.s = s = Range(body, 5) if coding else Bytes(body, 5)
         self.mixer = Mixer(s, body[3], body[4]) if body[3] else None
-        self.id = self.flags = self.last_diff = self.last_run = self.raw = self.same = 0
+        self.plain, self.raw, self.same = coding == 0, 0, 0
+        self.id = self.flags = self.last_run = self.last_diff = 0
         self.corrections = [0] * 1024
-        self.old_end = self.new_end = self.hint = 0
+        self.old_end = self.new_end = self.hint_at = 0
         if self.map:
             self.setup()
-            covers = [self.cover() for _ in range(self.count)]
-            self.covers = covers
-            self.order = sorted(range(len(covers)), key=lambda k: (covers[k][1], k))
-            for cover in covers:
+            self.covers = [self.cover() for _ in range(self.count)]
+            self.order = sorted(range(self.count), key=lambda k: (self.covers[k][1], k))
+            for cover in self.covers:
                 self.copy(*cover)
         else:
             while len(self.out) < target_size:
@@ -295,79 +224,92 @@ class Delta:
         return new, old, size
     def put_literals(self, count):
         s, out = self.s, self.out
-        for i in range(count):
-            if i % 1024 == 0 and self.coding:
+        for k in range(count):
+            hint = self.byte(self.hint_at + k)
+            if self.plain:
+                out.append(s.byte())
+                continue
+            if k % 1024 == 0:
                 self.raw = s.bit(1800 + self.raw)
-            hint = self.byte(self.hint + i) if self.mixer else 0
             model = 1802 + 256 * ((1 << self.wrong_bits) + ((out[-1] if out else 0) >> self.literal_shift))
             if self.raw:
-                v = 0
+                byte = 0
                 for _ in range(8):
-                    v = v << 1 | s.even()
+                    byte = byte << 1 | s.even()
             elif self.mixer:
-                v = self.mixer.literal(model, out, hint, self.same)
+                q = int.from_bytes((bytes(4) + out[-4:])[-4:], "big")
+                byte = self.mixer.tree(model, [q & 0xffff, q >> 8 & 0xff, q >> 8 & 0xffff, q >> 16, hint | self.same << 16], None)
             else:
-                v = s.tree(model, 8)
-            out.append(v)
-            self.same = int(hint == v)
+                byte = s.tree(model, 8)
+            out.append(byte)
+            self.same = int(byte == hint)
             if self.mixer:
-                self.mixer.note(out)
+                self.mixer.keep(byte, out)
     def copy(self, new, old, size):
         self.put_literals(new - len(self.out))
-        self.hint, done, later, out = old + size, 0, 0, self.out
+        self.hint_at = old + size
+        if self.plain:
+            self.out += self.base[old:old + size]
+            return
+        done, which = 0, 4
         while done < size:
-            left = -(-(size - done) // 1024)
-            n = self.s.number(4 + later) if self.coding else left
-            assert n <= left, "equal blocks"
-            end = min(size, done + 1024 * n)
-            out += self.base[old + done:old + end]
-            done, later = end, 1
-            if done < size:
-                done += self.block(new + done, old + done, min(1024, size - done), min(1032, size - done))
-    def block(self, new, old, size, limit):
-        s, base, block = self.s, self.base, bytearray(self.base[old:old + limit])
+            equal = self.s.number(which)
+            assert equal <= -(-(size - done) // 1024), "more equal blocks than there are"
+            end, which = min(done + equal * 1024, size), 5
+            self.out += self.base[old + done:old + end]
+            done = self.block(new, old, end, min(end + 1024, size), size) if end < size else end
+    def block(self, new, old, start, end, size):
+        s, first = self.s, len(self.out)
         self.id = id = s.tree(1624 + 16 * self.id, 4)
         assert id <= 10 and (self.map or id == 0), "predictor"
-        move, i, last = (self.bias(0, old), self.bias(1, new)), 0, max(old - 2, 0)
-        while id and i < size:
-            field = self.predict(id, old, i, limit, old + i - last, new + i, move)
-            if not field:
+        move = (self.bias(0, old + start), self.bias(1, new + start)) if self.map else (0, 0)
+        free, i = max(old + start - 2, 0), start
+        block = bytearray(self.base[old + start:old + end])
+        limit = min(end + 8, size)
+        self.window = old + start, old + limit
+        while id and i < end:
+            field = self.field(id, old + i, new + i, free, move)
+            mapped = field and i + field.size <= limit and (self.mapped(field.address) if id != 10 else (0, 0))
+            if not mapped:
                 i += 1
                 continue
-            n, form, prediction, sure, slot, scale = field
-            bits = 64 if form == "auipc" else 8 * n
-            wrong = s.bit(1536 + (id * 2 + sure) * 4 + self.flags)
+            slot = field.slot if id == 10 else ((field.address >> self.region_bits) * 0x9E3779B97F4A7C15 & M64) >> 54
+            modulo = (1 << 8 * field.size) - 1
+            value = field.predict((mapped[0] + signed(self.corrections[slot], 32)) & M64) & modulo
+            wrong = s.bit(1536 + (id * 2 + mapped[1]) * 4 + self.flags)
             self.flags = (self.flags << 1 | wrong) & 3
-            error = unfold(s.number({1: 9, 2: 10}.get(id, 11)) + 1) if wrong else 0
-            value = (prediction + error) & ((1 << bits) - 1)
-            self.corrections[slot] = (self.corrections[slot] + (error << scale)) & 0xffffffff
-            block[i:i + n] = store(form, value, n)
-            i += n
-            last = old + i
-        size, at = max(size, last - old), 0
-        while at < size:
+            if wrong:
+                error = unfold(s.number({1: 9, 2: 10}.get(id, 11)) + 1)
+                value = (value + error) & modulo
+                self.corrections[slot] = (self.corrections[slot] + (error << field.scale)) & 0xffffffff
+            block[i - start:i - start + field.size] = field.store(value)
+            i += field.size
+            free = old + i
+            end = max(end, i)
+        while len(self.out) - first < end - start:
+            at = len(self.out) - first
             run = s.number(6 if self.last_run == 0 else 7 if self.last_run < 8 else 8)
             self.last_run = run - 1 if run else 8
-            assert run <= size - at, "a run does not end in its block"
+            stop = at + run - 1 if run else end - start
+            assert stop < end - start or not run, "a run does not end in its block"
+            self.out += block[at:stop]
             if not run:
                 break
-            at += run
             z = int(self.last_run == 0)
-            context = (z | 2 * (self.last_diff in (0, 1, 255)) | 4 * (self.last_diff >= 128)) & ((1 << self.wrong_bits) - 1)
-            model, wrong, last = 1802 + 256 * context, block[at - 1], self.last_diff
+            context = z | 2 * (self.last_diff in (0, 1, 255)) | 4 * (self.last_diff >= 128)
+            model = 1802 + 256 * (context & ((1 << self.wrong_bits) - 1))
+            byte, before = block[stop], self.out[-1] if self.out else 0
             if self.mixer:
-                before = block[at - 2] if at > 1 else self.out[-1] if self.out else 0
-                self.last_diff = self.mixer.byte(model, [1 << 24 | wrong << 8 | z, 2 << 24 | wrong << 16 | before << 8 | z,
-                                                         3 << 24 | last << 8 | min(self.last_run, 15),
-                                                         4 << 24 | last << 16 | wrong << 8 | id], 0, self.mixer.weights[4 + z])
+                last = self.last_diff
+                self.last_diff = self.mixer.tree(model, [1 << 24 | byte << 8 | z, 1 << 25 | byte << 16 | before << 8 | z,
+                                                         3 << 24 | last << 8 | min(self.last_run, 15), 1 << 26 | last << 16 | byte << 8 | id], z)
             else:
                 self.last_diff = s.tree(model, 8)
-            block[at - 1] = (wrong + self.last_diff) & 255
-        self.out += block[:size]
-        return size
-    # >>addresses: section 3.4
+            self.out.append((byte + self.last_diff) & 255)
+        return end
+    # >>fields and addresses: section 3.4
     def address(self, side, offset):
-        for place, address, in_file, _ in self.segments[side] if self.map else ():
+        for place, address, in_file, _ in self.segments[side]:
             if (offset - place) & M64 < in_file:
                 return (address + offset - place) & M64
         return offset & M64
@@ -375,97 +317,83 @@ class Delta:
         return (self.address(side, offset) - offset) & M64
     def byte(self, at):
         return self.base[at] if 0 <= at < len(self.base) else 0
-    def branch(self, o, before):
-        if before >= 1 and self.byte(o - 1) in (0xe8, 0xe9):
-            return True
-        return before >= 2 and self.byte(o - 1) & 0xf0 == 0x80 and self.byte(o - 2) == 0x0f
-    def predict(self, id, old, i, limit, before, t, move):
-        """The field at byte i of a block: size, form, prediction, sure, slot, scale; or None."""
-        o, left = old + i, limit - i
-        w = int.from_bytes(self.base[o:o + 4], "little")
+    def word(self, at, size=4):
+        return sum(self.byte(at + k) << 8 * k for k in range(size))
+    def field(self, id, o, t, free, move):
         here, there = (o + move[0]) & M64, (t + move[1]) & M64
-        d, near = signed(w, 32), -65536 <= signed(w, 32) <= 65535
-        if id == 10:
-            return self.leb(o, left, before)
-        if left < (8 if id == 2 else 4):
-            return None
-        if id == 2:
-            v = int.from_bytes(self.base[o:o + 8], "little")
-            return self.follow(8, "plain", v, 0) if o % 8 == 0 and v >= 256 else None
+        behind, b, v = o - free, self.byte(o - 1), self.word(o)
+        d = signed(v, 32)
+        def relative(address, scale, layout, against):
+            number, width = gather(layout, v), LAYOUTS[layout][1]
+            return Field(4, address, lambda m: (number >> width << width) | ((m - against) >> scale & ((1 << width) - 1)),
+                         scale, lambda n: scatter(layout, n).to_bytes(4, "little"))
         if id in (1, 6):
-            operand = id == 1 and before >= 2 and self.byte(o - 1) & 0xc7 == 5
-            if self.branch(o, before) or operand:
-                return self.follow(4, "plain", here + 4 + d, there + 4)
-            return self.follow(4, "plain", w, 0) if id == 6 and not near and w >= 256 else None
-        if id in (3, 4, 5):
-            if o % 4 or (id == 3 and near) or (id == 5 and w < 256):
-                return None
-            return self.follow(4, "plain", *{3: (here + d, there), 4: (self.origin[0] + d, self.origin[1]), 5: (w, 0)}[id])
-        return {7: self.thumb, 8: self.arm64, 9: self.riscv}[id](o, i, left, w, here, there)
-    def follow(self, n, form, a, origin, bits=None, scale=0, number=0):
-        a &= M64
-        mapped = self.mapped(a)
-        if mapped is None:
-            return None
-        slot = self.slot(a)
-        m = mapped[0] + signed(self.corrections[slot], 32) - origin
-        if bits:
-            m = number >> bits << bits | m >> scale & ((1 << bits) - 1)
-        return n, form, m & ((1 << 8 * n) - 1), mapped[1], slot, scale
-    def thumb(self, o, i, left, w, here, there):
-        if o % 2:
-            return None
-        if w & 0xf800 == 0xf000 and w >> 28 & 13 in (9, 13):
-            v = gather("bl", w)
-            return self.follow(4, "bl", here + 4 + 2 * signed(v, 24), there + 4, 24, 1, v)
-        return self.follow(4, "plain", w, 0) if o % 4 == 0 and w >= 256 else None
-    def arm64(self, o, i, left, w, here, there):
-        word = lambda at: int.from_bytes(self.base[at:at + 4], "little")
-        low = lambda x: x & 0xffc00000 == 0x91000000 or x & 0x3b000000 == 0x39000000
-        scale = lambda x: x >> 30 if x >> 27 & 1 else 0
+            near = behind >= 1 and b in (0xe8, 0xe9) or behind >= 2 and b & 0xf0 == 0x80 and self.byte(o - 2) == 0x0f
+            if near or (id == 1 and behind >= 2 and b & 0xc7 == 5):
+                return Field(4, here + 4 + d, lambda m: m - there - 4)
+            return Field(4, v, lambda m: m) if id == 6 and not -65536 <= d <= 65535 else None
+        if id == 2:
+            wide = self.word(o, 8)
+            return Field(8, wide, lambda m: m) if o % 8 == 0 and wide >= 256 else None
+        if id == 7 and o % 2 == 0 and v & 0xf800 == 0xf000 and v >> 28 & 13 in (9, 13):
+            return relative(here + 4 + 2 * signed(gather("bl", v), 24), 1, "bl", there + 4)
+        if id == 9:
+            return self.risc_v(o, here, there, v, relative)
+        if id == 10:
+            return self.leb(o, behind, b)
         if o % 4:
             return None
-        if w & 0x7c000000 == 0x14000000:
-            return self.follow(4, "b", here + 4 * signed(w, 26), there, 26, 2, w)
-        if w & 0x9f000000 == 0x90000000:
-            for k in range(4, 17, 4):
-                x = word(o + k)
-                if k + 4 <= left and low(x) and x >> 5 & 31 == w & 31:
-                    v = gather("adrp", w)
-                    a = (here & ~4095) + 4096 * signed(v, 21) + ((x >> 10 & 4095) << scale(x))
-                    return self.follow(4, "adrp", a, there & ~4095, 21, 12, v)
-        for k in range(4, 17, 4):
-            x = word(o - k) if k <= i else 0
-            if low(w) and x & 0x9f000000 == 0x90000000 and x & 31 == w >> 5 & 31:
-                a = (here - k & ~4095) + 4096 * signed(gather("adrp", x), 21) + ((w >> 10 & 4095) << scale(w))
-                v = gather("low", w)
-                field = self.follow(4, "low", a, 0)
-                return field and field[:2] + (v >> 12 << 12 | (field[2] & 4095) >> scale(w),) + field[3:5] + (scale(w),)
+        if id == 3:
+            return Field(4, here + d, lambda m: m - there) if not -65536 <= d <= 65535 else None
+        if id == 4:
+            return Field(4, self.origin[0] + d, lambda m: m - self.origin[1])
+        if id in (5, 7):
+            return Field(4, v, lambda m: m) if v >= 256 else None
+        return self.aarch64(o, here, there, v, relative)
+    def aarch64(self, o, here, there, v, relative):
+        adds = lambda w: w & 0xffc00000 == 0x91000000 or w & 0x3b000000 == 0x39000000
+        scale = lambda w: w >> 30 if w >> 27 & 1 else 0
+        page = lambda address, w: (address & ~4095) + (signed(gather("adrp", w), 21) << 12)
+        if v & 0x7c000000 == 0x14000000:
+            return relative(here + 4 * signed(v, 26), 2, "b", there)
+        if v & 0x9f000000 == 0x90000000:
+            for at in range(o + 4, min(o + 16, self.window[1] - 4) + 1, 4):
+                other = self.word(at)
+                if adds(other) and other >> 5 & 31 == v & 31:
+                    return relative(page(here, v) + ((other >> 10 & 4095) << scale(other)), 12, "adrp", there & ~4095)
+        elif adds(v):
+            for at in range(o - 4, max(o - 16, self.window[0]) - 1, -4):
+                other = self.word(at)
+                if other & 0x9f000000 == 0x90000000 and other & 31 == v >> 5 & 31:
+                    number = gather("add", v)
+                    return Field(4, page(here - (o - at), other) + ((v >> 10 & 4095) << scale(v)),
+                                 lambda m: number >> 12 << 12 | (m & 4095) >> scale(v), scale(v), lambda n: scatter("add", n).to_bytes(4, "little"))
         return None
-    def riscv(self, o, i, left, w, here, there):
-        if o % 2:
+    def risc_v(self, o, here, there, v, relative):
+        if o % 2 == 0 and v & 0xf7f == 0x6f:
+            return relative(here + 2 * signed(gather("jal", v), 20), 1, "jal", there)
+        second = self.word(o + 4)
+        if o % 2 or v & 0x7f != 0x17 or second >> 15 & 31 != v >> 7 & 31 or second & 0x7f not in (0x13, 0x03, 0x67) or o + 8 > self.window[1]:
             return None
-        if w & 0xf7f == 0x6f:
-            v = gather("jal", w)
-            return self.follow(4, "jal", here + 2 * signed(v, 20), there, 20, 1, v)
-        x = int.from_bytes(self.base[o + 4:o + 8], "little")
-        if w & 0x7f != 0x17 or left < 8 or x >> 15 & 31 != w >> 7 & 31 or x & 0x7f not in (0x13, 0x03, 0x67):
+        low = (v & 0xfffff000) + signed(second >> 20, 12) & 0xffffffff
+        rest = v & 0xfff | (second & 0xfffff) << 12
+        def store(n):
+            w, top = n & 0xffffffff, n >> 32
+            return (w + 0x800 & 0xfffff000 | top & 0xfff | (top >> 12 | (w & 0xfff) << 20) << 32).to_bytes(8, "little")
+        return Field(8, here + signed(low, 32), lambda m: rest << 32 | (m - there & 0xffffffff), 0, store)
+    def leb(self, o, behind, opcode):
+        if behind < 1 or opcode not in (0x10, 0x23, 0x24, 0x41):
             return None
-        v = (w & 0xfffff000) + signed(x >> 20, 12) & 0xffffffff
-        return self.follow(8, "auipc", here + signed(v, 32), there, 32, 0, v | (w & 0xfff | (x & 0xfffff) << 12) << 32)
-    def leb(self, o, left, before):
-        op = self.byte(o - 1)
-        n = next((k for k in range(1, 6) if k <= left and self.byte(o + k - 1) < 128), 0)
-        if before < 1 or op not in (0x10, 0x23, 0x24, 0x41) or not n or (n == 1 and op != 0x10):
+        n = next((n for n in range(1, 6) if o + n <= self.window[1] and self.byte(o + n - 1) < 128), 0)
+        if n == 0 or (n == 1 and opcode != 0x10):
             return None
-        raw = self.base[o:o + n]
+        raw = [self.byte(o + k) for k in range(n)]
         number = sum((b & 127) << 7 * k for k, b in enumerate(raw))
         top = sum((b >> 7) << 7 * n + k for k, b in enumerate(raw))
-        slot = self.slot((number | top) & 0x7ffffffff | op << (33 if op == 0x10 else 40))
-        number = (number + signed(self.corrections[slot], 32)) & ((1 << 7 * n) - 1)
-        return n, "leb", number | top, 0, slot, 0
-    def slot(self, a):
-        return ((a >> self.region_bits) * 0x9E3779B97F4A7C15 & M64) >> 54
+        f = Field(n, 0, lambda m: (number + m & (1 << 7 * n) - 1) | top, 0, lambda v: leb_bytes(v, n))
+        key = (number | top) & (1 << 35) - 1 | opcode << (33 if opcode == 0x10 else 40)
+        f.slot = ((key >> self.region_bits) * 0x9E3779B97F4A7C15 & M64) >> 54
+        return f
     def mapped(self, a):
         for k, (place, address, in_file, in_memory) in enumerate(self.segments[0]):
             e = (a - address) & M64
@@ -491,16 +419,98 @@ class Delta:
             return a, 0
         return None
 
-def store(form, value, n):
-    if form == "leb":
-        return bytes((value >> 7 * k & 127) | (value >> 7 * n + k & 1) << 7 for k in range(n))
-    if form == "auipc":
-        rest = value >> 32
-        first = (value & 0xffffffff) + 0x800 & 0xfffff000 | rest & 0xfff
-        value = first | (rest >> 12 & 0xfffff | (value & 0xfff) << 20) << 32
-    elif form != "plain":
-        value = scatter(form, value)
-    return value.to_bytes(n, "little")
+# >>mixing: section 3.5
+T = [1, 2, 3, 6, 10, 16, 27, 45, 73, 120, 194, 310, 488, 747, 1101, 1546, 2047, 2549, 2994, 3348, 3607, 3785, 3901, 3975, 4022, 4050,
+     4068, 4079, 4085, 4089, 4092, 4093, 4094]
+R = [32768, 26214, 18725, 14563, 11915, 10082, 8738, 7710, 6898, 6241, 5698, 5242, 4854, 4519, 4228, 3971]
+
+def squash(x):
+    if not -2048 <= x <= 2047:
+        return 4095 if x > 0 else 1
+    i, r = x + 2048 >> 7, x + 2048 & 127
+    return T[i] * (128 - r) + T[i + 1] * r + 64 >> 7
+STRETCH, X = [], -2047
+for P in range(4095):
+    while X < 2047 and squash(X) < P:
+        X += 1
+    STRETCH.append(X)
+STRETCH.append(2047)
+
+def cut(v, by):  # a division toward zero
+    return v // by if v >= 0 else -(-v // by)
+
+class Mixer:
+    def __init__(self, stream, history_log, groups_log):
+        self.s, self.history_log, self.groups_log, self.groups = stream, history_log, groups_log, {}
+        self.weights = [[20000] * 7 for _ in range(6)]
+        self.literals, self.table, self.at, self.length = bytearray(), {}, 0, 0
+        self.shares = [65535 - (32768 >> n // 2) for n in range(16)]
+    def group(self, context, i, n):
+        h = ((context + (i + 1) * 0x632BE5AB) * 0x9E3779B1 + n * 0x85EBCA6B) & 0xffffffff
+        h = (h ^ h >> 15) * 0x2C1B3C6D & 0xffffffff
+        place, tag = h >> 32 - self.groups_log, h & 0xffff | 1
+        group = self.groups.setdefault(place, [0] * 16)
+        if group[0] != tag:
+            group[:] = [tag] + [32768] * 15
+        return group
+    def tree(self, model, contexts, z):
+        s, node, expected = self.s, 1, None
+        length = self.length if z is None else 0
+        if length:
+            expected = self.literals[self.at] | 256
+        weights = self.weights[4 + z if z is not None else 0 if not length else 1 if length < 4 else 2 if length < 15 else 3]
+        for k in range(8):
+            if k in (0, 4):
+                groups, half = [self.group(c, i, 1 if k == 0 else node) for i, c in enumerate(contexts)], 1
+            fast, slow, count = s.models.get(model + node, (32768, 32768, 0))
+            x = [STRETCH[g[half] >> 4] for g in groups] + [STRETCH[4095 - (fast + slow >> 5)]]
+            agrees = expected is not None and expected >> 8 - k == node
+            if agrees:
+                bit = expected >> 7 - k & 1
+                x.append(STRETCH[self.shares[length] >> 4] * (1 if bit else -1))
+            else:
+                x.append(0)
+            p = squash(max(-2047, min(2047, cut(sum(a * b for a, b in zip(x, weights)), 65536))))
+            got = self.bit(model + node, p)
+            if agrees:
+                share = self.shares[length]
+                self.shares[length] = share + (65535 - share >> 6) if got == bit else share - (share >> 6)
+            e = (4096 * got - p) * 10
+            for i, v in enumerate(x):
+                weights[i] += cut(v * e, 65536)
+            for g in groups:
+                v, c = g[half] >> 4, g[half] & 15
+                v = v + ((4095 - v) * R[c] >> 16) if got else v - (v * R[c] >> 16)
+                g[half] = v << 4 | min(c + 1, 15)
+            node, half = node << 1 | got, half << 1 | got
+        return node & 255
+    def bit(self, model, p):
+        s = self.s
+        fast, slow, count = s.models.get(model, (32768, 32768, 0))
+        rate = s.RATES[min(count, 63)]
+        f, bound = min(rate, 4), (s.range >> 12) * (4096 - p)
+        bit = int(s.code >= bound)
+        if bit:
+            s.code, s.range = s.code - bound, s.range - bound
+            fast, slow = fast - (fast >> f), slow - (slow >> rate)
+        else:
+            s.range = bound
+            fast, slow = fast + (65536 - fast >> f), slow + (65536 - slow >> rate)
+        s.models[model] = fast, slow, count + 1
+        s.normalise()
+        return bit
+    def keep(self, byte, out):
+        goes_on = self.length and self.literals[self.at] == byte
+        self.literals.append(byte)
+        self.length, self.at = (min(self.length + 1, 15), self.at + 1) if goes_on else (0, 0)
+        last = int.from_bytes((bytes(5) + out[-5:])[-5:], "big")
+        slot = ((last << 24) * 0x9E3779B97F4A7C15 & M64) >> 66 - self.history_log
+        if not self.length and slot in self.table:
+            self.length, self.at = 1, self.table[slot]
+        self.table[slot] = len(self.literals)
+
+def leb_bytes(value, n):
+    return bytes((value >> 7 * k & 127) | (value >> 7 * n + k & 1) << 7 for k in range(n))
 
 # >>flash: section 4
 class Flash:
@@ -508,7 +518,7 @@ class Flash:
         gap = struct.unpack_from("<I", body)[0]
         pages = [-(-len(base) // page), -(-size // page)]
         sums = struct.unpack_from("<%dI" % sum(pages), body, 4)
-        assert gap and list(sums[:pages[0]]) == [crc32c(base[k:k + page]) for k in range(0, len(base), page)], "pages of the base"
+        assert 1 <= gap < 1 << 30 and list(sums[:pages[0]]) == [crc32c(base[k:k + page]) for k in range(0, len(base), page)], "pages of the base"
         s = Range(body, 4 + 4 * sum(pages), False)
         out, old_end, last = bytearray(size), 0, 0
         n = 0
@@ -530,8 +540,7 @@ class Flash:
                 right = run - 1 if run else length
                 assert right + (run > 0) <= length, "a run"
                 for k in range(right + (run > 0)):
-                    o, p = old // page, n // page
-                    assert o + gap > p, "a cover reads what is gone"
+                    assert old // page + gap > n // page, "a cover reads what is gone"
                     diff = s.tree(768, 8) if k == right else 0
                     out[n] = (base[old] + diff) & 255
                     n, old, length = n + 1, old + 1, length - 1
