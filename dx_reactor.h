@@ -194,6 +194,8 @@ typedef struct dx_reactor_desc {
     uint32_t posts_max;       /* undelivered messages; 0 = 256; rounded up to 2, 4, 8, ... */
     uint32_t queue_entries;   /* io_uring submission queue; 0 = 256; the kernel may clamp it */
     uint32_t completion_entries; /* io_uring completion queue; 0 = four times queue_entries */
+    uint32_t sqpoll_idle_ms;  /* io_uring: a thread of the kernel takes submissions (SQPOLL) and
+                                 sleeps after so long without any; 0 = none. For a CPU to spare */
     uint32_t budget;          /* completions a turn; 0 = 256 */
     uint32_t buffers;         /* of the pool for dx_reactor_recv_multishot(); 0 = none; rounded up
                                  to 2, 4, 8, ...; at most 32768 */
@@ -236,6 +238,7 @@ typedef struct dx_reactor_p_ring { /* the io_uring backend */
     uint32_t *sq_head, *sq_tail, *sq_flags, *sq_array, *cq_head, *cq_tail;
     uint8_t  *cq_entries;
     uint32_t  sq_mask, sq_count, cq_mask, tail, features, setup_flags;
+    uint32_t  sqpoll_idle_ms;
     uint32_t  wake_armed; /* polls of the wake descriptor that are in the kernel */
     bool      no_multishot;
     bool      zero_copy;  /* of 6.0 */
@@ -393,7 +396,7 @@ DX_REACTOR_API int dx_reactor_recvfrom(dx_reactor *r, dx_op *op, int fd, dx_reac
 DX_REACTOR_API int dx_reactor_sendto(dx_reactor *r, dx_op *op, int fd, dx_reactor_datagram *d);
 /* After the sends before it: the end of data for the peer; receiving goes on. Result 0. */
 DX_REACTOR_API int dx_reactor_shutdown(dx_reactor *r, dx_op *op, int fd);
-/* Read at an offset; fewer bytes than `size` only at the end of the file. With
+/* Read at an offset; fewer bytes than `size` only at the end of the file; -ESPIPE: a stream. With
    DX_REACTOR_NO_OFFSET: what a stream has now; 0 = its end. */
 DX_REACTOR_API int dx_reactor_read(dx_reactor *r, dx_op *op, int fd, void *buffer, uint32_t size,
                                    uint64_t offset);
@@ -1694,17 +1697,19 @@ enum {
 };
 
 enum {
-    DX_REACTOR_P_SETUP_CQSIZE = 1 << 3, DX_REACTOR_P_SETUP_CLAMP = 1 << 4,
-    DX_REACTOR_P_SETUP_SUBMIT_ALL = 1 << 7, DX_REACTOR_P_SETUP_COOP_TASKRUN = 1 << 8,
-    DX_REACTOR_P_SETUP_TASKRUN_FLAG = 1 << 9, DX_REACTOR_P_SETUP_SINGLE_ISSUER = 1 << 12,
+    DX_REACTOR_P_SETUP_SQPOLL = 1 << 1, DX_REACTOR_P_SETUP_CQSIZE = 1 << 3,
+    DX_REACTOR_P_SETUP_CLAMP = 1 << 4, DX_REACTOR_P_SETUP_SUBMIT_ALL = 1 << 7,
+    DX_REACTOR_P_SETUP_COOP_TASKRUN = 1 << 8, DX_REACTOR_P_SETUP_TASKRUN_FLAG = 1 << 9, DX_REACTOR_P_SETUP_SINGLE_ISSUER = 1 << 12,
     DX_REACTOR_P_SETUP_DEFER_TASKRUN = 1 << 13,
 
     DX_REACTOR_P_FEAT_SINGLE_MMAP = 1 << 0, DX_REACTOR_P_FEAT_NODROP = 1 << 1,
     DX_REACTOR_P_FEAT_SUBMIT_STABLE = 1 << 2, DX_REACTOR_P_FEAT_RW_CUR_POS = 1 << 3,
-    DX_REACTOR_P_FEAT_FAST_POLL = 1 << 5, DX_REACTOR_P_FEAT_EXT_ARG = 1 << 8,
+    DX_REACTOR_P_FEAT_FAST_POLL = 1 << 5, DX_REACTOR_P_FEAT_SQPOLL = 1 << 7,
+    DX_REACTOR_P_FEAT_EXT_ARG = 1 << 8,
 
-    DX_REACTOR_P_ENTER_GETEVENTS = 1, DX_REACTOR_P_ENTER_EXT_ARG = 8,
-    DX_REACTOR_P_SQ_CQ_OVERFLOW = 2, DX_REACTOR_P_SQ_TASKRUN = 4,
+    DX_REACTOR_P_ENTER_GETEVENTS = 1, DX_REACTOR_P_ENTER_SQ_WAKEUP = 2,
+    DX_REACTOR_P_ENTER_SQ_WAIT = 4, DX_REACTOR_P_ENTER_EXT_ARG = 8,
+    DX_REACTOR_P_SQ_NEED_WAKEUP = 1, DX_REACTOR_P_SQ_CQ_OVERFLOW = 2, DX_REACTOR_P_SQ_TASKRUN = 4,
     DX_REACTOR_P_CQE_BUFFER = 1, DX_REACTOR_P_CQE_MORE = 2, DX_REACTOR_P_CQE_NOTIFY = 8,
     DX_REACTOR_P_ACCEPT_MULTI = 1, DX_REACTOR_P_RECV_MULTI = 2, DX_REACTOR_P_SEND_REPORT = 8,
     DX_REACTOR_P_SQE_BUFFER_SELECT = 1 << 5,
@@ -1740,6 +1745,13 @@ static int dx_reactor_p_uring_enter(dx_reactor *r, uint32_t min, uint32_t flags,
     void *extra = NULL;
     size_t extra_size = 0;
     __atomic_store_n(g->sq_tail, g->tail, __ATOMIC_RELEASE);
+    if (g->setup_flags & DX_REACTOR_P_SETUP_SQPOLL) { /* the kernel's thread takes them, if awake */
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        if (__atomic_load_n(g->sq_flags, __ATOMIC_RELAXED) & DX_REACTOR_P_SQ_NEED_WAKEUP)
+            flags |= DX_REACTOR_P_ENTER_SQ_WAKEUP;
+        if (count == g->sq_count) flags |= DX_REACTOR_P_ENTER_SQ_WAIT;
+        if (!flags) return 0;
+    }
     if (timeout_ns >= 0 && (flags & DX_REACTOR_P_ENTER_GETEVENTS) && min) {
         DX_REACTOR_MEMSET(&arg, 0, sizeof arg);
         t[0] = timeout_ns / 1000000000;
@@ -1844,7 +1856,13 @@ static void dx_reactor_p_uring_fill(const dx_reactor *r, dx_reactor_p_sqe *s, co
 
 static void dx_reactor_p_uring_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
-    dx_reactor_p_sqe *s = dx_reactor_p_uring_entry(r);
+    const bool at = op->kind_ == DX_REACTOR_P_PREAD || op->kind_ == DX_REACTOR_P_PWRITE;
+    dx_reactor_p_sqe *s;
+    if (at && lseek(op->fd_, 0, SEEK_CUR) < 0 && errno == ESPIPE) { /* it would wait for data */
+        dx_reactor_p_end(r, e, op, -ESPIPE);
+        return;
+    }
+    s = dx_reactor_p_uring_entry(r);
     if (!s) {
         dx_reactor_p_stall(r, e, op);
     } else if (op->flags_ & DX_REACTOR_P_F_POLLING) {
@@ -2100,9 +2118,10 @@ static int dx_reactor_p_uring_refuse(dx_reactor *r, const char *what, int error)
 static int dx_reactor_p_uring_setup(dx_reactor *r, dx_reactor_p_params *p, uint32_t entries,
                                     uint32_t completions, uint32_t step)
 {
+    const bool sqpoll = r->ring_.sqpoll_idle_ms != 0;
     const uint32_t needed = DX_REACTOR_P_FEAT_SINGLE_MMAP | DX_REACTOR_P_FEAT_NODROP |
                             DX_REACTOR_P_FEAT_SUBMIT_STABLE | DX_REACTOR_P_FEAT_RW_CUR_POS |
-                            DX_REACTOR_P_FEAT_FAST_POLL;
+                            DX_REACTOR_P_FEAT_FAST_POLL | (sqpoll ? DX_REACTOR_P_FEAT_SQPOLL : 0u);
     static const uint32_t ladder[] = {
         DX_REACTOR_P_SETUP_SUBMIT_ALL | DX_REACTOR_P_SETUP_SINGLE_ISSUER |
             DX_REACTOR_P_SETUP_DEFER_TASKRUN | DX_REACTOR_P_SETUP_TASKRUN_FLAG, /* 6.1 */
@@ -2113,18 +2132,22 @@ static int dx_reactor_p_uring_setup(dx_reactor *r, dx_reactor_p_params *p, uint3
     for (;;) {
         DX_REACTOR_MEMSET(p, 0, sizeof *p);
         p->flags = ladder[step] | DX_REACTOR_P_SETUP_CQSIZE | DX_REACTOR_P_SETUP_CLAMP;
+        if (sqpoll) p->flags |= DX_REACTOR_P_SETUP_SQPOLL;
+        p->sq_thread_idle = r->ring_.sqpoll_idle_ms;
         p->cq_entries = completions < entries ? entries : completions;
         r->poll_fd_ = (int)syscall(DX_REACTOR_P_SYS_SETUP, (long)entries, p);
         if (r->poll_fd_ >= 0 && (p->features & needed) == needed) return 0;
         if (r->poll_fd_ >= 0)
-            return dx_reactor_p_uring_refuse(r, "io_uring of a kernel before 5.7", ENOSYS);
+            return dx_reactor_p_uring_refuse(r, sqpoll ? "SQPOLL of a kernel before 5.11"
+                                                       : "io_uring of a kernel before 5.7", ENOSYS);
         if (errno == EINVAL && step + 1 < sizeof ladder / sizeof *ladder) {
             step++;
         } else if (errno == ENOMEM && entries > 1) {
             entries /= 2;
             completions = completions > 2 ? completions / 2 : 2;
         } else {
-            return dx_reactor_p_uring_refuse(r, "io_uring_setup", errno);
+            return dx_reactor_p_uring_refuse(r, sqpoll ? "io_uring_setup with SQPOLL"
+                                                       : "io_uring_setup", errno);
         }
     }
 }
@@ -2234,6 +2257,7 @@ static int dx_reactor_p_uring_open(dx_reactor *r, const dx_reactor_desc *desc)
     uint32_t entries = desc->queue_entries ? desc->queue_entries : 256;
     uint32_t completions = desc->completion_entries ? desc->completion_entries : 4 * entries;
     int error = dx_reactor_p_bell(r, DX_REACTOR_BACKEND_IO_URING);
+    r->ring_.sqpoll_idle_ms = desc->sqpoll_idle_ms;
     return error ? error : dx_reactor_p_uring_make(r, entries, completions, 0);
 }
 

@@ -437,3 +437,66 @@ EVERY(a_receive_after_a_short_one_gets_what_comes)
 {
     short_then(backend, true, many_pieces);
 }
+
+/* SQPOLL is there only for those who ask; submissions reach a thread that is awake without a system
+   call, and one that has gone to sleep as well. */
+DX_TEST(be_2_sqpoll_on_request)
+{
+    loop l = {0}, plain = {0};
+    dx_op send_op = tagged(1), recv_op = tagged(2), timer = tagged(3);
+    uint8_t out[4] = "abc", in[4];
+    int ends[2];
+    clean();
+    loop_open(&plain, DX_REACTOR_BACKEND_IO_URING);
+    DX_CHECK_EQ(plain.r.ring_.setup_flags & DX_REACTOR_P_SETUP_SQPOLL, 0);
+    loop_close(&plain);
+    l.desc.sqpoll_idle_ms = 1;
+    l.desc.queue_entries = 4;
+    if (!loop_try(&l, DX_REACTOR_BACKEND_IO_URING)) {
+        const char *why = dx_reactor_refusal(&l.r, DX_REACTOR_BACKEND_IO_URING);
+        DX_CHECK(strstr(why, "SQPOLL") != NULL);
+        DX_SKIP(why);
+    }
+    DX_CHECK(l.r.ring_.setup_flags & DX_REACTOR_P_SETUP_SQPOLL);
+    tcp_pair(&l, ends);
+    for (int i = 0; i < 300; i++) {
+        out[0] = (uint8_t)i;
+        DX_CHECK_EQ(dx_reactor_recv(&l.r, &recv_op, ends[1], in, 4), 0);
+        DX_CHECK_EQ(dx_reactor_send(&l.r, &send_op, ends[0], out, 4), 0);
+        while (dx_reactor_op_pending(&recv_op) || dx_reactor_op_pending(&send_op)) {
+            dx_completion done;
+            DX_CHECK_EQ(some(&l, &done, 1), 1);
+            DX_CHECK_EQ(done.result, 4);
+        }
+        DX_CHECK_EQ(in[0], (uint8_t)i);
+        if (i % 100) continue;
+        DX_CHECK_EQ(dx_reactor_timer(&l.r, &timer, 5 * MS), 0); /* the thread falls asleep */
+        DX_CHECK_EQ(want(&l, &timer), 0);
+    }
+    DX_CHECK_EQ(dx_reactor_recv(&l.r, &recv_op, ends[1], in, 4), 0);
+    DX_CHECK_EQ(dx_reactor_cancel(&l.r, &recv_op), 0);
+    DX_CHECK_EQ(want(&l, &recv_op), -ECANCELED);
+    loop_close(&l);
+}
+
+/* What has no offset says so, on every backend. */
+EVERY(offsets_of_streams_are_espipe)
+{
+    loop l = {0};
+    dx_op op = tagged(1);
+    char byte = 'x';
+    int ends[2], fds[2];
+    l.desc.allow_blocking_files = true;
+    loop_open(&l, backend);
+    tcp_pair(&l, ends);
+    DX_CHECK_EQ(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+    keep(fds[0]);
+    keep(fds[1]);
+    DX_CHECK_EQ(dx_reactor_read(&l.r, &op, ends[0], &byte, 1, 0), 0);
+    DX_CHECK_EQ(want(&l, &op), -ESPIPE);
+    DX_CHECK_EQ(dx_reactor_write(&l.r, &op, ends[0], &byte, 1, 5), 0);
+    DX_CHECK_EQ(want(&l, &op), -ESPIPE);
+    DX_CHECK_EQ(dx_reactor_read(&l.r, &op, fds[0], &byte, 1, 0), 0);
+    DX_CHECK_EQ(want(&l, &op), -ESPIPE);
+    loop_close(&l);
+}

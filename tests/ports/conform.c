@@ -535,6 +535,21 @@ static void stream_read_and_write(world *w)
     text(w, 'b');
 }
 
+/* A stream has no offsets; nothing waits, nothing is read. */
+static void offset_of_a_stream(world *w)
+{
+    int a, b;
+    tcp(w, &a, &b);
+    send_on(w, 'a', a, "bytes");
+    await(w, "a");
+    started(w, 'b', dx_reactor_read(&w->r, op(w, 'b'), b, buffer(w, 'b'), 4, 0));
+    started(w, 'c', dx_reactor_write(&w->r, op(w, 'c'), b, buffer(w, 'c'), 4, 7));
+    await(w, "bc");
+    recv_on(w, 'd', b, 64);
+    await(w, "d");
+    text(w, 'd');
+}
+
 /* More than all buffers on the way hold, against a slow reader: every byte arrives, in order. */
 static void transfer_with(world *w, int (*send)(dx_reactor *, dx_op *, int, const void *, uint32_t))
 {
@@ -1469,6 +1484,7 @@ static const trace traces[] = {
      "a=4 b=4 c=6 d=0 \"one,two,three,\" f=0", 0, 0, 0, 0, 0},
     {"nothing_to_send", nothing_to_send, "a=0", 0, 0, 0, 0, 0},
     {"stream_read_and_write", stream_read_and_write, "a=6 b=6 \"stream\"", 0, 0, 0, 0, 0},
+    {"offset_of_a_stream", offset_of_a_stream, "a=5 b=spipe c=spipe d=5 'bytes'", 0, 0, 0, 0, 0},
     {"large_transfer", large_transfer, "a=2097152 got=2097152 bad=0 sent=2097152", 0, 0, 0, 0, 0},
     {"large_transfer_without_a_copy", large_transfer_without_a_copy,
      "a=2097152 got=2097152 bad=0 sent=2097152", 0, 0, 0, 0, 0},
