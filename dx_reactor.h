@@ -2119,9 +2119,9 @@ static int dx_reactor_p_uring_setup(dx_reactor *r, dx_reactor_p_params *p, uint3
                                     uint32_t completions, uint32_t step)
 {
     const bool sqpoll = r->ring_.sqpoll_idle_ms != 0;
-    const uint32_t needed = DX_REACTOR_P_FEAT_SINGLE_MMAP | DX_REACTOR_P_FEAT_NODROP |
-                            DX_REACTOR_P_FEAT_SUBMIT_STABLE | DX_REACTOR_P_FEAT_RW_CUR_POS |
-                            DX_REACTOR_P_FEAT_FAST_POLL | (sqpoll ? DX_REACTOR_P_FEAT_SQPOLL : 0u);
+    uint32_t needed = DX_REACTOR_P_FEAT_SINGLE_MMAP | DX_REACTOR_P_FEAT_NODROP |
+                      DX_REACTOR_P_FEAT_SUBMIT_STABLE | DX_REACTOR_P_FEAT_RW_CUR_POS |
+                      DX_REACTOR_P_FEAT_FAST_POLL;
     static const uint32_t ladder[] = {
         DX_REACTOR_P_SETUP_SUBMIT_ALL | DX_REACTOR_P_SETUP_SINGLE_ISSUER |
             DX_REACTOR_P_SETUP_DEFER_TASKRUN | DX_REACTOR_P_SETUP_TASKRUN_FLAG, /* 6.1 */
@@ -2129,6 +2129,7 @@ static int dx_reactor_p_uring_setup(dx_reactor *r, dx_reactor_p_params *p, uint3
             DX_REACTOR_P_SETUP_TASKRUN_FLAG,                                    /* 5.19 */
         DX_REACTOR_P_SETUP_SUBMIT_ALL,                                          /* 5.18 */
         0};                                                                     /* 5.6 */
+    if (sqpoll) needed |= DX_REACTOR_P_FEAT_SQPOLL;
     for (;;) {
         DX_REACTOR_MEMSET(p, 0, sizeof *p);
         p->flags = ladder[step] | DX_REACTOR_P_SETUP_CQSIZE | DX_REACTOR_P_SETUP_CLAMP;

@@ -1484,7 +1484,7 @@ static const trace traces[] = {
      "a=4 b=4 c=6 d=0 \"one,two,three,\" f=0", 0, 0, 0, 0, 0},
     {"nothing_to_send", nothing_to_send, "a=0", 0, 0, 0, 0, 0},
     {"stream_read_and_write", stream_read_and_write, "a=6 b=6 \"stream\"", 0, 0, 0, 0, 0},
-    {"offset_of_a_stream", offset_of_a_stream, "a=5 b=spipe c=spipe d=5 'bytes'", 0, 0, 0, 0, 0},
+    {"offset_of_a_stream", offset_of_a_stream, "a=5 b=spipe c=spipe d=5 \"bytes\"", 0, 0, 0, 0, 0},
     {"large_transfer", large_transfer, "a=2097152 got=2097152 bad=0 sent=2097152", 0, 0, 0, 0, 0},
     {"large_transfer_without_a_copy", large_transfer_without_a_copy,
      "a=2097152 got=2097152 bad=0 sent=2097152", 0, 0, 0, 0, 0},
