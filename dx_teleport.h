@@ -38,7 +38,8 @@
                     F(type, name)          u8 u16 u32 u64 i8 i16 i32 i64 f32 f64 bool
                     S(name)                string: UTF-8, any length
                     A(type, name, count)   fixed array of scalars, inside the record
-                    L(type, name)          list (slice) of scalars, any length
+                    L(type, name)          list (slice) of scalars, any length; L(u8, name) is
+                                           also text that need not be UTF-8: quicker to check
                     E(type, name, count)   enumeration: u8, u16 or u32 with values 0 .. count-1
                     V(number)              fields from here on came with that version: 2, 3, ...
                     N(type, 1, name)       record of another type (a prefix), at its version 1
@@ -420,6 +421,10 @@ DX_TELEPORT_API int dx_teleport_consumer_attach(dx_teleport_consumer *c, void *m
    EAGAIN: full, nothing happened. ETOOBIG: can never fit. Wait-free. */
 DX_TELEPORT_API int dx_teleport_producer_push(dx_teleport_producer *p, const void *data,
                                               size_t size);
+/* As many of `count` records, one behind the other at data, as there is room for; they appear
+   together. *done receives how many. For a ring of fixed records, else EINVAL. EAGAIN: none. */
+DX_TELEPORT_API int dx_teleport_producer_push_many(dx_teleport_producer *p, const void *data,
+                                                   size_t count, size_t *done);
 /* The same without a copy: *where receives room for `size` bytes (a variable ring aligns it to 8);
    the record appears with commit. A second claim replaces the first. */
 DX_TELEPORT_API int dx_teleport_producer_claim(dx_teleport_producer *p, size_t size, void **where);
@@ -428,6 +433,9 @@ DX_TELEPORT_API int dx_teleport_producer_commit(dx_teleport_producer *p);
    than `capacity` bytes and stays (*size says how many). ECORRUPT: the producer wrote nonsense. */
 DX_TELEPORT_API int dx_teleport_consumer_pop(dx_teleport_consumer *c, void *out, size_t capacity,
                                              size_t *size);
+/* Take as many of the oldest records as are known to be there, at most `most`; see push_many. */
+DX_TELEPORT_API int dx_teleport_consumer_pop_many(dx_teleport_consumer *c, void *out,
+                                                  size_t most, size_t *done);
 /* The same without a copy: the record stays where it is until release. */
 DX_TELEPORT_API int dx_teleport_consumer_peek(dx_teleport_consumer *c, const void **where,
                                               size_t *size);
@@ -2511,8 +2519,8 @@ DX_TELEPORT_API int dx_teleport_producer_commit(dx_teleport_producer *p)
     return DX_TELEPORT_OK;
 }
 
-DX_TELEPORT_API int dx_teleport_producer_push(dx_teleport_producer *p, const void *data,
-                                              size_t size)
+DX_TELEPORT_P_APART int dx_teleport_producer_push(dx_teleport_producer *p, const void *data,
+                                                  size_t size)
 {
     void *where;
     int error;
@@ -2520,6 +2528,38 @@ DX_TELEPORT_API int dx_teleport_producer_push(dx_teleport_producer *p, const voi
     error = dx_teleport_producer_claim(p, size, &where);
     if (error) return error;
     dx_teleport_p_copy_record(where, data, size);
+    return dx_teleport_producer_commit(p);
+}
+
+/* How many of `count` records from index on lie before the end of the ring. */
+static size_t dx_teleport_p_first_piece(uint32_t index, uint32_t capacity, size_t count)
+{
+    const uint32_t left = capacity - (index & (capacity - 1));
+    return count < left ? count : left;
+}
+
+DX_TELEPORT_API int dx_teleport_producer_push_many(dx_teleport_producer *p, const void *data,
+                                                   size_t count, size_t *done)
+{
+    const uint8_t *from = (const uint8_t *)data;
+    uint8_t *records;
+    size_t unit, first;
+    uint32_t room;
+    int error;
+    if (!p || !p->ring_ || !p->record_size_ || !data || !done) return DX_TELEPORT_EINVAL;
+    *done = 0;
+    error = dx_teleport_p_producer_room(p, count < p->capacity_ ? (uint32_t)count : p->capacity_);
+    room = p->capacity_ - (p->write_ - p->read_);
+    if (error == DX_TELEPORT_ECORRUPT || (error && room == 0)) return error;
+    if (count > room) count = room;
+    if (count == 0) return DX_TELEPORT_OK;
+    unit = p->record_size_;
+    first = dx_teleport_p_first_piece(p->write_, p->capacity_, count);
+    records = p->ring_ + DX_TELEPORT_P_RING_DATA;
+    DX_TELEPORT_MEMCPY(records + (p->write_ & (p->capacity_ - 1)) * unit, from, first * unit);
+    if (count > first) DX_TELEPORT_MEMCPY(records, from + first * unit, (count - first) * unit);
+    p->claimed_ = (uint32_t)count;
+    *done = count;
     return dx_teleport_producer_commit(p);
 }
 
@@ -2615,6 +2655,29 @@ DX_TELEPORT_API int dx_teleport_consumer_pop(dx_teleport_consumer *c, void *out,
         return DX_TELEPORT_ENOSPACE;
     }
     dx_teleport_p_copy_record(out, where, n);
+    return dx_teleport_consumer_release(c);
+}
+
+DX_TELEPORT_API int dx_teleport_consumer_pop_many(dx_teleport_consumer *c, void *out, size_t most,
+                                                  size_t *done)
+{
+    const uint8_t *records;
+    uint8_t *to = (uint8_t *)out;
+    size_t unit, first;
+    int error;
+    if (!c || !c->ring_ || !c->record_size_ || !out || !done) return DX_TELEPORT_EINVAL;
+    *done = 0;
+    error = dx_teleport_p_consumer_any(c);
+    if (error) return error;
+    if (most > c->write_ - c->read_) most = c->write_ - c->read_;
+    if (most == 0) return DX_TELEPORT_OK;
+    unit = c->record_size_;
+    first = dx_teleport_p_first_piece(c->read_, c->capacity_, most);
+    records = c->ring_ + DX_TELEPORT_P_RING_DATA;
+    DX_TELEPORT_MEMCPY(to, records + (c->read_ & (c->capacity_ - 1)) * unit, first * unit);
+    if (most > first) DX_TELEPORT_MEMCPY(to + first * unit, records, (most - first) * unit);
+    c->peeked_ = (uint32_t)most;
+    *done = most;
     return dx_teleport_consumer_release(c);
 }
 

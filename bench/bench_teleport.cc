@@ -617,6 +617,27 @@ struct Ring { // in memory that a child process shares
     void push(Op x) { for (unsigned k = 0; dx_teleport_producer_push(&p, &x, 16); k++) wait_a_little(k); }
     Op pop() { Op x; for (unsigned k = 0; dx_teleport_consumer_pop(&c, &x, 16, nullptr); k++) wait_a_little(k); return x; }
 };
+struct Batches : Ring { // a record is seen when 64 are there; the last ones need no help, as the count is a multiple of 64
+    Op in[64], out[64];
+    size_t filled = 0, seen = 0, known = 0;
+    void push(Op x)
+    {
+        in[filled++] = x;
+        if (filled < 64) return;
+        for (size_t at = 0, k = 0, n; at < 64; at += n, k++) {
+            if (dx_teleport_producer_push_many(&p, in + at, 64 - at, &n)) wait_a_little((unsigned)k);
+        }
+        filled = 0;
+    }
+    Op pop()
+    {
+        for (unsigned k = 0; seen == known; k++) {
+            seen = known = 0;
+            if (dx_teleport_consumer_pop_many(&c, out, 64, &known)) wait_a_little(k);
+        }
+        return out[seen++];
+    }
+};
 struct Queue {
     std::mutex m;
     std::deque<Op> q;
@@ -652,12 +673,12 @@ template <class F> static void beside(bool process, F f, void (*body)()) // run 
     int status;
     if (child < 0 || waitpid(child, &status, 0) != child || status) abort();
 }
-template <class Channel> static void channel(const char *subject, const char *between, bool process, long count)
+template <class Channel> static void channel(const char *subject, const char *between, bool process, long count, bool there_and_back = true)
 {
     static Channel *there, *back;
     static long n;
     std::vector<double> times[2];
-    for (int round = 0; round < 10; round++) {
+    for (int round = 0; round < 10; round += 1 + !there_and_back) {
         there = new Channel, back = new Channel;
         n = round % 2 ? count / 20 : count;
         auto t = std::chrono::steady_clock::now();
@@ -670,7 +691,7 @@ template <class Channel> static void channel(const char *subject, const char *be
         times[round % 2].push_back(std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - t).count() / (double)n / (1 + round % 2));
         delete there, delete back;
     }
-    for (int k = 0; k < 2; k++) {
+    for (int k = 0; k < 1 + there_and_back; k++) {
         std::sort(times[k].begin(), times[k].end());
         printf("%s,%s %s,%.4g,%.4g,16,\n", subject, k ? "one way between" : "16-byte records between", between, times[k][2], times[k][0]);
     }
@@ -680,6 +701,8 @@ static void rings()
 {
     channel<Ring>("dx_teleport", "two threads", false, 2000000);
     channel<Ring>("dx_teleport", "two processes", true, 2000000);
+    channel<Batches>("dx_teleport", "two threads in batches of 64", false, 6400000, false);
+    channel<Batches>("dx_teleport", "two processes in batches of 64", true, 6400000, false);
     channel<Queue>("mutex queue", "two threads", false, 200000);
     channel<Pipe>("pipe", "two threads", false, 40000);
     channel<Pipe>("pipe", "two processes", true, 40000);
@@ -687,6 +710,8 @@ static void rings()
     measure("memcpy", "4096 copies of 16 bytes on one thread", 65536, [] { for (int i = 0; i < 4096; i++) { memcpy(&to[i], &from[i], 16); asm volatile("" ::: "memory"); } });
     static Ring alone;
     measure("dx_teleport", "push and pop of 16 bytes on one thread", 16, [] { alone.push(Op{1, 2}); alone.pop(); });
+    static Batches many;
+    measure("dx_teleport", "push and pop of 64 records of 16 bytes on one thread", 1024, [] { for (int i = 0; i < 64; i++) many.push(Op{1, 2}); for (int i = 0; i < 64; i++) many.pop(); });
 }
 
 int main(int argc, char **argv)

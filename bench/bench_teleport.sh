@@ -94,6 +94,8 @@ awk -F, '/^#/ || /^subject/ { next }
         bar("Cortex-M4 flat and nested, bytes", b[d "Cortex-M4 -Os code of flat and nested"], 1024, 1)
         bar("Cortex-M4 flat and nested with bytes for text, bytes", b[d "Cortex-M4 -Os code of flat and nested with bytes for text"], 1024, 1)
         if ((d "16-byte records between two threads") in t) bar("ring, million records a second", 1000 / t[d "16-byte records between two threads"], 100)
+        if ((d "16-byte records between two threads in batches of 64") in t)
+            bar("ring in batches of 64, million records a second", 1000 / t[d "16-byte records between two threads in batches of 64"], 100)
         if ((d "one way between two threads") in t) bar("ring, ns one way", t[d "one way between two threads"], 60, 1)
         bar("ring, processes / threads", ratio(d "16-byte records between two processes", d "16-byte records between two threads"), 1.1, 1)
         bar("JavaScript, gzipped bytes", b["teleport.js,gzipped"], 1023, 1)

@@ -1924,6 +1924,61 @@ DX_PROPERTY(rb_4_any_order_of_pushes_and_pops, 2000)
     free(r.memory);
 }
 
+/* In batches of any size, between single ones, round the end of the ring: the same stream. */
+DX_PROPERTY(rb_4_batches_are_the_same_stream, 2000)
+{
+    const uint32_t capacity = 1u << dx_choose(c, 5);
+    ring r = make_ring(12, capacity);
+    uint32_t in[48][3], out[48][3], sent = 0, got = 0;
+    if (dx_choose(c, 1)) {
+        set_indices(&r, 0xfffffffeu, 0xfffffffeu); /* the indices wrap */
+        dx_teleport_producer_attach(&r.p, r.memory, r.size);
+        dx_teleport_consumer_attach(&r.c, r.memory, r.size);
+    }
+    for (uint64_t turns = dx_choose(c, 20); turns; turns--) {
+        const uint32_t want = (uint32_t)dx_choose(c, 40), room = capacity - (sent - got);
+        size_t done = 99;
+        int error;
+        for (uint32_t i = 0; i < want; i++) in[i][0] = in[i][1] = in[i][2] = sent + i;
+        error = dx_teleport_producer_push_many(&r.p, in, want, &done);
+        DX_CHECK_EQ(done, want < room ? want : room);
+        DX_CHECK_EQ(error, want && !room ? DX_TELEPORT_EAGAIN : 0);
+        sent += (uint32_t)done;
+        if (dx_choose(c, 1) && sent - got < capacity) {
+            in[0][0] = in[0][1] = in[0][2] = sent++;
+            DX_CHECK_EQ(dx_teleport_producer_push(&r.p, in[0], 12), 0);
+        }
+        const uint32_t most = (uint32_t)dx_choose(c, 40);
+        error = dx_teleport_consumer_pop_many(&r.c, out, most, &done);
+        DX_CHECK(done <= most && done <= sent - got && (done || !most || sent == got));
+        DX_CHECK_EQ(error, sent == got ? DX_TELEPORT_EAGAIN : 0);
+        for (size_t i = 0; i < done; i++, got++)
+            DX_CHECK(out[i][0] == got && out[i][1] == got && out[i][2] == got);
+    }
+    free(r.memory);
+}
+
+DX_TEST(rb_4_batches_break_no_rule)
+{
+    ring r = make_ring(16, 4), v = make_ring(0, 64);
+    uint32_t op[4] = {0};
+    size_t done;
+    DX_CHECK_EQ(dx_teleport_producer_push_many(&v.p, op, 1, &done), DX_TELEPORT_EINVAL);
+    DX_CHECK_EQ(dx_teleport_consumer_pop_many(&v.c, op, 1, &done), DX_TELEPORT_EINVAL);
+    DX_CHECK_EQ(dx_teleport_producer_push_many(&r.p, NULL, 1, &done), DX_TELEPORT_EINVAL);
+    DX_CHECK_EQ(dx_teleport_producer_push_many(&r.p, op, 1, NULL), DX_TELEPORT_EINVAL);
+    DX_CHECK_EQ(dx_teleport_consumer_pop_many(&r.c, NULL, 1, &done), DX_TELEPORT_EINVAL);
+    DX_CHECK_EQ(dx_teleport_consumer_pop_many(&r.c, op, 1, NULL), DX_TELEPORT_EINVAL);
+    DX_CHECK_EQ(dx_teleport_producer_push_many(&r.p, op, 1, &done), 0);
+    set_indices(&r, 9, 0); /* nine records in a ring of four */
+    DX_CHECK_EQ(dx_teleport_consumer_pop_many(&r.c, op, 1, &done), DX_TELEPORT_ECORRUPT);
+    set_indices(&r, 9, 3);
+    DX_CHECK_EQ(dx_teleport_producer_push_many(&r.p, op, SIZE_MAX, &done), DX_TELEPORT_ECORRUPT);
+    DX_CHECK_EQ(done, 0);
+    free(r.memory);
+    free(v.memory);
+}
+
 DX_TEST(rb_6_restart_sees_what_was_not_released)
 {
     ring r = make_ring(0, 256);
