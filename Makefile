@@ -180,8 +180,8 @@ build/bench_blocks: bench/bench_blocks.c dx_patch.h build/flags
 bench-blocks: build/bench_blocks ## block and flash patches of dx_patch.h; PAIRS='OLD NEW ...'
 	@build/bench_blocks $(PAIRS)
 
-bench-patch: build/dxpatch build/bench_patch ## dx_patch.h beside other delta tools; PAIRS=folder of ID.old and ID.new
-	@bench/bench_patch.sh '$(PAIRS)'
+bench-patch: build/dxpatch build/bench_patch ## dx_patch.h beside other delta tools; PAIRS=folder of ID.old and ID.new, ONLY='ID ...', SIZES=1
+	@bench/bench_patch.sh $(if $(SIZES),--sizes) '$(PAIRS)' $(ONLY)
 
 bench-hbtp: ## dx_hbtp.h beside a naive loop and other parsers, into bench/results/hbtp.csv
 	@CC='$(CC)' bench/bench_hbtp.sh

@@ -1,129 +1,104 @@
 #!/bin/bash
 # dx_patch.h beside other delta tools: sizes, times and memory for every pair ID.old, ID.new in a folder.
-# usage: bench_patch.sh FOLDER [CSV]     (make bench-patch PAIRS=FOLDER builds what it needs)
-# Writes CSV (default bench/results/patch.csv) and prints tables. Tools that are missing are installed where that works,
-# else left out. Every patch of every tool is applied and its result compared.
+# usage: bench_patch.sh [--sizes] FOLDER [ID...]      (make bench-patch PAIRS=FOLDER ['ONLY=ID ...'] [SIZES=1] builds what it needs)
+# Writes bench/results/patch.csv; bench_patch.py makes patch.md and patch.svg of it. --sizes: no times, so that it may run on a
+# machine that is busy. Every patch of every tool is applied and its result compared. Tools that are missing are left out.
 set -u
 export LC_ALL=C
 cd "$(dirname "$0")/.." || exit 1
-pairs=${1:-} csv=${2:-bench/results/patch.csv}
+times=1
+[ "${1:-}" = --sizes ] && { times=0; shift; }
+pairs=${1:-} csv=bench/results/patch.csv
 [ -d "$pairs" ] && ls "$pairs"/*.old >/dev/null 2>&1 || {
     echo "usage: make bench-patch PAIRS=folder of ID.old and ID.new" >&2
     exit 1
 }
+shift
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+limit=180 # seconds for one patch of one tool
 
 # >>tools
-missing=
-for tool in bsdiff xdelta3 zstd; do command -v $tool >/dev/null || missing="$missing $tool"; done
-if [ -n "$missing" ] && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -q $missing >/dev/null 2>&1
-fi
-for tool in $missing; do command -v $tool >/dev/null || echo "$tool is not installed and left out (package $tool)" >&2; done
+for tool in bsdiff xdelta3 zstd rdiff hyperfine; do command -v $tool >/dev/null || echo "$tool is not installed and left out (package $tool)" >&2; done
 version() { # TOOL
     case $1 in
         bsdiff) dpkg-query -W -f '${Version}' bsdiff 2>/dev/null || echo unknown ;;
         xdelta3) xdelta3 -V 2>&1 | sed -n 's/^Xdelta version \([^,]*\).*/\1/p' ;;
         zstd) zstd --version | grep -o 'v[0-9.]*[0-9]' ;;
+        rdiff) rdiff --version | sed -n '1s/.* \([0-9.]*\)$/\1/p' ;;
         memcpy) ;;
         *) sed -n '1s/.* - v\([0-9.]*\) - .*/\1/p' dx_patch.h ;;
     esac
 }
 
-# >>measuring: a tool creates "$work/patch" from $old and $new, and applies it to "$work/out"
-row() { # TOOL OPTIONS HOW,PATCH-BYTES,CREATE-S,CREATE-KIB,APPLY-S,APPLY-KIB
+# >>measuring: a tool makes "$work/NAME.patch" from $old and $new, and applies it to "$work/NAME.out"
+names=() commands=() rows=()
+row() { # TOOL OPTIONS HOW,PATCH-BYTES,CREATE-S,CREATE-KIB,APPLY-S
     echo "$id,$(stat -L -c %s "$old"),$(stat -L -c %s "$new"),$1,$(version "$1"),$2,$3" >>"$csv"
 }
-processes() { # TOOL OPTIONS: with the commands in the arrays create and apply
-    local made applied
-    rm -f "$work/patch" "$work/out"
-    made=$(build/bench_patch run "${create[@]}" 2>"$work/err") &&
-        applied=$(build/bench_patch run "${apply[@]}" 2>>"$work/err") && cmp -s "$work/out" "$new" || {
-        echo "$id: $1 $2 failed: $(head -n 1 "$work/err")" >&2
+tool() { # TOOL OPTIONS APPLY-COMMAND CREATE-COMMAND...      %o old, %n new, %p patch, %r result
+    local name=${#names[@]} patch=$work/${#names[@]}.patch out=$work/${#names[@]}.out made apply create
+    command -v "${4%% *}" >/dev/null || return
+    fill() { local c=${1//%o/$old}; c=${c//%n/$new}; c=${c//%p/$patch}; echo "${c//%r/$out}"; }
+    apply=$(fill "$3") create=$(fill "$4")
+    made=$(timeout $limit build/bench_patch run sh -c "exec $create" 2>"$work/err") &&
+        timeout $limit sh -c "$apply" >>"$work/err" 2>&1 && cmp -s "$out" "$new" || {
+        echo "$id: $1 $2 failed or took more than $limit s: $(head -n 1 "$work/err")" >&2
         return
     }
-    row "$1" "$2" "process,$(stat -L -c %s "$work/patch"),${made/ /,},${applied/ /,}"
+    names+=("$name") commands+=("$apply")
+    [ $times = 1 ] || made=","
+    rows+=("$1|$2|process,$(stat -L -c %s "$patch"),${made/ /,}")
 }
-in_memory() { # OPTIONS [all]
+finish() { # the appliers, all by hyperfine; then the rows
+    local i times_s=()
+    if [ $times = 1 ] && command -v hyperfine >/dev/null; then
+        hyperfine --style none --warmup 1 --min-runs 5 --max-runs 20 --export-csv "$work/apply.csv" "${commands[@]}" >/dev/null 2>&1 &&
+            mapfile -t times_s < <(awk -F, 'NR > 1 { print $(NF - 4) }' "$work/apply.csv")
+    fi
+    for i in "${!rows[@]}"; do
+        IFS='|' read -r name options rest <<<"${rows[$i]}"
+        row "$name" "$options" "$rest,${times_s[$i]:-}"
+    done
+    names=() commands=() rows=()
+    rm -f "$work"/*.patch "$work"/*.out
+}
+in_memory() { # KIND
     local made
-    made=$(build/bench_patch memory "$old" "$new" ${2:-}) || { echo "$id: dx_patch $1 failed" >&2; return; }
+    [ $times = 1 ] || return
+    made=$(timeout $limit build/bench_patch memory "$old" "$new" "$1") || { echo "$id: dx_patch $1 failed" >&2; return; }
     set -- "$1" $made
-    row dx_patch "$1" "memory,$2,$3,$(($4 / 1024)),$5,"
-    [ "$1" = no-zstd ] || row memcpy "" "memory,,,,$6,"
+    row dx_patch "$1" "memory,$2,$3,$(($4 / 1024)),$5"
+    [ "$1" = blocks ] || row memcpy "" "memory,,,,$6"
 }
 measure() {
-    local p=$work/patch out=$work/out long=
-    create=(build/dxpatch diff "$old" "$new" "$p" --quiet --no-zstd)
-    apply=(build/dxpatch apply "$old" "$p" "$out" --quiet)
-    processes dxpatch no-zstd
-    unset 'create[6]'
-    processes dxpatch default
-    in_memory no-zstd
-    in_memory default all
-    if command -v bsdiff >/dev/null; then
-        create=(bsdiff "$old" "$new" "$p")
-        apply=(bspatch "$old" "$out" "$p")
-        processes bsdiff ""
-    fi
-    if command -v xdelta3 >/dev/null; then # no file names inside; its source window covers the whole old file
-        [ "$(stat -L -c %s "$old")" -gt 67108864 ] && long="-B$(stat -L -c %s "$old")"
-        create=(xdelta3 -e -9 -f -A $long -s "$old" "$new" "$p")
-        apply=(xdelta3 -d -f $long -s "$old" "$p" "$out")
-        processes xdelta3 -9
-    fi
-    if command -v zstd >/dev/null; then # its window covers both
-        long=
-        [ "$(cat "$old" "$new" | wc -c)" -gt 134217728 ] && long="--ultra --long=31"
-        create=(zstd -q -f -19 $long --patch-from="$old" "$new" -o "$p")
-        apply=(zstd -q -f -d $long --patch-from="$old" "$p" -o "$out")
-        processes zstd "-19 --patch-from"
-    fi
+    local size long= both=
+    size=$(stat -L -c %s "$old")
+    [ "$size" -gt 67108864 ] && long="-B$size"                    # xdelta3's source window covers the old file
+    [ "$(cat "$old" "$new" | wc -c)" -gt 134217727 ] && both="--ultra --long=31" # zstd's covers both
+    tool dxpatch "" "build/dxpatch apply %o %p %r --quiet" "build/dxpatch diff %o %n %p --quiet"
+    tool dxpatch -1 "build/dxpatch apply %o %p %r --quiet" "build/dxpatch diff %o %n %p --quiet -1"
+    tool dxpatch -9 "build/dxpatch apply %o %p %r --quiet" "build/dxpatch diff %o %n %p --quiet -9"
+    tool dxpatch blocks "build/dxpatch apply %o %p %r --quiet" "build/dxpatch diff %o %n %p --quiet --kind blocks"
+    tool dxpatch vcdiff "build/dxpatch apply %o %p %r --quiet" "build/dxpatch diff %o %n %p --quiet --kind vcdiff"
+    tool bsdiff "" "bspatch %o %r %p" "bsdiff %o %n %p"
+    tool xdelta3 -9 "xdelta3 -d -f $long -s %o %p %r" "xdelta3 -e -9 -f -A $long -s %o %n %p"
+    tool zstd "-3 --patch-from" "zstd -q -f -d --long=31 --patch-from=%o %p -o %r" "zstd -q -f -3 $both --patch-from=%o %n -o %p"
+    tool zstd "-19 --patch-from" "zstd -q -f -d --long=31 --patch-from=%o %p -o %r" "zstd -q -f -19 $both --patch-from=%o %n -o %p"
+    tool rdiff "" "rdiff -f patch %o %p %r" "sh -c 'rdiff -f signature %o %p.sig && rdiff -f delta %p.sig %n %p'"
+    finish
+    in_memory delta
+    in_memory blocks
 }
 
-echo "pair,old_bytes,new_bytes,tool,version,options,how,patch_bytes,create_s,create_peak_kib,apply_s,apply_peak_kib" >"$csv"
-for old in "$pairs"/*.old; do
-    new=${old%.old}.new
+echo "pair,old_bytes,new_bytes,tool,version,options,how,patch_bytes,create_s,create_peak_kib,apply_s" >"$csv"
+mkdir "$work/pairs"
+[ -e "$pairs/p20-thumb2.old" ] || bench/firmware_pair.sh "$work/pairs" 2>/dev/null || echo "no firmware pair" >&2
+for old in "$pairs"/*.old "$work"/pairs/*.old; do
+    new=${old%.old}.new id=$(basename "$old" .old)
     [ -f "$new" ] || continue
-    id=$(basename "$old" .old)
+    [ $# = 0 ] || case " $* " in *" $id "* | *" ${id%%-*} "*) ;; *) continue ;; esac
     echo "$id" >&2
     measure
 done
-
-# >>tables
-tabulate() { # TITLE COLUMN HOW: one line a pair
-    awk -F, -v column="$2" -v how="$3" -v title="$1" '
-        function cell(v) { return v == "" ? "-" : v !~ /\./ ? v : sprintf(v < 0.001 ? "%.6f" : v < 0.1 ? "%.4f" : "%.2f", v) }
-        FNR > 1 && $7 == how {
-            if (!($1 in size)) order[++pairs] = $1
-            size[$1] = $3
-            name = $4 ($6 == "" ? "" : " " $6)
-            if (!(name in seen)) { seen[name] = 1; names[++tools] = name }
-            value[$1, name] = $column
-            if ($4 != "dxpatch" && $8 != "" && (!($1 in best) || $8 < best[$1])) best[$1] = $8 + 0
-        }
-        END {
-            printf "\n%s\n\n| pair | new |", title
-            for (t = 1; t <= tools; t++) printf " %s |", names[t]
-            printf column == 8 ? " of the best other |\n|---|---|" : "\n|---|---|"
-            for (t = 1; t <= tools; t++) printf "---|"
-            print column == 8 ? "---|" : ""
-            for (p = 1; p <= pairs; p++) {
-                id = order[p]
-                printf "| %s | %s |", id, size[id]
-                for (t = 1; t <= tools; t++) printf " %s |", cell(value[id, names[t]])
-                if (column == 8 && best[id]) {
-                    printf " %.3f |", value[id, "dxpatch default"] / best[id]
-                    sum += log(value[id, "dxpatch default"] / best[id])
-                    count++
-                }
-                print ""
-            }
-            if (count) printf "\nGeometric mean of the last column: %.3f\n", exp(sum / count)
-        }' "$csv"
-}
-tabulate "Patch, bytes" 8 process
-tabulate "Create, seconds, whole process" 9 process
-tabulate "Create, peak resident KiB" 10 process
-tabulate "Apply, seconds, whole process" 11 process
-tabulate "Apply, seconds, memory to memory" 11 memory
+python3 bench/bench_patch.py "$csv" bench/results/patch.md bench/results/patch.svg && cat bench/results/patch.md

@@ -63,6 +63,9 @@ need libsodium-dev compiles sodium.h
 need gcc-s390x-linux-gnu has s390x-linux-gnu-gcc
 need libc6-dev-s390x-cross test -e /usr/s390x-linux-gnu/include/stdio.h
 need xdelta3 has xdelta3
+need rdiff has rdiff
+need bsdiff has bsdiff
+need hyperfine has hyperfine
 need libnewlib-arm-none-eabi test -e /usr/include/newlib/stdio.h
 need qemu-user-static eval 'has qemu-s390x-static || has qemu-s390x'
 need gcc-mingw-w64-x86-64-win32 has x86_64-w64-mingw32-gcc

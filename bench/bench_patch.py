@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""Tables and a chart of what bench_patch.sh measured.
+usage: bench_patch.py CSV MARKDOWN SVG"""
+import csv, math, sys
+
+# HDiffPatch with lzma2: no package has it; sizes of one run of its release, exact and repeatable.
+HDIFF = {"p02-seabios": 27236, "p03-ath9k-fw": 20786, "p04-busybox": 664136, "p05-libcrypto": 188514, "p06-esbuild": 424078,
+         "p07-swc": 10018149, "p08-sqljs-wasm": 35748, "p09-sqlite": 176237, "p10-typescript-tar": 585, "p13-ckpt": 1269919}
+CODE = ["p02", "p03", "p04", "p05", "p06", "p08"]
+PEERS = ["bsdiff", "xdelta3 -9", "zstd -19 --patch-from", "HDiffPatch lzma2"]
+
+rows = list(csv.DictReader(open(sys.argv[1])))
+pairs, value = {}, {}
+for r in rows:
+    pairs.setdefault(r["pair"], int(r["new_bytes"]))
+    name = (r["tool"] + " " + r["options"]).strip()
+    value[r["pair"], name, r["how"]] = r
+for pair in pairs:
+    if pair in HDIFF:
+        value[pair, "HDiffPatch lzma2", "process"] = {"patch_bytes": str(HDIFF[pair])}
+
+def get(pair, name, field, how="process"):
+    v = value.get((pair, name, how), {}).get(field, "")
+    return float(v) if v else None
+
+def tools(how, field):
+    seen = []
+    for (pair, name, h), r in value.items():
+        if h == how and r.get(field) and name not in seen:
+            seen.append(name)
+    return seen
+
+def best_peer(pair):
+    sizes = [get(pair, t, "patch_bytes") for t in PEERS]
+    return min((s for s in sizes if s), default=None)
+
+def mean(values):
+    values = [v for v in values if v]
+    return math.exp(sum(map(math.log, values)) / len(values)) if values else None
+
+def table(title, columns, cell, first="new"):
+    lines = ["", title, "", "| pair | %s | %s |" % (first, " | ".join(columns)), "|---" * (len(columns) + 2) + "|"]
+    for pair, size in pairs.items():
+        lines.append("| %s | %s | %s |" % (pair, format(size, ","), " | ".join(cell(pair, c) for c in columns)))
+    return lines
+
+def seconds(v):
+    return "-" if v is None else "%.3g" % v
+
+def sizes():
+    names = tools("process", "patch_bytes")
+    def cell(pair, name):
+        if name == "of the best peer":
+            ours, peer = get(pair, "dxpatch", "patch_bytes"), best_peer(pair)
+            return "%.3f" % (ours / peer) if ours and peer else "-"
+        v = get(pair, name, "patch_bytes")
+        if v is None:
+            return "-"
+        least = min(get(pair, n, "patch_bytes") or math.inf for n in names)
+        return ("**%s**" if v == least else "%s") % format(int(v), ",")
+    return table("Patch, bytes (the smallest in bold; best peer: of bsdiff, xdelta3 -9, zstd -19, HDiffPatch):", names + ["of the best peer"], cell)
+
+def summary():
+    def ratio(pair, name="dxpatch", peer=best_peer):
+        ours, other = get(pair, name, "patch_bytes"), peer(pair)
+        return ours / other if ours and other else None
+    out = ["", "Geometric means of sizes:", ""]
+    code = [p for p in pairs if p[:3] in CODE]
+    zstd = lambda name: lambda p: get(p, name, "patch_bytes")
+    for text, ps, name, peer in [("the code pairs, of the best peer", code, "dxpatch", best_peer),
+                                 ("the code pairs, of bsdiff", code, "dxpatch", zstd("bsdiff")),
+                                 ("the code pairs, level 9, of the best peer", code, "dxpatch -9", best_peer),
+                                 ("the code pairs, level 1, of zstd -3", code, "dxpatch -1", zstd("zstd -3 --patch-from")),
+                                 ("all pairs, of the best peer", list(pairs), "dxpatch", best_peer)]:
+        v = mean([ratio(p, name, peer) for p in ps])
+        if v:
+            out.append("- %s: %.3f" % (text, v))
+    return out
+
+def chart(path):
+    shown = [p for p in pairs if best_peer(p) and get(p, "dxpatch", "patch_bytes")]
+    names = [("dxpatch", "#1b6ca8"), ("bsdiff", "#c47f17"), ("xdelta3 -9", "#8a8a8a"), ("zstd -19 --patch-from", "#6a9c4b"), ("HDiffPatch lzma2", "#a84b6a")]
+    width, bar, left, scale, top = 820, 9, 150, 420, 40
+    svg, y = [], top
+    for pair in shown:
+        svg.append('<text x="%d" y="%d" text-anchor="end">%s</text>' % (left - 8, y + 24, pair))
+        for name, colour in names:
+            v = get(pair, name, "patch_bytes")
+            if v:
+                r = v / best_peer(pair)
+                svg.append('<rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"/>' % (left, y, min(r, 1.4) * scale, bar - 1, colour))
+                svg.append('<text x="%.1f" y="%d" class="v">%.2f</text>' % (left + min(r, 1.4) * scale + 4, y + 8, r))
+            y += bar
+        y += 8
+    x = left + scale
+    svg.append('<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="#444" stroke-dasharray="3 3"/>' % (x, top - 4, x, y))
+    legend = "".join('<rect x="%d" y="14" width="10" height="10" fill="%s"/><text x="%d" y="23">%s</text>' % (left + 130 * k, c, left + 14 + 130 * k, n)
+                     for k, (n, c) in enumerate(names))
+    open(path, "w").write('<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="12">'
+                          '<style>.v{font-size:8px;fill:#444}</style><rect width="100%%" height="100%%" fill="#fff"/>%s%s'
+                          '<text x="%d" y="%d" font-size="11">patch size, 1.00 = the smallest of the others</text></svg>\n'
+                          % (width, y + 24, legend, "".join(svg), left, y + 16))
+
+lines = sizes() + summary()
+names = tools("process", "create_s")
+if names:
+    def create(pair, name):
+        v, kib = get(pair, name, "create_s"), get(pair, name, "create_peak_kib")
+        return "-" if v is None else "%s / %d" % (seconds(v), kib / 1024)
+    lines += table("Create, seconds / peak MiB, whole process:", names, create)
+names = tools("process", "apply_s")
+if names:
+    lines += table("Apply, seconds, whole process (hyperfine, median):", names, lambda p, n: seconds(get(p, n, "apply_s")))
+names = tools("memory", "apply_s")
+if names:
+    lines += table("In memory: apply, GB/s of the new file:", names,
+                   lambda p, n: "-" if not get(p, n, "apply_s", "memory") else "%.3g" % (pairs[p] / get(p, n, "apply_s", "memory") / 1e9))
+open(sys.argv[2], "w").write("\n".join(lines).lstrip("\n") + "\n")
+chart(sys.argv[3])
