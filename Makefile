@@ -145,7 +145,7 @@ SUITES = '!build 300 $(MAKE) -s -j2 all build/asan/dxup build/asan/dxpatch build
          'firmware.mps2 600 tests/ports/firmware.py mps2' 'firmware.virt 600 tests/ports/firmware.py virt' \
          'ledger 600 $(MAKE) -s build/asan/ledger && $(FIXED) build/asan/ledger' \
          $(foreach t,$(UNITS:test_%=%),'test_$(t).i386 300 tests/ports/run.sh i386 $(t)') \
-         $(foreach t,$(UNITS:test_%=%),'test_$(t).s390x 900 tests/ports/run.sh s390x $(t) $(if $(filter reactor reactor_%,$(t)),epoll)')
+         $(foreach t,$(UNITS:test_%=%),'test_$(t).s390x 900 tests/ports/run.sh s390x $(t) $(if $(filter reactor reactor_% connections,$(t)),epoll)')
 CHECKS = $(foreach g,$(GATES),'$(g) 600 tests/checks/$(g).sh')
 
 test: ## everything: unit tests plain and with sanitizers, gates, examples, dxup (runs `make deps` first)
