@@ -1072,7 +1072,7 @@ static size_t dx_reactor_p_plan(dx_reactor *r, const dx_reactor_desc *d, uint8_t
     r->pending_max_ = d->pending_max ? d->pending_max : 16384;
     r->budget_ = d->budget ? d->budget : 256;
     r->post_mask_ = dx_reactor_p_power_of_two(d->posts_max ? d->posts_max : 256) - 1;
-    r->bucket_mask_ = dx_reactor_p_power_of_two(fds) - 1;
+    r->bucket_mask_ = dx_reactor_p_power_of_two(fds - fds / 8 * 3) - 1; /* at most 1.6 in each */
     r->buffers_ = d->buffers ? dx_reactor_p_power_of_two(d->buffers) : 0;
     r->buffer_size_ = d->buffer_size ? (d->buffer_size + 7) & ~7u : 4096;
     r->buffers_each_ = d->buffers_each ? d->buffers_each : (r->buffers_ + 3) / 4;
