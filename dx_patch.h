@@ -33,9 +33,9 @@
                  is left in an adaptive range coder: for whatever moves
         flash    a delta for one slot of flash: in place, page by page, safe against power cuts
 
-    GUARANTEES  never allocates; no globals; no recursion; applying gives the target whose hash
-                stands in the patch, or an error. A patch for another base is refused before a byte
-                is written. The same input and memory size give the same patch everywhere.
+    GUARANTEES  never allocates; no globals; no recursion; applying gives the target whose hash is
+                in the patch, or an error, before a byte is written where the base is another one.
+                The same input and memory size give the same patch everywhere.
     LIMITS      create works on inputs in memory; references are predicted in files below 4 GiB;
                 an applier takes 6 KB (on the stack in dx_patch_apply and dx_patch_create), a flash
                 object 8 KB; one thread per object
@@ -117,8 +117,8 @@ typedef enum dx_patch_coding {
     DX_PATCH_CODING_BRIEF = 3 /* blocks: two bytes where one byte of a hundred has changed */
 } dx_patch_coding;
 
-/* A faster BLAKE3-256 than the portable one inside. All zero: the one inside is used. One hash is
-   computed at a time: start, update any number of times, finish, and start again for the next. */
+/* A faster BLAKE3-256 than the portable one inside; all zero: that one. One hash at a time: start,
+   update any number of times, finish, and start again. */
 typedef struct dx_patch_hasher {
     void *user; /* handed to the three functions */
     void (*start)(void *user);
@@ -146,10 +146,8 @@ typedef struct dx_patch_create_desc {
     void *memory;              /* required, any alignment; used during the call only */
     size_t memory_size;        /* bytes; dx_patch_create_memory_size() is the best, less works */
     dx_patch_kind kind;        /* 0 = DX_PATCH_KIND_DELTA */
-    uint32_t block_size;       /* blocks: 64..65536; flash: bytes of a page, 256..1 MiB; powers of
-                                  two; 0 = 4096 */
-    uint64_t slot_size;        /* flash: bytes; 0 = two pages more than base and target take, more
-                                  make the patch smaller, one is the least */
+    uint32_t block_size;       /* a power of two; 0 = 4096; blocks: 64..65536; flash: 256..2^20 */
+    uint64_t slot_size;        /* flash: bytes; 0 = two pages more than both take; one at least */
     uint32_t trailer_size;     /* bytes that the caller will append for a signature; 0 = none */
     uint32_t codings;          /* bits 1 << dx_patch_coding; 0 = all that this build has */
     uint32_t level;            /* delta: 1 (fastest) .. 9 (smallest); 0 = 6 */
@@ -236,7 +234,7 @@ typedef struct dx_patch_p_runs { /* where in a block patch the reader is */
     bool brief; /* the coding */
 } dx_patch_p_runs;
 
-typedef struct dx_patch_applier { /* caller-allocated; fields are private */
+typedef struct dx_patch_applier { /* caller-allocated, stays where it is; fields are private */
     dx_patch_applier_desc desc_;
     dx_patch_header header_;
     dx_patch_p_blake3 blake3_;
@@ -256,9 +254,7 @@ typedef struct dx_patch_applier { /* caller-allocated; fields are private */
 
 /* What a flash patch asks of the device, at an offset of the slot. WRITE: 256 bytes within an
    erased page, all 0xFF. ERASE: a page of the patch's page size, with no data. */
-typedef enum dx_patch_flash_io {
-    DX_PATCH_FLASH_READ, DX_PATCH_FLASH_WRITE, DX_PATCH_FLASH_ERASE
-} dx_patch_flash_io;
+typedef enum { DX_PATCH_FLASH_READ, DX_PATCH_FLASH_WRITE, DX_PATCH_FLASH_ERASE } dx_patch_flash_io;
 
 typedef struct dx_patch_flash_desc { /* all but hasher is required */
     void *user; /* handed to io, which returns 0, or what makes the call end with ESYS */
@@ -270,7 +266,7 @@ typedef struct dx_patch_flash_desc { /* all but hasher is required */
     dx_patch_hasher hasher; /* zero = the portable one inside */
 } dx_patch_flash_desc;
 
-typedef struct dx_patch_flash { /* caller-allocated; fields are private */
+typedef struct dx_patch_flash { /* caller-allocated, stays where it is; fields are private */
     dx_patch_flash_desc desc_;
     dx_patch_header header_;
     dx_patch_p_coder coder_;
@@ -671,8 +667,8 @@ static void dx_patch_p_store_header(uint8_t *p, const dx_patch_header *h)
 static int dx_patch_p_check_header(const dx_patch_header *h, uint32_t flags)
 {
     bool blocks = h->kind == DX_PATCH_KIND_BLOCKS, flash = h->kind == DX_PATCH_KIND_FLASH, good;
+    bool power = !(h->block_size & (h->block_size - 1));
     uint32_t size = h->block_size;
-    bool power = !(size & (size - 1));
     if (!blocks && !flash && h->kind != DX_PATCH_KIND_DELTA) return DX_PATCH_EVERSION;
     if (h->hash_kind != 1 || h->coding > DX_PATCH_CODING_BRIEF || flags > 1)
         return DX_PATCH_EVERSION;
@@ -733,11 +729,11 @@ enum { DX_PATCH_P_READ, DX_PATCH_P_WRITE, DX_PATCH_P_COUNT /* only add up what i
 #define DX_PATCH_P_N_JUMP 3u   /* how far its old offset is from where the last one would go on */
 #define DX_PATCH_P_N_EQUAL 4u  /* 4..5: blocks without a change, at the start of a cover, later */
 #define DX_PATCH_P_N_RUN 6u    /* 6..8: right bytes before a wrong one, by the run before */
-#define DX_PATCH_P_N_FIX 9u    /* 9..11: by how much a predicted field is wrong */
-#define DX_PATCH_P_NUMBERS 12u
+#define DX_PATCH_P_N_FIX 9u    /* 9..12: by how much a predicted field is wrong */
+#define DX_PATCH_P_NUMBERS 13u
 #define DX_PATCH_P_M_FLAG (DX_PATCH_P_NUMBERS * DX_PATCH_P_NUMBER)
-#define DX_PATCH_P_M_ID (DX_PATCH_P_M_FLAG + 88u)
-#define DX_PATCH_P_M_RAW (DX_PATCH_P_M_ID + 176u)  /* are the next literals as they are? */
+#define DX_PATCH_P_M_ID (DX_PATCH_P_M_FLAG + 104u)
+#define DX_PATCH_P_M_RAW (DX_PATCH_P_M_ID + 208u)  /* are the next literals as they are? */
 #define DX_PATCH_P_M_BYTE (DX_PATCH_P_M_RAW + 2u) /* wrong bytes, then literal bytes */
 
 static uint32_t dx_patch_p_model_count(uint32_t literal_bits, uint32_t diff_bits)
@@ -747,8 +743,7 @@ static uint32_t dx_patch_p_model_count(uint32_t literal_bits, uint32_t diff_bits
 
 static void dx_patch_p_models_start(uint16_t *m, uint32_t count)
 {
-    uint32_t i;
-    for (i = 0; i < 2 * count; i++) m[i] = 32768;
+    for (count *= 2; count; count--) *m++ = 32768;
 }
 
 /* Of a zero, 12 bits, never 0. */
@@ -935,11 +930,10 @@ static uint64_t dx_patch_p_fold(uint64_t v) { return v << 1 ^ (v >> 63 ? UINT64_
 static uint64_t dx_patch_p_unfold(uint64_t v) { return v >> 1 ^ (v & 1 ? UINT64_MAX : 0); }
 
 /* >>mixer: several predictions of a bit made one --------------------------------
-   A byte is a walk down a tree. At every node each context tells the share of ones that it has
-   seen; the shares are added in the logistic domain with weights that learn which context to trust
-   (M. Mahoney, "Adaptive weighing of context models for lossless data compression", 2005). Contexts
-   share a table: groups of 16 hold the 15 nodes of half a byte behind a tag that tells whose they
-   are. All numbers are integers, so that every machine mixes alike. */
+   At every node of a byte's tree each context tells the share of ones that it has seen; these are
+   added in the logistic domain with weights that learn which context to trust (M. Mahoney,
+   "Adaptive weighing of context models for lossless data compression", 2005). Contexts share a
+   table: groups of 16 hold the nodes of half a byte behind a tag that tells whose they are. */
 #define DX_PATCH_P_CONTEXTS 5u
 #define DX_PATCH_P_INPUTS 7u /* besides the contexts: the model of the coder, and a repeat */
 #define DX_PATCH_P_SETS 8u
@@ -1120,6 +1114,8 @@ enum { /* predictors */
     DX_PATCH_P_ID_ARM64,   /* BL, B; ADRP with the ADD, LDR or STR that goes with it */
     DX_PATCH_P_ID_RISCV,   /* JAL; AUIPC with the instruction behind it */
     DX_PATCH_P_ID_WASM,    /* indexes of functions and globals, addresses of data: LEB128 */
+    DX_PATCH_P_ID_SINGLES, /* numbers of 32 or 64 bits, integer or not, that change by little */
+    DX_PATCH_P_ID_DOUBLES,
     DX_PATCH_P_IDS
 };
 
@@ -1306,40 +1302,33 @@ static bool dx_patch_p_is_low(uint32_t w) /* ADD immediate, LDR or STR with an o
 static void dx_patch_p_predict_arm64(const dx_patch_p_predictor *x, dx_patch_p_field *f,
                                      const uint8_t *p, uint32_t before, uint32_t left)
 {
-    uint32_t w = dx_patch_p_load32(p), other, i, low;
-    const uint8_t *page = NULL;
-    uint64_t v, address = x->old_address_ & ~(uint64_t)4095;
-    if ((w & 0x7c000000u) == 0x14000000u) {
+    uint32_t w = dx_patch_p_load32(p), other, i, scale;
+    const uint8_t *page = NULL, *low = NULL;
+    uint64_t address;
+    if ((w & 0x7c000000u) == 0x14000000u)
         dx_patch_p_branch(x, f, DX_PATCH_P_FORM_PLAIN, 2, 26, p, 0);
-        return;
-    }
-    if ((w & 0x9f000000u) == 0x90000000u) {
-        for (i = 4; i <= 16 && i + 4 <= left; i += 4) {
+    if ((w & 0x9f000000u) == 0x90000000u)
+        for (page = p, i = 4; i <= 16 && i + 4 <= left && !low; i += 4) {
             other = dx_patch_p_load32(p + i);
-            if (!dx_patch_p_is_low(other) || (other >> 5 & 31) != (w & 31)) continue;
-            v = dx_patch_p_load_field(p, DX_PATCH_P_FORM_ADRP, 4);
-            low = (other >> 10 & 4095) << (other >> 24 & 8 ? other >> 30 : 0);
-            address += (dx_patch_p_sign(v, 21) << 12) + low;
-            if (dx_patch_p_follow(x, f, 4, address, x->new_address_ & ~(uint64_t)4095))
-                dx_patch_p_merge(f, DX_PATCH_P_FORM_ADRP, 12, 21, v);
-            return;
+            if (dx_patch_p_is_low(other) && (other >> 5 & 31) == (w & 31)) low = p + i;
         }
-        return;
-    }
-    if (!dx_patch_p_is_low(w)) return;
-    for (i = 4; i <= 16 && i <= before && !page; i += 4) {
-        other = dx_patch_p_load32(p - i);
-        if ((other & 0x9f000000u) == 0x90000000u && (other & 31) == (w >> 5 & 31)) page = p - i;
-    }
-    if (!page) return;
-    low = w >> 24 & 8 ? w >> 30 : 0;
+    else if (dx_patch_p_is_low(w))
+        for (low = p, i = 4; i <= 16 && i <= before && !page; i += 4) {
+            other = dx_patch_p_load32(p - i);
+            if ((other & 0x9f00001fu) == (0x90000000u | (w >> 5 & 31))) page = p - i;
+        }
+    if (!page || !low) return;
+    other = dx_patch_p_load32(low);
+    scale = other >> 24 & 8 ? other >> 30 : 0;
     address = (x->old_address_ - (uint64_t)(p - page)) & ~(uint64_t)4095;
-    v = dx_patch_p_load_field(page, DX_PATCH_P_FORM_ADRP, 4);
-    address += (dx_patch_p_sign(v, 21) << 12) + ((w >> 10 & 4095) << low);
-    if (!dx_patch_p_follow(x, f, 4, address, 0)) return;
-    f->value &= 4095;
-    dx_patch_p_merge(f, DX_PATCH_P_FORM_LOW, low, 12,
-                     dx_patch_p_load_field(p, DX_PATCH_P_FORM_LOW, 4));
+    address += dx_patch_p_sign(dx_patch_p_load_field(page, DX_PATCH_P_FORM_ADRP, 4), 21) << 12;
+    address += (other >> 10 & 4095) << scale;
+    i = p == page ? DX_PATCH_P_FORM_ADRP : DX_PATCH_P_FORM_LOW;
+    if (!dx_patch_p_follow(x, f, 4, address, p == page ? x->new_address_ & ~(uint64_t)4095 : 0))
+        return;
+    if (p != page) f->value &= 4095;
+    dx_patch_p_merge(f, i, p == page ? 12 : scale, p == page ? 21 : 12,
+                     dx_patch_p_load_field(p, i, 4));
 }
 
 static void dx_patch_p_predict_riscv(const dx_patch_p_predictor *x, dx_patch_p_field *f,
@@ -1379,7 +1368,7 @@ static void dx_patch_p_predict_leb(const dx_patch_p_predictor *x, dx_patch_p_fie
 static uint32_t dx_patch_p_next_place(uint32_t id, const dx_patch_p_block *b, uint32_t at,
                                       int32_t from)
 {
-    static const uint8_t aligns[DX_PATCH_P_IDS] = {0, 1, 8, 4, 4, 4, 1, 2, 4, 2, 1};
+    static const uint8_t aligns[DX_PATCH_P_IDS] = {0, 1, 8, 4, 4, 4, 1, 2, 4, 2, 1, 4, 8};
     const uint8_t *p = b->old_bytes;
     int32_t i = at ? (int32_t)at : from < 0 ? 0 : 1, size = (int32_t)b->size;
     uint32_t none = at > b->size ? at : b->size;
@@ -1427,10 +1416,11 @@ static dx_patch_p_field dx_patch_p_predict(dx_patch_p_predictor *x, uint32_t id,
 {
     dx_patch_p_field f = {0, DX_PATCH_P_FORM_PLAIN, 0, 0, DX_PATCH_P_MEMORY, 0};
     uint32_t left = b->limit - at;
+    bool wide = id == DX_PATCH_P_ID_POINTER || id == DX_PATCH_P_ID_DOUBLES;
     const uint8_t *p = b->old_bytes + at;
     x->old_address_ = b->old_at + at + x->bias_[0];
     x->new_address_ = b->new_at + at + x->bias_[1];
-    if (left < (id == DX_PATCH_P_ID_WASM ? 1u : id == DX_PATCH_P_ID_POINTER ? 8u : 4u)) return f;
+    if (left < (id == DX_PATCH_P_ID_WASM ? 1u : wide ? 8u : 4u)) return f;
     switch (id) {
     case DX_PATCH_P_ID_POINTER:
         f.value = dx_patch_p_load64(p);
@@ -1440,6 +1430,11 @@ static dx_patch_p_field dx_patch_p_predict(dx_patch_p_predictor *x, uint32_t id,
     case DX_PATCH_P_ID_ARM64: dx_patch_p_predict_arm64(x, &f, p, at, left); break;
     case DX_PATCH_P_ID_RISCV: dx_patch_p_predict_riscv(x, &f, p, left); break;
     case DX_PATCH_P_ID_WASM: dx_patch_p_predict_leb(x, &f, p, left); break;
+    case DX_PATCH_P_ID_SINGLES:
+    case DX_PATCH_P_ID_DOUBLES:
+        f.size = wide ? 8 : 4;
+        f.value = dx_patch_p_load_field(p, f.form, f.size);
+        break;
     default: dx_patch_p_predict_word(x, &f, id, p, (uint32_t)((int32_t)at - from));
     }
     if (f.size == 4) f.value &= 0xffffffffu;
@@ -1497,7 +1492,8 @@ static uint64_t dx_patch_p_code_field(dx_patch_p_delta *d, const dx_patch_p_fiel
                                       uint64_t value)
 {
     dx_patch_p_predictor *x = &d->predictor_;
-    uint32_t fix = d->id_ == DX_PATCH_P_ID_X86 ? 0u : d->id_ == DX_PATCH_P_ID_POINTER ? 1u : 2u;
+    uint32_t fix = d->id_ <= DX_PATCH_P_ID_POINTER ? d->id_ - 1
+                   : d->id_ < DX_PATCH_P_ID_SINGLES   ? 2u : 3u;
     uint64_t error = dx_patch_p_sign(value - f->value, 8 * f->size);
     uint32_t flag = DX_PATCH_P_M_FLAG + (d->id_ * 2 + f->sure) * 4 + x->flags_;
     if (dx_patch_p_bit(&d->coder_, flag, error != 0))
@@ -1773,6 +1769,25 @@ static void dx_patch_p_find(dx_patch_p_finder *f)
     dx_patch_p_lengthen(f, f->target_size); /* a run may have led to the end */
 }
 
+/* Numbers that changed a little, between covers of one diagonal, are no literals: join these. */
+static void dx_patch_p_join_numbers(dx_patch_p_finder *f)
+{
+    size_t i, kept = 0;
+    for (i = 1; i < f->cover_count; i++) {
+        dx_patch_p_cover *last = f->covers + kept, *c = f->covers + i;
+        uint64_t n = last->new_at + last->size, gap = c->new_at - n, cost = 0, d;
+        const uint8_t *p = f->base + last->old_at + last->size, *q = f->target + n;
+        bool same = c->new_at - c->old_at == last->new_at - last->old_at;
+        for (n = 0; same && n + 4 <= gap; n += 4) { /* bits of differences, and of their length */
+            d = dx_patch_p_fold((uint64_t)dx_patch_p_load32(q + n) - dx_patch_p_load32(p + n));
+            for (cost += 3; d; d >>= 1) cost++;
+        }
+        if (same && gap >= 64 && cost < 6 * gap) last->size += gap + c->size;
+        else f->covers[++kept] = *c;
+    }
+    if (f->cover_count) f->cover_count = kept + 1;
+}
+
 /* >>create: a delta ----------------------------------------------------------- */
 typedef struct dx_patch_p_maker {
     dx_patch_p_delta delta;
@@ -1858,7 +1873,7 @@ static uint32_t dx_patch_p_choose(dx_patch_p_maker *m, const dx_patch_p_block *b
 }
 
 /* Segments from the headers of a 64-bit little-endian ELF file; anything else is one segment that
-   starts at address 0. What stands there is only used to predict, so nothing needs checking. */
+   starts at address 0. They only make predictions better, so nothing needs checking. */
 static void dx_patch_p_find_segments(const uint8_t *p, size_t size, uint64_t *setup)
 {
     uint64_t count = 0, i, at = size >= 64 ? dx_patch_p_load64(p + 32) : 0;
@@ -2024,8 +2039,8 @@ static void *dx_patch_p_cut_memory(uint8_t **at, size_t *left, uint64_t size)
 /* Bytes that mixing takes. */
 static uint64_t dx_patch_p_mix_memory(uint32_t history_log, uint32_t groups_log)
 {
-    if (!history_log) return 0;
-    return sizeof(dx_patch_p_mixer) + ((uint64_t)2 << history_log) + ((uint64_t)32 << groups_log);
+    uint64_t size = sizeof(dx_patch_p_mixer) + ((uint64_t)2 << history_log);
+    return history_log ? size + ((uint64_t)32 << groups_log) : 0;
 }
 
 /* Bytes that applying a delta takes. */
@@ -2247,10 +2262,8 @@ static int dx_patch_p_take_literals(dx_patch_applier *a)
     if (d->mixer_) error = dx_patch_p_read(a, a->hint_old_, a->old_, most);
     else DX_PATCH_MEMSET(a->old_, 0, DX_PATCH_P_WINDOW);
     if (error) return error;
-    do {
-        to[size] = (uint8_t)dx_patch_p_literal(d, a->old_[size], 0);
-        size++;
-    } while (size < most && dx_patch_p_has_input(&d->coder_) && !d->coder_.overrun_);
+    do to[size] = (uint8_t)dx_patch_p_literal(d, a->old_[size], 0);
+    while (++size < most && dx_patch_p_has_input(&d->coder_) && !d->coder_.overrun_);
     d->past_ = past; /* as it is until emit */
     a->hint_old_ += size;
     a->literals_left_ -= size;
@@ -2552,25 +2565,21 @@ static int dx_patch_p_begin(dx_patch_applier *a)
     return h->body_size ? DX_PATCH_OK : dx_patch_p_run(a);
 }
 
-/* Take up to size bytes of input; returns how many, or an error. */
+/* Take up to size bytes of input. */
 static int dx_patch_p_take_input(dx_patch_applier *a, const uint8_t *p, size_t size, size_t *taken)
 {
     uint64_t end = DX_PATCH_HEADER_SIZE, part = size;
-    bool header = a->received_ < end;
+    bool header = a->received_ < end, trailer;
     if (!header) end += a->header_.body_size;
-    if (!header && a->received_ >= end) { /* the trailer is not ours to read */
-        end += a->header_.trailer_size;
-        if (part > end - a->received_) part = end - a->received_;
-        a->received_ += part;
-        *taken = (size_t)part;
-        return part ? DX_PATCH_OK : DX_PATCH_ECORRUPT;
-    }
+    trailer = !header && a->received_ >= end; /* which is not ours to read */
+    if (trailer) end += a->header_.trailer_size;
     if (part > end - a->received_) part = end - a->received_;
-    if (part > sizeof a->in_ - a->in_size_) part = sizeof a->in_ - a->in_size_;
-    DX_PATCH_MEMCPY(a->in_ + a->in_size_, p, (size_t)part);
-    a->in_size_ += (size_t)part;
+    if (!trailer && part > sizeof a->in_ - a->in_size_) part = sizeof a->in_ - a->in_size_;
     a->received_ += part;
     *taken = (size_t)part;
+    if (trailer) return part ? DX_PATCH_OK : DX_PATCH_ECORRUPT;
+    DX_PATCH_MEMCPY(a->in_ + a->in_size_, p, (size_t)part);
+    a->in_size_ += (size_t)part;
     if (header) return a->received_ == end ? dx_patch_p_begin(a) : DX_PATCH_OK;
     a->crc_ = dx_patch_p_crc32c(a->crc_, p, (size_t)part);
     if (a->received_ == end && a->crc_ != a->header_.body_crc) return DX_PATCH_ECORRUPT;
@@ -2774,8 +2783,7 @@ DX_PATCH_API int dx_patch_undo(void *buffer, size_t target_size, size_t buffer_c
 /* >>flash: in place on one slot ------------------------------------------------
    The base moves up by a gap of some pages, then the target is decoded from its first page on.
    Nothing is read after it was overwritten: the patch was made so. The pages show how far a run
-   came: there is no journal. The stream is parsed without the base, so that decoding can go on in
-   its middle. */
+   came. The stream is parsed without the base, so that decoding can go on in its middle. */
 #define DX_PATCH_P_F_RUN 3u /* numbers: 0 gap, 1 length, 2 jump, 3..5 run, by the run before */
 #define DX_PATCH_P_F_WRONG (6u * DX_PATCH_P_NUMBER)
 #define DX_PATCH_P_F_LITERAL (DX_PATCH_P_F_WRONG + 256u)
@@ -2921,11 +2929,10 @@ static void dx_patch_p_f_go_on(dx_patch_flash *f, uint32_t page, uint32_t first)
 {
     while (page-- > 0 && !f->error_) {
         uint64_t from = (uint64_t)page << f->bits_, to = from + ((uint64_t)f->gap_ << f->bits_);
-        uint64_t i = 0;
         dx_patch_p_f_do(f, DX_PATCH_FLASH_ERASE, to, NULL, 1u << f->bits_);
-        for (; i >> f->bits_ == 0; i += 256) {
-            dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, from + i, f->out_, 256);
-            dx_patch_p_f_do(f, DX_PATCH_FLASH_WRITE, to + i, f->out_, 256);
+        for (; from >> f->bits_ == page; from += 256, to += 256) {
+            dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, from, f->out_, 256);
+            dx_patch_p_f_do(f, DX_PATCH_FLASH_WRITE, to, f->out_, 256);
         }
     }
     dx_patch_p_f_decode(f, first);
@@ -3067,9 +3074,7 @@ static int dx_patch_p_make_blocks(dx_patch_p_job *j)
 
 #define DX_PATCH_P_APPLY_MAX ((uint64_t)64 << 20)
 
-/* Memory besides covers and table: the maker and 44 KB of models fit in it everywhere, so that no
-   size of a structure changes what is found. */
-#define DX_PATCH_P_FIXED 65536u
+#define DX_PATCH_P_FIXED 65536u /* bytes besides covers and table, whatever a structure's size */
 typedef char dx_patch_p_maker_fits[sizeof(dx_patch_p_maker) < 12000 ? 1 : -1];
 
 /* Find the covers in so much memory; *at and *left are then behind the covers. */
@@ -3100,6 +3105,7 @@ static int dx_patch_p_make_covers(dx_patch_p_maker *m, const dx_patch_p_job *j, 
     f->chain = (uint32_t *)dx_patch_p_cut_memory(&from, &most, size * sizeof *f->chain);
     if (!f->table || !f->chain) return DX_PATCH_ENOMEM;
     dx_patch_p_find(f);
+    if (m->level > 2) dx_patch_p_join_numbers(f);
     for (half = 0, m->literals = j->target_size; half < f->cover_count; half++)
         m->literals -= f->covers[half].size;
     return DX_PATCH_OK;
@@ -3397,13 +3403,11 @@ DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *b
 DX_PATCH_API size_t dx_patch_bound(const dx_patch_create_desc *desc, size_t base_size,
                                    size_t target_size)
 {
-    uint64_t larger = base_size > target_size ? base_size : target_size, bound;
-    uint64_t block_size = desc && desc->block_size ? desc->block_size : 4096;
-    if (desc && desc->kind == DX_PATCH_KIND_BLOCKS) bound = larger + (larger / block_size + 1) * 20;
-    else if (desc && desc->kind == DX_PATCH_KIND_FLASH)
-        bound = larger + larger / 8 + (larger / block_size + 1) * 8 + 64;
-    else bound = (uint64_t)target_size + 32;
-    bound += DX_PATCH_HEADER_SIZE;
+    uint64_t larger = base_size > target_size ? base_size : target_size;
+    uint64_t blocks = larger / (desc && desc->block_size ? desc->block_size : 4096) + 1;
+    uint64_t bound = DX_PATCH_HEADER_SIZE + larger + larger / 8 + 20 * blocks + 64;
+    if (!desc || !desc->kind || desc->kind == DX_PATCH_KIND_DELTA)
+        bound = DX_PATCH_HEADER_SIZE + (uint64_t)target_size + 32;
     return bound > SIZE_MAX ? 0 : (size_t)bound;
 }
 

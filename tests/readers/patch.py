@@ -188,7 +188,7 @@ class Delta:
         self.mixer = Mixer(s, body[3], body[4]) if body[3] else None
         self.plain, self.raw, self.same = coding == 0, 0, 0
         self.id = self.flags = self.last_run = self.last_diff = 0
-        self.corrections = [0] * 1024
+        self.corrections = [0] * 1025
         self.old_end = self.new_end = self.hint_at = 0
         if self.map:
             self.setup()
@@ -230,8 +230,8 @@ class Delta:
                 out.append(s.byte())
                 continue
             if k % 1024 == 0:
-                self.raw = s.bit(1800 + self.raw)
-            model = 1802 + 256 * ((1 << self.wrong_bits) + ((out[-1] if out else 0) >> self.literal_shift))
+                self.raw = s.bit(1976 + self.raw)
+            model = 1978 + 256 * ((1 << self.wrong_bits) + ((out[-1] if out else 0) >> self.literal_shift))
             if self.raw:
                 byte = 0
                 for _ in range(8):
@@ -260,8 +260,8 @@ class Delta:
             done = self.block(new, old, end, min(end + 1024, size), size) if end < size else end
     def block(self, new, old, start, end, size):
         s, first = self.s, len(self.out)
-        self.id = id = s.tree(1624 + 16 * self.id, 4)
-        assert id <= 10 and (self.map or id == 0), "predictor"
+        self.id = id = s.tree(1768 + 16 * self.id, 4)
+        assert id <= 12 and (self.map or id == 0), "predictor"
         move = (self.bias(0, old + start), self.bias(1, new + start)) if self.map else (0, 0)
         free, i = max(old + start - 2, 0), start
         block = bytearray(self.base[old + start:old + end])
@@ -269,19 +269,19 @@ class Delta:
         self.window = old + start, old + limit
         while id and i < end:
             field = self.field(id, old + i, new + i, free, move)
-            mapped = field and i + field.size <= limit and (self.mapped(field.address) if id != 10 else (0, 0))
+            mapped = field and i + field.size <= limit and (self.mapped(field.address) if id < 10 else (0, 0))
             if not mapped:
                 i += 1
                 continue
-            slot = field.slot if id == 10 else ((field.address >> self.region_bits) * 0x9E3779B97F4A7C15 & M64) >> 54
+            slot = field.slot if id >= 10 else ((field.address >> self.region_bits) * 0x9E3779B97F4A7C15 & M64) >> 54
             modulo = (1 << 8 * field.size) - 1
             value = field.predict((mapped[0] + signed(self.corrections[slot], 32)) & M64) & modulo
-            wrong = s.bit(1536 + (id * 2 + mapped[1]) * 4 + self.flags)
+            wrong = s.bit(1664 + (id * 2 + mapped[1]) * 4 + self.flags)
             self.flags = (self.flags << 1 | wrong) & 3
             if wrong:
-                error = unfold(s.number({1: 9, 2: 10}.get(id, 11)) + 1)
+                error = unfold(s.number({1: 9, 2: 10, 11: 12, 12: 12}.get(id, 11)) + 1)
                 value = (value + error) & modulo
-                self.corrections[slot] = (self.corrections[slot] + (error << field.scale)) & 0xffffffff
+                self.corrections[slot] = (self.corrections[slot] + (error << field.scale)) & 0xffffffff if id < 11 else 0
             block[i - start:i - start + field.size] = field.store(value)
             i += field.size
             free = old + i
@@ -297,7 +297,7 @@ class Delta:
                 break
             z = int(self.last_run == 0)
             context = z | 2 * (self.last_diff in (0, 1, 255)) | 4 * (self.last_diff >= 128)
-            model = 1802 + 256 * (context & ((1 << self.wrong_bits) - 1))
+            model = 1978 + 256 * (context & ((1 << self.wrong_bits) - 1))
             byte, before = block[stop], self.out[-1] if self.out else 0
             if self.mixer:
                 last = self.last_diff
@@ -341,6 +341,11 @@ class Delta:
             return self.risc_v(o, here, there, v, relative)
         if id == 10:
             return self.leb(o, behind, b)
+        if id > 10:
+            n = 4 if id == 11 else 8
+            f = Field(n, 0, lambda m: self.word(o, n))
+            f.slot = 1024 # none: always 0
+            return f if o % n == 0 else None
         if o % 4:
             return None
         if id == 3:
