@@ -1,6 +1,6 @@
 /* net.h - the bulk transfer of bulk.h on TCP sockets: options, timeouts, one poll loop for both sides
 
-   Used by bench/bench_bulk.c and tests/test_bulk.c; an example of how it is driven. POSIX, with what Linux has besides.
+   Used by bench/bench_bulk.c and tests/test_bulk_net.c; an example of how it is driven. POSIX, with what Linux has besides.
    The object lies in memory. Include bulk.h before. */
 #ifndef BULK_NET_H
 #define BULK_NET_H
@@ -275,8 +275,13 @@ static void bulk_accept(bulk_net *n, uint64_t now)
     while (n->count < BULK_CONNECTIONS) {
         int fd = accept(n->listener, NULL, NULL);
         if (fd < 0) return;
+        int number = dx_hbtp_bulk_open(&n->bulk, now);
+        if (number < 0) { /* as many as the transfer was set up for */
+            close(fd);
+            continue;
+        }
         bulk_set_options(fd, &n->options, n->congestion);
-        bulk_add(n, fd, dx_hbtp_bulk_open(&n->bulk, now), now);
+        bulk_add(n, fd, number, now);
     }
 }
 

@@ -1,0 +1,268 @@
+/* Tests of examples/bulk/net.h: bulk transfers over real TCP sockets on loopback, both sides in threads of their own. */
+#ifndef _GNU_SOURCE
+  #define _GNU_SOURCE
+#endif
+#define DX_IMPLEMENTATION
+#include "../dx_hbtp.h"
+#include "../examples/bulk/bulk.h"
+#include "../examples/bulk/net.h"
+#define DX_TEST_MAIN
+#include "dx_test.h"
+#include <pthread.h>
+
+#define S UINT64_C(1000000000)
+enum { MOST = 6000000 };
+
+/* >>one side ----------------------------------------------------------- */
+typedef struct side {
+    bulk_net            net;
+    dx_hbtp_bulk_desc   desc;
+    dx_hbtp_bulk_object object;
+    uint8_t            *bytes;            /* of the object; the receiver's outlive it, as a file does */
+    uint8_t             state[4096];      /* stored by a receiver that stops */
+    int64_t             state_size;
+    uint64_t            stop_at;          /* bytes done: stop there, as if the process ended; 0: never */
+    uint64_t            until_ns;         /* a test never hangs */
+    uint32_t            kills;            /* connections to be cut, at random moments */
+    uint32_t            seed, slow_us, warnings;
+    bool                wrong;            /* receiver: the hash is another */
+    volatile bool       running;
+} side;
+
+static side sender, receiver, stranger;
+static uint8_t source[MOST], target[MOST];
+
+static void hash(const uint8_t *p, uint64_t size, uint8_t out[32])
+{
+    uint64_t h = size + UINT64_C(0xcbf29ce484222325);
+    for (uint64_t i = 0; i < size; i++) h = (h ^ p[i]) * UINT64_C(0x100000001b3);
+    for (int i = 0; i < 32; i++) out[i] = (uint8_t)(h >> i % 8 * 8);
+}
+
+static const void *fetch(void *user, uint64_t offset, uint32_t size)
+{
+    (void)size;
+    return ((side *)user)->bytes + offset;
+}
+
+static int store(void *user, uint64_t offset, const uint8_t *bytes, uint32_t size)
+{
+    memcpy(((side *)user)->bytes + offset, bytes, size);
+    return 0;
+}
+
+static uint32_t dice(side *s)
+{
+    s->seed = s->seed * 1664525u + 1013904223u;
+    return s->seed >> 16;
+}
+
+static bool goes_on(side *s)
+{
+    if (bulk_now_ns() > s->until_ns || s->net.gave_up) return false;
+    if (s->stop_at && s->net.bulk.metrics.bytes_done >= s->stop_at) return false;
+    return s->net.bulk.state < DX_HBTP_BULK_DONE;
+}
+
+static void *receive(void *arg)
+{
+    side *s = (side *)arg;
+    uint8_t out[32];
+    while (goes_on(s)) {
+        bulk_turn(&s->net);
+        s->running = s->net.bulk.state >= DX_HBTP_BULK_RUNNING;
+        if (s->slow_us) usleep(s->slow_us);
+        if (s->net.bulk.state != DX_HBTP_BULK_WHOLE) continue;
+        hash(s->bytes, s->net.bulk.object.size, out);
+        dx_hbtp_bulk_verify(&s->net.bulk, !memcmp(out, s->net.bulk.object.hash, 32));
+    }
+    if (s->net.bulk.state < DX_HBTP_BULK_DONE) /* stopped in the middle */
+        s->state_size = dx_hbtp_bulk_save(&s->net.bulk, s->state, sizeof s->state);
+    else /* the other side is to hear of it */
+        for (uint64_t end = bulk_now_ns() + 3 * S; s->net.count && bulk_now_ns() < end;) bulk_turn(&s->net);
+    bulk_close(&s->net);
+    return NULL;
+}
+
+static void *send_all(void *arg)
+{
+    side *s = (side *)arg;
+    bulk_dial(&s->net, bulk_now_ns());
+    while (goes_on(s)) {
+        bulk_turn(&s->net);
+        if (s->kills && s->net.count && dice(s) % 8 == 0) { /* reset, or ended in good order */
+            struct linger now = {1, 0};
+            int fd = s->net.links[dice(s) % s->net.count].fd;
+            if (dice(s) % 2) setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+            shutdown(fd, SHUT_RDWR);
+            s->kills--;
+        }
+    }
+    bulk_close(&s->net);
+    return NULL;
+}
+
+static void be_receiver(side *s)
+{
+    memset(s, 0, offsetof(side, state)); /* a stored state stays */
+    memset(&s->stop_at, 0, sizeof *s - offsetof(side, stop_at));
+    s->desc.write = store;
+    s->desc.user = s;
+    s->desc.max_connections = BULK_CONNECTIONS;
+    s->bytes = target;
+    s->until_ns = bulk_now_ns() + 20 * S;
+    s->net.listener = bulk_listen(INADDR_LOOPBACK, &s->net.port);
+    DX_CHECK(s->net.listener >= 0);
+    DX_CHECK_EQ(bulk_start(&s->net, &s->desc, 0), 0);
+}
+
+static void be_sender(side *s, uint64_t size, uint32_t transfer, uint32_t connections)
+{
+    memset(s, 0, sizeof *s);
+    for (uint64_t i = 0; i < size; i++) source[i] = (uint8_t)(i * i >> 7 ^ i);
+    s->object.size = size;
+    s->object.transfer = transfer;
+    hash(source, size, s->object.hash);
+    s->desc.object = &s->object;
+    s->desc.read = fetch;
+    s->desc.user = s;
+    s->desc.max_connections = BULK_CONNECTIONS;
+    s->bytes = source;
+    s->until_ns = bulk_now_ns() + 20 * S;
+    s->net.listener = -1;
+    s->net.host = INADDR_LOOPBACK;
+    s->net.port = receiver.net.port;
+    DX_CHECK_EQ(bulk_start(&s->net, &s->desc, connections), 0);
+}
+
+static void run(void)
+{
+    pthread_t r, s;
+    DX_CHECK_EQ(pthread_create(&r, NULL, receive, &receiver), 0);
+    DX_CHECK_EQ(pthread_create(&s, NULL, send_all, &sender), 0);
+    pthread_join(s, NULL);
+    pthread_join(r, NULL);
+}
+
+static void check_done(uint64_t size)
+{
+    DX_CHECK_EQ(receiver.net.bulk.state, DX_HBTP_BULK_DONE);
+    DX_CHECK_EQ(sender.net.bulk.state, DX_HBTP_BULK_DONE);
+    DX_CHECK(!memcmp(source, target, size));
+    DX_CHECK_EQ(receiver.net.bulk.metrics.bytes_done, size);
+    DX_CHECK_EQ(sender.net.bulk.metrics.bytes_done, size);
+    memset(target, 0, sizeof target);
+}
+
+/* >>tests -------------------------------------------------------------- */
+DX_TEST(am_1_am_4_objects_arrive_over_1_4_16_and_64_connections)
+{
+    static const uint32_t counts[] = {1, 4, 16, 64};
+    static const uint64_t sizes[] = {0, 1, 16384, 100001, 3000001};
+    for (int i = 0; i < 4; i++) {
+        for (int k = 0; k < 5; k++) {
+            be_receiver(&receiver);
+            be_sender(&sender, sizes[k], 1, counts[i]);
+            run();
+            check_done(sizes[k]);
+            DX_CHECK(sender.net.bulk.metrics.opened <= counts[i]);
+        }
+    }
+}
+
+DX_TEST(am_7_options_are_set_and_read_back)
+{
+    char used[16];
+    bulk_options o = {"reno", 1 << 20, 0};
+    int fd = socket(AF_INET, SOCK_STREAM, 0), v = 0;
+    socklen_t size = sizeof v;
+    DX_CHECK(bulk_set_options(fd, &o, used));
+    DX_CHECK_STR(used, "reno");
+    DX_CHECK(!getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &v, &size) && v);
+    DX_CHECK(!getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &v, &size) && v);
+    DX_CHECK(!getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &v, &size) && v == 30);
+    DX_CHECK(!getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &v, &size) && v >= 65536); /* the system may cap it */
+    o.congestion = "no-such-one"; /* then what the system has, and it says so */
+    DX_CHECK(!bulk_set_options(fd, &o, used));
+    DX_CHECK_STR(used, "reno");
+    close(fd);
+}
+
+DX_TEST(am_10_connections_are_cut_at_random_moments)
+{
+    static const uint32_t counts[] = {1, 4, 16, 64}, kills[] = {2, 6, 20, 60};
+    for (int i = 0; i < 4; i++) {
+        be_receiver(&receiver);
+        be_sender(&sender, 5000001, 7, counts[i]);
+        sender.kills = kills[i];
+        sender.seed = (uint32_t)i + 5;
+        run();
+        check_done(5000001);
+        DX_CHECK(sender.net.bulk.metrics.dropped >= 1);
+        DX_CHECK(sender.net.bulk.metrics.bytes >= 5000001);
+    }
+}
+
+DX_TEST(am_15_a_receiver_starts_again_with_its_bitmap)
+{
+    be_receiver(&receiver);
+    receiver.stop_at = 3000000;
+    be_sender(&sender, 5000000, 7, 4);
+    sender.until_ns = bulk_now_ns() + S;
+    run();
+    DX_CHECK(receiver.state_size > 0);
+    DX_CHECK(sender.net.bulk.state != DX_HBTP_BULK_DONE);
+    uint64_t had = receiver.net.bulk.metrics.bytes_done;
+    DX_CHECK(had >= 3000000);
+    be_receiver(&receiver);
+    DX_CHECK_EQ(dx_hbtp_bulk_load(&receiver.net.bulk, receiver.state, (size_t)receiver.state_size), 0);
+    be_sender(&sender, 5000000, 8, 4);
+    sender.net.bulk.desc_.patient = true;
+    run();
+    check_done(5000000);
+    DX_CHECK(sender.net.bulk.metrics.bytes < 5000000 - had + 1000000); /* not all of it again */
+}
+
+DX_TEST(am_6_am_8_a_slow_reader_gets_all_of_it)
+{
+    be_receiver(&receiver);
+    receiver.slow_us = 3000;
+    receiver.net.options.buffer = 8192;
+    be_sender(&sender, 1500000, 1, 4);
+    run();
+    check_done(1500000);
+    DX_CHECK_EQ(sender.net.bulk.metrics.timeouts, 0);
+}
+
+DX_TEST(am_13_a_wrong_hash_fails_on_both_sides)
+{
+    be_receiver(&receiver);
+    be_sender(&sender, 1000000, 1, 4);
+    sender.net.bulk.object.hash[5] ^= 1; /* what is announced is not what is sent */
+    run();
+    DX_CHECK_EQ(receiver.net.bulk.state, DX_HBTP_BULK_FAILED);
+    DX_CHECK_EQ(receiver.net.bulk.error, DX_HBTP_ECORRUPT);
+    DX_CHECK_EQ(sender.net.bulk.state, DX_HBTP_BULK_FAILED);
+    DX_CHECK_EQ(sender.net.bulk.error, DX_HBTP_EREMOTE);
+    DX_CHECK_EQ(sender.net.bulk.status, DX_HBTP_BULK_WRONG_HASH);
+}
+
+DX_TEST(am_3_another_transfer_is_kept_out)
+{
+    pthread_t r, s, t;
+    be_receiver(&receiver);
+    be_sender(&stranger, 2000000, 9, 2);
+    be_sender(&sender, 2000000, 1, 2);
+    sender.net.bulk.desc_.rate = 4000000; /* half a second, so that both are there */
+    DX_CHECK_EQ(pthread_create(&r, NULL, receive, &receiver), 0);
+    DX_CHECK_EQ(pthread_create(&s, NULL, send_all, &sender), 0);
+    while (!receiver.running && bulk_now_ns() < receiver.until_ns) usleep(1000);
+    stranger.until_ns = bulk_now_ns() + S / 2;
+    DX_CHECK_EQ(pthread_create(&t, NULL, send_all, &stranger), 0);
+    pthread_join(s, NULL);
+    pthread_join(t, NULL);
+    pthread_join(r, NULL);
+    check_done(2000000);
+    DX_CHECK(stranger.net.bulk.state != DX_HBTP_BULK_DONE);
+    DX_CHECK(receiver.net.bulk.metrics.bad_frames > 0);
+}
