@@ -464,15 +464,16 @@ static uint32_t dx_patch_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
     return ~crc;
 }
 
-/* BLAKE3 (github.com/BLAKE3-team/BLAKE3-specs, section 2.2): flags of a compression. */
+/* <<shared */
+
+/* >>hash: BLAKE3-256, incremental ------------------------------------------- */
+/* BLAKE3 (github.com/BLAKE3-team/BLAKE3-specs, section 2.2), in little code: the devices that flash
+   themselves have it too. Flags of a compression: */
 enum {
     DX_PATCH_P_B3_CHUNK_START = 1,
     DX_PATCH_P_B3_CHUNK_END = 2,
     DX_PATCH_P_B3_PARENT = 4,
-    DX_PATCH_P_B3_ROOT = 8,
-    DX_PATCH_P_B3_KEYED = 16,
-    DX_PATCH_P_B3_DERIVE_CONTEXT = 32,
-    DX_PATCH_P_B3_DERIVE_MATERIAL = 64
+    DX_PATCH_P_B3_ROOT = 8
 };
 
 /* The key of the plain hash: the first words of SHA-256's state. */
@@ -509,50 +510,38 @@ static void dx_patch_p_blake3_iv(uint32_t key[8])
         DX_PATCH_P_B3_G(v3, v4, v9, ve, ie, if);                                            \
     } while (0)
 
-/* The compression function: out[0..8) is the chaining value, all 16 words are the output of a root.
-   out may be cv. block_size says how many bytes of block count, the rest must be zero. */
-static void dx_patch_p_blake3_compress(uint32_t out[16], const uint32_t cv[8],
-                                     const uint8_t block[64], uint32_t block_size,
+/* The chaining value of a block of which so many bytes count; the rest must be zero. */
+static void dx_patch_p_hash_compress(uint32_t cv[8], const uint8_t block[64], uint32_t block_size,
                                      uint64_t counter, uint32_t flags)
 {
+    static const uint8_t order[16] = {2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8};
+    uint32_t old[16];
     uint32_t m[16];
     uint32_t v0 = cv[0], v1 = cv[1], v2 = cv[2], v3 = cv[3];
     uint32_t v4 = cv[4], v5 = cv[5], v6 = cv[6], v7 = cv[7];
     uint32_t v8 = 0x6a09e667u, v9 = 0xbb67ae85u, va = 0x3c6ef372u, vb = 0xa54ff53au;
     uint32_t vc = (uint32_t)(counter & 0xffffffffu), vd = (uint32_t)(counter >> 32);
     uint32_t ve = block_size, vf = flags;
-    unsigned i;
+    unsigned i, round;
     for (i = 0; i < 16; i++) m[i] = dx_patch_p_load32(block + 4 * i);
-    DX_PATCH_P_B3_ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    DX_PATCH_P_B3_ROUND(2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8);
-    DX_PATCH_P_B3_ROUND(3, 4, 10, 12, 13, 2, 7, 14, 6, 5, 9, 0, 11, 15, 8, 1);
-    DX_PATCH_P_B3_ROUND(10, 7, 12, 9, 14, 3, 13, 15, 4, 0, 11, 2, 5, 8, 1, 6);
-    DX_PATCH_P_B3_ROUND(12, 13, 9, 11, 15, 10, 14, 8, 7, 2, 5, 3, 0, 1, 6, 4);
-    DX_PATCH_P_B3_ROUND(9, 14, 11, 5, 8, 12, 15, 1, 13, 3, 0, 10, 2, 6, 4, 7);
-    DX_PATCH_P_B3_ROUND(11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13);
-    out[8] = v8 ^ cv[0];
-    out[9] = v9 ^ cv[1];
-    out[10] = va ^ cv[2];
-    out[11] = vb ^ cv[3];
-    out[12] = vc ^ cv[4];
-    out[13] = vd ^ cv[5];
-    out[14] = ve ^ cv[6];
-    out[15] = vf ^ cv[7];
-    out[0] = v0 ^ v8;
-    out[1] = v1 ^ v9;
-    out[2] = v2 ^ va;
-    out[3] = v3 ^ vb;
-    out[4] = v4 ^ vc;
-    out[5] = v5 ^ vd;
-    out[6] = v6 ^ ve;
-    out[7] = v7 ^ vf;
+    for (round = 0; round < 7; round++) {
+        DX_PATCH_P_B3_ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        for (i = 0; i < 16; i++) old[i] = m[i];
+        for (i = 0; i < 16; i++) m[i] = old[order[i]];
+    }
+    cv[0] = v0 ^ v8;
+    cv[1] = v1 ^ v9;
+    cv[2] = v2 ^ va;
+    cv[3] = v3 ^ vb;
+    cv[4] = v4 ^ vc;
+    cv[5] = v5 ^ vd;
+    cv[6] = v6 ^ ve;
+    cv[7] = v7 ^ vf;
 }
 #undef DX_PATCH_P_B3_ROUND
 #undef DX_PATCH_P_B3_G
 #undef DX_PATCH_P_B3_ROTR
-/* <<shared */
 
-/* >>hash: BLAKE3-256, incremental ------------------------------------------- */
 static void dx_patch_p_hash_start(void *user)
 {
     dx_patch_p_blake3 *h = (dx_patch_p_blake3 *)user;
@@ -563,10 +552,8 @@ static void dx_patch_p_hash_start(void *user)
 /* The block that was kept, with these flags and those of its place. */
 static void dx_patch_p_hash_block(dx_patch_p_blake3 *h, uint32_t flags)
 {
-    uint32_t out[16];
     if (h->blocks_ == 0) flags |= (uint32_t)DX_PATCH_P_B3_CHUNK_START;
-    dx_patch_p_blake3_compress(out, h->cv_, h->block_, h->block_size_, h->chunk_, flags);
-    DX_PATCH_MEMCPY(h->cv_, out, 32);
+    dx_patch_p_hash_compress(h->cv_, h->block_, h->block_size_, h->chunk_, flags);
     h->block_size_ = 0;
     h->blocks_++;
 }
@@ -574,13 +561,11 @@ static void dx_patch_p_hash_block(dx_patch_p_blake3 *h, uint32_t flags)
 /* The value of a node of the tree: its left child is on the stack, its right one is cv. */
 static void dx_patch_p_hash_join(dx_patch_p_blake3 *h, uint32_t flags)
 {
-    uint32_t out[16], iv[8];
     uint8_t *pair = h->stack_ + 32 * (size_t)--h->stack_size_;
     unsigned i;
     for (i = 0; i < 8; i++) dx_patch_p_store32(pair + 32 + 4 * i, h->cv_[i]);
-    dx_patch_p_blake3_iv(iv);
-    dx_patch_p_blake3_compress(out, iv, pair, 64, 0, (uint32_t)DX_PATCH_P_B3_PARENT | flags);
-    DX_PATCH_MEMCPY(h->cv_, out, 32);
+    dx_patch_p_blake3_iv(h->cv_);
+    dx_patch_p_hash_compress(h->cv_, pair, 64, 0, (uint32_t)DX_PATCH_P_B3_PARENT | flags);
 }
 
 static void dx_patch_p_hash_update(void *user, const void *data, size_t size)

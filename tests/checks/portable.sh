@@ -32,10 +32,15 @@ if has_m32; then
 else
     skip "i386" "gcc has no 32-bit C library here"
 fi
-qemu=$(command -v qemu-s390x-static || command -v qemu-s390x)
-if has s390x-linux-gnu-gcc && [ -n "$qemu" ]; then
-    try "s390x (big-endian)" same s390x "$qemu" s390x-linux-gnu-gcc -O2 -static
-else
-    skip "s390x" "needs s390x-linux-gnu-gcc and qemu-user-static"
-fi
+foreign() { # MACHINE WHAT
+    local qemu
+    qemu=$(command -v "qemu-$1-static" || command -v "qemu-$1")
+    if has "$1-linux-gnu-gcc" && [ -n "$qemu" ]; then
+        try "$1 ($2)" same "$1" "$qemu" "$1-linux-gnu-gcc" -O2 -static
+    else
+        skip "$1" "needs $1-linux-gnu-gcc and qemu-user-static"
+    fi
+}
+foreign aarch64 "64 bits"
+foreign s390x "big-endian"
 finish
