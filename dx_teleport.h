@@ -734,6 +734,7 @@ DX_TELEPORT_P_HOT bool dx_teleport_p_scan_end(const dx_teleport_p_scan *s)
     return !s->bad && s->end == s->size && dx_teleport_p_scan_run(s);
 }
 
+/* A view of a record at p + root; nothing is checked yet. */
 DX_TELEPORT_P_HOT void dx_teleport_p_view(dx_teleport_view *v, const uint8_t *p, size_t root,
                                           size_t size, uint64_t layout, unsigned version)
 {

@@ -2126,6 +2126,40 @@ DX_TEST(rb_4_two_threads_variable_records)
     free(r.memory);
 }
 
+static void *produce_batches(void *user)
+{
+    ring *r = user;
+    for (uint32_t i = 0; i < THREAD_RECORDS;) {
+        uint32_t ops[32][4];
+        const uint32_t left = THREAD_RECORDS - i, count = left < 1 + i % 32 ? left : 1 + i % 32;
+        size_t done;
+        for (uint32_t k = 0; k < count; k++)
+            for (uint32_t n = 0; n < 4; n++) ops[k][n] = i + k + n * 7;
+        if (dx_teleport_producer_push_many(&r->p, ops, count, &done)) sched_yield();
+        i += (uint32_t)done;
+    }
+    return NULL;
+}
+
+DX_TEST(rb_4_two_threads_batches)
+{
+    ring r = make_ring(16, 64);
+    pthread_t t;
+    uint32_t got = 0, ops[20][4];
+    DX_CHECK_EQ(pthread_create(&t, NULL, produce_batches, &r), 0);
+    while (got < THREAD_RECORDS) {
+        size_t done;
+        const int error = dx_teleport_consumer_pop_many(&r.c, ops, 20, &done);
+        DX_CHECK(error == 0 || error == DX_TELEPORT_EAGAIN);
+        if (error) sched_yield();
+        for (size_t k = 0; k < done; k++, got++)
+            for (uint32_t n = 0; n < 4; n++) DX_CHECK_EQ(ops[k][n], got + n * 7);
+    }
+    pthread_join(t, NULL);
+    DX_CHECK_EQ(got, THREAD_RECORDS);
+    free(r.memory);
+}
+
 static void count_call(void *user)
 {
     ++*(int *)user;
