@@ -313,8 +313,7 @@ typedef struct dx_cas_damage {
     dx_cas_id id;     /* OBJECT, MISSING, UNKNOWN: which object; otherwise zero */
 } dx_cas_damage;
 
-/* Return 0 to go on, anything else to stop (DX_CAS_ECANCELED). */
-typedef int dx_cas_damage_fn(void *user, const dx_cas_damage *damage);
+typedef int dx_cas_damage_fn(void *user, const dx_cas_damage *damage); /* not 0: stop, ECANCELED */
 
 typedef struct dx_cas_report {
     uint64_t objects, refs, commits, bytes; /* that were checked, in all records */
@@ -1061,13 +1060,6 @@ static size_t dx_cas_p_length(const char *text)
     return size;
 }
 
-/* The hash of data under a context string of docs/CAS.md: list nodes, names and the chain of
-   commits cannot be mistaken for plain objects. */
-static void dx_cas_p_derive(dx_cas_blake3 *h, const char *context)
-{
-    dx_cas_blake3_init_derive(h, context, dx_cas_p_length(context));
-}
-
 DX_CAS_API void dx_cas_id_to_hex(const dx_cas_id *id, char out[65])
 {
     static const char digits[] = "0123456789abcdef";
@@ -1139,7 +1131,7 @@ DX_CAS_API int dx_cas_chunker_init(dx_cas_chunker *c, const dx_cas_chunker_desc 
     c->size_avg_ = p.size_avg;
     c->size_max_ = p.size_max;
     c->fixed_ = p.mode == DX_CAS_CHUNK_FIXED;
-    dx_cas_p_derive(&h, "dx_cas v1 gear table");
+    dx_cas_blake3_init_derive(&h, "dx_cas v1 gear table", 20);
     if (p.key) dx_cas_blake3_update(&h, p.key, 32);
     dx_cas_blake3_final(&h, bytes, sizeof bytes);
     for (i = 0; i < 256; i++) c->gear_[i] = dx_cas_p_load64(bytes + 8 * i);
@@ -1153,20 +1145,32 @@ DX_CAS_API void dx_cas_chunker_reset(dx_cas_chunker *c)
     c->fill_ = 0;
 }
 
-/* Roll over bytes until the chunk has `until` of them or the masked hash is zero (then *cut). */
-static size_t dx_cas_p_roll(dx_cas_chunker *c, const uint8_t *p, size_t size,
-                                    uint32_t until, uint64_t mask, bool *cut)
+enum { DX_CAS_P_FAR = 1024 };
+/* Roll over bytes until the chunk has `until` of them or the masked hash is zero (then *cut). Two
+   places at once, FAR bytes apart: the hash depends on no more than the last 64 bytes. */
+static size_t dx_cas_p_roll(dx_cas_chunker *c, const uint8_t *p, size_t size, uint32_t until,
+                            uint64_t mask, bool *cut)
 {
-    uint64_t hash = c->hash_;
-    size_t n = until > c->fill_ ? until - c->fill_ : 0, i;
+    uint64_t hash = c->hash_, far;
+    size_t n = until > c->fill_ ? until - c->fill_ : 0, i = 0, k = DX_CAS_P_FAR;
     if (n > size) n = size;
-    for (i = 0; i < n; i++) {
-        hash = (hash << 1) + c->gear_[p[i]];
-        if ((hash & mask) == 0) {
-            *cut = true;
-            i++;
-            break;
+    while (k == DX_CAS_P_FAR && n - i >= 2 * DX_CAS_P_FAR) {
+        const uint8_t *near_p = p + i, *far_p = near_p + DX_CAS_P_FAR;
+        for (far = 0, k = DX_CAS_P_FAR - 64; k < DX_CAS_P_FAR; k++) {
+            far = (far << 1) + c->gear_[near_p[k]];
         }
+        for (k = 0; k < DX_CAS_P_FAR; k++) {
+            hash = (hash << 1) + c->gear_[near_p[k]];
+            far = (far << 1) + c->gear_[far_p[k]];
+            if ((hash & mask) == 0 || (far & mask) == 0) break;
+        }
+        i += k < DX_CAS_P_FAR ? k + 1 : 2 * DX_CAS_P_FAR;
+        if (k == DX_CAS_P_FAR) hash = far;
+    }
+    *cut = i > 0 && (hash & mask) == 0; /* if not, what follows meets the far one */
+    for (; i < n && !*cut; i++) {
+        hash = (hash << 1) + c->gear_[p[i]];
+        *cut = (hash & mask) == 0;
     }
     c->hash_ = hash;
     c->fill_ += (uint32_t)i;
@@ -1807,7 +1811,7 @@ static void dx_cas_p_id_start(dx_cas_blake3 *h, uint32_t type)
     static const char *const contexts[] = {"dx_cas v1 list node", "dx_cas v1 ref",
                                            "dx_cas v1 commit chain"};
     if (type == DX_CAS_P_BLOB) dx_cas_blake3_init(h);
-    else dx_cas_p_derive(h, contexts[type - DX_CAS_P_LIST]);
+    else dx_cas_blake3_init_derive(h, contexts[type - 2], dx_cas_p_length(contexts[type - 2]));
 }
 
 static void dx_cas_p_id_of(uint32_t type, const void *data, size_t size, dx_cas_id *id)
@@ -1917,7 +1921,6 @@ static void dx_cas_p_insert(dx_cas_store *s, uint64_t fingerprint, uint64_t plac
     s->entry_count_++;
 }
 
-/* Bytes of memory with room for entries; the work memory holds an object twice for a codec. */
 static uint64_t dx_cas_p_memory_for(uint64_t work_size, uint64_t entries)
 {
     if (entries < 16) entries = 16;
@@ -2200,7 +2203,6 @@ static int dx_cas_p_get_node(dx_cas_store *s, const dx_cas_p_record *r, uint8_t 
     return sum == n->total ? DX_CAS_OK : dx_cas_p_damaged(s, r->place);
 }
 
-/* Find child i of a node; it must be of the level below and of the size that the node says. */
 static int dx_cas_p_find_child(dx_cas_store *s, const dx_cas_p_node *n, uint32_t i, dx_cas_id *id,
                                dx_cas_p_record *r)
 {
@@ -3145,7 +3147,6 @@ DX_CAS_API int dx_cas_reader_open(dx_cas_reader *r, dx_cas_store *s, const dx_ca
     return DX_CAS_OK;
 }
 
-/* Is the node at level (0: the chunk) that holds offset in memory? */
 static bool dx_cas_p_covers(const dx_cas_reader *r, uint32_t level, uint64_t offset)
 {
     return offset >= r->starts_[level] && offset - r->starts_[level] < r->spans_[level];
@@ -3190,7 +3191,6 @@ DX_CAS_API int dx_cas_reader_chunk(dx_cas_reader *r, uint64_t offset, dx_cas_id 
     return DX_CAS_OK;
 }
 
-/* Bytes at offset from one chunk: straight into the buffer when it wants all of it. */
 static int dx_cas_p_read_chunk(dx_cas_reader *r, uint64_t offset, uint8_t *out, size_t size,
                                size_t *got)
 {

@@ -1652,6 +1652,40 @@ static dx_cas_content kit_write(stream_kit *k, const uint8_t *p, size_t size)
     return out;
 }
 
+/* The chunker as docs/CAS.md says it, a byte at a time. */
+static size_t plain_cut(const dx_cas_chunker *k, const uint8_t *p, size_t size)
+{
+    uint64_t hash = 0;
+    for (size_t i = 0; i < size && i < k->size_max_; i++) {
+        if (i + 64 >= k->size_min_) hash = (hash << 1) + k->gear_[p[i]];
+        if (i + 1 >= k->size_min_ && (hash & (i + 1 <= k->size_avg_ ? k->mask_hard_ : k->mask_easy_)) == 0) return i + 1;
+    }
+    return size < k->size_max_ ? size : k->size_max_;
+}
+
+DX_PROPERTY(ck_2_two_places_at_once_cut_where_one_does, 120)
+{
+    static uint8_t bytes[400000];
+    dx_cas_chunker_desc desc = {0};
+    dx_cas_chunker k;
+    size_t size = (size_t)dx_choose(c, sizeof bytes), piece = (size_t)1 << dx_choose_range(c, 8, 19), at = 0;
+    desc.size_avg = (uint32_t)1 << dx_choose_range(c, 8, 17);
+    if (dx_choose(c, 1)) desc.size_min = 64;
+    if (dx_choose(c, 2) == 0) fill_text(bytes, size, size);
+    else fill(bytes, size, size);
+    OK(dx_cas_chunker_init(&k, &desc));
+    while (at < size) {
+        size_t want = plain_cut(&k, bytes + at, size - at), done = 0;
+        bool cut = false;
+        while (!cut && at + done < size) { /* in pieces, each of which is passed whole */
+            size_t n = size - at - done < piece ? size - at - done : piece;
+            done += dx_cas_chunker_next(&k, bytes + at + done, n, &cut);
+        }
+        DX_CHECK_EQ(done, want);
+        at += done;
+    }
+}
+
 DX_TEST(ck_3_streams_of_all_kinds_of_sizes)
 {
     static const size_t sizes[] = {0, 1, 63, 64, 255, 1024, 1025, 5000, 300000, 2500000};
