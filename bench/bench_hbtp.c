@@ -252,7 +252,9 @@ static size_t lookup(void *user)
 {
     const dx_hbtp_router *r = (const dx_hbtp_router *)user;
     uintptr_t sum = 0;
-    for (size_t i = 0; i < sizeof route_keys; i++) sum += (uintptr_t)r->opcodes_[route_keys[i]].fn;
+    for (size_t i = 0; i < sizeof route_keys; i += 4) /* four at a time: the lookups, not the loop */
+        sum += (uintptr_t)r->opcodes_[route_keys[i]].fn + (uintptr_t)r->opcodes_[route_keys[i + 1]].fn +
+               (uintptr_t)r->opcodes_[route_keys[i + 2]].fn + (uintptr_t)r->opcodes_[route_keys[i + 3]].fn;
     sink = sum;
     return sizeof route_keys;
 }
