@@ -1034,6 +1034,7 @@ static int32_t dx_reactor_p_close_fd(dx_reactor *r, int fd)
 
 /* >>memory ------------------------------------------------------------- */
 enum { DX_REACTOR_P_EVENTS = 256, DX_REACTOR_P_ALIGN = 64, DX_REACTOR_P_PAGE = 65536 };
+enum { DX_REACTOR_P_BATCH = 32 }; /* events a wait: what they bring fits more_ and the caches */
 
 #if DX_REACTOR_P_KQUEUE
 typedef struct kevent dx_reactor_p_event;
@@ -2519,11 +2520,11 @@ static long dx_reactor_p_epoll_sleep(dx_reactor *r, struct epoll_event *events, 
     if (timeout_ns > 0 && !r->no_pwait2_) {
         const int64_t t[2] = {timeout_ns / 1000000000, timeout_ns % 1000000000};
         long count = syscall(DX_REACTOR_P_SYS_PWAIT2, (long)r->poll_fd_, events,
-                             (long)DX_REACTOR_P_EVENTS, t, NULL, 0L);
+                             (long)DX_REACTOR_P_BATCH, t, NULL, 0L);
         if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return count;
         r->no_pwait2_ = true; /* before 5.11, or filtered */
     }
-    return epoll_wait(r->poll_fd_, events, DX_REACTOR_P_EVENTS, milliseconds);
+    return epoll_wait(r->poll_fd_, events, DX_REACTOR_P_BATCH, milliseconds);
 }
 
 static int dx_reactor_p_epoll_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
@@ -2628,7 +2629,7 @@ static int dx_reactor_p_kq_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
     t.tv_nsec = (long)(timeout_ns % 1000000000);
     r->changes_ = 0; /* also a call that a signal ends has made them */
     r->stats_.system_waits++;
-    count = kevent(r->poll_fd_, changes, count, events, DX_REACTOR_P_EVENTS / 2,
+    count = kevent(r->poll_fd_, changes, count, events, DX_REACTOR_P_BATCH,
                    timeout_ns < 0 ? NULL : &t);
     for (i = 0; i < count; i++) {
         const struct kevent *k = &events[i];

@@ -807,6 +807,40 @@ EVERY(re_6_nothing_is_allocated_and_an_idle_connection_is_small)
     world_close(&w);
 }
 
+/* Of 200 that ask again as soon as they are answered nobody gets much more than another. */
+EVERY(e_07_many_at_once_are_served_alike)
+{
+    enum { MANY = 200 };
+    world w = {0};
+    static int fds[MANY];
+    static uint32_t served[MANY];
+    uint32_t least = UINT32_MAX, most = 0;
+    char back[8];
+    w.l.desc.buffers = 256;
+    w.l.desc.buffer_size = 512;
+    world_open(&w, backend);
+    memset(served, 0, sizeof served);
+    for (int i = 0; i < MANY; i++) {
+        fds[i] = dial(&w);
+        UNTIL(w.opened == (uint32_t)i + 1);
+        DX_CHECK_EQ(send(fds[i], "1", 1, 0), 1);
+    }
+    for (int turns = 0; turns < 600; turns++) {
+        DX_CHECK(dx_reactor_turn(&w.l.r, 0) >= 0);
+        for (int i = 0; i < MANY; i++)
+            if (look(fds[i], back, sizeof back) == 1) {
+                served[i]++;
+                DX_CHECK_EQ(send(fds[i], "1", 1, 0), 1);
+            }
+    }
+    for (int i = 0; i < MANY; i++) {
+        if (served[i] < least) least = served[i];
+        if (served[i] > most) most = served[i];
+    }
+    DX_CHECK(most > 10 && least >= most / 2);
+    world_close(&w);
+}
+
 /* >>model --------------------------------------------------------------
    Two sets on one reactor, one connects to the other, which sends everything back and consumes in
    odd pieces. Random sends, ends, closes, and on the simulated system faults. Both keep a ledger. */
