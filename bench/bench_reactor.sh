@@ -166,7 +166,7 @@ awk -F, -v machine="$(uname -sr), ${#cpus[@]} CPUs, load $(cut -d ' ' -f 1 /proc
     function goal(text, got, bar, most) { # most: not more than the bar
         if (got) printf "| %s | %s%s | %s%s | %s |\n", text, got < 1000 ? sprintf("%.2f", got) : sprintf("%.0f", got), "", most ? "<= " : ">= ", bar, (most ? got <= bar : got >= bar) ? "kept" : "**missed**"
     }
-    FNR > 1 {
+    FNR > 1 && $7 !~ /nan/ {
         cell = $1 " " $3 "x" $4 ($5 > 8 ? " " $5 " B" : "")
         if (!(cell in cells)) { cells[cell] = 1; names[++count] = cell; base[cell] = $2 }
         if (!((cell, $2) in seen)) { seen[cell, $2] = 1; servers[cell] = servers[cell] " " $2 }
