@@ -222,7 +222,7 @@ awk -F, -v machine="$(uname -sr), ${#cpus[@]} CPUs, load $(cut -d ' ' -f 1 /proc
 
 # >>chart: requests a second of each echo cell, as a share of raw epoll
 awk -F'|' '
-    /^\| echo / {
+    /^\| echo / && NF > 9 {
         gsub(/ /, "", $3); sub(/^ echo /, "", $2); gsub(/ /, "", $2)
         if ($2 != last) { last = $2; cells[++n] = $2 }
         if (!($3 in known)) { known[$3] = 1; names[++m] = $3 }
