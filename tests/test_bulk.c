@@ -663,6 +663,38 @@ DX_TEST(am_9_a_quiet_connection_is_asked_without_payload)
     check_done(g);
 }
 
+DX_TEST(am_9_half_of_the_connections_are_healthy_or_it_says_so)
+{
+    rig *g = fresh(2000, 10);
+    wire *w[4];
+    uint32_t n = 99;
+    DX_CHECK_EQ(dx_hbtp_bulk_health(&g->s, 0, g->now, &n), 0);
+    DX_CHECK_EQ(n, 0);
+    DX_CHECK_EQ(dx_hbtp_bulk_health(&g->s, 1, g->now, &n), DX_HBTP_EAGAIN);
+    for (int i = 0; i < 4; i++) w[i] = connect_wire(g);
+    for (int k = 0; k < 3; k++)
+        for (int i = 0; i < 4; i++) send_one(g, w[i]), arrive_r(g, w[i], 999), arrive_s(g, w[i], 999);
+    for (int i = 0; i < 4; i++) send_one(g, w[i]); /* each has a chunk on its way */
+    for (uint32_t good = 4; good + 1 > 0; good--) { /* the others are silent for 20 of 60 seconds */
+        uint64_t later = g->now + 20 * S + good;
+        for (uint32_t i = 0; i < good; i++) g->s.links_[i].heard_ns = later - 20 * S + 1;
+        for (uint32_t i = good; i < 4; i++) g->s.links_[i].heard_ns = later - 20 * S;
+        DX_CHECK_EQ(dx_hbtp_bulk_health(&g->s, 4, later, &n), good >= 2 ? 0 : DX_HBTP_EAGAIN);
+        DX_CHECK_EQ(n, good);
+        if (!good) break;
+    }
+    for (int i = 0; i < 4; i++) g->s.links_[i].heard_ns = g->now;
+    DX_CHECK_EQ(dx_hbtp_bulk_health(&g->s, 8, g->now, &n), 0); /* 4 of 8 are open */
+    DX_CHECK_EQ(dx_hbtp_bulk_health(&g->s, 9, g->now, &n), DX_HBTP_EAGAIN);
+    DX_CHECK_EQ(dx_hbtp_bulk_health(&g->s, UINT32_MAX, g->now, &n), DX_HBTP_EAGAIN);
+    DX_CHECK_EQ(dx_hbtp_bulk_health(&g->s, 4, UINT64_MAX, &n), DX_HBTP_EAGAIN);
+    DX_CHECK_EQ(dx_hbtp_bulk_health(NULL, 4, 0, &n), DX_HBTP_EINVAL);
+    DX_CHECK_EQ(dx_hbtp_bulk_health(&g->s, 4, 0, NULL), DX_HBTP_EINVAL);
+    run(g);
+    check_done(g);
+    DX_CHECK_EQ(dx_hbtp_bulk_health(&g->s, 1, UINT64_MAX - 1, &n), 0); /* it is over: nothing is owed */
+}
+
 DX_TEST(am_9_backoff)
 {
     static const uint64_t waits[] = {100, 200, 400, 800, 1600, 3200, 5000, 5000};
@@ -767,6 +799,27 @@ DX_TEST(am_12_metrics)
     uint64_t all = 0;
     for (int i = 0; i < 15; i++) all += g->s.metrics.latency[i];
     DX_CHECK_EQ(all, 100);
+}
+
+DX_TEST(am_12_all_bytes_are_done_though_the_last_acknowledgement_was_lost)
+{
+    rig *g = fresh(100, 10);
+    wire *w = connect_wire(g), *v = connect_wire(g), *late = connect_wire(g);
+    send_one(g, v), arrive_r(g, v, 999), arrive_s(g, v, 999);
+    for (int i = 0; i < 3; i++) send_one(g, late), arrive_r(g, late, 999); /* heard of after the end */
+    for (int i = 0; i < 20; i++) {
+        send_one(g, w), arrive_r(g, w, 999);
+        if (g->r.state < DX_HBTP_BULK_WHOLE) arrive_s(g, w, 999);
+    }
+    DX_CHECK_EQ(g->r.state, DX_HBTP_BULK_WHOLE);
+    DX_CHECK(g->s.metrics.bytes_done < 100);
+    cut_s(g, w), cut_r(g, w);
+    verify(g);
+    arrive_r(g, v, 999), arrive_s(g, v, 999);
+    DX_CHECK_EQ(g->s.state, DX_HBTP_BULK_DONE);
+    arrive_s(g, late, 999);
+    DX_CHECK_EQ(g->s.metrics.bytes_done, 100);
+    DX_CHECK_EQ(g->s.front, 100);
 }
 
 DX_TEST(am_13_a_wrong_object_is_a_failure_on_both_sides)

@@ -133,6 +133,11 @@ DX_BULK_API int dx_hbtp_bulk_next(dx_hbtp_bulk *b, int connection, uint64_t now_
                                   dx_hbtp_bulk_piece *piece);
 /* When to call next() for all connections again, at the latest. UINT64_MAX: it is over. */
 DX_BULK_API uint64_t dx_hbtp_bulk_wake(const dx_hbtp_bulk *b, uint64_t now_ns);
+/* Is all well: are half of the `wanted` connections open, and half of those that are open healthy?
+   One that owes us something and was silent for a third of timeout_ns is not. *healthy: how many
+   are. EAGAIN: no. Nothing is sent or read for it. */
+DX_BULK_API int dx_hbtp_bulk_health(const dx_hbtp_bulk *b, uint32_t wanted, uint64_t now_ns,
+                                    uint32_t *healthy);
 /* Give up with a status (400..599): no new chunks; once none is on its way, after grace_ns at the
    latest, FAILED: ECANCELED here, EREMOTE there. ECANCELED: it is over already. */
 DX_BULK_API int dx_hbtp_bulk_stop(dx_hbtp_bulk *b, uint16_t status, uint64_t grace_ns,
@@ -220,10 +225,10 @@ static void dx_hbtp_p_arrive(dx_hbtp_bulk *b, uint32_t chunk, uint64_t now_ns)
     if (dx_hbtp_p_arrived(b, chunk)) return;
     if (c) c->arrived = true;
     else b->bitmap_[chunk >> 3] |= (uint8_t)(1u << (chunk & 7));
-    b->metrics.bytes_done += dx_hbtp_p_chunk_size(b, chunk);
+    if (b->state < DX_HBTP_BULK_DONE) b->metrics.bytes_done += dx_hbtp_p_chunk_size(b, chunk);
     if (++b->done_ == b->count_ && b->state == DX_HBTP_BULK_RUNNING) b->state = DX_HBTP_BULK_WHOLE;
-    while (b->first_ < b->count_ && dx_hbtp_p_arrived(b, b->first_))
-        b->front += dx_hbtp_p_chunk_size(b, b->first_++);
+    for (; b->first_ < b->count_ && dx_hbtp_p_arrived(b, b->first_); b->first_++)
+        if (b->state < DX_HBTP_BULK_DONE) b->front += dx_hbtp_p_chunk_size(b, b->first_);
     if (c && c->owner) {
         struct dx_hbtp_p_link *l = &b->links_[c->owner - 1];
         uint64_t took = (uint64_t)((uint32_t)(now_ns >> 14) - c->sent) << 14, limit = 100000;
@@ -488,6 +493,22 @@ DX_BULK_API uint64_t dx_hbtp_bulk_wake(const dx_hbtp_bulk *b, uint64_t now_ns)
     return at < b->stop_ns_ ? at : b->stop_ns_;
 }
 
+DX_BULK_API int dx_hbtp_bulk_health(const dx_hbtp_bulk *b, uint32_t wanted, uint64_t now_ns,
+                                    uint32_t *healthy)
+{
+    uint32_t open, i;
+    if (!b || !healthy) return DX_HBTP_EINVAL;
+    open = b->metrics.connections;
+    for (*healthy = i = 0; i < b->desc_.max_connections; i++) {
+        const struct dx_hbtp_p_link *l = &b->links_[i];
+        const uint64_t due = l->used ? dx_hbtp_p_link_due(b, l) : 0;
+        const uint64_t rest = b->desc_.timeout_ns - b->desc_.timeout_ns / 3;
+        if (l->used && (due == UINT64_MAX || (due > now_ns && due - now_ns > rest))) ++*healthy;
+    }
+    return open < wanted / 2 + wanted % 2 || *healthy < open / 2 + open % 2 ? DX_HBTP_EAGAIN
+                                                                             : DX_HBTP_OK;
+}
+
 /* >>bulk input --------------------------------------------------------- */
 static int dx_hbtp_p_on_have(dx_hbtp_bulk *b, struct dx_hbtp_p_link *l, const uint8_t *p,
                              uint32_t size, uint64_t now_ns)
@@ -596,7 +617,10 @@ static int dx_hbtp_p_on_control(dx_hbtp_bulk *b, struct dx_hbtp_p_link *l,
     if (frame->opcode != DX_HBTP_OP_BULK_END || size != 6) return DX_HBTP_ECORRUPT;
     if (dx_hbtp_p_load16(p)) dx_hbtp_p_bulk_fail(b, DX_HBTP_EREMOTE, dx_hbtp_p_load16(p));
     else if (b->bitmap_ || !l->accepted) return DX_HBTP_ECORRUPT;
-    else if (b->state < DX_HBTP_BULK_DONE) b->state = DX_HBTP_BULK_DONE;
+    else if (b->state < DX_HBTP_BULK_DONE) { /* what it said of the last chunks may be lost */
+        b->state = DX_HBTP_BULK_DONE;
+        b->front = b->metrics.bytes_done = b->object.size;
+    }
     return DX_HBTP_OK;
 }
 
