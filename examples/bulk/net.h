@@ -11,6 +11,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,6 +108,35 @@ static bool bulk_set_options(int fd, const bulk_options *o, char congestion[16])
     return !o->congestion || !strcmp(o->congestion, congestion);
 }
 
+typedef struct bulk_paths { /* what the kernel knows of connections, added up */
+    uint32_t connections, ecn;  /* ecn: of them, those that negotiated it (the system's setting, RFC 3168) */
+    uint64_t window, in_flight; /* bytes that may be, and that are, unacknowledged; in_flight / window is the utilisation */
+    uint64_t retransmitted;     /* segments */
+    uint32_t rtt_us;            /* the longest */
+} bulk_paths;
+
+/* Add a connection to *all. False: the system does not tell. */
+static bool bulk_look_at(int fd, bulk_paths *all)
+{
+#ifdef TCP_INFO
+    struct tcp_info i;
+    socklen_t size = sizeof i;
+    memset(&i, 0, sizeof i);
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &i, &size)) return false;
+    if (size < offsetof(struct tcp_info, tcpi_total_retrans) + sizeof i.tcpi_total_retrans) return false;
+    all->connections++;
+    all->ecn += (i.tcpi_options & TCPI_OPT_ECN) != 0;
+    all->window += (uint64_t)i.tcpi_snd_cwnd * i.tcpi_snd_mss;
+    all->in_flight += (uint64_t)i.tcpi_unacked * i.tcpi_snd_mss;
+    all->retransmitted += i.tcpi_total_retrans;
+    if (i.tcpi_rtt > all->rtt_us) all->rtt_us = i.tcpi_rtt;
+    return true;
+#else
+    (void)fd, (void)all;
+    return false;
+#endif
+}
+
 static struct sockaddr_in bulk_address(uint32_t host, uint16_t port)
 {
     struct sockaddr_in a;
@@ -175,6 +205,8 @@ typedef struct bulk_net {
     char                 congestion[16];
     bool                 adaptive;     /* let the controller decide how many; else as many as it began with */
     bool                 gave_up;
+    bulk_paths           paths;        /* of all connections, looked at every 100 ms */
+    uint64_t             looked_ns;
 } bulk_net;
 
 static void bulk_add(bulk_net *n, int fd, int number, uint64_t now)
@@ -186,6 +218,15 @@ static void bulk_add(bulk_net *n, int fd, int number, uint64_t now)
     l->since_ns = now;
     l->in = (uint8_t *)malloc(n->in_capacity);
     if (!l->in) abort();
+}
+
+/* All connections of a transfer, now. */
+static bulk_paths bulk_look(const bulk_net *n)
+{
+    bulk_paths all;
+    memset(&all, 0, sizeof all);
+    for (uint32_t i = 0; i < n->count; i++) (void)bulk_look_at(n->links[i].fd, &all);
+    return all;
 }
 
 static void bulk_remove(bulk_net *n, uint32_t i, bool failed, uint64_t now)
@@ -325,6 +366,9 @@ static void bulk_turn(bulk_net *n)
     }
     if (p[count].revents) bulk_accept(n, now);
     bulk_dial(n, now);
+    if (now - n->looked_ns < 100000000) return;
+    n->paths = bulk_look(n);
+    n->looked_ns = now;
 }
 
 static void bulk_close(bulk_net *n)
