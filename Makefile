@@ -115,6 +115,7 @@ build/tsan/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
 	@mkdir -p $(@D)
 	$(TEST_CC) -g -O1 -fsanitize=thread $< -o $@ $(LDFLAGS) -lpthread
 build/test_connections build/asan/test_connections: examples/dxecho/peers.h tests/dx_reactor_sim.h
+build/test_workers build/asan/test_workers build/tsan/test_workers: examples/frames/frames.h
 build/test_bulk build/asan/test_bulk build/test_bulk_net build/asan/test_bulk_net: examples/bulk/bulk.h examples/bulk/net.h
 # Other choices of a header, tested like the first: codecs; the path for big-endian machines on this one.
 build/portable/test_teleport: OPTION := -DDX_TELEPORT_LITTLE_ENDIAN=0

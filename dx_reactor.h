@@ -31,7 +31,7 @@
         config  errors  op  descriptor  lifetime  consuming  operations  control  threads
         sockets  tasks  workers  results  platform  helpers  memory  table  timers  queues
         pool  finish  io_uring  readiness  epoll  kqueue  IOCP  backends  start  posts  turn
-        public  frames  workers  license
+        public  workers  license
 
     HOW IT WORKS
         The caller owns every dx_op (64 bytes; 128 on Windows), fills in fn and user_data, and
@@ -272,7 +272,7 @@ struct dx_reactor { /* caller-allocated; every field is private; not to be moved
     uint32_t changes_; /* kqueue: collected for the next wait */
     uint32_t behind_; /* operations that wait for another one of their descriptor */
     uint32_t post_mask_, post_head_, more_head_, more_count_;
-    int      poll_fd_, wake_fd_, sys_errno_;
+    int      poll_fd_, wake_fd_, sys_errno_, trying_;
     bool     open_, in_callback_, closing_, blocking_files_, no_pwait2_, done_turn_;
     void   (*flush_)(dx_reactor *r); /* not NULL: to be called before a wait */
     void    *peers_;
@@ -490,7 +490,7 @@ DX_REACTOR_API int dx_reactor_socket_tcp(dx_reactor *r, const dx_reactor_address
 
 /* >>tasks --------------------------------------------------------------
    Work that is no I/O. A task is the caller's memory, lent from the push to the call of fn, which
-   may push it again. `worker`: who runs it; NULL in a dx_reactor_frames. */
+   may push it again. `worker`: who runs it. */
 typedef struct dx_reactor_task dx_reactor_task;
 typedef struct dx_reactor_worker dx_reactor_worker;
 struct dx_reactor_task {
@@ -498,53 +498,6 @@ struct dx_reactor_task {
     void *user; /* the caller's */
     dx_reactor_task *next_;
 };
-
-/* Tasks in three levels, first in, first out in each, run in frames that keep to a budget. */
-typedef enum dx_reactor_priority {
-    DX_REACTOR_IMMEDIATE = 0, /* begun until budget_ns of a frame are used */
-    DX_REACTOR_NORMAL    = 1, /* until yield_ns */
-    DX_REACTOR_IDLE      = 2  /* until idle_ns */
-} dx_reactor_priority;
-
-typedef struct dx_reactor_frames_desc {
-    uint64_t budget_ns; /* 0 = 4 ms */
-    uint64_t yield_ns;  /* 0 = 7/8 of it: 3.5 ms */
-    uint64_t idle_ns;   /* 0 = half of it: 2 ms */
-    uint64_t period_ns; /* from one frame to the next; 0 = 16,666,667 (60 a second) */
-    uint32_t patience;  /* frames in which a level got nothing: then one of it runs; 0 = 60 */
-    uint64_t (*clock)(void *user); /* ns; NULL: the monotonic clock */
-    void    *user;
-} dx_reactor_frames_desc;
-
-typedef struct dx_reactor_frame_stats {
-    uint64_t frames, executed, used_ns, remaining_ns; /* remaining of the budgets */
-} dx_reactor_frame_stats;
-
-typedef struct dx_reactor_frames { /* caller-allocated; one thread; the rest is private */
-    dx_reactor_frame_stats stats;  /* of the last 60 whole frames; zero before there are so many */
-    dx_reactor_frame_stats now_;
-    dx_reactor_frames_desc desc_;
-    dx_reactor_task       *first_[3], *last_[3];
-    uint32_t               hungry_[3]; /* frames in a row that a level got nothing */
-    uint64_t               due_;
-    dx_reactor            *reactor_;
-    dx_op                  timer_;
-    bool                   running_;
-} dx_reactor_frames;
-
-/* desc NULL: all defaults. EINVAL: limits that are not in order. */
-DX_REACTOR_API int dx_reactor_frames_init(dx_reactor_frames *f,
-                                          const dx_reactor_frames_desc *desc);
-/* O(1), any number of tasks. EINVAL. */
-DX_REACTOR_API int dx_reactor_frames_push(dx_reactor_frames *f, int priority,
-                                          dx_reactor_task *task);
-/* One frame: what was left over first, until the limits. Returns how many tasks ran. A caller with
-   a rhythm of its own calls this; dx_reactor_frames_start() has a timer of *r call it. */
-DX_REACTOR_API uint32_t dx_reactor_frames_run(dx_reactor_frames *f);
-/* OK also when it is started already; EINVAL, EAGAIN as dx_reactor_timer(). */
-DX_REACTOR_API int  dx_reactor_frames_start(dx_reactor_frames *f, dx_reactor *r);
-/* Once or more often; the tasks stay. *f may be freed when its reactor has turned once more. */
-DX_REACTOR_API void dx_reactor_frames_stop(dx_reactor_frames *f);
 
 /* >>workers ------------------------------------------------------------
    A group of threads, each with a reactor, a deque of tasks of its own and an inbox. A worker's
@@ -817,10 +770,10 @@ typedef struct dx_reactor_p_cell { /* of the message queue */
 typedef struct dx_reactor_p_backend {
     const char *name;
     int  (*open)(dx_reactor *r, const dx_reactor_desc *desc); /* 0 or an errno; refusal noted */
-    void (*close)(dx_reactor *r);
+    void (*close)(dx_reactor *r); /* also after a refusal; NULL: closing two descriptors does */
     /* Begin or continue an active operation; may end it with dx_reactor_p_end(). */
     void (*issue)(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op);
-    /* An active operation is to end; may end it at once. */
+    /* An active operation is to end; may end it at once. NULL: that is all there is to do. */
     void (*cancel)(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op);
     /* The descriptor is about to be closed or forgotten. NULL: nothing is known of it. */
     void (*detach)(dx_reactor *r, dx_reactor_p_fd *e);
@@ -958,8 +911,17 @@ static size_t dx_reactor_p_append_number(char *text, size_t used, size_t capacit
     return dx_reactor_p_append(text, used, capacity, digits + at);
 }
 
-/* Note why a backend is not used: "io_uring_setup: ENOSYS". Returns the errno. */
-static int dx_reactor_p_refuse(dx_reactor *r, int backend, const char *what, int number)
+/* The number at *text, which moves on behind it; 0: none is there. */
+static uint64_t dx_reactor_p_number(const char **text)
+{
+    uint64_t n = 0;
+    for (; **text >= '0' && **text <= '9' && n < UINT32_MAX; ++*text)
+        n = n * 10 + (uint64_t)(**text - '0');
+    return n;
+}
+
+/* Note why the backend that is tried is not used: "io_uring_setup: ENOSYS". Returns the errno. */
+static int dx_reactor_p_refuse(dx_reactor *r, const char *what, int number)
 {
     static const struct {
         int  number;
@@ -968,7 +930,7 @@ static int dx_reactor_p_refuse(dx_reactor *r, int backend, const char *what, int
                  {ENOMEM, "ENOMEM"}, {EMFILE, "EMFILE"}, {ENFILE, "ENFILE"},
                  {EOPNOTSUPP, "EOPNOTSUPP"}};
     const size_t size = DX_REACTOR_P_TEXT_SIZE, count = sizeof names / sizeof *names;
-    char *text = r->refusals_[backend];
+    char *text = r->refusals_[r->trying_];
     size_t used = dx_reactor_p_append(text, 0, size, what), i = 0;
     while (i < count && names[i].number != number) i++;
     used = dx_reactor_p_append(text, used, size, i < count ? ": " : ": errno ");
@@ -1162,8 +1124,10 @@ static void dx_reactor_p_fd_fresh(dx_reactor *r, int fd)
     dx_reactor_p_fd_release(r, e);
 }
 
-static void dx_reactor_p_fd_retry_later(dx_reactor *r, dx_reactor_p_fd *e)
+/* The next retry issues the operation (flag: STALLED) or its cancel (CANCEL_OWED) again. */
+static void dx_reactor_p_retry_later(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op, uint16_t flag)
 {
+    op->flags_ |= flag;
     if (e->flags & DX_REACTOR_P_FD_RETRY) return;
     e->flags |= DX_REACTOR_P_FD_RETRY;
     e->retry = r->fd_retry_;
@@ -1336,7 +1300,8 @@ static void dx_reactor_p_unpark(dx_reactor *r, dx_op *op)
         if (next) next->buffer_ = before;
         else r->parked_last_ = before;
     }
-    op->flags_ &= (uint16_t)~(DX_REACTOR_P_F_RESTING | DX_REACTOR_P_F_PARKED);
+    op->flags_ &= (uint16_t)~(DX_REACTOR_P_F_RESTING | DX_REACTOR_P_F_PARKED |
+                              DX_REACTOR_P_F_STALLED);
 }
 
 /* May it fill a buffer now? False: it rests. */
@@ -1441,8 +1406,7 @@ static int32_t dx_reactor_p_came(const dx_op *op, int32_t result)
 #endif
 
 /* What one system call or kernel completion means for an operation. True: it has ended, with
-   *result; false: there is more to do. Short sends and writes are continued; so are reads at an
-   offset, up to the end of the file. */
+   *result. Short sends and writes are continued, and reads at an offset, up to the file's end. */
 static bool dx_reactor_p_progress(dx_op *op, int32_t *result)
 {
     bool ended = true;
@@ -1509,12 +1473,13 @@ static void dx_reactor_p_cancel_one(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op
     if (op->state_ == DX_REACTOR_P_WAITING) {
         r->behind_--;
         dx_reactor_p_end(r, e, op, -ECANCELED);
-    } else if (op->flags_ & DX_REACTOR_P_F_RESTING) {
-        dx_reactor_p_unpark(r, op);
+    } else if (op->flags_ & (DX_REACTOR_P_F_RESTING | DX_REACTOR_P_F_STALLED)) {
+        dx_reactor_p_unpark(r, op); /* the system does not know it */
         dx_reactor_p_end(r, e, op, -ECANCELED);
     } else if (!(op->flags_ & DX_REACTOR_P_F_CANCEL)) {
         op->flags_ |= DX_REACTOR_P_F_CANCEL;
-        r->backend_->cancel(r, e, op);
+        if (r->backend_->cancel) r->backend_->cancel(r, e, op);
+        else dx_reactor_p_end(r, e, op, -ECANCELED);
     }
 }
 
@@ -1545,12 +1510,10 @@ static int dx_reactor_p_cancel(dx_reactor *r, dx_op *op)
         dx_reactor_p_timer_remove(r, op);
         if (op->kind_ == DX_REACTOR_P_DEADLINE)
             op->u_.target->flags_ &= (uint16_t)~DX_REACTOR_P_F_LIMITED;
-        dx_reactor_p_finish(r, op, -ECANCELED);
-        return DX_REACTOR_OK;
+        break;
     case DX_REACTOR_P_RECEIVING:
         dx_reactor_p_list_remove(&r->receivers_, op);
-        dx_reactor_p_finish(r, op, -ECANCELED);
-        return DX_REACTOR_OK;
+        break;
     default:
         if (op->kind_ == DX_REACTOR_P_CLOSE) return DX_REACTOR_EALREADY;
         e = dx_reactor_p_fd_find(r, op->fd_);
@@ -1559,6 +1522,8 @@ static int dx_reactor_p_cancel(dx_reactor *r, dx_op *op)
         dx_reactor_p_settle(r, e);
         return DX_REACTOR_OK;
     }
+    dx_reactor_p_finish(r, op, -ECANCELED);
+    return DX_REACTOR_OK;
 }
 
 /* Issue again what found no room: entries of a full queue, accepts and sends that took their
@@ -1602,12 +1567,6 @@ static void dx_reactor_p_resume(dx_reactor *r)
     }
 }
 
-static void dx_reactor_p_stall(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
-{
-    op->flags_ |= DX_REACTOR_P_F_STALLED;
-    dx_reactor_p_fd_retry_later(r, e);
-}
-
 #if !defined(_WIN32)
 static uint32_t dx_reactor_p_poll_mask(uint32_t interest)
 {
@@ -1640,11 +1599,11 @@ static void dx_reactor_p_drain_wake(dx_reactor *r)
     while (read(r->wake_fd_, &count, sizeof count) < 0 && errno == EINTR) {}
 }
 
-/* The descriptor that dx_reactor_p_ring_wake() writes to. 0 or an errno. */
-static int dx_reactor_p_bell(dx_reactor *r, int backend)
+/* What dx_reactor_p_ring_wake() writes to. 0 or an errno. */
+static int dx_reactor_p_bell(dx_reactor *r)
 {
-    if (r->wake_fd_ < 0) r->wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return r->wake_fd_ < 0 ? dx_reactor_p_refuse(r, backend, "eventfd", errno) : 0;
+    r->wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return r->wake_fd_ < 0 ? dx_reactor_p_refuse(r, "eventfd", errno) : 0;
 }
 
 /* >>io_uring -----------------------------------------------------------
@@ -1792,66 +1751,64 @@ static uint32_t dx_reactor_p_uring_poll_bits(uint32_t mask)
 #endif
 }
 
+enum { /* what an entry carries */
+    DX_REACTOR_P_HAS_BYTES = 1, DX_REACTOR_P_HAS_POSITION = 2, DX_REACTOR_P_HAS_OFFSET = 4,
+    DX_REACTOR_P_HAS_MESSAGE = 8, DX_REACTOR_P_HAS_ADDRESS = 16
+};
+
+static const struct {
+    uint8_t  opcode, has;
+    uint32_t op_flags;
+} dx_reactor_p_uring_kinds[] = { /* by dx_op.kind_; the first is the cancel's */
+    {DX_REACTOR_P_OP_ASYNC_CANCEL, 0, 0},
+    {DX_REACTOR_P_OP_ACCEPT, 0, SOCK_CLOEXEC | SOCK_NONBLOCK},
+    {DX_REACTOR_P_OP_RECV, DX_REACTOR_P_HAS_BYTES, 0},
+    {DX_REACTOR_P_OP_READ, DX_REACTOR_P_HAS_BYTES | DX_REACTOR_P_HAS_POSITION, 0},
+    {DX_REACTOR_P_OP_RECVMSG, DX_REACTOR_P_HAS_MESSAGE, MSG_NOSIGNAL},
+    {DX_REACTOR_P_OP_CONNECT, DX_REACTOR_P_HAS_ADDRESS, 0},
+    {DX_REACTOR_P_OP_SEND, DX_REACTOR_P_HAS_BYTES, MSG_NOSIGNAL | MSG_WAITALL},
+    {DX_REACTOR_P_OP_WRITE, DX_REACTOR_P_HAS_BYTES | DX_REACTOR_P_HAS_POSITION, 0},
+    {DX_REACTOR_P_OP_SENDMSG, DX_REACTOR_P_HAS_MESSAGE, MSG_NOSIGNAL},
+    {DX_REACTOR_P_OP_NOP, 0, 0}, /* a shutdown is a call */
+    {DX_REACTOR_P_OP_POLL_ADD, 0, 0},
+    {DX_REACTOR_P_OP_READ, DX_REACTOR_P_HAS_BYTES | DX_REACTOR_P_HAS_OFFSET, 0},
+    {DX_REACTOR_P_OP_WRITE, DX_REACTOR_P_HAS_BYTES | DX_REACTOR_P_HAS_OFFSET, 0},
+    {DX_REACTOR_P_OP_FSYNC, 0, 0}};
+
 static void dx_reactor_p_uring_fill(const dx_reactor *r, dx_reactor_p_sqe *s, const dx_op *op)
 {
-    static const uint8_t opcodes[] = {
-        0, DX_REACTOR_P_OP_ACCEPT, DX_REACTOR_P_OP_RECV, DX_REACTOR_P_OP_READ,
-        DX_REACTOR_P_OP_RECVMSG, DX_REACTOR_P_OP_CONNECT, DX_REACTOR_P_OP_SEND,
-        DX_REACTOR_P_OP_WRITE, DX_REACTOR_P_OP_SENDMSG, 0,
-        DX_REACTOR_P_OP_POLL_ADD, DX_REACTOR_P_OP_READ, DX_REACTOR_P_OP_WRITE,
-        DX_REACTOR_P_OP_FSYNC};
-    s->opcode = opcodes[op->kind_];
+    const uint8_t has = dx_reactor_p_uring_kinds[op->kind_].has;
+    const uint32_t done = op->u_.bytes.done;
+    s->opcode = dx_reactor_p_uring_kinds[op->kind_].opcode;
+    s->op_flags = dx_reactor_p_uring_kinds[op->kind_].op_flags;
     s->fd = op->fd_;
     s->user_data = (uint64_t)(uintptr_t)op;
-    s->addr = (uint64_t)(uintptr_t)op->buffer_ + op->u_.bytes.done;
-    s->len = op->u_.bytes.size - op->u_.bytes.done;
-    switch (op->kind_) {
-    case DX_REACTOR_P_ACCEPT:
-        s->addr = s->len = 0;
-        s->op_flags = SOCK_CLOEXEC | SOCK_NONBLOCK;
-        if ((op->flags_ & DX_REACTOR_P_F_MULTISHOT) && !r->ring_.no_multishot &&
-            !(op->flags_ & DX_REACTOR_P_F_ONESHOT))
-            s->ioprio = DX_REACTOR_P_ACCEPT_MULTI;
-        break;
-    case DX_REACTOR_P_RECV:
-        if (!dx_reactor_p_pooled(op)) break;
-        s->addr = s->len = 0;
-        s->ioprio = DX_REACTOR_P_RECV_MULTI;
-        s->flags = DX_REACTOR_P_SQE_BUFFER_SELECT;
-        break;
-    case DX_REACTOR_P_RECVFROM:
-    case DX_REACTOR_P_SENDTO:
+    s->addr = (uint64_t)(uintptr_t)op->buffer_;
+    if (has & DX_REACTOR_P_HAS_BYTES) {
+        s->addr += done;
+        s->len = op->u_.bytes.size - done;
+    }
+    if (has & DX_REACTOR_P_HAS_POSITION) s->off = UINT64_MAX;
+    if (has & DX_REACTOR_P_HAS_OFFSET) s->off = op->offset_ + done;
+    if (has & DX_REACTOR_P_HAS_ADDRESS) s->off = op->u_.bytes.size;
+    if (has & DX_REACTOR_P_HAS_MESSAGE) {
         s->addr = (uint64_t)(uintptr_t)((dx_reactor_datagram *)op->buffer_)->system_;
         s->len = 1;
-        s->op_flags = MSG_NOSIGNAL;
-        break;
-    case DX_REACTOR_P_CONNECT:
-        s->off = s->len;
-        s->len = 0;
-        break;
-    case DX_REACTOR_P_SEND:
-        s->op_flags = MSG_NOSIGNAL | MSG_WAITALL;
-        if (!(op->flags_ & DX_REACTOR_P_F_ZERO_COPY)) break;
+    }
+    if (op->kind_ == DX_REACTOR_P_FSYNC && (op->flags_ & DX_REACTOR_P_F_DATA_ONLY)) s->op_flags = 1;
+    if (op->kind_ == DX_REACTOR_P_POLL)
+        s->op_flags = dx_reactor_p_uring_poll_bits(dx_reactor_p_poll_mask(op->u_.bytes.size));
+    if (op->flags_ & DX_REACTOR_P_F_ZERO_COPY) {
         s->opcode = DX_REACTOR_P_OP_SEND_ZC;
         s->ioprio = DX_REACTOR_P_SEND_REPORT;
-        break;
-    case DX_REACTOR_P_READ:
-    case DX_REACTOR_P_WRITE:
-        s->off = UINT64_MAX;
-        break;
-    case DX_REACTOR_P_PREAD:
-    case DX_REACTOR_P_PWRITE:
-        s->off = op->offset_ + op->u_.bytes.done;
-        break;
-    case DX_REACTOR_P_FSYNC:
-        s->op_flags = (op->flags_ & DX_REACTOR_P_F_DATA_ONLY) ? 1 : 0;
-        break;
-    case DX_REACTOR_P_POLL:
-        s->op_flags = dx_reactor_p_uring_poll_bits(dx_reactor_p_poll_mask(op->u_.bytes.size));
-        s->len = 0;
-        break;
-    default:
-        break;
+    }
+    if (!(op->flags_ & DX_REACTOR_P_F_MULTISHOT)) return;
+    s->addr = s->len = 0;
+    if (op->kind_ == DX_REACTOR_P_RECV) {
+        s->ioprio = DX_REACTOR_P_RECV_MULTI;
+        s->flags = DX_REACTOR_P_SQE_BUFFER_SELECT;
+    } else if (!r->ring_.no_multishot && !(op->flags_ & DX_REACTOR_P_F_ONESHOT)) {
+        s->ioprio = DX_REACTOR_P_ACCEPT_MULTI;
     }
 }
 
@@ -1865,7 +1822,7 @@ static void dx_reactor_p_uring_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
     }
     s = dx_reactor_p_uring_entry(r);
     if (!s) {
-        dx_reactor_p_stall(r, e, op);
+        dx_reactor_p_retry_later(r, e, op, DX_REACTOR_P_F_STALLED);
     } else if (op->flags_ & DX_REACTOR_P_F_POLLING) {
         bool reads = dx_reactor_p_side(op) == DX_REACTOR_P_READS;
         s->opcode = DX_REACTOR_P_OP_POLL_ADD;
@@ -1880,11 +1837,6 @@ static void dx_reactor_p_uring_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
 static void dx_reactor_p_uring_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     dx_reactor_p_sqe *s;
-    if (op->flags_ & DX_REACTOR_P_F_STALLED) { /* the kernel does not know it yet */
-        op->flags_ &= (uint16_t)~DX_REACTOR_P_F_STALLED;
-        dx_reactor_p_end(r, e, op, -ECANCELED);
-        return;
-    }
     if ((op->flags_ & DX_REACTOR_P_F_LENT) &&
         (r->closing_ || (e->flags & DX_REACTOR_P_FD_CLOSING))) { /* not before the peer lets it */
         struct sockaddr none;
@@ -1893,8 +1845,7 @@ static void dx_reactor_p_uring_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *
     }
     s = dx_reactor_p_uring_entry(r);
     if (!s) {
-        op->flags_ |= DX_REACTOR_P_F_CANCEL_OWED;
-        dx_reactor_p_fd_retry_later(r, e);
+        dx_reactor_p_retry_later(r, e, op, DX_REACTOR_P_F_CANCEL_OWED);
         return;
     }
     s->opcode = DX_REACTOR_P_OP_ASYNC_CANCEL;
@@ -2102,16 +2053,11 @@ static int dx_reactor_p_uring_wait(dx_reactor *r, uint32_t min, int64_t timeout_
 static void dx_reactor_p_uring_close(dx_reactor *r)
 {
     dx_reactor_p_ring *g = &r->ring_;
-    if (g->entries) munmap(g->entries, g->entries_size);
-    if (g->map) munmap(g->map, g->map_size);
+    if (g->map_size) munmap(g->entries, g->entries_size); /* MAP_FAILED is no harm */
+    if (g->map_size) munmap(g->map, g->map_size);
     if (r->poll_fd_ >= 0) close(r->poll_fd_);
     r->poll_fd_ = -1;
     DX_REACTOR_MEMSET(g, 0, sizeof *g);
-}
-
-static int dx_reactor_p_uring_refuse(dx_reactor *r, const char *what, int error)
-{
-    return dx_reactor_p_refuse(r, DX_REACTOR_BACKEND_IO_URING, what, error);
 }
 
 /* io_uring_setup(2) with the newest flags that the kernel takes, from `step` of the ladder on,
@@ -2140,16 +2086,16 @@ static int dx_reactor_p_uring_setup(dx_reactor *r, dx_reactor_p_params *p, uint3
         r->poll_fd_ = (int)syscall(DX_REACTOR_P_SYS_SETUP, (long)entries, p);
         if (r->poll_fd_ >= 0 && (p->features & needed) == needed) return 0;
         if (r->poll_fd_ >= 0)
-            return dx_reactor_p_uring_refuse(r, sqpoll ? "SQPOLL of a kernel before 5.11"
-                                                       : "io_uring of a kernel before 5.7", ENOSYS);
+            return dx_reactor_p_refuse(r, sqpoll ? "SQPOLL of a kernel before 5.11"
+                                                 : "io_uring of a kernel before 5.7", ENOSYS);
         if (errno == EINVAL && step + 1 < sizeof ladder / sizeof *ladder) {
             step++;
         } else if (errno == ENOMEM && entries > 1) {
             entries /= 2;
             completions = completions > 2 ? completions / 2 : 2;
         } else {
-            return dx_reactor_p_uring_refuse(r, sqpoll ? "io_uring_setup with SQPOLL"
-                                                       : "io_uring_setup", errno);
+            return dx_reactor_p_refuse(r, sqpoll ? "io_uring_setup with SQPOLL" : "io_uring_setup",
+                                       errno);
         }
     }
 }
@@ -2159,16 +2105,14 @@ static int dx_reactor_p_uring_map(dx_reactor *r, const dx_reactor_p_params *p)
     dx_reactor_p_ring *g = &r->ring_;
     size_t sq_size = p->sq.array + (size_t)p->sq_entries * sizeof(uint32_t);
     size_t cq_size = p->cq.cqes + (size_t)p->cq_entries * sizeof(dx_reactor_p_cqe);
+    const int both = PROT_READ | PROT_WRITE;
     uint32_t i;
-    void *map;
     g->map_size = sq_size > cq_size ? sq_size : cq_size;
     g->entries_size = (size_t)p->sq_entries * sizeof(dx_reactor_p_sqe);
-    map = mmap(NULL, g->map_size, PROT_READ | PROT_WRITE, MAP_SHARED, r->poll_fd_, 0);
-    if (map == MAP_FAILED) return dx_reactor_p_uring_refuse(r, "mmap of io_uring", errno);
-    g->map = map;
-    map = mmap(NULL, g->entries_size, PROT_READ | PROT_WRITE, MAP_SHARED, r->poll_fd_, 0x10000000);
-    if (map == MAP_FAILED) return dx_reactor_p_uring_refuse(r, "mmap of io_uring", errno);
-    g->entries = map;
+    g->map = mmap(NULL, g->map_size, both, MAP_SHARED, r->poll_fd_, 0);
+    g->entries = mmap(NULL, g->entries_size, both, MAP_SHARED, r->poll_fd_, 0x10000000);
+    if (g->map == MAP_FAILED || g->entries == MAP_FAILED)
+        return dx_reactor_p_refuse(r, "mmap of io_uring", errno);
     g->sq_head = dx_reactor_p_at(g->map, p->sq.head);
     g->sq_tail = dx_reactor_p_at(g->map, p->sq.tail);
     g->sq_flags = dx_reactor_p_at(g->map, p->sq.flags);
@@ -2189,20 +2133,14 @@ static int dx_reactor_p_uring_map(dx_reactor *r, const dx_reactor_p_params *p)
 /* Does the kernel know the operations that are used here? */
 static int dx_reactor_p_uring_probe(dx_reactor *r)
 {
-    static const uint8_t needed[] = {
-        DX_REACTOR_P_OP_NOP, DX_REACTOR_P_OP_FSYNC, DX_REACTOR_P_OP_POLL_ADD,
-        DX_REACTOR_P_OP_ACCEPT, DX_REACTOR_P_OP_ASYNC_CANCEL, DX_REACTOR_P_OP_CONNECT,
-        DX_REACTOR_P_OP_READ, DX_REACTOR_P_OP_WRITE, DX_REACTOR_P_OP_SEND, DX_REACTOR_P_OP_RECV,
-        DX_REACTOR_P_OP_SENDMSG, DX_REACTOR_P_OP_RECVMSG};
     uint16_t probe[8 + 4 * 64]; /* eight bytes an operation after sixteen: op, flags at the third */
     size_t i;
     DX_REACTOR_MEMSET(probe, 0, sizeof probe);
     syscall(DX_REACTOR_P_SYS_REGISTER, (long)r->poll_fd_, (long)DX_REACTOR_P_REGISTER_PROBE, probe,
             64L);
-    for (i = 0; i < sizeof needed; i++)
-        if (!(probe[8 + 4 * needed[i] + 1] & 1))
-            return dx_reactor_p_uring_refuse(r, "io_uring_register: operations are missing",
-                                             EOPNOTSUPP);
+    for (i = 0; i < sizeof dx_reactor_p_uring_kinds / sizeof *dx_reactor_p_uring_kinds; i++)
+        if (!(probe[8 + 4 * dx_reactor_p_uring_kinds[i].opcode + 1] & 1))
+            return dx_reactor_p_refuse(r, "io_uring_register: operations are missing", EOPNOTSUPP);
     r->ring_.zero_copy = probe[8 + 4 * DX_REACTOR_P_OP_SEND_ZC + 1] & 1;
     return 0;
 }
@@ -2215,13 +2153,13 @@ static int dx_reactor_p_uring_pool(dx_reactor *r)
     uint64_t registration[5] = {0, 0, 0, 0, 0}; /* address, count and group, ... */
     uint32_t i, words[2] = {0, 0};
     if (!r->buffers_) return 0;
-    if (!r->ring_.zero_copy) return dx_reactor_p_uring_refuse(r, what, EOPNOTSUPP);
+    if (!r->ring_.zero_copy) return dx_reactor_p_refuse(r, what, EOPNOTSUPP);
     words[0] = r->buffers_;
     registration[0] = (uint64_t)(uintptr_t)r->pool_ring_;
     DX_REACTOR_MEMCPY(&registration[1], words, sizeof words);
     if (syscall(DX_REACTOR_P_SYS_REGISTER, (long)r->poll_fd_, (long)DX_REACTOR_P_REGISTER_POOL,
                 registration, 1L) < 0)
-        return dx_reactor_p_uring_refuse(r, what, errno);
+        return dx_reactor_p_refuse(r, what, errno);
     r->ring_.pooled = true;
     for (i = 0; i < r->buffers_; i++) dx_reactor_p_pool_put(r, i);
     return 0;
@@ -2237,7 +2175,7 @@ static int dx_reactor_p_uring_try(dx_reactor *r)
     while (error == -EINTR)
         error = dx_reactor_p_uring_enter(r, 1, DX_REACTOR_P_ENTER_GETEVENTS, -1);
     if (error == 0 && dx_reactor_p_uring_empty(g)) error = -EIO;
-    if (error) return dx_reactor_p_uring_refuse(r, "io_uring_enter", -error);
+    if (error) return dx_reactor_p_refuse(r, "io_uring_enter", -error);
     __atomic_store_n(g->cq_head, *g->cq_head + 1, __ATOMIC_RELEASE);
     return 0;
 }
@@ -2250,7 +2188,6 @@ static int dx_reactor_p_uring_make(dx_reactor *r, uint32_t entries, uint32_t com
         dx_reactor_p_uring_map(r, &p) == 0 && dx_reactor_p_uring_probe(r) == 0 &&
         dx_reactor_p_uring_try(r) == 0 && dx_reactor_p_uring_pool(r) == 0)
         return 0;
-    dx_reactor_p_uring_close(r);
     return r->sys_errno_;
 }
 
@@ -2258,7 +2195,7 @@ static int dx_reactor_p_uring_open(dx_reactor *r, const dx_reactor_desc *desc)
 {
     uint32_t entries = desc->queue_entries ? desc->queue_entries : 256;
     uint32_t completions = desc->completion_entries ? desc->completion_entries : 4 * entries;
-    int error = dx_reactor_p_bell(r, DX_REACTOR_BACKEND_IO_URING);
+    int error = dx_reactor_p_bell(r);
     r->ring_.sqpoll_idle_ms = desc->sqpoll_idle_ms;
     return error ? error : dx_reactor_p_uring_make(r, entries, completions, 0);
 }
@@ -2294,6 +2231,17 @@ static bool dx_reactor_p_ready_took(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op
     return true;
 }
 
+/* Have the system tell when the descriptor becomes ready. 0 or -errno. */
+static int32_t dx_reactor_p_ready_arm(dx_reactor *r, dx_reactor_p_fd *e)
+{
+    int32_t error;
+    if (!r->backend_->arm || (e->flags & DX_REACTOR_P_FD_REGISTERED)) return 0;
+    e->generation = ++r->generation_ ? r->generation_ : ++r->generation_; /* 0: the bell's */
+    error = r->backend_->arm(r, e);
+    if (!error) e->flags |= DX_REACTOR_P_FD_REGISTERED;
+    return error;
+}
+
 static void dx_reactor_p_ready_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     const uint32_t tells = DX_REACTOR_P_FD_TELLS | DX_REACTOR_P_FD_ENDING;
@@ -2316,19 +2264,13 @@ static void dx_reactor_p_ready_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
         if (dx_reactor_p_pooled(op)) op->u_.bytes.size = share;
         if (result == DX_REACTOR_P_BLOCKED) {
             if (op->flags_ & DX_REACTOR_P_F_CANCEL) result = -ECANCELED;
-            else result = r->backend_->arm ? r->backend_->arm(r, e) : 0;
+            else result = dx_reactor_p_ready_arm(r, e);
             if (result < 0) dx_reactor_p_end(r, e, op, result);
             return;
         }
         if (dx_reactor_p_ready_took(r, e, op, result)) return;
     }
-    dx_reactor_p_stall(r, e, op); /* it had its share of this turn */
-}
-
-static void dx_reactor_p_ready_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
-{
-    op->flags_ &= (uint16_t)~DX_REACTOR_P_F_STALLED;
-    dx_reactor_p_end(r, e, op, -ECANCELED);
+    dx_reactor_p_retry_later(r, e, op, DX_REACTOR_P_F_STALLED); /* it had its share of this turn */
 }
 
 static void dx_reactor_p_ready_advance(dx_reactor *r, dx_reactor_p_fd *e, int side)
@@ -2414,17 +2356,11 @@ static int32_t dx_reactor_p_admit(dx_reactor *r, dx_reactor_p_fd *e, const dx_op
         return -errno;
     if (op->kind_ == DX_REACTOR_P_READ || op->kind_ == DX_REACTOR_P_WRITE)
         if ((lseek(op->fd_, 0, SEEK_CUR) >= 0 || errno != ESPIPE) &&
-            r->backend_->arm(r, e) == -EPERM) /* an eventfd can be sought in and polled */
+            dx_reactor_p_ready_arm(r, e) == -EPERM) /* an eventfd can be sought in and polled */
             return r->blocking_files_ ? 0 : -ENOTSUP;
     if (!(flags & O_NONBLOCK)) return -ENOTSUP;
     e->flags |= DX_REACTOR_P_FD_ADMITTED;
     return 0;
-}
-
-static void dx_reactor_p_poll_close(dx_reactor *r)
-{
-    if (r->poll_fd_ >= 0) close(r->poll_fd_);
-    r->poll_fd_ = -1;
 }
 
 /* One system call that does not block. */
@@ -2490,20 +2426,16 @@ static int32_t dx_reactor_p_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op
 /* >>epoll --------------------------------------------------------------
    A descriptor is registered once, edge-triggered for both directions, when the first operation on
    it would block, and stays registered until it is closed: no epoll_ctl() for each operation. */
-/* Have the kernel tell when the descriptor becomes ready. 0 or -errno. */
 static int32_t dx_reactor_p_epoll_arm(dx_reactor *r, dx_reactor_p_fd *e)
 {
     struct epoll_event event;
     int no_delay;
     socklen_t size = sizeof no_delay;
-    if (e->flags & DX_REACTOR_P_FD_REGISTERED) return 0;
-    e->generation = ++r->generation_ ? r->generation_ : ++r->generation_; /* 0: the bell's */
     event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | (uint32_t)EPOLLET;
     event.data.u64 = (uint64_t)e->generation << 32 | (uint32_t)e->fd;
     if (epoll_ctl(r->poll_fd_, EPOLL_CTL_ADD, e->fd, &event) != 0 &&
         (errno != EEXIST || epoll_ctl(r->poll_fd_, EPOLL_CTL_MOD, e->fd, &event) != 0))
         return -errno;
-    e->flags |= DX_REACTOR_P_FD_REGISTERED;
     if (getsockopt(e->fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, &size) == 0)
         e->flags |= DX_REACTOR_P_FD_TELLS; /* AF_UNIX is short where descriptors come along */
     return 0;
@@ -2556,21 +2488,18 @@ static int dx_reactor_p_epoll_open(dx_reactor *r, const dx_reactor_desc *desc)
 {
     struct epoll_event event;
     (void)desc;
-    if (dx_reactor_p_bell(r, DX_REACTOR_BACKEND_EPOLL)) return r->sys_errno_;
+    if (dx_reactor_p_bell(r)) return r->sys_errno_;
     event.events = EPOLLIN;
     event.data.u64 = (uint32_t)r->wake_fd_;
     r->poll_fd_ = epoll_create1(EPOLL_CLOEXEC);
     if (r->poll_fd_ >= 0 && epoll_ctl(r->poll_fd_, EPOLL_CTL_ADD, r->wake_fd_, &event) == 0)
         return 0;
-    dx_reactor_p_refuse(r, DX_REACTOR_BACKEND_EPOLL,
-                        r->poll_fd_ < 0 ? "epoll_create1" : "epoll_ctl", errno);
-    dx_reactor_p_poll_close(r);
-    return r->sys_errno_;
+    return dx_reactor_p_refuse(r, r->poll_fd_ < 0 ? "epoll_create1" : "epoll_ctl", errno);
 }
 
 static const dx_reactor_p_backend dx_reactor_p_epoll = {
-    "epoll", dx_reactor_p_epoll_open, dx_reactor_p_poll_close, dx_reactor_p_ready_issue,
-    dx_reactor_p_ready_cancel, dx_reactor_p_epoll_detach, NULL, dx_reactor_p_epoll_wait, NULL,
+    "epoll", dx_reactor_p_epoll_open, NULL, dx_reactor_p_ready_issue,
+    NULL, dx_reactor_p_epoll_detach, NULL, dx_reactor_p_epoll_wait, NULL,
     dx_reactor_p_ring_wake, dx_reactor_p_shutdown, dx_reactor_p_close_fd, dx_reactor_p_attempt,
     dx_reactor_p_epoll_arm, NULL, NULL};
 #endif
@@ -2590,9 +2519,6 @@ static void dx_reactor_p_kq_pair(struct kevent *k, const dx_reactor_p_fd *e, int
 static int32_t dx_reactor_p_kq_arm(dx_reactor *r, dx_reactor_p_fd *e)
 {
     struct kevent *changes = (struct kevent *)r->events_, two[2];
-    if (e->flags & DX_REACTOR_P_FD_REGISTERED) return 0;
-    e->generation = ++r->generation_ ? r->generation_ : ++r->generation_;
-    e->flags |= DX_REACTOR_P_FD_REGISTERED;
     if (r->changes_ + 2 <= DX_REACTOR_P_EVENTS / 2) { /* the other half is for events */
         dx_reactor_p_kq_pair(changes + r->changes_, e, EV_ADD | EV_CLEAR);
         r->changes_ += 2;
@@ -2661,14 +2587,12 @@ static int dx_reactor_p_kq_open(dx_reactor *r, const dx_reactor_desc *desc)
     if (r->poll_fd_ >= 0 && fcntl(r->poll_fd_, F_SETFD, FD_CLOEXEC) == 0 &&
         kevent(r->poll_fd_, &k, 1, NULL, 0, NULL) == 0)
         return 0;
-    dx_reactor_p_refuse(r, DX_REACTOR_BACKEND_KQUEUE, "kqueue", errno);
-    dx_reactor_p_poll_close(r);
-    return r->sys_errno_;
+    return dx_reactor_p_refuse(r, "kqueue", errno);
 }
 
 static const dx_reactor_p_backend dx_reactor_p_kqueue = {
-    "kqueue", dx_reactor_p_kq_open, dx_reactor_p_poll_close, dx_reactor_p_ready_issue,
-    dx_reactor_p_ready_cancel, dx_reactor_p_kq_detach, NULL, dx_reactor_p_kq_wait, NULL,
+    "kqueue", dx_reactor_p_kq_open, NULL, dx_reactor_p_ready_issue,
+    NULL, dx_reactor_p_kq_detach, NULL, dx_reactor_p_kq_wait, NULL,
     dx_reactor_p_kq_wake, dx_reactor_p_shutdown, dx_reactor_p_close_fd, dx_reactor_p_attempt,
     dx_reactor_p_kq_arm, NULL, NULL};
 #endif
@@ -2899,8 +2823,9 @@ static int32_t dx_reactor_p_iocp_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_o
 
 static void dx_reactor_p_iocp_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
-    if (op->flags_ & DX_REACTOR_P_F_STALLED) dx_reactor_p_ready_cancel(r, e, op);
-    else CancelIoEx(dx_reactor_p_handle(op->fd_), &dx_reactor_p_system_of(op)->overlapped);
+    (void)r;
+    (void)e;
+    CancelIoEx(dx_reactor_p_handle(op->fd_), &dx_reactor_p_system_of(op)->overlapped);
 }
 
 static void dx_reactor_p_iocp_complete(dx_reactor *r, OVERLAPPED *overlapped)
@@ -2917,7 +2842,8 @@ static void dx_reactor_p_iocp_complete(dx_reactor *r, OVERLAPPED *overlapped)
     else
         ok = GetOverlappedResult(dx_reactor_p_handle(op->fd_), overlapped, &bytes, FALSE);
     result = dx_reactor_p_iocp_outcome(op, ok, bytes);
-    if (!dx_reactor_p_ready_took(r, e, op, result)) dx_reactor_p_stall(r, e, op);
+    if (!dx_reactor_p_ready_took(r, e, op, result))
+        dx_reactor_p_retry_later(r, e, op, DX_REACTOR_P_F_STALLED);
     dx_reactor_p_settle(r, e);
 }
 
@@ -2943,24 +2869,17 @@ static void dx_reactor_p_iocp_wake(dx_reactor *r)
     PostQueuedCompletionStatus(dx_reactor_p_handle(r->poll_fd_), 0, 0, NULL);
 }
 
-static void dx_reactor_p_iocp_close(dx_reactor *r)
-{
-    if (r->poll_fd_ != -1) CloseHandle(dx_reactor_p_handle(r->poll_fd_));
-    r->poll_fd_ = -1;
-}
-
 static int dx_reactor_p_iocp_open(dx_reactor *r, const dx_reactor_desc *desc)
 {
     HANDLE port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 1);
     (void)desc;
     dx_reactor_p_winsock();
     r->poll_fd_ = port ? (int)(intptr_t)port : -1;
-    return port ? 0 : dx_reactor_p_refuse(r, DX_REACTOR_BACKEND_IOCP, "CreateIoCompletionPort",
-                                          dx_reactor_p_last_errno());
+    return port ? 0 : dx_reactor_p_refuse(r, "CreateIoCompletionPort", dx_reactor_p_last_errno());
 }
 
 static const dx_reactor_p_backend dx_reactor_p_iocp = {
-    "iocp", dx_reactor_p_iocp_open, dx_reactor_p_iocp_close, dx_reactor_p_ready_issue,
+    "iocp", dx_reactor_p_iocp_open, NULL, dx_reactor_p_ready_issue,
     dx_reactor_p_iocp_cancel, NULL, NULL, dx_reactor_p_iocp_wait, NULL, dx_reactor_p_iocp_wake,
     dx_reactor_p_shutdown, dx_reactor_p_close_fd, dx_reactor_p_iocp_attempt, NULL,
     NULL, NULL};
@@ -3302,29 +3221,26 @@ DX_REACTOR_API size_t dx_reactor_memory_size(const dx_reactor_desc *desc)
 
 static void dx_reactor_p_close_backend(dx_reactor *r)
 {
-    if (r->backend_ && r->backend_->close) r->backend_->close(r);
-    if (r->wake_fd_ >= 0) dx_reactor_p_close_fd(r, r->wake_fd_);
-    r->wake_fd_ = -1;
+    if (r->backend_->close) r->backend_->close(r);
+    if (r->poll_fd_ != -1) dx_reactor_p_close_fd(r, r->poll_fd_);
+    if (r->wake_fd_ != -1) dx_reactor_p_close_fd(r, r->wake_fd_);
+    r->poll_fd_ = r->wake_fd_ = -1;
 }
 
 /* The backend asked for, or the first that the system grants. */
 static int dx_reactor_p_select(dx_reactor *r, const dx_reactor_desc *desc)
 {
-    const dx_reactor_p_backend *b = desc->simulator ? desc->simulator->backend_ : NULL;
     const bool any = desc->backend == DX_REACTOR_BACKEND_AUTO;
     size_t i;
     r->poll_fd_ = r->wake_fd_ = -1;
-    if (desc->backend == DX_REACTOR_BACKEND_SIMULATED && b && b->open(r, desc) == 0) {
-        r->backend_ = b;
-        return DX_REACTOR_OK;
+    r->backend_ = desc->simulator ? desc->simulator->backend_ : NULL;
+    if (desc->backend == DX_REACTOR_BACKEND_SIMULATED && r->backend_) return DX_REACTOR_OK;
+    for (i = 0; (r->backend_ = dx_reactor_p_backends[i].table) != NULL; i++) {
+        r->trying_ = dx_reactor_p_backends[i].backend;
+        if (!any && r->trying_ != desc->backend) continue;
+        if (r->backend_->open(r, desc) == 0) return DX_REACTOR_OK;
+        dx_reactor_p_close_backend(r);
     }
-    for (i = 0; (b = dx_reactor_p_backends[i].table) != NULL; i++) {
-        if (!any && dx_reactor_p_backends[i].backend != desc->backend) continue;
-        if (b->open(r, desc) != 0) continue;
-        r->backend_ = b;
-        return DX_REACTOR_OK;
-    }
-    dx_reactor_p_close_backend(r);
     return DX_REACTOR_ENOTSUP;
 }
 
@@ -3408,24 +3324,20 @@ DX_REACTOR_API const char *dx_reactor_best_available(void)
     DX_REACTOR_MEMSET(&r, 0, sizeof r);
     DX_REACTOR_MEMSET(&desc, 0, sizeof desc);
     desc.queue_entries = 4;
-    if (dx_reactor_p_select(&r, &desc) != DX_REACTOR_OK) return "unsupported";
-    dx_reactor_p_close_backend(&r);
-    return r.backend_->name;
+    if (dx_reactor_p_select(&r, &desc) == DX_REACTOR_OK) dx_reactor_p_close_backend(&r);
+    return dx_reactor_backend_name(&r);
 }
 
 DX_REACTOR_API bool dx_reactor_kernel_has_io_uring(const char *release)
 {
-    uint32_t part[2] = {0, 0};
-    int i;
-    if (!release) return false;
-    for (i = 0; i < 2; i++) {
-        if (i == 0 && (*release < '0' || *release > '9')) return false;
-        for (; *release >= '0' && *release <= '9'; release++)
-            if (part[i] < 100000) part[i] = part[i] * 10 + (uint32_t)(*release - '0');
-        if (i == 0 && *release == '.') release++;
-        else if (i == 0) break; /* "6" is 6.0 */
+    uint64_t first, second = 0;
+    if (!release || *release < '0' || *release > '9') return false;
+    first = dx_reactor_p_number(&release);
+    if (*release == '.') {
+        release++;
+        second = dx_reactor_p_number(&release);
     }
-    return part[0] > 5 || (part[0] == 5 && part[1] >= 1);
+    return first > 5 || (first == 5 && second >= 1);
 }
 
 DX_REACTOR_API int dx_reactor_submit(dx_reactor *r)
@@ -3917,108 +3829,6 @@ DX_REACTOR_API uint32_t dx_reactor_errno(const dx_completion *c)
     return c->result >= 0 ? 0 : 0u - (uint32_t)c->result;
 }
 
-/* >>frames ------------------------------------------------------------- */
-DX_REACTOR_API int dx_reactor_frames_init(dx_reactor_frames *f, const dx_reactor_frames_desc *desc)
-{
-    dx_reactor_frames_desc *d = &f->desc_;
-    DX_REACTOR_MEMSET(f, 0, sizeof *f);
-    if (desc) *d = *desc;
-    if (!d->budget_ns) d->budget_ns = 4000000;
-    if (!d->yield_ns) d->yield_ns = d->budget_ns - d->budget_ns / 8;
-    if (!d->idle_ns) d->idle_ns = d->budget_ns / 2;
-    if (!d->period_ns) d->period_ns = 16666667;
-    if (!d->patience) d->patience = 60;
-    if (d->idle_ns > d->yield_ns || d->yield_ns > d->budget_ns) return DX_REACTOR_EINVAL;
-    return DX_REACTOR_OK;
-}
-
-DX_REACTOR_API int dx_reactor_frames_push(dx_reactor_frames *f, int priority,
-                                          dx_reactor_task *task)
-{
-    if (!f || !task || !task->fn || priority < 0 || priority > DX_REACTOR_IDLE)
-        return DX_REACTOR_EINVAL;
-    task->next_ = NULL;
-    if (f->first_[priority]) f->last_[priority]->next_ = task;
-    else f->first_[priority] = task;
-    f->last_[priority] = task;
-    return DX_REACTOR_OK;
-}
-
-/* The first task that may begin now; NULL: none. */
-static dx_reactor_task *dx_reactor_p_frame_take(dx_reactor_frames *f, uint64_t used)
-{
-    const uint64_t limits[3] = {f->desc_.budget_ns, f->desc_.yield_ns, f->desc_.idle_ns};
-    int i;
-    for (i = 0; i < 3; i++) {
-        dx_reactor_task *task = f->first_[i];
-        if (!task || (used >= limits[i] && f->hungry_[i] <= f->desc_.patience)) continue;
-        f->first_[i] = task->next_;
-        f->hungry_[i] = 0;
-        return task;
-    }
-    return NULL;
-}
-
-static uint64_t dx_reactor_p_frame_clock(const dx_reactor_frames *f)
-{
-    return f->desc_.clock ? f->desc_.clock(f->desc_.user) : dx_reactor_p_monotonic();
-}
-
-DX_REACTOR_API uint32_t dx_reactor_frames_run(dx_reactor_frames *f)
-{
-    uint64_t start = dx_reactor_p_frame_clock(f), used = 0;
-    uint32_t executed = 0, i;
-    dx_reactor_task *task;
-    for (i = 0; i < 3; i++)
-        if (f->first_[i]) f->hungry_[i]++;
-    for (; (task = dx_reactor_p_frame_take(f, used)) != NULL; executed++) {
-        task->fn(task, NULL);
-        used = dx_reactor_p_frame_clock(f) - start;
-    }
-    f->now_.executed += executed;
-    f->now_.used_ns += used;
-    f->now_.remaining_ns += used < f->desc_.budget_ns ? f->desc_.budget_ns - used : 0;
-    if (++f->now_.frames == 60) {
-        f->stats = f->now_;
-        DX_REACTOR_MEMSET(&f->now_, 0, sizeof f->now_);
-    }
-    return executed;
-}
-
-static void dx_reactor_p_frame_due(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
-{
-    dx_reactor_frames *f = (dx_reactor_frames *)dx_reactor_op_user(op);
-    uint64_t now;
-    (void)flags;
-    if (f->running_ && result == 0) dx_reactor_frames_run(f);
-    if (!f->running_) return;
-    now = dx_reactor_p_clock(r);
-    f->due_ += f->desc_.period_ns;
-    if (f->due_ < now) f->due_ = now; /* late by more than a frame: those are left out */
-    f->running_ = dx_reactor_timer(r, op, f->due_ - now) == DX_REACTOR_OK;
-}
-
-DX_REACTOR_API int dx_reactor_frames_start(dx_reactor_frames *f, dx_reactor *r)
-{
-    bool pending = dx_reactor_op_pending(&f->timer_);
-    int error = DX_REACTOR_OK;
-    if (!r || (pending && f->reactor_ != r)) return DX_REACTOR_EINVAL;
-    if (!pending) {
-        dx_reactor_op_init(&f->timer_, dx_reactor_p_frame_due, f);
-        f->due_ = dx_reactor_p_clock(r);
-        error = dx_reactor_timer(r, &f->timer_, 0);
-    }
-    f->reactor_ = r;
-    f->running_ = error == DX_REACTOR_OK;
-    return error;
-}
-
-DX_REACTOR_API void dx_reactor_frames_stop(dx_reactor_frames *f)
-{
-    if (f->running_) dx_reactor_cancel(f->reactor_, &f->timer_);
-    f->running_ = false;
-}
-
 #if !defined(_WIN32)
 /* >>workers ------------------------------------------------------------ */
 enum {
@@ -4046,16 +3856,6 @@ static size_t dx_reactor_p_slurp(const char *folder, const char *name, char *tex
     return used;
 }
 
-/* The number at *text, which moves on behind the space after it; 0: none is there. */
-static uint64_t dx_reactor_p_number(const char **text)
-{
-    uint64_t n = 0;
-    for (; **text >= '0' && **text <= '9' && n < UINT32_MAX; ++*text)
-        n = n * 10 + (uint64_t)(**text - '0');
-    while (**text == ' ' || **text == '\n') ++*text;
-    return n;
-}
-
 /* How many CPUs' time the cgroup at this folder may use, rounded up; 0: no limit. */
 static uint32_t dx_reactor_p_quota(const char *folder)
 {
@@ -4067,6 +3867,7 @@ static uint32_t dx_reactor_p_quota(const char *folder)
         dx_reactor_p_slurp(folder, "/cpu.cfs_period_us", text + used, sizeof text - used);
     }
     quota = dx_reactor_p_number(&at);
+    if (*at) at++; /* a space, or the end of the first file */
     period = dx_reactor_p_number(&at);
     return quota && period ? (uint32_t)((quota + period - 1) / period) : 0;
 }

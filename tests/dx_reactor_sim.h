@@ -308,17 +308,17 @@ static int32_t dx_reactor_sim_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *
 static void dx_reactor_sim_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     dx_reactor_sim_of(r)->busy = true;
-    if (dx_reactor_sim_fault(r, dx_reactor_sim_of(r)->options.full_queues)) dx_reactor_p_stall(r, e, op);
+    if (dx_reactor_sim_fault(r, dx_reactor_sim_of(r)->options.full_queues))
+        dx_reactor_p_retry_later(r, e, op, DX_REACTOR_P_F_STALLED);
     else if (!dx_reactor_sim_at(r, op->fd_)) dx_reactor_p_end(r, e, op, -EBADF);
 }
 
 /* At once, or in the next wait, perhaps with success. */
 static void dx_reactor_sim_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
-    bool later = dx_reactor_sim_of(r)->options.seed && !(op->flags_ & DX_REACTOR_P_F_STALLED) &&
-                 dx_reactor_sim_random(r, 2);
+    bool later = dx_reactor_sim_of(r)->options.seed && dx_reactor_sim_random(r, 2);
     dx_reactor_sim_of(r)->busy = true;
-    if (!later) dx_reactor_p_ready_cancel(r, e, op);
+    if (!later) dx_reactor_p_end(r, e, op, -ECANCELED);
 }
 
 static int dx_reactor_sim_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)

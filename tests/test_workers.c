@@ -1,7 +1,8 @@
-/* Tasks, frames and worker groups of dx_reactor.h. */
+/* Tasks and worker groups of dx_reactor.h; frames. */
 #define _GNU_SOURCE
 #define DX_REACTOR_IMPLEMENTATION
 #include "../dx_reactor.h"
+#include "../examples/frames/frames.h"
 #define DX_TEST_MAIN
 #include "dx_test.h"
 
