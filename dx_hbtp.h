@@ -25,11 +25,8 @@
 
     CONTENTS (search >>)
         config  opcodes  errors  frame  codecs  out  router  session  streams  subscriptions
-        middleware  chunk stream  platform  shared  names  codec  writers  hub  requests  routes
-        dispatch  feed  adapters  hooks  chunks  license
-
-    THREE LAYERS, each usable alone: frames (dx_hbtp_parse*, dx_hbtp_write_*; stateless); sessions,
-    one per connection and side; chunk streams, the plain one-way format for HTTP bodies and files.
+        middleware  tokens  chunk stream  platform  shared  names  codec  writers  hub  requests
+        routes  dispatch  feed  adapters  hooks  sha-256  json  jwt  chunks  license
 
     HOW A SESSION IS DRIVEN
         bytes arrived      n = dx_hbtp_feed(s, bytes, size, now). n < 0: send what is in the
@@ -121,9 +118,8 @@ extern "C" {
     X(0xff, EXTENDED, "Extended")
 
 typedef enum dx_hbtp_opcode {
-#define DX_HBTP_P_ENUM(value, constant, name) DX_HBTP_OP_##constant = value,
-    DX_HBTP_OPCODES(DX_HBTP_P_ENUM)
-#undef DX_HBTP_P_ENUM
+#define DX_HBTP_P_OP_IS(value, constant, name) DX_HBTP_OP_##constant = value,
+    DX_HBTP_OPCODES(DX_HBTP_P_OP_IS)
     DX_HBTP_OP_EXTENDED_FIRST = 0x100 /* 0x0100..0xffff travel inside an Extended frame */
 } dx_hbtp_opcode;
 
@@ -135,9 +131,8 @@ typedef enum dx_hbtp_opcode {
     X(0x10, HAS_CHECKSUM)     /* a CRC-32C of header and payload follows the payload */
 
 typedef enum dx_hbtp_flag {
-#define DX_HBTP_P_ENUM(value, constant) DX_HBTP_FLAG_##constant = value,
-    DX_HBTP_FLAGS(DX_HBTP_P_ENUM)
-#undef DX_HBTP_P_ENUM
+#define DX_HBTP_P_FLAG_IS(value, constant) DX_HBTP_FLAG_##constant = value,
+    DX_HBTP_FLAGS(DX_HBTP_P_FLAG_IS)
     DX_HBTP_FLAGS_KNOWN = 0x1f
 } dx_hbtp_flag;
 
@@ -173,9 +168,8 @@ typedef enum dx_hbtp_flag {
     X(-45, EAUDIENCE, 401)  /* token: for another audience, or from another issuer */
 
 typedef enum dx_hbtp_error {
-#define DX_HBTP_P_ENUM(value, constant, status) DX_HBTP_##constant = value,
-    DX_HBTP_ERRORS(DX_HBTP_P_ENUM)
-#undef DX_HBTP_P_ENUM
+#define DX_HBTP_P_E_IS(value, constant, status) DX_HBTP_##constant = value,
+    DX_HBTP_ERRORS(DX_HBTP_P_E_IS)
 } dx_hbtp_error;
 
 /* Numbers that travel in RpcError and Close, with the meaning that HTTP gave them. */
@@ -192,9 +186,8 @@ typedef enum dx_hbtp_error {
     X(503, UNAVAILABLE, "unavailable")
 
 typedef enum dx_hbtp_status {
-#define DX_HBTP_P_ENUM(value, constant, text) DX_HBTP_STATUS_##constant = value,
-    DX_HBTP_STATUSES(DX_HBTP_P_ENUM)
-#undef DX_HBTP_P_ENUM
+#define DX_HBTP_P_STATUS_IS(value, constant, text) DX_HBTP_STATUS_##constant = value,
+    DX_HBTP_STATUSES(DX_HBTP_P_STATUS_IS)
 } dx_hbtp_status;
 
 /* "DX_HBTP_ECORRUPT" and so on; "unknown error" for anything else. No name is ever NULL. */
@@ -203,8 +196,6 @@ DX_HBTP_API const char *dx_hbtp_error_name(int error);
 DX_HBTP_API const char *dx_hbtp_opcode_name(uint16_t opcode);
 /* True for the values of DX_HBTP_OPCODES; the others up to 0xff are reserved. */
 DX_HBTP_API bool        dx_hbtp_opcode_is_defined(uint16_t opcode);
-/* The name of ONE flag bit: "FINAL"; "UNKNOWN" for bits without a name and for sets. */
-DX_HBTP_API const char *dx_hbtp_flag_name(uint8_t flag);
 /* A short text for a status, "not found"; "error" for numbers without one. */
 DX_HBTP_API const char *dx_hbtp_status_text(uint16_t status);
 /* The status that an error of a handler becomes, see DX_HBTP_ERRORS. */
@@ -292,8 +283,7 @@ DX_HBTP_API int64_t dx_hbtp_parse_batch(const void *bytes, size_t size, uint32_t
 /* For handlers that do not care about the order between opcodes: the numbers 0..count-1 sorted by
    the opcode of their descriptors, those of one opcode in the order they came, into order[count].
    O(count + 256), 1 KiB of stack. EINVAL, ETOOBIG. */
-DX_HBTP_API int dx_hbtp_group(const dx_hbtp_descriptor *descriptors, size_t count,
-                              uint32_t *order);
+DX_HBTP_API int dx_hbtp_group(const dx_hbtp_descriptor *descriptors, size_t count, uint32_t *order);
 /* Take the payload of an RpcError or a Close apart; text: borrowed, not terminated, any bytes. A
    Close without payload is status 0. ETRUNCATED; ECORRUPT (reserved not 0); ENOTSUP (opaque). */
 DX_HBTP_API int dx_hbtp_parse_rpc_error(const dx_hbtp_frame *frame, uint16_t *status,
@@ -599,8 +589,7 @@ DX_HBTP_API int    dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_sessio
 DX_HBTP_API int64_t dx_hbtp_feed(dx_hbtp_session *s, const void *bytes, size_t size,
                                  uint64_t now_ns);
 /* Let time pass: ends requests whose deadline has come (ETIMEDOUT), sends the keepalive Ping,
-   closes after too long a silence. Returns when to be called next at the latest; UINT64_MAX: no
-   need. */
+   closes after a long silence. Returns when to be called next at the latest; UINT64_MAX: never. */
 DX_HBTP_API uint64_t dx_hbtp_tick(dx_hbtp_session *s, uint64_t now_ns);
 
 /* Send a request and remember it until it is answered or deadline_ns comes (UINT64_MAX: never).
@@ -792,6 +781,46 @@ typedef struct dx_hbtp_cors { /* constant: may stand in flash */
 DX_HBTP_API int dx_hbtp_cors_before(const dx_hbtp_cors *cors, const char *method,
                                     const dx_hbtp_headers *request, dx_hbtp_headers *response);
 
+/* >>tokens ------------------------------------------------------------- */
+/* JSON Web Tokens (RFC 7519), signed with HS256 and nothing else. Verify one once a connection, not
+   once a frame. HMAC-SHA-256 (RFC 2104), not 0: it failed; `user` stands for the key. */
+typedef int dx_hbtp_jwt_hmac_fn(void *user, const void *message, size_t size, uint8_t mac[32]);
+
+typedef struct dx_hbtp_jwt_key { /* the state of SHA-256 behind the first block of both hashes */
+    uint32_t inner[8], outer[8];
+} dx_hbtp_jwt_key;
+
+/* The key is not kept. EINVAL: under 32 bytes. */
+DX_HBTP_API int dx_hbtp_jwt_key_init(dx_hbtp_jwt_key *prepared, const void *key, size_t size);
+/* The hmac that is built in, portable; user: a dx_hbtp_jwt_key. */
+DX_HBTP_API int dx_hbtp_jwt_hmac(void *user, const void *message, size_t size, uint8_t mac[32]);
+
+typedef struct dx_hbtp_jwt { /* what a token must be; set the fields, zero the rest */
+    dx_hbtp_jwt_hmac_fn *hmac;     /* required */
+    void                *hmac_user;
+    char                *memory;   /* required; for what a token says, three quarters of its size */
+    size_t               memory_size;
+    const char          *key_id, *issuer, *audience; /* "kid", "iss", one of "aud"; NULL: any */
+    uint32_t             leeway_s; /* by which clocks may differ */
+    bool                 no_exp;   /* true: a token may be without end */
+} dx_hbtp_jwt;
+
+typedef struct dx_hbtp_jwt_claims { /* lies in the memory of the dx_hbtp_jwt until the next token */
+    const char *json;
+    size_t      size;
+    uint64_t    exp, nbf; /* seconds since 1970; UINT64_MAX and 0 where there is none */
+} dx_hbtp_jwt_claims;
+
+/* The signature is compared, in constant time, before anything is read. ECORRUPT: not three parts
+   of strict base64url, not JSON, a date that is no whole number up to 2^53, or a name twice of
+   those that count here; ETOOBIG; ESIGNATURE; ENOTSUP: another "alg", or "crit"; ENOTFOUND: another
+   key_id; EEXPIRED (also: no "exp"), EEARLY, EAUDIENCE; ESYS: hmac failed; EINVAL. */
+DX_HBTP_API int dx_hbtp_jwt_verify(const dx_hbtp_jwt *jwt, const char *token, size_t size,
+                                   uint64_t now_s, dx_hbtp_jwt_claims *claims);
+/* A claim's value as it stands in the JSON, strings with quotes. ENOTFOUND; ECORRUPT: twice. */
+DX_HBTP_API int dx_hbtp_jwt_claim(const dx_hbtp_jwt_claims *claims, const char *name,
+                                  const char **value, size_t *size);
+
 /* >>chunk stream ------------------------------------------------------- */
 typedef enum dx_hbtp_chunk_type {
     DX_HBTP_CHUNK_HEADER = 0x01,
@@ -864,8 +893,7 @@ DX_HBTP_API int     dx_hbtp_chunk_finish(const dx_hbtp_chunk_reader *r);
 /* The code that an error of this section stands for (dx_hbtp_stream_code); 0 for OK. */
 DX_HBTP_API int     dx_hbtp_stream_code_of_error(int error);
 
-/* The 64 bytes of a Header chunk. Decoding: ETRUNCATED (size is not 64), ECORRUPT (magic, reserved
-   bytes), EVERSION. */
+/* A Header chunk's 64 bytes. Decoding: ETRUNCATED (size), ECORRUPT (magic, reserved), EVERSION. */
 DX_HBTP_API void dx_hbtp_stream_header_encode(uint8_t bytes[64], const dx_hbtp_stream_header *h);
 DX_HBTP_API int  dx_hbtp_stream_header_decode(const void *bytes, size_t size,
                                               dx_hbtp_stream_header *h);
@@ -884,12 +912,10 @@ typedef struct dx_hbtp_dispatcher { /* routes one stream; set the handlers, zero
 DX_HBTP_API int  dx_hbtp_dispatch(void *dispatcher, const dx_hbtp_chunk *chunk);
 /* Layout and Wasm were there. */
 DX_HBTP_API bool dx_hbtp_dispatch_is_complete(const dx_hbtp_dispatcher *d);
-/* After Eof: OK when complete; ENOLAYOUT; ETRUNCATED (no Wasm); ECORRUPT (the Header announced
-   another total size). */
+/* After Eof: OK when complete; ENOLAYOUT; ETRUNCATED (no Wasm); ECORRUPT (not the total_size). */
 DX_HBTP_API int  dx_hbtp_dispatch_finish(const dx_hbtp_dispatcher *d);
 
-/* Producer: append a chunk. As the writers of frames: all or nothing. EINVAL: not a chunk type,
-   Header not 64 bytes, Eof with a body. */
+/* Append a chunk, as writers do. EINVAL: no chunk type, Header not 64 bytes, Eof with a body. */
 DX_HBTP_API int dx_hbtp_write_chunk(dx_hbtp_out *out, uint8_t type, const void *data, size_t size);
 
 typedef struct dx_hbtp_stream_parts { /* what a server sends */
@@ -1041,55 +1067,36 @@ static uint32_t dx_hbtp_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
 #define DX_HBTP_P_TEXT(value, constant, text) case value: return text;
 #define DX_HBTP_P_ERROR(value, constant, status) case value: return "DX_HBTP_" #constant;
 #define DX_HBTP_P_STATUS(value, constant, status) case value: return status;
-#define DX_HBTP_P_FLAG(value, constant) case value: return #constant;
-#define DX_HBTP_P_CASE(value, constant, text) case value:
+#define DX_HBTP_P_DEFINED(value, constant, text) case value: return true;
+#define DX_HBTP_P_FIND(value, list, result, other) \
+    switch (value) {                               \
+    list(result) default: return other;            \
+    }
 
 DX_HBTP_API const char *dx_hbtp_error_name(int error)
 {
-    switch (error) {
-    DX_HBTP_ERRORS(DX_HBTP_P_ERROR)
-    default: return "unknown error";
-    }
+    DX_HBTP_P_FIND(error, DX_HBTP_ERRORS, DX_HBTP_P_ERROR, "unknown error")
 }
 
 DX_HBTP_API const char *dx_hbtp_opcode_name(uint16_t opcode)
 {
-    switch (opcode < DX_HBTP_OP_EXTENDED_FIRST ? opcode : (uint16_t)DX_HBTP_OP_EXTENDED) {
-    DX_HBTP_OPCODES(DX_HBTP_P_TEXT)
-    default: return "Unknown";
-    }
+    if (opcode >= DX_HBTP_OP_EXTENDED_FIRST) opcode = DX_HBTP_OP_EXTENDED;
+    DX_HBTP_P_FIND(opcode, DX_HBTP_OPCODES, DX_HBTP_P_TEXT, "Unknown")
 }
 
 DX_HBTP_API bool dx_hbtp_opcode_is_defined(uint16_t opcode)
 {
-    switch (opcode) {
-    DX_HBTP_OPCODES(DX_HBTP_P_CASE) return true;
-    default: return false;
-    }
-}
-
-DX_HBTP_API const char *dx_hbtp_flag_name(uint8_t flag)
-{
-    switch (flag) {
-    DX_HBTP_FLAGS(DX_HBTP_P_FLAG)
-    default: return "UNKNOWN";
-    }
+    DX_HBTP_P_FIND(opcode, DX_HBTP_OPCODES, DX_HBTP_P_DEFINED, false)
 }
 
 DX_HBTP_API const char *dx_hbtp_status_text(uint16_t status) /* at most 24 bytes: REPLY_ROOM */
 {
-    switch (DX_HBTP_P_SMALL ? 0u : status) {
-    DX_HBTP_STATUSES(DX_HBTP_P_TEXT)
-    default: return "error";
-    }
+    DX_HBTP_P_FIND(DX_HBTP_P_SMALL ? 0u : status, DX_HBTP_STATUSES, DX_HBTP_P_TEXT, "error")
 }
 
 DX_HBTP_API uint16_t dx_hbtp_status_of_error(int error)
 {
-    switch (error) {
-    DX_HBTP_ERRORS(DX_HBTP_P_STATUS)
-    default: return DX_HBTP_STATUS_INTERNAL;
-    }
+    DX_HBTP_P_FIND(error, DX_HBTP_ERRORS, DX_HBTP_P_STATUS, DX_HBTP_STATUS_INTERNAL)
 }
 
 /* The status that a handler's result, or an error, becomes. */
@@ -1237,8 +1244,7 @@ DX_HBTP_API int64_t dx_hbtp_parse_batch(const void *bytes, size_t size, uint32_t
     return n ? (int64_t)at : used;
 }
 
-DX_HBTP_API int dx_hbtp_group(const dx_hbtp_descriptor *descriptors, size_t count,
-                              uint32_t *order)
+DX_HBTP_API int dx_hbtp_group(const dx_hbtp_descriptor *descriptors, size_t count, uint32_t *order)
 {
     uint32_t first[256], sum = 0, n;
     size_t i;
@@ -1711,8 +1717,7 @@ static int dx_hbtp_p_write_piece(dx_hbtp_session *s, struct dx_hbtp_p_stream *st
     return DX_HBTP_OK;
 }
 
-DX_HBTP_API int64_t dx_hbtp_send(dx_hbtp_session *s, uint32_t stream, const void *data,
-                                 size_t size)
+DX_HBTP_API int64_t dx_hbtp_send(dx_hbtp_session *s, uint32_t stream, const void *data, size_t size)
 {
     struct dx_hbtp_p_stream *st = dx_hbtp_p_find_stream(s, stream);
     size_t room, over;
@@ -2260,8 +2265,7 @@ static bool dx_hbtp_p_is_request(const dx_hbtp_frame *frame)
               frame->opcode <= DX_HBTP_OP_RPC_STREAM_END));
 }
 
-/* Undo ENCRYPTED, then COMPRESSED. Negative: the frame cannot be read; with a cipher, nothing that
-   comes after it can. */
+/* Undo ENCRYPTED, then COMPRESSED. < 0: it cannot be read; with a cipher, nor what comes after. */
 static int dx_hbtp_p_decode(dx_hbtp_session *s, dx_hbtp_frame *f)
 {
     const dx_hbtp_cipher *cipher = s->desc.cipher;
@@ -2287,8 +2291,7 @@ static int dx_hbtp_p_decode(dx_hbtp_session *s, dx_hbtp_frame *f)
     return DX_HBTP_OK;
 }
 
-/* A whole, verified frame; DX_HBTP_REPLY_ROOM is free. False: it stays (the state says why), or,
-   where the session closed, it was fatal. */
+/* A whole, verified frame; REPLY_ROOM is free. False: it stays (state says why), or was fatal. */
 static bool dx_hbtp_p_dispatch(dx_hbtp_session *s, dx_hbtp_frame *frame)
 {
     const size_t mark = s->desc.out->used_;
@@ -2377,8 +2380,7 @@ static size_t dx_hbtp_p_dispatch_plain(dx_hbtp_session *s, const uint8_t *p, siz
 }
 
 /* >>feed --------------------------------------------------------------- */
-/* The defaults; bytes of memory for slots, streams and buffers, in this order; how many slots. 0: a
-   limit is too large. */
+/* The defaults; the memory of slots, streams, buffers, in this order. 0: a limit is too large. */
 static size_t dx_hbtp_p_sizes(dx_hbtp_session_desc *d, uint32_t *slot_count)
 {
     const unsigned buffers = (d->in_place ? 0u : 1u) + (d->codec ? 1u : 0u) + (d->cipher ? 1u : 0u);
@@ -2441,8 +2443,7 @@ DX_HBTP_API int dx_hbtp_session_set_out(dx_hbtp_session *s, dx_hbtp_out *out)
     return DX_HBTP_OK;
 }
 
-/* The next whole frame, from the input or the buffer. As dx_hbtp_parse(); *used grows by what went
-   into the buffer. */
+/* The next whole frame of input or buffer. As dx_hbtp_parse(); *used: plus what was buffered. */
 static int64_t dx_hbtp_p_next_frame(dx_hbtp_session *s, const uint8_t *p, size_t size,
                                     size_t *used, dx_hbtp_frame *frame)
 {
@@ -2716,7 +2717,7 @@ DX_HBTP_API const char *dx_hbtp_headers_find(const dx_hbtp_headers *h, const cha
     return NULL;
 }
 
-/* Decimal digits, at least `least` of them, and a zero. Returns where they begin in text[24]. */
+/* Decimal digits, at least `least` of them, and a zero, the last of text[24]. Returns the first. */
 static char *dx_hbtp_p_decimal(char text[24], uint64_t value, unsigned least)
 {
     char *p = text + 23;
@@ -2728,13 +2729,11 @@ static char *dx_hbtp_p_decimal(char text[24], uint64_t value, unsigned least)
 DX_HBTP_API int dx_hbtp_headers_add_time(dx_hbtp_headers *h, uint64_t begun_ns, uint64_t now_ns)
 {
     const uint64_t us = now_ns > begun_ns ? (now_ns - begun_ns) / 1000 : 0;
-    char value[27], text[24], *p = dx_hbtp_p_decimal(text, us, 4);
-    const size_t digits = dx_hbtp_p_length(p);
-    DX_HBTP_MEMCPY(value, p, digits - 3);
-    value[digits - 3] = '.';
-    DX_HBTP_MEMCPY(value + digits - 2, p + digits - 3, 3);
-    DX_HBTP_MEMCPY(value + digits + 1, "ms", 3);
-    return dx_hbtp_headers_add(h, "X-Response-Time", value);
+    char text[27], *p = dx_hbtp_p_decimal(text, us, 4);
+    DX_HBTP_MEMMOVE(text + 21, text + 20, 3);
+    text[20] = '.';
+    DX_HBTP_MEMCPY(text + 24, "ms", 3);
+    return dx_hbtp_headers_add(h, "X-Response-Time", p);
 }
 
 enum { DX_HBTP_P_WAYS = 8 };
@@ -2769,8 +2768,7 @@ static uint64_t dx_hbtp_p_debt(const dx_hbtp_limiter *l, const struct dx_hbtp_p_
     return now_ns >= m->at && now_ns - m->at >= l->period_ns_ ? 0 : m->used;
 }
 
-static struct dx_hbtp_p_meter *dx_hbtp_p_meter_of(dx_hbtp_limiter *l, uint64_t key,
-                                                  uint64_t now_ns)
+static struct dx_hbtp_p_meter *dx_hbtp_p_meter_of(dx_hbtp_limiter *l, uint64_t key, uint64_t now_ns)
 {
     struct dx_hbtp_p_meter *set, *least;
     uint32_t hash;
@@ -2841,34 +2839,412 @@ static const char *dx_hbtp_p_origin(const dx_hbtp_cors *cors, const char *origin
     return NULL;
 }
 
+static int dx_hbtp_p_allow(const dx_hbtp_cors *cors, const char *origin, bool preflight,
+                           dx_hbtp_headers *response)
+{
+    const char *const fields[5][2] = {
+        {"Access-Control-Allow-Origin", origin},
+        {"Access-Control-Allow-Credentials", cors->credentials && *origin != '*' ? "true" : NULL},
+        {"Access-Control-Allow-Methods", cors->methods ? cors->methods : "GET, HEAD, POST"},
+        {"Access-Control-Allow-Headers", cors->fields},
+        {"Access-Control-Max-Age", cors->max_age}};
+    int i, error = DX_HBTP_OK;
+    for (i = 0; !error && i < (preflight ? 5 : 2); i++)
+        if (fields[i][1]) error = dx_hbtp_headers_add(response, fields[i][0], fields[i][1]);
+    return error;
+}
+
 DX_HBTP_API int dx_hbtp_cors_before(const dx_hbtp_cors *cors, const char *method,
                                     const dx_hbtp_headers *request, dx_hbtp_headers *response)
 {
     size_t size = 0, unused;
-    const char *origin, *allowed = NULL;
+    const char *origin;
     bool preflight;
     int error;
     if (!cors || !method || !request || !response) return DX_HBTP_EINVAL;
     error = dx_hbtp_headers_add(response, "Vary", "Origin");
     origin = dx_hbtp_headers_find(request, "Origin", &size);
     if (error || !origin) return error;
-    allowed = dx_hbtp_p_origin(cors, origin, size);
     preflight = dx_hbtp_p_length(method) == 7 && !DX_HBTP_MEMCMP(method, "OPTIONS", 7) &&
                 dx_hbtp_headers_find(request, "Access-Control-Request-Method", &unused);
-    if (allowed) {
-        error = dx_hbtp_headers_add(response, "Access-Control-Allow-Origin", allowed);
-        if (!error && cors->credentials && *allowed != '*')
-            error = dx_hbtp_headers_add(response, "Access-Control-Allow-Credentials", "true");
-        if (!error && preflight)
-            error = dx_hbtp_headers_add(response, "Access-Control-Allow-Methods",
-                                        cors->methods ? cors->methods : "GET, HEAD, POST");
-        if (!error && preflight && cors->fields)
-            error = dx_hbtp_headers_add(response, "Access-Control-Allow-Headers", cors->fields);
-        if (!error && preflight && cors->max_age)
-            error = dx_hbtp_headers_add(response, "Access-Control-Max-Age", cors->max_age);
+    origin = dx_hbtp_p_origin(cors, origin, size);
+    if (origin) error = dx_hbtp_p_allow(cors, origin, preflight, response);
+    return preflight && !error ? DX_HBTP_STOP : error;
+}
+
+/* >>sha-256 (FIPS 180-4) ----------------------------------------------- */
+static uint32_t dx_hbtp_p_rotate(uint32_t v, unsigned n) { return v >> n | v << (32 - n); }
+
+#define DX_HBTP_P_SIXTEEN(x)                                                                       \
+    x(0) x(1) x(2) x(3) x(4) x(5) x(6) x(7) x(8) x(9) x(10) x(11) x(12) x(13) x(14) x(15)
+/* Of the variables a to h; they move on by one each round, and here stay where they are. */
+#define DX_HBTP_P_V(letter, n) v[((letter) - (n)) & 7]
+/* (a & b) | (c & (a | b)) is b ^ ((a ^ b) & (b ^ c)); b ^ c was the a ^ b of the round before. */
+#define DX_HBTP_P_ROUND(n)                                                                         \
+    s = DX_HBTP_P_V(4, n);                                                                         \
+    t = DX_HBTP_P_V(7, n) + w[n] + dx_hbtp_p_sha256_k[i + n] +                                     \
+        (DX_HBTP_P_V(6, n) ^ (s & (DX_HBTP_P_V(5, n) ^ DX_HBTP_P_V(6, n)))) +                      \
+        (dx_hbtp_p_rotate(s, 6) ^ dx_hbtp_p_rotate(s, 11) ^ dx_hbtp_p_rotate(s, 25));              \
+    DX_HBTP_P_V(3, n) += t;                                                                        \
+    s = DX_HBTP_P_V(0, n);                                                                         \
+    ab = s ^ DX_HBTP_P_V(1, n);                                                                    \
+    DX_HBTP_P_V(7, n) = t + (DX_HBTP_P_V(1, n) ^ (ab & bc)) +                                      \
+        (dx_hbtp_p_rotate(s, 2) ^ dx_hbtp_p_rotate(s, 13) ^ dx_hbtp_p_rotate(s, 22));              \
+    bc = ab;
+#define DX_HBTP_P_NEXT(n)                                                                          \
+    s = w[((n) + 1) & 15];                                                                         \
+    t = w[((n) + 14) & 15];                                                                        \
+    w[n] += (dx_hbtp_p_rotate(s, 7) ^ dx_hbtp_p_rotate(s, 18) ^ s >> 3) + w[((n) + 9) & 15] +      \
+            (dx_hbtp_p_rotate(t, 17) ^ dx_hbtp_p_rotate(t, 19) ^ t >> 10);
+
+static const uint32_t dx_hbtp_p_sha256_k[64] = {
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
+    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
+    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
+    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
+    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
+
+static void dx_hbtp_p_sha256_block(uint32_t state[8], const uint8_t *block)
+{
+    uint32_t v[8], w[16], s, t, ab, bc;
+    unsigned i;
+    for (i = 0; i < 8; i++) v[i] = state[i];
+    for (i = 0; i < 16; i++, block += 4)
+        w[i] = (uint32_t)block[0] << 24 | (uint32_t)block[1] << 16 | (uint32_t)block[2] << 8 |
+               block[3];
+    bc = v[1] ^ v[2];
+    for (i = 0;;) {
+        DX_HBTP_P_SIXTEEN(DX_HBTP_P_ROUND)
+        if ((i += 16) == 64) break;
+        DX_HBTP_P_SIXTEEN(DX_HBTP_P_NEXT)
     }
-    if (preflight && !error) error = DX_HBTP_STOP;
-    return error;
+    for (i = 0; i < 8; i++) state[i] += v[i];
+}
+
+/* The rest of a message whose first `before` bytes, whole blocks, are in `begin`. */
+static void dx_hbtp_p_sha256(const uint32_t begin[8], uint64_t before, const uint8_t *p,
+                             size_t size, uint8_t out[32])
+{
+    const uint64_t bits = (before + size) * 8;
+    uint32_t state[8];
+    uint8_t block[64] = {0};
+    unsigned i;
+    DX_HBTP_MEMCPY(state, begin, sizeof state);
+    for (; size >= 64; p += 64, size -= 64) dx_hbtp_p_sha256_block(state, p);
+    if (size) DX_HBTP_MEMCPY(block, p, size);
+    block[size] = 0x80;
+    if (size >= 56) {
+        dx_hbtp_p_sha256_block(state, block);
+        DX_HBTP_MEMSET(block, 0, sizeof block);
+    }
+    for (i = 0; i < 8; i++) block[63 - i] = (uint8_t)(bits >> 8 * i & 0xff);
+    dx_hbtp_p_sha256_block(state, block);
+    for (i = 0; i < 8; i++, out += 4)
+        dx_hbtp_p_store32(out, (dx_hbtp_p_rotate(state[i], 8) & 0xff00ff00u) |
+                                   (dx_hbtp_p_rotate(state[i], 24) & 0x00ff00ffu));
+}
+
+DX_HBTP_API int dx_hbtp_jwt_key_init(dx_hbtp_jwt_key *prepared, const void *key, size_t size)
+{
+    static const uint32_t begin[8] = {0x6a09e667u, 0xbb67ae85u, 0x3c6ef372u, 0xa54ff53au,
+                                      0x510e527fu, 0x9b05688cu, 0x1f83d9abu, 0x5be0cd19u};
+    uint8_t block[64] = {0};
+    unsigned i;
+    if (!prepared || !key || size < 32) return DX_HBTP_EINVAL;
+    if (size <= sizeof block) DX_HBTP_MEMCPY(block, key, size);
+    else dx_hbtp_p_sha256(begin, 0, (const uint8_t *)key, size, block);
+    for (i = 0; i < 64; i++) block[i] ^= 0x36;
+    DX_HBTP_MEMCPY(prepared->inner, begin, sizeof begin);
+    dx_hbtp_p_sha256_block(prepared->inner, block);
+    for (i = 0; i < 64; i++) block[i] ^= 0x36 ^ 0x5c;
+    DX_HBTP_MEMCPY(prepared->outer, begin, sizeof begin);
+    dx_hbtp_p_sha256_block(prepared->outer, block);
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API int dx_hbtp_jwt_hmac(void *user, const void *message, size_t size, uint8_t mac[32])
+{
+    const dx_hbtp_jwt_key *key = (const dx_hbtp_jwt_key *)user;
+    if (!key || (!message && size) || !mac) return DX_HBTP_EINVAL;
+    dx_hbtp_p_sha256(key->inner, 64, (const uint8_t *)message, size, mac);
+    dx_hbtp_p_sha256(key->outer, 64, mac, 32, mac);
+    return DX_HBTP_OK;
+}
+
+/* >>json (RFC 8259), strict, in one pass, nothing built ----------------- */
+struct dx_hbtp_p_text { /* p NULL: not there */
+    const char *p, *end;
+};
+
+static char dx_hbtp_p_at(const struct dx_hbtp_p_text *t) { return t->p < t->end ? *t->p : '\0'; }
+
+static char dx_hbtp_p_peek(struct dx_hbtp_p_text *t) /* behind white space; 0: the end */
+{
+    for (; t->p < t->end; t->p++)
+        if (*t->p > ' ' || (*t->p != ' ' && *t->p != '\t' && *t->p != '\n' && *t->p != '\r'))
+            return *t->p;
+    return 0;
+}
+
+static bool dx_hbtp_p_take(struct dx_hbtp_p_text *t, char c)
+{
+    if (dx_hbtp_p_peek(t) != c) return false;
+    t->p++;
+    return true;
+}
+
+/* 0: not a string; 1: it is one, 2: with an escape in it. */
+static int dx_hbtp_p_json_string(struct dx_hbtp_p_text *t)
+{
+    const char *known;
+    int kind = 1, hex;
+    if (!dx_hbtp_p_take(t, '"')) return 0;
+    for (;; kind = 2) {
+        const char *p = t->p;
+        while (p < t->end && (unsigned char)*p >= 0x20 && *p != '"' && *p != '\\') p++;
+        t->p = p;
+        if (t->p == t->end || (unsigned char)*t->p < 0x20) return 0;
+        if (*t->p++ == '"') return kind;
+        for (known = "\"\\/bfnrtu"; *known && *known != dx_hbtp_p_at(t);) known++;
+        if (!*known) return 0;
+        for (hex = *known == 'u' ? 4 : 0, t->p++; hex; hex--, t->p++) {
+            const char c = dx_hbtp_p_at(t), low = dx_hbtp_p_lower(c);
+            if ((c < '0' || c > '9') && (low < 'a' || low > 'f')) return 0;
+        }
+    }
+}
+
+/* A whole part, perhaps a fraction, perhaps an exponent. */
+static bool dx_hbtp_p_json_number(struct dx_hbtp_p_text *t)
+{
+    int part;
+    t->p += dx_hbtp_p_at(t) == '-';
+    for (part = 0; part < 3; part++) {
+        const char c = dx_hbtp_p_at(t), *begin;
+        if (part && !(part == 1 ? c == '.' : c == 'e' || c == 'E')) continue;
+        t->p += part > 0;
+        t->p += part == 2 && (dx_hbtp_p_at(t) == '+' || dx_hbtp_p_at(t) == '-');
+        for (begin = t->p; dx_hbtp_p_at(t) >= '0' && dx_hbtp_p_at(t) <= '9';) t->p++;
+        if (t->p == begin || (!part && *begin == '0' && t->p - begin > 1)) return false;
+    }
+    return true;
+}
+
+static bool dx_hbtp_p_json_scalar(struct dx_hbtp_p_text *t)
+{
+    const char c = dx_hbtp_p_peek(t);
+    const char *word = c == 't' ? "true" : c == 'f' ? "false" : c == 'n' ? "null" : NULL;
+    if (c == '"') return dx_hbtp_p_json_string(t) != 0;
+    if (!word) return dx_hbtp_p_json_number(t);
+    for (; *word && *word == dx_hbtp_p_at(t); word++) t->p++;
+    return !*word;
+}
+
+/* Note a member, if its name is one of these. False: for the second time. */
+static bool dx_hbtp_p_json_note(const struct dx_hbtp_p_text *name,
+                                const struct dx_hbtp_p_text *value, const char *const *names,
+                                unsigned count, struct dx_hbtp_p_text *found)
+{
+    const size_t size = (size_t)(name->end - name->p);
+    for (; count; count--, names++, found++) {
+        if (**names != *name->p || size != dx_hbtp_p_length(*names) ||
+            DX_HBTP_MEMCMP(name->p, *names, size) != 0)
+            continue;
+        if (found->p) return false;
+        *found = *value;
+    }
+    return true;
+}
+
+/* Find the members of an object that have these names; everything else in it, at most 31 levels
+   deep, is checked. Escapes in its names are refused: they could hide a second one. */
+static bool dx_hbtp_p_json_members(const char *json, size_t size, const char *const *names,
+                                   unsigned count, struct dx_hbtp_p_text *found)
+{
+    struct dx_hbtp_p_text t, name = {NULL, NULL}, value = {NULL, NULL};
+    uint32_t levels = 1; /* a bit each under the highest: 1 for an object; 3: in the outermost */
+    bool fresh = false;  /* an array or object has just begun */
+    t.p = json;
+    t.end = json + size;
+    DX_HBTP_MEMSET(found, 0, count * sizeof *found);
+    if (dx_hbtp_p_peek(&t) != '{') return false;
+    do {
+        char c = dx_hbtp_p_peek(&t);
+        const bool closes = levels > 1 && c == (levels & 1 ? '}' : ']');
+        if (!closes && levels > 1 && !fresh && !dx_hbtp_p_take(&t, ',')) return false;
+        if (!closes && levels > 1 && (levels & 1)) {
+            int kind;
+            (void)dx_hbtp_p_peek(&t);
+            if (levels == 3) name.p = t.p + 1;
+            kind = dx_hbtp_p_json_string(&t);
+            if (levels == 3) name.end = t.p - 1;
+            if (!kind || (levels == 3 && kind == 2) || !dx_hbtp_p_take(&t, ':')) return false;
+        }
+        c = dx_hbtp_p_peek(&t);
+        if (!closes && levels == 3) value.p = t.p;
+        fresh = !closes && (c == '{' || c == '[');
+        if (closes || fresh) t.p++;
+        else if (!dx_hbtp_p_json_scalar(&t)) return false;
+        if (fresh && levels >> 31) return false;
+        levels = closes ? levels >> 1 : fresh ? levels << 1 | (c == '{') : levels;
+        value.end = t.p;
+        if (!fresh && levels == 3 && !dx_hbtp_p_json_note(&name, &value, names, count, found))
+            return false;
+    } while (levels > 1);
+    return !dx_hbtp_p_peek(&t) && t.p == t.end;
+}
+
+/* >>jwt ---------------------------------------------------------------- */
+/* Strict base64url (RFC 4648, 5): no padding, unused bits 0. The bytes written; SIZE_MAX: bad. */
+static size_t dx_hbtp_p_base64url(const char *in, size_t size, char *out)
+{
+    static const uint8_t values[128] = { /* 64: none */
+        64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64,
+        64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64,
+        64, 62, 64, 64, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 64, 64, 64, 64, 64, 64, 64, 0,
+        1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22,
+        23, 24, 25, 64, 64, 64, 64, 63, 64, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38,
+        39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 64, 64, 64, 64, 64};
+    const uint8_t *p = (const uint8_t *)in, *const end = p + size;
+    uint32_t group = 0, bits = 0, bad = size % 4 == 1 ? 64 : 0;
+    char *const begin = out;
+    for (; end - p >= 4; p += 4) {
+        const uint32_t a = values[p[0] & 127], b = values[p[1] & 127];
+        const uint32_t c = values[p[2] & 127], d = values[p[3] & 127];
+        bad |= a | b | c | d | ((p[0] | p[1] | p[2] | p[3]) & 128u);
+        group = a << 18 | b << 12 | c << 6 | d;
+        *out++ = (char)(group >> 16 & 0xff);
+        *out++ = (char)(group >> 8 & 0xff);
+        *out++ = (char)(group & 0xff);
+    }
+    for (group = 0; p < end; p++) {
+        bad |= values[*p & 127] | (*p & 128u);
+        group = group << 6 | values[*p & 127];
+        bits += 6;
+        if (bits < 8) continue;
+        bits -= 8;
+        *out++ = (char)(group >> bits & 0xff);
+    }
+    if (bad & ~63u || (group & ((1u << bits) - 1))) return SIZE_MAX;
+    return (size_t)(out - begin);
+}
+
+/* Is this JSON string the text? Only "/" may be escaped, as some writers do. */
+static bool dx_hbtp_p_says(const struct dx_hbtp_p_text *t, const char *text)
+{
+    const char *p = t->p;
+    if (!p || t->end - p < 2 || *p != '"') return false;
+    for (p++; p < t->end - 1; p++, text++) {
+        if (*p == '\\' && p[1] == '/') p++;
+        if (!*text || *p != *text) return false;
+    }
+    return !*text;
+}
+
+/* One string, or an array with such a string in it. It was checked before. */
+static bool dx_hbtp_p_is_among(const struct dx_hbtp_p_text *value, const char *text)
+{
+    struct dx_hbtp_p_text t = *value, one;
+    int level = 0;
+    if (!t.p || *t.p != '[') return dx_hbtp_p_says(value, text);
+    while (t.p < t.end) {
+        one.p = t.p;
+        level += (*t.p == '[' || *t.p == '{') - (*t.p == ']' || *t.p == '}');
+        if (*t.p != '"' || !dx_hbtp_p_json_string(&t)) t.p++;
+        one.end = t.p;
+        if (level == 1 && dx_hbtp_p_says(&one, text)) return true;
+    }
+    return false;
+}
+
+/* A NumericDate: a whole number from 0 to 2^53. */
+static bool dx_hbtp_p_date(const struct dx_hbtp_p_text *t, uint64_t *date, uint64_t none)
+{
+    const char *p = t->p;
+    *date = p ? 0 : none;
+    if (!p) return true;
+    for (; p < t->end; p++) {
+        if (p - t->p == 16 || *p < '0' || *p > '9') return false;
+        *date = *date * 10 + (uint64_t)(*p - '0');
+    }
+    return *date <= (uint64_t)1 << 53;
+}
+
+/* Decode a part of a token into jwt->memory and find members of the object that it must be. */
+static int dx_hbtp_p_jwt_part(const dx_hbtp_jwt *jwt, const char *part, size_t *size,
+                              const char *const *names, unsigned count, struct dx_hbtp_p_text *m)
+{
+    if (*size / 4 * 3 + 2 > jwt->memory_size) return DX_HBTP_ETOOBIG;
+    *size = dx_hbtp_p_base64url(part, *size, jwt->memory);
+    if (*size == SIZE_MAX || !dx_hbtp_p_json_members(jwt->memory, *size, names, count, m))
+        return DX_HBTP_ECORRUPT;
+    return DX_HBTP_OK;
+}
+
+static int dx_hbtp_p_jwt_claims(const dx_hbtp_jwt *jwt, const char *part, size_t size,
+                                uint64_t now_s, dx_hbtp_jwt_claims *claims)
+{
+    static const char *const names[] = {"exp", "nbf", "iat", "iss", "aud"};
+    struct dx_hbtp_p_text m[5];
+    uint64_t issued;
+    const int error = dx_hbtp_p_jwt_part(jwt, part, &size, names, 5, m);
+    claims->json = jwt->memory;
+    claims->size = size;
+    if (error) return error;
+    if (!dx_hbtp_p_date(&m[0], &claims->exp, UINT64_MAX) ||
+        !dx_hbtp_p_date(&m[1], &claims->nbf, 0) || !dx_hbtp_p_date(&m[2], &issued, 0))
+        return DX_HBTP_ECORRUPT;
+    if (!m[0].p && !jwt->no_exp) return DX_HBTP_EEXPIRED;
+    if (now_s >= claims->exp && now_s - claims->exp >= jwt->leeway_s) return DX_HBTP_EEXPIRED;
+    if (now_s < claims->nbf && claims->nbf - now_s > jwt->leeway_s) return DX_HBTP_EEARLY;
+    if ((jwt->issuer && !dx_hbtp_p_says(&m[3], jwt->issuer)) ||
+        (jwt->audience && !dx_hbtp_p_is_among(&m[4], jwt->audience)))
+        return DX_HBTP_EAUDIENCE;
+    return DX_HBTP_OK;
+}
+
+DX_HBTP_API int dx_hbtp_jwt_verify(const dx_hbtp_jwt *jwt, const char *token, size_t size,
+                                   uint64_t now_s, dx_hbtp_jwt_claims *claims)
+{
+    static const char *const names[] = {"alg", "crit", "kid"};
+    struct dx_hbtp_p_text m[3];
+    uint8_t sent[33], mac[32];
+    size_t dot = 0, end, i; /* of the header; of what is signed */
+    uint64_t difference = 0;
+    int error;
+    if (!jwt || !jwt->hmac || !jwt->memory || !token || !claims) return DX_HBTP_EINVAL;
+    if (size / 4 > jwt->memory_size) return DX_HBTP_ETOOBIG;
+    if (size < 46) return DX_HBTP_ECORRUPT;
+    end = size - 44; /* 43 characters are 32 bytes; a dot elsewhere is no character of base64url */
+    while (dot < end && token[dot] != '.') dot++;
+    if (dot == end || token[end] != '.' ||
+        dx_hbtp_p_base64url(token + end + 1, 43, (char *)sent) == SIZE_MAX)
+        return DX_HBTP_ECORRUPT;
+    if (jwt->hmac(jwt->hmac_user, token, end, mac)) return DX_HBTP_ESYS;
+    for (i = 0; i < 32; i += 8)
+        difference |= dx_hbtp_p_load64(mac + i) ^ dx_hbtp_p_load64(sent + i);
+    if (difference) return DX_HBTP_ESIGNATURE;
+    i = dot;
+    error = dx_hbtp_p_jwt_part(jwt, token, &i, names, 3, m);
+    if (error) return error;
+    if (!dx_hbtp_p_says(&m[0], "HS256") || m[1].p) return DX_HBTP_ENOTSUP;
+    if (jwt->key_id && !dx_hbtp_p_says(&m[2], jwt->key_id)) return DX_HBTP_ENOTFOUND;
+    return dx_hbtp_p_jwt_claims(jwt, token + dot + 1, end - dot - 1, now_s, claims);
+}
+
+DX_HBTP_API int dx_hbtp_jwt_claim(const dx_hbtp_jwt_claims *claims, const char *name,
+                                  const char **value, size_t *size)
+{
+    struct dx_hbtp_p_text m;
+    if (!claims || !name || !value || !size) return DX_HBTP_EINVAL;
+    if (!dx_hbtp_p_json_members(claims->json, claims->size, &name, 1, &m)) return DX_HBTP_ECORRUPT;
+    if (!m.p) return DX_HBTP_ENOTFOUND;
+    *value = m.p;
+    *size = (size_t)(m.end - m.p);
+    return DX_HBTP_OK;
 }
 
 /* >>chunks ------------------------------------------------------------- */
@@ -3012,14 +3388,12 @@ static bool dx_hbtp_p_seen(const dx_hbtp_dispatcher *d, unsigned type)
 /* May a chunk of this type begin now? */
 static int dx_hbtp_p_admit(const dx_hbtp_dispatcher *d, uint8_t type)
 {
-    unsigned later;
+    const unsigned parts = d->seen_ & ~(1u << DX_HBTP_CHUNK_PATCH);
     if (type != DX_HBTP_CHUNK_PATCH && dx_hbtp_p_seen(d, type)) return DX_HBTP_EDUPLICATE;
     if (type != DX_HBTP_CHUNK_HEADER && !dx_hbtp_p_seen(d, DX_HBTP_CHUNK_HEADER))
         return DX_HBTP_EORDER;
     if (type == DX_HBTP_CHUNK_PATCH) return d->on[type] ? DX_HBTP_OK : DX_HBTP_ENOPATCH;
-    for (later = type + 1u; later < DX_HBTP_CHUNK_PATCH; later++)
-        if (dx_hbtp_p_seen(d, later)) return DX_HBTP_EORDER;
-    return DX_HBTP_OK;
+    return parts >> type ? DX_HBTP_EORDER : DX_HBTP_OK; /* a later one was there */
 }
 
 DX_HBTP_API int dx_hbtp_dispatch(void *dispatcher, const dx_hbtp_chunk *chunk)
@@ -3069,30 +3443,27 @@ DX_HBTP_API int dx_hbtp_write_chunk(dx_hbtp_out *out, uint8_t type, const void *
     return DX_HBTP_OK;
 }
 
-DX_HBTP_API uint64_t dx_hbtp_stream_size(const dx_hbtp_stream_parts *parts)
+DX_HBTP_API uint64_t dx_hbtp_stream_size(const dx_hbtp_stream_parts *p)
 {
-    return 5u * (uint64_t)DX_HBTP_CHUNK_HEAD_SIZE + DX_HBTP_STREAM_HEADER_SIZE +
-           parts->layout_size + parts->state_size + parts->wasm_size;
+    return 5u * (uint64_t)DX_HBTP_CHUNK_HEAD_SIZE + DX_HBTP_STREAM_HEADER_SIZE + p->layout_size +
+           p->state_size + p->wasm_size;
 }
 
-DX_HBTP_API int dx_hbtp_write_stream(dx_hbtp_out *out, const dx_hbtp_stream_parts *parts)
+DX_HBTP_API int dx_hbtp_write_stream(dx_hbtp_out *out, const dx_hbtp_stream_parts *p)
 {
     dx_hbtp_stream_header header;
     uint8_t body[DX_HBTP_STREAM_HEADER_SIZE];
     size_t mark;
     int error;
-    if (!out || !parts) return DX_HBTP_EINVAL;
+    if (!out || !p) return DX_HBTP_EINVAL;
     mark = out->used_;
-    header.total_size = dx_hbtp_stream_size(parts);
-    DX_HBTP_MEMCPY(header.target_hash, parts->target_hash, sizeof header.target_hash);
+    header.total_size = dx_hbtp_stream_size(p);
+    DX_HBTP_MEMCPY(header.target_hash, p->target_hash, sizeof header.target_hash);
     dx_hbtp_stream_header_encode(body, &header);
     error = dx_hbtp_write_chunk(out, DX_HBTP_CHUNK_HEADER, body, sizeof body);
-    if (!error)
-        error = dx_hbtp_write_chunk(out, DX_HBTP_CHUNK_LAYOUT, parts->layout, parts->layout_size);
-    if (!error)
-        error = dx_hbtp_write_chunk(out, DX_HBTP_CHUNK_STATE, parts->state, parts->state_size);
-    if (!error)
-        error = dx_hbtp_write_chunk(out, DX_HBTP_CHUNK_WASM, parts->wasm, parts->wasm_size);
+    if (!error) error = dx_hbtp_write_chunk(out, DX_HBTP_CHUNK_LAYOUT, p->layout, p->layout_size);
+    if (!error) error = dx_hbtp_write_chunk(out, DX_HBTP_CHUNK_STATE, p->state, p->state_size);
+    if (!error) error = dx_hbtp_write_chunk(out, DX_HBTP_CHUNK_WASM, p->wasm, p->wasm_size);
     if (!error) error = dx_hbtp_write_chunk(out, DX_HBTP_CHUNK_EOF, NULL, 0);
     if (error) out->used_ = mark;
     return error;

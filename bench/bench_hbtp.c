@@ -27,9 +27,7 @@
 enum { ROUNDS = 15, MEGABYTE = 1 << 20, MESSAGES = 2000, BATCH = 256, OPS = 12 };
 
 static volatile uint64_t sink;
-#ifdef HAS_JWT
-  #include "bench_hbtp_jwt.h"
-#endif
+#include "bench_hbtp_jwt.h"
 static uint64_t sums[256 * 8]; /* a cache line each */
 
 static uint32_t random32(void)
@@ -583,16 +581,14 @@ int main(void)
 #ifdef HAS_NGHTTP2
     add("nghttp2", "recv 8 fields", h2_recv, NULL);
 #endif
-#ifdef HAS_JWT
     prepare_jwt();
     add("dx", "jwt portable", jwt_portable, NULL);
     if (has_sha_ni()) add("dx", "jwt SHA-NI", jwt_sha_ni, NULL);
-  #ifdef HAS_OPENSSL
+#ifdef HAS_OPENSSL
     add("dx", "jwt OpenSSL hook", jwt_openssl, NULL);
-  #endif
-  #ifdef HAS_LIBJWT
+#endif
+#ifdef HAS_LIBJWT
     add("libjwt", "jwt_decode", jwt_libjwt, NULL);
-  #endif
 #endif
     for (int r = -1; r < ROUNDS; r++) { /* the first warms up */
         for (int i = 0; i < subject_count; i++) {

@@ -21,11 +21,8 @@ peer HIREDIS '#include <hiredis/hiredis.h>' -lhiredis
 peer PICO '' -lh2o-evloop
 peer HTTP_PARSER '#include <http_parser.h>' -lhttp_parser
 peer NGHTTP2 '#include <nghttp2/nghttp2.h>' -lnghttp2
-if [ -f examples/jwt/jwt.h ]; then
-    flags="$flags -DHAS_JWT"
-    peer OPENSSL '#include <openssl/evp.h>' -lcrypto
-    peer LIBJWT '#include <jwt.h>' -ljwt
-fi
+peer OPENSSL '#include <openssl/evp.h>' -lcrypto
+peer LIBJWT '#include <jwt.h>' -ljwt
 $CC -std=gnu11 -O2 -Wall -Wextra $flags bench/bench_hbtp.c -o build/bench_hbtp $libs || exit 1
 
 # Three whole runs; of each case the median of their medians.

@@ -1,5 +1,4 @@
 /* Part of bench_hbtp.c: the token of RFC 7515 A.1 (179 bytes), verified whole, with three kinds of HMAC and by libjwt. */
-#include "../examples/jwt/jwt.h"
 #if defined(__x86_64__)
   #include <immintrin.h>
 #endif
@@ -18,7 +17,7 @@ enum { JWT_TIMES = 1000, JWT_NOW = 1300819000 };
 
 static uint8_t        jwt_key[64];
 static char           jwt_memory[256];
-static dx_hbtp_jwt_key   jwt_hmac;
+static dx_hbtp_jwt_key jwt_hmac;
 static dx_hbtp_jwt    jwt_by;
 
 /* A hook as a program with SHA instructions writes it: the states behind the key's first blocks are those of the header,

@@ -316,15 +316,6 @@ DX_TEST(p12_hb_4_all_256_flag_sets_round_trip)
         }
 }
 
-DX_TEST(hb_4_flag_names)
-{
-    static const char *const names[8] = {"COMPRESSED", "ENCRYPTED", "EXPECTS_RESPONSE", "FINAL",
-                                         "HAS_CHECKSUM", "UNKNOWN", "UNKNOWN", "UNKNOWN"};
-    for (int i = 0; i < 8; i++) DX_CHECK_STR(dx_hbtp_flag_name((uint8_t)(1u << i)), names[i]);
-    DX_CHECK_STR(dx_hbtp_flag_name(0), "UNKNOWN");
-    DX_CHECK_STR(dx_hbtp_flag_name(3), "UNKNOWN");
-}
-
 DX_TEST(errors_have_names_and_the_common_values)
 {
     static const char *const common[] = {"OK", "EINVAL", "ENOMEM", "ENOSPACE", "ETOOBIG",

@@ -1,6 +1,6 @@
 /* Tests of the tokens of dx_hbtp.h: HMAC-SHA-256, base64url, JSON, JWT. Vectors: RFC 4231, RFC 7515, FIPS 180-4. */
 #define DX_IMPLEMENTATION
-#include "../examples/jwt/jwt.h"
+#include "../dx_hbtp.h"
 #define DX_TEST_MAIN
 #include "dx_test.h"
 
