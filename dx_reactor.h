@@ -204,8 +204,9 @@ typedef struct dx_reactor_desc {
                                  io_uring may be some ahead before it is told to stop */
     uint32_t spin_ns;         /* a wait looks for so long, on a busy CPU, before it sleeps; 0 = it
                                  sleeps at once */
-    bool     allow_blocking_files; /* epoll: reads, writes and fsync of files may block the loop;
-                                      false: they end with -ENOTSUP there */
+    uint32_t file_threads;    /* where the system has no other way (epoll, kqueue; IOCP: fsync), so
+                                 many threads read, write and sync files; at most 64; 0: those
+                                 operations end with -ENOTSUP there. Nothing blocks the loop */
     dx_reactor_simulator *simulator; /* of DX_REACTOR_BACKEND_SIMULATED; borrowed until close */
 } dx_reactor_desc;
 
@@ -224,6 +225,7 @@ typedef struct dx_reactor_message {
 struct dx_reactor_p_fd;
 struct dx_reactor_p_cell;
 struct dx_reactor_p_backend;
+struct dx_reactor_p_files;
 typedef struct dx_reactor_p_more { /* a completion with F_MORE on its way out */
     dx_op   *op;
     int32_t  result;
@@ -273,10 +275,12 @@ struct dx_reactor { /* caller-allocated; every field is private; not to be moved
     uint32_t behind_; /* operations that wait for another one of their descriptor */
     uint32_t post_mask_, post_head_, more_head_, more_count_;
     int      poll_fd_, wake_fd_, sys_errno_, trying_;
-    bool     open_, in_callback_, closing_, blocking_files_, no_pwait2_, done_turn_;
+    bool     open_, in_callback_, closing_, no_pwait2_, done_turn_;
     void   (*flush_)(dx_reactor *r); /* not NULL: to be called before a wait */
     void    *peers_;
+    struct dx_reactor_p_files *files_; /* NULL: desc.file_threads is 0 */
     uint32_t post_tail_, sleeping_, wake_; /* what other threads write; wake_: 1 wake, 2 stop */
+    dx_op   *ended_; /* that threads have done */
     dx_reactor_p_ring ring_;
     dx_reactor_p_more more_[DX_REACTOR_P_MORE_COUNT];
     dx_reactor_stats  stats_;
@@ -617,7 +621,9 @@ DX_REACTOR_API uint32_t dx_reactor_errno(const dx_completion *c);
   #include <netinet/tcp.h>
   #include <poll.h>
   #include <pthread.h>
+  #include <signal.h>
   #include <sys/socket.h>
+  #include <sys/stat.h>
   #include <time.h>
   #include <unistd.h>
 #endif
@@ -686,7 +692,8 @@ extern long syscall(long number, ...);
 #else /* macOS: an option of the socket */
   #define DX_REACTOR_P_NOSIGNAL 0
 #endif
-#define DX_REACTOR_P_BLOCKED INT32_MIN /* in place of a result: it would block, or goes on */
+#define DX_REACTOR_P_BLOCKED INT32_MIN /* in place of a result: it would block, or goes on; */
+#define DX_REACTOR_P_AWAY (INT32_MIN + 1) /* a thread does it */
 
 #if defined(_WIN32)
   #define DX_REACTOR_P_SHARED SO_EXCLUSIVEADDRUSE /* else anybody may take a bound port */
@@ -724,16 +731,15 @@ enum { /* dx_op.flags_ */
     DX_REACTOR_P_F_CANCEL      = 2,   /* the caller asked for its end */
     DX_REACTOR_P_F_TIMED_OUT   = 4,   /* a deadline did */
     DX_REACTOR_P_F_LIMITED     = 8,   /* offset_ is the deadline's dx_op */
-    DX_REACTOR_P_F_DATA_ONLY   = 16,  /* fsync */
     DX_REACTOR_P_F_STALLED     = 32,  /* active, to be issued by the next retry */
     DX_REACTOR_P_F_CANCEL_OWED = 64,  /* io_uring: no room for the cancel entry yet */
     DX_REACTOR_P_F_POLLING     = 128, /* io_uring: waits for readiness, then is issued again */
     DX_REACTOR_P_F_ONESHOT     = 256, /* io_uring: multishot accept was refused, try without */
     DX_REACTOR_P_F_RESTING     = 512, /* recv_multishot: without a buffer; the backend is idle */
     DX_REACTOR_P_F_PARKED      = 1024, /* and in the list of those that take the next free one */
-    DX_REACTOR_P_F_ZERO_COPY   = 2048, /* a send that need not be copied, */
-    DX_REACTOR_P_F_LENT        = 4096, /* io_uring: the kernel has the buffer until it says so, */
-    DX_REACTOR_P_F_UNCOPIED    = 8192  /* and it was not */
+    DX_REACTOR_P_F_ZERO_COPY   = 2048, /* a send that need not be copied */
+    DX_REACTOR_P_F_LENT        = 4096, /* the kernel or a thread has the buffer until it says so */
+    DX_REACTOR_P_F_UNCOPIED    = 8192  /* and it was not copied */
 };
 
 enum { /* dx_reactor_p_fd.flags */
@@ -940,6 +946,16 @@ static int dx_reactor_p_refuse(dx_reactor *r, const char *what, int number)
     return number;
 }
 
+/* Another thread has put something where the loop looks before it sleeps. */
+static void dx_reactor_p_notify(dx_reactor *r)
+{
+    int saved = errno; /* this may run in a signal handler */
+    if (__atomic_load_n(&r->sleeping_, __ATOMIC_SEQ_CST) &&
+        __atomic_exchange_n(&r->sleeping_, 0, __ATOMIC_SEQ_CST))
+        if (r->backend_->wake) r->backend_->wake(r);
+    errno = saved;
+}
+
 static int dx_reactor_p_set(int fd, int level, int name, int value)
 {
     return setsockopt(dx_reactor_p_socket_of(fd), level, name, (const char *)&value, sizeof value);
@@ -1013,6 +1029,17 @@ static uint32_t dx_reactor_p_power_of_two(uint32_t n)
     return p;
 }
 
+typedef struct dx_reactor_p_files { /* of threads that read and write files; the ring follows */
+#if !defined(_WIN32)
+    pthread_mutex_t lock;
+    pthread_cond_t  lent;
+    pthread_t       threads[64];
+#endif
+    dx_op  **ring;
+    uint32_t mask, head, tail, count; /* of the ring; threads that were made */
+    bool     stop;
+} dx_reactor_p_files;
+
 /* The next `count` times `size` bytes; memory NULL: they are only counted. */
 static void *dx_reactor_p_place(uint8_t *memory, uint64_t *used, uint32_t count, size_t size)
 {
@@ -1030,7 +1057,8 @@ static size_t dx_reactor_p_plan(dx_reactor *r, const dx_reactor_desc *d, uint8_t
     uint32_t i;
     uint64_t used = 0;
     if (fds > most || d->posts_max > most || d->queue_entries > 32768 || d->budget > most ||
-        d->completion_entries > most || d->buffers > 32768 || d->buffer_size > most)
+        d->completion_entries > most || d->buffers > 32768 || d->buffer_size > most ||
+        d->file_threads > 64 || (d->file_threads && d->pending_max > most))
         return 0;
     r->pending_max_ = d->pending_max ? d->pending_max : 16384;
     r->budget_ = d->budget ? d->budget : 256;
@@ -1046,6 +1074,10 @@ static size_t dx_reactor_p_plan(dx_reactor *r, const dx_reactor_desc *d, uint8_t
                                                         sizeof *r->cells_);
     r->buckets_ = (uint32_t *)dx_reactor_p_place(memory, &used, r->bucket_mask_ + 1, 4);
     r->holders_ = (dx_op **)dx_reactor_p_place(memory, &used, r->buffers_, sizeof *r->holders_);
+    if (d->file_threads)
+        r->files_ = (dx_reactor_p_files *)dx_reactor_p_place(
+            memory, &used, 1, sizeof *r->files_ +
+            sizeof(dx_op *) * dx_reactor_p_power_of_two(r->pending_max_));
     if (memory) DX_REACTOR_MEMSET(memory, 0, (size_t)used);
     r->events_ = dx_reactor_p_place(memory, &used, DX_REACTOR_P_EVENTS, sizeof(dx_reactor_p_event));
     r->spare_ = (uint16_t *)dx_reactor_p_place(memory, &used, r->buffers_, sizeof *r->spare_);
@@ -1568,6 +1600,11 @@ static void dx_reactor_p_resume(dx_reactor *r)
 }
 
 #if !defined(_WIN32)
+static bool dx_reactor_p_seekable(int fd)
+{
+    return lseek(fd, 0, SEEK_CUR) >= 0 || errno != ESPIPE;
+}
+
 static uint32_t dx_reactor_p_poll_mask(uint32_t interest)
 {
     return ((interest & DX_REACTOR_READABLE) ? (uint32_t)POLLIN : 0) |
@@ -1795,7 +1832,7 @@ static void dx_reactor_p_uring_fill(const dx_reactor *r, dx_reactor_p_sqe *s, co
         s->addr = (uint64_t)(uintptr_t)((dx_reactor_datagram *)op->buffer_)->system_;
         s->len = 1;
     }
-    if (op->kind_ == DX_REACTOR_P_FSYNC && (op->flags_ & DX_REACTOR_P_F_DATA_ONLY)) s->op_flags = 1;
+    if (op->kind_ == DX_REACTOR_P_FSYNC) s->op_flags = op->u_.bytes.size;
     if (op->kind_ == DX_REACTOR_P_POLL)
         s->op_flags = dx_reactor_p_uring_poll_bits(dx_reactor_p_poll_mask(op->u_.bytes.size));
     if (op->flags_ & DX_REACTOR_P_F_ZERO_COPY) {
@@ -1816,7 +1853,7 @@ static void dx_reactor_p_uring_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
 {
     const bool at = op->kind_ == DX_REACTOR_P_PREAD || op->kind_ == DX_REACTOR_P_PWRITE;
     dx_reactor_p_sqe *s;
-    if (at && lseek(op->fd_, 0, SEEK_CUR) < 0 && errno == ESPIPE) { /* it would wait for data */
+    if (at && !dx_reactor_p_seekable(op->fd_)) { /* it would wait for data */
         dx_reactor_p_end(r, e, op, -ESPIPE);
         return;
     }
@@ -2258,6 +2295,7 @@ static void dx_reactor_p_ready_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
             op->u_.bytes.size = r->buffer_size_;
         }
         result = r->backend_->attempt(r, e, op);
+        if (result == DX_REACTOR_P_AWAY) return;
         if (op->kind_ == DX_REACTOR_P_RECV && result > 0 &&
             (uint32_t)result < op->u_.bytes.size && (e->flags & tells) == DX_REACTOR_P_FD_TELLS)
             e->flags |= DX_REACTOR_P_FD_EMPTY;
@@ -2278,7 +2316,8 @@ static void dx_reactor_p_ready_advance(dx_reactor *r, dx_reactor_p_fd *e, int si
     dx_op *op = e->lists[side], *last = op ? op->prev_ : NULL;
     while (op) {
         dx_op *next = op == last || side != DX_REACTOR_P_OTHERS ? NULL : op->next_;
-        const uint32_t rests = DX_REACTOR_P_F_STALLED | DX_REACTOR_P_F_RESTING;
+        const uint32_t rests = DX_REACTOR_P_F_STALLED | DX_REACTOR_P_F_RESTING |
+                               DX_REACTOR_P_F_LENT;
         if (op->state_ == DX_REACTOR_P_ACTIVE && !(op->flags_ & rests) &&
             op->kind_ != DX_REACTOR_P_CLOSE)
             dx_reactor_p_ready_issue(r, e, op);
@@ -2339,25 +2378,29 @@ static long dx_reactor_p_at_offset(const dx_op *op, uint8_t *at, size_t size)
 #endif
 }
 
-/* May a system call of this operation be made without the risk that it blocks? 0 or -errno. */
-static int32_t dx_reactor_p_admit(dx_reactor *r, dx_reactor_p_fd *e, const dx_op *op)
+/* May a system call of this operation be made without the risk that it blocks? 0, -errno or
+   DX_REACTOR_P_AWAY: it may block. */
+static int32_t dx_reactor_p_admit(dx_reactor_p_fd *e, const dx_op *op)
 {
     int flags, type;
     socklen_t size = sizeof type;
+    struct stat file;
     if (op->kind_ == DX_REACTOR_P_RECV || op->kind_ == DX_REACTOR_P_SEND ||
         op->kind_ == DX_REACTOR_P_POLL || op->kind_ == DX_REACTOR_P_RECVFROM ||
         op->kind_ == DX_REACTOR_P_SENDTO || (e->flags & DX_REACTOR_P_FD_ADMITTED))
         return 0;
     flags = fcntl(op->fd_, F_GETFL);
     if (flags < 0) return -errno;
-    if (dx_reactor_p_side(op) == DX_REACTOR_P_OTHERS) return r->blocking_files_ ? 0 : -ENOTSUP;
+    if (op->kind_ == DX_REACTOR_P_FSYNC) return DX_REACTOR_P_AWAY;
+    if (dx_reactor_p_side(op) == DX_REACTOR_P_OTHERS)
+        return dx_reactor_p_seekable(op->fd_) ? DX_REACTOR_P_AWAY : -ESPIPE;
     if ((op->kind_ == DX_REACTOR_P_ACCEPT || op->kind_ == DX_REACTOR_P_CONNECT) &&
         getsockopt(op->fd_, SOL_SOCKET, SO_TYPE, &type, &size) != 0)
         return -errno;
     if (op->kind_ == DX_REACTOR_P_READ || op->kind_ == DX_REACTOR_P_WRITE)
-        if ((lseek(op->fd_, 0, SEEK_CUR) >= 0 || errno != ESPIPE) &&
-            dx_reactor_p_ready_arm(r, e) == -EPERM) /* an eventfd can be sought in and polled */
-            return r->blocking_files_ ? 0 : -ENOTSUP;
+        if (fstat(op->fd_, &file) != 0 || S_ISREG(file.st_mode) || S_ISDIR(file.st_mode) ||
+            S_ISBLK(file.st_mode)) /* an error: a size beyond 32 bits */
+            return DX_REACTOR_P_AWAY;
     if (!(flags & O_NONBLOCK)) return -ENOTSUP;
     e->flags |= DX_REACTOR_P_FD_ADMITTED;
     return 0;
@@ -2390,8 +2433,7 @@ static long dx_reactor_p_call(const dx_op *op)
     }
 #if defined(__linux__) /* where a strict -std=c99 hides pread() and fdatasync() */
     if (flush)
-        return syscall((op->flags_ & DX_REACTOR_P_F_DATA_ONLY) ? SYS_fdatasync : SYS_fsync,
-                       (long)op->fd_);
+        return syscall(op->u_.bytes.size ? SYS_fdatasync : SYS_fsync, (long)op->fd_);
 #elif defined(F_FULLFSYNC) /* macOS, where fsync() leaves it in the drive's cache */
     if (flush) return fcntl(op->fd_, F_FULLFSYNC);
 #else
@@ -2400,11 +2442,122 @@ static long dx_reactor_p_call(const dx_op *op)
     return dx_reactor_p_at_offset(op, at, size);
 }
 
-/* Its result, -errno or DX_REACTOR_P_BLOCKED. */
+/* >>files --------------------------------------------------------------
+   Where the system knows no other way, threads make the calls that block. An operation that they
+   have is LENT. While it waits for one, .done is its place in the ring; when it has ended, .size is
+   its result, buffer_ links it to others that have. They touch it under the lock only. */
+static void *dx_reactor_p_files_main(void *self)
+{
+    dx_reactor *r = (dx_reactor *)self;
+    dx_reactor_p_files *f = r->files_;
+    dx_op *op, *before, job;
+    pthread_mutex_lock(&f->lock);
+    while (!f->stop) {
+        int32_t result;
+        if (f->head == f->tail) {
+            pthread_cond_wait(&f->lent, &f->lock);
+            continue;
+        }
+        op = f->ring[f->head++ & f->mask];
+        DX_REACTOR_MEMSET(&job, 0, sizeof job); /* what the loop may write is left out */
+        job.kind_ = op->kind_;
+        job.fd_ = op->fd_;
+        job.buffer_ = op->buffer_;
+        job.offset_ = op->kind_ >= DX_REACTOR_P_PREAD ? op->offset_ : 0; /* else a deadline */
+        job.u_.bytes.size = op->u_.bytes.size;
+        pthread_mutex_unlock(&f->lock);
+        do {
+            long moved = dx_reactor_p_call(&job);
+            result = moved < 0 ? -errno : (int32_t)moved;
+        } while (!dx_reactor_p_progress(&job, &result));
+        pthread_mutex_lock(&f->lock);
+        op->u_.bytes.done = job.u_.bytes.done;
+        op->u_.bytes.size = (uint32_t)result;
+        before = __atomic_load_n(&r->ended_, __ATOMIC_RELAXED);
+        do op->buffer_ = before;
+        while (!__atomic_compare_exchange_n(&r->ended_, &before, op, true, __ATOMIC_SEQ_CST,
+                                            __ATOMIC_RELAXED));
+        dx_reactor_p_notify(r);
+    }
+    pthread_mutex_unlock(&f->lock);
+    return NULL;
+}
+
+static void dx_reactor_p_files_close(dx_reactor *r)
+{
+    dx_reactor_p_files *f = r->files_;
+    if (!f || !f->count) return;
+    pthread_mutex_lock(&f->lock);
+    f->stop = true;
+    pthread_mutex_unlock(&f->lock);
+    pthread_cond_broadcast(&f->lent);
+    while (f->count) pthread_join(f->threads[--f->count], NULL);
+    pthread_cond_destroy(&f->lent);
+    pthread_mutex_destroy(&f->lock);
+}
+
+/* Make the threads; no signal is delivered to them. 0 or an errno. */
+static int dx_reactor_p_files_start(dx_reactor *r, uint32_t threads)
+{
+    dx_reactor_p_files *f = r->files_;
+    int error = 0;
+#if defined(SIG_SETMASK) /* a strict -std=c99 hides it */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+#endif
+    f->ring = (dx_op **)(void *)(f + 1);
+    f->mask = dx_reactor_p_power_of_two(r->pending_max_) - 1;
+    f->stop = false;
+    pthread_mutex_init(&f->lock, NULL);
+    pthread_cond_init(&f->lent, NULL);
+    for (; f->count < threads && !error; f->count += !error)
+        error = pthread_create(&f->threads[f->count], NULL, dx_reactor_p_files_main, r);
+#if defined(SIG_SETMASK)
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+#endif
+    return error ? dx_reactor_p_refuse(r, "pthread_create", error) : 0;
+}
+
+static int32_t dx_reactor_p_files_lend(dx_reactor *r, dx_op *op)
+{
+    dx_reactor_p_files *f = r->files_;
+    if (!f) return -ENOTSUP;
+    op->flags_ |= DX_REACTOR_P_F_LENT;
+    pthread_mutex_lock(&f->lock);
+    op->u_.bytes.done = f->tail;
+    f->ring[f->tail++ & f->mask] = op;
+    pthread_mutex_unlock(&f->lock);
+    pthread_cond_signal(&f->lent);
+    return DX_REACTOR_P_AWAY;
+}
+
+/* One that waits for a thread ends now, and the head of the ring takes its place; one that a thread
+   works on ends with its result. */
+static void dx_reactor_p_ready_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
+{
+    dx_reactor_p_files *f = r->files_;
+    if (op->flags_ & DX_REACTOR_P_F_LENT) {
+        dx_op **at;
+        pthread_mutex_lock(&f->lock);
+        at = &f->ring[op->u_.bytes.done & f->mask];
+        if (op->u_.bytes.done - f->head < f->tail - f->head && *at == op) {
+            *at = f->ring[f->head++ & f->mask];
+            (*at)->u_.bytes.done = op->u_.bytes.done;
+            op->u_.bytes.done = 0;
+            op->flags_ &= (uint16_t)~DX_REACTOR_P_F_LENT;
+        }
+        pthread_mutex_unlock(&f->lock);
+    }
+    if (!(op->flags_ & DX_REACTOR_P_F_LENT)) dx_reactor_p_end(r, e, op, -ECANCELED);
+}
+
+/* Its result, -errno, DX_REACTOR_P_BLOCKED or DX_REACTOR_P_AWAY. */
 static int32_t dx_reactor_p_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     struct pollfd ready;
-    long result = dx_reactor_p_admit(r, e, op);
+    long result = dx_reactor_p_admit(e, op);
+    if (result == DX_REACTOR_P_AWAY) return dx_reactor_p_files_lend(r, op);
     if (result < 0) return (int32_t)result;
     if (op->kind_ == DX_REACTOR_P_CONNECT) return dx_reactor_p_try_connect(op);
     if (op->kind_ == DX_REACTOR_P_POLL) {
@@ -2487,19 +2640,18 @@ static int dx_reactor_p_epoll_wait(dx_reactor *r, uint32_t min, int64_t timeout_
 static int dx_reactor_p_epoll_open(dx_reactor *r, const dx_reactor_desc *desc)
 {
     struct epoll_event event;
-    (void)desc;
     if (dx_reactor_p_bell(r)) return r->sys_errno_;
     event.events = EPOLLIN;
     event.data.u64 = (uint32_t)r->wake_fd_;
     r->poll_fd_ = epoll_create1(EPOLL_CLOEXEC);
     if (r->poll_fd_ >= 0 && epoll_ctl(r->poll_fd_, EPOLL_CTL_ADD, r->wake_fd_, &event) == 0)
-        return 0;
+        return desc->file_threads ? dx_reactor_p_files_start(r, desc->file_threads) : 0;
     return dx_reactor_p_refuse(r, r->poll_fd_ < 0 ? "epoll_create1" : "epoll_ctl", errno);
 }
 
 static const dx_reactor_p_backend dx_reactor_p_epoll = {
-    "epoll", dx_reactor_p_epoll_open, NULL, dx_reactor_p_ready_issue,
-    NULL, dx_reactor_p_epoll_detach, NULL, dx_reactor_p_epoll_wait, NULL,
+    "epoll", dx_reactor_p_epoll_open, dx_reactor_p_files_close, dx_reactor_p_ready_issue,
+    dx_reactor_p_ready_cancel, dx_reactor_p_epoll_detach, NULL, dx_reactor_p_epoll_wait, NULL,
     dx_reactor_p_ring_wake, dx_reactor_p_shutdown, dx_reactor_p_close_fd, dx_reactor_p_attempt,
     dx_reactor_p_epoll_arm, NULL, NULL};
 #endif
@@ -2581,18 +2733,17 @@ static void dx_reactor_p_kq_wake(dx_reactor *r)
 static int dx_reactor_p_kq_open(dx_reactor *r, const dx_reactor_desc *desc)
 {
     struct kevent k;
-    (void)desc;
     EV_SET(&k, 0, EVFILT_USER, EV_ADD | EV_CLEAR, 0, 0, NULL);
     r->poll_fd_ = kqueue();
     if (r->poll_fd_ >= 0 && fcntl(r->poll_fd_, F_SETFD, FD_CLOEXEC) == 0 &&
         kevent(r->poll_fd_, &k, 1, NULL, 0, NULL) == 0)
-        return 0;
+        return desc->file_threads ? dx_reactor_p_files_start(r, desc->file_threads) : 0;
     return dx_reactor_p_refuse(r, "kqueue", errno);
 }
 
 static const dx_reactor_p_backend dx_reactor_p_kqueue = {
-    "kqueue", dx_reactor_p_kq_open, NULL, dx_reactor_p_ready_issue,
-    NULL, dx_reactor_p_kq_detach, NULL, dx_reactor_p_kq_wait, NULL,
+    "kqueue", dx_reactor_p_kq_open, dx_reactor_p_files_close, dx_reactor_p_ready_issue,
+    dx_reactor_p_ready_cancel, dx_reactor_p_kq_detach, NULL, dx_reactor_p_kq_wait, NULL,
     dx_reactor_p_kq_wake, dx_reactor_p_shutdown, dx_reactor_p_close_fd, dx_reactor_p_attempt,
     dx_reactor_p_kq_arm, NULL, NULL};
 #endif
@@ -2764,6 +2915,10 @@ static int32_t dx_reactor_p_iocp_outcome(dx_op *op, BOOL ok, DWORD bytes)
         if (ok && setsockopt(s, SOL_SOCKET, SO_UPDATE_CONNECT_CONTEXT, NULL, 0) == 0) return 0;
         if (ok) return -dx_reactor_p_last_errno();
         break;
+    case DX_REACTOR_P_FSYNC:
+        error = dx_reactor_p_system_of(op)->status;
+        if (!error) return 0;
+        break;
     case DX_REACTOR_P_POLL:
         if (!ok) break;
         if (events & DX_REACTOR_P_AFD_CLOSE) return -EBADF;
@@ -2795,9 +2950,19 @@ static int32_t dx_reactor_p_iocp_admit(dx_reactor *r, dx_reactor_p_fd *e, const 
     case DX_REACTOR_P_WRITE: return 0;
     case DX_REACTOR_P_PREAD:
     case DX_REACTOR_P_PWRITE: return is_socket ? -ESPIPE : 0;
-    case DX_REACTOR_P_FSYNC: return is_socket ? -EINVAL : r->blocking_files_ ? 0 : -ENOTSUP;
+    case DX_REACTOR_P_FSYNC: return is_socket ? -EINVAL : r->files_ ? 0 : -ENOTSUP;
     default: return is_socket ? 0 : -ENOTSOCK;
     }
+}
+
+/* On a thread of the system's, because it blocks: make a file durable. */
+static DWORD WINAPI dx_reactor_p_iocp_flush(void *operation)
+{
+    dx_op *op = (dx_op *)operation;
+    dx_reactor_p_system *s = dx_reactor_p_system_of(op);
+    s->status = FlushFileBuffers(dx_reactor_p_handle(op->fd_)) ? 0 : GetLastError();
+    PostQueuedCompletionStatus(s->handle, 0, 0, &s->overlapped);
+    return 0;
 }
 
 /* Hand the operation to the system. Its result, or DX_REACTOR_P_BLOCKED: a completion will come. */
@@ -2813,7 +2978,10 @@ static int32_t dx_reactor_p_iocp_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_o
     case DX_REACTOR_P_CONNECT: ok = dx_reactor_p_iocp_connect(op, &bytes); break;
     case DX_REACTOR_P_POLL: ok = dx_reactor_p_iocp_poll(op, &bytes); break;
     case DX_REACTOR_P_FSYNC:
-        return FlushFileBuffers(dx_reactor_p_handle(op->fd_)) ? 0 : -dx_reactor_p_last_errno();
+        dx_reactor_p_system_of(op)->handle = dx_reactor_p_handle(r->poll_fd_);
+        if (QueueUserWorkItem(dx_reactor_p_iocp_flush, op, WT_EXECUTELONGFUNCTION))
+            return DX_REACTOR_P_BLOCKED;
+        return -dx_reactor_p_last_errno();
     default: ok = dx_reactor_p_iocp_transfer(e, op, &bytes); break;
     }
     if (ok ? !(e->flags & DX_REACTOR_P_FD_SKIPS) : GetLastError() == ERROR_IO_PENDING)
@@ -2961,7 +3129,8 @@ static int dx_reactor_p_transfer(dx_reactor *r, dx_op *op, int kind, int fd, con
         kind = kind == DX_REACTOR_P_PREAD ? DX_REACTOR_P_READ : DX_REACTOR_P_WRITE;
         offset = 0;
     }
-    if ((!buffer && size && kind != DX_REACTOR_P_POLL) || size > INT32_MAX ||
+    if ((!buffer && size && kind != DX_REACTOR_P_POLL && kind != DX_REACTOR_P_FSYNC) ||
+        size > INT32_MAX ||
         offset > (uint64_t)INT64_MAX - size)
         return DX_REACTOR_EINVAL;
     error = dx_reactor_p_prepare(r, op, kind, fd, buffer, size);
@@ -2987,19 +3156,11 @@ static bool dx_reactor_p_post_ready(const dx_reactor *r)
     return __atomic_load_n(&cell->sequence, __ATOMIC_SEQ_CST) == r->post_head_ + 1;
 }
 
-static void dx_reactor_p_notify(dx_reactor *r)
-{
-    int saved = errno; /* this may run in a signal handler */
-    if (__atomic_load_n(&r->sleeping_, __ATOMIC_SEQ_CST) &&
-        __atomic_exchange_n(&r->sleeping_, 0, __ATOMIC_SEQ_CST))
-        if (r->backend_->wake) r->backend_->wake(r);
-    errno = saved;
-}
-
 /* Has another thread asked for attention? */
 static bool dx_reactor_p_called(const dx_reactor *r)
 {
     return (__atomic_load_n(&r->wake_, __ATOMIC_SEQ_CST) & 1) ||
+           __atomic_load_n(&r->ended_, __ATOMIC_SEQ_CST) ||
            (r->receivers_ && dx_reactor_p_post_ready(r));
 }
 
@@ -3022,6 +3183,22 @@ static void dx_reactor_p_receive_ready(dx_reactor *r)
 }
 
 /* >>turn --------------------------------------------------------------- */
+/* Take in what threads have done. */
+static void dx_reactor_p_files_reap(dx_reactor *r)
+{
+    dx_op *op = NULL;
+    if (__atomic_load_n(&r->ended_, __ATOMIC_RELAXED))
+        op = __atomic_exchange_n(&r->ended_, NULL, __ATOMIC_ACQUIRE);
+    while (op) {
+        dx_op *before = (dx_op *)op->buffer_;
+        dx_reactor_p_fd *e = dx_reactor_p_fd_find(r, op->fd_);
+        op->flags_ &= (uint16_t)~DX_REACTOR_P_F_LENT;
+        dx_reactor_p_end(r, e, op, (int32_t)op->u_.bytes.size);
+        dx_reactor_p_settle(r, e);
+        op = before;
+    }
+}
+
 static void dx_reactor_p_fire_timers(dx_reactor *r)
 {
     dx_op *op;
@@ -3074,6 +3251,7 @@ static int dx_reactor_p_gather(dx_reactor *r, uint32_t min, int64_t timeout_ns)
     bool looked;
     dx_reactor_p_retry(r);
     dx_reactor_p_resume(r);
+    dx_reactor_p_files_reap(r);
     dx_reactor_p_receive_ready(r);
     r->unsubmitted_ = 0;
     timeout_ns = dx_reactor_p_wait_ns(r, timeout_ns);
@@ -3086,6 +3264,7 @@ static int dx_reactor_p_gather(dx_reactor *r, uint32_t min, int64_t timeout_ns)
     if (!looked || (timeout_ns != 0 && !error)) error = r->backend_->wait(r, min, timeout_ns);
     __atomic_store_n(&r->sleeping_, 0, __ATOMIC_SEQ_CST);
     r->now_ = dx_reactor_p_clock(r);
+    dx_reactor_p_files_reap(r);
     dx_reactor_p_fire_timers(r);
     dx_reactor_p_receive_ready(r);
     return error;
@@ -3256,7 +3435,6 @@ DX_REACTOR_API int dx_reactor_open(dx_reactor *r, const dx_reactor_desc *desc)
         return DX_REACTOR_EINVAL;
     if (!desc->memory || desc->memory_size < size) return DX_REACTOR_ENOMEM;
     dx_reactor_p_plan(r, desc, (uint8_t *)desc->memory);
-    r->blocking_files_ = desc->allow_blocking_files;
     r->spin_ns_ = desc->simulator ? 0 : desc->spin_ns; /* no time passes while one looks there */
     r->simulator_ = desc->simulator;
     error = dx_reactor_p_select(r, desc);
@@ -3496,8 +3674,7 @@ DX_REACTOR_API int dx_reactor_write(dx_reactor *r, dx_op *op, int fd, const void
 
 DX_REACTOR_API int dx_reactor_fsync(dx_reactor *r, dx_op *op, int fd, bool data_only)
 {
-    const int kind = DX_REACTOR_P_FSYNC | (data_only ? DX_REACTOR_P_F_DATA_ONLY << 8 : 0);
-    return dx_reactor_p_transfer(r, op, kind, fd, NULL, 0, 0);
+    return dx_reactor_p_transfer(r, op, DX_REACTOR_P_FSYNC, fd, NULL, data_only, 0);
 }
 
 DX_REACTOR_API int dx_reactor_poll(dx_reactor *r, dx_op *op, int fd, uint32_t interest)

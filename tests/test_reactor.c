@@ -1159,7 +1159,7 @@ EVERY(files_read_write_fsync)
     int fd = keep(dup(fileno(file)));
     fclose(file);
     DX_CHECK(fd >= 0);
-    l.desc.allow_blocking_files = true;
+    l.desc.file_threads = 2;
     loop_open(&l, backend);
     for (uint32_t i = 0; i < SIZE; i++) data[i] = (uint8_t)(i * 31 >> 3);
     DX_CHECK_EQ(dx_reactor_write(&l.r, &op, fd, data, SIZE, 1000), 0);
@@ -1209,6 +1209,124 @@ DX_TEST(files_never_block_an_epoll_loop_silently)
     keep(fds[1]);
     DX_CHECK_EQ(dx_reactor_read(&l.r, &op, fds[0], b, 4, DX_REACTOR_NO_OFFSET), 0);
     DX_CHECK_EQ(want(&l, &op), -ENOTSUP);
+    loop_close(&l);
+}
+
+static int memory_file(void)
+{
+    int fd = keep((int)syscall(SYS_memfd_create, "dx", 1 /* MFD_CLOEXEC */));
+    DX_CHECK(fd >= 0);
+    return fd;
+}
+
+/* Take completions until that of *op has come; user_data says where each result goes. */
+static int32_t result_of(loop *l, const dx_op *op, int32_t *results)
+{
+    dx_completion c;
+    while (dx_reactor_op_pending(op)) {
+        DX_CHECK_EQ(some(l, &c, 1), 1);
+        results[c.user_data] = c.result;
+    }
+    return results[op->user_data];
+}
+
+/* Long writes keep the only thread busy: the loop goes on, what waits can be cancelled. */
+DX_TEST(files_do_not_hold_up_an_epoll_loop)
+{
+    enum { SIZE = 96 << 20, OPS = 100, ALL = OPS + 3 };
+    loop l = {0};
+    dx_op *ops = calloc(ALL, sizeof *ops), *busy = ops + OPS, *timer = busy + 2;
+    int32_t results[ALL], result;
+    uint8_t *data = calloc(1, SIZE), *back = malloc(OPS);
+    uint32_t early = 0;
+    int fd;
+    clean();
+    fd = memory_file();
+    l.desc.file_threads = 1;
+    l.desc.pending_max = ALL;
+    loop_open(&l, DX_REACTOR_BACKEND_EPOLL);
+    for (uint64_t i = 0; i < ALL; i++) ops[i].user_data = i;
+    for (int i = 0; i < 2; i++) DX_CHECK_EQ(dx_reactor_write(&l.r, &busy[i], fd, data, SIZE, 0), 0);
+    for (int i = 0; i < 3 * OPS; i++) { /* more than there are places for */
+        dx_op *op = &ops[i % OPS];
+        if (dx_reactor_op_pending(op)) {
+            DX_CHECK_EQ(dx_reactor_cancel(&l.r, op), DX_REACTOR_OK);
+            result = result_of(&l, op, results);
+            DX_CHECK(result == -ECANCELED || result == 1);
+            early += result == 1;
+        }
+        DX_CHECK_EQ(dx_reactor_read(&l.r, op, fd, back + i % OPS, 1, 7), 0);
+    }
+    DX_CHECK_EQ(dx_reactor_timer(&l.r, timer, 1), 0);
+    DX_CHECK_EQ(result_of(&l, timer, results), 0);
+    if (!early) dx_reactor_cancel(&l.r, &busy[1]); /* all this, and it still waits */
+    result = result_of(&l, &busy[1], results);
+    DX_CHECK(result == SIZE || (result == -ECANCELED && !early));
+    DX_CHECK_EQ(result_of(&l, &busy[0], results), SIZE);
+    DX_CHECK_EQ(dx_reactor_op_transferred(&busy[0]), SIZE);
+    for (int i = 0; i < OPS; i++) DX_CHECK_EQ(result_of(&l, &ops[i], results), 1);
+    loop_close(&l);
+    free(data);
+    free(back);
+    free(ops);
+}
+
+/* Several threads, more operations than threads, ends of all kinds: each completes once. */
+EVERY(files_of_several_threads)
+{
+    enum { OPS = 64 };
+    loop l = {0};
+    dx_op ops[OPS], x = tagged(99);
+    uint32_t cells[OPS] = {0}, canceled = 0;
+    dx_completion c;
+    int fd;
+    clean();
+    fd = memory_file();
+    l.desc.file_threads = 4;
+    loop_open(&l, backend);
+    for (uint32_t round = 0; round < 20; round++) {
+        for (uint32_t i = 0; i < OPS; i++) {
+            ops[i] = tagged(i);
+            cells[i] = round * OPS + i;
+            DX_CHECK_EQ(dx_reactor_write(&l.r, &ops[i], fd, &cells[i], 4, i * 4), 0);
+        }
+        for (uint32_t i = 0; i < OPS; i++) {
+            DX_CHECK_EQ(dx_reactor_wait(&l.r, &c, 1, 2 * (int64_t)S), 1);
+            DX_CHECK_EQ(c.result, 4);
+        }
+        memset(cells, 0, sizeof cells);
+        for (uint32_t i = 0; i < OPS; i++)
+            DX_CHECK_EQ(dx_reactor_read(&l.r, &ops[i], fd, &cells[i], 4, i * 4), 0);
+        for (uint32_t i = 0; i < OPS; i += 3) dx_reactor_cancel(&l.r, &ops[i]);
+        for (uint32_t i = 0; i < OPS; i++) {
+            DX_CHECK_EQ(dx_reactor_wait(&l.r, &c, 1, 2 * (int64_t)S), 1);
+            DX_CHECK(c.result == 4 || c.result == -ECANCELED);
+            if (c.result == 4) DX_CHECK_EQ(cells[c.user_data], round * OPS + c.user_data);
+            else canceled++;
+        }
+    }
+    DX_CHECK(canceled <= 20 * (OPS + 2) / 3);
+    DX_CHECK_EQ(dx_reactor_pending(&l.r), 0);
+    /* A stream of bytes out of a file, at its own position, with a deadline. */
+    DX_CHECK_EQ(lseek(fd, 4, SEEK_SET), 4);
+    DX_CHECK_EQ(dx_reactor_read(&l.r, &ops[0], fd, cells, 8, DX_REACTOR_NO_OFFSET), 0);
+    DX_CHECK_EQ(dx_reactor_deadline(&l.r, &ops[1], &ops[0], 5 * S), 0);
+    DX_CHECK_EQ(want(&l, &ops[0]), 8);
+    DX_CHECK_EQ(cells[1], 19 * OPS + 2);
+    DX_CHECK_EQ(want(&l, &ops[1]), -ECANCELED);
+    /* What is pending when its descriptor, and then the reactor, is closed ends all the same. */
+    for (uint32_t i = 0; i < OPS; i++)
+        DX_CHECK_EQ(dx_reactor_read(&l.r, &ops[i], fd, &cells[i], 4, i * 4), 0);
+    DX_CHECK_EQ(dx_reactor_close_fd(&l.r, &x, fd), 0);
+    forget_fd(fd);
+    for (uint32_t i = 0; i <= OPS; i++) {
+        DX_CHECK_EQ(dx_reactor_wait(&l.r, &c, 1, 2 * (int64_t)S), 1);
+        DX_CHECK(c.user_data == 99 ? i == OPS && c.result == 0
+                                   : c.result == 4 || c.result == -ECANCELED);
+    }
+    fd = memory_file();
+    for (uint32_t i = 0; i < OPS; i++)
+        DX_CHECK_EQ(dx_reactor_write(&l.r, &ops[i], fd, &cells[i], 4, i * 4), 0);
     loop_close(&l);
 }
 

@@ -486,7 +486,7 @@ EVERY(offsets_of_streams_are_espipe)
     dx_op op = tagged(1);
     char byte = 'x';
     int ends[2], fds[2];
-    l.desc.allow_blocking_files = true;
+    l.desc.file_threads = 1;
     loop_open(&l, backend);
     tcp_pair(&l, ends);
     DX_CHECK_EQ(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);

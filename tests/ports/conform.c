@@ -121,7 +121,7 @@ static void nap(uint32_t ms)
 static void open_world(world *w)
 {
     w->desc.backend = backend;
-    w->desc.allow_blocking_files = true;
+    w->desc.file_threads = 2;
     if (simulated()) {
         w->sim_desc.memory_size = dx_reactor_sim_memory_size(&w->sim_desc);
         w->sim_desc.memory = malloc(w->sim_desc.memory_size);
@@ -1267,6 +1267,42 @@ static void file_reads_and_writes(world *w)
     await(w, "g");
 }
 
+/* More at once than there are threads, where threads do them. */
+static void files_at_once(world *w)
+{
+    enum { COUNT = 40 };
+    char bytes[COUNT + 1] = "";
+    int f = file(w), sum = 0;
+    for (int i = 0; i < COUNT; i++)
+        MUST(dx_reactor_write(&w->r, &w->ops[i], f, &"abcdefghij"[i % 10], 1, (uint64_t)i) == 0);
+    for (int i = 0; i < COUNT; i++) sum += ends(w, i);
+    MUST(dx_reactor_fsync(&w->r, &w->ops[COUNT], f, true) == 0);
+    sum += ends(w, COUNT);
+    for (int i = 0; i < COUNT; i++)
+        MUST(dx_reactor_read(&w->r, &w->ops[i], f, bytes + i, 1, (uint64_t)(COUNT - 1 - i)) == 0);
+    for (int i = 0; i < COUNT; i++) sum += ends(w, i);
+    note(w, "sum=%d \"%s\"", sum, bytes);
+}
+
+/* Each operation ends once, with its result or canceled, before its descriptor is closed. */
+static void file_is_closed_with_work(world *w)
+{
+    enum { COUNT = 40 };
+    int f = file(w), done = 0;
+    for (int i = 0; i < COUNT; i++)
+        MUST(dx_reactor_write(&w->r, &w->ops[i], f, "x", 1, (uint64_t)i) == 0);
+    for (int i = 0; i < COUNT; i += 4) dx_reactor_cancel(&w->r, &w->ops[i]);
+    forget(w, f);
+    MUST(dx_reactor_close_fd(&w->r, &w->ops[COUNT], f) == 0);
+    for (int i = 0; i < COUNT; i++) {
+        int32_t result = ends(w, i);
+        done += result == -ECANCELED || result == 1;
+        MUST(dx_reactor_op_transferred(&w->ops[i]) == (result == 1));
+    }
+    note(w, "done=%d close=%s", done, result_name(ends(w, COUNT)));
+    for (int i = 0; i <= COUNT; i++) MUST(w->ended[i] == 0);
+}
+
 /* >>pool --------------------------------------------------------------- */
 static void give_back(world *w)
 {
@@ -1556,6 +1592,9 @@ static const trace traces[] = {
     {"polls_have_no_order", polls_have_no_order, "b=2 d=1 a=1 c=1", 0, 0, 0, 0, 0},
     {"file_reads_and_writes", file_reads_and_writes,
      "a=4 \"3456\" b=4 c=0 d=12 \"01234567WXYZ\" e=0 g=0", 0, 0, 0, 0, 0},
+    {"files_at_once", files_at_once,
+     "sum=80 \"jihgfedcbajihgfedcbajihgfedcbajihgfedcba\"", 0, 0, 0, 0, 0},
+    {"file_is_closed_with_work", file_is_closed_with_work, "done=40 close=0", 0, 0, 0, 0, 0},
     {"received_into_the_pool", received_into_the_pool,
      "b=5 c=6 \"firstsecond\" d=0 a=0", 0, 0, 0, 0, 0},
     {"e13_an_empty_pool_is_no_error", e13_an_empty_pool_is_no_error,
@@ -1865,7 +1904,8 @@ static void run_one(const trace *t, const char *name, uint64_t seed, const char 
 
 static bool applies(const trace *t)
 {
-    if (t->run == file_reads_and_writes || t->run == wrong_descriptor)
+    if (t->run == file_reads_and_writes || t->run == files_at_once ||
+        t->run == file_is_closed_with_work || t->run == wrong_descriptor)
         return !simulated(); /* which has no files */
     if (backend == DX_REACTOR_BACKEND_IOCP &&
         (t->run == received_into_the_pool || t->run == e13_an_empty_pool_is_no_error))
