@@ -5,6 +5,7 @@
    cc -std=c11 -g -O1 -fsanitize=address,undefined tests/test_cas.c -o build/test_cas -lpthread */
 #define DX_IMPLEMENTATION
 #include "../dx_cas.h"
+#include "../examples/merkle/merkle.h"
 #define DX_TEST_MAIN
 #include "dx_test.h"
 
@@ -516,6 +517,33 @@ DX_TEST(mk_3_growth_proofs)
         DX_CHECK_EQ(dx_cas_merkle_check_growth(count + 1, &root, count, &root, NULL, 0), DX_CAS_ECORRUPT);
         DX_CHECK_EQ(dx_cas_merkle_prove_growth(leaves, count, count + 1, proof, 66, &n), DX_CAS_EINVAL);
     }
+}
+
+DX_TEST(mk_5_a_leaf_changes_with_its_proof_alone)
+{
+    dx_cas_id leaves[40], proof[64], root, want, other;
+    size_t n;
+    merkle_leaves(leaves, 40);
+    dx_cas_hash("other", 5, &other);
+    for (uint64_t count = 1; count <= 40; count++) {
+        dx_cas_merkle_root_of(leaves, count, &root);
+        for (uint64_t i = 0; i < count; i++) {
+            dx_cas_id old = leaves[i], before = root;
+            OK(dx_cas_merkle_prove(leaves, count, i, proof, 64, &n));
+            leaves[i] = other;
+            dx_cas_merkle_root_of(leaves, count, &want);
+            DX_CHECK_EQ(dx_cas_merkle_replace(&other, &old, i, count, proof, n, &root), DX_CAS_ECORRUPT);
+            DX_CHECK_EQ(dx_cas_merkle_replace(&old, &other, i, count, proof, n + 1, &root), DX_CAS_ECORRUPT);
+            DX_CHECK_EQ(dx_cas_merkle_replace(&old, &other, count, count, proof, n, &root), DX_CAS_ECORRUPT);
+            DX_CHECK(dx_cas_id_equal(&root, &before));
+            OK(dx_cas_merkle_replace(&old, &other, i, count, proof, n, &root));
+            DX_CHECK(dx_cas_id_equal(&root, &want));
+            OK(dx_cas_merkle_replace(&other, &old, i, count, proof, n, &root)); /* and back */
+            DX_CHECK(dx_cas_id_equal(&root, &before));
+            leaves[i] = old;
+        }
+    }
+    DX_CHECK_EQ(dx_cas_merkle_replace(NULL, &other, 0, 1, NULL, 0, &root), DX_CAS_EINVAL);
 }
 
 DX_TEST(mk_1_the_growing_tree_agrees)

@@ -1,6 +1,6 @@
-/* The Merkle tree of dx_cas.h with SHA-256 in place of BLAKE3: RFC 6962 itself, with the vectors of Certificate Transparency
+/* The Merkle tree of examples/merkle with SHA-256 in place of BLAKE3: RFC 6962 itself, with the vectors of Certificate Transparency
    (cpp/merkletree/merkle_tree_test.cc of github.com/google/certificate-transparency). tests/checks/rfc6962.sh replaces the hash in
-   a copy of the header, MERKLE, by the functions below. */
+   a copy of it, MERKLE, by the functions below. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

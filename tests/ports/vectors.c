@@ -7,6 +7,7 @@
 #include "../../dx_hbtp.h"
 #include "../../dx_patch.h"
 #include "../../dx_teleport.h"
+#include "../../examples/merkle/merkle.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
