@@ -34,8 +34,11 @@
         >>format >>index >>objects >>refs >>recovery >>public >>streams >>verify >>collect
 
     GUARANTEES
-        - dx_cas_commit() returned 0: everything put and named before it survives a power cut.
+        - dx_cas_put() returned 0: this process reads it at once.
+        - dx_cas_commit() returned 0: everything put and named before it survives a power cut (or
+          what desc.durability says).
         - After a kill at any byte the store equals the state of the last commit, whole.
+        - A full device does not block deletions (desc.preallocate), nor collection onto another.
         - dx_cas_get() and dx_cas_reader_read() never return bytes that do not hash to their id.
         - Damage of what was committed is reported with its offset; what is intact stays readable.
         - One writer and any number of readers; a reader never sees half a commit.
@@ -156,6 +159,7 @@ typedef struct dx_cas_device {
     int (*size)(void *user, uint64_t *size);
     int (*truncate)(void *user, uint64_t size); /* only ever makes it shorter */
     void *user;
+    int (*barrier)(void *user); /* keeps the order of writes before and after; NULL: sync does */
 } dx_cas_device;
 
 typedef struct dx_cas_memory { /* the memory device: {data, capacity, size}. sync does nothing */
@@ -184,6 +188,15 @@ enum { /* dx_cas_desc.mode */
     DX_CAS_ACCEPT_DAMAGE = 4 /* open a damaged store too; then it can only be read */
 };
 
+enum { /* dx_cas_desc.durability: what a commit survives that returned 0. All survive a kill */
+    DX_CAS_FULL = 0,      /* a power cut; two syncs, so that damage never looks like a cut */
+    DX_CAS_FULL_ONCE = 1, /* a power cut; one sync up to 4 MiB, for which damage of the last commit
+                             looks like a cut, and open hashes the objects of that commit again */
+    DX_CAS_BARRIER = 2,   /* the same, but a power cut may take the last commits back, in order */
+    DX_CAS_NONE = 3       /* a power cut takes back all since the last commit of another kind, or
+                             none; until one of another kind open hashes all of them again */
+};
+
 typedef struct dx_cas_desc { /* how to open a store. Zero fields mean the default */
     dx_cas_device device;    /* required */
     uint32_t mode;           /* DX_CAS_READ, or DX_CAS_WRITE and what else */
@@ -196,6 +209,9 @@ typedef struct dx_cas_desc { /* how to open a store. Zero fields mean the defaul
     void *(*grow)(void *user, void *old, size_t size);
     void    *grow_user;
     uint32_t object_size_max; /* greatest object to put, or to decompress; default 1 MiB */
+    uint32_t durability;     /* not FULL: only in a store that was not created with FULL */
+    uint32_t preallocate;    /* bytes kept zero behind the log, so that a commit changes no size;
+                                half of them are for deletions and commits alone. Default 0 */
     uint32_t align;          /* creation: records begin at multiples of it; 8 (default)..4096 */
     uint8_t  store_id[16];   /* creation: random, best not shown to those whose content is kept */
     const dx_cas_codec *codecs; /* codecs[0] compresses what is put; all decompress; borrowed */
@@ -220,7 +236,7 @@ typedef struct dx_cas_tip_ { /* private: the last commit */
     uint64_t      end, sequence; /* of its record; its number, 0 = there is none yet */
     dx_cas_blake3 chain;         /* over the record headers since */
     dx_cas_id     id;            /* of the chain before */
-    uint32_t      retired;
+    uint32_t      marks;         /* its own: retired, how it was synced */
 } dx_cas_tip_;
 
 typedef struct dx_cas_store { /* caller-allocated; fields are private */
@@ -232,12 +248,13 @@ typedef struct dx_cas_store { /* caller-allocated; fields are private */
     dx_cas_entry_ *slots_;
     size_t         work_size_, slot_count_, entry_count_, codec_count_;
     uint64_t       end_, memory_needed_, damage_offset_; /* end_: of the log */
-    uint64_t       idle_size_;  /* refresh: nothing new when the device had this size */
+    uint64_t       idle_size_;   /* refresh: nothing new when the device had this size */
+    uint64_t       device_size_; /* writer: zero from the end of the log to here */
     dx_cas_stats   stats_;
     dx_cas_tip_    tip_;
     uint8_t        store_id_[16];
-    uint32_t       align_, tag_, object_size_max_, mode_;
-    bool           open_, dirty_, failed_;
+    uint32_t       align_, tag_, object_size_max_, mode_, features_, durability_, preallocate_;
+    bool           open_, dirty_, failed_, unsure_; /* unsure_: the last commit was not synced */
 } dx_cas_store;
 
 enum { DX_CAS_INFO_MAX = 64, DX_CAS_NAME_MAX = 255 };
@@ -313,7 +330,7 @@ typedef int dx_cas_damage_fn(void *user, const dx_cas_damage *damage); /* not 0:
 typedef struct dx_cas_report {
     uint64_t objects, refs, commits, bytes; /* that were checked, in all records */
     uint64_t damaged;                       /* calls of the callback */
-    uint64_t tail_bytes;                    /* after the last commit: not part of the store */
+    uint64_t tail_bytes;                    /* after the last commit, zeros included */
 } dx_cas_report;
 
 /* >>api ---------------------------------------------------------------- */
@@ -398,10 +415,11 @@ DX_CAS_API int dx_cas_get(dx_cas_store *s, const dx_cas_id *id, void *buffer, si
 /* DX_CAS_OK or DX_CAS_ENOTFOUND. These two do not read the object's bytes. */
 DX_CAS_API int dx_cas_has(dx_cas_store *s, const dx_cas_id *id);
 DX_CAS_API int dx_cas_object_size(dx_cas_store *s, const dx_cas_id *id, uint64_t *size);
-/* Make all before it durable, atomically: two syncs, none when there is nothing to commit. After an
-   error the store refuses to write (DX_CAS_ESYS): open it again. */
+/* Make all before it durable, atomically (desc.durability); nothing to commit costs nothing. After
+   an error the store refuses to write (DX_CAS_ESYS): open it again. */
 DX_CAS_API int dx_cas_commit(dx_cas_store *s);
-/* Reader: see what other processes committed meanwhile. DX_CAS_EMOVED, DX_CAS_EAGAIN (open again);
+/* Reader: see what other processes committed meanwhile. DX_CAS_EMOVED, DX_CAS_EAGAIN (open again: a
+   commit could not be synced and was taken back; reading may say so, too);
    DX_CAS_ENOMEM (grow, repeat). After an error of the device repeat it before reading on. */
 DX_CAS_API int dx_cas_refresh(dx_cas_store *s);
 /* Writer: commit and tell readers, by DX_CAS_EMOVED, that another store takes this one's place
@@ -1218,7 +1236,7 @@ static int dx_cas_p_memory_truncate(void *user, uint64_t size)
 DX_CAS_API dx_cas_device dx_cas_memory_device(dx_cas_memory *m)
 {
     dx_cas_device d = {dx_cas_p_memory_read, dx_cas_p_memory_write, dx_cas_p_memory_sync,
-                       dx_cas_p_memory_size, dx_cas_p_memory_truncate, m};
+                       dx_cas_p_memory_size, dx_cas_p_memory_truncate, m, NULL};
     DX_CAS_ASSERT(m && m->size <= m->capacity && (m->data || m->capacity == 0));
     return d;
 }
@@ -1233,6 +1251,7 @@ DX_CAS_API dx_cas_device dx_cas_memory_device(dx_cas_memory *m)
   #define NOMINMAX
 #endif
 #include <windows.h>
+#define DX_CAS_P_SYS_BARRIER NULL
 #define DX_CAS_P_SYS_CLOSE(file) CloseHandle((HANDLE)(file))
 #define DX_CAS_P_SYS_ERROR ((int)GetLastError())
 #define DX_CAS_P_SYS_FULL(e) ((e) == ERROR_DISK_FULL || (e) == ERROR_HANDLE_DISK_FULL)
@@ -1390,6 +1409,17 @@ static int dx_cas_p_file_sync(void *user)
     return dx_cas_p_file_result(f, result == 0);
 }
 
+#if defined(__APPLE__) && defined(F_BARRIERFSYNC)
+static int dx_cas_p_file_barrier(void *user)
+{
+    dx_cas_file *f = (dx_cas_file *)user;
+    return fcntl((int)f->handle_, F_BARRIERFSYNC) == 0 ? DX_CAS_OK : dx_cas_p_file_sync(user);
+}
+#define DX_CAS_P_SYS_BARRIER dx_cas_p_file_barrier
+#else
+#define DX_CAS_P_SYS_BARRIER NULL
+#endif
+
 static int dx_cas_p_file_size(void *user, uint64_t *size)
 {
     dx_cas_file *f = (dx_cas_file *)user;
@@ -1497,7 +1527,7 @@ static int dx_cas_p_file_write(void *user, uint64_t offset, const void *data, si
 DX_CAS_API dx_cas_device dx_cas_file_device(dx_cas_file *f)
 {
     dx_cas_device d = {dx_cas_p_file_read, dx_cas_p_file_write, dx_cas_p_file_sync,
-                       dx_cas_p_file_size, dx_cas_p_file_truncate, f};
+                       dx_cas_p_file_size, dx_cas_p_file_truncate, f, DX_CAS_P_SYS_BARRIER};
     return d;
 }
 #endif /* hosted, and not DX_CAS_NO_FILE */
@@ -1508,6 +1538,11 @@ enum {
     DX_CAS_P_BLOB = 1, DX_CAS_P_LIST = 2, DX_CAS_P_REF = 3, DX_CAS_P_COMMIT = 4, /* record types */
     DX_CAS_P_REF_FIXED = 112, DX_CAS_P_REF_MAX = 112 + 255 + 64, /* bytes of a ref record */
     DX_CAS_P_SET = 1, DX_CAS_P_TRIM = 2, DX_CAS_P_DELETE = 3,    /* what a ref record does */
+    DX_CAS_P_RETIRED = 1, /* marks of a commit: another store takes this one's place; */
+    DX_CAS_P_ONCE = 2,    /* its records went down in one sync with it; */
+    DX_CAS_P_LOOSE = 4,   /* nothing since the last commit without this mark is durable for sure */
+    DX_CAS_P_ONCE_MAX = 4 << 20, /* bytes of records in such a commit, but for LOOSE ones */
+
     DX_CAS_P_NODE_HEAD = 16, DX_CAS_P_NODE_ENTRY = 40,
     DX_CAS_P_IO = 32768 /* work memory without a codec */
 };
@@ -1519,7 +1554,7 @@ typedef struct dx_cas_p_record {
     uint64_t  place, stored, logical;
     uint64_t  next;  /* place of the record after it */
     uint32_t  type, codec;
-    uint32_t  flags; /* list: level. Commit: 1 or 2, the copy; + 256: the store is retired */
+    uint32_t  flags; /* list: level. Commit: 1 or 2, the copy, and its marks << 8 */
     dx_cas_id id;
     uint8_t   head[DX_CAS_P_HEAD]; /* the encoded form */
 } dx_cas_p_record;
@@ -1548,7 +1583,7 @@ static void dx_cas_p_encode(const dx_cas_store *s, dx_cas_p_record *r)
     dx_cas_p_store32(r->head + 60, dx_cas_p_head_crc(r->place, r->head));
 }
 
-static bool dx_cas_p_sane(const dx_cas_p_record *r)
+static bool dx_cas_p_sane(const dx_cas_store *s, const dx_cas_p_record *r)
 {
     static const struct {
         uint64_t stored_min, stored_max;
@@ -1558,7 +1593,9 @@ static bool dx_cas_p_sane(const dx_cas_p_record *r)
                  {DX_CAS_P_REF_FIXED + 1, DX_CAS_P_REF_MAX, 0, 0, 0},
                  {0, 0, 1, 2, 0}};
     uint32_t i = r->type - 1;
-    uint32_t flags = r->type == DX_CAS_P_COMMIT ? r->flags & ~(uint32_t)256 : r->flags;
+    uint32_t marks = s->features_ ? DX_CAS_P_RETIRED | DX_CAS_P_ONCE | DX_CAS_P_LOOSE
+                                  : DX_CAS_P_RETIRED;
+    uint32_t flags = r->type == DX_CAS_P_COMMIT ? r->flags & ~(marks << 8) : r->flags;
     if (r->type != DX_CAS_P_COMMIT && r->codec == 0 && r->stored != r->logical) return false;
     return r->stored >= rules[i].stored_min && r->stored <= rules[i].stored_max &&
            flags >= rules[i].flags_min && flags <= rules[i].flags_max &&
@@ -1583,7 +1620,7 @@ static int dx_cas_p_decode(const dx_cas_store *s, uint64_t place, const uint8_t 
     r->logical = dx_cas_p_load64(head + 16);
     DX_CAS_MEMCPY(r->id.bytes, head + 24, 32);
     if (r->type == 0 || r->type > DX_CAS_P_COMMIT) return DX_CAS_EVERSION;
-    if (!dx_cas_p_sane(r)) return DX_CAS_ECORRUPT;
+    if (!dx_cas_p_sane(s, r)) return DX_CAS_ECORRUPT;
     if (r->type != DX_CAS_P_COMMIT) size = DX_CAS_P_HEAD + r->stored;
     else if ((r->flags & 255) == 2) place -= DX_CAS_P_HEAD;
     r->next = dx_cas_p_align(s, place + size);
@@ -1592,8 +1629,25 @@ static int dx_cas_p_decode(const dx_cas_store *s, uint64_t place, const uint8_t 
 
 static int dx_cas_p_sound(bool ok) { return ok ? DX_CAS_OK : DX_CAS_ECORRUPT; }
 
+/* A reader may have seen a commit that was cut off again, since it could not be synced. */
+static bool dx_cas_p_tip_gone(dx_cas_store *s)
+{
+    uint64_t place = s->tip_.end - dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
+    uint8_t head[2 * DX_CAS_P_HEAD];
+    dx_cas_p_record r;
+    size_t got = 0, i;
+    if (!s->open_ || (s->mode_ & DX_CAS_WRITE) || s->tip_.sequence == 0) return false;
+    if (s->device_.read(s->device_.user, place, head, sizeof head, &got) != DX_CAS_OK) return false;
+    for (i = 0; i + DX_CAS_P_HEAD <= got; i += DX_CAS_P_HEAD) {
+        if (dx_cas_p_decode(s, place + i, head + i, &r) != DX_CAS_OK) continue;
+        if (r.type == DX_CAS_P_COMMIT && dx_cas_id_equal(&r.id, &s->tip_.id)) return false;
+    }
+    return true;
+}
+
 static int dx_cas_p_damaged(dx_cas_store *s, uint64_t place)
 {
+    if (dx_cas_p_tip_gone(s)) return DX_CAS_EAGAIN;
     s->damage_offset_ = place;
     return DX_CAS_ECORRUPT;
 }
@@ -1639,13 +1693,13 @@ static void dx_cas_p_id_of(uint32_t type, const void *data, size_t size, dx_cas_
 }
 
 /* What the commit record says when the headers since the last commit end here. */
-static void dx_cas_p_chain_end(const dx_cas_tip_ *tip, uint64_t sequence, uint32_t retired,
+static void dx_cas_p_chain_end(const dx_cas_tip_ *tip, uint64_t sequence, uint32_t marks,
                                dx_cas_id *id)
 {
     dx_cas_blake3 h = tip->chain;
     uint8_t last[16];
     dx_cas_p_store64(last, sequence);
-    dx_cas_p_store64(last + 8, retired);
+    dx_cas_p_store64(last + 8, marks);
     dx_cas_blake3_update(&h, last, sizeof last);
     dx_cas_blake3_final(&h, id->bytes, sizeof id->bytes);
 }
@@ -1673,6 +1727,7 @@ static void dx_cas_p_encode_store(const dx_cas_store *s, uint8_t *out)
         out[8] = 1;  /* version, 16 bits */
         out[10] = 1; /* ids are BLAKE3-256 */
         out[11] = (uint8_t)shift;
+        dx_cas_p_store32(out + 12, s->features_); /* 1: commits may have marks but RETIRED */
         DX_CAS_MEMCPY(out + 16, s->store_id_, 16);
         out[56] = (uint8_t)(copy + 1);
         dx_cas_p_store32(out + 60, dx_cas_p_crc32c(0, out, 60));
@@ -1685,7 +1740,7 @@ static void dx_cas_p_tip_first(const dx_cas_store *s, const uint8_t *head, dx_ca
     dx_cas_id id;
     dx_cas_p_id_of(DX_CAS_P_COMMIT, head, 56, &id);
     dx_cas_p_tip_set(tip, &id, 0, dx_cas_p_align(s, 2 * DX_CAS_P_HEAD));
-    tip->retired = 0;
+    tip->marks = 0;
 }
 
 /* DX_CAS_ECORRUPT: not a header. Others: a header, but of a kind that this build does not know. */
@@ -1693,10 +1748,11 @@ static int dx_cas_p_decode_store(dx_cas_store *s, const uint8_t *head, uint32_t 
 {
     if (DX_CAS_MEMCMP(head, dx_cas_p_store_magic, 8) != 0) return DX_CAS_ECORRUPT;
     if (dx_cas_p_load32(head + 60) != dx_cas_p_crc32c(0, head, 60)) return DX_CAS_ECORRUPT;
-    if (head[8] != 1 || head[9] != 0 || dx_cas_p_load32(head + 12) != 0) return DX_CAS_EVERSION;
+    if (head[8] != 1 || head[9] != 0 || dx_cas_p_load32(head + 12) > 1) return DX_CAS_EVERSION;
     if (head[10] != 1) return DX_CAS_ENOTSUP;
     if (head[11] < 3 || head[11] > 12 || head[56] != copy + 1) return DX_CAS_ECORRUPT;
     s->align_ = (uint32_t)1 << head[11];
+    s->features_ = dx_cas_p_load32(head + 12);
     DX_CAS_MEMCPY(s->store_id_, head + 16, 16);
     dx_cas_p_tip_first(s, head, &s->tip_);
     s->tag_ = dx_cas_p_load32(s->tip_.id.bytes);
@@ -1709,6 +1765,7 @@ static int dx_cas_p_decode_store(dx_cas_store *s, const uint8_t *head, uint32_t 
    and the place of the record, which says the rest. place: 48 bits, 4 of the list level, then: */
 #define DX_CAS_P_IS_REF ((uint64_t)1 << 52)
 #define DX_CAS_P_MARK ((uint64_t)1 << 53)
+#define DX_CAS_P_STEPS_MAX 4096u
 
 static uint64_t dx_cas_p_place(const dx_cas_entry_ *e)
 {
@@ -1724,6 +1781,20 @@ static size_t dx_cas_p_home(const dx_cas_store *s, uint64_t fingerprint)
 static uint64_t dx_cas_p_entries_max(const dx_cas_store *s)
 {
     return s->slot_count_ ? s->slot_count_ - s->slot_count_ / 8 - 1 : 0;
+}
+
+/* The next slot of a fingerprint from *i on, counting steps. False: there is none, or ids were made
+   to meet: of 2^30 ids that were not, hardly ever will 4096 stand in a row. */
+static bool dx_cas_p_probe(const dx_cas_store *s, uint64_t fingerprint, uint64_t is_ref, size_t *i,
+                           uint32_t *steps)
+{
+    while (s->slots_[*i].place != 0 && *steps < DX_CAS_P_STEPS_MAX) {
+        const dx_cas_entry_ *e = &s->slots_[*i];
+        *steps += e->fingerprint == fingerprint ? DX_CAS_P_STEPS_MAX / 16 : 1;
+        if (e->fingerprint == fingerprint && (e->place & DX_CAS_P_IS_REF) == is_ref) return true;
+        *i = (*i + 1) % s->slot_count_;
+    }
+    return false;
 }
 
 /* There is room: the caller reserved it. */
@@ -1792,12 +1863,13 @@ static int dx_cas_p_find(dx_cas_store *s, const dx_cas_id *id, dx_cas_p_record *
 {
     uint64_t fingerprint = dx_cas_p_load64(id->bytes);
     size_t i = dx_cas_p_home(s, fingerprint);
+    uint32_t steps = 0;
     int result = DX_CAS_ENOTFOUND;
-    for (; s->slots_[i].place != 0; i = (i + 1) % s->slot_count_) {
-        const dx_cas_entry_ *e = &s->slots_[i];
-        int error;
-        if (e->fingerprint != fingerprint || (e->place & DX_CAS_P_IS_REF)) continue;
-        error = dx_cas_p_read_head(s, dx_cas_p_place(e), r);
+    for (; dx_cas_p_probe(s, fingerprint, 0, &i, &steps); i = (i + 1) % s->slot_count_) {
+        int error = dx_cas_p_read_head(s, dx_cas_p_place(&s->slots_[i]), r);
+        if (error == DX_CAS_OK && dx_cas_p_load64(r->id.bytes) != fingerprint) {
+            error = dx_cas_p_damaged(s, r->place); /* not what was there */
+        }
         if (error == DX_CAS_OK && r->type <= DX_CAS_P_LIST && dx_cas_id_equal(&r->id, id)) {
             if (slot) *slot = i;
             return DX_CAS_OK;
@@ -1805,7 +1877,7 @@ static int dx_cas_p_find(dx_cas_store *s, const dx_cas_id *id, dx_cas_p_record *
         if (error == DX_CAS_ECORRUPT) result = error; /* it may be the one; go on */
         if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT) return error;
     }
-    return result;
+    return steps < DX_CAS_P_STEPS_MAX ? result : DX_CAS_ETOOBIG;
 }
 
 /* Enter an object of the log, unless it is there. Room was reserved. */
@@ -1831,8 +1903,26 @@ static int dx_cas_p_may_write(const dx_cas_store *s)
     return s->failed_ ? DX_CAS_ESYS : DX_CAS_OK;
 }
 
+/* Zeros behind the log: as many as half of desc.preallocate behind `size` more bytes. */
+static int dx_cas_p_make_room(dx_cas_store *s, uint64_t size)
+{
+    uint64_t least = s->end_ + size + s->preallocate_ / 2, to = s->end_ + size + s->preallocate_;
+    int error = DX_CAS_OK;
+    if (s->device_size_ < s->end_) s->device_size_ = s->end_;
+    if (s->preallocate_ == 0 || s->device_size_ >= least) return DX_CAS_OK;
+    DX_CAS_MEMSET(s->work_, 0, DX_CAS_P_IO);
+    while (error == DX_CAS_OK && s->device_size_ < to) {
+        uint64_t n = to - s->device_size_;
+        if (n > DX_CAS_P_IO) n = DX_CAS_P_IO;
+        error = dx_cas_p_write(s, s->device_size_, s->work_, n);
+        if (error == DX_CAS_OK) s->device_size_ += n;
+    }
+    if (error != DX_CAS_OK) (void)s->device_.truncate(s->device_.user, s->device_size_);
+    return s->device_size_ >= least ? DX_CAS_OK : error;
+}
+
 /* A record goes to the end of the log. DX_CAS_ETOOBIG behind 2^48. */
-static int dx_cas_p_record_begin(const dx_cas_store *s, dx_cas_p_record *r)
+static int dx_cas_p_record_begin(dx_cas_store *s, dx_cas_p_record *r, bool spare)
 {
     r->place = s->end_;
     if (s->end_ > DX_CAS_P_PLACE_MAX - 8192 || r->stored > DX_CAS_P_PLACE_MAX - 8192 - s->end_) {
@@ -1840,7 +1930,7 @@ static int dx_cas_p_record_begin(const dx_cas_store *s, dx_cas_p_record *r)
     }
     r->next = dx_cas_p_align(s, s->end_ + DX_CAS_P_HEAD + r->stored);
     dx_cas_p_encode(s, r);
-    return DX_CAS_OK;
+    return spare ? DX_CAS_OK : dx_cas_p_make_room(s, r->next - s->end_);
 }
 
 /* All bytes of the record are written: the log is that much longer. After an error bring the
@@ -1849,6 +1939,7 @@ static int dx_cas_p_record_end(dx_cas_store *s, const dx_cas_p_record *r, int er
 {
     if (error != DX_CAS_OK) {
         (void)s->device_.truncate(s->device_.user, s->end_);
+        s->device_size_ = s->end_;
         return error;
     }
     dx_cas_blake3_update(&s->tip_.chain, r->head, sizeof r->head);
@@ -1866,12 +1957,13 @@ static int dx_cas_p_write_frame(dx_cas_store *s, const dx_cas_p_record *r)
     return dx_cas_p_write(s, end, s->work_, r->next - end);
 }
 
-/* Append a record; small ones in one write. data is not in the io part of the work memory. */
-static int dx_cas_p_append(dx_cas_store *s, dx_cas_p_record *r, const void *data)
+/* Append a record; small ones in one write. data is not in the io part of the work memory. spare:
+   it may use the room that is kept for deletions. */
+static int dx_cas_p_append(dx_cas_store *s, dx_cas_p_record *r, const void *data, bool spare)
 {
     uint8_t *io = s->work_;
     int error;
-    DX_CAS_P_TRY(dx_cas_p_record_begin(s, r));
+    DX_CAS_P_TRY(dx_cas_p_record_begin(s, r, spare));
     if (r->next - r->place <= DX_CAS_P_IO) {
         DX_CAS_MEMSET(io, 0, (size_t)(r->next - r->place));
         DX_CAS_MEMCPY(io, r->head, DX_CAS_P_HEAD);
@@ -1917,7 +2009,7 @@ static int dx_cas_p_put(dx_cas_store *s, uint32_t type, uint32_t level, const vo
         r.stored = r.logical = size;
         r.id = *id;
         DX_CAS_P_TRY(dx_cas_p_pack(s, &r, &data));
-        DX_CAS_P_TRY(dx_cas_p_append(s, &r, data));
+        DX_CAS_P_TRY(dx_cas_p_append(s, &r, data, false));
         error = dx_cas_p_add_object(s, &r);
     }
     return error;
@@ -2143,16 +2235,16 @@ static int dx_cas_p_find_ref(dx_cas_store *s, const char *name, dx_cas_p_ref *r,
 {
     uint64_t fingerprint = dx_cas_p_name_fingerprint(name);
     size_t i = dx_cas_p_home(s, fingerprint);
-    for (; s->slots_[i].place != 0; i = (i + 1) % s->slot_count_) {
-        const dx_cas_entry_ *e = &s->slots_[i];
-        if (e->fingerprint != fingerprint || !(e->place & DX_CAS_P_IS_REF)) continue;
-        DX_CAS_P_TRY(dx_cas_p_read_ref_at(s, dx_cas_p_place(e), r));
+    uint32_t steps = 0;
+    for (; dx_cas_p_probe(s, fingerprint, DX_CAS_P_IS_REF, &i, &steps);
+         i = (i + 1) % s->slot_count_) {
+        DX_CAS_P_TRY(dx_cas_p_read_ref_at(s, dx_cas_p_place(&s->slots_[i]), r));
         *slot = i;
         if (DX_CAS_MEMCMP(name, r->ref.name, dx_cas_p_length(name) + 1) == 0) return DX_CAS_OK;
     }
     DX_CAS_MEMSET(r, 0, sizeof *r);
     *slot = SIZE_MAX;
-    return DX_CAS_OK;
+    return steps < DX_CAS_P_STEPS_MAX ? DX_CAS_OK : DX_CAS_ETOOBIG;
 }
 
 static int dx_cas_p_name(dx_cas_store *s, const char *name, dx_cas_p_ref *r)
@@ -2186,7 +2278,7 @@ static int dx_cas_p_put_ref(dx_cas_store *s, dx_cas_p_ref *r)
     rec.type = DX_CAS_P_REF;
     rec.stored = rec.logical = size;
     dx_cas_p_id_of(DX_CAS_P_REF, bytes, size, &rec.id);
-    DX_CAS_P_TRY(dx_cas_p_append(s, &rec, bytes));
+    DX_CAS_P_TRY(dx_cas_p_append(s, &rec, bytes, r->op != DX_CAS_P_SET));
     r->place = rec.place;
     s->failed_ = true; /* the log has it: if the index cannot follow, it must not be committed */
     DX_CAS_P_TRY(dx_cas_p_add_ref(s, r));
@@ -2317,9 +2409,21 @@ typedef struct dx_cas_p_scan {
     bool     insert;              /* fill the index */
     uint64_t records;             /* since the last commit */
     uint64_t lost, lost_place;    /* damage since the last commit: none if no commit follows */
-    uint64_t damage, damage_place; /* damage before a commit */
+    uint64_t suspect, suspect_place; /* damage before a commit that may be half of a power cut's */
+    uint64_t good_end;               /* of the last commit that is certainly none */
+    uint64_t damage, damage_place;   /* damage before such a one */
     uint64_t entries, commit_entries; /* records that may need a slot, and those committed */
 } dx_cas_p_scan;
+
+/* Zeros are no record: behind the log there may be many. */
+static uint64_t dx_cas_p_skip_zeros(const dx_cas_p_scan *c, uint64_t place)
+{
+    while (place >= c->window_place && place + 4 <= c->window_place + c->window_size &&
+           dx_cas_p_load32(c->s->work_ + (size_t)(place - c->window_place)) == 0) {
+        place += c->s->align_;
+    }
+    return place;
+}
 
 static int dx_cas_p_look(dx_cas_p_scan *c, uint64_t place, dx_cas_p_record *r)
 {
@@ -2352,7 +2456,7 @@ static int dx_cas_p_step(dx_cas_p_scan *c, dx_cas_p_record *r)
     }
     if (error == DX_CAS_ECORRUPT) {
         while (error == DX_CAS_ECORRUPT && place < c->limit) {
-            place += c->s->align_;
+            place = dx_cas_p_skip_zeros(c, place + c->s->align_);
             error = dx_cas_p_look(c, place, r);
         }
         if (error == DX_CAS_ECORRUPT) error = DX_CAS_ENOTFOUND;
@@ -2378,18 +2482,31 @@ static bool dx_cas_p_chain_fits(const dx_cas_p_scan *c, const dx_cas_p_record *r
     return dx_cas_id_equal(&id, &r->id);
 }
 
-/* A commit makes what came before it count, the damage too. */
+/* The last commit that was read was durable: what is damaged before it, is damage. */
+static void dx_cas_p_scan_sure(dx_cas_p_scan *c)
+{
+    if (c->suspect && c->damage == 0) c->damage_place = c->suspect_place;
+    c->damage += c->suspect;
+    c->suspect = 0;
+    c->good_end = c->tip.end;
+}
+
+/* A commit makes what came before it count, the damage too, unless it went down in one sync with
+   it. A later one was not written before that sync had ended. */
 static void dx_cas_p_scan_commit(dx_cas_p_scan *c, const dx_cas_p_record *r)
 {
+    uint32_t marks = r->flags >> 8;
     if (c->chain_known && !dx_cas_p_chain_fits(c, r)) dx_cas_p_scan_lost(c, r->place);
     if (r->logical <= c->tip.sequence) return; /* left over from somewhere else */
-    if (c->lost && c->damage == 0) c->damage_place = c->lost_place;
-    c->damage += c->lost;
+    if (!(marks & DX_CAS_P_LOOSE)) dx_cas_p_scan_sure(c);
+    if (c->lost && c->suspect == 0) c->suspect_place = c->lost_place;
+    c->suspect += c->lost;
     c->lost = c->records = 0;
     c->commit_entries = c->entries;
     dx_cas_p_tip_set(&c->tip, &r->id, r->logical, r->next);
-    c->tip.retired = r->flags >> 8;
+    c->tip.marks = marks;
     c->chain_known = true;
+    if (!(marks & DX_CAS_P_ONCE)) dx_cas_p_scan_sure(c);
 }
 
 /* Put a record into the chain and, when asked to, into the index. */
@@ -2397,18 +2514,21 @@ static int dx_cas_p_scan_record(dx_cas_p_scan *c, const dx_cas_p_record *r)
 {
     const uint8_t *work = c->s->work_;
     dx_cas_p_ref ref;
+    int error;
     dx_cas_blake3_update(&c->tip.chain, r->head, sizeof r->head);
     c->records++;
     c->entries++;
     if (r->type == DX_CAS_P_REF) {
-        int error = dx_cas_p_read_ref(c->s, r, &ref);
+        error = dx_cas_p_read_ref(c->s, r, &ref);
         if (error == DX_CAS_ECORRUPT) dx_cas_p_scan_lost(c, r->place);
         if (error != DX_CAS_OK) return error == DX_CAS_ECORRUPT ? DX_CAS_OK : error;
     }
     if (c->insert) c->insert = dx_cas_p_reserve(c->s, 1) == DX_CAS_OK; /* else only count */
     if (!c->insert) return DX_CAS_OK;
     if (c->s->work_ != work) c->window_size = 0; /* growing moved the work memory */
-    return r->type == DX_CAS_P_REF ? dx_cas_p_add_ref(c->s, &ref) : dx_cas_p_add_object(c->s, r);
+    error = r->type == DX_CAS_P_REF ? dx_cas_p_add_ref(c->s, &ref) : dx_cas_p_add_object(c->s, r);
+    if (error == DX_CAS_ETOOBIG) dx_cas_p_scan_lost(c, r->place);
+    return error == DX_CAS_ETOOBIG ? DX_CAS_OK : error;
 }
 
 static void dx_cas_p_scan_start(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limit, bool insert)
@@ -2416,7 +2536,7 @@ static void dx_cas_p_scan_start(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limi
     DX_CAS_MEMSET(c, 0, sizeof *c);
     c->s = s;
     c->limit = limit;
-    c->place = s->tip_.end;
+    c->place = c->good_end = s->tip_.end;
     c->tip = s->tip_;
     c->chain_known = true;
     c->insert = insert;
@@ -2451,8 +2571,29 @@ static void dx_cas_p_scan_accept(const dx_cas_p_scan *c)
     s->stats_.damaged_places += c->damage;
 }
 
-/* Read the whole log into an empty index. Most stores end with a commit; otherwise what follows
-   the last commit got in too, and a second scan that stops at the commit builds it again. */
+/* Commits that went down in one sync with their records count when these are whole. */
+static int dx_cas_p_scan_recheck(dx_cas_p_scan *c)
+{
+    dx_cas_store *s = c->s;
+    uint64_t damage = s->damage_offset_;
+    dx_cas_p_scan k;
+    dx_cas_p_scan_start(&k, s, c->tip.end, false);
+    for (k.place = c->good_end; k.place < k.limit && c->suspect == 0;) {
+        dx_cas_p_record r;
+        int error = dx_cas_p_step(&k, &r);
+        k.window_size = 0; /* what follows uses the work memory */
+        if (error == DX_CAS_OK && (r.type == DX_CAS_P_BLOB || r.type == DX_CAS_P_LIST)) {
+            error = dx_cas_p_stream(s, &r, NULL, 0);
+        }
+        s->damage_offset_ = damage;
+        if (error == DX_CAS_ECORRUPT) c->suspect++;
+        else if (error != DX_CAS_OK) return error;
+    }
+    return DX_CAS_OK;
+}
+
+/* Read the whole log into an empty index. Most stores end with a commit that counts; otherwise what
+   follows the last one got in too, and a second scan that stops there builds it again. */
 static int dx_cas_p_load(dx_cas_store *s, uint64_t device_size)
 {
     dx_cas_p_scan c;
@@ -2464,9 +2605,12 @@ static int dx_cas_p_load(dx_cas_store *s, uint64_t device_size)
         s->entry_count_ = 0;
         DX_CAS_P_TRY(dx_cas_p_scan_run(&c, s, limit, true));
         if (tries > 0 && c.tip.end != limit) return DX_CAS_EAGAIN;
-        if (c.records == 0 && c.lost == 0) break;
-        limit = c.tip.end;
+        if (tries == 0) DX_CAS_P_TRY(dx_cas_p_scan_recheck(&c));
+        if (c.suspect == 0 && c.records == 0 && c.lost == 0) break;
+        limit = c.suspect ? c.good_end : c.tip.end;
     }
+    s->unsure_ = c.good_end != c.tip.end;
+    dx_cas_p_scan_sure(&c);
     if (!c.insert) {
         s->memory_needed_ = dx_cas_p_memory_for(s->work_size_, c.entries + c.entries / 2);
         return DX_CAS_ENOMEM;
@@ -2498,7 +2642,7 @@ static int dx_cas_p_load_header(dx_cas_store *s, uint64_t device_size)
 
 /* Both copies of a commit record, and the padding; returns their size. */
 static size_t dx_cas_p_encode_commit(const dx_cas_store *s, uint64_t place, uint64_t sequence,
-                                     uint32_t retired, const dx_cas_id *chain, uint8_t *out)
+                                     uint32_t marks, const dx_cas_id *chain, uint8_t *out)
 {
     size_t size = (size_t)(dx_cas_p_align(s, place + 2 * DX_CAS_P_HEAD) - place);
     dx_cas_p_record r;
@@ -2510,11 +2654,33 @@ static size_t dx_cas_p_encode_commit(const dx_cas_store *s, uint64_t place, uint
     r.id = *chain;
     for (copy = 0; copy < 2; copy++) {
         r.place = place + copy * DX_CAS_P_HEAD;
-        r.flags = retired << 8 | (copy + 1);
+        r.flags = marks << 8 | (copy + 1);
         dx_cas_p_encode(s, &r);
         DX_CAS_MEMCPY(out + copy * DX_CAS_P_HEAD, r.head, DX_CAS_P_HEAD);
     }
     return size;
+}
+
+static int dx_cas_p_sync(dx_cas_store *s)
+{
+    if (s->durability_ == DX_CAS_NONE) return DX_CAS_OK;
+    if (s->durability_ == DX_CAS_BARRIER && s->device_.barrier) {
+        return s->device_.barrier(s->device_.user);
+    }
+    return s->device_.sync(s->device_.user);
+}
+
+/* Preallocated, and nothing was written there. */
+static bool dx_cas_p_zero_tail(dx_cas_store *s, uint64_t device_size)
+{
+    uint64_t at = s->end_;
+    size_t n = 0, i;
+    for (; s->preallocate_ && at < device_size; at += n) {
+        n = device_size - at < DX_CAS_P_IO ? (size_t)(device_size - at) : (size_t)DX_CAS_P_IO;
+        if (dx_cas_p_read(s, at, s->work_, n) != DX_CAS_OK) return false;
+        for (i = 0; i < n; i++) if (s->work_[i]) return false;
+    }
+    return at == device_size;
 }
 
 /* A writer cuts off what follows the last commit and completes the copies of that commit. It does
@@ -2524,12 +2690,13 @@ static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
     uint8_t *want = s->work_, *is = s->work_ + DX_CAS_P_IO / 2;
     uint64_t place = 2 * DX_CAS_P_HEAD; /* padding of the store header */
     size_t size = (size_t)(s->end_ - place), at, part, got = 0;
-    bool changed = device_size > s->end_;
+    bool changed = device_size > s->end_ && !dx_cas_p_zero_tail(s, device_size);
+    s->device_size_ = changed ? s->end_ : device_size;
     if (s->tip_.sequence == 0) {
         DX_CAS_MEMSET(want, 0, size);
     } else {
         place = s->end_ - dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
-        size = dx_cas_p_encode_commit(s, place, s->tip_.sequence, s->tip_.retired, &s->tip_.id,
+        size = dx_cas_p_encode_commit(s, place, s->tip_.sequence, s->tip_.marks, &s->tip_.id,
                                       want);
     }
     if (changed) DX_CAS_P_TRY(s->device_.truncate(s->device_.user, s->end_));
@@ -2540,7 +2707,7 @@ static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
         DX_CAS_P_TRY(dx_cas_p_write(s, place + at, want + at, part));
         changed = true;
     }
-    return changed ? s->device_.sync(s->device_.user) : DX_CAS_OK;
+    return changed || s->unsure_ ? dx_cas_p_sync(s) : DX_CAS_OK;
 }
 
 /* >>public ------------------------------------------------------------- */
@@ -2566,7 +2733,7 @@ static bool dx_cas_p_desc_ok(const dx_cas_desc *desc)
     if ((desc->mode & DX_CAS_WRITE) && (!d->write || !d->sync || !d->truncate)) return false;
     if (desc->mode & ~(uint32_t)(DX_CAS_WRITE | DX_CAS_CREATE | DX_CAS_ACCEPT_DAMAGE)) return false;
     if (desc->align > 4096 || (desc->align & (desc->align - 1)) || (desc->align & 7)) return false;
-    if (desc->object_size_max > (uint32_t)1 << 30) return false;
+    if (desc->object_size_max > (uint32_t)1 << 30 || desc->durability > DX_CAS_NONE) return false;
     if (desc->codec_count && !desc->codecs) return false;
     for (i = 0; i < desc->codec_count; i++) {
         const dx_cas_codec *c = &desc->codecs[i];
@@ -2580,6 +2747,7 @@ static int dx_cas_p_create(dx_cas_store *s, const dx_cas_desc *desc)
 {
     uint8_t head[2 * DX_CAS_P_HEAD];
     s->align_ = desc->align ? desc->align : 8;
+    s->features_ = desc->durability != DX_CAS_FULL;
     DX_CAS_MEMCPY(s->store_id_, desc->store_id, sizeof s->store_id_);
     dx_cas_p_encode_store(s, head);
     DX_CAS_P_TRY(s->device_.truncate(s->device_.user, 0));
@@ -2599,6 +2767,7 @@ static int dx_cas_p_open(dx_cas_store *s, const dx_cas_desc *desc)
         size = 2 * DX_CAS_P_HEAD;
     }
     if (error == DX_CAS_OK) {
+        s->durability_ = s->features_ ? desc->durability : 0; /* FULL */
         error = dx_cas_p_load(s, size);
         if (!write && (error == DX_CAS_ECORRUPT || (!error && s->stats_.damaged_places))) {
             /* a writer may have been between two of our reads: look again */
@@ -2627,6 +2796,7 @@ DX_CAS_API int dx_cas_open(dx_cas_store *s, const dx_cas_desc *desc)
     s->grow_ = desc->grow;
     s->grow_user_ = desc->grow_user;
     s->mode_ = desc->mode;
+    s->preallocate_ = desc->preallocate;
     s->object_size_max_ = desc->object_size_max ? desc->object_size_max : (uint32_t)1 << 20;
     s->work_size_ = (size_t)dx_cas_p_work_size(desc);
     error = dx_cas_p_use_memory(s, desc->memory, desc->memory_size);
@@ -2695,19 +2865,23 @@ DX_CAS_API int dx_cas_has(dx_cas_store *s, const dx_cas_id *id)
 }
 
 /* Sync what was written, then write and sync the commit record: whoever finds the record finds
-   the rest. */
-static int dx_cas_p_commit(dx_cas_store *s, uint32_t retired)
+   the rest. Or both in one, and then the record's chain tells whether the rest is there. */
+static int dx_cas_p_commit(dx_cas_store *s, uint32_t marks)
 {
     dx_cas_id chain;
     size_t size;
     int error;
     s->failed_ = true; /* until all went well */
-    DX_CAS_P_TRY(s->device_.sync(s->device_.user));
+    if (s->durability_ == DX_CAS_NONE) marks |= DX_CAS_P_ONCE | DX_CAS_P_LOOSE;
+    if (s->durability_ != DX_CAS_FULL && s->end_ - s->tip_.end <= DX_CAS_P_ONCE_MAX) {
+        marks |= DX_CAS_P_ONCE;
+    }
+    if (!(marks & DX_CAS_P_ONCE)) DX_CAS_P_TRY(dx_cas_p_sync(s));
     if (s->end_ > DX_CAS_P_PLACE_MAX - 8192) return DX_CAS_ETOOBIG;
-    dx_cas_p_chain_end(&s->tip_, s->tip_.sequence + 1, retired, &chain);
-    size = dx_cas_p_encode_commit(s, s->end_, s->tip_.sequence + 1, retired, &chain, s->work_);
+    dx_cas_p_chain_end(&s->tip_, s->tip_.sequence + 1, marks, &chain);
+    size = dx_cas_p_encode_commit(s, s->end_, s->tip_.sequence + 1, marks, &chain, s->work_);
     error = dx_cas_p_write(s, s->end_, s->work_, size);
-    if (error == DX_CAS_OK) error = s->device_.sync(s->device_.user);
+    if (error == DX_CAS_OK) error = dx_cas_p_sync(s);
     if (error != DX_CAS_OK) { /* readers shall not see what the caller was told is not committed */
         (void)s->device_.truncate(s->device_.user, s->end_);
         return error;
@@ -2715,7 +2889,7 @@ static int dx_cas_p_commit(dx_cas_store *s, uint32_t retired)
     s->failed_ = s->dirty_ = false;
     s->end_ += size;
     dx_cas_p_tip_set(&s->tip_, &chain, s->tip_.sequence + 1, s->end_);
-    s->tip_.retired = retired;
+    s->tip_.marks = marks;
     return DX_CAS_OK;
 }
 
@@ -2730,47 +2904,42 @@ DX_CAS_API int dx_cas_retire(dx_cas_store *s)
 {
     if (!s) return DX_CAS_EINVAL;
     DX_CAS_P_TRY(dx_cas_p_may_write(s));
-    return dx_cas_p_commit(s, 1);
-}
-
-/* Nothing new: the device has the size of last time and does not end with a commit. (A writer may
-   cut off what a dead one left, and then write as many bytes.) */
-static bool dx_cas_p_idle(dx_cas_store *s, uint64_t size)
-{
-    uint64_t commit_size = dx_cas_p_align(s, 2 * DX_CAS_P_HEAD), damage = s->damage_offset_;
-    dx_cas_p_record r;
-    int error;
-    if (size != s->idle_size_) return false;
-    if (size < s->tip_.end + commit_size) return true;
-    error = dx_cas_p_read_head(s, (size & ~(uint64_t)(s->align_ - 1)) - commit_size, &r);
-    s->damage_offset_ = damage;
-    return error == DX_CAS_ECORRUPT || (error == DX_CAS_OK && r.type != DX_CAS_P_COMMIT);
+    return dx_cas_p_commit(s, DX_CAS_P_RETIRED);
 }
 
 DX_CAS_API int dx_cas_refresh(dx_cas_store *s)
 {
     dx_cas_p_scan c;
+    dx_cas_p_record r;
+    uint8_t head[DX_CAS_P_HEAD];
     uint64_t size = 0, limit;
+    size_t got = 0;
     int tries;
     if (!s || !s->open_) return DX_CAS_EINVAL;
     if (s->mode_ & DX_CAS_WRITE) return DX_CAS_OK;
     DX_CAS_P_TRY(s->device_.size(s->device_.user, &size));
-    if (dx_cas_p_idle(s, size)) return s->tip_.retired ? DX_CAS_EMOVED : DX_CAS_OK;
+    if (dx_cas_p_tip_gone(s) || (size < s->tip_.end && size < s->idle_size_)) return DX_CAS_EAGAIN;
+    /* A writer begins where the last commit ends: nothing there, nothing new. */
+    DX_CAS_P_TRY(s->device_.read(s->device_.user, s->tip_.end, head, sizeof head, &got));
+    if (size == s->idle_size_ && (got < sizeof head ||
+                                  dx_cas_p_decode(s, s->tip_.end, head, &r) == DX_CAS_ECORRUPT)) {
+        return s->tip_.marks & DX_CAS_P_RETIRED ? DX_CAS_EMOVED : DX_CAS_OK;
+    }
     for (tries = 0; tries < 2; tries++) { /* twice when a writer may have been between two reads */
         DX_CAS_P_TRY(dx_cas_p_scan_run(&c, s, size, false));
         if (c.damage == 0) break;
     }
-    if (size < s->tip_.end && size < s->idle_size_) return DX_CAS_EAGAIN;
     if (c.damage && !(s->mode_ & DX_CAS_ACCEPT_DAMAGE)) return dx_cas_p_damaged(s, c.damage_place);
-    if (c.tip.end != s->tip_.end) {
-        limit = c.tip.end;
+    limit = c.suspect ? c.good_end : c.tip.end;
+    if (limit != s->tip_.end) {
         DX_CAS_P_TRY(dx_cas_p_reserve(s, c.commit_entries));
         DX_CAS_P_TRY(dx_cas_p_scan_run(&c, s, limit, true));
         if (c.tip.end != limit) return DX_CAS_EAGAIN;
+        dx_cas_p_scan_sure(&c);
         dx_cas_p_scan_accept(&c);
     }
     s->idle_size_ = size;
-    return s->tip_.retired ? DX_CAS_EMOVED : DX_CAS_OK;
+    return s->tip_.marks & DX_CAS_P_RETIRED ? DX_CAS_EMOVED : DX_CAS_OK;
 }
 
 /* >>streams ------------------------------------------------------------ */
@@ -3228,7 +3397,7 @@ static int dx_cas_p_copy_object(dx_cas_store *s, const dx_cas_p_record *r, dx_ca
     error = dx_cas_p_find(dst, &r->id, &found, NULL);
     if (error != DX_CAS_ENOTFOUND) return error;
     DX_CAS_P_TRY(dx_cas_p_reserve(dst, 1));
-    DX_CAS_P_TRY(dx_cas_p_record_begin(dst, &copy));
+    DX_CAS_P_TRY(dx_cas_p_record_begin(dst, &copy, false));
     error = dx_cas_p_write_frame(dst, &copy);
     if (error == DX_CAS_OK) error = dx_cas_p_stream(s, r, dst, copy.place + DX_CAS_P_HEAD);
     DX_CAS_P_TRY(dx_cas_p_record_end(dst, &copy, error));

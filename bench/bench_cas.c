@@ -305,30 +305,38 @@ static dx_cas_file store_file;
 static dx_cas_id *stored;
 enum { STORED_MAX = 1 << 20 };
 
-static void open_dx(void)
+static dx_cas_store once;
+static dx_cas_file once_file;
+
+static void open_dx(dx_cas_store *s, dx_cas_file *file, const char *name, uint32_t durability)
 {
     dx_cas_desc desc;
     memset(&desc, 0, sizeof desc);
-    remove(path_of("dx"));
-    CHECK(dx_cas_file_open(&store_file, path_of("dx"), DX_CAS_WRITE | DX_CAS_CREATE) == DX_CAS_OK);
-    desc.device = dx_cas_file_device(&store_file);
+    remove(path_of(name));
+    CHECK(dx_cas_file_open(file, path_of(name), DX_CAS_WRITE | DX_CAS_CREATE) == DX_CAS_OK);
+    desc.device = dx_cas_file_device(file);
+    desc.durability = durability;
+    desc.preallocate = durability == DX_CAS_FULL_ONCE ? 8 << 20 : 0;
     desc.mode = DX_CAS_WRITE | DX_CAS_CREATE;
     desc.objects_max = STORED_MAX;
     desc.object_size_max = 4 << 20;
     desc.memory_size = dx_cas_memory_size(&desc);
     desc.memory = malloc(desc.memory_size);
-    CHECK(dx_cas_open(&store, &desc) == DX_CAS_OK);
+    CHECK(dx_cas_open(s, &desc) == DX_CAS_OK);
 }
 
-static void put_dx(size_t size, size_t count)
+static void put_into(dx_cas_store *s, size_t size, size_t count)
 {
     for (size_t i = 1; i <= count; i++) {
         dx_cas_id id;
-        CHECK(dx_cas_put(&store, fresh(NULL, size), size, &id) == DX_CAS_OK);
+        CHECK(dx_cas_put(s, fresh(NULL, size), size, &id) == DX_CAS_OK);
         stored[stored_count++ % STORED_MAX] = id;
-        if (batch && i % batch == 0) CHECK(dx_cas_commit(&store) == DX_CAS_OK);
+        if (batch && i % batch == 0) CHECK(dx_cas_commit(s) == DX_CAS_OK);
     }
 }
+
+static void put_dx(size_t size, size_t count) { put_into(&store, size, count); }
+static void put_once(size_t size, size_t count) { put_into(&once, size, count); }
 
 static void get_dx(size_t size, size_t count)
 {
@@ -473,6 +481,7 @@ static void puts_of(size_t size, const char *how, double budget_ns)
     char what[96];
     subject s[SUBJECTS] = {{"dx_cas", put_dx}};
     size_t n = 1;
+    if (durable) s[0].name = "dx_cas (one sync)", s[0].run = put_once, s[n].name = "dx_cas (two)", s[n++].run = put_dx;
 #ifdef HAS_LMDB
     s[n].name = "LMDB", s[n++].run = put_lmdb;
 #endif
@@ -511,7 +520,8 @@ static void gets_of(size_t size)
 static void open_all(bool sync)
 {
     durable = sync;
-    open_dx();
+    open_dx(&store, &store_file, "dx", DX_CAS_FULL);
+    open_dx(&once, &once_file, "once", DX_CAS_FULL_ONCE);
 #ifdef HAS_LMDB
     open_lmdb();
 #endif
@@ -520,12 +530,18 @@ static void open_all(bool sync)
 #endif
 }
 
+static void close_dx(dx_cas_store *s, dx_cas_file *file)
+{
+    void *memory = s->memory_;
+    dx_cas_close(s);
+    dx_cas_file_close(file);
+    free(memory);
+}
+
 static void close_all(void)
 {
-    void *memory = store.memory_;
-    dx_cas_close(&store);
-    dx_cas_file_close(&store_file);
-    free(memory);
+    close_dx(&store, &store_file);
+    close_dx(&once, &once_file);
 #ifdef HAS_LMDB
     mdb_env_close(lmdb);
 #endif

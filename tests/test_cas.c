@@ -156,11 +156,13 @@ static void sim_free(sim *d)
 
 static dx_cas_device sim_device(sim *d)
 {
-    dx_cas_device v = {sim_read, sim_write, sim_sync, sim_size, sim_truncate, d};
+    dx_cas_device v = {sim_read, sim_write, sim_sync, sim_size, sim_truncate, d, NULL};
     return v;
 }
 
 static uint64_t store_memory[(1 << 20) / 8], store_memory2[(1 << 20) / 8];
+
+static uint32_t level_durability, level_preallocate; /* how stores are opened */
 
 static int open_on(dx_cas_store *s, dx_cas_device device, uint32_t mode)
 {
@@ -169,12 +171,25 @@ static int open_on(dx_cas_store *s, dx_cas_device device, uint32_t mode)
     desc.mode = mode;
     desc.memory = store_memory;
     desc.memory_size = 35 * 1024; /* little: clearing it is most of the time of a small open */
+    desc.durability = level_durability;
+    desc.preallocate = level_preallocate;
     return dx_cas_open(s, &desc);
 }
 
 static int open_sim(dx_cas_store *s, sim *d, uint32_t mode)
 {
     return open_on(s, sim_device(d), mode);
+}
+
+static int open_second(dx_cas_store *s, sim *d, uint32_t mode)
+{
+    dx_cas_desc desc = {0};
+    desc.device = sim_device(d);
+    desc.mode = mode;
+    desc.memory = store_memory2;
+    desc.memory_size = 48 * 1024;
+    desc.durability = level_durability;
+    return dx_cas_open(s, &desc);
 }
 
 static dx_cas_ref make_ref(const char *name, const dx_cas_id *root, uint64_t size)
@@ -1004,6 +1019,19 @@ static sim *recorded_run(size_t *ack_ops)
     return d;
 }
 
+/* Run a test with each way to commit, or with some of them. */
+static void at_each_level(void (*test)(void), size_t step)
+{
+    static const uint32_t levels[][2] = {{DX_CAS_FULL, 0}, {DX_CAS_BARRIER, 0}, {DX_CAS_NONE, 1000}, {DX_CAS_FULL_ONCE, 1000},
+                                         {DX_CAS_FULL, 1000}, {DX_CAS_FULL_ONCE, 0}, {DX_CAS_NONE, 0}};
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i += step) {
+        level_durability = levels[i][0];
+        level_preallocate = levels[i][1];
+        test();
+    }
+    level_durability = level_preallocate = 0;
+}
+
 static void replay(sim *to, const sim_op *o, size_t bytes)
 {
     if (o->kind == SIM_WRITE) sim_apply(to, o->offset, o->data, bytes);
@@ -1017,7 +1045,7 @@ static unsigned acked(const size_t *ack_ops, size_t ops)
     return t;
 }
 
-DX_TEST(w_76_a_kill_at_every_byte_leaves_a_committed_state)
+static void kill_at_every_byte(void)
 {
     size_t ack_ops[ROUNDS + 1];
     sim *d = recorded_run(ack_ops), *base = sim_new(16384), *cut = sim_new(16384);
@@ -1041,7 +1069,22 @@ DX_TEST(w_76_a_kill_at_every_byte_leaves_a_committed_state)
     sim_free(cut);
 }
 
-DX_TEST(w_76_a_power_cut_may_lose_any_unsynced_write)
+DX_TEST(w_76_a_kill_at_every_byte_leaves_a_committed_state) { at_each_level(kill_at_every_byte, 3); }
+
+/* Unsynced writes get through or not, or in part, and what is behind such a part may be anything. */
+static void replay_cut(sim *to, const sim_op *o, bool through, uint64_t *seed)
+{
+    size_t keep = rng(seed) % 4 ? o->size : (size_t)(rng(seed) % (o->size + 1));
+    if (!through) return;
+    replay(to, o, keep);
+    if (o->kind == SIM_WRITE && keep < o->size && rng(seed) % 4 == 0) {
+        uint8_t stale[8];
+        fill(stale, sizeof stale, rng(seed));
+        sim_apply(to, o->offset + keep, stale, 1 + (o->size - keep - 1) % 8);
+    }
+}
+
+static void lose_unsynced_writes(void)
 {
     size_t ack_ops[ROUNDS + 1], synced = 0;
     sim *d = recorded_run(ack_ops), *cut = sim_new(16384);
@@ -1053,12 +1096,11 @@ DX_TEST(w_76_a_power_cut_may_lose_any_unsynced_write)
             cut->size = 0;
             memset(cut->data, 0, cut->capacity);
             for (size_t j = 0; j < i; j++) {
-                size_t keep = d->ops[j].size;
-                if (j >= synced && j - synced < 7 && !(mask >> (j - synced) & 1)) continue;
-                if (j >= synced && rng(&seed) % 4 == 0) keep = (size_t)(rng(&seed) % (keep + 1));
-                replay(cut, &d->ops[j], keep);
+                bool through = j < synced || (j - synced < 7 ? mask >> (j - synced) & 1 : rng(&seed) % 8 != 0);
+                if (j < synced) replay(cut, &d->ops[j], d->ops[j].size);
+                else replay_cut(cut, &d->ops[j], through, &seed);
             }
-            check_after_cut(cut, done, done + 1);
+            check_after_cut(cut, level_durability == DX_CAS_NONE ? 0 : done, done + 1);
         }
         if (i < d->op_count && d->ops[i].kind == SIM_SYNC) synced = i + 1;
     }
@@ -1066,7 +1108,9 @@ DX_TEST(w_76_a_power_cut_may_lose_any_unsynced_write)
     sim_free(cut);
 }
 
-DX_TEST(ca_every_truncation_opens_as_an_older_state)
+DX_TEST(w_76_a_power_cut_may_lose_any_unsynced_write) { at_each_level(lose_unsynced_writes, 1); }
+
+static void truncate_at_every_byte(void)
 {
     size_t ack_ops[ROUNDS + 1];
     sim *d = recorded_run(ack_ops), *cut = sim_new(16384);
@@ -1090,6 +1134,8 @@ DX_TEST(ca_every_truncation_opens_as_an_older_state)
     sim_free(d);
     sim_free(cut);
 }
+
+DX_TEST(ca_every_truncation_opens_as_an_older_state) { at_each_level(truncate_at_every_byte, 1); }
 
 /* >>store: damage ------------------------------------------------------ */
 static int count_damage(void *user, const dx_cas_damage *damage)
@@ -1217,7 +1263,7 @@ static int whole_script(sim *d, unsigned *acks)
     return error;
 }
 
-DX_TEST(ca_the_nth_device_call_fails)
+static void fail_every_call(void)
 {
     for (int once = 0; once < 2; once++) {
         for (long n = 1;; n++) {
@@ -1239,7 +1285,9 @@ DX_TEST(ca_the_nth_device_call_fails)
     }
 }
 
-DX_TEST(ca_a_full_device_is_reported_and_nothing_is_lost)
+DX_TEST(ca_the_nth_device_call_fails) { at_each_level(fail_every_call, 1); }
+
+static void fill_the_device(void)
 {
     for (size_t limit = 1; limit < 8000; limit += 37) {
         sim *d = sim_new(16384);
@@ -1252,6 +1300,8 @@ DX_TEST(ca_a_full_device_is_reported_and_nothing_is_lost)
         sim_free(d);
     }
 }
+
+DX_TEST(ca_a_full_device_is_reported_and_nothing_is_lost) { at_each_level(fill_the_device, 1); }
 
 DX_TEST(ca_put_goes_on_after_a_full_device)
 {
@@ -1272,7 +1322,7 @@ DX_TEST(ca_put_goes_on_after_a_full_device)
     sim_free(d);
 }
 
-DX_TEST(ca_a_failed_commit_stops_the_writer)
+static void fail_a_commit(void)
 {
     sim *d = sim_new(1 << 20);
     dx_cas_store s;
@@ -1283,6 +1333,245 @@ DX_TEST(ca_a_failed_commit_stops_the_writer)
     DX_CHECK_EQ(dx_cas_commit(&s), DX_CAS_ESYS);
     DX_CHECK_EQ(dx_cas_commit(&s), DX_CAS_ESYS); /* a second sync proves nothing about the first */
     DX_CHECK_EQ(dx_cas_put(&s, "y", 1, NULL), DX_CAS_ESYS);
+    dx_cas_close(&s);
+    sim_free(d);
+}
+
+DX_TEST(ca_a_failed_commit_stops_the_writer) { at_each_level(fail_a_commit, 1); }
+
+static int barriers;
+static int sim_barrier(void *user)
+{
+    barriers++;
+    (void)user;
+    return DX_CAS_OK;
+}
+
+static size_t syncs_of(const sim *d)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < d->op_count; i++) n += d->ops[i].kind == SIM_SYNC;
+    return n;
+}
+
+DX_TEST(ca_a_commit_costs_the_syncs_that_its_level_says)
+{
+    static const size_t syncs[] = {2, 1, 0, 0};
+    for (uint32_t level = DX_CAS_FULL; level <= DX_CAS_NONE; level++) {
+        sim *d = sim_new(12 << 20);
+        dx_cas_device v = sim_device(d);
+        dx_cas_store s;
+        static uint8_t large[1 << 20];
+        v.barrier = sim_barrier;
+        level_durability = level;
+        OK(open_on(&s, v, DX_CAS_WRITE | DX_CAS_CREATE));
+        OK(dx_cas_commit(&s)); /* nothing to commit */
+        d->record = true;
+        barriers = 0;
+        OK(dx_cas_put(&s, "x", 1, NULL));
+        OK(dx_cas_commit(&s));
+        DX_CHECK_EQ(syncs_of(d), syncs[level]);
+        DX_CHECK_EQ(barriers, level == DX_CAS_BARRIER);
+        for (unsigned i = 0; i < 5; i++) { /* above 4 MiB what would be hashed again is synced first */
+            large[0] = (uint8_t)i;
+            OK(dx_cas_put(&s, large, sizeof large, NULL));
+        }
+        OK(dx_cas_commit(&s));
+        DX_CHECK_EQ(syncs_of(d), syncs[level] + (level < DX_CAS_BARRIER ? 2 : 0));
+        DX_CHECK_EQ(barriers, level == DX_CAS_BARRIER ? 3 : 0);
+        dx_cas_close(&s);
+        long reads = d->reads;
+        OK(open_on(&s, v, DX_CAS_READ));
+        DX_CHECK(level == DX_CAS_NONE ? d->reads - reads > 150 : d->reads - reads < 60);
+        DX_CHECK_EQ(s.tip_.sequence, 2);
+        OK(dx_cas_verify(&s, NULL, NULL, NULL));
+        dx_cas_close(&s);
+        sim_free(d);
+    }
+    level_durability = DX_CAS_FULL;
+}
+
+DX_TEST(ca_a_store_that_was_created_without_levels_syncs_twice)
+{
+    sim *d = sim_new(16384);
+    dx_cas_store s;
+    OK(open_sim(&s, d, DX_CAS_WRITE | DX_CAS_CREATE));
+    dx_cas_close(&s);
+    DX_CHECK_EQ(d->data[12], 0);
+    for (level_durability = DX_CAS_FULL_ONCE; level_durability <= DX_CAS_NONE; level_durability++) {
+        OK(open_sim(&s, d, DX_CAS_WRITE));
+        d->record = true;
+        size_t before = syncs_of(d);
+        OK(dx_cas_put(&s, &level_durability, 4, NULL));
+        OK(dx_cas_commit(&s));
+        DX_CHECK_EQ(syncs_of(d), before + 2);
+        DX_CHECK_EQ(s.tip_.marks, 0);
+        dx_cas_close(&s);
+    }
+    DX_CHECK_EQ(open_sim(&s, d, DX_CAS_WRITE), DX_CAS_EINVAL); /* no such level */
+    level_durability = DX_CAS_FULL;
+    sim_free(d);
+}
+
+/* In one sync, damage of the last commit is not told from a power cut, but damage before it is. */
+DX_TEST(w_75_a_flip_in_a_store_of_one_sync_is_found_or_takes_the_last_commit_back)
+{
+    size_t ack_ops[ROUNDS + 1], last = 0;
+    level_durability = DX_CAS_FULL_ONCE;
+    sim *d = recorded_run(ack_ops);
+    dx_cas_store s;
+    for (size_t i = 0; i < ack_ops[ROUNDS - 1]; i++) {
+        if (d->ops[i].kind == SIM_WRITE) last = (size_t)d->ops[i].offset + d->ops[i].size;
+    }
+    for (size_t at = 0; at < d->size; at++) {
+        d->data[at] ^= 0x40;
+        int error = open_sim(&s, d, DX_CAS_READ);
+        if (error == DX_CAS_OK) {
+            unsigned k = (unsigned)s.tip_.sequence;
+            DX_CHECK(k == ROUNDS || (k == ROUNDS - 1 && at >= last));
+            error = dx_cas_verify(&s, NULL, NULL, NULL);
+            DX_CHECK(k < ROUNDS || error == DX_CAS_ECORRUPT);
+        } else {
+            DX_CHECK_EQ(error, DX_CAS_ECORRUPT);
+            DX_CHECK(at < last);
+        }
+        dx_cas_close(&s);
+        d->data[at] ^= 0x40;
+    }
+    level_durability = DX_CAS_FULL;
+    sim_free(d);
+}
+
+/* A commit that could not be synced is cut off; who read it meanwhile must be told to open again, and not
+   that the store is damaged. */
+DX_TEST(ca_a_reader_of_a_commit_that_was_taken_back_opens_again)
+{
+    for (unsigned how = 0; how < 2; how++) {
+        sim *d = sim_new(16384), *seen = sim_new(16384);
+        dx_cas_store w, r;
+        dx_cas_id id, other;
+        uint8_t out[64];
+        size_t got;
+        OK(open_sim(&w, d, DX_CAS_WRITE | DX_CAS_CREATE));
+        OK(transaction(&w, 1));
+        OK(open_second(&r, d, DX_CAS_READ));
+        OK(dx_cas_put(&w, "taken back", 10, &id));
+        d->record = true;
+        d->op_count = 0;
+        d->fail_at = d->calls + 3; /* sync, write, then the last sync */
+        d->fail_once = true;
+        memcpy(seen->data, d->data, seen->size = d->size);
+        DX_CHECK_EQ(dx_cas_commit(&w), DX_CAS_ESYS);
+        DX_CHECK_EQ(d->op_count, 3); /* sync, write, truncate */
+        replay(seen, &d->ops[1], d->ops[1].size);
+        d->record = false;
+        r.device_ = sim_device(seen); /* what the reader saw before the commit was taken back */
+        OK(dx_cas_refresh(&r));
+        OK(dx_cas_get(&r, &id, out, sizeof out, &got));
+        r.device_ = sim_device(d);
+        dx_cas_close(&w);
+        d->fail_at = 0;
+        if (how == 1) { /* and a writer goes on */
+            OK(open_sim(&w, d, DX_CAS_WRITE));
+            OK(dx_cas_put(&w, "something else", 14, &other));
+            OK(transaction(&w, 2));
+            OK(transaction(&w, 3));
+        }
+        int error = dx_cas_get(&r, &id, out, sizeof out, &got);
+        DX_CHECK(error == DX_CAS_EAGAIN || (how == 0 && error == DX_CAS_OK));
+        DX_CHECK_EQ(dx_cas_refresh(&r), DX_CAS_EAGAIN);
+        DX_CHECK_EQ(dx_cas_refresh(&r), DX_CAS_EAGAIN);
+        dx_cas_close(&r);
+        OK(open_second(&r, d, DX_CAS_READ));
+        DX_CHECK_EQ(dx_cas_has(&r, &id), DX_CAS_ENOTFOUND);
+        dx_cas_close(&r);
+        dx_cas_close(&w);
+        sim_free(d);
+        sim_free(seen);
+    }
+}
+
+/* With room kept for them, deletions and the commits that they need go through on a full device, and what is
+   live can be collected onto another. */
+DX_TEST(ca_a_full_device_never_blocks_deletion_or_collection)
+{
+    for (uint32_t level = DX_CAS_FULL; level <= DX_CAS_NONE; level++) {
+        sim *d = sim_new(1 << 20), *to = sim_new(1 << 20);
+        dx_cas_store s, fresh;
+        dx_cas_id id;
+        dx_cas_ref r;
+        char name[8];
+        unsigned n, i;
+        int error = DX_CAS_OK;
+        d->limit = 150000 + level * 1234;
+        level_durability = level;
+        level_preallocate = 32768;
+        OK(open_sim(&s, d, DX_CAS_WRITE | DX_CAS_CREATE));
+        for (n = 0; error == DX_CAS_OK; n++) {
+            uint8_t bytes[1500];
+            fill(bytes, sizeof bytes, n);
+            snprintf(name, sizeof name, "n%u", n);
+            error = dx_cas_put(&s, bytes, sizeof bytes, &id);
+            r = make_ref(name, &id, n);
+            if (error == DX_CAS_OK) error = dx_cas_ref_set(&s, &r, 0, NULL);
+            if (error == DX_CAS_OK) error = dx_cas_commit(&s);
+        }
+        DX_CHECK_EQ(error, DX_CAS_ENOSPACE);
+        DX_CHECK(n > 50);
+        for (i = 0; i + 2 < n && i < 30; i++) {
+            snprintf(name, sizeof name, "n%u", i);
+            OK(dx_cas_ref_delete(&s, name, DX_CAS_ANY_VERSION));
+            OK(dx_cas_commit(&s));
+        }
+        DX_CHECK_EQ(dx_cas_put(&s, "still full, and it is known so", 30, NULL), DX_CAS_ENOSPACE);
+        OK(open_second(&fresh, to, DX_CAS_WRITE | DX_CAS_CREATE));
+        error = dx_cas_copy_live(&s, &fresh);
+        if (error == DX_CAS_ENOMEM) DX_CHECK(false);
+        OK(error);
+        OK(dx_cas_retire(&s));
+        dx_cas_close(&s);
+        OK(dx_cas_put(&fresh, "room again", 10, NULL));
+        OK(dx_cas_commit(&fresh));
+        OK(dx_cas_verify(&fresh, NULL, NULL, NULL));
+        DX_CHECK(fresh.end_ < d->size);
+        dx_cas_close(&fresh);
+        OK(open_sim(&s, d, DX_CAS_WRITE));
+        OK(dx_cas_verify(&s, NULL, NULL, NULL));
+        dx_cas_close(&s);
+        sim_free(d);
+        sim_free(to);
+    }
+    level_durability = level_preallocate = 0;
+}
+
+DX_TEST(ca_a_commit_into_preallocated_room_changes_no_size)
+{
+    sim *d = sim_new(1 << 20);
+    dx_cas_store s;
+    size_t changes = 0;
+    level_durability = DX_CAS_FULL_ONCE;
+    level_preallocate = 16 << 10;
+    OK(open_sim(&s, d, DX_CAS_WRITE | DX_CAS_CREATE));
+    for (unsigned i = 0; i < 100; i++) {
+        uint8_t bytes[1024];
+        size_t size = d->size;
+        fill(bytes, sizeof bytes, i);
+        OK(dx_cas_put(&s, bytes, sizeof bytes, NULL));
+        OK(dx_cas_commit(&s));
+        changes += d->size != size;
+        if (i == 50) { /* the room is still there for the next writer */
+            dx_cas_close(&s);
+            size = d->size;
+            OK(open_sim(&s, d, DX_CAS_WRITE));
+            DX_CHECK_EQ(d->size, size);
+        }
+    }
+    DX_CHECK(changes <= 1 + 100 * (1024 + 64 + 128) / (8 << 10));
+    OK(dx_cas_verify(&s, NULL, NULL, NULL));
+    dx_cas_close(&s);
+    level_durability = level_preallocate = 0;
+    OK(open_sim(&s, d, DX_CAS_WRITE)); /* one that keeps no room cuts it off */
+    DX_CHECK_EQ(d->size, s.end_);
     dx_cas_close(&s);
     sim_free(d);
 }
@@ -1442,16 +1731,6 @@ DX_PROPERTY(ca_1_any_sequence_of_operations_equals_the_model, 120)
 }
 
 /* >>readers ------------------------------------------------------------ */
-static int open_second(dx_cas_store *s, sim *d, uint32_t mode)
-{
-    dx_cas_desc desc = {0};
-    desc.device = sim_device(d);
-    desc.mode = mode;
-    desc.memory = store_memory2;
-    desc.memory_size = 48 * 1024;
-    return dx_cas_open(s, &desc);
-}
-
 DX_TEST(ca_a_reader_sees_whole_commits_only)
 {
     sim *d = sim_new(1 << 20);
@@ -1470,7 +1749,7 @@ DX_TEST(ca_a_reader_sees_whole_commits_only)
         OK(dx_cas_has(&r, &id));
         long reads = d->reads;
         OK(dx_cas_refresh(&r));
-        DX_CHECK(d->reads - reads <= 1);
+        DX_CHECK(d->reads - reads <= 2);
     }
     OK(dx_cas_retire(&w));
     DX_CHECK_EQ(dx_cas_refresh(&r), DX_CAS_EMOVED);
@@ -1509,7 +1788,7 @@ DX_TEST(ca_a_failing_device_is_never_taken_for_an_old_store)
 }
 
 /* A reader that refreshes while a writer is at any byte of its work, and then goes on. */
-DX_TEST(ca_a_reader_refreshes_at_every_byte)
+static void refresh_at_every_byte(void)
 {
     size_t ack_ops[ROUNDS + 1];
     sim *d = recorded_run(ack_ops), *at = sim_new(16384);
@@ -1535,6 +1814,8 @@ DX_TEST(ca_a_reader_refreshes_at_every_byte)
     sim_free(d);
     sim_free(at);
 }
+
+DX_TEST(ca_a_reader_refreshes_at_every_byte) { at_each_level(refresh_at_every_byte, 3); }
 
 /* >>codec -------------------------------------------------------------- */
 /* Run lengths: (count, byte) pairs. */
@@ -2137,7 +2418,7 @@ DX_TEST(w_73_an_empty_object_with_a_wrong_id)
     OK(open_sim(&s, d, DX_CAS_WRITE | DX_CAS_CREATE));
     memset(&r, 0, sizeof r);
     r.type = DX_CAS_P_BLOB;
-    OK(dx_cas_p_append(&s, &r, NULL));
+    OK(dx_cas_p_append(&s, &r, NULL, false));
     OK(dx_cas_p_add_object(&s, &r));
     DX_CHECK_EQ(dx_cas_get(&s, &r.id, NULL, 0, &size), DX_CAS_ECORRUPT);
     dx_cas_close(&s);
@@ -2368,6 +2649,44 @@ static sim *hostile_image(dx_cas_store *s)
     memcpy(d->data, image, d->size = image_size);
     *s = made;
     return d;
+}
+
+/* Headers with CRCs that fit and ids that were made to meet in the index: opening must not take a time that
+   grows with the square of their number. Each kind of meeting: equal beginnings, or the same first slot. */
+DX_TEST(w_75_ids_that_were_made_to_meet_cost_no_quadratic_time)
+{
+    enum { COUNT = 30000 };
+    for (unsigned kind = 0; kind < 2; kind++) {
+        sim *d = sim_new((size_t)COUNT * 64 + 65536);
+        dx_cas_store s;
+        dx_cas_desc desc = {0};
+        dx_cas_p_record r;
+        void *memory = malloc(4 << 20);
+        desc.device = sim_device(d);
+        desc.mode = DX_CAS_WRITE | DX_CAS_CREATE;
+        desc.memory = memory;
+        desc.memory_size = 4 << 20;
+        OK(dx_cas_open(&s, &desc));
+        memset(&r, 0, sizeof r);
+        r.type = DX_CAS_P_BLOB;
+        for (unsigned i = 0; i < COUNT; i++) {
+            dx_cas_p_store32(r.id.bytes + (kind ? 0 : 8), i); /* the low half of the fingerprint, or behind it */
+            OK(dx_cas_p_append(&s, &r, NULL, false));
+        }
+        OK(dx_cas_commit(&s));
+        dx_cas_close(&s);
+        desc.mode = DX_CAS_READ;
+        long reads = d->reads;
+        DX_CHECK_EQ(dx_cas_open(&s, &desc), DX_CAS_ECORRUPT);
+        DX_CHECK(d->reads - reads < 100 * (long)COUNT);
+        desc.mode = DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE;
+        OK(dx_cas_open(&s, &desc));
+        DX_CHECK(s.entry_count_ <= DX_CAS_P_STEPS_MAX);
+        DX_CHECK_EQ(s.stats_.damaged_places, COUNT - s.entry_count_);
+        dx_cas_close(&s);
+        free(memory);
+        sim_free(d);
+    }
 }
 
 DX_PROPERTY(w_75_hostile_fields_with_fitting_crcs, 300)
