@@ -27,7 +27,7 @@ endif
 
 HELLO  := $(patsubst examples/hello/%.c,build/%,$(wildcard examples/hello/hello_*.c))
 DXUP   := $(wildcard examples/dxup/*.c)
-DXPATCH := $(patsubst examples/dxpatch/%.c,dxpatch.d/%.o,$(wildcard examples/dxpatch/*.c)) dxup.d/dest.o
+DXPATCH := $(patsubst examples/dxpatch/%.c,dxpatch.d/%.o,$(wildcard examples/dxpatch/*.c)) $(addprefix dxup.d/,dest.o modes.o os_posix.o)
 UNITS  := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 GATES  := $(filter-out lib size,$(patsubst tests/checks/%.sh,%,$(wildcard tests/checks/*.sh)))
 
@@ -76,6 +76,16 @@ build/dxecho: examples/dxecho/dxecho.c examples/dxecho/http.h examples/dxecho/pe
 	$(CC) -std=c11 $(WARN) $(CFLAGS) -DNDEBUG $< -o $@ $(LDFLAGS) -lpthread
 build/asan/dxecho: examples/dxecho/dxecho.c examples/dxecho/http.h examples/dxecho/peers.h dx_hbtp.h dx_reactor.h build/flags
 	$(CC) -std=c11 $(WARN) $(CFLAGS) $(SANITIZE) $< -o $@ $(LDFLAGS) -lpthread
+# For Windows. The programs need nothing but what every Windows has.
+WINDOWS_CC ?= x86_64-w64-mingw32-gcc
+WINDOWS = @mkdir -p build/windows && $(WINDOWS_CC) -std=c11 $(WARN) $(CFLAGS) -static -s $(filter-out $(INCLUDED),$(filter %.c,$^)) -o $@ -lws2_32 -lntdll -lpsapi -lpthread
+build/windows/reader.exe: tests/ports/windows_reader.c
+	$(WINDOWS)
+build/windows/dxup.exe: $(DXUP) $(wildcard examples/dxup/*.h) $(HEADERS)
+	$(WINDOWS)
+build/windows/dxpatch.exe: INCLUDED := examples/dxup/base.c
+build/windows/dxpatch.exe: $(wildcard examples/dxpatch/*.c) $(addprefix examples/dxup/,dest.c modes.c os_windows.c) $(wildcard examples/dxpatch/*.h examples/dxup/*.h) examples/dxup/base.c dx_patch.h
+	$(WINDOWS)
 -include $(wildcard build/dxup.d/*.d build/dxpatch.d/*.d build/asan/dxup.d/*.d build/asan/dxpatch.d/*.d)
 
 # ---------------------------------------------------------------- demo
@@ -140,7 +150,7 @@ SUITES = '!build 300 $(MAKE) -s -j2 all build/asan/dxup build/asan/dxpatch build
          $(if $(CODECS),'test_hbtp_codec.libraries 300 $(MAKE) -s build/codec/test_hbtp_codec && $(FIXED) build/codec/test_hbtp_codec') \
          $(foreach t,test_reactor test_teleport test_workers,'$(t).tsan 600 $(MAKE) -s build/tsan/$(t) && $(FIXED) build/tsan/$(t)') \
          'test_teleport.portable 300 $(MAKE) -s build/portable/test_teleport && $(FIXED) build/portable/test_teleport' \
-         'conform 600 tests/ports/conform.sh' 'kernels 900 tests/ports/kernels.sh' 'macos 900 tests/ports/macos.sh' \
+         'conform 600 tests/ports/conform.sh' 'windows 600 tests/ports/windows.py' 'kernels 900 tests/ports/kernels.sh' 'macos 900 tests/ports/macos.sh' \
          'test_reactor.kqueue 600 $(MAKE) -s build/kqueue/test_reactor && $(FIXED) build/kqueue/test_reactor kqueue' \
          'test_connections.kqueue 600 $(MAKE) -s build/kqueue/test_connections && $(FIXED) build/kqueue/test_connections kqueue' \
          'firmware.mps2 600 tests/ports/firmware.py mps2' 'firmware.virt 600 tests/ports/firmware.py virt' \

@@ -4,13 +4,12 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct job {
     const char     *old_path, *patch_path;
     int             old_fd, patch_fd, status; /* status: of the callback that failed */
     bool            undo;
-    struct stat     old_st, patch_st;
+    os_info         old_st, patch_st;
     dx_patch_header header;
     dxup_dest       dest;
     size_t          used; /* of out, where the small pieces that come are collected */
@@ -57,7 +56,7 @@ static int show(void *user, uint64_t done, uint64_t total)
 /* Feed the whole patch; what the callbacks printed is not said again. */
 static int stream(job *j, dx_patch_applier *a)
 {
-    uint64_t size = (uint64_t)j->patch_st.st_size, at = 0;
+    uint64_t size = j->patch_st.size, at = 0;
     int error = DX_PATCH_OK;
     while (!error && at < size) {
         size_t part = size - at < sizeof j->in ? (size_t)(size - at) : sizeof j->in;
@@ -86,7 +85,7 @@ static int run(job *j)
     desc.read = read_old;
     desc.write = write_new;
     desc.progress = show;
-    desc.base_size = (uint64_t)j->old_st.st_size;
+    desc.base_size = j->old_st.size;
     desc.undo = j->undo;
     int error = dx_patch_applier_init(&a, &desc);
     int status = error ? dxpatch_fail(error, j->patch_path) : stream(j, &a);
@@ -103,9 +102,11 @@ static int produce(job *j, const char *new_path)
         return dxup_fail(DXUP_REFUSED, "%s cannot be taken back: %s", j->patch_path,
                          j->header.kind == DX_PATCH_KIND_BLOCKS ? "it was made with --one-way"
                                                                 : "only patches of blocks can");
-    int status = dxup_dest_open(&j->dest, new_path, DXUP_FILE, j->old_st.st_mode);
+    int status = dxup_dest_open(&j->dest, new_path, DXUP_FILE, j->old_st.mode);
     if (status) return status;
     status = run(j);
+    os_close(j->old_fd); /* it may be the one that is replaced */
+    j->old_fd = -1;
     if (!status) status = dxup_dest_commit(&j->dest);
     dxup_dest_abandon(&j->dest);
     return status;
@@ -124,13 +125,13 @@ static int work(const dxpatch_options *o, const char *new_path, bool undo)
     status = dxpatch_open_patch(j->patch_path, &j->patch_fd, &j->patch_st, &j->header);
     if (!status) {
         status = produce(j, new_path);
-        close(j->patch_fd);
+        os_close(j->patch_fd);
     }
     dxup_progress(NULL, 0, 0, true);
     if (!status && !o->quiet)
         printf("%s: %s bytes, as the patch promises\n", new_path,
                dxup_count_text(undo ? j->header.base_size : j->header.target_size, text));
-    close(j->old_fd);
+    if (j->old_fd >= 0) os_close(j->old_fd);
     free(j);
     return status;
 }

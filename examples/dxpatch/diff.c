@@ -51,7 +51,7 @@ int dxpatch_diff(const dxpatch_options *o)
     if (!status && (dxpatch_is_same(o->patch_path, &from.st) || dxpatch_is_same(o->patch_path, &to.st)))
         status = dxup_fail(DXUP_REFUSED, "%s would be overwritten by its own patch", o->patch_path);
     if (!status) status = dxpatch_make(o, &from, &to, &patch, &size);
-    if (!status) status = dxpatch_save(o->patch_path, patch, size, dxpatch_new_mode());
+    if (!status) status = dxpatch_save(o->patch_path, patch, size, os_new_mode());
     dxup_progress(NULL, 0, 0, true);
     if (!status && !o->quiet)
         printf("%s: %s bytes, %.2f %% of %s\n", o->patch_path, dxup_count_text(size, text),

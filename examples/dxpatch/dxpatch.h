@@ -9,6 +9,7 @@
 #define DXPATCH_H
 
 #include "../dxup/dxup.h" /* first: it asks for _GNU_SOURCE */
+#include "../dxup/os.h"
 #include "../../dx_patch.h"
 
 /* Every function that returns int returns one of the statuses of dxup.h (dxup_status), and has printed
@@ -34,12 +35,12 @@ int dxpatch_compose(const dxpatch_options *o); /* patch_path and second_path int
 
 /* >>patch.c ---- */
 /* Open a regular file for reading. */
-int dxpatch_open(const char *path, int *fd, struct stat *st);
+int dxpatch_open(const char *path, int *fd, os_info *st);
 /* Open a patch and read its header; the file must be as long as the header says. The descriptor stands at the
    start of the file. */
-int dxpatch_open_patch(const char *path, int *fd, struct stat *st, dx_patch_header *header);
+int dxpatch_open_patch(const char *path, int *fd, os_info *st, dx_patch_header *header);
 /* Is there something at path, and is it the file of st? */
-bool dxpatch_is_same(const char *path, const struct stat *st);
+bool dxpatch_is_same(const char *path, const os_info *st);
 /* Fill out with size bytes from offset on. */
 int dxpatch_read(int fd, const char *path, uint64_t offset, void *out, size_t size);
 /* Print what an error of dx_patch.h, or of vcdiff.h, means for the file at path; returns the status for it. */
@@ -48,14 +49,13 @@ int dxpatch_fail_vcdiff(int error, const char *path);
 
 /* A whole file in memory; bytes is the caller's to free, also after an error. */
 typedef struct dxpatch_content {
-    struct stat st;
+    os_info     st;
     uint8_t    *bytes;
     size_t      size;
 } dxpatch_content;
 int dxpatch_load(dxpatch_content *c, const char *path);
 /* Put bytes at path, in one step. */
-int dxpatch_save(const char *path, const uint8_t *bytes, size_t size, mode_t mode);
-mode_t dxpatch_new_mode(void); /* of a file that was not there before */
+int dxpatch_save(const char *path, const uint8_t *bytes, size_t size, unsigned mode);
 
 /* >>diff.c ---- */
 /* The patch between two contents; *out is the caller's to free, also after an error. */

@@ -4,7 +4,6 @@
 #include "vcdiff.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 static const char *kind_text(int kind)
 {
@@ -48,11 +47,11 @@ int dxpatch_info(const dxpatch_options *o)
 {
     if (dxpatch_is_vcdiff(o->patch_path)) return info_vcdiff(o);
     dx_patch_header h;
-    struct stat st;
+    os_info st;
     char text[65];
     int fd, status = dxpatch_open_patch(o->patch_path, &fd, &st, &h);
     if (status) return status;
-    close(fd);
+    os_close(fd);
     print_count("version", h.version);
     printf("kind=%s\n", kind_text(h.kind));
     printf("hash=blake3-256\n"); /* the only one that version 1 has */

@@ -2,7 +2,6 @@
 #include "dxpatch.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,7 +119,7 @@ static int parse(dxpatch_options *o, const command *c, int argc, char **argv)
             *(place == 'o'   ? &o->old_path
               : place == 'n' ? &o->new_path
               : place == 's' ? &o->second_path
-                             : &o->patch_path) = argv[i];
+                             : &o->patch_path) = os_path(argv[i]);
             count++;
         }
     }
@@ -139,8 +138,7 @@ int main(int argc, char **argv)
 {
     dxpatch_options o = {0};
     const command *chosen = NULL;
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error like a full disk */
+    os_begin(&argc, &argv);
     if (argc >= 2 && (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help"))) {
         fputs(usage, stdout);
         return DXUP_OK;

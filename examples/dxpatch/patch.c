@@ -3,10 +3,7 @@
 
 #include "vcdiff.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 /* >>errors ------------------------------------------------------------- */
 typedef struct reason {
@@ -54,14 +51,14 @@ int dxpatch_fail_vcdiff(int error, const char *path)
 }
 
 /* >>files -------------------------------------------------------------- */
-int dxpatch_open(const char *path, int *fd, struct stat *st)
+int dxpatch_open(const char *path, int *fd, os_info *st)
 {
-    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe without a writer does not stop us */
+    *fd = os_open(path);
     if (*fd < 0) return dxup_fail_errno("%s", path);
     int status = DXUP_OK;
-    if (fstat(*fd, st) < 0) status = dxup_fail_errno("%s", path);
-    else if (!S_ISREG(st->st_mode)) status = dxup_fail(DXUP_REFUSED, "%s is not a file", path);
-    if (status) close(*fd);
+    if (os_info_of(*fd, st) < 0) status = dxup_fail_errno("%s", path);
+    else if (st->kind != OS_FILE) status = dxup_fail(DXUP_REFUSED, "%s is not a file", path);
+    if (status) os_close(*fd);
     return status;
 }
 
@@ -69,8 +66,7 @@ int dxpatch_read(int fd, const char *path, uint64_t offset, void *out, size_t si
 {
     char *p = out;
     while (size) {
-        ssize_t n = pread(fd, p, size, (off_t)offset);
-        if (n < 0 && errno == EINTR) continue;
+        int64_t n = os_read_at(fd, offset, p, size);
         if (n < 0) return dxup_fail_errno("%s", path);
         if (n == 0) return dxup_fail(DXUP_SYSTEM, "%s became shorter while it was read", path);
         p += n;
@@ -80,10 +76,10 @@ int dxpatch_read(int fd, const char *path, uint64_t offset, void *out, size_t si
     return DXUP_OK;
 }
 
-bool dxpatch_is_same(const char *path, const struct stat *st)
+bool dxpatch_is_same(const char *path, const os_info *st)
 {
-    struct stat there;
-    return stat(path, &there) == 0 && there.st_dev == st->st_dev && there.st_ino == st->st_ino;
+    os_info there;
+    return os_look(path, true, &there) == 0 && there.volume == st->volume && there.number == st->number;
 }
 
 /* Does the file have the length that its header gives? */
@@ -93,12 +89,12 @@ static int check_size(const dx_patch_header *h, uint64_t file_size)
     return file_size < size ? DX_PATCH_ETRUNCATED : file_size > size ? DX_PATCH_ECORRUPT : 0;
 }
 
-int dxpatch_open_patch(const char *path, int *fd, struct stat *st, dx_patch_header *header)
+int dxpatch_open_patch(const char *path, int *fd, os_info *st, dx_patch_header *header)
 {
     uint8_t bytes[DX_PATCH_HEADER_SIZE];
     int status = dxpatch_open(path, fd, st);
     if (status) return status;
-    uint64_t size = (uint64_t)st->st_size;
+    uint64_t size = st->size;
     size_t part = size < sizeof bytes ? (size_t)size : sizeof bytes;
     status = dxpatch_read(*fd, path, 0, bytes, part);
     if (!status) {
@@ -106,7 +102,7 @@ int dxpatch_open_patch(const char *path, int *fd, struct stat *st, dx_patch_head
         if (!error) error = check_size(header, size);
         if (error) status = dxpatch_fail(error, path);
     }
-    if (status) close(*fd);
+    if (status) os_close(*fd);
     return status;
 }
 
@@ -114,8 +110,8 @@ int dxpatch_load(dxpatch_content *c, const char *path)
 {
     int fd, status = dxpatch_open(path, &fd, &c->st);
     if (status) return status;
-    c->size = (size_t)c->st.st_size;
-    if ((uint64_t)c->st.st_size > SIZE_MAX / 2 || !(c->bytes = malloc(c->size + !c->size)))
+    c->size = (size_t)c->st.size;
+    if (c->st.size > SIZE_MAX / 2 || !(c->bytes = malloc(c->size + !c->size)))
         status = dxup_fail(DXUP_SYSTEM, "%s does not fit into memory", path);
     for (size_t at = 0; !status && at < c->size;) {
         size_t part = c->size - at < 1 << 20 ? c->size - at : 1 << 20;
@@ -123,18 +119,11 @@ int dxpatch_load(dxpatch_content *c, const char *path)
         at += part;
         dxup_progress("reading", at, c->size, false);
     }
-    close(fd);
+    os_close(fd);
     return status;
 }
 
-mode_t dxpatch_new_mode(void)
-{
-    mode_t mask = umask(0);
-    umask(mask);
-    return 0666 & ~mask;
-}
-
-int dxpatch_save(const char *path, const uint8_t *bytes, size_t size, mode_t mode)
+int dxpatch_save(const char *path, const uint8_t *bytes, size_t size, unsigned mode)
 {
     dxup_dest dest;
     int status = dxup_dest_open(&dest, path, DXUP_FILE, mode);

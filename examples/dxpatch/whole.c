@@ -3,10 +3,8 @@
 
 #include "vcdiff.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Nothing that a damaged patch says makes us take more memory than this. */
 #define TARGET_SIZE_MAX ((size_t)4 << 30)
@@ -14,21 +12,21 @@
 bool dxpatch_is_vcdiff(const char *path)
 {
     uint8_t bytes[4];
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = os_open(path);
     if (fd < 0) return false;
-    bool is = pread(fd, bytes, sizeof bytes, 0) == sizeof bytes && vcdiff_is(bytes, sizeof bytes);
-    close(fd);
+    bool is = os_read_at(fd, 0, bytes, sizeof bytes) == sizeof bytes && vcdiff_is(bytes, sizeof bytes);
+    os_close(fd);
     return is;
 }
 
 bool dxpatch_is_whole(const char *path)
 {
     uint8_t bytes[8];
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = os_open(path);
     if (fd < 0) return false;
-    bool flash = pread(fd, bytes, sizeof bytes, 0) == sizeof bytes && memcmp(bytes, "DXP1", 4) == 0 &&
+    bool flash = os_read_at(fd, 0, bytes, sizeof bytes) == sizeof bytes && memcmp(bytes, "DXP1", 4) == 0 &&
                  bytes[5] == DX_PATCH_KIND_FLASH;
-    close(fd);
+    os_close(fd);
     return flash || dxpatch_is_vcdiff(path);
 }
 
@@ -112,7 +110,7 @@ int dxpatch_apply_whole(const dxpatch_options *o, const char *new_path)
     if (!status && dxpatch_is_same(new_path, &patch.st))
         status = dxup_fail(DXUP_REFUSED, "%s is the patch itself", new_path);
     if (!status) status = patch_content(&from, o->old_path, &patch, o->patch_path, &to);
-    if (!status) status = dxpatch_save(new_path, to.bytes, to.size, from.st.st_mode);
+    if (!status) status = dxpatch_save(new_path, to.bytes, to.size, from.st.mode);
     dxup_progress(NULL, 0, 0, true);
     if (!status && !o->quiet) printf("%s: %s bytes\n", new_path, dxup_count_text(to.size, text));
     free(from.bytes);
@@ -137,7 +135,7 @@ int dxpatch_compose(const dxpatch_options *o)
     if (!status) status = patch_content(&from, o->old_path, &first, o->patch_path, &between);
     if (!status) status = patch_content(&between, o->patch_path, &second, o->second_path, &to);
     if (!status) status = dxpatch_make(o, &from, &to, &patch, &size);
-    if (!status) status = dxpatch_save(o->new_path, patch, size, dxpatch_new_mode());
+    if (!status) status = dxpatch_save(o->new_path, patch, size, os_new_mode());
     dxup_progress(NULL, 0, 0, true);
     if (!status && !o->quiet) printf("%s: %s bytes\n", o->new_path, dxup_count_text(size, text));
     free(from.bytes);

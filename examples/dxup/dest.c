@@ -1,17 +1,12 @@
 /* The place an image is written to: a part beside it, checked, made durable, then renamed. */
 #include "dxup.h"
+#include "modes.h"
+
+#include "os.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <unistd.h>
-
-#ifdef __linux__
-#include <sys/syscall.h>
-#endif
 
 enum { AT_MAGIC, AT_HEAD, AT_PATH, AT_DATA, AT_LINK, AT_END };
 
@@ -19,15 +14,15 @@ enum { AT_MAGIC, AT_HEAD, AT_PATH, AT_DATA, AT_LINK, AT_END };
 /* PATH's part is DIR/.NAME.dxup-part. It is reused after a crash, so nothing piles up. */
 static int part_path(dxup_dest *d, const char *path)
 {
-    char real[PATH_MAX];
-    if (realpath(path, real)) path = real; /* through links: what they point to is replaced */
-    size_t size = strlen(path);
-    while (size > 1 && path[size - 1] == '/') size--;
-    if (size == 0 || size > DXUP_PATH_SIZE_MAX)
+    const char *slash = strrchr(path, '/'), *fault = os_name_fault(slash ? slash + 1 : path);
+    if (fault) return dxup_fail(DXUP_USAGE, "'%s' cannot be a destination: %s", path, fault);
+    /* through links: what they point to is replaced */
+    if (os_real_path(path, d->path, sizeof d->path) < 0 || !*d->path)
         return dxup_fail(DXUP_USAGE, "'%s' cannot be a destination", path);
-    memcpy(d->path, path, size);
+    size_t size = strlen(d->path);
+    while (size > 1 && d->path[size - 1] == '/') size--;
     d->path[size] = 0;
-    char *slash = strrchr(d->path, '/');
+    slash = strrchr(d->path, '/');
     const char *name = slash ? slash + 1 : d->path;
     if (!*name || !strcmp(name, ".") || !strcmp(name, ".."))
         return dxup_fail(DXUP_USAGE, "'%s' cannot be a destination", path);
@@ -35,58 +30,47 @@ static int part_path(dxup_dest *d, const char *path)
     return DXUP_OK;
 }
 
-/* Open and lock the part; the loop ends when what we locked is what the name still means,
-   because another process may rename its part away between the two steps. */
+/* Make the part, for this process alone. */
 static int part_lock(dxup_dest *d)
 {
-    for (int tries = 0; tries < 100; tries++) {
-        struct stat mine, named;
-        if (d->kind == DXUP_TREE && mkdir(d->part, 0700) < 0 && errno != EEXIST)
-            return dxup_fail_errno("%s", d->part);
-        int flags = d->kind == DXUP_TREE ? O_RDONLY | O_DIRECTORY : O_RDWR | O_CREAT;
-        int fd = open(d->part, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd < 0) return dxup_fail_errno("%s", d->part);
-        if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-            close(fd);
-            return dxup_fail(DXUP_REFUSED, "%s is being updated by another process", d->path);
-        }
-        if (fstat(fd, &mine) == 0 && lstat(d->part, &named) == 0 && mine.st_ino == named.st_ino &&
-            mine.st_dev == named.st_dev) {
-            d->fd = fd;
-            return DXUP_OK;
-        }
-        close(fd);
-    }
+    d->fd = os_open_part(d->part, d->kind == DXUP_TREE);
+    if (d->fd >= 0) return DXUP_OK;
+    if (errno != EWOULDBLOCK) return dxup_fail_errno("%s", d->part);
     return dxup_fail(DXUP_REFUSED, "%s is being updated by another process", d->path);
 }
 
 /* A part of the other kind, left by a killed run, is in the way. */
 static int part_clear(dxup_dest *d)
 {
-    struct stat st;
-    if (lstat(d->part, &st) < 0) return DXUP_OK;
-    if (d->kind == DXUP_FILE && S_ISREG(st.st_mode)) return DXUP_OK;
+    os_info info;
+    if (os_look(d->part, false, &info) < 0) return DXUP_OK;
+    if (d->kind == DXUP_FILE && info.kind == OS_FILE) return DXUP_OK;
     return dxup_remove_all(d->part);
 }
 
 int dxup_dest_open(dxup_dest *d, const char *path, int kind, unsigned mode)
 {
-    struct stat st;
+    os_info info;
     memset(d, 0, sizeof *d);
     d->fd = d->entry_fd = -1;
     d->kind = kind;
     d->mode = mode & 0777;
     int status = part_path(d, path);
     if (status) return status;
-    if (stat(d->path, &st) == 0) {
-        if (kind == DXUP_FILE && !S_ISREG(st.st_mode))
+    os_replace_recover(d->path);
+    if (os_look(d->path, true, &info) == 0) {
+        if (kind == DXUP_FILE && info.kind != OS_FILE)
             return dxup_fail(DXUP_REFUSED, "%s is there and is not a file", d->path);
-        if (kind == DXUP_TREE && !S_ISDIR(st.st_mode))
+        if (kind == DXUP_TREE && info.kind != OS_FOLDER)
             return dxup_fail(DXUP_REFUSED, "%s is there and is not a directory", d->path);
     }
     status = part_clear(d);
     if (!status) status = part_lock(d);
-    if (!status && kind == DXUP_FILE && ftruncate(d->fd, 0) < 0)
+    if (!status && kind == DXUP_TREE && !OS_KEEPS_MODES) {
+        d->modes = dxup_alloc(sizeof *d->modes);
+        memset(d->modes, 0, sizeof *d->modes);
+    }
+    if (!status && kind == DXUP_FILE && os_empty(d->fd) < 0)
         status = dxup_fail_errno("%s", d->part);
     if (status) dxup_dest_abandon(d);
     return status;
@@ -94,11 +78,13 @@ int dxup_dest_open(dxup_dest *d, const char *path, int kind, unsigned mode)
 
 void dxup_dest_abandon(dxup_dest *d)
 {
-    if (d->entry_fd >= 0) close(d->entry_fd);
+    if (d->entry_fd >= 0) os_close(d->entry_fd);
     d->entry_fd = -1;
+    if (d->modes) dxup_modes_free(d->modes);
+    free(d->modes);
+    d->modes = NULL;
     if (d->fd < 0) return;
-    if (d->part[0]) dxup_remove_all(d->part);
-    close(d->fd);
+    if (os_drop_part(d->fd, d->part) < 0) dxup_fail_errno("%s: cannot be removed", d->part);
     d->fd = -1;
 }
 
@@ -122,13 +108,26 @@ static int compare_paths(const char *a, const char *b)
 static int leave_dirs(dxup_dest *d, size_t size)
 {
     while (strlen(d->dir) > size) {
-        if (fchmodat(d->fd, d->dir, d->dir_mode[d->depth], 0) < 0)
+        if (os_set_mode_in(d->fd, d->dir, d->dir_mode[d->depth]) < 0)
             return dxup_fail_errno("%s", d->dir);
         char *slash = strrchr(d->dir, '/');
         *(slash ? slash : d->dir) = 0;
         d->depth--;
     }
     return DXUP_OK;
+}
+
+/* Can this system have a file of that name? */
+static int check_name(const dxup_dest *d, const char *name, size_t size)
+{
+    char copy[256];
+    if (size >= sizeof copy) return DXUP_OK; /* the system says so itself */
+    memcpy(copy, name, size);
+    copy[size] = 0;
+    const char *fault = os_name_fault(copy);
+    if (!fault && !OS_KEEPS_MODES && name == d->entry && !strcmp(copy, DXUP_MODES_NAME))
+        fault = "dxup has a file of this name of its own here";
+    return fault ? dxup_fail(DXUP_REFUSED, "%s: %s", d->entry, fault) : DXUP_OK;
 }
 
 /* Every component is a plain name, the order is strict, and the parent is a directory that
@@ -141,6 +140,8 @@ static int check_path(dxup_dest *d)
         size_t size = (size_t)(p - name);
         if (!size || (size == 1 && name[0] == '.') || (size == 2 && !memcmp(name, "..", 2)))
             return bad_tree(d, "a path that leaves it");
+        int status = check_name(d, name, size);
+        if (status) return status;
         if (!*p) break;
         name = p + 1;
     }
@@ -166,6 +167,7 @@ static int start_entry(dxup_dest *d)
     if (type == 'd' && root) {
         if (d->left) return bad_tree(d, "a directory with content");
         d->mode = mode;
+        if (d->modes) dxup_modes_add(d->modes, "", true, mode);
         d->depth = 1;
         return DXUP_OK;
     }
@@ -173,20 +175,21 @@ static int start_entry(dxup_dest *d)
     int status = check_path(d);
     if (status) return status;
     strcpy(d->last, d->entry);
+    if (d->modes && type != 'l') dxup_modes_add(d->modes, d->entry, type == 'd', mode);
     if (type == 'd') {
         if (d->left) return bad_tree(d, "a directory with content");
         if (d->depth >= DXUP_DEPTH_MAX) return bad_tree(d, "too deep");
-        if (mkdirat(d->fd, d->entry, 0700) < 0) return dxup_fail_errno("%s", d->entry);
+        if (os_make_folder_in(d->fd, d->entry) < 0) return dxup_fail_errno("%s", d->entry);
         strcpy(d->dir, d->entry);
         d->dir_mode[++d->depth] = (uint16_t)mode;
     } else if (type == 'l') {
         if (!d->left || d->left > DXUP_PATH_SIZE_MAX) return bad_tree(d, "a link without target");
+        if (!OS_HAS_LINKS)
+            return dxup_fail(DXUP_REFUSED, "%s is a symbolic link: dxup makes none on this system", d->entry);
         d->state = AT_LINK;
     } else if (type == 'f') {
-        d->entry_fd = openat(d->fd, d->entry, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                             0600);
+        d->entry_fd = os_make_file_in(d->fd, d->entry, mode);
         if (d->entry_fd < 0) return dxup_fail_errno("%s", d->entry);
-        if (fchmod(d->entry_fd, mode) < 0) return dxup_fail_errno("%s", d->entry);
         d->state = AT_DATA;
     } else {
         return bad_tree(d, "an entry of an unknown type");
@@ -225,7 +228,7 @@ static int end_link(dxup_dest *d)
 {
     d->target[d->have] = 0;
     if (strlen(d->target) != d->have) return bad_tree(d, "a link with a zero byte");
-    if (symlinkat(d->target, d->fd, d->entry) < 0) return dxup_fail_errno("%s", d->entry);
+    if (os_make_link_in(d->fd, d->entry, d->target) < 0) return dxup_fail_errno("%s", d->entry);
     d->have = 0;
     d->state = AT_HEAD;
     return DXUP_OK;
@@ -250,7 +253,7 @@ static int write_data(dxup_dest *d, const uint8_t **p, size_t *size)
     *size -= n;
     d->left -= n;
     if (d->left) return DXUP_OK;
-    int bad = close(d->entry_fd);
+    int bad = os_close_made(d->entry_fd);
     d->entry_fd = -1;
     d->state = AT_HEAD;
     return bad < 0 ? dxup_fail_errno("%s", d->entry) : DXUP_OK;
@@ -292,57 +295,29 @@ int dxup_dest_write(dxup_dest *d, const void *bytes, size_t size)
 /* >>commit ------------------------------------------------------------- */
 static int make_durable(dxup_dest *d)
 {
-    if (fchmod(d->fd, d->mode) < 0) return dxup_fail_errno("%s", d->part);
+    if (os_set_open_mode(d->fd, d->mode) < 0) return dxup_fail_errno("%s", d->part);
     if (d->kind == DXUP_FILE)
-        return fsync(d->fd) < 0 ? dxup_fail_errno("%s: sync", d->part) : DXUP_OK;
+        return os_sync(d->fd) < 0 ? dxup_fail_errno("%s: sync", d->part) : DXUP_OK;
     if (d->state != AT_END) return bad_tree(d, "it ends too early");
-#ifdef __linux__
-    return syncfs(d->fd) < 0 ? dxup_fail_errno("%s: sync", d->part) : DXUP_OK;
-#else
-    sync();
-    return DXUP_OK;
-#endif
-}
-
-/* Put a tree in the place of another in one step where the system can (Linux), else in two
-   renames with the old tree kept until the second has worked. */
-static int exchange(dxup_dest *d)
-{
-#ifdef SYS_renameat2
-    if (syscall(SYS_renameat2, AT_FDCWD, d->part, AT_FDCWD, d->path, 2u /* EXCHANGE */) == 0)
-        return DXUP_OK;
-    if (errno != EINVAL && errno != ENOSYS) return dxup_fail_errno("%s", d->path);
-#endif
-    char old[sizeof d->part + 8];
-    snprintf(old, sizeof old, "%s-old", d->part);
-    int status = dxup_remove_all(old);
+    int status = d->modes ? dxup_modes_save(d->modes, d->fd) : DXUP_OK;
     if (status) return status;
-    if (rename(d->path, old) < 0) return dxup_fail_errno("%s", d->path);
-    if (rename(d->part, d->path) < 0) {
-        status = dxup_fail_errno("%s", d->path);
-        rename(old, d->path);
-        return status;
-    }
-    return rename(old, d->part) < 0 ? dxup_fail_errno("%s", old) : DXUP_OK;
+    return os_sync_tree(d->fd) < 0 ? dxup_fail_errno("%s: sync", d->part) : DXUP_OK;
 }
 
 int dxup_dest_commit(dxup_dest *d)
 {
-    struct stat st;
+    os_info info;
     int status = make_durable(d);
     if (status) return status;
-    bool replaces_tree = d->kind == DXUP_TREE && lstat(d->path, &st) == 0;
-    if (replaces_tree) {
-        status = exchange(d);
-        if (status) return status;
-    } else if (rename(d->part, d->path) < 0) {
+    bool replaces_tree = d->kind == DXUP_TREE && os_look(d->path, false, &info) == 0;
+    if (os_replace(d->fd, d->part, d->path, d->kind == DXUP_TREE) < 0)
         return dxup_fail_errno("%s", d->path);
-    }
+    os_close(d->fd);
+    d->fd = -1;
     status = dxup_sync_parent(d->path);
     if (replaces_tree) {
         int removed = dxup_remove_all(d->part); /* the tree that was there before */
         if (!status) status = removed;
     }
-    d->part[0] = 0; /* nothing to remove any more */
     return status;
 }

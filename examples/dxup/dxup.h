@@ -7,6 +7,7 @@
    chunks.c  patches between large versions
    pull.c    the client                     wire.h    the two messages, as dx_teleport records
    base.c    errors, files, sizes as text   loop.c    opens an event loop
+   os.h      all that the system is asked for: os_posix.c, os_windows.c; modes.c keeps what one of them does not
    dx.c      the five headers' implementation */
 #ifndef DXUP_H
 #define DXUP_H
@@ -18,8 +19,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <sys/types.h>
+
+#ifdef __MINGW_PRINTF_FORMAT
+#define DXUP_FORMAT __MINGW_PRINTF_FORMAT
+#else
+#define DXUP_FORMAT printf
+#endif
 
 /* Exit statuses; every function that returns int returns one of these. */
 enum dxup_status {
@@ -45,9 +50,9 @@ enum {
 
 /* >>base.c ---- */
 /* Print "dxup: ..." to standard error and return status. */
-int  dxup_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int  dxup_fail(int status, const char *format, ...) __attribute__((format(DXUP_FORMAT, 2, 3)));
 /* The same with the text of errno behind it. */
-int  dxup_fail_errno(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int  dxup_fail_errno(const char *format, ...) __attribute__((format(DXUP_FORMAT, 1, 2)));
 /* malloc that ends the program with a message instead of returning NULL. */
 void *dxup_alloc(size_t size);
 int64_t dxup_now_ns(void);      /* monotonic */
@@ -90,6 +95,7 @@ typedef struct dxup_dest {
     char     dir[DXUP_PATH_SIZE_MAX + 1];   /* tree: the directory that is open for entries */
     uint16_t dir_mode[DXUP_DEPTH_MAX + 1];  /* tree: set when the directory is left */
     size_t   have, entry_size, depth;
+    struct dxup_modes *modes;         /* tree: those that the system does not keep */
     uint64_t left;
 } dxup_dest;
 

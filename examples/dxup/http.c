@@ -3,15 +3,15 @@
    (RFC 3229) 226 with a patch of dx_patch.h from the version that the client has. One thread. */
 #include "http.h"
 #include "../dxecho/http.h"
+#include "os.h"
 
 #include "../../dx_reactor.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 enum {
     OUT_SIZE        = 32768,
@@ -324,7 +324,7 @@ static void close_client(client *c)
 {
     if (c->closing) return;
     c->closing = true;
-    if (dx_reactor_close_fd(&c->http->reactor, &c->close_op, c->fd)) close(c->fd);
+    if (dx_reactor_close_fd(&c->http->reactor, &c->close_op, c->fd)) os_close_socket(c->fd);
 }
 
 /* Answer the requests that are there, one after the other, as long as there is room for the answer. */
@@ -358,7 +358,7 @@ static void pump(client *c)
             if (!c->sending) close_client(c);
         } else if (c->last && !c->waiting && !c->over) {
             c->over = true;
-            shutdown(c->fd, SHUT_WR);
+            os_end_sending(c->fd);
         }
     }
     if (c->closing || c->receiving) return; /* the bytes must stay where they are while some come in behind them */
@@ -414,7 +414,7 @@ static void on_accepted(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags
     if (result < 0) return;
     c = h->client_count < CLIENTS_MAX ? malloc(sizeof *c) : NULL;
     if (!c) {
-        close(result);
+        os_close_socket(result);
         return;
     }
     memset(c, 0, offsetof(client, input));
@@ -520,10 +520,13 @@ int dxup_http_start(dxup_http **out, const dxup_options *o, dxup_patches *patche
     sem_init(&h->started, 0, 0);
     if (dx_reactor_address_parse(&address, o->http))
         return dxup_fail(DXUP_USAGE, "--http wants ADDR:PORT in numbers, such as 127.0.0.1:8000");
-    if (dx_reactor_listen_tcp(NULL, &address, DX_REACTOR_NODELAY, 0, &h->listener, &bound))
-        return dxup_fail_errno("%s: cannot listen", o->http) ? DXUP_SYSTEM : DXUP_OK;
+    if (dx_reactor_listen_tcp(NULL, &address, DX_REACTOR_NODELAY, 0, &h->listener, &bound)) {
+        errno = os_socket_errno();
+        dxup_fail_errno("%s: cannot listen", o->http);
+        return DXUP_SYSTEM;
+    }
     if (pthread_create(&h->thread, NULL, run, h)) {
-        close(h->listener);
+        os_close_socket(h->listener);
         h->listener = -1;
         return dxup_fail(DXUP_SYSTEM, "cannot start a thread");
     }
@@ -552,7 +555,7 @@ int dxup_http_stop(dxup_http *h)
     pthread_mutex_unlock(&h->lock);
     if (h->listener >= 0) {
         pthread_join(h->thread, NULL);
-        close(h->listener);
+        os_close_socket(h->listener);
     }
     status = h->status;
     free(h);

@@ -1,30 +1,31 @@
 /* A file or a directory tree as one deterministic stream of bytes. */
 #include "dxup.h"
+#include "modes.h"
 
-#include <dirent.h>
+#include "os.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct walk {
     dxup_sink *sink;
     void      *user;
     size_t     depth, path_size;
+    dxup_modes modes; /* those that the system does not keep */
     char       path[DXUP_PATH_SIZE_MAX + 1];
     uint8_t    buffer[DXUP_IO_SIZE];
 } walk;
 
 int dxup_image_stat(const char *path, int *kind, unsigned *mode)
 {
-    struct stat st;
-    if (stat(path, &st) < 0)
+    os_info info;
+    if (os_look(path, true, &info) < 0)
         return errno == ENOENT ? DXUP_NOT_FOUND : dxup_fail_errno("%s", path);
-    if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+    if (info.kind != OS_FILE && info.kind != OS_FOLDER)
         return dxup_fail(DXUP_REFUSED, "%s is neither a file nor a directory", path);
-    *kind = S_ISDIR(st.st_mode) ? DXUP_TREE : DXUP_FILE;
-    *mode = st.st_mode & 0777;
+    *kind = info.kind == OS_FOLDER ? DXUP_TREE : DXUP_FILE;
+    *mode = info.mode;
     return DXUP_OK;
 }
 
@@ -33,8 +34,7 @@ static int send_file(walk *w, int fd, const char *name, uint64_t expected)
 {
     uint64_t total = 0;
     for (;;) {
-        ssize_t n = read(fd, w->buffer, sizeof w->buffer);
-        if (n < 0 && errno == EINTR) continue;
+        int64_t n = os_read(fd, w->buffer, sizeof w->buffer);
         if (n < 0) return dxup_fail_errno("%s: reading", name);
         if (n == 0) break;
         total += (uint64_t)n;
@@ -62,22 +62,24 @@ static int send_head(walk *w, char type, unsigned mode, uint64_t size)
 
 static int send_entry_file(walk *w, int dir, const char *name)
 {
-    struct stat st;
-    int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    os_info info;
+    int fd = os_open_in(dir, name, OS_FILE);
     if (fd < 0) return dxup_fail_errno("%s", w->path);
-    int status = fstat(fd, &st) < 0 ? dxup_fail_errno("%s", w->path) : DXUP_OK;
-    if (!status && !S_ISREG(st.st_mode))
+    int status = os_info_of(fd, &info) < 0 ? dxup_fail_errno("%s", w->path) : DXUP_OK;
+    if (!status && info.kind != OS_FILE)
         status = dxup_fail(DXUP_REFUSED, "%s changed while it was read; try again", w->path);
-    if (!status) status = send_head(w, 'f', st.st_mode & 0777, (uint64_t)st.st_size);
-    if (!status) status = send_file(w, fd, w->path, (uint64_t)st.st_size);
-    close(fd);
+    if (!status) status = send_head(w, 'f', dxup_modes_find(&w->modes, w->path, info.mode), info.size);
+    if (!status) status = send_file(w, fd, w->path, info.size);
+    os_close(fd);
     return status;
 }
 
 static int send_entry_link(walk *w, int dir, const char *name)
 {
     char target[DXUP_PATH_SIZE_MAX + 1];
-    ssize_t n = readlinkat(dir, name, target, sizeof target);
+    if (!OS_HAS_LINKS)
+        return dxup_fail(DXUP_REFUSED, "%s is a link or a junction: dxup reads none on this system", w->path);
+    int64_t n = os_read_link_in(dir, name, target, sizeof target);
     if (n < 0) return dxup_fail_errno("%s", w->path);
     if (n == 0 || n > DXUP_PATH_SIZE_MAX)
         return dxup_fail(DXUP_REFUSED, "%s: the link's target is too long", w->path);
@@ -90,27 +92,28 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The names in a directory, sorted by their bytes. The caller frees each and the array. */
-static int list_names(walk *w, int dir, char ***names, size_t *count)
+typedef struct name_list {
+    char **names;
+    size_t count, room;
+} name_list;
+
+static int add_name(void *user, const char *name)
 {
-    size_t room = 0;
-    int fd = dup(dir);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    *names = NULL;
-    *count = 0;
-    if (!d) return dxup_fail_errno("%s", w->path);
-    for (struct dirent *e; (e = readdir(d)) != NULL;) {
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
-        if (*count == room) {
-            room = room * 2 + 64;
-            *names = realloc(*names, room * sizeof **names);
-            if (!*names) abort();
-        }
-        char *copy = dxup_alloc(strlen(e->d_name) + 1);
-        (*names)[(*count)++] = strcpy(copy, e->d_name);
+    name_list *l = user;
+    if (l->count == l->room) {
+        l->room = l->room * 2 + 64;
+        l->names = realloc(l->names, l->room * sizeof *l->names);
+        if (!l->names) abort();
     }
-    closedir(d);
-    if (*count) qsort(*names, *count, sizeof **names, compare_names);
+    l->names[l->count++] = strcpy(dxup_alloc(strlen(name) + 1), name);
+    return 0;
+}
+
+/* The names in a directory, sorted by their bytes. The caller frees each and the array. */
+static int list_names(walk *w, int dir, name_list *l)
+{
+    if (os_list(dir, add_name, l) < 0) return dxup_fail_errno("%s: listing", w->path_size ? w->path : ".");
+    if (l->count) qsort(l->names, l->count, sizeof *l->names, compare_names);
     return DXUP_OK;
 }
 
@@ -118,24 +121,24 @@ static int send_dir(walk *w, int dir, unsigned mode);
 
 static int send_entry(walk *w, int dir, const char *name)
 {
-    struct stat st;
+    os_info info;
     size_t size = strlen(name), before = w->path_size;
+    if (!OS_KEEPS_MODES && !before && !strcmp(name, DXUP_MODES_NAME)) return DXUP_OK;
     if (size + 1 > DXUP_PATH_SIZE_MAX - before)
         return dxup_fail(DXUP_REFUSED, "%s/%s: the path is too long", w->path, name);
     if (before) w->path[w->path_size++] = '/';
     memcpy(w->path + w->path_size, name, size + 1);
     w->path_size += size;
     int status = DXUP_OK;
-    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+    if (os_look_in(dir, name, &info) < 0) {
         status = dxup_fail_errno("%s", w->path);
-    } else if (S_ISREG(st.st_mode)) {
+    } else if (info.kind == OS_FILE) {
         status = send_entry_file(w, dir, name);
-    } else if (S_ISLNK(st.st_mode)) {
+    } else if (info.kind == OS_LINK) {
         status = send_entry_link(w, dir, name);
-    } else if (S_ISDIR(st.st_mode)) {
-        int child = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        status = child < 0 ? dxup_fail_errno("%s", w->path)
-                           : send_dir(w, child, st.st_mode & 0777);
+    } else if (info.kind == OS_FOLDER) {
+        int child = os_open_in(dir, name, OS_FOLDER);
+        status = child < 0 ? dxup_fail_errno("%s", w->path) : send_dir(w, child, info.mode);
     } else {
         status = dxup_fail(DXUP_REFUSED, "%s is neither file, directory nor link", w->path);
     }
@@ -147,36 +150,40 @@ static int send_entry(walk *w, int dir, const char *name)
 /* Depth is limited to DXUP_DEPTH_MAX, so this recursion is too. Closes dir. */
 static int send_dir(walk *w, int dir, unsigned mode)
 {
-    char **names = NULL;
-    size_t count = 0;
+    name_list l = {NULL, 0, 0};
     int status = w->depth++ >= DXUP_DEPTH_MAX
                      ? dxup_fail(DXUP_REFUSED, "%s: more than %d directories deep", w->path,
                                  DXUP_DEPTH_MAX)
-                     : send_head(w, 'd', mode, 0);
-    if (!status) status = list_names(w, dir, &names, &count);
-    for (size_t i = 0; i < count; i++) {
-        if (!status) status = send_entry(w, dir, names[i]);
-        free(names[i]);
+                     : send_head(w, 'd', dxup_modes_find(&w->modes, w->path, mode), 0);
+    if (!status) status = list_names(w, dir, &l);
+    for (size_t i = 0; i < l.count; i++) {
+        if (!status) status = send_entry(w, dir, l.names[i]);
+        free(l.names[i]);
     }
-    free(names);
-    close(dir);
+    free(l.names);
+    os_close(dir);
     w->depth--;
     return status;
 }
 
 static int send_tree(walk *w, int fd)
 {
-    struct stat st;
-    if (fstat(fd, &st) < 0) return dxup_fail_errno("stat");
-    int status = w->sink(w->user, "DXTREE1\n", 8);
-    if (!status) status = send_dir(w, fd, st.st_mode & 0777);
+    os_info info;
+    if (os_info_of(fd, &info) < 0) {
+        os_close(fd);
+        return dxup_fail_errno("stat");
+    }
+    int status = OS_KEEPS_MODES ? DXUP_OK : dxup_modes_load(&w->modes, fd);
+    if (!status) status = w->sink(w->user, "DXTREE1\n", 8);
+    if (status) os_close(fd);
+    else status = send_dir(w, fd, info.mode);
     w->path_size = 0;
     return status ? status : send_head(w, 0, 0, 0);
 }
 
 int dxup_image_read(const char *path, int kind, dxup_sink *sink, void *user)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | (kind == DXUP_TREE ? O_DIRECTORY : 0));
+    int fd = kind == DXUP_TREE ? os_open_folder(path) : os_open(path);
     if (fd < 0) return dxup_fail_errno("%s", path);
     walk *w = dxup_alloc(sizeof *w);
     *w = (walk){.sink = sink, .user = user};
@@ -185,8 +192,9 @@ int dxup_image_read(const char *path, int kind, dxup_sink *sink, void *user)
         status = send_tree(w, fd); /* closes fd */
     } else {
         status = send_file(w, fd, path, UINT64_MAX);
-        close(fd);
+        os_close(fd);
     }
+    dxup_modes_free(&w->modes);
     free(w);
     return status;
 }

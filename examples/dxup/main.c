@@ -1,8 +1,8 @@
 /* dxup: the command line. */
 #include "dxup.h"
+#include "os.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,7 +70,7 @@ static int parse_option(dxup_options *o, const char *option, const char *value, 
     if (!strcmp(option, "--keep")) return parse_number(value, UINT32_MAX, &o->keep);
     if (!strcmp(option, "--patch-max")) return parse_number(value, 1u << 30, &o->patch_max);
     if (!strcmp(option, "--workers")) {
-        int status = parse_number(value, 256, &n);
+        int status = parse_number(value, OS_WORKERS_MAX, &n);
         if (!status && !n) status = dxup_fail(DXUP_USAGE, "--workers starts at 1");
         o->workers = (unsigned)n;
         return status;
@@ -78,22 +78,21 @@ static int parse_option(dxup_options *o, const char *option, const char *value, 
     return dxup_fail(DXUP_USAGE, "unknown option: %s", option);
 }
 
-static void place_arguments(dxup_options *o, const char *name, const char **plain)
+static void place_arguments(dxup_options *o, const char *name, char **plain)
 {
     if (!strcmp(name, "pull")) o->address = plain[0];
-    else o->store = plain[0];
+    else o->store = os_path(plain[0]);
     o->name = plain[1];
-    o->path = plain[2];
+    o->path = os_path(plain[2]);
 }
 
 int main(int argc, char **argv)
 {
     dxup_options o = {.patch_max = 64u << 20};
-    const char *plain[3] = {NULL, NULL, NULL};
+    char *plain[3] = {NULL, NULL, NULL};
     const command *chosen = NULL;
     int count = 0, status, used;
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error like a full disk */
+    os_begin(&argc, &argv);
     if (argc >= 2 && (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help"))) {
         fputs(usage, stdout);
         return DXUP_OK;

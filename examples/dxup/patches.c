@@ -1,6 +1,7 @@
 /* Patches between published versions, on a thread of their own: making one takes seconds for large files,
    and no worker may stand still for that. */
 #include "patches.h"
+#include "os.h"
 
 #include "../../dx_patch.h"
 
@@ -205,7 +206,7 @@ int dxup_patches_start(dxup_patches **out, const char *store_path, uint64_t size
     int error = pthread_create(&p->thread, NULL, run, p);
     if (error) {
         free(p);
-        return dxup_fail(DXUP_SYSTEM, "cannot start a thread: %s", strerror(error));
+        return dxup_fail(DXUP_SYSTEM, "cannot start a thread: %s", os_error_text(error));
     }
     *out = p;
     return DXUP_OK;

@@ -1,5 +1,6 @@
 /* The client: say what we have, take a patch or the whole, verify, replace. */
 #include "dxup.h"
+#include "os.h"
 #include "wire.h"
 
 #include "../../dx_cas.h"
@@ -8,11 +9,8 @@
 #include "../../dx_reactor.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 enum {
     RECEIVE_SIZE     = 1 << 18, /* the largest frame */
@@ -93,10 +91,7 @@ static int open_unnamed(const char *path)
     size_t size = strlen(path);
     while (size > 1 && path[size - 1] == '/') size--;
     snprintf(name, sizeof name, "%.*s.dxup-base", (int)size, path);
-    unlink(name); /* left by a run that was killed between the next two lines */
-    int fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd >= 0) unlink(name);
-    return fd;
+    return os_open_unnamed(name);
 }
 
 /* Hash what is at the destination. A tree is also written out as the stream that it is, because
@@ -105,13 +100,14 @@ static int look_at_destination(pull *p)
 {
     measure m = {.copy_fd = -1};
     unsigned mode;
+    os_replace_recover(p->o->path);
     int status = dxup_image_stat(p->o->path, &p->have_kind, &mode);
     if (status == DXUP_NOT_FOUND) return DXUP_OK;
     if (status) return status;
     if (p->have_kind == DXUP_TREE) {
         m.copy_fd = p->base_fd = open_unnamed(p->o->path);
     } else {
-        p->base_fd = open(p->o->path, O_RDONLY | O_CLOEXEC);
+        p->base_fd = os_open(p->o->path);
     }
     if (p->base_fd < 0) return dxup_fail_errno("%s", p->o->path);
     dx_cas_blake3_init(&m.hasher);
@@ -137,8 +133,7 @@ static int read_base(void *user, uint64_t offset, void *out, size_t size)
     pull *p = user;
     uint8_t *at = out;
     while (size) {
-        ssize_t n = pread(p->base_fd, at, size, (off_t)offset);
-        if (n < 0 && errno == EINTR) continue;
+        int64_t n = os_read_at(p->base_fd, offset, at, size);
         if (n < 0) return dxup_fail_errno("%s", p->o->path);
         if (n == 0)
             return dxup_fail(DXUP_REFUSED, "%s changed while it was read; try again", p->o->path);
@@ -208,6 +203,8 @@ static int finish_transfer(pull *p)
     dx_cas_blake3_final(&p->hasher, hash, sizeof hash);
     if (p->written != p->size || memcmp(hash, p->hash, sizeof hash) != 0)
         return dxup_fail(DXUP_DAMAGED, "what arrived is not what was announced; nothing changed");
+    if (p->base_fd >= 0) os_close(p->base_fd); /* what is replaced need not be open here */
+    p->base_fd = -1;
     return dxup_dest_commit(&p->dest);
 }
 
@@ -268,7 +265,7 @@ static int take_reply(pull *p, const dx_hbtp_result *r)
         return dxup_fail(DXUP_NETWORK, "the reply names an unknown kind");
     if (p->outcome == DXUP_UNCHANGED) {
         if (!same) return dxup_fail(DXUP_DAMAGED, "the server says unchanged, the hashes differ");
-        if (p->kind == DXUP_FILE && chmod(p->o->path, p->mode & 0777) < 0)
+        if (p->kind == DXUP_FILE && os_set_mode(p->o->path, p->mode & 0777) < 0)
             return dxup_fail_errno("%s", p->o->path);
         p->done = true;
         dx_reactor_stop(&p->reactor);
@@ -360,7 +357,7 @@ static void on_received(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags
     (void)flags;
     if (p->done) return;
     if (result <= 0) {
-        fail(p, lost(p, result ? strerror(-result) : "the server closed the connection"));
+        fail(p, lost(p, result ? os_error_text(-result) : "the server closed the connection"));
         return;
     }
     p->received += (uint64_t)result;
@@ -387,7 +384,7 @@ static void on_connected(dx_reactor *r, dx_op *op, int32_t result, uint32_t flag
     (void)flags;
     if (p->done) return;
     if (result < 0) {
-        fail(p, dxup_fail(DXUP_NETWORK, "%s: %s", p->o->address, strerror(-result)));
+        fail(p, dxup_fail(DXUP_NETWORK, "%s: %s", p->o->address, os_error_text(-result)));
         return;
     }
     int status = send_request(p);
@@ -466,17 +463,15 @@ static int transfer(pull *p)
 static void print_summary(const pull *p)
 {
     static const char *const outcomes[] = {"unchanged", "patch", "full"};
-    struct rusage usage;
     char size[32], wire[32], hash[65];
     uint64_t bytes = p->sent + p->received;
     double ms = (double)(dxup_now_ns() - p->started_ns) / 1e6;
     dxup_progress(NULL, 0, 0, true);
     dxup_hash_text(p->hash, hash);
     if (p->o->report) {
-        getrusage(RUSAGE_SELF, &usage);
-        printf("name=%s version=%llu outcome=%s wire=%llu size=%llu ms=%.1f rss_kb=%ld hash=%s\n",
+        printf("name=%s version=%llu outcome=%s wire=%llu size=%llu ms=%.1f rss_kb=%llu hash=%s\n",
                p->o->name, (unsigned long long)p->version, outcomes[p->outcome],
-               (unsigned long long)bytes, (unsigned long long)p->size, ms, usage.ru_maxrss, hash);
+               (unsigned long long)bytes, (unsigned long long)p->size, ms, (unsigned long long)os_memory_peak() / 1024, hash);
     } else if (!p->o->quiet) {
         printf("%s@%llu %s: %s bytes on the wire for %s, %.1f ms, BLAKE3 %.16s... verified\n",
                p->o->name, (unsigned long long)p->version, outcomes[p->outcome],
@@ -499,8 +494,8 @@ int dxup_pull(const dxup_options *o)
     if (!status) status = transfer(p);
     if (!status) print_summary(p);
     if (p->dest_open) dxup_dest_abandon(&p->dest);
-    if (p->base_fd >= 0) close(p->base_fd);
-    if (p->socket >= 0) close(p->socket);
+    if (p->base_fd >= 0) os_close(p->base_fd);
+    if (p->socket >= 0) os_close_socket(p->socket);
     free(p->apply_memory);
     free(p->input);
     free(p->reactor_memory);

@@ -1,6 +1,7 @@
 /* The server: workers, each a thread with its own reactor, listener and view of the store. */
 #include "dxup.h"
 #include "http.h"
+#include "os.h"
 #include "patches.h"
 #include "store.h"
 #include "wire.h"
@@ -8,12 +9,11 @@
 #include "../../dx_hbtp.h"
 #include "../../dx_reactor.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     INPUT_SIZE       = 4096,
@@ -261,7 +261,7 @@ static void close_connection(connection *c)
     if (c->closing) return;
     c->closing = true;
     dx_hbtp_abort(&c->session);
-    if (dx_reactor_close_fd(&c->worker->reactor, &c->close_op, c->fd)) close(c->fd);
+    if (dx_reactor_close_fd(&c->worker->reactor, &c->close_op, c->fd)) os_close_socket(c->fd);
 }
 
 /* Dispatch what was received. What cannot be taken now (the replies are full) stays. */
@@ -373,7 +373,7 @@ static void open_connection(worker *w, int fd)
     connection *c = w->connection_count < CONNECTIONS_MAX ? malloc(sizeof *c) : NULL;
     dx_hbtp_session_desc desc = {0};
     if (!c) {
-        close(fd);
+        os_close_socket(fd);
         return;
     }
     memset(c, 0, sizeof *c);
@@ -394,7 +394,7 @@ static void open_connection(worker *w, int fd)
     desc.max_pending = TRANSFERS_AT_ONCE;
     desc.in_place = true;
     if (dx_hbtp_session_init(&c->session, &desc)) {
-        close(fd);
+        os_close_socket(fd);
         free(c);
         return;
     }
@@ -514,17 +514,20 @@ static int listen_all(server *s, dx_reactor_address *address)
         return dxup_fail(DXUP_USAGE, "--listen wants ADDR:PORT in numbers, such as 127.0.0.1:7000");
     for (unsigned i = 0; i < s->worker_count; i++) {
         dx_reactor_address bound;
-        if (dx_reactor_listen_tcp(NULL, address, flags, 0, &s->workers[i].listener, &bound))
-            return dxup_fail_errno("%s: cannot listen", s->o->address) ? DXUP_SYSTEM : DXUP_OK;
+        if (dx_reactor_listen_tcp(NULL, address, flags, 0, &s->workers[i].listener, &bound)) {
+            errno = os_socket_errno();
+            dxup_fail_errno("%s: cannot listen", s->o->address);
+            return DXUP_SYSTEM;
+        }
         *address = bound;
     }
     return DXUP_OK;
 }
 
-static int run_workers(server *s, const dx_reactor_address *address, const sigset_t *signals)
+static int run_workers(server *s, const dx_reactor_address *address)
 {
     char text[64];
-    int status = DXUP_OK, number;
+    int status = DXUP_OK;
     unsigned running = 0;
     for (; running < s->worker_count; running++) {
         worker *w = &s->workers[running];
@@ -542,7 +545,7 @@ static int run_workers(server *s, const dx_reactor_address *address, const sigse
                dx_reactor_backend_name(&s->workers[0].reactor));
         if (s->http) printf("listening on %s for HTTP\n", dxup_http_address(s->http));
         fflush(stdout);
-        sigwait(signals, &number);
+        os_end_wait();
     }
     pthread_mutex_lock(&s->lock);
     for (unsigned i = 0; i < running; i++)
@@ -559,19 +562,14 @@ int dxup_serve(const dxup_options *o)
 {
     server s = {.o = o};
     dx_reactor_address address;
-    sigset_t signals;
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    s.worker_count = o->workers ? o->workers : cpus > 0 && cpus < 256 ? (unsigned)cpus : 1;
+    s.worker_count = o->workers ? o->workers : os_cpu_count();
     s.workers = dxup_alloc(s.worker_count * sizeof *s.workers);
     memset(s.workers, 0, s.worker_count * sizeof *s.workers);
     for (unsigned i = 0; i < s.worker_count; i++) {
         s.workers[i].server = &s;
         s.workers[i].listener = -1;
     }
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* in all threads: the main one waits for them */
+    os_end_prepare();
     pthread_mutex_init(&s.lock, NULL);
     sem_init(&s.started, 0, 0);
     int status = listen_all(&s, &address);
@@ -582,7 +580,7 @@ int dxup_serve(const dxup_options *o)
         pthread_mutex_lock(&s.lock);
         s.http = http;
         pthread_mutex_unlock(&s.lock);
-        if (!status) status = run_workers(&s, &address, &signals);
+        if (!status) status = run_workers(&s, &address);
         pthread_mutex_lock(&s.lock);
         s.http = NULL;
         pthread_mutex_unlock(&s.lock);
@@ -591,7 +589,7 @@ int dxup_serve(const dxup_options *o)
         dxup_patches_stop(s.patches);
     }
     for (unsigned i = 0; i < s.worker_count; i++)
-        if (s.workers[i].listener >= 0) close(s.workers[i].listener);
+        if (s.workers[i].listener >= 0) os_close_socket(s.workers[i].listener);
     free(s.workers);
     return status;
 }

@@ -3,13 +3,11 @@
 
 #include "../../dx_cas.h"
 
+#include "os.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <time.h>
-#include <unistd.h>
 
 #ifdef DXUP_ZSTD_LIBRARY
 #include <zstd.h>
@@ -53,7 +51,7 @@ static int cas_fail(dxup_store *s, int error, const char *what)
     case DX_CAS_ENOSPACE: return dxup_fail(DXUP_SYSTEM, "%s: no space left on the device", what);
     case DX_CAS_ESYS:
         if (s->file.system_error)
-            return dxup_fail(DXUP_SYSTEM, "%s: %s", what, strerror(s->file.system_error));
+            return dxup_fail(DXUP_SYSTEM, "%s: %s", what, os_cas_error_text(s->file.system_error));
         break;
     case DX_CAS_EINVAL: return dxup_fail(DXUP_USAGE, "%s: not a valid name", what);
     default: break;
@@ -105,7 +103,7 @@ static dx_cas_desc describe(dxup_store *s, uint32_t mode)
 #endif
     desc.memory_size = dx_cas_memory_size(&desc);
     desc.memory = s->memory = dxup_alloc(desc.memory_size);
-    if (mode & DX_CAS_CREATE && getentropy(desc.store_id, sizeof desc.store_id) < 0)
+    if (mode & DX_CAS_CREATE && !os_random(desc.store_id, sizeof desc.store_id))
         memset(desc.store_id, 1, sizeof desc.store_id); /* an id that is no secret */
     return desc;
 }
@@ -116,9 +114,8 @@ static int take_lock(dxup_store *s)
 {
     char path[sizeof s->objects];
     snprintf(path, sizeof path, "%s/lock", s->path);
-    s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (s->lock_fd < 0) return dxup_fail_errno("%s", path);
-    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0) return DXUP_OK;
+    s->lock_fd = os_open_lock(path);
+    if (s->lock_fd >= 0) return DXUP_OK;
     if (errno == EWOULDBLOCK)
         return dxup_fail(DXUP_REFUSED, "%s is being written by another process", s->path);
     return dxup_fail_errno("%s", path);
@@ -144,25 +141,25 @@ static void release(dxup_store *s)
     dx_cas_close(&s->cas);
     dx_cas_file_close(&s->file);
     free(s->memory);
-    if (s->lock_fd >= 0) close(s->lock_fd);
+    if (s->lock_fd >= 0) os_close(s->lock_fd);
     free(s);
 }
 
 int dxup_store_open(dxup_store **out, const char *path, enum dxup_store_mode mode)
 {
-    struct stat st;
+    os_info info;
     size_t size = strlen(path);
     if (!size || size > DXUP_PATH_SIZE_MAX) return dxup_fail(DXUP_USAGE, "'%s': bad path", path);
     if (mode == DXUP_CREATE) {
-        bool made = mkdir(path, 0777) == 0;
+        bool made = os_make_folder(path, 0777) == 0;
         if (!made && errno != EEXIST) return dxup_fail_errno("%s", path);
         int status = made ? dxup_sync_parent(path) : DXUP_OK;
         if (status) return status;
     }
-    if (stat(path, &st) < 0)
+    if (os_look(path, true, &info) < 0)
         return errno == ENOENT ? dxup_fail(DXUP_NOT_FOUND, "there is no store at %s", path)
                                : dxup_fail_errno("%s", path);
-    if (!S_ISDIR(st.st_mode)) return dxup_fail(DXUP_NOT_FOUND, "%s is not a store", path);
+    if (info.kind != OS_FOLDER) return dxup_fail(DXUP_NOT_FOUND, "%s is not a store", path);
     dxup_store *s = dxup_alloc(sizeof *s);
     memset(s, 0, sizeof *s);
     s->lock_fd = -1;
@@ -178,7 +175,7 @@ int dxup_store_open(dxup_store **out, const char *path, enum dxup_store_mode mod
         *out = s;
         return DXUP_OK;
     }
-    if (s->lock_fd >= 0) close(s->lock_fd);
+    if (s->lock_fd >= 0) os_close(s->lock_fd);
     free(s);
     return status;
 }
@@ -431,9 +428,7 @@ int dxup_publish(const dxup_options *o)
 static void print_version(const dxup_version *v)
 {
     char size[32], hash[65], when[32];
-    time_t seconds = (time_t)(v->time_ns / 1000000000);
-    struct tm tm;
-    strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", gmtime_r(&seconds, &tm));
+    os_time_text(v->time_ns, when);
     printf("%-24s @%-5llu %s %15s  %s  %s\n", v->name, (unsigned long long)v->version,
            v->kind == DXUP_TREE ? "tree" : "file", dxup_count_text(v->size, size), when,
            dxup_hash_text(v->hash, hash));
@@ -662,10 +657,10 @@ static int collect(dxup_store *s, uint64_t *left)
     int error = dx_cas_copy_live(&s->cas, &fresh->cas);
     if (error) status = cas_fail(error == DX_CAS_ENOSPACE ? fresh : s, error, s->path);
     if (!status && (error = dx_cas_retire(&s->cas)) != 0) status = cas_fail(s, error, s->path);
-    if (!status && rename(fresh->objects, s->objects) < 0)
+    if (!status && os_replace(-1, fresh->objects, s->objects, false) < 0)
         status = dxup_fail_errno("%s", s->objects);
     if (!status) status = dxup_sync_parent(s->objects);
-    else unlink(fresh->objects);
+    else os_remove(fresh->objects);
     dx_cas_get_stats(&fresh->cas, &stats);
     *left = stats.device_bytes;
     release(fresh);

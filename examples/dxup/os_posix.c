@@ -1,0 +1,384 @@
+/* The system: POSIX. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "os.h"
+
+#if !defined(_WIN32)
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
+
+/* >>program ------------------------------------------------------------ */
+void os_begin(int *argc, char ***argv)
+{
+    (void)argc;
+    (void)argv;
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error like a full disk */
+}
+
+char *os_path(char *argument) { return argument; }
+
+const char *os_error_text(int error) { return strerror(error); }
+
+const char *os_cas_error_text(int error) { return strerror(error); }
+
+static int64_t clock_ns(clockid_t clock)
+{
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+int64_t os_now_ns(void) { return clock_ns(CLOCK_MONOTONIC); }
+
+int64_t os_time_ns(void) { return clock_ns(CLOCK_REALTIME); }
+
+void os_time_text(int64_t time_ns, char out[32])
+{
+    time_t seconds = (time_t)(time_ns / 1000000000);
+    struct tm tm;
+    strftime(out, 32, "%Y-%m-%d %H:%M:%S", gmtime_r(&seconds, &tm));
+}
+
+bool os_is_terminal(void) { return isatty(STDERR_FILENO); }
+
+uint64_t os_memory_peak(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+#ifdef __APPLE__
+    return (uint64_t)usage.ru_maxrss;
+#else
+    return (uint64_t)usage.ru_maxrss * 1024;
+#endif
+}
+
+unsigned os_cpu_count(void)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    return cpus > 0 && cpus < OS_WORKERS_MAX ? (unsigned)cpus : 1;
+}
+
+bool os_random(void *out, size_t size) { return getentropy(out, size) == 0; }
+
+unsigned os_new_mode(void)
+{
+    mode_t mask = umask(0);
+    umask(mask);
+    return 0666 & ~mask;
+}
+
+static sigset_t ends;
+
+void os_end_prepare(void)
+{
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGINT);
+    sigaddset(&ends, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &ends, NULL); /* in all threads: the main one waits for them */
+}
+
+void os_end_wait(void)
+{
+    int number;
+    sigwait(&ends, &number);
+}
+
+/* >>paths -------------------------------------------------------------- */
+static void tell(const struct stat *st, os_info *out)
+{
+    out->kind = S_ISREG(st->st_mode)   ? OS_FILE
+                : S_ISDIR(st->st_mode) ? OS_FOLDER
+                : S_ISLNK(st->st_mode) ? OS_LINK
+                                       : OS_OTHER;
+    out->mode = st->st_mode & 0777;
+    out->size = (uint64_t)st->st_size;
+    out->volume = (uint64_t)st->st_dev;
+    out->number = (uint64_t)st->st_ino;
+}
+
+int os_look(const char *path, bool follow, os_info *out)
+{
+    struct stat st;
+    if ((follow ? stat(path, &st) : lstat(path, &st)) < 0) return -1;
+    tell(&st, out);
+    return 0;
+}
+
+int os_real_path(const char *path, char *out, size_t size)
+{
+    char real[PATH_MAX];
+    if (realpath(path, real)) path = real;
+    if (strlen(path) < size) return strcpy(out, path), 0;
+    errno = ENAMETOOLONG;
+    return -1;
+}
+
+const char *os_name_fault(const char *name)
+{
+    (void)name;
+    return NULL;
+}
+
+int os_make_folder(const char *path, unsigned mode) { return mkdir(path, (mode_t)mode); }
+
+int os_set_mode(const char *path, unsigned mode) { return chmod(path, (mode_t)mode); }
+
+int os_remove(const char *path) { return unlink(path); }
+
+/* Empty the folder fd (closed here). Depth is bounded by the tree that this program or a
+   user made; each level holds one descriptor, so the system's limit ends a hostile one. */
+static bool remove_children(int fd)
+{
+    bool good = true;
+    DIR *d = fdopendir(fd);
+    if (!d) {
+        close(fd);
+        return false;
+    }
+    fchmod(fd, 0700);
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
+        if (unlinkat(fd, e->d_name, 0) == 0) continue;
+        int child = os_open_in(fd, e->d_name, OS_FOLDER);
+        if (child < 0 || !remove_children(child) || unlinkat(fd, e->d_name, AT_REMOVEDIR) < 0)
+            good = false;
+    }
+    closedir(d);
+    return good;
+}
+
+int os_remove_tree(const char *path)
+{
+    if (unlink(path) == 0 || errno == ENOENT) return 0;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 || !remove_children(fd) ? -1 : rmdir(path);
+}
+
+int os_replace(int file, const char *from, const char *to, bool folder)
+{
+    struct stat st;
+    char old[PATH_MAX + 128];
+    (void)file;
+    if (!folder || lstat(to, &st) < 0) return rename(from, to);
+#ifdef SYS_renameat2
+    if (syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 2u /* EXCHANGE */) == 0) return 0;
+    if (errno != EINVAL && errno != ENOSYS) return -1;
+#endif
+    snprintf(old, sizeof old, "%s-old", from); /* kept until the second step has worked */
+    if (os_remove_tree(old) < 0 || rename(to, old) < 0) return -1;
+    if (rename(from, to) < 0) {
+        int error = errno;
+        rename(old, to);
+        errno = error;
+        return -1;
+    }
+    return rename(old, from);
+}
+
+void os_replace_recover(const char *path) { (void)path; }
+
+int os_sync_parent(const char *path)
+{
+    char folder[PATH_MAX + 128];
+    const char *slash = strrchr(path, '/');
+    size_t size = slash == path ? 1 : slash ? (size_t)(slash - path) : 1;
+    if (size >= sizeof folder) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(folder, slash ? path : ".", size);
+    folder[size] = 0;
+    int fd = os_open_folder(folder);
+    if (fd < 0) return -1;
+    int result = fsync(fd) < 0 && errno != EINVAL ? -1 : 0;
+    close(fd);
+    return result;
+}
+
+/* >>open files --------------------------------------------------------- */
+int os_open(const char *path) { return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); }
+
+int os_open_folder(const char *path) { return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC); }
+
+int os_open_unnamed(const char *path)
+{
+    unlink(path); /* left by a run that was killed between the next two lines */
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0) unlink(path);
+    return fd;
+}
+
+static int lock(int fd)
+{
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+int os_open_lock(const char *path) { return lock(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666)); }
+
+/* The loop ends when what we locked is what the name still means, because another process may
+   rename its part away between the two steps. */
+int os_open_part(const char *path, bool folder)
+{
+    for (int tries = 0; tries < 100; tries++) {
+        struct stat mine, named;
+        if (folder && mkdir(path, 0700) < 0 && errno != EEXIST) return -1;
+        int flags = folder ? O_RDONLY | O_DIRECTORY : O_RDWR | O_CREAT;
+        int fd = lock(open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0600));
+        if (fd < 0) return -1;
+        if (fstat(fd, &mine) == 0 && lstat(path, &named) == 0 && mine.st_ino == named.st_ino &&
+            mine.st_dev == named.st_dev)
+            return fd;
+        close(fd);
+    }
+    errno = EWOULDBLOCK;
+    return -1;
+}
+
+int os_drop_part(int file, const char *path)
+{
+    int result = os_remove_tree(path); /* while it is locked */
+    int error = errno;
+    close(file);
+    errno = error;
+    return result;
+}
+
+int os_close(int file) { return close(file); }
+
+int os_close_socket(int socket) { return close(socket); }
+
+void os_end_sending(int socket) { shutdown(socket, SHUT_WR); }
+
+int os_socket_errno(void) { return errno; }
+
+int os_info_of(int file, os_info *out)
+{
+    struct stat st;
+    if (fstat(file, &st) < 0) return -1;
+    tell(&st, out);
+    return 0;
+}
+
+int64_t os_read(int file, void *out, size_t size)
+{
+    ssize_t n;
+    while ((n = read(file, out, size)) < 0 && errno == EINTR) {}
+    return n;
+}
+
+int64_t os_read_at(int file, uint64_t offset, void *out, size_t size)
+{
+    ssize_t n;
+    while ((n = pread(file, out, size, (off_t)offset)) < 0 && errno == EINTR) {}
+    return n;
+}
+
+int os_write(int file, const void *bytes, size_t size)
+{
+    const char *p = bytes;
+    while (size) {
+        ssize_t n = write(file, p, size);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return -1;
+        p += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+int os_empty(int file) { return ftruncate(file, 0); }
+
+int os_set_open_mode(int file, unsigned mode) { return fchmod(file, (mode_t)mode); }
+
+int os_sync(int file) { return fsync(file); }
+
+int os_sync_tree(int folder)
+{
+#ifdef __linux__
+    return syncfs(folder);
+#else
+    (void)folder;
+    sync();
+    return 0;
+#endif
+}
+
+/* >>in an open folder -------------------------------------------------- */
+int os_list(int folder, int (*each)(void *user, const char *name), void *user)
+{
+    int fd = dup(folder), result = 0;
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    if (!d) return -1;
+    for (struct dirent *e; !result && (e = readdir(d)) != NULL;)
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+            result = each(user, e->d_name);
+    closedir(d);
+    return result;
+}
+
+int os_look_in(int folder, const char *name, os_info *out)
+{
+    struct stat st;
+    if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0) return -1;
+    tell(&st, out);
+    return 0;
+}
+
+int os_open_in(int folder, const char *name, int kind)
+{
+    return openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC |
+                                    (kind == OS_FOLDER ? O_DIRECTORY : O_NONBLOCK));
+}
+
+int os_make_file_in(int folder, const char *path, unsigned mode)
+{
+    int fd = openat(folder, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0 || fchmod(fd, (mode_t)mode) == 0) return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+int os_make_folder_in(int folder, const char *path) { return mkdirat(folder, path, 0700); }
+
+int os_make_link_in(int folder, const char *path, const char *target)
+{
+    return symlinkat(target, folder, path);
+}
+
+int64_t os_read_link_in(int folder, const char *name, char *out, size_t size)
+{
+    return readlinkat(folder, name, out, size);
+}
+
+int os_set_mode_in(int folder, const char *path, unsigned mode)
+{
+    return fchmodat(folder, path, (mode_t)mode, 0);
+}
+
+int os_close_made(int file) { return close(file); }
+#endif

@@ -1,0 +1,779 @@
+/* The system: Windows (Vista and later; what newer versions do better is tried first).
+   Everything is opened with NtCreateFile(): it takes names in an open folder, as openat() does, and names of any
+   length that nothing is done to: no "NUL" that is a device, no dot cut off at the end. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "os.h"
+
+#if defined(_WIN32)
+#ifndef _WIN32_WINNT
+#define _WIN32_WINNT 0x0601
+#endif
+#define WIN32_LEAN_AND_MEAN
+#define NOMINMAX
+#include <winsock2.h>
+
+#include <windows.h>
+
+#include <ntsecapi.h> /* RtlGenRandom() */
+#include <psapi.h>
+#include <shellapi.h>
+#include <winternl.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <io.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { /* what older headers lack */
+    RENAME_CLASSIC = 10, RENAME_POSIX = 65, DELETE_CLASSIC = 13, DELETE_POSIX = 64, /* FILE_INFORMATION_CLASS */
+    RENAME_FLAGS = 1 | 2 | 0x40, /* replace, also what is open, also what is read-only */
+    DELETE_FLAGS = 1 | 2 | 0x10  /* delete, at once, also what is read-only */
+};
+enum { TRIES = 50, TRY_MS = 20 }; /* a virus scanner or an indexer has a new file open for a moment */
+
+NTSYSAPI NTSTATUS NTAPI NtSetInformationFile(HANDLE, PIO_STATUS_BLOCK, PVOID, ULONG, FILE_INFORMATION_CLASS);
+
+/* >>errors ------------------------------------------------------------- */
+enum { FOREIGN = 100000 }; /* + an error of Windows that has no errno */
+
+static const struct {
+    DWORD       system;
+    int         number;
+    const char *text;
+} errors[] = {
+    {ERROR_FILE_NOT_FOUND, ENOENT, "no such file or directory"},
+    {ERROR_PATH_NOT_FOUND, ENOENT, NULL},
+    {ERROR_ACCESS_DENIED, EACCES, "access denied"},
+    {ERROR_SHARING_VIOLATION, EBUSY, "it is open in another program"},
+    {ERROR_LOCK_VIOLATION, EWOULDBLOCK, "it is locked by another program"},
+    {ERROR_DELETE_PENDING, EBUSY, NULL},
+    {ERROR_USER_MAPPED_FILE, EBUSY, NULL},
+    {ERROR_FILE_EXISTS, EEXIST, "there is one of this name, or of one that differs only in upper and lower case"},
+    {ERROR_ALREADY_EXISTS, EEXIST, NULL},
+    {ERROR_DISK_FULL, ENOSPC, "no space left on the disk"},
+    {ERROR_HANDLE_DISK_FULL, ENOSPC, NULL},
+    {ERROR_NOT_ENOUGH_MEMORY, ENOMEM, "out of memory"},
+    {ERROR_OUTOFMEMORY, ENOMEM, NULL},
+    {ERROR_DIRECTORY, ENOTDIR, "not a directory"},
+    {ERROR_DIR_NOT_EMPTY, ENOTEMPTY, "the directory is not empty"},
+    {ERROR_INVALID_NAME, EINVAL, "not a valid name"},
+    {ERROR_NO_UNICODE_TRANSLATION, EILSEQ, "a name that is not UTF-8"},
+    {ERROR_FILENAME_EXCED_RANGE, ENAMETOOLONG, "the name is too long"},
+    {ERROR_TOO_MANY_OPEN_FILES, EMFILE, "too many open files"},
+    {ERROR_WRITE_PROTECT, EROFS, "the disk is write-protected"},
+    {ERROR_NOT_SUPPORTED, ENOTSUP, "the system cannot do that"},
+    {WSAEADDRINUSE, EADDRINUSE, "the address is in use"},
+    {WSAEADDRNOTAVAIL, EADDRNOTAVAIL, "this machine does not have the address"},
+    {WSAECONNREFUSED, ECONNREFUSED, "connection refused"},
+    {WSAECONNRESET, ECONNRESET, "connection reset by the peer"},
+    {WSAEACCES, EACCES, NULL},
+    {0, ETIMEDOUT, "no answer in time"},
+    {0, ENETUNREACH, "the network cannot be reached"},
+    {0, EHOSTUNREACH, "no route to the host"},
+    {0, ECANCELED, "cancelled"},
+};
+
+static int errno_of(DWORD error)
+{
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
+        if (error && errors[i].system == error) return errors[i].number;
+    return FOREIGN + (int)error;
+}
+
+static int fail(void)
+{
+    errno = errno_of(GetLastError());
+    return -1;
+}
+
+static int fail_status(NTSTATUS status)
+{
+    errno = errno_of(RtlNtStatusToDosError(status));
+    return -1;
+}
+
+const char *os_error_text(int error)
+{
+    static _Thread_local char text[256];
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
+        if (errors[i].number == error && errors[i].text) return errors[i].text;
+    if (error < FOREIGN) return strerror(error);
+    int used = snprintf(text, sizeof text, "error %d of Windows: ", error - FOREIGN);
+    DWORD n = FormatMessageA(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, NULL,
+                             (DWORD)(error - FOREIGN), 0x409, text + used, (DWORD)(sizeof text - (size_t)used), NULL);
+    size_t end = (size_t)used + n;
+    while (end && strchr("\r\n. :", text[end - 1])) end--;
+    text[end] = 0;
+    return text;
+}
+
+const char *os_cas_error_text(int error) { return os_error_text(errno_of((DWORD)error)); }
+
+int os_socket_errno(void) { return errno_of((DWORD)WSAGetLastError()); }
+
+/* >>names -------------------------------------------------------------- */
+/* free() what it returns; NULL with errno set. */
+static WCHAR *widen(const char *text, size_t room)
+{
+    int n = MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, text, -1, NULL, 0);
+    WCHAR *wide = n > 0 ? malloc(((size_t)n + room) * sizeof *wide) : NULL;
+    if (n <= 0) fail();
+    else if (!wide) errno = ENOMEM;
+    if (wide) MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, text, -1, wide, n);
+    return wide;
+}
+
+static char *narrow(const WCHAR *text, int size) /* size -1: up to its zero, which is copied */
+{
+    int n = WideCharToMultiByte(CP_UTF8, WC_ERR_INVALID_CHARS, text, size, NULL, 0, NULL, NULL);
+    char *out = n > 0 ? malloc((size_t)n + 1) : NULL;
+    if (n <= 0) fail();
+    else if (!out) errno = ENOMEM;
+    if (!out) return NULL;
+    out[WideCharToMultiByte(CP_UTF8, WC_ERR_INVALID_CHARS, text, size, out, n, NULL, NULL)] = 0;
+    return out;
+}
+
+/* The absolute path in the form \??\C:\x, \??\UNC\server\x, as long as it may be. */
+static WCHAR *native(const char *path)
+{
+    WCHAR *wide = widen(path, 0), *out = NULL;
+    DWORD size = wide ? GetFullPathNameW(wide, 0, NULL, NULL) : 0;
+    if (wide && !size) fail();
+    if (size && (out = malloc((size + 16) * sizeof *out)) == NULL) errno = ENOMEM;
+    if (out) {
+        GetFullPathNameW(wide, size, out + 8, NULL);
+        size_t skip = 0, prefix = 4;
+        if (!wcsncmp(out + 8, L"\\\\?\\", 4) || !wcsncmp(out + 8, L"\\\\.\\", 4)) skip = 4;
+        else if (!wcsncmp(out + 8, L"\\\\", 2)) skip = 2, prefix = 8;
+        memmove(out + prefix, out + 8 + skip, (wcslen(out + 8 + skip) + 1) * sizeof *out);
+        memcpy(out, L"\\??\\UNC\\", prefix * sizeof *out);
+    }
+    free(wide);
+    return out;
+}
+
+char *os_path(char *argument)
+{
+    for (char *p = argument; p && *p; p++)
+        if (*p == '\\') *p = '/';
+    return argument;
+}
+
+static bool is_device(const char *name)
+{
+    static const char *const devices[] = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"};
+    size_t size = strcspn(name, "."); /* NUL.txt is the device, too */
+    while (size && name[size - 1] == ' ') size--;
+    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
+        if (strlen(devices[i]) == size && !_strnicmp(name, devices[i], size)) return true;
+    if (size < 4 || (_strnicmp(name, "COM", 3) && _strnicmp(name, "LPT", 3))) return false;
+    if (size == 4) return name[3] >= '0' && name[3] <= '9';
+    return size == 5 && (!memcmp(name + 3, "\xc2\xb9", 2) || !memcmp(name + 3, "\xc2\xb2", 2) ||
+                         !memcmp(name + 3, "\xc2\xb3", 2)); /* superscript digits */
+}
+
+const char *os_name_fault(const char *name)
+{
+    size_t size = strlen(name);
+    if (!strcmp(name, ".") || !strcmp(name, "..")) return NULL;
+    for (const char *p = name; *p; p++) {
+        if ((unsigned char)*p < 32) return "Windows has no names with control characters";
+        if (strchr("<>:\"/\\|?*", *p)) return "Windows has no names with any of < > : \" / \\ | ? *";
+    }
+    if (size && (name[size - 1] == '.' || name[size - 1] == ' '))
+        return "Windows has no names that end in a dot or a space";
+    if (is_device(name)) return "on Windows this is the name of a device";
+    if (!MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, name, -1, NULL, 0)) return "it is not UTF-8";
+    return NULL;
+}
+
+/* >>opening ------------------------------------------------------------ */
+static HANDLE handle_of(int file) { return (HANDLE)(intptr_t)file; }
+
+typedef struct request {
+    ACCESS_MASK access;
+    ULONG       share, disposition, options, attributes;
+} request;
+
+enum { SHARE_ALL = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE };
+
+/* folder -1: `name` is what native() made. */
+static int nt_open(int folder, const WCHAR *name, request q)
+{
+    UNICODE_STRING text;
+    OBJECT_ATTRIBUTES attributes;
+    IO_STATUS_BLOCK block;
+    HANDLE made;
+    size_t size = wcslen(name) * sizeof *name;
+    if (size > 0xfffc) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    text.Buffer = (WCHAR *)(uintptr_t)name;
+    text.Length = text.MaximumLength = (USHORT)size;
+    InitializeObjectAttributes(&attributes, &text, OBJ_CASE_INSENSITIVE, folder < 0 ? NULL : handle_of(folder), NULL);
+    NTSTATUS status = NtCreateFile(&made, q.access | SYNCHRONIZE | FILE_READ_ATTRIBUTES, &attributes, &block, NULL,
+                                   q.attributes ? q.attributes : FILE_ATTRIBUTE_NORMAL, q.share, q.disposition,
+                                   q.options | FILE_SYNCHRONOUS_IO_NONALERT, NULL, 0);
+    return status < 0 ? fail_status(status) : (int)(intptr_t)made;
+}
+
+static int open_path(const char *path, request q)
+{
+    WCHAR *name = native(path);
+    int file = name ? nt_open(-1, name, q) : -1, error = errno;
+    free(name);
+    errno = error;
+    return file;
+}
+
+static int open_relative(int folder, const char *path, request q)
+{
+    WCHAR *name = widen(path, 0);
+    for (WCHAR *p = name; p && *p; p++)
+        if (*p == L'/') *p = L'\\';
+    int file = name ? nt_open(folder, name, q) : -1, error = errno;
+    free(name);
+    errno = error;
+    return file;
+}
+
+static const request to_read = {GENERIC_READ, SHARE_ALL, FILE_OPEN, 0, 0};
+static const request to_look = {0, SHARE_ALL, FILE_OPEN, 0, 0};
+static const request to_look_at_link = {0, SHARE_ALL, FILE_OPEN, FILE_OPEN_REPARSE_POINT, 0};
+static const request to_list = {FILE_LIST_DIRECTORY | FILE_TRAVERSE, SHARE_ALL, FILE_OPEN, FILE_DIRECTORY_FILE, 0};
+static const request to_list_no_link = {FILE_LIST_DIRECTORY | FILE_TRAVERSE, SHARE_ALL, FILE_OPEN,
+                                        FILE_DIRECTORY_FILE | FILE_OPEN_REPARSE_POINT, 0};
+static const request to_change = {FILE_WRITE_ATTRIBUTES, SHARE_ALL, FILE_OPEN, FILE_OPEN_REPARSE_POINT, 0};
+static const request to_delete = {DELETE | FILE_WRITE_ATTRIBUTES, SHARE_ALL, FILE_OPEN, FILE_OPEN_REPARSE_POINT, 0};
+
+int os_open(const char *path) { return open_path(path, to_read); }
+
+int os_open_folder(const char *path) { return open_path(path, to_list); }
+
+int os_open_unnamed(const char *path)
+{
+    return open_path(path, (request){GENERIC_READ | GENERIC_WRITE | DELETE, FILE_SHARE_DELETE, FILE_OVERWRITE_IF,
+                                     FILE_NON_DIRECTORY_FILE | FILE_DELETE_ON_CLOSE, FILE_ATTRIBUTE_TEMPORARY});
+}
+
+/* To be open without sharing is the lock. */
+static int open_alone(const char *path, request q)
+{
+    int file = open_path(path, q);
+    if (file < 0 && errno == EBUSY) errno = EWOULDBLOCK;
+    return file;
+}
+
+int os_open_lock(const char *path)
+{
+    return open_alone(path, (request){GENERIC_READ | GENERIC_WRITE, 0, FILE_OPEN_IF, FILE_NON_DIRECTORY_FILE, 0});
+}
+
+int os_open_part(const char *path, bool folder)
+{
+    request q = {GENERIC_READ | GENERIC_WRITE | DELETE, 0, FILE_OPEN_IF, FILE_OPEN_REPARSE_POINT, 0};
+    q.options |= folder ? FILE_DIRECTORY_FILE : FILE_NON_DIRECTORY_FILE;
+    if (folder) q.access = FILE_LIST_DIRECTORY | FILE_TRAVERSE | FILE_ADD_FILE | FILE_ADD_SUBDIRECTORY | DELETE;
+    return open_alone(path, q);
+}
+
+int os_open_in(int folder, const char *name, int kind)
+{
+    request q = kind == OS_FOLDER ? to_list_no_link : to_read;
+    if (kind == OS_FILE) q.options |= FILE_NON_DIRECTORY_FILE;
+    return open_relative(folder, name, q);
+}
+
+int os_make_file_in(int folder, const char *path, unsigned mode)
+{
+    return open_relative(folder, path, (request){GENERIC_WRITE, 0, FILE_CREATE, FILE_NON_DIRECTORY_FILE,
+                                                 mode & 0200 ? 0 : FILE_ATTRIBUTE_READONLY});
+}
+
+int os_close(int file) { return CloseHandle(handle_of(file)) ? 0 : fail(); }
+
+int os_close_made(int file)
+{
+    bool good = FlushFileBuffers(handle_of(file)) || fail() == 0; /* here nothing syncs a tree as a whole */
+    int error = errno;
+    CloseHandle(handle_of(file));
+    errno = error;
+    return good ? 0 : -1;
+}
+
+int os_close_socket(int socket) { return closesocket((SOCKET)(intptr_t)socket) == 0 ? 0 : -1; }
+
+void os_end_sending(int socket) { shutdown((SOCKET)(intptr_t)socket, SD_SEND); }
+
+static int make_folder(int folder, const char *path)
+{
+    request q = {FILE_LIST_DIRECTORY, SHARE_ALL, FILE_CREATE, FILE_DIRECTORY_FILE, 0};
+    int made = folder < 0 ? open_path(path, q) : open_relative(folder, path, q);
+    return made < 0 ? -1 : os_close(made);
+}
+
+int os_make_folder(const char *path, unsigned mode)
+{
+    (void)mode;
+    return make_folder(-1, path);
+}
+
+int os_make_folder_in(int folder, const char *path) { return make_folder(folder, path); }
+
+/* Links need a privilege that programs do not have, and point in another syntax: there are none here. */
+int os_make_link_in(int folder, const char *path, const char *target)
+{
+    (void)folder;
+    (void)path;
+    (void)target;
+    errno = ENOTSUP;
+    return -1;
+}
+
+int64_t os_read_link_in(int folder, const char *name, char *out, size_t size)
+{
+    (void)size;
+    (void)out;
+    return os_make_link_in(folder, name, NULL);
+}
+
+/* >>looking ------------------------------------------------------------ */
+/* Links of all kinds, junctions; not the files of a cloud, which are reparse points too. */
+static bool is_link(HANDLE file, DWORD attributes)
+{
+    FILE_ATTRIBUTE_TAG_INFO tag;
+    return attributes & FILE_ATTRIBUTE_REPARSE_POINT &&
+           GetFileInformationByHandleEx(file, FileAttributeTagInfo, &tag, sizeof tag) && tag.ReparseTag & 0x20000000;
+}
+
+int os_info_of(int file, os_info *out)
+{
+    BY_HANDLE_FILE_INFORMATION info;
+    HANDLE handle = handle_of(file);
+    memset(out, 0, sizeof *out);
+    if (GetFileType(handle) != FILE_TYPE_DISK) {
+        out->kind = OS_OTHER;
+        return 0;
+    }
+    if (!GetFileInformationByHandle(handle, &info)) return fail();
+    bool folder = info.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY;
+    out->kind = is_link(handle, info.dwFileAttributes) ? OS_LINK : folder ? OS_FOLDER : OS_FILE;
+    out->mode = folder ? 0755 : info.dwFileAttributes & FILE_ATTRIBUTE_READONLY ? 0444 : 0644;
+    out->size = folder ? 0 : (uint64_t)info.nFileSizeHigh << 32 | info.nFileSizeLow;
+    out->volume = info.dwVolumeSerialNumber;
+    out->number = (uint64_t)info.nFileIndexHigh << 32 | info.nFileIndexLow;
+    return 0;
+}
+
+static int look_and_close(int file, os_info *out)
+{
+    if (file < 0) return -1;
+    int result = os_info_of(file, out), error = errno;
+    os_close(file);
+    errno = error;
+    return result;
+}
+
+int os_look(const char *path, bool follow, os_info *out)
+{
+    return look_and_close(open_path(path, follow ? to_look : to_look_at_link), out);
+}
+
+int os_look_in(int folder, const char *name, os_info *out)
+{
+    return look_and_close(open_relative(folder, name, to_look_at_link), out);
+}
+
+/* `path` of \??\ or \\?\ and more as C:/x or //server/x in out; 0 or -1. */
+static int plain_path(const WCHAR *path, char *out, size_t size)
+{
+    bool share = !wcsncmp(path + 4, L"UNC\\", 4);
+    char *text = narrow(path + (share ? 7 : 4), -1);
+    int result = text && strlen(text) + 2 <= size ? 0 : -1;
+    if (!result) snprintf(out, size, "%s%s", share ? "/" : "", os_path(text));
+    else if (text) errno = ENAMETOOLONG;
+    free(text);
+    return result;
+}
+
+int os_real_path(const char *path, char *out, size_t size)
+{
+    int file = open_path(path, to_look), result = -1;
+    DWORD room = file < 0 ? 0 : GetFinalPathNameByHandleW(handle_of(file), NULL, 0, 0);
+    WCHAR *name = room ? malloc((room + 1) * sizeof *name) : NULL;
+    if (name && GetFinalPathNameByHandleW(handle_of(file), name, room + 1, 0)) result = plain_path(name, out, size);
+    free(name);
+    if (file >= 0) os_close(file);
+    if (!result) return 0;
+    name = native(path); /* not there, or of a file system without such names */
+    result = name ? plain_path(name, out, size) : -1;
+    free(name);
+    return result;
+}
+
+int os_list(int folder, int (*each)(void *user, const char *name), void *user)
+{
+    enum { ROOM = 65536 };
+    FILE_ID_BOTH_DIR_INFO *at, *first = malloc(ROOM);
+    FILE_INFO_BY_HANDLE_CLASS class = FileIdBothDirectoryRestartInfo;
+    int result = 0;
+    if (!first) return fail();
+    while (!result && GetFileInformationByHandleEx(handle_of(folder), class, first, ROOM)) {
+        class = FileIdBothDirectoryInfo;
+        for (at = first; !result; at = (FILE_ID_BOTH_DIR_INFO *)(void *)((char *)at + at->NextEntryOffset)) {
+            char *name = narrow(at->FileName, (int)(at->FileNameLength / sizeof(WCHAR)));
+            if (!name) result = -1;
+            else if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0) result = each(user, name);
+            free(name);
+            if (!at->NextEntryOffset) break;
+        }
+    }
+    if (!result && GetLastError() != ERROR_NO_MORE_FILES) result = fail();
+    int error = errno;
+    free(first);
+    errno = error;
+    return result;
+}
+
+/* >>changing ----------------------------------------------------------- */
+static int set_attributes(int file, unsigned mode)
+{
+    FILE_BASIC_INFO info;
+    if (!GetFileInformationByHandleEx(handle_of(file), FileBasicInfo, &info, sizeof info)) return fail();
+    if (info.FileAttributes & FILE_ATTRIBUTE_DIRECTORY) return 0; /* on folders it means something else */
+    DWORD wanted = mode & 0200 ? info.FileAttributes & ~(DWORD)FILE_ATTRIBUTE_READONLY
+                               : info.FileAttributes | FILE_ATTRIBUTE_READONLY;
+    if (wanted == info.FileAttributes) return 0;
+    memset(&info, 0, sizeof info); /* the times stay */
+    info.FileAttributes = wanted ? wanted : FILE_ATTRIBUTE_NORMAL;
+    return SetFileInformationByHandle(handle_of(file), FileBasicInfo, &info, sizeof info) ? 0 : fail();
+}
+
+static int set_and_close(int file, unsigned mode)
+{
+    if (file < 0) return -1;
+    int result = set_attributes(file, mode), error = errno;
+    os_close(file);
+    errno = error;
+    return result;
+}
+
+int os_set_mode(const char *path, unsigned mode) { return set_and_close(open_path(path, to_change), mode); }
+
+int os_set_mode_in(int folder, const char *path, unsigned mode)
+{
+    return set_and_close(open_relative(folder, path, to_change), mode);
+}
+
+int os_set_open_mode(int file, unsigned mode) { return set_attributes(file, mode); }
+
+int os_empty(int file)
+{
+    LARGE_INTEGER start = {.QuadPart = 0};
+    return SetFilePointerEx(handle_of(file), start, NULL, FILE_BEGIN) && SetEndOfFile(handle_of(file)) ? 0 : fail();
+}
+
+int os_sync(int file) { return FlushFileBuffers(handle_of(file)) ? 0 : fail(); }
+
+int os_sync_tree(int folder)
+{
+    (void)folder; /* os_close_made() did, for every file */
+    return 0;
+}
+
+int os_sync_parent(const char *path)
+{
+    (void)path; /* a file system with a journal keeps the order of renames */
+    return 0;
+}
+
+/* Delete what is open with DELETE; a folder must be empty. */
+static int delete_open(int file)
+{
+    IO_STATUS_BLOCK block;
+    ULONG flags = DELETE_FLAGS;
+    BOOLEAN yes = TRUE;
+    if (NtSetInformationFile(handle_of(file), &block, &flags, sizeof flags, (FILE_INFORMATION_CLASS)DELETE_POSIX) >= 0)
+        return 0;
+    set_attributes(file, 0600);
+    NTSTATUS status =
+        NtSetInformationFile(handle_of(file), &block, &yes, sizeof yes, (FILE_INFORMATION_CLASS)DELETE_CLASSIC);
+    return status < 0 ? fail_status(status) : 0;
+}
+
+static int remove_child(void *user, const char *name);
+
+/* What is open with DELETE, with all that it holds. Depth as in os_posix.c. */
+static int remove_open(int file, bool folder)
+{
+    int result = folder ? os_list(file, remove_child, &file) : 0;
+    return result ? result : delete_open(file);
+}
+
+static int remove_child(void *user, const char *name)
+{
+    int folder = *(int *)user;
+    os_info info;
+    if (os_look_in(folder, name, &info) < 0) return -1;
+    bool is_folder = info.kind == OS_FOLDER;
+    request q = to_delete;
+    if (is_folder) q.access |= FILE_LIST_DIRECTORY | FILE_TRAVERSE;
+    int file = open_relative(folder, name, q);
+    if (file < 0) return -1;
+    int result = remove_open(file, is_folder), error = errno;
+    os_close(file);
+    errno = error;
+    return result;
+}
+
+static int remove_path(const char *path, bool folder)
+{
+    request q = to_delete;
+    if (folder) q.access |= FILE_LIST_DIRECTORY | FILE_TRAVERSE;
+    int file = open_path(path, q);
+    if (file < 0) return errno == ENOENT ? 0 : -1;
+    int result = remove_open(file, folder), error = errno;
+    os_close(file);
+    errno = error;
+    return result;
+}
+
+int os_remove(const char *path) { return remove_path(path, false); }
+
+int os_remove_tree(const char *path)
+{
+    os_info info;
+    if (os_look(path, false, &info) < 0) return errno == ENOENT ? 0 : -1;
+    return remove_path(path, info.kind == OS_FOLDER);
+}
+
+int os_drop_part(int file, const char *path)
+{
+    os_info info;
+    (void)path;
+    int result = os_info_of(file, &info) < 0 ? -1 : remove_open(file, info.kind == OS_FOLDER), error = errno;
+    os_close(file);
+    errno = error;
+    return result;
+}
+
+/* >>replacing ---------------------------------------------------------- */
+static int rename_open(int file, const char *to, bool replace)
+{
+    typedef struct rename { /* FILE_RENAME_INFORMATION */
+        ULONG  flags;
+        HANDLE folder;
+        ULONG  size;
+        WCHAR  name[1];
+    } rename;
+    IO_STATUS_BLOCK block;
+    WCHAR *name = native(to);
+    size_t size = name ? wcslen(name) * sizeof *name : 0;
+    rename *r = name ? calloc(1, sizeof *r + size) : NULL;
+    NTSTATUS status = -1;
+    if (r) {
+        r->size = (ULONG)size;
+        memcpy(r->name, name, size);
+        for (int tries = 0; tries < TRIES; tries++) {
+            r->flags = replace ? RENAME_FLAGS : 0;
+            status = NtSetInformationFile(handle_of(file), &block, r, (ULONG)(sizeof *r + size),
+                                          (FILE_INFORMATION_CLASS)(replace ? RENAME_POSIX : RENAME_CLASSIC));
+            if (status < 0 && replace) { /* before Windows 10, or not NTFS */
+                r->flags = 1;
+                status = NtSetInformationFile(handle_of(file), &block, r, (ULONG)(sizeof *r + size),
+                                              (FILE_INFORMATION_CLASS)RENAME_CLASSIC);
+            }
+            if (status >= 0 || RtlNtStatusToDosError(status) != ERROR_SHARING_VIOLATION) break;
+            Sleep(TRY_MS);
+        }
+    }
+    free(r);
+    free(name);
+    return status >= 0 ? 0 : r ? fail_status(status) : -1;
+}
+
+/* Rename by path what may be open elsewhere with FILE_SHARE_DELETE. */
+static int rename_path(const char *from, const char *to)
+{
+    int file = open_path(from, to_delete);
+    if (file < 0) return -1;
+    int result = rename_open(file, to, false), error = errno;
+    os_close(file);
+    errno = error;
+    return result;
+}
+
+static char *aside_path(const char *path) /* DIR/.NAME.dxup-old */
+{
+    char *out = malloc(strlen(path) + 16);
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    if (out) sprintf(out, "%.*s.%s.dxup-old", (int)(name - path), path, name);
+    return out;
+}
+
+/* In two steps: what is at `to` goes aside, where those who have it open keep it. Cut short between them,
+   os_replace_recover() takes it back. */
+static int replace_in_two_steps(int file, const char *to, const char *aside)
+{
+    if (os_remove_tree(aside) < 0 || rename_path(to, aside) < 0) return -1;
+    if (rename_open(file, to, false) == 0) return 0;
+    int error = errno;
+    rename_path(aside, to);
+    errno = error;
+    return -1;
+}
+
+int os_replace(int file, const char *from, const char *to, bool folder)
+{
+    os_info info;
+    bool there = os_look(to, false, &info) == 0;
+    int mine = file >= 0 ? file : open_path(from, to_delete), result = -1, error;
+    char *aside = aside_path(to);
+    if (mine >= 0 && aside) {
+        if (!there || !folder) result = rename_open(mine, to, !folder);
+        if (result < 0 && there) {
+            result = replace_in_two_steps(mine, to, aside);
+            if (!result && folder) result = rename_path(aside, from);
+            else if (!result) os_remove(aside); /* open elsewhere: it goes with the last who has it open */
+        }
+    }
+    error = errno;
+    if (mine >= 0 && file < 0) os_close(mine);
+    free(aside);
+    errno = error;
+    return result;
+}
+
+void os_replace_recover(const char *path)
+{
+    os_info info;
+    char *aside = aside_path(path);
+    if (aside && os_look(path, false, &info) < 0 && errno == ENOENT && os_look(aside, false, &info) == 0)
+        rename_path(aside, path);
+    free(aside);
+}
+
+/* >>moving bytes ------------------------------------------------------- */
+static int64_t read_with(int file, void *out, size_t size, OVERLAPPED *at)
+{
+    DWORD n = 0;
+    if (size > 1 << 30) size = 1 << 30;
+    if (ReadFile(handle_of(file), out, (DWORD)size, &n, at) || GetLastError() == ERROR_HANDLE_EOF) return n;
+    return fail();
+}
+
+int64_t os_read(int file, void *out, size_t size) { return read_with(file, out, size, NULL); }
+
+int64_t os_read_at(int file, uint64_t offset, void *out, size_t size)
+{
+    OVERLAPPED at;
+    memset(&at, 0, sizeof at);
+    at.Offset = (DWORD)(offset & 0xffffffffu);
+    at.OffsetHigh = (DWORD)(offset >> 32);
+    return read_with(file, out, size, &at);
+}
+
+int os_write(int file, const void *bytes, size_t size)
+{
+    const char *p = bytes;
+    while (size) {
+        DWORD n = 0, part = size > 1 << 30 ? 1 << 30 : (DWORD)size;
+        if (!WriteFile(handle_of(file), p, part, &n, NULL)) return fail();
+        p += n;
+        size -= n;
+    }
+    return 0;
+}
+
+/* >>program ------------------------------------------------------------ */
+static void take_arguments(int *argc, char ***argv)
+{
+    WCHAR **wide = CommandLineToArgvW(GetCommandLineW(), argc);
+    *argv = wide ? calloc((size_t)*argc + 1, sizeof **argv) : NULL;
+    for (int i = 0; *argv && i < *argc; i++)
+        if (((*argv)[i] = narrow(wide[i], -1)) == NULL) *argv = NULL;
+    if (*argv) return; /* they stay until the end */
+    fputs("the arguments cannot be read as Unicode\n", stderr);
+    exit(1);
+}
+
+void os_begin(int *argc, char ***argv)
+{
+    take_arguments(argc, argv);
+    _setmode(_fileno(stdout), _O_BINARY);
+    _setmode(_fileno(stderr), _O_BINARY);
+    SetConsoleOutputCP(CP_UTF8);
+    SetErrorMode(SEM_FAILCRITICALERRORS); /* no dialogue for a drive without a disk */
+}
+
+int64_t os_now_ns(void)
+{
+    LARGE_INTEGER count, second;
+    QueryPerformanceCounter(&count);
+    QueryPerformanceFrequency(&second);
+    return count.QuadPart / second.QuadPart * 1000000000 +
+           count.QuadPart % second.QuadPart * 1000000000 / second.QuadPart;
+}
+
+int64_t os_time_ns(void)
+{
+    FILETIME t;
+    GetSystemTimeAsFileTime(&t); /* 100 ns since 1601 */
+    return ((int64_t)((uint64_t)t.dwHighDateTime << 32 | t.dwLowDateTime) - 116444736000000000) * 100;
+}
+
+void os_time_text(int64_t time_ns, char out[32])
+{
+    time_t seconds = (time_t)(time_ns / 1000000000);
+    struct tm tm;
+    memset(&tm, 0, sizeof tm);
+    gmtime_s(&tm, &seconds);
+    strftime(out, 32, "%Y-%m-%d %H:%M:%S", &tm);
+}
+
+bool os_is_terminal(void)
+{
+    HANDLE console = GetStdHandle(STD_ERROR_HANDLE);
+    DWORD mode;
+    return GetConsoleMode(console, &mode) &&
+           (mode & ENABLE_VIRTUAL_TERMINAL_PROCESSING ||
+            SetConsoleMode(console, mode | ENABLE_VIRTUAL_TERMINAL_PROCESSING | ENABLE_PROCESSED_OUTPUT));
+}
+
+uint64_t os_memory_peak(void)
+{
+    PROCESS_MEMORY_COUNTERS counters;
+    memset(&counters, 0, sizeof counters);
+    return GetProcessMemoryInfo(GetCurrentProcess(), &counters, sizeof counters) ? counters.PeakWorkingSetSize : 0;
+}
+
+unsigned os_cpu_count(void) { return OS_WORKERS_MAX; }
+
+bool os_random(void *out, size_t size) { return RtlGenRandom(out, (ULONG)size); }
+
+unsigned os_new_mode(void) { return 0644; }
+
+static HANDLE end_event;
+
+static BOOL WINAPI on_console(DWORD event)
+{
+    SetEvent(end_event);
+    if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT) Sleep(5000); /* the window closes: time to end */
+    return TRUE;
+}
+
+void os_end_prepare(void)
+{
+    end_event = CreateEventW(NULL, TRUE, FALSE, NULL);
+    SetConsoleCtrlHandler(on_console, TRUE);
+}
+
+void os_end_wait(void) { WaitForSingleObject(end_event, INFINITE); }
+#endif
