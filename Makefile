@@ -31,7 +31,7 @@ DXPATCH := $(patsubst examples/dxpatch/%.c,dxpatch.d/%.o,$(wildcard examples/dxp
 UNITS  := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 GATES  := $(filter-out lib size,$(patsubst tests/checks/%.sh,%,$(wildcard tests/checks/*.sh)))
 
-.PHONY: help all hello demo demo-run run-firmware run-www test test-run check deps size install bench-blocks bench-patch bench-hbtp bench-bulk bench-cas bench-reactor bench-teleport clean
+.PHONY: help all hello demo demo-run run-firmware run-www test test-run check deps size install bench-blocks bench-patch bench-hbtp bench-bulk bench-cas bench-reactor bench-teleport bench-cache clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -126,6 +126,7 @@ build/tsan/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
 	$(TEST_CC) -g -O1 -fsanitize=thread $< -o $@ $(LDFLAGS) -lpthread
 build/test_connections build/asan/test_connections: examples/dxecho/peers.h tests/dx_reactor_sim.h
 build/test_workers build/asan/test_workers build/tsan/test_workers: examples/frames/frames.h
+build/test_cache build/asan/test_cache build/tsan/test_cache: examples/cache/cache.h
 build/test_bulk build/asan/test_bulk build/test_bulk_net build/asan/test_bulk_net: examples/bulk/bulk.h examples/bulk/net.h
 # Other choices of a header, tested like the first: codecs; the path for big-endian machines on this one.
 build/portable/test_teleport: OPTION := -DDX_TELEPORT_LITTLE_ENDIAN=0
@@ -148,7 +149,7 @@ SUITES = '!build 300 $(MAKE) -s -j2 all build/asan/dxup build/asan/dxpatch build
          $(foreach t,$(UNITS),'$(t) 300 $(MAKE) -s build/$(t) && build/$(t)' \
            '$(t).asan 600 $(MAKE) -s build/asan/$(t) && $(FIXED) build/asan/$(t)') \
          $(if $(CODECS),'test_hbtp_codec.libraries 300 $(MAKE) -s build/codec/test_hbtp_codec && $(FIXED) build/codec/test_hbtp_codec') \
-         $(foreach t,test_reactor test_teleport test_workers,'$(t).tsan 600 $(MAKE) -s build/tsan/$(t) && $(FIXED) build/tsan/$(t)') \
+         $(foreach t,test_reactor test_teleport test_workers test_cache,'$(t).tsan 600 $(MAKE) -s build/tsan/$(t) && $(FIXED) build/tsan/$(t)') \
          'test_teleport.portable 300 $(MAKE) -s build/portable/test_teleport && $(FIXED) build/portable/test_teleport' \
          'conform 600 tests/ports/conform.sh' 'windows 600 tests/ports/windows.py' 'kernels 900 tests/ports/kernels.sh' 'macos 900 tests/ports/macos.sh' \
          'test_reactor.kqueue 600 $(MAKE) -s build/kqueue/test_reactor && $(FIXED) build/kqueue/test_reactor kqueue' \
@@ -223,6 +224,11 @@ bench-bulk: build/bench_bulk ## one object over many connections beside a plain 
 
 bench-cas: ## dx_cas.h beside other hashes and stores, into bench/results/cas.csv; FOLDER=where the stores are made
 	@CC='$(CC)' bench/bench_cas.sh $(FOLDER)
+
+build/bench_cache: bench/bench_cache.c examples/cache/cache.h dx_cas.h build/flags
+	$(CC) -std=gnu11 $(WARN) -Wno-unused-function $(CFLAGS) -DNDEBUG $< -o $@ $(LDFLAGS) -lpthread
+bench-cache: build/bench_cache ## a million gets of examples/cache under invalidation load: percentiles and maximum
+	@build/bench_cache
 
 clean: ## remove build/
 	rm -rf build
