@@ -369,7 +369,7 @@ DX_REACTOR_API int dx_reactor_recv(dx_reactor *r, dx_op *op, int fd, void *buffe
    with F_MORE and F_BUFFER; its bytes are at dx_reactor_buffer(r, flags) and the caller's until
    dx_reactor_return_buffer(). When the pool is empty, or this operation has filled
    desc.buffers_each, it rests until buffers come back: nothing is lost, nobody is told. Terminal
-   result: 0 = the peer's end of data, or an error (on IOCP -ENOTSUP). EINVAL: also without pool. */
+   result: 0 = the peer's end of data, or an error. EINVAL: also without a pool. */
 DX_REACTOR_API int   dx_reactor_recv_multishot(dx_reactor *r, dx_op *op, int fd);
 /* Of the flags of a completion with F_BUFFER. NULL: they are of none. */
 DX_REACTOR_API void *dx_reactor_buffer(const dx_reactor *r, uint32_t flags);
@@ -393,8 +393,7 @@ typedef struct dx_reactor_datagram {
     uint64_t           system_[10];
 } dx_reactor_datagram;
 
-/* Result: bytes, 0 included; -EMSGSIZE: there were more than d->size, the rest is lost. On IOCP
-   and in a simulation -ENOTSUP, as for sends. */
+/* Result: bytes, 0 included; -EMSGSIZE: there were more than d->size, the rest is lost. */
 DX_REACTOR_API int dx_reactor_recvfrom(dx_reactor *r, dx_op *op, int fd, dx_reactor_datagram *d);
 /* Result: d->size or an error, whole or not at all. */
 DX_REACTOR_API int dx_reactor_sendto(dx_reactor *r, dx_op *op, int fd, dx_reactor_datagram *d);
@@ -796,8 +795,8 @@ typedef struct dx_reactor_p_backend {
     int32_t (*attempt)(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op);
     int32_t (*arm)(dx_reactor *r, dx_reactor_p_fd *e);
     uint64_t (*clock)(const dx_reactor *r); /* NULL: the system's monotonic clock; ns */
-    int (*socket)(dx_reactor *r, const dx_reactor_address *address, bool listens, int *fd,
-                  dx_reactor_address *bound); /* NULL: the system's sockets */
+    int (*socket)(dx_reactor *r, const dx_reactor_address *address, int backlog, int *fd,
+                  dx_reactor_address *bound); /* NULL: the system's; backlog < 0: datagrams */
 } dx_reactor_p_backend;
 
 /* >>helpers ------------------------------------------------------------ */
@@ -1426,11 +1425,12 @@ static void dx_reactor_p_address_message(dx_reactor_datagram *d, bool receiving)
     DX_REACTOR_MEMCPY((uint8_t *)d->system_ + sizeof m, &piece, sizeof piece);
 }
 
-/* A datagram was received: who sent it, and is it whole? */
+/* Where a datagram was received: who sent it, and is it whole? */
 static int32_t dx_reactor_p_came(const dx_op *op, int32_t result)
 {
     dx_reactor_datagram *d = (dx_reactor_datagram *)op->buffer_;
     struct msghdr m;
+    if (op->kind_ != DX_REACTOR_P_RECVFROM || result < 0) return result;
     DX_REACTOR_MEMCPY(&m, d->system_, sizeof m);
     d->address.size = (uint32_t)m.msg_namelen;
     return (m.msg_flags & MSG_TRUNC) ? -EMSGSIZE : result;
@@ -1442,10 +1442,6 @@ static int32_t dx_reactor_p_came(const dx_op *op, int32_t result)
 static bool dx_reactor_p_progress(dx_op *op, int32_t *result)
 {
     bool ended = true;
-#if !defined(_WIN32)
-    if (op->kind_ == DX_REACTOR_P_RECVFROM && *result >= 0)
-        *result = dx_reactor_p_came(op, *result);
-#endif
     if (*result == -EINTR || (*result == -ECONNABORTED && op->kind_ == DX_REACTOR_P_ACCEPT)) {
         ended = false;
     } else if (op->kind_ == DX_REACTOR_P_SEND || op->kind_ == DX_REACTOR_P_WRITE ||
@@ -1982,8 +1978,9 @@ static bool dx_reactor_p_uring_judge(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
         if (flags & DX_REACTOR_P_CQE_MORE) return false;
     } else if (*result == -EAGAIN && stream && op->kind_ != DX_REACTOR_P_CONNECT) {
         op->flags_ |= DX_REACTOR_P_F_POLLING;
-    } else if (dx_reactor_p_progress(op, result)) {
-        return true;
+    } else {
+        *result = dx_reactor_p_came(op, *result);
+        if (dx_reactor_p_progress(op, result)) return true;
     }
     if (op->flags_ & DX_REACTOR_P_F_CANCEL) {
         *result = -ECANCELED;
@@ -2570,7 +2567,7 @@ static int32_t dx_reactor_p_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op
     } else {
         result = dx_reactor_p_call(op);
     }
-    if (result >= 0) return (int32_t)result;
+    if (result >= 0) return dx_reactor_p_came(op, (int32_t)result);
     return errno == EAGAIN ? DX_REACTOR_P_BLOCKED : -errno;
 }
 #endif
@@ -2782,12 +2779,14 @@ static int32_t dx_reactor_p_iocp_attach(dx_reactor *r, dx_reactor_p_fd *e)
 {
     HANDLE handle = dx_reactor_p_handle(e->fd);
     DWORD information;
+    u_long on = 1;
     int type, size = sizeof type;
     if (e->flags & DX_REACTOR_P_FD_REGISTERED) return 0;
     if (getsockopt(dx_reactor_p_socket_of(e->fd), SOL_SOCKET, SO_TYPE, (char *)&type, &size) == 0)
         e->flags |= DX_REACTOR_P_FD_SOCKET;
     else if (!GetHandleInformation(handle, &information))
         return -EBADF;
+    if (e->flags & DX_REACTOR_P_FD_SOCKET) ioctlsocket(dx_reactor_p_socket_of(e->fd), FIONBIO, &on);
     if (!CreateIoCompletionPort(handle, dx_reactor_p_handle(r->poll_fd_), 0, 0)) {
         if (GetLastError() != ERROR_INVALID_PARAMETER) return -dx_reactor_p_last_errno();
         /* A socket that was forgotten and has come back; or a handle that is not overlapped. */
@@ -2855,6 +2854,7 @@ static BOOL dx_reactor_p_iocp_connect(dx_op *op, DWORD *bytes)
 
 static BOOL dx_reactor_p_iocp_poll(dx_op *op, DWORD *bytes)
 {
+    const uint32_t interest = dx_reactor_p_pooled(op) ? DX_REACTOR_READABLE : op->u_.bytes.size;
     const DWORD size = sizeof(dx_reactor_p_system) - offsetof(dx_reactor_p_system, timeout);
     dx_reactor_p_system *s = dx_reactor_p_system_of(op);
     SOCKET base;
@@ -2865,10 +2865,29 @@ static BOOL dx_reactor_p_iocp_poll(dx_op *op, DWORD *bytes)
     s->count = 1;
     s->handle = (HANDLE)base;
     s->events = DX_REACTOR_P_AFD_ABORT | DX_REACTOR_P_AFD_CLOSE | DX_REACTOR_P_AFD_FAIL;
-    if (op->u_.bytes.size & DX_REACTOR_READABLE) s->events |= DX_REACTOR_P_AFD_READS;
-    if (op->u_.bytes.size & DX_REACTOR_WRITABLE) s->events |= DX_REACTOR_P_AFD_SEND;
+    if (interest & DX_REACTOR_READABLE) s->events |= DX_REACTOR_P_AFD_READS;
+    if (interest & DX_REACTOR_WRITABLE) s->events |= DX_REACTOR_P_AFD_SEND;
     return DeviceIoControl(s->handle, DX_REACTOR_P_AFD_POLL, &s->timeout, size, &s->timeout, size,
                            bytes, &s->overlapped);
+}
+
+/* One datagram; the sender's address is as long as system_[0] says in the end. */
+static BOOL dx_reactor_p_iocp_datagram(const dx_op *op, DWORD *bytes, OVERLAPPED *overlapped)
+{
+    dx_reactor_datagram *d = (dx_reactor_datagram *)op->buffer_;
+    const SOCKET s = dx_reactor_p_socket_of(op->fd_);
+    struct sockaddr *address = (struct sockaddr *)(void *)d->address.bytes;
+    int *size = (int *)(void *)&d->system_[0];
+    DWORD *flags = (DWORD *)(void *)&d->system_[1];
+    WSABUF piece;
+    piece.buf = (char *)d->data;
+    piece.len = d->size;
+    *size = sizeof d->address.bytes;
+    *flags = 0;
+    if (op->kind_ == DX_REACTOR_P_RECVFROM)
+        return WSARecvFrom(s, &piece, 1, bytes, flags, address, size, overlapped, NULL) == 0;
+    if (!d->address.size) return WSASend(s, &piece, 1, bytes, 0, overlapped, NULL) == 0;
+    return WSASendTo(s, &piece, 1, bytes, 0, address, (int)d->address.size, overlapped, NULL) == 0;
 }
 
 /* Receives and sends on sockets; reads and writes on other handles. */
@@ -2900,6 +2919,7 @@ static int32_t dx_reactor_p_iocp_outcome(dx_op *op, BOOL ok, DWORD bytes)
     SOCKET s = dx_reactor_p_socket_of(op->fd_);
     uint32_t events = dx_reactor_p_system_of(op)->events, ready = 0;
     DWORD error = ok ? 0 : GetLastError();
+    if (ok && dx_reactor_p_pooled(op)) return -EINTR; /* it was polled: try again */
     switch (op->kind_) {
     case DX_REACTOR_P_ACCEPT: {
         int32_t made = (int32_t)op->u_.bytes.done;
@@ -2915,6 +2935,11 @@ static int32_t dx_reactor_p_iocp_outcome(dx_op *op, BOOL ok, DWORD bytes)
         if (ok && setsockopt(s, SOL_SOCKET, SO_UPDATE_CONNECT_CONTEXT, NULL, 0) == 0) return 0;
         if (ok) return -dx_reactor_p_last_errno();
         break;
+    case DX_REACTOR_P_RECVFROM:
+        if (!ok) break;
+        DX_REACTOR_MEMCPY(&((dx_reactor_datagram *)op->buffer_)->address.size,
+                          ((dx_reactor_datagram *)op->buffer_)->system_, sizeof(uint32_t));
+        return (int32_t)bytes;
     case DX_REACTOR_P_FSYNC:
         error = dx_reactor_p_system_of(op)->status;
         if (!error) return 0;
@@ -2942,10 +2967,7 @@ static int32_t dx_reactor_p_iocp_admit(dx_reactor *r, dx_reactor_p_fd *e, const 
     int32_t error = dx_reactor_p_iocp_attach(r, e);
     bool is_socket = (e->flags & DX_REACTOR_P_FD_SOCKET) != 0;
     if (error) return error;
-    if (dx_reactor_p_pooled(op)) return -ENOTSUP;
     switch (op->kind_) {
-    case DX_REACTOR_P_RECVFROM:
-    case DX_REACTOR_P_SENDTO: return -ENOTSUP;
     case DX_REACTOR_P_READ:
     case DX_REACTOR_P_WRITE: return 0;
     case DX_REACTOR_P_PREAD:
@@ -2973,16 +2995,29 @@ static int32_t dx_reactor_p_iocp_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_o
     BOOL ok;
     if (error) return error;
     DX_REACTOR_MEMSET(op->system_, 0, sizeof op->system_);
+    if (dx_reactor_p_pooled(op)) { /* what is there, else a poll: no buffer waits with it */
+        const int count = recv(dx_reactor_p_socket_of(op->fd_), (char *)op->buffer_,
+                               (int)op->u_.bytes.size, 0);
+        if (count >= 0) return count;
+        if (WSAGetLastError() != WSAEWOULDBLOCK) return -dx_reactor_p_last_errno();
+    }
     switch (op->kind_) {
     case DX_REACTOR_P_ACCEPT: ok = dx_reactor_p_iocp_accept(r, op, &bytes); break;
     case DX_REACTOR_P_CONNECT: ok = dx_reactor_p_iocp_connect(op, &bytes); break;
     case DX_REACTOR_P_POLL: ok = dx_reactor_p_iocp_poll(op, &bytes); break;
+    case DX_REACTOR_P_RECVFROM:
+    case DX_REACTOR_P_SENDTO:
+        ok = dx_reactor_p_iocp_datagram(op, &bytes, &dx_reactor_p_system_of(op)->overlapped);
+        break;
     case DX_REACTOR_P_FSYNC:
         dx_reactor_p_system_of(op)->handle = dx_reactor_p_handle(r->poll_fd_);
         if (QueueUserWorkItem(dx_reactor_p_iocp_flush, op, WT_EXECUTELONGFUNCTION))
             return DX_REACTOR_P_BLOCKED;
         return -dx_reactor_p_last_errno();
-    default: ok = dx_reactor_p_iocp_transfer(e, op, &bytes); break;
+    default:
+        ok = dx_reactor_p_pooled(op) ? dx_reactor_p_iocp_poll(op, &bytes)
+                                     : dx_reactor_p_iocp_transfer(e, op, &bytes);
+        break;
     }
     if (ok ? !(e->flags & DX_REACTOR_P_FD_SKIPS) : GetLastError() == ERROR_IO_PENDING)
         return DX_REACTOR_P_BLOCKED;
@@ -3938,7 +3973,7 @@ static int dx_reactor_p_bind(int fd, const dx_reactor_address *address, uint32_t
     return 0;
 }
 
-/* A TCP socket; one that listens where backlog > 0. */
+/* A TCP socket; one that listens where backlog > 0, one of datagrams where it is negative. */
 static int dx_reactor_p_socket(dx_reactor *r, const dx_reactor_address *address, uint32_t flags,
                                int backlog, int *fd, dx_reactor_address *bound)
 {
@@ -3947,7 +3982,7 @@ static int dx_reactor_p_socket(dx_reactor *r, const dx_reactor_address *address,
     int family = dx_reactor_p_inspect(address, &port, &host), made, error;
     if (!family || address->size > sizeof(struct sockaddr_in6)) return DX_REACTOR_EINVAL;
     if (r && r->open_ && r->backend_->socket)
-        return r->backend_->socket(r, address, backlog > 0, fd, bound);
+        return r->backend_->socket(r, address, backlog, fd, bound);
     made = dx_reactor_p_make_socket(family, backlog < 0 ? SOCK_DGRAM : SOCK_STREAM, 0);
     if (made >= 0 &&
         (!(flags & DX_REACTOR_NODELAY) || !dx_reactor_p_set(made, IPPROTO_TCP, TCP_NODELAY, 1)) &&
@@ -3975,7 +4010,6 @@ DX_REACTOR_API int dx_reactor_bind_udp(dx_reactor *r, const dx_reactor_address *
                                        uint32_t flags, int *fd, dx_reactor_address *bound)
 {
     if (!fd || (flags & ~(DX_REACTOR_REUSEPORT | DX_REACTOR_V6ONLY))) return DX_REACTOR_EINVAL;
-    if (r && r->open_ && r->backend_->socket) return DX_REACTOR_ENOTSUP;
     return dx_reactor_p_socket(r, address, flags, -1, fd, bound);
 }
 

@@ -39,6 +39,7 @@ typedef struct dx_reactor_sim_desc {
     uint16_t no_buffers;      /* a transfer ends with ENOBUFS */
     uint16_t full_queues;     /* an operation finds the submission queue full */
     uint16_t clock_jumps;     /* a wait takes up to an hour more */
+    uint16_t losses;          /* a datagram does not arrive */
 } dx_reactor_sim_desc;
 
 typedef struct dx_reactor_sim_fd dx_reactor_sim_fd;
@@ -71,7 +72,7 @@ static dx_reactor_sim *dx_reactor_sim_of(const dx_reactor *r)
 
 enum { /* dx_reactor_sim_fd.kind */
     DX_REACTOR_SIM_FREE = 0, DX_REACTOR_SIM_SOCKET, DX_REACTOR_SIM_LISTENER,
-    DX_REACTOR_SIM_STREAM,
+    DX_REACTOR_SIM_STREAM, DX_REACTOR_SIM_DATAGRAMS,
     /* .flags: the peer sends no more; nor this end; a reset to be reported, once; was reset */
     DX_REACTOR_SIM_EOF = 1, DX_REACTOR_SIM_SHUT = 2, DX_REACTOR_SIM_RESET = 4,
     DX_REACTOR_SIM_BROKEN = 8,
@@ -196,11 +197,12 @@ static int32_t dx_reactor_sim_accept(dx_reactor *r, dx_reactor_sim_fd *s)
     return (int32_t)(made - dx_reactor_sim_of(r)->fds) + DX_REACTOR_SIM_FIRST;
 }
 
-static dx_reactor_sim_fd *dx_reactor_sim_listening(const dx_reactor *r, uint16_t port)
+/* The listener, or the socket of datagrams, that has a port; NULL: none. */
+static dx_reactor_sim_fd *dx_reactor_sim_bound(const dx_reactor *r, int kind, uint16_t port)
 {
     dx_reactor_sim_fd *s = dx_reactor_sim_of(r)->fds, *end = s + dx_reactor_sim_of(r)->size;
     for (; s < end; s++)
-        if (s->kind == DX_REACTOR_SIM_LISTENER && s->port == port) return s;
+        if (s->kind == kind && s->port == port) return s;
     return NULL;
 }
 
@@ -211,7 +213,7 @@ static int32_t dx_reactor_sim_connect(dx_reactor *r, dx_reactor_sim_fd *s, const
     if (s->kind != DX_REACTOR_SIM_SOCKET) return -EISCONN;
     memcpy(address.bytes, op->buffer_, op->u_.bytes.size);
     address.size = op->u_.bytes.size;
-    listener = dx_reactor_sim_listening(r, dx_reactor_address_port(&address));
+    listener = dx_reactor_sim_bound(r, DX_REACTOR_SIM_LISTENER, dx_reactor_address_port(&address));
     if (!listener) return -ECONNREFUSED;
     other = dx_reactor_sim_new(r, DX_REACTOR_SIM_STREAM);
     if (!other) return DX_REACTOR_SIM_BLOCKED; /* until something is closed */
@@ -223,19 +225,34 @@ static int32_t dx_reactor_sim_connect(dx_reactor *r, dx_reactor_sim_fd *s, const
     return 0;
 }
 
+/* Bytes into or out of what a socket holds. */
+static void dx_reactor_sim_put(dx_reactor *r, dx_reactor_sim_fd *s, const void *data, uint32_t size)
+{
+    uint32_t i;
+    for (i = 0; i < size; i++, s->count++)
+        s->bytes[(s->head + s->count) % dx_reactor_sim_of(r)->buffer] = ((const uint8_t *)data)[i];
+}
+
+static void dx_reactor_sim_take(dx_reactor *r, dx_reactor_sim_fd *s, void *out, uint32_t size)
+{
+    uint32_t i;
+    for (i = 0; i < size; i++, s->count--) {
+        if (out) ((uint8_t *)out)[i] = s->bytes[s->head];
+        s->head = (s->head + 1) % dx_reactor_sim_of(r)->buffer;
+    }
+}
+
 static int32_t dx_reactor_sim_recv(dx_reactor *r, dx_reactor_sim_fd *s, uint8_t *out,
                                      uint32_t size)
 {
-    uint32_t flags = s->flags, i;
+    uint32_t flags = s->flags;
     if (!s->count) { /* always so after a reset */
         s->flags &= (uint8_t)~DX_REACTOR_SIM_RESET;
         if (flags & DX_REACTOR_SIM_RESET) return -ECONNRESET;
         return (flags & DX_REACTOR_SIM_EOF) ? 0 : DX_REACTOR_SIM_BLOCKED;
     }
     size = dx_reactor_sim_share(r, s->count < size ? s->count : size);
-    for (i = 0; i < size; i++) out[i] = s->bytes[(s->head + i) % dx_reactor_sim_of(r)->buffer];
-    s->head = (s->head + size) % dx_reactor_sim_of(r)->buffer;
-    s->count -= size;
+    dx_reactor_sim_take(r, s, out, size);
     return (int32_t)size;
 }
 
@@ -243,7 +260,7 @@ static int32_t dx_reactor_sim_send(dx_reactor *r, dx_reactor_sim_fd *s, const ui
                                      uint32_t size)
 {
     dx_reactor_sim_fd *peer = s->peer;
-    uint32_t room = peer ? dx_reactor_sim_of(r)->buffer - peer->count : size, i;
+    uint32_t room = peer ? dx_reactor_sim_of(r)->buffer - peer->count : size;
     bool reset = (s->flags & DX_REACTOR_SIM_RESET) != 0;
     if (s->flags & DX_REACTOR_SIM_SHUT) return -EPIPE;
     s->flags &= (uint8_t)~DX_REACTOR_SIM_RESET;
@@ -251,17 +268,47 @@ static int32_t dx_reactor_sim_send(dx_reactor *r, dx_reactor_sim_fd *s, const ui
     if (!room && size) return DX_REACTOR_SIM_BLOCKED;
     size = dx_reactor_sim_share(r, size < room ? size : room);
     if (!peer) dx_reactor_sim_cut(s); /* it has been closed: the answer is a reset */
-    for (i = 0; peer && i < size; i++)
-        peer->bytes[(peer->head + peer->count + i) % dx_reactor_sim_of(r)->buffer] = data[i];
-    if (peer) peer->count += size;
+    if (peer) dx_reactor_sim_put(r, peer, data, size);
     return (int32_t)size;
+}
+
+/* A datagram lies in its receiver's buffer: its size, its sender's address, its bytes. One that
+   finds no room there, or nobody, is lost. */
+static int32_t dx_reactor_sim_datagram(dx_reactor *r, dx_reactor_sim_fd *s, const dx_op *op)
+{
+    dx_reactor_datagram *d = (dx_reactor_datagram *)op->buffer_;
+    uint32_t size, head = sizeof size + sizeof d->address;
+    if (s->kind != DX_REACTOR_SIM_DATAGRAMS) return -ENOTSOCK;
+    if (op->kind_ == DX_REACTOR_P_RECVFROM) {
+        if (!s->count) return DX_REACTOR_SIM_BLOCKED;
+        dx_reactor_sim_take(r, s, &size, sizeof size);
+        dx_reactor_sim_take(r, s, &d->address, sizeof d->address);
+        dx_reactor_sim_take(r, s, d->data, size < d->size ? size : d->size);
+        if (size > d->size) dx_reactor_sim_take(r, s, NULL, size - d->size);
+        return size > d->size ? -EMSGSIZE : (int32_t)size;
+    } else {
+        uint16_t port = dx_reactor_address_port(&d->address), wire = htons(s->port);
+        dx_reactor_sim_fd *to = dx_reactor_sim_bound(r, DX_REACTOR_SIM_DATAGRAMS, port);
+        dx_reactor_address from = d->address;
+        if (!d->address.size) return -EDESTADDRREQ;
+        if (d->size > 65507) return -EMSGSIZE;
+        memcpy(from.bytes + 2, &wire, sizeof wire);
+        if (!to || dx_reactor_sim_of(r)->buffer - to->count < head ||
+            dx_reactor_sim_of(r)->buffer - to->count - head < d->size ||
+            dx_reactor_sim_fault(r, dx_reactor_sim_of(r)->options.losses))
+            return (int32_t)d->size;
+        dx_reactor_sim_put(r, to, &d->size, sizeof d->size);
+        dx_reactor_sim_put(r, to, &from, sizeof from);
+        dx_reactor_sim_put(r, to, d->data, d->size);
+        return (int32_t)d->size;
+    }
 }
 
 static int32_t dx_reactor_sim_poll(const dx_reactor *r, const dx_reactor_sim_fd *s,
                                      uint32_t interest)
 {
     const uint8_t both = DX_REACTOR_SIM_EOF | DX_REACTOR_SIM_SHUT;
-    bool room = s->kind == DX_REACTOR_SIM_STREAM;
+    bool room = s->kind == DX_REACTOR_SIM_STREAM || s->kind == DX_REACTOR_SIM_DATAGRAMS;
     uint32_t found = 0;
     if (s->count || (s->flags & DX_REACTOR_SIM_EOF) || dx_reactor_sim_first(r, s))
         found |= DX_REACTOR_READABLE;
@@ -277,7 +324,8 @@ static int32_t dx_reactor_sim_do(dx_reactor *r, dx_reactor_sim_fd *s, dx_op *op)
 {
     uint8_t *at = op->buffer_ ? (uint8_t *)op->buffer_ + op->u_.bytes.done : NULL;
     uint32_t size = op->u_.bytes.size - op->u_.bytes.done;
-    if (op->kind_ == DX_REACTOR_P_RECVFROM || op->kind_ == DX_REACTOR_P_SENDTO) return -ENOTSUP;
+    if (op->kind_ == DX_REACTOR_P_RECVFROM || op->kind_ == DX_REACTOR_P_SENDTO)
+        return dx_reactor_sim_datagram(r, s, op);
     if (op->kind_ == DX_REACTOR_P_POLL) return dx_reactor_sim_poll(r, s, op->u_.bytes.size);
     if (op->kind_ == DX_REACTOR_P_ACCEPT) return dx_reactor_sim_accept(r, s);
     if (op->kind_ == DX_REACTOR_P_CONNECT) return dx_reactor_sim_connect(r, s, op);
@@ -345,17 +393,18 @@ static int dx_reactor_sim_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
 }
 
 /* A socket in memory. */
-static int dx_reactor_sim_socket(dx_reactor *r, const dx_reactor_address *address, bool listens,
+static int dx_reactor_sim_socket(dx_reactor *r, const dx_reactor_address *address, int backlog,
                                    int *fd, dx_reactor_address *bound)
 {
+    const int kind = backlog < 0 ? DX_REACTOR_SIM_DATAGRAMS
+                                 : backlog ? DX_REACTOR_SIM_LISTENER : DX_REACTOR_SIM_SOCKET;
     uint16_t port = dx_reactor_address_port(address), wire;
     dx_reactor_sim_fd *s;
-    if (listens && port && dx_reactor_sim_listening(r, port))
+    if (backlog && port && dx_reactor_sim_bound(r, kind, port))
         return dx_reactor_p_fail(r, EADDRINUSE);
-    s = dx_reactor_sim_open_fd(
-        r, listens ? DX_REACTOR_SIM_LISTENER : DX_REACTOR_SIM_SOCKET, fd);
+    s = dx_reactor_sim_open_fd(r, kind, fd);
     if (!s) return dx_reactor_p_fail(r, EMFILE);
-    while (!port || (listens && dx_reactor_sim_listening(r, port)))
+    while (!port || (backlog && dx_reactor_sim_bound(r, kind, port)))
         port = (uint16_t)(dx_reactor_sim_of(r)->port++ | DX_REACTOR_SIM_PORT);
     s->port = port;
     if (!bound) return DX_REACTOR_OK;

@@ -14,7 +14,7 @@
 /* Streams with what servers need, "peers". Input comes in buffers of the reactor's pool, output
    waits in blocks that all share: an idle one has neither and costs 80 bytes here, 44 to 48 in the
    reactor. What is produced until the reactor has delivered all it had goes out in one send. Needs
-   desc.buffers, and dx_reactor_turn() or run(), not wait(); on IOCP peers end with -ENOTSUP. */
+   desc.buffers, and dx_reactor_turn() or run(), not wait(). */
 typedef struct dx_reactor_peers dx_reactor_peers;
 typedef uint64_t dx_reactor_peer; /* names one, and no later one; 0: none */
 

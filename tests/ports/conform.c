@@ -1907,11 +1907,6 @@ static bool applies(const trace *t)
     if (t->run == file_reads_and_writes || t->run == files_at_once ||
         t->run == file_is_closed_with_work || t->run == wrong_descriptor)
         return !simulated(); /* which has no files */
-    if (backend == DX_REACTOR_BACKEND_IOCP &&
-        (t->run == received_into_the_pool || t->run == e13_an_empty_pool_is_no_error))
-        return false; /* ENOTSUP there */
-    if (t->run == datagrams) /* nor datagrams */
-        return !simulated() && backend != DX_REACTOR_BACKEND_IOCP;
 #if defined(_WIN32)
     return t->run != no_more_descriptors || simulated(); /* Windows has no such limit */
 #else
