@@ -79,6 +79,9 @@ build/asan/dxecho: examples/dxecho/dxecho.c examples/dxecho/http.h examples/dxec
 # For Windows. The programs need nothing but what every Windows has.
 WINDOWS_CC ?= x86_64-w64-mingw32-gcc
 WINDOWS = @mkdir -p build/windows && $(WINDOWS_CC) -std=c11 $(WARN) $(CFLAGS) -static -s $(filter-out $(INCLUDED),$(filter %.c,$^)) -o $@ -lws2_32 -lntdll -lpsapi -lpthread
+build/windows/dxup: $(DXUP) $(wildcard examples/dxup/*.h) $(HEADERS) # as dxup.exe: without zstd
+	@mkdir -p $(@D)
+	$(CC) -std=c11 $(WARN) $(CFLAGS) $(DXUP) -o $@ $(LDFLAGS) -lpthread
 build/windows/reader.exe: tests/ports/windows_reader.c
 	$(WINDOWS)
 build/windows/dxup.exe: $(DXUP) $(wildcard examples/dxup/*.h) $(HEADERS)

@@ -10,6 +10,8 @@ static int backend_number(const char *name) /* -1: unknown */
     if (!name || !strcmp(name, "auto")) return DX_REACTOR_BACKEND_AUTO;
     if (!strcmp(name, "io_uring")) return DX_REACTOR_BACKEND_IO_URING;
     if (!strcmp(name, "epoll")) return DX_REACTOR_BACKEND_EPOLL;
+    if (!strcmp(name, "kqueue")) return DX_REACTOR_BACKEND_KQUEUE;
+    if (!strcmp(name, "iocp")) return DX_REACTOR_BACKEND_IOCP;
     return -1;
 }
 

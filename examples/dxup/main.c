@@ -15,7 +15,7 @@ static const char usage[] =
     "  dxup checkout STORE NAME[@VERSION] DEST\n"
     "  dxup verify STORE                      re-read and re-hash everything\n"
     "  dxup gc STORE [--keep N]               drop all but the last N versions; give space back\n"
-    "  dxup serve STORE --listen ADDR:PORT [--workers N] [--backend io_uring|epoll]\n"
+    "  dxup serve STORE --listen ADDR:PORT [--workers N] [--backend NAME]\n"
     "                   [--http ADDR:PORT]    for browsers and curl: GET /NAME, ETags, A-IM: dx-patch\n"
     "                   [--patch-max BYTES]   larger versions are patched by chunks (default 64 MiB)\n"
     "  dxup pull ADDR:PORT NAME DEST [--force] [--backend B]\n"

@@ -610,19 +610,34 @@ static int rename_path(const char *from, const char *to)
     return result;
 }
 
-static char *aside_path(const char *path) /* DIR/.NAME.dxup-old */
+enum { ASIDES = 10 };
+
+/* DIR/.NAME.dxup-old, then -old1 to -old9: what is still open, a program that runs, has one of them until it ends. */
+static char *aside_path(const char *path, int n)
 {
     char *out = malloc(strlen(path) + 16);
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    if (out) sprintf(out, "%.*s.%s.dxup-old", (int)(name - path), path, name);
+    if (out) sprintf(out, "%.*s.%s.dxup-old%.0d", (int)(name - path), path, name, n);
     return out;
+}
+
+static char *free_aside(const char *path)
+{
+    os_info info;
+    for (int n = 0; n < ASIDES; n++) {
+        char *aside = aside_path(path, n);
+        if (aside && os_remove_tree(aside) == 0 && os_look(aside, false, &info) < 0 && errno == ENOENT) return aside;
+        free(aside);
+    }
+    errno = EBUSY;
+    return NULL;
 }
 
 /* In two steps: what is at `to` goes aside, where those who have it open keep it. Cut short between them,
    os_replace_recover() takes it back. */
 static int replace_in_two_steps(int file, const char *to, const char *aside)
 {
-    if (os_remove_tree(aside) < 0 || rename_path(to, aside) < 0) return -1;
+    if (rename_path(to, aside) < 0) return -1;
     if (rename_open(file, to, false) == 0) return 0;
     int error = errno;
     rename_path(aside, to);
@@ -635,14 +650,12 @@ int os_replace(int file, const char *from, const char *to, bool folder)
     os_info info;
     bool there = os_look(to, false, &info) == 0;
     int mine = file >= 0 ? file : open_path(from, to_delete), result = -1, error;
-    char *aside = aside_path(to);
-    if (mine >= 0 && aside) {
-        if (!there || !folder) result = rename_open(mine, to, !folder);
-        if (result < 0 && there) {
-            result = replace_in_two_steps(mine, to, aside);
-            if (!result && folder) result = rename_path(aside, from);
-            else if (!result) os_remove(aside); /* open elsewhere: it goes with the last who has it open */
-        }
+    char *aside = NULL;
+    if (mine >= 0 && (!there || !folder)) result = rename_open(mine, to, !folder);
+    if (mine >= 0 && result < 0 && there && (aside = free_aside(to)) != NULL) {
+        result = replace_in_two_steps(mine, to, aside);
+        if (!result && folder) result = rename_path(aside, from);
+        else if (!result) os_remove(aside); /* open elsewhere: it goes with the last who has it open */
     }
     error = errno;
     if (mine >= 0 && file < 0) os_close(mine);
@@ -651,13 +664,36 @@ int os_replace(int file, const char *from, const char *to, bool folder)
     return result;
 }
 
+/* When path was last changed or renamed; 0: it is not there. */
+static int64_t change_time(const char *path)
+{
+    FILE_BASIC_INFO info;
+    int file = open_path(path, to_look_at_link);
+    if (file < 0) return 0;
+    BOOL good = GetFileInformationByHandleEx(handle_of(file), FileBasicInfo, &info, sizeof info);
+    os_close(file);
+    return good ? info.ChangeTime.QuadPart : 0;
+}
+
 void os_replace_recover(const char *path)
 {
     os_info info;
-    char *aside = aside_path(path);
-    if (aside && os_look(path, false, &info) < 0 && errno == ENOENT && os_look(aside, false, &info) == 0)
-        rename_path(aside, path);
-    free(aside);
+    char *newest = NULL;
+    int64_t newest_time = 0;
+    if (os_look(path, false, &info) == 0 || errno != ENOENT) return;
+    for (int n = 0; n < ASIDES; n++) {
+        char *aside = aside_path(path, n);
+        int64_t changed = aside ? change_time(aside) : 0;
+        if (changed > newest_time) {
+            free(newest);
+            newest = aside;
+            newest_time = changed;
+        } else {
+            free(aside);
+        }
+    }
+    if (newest) rename_path(newest, path);
+    free(newest);
 }
 
 /* >>moving bytes ------------------------------------------------------- */
