@@ -119,6 +119,7 @@ static void bulk_receive_all(int listener)
     d.accept = accept_object;
     d.max_connections = BULK_CONNECTIONS;
     n.listener = listener;
+    n.target = object;
     if (bulk_start(&n, &d, 0)) fail("init");
     while (n.bulk.state < DX_HBTP_BULK_WHOLE) bulk_turn(&n);
     if (n.bulk.state != DX_HBTP_BULK_WHOLE) fail("the transfer failed");

@@ -22,6 +22,8 @@ typedef struct wire {
     queue to_r, to_s;           /* under way */
     queue at_r, at_s;           /* arrived, not consumed */
     queue log;                  /* all that was sent to the receiver */
+    uint64_t offset;            /* in_place: where a chunk lands, how much of it is there; most 0: none */
+    uint32_t landed, most;
 } wire;
 
 typedef struct rig {
@@ -33,6 +35,7 @@ typedef struct rig {
     wire                wires[WIRES];
     uint64_t            now, chunk_bytes, memory[2][8192];
     uint32_t            wire_count, refuse;
+    bool                in_place;        /* chunks land where they belong, not in at_r */
     int                 read_error, write_error, r_error, s_error; /* of write; last of feed */
 } rig;
 
@@ -93,10 +96,11 @@ static rig *prepare(uint64_t size, uint32_t chunk_size)
     for (uint32_t i = 0; i < WIRES && (!i || i < g->wire_count); i++) {
         wire *w = &g->wires[i];
         w->s = w->r = -1;
-        w->to_r.size = w->to_s.size = w->at_r.size = w->at_s.size = w->log.size = 0;
+        w->to_r.size = w->to_s.size = w->at_r.size = w->at_s.size = w->log.size = w->most = 0;
     }
     memset(&g->sd, 0, sizeof g->sd);
     memset(&g->rd, 0, sizeof g->rd);
+    g->in_place = false;
     memset(g->target, 0xee, sizeof g->target);
     memset(g->written, 0, sizeof g->written);
     DX_CHECK(size <= OBJECT);
@@ -124,7 +128,7 @@ static wire *connect_wire(rig *g)
 {
     DX_CHECK(g->wire_count < WIRES);
     wire *w = &g->wires[g->wire_count++];
-    w->to_r.size = w->to_s.size = w->at_r.size = w->at_s.size = w->log.size = 0;
+    w->to_r.size = w->to_s.size = w->at_r.size = w->at_s.size = w->log.size = w->most = 0;
     w->s = dx_hbtp_bulk_open(&g->s, g->now);
     w->r = dx_hbtp_bulk_open(&g->r, g->now);
     DX_CHECK(w->s >= 0 && w->r >= 0);
@@ -142,7 +146,7 @@ static void cut_r(rig *g, wire *w)
 {
     if (w->r >= 0) DX_CHECK_EQ(dx_hbtp_bulk_drop(&g->r, w->r), 0);
     w->r = -1;
-    w->at_r.size = w->to_r.size = 0;
+    w->at_r.size = w->to_r.size = w->most = 0;
 }
 
 static void put(queue *q, const void *bytes, size_t size)
@@ -190,15 +194,64 @@ static void answer_all(rig *g, wire *w)
 }
 
 /* Up to `size` bytes of what is under way arrive. */
+/* The next bytes of a chunk whose head lies in at_r. All there: what dx_hbtp_bulk_placed() says. */
+static int land(rig *g, wire *w, const uint8_t *p, uint32_t size)
+{
+    uint64_t offset, done = g->r.metrics.bytes_done;
+    uint32_t most;
+    if (dx_hbtp_bulk_place(&g->r, w->r, w->at_r.bytes, g->now, &offset, &most) == 1) {
+        DX_CHECK_EQ(offset, w->offset);
+        memcpy(g->target + offset + w->landed, p, size);
+    }
+    w->landed += size;
+    if (w->landed < w->most) return 0;
+    int error = dx_hbtp_bulk_placed(&g->r, w->r, w->at_r.bytes, g->target + w->offset, g->now);
+    if (g->r.metrics.bytes_done > done)
+        for (uint32_t i = 0; i < w->most; i++) g->written[w->offset + i]++;
+    w->at_r.size = w->most = 0;
+    return error;
+}
+
+/* Bytes, as a program that receives in place takes them: heads one by one, the data to where they belong. */
+static int64_t take(rig *g, wire *w, const uint8_t *p, size_t size)
+{
+    while (size) {
+        size_t n = w->most ? w->most - w->landed : w->at_r.size < DX_HBTP_BULK_PLACE_SIZE ? DX_HBTP_BULK_PLACE_SIZE - w->at_r.size : size;
+        if (n > size) n = size;
+        int64_t got = 0;
+        if (w->most) {
+            got = land(g, w, p, (uint32_t)n);
+        } else {
+            put(&w->at_r, p, n);
+            got = dx_hbtp_bulk_feed(&g->r, w->r, w->at_r.bytes, w->at_r.size, g->now);
+            if (got > 0) drain(&w->at_r, (size_t)got);
+            if (got >= 0 && w->at_r.size == DX_HBTP_BULK_PLACE_SIZE &&
+                dx_hbtp_bulk_place(&g->r, w->r, w->at_r.bytes, g->now, &w->offset, &w->most) == 1)
+                w->landed = 0;
+            else w->most = 0;
+        }
+        if (got < 0) return got;
+        p += n;
+        size -= n;
+    }
+    return 0;
+}
+
 static bool arrive_r(rig *g, wire *w, size_t size)
 {
     if (size > w->to_r.size) size = w->to_r.size;
     if (w->r < 0 || !size) return false;
-    put(&w->at_r, w->to_r.bytes, size);
-    drain(&w->to_r, size);
-    int64_t got = dx_hbtp_bulk_feed(&g->r, w->r, w->at_r.bytes, w->at_r.size, g->now);
+    int64_t got;
+    if (g->in_place) {
+        got = take(g, w, w->to_r.bytes, size);
+        drain(&w->to_r, size);
+    } else {
+        put(&w->at_r, w->to_r.bytes, size);
+        drain(&w->to_r, size);
+        got = dx_hbtp_bulk_feed(&g->r, w->r, w->at_r.bytes, w->at_r.size, g->now);
+        if (got >= 0) drain(&w->at_r, (size_t)got);
+    }
     if (got < 0) g->r_error = (int)got;
-    else drain(&w->at_r, (size_t)got);
     answer_all(g, w);
     if (got < 0) cut_r(g, w);
     return true;
@@ -286,7 +339,7 @@ static void step(dx_choices *c, rig *g, bool repeat)
     default: /* the whole connection once more, as another one */
         if (repeat && g->wire_count < 32 && w->log.size) {
             wire *again = &g->wires[g->wire_count++];
-            again->to_r.size = again->to_s.size = again->at_r.size = again->log.size = 0;
+            again->to_r.size = again->to_s.size = again->at_r.size = again->log.size = again->most = 0;
             again->s = -1;
             again->r = dx_hbtp_bulk_open(&g->r, g->now);
             DX_CHECK(again->r >= 0);
@@ -390,6 +443,77 @@ DX_PROPERTY(am_10_any_loss_any_order, 60000)
     check_always(g);
     finish(g);
     check_always(g);
+}
+
+DX_PROPERTY(am_10_any_loss_any_order_in_place, 15000)
+{
+    uint64_t size = dx_choose(c, 600);
+    rig *g = fresh(size, (uint32_t)dx_choose_range(c, 1, 64));
+    g->in_place = true;
+    for (uint64_t n = dx_choose_range(c, 1, 4); n; n--) connect_wire(g);
+    for (uint64_t n = dx_choose(c, 150); n && !over(g); n--) step(c, g, true);
+    check_always(g);
+    finish(g);
+    check_always(g);
+}
+
+/* The same chunk by two connections: while it lands by the one, it comes whole by the other. */
+DX_TEST(am_10_a_chunk_that_comes_whole_meanwhile_is_not_overwritten)
+{
+    rig *g = fresh(100, 100);
+    wire *a = connect_wire(g), *b = connect_wire(g);
+    uint64_t offset;
+    uint32_t size;
+    DX_CHECK(send_one(g, a));
+    arrive_r(g, a, 999);
+    DX_CHECK(send_one(g, b));
+    arrive_r(g, b, 999);
+    DX_CHECK(send_one(g, a));
+    queue chunk = a->to_r;
+    DX_CHECK_EQ(dx_hbtp_bulk_place(&g->r, a->r, chunk.bytes, g->now, &offset, &size), 1);
+    DX_CHECK_EQ(offset, 0);
+    DX_CHECK_EQ(size, 100);
+    DX_CHECK_EQ(dx_hbtp_bulk_place(&g->r, b->r, chunk.bytes, g->now, &offset, &size), 0); /* one at a time */
+    DX_CHECK_EQ(dx_hbtp_bulk_feed(&g->r, b->r, chunk.bytes, chunk.size, g->now), chunk.size);
+    DX_CHECK_EQ(g->r.state, DX_HBTP_BULK_WHOLE);
+    DX_CHECK_EQ(dx_hbtp_bulk_place(&g->r, a->r, chunk.bytes, g->now, &offset, &size), 0);
+    DX_CHECK_EQ(dx_hbtp_bulk_placed(&g->r, a->r, chunk.bytes, g->target, g->now), 0); /* a repeat */
+    DX_CHECK_EQ(g->r.metrics.chunks_duplicate, 1);
+    DX_CHECK(whole(g));
+    DX_CHECK_EQ(g->written[0], 1);
+}
+
+DX_TEST(am_3_what_has_no_place_is_not_placed)
+{
+    rig *g = fresh(100, 100);
+    wire *w = connect_wire(g);
+    uint64_t offset;
+    uint32_t size;
+    send_one(g, w);
+    uint8_t offer[DX_HBTP_BULK_PLACE_SIZE], head[DX_HBTP_BULK_PLACE_SIZE];
+    memcpy(offer, w->to_r.bytes, sizeof offer);
+    DX_CHECK_EQ(dx_hbtp_bulk_place(&g->r, w->r, offer, 0, &offset, &size), 0);
+    arrive_r(g, w, 999);
+    DX_CHECK_EQ(dx_hbtp_bulk_place(&g->r, w->r, offer, 0, &offset, &size), 0);
+    send_one(g, w);
+    for (unsigned i = 0; i < 192; i++) { /* one bit flipped: at most the checksum, the sequence or unknown flags say nothing */
+        memcpy(head, w->to_r.bytes, sizeof head);
+        head[i / 8] ^= (uint8_t)(1u << i % 8);
+        bool same = i / 8 == 2 || i / 8 == 3 || (i >= 96 && i < 128) || i == 8 + 2 || i >= 8 + 5;
+        int got = dx_hbtp_bulk_place(&g->r, w->r, head, 0, &offset, &size);
+        if (i < 8 || i == 8 + 4 || (i >= 32 && i < 96) || i >= 128) DX_CHECK_EQ(got, 0);
+        else if (got) DX_CHECK(same && offset == 0 && size == 100);
+        if (got) DX_CHECK_EQ(dx_hbtp_bulk_place(&g->r, w->r, w->to_r.bytes, 0, &offset, &size), 1);
+    }
+    DX_CHECK_EQ(dx_hbtp_bulk_place(&g->r, 7, head, 0, &offset, &size), DX_HBTP_EINVAL);
+    DX_CHECK_EQ(dx_hbtp_bulk_place(&g->s, w->s, head, 0, &offset, &size), DX_HBTP_EINVAL);
+    DX_CHECK_EQ(dx_hbtp_bulk_place(&g->r, w->r, w->to_r.bytes, 0, &offset, &size), 1);
+    memcpy(g->target, w->to_r.bytes + 24, 99); /* the last byte is damaged */
+    g->target[99] = (uint8_t)~w->to_r.bytes[123];
+    DX_CHECK_EQ(dx_hbtp_bulk_placed(&g->r, w->r, w->to_r.bytes, g->target, 0), DX_HBTP_ECORRUPT);
+    DX_CHECK_EQ(g->r.metrics.bad_checksums, 1);
+    DX_CHECK_EQ(g->r.metrics.bytes_done, 0);
+    DX_CHECK_EQ(dx_hbtp_bulk_placed(&g->r, w->r, w->to_r.bytes, g->target, 0), DX_HBTP_EINVAL); /* not asked for */
 }
 
 /* Three chunks, two connections and every sequence of these events, then the end must be good. */

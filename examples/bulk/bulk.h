@@ -34,6 +34,7 @@ enum {
     DX_HBTP_BULK_CONNECTIONS_MAX = 256,
     DX_HBTP_BULK_CHUNK_MAX       = 1048576,
     DX_HBTP_BULK_HEAD_SIZE       = 96, /* at most, before the data of a piece */
+    DX_HBTP_BULK_PLACE_SIZE      = 24, /* before the data of a chunk */
     DX_HBTP_BULK_STATE_SIZE      = 60, /* of a stored state, beside one bit a chunk */
     DX_HBTP_BULK_WRONG_HASH      = 422 /* status: the object is not what was announced */
 };
@@ -128,6 +129,15 @@ DX_BULK_API int64_t dx_hbtp_bulk_feed(dx_hbtp_bulk *b, int connection, const voi
 /* The same for one frame, Extended resolved, where transfers, or a session, share a connection. */
 DX_BULK_API int dx_hbtp_bulk_frame(dx_hbtp_bulk *b, int connection, const dx_hbtp_frame *frame,
                                    uint64_t now_ns);
+/* For receivers that let data land where they belong. `head` are the first PLACE_SIZE bytes of a
+   frame: 1: it brings *size bytes that belong at *offset. Receive them there, and ask again before
+   each receive: on 0 they have come another way, and the rest goes elsewhere. When all are there,
+   with `data` the place where they began, dx_hbtp_bulk_placed(), as dx_hbtp_bulk_feed() but without
+   write(). 0 at first: a frame for dx_hbtp_bulk_feed(). */
+DX_BULK_API int dx_hbtp_bulk_place(dx_hbtp_bulk *b, int connection, const uint8_t *head,
+                                   uint64_t now_ns, uint64_t *offset, uint32_t *size);
+DX_BULK_API int dx_hbtp_bulk_placed(dx_hbtp_bulk *b, int connection, const uint8_t *head,
+                                    const uint8_t *data, uint64_t now_ns);
 /* 1: *piece is to be sent; 0: nothing now; ETIMEDOUT, ECANCELED (retired): close and drop it. */
 DX_BULK_API int dx_hbtp_bulk_next(dx_hbtp_bulk *b, int connection, uint64_t now_ns,
                                   dx_hbtp_bulk_piece *piece);
@@ -186,6 +196,7 @@ struct dx_hbtp_p_link {  /* a connection */
     uint64_t took_ns;    /* sender: a chunk, from here to its acknowledgement, on average */
     uint32_t flying;     /* sender: chunks on their way */
     uint32_t from, to;   /* receiver: chunks to be reported */
+    uint32_t placing;    /* receiver: 1 + the chunk that is landing in its place; 0: none */
     uint16_t status;     /* receiver: the offer was refused */
     bool     used, offered, accepted, probed, retiring, closed;
 };
@@ -569,20 +580,34 @@ static int dx_hbtp_p_on_offer(dx_hbtp_bulk *b, struct dx_hbtp_p_link *l, const u
     return DX_HBTP_OK;
 }
 
-static int dx_hbtp_p_on_chunk(dx_hbtp_bulk *b, struct dx_hbtp_p_link *l, const uint8_t *p,
-                              uint32_t size, unsigned flags)
+/* The chunk that `size` bytes behind this prefix must be. */
+static int dx_hbtp_p_which_chunk(const dx_hbtp_bulk *b, const struct dx_hbtp_p_link *l,
+                                 const uint8_t *prefix, uint32_t size, unsigned flags,
+                                 uint32_t *chunk)
 {
-    uint64_t offset;
-    uint32_t at;
-    if (size < DX_HBTP_FILE_CHUNK_PREFIX) return DX_HBTP_ETRUNCATED;
-    if (!l->offered || dx_hbtp_p_load32(p) != b->object.transfer) return DX_HBTP_ENOTFOUND;
-    size -= DX_HBTP_FILE_CHUNK_PREFIX;
-    offset = dx_hbtp_p_load64(p + 8);
+    const uint64_t offset = dx_hbtp_p_load64(prefix + 8);
+    if (!l->offered || dx_hbtp_p_load32(prefix) != b->object.transfer) return DX_HBTP_ENOTFOUND;
     if (offset >= b->object.size || offset % b->object.chunk_size) return DX_HBTP_ECORRUPT;
-    at = (uint32_t)(offset / b->object.chunk_size);
-    if (size != dx_hbtp_p_chunk_size(b, at) || dx_hbtp_p_is_opaque((uint8_t)flags) ||
-        (at + 1 == b->count_) != ((flags & DX_HBTP_FLAG_FINAL) != 0))
+    *chunk = (uint32_t)(offset / b->object.chunk_size);
+    if (size != dx_hbtp_p_chunk_size(b, *chunk) || dx_hbtp_p_is_opaque((uint8_t)flags) ||
+        (*chunk + 1 == b->count_) != ((flags & DX_HBTP_FLAG_FINAL) != 0))
         return DX_HBTP_ECORRUPT;
+    return DX_HBTP_OK;
+}
+
+/* `payload`: at least the prefix of it; data NULL: they follow, else they lie in their place. */
+static int dx_hbtp_p_on_chunk(dx_hbtp_bulk *b, struct dx_hbtp_p_link *l, const uint8_t *payload,
+                              const uint8_t *data, uint32_t size, unsigned flags)
+{
+    const uint8_t *const bytes = data ? data : payload + DX_HBTP_FILE_CHUNK_PREFIX;
+    const uint32_t placing = l->placing;
+    uint32_t at = 0;
+    int error;
+    if (size < DX_HBTP_FILE_CHUNK_PREFIX) return DX_HBTP_ETRUNCATED;
+    size -= DX_HBTP_FILE_CHUNK_PREFIX;
+    error = dx_hbtp_p_which_chunk(b, l, payload, size, flags, &at);
+    if (error) return error;
+    l->placing = 0;
     b->metrics.bytes += size;
     if (l->from >= l->to) l->from = l->to = at;
     if (l->from > at) l->from = at;
@@ -590,15 +615,36 @@ static int dx_hbtp_p_on_chunk(dx_hbtp_bulk *b, struct dx_hbtp_p_link *l, const u
     if (dx_hbtp_p_arrived(b, at)) /* a sender has no reason to repeat everything twice */
         return ++b->metrics.chunks_duplicate > 4096 + 2 * (uint64_t)b->count_ ? DX_HBTP_ETOOBIG
                                                                                : DX_HBTP_OK;
-    p += DX_HBTP_FILE_CHUNK_PREFIX;
-    if (dx_hbtp_p_bulk_crc(b, p, size) != dx_hbtp_p_load32(p - 12)) {
+    if (data && placing != at + 1) return DX_HBTP_EINVAL;
+    if (dx_hbtp_p_bulk_crc(b, bytes, size) != dx_hbtp_p_load32(payload + 4)) {
         b->metrics.bad_checksums++;
         return DX_HBTP_ECORRUPT;
     }
-    if (b->desc_.write(b->desc_.user, offset, p, size))
+    if (!data && b->desc_.write(b->desc_.user, dx_hbtp_p_load64(payload + 8), bytes, size))
         return dx_hbtp_p_bulk_fail(b, DX_HBTP_ESYS, DX_HBTP_STATUS_INTERNAL);
     dx_hbtp_p_arrive(b, at, 0);
     return DX_HBTP_OK;
+}
+
+DX_BULK_API int dx_hbtp_bulk_place(dx_hbtp_bulk *b, int connection, const uint8_t *head,
+                                   uint64_t now_ns, uint64_t *offset, uint32_t *size)
+{
+    struct dx_hbtp_p_link *l = dx_hbtp_p_link(b, connection);
+    dx_hbtp_header h;
+    uint32_t at = 0, i;
+    if (!l || !b->bitmap_ || !head || !offset || !size) return DX_HBTP_EINVAL;
+    dx_hbtp_parse_header(head, DX_HBTP_HEADER_SIZE, &h);
+    if (b->state == DX_HBTP_BULK_FAILED || h.opcode != DX_HBTP_OP_FILE_CHUNK ||
+        (h.flags & DX_HBTP_FLAG_HAS_CHECKSUM) || h.length < DX_HBTP_FILE_CHUNK_PREFIX)
+        return 0;
+    *size = h.length - DX_HBTP_FILE_CHUNK_PREFIX;
+    *offset = dx_hbtp_p_load64(head + 16);
+    if (dx_hbtp_p_which_chunk(b, l, head + 8, *size, h.flags, &at)) return 0;
+    for (i = 0; i < b->desc_.max_connections; i++) /* there may be two on their way */
+        if (b->links_[i].used && b->links_[i].placing == at + 1 && &b->links_[i] != l) return 0;
+    l->heard_ns = now_ns;
+    l->placing = dx_hbtp_p_arrived(b, at) ? 0 : at + 1;
+    return l->placing != 0;
 }
 
 /* Offer, Have, End: a field, the transfer, more. */
@@ -634,12 +680,27 @@ DX_BULK_API int dx_hbtp_bulk_frame(dx_hbtp_bulk *b, int connection, const dx_hbt
     if (frame->opcode <= DX_HBTP_OP_PONG) /* a receiver owes a Pong, a sender got it */
         l->probed = b->bitmap_ && frame->opcode == DX_HBTP_OP_PING;
     else if (frame->opcode == DX_HBTP_OP_FILE_CHUNK && b->bitmap_)
-        error = dx_hbtp_p_on_chunk(b, l, frame->payload, frame->payload_size, frame->flags);
+        error = dx_hbtp_p_on_chunk(b, l, frame->payload, NULL, frame->payload_size, frame->flags);
     else if (frame->opcode >= DX_HBTP_OP_BULK_OFFER && frame->opcode <= DX_HBTP_OP_BULK_END)
         error = dx_hbtp_p_on_control(b, l, frame, now_ns);
     else error = DX_HBTP_ENOTFOUND;
     if (!error) l->heard_ns = now_ns;
     else b->metrics.bad_frames++;
+    return error;
+}
+
+DX_BULK_API int dx_hbtp_bulk_placed(dx_hbtp_bulk *b, int connection, const uint8_t *head,
+                                    const uint8_t *data, uint64_t now_ns)
+{
+    struct dx_hbtp_p_link *l = dx_hbtp_p_link(b, connection);
+    dx_hbtp_header h;
+    int error;
+    if (!l || !b->bitmap_ || !head || !data) return DX_HBTP_EINVAL;
+    if (b->state == DX_HBTP_BULK_FAILED) return DX_HBTP_ECANCELED;
+    dx_hbtp_parse_header(head, DX_HBTP_HEADER_SIZE, &h);
+    l->heard_ns = now_ns;
+    error = dx_hbtp_p_on_chunk(b, l, head + DX_HBTP_HEADER_SIZE, data, h.length, h.flags);
+    if (error) b->metrics.bad_frames++;
     return error;
 }
 

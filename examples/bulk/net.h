@@ -187,6 +187,8 @@ typedef struct bulk_link {
     uint64_t           since_ns;
     uint8_t           *in;             /* what arrived and was not consumed */
     size_t             in_size;
+    uint8_t           *place;          /* where the data of the chunk in `in` land; NULL: nowhere yet */
+    size_t             placed, most;   /* bytes of them that are there, of so many */
     dx_hbtp_bulk_piece piece;          /* being sent */
     size_t             sent;           /* of it */
     bool               sending, full;  /* full: the socket takes no more */
@@ -205,6 +207,7 @@ typedef struct bulk_net {
     char                 congestion[16];
     bool                 adaptive;     /* let the controller decide how many; else as many as it began with */
     bool                 gave_up;
+    uint8_t             *target;       /* receiver: the object's memory; NULL: everything goes through write() */
     bulk_paths           paths;        /* of all connections, looked at every 100 ms */
     uint64_t             looked_ns;
 } bulk_net;
@@ -271,24 +274,72 @@ static bool bulk_send(bulk_net *n, bulk_link *l, uint64_t now)
     return true;
 }
 
+/* Does what lies in l->in begin a chunk whose data have a place? Then they go there, beginning with what is here. */
+static void bulk_place(bulk_net *n, bulk_link *l, uint64_t now)
+{
+    uint64_t offset;
+    uint32_t size;
+    if (!n->target || l->in_size < DX_HBTP_BULK_PLACE_SIZE ||
+        dx_hbtp_bulk_place(&n->bulk, l->number, l->in, now, &offset, &size) != 1)
+        return;
+    l->place = n->target + offset;
+    l->placed = l->in_size - DX_HBTP_BULK_PLACE_SIZE;
+    l->most = size;
+    memcpy(l->place, l->in + DX_HBTP_BULK_PLACE_SIZE, l->placed);
+}
+
+/* The rest of a chunk to where it belongs, and the beginning of what follows. As recv(), EAGAIN and the end included. */
+static ssize_t bulk_receive_placed(bulk_net *n, bulk_link *l, uint64_t now, size_t *want)
+{
+    uint8_t next[DX_HBTP_BULK_PLACE_SIZE];
+    struct iovec v[2];
+    uint64_t offset;
+    uint32_t size;
+    bool wanted = dx_hbtp_bulk_place(&n->bulk, l->number, l->in, now, &offset, &size) == 1;
+    v[0].iov_base = wanted ? l->place + l->placed : l->in + DX_HBTP_BULK_PLACE_SIZE; /* came another way: let it go */
+    v[0].iov_len = l->most - l->placed;
+    v[1].iov_base = next;
+    v[1].iov_len = sizeof next;
+    *want = v[0].iov_len + sizeof next;
+    ssize_t got = readv(l->fd, v, 2);
+    if (got <= 0) return got;
+    if ((size_t)got < v[0].iov_len) {
+        l->placed += (size_t)got;
+        return got;
+    }
+    int error = dx_hbtp_bulk_placed(&n->bulk, l->number, l->in, l->place, now);
+    l->in_size = (size_t)got - v[0].iov_len;
+    memcpy(l->in, next, l->in_size);
+    l->place = NULL;
+    if (!error) return got;
+    errno = EPROTO;
+    return -1;
+}
+
 static bool bulk_receive(bulk_net *n, bulk_link *l, uint64_t now)
 {
     for (int turns = 0; turns < 16; turns++) {
-        /* To the end of a chunk's frame, so that what arrived is whole and need not be moved. */
-        size_t most = n->bulk.bitmap_ && n->bulk.known ? n->bulk.object.chunk_size + 24 : 4096;
-        size_t want = (most > l->in_size ? most : n->in_capacity) - l->in_size;
-        ssize_t got = recv(l->fd, l->in + l->in_size, want, 0);
+        /* To the end of a chunk's frame, so that what arrived is whole and need not be moved; or of its head. */
+        size_t most = n->bulk.bitmap_ && n->bulk.known ? n->bulk.object.chunk_size + 24 : 4096, want;
+        if (n->target && n->bulk.known && l->in_size < DX_HBTP_BULK_PLACE_SIZE) most = DX_HBTP_BULK_PLACE_SIZE;
+        ssize_t got;
+        if (l->place) {
+            got = bulk_receive_placed(n, l, now, &want);
+        } else {
+            want = (most > l->in_size ? most : n->in_capacity) - l->in_size;
+            got = recv(l->fd, l->in + l->in_size, want, 0);
+            if (got > 0) l->in_size += (size_t)got;
+        }
         if (got == 0) return false;
-        if (got < 0) return errno == EAGAIN || errno == EINTR;
-        l->in_size += (size_t)got;
-        int64_t used = dx_hbtp_bulk_feed(&n->bulk, l->number, l->in, l->in_size, now);
+        if (got < 0 && (errno == EAGAIN || errno == EINTR)) return true;
+        int64_t used = got < 0 ? -1 : l->place ? 0 : dx_hbtp_bulk_feed(&n->bulk, l->number, l->in, l->in_size, now);
         if (used < 0) {
             bulk_send(n, l, now); /* what it says to this */
             return false;
         }
         l->in_size -= (size_t)used;
         if (used && l->in_size) memmove(l->in, l->in + used, l->in_size);
-        if (n->bulk.bitmap_ && !bulk_send(n, l, now)) return false;
+        if (!l->place) bulk_place(n, l, now);
         if ((size_t)got < want) break;
     }
     return true;
