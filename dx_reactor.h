@@ -46,13 +46,13 @@
         on every backend. Operations on the same side of a descriptor (accept, recv and read; or
         connect, send, write and shutdown) run one after the other in the order of their start.
 
-    GUARANTEES  No allocation, no global, no printing; no thread but those of a group. Never blocks
+    GUARANTEES  No allocation, no global, no printing; no thread that is not asked for. Never blocks
                 but in wait, turn, run and close. No descriptor of its own survives exec. SIGPIPE
                 is never raised by a socket. docs/REACTOR.md numbers what holds on every backend.
-    LIMITS      desc.pending_max operations and desc.descriptors_max descriptors at a time, both
-                limits checked; 2^31-1 bytes an operation; one thread per reactor, which opens,
-                uses and closes it (post, wake and stop may come from any). Descriptors for accept,
-                connect and stream reads and writes must be non-blocking (those made here are).
+    LIMITS      desc.pending_max operations and desc.descriptors_max descriptors at a time; 2^31-1
+                bytes an operation; one thread opens, uses and closes a reactor (post, wake and
+                stop may come from any). Descriptors for accept, connect and stream reads and
+                writes must be non-blocking (those made here are).
     CONFIG      DX_REACTOR_STATIC, DX_REACTOR_API, DX_REACTOR_ASSERT(c), DX_REACTOR_MEMCPY,
                 DX_REACTOR_MEMMOVE, DX_REACTOR_MEMSET
     ERRORS      dx_reactor_error: 0 = ok, negative = reason; results of operations are -errno
@@ -217,8 +217,7 @@ typedef struct dx_reactor_stats { /* since dx_reactor_open() */
     uint64_t overflows;           /* times the kernel's completion queue had overflowed */
 } dx_reactor_stats;
 
-/* One more word than a pointer-sized payload: a kind and two arguments, say. */
-typedef struct dx_reactor_message {
+typedef struct dx_reactor_message { /* a kind and two arguments, say */
     uint64_t words[3];
 } dx_reactor_message;
 
@@ -305,8 +304,8 @@ DX_REACTOR_API int dx_reactor_close(dx_reactor *r);
 /* "io_uring", "epoll", "kqueue", "iocp" or "simulated": what this reactor runs on. */
 DX_REACTOR_API const char *dx_reactor_backend_name(const dx_reactor *r);
 
-/* Why `backend` was refused when r was opened: "io_uring_setup: ENOSYS". Empty when it was not
-   refused or not tried. Text lives in *r, also after a failed open. */
+/* Why `backend` was refused when r was opened: "io_uring_setup: ENOSYS"; empty: it was not, or not
+   tried. In *r, also after a failed open. */
 DX_REACTOR_API const char *dx_reactor_refusal(const dx_reactor *r, int backend);
 
 /* What AUTO would take now, found by making one and throwing it away: a backend's name or
@@ -506,8 +505,8 @@ struct dx_reactor_task {
    A group of threads, each with a reactor, a deque of tasks of its own and an inbox. A worker's
    round: its deque (last in, first out), its inbox, completions; when the first two are empty it
    takes a task from another one's deque; when there is none it sleeps. Threads that share a port
-   listen each with DX_REACTOR_REUSEPORT. Needs threads (-lpthread where libc has none). */
-#if !defined(_WIN32) /* where there are no groups */
+   listen each with DX_REACTOR_REUSEPORT; on Windows one listens and hands what it accepts on by
+   dx_reactor_post(), before it has started anything on it. -lpthread where libc has no threads. */
 typedef struct dx_reactor_group dx_reactor_group;
 typedef struct dx_reactor_group_desc {
     void           *memory;      /* required, any alignment; borrowed until join has returned */
@@ -547,7 +546,7 @@ struct dx_reactor_worker { /* one thread; the first fields may be read, on it or
 struct dx_reactor_group { /* caller-allocated, not to be moved; the first fields may be read */
     dx_reactor_group_desc desc;
     uint32_t count;       /* workers */
-    uint32_t next_, stop_, begun_, ended_, stopping_, joining_;
+    uint32_t next_, stop_, begun_, ended_, stopping_, stopped_, joining_;
     uint8_t *workers_;
     size_t   stride_;
 };
@@ -575,7 +574,6 @@ DX_REACTOR_API int  dx_reactor_group_submit(dx_reactor_group *g, uint32_t worker
 /* From w's own thread, into its deque, where others may steal it. EINVAL; EAGAIN: it is full. */
 DX_REACTOR_API int  dx_reactor_worker_push(dx_reactor_worker *w, dx_reactor_task *task);
 DX_REACTOR_API dx_reactor_worker *dx_reactor_group_worker(const dx_reactor_group *g, uint32_t i);
-#endif
 
 /* >>results ------------------------------------------------------------ */
 DX_REACTOR_API bool     dx_reactor_is_success(const dx_completion *c);
@@ -697,10 +695,12 @@ extern long syscall(long number, ...);
 #if defined(_WIN32)
   #define DX_REACTOR_P_SHARED SO_EXCLUSIVEADDRUSE /* else anybody may take a bound port */
 typedef SOCKET dx_reactor_p_system_socket;
+typedef DWORD WINAPI dx_reactor_p_thread(void *user);
 typedef char dx_reactor_p_op_size[sizeof(dx_op) <= 128 ? 1 : -1];
 #else
   #define DX_REACTOR_P_SHARED SO_REUSEADDR
 typedef int dx_reactor_p_system_socket;
+typedef void *dx_reactor_p_thread(void *user);
 typedef char dx_reactor_p_op_size[sizeof(dx_op) <= 64 ? 1 : -1];
 typedef char dx_reactor_p_thread_size[sizeof(pthread_t) <= 8 ? 1 : -1];
 #endif
@@ -814,13 +814,14 @@ static uint64_t dx_reactor_p_monotonic(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-#elif defined(SYS_clock_gettime64)
-    uint64_t now[2] = {0, 0};
-    syscall(SYS_clock_gettime64, 1, now);
-    return now[0] * 1000000000u + now[1];
 #else /* a strict -std=c99 hides the declaration of clock_gettime() */
+  #if defined(SYS_clock_gettime64)
+    int64_t now[2] = {0, 0};
+    syscall(SYS_clock_gettime64, 1, now);
+  #else
     long now[2] = {0, 0};
     syscall(SYS_clock_gettime, 1, now);
+  #endif
     return (uint64_t)now[0] * 1000000000u + (uint64_t)now[1];
 #endif
 }
@@ -890,6 +891,32 @@ static int dx_reactor_p_last_errno(void)
     return errno;
 }
 #endif
+
+/* A thread, in 64 bits. 0 or an errno. */
+static int dx_reactor_p_thread_make(uint64_t *thread, dx_reactor_p_thread *main, void *user)
+{
+#if defined(_WIN32)
+    *thread = (uint64_t)(uintptr_t)CreateThread(NULL, 0, main, user, 0, NULL);
+    return *thread ? 0 : dx_reactor_p_last_errno();
+#else
+    pthread_t made;
+    int error = pthread_create(&made, NULL, main, user);
+    if (!error) DX_REACTOR_MEMCPY(thread, &made, sizeof made);
+    return error;
+#endif
+}
+
+static void dx_reactor_p_thread_join(uint64_t thread)
+{
+#if defined(_WIN32)
+    WaitForSingleObject((HANDLE)(uintptr_t)thread, INFINITE);
+    CloseHandle((HANDLE)(uintptr_t)thread);
+#else
+    pthread_t made;
+    DX_REACTOR_MEMCPY(&made, &thread, sizeof made);
+    pthread_join(made, NULL);
+#endif
+}
 
 static int dx_reactor_p_fail(dx_reactor *r, int system_errno)
 {
@@ -1032,7 +1059,7 @@ typedef struct dx_reactor_p_files { /* of threads that read and write files; the
 #if !defined(_WIN32)
     pthread_mutex_t lock;
     pthread_cond_t  lent;
-    pthread_t       threads[64];
+    uint64_t        threads[64];
 #endif
     dx_op  **ring;
     uint32_t mask, head, tail, count; /* of the ring; threads that were made */
@@ -1218,8 +1245,6 @@ static void dx_reactor_p_more_push(dx_reactor *r, dx_op *op, int32_t result, uin
    is that digit; when time reaches a slot, its timers move to lower levels, in order. So lower
    levels are earlier, and a slot of level 0 holds equal times. fd_: 64 times the level, and the
    slot. offset_: the time; a timer that was put off stays where it is until then. */
-enum { DX_REACTOR_P_NONE = -1 };
-
 static void dx_reactor_p_timer_link(dx_reactor *r, dx_op *op)
 {
     const uint64_t differs = (op->offset_ ^ r->timer_base_) | 1;
@@ -1244,12 +1269,12 @@ static void dx_reactor_p_timer_remove(dx_reactor *r, dx_op *op)
     if (!r->timers_[slot]) r->timer_used_[slot / 64] &= ~((uint64_t)1 << slot % 64);
 }
 
-/* The first slot that is used, and the time at which it begins. NONE: there is no timer. */
+/* The first slot that is used, and the time at which it begins. -1: there is no timer. */
 static int32_t dx_reactor_p_timer_slot(const dx_reactor *r, uint64_t *begin)
 {
     uint32_t level = 0, digit;
     while (level < DX_REACTOR_P_LEVELS && !r->timer_used_[level]) level++;
-    if (level == DX_REACTOR_P_LEVELS) return DX_REACTOR_P_NONE;
+    if (level == DX_REACTOR_P_LEVELS) return -1;
     digit = (uint32_t)__builtin_ctzll(r->timer_used_[level]);
     *begin = ((r->timer_base_ >> 6 * level & ~(uint64_t)63) | digit) << 6 * level;
     return (int32_t)(64 * level + digit);
@@ -1990,7 +2015,6 @@ static bool dx_reactor_p_uring_judge(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
     return false;
 }
 
-/* Take in every completion that lies in the ring. */
 static bool dx_reactor_p_uring_reap(dx_reactor *r)
 {
     dx_reactor_p_ring *g = &r->ring_;
@@ -2342,11 +2366,6 @@ static dx_reactor_p_fd *dx_reactor_p_ready_entry(dx_reactor *r, int fd, uint32_t
     return NULL;
 }
 
-static struct msghdr *dx_reactor_p_message_of(const dx_op *op)
-{
-    return (struct msghdr *)(void *)((dx_reactor_datagram *)op->buffer_)->system_;
-}
-
 static int32_t dx_reactor_p_try_connect(dx_op *op)
 {
     struct sockaddr_storage address;
@@ -2403,12 +2422,14 @@ static int32_t dx_reactor_p_admit(dx_reactor_p_fd *e, const dx_op *op)
     return 0;
 }
 
-/* One system call that does not block. */
+/* One system call; those of files may block. */
 static long dx_reactor_p_call(const dx_op *op)
 {
     const bool flush = op->kind_ == DX_REACTOR_P_FSYNC;
     uint8_t *at = op->buffer_ ? (uint8_t *)op->buffer_ + op->u_.bytes.done : NULL;
     size_t size = op->u_.bytes.size - op->u_.bytes.done;
+    const uintptr_t header = (uintptr_t)op->buffer_ + offsetof(dx_reactor_datagram, system_);
+    struct msghdr *message = (struct msghdr *)header;
     switch (op->kind_) {
 #if defined(__linux__)
     case DX_REACTOR_P_ACCEPT:
@@ -2421,11 +2442,9 @@ static long dx_reactor_p_call(const dx_op *op)
     case DX_REACTOR_P_WRITE: return (long)write(op->fd_, at, size);
     case DX_REACTOR_P_SEND:
         return (long)send(op->fd_, at, size, MSG_DONTWAIT | DX_REACTOR_P_NOSIGNAL);
-    case DX_REACTOR_P_RECVFROM:
-        return (long)recvmsg(op->fd_, dx_reactor_p_message_of(op), MSG_DONTWAIT);
+    case DX_REACTOR_P_RECVFROM: return (long)recvmsg(op->fd_, message, MSG_DONTWAIT);
     case DX_REACTOR_P_SENDTO:
-        return (long)sendmsg(op->fd_, dx_reactor_p_message_of(op),
-                             MSG_DONTWAIT | DX_REACTOR_P_NOSIGNAL);
+        return (long)sendmsg(op->fd_, message, MSG_DONTWAIT | DX_REACTOR_P_NOSIGNAL);
     default: break;
     }
 #if defined(__linux__) /* where a strict -std=c99 hides pread() and fdatasync() */
@@ -2488,7 +2507,7 @@ static void dx_reactor_p_files_close(dx_reactor *r)
     f->stop = true;
     pthread_mutex_unlock(&f->lock);
     pthread_cond_broadcast(&f->lent);
-    while (f->count) pthread_join(f->threads[--f->count], NULL);
+    while (f->count) dx_reactor_p_thread_join(f->threads[--f->count]);
     pthread_cond_destroy(&f->lent);
     pthread_mutex_destroy(&f->lock);
 }
@@ -2509,7 +2528,7 @@ static int dx_reactor_p_files_start(dx_reactor *r, uint32_t threads)
     pthread_mutex_init(&f->lock, NULL);
     pthread_cond_init(&f->lent, NULL);
     for (; f->count < threads && !error; f->count += !error)
-        error = pthread_create(&f->threads[f->count], NULL, dx_reactor_p_files_main, r);
+        error = dx_reactor_p_thread_make(&f->threads[f->count], dx_reactor_p_files_main, r);
 #if defined(SIG_SETMASK)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 #endif
@@ -3218,7 +3237,6 @@ static void dx_reactor_p_receive_ready(dx_reactor *r)
 }
 
 /* >>turn --------------------------------------------------------------- */
-/* Take in what threads have done. */
 static void dx_reactor_p_files_reap(dx_reactor *r)
 {
     dx_op *op = NULL;
@@ -3446,7 +3464,6 @@ static int dx_reactor_p_select(dx_reactor *r, const dx_reactor_desc *desc)
 {
     const bool any = desc->backend == DX_REACTOR_BACKEND_AUTO;
     size_t i;
-    r->poll_fd_ = r->wake_fd_ = -1;
     r->backend_ = desc->simulator ? desc->simulator->backend_ : NULL;
     if (desc->backend == DX_REACTOR_BACKEND_SIMULATED && r->backend_) return DX_REACTOR_OK;
     for (i = 0; (r->backend_ = dx_reactor_p_backends[i].table) != NULL; i++) {
@@ -3479,7 +3496,6 @@ DX_REACTOR_API int dx_reactor_open(dx_reactor *r, const dx_reactor_desc *desc)
     return DX_REACTOR_OK;
 }
 
-/* Ask everything that is pending to end. */
 static void dx_reactor_p_cancel_all(dx_reactor *r)
 {
     uint32_t bucket;
@@ -3536,6 +3552,7 @@ DX_REACTOR_API const char *dx_reactor_best_available(void)
     dx_reactor r;
     DX_REACTOR_MEMSET(&r, 0, sizeof r);
     DX_REACTOR_MEMSET(&desc, 0, sizeof desc);
+    r.poll_fd_ = r.wake_fd_ = -1;
     desc.queue_entries = 4;
     if (dx_reactor_p_select(&r, &desc) == DX_REACTOR_OK) dx_reactor_p_close_backend(&r);
     return dx_reactor_backend_name(&r);
@@ -3555,8 +3572,8 @@ DX_REACTOR_API bool dx_reactor_kernel_has_io_uring(const char *release)
 
 DX_REACTOR_API int dx_reactor_submit(dx_reactor *r)
 {
-    int error;
     uint32_t count;
+    int error;
     if (!r || !r->open_) return DX_REACTOR_EINVAL;
     dx_reactor_p_retry(r);
     error = r->backend_->submit ? r->backend_->submit(r) : 0;
@@ -4040,7 +4057,6 @@ DX_REACTOR_API uint32_t dx_reactor_errno(const dx_completion *c)
     return c->result >= 0 ? 0 : 0u - (uint32_t)c->result;
 }
 
-#if !defined(_WIN32)
 /* >>workers ------------------------------------------------------------ */
 enum {
     DX_REACTOR_P_CPU_BITS = 8 * sizeof(long), DX_REACTOR_P_CPU_WORDS = 1024 / DX_REACTOR_P_CPU_BITS,
@@ -4052,6 +4068,7 @@ DX_REACTOR_API dx_reactor_worker *dx_reactor_group_worker(const dx_reactor_group
     return (dx_reactor_worker *)(void *)(g->workers_ + i * g->stride_);
 }
 
+#if defined(__linux__)
 /* The beginning of the file `folder` `name`, zero-terminated; empty where there is none. */
 static size_t dx_reactor_p_slurp(const char *folder, const char *name, char *text, size_t capacity)
 {
@@ -4112,13 +4129,19 @@ static uint32_t dx_reactor_p_quotas(const char *root)
     return least;
 }
 
+#endif
+
 /* The CPUs that this thread may run on: how many, 0: not known. */
 static uint32_t dx_reactor_p_affinity(unsigned long *words)
 {
     const size_t size = DX_REACTOR_P_CPU_WORDS * sizeof *words;
     uint32_t count = 0, i;
     DX_REACTOR_MEMSET(words, 0, size);
-#if defined(SYS_sched_getaffinity)
+#if defined(_WIN32)
+    DWORD_PTR mask, all;
+    if (GetProcessAffinityMask(GetCurrentProcess(), &mask, &all))
+        DX_REACTOR_MEMCPY(words, &mask, sizeof mask);
+#elif defined(SYS_sched_getaffinity)
     if (syscall(SYS_sched_getaffinity, 0L, size, words) < 0) return 0;
 #endif
     for (i = 0; i < 1024; i++)
@@ -4136,7 +4159,11 @@ static int32_t dx_reactor_p_pin(uint32_t n)
         if (words[i / DX_REACTOR_P_CPU_BITS] >> i % DX_REACTOR_P_CPU_BITS & 1 && n-- == 0) break;
     DX_REACTOR_MEMSET(words, 0, sizeof words);
     words[i / DX_REACTOR_P_CPU_BITS] = 1ul << i % DX_REACTOR_P_CPU_BITS;
-#if defined(SYS_sched_setaffinity)
+#if defined(_WIN32)
+    DWORD_PTR mask;
+    DX_REACTOR_MEMCPY(&mask, words, sizeof mask);
+    if (SetThreadAffinityMask(GetCurrentThread(), mask)) return (int32_t)i;
+#elif defined(SYS_sched_setaffinity)
     if (syscall(SYS_sched_setaffinity, 0L, sizeof words, words) == 0) return (int32_t)i;
 #endif
     return -1;
@@ -4145,11 +4172,19 @@ static int32_t dx_reactor_p_pin(uint32_t n)
 DX_REACTOR_API uint32_t dx_reactor_cpu_count(int *limit)
 {
     unsigned long words[DX_REACTOR_P_CPU_WORDS];
+    uint32_t fewer[3] = {0, 0, 0}, count, i;
+#if defined(_WIN32)
+    SYSTEM_INFO info;
+    GetSystemInfo(&info);
+    count = info.dwNumberOfProcessors;
+#else
     long online = sysconf(_SC_NPROCESSORS_ONLN);
-    uint32_t count = online > 0 ? (uint32_t)online : 1, i;
-    uint32_t fewer[3] = {0, 0, 0};
+    count = online > 0 ? (uint32_t)online : 1;
+#endif
     fewer[DX_REACTOR_CPUS_AFFINITY] = dx_reactor_p_affinity(words);
+#if defined(__linux__)
     fewer[DX_REACTOR_CPUS_QUOTA] = dx_reactor_p_quotas("");
+#endif
     if (limit) *limit = DX_REACTOR_CPUS_ONLINE;
     for (i = 1; i < 3; i++) {
         if (!fewer[i] || fewer[i] >= count) continue;
@@ -4273,11 +4308,21 @@ static int dx_reactor_p_worker_loop(dx_reactor_worker *w)
 /* Until *value is at least `wanted`. */
 static void dx_reactor_p_await(const uint32_t *value, uint32_t wanted)
 {
-    while (__atomic_load_n(value, __ATOMIC_SEQ_CST) < wanted) poll(NULL, 0, 1);
+    while (__atomic_load_n(value, __ATOMIC_SEQ_CST) < wanted) {
+#if defined(_WIN32)
+        Sleep(1);
+#else
+        poll(NULL, 0, 1);
+#endif
+    }
 }
 
 /* A worker's life. Its reactor is closed only when nobody can wake it any more. */
+#if defined(_WIN32)
+static DWORD WINAPI dx_reactor_p_worker_main(void *self)
+#else
 static void *dx_reactor_p_worker_main(void *self)
+#endif
 {
     dx_reactor_worker *w = (dx_reactor_worker *)self;
     dx_reactor_group *g = w->group;
@@ -4297,9 +4342,9 @@ static void *dx_reactor_p_worker_main(void *self)
     __atomic_add_fetch(&g->ended_, 1, __ATOMIC_SEQ_CST);
     dx_reactor_p_await(&g->ended_, g->desc.workers);
     dx_reactor_p_await(&g->joining_, 1);
-    while (__atomic_load_n(&g->stopping_, __ATOMIC_SEQ_CST)) poll(NULL, 0, 1);
+    dx_reactor_p_await(&g->stopped_, __atomic_load_n(&g->stopping_, __ATOMIC_SEQ_CST));
     dx_reactor_close(&w->reactor);
-    return NULL;
+    return 0;
 }
 
 /* How many workers, and bytes of one: itself, its reactor's memory, its deque. 0: out of range. */
@@ -4321,16 +4366,13 @@ DX_REACTOR_API size_t dx_reactor_group_memory_size(const dx_reactor_group_desc *
     return size ? size * count + 63 : 0;
 }
 
-/* Make the threads, wait until they have begun. */
 static int dx_reactor_p_group_launch(dx_reactor_group *g)
 {
     uint32_t i, made = 0;
     int error = DX_REACTOR_OK;
     for (; made < g->count; made++) {
         dx_reactor_worker *w = dx_reactor_group_worker(g, made);
-        pthread_t thread;
-        if (pthread_create(&thread, NULL, dx_reactor_p_worker_main, w) != 0) break;
-        DX_REACTOR_MEMCPY(&w->thread_, &thread, sizeof thread);
+        if (dx_reactor_p_thread_make(&w->thread_, dx_reactor_p_worker_main, w) != 0) break;
     }
     if (made < g->count) { /* the others wait for all */
         error = DX_REACTOR_ESYS;
@@ -4376,7 +4418,7 @@ DX_REACTOR_API void dx_reactor_group_stop(dx_reactor_group *g)
     __atomic_add_fetch(&g->stopping_, 1, __ATOMIC_SEQ_CST);
     __atomic_store_n(&g->stop_, 1, __ATOMIC_SEQ_CST);
     for (i = 0; i < g->count; i++) dx_reactor_wake(&dx_reactor_group_worker(g, i)->reactor);
-    __atomic_sub_fetch(&g->stopping_, 1, __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&g->stopped_, 1, __ATOMIC_SEQ_CST);
 }
 
 DX_REACTOR_API int dx_reactor_group_join(dx_reactor_group *g)
@@ -4386,9 +4428,7 @@ DX_REACTOR_API int dx_reactor_group_join(dx_reactor_group *g)
     __atomic_store_n(&g->joining_, 1, __ATOMIC_SEQ_CST);
     for (i = 0; i < g->count; i++) {
         dx_reactor_worker *w = dx_reactor_group_worker(g, i);
-        pthread_t thread;
-        DX_REACTOR_MEMCPY(&thread, &w->thread_, sizeof thread);
-        pthread_join(thread, NULL);
+        dx_reactor_p_thread_join(w->thread_);
         if (!error) error = w->error_;
     }
     return error;
@@ -4428,8 +4468,6 @@ DX_REACTOR_API int dx_reactor_worker_push(dx_reactor_worker *w, dx_reactor_task 
     }
     return DX_REACTOR_OK;
 }
-
-#endif /* !_WIN32 */
 
 #endif /* DX_REACTOR_IMPLEMENTATION */
 

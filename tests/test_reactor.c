@@ -331,13 +331,13 @@ EVERY(timer_at_a_time_and_moved)
     DX_CHECK_EQ(dx_reactor_timer_at(&l.r, &ops[2], 0), 0); /* past */
     DX_CHECK_EQ(dx_reactor_timer_move(&l.r, &ops[0], start + 20 * MS), 0);
     DX_CHECK_EQ(dx_reactor_timer_move(&l.r, &ops[1], start + 10 * MS), 0);
-    DX_CHECK_EQ(dx_reactor_wait(&l.r, out, 3, 0), 1);
+    DX_CHECK_EQ(dx_reactor_wait(&l.r, out, 1, 0), 1);
     DX_CHECK_EQ(out[0].user_data, 2);
     DX_CHECK_EQ(dx_reactor_timer_move(&l.r, &ops[2], start), DX_REACTOR_ENOTFOUND);
-    DX_CHECK_EQ(dx_reactor_submit_and_wait(&l.r, out, 3, 1, DX_REACTOR_FOREVER), 1);
+    DX_CHECK_EQ(dx_reactor_submit_and_wait(&l.r, out, 1, 1, DX_REACTOR_FOREVER), 1);
     DX_CHECK_EQ(out[0].user_data, 1);
     DX_CHECK(dx_reactor_now_ns(&l.r) >= start + 10 * MS);
-    DX_CHECK_EQ(dx_reactor_submit_and_wait(&l.r, out, 3, 1, DX_REACTOR_FOREVER), 1);
+    DX_CHECK_EQ(dx_reactor_submit_and_wait(&l.r, out, 1, 1, DX_REACTOR_FOREVER), 1);
     DX_CHECK_EQ(out[0].user_data, 0);
     DX_CHECK(dx_reactor_now_ns(&l.r) >= start + 20 * MS);
     DX_CHECK_EQ(dx_reactor_timer_move(NULL, &ops[0], 0), DX_REACTOR_EINVAL);

@@ -1430,6 +1430,136 @@ static void messages_of_a_thread(world *w)
     note(w, "n=%u sum=%u", n, (unsigned)sum);
 }
 
+/* >>groups --------------------------------------------------------------
+   One worker listens and hands what it accepts on, in turns: the way where several sockets cannot
+   share a port. Each answers a byte with that byte and its own letter. */
+enum { CREW = 3, CALLS = 7 };
+
+typedef struct crew {
+    dx_reactor_group      group;
+    dx_reactor_group_desc desc;
+    dx_reactor_address    at;
+    dx_op                 accepting, closing, receiving[CREW], calls[CALLS];
+    dx_reactor_message    messages[CREW][4];
+    char                  bytes[CALLS][2];
+    int                   listener;
+    uint32_t              accepted, answered, ran;
+    dx_reactor_task       tasks[30];
+} crew;
+
+static void crew_answered(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    crew *c = (crew *)dx_reactor_op_user(op);
+    (void)flags;
+    (void)result;
+    op->fn = NULL;
+    __atomic_add_fetch(&c->answered, 1, __ATOMIC_SEQ_CST);
+    dx_reactor_close_fd(r, op, op->fd_);
+}
+
+static void crew_asked(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    crew *c = (crew *)dx_reactor_op_user(op);
+    size_t i = (size_t)(op - c->calls);
+    (void)flags;
+    op->fn = crew_answered;
+    if (result == 1) dx_reactor_send(r, op, op->fd_, c->bytes[i], 2);
+}
+
+/* A connection was handed to this worker. */
+static void crew_took(dx_reactor *r, dx_op *op, int32_t count, uint32_t flags)
+{
+    crew *c = (crew *)dx_reactor_op_user(op);
+    size_t self = (size_t)(op - c->receiving);
+    (void)flags;
+    for (int32_t i = 0; i < count; i++) {
+        const uint64_t *words = c->messages[self][i].words;
+        dx_op *call = &c->calls[words[1]];
+        dx_reactor_op_init(call, crew_asked, c);
+        c->bytes[words[1]][1] = (char)('A' + self);
+        dx_reactor_recv(r, call, (int)words[0], c->bytes[words[1]], 1);
+    }
+    if (count > 0) dx_reactor_receive(r, op, c->messages[self], 4);
+}
+
+static void crew_accepted(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    crew *c = (crew *)dx_reactor_op_user(op);
+    dx_reactor_message m = {{(uint64_t)result, c->accepted, 0}};
+    (void)r;
+    if (!(flags & DX_REACTOR_F_MORE)) return;
+    dx_reactor_post(&dx_reactor_group_worker(&c->group, c->accepted++ % CREW)->reactor, &m);
+}
+
+static int crew_start(dx_reactor_worker *self)
+{
+    crew *c = (crew *)self->group->desc.user;
+    dx_reactor *r = &self->reactor;
+    dx_reactor_address any;
+    int error;
+    dx_reactor_op_init(&c->receiving[self->index], crew_took, c);
+    error = dx_reactor_receive(r, &c->receiving[self->index], c->messages[self->index], 4);
+    if (error || self->index) return error;
+    dx_reactor_op_init(&c->accepting, crew_accepted, c);
+    error = dx_reactor_address_parse(&any, "127.0.0.1:0");
+    if (!error) error = dx_reactor_listen_tcp(r, &any, 0, 0, &c->listener, &c->at);
+    return error ? error : dx_reactor_accept_multishot(r, &c->accepting, c->listener);
+}
+
+static void crew_stop(dx_reactor_worker *self)
+{
+    crew *c = (crew *)self->group->desc.user;
+    if (self->index == 0) dx_reactor_close_fd(&self->reactor, &c->closing, c->listener);
+}
+
+static void crew_task(dx_reactor_task *task, dx_reactor_worker *self)
+{
+    crew *c = (crew *)task->user;
+    if (self->group == &c->group) __atomic_add_fetch(&c->ran, 1, __ATOMIC_SEQ_CST);
+}
+
+static void a_group_hands_connections_on(world *w)
+{
+    crew *c = (crew *)calloc(1, sizeof *c);
+    char text[2 * CALLS + 1] = "";
+    c->desc.workers = CREW;
+    c->desc.fixed = true;
+    c->desc.reactor = w->desc;
+    c->desc.start = crew_start;
+    c->desc.stop = crew_stop;
+    c->desc.user = c;
+    c->desc.memory_size = dx_reactor_group_memory_size(&c->desc);
+    c->desc.memory = malloc(c->desc.memory_size);
+    note(w, "start:%s", error_name(dx_reactor_group_start(&c->group, &c->desc)));
+    note(w, "count=%u", (unsigned)c->group.count);
+    for (int i = 0; i < CALLS; i++) {
+        int fd = -1;
+        MUST(dx_reactor_socket_tcp(&w->r, &c->at, DX_REACTOR_NODELAY, &fd) == 0);
+        keep(w, fd);
+        MUST(dx_reactor_connect(&w->r, op(w, 'a'), fd, &c->at) == 0);
+        MUST(ends(w, 0) == 0);
+        MUST(dx_reactor_send(&w->r, op(w, 'b'), fd, &"abcdefg"[i], 1) == 0);
+        MUST(ends(w, 1) == 1);
+        for (int got = 0; got < 2;) {
+            MUST(dx_reactor_recv(&w->r, op(w, 'c'), fd, text + 2 * i + got, 2) == 0);
+            int32_t count = ends(w, 2);
+            if (count <= 0) break;
+            got += count;
+        }
+    }
+    for (int i = 0; i < 30; i++) {
+        c->tasks[i].fn = crew_task;
+        c->tasks[i].user = c;
+        MUST(dx_reactor_group_submit(&c->group, DX_REACTOR_ANY, &c->tasks[i]) == 0);
+    }
+    for (int i = 0; i < 2000 && __atomic_load_n(&c->ran, __ATOMIC_SEQ_CST) < 30; i++) nap(1);
+    dx_reactor_group_stop(&c->group);
+    note(w, "join:%s", error_name(dx_reactor_group_join(&c->group)));
+    note(w, "\"%s\" answered=%u ran=%u", text, (unsigned)c->answered, (unsigned)c->ran);
+    free(c->desc.memory);
+    free(c);
+}
+
 static void messages_until_full(world *w)
 {
     dx_reactor_message m = {{1, 2, 3}}, got[8];
@@ -1604,6 +1734,8 @@ static const trace traces[] = {
      "b=8 a=8 from=1 b=3 a=3 from=1 b=0 a=0 from=1 b=8 a=msgsize b=8 a=8 from=1 cancel(c):OK "
      "c=canceled", 0, 0, 0, 0, 0},
     {"messages_of_a_thread", messages_of_a_thread, "n=3 sum=12423", 0, 0, 0, 0, 0},
+    {"a_group_hands_connections_on", a_group_hands_connections_on,
+     "start:OK count=3 join:OK \"aAbBcCdAeBfCgA\" answered=7 ran=30", 0, 0, 0, 0, 0},
     {"messages_until_full", messages_until_full,
      "posted=4 a=4 cancel(b):OK b=canceled", 0, 0, 0, 0, 4},
     {"woken", woken, "n=0", 0, 0, 0, 0, 0},
@@ -1905,8 +2037,9 @@ static void run_one(const trace *t, const char *name, uint64_t seed, const char 
 static bool applies(const trace *t)
 {
     if (t->run == file_reads_and_writes || t->run == files_at_once ||
-        t->run == file_is_closed_with_work || t->run == wrong_descriptor)
-        return !simulated(); /* which has no files */
+        t->run == file_is_closed_with_work || t->run == wrong_descriptor ||
+        t->run == a_group_hands_connections_on)
+        return !simulated(); /* which has neither files nor threads */
 #if defined(_WIN32)
     return t->run != no_more_descriptors || simulated(); /* Windows has no such limit */
 #else
