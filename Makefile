@@ -130,11 +130,14 @@ build/tsan/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
 build/test_connections build/asan/test_connections: examples/dxecho/peers.h tests/dx_reactor_sim.h
 build/test_workers build/asan/test_workers build/tsan/test_workers: examples/frames/frames.h
 build/test_cache build/asan/test_cache build/tsan/test_cache: examples/cache/cache.h
+build/test_hde build/asan/test_hde build/tsan/test_hde: examples/hde/hde.h
 build/test_bulk build/asan/test_bulk build/test_bulk_net build/asan/test_bulk_net: examples/bulk/bulk.h examples/bulk/net.h
 # Other choices of a header, tested like the first: codecs; the path for big-endian machines on this one.
 build/portable/test_teleport: OPTION := -DDX_TELEPORT_LITTLE_ENDIAN=0
 build/codec/test_hbtp_codec: OPTION := -DDX_HBTP_ZSTD -DDX_HBTP_SODIUM -lzstd -lsodium
-build/portable/test_teleport build/codec/test_hbtp_codec: $(UNITS:%=tests/%.c) tests/dx_test.h $(HEADERS) build/flags
+build/codec/test_hde: OPTION := -DDX_HDE_ZSTD -lzstd
+build/codec/test_hde: examples/hde/hde.h
+build/portable/test_teleport build/codec/test_hbtp_codec build/codec/test_hde: $(UNITS:%=tests/%.c) tests/dx_test.h $(HEADERS) build/flags
 	@mkdir -p $(@D)
 	$(TEST_CC) $(SANITIZE) tests/$(@F).c -o $@ $(LDFLAGS) $(OPTION) -lpthread
 build/dxup_evil: tests/dxup_evil.c examples/dxup/wire.h $(HEADERS) build/flags
@@ -152,7 +155,8 @@ SUITES = '!build 300 $(MAKE) -s -j2 all build/asan/dxup build/asan/dxpatch build
          $(foreach t,$(UNITS),'$(t) 300 $(MAKE) -s build/$(t) && build/$(t)' \
            '$(t).asan 600 $(MAKE) -s build/asan/$(t) && $(FIXED) build/asan/$(t)') \
          $(if $(CODECS),'test_hbtp_codec.libraries 300 $(MAKE) -s build/codec/test_hbtp_codec && $(FIXED) build/codec/test_hbtp_codec') \
-         $(foreach t,test_reactor test_teleport test_workers test_cache,'$(t).tsan 600 $(MAKE) -s build/tsan/$(t) && $(FIXED) build/tsan/$(t)') \
+         $(if $(ZSTD_LIBS),'test_hde.zstd 300 $(MAKE) -s build/codec/test_hde && $(FIXED) build/codec/test_hde') \
+         $(foreach t,test_reactor test_teleport test_workers test_cache test_hde,'$(t).tsan 600 $(MAKE) -s build/tsan/$(t) && $(FIXED) build/tsan/$(t)') \
          'test_teleport.portable 300 $(MAKE) -s build/portable/test_teleport && $(FIXED) build/portable/test_teleport' \
          'conform 600 tests/ports/conform.sh' 'windows 600 tests/ports/windows.py' 'kernels 900 tests/ports/kernels.sh' 'macos 900 tests/ports/macos.sh' \
          'test_reactor.kqueue 600 $(MAKE) -s build/kqueue/test_reactor && $(FIXED) build/kqueue/test_reactor kqueue' \

@@ -21,7 +21,7 @@
 #endif
 
 /* >>bulk --------------------------------------------------------------- */
-/* One object over 1..256 connections, from a sender to a receiver (docs/HBTP.md, section 10). Chunks
+/* One object over 1..256 connections, from a sender to a receiver (docs/HBTP.md, part 10). Chunks
    may come in any order, twice, or be lost with their connection: the object arrives whole and
    verified, or the transfer fails. One thread a transfer. Both sides, whoever opened a connection:
        it is there             number = dx_hbtp_bulk_open(); each side counts its own

@@ -57,9 +57,11 @@ typedef enum dx_hde_kind {
     DX_HDE_NACK = 4   /* no state: the receiver lacks a baseline or a dictionary */
 } dx_hde_kind;
 
-typedef enum dx_hde_coding { DX_HDE_PLAIN = 0, DX_HDE_RANGE = 1, DX_HDE_ZSTD_FRAME = 2 } dx_hde_coding;
+typedef enum dx_hde_coding {
+    DX_HDE_PLAIN = 0, DX_HDE_RANGE = 1, DX_HDE_ZSTD_FRAME = 2
+} dx_hde_coding;
 
-typedef struct dx_hde_zstd { /* with DX_HDE_ZSTD; the caller's, borrowed, may change between calls */
+typedef struct dx_hde_zstd { /* with DX_HDE_ZSTD; borrowed; may change between calls */
     void *cctx, *dctx;         /* ZSTD_CCtx to encode, ZSTD_DCtx to decode */
     const void *cdict;         /* ZSTD_CDict for whole states; NULL: none */
     const void *const *ddicts; /* ZSTD_DDicts of all versions that may arrive */
@@ -148,7 +150,7 @@ DX_HDE_API int dx_hde_info(const void *record, size_t size, dx_hde_record *info)
 DX_HDE_API int dx_hde_write_nack(const void *record, size_t record_size, void *nack,
                                  size_t *nack_size);
 /* At the sender: OK: the next record of the key is whole (without the dictionary, if that is what
-   lacks): encode the state now. ENOTFOUND: the key has gone on since then, there is nothing to do. */
+   lacks): encode the state now. ENOTFOUND: the key has gone on since then: do nothing. */
 DX_HDE_API int dx_hde_read_nack(dx_hde *h, uint64_t key, const void *nack, size_t nack_size);
 
 /* A state that the other side has, too, as the baseline of a key. ETOOBIG. */
@@ -188,7 +190,7 @@ typedef struct dx_hde_trainer { /* zero, and set these: zero = the default behin
 
 /* EINVAL: smaller than sample_min; ENOSPACE: there are enough. The sample is copied. */
 DX_HDE_API int dx_hde_trainer_add(dx_hde_trainer *t, const void *sample, size_t size);
-/* Up to 128 KiB of dictionary for ZSTD_createCDict(), ZSTD_createDDict(); the samples are gone then.
+/* Up to 128 KiB for ZSTD_createCDict() and ZSTD_createDDict(); the samples are gone then.
    EAGAIN: too early, or fewer than 8 samples; ESYS: zstd cannot make one of them. */
 DX_HDE_API int dx_hde_train(dx_hde_trainer *t, uint64_t now_ms, void *dictionary, size_t capacity,
                             size_t *size);
@@ -340,44 +342,42 @@ static void dx_hde_p_rest(uint8_t *value, const uint8_t *p, size_t size, uint32_
     DX_HDE_P_MEM(memcpy)(value, v, 32);
 }
 
-#if defined(__GNUC__) || defined(__clang__)
+#if (defined(__GNUC__) || defined(__clang__)) && (defined(__SSE2__) || defined(__ARM_NEON))
 /* The four chunks of a page side by side. */
 typedef uint32_t dx_hde_p_words __attribute__((vector_size(16)));
 
-static dx_hde_p_words dx_hde_p_four(uint32_t a, uint32_t b, uint32_t c, uint32_t d)
+static void dx_hde_p_set(dx_hde_p_words *w, uint32_t a, uint32_t b, uint32_t c, uint32_t d)
 {
-    dx_hde_p_words w;
     uint32_t each[4];
     each[0] = a;
     each[1] = b;
     each[2] = c;
     each[3] = d;
-    DX_HDE_P_MEM(memcpy)(&w, each, sizeof w);
-    return w;
+    DX_HDE_P_MEM(memcpy)(w, each, sizeof *w);
 }
 
-static dx_hde_p_words dx_hde_p_all(uint32_t a) { return dx_hde_p_four(a, a, a, a); }
+static void dx_hde_p_set_all(dx_hde_p_words *w, uint32_t a) { dx_hde_p_set(w, a, a, a, a); }
 
 static void dx_hde_p_page(uint8_t *value, const uint8_t *p, uint32_t chunk)
 {
     dx_hde_p_words v[16], m[16], cv[8];
     uint8_t values[4 * 32];
     unsigned block, k;
-    for (k = 0; k < 8; k++) cv[k] = dx_hde_p_all(dx_hde_p_b3_key[k]);
+    for (k = 0; k < 8; k++) dx_hde_p_set_all(&cv[k], dx_hde_p_b3_key[k]);
     for (block = 0; block < 16; block++, p += 64) {
         uint32_t flags = block == 0 ? (uint32_t)DX_HDE_P_B3_START : 0;
         if (block == 15) flags = (uint32_t)DX_HDE_P_B3_END;
         for (k = 0; k < 16; k++) {
             const uint8_t *at = p + 4 * k;
-            m[k] = dx_hde_p_four(dx_hde_p_load32(at), dx_hde_p_load32(at + 1024),
-                                 dx_hde_p_load32(at + 2048), dx_hde_p_load32(at + 3072));
+            dx_hde_p_set(&m[k], dx_hde_p_load32(at), dx_hde_p_load32(at + 1024),
+                         dx_hde_p_load32(at + 2048), dx_hde_p_load32(at + 3072));
         }
         for (k = 0; k < 8; k++) v[k] = cv[k];
-        for (k = 0; k < 4; k++) v[8 + k] = dx_hde_p_all(dx_hde_p_b3_key[k]);
-        v[12] = dx_hde_p_four(chunk, chunk + 1, chunk + 2, chunk + 3);
-        v[13] = dx_hde_p_all(0);
-        v[14] = dx_hde_p_all(64);
-        v[15] = dx_hde_p_all(flags);
+        for (k = 0; k < 4; k++) dx_hde_p_set_all(&v[8 + k], dx_hde_p_b3_key[k]);
+        dx_hde_p_set(&v[12], chunk, chunk + 1, chunk + 2, chunk + 3);
+        dx_hde_p_set_all(&v[13], 0);
+        dx_hde_p_set_all(&v[14], 64);
+        dx_hde_p_set_all(&v[15], flags);
         DX_HDE_P_B3_ROUNDS(dx_hde_p_words);
         for (k = 0; k < 8; k++) cv[k] = v[k] ^ v[8 + k];
     }
@@ -697,7 +697,7 @@ DX_HDE_API int dx_hde_init(dx_hde *h, const dx_hde_desc *desc)
 }
 
 /* >>hash of a state ---------------------------------------------------- */
-/* Count subtrees of one size are on the stack after this one: those that it completes are joined. */
+/* The count-th of subtrees of one size goes to the stack: those that it completes are joined. */
 static void dx_hde_p_push(uint8_t *stack, uint32_t *depth, const uint8_t *value, uint32_t count)
 {
     DX_HDE_P_MEM(memcpy)(stack + 32 * (*depth)++, value, 32);
@@ -1072,7 +1072,7 @@ static uint32_t dx_hde_p_page_pieces(dx_hde *h, dx_hde_p_baseline *b, const uint
 {
     uint32_t old_at = 0, wrong = dx_hde_p_like(h, b, p, at, n, &old_at);
     uint32_t count = h->piece_count_, literals = h->literals_, stop;
-    dx_hde_p_piece last;
+    dx_hde_p_piece last = {0, 0, 0, 0};
     bool scan = wrong > n / 16 && h->stats_.level > 0;
     if (scan && wrong < n && h->useless_ > 8) scan = h->useless_++ % 16 == 0;
     if (scan) {
@@ -1582,7 +1582,7 @@ static uint32_t dx_hde_p_put_head(const dx_hde_record *r, uint8_t *p)
     p[4] = r->kind;
     p[5] = r->coding;
     p[6] = (uint8_t)(r->stride_log | r->literal_bits << 4);
-    p[7] = (uint8_t)(r->keep | r->subtract << 1 | code << 2);
+    p[7] = (uint8_t)((r->keep ? 1u : 0u) | (r->subtract ? 2u : 0u) | code << 2);
     n += dx_hde_p_varint(p + n, r->state_size);
     n += dx_hde_p_varint(p + n, r->body_size);
     n += dx_hde_p_varint(p + n, r->dictionary);
@@ -1621,8 +1621,8 @@ static uint64_t dx_hde_p_take_varint(const uint8_t **p, const uint8_t *end, int 
 
 static bool dx_hde_p_known(const dx_hde_record *r, uint8_t flags)
 {
-    if (r->kind < DX_HDE_WHOLE || r->kind > DX_HDE_NACK || r->coding > DX_HDE_ZSTD_FRAME) return false;
-    return flags < 12 && r->stride_log <= 3 && r->literal_bits <= 8;
+    return r->kind >= DX_HDE_WHOLE && r->kind <= DX_HDE_NACK && r->coding <= DX_HDE_ZSTD_FRAME &&
+           flags < 12 && r->stride_log <= 3 && r->literal_bits <= 8;
 }
 
 /* Do the fields go together? */
@@ -1703,7 +1703,8 @@ DX_HDE_API int dx_hde_read_nack(dx_hde *h, uint64_t key, const void *nack, size_
     if (r.kind != DX_HDE_NACK) return DX_PATCH_EVERSION;
     if (r.dictionary) h->refused_dictionary_ = r.dictionary;
     b = dx_hde_p_find(h, key, NULL, 0);
-    if (!b || DX_HDE_P_MEM(memcmp)(b->hash, r.baseline, r.hash_size) != 0) return DX_PATCH_ENOTFOUND;
+    if (!b || DX_HDE_P_MEM(memcmp)(b->hash, r.baseline, r.hash_size) != 0)
+        return DX_PATCH_ENOTFOUND;
     (void)dx_hde_drop(h, key);
     h->stats_.nacks++;
     return DX_PATCH_OK;
@@ -1721,7 +1722,7 @@ static uint32_t dx_hde_p_encode_delta(dx_hde *h, dx_hde_record *r, dx_hde_p_base
     dx_hde_p_find_pieces(h, b, p, (uint32_t)r->state_size);
     dx_hde_p_survey(h, r, b, p);
     bytes = h->literals_ + h->changed_;
-    few = bytes < 262144 || !h->desc_.zstd;
+    few = bytes < 131072 || !h->desc_.zstd;
     if (bytes < 65536 && !b->coding) both = true;
     if (both || (few && b->coding != DX_HDE_ZSTD_FRAME))
         used = dx_hde_p_encode_range(h, r, b, p, out, capacity);
@@ -1765,6 +1766,16 @@ static uint32_t dx_hde_p_encode_patch(dx_hde *h, dx_hde_record *r, const dx_hde_
     return (uint32_t)size;
 }
 
+/* Is a state little else than what it began with? Then no block of zstd is as short as a number. */
+static bool dx_hde_p_repeats(dx_hde *h, const uint8_t *p, uint32_t size)
+{
+    uint32_t some = size < 65536 ? size : 65536;
+    dx_hde_p_find_pieces(h, NULL, p, some);
+    if (h->literals_ >= some / 64 || some == size) return h->literals_ < some / 64;
+    dx_hde_p_find_pieces(h, NULL, p, size);
+    return h->literals_ < size / 64;
+}
+
 static uint32_t dx_hde_p_encode_whole(dx_hde *h, dx_hde_record *r, const uint8_t *p, uint8_t *out,
                                       size_t capacity)
 {
@@ -1775,7 +1786,8 @@ static uint32_t dx_hde_p_encode_whole(dx_hde *h, dx_hde_record *r, const uint8_t
     r->subtract = false;
     r->stride_log = 0;
     if (most > capacity) most = capacity;
-    if (size >= 512) used = dx_hde_p_encode_zstd(h, r, NULL, p, out, most);
+    if (size >= 512 && !dx_hde_p_repeats(h, p, (uint32_t)size))
+        used = dx_hde_p_encode_zstd(h, r, NULL, p, out, most);
     if (size >= 512 && !used) {
         dx_hde_p_find_pieces(h, NULL, p, (uint32_t)size);
         used = dx_hde_p_encode_range(h, r, NULL, p, out, most);
@@ -1789,7 +1801,7 @@ static uint32_t dx_hde_p_encode_whole(dx_hde *h, dx_hde_record *r, const uint8_t
     return (uint32_t)size;
 }
 
-/* A record of the state whose hash is r->hash. Returns the bytes of its body; *whole: which it is. A
+/* A record of the state whose hash is r->hash. Returns the bytes of its body; *whole: is it one? A
    delta that is not far below the state is left for a whole state that is smaller. */
 static uint32_t dx_hde_p_encode(dx_hde *h, dx_hde_record *r, dx_hde_p_baseline *b, const uint8_t *p,
                                 uint8_t *out, size_t capacity, bool *whole)
@@ -1850,7 +1862,8 @@ DX_HDE_API int dx_hde_encode(dx_hde *h, uint64_t key, uint64_t now_ms, const voi
     if (b && (b->deltas >= h->desc_.chain_max ||
               (now_ms > b->whole_ms && now_ms - b->whole_ms >= h->desc_.interval_ms)))
         b = NULL;
-    used = dx_hde_p_encode(h, &r, b, p, to + DX_HDE_HEAD_MAX, out_capacity - DX_HDE_HEAD_MAX, &whole);
+    used = dx_hde_p_encode(h, &r, b, p, to + DX_HDE_HEAD_MAX, out_capacity - DX_HDE_HEAD_MAX,
+                           &whole);
     if (!used && size) return DX_PATCH_ENOSPACE;
     *out_size = dx_hde_p_seal(&r, to, used);
     dx_hde_p_count(h, size, *out_size, !whole);
@@ -1890,15 +1903,14 @@ DX_HDE_API void dx_hde_took(dx_hde *h, uint64_t ms, bool busy)
 DX_HDE_API void dx_hde_get_stats(const dx_hde *h, dx_hde_stats *stats)
 {
     *stats = h->stats_;
-    stats->hit_percent = h->stats_.encoded
-                             ? (uint32_t)(100 * h->stats_.deltas / h->stats_.encoded) : 0;
-    stats->ratio_percent = h->stats_.record_bytes
-                               ? (uint32_t)(100 * h->stats_.state_bytes / h->stats_.record_bytes) : 0;
+    if (stats->encoded) stats->hit_percent = (uint32_t)(100 * stats->deltas / stats->encoded);
+    if (stats->record_bytes)
+        stats->ratio_percent = (uint32_t)(100 * stats->state_bytes / stats->record_bytes);
 }
 
 /* >>decode ------------------------------------------------------------- */
-/* The state of a record whose baseline is b, NULL for a whole one, into r->state_size bytes. r->hash
-   becomes all of its hash. */
+/* The state of a record whose baseline is b, NULL for a whole one, into r->state_size bytes; all of
+   its hash into r->hash. */
 static int dx_hde_p_state(dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline *b,
                           const uint8_t *body, uint8_t *out)
 {
@@ -1992,12 +2004,13 @@ DX_HDE_API int dx_hde_compose(dx_hde *h, uint64_t key, const void *first, size_t
     *out_size = 0;
     error = dx_hde_info(first, first_size, &r[0]);
     if (!error) error = dx_hde_info(second, second_size, &r[1]);
-    if (!error) error = dx_hde_p_baseline_of(h, key, &r[0], SIZE_MAX, &b);
     if (error) return error;
-    if (r[1].kind == DX_HDE_NACK) return DX_PATCH_EVERSION;
+    if (r[0].kind == DX_HDE_NACK || r[1].kind == DX_HDE_NACK) return DX_PATCH_EVERSION;
     if (r[1].kind == DX_HDE_WHOLE || r[0].hash_size != r[1].hash_size ||
         DX_HDE_P_MEM(memcmp)(r[0].hash, r[1].baseline, r[1].hash_size) != 0)
         return DX_PATCH_EBASE;
+    error = dx_hde_p_baseline_of(h, key, &r[0], SIZE_MAX, &b);
+    if (error) return error;
     if (r[1].state_size > h->desc_.state_max) return DX_PATCH_ETOOBIG;
     if (r[0].state_size > work_size || r[1].state_size > work_size - r[0].state_size)
         return DX_PATCH_ENOMEM;
