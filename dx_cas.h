@@ -56,6 +56,7 @@
         DX_CAS_STATIC      functions become static      DX_CAS_API    how functions are declared
         DX_CAS_ASSERT(c)   <assert.h> when hosted        DX_CAS_MEMCPY, DX_CAS_MEMSET, DX_CAS_MEMCMP
         DX_CAS_NO_FILE     no file device (automatic when freestanding)
+        DX_CAS_SHA256      ids are SHA-256: include examples/sha256/sha256.h in place of this file
         DX_CAS_LANES n     hash with 1 (portable), 4, 8 or 16 lanes; default: what the CPU has
 
     ERRORS      dx_cas_error: 0 = ok, negative = reason; dx_cas_error_name() spells it. An error of
@@ -130,6 +131,12 @@ typedef struct dx_cas_blake3 { /* caller-allocated, private, may be copied; abou
     uint8_t  block_size_, blocks_, flags_, stack_count_; /* blocks_ of the chunk are compressed */
     uint32_t stack_[55][8];     /* roots of finished subtrees, largest first */
 } dx_cas_blake3;
+
+#ifdef DX_CAS_SHA256 /* ids are SHA-256: examples/sha256/sha256.h, which includes this file */
+typedef dx_cas_sha256 dx_cas_hasher;
+#else
+typedef dx_cas_blake3 dx_cas_hasher;
+#endif
 
 enum { DX_CAS_CHUNK_CONTENT = 0, DX_CAS_CHUNK_FIXED = 1 };
 typedef struct dx_cas_chunker_desc { /* zero fields mean the default */
@@ -234,7 +241,7 @@ typedef struct dx_cas_entry_ { /* private: one slot of the index */
 
 typedef struct dx_cas_tip_ { /* private: the last commit */
     uint64_t      end, sequence; /* of its record; its number, 0 = there is none yet */
-    dx_cas_blake3 chain;         /* over the record headers since */
+    dx_cas_hasher chain;         /* over the record headers since */
     dx_cas_id     id;            /* of the chain before */
     uint32_t      marks;         /* its own: retired, how it was synced */
 } dx_cas_tip_;
@@ -293,7 +300,7 @@ typedef struct dx_cas_writer { /* caller-allocated; fields are private */
     uint32_t       counts_[DX_CAS_LEVELS_MAX];
     uint64_t       sizes_[DX_CAS_LEVELS_MAX], size_;
     dx_cas_chunker chunker_;
-    dx_cas_blake3  content_;
+    dx_cas_hasher  content_;
 } dx_cas_writer;
 
 typedef struct dx_cas_reader { /* caller-allocated; fields are private but size */
@@ -346,8 +353,9 @@ DX_CAS_API void dx_cas_blake3_init_derive(dx_cas_blake3 *h, const void *context,
 DX_CAS_API void dx_cas_blake3_update(dx_cas_blake3 *h, const void *data, size_t size);
 /* The first size bytes of the output (32 = the usual hash). *h is unchanged: more may follow. */
 DX_CAS_API void dx_cas_blake3_final(const dx_cas_blake3 *h, void *out, size_t size);
-DX_CAS_API void dx_cas_hash(const void *data, size_t size, dx_cas_id *out); /* all in one */
-/* out[i] = BLAKE3-256 of data[i]. Neighbours of equal size 64, 128, ... 1024 are hashed at once. */
+/* All in one: the id of an object. */
+DX_CAS_API void dx_cas_hash(const void *data, size_t size, dx_cas_id *out);
+/* out[i] = that of data[i]. Neighbours of equal size 64, 128, ... 1024 are hashed at once. */
 DX_CAS_API void dx_cas_hash_many(const void *const *data, const size_t *sizes, size_t count,
                                  dx_cas_id *out);
 /* For several threads, and for proofs: hash the part at offset of a message by itself, in the mode
@@ -508,6 +516,13 @@ DX_CAS_API int dx_cas_copy_live(dx_cas_store *src, dx_cas_store *dst);
 #endif
 #ifndef DX_CAS_MEMCMP
   #define DX_CAS_MEMCMP DX_CAS_P_LIBC(memcmp)
+#endif
+#ifdef DX_CAS_SHA256
+  #define DX_CAS_P_HASH(what) dx_cas_sha256_##what
+  #define DX_CAS_P_HASH_NUMBER 2
+#else
+  #define DX_CAS_P_HASH(what) dx_cas_blake3_##what
+  #define DX_CAS_P_HASH_NUMBER 1
 #endif
 #define DX_CAS_P_TRY(call)                      \
     do {                                        \
@@ -1006,17 +1021,17 @@ DX_CAS_API void dx_cas_blake3_join(const dx_cas_blake3 *mode, const uint8_t part
 
 DX_CAS_API void dx_cas_hash(const void *data, size_t size, dx_cas_id *out)
 {
-    dx_cas_blake3 h;
-    dx_cas_blake3_init(&h);
-    dx_cas_blake3_update(&h, data, size);
-    dx_cas_blake3_final(&h, out->bytes, sizeof out->bytes);
+    dx_cas_hasher h;
+    DX_CAS_P_HASH(init)(&h);
+    DX_CAS_P_HASH(update)(&h, data, size);
+    DX_CAS_P_HASH(final)(&h, out->bytes, sizeof out->bytes);
 }
 
 DX_CAS_API void dx_cas_hash_many(const void *const *data, const size_t *sizes, size_t count,
                                  dx_cas_id *out)
 {
     size_t i = 0;
-#ifdef DX_CAS_P_SIMD
+#if defined(DX_CAS_P_SIMD) && DX_CAS_P_HASH_NUMBER == 1
     size_t lanes = dx_cas_p_lanes(), n;
     uint32_t key[8];
     dx_cas_p_b3_job job = {{NULL}, key, NULL, 32, 0, 0, 0, 0, DX_CAS_P_B3_CHUNK_START,
@@ -1676,32 +1691,32 @@ static int dx_cas_p_read_head(dx_cas_store *s, uint64_t place, dx_cas_p_record *
 
 /* Start to hash what has an id of this type: plain for a blob, under a context for the others, so
    that none can be mistaken for another. DX_CAS_P_COMMIT: the chain of record headers. */
-static void dx_cas_p_id_start(dx_cas_blake3 *h, uint32_t type)
+static void dx_cas_p_id_start(dx_cas_hasher *h, uint32_t type)
 {
     static const char *const contexts[] = {"dx_cas v1 list node", "dx_cas v1 ref",
                                            "dx_cas v1 commit chain"};
-    if (type == DX_CAS_P_BLOB) dx_cas_blake3_init(h);
-    else dx_cas_blake3_init_derive(h, contexts[type - 2], dx_cas_p_length(contexts[type - 2]));
+    if (type == DX_CAS_P_BLOB) DX_CAS_P_HASH(init)(h);
+    else DX_CAS_P_HASH(init_derive)(h, contexts[type - 2], dx_cas_p_length(contexts[type - 2]));
 }
 
 static void dx_cas_p_id_of(uint32_t type, const void *data, size_t size, dx_cas_id *id)
 {
-    dx_cas_blake3 h;
+    dx_cas_hasher h;
     dx_cas_p_id_start(&h, type);
-    dx_cas_blake3_update(&h, data, size);
-    dx_cas_blake3_final(&h, id->bytes, sizeof id->bytes);
+    DX_CAS_P_HASH(update)(&h, data, size);
+    DX_CAS_P_HASH(final)(&h, id->bytes, sizeof id->bytes);
 }
 
 /* What the commit record says when the headers since the last commit end here. */
 static void dx_cas_p_chain_end(const dx_cas_tip_ *tip, uint64_t sequence, uint32_t marks,
                                dx_cas_id *id)
 {
-    dx_cas_blake3 h = tip->chain;
+    dx_cas_hasher h = tip->chain;
     uint8_t last[16];
     dx_cas_p_store64(last, sequence);
     dx_cas_p_store64(last + 8, marks);
-    dx_cas_blake3_update(&h, last, sizeof last);
-    dx_cas_blake3_final(&h, id->bytes, sizeof id->bytes);
+    DX_CAS_P_HASH(update)(&h, last, sizeof last);
+    DX_CAS_P_HASH(final)(&h, id->bytes, sizeof id->bytes);
 }
 
 /* The next chain begins with the id of the one before. */
@@ -1711,7 +1726,7 @@ static void dx_cas_p_tip_set(dx_cas_tip_ *tip, const dx_cas_id *id, uint64_t seq
     tip->sequence = sequence;
     tip->end = end;
     dx_cas_p_id_start(&tip->chain, DX_CAS_P_COMMIT);
-    dx_cas_blake3_update(&tip->chain, id->bytes, sizeof id->bytes);
+    DX_CAS_P_HASH(update)(&tip->chain, id->bytes, sizeof id->bytes);
 }
 
 static const uint8_t dx_cas_p_store_magic[8] = {0x89, 'D', 'X', 'C', 'A', 'S', 0x0d, 0x0a};
@@ -1725,7 +1740,7 @@ static void dx_cas_p_encode_store(const dx_cas_store *s, uint8_t *out)
     for (copy = 0; copy < 2; copy++, out += DX_CAS_P_HEAD) {
         DX_CAS_MEMCPY(out, dx_cas_p_store_magic, 8);
         out[8] = 1;  /* version, 16 bits */
-        out[10] = 1; /* ids are BLAKE3-256 */
+        out[10] = DX_CAS_P_HASH_NUMBER; /* 1: ids are BLAKE3-256, 2: SHA-256 */
         out[11] = (uint8_t)shift;
         dx_cas_p_store32(out + 12, s->features_); /* 1: commits may have marks but RETIRED */
         DX_CAS_MEMCPY(out + 16, s->store_id_, 16);
@@ -1749,7 +1764,7 @@ static int dx_cas_p_decode_store(dx_cas_store *s, const uint8_t *head, uint32_t 
     if (DX_CAS_MEMCMP(head, dx_cas_p_store_magic, 8) != 0) return DX_CAS_ECORRUPT;
     if (dx_cas_p_load32(head + 60) != dx_cas_p_crc32c(0, head, 60)) return DX_CAS_ECORRUPT;
     if (head[8] != 1 || head[9] != 0 || dx_cas_p_load32(head + 12) > 1) return DX_CAS_EVERSION;
-    if (head[10] != 1) return DX_CAS_ENOTSUP;
+    if (head[10] != DX_CAS_P_HASH_NUMBER) return DX_CAS_ENOTSUP;
     if (head[11] < 3 || head[11] > 12 || head[56] != copy + 1) return DX_CAS_ECORRUPT;
     s->align_ = (uint32_t)1 << head[11];
     s->features_ = dx_cas_p_load32(head + 12);
@@ -1942,7 +1957,7 @@ static int dx_cas_p_record_end(dx_cas_store *s, const dx_cas_p_record *r, int er
         s->device_size_ = s->end_;
         return error;
     }
-    dx_cas_blake3_update(&s->tip_.chain, r->head, sizeof r->head);
+    DX_CAS_P_HASH(update)(&s->tip_.chain, r->head, sizeof r->head);
     s->end_ = r->next;
     s->dirty_ = true;
     return DX_CAS_OK;
@@ -2048,7 +2063,7 @@ static int dx_cas_p_get(dx_cas_store *s, const dx_cas_p_record *r, void *out)
 static int dx_cas_p_stream(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_store *dst,
                            uint64_t dst_place)
 {
-    dx_cas_blake3 h;
+    dx_cas_hasher h;
     dx_cas_id id;
     uint64_t done, size;
     if (r->codec) {
@@ -2067,9 +2082,9 @@ static int dx_cas_p_stream(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_sto
             error = dx_cas_p_write(dst, dst_place + done, s->work_, size);
         }
         if (error != DX_CAS_OK) return error;
-        dx_cas_blake3_update(&h, s->work_, (size_t)size);
+        DX_CAS_P_HASH(update)(&h, s->work_, (size_t)size);
     }
-    dx_cas_blake3_final(&h, id.bytes, sizeof id.bytes);
+    DX_CAS_P_HASH(final)(&h, id.bytes, sizeof id.bytes);
     return dx_cas_id_equal(&id, &r->id) ? DX_CAS_OK : dx_cas_p_damaged(s, r->place);
 }
 
@@ -2515,7 +2530,7 @@ static int dx_cas_p_scan_record(dx_cas_p_scan *c, const dx_cas_p_record *r)
     const uint8_t *work = c->s->work_;
     dx_cas_p_ref ref;
     int error;
-    dx_cas_blake3_update(&c->tip.chain, r->head, sizeof r->head);
+    DX_CAS_P_HASH(update)(&c->tip.chain, r->head, sizeof r->head);
     c->records++;
     c->entries++;
     if (r->type == DX_CAS_P_REF) {
@@ -2964,7 +2979,7 @@ DX_CAS_API int dx_cas_writer_begin(dx_cas_writer *w, const dx_cas_writer_desc *d
     w->nodes_ = (uint8_t *)desc->memory;
     w->chunk_ = w->nodes_ + DX_CAS_P_NODES;
     w->active_ = true;
-    dx_cas_blake3_init(&w->content_);
+    DX_CAS_P_HASH(init)(&w->content_);
     return DX_CAS_OK;
 }
 
@@ -3049,7 +3064,7 @@ DX_CAS_API int dx_cas_writer_write(dx_cas_writer *w, const void *data, size_t si
         }
         n = dx_cas_chunker_next(&w->chunker_, p + done, size - done, &w->cut_);
         DX_CAS_MEMCPY(w->chunk_ + w->chunk_size_, p + done, n);
-        dx_cas_blake3_update(&w->content_, p + done, n);
+        DX_CAS_P_HASH(update)(&w->content_, p + done, n);
         w->chunk_size_ += (uint32_t)n;
         w->size_ += n;
         done += n;
@@ -3081,7 +3096,7 @@ DX_CAS_API int dx_cas_writer_finish(dx_cas_writer *w, dx_cas_content *out)
     DX_CAS_P_TRY(w->size_ ? dx_cas_p_close_tree(w, &out->root)
                           : dx_cas_p_put(w->store_, DX_CAS_P_BLOB, 0, NULL, 0, &out->root));
     out->size = w->size_;
-    dx_cas_blake3_final(&w->content_, out->content.bytes, sizeof out->content.bytes);
+    DX_CAS_P_HASH(final)(&w->content_, out->content.bytes, sizeof out->content.bytes);
     w->active_ = false;
     return DX_CAS_OK;
 }
@@ -3322,7 +3337,7 @@ static int dx_cas_p_check_record(dx_cas_p_check *k, const dx_cas_p_record *r)
         DX_CAS_P_TRY(dx_cas_p_check_commit(k, r));
         end += DX_CAS_P_HEAD;
     } else {
-        dx_cas_blake3_update(&k->scan.tip.chain, r->head, sizeof r->head);
+        DX_CAS_P_HASH(update)(&k->scan.tip.chain, r->head, sizeof r->head);
         DX_CAS_P_TRY(r->type == DX_CAS_P_REF ? dx_cas_p_check_ref(k, r)
                                              : dx_cas_p_check_object(k, r));
     }

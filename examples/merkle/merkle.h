@@ -72,12 +72,12 @@ DX_CAS_API int dx_cas_merkle_check_growth(uint64_t old_count, const dx_cas_id *o
 static void dx_cas_p_merkle_hash(uint8_t tag, const void *a, size_t a_size, const void *b,
                                  size_t b_size, dx_cas_id *out)
 {
-    dx_cas_blake3 h;
-    dx_cas_blake3_init(&h);
-    dx_cas_blake3_update(&h, &tag, 1);
-    dx_cas_blake3_update(&h, a, a_size);
-    dx_cas_blake3_update(&h, b, b_size);
-    dx_cas_blake3_final(&h, out->bytes, sizeof out->bytes);
+    dx_cas_hasher h;
+    DX_CAS_P_HASH(init)(&h);
+    DX_CAS_P_HASH(update)(&h, &tag, 1);
+    DX_CAS_P_HASH(update)(&h, a, a_size);
+    DX_CAS_P_HASH(update)(&h, b, b_size);
+    DX_CAS_P_HASH(final)(&h, out->bytes, sizeof out->bytes);
 }
 
 DX_CAS_API void dx_cas_merkle_leaf(const void *data, size_t size, dx_cas_id *leaf)

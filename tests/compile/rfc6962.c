@@ -1,75 +1,15 @@
-/* The Merkle tree of examples/merkle with SHA-256 in place of BLAKE3: RFC 6962 itself, with the vectors of Certificate Transparency
-   (cpp/merkletree/merkle_tree_test.cc of github.com/google/certificate-transparency). tests/checks/rfc6962.sh replaces the hash in
-   a copy of it, MERKLE, by the functions below. */
+/* The Merkle tree of examples/merkle with SHA-256 (examples/sha256) is that of RFC 6962: the vectors of Certificate Transparency
+   (cpp/merkletree/merkle_tree_test.cc of github.com/google/certificate-transparency). */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-/* SHA-256 (FIPS 180-4) of messages up to 200 bytes. */
-typedef struct sha256 { uint8_t bytes[256]; size_t size; } sha256;
-
-static void sha256_init(sha256 *h) { h->size = 0; }
-static void sha256_update(sha256 *h, const void *p, size_t size)
-{
-    if (size) memcpy(h->bytes + h->size, p, size);
-    h->size += size;
-}
-
-static uint32_t rotr(uint32_t x, unsigned n) { return x >> n | x << (32 - n); }
-
-/* The first 32 bits of the fractional part of the square (2) or cube (3) root of p, by bisection on whole numbers. */
-static uint32_t fraction(uint32_t p, int degree)
-{
-    uint64_t low = 0, high = (uint64_t)32 << 32;
-    while (high - low > 1) {
-        uint64_t mid = low + (high - low) / 2;
-        __uint128_t power = (__uint128_t)mid * mid * (degree == 3 ? mid : 1);
-        if (power <= (__uint128_t)p << 32 * degree) low = mid;
-        else high = mid;
-    }
-    return (uint32_t)low;
-}
-
-static void sha256_final(const sha256 *h, uint8_t *out, size_t out_size)
-{
-    uint32_t k[64], s[8], w[64], p = 2;
-    uint8_t m[320] = {0};
-    size_t size = (h->size + 8) / 64 * 64 + 64;
-    for (int i = 0; i < 64; p++) {
-        bool prime = true;
-        for (uint32_t d = 2; d * d <= p; d++) prime = prime && p % d;
-        if (!prime) continue;
-        if (i < 8) s[i] = fraction(p, 2);
-        k[i++] = fraction(p, 3);
-    }
-    memcpy(m, h->bytes, h->size);
-    m[h->size] = 0x80;
-    for (int i = 0; i < 8; i++) m[size - 1 - (size_t)i] = (uint8_t)((uint64_t)h->size * 8 >> 8 * i);
-    for (const uint8_t *b = m; b < m + size; b += 64) {
-        uint32_t v[8];
-        for (int i = 0; i < 16; i++) w[i] = (uint32_t)b[4 * i] << 24 | (uint32_t)b[4 * i + 1] << 16 | (uint32_t)b[4 * i + 2] << 8 | b[4 * i + 3];
-        for (int i = 16; i < 64; i++) {
-            w[i] = w[i - 16] + (rotr(w[i - 15], 7) ^ rotr(w[i - 15], 18) ^ w[i - 15] >> 3) + w[i - 7] +
-                   (rotr(w[i - 2], 17) ^ rotr(w[i - 2], 19) ^ w[i - 2] >> 10);
-        }
-        memcpy(v, s, sizeof v);
-        for (int i = 0; i < 64; i++) {
-            uint32_t t1 = v[7] + (rotr(v[4], 6) ^ rotr(v[4], 11) ^ rotr(v[4], 25)) + ((v[4] & v[5]) ^ (~v[4] & v[6])) + k[i] + w[i];
-            uint32_t t2 = (rotr(v[0], 2) ^ rotr(v[0], 13) ^ rotr(v[0], 22)) + ((v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]));
-            memmove(v + 1, v, 7 * sizeof *v);
-            v[0] = t1 + t2;
-            v[4] += t1;
-        }
-        for (int i = 0; i < 8; i++) s[i] += v[i];
-    }
-    for (size_t i = 0; i < out_size; i++) out[i] = (uint8_t)(s[i / 4] >> (24 - 8 * (i % 4)));
-}
-
 #define DX_CAS_NO_FILE
 #define DX_CAS_IMPLEMENTATION
-#include MERKLE
+#include "../../examples/sha256/sha256.h"
+#include "../../examples/merkle/merkle.h"
 
 static int failed;
 static void expect(bool good, const char *what, unsigned a, unsigned b)
