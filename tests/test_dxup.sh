@@ -390,6 +390,280 @@ a_big_endian_machine_of_32_bits() { exchange mips mips-linux-gnu-gcc; }
 an_arm_of_32_bits() { exchange arm arm-linux-gnueabihf-gcc; }
 a_pc_of_32_bits() { exchange native gcc -m32 -D_FILE_OFFSET_BITS=64 -idirafter "/usr/include/$(uname -m)-linux-gnu"; }
 
+# >>trees
+same_times() {
+    [ "$(cd "$1" && find . -printf '%P %T@\n' | sort)" = "$(cd "$2" && find . -printf '%P %T@\n' | sort)" ] ||
+        { echo "     ${BASH_LINENO[0]}: times of $1 and $2 differ"; bad=1; }
+}
+grown() { # BYTES      by how much the store grew since the last time
+    local size
+    size=$(stat -c %s store/objects)
+    [ $((size - ${was:-0})) -le "$1" ] || { echo "     ${BASH_LINENO[0]}: the store grew by $((size - was)), not up to $1"; bad=1; }
+    was=$size
+}
+make_many() { # DIR      10,000 files in 100 directories
+    local i
+    for i in $(seq 0 99); do
+        mkdir -p "$1/dir$i"
+        for j in $(seq 0 99); do echo "file $j of directory $i says a little more than nothing" >"$1/dir$i/file$j"; done
+    done
+}
+a_tree_is_read_once() {
+    make_many tree
+    sleep 2.1 # what is younger might change within the same time stamp
+    expect 0 "$dxup" publish store t tree
+    says "10,000 of 10,000 files were read"
+    was=$(stat -c %s store/objects)
+    expect 0 "$dxup" publish store t tree
+    says "unchanged"
+    says "0 of 10,000 files were read"
+    grown 0
+    echo "one more line" >>tree/dir50/file50
+    expect 0 "$dxup" publish store t tree
+    says "t@2 published"
+    says "; 1 of 10,000 files were read"
+    grown 8000
+    mv tree/dir7 tree/renamed
+    expect 0 "$dxup" publish store t tree
+    says "; 1 of 10,000 files were read" # the one that was too young
+    grown 6000
+    touch -d 2001-02-03 tree/dir9/file9
+    printf 'FILE 9 OF DIRECTORY 9 SAYS A LITTLE MORE THAN NOTHING\n' >tree/dir9/file9 # as many bytes
+    touch -d 2001-02-03 tree/dir9/file9
+    expect 0 "$dxup" publish store t tree
+    expect 0 "$dxup" checkout store t out
+    same_tree tree out
+    same_times tree out
+    expect 0 "$dxup" checkout store t@1 out1
+    [ "$(cat out1/dir9/file9)" != "$(cat out/dir9/file9)" ] && [ -d out1/dir7 ] || fail "version 1 is another now"
+    expect 0 "$dxup" gc store --keep 2
+    expect 0 "$dxup" verify store
+    expect 2 "$dxup" checkout store t@1 out2
+    expect 0 "$dxup" checkout store t@3 out3
+    [ -d out3/renamed ] || fail "version 3 is another now"
+    expect 0 "$dxup" publish store t tree
+    says "unchanged"
+}
+what_was_seen_is_only_a_hint() {
+    make_tree tree
+    bytes 3000000 >tree/large
+    mkdir other
+    cp -r tree other/tree
+    sleep 2.1
+    expect 0 "$dxup" publish store t tree
+    expect 0 "$dxup" publish store o other
+    seen=$(echo store/seen-*)
+    seen=${seen%% *}
+    cp "$seen" good
+    size=$(stat -c %s good)
+    for i in $(seq 25); do
+        cp good "$seen"
+        at=$(((RANDOM * 32768 + RANDOM) % size))
+        byte=$(od -An -tu1 -j $at -N 1 good)
+        printf "\\x$(printf %02x $((byte ^ (1 << (RANDOM % 8)))))" | dd of="$seen" bs=1 seek=$at conv=notrunc status=none
+        expect 0 "$dxup" publish store t tree
+        says "unchanged"
+    done
+    for n in 0 1 15 47 48 $((size - 80)) $((size - 1)); do
+        head -c $n good >"$seen"
+        expect 0 "$dxup" publish store t tree
+        says "unchanged"
+    done
+    rm "$seen"
+    mkdir "$seen"
+    expect 0 "$dxup" publish store t tree
+    says "unchanged"
+    rmdir "$seen"
+    cp good "$seen"
+    rm store/objects # the hint is of another store
+    expect 0 "$dxup" publish store t tree
+    expect 0 "$dxup" checkout store t out
+    same_tree tree out
+}
+trees_of_every_shape() {
+    local i long deep=tree
+    mkdir tree
+    long=$(printf 'n%.0s' $(seq 255))
+    : >"tree/$(printf 'a new\nline')"
+    echo x >"tree/$(printf 'not \xff\xfe UTF-8')"
+    echo x >"tree/$long"
+    echo x >"tree/-rf"
+    echo x >"tree/ "
+    echo x >"tree/..."
+    ln -s "$(printf 'no\nwhere')" tree/link
+    for i in 0 1 31 32 33 8191 8192 8193 131071 131072 131073 393216 1000000; do bytes $i >tree/size$i; done
+    head -c 5000000 /dev/zero >tree/zeros
+    for i in $(seq 250); do deep=$deep/$((i % 10)); done
+    mkdir -p "$deep"
+    echo deep >"$deep/down"
+    ln -s down "$deep/link"
+    mkdir tree/large
+    for i in $(seq 3000); do echo $i >"tree/large/$i"; done
+    chmod 500 tree/large
+    touch -d '1969-07-20 20:17:40.123456789' tree/size1 tree/link
+    touch -h -d '2100-01-01' tree/link
+    touch -d '1999-12-31' tree/large tree
+    for workers in 1 2 5; do
+        rm -rf store
+        expect 0 "$dxup" publish store t tree --workers $workers
+        expect 0 "$dxup" checkout store t out$workers --workers $workers
+        same_tree tree out$workers
+        same_times tree out$workers
+        roots="${roots:-} $("$dxup" log store t | sed 's/.* //')"
+    done
+    [ "$(echo $roots | tr ' ' '\n' | sort -u | wc -l)" = 1 ] || fail "one tree, many ids: $roots"
+    expect 0 "$dxup" verify store
+    start_server store
+    expect 0 "$dxup" pull "$address" t pulled
+    same_tree tree pulled
+    rm "$deep/down" "tree/$long"
+    bytes 500 >>tree/size1000000
+    expect 0 "$dxup" publish store t tree
+    expect 0 "$dxup" pull "$address" t pulled --report
+    [ "$(get outcome)" = patch ] || fail "$out"
+    same_tree tree pulled
+    stop_server
+    start_server store --patch-max 1000
+    bytes 500 >>tree/size1000000
+    mv tree/large tree/renamed
+    expect 0 "$dxup" publish store t tree
+    expect 0 "$dxup" pull "$address" t pulled --report
+    [ "$(get outcome)" = patch ] && [ "$(get wire)" -lt 400000 ] || fail "$out"
+    same_tree tree pulled
+}
+trees_that_cannot_be_published() {
+    local i deep=deep
+    make_tree tree
+    expect 0 "$dxup" publish store t tree
+    mkfifo tree/sub/pipe
+    expect 6 "$dxup" publish store t tree
+    says "sub/pipe"
+    rm tree/sub/pipe
+    for i in $(seq 257); do deep=$deep/1; done
+    mkdir -p $deep
+    expect 6 "$dxup" publish store t deep
+    says "deep"
+    i=$(printf 'n%.0s' $(seq 250))
+    mkdir wide
+    (cd wide && for j in $(seq 17); do mkdir $i && cd $i || exit; done)
+    expect 6 "$dxup" publish store t wide
+    says "too long"
+    if [ "$(id -u)" != 0 ]; then user=; else user="setpriv --reuid=65534 --clear-groups"; fi
+    if [ -z "$user" ] || $user true 2>/dev/null; then
+        chmod 711 "$work"
+        chmod 777 .
+        chmod 644 tree/data
+        chmod 000 tree/sub/a.c
+        expect 5 $user "$dxup" publish theirs t tree
+        says "sub/a.c"
+        chmod 755 tree/sub/a.c
+        chmod 600 tree/data
+    fi
+    bytes 30000000 >tree/growing
+    while :; do echo more >>tree/growing; done &
+    writer=$!
+    expect 6 "$dxup" publish store t tree
+    says "growing changed while it was read"
+    kill $writer
+    wait $writer 2>/dev/null
+    expect 0 "$dxup" verify store
+    [ "$("$dxup" log store t | wc -l)" = 1 ] || fail "a version was made"
+    expect 0 "$dxup" publish store t tree
+    expect 0 "$dxup" checkout store t out
+    same_tree tree out
+}
+links_swapped_in_while_a_tree_is_restored() {
+    local i d
+    mkdir victim
+    for i in $(seq 200); do mkdir -p tree/d$i/e && echo $i >tree/d$i/e/file && echo $i >tree/d$i/file; done
+    expect 0 "$dxup" publish store t tree
+    while :; do
+        for d in .out.dxup-part/d*[0-9]; do
+            [ -d "$d" ] && [ ! -L "$d" ] && mv -T "$d" "$d.moved" && ln -snT ../victim "$d"
+        done
+        for d in .out.dxup-part/d*/e; do rmdir "$d" 2>/dev/null && ln -snT ../../victim "$d"; done
+    done 2>/dev/null &
+    attacker=$!
+    for i in $(seq 8); do
+        "$dxup" checkout store t out --force --quiet >log 2>&1
+        got=$?
+        case $got in 0 | 2 | 5) ;; *) fail "status $got: $(cat log)" ;; esac
+    done
+    kill $attacker
+    wait $attacker 2>/dev/null
+    [ -z "$(ls -A victim)" ] || fail "something was written outside: $(ls -A victim | head)"
+    rm -rf out .out*
+    expect 0 "$dxup" checkout store t out
+    same_tree tree out
+}
+a_tree_publish_killed_at_any_moment() {
+    local i
+    make_tree tree
+    for i in $(seq 300); do bytes 5000 >tree/f$i; done
+    expect 0 "$dxup" publish store t tree
+    for i in $(seq 10); do
+        bytes 400000 >tree/data
+        rm -f tree/f$i
+        "$dxup" publish store t tree --quiet &
+        sleep "0.0$((RANDOM % 4))$((RANDOM % 10))"
+        kill -9 $! 2>/dev/null
+        wait $! 2>/dev/null
+        expect 0 "$dxup" verify store
+        rm -rf out
+        expect 0 "$dxup" checkout store t out
+        [ $bad = 0 ] || break
+    done
+    expect 0 "$dxup" publish store t tree
+    rm -rf out
+    "$dxup" checkout store t out --quiet &
+    sleep 0.01
+    kill -9 $! 2>/dev/null
+    wait $! 2>/dev/null
+    expect 0 "$dxup" checkout store t out --force
+    same_tree tree out
+    [ -z "$(find . -name '*dxup-part*')" ] || fail "a part was left behind"
+}
+a_flipped_byte_in_a_tree() {
+    make_tree tree
+    expect 0 "$dxup" publish store t tree
+    size=$(stat -c %s store/objects)
+    cp store/objects good
+    for i in $(seq 24); do
+        cp good store/objects
+        at=$(((RANDOM * 32768 + RANDOM) % size))
+        [ $i -gt 12 ] && at=$((size - 1 - RANDOM % 2000)) # where the directories are
+        byte=$(od -An -tu1 -j $at -N 1 store/objects)
+        printf "\\x$(printf %02x $((byte ^ (1 << (RANDOM % 8)))))" | dd of=store/objects bs=1 seek=$at conv=notrunc status=none
+        expect 4 "$dxup" verify store
+        rm -rf out
+        if "$dxup" checkout store t out --quiet >/dev/null 2>&1; then same_tree tree out; elif [ -e out ]; then fail "half a tree"; fi
+        [ $bad = 0 ] || { echo "     the byte was number $at of $size"; break; }
+    done
+}
+trees_as_streams_in_the_same_store() { # what a dxup without snapshots writes is read, and reads snapshots
+    local zstd=
+    ! ldd "$dxup" | grep -q zstd || zstd='-DDXUP_ZSTD_LIBRARY -lzstd'
+    expect 0 ${CC:-cc} -std=c11 -O0 -DDXUP_NO_SNAPSHOTS "$top"/examples/dxup/*.c -o plain $zstd -lpthread
+    make_tree tree
+    expect 0 ./plain publish store t tree
+    echo more >>tree/data
+    expect 0 "$dxup" publish store t tree
+    expect 0 ./plain verify store
+    expect 0 "$dxup" verify store
+    start_server store
+    expect 0 "$dxup" checkout store t@1 here
+    expect 0 "$dxup" pull "$address" t here --report
+    [ "$(get outcome)" = patch ] || fail "$out"
+    same_tree tree here
+    expect 0 ./plain pull "$address" t there
+    same_tree tree there
+    expect 0 "$dxup" gc store
+    expect 0 ./plain gc store
+    expect 0 ./plain publish store t2 tree
+    expect 0 "$dxup" checkout store t2 again
+    same_tree tree again
+}
+
 # >>failures
 no_server_and_no_such_name() {
     bytes 100 >f
@@ -633,6 +907,8 @@ for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_a
     pull_full_patch_unchanged pull_a_tree pull_sees_what_is_published_meanwhile \
     pull_over_a_file_the_server_does_not_know many_clients_at_once modes_are_kept a_link_stays_a_link large_versions_are_patched_by_chunks \
     a_gigabyte_in_64_megabytes a_big_endian_machine a_big_endian_machine_of_32_bits an_arm_of_32_bits a_pc_of_32_bits \
+    a_tree_is_read_once what_was_seen_is_only_a_hint trees_of_every_shape trees_that_cannot_be_published \
+    links_swapped_in_while_a_tree_is_restored a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree trees_as_streams_in_the_same_store \
     no_server_and_no_such_name a_server_that_lies a_killed_server a_killed_client \
     a_full_disk a_read_only_target a_flipped_byte_anywhere a_truncated_store publish_killed_at_any_moment \
     two_writers collection gc_killed_at_any_moment a_hostile_tree_in_the_store the_demo; do

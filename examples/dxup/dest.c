@@ -292,6 +292,13 @@ int dxup_dest_write(dxup_dest *d, const void *bytes, size_t size)
     return dxup_write_all(d->fd, bytes, size) ? DXUP_OK : dxup_fail_errno("%s", d->part);
 }
 
+int dxup_dest_filled(dxup_dest *d, unsigned mode)
+{
+    d->state = AT_END;
+    d->mode = mode & 0777;
+    return DXUP_OK;
+}
+
 /* >>commit ------------------------------------------------------------- */
 static int make_durable(dxup_dest *d)
 {

@@ -1,4 +1,4 @@
-/* The implementation of the five headers, once for the whole program. */
+/* The implementation of the headers, once for the whole program. */
 #ifdef DXUP_ZSTD_LIBRARY
 #define DX_PATCH_ZSTD
 #endif
@@ -8,3 +8,4 @@
 #include "../../dx_patch.h"
 #include "../../dx_reactor.h"
 #include "../../dx_teleport.h"
+#include "../tree/tree.h"

@@ -8,7 +8,8 @@
    pull.c    the client                     wire.h    the two messages, as dx_teleport records
    base.c    errors, files, sizes as text   loop.c    opens an event loop
    os.h      all that the system is asked for: os_posix.c, os_windows.c; modes.c keeps what one of them does not
-   dx.c      the five headers' implementation */
+   codec.c   zstd for objects         trees.h   directories as snapshots, in files tree_*.c
+   dx.c      the headers' implementation */
 #ifndef DXUP_H
 #define DXUP_H
 
@@ -102,6 +103,8 @@ typedef struct dxup_dest {
 /* Prepare the part file or directory beside path. Nothing at path changes before commit. */
 int  dxup_dest_open(dxup_dest *d, const char *path, int kind, unsigned mode);
 int  dxup_dest_write(dxup_dest *d, const void *bytes, size_t size);
+/* A tree was made in d->fd by other means and is complete. */
+int  dxup_dest_filled(dxup_dest *d, unsigned mode);
 /* Make it durable and put it at path in one step: what was there is whole until then. */
 int  dxup_dest_commit(dxup_dest *d);
 /* Remove the part. Also safe after commit. */

@@ -1,22 +1,24 @@
 /* The store: a directory with one dx_cas log (`objects`) and a lock. Publish, log, checkout, verify, gc. */
+#include "codec.h"
 #include "store.h"
+#include "trees.h"
 
 #include "../../dx_cas.h"
 
 #include "os.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-
-#ifdef DXUP_ZSTD_LIBRARY
-#include <zstd.h>
-#endif
 
 struct dxup_store {
     dx_cas_store cas;
     dx_cas_file  file;
     dx_cas_codec codec;
+    dxup_packer *packer;
+    const void  *packed_of, *packed; /* an object that is packed already */
+    size_t       packed_size;
     void        *memory, *next_memory; /* of the index; the next one while it grows */
     int          lock_fd; /* or -1: a reader */
     unsigned     holders; /* this handle and what was opened from it */
@@ -26,6 +28,7 @@ struct dxup_store {
 
 struct dxup_content {
     dxup_store   *store;
+    dxup_stream  *stream; /* of a snapshot; else the reader */
     dx_cas_reader reader;
     void         *memory;
 };
@@ -60,23 +63,24 @@ static int cas_fail(dxup_store *s, int error, const char *what)
 }
 
 /* >>open --------------------------------------------------------------- */
-#ifdef DXUP_ZSTD_LIBRARY
-static int zstd_compress(void *user, void *out, size_t capacity, const void *in, size_t size,
-                         size_t *out_size)
+static int pack(void *user, void *out, size_t capacity, const void *in, size_t size, size_t *got)
 {
-    (void)user;
-    *out_size = ZSTD_compress(out, capacity, in, size, 3);
-    return ZSTD_isError(*out_size) ? DX_CAS_ENOSPACE : DX_CAS_OK;
+    dxup_store *s = user;
+    if (in != s->packed_of) {
+        *got = dxup_pack(s->packer, out, capacity, in, size);
+    } else {
+        *got = s->packed_size <= capacity ? s->packed_size : 0;
+        memcpy(out, s->packed, *got);
+    }
+    return *got ? DX_CAS_OK : DX_CAS_ENOSPACE;
 }
 
-static int zstd_decompress(void *user, void *out, size_t capacity, const void *in, size_t size,
-                           size_t *out_size)
+static int unpack(void *user, void *out, size_t capacity, const void *in, size_t size, size_t *got)
 {
-    (void)user;
-    *out_size = ZSTD_decompress(out, capacity, in, size);
-    return ZSTD_isError(*out_size) ? DX_CAS_ECORRUPT : DX_CAS_OK;
+    dxup_store *s = user;
+    *got = dxup_unpack(s->packer, out, capacity, in, size);
+    return *got ? DX_CAS_OK : DX_CAS_ECORRUPT;
 }
-#endif
 
 /* dx_cas asks for a larger block, moves in, and gives the old one back. */
 static void *grow_index(void *user, void *old, size_t size)
@@ -96,11 +100,10 @@ static dx_cas_desc describe(dxup_store *s, uint32_t mode)
     desc.objects_max = 1024; /* grows */
     desc.grow = grow_index;
     desc.grow_user = s;
-#ifdef DXUP_ZSTD_LIBRARY
-    s->codec = (dx_cas_codec){1, zstd_compress, zstd_decompress, NULL};
-    desc.codecs = &s->codec;
-    desc.codec_count = 1;
-#endif
+    if (!s->packer) s->packer = dxup_packer_open();
+    s->codec = (dx_cas_codec){DXUP_CODEC_ZSTD, pack, unpack, s};
+    desc.codecs = s->packer ? &s->codec : NULL;
+    desc.codec_count = s->packer ? 1 : 0;
     desc.memory_size = dx_cas_memory_size(&desc);
     desc.memory = s->memory = dxup_alloc(desc.memory_size);
     if (mode & DX_CAS_CREATE && !os_random(desc.store_id, sizeof desc.store_id))
@@ -141,6 +144,7 @@ static void release(dxup_store *s)
     dx_cas_close(&s->cas);
     dx_cas_file_close(&s->file);
     free(s->memory);
+    dxup_packer_close(s->packer);
     if (s->lock_fd >= 0) os_close(s->lock_fd);
     free(s);
 }
@@ -175,6 +179,7 @@ int dxup_store_open(dxup_store **out, const char *path, enum dxup_store_mode mod
         *out = s;
         return DXUP_OK;
     }
+    dxup_packer_close(s->packer);
     if (s->lock_fd >= 0) os_close(s->lock_fd);
     free(s);
     return status;
@@ -206,13 +211,50 @@ static void take_ref(dxup_version *v, const dx_cas_ref *ref)
     v->version = ref->version;
     v->size = ref->size;
     v->time_ns = (int64_t)ref->time_ns;
-    v->kind = (int)ref->kind;
+    v->snapshot = ref->kind == DXUP_SNAPSHOT;
+    v->kind = v->snapshot ? DXUP_TREE : (int)ref->kind;
     v->mode = ref->info_size >= 2 ? ref->info[0] | (unsigned)ref->info[1] << 8 : 0644;
     memcpy(v->root, ref->root.bytes, sizeof v->root);
     memcpy(v->hash, ref->content.bytes, sizeof v->hash);
 }
 
-int dxup_store_find(dxup_store *s, const char *name, uint64_t version, dxup_version *out)
+static int stream_version(dxup_store *s, const dxup_version *v, dxup_sink *sink, void *user);
+
+static int hash_bytes(void *user, const void *bytes, size_t size)
+{
+    dx_cas_blake3_update(user, bytes, size);
+    return DXUP_OK;
+}
+
+/* The hash of a snapshot's stream takes reading all of it. It is kept: for any thread, any handle. */
+static int hash_stream(dxup_store *s, dxup_version *v)
+{
+    enum { KEPT = 64 };
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static struct { uint8_t root[32], hash[32]; } kept[KEPT];
+    static unsigned next;
+    static const uint8_t zero[32];
+    dx_cas_blake3 hasher;
+    if (!v->snapshot || memcmp(v->hash, zero, 32) != 0) return DXUP_OK;
+    pthread_mutex_lock(&lock);
+    for (unsigned i = 0; i < KEPT; i++)
+        if (!memcmp(kept[i].root, v->root, 32)) memcpy(v->hash, kept[i].hash, 32);
+    pthread_mutex_unlock(&lock);
+    if (memcmp(v->hash, zero, 32) != 0) return DXUP_OK;
+    dx_cas_blake3_init(&hasher);
+    int status = stream_version(s, v, hash_bytes, &hasher);
+    if (status) return status;
+    dx_cas_blake3_final(&hasher, v->hash, sizeof v->hash);
+    pthread_mutex_lock(&lock);
+    memcpy(kept[next].root, v->root, 32);
+    memcpy(kept[next].hash, v->hash, 32);
+    next = (next + 1) % KEPT;
+    pthread_mutex_unlock(&lock);
+    return DXUP_OK;
+}
+
+/* The same, with the hash only where it is known. */
+static int find_version(dxup_store *s, const char *name, uint64_t version, dxup_version *out)
 {
     dx_cas_ref ref;
     int error = dx_cas_ref_get(&s->cas, name, version, &ref);
@@ -222,17 +264,24 @@ int dxup_store_find(dxup_store *s, const char *name, uint64_t version, dxup_vers
     return DXUP_OK;
 }
 
+int dxup_store_find(dxup_store *s, const char *name, uint64_t version, dxup_version *out)
+{
+    int status = find_version(s, name, version, out);
+    return status ? status : hash_stream(s, out);
+}
+
 int dxup_store_find_hash(dxup_store *s, const char *name, const uint8_t hash[DXUP_HASH_SIZE],
                          dxup_version *out)
 {
     dx_cas_ref ref;
     int error = dx_cas_ref_get(&s->cas, name, 0, &ref);
-    while (!error && memcmp(ref.content.bytes, hash, DXUP_HASH_SIZE) != 0)
+    while (!error) {
+        take_ref(out, &ref);
+        if (!hash_stream(s, out) && !memcmp(out->hash, hash, DXUP_HASH_SIZE)) return DXUP_OK;
         error = dx_cas_ref_previous(&s->cas, &ref);
+    }
     if (error == DX_CAS_ENOTFOUND || error == DX_CAS_EINVAL) return DXUP_NOT_FOUND;
-    if (error) return cas_fail(s, error, name);
-    take_ref(out, &ref);
-    return DXUP_OK;
+    return cas_fail(s, error, name);
 }
 
 /* NAME or NAME@VERSION. */
@@ -248,14 +297,72 @@ static void split_version(const char *text, char name[DXUP_NAME_SIZE_MAX + 1], u
     snprintf(name, DXUP_NAME_SIZE_MAX + 1, "%.*s", (int)(size > 4096 ? 4096 : size), text);
 }
 
+/* >>objects ------------------------------------------------------------ */
+int dxup_object_put(dxup_store *s, const void *data, size_t size, uint8_t id[DXUP_HASH_SIZE])
+{
+    dx_cas_id made;
+    int error = dx_cas_put(&s->cas, data, size, &made);
+    if (error) return cas_fail(s, error, s->path);
+    memcpy(id, made.bytes, sizeof made.bytes);
+    return DXUP_OK;
+}
+
+int dxup_object_put_packed(dxup_store *s, const void *data, size_t size, const void *packed,
+                           size_t packed_size, uint8_t id[DXUP_HASH_SIZE])
+{
+    s->packed_of = data;
+    s->packed = packed;
+    s->packed_size = packed_size;
+    int status = dxup_object_put(s, data, size, id);
+    s->packed_of = NULL;
+    return status;
+}
+
+bool dxup_object_has(dxup_store *s, const uint8_t id[DXUP_HASH_SIZE], uint64_t size)
+{
+    dx_cas_id wanted;
+    uint64_t is = 0;
+    memcpy(wanted.bytes, id, sizeof wanted.bytes);
+    return !dx_cas_object_size(&s->cas, &wanted, &is) && (!size || is == size);
+}
+
+int dxup_object_get(dxup_store *s, const uint8_t id[DXUP_HASH_SIZE], void *out, size_t capacity,
+                    size_t *size)
+{
+    dx_cas_id wanted;
+    memcpy(wanted.bytes, id, sizeof wanted.bytes);
+    int error = dx_cas_get(&s->cas, &wanted, out, capacity, size);
+    if (error == DX_CAS_ENOTFOUND || error == DX_CAS_ENOSPACE) error = DX_CAS_ECORRUPT;
+    return error ? cas_fail(s, error, "a snapshot") : DXUP_OK;
+}
+
 /* >>content ------------------------------------------------------------ */
+static int open_stream(dxup_content *c, const dxup_version *v)
+{
+    uint64_t size = 0;
+    int status = dxup_stream_open(&c->stream, c->store, v->root, &size);
+    if (!status && size != v->size) status = cas_fail(c->store, DX_CAS_ECORRUPT, v->name);
+    if (!status) return DXUP_OK;
+    dxup_stream_close(c->stream);
+    free(c);
+    return status;
+}
+
 int dxup_content_open(dxup_content **out, dxup_store *s, const dxup_version *v)
 {
     dx_cas_id root;
     size_t memory_size = dx_cas_reader_memory_size(0);
     dxup_content *c = dxup_alloc(sizeof *c);
+    memset(c, 0, sizeof *c);
     memcpy(root.bytes, v->root, sizeof root.bytes);
     c->store = s;
+    if (v->snapshot) {
+        int status = open_stream(c, v);
+        if (status) return status;
+        s->holders++;
+        *out = c;
+        return DXUP_OK;
+    }
     c->memory = dxup_alloc(memory_size);
     int error = dx_cas_reader_open(&c->reader, &s->cas, &root, c->memory, memory_size);
     if (!error && c->reader.size != v->size) error = DX_CAS_ECORRUPT;
@@ -279,6 +386,7 @@ static int content_failed(dxup_content *c, int error)
 int dxup_content_read(dxup_content *c, uint64_t offset, void *out, size_t size)
 {
     size_t got = 0;
+    if (c->stream) return dxup_stream_read(c->stream, offset, out, size);
     int error = dx_cas_reader_read(&c->reader, offset, out, size, &got);
     return content_failed(c, !error && got != size ? DX_CAS_ECORRUPT : error);
 }
@@ -287,6 +395,7 @@ int dxup_content_chunk(dxup_content *c, uint64_t offset, uint8_t id[DXUP_HASH_SI
                        uint64_t *start, uint64_t *size)
 {
     dx_cas_id chunk;
+    if (c->stream) return dxup_stream_chunk(c->stream, offset, id, start, size);
     int error = dx_cas_reader_chunk(&c->reader, offset, &chunk, start, size);
     memcpy(id, chunk.bytes, DXUP_HASH_SIZE);
     return content_failed(c, error);
@@ -295,6 +404,7 @@ int dxup_content_chunk(dxup_content *c, uint64_t offset, uint8_t id[DXUP_HASH_SI
 void dxup_content_close(dxup_content *c)
 {
     if (!c) return;
+    dxup_stream_close(c->stream);
     release(c->store);
     free(c->memory);
     free(c);
@@ -375,33 +485,80 @@ static int name_version(publication *p, const char *name, int kind, unsigned mod
     return error ? cas_fail(p->store, error, p->store->path) : DXUP_OK;
 }
 
+/* What is published, whatever it is. */
+typedef struct outcome {
+    dx_cas_content content;
+    dxup_published tree;
+    bool           snapshot;
+} outcome;
+
+static int store_anything(publication *p, const dxup_options *o, int kind, dxup_seen *seen,
+                          outcome *out)
+{
+#ifndef DXUP_NO_SNAPSHOTS
+    if (kind == DXUP_TREE) {
+        int status = dxup_tree_publish(p->store, o, seen, &out->tree);
+        out->snapshot = true;
+        memcpy(out->content.root.bytes, out->tree.root, sizeof out->tree.root);
+        out->content.size = out->tree.size;
+        return status;
+    }
+#endif
+    (void)seen;
+    return store_content(p, o->path, kind, &out->content);
+}
+
+/* A new version, unless the last one is the same. *last: that one. */
+static int name_outcome(publication *p, int kind, unsigned mode, outcome *out, dxup_version *last,
+                        uint64_t *version)
+{
+    int status = find_version(p->store, p->name, 0, last);
+    if (status && status != DXUP_NOT_FOUND) return status;
+    if (!status && last->kind == kind && last->mode == mode && last->snapshot == out->snapshot &&
+        (out->snapshot ? !memcmp(last->root, out->tree.root, DXUP_HASH_SIZE)
+                       : !memcmp(last->hash, out->content.content.bytes, DXUP_HASH_SIZE)))
+        return DXUP_OK;
+    if (out->snapshot && out->content.size <= DXUP_EAGER_MAX) {
+        dxup_version v = {.size = out->content.size, .kind = kind, .snapshot = true};
+        memcpy(v.root, out->tree.root, sizeof v.root);
+        status = hash_stream(p->store, &v);
+        if (status && status != DXUP_NOT_FOUND) return status;
+        memcpy(out->content.content.bytes, v.hash, sizeof v.hash);
+    }
+    return name_version(p, p->name, out->snapshot ? DXUP_SNAPSHOT : kind, mode, &out->content,
+                        version);
+}
+
 static int publish_into(dxup_store *s, const dxup_options *o, int kind, unsigned mode)
 {
     publication p = {.store = s, .name = o->name};
+    dxup_seen *seen = NULL;
     dx_cas_stats before, after;
-    dx_cas_content content;
+    outcome out = {0};
     dxup_version last;
     uint64_t version = 0;
-    char size[32], added[32];
+    char size[32], added[32], files[32], read[32];
     dx_cas_get_stats(&s->cas, &before);
-    int status = store_content(&p, o->path, kind, &content);
-    if (status) return status;
-    status = dxup_store_find(s, o->name, 0, &last);
-    if (status && status != DXUP_NOT_FOUND) return status;
-    bool same = !status && last.kind == kind && last.mode == mode &&
-                !memcmp(last.hash, content.content.bytes, DXUP_HASH_SIZE);
-    if (!same) {
-        status = name_version(&p, o->name, kind, mode, &content, &version);
-        if (status) return status;
-    }
+#ifndef DXUP_NO_SNAPSHOTS
+    if (kind == DXUP_TREE) seen = dxup_seen_open(s->path, o->name);
+#endif
+    int status = store_anything(&p, o, kind, seen, &out);
+    if (!status) status = name_outcome(&p, kind, mode, &out, &last, &version);
+#ifndef DXUP_NO_SNAPSHOTS
+    if (!status && seen) dxup_seen_save(seen);
+    dxup_seen_close(seen);
+#endif
+    if (status || o->quiet) return status;
     dx_cas_get_stats(&s->cas, &after);
-    dxup_count_text(content.size, size);
+    dxup_count_text(out.content.size, size);
     dxup_count_text(after.device_bytes - before.device_bytes, added);
-    if (o->quiet) return DXUP_OK;
-    if (same) printf("%s@%llu is unchanged: %s bytes, nothing added\n", o->name,
-                     (unsigned long long)last.version, size);
-    else printf("%s@%llu published: %s bytes, the store grew by %s\n", o->name,
-                (unsigned long long)version, size, added);
+    if (version) printf("%s@%llu published: %s bytes, the store grew by %s", o->name,
+                        (unsigned long long)version, size, added);
+    else printf("%s@%llu is unchanged: %s bytes, nothing added", o->name,
+                (unsigned long long)last.version, size);
+    if (out.snapshot) printf("; %s of %s files were read", dxup_count_text(out.tree.read_files, read),
+                             dxup_count_text(out.tree.files, files));
+    putchar('\n');
     return DXUP_OK;
 }
 
@@ -431,7 +588,7 @@ static void print_version(const dxup_version *v)
     os_time_text(v->time_ns, when);
     printf("%-24s @%-5llu %s %15s  %s  %s\n", v->name, (unsigned long long)v->version,
            v->kind == DXUP_TREE ? "tree" : "file", dxup_count_text(v->size, size), when,
-           dxup_hash_text(v->hash, hash));
+           dxup_hash_text(v->snapshot ? v->root : v->hash, hash));
 }
 
 static int compare_versions(const void *a, const void *b)
@@ -518,13 +675,31 @@ static int checkout_version(dxup_store *s, const dxup_version *v, const char *pa
     dx_cas_blake3_init(&c->hasher);
     status = stream_version(s, v, checkout_bytes, c);
     dx_cas_blake3_final(&c->hasher, hash, sizeof hash);
-    if (!status && memcmp(hash, v->hash, sizeof hash) != 0)
+    if (!status && !v->snapshot && memcmp(hash, v->hash, sizeof hash) != 0)
         status = dxup_fail(DXUP_DAMAGED, "%s@%llu does not have its hash", v->name,
                            (unsigned long long)v->version);
     if (!status) status = dxup_dest_commit(&c->dest);
     dxup_dest_abandon(&c->dest);
     free(c);
     return status;
+}
+
+static int checkout_any(dxup_store *s, const dxup_version *v, const dxup_options *o)
+{
+#ifndef DXUP_NO_SNAPSHOTS
+    if (v->snapshot) {
+        dxup_dest *dest = dxup_alloc(sizeof *dest);
+        int status = dxup_dest_open(dest, o->path, v->kind, v->mode);
+        if (!status) {
+            status = dxup_tree_restore(s, o->store, v->root, dest, o->workers);
+            if (!status) status = dxup_dest_commit(dest);
+            dxup_dest_abandon(dest);
+        }
+        free(dest);
+        return status;
+    }
+#endif
+    return checkout_version(s, v, o->path);
 }
 
 static int check_replaced(const dxup_options *o)
@@ -542,14 +717,14 @@ int dxup_checkout(const dxup_options *o)
     split_version(o->name, name, &version);
     int status = dxup_store_open(&s, o->store, DXUP_READ);
     if (status) return status;
-    status = dxup_store_find(s, name, version, &v);
+    status = find_version(s, name, version, &v);
     if (status == DXUP_NOT_FOUND) dxup_fail(status, "%s has no '%s'", o->store, o->name);
     if (!status) status = check_replaced(o);
-    if (!status) status = checkout_version(s, &v, o->path);
+    if (!status) status = checkout_any(s, &v, o);
     if (!status && !o->quiet)
         printf("%s@%llu checked out to %s: %s bytes, BLAKE3 %s verified\n", v.name,
                (unsigned long long)v.version, o->path, dxup_count_text(v.size, size),
-               dxup_hash_text(v.hash, hash));
+               dxup_hash_text(v.snapshot ? v.root : v.hash, hash));
     dxup_store_close(s);
     return status;
 }
@@ -596,6 +771,35 @@ static void judge_versions(dxup_store *s)
     free(list);
 }
 
+/* Every snapshot is well formed, and has all that it needs. */
+static int is_there(void *user, const uint8_t id[32])
+{
+    return dxup_object_has(user, id, 0) ? DXUP_OK : DXUP_DAMAGED;
+}
+
+static int check_snapshots(dxup_store *s, uint64_t *damaged)
+{
+    dxup_version *list, v;
+    dxup_known known = {0};
+    size_t count;
+    int status = list_names(s, &list, &count);
+    for (size_t i = 0; !status && i < count; i++) {
+        dx_cas_ref ref;
+        int error = dx_cas_ref_get(&s->cas, list[i].name, 0, &ref);
+        for (; !error; error = dx_cas_ref_previous(&s->cas, &ref)) {
+            take_ref(&v, &ref);
+            if (!v.snapshot || !dxup_snapshot_visit(s, v.root, &known, is_there, s)) continue;
+            printf("%s@%llu is damaged: something that it needs is missing or malformed\n", v.name,
+                   (unsigned long long)v.version);
+            ++*damaged;
+        }
+        if (error != DX_CAS_ENOTFOUND) status = cas_fail(s, error, list[i].name);
+    }
+    if (!status) free(list);
+    dxup_known_free(&known);
+    return status;
+}
+
 int dxup_verify(const dxup_options *o)
 {
     dxup_store *s;
@@ -604,7 +808,12 @@ int dxup_verify(const dxup_options *o)
     int status = dxup_store_open(&s, o->store, DXUP_READ);
     if (status) return status;
     int error = dx_cas_verify(&s->cas, print_damage, NULL, &report);
-    if (error && error != DX_CAS_ECORRUPT) {
+    uint64_t damaged = 0;
+    status = error ? DXUP_OK : check_snapshots(s, &damaged);
+    if (status || damaged) {
+        if (!status) status = dxup_fail(DXUP_DAMAGED, "%s: %llu versions are damaged", o->store,
+                                        (unsigned long long)damaged);
+    } else if (error && error != DX_CAS_ECORRUPT) {
         status = cas_fail(s, error, o->store);
     } else if (error) {
         judge_versions(s);
@@ -638,6 +847,46 @@ static int trim_names(dxup_store *s, uint64_t keep)
     return error ? cas_fail(s, error, s->path) : DXUP_OK;
 }
 
+/* dx_cas copies what it knows that names reach; what snapshots reach is copied before. */
+typedef struct copy {
+    dxup_store *from, *to;
+    uint8_t     bytes[DXUP_OBJECT_MAX];
+} copy;
+
+static int copy_object(void *user, const uint8_t id[32])
+{
+    copy *c = user;
+    size_t size = 0;
+    uint8_t made[32];
+    if (dxup_object_has(c->to, id, 0)) return DXUP_OK;
+    int status = dxup_object_get(c->from, id, c->bytes, sizeof c->bytes, &size);
+    return status ? status : dxup_object_put(c->to, c->bytes, size, made);
+}
+
+static int copy_snapshots(dxup_store *from, dxup_store *to)
+{
+    dxup_version *list;
+    dxup_known known = {0};
+    size_t count;
+    int status = list_names(from, &list, &count);
+    if (status) return status;
+    copy *c = dxup_alloc(sizeof *c);
+    c->from = from;
+    c->to = to;
+    for (size_t i = 0; !status && i < count; i++) {
+        dx_cas_ref ref;
+        int error = dx_cas_ref_get(&from->cas, list[i].name, 0, &ref);
+        for (; !error && !status; error = dx_cas_ref_previous(&from->cas, &ref))
+            if (ref.kind == DXUP_SNAPSHOT)
+                status = dxup_snapshot_visit(from, ref.root.bytes, &known, copy_object, c);
+        if (!status && error != DX_CAS_ENOTFOUND) status = cas_fail(from, error, list[i].name);
+    }
+    free(c);
+    free(list);
+    dxup_known_free(&known);
+    return status;
+}
+
 /* Copy into a new log, then rename it over the old one: killed at any moment, one of them is there. */
 static int collect(dxup_store *s, uint64_t *left)
 {
@@ -651,10 +900,12 @@ static int collect(dxup_store *s, uint64_t *left)
     int status = dxup_remove_all(fresh->objects);
     if (!status) status = open_log(fresh, fresh->objects, DX_CAS_WRITE | DX_CAS_CREATE);
     if (status) {
+        dxup_packer_close(fresh->packer);
         free(fresh);
         return status;
     }
-    int error = dx_cas_copy_live(&s->cas, &fresh->cas);
+    status = copy_snapshots(s, fresh);
+    int error = status ? DX_CAS_OK : dx_cas_copy_live(&s->cas, &fresh->cas);
     if (error) status = cas_fail(error == DX_CAS_ENOSPACE ? fresh : s, error, s->path);
     if (!status && (error = dx_cas_retire(&s->cas)) != 0) status = cas_fail(s, error, s->path);
     if (!status && os_replace(-1, fresh->objects, s->objects, false) < 0)

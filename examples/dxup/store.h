@@ -13,7 +13,8 @@ typedef struct dxup_version {
     int      kind;
     unsigned mode;
     uint8_t  root[DXUP_HASH_SIZE]; /* where the chunks hang */
-    uint8_t  hash[DXUP_HASH_SIZE]; /* BLAKE3 of the whole content */
+    uint8_t  hash[DXUP_HASH_SIZE]; /* BLAKE3 of the whole content; zeros: nobody asked for it yet */
+    bool     snapshot;             /* a tree whose root is a snapshot (trees.h) */
 } dxup_version;
 
 /* A version being read: holds the store that it reads from. */
@@ -26,7 +27,7 @@ int  dxup_store_open(dxup_store **s, const char *path, enum dxup_store_mode mode
 void dxup_store_close(dxup_store *s);
 /* See what other processes have committed since; *s is another object after a collection. */
 int  dxup_store_refresh(dxup_store **s);
-/* version 0 = the latest. DXUP_NOT_FOUND comes without a message. */
+/* version 0 = the latest, with its hash. DXUP_NOT_FOUND comes without a message. */
 int  dxup_store_find(dxup_store *s, const char *name, uint64_t version, dxup_version *out);
 /* The newest version of name with this content. DXUP_NOT_FOUND comes without a message. */
 int  dxup_store_find_hash(dxup_store *s, const char *name, const uint8_t hash[DXUP_HASH_SIZE],
@@ -38,5 +39,16 @@ int  dxup_content_read(dxup_content *c, uint64_t offset, void *out, size_t size)
 int  dxup_content_chunk(dxup_content *c, uint64_t offset, uint8_t id[DXUP_HASH_SIZE],
                         uint64_t *start, uint64_t *size);
 void dxup_content_close(dxup_content *c);
+
+/* >>objects: what snapshots are made of ---- */
+int  dxup_object_put(dxup_store *s, const void *data, size_t size, uint8_t id[DXUP_HASH_SIZE]);
+/* The same where dxup_pack has made packed of it already; packed_size 0: it did not shrink. */
+int  dxup_object_put_packed(dxup_store *s, const void *data, size_t size, const void *packed,
+                            size_t packed_size, uint8_t id[DXUP_HASH_SIZE]);
+/* Is it there, with that size (0: of any)? */
+bool dxup_object_has(dxup_store *s, const uint8_t id[DXUP_HASH_SIZE], uint64_t size);
+/* Verified. What is larger than capacity is damage. */
+int  dxup_object_get(dxup_store *s, const uint8_t id[DXUP_HASH_SIZE], void *out, size_t capacity,
+                     size_t *size);
 
 #endif

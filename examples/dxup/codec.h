@@ -1,0 +1,19 @@
+/* zstd for objects, where this dxup is built with it. One packer for each thread. */
+#ifndef DXUP_CODEC_H
+#define DXUP_CODEC_H
+
+#include <stddef.h>
+
+typedef struct dxup_packer dxup_packer;
+
+enum { DXUP_CODEC_ZSTD = 1 }; /* its number in records */
+
+/* NULL where there is no zstd. */
+dxup_packer *dxup_packer_open(void);
+void         dxup_packer_close(dxup_packer *p);
+/* How many bytes of out it takes; 0: it does not shrink below capacity. */
+size_t       dxup_pack(dxup_packer *p, void *out, size_t capacity, const void *in, size_t size);
+/* The size of what the frame holds; 0: damaged, or larger than capacity. */
+size_t       dxup_unpack(dxup_packer *p, void *out, size_t capacity, const void *in, size_t size);
+
+#endif

@@ -1,0 +1,608 @@
+/* A directory becomes a snapshot. One thread walks it and reads what changed, all cores hash and pack
+   (tree_batch.c), and the results come back in the order of the walk: directories are put together
+   from them, depth first, and everything new goes into the store. */
+#include "trees.h"
+
+#ifndef DXUP_NO_SNAPSHOTS
+#include "tree_batch.h"
+
+#include "../../dx_cas.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { A_DIR, A_DIR_END, AN_ENTRY, A_CHUNK, A_FILE, A_DROP }; /* dxup_event.kind */
+
+typedef struct level { /* a directory being put together */
+    dx_tree_entry entry;
+    dx_tree_piece piece;
+    uint8_t      *bytes; /* of the piece */
+    uint8_t     (*ids)[32];
+    uint64_t     *sizes; /* of the pieces before */
+    size_t        count, room;
+    uint8_t       name[DX_TREE_NAME_MAX];
+} level;
+
+typedef struct publisher {
+    dxup_store       *store;
+    dxup_seen        *seen;
+    const char       *name;
+    dxup_published   *out;
+    dxup_ring         ring;
+    dxup_batch       *batch;
+    size_t            chunk_at; /* the chunk in progress begins here in the batch's bytes */
+    dx_cas_chunker    chunker;
+    size_t            depth, path_size; /* of the walk */
+    char              path[DXUP_PATH_SIZE_MAX + 1];
+    level            *levels[DXUP_DEPTH_MAX + 2];
+    size_t            level_count;
+    dx_tree_list      list;
+    void             *list_memory;
+    uint64_t          list_size; /* bytes of the file in progress */
+} publisher;
+
+/* >>in order: what the batches bring back --------------------------------- */
+static int put(void *user, const void *data, size_t size, uint8_t id[32])
+{
+    publisher *p = user;
+    return dxup_object_put(p->store, data, size, id);
+}
+
+static int bad_entry(const char *path, int error)
+{
+    return dxup_fail(DXUP_REFUSED, "%s: %s", path, dx_tree_error_name(error));
+}
+
+/* Keep the piece and note it. */
+static int end_piece(publisher *p, level *l)
+{
+    uint8_t id[32];
+    int status = put(p, l->piece.bytes, l->piece.size, id);
+    if (status) return status;
+    if (l->count == l->room) {
+        l->room = l->room * 2 + 16;
+        l->ids = realloc(l->ids, l->room * sizeof *l->ids);
+        l->sizes = realloc(l->sizes, l->room * sizeof *l->sizes);
+        if (!l->ids || !l->sizes) abort();
+    }
+    memcpy(l->ids[l->count], id, 32);
+    l->sizes[l->count++] = l->piece.size;
+    dx_tree_piece_reset(&l->piece);
+    return DXUP_OK;
+}
+
+static int add_entry(publisher *p, const dx_tree_entry *e)
+{
+    level *l = p->levels[p->level_count - 1];
+    int got = dx_tree_piece_add(&l->piece, e);
+    if (got == DX_TREE_ENOSPACE) {
+        int status = end_piece(p, l);
+        if (status) return status;
+        got = dx_tree_piece_add(&l->piece, e);
+    }
+    if (got >= 0) {
+        int error = dx_tree_add_up(&l->entry, e);
+        if (error) got = error;
+    }
+    if (got < 0) return bad_entry("a directory", got);
+    return got ? end_piece(p, l) : DXUP_OK;
+}
+
+static void begin_level(publisher *p, const dxup_batch *b, const dxup_event *e)
+{
+    level *l = p->levels[p->level_count];
+    if (!l) {
+        l = p->levels[p->level_count] = dxup_alloc(sizeof *l);
+        memset(l, 0, sizeof *l);
+        l->bytes = dxup_alloc(DX_TREE_PIECE_SIZE_MAX);
+    }
+    p->level_count++;
+    l->count = 0;
+    memset(&l->entry, 0, sizeof l->entry);
+    l->entry.type = DX_TREE_DIR;
+    l->entry.mode = e->mode;
+    l->entry.mtime_ns = e->mtime_ns;
+    l->entry.name = l->name;
+    l->entry.name_size = e->name_size;
+    memcpy(l->name, b->text + e->text, e->name_size);
+    dx_tree_piece_begin(&l->piece, l->bytes, DX_TREE_PIECE_SIZE_MAX);
+}
+
+static int end_level(publisher *p)
+{
+    level *l = p->levels[p->level_count - 1];
+    uint64_t size;
+    int status = l->piece.count || !l->count ? end_piece(p, l) : DXUP_OK;
+    if (status) return status;
+    if (l->count == 1) {
+        memcpy(l->entry.id, l->ids[0], 32);
+        l->entry.level = 0;
+    } else {
+        dx_tree_list_begin(&p->list, p->list_memory, put, p);
+        for (size_t i = 0; !status && i < l->count; i++)
+            status = dx_tree_list_add(&p->list, l->ids[i], l->sizes[i]);
+        if (!status) status = dx_tree_list_finish(&p->list, l->entry.id, &l->entry.level, &size);
+        if (status < 0) return bad_entry("a directory", status);
+    }
+    p->level_count--;
+    return !status && p->level_count ? add_entry(p, &l->entry) : status;
+}
+
+static int end_file(publisher *p, const dxup_batch *b, const dxup_event *e)
+{
+    dx_tree_entry entry = {0};
+    dxup_seen_file seen = {.device = e->device, .inode = e->inode, .size = e->size,
+                           .mtime_ns = e->mtime_ns, .ctime_ns = e->ctime_ns, .level = e->level};
+    entry.type = e->type;
+    entry.level = e->level;
+    entry.mode = e->mode;
+    entry.name_size = e->name_size;
+    entry.mtime_ns = e->mtime_ns;
+    entry.size = e->size;
+    entry.name = b->text + e->text;
+    memcpy(entry.id, e->id, 32);
+    if (e->level == DX_TREE_INLINE) entry.data = b->text + e->text + e->name_size;
+    if (e->kind == A_FILE) {
+        int error = dx_tree_list_finish(&p->list, entry.id, &entry.level, &entry.size);
+        if (error > 0) return error; /* the store's */
+        if (error) return bad_entry("a file", error);
+        p->list_size = 0;
+    }
+    if (e->type == DX_TREE_FILE) {
+        memcpy(seen.id, entry.id, 32);
+        if (e->level == DX_TREE_INLINE) memcpy(seen.id, entry.data, (size_t)e->size);
+        seen.level = entry.level;
+        dxup_seen_add(p->seen, &seen, e->now_ns);
+        p->out->files++;
+        p->out->read_files += e->fresh;
+        p->out->read_bytes += e->fresh ? e->size : 0;
+    }
+    return add_entry(p, &entry);
+}
+
+static int take_chunk(publisher *p, const dxup_batch *b, const dxup_chunk *c)
+{
+    uint8_t id[32];
+    int status = DXUP_OK;
+    if (!p->list_size) dx_tree_list_begin(&p->list, p->list_memory, put, p);
+    p->list_size += c->size;
+    if (!c->known)
+        status = dxup_object_put_packed(p->store, b->bytes + c->at, c->size,
+                                        b->packed + c->packed_at, c->packed_size, id);
+    if (!status) status = dx_tree_list_add(&p->list, c->id, c->size);
+    return status < 0 ? bad_entry("a file", status) : status;
+}
+
+static int retire(void *user, dxup_batch *b)
+{
+    publisher *p = user;
+    int status = DXUP_OK;
+    for (size_t i = 0; !status && i < b->event_count; i++) {
+        const dxup_event *e = &b->events[i];
+        switch (e->kind) {
+        case A_DIR: begin_level(p, b, e); break;
+        case A_DIR_END: status = end_level(p); break;
+        case A_CHUNK: status = take_chunk(p, b, &b->chunks[e->chunk]); break;
+        case A_DROP: p->list_size = 0; break;
+        default: status = end_file(p, b, e); break;
+        }
+    }
+    dxup_progress(p->name, p->out->read_bytes, 0, false);
+    return status;
+}
+
+static void look_up(void *user, dxup_batch *b)
+{
+    publisher *p = user;
+    for (size_t i = 0; i < b->chunk_count; i++)
+        b->chunks[i].known = dxup_object_has(p->store, b->chunks[i].id, b->chunks[i].size);
+}
+
+/* >>batches, filled ----------------------------------------------------- */
+/* The next batch; the chunk in progress moves there. */
+static int switch_batch(publisher *p)
+{
+    dxup_batch *before = p->batch;
+    size_t kept = before->size - p->chunk_at;
+    before->size = p->chunk_at;
+    int status = dxup_ring_submit(&p->ring);
+    p->batch = dxup_ring_fill(&p->ring);
+    /* The ring never empties the batch before while it fills this one: there are eight. */
+    memcpy(p->batch->bytes, before->bytes + p->chunk_at, kept);
+    p->batch->size = kept;
+    p->chunk_at = 0;
+    return status;
+}
+
+/* Room for one event with so much text, and one chunk. */
+static int need(publisher *p, size_t text)
+{
+    const dxup_batch *b = p->batch;
+    if (b->event_count < DXUP_BATCH_EVENTS && b->chunk_count < DXUP_BATCH_CHUNKS &&
+        DXUP_BATCH_TEXT - b->text_size >= text)
+        return DXUP_OK;
+    return switch_batch(p);
+}
+
+static dxup_event *new_event(publisher *p, int kind, int type, const char *name, const struct stat *st)
+{
+    dxup_batch *b = p->batch;
+    dxup_event *e = &b->events[b->event_count++];
+    memset(e, 0, sizeof *e);
+    e->kind = (uint8_t)kind;
+    e->type = (uint8_t)type;
+    e->text = (uint32_t)b->text_size;
+    e->name_size = (uint16_t)strlen(name);
+    memcpy(b->text + b->text_size, name, e->name_size);
+    b->text_size += e->name_size;
+    if (!st) return e;
+    e->mode = st->st_mode & 0777;
+    e->size = (uint64_t)st->st_size;
+    e->device = (uint64_t)st->st_dev;
+    e->inode = (uint64_t)st->st_ino;
+    e->mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+    e->ctime_ns = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
+    return e;
+}
+
+/* An entry that is complete, with its data. */
+static int send_entry(publisher *p, int type, const char *name, const struct stat *st,
+                      const void *data, size_t size, int64_t now_ns)
+{
+    int status = need(p, DX_TREE_NAME_MAX + size);
+    if (status) return status;
+    dxup_event *e = new_event(p, AN_ENTRY, type, name, st);
+    e->level = DX_TREE_INLINE;
+    e->size = size;
+    e->now_ns = now_ns;
+    memcpy(p->batch->text + p->batch->text_size, data, size);
+    p->batch->text_size += size;
+    return DXUP_OK;
+}
+
+static int send_chunk(publisher *p, size_t size)
+{
+    int status = need(p, 0);
+    if (status || !size) return status;
+    dxup_batch *b = p->batch;
+    dxup_chunk *c = &b->chunks[b->chunk_count];
+    memset(c, 0, sizeof *c);
+    c->at = (uint32_t)p->chunk_at;
+    c->size = (uint32_t)size;
+    new_event(p, A_CHUNK, 0, "", NULL)->chunk = (uint32_t)b->chunk_count++;
+    p->chunk_at += size;
+    return DXUP_OK;
+}
+
+/* >>walk --------------------------------------------------------------- */
+static bool is_as_before(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
+           a->st_mode == b->st_mode && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
+           a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+static ssize_t read_some(int fd, void *out, size_t size)
+{
+    ssize_t n;
+    do n = read(fd, out, size);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+/* Cut what was read from scan on; what is left is the chunk in progress. */
+static int cut(publisher *p, size_t scan)
+{
+    int status = DXUP_OK;
+    while (!status && scan < p->batch->size) {
+        bool end = false;
+        size_t n = dx_cas_chunker_next(&p->chunker, p->batch->bytes + scan,
+                                       p->batch->size - scan, &end);
+        scan += n;
+        if (!end) continue;
+        size_t behind = p->batch->size - scan;
+        status = send_chunk(p, scan - p->chunk_at);
+        scan = p->batch->size - behind; /* the batch may be another */
+    }
+    return status;
+}
+
+/* Read size bytes and one more, which is not there, into chunks. *total = how many there were. */
+static int read_chunks(publisher *p, int fd, uint64_t size, uint64_t *total)
+{
+    int status = DXUP_OK;
+    bool small = size <= DXUP_CHUNK_MIN; /* one chunk whatever is in it */
+    *total = 0;
+    if (!small) dx_cas_chunker_reset(&p->chunker);
+    while (!status && *total <= size) {
+        size_t room = DXUP_BATCH_BYTES - p->batch->size;
+        if (room < DXUP_CHUNK_MIN + 1) {
+            status = switch_batch(p);
+            continue;
+        }
+        size_t want = size - *total < room ? (size_t)(size - *total) + 1 : room, at = p->batch->size;
+        ssize_t n = read_some(fd, p->batch->bytes + at, want);
+        if (n < 0) return dxup_fail_errno("%s: reading", p->path);
+        *total += (uint64_t)n;
+        p->batch->size += (size_t)n;
+        if (!small) status = cut(p, at);
+        if (!n || ((size_t)n < want && *total == size)) break;
+    }
+    if (!status && *total == size) status = send_chunk(p, p->batch->size - p->chunk_at);
+    return status;
+}
+
+static int read_inline(publisher *p, int fd, const char *name, const struct stat *st,
+                       uint64_t *total, int64_t now_ns)
+{
+    uint8_t bytes[DX_TREE_INLINE_MAX + 1];
+    size_t have = 0;
+    ssize_t n = 0;
+    while (have < sizeof bytes && (n = read_some(fd, bytes + have, sizeof bytes - have)) > 0)
+        have += (size_t)n;
+    if (n < 0) return dxup_fail_errno("%s: reading", p->path);
+    *total = have;
+    if (have != (uint64_t)st->st_size) return DXUP_OK;
+    int status = send_entry(p, DX_TREE_FILE, name, st, bytes, have, now_ns);
+    if (!status) p->batch->events[p->batch->event_count - 1].fresh = true;
+    return status;
+}
+
+/* What was begun of a file that changed meanwhile counts for nothing. */
+static int drop(publisher *p)
+{
+    p->batch->size = p->chunk_at;
+    int status = need(p, 0);
+    if (!status) new_event(p, A_DROP, 0, "", NULL);
+    return status;
+}
+
+/* Read a file once. *changed: it was another before, or changed while it was read. */
+static int read_file(publisher *p, int dir, const char *name, struct stat *st, bool *changed)
+{
+    struct stat after;
+    uint64_t total = 0;
+    int64_t now_ns = dxup_time_ns();
+    int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return dxup_fail_errno("%s", p->path);
+    bool in_line = st->st_size <= DX_TREE_INLINE_MAX;
+    int status = in_line ? need(p, DX_TREE_NAME_MAX + DX_TREE_INLINE_MAX) : DXUP_OK;
+    size_t events = p->batch->event_count;
+    if (!status && in_line) status = read_inline(p, fd, name, st, &total, now_ns);
+    else if (!status) status = read_chunks(p, fd, (uint64_t)st->st_size, &total);
+    if (!status && fstat(fd, &after) < 0) status = dxup_fail_errno("%s", p->path);
+    close(fd);
+    if (status) return status;
+    *changed = total != (uint64_t)st->st_size || !is_as_before(st, &after);
+    *st = after;
+    if (*changed && !in_line) return drop(p);
+    if (*changed) p->batch->event_count = events;
+    if (in_line) return DXUP_OK;
+    status = need(p, DX_TREE_NAME_MAX);
+    if (status) return status;
+    dxup_event *e = new_event(p, A_FILE, DX_TREE_FILE, name, &after);
+    e->now_ns = now_ns;
+    e->fresh = true;
+    return DXUP_OK;
+}
+
+/* An object with all its parts is there, as large as the file. */
+static bool is_stored(publisher *p, const dxup_seen_file *f)
+{
+    dx_tree_entry e = {0};
+    dxup_parts parts;
+    const uint8_t *id;
+    uint64_t start, size;
+    bool good = true;
+    if (f->level == DX_TREE_INLINE) return f->size <= DX_TREE_INLINE_MAX;
+    if (!f->level) return dxup_object_has(p->store, f->id, f->size);
+    e.type = DX_TREE_FILE;
+    e.level = f->level;
+    e.size = f->size;
+    memcpy(e.id, f->id, 32);
+    dxup_parts_open(&parts, p->store, &e);
+    for (uint64_t at = 0; good && at < f->size; at = start + size)
+        good = dxup_object_has(p->store, parts.id, 0) &&
+               !dxup_parts_find(&parts, at, &id, &start, &size) &&
+               dxup_object_has(p->store, id, size);
+    dxup_parts_close(&parts);
+    return good;
+}
+
+/* From what was seen the last time. */
+static int send_seen(publisher *p, const char *name, const struct stat *st, bool *sent)
+{
+    dxup_seen_file f = {.device = (uint64_t)st->st_dev, .inode = (uint64_t)st->st_ino,
+                        .size = (uint64_t)st->st_size};
+    int64_t now_ns = dxup_time_ns();
+    f.mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+    f.ctime_ns = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
+    *sent = dxup_seen_find(p->seen, &f) && is_stored(p, &f);
+    if (!*sent) return DXUP_OK;
+    if (f.level == DX_TREE_INLINE)
+        return send_entry(p, DX_TREE_FILE, name, st, f.id, (size_t)f.size, now_ns);
+    int status = need(p, DX_TREE_NAME_MAX);
+    if (status) return status;
+    dxup_event *e = new_event(p, AN_ENTRY, DX_TREE_FILE, name, st);
+    memcpy(e->id, f.id, 32);
+    e->level = f.level;
+    e->now_ns = now_ns;
+    return DXUP_OK;
+}
+
+static int send_file(publisher *p, int dir, const char *name, struct stat *st)
+{
+    bool changed = false, sent;
+    int status = send_seen(p, name, st, &sent);
+    if (status || sent) return status;
+    for (int tries = 0; tries < 3; tries++) {
+        status = read_file(p, dir, name, st, &changed);
+        if (status || !changed) return status;
+        if (!S_ISREG(st->st_mode)) break;
+    }
+    return dxup_fail(DXUP_REFUSED, "%s changed while it was read; try again", p->path);
+}
+
+static int send_link(publisher *p, int dir, const char *name, const struct stat *st)
+{
+    char target[DXUP_PATH_SIZE_MAX + 1];
+    ssize_t n = readlinkat(dir, name, target, sizeof target);
+    if (n < 0) return dxup_fail_errno("%s", p->path);
+    if (n == 0 || n > DX_TREE_TARGET_MAX)
+        return dxup_fail(DXUP_REFUSED, "%s: the link's target is too long", p->path);
+    return send_entry(p, DX_TREE_LINK, name, st, target, (size_t)n, 0);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The names in a directory in order: pointers, then the names, in one block that the caller frees. */
+static int list_names(publisher *p, int dir, char ***names, size_t *count)
+{
+    size_t used = 0, room = 0;
+    char *text = NULL;
+    int fd = dup(dir);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    *names = NULL;
+    *count = 0;
+    if (!d) {
+        int status = dxup_fail_errno("%s", p->path);
+        if (fd >= 0) close(fd);
+        return status;
+    }
+    for (;;) {
+        errno = 0;
+        struct dirent *e = readdir(d);
+        if (!e) break;
+        size_t size = strlen(e->d_name) + 1;
+        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
+        if (used + size > room) {
+            room = room * 2 + 4096;
+            text = realloc(text, room);
+            if (!text) abort();
+        }
+        memcpy(text + used, e->d_name, size);
+        used += size;
+        ++*count;
+    }
+    int status = errno ? dxup_fail_errno("%s: reading", p->path) : DXUP_OK;
+    closedir(d);
+    *names = dxup_alloc(*count * sizeof **names + used);
+    char *at = (char *)(*names + *count);
+    if (used) memcpy(at, text, used);
+    for (size_t i = 0; i < *count; i++, at += strlen(at) + 1) (*names)[i] = at;
+    if (*count) qsort(*names, *count, sizeof **names, compare_names);
+    free(text);
+    return status;
+}
+
+static int send_dir(publisher *p, int fd, const char *name);
+
+static int send_any(publisher *p, int dir, const char *name)
+{
+    struct stat st;
+    size_t size = strlen(name), before = p->path_size;
+    if (size + 1 > DXUP_PATH_SIZE_MAX - before)
+        return dxup_fail(DXUP_REFUSED, "%s/%s: the path is too long", p->path, name);
+    if (before) p->path[p->path_size++] = '/';
+    memcpy(p->path + p->path_size, name, size + 1);
+    p->path_size += size;
+    int status = DXUP_OK;
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+        status = dxup_fail_errno("%s", p->path);
+    } else if (S_ISREG(st.st_mode)) {
+        status = send_file(p, dir, name, &st);
+    } else if (S_ISLNK(st.st_mode)) {
+        status = send_link(p, dir, name, &st);
+    } else if (S_ISDIR(st.st_mode)) {
+        int child = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        status = child < 0 ? dxup_fail_errno("%s", p->path) : send_dir(p, child, name);
+    } else {
+        status = dxup_fail(DXUP_REFUSED, "%s is neither file, directory nor link", p->path);
+    }
+    p->path_size = before;
+    p->path[before] = 0;
+    return status;
+}
+
+/* Depth is limited to DXUP_DEPTH_MAX, so this recursion is too. Closes fd. */
+static int send_dir(publisher *p, int fd, const char *name)
+{
+    struct stat st;
+    char **names = NULL;
+    size_t count = 0;
+    int status = fstat(fd, &st) < 0 ? dxup_fail_errno("%s", p->path) : need(p, DX_TREE_NAME_MAX);
+    if (!status && p->depth++ >= DXUP_DEPTH_MAX)
+        status = dxup_fail(DXUP_REFUSED, "%s: more than %d directories deep", p->path,
+                           DXUP_DEPTH_MAX);
+    if (!status) {
+        new_event(p, A_DIR, DX_TREE_DIR, name, &st);
+        status = list_names(p, fd, &names, &count);
+    }
+    for (size_t i = 0; !status && i < count; i++) status = send_any(p, fd, names[i]);
+    free(names);
+    close(fd);
+    p->depth--;
+    if (!status) status = need(p, 0);
+    if (!status) new_event(p, A_DIR_END, DX_TREE_DIR, "", NULL);
+    return status;
+}
+
+/* >>publish ------------------------------------------------------------ */
+static int put_root(publisher *p)
+{
+    uint8_t bytes[DX_TREE_SNAPSHOT_SIZE];
+    const dx_tree_entry *root = &p->levels[0]->entry;
+    int error = dx_tree_write_snapshot(root, bytes);
+    if (!error && root->size > UINT64_MAX / 2) error = DX_TREE_ETOOBIG;
+    if (error) return bad_entry("the directory", error);
+    p->out->size = root->size + DXUP_STREAM_EXTRA;
+    return put(p, bytes, sizeof bytes, p->out->root);
+}
+
+int dxup_tree_publish(dxup_store *s, const dxup_options *o, dxup_seen *seen, dxup_published *out)
+{
+    dx_cas_chunker_desc desc = {.size_min = DXUP_CHUNK_MIN, .size_avg = DXUP_CHUNK_AVG,
+                                .size_max = DXUP_CHUNK_MAX};
+    int fd = open(o->path, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
+    if (fd < 0) return dxup_fail_errno("%s", o->path);
+    publisher *p = dxup_alloc(sizeof *p);
+    memset(p, 0, sizeof *p);
+    memset(out, 0, sizeof *out);
+    p->store = s;
+    p->seen = seen;
+    p->name = o->name;
+    p->out = out;
+    p->ring.look_up = look_up;
+    p->ring.retire = retire;
+    p->ring.user = p;
+    p->list_memory = dxup_alloc((size_t)DX_TREE_LEVELS_MAX * DX_TREE_LIST_SIZE_MAX);
+    dx_cas_chunker_init(&p->chunker, &desc);
+    dxup_ring_open(&p->ring, o->workers);
+    p->batch = dxup_ring_fill(&p->ring);
+    int status = send_dir(p, fd, "");
+    if (!status) status = dxup_ring_submit(&p->ring);
+    if (!status) status = dxup_ring_drain(&p->ring);
+    if (!status) status = put_root(p);
+    dxup_ring_close(&p->ring);
+    dxup_progress(NULL, 0, 0, true);
+    for (size_t i = 0; i < sizeof p->levels / sizeof *p->levels && p->levels[i]; i++) {
+        free(p->levels[i]->bytes);
+        free(p->levels[i]->ids);
+        free(p->levels[i]->sizes);
+        free(p->levels[i]);
+    }
+    free(p->list_memory);
+    free(p);
+    return status;
+}
+#endif
