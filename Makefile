@@ -86,6 +86,8 @@ build/windows/reader.exe: tests/ports/windows_reader.c
 	$(WINDOWS)
 build/windows/dxup.exe: $(DXUP) $(wildcard examples/dxup/*.h) $(HEADERS)
 	$(WINDOWS)
+build/windows/dxecho.exe: examples/dxecho/dxecho.c $(wildcard examples/dxecho/*.h) dx_hbtp.h dx_reactor.h
+	$(WINDOWS)
 build/windows/dxpatch.exe: INCLUDED := examples/dxup/base.c
 build/windows/dxpatch.exe: $(wildcard examples/dxpatch/*.c) $(addprefix examples/dxup/,dest.c modes.c os_windows.c) $(wildcard examples/dxpatch/*.h examples/dxup/*.h) examples/dxup/base.c dx_patch.h
 	$(WINDOWS)

@@ -1,13 +1,14 @@
 /*  A server to point load generators at: HBTP (Ping to Pong, RpcCall to RpcResponse) or HTTP/1.1.
 
-        cc -O2 -o dxecho examples/dxecho/dxecho.c -lpthread
+        cc -O2 -o dxecho examples/dxecho/dxecho.c -lpthread           (mingw: -lws2_32 instead)
 
-        dxecho PORT [--backend auto|io_uring|epoll] [--workers N] [--http | --plain] [--spin US] [--bind ADDRESS]
+        dxecho PORT [--backend auto|io_uring|epoll|iocp] [--workers N] [--http | --plain] [--spin US] [--bind ADDRESS]
                [--connections N]
 
     --plain sends back whatever bytes come. Prints one line when it listens (PORT 0: the system chooses). After SIGTERM or SIGINT it takes no more,
     sends what it has to send, for a second at most, and ends with status 0; 1 when the system refuses something, 2 for wrong arguments.
     --connections: how many at a time in each worker (65536); what they cost is in docs/REACTOR.md.
+    On Windows it is Ctrl-C that ends it, and there is one worker: listeners do not share a port.
 */
 #define _GNU_SOURCE
 #define DX_IMPLEMENTATION
@@ -35,9 +36,14 @@ static struct {
     const char *address;
 } options = {0, DX_REACTOR_BACKEND_AUTO, 0, 1, 65536, false, false, 0, "127.0.0.1"};
 
+#if defined(_WIN32)
+enum { WORKERS_MAX = 1 };
+#else
+enum { WORKERS_MAX = 1024 };
 static dx_reactor_group group;
+#endif
 static dx_reactor       alone;
-static server           servers[1024];
+static server           servers[WORKERS_MAX];
 static volatile sig_atomic_t stopped;
 
 /* >>answers ------------------------------------------------------------- */
@@ -215,16 +221,21 @@ static void drain(dx_reactor *r, server *s)
     while (s->peers.count && dx_reactor_turn(r, DX_REACTOR_FOREVER) >= 0) {}
 }
 
-static int begin_worker(dx_reactor_worker *w)
+/* >>its end ---------------------------------------------------------------- */
+#if defined(_WIN32)
+static BOOL WINAPI on_console(DWORD event)
 {
-    return serve(&w->reactor, &servers[w->index]);
+    stopped = 1;
+    dx_reactor_stop(&alone);
+    if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT) Sleep(2000); /* its window closes: time to end */
+    return TRUE;
 }
 
-static void end_worker(dx_reactor_worker *w)
+static void watch_signals(void)
 {
-    drain(&w->reactor, &servers[w->index]);
+    SetConsoleCtrlHandler(on_console, TRUE);
 }
-
+#else
 static void on_signal(int number)
 {
     (void)number;
@@ -241,6 +252,7 @@ static void watch_signals(void)
     sigaction(SIGTERM, &a, NULL);
     sigaction(SIGINT, &a, NULL);
 }
+#endif
 
 static void announce(const dx_reactor *r)
 {
@@ -255,6 +267,17 @@ static int failed(const char *what, int error, int number)
     fprintf(stderr, "dxecho: %s: %s%s%s\n", what, dx_reactor_error_name(error), number ? ": " : "",
             number ? strerror(number) : "");
     return 1;
+}
+
+#if !defined(_WIN32)
+static int begin_worker(dx_reactor_worker *w)
+{
+    return serve(&w->reactor, &servers[w->index]);
+}
+
+static void end_worker(dx_reactor_worker *w)
+{
+    drain(&w->reactor, &servers[w->index]);
 }
 
 static int run_group(const dx_reactor_desc *reactor)
@@ -280,6 +303,7 @@ static int run_group(const dx_reactor_desc *reactor)
     error = dx_reactor_group_join(&group);
     return error ? failed("worker", error, 0) : 0;
 }
+#endif
 
 /* Turn; before sleeping look for a while. */
 static int run_alone(dx_reactor_desc *desc)
@@ -319,7 +343,7 @@ static bool number(const char *text, long least, long most, long *out)
 
 static bool understand(int argc, char **argv)
 {
-    static const char *const backends[] = {"auto", "io_uring", "epoll"};
+    static const char *const backends[] = {"auto", "io_uring", "epoll", "kqueue", "iocp"};
     dx_reactor_address any;
     char text[80];
     long n;
@@ -338,11 +362,11 @@ static bool understand(int argc, char **argv)
         }
         if (!value) return false;
         if (!strcmp(argv[i], "--backend")) {
-            for (k = 0; k < 3 && strcmp(value, backends[k]); k++) {}
-            if (k == 3) return false;
+            for (k = 0; k < 5 && strcmp(value, backends[k]); k++) {}
+            if (k == 5) return false;
             options.backend = k;
         } else if (!strcmp(argv[i], "--workers")) {
-            if (!number(value, 1, 1024, &n)) return false;
+            if (!number(value, 1, WORKERS_MAX, &n)) return false;
             options.workers = (uint32_t)n;
         } else if (!strcmp(argv[i], "--spin")) {
             if (!number(value, 0, 1000000, &n)) return false;
@@ -366,7 +390,7 @@ int main(int argc, char **argv)
 {
     dx_reactor_desc desc;
     if (!understand(argc, argv)) {
-        fputs("usage: dxecho PORT [--backend auto|io_uring|epoll] [--workers N] [--http | --plain] [--spin US] [--bind ADDRESS]\n"
+        fputs("usage: dxecho PORT [--backend auto|io_uring|epoll|iocp] [--workers N] [--http | --plain] [--spin US] [--bind ADDRESS]\n"
               "              [--connections N]\n"
               "       --spin looks US microseconds before it sleeps, with one worker only\n", stderr);
         return 2;
@@ -380,5 +404,8 @@ int main(int argc, char **argv)
     desc.buffers = 256;
     desc.buffer_size = 131072; /* few and large: what is received is still in the cache when it is sent */
     desc.buffers_each = 4;
-    return options.workers > 1 ? run_group(&desc) : run_alone(&desc);
+#if !defined(_WIN32)
+    if (options.workers > 1) return run_group(&desc);
+#endif
+    return run_alone(&desc);
 }

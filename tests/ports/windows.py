@@ -5,7 +5,7 @@ import fcntl, os, pty, random, re, select, shutil, stat, subprocess, sys, tempfi
 
 top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 build = os.path.join(top, "build")
-programs = {name: os.path.join(build, "windows", name + ".exe") for name in ("dxpatch", "dxup", "reader")}
+programs = {name: os.path.join(build, "windows", name + ".exe") for name in ("dxpatch", "dxup", "dxecho", "reader")}
 # dxup.exe has no zstd: neither has the dxup of this system whose stores it opens.
 here = {"dxpatch": os.path.join(build, "dxpatch"), "dxup": os.path.join(build, "windows", "dxup"),
         "dxup with zstd": os.path.join(build, "dxup")}
@@ -384,6 +384,28 @@ def killed_pulls_and_publications():
     return f"{killed} publications and {3 - whole} pulls killed, then whole"
 
 
+# ---- dxecho
+def dxecho_answers_clients_of_linux():
+    said = []
+    for option, names in (([], ("pings_and_calls", "every_split", "deep_pipeline", "half_close", "bad_frames", "random_bytes",
+                                "resets", "many_connections")),
+                          (["--http"], ("http",)), (["--plain"], ("plain",))):
+        server = start(WINDOWS, "dxecho", "0", *option)
+        line = server.stdout.readline().decode()
+        check("iocp" in line, line)
+        port = line.split(",")[0].rsplit(":", 1)[1]
+        for name in names:
+            done = subprocess.run([sys.executable, os.path.join(top, "tests", "dxecho_cases.py"), name, port, str(server.pid)],
+                                  stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+            check(done.returncode == 0, name, done.stderr.decode()[-500:])
+            check(server.poll() is None, "dxecho ended after", name)
+            said.append(name)
+        server.kill()
+        server.communicate()
+    run(WINDOWS, "dxecho", "0", "--workers", "2", status=2)
+    return ", ".join(said)
+
+
 # ---- console
 def plain(shown):
     return re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", shown)
@@ -435,7 +457,8 @@ def main():
              long_paths_and_names_in_any_script, names_that_are_devices_or_streams_are_refused,
              stores_and_pulls_between_linux_and_windows, a_server_with_zstd_feeds_clients_without,
              a_tree_keeps_its_modes_through_windows, trees_that_windows_cannot_hold_are_refused, what_is_open_is_replaced_or_kept,
-             the_store_is_collected_while_it_is_served, killed_pulls_and_publications, progress_and_ctrl_c_in_a_console]
+             the_store_is_collected_while_it_is_served, killed_pulls_and_publications,
+             dxecho_answers_clients_of_linux, progress_and_ctrl_c_in_a_console]
     why = missing()
     if why:
         print(f"skip windows: {why}\nwindows: 0 passed, 0 failed, 1 skipped")
