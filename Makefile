@@ -31,12 +31,14 @@ DXPATCH := $(patsubst examples/dxpatch/%.c,dxpatch.d/%.o,$(wildcard examples/dxp
 UNITS  := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 GATES  := $(filter-out lib size,$(patsubst tests/checks/%.sh,%,$(wildcard tests/checks/*.sh)))
 
-.PHONY: help all hello demo demo-run run-firmware run-www test test-run check deps size install bench-blocks bench-patch bench-hbtp bench-bulk bench-cas bench-reactor bench-teleport bench-cache clean
+.PHONY: help windows all hello demo demo-run run-firmware run-www test test-run check deps size install bench-blocks bench-patch bench-hbtp bench-bulk bench-cas bench-reactor bench-teleport bench-cache clean
 .DELETE_ON_ERROR:
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z].*:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 	@echo "Settable: CC CFLAGS LDFLAGS ZSTD=0|1 JOBS=n; now CC=$(CC) ZSTD=$(ZSTD)"
+
+windows: build/windows/dxup.exe build/windows/dxpatch.exe build/windows/dxecho.exe ## dxup, dxpatch and dxecho for Windows, with mingw [WINDOWS_CC=...]
 
 all: hello build/dxup build/dxpatch build/dxecho ## the hello programs, dxup, dxpatch and dxecho, into build/
 

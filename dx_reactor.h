@@ -2947,7 +2947,9 @@ static int32_t dx_reactor_p_iocp_outcome(dx_op *op, BOOL ok, DWORD bytes)
                              (const char *)&s, sizeof s) == 0)
             return made;
         if (made != -1) closesocket(dx_reactor_p_socket_of(made));
-        if (ok || error == ERROR_NETNAME_DELETED || error == WSAECONNRESET) return -ECONNABORTED;
+        if (ok || error == ERROR_NETNAME_DELETED || error == WSAECONNRESET ||
+            error == WSAENOTCONN) /* as wine says it */
+            return -ECONNABORTED;
         break;
     }
     case DX_REACTOR_P_CONNECT:
