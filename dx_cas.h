@@ -2223,9 +2223,7 @@ static int dx_cas_p_read_ref(dx_cas_store *s, const dx_cas_p_record *rec, dx_cas
     uint8_t bytes[DX_CAS_P_REF_MAX];
     if (rec->type != DX_CAS_P_REF) return dx_cas_p_damaged(s, rec->place);
     DX_CAS_P_TRY(dx_cas_p_get(s, rec, bytes));
-    if (!dx_cas_p_decode_ref(bytes, (size_t)rec->stored, r)) {
-        return dx_cas_p_damaged(s, rec->place);
-    }
+    if (!dx_cas_p_decode_ref(bytes, (size_t)rec->stored, r)) return dx_cas_p_damaged(s, rec->place);
     r->place = rec->place;
     r->newest = r->op == DX_CAS_P_SET ? r->place : r->exists ? r->ref.previous_ : 0;
     return DX_CAS_OK;
@@ -2359,9 +2357,7 @@ DX_CAS_API int dx_cas_ref_get(dx_cas_store *s, const char *name, uint64_t versio
     if (!s || !out) return DX_CAS_EINVAL;
     DX_CAS_P_TRY(dx_cas_p_name(s, name, &r));
     most = r.ref.version;
-    if (!r.exists || version > most || (version && version < r.ref.oldest)) {
-        return DX_CAS_ENOTFOUND;
-    }
+    if (!r.exists || version > most || (version && version < r.ref.oldest)) return DX_CAS_ENOTFOUND;
     DX_CAS_P_TRY(dx_cas_p_load_version(s, name, r.newest, most, r.ref.oldest, out));
     while (version && out->version > version) DX_CAS_P_TRY(dx_cas_ref_previous(s, out));
     return version && out->version != version ? DX_CAS_ENOTFOUND : DX_CAS_OK;
@@ -2586,14 +2582,15 @@ static void dx_cas_p_scan_accept(const dx_cas_p_scan *c)
     s->stats_.damaged_places += c->damage;
 }
 
-/* Commits that went down in one sync with their records count when these are whole. */
+/* Commits that went down in one sync with their records count as long as all of these are whole. */
 static int dx_cas_p_scan_recheck(dx_cas_p_scan *c)
 {
     dx_cas_store *s = c->s;
-    uint64_t damage = s->damage_offset_;
+    uint64_t damage = s->damage_offset_, bad = c->suspect ? c->suspect_place : UINT64_MAX;
+    uint64_t good = c->good_end;
     dx_cas_p_scan k;
     dx_cas_p_scan_start(&k, s, c->tip.end, false);
-    for (k.place = c->good_end; k.place < k.limit && c->suspect == 0;) {
+    for (k.place = c->good_end; k.place < k.limit && k.place < bad;) {
         dx_cas_p_record r;
         int error = dx_cas_p_step(&k, &r);
         k.window_size = 0; /* what follows uses the work memory */
@@ -2601,9 +2598,12 @@ static int dx_cas_p_scan_recheck(dx_cas_p_scan *c)
             error = dx_cas_p_stream(s, &r, NULL, 0);
         }
         s->damage_offset_ = damage;
-        if (error == DX_CAS_ECORRUPT) c->suspect++;
+        if (error == DX_CAS_ECORRUPT) bad = r.place;
         else if (error != DX_CAS_OK) return error;
+        else if (r.type == DX_CAS_P_COMMIT) good = k.place;
     }
+    c->suspect = bad != UINT64_MAX;
+    if (c->suspect) c->good_end = good;
     return DX_CAS_OK;
 }
 
@@ -2640,19 +2640,17 @@ static int dx_cas_p_load_header(dx_cas_store *s, uint64_t device_size)
 {
     uint8_t head[2 * DX_CAS_P_HEAD];
     size_t size = device_size < sizeof head ? (size_t)device_size : sizeof head, i;
-    bool zero = true, begun = true;
+    bool begun = device_size <= sizeof head;
     int error = dx_cas_p_read(s, 0, head, size);
     if (error != DX_CAS_OK) return error == DX_CAS_ETRUNCATED ? DX_CAS_EAGAIN : error;
-    for (i = 0; i < size; i++) {
-        if (head[i] != 0) zero = false;
-        if (i < 8 && head[i] != dx_cas_p_store_magic[i]) begun = false;
+    for (i = 0; i < size && i < 8; i++) {
+        if (head[i] != 0 && head[i] != dx_cas_p_store_magic[i]) begun = false;
     }
-    if (device_size < sizeof head || (device_size == sizeof head && zero)) {
-        return zero || begun ? DX_CAS_ENOTFOUND : dx_cas_p_damaged(s, 0);
+    error = size < sizeof head ? DX_CAS_ECORRUPT : dx_cas_p_decode_store(s, head, 0);
+    if (error == DX_CAS_ECORRUPT && size == sizeof head) {
+        error = dx_cas_p_decode_store(s, head + DX_CAS_P_HEAD, 1);
     }
-    error = dx_cas_p_decode_store(s, head, 0);
-    if (error == DX_CAS_ECORRUPT) error = dx_cas_p_decode_store(s, head + DX_CAS_P_HEAD, 1);
-    return error == DX_CAS_ECORRUPT ? dx_cas_p_damaged(s, 0) : error;
+    return error != DX_CAS_ECORRUPT ? error : begun ? DX_CAS_ENOTFOUND : dx_cas_p_damaged(s, 0);
 }
 
 /* Both copies of a commit record, and the padding; returns their size. */
@@ -2698,23 +2696,25 @@ static bool dx_cas_p_zero_tail(dx_cas_store *s, uint64_t device_size)
     return at == device_size;
 }
 
-/* A writer cuts off what follows the last commit and completes the copies of that commit. It does
-   not touch a copy that is right: should this write fail, that one still stands. */
+/* A writer cuts off what follows the last commit, or the store header, and completes its copies. It
+   does not touch one that is right: should this write fail, that one still stands. */
 static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
 {
     uint8_t *want = s->work_, *is = s->work_ + DX_CAS_P_IO / 2;
-    uint64_t place = 2 * DX_CAS_P_HEAD; /* padding of the store header */
-    size_t size = (size_t)(s->end_ - place), at, part, got = 0;
+    uint64_t place = 0;
+    size_t size = s->tip_.sequence ? 0 : (size_t)s->end_, at, part, got = 0;
     bool changed = device_size > s->end_ && !dx_cas_p_zero_tail(s, device_size);
     s->device_size_ = changed ? s->end_ : device_size;
     if (s->tip_.sequence == 0) {
         DX_CAS_MEMSET(want, 0, size);
+        dx_cas_p_encode_store(s, want);
     } else {
         place = s->end_ - dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
         size = dx_cas_p_encode_commit(s, place, s->tip_.sequence, s->tip_.marks, &s->tip_.id,
                                       want);
     }
     if (changed) DX_CAS_P_TRY(s->device_.truncate(s->device_.user, s->end_));
+    if (s->tip_.sequence == 0) DX_CAS_P_TRY(s->device_.sync(s->device_.user)); /* first */
     DX_CAS_P_TRY(s->device_.read(s->device_.user, place, is, size, &got));
     for (at = 0; at < size; at += part) {
         part = at < 2 * DX_CAS_P_HEAD ? (size_t)DX_CAS_P_HEAD : size - at;
