@@ -77,14 +77,12 @@
 
 /* >>config ------------------------------------------------------------- */
 #ifndef DX_CAS_API
-  #ifdef DX_CAS_STATIC
-    #if defined(__GNUC__) || defined(__clang__)
-      #define DX_CAS_API static __attribute__((unused))
-    #else
-      #define DX_CAS_API static
-    #endif
-  #else
+  #ifndef DX_CAS_STATIC
     #define DX_CAS_API extern
+  #elif defined(__GNUC__) || defined(__clang__)
+    #define DX_CAS_API static __attribute__((unused))
+  #else
+    #define DX_CAS_API static
   #endif
 #endif
 
@@ -2683,27 +2681,29 @@ static int dx_cas_p_sync(dx_cas_store *s)
     return s->device_.sync(s->device_.user);
 }
 
-/* Preallocated, and nothing was written there. */
-static bool dx_cas_p_zero_tail(dx_cas_store *s, uint64_t device_size)
+/* The bytes at place must be those; NULL: zeros. Else DX_CAS_ECORRUPT or DX_CAS_ETRUNCATED. */
+static int dx_cas_p_compare(dx_cas_store *s, uint64_t place, const uint8_t *want, uint64_t size)
 {
-    uint64_t at = s->end_;
-    size_t n = 0, i;
-    for (; s->preallocate_ && at < device_size; at += n) {
-        n = device_size - at < DX_CAS_P_IO ? (size_t)(device_size - at) : (size_t)DX_CAS_P_IO;
-        if (dx_cas_p_read(s, at, s->work_, n) != DX_CAS_OK) return false;
-        for (i = 0; i < n; i++) if (s->work_[i]) return false;
+    uint8_t *is = s->work_ + DX_CAS_P_IO / 2;
+    size_t n, i;
+    for (; size > 0; size -= n, place += n) {
+        n = size < DX_CAS_P_IO / 2 ? (size_t)size : (size_t)DX_CAS_P_IO / 2;
+        DX_CAS_P_TRY(dx_cas_p_read(s, place, is, n));
+        for (i = 0; i < n; i++) if (is[i] != (want ? *want++ : 0)) return DX_CAS_ECORRUPT;
     }
-    return at == device_size;
+    return DX_CAS_OK;
 }
 
 /* A writer cuts off what follows the last commit, or the store header, and completes its copies. It
    does not touch one that is right: should this write fail, that one still stands. */
 static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
 {
-    uint8_t *want = s->work_, *is = s->work_ + DX_CAS_P_IO / 2;
+    uint8_t *want = s->work_;
     uint64_t place = 0;
-    size_t size = s->tip_.sequence ? 0 : (size_t)s->end_, at, part, got = 0;
-    bool changed = device_size > s->end_ && !dx_cas_p_zero_tail(s, device_size);
+    size_t size = s->tip_.sequence ? 0 : (size_t)s->end_, at, part;
+    bool changed = device_size > s->end_ &&
+                   (s->preallocate_ == 0 ||
+                    dx_cas_p_compare(s, s->end_, NULL, device_size - s->end_) != DX_CAS_OK);
     s->device_size_ = changed ? s->end_ : device_size;
     if (s->tip_.sequence == 0) {
         DX_CAS_MEMSET(want, 0, size);
@@ -2715,10 +2715,12 @@ static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
     }
     if (changed) DX_CAS_P_TRY(s->device_.truncate(s->device_.user, s->end_));
     if (s->tip_.sequence == 0) DX_CAS_P_TRY(s->device_.sync(s->device_.user)); /* first */
-    DX_CAS_P_TRY(s->device_.read(s->device_.user, place, is, size, &got));
     for (at = 0; at < size; at += part) {
+        int error;
         part = at < 2 * DX_CAS_P_HEAD ? (size_t)DX_CAS_P_HEAD : size - at;
-        if (got >= at + part && DX_CAS_MEMCMP(want + at, is + at, part) == 0) continue;
+        error = dx_cas_p_compare(s, place + at, want + at, part);
+        if (error == DX_CAS_OK) continue;
+        if (error != DX_CAS_ECORRUPT && error != DX_CAS_ETRUNCATED) return error;
         DX_CAS_P_TRY(dx_cas_p_write(s, place + at, want + at, part));
         changed = true;
     }
@@ -3256,11 +3258,7 @@ static int dx_cas_p_told(dx_cas_p_check *k, int error, uint32_t kind, uint64_t p
 static int dx_cas_p_check_bytes(dx_cas_p_check *k, int error, uint64_t place, const uint8_t *want,
                                 size_t size, uint32_t kind)
 {
-    uint8_t *is = k->scan.s->work_ + DX_CAS_P_IO / 2;
-    size_t i = 0;
-    if (error == DX_CAS_OK && size) error = dx_cas_p_read(k->scan.s, place, is, size);
-    while (error == DX_CAS_OK && i < size && is[i] == (want ? want[i] : 0)) i++;
-    if (error == DX_CAS_OK && i < size) error = DX_CAS_ECORRUPT;
+    if (error == DX_CAS_OK) error = dx_cas_p_compare(k->scan.s, place, want, size);
     return dx_cas_p_told(k, error, kind, place, size, NULL);
 }
 
