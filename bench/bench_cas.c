@@ -494,6 +494,33 @@ static void puts_of(size_t size, const char *how, double budget_ns)
     measure(what, size, budget_ns, s);
 }
 
+/* The time of single commits of one put, subjects by turns: the middle one and the 99th of 100. */
+static void latency_of(size_t size)
+{
+    enum { TURNS = 600 };
+    static double times[SUBJECTS][TURNS];
+    subject s[SUBJECTS] = {{"dx_cas (one sync)", put_once}, {"dx_cas (two)", put_dx}, {"overwrite and fdatasync", put_device}};
+    size_t n = 3;
+#ifdef HAS_LMDB
+    s[n].name = "LMDB", s[n++].run = put_lmdb;
+#endif
+#ifdef HAS_SQLITE
+    s[n].name = "SQLite (WAL)", s[n++].run = put_sqlite;
+#endif
+    for (int turn = 0; turn < TURNS; turn++) {
+        for (size_t i = 0; i < n; i++) {
+            double start = now();
+            s[i].run(size, 1);
+            times[i][turn] = now() - start;
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        qsort(times[i], TURNS, sizeof(double), by_value);
+        printf("%s,put %zu B durable: p50 (and p99) of %d,%.1f,%.1f,%.1f\n", s[i].name, size, TURNS, times[i][TURNS / 2],
+               times[i][TURNS * 99 / 100], (double)size / times[i][TURNS / 2] * 1000);
+    }
+}
+
 static void gets_of(size_t size)
 {
     char what[96];
@@ -569,6 +596,8 @@ int main(int argc, char **argv)
     clock_id = CLOCK_MONOTONIC;
     open_all(true);
     batch = 1;
+    latency_of(1024);
+    latency_of(16384);
     puts_of(1024, "durable", 1e8);
     puts_of(16384, "durable", 1e8);
     puts_of(1 << 20, "durable", 2e8);
