@@ -31,7 +31,7 @@ DXPATCH := $(patsubst examples/dxpatch/%.c,dxpatch.d/%.o,$(wildcard examples/dxp
 UNITS  := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 GATES  := $(filter-out lib size,$(patsubst tests/checks/%.sh,%,$(wildcard tests/checks/*.sh)))
 
-.PHONY: help windows all hello demo demo-run run-firmware run-www test test-run check deps size install bench-blocks bench-patch bench-hbtp bench-bulk bench-cas bench-reactor bench-teleport bench-cache clean
+.PHONY: help windows all hello demo demo-run run-firmware run-www test test-run check deps size install bench-blocks bench-patch bench-hde bench-hbtp bench-bulk bench-cas bench-reactor bench-teleport bench-cache clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -204,6 +204,11 @@ build/bench_blocks: bench/bench_blocks.c dx_patch.h build/flags
 	$(CC) -std=gnu11 $(WARN) -Wno-unused-function $(CFLAGS) $< -o $@ $(LDFLAGS)
 bench-blocks: build/bench_blocks ## block and flash patches of dx_patch.h; PAIRS='OLD NEW ...'
 	@build/bench_blocks $(PAIRS)
+
+build/bench_hde: bench/bench_hde.c examples/hde/hde.h dx_patch.h build/flags
+	$(CC) -std=c11 $(WARN) $(CFLAGS) $(if $(ZSTD_LIBS),-DDX_HDE_ZSTD) $< -o $@ $(LDFLAGS) $(ZSTD_LIBS)
+bench-hde: build/bench_hde ## states as records against baselines; PAIRS='ID OLD NEW ...'
+	@build/bench_hde $(PAIRS)
 
 bench-patch: build/dxpatch build/bench_patch ## dx_patch.h beside other delta tools; PAIRS=folder of ID.old and ID.new, ONLY='ID ...', SIZES=1
 	@bench/bench_patch.sh $(if $(SIZES),--sizes) '$(PAIRS)' $(ONLY)

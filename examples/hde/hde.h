@@ -451,19 +451,18 @@ static void dx_hde_p_shift(dx_hde_p_coder *c)
     c->low = (c->low & 0x00ffffffu) << 8;
 }
 
-/* 1 where the code is below the bound. Returns the bit. */
+/* 1 where the code is below the bound. Returns the bit. No branch depends on it: half of them would
+   be guessed wrong. */
 static uint32_t dx_hde_p_split(dx_hde_p_coder *c, uint32_t bound, uint32_t bit)
 {
+    uint32_t zero, range = c->range;
     if (!c->writing) bit = c->code < bound;
-    if (bit) {
-        c->range = bound;
-    } else {
-        c->range -= bound;
-        c->low += bound;
-        c->code -= bound;
-    }
-    while (c->range < 1u << 24) {
-        c->range <<= 8;
+    zero = bit - 1; /* all ones for a 0 */
+    c->low += bound & zero;
+    c->code -= bound & zero;
+    range = (bound & ~zero) | ((range - bound) & zero);
+    for (c->range = range; range < 1u << 24; c->range = range) {
+        range <<= 8;
         if (c->writing) dx_hde_p_shift(c);
         else dx_hde_p_get(c);
     }
@@ -472,12 +471,13 @@ static uint32_t dx_hde_p_split(dx_hde_p_coder *c, uint32_t bound, uint32_t bit)
 
 static uint32_t dx_hde_p_bit(dx_hde_p_coder *c, uint32_t *model, uint32_t bit)
 {
-    uint32_t m = *model, count = m & 1023, p = m >> 10;
+    uint32_t m = *model, count = m & 1023, p = m >> 10, flip;
     uint64_t rate = c->rates[count];
     bit = dx_hde_p_split(c, (c->range >> 15) * (p >> 7 | 1), bit);
-    if (bit) p += (uint32_t)((0x3fffff - p) * rate >> 16);
-    else p -= (uint32_t)(p * rate >> 16);
-    *model = p << 10 | (count < 62 ? count + 1 : count);
+    flip = 0x3fffff & (0 - bit);
+    p ^= flip;
+    p -= (uint32_t)(p * rate >> 16);
+    *model = (p ^ flip) << 10 | (count + (count < 62));
     return bit;
 }
 
@@ -576,7 +576,7 @@ struct dx_hde_p_baseline {
 
 static uint32_t dx_hde_p_step(uint32_t size) /* between the blocks that a table knows */
 {
-    return size > 1u << 20 ? 32 : 8;
+    return size >> 30 ? 32 : size >> 20 ? 16 : 8;
 }
 
 static uint32_t dx_hde_p_log(uint32_t n, uint32_t least, uint32_t most) /* 1 << log >= n */
@@ -1066,6 +1066,30 @@ static uint32_t dx_hde_p_like(const dx_hde *h, const dx_hde_p_baseline *b, const
     return least;
 }
 
+/* What changed bytes take, in sixteenths of a byte; less where they change as those before. */
+static uint32_t dx_hde_p_change_cost(const uint8_t *old, const uint8_t *p, uint32_t size)
+{
+    uint32_t i, cost = 0, last = 0, run = 64;
+    for (i = 0; i < size; i++) {
+        uint32_t change = (uint32_t)(p[i] - old[i]) & 255;
+        if (change) cost += change == last && !run ? 3 : run == 0 ? 14 : run < 8 ? 20 : 40;
+        if (change) last = change;
+        run = change ? 0 : run + 1;
+    }
+    return cost;
+}
+
+/* May bytes have moved, so that they are worth looking for? Not where few are wrong, nor where both
+   ends of them are as they were. */
+static bool dx_hde_p_moved(const dx_hde_p_baseline *b, const uint8_t *p, uint32_t at, uint32_t n,
+                           uint32_t old_at, uint32_t wrong)
+{
+    uint32_t end = n / 8;
+    if (wrong <= n / 16 || wrong > n / 2) return wrong > n / 16;
+    return dx_hde_p_wrong(b->data + old_at, p + at, end) > end / 4 ||
+           dx_hde_p_wrong(b->data + old_at + (n - end), p + at + (n - end), end) > end / 4;
+}
+
 /* The rest of a page, from p[at] on. Returns where it has got to; size: it has run out of room. */
 static uint32_t dx_hde_p_page_pieces(dx_hde *h, dx_hde_p_baseline *b, const uint8_t *p,
                                      uint32_t size, uint32_t at, uint32_t n)
@@ -1073,15 +1097,19 @@ static uint32_t dx_hde_p_page_pieces(dx_hde *h, dx_hde_p_baseline *b, const uint
     uint32_t old_at = 0, wrong = dx_hde_p_like(h, b, p, at, n, &old_at);
     uint32_t count = h->piece_count_, literals = h->literals_, stop;
     dx_hde_p_piece last = {0, 0, 0, 0};
-    bool scan = wrong > n / 16 && h->stats_.level > 0;
+    const dx_hde_p_piece *found;
+    bool far, scan = h->stats_.level > 0 && dx_hde_p_moved(b, p, at, n, old_at, wrong);
     if (scan && wrong < n && h->useless_ > 8) scan = h->useless_++ % 16 == 0;
     if (scan) {
         if (count) last = h->pieces_[count - 1];
         stop = dx_hde_p_scan(h, b, p, size, at, at + n);
-        literals -= h->literals_; /* in sixteenths of a byte: a literal is 14, a wrong byte 18 */
+        literals -= h->literals_;
         literals = literals < stop - at ? stop - at - literals : 0;
-        if (wrong == n || stop - at >= 2 * n ||
-            14 * (uint64_t)literals + 80u * (h->piece_count_ - count) < 18 * (uint64_t)wrong + 80) {
+        found = h->pieces_ + h->piece_count_ - 1;
+        far = stop - at >= 2 * n && found->old_at - old_at != found->new_at - at;
+        if (wrong == n || far || (wrong <= n / 2 && literals < wrong / 2) ||
+            (wrong > n / 2 && 14 * literals + 80 * (h->piece_count_ - count) <
+                                  80 + dx_hde_p_change_cost(b->data + old_at, p + at, n))) {
             h->useless_ = 0;
             return stop;
         }
@@ -1847,6 +1875,7 @@ DX_HDE_API int dx_hde_encode(dx_hde *h, uint64_t key, uint64_t now_ms, const voi
     uint8_t *to = (uint8_t *)out;
     uint64_t whole_ms;
     uint32_t used, deltas;
+    uint8_t coding;
     bool had, whole;
     if (!h || (!state && size) || !out || !out_size) return DX_PATCH_EINVAL;
     *out_size = 0;
@@ -1872,10 +1901,12 @@ DX_HDE_API int dx_hde_encode(dx_hde *h, uint64_t key, uint64_t now_ms, const voi
     if (!r.keep) return DX_PATCH_OK;
     deltas = whole ? 0 : b->deltas;
     whole_ms = whole ? now_ms : b->whole_ms;
+    coding = whole ? 0 : b->coding;
     (void)dx_hde_drop(h, key);
     kept = dx_hde_p_add(h, key, now_ms, p, (uint32_t)size, r.hash);
     kept->deltas = deltas;
     kept->whole_ms = whole_ms;
+    kept->coding = coding;
     if (whole && !h->desc_.rolling) dx_hde_p_index(kept);
     return DX_PATCH_OK;
 }
