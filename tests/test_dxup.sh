@@ -717,6 +717,114 @@ a_killed_server() {
     same before a
     [ ! -e .a.dxup-part ] || fail "a part was left behind"
 }
+# >>many connections
+start_proxy() { # BYTES FIRST COUNT      in front of the server; sets $proxy and $address
+    local i
+    python3 "$top/tests/dxup_proxy.py" "$address" "$@" >proxy.log 2>&1 &
+    proxy=$!
+    for i in $(seq 100); do
+        address=$(sed -n 's/^listening on //p' proxy.log)
+        [ -n "$address" ] && return
+        sleep 0.05
+    done
+    fail "the proxy did not start: $(cat proxy.log)"
+}
+stop_proxy() {
+    kill $proxy 2>/dev/null
+    wait $proxy 2>/dev/null
+}
+many_connections() { # the whole, a patch of chunks and of bytes, a small one, an unchanged one, a tree
+    bytes 11000001 >f
+    bytes 3000 >small
+    mkdir t
+    bytes 5000001 >t/a
+    bytes 10 >t/b
+    expect 0 "$dxup" publish store f f
+    expect 0 "$dxup" publish store small small
+    expect 0 "$dxup" publish store t t
+    start_server store --workers 2 --patch-max 1000000
+    for n in 1 2 16 256; do
+        rm -f a
+        expect 0 "$dxup" pull "$address" f a --report --connections $n
+        same f a
+        [ "$(get outcome)" = full ] || fail "$n connections: $out"
+        [ "$(get wire)" -lt 11100000 ] || fail "$n connections: $(get wire) bytes"
+    done
+    expect 0 "$dxup" pull "$address" f a --report --connections 16
+    [ "$(get outcome)" = unchanged ] || fail "$out"
+    expect 0 "$dxup" pull "$address" small s --connections 16
+    same small s
+    expect 0 "$dxup" pull "$address" t here --connections 3
+    same_tree t here
+    { head -c 5000000 f; bytes 6000000; tail -c 6000000 f; } >g
+    cp f a
+    expect 0 "$dxup" publish store f g
+    expect 0 "$dxup" pull "$address" f a --report --connections 4
+    same g a
+    [ "$(get outcome)" = patch ] || fail "$out"
+    [ "$(get wire)" -lt 6300000 ] || fail "$(get wire) bytes for a patch of 6,000,000"
+    stop_server
+    start_server store
+    cp f a
+    expect 0 "$dxup" pull "$address" f a --report --connections 4
+    same g a
+    [ "$(get outcome)" = patch ] || fail "$out"
+    expect 1 "$dxup" pull "$address" f a --connections 0
+    expect 1 "$dxup" pull "$address" f a --connections 257
+    [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind"
+}
+connections_are_cut_in_the_middle() {
+    bytes 24000001 >f
+    expect 0 "$dxup" publish store f f
+    start_server store --workers 2
+    start_proxy 700000 0 3 # the first, which asked, and two others
+    expect 0 "$dxup" pull "$address" f a --connections 6 --report
+    same f a
+    [ "$(get wire)" -lt 27000000 ] || fail "what had arrived was fetched again: $(get wire) bytes"
+    stop_proxy
+    address=$(sed -n 's/^listening on \([^ ]*\).*/\1/p' "$work/serve.log")
+    start_proxy 1500000 1 6 # all but the first, once each
+    expect 0 "$dxup" pull "$address" f b --connections 4
+    same f b
+    stop_proxy
+    address=$(sed -n 's/^listening on \([^ ]*\).*/\1/p' "$work/serve.log")
+    bytes 100 >c
+    cp c before
+    start_proxy 100 1 10000 # all but the first, always
+    expect 3 "$dxup" pull "$address" f c --connections 4
+    same before c
+    stop_proxy
+    [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind"
+}
+a_server_with_few_connections() {
+    bytes 16000001 >f
+    expect 0 "$dxup" publish store f f
+    start_server store --workers 1 --connections 3
+    expect 0 "$dxup" pull "$address" f a --connections 16
+    same f a
+    expect 0 "$dxup" pull "$address" f b # as clients did before there were many connections
+    same f b
+    stop_server
+    start_server store --workers 1 --connections 1 # who asked leaves, so that another gets in
+    expect 0 "$dxup" pull "$address" f c --connections 2
+    same f c
+}
+a_killed_client_of_many_connections() {
+    bytes 40000000 >f
+    bytes 1000 >a
+    cp a before
+    expect 0 "$dxup" publish store f f
+    start_server store
+    "$dxup" pull "$address" f a --connections 4 >log 2>&1 &
+    client=$!
+    for i in $(seq 200); do [ -s .a.dxup-part ] && break; sleep 0.01; done
+    kill -9 $client
+    wait $client 2>/dev/null
+    same before a
+    expect 0 "$dxup" pull "$address" f a --connections 4
+    same f a
+    [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind"
+}
 a_killed_client() {
     bytes 200000000 >f
     bytes 1000 >a
@@ -909,7 +1017,8 @@ for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_a
     a_gigabyte_in_64_megabytes a_big_endian_machine a_big_endian_machine_of_32_bits an_arm_of_32_bits a_pc_of_32_bits \
     a_tree_is_read_once what_was_seen_is_only_a_hint trees_of_every_shape trees_that_cannot_be_published \
     links_swapped_in_while_a_tree_is_restored a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree trees_as_streams_in_the_same_store \
-    no_server_and_no_such_name a_server_that_lies a_killed_server a_killed_client \
+    no_server_and_no_such_name a_server_that_lies a_killed_server a_killed_client many_connections \
+    connections_are_cut_in_the_middle a_server_with_few_connections a_killed_client_of_many_connections \
     a_full_disk a_read_only_target a_flipped_byte_anywhere a_truncated_store publish_killed_at_any_moment \
     two_writers collection gc_killed_at_any_moment a_hostile_tree_in_the_store the_demo; do
     # With sanitizers these are slow, and their memory says nothing.

@@ -143,11 +143,11 @@ int dxup_plan_read(const dxup_plan *p, dxup_plan_cursor *c, dxup_content *target
         size_t n;
         if (c->pending_at < c->pending_size) {
             n = c->pending_size - c->pending_at < size ? c->pending_size - c->pending_at : size;
-            memcpy(at, c->pending + c->pending_at, n);
+            if (at) memcpy(at, c->pending + c->pending_at, n);
             c->pending_at += n;
         } else if (c->literal_left) {
             n = c->literal_left < size ? (size_t)c->literal_left : size;
-            int status = dxup_content_read(target, c->target_at, at, n);
+            int status = at ? dxup_content_read(target, c->target_at, at, n) : DXUP_OK;
             if (status) return status;
             c->literal_left -= n;
             c->target_at += n;
@@ -157,7 +157,7 @@ int dxup_plan_read(const dxup_plan *p, dxup_plan_cursor *c, dxup_content *target
             begin_step(p, c);
             n = 0;
         }
-        at += n;
+        if (at) at += n;
         size -= n;
     }
     return DXUP_OK;

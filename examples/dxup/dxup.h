@@ -5,7 +5,8 @@
    http.c    the server for browsers
    serve.c   the server                     patches.c makes and keeps patches, on a thread of its own
    chunks.c  patches between large versions
-   pull.c    the client                     wire.h    the two messages, as dx_teleport records
+   pull.c    the client                     wire.h    the messages, as dx_teleport records
+   parts.c   the client's many connections
    base.c    errors, files, sizes as text   loop.c    opens an event loop
    os.h      all that the system is asked for: os_posix.c, os_windows.c; modes.c keeps what one of them does not
    codec.c   zstd for objects         trees.h   directories as snapshots, in files tree_*.c
@@ -123,6 +124,7 @@ int dxup_loop_open(struct dx_reactor *r, struct dx_reactor_desc *desc, const cha
 typedef struct dxup_options {
     const char *store, *name, *path, *address, *http, *backend;
     unsigned    workers;
+    unsigned    connections; /* pull: 1 to 256; serve: of each worker, 0: 4096 */
     uint64_t    keep;      /* gc: versions of each name; 0 = all */
     uint64_t    patch_max; /* serve: larger versions are patched by chunks */
     bool        force, quiet, report;

@@ -18,7 +18,9 @@ static const char usage[] =
     "  dxup serve STORE --listen ADDR:PORT [--workers N] [--backend NAME]\n"
     "                   [--http ADDR:PORT]    for browsers and curl: GET /NAME, ETags, A-IM: dx-patch\n"
     "                   [--patch-max BYTES]   larger versions are patched by chunks (default 64 MiB)\n"
+    "                   [--connections N]     at most N at a time for each worker (default 4096)\n"
     "  dxup pull ADDR:PORT NAME DEST [--force] [--backend B]\n"
+    "                   [--connections N]     4 MiB or more come over N connections (1 to 256)\n"
     "\n"
     "  --force   replace a directory although it was changed locally\n"
     "  --quiet   no summary; --report  the summary as key=value\n"
@@ -73,6 +75,12 @@ static int parse_option(dxup_options *o, const char *option, const char *value, 
         int status = parse_number(value, OS_WORKERS_MAX, &n);
         if (!status && !n) status = dxup_fail(DXUP_USAGE, "--workers starts at 1");
         o->workers = (unsigned)n;
+        return status;
+    }
+    if (!strcmp(option, "--connections")) {
+        int status = parse_number(value, 4096, &n);
+        if (!status && !n) status = dxup_fail(DXUP_USAGE, "--connections starts at 1");
+        o->connections = (unsigned)n;
         return status;
     }
     return dxup_fail(DXUP_USAGE, "unknown option: %s", option);

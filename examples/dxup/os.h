@@ -85,6 +85,7 @@ int  os_info_of(int file, os_info *out);
 int64_t os_read(int file, void *out, size_t size);
 int64_t os_read_at(int file, uint64_t offset, void *out, size_t size);
 int  os_write(int file, const void *bytes, size_t size); /* all of them */
+int  os_write_at(int file, uint64_t offset, const void *bytes, size_t size); /* all of them */
 int  os_empty(int file);
 int  os_set_open_mode(int file, unsigned mode);
 int  os_sync(int file);

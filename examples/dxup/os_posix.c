@@ -296,6 +296,20 @@ int64_t os_read_at(int file, uint64_t offset, void *out, size_t size)
     return n;
 }
 
+int os_write_at(int file, uint64_t offset, const void *bytes, size_t size)
+{
+    const char *p = bytes;
+    while (size) {
+        ssize_t n = pwrite(file, p, size, (off_t)offset);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return -1;
+        p += n;
+        size -= (size_t)n;
+        offset += (uint64_t)n;
+    }
+    return 0;
+}
+
 int os_write(int file, const void *bytes, size_t size)
 {
     const char *p = bytes;

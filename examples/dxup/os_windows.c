@@ -716,6 +716,23 @@ int64_t os_read_at(int file, uint64_t offset, void *out, size_t size)
     return read_with(file, out, size, &at);
 }
 
+int os_write_at(int file, uint64_t offset, const void *bytes, size_t size)
+{
+    const char *p = bytes;
+    while (size) {
+        DWORD n = 0, part = size > 1 << 30 ? 1 << 30 : (DWORD)size;
+        OVERLAPPED at;
+        memset(&at, 0, sizeof at);
+        at.Offset = (DWORD)(offset & 0xffffffffu);
+        at.OffsetHigh = (DWORD)(offset >> 32);
+        if (!WriteFile(handle_of(file), p, part, &n, &at)) return fail();
+        p += n;
+        size -= n;
+        offset += n;
+    }
+    return 0;
+}
+
 int os_write(int file, const void *bytes, size_t size)
 {
     const char *p = bytes;

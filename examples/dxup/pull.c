@@ -1,6 +1,7 @@
 /* The client: say what we have, take a patch or the whole, verify, replace. */
 #include "dxup.h"
 #include "os.h"
+#include "parts.h"
 #include "wire.h"
 
 #include "../../dx_cas.h"
@@ -15,6 +16,7 @@
 enum {
     RECEIVE_SIZE     = 1 << 18, /* the largest frame */
     CONNECT_LIMIT_S  = 10,
+    CONNECTIONS_MAX  = 256,
     SILENCE_LIMIT_S  = 60, /* half of it without a byte: a Ping */
     APPLY_MEMORY_MAX = 256 << 20
 };
@@ -56,6 +58,7 @@ typedef struct pull {
     bool                applying;
     uint8_t             head[DX_PATCH_HEADER_SIZE]; /* of the patch: says what memory it needs */
     void               *apply_memory;
+    dxup_parts         *parts; /* the rest comes by these */
 } pull;
 
 /* The first failure decides; everything after it is its consequence. */
@@ -65,6 +68,8 @@ static void fail(pull *p, int status)
     p->done = true;
     dx_reactor_stop(&p->reactor);
 }
+
+static int start_parts(pull *p);
 
 /* >>what we have ------------------------------------------------------- */
 typedef struct measure {
@@ -208,11 +213,40 @@ static int finish_transfer(pull *p)
     return dxup_dest_commit(&p->dest);
 }
 
+/* >>many connections --------------------------------------------------- */
+static int take_part(void *user, uint64_t offset, const uint8_t *bytes, size_t size)
+{
+    pull *p = user;
+    p->next = offset + size;
+    return p->outcome == DXUP_PATCHED ? take_patch(p, offset, bytes, size) : write_target(p, bytes, size);
+}
+
+static void parts_ended(void *user, int status)
+{
+    pull *p = user;
+    fail(p, status ? status : finish_transfer(p));
+}
+
+static int start_parts(pull *p)
+{
+    dxup_parts_desc desc = {&p->reactor, &p->address, p->o->name, p->o->path, {0}, {0}, 0, p->wire_size,
+                            p->o->connections, &p->sent, &p->received, take_part, parts_ended, p};
+    memcpy(desc.target, p->hash, sizeof desc.target);
+    memcpy(desc.have, p->have, sizeof desc.have);
+    if (p->outcome == DXUP_PATCHED) desc.flags |= DXUP_PARTS;
+#ifdef DXUP_ZSTD_LIBRARY
+    desc.flags |= DXUP_ZSTD;
+#endif
+    os_end_sending(p->socket); /* this connection has done its part; the server may have few */
+    return dxup_parts_start(&p->parts, &desc);
+}
+
+/* >>one connection ----------------------------------------------------- */
 static int on_file_chunk(const dx_hbtp_context *context)
 {
     pull *p = context->user;
     dx_hbtp_file_chunk chunk;
-    if (p->done) return 0;
+    if (p->done || p->parts) return 0;
     int error = dx_hbtp_parse_file_chunk(context->frame, &chunk);
     int status = DXUP_OK;
     if (error || !p->dest_open || chunk.transfer != p->transfer || chunk.offset != p->next ||
@@ -282,7 +316,7 @@ static int take_reply(pull *p, const dx_hbtp_result *r)
     int status = dxup_dest_open(&p->dest, p->o->path, p->kind, p->mode);
     p->dest_open = !status;
     dx_cas_blake3_init(&p->hasher);
-    return status;
+    return status || p->o->connections < 2 || p->transfer || p->wire_size < DXUP_PARTS_FROM ? status : start_parts(p);
 }
 
 static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
@@ -302,6 +336,7 @@ static int send_request(pull *p)
 #ifdef DXUP_ZSTD_LIBRARY
     flags |= DXUP_ZSTD;
 #endif
+    if (p->o->connections > 1) flags |= DXUP_PARTS;
     pull_request_begin(&w, request, sizeof request, DX_TELEPORT_BARE);
     pull_request_set_flags(&w, flags);
     pull_request_set_have(&w, p->have);
@@ -356,6 +391,7 @@ static void on_received(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags
     pull *p = dx_reactor_op_user(op);
     (void)flags;
     if (p->done) return;
+    if (result <= 0 && p->parts) return; /* it has said all it had to */
     if (result <= 0) {
         fail(p, lost(p, result ? os_error_text(-result) : "the server closed the connection"));
         return;
@@ -367,6 +403,8 @@ static void on_received(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags
     if (used < 0) {
         fail(p, dxup_fail(DXUP_NETWORK, "this is not a dxup server: %s",
                           dx_hbtp_error_name((int)used)));
+    } else if (p->session.state == DX_HBTP_CLOSED && p->parts) {
+        return;
     } else if (p->session.state == DX_HBTP_CLOSED) {
         fail(p, lost(p, "the server ended the transfer"));
     } else {
@@ -399,7 +437,8 @@ static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     (void)flags;
     if (result < 0 || p->done) return;
     dx_hbtp_tick(&p->session, dx_reactor_now_ns(r)); /* asks a silent server whether it is there */
-    if (p->session.state == DX_HBTP_CLOSED)
+    if (p->parts) dxup_parts_tick(p->parts);
+    else if (p->session.state == DX_HBTP_CLOSED)
         fail(p, lost(p, "the server fell silent"));
     send_more(p);
     dx_reactor_timer(r, op, 1000000000);
@@ -431,8 +470,8 @@ static int open_session(pull *p)
 static int transfer(pull *p)
 {
     dx_reactor_desc desc = {0};
-    desc.pending_max = 16;
-    desc.descriptors_max = 8;
+    desc.pending_max = 16 + 5 * p->o->connections;
+    desc.descriptors_max = 8 + p->o->connections;
     desc.queue_entries = 8;
     int status = open_session(p);
     if (!status) status = dxup_loop_open(&p->reactor, &desc, p->o->backend, &p->reactor_memory);
@@ -457,6 +496,7 @@ static int transfer(pull *p)
     }
     p->done = true;
     dx_reactor_close(&p->reactor);
+    dxup_parts_free(p->parts);
     return p->status ? p->status : status;
 }
 
@@ -484,6 +524,10 @@ int dxup_pull(const dxup_options *o)
     pull *p = dxup_alloc(sizeof *p);
     memset(p, 0, sizeof *p);
     p->o = o;
+    if (o->connections > CONNECTIONS_MAX) {
+        free(p);
+        return dxup_fail(DXUP_USAGE, "pull uses at most %d connections", CONNECTIONS_MAX);
+    }
     p->socket = p->base_fd = p->dest.fd = p->dest.entry_fd = -1;
     p->started_ns = dxup_now_ns();
     int status = DXUP_OK;

@@ -22,7 +22,7 @@ enum {
     BULK_SIZE        = 2 * (PIECE_SIZE + DX_HBTP_FILE_CHUNK_OVERHEAD),
     CONNECTIONS_MAX  = 4096, /* a worker */
     SILENCE_LIMIT_S  = 60,
-    TRANSFERS_AT_ONCE = 1    /* a connection */
+    REQUESTS_PENDING = 2     /* a connection: one whose patch is being made, one more */
 };
 
 typedef struct worker     worker;
@@ -53,6 +53,8 @@ typedef struct connection {
     bool               active;
     uint32_t           transfer;
     uint64_t           at, size;
+    bool               parts;       /* a large one is to be asked for in ranges */
+    uint64_t           from, range; /* range 0: all is sent */
 
     _Alignas(8) uint8_t session_memory[1024];
 } connection;
@@ -100,12 +102,15 @@ static int reply_outcome(connection *c, uint16_t sequence, int outcome, bool kno
     uint8_t bytes[256];
     pull_reply_writer w;
     size_t size = 0;
+    if (c->range) /* who asks for one knows all that a reply says */
+        return c->waiting ? dx_hbtp_reply(&c->session, sequence, NULL, 0)
+                          : dx_hbtp_write_rpc_response(c->session.desc.out, sequence, NULL, 0);
     pull_reply_begin(&w, bytes, sizeof bytes, DX_TELEPORT_BARE);
     pull_reply_set_version(&w, c->target.version);
     pull_reply_set_size(&w, c->target.size);
     pull_reply_set_wire_size(&w, wire_size);
     pull_reply_set_time_ns(&w, c->target.time_ns);
-    pull_reply_set_transfer(&w, ++c->transfer);
+    pull_reply_set_transfer(&w, c->parts && wire_size >= DXUP_PARTS_FROM ? 0 : ++c->transfer);
     pull_reply_set_mode(&w, (uint16_t)c->target.mode);
     pull_reply_set_kind(&w, (uint8_t)c->target.kind);
     pull_reply_set_outcome(&w, (uint8_t)outcome);
@@ -118,9 +123,16 @@ static int reply_outcome(connection *c, uint16_t sequence, int outcome, bool kno
                                                    bytes, size);
 }
 
+/* Does the range lie in what is sent? Asked before the reply. */
+static bool has_range(const connection *c, uint64_t size)
+{
+    return !c->range || (c->from <= size && c->range <= size - c->from);
+}
+
 /* Send the whole target. */
 static int start_full(connection *c, uint16_t sequence, bool known_base)
 {
+    if (!has_range(c, c->target.size)) return DX_HBTP_STATUS_BAD_REQUEST;
     if (dxup_content_open(&c->content, c->worker->store, &c->target))
         return DX_HBTP_STATUS_INTERNAL;
     int result = reply_outcome(c, sequence, DXUP_FULL, known_base, c->target.size);
@@ -142,9 +154,13 @@ static int start_from_base(connection *c, uint16_t sequence)
     case DXUP_PATCH_READY: break;
     }
     memset(&c->cursor, 0, sizeof c->cursor);
-    int result = c->patch.plan && dxup_content_open(&c->content, c->worker->store, &c->target)
+    int result = !has_range(c, c->patch.size) ? DX_HBTP_STATUS_BAD_REQUEST
+                 : c->patch.plan && dxup_content_open(&c->content, c->worker->store, &c->target)
                      ? DX_HBTP_STATUS_INTERNAL
                      : reply_outcome(c, sequence, DXUP_PATCHED, true, c->patch.size);
+    if (!result && c->patch.plan && c->range &&
+        dxup_plan_read(c->patch.plan, &c->cursor, c->content, NULL, (size_t)c->from))
+        result = DX_HBTP_STATUS_INTERNAL;
     c->size = c->patch.size;
     if (result) end_transfer(c);
     return result;
@@ -154,9 +170,11 @@ static int start_from_base(connection *c, uint16_t sequence)
 static int begin_transfer(connection *c, int result)
 {
     if (result) return result;
-    c->at = 0;
+    c->at = c->from;
     c->active = true;
     c->waiting = false;
+    if (c->range) c->size = c->from + c->range;
+    else if (c->parts && c->size >= DXUP_PARTS_FROM) end_transfer(c);
     return 0;
 }
 
@@ -176,11 +194,13 @@ static int on_pull(const dx_hbtp_context *context)
     memcpy(name, text.data, text.size);
     name[text.size] = 0;
     if (c->active || c->waiting) return 409;
+    c->from = c->range = 0;
     if (dxup_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
     int status = dxup_store_find(w->store, name, 0, &c->target);
     if (status) return status == DXUP_NOT_FOUND ? DX_HBTP_STATUS_NOT_FOUND : DX_HBTP_STATUS_INTERNAL;
     uint32_t flags = pull_request_get_flags(&v);
     c->zstd = flags & DXUP_ZSTD;
+    c->parts = flags & DXUP_PARTS;
     pull_request_copy_have(&v, 0, have, sizeof have);
     bool known = flags & DXUP_HAVE && !dxup_store_find_hash(w->store, name, have, &c->base);
     if (known && !memcmp(c->base.hash, c->target.hash, DXUP_HASH_SIZE) &&
@@ -191,6 +211,42 @@ static int on_pull(const dx_hbtp_context *context)
     int result = begin_transfer(c, start_from_base(c, sequence));
     c->waiting = result == DX_HBTP_LATER;
     c->sequence = sequence;
+    return result;
+}
+
+/* A range of what a pull was told of. While one is sent the next waits in the input. */
+static int on_range(const dx_hbtp_context *context)
+{
+    connection *c = context->session->desc.user;
+    worker *w = c->worker;
+    uint8_t target[DXUP_HASH_SIZE], have[DXUP_HASH_SIZE];
+    char name[DXUP_NAME_SIZE_MAX + 1];
+    range_request_view v;
+    if (c->active || c->waiting) return DX_HBTP_EAGAIN;
+    if (range_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
+        return DX_HBTP_STATUS_BAD_REQUEST;
+    dx_teleport_string text = range_request_get_name(&v);
+    if (!text.size || text.size > DXUP_NAME_SIZE_MAX || memchr(text.data, 0, text.size) ||
+        !range_request_get_size(&v))
+        return DX_HBTP_STATUS_BAD_REQUEST;
+    memcpy(name, text.data, text.size);
+    name[text.size] = 0;
+    if (dxup_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
+    range_request_copy_target(&v, 0, target, sizeof target);
+    range_request_copy_have(&v, 0, have, sizeof have);
+    uint32_t flags = range_request_get_flags(&v);
+    bool patched = flags & DXUP_PARTS;
+    if (dxup_store_find_hash(w->store, name, target, &c->target) ||
+        (patched && dxup_store_find_hash(w->store, name, have, &c->base)))
+        return DX_HBTP_STATUS_NOT_FOUND;
+    c->zstd = flags & DXUP_ZSTD;
+    c->from = range_request_get_offset(&v);
+    c->range = range_request_get_size(&v);
+    c->sequence = context->frame->sequence;
+    int result = begin_transfer(c, patched ? start_from_base(c, c->sequence)
+                                           : start_full(c, c->sequence, false));
+    c->transfer = range_request_get_transfer(&v);
+    c->waiting = result == DX_HBTP_LATER;
     return result;
 }
 
@@ -370,7 +426,8 @@ static void pump(connection *c)
 
 static void open_connection(worker *w, int fd)
 {
-    connection *c = w->connection_count < CONNECTIONS_MAX ? malloc(sizeof *c) : NULL;
+    const unsigned most = w->server->o->connections;
+    connection *c = w->connection_count < (most ? most : CONNECTIONS_MAX) ? malloc(sizeof *c) : NULL;
     dx_hbtp_session_desc desc = {0};
     if (!c) {
         os_close_socket(fd);
@@ -391,7 +448,7 @@ static void open_connection(worker *w, int fd)
     desc.user = c;
     desc.max_payload = INPUT_SIZE - DX_HBTP_HEADER_SIZE - DX_HBTP_CHECKSUM_SIZE;
     desc.max_outstanding = 1;
-    desc.max_pending = TRANSFERS_AT_ONCE;
+    desc.max_pending = REQUESTS_PENDING;
     desc.in_place = true;
     if (dx_hbtp_session_init(&c->session, &desc)) {
         os_close_socket(fd);
@@ -469,6 +526,7 @@ static void serve_until_stopped(worker *w)
     dx_reactor_op_init(&w->message_op, on_message, w);
     dx_hbtp_router_init(&w->router);
     dx_hbtp_router_set_method(&w->router, DXUP_RPC_PULL, on_pull, NULL);
+    dx_hbtp_router_set_method(&w->router, DXUP_RPC_RANGE, on_range, NULL);
     dx_reactor_accept_multishot(&w->reactor, &w->accept_op, w->listener);
     dx_reactor_timer(&w->reactor, &w->timer_op, 1000000000);
     dx_reactor_receive(&w->reactor, &w->message_op, w->messages,

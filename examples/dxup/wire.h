@@ -1,4 +1,4 @@
-/* The two messages of dxup, as bare dx_teleport records inside HBTP payloads. */
+/* The messages of dxup, as bare dx_teleport records inside HBTP payloads. */
 #ifndef DXUP_WIRE_H
 #define DXUP_WIRE_H
 
@@ -11,8 +11,12 @@ enum { DXUP_WIRE_VERSION = 1 };
 /* flags of a request */
 enum {
     DXUP_HAVE = 1, /* `have` is the hash of what the client has */
-    DXUP_ZSTD = 2  /* the client reads patches in zstd coding */
+    DXUP_ZSTD = 2, /* the client reads patches in zstd coding */
+    DXUP_PARTS = 4 /* from DXUP_PARTS_FROM bytes on nothing is to follow the reply, whose transfer is 0 then: the
+                      client asks for ranges. In a range request: of the patch from `have`, else of the whole */
 };
+
+enum { DXUP_RPC_RANGE = 2, DXUP_RANGE_SIZE = 1 << 20, DXUP_PARTS_FROM = 4 << 20 };
 
 enum dxup_outcome {
     DXUP_UNCHANGED = 0, /* nothing follows */
@@ -38,7 +42,18 @@ enum dxup_outcome {
     F(bool, known_base)                     \
     A(u8, hash, 32)
 
+/* FileChunks with this transfer and these bytes are to follow an empty response, the last one with FINAL. */
+#define DXUP_RANGE_REQUEST(F, S, A, ...) \
+    F(u64, offset)                       \
+    F(u32, size)                         \
+    F(u32, transfer)                     \
+    F(u32, flags)                        \
+    A(u8, target, 32)                    \
+    A(u8, have, 32)                      \
+    S(name)
+
 DX_TELEPORT_DEFINE(pull_request, DXUP_PULL_REQUEST)
+DX_TELEPORT_DEFINE(range_request, DXUP_RANGE_REQUEST)
 DX_TELEPORT_DEFINE(pull_reply, DXUP_PULL_REPLY)
 
 #endif
