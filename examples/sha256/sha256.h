@@ -100,25 +100,31 @@ static void dx_cas_p_sha256_store(uint8_t *p, uint32_t v)
 }
 
 #define DX_CAS_P_SHA_ROTR(x, n) ((x) >> (n) | (x) << (32 - (n)))
+#if defined(__OPTIMIZE_SIZE__) || !defined(__OPTIMIZE__)
+  #define DX_CAS_P_SHA_UNROLL
+#elif defined(__clang__)
+  #define DX_CAS_P_SHA_UNROLL _Pragma("clang loop unroll_count(16)")
+#else
+  #define DX_CAS_P_SHA_UNROLL _Pragma("GCC unroll 16")
+#endif
 
 /* Portable: count blocks of 64 bytes. */
 static void dx_cas_p_sha256_plain(uint32_t state[8], const uint8_t *p, size_t count)
 {
     for (; count > 0; count--, p += 64) {
-        uint32_t w[16], a = state[0], b = state[1], c = state[2], d = state[3], e = state[4],
+        uint32_t w[64], a = state[0], b = state[1], c = state[2], d = state[3], e = state[4],
                  f = state[5], g = state[6], h = state[7];
         unsigned i;
-        for (i = 0; i < 64; i++) {
+        for (i = 0; i < 16; i++) w[i] = dx_cas_p_sha256_load(p + 4 * i);
+        for (; i < 64; i++) {
+            uint32_t x = w[i - 15], y = w[i - 2];
+            w[i] = w[i - 16] + w[i - 7] +
+                   (DX_CAS_P_SHA_ROTR(x, 7) ^ DX_CAS_P_SHA_ROTR(x, 18) ^ x >> 3) +
+                   (DX_CAS_P_SHA_ROTR(y, 17) ^ DX_CAS_P_SHA_ROTR(y, 19) ^ y >> 10);
+        }
+        DX_CAS_P_SHA_UNROLL for (i = 0; i < 64; i++) {
             uint32_t t1, t2;
-            if (i < 16) {
-                w[i] = dx_cas_p_sha256_load(p + 4 * i);
-            } else {
-                uint32_t x = w[(i + 1) & 15], y = w[(i + 14) & 15];
-                w[i & 15] += w[(i + 9) & 15] +
-                             (DX_CAS_P_SHA_ROTR(x, 7) ^ DX_CAS_P_SHA_ROTR(x, 18) ^ x >> 3) +
-                             (DX_CAS_P_SHA_ROTR(y, 17) ^ DX_CAS_P_SHA_ROTR(y, 19) ^ y >> 10);
-            }
-            t1 = h + dx_cas_p_sha256_k[i] + w[i & 15] + (g ^ (e & (f ^ g))) +
+            t1 = h + dx_cas_p_sha256_k[i] + w[i] + (g ^ (e & (f ^ g))) +
                  (DX_CAS_P_SHA_ROTR(e, 6) ^ DX_CAS_P_SHA_ROTR(e, 11) ^ DX_CAS_P_SHA_ROTR(e, 25));
             t2 = ((a & b) | (c & (a | b))) +
                  (DX_CAS_P_SHA_ROTR(a, 2) ^ DX_CAS_P_SHA_ROTR(a, 13) ^ DX_CAS_P_SHA_ROTR(a, 22));
@@ -176,7 +182,7 @@ dx_cas_p_sha256_fast(uint32_t state[8], const uint8_t *p, size_t count)
         unsigned i;
         was[0] = abef;
         was[1] = cdgh;
-        for (i = 0; i < 16; i++) {
+        DX_CAS_P_SHA_UNROLL for (i = 0; i < 16; i++) {
             dx_cas_p_sha_v4 now, last = m[(i + 3) & 3], k;
             if (i < 4) {
                 dx_cas_p_sha_v16 bytes;
@@ -218,7 +224,7 @@ static void dx_cas_p_sha256_fast(uint32_t state[8], const uint8_t *p, size_t cou
         uint32x4_t was[2] = {abcd, efgh};
         unsigned i;
         for (i = 0; i < 4; i++) m[i] = vreinterpretq_u32_u8(vrev32q_u8(vld1q_u8(p + 16 * i)));
-        for (i = 0; i < 16; i++) {
+        DX_CAS_P_SHA_UNROLL for (i = 0; i < 16; i++) {
             uint32x4_t wk = vaddq_u32(m[i & 3], vld1q_u32(dx_cas_p_sha256_k + 4 * i)), old = abcd;
             if (i < 12) {
                 m[i & 3] = vsha256su1q_u32(vsha256su0q_u32(m[i & 3], m[(i + 1) & 3]),
@@ -336,4 +342,5 @@ DX_CAS_API void dx_cas_sha256_final(const dx_cas_sha256 *h, void *out, size_t si
 }
 
 #undef DX_CAS_P_SHA_ROTR
+#undef DX_CAS_P_SHA_UNROLL
 #endif /* DX_CAS_IMPLEMENTATION */
