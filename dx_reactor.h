@@ -54,7 +54,7 @@
                 stop may come from any). Descriptors for accept, connect and stream reads and
                 writes must be non-blocking (those made here are).
     CONFIG      DX_REACTOR_STATIC, DX_REACTOR_API, DX_REACTOR_ASSERT(c), DX_REACTOR_MEMCPY,
-                DX_REACTOR_MEMMOVE, DX_REACTOR_MEMSET
+                DX_REACTOR_MEMSET
     ERRORS      dx_reactor_error: 0 = ok, negative = reason; results of operations are -errno
     OWNERSHIP   An operation and the buffer it names belong to the reactor from the start to the
                 terminal completion. desc.memory is borrowed until dx_reactor_close().
@@ -269,17 +269,22 @@ struct dx_reactor { /* caller-allocated; every field is private; not to be moved
     uint64_t now_;
     uint32_t bucket_mask_, fd_free_, fd_retry_;
     uint16_t generation_;
-    uint32_t pending_, pending_max_, budget_, spin_ns_, unsubmitted_;
+    uint32_t pending_, pending_max_, budget_, spin_ns_;
+    uint64_t submitted_; /* as stats.started was at the last submit */
     uint32_t changes_; /* kqueue: collected for the next wait */
     uint32_t behind_; /* operations that wait for another one of their descriptor */
     uint32_t post_mask_, post_head_, more_head_, more_count_;
     int      poll_fd_, wake_fd_, sys_errno_, trying_;
-    bool     open_, in_callback_, closing_, no_pwait2_, done_turn_;
+    bool     open_, in_callback_, closing_, no_pwait2_, done_turn_, more_due_;
     void   (*flush_)(dx_reactor *r); /* not NULL: to be called before a wait */
     void    *peers_;
     struct dx_reactor_p_files *files_; /* NULL: desc.file_threads is 0 */
-    uint32_t post_tail_, sleeping_, wake_; /* what other threads write; wake_: 1 wake, 2 stop */
-    dx_op   *ended_; /* that threads have done */
+    uint8_t  apart1_[64]; /* what other threads write is on cache lines of its own */
+    uint32_t post_tail_;
+    uint8_t  apart2_[64];
+    uint32_t sleeping_, wake_; /* wake_: 1 wake, 2 stop */
+    dx_op   *ended_;           /* that threads have done */
+    uint8_t  apart3_[64];
     dx_reactor_p_ring ring_;
     dx_reactor_p_more more_[DX_REACTOR_P_MORE_COUNT];
     dx_reactor_stats  stats_;
@@ -650,9 +655,6 @@ extern long syscall(long number, ...);
 #endif
 #ifndef DX_REACTOR_MEMCPY
   #define DX_REACTOR_MEMCPY __builtin_memcpy
-#endif
-#ifndef DX_REACTOR_MEMMOVE
-  #define DX_REACTOR_MEMMOVE __builtin_memmove
 #endif
 #ifndef DX_REACTOR_MEMSET
   #define DX_REACTOR_MEMSET __builtin_memset
@@ -1037,8 +1039,8 @@ static int32_t dx_reactor_p_close_fd(dx_reactor *r, int fd)
 }
 
 /* >>memory ------------------------------------------------------------- */
-enum { DX_REACTOR_P_EVENTS = 256, DX_REACTOR_P_ALIGN = 64, DX_REACTOR_P_PAGE = 65536 };
-enum { DX_REACTOR_P_BATCH = 32 }; /* events a wait: what they bring fits more_ and the caches */
+enum { DX_REACTOR_P_EVENTS = 256, DX_REACTOR_P_ALIGN = 64, DX_REACTOR_P_PAGE = 65536,
+       DX_REACTOR_P_BATCH = 32 }; /* events a wait: what they bring fits more_ and the caches */
 
 #if DX_REACTOR_P_KQUEUE
 typedef struct kevent dx_reactor_p_event;
@@ -1286,10 +1288,11 @@ static void dx_reactor_p_timer_cascade(dx_reactor *r, int32_t slot)
     dx_op *op = r->timers_[slot], *last = op->prev_, *next;
     r->timers_[slot] = NULL;
     r->timer_used_[slot / 64] &= ~((uint64_t)1 << slot % 64);
-    for (;; op = next) {
+    for (;; op = next) { /* buffer_: which one comes a few later, if nothing has changed since */
         next = op->next_;
-        __builtin_prefetch(next);
+        __builtin_prefetch(op->buffer_);
         dx_reactor_p_timer_link(r, op);
+        op->prev_->prev_->prev_->prev_->buffer_ = op;
         if (op == last) break;
     }
 }
@@ -2368,12 +2371,9 @@ static dx_reactor_p_fd *dx_reactor_p_ready_entry(dx_reactor *r, int fd, uint32_t
 
 static int32_t dx_reactor_p_try_connect(dx_op *op)
 {
-    struct sockaddr_storage address;
     bool again = op->u_.bytes.done != 0;
-    DX_REACTOR_MEMSET(&address, 0, sizeof address);
-    DX_REACTOR_MEMCPY(&address, op->buffer_, op->u_.bytes.size);
     op->u_.bytes.done = 1;
-    if (connect(op->fd_, (struct sockaddr *)(void *)&address, op->u_.bytes.size) == 0) return 0;
+    if (connect(op->fd_, (struct sockaddr *)op->buffer_, op->u_.bytes.size) == 0) return 0;
     if (errno == EINPROGRESS || (again && errno == EALREADY)) return DX_REACTOR_P_BLOCKED;
     return again && errno == EISCONN ? 0 : -errno;
 }
@@ -2704,7 +2704,8 @@ static void dx_reactor_p_kq_detach(dx_reactor *r, dx_reactor_p_fd *e)
     for (i = 0; i < r->changes_; i += 2) {
         if (changes[i].ident != (uintptr_t)e->fd) continue;
         r->changes_ -= 2;
-        DX_REACTOR_MEMMOVE(changes + i, changes + r->changes_, 2 * sizeof *changes);
+        changes[i] = changes[r->changes_];
+        changes[i + 1] = changes[r->changes_ + 1];
         return;
     }
     dx_reactor_p_kq_pair(two, e, EV_DELETE | EV_RECEIPT);
@@ -3144,8 +3145,6 @@ static int dx_reactor_p_prepare(dx_reactor *r, dx_op *op, int kind, int fd, cons
     op->flags_ = (uint16_t)(kind >> 8);
     op->state_ = DX_REACTOR_P_WAITING;
     r->pending_++;
-    r->unsubmitted_++;
-    r->stats_.started++;
     return DX_REACTOR_OK;
 }
 
@@ -3254,10 +3253,12 @@ static void dx_reactor_p_files_reap(dx_reactor *r)
     }
 }
 
+/* The first of those that are due, as many as the caches keep until they are delivered. */
 static void dx_reactor_p_fire_timers(dx_reactor *r)
 {
-    dx_op *op;
-    while ((op = dx_reactor_p_timer_due(r)) != NULL) {
+    uint32_t count = 0;
+    dx_op *op = NULL;
+    while (count++ < DX_REACTOR_P_BATCH && (op = dx_reactor_p_timer_due(r)) != NULL) {
         if (op->kind_ == DX_REACTOR_P_DEADLINE) {
             dx_op *target = op->u_.target;
             target->flags_ &= (uint16_t)~DX_REACTOR_P_F_LIMITED;
@@ -3266,6 +3267,7 @@ static void dx_reactor_p_fire_timers(dx_reactor *r)
         }
         dx_reactor_p_finish(r, op, 0);
     }
+    r->more_due_ = op != NULL;
 }
 
 /* How long the kernel may wait: at most timeout_ns, at most until the first timer. */
@@ -3308,7 +3310,7 @@ static int dx_reactor_p_gather(dx_reactor *r, uint32_t min, int64_t timeout_ns)
     dx_reactor_p_resume(r);
     dx_reactor_p_files_reap(r);
     dx_reactor_p_receive_ready(r);
-    r->unsubmitted_ = 0;
+    r->submitted_ = r->stats_.completed + r->pending_;
     timeout_ns = dx_reactor_p_wait_ns(r, timeout_ns);
     looked = timeout_ns != 0 && r->spin_ns_;
     if (looked) error = dx_reactor_p_spin(r, &timeout_ns);
@@ -3317,7 +3319,8 @@ static int dx_reactor_p_gather(dx_reactor *r, uint32_t min, int64_t timeout_ns)
         if (dx_reactor_p_called(r)) timeout_ns = 0;
     }
     if (!looked || (timeout_ns != 0 && !error)) error = r->backend_->wait(r, min, timeout_ns);
-    __atomic_store_n(&r->sleeping_, 0, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&r->sleeping_, __ATOMIC_RELAXED))
+        __atomic_store_n(&r->sleeping_, 0, __ATOMIC_SEQ_CST);
     r->now_ = dx_reactor_p_clock(r);
     dx_reactor_p_files_reap(r);
     dx_reactor_p_fire_timers(r);
@@ -3334,6 +3337,7 @@ static bool dx_reactor_p_next(dx_reactor *r, dx_op **op, int32_t *result, uint32
     bool turn;
     if (!r->more_count_ && !r->done_ && r->backend_->reap) r->backend_->reap(r);
     if (!r->more_count_ && !r->done_ && r->flush_) r->flush_(r);
+    if (!r->more_count_ && !r->done_ && r->more_due_) dx_reactor_p_fire_timers(r);
     first = r->done_;
     turn = r->done_turn_ && first && (!(first->flags_ & DX_REACTOR_P_F_MULTISHOT) ||
                                       first->u_.bytes.size - r->more_head_ - 1u >= r->more_count_);
@@ -3574,15 +3578,15 @@ DX_REACTOR_API bool dx_reactor_kernel_has_io_uring(const char *release)
 
 DX_REACTOR_API int dx_reactor_submit(dx_reactor *r)
 {
-    uint32_t count;
+    uint64_t before;
     int error;
     if (!r || !r->open_) return DX_REACTOR_EINVAL;
     dx_reactor_p_retry(r);
     error = r->backend_->submit ? r->backend_->submit(r) : 0;
     if (error < 0) return dx_reactor_p_fail(r, -error);
-    count = r->unsubmitted_;
-    r->unsubmitted_ = 0;
-    return (int)count;
+    before = r->submitted_;
+    r->submitted_ = r->stats_.completed + r->pending_;
+    return (int)(r->submitted_ - before);
 }
 
 DX_REACTOR_API int dx_reactor_wait(dx_reactor *r, dx_completion *completions, uint32_t capacity,
@@ -3840,6 +3844,7 @@ DX_REACTOR_API int dx_reactor_sys_errno(const dx_reactor *r)
 DX_REACTOR_API void dx_reactor_get_stats(const dx_reactor *r, dx_reactor_stats *stats)
 {
     *stats = r->stats_;
+    stats->started = stats->completed + r->pending_;
 }
 
 DX_REACTOR_API int dx_reactor_post(dx_reactor *r, const dx_reactor_message *message)
@@ -3965,30 +3970,27 @@ DX_REACTOR_API uint16_t dx_reactor_address_port(const dx_reactor_address *addres
 }
 
 /* Options, bind, listen, and what it was bound to. 0 or -1: dx_reactor_p_last_errno(). */
-static int dx_reactor_p_bind(int fd, const dx_reactor_address *address, uint32_t flags,
+static int dx_reactor_p_bind(int fd, int family, const dx_reactor_address *address, uint32_t flags,
                              int backlog, dx_reactor_address *bound)
 {
     const dx_reactor_p_system_socket s = dx_reactor_p_socket_of(fd);
-    struct sockaddr_storage a;
-    socklen_t size = sizeof a;
-    DX_REACTOR_MEMSET(&a, 0, sizeof a);
-    DX_REACTOR_MEMCPY(&a, address->bytes, address->size);
+    const struct sockaddr *a = (const struct sockaddr *)(const void *)address->bytes;
+    socklen_t size = sizeof address->bytes;
     if ((backlog > 0 || (flags & DX_REACTOR_REUSEPORT)) &&
         dx_reactor_p_set(fd, SOL_SOCKET, DX_REACTOR_P_SHARED, 1) != 0)
         return -1;
     if ((flags & DX_REACTOR_REUSEPORT) &&
         dx_reactor_p_set(fd, SOL_SOCKET, DX_REACTOR_P_REUSEPORT, 1) != 0)
         return -1;
-    if (a.ss_family == AF_INET6 &&
+    if (family == AF_INET6 &&
         dx_reactor_p_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, (flags & DX_REACTOR_V6ONLY) != 0) != 0)
         return -1;
-    if (bind(s, (struct sockaddr *)(void *)&a, (socklen_t)address->size) != 0) return -1;
+    if (bind(s, a, (socklen_t)address->size) != 0) return -1;
     if (backlog > 0 && listen(s, backlog) != 0) return -1;
     if (!bound) return 0;
-    if (getsockname(s, (struct sockaddr *)(void *)&a, &size) != 0) return -1;
     DX_REACTOR_MEMSET(bound, 0, sizeof *bound);
+    if (getsockname(s, (struct sockaddr *)(void *)bound->bytes, &size) != 0) return -1;
     bound->size = (uint32_t)size;
-    DX_REACTOR_MEMCPY(bound->bytes, &a, (size_t)size);
     return 0;
 }
 
@@ -4005,7 +4007,7 @@ static int dx_reactor_p_socket(dx_reactor *r, const dx_reactor_address *address,
     made = dx_reactor_p_make_socket(family, backlog < 0 ? SOCK_DGRAM : SOCK_STREAM, 0);
     if (made >= 0 &&
         (!(flags & DX_REACTOR_NODELAY) || !dx_reactor_p_set(made, IPPROTO_TCP, TCP_NODELAY, 1)) &&
-        (!backlog || dx_reactor_p_bind(made, address, flags, backlog, bound) == 0)) {
+        (!backlog || dx_reactor_p_bind(made, family, address, flags, backlog, bound) == 0)) {
         if (r && r->open_) dx_reactor_p_fd_fresh(r, made);
         *fd = made;
         return DX_REACTOR_OK;

@@ -317,6 +317,54 @@ DX_PROPERTY(timer_wheel_is_a_sorted_list, 1000)
     }
 }
 
+/* Far more than one batch is due: all come in the order of time, those of one time in that of their
+   start, also those that a function starts meanwhile; what has not come can be cancelled. */
+typedef struct many {
+    uint64_t at[2000], last;
+    uint32_t came, wrong, last_index;
+    dx_op    ops[2000];
+} many;
+
+static void many_came(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    many *m = dx_reactor_op_user(op);
+    uint32_t i = (uint32_t)(op - m->ops);
+    (void)flags;
+    if (result) return;
+    m->wrong += m->at[i] < m->last || (m->at[i] == m->last && m->came && i < m->last_index);
+    m->last = m->at[i];
+    m->last_index = i;
+    if (m->came++ == 100) {
+        m->at[0] = dx_reactor_now_ns(r); /* the last of all */
+        m->wrong += dx_reactor_timer_at(r, &m->ops[0], m->at[0]) != DX_REACTOR_OK;
+        m->wrong += dx_reactor_cancel(r, &m->ops[1]) != DX_REACTOR_OK;
+        m->last_index = 0;
+    }
+}
+
+EVERY(many_timers_due_at_once)
+{
+    loop l = {0};
+    many *m = calloc(1, sizeof *m);
+    loop_open(&l, backend);
+    uint64_t start = dx_reactor_refresh_now_ns(&l.r);
+    for (uint32_t i = 0; i < 2000; i++) {
+        m->at[i] = start + (i * 7919u % 500u) * 1000; /* each time four times */
+        if (i == 0) m->at[i] = start;
+        if (i == 1) m->at[i] = start + 500 * 1000;
+        dx_reactor_op_init(&m->ops[i], many_came, m);
+        DX_CHECK_EQ(dx_reactor_timer_at(&l.r, &m->ops[i], m->at[i]), 0);
+    }
+    while (now_ns() < start + MS) {}
+    int turns = 0;
+    for (; dx_reactor_pending(&l.r); turns++) DX_CHECK(dx_reactor_turn(&l.r, 0) <= 256);
+    DX_CHECK(turns >= 8);
+    DX_CHECK_EQ(m->came, 2000); /* one twice, one not */
+    DX_CHECK_EQ(m->wrong, 0);
+    loop_close(&l);
+    free(m);
+}
+
 /* The public side: at a time, moved to a later and to an earlier one, too many, not pending. */
 EVERY(timer_at_a_time_and_moved)
 {

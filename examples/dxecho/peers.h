@@ -232,7 +232,7 @@ static bool dx_reactor_p_chain_join(dx_reactor_peers *s, uint32_t *last)
     uint32_t n = from->used - from->begin;
     if (first == *last) return false;
     b->used -= b->begin;
-    DX_REACTOR_MEMMOVE(b + 1, dx_reactor_p_block_bytes(b, b->begin), b->used);
+    __builtin_memmove(b + 1, dx_reactor_p_block_bytes(b, b->begin), b->used);
     b->begin = 0;
     if (n > s->desc.block_size - b->used) n = s->desc.block_size - b->used;
     DX_REACTOR_MEMCPY(dx_reactor_p_block_bytes(b, b->used),
