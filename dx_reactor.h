@@ -1224,7 +1224,6 @@ static int dx_reactor_p_side(const dx_op *op)
     return op->kind_ <= DX_REACTOR_P_SHUTDOWN ? DX_REACTOR_P_WRITES : DX_REACTOR_P_OTHERS;
 }
 
-/* Room in the queue of multishot results? */
 static bool dx_reactor_p_more_room(const dx_reactor *r)
 {
     return r->more_count_ < DX_REACTOR_P_MORE_COUNT;
@@ -1660,7 +1659,6 @@ static void dx_reactor_p_drain_wake(dx_reactor *r)
     while (read(r->wake_fd_, &count, sizeof count) < 0 && errno == EINTR) {}
 }
 
-/* What dx_reactor_p_ring_wake() writes to. 0 or an errno. */
 static int dx_reactor_p_bell(dx_reactor *r)
 {
     r->wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -3175,7 +3173,6 @@ static int dx_reactor_p_begin(dx_reactor *r, dx_op *op)
     return DX_REACTOR_OK;
 }
 
-/* An operation on a descriptor. */
 static int dx_reactor_p_transfer(dx_reactor *r, dx_op *op, int kind, int fd, const void *buffer,
                                  uint32_t size, uint64_t offset)
 {
@@ -4309,7 +4306,6 @@ static int dx_reactor_p_worker_loop(dx_reactor_worker *w)
     }
 }
 
-/* Until *value is at least `wanted`. */
 static void dx_reactor_p_await(const uint32_t *value, uint32_t wanted)
 {
     while (__atomic_load_n(value, __ATOMIC_SEQ_CST) < wanted) {
