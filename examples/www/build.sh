@@ -11,14 +11,14 @@ wasm() { # OUT FLAGS... SOURCE
     clang --target=wasm32 -std=c11 -Wall -Wextra -DNDEBUG -nostdlib -ffreestanding -fuse-ld=lld -Wl,--no-entry "$@" -o "$file"
 }
 simd="-O3 -msimd128 -mbulk-memory"
-# The core: streams, block patches and hashes. core.wasm also applies deltas; browsers with SIMD get core-simd.wasm.
+# The core: streams, block patches and hashes. core.wasm also applies deltas and HTIP; browsers with SIMD get core-simd.wasm.
 wasm "$out/core-blocks.wasm" -Oz -Wl,--strip-all core.c
-wasm "$out/site/core.wasm" -Oz -Wl,--strip-all -DCORE_DELTA core.c
-wasm "$out/site/core-simd.wasm" $simd -Wl,--strip-all -DCORE_DELTA core.c
+wasm "$out/site/core.wasm" -Oz -Wl,--strip-all -DCORE_DELTA -DCORE_HTIP core.c
+wasm "$out/site/core-simd.wasm" $simd -Wl,--strip-all -DCORE_DELTA -DCORE_HTIP core.c
 ${CC:-cc} -std=c11 -O2 -Wall -Wextra pack.c -o "$out/pack"
 for version in 1 2; do
     wasm "$out/app-$version.wasm" -O2 -Wl,--no-gc-sections -Wl,--export-dynamic -DAPP_VERSION=$version app.c
     "$out/pack" "$out/app-$version.dxs" $version "$out/app-$version.wasm" card.html
 done
 "$out/pack" describe >"$out/site/state.json"
-cp index.html style.css page.js core.js teleport.js worker.js "$out/site/"
+cp index.html style.css page.js core.js htip.js teleport.js worker.js "$out/site/"

@@ -1,10 +1,11 @@
-/* The browser's runtime: chunk stream, patches and BLAKE3 in WebAssembly, without a C library and
+/* The browser's runtime: chunk stream, patches, BLAKE3 and HTIP in WebAssembly, without a C library and
    without emscripten. core.js calls it; build.sh builds it.
 
    Functions take and return pointers and lengths into the module's memory. allocate() gives room in
    one arena that reset() takes back; nothing else is allocated. Results below zero are errors: those
    of a stream are the codes 1, 2, 3, 4, 10, 11, 12 of docs/HBTP.md, negated; those of a patch are
-   the values of dx_patch_error. All state is in one object, for which every export works. */
+   the values of dx_patch_error; those of HTIP the codes of docs/HTIP.md, negated. All state is in one
+   object, for which every export works; the page's nodes in another, which reset() leaves alone. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,18 @@
 
 #define EXPORT(name) __attribute__((export_name(#name))) name
 #define IMPORT(name) __attribute__((import_module("host"), import_name(#name))) name
+
+#ifdef CORE_HTIP
+#include "htip.h"
+
+/* What the page does of an HTIP stream: one operation; after a clone its markup, part by part. */
+void IMPORT(page_do)(uint32_t op, uint32_t node, uint32_t other, const uint8_t *a, uint32_t a_size, const uint8_t *b, uint32_t b_size);
+void IMPORT(page_build)(uint32_t part, const uint8_t *a, uint32_t a_size, const uint8_t *b, uint32_t b_size);
+
+enum { NODES = 8192 };
+static htip_nodes nodes;
+static htip_node  node_memory[2 * NODES];
+#endif
 
 /* What the page does for us: keep a template (UTF-8 text), and look at a new state. */
 void IMPORT(cache_template)(uint32_t id, const uint8_t *text, uint32_t size);
@@ -95,10 +108,13 @@ int EXPORT(init)(void)
     memset(c, 0, sizeof *c);
     c->arena = c->next = &__heap_base;
     c->end = (uint8_t *)(__builtin_wasm_memory_size(0) * PAGE);
+#ifdef CORE_HTIP
+    if (!nodes.nodes) htip_nodes_init(&nodes, node_memory, NODES);
+#endif
     return 0;
 }
 
-/* Take back everything that allocate() gave, and forget what lay in it. */
+/* Take back everything that allocate() gave, and forget what lay in it; not the nodes of the page. */
 void EXPORT(reset)(void) { init(); }
 
 /* size bytes on a multiple of 16, or NULL: the browser gives no more. */
@@ -298,3 +314,28 @@ void EXPORT(hash_init)(void) { dx_cas_blake3_init(&instance.hash); }
 void EXPORT(hash_update)(const uint8_t *data, uint32_t size) { dx_cas_blake3_update(&instance.hash, data, size); }
 /* 32 bytes into out. */
 void EXPORT(hash_final)(uint8_t *out) { dx_cas_blake3_final(&instance.hash, out, 32); }
+
+/* >>page ------------------------------------------------------------------- */
+#ifdef CORE_HTIP
+static void build_page(void *user, htip_part part, htip_text a, htip_text b)
+{
+    (void)user;
+    page_build(part, a.data, a.size, b.data, b.size);
+}
+
+static void change_page(void *user, enum htip_op op, uint16_t node, uint16_t other, htip_text a, htip_text b)
+{
+    page_do(op, node, other, a.data, a.size, b.data, b.size);
+    if (op == HTIP_CLONE) htip_read_markup(a, build_page, user);
+}
+
+/* Carry out an HTIP stream (docs/HTIP.md) as a whole, or none of it: 0 or a code of that document, negated. */
+int EXPORT(render_stream)(const uint8_t *data, uint32_t size)
+{
+    return -htip_render(&nodes, data, size, change_page, NULL);
+}
+
+/* Elements that have a number, and take all of them back. */
+uint32_t EXPORT(get_node_count)(void) { return nodes.used; }
+void EXPORT(clear_page)(void) { htip_nodes_init(&nodes, node_memory, NODES); }
+#endif

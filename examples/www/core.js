@@ -2,6 +2,9 @@
 const streamErrors = { 1: 'bad header', 2: 'unknown chunk', 3: 'bad header size', 4: 'no patch', 10: 'not begun', 11: 'incomplete', 12: 'no layout' };
 const patchErrors = { '-2': 'no memory', '-5': 'damaged patch', '-11': 'patch ends too early', '-32': 'not a patch', '-37': 'patch of another base', '-39': 'wrong result' };
 
+const htipErrors = [, 'not HTIP', 'another version', 'unknown operation', 'no such template', 'no such string', 'no such node', 'ends too early', 'flags',
+    'reserved bytes', 'size', 'table', 'not UTF-8', 'markup', 'name', 'node is there', 'too many nodes', 'batch'];
+
 // A module that only a browser with SIMD takes: (func (drop (i8x16.splat (i32.const 0))))
 const probe = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 10, 9, 1, 7, 0, 65, 0, 253, 15, 26, 11);
 export const simd = WebAssembly.validate(probe);
@@ -12,6 +15,8 @@ export async function load(folder = '.') {
         host: {
             cache_template: (id, at, size) => host.template?.(id, text(at, size)),
             notify_state_change: (at, size) => host.state?.(bytes(at, size).slice()),
+            page_do: (op, node, other, a, aSize, b, bSize) => host.do(op, node, other, text(a, aSize), text(b, bSize)),
+            page_build: (part, a, aSize, b, bSize) => host.build(part, text(a, aSize), text(b, bSize)),
         },
     };
     const file = await fetch(`${folder}/${simd ? 'core-simd' : 'core'}.wasm`);
@@ -52,6 +57,15 @@ export async function load(folder = '.') {
             const size = core.apply_patch_and_get_length();
             if (size < 0) throw new Error('patch: ' + (patchErrors[size] ?? size));
             return bytes(core.get_patched_binary(), size).slice();
+        },
+        // Carry out an HTIP stream on a page of htip.js, whole or not at all. Elements that have a number then.
+        render(data, page) {
+            core.reset();
+            host = page;
+            const error = -core.render_stream(put(data), data.length);
+            host = {};
+            if (error) throw new Error('HTIP: ' + htipErrors[error]);
+            return core.get_node_count();
         },
         // A consumer for one stream: feed(bytes) any number of times, then finish({template, state}),
         // which calls back with what the stream brought and returns its module.

@@ -382,7 +382,7 @@ static int htip_open(htip_stream *s, const uint8_t *bytes, size_t size)
 }
 
 /* >>nodes ------------------------------------------------------------------ */
-static size_t htip_nodes_size(uint32_t count) { return 2 * sizeof(htip_node) * count; }
+static inline size_t htip_nodes_size(uint32_t count) { return 2 * sizeof(htip_node) * count; }
 
 static bool htip_is_node(const htip_nodes *n, uint32_t i)
 {

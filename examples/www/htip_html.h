@@ -124,10 +124,10 @@ static void htip_toggle(htip_element *e, htip_text name, bool on)
     htip_buffer *value = htip_value_of(&e->attrs, class, on), made = {NULL, 0, 0};
     bool there = false;
     if (!value) return;
-    const char *words = (const char *)value->data;
+    const uint8_t *words = value->data;
     for (size_t at = 0, end; at < value->size; at = end) {
-        while (at < value->size && words[at] <= ' ' && words[at] >= 0) at++;
-        for (end = at; end < value->size && !(words[end] <= ' ' && words[end] >= 0);) end++;
+        while (at < value->size && words[at] <= ' ') at++;
+        for (end = at; end < value->size && words[end] > ' ';) end++;
         bool same = end - at == name.size && !memcmp(words + at, name.data, name.size), again = false;
         for (size_t k = 0, stop; k < made.size && !again; k = stop + 1) {
             for (stop = k; stop < made.size && made.data[stop] != ' ';) stop++;

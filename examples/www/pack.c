@@ -3,7 +3,9 @@
    Makes the application that the page loads, one chunk stream (docs/HBTP.md): a layout of templates,
    a state as dx_teleport record, a WebAssembly module.
 
-     pack OUT VERSION APP.WASM TEMPLATE...     files of HTML, numbered from 1
+     pack OUT VERSION APP.WASM TEMPLATE...     files of HTML, numbered from 1; the card is made of the first
+     pack card VERSION TEMPLATE                the card's HTIP stream by itself
+     pack html VERSION TEMPLATE                what a server makes of it
      pack describe                             the state's type as JSON, for teleport.js */
 #define DX_HBTP_IMPLEMENTATION
 #include "../../dx_hbtp.h"
@@ -11,13 +13,14 @@
 #include "../../dx_teleport.h"
 #define DX_CAS_IMPLEMENTATION
 #include "../../dx_cas.h"
+#include "htip_html.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define APP_STATE(F, S, ...) F(u32, version) S(title) S(news)
+#define APP_STATE(F, S, A, L, ...) F(u32, version) L(u8, card)
 DX_TELEPORT_DEFINE(app_state, APP_STATE)
 
 typedef struct bytes {
@@ -73,20 +76,63 @@ static bytes make_layout(char **paths, int count)
     return layout;
 }
 
-static bytes make_state(unsigned version)
+/* The card as an HTIP stream: its template, what is in it, and how it looks. */
+static bytes make_card(unsigned version, const char *template)
 {
     const char *news = version > 1 ? "Warmer colours, and a ring that goes round." : "The first one.";
     char title[32];
-    bytes state = {malloc(256), 256};
+    htip_writer w;
+    bytes markup = read_file(template);
+    memset(&w, 0, sizeof w);
+    while (markup.size && markup.data[markup.size - 1] == '\n') markup.size--;
+    markup.data[markup.size] = 0;
+    snprintf(title, sizeof title, "Waves %u", version);
+    htip_add_template(&w, 1, (const char *)markup.data);
+    htip_add_op(&w, HTIP_BATCH, 0, 0, 0);
+    htip_clone(&w, 1, 1, 0);
+    htip_text_of(&w, 2, title);
+    htip_text_of(&w, 3, news);
+    htip_attribute(&w, 1, "data-version", title + 6);
+    htip_class(&w, 1, "renewed", version > 1);
+    if (version > 1) htip_style(&w, 1, "border-width", "2px");
+    htip_add_op(&w, HTIP_COMMIT, 0, 0, 0);
+    if (!htip_finish(&w)) fail("card", "too large");
+    bytes card = {NULL, 0};
+    append(&card, w.stream.data, w.stream.size);
+    htip_writer_free(&w);
+    free(markup.data);
+    return card;
+}
+
+static bytes make_state(unsigned version, const char *template)
+{
+    bytes card = make_card(version, template), state = {malloc(card.size + 256), card.size + 256};
     app_state_writer w;
     if (!state.data) fail("state", "no memory");
-    snprintf(title, sizeof title, "Waves %u", version);
     app_state_begin(&w, state.data, state.size, 0);
     app_state_set_version(&w, version);
-    app_state_put_title(&w, title, strlen(title));
-    app_state_put_news(&w, news, strlen(news));
+    app_state_put_card(&w, card.data, card.size);
     if (app_state_finish(&w, &state.size)) fail("state", "too long");
+    free(card.data);
     return state;
+}
+
+static void print_card(bool html, unsigned version, const char *template)
+{
+    htip_page page;
+    htip_buffer out = {NULL, 0, 0};
+    bytes card = make_card(version, template);
+    if (!html) {
+        fwrite(card.data, 1, card.size, stdout);
+        return;
+    }
+    htip_page_open(&page, 100);
+    int error = htip_page_render(&page, card.data, card.size);
+    if (error) fail(template, "the card is refused");
+    htip_page_html(&page, &out);
+    fwrite(out.data, 1, out.size, stdout);
+    htip_page_close(&page);
+    free(out.data);
 }
 
 static void describe(void)
@@ -108,10 +154,14 @@ int main(int argc, char **argv)
         describe();
         return 0;
     }
-    if (argc < 5) fail("usage", "pack OUT VERSION APP.WASM TEMPLATE... | pack describe");
+    if (argc == 4 && (strcmp(argv[1], "card") == 0 || strcmp(argv[1], "html") == 0)) {
+        print_card(argv[1][0] == 'h', (unsigned)atoi(argv[2]), argv[3]);
+        return 0;
+    }
+    if (argc < 5) fail("usage", "pack OUT VERSION APP.WASM TEMPLATE... | pack card|html VERSION TEMPLATE | pack describe");
     wasm = read_file(argv[3]);
     layout = make_layout(argv + 4, argc - 4);
-    state = make_state((unsigned)atoi(argv[2]));
+    state = make_state((unsigned)atoi(argv[2]), argv[4]);
     memset(&parts, 0, sizeof parts);
     dx_cas_hash(wasm.data, wasm.size, &id);
     memcpy(parts.target_hash, &id, sizeof parts.target_hash);

@@ -1,5 +1,6 @@
 // The page: gets the application, with what it has already, and shows what travelled for it.
 import { load } from './core.js';
+import { htip } from './htip.js';
 import { teleport } from './teleport.js';
 
 const APP = 'app.dxs';
@@ -97,17 +98,14 @@ async function update(core) {
 
 // ---- what is seen
 async function start(core, app) {
-    const consumer = core.stream(), templates = new Map();
+    const consumer = core.stream();
     let state;
     consumer.feed(app.bytes);
-    const module = consumer.finish({ template: (id, text) => templates.set(id, text), state: bytes => state = bytes });
+    const module = consumer.finish({ state: bytes => state = bytes });
     const read = teleport(await (await fetch('state.json')).json());
-    const { version, title, news } = read(state);
-    const template = document.createElement('template');
-    template.innerHTML = templates.get(1);
-    template.content.querySelector('[data-field=title]').textContent = title;
-    template.content.querySelector('[data-field=news]').textContent = news;
-    $('app').replaceChildren(template.content);
+    const { version, card } = read(state);
+    document.body.dataset.nodes = core.render(Uint8Array.from(card), htip($('app')));
+    document.body.dataset.card = $('app').innerHTML;
     const { exports } = (await WebAssembly.instantiate(module)).instance;
     const context = $('app').querySelector('canvas').getContext('2d');
     const draw = t => {

@@ -1,6 +1,7 @@
 // The runtime of examples/www in node: the exports of core.c, with and without SIMD. usage: node core.mjs FOLDER
 import { readFileSync, statSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
+import { htip } from '../../examples/www/htip.js';
 
 const folder = process.argv[2], app = n => readFileSync(`${folder}/app-${n}.dxs`);
 let passed = 0, failed = 0;
@@ -16,11 +17,46 @@ function attempt(name, test) {
         failed++;
     }
 }
+// As much of a document as HTIP touches.
+const escape = (text, quotes) => text.replace(/[&<>"\u00a0]/g, c => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': quotes ? '&quot;' : '"', '\u00a0': '&nbsp;' })[c]);
+class Element {
+    constructor(tag) {
+        Object.assign(this, { tag, children: [], attributes: new Map(), styles: new Map(), parentNode: null });
+        this.classList = { toggle: (name, on) => {
+            const names = new Set((this.attributes.get('class') ?? '').split(/\s+/).filter(Boolean));
+            if (!on && !this.attributes.has('class')) return;
+            on ? names.add(name) : names.delete(name);
+            this.setAttribute('class', [...names].join(' '));
+        } };
+        this.style = { setProperty: (name, value) => {
+            this.styles.set(name, value);
+            this.setAttribute('style', [...this.styles].map(([n, v]) => `${n}: ${v};`).join(' '));
+        } };
+    }
+    appendChild(child) {
+        child.parentNode = this;
+        this.children.push(child);
+    }
+    hasAttribute(name) { return this.attributes.has(name); }
+    setAttribute(name, value) { this.attributes.set(name, value); }
+    remove() { this.parentNode.children = this.parentNode.children.filter(c => c != this); }
+    set textContent(text) { this.children = text ? [{ text }] : []; }
+    get innerHTML() { return this.children.map(c => c.text !== undefined ? escape(c.text) : c.outerHTML).join(''); }
+    get outerHTML() {
+        const head = `<${this.tag}${[...this.attributes].map(([n, v]) => ` ${n}="${escape(v, true)}"`).join('')}>`;
+        return ['br', 'img', 'input', 'hr'].includes(this.tag) ? head : `${head}${this.innerHTML}</${this.tag}>`;
+    }
+}
+const mock = { createElement: tag => new Element(tag), createTextNode: text => ({ text }) };
+
 async function load(file) {
-    const got = { templates: [], states: [] };
+    const got = { templates: [], states: [], page: null, calls: 0 };
+    const string = (at, size) => Buffer.from(core.memory.buffer, at, size).toString();
     const host = {
         cache_template: (id, at, size) => got.templates.push([id, Buffer.from(core.memory.buffer, at, size).toString()]),
         notify_state_change: (at, size) => got.states.push(Buffer.from(core.memory.buffer, at, size).toString('hex')),
+        page_do: (op, node, other, a, aSize, b, bSize) => (got.calls++, got.page?.do(op, node, other, string(a, aSize), string(b, bSize))),
+        page_build: (part, a, aSize, b, bSize) => got.page?.build(part, string(a, aSize), string(b, bSize)),
     };
     const { instance } = await WebAssembly.instantiate(readFileSync(file), { host });
     const core = instance.exports;
@@ -125,6 +161,32 @@ for (const [file, deltas] of [['core-blocks.wasm', false], ['site/core.wasm', tr
             core.init_patcher();
             expect(core.apply_patch_and_get_length() == -36, 'no patch');
             return `, ${delta.length} bytes`;
+        });
+    for (const version of deltas ? [1, 2] : [])
+        attempt(`${file}: st_2 the card of version ${version} in a document is the HTML of a server`, () => {
+            const pack = what => spawnSync(`${folder}/pack`, [what, version, 'examples/www/card.html']).stdout;
+            const stream = pack('card'), root = new Element('main');
+            const render = data => {
+                core.reset();
+                return core.render_stream(w.put(data), data.length);
+            };
+            w.got.page = htip(new Element('main'), mock);
+            core.clear_page();
+            w.got.calls = 0;
+            for (let i = 0; i < stream.length; i++) expect(render(stream.subarray(0, i)) == -7, `cut at ${i}`);
+            for (let i = 0; i < stream.length * 8; i++) {
+                const flipped = Uint8Array.from(stream), calls = w.got.calls;
+                flipped[i >> 3] ^= 1 << (i & 7);
+                if (render(flipped) == 0) { // another text is as good as this one
+                    core.clear_page();
+                    w.got.page = htip(new Element('main'), mock);
+                } else expect(w.got.calls == calls, `flipped bit ${i} was half carried out`);
+            }
+            w.got.page = htip(root, mock);
+            expect(render(stream) == 0 && core.get_node_count() == 3, `${core.get_node_count()} nodes`);
+            expect(root.innerHTML == String(pack('html')), root.innerHTML);
+            expect(render(stream) == -15 && core.get_node_count() == 3, 'again');
+            return `, ${stream.length} bytes`;
         });
     attempt(`${file}: blocks in place`, () => {
         const old = app(1), wanted = app(2), delta = patch('blocks', 1, 2);

@@ -117,6 +117,13 @@ await attempt('a new version is a patch', async () => {
     expect(back.how == 'patch' && how == 'patch' && version == 2 && travelled < size(2) / 10, `${how} ${version} ${travelled}`);
     return `${travelled} bytes of ${size(2)}`;
 });
+await attempt('st_2 the card that HTIP made is the HTML that a server makes of the same stream', async () => {
+    const { stdout } = spawnSync(`${folder}/pack`, ['html', '2', 'examples/www/card.html']);
+    const { card, nodes } = await page.evaluate(() => document.body.dataset);
+    expect(card == String(stdout), `${card} is not ${stdout}`);
+    expect(nodes == 3 && card.includes('class="card renewed"'), `${nodes} nodes: ${card}`);
+    return `${stdout.length} bytes of HTML, ${nodes} nodes; the stream came in the patch`;
+});
 if (screenshot) await page.screenshot({ path: screenshot });
 await attempt('without network the last good version starts', async () => {
     await page.evaluate(() => navigator.serviceWorker.ready);
