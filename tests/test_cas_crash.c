@@ -486,7 +486,7 @@ static int tell(void *user, const dx_cas_damage *damage)
 
 static void script(run *r)
 {
-    unsigned steps = 4 + any(r, 30);
+    unsigned steps = 4 + any(r, 20);
     int error;
     arm(r);
     if (!reopen(r, 0)) crash(r);
