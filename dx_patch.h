@@ -25,7 +25,7 @@
         if (error || memcmp(out, new_text, out_size) != 0) return 1;
 
     CONTENTS (search >>)  config types api platform shared hash header coder mixer predict
-                          delta covers create reader public memory flash versions license
+                          delta covers create reader public memory flash license
 
     THREE KINDS OF PATCH, one container (128 bytes: sizes, hashes, memory that applying needs)
         blocks   XOR of fixed blocks: in place, undone by the same patch; for images of one layout
@@ -113,22 +113,13 @@ typedef enum dx_patch_kind {
 
 typedef enum dx_patch_coding {
     DX_PATCH_CODING_PLAIN = 0, DX_PATCH_CODING_RANGE = 1,
-    DX_PATCH_CODING_ZSTD = 2, /* of early patches; refused: ENOTSUP */
+    DX_PATCH_CODING_ZSTD = 2, /* of version 1: EVERSION */
     DX_PATCH_CODING_BRIEF = 3 /* blocks: two bytes where one byte of a hundred has changed */
 } dx_patch_coding;
 
-/* A faster BLAKE3-256 than the portable one inside; all zero: that one. One hash at a time: start,
-   update any number of times, finish, and start again. */
-typedef struct dx_patch_hasher {
-    void *user; /* handed to the three functions */
-    void (*start)(void *user);
-    void (*update)(void *user, const void *data, size_t size);
-    void (*finish)(void *user, uint8_t *hash); /* writes DX_PATCH_HASH_SIZE bytes */
-} dx_patch_hasher;
-
 /* What the first 128 bytes of a patch say. */
 typedef struct dx_patch_header {
-    uint8_t version;       /* 1 */
+    uint8_t version;       /* 1 blocks, 2 others */
     uint8_t kind;          /* dx_patch_kind */
     uint8_t hash_kind;     /* 1 = BLAKE3-256 */
     uint8_t coding;        /* dx_patch_coding */
@@ -154,7 +145,6 @@ typedef struct dx_patch_create_desc {
     uint64_t apply_memory_max; /* bytes that applying may need; 0 = 64 MiB */
     bool one_way;              /* blocks: drop what a shrinking target cuts off; no undo then */
     bool skip_check;           /* do not apply the patch once before reporting success */
-    dx_patch_hasher hasher;    /* zero = the portable one inside */
 } dx_patch_create_desc;
 
 /* Callbacks return 0, or any other value to stop with DX_PATCH_ESYS. */
@@ -176,7 +166,6 @@ typedef struct dx_patch_applier_desc {
     bool skip_base_hash;      /* the caller has verified the base: only its size is checked */
     bool skip_target_hash;    /* the caller verifies the target: OK does not speak of its hash */
     bool undo;                /* blocks: the base is the target, produce what it was made from */
-    dx_patch_hasher hasher;   /* zero = the portable one inside */
 } dx_patch_applier_desc;
 
 typedef struct dx_patch_p_blake3 {
@@ -184,14 +173,13 @@ typedef struct dx_patch_p_blake3 {
     uint64_t chunk_;
     uint8_t block_[64];
     uint8_t block_size_, blocks_, stack_size_;
-    uint8_t stack_[55 * 32];
+    uint32_t stack_[55][8];
 } dx_patch_p_blake3;
 
 typedef struct dx_patch_p_coder { /* reads or writes bits */
     const uint8_t *source_;
-    uint8_t *out_, *counts_;
-    const uint8_t *price_;
-    uint16_t *models_;
+    uint8_t *out_;
+    uint16_t *rows_;
     size_t at_, size_;
     uint64_t low_, pending_, cost_; /* cost: in sixteenths of a bit */
     uint32_t range_, code_;
@@ -201,7 +189,7 @@ typedef struct dx_patch_p_coder { /* reads or writes bits */
 } dx_patch_p_coder;
 
 typedef struct dx_patch_p_predictor {
-    uint32_t *covers_;  /* new offset, old offset, size, ascending; behind them the order by old */
+    uint32_t *covers_;  /* new offset, old offset, size; order by old offset; old offsets in it */
     uint32_t *memory_;  /* corrections, by region of the target */
     uint32_t count_, flags_, region_bits_;
     uint64_t setup_[2][34]; /* segments, origin; offset, address, size in file and in memory each */
@@ -220,7 +208,7 @@ typedef struct dx_patch_p_delta { /* what both sides of a delta know */
     uint64_t past_;    /* the last eight bytes of the target */
     uint32_t literal_bits_, diff_bits_, history_log_, groups_log_, id_, last_run_, last_diff_;
     uint32_t history_size_, repeat_at_, repeat_size_, hint_, raw_;
-    bool map_;
+    bool map_, rich_; /* rich: mixes more contexts */
 } dx_patch_p_delta;
 
 typedef struct dx_patch_p_block { /* of a cover; at most 1024 bytes */
@@ -242,7 +230,7 @@ typedef struct dx_patch_applier { /* caller-allocated, stays where it is; fields
     dx_patch_p_block block_;
     dx_patch_p_runs runs_;
     uint8_t *memory_, *old_, *new_;
-    uint64_t from_size_, to_size_, received_, produced_, base_done_, at_;
+    uint64_t from_size_, to_size_, received_, produced_, hashed_, base_done_, at_;
     uint64_t literals_left_, literals_done_, hint_old_, equal_left_;
     uint64_t cover_left_, cover_old_, cover_new_, new_end_, old_end_;
     int error_, callback_result_, state_;
@@ -256,14 +244,13 @@ typedef struct dx_patch_applier { /* caller-allocated, stays where it is; fields
    erased page, all 0xFF. ERASE: a page of the patch's page size, with no data. */
 typedef enum { DX_PATCH_FLASH_READ, DX_PATCH_FLASH_WRITE, DX_PATCH_FLASH_ERASE } dx_patch_flash_io;
 
-typedef struct dx_patch_flash_desc { /* all but hasher is required */
+typedef struct dx_patch_flash_desc { /* all is required */
     void *user; /* handed to io, which returns 0, or what makes the call end with ESYS */
     int (*io)(void *user, dx_patch_flash_io what, uint64_t offset, void *data, size_t size);
     const void *patch; /* the whole patch; it must outlive power cuts */
     size_t patch_size; /* bytes */
     uint64_t slot_size; /* bytes */
     uint32_t page_size; /* bytes that are erased at once; divides the patch's pages */
-    dx_patch_hasher hasher; /* zero = the portable one inside */
 } dx_patch_flash_desc;
 
 typedef struct dx_patch_flash { /* caller-allocated, stays where it is; fields are private */
@@ -275,21 +262,9 @@ typedef struct dx_patch_flash { /* caller-allocated, stays where it is; fields a
     uint8_t old_[64], out_[256];
     union {
         dx_patch_p_blake3 blake3_;
-        uint16_t models_[2 * 1280];
+        uint16_t rows_[16 * 178];
     } u_;
 } dx_patch_flash;
-
-/* The last versions of something, so that a server can make a patch from what a client has. */
-typedef struct dx_patch_version {
-    const void *data;
-    size_t size;
-    uint8_t hash[DX_PATCH_HASH_SIZE];
-} dx_patch_version;
-
-typedef struct dx_patch_versions { /* caller-allocated; fields are private */
-    dx_patch_version *slots_;
-    size_t capacity_, count_, first_;
-} dx_patch_versions;
 
 /* >>api ---------------------------------------------------------------- */
 /* "DX_PATCH_ECORRUPT" and so on; "DX_PATCH_?" for a value that is none. Static storage. */
@@ -360,25 +335,6 @@ DX_PATCH_API int dx_patch_applier_callback_result(const dx_patch_applier *a);
    what an interrupted run left, and nothing was changed. ENOSPACE: the slot, ENOTSUP: the page size
    does not suit the patch. */
 DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_desc *desc);
-
-/* Keep the last `capacity` versions in slots (borrowed while the object is used). */
-DX_PATCH_API int dx_patch_versions_init(dx_patch_versions *v, dx_patch_version *slots,
-                                        size_t capacity);
-
-/* Add a version; data is borrowed until it is evicted. The oldest one goes when all slots are
-   taken; *evicted (may be NULL) receives it, or zeros. One that is kept already changes nothing. */
-DX_PATCH_API int dx_patch_versions_add(dx_patch_versions *v, const void *data, size_t size,
-                                       dx_patch_version *evicted);
-
-/* The version with this hash (DX_PATCH_HASH_SIZE bytes), or NULL. */
-DX_PATCH_API const dx_patch_version *dx_patch_versions_find(const dx_patch_versions *v,
-                                                            const uint8_t *hash);
-
-/* dx_patch_create() from the kept version with this hash to target; ENOTFOUND. */
-DX_PATCH_API int dx_patch_versions_patch(const dx_patch_versions *v, const uint8_t *base_hash,
-                                         const dx_patch_create_desc *desc, const void *target,
-                                         size_t target_size, void *out, size_t out_capacity,
-                                         size_t *out_size);
 
 #ifdef __cplusplus
 }
@@ -538,13 +494,103 @@ static void dx_patch_p_hash_compress(uint32_t cv[8], const uint8_t block[64], ui
     cv[6] = v6 ^ ve;
     cv[7] = v7 ^ vf;
 }
+/* Hosted: eight chunks or nodes side by side, one in each lane of GNU C vectors. */
+#if defined(__has_builtin) && defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 1
+  #if __has_builtin(__builtin_shufflevector) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && \
+      (defined(__SSE2__) || defined(__ARM_NEON) || defined(__wasm_simd128__))
+    #define DX_PATCH_P_LANES
+  #endif
+#endif
+#ifdef DX_PATCH_P_LANES
+typedef uint32_t dx_patch_p_v8 __attribute__((vector_size(32)));
+typedef uint8_t dx_patch_p_v32 __attribute__((vector_size(32)));
+#undef DX_PATCH_P_B3_ROTR
+#define DX_PATCH_P_QUAD(i, n) \
+    i + n / 8 % 4, i + (n / 8 + 1) % 4, i + (n / 8 + 2) % 4, i + (n / 8 + 3) % 4
+#define DX_PATCH_P_B3_ROTR(x, n) /* by whole bytes: one shuffle */                                 \
+    (n % 8 ? (x) >> n | (x) << (32 - n)                                                            \
+           : (dx_patch_p_v8)__builtin_shufflevector(                                               \
+                 (dx_patch_p_v32)(x), (dx_patch_p_v32)(x), DX_PATCH_P_QUAD(0, n),                  \
+                 DX_PATCH_P_QUAD(4, n), DX_PATCH_P_QUAD(8, n), DX_PATCH_P_QUAD(12, n),             \
+                 DX_PATCH_P_QUAD(16, n), DX_PATCH_P_QUAD(20, n), DX_PATCH_P_QUAD(24, n),           \
+                 DX_PATCH_P_QUAD(28, n)))
+#ifdef __clang__
+  #define DX_PATCH_P_UNROLL
+#else
+  #define DX_PATCH_P_UNROLL _Pragma("GCC unroll 8")
+#endif
+#define DX_PATCH_P_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define DX_PATCH_P_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+
+/* So many blocks of each of eight inputs, stride bytes apart; out, which may be in, gets their
+   values. A chunk has 16 blocks, and a number; a node has one. */
+#define DX_PATCH_P_KERNEL(name, attributes)                                                        \
+    attributes static void name(const uint8_t *in, size_t stride, uint32_t blocks,                 \
+                                uint64_t number, uint8_t *out)                                     \
+    {                                                                                              \
+        dx_patch_p_v8 h[8], m[16], t[8], low = {0}, high = {0}, none = {0};                        \
+        uint32_t cv[8], i, j, k, block;                                                            \
+        dx_patch_p_blake3_iv(cv);                                                                  \
+        for (i = 0; i < 8; i++) {                                                                  \
+            h[i] = none + cv[i];                                                                   \
+            if (blocks > 1) low[i] = (uint32_t)(number & 0xffffffffu) + i;                         \
+            if (blocks > 1) high[i] = (uint32_t)(number >> 32);                                    \
+        }                                                                                          \
+        for (block = 0; block < blocks; block++) {                                                 \
+            dx_patch_p_v8 v0 = h[0], v1 = h[1], v2 = h[2], v3 = h[3], v4 = h[4], v5 = h[5],        \
+                          v6 = h[6], v7 = h[7], v8 = none + 0x6a09e667u, v9 = none + 0xbb67ae85u,  \
+                          va = none + 0x3c6ef372u, vb = none + 0xa54ff53au, vc = low, vd = high,   \
+                          ve = none + 64u, vf = none;                                              \
+            if (blocks == 1) vf += (uint32_t)DX_PATCH_P_B3_PARENT;                                 \
+            else if (block == 0) vf += (uint32_t)DX_PATCH_P_B3_CHUNK_START;                        \
+            else if (block == 15) vf += (uint32_t)DX_PATCH_P_B3_CHUNK_END;                         \
+            DX_PATCH_P_UNROLL for (k = 0; k < 16; k += 8) {                                        \
+                DX_PATCH_P_UNROLL for (i = 0; i < 8; i++)                                          \
+                    DX_PATCH_MEMCPY(&m[k + i], in + i * stride + 64 * block + 4 * k, 32);          \
+                DX_PATCH_P_UNROLL for (j = 0; j < 3; j++) { /* rows become columns */              \
+                    DX_PATCH_MEMCPY(t, &m[k], sizeof t);                                           \
+                    DX_PATCH_P_UNROLL for (i = 0; i < 4; i++) {                                    \
+                        m[k + 2 * i] = DX_PATCH_P_LOW(t[i], t[i + 4]);                             \
+                        m[k + 2 * i + 1] = DX_PATCH_P_HIGH(t[i], t[i + 4]);                        \
+                    }                                                                              \
+                }                                                                                  \
+            }                                                                                      \
+            DX_PATCH_P_B3_ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);             \
+            DX_PATCH_P_B3_ROUND(2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8);             \
+            DX_PATCH_P_B3_ROUND(3, 4, 10, 12, 13, 2, 7, 14, 6, 5, 9, 0, 11, 15, 8, 1);             \
+            DX_PATCH_P_B3_ROUND(10, 7, 12, 9, 14, 3, 13, 15, 4, 0, 11, 2, 5, 8, 1, 6);             \
+            DX_PATCH_P_B3_ROUND(12, 13, 9, 11, 15, 10, 14, 8, 7, 2, 5, 3, 0, 1, 6, 4);             \
+            DX_PATCH_P_B3_ROUND(9, 14, 11, 5, 8, 12, 15, 1, 13, 3, 0, 10, 2, 6, 4, 7);             \
+            DX_PATCH_P_B3_ROUND(11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13);             \
+            h[0] = v0 ^ v8, h[1] = v1 ^ v9, h[2] = v2 ^ va, h[3] = v3 ^ vb;                        \
+            h[4] = v4 ^ vc, h[5] = v5 ^ vd, h[6] = v6 ^ ve, h[7] = v7 ^ vf;                        \
+        }                                                                                          \
+        for (i = 0; i < 64; i++) dx_patch_p_store32(out + 4 * i, h[i % 8][i / 8]);                 \
+    }
+DX_PATCH_P_KERNEL(dx_patch_p_eight, )
+#if defined(__x86_64__) || defined(__i386__)
+DX_PATCH_P_KERNEL(dx_patch_p_eight_avx2, __attribute__((target("avx2"))))
+#endif
+
+/* The two values below the top of a tree of so many whole chunks, a power of two from 8 to 64. */
+static void dx_patch_p_subtree(const uint8_t *p, uint64_t number, size_t chunks, uint8_t *values)
+{
+    void (*eight)(const uint8_t *, size_t, uint32_t, uint64_t, uint8_t *) = dx_patch_p_eight;
+    size_t i;
+#if defined(__x86_64__) || defined(__i386__)
+    if (__builtin_cpu_supports("avx2")) eight = dx_patch_p_eight_avx2;
+#endif
+    for (i = 0; i < chunks; i += 8) eight(p + 1024 * i, 1024, 16, number + i, values + 32 * i);
+    while ((chunks /= 2) > 1)
+        for (i = 0; i < chunks; i += 8) eight(values + 64 * i, 64, 1, 0, values + 32 * i);
+}
+#endif
 #undef DX_PATCH_P_B3_ROUND
 #undef DX_PATCH_P_B3_G
 #undef DX_PATCH_P_B3_ROTR
 
-static void dx_patch_p_hash_start(void *user)
+static void dx_patch_p_hash_start(dx_patch_p_blake3 *h)
 {
-    dx_patch_p_blake3 *h = (dx_patch_p_blake3 *)user;
     DX_PATCH_MEMSET(h, 0, sizeof *h);
     dx_patch_p_blake3_iv(h->cv_);
 }
@@ -561,35 +607,78 @@ static void dx_patch_p_hash_block(dx_patch_p_blake3 *h, uint32_t flags)
 /* The value of a node of the tree: its left child is on the stack, its right one is cv. */
 static void dx_patch_p_hash_join(dx_patch_p_blake3 *h, uint32_t flags)
 {
-    uint8_t *pair = h->stack_ + 32 * (size_t)--h->stack_size_;
+    const uint32_t *left = h->stack_[--h->stack_size_];
+    uint8_t pair[64];
     unsigned i;
-    for (i = 0; i < 8; i++) dx_patch_p_store32(pair + 32 + 4 * i, h->cv_[i]);
+    for (i = 0; i < 16; i++) dx_patch_p_store32(pair + 4 * i, i < 8 ? left[i] : h->cv_[i - 8]);
     dx_patch_p_blake3_iv(h->cv_);
     dx_patch_p_hash_compress(h->cv_, pair, 64, 0, (uint32_t)DX_PATCH_P_B3_PARENT | flags);
 }
 
-static void dx_patch_p_hash_update(void *user, const void *data, size_t size)
+static void dx_patch_p_hash_push(dx_patch_p_blake3 *h)
 {
-    dx_patch_p_blake3 *h = (dx_patch_p_blake3 *)user;
-    const uint8_t *p = (const uint8_t *)data;
+    DX_PATCH_MEMCPY(h->stack_[h->stack_size_++], h->cv_, 32);
+    dx_patch_p_blake3_iv(h->cv_);
+}
+
+/* More follows these whole chunks: join trees of equal size, of which only the last may be root. */
+static void dx_patch_p_hash_merge(dx_patch_p_blake3 *h)
+{
+    uint64_t left;
+    unsigned trees = 0;
+    for (left = h->chunk_; left; left &= left - 1) trees++;
+    while (h->stack_size_ > trees) {
+        DX_PATCH_MEMCPY(h->cv_, h->stack_[--h->stack_size_], 32);
+        dx_patch_p_hash_join(h, 0);
+        dx_patch_p_hash_push(h);
+    }
+}
+
+/* Between chunks: take whole trees at once. Returns how many bytes they have. */
+static size_t dx_patch_p_hash_fast(dx_patch_p_blake3 *h, const uint8_t *p, size_t size)
+{
+    size_t done = 0;
+#ifdef DX_PATCH_P_LANES
+    for (; size - done >= 8192 && !(h->chunk_ & 7); dx_patch_p_hash_merge(h)) {
+        uint8_t values[64 * 32];
+        unsigned log = 6, i;
+        while ((h->chunk_ & ((1u << log) - 1)) || (size_t)1024 << log > size - done) log--;
+        dx_patch_p_subtree(p + done, h->chunk_, (size_t)1 << log, values);
+        dx_patch_p_hash_merge(h);
+        for (i = 0; i < 16; i++) {
+            h->cv_[i % 8] = dx_patch_p_load32(values + 4 * i);
+            if (i % 8 == 7) dx_patch_p_hash_push(h);
+        }
+        h->chunk_ += (uint64_t)1 << log;
+        done += (size_t)1024 << log;
+        if (done == size) break; /* perhaps nothing follows */
+    }
+#endif
+    (void)h, (void)p, (void)size;
+    return done;
+}
+
+static void dx_patch_p_hash_update(dx_patch_p_blake3 *h, const uint8_t *p, size_t size)
+{
     while (size) {
         size_t part = 64u - h->block_size_;
         if (!part && h->blocks_ < 15) { /* more follows, so it is not the last one */
             dx_patch_p_hash_block(h, 0);
-        } else if (!part) { /* the chunk is full: join the subtrees that it completes */
-            uint64_t chunks = h->chunk_ + 1;
-            unsigned i;
+        } else if (!part) {
             dx_patch_p_hash_block(h, (uint32_t)DX_PATCH_P_B3_CHUNK_END);
-            for (; !(chunks & 1); chunks >>= 1) dx_patch_p_hash_join(h, 0);
-            for (i = 0; i < 8; i++)
-                dx_patch_p_store32(h->stack_ + 32u * h->stack_size_ + 4 * i, h->cv_[i]);
-            h->stack_size_++;
+            dx_patch_p_hash_push(h);
             h->chunk_++;
             h->blocks_ = 0;
-            dx_patch_p_blake3_iv(h->cv_);
         } else {
+            if (h->blocks_ + h->block_size_ == 0) {
+                size_t whole;
+                dx_patch_p_hash_merge(h);
+                whole = dx_patch_p_hash_fast(h, p, size);
+                p += whole;
+                size -= whole;
+            }
             if (part > size) part = size;
-            DX_PATCH_MEMCPY(h->block_ + h->block_size_, p, part);
+            if (part) DX_PATCH_MEMCPY(h->block_ + h->block_size_, p, part);
             h->block_size_ = (uint8_t)(h->block_size_ + part);
             p += part;
             size -= part;
@@ -597,34 +686,18 @@ static void dx_patch_p_hash_update(void *user, const void *data, size_t size)
     }
 }
 
-static void dx_patch_p_hash_finish(void *user, uint8_t *hash)
+static void dx_patch_p_hash_finish(dx_patch_p_blake3 *h, uint8_t *hash)
 {
-    dx_patch_p_blake3 *h = (dx_patch_p_blake3 *)user;
     uint32_t root = (uint32_t)DX_PATCH_P_B3_ROOT;
     unsigned i;
-    DX_PATCH_MEMSET(h->block_ + h->block_size_, 0, 64u - h->block_size_);
-    dx_patch_p_hash_block(h, (uint32_t)DX_PATCH_P_B3_CHUNK_END | (h->stack_size_ ? 0u : root));
+    if (h->blocks_ + h->block_size_ || !h->stack_size_) {
+        DX_PATCH_MEMSET(h->block_ + h->block_size_, 0, 64u - h->block_size_);
+        dx_patch_p_hash_block(h, DX_PATCH_P_B3_CHUNK_END | (h->stack_size_ ? 0u : root));
+    } else {
+        DX_PATCH_MEMCPY(h->cv_, h->stack_[--h->stack_size_], 32);
+    }
     while (h->stack_size_) dx_patch_p_hash_join(h, h->stack_size_ > 1 ? 0u : root);
     for (i = 0; i < 8; i++) dx_patch_p_store32(hash + 4 * i, h->cv_[i]);
-}
-
-/* The caller's hasher where there is one, else the one inside. False: it is half a one. */
-static bool dx_patch_p_hash_with(dx_patch_hasher *x, dx_patch_p_blake3 *h)
-{
-    if (x->start || x->update || x->finish) return x->start && x->update && x->finish;
-    x->user = h;
-    x->start = dx_patch_p_hash_start;
-    x->update = dx_patch_p_hash_update;
-    x->finish = dx_patch_p_hash_finish;
-    return true;
-}
-
-static void dx_patch_p_hash_all(const dx_patch_hasher *x, const void *data, size_t size,
-                                uint8_t *hash)
-{
-    x->start(x->user);
-    if (size) x->update(x->user, data, size);
-    x->finish(x->user, hash);
 }
 
 /* >>header ------------------------------------------------------------- */
@@ -632,7 +705,7 @@ static void dx_patch_p_store_header(uint8_t *p, const dx_patch_header *h)
 {
     DX_PATCH_MEMSET(p, 0, DX_PATCH_HEADER_SIZE);
     DX_PATCH_MEMCPY(p, "DXP1", 4);
-    p[4] = 1;
+    p[4] = h->kind == DX_PATCH_KIND_BLOCKS ? 1 : 2;
     p[5] = h->kind;
     p[6] = 1;
     p[7] = h->coding;
@@ -666,7 +739,7 @@ static int dx_patch_p_check_header(const dx_patch_header *h, uint32_t flags)
         good = size >= 64 && size <= 65536 && power && h->coding % 3 == 0 &&
                (h->target_size < h->base_size || h->reversible);
     else
-        good = !size && !h->reversible && h->coding <= DX_PATCH_CODING_ZSTD;
+        good = !size && !h->reversible && h->coding <= DX_PATCH_CODING_RANGE;
     return good ? DX_PATCH_OK : DX_PATCH_EHEADER;
 }
 
@@ -679,7 +752,7 @@ DX_PATCH_API int dx_patch_info(const void *bytes, size_t size, dx_patch_header *
     if (size < DX_PATCH_HEADER_SIZE) return DX_PATCH_ETRUNCATED;
     if (DX_PATCH_MEMCMP(p, "DXP", 3) != 0) return DX_PATCH_EHEADER;
     if (dx_patch_p_load32(p + 124) != dx_patch_p_crc32c(0, p, 124)) return DX_PATCH_EHEADER;
-    if (p[3] != '1' || p[4] != 1) return DX_PATCH_EVERSION;
+    if (p[3] != '1' || p[4] != (p[5] == DX_PATCH_KIND_BLOCKS ? 1 : 2)) return DX_PATCH_EVERSION;
     DX_PATCH_MEMSET(&h, 0, sizeof h);
     h.version = p[4];
     h.kind = p[5];
@@ -701,13 +774,13 @@ DX_PATCH_API int dx_patch_info(const void *bytes, size_t size, dx_patch_header *
     return error;
 }
 
-/* >>coder: an adaptive binary range coder, both directions --------------------
-   Carry-less decoding of the LZMA kind. A model is a pair of 16-bit probabilities of a zero bit,
-   a fast and a slow one; their mean is used. Both learn faster at first where bits are counted.
+/* >>coder: an adaptive range coder, both directions ------------------------------
+   Carry-less decoding of the LZMA kind, for symbols of half a byte. A row, 16 words, is a model of
+   one: how likely it is to be at most 0, .. 14 (65536 = surely), and a count of symbols seen.
    Every function takes the value to write and returns it; when reading it returns what was read. */
 enum { DX_PATCH_P_READ, DX_PATCH_P_WRITE, DX_PATCH_P_COUNT /* only add up what it would cost */ };
 
-#define DX_PATCH_P_NUMBER 128u /* models of one kind of number: bit length, two leading bits */
+#define DX_PATCH_P_NUMBER 24u /* rows of one kind of number */
 #define DX_PATCH_P_N_SETUP 0u
 #define DX_PATCH_P_N_GAP 1u    /* literal bytes before a cover */
 #define DX_PATCH_P_N_LENGTH 2u /* bytes of a cover */
@@ -716,49 +789,37 @@ enum { DX_PATCH_P_READ, DX_PATCH_P_WRITE, DX_PATCH_P_COUNT /* only add up what i
 #define DX_PATCH_P_N_RUN 6u    /* 6..8: right bytes before a wrong one, by the run before */
 #define DX_PATCH_P_N_FIX 9u    /* 9..12: by how much a predicted field is wrong */
 #define DX_PATCH_P_NUMBERS 13u
-#define DX_PATCH_P_M_FLAG (DX_PATCH_P_NUMBERS * DX_PATCH_P_NUMBER)
-#define DX_PATCH_P_M_ID (DX_PATCH_P_M_FLAG + 104u)
-#define DX_PATCH_P_M_RAW (DX_PATCH_P_M_ID + 208u)  /* are the next literals as they are? */
+#define DX_PATCH_P_M_ID (DX_PATCH_P_NUMBERS * DX_PATCH_P_NUMBER) /* by the last one */
+#define DX_PATCH_P_BYTE 17u /* rows of a byte: its upper half, its lower half by that */
+#define DX_PATCH_P_M_FLAG (DX_PATCH_P_M_ID + 13u) /* of fields */
+#define DX_PATCH_P_M_RAW (DX_PATCH_P_M_FLAG + 104u) /* are the next literals as they are? */
 #define DX_PATCH_P_M_BYTE (DX_PATCH_P_M_RAW + 2u) /* wrong bytes, then literal bytes */
 
-static uint32_t dx_patch_p_model_count(uint32_t literal_bits, uint32_t diff_bits)
+static uint32_t dx_patch_p_row_count(uint32_t literal_bits, uint32_t diff_bits)
 {
-    return DX_PATCH_P_M_BYTE + (256u << literal_bits) + (256u << diff_bits);
+    return DX_PATCH_P_M_BYTE + (DX_PATCH_P_BYTE << literal_bits) + (DX_PATCH_P_BYTE << diff_bits);
 }
 
-static void dx_patch_p_models_start(uint16_t *m, uint32_t count)
+static void dx_patch_p_rows_start(uint16_t *row, uint32_t rows)
 {
-    for (count *= 2; count; count--) *m++ = 32768;
+    for (rows *= 16; rows; rows--) row[rows - 1] = (uint16_t)(((rows & 15) * 4096) & 65535);
 }
 
-/* Of a zero, 12 bits, never 0. */
-static uint32_t dx_patch_p_probability(const uint16_t *m) { return ((uint32_t)m[0] + m[1]) >> 5; }
-
-static void dx_patch_p_adapt(uint16_t *m, uint8_t *count, uint32_t bit)
+/* The lower five bits of the last word count; above them is a tag. */
+static void dx_patch_p_adapt(uint16_t *row, uint32_t v, uint32_t most)
 {
-    static const char shifts[] = "1223333444444445555555555555555"
-                                 "666666666666666666666666666666667"; /* by bits seen */
-    uint32_t slow = count ? (uint32_t)(shifts[*count] - '0') : 7, fast = slow < 4 ? slow : 4;
-    if (count && *count < 63) ++*count;
-    if (bit) {
-        m[0] = (uint16_t)(m[0] - (m[0] >> fast));
-        m[1] = (uint16_t)(m[1] - (m[1] >> slow));
-    } else {
-        m[0] = (uint16_t)(m[0] + ((65536u - m[0]) >> fast));
-        m[1] = (uint16_t)(m[1] + ((65536u - m[1]) >> slow));
+    static const uint16_t rates[32] = {32768, 26214, 18725, 14563, 11915, 10082, 8738, 7710,
+                                       6898,  6241,  5698,  5242,  4854,  4519,  4228, 3971,
+                                       3744,  3542,  3360,  3196,  3048,  2912,  2788, 2674,
+                                       2500,  2300,  2100,  1900,  1700,  1500,  1300, 1150};
+    uint32_t count = row[15], rate = rates[count & 31];
+    uint16_t i, below = (uint16_t)v; /* 16 bits all along: that makes one vector of it */
+    for (i = 0; i < 16; i++) {
+        uint16_t up = (uint16_t)((i < below) - 1), part = (uint16_t)(row[i] ^ up);
+        part = (uint16_t)(part * rate >> 16);
+        row[i] = (uint16_t)(row[i] - (part ^ up) + up);
     }
-}
-
-/* price[p / 32] is -log2(p / 4096) in sixteenths of a bit, by squaring, without floats. */
-static void dx_patch_p_prices(uint8_t *price)
-{
-    uint32_t i, j;
-    for (i = 0; i < 128; i++) {
-        uint32_t w = i * 32 + 16, bits = 0;
-        for (j = 0; j < 4; j++)
-            for (w *= w, bits <<= 1; w >= 1u << 16; w >>= 1) bits++;
-        price[i] = (uint8_t)((12u << 4) - 15 - bits);
-    }
+    row[15] = (uint16_t)(count + ((count & 31) < most));
 }
 
 static uint8_t dx_patch_p_get_raw(dx_patch_p_coder *c)
@@ -838,22 +899,16 @@ static void dx_patch_p_finish_writing(dx_patch_p_coder *c)
     for (i = 0; i < 5; i++) dx_patch_p_shift_low(c);
 }
 
-/* A bit that is zero in the lower `bound` of the range. */
-static uint32_t dx_patch_p_split(dx_patch_p_coder *c, uint32_t bound, uint32_t bit)
+/* Of the range what lies from `below` on, so much of it. */
+static void dx_patch_p_step(dx_patch_p_coder *c, uint32_t below, uint32_t range)
 {
-    if (c->mode_ == DX_PATCH_P_READ) {
-        bit = c->code_ >= bound;
-        if (bit) c->code_ -= bound;
-    } else if (bit) {
-        c->low_ += bound;
-    }
-    c->range_ = bit ? c->range_ - bound : bound;
-    while (c->range_ < 1u << 24) {
-        c->range_ <<= 8;
+    if (c->mode_ == DX_PATCH_P_READ) c->code_ -= below;
+    else c->low_ += below;
+    for (; range < 1u << 24; range <<= 8) {
         if (c->mode_ == DX_PATCH_P_READ) c->code_ = c->code_ << 8 | dx_patch_p_get_raw(c);
         else dx_patch_p_shift_low(c);
     }
-    return bit;
+    c->range_ = range;
 }
 
 /* So many bits, the highest first, zero and one alike. */
@@ -864,48 +919,86 @@ static uint64_t dx_patch_p_even(dx_patch_p_coder *c, uint32_t bits, uint64_t v)
         c->cost_ += 16 * bits;
         return v & (((uint64_t)1 << bits) - 1);
     }
-    while (bits-- > 0) {
-        c->range_ &= 0xfffffffeu;
-        got = got << 1 | dx_patch_p_split(c, c->range_ >> 1, (uint32_t)(v >> bits & 1));
+    while (bits) {
+        uint32_t part = bits < 8 ? bits : 8, range = c->range_ >> part, most = (1u << part) - 1, x;
+        bits -= part;
+        x = c->mode_ == DX_PATCH_P_READ ? c->code_ / range : (uint32_t)(v >> bits & most);
+        if (x > most) x = most; /* of damaged bytes */
+        dx_patch_p_step(c, x * range, range);
+        got = got << part | x;
     }
     return got;
 }
 
-static uint32_t dx_patch_p_bit(dx_patch_p_coder *c, uint32_t model, uint32_t bit)
+/* A symbol that is at most 0, .. 14 with these probabilities; none is less than 4 / 32768. */
+static uint32_t dx_patch_p_split(dx_patch_p_coder *c, const uint16_t *row, uint32_t v)
 {
-    uint16_t *m = c->models_ + 2 * model;
-    uint32_t p = dx_patch_p_probability(m);
+    uint16_t f[16];
+    uint32_t i, at, range = c->range_ >> 15;
+    for (i = 0; i < 16; i++) f[i] = (uint16_t)((row[i] * 32704u >> 16) + 4 * i + 4);
+    f[15] = 32768; /* above what is read, if no byte is damaged */
     if (c->mode_ == DX_PATCH_P_COUNT) {
-        c->cost_ += c->price_[(bit ? 4096 - p : p) >> 5];
-        return bit;
+        for (i = f[v] - (v ? f[v - 1] : 0u); i < 16384; i *= 2) c->cost_ += 16;
+        c->cost_ += (32768 - i) >> 10; /* close to the logarithm */
+        return v;
     }
-    bit = dx_patch_p_split(c, (c->range_ >> 12) * p, bit);
-    dx_patch_p_adapt(m, c->counts_ ? c->counts_ + model : NULL, bit);
-    return bit;
+    if (c->mode_ == DX_PATCH_P_READ) {
+        at = c->code_ / range;
+        v = f[7] <= at ? 8 : 0;
+        v += f[v + 3] <= at ? 4 : 0;
+        v += f[v + 1] <= at ? 2 : 0;
+        v += f[v] <= at ? 1 : 0;
+    }
+    at = v ? f[v - 1] : 0;
+    dx_patch_p_step(c, at * range, (f[v] - at) * range);
+    return v;
 }
 
-/* A value of so many bits, the highest first, each with a model of its own. */
-static uint32_t dx_patch_p_tree(dx_patch_p_coder *c, uint32_t model, uint32_t bits, uint32_t v)
+static uint32_t dx_patch_p_symbol(dx_patch_p_coder *c, uint32_t row, uint32_t v)
 {
-    uint32_t node = 1, i;
-    if (!c->range_) return dx_patch_p_get_raw(c); /* plain coding */
-    for (i = bits; i-- > 0;) node = node << 1 | dx_patch_p_bit(c, model + node, v >> i & 1);
-    return node - (1u << bits);
+    uint16_t *p = c->rows_ + 16 * row;
+    v = dx_patch_p_split(c, p, v);
+    if (c->mode_ != DX_PATCH_P_COUNT) dx_patch_p_adapt(p, v, 31);
+    return v;
 }
 
-/* Elias gamma of v + 1: the bit length by a tree, two leading bits by models, the rest evenly. */
+static uint32_t dx_patch_p_byte(dx_patch_p_coder *c, uint32_t row, uint32_t v)
+{
+    uint32_t high;
+    if (!c->range_) return dx_patch_p_get_raw(c); /* plain coding */
+    high = dx_patch_p_symbol(c, row, v >> 4);
+    return high << 4 | dx_patch_p_symbol(c, row + 1 + high, v & 15);
+}
+
+/* v + 1 as its bit length and leading bits by rows, the rest evenly. Of 255 at most, the first
+   symbol tells length and second bit; else it is 15, and the length is the next one. */
 static uint64_t dx_patch_p_number(dx_patch_p_coder *c, uint32_t which, uint64_t v)
 {
-    uint32_t length = 0, lead = 1, left, model;
+    uint32_t length = 0, first = 0, row = which * DX_PATCH_P_NUMBER, left, lead = 1, n;
     if (!c->range_) return dx_patch_p_get_varint(c);
     v++;
-    if (c->mode_ != DX_PATCH_P_READ)
+    if (c->mode_ != DX_PATCH_P_READ) {
         while (length < 63 && v >> (length + 1)) length++;
-    length = left = dx_patch_p_tree(c, which * DX_PATCH_P_NUMBER, 6, length);
-    model = which * DX_PATCH_P_NUMBER + 64 + (length < 15 ? length : 15) * 4;
-    while (left && lead < 4) {
-        left--;
-        lead = lead << 1 | dx_patch_p_bit(c, model + lead, (uint32_t)(v >> left & 1));
+        if (length) first = 2 * length - 1 + (uint32_t)(v >> (length - 1) & 1);
+        if (length > 7) first = 15;
+    }
+    first = dx_patch_p_symbol(c, row, first);
+    if (first == 15) {
+        n = dx_patch_p_symbol(c, row + 15, length < 23 ? length - 8 : 15);
+        length = n < 15 ? 8 + n : 23 + (uint32_t)dx_patch_p_even(c, 6, length - 23);
+    }
+    if (length > 63) {
+        c->bad_number_ = true;
+        return 0;
+    }
+    if (first < 15) length = (first + 1) / 2;
+    left = first && first < 15 ? length - 1 : length;
+    if (first && first < 15) lead = 3 - (first & 1);
+    if (left) {
+        n = left < 3 ? left : 3;
+        left -= n;
+        row += first < 15 ? first : 16 + (length < 15 ? length - 8 : 7);
+        lead = lead << n | dx_patch_p_symbol(c, row, (uint32_t)(v >> left) & ((1u << n) - 1));
     }
     return ((uint64_t)lead << left | dx_patch_p_even(c, left, v)) - 1;
 }
@@ -914,112 +1007,95 @@ static uint64_t dx_patch_p_number(dx_patch_p_coder *c, uint32_t which, uint64_t 
 static uint64_t dx_patch_p_fold(uint64_t v) { return v << 1 ^ (v >> 63 ? UINT64_MAX : 0); }
 static uint64_t dx_patch_p_unfold(uint64_t v) { return v >> 1 ^ (v & 1 ? UINT64_MAX : 0); }
 
-/* >>mixer: several predictions of a bit made one --------------------------------
-   At every node of a byte's tree each context tells the share of ones that it has seen; these are
-   added in the logistic domain with weights that learn which context to trust (M. Mahoney,
-   "Adaptive weighing of context models for lossless data compression", 2005). Contexts share a
-   table: groups of 16 hold the nodes of half a byte behind a tag that tells whose they are. */
+/* >>mixer: several predictions of half a byte made one ----------------------------
+   Each context has a row; their sum is weighted, and the weights learn by how likely each one held
+   what came. Sets of weights are chosen by how often the two best contexts were seen. A row that is
+   new starts as that of the last byte alone. Contexts share a table of tagged rows. */
 #define DX_PATCH_P_CONTEXTS 5u
-#define DX_PATCH_P_INPUTS 7u /* besides the contexts: the model of the coder, and a repeat */
-#define DX_PATCH_P_SETS 8u
+#define DX_PATCH_P_INPUTS 7u /* besides the contexts: the row of the coder, and a repeat */
+#define DX_PATCH_P_SETS 6u /* times 16 times two halves */
 
 struct dx_patch_p_mixer {
-    int32_t weights[DX_PATCH_P_SETS][DX_PATCH_P_INPUTS]; /* 65536 = 1 */
-    uint16_t repeats[16]; /* how often a repeat goes on, by its length so far */
-    int16_t stretch[4096]; /* ln(p / (1 - p)) * 256 of p / 4096 */
+    uint16_t weights[DX_PATCH_P_SETS * 32][DX_PATCH_P_INPUTS]; /* 65536 = 1; the first: the rest */
+    uint16_t repeats[128][16]; /* rows by how long a repeat is, half, and what it expects */
 };
-
-/* 4096 / (1 + e^(-x / 256)) */
-static int32_t dx_patch_p_squash(int32_t x)
-{
-    static const int16_t table[33] = {
-        1,    2,    3,    6,    10,   16,   27,   45,   73,   120,  194,
-        310,  488,  747,  1101, 1546, 2047, 2549, 2994, 3348, 3607, 3785,
-        3901, 3975, 4022, 4050, 4068, 4079, 4085, 4089, 4092, 4093, 4094};
-    int32_t at, rest;
-    if (x > 2047) return 4095;
-    if (x < -2047) return 1;
-    at = (x + 2048) >> 7;
-    rest = (x + 2048) & 127;
-    return (table[at] * (128 - rest) + table[at + 1] * rest + 64) >> 7;
-}
 
 static void dx_patch_p_mixer_start(dx_patch_p_mixer *m)
 {
-    int32_t x, p = 0;
     uint32_t i;
-    for (x = -2047; x <= 2047; x++)
-        for (; p <= dx_patch_p_squash(x); p++) m->stretch[p] = (int16_t)x;
-    m->stretch[4095] = 2047;
-    for (i = 0; i < DX_PATCH_P_SETS * DX_PATCH_P_INPUTS; i++)
-        m->weights[i / DX_PATCH_P_INPUTS][i % DX_PATCH_P_INPUTS] = 20000;
-    for (i = 0; i < 16; i++) m->repeats[i] = (uint16_t)(65535 - (32768u >> i / 2));
+    for (i = 0; i < DX_PATCH_P_SETS * 32 * DX_PATCH_P_INPUTS; i++)
+        m->weights[i / DX_PATCH_P_INPUTS][i % DX_PATCH_P_INPUTS] = 8192;
+    dx_patch_p_rows_start(m->repeats[0], 128);
 }
 
-/* The nodes of half a byte in one context. */
-static uint16_t *dx_patch_p_group(const dx_patch_p_delta *d, uint32_t context, uint32_t i,
-                                  uint32_t node)
+/* The row of half a byte in a context; a new one is like the other. */
+static uint16_t *dx_patch_p_row(const dx_patch_p_delta *d, uint32_t context, uint32_t i,
+                                uint32_t node, const uint16_t *like)
 {
-    uint32_t h = (context + (i + 1) * 0x632be5abu) * 0x9e3779b1u + node * 0x85ebca6bu;
-    uint16_t *group, tag;
+    uint32_t h = (context + (i + 1) * 0x632be5abu) * 0x9e3779b1u + node * 0x85ebca6bu, tag;
+    uint16_t *row;
     h = (h ^ h >> 15) * 0x2c1b3c6du;
-    group = d->groups_ + 16 * (size_t)(h >> (32 - d->groups_log_));
-    tag = (uint16_t)((h & 0xffffu) | 1u);
-    if (group[0] != tag) {
-        for (i = 1; i < 16; i++) group[i] = 32768;
-        group[0] = tag;
+    row = d->groups_ + 16 * (size_t)(h >> (32 - d->groups_log_));
+    tag = (h & 0x7ffu) << 5;
+    if ((row[15] & 0xffe0u) != tag || !row[14]) {
+        DX_PATCH_MEMCPY(row, like, 30);
+        row[15] = (uint16_t)tag;
     }
-    return group;
+    return row;
 }
 
-/* A share of ones in 12 bits, in 4 below them how often it was asked. */
-static void dx_patch_p_share(uint16_t *slot, uint32_t bit)
+/* A symbol by several rows. */
+static uint32_t dx_patch_p_blend(dx_patch_p_coder *c, uint16_t *const *rows, uint32_t count,
+                                 uint16_t *weights, uint32_t v)
 {
-    static const uint16_t rates[16] = {32768, 26214, 18725, 14563, 11915, 10082, 8738, 7710,
-                                       6898,  6241,  5698,  5242,  4854,  4519,  4228, 3971};
-    uint32_t share = *slot >> 4, count = *slot & 15;
-    if (bit) share += (4095 - share) * rates[count] >> 16;
-    else share -= share * rates[count] >> 16;
-    if (count < 15) count++;
-    *slot = (uint16_t)(share << 4 | count);
+    uint16_t mix[16];
+    uint32_t i, k, rest = 65535, scale;
+    DX_PATCH_MEMSET(mix, 0, sizeof mix);
+    for (k = 1; k < count; k++) rest -= weights[k];
+    weights[0] = (uint16_t)rest;
+    for (k = 0; k < count; k++) {
+        const uint16_t *row = rows[k];
+        uint32_t w = weights[k];
+        for (i = 0; i < 16; i++) mix[i] = (uint16_t)(mix[i] + (row[i] * w >> 16));
+    }
+    v = dx_patch_p_split(c, mix, v);
+    scale = (1u << 20) / ((v < 15 ? mix[v] : 65535u) - (v ? mix[v - 1] : 0u) + 1);
+    for (k = 1, rest = 0; k < count; k++) {
+        uint32_t p = (v < 15 ? rows[k][v] : 65535u) - (v ? rows[k][v - 1] : 0u), w = weights[k];
+        w += (w * ((p >> 4) * scale >> 8) >> 12) - (w >> 4);
+        rest += weights[k] = (uint16_t)(w < 64 ? 64 : w > 60000 ? 60000 : w);
+    }
+    while (rest > 65000)
+        for (k = 1, rest = 0; k < count; k++) rest += weights[k] -= weights[k] >> 3;
+    for (k = 0; k < count; k++) dx_patch_p_adapt(rows[k], v, k ? 20 : 31);
+    return v;
 }
 
-/* A byte of the tree at `model` in so many contexts. `expected`: 256 + the byte that a repeat would
-   make it, or 0; `set`: of the weights. */
-static uint32_t dx_patch_p_mix(dx_patch_p_delta *d, uint32_t model, uint32_t v,
+/* A byte of the rows from `row` on, in so many contexts, the two best ones first. `expected`: 256 +
+   the byte that a repeat would make it, or 0; `kind` chooses weights, and rows of repeats. */
+static uint32_t dx_patch_p_mix(dx_patch_p_delta *d, uint32_t row, uint32_t v,
                                const uint32_t *contexts, uint32_t count, uint32_t expected,
-                               uint32_t set)
+                               uint32_t kind)
 {
+    static const char often[] = "01222333333333333333333333333333"; /* by symbols seen */
     dx_patch_p_mixer *m = d->mixer_;
-    uint16_t *groups[DX_PATCH_P_CONTEXTS], *repeat = m->repeats + d->repeat_size_;
-    int32_t in[DX_PATCH_P_INPUTS], *w = m->weights[set], p, error;
-    uint32_t node = 1, i, n, bit, sub = 1, guess;
-    for (n = 8; n-- > 0;) {
-        uint16_t *own = d->coder_.models_ + 2 * (model + node);
-        int64_t sum = 0;
-        if (n == 7 || n == 3)
-            for (i = 0, sub = 1; i < count; i++)
-                groups[i] = dx_patch_p_group(d, contexts[i], i, node);
-        for (i = 0; i < count; i++) in[i] = m->stretch[groups[i][sub] >> 4];
-        in[i] = m->stretch[4095 - dx_patch_p_probability(own)];
-        guess = expected >> (n + 1) == node ? 1u + (expected >> n & 1) : 0;
-        in[i + 1] = !guess ? 0 : m->stretch[*repeat >> 4];
-        if (guess == 1) in[i + 1] = -in[i + 1];
-        for (i = 0; i < count + 2; i++) sum += (int64_t)in[i] * w[i];
-        sum /= 65536;
-        p = dx_patch_p_squash(sum > 2047 ? 2047 : sum < -2047 ? -2047 : (int32_t)sum);
-        bit = dx_patch_p_split(&d->coder_, (d->coder_.range_ >> 12) * (uint32_t)(4096 - p),
-                               v >> n & 1);
-        error = ((int32_t)(bit << 12) - p) * 10;
-        for (i = 0; i < count + 2; i++) w[i] += (in[i] * error) / 65536;
-        for (i = 0; i < count; i++) dx_patch_p_share(groups[i] + sub, bit);
-        dx_patch_p_adapt(own, d->coder_.counts_ + model + node, bit);
-        if (guess && guess == 1 + bit) *repeat = (uint16_t)(*repeat + ((65535u - *repeat) >> 6));
-        else if (guess) *repeat = (uint16_t)(*repeat - (*repeat >> 6));
-        node = node << 1 | bit;
-        sub = sub << 1 | bit;
+    uint16_t *rows[DX_PATCH_P_INPUTS];
+    uint32_t half, high = 0, k, n, set;
+    for (half = 0; half < 2; half++) {
+        rows[0] = d->coder_.rows_ + 16 * (row + (half ? 1 + high : 0));
+        for (k = 0; k < count; k++)
+            rows[1 + k] = dx_patch_p_row(d, contexts[k], k, half ? 16 + high : 1, rows[0]);
+        set = (uint32_t)(often[rows[1][15] & 31] * 2 + often[rows[count > 2 ? 3 : 2][15] & 31] * 8);
+        set = kind * 32 + (set - '0' * 10) + half;
+        n = 1 + count;
+        if (expected && (!half || (expected >> 4 & 15) == high))
+            rows[n++] = m->repeats[kind * 32 + half * 16 + (half ? expected : expected >> 4) % 16];
+        else if (kind < 4)
+            set &= 31; /* as without a repeat */
+        k = dx_patch_p_blend(&d->coder_, rows, n, m->weights[set], v >> (half ? 0 : 4) & 15);
+        high = half ? high << 4 | k : k;
     }
-    return node & 255;
+    return high;
 }
 
 /* Where it stands which literals followed the last five bytes. */
@@ -1053,21 +1129,21 @@ static void dx_patch_p_note_literal(dx_patch_p_delta *d, uint32_t v)
 static uint32_t dx_patch_p_literal(dx_patch_p_delta *d, uint32_t hint, uint32_t v)
 {
     uint32_t past = (uint32_t)(d->past_ & 0xffffffffu), size = d->repeat_size_, expected = 0;
-    uint32_t model = DX_PATCH_P_M_BYTE + 256 * ((1u << d->diff_bits_) +
+    uint32_t row = DX_PATCH_P_M_BYTE + DX_PATCH_P_BYTE * ((1u << d->diff_bits_) +
                                                 ((past & 255) >> (8 - d->literal_bits_)));
     uint32_t contexts[DX_PATCH_P_CONTEXTS];
     if (d->raw_) {
         v = (uint32_t)dx_patch_p_even(&d->coder_, 8, v);
     } else if (!d->mixer_) {
-        v = dx_patch_p_tree(&d->coder_, model, 8, v);
+        v = dx_patch_p_byte(&d->coder_, row, v);
     } else {
         contexts[0] = past & 0xffff;
-        contexts[1] = past >> 8 & 0xff;
-        contexts[2] = past >> 8 & 0xffff;
-        contexts[3] = past >> 16;
-        contexts[4] = hint | d->hint_ << 16;
+        contexts[1] = hint | d->hint_ << 16;
+        contexts[2] = past;
+        contexts[3] = past >> 8 & 0xff;
+        contexts[4] = past >> 8 & 0xffff;
         if (size) expected = 256u + d->history_[d->repeat_at_ & ((1u << d->history_log_) - 1)];
-        v = dx_patch_p_mix(d, model, v, contexts, DX_PATCH_P_CONTEXTS, expected,
+        v = dx_patch_p_mix(d, row, v, contexts, d->rich_ ? 5 : 2, expected,
                            size == 0 ? 0u : size < 4 ? 1u : size < 15 ? 2u : 3u);
     }
     d->hint_ = hint == v;
@@ -1193,15 +1269,14 @@ static uint64_t dx_patch_p_address(const dx_patch_p_predictor *p, int side, uint
 static uint64_t dx_patch_p_map_offset(const dx_patch_p_predictor *p, uint64_t offset,
                                       uint32_t *sure)
 {
-    uint32_t low = 0, high = p->count_;
-    const uint32_t *cover, *order = p->covers_ + 3 * (size_t)high;
-    if (!high) return offset;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (p->covers_[3 * order[middle] + 1] <= offset) low = middle + 1;
-        else high = middle;
+    uint32_t low = 0, left = p->count_, half;
+    const uint32_t *cover, *order = p->covers_ + 3 * (size_t)left, *olds = order + left;
+    if (!left) return offset;
+    for (; left > 1; left -= half) {
+        half = left / 2;
+        low += olds[low + half] <= offset ? half : 0;
     }
-    cover = p->covers_ + 3 * order[low ? low - 1 : 0];
+    cover = p->covers_ + 3 * (size_t)order[low];
     *sure = offset - cover[1] < cover[2];
     return offset - cover[1] + cover[0];
 }
@@ -1450,6 +1525,7 @@ static void dx_patch_p_sort_covers(dx_patch_p_predictor *p)
             }
             v[k] = moved;
         }
+    for (i = 0; i < p->count_; i++) v[p->count_ + i] = p->covers_[3 * v[i] + 1];
 }
 
 /* >>delta: the parts of a delta, both directions --------------------------------- */
@@ -1481,7 +1557,7 @@ static uint64_t dx_patch_p_code_field(dx_patch_p_delta *d, const dx_patch_p_fiel
                    : d->id_ < DX_PATCH_P_ID_SINGLES   ? 2u : 3u;
     uint64_t error = dx_patch_p_sign(value - f->value, 8 * f->size);
     uint32_t flag = DX_PATCH_P_M_FLAG + (d->id_ * 2 + f->sure) * 4 + x->flags_;
-    if (dx_patch_p_bit(&d->coder_, flag, error != 0))
+    if (dx_patch_p_symbol(&d->coder_, flag, error != 0))
         error = dx_patch_p_unfold(1 + dx_patch_p_number(&d->coder_, DX_PATCH_P_N_FIX + fix,
                                                         dx_patch_p_fold(error) - 1));
     else
@@ -1505,15 +1581,15 @@ static uint32_t dx_patch_p_code_wrong(dx_patch_p_delta *d, uint32_t before, uint
     uint32_t last = d->last_diff_, c = (d->last_run_ ? 0u : 1u) | (last & 128 ? 4u : 0u), model;
     uint32_t contexts[4];
     if (last == 0 || last == 1 || last == 255) c |= 2;
-    model = DX_PATCH_P_M_BYTE + 256 * (c & ((1u << d->diff_bits_) - 1));
+    model = DX_PATCH_P_M_BYTE + DX_PATCH_P_BYTE * (c & ((1u << d->diff_bits_) - 1));
     if (!d->mixer_ || d->coder_.mode_ == DX_PATCH_P_COUNT) {
-        v = dx_patch_p_tree(&d->coder_, model, 8, v);
+        v = dx_patch_p_byte(&d->coder_, model, v);
     } else {
-        contexts[0] = 1u << 24 | old << 8 | (d->last_run_ ? 0u : 1u);
-        contexts[1] = 2u << 24 | old << 16 | before << 8 | (d->last_run_ ? 0u : 1u);
-        contexts[2] = 3u << 24 | last << 8 | (d->last_run_ < 15 ? d->last_run_ : 15);
-        contexts[3] = 4u << 24 | last << 16 | old << 8 | d->id_;
-        v = dx_patch_p_mix(d, model, v, contexts, 4, 0, 4 + (d->last_run_ ? 0u : 1u));
+        contexts[0] = 1u << 24 | old << 16 | before << 8 | (d->last_run_ ? 0u : 1u);
+        contexts[1] = 2u << 24 | last << 16 | old << 8 | d->id_;
+        contexts[2] = 3u << 24 | old << 8 | (d->last_run_ ? 0u : 1u);
+        contexts[3] = 4u << 24 | last << 8 | (d->last_run_ < 15 ? d->last_run_ : 15);
+        v = dx_patch_p_mix(d, model, v, contexts, d->rich_ ? 4 : 2, 0, d->last_run_ ? 4u : 5u);
     }
     d->last_diff_ = v;
     return v;
@@ -1540,7 +1616,7 @@ typedef struct dx_patch_p_finder {
     uint32_t *chain; /* the next one with this hash, by old offset / stride */
     size_t table_count;
     dx_patch_p_cover *covers;
-    size_t cover_count, cover_capacity;
+    size_t cover_count, cover_capacity, most; /* most: bytes that one extension may look at */
     uint64_t work; /* bytes that extending has looked at */
     uint32_t depth; /* candidates that are compared */
     bool open; /* the last cover ends where looking ahead ended, so it may go on */
@@ -1621,13 +1697,13 @@ static void dx_patch_p_cut(const dx_patch_p_finder *f, dx_patch_p_cover *last,
     next->size -= best;
 }
 
-/* How far an extension may look. */
-static size_t dx_patch_p_reach(const dx_patch_p_finder *f, size_t new_at, size_t old_at)
+/* How far may be looked at, of no more than so many bytes. */
+static size_t dx_patch_p_reach(const dx_patch_p_finder *f, size_t new_at, size_t old_at,
+                               size_t most)
 {
     size_t room = f->target_size - new_at;
-    size_t reach = f->work > 16 * ((uint64_t)new_at + 65536) ? 64 : DX_PATCH_P_REACH;
     if (room > f->base_size - old_at) room = f->base_size - old_at;
-    return room < reach ? room : reach;
+    return room < most ? room : most;
 }
 
 /* Make the last cover longer until it ends for good or clearly behind target byte i. */
@@ -1639,8 +1715,9 @@ static void dx_patch_p_lengthen(dx_patch_p_finder *f, size_t i)
         size_t old_at = (size_t)(last->old_at + last->size);
         bool dropped;
         long gain;
-        more = dx_patch_p_extend(f->target + new_at, f->base + old_at,
-                                 dx_patch_p_reach(f, new_at, old_at), false, &gain, &dropped);
+        more = dx_patch_p_reach(f, new_at, old_at, f->most);
+        more = dx_patch_p_extend(f->target + new_at, f->base + old_at, more, false, &gain,
+                                 &dropped);
         last->size += more;
         f->open = more && !dropped;
     }
@@ -1651,13 +1728,12 @@ static bool dx_patch_p_take(dx_patch_p_finder *f, size_t new_at, size_t old_at, 
 {
     dx_patch_p_cover c, *last = f->cover_count ? f->covers + f->cover_count - 1 : NULL;
     size_t back = last ? new_at - (size_t)last->new_at : new_at;
-    size_t reach = dx_patch_p_reach(f, new_at, old_at), front;
+    size_t reach = dx_patch_p_reach(f, new_at, old_at, f->most), front;
     long gain, gain_back;
     bool dropped, ended;
     front = dx_patch_p_extend(f->target + new_at, f->base + old_at, reach, false, &gain, &dropped);
     if (back > old_at) back = old_at;
-    if (back > DX_PATCH_P_REACH) back = DX_PATCH_P_REACH;
-    if (f->work > 16 * ((uint64_t)new_at + 65536) && back > 64) back = 64;
+    if (back > f->most) back = f->most;
     back = dx_patch_p_extend(f->target + new_at, f->base + old_at, back, true, &gain_back, &ended);
     f->work += front + 8 * back;
     if (gain + gain_back < least) return false;
@@ -1687,12 +1763,11 @@ static bool dx_patch_p_take(dx_patch_p_finder *f, size_t new_at, size_t old_at, 
 static size_t dx_patch_p_run_on(const dx_patch_p_finder *f, size_t i, size_t *old_at)
 {
     const dx_patch_p_cover *last = f->covers + f->cover_count - 1;
-    size_t room = f->target_size - i;
     if (!f->cover_count) return 0;
     *old_at = (size_t)(last->old_at + (i - last->new_at));
     if (*old_at >= f->base_size) return 0;
-    if (room > f->base_size - *old_at) room = f->base_size - *old_at;
-    return dx_patch_p_same(f->target + i, f->base + *old_at, room);
+    return dx_patch_p_same(f->target + i, f->base + *old_at,
+                           dx_patch_p_reach(f, i, *old_at, SIZE_MAX));
 }
 
 /* The seed in the base with which most bytes from target byte i on are equal. */
@@ -1704,10 +1779,9 @@ static bool dx_patch_p_look_up(const dx_patch_p_finder *f, size_t i, size_t *old
     uint32_t depth = lost ? 1 : f->depth, at = f->table[dx_patch_p_slot(f, f->target + i)];
     *size = 0;
     for (; at && depth; depth--) {
-        size_t from = (at - 1) * f->stride, room = f->target_size - i, same;
-        if (room > f->base_size - from) room = f->base_size - from;
-        if (room > DX_PATCH_P_LOOK) room = DX_PATCH_P_LOOK;
-        same = dx_patch_p_same(f->target + i, f->base + from, room);
+        size_t from = (at - 1) * f->stride;
+        size_t same = dx_patch_p_same(f->target + i, f->base + from,
+                                      dx_patch_p_reach(f, i, from, DX_PATCH_P_LOOK));
         if (same > *size) {
             *size = same;
             *old_at = from;
@@ -1733,6 +1807,7 @@ static void dx_patch_p_find(dx_patch_p_finder *f)
         const dx_patch_p_cover *last = f->covers + f->cover_count - 1;
         size_t run;
         if (f->cover_count && i < last->new_at) i = (size_t)last->new_at;
+        f->most = f->work > 16 * ((uint64_t)i + 65536) ? 64 : DX_PATCH_P_REACH;
         dx_patch_p_lengthen(f, i);
         run = dx_patch_p_run_on(f, i, &old_at);
         if (f->cover_count == f->cover_capacity || f->target_size - i < DX_PATCH_P_SEED) break;
@@ -1781,7 +1856,6 @@ typedef struct dx_patch_p_maker {
     uint64_t literals; /* bytes in no cover */
     uint32_t memory[DX_PATCH_P_MEMORY];
     uint8_t now[DX_PATCH_P_LONGEST]; /* a block as it is once its fields are known */
-    uint8_t price[128];
 } dx_patch_p_maker;
 
 /* The bytes of a block that are wrong after its fields. */
@@ -1806,7 +1880,7 @@ static void dx_patch_p_put_block(dx_patch_p_maker *m, uint32_t id, dx_patch_p_bl
     dx_patch_p_delta *d = &m->delta;
     uint32_t at = 0;
     int32_t from = b->old_at < 2 ? 0 - (int32_t)b->old_at : -2;
-    d->id_ = dx_patch_p_tree(&d->coder_, DX_PATCH_P_M_ID + d->id_ * 16, 4, id);
+    d->id_ = dx_patch_p_symbol(&d->coder_, DX_PATCH_P_M_ID + d->id_, id);
     DX_PATCH_MEMCPY(m->now, b->old_bytes, b->limit);
     while ((at = dx_patch_p_next_place(id, b, at, from)) < b->size) {
         dx_patch_p_field f = dx_patch_p_predict(&d->predictor_, id, b, at, from);
@@ -1908,26 +1982,13 @@ static void dx_patch_p_put_setup(dx_patch_p_maker *m)
     for (k = 0; k < m->finder.cover_count; k++) dx_patch_p_put_cover(m, k);
 }
 
-/* Literals that are like noise and repeat nothing are best left as they are. */
-static bool dx_patch_p_is_noise(dx_patch_p_delta *d, const uint8_t *p, uint32_t size)
+/* Literals that are like noise are best left as they are. */
+static bool dx_patch_p_is_noise(const uint8_t *p, uint32_t size)
 {
-    uint32_t counts[256], i, n, sum = 0, mask = (1u << d->history_log_) - 1, k;
-    uint64_t past = d->past_;
-    if (size < 256) return false;
+    uint32_t counts[256], i, sum = 0;
     DX_PATCH_MEMSET(counts, 0, sizeof counts);
-    for (i = 0; i < size; i++) counts[p[i]]++;
-    for (i = 0; i < 256; i++) sum += counts[i] * counts[i];
-    if (sum > size + size * size / 256 * 5 / 4) return false;
-    for (i = 0; d->mixer_ && i + 8 < size; i++) {
-        d->past_ = d->past_ << 8 | p[i];
-        k = d->heads_[dx_patch_p_place(d)];
-        if (!k || d->history_size_ - k > mask || d->history_size_ - k < 8) continue;
-        for (n = 0; n < 8 && d->history_[(k + n) & mask] == p[i + 1 + n];) n++;
-        if (n == 8) break;
-    }
-    d->past_ = past;
-    if (d->mixer_ && i + 8 < size) return false;
-    return true;
+    for (i = 0; i < size; i++) sum += 2 * counts[p[i]]++ + 1; /* of squares */
+    return size >= 256 && sum <= size + size * size / 256 * 5 / 4;
 }
 
 /* Literals; the base goes on at `old_at`. */
@@ -1943,9 +2004,9 @@ static void dx_patch_p_put_literals(dx_patch_p_maker *m, uint64_t from, uint64_t
         uint64_t left = to - from - i;
         uint32_t hint = d->mixer_ && old_at + i < f->base_size ? f->base[old_at + i] : 0u;
         if (i % DX_PATCH_P_BLOCK == 0)
-            d->raw_ = dx_patch_p_bit(
+            d->raw_ = dx_patch_p_symbol(
                 &d->coder_, DX_PATCH_P_M_RAW + d->raw_,
-                dx_patch_p_is_noise(d, f->target + from + i,
+                dx_patch_p_is_noise(f->target + from + i,
                                     left < DX_PATCH_P_BLOCK ? (uint32_t)left : DX_PATCH_P_BLOCK));
         (void)dx_patch_p_literal(d, hint, f->target[from + i]);
     }
@@ -2000,8 +2061,9 @@ static void dx_patch_p_put_delta(dx_patch_p_maker *m)
 
 /* >>reader: the streaming applier ------------------------------------------- */
 #define DX_PATCH_P_STEP 64u /* no step of a decoder takes more bytes of input than this */
-#define DX_PATCH_P_LAYOUT 32u /* of the parameters; and 1 if there is a map */
+#define DX_PATCH_P_LAYOUT 34u /* of the parameters; and 1 if there is a map */
 #define DX_PATCH_P_PARAMETERS_SIZE 5u /* bytes in front of a delta's stream */
+#define DX_PATCH_P_LOT 65536u /* bytes that are hashed at a time */
 #define DX_PATCH_P_SLACK 96u /* lets the memory of the caller, and each part, have any alignment */
 
 enum { /* what is expected next */
@@ -2032,21 +2094,20 @@ static uint64_t dx_patch_p_mix_memory(uint32_t history_log, uint32_t groups_log)
 static uint64_t dx_patch_p_delta_memory(const dx_patch_p_delta *d, uint64_t covers)
 {
     uint64_t size = DX_PATCH_P_SLACK + DX_PATCH_P_WINDOW + DX_PATCH_P_LONGEST;
-    size += 5u * (uint64_t)dx_patch_p_model_count(d->literal_bits_, d->diff_bits_);
+    size += 32u * (uint64_t)dx_patch_p_row_count(d->literal_bits_, d->diff_bits_);
     size += dx_patch_p_mix_memory(d->history_log_, d->groups_log_);
-    return d->map_ ? size + 4 * DX_PATCH_P_MEMORY + 16 * covers : size;
+    return d->map_ ? size + 4 * DX_PATCH_P_MEMORY + 20 * covers : size;
 }
 
 /* Models, and what mixing and prediction need, at their start. */
 static bool dx_patch_p_delta_start(dx_patch_p_delta *d, uint8_t **at, size_t *left)
 {
-    uint32_t count = dx_patch_p_model_count(d->literal_bits_, d->diff_bits_);
-    uint8_t *p = (uint8_t *)dx_patch_p_cut_memory(at, left, 5 * (uint64_t)count);
-    if (!p) return false;
-    d->coder_.models_ = (uint16_t *)(void *)p;
-    d->coder_.counts_ = p + 4 * (size_t)count;
-    dx_patch_p_models_start(d->coder_.models_, count);
-    DX_PATCH_MEMSET(d->coder_.counts_, 0, count);
+    uint32_t count = dx_patch_p_row_count(d->literal_bits_, d->diff_bits_);
+    d->coder_.rows_ = (uint16_t *)dx_patch_p_cut_memory(at, left, 32 * (uint64_t)count);
+    if (!d->coder_.rows_) return false;
+    dx_patch_p_rows_start(d->coder_.rows_, count);
+    for (count = 16 * DX_PATCH_P_M_FLAG; count < 16 * DX_PATCH_P_M_BYTE; count++)
+        d->coder_.rows_[count] = count % 16 == 0 ? 32768 : count % 16 == 15 ? 0 : 65535;
     if (d->history_log_) {
         uint64_t heads = (uint64_t)1 << d->history_log_, groups = (uint64_t)32 << d->groups_log_;
         d->mixer_ = (dx_patch_p_mixer *)dx_patch_p_cut_memory(at, left, sizeof *d->mixer_);
@@ -2080,6 +2141,16 @@ static int dx_patch_p_progress(dx_patch_applier *a)
     return dx_patch_p_callback(a, result, DX_PATCH_ECANCELED);
 }
 
+/* A target in memory is hashed by so many bytes, which is faster than piece by piece. */
+static void dx_patch_p_hash_out(dx_patch_applier *a)
+{
+    const dx_patch_applier_desc *d = &a->desc_;
+    if (d->out && !d->skip_target_hash && a->produced_ > a->hashed_)
+        dx_patch_p_hash_update(&a->blake3_, (const uint8_t *)d->out + a->hashed_,
+                               (size_t)(a->produced_ - a->hashed_));
+    a->hashed_ = a->produced_;
+}
+
 /* The next bytes of the target; those of a target in memory may stand there already. */
 static int dx_patch_p_emit(dx_patch_applier *a, const uint8_t *p, size_t size)
 {
@@ -2088,11 +2159,12 @@ static int dx_patch_p_emit(dx_patch_applier *a, const uint8_t *p, size_t size)
     DX_PATCH_ASSERT(size <= a->to_size_ - a->produced_);
     if (!size) return DX_PATCH_OK;
     dx_patch_p_pass(&a->delta_, p + size, size);
-    if (!d->skip_target_hash) d->hasher.update(d->hasher.user, p, size);
+    if (!d->out && !d->skip_target_hash) dx_patch_p_hash_update(&a->blake3_, p, size);
     if (!d->out) error = dx_patch_p_callback(a, d->write(d->user, p, size), DX_PATCH_ESYS);
     else if ((uint8_t *)d->out + a->produced_ != p)
         DX_PATCH_MEMCPY((uint8_t *)d->out + a->produced_, p, size);
     a->produced_ += size;
+    if (a->produced_ - a->hashed_ >= DX_PATCH_P_LOT) dx_patch_p_hash_out(a);
     return error ? error : dx_patch_p_progress(a);
 }
 
@@ -2126,12 +2198,13 @@ static int dx_patch_p_take_parameters(dx_patch_applier *a)
     if (d->coder_.size_ < DX_PATCH_P_PARAMETERS_SIZE) return DX_PATCH_ECORRUPT;
     d->coder_.at_ = DX_PATCH_P_PARAMETERS_SIZE;
     d->literal_bits_ = p[0] & 15;
-    d->diff_bits_ = p[0] >> 4;
+    d->diff_bits_ = p[0] >> 4 & 3;
+    d->rich_ = (p[0] & 64) != 0;
     d->map_ = p[1] & 1;
     d->predictor_.region_bits_ = p[2];
     d->history_log_ = p[3];
     d->groups_log_ = p[4];
-    if (d->literal_bits_ > 8 || d->diff_bits_ > 3 || (p[1] & 254) != DX_PATCH_P_LAYOUT ||
+    if (d->literal_bits_ > 8 || p[0] >> 7 || (p[1] & 254) != DX_PATCH_P_LAYOUT ||
         p[2] > 32 || (p[3] && (p[3] < 8 || p[3] > 28)) || (p[3] ? p[4] < 4 : p[4]) || p[4] > 28)
         return DX_PATCH_EVERSION;
     if (a->header_.coding == DX_PATCH_CODING_PLAIN && (p[0] || p[1] & 1 || p[2] || p[3]))
@@ -2152,8 +2225,8 @@ static int dx_patch_p_take_setup(dx_patch_applier *a)
     dx_patch_p_predictor *x = &a->delta_.predictor_;
     uint64_t v = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_SETUP, 0), *side;
     if (!a->setup_at_++) {
-        if (v > a->left_ / 16) return DX_PATCH_EHEADER;
-        x->covers_ = (uint32_t *)dx_patch_p_cut_memory(&a->memory_, &a->left_, 16 * v);
+        if (v > a->left_ / 20) return DX_PATCH_EHEADER;
+        x->covers_ = (uint32_t *)dx_patch_p_cut_memory(&a->memory_, &a->left_, 20 * v);
         x->count_ = (uint32_t)v;
         return x->covers_ ? DX_PATCH_OK : DX_PATCH_EHEADER;
     }
@@ -2242,7 +2315,7 @@ static int dx_patch_p_take_literals(dx_patch_applier *a)
     uint64_t past = d->past_;
     int error = DX_PATCH_OK;
     if (!done && d->coder_.range_)
-        d->raw_ = dx_patch_p_bit(&d->coder_, DX_PATCH_P_M_RAW + d->raw_, 0);
+        d->raw_ = dx_patch_p_symbol(&d->coder_, DX_PATCH_P_M_RAW + d->raw_, 0) & 1;
     if (most > a->literals_left_) most = (uint32_t)a->literals_left_;
     if (d->mixer_) error = dx_patch_p_read(a, a->hint_old_, a->old_, most);
     else DX_PATCH_MEMSET(a->old_, 0, DX_PATCH_P_WINDOW);
@@ -2306,7 +2379,7 @@ static int dx_patch_p_take_choice(dx_patch_applier *a)
     dx_patch_p_block *b = &a->block_;
     uint32_t before = DX_PATCH_P_BEFORE;
     int error = DX_PATCH_OK;
-    d->id_ = dx_patch_p_tree(&d->coder_, DX_PATCH_P_M_ID + 16 * d->id_, 4, 0);
+    d->id_ = dx_patch_p_symbol(&d->coder_, DX_PATCH_P_M_ID + d->id_, 0);
     if (d->id_ >= DX_PATCH_P_IDS || (d->id_ && !d->map_)) return DX_PATCH_EVERSION;
     b->old_at = a->cover_old_;
     b->new_at = a->cover_new_;
@@ -2489,29 +2562,30 @@ static int dx_patch_p_run(dx_patch_applier *a)
 static int dx_patch_p_check_base(dx_patch_applier *a)
 {
     uint8_t *buffer = (uint8_t *)a->desc_.memory, hash[DX_PATCH_HASH_SIZE];
-    const dx_patch_hasher *x = &a->desc_.hasher;
     uint64_t at = 0;
-    uint32_t part = a->desc_.memory_size < 65536 ? (uint32_t)a->desc_.memory_size : 65536u;
+    uint32_t part = a->desc_.memory_size < DX_PATCH_P_LOT ? (uint32_t)a->desc_.memory_size
+                                                           : DX_PATCH_P_LOT;
     const dx_patch_header *h = &a->header_;
     const uint8_t *from = a->desc_.undo ? h->target_hash : h->base_hash;
     const uint8_t *to = a->desc_.undo ? h->base_hash : h->target_hash;
     bool same_size = a->desc_.base_size == a->from_size_;
     if (!same_size && a->desc_.base_size != a->to_size_) return DX_PATCH_EBASE;
     if (same_size && a->desc_.skip_base_hash) return DX_PATCH_OK;
-    x->start(x->user);
+    dx_patch_p_hash_start(&a->blake3_);
     while (at < a->desc_.base_size) {
         int error;
         if (part > a->desc_.base_size - at) part = (uint32_t)(a->desc_.base_size - at);
         error = a->desc_.base ? 0 : a->desc_.read(a->desc_.user, at, buffer, part);
         error = dx_patch_p_callback(a, error, DX_PATCH_ESYS);
         if (error) return error;
-        x->update(x->user, a->desc_.base ? (const uint8_t *)a->desc_.base + at : buffer, part);
+        dx_patch_p_hash_update(&a->blake3_,
+                               a->desc_.base ? (const uint8_t *)a->desc_.base + at : buffer, part);
         at += part;
         a->base_done_ = at;
         error = dx_patch_p_progress(a);
         if (error) return error;
     }
-    x->finish(x->user, hash);
+    dx_patch_p_hash_finish(&a->blake3_, hash);
     if (same_size && DX_PATCH_MEMCMP(hash, from, sizeof hash) == 0) return DX_PATCH_OK;
     if (a->desc_.base_size != a->to_size_) return DX_PATCH_EBASE;
     return DX_PATCH_MEMCMP(hash, to, sizeof hash) == 0 ? DX_PATCH_EAPPLIED : DX_PATCH_EBASE;
@@ -2529,12 +2603,11 @@ static int dx_patch_p_begin(dx_patch_applier *a)
     a->from_size_ = a->desc_.undo ? h->target_size : h->base_size;
     a->to_size_ = a->desc_.undo ? h->base_size : h->target_size;
     if (a->desc_.target_size_max && a->to_size_ > a->desc_.target_size_max) return DX_PATCH_ETOOBIG;
-    if (h->coding == DX_PATCH_CODING_ZSTD) return DX_PATCH_ENOTSUP;
     if (!a->desc_.memory_size || h->memory_size > a->desc_.memory_size) return DX_PATCH_ENOMEM;
     if (a->desc_.out && a->to_size_ > a->desc_.out_capacity) return DX_PATCH_ENOSPACE;
     error = dx_patch_p_check_base(a);
     if (error) return error;
-    a->desc_.hasher.start(a->desc_.hasher.user);
+    dx_patch_p_hash_start(&a->blake3_);
     a->state_ = DX_PATCH_P_PARAMETERS;
     a->memory_ = (uint8_t *)a->desc_.memory;
     a->left_ = a->desc_.memory_size;
@@ -2592,7 +2665,7 @@ DX_PATCH_API void dx_patch_hash(const void *data, size_t size, uint8_t *hash)
 {
     dx_patch_p_blake3 h;
     dx_patch_p_hash_start(&h);
-    if (size) dx_patch_p_hash_update(&h, data, size);
+    dx_patch_p_hash_update(&h, (const uint8_t *)data, size);
     dx_patch_p_hash_finish(&h, hash);
 }
 
@@ -2603,7 +2676,6 @@ DX_PATCH_API int dx_patch_applier_init(dx_patch_applier *a, const dx_patch_appli
     a->error_ = DX_PATCH_EINVAL;
     a->desc_ = *desc;
     if ((!desc->write && !desc->out) || !desc->memory) return DX_PATCH_EINVAL;
-    if (!dx_patch_p_hash_with(&a->desc_.hasher, &a->blake3_)) return DX_PATCH_EINVAL;
     a->error_ = desc->read || desc->base ? DX_PATCH_OK : DX_PATCH_ENOBASE;
     return a->error_;
 }
@@ -2636,7 +2708,8 @@ DX_PATCH_API int dx_patch_applier_finish(dx_patch_applier *a)
         a->error_ = DX_PATCH_ECORRUPT;
     if (a->error_) return a->error_;
     if (!a->desc_.skip_target_hash) {
-        a->desc_.hasher.finish(a->desc_.hasher.user, hash);
+        dx_patch_p_hash_out(a);
+        dx_patch_p_hash_finish(&a->blake3_, hash);
         if (DX_PATCH_MEMCMP(hash, a->desc_.undo ? h->base_hash : h->target_hash, sizeof hash) != 0)
             a->error_ = DX_PATCH_ETARGET;
     }
@@ -2771,8 +2844,8 @@ DX_PATCH_API int dx_patch_undo(void *buffer, size_t target_size, size_t buffer_c
    came. The stream is parsed without the base, so that decoding can go on in its middle. */
 #define DX_PATCH_P_F_RUN 3u /* numbers: 0 gap, 1 length, 2 jump, 3..5 run, by the run before */
 #define DX_PATCH_P_F_WRONG (6u * DX_PATCH_P_NUMBER)
-#define DX_PATCH_P_F_LITERAL (DX_PATCH_P_F_WRONG + 256u)
-#define DX_PATCH_P_F_MODELS (DX_PATCH_P_F_LITERAL + 256u) /* dx_patch_flash has room for 1280 */
+#define DX_PATCH_P_F_LITERAL (DX_PATCH_P_F_WRONG + DX_PATCH_P_BYTE)
+#define DX_PATCH_P_F_ROWS (DX_PATCH_P_F_LITERAL + DX_PATCH_P_BYTE) /* dx_patch_flash has so many */
 #define DX_PATCH_P_F_NEVER 0xffffffffu
 
 static uint32_t dx_patch_p_pages(uint64_t size, uint32_t bits)
@@ -2830,7 +2903,7 @@ static void dx_patch_p_f_cover(dx_patch_flash *f, uint32_t n, uint32_t old_n, ui
         for (; count && !f->error_; count--, n++)
             dx_patch_p_f_put(f, n, dx_patch_p_f_old(f, n, old_n++));
         if (!run || f->error_) continue;
-        count = dx_patch_p_tree(&f->coder_, DX_PATCH_P_F_WRONG, 8, 0);
+        count = dx_patch_p_byte(&f->coder_, DX_PATCH_P_F_WRONG, 0);
         count += dx_patch_p_f_old(f, n, old_n++);
         dx_patch_p_f_put(f, n++, count);
     }
@@ -2844,11 +2917,11 @@ static void dx_patch_p_f_decode(dx_patch_flash *f, uint32_t first_page)
     uint64_t left, gap, size, old_n = 0;
     DX_PATCH_MEMSET(d, 0, sizeof *d);
     DX_PATCH_MEMSET(f->out_, 255, sizeof f->out_);
-    d->models_ = f->u_.models_;
+    d->rows_ = f->u_.rows_;
     d->source_ = (const uint8_t *)f->desc_.patch;
     d->at_ = f->stream_at_;
     d->size_ = DX_PATCH_HEADER_SIZE + (size_t)f->header_.body_size;
-    dx_patch_p_models_start(d->models_, DX_PATCH_P_F_MODELS);
+    dx_patch_p_rows_start(d->rows_, DX_PATCH_P_F_ROWS);
     f->first_page_ = first_page;
     f->cached_ = DX_PATCH_P_F_NEVER;
     dx_patch_p_start_reading(d);
@@ -2857,7 +2930,7 @@ static void dx_patch_p_f_decode(dx_patch_flash *f, uint32_t first_page)
         dx_patch_p_f_fail(f, gap > left, DX_PATCH_EBOUNDS);
         left -= gap;
         for (old_n += gap; gap && !f->error_; gap--)
-            dx_patch_p_f_put(f, n++, dx_patch_p_tree(d, DX_PATCH_P_F_LITERAL, 8, 0));
+            dx_patch_p_f_put(f, n++, dx_patch_p_byte(d, DX_PATCH_P_F_LITERAL, 0));
         if (f->error_ || !left) break;
         size = dx_patch_p_number(d, 1, 0);
         old_n += dx_patch_p_unfold(dx_patch_p_number(d, 2, 0));
@@ -2873,16 +2946,15 @@ static void dx_patch_p_f_decode(dx_patch_flash *f, uint32_t first_page)
 /* CRC-32C of bytes, and their hash when hash is not NULL. */
 static uint32_t dx_patch_p_f_sum(dx_patch_flash *f, uint64_t at, uint32_t size, uint8_t *hash)
 {
-    const dx_patch_hasher *x = &f->desc_.hasher;
     uint32_t crc = 0, part;
-    if (hash) x->start(x->user);
+    if (hash) dx_patch_p_hash_start(&f->u_.blake3_);
     for (; size && !f->error_; size -= part, at += part) {
         part = size < sizeof f->out_ ? size : (uint32_t)sizeof f->out_;
         dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, at, f->out_, part);
-        if (hash) x->update(x->user, f->out_, part);
+        if (hash) dx_patch_p_hash_update(&f->u_.blake3_, f->out_, part);
         else crc = dx_patch_p_crc32c(crc, f->out_, part);
     }
-    if (hash) x->finish(x->user, hash);
+    if (hash) dx_patch_p_hash_finish(&f->u_.blake3_, hash);
     return crc;
 }
 
@@ -2965,7 +3037,6 @@ DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_de
     if (!desc->patch) return DX_PATCH_ENOPATCH;
     DX_PATCH_MEMSET(f, 0, sizeof *f);
     f->desc_ = *desc;
-    if (!dx_patch_p_hash_with(&f->desc_.hasher, &f->u_.blake3_)) return DX_PATCH_EINVAL;
     f->error_ = dx_patch_p_f_open(f);
     if (!f->error_) dx_patch_p_f_decode(f, DX_PATCH_P_F_NEVER);
     if (f->error_) return f->error_;
@@ -3102,7 +3173,7 @@ static void dx_patch_p_make_map(dx_patch_p_maker *m, const dx_patch_p_job *j, ui
 {
     dx_patch_p_delta *d = &m->delta;
     size_t i, count = m->finder.cover_count;
-    uint64_t size = 16 * (uint64_t)count;
+    uint64_t size = 20 * (uint64_t)count;
     uint32_t *words = NULL;
     d->map_ = true;
     if (count && !((uint64_t)j->base_size >> 32) && !((uint64_t)j->target_size >> 32) &&
@@ -3130,12 +3201,15 @@ static void dx_patch_p_make_mixer(dx_patch_p_maker *m, size_t budget, uint64_t l
     uint64_t n = m->literals + m->finder.target_size / 64;
     uint64_t used = dx_patch_p_delta_memory(d, m->finder.cover_count);
     if (m->level < 3 || n < 16 || used > limit) return;
+    if (m->level < 7 && m->literals > m->finder.target_size / 3) return; /* too slow to apply */
+    d->rich_ = m->level > 8 || m->literals < m->finder.target_size / 64;
     if (limit - used < budget) budget = (size_t)(limit - used);
     if (budget / 4 > m->finder.target_size + 65536) budget = 4 * (m->finder.target_size + 65536);
     d->history_log_ = 8;
     d->groups_log_ = 8;
     while (d->history_log_ < 22 && (uint64_t)1 << d->history_log_ < n) d->history_log_++;
-    while (d->groups_log_ < 20 && (uint64_t)1 << d->groups_log_ < 4 * n) d->groups_log_++;
+    while ((uint64_t)1 << d->groups_log_ < 4 * n && d->groups_log_ < (d->rich_ ? 20u : 17u))
+        d->groups_log_++;
     while (d->history_log_ && dx_patch_p_mix_memory(d->history_log_, d->groups_log_) > budget) {
         if (d->groups_log_ + 2 > d->history_log_ && d->groups_log_ > 8) d->groups_log_--;
         else if (--d->history_log_ < 8) d->history_log_ = d->groups_log_ = 0;
@@ -3144,7 +3218,7 @@ static void dx_patch_p_make_mixer(dx_patch_p_maker *m, size_t budget, uint64_t l
 
 static void dx_patch_p_put_parameters(const dx_patch_p_delta *d, uint8_t *p)
 {
-    p[0] = (uint8_t)(d->literal_bits_ | d->diff_bits_ << 4);
+    p[0] = (uint8_t)(d->literal_bits_ | d->diff_bits_ << 4 | (d->rich_ ? 64u : 0u));
     p[1] = (uint8_t)(DX_PATCH_P_LAYOUT + (d->map_ ? 1u : 0u));
     p[2] = (uint8_t)d->predictor_.region_bits_;
     p[3] = (uint8_t)d->history_log_;
@@ -3203,8 +3277,6 @@ static int dx_patch_p_make_delta(dx_patch_p_job *j)
     }
     dx_patch_p_make_mixer(m, budget, limit);
     if (!dx_patch_p_delta_start(d, &at, &left)) return DX_PATCH_ENOMEM;
-    dx_patch_p_prices(m->price);
-    d->coder_.price_ = m->price;
     j->header.coding = DX_PATCH_CODING_RANGE;
     j->header.memory_size = dx_patch_p_delta_memory(d, m->finder.cover_count);
     dx_patch_p_put_parameters(d, j->out);
@@ -3248,7 +3320,7 @@ static void dx_patch_p_put_pieces(dx_patch_p_maker *m, uint32_t gap_pages, uint3
         gap = (more ? c.new_at : f->target_size) - n;
         old_end += gap;
         (void)dx_patch_p_number(o, 0, gap);
-        for (; gap; gap--) (void)dx_patch_p_tree(o, DX_PATCH_P_F_LITERAL, 8, f->target[n++]);
+        for (; gap; gap--) (void)dx_patch_p_byte(o, DX_PATCH_P_F_LITERAL, f->target[n++]);
         if (!more) break;
         (void)dx_patch_p_number(o, 1, c.size - 1);
         (void)dx_patch_p_number(o, 2, dx_patch_p_fold(c.old_at - old_end));
@@ -3258,7 +3330,7 @@ static void dx_patch_p_put_pieces(dx_patch_p_maker *m, uint32_t gap_pages, uint3
             last_run = run < c.size ? (uint32_t)run : 8;
             (void)dx_patch_p_number(o, which, run < c.size ? run + 1 : 0);
             if (run == c.size) continue;
-            (void)dx_patch_p_tree(o, DX_PATCH_P_F_WRONG, 8,
+            (void)dx_patch_p_byte(o, DX_PATCH_P_F_WRONG,
                                   (uint32_t)(f->target[n + run] - f->base[c.old_at + run]) & 255);
             run++;
         }
@@ -3277,7 +3349,7 @@ static int dx_patch_p_make_flash(dx_patch_p_job *j)
     uint32_t bits = 8, side;
     h->block_size = j->desc->block_size ? j->desc->block_size : 4096;
     h->coding = DX_PATCH_CODING_RANGE;
-    h->memory_size = 4 * DX_PATCH_P_F_MODELS;
+    h->memory_size = 32 * DX_PATCH_P_F_ROWS;
     if ((uint64_t)j->base_size >> 30 || (uint64_t)j->target_size >> 30) return DX_PATCH_ETOOBIG;
     if (dx_patch_p_check_header(h, 0)) return DX_PATCH_EINVAL;
     while (h->block_size >> bits > 1) bits++;
@@ -3290,8 +3362,8 @@ static int dx_patch_p_make_flash(dx_patch_p_job *j)
     if (j->capacity / 4 < 2 + pages[0] + pages[1]) return DX_PATCH_ENOSPACE;
     DX_PATCH_MEMSET(m, 0, sizeof *m);
     m->level = 6;
-    m->delta.coder_.models_ = (uint16_t *)dx_patch_p_cut_memory(&at, &left, h->memory_size);
-    if (!m->delta.coder_.models_) return DX_PATCH_ENOMEM;
+    m->delta.coder_.rows_ = (uint16_t *)dx_patch_p_cut_memory(&at, &left, h->memory_size);
+    if (!m->delta.coder_.rows_) return DX_PATCH_ENOMEM;
     if (dx_patch_p_make_covers(m, j, &at, &left, j->desc->memory_size - DX_PATCH_P_FIXED))
         return DX_PATCH_ENOMEM;
     dx_patch_p_store32(j->out, (uint32_t)(slot - pages[0]));
@@ -3302,7 +3374,7 @@ static int dx_patch_p_make_flash(dx_patch_p_job *j)
             dx_patch_p_store32(j->out + used,
                                dx_patch_p_crc32c(0, p + n, size - n < page ? size - n : page));
     }
-    dx_patch_p_models_start(m->delta.coder_.models_, DX_PATCH_P_F_MODELS);
+    dx_patch_p_rows_start(m->delta.coder_.rows_, DX_PATCH_P_F_ROWS);
     dx_patch_p_start_writing(&m->delta.coder_, j->out + used, j->capacity - used);
     dx_patch_p_put_pieces(m, (uint32_t)(slot - pages[0]), bits);
     j->used = used + m->delta.coder_.at_;
@@ -3345,14 +3417,10 @@ DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *b
 {
     dx_patch_p_job j;
     dx_patch_header *h = &j.header;
-    dx_patch_p_blake3 blake3;
-    dx_patch_hasher hasher;
     uint8_t *p = (uint8_t *)out;
     int error;
     if (!desc || !desc->memory || !out || !out_size || (!base && base_size)) return DX_PATCH_EINVAL;
     if (!target && target_size) return DX_PATCH_EINVAL;
-    hasher = desc->hasher;
-    if (!dx_patch_p_hash_with(&hasher, &blake3)) return DX_PATCH_EINVAL;
     *out_size = 0;
     if (out_capacity < DX_PATCH_HEADER_SIZE) return DX_PATCH_ENOSPACE;
     DX_PATCH_MEMSET(&j, 0, sizeof j);
@@ -3373,8 +3441,8 @@ DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *b
     h->target_size = target_size;
     h->body_size = j.used;
     h->body_crc = dx_patch_p_crc32c(0, j.out, j.used);
-    dx_patch_p_hash_all(&hasher, base, base_size, h->base_hash);
-    dx_patch_p_hash_all(&hasher, target, target_size, h->target_hash);
+    dx_patch_hash(base, base_size, h->base_hash);
+    dx_patch_hash(target, target_size, h->target_hash);
     dx_patch_p_store_header(p, h);
     if (!desc->skip_check && h->kind != DX_PATCH_KIND_FLASH)
         error = dx_patch_p_check_patch(&j, p, DX_PATCH_HEADER_SIZE + j.used);
@@ -3404,59 +3472,6 @@ DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc
     size = DX_PATCH_P_FIXED + sizeof(dx_patch_p_cover) * ((uint64_t)target_size / 32 + 66) +
            5 * size + 131072;
     return size > SIZE_MAX ? 0 : (size_t)size;
-}
-
-/* >>versions ------------------------------------------------------------- */
-DX_PATCH_API int dx_patch_versions_init(dx_patch_versions *v, dx_patch_version *slots,
-                                        size_t capacity)
-{
-    if (!v || !slots || !capacity) return DX_PATCH_EINVAL;
-    v->slots_ = slots;
-    v->capacity_ = capacity;
-    v->count_ = v->first_ = 0;
-    return DX_PATCH_OK;
-}
-
-DX_PATCH_API const dx_patch_version *dx_patch_versions_find(const dx_patch_versions *v,
-                                                            const uint8_t *hash)
-{
-    size_t i;
-    for (i = 0; v && hash && i < v->count_; i++)
-        if (DX_PATCH_MEMCMP(v->slots_[i].hash, hash, DX_PATCH_HASH_SIZE) == 0) return v->slots_ + i;
-    return NULL;
-}
-
-DX_PATCH_API int dx_patch_versions_add(dx_patch_versions *v, const void *data, size_t size,
-                                       dx_patch_version *evicted)
-{
-    dx_patch_version one, *slot;
-    if (!v || (!data && size)) return DX_PATCH_EINVAL;
-    DX_PATCH_MEMSET(&one, 0, sizeof one);
-    if (evicted) *evicted = one;
-    one.data = data;
-    one.size = size;
-    dx_patch_hash(data, size, one.hash);
-    if (dx_patch_versions_find(v, one.hash)) return DX_PATCH_OK;
-    slot = v->slots_ + (v->first_ + v->count_) % v->capacity_;
-    if (v->count_ < v->capacity_) {
-        v->count_++;
-    } else {
-        if (evicted) *evicted = *slot;
-        v->first_ = (v->first_ + 1) % v->capacity_;
-    }
-    *slot = one;
-    return DX_PATCH_OK;
-}
-
-DX_PATCH_API int dx_patch_versions_patch(const dx_patch_versions *v, const uint8_t *base_hash,
-                                         const dx_patch_create_desc *desc, const void *target,
-                                         size_t target_size, void *out, size_t out_capacity,
-                                         size_t *out_size)
-{
-    const dx_patch_version *base = dx_patch_versions_find(v, base_hash);
-    if (!base) return v && base_hash ? DX_PATCH_ENOTFOUND : DX_PATCH_EINVAL;
-    return dx_patch_create(desc, base->data, base->size, target, target_size, out, out_capacity,
-                           out_size);
 }
 
 #endif /* DX_PATCH_IMPLEMENTATION */

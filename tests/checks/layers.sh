@@ -60,6 +60,7 @@ MACHINES
 done <<END
 examples/hde/hde.h dx_patch.h freestanding
 examples/hde/hde.h dx_patch.h freestanding -DDX_HDE_ZSTD
+examples/versions/versions.h dx_patch.h freestanding
 examples/bulk/bulk.h dx_hbtp.h hosted
 END
 # Helpers that are the same in every header are the same here, too.

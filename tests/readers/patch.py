@@ -47,60 +47,79 @@ class Bytes:
                 return v
     def number(self, _):
         return self.varint()
-    def tree(self, _, __):
+    def coded_byte(self, _):
         return self.byte()
     def end(self):
         assert self.at == len(self.data), "the stream goes on"
 
+class Row:
+    """A model of a symbol: 65536 times how likely it is to be at most 0, .. 14."""
+    def __init__(self, below=None, tag=None):
+        self.below, self.count, self.tag = below or [4096 * (k + 1) for k in range(15)], 0, tag
+    def share(self, v):
+        return (self.below[v] if v < 15 else 65535) - (self.below[v - 1] if v else 0)
+    def adapt(self, v, most=31):
+        rate = RATES[self.count]
+        self.below = [c - (c * rate >> 16) if k < v else c + ((65535 - c) * rate >> 16) for k, c in enumerate(self.below)]
+        self.count += self.count < most
+RATES = [32768, 26214, 18725, 14563, 11915, 10082, 8738, 7710, 6898, 6241, 5698, 5242, 4854, 4519, 4228, 3971,
+         3744, 3542, 3360, 3196, 3048, 2912, 2788, 2674, 2500, 2300, 2100, 1900, 1700, 1500, 1300, 1150]
+ID, FLAG, RAW, BYTE = 312, 325, 429, 431
+
 class Range(Bytes):
     """Range coding, section 3.1."""
-    RATES = [1] + [2] * 2 + [3] * 4 + [4] * 8 + [5] * 16 + [6] * 32 + [7]
-    def __init__(self, data, at, counting=True):
+    def __init__(self, data, at, flags=True):
         super().__init__(data, at)
-        self.range, self.code, self.counting, self.models = 0xffffffff, int.from_bytes(self.take(4), "big"), counting, {}
-    def normalise(self):
+        self.range, self.code, self.rows = 0xffffffff, int.from_bytes(self.take(4), "big"), {}
+        if flags:
+            self.rows = {k: Row([32768] + [65535] * 14) for k in range(FLAG, BYTE)}
+    def step(self, below, size):
+        self.code, self.range = self.code - below, size
         while self.range < 1 << 24:
             self.range = self.range << 8
             self.code = (self.code << 8 | self.byte()) & 0xffffffff
-    def bit(self, model):
-        fast, slow, count = self.models.get(model, (32768, 32768, 0))
-        s = self.RATES[min(count, 63)] if self.counting else 7
-        f = min(s, 4)
-        bound = (self.range >> 12) * ((fast + slow) >> 5)
-        bit = self.code >= bound
-        if bit:
-            self.code -= bound
-            self.range -= bound
-            fast, slow = fast - (fast >> f), slow - (slow >> s)
-        else:
-            self.range = bound
-            fast, slow = fast + ((65536 - fast) >> f), slow + ((65536 - slow) >> s)
-        self.models[model] = fast, slow, count + 1
-        self.normalise()
-        return int(bit)
-    def even(self):
-        self.range >>= 1
-        bit = self.code >= self.range
-        if bit:
-            self.code -= self.range
-        self.normalise()
-        return int(bit)
-    def tree(self, base, bits):
-        node = 1
-        for _ in range(bits):
-            node = node << 1 | self.bit(base + node)
-        return node - (1 << bits)
+    def split(self, below):
+        """The symbol for what these say is at most 0, .. 14."""
+        f, part = [(c * 32704 >> 16) + 4 * k + 4 for k, c in enumerate(below)] + [32768], self.range >> 15
+        v = next((k for k in range(15) if f[k] > self.code // part), 15)
+        low = f[v - 1] if v else 0
+        self.step(low * part, (f[v] - low) * part)
+        return v
+    def row(self, number):
+        return self.rows.setdefault(number, Row())
+    def symbol(self, number):
+        row = self.row(number)
+        v = self.split(row.below)
+        row.adapt(v)
+        return v
+    def coded_byte(self, base):
+        high = self.symbol(base)
+        return high << 4 | self.symbol(base + 1 + high)
+    def even(self, bits):
+        v = 0
+        while bits:
+            n = min(bits, 8)
+            part = self.range >> n
+            x = min(self.code // part, (1 << n) - 1)
+            self.step(x * part, part)
+            v, bits = v << n | x, bits - n
+        return v
     def number(self, which):
-        base = 128 * which
-        length, v, lead = self.tree(base, 6), 1, 1
-        for i in range(length):
-            if i < 2:
-                bit = self.bit(base + 64 + 4 * min(length, 15) + lead)
-                lead = lead << 1 | bit
-            else:
-                bit = self.even()
-            v = v << 1 | bit
-        return v - 1
+        base = 24 * which
+        first = self.symbol(base)
+        if first == 15:
+            n = self.symbol(base + 15)
+            length = 8 + n if n < 15 else 23 + self.even(6)
+            assert length <= 63, "a number"
+            lead, left, row = 1, length, base + 16 + min(length - 8, 7)
+        elif first:
+            lead, left, row = 3 - (first & 1), (first + 1) // 2 - 1, base + first
+        else:
+            return 0
+        n = min(left, 3)
+        if n:
+            lead = lead << n | self.symbol(row)
+        return (lead << left - n | self.even(left - n)) - 1
 
 # >>container
 def parse(patch):
@@ -109,7 +128,7 @@ def parse(patch):
     version, kind, hash_kind, coding = patch[4:8]
     base, target, body, block, flags, memory = struct.unpack_from("<QQQIIQ", patch, 8)
     crc, trailer, reserved = struct.unpack_from("<III", patch, 112)
-    assert version == 1 and hash_kind == 1 and reserved == 0 and flags <= 1, "version"
+    assert version == (1 if kind == 1 else 2) and hash_kind == 1 and reserved == 0 and flags <= 1, "version"
     assert len(patch) == 128 + body + trailer, "size"
     assert crc == crc32c(patch[128:128 + body]), "checksum of the body"
     return kind, coding, base, target, block, flags, patch[128:128 + body]
@@ -179,11 +198,11 @@ class Field:
 class Delta:
     def __init__(self, base, target_size, coding, body):
         self.base, self.size, self.out = base, target_size, bytearray()
-        literal_bits, self.wrong_bits = body[0] & 15, body[0] >> 4
-        assert literal_bits <= 8 and self.wrong_bits <= 3 and body[1] in (32, 33) and body[2] <= 32
+        literal_bits, self.wrong_bits, self.rich = body[0] & 15, body[0] >> 4 & 3, body[0] >> 6
+        assert literal_bits <= 8 and self.rich <= 1 and body[1] in (34, 35) and body[2] <= 32
         assert body[4] == 0 if body[3] == 0 else 8 <= body[3] <= 28 and 4 <= body[4] <= 28, "parameters"
-        self.literal_shift, self.region_bits, self.map = 8 - literal_bits, body[2], body[1] == 33
-        assert coding == 1 or (coding == 0 and body[:5] == bytes([0, 32, 0, 0, 0])), "parameters"
+        self.literal_shift, self.region_bits, self.map = 8 - literal_bits, body[2], body[1] == 35
+        assert coding == 1 or (coding == 0 and body[:5] == bytes([0, 34, 0, 0, 0])), "parameters"
         self.s = s = Range(body, 5) if coding else Bytes(body, 5)
         self.mixer = Mixer(s, body[3], body[4]) if body[3] else None
         self.plain, self.raw, self.same = coding == 0, 0, 0
@@ -230,17 +249,16 @@ class Delta:
                 out.append(s.byte())
                 continue
             if k % 1024 == 0:
-                self.raw = s.bit(1976 + self.raw)
-            model = 1978 + 256 * ((1 << self.wrong_bits) + ((out[-1] if out else 0) >> self.literal_shift))
+                self.raw = s.symbol(RAW + self.raw) & 1
+            row = BYTE + 17 * ((1 << self.wrong_bits) + ((out[-1] if out else 0) >> self.literal_shift))
             if self.raw:
-                byte = 0
-                for _ in range(8):
-                    byte = byte << 1 | s.even()
+                byte = s.even(8)
             elif self.mixer:
                 q = int.from_bytes((bytes(4) + out[-4:])[-4:], "big")
-                byte = self.mixer.tree(model, [q & 0xffff, q >> 8 & 0xff, q >> 8 & 0xffff, q >> 16, hint | self.same << 16], None)
+                contexts = [q & 0xffff, hint | self.same << 16, q, q >> 8 & 0xff, q >> 8 & 0xffff]
+                byte = self.mixer.byte(row, contexts[:5 if self.rich else 2], None)
             else:
-                byte = s.tree(model, 8)
+                byte = s.coded_byte(row)
             out.append(byte)
             self.same = int(byte == hint)
             if self.mixer:
@@ -260,7 +278,7 @@ class Delta:
             done = self.block(new, old, end, min(end + 1024, size), size) if end < size else end
     def block(self, new, old, start, end, size):
         s, first = self.s, len(self.out)
-        self.id = id = s.tree(1768 + 16 * self.id, 4)
+        self.id = id = s.symbol(ID + self.id)
         assert id <= 12 and (self.map or id == 0), "predictor"
         move = (self.bias(0, old + start), self.bias(1, new + start)) if self.map else (0, 0)
         free, i = max(old + start - 2, 0), start
@@ -276,7 +294,8 @@ class Delta:
             slot = field.slot if id >= 10 else ((field.address >> self.region_bits) * 0x9E3779B97F4A7C15 & M64) >> 54
             modulo = (1 << 8 * field.size) - 1
             value = field.predict((mapped[0] + signed(self.corrections[slot], 32)) & M64) & modulo
-            wrong = s.bit(1664 + (id * 2 + mapped[1]) * 4 + self.flags)
+            wrong = s.symbol(FLAG + (id * 2 + mapped[1]) * 4 + self.flags)
+            assert wrong < 2, "a flag"
             self.flags = (self.flags << 1 | wrong) & 3
             if wrong:
                 error = unfold(s.number({1: 9, 2: 10, 11: 12, 12: 12}.get(id, 11)) + 1)
@@ -297,14 +316,15 @@ class Delta:
                 break
             z = int(self.last_run == 0)
             context = z | 2 * (self.last_diff in (0, 1, 255)) | 4 * (self.last_diff >= 128)
-            model = 1978 + 256 * (context & ((1 << self.wrong_bits) - 1))
+            row = BYTE + 17 * (context & ((1 << self.wrong_bits) - 1))
             byte, before = block[stop], self.out[-1] if self.out else 0
             if self.mixer:
                 last = self.last_diff
-                self.last_diff = self.mixer.tree(model, [1 << 24 | byte << 8 | z, 1 << 25 | byte << 16 | before << 8 | z,
-                                                         3 << 24 | last << 8 | min(self.last_run, 15), 1 << 26 | last << 16 | byte << 8 | id], z)
+                contexts = [1 << 24 | byte << 16 | before << 8 | z, 2 << 24 | last << 16 | byte << 8 | id,
+                            3 << 24 | byte << 8 | z, 4 << 24 | last << 8 | min(self.last_run, 15)]
+                self.last_diff = self.mixer.byte(row, contexts[:4 if self.rich else 2], z)
             else:
-                self.last_diff = s.tree(model, 8)
+                self.last_diff = s.coded_byte(row)
             self.out.append((byte + self.last_diff) & 255)
         return end
     # >>fields and addresses: section 3.4
@@ -425,85 +445,48 @@ class Delta:
         return None
 
 # >>mixing: section 3.5
-T = [1, 2, 3, 6, 10, 16, 27, 45, 73, 120, 194, 310, 488, 747, 1101, 1546, 2047, 2549, 2994, 3348, 3607, 3785, 3901, 3975, 4022, 4050,
-     4068, 4079, 4085, 4089, 4092, 4093, 4094]
-R = [32768, 26214, 18725, 14563, 11915, 10082, 8738, 7710, 6898, 6241, 5698, 5242, 4854, 4519, 4228, 3971]
-
-def squash(x):
-    if not -2048 <= x <= 2047:
-        return 4095 if x > 0 else 1
-    i, r = x + 2048 >> 7, x + 2048 & 127
-    return T[i] * (128 - r) + T[i + 1] * r + 64 >> 7
-STRETCH, X = [], -2047
-for P in range(4095):
-    while X < 2047 and squash(X) < P:
-        X += 1
-    STRETCH.append(X)
-STRETCH.append(2047)
-
-def cut(v, by):  # a division toward zero
-    return v // by if v >= 0 else -(-v // by)
-
 class Mixer:
     def __init__(self, stream, history_log, groups_log):
-        self.s, self.history_log, self.groups_log, self.groups = stream, history_log, groups_log, {}
-        self.weights = [[20000] * 7 for _ in range(6)]
+        self.s, self.history_log, self.groups_log, self.rows = stream, history_log, groups_log, {}
+        self.weights = [[8192] * 7 for _ in range(192)]
         self.literals, self.table, self.at, self.length = bytearray(), {}, 0, 0
-        self.shares = [65535 - (32768 >> n // 2) for n in range(16)]
-    def group(self, context, i, n):
+        self.repeats = [Row() for _ in range(128)]
+    def row(self, context, i, n, like):
         h = ((context + (i + 1) * 0x632BE5AB) * 0x9E3779B1 + n * 0x85EBCA6B) & 0xffffffff
         h = (h ^ h >> 15) * 0x2C1B3C6D & 0xffffffff
-        place, tag = h >> 32 - self.groups_log, h & 0xffff | 1
-        group = self.groups.setdefault(place, [0] * 16)
-        if group[0] != tag:
-            group[:] = [tag] + [32768] * 15
-        return group
-    def tree(self, model, contexts, z):
-        s, node, expected = self.s, 1, None
-        length = self.length if z is None else 0
-        if length:
-            expected = self.literals[self.at] | 256
-        weights = self.weights[4 + z if z is not None else 0 if not length else 1 if length < 4 else 2 if length < 15 else 3]
-        for k in range(8):
-            if k in (0, 4):
-                groups, half = [self.group(c, i, 1 if k == 0 else node) for i, c in enumerate(contexts)], 1
-            fast, slow, count = s.models.get(model + node, (32768, 32768, 0))
-            x = [STRETCH[g[half] >> 4] for g in groups] + [STRETCH[4095 - (fast + slow >> 5)]]
-            agrees = expected is not None and expected >> 8 - k == node
-            if agrees:
-                bit = expected >> 7 - k & 1
-                x.append(STRETCH[self.shares[length] >> 4] * (1 if bit else -1))
-            else:
-                x.append(0)
-            p = squash(max(-2047, min(2047, cut(sum(a * b for a, b in zip(x, weights)), 65536))))
-            got = self.bit(model + node, p)
-            if agrees:
-                share = self.shares[length]
-                self.shares[length] = share + (65535 - share >> 6) if got == bit else share - (share >> 6)
-            e = (4096 * got - p) * 10
-            for i, v in enumerate(x):
-                weights[i] += cut(v * e, 65536)
-            for g in groups:
-                v, c = g[half] >> 4, g[half] & 15
-                v = v + ((4095 - v) * R[c] >> 16) if got else v - (v * R[c] >> 16)
-                g[half] = v << 4 | min(c + 1, 15)
-            node, half = node << 1 | got, half << 1 | got
-        return node & 255
-    def bit(self, model, p):
-        s = self.s
-        fast, slow, count = s.models.get(model, (32768, 32768, 0))
-        rate = s.RATES[min(count, 63)]
-        f, bound = min(rate, 4), (s.range >> 12) * (4096 - p)
-        bit = int(s.code >= bound)
-        if bit:
-            s.code, s.range = s.code - bound, s.range - bound
-            fast, slow = fast - (fast >> f), slow - (slow >> rate)
-        else:
-            s.range = bound
-            fast, slow = fast + (65536 - fast >> f), slow + (65536 - slow >> rate)
-        s.models[model] = fast, slow, count + 1
-        s.normalise()
-        return bit
+        row = self.rows.setdefault(h >> 32 - self.groups_log, Row())
+        if row.tag != h & 0x7ff:
+            row.tag, row.below, row.count = h & 0x7ff, list(like.below), 0
+        return row
+    def byte(self, base, contexts, z):
+        length, high = self.length if z is None else 0, None
+        expected = self.literals[self.at] if length else None
+        for half in range(2):
+            own = self.s.row(base + (1 + high if half else 0))
+            rows = [own] + [self.row(c, i, 16 + high if half else 1, own) for i, c in enumerate(contexts)]
+            kind = 4 + z if z is not None else 0
+            if length and (not half or expected >> 4 == high):
+                kind = 1 if length < 4 else 2 if length < 15 else 3
+                rows.append(self.repeats[kind * 32 + half * 16 + (expected & 15 if half else expected >> 4)])
+            often = [0 if row.count == 0 else 1 if row.count == 1 else 2 if row.count < 5 else 3 for row in rows]
+            weights = self.weights[(kind * 4 + often[3 if len(contexts) > 2 else 2]) * 8 + often[1] * 2 + half]
+            v = self.blend(rows, weights)
+            high = high << 4 | v if half else v
+        return high
+    def blend(self, rows, weights):
+        weights[0] = 65535 - sum(weights[1:len(rows)])
+        mix = [sum(row.below[k] * w >> 16 for row, w in zip(rows, weights)) for k in range(15)]
+        v = self.s.split(mix)
+        scale = (1 << 20) // ((mix[v] if v < 15 else 65535) - (mix[v - 1] if v else 0) + 1)
+        for k in range(1, len(rows)):
+            w = weights[k]
+            w += (w * ((rows[k].share(v) >> 4) * scale >> 8) >> 12) - (w >> 4)
+            weights[k] = min(max(w, 64), 60000)
+        while sum(weights[1:len(rows)]) > 65000:
+            weights[1:len(rows)] = [w - (w >> 3) for w in weights[1:len(rows)]]
+        for k, row in enumerate(rows):
+            row.adapt(v, 20 if k else 31)
+        return v
     def keep(self, byte, out):
         goes_on = self.length and self.literals[self.at] == byte
         self.literals.append(byte)
@@ -532,7 +515,7 @@ class Flash:
             assert run <= size - n
             old_end += run
             for _ in range(run):
-                out[n] = s.tree(1024, 8)
+                out[n] = s.coded_byte(161)
                 n += 1
             if n == size:
                 break
@@ -546,7 +529,7 @@ class Flash:
                 assert right + (run > 0) <= length, "a run"
                 for k in range(right + (run > 0)):
                     assert old // page + gap > n // page, "a cover reads what is gone"
-                    diff = s.tree(768, 8) if k == right else 0
+                    diff = s.coded_byte(144) if k == right else 0
                     out[n] = (base[old] + diff) & 255
                     n, old, length = n + 1, old + 1, length - 1
         s.end()
