@@ -181,6 +181,7 @@ bad_command_lines() {
     expect 1 "$dxup" publish store a@3 f
     expect 1 "$dxup" serve store --listen nonsense
     expect 1 "$dxup" serve store --workers 0
+    expect 1 "$dxup" serve store --connections 0
     expect 1 "$dxup" gc store --keep -1
     expect 1 "$dxup" log store --unknown
     expect 0 "$dxup" help
