@@ -294,6 +294,51 @@ vcdiff_here() {
         [ "$at" = 5 ] || expect 4 apply old cut cut.out
     done
 }
+records() {
+    make_versions
+    : >empty
+    cp "$top/dx_patch.h" a
+    { tail -c +4097 a | sed 's/uint32_t/uint16_t/'; head -c 4096 a; } >b
+    for pair in "old new" "new old" "old empty" "empty old" "empty empty" "old old" "a b" "b old" "empty a"; do
+        set -- $pair
+        for options in "" --no-zstd -9; do
+            expect 0 diff "$1" "$2" patch --kind hde $options
+            expect 0 apply "$1" patch out
+            same "$2" out
+            command -v python3 >/dev/null && command -v zstd >/dev/null || continue
+            said=$(python3 "$top/tests/readers/hde.py" apply "$1" patch "$2" 2>&1) || fail "the other reader: $pair $options: ${said##*$'\n'}"
+        done
+    done
+    expect 0 diff old new patch --kind hde --no-zstd
+    [ "$(stat -c %s patch)" -lt 700 ] || fail "the record has $(stat -c %s patch) bytes"
+    expect 0 info patch
+    [ "$(get kind) $(get record) $(get coding) $(get target_size)" = "hde delta range $(stat -c %s new)" ] || fail "$out"
+    ! command -v b3sum >/dev/null || [ "$(get base_hash)" = "$(b3sum old | cut -d ' ' -f 1)" ] || fail "$out"
+    cp old file
+    expect 0 apply-in-place file patch
+    same new file
+    expect 6 apply-in-place file patch
+    says "already applied"
+    expect 6 apply a patch out2
+    says "not the file"
+    expect 6 undo file patch
+    expect 6 apply old patch patch
+    same new file
+    for at in 4 5 6 20 80 $(($(stat -c %s patch) - 1)); do
+        head -c "$at" patch >cut
+        expect 4 apply old cut cut.out
+        cp patch flipped
+        flip flipped $((at - 1))
+        expect 4 apply old flipped cut.out
+        [ ! -e cut.out ] || fail "something was written"
+    done
+    { cat patch; printf x; } >longer
+    expect 4 apply old longer cut.out
+    expect 0 diff new a second --kind hde
+    expect 0 compose old patch second third --kind hde
+    expect 0 apply old third out
+    same a out
+}
 vcdiff_with_xdelta3() {
     command -v xdelta3 >/dev/null || { skip "no xdelta3 here"; return; }
     bytes 3000000 >old
@@ -521,7 +566,7 @@ two_at_once() {
 }
 
 for case in a_delta blocks_and_undo sizes_that_change one_way a_delta_in_place levels_from_fast_to_small \
-    info_shows_every_field modes_and_links_stay names_that_look_like_options bounded_memory a_patch_of_two flash_patches vcdiff_here vcdiff_with_xdelta3 bad_command_lines \
+    info_shows_every_field modes_and_links_stay names_that_look_like_options bounded_memory a_patch_of_two flash_patches vcdiff_here records vcdiff_with_xdelta3 bad_command_lines \
     missing_and_strange_files nothing_overwrites_its_source a_wrong_base applied_twice a_truncated_patch a_flipped_bit \
     no_patch_at_all a_full_disk a_read_only_disk_and_a_size_limit killed_at_any_moment two_at_once; do
     case $dxpatch:$case in *asan*:bounded_memory) continue ;; esac # the sanitizers' own memory has no bound

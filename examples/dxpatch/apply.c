@@ -144,6 +144,6 @@ int dxpatch_apply(const dxpatch_options *o)
 
 int dxpatch_undo(const dxpatch_options *o)
 {
-    if (!dxpatch_is_vcdiff(o->patch_path)) return work(o, o->old_path, true);
+    if (!dxpatch_is_vcdiff(o->patch_path) && !dxpatch_is_record_file(o->patch_path)) return work(o, o->old_path, true);
     return dxup_fail(DXUP_REFUSED, "%s cannot be taken back: only patches of blocks can", o->patch_path);
 }

@@ -15,6 +15,7 @@ int dxpatch_make(const dxpatch_options *o, const dxpatch_content *from, const dx
         int failed = vcdiff_encode(from->bytes, from->size, to->bytes, to->size, out, size);
         return failed ? dxpatch_fail_vcdiff(failed, o->new_path) : DXUP_OK;
     }
+    if (o->kind == DXPATCH_KIND_HDE) return dxpatch_make_record(o, from, to, out, size);
     desc.kind = o->kind ? (dx_patch_kind)o->kind : DX_PATCH_KIND_DELTA;
     desc.block_size = o->block_size;
     desc.slot_size = o->slot_size;

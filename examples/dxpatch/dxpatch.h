@@ -4,7 +4,8 @@
    diff.c   makes a patch                 base.c   ../dxup/base.c under this program's name
    apply.c  applies one, or takes it back dx.c     the header's implementation
    info.c   prints what one says          ../dxup/dest.c  a file replaced in one step
-   whole.c  compose; patches of VCDIFF     vcdiff.c  that format (RFC 3284) */
+   whole.c  compose; patches of VCDIFF     vcdiff.c  that format (RFC 3284)
+   records.c  patches that are records of ../hde/hde.h */
 #ifndef DXPATCH_H
 #define DXPATCH_H
 
@@ -19,12 +20,13 @@
 #define DXPATCH_MEMORY_MAX ((uint64_t)256 << 20)
 
 #define DXPATCH_KIND_VCDIFF 100 /* beside dx_patch_kind */
+#define DXPATCH_KIND_HDE    101
 
 typedef struct dxpatch_options {
     const char *old_path, *new_path, *patch_path, *second_path; /* second_path: compose */
     uint32_t    kind, block_size, level; /* 0 = the default of dx_patch.h */
     uint64_t    slot_size;        /* flash; 0 = the default */
-    bool        one_way, quiet;
+    bool        one_way, quiet, no_zstd;
 } dxpatch_options;
 
 int dxpatch_diff(const dxpatch_options *o);
@@ -62,8 +64,18 @@ int dxpatch_save(const char *path, const uint8_t *bytes, size_t size, unsigned m
 int dxpatch_make(const dxpatch_options *o, const dxpatch_content *from, const dxpatch_content *to, uint8_t **out,
                  size_t *size);
 
+/* >>records.c ---- */
+/* The same for --kind hde. */
+int  dxpatch_make_record(const dxpatch_options *o, const dxpatch_content *from, const dxpatch_content *to, uint8_t **out,
+                         size_t *size);
+bool dxpatch_is_record(const uint8_t *bytes, size_t size);
+bool dxpatch_is_record_file(const char *path);
+/* What a record makes of `from`; an error of dx_patch.h. to->bytes is the caller's to free, also after an error. */
+int  dxpatch_run_record(const dxpatch_content *from, const uint8_t *patch, size_t patch_size, dxpatch_content *to);
+int  dxpatch_info_record(const dxpatch_options *o);
+
 /* >>whole.c ---- */
-/* Is it a patch that is applied as a whole in memory: VCDIFF, or one for flash? */
+/* Is it a patch that is applied as a whole in memory: VCDIFF, a record, or one for flash? */
 bool dxpatch_is_whole(const char *path);
 bool dxpatch_is_vcdiff(const char *path);
 int  dxpatch_apply_whole(const dxpatch_options *o, const char *new_path);

@@ -46,6 +46,7 @@ static int info_vcdiff(const dxpatch_options *o)
 int dxpatch_info(const dxpatch_options *o)
 {
     if (dxpatch_is_vcdiff(o->patch_path)) return info_vcdiff(o);
+    if (dxpatch_is_record_file(o->patch_path)) return dxpatch_info_record(o);
     dx_patch_header h;
     os_info st;
     char text[65];

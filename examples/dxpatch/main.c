@@ -16,15 +16,17 @@ static const char usage[] =
     "  dxpatch info PATCH                what the header says, one field a line\n"
     "  dxpatch compose OLD P1 P2 PATCH   make the patch that does what P1 and then P2 do to OLD\n"
     "\n"
-    "  --kind delta|blocks|flash|vcdiff   diff, compose: delta (the default) for programs, libraries,\n"
+    "  --kind delta|blocks|flash|hde|vcdiff   diff, compose: delta (the default) for programs, libraries,\n"
     "                        archives, whatever moves; blocks for images of the same layout; flash for devices\n"
-    "                        that update one slot in place; vcdiff (RFC 3284) for other programs. VCDIFF\n"
-    "                        patches, as of xdelta3 -S none, are applied too.\n"
+    "                        that update one slot in place; hde for images of memory and states,\n"
+    "                        whose bytes mostly stay where they are; vcdiff (RFC 3284) for other programs.\n"
+    "                        VCDIFF patches, as of xdelta3 -S none, are applied too.\n"
     "  --block-size N        blocks: bytes, a power of two, 64..65536 (default 4096); flash: of a page,\n"
     "                        256..1048576\n"
     "  --slot-size N         flash: bytes, at least a page more than both files take (default two more)\n"
     "  --one-way             blocks: drop what a shrinking file cuts off; no undo then\n"
-    "  -1 .. -9              delta: the fastest .. the smallest (default -6)\n"
+    "  -1 .. -9              delta, hde: the fastest .. the smallest (default -6, hde -3)\n"
+    "  --no-zstd             hde: its own coding only, for readers without zstd (the other kinds use none)\n"
     "  --quiet               no summary\n"
     "\n"
     "A file is replaced in one step by a copy made beside it: there is room for both or an error, and\n"
@@ -58,6 +60,7 @@ static int parse_kind(dxpatch_options *o, const char *value)
     if (!strcmp(value, "delta")) o->kind = DX_PATCH_KIND_DELTA;
     else if (!strcmp(value, "blocks")) o->kind = DX_PATCH_KIND_BLOCKS;
     else if (!strcmp(value, "flash")) o->kind = DX_PATCH_KIND_FLASH;
+    else if (!strcmp(value, "hde")) o->kind = DXPATCH_KIND_HDE;
     else if (!strcmp(value, "vcdiff")) o->kind = DXPATCH_KIND_VCDIFF;
     else return dxup_fail(DXUP_USAGE, "unknown kind: %s", value);
     return DXUP_OK;
@@ -92,6 +95,7 @@ static int parse_option(dxpatch_options *o, bool makes, const char *option, cons
     if (!strcmp(option, "--quiet")) return o->quiet = true, DXUP_OK;
     if (makes && option[1] >= '1' && option[1] <= '9' && !option[2])
         return o->level = (uint32_t)(option[1] - '0'), DXUP_OK;
+    if (makes && !strcmp(option, "--no-zstd")) return o->no_zstd = true, DXUP_OK;
     if (makes && !strcmp(option, "--one-way")) return o->one_way = true, DXUP_OK;
     *used = 2;
     if (makes && value && !strcmp(option, "--kind")) return parse_kind(o, value);

@@ -27,7 +27,7 @@ bool dxpatch_is_whole(const char *path)
     bool flash = os_read_at(fd, 0, bytes, sizeof bytes) == sizeof bytes && memcmp(bytes, "DXP1", 4) == 0 &&
                  bytes[5] == DX_PATCH_KIND_FLASH;
     os_close(fd);
-    return flash || dxpatch_is_vcdiff(path);
+    return flash || dxpatch_is_vcdiff(path) || dxpatch_is_record_file(path);
 }
 
 static int slot_io(void *user, dx_patch_flash_io what, uint64_t offset, void *data, size_t size)
@@ -79,6 +79,11 @@ static int patch_content(const dxpatch_content *from, const char *from_path, con
         int error = vcdiff_decode(from->bytes, from->size, patch->bytes, patch->size, TARGET_SIZE_MAX, &to->bytes,
                                   &to->size);
         return error ? dxpatch_fail_vcdiff(error, patch_path) : DXUP_OK;
+    }
+    if (dxpatch_is_record(patch->bytes, patch->size)) {
+        int failed = dxpatch_run_record(from, patch->bytes, patch->size, to);
+        bool other = failed == DX_PATCH_EBASE || failed == DX_PATCH_EAPPLIED;
+        return failed ? dxpatch_fail(failed, other ? from_path : patch_path) : DXUP_OK;
     }
     int error = patch->size ? dx_patch_info(patch->bytes, patch->size, &h) : DX_PATCH_ENOPATCH;
     if (!error && h.memory_size > DXPATCH_MEMORY_MAX) error = DX_PATCH_ENOMEM;

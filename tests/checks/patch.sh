@@ -41,6 +41,7 @@ machine riscv64 riscv64-unknown-elf-gcc -march=rv64imac -mabi=lp64 -mcmodel=meda
 verdict "pairs" "$( (sources && states) 2>&1 | head -5)"
 bench/firmware_pair.sh "$pairs" 2>"$work/why" || skip "pair p20-thumb2" "$(cat "$work/why")"
 if has python3; then
+    try "the document's vectors of records" eval 'python3 tests/readers/hde.py vectors >/dev/null'
     try "the document's vectors" eval 'python3 tests/readers/patch.py vectors >/dev/null'
     for old in "$pairs"/*.old; do
         pair=$(basename "$old" .old)
