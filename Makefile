@@ -164,7 +164,7 @@ SUITES = '!build 300 $(MAKE) -s -j2 all build/asan/dxup build/asan/dxpatch build
          $(if $(ZSTD_LIBS),'test_hde.zstd 300 $(MAKE) -s build/codec/test_hde && $(FIXED) build/codec/test_hde') \
          $(foreach t,test_reactor test_teleport test_workers test_cache test_hde test_cas_race,'$(t).tsan 600 $(MAKE) -s build/tsan/$(t) && $(FIXED) build/tsan/$(t)') \
          'test_teleport.portable 300 $(MAKE) -s build/portable/test_teleport && $(FIXED) build/portable/test_teleport' \
-         'conform 600 tests/ports/conform.sh' 'windows 600 tests/ports/windows.py' 'kernels 900 tests/ports/kernels.sh' 'macos 900 tests/ports/macos.sh' \
+         'conform 600 tests/ports/conform.sh' 'windows 600 tests/ports/windows.py' 'kernels 900 tests/ports/kernels.sh' 'powercut 600 tests/ports/powercut.sh' 'macos 900 tests/ports/macos.sh' \
          'test_reactor.kqueue 600 $(MAKE) -s build/kqueue/test_reactor && $(FIXED) build/kqueue/test_reactor kqueue' \
          'test_connections.kqueue 600 $(MAKE) -s build/kqueue/test_connections && $(FIXED) build/kqueue/test_connections kqueue' \
          'firmware.mps2 600 tests/ports/firmware.py mps2' 'firmware.virt 600 tests/ports/firmware.py virt' \

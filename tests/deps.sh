@@ -88,6 +88,9 @@ need gcc-arm-none-eabi has arm-none-eabi-gcc
 need gcc-riscv64-unknown-elf has riscv64-unknown-elf-gcc
 need valgrind has valgrind
 need npm has npm
+need user-mode-linux has linux.uml
+need dmsetup test -x /usr/sbin/dmsetup
+need e2fsprogs test -x /usr/sbin/mkfs.ext4
 need chromium has chromium
 need python3 has python3
 # Not gcc-multilib: that one removes every cross compiler.
