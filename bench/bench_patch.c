@@ -1,10 +1,10 @@
 /* Measures for bench_patch.sh.
 
        bench_patch run COMMAND ARGS...    prints: median seconds, largest resident KiB
-       bench_patch memory OLD NEW KIND    prints: patch bytes, create s, create bytes of memory, apply s, memcpy s
-                                          in this process; KIND: delta or blocks
+       bench_patch memory OLD NEW KIND [LEVEL]    prints: patch bytes, create s, create bytes of memory, apply s,
+                                                  memcpy s in this process; KIND: delta or blocks
 
-   Medians are of five runs; of three when the first took more than a second, one when more than three. */
+   Medians are of five runs; of three when the first took more than half a second, one when more than two. */
 #define _GNU_SOURCE
 #define DX_PATCH_IMPLEMENTATION
 #include "../dx_patch.h"
@@ -74,7 +74,7 @@ static double median_s(void (*step)(job *j), job *j)
         double began_s = now_s();
         step(j);
         seconds[i] = now_s() - began_s;
-        if (i == 0 && seconds[0] > 1) runs = seconds[0] > 3 ? 1 : 3;
+        if (i == 0 && seconds[0] > 0.5) runs = seconds[0] > 2 ? 1 : 3;
     }
     qsort(seconds, (size_t)runs, sizeof *seconds, compare);
     return seconds[runs / 2];
@@ -122,6 +122,7 @@ static void measure_memory(job *j, char **argv)
     j->old_bytes = load(argv[2], &j->old_size);
     j->new_bytes = load(argv[3], &j->new_size);
     if (!strcmp(argv[4], "blocks")) j->desc.kind = DX_PATCH_KIND_BLOCKS;
+    if (argv[5]) j->desc.level = (uint32_t)atoi(argv[5]);
     j->patch_capacity = dx_patch_bound(&j->desc, j->old_size, j->new_size);
     j->desc.memory_size = dx_patch_create_memory_size(&j->desc, j->old_size, j->new_size);
     j->patch = allocate(j->patch_capacity);
@@ -140,10 +141,10 @@ int main(int argc, char **argv)
         j.command = argv + 2;
         double seconds = median_s(run_command, &j);
         printf("%.6f %ld\n", seconds, j.peak_kib);
-    } else if (argc == 5 && !strcmp(argv[1], "memory")) {
+    } else if ((argc == 5 || argc == 6) && !strcmp(argv[1], "memory")) {
         measure_memory(&j, argv);
     } else {
-        fail("usage: run COMMAND ARGS... | memory OLD NEW KIND");
+        fail("usage: run COMMAND ARGS... | memory OLD NEW KIND [LEVEL]");
     }
     return 0;
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tables and a chart of what bench_patch.sh measured.
-usage: bench_patch.py CSV MARKDOWN SVG"""
-import csv, math, sys
+usage: bench_patch.py CSV MARKDOWN SVG [README]      the tables go into README, too, between its two marks"""
+import csv, math, re, sys
 
 # HDiffPatch with lzma2: no package has it; sizes of one run of its release, exact and repeatable.
 HDIFF = {"p02-seabios": 27236, "p03-ath9k-fw": 20786, "p04-busybox": 664136, "p05-libcrypto": 188514, "p06-esbuild": 424078,
@@ -111,9 +111,26 @@ if names:
 names = tools("process", "apply_s")
 if names:
     lines += table("Apply, seconds, whole process (hyperfine, median):", names, lambda p, n: seconds(get(p, n, "apply_s")))
+def bspatch_over(pair, name):
+    ours, theirs = get(pair, name, "apply_s"), get(pair, "bsdiff", "apply_s")
+    return "-" if not ours or not theirs else "%.2f" % (theirs / ours)
+names = [n for n in tools("process", "apply_s") if n.startswith("dxpatch")]
+if names and any(get(p, "bsdiff", "apply_s") for p in pairs):
+    lines += table("How many times as fast as bspatch (whole processes):", names, bspatch_over)
+def create_over(pair, name):
+    ours, theirs = get(pair, "dxpatch", "create_s"), get(pair, name, "create_s")
+    return "-" if not ours or not theirs else "%.2f" % (theirs / ours)
+names = [n for n in tools("process", "create_s") if not n.startswith("dxpatch")]
+if names:
+    lines += table("Creating: how many times as long as dxpatch others take:", names, create_over)
 names = tools("memory", "apply_s")
 if names:
     lines += table("In memory: apply, GB/s of the new file:", names,
                    lambda p, n: "-" if not get(p, n, "apply_s", "memory") else "%.3g" % (pairs[p] / get(p, n, "apply_s", "memory") / 1e9))
-open(sys.argv[2], "w").write("\n".join(lines).lstrip("\n") + "\n")
+text = "\n".join(lines).lstrip("\n") + "\n"
+open(sys.argv[2], "w").write(text)
+if len(sys.argv) > 4:
+    readme = open(sys.argv[4]).read()
+    marks = r"(<!-- patch tables -->\n).*?(<!-- end of patch tables -->)"
+    open(sys.argv[4], "w").write(re.sub(marks, lambda m: m.group(1) + text + m.group(2), readme, flags=re.S))
 chart(sys.argv[3])

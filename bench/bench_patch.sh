@@ -16,7 +16,7 @@ pairs=${1:-} csv=bench/results/patch.csv
 shift
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-limit=180 # seconds for one patch of one tool
+limit=90 # seconds for one patch of one tool
 
 # >>tools
 for tool in bsdiff xdelta3 zstd rdiff hyperfine; do command -v $tool >/dev/null || echo "$tool is not installed and left out (package $tool)" >&2; done
@@ -53,7 +53,7 @@ tool() { # TOOL OPTIONS APPLY-COMMAND CREATE-COMMAND...      %o old, %n new, %p 
 finish() { # the appliers, all by hyperfine; then the rows
     local i times_s=()
     if [ $times = 1 ] && command -v hyperfine >/dev/null; then
-        hyperfine --style none --warmup 1 --min-runs 5 --max-runs 20 --export-csv "$work/apply.csv" "${commands[@]}" >/dev/null 2>&1 &&
+        hyperfine --style none --warmup 1 --min-runs 5 --max-runs 10 --export-csv "$work/apply.csv" "${commands[@]}" >/dev/null 2>&1 &&
             mapfile -t times_s < <(awk -F, 'NR > 1 { print $(NF - 4) }' "$work/apply.csv")
     fi
     for i in "${!rows[@]}"; do
@@ -63,13 +63,13 @@ finish() { # the appliers, all by hyperfine; then the rows
     names=() commands=() rows=()
     rm -f "$work"/*.patch "$work"/*.out
 }
-in_memory() { # KIND
-    local made
+in_memory() { # KIND [LEVEL]
+    local made name="$1${2:+ -$2}"
     [ $times = 1 ] || return
-    made=$(timeout $limit build/bench_patch memory "$old" "$new" "$1") || { echo "$id: dx_patch $1 failed" >&2; return; }
-    set -- "$1" $made
-    row dx_patch "$1" "memory,$2,$3,$(($4 / 1024)),$5"
-    [ "$1" = blocks ] || row memcpy "" "memory,,,,$6"
+    made=$(timeout $limit build/bench_patch memory "$old" "$new" "$@") || { echo "$id: dx_patch $name failed" >&2; return; }
+    set -- $made
+    row dx_patch "$name" "memory,$1,$2,$(($3 / 1024)),$4"
+    [ "$name" = delta ] && row memcpy "" "memory,,,,$5"
 }
 measure() {
     local size long= both=
@@ -88,6 +88,8 @@ measure() {
     tool rdiff "" "rdiff -f patch %o %p %r" "sh -c 'rdiff -f signature %o %p.sig && rdiff -f delta %p.sig %n %p'"
     finish
     in_memory delta
+    in_memory delta 1
+    in_memory delta 9
     in_memory blocks
 }
 
@@ -101,4 +103,4 @@ for old in "$pairs"/*.old "$work"/pairs/*.old; do
     echo "$id" >&2
     measure
 done
-python3 bench/bench_patch.py "$csv" bench/results/patch.md bench/results/patch.svg && cat bench/results/patch.md
+python3 bench/bench_patch.py "$csv" bench/results/patch.md bench/results/patch.svg bench/README.md && cat bench/results/patch.md
