@@ -507,6 +507,80 @@ DX_TEST(hd_12_the_level_follows_the_time)
     close_side(&a);
 }
 
+DX_TEST(hd_12_a_ratio_that_suffices_lowers_the_level)
+{
+    side a = {0};
+    size_t n;
+    a.desc.level = 5;
+    a.desc.ratio_wanted = 300;
+    open_side(&a, 1000, 0);
+    memset(one, 7, 1000);
+    for (int i = 0; i < 100; i++) {
+        DX_CHECK_EQ(dx_hde_encode(&a.h, 1, 0, one, 1000, record, sizeof record, &n), 0);
+        dx_hde_took(&a.h, 1, false);
+    }
+    DX_CHECK_EQ(a.h.stats_.level, 4);
+    close_side(&a);
+}
+
+DX_TEST(hd_13_figures)
+{
+    side a = {0}, b = {0};
+    dx_hde_stats s;
+    uint8_t nack[DX_HDE_HEAD_MAX];
+    size_t n, got, nack_size, bytes = 0;
+    open_side(&a, 65536, 0);
+    open_side(&b, 65536, 0);
+    dx_hde_get_stats(&a.h, &s);
+    DX_CHECK(s.encoded == 0 && s.hit_percent == 0 && s.ratio_percent == 0 && s.level == 3);
+    fill(one, 40000, 5);
+    for (int i = 0; i < 4; i++) {
+        one[i]++;
+        bytes += pass(&a, &b, 1, 0, one, 40000, record, sizeof record);
+        dx_hde_took(&a.h, 2, false);
+    }
+    dx_hde_get_stats(&a.h, &s);
+    DX_CHECK(s.encoded == 4 && s.deltas == 3 && s.hit_percent == 75 && s.refreshes == 0 && s.baselines == 1);
+    DX_CHECK(s.state_bytes == 160000 && s.record_bytes == bytes && s.ratio_percent == 16000000 / bytes && s.encode_ms == 8);
+    dx_hde_drop(&b.h, 1);
+    DX_CHECK_EQ(dx_hde_encode(&a.h, 1, 0, one, 40000, record, sizeof record, &n), 0);
+    DX_CHECK_EQ(dx_hde_decode(&b.h, 1, 0, record, n, two, STATE, &got), DX_PATCH_ENOTFOUND);
+    DX_CHECK_EQ(dx_hde_write_nack(record, n, nack, &nack_size), 0);
+    DX_CHECK_EQ(dx_hde_decode(&b.h, 1, 0, nack, nack_size, two, STATE, &got), DX_PATCH_EVERSION);
+    DX_CHECK_EQ(dx_hde_read_nack(&a.h, 1, record, n), DX_PATCH_EVERSION);
+    DX_CHECK_EQ(dx_hde_read_nack(&a.h, 1, nack, nack_size), 0);
+    DX_CHECK_EQ(dx_hde_read_nack(&a.h, 1, nack, nack_size), DX_PATCH_ENOTFOUND); /* twice: too late */
+    dx_hde_get_stats(&a.h, &s);
+    DX_CHECK(s.nacks == 1 && s.baselines == 0);
+    dx_hde_get_stats(&b.h, &s);
+    DX_CHECK_EQ(s.decoded, 4);
+    close_side(&a);
+    close_side(&b);
+}
+
+/* Blocks that are copied, added and modified; what is not worth it is sent whole. */
+DX_TEST(hd_16_copy_add_modify_of_blocks)
+{
+    side a = {0}, b = {0};
+    uint64_t seed = 9;
+    open_side(&a, 65536, 0);
+    open_side(&b, 65536, 0);
+    for (size_t i = 0; i < 40960; i++) one[i] = (uint8_t)mix(&seed);
+    pass(&a, &b, 1, 0, one, 40960, record, sizeof record);
+    memcpy(two, one + 4096, 4096 * 9);                                           /* copied from elsewhere */
+    for (size_t i = 0; i < 4096; i++) two[36864 + i] = (uint8_t)mix(&seed);      /* added */
+    two[10000] ^= 1, two[20001] ^= 2;                                            /* modified */
+    size_t n = pass(&a, &b, 1, 0, two, 40960, record, sizeof record);
+    DX_CHECK(record[4] == 2 && n < 4096 + 300);
+    for (size_t i = 0; i < 40960; i++) two[i] = i % 10 < 8 ? (uint8_t)mix(&seed) : two[i];
+    n = pass(&a, &b, 1, 0, two, 40960, record, sizeof record); /* above 0.7 of it: whole, and the baseline from now on */
+    DX_CHECK(record[4] == 1 || n < 40960);
+    two[5] ^= 1;
+    DX_CHECK(pass(&a, &b, 1, 0, two, 40960, record, sizeof record) < 40960);
+    close_side(&a);
+    close_side(&b);
+}
+
 DX_TEST(hd_bad_arguments_and_too_little_memory)
 {
     dx_hde h;
