@@ -1077,7 +1077,7 @@ static uint64_t store_memory[(1 << 20) / 8];
 static int open_disk(dx_cas_store *s, disk *d)
 {
     dx_cas_desc desc = {0};
-    dx_cas_device device = {disk_read, disk_write, disk_sync, disk_size, disk_truncate, d};
+    dx_cas_device device = {disk_read, disk_write, disk_sync, disk_size, disk_truncate, d, NULL};
     d->memory.data = d->bytes;
     d->memory.capacity = sizeof d->bytes;
     d->inner = dx_cas_memory_device(&d->memory);
