@@ -31,7 +31,7 @@ DXPATCH := $(patsubst examples/dxpatch/%.c,dxpatch.d/%.o,$(wildcard examples/dxp
 UNITS  := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 GATES  := $(filter-out lib size,$(patsubst tests/checks/%.sh,%,$(wildcard tests/checks/*.sh)))
 
-.PHONY: help windows all hello demo demo-run run-firmware run-www test test-run check deps size install bench-blocks bench-patch bench-hde bench-hbtp bench-bulk bench-cas bench-reactor bench-teleport bench-cache clean
+.PHONY: help windows all hello demo demo-run run-firmware run-www test test-run check deps size install bench-blocks bench-patch bench-hde bench-hbtp bench-bulk bench-cas bench-trees bench-reactor bench-teleport bench-cache clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -240,8 +240,11 @@ build/bench_bulk: bench/bench_bulk.c examples/bulk/bulk.h examples/bulk/net.h dx
 bench-bulk: build/bench_bulk ## one object over many connections beside a plain copy loop, into bench/results/bulk.csv
 	@bench/bench_bulk.sh
 
-bench-cas: ## dx_cas.h beside other hashes and stores, into bench/results/cas.csv; FOLDER=where the stores are made
+bench-cas: build/dxup ## dx_cas.h beside other hashes and stores, then whole trees (bench-trees); FOLDER=where the stores are made
 	@CC='$(CC)' bench/bench_cas.sh $(FOLDER)
+	@bench/bench_trees.sh $(TREES)
+bench-trees: build/dxup ## dxup beside restic, borg, casync, git, tar and cp -a, into bench/results/trees.csv; TREES='NAME=DIRECTORY ...'
+	@bench/bench_trees.sh $(TREES)
 
 build/bench_cache: bench/bench_cache.c examples/cache/cache.h dx_cas.h build/flags
 	$(CC) -std=gnu11 $(WARN) -Wno-unused-function $(CFLAGS) -DNDEBUG $< -o $@ $(LDFLAGS) -lpthread

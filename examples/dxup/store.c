@@ -497,7 +497,9 @@ static int store_anything(publication *p, const dxup_options *o, int kind, dxup_
 {
 #ifndef DXUP_NO_SNAPSHOTS
     if (kind == DXUP_TREE) {
-        int status = dxup_tree_publish(p->store, o, seen, &out->tree);
+        dxup_version last;
+        bool has_last = !find_version(p->store, p->name, 0, &last) && last.snapshot;
+        int status = dxup_tree_publish(p->store, o, has_last ? last.root : NULL, seen, &out->tree);
         out->snapshot = true;
         memcpy(out->content.root.bytes, out->tree.root, sizeof out->tree.root);
         out->content.size = out->tree.size;
@@ -545,7 +547,7 @@ static int publish_into(dxup_store *s, const dxup_options *o, int kind, unsigned
     int status = store_anything(&p, o, kind, seen, &out);
     if (!status) status = name_outcome(&p, kind, mode, &out, &last, &version);
 #ifndef DXUP_NO_SNAPSHOTS
-    if (!status && seen) dxup_seen_save(seen);
+    if (!status && seen) dxup_seen_save(seen, out.tree.root);
     dxup_seen_close(seen);
 #endif
     if (status || o->quiet) return status;

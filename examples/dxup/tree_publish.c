@@ -32,6 +32,7 @@ typedef struct level { /* a directory being put together */
 typedef struct publisher {
     dxup_store       *store;
     dxup_seen        *seen;
+    bool              all_stored; /* what was seen is in the last version */
     const char       *name;
     dxup_published   *out;
     dxup_ring         ring;
@@ -400,7 +401,8 @@ static bool is_stored(publisher *p, const dxup_seen_file *f)
     dxup_parts parts;
     const uint8_t *id;
     uint64_t start, size;
-    bool good = true;
+    bool good;
+    if (p->all_stored) return true;
     if (f->level == DX_TREE_INLINE) return f->size <= DX_TREE_INLINE_MAX;
     if (!f->level) return dxup_object_has(p->store, f->id, f->size);
     e.type = DX_TREE_FILE;
@@ -408,9 +410,9 @@ static bool is_stored(publisher *p, const dxup_seen_file *f)
     e.size = f->size;
     memcpy(e.id, f->id, 32);
     dxup_parts_open(&parts, p->store, &e);
+    good = dxup_object_has(p->store, parts.id, 0);
     for (uint64_t at = 0; good && at < f->size; at = start + size)
-        good = dxup_object_has(p->store, parts.id, 0) &&
-               !dxup_parts_find(&parts, at, &id, &start, &size) &&
+        good = !dxup_parts_find(&parts, at, &id, &start, &size) &&
                dxup_object_has(p->store, id, size);
     dxup_parts_close(&parts);
     return good;
@@ -569,7 +571,17 @@ static int put_root(publisher *p)
     return put(p, bytes, sizeof bytes, p->out->root);
 }
 
-int dxup_tree_publish(dxup_store *s, const dxup_options *o, dxup_seen *seen, dxup_published *out)
+/* A version of the store has all its objects; a look at the first of them is for a store from which
+   a release that knows no snapshots has collected them. */
+static bool is_whole(dxup_store *s, const uint8_t *root)
+{
+    dx_tree_entry e;
+    return dxup_object_has(s, root, DX_TREE_SNAPSHOT_SIZE) && !dxup_snapshot_root(s, root, &e) &&
+           dxup_object_has(s, e.id, 0);
+}
+
+int dxup_tree_publish(dxup_store *s, const dxup_options *o, const uint8_t *last, dxup_seen *seen,
+                      dxup_published *out)
 {
     dx_cas_chunker_desc desc = {.size_min = DXUP_CHUNK_MIN, .size_avg = DXUP_CHUNK_AVG,
                                 .size_max = DXUP_CHUNK_MAX};
@@ -580,6 +592,7 @@ int dxup_tree_publish(dxup_store *s, const dxup_options *o, dxup_seen *seen, dxu
     memset(out, 0, sizeof *out);
     p->store = s;
     p->seen = seen;
+    p->all_stored = last && dxup_seen_is_of(seen, last) && is_whole(s, last);
     p->name = o->name;
     p->out = out;
     p->ring.look_up = look_up;

@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ROW_SIZE = 80, HEAD_SIZE = 16, RACY_NS = 2000000000 };
+enum { ROW_SIZE = 80, HEAD_SIZE = 48, RACY_NS = 2000000000 };
 
 typedef struct rows {
     uint8_t *bytes;
@@ -51,7 +51,7 @@ static void hash_rows(const uint8_t *bytes, size_t size, uint8_t out[32])
     memcpy(out, id.bytes, 32);
 }
 
-/* Magic, number of rows, rows, hash of all before it. */
+/* Magic, number of rows, the snapshot that they are of, rows, hash of all before it. */
 static void load(dxup_seen *s)
 {
     struct stat st;
@@ -127,7 +127,12 @@ void dxup_seen_add(dxup_seen *s, const dxup_seen_file *f, int64_t now_ns)
     store_row(r->bytes + HEAD_SIZE + r->count++ * ROW_SIZE, f);
 }
 
-void dxup_seen_save(dxup_seen *s)
+bool dxup_seen_is_of(const dxup_seen *s, const uint8_t root[32])
+{
+    return s->before.bytes && !memcmp(s->before.bytes - 32, root, 32);
+}
+
+void dxup_seen_save(dxup_seen *s, const uint8_t root[32])
 {
     char next[sizeof s->path + 8];
     rows *r = &s->now;
@@ -135,11 +140,12 @@ void dxup_seen_save(dxup_seen *s)
         unlink(s->path);
         return;
     }
-    if (!s->news && r->count == s->before.count) return;
+    if (!s->news && r->count == s->before.count && dxup_seen_is_of(s, root)) return;
     size_t size = HEAD_SIZE + r->count * ROW_SIZE;
     qsort(r->bytes + HEAD_SIZE, r->count, ROW_SIZE, compare_rows);
     memcpy(r->bytes, "DXSEEN1\n", 8);
     for (int i = 0; i < 8; i++) r->bytes[8 + i] = (uint8_t)((uint64_t)r->count >> (8 * i) & 0xff);
+    memcpy(r->bytes + 16, root, 32);
     hash_rows(r->bytes, size, r->bytes + size);
     snprintf(next, sizeof next, "%s.new", s->path);
     int fd = open(next, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);

@@ -103,7 +103,9 @@ bool       dxup_seen_find(dxup_seen *seen, dxup_seen_file *file);
 /* What is found now. Files that may still change within the same time stamp are left out. */
 void       dxup_seen_add(dxup_seen *seen, const dxup_seen_file *file, int64_t now_ns);
 /* Keep it for the next time. A failure is no failure of the publish: only that one is slower. */
-void       dxup_seen_save(dxup_seen *seen);
+void       dxup_seen_save(dxup_seen *seen, const uint8_t root[32]);
+/* Was it found when this snapshot was made? Then all that it says is in that snapshot. */
+bool       dxup_seen_is_of(const dxup_seen *seen, const uint8_t root[32]);
 void       dxup_seen_close(dxup_seen *seen);
 
 /* >>tree_publish.c ---- */
@@ -112,7 +114,9 @@ typedef struct dxup_published {
     uint64_t size;                  /* of the stream */
     uint64_t files, read_files, read_bytes;
 } dxup_published;
-int dxup_tree_publish(dxup_store *s, const dxup_options *o, dxup_seen *seen, dxup_published *out);
+/* last: the root of the name's last version if that is a snapshot, else NULL. */
+int dxup_tree_publish(dxup_store *s, const dxup_options *o, const uint8_t *last, dxup_seen *seen,
+                      dxup_published *out);
 
 /* >>tree_restore.c ---- */
 /* Fill dest, which is open and empty, with the snapshot. */

@@ -440,7 +440,7 @@ static bool dx_tree_p_ends(const uint8_t *name, size_t size)
 {
     uint32_t h = 0x811c9dc5u;
     while (size--) h = (h ^ *name++) * 0x01000193u;
-    return ((h ^ h >> 16) & 15) == 0;
+    return ((h ^ h >> 16) & 7) == 0;
 }
 
 DX_TREE_API int dx_tree_piece_add(dx_tree_piece *p, const dx_tree_entry *e)
