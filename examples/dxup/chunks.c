@@ -212,7 +212,7 @@ static int seal(dxup_plan *p, const dxup_version *base, const dxup_version *targ
     }
     free(buffer);
     memcpy(h, "DXP1", 4);
-    h[4] = 1;
+    h[4] = 2;
     h[5] = DX_PATCH_KIND_DELTA;
     h[6] = 1; /* BLAKE3-256 */
     h[7] = DX_PATCH_CODING_PLAIN;
@@ -234,7 +234,7 @@ dxup_plan *dxup_plan_make(dxup_store *s, const dxup_version *base, const dxup_ve
     dxup_plan *p = dxup_alloc(sizeof *p);
     memset(p, 0, sizeof *p);
     p->target_size = target->size;
-    p->head[DX_PATCH_HEADER_SIZE + 1] = 32; /* the layout of the parameters: no map, no mixing */
+    p->head[DX_PATCH_HEADER_SIZE + 1] = 34; /* the layout of the parameters: no map, no mixing */
     grow(&t);
     int status = dxup_content_open(&from, s, base);
     if (!status) status = dxup_content_open(&to, s, target);
