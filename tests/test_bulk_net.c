@@ -2,6 +2,8 @@
 #ifndef _GNU_SOURCE
   #define _GNU_SOURCE
 #endif
+#include "../examples/crc32c/crc32c.h"
+#define DX_HBTP_CRC32C crc32c
 #define DX_IMPLEMENTATION
 #include "../dx_hbtp.h"
 #include "../examples/bulk/bulk.h"
@@ -316,4 +318,19 @@ DX_TEST(am_3_another_transfer_is_kept_out)
     check_done(2000000);
     DX_CHECK(stranger.net.bulk.state != DX_HBTP_BULK_DONE);
     DX_CHECK(receiver.net.bulk.metrics.bad_frames > 0);
+}
+
+/* The instructions give what the nibbles give, at every size about their steps, and in pieces. */
+DX_TEST(the_checksum_is_the_same_with_instructions)
+{
+    static uint8_t bytes[40000];
+    DX_CHECK_EQ(crc32c(0, "123456789", 9), 0xe3069283u); /* RFC 3720's check value */
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)(i * 167 + (i >> 7));
+    for (size_t size = 0; size < 70; size++)
+        DX_CHECK_EQ(crc32c(0, bytes + size, size), crc32c_nibbles(0, bytes + size, size));
+    for (size_t size = 16360; size < 16390; size++) {
+        DX_CHECK_EQ(crc32c(7, bytes, size), crc32c_nibbles(7, bytes, size));
+        DX_CHECK_EQ(crc32c(crc32c(0, bytes, size), bytes + size, 33), crc32c_nibbles(0, bytes, size + 33));
+    }
+    DX_CHECK_EQ(crc32c(0, bytes, sizeof bytes), crc32c_nibbles(0, bytes, sizeof bytes));
 }

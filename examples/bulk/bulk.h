@@ -68,7 +68,6 @@ typedef struct dx_hbtp_bulk_desc { /* zero = the default written behind each fie
     void       *memory;          /* dx_hbtp_bulk_memory_size() bytes, aligned to 8; borrowed */
     size_t      memory_size;
     void       *user;            /* for the functions */
-    uint32_t  (*crc32c)(const uint8_t *bytes, size_t size); /* yours, if it is faster */
     uint32_t    max_connections; /* 32; up to 256 */
     uint64_t    timeout_ns;      /* a connection that owes us something is given up when it was
                                     silent for so long; 60 s. After a sixth a sender sends a Ping */
@@ -200,11 +199,6 @@ struct dx_hbtp_p_link {  /* a connection */
     uint16_t status;     /* receiver: the offer was refused */
     bool     used, offered, accepted, probed, retiring, closed;
 };
-
-static uint32_t dx_hbtp_p_bulk_crc(const dx_hbtp_bulk *b, const uint8_t *p, size_t size)
-{
-    return b->desc_.crc32c ? b->desc_.crc32c(p, size) : dx_hbtp_p_crc32c(0, p, size);
-}
 
 /* The number of chunks of an object; its chunk_size is chosen where it is 0. False: too many. */
 static bool dx_hbtp_p_bulk_shape(dx_hbtp_bulk_object *o, uint32_t *count)
@@ -397,7 +391,7 @@ static bool dx_hbtp_p_send_chunk(dx_hbtp_bulk *b, struct dx_hbtp_p_link *l, uint
     piece->head[1] = chunk + 1 == b->count_ ? DX_HBTP_FLAG_FINAL : 0;
     dx_hbtp_p_store32(piece->head + 4, DX_HBTP_FILE_CHUNK_PREFIX + size);
     dx_hbtp_p_store32(piece->head + 8, b->object.transfer);
-    dx_hbtp_p_store32(piece->head + 12, dx_hbtp_p_bulk_crc(b, (const uint8_t *)piece->data, size));
+    dx_hbtp_p_store32(piece->head + 12, DX_HBTP_CRC32C(0, (const uint8_t *)piece->data, size));
     dx_hbtp_p_store64(piece->head + 16, offset);
     if (dx_hbtp_p_link_due(b, l) == UINT64_MAX) l->heard_ns = now_ns; /* waits from now on */
     if (c->owner) b->links_[c->owner - 1].flying--;
@@ -616,7 +610,7 @@ static int dx_hbtp_p_on_chunk(dx_hbtp_bulk *b, struct dx_hbtp_p_link *l, const u
         return ++b->metrics.chunks_duplicate > 4096 + 2 * (uint64_t)b->count_ ? DX_HBTP_ETOOBIG
                                                                                : DX_HBTP_OK;
     if (data && placing != at + 1) return DX_HBTP_EINVAL;
-    if (dx_hbtp_p_bulk_crc(b, bytes, size) != dx_hbtp_p_load32(payload + 4)) {
+    if (DX_HBTP_CRC32C(0, bytes, size) != dx_hbtp_p_load32(payload + 4)) {
         b->metrics.bad_checksums++;
         return DX_HBTP_ECORRUPT;
     }
@@ -758,7 +752,7 @@ DX_BULK_API int64_t dx_hbtp_bulk_save(const dx_hbtp_bulk *b, void *bytes, size_t
     dx_hbtp_p_store64(p + 16, b->object.size);
     memcpy(p + 24, b->object.hash, sizeof b->object.hash);
     memcpy(p + 56, b->bitmap_, size - 56);
-    dx_hbtp_p_store32(p + size, dx_hbtp_p_bulk_crc(b, p, size));
+    dx_hbtp_p_store32(p + size, DX_HBTP_CRC32C(0, p, size));
     return (int64_t)size + 4;
 }
 
@@ -772,7 +766,7 @@ DX_BULK_API int dx_hbtp_bulk_load(dx_hbtp_bulk *b, const void *bytes, size_t siz
     if (dx_hbtp_p_load32(p) != 0x4b425844u) return DX_HBTP_ECORRUPT;
     if (dx_hbtp_p_load32(p + 4) != 1) return DX_HBTP_EVERSION;
     o.transfer = 0;
-    if (dx_hbtp_p_bulk_crc(b, p, size - 4) != dx_hbtp_p_load32(p + size - 4) ||
+    if (DX_HBTP_CRC32C(0, p, size - 4) != dx_hbtp_p_load32(p + size - 4) ||
         !dx_hbtp_p_read_object(p + 8, &o, &count) ||
         size - DX_HBTP_BULK_STATE_SIZE != ((size_t)count + 7) / 8 ||
         (count % 8 && p[size - 5] >> count % 8))

@@ -21,51 +21,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* >>checksum ----------------------------------------------------------- */
-#if defined(__x86_64__)
-/* a * x^(8 * size) mod P for the sizes of bulk_crc32c(). */
-static uint32_t bulk_crc_shift(uint32_t a, uint64_t crc)
-{
-    uint32_t b = (uint32_t)crc, product = 0;
-    for (; a; a <<= 1, b = b >> 1 ^ (b & 1 ? 0x82f63b78u : 0)) product ^= a >> 31 ? b : 0;
-    return product;
-}
-
-/* CRC-32C with the instruction of SSE 4.2. It takes three cycles and one can begin in each: so three strides at a time. */
-__attribute__((target("sse4.2"))) static uint32_t bulk_crc32c(const uint8_t *p, size_t size)
-{
-    enum { STRIDE = 5456 }; /* 16 * 3 * 5456 is just under 256 KiB */
-    uint64_t a = UINT32_MAX, b, c, word[3];
-    for (; size >= 3u * STRIDE; size -= 3u * STRIDE, p += 3u * STRIDE) {
-        b = c = 0;
-        for (size_t i = 0; i < STRIDE; i += 8) {
-            memcpy(&word[0], p + i, 8);
-            memcpy(&word[1], p + i + STRIDE, 8);
-            memcpy(&word[2], p + i + 2u * STRIDE, 8);
-            a = __builtin_ia32_crc32di(a, word[0]);
-            b = __builtin_ia32_crc32di(b, word[1]);
-            c = __builtin_ia32_crc32di(c, word[2]);
-        }
-        a = bulk_crc_shift(0xf6df4ba3u, a) ^ bulk_crc_shift(0x6b3085d6u, b) ^ c;
-    }
-    for (; size >= 8; size -= 8, p += 8) {
-        memcpy(&word[0], p, 8);
-        a = __builtin_ia32_crc32di(a, word[0]);
-    }
-    for (; size; size--) a = __builtin_ia32_crc32qi((uint32_t)a, *p++);
-    return ~(uint32_t)a;
-}
-#endif
-
-/* For dx_hbtp_bulk_desc.crc32c: NULL where the machine has nothing better than the header. */
-static uint32_t (*bulk_best_crc32c(void))(const uint8_t *, size_t)
-{
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("sse4.2")) return bulk_crc32c;
-#endif
-    return NULL;
-}
-
 /* >>sockets ------------------------------------------------------------ */
 static uint64_t bulk_now_ns(void)
 {
@@ -434,7 +389,6 @@ static int bulk_start(bulk_net *n, dx_hbtp_bulk_desc *desc, uint32_t connections
 {
     desc->memory_size = dx_hbtp_bulk_memory_size(desc);
     desc->memory = calloc(1, desc->memory_size + 8);
-    desc->crc32c = bulk_best_crc32c();
     n->in_capacity = desc->write ? DX_HBTP_BULK_CHUNK_MAX + 8192 : 4096;
     n->control.least = n->adaptive ? 1 : connections;
     n->control.most = n->adaptive ? 64 : connections;

@@ -3,6 +3,7 @@
 #include "chunks.h"
 
 #include "../../dx_patch.h"
+#include "../crc32c/crc32c.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -164,21 +165,6 @@ int dxup_plan_read(const dxup_plan *p, dxup_plan_cursor *c, dxup_content *target
 }
 
 /* >>container ---------------------------------------------------------- */
-static uint32_t crc32c(uint32_t crc, const uint8_t *p, size_t size)
-{
-    static const uint32_t nibble[16] = {
-        0x00000000u, 0x105ec76fu, 0x20bd8edeu, 0x30e349b1u, 0x417b1dbcu, 0x5125dad3u,
-        0x61c69362u, 0x7198540du, 0x82f63b78u, 0x92a8fc17u, 0xa24bb5a6u, 0xb21572c9u,
-        0xc38d26c4u, 0xd3d3e1abu, 0xe330a81au, 0xf36e6f75u};
-    crc = ~crc;
-    while (size--) {
-        crc ^= *p++;
-        crc = crc >> 4 ^ nibble[crc & 15];
-        crc = crc >> 4 ^ nibble[crc & 15];
-    }
-    return ~crc;
-}
-
 static void store_number(uint8_t *p, uint64_t v, int size)
 {
     for (int i = 0; i < size; i++) p[i] = (uint8_t)(v >> (8 * i) & 0xff);

@@ -2,6 +2,8 @@
 #ifdef DXUP_ZSTD_LIBRARY
 #define DX_PATCH_ZSTD
 #endif
+#include "../crc32c/crc32c.h"
+#define DX_HBTP_CRC32C crc32c
 #define DX_IMPLEMENTATION
 #include "../../dx_cas.h"
 #include "../../dx_hbtp.h"
