@@ -54,7 +54,7 @@
                 stop may come from any). Descriptors for accept, connect and stream reads and
                 writes must be non-blocking (those made here are).
     CONFIG      DX_REACTOR_STATIC, DX_REACTOR_API, DX_REACTOR_ASSERT(c), DX_REACTOR_MEMCPY,
-                DX_REACTOR_MEMSET
+                DX_REACTOR_MEMSET; DX_REACTOR_FILE_THREADS: most of them, 64; 0: without that code
     ERRORS      dx_reactor_error: 0 = ok, negative = reason; results of operations are -errno
     OWNERSHIP   An operation and the buffer it names belong to the reactor from the start to the
                 terminal completion. desc.memory is borrowed until dx_reactor_close().
@@ -81,6 +81,9 @@
   #endif
 #endif
 
+#ifndef DX_REACTOR_FILE_THREADS
+  #define DX_REACTOR_FILE_THREADS 64
+#endif
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -1061,7 +1064,7 @@ typedef struct dx_reactor_p_files { /* of threads that read and write files; the
 #if !defined(_WIN32)
     pthread_mutex_t lock;
     pthread_cond_t  lent;
-    uint64_t        threads[64];
+    uint64_t        threads[DX_REACTOR_FILE_THREADS + 1];
 #endif
     dx_op  **ring;
     uint32_t mask, head, tail, count; /* of the ring; threads that were made */
@@ -1086,7 +1089,7 @@ static size_t dx_reactor_p_plan(dx_reactor *r, const dx_reactor_desc *d, uint8_t
     uint64_t used = 0;
     if (fds > most || d->posts_max > most || d->queue_entries > 32768 || d->budget > most ||
         d->completion_entries > most || d->buffers > 32768 || d->buffer_size > most ||
-        d->file_threads > 64 || (d->file_threads && d->pending_max > most))
+        d->file_threads > DX_REACTOR_FILE_THREADS || (d->file_threads && d->pending_max > most))
         return 0;
     r->pending_max_ = d->pending_max ? d->pending_max : 16384;
     r->budget_ = d->budget ? d->budget : 256;
@@ -2499,7 +2502,7 @@ static void *dx_reactor_p_files_main(void *self)
 
 static void dx_reactor_p_files_close(dx_reactor *r)
 {
-    dx_reactor_p_files *f = r->files_;
+    dx_reactor_p_files *f = DX_REACTOR_FILE_THREADS > 0 ? r->files_ : NULL;
     if (!f || !f->count) return;
     pthread_mutex_lock(&f->lock);
     f->stop = true;
@@ -2510,11 +2513,12 @@ static void dx_reactor_p_files_close(dx_reactor *r)
     pthread_mutex_destroy(&f->lock);
 }
 
-/* Make the threads; no signal is delivered to them. 0 or an errno. */
+/* Make the threads, if any are asked for; no signal is delivered to them. 0 or an errno. */
 static int dx_reactor_p_files_start(dx_reactor *r, uint32_t threads)
 {
-    dx_reactor_p_files *f = r->files_;
+    dx_reactor_p_files *f = DX_REACTOR_FILE_THREADS > 0 ? r->files_ : NULL;
     int error = 0;
+    if (!f) return 0;
 #if defined(SIG_SETMASK) /* a strict -std=c99 hides it */
     sigset_t all, before;
     sigfillset(&all);
@@ -2522,7 +2526,6 @@ static int dx_reactor_p_files_start(dx_reactor *r, uint32_t threads)
 #endif
     f->ring = (dx_op **)(void *)(f + 1);
     f->mask = dx_reactor_p_power_of_two(r->pending_max_) - 1;
-    f->stop = false;
     pthread_mutex_init(&f->lock, NULL);
     pthread_cond_init(&f->lent, NULL);
     for (; f->count < threads && !error; f->count += !error)
@@ -2535,7 +2538,7 @@ static int dx_reactor_p_files_start(dx_reactor *r, uint32_t threads)
 
 static int32_t dx_reactor_p_files_lend(dx_reactor *r, dx_op *op)
 {
-    dx_reactor_p_files *f = r->files_;
+    dx_reactor_p_files *f = DX_REACTOR_FILE_THREADS > 0 ? r->files_ : NULL;
     if (!f) return -ENOTSUP;
     op->flags_ |= DX_REACTOR_P_F_LENT;
     pthread_mutex_lock(&f->lock);
@@ -2550,11 +2553,10 @@ static int32_t dx_reactor_p_files_lend(dx_reactor *r, dx_op *op)
    works on ends with its result. */
 static void dx_reactor_p_ready_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
-    dx_reactor_p_files *f = r->files_;
-    if (op->flags_ & DX_REACTOR_P_F_LENT) {
-        dx_op **at;
+    dx_reactor_p_files *f = DX_REACTOR_FILE_THREADS > 0 ? r->files_ : NULL;
+    if (f && (op->flags_ & DX_REACTOR_P_F_LENT)) {
         pthread_mutex_lock(&f->lock);
-        at = &f->ring[op->u_.bytes.done & f->mask];
+        dx_op **at = &f->ring[op->u_.bytes.done & f->mask];
         if (op->u_.bytes.done - f->head < f->tail - f->head && *at == op) {
             *at = f->ring[f->head++ & f->mask];
             (*at)->u_.bytes.done = op->u_.bytes.done;
@@ -2659,7 +2661,7 @@ static int dx_reactor_p_epoll_open(dx_reactor *r, const dx_reactor_desc *desc)
     event.data.u64 = (uint32_t)r->wake_fd_;
     r->poll_fd_ = epoll_create1(EPOLL_CLOEXEC);
     if (r->poll_fd_ >= 0 && epoll_ctl(r->poll_fd_, EPOLL_CTL_ADD, r->wake_fd_, &event) == 0)
-        return desc->file_threads ? dx_reactor_p_files_start(r, desc->file_threads) : 0;
+        return dx_reactor_p_files_start(r, desc->file_threads);
     return dx_reactor_p_refuse(r, r->poll_fd_ < 0 ? "epoll_create1" : "epoll_ctl", errno);
 }
 
@@ -2752,7 +2754,7 @@ static int dx_reactor_p_kq_open(dx_reactor *r, const dx_reactor_desc *desc)
     r->poll_fd_ = kqueue();
     if (r->poll_fd_ >= 0 && fcntl(r->poll_fd_, F_SETFD, FD_CLOEXEC) == 0 &&
         kevent(r->poll_fd_, &k, 1, NULL, 0, NULL) == 0)
-        return desc->file_threads ? dx_reactor_p_files_start(r, desc->file_threads) : 0;
+        return dx_reactor_p_files_start(r, desc->file_threads);
     return dx_reactor_p_refuse(r, "kqueue", errno);
 }
 

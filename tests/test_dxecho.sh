@@ -89,7 +89,7 @@ for backend in io_uring epoll; do
     run e_16_out_of_descriptors $backend --backend $backend
     limit=
 done
-wanted bad_arguments && verdict bad_arguments "$(refused 2; refused 2 x; refused 2 65536; refused 2 -1; refused 2 0 --backend; refused 2 0 --backend kqueue
+wanted bad_arguments && verdict bad_arguments "$(refused 2; refused 2 x; refused 2 65536; refused 2 -1; refused 2 0 --backend; refused 2 0 --backend select
     refused 2 0 --workers 0; refused 2 0 --workers 1025; refused 2 0 --spin -1; refused 2 0 --spin 5 --workers 2; refused 2 0 --bind nowhere; refused 2 0 --http --plain; refused 2 0 extra)"
 if wanted a_port_in_use && start; then
     problem=$(refused 1 "$port")

@@ -1,5 +1,6 @@
 /* The smallest useful server, for tests/checks/footprint.sh: echoes what each connection sends. */
 #define DX_REACTOR_STATIC
+#define DX_REACTOR_FILE_THREADS 0 /* sockets only */
 #define DX_REACTOR_IMPLEMENTATION
 #include "../../dx_reactor.h"
 
