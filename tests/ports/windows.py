@@ -9,7 +9,9 @@ programs = {name: os.path.join(build, "windows", name + ".exe") for name in ("dx
 # dxup.exe has no zstd: neither has the dxup of this system whose stores it opens.
 here = {"dxpatch": os.path.join(build, "dxpatch"), "dxup": os.path.join(build, "windows", "dxup"),
         "dxup with zstd": os.path.join(build, "dxup")}
-environment = dict(os.environ, WINEPREFIX=os.path.join(build, "wine"), WINEDEBUG="-all", WINEDLLOVERRIDES="mscoree,mshtml=")
+# wine takes names and arguments in the character set of the locale.
+environment = dict(os.environ, LC_ALL="C.UTF-8", WINEPREFIX=os.path.join(build, "wine"), WINEDEBUG="-all",
+                   WINEDLLOVERRIDES="mscoree,mshtml=")
 environment.pop("DISPLAY", None)
 
 
