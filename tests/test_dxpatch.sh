@@ -35,12 +35,7 @@ alone() { # FILE...      nothing else is in this folder
     [ "$there" = "$(printf '%s\n' "$@" | sort)" ] || { echo "     ${BASH_LINENO[0]}: here are:" $there; bad=1; }
 }
 get() { echo "$out" | sed -n "s/^$1=//p"; } # a field of info
-bytes() { head -c "$1" /dev/urandom; }
-flip() { # FILE OFFSET      one bit of one byte
-    local byte
-    byte=$(od -An -tu1 -j "$2" -N 1 "$1")
-    printf "\\x$(printf %02x $((byte ^ (1 << (RANDOM % 8)))))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
-}
+. tests/seeded.sh
 skip() {
     echo "skip $name: $*"
     bad=skip
@@ -58,6 +53,7 @@ run() {
     bad=0
     mkdir "$work/$name"
     cd "$work/$name" || exit 1
+    seeded "$name"
     "$name"
     cd "$top" || exit 1
     umount "$work"/mnt* 2>/dev/null
@@ -462,7 +458,7 @@ a_truncated_patch() {
         expect 0 diff old new patch --kind $kind
         size=$(stat -c %s patch)
         cp old file
-        for at in 0 1 4 64 127 128 129 $((size / 2)) $((size - 1)) $(shuf -i 0-$((size - 1)) -n 25); do
+        for at in 0 1 4 64 127 128 129 $((size / 2)) $((size - 1)) $(shuf --random-source=<(bytes 4096) -i 0-$((size - 1)) -n 25); do
             head -c "$at" patch >cut
             expect 4 apply old cut out
             expect 4 apply-in-place file cut
@@ -481,7 +477,7 @@ a_flipped_bit() {
         expect 0 diff old new patch --kind $kind
         size=$(stat -c %s patch)
         cp old file
-        for at in 0 4 5 8 16 24 48 80 112 124 128 $((size - 1)) $(shuf -i 0-$((size - 1)) -n 40); do
+        for at in 0 4 5 8 16 24 48 80 112 124 128 $((size - 1)) $(shuf --random-source=<(bytes 4096) -i 0-$((size - 1)) -n 40); do
             cp patch flipped
             flip flipped "$at"
             refuse_damage apply old flipped out
@@ -543,7 +539,7 @@ killed_at_any_moment() { # the file is the old one or the new one; the next run 
     cp old file
     for i in $(seq 25); do
         "$dxpatch" apply-in-place file patch --quiet 2>/dev/null &
-        sleep "0.0$((RANDOM % 10))"
+        moment 100
         kill -9 $! 2>/dev/null
         wait $! 2>/dev/null
         if cmp -s file new; then expect 0 undo file patch; else same old file; fi
