@@ -5,6 +5,7 @@
    cc -std=c11 -g -O1 -fsanitize=thread tests/test_cas_race.c -o build/test_cas_race -lpthread */
 #define DX_IMPLEMENTATION
 #include "../dx_cas.h"
+#include "../examples/streams/streams.h"
 #define DX_TEST_MAIN
 #include "dx_test.h"
 

@@ -3,6 +3,7 @@
 #define DX_IMPLEMENTATION
 #include "../examples/sha256/sha256.h"
 #include "../examples/merkle/merkle.h"
+#include "../examples/streams/streams.h"
 #define DX_TEST_MAIN
 #include "dx_test.h"
 

@@ -10,4 +10,5 @@
 #include "../../dx_patch.h"
 #include "../../dx_reactor.h"
 #include "../../dx_teleport.h"
+#include "../streams/streams.h"
 #include "../tree/tree.h"

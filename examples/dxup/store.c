@@ -4,6 +4,7 @@
 #include "trees.h"
 
 #include "../../dx_cas.h"
+#include "../streams/streams.h"
 
 #include "os.h"
 

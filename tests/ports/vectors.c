@@ -8,6 +8,7 @@
 #include "../../dx_patch.h"
 #include "../../dx_teleport.h"
 #include "../../examples/merkle/merkle.h"
+#include "../../examples/streams/streams.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
