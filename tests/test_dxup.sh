@@ -718,7 +718,10 @@ a_killed_server() {
     got=$?
     [ $got = 3 ] || fail "status $got: $(cat log)"
     same before a
-    [ ! -e .a.dxup-part ] || fail "a part was left behind"
+    start_server store # which has the same: what arrived is kept, the rest comes
+    expect 0 "$dxup" pull "$address" f a
+    same f a
+    [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind"
 }
 # >>many connections
 start_proxy() { # BYTES FIRST COUNT      in front of the server; sets $proxy and $address
@@ -798,6 +801,90 @@ connections_are_cut_in_the_middle() {
     same before c
     stop_proxy
     [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind"
+}
+cut_after() { # BYTES           pull f to a through a proxy that cuts the first connection
+    start_proxy "$1" 0 1
+    expect 3 "$dxup" pull "$address" f a
+    same before a
+    [ -s .a.dxup-part ] || fail "nothing was kept"
+    stop_proxy
+    address=$(sed -n 's/^listening on \([^ ]*\).*/\1/p' "$work/serve.log")
+}
+whole_again() { # KEPT-FROM KEPT-TO     as much was fetched as was not kept
+    local size=$(stat -c %s f)
+    same f a
+    [ "$(get outcome)" = full ] && [ "$(get kept)" -ge "$1" ] && [ "$(get kept)" -le "$2" ] &&
+        [ $(($(get wire) + $(get kept))) -lt $((size + size / 50 + 2000)) ] || fail "$out"
+    [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind: $(find . -name '*dxup-*')"
+    cp before a
+}
+a_pull_goes_on_where_it_was_cut() {
+    bytes 24000001 >f
+    bytes 1000 >before
+    cp before a
+    expect 0 "$dxup" publish store f f
+    start_server store
+    for n in 1 5; do
+        cut_after 15000000
+        expect 0 "$dxup" pull "$address" f a --report --connections $n
+        whole_again 2000000 15000000
+    done
+    cut_after 15000000
+    start_proxy 5000000 1 1 # asked on the first, the rest on the second, which is cut as well and opened again
+    expect 0 "$dxup" pull "$address" f a --report
+    whole_again 2000000 15000000
+    stop_proxy
+    address=$(sed -n 's/^listening on \([^ ]*\).*/\1/p' "$work/serve.log")
+    cp f .a.dxup-part # it was killed between the last byte and the rename
+    "$dxup" log store >log
+    sed -n 's/.*\([0-9a-f]\{64\}\).*/\1/p' log | head -1 | tr -d '\n' >.a.dxup-part-of
+    [ "$(stat -c %s .a.dxup-part-of)" = 64 ] || fail "no hash in: $(cat log)"
+    expect 0 "$dxup" pull "$address" f a --report
+    whole_again 24000001 24000001
+}
+what_a_cut_pull_left_is_not_trusted() {
+    bytes 24000001 >f
+    bytes 1000 >before
+    cp before a
+    expect 0 "$dxup" publish store f f
+    start_server store
+    cut_after 15000000
+    printf X | dd of=.a.dxup-part bs=1 seek=777777 conv=notrunc status=none
+    expect 0 "$dxup" pull "$address" f a --report 2>log
+    whole_again 0 0
+    cut_after 15000000
+    bytes 20000000 >>.a.dxup-part # longer than the whole
+    expect 0 "$dxup" pull "$address" f a --report
+    whole_again 0 0
+    cut_after 15000000
+    : >.a.dxup-part-of
+    expect 0 "$dxup" pull "$address" f a --report
+    whole_again 0 0
+    cut_after 15000000
+    bytes 20000001 >f # another version meanwhile
+    expect 0 "$dxup" publish store f f
+    expect 0 "$dxup" pull "$address" f a --report
+    whole_again 0 0
+    cut_after 15000000
+    bytes 500000 >f # one that comes in one piece
+    expect 0 "$dxup" publish store f f
+    expect 0 "$dxup" pull "$address" f a --report
+    whole_again 0 0
+    bytes 20000001 >f
+    expect 0 "$dxup" publish store f f
+    cut_after 15000000
+    cp f a # somebody brought it: unchanged, and what was kept is of no use
+    expect 0 "$dxup" pull "$address" f a --report
+    [ "$(get outcome)" = unchanged ] && [ -z "$(find . -name '*dxup-*')" ] || fail "$out $(find . -name '*dxup-*')"
+    cp before a
+    cut_after 15000000
+    rm a
+    mkdir -p t/sub
+    bytes 10 >t/sub/x
+    expect 0 "$dxup" publish store f t # the name is a tree now
+    expect 0 "$dxup" pull "$address" f a --report
+    same_tree t a
+    [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind: $(find . -name '*dxup-*')"
 }
 a_server_with_few_connections() {
     bytes 16000001 >f
@@ -1019,7 +1106,7 @@ for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_a
     a_tree_is_read_once what_was_seen_is_only_a_hint trees_of_every_shape trees_that_cannot_be_published \
     links_swapped_in_while_a_tree_is_restored a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree trees_as_streams_in_the_same_store \
     no_server_and_no_such_name a_server_that_lies a_killed_server a_killed_client many_connections \
-    connections_are_cut_in_the_middle a_server_with_few_connections a_killed_client_of_many_connections \
+    connections_are_cut_in_the_middle a_pull_goes_on_where_it_was_cut what_a_cut_pull_left_is_not_trusted a_server_with_few_connections a_killed_client_of_many_connections \
     a_full_disk a_read_only_target a_flipped_byte_anywhere a_truncated_store publish_killed_at_any_moment \
     two_writers collection gc_killed_at_any_moment a_hostile_tree_in_the_store the_demo; do
     # With sanitizers these are slow, and their memory says nothing.

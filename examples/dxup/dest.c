@@ -39,6 +39,72 @@ static int part_lock(dxup_dest *d)
     return dxup_fail(DXUP_REFUSED, "%s is being updated by another process", d->path);
 }
 
+/* Beside a part that can be gone on with stands PART-of: the hash of the file that it is the front of. */
+static void note_path(const dxup_dest *d, char out[DXUP_PATH_SIZE_MAX + 72])
+{
+    snprintf(out, DXUP_PATH_SIZE_MAX + 72, "%s-of", d->part);
+}
+
+static void note_remove(const dxup_dest *d)
+{
+    char name[DXUP_PATH_SIZE_MAX + 72];
+    note_path(d, name);
+    (void)os_remove(name); /* what it would say is checked before it is believed */
+}
+
+static int note_write(const dxup_dest *d, const uint8_t *content)
+{
+    char name[DXUP_PATH_SIZE_MAX + 72], text[65];
+    note_path(d, name);
+    dxup_hash_text(content, text);
+    int fd = os_open_part(name, false);
+    bool good = fd >= 0 && os_empty(fd) == 0 && os_write(fd, text, 64) == 0;
+    int status = good ? DXUP_OK : dxup_fail_errno("%s", name);
+    if (fd >= 0) os_close(fd);
+    return status;
+}
+
+static bool note_says(const dxup_dest *d, const uint8_t *content)
+{
+    char name[DXUP_PATH_SIZE_MAX + 72], text[65], note[64];
+    note_path(d, name);
+    dxup_hash_text(content, text);
+    int fd = os_open(name);
+    if (fd < 0) return false;
+    int64_t size = os_read(fd, note, sizeof note);
+    os_close(fd);
+    return size == (int64_t)sizeof note && !memcmp(note, text, sizeof note);
+}
+
+int dxup_dest_find_part(dxup_dest *d, const char *path, bool *there)
+{
+    char name[DXUP_PATH_SIZE_MAX + 72];
+    os_info info;
+    int status = part_path(d, path);
+    if (status) return status;
+    note_path(d, name);
+    *there = os_look(name, false, &info) == 0 && os_look(d->part, false, &info) == 0;
+    return DXUP_OK;
+}
+
+int dxup_dest_restart(dxup_dest *d)
+{
+    d->kept = 0;
+    return os_empty(d->fd) < 0 ? dxup_fail_errno("%s", d->part) : DXUP_OK;
+}
+
+static int part_begin(dxup_dest *d, const uint8_t *content)
+{
+    os_info info;
+    if (content && note_says(d, content) && os_info_of(d->fd, &info) == 0) {
+        d->kept = info.size;
+        return DXUP_OK;
+    }
+    note_remove(d);
+    int status = d->kind == DXUP_FILE ? dxup_dest_restart(d) : DXUP_OK;
+    return status || !content ? status : note_write(d, content);
+}
+
 /* A part of the other kind, left by a killed run, is in the way. */
 static int part_clear(dxup_dest *d)
 {
@@ -48,7 +114,7 @@ static int part_clear(dxup_dest *d)
     return dxup_remove_all(d->part);
 }
 
-int dxup_dest_open(dxup_dest *d, const char *path, int kind, unsigned mode)
+int dxup_dest_open(dxup_dest *d, const char *path, int kind, unsigned mode, const uint8_t *content)
 {
     os_info info;
     memset(d, 0, sizeof *d);
@@ -70,8 +136,7 @@ int dxup_dest_open(dxup_dest *d, const char *path, int kind, unsigned mode)
         d->modes = dxup_alloc(sizeof *d->modes);
         memset(d->modes, 0, sizeof *d->modes);
     }
-    if (!status && kind == DXUP_FILE && os_empty(d->fd) < 0)
-        status = dxup_fail_errno("%s", d->part);
+    if (!status) status = part_begin(d, content);
     if (status) dxup_dest_abandon(d);
     return status;
 }
@@ -84,6 +149,12 @@ void dxup_dest_abandon(dxup_dest *d)
     free(d->modes);
     d->modes = NULL;
     if (d->fd < 0) return;
+    if (d->keep) {
+        os_close(d->fd);
+        d->fd = -1;
+        return;
+    }
+    note_remove(d);
     if (os_drop_part(d->fd, d->part) < 0) dxup_fail_errno("%s: cannot be removed", d->part);
     d->fd = -1;
 }
@@ -319,6 +390,7 @@ int dxup_dest_commit(dxup_dest *d)
     bool replaces_tree = d->kind == DXUP_TREE && os_look(d->path, false, &info) == 0;
     if (os_replace(d->fd, d->part, d->path, d->kind == DXUP_TREE) < 0)
         return dxup_fail_errno("%s", d->path);
+    if (d->kind == DXUP_FILE) note_remove(d);
     os_close(d->fd);
     d->fd = -1;
     status = dxup_sync_parent(d->path);

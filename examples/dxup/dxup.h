@@ -99,16 +99,23 @@ typedef struct dxup_dest {
     size_t   have, entry_size, depth;
     struct dxup_modes *modes;         /* tree: those that the system does not keep */
     uint64_t left;
+    uint64_t kept; /* bytes that are in the part already; read d->fd to their end before writing */
+    bool     keep; /* abandoning leaves the part for the next who wants the same content */
 } dxup_dest;
 
-/* Prepare the part file or directory beside path. Nothing at path changes before commit. */
-int  dxup_dest_open(dxup_dest *d, const char *path, int kind, unsigned mode);
+/* Is there a part of a file beside path that somebody who was cut off has left? */
+int  dxup_dest_find_part(dxup_dest *d, const char *path, bool *there);
+/* Prepare the part file or directory beside path. Nothing at path changes before commit. content: NULL, or the hash
+   of the file that is to be written: a part of it that is there is kept, and what is written can be. */
+int  dxup_dest_open(dxup_dest *d, const char *path, int kind, unsigned mode, const uint8_t *content);
+/* Forget what was kept: the part is empty. */
+int  dxup_dest_restart(dxup_dest *d);
 int  dxup_dest_write(dxup_dest *d, const void *bytes, size_t size);
 /* A tree was made in d->fd by other means and is complete. */
 int  dxup_dest_filled(dxup_dest *d, unsigned mode);
 /* Make it durable and put it at path in one step: what was there is whole until then. */
 int  dxup_dest_commit(dxup_dest *d);
-/* Remove the part. Also safe after commit. */
+/* Remove the part, unless d->keep. Also safe after commit. */
 void dxup_dest_abandon(dxup_dest *d);
 
 /* >>loop.c ---- */

@@ -313,6 +313,10 @@ int dxup_parts_start(dxup_parts **parts, const dxup_parts_desc *desc)
     if (a->d.connections > a->count) a->d.connections = a->count;
     a->ranges = dxup_alloc(a->count * sizeof *a->ranges);
     memset(a->ranges, 0, a->count * sizeof *a->ranges);
+    a->front = desc->from;
+    for (uint32_t i = 0; i < desc->from / DXUP_RANGE_SIZE; i++)
+        a->ranges[i] = (range){.got = DXUP_RANGE_SIZE, .asked = true};
+    a->ranges[desc->from / DXUP_RANGE_SIZE].got = (uint32_t)(desc->from % DXUP_RANGE_SIZE);
     a->parts = dxup_alloc(a->d.connections * sizeof *a->parts);
     memset(a->parts, 0, a->d.connections * sizeof *a->parts);
     dx_hbtp_router_init(&a->router);

@@ -14,7 +14,7 @@ typedef struct dxup_parts_desc {
     const char               *name, *path; /* path: a file without a name is made beside it */
     uint8_t                   target[DXUP_HASH_SIZE], have[DXUP_HASH_SIZE];
     uint32_t                  flags;       /* as in the request: which transfer it is */
-    uint64_t                  size;        /* bytes of the transfer */
+    uint64_t                  size, from;  /* bytes of the transfer; of its front, that need not come: below size */
     unsigned                  connections;
     uint64_t                 *sent, *received; /* what crossed the wire is added to these */
     /* The next bytes of the transfer, in order; not 0: give up. */

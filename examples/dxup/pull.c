@@ -51,8 +51,8 @@ typedef struct pull {
     unsigned            mode;
     uint8_t             hash[DXUP_HASH_SIZE];
     dxup_dest           dest;
-    bool                dest_open;
-    uint64_t            written;
+    bool                dest_open, has_part; /* has_part: of an earlier pull, of whatever */
+    uint64_t            written, kept;       /* kept: bytes of it that need not come again */
     dx_cas_blake3       hasher;
     dx_patch_applier    applier;
     bool                applying;
@@ -70,6 +70,12 @@ static void fail(pull *p, int status)
 }
 
 static int start_parts(pull *p);
+
+/* Is what arrived worth keeping for the next pull, should this one be cut off? Of a whole file its front is. */
+static bool keeps(const pull *p)
+{
+    return p->outcome == DXUP_FULL && p->kind == DXUP_FILE && p->wire_size >= DXUP_PARTS_FROM;
+}
 
 /* >>what we have ------------------------------------------------------- */
 typedef struct measure {
@@ -206,7 +212,10 @@ static int finish_transfer(pull *p)
         if (error) return apply_failed(p, error);
     }
     dx_cas_blake3_final(&p->hasher, hash, sizeof hash);
-    if (p->written != p->size || memcmp(hash, p->hash, sizeof hash) != 0)
+    bool good = p->written == p->size && !memcmp(hash, p->hash, sizeof hash);
+    if (!good && p->kept)
+        return dxup_fail(DXUP_DAMAGED, "what an earlier pull left is damaged; all of it is fetched again");
+    if (!good)
         return dxup_fail(DXUP_DAMAGED, "what arrived is not what was announced; nothing changed");
     if (p->base_fd >= 0) os_close(p->base_fd); /* what is replaced need not be open here */
     p->base_fd = -1;
@@ -229,8 +238,9 @@ static void parts_ended(void *user, int status)
 
 static int start_parts(pull *p)
 {
-    dxup_parts_desc desc = {&p->reactor, &p->address, p->o->name, p->o->path, {0}, {0}, 0, p->wire_size,
-                            p->o->connections, &p->sent, &p->received, take_part, parts_ended, p};
+    unsigned connections = p->o->connections ? p->o->connections : 1;
+    dxup_parts_desc desc = {&p->reactor, &p->address, p->o->name, p->o->path, {0}, {0}, 0, p->wire_size, p->next,
+                            connections, &p->sent, &p->received, take_part, parts_ended, p};
     memcpy(desc.target, p->hash, sizeof desc.target);
     memcpy(desc.have, p->have, sizeof desc.have);
     if (p->outcome == DXUP_PATCHED) desc.flags |= DXUP_PARTS;
@@ -239,6 +249,36 @@ static int start_parts(pull *p)
 #endif
     os_end_sending(p->socket); /* this connection has done its part; the server may have few */
     return dxup_parts_start(&p->parts, &desc);
+}
+
+/* What an earlier pull brought is part of this one: hash it, and go on behind it. */
+static int take_kept(pull *p)
+{
+    uint8_t buffer[DXUP_IO_SIZE];
+    while (p->written < p->dest.kept) {
+        int64_t n = os_read(p->dest.fd, buffer, sizeof buffer);
+        if (n < 0) return dxup_fail_errno("%s", p->dest.part);
+        if (n == 0) break; /* only we have it: this cannot be, and the final hash would tell */
+        dx_cas_blake3_update(&p->hasher, buffer, (size_t)n);
+        p->written += (uint64_t)n;
+        dxup_progress(p->o->name, p->written, p->size, false);
+    }
+    p->next = p->kept = p->written;
+    return DXUP_OK;
+}
+
+static int start_transfer(pull *p)
+{
+    bool parts = (p->o->connections > 1 || p->has_part) && !p->transfer && p->wire_size >= DXUP_PARTS_FROM;
+    int status = dxup_dest_open(&p->dest, p->o->path, p->kind, p->mode, keeps(p) ? p->hash : NULL);
+    p->dest_open = !status;
+    dx_cas_blake3_init(&p->hasher);
+    if (!status && (!parts || p->dest.kept > p->size)) status = p->kind == DXUP_FILE ? dxup_dest_restart(&p->dest) : 0;
+    if (!status && p->dest.kept) status = take_kept(p);
+    if (status || !parts) return status;
+    if (p->next < p->wire_size) return start_parts(p);
+    parts_ended(p, DXUP_OK); /* it was cut off just before its end */
+    return DXUP_OK;
 }
 
 /* >>one connection ----------------------------------------------------- */
@@ -301,6 +341,8 @@ static int take_reply(pull *p, const dx_hbtp_result *r)
         if (!same) return dxup_fail(DXUP_DAMAGED, "the server says unchanged, the hashes differ");
         if (p->kind == DXUP_FILE && os_set_mode(p->o->path, p->mode & 0777) < 0)
             return dxup_fail_errno("%s", p->o->path);
+        if (p->has_part && p->kind == DXUP_FILE) /* nobody needs it any more: opened and abandoned, it is gone */
+            p->dest_open = !dxup_dest_open(&p->dest, p->o->path, p->kind, p->mode, NULL);
         p->done = true;
         dx_reactor_stop(&p->reactor);
         return DXUP_OK;
@@ -313,10 +355,7 @@ static int take_reply(pull *p, const dx_hbtp_result *r)
         dxup_has_entries(p->o->path))
         return dxup_fail(DXUP_REFUSED, "%s was changed locally: it is no version of '%s' that the "
                          "server knows; --force replaces it", p->o->path, p->o->name);
-    int status = dxup_dest_open(&p->dest, p->o->path, p->kind, p->mode);
-    p->dest_open = !status;
-    dx_cas_blake3_init(&p->hasher);
-    return status || p->o->connections < 2 || p->transfer || p->wire_size < DXUP_PARTS_FROM ? status : start_parts(p);
+    return start_transfer(p);
 }
 
 static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
@@ -336,7 +375,7 @@ static int send_request(pull *p)
 #ifdef DXUP_ZSTD_LIBRARY
     flags |= DXUP_ZSTD;
 #endif
-    if (p->o->connections > 1) flags |= DXUP_PARTS;
+    if (p->o->connections > 1 || p->has_part) flags |= DXUP_PARTS;
     pull_request_begin(&w, request, sizeof request, DX_TELEPORT_BARE);
     pull_request_set_flags(&w, flags);
     pull_request_set_have(&w, p->have);
@@ -380,9 +419,9 @@ static int lost(pull *p, const char *why)
 {
     char done[32], total[32];
     if (p->dest_open)
-        return dxup_fail(DXUP_NETWORK, "%s after %s of %s bytes; %s is as it was", why,
+        return dxup_fail(DXUP_NETWORK, "%s after %s of %s bytes; %s is as it was%s", why,
                          dxup_count_text(p->next, done), dxup_count_text(p->wire_size, total),
-                         p->o->path);
+                         p->o->path, keeps(p) ? ", the next pull goes on here" : "");
     return dxup_fail(DXUP_NETWORK, "%s before it answered", why);
 }
 
@@ -509,9 +548,10 @@ static void print_summary(const pull *p)
     dxup_progress(NULL, 0, 0, true);
     dxup_hash_text(p->hash, hash);
     if (p->o->report) {
-        printf("name=%s version=%llu outcome=%s wire=%llu size=%llu ms=%.1f rss_kb=%llu hash=%s\n",
+        printf("name=%s version=%llu outcome=%s wire=%llu size=%llu ms=%.1f rss_kb=%llu kept=%llu hash=%s\n",
                p->o->name, (unsigned long long)p->version, outcomes[p->outcome],
-               (unsigned long long)bytes, (unsigned long long)p->size, ms, (unsigned long long)os_memory_peak() / 1024, hash);
+               (unsigned long long)bytes, (unsigned long long)p->size, ms, (unsigned long long)os_memory_peak() / 1024,
+               (unsigned long long)p->kept, hash);
     } else if (!p->o->quiet) {
         printf("%s@%llu %s: %s bytes on the wire for %s, %.1f ms, BLAKE3 %.16s... verified\n",
                p->o->name, (unsigned long long)p->version, outcomes[p->outcome],
@@ -519,24 +559,25 @@ static void print_summary(const pull *p)
     }
 }
 
-int dxup_pull(const dxup_options *o)
+/* *again: what an earlier pull left was damaged, and is gone now. */
+static int pull_once(const dxup_options *o, bool *again)
 {
     pull *p = dxup_alloc(sizeof *p);
     memset(p, 0, sizeof *p);
     p->o = o;
-    if (o->connections > CONNECTIONS_MAX) {
-        free(p);
-        return dxup_fail(DXUP_USAGE, "pull uses at most %d connections", CONNECTIONS_MAX);
-    }
-    p->socket = p->base_fd = p->dest.fd = p->dest.entry_fd = -1;
+    p->socket = p->base_fd = -1;
     p->started_ns = dxup_now_ns();
     int status = DXUP_OK;
     if (dx_reactor_address_parse(&p->address, o->address))
         status = dxup_fail(DXUP_USAGE, "'%s' is not ADDR:PORT in numbers, such as 127.0.0.1:7000",
                            o->address);
     if (!status) status = look_at_destination(p);
+    if (!status) status = dxup_dest_find_part(&p->dest, o->path, &p->has_part);
+    p->dest.fd = p->dest.entry_fd = -1;
     if (!status) status = transfer(p);
     if (!status) print_summary(p);
+    *again = status == DXUP_DAMAGED && p->kept;
+    p->dest.keep = status == DXUP_NETWORK && keeps(p) && p->next;
     if (p->dest_open) dxup_dest_abandon(&p->dest);
     if (p->base_fd >= 0) os_close(p->base_fd);
     if (p->socket >= 0) os_close_socket(p->socket);
@@ -545,4 +586,13 @@ int dxup_pull(const dxup_options *o)
     free(p->reactor_memory);
     free(p);
     return status;
+}
+
+int dxup_pull(const dxup_options *o)
+{
+    bool again = false;
+    if (o->connections > CONNECTIONS_MAX)
+        return dxup_fail(DXUP_USAGE, "pull uses at most %d connections", CONNECTIONS_MAX);
+    int status = pull_once(o, &again);
+    return again ? pull_once(o, &again) : status;
 }

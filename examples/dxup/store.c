@@ -670,7 +670,7 @@ static int checkout_version(dxup_store *s, const dxup_version *v, const char *pa
 {
     uint8_t hash[DXUP_HASH_SIZE];
     checkout *c = dxup_alloc(sizeof *c);
-    int status = dxup_dest_open(&c->dest, path, v->kind, v->mode);
+    int status = dxup_dest_open(&c->dest, path, v->kind, v->mode, NULL);
     if (status) {
         free(c);
         return status;
@@ -692,7 +692,7 @@ static int checkout_any(dxup_store *s, const dxup_version *v, const dxup_options
 #ifndef DXUP_NO_SNAPSHOTS
     if (v->snapshot) {
         dxup_dest *dest = dxup_alloc(sizeof *dest);
-        int status = dxup_dest_open(dest, o->path, v->kind, v->mode);
+        int status = dxup_dest_open(dest, o->path, v->kind, v->mode, NULL);
         if (!status) {
             status = dxup_tree_restore(s, o->store, v->root, dest, o->workers);
             if (!status) status = dxup_dest_commit(dest);
