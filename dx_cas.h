@@ -31,7 +31,7 @@
 
         >>config  >>types  >>api        what you may call
         >>platform >>shared >>simd >>blake3 >>chunker >>device >>file
-        >>format >>index >>objects >>refs >>recovery >>public >>verify >>collect
+        >>format >>index >>objects >>refs >>recovery >>checkpoint >>public >>verify >>collect
 
     GUARANTEES
         - dx_cas_put() returned 0: this process reads it at once.
@@ -219,6 +219,7 @@ typedef struct dx_cas_desc { /* how to open a store. Zero fields mean the defaul
                                 half of them are for deletions and commits alone. Default 0 */
     uint32_t align;          /* creation: records begin at multiples of it; 8 (default)..4096 */
     uint8_t  store_id[16];   /* creation: random, best not shown to those whose content is kept */
+    dx_cas_device checkpoint; /* read NULL: none. For dx_cas_checkpoint(); needs no sync */
     const dx_cas_codec *codecs; /* codecs[0] compresses what is put; all decompress; borrowed */
     size_t   codec_count;
 } dx_cas_desc;
@@ -244,8 +245,13 @@ typedef struct dx_cas_tip_ { /* private: the last commit */
     uint32_t      marks;         /* its own: retired, how it was synced */
 } dx_cas_tip_;
 
+typedef struct dx_cas_saved_ { /* private: what the checkpoint holds */
+    uint64_t  size, end; /* bytes of its blocks; end of the log that they know */
+    dx_cas_id hash;      /* of the last block */
+} dx_cas_saved_;
+
 typedef struct dx_cas_store { /* caller-allocated; fields are private */
-    dx_cas_device  device_;
+    dx_cas_device  device_, checkpoint_;
     const dx_cas_codec *codecs_;
     void *(*grow_)(void *user, void *old, size_t size);
     void          *grow_user_, *memory_;
@@ -257,6 +263,7 @@ typedef struct dx_cas_store { /* caller-allocated; fields are private */
     uint64_t       device_size_; /* writer: zero from the end of the log to here */
     dx_cas_stats   stats_;
     dx_cas_tip_    tip_;
+    dx_cas_saved_  saved_;
     uint8_t        store_id_[16];
     uint32_t       align_, tag_, object_size_max_, mode_, features_, durability_, preallocate_;
     bool           open_, dirty_, failed_, unsure_; /* unsure_: the last commit was not synced */
@@ -287,7 +294,9 @@ enum { /* dx_cas_damage.kind */
     DX_CAS_DAMAGE_PADDING = 5, /* padding is not zero; nothing is lost */
     DX_CAS_DAMAGE_COMMIT = 6,  /* one copy of a commit (nothing is lost), or the chain is broken */
     DX_CAS_DAMAGE_MISSING = 7, /* object id is needed by the record at offset and not there */
-    DX_CAS_DAMAGE_UNKNOWN = 8  /* its codec is not in desc.codecs: could not be checked */
+    DX_CAS_DAMAGE_UNKNOWN = 8, /* its codec is not in desc.codecs: could not be checked */
+    DX_CAS_DAMAGE_INDEX = 9    /* the index lacks the record, or has one too many; size 0: at offset
+                                  of desc.checkpoint. Nothing is lost: open without, or write it */
 };
 
 typedef struct dx_cas_damage {
@@ -360,8 +369,8 @@ DX_CAS_API int  dx_cas_file_sync_folder(const char *path);
 
 /* --- Store. Bytes of memory for objects_max, object_size_max and codecs; 0: above SIZE_MAX. */
 DX_CAS_API size_t dx_cas_memory_size(const dx_cas_desc *desc);
-/* Open or create a store. Reads the header of each record once. A writer cuts off what a killed one
-   left after its last commit.
+/* Open or create a store. Reads the header of each record since the last checkpoint. A writer cuts
+   off what a killed one left after its last commit.
    DX_CAS_ENOTFOUND   the device is empty and DX_CAS_CREATE is not given
    DX_CAS_ENOMEM      dx_cas_memory_needed() says how many bytes the next try needs
    DX_CAS_ECORRUPT    committed bytes are damaged, dx_cas_damage_offset() says where; with
@@ -391,6 +400,11 @@ DX_CAS_API int dx_cas_object_size(dx_cas_store *s, const dx_cas_id *id, uint64_t
 /* Make all before it durable, atomically (desc.durability); nothing to commit costs nothing. After
    an error the store refuses to write (DX_CAS_ESYS): open it again. */
 DX_CAS_API int dx_cas_commit(dx_cas_store *s);
+/* Keep the index on desc.checkpoint: open need not read the records so far, nor meets damage in
+   their headers, as get and verify do. All must be committed, else DX_CAS_EINVAL. It syncs the
+   store. What does not fit the chain of commits is ignored by open. After an error the store goes
+   on, and the next checkpoint is written from the start. */
+DX_CAS_API int dx_cas_checkpoint(dx_cas_store *s);
 /* Reader: see what other processes committed meanwhile. DX_CAS_EMOVED, DX_CAS_EAGAIN (open again: a
    commit could not be synced and was taken back; reading may say so, too);
    DX_CAS_ENOMEM (grow, repeat). After an error of the device repeat it before reading on. */
@@ -1493,6 +1507,8 @@ DX_CAS_API dx_cas_device dx_cas_file_device(dx_cas_file *f)
 enum {
     DX_CAS_P_HEAD = 64, /* bytes of a record header and of one copy of the store header */
     DX_CAS_P_BLOB = 1, DX_CAS_P_LIST = 2, DX_CAS_P_REF = 3, DX_CAS_P_COMMIT = 4, /* record types */
+    DX_CAS_P_INDEX = 5, /* no record: a block of the checkpoint */
+    DX_CAS_P_BLOCK = 128, DX_CAS_P_SLOT = 16, /* bytes of its head, and of an entry in it */
     DX_CAS_P_REF_FIXED = 112, DX_CAS_P_REF_MAX = 112 + 255 + 64, /* bytes of a ref record */
     DX_CAS_P_SET = 1, DX_CAS_P_TRIM = 2, DX_CAS_P_DELETE = 3,    /* what a ref record does */
     DX_CAS_P_RETIRED = 1, /* marks of a commit: another store takes this one's place; */
@@ -1586,20 +1602,27 @@ static int dx_cas_p_decode(const dx_cas_store *s, uint64_t place, const uint8_t 
 
 static int dx_cas_p_sound(bool ok) { return ok ? DX_CAS_OK : DX_CAS_ECORRUPT; }
 
+/* Does the commit of that chain end there? DX_CAS_OK, DX_CAS_ENOTFOUND, or the device's error. */
+static int dx_cas_p_commit_at(dx_cas_store *s, uint64_t end, const dx_cas_id *id,
+                              dx_cas_p_record *r)
+{
+    uint64_t place = end - dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
+    uint8_t head[2 * DX_CAS_P_HEAD];
+    size_t got = 0, i;
+    DX_CAS_P_TRY(s->device_.read(s->device_.user, place, head, sizeof head, &got));
+    for (i = 0; i + DX_CAS_P_HEAD <= got; i += DX_CAS_P_HEAD) {
+        if (dx_cas_p_decode(s, place + i, head + i, r) != DX_CAS_OK) continue;
+        if (r->type == DX_CAS_P_COMMIT && dx_cas_id_equal(&r->id, id)) return DX_CAS_OK;
+    }
+    return DX_CAS_ENOTFOUND;
+}
+
 /* A reader may have seen a commit that was cut off again, since it could not be synced. */
 static bool dx_cas_p_tip_gone(dx_cas_store *s)
 {
-    uint64_t place = s->tip_.end - dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
-    uint8_t head[2 * DX_CAS_P_HEAD];
     dx_cas_p_record r;
-    size_t got = 0, i;
     if (!s->open_ || (s->mode_ & DX_CAS_WRITE) || s->tip_.sequence == 0) return false;
-    if (s->device_.read(s->device_.user, place, head, sizeof head, &got) != DX_CAS_OK) return false;
-    for (i = 0; i + DX_CAS_P_HEAD <= got; i += DX_CAS_P_HEAD) {
-        if (dx_cas_p_decode(s, place + i, head + i, &r) != DX_CAS_OK) continue;
-        if (r.type == DX_CAS_P_COMMIT && dx_cas_id_equal(&r.id, &s->tip_.id)) return false;
-    }
-    return true;
+    return dx_cas_p_commit_at(s, s->tip_.end, &s->tip_.id, &r) == DX_CAS_ENOTFOUND;
 }
 
 static int dx_cas_p_damaged(dx_cas_store *s, uint64_t place)
@@ -1609,11 +1632,16 @@ static int dx_cas_p_damaged(dx_cas_store *s, uint64_t place)
     return DX_CAS_ECORRUPT;
 }
 
-static int dx_cas_p_read(dx_cas_store *s, uint64_t place, void *out, size_t size)
+static int dx_cas_p_read_from(const dx_cas_device *d, uint64_t place, void *out, size_t size)
 {
     size_t got = 0;
-    DX_CAS_P_TRY(s->device_.read(s->device_.user, place, out, size, &got));
+    DX_CAS_P_TRY(d->read(d->user, place, out, size, &got));
     return got == size ? DX_CAS_OK : DX_CAS_ETRUNCATED;
+}
+
+static int dx_cas_p_read(dx_cas_store *s, uint64_t place, void *out, size_t size)
+{
+    return dx_cas_p_read_from(&s->device_, place, out, size);
 }
 
 static int dx_cas_p_write(dx_cas_store *s, uint64_t place, const void *data, uint64_t size)
@@ -1636,7 +1664,7 @@ static int dx_cas_p_read_head(dx_cas_store *s, uint64_t place, dx_cas_p_record *
 static void dx_cas_p_id_start(dx_cas_hasher *h, uint32_t type)
 {
     static const char *const contexts[] = {"dx_cas v1 list node", "dx_cas v1 ref",
-                                           "dx_cas v1 commit chain"};
+                                           "dx_cas v1 commit chain", "dx_cas v1 index"};
     if (type == DX_CAS_P_BLOB) DX_CAS_P_HASH(init)(h);
     else DX_CAS_P_HASH(init_derive)(h, contexts[type - 2], dx_cas_p_length(contexts[type - 2]));
 }
@@ -2549,17 +2577,152 @@ static int dx_cas_p_scan_recheck(dx_cas_p_scan *c)
     return DX_CAS_OK;
 }
 
-/* Read the whole log into an empty index. Most stores end with a commit that counts; otherwise what
-   follows the last one got in too, and a second scan that stops there builds it again. */
+/* >>checkpoint ----------------------------------------------------------
+   The index on a device of its own: blocks of what came since the block before. Each has the hash
+   of that one and of itself, and names a commit. One that does not fit the log, or is not whole, is
+   as if it were not there, and so are those behind it: the log says what they would. */
+typedef struct dx_cas_p_block {
+    uint64_t size, count; /* bytes; entries */
+    uint64_t from, end;   /* the entries' records are there in the log */
+    uint32_t marks;       /* of the commit */
+    dx_cas_id chain, hash;
+    uint8_t  head[DX_CAS_P_BLOCK];
+} dx_cas_p_block;
+
+static const uint8_t dx_cas_p_block_magic[8] = {0x89, 'D', 'X', 'I', 'D', 'X', 0x0d, 0x0a};
+
+static void dx_cas_p_saved_none(const dx_cas_store *s, dx_cas_saved_ *saved)
+{
+    DX_CAS_MEMSET(saved, 0, sizeof *saved);
+    saved->end = dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
+}
+
+static void dx_cas_p_saved_pass(dx_cas_saved_ *saved, const dx_cas_p_block *b)
+{
+    saved->size += b->size;
+    saved->end = b->end;
+    saved->hash = b->hash;
+}
+
+/* A piece of the entries from number i on, into the work memory. */
+static int dx_cas_p_block_piece(dx_cas_store *s, const dx_cas_p_block *b, uint64_t i, size_t *size)
+{
+    uint64_t left = (b->count - i) * DX_CAS_P_SLOT;
+    *size = left < DX_CAS_P_IO ? (size_t)left : (size_t)DX_CAS_P_IO;
+    return dx_cas_p_read_from(&s->checkpoint_, s->saved_.size + DX_CAS_P_BLOCK + i * DX_CAS_P_SLOT,
+                              s->work_, *size);
+}
+
+/* The block behind s->saved_; an error unless it is whole and of this log. */
+static int dx_cas_p_block_open(dx_cas_store *s, dx_cas_p_block *b)
+{
+    dx_cas_p_record commit;
+    dx_cas_hasher h;
+    dx_cas_id is;
+    uint64_t i;
+    size_t size;
+    DX_CAS_P_TRY(dx_cas_p_read_from(&s->checkpoint_, s->saved_.size, b->head, sizeof b->head));
+    b->count = dx_cas_p_load64(b->head + 8);
+    b->from = dx_cas_p_load64(b->head + 16);
+    b->end = dx_cas_p_load64(b->head + 24);
+    DX_CAS_MEMCPY(b->chain.bytes, b->head + 40, 32);
+    if (DX_CAS_MEMCMP(b->head, dx_cas_p_block_magic, 8) != 0 || b->from != s->saved_.end ||
+        b->end < b->from || b->end - b->from < 2 * DX_CAS_P_HEAD || b->end > DX_CAS_P_PLACE_MAX ||
+        DX_CAS_MEMCMP(b->head + 96, s->saved_.hash.bytes, 32) != 0 ||
+        b->count > (b->end - b->from) / DX_CAS_P_HEAD) { /* each has a record */
+        return DX_CAS_ECORRUPT;
+    }
+    dx_cas_p_id_start(&h, DX_CAS_P_INDEX);
+    DX_CAS_P_HASH(update)(&h, b->head, sizeof b->head);
+    for (i = 0; i < b->count; i += size / DX_CAS_P_SLOT) {
+        DX_CAS_P_TRY(dx_cas_p_block_piece(s, b, i, &size));
+        DX_CAS_P_HASH(update)(&h, s->work_, size);
+    }
+    DX_CAS_P_HASH(final)(&h, is.bytes, sizeof is.bytes);
+    b->size = DX_CAS_P_BLOCK + b->count * DX_CAS_P_SLOT + 32;
+    DX_CAS_P_TRY(dx_cas_p_read_from(&s->checkpoint_, s->saved_.size + b->size - 32, b->hash.bytes,
+                                    32));
+    DX_CAS_P_TRY(dx_cas_p_sound(dx_cas_id_equal(&is, &b->hash)));
+    DX_CAS_P_TRY(dx_cas_p_commit_at(s, b->end, &b->chain, &commit));
+    b->marks = commit.flags >> 8;
+    return dx_cas_p_sound(commit.logical == dx_cas_p_load64(b->head + 32) &&
+                          commit.next == b->end);
+}
+
+/* One entry of a block, into a slot that was reserved. A name is asked what it is. */
+static int dx_cas_p_block_enter(dx_cas_store *s, const dx_cas_p_block *b, const dx_cas_entry_ *e)
+{
+    size_t i = dx_cas_p_home(s, e->fingerprint);
+    uint64_t place = dx_cas_p_place(e);
+    uint32_t steps = 0;
+    dx_cas_p_ref ref;
+    if (place < b->from || place >= b->end) return DX_CAS_ECORRUPT;
+    if (e->place == (place | DX_CAS_P_IS_REF)) {
+        DX_CAS_P_TRY(dx_cas_p_read_ref_at(s, place, &ref));
+        if (dx_cas_p_name_fingerprint(ref.ref.name) != e->fingerprint) return DX_CAS_ECORRUPT;
+        return dx_cas_p_add_ref(s, &ref);
+    }
+    while (dx_cas_p_probe(s, e->fingerprint, 0, &i, &steps)) i = (i + 1) % s->slot_count_;
+    if (e->place >> 48 > DX_CAS_LEVELS_MAX || steps >= DX_CAS_P_STEPS_MAX) return DX_CAS_ECORRUPT;
+    s->slots_[i] = *e;
+    s->entry_count_++;
+    return DX_CAS_OK;
+}
+
+static int dx_cas_p_block_take(dx_cas_store *s, const dx_cas_p_block *b)
+{
+    dx_cas_entry_ e;
+    uint64_t i;
+    size_t size, n;
+    DX_CAS_P_TRY(dx_cas_p_reserve(s, b->count));
+    for (i = 0; i < b->count; i += size / DX_CAS_P_SLOT) {
+        DX_CAS_P_TRY(dx_cas_p_block_piece(s, b, i, &size));
+        for (n = 0; n < size; n += DX_CAS_P_SLOT) {
+            e.fingerprint = dx_cas_p_load64(s->work_ + n);
+            e.place = dx_cas_p_load64(s->work_ + n + 8);
+            DX_CAS_P_TRY(dx_cas_p_block_enter(s, b, &e));
+        }
+    }
+    s->stats_.objects = dx_cas_p_load64(b->head + 72);
+    s->stats_.logical_bytes = dx_cas_p_load64(b->head + 80);
+    s->stats_.stored_bytes = dx_cas_p_load64(b->head + 88);
+    dx_cas_p_tip_set(&s->tip_, &b->chain, dx_cas_p_load64(b->head + 32), b->end);
+    s->tip_.marks = b->marks;
+    return DX_CAS_OK;
+}
+
+/* An empty index, and into it what the checkpoint knows of the log. False: it lies, or the memory
+   is not enough for what it says. */
+static bool dx_cas_p_saved_load(dx_cas_store *s, const dx_cas_tip_ *first, bool use)
+{
+    dx_cas_p_block b;
+    DX_CAS_MEMSET(s->slots_, 0, s->slot_count_ * sizeof *s->slots_);
+    DX_CAS_MEMSET(&s->stats_, 0, sizeof s->stats_);
+    s->entry_count_ = 0;
+    s->tip_ = *first;
+    dx_cas_p_saved_none(s, &s->saved_);
+    while (use && dx_cas_p_block_open(s, &b) == DX_CAS_OK) {
+        if (dx_cas_p_block_take(s, &b) != DX_CAS_OK) return false;
+        dx_cas_p_saved_pass(&s->saved_, &b);
+    }
+    return true;
+}
+
+/* Read the log into an empty index, from the checkpoint on. Most stores end with a commit that
+   counts; otherwise what follows the last one got in too, and a second scan that stops there builds
+   it again. */
 static int dx_cas_p_load(dx_cas_store *s, uint64_t device_size)
 {
     dx_cas_p_scan c;
-    uint64_t limit = device_size;
+    dx_cas_tip_ first = s->tip_;
+    uint64_t limit = device_size, damage = s->damage_offset_, known = 0;
     int tries;
     for (tries = 0; tries < 2; tries++) {
-        DX_CAS_MEMSET(s->slots_, 0, s->slot_count_ * sizeof *s->slots_);
-        DX_CAS_MEMSET(&s->stats_, 0, sizeof s->stats_);
-        s->entry_count_ = 0;
+        if (!dx_cas_p_saved_load(s, &first, s->checkpoint_.read != NULL)) {
+            (void)dx_cas_p_saved_load(s, &first, false);
+        }
+        s->damage_offset_ = damage;
+        known = s->entry_count_;
         DX_CAS_P_TRY(dx_cas_p_scan_run(&c, s, limit, true));
         if (tries > 0 && c.tip.end != limit) return DX_CAS_EAGAIN;
         if (tries == 0) DX_CAS_P_TRY(dx_cas_p_scan_recheck(&c));
@@ -2569,7 +2732,8 @@ static int dx_cas_p_load(dx_cas_store *s, uint64_t device_size)
     s->unsure_ = c.good_end != c.tip.end;
     dx_cas_p_scan_sure(&c);
     if (!c.insert) {
-        s->memory_needed_ = dx_cas_p_memory_for(s->work_size_, c.entries + c.entries / 2);
+        known += c.entries;
+        s->memory_needed_ = dx_cas_p_memory_for(s->work_size_, known + known / 2);
         return DX_CAS_ENOMEM;
     }
     s->idle_size_ = device_size;
@@ -2671,6 +2835,70 @@ static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
     return changed || s->unsure_ ? dx_cas_p_sync(s) : DX_CAS_OK;
 }
 
+/* Append to the checkpoint what came since `from`; *saved is what stays before it. */
+static int dx_cas_p_block_write(dx_cas_store *s, dx_cas_saved_ *saved, uint64_t count)
+{
+    const dx_cas_device *d = &s->checkpoint_;
+    uint64_t place = saved->size;
+    uint8_t *io = s->work_;
+    dx_cas_hasher h;
+    dx_cas_id hash;
+    size_t fill = DX_CAS_P_BLOCK, i;
+    dx_cas_p_id_start(&h, DX_CAS_P_INDEX);
+    DX_CAS_MEMCPY(io, dx_cas_p_block_magic, 8);
+    dx_cas_p_store64(io + 8, count);
+    dx_cas_p_store64(io + 16, saved->end);
+    dx_cas_p_store64(io + 24, s->tip_.end);
+    dx_cas_p_store64(io + 32, s->tip_.sequence);
+    DX_CAS_MEMCPY(io + 40, s->tip_.id.bytes, 32);
+    dx_cas_p_store64(io + 72, s->stats_.objects);
+    dx_cas_p_store64(io + 80, s->stats_.logical_bytes);
+    dx_cas_p_store64(io + 88, s->stats_.stored_bytes);
+    DX_CAS_MEMCPY(io + 96, saved->hash.bytes, 32);
+    DX_CAS_P_TRY(d->truncate(d->user, place));
+    for (i = 0; i <= s->slot_count_; i++) { /* the last turn writes what is left */
+        bool end = i == s->slot_count_;
+        if (!end && dx_cas_p_place(&s->slots_[i]) < saved->end) continue;
+        if (!end) dx_cas_p_store64(io + fill, s->slots_[i].fingerprint);
+        if (!end) dx_cas_p_store64(io + fill + 8, s->slots_[i].place);
+        if (!end) fill += DX_CAS_P_SLOT;
+        if (!end && fill < DX_CAS_P_IO) continue;
+        DX_CAS_P_HASH(update)(&h, io, fill);
+        DX_CAS_P_TRY(d->write(d->user, place, io, fill));
+        place += fill;
+        fill = 0;
+    }
+    DX_CAS_P_HASH(final)(&h, hash.bytes, sizeof hash.bytes);
+    saved->size = place + sizeof hash.bytes;
+    saved->end = s->tip_.end;
+    saved->hash = hash;
+    return d->write(d->user, place, hash.bytes, sizeof hash.bytes);
+}
+
+DX_CAS_API int dx_cas_checkpoint(dx_cas_store *s)
+{
+    dx_cas_saved_ saved;
+    uint64_t count = 0, whole;
+    size_t i;
+    int error;
+    if (!s) return DX_CAS_EINVAL;
+    DX_CAS_P_TRY(dx_cas_p_may_write(s));
+    if (!s->checkpoint_.read || s->dirty_) return DX_CAS_EINVAL;
+    if (s->tip_.end == s->saved_.end) return DX_CAS_OK;
+    DX_CAS_P_TRY(s->device_.sync(s->device_.user)); /* it must not know what a cut can take back */
+    for (i = 0; i < s->slot_count_; i++) count += dx_cas_p_place(&s->slots_[i]) >= s->saved_.end;
+    saved = s->saved_;
+    whole = DX_CAS_P_BLOCK + 32 + (uint64_t)s->entry_count_ * DX_CAS_P_SLOT;
+    if (saved.size + count * DX_CAS_P_SLOT > 2 * whole + 4096) { /* half of it is of no use */
+        dx_cas_p_saved_none(s, &saved);
+        count = s->entry_count_;
+    }
+    dx_cas_p_saved_none(s, &s->saved_); /* should it fail */
+    error = dx_cas_p_block_write(s, &saved, count);
+    if (error == DX_CAS_OK) s->saved_ = saved;
+    return error;
+}
+
 /* >>public ------------------------------------------------------------- */
 DX_CAS_API size_t dx_cas_memory_size(const dx_cas_desc *desc)
 {
@@ -2688,7 +2916,7 @@ DX_CAS_API void dx_cas_close(dx_cas_store *s)
 
 static bool dx_cas_p_desc_ok(const dx_cas_desc *desc)
 {
-    const dx_cas_device *d = &desc->device;
+    const dx_cas_device *d = &desc->device, *k = &desc->checkpoint;
     size_t i;
     if (!d->read || !d->size || !desc->memory) return false;
     if ((desc->mode & DX_CAS_WRITE) && (!d->write || !d->sync || !d->truncate)) return false;
@@ -2696,6 +2924,9 @@ static bool dx_cas_p_desc_ok(const dx_cas_desc *desc)
     if (desc->align > 4096 || (desc->align & (desc->align - 1)) || (desc->align & 7)) return false;
     if (desc->object_size_max > (uint32_t)1 << 30 || desc->durability > DX_CAS_NONE) return false;
     if (desc->codec_count && !desc->codecs) return false;
+    if (k->read && (!k->size || ((desc->mode & DX_CAS_WRITE) && (!k->write || !k->truncate)))) {
+        return false;
+    }
     for (i = 0; i < desc->codec_count; i++) {
         const dx_cas_codec *c = &desc->codecs[i];
         if (c->number == 0 || !c->compress || !c->decompress) return false;
@@ -2741,7 +2972,9 @@ static int dx_cas_p_open(dx_cas_store *s, const dx_cas_desc *desc)
         s->mode_ &= ~(uint32_t)DX_CAS_WRITE;
         return (desc->mode & DX_CAS_ACCEPT_DAMAGE) ? DX_CAS_OK : DX_CAS_ECORRUPT;
     }
-    return error == DX_CAS_OK && write ? dx_cas_p_repair_tail(s, size) : error;
+    if (error != DX_CAS_OK || !write) return error;
+    if (s->checkpoint_.read) (void)s->checkpoint_.truncate(s->checkpoint_.user, s->saved_.size);
+    return dx_cas_p_repair_tail(s, size);
 }
 
 DX_CAS_API int dx_cas_open(dx_cas_store *s, const dx_cas_desc *desc)
@@ -2752,6 +2985,7 @@ DX_CAS_API int dx_cas_open(dx_cas_store *s, const dx_cas_desc *desc)
     s->damage_offset_ = UINT64_MAX;
     if (!desc || !dx_cas_p_desc_ok(desc)) return DX_CAS_EINVAL;
     s->device_ = desc->device;
+    s->checkpoint_ = desc->checkpoint;
     s->codecs_ = desc->codecs;
     s->codec_count_ = desc->codec_count;
     s->grow_ = desc->grow;
@@ -2910,6 +3144,7 @@ typedef struct dx_cas_p_check {
     void *user;
     dx_cas_report report;
     uint64_t damage_place; /* of the first */
+    uint64_t indexed;      /* objects that the index finds where they are */
     bool stop;
 } dx_cas_p_check;
 
@@ -2969,6 +3204,7 @@ static int dx_cas_p_check_commit(dx_cas_p_check *k, const dx_cas_p_record *r)
 static int dx_cas_p_check_object(dx_cas_p_check *k, const dx_cas_p_record *r)
 {
     dx_cas_store *s = k->scan.s;
+    dx_cas_p_record found;
     dx_cas_p_node n;
     uint32_t i;
     int error = r->type == DX_CAS_P_LIST ? dx_cas_p_get_node(s, r, s->work_, &n)
@@ -2984,19 +3220,28 @@ static int dx_cas_p_check_object(dx_cas_p_check *k, const dx_cas_p_record *r)
         int missing = dx_cas_p_find_child(s, &n, i, &id, &child);
         DX_CAS_P_TRY(dx_cas_p_told(k, missing, DX_CAS_DAMAGE_MISSING, r->place, r->stored, &id));
     }
-    return dx_cas_p_told(k, error, DX_CAS_DAMAGE_OBJECT, r->place, r->stored, &r->id);
+    DX_CAS_P_TRY(dx_cas_p_told(k, error, DX_CAS_DAMAGE_OBJECT, r->place, r->stored, &r->id));
+    error = dx_cas_p_find(s, &r->id, &found, NULL);
+    k->indexed += error == DX_CAS_OK && found.place == r->place;
+    if (error == DX_CAS_ECORRUPT) return DX_CAS_OK; /* where it is damaged it was said */
+    return dx_cas_p_told(k, error, DX_CAS_DAMAGE_INDEX, r->place, r->stored, &r->id);
 }
 
 static int dx_cas_p_check_ref(dx_cas_p_check *k, const dx_cas_p_record *r)
 {
     dx_cas_p_record root;
-    dx_cas_p_ref ref;
+    dx_cas_p_ref ref, now;
     uint32_t kind = DX_CAS_DAMAGE_REF;
     int error = dx_cas_p_read_ref(k->scan.s, r, &ref);
     k->report.refs++;
     if (error == DX_CAS_OK && ref.op == DX_CAS_P_SET) {
         kind = DX_CAS_DAMAGE_MISSING;
         error = dx_cas_p_find(k->scan.s, &ref.ref.root, &root, NULL);
+    }
+    if (error == DX_CAS_OK && dx_cas_p_name(k->scan.s, ref.ref.name, &now) == DX_CAS_OK &&
+        now.place < r->place) {
+        DX_CAS_P_TRY(dx_cas_p_told(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_INDEX, r->place, r->stored,
+                                   NULL));
     }
     return dx_cas_p_told(k, error, kind, r->place, r->stored,
                          kind == DX_CAS_DAMAGE_REF ? NULL : &ref.ref.root);
@@ -3016,6 +3261,29 @@ static int dx_cas_p_check_record(dx_cas_p_check *k, const dx_cas_p_record *r)
                                              : dx_cas_p_check_object(k, r));
     }
     return dx_cas_p_check_bytes(k, 0, end, NULL, (size_t)(r->next - end), DX_CAS_DAMAGE_PADDING);
+}
+
+/* What no record was found for, in the index; and what open has not taken from the checkpoint. */
+static int dx_cas_p_check_index(dx_cas_p_check *k)
+{
+    dx_cas_store *s = k->scan.s;
+    dx_cas_saved_ was = s->saved_;
+    dx_cas_p_block b;
+    uint64_t objects = 0, size = 0;
+    size_t i;
+    for (i = 0; i < s->slot_count_; i++) {
+        objects += s->slots_[i].place && !(s->slots_[i].place & DX_CAS_P_IS_REF);
+    }
+    if (k->report.damaged == 0 && k->indexed != objects) { /* else some may be unreadable */
+        DX_CAS_P_TRY(dx_cas_p_told(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_INDEX, 0, s->end_, NULL));
+    }
+    if (!s->checkpoint_.read) return DX_CAS_OK;
+    DX_CAS_P_TRY(s->checkpoint_.size(s->checkpoint_.user, &size));
+    dx_cas_p_saved_none(s, &s->saved_);
+    while (dx_cas_p_block_open(s, &b) == DX_CAS_OK) dx_cas_p_saved_pass(&s->saved_, &b);
+    objects = s->saved_.size;
+    s->saved_ = was;
+    return dx_cas_p_told(k, dx_cas_p_sound(objects >= size), DX_CAS_DAMAGE_INDEX, objects, 0, NULL);
 }
 
 DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *user,
@@ -3041,6 +3309,7 @@ DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *
             error = dx_cas_p_told(&k, error, DX_CAS_DAMAGE_RECORD, r.place, r.next - r.place, NULL);
         }
     }
+    if (error == DX_CAS_OK && !k.stop) error = dx_cas_p_check_index(&k);
     if (error == DX_CAS_OK) error = s->device_.size(s->device_.user, &size);
     k.report.tail_bytes = size > s->end_ ? size - s->end_ : 0;
     if (report) *report = k.report;

@@ -46,6 +46,7 @@ typedef struct disk {
     int      fail;
     bool     off, failed;
     uint64_t random;
+    struct disk *main; /* NULL; or that whose faults and power this one shares: it is for checkpoints */
 } disk;
 
 static uint64_t rng(uint64_t *state)
@@ -135,6 +136,7 @@ static void power(disk *d)
 /* Does this call fail? Sets off when the power is gone. */
 static bool faulty(disk *d)
 {
+    if (d->main) d = d->main;
     if (d->off) return true;
     if (++d->calls < d->fail_at || d->fail == FAIL_NEVER) return false;
     if (d->calls > d->fail_at && d->fail == FAIL_ONCE) return false;
@@ -158,13 +160,13 @@ static int disk_write(void *user, uint64_t at, const void *data, size_t size)
 {
     disk *d = (disk *)user;
     int error = DX_CAS_OK;
-    if (d->off) return DX_CAS_ESYS;
+    if ((d->main ? d->main : d)->off) return DX_CAS_ESYS;
     if (faulty(d)) {
         error = DX_CAS_ESYS;
         size = pick(d, (unsigned)size + 1); /* and a part of it got through */
     } else if (at + size > d->limit) {
         error = DX_CAS_ENOSPACE;
-        d->failed = true;
+        (d->main ? d->main : d)->failed = true;
         size = at < d->limit && pick(d, 2) ? d->limit - (size_t)at : 0;
     }
     if (size) {
@@ -218,7 +220,10 @@ typedef struct state { /* what one commit holds */
 } state;
 
 typedef struct run {
-    disk          disk;
+    disk          disk, side;  /* side: the checkpoint's */
+    uint8_t       old_side[CAPACITY]; /* as it was at some time, in this run or the one before */
+    size_t        old_side_size;
+    uint64_t      checkpoints;
     dx_cas_store  store;
     state         states[STATES], now;  /* states[k]: after commit k; now: with what is not committed */
     unsigned      commits, durable, attempted, objects, level, preallocate;
@@ -270,6 +275,10 @@ static int open_store(run *r, uint32_t mode)
     memset(&desc, 0, sizeof desc);
     if (r->barrier) device.barrier = disk_barrier;
     desc.device = device;
+    if (r->seed % 4) {
+        desc.checkpoint = device;
+        desc.checkpoint.user = &r->side;
+    }
     desc.mode = mode;
     desc.memory = r->memory;
     desc.objects_max = 160;
@@ -328,7 +337,7 @@ static bool reopen(run *r, unsigned least)
     if (any(r, 3) == 0) {
         size_t size = r->disk.size;
         error = open_store(r, DX_CAS_READ);
-        if (error == DX_CAS_ESYS && r->disk.failed) return false;
+        if (r->disk.off || (error == DX_CAS_ESYS && r->disk.failed)) return false; /* off: in the checkpoint, which nobody needs */
         NEED(r, error == DX_CAS_OK || (error == DX_CAS_ENOTFOUND && least == 0));
         if (error == DX_CAS_OK) {
             long was = r->disk.fail;
@@ -346,7 +355,7 @@ static bool reopen(run *r, unsigned least)
     }
     if (r->levels) r->level = any(r, 4);
     error = open_store(r, DX_CAS_WRITE | DX_CAS_CREATE);
-    if (error == DX_CAS_ESYS && r->disk.failed) return false;
+    if (r->disk.off || (error == DX_CAS_ESYS && r->disk.failed)) return false;
     if (error == DX_CAS_ENOSPACE && r->disk.failed) return false;
     SHOW(r, "  open: %s, %zu bytes, ops %ld\n", dx_cas_error_name(error), r->disk.size, r->disk.calls);
     NEED(r, error == DX_CAS_OK);
@@ -378,6 +387,7 @@ static void arm(run *r)
     d->fail = (int)any(r, 8);
     d->fail = d->fail < 5 ? FAIL_CUT : d->fail == 5 ? FAIL_ONCE : d->fail == 6 ? FAIL_FROM_THEN_ON : FAIL_NEVER;
     d->limit = any(r, 8) ? CAPACITY : d->size + any(r, 3000);
+    r->side.limit = any(r, 8) ? CAPACITY : r->side.size + any(r, 500);
     SHOW(r, "  fault %d at call %ld, limit %zu\n", d->fail, d->fail_at, d->limit);
 }
 
@@ -388,13 +398,16 @@ static void crash(run *r)
     for (unsigned tries = 0;; tries++) {
         bool cut = r->disk.off || r->disk.fail == FAIL_FROM_THEN_ON || any(r, 2);
         SHOW(r, "  %s: %u commits, %u durable, %u attempted\n", cut ? "power cut" : "kill", r->commits, r->durable, r->attempted);
-        if (cut) power(&r->disk);
+        if (cut) {
+            power(&r->disk);
+            power(&r->side);
+        }
         if (cut) r->commits = r->durable; /* what is promised still */
         if (tries < 3) {
             arm(r);
         } else {
             r->disk.fail = FAIL_NEVER;
-            r->disk.limit = CAPACITY;
+            r->disk.limit = r->side.limit = CAPACITY;
         }
         if (reopen(r, r->commits)) break;
         r->faults++;
@@ -472,6 +485,22 @@ static int commit(run *r)
     return DX_CAS_OK;
 }
 
+/* What is committed stays the same, and is durable then. An error here hurts nothing. */
+static int checkpoint(run *r)
+{
+    int error;
+    if (any(r, 4) == 0) {
+        r->old_side_size = r->side.size;
+        memcpy(r->old_side, r->side.now, CAPACITY);
+    }
+    error = dx_cas_checkpoint(&r->store);
+    if (error == DX_CAS_EINVAL) return DX_CAS_OK; /* there is something to commit, or no device */
+    if (error == DX_CAS_OK) r->durable = r->commits;
+    if (error == DX_CAS_OK) r->checkpoints++;
+    if (error != DX_CAS_OK) NEED(r, r->disk.failed);
+    return r->disk.off ? error : DX_CAS_OK;
+}
+
 /* Where commits are not synced, one copy of a commit or the header may be torn, and padding: nothing is lost, and it is said. */
 static int tell(void *user, const dx_cas_damage *damage)
 {
@@ -492,7 +521,7 @@ static void script(run *r)
     if (!reopen(r, 0)) crash(r);
     while (steps-- > 0) {
         unsigned what = any(r, 16);
-        error = what < 6 ? put_object(r) : what < 9 ? change_name(r, any(r, NAMES)) : what < 13 ? commit(r) : DX_CAS_OK;
+        error = what < 6 ? put_object(r) : what < 9 ? change_name(r, any(r, NAMES)) : what < 13 ? commit(r) : what == 13 ? checkpoint(r) : DX_CAS_OK;
         SHOW(r, "  step %u: %d\n", what, error);
         if (what == 15 && r->kind != FAIL_NEVER) continue;
         if (what == 15) r->disk.off = any(r, 2); /* the end of this process, or of the power */
@@ -506,9 +535,10 @@ static void script(run *r)
     }
     r->struck |= r->disk.failed;
     r->disk.fail = FAIL_NEVER;
-    r->disk.limit = CAPACITY;
+    r->disk.limit = r->side.limit = CAPACITY;
     check_state(r, &r->now);
     power(&r->disk);
+    power(&r->side);
     if (!reopen(r, r->durable)) NEED(r, !"opens");
     check_state(r, &r->now);
     error = dx_cas_verify(&r->store, tell, r, NULL);
@@ -559,6 +589,56 @@ static void rot(run *r)
     r->checks++;
 }
 
+static int tell_index(void *user, const dx_cas_damage *damage)
+{
+    run *r = (run *)user;
+    if (damage->kind != DX_CAS_DAMAGE_INDEX && !r->loose) r->damaged = true;
+    return 0;
+}
+
+/* A checkpoint is damaged, or falls back to one of another time or of another store: nothing is hidden, nothing invented, and
+   who verifies hears of it. A writer goes on, and the next checkpoint is right. */
+static void rot_side(run *r)
+{
+    disk *d = &r->side;
+    uint8_t was[CAPACITY];
+    size_t size = d->size, times = 1 + any(r, 3);
+    int error;
+    bool stale = false;
+    dx_cas_stats stats;
+    memcpy(was, d->now, sizeof was);
+    dx_cas_close(&r->store);
+    if (any(r, 2) || !d->size) {
+        memset(d->now, 0, sizeof d->now);
+        memcpy(d->now, r->old_side, r->old_side_size);
+        d->size = r->old_side_size;
+        stale = true;
+    } else {
+        while (times-- > 0) d->now[any(r, (unsigned)d->size)] ^= (uint8_t)(1u << any(r, 8));
+        if (any(r, 4) == 0) cut_bytes(d->now, &d->size, any(r, (unsigned)d->size));
+    }
+    bool same_bytes = d->size == size && memcmp(was, d->now, CAPACITY) == 0;
+    bool prefix = d->size <= size && memcmp(was, d->now, d->size) == 0;
+    for (int again = 0; again < 2; again++) {
+        error = open_store(r, again ? DX_CAS_WRITE : DX_CAS_READ);
+        NEED(r, error == DX_CAS_OK);
+        dx_cas_get_stats(&r->store, &stats);
+        NEED(r, stats.commits == r->commits);
+        check_state(r, &r->now);
+        error = dx_cas_verify(&r->store, tell_index, r, NULL);
+        NEED(r, !r->damaged && (error == DX_CAS_OK || error == DX_CAS_ECORRUPT));
+        if (r->seed % 4 && !again && !same_bytes && !prefix) NEED(r, error == DX_CAS_ECORRUPT || stale);
+        if (!r->loose && (again || same_bytes)) NEED(r, error == DX_CAS_OK);
+    }
+    error = dx_cas_checkpoint(&r->store);
+    NEED(r, error == (r->seed % 4 ? DX_CAS_OK : DX_CAS_EINVAL));
+    dx_cas_close(&r->store);
+    error = open_store(r, DX_CAS_READ);
+    NEED(r, error == DX_CAS_OK && (r->seed % 4 == 0 || r->store.saved_.end == r->store.tip_.end));
+    check_state(r, &r->now);
+    r->checks++;
+}
+
 static void start(run *r, uint64_t seed)
 {
     size_t dirty = r->disk.size > r->disk.stable_size ? r->disk.size : r->disk.stable_size;
@@ -566,13 +646,21 @@ static void start(run *r, uint64_t seed)
     memset(d->now, 0, dirty);
     memset(d->stable, 0, dirty);
     d->size = d->stable_size = d->used = 0;
+    size_t dirty_side = r->side.size > r->side.stable_size ? r->side.size : r->side.stable_size;
+    memset(r->side.now, 0, dirty_side);
+    memset(r->side.stable, 0, dirty_side);
+    r->side.size = r->side.stable_size = r->side.used = 0;
+    r->side.count = 0;
+    r->side.limit = CAPACITY;
+    r->side.main = d;
+    r->side.random = seed ^ 0x7777;
     d->count = 0;
     d->off = false;
     d->limit = CAPACITY;
     r->seed = seed;
     r->random = seed;
     d->random = seed ^ 0x5555;
-    d->sector = 16u << any(r, 6);
+    d->sector = r->side.sector = 16u << any(r, 6);
     r->level = any(r, 4);
     r->levels = r->level != DX_CAS_FULL && any(r, 2);
     r->barrier = any(r, 2);
@@ -590,7 +678,8 @@ static bool one_run(run *r, uint64_t seed)
     if (setjmp(r->failed)) return false;
     start(r, seed);
     script(r);
-    if (seed % 4 == 0) rot(r);
+    if (seed % 5 == 0) rot_side(r);
+    if (seed % 4 < 2) rot(r);
     return true;
 }
 

@@ -1,4 +1,4 @@
-/* The store: a directory with one dx_cas log (`objects`) and a lock. Publish, log, checkout, verify, gc. */
+/* The store: a directory with one dx_cas log (`objects`), its checkpoint (`index`) and a lock. Publish, log, checkout, verify, gc. */
 #include "codec.h"
 #include "store.h"
 #include "trees.h"
@@ -15,7 +15,7 @@
 
 struct dxup_store {
     dx_cas_store cas;
-    dx_cas_file  file;
+    dx_cas_file  file, index;
     dx_cas_codec codec;
     dxup_packer *packer;
     const void  *packed_of, *packed; /* an object that is packed already */
@@ -24,7 +24,8 @@ struct dxup_store {
     int          lock_fd; /* or -1: a reader */
     unsigned     holders; /* this handle and what was opened from it */
     char         path[DXUP_PATH_SIZE_MAX + 1]; /* of the directory */
-    char         objects[DXUP_PATH_SIZE_MAX + 32];
+    char         objects[DXUP_PATH_SIZE_MAX + 32], index_path[DXUP_PATH_SIZE_MAX + 32];
+    bool         has_index;
 };
 
 struct dxup_content {
@@ -97,6 +98,7 @@ static dx_cas_desc describe(dxup_store *s, uint32_t mode)
 {
     dx_cas_desc desc = {0};
     desc.device = dx_cas_file_device(&s->file);
+    if (s->has_index) desc.checkpoint = dx_cas_file_device(&s->index);
     desc.mode = mode;
     desc.objects_max = 1024; /* grows */
     desc.grow = grow_index;
@@ -125,17 +127,27 @@ static int take_lock(dxup_store *s)
     return dxup_fail_errno("%s", path);
 }
 
+static void close_files(dxup_store *s)
+{
+    dx_cas_file_close(&s->file);
+    if (s->has_index) dx_cas_file_close(&s->index);
+    s->has_index = false;
+}
+
 static int open_log(dxup_store *s, const char *objects, uint32_t mode)
 {
     int error = dx_cas_file_open(&s->file, objects, mode);
     if (error) return cas_fail(s, error, s->path);
+    /* Without a checkpoint all goes on, only slower. */
+    s->has_index = !dx_cas_file_open(&s->index, s->index_path,
+                                     mode & DX_CAS_WRITE ? mode | DX_CAS_CREATE : mode);
     dx_cas_desc desc = describe(s, mode);
     error = dx_cas_open(&s->cas, &desc);
     if (!error) return DXUP_OK;
     int status = cas_fail(s, error, s->path);
     free(s->memory);
     s->memory = NULL;
-    dx_cas_file_close(&s->file);
+    close_files(s);
     return status;
 }
 
@@ -143,7 +155,7 @@ static void release(dxup_store *s)
 {
     if (--s->holders) return;
     dx_cas_close(&s->cas);
-    dx_cas_file_close(&s->file);
+    close_files(s);
     free(s->memory);
     dxup_packer_close(s->packer);
     if (s->lock_fd >= 0) os_close(s->lock_fd);
@@ -171,6 +183,7 @@ int dxup_store_open(dxup_store **out, const char *path, enum dxup_store_mode mod
     s->holders = 1;
     memcpy(s->path, path, size + 1);
     snprintf(s->objects, sizeof s->objects, "%s/objects", path);
+    snprintf(s->index_path, sizeof s->index_path, "%s/index", path);
     int status = mode == DXUP_READ ? DXUP_OK : take_lock(s);
     if (!status)
         status = open_log(s, s->objects, mode == DXUP_READ     ? DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE
@@ -532,6 +545,12 @@ static int name_outcome(publication *p, int kind, unsigned mode, outcome *out, d
                         version);
 }
 
+/* So that the next one opens the store at once. A failure is no failure of the publish. */
+static void keep_index(dxup_store *s)
+{
+    if (s->has_index) (void)dx_cas_checkpoint(&s->cas);
+}
+
 static int publish_into(dxup_store *s, const dxup_options *o, int kind, unsigned mode)
 {
     publication p = {.store = s, .name = o->name};
@@ -547,6 +566,7 @@ static int publish_into(dxup_store *s, const dxup_options *o, int kind, unsigned
 #endif
     int status = store_anything(&p, o, kind, seen, &out);
     if (!status) status = name_outcome(&p, kind, mode, &out, &last, &version);
+    if (!status) keep_index(s);
 #ifndef DXUP_NO_SNAPSHOTS
     if (!status && seen) dxup_seen_save(seen, out.tree.root);
     dxup_seen_close(seen);
@@ -736,7 +756,8 @@ int dxup_checkout(const dxup_options *o)
 static int print_damage(void *user, const dx_cas_damage *damage)
 {
     static const char *const kinds[] = {"?", "store header", "record", "object", "version of a name",
-                                        "padding", "commit", "missing object", "unknown codec"};
+                                        "padding", "commit", "missing object", "unknown codec",
+                                        "index (gc or the next publish writes it again)"};
     char offset[32], hash[65];
     (void)user;
     bool has_id = damage->kind == DX_CAS_DAMAGE_OBJECT || damage->kind == DX_CAS_DAMAGE_MISSING;
@@ -900,7 +921,9 @@ static int collect(dxup_store *s, uint64_t *left)
     fresh->holders = 1;
     memcpy(fresh->path, s->path, sizeof fresh->path);
     snprintf(fresh->objects, sizeof fresh->objects, "%s/objects.new", s->path);
+    snprintf(fresh->index_path, sizeof fresh->index_path, "%s/index.new", s->path);
     int status = dxup_remove_all(fresh->objects);
+    if (!status) status = dxup_remove_all(fresh->index_path);
     if (!status) status = open_log(fresh, fresh->objects, DX_CAS_WRITE | DX_CAS_CREATE);
     if (status) {
         dxup_packer_close(fresh->packer);
@@ -915,6 +938,10 @@ static int collect(dxup_store *s, uint64_t *left)
         status = dxup_fail_errno("%s", s->objects);
     if (!status) status = dxup_sync_parent(s->objects);
     else os_remove(fresh->objects);
+    if (!status) keep_index(fresh);
+    /* Between the two renames the old checkpoint does not fit the new log, and is ignored. */
+    if (status || os_replace(-1, fresh->index_path, s->index_path, false) < 0)
+        os_remove(fresh->index_path);
     dx_cas_get_stats(&fresh->cas, &stats);
     *left = stats.device_bytes;
     release(fresh);
