@@ -102,7 +102,7 @@ static int produce(job *j, const char *new_path)
         return dxup_fail(DXUP_REFUSED, "%s cannot be taken back: %s", j->patch_path,
                          j->header.kind == DX_PATCH_KIND_BLOCKS ? "it was made with --one-way"
                                                                 : "only patches of blocks can");
-    int status = dxup_dest_open(&j->dest, new_path, DXUP_FILE, j->old_st.mode);
+    int status = dxup_dest_open(&j->dest, new_path, DXUP_FILE, j->old_st.mode, NULL);
     if (status) return status;
     status = run(j);
     os_close(j->old_fd); /* it may be the one that is replaced */

@@ -126,7 +126,7 @@ int dxpatch_load(dxpatch_content *c, const char *path)
 int dxpatch_save(const char *path, const uint8_t *bytes, size_t size, unsigned mode)
 {
     dxup_dest dest;
-    int status = dxup_dest_open(&dest, path, DXUP_FILE, mode);
+    int status = dxup_dest_open(&dest, path, DXUP_FILE, mode, NULL);
     if (status) return status;
     status = dxup_dest_write(&dest, bytes, size);
     if (!status) status = dxup_dest_commit(&dest);
