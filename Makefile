@@ -155,25 +155,25 @@ build/dxup_evil: tests/dxup_evil.c examples/dxup/wire.h $(HEADERS) build/flags
 FIXED := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 
 # One suite a line for tests/run.sh: NAME SECONDS COMMAND; a "!" before the name: nothing else runs meanwhile.
-SUITES = '!build 900 $(MAKE) -s -j2 all build/asan/dxup build/asan/dxpatch build/asan/dxecho build/dxup_evil build/demo/dxup-1 build/demo/dxup-2 && echo "build: 1 passed, 0 failed, 0 skipped"' \
-         'test_dxup.asan 1800 DXUP=build/asan/dxup $(FIXED) tests/test_dxup.sh' 'test_dxup 1800 tests/test_dxup.sh' \
-         'dxup_http.asan 900 DXUP=build/asan/dxup $(FIXED) tests/dxup_http.py' 'www 1200 tests/ports/www.sh' 'feed 900 tests/ports/feed.py' \
-         'test_dxecho.asan 1200 DXECHO=build/asan/dxecho $(FIXED) tests/test_dxecho.sh' 'test_dxecho 900 tests/test_dxecho.sh' \
-         'test_dxpatch.asan 1200 DXPATCH=build/asan/dxpatch $(FIXED) tests/test_dxpatch.sh' 'test_dxpatch 900 tests/test_dxpatch.sh' \
-         $(foreach t,$(UNITS),'$(t) 900 $(MAKE) -s build/$(t) && build/$(t)' \
-           '$(t).asan 1200 $(MAKE) -s build/asan/$(t) && $(FIXED) build/asan/$(t)') \
-         $(if $(CODECS),'test_hbtp_codec.libraries 900 $(MAKE) -s build/codec/test_hbtp_codec && $(FIXED) build/codec/test_hbtp_codec') \
-         $(if $(ZSTD_LIBS),'test_hde.zstd 900 $(MAKE) -s build/codec/test_hde && $(FIXED) build/codec/test_hde') \
-         $(foreach t,test_reactor test_teleport test_workers test_cache test_hde test_cas_race,'$(t).tsan 1200 $(MAKE) -s build/tsan/$(t) && $(FIXED) build/tsan/$(t)') \
-         'test_teleport.portable 900 $(MAKE) -s build/portable/test_teleport && $(FIXED) build/portable/test_teleport' \
-         'conform 1200 tests/ports/conform.sh' 'windows 1200 tests/ports/windows.py' 'kernels 1800 tests/ports/kernels.sh' 'powercut 1200 tests/ports/powercut.sh' 'macos 1800 tests/ports/macos.sh' \
-         'test_reactor.kqueue 1200 $(MAKE) -s build/kqueue/test_reactor && $(FIXED) build/kqueue/test_reactor kqueue' \
-         'test_connections.kqueue 1200 $(MAKE) -s build/kqueue/test_connections && $(FIXED) build/kqueue/test_connections kqueue' \
-         'firmware.mps2 1200 tests/ports/firmware.py mps2' 'firmware.virt 1200 tests/ports/firmware.py virt' \
-         'ledger 1200 $(MAKE) -s build/asan/ledger && $(FIXED) build/asan/ledger' \
-         $(foreach t,$(UNITS:test_%=%),'test_$(t).i386 900 tests/ports/run.sh i386 $(t)') \
-         $(foreach t,$(UNITS:test_%=%),'test_$(t).s390x 1800 tests/ports/run.sh s390x $(t) $(if $(filter reactor reactor_% connections,$(t)),epoll)')
-CHECKS = $(foreach g,$(GATES),'$(g) 1200 tests/checks/$(g).sh')
+SUITES = '!build 1800 $(MAKE) -s -j2 all build/asan/dxup build/asan/dxpatch build/asan/dxecho build/dxup_evil build/demo/dxup-1 build/demo/dxup-2 && echo "build: 1 passed, 0 failed, 0 skipped"' \
+         'test_dxup.asan 3600 DXUP=build/asan/dxup $(FIXED) tests/test_dxup.sh' 'test_dxup 3600 tests/test_dxup.sh' \
+         'dxup_http.asan 1800 DXUP=build/asan/dxup $(FIXED) tests/dxup_http.py' 'www 1800 tests/ports/www.sh' 'feed 1800 tests/ports/feed.py' \
+         'test_dxecho.asan 1800 DXECHO=build/asan/dxecho $(FIXED) tests/test_dxecho.sh' 'test_dxecho 1800 tests/test_dxecho.sh' \
+         'test_dxpatch.asan 1800 DXPATCH=build/asan/dxpatch $(FIXED) tests/test_dxpatch.sh' 'test_dxpatch 1800 tests/test_dxpatch.sh' \
+         $(foreach t,$(UNITS),'$(t) 1800 $(MAKE) -s build/$(t) && build/$(t)' \
+           '$(t).asan 1800 $(MAKE) -s build/asan/$(t) && $(FIXED) build/asan/$(t)') \
+         $(if $(CODECS),'test_hbtp_codec.libraries 1800 $(MAKE) -s build/codec/test_hbtp_codec && $(FIXED) build/codec/test_hbtp_codec') \
+         $(if $(ZSTD_LIBS),'test_hde.zstd 1800 $(MAKE) -s build/codec/test_hde && $(FIXED) build/codec/test_hde') \
+         $(foreach t,test_reactor test_teleport test_workers test_cache test_hde test_cas_race,'$(t).tsan 1800 $(MAKE) -s build/tsan/$(t) && $(FIXED) build/tsan/$(t)') \
+         'test_teleport.portable 1800 $(MAKE) -s build/portable/test_teleport && $(FIXED) build/portable/test_teleport' \
+         'conform 1800 tests/ports/conform.sh' 'windows 1800 tests/ports/windows.py' 'kernels 3600 tests/ports/kernels.sh' 'powercut 1800 tests/ports/powercut.sh' 'macos 3600 tests/ports/macos.sh' \
+         'test_reactor.kqueue 1800 $(MAKE) -s build/kqueue/test_reactor && $(FIXED) build/kqueue/test_reactor kqueue' \
+         'test_connections.kqueue 1800 $(MAKE) -s build/kqueue/test_connections && $(FIXED) build/kqueue/test_connections kqueue' \
+         'firmware.mps2 1800 tests/ports/firmware.py mps2' 'firmware.virt 1800 tests/ports/firmware.py virt' \
+         'ledger 1800 $(MAKE) -s build/asan/ledger && $(FIXED) build/asan/ledger' \
+         $(foreach t,$(UNITS:test_%=%),'test_$(t).i386 1800 tests/ports/run.sh i386 $(t)') \
+         $(foreach t,$(UNITS:test_%=%),'test_$(t).s390x 3600 tests/ports/run.sh s390x $(t) $(if $(filter reactor reactor_% connections,$(t)),epoll)')
+CHECKS = $(foreach g,$(GATES),'$(g) 1800 tests/checks/$(g).sh')
 
 test: ## everything: unit tests plain and with sanitizers, gates, examples, dxup (runs `make deps` first)
 	@tests/deps.sh || true

@@ -44,7 +44,7 @@ while not port:
 
 
 def get(path, method="GET", **fields):
-    c = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=3000)
     c.request(method, path, headers={name.replace("_", "-"): value for name, value in fields.items()})
     r = c.getresponse()
     body = r.read()
@@ -54,7 +54,7 @@ def get(path, method="GET", **fields):
 
 def raw(data, shut=False):
     """Everything that comes back until the server closes."""
-    s = socket.create_connection(("127.0.0.1", port), timeout=60)
+    s = socket.create_connection(("127.0.0.1", port), timeout=3000)
     s.sendall(data)
     if shut:
         s.shutdown(socket.SHUT_WR)
@@ -139,7 +139,7 @@ def pipelined_requests_are_answered_in_order():
 
 
 def a_request_in_single_bytes():
-    s = socket.create_connection(("127.0.0.1", port), timeout=60)
+    s = socket.create_connection(("127.0.0.1", port), timeout=3000)
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for byte in b"GET /index.html HTTP/1.1\r\nConnection: close\r\n\r\n":
         s.sendall(bytes([byte]))
@@ -172,7 +172,7 @@ def a_version_published_meanwhile_is_served():
 
 def bursts_of_frames_are_answered_in_order():
     """Each more than the replies have room for: what was received waits, and must not move while more is awaited behind it."""
-    s = socket.create_connection(("127.0.0.1", frames_port), timeout=30)
+    s = socket.create_connection(("127.0.0.1", frames_port), timeout=300)
     got, count = b"", 400
     for burst in range(20):
         s.sendall(b"".join(struct.pack("<BBHIB", 0x30, 4, k, 1, 0x63) for k in range(count)))

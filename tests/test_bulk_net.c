@@ -123,7 +123,7 @@ static void be_receiver(side *s)
     s->desc.max_connections = BULK_CONNECTIONS;
     s->bytes = target;
     s->net.target = through_write ? NULL : target; /* receive in place */
-    s->until_ns = bulk_now_ns() + 20 * S;
+    s->until_ns = bulk_now_ns() + 120 * S;
     s->net.listener = bulk_listen(INADDR_LOOPBACK, &s->net.port);
     DX_CHECK(s->net.listener >= 0);
     DX_CHECK_EQ(bulk_start(&s->net, &s->desc, 0), 0);
@@ -141,7 +141,7 @@ static void be_sender(side *s, uint64_t size, uint32_t transfer, uint32_t connec
     s->desc.user = s;
     s->desc.max_connections = BULK_CONNECTIONS;
     s->bytes = source;
-    s->until_ns = bulk_now_ns() + 20 * S;
+    s->until_ns = bulk_now_ns() + 120 * S;
     s->net.listener = -1;
     s->net.host = INADDR_LOOPBACK;
     s->net.port = receiver.net.port;

@@ -31,7 +31,7 @@ start() { # OPTIONS...: $pid and $port
         exec "$dxecho" 0 "$@" >"$work/out" 2>"$work/err"
     ) &
     pid=$!
-    for i in $(seq 100); do
+    for i in $(seq 1200); do
         port=$(sed -n 's/^listening on [0-9.]*:\([0-9]*\),.*/\1/p' "$work/out")
         [ -n "$port" ] && return 0
         kill -0 $pid 2>/dev/null || return 1
@@ -55,7 +55,7 @@ run() { # CASE NAME OPTIONS...
         verdict "$name" "did not start: $(cat "$work/err")"
         return
     fi
-    problem=$(timeout 40 python3 tests/dxecho_cases.py "$case" "$port" $pid 2>&1) && problem= || problem="${problem:-no answer in time}"
+    problem=$(timeout 400 python3 tests/dxecho_cases.py "$case" "$port" $pid 2>&1) && problem= || problem="${problem:-no answer in time}"
     finish
     problem=$(tail -n 2 <<<"$problem" | tr '\n' ' ')$end
     verdict "$name" "${problem## }"
@@ -63,7 +63,7 @@ run() { # CASE NAME OPTIONS...
 refused() { # STATUS ARGUMENTS...
     local want=$1 got
     shift
-    timeout 10 "$dxecho" "$@" >"$work/out" 2>&1 </dev/null
+    timeout 60 "$dxecho" "$@" >"$work/out" 2>&1 </dev/null
     got=$?
     [ $got = "$want" ] && [ -s "$work/out" ] || echo "dxecho $*: status $got, not $want; "
 }

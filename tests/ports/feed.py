@@ -9,8 +9,8 @@ COUNT = 2000000
 dice = random.Random(int(os.environ.get("DX_TEST_SEED", "1")))
 
 
-def main():
-    subprocess.check_call([f"{TOP}/examples/feed/build.sh", WORK])
+def stream(COUNT):
+    """What was wrong, None: nothing; the kills of each side; what the consumer said."""
     path = f"{WORK}/feed.{os.getpid()}"
     subprocess.check_call([f"{WORK}/consumer", path, "create"])
     start = {side: lambda side=side: subprocess.Popen([f"{WORK}/{side}", path, str(COUNT)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -27,16 +27,25 @@ def main():
         kills[side] += 1
         running[side] = start[side]()
     try:
-        said = running["consumer"].communicate(timeout=240)[0].decode().strip()
-        problems = running["producer"].communicate(timeout=20)[0].decode()
+        said = running["consumer"].communicate(timeout=1200)[0].decode().strip()
+        problems = running["producer"].communicate(timeout=300)[0].decode()
     finally:
         for process in running.values():
             process.kill()
         os.remove(path)
     wanted = f"{COUNT} ticks, sum {sum(800 + n % 1000 for n in range(COUNT))}"
-    good = said == wanted and not problems and kills["producer"] >= 10 and kills["consumer"] >= 10
+    return said == wanted and not problems, kills, said, wanted + " " + problems
+
+
+def main():
+    subprocess.check_call([f"{TOP}/examples/feed/build.sh", WORK])
+    for count in (COUNT, 4 * COUNT, 16 * COUNT): # where this script hardly ran meanwhile, a longer one
+        good, kills, said, wanted = stream(count)
+        if not good or min(kills.values()) >= 10:
+            break
+    good = good and min(kills.values()) >= 10
     print(f"    {'ok  ' if good else 'FAIL'} {kills['producer']} kills of the C++ producer, {kills['consumer']} of the C consumer: {said}, "
-          f"{'each tick once and in order' if good else 'not ' + wanted + ' ' + problems}")
+          f"{'each tick once and in order' if good else 'not ' + wanted}")
     print(f"feed: {int(good)} passed, {int(not good)} failed, 0 skipped")
     return not good
 

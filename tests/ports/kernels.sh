@@ -22,15 +22,15 @@ fetch() { # SUITE       leaves $folder/SUITE/vmlinuz; prints why it could not
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $1 main" >"$d/sources.list"
     options="-o Dir::Etc::SourceList=$d/sources.list -o Dir::Etc::SourceParts=- -o Dir::State::Lists=$d/lists
              -o Dir::Cache=$d/cache -o Acquire::Languages=none -o APT::Sandbox::User=$(id -un)"
-    timeout 120 apt-get $options -qq update || { echo "no list of $1"; return 1; }
+    timeout 300 apt-get $options -qq update || { echo "no list of $1"; return 1; }
     package=$(apt-cache $options depends linux-image-cloud-amd64 | sed -n 's/.*Depends: //p' | head -n 1)
     [ -n "$package" ] || { echo "$1 has no kernel for clouds"; return 1; }
-    (cd "$d" && timeout 300 apt-get $options -qq download "$package" && dpkg-deb --fsys-tarfile "$package"_*.deb |
+    (cd "$d" && timeout 600 apt-get $options -qq download "$package" && dpkg-deb --fsys-tarfile "$package"_*.deb |
         tar x --wildcards './boot/vmlinuz*' && mv boot/vmlinuz* vmlinuz) || { echo "$package cannot be had"; return 1; }
     rm -rf "$d/lists" "$d/cache" "$d/boot" "$d"/*.deb
 }
 boot() { # SUITE        the console of the machine, from its start to its end
-    timeout 100 qemu-system-x86_64 -accel tcg -cpu max,-cx16 -m 512 -smp 1 -nodefaults -no-reboot -display none -serial stdio \
+    timeout 600 qemu-system-x86_64 -accel tcg -cpu max,-cx16 -m 512 -smp 1 -nodefaults -no-reboot -display none -serial stdio \
         -kernel "$folder/$1/vmlinuz" -initrd "$folder/initrd.gz" -append "console=ttyS0 quiet panic=-1" </dev/null 2>&1 |
         tr -d '\r' >"$folder/$1.log"
 }

@@ -31,7 +31,8 @@ if [ "${2:-}" = inside ]; then # the job of the emulated machine; /tmp is its ow
                 n=$((n + 1))
                 version $n
                 $dxup publish $t/m/store tree $t/in >/dev/null 2>$t/error || exit
-                echo $n >$t/acked
+                echo $n >$t/acked.new
+                mv $t/acked.new $t/acked # a kill in between leaves the one or the other
             done
         ) &
         publisher=$!
@@ -92,7 +93,7 @@ echo "ENDED \$?"
 poweroff -f; echo o >/proc/sysrq-trigger
 INIT
 chmod +x "$work/init"
-timeout 500 unshare --pid --fork --kill-child=KILL linux.uml mem=512M rootfstype=hostfs rootflags=/ ro init="$work/init" quiet \
+timeout 1500 unshare --pid --fork --kill-child=KILL linux.uml mem=512M rootfstype=hostfs rootflags=/ ro init="$work/init" quiet \
     con=null con0=null,fd:1 con1=fd:0,fd:1 </dev/null 2>&1 | tr -d '\r' >"$work/log"
 grep -aE '^(ok  |FAIL) ' "$work/log"
 passed=$(grep -acE '^ok   ' "$work/log")

@@ -37,7 +37,7 @@ def start(windows, name, *arguments, **options):
 def run(windows, name, *arguments, status=0):
     """What it printed; its end with another status is a failure."""
     done = subprocess.run(command(windows, name, *arguments), env=environment, stdin=subprocess.DEVNULL, capture_output=True,
-                          timeout=300)
+                          timeout=600)
     out = done.stdout + done.stderr
     check(done.returncode == status, f"status {done.returncode} instead of {status}:", name, arguments, out)
     return out.decode(errors="replace")
@@ -74,7 +74,7 @@ class Reader:
         self.first = self.process.stdout.readline()
 
     def end(self):
-        out, _ = self.process.communicate(b"\n", timeout=20)
+        out, _ = self.process.communicate(b"\n", timeout=300)
         check(self.process.returncode == 0, "the reader ends with", self.process.returncode)
         return self.first, out
 
@@ -359,7 +359,7 @@ def killed_pulls_and_publications():
     put("got", b"the old version")
     run(WINDOWS, "dxup", "publish", "store", "f", "file")
     put("file", content[:-1])
-    killed = whole = 0
+    killed = pulls = 0
     for delay in (0.2, 0.3, 0.4, 0.5):
         victim = start(WINDOWS, "dxup", "publish", "store", "f", "file")
         time.sleep(delay)
@@ -368,21 +368,25 @@ def killed_pulls_and_publications():
         run(LINUX, "dxup", "verify", "store")
         killed += victim.returncode != 0
     with Server(WINDOWS, "store") as server:
-        for size in (1, 5000000, 20000000):
+        for number, size in enumerate((1, 5000000, 20000000) + (5000000,) * 20):
+            if number >= 3 and pulls:
+                break # where kills come too late there are more of them
+            put("got", b"the old version")
             victim = start(WINDOWS, "dxup", "pull", server.address, "f", "got")
             while victim.poll() is None and not (os.path.exists(".got.dxup-part") and os.path.getsize(".got.dxup-part") >= size):
                 time.sleep(0.001)
             victim.kill()
             victim.communicate()
-            whole += victim.returncode == 0
-            check(victim.returncode == 0 or get("got") == b"the old version", "half a version")
-        check(whole < 3, "no pull was killed in time")
+            check(get("got") in (b"the old version", content, content[:-1]), "half a version")
+            kept = get("got") == b"the old version"
+            pulls += kept
+        check(pulls, "no pull was killed in time")
         report = run(WINDOWS, "dxup", "pull", server.address, "f", "got", "--report")
-        check(victim.returncode == 0 or " kept=0 " not in report, "what the killed one brought was fetched again:", report)
+        check(not kept or " kept=0 " not in report, "what the killed one brought was fetched again:", report)
         check(len(get("got")) >= len(content) - 1 and get("got")[:-1] == content[:len(get("got")) - 1], "not the new version")
         pull(LINUX, server, "f", "got", "unchanged")
     check(sorted(os.listdir(".")) == ["file", "got", "store"], "left behind:", os.listdir("."))
-    return f"{killed} publications and {3 - whole} pulls killed, then whole"
+    return f"{killed} publications and {pulls} pulls killed, then whole"
 
 
 # ---- dxecho
@@ -397,15 +401,15 @@ def dxecho_answers_clients_of_linux():
         port = line.split(",")[0].rsplit(":", 1)[1]
         for name in names:
             done = subprocess.run([sys.executable, os.path.join(top, "tests", "dxecho_cases.py"), name, port, str(server.pid)],
-                                  stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+                                  stdin=subprocess.DEVNULL, capture_output=True, timeout=600)
             check(done.returncode == 0, name, done.stderr.decode()[-500:])
             check(server.poll() is None, "dxecho ended after", name)
             said.append(name)
         if not option:
-            peers = [socket.create_connection(("127.0.0.1", int(port)), 10) for _ in range(100)]  # wine is slow with more
+            peers = [socket.create_connection(("127.0.0.1", int(port)), 300) for _ in range(100)]  # wine is slow with more
             for i, peer in enumerate(peers):
                 peer.sendall(bytes([0, 0, i, 0, 1, 0, 0, 0, i]))  # a Ping
-            check(all(peer.recv(99) == bytes([1, 0, i, 0, 1, 0, 0, 0, i]) for i, peer in enumerate(peers)), "not its Pong")
+            check(all(peer.recv(9, socket.MSG_WAITALL) == bytes([1, 0, i, 0, 1, 0, 0, 0, i]) for i, peer in enumerate(peers)), "not its Pong")
             for peer in peers:
                 peer.close()
             said.append("100 connections")
@@ -444,11 +448,11 @@ def in_console(seconds, until, *arguments, then=b""):
 
 def progress_and_ctrl_c_in_a_console():
     put("größe", bytes(60000000))
-    shown, status = in_console(60, None, programs["dxup"], "publish", "store", "größe", "größe")
+    shown, status = in_console(600, None, programs["dxup"], "publish", "store", "größe", "größe")
     check(status == 0 and b"MB" in plain(shown) and shown.count(b"\x1b[K") > 1, status, shown[-300:])
     out = run(WINDOWS, "dxup", "publish", "store", "again", "größe")
     check("\x1b" not in out and "\r" not in out, "escapes in a pipe:", out)
-    shown, status = in_console(20, b"iocp", programs["dxup"], "serve", "store", "--listen", "127.0.0.1:0", then=b"\x03")
+    shown, status = in_console(300, b"iocp", programs["dxup"], "serve", "store", "--listen", "127.0.0.1:0", then=b"\x03")
     check(status == 0, "status", status, "after Ctrl-C", shown[-300:])
     return "shown in a console, not in a pipe; Ctrl-C ends a server with status 0"
 
@@ -502,7 +506,7 @@ def main():
             print(f"FAIL {case.__name__}: {why}", flush=True)
         os.chdir(top)
         shutil.rmtree(work, ignore_errors=True)
-    keeper.communicate(b"\n", timeout=20)
+    keeper.communicate(b"\n", timeout=300)
     subprocess.run(["wineserver", "-k"], env=environment)
     print(f"windows: {passed} passed, {failed} failed, 0 skipped")
     return failed != 0

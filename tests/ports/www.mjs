@@ -62,9 +62,10 @@ let server = await serve();
 line.port = server.port;
 await new Promise(done => between.listen(0, '127.0.0.1', done));
 const origin = `http://127.0.0.1:${between.address().port}/`;
-const browser = await chromium.launchPersistentContext(`${store}/profile`, { executablePath: chrome, headless: true, viewport: { width: 1100, height: 760 },
+const browser = await chromium.launchPersistentContext(`${store}/profile`, { executablePath: chrome, headless: true, timeout: 300000, viewport: { width: 1100, height: 760 },
     args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-extensions', '--no-first-run', '--mute-audio', '--disable-background-networking', '--disable-sync'] });
 const page = browser.pages()[0] ?? await browser.newPage();
+page.setDefaultTimeout(300000); // a machine with much to do; nothing waits for it when all is well
 const troubles = [];
 page.on('pageerror', error => troubles.push(error.message));
 
@@ -72,13 +73,13 @@ page.on('pageerror', error => troubles.push(error.message));
 async function visit(go = () => page.goto(origin)) {
     line.travelled = 0;
     await go();
-    await page.waitForFunction(() => document.body.dataset.how, null, { timeout: 30000 });
+    await page.waitForFunction(() => document.body.dataset.how);
     const said = await page.evaluate(() => ({ ...document.body.dataset, title: document.querySelector('h2')?.textContent, error: document.getElementById('how').textContent }));
     expect(said.how != 'failed', said.error);
     expect(+said.travelled == line.travelled, `the page says ${said.travelled} bytes, the line saw ${line.travelled}`);
     expect(said.title == `Waves ${said.version}`, `the state says ${said.title}`);
     expect(troubles.length == 0, troubles.join('; '));
-    const drawn = await page.waitForFunction(() => new Set(document.querySelector('canvas').getContext('2d').getImageData(0, 0, 320, 200).data).size > 50, null, { timeout: 10000 });
+    const drawn = await page.waitForFunction(() => new Set(document.querySelector('canvas').getContext('2d').getImageData(0, 0, 320, 200).data).size > 50);
     expect(await drawn.jsonValue(), 'nothing is drawn');
     return said;
 }
