@@ -29,8 +29,7 @@
 
     THREE KINDS OF PATCH, one container (128 bytes: sizes, hashes, memory that applying needs)
         blocks   XOR of fixed blocks: in place, undone by the same patch; for images of one layout
-        delta    covers of the old bytes, references predicted through the map of covers, and what
-                 is left in an adaptive range coder: for whatever moves
+        delta    copies, predicted references, and the rest range coded: for whatever moves
         flash    a delta for one slot of flash: in place, page by page, safe against power cuts
 
     GUARANTEES  never allocates; no globals; no recursion; applying gives the target whose hash is
@@ -105,10 +104,8 @@ typedef enum dx_patch_error {
 #undef DX_PATCH_P_ENUM
 } dx_patch_error;
 
-typedef enum dx_patch_kind {
-    DX_PATCH_KIND_BLOCKS = 1,
-    DX_PATCH_KIND_DELTA = 2,
-    DX_PATCH_KIND_FLASH = 4 /* in place on one slot of flash: dx_patch_flash_apply() */
+typedef enum dx_patch_kind { /* flash: in place on one slot, by dx_patch_flash_apply() */
+    DX_PATCH_KIND_BLOCKS = 1, DX_PATCH_KIND_DELTA = 2, DX_PATCH_KIND_FLASH = 4
 } dx_patch_kind;
 
 typedef enum dx_patch_coding {
@@ -161,7 +158,7 @@ typedef struct dx_patch_applier_desc {
     size_t out_capacity;      /* bytes of out */
     uint64_t base_size;       /* bytes of the base */
     void *memory;             /* required, any alignment; borrowed until finish */
-    size_t memory_size;       /* bytes; at least memory_size of the patch */
+    size_t memory_size;       /* at least that of the patch; 17..65 KB more: larger writes */
     uint64_t target_size_max; /* bytes; 0 = no limit */
     bool skip_base_hash;      /* the caller has verified the base: only its size is checked */
     bool skip_target_hash;    /* the caller verifies the target: OK does not speak of its hash */
@@ -230,13 +227,14 @@ typedef struct dx_patch_applier { /* caller-allocated, stays where it is; fields
     dx_patch_p_block block_;
     dx_patch_p_runs runs_;
     uint8_t *memory_, *old_, *new_;
-    uint64_t from_size_, to_size_, received_, produced_, hashed_, base_done_, at_;
+    uint64_t from_size_, to_size_, received_, produced_, given_, base_done_, at_;
     uint64_t literals_left_, literals_done_, hint_old_, equal_left_;
     uint64_t cover_left_, cover_old_, cover_new_, new_end_, old_end_;
     int error_, callback_result_, state_;
     uint32_t crc_, setup_at_, setup_side_, block_at_, cover_at_, later_;
     int32_t from_;
-    size_t in_size_, left_;
+    size_t in_size_, left_, room_; /* room: bytes of new_ */
+    bool whole_; /* the checksum has been compared */
     uint8_t in_[1024];
 } dx_patch_applier;
 
@@ -289,16 +287,15 @@ DX_PATCH_API size_t dx_patch_bound(const dx_patch_create_desc *desc, size_t base
 DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc,
                                                 size_t base_size, size_t target_size);
 
-/* Make the patch that turns base into target. A size of 0 allows a NULL pointer. The patch is
-   applied once to check it, unless desc->skip_check. out (out_capacity bytes) receives header and
-   body, *out_size bytes; desc->trailer_size bytes are then the caller's to append.
-   EINVAL, ENOMEM, ENOSPACE, ENOTSUP (no coding in desc->codings suits the kind). */
+/* Make the patch that turns base into target (NULL when empty), and apply it once to check it. out
+   (out_capacity bytes) receives header and body, *out_size bytes; desc->trailer_size bytes are then
+   the caller's to append. EINVAL, ENOMEM, ENOSPACE, ENOTSUP (no coding allowed suits the kind). */
 DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *base,
                                  size_t base_size, const void *target, size_t target_size,
                                  void *out, size_t out_capacity, size_t *out_size);
 
-/* Apply a whole patch, trailer included. out must not overlap base; after an error its content
-   means nothing. memory: at least memory_size of the patch's header. */
+/* Apply a whole patch, trailer included. out must not overlap base; its content means nothing after
+   an error. memory: at least memory_size of the patch's header. */
 DX_PATCH_API int dx_patch_apply(const void *base, size_t base_size, const void *patch,
                                 size_t patch_size, void *out, size_t out_capacity,
                                 size_t *out_size, void *memory, size_t memory_size);
@@ -309,17 +306,15 @@ DX_PATCH_API int dx_patch_apply(const void *base, size_t base_size, const void *
 DX_PATCH_API int dx_patch_apply_in_place(void *buffer, size_t base_size, size_t buffer_capacity,
                                          const void *patch, size_t patch_size, size_t *new_size);
 
-/* Blocks: turn the target back into the base with the same patch, all or nothing. ENOTSUP when the
-   patch is not reversible. */
+/* Blocks: turn the target back into the base likewise. ENOTSUP if the patch is not reversible. */
 DX_PATCH_API int dx_patch_undo(void *buffer, size_t target_size, size_t buffer_capacity,
                                const void *patch, size_t patch_size, size_t *new_size);
 
 /* Apply a patch while it arrives. *desc is copied. EINVAL, ENOBASE (no read callback). */
 DX_PATCH_API int dx_patch_applier_init(dx_patch_applier *a, const dx_patch_applier_desc *desc);
 
-/* The next bytes of the patch, any number. All are taken. Once the header is complete the whole
-   base is read and hashed; only then the first byte is written. An error is final: every later
-   call returns it. */
+/* The next bytes of the patch; all are taken. Once the header is complete the whole base is read,
+   and hashed; only then the first byte is written. An error is final: later calls return it. */
 DX_PATCH_API int dx_patch_applier_feed(dx_patch_applier *a, const void *data, size_t size);
 
 /* DX_PATCH_OK only when the whole patch arrived and what was written has the promised hash. */
@@ -329,11 +324,10 @@ DX_PATCH_API int dx_patch_applier_finish(dx_patch_applier *a);
 DX_PATCH_API int dx_patch_applier_callback_result(const dx_patch_applier *a);
 
 /* Flash patches: turn the base into the target where it lies, page by page. After a power cut or an
-   error of io call it again, any number of times, with the same patch: the pages show how far it
-   came. No page is erased more than twice, and at most twice more after each cut. OK and EAPPLIED:
-   the slot holds the target; what lies behind it is undefined. EBASE: it holds neither the base nor
-   what an interrupted run left, and nothing was changed. ENOSPACE: the slot, ENOTSUP: the page size
-   does not suit the patch. */
+   error of io call it again with the same patch, any number of times. No page is erased more than
+   twice, and at most twice more after each cut. OK and EAPPLIED: the slot holds the target; what
+   lies behind it is undefined. EBASE: it holds neither the base nor what an interrupted run left,
+   and nothing was changed. ENOSPACE: the slot, ENOTSUP: the page size does not suit the patch. */
 DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_desc *desc);
 
 #ifdef __cplusplus
@@ -422,15 +416,11 @@ static uint32_t dx_patch_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
 
 /* <<shared */
 
-/* >>hash: BLAKE3-256, incremental ------------------------------------------- */
-/* BLAKE3 (github.com/BLAKE3-team/BLAKE3-specs, section 2.2), in little code: the devices that flash
+/* >>hash: BLAKE3-256, incremental -------------------------------------------
+   github.com/BLAKE3-team/BLAKE3-specs, section 2.2, in little code: the devices that flash
    themselves have it too. Flags of a compression: */
-enum {
-    DX_PATCH_P_B3_CHUNK_START = 1,
-    DX_PATCH_P_B3_CHUNK_END = 2,
-    DX_PATCH_P_B3_PARENT = 4,
-    DX_PATCH_P_B3_ROOT = 8
-};
+enum { DX_PATCH_P_B3_CHUNK_START = 1, DX_PATCH_P_B3_CHUNK_END = 2 };
+enum { DX_PATCH_P_B3_PARENT = 4, DX_PATCH_P_B3_ROOT = 8 };
 
 /* The key of the plain hash: the first words of SHA-256's state. */
 static void dx_patch_p_blake3_iv(uint32_t key[8])
@@ -501,8 +491,14 @@ static void dx_patch_p_hash_compress(uint32_t cv[8], const uint8_t block[64], ui
     #define DX_PATCH_P_LANES
   #endif
 #endif
+#if defined(__GNUC__) && !defined(__clang__)
+  #define DX_PATCH_P_UNROLL _Pragma("GCC unroll 8")
+#else
+  #define DX_PATCH_P_UNROLL
+#endif
 #ifdef DX_PATCH_P_LANES
 typedef uint32_t dx_patch_p_v8 __attribute__((vector_size(32)));
+typedef dx_patch_p_v8 dx_patch_p_word; /* what XOR goes by */
 typedef uint8_t dx_patch_p_v32 __attribute__((vector_size(32)));
 #undef DX_PATCH_P_B3_ROTR
 #define DX_PATCH_P_QUAD(i, n) \
@@ -514,11 +510,6 @@ typedef uint8_t dx_patch_p_v32 __attribute__((vector_size(32)));
                  DX_PATCH_P_QUAD(4, n), DX_PATCH_P_QUAD(8, n), DX_PATCH_P_QUAD(12, n),             \
                  DX_PATCH_P_QUAD(16, n), DX_PATCH_P_QUAD(20, n), DX_PATCH_P_QUAD(24, n),           \
                  DX_PATCH_P_QUAD(28, n)))
-#ifdef __clang__
-  #define DX_PATCH_P_UNROLL
-#else
-  #define DX_PATCH_P_UNROLL _Pragma("GCC unroll 8")
-#endif
 #define DX_PATCH_P_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
 #define DX_PATCH_P_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
 
@@ -569,7 +560,8 @@ typedef uint8_t dx_patch_p_v32 __attribute__((vector_size(32)));
     }
 DX_PATCH_P_KERNEL(dx_patch_p_eight, )
 #if defined(__x86_64__) || defined(__i386__)
-DX_PATCH_P_KERNEL(dx_patch_p_eight_avx2, __attribute__((target("avx2"))))
+  #define DX_PATCH_P_AVX2 __attribute__((target("avx2")))
+DX_PATCH_P_KERNEL(dx_patch_p_eight_avx2, DX_PATCH_P_AVX2)
 #endif
 
 /* The two values below the top of a tree of so many whole chunks, a power of two from 8 to 64. */
@@ -577,13 +569,15 @@ static void dx_patch_p_subtree(const uint8_t *p, uint64_t number, size_t chunks,
 {
     void (*eight)(const uint8_t *, size_t, uint32_t, uint64_t, uint8_t *) = dx_patch_p_eight;
     size_t i;
-#if defined(__x86_64__) || defined(__i386__)
+#ifdef DX_PATCH_P_AVX2
     if (__builtin_cpu_supports("avx2")) eight = dx_patch_p_eight_avx2;
 #endif
     for (i = 0; i < chunks; i += 8) eight(p + 1024 * i, 1024, 16, number + i, values + 32 * i);
     while ((chunks /= 2) > 1)
         for (i = 0; i < chunks; i += 8) eight(values + 64 * i, 64, 1, 0, values + 32 * i);
 }
+#else
+typedef uint64_t dx_patch_p_word;
 #endif
 #undef DX_PATCH_P_B3_ROUND
 #undef DX_PATCH_P_B3_G
@@ -639,7 +633,7 @@ static size_t dx_patch_p_hash_fast(dx_patch_p_blake3 *h, const uint8_t *p, size_
 {
     size_t done = 0;
 #ifdef DX_PATCH_P_LANES
-    for (; size - done >= 8192 && !(h->chunk_ & 7); dx_patch_p_hash_merge(h)) {
+    while (size - done >= 8192 && !(h->chunk_ & 7)) {
         uint8_t values[64 * 32];
         unsigned log = 6, i;
         while ((h->chunk_ & ((1u << log) - 1)) || (size_t)1024 << log > size - done) log--;
@@ -651,7 +645,6 @@ static size_t dx_patch_p_hash_fast(dx_patch_p_blake3 *h, const uint8_t *p, size_
         }
         h->chunk_ += (uint64_t)1 << log;
         done += (size_t)1024 << log;
-        if (done == size) break; /* perhaps nothing follows */
     }
 #endif
     (void)h, (void)p, (void)size;
@@ -660,29 +653,23 @@ static size_t dx_patch_p_hash_fast(dx_patch_p_blake3 *h, const uint8_t *p, size_
 
 static void dx_patch_p_hash_update(dx_patch_p_blake3 *h, const uint8_t *p, size_t size)
 {
-    while (size) {
-        size_t part = 64u - h->block_size_;
-        if (!part && h->blocks_ < 15) { /* more follows, so it is not the last one */
-            dx_patch_p_hash_block(h, 0);
-        } else if (!part) {
-            dx_patch_p_hash_block(h, (uint32_t)DX_PATCH_P_B3_CHUNK_END);
+    size_t part;
+    for (; size; p += part, size -= part) {
+        if (h->block_size_ == 64) /* more follows, so it is not the last one */
+            dx_patch_p_hash_block(h, h->blocks_ < 15 ? 0u : (uint32_t)DX_PATCH_P_B3_CHUNK_END);
+        if (h->blocks_ == 16) {
             dx_patch_p_hash_push(h);
             h->chunk_++;
             h->blocks_ = 0;
-        } else {
-            if (h->blocks_ + h->block_size_ == 0) {
-                size_t whole;
-                dx_patch_p_hash_merge(h);
-                whole = dx_patch_p_hash_fast(h, p, size);
-                p += whole;
-                size -= whole;
-            }
-            if (part > size) part = size;
-            if (part) DX_PATCH_MEMCPY(h->block_ + h->block_size_, p, part);
-            h->block_size_ = (uint8_t)(h->block_size_ + part);
-            p += part;
-            size -= part;
         }
+        if (h->blocks_ + h->block_size_ == 0) {
+            dx_patch_p_hash_merge(h);
+            part = dx_patch_p_hash_fast(h, p, size);
+            if (part) continue;
+        }
+        part = size < 64u - h->block_size_ ? size : 64u - h->block_size_;
+        DX_PATCH_MEMCPY(h->block_ + h->block_size_, p, part);
+        h->block_size_ = (uint8_t)(h->block_size_ + part);
     }
 }
 
@@ -1597,7 +1584,6 @@ static uint32_t dx_patch_p_code_wrong(dx_patch_p_delta *d, uint32_t before, uint
 
 /* >>covers: what of the target can be made from where in the base -------------- */
 #define DX_PATCH_P_SEED 8u     /* bytes that a hash covers */
-
 #define DX_PATCH_P_LOOK 128u    /* compare no more bytes of a candidate than this */
 #define DX_PATCH_P_REACH 65536u /* extend so far at a time: what is cut again soon costs no more */
 #define DX_PATCH_P_SAME 4       /* bytes that a cover must save when it goes on as the last one, */
@@ -2063,13 +2049,13 @@ static void dx_patch_p_put_delta(dx_patch_p_maker *m)
 #define DX_PATCH_P_STEP 64u /* no step of a decoder takes more bytes of input than this */
 #define DX_PATCH_P_LAYOUT 34u /* of the parameters; and 1 if there is a map */
 #define DX_PATCH_P_PARAMETERS_SIZE 5u /* bytes in front of a delta's stream */
-#define DX_PATCH_P_LOT 65536u /* bytes that are hashed at a time */
+#define DX_PATCH_P_LOT 16384u /* bytes; so many, or a multiple, are hashed at once where possible */
 #define DX_PATCH_P_SLACK 96u /* lets the memory of the caller, and each part, have any alignment */
 
 enum { /* what is expected next */
     DX_PATCH_P_PARAMETERS, DX_PATCH_P_SET_UP, DX_PATCH_P_LIST, DX_PATCH_P_NEXT,
     DX_PATCH_P_LITERALS, DX_PATCH_P_EQUAL, DX_PATCH_P_COPY, DX_PATCH_P_CHOICE, DX_PATCH_P_FIELDS,
-    DX_PATCH_P_WRONG, DX_PATCH_P_RECORD, DX_PATCH_P_DATA, DX_PATCH_P_DONE
+    DX_PATCH_P_WRONG, DX_PATCH_P_RUNS, DX_PATCH_P_DONE
 };
 
 /* Memory of the caller from *at on, aligned, or NULL. */
@@ -2137,34 +2123,47 @@ static int dx_patch_p_progress(dx_patch_applier *a)
 {
     const dx_patch_applier_desc *d = &a->desc_;
     uint64_t done = a->base_done_ + a->produced_, all = a->from_size_ + a->to_size_;
-    int result = d->progress ? d->progress(d->user, done, all) : 0;
-    return dx_patch_p_callback(a, result, DX_PATCH_ECANCELED);
+    if (!d->progress) return DX_PATCH_OK;
+    return dx_patch_p_callback(a, d->progress(d->user, done, all), DX_PATCH_ECANCELED);
 }
 
-/* A target in memory is hashed by so many bytes, which is faster than piece by piece. */
-static void dx_patch_p_hash_out(dx_patch_applier *a)
+/* Hash what is ready, and hand it on: whole lots if there are any, as these hash much faster. */
+static int dx_patch_p_give(dx_patch_applier *a, bool all)
 {
     const dx_patch_applier_desc *d = &a->desc_;
-    if (d->out && !d->skip_target_hash && a->produced_ > a->hashed_)
-        dx_patch_p_hash_update(&a->blake3_, (const uint8_t *)d->out + a->hashed_,
-                               (size_t)(a->produced_ - a->hashed_));
-    a->hashed_ = a->produced_;
+    uint8_t *p = d->out ? (uint8_t *)d->out + a->given_ : a->new_;
+    size_t ready = (size_t)(a->produced_ - a->given_), size = ready;
+    int result = 0;
+    if (!all && ready > DX_PATCH_P_LOT) size -= ready % DX_PATCH_P_LOT;
+    if (!d->skip_target_hash) dx_patch_p_hash_update(&a->blake3_, p, size);
+    a->given_ += size;
+    if (!d->out && size) result = d->write(d->user, p, size);
+    if (!d->out && size < ready) DX_PATCH_MEMMOVE(p, p + size, ready - size);
+    return dx_patch_p_callback(a, result, DX_PATCH_ESYS);
 }
 
-/* The next bytes of the target; those of a target in memory may stand there already. */
+/* Where the next bytes of the target are put together, at most DX_PATCH_P_LONGEST at a time. */
+static uint8_t *dx_patch_p_room(const dx_patch_applier *a)
+{
+    if (a->desc_.out) return (uint8_t *)a->desc_.out + a->produced_;
+    return a->new_ + (a->produced_ - a->given_);
+}
+
+/* The next bytes of the target, which may be where they belong already. */
 static int dx_patch_p_emit(dx_patch_applier *a, const uint8_t *p, size_t size)
 {
-    const dx_patch_applier_desc *d = &a->desc_;
     int error = DX_PATCH_OK;
-    DX_PATCH_ASSERT(size <= a->to_size_ - a->produced_);
     if (!size) return DX_PATCH_OK;
     dx_patch_p_pass(&a->delta_, p + size, size);
-    if (!d->out && !d->skip_target_hash) dx_patch_p_hash_update(&a->blake3_, p, size);
-    if (!d->out) error = dx_patch_p_callback(a, d->write(d->user, p, size), DX_PATCH_ESYS);
-    else if ((uint8_t *)d->out + a->produced_ != p)
-        DX_PATCH_MEMCPY((uint8_t *)d->out + a->produced_, p, size);
-    a->produced_ += size;
-    if (a->produced_ - a->hashed_ >= DX_PATCH_P_LOT) dx_patch_p_hash_out(a);
+    while (!error && size) {
+        size_t left = a->room_ - (size_t)(a->produced_ - a->given_), part = size;
+        if (part > left) part = left;
+        if (p != dx_patch_p_room(a)) DX_PATCH_MEMCPY(dx_patch_p_room(a), p, part);
+        a->produced_ += part;
+        p += part;
+        size -= part;
+        if (left - part < DX_PATCH_P_LONGEST) error = dx_patch_p_give(a, false);
+    }
     return error ? error : dx_patch_p_progress(a);
 }
 
@@ -2178,12 +2177,6 @@ static int dx_patch_p_read(dx_patch_applier *a, uint64_t at, uint8_t *p, uint32_
     if (part && a->desc_.base) DX_PATCH_MEMCPY(p, (const uint8_t *)a->desc_.base + at, part);
     if (!part || a->desc_.base) return DX_PATCH_OK;
     return dx_patch_p_callback(a, a->desc_.read(a->desc_.user, at, p, part), DX_PATCH_ESYS);
-}
-
-/* Where the next bytes of the target are put together. */
-static uint8_t *dx_patch_p_room(const dx_patch_applier *a)
-{
-    return a->desc_.out ? (uint8_t *)a->desc_.out + a->produced_ : a->new_;
 }
 
 static bool dx_patch_p_has_input(const dx_patch_p_coder *c) /* for a whole step */
@@ -2211,9 +2204,10 @@ static int dx_patch_p_take_parameters(dx_patch_applier *a)
         return DX_PATCH_EVERSION; /* such need bits */
     if (d->map_ && (a->from_size_ >> 32 || a->to_size_ >> 32)) return DX_PATCH_EHEADER;
     a->old_ = (uint8_t *)dx_patch_p_cut_memory(&a->memory_, &a->left_, DX_PATCH_P_WINDOW);
-    a->new_ = (uint8_t *)dx_patch_p_cut_memory(&a->memory_, &a->left_, DX_PATCH_P_LONGEST);
-    if (!a->old_ || !a->new_) return DX_PATCH_EHEADER;
-    if (!dx_patch_p_delta_start(d, &a->memory_, &a->left_)) return DX_PATCH_EHEADER;
+    if (a->room_ == DX_PATCH_P_LONGEST)
+        a->new_ = (uint8_t *)dx_patch_p_cut_memory(&a->memory_, &a->left_, DX_PATCH_P_LONGEST);
+    if (!a->old_ || !a->new_ || !dx_patch_p_delta_start(d, &a->memory_, &a->left_))
+        return DX_PATCH_EHEADER;
     if (a->header_.coding == DX_PATCH_CODING_RANGE) dx_patch_p_start_reading(&d->coder_);
     a->state_ = d->map_ ? DX_PATCH_P_SET_UP : DX_PATCH_P_NEXT;
     return DX_PATCH_OK;
@@ -2362,8 +2356,8 @@ static int dx_patch_p_take_copy(dx_patch_applier *a)
         p += a->cover_old_;
     } else {
         if (size > DX_PATCH_P_BLOCK) size = DX_PATCH_P_BLOCK;
-        error = dx_patch_p_read(a, a->cover_old_, a->new_, (uint32_t)size);
-        p = a->new_;
+        error = dx_patch_p_read(a, a->cover_old_, dx_patch_p_room(a), (uint32_t)size);
+        p = dx_patch_p_room(a);
     }
     if (!error) error = dx_patch_p_emit(a, p, (size_t)size);
     a->equal_left_ -= size;
@@ -2448,12 +2442,14 @@ static int dx_patch_p_take_wrong(dx_patch_applier *a)
 
 static void dx_patch_p_xor(uint8_t *p, const uint8_t *changes, size_t size)
 {
-    for (; size >= 8; size -= 8, p += 8, changes += 8) {
-        uint64_t a, b;
-        DX_PATCH_MEMCPY(&a, p, 8);
-        DX_PATCH_MEMCPY(&b, changes, 8);
+    dx_patch_p_word a, b;
+    DX_PATCH_P_UNROLL for (; size >= sizeof a; size -= sizeof a) {
+        DX_PATCH_MEMCPY(&a, p, sizeof a);
+        DX_PATCH_MEMCPY(&b, changes, sizeof b);
         a ^= b;
-        DX_PATCH_MEMCPY(p, &a, 8);
+        DX_PATCH_MEMCPY(p, &a, sizeof a);
+        p += sizeof a;
+        changes += sizeof a;
     }
     while (size--) *p++ ^= *changes++;
 }
@@ -2491,46 +2487,47 @@ static int dx_patch_p_next_run(dx_patch_p_coder *d, dx_patch_p_runs *r)
     return 1;
 }
 
-/* Bytes up to `until`, changed or as they are. */
-static int dx_patch_p_blocks_emit(dx_patch_applier *a, uint64_t until, const uint8_t *changes)
+/* old_ has the block_at_ bytes of the base from at_ on, which runs change. Move on until one is
+   that at `at`, or to the end. */
+static int dx_patch_p_move_window(dx_patch_applier *a, uint64_t at)
 {
-    uint8_t *p = a->old_;
     int error = DX_PATCH_OK;
-    while (!error && a->at_ < until) {
-        uint64_t room = a->to_size_ - a->produced_, left = until - a->at_;
-        uint32_t size = left < DX_PATCH_P_BLOCK ? (uint32_t)left : DX_PATCH_P_BLOCK, i;
-        error = dx_patch_p_read(a, a->at_, p, size);
-        if (changes) dx_patch_p_xor(p, changes, size);
-        for (i = room < size ? (uint32_t)room : size; i < size && !error; i++)
-            if (p[i]) error = DX_PATCH_ECORRUPT;
-        if (!error) error = dx_patch_p_emit(a, p, room < size ? (uint32_t)room : size);
-        a->at_ += size;
+    while (!error && at - a->at_ >= a->block_at_) {
+        uint64_t room = a->to_size_ - a->produced_, left = a->runs_.limit - a->at_ - a->block_at_;
+        uint32_t size = room < a->block_at_ ? (uint32_t)room : a->block_at_, i;
+        for (i = size; i < a->block_at_; i++)
+            if (a->old_[i]) return DX_PATCH_ECORRUPT;
+        error = dx_patch_p_emit(a, a->old_, size);
+        a->at_ += a->block_at_;
+        a->block_at_ = left < DX_PATCH_P_BLOCK ? (uint32_t)left : DX_PATCH_P_BLOCK;
+        if (error || !left) break;
+        error = dx_patch_p_read(a, a->at_, a->old_, a->block_at_);
     }
     return error;
 }
 
-static int dx_patch_p_take_record(dx_patch_applier *a)
-{
-    int got = dx_patch_p_next_run(&a->delta_.coder_, &a->runs_);
-    if (got < 0) return got;
-    a->state_ = got ? DX_PATCH_P_DATA : DX_PATCH_P_DONE;
-    if (got) return dx_patch_p_blocks_emit(a, a->runs_.at, NULL);
-    return dx_patch_p_blocks_emit(a, a->header_.reversible ? a->runs_.limit : a->to_size_, NULL);
-}
-
-static int dx_patch_p_take_data(dx_patch_applier *a)
+/* One run after the other, or as much of it as has arrived and the window holds. */
+static int dx_patch_p_take_runs(dx_patch_applier *a)
 {
     dx_patch_p_coder *d = &a->delta_.coder_;
-    const uint8_t *changes = d->source_ + d->at_;
-    size_t size = d->size_ - d->at_;
-    if (size > a->runs_.size) size = (size_t)a->runs_.size;
-    if (size > DX_PATCH_P_BLOCK) size = DX_PATCH_P_BLOCK;
-    if (!size) return DX_PATCH_ETRUNCATED;
-    d->at_ += size;
-    a->runs_.at += size;
-    a->runs_.size -= size;
-    if (!a->runs_.size) a->state_ = DX_PATCH_P_RECORD;
-    return dx_patch_p_blocks_emit(a, a->at_ + size, changes);
+    dx_patch_p_runs *r = &a->runs_;
+    while (dx_patch_p_has_input(d)) {
+        int got = r->size ? 1 : dx_patch_p_next_run(d, r), error;
+        uint64_t size;
+        if (got < 0) return got;
+        if (!got) a->state_ = DX_PATCH_P_DONE;
+        error = dx_patch_p_move_window(a, got ? r->at : r->limit);
+        if (error || !got) return error;
+        size = a->block_at_ - (r->at - a->at_);
+        if (size > r->size) size = r->size;
+        if (size > d->size_ - d->at_) size = d->size_ - d->at_;
+        if (!size) return DX_PATCH_ETRUNCATED;
+        dx_patch_p_xor(a->old_ + (r->at - a->at_), d->source_ + d->at_, (size_t)size);
+        d->at_ += (size_t)size;
+        r->at += size;
+        r->size -= size;
+    }
+    return DX_PATCH_OK;
 }
 
 /* Decode what has arrived of the body, in steps as long as there is input for a whole one. */
@@ -2540,7 +2537,7 @@ static int dx_patch_p_run(dx_patch_applier *a)
         dx_patch_p_take_parameters, dx_patch_p_take_setup,  dx_patch_p_take_list,
         dx_patch_p_take_next,       dx_patch_p_take_literals, dx_patch_p_take_equal,
         dx_patch_p_take_copy,       dx_patch_p_take_choice, dx_patch_p_take_fields,
-        dx_patch_p_take_wrong,      dx_patch_p_take_record, dx_patch_p_take_data};
+        dx_patch_p_take_wrong,      dx_patch_p_take_runs};
     dx_patch_p_coder *c = &a->delta_.coder_;
     int error = DX_PATCH_OK;
     c->source_ = a->in_;
@@ -2554,8 +2551,8 @@ static int dx_patch_p_run(dx_patch_applier *a)
     }
     a->in_size_ -= c->at_;
     DX_PATCH_MEMMOVE(a->in_, a->in_ + c->at_, a->in_size_);
-    if (!error && a->state_ == DX_PATCH_P_DONE && a->in_size_) error = DX_PATCH_ECORRUPT;
-    return error;
+    if (error || a->state_ != DX_PATCH_P_DONE) return error;
+    return a->in_size_ ? (int)DX_PATCH_ECORRUPT : dx_patch_p_give(a, true);
 }
 
 /* Read the whole base and compare its hash, before the first byte is written. */
@@ -2563,8 +2560,7 @@ static int dx_patch_p_check_base(dx_patch_applier *a)
 {
     uint8_t *buffer = (uint8_t *)a->desc_.memory, hash[DX_PATCH_HASH_SIZE];
     uint64_t at = 0;
-    uint32_t part = a->desc_.memory_size < DX_PATCH_P_LOT ? (uint32_t)a->desc_.memory_size
-                                                           : DX_PATCH_P_LOT;
+    size_t part = 4 * DX_PATCH_P_LOT;
     const dx_patch_header *h = &a->header_;
     const uint8_t *from = a->desc_.undo ? h->target_hash : h->base_hash;
     const uint8_t *to = a->desc_.undo ? h->base_hash : h->target_hash;
@@ -2572,9 +2568,11 @@ static int dx_patch_p_check_base(dx_patch_applier *a)
     if (!same_size && a->desc_.base_size != a->to_size_) return DX_PATCH_EBASE;
     if (same_size && a->desc_.skip_base_hash) return DX_PATCH_OK;
     dx_patch_p_hash_start(&a->blake3_);
+    if (!a->desc_.base && part > a->desc_.memory_size) part = a->desc_.memory_size;
+    if (part > DX_PATCH_P_LOT) part -= part % DX_PATCH_P_LOT;
     while (at < a->desc_.base_size) {
         int error;
-        if (part > a->desc_.base_size - at) part = (uint32_t)(a->desc_.base_size - at);
+        if (part > a->desc_.base_size - at) part = (size_t)(a->desc_.base_size - at);
         error = a->desc_.base ? 0 : a->desc_.read(a->desc_.user, at, buffer, part);
         error = dx_patch_p_callback(a, error, DX_PATCH_ESYS);
         if (error) return error;
@@ -2587,14 +2585,15 @@ static int dx_patch_p_check_base(dx_patch_applier *a)
     }
     dx_patch_p_hash_finish(&a->blake3_, hash);
     if (same_size && DX_PATCH_MEMCMP(hash, from, sizeof hash) == 0) return DX_PATCH_OK;
-    if (a->desc_.base_size != a->to_size_) return DX_PATCH_EBASE;
-    return DX_PATCH_MEMCMP(hash, to, sizeof hash) == 0 ? DX_PATCH_EAPPLIED : DX_PATCH_EBASE;
+    if (DX_PATCH_MEMCMP(hash, to, sizeof hash) != 0) return DX_PATCH_EBASE;
+    return a->desc_.base_size == a->to_size_ ? DX_PATCH_EAPPLIED : DX_PATCH_EBASE;
 }
 
 /* The header is complete: refuse what can be refused, then look at the base. */
 static int dx_patch_p_begin(dx_patch_applier *a)
 {
     dx_patch_header *h = &a->header_;
+    size_t most = 4 * DX_PATCH_P_LOT + DX_PATCH_P_LONGEST;
     int error = dx_patch_info(a->in_, DX_PATCH_HEADER_SIZE, h);
     a->in_size_ = 0;
     if (error) return error;
@@ -2611,6 +2610,10 @@ static int dx_patch_p_begin(dx_patch_applier *a)
     a->state_ = DX_PATCH_P_PARAMETERS;
     a->memory_ = (uint8_t *)a->desc_.memory;
     a->left_ = a->desc_.memory_size;
+    if (a->desc_.memory_size - h->memory_size < most) most = a->left_ - (size_t)h->memory_size;
+    a->room_ = most > DX_PATCH_P_LOT + DX_PATCH_P_LONGEST ? most : DX_PATCH_P_LONGEST;
+    if (a->room_ == most) a->left_ -= most;
+    a->new_ = a->memory_ + (a->room_ == most ? a->left_ : 0);
     if (h->kind == DX_PATCH_KIND_BLOCKS) {
         uint64_t limit = h->base_size > h->target_size ? h->base_size : h->target_size;
         a->runs_.block_size = h->block_size;
@@ -2618,7 +2621,7 @@ static int dx_patch_p_begin(dx_patch_applier *a)
         a->runs_.limit = h->reversible ? limit : h->target_size;
         a->old_ = a->memory_;
         if (a->left_ < DX_PATCH_P_BLOCK) return DX_PATCH_EHEADER;
-        a->state_ = DX_PATCH_P_RECORD;
+        a->state_ = DX_PATCH_P_RUNS;
     }
     return h->body_size ? DX_PATCH_OK : dx_patch_p_run(a);
 }
@@ -2639,7 +2642,7 @@ static int dx_patch_p_take_input(dx_patch_applier *a, const uint8_t *p, size_t s
     DX_PATCH_MEMCPY(a->in_ + a->in_size_, p, (size_t)part);
     a->in_size_ += (size_t)part;
     if (header) return a->received_ == end ? dx_patch_p_begin(a) : DX_PATCH_OK;
-    a->crc_ = dx_patch_p_crc32c(a->crc_, p, (size_t)part);
+    a->crc_ = a->whole_ ? a->header_.body_crc : dx_patch_p_crc32c(a->crc_, p, (size_t)part);
     if (a->received_ == end && a->crc_ != a->header_.body_crc) return DX_PATCH_ECORRUPT;
     return dx_patch_p_run(a);
 }
@@ -2697,25 +2700,22 @@ DX_PATCH_API int dx_patch_applier_finish(dx_patch_applier *a)
 {
     uint8_t hash[DX_PATCH_HASH_SIZE];
     const dx_patch_header *h;
+    int error = DX_PATCH_OK;
     if (!a) return DX_PATCH_EINVAL;
     if (a->error_) return a->error_;
     h = &a->header_;
-    if (!a->received_) a->error_ = DX_PATCH_ENOPATCH;
-    else if (a->received_ < DX_PATCH_HEADER_SIZE ||
-             a->received_ < DX_PATCH_HEADER_SIZE + h->body_size + h->trailer_size)
-        a->error_ = DX_PATCH_ETRUNCATED;
+    if (!a->received_) error = DX_PATCH_ENOPATCH;
+    else if (a->received_ < DX_PATCH_HEADER_SIZE + h->body_size + h->trailer_size)
+        error = DX_PATCH_ETRUNCATED;
     else if (a->state_ != DX_PATCH_P_DONE || a->produced_ != a->to_size_)
-        a->error_ = DX_PATCH_ECORRUPT;
-    if (a->error_) return a->error_;
-    if (!a->desc_.skip_target_hash) {
-        dx_patch_p_hash_out(a);
+        error = DX_PATCH_ECORRUPT;
+    if (!error && !a->desc_.skip_target_hash) {
         dx_patch_p_hash_finish(&a->blake3_, hash);
         if (DX_PATCH_MEMCMP(hash, a->desc_.undo ? h->base_hash : h->target_hash, sizeof hash) != 0)
-            a->error_ = DX_PATCH_ETARGET;
+            error = DX_PATCH_ETARGET;
     }
-    if (a->error_) return a->error_;
-    a->error_ = DX_PATCH_EINVAL; /* done: what comes now breaks the contract */
-    return DX_PATCH_OK;
+    a->error_ = error ? error : (int)DX_PATCH_EINVAL; /* done: what comes now breaks the contract */
+    return error;
 }
 
 DX_PATCH_API int dx_patch_applier_callback_result(const dx_patch_applier *a)
@@ -2760,6 +2760,7 @@ DX_PATCH_API int dx_patch_apply(const void *base, size_t base_size, const void *
     desc.memory = memory;
     desc.memory_size = memory_size;
     error = dx_patch_applier_init(&a, &desc);
+    a.whole_ = true;
     if (!error) error = dx_patch_applier_feed(&a, patch, patch_size);
     if (!error) error = dx_patch_applier_finish(&a);
     if (!error) *out_size = (size_t)a.produced_;
@@ -3129,7 +3130,6 @@ static int dx_patch_p_make_blocks(dx_patch_p_job *j)
 }
 
 #define DX_PATCH_P_APPLY_MAX ((uint64_t)64 << 20)
-
 #define DX_PATCH_P_FIXED 65536u /* bytes besides covers and table, whatever a structure's size */
 typedef char dx_patch_p_maker_fits[sizeof(dx_patch_p_maker) < 12000 ? 1 : -1];
 

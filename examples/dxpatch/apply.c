@@ -1,9 +1,11 @@
-/* Applies a patch, or takes it back. The patch streams through. The old file is read where it lies: once as a whole
-   for its hash, before anything is written, then where the patch asks for bytes of it. */
+/* Applies a patch, or takes it back. The patch streams through. The old file is read into memory; one that is too
+   large for that where it lies: once as a whole for its hash, then where the patch asks for bytes of it. */
 #include "dxpatch.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#define BASE_MEMORY_MAX ((uint64_t)96 << 20)
 
 typedef struct job {
     const char     *old_path, *patch_path;
@@ -12,8 +14,7 @@ typedef struct job {
     os_info         old_st, patch_st;
     dx_patch_header header;
     dxup_dest       dest;
-    size_t          used; /* of out, where the small pieces that come are collected */
-    uint8_t         in[DXUP_IO_SIZE], out[DXUP_IO_SIZE];
+    uint8_t         in[DXUP_IO_SIZE];
 } job;
 
 /* >>callbacks ---------------------------------------------------------- */
@@ -23,26 +24,10 @@ static int read_old(void *user, uint64_t offset, void *out, size_t size)
     return j->status = dxpatch_read(j->old_fd, j->old_path, offset, out, size);
 }
 
-static int flush(job *j)
-{
-    if (j->used) j->status = dxup_dest_write(&j->dest, j->out, j->used);
-    j->used = 0;
-    return j->status;
-}
-
 static int write_new(void *user, const void *bytes, size_t size)
 {
     job *j = user;
-    const uint8_t *p = bytes;
-    while (!j->status && size) {
-        size_t part = sizeof j->out - j->used < size ? sizeof j->out - j->used : size;
-        memcpy(j->out + j->used, p, part);
-        j->used += part;
-        p += part;
-        size -= part;
-        if (j->used == sizeof j->out) flush(j);
-    }
-    return j->status;
+    return j->status = dxup_dest_write(&j->dest, bytes, size);
 }
 
 static int show(void *user, uint64_t done, uint64_t total)
@@ -70,7 +55,7 @@ static int stream(job *j, dx_patch_applier *a)
     if (error == DX_PATCH_EAPPLIED && j->undo)
         return dxup_fail(DXUP_REFUSED, "%s: the patch is not applied to this file", j->old_path);
     bool base = error == DX_PATCH_EBASE || error == DX_PATCH_EAPPLIED;
-    return error ? dxpatch_fail(error, base ? j->old_path : j->patch_path) : flush(j);
+    return error ? dxpatch_fail(error, base ? j->old_path : j->patch_path) : DXUP_OK;
 }
 
 static int run(job *j)
@@ -79,7 +64,7 @@ static int run(job *j)
     dx_patch_applier_desc desc = {0};
     if (j->header.memory_size > DXPATCH_MEMORY_MAX)
         return dxpatch_fail(DX_PATCH_ENOMEM, j->patch_path);
-    desc.memory_size = (size_t)j->header.memory_size;
+    desc.memory_size = (size_t)j->header.memory_size + DXUP_IO_SIZE + 4096; /* makes pieces large */
     desc.memory = dxup_alloc(desc.memory_size);
     desc.user = j;
     desc.read = read_old;
@@ -87,8 +72,13 @@ static int run(job *j)
     desc.progress = show;
     desc.base_size = j->old_st.size;
     desc.undo = j->undo;
-    int error = dx_patch_applier_init(&a, &desc);
-    int status = error ? dxpatch_fail(error, j->patch_path) : stream(j, &a);
+    void *base = NULL;
+    int status = DXUP_OK;
+    if (desc.base_size <= BASE_MEMORY_MAX) desc.base = base = malloc((size_t)desc.base_size + 1); /* or NULL */
+    if (base) status = dxpatch_read(j->old_fd, j->old_path, 0, base, (size_t)desc.base_size);
+    int error = status ? 0 : dx_patch_applier_init(&a, &desc);
+    if (!status) status = error ? dxpatch_fail(error, j->patch_path) : stream(j, &a);
+    free(base);
     free(desc.memory);
     return status;
 }
@@ -116,7 +106,7 @@ static int work(const dxpatch_options *o, const char *new_path, bool undo)
 {
     char text[32];
     job *j = dxup_alloc(sizeof *j);
-    memset(j, 0, sizeof *j);
+    memset(j, 0, offsetof(job, in));
     j->old_path = o->old_path;
     j->patch_path = o->patch_path;
     j->undo = undo;

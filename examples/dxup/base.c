@@ -77,8 +77,9 @@ void dxup_progress(const char *what, uint64_t done, uint64_t total, bool last)
         return;
     }
     int64_t now_ns = dxup_now_ns();
-    if (now_ns < next_ns || !os_is_terminal()) return;
-    next_ns = now_ns + 100000000;
+    if (now_ns < next_ns) return;
+    next_ns = os_is_terminal() ? now_ns + 100000000 : INT64_MAX;
+    if (next_ns == INT64_MAX) return;
     shown = true;
     double mb = (double)done / 1e6;
     if (total)

@@ -176,9 +176,11 @@ static int start_applier(pull *p)
     desc.read = read_base;
     desc.write = write_target;
     desc.base_size = p->have_size;
-    desc.memory_size = (size_t)header.memory_size;
+    desc.memory_size = (size_t)header.memory_size + DXUP_IO_SIZE + 4096; /* makes pieces large */
     desc.memory = p->apply_memory = dxup_alloc(desc.memory_size);
     desc.target_size_max = p->size;
+    desc.skip_base_hash = memcmp(header.base_hash, p->have, DXUP_HASH_SIZE) == 0; /* ours, just taken */
+    desc.skip_target_hash = true; /* write_target takes it, finish_transfer compares */
     error = dx_patch_applier_init(&p->applier, &desc);
     if (!error) error = dx_patch_applier_feed(&p->applier, p->head, sizeof p->head);
     p->applying = true;
