@@ -4,8 +4,8 @@
 #
 # The last line that a suite prints says "N passed, N failed, N skipped". One that prints no such line,
 # crashes or takes longer than SECONDS has failed. Output goes to build/log/NAME.log (LOGS: another
-# folder); what failed or was skipped is shown, with CI=true everything. The last line is the sum of
-# all; status 0 when nothing failed.
+# folder); what failed or was skipped is shown, with CI=true everything. What failed is run again, to tell how it
+# fails: it has failed all the same. The last line is the sum of all; status 0 when nothing failed.
 set -u
 unset MAKEFLAGS MFLAGS MAKELEVEL # a suite that calls make is no part of the make that called this
 cd "$(dirname "$0")/.." || exit 1
@@ -15,7 +15,7 @@ mkdir -p "$logs"
 jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN)}
 
 suite() { # NAME SECONDS COMMAND
-    local log=$logs/$1.log began=$SECONDS status counts passed failed skipped note=
+    local log=$logs/$1.log began=$SECONDS status counts passed failed skipped note= again=
     timeout -k 5 "$2" bash -c "$3" >"$log" 2>&1 </dev/null
     status=$?
     counts=$(tail -n 1 "$log" | grep -oE '[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' | tr -dc '0-9 \n')
@@ -27,11 +27,20 @@ suite() { # NAME SECONDS COMMAND
         failed=1
         echo "FAIL $1: status $status${note:+, $note}" >>"$log"
     fi
+    if [ "$failed" != 0 ] && [ $status != 124 ] && [ $status != 137 ]; then
+        again=" (passed when repeated)"
+        timeout -k 5 "$2" bash -c "$3" >"$logs/$1.again" 2>&1 </dev/null || again=" (fails when repeated)"
+    fi
     echo "$passed $failed $skipped" >"$logs/$1.counts"
+    echo "$((SECONDS - began)) $1" >"$logs/$1.seconds"
     {
         [ -z "${CI:-}" ] || sed 's/^/    /' "$log"
-        printf '%-4s %-22s %5d passed %3d failed %3d skipped %4d s\n' \
-            "$([ "$failed" = 0 ] && echo ok || echo FAIL)" "$1" "$passed" "$failed" "$skipped" $((SECONDS - began))
+        printf '%-4s %-22s %5d passed %3d failed %3d skipped %4d s%s\n' \
+            "$([ "$failed" = 0 ] && echo ok || echo FAIL)" "$1" "$passed" "$failed" "$skipped" $((SECONDS - began)) "$again"
+        if [ "$failed" != 0 ] && [ -n "${CI:-}" ] && [ -s "$logs/$1.again" ]; then
+            echo "    the second time:"
+            sed 's/^/    | /' "$logs/$1.again"
+        fi
         if [ "$failed" != 0 ] && [ -z "${CI:-}" ]; then
             { grep -A 12 '^FAIL ' "$log" | head -n 60; echo "..."; tail -n 5 "$log"; } | sed 's/^/    /'
         fi
@@ -54,6 +63,7 @@ if grep -qs '^skip ' -- *.log; then
     echo "skipped:"
     grep -H '^skip ' -- *.log | sed 's/\.log:skip /: /; s/^/    /' | sort | uniq
 fi
+echo "the slowest, in seconds: $(sort -rn -- *.seconds | head -n 10 | awk '{ printf "%s%s %s", NR == 1 ? "" : ", ", $2, $1 }')"
 cat -- *.counts | awk '{ p += $1; f += $2; s += $3 }
     END { printf "%d passed, %d failed, %d skipped\n", p, f, s; exit f > 0 || p == 0 }' | tee total
 exit "${PIPESTATUS[1]}"

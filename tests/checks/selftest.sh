@@ -109,10 +109,10 @@ counted() { # LAST-LINE STATUS SUITE...
     [ "$got" = "$last" ] || echo "says '$got' instead of '$last'"
 }
 good='echo "x: 12 passed, 0 failed, 3 skipped"'
-try "run.sh adds up" counted "24 passed, 0 failed, 6 skipped" 0 "a 5 $good" "!b 5 $good"
-try "run.sh sees failures" counted "13 passed, 11 failed, 3 skipped" 1 "a 5 $good" "b 5 echo 1 passed, 11 failed, 0 skipped; exit 1"
-try "run.sh sees a status" counted "12 passed, 1 failed, 3 skipped" 1 "a 5 $good; exit 3"
-try "run.sh sees a crash" counted "12 passed, 1 failed, 3 skipped" 1 "a 5 $good" 'b 5 kill -SEGV $$'
-try "run.sh sees a hang" counted "13 passed, 1 failed, 3 skipped" 1 "a 5 $good" "b 1 echo 1 passed, 0 failed, 0 skipped; sleep 60"
-try "run.sh sees nothing" counted "12 passed, 1 failed, 3 skipped" 1 "a 5 $good" "b 5 true"
+try "run.sh adds up" counted "24 passed, 0 failed, 6 skipped" 0 "a 60 $good" "!b 60 $good"
+try "run.sh sees failures" counted "13 passed, 11 failed, 3 skipped" 1 "a 60 $good" "b 60 echo 1 passed, 11 failed, 0 skipped; exit 1"
+try "run.sh sees a status" counted "12 passed, 1 failed, 3 skipped" 1 "a 60 $good; exit 3"
+try "run.sh sees a crash" counted "12 passed, 1 failed, 3 skipped" 1 "a 60 $good" 'b 60 kill -SEGV $$'
+try "run.sh sees a hang" counted "13 passed, 1 failed, 3 skipped" 1 "a 60 $good" "b 5 echo 1 passed, 0 failed, 0 skipped; sleep 600"
+try "run.sh sees nothing" counted "12 passed, 1 failed, 3 skipped" 1 "a 60 $good" "b 60 true"
 finish
