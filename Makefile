@@ -137,6 +137,7 @@ build/test_cache build/asan/test_cache build/tsan/test_cache: examples/cache/cac
 build/test_hde build/asan/test_hde build/tsan/test_hde: examples/hde/hde.h
 build/test_tree build/asan/test_tree: examples/tree/tree.h
 build/test_cas build/asan/test_cas build/test_cas_race build/asan/test_cas_race build/tsan/test_cas_race: examples/streams/streams.h
+build/test_cas_delta build/asan/test_cas_delta build/test_cas_crash build/asan/test_cas_crash: examples/delta/delta.h
 build/test_cas_sha256 build/asan/test_cas_sha256 build/test_cas_checkpoint build/asan/test_cas_checkpoint: examples/streams/streams.h
 build/test_htip build/asan/test_htip: $(wildcard examples/www/htip*.h)
 build/test_bulk build/asan/test_bulk build/test_bulk_net build/asan/test_bulk_net: examples/bulk/bulk.h examples/bulk/net.h

@@ -109,7 +109,8 @@ extern "C" {
     X(-32, ECONFLICT)  /* the name is not at the version that was expected */                      \
     X(-33, ELOCKED)    /* another writer has the store open */                                     \
     X(-34, EREADONLY)  /* the store was opened for reading, or is damaged */                       \
-    X(-35, EMOVED)     /* another store took its place (dx_cas_retire): open its path again */
+    X(-35, EMOVED)     /* another store took its place (dx_cas_retire): open its path again */     \
+    X(-36, EBASE)      /* what the object was stored as a delta of is missing or damaged */
 
 typedef enum dx_cas_error {
 #define DX_CAS_P_ENUM(value, constant) DX_CAS_##constant = value,
@@ -180,11 +181,13 @@ typedef struct dx_cas_file { /* the file device. POSIX and Windows; 64-bit offse
 /* A way to make objects smaller. Both functions write at most capacity bytes and return 0 or an
    error; compress may answer DX_CAS_ENOSPACE for "does not shrink". */
 typedef struct dx_cas_codec {
-    uint8_t number; /* 1..255, stands in each record; 1 = zstd, 128..255 are the program's own */
+    uint8_t number; /* in each record: 1 = zstd, 2 = delta, 128..255 are the program's own */
     int (*compress)(void *user, void *out, size_t capacity, const void *in, size_t n, size_t *got);
     int (*decompress)(void *user, void *out, size_t capacity, const void *in, size_t n,
                       size_t *got);
     void *user;
+    /* NULL, or: does what is stored need another object, too (examples/delta/delta.h)? Which? */
+    bool (*needs)(void *user, const void *in, size_t n, dx_cas_id *other);
 } dx_cas_codec;
 
 enum { /* dx_cas_desc.mode */
@@ -265,6 +268,7 @@ typedef struct dx_cas_store { /* caller-allocated; fields are private */
     dx_cas_tip_    tip_;
     dx_cas_saved_  saved_;
     uint8_t        store_id_[16];
+    uint8_t        put_codec_;   /* dx_cas_put_with(); else 0 */
     uint32_t       align_, tag_, object_size_max_, mode_, features_, durability_, preallocate_;
     bool           open_, dirty_, failed_, unsure_; /* unsure_: the last commit was not synced */
 } dx_cas_store;
@@ -390,8 +394,11 @@ DX_CAS_API void     dx_cas_get_stats(const dx_cas_store *s, dx_cas_stats *out);
 /* Store an object, unless it is there; *id (may be NULL) = its hash. Readable at once, durable
    after dx_cas_commit(). After ENOSPACE or ENOMEM nothing has changed. */
 DX_CAS_API int dx_cas_put(dx_cas_store *s, const void *data, size_t size, dx_cas_id *id);
+/* The same with the codec of that number; should it not shrink the object, with codecs[0]. */
+DX_CAS_API int dx_cas_put_with(dx_cas_store *s, uint8_t codec, const void *data, size_t size,
+                               dx_cas_id *id);
 /* Read an object and check it against its id. *size receives its size, also with DX_CAS_ENOSPACE
-   (buffer too small). DX_CAS_ENOTFOUND, DX_CAS_ECORRUPT, DX_CAS_ENOTSUP (unknown codec). */
+   (buffer too small). DX_CAS_ENOTFOUND, DX_CAS_ECORRUPT, DX_CAS_EBASE, DX_CAS_ENOTSUP (codec). */
 DX_CAS_API int dx_cas_get(dx_cas_store *s, const dx_cas_id *id, void *buffer, size_t capacity,
                           size_t *size);
 /* DX_CAS_OK or DX_CAS_ENOTFOUND. These two do not read the object's bytes. */
@@ -1963,13 +1970,22 @@ static int dx_cas_p_append(dx_cas_store *s, dx_cas_p_record *r, const void *data
     return dx_cas_p_record_end(s, r, error);
 }
 
-/* Compress when there is a codec and it helps; data and r->stored then tell of the smaller form. */
-static int dx_cas_p_pack(dx_cas_store *s, dx_cas_p_record *r, const void **data)
+static const dx_cas_codec *dx_cas_p_codec(const dx_cas_store *s, uint32_t number)
 {
-    const dx_cas_codec *codec = s->codecs_;
+    size_t i;
+    for (i = 0; i < s->codec_count_; i++) {
+        if (s->codecs_[i].number == number) return &s->codecs_[i];
+    }
+    return NULL;
+}
+
+/* Compress if that helps; data and r->stored then tell of the smaller form. */
+static int dx_cas_p_pack(dx_cas_store *s, const dx_cas_codec *codec, dx_cas_p_record *r,
+                         const void **data)
+{
     size_t size = (size_t)r->logical, packed = 0;
     int error;
-    if (s->codec_count_ == 0 || size < 2 || r->type != DX_CAS_P_BLOB) return DX_CAS_OK;
+    if (!codec || size < 2 || r->codec || r->type != DX_CAS_P_BLOB) return DX_CAS_OK;
     error = codec->compress(codec->user, s->work_ + DX_CAS_P_IO, size - 1, *data, size, &packed);
     if (error == DX_CAS_ENOSPACE || (error == DX_CAS_OK && packed >= size)) return DX_CAS_OK;
     if (error != DX_CAS_OK) return error;
@@ -1993,7 +2009,8 @@ static int dx_cas_p_put(dx_cas_store *s, uint32_t type, uint32_t level, const vo
         r.flags = level;
         r.stored = r.logical = size;
         r.id = *id;
-        DX_CAS_P_TRY(dx_cas_p_pack(s, &r, &data));
+        DX_CAS_P_TRY(dx_cas_p_pack(s, dx_cas_p_codec(s, s->put_codec_), &r, &data));
+        DX_CAS_P_TRY(dx_cas_p_pack(s, s->codec_count_ ? s->codecs_ : NULL, &r, &data));
         DX_CAS_P_TRY(dx_cas_p_append(s, &r, data, false));
         error = dx_cas_p_add_object(s, &r);
     }
@@ -2003,14 +2020,11 @@ static int dx_cas_p_put(dx_cas_store *s, uint32_t type, uint32_t level, const vo
 /* The bytes of an object, decompressed and checked, into a buffer of r->logical bytes. */
 static int dx_cas_p_get(dx_cas_store *s, const dx_cas_p_record *r, void *out)
 {
-    const dx_cas_codec *codec = NULL;
+    const dx_cas_codec *codec = r->codec ? dx_cas_p_codec(s, r->codec) : NULL;
     uint8_t *packed = s->work_ + DX_CAS_P_IO;
-    size_t got = (size_t)r->logical, i;
+    size_t got = (size_t)r->logical;
     dx_cas_id id;
     int error;
-    for (i = 0; !codec && i < s->codec_count_; i++) {
-        if (s->codecs_[i].number == r->codec) codec = &s->codecs_[i];
-    }
     if (r->codec && !codec) return DX_CAS_ENOTSUP;
     if (codec && (r->stored > s->object_size_max_ || r->logical > s->object_size_max_)) {
         return DX_CAS_ETOOBIG;
@@ -2026,7 +2040,19 @@ static int dx_cas_p_get(dx_cas_store *s, const dx_cas_p_record *r, void *out)
         if (dx_cas_id_equal(&id, &r->id)) return DX_CAS_OK;
     }
     if (r->logical) DX_CAS_MEMSET(out, 0, (size_t)r->logical); /* nothing unchecked leaves */
+    if (error == DX_CAS_EBASE || error == DX_CAS_ESYS || error == DX_CAS_ENOTSUP) return error;
     return dx_cas_p_damaged(s, r->place);
+}
+
+/* The object without which this one cannot be decompressed; DX_CAS_ENOTFOUND: there is none. */
+static int dx_cas_p_needs(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_id *other)
+{
+    const dx_cas_codec *codec = r->codec ? dx_cas_p_codec(s, r->codec) : NULL;
+    uint8_t *packed = s->work_ + DX_CAS_P_IO;
+    if (!codec || !codec->needs || r->stored > s->object_size_max_) return DX_CAS_ENOTFOUND;
+    DX_CAS_P_TRY(dx_cas_p_read(s, r->place + DX_CAS_P_HEAD, packed, (size_t)r->stored));
+    return codec->needs(codec->user, packed, (size_t)r->stored, other) ? DX_CAS_OK
+                                                                      : DX_CAS_ENOTFOUND;
 }
 
 /* Hash an object where it stands; when dst is given, also write its stored bytes there. */
@@ -2039,6 +2065,8 @@ static int dx_cas_p_stream(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_sto
     if (r->codec) {
         int error = dx_cas_p_get(s, r, s->work_ + (s->work_size_ + DX_CAS_P_IO) / 2);
         if (error != DX_CAS_OK || !dst) return error;
+        DX_CAS_P_TRY(dx_cas_p_read(s, r->place + DX_CAS_P_HEAD, s->work_ + DX_CAS_P_IO,
+                                   (size_t)r->stored)); /* a delta's base went there, too */
         return dx_cas_p_write(dst, dst_place, s->work_ + DX_CAS_P_IO, r->stored);
     }
     dx_cas_p_id_start(&h, r->type);
@@ -2568,6 +2596,7 @@ static int dx_cas_p_scan_recheck(dx_cas_p_scan *c)
             error = dx_cas_p_stream(s, &r, NULL, 0);
         }
         s->damage_offset_ = damage;
+        if (error == DX_CAS_EBASE) error = DX_CAS_OK; /* it is whole itself */
         if (error == DX_CAS_ECORRUPT) bad = r.place;
         else if (error != DX_CAS_OK) return error;
         else if (r.type == DX_CAS_P_COMMIT) good = k.place;
@@ -3032,6 +3061,17 @@ DX_CAS_API int dx_cas_put(dx_cas_store *s, const void *data, size_t size, dx_cas
     return dx_cas_p_put(s, DX_CAS_P_BLOB, 0, data, size, id ? id : &unused);
 }
 
+DX_CAS_API int dx_cas_put_with(dx_cas_store *s, uint8_t codec, const void *data, size_t size,
+                               dx_cas_id *id)
+{
+    int error;
+    if (!s || !s->open_ || !dx_cas_p_codec(s, codec)) return DX_CAS_EINVAL;
+    s->put_codec_ = codec;
+    error = dx_cas_put(s, data, size, id);
+    s->put_codec_ = 0;
+    return error;
+}
+
 DX_CAS_API int dx_cas_get(dx_cas_store *s, const dx_cas_id *id, void *buffer, size_t capacity,
                           size_t *size)
 {
@@ -3210,6 +3250,10 @@ static int dx_cas_p_check_object(dx_cas_p_check *k, const dx_cas_p_record *r)
     int error = r->type == DX_CAS_P_LIST ? dx_cas_p_get_node(s, r, s->work_, &n)
                                          : dx_cas_p_stream(s, r, NULL, 0);
     k->report.objects++;
+    if (error == DX_CAS_EBASE && dx_cas_p_needs(s, r, &found.id) == DX_CAS_OK) {
+        return dx_cas_p_told(k, DX_CAS_ENOTFOUND, DX_CAS_DAMAGE_MISSING, r->place, r->stored,
+                             &found.id);
+    }
     if (error == DX_CAS_ENOTSUP || error == DX_CAS_ETOOBIG) {
         return dx_cas_p_told(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_UNKNOWN, r->place, r->stored,
                              &r->id);
@@ -3324,10 +3368,17 @@ DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *
 static int dx_cas_p_mark(dx_cas_store *s, const dx_cas_id *id, uint64_t needed_at)
 {
     dx_cas_p_record r;
+    dx_cas_id other = *id;
     size_t slot = 0;
-    int error = dx_cas_p_find(s, id, &r, &slot);
-    if (error == DX_CAS_OK) s->slots_[slot].place |= DX_CAS_P_MARK;
-    return error == DX_CAS_ENOTFOUND ? dx_cas_p_damaged(s, needed_at) : error;
+    int error = DX_CAS_OK;
+    while (error == DX_CAS_OK) { /* what it is a delta of, too; a marked one has done that */
+        error = dx_cas_p_find(s, &other, &r, &slot);
+        if (error == DX_CAS_ENOTFOUND) return dx_cas_p_damaged(s, needed_at);
+        if (error != DX_CAS_OK || s->slots_[slot].place & DX_CAS_P_MARK) return error;
+        s->slots_[slot].place |= DX_CAS_P_MARK;
+        error = dx_cas_p_needs(s, &r, &other);
+    }
+    return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
 }
 
 static int dx_cas_p_mark_children(dx_cas_store *s, uint64_t place)
@@ -3345,14 +3396,11 @@ static int dx_cas_p_mark_children(dx_cas_store *s, uint64_t place)
     return DX_CAS_OK;
 }
 
+/* A record as it is, unless dst has the object. */
 static int dx_cas_p_copy_object(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_store *dst)
 {
     dx_cas_p_record copy = *r, found;
-    size_t slot = 0;
-    int error;
-    DX_CAS_P_TRY(dx_cas_p_find(s, &r->id, &found, &slot));
-    if (found.place != r->place || !(s->slots_[slot].place & DX_CAS_P_MARK)) return DX_CAS_OK;
-    error = dx_cas_p_find(dst, &r->id, &found, NULL);
+    int error = dx_cas_p_find(dst, &r->id, &found, NULL);
     if (error != DX_CAS_ENOTFOUND) return error;
     DX_CAS_P_TRY(dx_cas_p_reserve(dst, 1));
     DX_CAS_P_TRY(dx_cas_p_record_begin(dst, &copy, false));
@@ -3380,7 +3428,8 @@ static int dx_cas_p_copy_ref(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_s
 static int dx_cas_p_walk(dx_cas_store *s, dx_cas_store *dst)
 {
     dx_cas_p_scan c;
-    dx_cas_p_record r;
+    dx_cas_p_record r, found;
+    size_t slot = 0;
     dx_cas_p_scan_start(&c, s, s->end_, false);
     c.place = dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
     while (c.place < c.limit) {
@@ -3389,7 +3438,11 @@ static int dx_cas_p_walk(dx_cas_store *s, dx_cas_store *dst)
         if (error != DX_CAS_OK || r.type == 0) return dx_cas_p_damaged(s, r.place);
         c.window_size = 0; /* what follows uses the work memory */
         if (r.type == DX_CAS_P_REF) DX_CAS_P_TRY(dx_cas_p_copy_ref(s, &r, dst));
-        if (dst && r.type <= DX_CAS_P_LIST) DX_CAS_P_TRY(dx_cas_p_copy_object(s, &r, dst));
+        if (!dst || r.type > DX_CAS_P_LIST) continue;
+        DX_CAS_P_TRY(dx_cas_p_find(s, &r.id, &found, &slot));
+        if (found.place == r.place && (s->slots_[slot].place & DX_CAS_P_MARK)) {
+            DX_CAS_P_TRY(dx_cas_p_copy_object(s, &r, dst));
+        }
     }
     return DX_CAS_OK;
 }

@@ -1856,7 +1856,7 @@ DX_TEST(ca_3_codec)
 {
     static uint8_t zeros[20000], noise[20000], out[20000];
     sim *d = sim_new(1 << 20), *e = sim_new(1 << 20);
-    dx_cas_codec codec = {200, rle_pack, rle_unpack, NULL};
+    dx_cas_codec codec = {200, rle_pack, rle_unpack, NULL, NULL};
     dx_cas_desc desc = {0};
     dx_cas_store s, t;
     dx_cas_id a, b;

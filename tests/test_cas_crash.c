@@ -9,6 +9,7 @@
    DX_CRASH_SHOW=n       shows run n, step by step */
 #define DX_IMPLEMENTATION
 #include "../dx_cas.h"
+#include "../examples/delta/delta.h"
 #define DX_TEST_MAIN
 #include "dx_test.h"
 
@@ -234,7 +235,9 @@ typedef struct run {
     dx_cas_id     ids[OBJECTS];
     const char   *what;
     jmp_buf       failed;
-    uint64_t      memory[6000];
+    dx_cas_delta  delta;
+    dx_cas_codec  codec;
+    uint64_t      deltas, memory[6000], delta_memory[600];
 } run;
 
 #define NEED(r, condition)                                                                         \
@@ -252,10 +255,10 @@ typedef struct run {
 
 static unsigned any(run *r, unsigned n) { return (unsigned)((rng(&r->random) >> 32) * n >> 32); }
 
-/* Object number n: its number first, so that no two are alike. */
+/* Object number n: its number first, so that no two are alike. Every third is otherwise like the one before. */
 static size_t object_of(const run *r, unsigned n, uint8_t *out)
 {
-    uint64_t seed = r->seed * 1000 + n;
+    uint64_t seed = r->seed * 1000 + n - (n % 3 == 2);
     size_t size = 8 + (rng(&seed) % 4 ? rng(&seed) % 120 : rng(&seed) % 1000);
     for (size_t i = 0; i < size; i += 8) {
         uint64_t v = i ? rng(&seed) : seed;
@@ -266,6 +269,26 @@ static size_t object_of(const run *r, unsigned n, uint8_t *out)
 }
 
 static bool has(const state *s, unsigned n) { return s->objects[n / 64] >> n % 64 & 1; }
+
+/* A delta: the first four bytes; the rest is that of the base. */
+static int encode(void *user, void *out, size_t capacity, const void *base, size_t base_size, const void *in, size_t n, size_t *got)
+{
+    (void)user;
+    if (n != base_size || n < 4 || capacity < 4) return DX_CAS_ENOSPACE;
+    if (memcmp((const uint8_t *)base + 4, (const uint8_t *)in + 4, n - 4) != 0) return DX_CAS_ENOSPACE;
+    memcpy(out, in, *got = 4);
+    return DX_CAS_OK;
+}
+
+static int decode(void *user, void *out, size_t capacity, const void *base, size_t base_size, const void *in, size_t n, size_t *got)
+{
+    (void)user;
+    if (n != 4 || capacity != base_size) return DX_CAS_ECORRUPT;
+    memcpy(out, base, base_size);
+    memcpy(out, in, 4);
+    *got = base_size;
+    return DX_CAS_OK;
+}
 
 static int open_store(run *r, uint32_t mode)
 {
@@ -283,6 +306,19 @@ static int open_store(run *r, uint32_t mode)
     desc.memory = r->memory;
     desc.objects_max = 160;
     desc.object_size_max = 1200;
+    static const dx_cas_delta_coder coder = {200, encode, decode, NULL};
+    dx_cas_delta_desc how;
+    memset(&how, 0, sizeof how);
+    how.store = &r->store;
+    how.coders = &coder;
+    how.coder_count = 1;
+    how.memory = r->delta_memory;
+    how.memory_size = sizeof r->delta_memory;
+    how.object_size_max = 1200;
+    NEED(r, dx_cas_delta_init(&r->delta, &how) == DX_CAS_OK);
+    r->codec = dx_cas_delta_codec(&r->delta);
+    desc.codecs = &r->codec;
+    desc.codec_count = 1;
     desc.durability = r->level;
     desc.preallocate = r->preallocate;
     desc.align = 8u << (r->seed % 3 * 3);
@@ -462,7 +498,12 @@ static int put_object(run *r)
         dx_cas_hash(bytes, size, &r->ids[n]);
         r->objects++;
     }
-    error = dx_cas_put(&r->store, bytes, size, NULL);
+    if (n % 3 == 2 && any(r, 4)) { /* the base may not be there: then it is no delta */
+        error = dx_cas_delta_put(&r->delta, bytes, size, &r->ids[n - 1], 0, NULL);
+        r->deltas++;
+    } else {
+        error = dx_cas_put(&r->store, bytes, size, NULL);
+    }
     if (error == DX_CAS_OK) r->now.objects[n / 64] |= (uint64_t)1 << n % 64;
     return error;
 }
