@@ -44,7 +44,7 @@ while not port:
 
 
 def get(path, method="GET", **fields):
-    c = http.client.HTTPConnection("127.0.0.1", port, timeout=3000)
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     c.request(method, path, headers={name.replace("_", "-"): value for name, value in fields.items()})
     r = c.getresponse()
     body = r.read()
@@ -54,7 +54,7 @@ def get(path, method="GET", **fields):
 
 def raw(data, shut=False):
     """Everything that comes back until the server closes."""
-    s = socket.create_connection(("127.0.0.1", port), timeout=3000)
+    s = socket.create_connection(("127.0.0.1", port), timeout=300)
     s.sendall(data)
     if shut:
         s.shutdown(socket.SHUT_WR)
@@ -139,7 +139,7 @@ def pipelined_requests_are_answered_in_order():
 
 
 def a_request_in_single_bytes():
-    s = socket.create_connection(("127.0.0.1", port), timeout=3000)
+    s = socket.create_connection(("127.0.0.1", port), timeout=300)
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for byte in b"GET /index.html HTTP/1.1\r\nConnection: close\r\n\r\n":
         s.sendall(bytes([byte]))
@@ -203,7 +203,7 @@ for test in [f for name, f in list(globals().items()) if callable(f) and getattr
              and name not in ("dxup", "publish", "get", "raw", "attempt")]:
     attempt(test)
 server.send_signal(signal.SIGTERM)
-assert server.wait(20) == 0
+assert server.wait(300) == 0
 shutil.rmtree(work)
 print(f"dxup_http: {passed} passed, {failed} failed, 0 skipped")
 sys.exit(failed != 0)

@@ -324,7 +324,7 @@ DX_TEST(ca_readers_of_a_file_beside_a_writer_that_commits_and_collects)
     OK(dx_cas_file_open(&f, d->path, DX_CAS_WRITE | DX_CAS_CREATE));
     OK(open_store(&s, dx_cas_file_device(&f), DX_CAS_WRITE | DX_CAS_CREATE, (uint32_t)d->level, memory));
     for (int i = 0; i < 3; i++) pthread_create(&t[i], NULL, file_reader, d);
-    for (uint64_t v = 1; v < 4000 && (seconds() < until || v < 60); v++) {
+    for (uint64_t v = 1; v < 4000 && (seconds() < until || v < 60 || !__atomic_load_n(&d->reads, __ATOMIC_RELAXED)); v++) {
         OK(write_version(&s, v));
         __atomic_store_n(&d->done, v, __ATOMIC_RELEASE);
         if (v % 25 == 0) collect(d, &s, &f, memory);

@@ -4,25 +4,29 @@
 
 most=32768
 flags="-Os -DNDEBUG -ffunction-sections -fdata-sections -Wl,--gc-sections -s"
-echoes() { # PROGRAM     what comes back from it
-    local port server line
-    for port in 42117 43119 44123; do
-        "$1" 127.0.0.1:$port &
-        server=$!
-        for _ in 1 2 3 4 5 6 7 8 9 10; do
-            sleep 0.1
-            { exec 5<>/dev/tcp/127.0.0.1/$port; } 2>/dev/null && break
-        done
-        if kill -0 $server 2>/dev/null; then
-            echo hello >&5
-            read -r -t 5 line <&5
-            kill $server
-            wait $server 2>/dev/null
-            [ "$line" = hello ] || echo "it does not echo: '$line'"
-            return
-        fi
+port_of() { # PID     where it listens, in hexadecimal; nothing: nowhere yet
+    local inode
+    for inode in $(ls -l "/proc/$1/fd" 2>/dev/null | sed -n 's/.*socket:\[\([0-9]*\)\]$/\1/p'); do
+        awk -v inode="$inode" '$4 == "0A" && $10 == inode { split($2, at, ":"); print at[2] }' "/proc/$1/net/tcp"
     done
-    echo "no free port"
+}
+echoes() { # PROGRAM     what comes back from it
+    local port= server line
+    "$1" 127.0.0.1:0 &
+    server=$!
+    for _ in $(seq 600); do
+        port=$(port_of $server)
+        [ -n "$port" ] && break
+        kill -0 $server 2>/dev/null || break
+        sleep 0.1
+    done
+    if [ -n "$port" ] && exec 5<>/dev/tcp/127.0.0.1/$((16#$port)); then
+        echo hello >&5
+        read -r -t 60 line <&5
+    fi
+    kill $server
+    wait $server 2>/dev/null
+    [ "${line:-}" = hello ] || echo "it does not echo: '${line:-}', at '$port'"
 }
 size_of_echo() {
     gcc $flags -o "$work/echo" tests/compile/echo.c -lpthread || return 1

@@ -9,7 +9,7 @@ build() { $CC -std=c11 -O2 -w -Iexamples/dxup examples/dxpatch/*.c examples/dxup
 patches() { # PAIR KIND...      dxpatch and the other reader agree
     local old=$pairs/$1.old new=$pairs/$1.new patch=$work/$1.$2
     "$dxpatch" diff "$old" "$new" "$patch" --quiet --kind "${@:2}" && "$dxpatch" apply "$old" "$patch" "$patch.out" --quiet &&
-        cmp "$patch.out" "$new" && timeout 200 python3 tests/readers/patch.py apply "$old" "$patch" "$new" >"$patch.log" || echo "failed"
+        cmp "$patch.out" "$new" && timeout 1200 python3 tests/readers/patch.py apply "$old" "$patch" "$new" >"$patch.log" || echo "failed"
 }
 vcdiff() { # PAIR
     local old=$pairs/$1.old new=$pairs/$1.new patch=$work/$1.xd

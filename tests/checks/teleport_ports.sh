@@ -13,13 +13,13 @@ hosted() { # NAME RUNNER COMPILER...
     local name=$1 runner=${2#-}
     shift 2
     "$@" -std=c99 -Wall -Wextra "$source" -o "$work/$name" || return
-    timeout 100 $runner "$work/$name" >"$work/$name.txt" || echo "ended with status $?"
+    timeout 900 $runner "$work/$name" >"$work/$name.txt" || echo "ended with status $?"
     [ "$name" = host ] || same "$name"
 }
 cortex_m3() {
     arm-none-eabi-gcc -mcpu=cortex-m3 -mthumb -mno-unaligned-access $bare -Wl,--defsym=CODE=0,--defsym=DATA=0x20000000 \
         -T tests/ports/bare.ld "$source" tests/ports/bare.c -o "$work/m3" -lgcc || return
-    timeout 100 qemu-system-arm -M mps2-an385 -nographic -monitor none -serial none \
+    timeout 900 qemu-system-arm -M mps2-an385 -nographic -monitor none -serial none \
         -semihosting-config enable=on,target=native -kernel "$work/m3" >"$work/m3.txt" 2>&1 || echo "ended with status $?"
     same m3
 }
@@ -27,14 +27,14 @@ rv32() {
     riscv64-unknown-elf-gcc -march=rv32imac -mabi=ilp32 -mcmodel=medany $bare \
         -Wl,--defsym=CODE=0x80000000,--defsym=DATA=0x80100000 -T tests/ports/bare.ld \
         "$source" tests/ports/bare.c -o "$work/rv32" -lgcc || return
-    timeout 100 qemu-system-riscv32 -M virt -bios none -nographic -monitor none -serial stdio -kernel "$work/rv32" \
+    timeout 900 qemu-system-riscv32 -M virt -bios none -nographic -monitor none -serial stdio -kernel "$work/rv32" \
         >"$work/rv32.txt" || echo "ended with status $?"
     same rv32
 }
 wasm32() {
     $1 --target=wasm32 $bare -fno-builtin -O2 -Wl,--no-entry,--export=vectors,--allow-undefined \
         "$source" tests/ports/bare.c -o "$work/module.wasm" || return
-    timeout 100 node tests/ports/wasm.js "$work/module.wasm" >"$work/wasm.txt" || echo "ended with status $?"
+    timeout 900 node tests/ports/wasm.js "$work/module.wasm" >"$work/wasm.txt" || echo "ended with status $?"
     same wasm
 }
 compiles() { # COMPILER...      to an object only
