@@ -15,7 +15,7 @@ endif
 # zstd is used when its header and its library are there; ZSTD=0 does without.
 ifndef ZSTD
   ZSTD := $(shell mkdir -p build && printf '\043include <zstd.h>\nint main(void) { return ZSTD_versionNumber() == 0; }\n' | \
-            $(CC) $(CFLAGS) -x c - -o build/has_zstd -lzstd 2>/dev/null && echo 1 || echo 0)
+            $(CC) $(CFLAGS) -x c - -o /dev/null -lzstd 2>/dev/null && echo 1 || echo 0)
 endif
 ifeq ($(ZSTD)$(shell echo '\043include <sodium.h>' | $(CC) -x c -fsyntax-only - 2>/dev/null && echo sodium),1sodium)
   CODECS := 1
@@ -180,10 +180,10 @@ test: ## everything: unit tests plain and with sanitizers, gates, examples, dxup
 	@tests/deps.sh || true
 	@$(MAKE) --no-print-directory -s test-run
 test-run: build/flags
-	@CC='$(CC)' JOBS='$(JOBS)' tests/run.sh $(SUITES) $(CHECKS)
+	@CC='$(CC)' ZSTD='$(ZSTD)' JOBS='$(JOBS)' tests/run.sh $(SUITES) $(CHECKS)
 
 check: build/flags ## the gates alone: warnings, C++, include orders, names, sizes, examples ...
-	@CC='$(CC)' JOBS='$(JOBS)' tests/run.sh $(CHECKS)
+	@CC='$(CC)' ZSTD='$(ZSTD)' JOBS='$(JOBS)' tests/run.sh $(CHECKS)
 
 deps: ## install what the tests need (Debian, Ubuntu; elsewhere print the list)
 	@tests/deps.sh
