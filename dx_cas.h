@@ -58,6 +58,7 @@
         DX_CAS_NO_FILE     no file device (automatic when freestanding)
         DX_CAS_SHA256      ids are SHA-256: include examples/sha256/sha256.h in place of this file
         DX_CAS_LANES n     hash with 1 (portable), 4, 8 or 16 lanes; default: what the CPU has
+        DX_CAS_SMALL       BLAKE3 in half the code and half the speed, for microcontrollers
 
     ERRORS      dx_cas_error: 0 = ok, negative = reason; dx_cas_error_name() spells it. An error of
                 a device function is passed through. dx_cas_damage_offset(): where ECORRUPT was met.
@@ -557,6 +558,21 @@ static void dx_cas_p_blake3_iv(uint32_t key[8])
 }
 
 #define DX_CAS_P_B3_ROTR(x, n) ((x) >> (n) | (x) << (32 - (n)))
+#ifdef DX_CAS_SMALL /* one copy of it in place of 56 */
+static void dx_cas_p_b3_mix(uint32_t *a, uint32_t *b, uint32_t *c, uint32_t *d, uint32_t x,
+                            uint32_t y)
+{
+    *a += *b + x;
+    *d = DX_CAS_P_B3_ROTR(*d ^ *a, 16);
+    *c += *d;
+    *b = DX_CAS_P_B3_ROTR(*b ^ *c, 12);
+    *a += *b + y;
+    *d = DX_CAS_P_B3_ROTR(*d ^ *a, 8);
+    *c += *d;
+    *b = DX_CAS_P_B3_ROTR(*b ^ *c, 7);
+}
+#define DX_CAS_P_B3_G(a, b, c, d, x, y) dx_cas_p_b3_mix(&a, &b, &c, &d, m[x], m[y])
+#else
 #define DX_CAS_P_B3_G(a, b, c, d, x, y)     \
     do {                                    \
         a += b + m[x];                      \
@@ -568,6 +584,7 @@ static void dx_cas_p_blake3_iv(uint32_t key[8])
         c += d;                             \
         b = DX_CAS_P_B3_ROTR(b ^ c, 7);     \
     } while (0)
+#endif
 /* One round; the arguments are the order in which it takes the message words. */
 #define DX_CAS_P_B3_ROUND(i0, i1, i2, i3, i4, i5, i6, i7, i8, i9, ia, ib, ic, id, ie, if) \
     do {                                                                                  \
@@ -635,7 +652,7 @@ static void dx_cas_p_blake3_parent_block(uint8_t block[64], const uint32_t left[
    Inputs of equal size side by side, one in each lane of a GNU C vector: 16 lanes with AVX-512, 8
    with AVX2, found at run time; 4 with SSE2, NEON or wasm, which the target says. Tests force a
    width with DX_CAS_LANES, on any CPU; what is hashed does not depend on it. */
-#if defined(__has_builtin) && (!defined(DX_CAS_LANES) || DX_CAS_LANES > 1)
+#if defined(__has_builtin) && !defined(DX_CAS_SMALL) && (!defined(DX_CAS_LANES) || DX_CAS_LANES > 1)
   #if __has_builtin(__builtin_shufflevector) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && \
       (defined(__SSE2__) || defined(__ARM_NEON) || defined(__wasm_simd128__))
     #define DX_CAS_P_SIMD

@@ -23,10 +23,10 @@
         if (dx_cas_nor_ref_get(&store, "greeting", &ref) != DX_CAS_OK) return 5;
         if (dx_cas_nor_get(&store, &ref.root, back, sizeof back, &size) != DX_CAS_OK) return 6;
 
-    The records, commits and ids are those of docs/CAS.md; an erase block is a piece of the log with
-    a header of its own. dx_cas_nor_device() shows the log to dx_cas.h, and dx_cas_nor_import() takes
-    a store that dx_cas.h wrote. There is no index: what is looked up is found by reading the 64-byte
-    header of each record, so this is for hundreds or thousands of objects, not for millions.
+    The records, commits and ids are those of docs/CAS.md; an erase block is a piece of the log
+    with a header of its own. dx_cas_nor_device() shows the log to dx_cas.h, dx_cas_nor_import()
+    takes a store that dx_cas.h wrote. There is no index: what is looked up is found by reading the
+    64-byte header of each record, so this is for hundreds or thousands of objects, not millions.
 
     GUARANTEES
         - No unit is programmed twice between two erases: nor does it count on a unit that a power
@@ -67,10 +67,9 @@ enum { /* dx_cas_nor_desc.mode: those of dx_cas_desc, and */
     DX_CAS_NOR_RESUME = 16
 };
 
-enum { DX_CAS_NOR_IO_ = 128 }; /* private */
-/* Bytes of memory for a flash with units of that many bytes. */
-#define DX_CAS_NOR_MEMORY_SIZE(unit) \
-    (8 + sizeof(dx_cas_hasher) + DX_CAS_NOR_IO_ + ((unit) > 64 ? (unit) : 64))
+/* Bytes of memory for a flash with units of that many bytes. What is more makes reads longer than
+   64 bytes. */
+#define DX_CAS_NOR_MEMORY_SIZE(unit) (72 + sizeof(dx_cas_hasher) + ((unit) > 64 ? (unit) : 64))
 
 typedef struct dx_cas_nor_desc {
     dx_cas_nor_flash flash;
@@ -113,8 +112,9 @@ typedef struct dx_cas_nor { /* caller-allocated; fields are private */
     dx_cas_hasher   *hasher_;
     uint8_t         *io_, *out_;
     uint32_t         at_, fill_;   /* logical place of out_, and bytes in it */
-    uint32_t         out_size_, head_size_, mode_;
-    uint32_t         live_, measured_; /* at most so many bytes are alive; the log's end then */
+    uint32_t         io_size_, out_size_, head_size_, mode_;
+    uint32_t         live_;        /* at most so many bytes are alive: */
+    uint32_t         measured_, counted_; /* counted when the log ended there; all from there on */
     uint32_t         generations_, erases_;
     uint32_t         damage_, damage_place_;
     uint8_t          store_id_[16];
@@ -137,8 +137,8 @@ DX_CAS_API uint32_t dx_cas_nor_damage_offset(const dx_cas_nor *n);
 /* Reads the header of every block. */
 DX_CAS_API int dx_cas_nor_get_stats(dx_cas_nor *n, dx_cas_nor_stats *out);
 
-/* Bytes of an object, in pieces, from front to back, twice: must give the same both times. Returns 0
-   or an error, which is passed through. It must not call the store. */
+/* Bytes of an object, in pieces, from front to back, twice: must give the same both times. Returns
+   0 or an error, which is passed through. It must not call the store. */
 typedef int dx_cas_nor_source(void *user, uint32_t offset, void *out, size_t size);
 /* Store an object, unless it is there and whole; *id (may be NULL) = its hash. What was written is
    read back and hashed. DX_CAS_ENOSPACE, DX_CAS_ENOMEM (more records than dx_cas_nor_collect() has
@@ -160,19 +160,19 @@ DX_CAS_API int dx_cas_nor_read(dx_cas_nor *n, const dx_cas_id *id, uint32_t offs
 /* Name an object of the store (not a list node: DX_CAS_EINVAL); in: root, time_ns, kind. Names as
    in dx_cas.h. Durable after dx_cas_nor_commit(). */
 DX_CAS_API int dx_cas_nor_ref_set(dx_cas_nor *n, const char *name, const dx_cas_nor_ref *ref);
-/* DX_CAS_ENOTFOUND. DX_CAS_ECORRUPT: a later record of some name is damaged, and may be of this one;
-   *out is the last that is whole, or zeros. */
+/* DX_CAS_ENOTFOUND. DX_CAS_ECORRUPT: a later record of some name is damaged, and may be of this
+   one; *out is the last that is whole, or zeros. */
 DX_CAS_API int dx_cas_nor_ref_get(dx_cas_nor *n, const char *name, dx_cas_nor_ref *out);
 /* All names, in the order in which they were last set. *cursor = 0 begins, DX_CAS_ENOTFOUND ends.
    Any change makes the cursor invalid. name: DX_CAS_NAME_MAX + 1 bytes. */
 DX_CAS_API int dx_cas_nor_ref_next(dx_cas_nor *n, uint32_t *cursor, char *name,
                                    dx_cas_nor_ref *out);
 DX_CAS_API int dx_cas_nor_ref_delete(dx_cas_nor *n, const char *name);
-/* Make all before it durable, atomically; nothing to commit costs nothing. Never DX_CAS_ENOSPACE. */
+/* Make all before it durable, atomically; nothing to commit costs nothing. Never DX_CAS_ENOSPACE */
 DX_CAS_API int dx_cas_nor_commit(dx_cas_nor *n);
 
-/* Hash everything, in place; as dx_cas_verify(), but a place is one in the log. A HEADER of 32 bytes
-   is one copy of a block's header, and its place the block's first byte. */
+/* Hash everything, in place; as dx_cas_verify(), but a place is one in the log. A HEADER of 32
+   bytes is one copy of a block's header, and its place the block's first byte. */
 DX_CAS_API int dx_cas_nor_verify(dx_cas_nor *n, dx_cas_damage_fn *callback, void *user,
                                  dx_cas_report *report);
 /* Commit, then copy what the names reach into the blocks behind the log, which then are the store.
@@ -299,7 +299,7 @@ static int dx_cas_p_nor_seek(dx_cas_nor *n, dx_cas_nor_log_ *g, uint32_t place)
 
 static void dx_cas_p_nor_rewind(dx_cas_nor_log_ *g) { g->ordinal = g->start = g->stop = 0; }
 
-/* Behind the last block all is as if erased: of a commit that a cut tore, the second copy may be. */
+/* Behind the last block all is as if erased: a commit may end there that a cut tore. */
 static int dx_cas_p_nor_bytes(dx_cas_nor *n, dx_cas_nor_log_ *g, uint32_t place, void *out,
                               uint32_t size)
 {
@@ -399,9 +399,9 @@ static int dx_cas_p_nor_skip(dx_cas_nor *n, dx_cas_nor_log_ *g, uint32_t limit, 
     int error = DX_CAS_ECORRUPT;
     while (error == DX_CAS_ECORRUPT && limit - at > g->align) {
         at += g->align;
-        if (at - window >= size) {
+        if (at - window + 4 > size) {
             window = at;
-            size = limit - at < DX_CAS_NOR_IO_ ? limit - at : (uint32_t)DX_CAS_NOR_IO_;
+            size = limit - at < n->io_size_ ? limit - at : n->io_size_;
             if (size < 4) break;
             DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, g, at, n->io_, size));
         }
@@ -454,7 +454,7 @@ static int dx_cas_p_nor_content(dx_cas_nor *n, dx_cas_nor_log_ *g, const dx_cas_
     if (r->codec) return DX_CAS_ENOTSUP;
     dx_cas_p_id_start(n->hasher_, r->type);
     for (done = 0; error == DX_CAS_OK && done < r->stored; done += take) {
-        take = r->stored - done < DX_CAS_NOR_IO_ ? r->stored - done : (uint32_t)DX_CAS_NOR_IO_;
+        take = r->stored - done < n->io_size_ ? r->stored - done : n->io_size_;
         error = dx_cas_p_nor_bytes(n, g, r->place + DX_CAS_P_HEAD + done, n->io_, take);
         DX_CAS_P_HASH(update)(n->hasher_, n->io_, take);
         if (size && offset < done + take && offset + size > done) {
@@ -708,7 +708,7 @@ static void dx_cas_p_nor_use(dx_cas_nor *n, const dx_cas_nor_log_ *g, bool ready
     n->log_ = *g;
     dx_cas_p_nor_rewind(&n->log_);
     n->live_ = g->end;
-    n->measured_ = 0;
+    n->measured_ = n->counted_ = 0;
     n->ready_ = ready;
     n->open_ = true;
     n->dirty_ = n->failed_ = false;
@@ -846,8 +846,8 @@ static int dx_cas_p_nor_load_header(dx_cas_nor *n, dx_cas_nor_log_ *g)
     return DX_CAS_ECORRUPT;
 }
 
-/* Which blocks are the log: those that go on where the one before is full, and those that begin with
-   a commit that is whole. */
+/* Which blocks are the log: those that go on where the one before is full, and those that begin
+   with a commit that is whole. */
 static int dx_cas_p_nor_load_blocks(dx_cas_nor *n, dx_cas_nor_log_ *g)
 {
     dx_cas_p_nor_record r;
@@ -882,7 +882,7 @@ static int dx_cas_p_nor_resumable(dx_cas_nor *n, dx_cas_nor_log_ *g, bool *yes)
     }
     if (g->committed <= g->last || g->align < n->flash_.unit) return DX_CAS_OK;
     for (place = g->committed; place < end; place += size) {
-        size = end - place < DX_CAS_NOR_IO_ ? end - place : (uint32_t)DX_CAS_NOR_IO_;
+        size = end - place < n->io_size_ ? end - place : n->io_size_;
         DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, g, place, n->io_, size));
         for (i = 0; i < size; i++) if (n->io_[i] != 0xff) return DX_CAS_OK;
     }
@@ -975,39 +975,52 @@ static bool dx_cas_p_nor_ref_sound(const uint8_t *fixed, uint32_t stored)
            stored == (uint32_t)DX_CAS_P_REF_FIXED + fixed[1] + fixed[2];
 }
 
-/* Is this ref record of that name? Its first bytes go to fixed. */
-static int dx_cas_p_nor_of_name(dx_cas_nor *n, const dx_cas_p_nor_record *r, const char *name,
-                                uint32_t size, uint8_t *fixed, bool *same)
+/* A name, in memory or (bytes NULL) at a place of the log. */
+typedef struct dx_cas_p_nor_name {
+    const char *bytes;
+    uint32_t place, size;
+} dx_cas_p_nor_name;
+
+static int dx_cas_p_nor_name_piece(dx_cas_nor *n, const dx_cas_p_nor_name *name, uint32_t at,
+                                   uint8_t *out, uint32_t size)
 {
-    uint32_t place = r->place + DX_CAS_P_HEAD, done, part;
-    uint8_t piece[32];
-    DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, &n->log_, place, fixed, DX_CAS_P_REF_FIXED));
-    *same = dx_cas_p_nor_ref_sound(fixed, r->stored) && fixed[1] == size;
-    for (done = 0; *same && done < size; done += part) {
-        part = size - done < sizeof piece ? size - done : (uint32_t)sizeof piece;
-        DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, &n->log_, place + DX_CAS_P_REF_FIXED + done, piece,
-                                        part));
-        *same = DX_CAS_MEMCMP(piece, name + done, part) == 0;
+    if (!name->bytes) return dx_cas_p_nor_bytes(n, &n->log_, name->place + at, out, size);
+    DX_CAS_MEMCPY(out, name->bytes + at, size);
+    return DX_CAS_OK;
+}
+
+/* Is this ref record of that name? */
+static int dx_cas_p_nor_of_name(dx_cas_nor *n, const dx_cas_p_nor_record *r,
+                                const dx_cas_p_nor_name *name, bool *same)
+{
+    uint32_t place = r->place + DX_CAS_P_HEAD, at, part;
+    uint8_t *is = n->io_, *want = n->io_ + 32;
+    DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, &n->log_, place, is, 4));
+    *same = dx_cas_p_nor_ref_sound(is, r->stored) && is[1] == name->size;
+    for (at = 0; *same && at < name->size; at += part) {
+        part = name->size - at < 32 ? name->size - at : 32;
+        DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, &n->log_, place + DX_CAS_P_REF_FIXED + at, is, part));
+        DX_CAS_P_TRY(dx_cas_p_nor_name_piece(n, name, at, want, part));
+        *same = DX_CAS_MEMCMP(is, want, part) == 0;
     }
     return DX_CAS_OK;
 }
 
 /* The newest record of a name that is whole (type 0: there is none). *damaged: a later one is not.
    how: DX_CAS_P_NOR_TRUST hashes nothing, SAME what has the name, ALL each ref. */
-static int dx_cas_p_nor_lookup(dx_cas_nor *n, const char *name, uint32_t size, int how,
+static int dx_cas_p_nor_lookup(dx_cas_nor *n, const dx_cas_p_nor_name *name, int how,
                                dx_cas_p_nor_record *found, bool *damaged)
 {
     dx_cas_nor_log_ *g = &n->log_;
     dx_cas_p_nor_record r;
     uint32_t place = dx_cas_p_nor_first(g);
-    uint8_t fixed[DX_CAS_P_REF_FIXED];
     int error;
     *damaged = false;
     found->type = 0;
     while ((error = dx_cas_p_nor_step(n, g, g->end, &place, &r)) == DX_CAS_OK) {
         bool same;
         if (r.type != DX_CAS_P_REF) continue;
-        DX_CAS_P_TRY(dx_cas_p_nor_of_name(n, &r, name, size, fixed, &same));
+        DX_CAS_P_TRY(dx_cas_p_nor_of_name(n, &r, name, &same));
         if (how == DX_CAS_P_NOR_ALL || (same && how == DX_CAS_P_NOR_SAME)) {
             error = dx_cas_p_nor_content(n, g, &r, 0, NULL, 0);
             if (error == DX_CAS_ECORRUPT) {
@@ -1040,26 +1053,27 @@ static int dx_cas_p_nor_resolve(dx_cas_nor *n, dx_cas_p_nor_record *r, uint8_t *
                                                                               : DX_CAS_ECORRUPT;
 }
 
-/* The next name in the order of the newest records, as the record that set it. name: 256 bytes.
+/* The next name in the order of the newest records, as the record that set it, and its first bytes.
    Damaged records are passed over (how != TRUST). */
-static int dx_cas_p_nor_next_name(dx_cas_nor *n, uint32_t *place, int how, char *name,
-                                  dx_cas_p_nor_record *r, uint8_t *fixed)
+static int dx_cas_p_nor_next_name(dx_cas_nor *n, uint32_t *place, int how, dx_cas_p_nor_record *r,
+                                  uint8_t *fixed)
 {
     dx_cas_nor_log_ *g = &n->log_;
-    dx_cas_p_nor_record newest;
+    dx_cas_p_nor_name name;
+    uint32_t own;
     bool damaged;
     for (;;) {
         int error = dx_cas_p_nor_step(n, g, g->end, place, r);
         if (error != DX_CAS_OK) return error;
         if (r->type != DX_CAS_P_REF) continue;
-        DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, g, r->place + DX_CAS_P_HEAD, fixed,
-                                        DX_CAS_P_REF_FIXED));
+        own = r->place;
+        DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, g, own + DX_CAS_P_HEAD, fixed, DX_CAS_P_REF_FIXED));
         if (!dx_cas_p_nor_ref_sound(fixed, r->stored)) continue;
-        DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, g, r->place + DX_CAS_P_HEAD + DX_CAS_P_REF_FIXED, name,
-                                        fixed[1]));
-        name[fixed[1]] = 0;
-        DX_CAS_P_TRY(dx_cas_p_nor_lookup(n, name, fixed[1], how, &newest, &damaged));
-        if (!newest.type || newest.place != r->place) continue;
+        name.bytes = NULL;
+        name.place = own + DX_CAS_P_HEAD + DX_CAS_P_REF_FIXED;
+        name.size = fixed[1];
+        DX_CAS_P_TRY(dx_cas_p_nor_lookup(n, &name, how, r, &damaged));
+        if (!r->type || r->place != own) continue;
         error = dx_cas_p_nor_resolve(n, r, fixed);
         if (error != DX_CAS_ENOTFOUND) return error;
     }
@@ -1074,27 +1088,24 @@ static void dx_cas_p_nor_ref_out(const uint8_t *fixed, dx_cas_nor_ref *out)
     DX_CAS_MEMCPY(out->root.bytes, fixed + 48, 32);
 }
 
-/* Append a ref record: fixed, then the name and info, which stand in a record of src, or (NULL) the
-   name in memory. */
+/* Append a ref record: fixed, then the name (its size: with the info behind it). */
 static int dx_cas_p_nor_put_ref(dx_cas_nor *n, dx_cas_nor_log_ *g, const uint8_t *fixed,
-                                const char *name, uint32_t src)
+                                const dx_cas_p_nor_name *name)
 {
     dx_cas_p_nor_record r;
     dx_cas_id id;
-    uint8_t piece[32];
-    uint32_t size = (uint32_t)fixed[1] + (name ? 0u : fixed[2]), done, part, pass;
+    uint32_t at, part, pass;
     DX_CAS_MEMSET(&r, 0, sizeof r);
     r.type = DX_CAS_P_REF;
-    r.logical = r.stored = DX_CAS_P_REF_FIXED + size;
+    r.logical = r.stored = DX_CAS_P_REF_FIXED + name->size;
     dx_cas_p_id_start(n->hasher_, DX_CAS_P_REF);
     DX_CAS_P_HASH(update)(n->hasher_, fixed, DX_CAS_P_REF_FIXED);
     for (pass = 0; pass < 2; pass++) {
-        for (done = 0; done < size; done += part) {
-            part = size - done < sizeof piece ? size - done : (uint32_t)sizeof piece;
-            if (name) DX_CAS_MEMCPY(piece, name + done, part);
-            else DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, &n->log_, src + done, piece, part));
-            if (pass) DX_CAS_P_TRY(dx_cas_p_nor_emit(n, g, piece, part));
-            else DX_CAS_P_HASH(update)(n->hasher_, piece, part);
+        for (at = 0; at < name->size; at += part) {
+            part = name->size - at < 64 ? name->size - at : 64;
+            DX_CAS_P_TRY(dx_cas_p_nor_name_piece(n, name, at, n->io_, part));
+            if (pass) DX_CAS_P_TRY(dx_cas_p_nor_emit(n, g, n->io_, part));
+            else DX_CAS_P_HASH(update)(n->hasher_, n->io_, part);
         }
         if (pass) break;
         DX_CAS_P_HASH(final)(n->hasher_, id.bytes, sizeof id.bytes);
@@ -1141,7 +1152,6 @@ static int dx_cas_p_nor_mark_names(dx_cas_nor *n, bool every, uint32_t *bytes, u
     dx_cas_nor_log_ *g = &n->log_;
     dx_cas_p_nor_record r;
     uint8_t fixed[DX_CAS_P_REF_FIXED];
-    char name[DX_CAS_NAME_MAX + 1];
     uint32_t place = dx_cas_p_nor_first(g);
     int error;
     while ((error = dx_cas_p_nor_step(n, g, g->end, &place, &r)) == DX_CAS_OK) {
@@ -1155,7 +1165,7 @@ static int dx_cas_p_nor_mark_names(dx_cas_nor *n, bool every, uint32_t *bytes, u
         return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
     }
     place = dx_cas_p_nor_first(g);
-    while ((error = dx_cas_p_nor_next_name(n, &place, DX_CAS_P_NOR_TRUST, name, &r, fixed)) == 0) {
+    while ((error = dx_cas_p_nor_next_name(n, &place, DX_CAS_P_NOR_TRUST, &r, fixed)) == 0) {
         *bytes += r.next - r.place;
         DX_CAS_P_TRY(dx_cas_p_nor_mark(n, fixed + 48));
     }
@@ -1185,18 +1195,30 @@ static int dx_cas_p_nor_mark_all(dx_cas_nor *n, bool every, uint32_t *bytes)
     return DX_CAS_OK;
 }
 
-/* Is there room? Counts what is alive when the bound that is known does not say so. */
-static int dx_cas_p_nor_reserve(dx_cas_nor *n, uint32_t bytes, uint32_t growth, bool deletion)
+/* The bytes of an object that a name revives, if they were not counted. */
+static uint32_t dx_cas_p_nor_revived(const dx_cas_nor *n, const dx_cas_p_nor_record *root)
+{
+    return root && root->place < n->counted_ ? root->next - root->place : 0;
+}
+
+/* Is there room? Counts what is alive when the bound that is known does not say so. growth: of what
+   is alive, but for the root. */
+static int dx_cas_p_nor_reserve(dx_cas_nor *n, uint32_t bytes, uint32_t growth,
+                                const dx_cas_p_nor_record *root, bool deletion)
 {
     uint32_t live = 0, limit = n->flash_.block_count * n->flash_.block_size, most;
     most = (uint32_t)sizeof *n->hasher_ * 8 / 8 * (deletion ? 8 : 7);
     if (bytes > limit || growth > limit) return DX_CAS_ENOSPACE;
     if (n->log_.records + 2 > most) return DX_CAS_ENOMEM;
-    if (dx_cas_p_nor_fits(n, bytes, growth, deletion)) return DX_CAS_OK;
+    if (dx_cas_p_nor_fits(n, bytes, growth + dx_cas_p_nor_revived(n, root), deletion)) {
+        return DX_CAS_OK;
+    }
     if (n->measured_ == n->log_.end) return DX_CAS_ENOSPACE;
     DX_CAS_P_TRY(dx_cas_p_nor_mark_all(n, false, &live));
     n->live_ = live + (n->log_.end - n->log_.committed);
     n->measured_ = n->log_.end;
+    n->counted_ = n->log_.committed;
+    growth += dx_cas_p_nor_revived(n, root);
     return dx_cas_p_nor_fits(n, bytes, growth, deletion) ? DX_CAS_OK : DX_CAS_ENOSPACE;
 }
 
@@ -1211,7 +1233,7 @@ static int dx_cas_p_nor_copy_objects(dx_cas_nor *n, dx_cas_nor_log_ *to)
         copy = r;
         DX_CAS_P_TRY(dx_cas_p_nor_record_begin(n, to, &copy, copy.head + 24));
         for (done = 0; done < r.stored; done += part) {
-            part = r.stored - done < DX_CAS_NOR_IO_ ? r.stored - done : (uint32_t)DX_CAS_NOR_IO_;
+            part = r.stored - done < n->io_size_ ? r.stored - done : n->io_size_;
             DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, g, r.place + DX_CAS_P_HEAD + done, n->io_, part));
             DX_CAS_P_TRY(dx_cas_p_nor_emit(n, to, n->io_, part));
         }
@@ -1224,15 +1246,17 @@ static int dx_cas_p_nor_copy_objects(dx_cas_nor *n, dx_cas_nor_log_ *to)
 static int dx_cas_p_nor_copy_refs(dx_cas_nor *n, dx_cas_nor_log_ *to)
 {
     dx_cas_p_nor_record r;
+    dx_cas_p_nor_name name;
     uint8_t fixed[DX_CAS_P_REF_FIXED];
-    char name[DX_CAS_NAME_MAX + 1];
     uint32_t place = dx_cas_p_nor_first(&n->log_);
     int error;
-    while ((error = dx_cas_p_nor_next_name(n, &place, DX_CAS_P_NOR_SAME, name, &r, fixed)) == 0) {
+    while ((error = dx_cas_p_nor_next_name(n, &place, DX_CAS_P_NOR_SAME, &r, fixed)) == 0) {
         DX_CAS_MEMCPY(fixed + 16, fixed + 8, 8); /* the oldest version that is kept */
         DX_CAS_MEMSET(fixed + 24, 0, 8);         /* the one before */
-        DX_CAS_P_TRY(dx_cas_p_nor_put_ref(n, to, fixed, NULL,
-                                          r.place + DX_CAS_P_HEAD + DX_CAS_P_REF_FIXED));
+        name.bytes = NULL;
+        name.place = r.place + DX_CAS_P_HEAD + DX_CAS_P_REF_FIXED;
+        name.size = (uint32_t)fixed[1] + fixed[2];
+        DX_CAS_P_TRY(dx_cas_p_nor_put_ref(n, to, fixed, &name));
     }
     return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
 }
@@ -1295,7 +1319,7 @@ DX_CAS_API int dx_cas_nor_import(dx_cas_nor *n, const dx_cas_device *from, uint3
     DX_CAS_P_TRY(dx_cas_p_nor_enter(n, &to, 0, 0));
     for (done = 0; done < size; done += part) {
         size_t got = 0;
-        part = size - done < DX_CAS_NOR_IO_ ? size - done : (uint32_t)DX_CAS_NOR_IO_;
+        part = size - done < n->io_size_ ? size - done : n->io_size_;
         DX_CAS_P_TRY(from->read(from->user, done, n->io_, part, &got));
         if (got != part) return DX_CAS_ETRUNCATED;
         DX_CAS_P_TRY(dx_cas_p_nor_emit(n, &to, n->io_, part));
@@ -1340,6 +1364,7 @@ static bool dx_cas_p_nor_desc_ok(const dx_cas_nor_desc *desc)
 static int dx_cas_p_nor_start(dx_cas_nor *n, const dx_cas_nor_desc *desc, dx_cas_nor_log_ *g)
 {
     uint8_t *base;
+    size_t more;
     if (!n) return DX_CAS_EINVAL;
     DX_CAS_MEMSET(n, 0, sizeof *n);
     n->damage_place_ = UINT32_MAX;
@@ -1350,8 +1375,10 @@ static int dx_cas_p_nor_start(dx_cas_nor *n, const dx_cas_nor_desc *desc, dx_cas
     n->mode_ = desc->mode;
     n->out_size_ = n->head_size_ = desc->flash.unit > 64 ? desc->flash.unit : 64;
     n->hasher_ = (dx_cas_hasher *)(void *)base;
-    n->io_ = base + sizeof *n->hasher_;
-    n->out_ = n->io_ + DX_CAS_NOR_IO_;
+    n->out_ = base + sizeof *n->hasher_;
+    n->io_ = n->out_ + n->out_size_;
+    more = desc->memory_size - (size_t)(n->io_ - (uint8_t *)desc->memory);
+    n->io_size_ = more < 65536 ? (uint32_t)more & ~63u : 65536;
     return dx_cas_p_nor_find_log(n, g);
 }
 
@@ -1420,7 +1447,7 @@ static int dx_cas_p_nor_source_id(dx_cas_nor *n, dx_cas_nor_source *source, void
     uint32_t done, part;
     dx_cas_p_id_start(n->hasher_, DX_CAS_P_BLOB);
     for (done = 0; done < size; done += part) {
-        part = size - done < DX_CAS_NOR_IO_ ? size - done : (uint32_t)DX_CAS_NOR_IO_;
+        part = size - done < n->io_size_ ? size - done : n->io_size_;
         DX_CAS_P_TRY(source(user, done, n->io_, part));
         DX_CAS_P_HASH(update)(n->hasher_, n->io_, part);
     }
@@ -1442,7 +1469,7 @@ static int dx_cas_p_nor_append(dx_cas_nor *n, dx_cas_nor_source *source, void *u
     r.logical = r.stored = size;
     DX_CAS_P_TRY(dx_cas_p_nor_record_begin(n, g, &r, id->bytes));
     for (done = 0; done < size; done += part) {
-        part = size - done < DX_CAS_NOR_IO_ ? size - done : (uint32_t)DX_CAS_NOR_IO_;
+        part = size - done < n->io_size_ ? size - done : n->io_size_;
         DX_CAS_P_TRY(source(user, done, n->io_, part));
         DX_CAS_P_TRY(dx_cas_p_nor_emit(n, g, n->io_, part));
     }
@@ -1472,7 +1499,7 @@ DX_CAS_API int dx_cas_nor_put_from(dx_cas_nor *n, dx_cas_nor_source *source, voi
         return error;
     }
     bytes = dx_cas_p_nor_align(&n->log_, DX_CAS_P_HEAD + size);
-    DX_CAS_P_TRY(dx_cas_p_nor_reserve(n, bytes, bytes, false));
+    DX_CAS_P_TRY(dx_cas_p_nor_reserve(n, bytes, bytes, NULL, false));
     n->failed_ = true; /* until all went well */
     DX_CAS_P_TRY(dx_cas_p_nor_append(n, source, user, size, &own));
     n->failed_ = false;
@@ -1532,9 +1559,12 @@ DX_CAS_API int dx_cas_nor_get(dx_cas_nor *n, const dx_cas_id *id, void *buffer, 
 static int dx_cas_p_nor_newest(dx_cas_nor *n, const char *name, dx_cas_p_nor_record *r,
                                uint8_t *fixed, bool *damaged)
 {
+    dx_cas_p_nor_name bytes;
+    bytes.bytes = name;
+    bytes.place = 0;
+    bytes.size = (uint32_t)dx_cas_p_length(name);
     DX_CAS_MEMSET(fixed, 0, DX_CAS_P_REF_FIXED);
-    DX_CAS_P_TRY(dx_cas_p_nor_lookup(n, name, (uint32_t)dx_cas_p_length(name), DX_CAS_P_NOR_ALL, r,
-                                     damaged));
+    DX_CAS_P_TRY(dx_cas_p_nor_lookup(n, &bytes, DX_CAS_P_NOR_ALL, r, damaged));
     if (!r->type) return DX_CAS_OK;
     return dx_cas_p_nor_bytes(n, &n->log_, r->place + DX_CAS_P_HEAD, fixed, DX_CAS_P_REF_FIXED);
 }
@@ -1560,26 +1590,34 @@ DX_CAS_API int dx_cas_nor_ref_next(dx_cas_nor *n, uint32_t *cursor, char *name,
     uint8_t fixed[DX_CAS_P_REF_FIXED];
     if (!n || !cursor || !name || !out || !n->open_) return DX_CAS_EINVAL;
     if (*cursor == 0) *cursor = dx_cas_p_nor_first(&n->log_);
-    DX_CAS_P_TRY(dx_cas_p_nor_next_name(n, cursor, DX_CAS_P_NOR_SAME, name, &r, fixed));
+    DX_CAS_P_TRY(dx_cas_p_nor_next_name(n, cursor, DX_CAS_P_NOR_SAME, &r, fixed));
+    DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, &n->log_, r.place + DX_CAS_P_HEAD + DX_CAS_P_REF_FIXED, name,
+                                    fixed[1]));
+    name[fixed[1]] = 0;
     dx_cas_p_nor_ref_out(fixed, out);
     return DX_CAS_OK;
 }
 
-/* Append a record of what happens to a name. growth: what it brings to life. */
-static int dx_cas_p_nor_change(dx_cas_nor *n, const char *name, uint8_t *fixed, uint32_t growth)
+/* Append a record of what happens to a name. */
+static int dx_cas_p_nor_change(dx_cas_nor *n, const char *name, uint8_t *fixed,
+                               const dx_cas_p_nor_record *root)
 {
     bool deletion = fixed[0] == DX_CAS_P_DELETE;
-    uint32_t bytes;
-    fixed[1] = (uint8_t)dx_cas_p_length(name);
-    bytes = dx_cas_p_nor_align(&n->log_, DX_CAS_P_HEAD + DX_CAS_P_REF_FIXED + (uint32_t)fixed[1]);
-    if (!deletion) growth += bytes;
-    DX_CAS_P_TRY(dx_cas_p_nor_reserve(n, bytes, growth, deletion));
+    dx_cas_p_nor_name of;
+    uint32_t bytes, growth;
+    of.bytes = name;
+    of.place = 0;
+    of.size = (uint32_t)dx_cas_p_length(name);
+    fixed[1] = (uint8_t)of.size;
+    bytes = dx_cas_p_nor_align(&n->log_, DX_CAS_P_HEAD + DX_CAS_P_REF_FIXED + of.size);
+    growth = deletion ? 0 : bytes;
+    DX_CAS_P_TRY(dx_cas_p_nor_reserve(n, bytes, growth, root, deletion));
     n->failed_ = true; /* until all went well */
     DX_CAS_P_TRY(dx_cas_p_nor_make_ready(n));
-    DX_CAS_P_TRY(dx_cas_p_nor_put_ref(n, &n->log_, fixed, name, 0));
+    DX_CAS_P_TRY(dx_cas_p_nor_put_ref(n, &n->log_, fixed, &of));
     n->failed_ = false;
     n->dirty_ = true;
-    n->live_ += growth;
+    n->live_ += growth + dx_cas_p_nor_revived(n, root);
     return DX_CAS_OK;
 }
 
@@ -1607,7 +1645,7 @@ DX_CAS_API int dx_cas_nor_ref_set(dx_cas_nor *n, const char *name, const dx_cas_
     dx_cas_p_store64(fixed + 40, root.logical);
     DX_CAS_MEMCPY(fixed + 48, ref->root.bytes, 32);
     DX_CAS_MEMCPY(fixed + 80, ref->root.bytes, 32);
-    return dx_cas_p_nor_change(n, name, fixed, root.next - root.place);
+    return dx_cas_p_nor_change(n, name, fixed, &root);
 }
 
 DX_CAS_API int dx_cas_nor_ref_delete(dx_cas_nor *n, const char *name)
@@ -1626,7 +1664,7 @@ DX_CAS_API int dx_cas_nor_ref_delete(dx_cas_nor *n, const char *name)
     fixed[0] = DX_CAS_P_DELETE;
     dx_cas_p_store64(fixed + 8, version);
     dx_cas_p_store64(fixed + 16, version + 1);
-    return dx_cas_p_nor_change(n, name, fixed, 0);
+    return dx_cas_p_nor_change(n, name, fixed, NULL);
 }
 
 DX_CAS_API int dx_cas_nor_commit(dx_cas_nor *n)
@@ -1659,11 +1697,8 @@ static int dx_cas_p_nor_check_headers(dx_cas_nor *n, dx_cas_nor_log_ *g, dx_cas_
     for (copy = 0; copy < 2; copy++) {
         int error = DX_CAS_OK;
         dx_cas_p_nor_store_header(g, n->store_id_, copy + 1, n->io_);
-        DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, g, copy * DX_CAS_P_HEAD, n->io_ + DX_CAS_P_HEAD,
-                                        DX_CAS_P_HEAD));
-        if (DX_CAS_MEMCMP(n->io_, n->io_ + DX_CAS_P_HEAD, DX_CAS_P_HEAD) != 0) {
-            error = DX_CAS_ECORRUPT;
-        }
+        DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, g, copy * DX_CAS_P_HEAD, n->out_, DX_CAS_P_HEAD));
+        if (DX_CAS_MEMCMP(n->io_, n->out_, DX_CAS_P_HEAD) != 0) error = DX_CAS_ECORRUPT;
         DX_CAS_P_TRY(dx_cas_p_nor_told(k, error, DX_CAS_DAMAGE_HEADER, copy * DX_CAS_P_HEAD,
                                        DX_CAS_P_HEAD, NULL));
     }

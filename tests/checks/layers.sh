@@ -61,6 +61,7 @@ done <<END
 examples/hde/hde.h dx_patch.h freestanding
 examples/hde/hde.h dx_patch.h freestanding -DDX_HDE_ZSTD
 examples/versions/versions.h dx_patch.h freestanding
+examples/nor/nor.h dx_cas.h freestanding
 examples/bulk/bulk.h dx_hbtp.h hosted
 examples/streams/streams.h dx_cas.h freestanding
 examples/delta/delta.h dx_cas.h freestanding

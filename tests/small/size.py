@@ -8,7 +8,8 @@ MACHINES = [("Cortex-M0", "arm-none-eabi", "-mcpu=cortex-m0 -mthumb"), ("Cortex-
             ("Cortex-M4", "arm-none-eabi", "-mcpu=cortex-m4 -mthumb"), ("rv32imac", "riscv64-unknown-elf", "-march=rv32imac -mabi=ilp32")]
 USES = [("hbtp", 1, "parse, route, reply"), ("hbtp", 2, "session, streams, hooks"), ("teleport", 1, "flat record"), ("teleport", 2, "list of records"),
         ("patch", 1, "blocks in place"), ("patch", 2, "one slot of flash"), ("patch", 3, "any patch, streamed"), ("cas", 1, "BLAKE3"),
-        ("cas", 2, "store, verified reads"), ("nor", 1, "from flash: get, verify"), ("nor", 2, "and put, commit, collect")]
+        ("cas", 2, "store, verified reads"), ("nor", 1, "from flash: get, verify"), ("nor", 2, "by name"),
+        ("nor", 3, "put, commit, collect")]
 FLAGS = "-std=c11 -Os -DNDEBUG -ffreestanding -nostdlib -fno-tree-loop-distribute-patterns -ffunction-sections -fdata-sections -Wl,--gc-sections -Wl,-e,start"
 
 
@@ -48,6 +49,12 @@ def main():
     machines = [m for m in MACHINES if shutil.which(f"{m[1]}-gcc")]
     if not machines:
         print("skip size on microcontrollers: no arm-none-eabi-gcc, no riscv64-unknown-elf-gcc")
+        return
+    if len(sys.argv) > 1: # HEADER USE: for each Cortex-M, code, static memory, stack
+        for name, tool, flags in machines:
+            base, it = build(tool, flags, sys.argv[1], 0), build(tool, flags, sys.argv[1], sys.argv[2])
+            if name.startswith("Cortex"):
+                print(name, it[0] - base[0], it[1] - base[1], it[2])
         return
     print(f"{'code, static memory, worst stack':40}" + "".join(f"{name:>22}" for name, _, _ in machines), flush=True)
     for header, use, what in USES:
