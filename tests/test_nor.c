@@ -485,14 +485,12 @@ DX_TEST(nor_full)
     for (cycles = 0; cycles < 40; cycles++) {
         char name[16];
         unsigned first = number, kept;
-        uint64_t stored = 0;
         int error = 0;
         for (;; number++) {
             uint32_t size = 4 + (number * 97) % 700;
             snprintf(name, sizeof name, "n%u", number);
             if ((error = put_number(&n, number, size, &ref.root)) != 0) break;
             if ((error = dx_cas_nor_ref_set(&n, name, &ref)) != 0) break;
-            stored += size;
         }
         DX_CHECK_EQ(error, DX_CAS_ENOSPACE);
         DX_CHECK(number - first >= 1);
