@@ -539,12 +539,8 @@ static uint32_t dx_cas_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
 
 /* BLAKE3 (github.com/BLAKE3-team/BLAKE3-specs, section 2.2): flags of a compression. */
 enum {
-    DX_CAS_P_B3_CHUNK_START = 1,
-    DX_CAS_P_B3_CHUNK_END = 2,
-    DX_CAS_P_B3_PARENT = 4,
-    DX_CAS_P_B3_ROOT = 8,
-    DX_CAS_P_B3_KEYED = 16,
-    DX_CAS_P_B3_DERIVE_CONTEXT = 32,
+    DX_CAS_P_B3_CHUNK_START = 1, DX_CAS_P_B3_CHUNK_END = 2, DX_CAS_P_B3_PARENT = 4,
+    DX_CAS_P_B3_ROOT = 8, DX_CAS_P_B3_KEYED = 16, DX_CAS_P_B3_DERIVE_CONTEXT = 32,
     DX_CAS_P_B3_DERIVE_MATERIAL = 64
 };
 
@@ -558,21 +554,6 @@ static void dx_cas_p_blake3_iv(uint32_t key[8])
 }
 
 #define DX_CAS_P_B3_ROTR(x, n) ((x) >> (n) | (x) << (32 - (n)))
-#ifdef DX_CAS_SMALL /* one copy of it in place of 56 */
-static void dx_cas_p_b3_mix(uint32_t *a, uint32_t *b, uint32_t *c, uint32_t *d, uint32_t x,
-                            uint32_t y)
-{
-    *a += *b + x;
-    *d = DX_CAS_P_B3_ROTR(*d ^ *a, 16);
-    *c += *d;
-    *b = DX_CAS_P_B3_ROTR(*b ^ *c, 12);
-    *a += *b + y;
-    *d = DX_CAS_P_B3_ROTR(*d ^ *a, 8);
-    *c += *d;
-    *b = DX_CAS_P_B3_ROTR(*b ^ *c, 7);
-}
-#define DX_CAS_P_B3_G(a, b, c, d, x, y) dx_cas_p_b3_mix(&a, &b, &c, &d, m[x], m[y])
-#else
 #define DX_CAS_P_B3_G(a, b, c, d, x, y)     \
     do {                                    \
         a += b + m[x];                      \
@@ -584,6 +565,14 @@ static void dx_cas_p_b3_mix(uint32_t *a, uint32_t *b, uint32_t *c, uint32_t *d, 
         c += d;                             \
         b = DX_CAS_P_B3_ROTR(b ^ c, 7);     \
     } while (0)
+#ifdef DX_CAS_SMALL /* one copy of it in place of 56 */
+static void dx_cas_p_b3_mix(uint32_t *a, uint32_t *b, uint32_t *c, uint32_t *d, const uint32_t *m,
+                            unsigned x, unsigned y)
+{
+    DX_CAS_P_B3_G(*a, *b, *c, *d, x, y);
+}
+#undef DX_CAS_P_B3_G
+#define DX_CAS_P_B3_G(a, b, c, d, x, y) dx_cas_p_b3_mix(&a, &b, &c, &d, m, x, y)
 #endif
 /* One round; the arguments are the order in which it takes the message words. */
 #define DX_CAS_P_B3_ROUND(i0, i1, i2, i3, i4, i5, i6, i7, i8, i9, ia, ib, ic, id, ie, if) \
@@ -2691,8 +2680,7 @@ static int dx_cas_p_block_open(dx_cas_store *s, dx_cas_p_block *b)
     DX_CAS_P_TRY(dx_cas_p_sound(dx_cas_id_equal(&is, &b->hash)));
     DX_CAS_P_TRY(dx_cas_p_commit_at(s, b->end, &b->chain, &commit));
     b->marks = commit.flags >> 8;
-    return dx_cas_p_sound(commit.logical == dx_cas_p_load64(b->head + 32) &&
-                          commit.next == b->end);
+    return dx_cas_p_sound(commit.logical == dx_cas_p_load64(b->head + 32) && commit.next == b->end);
 }
 
 /* One entry of a block, into a slot that was reserved. A name is asked what it is. */
@@ -2864,8 +2852,7 @@ static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
         dx_cas_p_encode_store(s, want);
     } else {
         place = s->end_ - dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
-        size = dx_cas_p_encode_commit(s, place, s->tip_.sequence, s->tip_.marks, &s->tip_.id,
-                                      want);
+        size = dx_cas_p_encode_commit(s, place, s->tip_.sequence, s->tip_.marks, &s->tip_.id, want);
     }
     if (changed) DX_CAS_P_TRY(s->device_.truncate(s->device_.user, s->end_));
     if (s->tip_.sequence == 0) DX_CAS_P_TRY(s->device_.sync(s->device_.user)); /* first */

@@ -664,6 +664,73 @@ DX_TEST(nor_import)
     import(16, 512, DX_CAS_FULL_ONCE);
 }
 
+static int as_delta(void *user, void *out, size_t capacity, const void *in, size_t n, size_t *got)
+{
+    (void)in;
+    if (n < 100 || capacity < 40) return DX_CAS_ENOSPACE;
+    memset(out, 0, 40);
+    memcpy(out, user, 32); /* the base */
+    *got = 40;
+    return 0;
+}
+
+static int no_delta(void *user, void *out, size_t capacity, const void *in, size_t n, size_t *got)
+{
+    (void)user, (void)out, (void)capacity, (void)in, (void)n, (void)got;
+    return DX_CAS_ENOTSUP;
+}
+
+/* Of what is stored as a delta collection keeps the base, and the base of that. */
+DX_TEST(nor_keeps_bases)
+{
+    static uint8_t disk[8192], memory[200000], bytes[400];
+    static sim s;
+    dx_cas_memory ram = {disk, sizeof disk, 0};
+    dx_cas_desc desc;
+    dx_cas_store host;
+    dx_cas_stats stats;
+    dx_cas_ref ref;
+    dx_cas_id ids[4], base;
+    dx_cas_codec codec;
+    dx_cas_nor n;
+    uint32_t size;
+    memset(&codec, 0, sizeof codec);
+    codec.number = 2;
+    codec.compress = as_delta;
+    codec.decompress = no_delta;
+    codec.user = &base;
+    memset(&desc, 0, sizeof desc);
+    memset(&ref, 0, sizeof ref);
+    desc.device = dx_cas_memory_device(&ram);
+    desc.mode = DX_CAS_WRITE | DX_CAS_CREATE;
+    desc.memory = memory;
+    desc.memory_size = sizeof memory;
+    desc.object_size_max = 1024;
+    desc.codecs = &codec;
+    desc.codec_count = 1;
+    DX_CHECK_EQ(dx_cas_open(&host, &desc), 0);
+    DX_CHECK_EQ(dx_cas_put(&host, "other", 5, &ids[3]), 0);
+    DX_CHECK_EQ(dx_cas_put(&host, "base", 4, &ids[0]), 0);
+    for (unsigned i = 1; i < 3; i++) {
+        base = ids[i - 1];
+        bytes[0] = (uint8_t)i;
+        DX_CHECK_EQ(dx_cas_put(&host, bytes, sizeof bytes, &ids[i]), 0);
+    }
+    strcpy(ref.name, "x");
+    ref.root = ids[2];
+    DX_CHECK_EQ(dx_cas_ref_set(&host, &ref, 0, NULL), 0);
+    DX_CHECK_EQ(dx_cas_commit(&host), 0);
+    dx_cas_get_stats(&host, &stats);
+    sim_start(&s, 1024, 16, 8);
+    DX_CHECK_EQ(open_nor(&n, &s, DX_CAS_WRITE | DX_CAS_CREATE), 0);
+    DX_CHECK_EQ(dx_cas_nor_import(&n, &desc.device, (uint32_t)stats.device_bytes), 0);
+    DX_CHECK_EQ(dx_cas_nor_collect(&n), 0);
+    for (unsigned i = 0; i < 4; i++) DX_CHECK_EQ(dx_cas_nor_size(&n, &ids[i], &size), i < 3 ? 0 : DX_CAS_ENOTFOUND);
+    DX_CHECK_EQ(size, 400);
+    DX_CHECK_EQ(dx_cas_nor_get(&n, &ids[2], bytes, sizeof bytes, &size), DX_CAS_ENOTSUP);
+    DX_CHECK_EQ(dx_cas_nor_verify(&n, NULL, NULL, NULL), DX_CAS_ECORRUPT); /* two that it cannot check */
+}
+
 /* What dx_cas.h made comes or does not come: no cut leaves a part of it. */
 DX_TEST(nor_import_every_cut)
 {

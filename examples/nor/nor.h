@@ -200,6 +200,8 @@ DX_CAS_API dx_cas_device dx_cas_nor_device(dx_cas_nor *n);
    start, erases, block size, CRC-32C of the flash offset of the copy and the bytes before. */
 enum {
     DX_CAS_P_NOR_COPY = 32,
+    DX_CAS_P_NOR_DELTA = 2,   /* codec: the payload begins with the id of another object */
+    DX_CAS_P_NOR_DELTAS = 32, /* so many may stand on each other */
     DX_CAS_P_NOR_RESTART = 1, /* flag: the block begins with the last commit, not where one ended */
     DX_CAS_P_NOR_TRUST = 0, DX_CAS_P_NOR_SAME = 1, DX_CAS_P_NOR_ALL = 2 /* which refs are hashed */
 };
@@ -1134,6 +1136,17 @@ static int dx_cas_p_nor_mark(dx_cas_nor *n, const uint8_t *id)
     return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error; /* it was lost before */
 }
 
+/* The base of an object that is stored as a delta (docs/CAS.md, section 16). */
+static int dx_cas_p_nor_mark_base(dx_cas_nor *n, const dx_cas_p_nor_record *r)
+{
+    uint8_t id[32];
+    if (r->type != DX_CAS_P_BLOB || r->codec != DX_CAS_P_NOR_DELTA || r->stored < sizeof id) {
+        return DX_CAS_OK;
+    }
+    DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, &n->log_, r->place + DX_CAS_P_HEAD, id, sizeof id));
+    return dx_cas_p_nor_mark(n, id);
+}
+
 static int dx_cas_p_nor_mark_children(dx_cas_nor *n, const dx_cas_p_nor_record *r)
 {
     uint32_t at;
@@ -1147,7 +1160,8 @@ static int dx_cas_p_nor_mark_children(dx_cas_nor *n, const dx_cas_p_nor_record *
 
 /* Mark what the names reach; *bytes: those of a log that holds only that. every: each version of a
    name, since a ref is damaged, and which one is the last is not known without hashing. */
-static int dx_cas_p_nor_mark_names(dx_cas_nor *n, bool every, uint32_t *bytes, uint32_t *levels)
+static int dx_cas_p_nor_mark_names(dx_cas_nor *n, bool every, uint32_t *bytes, uint32_t *levels,
+                                   uint32_t *deltas)
 {
     dx_cas_nor_log_ *g = &n->log_;
     dx_cas_p_nor_record r;
@@ -1156,6 +1170,7 @@ static int dx_cas_p_nor_mark_names(dx_cas_nor *n, bool every, uint32_t *bytes, u
     int error;
     while ((error = dx_cas_p_nor_step(n, g, g->end, &place, &r)) == DX_CAS_OK) {
         if (r.type == DX_CAS_P_LIST && r.flags > *levels) *levels = r.flags;
+        if (r.codec == DX_CAS_P_NOR_DELTA) *deltas = DX_CAS_P_NOR_DELTAS;
         if (r.type != DX_CAS_P_REF || !every) continue;
         DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, g, r.place + DX_CAS_P_HEAD, fixed, sizeof fixed));
         DX_CAS_P_TRY(dx_cas_p_nor_mark(n, fixed + 48));
@@ -1176,19 +1191,20 @@ static int dx_cas_p_nor_mark_all(dx_cas_nor *n, bool every, uint32_t *bytes)
 {
     dx_cas_nor_log_ *g = &n->log_;
     dx_cas_p_nor_record r;
-    uint32_t place, levels = 0, level, i;
+    uint32_t place, levels = 0, deltas = 0, pass, i;
     int error;
     *bytes = 2 * dx_cas_p_nor_first(g);
     if (g->records > sizeof *n->hasher_ * 8) return DX_CAS_ENOMEM;
     DX_CAS_MEMSET(n->hasher_, 0, sizeof *n->hasher_);
-    DX_CAS_P_TRY(dx_cas_p_nor_mark_names(n, every, bytes, &levels));
-    for (level = levels + 1; level-- > 0;) { /* downwards: no stack is needed; 0: the sum */
+    DX_CAS_P_TRY(dx_cas_p_nor_mark_names(n, every, bytes, &levels, &deltas));
+    for (pass = levels + deltas + 1; pass-- > 0;) { /* lists downwards, deltas, the sum */
         place = dx_cas_p_nor_first(g);
         i = 0;
         while ((error = dx_cas_p_nor_step(n, g, g->end, &place, &r)) == DX_CAS_OK) {
             if (!r.type || !dx_cas_p_nor_marked(n, i++)) continue;
-            if (level == 0) *bytes += r.next - r.place;
-            else if (r.flags == level) DX_CAS_P_TRY(dx_cas_p_nor_mark_children(n, &r));
+            if (pass == 0) *bytes += r.next - r.place;
+            else if (pass <= deltas) DX_CAS_P_TRY(dx_cas_p_nor_mark_base(n, &r));
+            else if (r.flags == pass - deltas) DX_CAS_P_TRY(dx_cas_p_nor_mark_children(n, &r));
         }
         if (error != DX_CAS_ENOTFOUND) return error;
     }
