@@ -104,7 +104,7 @@ static dx_cas_desc describe(dxup_store *s, uint32_t mode)
     desc.grow = grow_index;
     desc.grow_user = s;
     if (!s->packer) s->packer = dxup_packer_open();
-    s->codec = (dx_cas_codec){DXUP_CODEC_ZSTD, pack, unpack, s};
+    s->codec = (dx_cas_codec){DXUP_CODEC_ZSTD, pack, unpack, s, NULL};
     desc.codecs = s->packer ? &s->codec : NULL;
     desc.codec_count = s->packer ? 1 : 0;
     desc.memory_size = dx_cas_memory_size(&desc);
