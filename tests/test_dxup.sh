@@ -798,7 +798,7 @@ many_connections() { # the whole, a patch of chunks and of bytes, a small one, a
     expect 0 "$dxup" pull "$address" f a --report --connections 4
     same g a
     [ "$(get outcome)" = patch ] || fail "$out"
-    [ "$(get wire)" -lt $((6000000 + edge + resync + 20000)) ] || fail "$(get wire) bytes for a patch of 6,000,000"
+    [ "$(get wire)" -lt $((6000000 + 2 * (edge + resync))) ] || fail "$(get wire) bytes for a patch of 6,000,000"
     stop_server
     start_server store
     cp f a
