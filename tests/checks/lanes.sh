@@ -12,6 +12,7 @@ width() { # NAME RUNNER COMPILER...      RUNNER "-": runs natively
 for compiler in gcc clang; do
     has $compiler || { skip "$compiler" "not installed"; continue; }
     try "$compiler, the width of this CPU" width "$compiler" - $compiler
+    try "$compiler, in small code" width "${compiler}small" - $compiler -DDX_CAS_SMALL
     for lanes in 1 4 8 16; do # 16 lanes without AVX-512: the compiler makes two or four of each vector
         try "$compiler, $lanes lanes" width "$compiler$lanes" - $compiler -DDX_CAS_LANES=$lanes
     done

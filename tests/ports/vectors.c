@@ -8,6 +8,7 @@
 #include "../../dx_patch.h"
 #include "../../dx_teleport.h"
 #include "../../examples/merkle/merkle.h"
+#include "../../examples/nor/nor.h"
 #include "../../examples/streams/streams.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -419,6 +420,65 @@ static void cas_begin(dx_cas_store *store, dx_cas_memory *disk, uint8_t id)
     MUST(dx_cas_open(store, &desc) == 0);
 }
 
+static int area_read(void *user, uint32_t offset, void *out, size_t size)
+{
+    memcpy(out, (const uint8_t *)user + offset, size);
+    return 0;
+}
+
+static int area_program(void *user, uint32_t offset, const void *data, size_t size)
+{
+    memcpy((uint8_t *)user + offset, data, size);
+    return 0;
+}
+
+static int area_erase(void *user, uint32_t offset)
+{
+    memset((uint8_t *)user + offset, 0xff, 65536);
+    return 0;
+}
+
+/* The store, taken over into flash, collected and added to there, and read from there by dx_cas.h. */
+static void cas_flash(dx_cas_memory *disk, const uint8_t *data)
+{
+    static uint8_t  work[DX_CAS_NOR_MEMORY_SIZE(16)];
+    size_t          size = 48 * 65536;
+    dx_cas_device   from = dx_cas_memory_device(disk);
+    dx_cas_desc     desc = {0};
+    dx_cas_nor_desc how = {0};
+    dx_cas_nor_ref  ref = {0};
+    dx_cas_nor      nor;
+    dx_cas_store    store;
+    uint8_t        *area = (uint8_t *)memory(size);
+    memset(area, 0, size);
+    how.flash.read = area_read;
+    how.flash.program = area_program;
+    how.flash.erase = area_erase;
+    how.flash.user = area;
+    how.flash.block_size = 65536;
+    how.flash.block_count = 48;
+    how.flash.unit = 16;
+    how.mode = DX_CAS_WRITE;
+    how.memory = work;
+    how.memory_size = sizeof work;
+    MUST(dx_cas_nor_create(&nor, &how) == 0);
+    MUST(dx_cas_nor_import(&nor, &from, (uint32_t)disk->size) == 0);
+    MUST(dx_cas_nor_collect(&nor) == 0);
+    MUST(dx_cas_nor_put(&nor, "flash", 5, &ref.root) == 0);
+    MUST(dx_cas_nor_ref_set(&nor, "flash", &ref) == 0);
+    MUST(dx_cas_nor_commit(&nor) == 0);
+    MUST(dx_cas_nor_open(&nor, &how) == 0);
+    MUST(dx_cas_nor_verify(&nor, NULL, NULL, NULL) == 0);
+    show("cas store on flash", area, size);
+    desc.device = dx_cas_nor_device(&nor);
+    desc.memory_size = dx_cas_memory_size(&desc);
+    desc.memory = memory(desc.memory_size);
+    MUST(dx_cas_open(&store, &desc) == 0);
+    cas_get(&store, "second/thing", data + 5, 100);
+    cas_get(&store, "first", data, 600000);
+    free(area);
+}
+
 static void cas_store(void)
 {
     static uint8_t data[600000];
@@ -440,6 +500,7 @@ static void cas_store(void)
     cas_get(&store, "first", data, 600000);
     MUST(dx_cas_verify(&store, NULL, NULL, &report) == 0);
     show("cas store", disk.data, disk.size);
+    cas_flash(&disk, data);
     cas_begin(&other, &other_disk, 0xa5);
     MUST(dx_cas_copy_live(&store, &other) == 0);
     cas_get(&other, "second/thing", data + 5, 100);
