@@ -206,6 +206,7 @@ DX_PROPERTY(pt_15_streaming_in_any_split, 400)
     memset(patch + size, 0x5a, d.trailer_size);
     dx_patch_applier_desc a = stream_desc(&s, base, base_size);
     a.target_size_max = target_size ? target_size : 1;
+    a.memory_size = (size_t)dx_patch_p_load64(patch + 40) + (dx_choose(c, 1) ? 0 : 17000 + (size_t)dx_choose(c, 60000));
     DX_CHECK_EQ(stream_all(&a, patch, size + d.trailer_size, 1 + (size_t)dx_choose(c, 300)), 0);
     DX_CHECK_EQ(s.written, target_size);
     DX_CHECK_MEM(out, target, target_size);
@@ -729,6 +730,40 @@ DX_TEST(p_apply_memory_limit_is_kept)
 }
 
 /* >>callbacks and contracts -------------------------------------------------- */
+static int count_lots(void *user, const void *p, size_t size)
+{
+    size_t *whole = (size_t *)user;
+    DX_CHECK(whole[1] == 0); /* only the last one may have another size */
+    whole[0] += size;
+    whole[1] = size % 16384;
+    return memcmp(target + whole[0] - size, p, size) != 0;
+}
+
+DX_TEST(pt_15_more_memory_makes_larger_writes)
+{
+    for (int kind = 1; kind <= 2; kind++) {
+        static const size_t more[] = {17417, 20000, 66000, 200000};
+        dx_patch_create_desc d = describe((dx_patch_kind)kind);
+        fill(base, 120000, 8);
+        memcpy(target, base, 120000);
+        for (size_t i = 0; i < 110000; i += 1 + i % 900) target[i] ^= 0x55;
+        size_t size = create(&d, 120000, 110000);
+        for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
+            stream s;
+            size_t count[2] = {0, 0};
+            dx_patch_applier_desc a = stream_desc(&s, base, 120000);
+            a.user = count;
+            a.base = base;
+            a.write = count_lots;
+            a.progress = NULL;
+            a.memory_size = (size_t)dx_patch_p_load64(patch + 40) + more[i];
+            DX_CHECK(a.memory_size <= sizeof small);
+            DX_CHECK_EQ(stream_all(&a, patch, size, 1000), 0);
+            DX_CHECK_EQ(count[0], 110000);
+        }
+    }
+}
+
 DX_TEST(pt_15_callback_errors_pass_through)
 {
     for (int kind = 1; kind <= 2; kind++) {
