@@ -35,9 +35,8 @@
     GUARANTEES  never allocates; no globals; no recursion; applying gives the target whose hash is
                 in the patch, or an error, before a byte is written where the base is another one.
                 The same input and memory size give the same patch everywhere.
-    LIMITS      create works on inputs in memory; references are predicted in files below 4 GiB;
-                an applier takes 6 KB (on the stack in dx_patch_apply and dx_patch_create), a flash
-                object 8 KB; one thread per object
+    LIMITS      create works in memory; references are predicted in files below 4 GiB; an applier
+                has 6 KB (stack in dx_patch_apply, _create), a flash object 8; one thread per object
     CONFIG      DX_PATCH_STATIC, DX_PATCH_API (extern), DX_PATCH_ASSERT(c) (assert),
                 DX_PATCH_MEMCPY, DX_PATCH_MEMMOVE, DX_PATCH_MEMSET, DX_PATCH_MEMCMP
     ERRORS      dx_patch_error: 0 = ok, negative = reason; dx_patch_error_name()
@@ -114,7 +113,6 @@ typedef enum dx_patch_coding {
     DX_PATCH_CODING_BRIEF = 3 /* blocks: two bytes where one byte of a hundred has changed */
 } dx_patch_coding;
 
-/* What the first 128 bytes of a patch say. */
 typedef struct dx_patch_header {
     uint8_t version;       /* 1 blocks, 2 others */
     uint8_t kind;          /* dx_patch_kind */
@@ -274,8 +272,7 @@ DX_PATCH_API int dx_patch_error_wire(int error);
 /* BLAKE3-256 of size bytes into hash (DX_PATCH_HASH_SIZE bytes). */
 DX_PATCH_API void dx_patch_hash(const void *data, size_t size, uint8_t *hash);
 
-/* Read and check the header of a patch, its first 128 bytes: all that a device needs to refuse
-   early. ETRUNCATED (size is less), EHEADER, EVERSION. */
+/* Read and check the first 128 bytes of a patch. ETRUNCATED (size is less), EHEADER, EVERSION. */
 DX_PATCH_API int dx_patch_info(const void *bytes, size_t size, dx_patch_header *header);
 
 /* Bytes of output that dx_patch_create() never exceeds; 0 when that is above SIZE_MAX. */
@@ -300,9 +297,8 @@ DX_PATCH_API int dx_patch_apply(const void *base, size_t base_size, const void *
                                 size_t patch_size, void *out, size_t out_capacity,
                                 size_t *out_size, void *memory, size_t memory_size);
 
-/* Blocks: turn the base_size bytes in buffer into the target, all or nothing: after an error they
-   are as they were (what lies behind them may be zeroed). buffer_capacity covers the larger of
-   both. ENOTSUP for a delta. */
+/* Blocks: turn the base in buffer into the target, all or nothing (but what lies behind it may be
+   zeroed). buffer_capacity covers the larger of both. ENOTSUP for a delta. */
 DX_PATCH_API int dx_patch_apply_in_place(void *buffer, size_t base_size, size_t buffer_capacity,
                                          const void *patch, size_t patch_size, size_t *new_size);
 
@@ -3072,7 +3068,7 @@ static bool dx_patch_p_find_run(const dx_patch_p_job *j, size_t *at, size_t *siz
     size_t i = *at, last, count = 0;
     size_t both = j->base_size < j->target_size ? j->base_size : j->target_size;
     if (both > end) both = end;
-    while (i + 8 <= both && DX_PATCH_MEMCMP(j->base + i, j->target + i, 8) == 0) i += 8;
+    if (i < both) i += dx_patch_p_same(j->base + i, j->target + i, both - i);
     while (i < end && !dx_patch_p_xor_at(j, i)) i++;
     *at = last = i;
     for (; i < end && i - last <= 4; count += i == last, i++)
@@ -3101,29 +3097,33 @@ static int dx_patch_p_make_blocks(dx_patch_p_job *j)
     h->block_size = j->desc->block_size ? j->desc->block_size : 4096;
     if (!j->desc->codings || j->desc->codings >> 3) h->coding = DX_PATCH_CODING_BRIEF;
     h->reversible = !j->desc->one_way || j->target_size >= j->base_size;
-    if (h->block_size < 64 || h->block_size > 65536 || h->block_size & (h->block_size - 1))
-        return DX_PATCH_EINVAL;
+    if (dx_patch_p_check_header(h, 0)) return DX_PATCH_EINVAL;
     h->memory_size = 16 + DX_PATCH_P_BLOCK;
     if (j->desc->memory_size < h->memory_size) return DX_PATCH_ENOMEM;
     if (!h->reversible) larger = j->target_size;
     DX_PATCH_MEMSET(&w, 0, sizeof w);
     dx_patch_p_start_writing(&w, j->out, j->capacity);
     for (at = 0; at < larger; at += h->block_size) {
-        size_t end = larger - at < h->block_size ? larger : at + h->block_size, run, size, from;
-        uint32_t count = 0;
+        size_t end = larger - at < h->block_size ? larger : at + h->block_size, size;
+        size_t run = at, from = at, mark = w.at_, count = 0;
+        uint8_t head[20];
         if (end <= j->base_size && end <= j->target_size &&
             DX_PATCH_MEMCMP(j->base + at, j->target + at, end - at) == 0)
             continue;
-        for (run = at; dx_patch_p_find_run(j, &run, &size, end); run += size) count++;
-        if (!count) continue;
-        dx_patch_p_put_varint(&w, (at - next) / h->block_size);
-        dx_patch_p_put_varint(&w, count);
-        next = end;
-        from = at;
-        for (run = at; dx_patch_p_find_run(j, &run, &size, end); from = run) {
+        for (; dx_patch_p_find_run(j, &run, &size, end); from = run, count++) {
             dx_patch_p_put_run(&w, h->coding == DX_PATCH_CODING_BRIEF, run - from, size);
             for (; size; size--) dx_patch_p_put_raw(&w, dx_patch_p_xor_at(j, run++));
         }
+        if (!count) continue;
+        size = w.at_ - mark; /* what comes in front is known now */
+        dx_patch_p_put_varint(&w, (at - next) / h->block_size);
+        dx_patch_p_put_varint(&w, count);
+        if (w.overrun_) return DX_PATCH_ENOSPACE;
+        count = w.at_ - mark - size;
+        DX_PATCH_MEMCPY(head, j->out + mark + size, count);
+        DX_PATCH_MEMMOVE(j->out + mark + count, j->out + mark, size);
+        DX_PATCH_MEMCPY(j->out + mark, head, count);
+        next = end;
     }
     j->used = w.at_;
     return w.overrun_ ? DX_PATCH_ENOSPACE : DX_PATCH_OK;
@@ -3433,12 +3433,12 @@ DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *b
     j.capacity = out_capacity - DX_PATCH_HEADER_SIZE;
     h->kind = (uint8_t)(desc->kind ? desc->kind : DX_PATCH_KIND_DELTA);
     h->hash_kind = 1;
+    h->base_size = base_size;
+    h->target_size = target_size;
     if (h->kind == DX_PATCH_KIND_BLOCKS) error = dx_patch_p_make_blocks(&j);
     else if (h->kind == DX_PATCH_KIND_FLASH) error = dx_patch_p_make_flash(&j);
     else error = h->kind == DX_PATCH_KIND_DELTA ? dx_patch_p_make_delta(&j) : DX_PATCH_EINVAL;
     if (error) return error;
-    h->base_size = base_size;
-    h->target_size = target_size;
     h->body_size = j.used;
     h->body_crc = dx_patch_p_crc32c(0, j.out, j.used);
     dx_patch_hash(base, base_size, h->base_hash);
