@@ -638,6 +638,35 @@ a_tree_publish_killed_at_any_moment() {
     same_tree tree out
     [ -z "$(find . -name '*dxup-part*')" ] || fail "a part was left behind"
 }
+versions_of_a_tree_as_deltas() { # what changed is stored as what differs, also after gc, and without the versions before
+    make_tree tree
+    bytes 100000 >tree/large
+    expect 0 "$dxup" publish store t tree
+    cp -a tree v1
+    for v in 2 3 4 5; do
+        size=$(stat -c %s store/objects)
+        for f in data large; do { head -c $((v * 9000)) v$((v - 1))/$f; echo "version $v"; tail -c +$((v * 9001)) v$((v - 1))/$f; } >tree/$f; done
+        expect 0 "$dxup" publish store t tree
+        cp -a tree v$v
+        [ $(($(stat -c %s store/objects) - size)) -lt 4000 ] || fail "version $v takes $(($(stat -c %s store/objects) - size)) bytes"
+    done
+    expect 0 "$dxup" verify store
+    for v in 1 2 3 4 5; do
+        rm -rf out
+        expect 0 "$dxup" checkout store t@$v out
+        same_tree v$v out
+    done
+    expect 0 "$dxup" gc store --keep 2
+    [ $(stat -c %s store/objects) -lt 200000 ] || fail "gc made $(stat -c %s store/objects) bytes of it"
+    expect 0 "$dxup" verify store
+    for v in 4 5; do
+        rm -rf out
+        expect 0 "$dxup" checkout store t@$v out
+        same_tree v$v out
+    done
+    rm store/index
+    expect 0 "$dxup" verify store
+}
 a_flipped_byte_in_a_tree() {
     make_tree tree
     expect 0 "$dxup" publish store t tree
@@ -1020,9 +1049,15 @@ a_truncated_store() {
     bytes 30000 >one
     expect 0 "$dxup" publish store one one
     size=$(stat -c %s store/objects)
+    cp store/index index
     bytes 30000 >two
     expect 0 "$dxup" publish store two two
-    truncate -s $((size + 1000)) store/objects # what a power cut leaves of an unfinished publish
+    truncate -s $((size + 1000)) store/objects
+    expect 4 "$dxup" verify store # the index knows of a commit that the store has lost
+    says "index"
+    expect 0 "$dxup" checkout store one out # and what is there is there
+    same one out
+    cp index store/index # what a power cut leaves of an unfinished publish
     expect 0 "$dxup" verify store
     expect 0 "$dxup" checkout store one out
     same one out
@@ -1134,7 +1169,7 @@ for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_a
     pull_over_a_file_the_server_does_not_know many_clients_at_once modes_are_kept a_link_stays_a_link large_versions_are_patched_by_chunks \
     a_gigabyte_in_64_megabytes a_big_endian_machine a_big_endian_machine_of_32_bits an_arm_of_32_bits a_pc_of_32_bits \
     a_tree_is_read_once what_was_seen_is_only_a_hint trees_of_every_shape trees_that_cannot_be_published \
-    links_swapped_in_while_a_tree_is_restored a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree trees_as_streams_in_the_same_store \
+    links_swapped_in_while_a_tree_is_restored a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree versions_of_a_tree_as_deltas trees_as_streams_in_the_same_store \
     no_server_and_no_such_name a_server_that_lies a_killed_server a_killed_client many_connections \
     connections_are_cut_in_the_middle a_pull_goes_on_where_it_was_cut what_a_cut_pull_left_is_not_trusted a_server_with_few_connections a_killed_client_of_many_connections \
     a_full_disk a_read_only_target a_flipped_byte_anywhere a_truncated_store publish_killed_at_any_moment \

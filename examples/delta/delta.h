@@ -220,15 +220,15 @@ static int dx_cas_p_delta_choose(dx_cas_delta *d, dx_cas_p_delta_chain *chain)
     }
 }
 
-/* The smallest of what the coders make, behind the head in out; returns its size with the head, 0: none
-   is small enough. The memory for a stored delta is free meanwhile. */
+/* The smallest of what the coders make, behind the head in out; returns its size with the head, 0:
+   none is small enough. The memory for a stored delta is free meanwhile. */
 static size_t dx_cas_p_delta_encode(dx_cas_delta *d, const uint8_t *base, size_t base_size,
                                     const void *in, size_t n, uint8_t *out, size_t capacity)
 {
     uint8_t *other = dx_cas_p_delta_memory(d, DX_CAS_P_DELTA_STEP);
     size_t best = capacity - DX_CAS_DELTA_HEAD + 1, size, i;
     bool found = false;
-    for (i = 0; i < d->desc_.coder_count; i++) {
+    for (i = 0; i < d->desc_.coder_count && best > 0; i++) {
         const dx_cas_delta_coder *coder = &d->desc_.coders[i];
         uint8_t *to = found ? other : out + DX_CAS_DELTA_HEAD;
         if (coder->encode(coder->user, to, best - 1, base, base_size, in, n, &size) != DX_CAS_OK) {

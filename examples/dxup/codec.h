@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+#include "../delta/delta.h"
+
 typedef struct dxup_packer dxup_packer;
 
 enum { DXUP_CODEC_ZSTD = 1 }; /* its number in records */
@@ -15,5 +17,11 @@ void         dxup_packer_close(dxup_packer *p);
 size_t       dxup_pack(dxup_packer *p, void *out, size_t capacity, const void *in, size_t size);
 /* The size of what the frame holds; 0: damaged, or larger than capacity. */
 size_t       dxup_unpack(dxup_packer *p, void *out, size_t capacity, const void *in, size_t size);
+
+/* Coders of deltas for the store: zstd where there is one, and dx_patch. */
+typedef struct dxup_differ dxup_differ;
+dxup_differ *dxup_differ_open(void);
+void         dxup_differ_close(dxup_differ *d);
+size_t       dxup_differ_coders(dxup_differ *d, dx_cas_delta_coder coders[3]);
 
 #endif

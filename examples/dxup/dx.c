@@ -10,5 +10,6 @@
 #include "../../dx_patch.h"
 #include "../../dx_reactor.h"
 #include "../../dx_teleport.h"
+#include "../delta/delta.h"
 #include "../streams/streams.h"
 #include "../tree/tree.h"

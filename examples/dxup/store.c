@@ -16,8 +16,12 @@
 struct dxup_store {
     dx_cas_store cas;
     dx_cas_file  file, index;
-    dx_cas_codec codec;
+    dx_cas_codec codecs[2];
+    dx_cas_delta delta;
+    dx_cas_delta_coder coders[3];
+    void        *delta_memory;
     dxup_packer *packer;
+    dxup_differ *differ;
     const void  *packed_of, *packed; /* an object that is packed already */
     size_t       packed_size;
     void        *memory, *next_memory; /* of the index; the next one while it grows */
@@ -46,6 +50,7 @@ static int cas_fail(dxup_store *s, int error, const char *what)
         return dxup_fail(DXUP_REFUSED, "%s is being written by another process", what);
     case DX_CAS_EREADONLY:
     case DX_CAS_ECORRUPT:
+    case DX_CAS_EBASE:
     case DX_CAS_ETRUNCATED:
         if (offset == UINT64_MAX) return dxup_fail(DXUP_DAMAGED, "%s is damaged", what);
         return dxup_fail(DXUP_DAMAGED, "%s is damaged at byte %s of %s; dxup verify tells more",
@@ -94,6 +99,20 @@ static void *grow_index(void *user, void *old, size_t size)
     return NULL;
 }
 
+/* Of objects as large as those of snapshots; what a file is cut into is no base of anything. */
+static dx_cas_codec describe_deltas(dxup_store *s)
+{
+    dx_cas_delta_desc desc = {.store = &s->cas, .coders = s->coders,
+                              .object_size_max = DXUP_OBJECT_MAX};
+    if (!s->differ) s->differ = dxup_differ_open();
+    desc.coder_count = dxup_differ_coders(s->differ, s->coders);
+    desc.memory_size = dx_cas_delta_memory_size(&desc);
+    if (!s->delta_memory) s->delta_memory = dxup_alloc(desc.memory_size);
+    desc.memory = s->delta_memory;
+    dx_cas_delta_init(&s->delta, &desc);
+    return dx_cas_delta_codec(&s->delta);
+}
+
 static dx_cas_desc describe(dxup_store *s, uint32_t mode)
 {
     dx_cas_desc desc = {0};
@@ -104,9 +123,10 @@ static dx_cas_desc describe(dxup_store *s, uint32_t mode)
     desc.grow = grow_index;
     desc.grow_user = s;
     if (!s->packer) s->packer = dxup_packer_open();
-    s->codec = (dx_cas_codec){DXUP_CODEC_ZSTD, pack, unpack, s, NULL};
-    desc.codecs = s->packer ? &s->codec : NULL;
-    desc.codec_count = s->packer ? 1 : 0;
+    if (s->packer)
+        s->codecs[desc.codec_count++] = (dx_cas_codec){DXUP_CODEC_ZSTD, pack, unpack, s, NULL};
+    s->codecs[desc.codec_count++] = describe_deltas(s);
+    desc.codecs = s->codecs;
     desc.memory_size = dx_cas_memory_size(&desc);
     desc.memory = s->memory = dxup_alloc(desc.memory_size);
     if (mode & DX_CAS_CREATE && !os_random(desc.store_id, sizeof desc.store_id))
@@ -158,6 +178,8 @@ static void release(dxup_store *s)
     close_files(s);
     free(s->memory);
     dxup_packer_close(s->packer);
+    dxup_differ_close(s->differ);
+    free(s->delta_memory);
     if (s->lock_fd >= 0) os_close(s->lock_fd);
     free(s);
 }
@@ -194,6 +216,8 @@ int dxup_store_open(dxup_store **out, const char *path, enum dxup_store_mode mod
         return DXUP_OK;
     }
     dxup_packer_close(s->packer);
+    dxup_differ_close(s->differ);
+    free(s->delta_memory);
     if (s->lock_fd >= 0) os_close(s->lock_fd);
     free(s);
     return status;
@@ -321,13 +345,25 @@ int dxup_object_put(dxup_store *s, const void *data, size_t size, uint8_t id[DXU
     return DXUP_OK;
 }
 
+int dxup_object_put_like(dxup_store *s, const void *data, size_t size, const uint8_t base[32],
+                         size_t limit, uint8_t id[DXUP_HASH_SIZE])
+{
+    dx_cas_id like, made;
+    memcpy(like.bytes, base, sizeof like.bytes);
+    int error = dx_cas_delta_put(&s->delta, data, size, &like, limit, &made);
+    if (error) return cas_fail(s, error, s->path);
+    memcpy(id, made.bytes, sizeof made.bytes);
+    return DXUP_OK;
+}
+
 int dxup_object_put_packed(dxup_store *s, const void *data, size_t size, const void *packed,
-                           size_t packed_size, uint8_t id[DXUP_HASH_SIZE])
+                           size_t packed_size, const uint8_t *base, uint8_t id[DXUP_HASH_SIZE])
 {
     s->packed_of = data;
     s->packed = packed;
     s->packed_size = packed_size;
-    int status = dxup_object_put(s, data, size, id);
+    int status = base ? dxup_object_put_like(s, data, size, base, packed_size, id)
+                      : dxup_object_put(s, data, size, id);
     s->packed_of = NULL;
     return status;
 }
@@ -757,7 +793,7 @@ static int print_damage(void *user, const dx_cas_damage *damage)
 {
     static const char *const kinds[] = {"?", "store header", "record", "object", "version of a name",
                                         "padding", "commit", "missing object", "unknown codec",
-                                        "index (gc or the next publish writes it again)"};
+                                        "index (it does not fit the store; the next publish writes it again)"};
     char offset[32], hash[65];
     (void)user;
     bool has_id = damage->kind == DX_CAS_DAMAGE_OBJECT || damage->kind == DX_CAS_DAMAGE_MISSING;
@@ -874,17 +910,18 @@ static int trim_names(dxup_store *s, uint64_t keep)
 /* dx_cas copies what it knows that names reach; what snapshots reach is copied before. */
 typedef struct copy {
     dxup_store *from, *to;
-    uint8_t     bytes[DXUP_OBJECT_MAX];
 } copy;
 
 static int copy_object(void *user, const uint8_t id[32])
 {
     copy *c = user;
-    size_t size = 0;
-    uint8_t made[32];
+    dx_cas_id wanted;
     if (dxup_object_has(c->to, id, 0)) return DXUP_OK;
-    int status = dxup_object_get(c->from, id, c->bytes, sizeof c->bytes, &size);
-    return status ? status : dxup_object_put(c->to, c->bytes, size, made);
+    memcpy(wanted.bytes, id, sizeof wanted.bytes);
+    int error = dx_cas_delta_copy(&c->from->delta, &wanted, &c->to->cas);
+    if (error == DX_CAS_ENOTFOUND) error = DX_CAS_ECORRUPT;
+    return error ? cas_fail(error == DX_CAS_ENOSPACE ? c->to : c->from, error, c->from->path)
+                 : DXUP_OK;
 }
 
 static int copy_snapshots(dxup_store *from, dxup_store *to)
@@ -927,6 +964,8 @@ static int collect(dxup_store *s, uint64_t *left)
     if (!status) status = open_log(fresh, fresh->objects, DX_CAS_WRITE | DX_CAS_CREATE);
     if (status) {
         dxup_packer_close(fresh->packer);
+        dxup_differ_close(fresh->differ);
+        free(fresh->delta_memory);
         free(fresh);
         return status;
     }

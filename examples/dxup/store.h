@@ -42,9 +42,13 @@ void dxup_content_close(dxup_content *c);
 
 /* >>objects: what snapshots are made of ---- */
 int  dxup_object_put(dxup_store *s, const void *data, size_t size, uint8_t id[DXUP_HASH_SIZE]);
-/* The same where dxup_pack has made packed of it already; packed_size 0: it did not shrink. */
+/* The same, as what differs from base if that is there, and takes at most limit bytes (0: any). */
+int  dxup_object_put_like(dxup_store *s, const void *data, size_t size, const uint8_t base[32],
+                          size_t limit, uint8_t id[DXUP_HASH_SIZE]);
+/* The same where dxup_pack has made packed of it already; packed_size 0: it did not shrink. base may
+   be NULL. */
 int  dxup_object_put_packed(dxup_store *s, const void *data, size_t size, const void *packed,
-                            size_t packed_size, uint8_t id[DXUP_HASH_SIZE]);
+                            size_t packed_size, const uint8_t *base, uint8_t id[DXUP_HASH_SIZE]);
 /* Is it there, with that size (0: of any)? */
 bool dxup_object_has(dxup_store *s, const uint8_t id[DXUP_HASH_SIZE], uint64_t size);
 /* Verified. What is larger than capacity is damage. */

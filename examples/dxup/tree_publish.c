@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { A_DIR, A_DIR_END, AN_ENTRY, A_CHUNK, A_FILE, A_DROP }; /* dxup_event.kind */
+enum { A_DIR, A_DIR_END, AN_ENTRY, AN_OPEN, A_CHUNK, A_FILE, A_DROP }; /* dxup_event.kind */
 
 typedef struct level { /* a directory being put together */
     dx_tree_entry entry;
@@ -27,6 +27,11 @@ typedef struct level { /* a directory being put together */
     uint64_t     *sizes; /* of the pieces before */
     size_t        count, room;
     uint8_t       name[DX_TREE_NAME_MAX];
+    uint64_t      at;    /* bytes of the pieces before */
+    bool          asked, has_old, at_end, has_next;
+    dx_tree_entry old, next; /* what it was in the last version; its entry that comes next */
+    dxup_listing  listing;
+    dxup_parts    parts; /* of old */
 } level;
 
 typedef struct publisher {
@@ -46,13 +51,139 @@ typedef struct publisher {
     dx_tree_list      list;
     void             *list_memory;
     uint64_t          list_size; /* bytes of the file in progress */
+    bool              has_last;
+    dx_tree_entry     last;      /* the root of the last version */
+    bool              has_old;   /* of the file in progress, as it was: */
+    dx_tree_entry     old;
+    dxup_parts        old_parts;
+    int64_t           shift;     /* where its bytes are now, less where they were */
+    const uint8_t    *list_base; /* of a list that is made, or NULL */
 } publisher;
+
+/* >>old: what the last version has in the same place, for deltas --------------
+   Only asked where something is new. That it cannot be read is no failure here. */
+static bool old_entry(publisher *p, level *l, const uint8_t *name, size_t size, dx_tree_entry *out)
+{
+    if (!l->has_old) return false;
+    if (!l->listing.piece) dxup_listing_open(&l->listing, p->store, &l->old);
+    while (!l->at_end) {
+        if (!l->has_next) {
+            if (dxup_listing_next(&l->listing, &l->next, &l->at_end)) l->at_end = true;
+            if (l->at_end) break;
+            l->has_next = true;
+        }
+        size_t least = size < l->next.name_size ? size : l->next.name_size;
+        int order = memcmp(l->next.name, name, least);
+        if (!order && l->next.name_size == size) {
+            *out = l->next;
+            return true;
+        }
+        if (order > 0 || (!order && l->next.name_size > size)) return false;
+        l->has_next = false;
+    }
+    return false;
+}
+
+/* The directory in progress as it was; those above it first. */
+static level *old_dir(publisher *p)
+{
+    for (size_t i = 0; i < p->level_count; i++) {
+        level *l = p->levels[i];
+        if (l->asked) continue;
+        l->asked = true;
+        l->old = p->last;
+        l->has_old = i ? old_entry(p, p->levels[i - 1], l->name, l->entry.name_size, &l->old) &&
+                             l->old.type == DX_TREE_DIR
+                       : p->has_last;
+        if (!l->has_old) continue;
+        const uint8_t *id;
+        uint64_t start, size;
+        dxup_parts_open(&l->parts, p->store, &l->old); /* the first look says how large it is */
+        l->has_old = !dxup_parts_find(&l->parts, 0, &id, &start, &size);
+        if (!l->has_old) dxup_parts_close(&l->parts);
+    }
+    return p->levels[p->level_count - 1];
+}
+
+static void forget_old_dir(level *l)
+{
+    if (l->listing.piece) dxup_listing_close(&l->listing);
+    if (l->has_old) dxup_parts_close(&l->parts);
+    memset(&l->listing, 0, sizeof l->listing);
+    l->asked = l->has_old = l->at_end = l->has_next = false;
+}
+
+static void forget_old_file(publisher *p)
+{
+    if (p->has_old) dxup_parts_close(&p->old_parts);
+    p->has_old = false;
+    p->list_base = NULL;
+    p->shift = 0;
+}
+
+static void find_old_file(publisher *p, const uint8_t *name, size_t size)
+{
+    forget_old_file(p);
+    if (!p->has_last) return;
+    p->has_old = old_entry(p, old_dir(p), name, size, &p->old) && p->old.type == DX_TREE_FILE &&
+                 p->old.level <= DX_TREE_LEVELS_MAX;
+    if (!p->has_old) return;
+    dxup_parts_open(&p->old_parts, p->store, &p->old);
+    if (p->old.level) p->list_base = p->old.id;
+}
+
+/* The part that has the byte at offset, or the last one; NULL: there is none. */
+static const uint8_t *old_part(dxup_parts *parts, uint64_t whole, int64_t offset, uint64_t *start,
+                               uint64_t *size)
+{
+    const uint8_t *id = NULL;
+    uint64_t at = offset < 0 ? 0 : (uint64_t)offset;
+    if (!whole) return NULL;
+    if (at >= whole) at = whole - 1;
+    if (dxup_parts_find(parts, at, &id, start, size)) return NULL;
+    if (!*size) *size = whole;
+    return id;
+}
+
+/* A chunk that the store has: where was it? */
+static void note_old_chunk(publisher *p, const dxup_chunk *c, uint64_t at)
+{
+    uint64_t start = 0, size = 0;
+    int64_t middle = (int64_t)(at + c->size / 2) + p->shift, look = middle;
+    for (int tries = 0; p->has_old && tries < 8; tries++) { /* there, then behind, then before */
+        const uint8_t *id = old_part(&p->old_parts, p->old.size, look, &start, &size);
+        if (!id) return;
+        if (!memcmp(id, c->id, 32)) {
+            p->shift = (int64_t)start - (int64_t)at;
+            return;
+        }
+        look = tries == 3 ? middle : look;
+        look = tries < 3 ? (int64_t)(start + size) : look < (int64_t)start ? look - 1 : (int64_t)start - 1;
+        if (look < 0) return;
+    }
+}
 
 /* >>in order: what the batches bring back --------------------------------- */
 static int put(void *user, const void *data, size_t size, uint8_t id[32])
 {
     publisher *p = user;
+    if (p->list_base) return dxup_object_put_like(p->store, data, size, p->list_base, 0, id);
     return dxup_object_put(p->store, data, size, id);
+}
+
+/* A piece: if it is new, as what differs from the one that was there. */
+static int put_piece(publisher *p, level *l, uint8_t id[32])
+{
+    dx_cas_id is;
+    uint64_t start = 0, size = 0;
+    const uint8_t *base = NULL;
+    dx_cas_hash(l->piece.bytes, l->piece.size, &is);
+    if (p->has_last && !dxup_object_has(p->store, is.bytes, l->piece.size) &&
+        old_dir(p)->has_old)
+        base = old_part(&l->parts, l->old.level ? l->parts.size : 1,
+                        (int64_t)(l->at + l->piece.size / 2), &start, &size);
+    if (!base) return dxup_object_put(p->store, l->piece.bytes, l->piece.size, id);
+    return dxup_object_put_like(p->store, l->piece.bytes, l->piece.size, base, 0, id);
 }
 
 static int bad_entry(const char *path, int error)
@@ -64,8 +195,9 @@ static int bad_entry(const char *path, int error)
 static int end_piece(publisher *p, level *l)
 {
     uint8_t id[32];
-    int status = put(p, l->piece.bytes, l->piece.size, id);
+    int status = put_piece(p, l, id);
     if (status) return status;
+    l->at += l->piece.size;
     if (l->count == l->room) {
         l->room = l->room * 2 + 16;
         l->ids = realloc(l->ids, l->room * sizeof *l->ids);
@@ -105,6 +237,8 @@ static void begin_level(publisher *p, const dxup_batch *b, const dxup_event *e)
     }
     p->level_count++;
     l->count = 0;
+    l->at = 0;
+    forget_old_dir(l);
     memset(&l->entry, 0, sizeof l->entry);
     l->entry.type = DX_TREE_DIR;
     l->entry.mode = e->mode;
@@ -126,11 +260,14 @@ static int end_level(publisher *p)
         l->entry.level = 0;
     } else {
         dx_tree_list_begin(&p->list, p->list_memory, put, p);
+        if (l->asked && l->has_old && l->old.level) p->list_base = l->old.id;
         for (size_t i = 0; !status && i < l->count; i++)
             status = dx_tree_list_add(&p->list, l->ids[i], l->sizes[i]);
         if (!status) status = dx_tree_list_finish(&p->list, l->entry.id, &l->entry.level, &size);
+        p->list_base = NULL;
         if (status < 0) return bad_entry("a directory", status);
     }
+    forget_old_dir(l);
     p->level_count--;
     return !status && p->level_count ? add_entry(p, &l->entry) : status;
 }
@@ -154,6 +291,7 @@ static int end_file(publisher *p, const dxup_batch *b, const dxup_event *e)
         if (error > 0) return error; /* the store's */
         if (error) return bad_entry("a file", error);
         p->list_size = 0;
+        forget_old_file(p);
     }
     if (e->type == DX_TREE_FILE) {
         memcpy(seen.id, entry.id, 32);
@@ -172,10 +310,17 @@ static int take_chunk(publisher *p, const dxup_batch *b, const dxup_chunk *c)
     uint8_t id[32];
     int status = DXUP_OK;
     if (!p->list_size) dx_tree_list_begin(&p->list, p->list_memory, put, p);
+    uint64_t at = p->list_size, start = 0, old_size = 0;
+    const uint8_t *base = NULL;
     p->list_size += c->size;
+    if (c->known)
+        note_old_chunk(p, c, at);
+    else if (p->has_old)
+        base = old_part(&p->old_parts, p->old.size, (int64_t)(at + c->size / 2) + p->shift, &start,
+                        &old_size);
     if (!c->known)
         status = dxup_object_put_packed(p->store, b->bytes + c->at, c->size,
-                                        b->packed + c->packed_at, c->packed_size, id);
+                                        b->packed + c->packed_at, c->packed_size, base, id);
     if (!status) status = dx_tree_list_add(&p->list, c->id, c->size);
     return status < 0 ? bad_entry("a file", status) : status;
 }
@@ -189,8 +334,12 @@ static int retire(void *user, dxup_batch *b)
         switch (e->kind) {
         case A_DIR: begin_level(p, b, e); break;
         case A_DIR_END: status = end_level(p); break;
+        case AN_OPEN: find_old_file(p, b->text + e->text, e->name_size); break;
         case A_CHUNK: status = take_chunk(p, b, &b->chunks[e->chunk]); break;
-        case A_DROP: p->list_size = 0; break;
+        case A_DROP:
+            p->list_size = 0;
+            forget_old_file(p);
+            break;
         default: status = end_file(p, b, e); break;
         }
     }
@@ -374,7 +523,8 @@ static int read_file(publisher *p, int dir, const char *name, struct stat *st, b
     int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return dxup_fail_errno("%s", p->path);
     bool in_line = st->st_size <= DX_TREE_INLINE_MAX;
-    int status = in_line ? need(p, DX_TREE_NAME_MAX + DX_TREE_INLINE_MAX) : DXUP_OK;
+    int status = need(p, DX_TREE_NAME_MAX + DX_TREE_INLINE_MAX);
+    if (!status && !in_line && p->has_last) new_event(p, AN_OPEN, DX_TREE_FILE, name, NULL);
     size_t events = p->batch->event_count;
     if (!status && in_line) status = read_inline(p, fd, name, st, &total, now_ns);
     else if (!status) status = read_chunks(p, fd, (uint64_t)st->st_size, &total);
@@ -593,6 +743,7 @@ int dxup_tree_publish(dxup_store *s, const dxup_options *o, const uint8_t *last,
     p->store = s;
     p->seen = seen;
     p->all_stored = last && dxup_seen_is_of(seen, last) && is_whole(s, last);
+    p->has_last = last && !dxup_snapshot_root(s, last, &p->last);
     p->name = o->name;
     p->out = out;
     p->ring.look_up = look_up;
@@ -607,8 +758,10 @@ int dxup_tree_publish(dxup_store *s, const dxup_options *o, const uint8_t *last,
     if (!status) status = dxup_ring_drain(&p->ring);
     if (!status) status = put_root(p);
     dxup_ring_close(&p->ring);
+    forget_old_file(p);
     dxup_progress(NULL, 0, 0, true);
     for (size_t i = 0; i < sizeof p->levels / sizeof *p->levels && p->levels[i]; i++) {
+        forget_old_dir(p->levels[i]);
         free(p->levels[i]->bytes);
         free(p->levels[i]->ids);
         free(p->levels[i]->sizes);
