@@ -137,6 +137,7 @@ build/test_cache build/asan/test_cache build/tsan/test_cache: examples/cache/cac
 build/test_hde build/asan/test_hde build/tsan/test_hde: examples/hde/hde.h
 build/test_tree build/asan/test_tree: examples/tree/tree.h
 build/test_cas build/asan/test_cas build/test_cas_race build/asan/test_cas_race build/tsan/test_cas_race: examples/streams/streams.h
+build/test_cas_race build/asan/test_cas_race build/tsan/test_cas_race: examples/repair/repair.h
 build/test_cas_delta build/asan/test_cas_delta build/test_cas_crash build/asan/test_cas_crash: examples/delta/delta.h
 build/test_cas_sha256 build/asan/test_cas_sha256 build/test_cas_checkpoint build/asan/test_cas_checkpoint: examples/streams/streams.h
 build/test_htip build/asan/test_htip: $(wildcard examples/www/htip*.h)
@@ -243,10 +244,9 @@ build/bench_bulk: bench/bench_bulk.c examples/bulk/bulk.h examples/bulk/net.h dx
 bench-bulk: build/bench_bulk ## one object over many connections beside a plain copy loop, into bench/results/bulk.csv
 	@bench/bench_bulk.sh
 
-bench-cas: build/dxup ## dx_cas.h beside other hashes and stores, then whole trees (bench-trees); FOLDER=where the stores are made
+bench-cas: ## dx_cas.h beside other hashes and stores, into bench/results/cas.md; FOLDER=where the stores are made
 	@CC='$(CC)' bench/bench_cas.sh $(FOLDER)
-	@bench/bench_trees.sh $(TREES)
-bench-trees: build/dxup ## dxup beside restic, borg, casync, git, tar and cp -a, into bench/results/trees.csv; TREES='NAME=DIRECTORY ...'
+bench-trees: build/dxup ## dxup beside restic, borg, casync, git, tar and cp -a, into bench/results/trees.md; TREES='NAME=DIRECTORY ...'
 	@bench/bench_trees.sh $(TREES)
 
 build/bench_cache: bench/bench_cache.c examples/cache/cache.h dx_cas.h build/flags

@@ -1,4 +1,4 @@
-/* Measures dx_cas.h beside the official BLAKE3 library (as LLVM 15 carries it, with its assembly), OpenSSL, xxHash, LMDB and SQLite.
+/* Measures dx_cas.h beside the official BLAKE3 library (as LLVM 15 carries it, with its assembly), OpenSSL, xxHash, LMDB, SQLite and RocksDB.
    usage: bench_cas FOLDER      the folder is where the stores are made: one on a real disk for the durable rows
    Prints subject,case,median_ns,least_ns,MB_s. In each round every subject has its turn; medians of ROUNDS rounds. */
 #ifndef _GNU_SOURCE
@@ -25,6 +25,9 @@
 #endif
 #ifdef HAS_SQLITE
 #include <sqlite3.h>
+#endif
+#ifdef HAS_ROCKSDB
+#include <rocksdb/c.h>
 #endif
 
 enum { ROUNDS = 7, SUBJECTS = 16, LARGEST = 64 << 20 };
@@ -176,7 +179,7 @@ static void hash_xxh128(size_t size, size_t count)
 
 static void hashes(void)
 {
-    static const size_t sizes[] = {64, 1024, 4096, 16384, 65536, 1 << 20, 16 << 20};
+    static const size_t sizes[] = {64, 1024, 4096, 256, 16384, 65536, 1 << 20, 16 << 20};
     char what[64];
     subject s[SUBJECTS] = {{"dx_cas", hash_dx}}, many[] = {{"dx_cas", hash_many_dx}, {NULL, NULL}, {NULL, NULL}};
     size_t n = 1;
@@ -441,6 +444,69 @@ static void get_sqlite(size_t size, size_t count)
 }
 #endif
 
+#ifdef HAS_ROCKSDB
+static rocksdb_t *rocks;
+static rocksdb_options_t *rocks_options;
+static rocksdb_writeoptions_t *rocks_write;
+static rocksdb_readoptions_t *rocks_read;
+
+static void open_rocks(void)
+{
+    char *error = NULL;
+    rocks_options = rocksdb_options_create();
+    rocks_write = rocksdb_writeoptions_create();
+    rocks_read = rocksdb_readoptions_create();
+    rocksdb_options_set_create_if_missing(rocks_options, 1);
+    rocksdb_options_set_compression(rocks_options, rocksdb_no_compression);
+    rocksdb_writeoptions_set_sync(rocks_write, durable);
+    rocksdb_destroy_db(rocks_options, path_of("rocksdb"), &error);
+    error = NULL;
+    rocks = rocksdb_open(rocks_options, path_of("rocksdb"), &error);
+    CHECK(rocks && !error);
+}
+
+static void close_rocks(void)
+{
+    rocksdb_close(rocks);
+    rocksdb_readoptions_destroy(rocks_read);
+    rocksdb_writeoptions_destroy(rocks_write);
+    rocksdb_options_destroy(rocks_options);
+}
+
+static void put_rocks(size_t size, size_t count)
+{
+    rocksdb_writebatch_t *puts = rocksdb_writebatch_create();
+    for (size_t i = 1; i <= count; i++) {
+        char *error = NULL;
+        dx_cas_id id;
+        const void *p = fresh(&id, size);
+        stored[stored_count++ % STORED_MAX] = id;
+        rocksdb_writebatch_put(puts, (const char *)id.bytes, 32, (const char *)p, size);
+        if ((batch && i % batch == 0) || i % 64 == 0 || i == count) {
+            rocksdb_write(rocks, rocks_write, puts, &error);
+            CHECK(!error);
+            rocksdb_writebatch_clear(puts);
+        }
+    }
+    rocksdb_writebatch_destroy(puts);
+}
+
+static void get_rocks(size_t size, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const dx_cas_id *id = &stored[stored_from + (i * 7919) % (stored_count - stored_from)];
+        char *error = NULL;
+        rocksdb_pinnableslice_t *found = rocksdb_get_pinned(rocks, rocks_read, (const char *)id->bytes, 32, &error);
+        size_t n = 0;
+        const char *value = found ? rocksdb_pinnableslice_value(found, &n) : NULL;
+        CHECK(value && !error && n == size);
+        memcpy(back, value, size);
+        sink += back[0];
+        rocksdb_pinnableslice_destroy(found);
+    }
+}
+#endif
+
 /* A file for each object, as durable as the others: written, synced, renamed, its folder synced. */
 static void put_files(size_t size, size_t count)
 {
@@ -488,6 +554,9 @@ static void puts_of(size_t size, const char *how, double budget_ns)
 #ifdef HAS_SQLITE
     s[n].name = "SQLite (WAL)", s[n++].run = put_sqlite;
 #endif
+#ifdef HAS_ROCKSDB
+    s[n].name = "RocksDB", s[n++].run = put_rocks;
+#endif
     if (batch == 1 || !durable) s[n].name = "a file each", s[n++].run = put_files;
     if (batch == 1) s[n].name = "overwrite and fdatasync", s[n++].run = put_device;
     snprintf(what, sizeof what, "put %zu B %s", size, how);
@@ -506,6 +575,9 @@ static void latency_of(size_t size)
 #endif
 #ifdef HAS_SQLITE
     s[n].name = "SQLite (WAL)", s[n++].run = put_sqlite;
+#endif
+#ifdef HAS_ROCKSDB
+    s[n].name = "RocksDB", s[n++].run = put_rocks;
 #endif
     for (int turn = 0; turn < TURNS; turn++) {
         for (size_t i = 0; i < n; i++) {
@@ -542,6 +614,12 @@ static void gets_of(size_t size)
     put_sqlite(size, count);
     measure(what, size, 2e7, sq);
 #endif
+#ifdef HAS_ROCKSDB
+    const subject ro[] = {{"RocksDB", get_rocks}, {NULL, NULL}};
+    stored_count = 0;
+    put_rocks(size, count);
+    measure(what, size, 2e7, ro);
+#endif
 }
 
 static void open_all(bool sync)
@@ -554,6 +632,9 @@ static void open_all(bool sync)
 #endif
 #ifdef HAS_SQLITE
     open_sqlite();
+#endif
+#ifdef HAS_ROCKSDB
+    open_rocks();
 #endif
 }
 
@@ -576,6 +657,9 @@ static void close_all(void)
     sqlite3_finalize(insert_one);
     sqlite3_finalize(select_one);
     sqlite3_close(sqlite);
+#endif
+#ifdef HAS_ROCKSDB
+    close_rocks();
 #endif
 }
 

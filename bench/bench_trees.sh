@@ -1,8 +1,12 @@
 #!/bin/bash
-# Whole trees: dxup beside restic, borg, casync, git, tar with zstd and cp -a. Writes bench/results/trees.csv and prints the medians.
-# usage: bench_trees.sh [NAME=DIRECTORY...]    without one: the corpora pubver and pubnm, unpacked once from npm and Debian packages
-# WORK=where copies and stores are made (build/trees.d), ROUNDS=3, TOOLS="dxup restic ...", RUN=a command before each that is measured
-# Tools that are not installed are named and left out (Debian: restic borgbackup casync git zstd).
+# Whole trees: dxup beside restic, borg, casync, git, tar with zstd and cp -a. Writes bench/results/trees.csv and trees.md, in which
+# each aim stands with its bar and what was reached.
+# usage: bench_trees.sh [NAME=DIRECTORY...]    without one: the corpora of CORPORA, unpacked once from npm and Debian packages
+# CORPORA=pubts (four typescripts and four react-doms, about 130 MB: a few minutes), pubver (1.16 GB) and pubnm (many small files):
+# an hour. Where npm is not to be had: a copy of this machine's headers and Python modules, which is called "machine".
+# WORK=where copies and stores are made (build/trees.d), ROUNDS=5, TOOLS="dxup restic ...", RUN=a command before each that is measured
+# LIMIT=300: seconds after which no further round begins. Tools that are missing are installed where that is allowed (Debian:
+# restic borgbackup casync git zstd), else named and left out.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 top=$PWD
@@ -11,10 +15,15 @@ mkdir -p "$work" bench/results
 work=$(cd "$work" && pwd)
 raw=$work/raw
 : >"$raw"
+. bench/bench_deps.sh
 export RESTIC_PASSWORD=bench XDG_CACHE_HOME=$work/cache BORG_BASE_DIR=$work/borg BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK=yes
 tools=
 for t in ${TOOLS:-dxup restic borg casync git zstd cp}; do
-    case $t in dxup) [ -x build/dxup ] ;; *) command -v $t >/dev/null ;; esac && tools="$tools $t" || echo "not here: $t" >&2
+    case $t in
+        dxup) [ -x build/dxup ] ;;
+        borg) command -v borg >/dev/null || { install_package borgbackup && command -v borg >/dev/null; } ;;
+        *) command -v $t >/dev/null || { install_package $t && command -v $t >/dev/null; } ;;
+    esac && tools="$tools $t" || echo "not here: $t" >&2
 done
 
 # >>corpora
@@ -33,6 +42,15 @@ pubver() { # eight typescripts, eight esbuilds, six react-doms, three nexts, two
     for p in $(apt-cache search '^linux-image-6.1.0-[0-9]*-cloud-amd64$' | cut -d ' ' -f 1 | sort | tail -n 2); do
         (cd "$work" && apt-get download -qq "$p" 2>/dev/null && dpkg-deb -x "$p"_*.deb "$1/$p" && rm "$p"_*.deb)
     done
+}
+pubts() { # four typescripts, four react-doms: versions of a few things, small enough for every day
+    local p
+    for p in typescript@{5.6.3,5.7.3,5.8.3,5.9.3} react-dom@19.{1.0,2.0,2.4,2.8}; do npm_package "$1" $p; done
+}
+machine() { # what is here anyway
+    cp -a /usr/include "$1/include"
+    cp -a /usr/lib/python3 /usr/lib/python3.* "$1/" 2>/dev/null
+    find "$1" -type f -size +4M -delete
 }
 pubnm() { # many small files
     local p
@@ -126,7 +144,8 @@ END
 bench() { # NAME DIRECTORY
     local round t
     corpus=$1
-    for round in $(seq "${ROUNDS:-3}"); do
+    for round in $(seq "${ROUNDS:-5}"); do
+        [ $round = 1 ] || [ $SECONDS -lt "${LIMIT:-300}" ] || { echo "$1: $((round - 1)) rounds were as many as the time allows" >&2; break; }
         echo "$1, round $round" >&2
         rm -rf "$work"/*.store "$work/tree" "$work/cache" "$work/borg"
         cp -a "$2" "$work/tree"
@@ -145,14 +164,20 @@ bench() { # NAME DIRECTORY
 }
 
 if [ $# = 0 ]; then
-    for c in pubver pubnm; do
-        [ -d "$work/$c" ] || { mkdir "$work/$c.new" && $c "$work/$c.new" && mv "$work/$c.new" "$work/$c"; }
+    for c in ${CORPORA:-pubts}; do
+        [ -d "$work/$c" ] || { rm -rf "$work/$c.new" && mkdir "$work/$c.new" && $c "$work/$c.new" && mv "$work/$c.new" "$work/$c"; }
+        if [ -z "$(ls -A "$work/$c")" ]; then
+            rmdir "$work/$c"
+            c=machine
+            [ -d "$work/$c" ] || { mkdir "$work/$c" && machine "$work/$c"; }
+        fi
         set -- "$@" "$c=$work/$c"
     done
+    SECONDS=0 # getting them does not count
 fi
 for c; do bench "${c%%=*}" "$(cd "${c#*=}" && pwd)"; done
 {
-    echo "# $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores, load $(cut -d ' ' -f 1 /proc/loadavg); medians of ${ROUNDS:-3} rounds; on $(stat -f -c %T "$work")"
+    echo "# $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores, load $(cut -d ' ' -f 1 /proc/loadavg); medians of at most ${ROUNDS:-5} rounds; on $(stat -f -c %T "$work")"
     for c; do d=${c#*=}; echo "# ${c%%=*}: $(find "$d" -type f | wc -l) files, $(du -sb "$d" | cut -f 1) bytes"; done
     for t in $tools; do case $t in restic) restic version ;; dxup) ;; *) $t --version 2>&1 | head -n 1 ;; esac done | sed 's/^/# /'
     python3 - "$raw" <<'END'
@@ -170,4 +195,5 @@ for k, v in rows.items():
 END
 } >bench/results/trees.csv
 rm -rf "$work"/*.store "$raw" "$work"/figures* "$work/errors" "$work/measure.py" "$work/cache" "$work/borg"
-grep -v '^#' bench/results/trees.csv | column -s , -t
+python3 bench/bench_bars.py trees bench/results/trees.csv >bench/results/trees.md
+sed -n '/^| corpus/,$p' bench/results/trees.md

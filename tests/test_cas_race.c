@@ -6,6 +6,7 @@
 #define DX_IMPLEMENTATION
 #include "../dx_cas.h"
 #include "../examples/streams/streams.h"
+#include "../examples/repair/repair.h"
 #define DX_TEST_MAIN
 #include "dx_test.h"
 
@@ -626,4 +627,45 @@ DX_TEST(w_77_what_is_flipped_in_an_object_is_restored_from_a_second_store)
     free(m);
     free(good);
     free(to);
+}
+
+/* The same, where it stands: from a copy every flipped byte comes back; from a store that another program filled with the same
+   content, objects and list nodes; from nothing, what stands twice and padding. */
+DX_TEST(w_77_what_is_flipped_is_repaired_in_place_and_the_rest_is_named)
+{
+    small *m = (small *)calloc(1, sizeof *m), *copy = (small *)calloc(1, sizeof *copy);
+    size_t flips = 0, alone = 0, nodes = 0;
+    make_small(m, DX_CAS_FULL);
+    make_small(copy, DX_CAS_FULL);
+    OK(open_small(&copy->store, dx_cas_memory_device(&copy->memory), DX_CAS_READ, 0, copy->work));
+    for (m->at = 0; m->at < m->memory.size; m->at += STRIDE) {
+        dx_cas_repair_report r;
+        uint32_t mode = DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE;
+        m->bytes[m->at] ^= 0x20;
+        OK(open_small(&m->store, dx_cas_memory_device(&m->memory), mode, 0, m->work));
+        int error = dx_cas_repair(&m->store, NULL, NULL, NULL, &r);
+        DX_CHECK(error == DX_CAS_OK || error == DX_CAS_ECORRUPT);
+        DX_CHECK_EQ(error == DX_CAS_OK, r.lost == 0);
+        alone += error == DX_CAS_OK;
+        dx_cas_close(&m->store);
+        if (error != DX_CAS_OK) {
+            copy->store.store_id_[0] ^= 1; /* as if it were another store */
+            OK(open_small(&m->store, dx_cas_memory_device(&m->memory), mode, 0, m->work));
+            error = dx_cas_repair(&m->store, &copy->store, NULL, NULL, &r);
+            nodes += error == DX_CAS_OK;
+            copy->store.store_id_[0] ^= 1;
+            dx_cas_close(&m->store);
+        }
+        OK(open_small(&m->store, dx_cas_memory_device(&m->memory), mode, 0, m->work));
+        OK(dx_cas_repair(&m->store, &copy->store, NULL, NULL, &r));
+        DX_CHECK_EQ(r.lost, 0);
+        dx_cas_close(&m->store);
+        DX_CHECK_MEM(m->bytes, copy->bytes, m->memory.size);
+        flips++;
+    }
+    printf("     %zu flips, all repaired from a copy; %zu from the store alone, %zu more from another store\n", flips, alone, nodes);
+    DX_CHECK(alone > 0 && nodes > 0 && alone + nodes < flips);
+    dx_cas_close(&copy->store);
+    free(m);
+    free(copy);
 }

@@ -65,6 +65,7 @@ examples/nor/nor.h dx_cas.h freestanding
 examples/bulk/bulk.h dx_hbtp.h hosted
 examples/streams/streams.h dx_cas.h freestanding
 examples/delta/delta.h dx_cas.h freestanding
+examples/repair/repair.h dx_cas.h freestanding
 END
 # Helpers that are the same in every header are the same here, too.
 verdict "hde.h shared helpers" "$(for f in load32 load64 store32 crc32c; do
