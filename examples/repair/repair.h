@@ -32,8 +32,8 @@ typedef struct dx_cas_repair_report {
 } dx_cas_repair_report;
 
 /* store: opened for reading with DX_CAS_ACCEPT_DAMAGE, on a device that can be written. other may
-   be NULL. DX_CAS_OK: nothing is lost. DX_CAS_ECORRUPT: some is, the rest was repaired; errors of the
-   devices. */
+   be NULL. DX_CAS_OK: nothing is lost. DX_CAS_ECORRUPT: some is, the rest was repaired; errors of
+   the devices. */
 DX_CAS_API int dx_cas_repair(dx_cas_store *store, dx_cas_store *other, dx_cas_damage_fn *lost,
                              void *user, dx_cas_repair_report *report);
 
