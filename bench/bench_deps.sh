@@ -1,3 +1,4 @@
+#!/bin/bash
 # For the benches' scripts: what they measure against is installed where that is allowed and works, quietly.
 header() { echo "#include <$1>" | ${CC:-cc} -x c -fsyntax-only - 2>/dev/null; }
 install_package() { # PACKAGE...
