@@ -12,7 +12,7 @@
 #if defined(__SANITIZE_ADDRESS__) || !defined(__x86_64__)
 enum { NOISES = 1, DOUBLE_RUNS = 400 };
 #else
-enum { NOISES = 2, DOUBLE_RUNS = 4000 };
+enum { NOISES = 2, DOUBLE_RUNS = 2000 };
 #endif
 
 /* >>flash --------------------------------------------------------------- */
