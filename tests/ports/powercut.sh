@@ -36,6 +36,10 @@ if [ "${2:-}" = inside ]; then # the job of the emulated machine; /tmp is its ow
             done
         ) &
         publisher=$!
+        for try in $(seq $((cut_number % 2 * 600))); do # every second time when there is something to lose
+            [ "$(cat $t/acked 2>/dev/null || echo 0)" -le "$acked" ] || break
+            sleep 0.1
+        done
         sleep 0.$((RANDOM % 9))$((RANDOM % 10))
         now=$(cat $t/acked 2>/dev/null || echo 0) # acknowledged before the cut; what comes behind it goes nowhere
         table "$cut" || { echo "FAIL cut $cut_number: the disk cannot be cut"; exit 1; }
