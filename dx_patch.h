@@ -1585,6 +1585,12 @@ static uint32_t dx_patch_p_code_wrong(dx_patch_p_delta *d, uint32_t before, uint
 #define DX_PATCH_P_SAME 4       /* bytes that a cover must save when it goes on as the last one, */
 #define DX_PATCH_P_OTHER 14     /* when it is from elsewhere, */
 #define DX_PATCH_P_FAR 32       /* and when the base is large, so that elsewhere costs more */
+#if defined(__GNUC__) || defined(__clang__)
+  #define DX_PATCH_P_PREFETCH(p) __builtin_prefetch(p)
+#else
+  #define DX_PATCH_P_PREFETCH(p) ((void)0)
+#endif
+#define DX_PATCH_P_WANTED 262144u /* bytes of a table of bits, small enough for a cache */
 #define DX_PATCH_P_DROP 48      /* give up an extension that fell so far below its best */
 
 typedef struct dx_patch_p_cover {
@@ -1594,67 +1600,122 @@ typedef struct dx_patch_p_cover {
 typedef struct dx_patch_p_finder {
     const uint8_t *base, *target;
     size_t base_size, target_size, stride;
-    uint32_t *table; /* old offset / stride + 1, by hash: the first one */
-    uint32_t *chain; /* the next one with this hash, by old offset / stride */
-    size_t table_count;
+    uint32_t *lines; /* of a cache, by hash: old offset / stride + 1, above it more of the hash */
+    uint32_t *wanted, *indexed; /* bits, by hash: what a first pass looks for; that, or NULL */
+    size_t line_count, wanted_count; /* lines; bits that are set */
+    size_t ahead, step; /* target bytes that were hashed; every which of them */
+    uint64_t hashes[16]; /* of the target's last bytes in front of that */
     dx_patch_p_cover *covers;
     size_t cover_count, cover_capacity, most; /* most: bytes that one extension may look at */
     uint64_t work; /* bytes that extending has looked at */
-    uint32_t depth; /* candidates that are compared */
+    uint32_t depth, mask; /* candidates that are compared; bits of an offset in lines */
     bool open; /* the last cover ends where looking ahead ended, so it may go on */
 } dx_patch_p_finder;
 
-static size_t dx_patch_p_slot(const dx_patch_p_finder *f, const uint8_t *p)
+/* As dx_patch_p_load64(), which is no single instruction everywhere. */
+static inline uint64_t dx_patch_p_word(const uint8_t *p)
 {
-    uint64_t h = dx_patch_p_load64(p) * 0x9e3779b97f4a7c15u;
-    h = (h ^ h >> 29) * 0xbf58476d1ce4e5b9u;
-    return (size_t)((h >> 32) * f->table_count >> 32);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    uint64_t v;
+    DX_PATCH_MEMCPY(&v, p, 8);
+    return v;
+#else
+    return dx_patch_p_load64(p);
+#endif
 }
 
-/* From the end on, so that of equal seeds the first one comes first. */
+static uint64_t dx_patch_p_seed(const uint8_t *p)
+{
+    return dx_patch_p_word(p) * 0x9e3779b97f4a7c15u;
+}
+
+static uint64_t dx_patch_p_finish_seed(uint64_t h)
+{
+    return (h ^ h >> 29) * 0xbf58476d1ce4e5b9u;
+}
+
+static uint32_t *dx_patch_p_line(const dx_patch_p_finder *f, uint64_t hash)
+{
+    return f->lines + 16 * (size_t)((hash >> 32) * f->line_count >> 32);
+}
+
+/* The first sixteen seeds of each line. If it is known what the target looks for, most others are
+   left out. Memory is asked for before it is needed. */
 static void dx_patch_p_index(dx_patch_p_finder *f)
 {
-    size_t i;
-    DX_PATCH_MEMSET(f->table, 0, f->table_count * sizeof *f->table);
-    if (f->base_size < DX_PATCH_P_SEED) return;
-    for (i = (f->base_size - DX_PATCH_P_SEED) / f->stride + 1; i-- > 0;) {
-        uint32_t *slot = f->table + dx_patch_p_slot(f, f->base + i * f->stride);
-        f->chain[i] = *slot;
-        *slot = (uint32_t)(i + 1);
+    size_t at, i, k, n, end, count = 0;
+    uint64_t hashes[64];
+    uint32_t seeds[64], *line;
+    if (f->base_size >= DX_PATCH_P_SEED) count = (f->base_size - DX_PATCH_P_SEED) / f->stride + 1;
+    f->line_count = count / (f->indexed ? 64 : 13) + 1;
+    DX_PATCH_MEMSET(f->lines, 0, 64 * f->line_count);
+    for (f->mask = 0; f->mask < count;) f->mask = 2 * f->mask + 1;
+    for (at = 0; at < count; at = end) {
+        end = count - at < 64 ? count : at + 64;
+        for (n = 0; at < end; at++) {
+            uint64_t h = hashes[n] = dx_patch_p_seed(f->base + at * f->stride);
+            seeds[n] = (uint32_t)(at + 1);
+            n += !f->indexed || at % 16 == 0 || (f->indexed[h >> 48] >> (h >> 43 & 31) & 1);
+        }
+        for (i = 0; i < n; i++) {
+            hashes[i] = dx_patch_p_finish_seed(hashes[i]);
+            DX_PATCH_P_PREFETCH(dx_patch_p_line(f, hashes[i]));
+        }
+        for (i = 0; i < n; i++) {
+            line = dx_patch_p_line(f, hashes[i]);
+            for (k = 0; k < 16 && line[k]; k++) continue;
+            if (k < 16) line[k] = seeds[i] | ((uint32_t)(hashes[i] & UINT32_MAX) & ~f->mask);
+        }
     }
+}
+
+/* Bytes that are equal from the start on, or in front of it. */
+static size_t dx_patch_p_same(const uint8_t *a, const uint8_t *b, size_t size)
+{
+    size_t i = 0;
+    for (; size - i >= 8; i += 8) {
+        uint64_t x = dx_patch_p_word(a + i) ^ dx_patch_p_word(b + i);
+        if (!x) continue;
+        for (; !(x & 255); x >>= 8) i++;
+        return i;
+    }
+    while (i < size && a[i] == b[i]) i++;
+    return i;
+}
+
+static size_t dx_patch_p_same_back(const uint8_t *a, const uint8_t *b, size_t size)
+{
+    size_t i = 0;
+    for (; size - i >= 8; i += 8) {
+        uint64_t x = dx_patch_p_word(a - i - 8) ^ dx_patch_p_word(b - i - 8);
+        if (!x) continue;
+        for (; !(x >> 56); x <<= 8) i++;
+        return i;
+    }
+    while (i < size && *(a - i - 1) == *(b - i - 1)) i++;
+    return i;
 }
 
 /* How far a and b are worth being called alike: where +1 a right, -1 a wrong byte is highest. */
 static size_t dx_patch_p_extend(const uint8_t *a, const uint8_t *b, size_t size, bool back,
                                 long *gain, bool *dropped)
 {
-    size_t i = 0, best = 0;
+    size_t i = 0, best = 0, same;
     long score = 0;
     *gain = 0;
-    while (i < size && score >= *gain - DX_PATCH_P_DROP) {
-        if (!back && size - i >= 8 && DX_PATCH_MEMCMP(a + i, b + i, 8) == 0) {
-            score += 8;
-            i += 8;
-        } else {
-            i++;
-            score += (back ? *(a - i) == *(b - i) : a[i - 1] == b[i - 1]) ? 1 : -1;
-        }
+    for (; i < size && score >= *gain - DX_PATCH_P_DROP; i++, score--) {
+        same = back ? dx_patch_p_same_back(a - i, b - i, size - i)
+                    : dx_patch_p_same(a + i, b + i, size - i);
+        i += same;
+        score += (long)same;
         if (score > *gain) {
             *gain = score;
             best = i;
         }
+        if (i == size) break;
     }
     *dropped = i < size;
     return best;
-}
-
-/* Bytes that are equal from the start on. */
-static size_t dx_patch_p_same(const uint8_t *a, const uint8_t *b, size_t size)
-{
-    size_t i = 0;
-    while (size - i >= 8 && DX_PATCH_MEMCMP(a + i, b + i, 8) == 0) i += 8;
-    while (i < size && a[i] == b[i]) i++;
-    return i;
 }
 
 /* Cut the last cover where the next one, which reaches back over it, starts to be better. */
@@ -1752,38 +1813,84 @@ static size_t dx_patch_p_run_on(const dx_patch_p_finder *f, size_t i, size_t *ol
                            dx_patch_p_reach(f, i, *old_at, SIZE_MAX));
 }
 
-/* The seed in the base with which most bytes from target byte i on are equal. */
-static bool dx_patch_p_look_up(const dx_patch_p_finder *f, size_t i, size_t *old_at, size_t *size)
+/* The hash at target byte i; what the next lookups will read is asked for. */
+static uint64_t dx_patch_p_hash_ahead(dx_patch_p_finder *f, size_t i)
+{
+    size_t end = f->target_size - DX_PATCH_P_SEED + 1;
+    if (end - i > 16 * f->step) end = i + 16 * f->step;
+    if (f->ahead < i || (f->ahead - i) % f->step) f->ahead = i;
+    for (; f->ahead < end; f->ahead += f->step) {
+        uint64_t hash = dx_patch_p_finish_seed(dx_patch_p_seed(f->target + f->ahead));
+        f->hashes[f->ahead / f->step % 16] = hash;
+        DX_PATCH_P_PREFETCH(dx_patch_p_line(f, hash));
+    }
+    return f->hashes[i / f->step % 16];
+}
+
+/* Of the next bytes, how many the last cover has right. */
+static size_t dx_patch_p_count_right(const dx_patch_p_finder *f, size_t i, size_t size)
 {
     const dx_patch_p_cover *last = f->covers + f->cover_count - 1;
-    size_t k, right = 0;
+    const uint8_t *p = f->target + i, *q;
+    size_t right = 0, end, k = 0;
+    end = (size_t)(last->new_at + last->size) - i;
+    if (end > size) end = size;
+    q = f->base + (size_t)last->old_at + (i - (size_t)last->new_at);
+    for (; end - k >= 8; k += 8) {
+        uint64_t x = dx_patch_p_word(p + k) ^ dx_patch_p_word(q + k);
+        x = (((x & 0x7f7f7f7f7f7f7f7fu) + 0x7f7f7f7f7f7f7f7fu) | x) & 0x8080808080808080u;
+        right += 8 - (size_t)((x >> 7) * 0x0101010101010101u >> 56);
+    }
+    for (; k < end; k++) right += p[k] == q[k] ? 1u : 0u;
+    return right;
+}
+
+/* The seed in the base with which most bytes from target byte i on are equal. */
+static bool dx_patch_p_look_up(dx_patch_p_finder *f, size_t i, size_t *old_at, size_t *size)
+{
+    const dx_patch_p_cover *last = f->covers + f->cover_count - 1;
     bool lost = i > 8192 && (!f->cover_count || i - 8192 > last->new_at + last->size);
-    uint32_t depth = lost ? 1 : f->depth, at = f->table[dx_patch_p_slot(f, f->target + i)];
+    uint64_t hash = dx_patch_p_hash_ahead(f, i);
+    uint32_t depth = lost ? 1 : f->depth, *at = dx_patch_p_line(f, hash), *end = at + 16;
     *size = 0;
-    for (; at && depth; depth--) {
-        size_t from = (at - 1) * f->stride;
-        size_t same = dx_patch_p_same(f->target + i, f->base + from,
-                                      dx_patch_p_reach(f, i, from, DX_PATCH_P_LOOK));
+    for (; at < end && *at && depth; at++) {
+        size_t from = ((*at & f->mask) - 1) * f->stride, same;
+        if ((*at ^ hash) & ~f->mask) continue;
+        same = dx_patch_p_same(f->target + i, f->base + from,
+                               dx_patch_p_reach(f, i, from, DX_PATCH_P_LOOK));
         if (same > *size) {
             *size = same;
             *old_at = from;
         }
         if (same == DX_PATCH_P_LOOK) break;
-        at = f->chain[at - 1];
+        depth--;
     }
     if (*size < DX_PATCH_P_SEED) return false;
     if (!f->cover_count || i >= last->new_at + last->size) return true;
-    for (k = 0; k < *size && i + k < last->new_at + last->size; k++)
-        right += f->base[last->old_at + (i + k - last->new_at)] == f->target[i + k] ? 1u : 0u;
-    return *size > right + 8;
+    return *size > dx_patch_p_count_right(f, i, *size) + 8;
 }
 
-static void dx_patch_p_find(dx_patch_p_finder *f)
+/* Note what is looked for. False: that much that an index of all seeds is not more work. */
+static bool dx_patch_p_note_wanted(dx_patch_p_finder *f, size_t i)
+{
+    uint64_t h = dx_patch_p_seed(f->target + i);
+    uint32_t *word = f->wanted + (size_t)(h >> 48), bit = 1u << (h >> 43 & 31);
+    f->wanted_count += *word & bit ? 0u : 1u;
+    *word |= bit;
+    return f->wanted_count <= i / 64 + 32768;
+}
+
+/* first: the pass that only finds out which seeds to index, if they are few. */
+static bool dx_patch_p_find(dx_patch_p_finder *f, bool first)
 {
     size_t i = 0, old_at = 0, size = 0;
     long least = f->base_size < (1u << 20) ? DX_PATCH_P_OTHER : DX_PATCH_P_FAR;
     dx_patch_p_index(f);
+    if (first) DX_PATCH_MEMSET(f->wanted, 0, DX_PATCH_P_WANTED);
+    f->wanted_count = 0;
     f->cover_count = 0;
+    f->ahead = 0;
+    f->step = 1;
     f->work = 0;
     while (f->target_size >= DX_PATCH_P_SEED && i <= f->target_size - DX_PATCH_P_SEED) {
         const dx_patch_p_cover *last = f->covers + f->cover_count - 1;
@@ -1793,6 +1900,7 @@ static void dx_patch_p_find(dx_patch_p_finder *f)
         dx_patch_p_lengthen(f, i);
         run = dx_patch_p_run_on(f, i, &old_at);
         if (f->cover_count == f->cover_capacity || f->target_size - i < DX_PATCH_P_SEED) break;
+        f->step = i > 65536 && (!f->cover_count || i - 65536 > last->new_at + last->size) ? 8 : 1;
         if (run >= DX_PATCH_P_SEED && i < last->new_at + last->size) {
             i += run;
             continue;
@@ -1802,13 +1910,22 @@ static void dx_patch_p_find(dx_patch_p_finder *f)
             i += run;
             continue;
         }
+        if (f->cover_count && i < last->new_at + last->size) { /* no match can be that much better */
+            size_t wrong = DX_PATCH_P_LOOK - dx_patch_p_count_right(f, i, DX_PATCH_P_LOOK);
+            if (wrong <= 8) {
+                i += 9 - wrong;
+                continue;
+            }
+        }
+        if (first && !dx_patch_p_note_wanted(f, i)) return false;
         if (f->base_size >= DX_PATCH_P_SEED && dx_patch_p_look_up(f, i, &old_at, &size) &&
             dx_patch_p_take(f, i, old_at, least))
             i += size;
         else
-            i++;
+            i += f->step;
     }
     dx_patch_p_lengthen(f, f->target_size); /* a run may have led to the end */
+    return f->wanted_count <= f->target_size / 64;
 }
 
 /* Numbers that changed a little, between covers of one diagonal, are no literals: join these. */
@@ -3151,16 +3268,22 @@ static int dx_patch_p_make_covers(dx_patch_p_maker *m, const dx_patch_p_job *j, 
     f->covers = (dx_patch_p_cover *)dx_patch_p_cut_memory(at, left, size);
     if (!f->covers || budget < size + 1024) return DX_PATCH_ENOMEM;
     f->covers++;
-    size = (budget - size) / sizeof *f->table; /* a chain of all seeds, a table for a quarter */
-    f->stride = (j->base_size + j->base_size / 4 + 64) / size + 1;
-    size = j->base_size / f->stride + 1;
-    f->table_count = size / 4 + 16;
+    size = budget - size; /* room for one and a quarter of all seeds */
+    f->stride = (j->base_size + j->base_size / 4 + 64) / (size / sizeof *f->lines) + 1;
     from = *at;
     most = *left;
-    f->table = (uint32_t *)dx_patch_p_cut_memory(&from, &most, f->table_count * sizeof *f->table);
-    f->chain = (uint32_t *)dx_patch_p_cut_memory(&from, &most, size * sizeof *f->chain);
-    if (!f->table || !f->chain) return DX_PATCH_ENOMEM;
-    dx_patch_p_find(f);
+    if (j->base_size >> 20) f->wanted = (uint32_t *)dx_patch_p_cut_memory(&from, &most, DX_PATCH_P_WANTED);
+    size = 64 * (j->base_size / f->stride / 13 + 1);
+    f->lines = (uint32_t *)dx_patch_p_cut_memory(&from, &most, size + 63);
+    if (!f->lines) return DX_PATCH_ENOMEM;
+    f->lines += (64 - (uintptr_t)f->lines % 64) % 64 / sizeof *f->lines;
+    if (f->wanted && f->stride == 1) {
+        DX_PATCH_MEMSET(f->wanted, 0, DX_PATCH_P_WANTED);
+        f->stride = 16;
+        if (dx_patch_p_find(f, true)) f->indexed = f->wanted;
+        f->stride = 1;
+    }
+    (void)dx_patch_p_find(f, false);
     if (m->level > 2) dx_patch_p_join_numbers(f);
     for (half = 0, m->literals = j->target_size; half < f->cover_count; half++)
         m->literals -= f->covers[half].size;
