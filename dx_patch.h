@@ -347,8 +347,14 @@ DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_de
 #if !defined(__GNUC__) && !defined(__clang__)
   #include <string.h>
   #define DX_PATCH_P_MEM(name) name
+  #define DX_PATCH_P_PREFETCH(p) ((void)(p))
 #else
   #define DX_PATCH_P_MEM(name) __builtin_##name
+  #define DX_PATCH_P_PREFETCH(p) __builtin_prefetch(p)
+  #ifndef __OPTIMIZE_SIZE__ /* one instruction each on most machines, which inlining does not see */
+static inline uint32_t dx_patch_p_load32(const uint8_t *p) __attribute__((always_inline));
+static inline uint64_t dx_patch_p_load64(const uint8_t *p) __attribute__((always_inline));
+  #endif
 #endif
 #ifndef DX_PATCH_MEMCPY
   #define DX_PATCH_MEMCPY DX_PATCH_P_MEM(memcpy)
@@ -1585,11 +1591,6 @@ static uint32_t dx_patch_p_code_wrong(dx_patch_p_delta *d, uint32_t before, uint
 #define DX_PATCH_P_SAME 4       /* bytes that a cover must save when it goes on as the last one, */
 #define DX_PATCH_P_OTHER 14     /* when it is from elsewhere, */
 #define DX_PATCH_P_FAR 32       /* and when the base is large, so that elsewhere costs more */
-#if defined(__GNUC__) || defined(__clang__)
-  #define DX_PATCH_P_PREFETCH(p) __builtin_prefetch(p)
-#else
-  #define DX_PATCH_P_PREFETCH(p) ((void)0)
-#endif
 #define DX_PATCH_P_WANTED 262144u /* bytes of a table of bits, small enough for a cache */
 #define DX_PATCH_P_DROP 48      /* give up an extension that fell so far below its best */
 
@@ -1603,8 +1604,6 @@ typedef struct dx_patch_p_finder {
     uint32_t *lines; /* of a cache, by hash: old offset / stride + 1, above it more of the hash */
     uint32_t *wanted, *indexed; /* bits, by hash: what a first pass looks for; that, or NULL */
     size_t line_count, wanted_count; /* lines; bits that are set */
-    size_t ahead, step; /* target bytes that were hashed; every which of them */
-    uint64_t hashes[16]; /* of the target's last bytes in front of that */
     dx_patch_p_cover *covers;
     size_t cover_count, cover_capacity, most; /* most: bytes that one extension may look at */
     uint64_t work; /* bytes that extending has looked at */
@@ -1612,25 +1611,9 @@ typedef struct dx_patch_p_finder {
     bool open; /* the last cover ends where looking ahead ended, so it may go on */
 } dx_patch_p_finder;
 
-/* As dx_patch_p_load64(), which is no single instruction everywhere. */
-static inline uint64_t dx_patch_p_word(const uint8_t *p)
-{
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    uint64_t v;
-    DX_PATCH_MEMCPY(&v, p, 8);
-    return v;
-#else
-    return dx_patch_p_load64(p);
-#endif
-}
-
 static uint64_t dx_patch_p_seed(const uint8_t *p)
 {
-    return dx_patch_p_word(p) * 0x9e3779b97f4a7c15u;
-}
-
-static uint64_t dx_patch_p_finish_seed(uint64_t h)
-{
+    uint64_t h = dx_patch_p_load64(p) * 0x9e3779b97f4a7c15u;
     return (h ^ h >> 29) * 0xbf58476d1ce4e5b9u;
 }
 
@@ -1655,12 +1638,9 @@ static void dx_patch_p_index(dx_patch_p_finder *f)
         for (n = 0; at < end; at++) {
             uint64_t h = hashes[n] = dx_patch_p_seed(f->base + at * f->stride);
             seeds[n] = (uint32_t)(at + 1);
-            n += !f->indexed || at % 16 == 0 || (f->indexed[h >> 48] >> (h >> 43 & 31) & 1);
+            n += !f->indexed || at % 16 == 0 || (f->indexed[h >> 48] >> (h >> 43 & 31) & 1) ? 1u : 0u;
         }
-        for (i = 0; i < n; i++) {
-            hashes[i] = dx_patch_p_finish_seed(hashes[i]);
-            DX_PATCH_P_PREFETCH(dx_patch_p_line(f, hashes[i]));
-        }
+        for (i = 0; i < n; i++) DX_PATCH_P_PREFETCH(dx_patch_p_line(f, hashes[i]));
         for (i = 0; i < n; i++) {
             line = dx_patch_p_line(f, hashes[i]);
             for (k = 0; k < 16 && line[k]; k++) continue;
@@ -1669,30 +1649,17 @@ static void dx_patch_p_index(dx_patch_p_finder *f)
     }
 }
 
-/* Bytes that are equal from the start on, or in front of it. */
+/* Bytes that are equal from the start on. */
 static size_t dx_patch_p_same(const uint8_t *a, const uint8_t *b, size_t size)
 {
     size_t i = 0;
     for (; size - i >= 8; i += 8) {
-        uint64_t x = dx_patch_p_word(a + i) ^ dx_patch_p_word(b + i);
+        uint64_t x = dx_patch_p_load64(a + i) ^ dx_patch_p_load64(b + i);
         if (!x) continue;
         for (; !(x & 255); x >>= 8) i++;
         return i;
     }
     while (i < size && a[i] == b[i]) i++;
-    return i;
-}
-
-static size_t dx_patch_p_same_back(const uint8_t *a, const uint8_t *b, size_t size)
-{
-    size_t i = 0;
-    for (; size - i >= 8; i += 8) {
-        uint64_t x = dx_patch_p_word(a - i - 8) ^ dx_patch_p_word(b - i - 8);
-        if (!x) continue;
-        for (; !(x >> 56); x <<= 8) i++;
-        return i;
-    }
-    while (i < size && *(a - i - 1) == *(b - i - 1)) i++;
     return i;
 }
 
@@ -1704,8 +1671,8 @@ static size_t dx_patch_p_extend(const uint8_t *a, const uint8_t *b, size_t size,
     long score = 0;
     *gain = 0;
     for (; i < size && score >= *gain - DX_PATCH_P_DROP; i++, score--) {
-        same = back ? dx_patch_p_same_back(a - i, b - i, size - i)
-                    : dx_patch_p_same(a + i, b + i, size - i);
+        same = back ? 0 : dx_patch_p_same(a + i, b + i, size - i);
+        while (back && i + same < size && *(a - i - same - 1) == *(b - i - same - 1)) same++;
         i += same;
         score += (long)same;
         if (score > *gain) {
@@ -1813,20 +1780,6 @@ static size_t dx_patch_p_run_on(const dx_patch_p_finder *f, size_t i, size_t *ol
                            dx_patch_p_reach(f, i, *old_at, SIZE_MAX));
 }
 
-/* The hash at target byte i; what the next lookups will read is asked for. */
-static uint64_t dx_patch_p_hash_ahead(dx_patch_p_finder *f, size_t i)
-{
-    size_t end = f->target_size - DX_PATCH_P_SEED + 1;
-    if (end - i > 16 * f->step) end = i + 16 * f->step;
-    if (f->ahead < i || (f->ahead - i) % f->step) f->ahead = i;
-    for (; f->ahead < end; f->ahead += f->step) {
-        uint64_t hash = dx_patch_p_finish_seed(dx_patch_p_seed(f->target + f->ahead));
-        f->hashes[f->ahead / f->step % 16] = hash;
-        DX_PATCH_P_PREFETCH(dx_patch_p_line(f, hash));
-    }
-    return f->hashes[i / f->step % 16];
-}
-
 /* Of the next bytes, how many the last cover has right. */
 static size_t dx_patch_p_count_right(const dx_patch_p_finder *f, size_t i, size_t size)
 {
@@ -1837,7 +1790,7 @@ static size_t dx_patch_p_count_right(const dx_patch_p_finder *f, size_t i, size_
     if (end > size) end = size;
     q = f->base + (size_t)last->old_at + (i - (size_t)last->new_at);
     for (; end - k >= 8; k += 8) {
-        uint64_t x = dx_patch_p_word(p + k) ^ dx_patch_p_word(q + k);
+        uint64_t x = dx_patch_p_load64(p + k) ^ dx_patch_p_load64(q + k);
         x = (((x & 0x7f7f7f7f7f7f7f7fu) + 0x7f7f7f7f7f7f7f7fu) | x) & 0x8080808080808080u;
         right += 8 - (size_t)((x >> 7) * 0x0101010101010101u >> 56);
     }
@@ -1845,17 +1798,19 @@ static size_t dx_patch_p_count_right(const dx_patch_p_finder *f, size_t i, size_
     return right;
 }
 
-/* The seed in the base with which most bytes from target byte i on are equal. */
-static bool dx_patch_p_look_up(dx_patch_p_finder *f, size_t i, size_t *old_at, size_t *size)
+/* The seed in the base with which most bytes from target byte i on are equal, clearly more than are
+   right in the last cover, which ends at `end`. */
+static bool dx_patch_p_look_up(const dx_patch_p_finder *f, size_t i, size_t end, size_t *old_at,
+                               size_t *size)
 {
-    const dx_patch_p_cover *last = f->covers + f->cover_count - 1;
-    bool lost = i > 8192 && (!f->cover_count || i - 8192 > last->new_at + last->size);
-    uint64_t hash = dx_patch_p_hash_ahead(f, i);
-    uint32_t depth = lost ? 1 : f->depth, *at = dx_patch_p_line(f, hash), *end = at + 16;
+    uint64_t hash = dx_patch_p_seed(f->target + i);
+    uint32_t depth = i > end + 8192 ? 1 : f->depth, k, *line = dx_patch_p_line(f, hash);
+    if (f->target_size - i > 32)
+        DX_PATCH_P_PREFETCH(dx_patch_p_line(f, dx_patch_p_seed(f->target + i + 16)));
     *size = 0;
-    for (; at < end && *at && depth; at++) {
-        size_t from = ((*at & f->mask) - 1) * f->stride, same;
-        if ((*at ^ hash) & ~f->mask) continue;
+    for (k = 0; k < 16 && line[k] && depth; k++) {
+        size_t from = ((line[k] & f->mask) - 1) * f->stride, same;
+        if ((line[k] ^ hash) & ~f->mask) continue;
         same = dx_patch_p_same(f->target + i, f->base + from,
                                dx_patch_p_reach(f, i, from, DX_PATCH_P_LOOK));
         if (same > *size) {
@@ -1866,8 +1821,7 @@ static bool dx_patch_p_look_up(dx_patch_p_finder *f, size_t i, size_t *old_at, s
         depth--;
     }
     if (*size < DX_PATCH_P_SEED) return false;
-    if (!f->cover_count || i >= last->new_at + last->size) return true;
-    return *size > dx_patch_p_count_right(f, i, *size) + 8;
+    return i >= end || *size > dx_patch_p_count_right(f, i, *size) + 8;
 }
 
 /* Note what is looked for. False: that much that an index of all seeds is not more work. */
@@ -1889,40 +1843,32 @@ static bool dx_patch_p_find(dx_patch_p_finder *f, bool first)
     if (first) DX_PATCH_MEMSET(f->wanted, 0, DX_PATCH_P_WANTED);
     f->wanted_count = 0;
     f->cover_count = 0;
-    f->ahead = 0;
-    f->step = 1;
     f->work = 0;
     while (f->target_size >= DX_PATCH_P_SEED && i <= f->target_size - DX_PATCH_P_SEED) {
         const dx_patch_p_cover *last = f->covers + f->cover_count - 1;
-        size_t run;
+        size_t run, end;
         if (f->cover_count && i < last->new_at) i = (size_t)last->new_at;
         f->most = f->work > 16 * ((uint64_t)i + 65536) ? 64 : DX_PATCH_P_REACH;
         dx_patch_p_lengthen(f, i);
+        end = f->cover_count ? (size_t)(last->new_at + last->size) : 0;
         run = dx_patch_p_run_on(f, i, &old_at);
         if (f->cover_count == f->cover_capacity || f->target_size - i < DX_PATCH_P_SEED) break;
-        f->step = i > 65536 && (!f->cover_count || i - 65536 > last->new_at + last->size) ? 8 : 1;
-        if (run >= DX_PATCH_P_SEED && i < last->new_at + last->size) {
+        if (i < end ? run >= DX_PATCH_P_SEED
+                    : run >= 6 && dx_patch_p_take(f, i, old_at, DX_PATCH_P_SAME)) {
             i += run;
             continue;
         }
-        if (run >= 6 && i >= last->new_at + last->size &&
-            dx_patch_p_take(f, i, old_at, DX_PATCH_P_SAME)) {
-            i += run;
+        run = i < end ? dx_patch_p_count_right(f, i, DX_PATCH_P_LOOK) : 0;
+        if (run + 8 >= DX_PATCH_P_LOOK) { /* nothing can be that much better here, or right behind */
+            i += run + 9 - DX_PATCH_P_LOOK;
             continue;
-        }
-        if (f->cover_count && i < last->new_at + last->size) { /* no match can be that much better */
-            size_t wrong = DX_PATCH_P_LOOK - dx_patch_p_count_right(f, i, DX_PATCH_P_LOOK);
-            if (wrong <= 8) {
-                i += 9 - wrong;
-                continue;
-            }
         }
         if (first && !dx_patch_p_note_wanted(f, i)) return false;
-        if (f->base_size >= DX_PATCH_P_SEED && dx_patch_p_look_up(f, i, &old_at, &size) &&
+        if (f->base_size >= DX_PATCH_P_SEED && dx_patch_p_look_up(f, i, end, &old_at, &size) &&
             dx_patch_p_take(f, i, old_at, least))
             i += size;
         else
-            i += f->step;
+            i += i > end + 65536 ? 8 : 1; /* perhaps there is nothing */
     }
     dx_patch_p_lengthen(f, f->target_size); /* a run may have led to the end */
     return f->wanted_count <= f->target_size / 64;
