@@ -53,16 +53,13 @@
 #include <stdint.h>
 
 /* >>config ------------------------------------------------------------- */
-#ifndef DX_PATCH_API
-  #ifdef DX_PATCH_STATIC
-    #if defined(__GNUC__) || defined(__clang__)
-      #define DX_PATCH_API static __attribute__((unused))
-    #else
-      #define DX_PATCH_API static
-    #endif
-  #else
-    #define DX_PATCH_API extern
-  #endif
+#ifdef DX_PATCH_API
+#elif !defined(DX_PATCH_STATIC)
+  #define DX_PATCH_API extern
+#elif defined(__GNUC__) || defined(__clang__)
+  #define DX_PATCH_API static __attribute__((unused))
+#else
+  #define DX_PATCH_API static
 #endif
 
 #ifdef __cplusplus
@@ -1591,7 +1588,6 @@ static uint32_t dx_patch_p_code_wrong(dx_patch_p_delta *d, uint32_t before, uint
 #define DX_PATCH_P_SAME 4       /* bytes that a cover must save when it goes on as the last one, */
 #define DX_PATCH_P_OTHER 14     /* when it is from elsewhere, */
 #define DX_PATCH_P_FAR 32       /* and when the base is large, so that elsewhere costs more */
-#define DX_PATCH_P_WANTED 262144u /* bytes of a table of bits, small enough for a cache */
 #define DX_PATCH_P_DROP 48      /* give up an extension that fell so far below its best */
 
 typedef struct dx_patch_p_cover {
@@ -1602,8 +1598,7 @@ typedef struct dx_patch_p_finder {
     const uint8_t *base, *target;
     size_t base_size, target_size, stride;
     uint32_t *lines; /* of a cache, by hash: old offset / stride + 1, above it more of the hash */
-    uint32_t *wanted, *indexed; /* bits, by hash: what a first pass looks for; that, or NULL */
-    size_t line_count, wanted_count; /* lines; bits that are set */
+    size_t line_count;
     dx_patch_p_cover *covers;
     size_t cover_count, cover_capacity, most; /* most: bytes that one extension may look at */
     uint64_t work; /* bytes that extending has looked at */
@@ -1622,30 +1617,20 @@ static uint32_t *dx_patch_p_line(const dx_patch_p_finder *f, uint64_t hash)
     return f->lines + 16 * (size_t)((hash >> 32) * f->line_count >> 32);
 }
 
-/* The first sixteen seeds of each line. If it is known what the target looks for, most others are
-   left out. Memory is asked for before it is needed. */
+/* The first sixteen seeds of each line. Memory is asked for before it is needed. */
 static void dx_patch_p_index(dx_patch_p_finder *f)
 {
-    size_t at, i, k, n, end, count = 0;
-    uint64_t hashes[64];
-    uint32_t seeds[64], *line;
+    size_t i, k, ahead = 16 * f->stride, count = 0;
     if (f->base_size >= DX_PATCH_P_SEED) count = (f->base_size - DX_PATCH_P_SEED) / f->stride + 1;
-    f->line_count = count / (f->indexed ? 64 : 13) + 1;
     DX_PATCH_MEMSET(f->lines, 0, 64 * f->line_count);
     for (f->mask = 0; f->mask < count;) f->mask = 2 * f->mask + 1;
-    for (at = 0; at < count; at = end) {
-        end = count - at < 64 ? count : at + 64;
-        for (n = 0; at < end; at++) {
-            uint64_t h = hashes[n] = dx_patch_p_seed(f->base + at * f->stride);
-            seeds[n] = (uint32_t)(at + 1);
-            n += !f->indexed || at % 16 == 0 || (f->indexed[h >> 48] >> (h >> 43 & 31) & 1) ? 1u : 0u;
-        }
-        for (i = 0; i < n; i++) DX_PATCH_P_PREFETCH(dx_patch_p_line(f, hashes[i]));
-        for (i = 0; i < n; i++) {
-            line = dx_patch_p_line(f, hashes[i]);
-            for (k = 0; k < 16 && line[k]; k++) continue;
-            if (k < 16) line[k] = seeds[i] | ((uint32_t)(hashes[i] & UINT32_MAX) & ~f->mask);
-        }
+    for (i = 0; i < count; i++) {
+        const uint8_t *p = f->base + i * f->stride;
+        uint64_t hash = dx_patch_p_seed(p);
+        uint32_t *line = dx_patch_p_line(f, hash);
+        if (count - i > 16) DX_PATCH_P_PREFETCH(dx_patch_p_line(f, dx_patch_p_seed(p + ahead)));
+        for (k = 0; k < 16 && line[k]; k++) continue;
+        if (k < 16) line[k] = (uint32_t)(i + 1) | ((uint32_t)(hash & UINT32_MAX) & ~f->mask);
     }
 }
 
@@ -1679,7 +1664,6 @@ static size_t dx_patch_p_extend(const uint8_t *a, const uint8_t *b, size_t size,
             *gain = score;
             best = i;
         }
-        if (i == size) break;
     }
     *dropped = i < size;
     return best;
@@ -1721,11 +1705,11 @@ static void dx_patch_p_lengthen(dx_patch_p_finder *f, size_t i)
 {
     dx_patch_p_cover *last = f->covers + f->cover_count - 1;
     while (f->cover_count && f->open && i + DX_PATCH_P_LOOK > last->new_at + last->size) {
-        size_t new_at = (size_t)(last->new_at + last->size), more;
+        size_t new_at = (size_t)(last->new_at + last->size);
         size_t old_at = (size_t)(last->old_at + last->size);
+        size_t more = dx_patch_p_reach(f, new_at, old_at, f->most);
         bool dropped;
         long gain;
-        more = dx_patch_p_reach(f, new_at, old_at, f->most);
         more = dx_patch_p_extend(f->target + new_at, f->base + old_at, more, false, &gain,
                                  &dropped);
         last->size += more;
@@ -1769,41 +1753,12 @@ static bool dx_patch_p_take(dx_patch_p_finder *f, size_t new_at, size_t old_at, 
     return true;
 }
 
-/* Where the last cover would go on at target byte i: how many bytes are right there. */
-static size_t dx_patch_p_run_on(const dx_patch_p_finder *f, size_t i, size_t *old_at)
-{
-    const dx_patch_p_cover *last = f->covers + f->cover_count - 1;
-    if (!f->cover_count) return 0;
-    *old_at = (size_t)(last->old_at + (i - last->new_at));
-    if (*old_at >= f->base_size) return 0;
-    return dx_patch_p_same(f->target + i, f->base + *old_at,
-                           dx_patch_p_reach(f, i, *old_at, SIZE_MAX));
-}
-
-/* Of the next bytes, how many the last cover has right. */
-static size_t dx_patch_p_count_right(const dx_patch_p_finder *f, size_t i, size_t size)
-{
-    const dx_patch_p_cover *last = f->covers + f->cover_count - 1;
-    const uint8_t *p = f->target + i, *q;
-    size_t right = 0, end, k = 0;
-    end = (size_t)(last->new_at + last->size) - i;
-    if (end > size) end = size;
-    q = f->base + (size_t)last->old_at + (i - (size_t)last->new_at);
-    for (; end - k >= 8; k += 8) {
-        uint64_t x = dx_patch_p_load64(p + k) ^ dx_patch_p_load64(q + k);
-        x = (((x & 0x7f7f7f7f7f7f7f7fu) + 0x7f7f7f7f7f7f7f7fu) | x) & 0x8080808080808080u;
-        right += 8 - (size_t)((x >> 7) * 0x0101010101010101u >> 56);
-    }
-    for (; k < end; k++) right += p[k] == q[k] ? 1u : 0u;
-    return right;
-}
-
-/* The seed in the base with which most bytes from target byte i on are equal, clearly more than are
-   right in the last cover, which ends at `end`. */
+/* The seed with which most bytes from target byte i on are right; by the last cover, fewer are. */
 static bool dx_patch_p_look_up(const dx_patch_p_finder *f, size_t i, size_t end, size_t *old_at,
                                size_t *size)
 {
-    uint64_t hash = dx_patch_p_seed(f->target + i);
+    const dx_patch_p_cover *last = f->covers + f->cover_count - 1;
+    uint64_t hash = dx_patch_p_seed(f->target + i), n, right = 0;
     uint32_t depth = i > end + 8192 ? 1 : f->depth, k, *line = dx_patch_p_line(f, hash);
     if (f->target_size - i > 32)
         DX_PATCH_P_PREFETCH(dx_patch_p_line(f, dx_patch_p_seed(f->target + i + 16)));
@@ -1821,57 +1776,40 @@ static bool dx_patch_p_look_up(const dx_patch_p_finder *f, size_t i, size_t end,
         depth--;
     }
     if (*size < DX_PATCH_P_SEED) return false;
-    return i >= end || *size > dx_patch_p_count_right(f, i, *size) + 8;
+    for (n = i; n < end && n < i + *size; n++)
+        right += f->base[last->old_at + (n - last->new_at)] == f->target[n] ? 1u : 0u;
+    return i >= end || *size > right + 8;
 }
 
-/* Note what is looked for. False: that much that an index of all seeds is not more work. */
-static bool dx_patch_p_note_wanted(dx_patch_p_finder *f, size_t i)
+static void dx_patch_p_find(dx_patch_p_finder *f)
 {
-    uint64_t h = dx_patch_p_seed(f->target + i);
-    uint32_t *word = f->wanted + (size_t)(h >> 48), bit = 1u << (h >> 43 & 31);
-    f->wanted_count += *word & bit ? 0u : 1u;
-    *word |= bit;
-    return f->wanted_count <= i / 64 + 32768;
-}
-
-/* first: the pass that only finds out which seeds to index, if they are few. */
-static bool dx_patch_p_find(dx_patch_p_finder *f, bool first)
-{
-    size_t i = 0, old_at = 0, size = 0;
+    size_t i = 0, old_at = 0, size = 0, run, end;
     long least = f->base_size < (1u << 20) ? DX_PATCH_P_OTHER : DX_PATCH_P_FAR;
     dx_patch_p_index(f);
-    if (first) DX_PATCH_MEMSET(f->wanted, 0, DX_PATCH_P_WANTED);
-    f->wanted_count = 0;
     f->cover_count = 0;
     f->work = 0;
     while (f->target_size >= DX_PATCH_P_SEED && i <= f->target_size - DX_PATCH_P_SEED) {
         const dx_patch_p_cover *last = f->covers + f->cover_count - 1;
-        size_t run, end;
         if (f->cover_count && i < last->new_at) i = (size_t)last->new_at;
         f->most = f->work > 16 * ((uint64_t)i + 65536) ? 64 : DX_PATCH_P_REACH;
         dx_patch_p_lengthen(f, i);
-        end = f->cover_count ? (size_t)(last->new_at + last->size) : 0;
-        run = dx_patch_p_run_on(f, i, &old_at);
         if (f->cover_count == f->cover_capacity || f->target_size - i < DX_PATCH_P_SEED) break;
+        end = f->cover_count ? (size_t)(last->new_at + last->size) : 0;
+        old_at = f->cover_count ? (size_t)(last->old_at + (i - last->new_at)) : f->base_size;
+        run = old_at < f->base_size ? dx_patch_p_reach(f, i, old_at, SIZE_MAX) : 0;
+        if (run) run = dx_patch_p_same(f->target + i, f->base + old_at, run);
         if (i < end ? run >= DX_PATCH_P_SEED
                     : run >= 6 && dx_patch_p_take(f, i, old_at, DX_PATCH_P_SAME)) {
             i += run;
             continue;
         }
-        run = i < end ? dx_patch_p_count_right(f, i, DX_PATCH_P_LOOK) : 0;
-        if (run + 8 >= DX_PATCH_P_LOOK) { /* nothing can be that much better here, or right behind */
-            i += run + 9 - DX_PATCH_P_LOOK;
-            continue;
-        }
-        if (first && !dx_patch_p_note_wanted(f, i)) return false;
-        if (f->base_size >= DX_PATCH_P_SEED && dx_patch_p_look_up(f, i, end, &old_at, &size) &&
-            dx_patch_p_take(f, i, old_at, least))
+        if (f->base_size >= DX_PATCH_P_SEED &&
+            dx_patch_p_look_up(f, i, end, &old_at, &size) && dx_patch_p_take(f, i, old_at, least))
             i += size;
         else
             i += i > end + 65536 ? 8 : 1; /* perhaps there is nothing */
     }
     dx_patch_p_lengthen(f, f->target_size); /* a run may have led to the end */
-    return f->wanted_count <= f->target_size / 64;
 }
 
 /* Numbers that changed a little, between covers of one diagonal, are no literals: join these. */
@@ -3214,22 +3152,15 @@ static int dx_patch_p_make_covers(dx_patch_p_maker *m, const dx_patch_p_job *j, 
     f->covers = (dx_patch_p_cover *)dx_patch_p_cut_memory(at, left, size);
     if (!f->covers || budget < size + 1024) return DX_PATCH_ENOMEM;
     f->covers++;
-    size = budget - size; /* room for one and a quarter of all seeds */
-    f->stride = (j->base_size + j->base_size / 4 + 64) / (size / sizeof *f->lines) + 1;
+    f->stride = (j->base_size + j->base_size / 4 + 64) / ((budget - size) / sizeof *f->lines) + 1;
+    f->stride += (m->level < 3 ? 3 : 0) + (j->base_size >> 26);
     from = *at;
     most = *left;
-    if (j->base_size >> 20) f->wanted = (uint32_t *)dx_patch_p_cut_memory(&from, &most, DX_PATCH_P_WANTED);
-    size = 64 * (j->base_size / f->stride / 13 + 1);
-    f->lines = (uint32_t *)dx_patch_p_cut_memory(&from, &most, size + 63);
+    f->line_count = j->base_size / f->stride / 13 + 1;
+    f->lines = (uint32_t *)dx_patch_p_cut_memory(&from, &most, 64 * f->line_count + 63);
     if (!f->lines) return DX_PATCH_ENOMEM;
     f->lines += (64 - (uintptr_t)f->lines % 64) % 64 / sizeof *f->lines;
-    if (f->wanted && f->stride == 1) {
-        DX_PATCH_MEMSET(f->wanted, 0, DX_PATCH_P_WANTED);
-        f->stride = 16;
-        if (dx_patch_p_find(f, true)) f->indexed = f->wanted;
-        f->stride = 1;
-    }
-    (void)dx_patch_p_find(f, false);
+    dx_patch_p_find(f);
     if (m->level > 2) dx_patch_p_join_numbers(f);
     for (half = 0, m->literals = j->target_size; half < f->cover_count; half++)
         m->literals -= f->covers[half].size;
