@@ -3153,7 +3153,7 @@ static int dx_patch_p_make_covers(dx_patch_p_maker *m, const dx_patch_p_job *j, 
     if (!f->covers || budget < size + 1024) return DX_PATCH_ENOMEM;
     f->covers++;
     f->stride = (j->base_size + j->base_size / 4 + 64) / ((budget - size) / sizeof *f->lines) + 1;
-    f->stride += (m->level < 3 ? 3 : 0) + (j->base_size >> 26);
+    f->stride += (m->level < 3 ? 3 : 0) + (j->base_size >> 27);
     from = *at;
     most = *left;
     f->line_count = j->base_size / f->stride / 13 + 1;
