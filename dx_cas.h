@@ -300,8 +300,9 @@ enum { /* dx_cas_damage.kind */
     DX_CAS_DAMAGE_COMMIT = 6,  /* one copy of a commit (nothing is lost), or the chain is broken */
     DX_CAS_DAMAGE_MISSING = 7, /* object id is needed by the record at offset and not there */
     DX_CAS_DAMAGE_UNKNOWN = 8, /* its codec is not in desc.codecs: could not be checked */
-    DX_CAS_DAMAGE_INDEX = 9    /* the index lacks the record, or has one too many; size 0: at offset
-                                  of desc.checkpoint. Nothing is lost: open without, or write it */
+    DX_CAS_DAMAGE_INDEX = 9,   /* the index lacks the record, or has one too many; size 0: it ends
+                                  at offset of desc.checkpoint, as after a cut. Nothing is lost */
+    DX_CAS_DAMAGE_AHEAD = 10   /* at offset desc.checkpoint has a commit that the log has lost */
 };
 
 typedef struct dx_cas_damage {
@@ -310,7 +311,6 @@ typedef struct dx_cas_damage {
     uint64_t  size;   /* bytes affected, 0 = unknown */
     dx_cas_id id;     /* OBJECT, MISSING, UNKNOWN: which object; otherwise zero */
 } dx_cas_damage;
-
 typedef int dx_cas_damage_fn(void *user, const dx_cas_damage *damage); /* not 0: stop, ECANCELED */
 
 typedef struct dx_cas_report {
@@ -410,8 +410,7 @@ DX_CAS_API int dx_cas_object_size(dx_cas_store *s, const dx_cas_id *id, uint64_t
 DX_CAS_API int dx_cas_commit(dx_cas_store *s);
 /* Keep the index on desc.checkpoint: open need not read the records so far, nor meets damage in
    their headers, as get and verify do. All must be committed, else DX_CAS_EINVAL. It syncs the
-   store. What does not fit the chain of commits is ignored by open. After an error the store goes
-   on, and the next checkpoint is written from the start. */
+   store. After an error the store goes on, and the next checkpoint is written from the start. */
 DX_CAS_API int dx_cas_checkpoint(dx_cas_store *s);
 /* Reader: see what other processes committed meanwhile. DX_CAS_EMOVED, DX_CAS_EAGAIN (open again: a
    commit could not be synced and was taken back; reading may say so, too);
@@ -2104,8 +2103,7 @@ static uint64_t dx_cas_p_node_size(const dx_cas_p_node *n, uint32_t i)
     return dx_cas_p_load64(n->entries + (size_t)i * DX_CAS_P_NODE_ENTRY + 32);
 }
 
-/* Read a node into memory (DX_CAS_NODE_SIZE_MAX bytes) and open it. A hash says what was written,
-   not that it is right. */
+/* Read a node into memory (DX_CAS_NODE_SIZE_MAX bytes) and open it: its hash fits, it may lie. */
 static int dx_cas_p_get_node(dx_cas_store *s, const dx_cas_p_record *r, uint8_t *p,
                              dx_cas_p_node *n)
 {
@@ -2614,8 +2612,8 @@ static int dx_cas_p_scan_recheck(dx_cas_p_scan *c)
 
 /* >>checkpoint ----------------------------------------------------------
    The index on a device of its own: blocks of what came since the block before. Each has the hash
-   of that one and of itself, and names a commit. One that does not fit the log, or is not whole, is
-   as if it were not there, and so are those behind it: the log says what they would. */
+   of that one and of itself, and names a commit. It ends before one that is not whole or not of
+   this log: the log says what that and those behind it would. */
 typedef struct dx_cas_p_block {
     uint64_t size, count; /* bytes; entries */
     uint64_t from, end;   /* the entries' records are there in the log */
@@ -2743,8 +2741,7 @@ static bool dx_cas_p_saved_load(dx_cas_store *s, const dx_cas_tip_ *first, bool 
 }
 
 /* Read the log into an empty index, from the checkpoint on. Most stores end with a commit that
-   counts; otherwise what follows the last one got in too, and a second scan that stops there builds
-   it again. */
+   counts; else what follows the last one got in too, and a scan that stops there builds it again. */
 static int dx_cas_p_load(dx_cas_store *s, uint64_t device_size)
 {
     dx_cas_p_scan c;
@@ -3319,6 +3316,7 @@ static int dx_cas_p_check_index(dx_cas_p_check *k)
     dx_cas_p_block b;
     uint64_t objects = 0, size = 0;
     size_t i;
+    int error;
     for (i = 0; i < s->slot_count_; i++) {
         objects += s->slots_[i].place && !(s->slots_[i].place & DX_CAS_P_IS_REF);
     }
@@ -3328,10 +3326,12 @@ static int dx_cas_p_check_index(dx_cas_p_check *k)
     if (!s->checkpoint_.read) return DX_CAS_OK;
     DX_CAS_P_TRY(s->checkpoint_.size(s->checkpoint_.user, &size));
     dx_cas_p_saved_none(s, &s->saved_);
-    while (dx_cas_p_block_open(s, &b) == DX_CAS_OK) dx_cas_p_saved_pass(&s->saved_, &b);
+    while ((error = dx_cas_p_block_open(s, &b)) == DX_CAS_OK) dx_cas_p_saved_pass(&s->saved_, &b);
     objects = s->saved_.size;
     s->saved_ = was;
-    return dx_cas_p_told(k, dx_cas_p_sound(objects >= size), DX_CAS_DAMAGE_INDEX, objects, 0, NULL);
+    return dx_cas_p_told(k, dx_cas_p_sound(objects >= size),
+                         error == DX_CAS_ENOTFOUND ? DX_CAS_DAMAGE_AHEAD : DX_CAS_DAMAGE_INDEX,
+                         objects, 0, NULL);
 }
 
 DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *user,

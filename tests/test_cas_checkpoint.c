@@ -196,7 +196,7 @@ DX_TEST(ca_1_blocks_follow_each_other_and_are_rewritten)
 }
 
 typedef struct heard {
-    unsigned index, others;
+    unsigned index, ahead, others;
     uint64_t offset;
     dx_cas_id id;
 } heard;
@@ -204,6 +204,7 @@ typedef struct heard {
 static int hear(void *user, const dx_cas_damage *d)
 {
     heard *h = (heard *)user;
+    h->ahead += d->kind == DX_CAS_DAMAGE_AHEAD;
     if (d->kind != DX_CAS_DAMAGE_INDEX) {
         h->others++;
         return 0;
@@ -308,6 +309,11 @@ DX_TEST(ca_1_a_checkpoint_of_another_log_is_ignored)
     OK(kit_open(&k, DX_CAS_READ));
     small_store_holds(&k);
     DX_CHECK(!has_number(&k, 77));
+    heard h;
+    memset(&h, 0, sizeof h);
+    DX_CHECK_EQ(dx_cas_verify(&k.s, hear, &h, NULL), DX_CAS_ECORRUPT);
+    DX_CHECK_EQ(h.ahead, 1);
+    DX_CHECK_EQ(h.index, 0);
     OK(kit_open(&k, DX_CAS_WRITE));
     put_number(&k, 78, &id);
     OK(dx_cas_commit(&k.s));
