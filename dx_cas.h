@@ -2741,7 +2741,7 @@ static bool dx_cas_p_saved_load(dx_cas_store *s, const dx_cas_tip_ *first, bool 
 }
 
 /* Read the log into an empty index, from the checkpoint on. Most stores end with a commit that
-   counts; else what follows the last one got in too, and a scan that stops there builds it again. */
+   counts; else what follows the last one got in too, and a scan up to there builds it again. */
 static int dx_cas_p_load(dx_cas_store *s, uint64_t device_size)
 {
     dx_cas_p_scan c;
