@@ -633,7 +633,8 @@ static void rot(run *r)
 static int tell_index(void *user, const dx_cas_damage *damage)
 {
     run *r = (run *)user;
-    if (damage->kind != DX_CAS_DAMAGE_INDEX && !r->loose) r->damaged = true;
+    bool of_index = damage->kind == DX_CAS_DAMAGE_INDEX || damage->kind == DX_CAS_DAMAGE_AHEAD;
+    if (!of_index && !r->loose) r->damaged = true;
     return 0;
 }
 
