@@ -979,12 +979,15 @@ static int collect(dxup_store *s, uint64_t *left)
     int error = status ? DX_CAS_OK : dx_cas_copy_live(&s->cas, &fresh->cas);
     if (error) status = cas_fail(error == DX_CAS_ENOSPACE ? fresh : s, error, s->path);
     if (!status && (error = dx_cas_retire(&s->cas)) != 0) status = cas_fail(s, error, s->path);
+    if (!status && s->has_index) { /* between the two renames it would know of commits that are not there */
+        dx_cas_device index = dx_cas_file_device(&s->index);
+        (void)index.truncate(index.user, 0);
+    }
     if (!status && os_replace(-1, fresh->objects, s->objects, false) < 0)
         status = dxup_fail_errno("%s", s->objects);
     if (!status) status = dxup_sync_parent(s->objects);
     else os_remove(fresh->objects);
     if (!status) keep_index(fresh);
-    /* Between the two renames the old checkpoint does not fit the new log, and is ignored. */
     if (status || os_replace(-1, fresh->index_path, s->index_path, false) < 0)
         os_remove(fresh->index_path);
     dx_cas_get_stats(&fresh->cas, &stats);
