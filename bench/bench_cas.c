@@ -593,32 +593,28 @@ static void latency_of(size_t size)
     }
 }
 
-static void gets_of(size_t size)
+typedef void run_fn(size_t size, size_t count);
+static void gets_from(const char *name, run_fn *put, run_fn *get, size_t size)
 {
     char what[96];
-    const subject dx[] = {{"dx_cas (hash checked)", get_dx}, {NULL, NULL}};
+    const subject one[] = {{name, get}, {NULL, NULL}};
     snprintf(what, sizeof what, "get %zu B warm", size);
-    size_t count = size > 100000 ? 20 : 2000;
     stored_from = stored_count = 0;
-    put_dx(size, count);
-    measure(what, size, 2e7, dx);
+    put(size, size > 100000 ? 20 : 2000);
+    measure(what, size, 2e7, one);
+}
+
+static void gets_of(size_t size)
+{
+    gets_from("dx_cas (hash checked)", put_dx, get_dx, size);
 #ifdef HAS_LMDB
-    const subject lm[] = {{"LMDB", get_lmdb}, {NULL, NULL}};
-    stored_count = 0;
-    put_lmdb(size, count);
-    measure(what, size, 2e7, lm);
+    gets_from("LMDB", put_lmdb, get_lmdb, size);
 #endif
 #ifdef HAS_SQLITE
-    const subject sq[] = {{"SQLite (WAL)", get_sqlite}, {NULL, NULL}};
-    stored_count = 0;
-    put_sqlite(size, count);
-    measure(what, size, 2e7, sq);
+    gets_from("SQLite (WAL)", put_sqlite, get_sqlite, size);
 #endif
 #ifdef HAS_ROCKSDB
-    const subject ro[] = {{"RocksDB", get_rocks}, {NULL, NULL}};
-    stored_count = 0;
-    put_rocks(size, count);
-    measure(what, size, 2e7, ro);
+    gets_from("RocksDB", put_rocks, get_rocks, size);
 #endif
 }
 

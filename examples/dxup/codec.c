@@ -154,6 +154,11 @@ static uint8_t *enough(uint8_t **memory, size_t *size, size_t need)
     return *memory;
 }
 
+static void store_number(uint8_t *out, uint64_t v, int size)
+{
+    for (int i = 0; i < size; i++) out[i] = (uint8_t)(v >> (8 * i) & 0xff);
+}
+
 /* A delta patch without what is known of its header. */
 static int patch_encode(void *user, void *out, size_t capacity, const void *base, size_t base_size,
                         const void *in, size_t n, size_t *got)
@@ -173,15 +178,10 @@ static int patch_encode(void *user, void *out, size_t capacity, const void *base
         size - DX_PATCH_HEADER_SIZE + PATCH_HEAD > capacity)
         return DX_CAS_ENOSPACE;
     to[0] = header.coding;
-    for (int i = 0; i < 4; i++) to[1 + i] = (uint8_t)(header.memory_size >> (8 * i) & 0xff);
+    store_number(to + 1, header.memory_size, 4);
     memcpy(to + PATCH_HEAD, patch + DX_PATCH_HEADER_SIZE, size - DX_PATCH_HEADER_SIZE);
     *got = size - DX_PATCH_HEADER_SIZE + PATCH_HEAD;
     return DX_CAS_OK;
-}
-
-static void store_number(uint8_t *out, uint64_t v, int size)
-{
-    for (int i = 0; i < size; i++) out[i] = (uint8_t)(v >> (8 * i) & 0xff);
 }
 
 static int patch_decode(void *user, void *out, size_t capacity, const void *base, size_t base_size,

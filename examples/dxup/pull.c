@@ -567,7 +567,7 @@ static int pull_once(const dxup_options *o, bool *again)
     pull *p = dxup_alloc(sizeof *p);
     memset(p, 0, sizeof *p);
     p->o = o;
-    p->socket = p->base_fd = -1;
+    p->socket = p->base_fd = p->dest.fd = p->dest.entry_fd = -1;
     p->started_ns = dxup_now_ns();
     int status = DXUP_OK;
     if (dx_reactor_address_parse(&p->address, o->address))
@@ -575,7 +575,6 @@ static int pull_once(const dxup_options *o, bool *again)
                            o->address);
     if (!status) status = look_at_destination(p);
     if (!status) status = dxup_dest_find_part(&p->dest, o->path, &p->has_part);
-    p->dest.fd = p->dest.entry_fd = -1;
     if (!status) status = transfer(p);
     if (!status) print_summary(p);
     *again = status == DXUP_DAMAGED && p->kept;

@@ -171,17 +171,23 @@ static int open_log(dxup_store *s, const char *objects, uint32_t mode)
     return status;
 }
 
+/* What is left of a store whose log is not open. */
+static void dispose(dxup_store *s)
+{
+    dxup_packer_close(s->packer);
+    dxup_differ_close(s->differ);
+    free(s->delta_memory);
+    if (s->lock_fd >= 0) os_close(s->lock_fd);
+    free(s);
+}
+
 static void release(dxup_store *s)
 {
     if (--s->holders) return;
     dx_cas_close(&s->cas);
     close_files(s);
     free(s->memory);
-    dxup_packer_close(s->packer);
-    dxup_differ_close(s->differ);
-    free(s->delta_memory);
-    if (s->lock_fd >= 0) os_close(s->lock_fd);
-    free(s);
+    dispose(s);
 }
 
 int dxup_store_open(dxup_store **out, const char *path, enum dxup_store_mode mode)
@@ -215,11 +221,7 @@ int dxup_store_open(dxup_store **out, const char *path, enum dxup_store_mode mod
         *out = s;
         return DXUP_OK;
     }
-    dxup_packer_close(s->packer);
-    dxup_differ_close(s->differ);
-    free(s->delta_memory);
-    if (s->lock_fd >= 0) os_close(s->lock_fd);
-    free(s);
+    dispose(s);
     return status;
 }
 
@@ -969,10 +971,7 @@ static int collect(dxup_store *s, uint64_t *left)
     if (!status) status = dxup_remove_all(fresh->index_path);
     if (!status) status = open_log(fresh, fresh->objects, DX_CAS_WRITE | DX_CAS_CREATE);
     if (status) {
-        dxup_packer_close(fresh->packer);
-        dxup_differ_close(fresh->differ);
-        free(fresh->delta_memory);
-        free(fresh);
+        dispose(fresh);
         return status;
     }
     status = copy_snapshots(s, fresh);
