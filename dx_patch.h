@@ -111,7 +111,7 @@ typedef enum dx_patch_coding {
 } dx_patch_coding;
 
 typedef struct dx_patch_header {
-    uint8_t version;       /* 1 blocks, 2 others */
+    uint8_t version;       /* 1 blocks, 3 others */
     uint8_t kind;          /* dx_patch_kind */
     uint8_t hash_kind;     /* 1 = BLAKE3-256 */
     uint8_t coding;        /* dx_patch_coding */
@@ -691,7 +691,7 @@ static void dx_patch_p_store_header(uint8_t *p, const dx_patch_header *h)
 {
     DX_PATCH_MEMSET(p, 0, DX_PATCH_HEADER_SIZE);
     DX_PATCH_MEMCPY(p, "DXP1", 4);
-    p[4] = h->kind == DX_PATCH_KIND_BLOCKS ? 1 : 2;
+    p[4] = h->kind == DX_PATCH_KIND_BLOCKS ? 1 : 3;
     p[5] = h->kind;
     p[6] = 1;
     p[7] = h->coding;
@@ -738,7 +738,7 @@ DX_PATCH_API int dx_patch_info(const void *bytes, size_t size, dx_patch_header *
     if (size < DX_PATCH_HEADER_SIZE) return DX_PATCH_ETRUNCATED;
     if (DX_PATCH_MEMCMP(p, "DXP", 3) != 0) return DX_PATCH_EHEADER;
     if (dx_patch_p_load32(p + 124) != dx_patch_p_crc32c(0, p, 124)) return DX_PATCH_EHEADER;
-    if (p[3] != '1' || p[4] != (p[5] == DX_PATCH_KIND_BLOCKS ? 1 : 2)) return DX_PATCH_EVERSION;
+    if (p[3] != '1' || p[4] != (p[5] == DX_PATCH_KIND_BLOCKS ? 1 : 3)) return DX_PATCH_EVERSION;
     DX_PATCH_MEMSET(&h, 0, sizeof h);
     h.version = p[4];
     h.kind = p[5];
@@ -791,21 +791,50 @@ static void dx_patch_p_rows_start(uint16_t *row, uint32_t rows)
     for (rows *= 16; rows; rows--) row[rows - 1] = (uint16_t)(((rows & 15) * 4096) & 65535);
 }
 
-/* The lower five bits of the last word count; above them is a tag. */
-static void dx_patch_p_adapt(uint16_t *row, uint32_t v, uint32_t most)
+#if defined(__GNUC__) || defined(__clang__)
+  #define DX_PATCH_P_INLINE static inline __attribute__((always_inline))
+typedef uint16_t dx_patch_p_v16 __attribute__((vector_size(32), aligned(2), may_alias));
+  #define DX_PATCH_P_COPY_ROW(to, from) (*(dx_patch_p_v16 *)(to) = *(const dx_patch_p_v16 *)(from))
+#else
+  #define DX_PATCH_P_INLINE static
+  #define DX_PATCH_P_COPY_ROW(to, from) DX_PATCH_MEMCPY(to, from, 32)
+#endif
+/* A function that calls its body, which is compiled twice where machines may have wider vectors. */
+#if defined(DX_PATCH_P_LANES) && (defined(__x86_64__) || defined(__i386__))
+  #define DX_PATCH_P_WIDE(name, parameters, arguments)                                             \
+      __attribute__((target("avx2"))) static uint32_t name##_wide parameters                       \
+      {                                                                                            \
+          return name##_body arguments;                                                            \
+      }                                                                                            \
+      static uint32_t name parameters                                                              \
+      {                                                                                            \
+          return __builtin_cpu_supports("avx2") ? name##_wide arguments : name##_body arguments;   \
+      }
+#else
+  #define DX_PATCH_P_WIDE(name, parameters, arguments) \
+      static uint32_t name parameters { return name##_body arguments; }
+#endif
+
+static const uint16_t dx_patch_p_rates[32] = { /* by how many symbols a row has seen */
+    32768, 26214, 18725, 14563, 11915, 10082, 8738, 7710, 6898, 6241, 5698, 5242, 4854, 4519, 4228,
+    3971, 3744, 3542, 3360, 3196, 3048, 2912, 2788, 2674, 2500, 2300, 2100, 1900, 1700, 1500,
+    1300, 1150};
+
+/* What a row becomes after a symbol; out may be the row. 16 bits all along, and one store: that
+   makes one vector of it. The lower five bits of the last word count; above them is a tag. */
+DX_PATCH_P_INLINE void dx_patch_p_adapt(uint16_t *out, const uint16_t *row, uint32_t v,
+                                        uint32_t most)
 {
-    static const uint16_t rates[32] = {32768, 26214, 18725, 14563, 11915, 10082, 8738, 7710,
-                                       6898,  6241,  5698,  5242,  4854,  4519,  4228, 3971,
-                                       3744,  3542,  3360,  3196,  3048,  2912,  2788, 2674,
-                                       2500,  2300,  2100,  1900,  1700,  1500,  1300, 1150};
-    uint32_t count = row[15], rate = rates[count & 31];
-    uint16_t i, below = (uint16_t)v; /* 16 bits all along: that makes one vector of it */
+    uint32_t rate = dx_patch_p_rates[row[15] & 31];
+    uint16_t i, below = (uint16_t)v, to[16], count = (uint16_t)(row[15] + ((row[15] & 31) < most));
     for (i = 0; i < 16; i++) {
-        uint16_t up = (uint16_t)((i < below) - 1), part = (uint16_t)(row[i] ^ up);
+        uint16_t up = (uint16_t)((i < below) - 1), last = (uint16_t)((i < 15) - 1);
+        uint16_t part = (uint16_t)(row[i] ^ up);
         part = (uint16_t)(part * rate >> 16);
-        row[i] = (uint16_t)(row[i] - (part ^ up) + up);
+        part = (uint16_t)(row[i] - (part ^ up) + up);
+        to[i] = (uint16_t)((part & ~last) | (count & last));
     }
-    row[15] = (uint16_t)(count + ((count & 31) < most));
+    DX_PATCH_P_COPY_ROW(out, to);
 }
 
 static uint8_t dx_patch_p_get_raw(dx_patch_p_coder *c)
@@ -917,34 +946,50 @@ static uint64_t dx_patch_p_even(dx_patch_p_coder *c, uint32_t bits, uint64_t v)
 }
 
 /* A symbol that is at most 0, .. 14 with these probabilities; none is less than 4 / 32768. */
-static uint32_t dx_patch_p_split(dx_patch_p_coder *c, const uint16_t *row, uint32_t v)
+DX_PATCH_P_INLINE uint32_t dx_patch_p_split(dx_patch_p_coder *c, const uint16_t *row, uint32_t v)
 {
-    uint16_t f[16];
-    uint32_t i, at, range = c->range_ >> 15;
-    for (i = 0; i < 16; i++) f[i] = (uint16_t)((row[i] * 32704u >> 16) + 4 * i + 4);
-    f[15] = 32768; /* above what is read, if no byte is damaged */
+    uint16_t f[16], n = 0, i;
+    uint32_t k, at, range = c->range_ >> 15;
+    for (i = 0; i < 16; i++) {
+        uint16_t last = (uint16_t)((i < 15) - 1);
+        f[i] = (uint16_t)(((row[i] * 32704u >> 16) & (uint16_t)~last) + 4 * i + 4);
+        f[i] = (uint16_t)(f[i] + (last & 32704));
+    }
     if (c->mode_ == DX_PATCH_P_COUNT) {
-        for (i = f[v] - (v ? f[v - 1] : 0u); i < 16384; i *= 2) c->cost_ += 16;
-        c->cost_ += (32768 - i) >> 10; /* close to the logarithm */
+        for (k = f[v] - (v ? f[v - 1] : 0u); k < 16384; k *= 2) c->cost_ += 16;
+        c->cost_ += (32768 - k) >> 10; /* close to the logarithm */
         return v;
     }
     if (c->mode_ == DX_PATCH_P_READ) {
         at = c->code_ / range;
-        v = f[7] <= at ? 8 : 0;
-        v += f[v + 3] <= at ? 4 : 0;
-        v += f[v + 1] <= at ? 2 : 0;
-        v += f[v] <= at ? 1 : 0;
+        if (at > 32767) at = 32767; /* of damaged bytes */
+        for (i = 0; i < 16; i++) n = (uint16_t)(n + (f[i] <= (uint16_t)at));
+        v = n;
     }
     at = v ? f[v - 1] : 0;
     dx_patch_p_step(c, at * range, (f[v] - at) * range);
     return v;
 }
 
-static uint32_t dx_patch_p_symbol(dx_patch_p_coder *c, uint32_t row, uint32_t v)
+DX_PATCH_P_INLINE uint32_t dx_patch_p_symbol_body(dx_patch_p_coder *c, uint32_t row, uint32_t v)
 {
     uint16_t *p = c->rows_ + 16 * row;
     v = dx_patch_p_split(c, p, v);
-    if (c->mode_ != DX_PATCH_P_COUNT) dx_patch_p_adapt(p, v, 31);
+    if (c->mode_ != DX_PATCH_P_COUNT) dx_patch_p_adapt(p, p, v, 31);
+    return v;
+}
+DX_PATCH_P_WIDE(dx_patch_p_symbol, (dx_patch_p_coder *c, uint32_t row, uint32_t v), (c, row, v))
+
+/* A symbol of a row in which only 0 and 1 occur: all but its first word stay as they are. */
+static uint32_t dx_patch_p_flag(dx_patch_p_coder *c, uint32_t row, uint32_t v)
+{
+    uint16_t *p = c->rows_ + 16 * row;
+    uint32_t range = c->range_ >> 15, f = (p[0] * 32704u >> 16) + 4, rate = dx_patch_p_rates[p[15]];
+    if (c->mode_ == DX_PATCH_P_COUNT) return dx_patch_p_symbol(c, row, v);
+    if (c->mode_ == DX_PATCH_P_READ) v = c->code_ >= f * range;
+    dx_patch_p_step(c, v ? f * range : 0, (v ? 32711 - f : f) * range);
+    p[0] = (uint16_t)(v ? p[0] - (p[0] * rate >> 16) : p[0] + ((65535u - p[0]) * rate >> 16));
+    if (p[15] < 31) p[15]++;
     return v;
 }
 
@@ -1006,89 +1051,75 @@ struct dx_patch_p_mixer {
     uint16_t repeats[128][16]; /* rows by how long a repeat is, half, and what it expects */
 };
 
-static void dx_patch_p_mixer_start(dx_patch_p_mixer *m)
+/* What a symbol by several rows teaches their weights; mix is their sum. */
+DX_PATCH_P_INLINE void dx_patch_p_weigh(uint16_t *weights, uint16_t (*rows)[16], uint32_t count,
+                                        const uint16_t *mix, uint32_t v)
 {
-    uint32_t i;
-    for (i = 0; i < DX_PATCH_P_SETS * 32 * DX_PATCH_P_INPUTS; i++)
-        m->weights[i / DX_PATCH_P_INPUTS][i % DX_PATCH_P_INPUTS] = 8192;
-    dx_patch_p_rows_start(m->repeats[0], 128);
-}
-
-/* The row of half a byte in a context; a new one is like the other. */
-static uint16_t *dx_patch_p_row(const dx_patch_p_delta *d, uint32_t context, uint32_t i,
-                                uint32_t node, const uint16_t *like)
-{
-    uint32_t h = (context + (i + 1) * 0x632be5abu) * 0x9e3779b1u + node * 0x85ebca6bu, tag;
-    uint16_t *row;
-    h = (h ^ h >> 15) * 0x2c1b3c6du;
-    row = d->groups_ + 16 * (size_t)(h >> (32 - d->groups_log_));
-    tag = (h & 0x7ffu) << 5;
-    if ((row[15] & 0xffe0u) != tag || !row[14]) {
-        DX_PATCH_MEMCPY(row, like, 30);
-        row[15] = (uint16_t)tag;
-    }
-    return row;
-}
-
-/* A symbol by several rows. */
-static uint32_t dx_patch_p_blend(dx_patch_p_coder *c, uint16_t *const *rows, uint32_t count,
-                                 uint16_t *weights, uint32_t v)
-{
-    uint16_t mix[16];
-    uint32_t i, k, rest = 65535, scale;
-    DX_PATCH_MEMSET(mix, 0, sizeof mix);
-    for (k = 1; k < count; k++) rest -= weights[k];
-    weights[0] = (uint16_t)rest;
-    for (k = 0; k < count; k++) {
-        const uint16_t *row = rows[k];
-        uint32_t w = weights[k];
-        for (i = 0; i < 16; i++) mix[i] = (uint16_t)(mix[i] + (row[i] * w >> 16));
-    }
-    v = dx_patch_p_split(c, mix, v);
-    scale = (1u << 20) / ((v < 15 ? mix[v] : 65535u) - (v ? mix[v - 1] : 0u) + 1);
-    for (k = 1, rest = 0; k < count; k++) {
+    uint32_t k, rest = 0;
+    uint32_t scale = (1u << 20) / ((v < 15 ? mix[v] : 65535u) - (v ? mix[v - 1] : 0u) + 1);
+    for (k = 1; k < count; k++) {
         uint32_t p = (v < 15 ? rows[k][v] : 65535u) - (v ? rows[k][v - 1] : 0u), w = weights[k];
         w += (w * ((p >> 4) * scale >> 8) >> 12) - (w >> 4);
         rest += weights[k] = (uint16_t)(w < 64 ? 64 : w > 60000 ? 60000 : w);
     }
     while (rest > 65000)
         for (k = 1, rest = 0; k < count; k++) rest += weights[k] -= weights[k] >> 3;
-    for (k = 0; k < count; k++) dx_patch_p_adapt(rows[k], v, k ? 20 : 31);
-    return v;
 }
 
 /* A byte of the rows from `row` on, in so many contexts, the two best ones first. `expected`: 256 +
    the byte that a repeat would make it, or 0; `kind` chooses weights, and rows of repeats. */
-static uint32_t dx_patch_p_mix(dx_patch_p_delta *d, uint32_t row, uint32_t v,
-                               const uint32_t *contexts, uint32_t count, uint32_t expected,
-                               uint32_t kind)
+DX_PATCH_P_INLINE uint32_t dx_patch_p_mix_body(dx_patch_p_delta *d, uint32_t row, uint32_t v,
+                                               const uint32_t *contexts, uint32_t count,
+                                               uint32_t expected, uint32_t kind)
 {
     static const char often[] = "01222333333333333333333333333333"; /* by symbols seen */
     dx_patch_p_mixer *m = d->mixer_;
-    uint16_t *rows[DX_PATCH_P_INPUTS];
-    uint32_t half, high = 0, k, n, set;
+    uint16_t rows[DX_PATCH_P_INPUTS][16], *places[DX_PATCH_P_INPUTS], mix[16], i, *weights;
+    uint32_t half, high = 0, k, n, set, node;
     for (half = 0; half < 2; half++) {
-        rows[0] = d->coder_.rows_ + 16 * (row + (half ? 1 + high : 0));
-        for (k = 0; k < count; k++)
-            rows[1 + k] = dx_patch_p_row(d, contexts[k], k, half ? 16 + high : 1, rows[0]);
-        set = (uint32_t)(often[rows[1][15] & 31] * 2 + often[rows[count > 2 ? 3 : 2][15] & 31] * 8);
+        node = half ? 1 + high : 0;
+        places[0] = d->coder_.rows_ + 16 * (row + node);
+        DX_PATCH_P_COPY_ROW(rows[0], places[0]);
+        for (k = 0; k < count; k++) { /* the context's row, or a new one like the first */
+            uint32_t h = (contexts[k] + (k + 1) * 0x632be5abu) * 0x9e3779b1u;
+            uint16_t *p, tag, old;
+            h = (h ^ h >> 15) * 0x2c1b3c6du;
+            tag = (uint16_t)((h << 5 | 32) & 0xffe0u);
+            p = places[k + 1] = d->groups_ + 16 * (size_t)((h >> (32 - d->groups_log_)) ^ node);
+            old = (uint16_t)(((p[15] & 0xffe0u) != tag) - 1);
+            for (i = 0; i < 16; i++) {
+                uint16_t last = (uint16_t)((i < 15) - 1), like = (uint16_t)(rows[0][i] & ~last);
+                mix[i] = (uint16_t)((p[i] & old) | ((like | (tag & last)) & ~old));
+            }
+            DX_PATCH_P_COPY_ROW(rows[k + 1], mix);
+        }
+        set = (uint32_t)(often[rows[1][15] & 31] * 2 + often[rows[2][15] & 31] * 8);
         set = kind * 32 + (set - '0' * 10) + half;
         n = 1 + count;
-        if (expected && (!half || (expected >> 4 & 15) == high))
-            rows[n++] = m->repeats[kind * 32 + half * 16 + (half ? expected : expected >> 4) % 16];
-        else if (kind < 4)
+        if (expected && (!half || (expected >> 4 & 15) == high)) {
+            k = kind * 32 + half * 16 + (half ? expected : expected >> 4) % 16;
+            places[n] = m->repeats[k];
+            DX_PATCH_P_COPY_ROW(rows[n], places[n]);
+            n++;
+        } else if (kind < 4) {
             set &= 31; /* as without a repeat */
-        k = dx_patch_p_blend(&d->coder_, rows, n, m->weights[set], v >> (half ? 0 : 4) & 15);
-        high = half ? high << 4 | k : k;
+        }
+        weights = m->weights[set];
+        for (*weights = 65535, k = 1; k < n; k++) *weights = (uint16_t)(*weights - weights[k]);
+        DX_PATCH_MEMSET(mix, 0, sizeof mix);
+        for (k = 0; k < n; k++)
+            for (i = 0, set = weights[k]; i < 16; i++)
+                mix[i] = (uint16_t)(mix[i] + (rows[k][i] * set >> 16));
+        set = dx_patch_p_split(&d->coder_, mix, v >> (half ? 0 : 4) & 15);
+        dx_patch_p_weigh(weights, rows, n, mix, set);
+        for (k = 0; k < n; k++) dx_patch_p_adapt(places[k], rows[k], set, k ? 20 : 31);
+        high = high << 4 | set;
     }
     return high;
 }
-
-/* Where it stands which literals followed the last five bytes. */
-static size_t dx_patch_p_place(const dx_patch_p_delta *d)
-{
-    return (size_t)((d->past_ << 24) * 0x9e3779b97f4a7c15u >> (66 - d->history_log_));
-}
+DX_PATCH_P_WIDE(dx_patch_p_mix, (dx_patch_p_delta *d, uint32_t row, uint32_t v,
+                                 const uint32_t *contexts, uint32_t count, uint32_t expected,
+                                 uint32_t kind), (d, row, v, contexts, count, expected, kind))
 
 /* After a literal: does the repeat go on? Else the same bytes before it may start one. */
 static void dx_patch_p_note_literal(dx_patch_p_delta *d, uint32_t v)
@@ -1103,7 +1134,7 @@ static void dx_patch_p_note_literal(dx_patch_p_delta *d, uint32_t v)
         d->repeat_size_ = 0;
     }
     d->history_[d->history_size_++ & mask] = (uint8_t)v;
-    head = d->heads_ + dx_patch_p_place(d);
+    head = d->heads_ + ((d->past_ << 24) * 0x9e3779b97f4a7c15u >> (66 - d->history_log_));
     if (!d->repeat_size_ && *head) {
         d->repeat_at_ = *head;
         d->repeat_size_ = 1;
@@ -1123,10 +1154,10 @@ static uint32_t dx_patch_p_literal(dx_patch_p_delta *d, uint32_t hint, uint32_t 
     } else if (!d->mixer_) {
         v = dx_patch_p_byte(&d->coder_, row, v);
     } else {
-        contexts[0] = past & 0xffff;
-        contexts[1] = hint | d->hint_ << 16;
-        contexts[2] = past;
-        contexts[3] = past >> 8 & 0xff;
+        contexts[0] = past >> 8 & 0xff;
+        contexts[1] = past & 0xffff;
+        contexts[2] = hint | d->hint_ << 16;
+        contexts[3] = past;
         contexts[4] = past >> 8 & 0xffff;
         if (size) expected = 256u + d->history_[d->repeat_at_ & ((1u << d->history_log_) - 1)];
         v = dx_patch_p_mix(d, row, v, contexts, d->rich_ ? 5 : 2, expected,
@@ -1329,16 +1360,6 @@ static void dx_patch_p_branch(const dx_patch_p_predictor *x, dx_patch_p_field *f
         dx_patch_p_merge(f, form, shift, bits, v);
 }
 
-static void dx_patch_p_predict_thumb(const dx_patch_p_predictor *x, dx_patch_p_field *f,
-                                     const uint8_t *p, uint64_t old_at)
-{
-    uint32_t w = dx_patch_p_load32(p), second = w >> 16 & 0xd000u;
-    if ((w & 0xf800u) == 0xf000u && (second == 0xd000u || second == 0x9000u))
-        dx_patch_p_branch(x, f, DX_PATCH_P_FORM_BL, 1, 24, p, 4);
-    else if (!(old_at & 3) && w >= 256)
-        (void)dx_patch_p_follow(x, f, 4, w, 0);
-}
-
 static bool dx_patch_p_is_low(uint32_t w) /* ADD immediate, LDR or STR with an offset */
 {
     return (w & 0xffc00000u) == 0x91000000u || (w & 0x3b000000u) == 0x39000000u;
@@ -1461,7 +1482,7 @@ static dx_patch_p_field dx_patch_p_predict(dx_patch_p_predictor *x, uint32_t id,
                                            const dx_patch_p_block *b, uint32_t at, int32_t from)
 {
     dx_patch_p_field f = {0, DX_PATCH_P_FORM_PLAIN, 0, 0, DX_PATCH_P_MEMORY, 0};
-    uint32_t left = b->limit - at;
+    uint32_t left = b->limit - at, w;
     bool wide = id == DX_PATCH_P_ID_POINTER || id == DX_PATCH_P_ID_DOUBLES;
     const uint8_t *p = b->old_bytes + at;
     x->old_address_ = b->old_at + at + x->bias_[0];
@@ -1472,7 +1493,13 @@ static dx_patch_p_field dx_patch_p_predict(dx_patch_p_predictor *x, uint32_t id,
         f.value = dx_patch_p_load64(p);
         if (f.value >= 256) (void)dx_patch_p_follow(x, &f, 8, f.value, 0);
         break;
-    case DX_PATCH_P_ID_THUMB: dx_patch_p_predict_thumb(x, &f, p, b->old_at + at); break;
+    case DX_PATCH_P_ID_THUMB:
+        w = dx_patch_p_load32(p);
+        if ((w & 0xd000f800u) == 0xd000f000u || (w & 0xd000f800u) == 0x9000f000u)
+            dx_patch_p_branch(x, &f, DX_PATCH_P_FORM_BL, 1, 24, p, 4);
+        else if (!((b->old_at + at) & 3) && w >= 256)
+            (void)dx_patch_p_follow(x, &f, 4, w, 0);
+        break;
     case DX_PATCH_P_ID_ARM64: dx_patch_p_predict_arm64(x, &f, p, at, left); break;
     case DX_PATCH_P_ID_RISCV: dx_patch_p_predict_riscv(x, &f, p, left); break;
     case DX_PATCH_P_ID_WASM: dx_patch_p_predict_leb(x, &f, p, left); break;
@@ -1485,14 +1512,6 @@ static dx_patch_p_field dx_patch_p_predict(dx_patch_p_predictor *x, uint32_t id,
     }
     if (f.size == 4) f.value &= 0xffffffffu;
     return f;
-}
-
-/* After a field: whether it was right is remembered, and by how much it was wrong. */
-static void dx_patch_p_learn(dx_patch_p_predictor *x, const dx_patch_p_field *f, uint64_t error)
-{
-    x->flags_ = (x->flags_ << 1 | (error != 0)) & 3;
-    if (f->slot < DX_PATCH_P_MEMORY)
-        x->memory_[f->slot] += (uint32_t)(error << f->shift & 0xffffffffu);
 }
 
 /* Sort the cover indexes by old offset, then by index: Shell's sort, no extra memory. */
@@ -1543,12 +1562,14 @@ static uint64_t dx_patch_p_code_field(dx_patch_p_delta *d, const dx_patch_p_fiel
                    : d->id_ < DX_PATCH_P_ID_SINGLES   ? 2u : 3u;
     uint64_t error = dx_patch_p_sign(value - f->value, 8 * f->size);
     uint32_t flag = DX_PATCH_P_M_FLAG + (d->id_ * 2 + f->sure) * 4 + x->flags_;
-    if (dx_patch_p_symbol(&d->coder_, flag, error != 0))
+    if (dx_patch_p_flag(&d->coder_, flag, error != 0))
         error = dx_patch_p_unfold(1 + dx_patch_p_number(&d->coder_, DX_PATCH_P_N_FIX + fix,
                                                         dx_patch_p_fold(error) - 1));
     else
         error = 0;
-    dx_patch_p_learn(x, f, error);
+    x->flags_ = (x->flags_ << 1 | (error != 0)) & 3;
+    if (f->slot < DX_PATCH_P_MEMORY)
+        x->memory_[f->slot] += (uint32_t)(error << f->shift & 0xffffffffu);
     return f->value + error;
 }
 
@@ -1572,9 +1593,9 @@ static uint32_t dx_patch_p_code_wrong(dx_patch_p_delta *d, uint32_t before, uint
         v = dx_patch_p_byte(&d->coder_, model, v);
     } else {
         contexts[0] = 1u << 24 | old << 16 | before << 8 | (d->last_run_ ? 0u : 1u);
-        contexts[1] = 2u << 24 | last << 16 | old << 8 | d->id_;
-        contexts[2] = 3u << 24 | old << 8 | (d->last_run_ ? 0u : 1u);
-        contexts[3] = 4u << 24 | last << 8 | (d->last_run_ < 15 ? d->last_run_ : 15);
+        contexts[1] = 4u << 24 | last << 8 | (d->last_run_ < 15 ? d->last_run_ : 15);
+        contexts[2] = 2u << 24 | last << 16 | old << 8 | d->id_;
+        contexts[3] = 3u << 24 | old << 8 | (d->last_run_ ? 0u : 1u);
         v = dx_patch_p_mix(d, model, v, contexts, d->rich_ ? 4 : 2, 0, d->last_run_ ? 4u : 5u);
     }
     d->last_diff_ = v;
@@ -1841,26 +1862,10 @@ typedef struct dx_patch_p_maker {
     uint8_t now[DX_PATCH_P_LONGEST]; /* a block as it is once its fields are known */
 } dx_patch_p_maker;
 
-/* The bytes of a block that are wrong after its fields. */
-static void dx_patch_p_put_wrong(dx_patch_p_maker *m, const dx_patch_p_block *b)
-{
-    dx_patch_p_delta *d = &m->delta;
-    const uint8_t *p = b->new_bytes;
-    uint32_t at = 0;
-    while (at < b->size) {
-        uint32_t left = b->size - at, run = (uint32_t)dx_patch_p_same(m->now + at, p + at, left);
-        (void)dx_patch_p_code_run(d, run < left ? run + 1 : 0);
-        at += run;
-        if (at == b->size) return;
-        (void)dx_patch_p_code_wrong(d, at ? p[at - 1] : (uint32_t)(d->past_ & 255), m->now[at],
-                                    (uint32_t)(p[at] - m->now[at]) & 255);
-        at++;
-    }
-}
-
 static void dx_patch_p_put_block(dx_patch_p_maker *m, uint32_t id, dx_patch_p_block *b)
 {
     dx_patch_p_delta *d = &m->delta;
+    const uint8_t *p = b->new_bytes;
     uint32_t at = 0;
     int32_t from = b->old_at < 2 ? 0 - (int32_t)b->old_at : -2;
     d->id_ = dx_patch_p_symbol(&d->coder_, DX_PATCH_P_M_ID + d->id_, id);
@@ -1868,9 +1873,8 @@ static void dx_patch_p_put_block(dx_patch_p_maker *m, uint32_t id, dx_patch_p_bl
     while ((at = dx_patch_p_next_place(id, b, at, from)) < b->size) {
         dx_patch_p_field f = dx_patch_p_predict(&d->predictor_, id, b, at, from);
         if (f.size) {
-            (void)dx_patch_p_code_field(d, &f,
-                                        dx_patch_p_load_field(b->new_bytes + at, f.form, f.size));
-            DX_PATCH_MEMCPY(m->now + at, b->new_bytes + at, f.size);
+            (void)dx_patch_p_code_field(d, &f, dx_patch_p_load_field(p + at, f.form, f.size));
+            DX_PATCH_MEMCPY(m->now + at, p + at, f.size);
             at += f.size;
             from = (int32_t)at;
         } else {
@@ -1878,7 +1882,14 @@ static void dx_patch_p_put_block(dx_patch_p_maker *m, uint32_t id, dx_patch_p_bl
         }
     }
     if (from > (int32_t)b->size) b->size = (uint32_t)from;
-    dx_patch_p_put_wrong(m, b);
+    for (at = 0; at < b->size; at++) { /* the bytes that are wrong after the fields */
+        uint32_t left = b->size - at, run = (uint32_t)dx_patch_p_same(m->now + at, p + at, left);
+        (void)dx_patch_p_code_run(d, run < left ? run + 1 : 0);
+        at += run;
+        if (at == b->size) return;
+        (void)dx_patch_p_code_wrong(d, at ? p[at - 1] : (uint32_t)(d->past_ & 255), m->now[at],
+                                    (uint32_t)(p[at] - m->now[at]) & 255);
+    }
 }
 
 /* The predictor with which the block costs least. Those that win now and then are tried, and all
@@ -1952,28 +1963,6 @@ static void dx_patch_p_put_cover(dx_patch_p_maker *m, size_t i)
     (void)dx_patch_p_number(coder, DX_PATCH_P_N_JUMP, dx_patch_p_fold(c->old_at - expected));
 }
 
-static void dx_patch_p_put_setup(dx_patch_p_maker *m)
-{
-    dx_patch_p_delta *d = &m->delta;
-    uint32_t side, i;
-    size_t k;
-    (void)dx_patch_p_number(&d->coder_, DX_PATCH_P_N_SETUP, m->finder.cover_count);
-    for (side = 0; side < 2; side++)
-        for (i = 0; i < 2 + 4 * d->predictor_.setup_[side][0]; i++)
-            (void)dx_patch_p_number(&d->coder_, DX_PATCH_P_N_SETUP,
-                                    dx_patch_p_fold(d->predictor_.setup_[side][i]));
-    for (k = 0; k < m->finder.cover_count; k++) dx_patch_p_put_cover(m, k);
-}
-
-/* Literals that are like noise are best left as they are. */
-static bool dx_patch_p_is_noise(const uint8_t *p, uint32_t size)
-{
-    uint32_t counts[256], i, sum = 0;
-    DX_PATCH_MEMSET(counts, 0, sizeof counts);
-    for (i = 0; i < size; i++) sum += 2 * counts[p[i]]++ + 1; /* of squares */
-    return size >= 256 && sum <= size + size * size / 256 * 5 / 4;
-}
-
 /* Literals; the base goes on at `old_at`. */
 static void dx_patch_p_put_literals(dx_patch_p_maker *m, uint64_t from, uint64_t to,
                                     uint64_t old_at)
@@ -1986,11 +1975,13 @@ static void dx_patch_p_put_literals(dx_patch_p_maker *m, uint64_t from, uint64_t
     for (i = 0; from + i < to; i++) {
         uint64_t left = to - from - i;
         uint32_t hint = d->mixer_ && old_at + i < f->base_size ? f->base[old_at + i] : 0u;
-        if (i % DX_PATCH_P_BLOCK == 0)
-            d->raw_ = dx_patch_p_symbol(
-                &d->coder_, DX_PATCH_P_M_RAW + d->raw_,
-                dx_patch_p_is_noise(f->target + from + i,
-                                    left < DX_PATCH_P_BLOCK ? (uint32_t)left : DX_PATCH_P_BLOCK));
+        if (i % DX_PATCH_P_BLOCK == 0) { /* what is like noise is best left as it is */
+            uint32_t size = left < DX_PATCH_P_BLOCK ? (uint32_t)left : DX_PATCH_P_BLOCK, k;
+            uint32_t sum = 0, counts[256] = {0}; /* sum of squares */
+            for (k = 0; k < size; k++) sum += 2 * counts[f->target[from + i + k]]++ + 1;
+            d->raw_ = dx_patch_p_flag(&d->coder_, DX_PATCH_P_M_RAW + d->raw_,
+                                      size >= 256 && sum <= size + size * size / 256 * 5 / 4);
+        }
         (void)dx_patch_p_literal(d, hint, f->target[from + i]);
     }
 }
@@ -2027,19 +2018,26 @@ static void dx_patch_p_put_delta(dx_patch_p_maker *m)
     const dx_patch_p_finder *f = &m->finder;
     uint64_t at = 0, old_at = 0;
     size_t i;
-    if (m->delta.map_) dx_patch_p_put_setup(m);
+    uint32_t side;
+    dx_patch_p_delta *d = &m->delta;
+    if (d->map_) (void)dx_patch_p_number(&d->coder_, DX_PATCH_P_N_SETUP, f->cover_count);
+    for (side = 0; side < 2 && d->map_; side++)
+        for (i = 0; i < 2 + 4 * d->predictor_.setup_[side][0]; i++)
+            (void)dx_patch_p_number(&d->coder_, DX_PATCH_P_N_SETUP,
+                                    dx_patch_p_fold(d->predictor_.setup_[side][i]));
+    for (i = 0; i < f->cover_count && d->map_; i++) dx_patch_p_put_cover(m, i);
     for (i = 0; i < f->cover_count; i++) {
         const dx_patch_p_cover *c = f->covers + i;
-        if (!m->delta.map_) dx_patch_p_put_cover(m, i);
+        if (!d->map_) dx_patch_p_put_cover(m, i);
         dx_patch_p_put_literals(m, at, c->new_at, old_at);
         dx_patch_p_put_cover_bytes(m, c);
         at = c->new_at + c->size;
         old_at = c->old_at + c->size;
     }
-    if (!m->delta.map_ && at < f->target_size)
-        (void)dx_patch_p_number(&m->delta.coder_, DX_PATCH_P_N_GAP, f->target_size - at);
+    if (!d->map_ && at < f->target_size)
+        (void)dx_patch_p_number(&d->coder_, DX_PATCH_P_N_GAP, f->target_size - at);
     dx_patch_p_put_literals(m, at, f->target_size, old_at);
-    dx_patch_p_finish_writing(&m->delta.coder_);
+    dx_patch_p_finish_writing(&d->coder_);
 }
 
 /* >>reader: the streaming applier ------------------------------------------- */
@@ -2098,7 +2096,9 @@ static bool dx_patch_p_delta_start(dx_patch_p_delta *d, uint8_t **at, size_t *le
         d->history_ = (uint8_t *)dx_patch_p_cut_memory(at, left, heads);
         d->groups_ = (uint16_t *)dx_patch_p_cut_memory(at, left, groups);
         if (!d->mixer_ || !d->heads_ || !d->history_ || !d->groups_) return false;
-        dx_patch_p_mixer_start(d->mixer_);
+        for (count = 0; count < DX_PATCH_P_SETS * 32 * DX_PATCH_P_INPUTS; count++)
+            d->mixer_->weights[count / DX_PATCH_P_INPUTS][count % DX_PATCH_P_INPUTS] = 8192;
+        dx_patch_p_rows_start(d->mixer_->repeats[0], 128);
         DX_PATCH_MEMSET(d->heads_, 0, (size_t)heads);
         DX_PATCH_MEMSET(d->groups_, 0, (size_t)groups);
     }
@@ -2195,7 +2195,7 @@ static int dx_patch_p_take_parameters(dx_patch_applier *a)
     d->history_log_ = p[3];
     d->groups_log_ = p[4];
     if (d->literal_bits_ > 8 || p[0] >> 7 || (p[1] & 254) != DX_PATCH_P_LAYOUT ||
-        p[2] > 32 || (p[3] && (p[3] < 8 || p[3] > 28)) || (p[3] ? p[4] < 4 : p[4]) || p[4] > 28)
+        p[2] > 32 || (p[3] && (p[3] < 8 || p[3] > 28)) || (p[3] ? p[4] < 5 : p[4]) || p[4] > 28)
         return DX_PATCH_EVERSION;
     if (a->header_.coding == DX_PATCH_CODING_PLAIN && (p[0] || p[1] & 1 || p[2] || p[3]))
         return DX_PATCH_EVERSION; /* such need bits */
@@ -2306,7 +2306,7 @@ static int dx_patch_p_take_literals(dx_patch_applier *a)
     uint64_t past = d->past_;
     int error = DX_PATCH_OK;
     if (!done && d->coder_.range_)
-        d->raw_ = dx_patch_p_symbol(&d->coder_, DX_PATCH_P_M_RAW + d->raw_, 0) & 1;
+        d->raw_ = dx_patch_p_flag(&d->coder_, DX_PATCH_P_M_RAW + d->raw_, 0);
     if (most > a->literals_left_) most = (uint32_t)a->literals_left_;
     if (d->mixer_) error = dx_patch_p_read(a, a->hint_old_, a->old_, most);
     else DX_PATCH_MEMSET(a->old_, 0, DX_PATCH_P_WINDOW);
@@ -3198,18 +3198,18 @@ static void dx_patch_p_make_map(dx_patch_p_maker *m, const dx_patch_p_job *j, ui
 static void dx_patch_p_make_mixer(dx_patch_p_maker *m, size_t budget, uint64_t limit)
 {
     dx_patch_p_delta *d = &m->delta;
-    uint64_t n = m->literals + m->finder.target_size / 64;
+    uint64_t n = m->literals + m->finder.target_size / 64, size = m->finder.target_size;
     uint64_t used = dx_patch_p_delta_memory(d, m->finder.cover_count);
+    uint32_t most = m->level > 8 ? 20 : m->literals > size / 16 ? 14 : 17; /* what caches hold */
     if (m->level < 3 || n < 16 || used > limit) return;
-    if (m->level < 7 && m->literals > m->finder.target_size / 3) return; /* too slow to apply */
-    d->rich_ = m->level > 8 || m->literals < m->finder.target_size / 64;
+    if (m->level < 7 && m->literals > size / 3 * 2) return; /* too slow to apply */
+    d->rich_ = m->level > 8 || m->literals < size / 200;
     if (limit - used < budget) budget = (size_t)(limit - used);
-    if (budget / 4 > m->finder.target_size + 65536) budget = 4 * (m->finder.target_size + 65536);
+    if (budget / 4 > size + 65536) budget = 4 * (m->finder.target_size + 65536);
     d->history_log_ = 8;
     d->groups_log_ = 8;
-    while (d->history_log_ < 22 && (uint64_t)1 << d->history_log_ < n) d->history_log_++;
-    while ((uint64_t)1 << d->groups_log_ < 4 * n && d->groups_log_ < (d->rich_ ? 20u : 17u))
-        d->groups_log_++;
+    while (d->history_log_ < 22 && (uint64_t)1 << d->history_log_ < m->literals) d->history_log_++;
+    while ((uint64_t)1 << d->groups_log_ < 4 * n && d->groups_log_ < most) d->groups_log_++;
     while (d->history_log_ && dx_patch_p_mix_memory(d->history_log_, d->groups_log_) > budget) {
         if (d->groups_log_ + 2 > d->history_log_ && d->groups_log_ > 8) d->groups_log_--;
         else if (--d->history_log_ < 8) d->history_log_ = d->groups_log_ = 0;

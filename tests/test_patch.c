@@ -374,7 +374,8 @@ DX_TEST(pt_10_unknown_versions_kinds_and_flags_are_refused)
     DX_CHECK_EQ(info_with(0, 'E'), DX_PATCH_EHEADER);
     DX_CHECK_EQ(info_with(3, '2'), DX_PATCH_EVERSION);
     DX_CHECK_EQ(info_with(4, 1), DX_PATCH_EVERSION); /* what v0.1.0 wrote */
-    DX_CHECK_EQ(info_with(4, 3), DX_PATCH_EVERSION);
+    DX_CHECK_EQ(info_with(4, 2), DX_PATCH_EVERSION);
+    DX_CHECK_EQ(info_with(4, 4), DX_PATCH_EVERSION);
     DX_CHECK_EQ(info_with(5, 3), DX_PATCH_EVERSION);
     DX_CHECK_EQ(info_with(5, 0), DX_PATCH_EVERSION);
     DX_CHECK_EQ(info_with(6, 99), DX_PATCH_EVERSION); /* W-2: the algorithm byte counts */

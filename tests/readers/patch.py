@@ -128,7 +128,7 @@ def parse(patch):
     version, kind, hash_kind, coding = patch[4:8]
     base, target, body, block, flags, memory = struct.unpack_from("<QQQIIQ", patch, 8)
     crc, trailer, reserved = struct.unpack_from("<III", patch, 112)
-    assert version == (1 if kind == 1 else 2) and hash_kind == 1 and reserved == 0 and flags <= 1, "version"
+    assert version == (1 if kind == 1 else 3) and hash_kind == 1 and reserved == 0 and flags <= 1, "version"
     assert len(patch) == 128 + body + trailer, "size"
     assert crc == crc32c(patch[128:128 + body]), "checksum of the body"
     return kind, coding, base, target, block, flags, patch[128:128 + body]
@@ -200,7 +200,7 @@ class Delta:
         self.base, self.size, self.out = base, target_size, bytearray()
         literal_bits, self.wrong_bits, self.rich = body[0] & 15, body[0] >> 4 & 3, body[0] >> 6
         assert literal_bits <= 8 and self.rich <= 1 and body[1] in (34, 35) and body[2] <= 32
-        assert body[4] == 0 if body[3] == 0 else 8 <= body[3] <= 28 and 4 <= body[4] <= 28, "parameters"
+        assert body[4] == 0 if body[3] == 0 else 8 <= body[3] <= 28 and 5 <= body[4] <= 28, "parameters"
         self.literal_shift, self.region_bits, self.map = 8 - literal_bits, body[2], body[1] == 35
         assert coding == 1 or (coding == 0 and body[:5] == bytes([0, 34, 0, 0, 0])), "parameters"
         self.s = s = Range(body, 5) if coding else Bytes(body, 5)
@@ -255,7 +255,7 @@ class Delta:
                 byte = s.even(8)
             elif self.mixer:
                 q = int.from_bytes((bytes(4) + out[-4:])[-4:], "big")
-                contexts = [q & 0xffff, hint | self.same << 16, q, q >> 8 & 0xff, q >> 8 & 0xffff]
+                contexts = [q >> 8 & 0xff, q & 0xffff, hint | self.same << 16, q, q >> 8 & 0xffff]
                 byte = self.mixer.byte(row, contexts[:5 if self.rich else 2], None)
             else:
                 byte = s.coded_byte(row)
@@ -320,8 +320,8 @@ class Delta:
             byte, before = block[stop], self.out[-1] if self.out else 0
             if self.mixer:
                 last = self.last_diff
-                contexts = [1 << 24 | byte << 16 | before << 8 | z, 2 << 24 | last << 16 | byte << 8 | id,
-                            3 << 24 | byte << 8 | z, 4 << 24 | last << 8 | min(self.last_run, 15)]
+                contexts = [1 << 24 | byte << 16 | before << 8 | z, 4 << 24 | last << 8 | min(self.last_run, 15),
+                            2 << 24 | last << 16 | byte << 8 | id, 3 << 24 | byte << 8 | z]
                 self.last_diff = self.mixer.byte(row, contexts[:4 if self.rich else 2], z)
             else:
                 self.last_diff = s.coded_byte(row)
@@ -452,25 +452,29 @@ class Mixer:
         self.literals, self.table, self.at, self.length = bytearray(), {}, 0, 0
         self.repeats = [Row() for _ in range(128)]
     def row(self, context, i, n, like):
-        h = ((context + (i + 1) * 0x632BE5AB) * 0x9E3779B1 + n * 0x85EBCA6B) & 0xffffffff
+        h = ((context + (i + 1) * 0x632BE5AB) * 0x9E3779B1) & 0xffffffff
         h = (h ^ h >> 15) * 0x2C1B3C6D & 0xffffffff
-        row = self.rows.setdefault(h >> 32 - self.groups_log, Row())
-        if row.tag != h & 0x7ff:
-            row.tag, row.below, row.count = h & 0x7ff, list(like.below), 0
-        return row
+        row, tag = self.rows.get(h >> 32 - self.groups_log ^ n), (h | 1) & 0x7ff
+        new = Row(list(like.below), tag)
+        if row and row.tag == tag:
+            new.below, new.count = list(row.below), row.count
+        new.place = h >> 32 - self.groups_log ^ n
+        return new
     def byte(self, base, contexts, z):
         length, high = self.length if z is None else 0, None
         expected = self.literals[self.at] if length else None
         for half in range(2):
             own = self.s.row(base + (1 + high if half else 0))
-            rows = [own] + [self.row(c, i, 16 + high if half else 1, own) for i, c in enumerate(contexts)]
+            rows = [own] + [self.row(c, i, 1 + high if half else 0, own) for i, c in enumerate(contexts)]
             kind = 4 + z if z is not None else 0
             if length and (not half or expected >> 4 == high):
                 kind = 1 if length < 4 else 2 if length < 15 else 3
                 rows.append(self.repeats[kind * 32 + half * 16 + (expected & 15 if half else expected >> 4)])
             often = [0 if row.count == 0 else 1 if row.count == 1 else 2 if row.count < 5 else 3 for row in rows]
-            weights = self.weights[(kind * 4 + often[3 if len(contexts) > 2 else 2]) * 8 + often[1] * 2 + half]
+            weights = self.weights[(kind * 4 + often[2]) * 8 + often[1] * 2 + half]
             v = self.blend(rows, weights)
+            for row in rows[1:1 + len(contexts)]:
+                self.rows[row.place] = row
             high = high << 4 | v if half else v
         return high
     def blend(self, rows, weights):
