@@ -189,7 +189,7 @@ static int patch_decode(void *user, void *out, size_t capacity, const void *base
 {
     dxup_differ *d = user;
     const uint8_t *p = in;
-    uint8_t header[DX_PATCH_HEADER_SIZE] = {'D', 'X', 'P', '1', 2, DX_PATCH_KIND_DELTA, 1};
+    uint8_t header[DX_PATCH_HEADER_SIZE] = {'D', 'X', 'P', '1', 3, DX_PATCH_KIND_DELTA, 1};
     dx_patch_applier applier;
     dx_patch_applier_desc desc = {.base = base, .base_size = base_size, .out = out,
                                   .out_capacity = capacity, .target_size_max = capacity,
