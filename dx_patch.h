@@ -367,11 +367,6 @@ static inline uint64_t dx_patch_p_load64(const uint8_t *p) __attribute__((always
 #endif
 /* >>shared --------------------------------------------------------------
    Small helpers that other dx headers hold as identical copies (a check compares them). */
-static uint16_t dx_patch_p_load16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] | (uint16_t)((uint16_t)p[1] << 8));
-}
-
 static uint32_t dx_patch_p_load32(const uint8_t *p)
 {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
@@ -412,7 +407,6 @@ static uint32_t dx_patch_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
     }
     return ~crc;
 }
-
 /* <<shared */
 
 /* >>hash: BLAKE3-256, incremental -------------------------------------------
@@ -799,6 +793,12 @@ typedef uint16_t dx_patch_p_v16 __attribute__((vector_size(32), aligned(2), may_
   #define DX_PATCH_P_INLINE static
   #define DX_PATCH_P_COPY_ROW(to, from) DX_PATCH_MEMCPY(to, from, 32)
 #endif
+/* Without vectors, gcc 12 adds pairs of 16 bits in words of 32, wrongly: one loop must not be. */
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__SSE2__) && !defined(__ARM_NEON)
+  #define DX_PATCH_P_APART __asm__ volatile("")
+#else
+  #define DX_PATCH_P_APART (void)0
+#endif
 /* A function that calls its body, which is compiled twice where machines may have wider vectors. */
 #if defined(DX_PATCH_P_LANES) && (defined(__x86_64__) || defined(__i386__))
   #define DX_PATCH_P_WIDE(name, parameters, arguments)                                             \
@@ -1108,8 +1108,10 @@ DX_PATCH_P_INLINE uint32_t dx_patch_p_mix_body(dx_patch_p_delta *d, uint32_t row
         for (*weights = 65535, k = 1; k < n; k++) *weights = (uint16_t)(*weights - weights[k]);
         DX_PATCH_MEMSET(mix, 0, sizeof mix);
         for (k = 0; k < n; k++)
-            for (i = 0, set = weights[k]; i < 16; i++)
+            for (i = 0, set = weights[k]; i < 16; i++) {
+                DX_PATCH_P_APART;
                 mix[i] = (uint16_t)(mix[i] + (rows[k][i] * set >> 16));
+            }
         set = dx_patch_p_split(&d->coder_, mix, v >> (half ? 0 : 4) & 15);
         dx_patch_p_weigh(weights, rows, n, mix, set);
         for (k = 0; k < n; k++) dx_patch_p_adapt(places[k], rows[k], set, k ? 20 : 31);
@@ -1929,11 +1931,10 @@ static uint32_t dx_patch_p_choose(dx_patch_p_maker *m, const dx_patch_p_block *b
    starts at address 0. They only make predictions better, so nothing needs checking. */
 static void dx_patch_p_find_segments(const uint8_t *p, size_t size, uint64_t *setup)
 {
-    uint64_t count = 0, i, at = size >= 64 ? dx_patch_p_load64(p + 32) : 0;
-    uint64_t *s = setup + 2;
+    uint64_t count = 0, i, at = size >= 64 ? dx_patch_p_load64(p + 32) : 0, *s = setup + 2;
     setup[1] = 0;
-    if (size >= 64 && DX_PATCH_MEMCMP(p, "\177ELF\2\1", 6) == 0 && dx_patch_p_load16(p + 54) == 56)
-        for (i = 0; i < dx_patch_p_load16(p + 56) && i < 64; i++, at += 56) {
+    if (size >= 64 && DX_PATCH_MEMCMP(p, "\177ELF\2\1", 6) == 0 && p[54] == 56 && !p[55])
+        for (i = 0; i < (p[56] | (uint32_t)p[57] << 8) && i < 64; i++, at += 56) {
             if (at > size || size - at < 56) break;
             if (dx_patch_p_load32(p + at) == 0x6474e550) /* PT_GNU_EH_FRAME */
                 setup[1] = dx_patch_p_load64(p + at + 16);
@@ -3206,8 +3207,7 @@ static void dx_patch_p_make_mixer(dx_patch_p_maker *m, size_t budget, uint64_t l
     d->rich_ = m->level > 8 || m->literals < size / 200;
     if (limit - used < budget) budget = (size_t)(limit - used);
     if (budget / 4 > size + 65536) budget = 4 * (m->finder.target_size + 65536);
-    d->history_log_ = 8;
-    d->groups_log_ = 8;
+    d->history_log_ = d->groups_log_ = 8;
     while (d->history_log_ < 22 && (uint64_t)1 << d->history_log_ < m->literals) d->history_log_++;
     while ((uint64_t)1 << d->groups_log_ < 4 * n && d->groups_log_ < most) d->groups_log_++;
     while (d->history_log_ && dx_patch_p_mix_memory(d->history_log_, d->groups_log_) > budget) {
