@@ -134,6 +134,7 @@ build/tsan/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
 build/test_connections build/asan/test_connections: examples/dxecho/peers.h tests/dx_reactor_sim.h
 build/test_workers build/asan/test_workers build/tsan/test_workers: examples/frames/frames.h
 build/test_cache build/asan/test_cache build/tsan/test_cache: examples/cache/cache.h
+build/test_cache_layers build/asan/test_cache_layers: $(wildcard examples/cache/*.h)
 build/test_hde build/asan/test_hde build/tsan/test_hde: examples/hde/hde.h
 build/test_tree build/asan/test_tree: examples/tree/tree.h
 build/test_cas build/asan/test_cas build/test_cas_race build/asan/test_cas_race build/tsan/test_cas_race: examples/streams/streams.h

@@ -109,6 +109,17 @@ def ec_11_d3_an_old_version_is_226_with_a_patch():
         assert f.read() == new
 
 
+def ec_11_a_version_by_its_number_is_kept_for_a_year():
+    for path, content, tag in (("/app.bin@1", old, old_tag), ("/app.bin@2", new, new_tag)):
+        r, body = get(path)
+        assert (r.status, body, r.headers["Cache-Control"]) == (200, content, "public, max-age=31536000, immutable"), path
+        r, body = get(path, If_None_Match=f'"{tag}"')
+        assert (r.status, body, r.headers["Cache-Control"]) == (304, b"", "public, max-age=31536000, immutable"), path
+    assert get("/app.bin")[0].headers["Cache-Control"] == get("/app.bin@0")[0].headers["Cache-Control"] == "no-cache"
+    assert get("/app.bin", If_None_Match=f'"{old_tag}"', A_IM="dx-patch")[0].headers["Cache-Control"] == "no-store"
+    assert get("/app.bin@3")[0].status == get("/app.bin@99999999999999999999")[0].status == 404
+
+
 def ec_11_unknown_or_unwilling_is_the_whole():
     for fields in ({"If_None_Match": f'"{old_tag}"'}, {"If_None_Match": f'"{"0" * 64}"', "A_IM": "dx-patch"}, {"A_IM": "dx-patch"},
                    {"If_None_Match": '"', "A_IM": "dx-patch"}, {"If_None_Match": f'"{old_tag}"', "A_IM": "dx-patches"}):

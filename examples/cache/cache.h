@@ -1466,7 +1466,7 @@ static int dx_cache_p_save_epochs(dx_cache *c, dx_cas_store *store)
 static int dx_cache_p_forget_foreign(dx_cache *c, dx_cas_store *store)
 {
     uint32_t found[32], count, i;
-    int error;
+    int error = DX_CAS_OK;
     do {
         dx_cas_ref ref;
         uint64_t cursor = 0;

@@ -1,5 +1,5 @@
 /* The HTTP side of the server, for browsers and curl: GET /NAME gives the latest version of a published
-   file, with its BLAKE3-256 as strong ETag; If-None-Match makes it 304, and with `A-IM: dx-patch`
+   file, /NAME@3 that one, with its BLAKE3-256 as strong ETag; If-None-Match makes it 304, and with `A-IM: dx-patch`
    (RFC 3229) 226 with a patch of dx_patch.h from the version that the client has. One thread. */
 #include "http.h"
 #include "../dxecho/http.h"
@@ -30,6 +30,7 @@ typedef struct client {
     bool           over;    /* it was sent: what still comes is thrown away, so that it is not lost by a reset */
     bool           waiting; /* for a patch from base to target */
     bool           head;    /* the answer has no body */
+    bool           fixed;   /* this version was asked for, not the latest one */
     int64_t        active_ns;
 
     dxup_version   base, target;
@@ -197,15 +198,19 @@ static void refuse(client *c, int status)
     if (!c->head) c->out_size += (size_t)n;
 }
 
+/* What is always the same is kept for a year, and never asked about again (RFC 8246). */
+static const char *keep_of(const client *c) { return c->fixed ? "public, max-age=31536000, immutable" : "no-cache"; }
+
 /* A body of this many bytes follows, from c->content or c->patch. */
 static void begin_body(client *c, int status, uint64_t size)
 {
     char fields[HEAD_SIZE / 2], tag[65], base[65], delta[160] = "";
+    const char *keep = status == 226 ? "no-store" : keep_of(c); /* a cache could take a patch for the whole */
     dxup_hash_text(c->target.hash, tag);
     dxup_hash_text(c->base.hash, base);
     if (status == 226) snprintf(delta, sizeof delta, "IM: dx-patch\r\nDelta-Base: \"%s\"\r\n", base);
-    snprintf(fields, sizeof fields, "ETag: \"%s\"\r\nCache-Control: no-cache\r\nVary: A-IM\r\nX-Content-Type-Options: nosniff\r\n"
-             "Content-Type: %s\r\n%s", tag, type_of(c->target.name), delta);
+    snprintf(fields, sizeof fields, "ETag: \"%s\"\r\nCache-Control: %s\r\nVary: A-IM\r\nX-Content-Type-Options: nosniff\r\n"
+             "Content-Type: %s\r\n%s", tag, keep, type_of(c->target.name), delta);
     put_head(c, status, fields, size);
     if (c->head || !size) end_body(c);
     else c->size = size;
@@ -238,18 +243,21 @@ static void put_unchanged(client *c)
 {
     char tag[65];
     c->out_size += (size_t)snprintf((char *)c->out + c->out_size, HEAD_SIZE,
-                                    "HTTP/1.1 304 Not Modified\r\nETag: \"%s\"\r\nCache-Control: no-cache\r\nVary: A-IM\r\n%s\r\n",
-                                    dxup_hash_text(c->target.hash, tag), c->last ? "Connection: close\r\n" : "");
+                                    "HTTP/1.1 304 Not Modified\r\nETag: \"%s\"\r\nCache-Control: %s\r\nVary: A-IM\r\n%s\r\n",
+                                    dxup_hash_text(c->target.hash, tag), keep_of(c), c->last ? "Connection: close\r\n" : "");
 }
 
 /* The version that is asked for into c->target; a status of HTTP. */
 static int find(client *c, const uint8_t *request, size_t size)
 {
-    char name[DXUP_NAME_SIZE_MAX + 1];
+    char asked[DXUP_NAME_SIZE_MAX + 1], name[DXUP_NAME_SIZE_MAX + 1];
+    uint64_t version;
     int error;
-    if (!parse_target(request, size, name)) return 400;
+    if (!parse_target(request, size, asked)) return 400;
+    dxup_split_version(asked, name, &version);
+    c->fixed = version != 0;
     if (dxup_store_refresh(&c->http->store)) return 500;
-    error = dxup_store_find(c->http->store, name, 0, &c->target);
+    error = dxup_store_find(c->http->store, name, version, &c->target);
     if (error && error != DXUP_NOT_FOUND) return 500;
     return error || c->target.kind != DXUP_FILE ? 404 : 200;
 }

@@ -324,8 +324,7 @@ int dxup_store_find_hash(dxup_store *s, const char *name, const uint8_t hash[DXU
     return cas_fail(s, error, name);
 }
 
-/* NAME or NAME@VERSION. */
-static void split_version(const char *text, char name[DXUP_NAME_SIZE_MAX + 1], uint64_t *version)
+void dxup_split_version(const char *text, char name[DXUP_NAME_SIZE_MAX + 1], uint64_t *version)
 {
     const char *at = strrchr(text, '@');
     size_t size = strlen(text);
@@ -630,7 +629,7 @@ int dxup_publish(const dxup_options *o)
     unsigned mode;
     uint64_t version;
     char name[DXUP_NAME_SIZE_MAX + 1];
-    split_version(o->name, name, &version);
+    dxup_split_version(o->name, name, &version);
     if (version || strlen(o->name) > DXUP_NAME_SIZE_MAX || !*o->name)
         return dxup_fail(DXUP_USAGE, "'%s' cannot be a name", o->name);
     int status = dxup_image_stat(o->path, &kind, &mode);
@@ -775,7 +774,7 @@ int dxup_checkout(const dxup_options *o)
     dxup_version v;
     uint64_t version;
     char name[DXUP_NAME_SIZE_MAX + 1], size[32], hash[65];
-    split_version(o->name, name, &version);
+    dxup_split_version(o->name, name, &version);
     int status = dxup_store_open(&s, o->store, DXUP_READ);
     if (status) return status;
     status = find_version(s, name, version, &v);

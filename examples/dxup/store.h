@@ -27,6 +27,8 @@ int  dxup_store_open(dxup_store **s, const char *path, enum dxup_store_mode mode
 void dxup_store_close(dxup_store *s);
 /* See what other processes have committed since; *s is another object after a collection. */
 int  dxup_store_refresh(dxup_store **s);
+/* NAME or NAME@VERSION; without a version it is 0. */
+void dxup_split_version(const char *text, char name[DXUP_NAME_SIZE_MAX + 1], uint64_t *version);
 /* version 0 = the latest, with its hash. DXUP_NOT_FOUND comes without a message. */
 int  dxup_store_find(dxup_store *s, const char *name, uint64_t version, dxup_version *out);
 /* The newest version of name with this content. DXUP_NOT_FOUND comes without a message. */

@@ -64,6 +64,9 @@ examples/versions/versions.h dx_patch.h freestanding
 examples/nor/nor.h dx_cas.h freestanding
 examples/bulk/bulk.h dx_hbtp.h hosted
 examples/streams/streams.h dx_cas.h freestanding
+examples/cache/cache.h dx_cas.h wide
+examples/cache/edge.h dx_cas.h freestanding
+examples/cache/queries.h dx_cas.h freestanding
 examples/delta/delta.h dx_cas.h freestanding
 examples/repair/repair.h dx_cas.h freestanding
 END
