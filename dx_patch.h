@@ -2438,19 +2438,19 @@ static int dx_patch_p_take_wrong(dx_patch_applier *a)
     return error;
 }
 
-static void dx_patch_p_xor(uint8_t *p, const uint8_t *changes, size_t size)
+DX_PATCH_P_INLINE uint32_t dx_patch_p_xor_body(uint8_t *p, const uint8_t *x, size_t size)
 {
     dx_patch_p_word a, b;
-    DX_PATCH_P_UNROLL for (; size >= sizeof a; size -= sizeof a) {
+    DX_PATCH_P_UNROLL for (; size >= sizeof a; size -= sizeof a, p += sizeof a, x += sizeof a) {
         DX_PATCH_MEMCPY(&a, p, sizeof a);
-        DX_PATCH_MEMCPY(&b, changes, sizeof b);
+        DX_PATCH_MEMCPY(&b, x, sizeof b);
         a ^= b;
         DX_PATCH_MEMCPY(p, &a, sizeof a);
-        p += sizeof a;
-        changes += sizeof a;
     }
-    while (size--) *p++ ^= *changes++;
+    while (size--) *p++ ^= *x++;
+    return 0;
 }
+DX_PATCH_P_WIDE(dx_patch_p_xor, (uint8_t *p, const uint8_t *x, size_t size), (p, x, size))
 
 /* The next run of changed bytes of a block patch: 1, or 0 at the end, or an error. */
 static int dx_patch_p_next_run(dx_patch_p_coder *d, dx_patch_p_runs *r)
@@ -2520,7 +2520,7 @@ static int dx_patch_p_take_runs(dx_patch_applier *a)
         if (size > r->size) size = r->size;
         if (size > d->size_ - d->at_) size = d->size_ - d->at_;
         if (!size) return DX_PATCH_ETRUNCATED;
-        dx_patch_p_xor(a->old_ + (r->at - a->at_), d->source_ + d->at_, (size_t)size);
+        (void)dx_patch_p_xor(a->old_ + (r->at - a->at_), d->source_ + d->at_, (size_t)size);
         d->at_ += (size_t)size;
         r->at += size;
         r->size -= size;
@@ -2781,7 +2781,7 @@ static int dx_patch_p_xor_runs(const dx_patch_header *h, const uint8_t *patch, u
     r.limit = h->reversible ? larger : h->target_size;
     while ((got = dx_patch_p_next_run(&d, &r)) > 0) {
         if (r.size > d.size_ - d.at_) return DX_PATCH_ETRUNCATED;
-        if (buffer) dx_patch_p_xor(buffer + (size_t)r.at, d.source_ + d.at_, (size_t)r.size);
+        if (buffer) (void)dx_patch_p_xor(buffer + (size_t)r.at, d.source_ + d.at_, (size_t)r.size);
         d.at_ += (size_t)r.size;
         r.at += r.size;
     }
