@@ -210,6 +210,22 @@ bounded_memory() { # 64 MiB through the applier; address space limited to 48 MiB
     same new out
 }
 
+large_files_are_mapped_and_made_in_little_memory() {
+    bytes 40000000 >half
+    cat half half >old
+    { head -c 55000000 old; bytes 5000; tail -c +55000001 old; } >new
+    expect 0 diff old new patch --memory 8
+    [ "$(stat -c %s patch)" -lt 6000 ] || fail "$(stat -c %s patch) bytes"
+    expect 0 apply old patch out
+    same new out
+    expect 0 diff old new patch --kind vcdiff
+    expect 0 apply-in-place old patch
+    same new old
+    expect 0 diff half new patch --memory 1
+    [ "$(stat -c %s patch)" -lt 10000 ] || fail "$(stat -c %s patch) bytes"
+    alone half new old patch out
+}
+
 a_patch_of_two() {
     make_versions
     { head -c 10000 new; echo "a third version"; tail -c +10001 new; } >third
@@ -370,6 +386,8 @@ bad_command_lines() {
     for n in 0 63 100 131072 -64 64x ""; do expect 1 diff old new patch --kind blocks --block-size "$n"; done
     expect 1 diff old new patch --block-size 64
     expect 1 diff old new patch --one-way
+    for n in 0 -1 1G 99999999999999999999 ""; do expect 1 diff old new patch --memory "$n"; done
+    expect 1 apply old patch out --memory 100
     expect 1 apply old patch out --kind delta
     expect 1 undo old
     expect 1 info
@@ -563,7 +581,7 @@ two_at_once() {
 }
 
 for case in a_delta blocks_and_undo sizes_that_change one_way a_delta_in_place levels_from_fast_to_small \
-    info_shows_every_field modes_and_links_stay names_that_look_like_options bounded_memory a_patch_of_two flash_patches vcdiff_here records vcdiff_with_xdelta3 bad_command_lines \
+    info_shows_every_field modes_and_links_stay names_that_look_like_options bounded_memory large_files_are_mapped_and_made_in_little_memory a_patch_of_two flash_patches vcdiff_here records vcdiff_with_xdelta3 bad_command_lines \
     missing_and_strange_files nothing_overwrites_its_source a_wrong_base applied_twice a_truncated_patch a_flipped_bit \
     no_patch_at_all a_full_disk a_read_only_disk_and_a_size_limit killed_at_any_moment two_at_once; do
     case $dxpatch:$case in *asan*:bounded_memory) continue ;; esac # the sanitizers' own memory has no bound

@@ -1,4 +1,4 @@
-/* Makes a patch. Both files are read into memory: dx_patch_create() looks at all of them at once. */
+/* Makes a patch. Both files are in memory, or mapped: dx_patch_create() looks at all of them at once. */
 #include "dxpatch.h"
 
 #include "vcdiff.h"
@@ -23,6 +23,8 @@ int dxpatch_make(const dxpatch_options *o, const dxpatch_content *from, const dx
     desc.level = o->level;
     size_t capacity = dx_patch_bound(&desc, from->size, to->size);
     desc.memory_size = dx_patch_create_memory_size(&desc, from->size, to->size);
+    uint64_t most = o->memory_size ? o->memory_size : DXPATCH_MEMORY_MAKING;
+    if (desc.kind == DX_PATCH_KIND_DELTA && desc.memory_size > most) desc.memory_size = (size_t)most;
     if (!capacity || !desc.memory_size) return dxpatch_fail(DX_PATCH_ETOOBIG, o->new_path);
     *out = malloc(capacity);
     desc.memory = malloc(desc.memory_size);
@@ -36,7 +38,7 @@ int dxpatch_make(const dxpatch_options *o, const dxpatch_content *from, const dx
         dxpatch_content made = {0};
         error = dxpatch_run_flash(from, *out, *size, &made);
         if (!error && (made.size != to->size || memcmp(made.bytes, to->bytes, to->size) != 0)) error = DX_PATCH_ETARGET;
-        free(made.bytes);
+        dxpatch_drop(&made);
     }
     return error ? dxpatch_fail(error, o->new_path) : DXUP_OK;
 }
@@ -58,7 +60,7 @@ int dxpatch_diff(const dxpatch_options *o)
         printf("%s: %s bytes, %.2f %% of %s\n", o->patch_path, dxup_count_text(size, text),
                to.size ? 100.0 * (double)size / (double)to.size : 100.0, o->new_path);
     free(patch);
-    free(from.bytes);
-    free(to.bytes);
+    dxpatch_drop(&from);
+    dxpatch_drop(&to);
     return status;
 }

@@ -19,6 +19,10 @@
 /* More working memory than this is not given to a patch, whatever its header asks for. */
 #define DXPATCH_MEMORY_MAX ((uint64_t)256 << 20)
 
+/* Besides both files; larger ones get coarser, not refused. */
+#define DXPATCH_MEMORY_MAKING ((uint64_t)2 << 30)
+#define DXPATCH_MAP_FROM ((uint64_t)64 << 20) /* bytes: larger files are mapped, not read */
+
 #define DXPATCH_KIND_VCDIFF 100 /* beside dx_patch_kind */
 #define DXPATCH_KIND_HDE    101
 
@@ -26,6 +30,7 @@ typedef struct dxpatch_options {
     const char *old_path, *new_path, *patch_path, *second_path; /* second_path: compose */
     uint32_t    kind, block_size, level; /* 0 = the default of dx_patch.h */
     uint64_t    slot_size;        /* flash; 0 = the default */
+    uint64_t    memory_size;      /* bytes that making a delta may take; 0 = MEMORY_MAKING */
     bool        one_way, quiet, no_zstd;
 } dxpatch_options;
 
@@ -49,13 +54,15 @@ int dxpatch_read(int fd, const char *path, uint64_t offset, void *out, size_t si
 int dxpatch_fail(int error, const char *path);
 int dxpatch_fail_vcdiff(int error, const char *path);
 
-/* A whole file in memory; bytes is the caller's to free, also after an error. */
+/* A whole file in memory: of malloc, or mapped. Given back by dxpatch_drop(), also after an error. */
 typedef struct dxpatch_content {
     os_info     st;
-    uint8_t    *bytes;
+    uint8_t    *bytes;  /* not to be written to if it is mapped */
     size_t      size;
+    bool        mapped;
 } dxpatch_content;
-int dxpatch_load(dxpatch_content *c, const char *path);
+int  dxpatch_load(dxpatch_content *c, const char *path);
+void dxpatch_drop(dxpatch_content *c);
 /* Put bytes at path, in one step. */
 int dxpatch_save(const char *path, const uint8_t *bytes, size_t size, unsigned mode);
 

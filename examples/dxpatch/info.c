@@ -39,7 +39,7 @@ static int info_vcdiff(const dxpatch_options *o)
         print_count("target_size", info.target_size);
         printf("checksums=%s\n", info.checked ? "adler32" : "none");
     }
-    free(patch.bytes);
+    dxpatch_drop(&patch);
     return status;
 }
 

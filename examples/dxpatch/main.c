@@ -26,6 +26,8 @@ static const char usage[] =
     "  --slot-size N         flash: bytes, at least a page more than both files take (default two more)\n"
     "  --one-way             blocks: drop what a shrinking file cuts off; no undo then\n"
     "  -1 .. -9              delta, hde: the fastest .. the smallest (default -6, hde -3)\n"
+    "  --memory MIB          delta: memory to make it with, besides both files (default 2048); what is made with\n"
+    "                        less than five times OLD is larger\n"
     "  --no-zstd             hde: its own coding only, for readers without zstd (the other kinds use none)\n"
     "  --quiet               no summary\n"
     "\n"
@@ -88,6 +90,17 @@ static int parse_slot_size(dxpatch_options *o, const char *value)
     return DXUP_OK;
 }
 
+static int parse_memory(dxpatch_options *o, const char *value)
+{
+    char *end;
+    errno = 0;
+    unsigned long long n = strtoull(value, &end, 10);
+    if (errno || *end || end == value || *value == '-' || n == 0 || n > SIZE_MAX >> 20)
+        return dxup_fail(DXUP_USAGE, "'%s' is not a number of MiB", value);
+    o->memory_size = (uint64_t)n << 20;
+    return DXUP_OK;
+}
+
 /* An option and its value; *used becomes how many arguments it took. */
 static int parse_option(dxpatch_options *o, bool makes, const char *option, const char *value, int *used)
 {
@@ -101,6 +114,7 @@ static int parse_option(dxpatch_options *o, bool makes, const char *option, cons
     if (makes && value && !strcmp(option, "--kind")) return parse_kind(o, value);
     if (makes && value && !strcmp(option, "--block-size")) return parse_block_size(o, value);
     if (makes && value && !strcmp(option, "--slot-size")) return parse_slot_size(o, value);
+    if (makes && value && !strcmp(option, "--memory")) return parse_memory(o, value);
     return dxup_fail(DXUP_USAGE, "unknown option or missing value: %s", option);
 }
 

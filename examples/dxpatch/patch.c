@@ -111,6 +111,9 @@ int dxpatch_load(dxpatch_content *c, const char *path)
     int fd, status = dxpatch_open(path, &fd, &c->st);
     if (status) return status;
     c->size = (size_t)c->st.size;
+    if (c->st.size > DXPATCH_MAP_FROM && c->st.size <= SIZE_MAX / 2)
+        c->mapped = (c->bytes = (uint8_t *)(uintptr_t)os_map(fd, c->size)) != NULL;
+    if (c->mapped) return os_close(fd), DXUP_OK;
     if (c->st.size > SIZE_MAX / 2 || !(c->bytes = malloc(c->size + !c->size)))
         status = dxup_fail(DXUP_SYSTEM, "%s does not fit into memory", path);
     for (size_t at = 0; !status && at < c->size;) {
@@ -121,6 +124,14 @@ int dxpatch_load(dxpatch_content *c, const char *path)
     }
     os_close(fd);
     return status;
+}
+
+void dxpatch_drop(dxpatch_content *c)
+{
+    if (c->mapped) os_unmap(c->bytes, c->size);
+    else free(c->bytes);
+    c->bytes = NULL;
+    c->mapped = false;
 }
 
 int dxpatch_save(const char *path, const uint8_t *bytes, size_t size, unsigned mode)

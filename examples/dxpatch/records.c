@@ -123,6 +123,6 @@ int dxpatch_info_record(const dxpatch_options *o)
             printf("\n");
         }
     }
-    free(patch.bytes);
+    dxpatch_drop(&patch);
     return status;
 }

@@ -115,12 +115,13 @@ int dxpatch_apply_whole(const dxpatch_options *o, const char *new_path)
     if (!status && dxpatch_is_same(new_path, &patch.st))
         status = dxup_fail(DXUP_REFUSED, "%s is the patch itself", new_path);
     if (!status) status = patch_content(&from, o->old_path, &patch, o->patch_path, &to);
+    dxpatch_drop(&from); /* new_path may be the same file */
     if (!status) status = dxpatch_save(new_path, to.bytes, to.size, from.st.mode);
     dxup_progress(NULL, 0, 0, true);
     if (!status && !o->quiet) printf("%s: %s bytes\n", new_path, dxup_count_text(to.size, text));
-    free(from.bytes);
-    free(patch.bytes);
-    free(to.bytes);
+    dxpatch_drop(&from);
+    dxpatch_drop(&patch);
+    dxpatch_drop(&to);
     return status;
 }
 
@@ -143,11 +144,11 @@ int dxpatch_compose(const dxpatch_options *o)
     if (!status) status = dxpatch_save(o->new_path, patch, size, os_new_mode());
     dxup_progress(NULL, 0, 0, true);
     if (!status && !o->quiet) printf("%s: %s bytes\n", o->new_path, dxup_count_text(size, text));
-    free(from.bytes);
-    free(first.bytes);
-    free(second.bytes);
-    free(between.bytes);
-    free(to.bytes);
+    dxpatch_drop(&from);
+    dxpatch_drop(&first);
+    dxpatch_drop(&second);
+    dxpatch_drop(&between);
+    dxpatch_drop(&to);
     free(patch);
     return status;
 }

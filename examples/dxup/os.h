@@ -84,6 +84,9 @@ int  os_info_of(int file, os_info *out);
 /* Bytes read, 0 at the end. */
 int64_t os_read(int file, void *out, size_t size);
 int64_t os_read_at(int file, uint64_t offset, void *out, size_t size);
+/* So many bytes of a file as memory to read, or NULL. Who shortens the file meanwhile kills the reader. */
+const void *os_map(int file, size_t size);
+void os_unmap(const void *bytes, size_t size);
 int  os_write(int file, const void *bytes, size_t size); /* all of them */
 int  os_write_at(int file, uint64_t offset, const void *bytes, size_t size); /* all of them */
 int  os_empty(int file);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -295,6 +296,14 @@ int64_t os_read_at(int file, uint64_t offset, void *out, size_t size)
     while ((n = pread(file, out, size, (off_t)offset)) < 0 && errno == EINTR) {}
     return n;
 }
+
+const void *os_map(int file, size_t size)
+{
+    void *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, file, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+void os_unmap(const void *bytes, size_t size) { munmap((void *)(uintptr_t)bytes, size); }
 
 int os_write_at(int file, uint64_t offset, const void *bytes, size_t size)
 {

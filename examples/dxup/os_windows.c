@@ -716,6 +716,20 @@ int64_t os_read_at(int file, uint64_t offset, void *out, size_t size)
     return read_with(file, out, size, &at);
 }
 
+const void *os_map(int file, size_t size)
+{
+    HANDLE map = CreateFileMappingW(handle_of(file), NULL, PAGE_READONLY, 0, 0, NULL);
+    const void *p = map ? MapViewOfFile(map, FILE_MAP_READ, 0, 0, size) : NULL;
+    if (map) CloseHandle(map);
+    return p;
+}
+
+void os_unmap(const void *bytes, size_t size)
+{
+    (void)size;
+    UnmapViewOfFile(bytes);
+}
+
 int os_write_at(int file, uint64_t offset, const void *bytes, size_t size)
 {
     const char *p = bytes;
