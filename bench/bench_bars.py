@@ -61,6 +61,8 @@ def trees():
         aim("%s: 1 %% changed, MB added" % corpus, own and own[4] / 1e6, "<=", 1.2)
         aim("%s: verify, speed of restic check --read-data" % corpus, of("restic", "verify"), ">=", 3)
         aim("%s: restore with verification, time of cp -a" % corpus, inverse(of("cp", "restore")), "<=", 1.2 if corpus == "pubnm" else 1)
+        aim("%s: stored bytes after gc --pack, of git gc's" % corpus, inverse(of("git", "gc", column=3)), "<=", 1.2)
+        aim("%s: time of gc --pack, of git gc's" % corpus, inverse(of("git", "gc")), "<=", 1)
         own = t.get((corpus, "dxup", "ingest"))
         aim("%s: peak of ingest, MB (16 + index)" % corpus, own and own[2], "<=", 24)
 

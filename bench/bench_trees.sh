@@ -5,6 +5,7 @@
 # CORPORA=pubts (four typescripts and four react-doms, about 130 MB: a few minutes), pubver (1.16 GB) and pubnm (many small files):
 # an hour. Where npm is not to be had: a copy of this machine's headers and Python modules, which is called "machine".
 # WORK=where copies and stores are made (build/trees.d), ROUNDS=5, TOOLS="dxup restic ...", RUN=a command before each that is measured
+# GC=1: also git gc and dxup gc --pack, in the end.
 # LIMIT=300: seconds after which no further round begins. Tools that are missing are installed where that is allowed (Debian:
 # restic borgbackup casync git zstd), else named and left out.
 set -u
@@ -128,7 +129,13 @@ verify() { # TOOL
         git) step $1 verify git --git-dir="$s/.git" fsck --full --no-progress ;;
         zstd) step $1 verify zstd -t -q "$s/tree.tar.zst" ;;
     esac
-    [ $1 != git ] || [ -z "${GC:-}" ] || step git gc git --git-dir="$s/.git" gc -q --prune=now
+}
+collect() { # TOOL
+    local s=$work/$1.store
+    case ${GC:-}$1 in
+        ?*git) step git gc git --git-dir="$s/.git" gc -q --prune=now ;;
+        ?*dxup) step dxup gc build/dxup gc "$s" --pack ;;
+    esac
 }
 change() { # SEED      64 bytes are inserted somewhere in 1 % of the files
     python3 - "$work/tree" "$1" <<'END'
@@ -158,7 +165,7 @@ bench() { # NAME DIRECTORY
         sleep 2.1
         sync -f "$work"
         for t in $tools; do ingest $t changed; done
-        for t in $tools; do verify $t; restore $t; rm -rf "$work/$t.store"; done
+        for t in $tools; do verify $t; restore $t; collect $t; rm -rf "$work/$t.store"; done
     done
     rm -rf "$work/tree"
 }

@@ -667,6 +667,70 @@ versions_of_a_tree_as_deltas() { # what changed is stored as what differs, also 
     rm store/index
     expect 0 "$dxup" verify store
 }
+versions_of_a_file_as_deltas() { # as those of a tree; also behind an insertion, and with one version left
+    bytes 600000 >v1
+    expect 0 "$dxup" publish store f v1
+    for v in 2 3 4; do
+        size=$(stat -c %s store/objects)
+        { head -c $((v * 90000)) v$((v - 1)); bytes 500; tail -c +$((v * 90001)) v$((v - 1)); } >v$v
+        expect 0 "$dxup" publish store f v$v
+        [ $(($(stat -c %s store/objects) - size)) -lt 6000 ] || fail "version $v takes $(($(stat -c %s store/objects) - size)) bytes"
+    done
+    for how in "" "--keep 2" "--keep 1 --pack"; do
+        expect 0 "$dxup" gc store $how
+        expect 0 "$dxup" verify store
+        for v in 1 2 3 4; do
+            case $how$v in --keep*1 | --keep*2 | --keep*pack3) continue ;; esac
+            expect 0 "$dxup" checkout store f@$v out
+            same v$v out
+        done
+    done
+    expect 2 "$dxup" checkout store f@3 out
+    bytes 300 >v5
+    cat v4 >>v5
+    expect 0 "$dxup" publish store f v5
+    rm store/index
+    expect 0 "$dxup" verify store
+    expect 0 "$dxup" checkout store f out
+    same v5 out
+}
+a_packed_store() { # --pack finds what is alike, in a version and between them, and loses nothing
+    mkdir tree
+    bytes 20000 >shared
+    for f in $(seq 20); do { head -c $((f * 900)) shared; echo "file $f"; tail -c +$((f * 900)) shared; } >tree/$f; done
+    for v in 1 2 3; do
+        echo "version $v" >>tree/$v
+        cp -a tree v$v
+        expect 0 "$dxup" publish store t tree
+        { cat shared; cat tree/$v; } >f$v
+        expect 0 "$dxup" publish store f f$v
+    done
+    expect 0 "$dxup" gc store
+    size=$(stat -c %s store/objects)
+    expect 0 "$dxup" gc store --pack
+    [ $(stat -c %s store/objects) -lt $((size / 4)) ] || fail "gc --pack made $(stat -c %s store/objects) bytes of $size"
+    expect 0 "$dxup" verify store
+    packed=$(stat -c %s store/objects)
+    expect 0 "$dxup" gc store # as they are
+    [ $(stat -c %s store/objects) = $packed ] || fail "gc made $(stat -c %s store/objects) bytes of $packed"
+    for how in "" "--keep 1 --pack"; do
+        [ -z "$how" ] || expect 0 "$dxup" gc store $how
+        expect 0 "$dxup" verify store
+        for v in 1 2 3; do
+            [ -z "$how" ] || [ $v = 3 ] || continue
+            rm -rf out
+            expect 0 "$dxup" checkout store t@$v out
+            same_tree v$v out
+            expect 0 "$dxup" checkout store f@$v out2
+            same f$v out2
+        done
+    done
+    bytes 100 >>tree/5
+    expect 0 "$dxup" publish store t tree
+    rm -rf out
+    expect 0 "$dxup" checkout store t out
+    same_tree tree out
+}
 a_flipped_byte_in_a_tree() {
     make_tree tree
     expect 0 "$dxup" publish store t tree
@@ -1170,7 +1234,7 @@ for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_a
     pull_over_a_file_the_server_does_not_know many_clients_at_once modes_are_kept a_link_stays_a_link large_versions_are_patched_by_chunks \
     a_gigabyte_in_64_megabytes a_big_endian_machine a_big_endian_machine_of_32_bits an_arm_of_32_bits a_pc_of_32_bits \
     a_tree_is_read_once what_was_seen_is_only_a_hint trees_of_every_shape trees_that_cannot_be_published \
-    links_swapped_in_while_a_tree_is_restored a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree versions_of_a_tree_as_deltas trees_as_streams_in_the_same_store \
+    links_swapped_in_while_a_tree_is_restored a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree versions_of_a_tree_as_deltas versions_of_a_file_as_deltas a_packed_store trees_as_streams_in_the_same_store \
     no_server_and_no_such_name a_server_that_lies a_killed_server a_killed_client many_connections \
     connections_are_cut_in_the_middle a_pull_goes_on_where_it_was_cut what_a_cut_pull_left_is_not_trusted a_server_with_few_connections a_killed_client_of_many_connections \
     a_full_disk a_read_only_target a_flipped_byte_anywhere a_truncated_store publish_killed_at_any_moment \

@@ -12,9 +12,10 @@
 #ifdef DXUP_ZSTD_LIBRARY
 #include <zstd.h>
 
-enum { LEVEL = 3 };
+enum { LEVEL = 3, HARD_LEVEL = 12 };
 
 struct dxup_packer {
+    int        level;
     ZSTD_CCtx *pack;
     ZSTD_DCtx *unpack;
 };
@@ -22,9 +23,15 @@ struct dxup_packer {
 dxup_packer *dxup_packer_open(void)
 {
     dxup_packer *p = dxup_alloc(sizeof *p);
+    p->level = LEVEL;
     p->pack = NULL;
     p->unpack = NULL;
     return p;
+}
+
+void dxup_packer_try_hard(dxup_packer *p)
+{
+    if (p) p->level = HARD_LEVEL;
 }
 
 void dxup_packer_close(dxup_packer *p)
@@ -38,7 +45,7 @@ void dxup_packer_close(dxup_packer *p)
 size_t dxup_pack(dxup_packer *p, void *out, size_t capacity, const void *in, size_t size)
 {
     if (!p->pack) p->pack = ZSTD_createCCtx();
-    size_t got = p->pack ? ZSTD_compressCCtx(p->pack, out, capacity, in, size, LEVEL) : 0;
+    size_t got = p->pack ? ZSTD_compressCCtx(p->pack, out, capacity, in, size, p->level) : 0;
     return ZSTD_isError(got) ? 0 : got;
 }
 
@@ -51,6 +58,7 @@ size_t dxup_unpack(dxup_packer *p, void *out, size_t capacity, const void *in, s
 #else
 dxup_packer *dxup_packer_open(void) { return NULL; }
 void dxup_packer_close(dxup_packer *p) { (void)p; }
+void dxup_packer_try_hard(dxup_packer *p) { (void)p; }
 
 size_t dxup_pack(dxup_packer *p, void *out, size_t capacity, const void *in, size_t size)
 {
@@ -68,12 +76,18 @@ size_t dxup_unpack(dxup_packer *p, void *out, size_t capacity, const void *in, s
 /* >>deltas: docs/CAS.md, section 16 -------------------------------------- */
 enum {
     SMALL = 256,       /* a delta of so few bytes need not be smaller */
-    QUICK_LEVEL = 3, BEST_LEVEL = 12, PATCH_LEVEL = 5,
-    PATCH_HEAD = 5     /* coding and memory of the patch, in place of its header */
+    QUICK_LEVEL = 3, BEST_LEVEL = 12, HARDEST_LEVEL = 19, PATCH_LEVEL = 5,
+    PATCH_HEAD = 5,    /* coding and memory of the patch, in place of its header */
+#ifdef DXUP_ZSTD_LIBRARY
+    HAS_ZSTD = 1
+#else
+    HAS_ZSTD = 0
+#endif
 };
 
 struct dxup_differ {
     dxup_packer *packer;
+    int          level; /* of zstd, in the end */
     uint8_t     *memory, *patch;
     size_t       memory_size, patch_size, quick; /* quick: what zstd_quick made of it */
 };
@@ -83,8 +97,11 @@ dxup_differ *dxup_differ_open(void)
     dxup_differ *d = dxup_alloc(sizeof *d);
     memset(d, 0, sizeof *d);
     d->packer = dxup_packer_open();
+    d->level = BEST_LEVEL;
     return d;
 }
+
+void dxup_differ_try_hard(dxup_differ *d) { d->level = HARDEST_LEVEL; }
 
 void dxup_differ_close(dxup_differ *d)
 {
@@ -127,7 +144,7 @@ static int zstd_best(void *user, void *out, size_t capacity, const void *base, s
 {
     dxup_differ *d = user;
     if (d->quick <= SMALL || d->quick > capacity + capacity / 4) return DX_CAS_ENOSPACE;
-    *got = pack_behind(d->packer->pack, BEST_LEVEL, out, capacity, base, base_size, in, n);
+    *got = pack_behind(d->packer->pack, d->level, out, capacity, base, base_size, in, n);
     return *got ? DX_CAS_OK : DX_CAS_ENOSPACE;
 }
 
@@ -169,7 +186,7 @@ static int patch_encode(void *user, void *out, size_t capacity, const void *base
     dx_patch_header header;
     uint8_t *to = out;
     size_t size = 0;
-    if (capacity < SMALL) return DX_CAS_ENOSPACE;
+    if (capacity < SMALL || (HAS_ZSTD && !d->quick)) return DX_CAS_ENOSPACE; /* it is not like the base */
     desc.memory_size = dx_patch_create_memory_size(&desc, base_size, n);
     desc.memory = enough(&d->memory, &d->memory_size, desc.memory_size);
     uint8_t *patch = enough(&d->patch, &d->patch_size, dx_patch_bound(&desc, base_size, n));
@@ -211,6 +228,18 @@ static int patch_decode(void *user, void *out, size_t capacity, const void *base
     if (!error) error = dx_patch_applier_finish(&applier);
     *got = capacity;
     return error ? DX_CAS_ECORRUPT : DX_CAS_OK;
+}
+
+size_t dxup_differ_guess(dxup_differ *d, void *out, size_t capacity, const void *base,
+                         size_t base_size, const void *in, size_t n)
+{
+#ifdef DXUP_ZSTD_LIBRARY
+    size_t got = 0;
+    return zstd_quick(d, out, capacity, base, base_size, in, n, &got) ? 0 : got;
+#else
+    (void)d, (void)out, (void)capacity, (void)base, (void)base_size, (void)in, (void)n;
+    return 0;
+#endif
 }
 
 size_t dxup_differ_coders(dxup_differ *d, dx_cas_delta_coder coders[3])

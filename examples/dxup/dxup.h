@@ -135,6 +135,7 @@ typedef struct dxup_options {
     uint64_t    keep;      /* gc: versions of each name; 0 = all */
     uint64_t    patch_max; /* serve: larger versions are patched by chunks */
     bool        force, quiet, report;
+    bool        pack;      /* gc: take time to make it small */
 } dxup_options;
 
 int dxup_publish(const dxup_options *o);

@@ -14,7 +14,8 @@ static const char usage[] =
     "  dxup log STORE [NAME]                  the names, or the versions of NAME\n"
     "  dxup checkout STORE NAME[@VERSION] DEST\n"
     "  dxup verify STORE                      re-read and re-hash everything\n"
-    "  dxup gc STORE [--keep N]               drop all but the last N versions; give space back\n"
+    "  dxup gc STORE [--keep N] [--pack]      drop all but the last N versions; give space back;\n"
+    "                                         --pack takes time to make the rest small\n"
     "  dxup serve STORE --listen ADDR:PORT [--workers N] [--backend NAME]\n"
     "                   [--http ADDR:PORT]    for browsers and curl: GET /NAME, ETags, A-IM: dx-patch\n"
     "                   [--patch-max BYTES]   larger versions are patched by chunks (default 64 MiB)\n"
@@ -59,6 +60,7 @@ static int parse_option(dxup_options *o, const char *option, const char *value, 
     *used = 1;
     if (!strcmp(option, "--force")) return o->force = true, DXUP_OK;
     if (!strcmp(option, "--quiet")) return o->quiet = true, DXUP_OK;
+    if (!strcmp(option, "--pack")) return o->pack = true, DXUP_OK;
     if (!strcmp(option, "--report")) return o->report = true, DXUP_OK;
     *used = 2;
     if (!value) return dxup_fail(DXUP_USAGE, "unknown option or missing value: %s", option);

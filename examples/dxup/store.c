@@ -1,5 +1,7 @@
 /* The store: a directory with one dx_cas log (`objects`), its checkpoint (`index`) and a lock. Publish, log, checkout, verify, gc. */
 #include "codec.h"
+#include "follow.h"
+#include "similar.h"
 #include "store.h"
 #include "trees.h"
 
@@ -99,7 +101,7 @@ static void *grow_index(void *user, void *old, size_t size)
     return NULL;
 }
 
-/* Of objects as large as those of snapshots; what a file is cut into is no base of anything. */
+/* Of chunks of trees and of files. */
 static dx_cas_codec describe_deltas(dxup_store *s)
 {
     dx_cas_delta_desc desc = {.store = &s->cas, .coders = s->coders,
@@ -487,13 +489,51 @@ typedef struct publication {
     dx_cas_writer writer;
     const char   *name;
     uint64_t      done;
+    dxup_content *old; /* the version before, or NULL */
+    dxup_follow   follow;
+    dx_cas_id     found;
+    int           status; /* why a chunk could not be put */
+    uint8_t      *packed;
 } publication;
+
+/* >>deltas of the version before ---- */
+static int find_chunk(void *user, uint64_t offset, const uint8_t **id, uint64_t *start, uint64_t *size)
+{
+    publication *p = user;
+    *id = p->found.bytes;
+    return dx_cas_reader_chunk(&p->old->reader, offset, &p->found, start, size);
+}
+
+static void follow_version(publication *p, int kind)
+{
+    dxup_version last;
+    if (find_version(p->store, p->name, 0, &last) || last.kind != kind || last.snapshot || !last.size) return;
+    if (!dx_cas_has(&p->store->cas, (const dx_cas_id *)(const void *)last.root) &&
+        !dxup_content_open(&p->old, p->store, &last))
+        p->follow = (dxup_follow){find_chunk, p, last.size, 0};
+}
+
+static int put_chunk(void *user, uint64_t offset, const void *chunk, size_t size, dx_cas_id *id)
+{
+    publication *p = user;
+    dxup_store *s = p->store;
+    dx_cas_hash(chunk, size, id);
+    if (dxup_object_has(s, id->bytes, size)) {
+        dxup_follow_note(&p->follow, id->bytes, offset, size);
+        return DX_CAS_OK;
+    }
+    const uint8_t *base = dxup_follow_base(&p->follow, offset, size);
+    if (!base || size < 2) return dx_cas_put(&s->cas, chunk, size, id);
+    size_t packed = s->packer ? dxup_pack(s->packer, p->packed, size - 1, chunk, size) : 0;
+    p->status = dxup_object_put_packed(s, chunk, size, p->packed, packed, base, id->bytes);
+    return p->status ? DX_CAS_ESYS : DX_CAS_OK;
+}
 
 static int publish_bytes(void *user, const void *bytes, size_t size)
 {
     publication *p = user;
     int error = dx_cas_writer_write(&p->writer, bytes, size, NULL);
-    if (error) return cas_fail(p->store, error, p->store->path);
+    if (error) return p->status ? p->status : cas_fail(p->store, error, p->store->path);
     p->done += size;
     dxup_progress(p->name, p->done, 0, false);
     return DXUP_OK;
@@ -503,6 +543,10 @@ static int store_content(publication *p, const char *path, int kind, dx_cas_cont
 {
     dx_cas_writer_desc desc = {0};
     desc.store = &p->store->cas;
+    desc.put = put_chunk;
+    desc.user = p;
+    follow_version(p, kind);
+    p->packed = dxup_alloc(DXUP_OBJECT_MAX);
     desc.memory_size = dx_cas_writer_memory_size(&desc);
     desc.memory = dxup_alloc(desc.memory_size);
     int error = dx_cas_writer_begin(&p->writer, &desc);
@@ -510,9 +554,11 @@ static int store_content(publication *p, const char *path, int kind, dx_cas_cont
                        : dxup_image_read(path, kind, publish_bytes, p);
     if (!status) {
         error = dx_cas_writer_finish(&p->writer, content);
-        if (error) status = cas_fail(p->store, error, p->store->path);
+        if (error) status = p->status ? p->status : cas_fail(p->store, error, p->store->path);
     }
     dxup_progress(NULL, 0, 0, true);
+    dxup_content_close(p->old);
+    free(p->packed);
     free(desc.memory);
     return status;
 }
@@ -914,24 +960,118 @@ static int trim_names(dxup_store *s, uint64_t keep)
     return error ? cas_fail(s, error, s->path) : DXUP_OK;
 }
 
+enum { PAIRS = 1 << 14, DEPTH = 16 };
+
 /* dx_cas copies what it knows that names reach; what snapshots reach is copied before. */
 typedef struct copy {
-    dxup_store *from, *to;
+    dxup_store   *from, *to;
+    dxup_similar *similar; /* or NULL: objects are copied as they are */
+    uint8_t       bytes[DXUP_OBJECT_MAX], packed[DXUP_OBJECT_MAX];
+    uint8_t       base[DXUP_OBJECT_MAX], delta[DXUP_OBJECT_MAX];
+    struct { uint8_t base[DXUP_HASH_SIZE], of[DXUP_HASH_SIZE]; } pairs[PAIRS]; /* by the base */
 } copy;
+
+/* A long row of deltas is for those that are small: what gains little would take the room of the versions to come. */
+static size_t depth_of(dxup_store *s, const uint8_t id[32])
+{
+    dx_cas_id wanted, base;
+    uint32_t depth;
+    memcpy(wanted.bytes, id, 32);
+    return dx_cas_delta_base(&s->delta, &wanted, &base, &depth) ? 0 : depth;
+}
+
+/* What it was a delta of, and what was one of it. The new versions come first here, so the latter is
+   there more often. */
+static unsigned find_relatives(copy *c, const uint8_t id[32], uint8_t ids[][DXUP_HASH_SIZE])
+{
+    dx_cas_id wanted, base;
+    uint32_t depth, at = (id[0] | (uint32_t)id[1] << 8) % PAIRS;
+    unsigned count = 0;
+    if (!memcmp(c->pairs[at].base, id, 32)) memcpy(ids[count++], c->pairs[at].of, 32);
+    memcpy(wanted.bytes, id, 32);
+    if (dx_cas_delta_base(&c->from->delta, &wanted, &base, &depth)) return count;
+    memcpy(ids[count++], base.bytes, 32);
+    at = (base.bytes[0] | (uint32_t)base.bytes[1] << 8) % PAIRS;
+    memcpy(c->pairs[at].base, base.bytes, 32);
+    memcpy(c->pairs[at].of, id, 32);
+    return count;
+}
+
+/* That of the objects which are like it from which it differs least; NULL: none. */
+static const uint8_t *best_base(copy *c, const uint8_t of[32], size_t size, size_t packed_size,
+                                uint8_t ids[][DXUP_HASH_SIZE])
+{
+    size_t base_size, whole = packed_size ? packed_size : size, best = whole;
+    unsigned count = find_relatives(c, of, ids);
+    count += dxup_similar_find(c->similar, c->bytes, size, ids + count);
+    const uint8_t *id = NULL;
+    for (unsigned i = 0; i < count; i++) {
+        if (!dxup_object_has(c->to, ids[i], 0)) continue;
+        if (!c->to->packer && depth_of(c->to, ids[i]) < DEPTH) return ids[i]; /* nothing guesses without zstd */
+        if (dxup_object_get(c->to, ids[i], c->base, sizeof c->base, &base_size)) continue;
+        size_t guess = dxup_differ_guess(c->to->differ, c->delta, best, c->base, base_size, c->bytes, size);
+        if (!guess || guess >= best || guess > whole - whole * depth_of(c->to, ids[i]) / DEPTH) continue;
+        best = guess;
+        id = ids[i];
+    }
+    return id;
+}
+
+/* An object as what differs from one that is like it, whatever it was before. */
+static int repack_object(copy *c, const uint8_t id[32], size_t size)
+{
+    uint8_t ids[DXUP_SIMILAR_MOST + 2][DXUP_HASH_SIZE], made[DXUP_HASH_SIZE];
+    int status = dxup_object_get(c->from, id, c->bytes, sizeof c->bytes, &size);
+    if (status) return status;
+    size_t packed = c->to->packer && size > 1 ? dxup_pack(c->to->packer, c->packed, size - 1, c->bytes, size) : 0;
+    const uint8_t *base = best_base(c, id, size, packed, ids);
+    status = dxup_object_put_packed(c->to, c->bytes, size, c->packed, packed, base, made);
+    if (!status) dxup_similar_add(c->similar, id);
+    return status;
+}
 
 static int copy_object(void *user, const uint8_t id[32])
 {
     copy *c = user;
     dx_cas_id wanted;
+    uint64_t size = 0;
     if (dxup_object_has(c->to, id, 0)) return DXUP_OK;
     memcpy(wanted.bytes, id, sizeof wanted.bytes);
+    if (c->similar && !dx_cas_object_size(&c->from->cas, &wanted, &size) && size <= sizeof c->bytes)
+        return repack_object(c, id, (size_t)size);
     int error = dx_cas_delta_copy(&c->from->delta, &wanted, &c->to->cas);
     if (error == DX_CAS_ENOTFOUND) error = DX_CAS_ECORRUPT;
     return error ? cas_fail(error == DX_CAS_ENOSPACE ? c->to : c->from, error, c->from->path)
                  : DXUP_OK;
 }
 
-static int copy_snapshots(dxup_store *from, dxup_store *to)
+/* The chunks of a file; its nodes are left to dx_cas. */
+static int repack_file(copy *c, const dxup_version *v)
+{
+    dxup_content *content;
+    uint8_t id[DXUP_HASH_SIZE];
+    uint64_t start, size = 0;
+    int status = dxup_content_open(&content, c->from, v);
+    if (status) return status;
+    for (uint64_t at = 0; !status && at < v->size; at = start + size) {
+        status = dxup_content_chunk(content, at, id, &start, &size);
+        if (!status && size <= sizeof c->bytes) status = copy_object(c, id);
+    }
+    dxup_content_close(content);
+    return status;
+}
+
+static int copy_version(copy *c, const dx_cas_ref *ref, dxup_known *known)
+{
+    dxup_version v;
+    if (ref->kind == DXUP_SNAPSHOT)
+        return dxup_snapshot_visit(c->from, ref->root.bytes, known, copy_object, c);
+    if (!c->similar) return DXUP_OK;
+    take_ref(&v, ref);
+    return repack_file(c, &v);
+}
+
+static int copy_snapshots(dxup_store *from, dxup_store *to, bool pack)
 {
     dxup_version *list;
     dxup_known known = {0};
@@ -939,16 +1079,20 @@ static int copy_snapshots(dxup_store *from, dxup_store *to)
     int status = list_names(from, &list, &count);
     if (status) return status;
     copy *c = dxup_alloc(sizeof *c);
+    memset(c->pairs, 0, sizeof c->pairs);
     c->from = from;
     c->to = to;
+    c->similar = pack ? dxup_similar_open() : NULL;
+    if (pack) dxup_packer_try_hard(to->packer);
+    if (pack) dxup_differ_try_hard(to->differ);
     for (size_t i = 0; !status && i < count; i++) {
         dx_cas_ref ref;
         int error = dx_cas_ref_get(&from->cas, list[i].name, 0, &ref);
         for (; !error && !status; error = dx_cas_ref_previous(&from->cas, &ref))
-            if (ref.kind == DXUP_SNAPSHOT)
-                status = dxup_snapshot_visit(from, ref.root.bytes, &known, copy_object, c);
+            status = copy_version(c, &ref, &known);
         if (!status && error != DX_CAS_ENOTFOUND) status = cas_fail(from, error, list[i].name);
     }
+    dxup_similar_close(c->similar);
     free(c);
     free(list);
     dxup_known_free(&known);
@@ -956,7 +1100,7 @@ static int copy_snapshots(dxup_store *from, dxup_store *to)
 }
 
 /* Copy into a new log, then rename it over the old one: killed at any moment, one of them is there. */
-static int collect(dxup_store *s, uint64_t *left)
+static int collect(dxup_store *s, bool pack, uint64_t *left)
 {
     dx_cas_stats stats;
     dxup_store *fresh = dxup_alloc(sizeof *fresh);
@@ -973,7 +1117,7 @@ static int collect(dxup_store *s, uint64_t *left)
         dispose(fresh);
         return status;
     }
-    status = copy_snapshots(s, fresh);
+    status = copy_snapshots(s, fresh, pack);
     int error = status ? DX_CAS_OK : dx_cas_copy_live(&s->cas, &fresh->cas);
     if (error) status = cas_fail(error == DX_CAS_ENOSPACE ? fresh : s, error, s->path);
     if (!status && (error = dx_cas_retire(&s->cas)) != 0) status = cas_fail(s, error, s->path);
@@ -1004,7 +1148,7 @@ int dxup_gc(const dxup_options *o)
     if (status) return status;
     dx_cas_get_stats(&s->cas, &before);
     status = trim_names(s, o->keep);
-    if (!status) status = collect(s, &left);
+    if (!status) status = collect(s, o->pack, &left);
     if (!status && !o->quiet)
         printf("%s: %s bytes before, %s after\n", o->store,
                dxup_count_text(before.device_bytes, was), dxup_count_text(left, is));

@@ -20,6 +20,8 @@ typedef struct dxup_version {
 /* A version being read: holds the store that it reads from. */
 typedef struct dxup_content dxup_content;
 
+enum { DXUP_OBJECT_MAX = 256 << 10 }; /* chunks of files; of trees they are half as large */
+
 enum dxup_store_mode { DXUP_READ, DXUP_WRITE, DXUP_CREATE };
 
 int  dxup_store_open(dxup_store **s, const char *path, enum dxup_store_mode mode);

@@ -4,6 +4,7 @@
 #include "trees.h"
 
 #ifndef DXUP_NO_SNAPSHOTS
+#include "follow.h"
 #include "tree_batch.h"
 
 #include "../../dx_cas.h"
@@ -56,7 +57,7 @@ typedef struct publisher {
     bool              has_old;   /* of the file in progress, as it was: */
     dx_tree_entry     old;
     dxup_parts        old_parts;
-    int64_t           shift;     /* where its bytes are now, less where they were */
+    dxup_follow       follow;
     const uint8_t    *list_base; /* of a list that is made, or NULL */
 } publisher;
 
@@ -118,7 +119,12 @@ static void forget_old_file(publisher *p)
     if (p->has_old) dxup_parts_close(&p->old_parts);
     p->has_old = false;
     p->list_base = NULL;
-    p->shift = 0;
+    memset(&p->follow, 0, sizeof p->follow);
+}
+
+static int find_part(void *user, uint64_t offset, const uint8_t **id, uint64_t *start, uint64_t *size)
+{
+    return dxup_parts_find(user, offset, id, start, size);
 }
 
 static void find_old_file(publisher *p, const uint8_t *name, size_t size)
@@ -129,38 +135,8 @@ static void find_old_file(publisher *p, const uint8_t *name, size_t size)
                  p->old.level <= DX_TREE_LEVELS_MAX;
     if (!p->has_old) return;
     dxup_parts_open(&p->old_parts, p->store, &p->old);
+    p->follow = (dxup_follow){find_part, &p->old_parts, p->old.size, 0};
     if (p->old.level) p->list_base = p->old.id;
-}
-
-/* The part that has the byte at offset, or the last one; NULL: there is none. */
-static const uint8_t *old_part(dxup_parts *parts, uint64_t whole, int64_t offset, uint64_t *start,
-                               uint64_t *size)
-{
-    const uint8_t *id = NULL;
-    uint64_t at = offset < 0 ? 0 : (uint64_t)offset;
-    if (!whole) return NULL;
-    if (at >= whole) at = whole - 1;
-    if (dxup_parts_find(parts, at, &id, start, size)) return NULL;
-    if (!*size) *size = whole;
-    return id;
-}
-
-/* A chunk that the store has: where was it? */
-static void note_old_chunk(publisher *p, const dxup_chunk *c, uint64_t at)
-{
-    uint64_t start = 0, size = 0;
-    int64_t middle = (int64_t)(at + c->size / 2) + p->shift, look = middle;
-    for (int tries = 0; p->has_old && tries < 8; tries++) { /* there, then behind, then before */
-        const uint8_t *id = old_part(&p->old_parts, p->old.size, look, &start, &size);
-        if (!id) return;
-        if (!memcmp(id, c->id, 32)) {
-            p->shift = (int64_t)start - (int64_t)at;
-            return;
-        }
-        look = tries == 3 ? middle : look;
-        look = tries < 3 ? (int64_t)(start + size) : look < (int64_t)start ? look - 1 : (int64_t)start - 1;
-        if (look < 0) return;
-    }
 }
 
 /* >>in order: what the batches bring back --------------------------------- */
@@ -175,13 +151,15 @@ static int put(void *user, const void *data, size_t size, uint8_t id[32])
 static int put_piece(publisher *p, level *l, uint8_t id[32])
 {
     dx_cas_id is;
-    uint64_t start = 0, size = 0;
     const uint8_t *base = NULL;
+    if (!p->has_last) return dxup_object_put(p->store, l->piece.bytes, l->piece.size, id);
     dx_cas_hash(l->piece.bytes, l->piece.size, &is);
-    if (p->has_last && !dxup_object_has(p->store, is.bytes, l->piece.size) &&
-        old_dir(p)->has_old)
-        base = old_part(&l->parts, l->old.level ? l->parts.size : 1,
-                        (int64_t)(l->at + l->piece.size / 2), &start, &size);
+    memcpy(id, is.bytes, sizeof is.bytes);
+    if (dxup_object_has(p->store, id, l->piece.size)) return DXUP_OK;
+    if (old_dir(p)->has_old) {
+        dxup_follow was = {find_part, &l->parts, l->old.level ? l->parts.size : 1, 0};
+        base = dxup_follow_base(&was, l->at, l->piece.size);
+    }
     if (!base) return dxup_object_put(p->store, l->piece.bytes, l->piece.size, id);
     return dxup_object_put_like(p->store, l->piece.bytes, l->piece.size, base, 0, id);
 }
@@ -310,14 +288,11 @@ static int take_chunk(publisher *p, const dxup_batch *b, const dxup_chunk *c)
     uint8_t id[32];
     int status = DXUP_OK;
     if (!p->list_size) dx_tree_list_begin(&p->list, p->list_memory, put, p);
-    uint64_t at = p->list_size, start = 0, old_size = 0;
+    uint64_t at = p->list_size;
     const uint8_t *base = NULL;
     p->list_size += c->size;
-    if (c->known)
-        note_old_chunk(p, c, at);
-    else if (p->has_old)
-        base = old_part(&p->old_parts, p->old.size, (int64_t)(at + c->size / 2) + p->shift, &start,
-                        &old_size);
+    if (c->known) dxup_follow_note(&p->follow, c->id, at, c->size);
+    else base = dxup_follow_base(&p->follow, at, c->size);
     if (!c->known)
         status = dxup_object_put_packed(p->store, b->bytes + c->at, c->size,
                                         b->packed + c->packed_at, c->packed_size, base, id);

@@ -22,7 +22,6 @@
 enum {
     DXUP_SNAPSHOT  = 3, /* the kind of a version in the store; elsewhere it is a DXUP_TREE */
     DXUP_CHUNK_MIN = 8 << 10, DXUP_CHUNK_AVG = 32 << 10, DXUP_CHUNK_MAX = 128 << 10, /* of files */
-    DXUP_OBJECT_MAX = DXUP_CHUNK_MAX, /* pieces and lists are smaller */
     DXUP_STREAM_EXTRA = 8 + 16 + 16,  /* of the stream: its magic, the root's head, the end */
     DXUP_EAGER_MAX = 64 << 20         /* a smaller stream is hashed when it is published */
 };

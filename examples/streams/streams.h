@@ -30,11 +30,17 @@ typedef struct dx_cas_content { /* what a writer made of a content */
     uint64_t  size;
 } dx_cas_content;
 
+typedef int dx_cas_put_fn(void *user, uint64_t offset, const void *chunk, size_t size,
+                          dx_cas_id *id);
+
 typedef struct dx_cas_writer_desc {
     dx_cas_store *store;          /* required, opened for writing; borrowed until finish */
     void         *memory;         /* required; borrowed until finish */
     size_t        memory_size;    /* dx_cas_writer_memory_size() */
     dx_cas_chunker_desc chunker;
+    /* In place of dx_cas_put() for chunks, such as for deltas; must give the same id. NULL: that. */
+    dx_cas_put_fn *put;
+    void          *user;
 } dx_cas_writer_desc;
 
 typedef struct dx_cas_writer { /* caller-allocated; fields are private */
@@ -46,6 +52,8 @@ typedef struct dx_cas_writer { /* caller-allocated; fields are private */
     uint64_t       sizes_[DX_CAS_LEVELS_MAX], size_;
     dx_cas_chunker chunker_;
     dx_cas_hasher  content_;
+    dx_cas_put_fn *put_;
+    void          *user_;
 } dx_cas_writer;
 
 typedef struct dx_cas_reader { /* caller-allocated; fields are private but size */
@@ -112,6 +120,8 @@ DX_CAS_API int dx_cas_writer_begin(dx_cas_writer *w, const dx_cas_writer_desc *d
     w->nodes_ = (uint8_t *)desc->memory;
     w->chunk_ = w->nodes_ + DX_CAS_P_NODES;
     w->active_ = true;
+    w->put_ = desc->put;
+    w->user_ = desc->user;
     DX_CAS_P_HASH(init)(&w->content_);
     return DX_CAS_OK;
 }
@@ -172,8 +182,10 @@ static int dx_cas_p_settle(dx_cas_writer *w)
 static int dx_cas_p_close_chunk(dx_cas_writer *w)
 {
     dx_cas_id id;
+    uint32_t n = w->chunk_size_;
     DX_CAS_P_TRY(dx_cas_p_settle(w));
-    DX_CAS_P_TRY(dx_cas_p_put(w->store_, DX_CAS_P_BLOB, 0, w->chunk_, w->chunk_size_, &id));
+    DX_CAS_P_TRY(w->put_ ? w->put_(w->user_, w->size_ - n, w->chunk_, n, &id)
+                         : dx_cas_p_put(w->store_, DX_CAS_P_BLOB, 0, w->chunk_, n, &id));
     dx_cas_p_add_entry(w, 0, &id, w->chunk_size_);
     w->chunk_size_ = 0;
     w->cut_ = false;

@@ -1,0 +1,40 @@
+#include "follow.h"
+
+#include <string.h>
+
+enum { TRIES = 8 };
+
+/* The part that has the byte at offset, or the last one. */
+static const uint8_t *part(const dxup_follow *f, int64_t offset, uint64_t *start, uint64_t *size)
+{
+    const uint8_t *id = NULL;
+    uint64_t at = offset < 0 ? 0 : (uint64_t)offset;
+    if (!f->whole) return NULL;
+    if (at >= f->whole) at = f->whole - 1;
+    if (f->find(f->user, at, &id, start, size)) return NULL;
+    if (!*size) *size = f->whole;
+    return id;
+}
+
+const uint8_t *dxup_follow_base(const dxup_follow *f, uint64_t at, uint64_t size)
+{
+    uint64_t start = 0, was = 0;
+    return part(f, (int64_t)(at + size / 2) + f->shift, &start, &was);
+}
+
+void dxup_follow_note(dxup_follow *f, const uint8_t id[DXUP_HASH_SIZE], uint64_t at, uint64_t size)
+{
+    uint64_t start = 0, was = 0;
+    int64_t middle = (int64_t)(at + size / 2) + f->shift, look = middle;
+    for (int tries = 0; tries < TRIES; tries++) { /* there, then behind, then before */
+        const uint8_t *is = part(f, look, &start, &was);
+        if (!is) return;
+        if (!memcmp(is, id, DXUP_HASH_SIZE)) {
+            f->shift = (int64_t)start - (int64_t)at;
+            return;
+        }
+        look = tries == 3 ? middle : look;
+        look = tries < 3 ? (int64_t)(start + was) : look < (int64_t)start ? look - 1 : (int64_t)start - 1;
+        if (look < 0) return;
+    }
+}
