@@ -10,33 +10,34 @@
 
     QUICK EXAMPLE
 
-        static unsigned char disk[65536], memory[65536], back[16];
-        dx_cas_memory  ram = {disk, sizeof disk, 0};
-        dx_cas_desc    desc = {0};
-        dx_cas_store   store;
-        dx_cas_id      id;
-        size_t         size = 0;
-        desc.device = dx_cas_memory_device(&ram);
+        static unsigned char memory[65536], back[16];
+        dx_cas_file  file;
+        dx_cas_desc  desc = {0};
+        dx_cas_store store;
+        dx_cas_id    id;
+        size_t       size = 0;
+        if (dx_cas_file_open(&file, "quick.store", DX_CAS_WRITE | DX_CAS_CREATE) != 0) return 1;
+        desc.device = dx_cas_file_device(&file);
         desc.mode = DX_CAS_WRITE | DX_CAS_CREATE;
         desc.memory = memory;
         desc.memory_size = sizeof memory;
-        if (dx_cas_open(&store, &desc) != DX_CAS_OK) return 1;
-        if (dx_cas_put(&store, "hello", 5, &id) != DX_CAS_OK) return 2;
-        if (dx_cas_commit(&store) != DX_CAS_OK) return 3;   // now it survives a power cut
-        if (dx_cas_get(&store, &id, back, sizeof back, &size) != DX_CAS_OK) return 4;
-        if (size != 5 || memcmp(back, "hello", 5) != 0) return 5;
+        if (dx_cas_open(&store, &desc) != DX_CAS_OK) return 2;
+        if (dx_cas_put(&store, "hello", 5, &id) != DX_CAS_OK) return 3;
+        if (dx_cas_commit(&store) != DX_CAS_OK) return 4;   // now it survives a power cut
+        if (dx_cas_get(&store, &id, back, sizeof back, &size) != DX_CAS_OK) return 5;
+        if (size != 5 || memcmp(back, "hello", 5) != 0) return 6;
         dx_cas_close(&store);
+        dx_cas_file_close(&file);
 
     CONTENTS (search for the mark)
 
         >>config  >>types  >>api        what you may call
-        >>platform >>shared >>simd >>blake3 >>chunker >>device >>file
+        >>platform >>shared >>simd >>blake3 >>chunker >>file
         >>format >>index >>objects >>refs >>recovery >>checkpoint >>public >>verify >>collect
 
     GUARANTEES
         - dx_cas_put() returned 0: this process reads it at once.
-        - dx_cas_commit() returned 0: everything put and named before it survives a power cut (or
-          what desc.durability says).
+        - dx_cas_commit() returned 0: all before it survives a power cut, or desc.durability.
         - After a kill at any byte the store equals the state of the last commit, whole.
         - A full device does not block deletions (desc.preallocate), nor collection onto another.
         - dx_cas_get() and dx_cas_reader_read() never return bytes that do not hash to their id.
@@ -129,7 +130,7 @@ typedef struct dx_cas_blake3 { /* caller-allocated, private, may be copied; abou
     uint64_t chunk_index_;
     uint8_t  block_[64];
     uint8_t  block_size_, blocks_, flags_, stack_count_; /* blocks_ of the chunk are compressed */
-    uint32_t stack_[55][8];     /* roots of finished subtrees, largest first */
+    uint8_t  stack_[55][32];    /* roots of finished subtrees, largest first */
 } dx_cas_blake3;
 
 #ifdef DX_CAS_SHA256 /* ids are SHA-256: examples/sha256/sha256.h, which includes this file */
@@ -149,9 +150,9 @@ typedef struct dx_cas_chunker_desc { /* zero fields mean the default */
 
 typedef struct dx_cas_chunker { /* caller-allocated; fields are private */
     uint64_t gear_[256];
-    uint64_t hash_, mask_hard_, mask_easy_; /* masks before and after size_avg_ */
-    uint32_t size_min_, size_avg_, size_max_, fill_; /* fill_: bytes of the chunk in progress */
-    bool     fixed_;
+    uint64_t hash_, mask_hard_, mask_easy_; /* masks before and after size_avg */
+    dx_cas_chunker_desc desc_; /* without its defaults */
+    uint32_t fill_;            /* bytes of the chunk in progress */
 } dx_cas_chunker;
 
 /* Where a store lives. Each function returns 0 or a negative error, which is passed through
@@ -168,11 +169,6 @@ typedef struct dx_cas_device {
     void *user;
     int (*barrier)(void *user); /* keeps the order of writes before and after; NULL: sync does */
 } dx_cas_device;
-
-typedef struct dx_cas_memory { /* the memory device: {data, capacity, size}. sync does nothing */
-    void  *data;
-    size_t capacity, size; /* size: bytes in use */
-} dx_cas_memory;
 
 typedef struct dx_cas_file { /* the file device. POSIX and Windows; 64-bit offsets everywhere */
     intptr_t handle_;
@@ -255,22 +251,18 @@ typedef struct dx_cas_saved_ { /* private: what the checkpoint holds */
 } dx_cas_saved_;
 
 typedef struct dx_cas_store { /* caller-allocated; fields are private */
-    dx_cas_device  device_, checkpoint_;
-    const dx_cas_codec *codecs_;
-    void *(*grow_)(void *user, void *old, size_t size);
-    void          *grow_user_, *memory_;
+    dx_cas_desc    desc_; /* of this store, and of where it is now */
     uint8_t       *work_;
     dx_cas_entry_ *slots_;
-    size_t         work_size_, slot_count_, entry_count_, codec_count_;
+    size_t         work_size_, slot_count_, entry_count_;
     uint64_t       end_, memory_needed_, damage_offset_; /* end_: of the log */
     uint64_t       idle_size_;   /* refresh: nothing new when the device had this size */
     uint64_t       device_size_; /* writer: zero from the end of the log to here */
     dx_cas_stats   stats_;
     dx_cas_tip_    tip_;
     dx_cas_saved_  saved_;
-    uint8_t        store_id_[16];
     uint8_t        put_codec_;   /* dx_cas_put_with(); else 0 */
-    uint32_t       align_, tag_, object_size_max_, mode_, features_, durability_, preallocate_;
+    uint32_t       tag_, features_;
     bool           open_, dirty_, failed_, unsure_; /* unsure_: the last commit was not synced */
 } dx_cas_store;
 
@@ -334,7 +326,7 @@ DX_CAS_API void dx_cas_blake3_update(dx_cas_blake3 *h, const void *data, size_t 
 DX_CAS_API void dx_cas_blake3_final(const dx_cas_blake3 *h, void *out, size_t size);
 /* All in one: the id of an object. */
 DX_CAS_API void dx_cas_hash(const void *data, size_t size, dx_cas_id *out);
-/* out[i] = that of data[i]. Neighbours of equal size 64, 128, ... 1024 are hashed at once. */
+/* out[i] = that of data[i]. Neighbours of equal size 64, 128, ... 16384 are hashed at once. */
 DX_CAS_API void dx_cas_hash_many(const void *const *data, const size_t *sizes, size_t count,
                                  dx_cas_id *out);
 /* For several threads, and for proofs: hash the part at offset of a message by itself, in the mode
@@ -359,9 +351,8 @@ DX_CAS_API int dx_cas_chunker_init(dx_cas_chunker *c, const dx_cas_chunker_desc 
 DX_CAS_API size_t dx_cas_chunker_next(dx_cas_chunker *c, const void *data, size_t size, bool *cut);
 DX_CAS_API void dx_cas_chunker_reset(dx_cas_chunker *c); /* begin a new stream */
 
-/* --- Devices. *m and *f must outlive the store. */
-DX_CAS_API dx_cas_device dx_cas_memory_device(dx_cas_memory *m);
 #if !defined(DX_CAS_NO_FILE) && (!defined(__STDC_HOSTED__) || __STDC_HOSTED__ == 1)
+/* --- The file device. *f must outlive the store. examples/devices/devices.h has others. */
 /* Open a file (path in UTF-8). mode is that of dx_cas_desc: DX_CAS_READ takes no lock, DX_CAS_WRITE
    one that dies with the process (DX_CAS_ELOCKED at once when another has it), DX_CAS_CREATE makes
    the file where there is none. DX_CAS_WRITE syncs the folder. DX_CAS_ENOTFOUND, DX_CAS_ESYS. */
@@ -444,8 +435,7 @@ DX_CAS_API int dx_cas_ref_trim(dx_cas_store *s, const char *name, uint64_t oldes
 DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *user,
                              dx_cas_report *report);
 /* Copy what the names reach, all kept versions with their numbers, into dst (fresh), and commit.
-   Deleted names stay behind. After DX_CAS_ENOMEM grow dst and repeat. Then: dx_cas_retire(src),
-   rename the file, dx_cas_file_sync_folder(). */
+   Deleted names stay behind. After DX_CAS_ENOMEM grow dst and repeat. Then retire src, rename. */
 DX_CAS_API int dx_cas_copy_live(dx_cas_store *src, dx_cas_store *dst);
 
 #ifdef __cplusplus
@@ -555,36 +545,42 @@ static void dx_cas_p_blake3_iv(uint32_t key[8])
 #define DX_CAS_P_B3_ROTR(x, n) ((x) >> (n) | (x) << (32 - (n)))
 #define DX_CAS_P_B3_G(a, b, c, d, x, y)     \
     do {                                    \
-        a += b + m[x];                      \
+        a = a + (x) + b;                    \
         d = DX_CAS_P_B3_ROTR(d ^ a, 16);    \
         c += d;                             \
         b = DX_CAS_P_B3_ROTR(b ^ c, 12);    \
-        a += b + m[y];                      \
+        a = a + (y) + b;                    \
         d = DX_CAS_P_B3_ROTR(d ^ a, 8);     \
         c += d;                             \
         b = DX_CAS_P_B3_ROTR(b ^ c, 7);     \
     } while (0)
-#ifdef DX_CAS_SMALL /* one copy of it in place of 56 */
-static void dx_cas_p_b3_mix(uint32_t *a, uint32_t *b, uint32_t *c, uint32_t *d, const uint32_t *m,
-                            unsigned x, unsigned y)
-{
-    DX_CAS_P_B3_G(*a, *b, *c, *d, x, y);
-}
-#undef DX_CAS_P_B3_G
-#define DX_CAS_P_B3_G(a, b, c, d, x, y) dx_cas_p_b3_mix(&a, &b, &c, &d, m, x, y)
+/* Unrolled the arrays below are registers; DX_CAS_SMALL leaves them loops. */
+#if defined(DX_CAS_SMALL) || !(defined(__GNUC__) || defined(__clang__))
+  #define DX_CAS_P_UNROLL
+#elif defined(__clang__)
+  #define DX_CAS_P_UNROLL _Pragma("clang loop unroll(full)")
+#else
+  #define DX_CAS_P_UNROLL _Pragma("GCC unroll 16")
 #endif
-/* One round; the arguments are the order in which it takes the message words. */
-#define DX_CAS_P_B3_ROUND(i0, i1, i2, i3, i4, i5, i6, i7, i8, i9, ia, ib, ic, id, ie, if) \
-    do {                                                                                  \
-        DX_CAS_P_B3_G(v0, v4, v8, vc, i0, i1);                                            \
-        DX_CAS_P_B3_G(v1, v5, v9, vd, i2, i3);                                            \
-        DX_CAS_P_B3_G(v2, v6, va, ve, i4, i5);                                            \
-        DX_CAS_P_B3_G(v3, v7, vb, vf, i6, i7);                                            \
-        DX_CAS_P_B3_G(v0, v5, va, vf, i8, i9);                                            \
-        DX_CAS_P_B3_G(v1, v6, vb, vc, ia, ib);                                            \
-        DX_CAS_P_B3_G(v2, v7, v8, vd, ic, id);                                            \
-        DX_CAS_P_B3_G(v3, v4, v9, ve, ie, if);                                            \
-    } while (0)
+/* The words that each of seven rounds takes: always in the same new order. */
+static const uint8_t dx_cas_p_b3_order[7][16] = {
+    {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
+    {2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8},
+    {3, 4, 10, 12, 13, 2, 7, 14, 6, 5, 9, 0, 11, 15, 8, 1},
+    {10, 7, 12, 9, 14, 3, 13, 15, 4, 0, 11, 2, 5, 8, 1, 6},
+    {12, 13, 9, 11, 15, 10, 14, 8, 7, 2, 5, 3, 0, 1, 6, 4},
+    {9, 14, 11, 5, 8, 12, 15, 1, 13, 3, 0, 10, 2, 6, 4, 7},
+    {11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13}};
+/* The rounds of v with m: of each the columns (r even), then the diagonals. */
+#define DX_CAS_P_B3_ROUNDS(v, m, r, i)                                                            \
+    DX_CAS_P_UNROLL for (r = 0; r < 14; r++) {                                                    \
+        DX_CAS_P_UNROLL for (i = 0; i < 4; i++) {                                                 \
+            DX_CAS_P_B3_G(v[i], v[4 + (i + r % 2) % 4], v[8 + (i + r % 2 * 2) % 4],               \
+                          v[12 + (i + r % 2 * 3) % 4],                                            \
+                          m[dx_cas_p_b3_order[r / 2][r % 2 * 8 + 2 * i]],                         \
+                          m[dx_cas_p_b3_order[r / 2][r % 2 * 8 + 2 * i + 1]]);                    \
+        }                                                                                         \
+    }
 
 /* The compression function: out[0..8) is the chaining value, all 16 words are the output of a root.
    out may be cv. block_size says how many bytes of block count, the rest must be zero. */
@@ -592,54 +588,23 @@ static void dx_cas_p_blake3_compress(uint32_t out[16], const uint32_t cv[8],
                                      const uint8_t block[64], uint32_t block_size,
                                      uint64_t counter, uint32_t flags)
 {
+    uint32_t v[16] = {cv[0], cv[1], cv[2], cv[3], cv[4], cv[5], cv[6], cv[7], 0x6a09e667u,
+                      0xbb67ae85u, 0x3c6ef372u, 0xa54ff53au, (uint32_t)(counter & 0xffffffffu),
+                      (uint32_t)(counter >> 32), block_size, flags};
     uint32_t m[16];
-    uint32_t v0 = cv[0], v1 = cv[1], v2 = cv[2], v3 = cv[3];
-    uint32_t v4 = cv[4], v5 = cv[5], v6 = cv[6], v7 = cv[7];
-    uint32_t v8 = 0x6a09e667u, v9 = 0xbb67ae85u, va = 0x3c6ef372u, vb = 0xa54ff53au;
-    uint32_t vc = (uint32_t)(counter & 0xffffffffu), vd = (uint32_t)(counter >> 32);
-    uint32_t ve = block_size, vf = flags;
-    unsigned i;
-    for (i = 0; i < 16; i++) m[i] = dx_cas_p_load32(block + 4 * i);
-    DX_CAS_P_B3_ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    DX_CAS_P_B3_ROUND(2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8);
-    DX_CAS_P_B3_ROUND(3, 4, 10, 12, 13, 2, 7, 14, 6, 5, 9, 0, 11, 15, 8, 1);
-    DX_CAS_P_B3_ROUND(10, 7, 12, 9, 14, 3, 13, 15, 4, 0, 11, 2, 5, 8, 1, 6);
-    DX_CAS_P_B3_ROUND(12, 13, 9, 11, 15, 10, 14, 8, 7, 2, 5, 3, 0, 1, 6, 4);
-    DX_CAS_P_B3_ROUND(9, 14, 11, 5, 8, 12, 15, 1, 13, 3, 0, 10, 2, 6, 4, 7);
-    DX_CAS_P_B3_ROUND(11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13);
-    out[8] = v8 ^ cv[0];
-    out[9] = v9 ^ cv[1];
-    out[10] = va ^ cv[2];
-    out[11] = vb ^ cv[3];
-    out[12] = vc ^ cv[4];
-    out[13] = vd ^ cv[5];
-    out[14] = ve ^ cv[6];
-    out[15] = vf ^ cv[7];
-    out[0] = v0 ^ v8;
-    out[1] = v1 ^ v9;
-    out[2] = v2 ^ va;
-    out[3] = v3 ^ vb;
-    out[4] = v4 ^ vc;
-    out[5] = v5 ^ vd;
-    out[6] = v6 ^ ve;
-    out[7] = v7 ^ vf;
-}
-/* The block of a parent node: the chaining values of its two children. */
-static void dx_cas_p_blake3_parent_block(uint8_t block[64], const uint32_t left[8],
-                                         const uint32_t right[8])
-{
-    unsigned i;
-    for (i = 0; i < 8; i++) {
-        dx_cas_p_store32(block + 4 * i, left[i]);
-        dx_cas_p_store32(block + 32 + 4 * i, right[i]);
+    unsigned r, i;
+    DX_CAS_P_UNROLL for (i = 0; i < 16; i++) m[i] = dx_cas_p_load32(block + 4 * i);
+    DX_CAS_P_B3_ROUNDS(v, m, r, i)
+    DX_CAS_P_UNROLL for (i = 0; i < 8; i++) {
+        out[i + 8] = v[i + 8] ^ cv[i];
+        out[i] = v[i] ^ v[i + 8];
     }
 }
 /* <<shared */
 
 /* >>simd ---------------------------------------------------------------
    Inputs of equal size side by side, one in each lane of a GNU C vector: 16 lanes with AVX-512, 8
-   with AVX2, found at run time; 4 with SSE2, NEON or wasm, which the target says. Tests force a
-   width with DX_CAS_LANES, on any CPU; what is hashed does not depend on it. */
+   with AVX2, found at run time; 4 with SSE2, NEON or wasm, which the target says. */
 #if defined(__has_builtin) && !defined(DX_CAS_SMALL) && (!defined(DX_CAS_LANES) || DX_CAS_LANES > 1)
   #if __has_builtin(__builtin_shufflevector) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && \
       (defined(__SSE2__) || defined(__ARM_NEON) || defined(__wasm_simd128__))
@@ -655,18 +620,13 @@ typedef struct dx_cas_p_b3_job { /* one call of a kernel */
     uint64_t        counter;     /* of the first input, */
     unsigned        step;        /* and from each to the next */
     unsigned        blocks;      /* of 64 bytes in each input */
-    uint32_t        flags, first_flags, last_flags; /* of all blocks; more of the first, the last */
+    uint32_t        flags;       /* of each block; << 8: more of the first; << 16: of the last */
 } dx_cas_p_b3_job;
 
 #ifdef DX_CAS_LANES
   #define DX_CAS_P_TARGET(features)
 #else
   #define DX_CAS_P_TARGET(features) __attribute__((target(features)))
-#endif
-#ifdef __clang__
-  #define DX_CAS_P_UNROLL
-#else
-  #define DX_CAS_P_UNROLL _Pragma("GCC unroll 16")
 #endif
 /* a0 b0 a1 b1 ... of the lower and of the upper halves: log2(N) times, rows become columns. */
 #define DX_CAS_P_LOW4(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
@@ -691,12 +651,12 @@ typedef struct dx_cas_p_b3_job { /* one call of a kernel */
         }                                                                                          \
         DX_CAS_P_UNROLL for (i = 0; i < 8; i++) h[i] = none + job->key[i];                         \
         for (block = 0; block < job->blocks; block++) {                                            \
-            dx_cas_p_v##N v0 = h[0], v1 = h[1], v2 = h[2], v3 = h[3], v4 = h[4], v5 = h[5],        \
-                          v6 = h[6], v7 = h[7], v8 = none + 0x6a09e667u, v9 = none + 0xbb67ae85u,  \
-                          va = none + 0x3c6ef372u, vb = none + 0xa54ff53au, vc = low, vd = high,   \
-                          ve = none + 64u, vf = none + job->flags;                                 \
-            if (block == 0) vf |= none + job->first_flags;                                         \
-            if (block + 1 == job->blocks) vf |= none + job->last_flags;                            \
+            uint32_t first = block == 0 ? job->flags >> 8 : 0;                                     \
+            uint32_t last = block + 1 == job->blocks ? job->flags >> 16 : 0;                       \
+            dx_cas_p_v##N v[16] = {h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7],                 \
+                                   none + 0x6a09e667u, none + 0xbb67ae85u, none + 0x3c6ef372u,     \
+                                   none + 0xa54ff53au, low, high, none + 64u, none};               \
+            v[15] += (job->flags | first | last) & 255;                                            \
             DX_CAS_P_UNROLL for (k = 0; k < 16; k += N) {                                          \
                 DX_CAS_P_UNROLL for (i = 0; i < N; i++) {                                          \
                     const uint8_t *in = job->in[i < count ? i : 0] + 64 * (size_t)block;           \
@@ -710,15 +670,8 @@ typedef struct dx_cas_p_b3_job { /* one call of a kernel */
                     }                                                                              \
                 }                                                                                  \
             }                                                                                      \
-            DX_CAS_P_B3_ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);               \
-            DX_CAS_P_B3_ROUND(2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8);               \
-            DX_CAS_P_B3_ROUND(3, 4, 10, 12, 13, 2, 7, 14, 6, 5, 9, 0, 11, 15, 8, 1);               \
-            DX_CAS_P_B3_ROUND(10, 7, 12, 9, 14, 3, 13, 15, 4, 0, 11, 2, 5, 8, 1, 6);               \
-            DX_CAS_P_B3_ROUND(12, 13, 9, 11, 15, 10, 14, 8, 7, 2, 5, 3, 0, 1, 6, 4);               \
-            DX_CAS_P_B3_ROUND(9, 14, 11, 5, 8, 12, 15, 1, 13, 3, 0, 10, 2, 6, 4, 7);               \
-            DX_CAS_P_B3_ROUND(11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13);               \
-            h[0] = v0 ^ v8, h[1] = v1 ^ v9, h[2] = v2 ^ va, h[3] = v3 ^ vb;                        \
-            h[4] = v4 ^ vc, h[5] = v5 ^ vd, h[6] = v6 ^ ve, h[7] = v7 ^ vf;                        \
+            DX_CAS_P_B3_ROUNDS(v, m, k, i)                                                         \
+            DX_CAS_P_UNROLL for (i = 0; i < 8; i++) h[i] = v[i] ^ v[i + 8];                        \
         }                                                                                          \
         for (i = 0; i < count; i++) {                                                              \
             for (j = 0; j < 8; j++) {                                                              \
@@ -728,40 +681,89 @@ typedef struct dx_cas_p_b3_job { /* one call of a kernel */
     }
 DX_CAS_P_B3_KERNEL(4, )
 #if defined(__x86_64__) || defined(__i386__)
+/* One input: a chain of compressions, whose steps wait for one another. The state is a matrix of
+   four rows, a vector each; a step takes all columns or all diagonals. The second row stays: the
+   others can be shifted while it is still computed. */
+#define DX_CAS_P_MIX __builtin_shufflevector
+#define DX_CAS_P_B3_ROWS(NAME, TARGET)                                                             \
+    TARGET static void NAME(uint32_t *out, const uint32_t *cv, const uint8_t *in, size_t blocks,   \
+                            uint32_t size, uint64_t counter, uint32_t flags)                       \
+    {                                                                                              \
+        const dx_cas_p_v4 iv = {0x6a09e667u, 0xbb67ae85u, 0x3c6ef372u, 0xa54ff53au};               \
+        dx_cas_p_v4 h[4] = {iv, iv, iv, iv}, a, b, c, d = iv;                                      \
+        uint32_t m[16];                                                                            \
+        size_t n, r;                                                                               \
+        DX_CAS_MEMCPY(h, cv, 32);                                                                  \
+        for (n = 0; n < blocks; n++) {                                                             \
+            uint32_t first = n == 0 ? flags >> 8 : 0, last = n + 1 == blocks ? flags >> 16 : 0;    \
+            DX_CAS_MEMCPY(m, in + 64 * n, 64);                                                     \
+            a = h[0], b = h[1], c = iv;                                                            \
+            d[0] = (uint32_t)(counter & 0xffffffffu), d[1] = (uint32_t)(counter >> 32);            \
+            d[2] = size, d[3] = (flags | first | last) & 255;                                      \
+            DX_CAS_P_UNROLL for (r = 0; r < 14; r++) {                                             \
+                const uint8_t *o = dx_cas_p_b3_order[r / 2] + r % 2 * 8;                           \
+                const size_t i = r % 2 * 2;                                                        \
+                const dx_cas_p_v4 x = {m[o[3 * i]], m[o[2 - i]], m[o[4 - i]], m[o[6 - i]]};        \
+                const dx_cas_p_v4 y = {m[o[3 * i + 1]], m[o[3 - i]], m[o[5 - i]], m[o[7 - i]]};    \
+                DX_CAS_P_B3_G(a, b, c, d, x, y);                                                   \
+                a = r % 2 ? DX_CAS_P_MIX(a, a, 1, 2, 3, 0) : DX_CAS_P_MIX(a, a, 3, 0, 1, 2);       \
+                c = r % 2 ? DX_CAS_P_MIX(c, c, 3, 0, 1, 2) : DX_CAS_P_MIX(c, c, 1, 2, 3, 0);       \
+                d = DX_CAS_P_MIX(d, d, 2, 3, 0, 1);                                                \
+            }                                                                                      \
+            h[2] = c ^ h[0], h[3] = d ^ h[1], h[0] = a ^ c, h[1] = b ^ d;                          \
+        }                                                                                          \
+        DX_CAS_MEMCPY(out, h, 64);                                                                 \
+    }
 DX_CAS_P_B3_KERNEL(16, DX_CAS_P_TARGET("avx512f"))
+DX_CAS_P_B3_ROWS(dx_cas_p_b3_one_512, DX_CAS_P_TARGET("avx512vl"))
 /* Without an instruction for rotations, those by whole bytes are one shuffle. */
-typedef uint8_t dx_cas_p_bytes __attribute__((vector_size(32)));
+typedef uint8_t dx_cas_p_b4 __attribute__((vector_size(16)));
+typedef uint8_t dx_cas_p_b8 __attribute__((vector_size(32)));
 #define DX_CAS_P_QUAD(i, n) \
     i + n / 8 % 4, i + (n / 8 + 1) % 4, i + (n / 8 + 2) % 4, i + (n / 8 + 3) % 4
+#define DX_CAS_P_QUADS(i, n) \
+    DX_CAS_P_QUAD(i, n), DX_CAS_P_QUAD(i + 4, n), DX_CAS_P_QUAD(i + 8, n), DX_CAS_P_QUAD(i + 12, n)
+#define DX_CAS_P_TURN(N, x, n, ...)     \
+    (n % 8 ? (x) >> n | (x) << (32 - n) \
+           : (dx_cas_p_v##N)DX_CAS_P_MIX((dx_cas_p_b##N)(x), (dx_cas_p_b##N)(x), __VA_ARGS__))
 #undef DX_CAS_P_B3_ROTR
-#define DX_CAS_P_B3_ROTR(x, n)                                                                    \
-    (n % 8 ? (x) >> n | (x) << (32 - n)                                                           \
-           : (dx_cas_p_v8)__builtin_shufflevector(                                                \
-                 (dx_cas_p_bytes)(x), (dx_cas_p_bytes)(x), DX_CAS_P_QUAD(0, n),                   \
-                 DX_CAS_P_QUAD(4, n), DX_CAS_P_QUAD(8, n), DX_CAS_P_QUAD(12, n),                  \
-                 DX_CAS_P_QUAD(16, n), DX_CAS_P_QUAD(20, n), DX_CAS_P_QUAD(24, n),                \
-                 DX_CAS_P_QUAD(28, n)))
+#define DX_CAS_P_B3_ROTR(x, n) \
+    DX_CAS_P_TURN(8, x, n, DX_CAS_P_QUADS(0, n), DX_CAS_P_QUADS(16, n))
 DX_CAS_P_B3_KERNEL(8, DX_CAS_P_TARGET("avx2"))
+#undef DX_CAS_P_B3_ROTR
+#define DX_CAS_P_B3_ROTR(x, n) DX_CAS_P_TURN(4, x, n, DX_CAS_P_QUADS(0, n))
+DX_CAS_P_B3_ROWS(dx_cas_p_b3_one, DX_CAS_P_TARGET("sse4.1"))
 #else
   #define dx_cas_p_b3_x8 dx_cas_p_b3_x4
   #define dx_cas_p_b3_x16 dx_cas_p_b3_x4
 #endif
 
-static size_t dx_cas_p_lanes(void)
+/* 1: SSE4.1, 2: AVX2, 3: AVX-512, 4: the same, but words are faster than rows (Zen 5, the only AMD
+   that has vp2intersect). 0: what the target says. */
+static unsigned dx_cas_p_b3_level(void)
 {
 #if defined(DX_CAS_LANES)
-    return DX_CAS_LANES;
+    return DX_CAS_LANES == 16 ? 3 : DX_CAS_LANES == 8 ? 2 : 0;
 #elif (defined(__x86_64__) || defined(__i386__)) && \
     (!defined(__STDC_HOSTED__) || __STDC_HOSTED__ == 1)
-    return __builtin_cpu_supports("avx512f") ? 16 : __builtin_cpu_supports("avx2") ? 8 : 4;
+    if (!__builtin_cpu_supports("avx512vl")) {
+        return __builtin_cpu_supports("avx2") ? 2 : __builtin_cpu_supports("sse4.1") ? 1 : 0;
+    }
+    return __builtin_cpu_is("amd") && __builtin_cpu_supports("avx512vp2intersect") ? 4 : 3;
 #else
-    return 4;
+    return 0;
 #endif
+}
+
+static size_t dx_cas_p_lanes(void)
+{
+    unsigned level = dx_cas_p_b3_level();
+    return level >= 3 ? 16 : level == 2 ? 8 : 4;
 }
 
 static void dx_cas_p_b3_run(const dx_cas_p_b3_job *job, size_t count, size_t lanes)
 {
-    if (lanes == 16 && count > 8) dx_cas_p_b3_x16(job, count);
+    if (count > 8) dx_cas_p_b3_x16(job, count);
     else if (lanes >= 8 && count > 2) dx_cas_p_b3_x8(job, count);
     else dx_cas_p_b3_x4(job, count);
 }
@@ -781,9 +783,21 @@ static void dx_cas_p_b3_many(dx_cas_p_b3_job *job, const uint8_t *in, size_t str
 #endif
 
 /* >>blake3 ------------------------------------------------------------- */
-static void dx_cas_p_load_words(uint32_t *out, const uint8_t *p, unsigned count)
+/* One block after another, size bytes of each count. flags as in a job; out may be cv. */
+static void dx_cas_p_b3_blocks(uint32_t out[16], const uint32_t cv[8], const uint8_t *in,
+                               size_t blocks, uint32_t size, uint64_t counter, uint32_t flags)
 {
-    while (count-- > 0) out[count] = dx_cas_p_load32(p + 4 * count);
+    size_t i;
+#if defined(DX_CAS_P_SIMD) && (defined(__x86_64__) || defined(__i386__))
+    unsigned level = dx_cas_p_b3_level();
+    if (level == 1 || level == 2) dx_cas_p_b3_one(out, cv, in, blocks, size, counter, flags);
+    if (level == 3) dx_cas_p_b3_one_512(out, cv, in, blocks, size, counter, flags);
+    if (level % 4 != 0) return;
+#endif
+    for (i = 0; i < blocks; i++, cv = out) {
+        uint32_t first = i == 0 ? flags >> 8 : 0, last = i + 1 == blocks ? flags >> 16 : 0;
+        dx_cas_p_blake3_compress(out, cv, in + 64 * i, size, counter, (flags | first | last) & 255);
+    }
 }
 
 static void dx_cas_p_store_words(uint8_t *out, const uint32_t *words, unsigned count)
@@ -807,7 +821,8 @@ DX_CAS_API void dx_cas_blake3_init(dx_cas_blake3 *h)
 
 DX_CAS_API void dx_cas_blake3_init_keyed(dx_cas_blake3 *h, const uint8_t key[32])
 {
-    dx_cas_p_load_words(h->key_, key, 8);
+    unsigned i;
+    for (i = 0; i < 8; i++) h->key_[i] = dx_cas_p_load32(key + 4 * i);
     dx_cas_p_b3_start(h, DX_CAS_P_B3_KEYED);
 }
 
@@ -835,32 +850,33 @@ static unsigned dx_cas_p_bits(uint64_t v)
 static void dx_cas_p_b3_merge(dx_cas_blake3 *h)
 {
     unsigned count = dx_cas_p_bits(h->chunk_index_);
-    while (h->stack_count_ > count) {
+    for (; h->stack_count_ > count; h->stack_count_--) {
         uint32_t out[16];
-        uint8_t block[64];
-        uint32_t *left = h->stack_[h->stack_count_ - 2];
-        dx_cas_p_blake3_parent_block(block, left, h->stack_[--h->stack_count_]);
-        dx_cas_p_blake3_compress(out, h->key_, block, 64, 0, DX_CAS_P_B3_PARENT | h->flags_);
-        DX_CAS_MEMCPY(left, out, 32);
+        uint8_t *left = h->stack_[h->stack_count_ - 2];
+        dx_cas_p_b3_blocks(out, h->key_, left, 1, 64, 0, h->flags_ | (uint32_t)DX_CAS_P_B3_PARENT);
+        dx_cas_p_store_words(left, out, 8);
     }
 }
 
-static void dx_cas_p_b3_push(dx_cas_blake3 *h, const uint32_t cv[8], uint64_t chunks)
+static void dx_cas_p_b3_push(dx_cas_blake3 *h, const uint8_t cv[32], uint64_t chunks)
 {
     dx_cas_p_b3_merge(h);
     DX_CAS_MEMCPY(h->stack_[h->stack_count_++], cv, 32);
     h->chunk_index_ += chunks;
 }
 
-static void dx_cas_p_b3_absorb(dx_cas_blake3 *h, const uint8_t *block)
+/* Whole blocks, at most those that the chunk still takes. */
+static void dx_cas_p_b3_absorb(dx_cas_blake3 *h, const uint8_t *p, size_t size)
 {
-    uint32_t flags = h->flags_, out[16];
-    if (h->blocks_ == 0) flags |= DX_CAS_P_B3_CHUNK_START;
-    if (h->blocks_ == 15) flags |= DX_CAS_P_B3_CHUNK_END;
-    dx_cas_p_blake3_compress(out, h->chunk_, block, 64, h->chunk_index_, flags);
-    DX_CAS_MEMCPY(h->chunk_, out, 32);
-    if (++h->blocks_ < 16) return;
-    dx_cas_p_b3_push(h, h->chunk_, 1);
+    uint32_t flags = h->flags_;
+    uint8_t cv[32];
+    if (h->blocks_ == 0) flags |= (uint32_t)DX_CAS_P_B3_CHUNK_START << 8;
+    h->blocks_ = (uint8_t)(h->blocks_ + size / 64);
+    if (h->blocks_ == 16) flags |= (uint32_t)DX_CAS_P_B3_CHUNK_END << 16;
+    dx_cas_p_b3_blocks(h->chunk_, h->chunk_, p, size / 64, 64, h->chunk_index_, flags);
+    if (h->blocks_ < 16) return;
+    dx_cas_p_store_words(cv, h->chunk_, 8);
+    dx_cas_p_b3_push(h, cv, 1);
     DX_CAS_MEMCPY(h->chunk_, h->key_, sizeof h->key_);
     h->blocks_ = 0;
 }
@@ -874,19 +890,19 @@ static size_t dx_cas_p_b3_subtree(dx_cas_blake3 *h, const uint8_t *p, size_t siz
 #ifdef DX_CAS_P_SIMD
     if (size >= 2048 && (h->chunk_index_ & 1) == 0) {
         uint8_t cvs[64 * 32];
-        uint32_t halves[2][8], parent = h->flags_ | (uint32_t)DX_CAS_P_B3_PARENT;
-        dx_cas_p_b3_job leaf = {{NULL}, h->key_, NULL, 32, h->chunk_index_, 1, 16, h->flags_,
-                                DX_CAS_P_B3_CHUNK_START, DX_CAS_P_B3_CHUNK_END};
-        dx_cas_p_b3_job node = {{NULL}, h->key_, NULL, 32, 0, 0, 1, parent, 0, 0};
+        dx_cas_p_b3_job leaf = {{NULL}, h->key_, NULL, 32, h->chunk_index_, 1, 16,
+                                h->flags_ | DX_CAS_P_B3_CHUNK_START << 8 |
+                                    (uint32_t)DX_CAS_P_B3_CHUNK_END << 16};
+        dx_cas_p_b3_job node = {{NULL}, h->key_, NULL, 32, 0, 0, 1,
+                                h->flags_ | (uint32_t)DX_CAS_P_B3_PARENT};
         size_t count;
         for (chunks = 64; chunks > size / 1024 || (h->chunk_index_ & (chunks - 1));) chunks /= 2;
         dx_cas_p_b3_many(&leaf, p, 1024, chunks, cvs);
         for (count = chunks / 2; count > 1; count /= 2) {
             dx_cas_p_b3_many(&node, cvs, 64, count, cvs);
         }
-        dx_cas_p_load_words(halves[0], cvs, 16);
-        dx_cas_p_b3_push(h, halves[0], chunks / 2);
-        dx_cas_p_b3_push(h, halves[1], chunks / 2);
+        dx_cas_p_b3_push(h, cvs, chunks / 2);
+        dx_cas_p_b3_push(h, cvs + 32, chunks / 2);
     }
 #endif
     (void)p;
@@ -901,13 +917,14 @@ DX_CAS_API void dx_cas_blake3_update(dx_cas_blake3 *h, const void *data, size_t 
     while (size > 0) {
         size_t take = 0;
         if (h->block_size_ == 64) {
-            dx_cas_p_b3_absorb(h, h->block_);
+            dx_cas_p_b3_absorb(h, h->block_, 64);
             h->block_size_ = 0;
         }
         if (h->blocks_ + h->block_size_ == 0) take = dx_cas_p_b3_subtree(h, p, size);
         if (take == 0 && h->block_size_ == 0 && size > 64) {
-            take = 64;
-            dx_cas_p_b3_absorb(h, p);
+            take = (16u - h->blocks_) * 64u;
+            if (take >= size) take = (size - 1) / 64 * 64;
+            dx_cas_p_b3_absorb(h, p, take);
         } else if (take == 0) {
             take = 64u - h->block_size_;
             if (take > size) take = size;
@@ -924,23 +941,25 @@ DX_CAS_API void dx_cas_blake3_update(dx_cas_blake3 *h, const void *data, size_t 
 static void dx_cas_p_b3_output(const dx_cas_blake3 *h, unsigned keep, uint32_t root,
                                uint64_t number, uint32_t words[16])
 {
-    unsigned level = h->stack_count_;
+    unsigned level = h->stack_count_, i;
     uint32_t flags = h->flags_ | (uint32_t)DX_CAS_P_B3_CHUNK_END;
     uint8_t block[64] = {0};
     if (level > keep && h->blocks_ + h->block_size_ == 0) { /* it ends with a subtree */
-        DX_CAS_MEMCPY(words, h->stack_[--level], 32);
+        level--;
+        for (i = 0; i < 8; i++) words[i] = dx_cas_p_load32(h->stack_[level] + 4 * i);
     } else {
         if (h->blocks_ == 0) flags |= (uint32_t)DX_CAS_P_B3_CHUNK_START;
         DX_CAS_MEMCPY(block, h->block_, h->block_size_);
-        dx_cas_p_blake3_compress(words, h->chunk_, block, h->block_size_,
-                                 level == keep ? h->chunk_index_ + number : h->chunk_index_,
-                                 level == keep ? flags | root : flags);
+        dx_cas_p_b3_blocks(words, h->chunk_, block, 1, h->block_size_,
+                           level == keep ? h->chunk_index_ + number : h->chunk_index_,
+                           level == keep ? flags | root : flags);
     }
     flags = h->flags_ | (uint32_t)DX_CAS_P_B3_PARENT;
     while (level > keep) {
-        dx_cas_p_blake3_parent_block(block, h->stack_[--level], words);
-        dx_cas_p_blake3_compress(words, h->key_, block, 64, level == keep ? number : 0,
-                                 level == keep ? flags | root : flags);
+        DX_CAS_MEMCPY(block, h->stack_[--level], 32);
+        dx_cas_p_store_words(block + 32, words, 8);
+        dx_cas_p_b3_blocks(words, h->key_, block, 1, 64, level == keep ? number : 0,
+                           level == keep ? flags | root : flags);
     }
 }
 
@@ -983,17 +1002,65 @@ DX_CAS_API void dx_cas_blake3_join(const dx_cas_blake3 *mode, const uint8_t part
 {
     uint32_t words[16], flags = mode->flags_ | (uint32_t)DX_CAS_P_B3_PARENT;
     if (root) flags |= (uint32_t)DX_CAS_P_B3_ROOT;
-    dx_cas_p_blake3_compress(words, mode->key_, parts, 64, 0, flags);
+    dx_cas_p_b3_blocks(words, mode->key_, parts, 1, 64, 0, flags);
+    dx_cas_p_store_words(out, words, 8);
+}
+
+/* One chunk, without a hasher. */
+static void dx_cas_p_b3_chunk(const uint8_t *p, size_t size, uint8_t out[32])
+{
+    uint32_t words[16], flags = (uint32_t)DX_CAS_P_B3_CHUNK_END | (uint32_t)DX_CAS_P_B3_ROOT;
+    uint8_t block[64] = {0};
+    size_t whole = size > 64 ? (size - 1) / 64 : 0;
+    dx_cas_p_blake3_iv(words);
+    if (whole == 0) flags |= (uint32_t)DX_CAS_P_B3_CHUNK_START;
+    else dx_cas_p_b3_blocks(words, words, p, whole, 64, 0, DX_CAS_P_B3_CHUNK_START << 8);
+    if (size) DX_CAS_MEMCPY(block, p + 64 * whole, size - 64 * whole);
+    dx_cas_p_b3_blocks(words, words, block, 1, (uint32_t)(size - 64 * whole), 0, flags);
     dx_cas_p_store_words(out, words, 8);
 }
 
 DX_CAS_API void dx_cas_hash(const void *data, size_t size, dx_cas_id *out)
 {
     dx_cas_hasher h;
+    if (DX_CAS_P_HASH_NUMBER == 1 && size <= 1024) {
+        dx_cas_p_b3_chunk((const uint8_t *)data, size, out->bytes);
+        return;
+    }
     DX_CAS_P_HASH(init)(&h);
     DX_CAS_P_HASH(update)(&h, data, size);
     DX_CAS_P_HASH(final)(&h, out->bytes, sizeof out->bytes);
 }
+
+#if defined(DX_CAS_P_SIMD) && DX_CAS_P_HASH_NUMBER == 1
+/* Messages of whole blocks, side by side: a chunk of each, then the parents that are due. */
+static void dx_cas_p_b3_side_by_side(const void *const *data, size_t size, size_t count,
+                                     size_t lanes, dx_cas_id *out)
+{
+    uint8_t stacks[16][5 * 32]; /* 5: the last of 16 chunks stands on 4 subtrees */
+    uint32_t key[8], root = (uint32_t)DX_CAS_P_B3_ROOT << 16;
+    dx_cas_p_b3_job leaf = {{NULL}, key, NULL, sizeof stacks[0], 0, 0, 16,
+                            DX_CAS_P_B3_CHUNK_START << 8 | (uint32_t)DX_CAS_P_B3_CHUNK_END << 16};
+    dx_cas_p_b3_job node = {{NULL}, key, NULL, sizeof stacks[0], 0, 0, 1, DX_CAS_P_B3_PARENT};
+    size_t at, high = 0, low, i;
+    dx_cas_p_blake3_iv(key);
+    if (size <= 1024) leaf.flags |= root;
+    for (at = 0; at < size; at += 1024, leaf.counter++) {
+        if (size - at < 1024) leaf.blocks = (unsigned)(size - at) / 64;
+        for (i = 0; i < count; i++) leaf.in[i] = (const uint8_t *)data[i] + at;
+        leaf.out = stacks[0] + 32 * high++;
+        dx_cas_p_b3_run(&leaf, count, lanes);
+        low = size - at <= 1024 ? 1 : dx_cas_p_bits(leaf.counter + 1);
+        for (; high > low; high--) {
+            if (size - at <= 1024 && high == 2) node.flags |= root;
+            for (i = 0; i < count; i++) node.in[i] = stacks[i] + 32 * (high - 2);
+            node.out = stacks[0] + 32 * (high - 2);
+            dx_cas_p_b3_run(&node, count, lanes);
+        }
+    }
+    for (i = 0; i < count; i++) DX_CAS_MEMCPY(out[i].bytes, stacks[i], 32);
+}
+#endif
 
 DX_CAS_API void dx_cas_hash_many(const void *const *data, const size_t *sizes, size_t count,
                                  dx_cas_id *out)
@@ -1001,21 +1068,14 @@ DX_CAS_API void dx_cas_hash_many(const void *const *data, const size_t *sizes, s
     size_t i = 0;
 #if defined(DX_CAS_P_SIMD) && DX_CAS_P_HASH_NUMBER == 1
     size_t lanes = dx_cas_p_lanes(), n;
-    uint32_t key[8];
-    dx_cas_p_b3_job job = {{NULL}, key, NULL, 32, 0, 0, 0, 0, DX_CAS_P_B3_CHUNK_START,
-                           (uint32_t)DX_CAS_P_B3_CHUNK_END | (uint32_t)DX_CAS_P_B3_ROOT};
-    dx_cas_p_blake3_iv(key);
     for (; i < count; i += n) {
-        job.in[0] = (const uint8_t *)data[i];
-        for (n = 1; n < lanes && i + n < count && sizes[i + n] == sizes[i]; n++) {
-            job.in[n] = (const uint8_t *)data[i + n];
-        }
-        if (n > 1 && sizes[i] % 64 == 0 && sizes[i] - 1 < 1024) {
-            job.blocks = (unsigned)sizes[i] / 64;
-            job.out = out[i].bytes;
-            dx_cas_p_b3_run(&job, n, lanes);
+        size_t size = sizes[i], calls = (size + 1023) / 1024; /* by itself: calls / lanes, each */
+        for (n = 1; n < lanes && i + n < count && sizes[i + n] == size;) n++;
+        if (n > 1 && size - 1 < 16384 && size % 64 == 0 &&
+            calls <= n * ((calls + lanes - 1) / lanes)) {
+            dx_cas_p_b3_side_by_side(data + i, size, n, lanes, out + i);
         } else {
-            dx_cas_hash(data[i], sizes[i], &out[i]);
+            dx_cas_hash(data[i], size, &out[i]);
             n = 1;
         }
     }
@@ -1069,8 +1129,8 @@ DX_CAS_API const char *dx_cas_error_name(int error)
 /* >>chunker ------------------------------------------------------------ */
 static bool dx_cas_p_chunker_params(const dx_cas_chunker_desc *desc, dx_cas_chunker_desc *p)
 {
-    DX_CAS_MEMSET(p, 0, sizeof *p);
     if (desc) *p = *desc;
+    else DX_CAS_MEMSET(p, 0, sizeof *p);
     if (p->size_avg == 0) p->size_avg = 65536;
     if (p->mode == DX_CAS_CHUNK_FIXED) {
         p->size_min = p->size_max = p->size_avg;
@@ -1088,21 +1148,16 @@ static bool dx_cas_p_chunker_params(const dx_cas_chunker_desc *desc, dx_cas_chun
 
 DX_CAS_API int dx_cas_chunker_init(dx_cas_chunker *c, const dx_cas_chunker_desc *desc)
 {
-    dx_cas_chunker_desc p;
     dx_cas_blake3 h;
     uint8_t bytes[2048];
     unsigned bits = 0, i;
-    if (!c || !dx_cas_p_chunker_params(desc, &p)) return DX_CAS_EINVAL;
-    while (((uint32_t)2 << bits) <= p.size_avg) bits++;
+    if (!c || !dx_cas_p_chunker_params(desc, &c->desc_)) return DX_CAS_EINVAL;
+    while (((uint32_t)2 << bits) <= c->desc_.size_avg) bits++;
     /* The highest bits of the hash depend on the last 64 bytes, the lowest on one. */
     c->mask_hard_ = ~(uint64_t)0 << (64 - (bits + 2));
     c->mask_easy_ = ~(uint64_t)0 << (64 - (bits < 3 ? 1 : bits - 2));
-    c->size_min_ = p.size_min;
-    c->size_avg_ = p.size_avg;
-    c->size_max_ = p.size_max;
-    c->fixed_ = p.mode == DX_CAS_CHUNK_FIXED;
     dx_cas_blake3_init_derive(&h, "dx_cas v1 gear table", 20);
-    if (p.key) dx_cas_blake3_update(&h, p.key, 32);
+    if (c->desc_.key) dx_cas_blake3_update(&h, c->desc_.key, 32);
     dx_cas_blake3_final(&h, bytes, sizeof bytes);
     for (i = 0; i < 256; i++) c->gear_[i] = dx_cas_p_load64(bytes + 8 * i);
     dx_cas_chunker_reset(c);
@@ -1150,78 +1205,29 @@ static size_t dx_cas_p_roll(dx_cas_chunker *c, const uint8_t *p, size_t size, ui
 DX_CAS_API size_t dx_cas_chunker_next(dx_cas_chunker *c, const void *data, size_t size, bool *cut)
 {
     const uint8_t *p = (const uint8_t *)data;
+    uint32_t max = c->desc_.size_max;
     size_t used = 0;
     bool found = false;
-    DX_CAS_ASSERT(c && cut && (data || size == 0));
-    if (c->fixed_) {
-        used = c->size_max_ - c->fill_ < size ? c->size_max_ - c->fill_ : size;
+    DX_CAS_ASSERT(cut && (data || size == 0));
+    if (c->desc_.mode == DX_CAS_CHUNK_FIXED) {
+        used = max - c->fill_ < size ? max - c->fill_ : size;
         c->fill_ += (uint32_t)used;
     } else {
         /* No byte before size_min can end the chunk; the last 63 of them fill the hash. */
-        if (c->fill_ < c->size_min_ - 64) {
-            used = c->size_min_ - 64 - c->fill_ < size ? c->size_min_ - 64 - c->fill_ : size;
+        if (c->fill_ < c->desc_.size_min - 64) {
+            used = c->desc_.size_min - 64 - c->fill_;
+            if (used > size) used = size;
             c->fill_ += (uint32_t)used;
         }
-        for (; used < size && c->fill_ < c->size_min_ - 1; used++, c->fill_++) {
+        for (; used < size && c->fill_ < c->desc_.size_min - 1; used++, c->fill_++) {
             c->hash_ = (c->hash_ << 1) + c->gear_[p[used]];
         }
-        used += dx_cas_p_roll(c, p + used, size - used, c->size_avg_, c->mask_hard_, &found);
-        if (!found) {
-            used += dx_cas_p_roll(c, p + used, size - used, c->size_max_, c->mask_easy_, &found);
-        }
+        used += dx_cas_p_roll(c, p + used, size - used, c->desc_.size_avg, c->mask_hard_, &found);
+        if (!found) used += dx_cas_p_roll(c, p + used, size - used, max, c->mask_easy_, &found);
     }
-    *cut = found || c->fill_ == c->size_max_;
+    *cut = found || c->fill_ == max;
     if (*cut) dx_cas_chunker_reset(c);
     return used;
-}
-
-/* >>device ------------------------------------------------------------- */
-static int dx_cas_p_memory_read(void *user, uint64_t offset, void *out, size_t size, size_t *got)
-{
-    const dx_cas_memory *m = (const dx_cas_memory *)user;
-    *got = 0;
-    if (offset >= m->size) return DX_CAS_OK;
-    *got = size < m->size - (size_t)offset ? size : m->size - (size_t)offset;
-    if (*got) DX_CAS_MEMCPY(out, (const uint8_t *)m->data + (size_t)offset, *got);
-    return DX_CAS_OK;
-}
-
-static int dx_cas_p_memory_write(void *user, uint64_t offset, const void *data, size_t size)
-{
-    dx_cas_memory *m = (dx_cas_memory *)user;
-    uint8_t *base = (uint8_t *)m->data;
-    if (offset > m->capacity || size > m->capacity - (size_t)offset) return DX_CAS_ENOSPACE;
-    if (offset > m->size) DX_CAS_MEMSET(base + m->size, 0, (size_t)offset - m->size);
-    if (size) DX_CAS_MEMCPY(base + (size_t)offset, data, size);
-    if ((size_t)offset + size > m->size) m->size = (size_t)offset + size;
-    return DX_CAS_OK;
-}
-
-static int dx_cas_p_memory_sync(void *user)
-{
-    (void)user;
-    return DX_CAS_OK;
-}
-
-static int dx_cas_p_memory_size(void *user, uint64_t *size)
-{
-    *size = ((const dx_cas_memory *)user)->size;
-    return DX_CAS_OK;
-}
-
-static int dx_cas_p_memory_truncate(void *user, uint64_t size)
-{
-    dx_cas_memory *m = (dx_cas_memory *)user;
-    if (size < m->size) m->size = (size_t)size;
-    return DX_CAS_OK;
-}
-
-DX_CAS_API dx_cas_device dx_cas_memory_device(dx_cas_memory *m)
-{
-    dx_cas_device d = {dx_cas_p_memory_read, dx_cas_p_memory_write, dx_cas_p_memory_sync,
-                       dx_cas_p_memory_size, dx_cas_p_memory_truncate, m, NULL};
-    DX_CAS_ASSERT(m && m->size <= m->capacity && (m->data || m->capacity == 0));
-    return d;
 }
 
 /* >>file --------------------------------------------------------------- */
@@ -1546,7 +1552,7 @@ typedef struct dx_cas_p_record {
 
 static uint64_t dx_cas_p_align(const dx_cas_store *s, uint64_t v)
 {
-    return (v + s->align_ - 1) & ~(uint64_t)(s->align_ - 1);
+    return (v + s->desc_.align - 1) & ~(uint64_t)(s->desc_.align - 1);
 }
 
 /* The CRC of a header covers also where it stands: a copy elsewhere is not a record. */
@@ -1621,7 +1627,7 @@ static int dx_cas_p_commit_at(dx_cas_store *s, uint64_t end, const dx_cas_id *id
     uint64_t place = end - dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
     uint8_t head[2 * DX_CAS_P_HEAD];
     size_t got = 0, i;
-    DX_CAS_P_TRY(s->device_.read(s->device_.user, place, head, sizeof head, &got));
+    DX_CAS_P_TRY(s->desc_.device.read(s->desc_.device.user, place, head, sizeof head, &got));
     for (i = 0; i + DX_CAS_P_HEAD <= got; i += DX_CAS_P_HEAD) {
         if (dx_cas_p_decode(s, place + i, head + i, r) != DX_CAS_OK) continue;
         if (r->type == DX_CAS_P_COMMIT && dx_cas_id_equal(&r->id, id)) return DX_CAS_OK;
@@ -1633,7 +1639,7 @@ static int dx_cas_p_commit_at(dx_cas_store *s, uint64_t end, const dx_cas_id *id
 static bool dx_cas_p_tip_gone(dx_cas_store *s)
 {
     dx_cas_p_record r;
-    if (!s->open_ || (s->mode_ & DX_CAS_WRITE) || s->tip_.sequence == 0) return false;
+    if (!s->open_ || (s->desc_.mode & DX_CAS_WRITE) || s->tip_.sequence == 0) return false;
     return dx_cas_p_commit_at(s, s->tip_.end, &s->tip_.id, &r) == DX_CAS_ENOTFOUND;
 }
 
@@ -1653,12 +1659,12 @@ static int dx_cas_p_read_from(const dx_cas_device *d, uint64_t place, void *out,
 
 static int dx_cas_p_read(dx_cas_store *s, uint64_t place, void *out, size_t size)
 {
-    return dx_cas_p_read_from(&s->device_, place, out, size);
+    return dx_cas_p_read_from(&s->desc_.device, place, out, size);
 }
 
 static int dx_cas_p_write(dx_cas_store *s, uint64_t place, const void *data, uint64_t size)
 {
-    return s->device_.write(s->device_.user, place, data, (size_t)size);
+    return s->desc_.device.write(s->desc_.device.user, place, data, (size_t)size);
 }
 
 static int dx_cas_p_read_head(dx_cas_store *s, uint64_t place, dx_cas_p_record *r)
@@ -1717,7 +1723,7 @@ static const uint8_t dx_cas_p_store_magic[8] = {0x89, 'D', 'X', 'C', 'A', 'S', 0
 static void dx_cas_p_encode_store(const dx_cas_store *s, uint8_t *out)
 {
     uint32_t copy, shift = 3;
-    while (((uint32_t)1 << shift) < s->align_) shift++;
+    while (((uint32_t)1 << shift) < s->desc_.align) shift++;
     DX_CAS_MEMSET(out, 0, 2 * DX_CAS_P_HEAD);
     for (copy = 0; copy < 2; copy++, out += DX_CAS_P_HEAD) {
         DX_CAS_MEMCPY(out, dx_cas_p_store_magic, 8);
@@ -1725,7 +1731,7 @@ static void dx_cas_p_encode_store(const dx_cas_store *s, uint8_t *out)
         out[10] = DX_CAS_P_HASH_NUMBER; /* 1: ids are BLAKE3-256, 2: SHA-256 */
         out[11] = (uint8_t)shift;
         dx_cas_p_store32(out + 12, s->features_); /* 1: commits may have marks but RETIRED */
-        DX_CAS_MEMCPY(out + 16, s->store_id_, 16);
+        DX_CAS_MEMCPY(out + 16, s->desc_.store_id, 16);
         out[56] = (uint8_t)(copy + 1);
         dx_cas_p_store32(out + 60, dx_cas_p_crc32c(0, out, 60));
     }
@@ -1748,9 +1754,9 @@ static int dx_cas_p_decode_store(dx_cas_store *s, const uint8_t *head, uint32_t 
     if (head[8] != 1 || head[9] != 0 || dx_cas_p_load32(head + 12) > 1) return DX_CAS_EVERSION;
     if (head[10] != DX_CAS_P_HASH_NUMBER) return DX_CAS_ENOTSUP;
     if (head[11] < 3 || head[11] > 12 || head[56] != copy + 1) return DX_CAS_ECORRUPT;
-    s->align_ = (uint32_t)1 << head[11];
+    s->desc_.align = (uint32_t)1 << head[11];
     s->features_ = dx_cas_p_load32(head + 12);
-    DX_CAS_MEMCPY(s->store_id_, head + 16, 16);
+    DX_CAS_MEMCPY(s->desc_.store_id, head + 16, 16);
     dx_cas_p_tip_first(s, head, &s->tip_);
     s->tag_ = dx_cas_p_load32(s->tip_.id.bytes);
     s->end_ = s->tip_.end;
@@ -1826,7 +1832,7 @@ static int dx_cas_p_use_memory(dx_cas_store *s, void *memory, size_t size)
     s->memory_needed_ = dx_cas_p_memory_for(s->work_size_, s->entry_count_);
     if (size < s->memory_needed_) return DX_CAS_ENOMEM;
     s->memory_needed_ = 0;
-    s->memory_ = memory;
+    s->desc_.memory = memory;
     s->work_ = base;
     s->slots_ = (dx_cas_entry_ *)(void *)(base + s->work_size_);
     s->slot_count_ = (size - (size_t)(-(uintptr_t)memory & 7) - s->work_size_) / sizeof *s->slots_;
@@ -1843,15 +1849,15 @@ static int dx_cas_p_use_memory(dx_cas_store *s, void *memory, size_t size)
 static int dx_cas_p_reserve(dx_cas_store *s, uint64_t count)
 {
     uint64_t need = s->entry_count_ + count, size;
-    void *block, *old = s->memory_;
+    void *block, *old = s->desc_.memory;
     if (need <= dx_cas_p_entries_max(s)) return DX_CAS_OK;
     if (need < 2 * (uint64_t)s->entry_count_) need = 2 * (uint64_t)s->entry_count_;
     s->memory_needed_ = size = dx_cas_p_memory_for(s->work_size_, need);
-    if (!s->grow_ || size > SIZE_MAX) return DX_CAS_ENOMEM;
-    block = s->grow_(s->grow_user_, old, (size_t)size);
+    if (!s->desc_.grow || size > SIZE_MAX) return DX_CAS_ENOMEM;
+    block = s->desc_.grow(s->desc_.grow_user, old, (size_t)size);
     if (!block) return DX_CAS_ENOMEM;
     DX_CAS_P_TRY(dx_cas_p_use_memory(s, block, (size_t)size));
-    s->grow_(s->grow_user_, old, 0);
+    s->desc_.grow(s->desc_.grow_user, old, 0);
     return DX_CAS_OK;
 }
 
@@ -1895,18 +1901,18 @@ static int dx_cas_p_add_object(dx_cas_store *s, const dx_cas_p_record *r)
 /* >>objects ------------------------------------------------------------ */
 static int dx_cas_p_may_write(const dx_cas_store *s)
 {
-    if (!s->open_) return DX_CAS_EINVAL;
-    if (!(s->mode_ & DX_CAS_WRITE)) return DX_CAS_EREADONLY;
+    if (!s || !s->open_) return DX_CAS_EINVAL;
+    if (!(s->desc_.mode & DX_CAS_WRITE)) return DX_CAS_EREADONLY;
     return s->failed_ ? DX_CAS_ESYS : DX_CAS_OK;
 }
 
 /* Zeros behind the log: as many as half of desc.preallocate behind `size` more bytes. */
 static int dx_cas_p_make_room(dx_cas_store *s, uint64_t size)
 {
-    uint64_t least = s->end_ + size + s->preallocate_ / 2, to = s->end_ + size + s->preallocate_;
+    uint64_t keep = s->desc_.preallocate, to = s->end_ + size + keep, least = to - (keep + 1) / 2;
     int error = DX_CAS_OK;
     if (s->device_size_ < s->end_) s->device_size_ = s->end_;
-    if (s->preallocate_ == 0 || s->device_size_ >= least) return DX_CAS_OK;
+    if (keep == 0 || s->device_size_ >= least) return DX_CAS_OK;
     DX_CAS_MEMSET(s->work_, 0, DX_CAS_P_IO);
     while (error == DX_CAS_OK && s->device_size_ < to) {
         uint64_t n = to - s->device_size_;
@@ -1914,7 +1920,7 @@ static int dx_cas_p_make_room(dx_cas_store *s, uint64_t size)
         error = dx_cas_p_write(s, s->device_size_, s->work_, n);
         if (error == DX_CAS_OK) s->device_size_ += n;
     }
-    if (error != DX_CAS_OK) (void)s->device_.truncate(s->device_.user, s->device_size_);
+    if (error != DX_CAS_OK) (void)s->desc_.device.truncate(s->desc_.device.user, s->device_size_);
     return s->device_size_ >= least ? DX_CAS_OK : error;
 }
 
@@ -1935,7 +1941,7 @@ static int dx_cas_p_record_begin(dx_cas_store *s, dx_cas_p_record *r, bool spare
 static int dx_cas_p_record_end(dx_cas_store *s, const dx_cas_p_record *r, int error)
 {
     if (error != DX_CAS_OK) {
-        (void)s->device_.truncate(s->device_.user, s->end_);
+        (void)s->desc_.device.truncate(s->desc_.device.user, s->end_);
         s->device_size_ = s->end_;
         return error;
     }
@@ -1978,8 +1984,8 @@ static int dx_cas_p_append(dx_cas_store *s, dx_cas_p_record *r, const void *data
 static const dx_cas_codec *dx_cas_p_codec(const dx_cas_store *s, uint32_t number)
 {
     size_t i;
-    for (i = 0; i < s->codec_count_; i++) {
-        if (s->codecs_[i].number == number) return &s->codecs_[i];
+    for (i = 0; i < s->desc_.codec_count; i++) {
+        if (s->desc_.codecs[i].number == number) return &s->desc_.codecs[i];
     }
     return NULL;
 }
@@ -2015,7 +2021,7 @@ static int dx_cas_p_put(dx_cas_store *s, uint32_t type, uint32_t level, const vo
         r.stored = r.logical = size;
         r.id = *id;
         DX_CAS_P_TRY(dx_cas_p_pack(s, dx_cas_p_codec(s, s->put_codec_), &r, &data));
-        DX_CAS_P_TRY(dx_cas_p_pack(s, s->codec_count_ ? s->codecs_ : NULL, &r, &data));
+        DX_CAS_P_TRY(dx_cas_p_pack(s, s->desc_.codec_count ? s->desc_.codecs : NULL, &r, &data));
         DX_CAS_P_TRY(dx_cas_p_append(s, &r, data, false));
         error = dx_cas_p_add_object(s, &r);
     }
@@ -2031,7 +2037,7 @@ static int dx_cas_p_get(dx_cas_store *s, const dx_cas_p_record *r, void *out)
     dx_cas_id id;
     int error;
     if (r->codec && !codec) return DX_CAS_ENOTSUP;
-    if (codec && (r->stored > s->object_size_max_ || r->logical > s->object_size_max_)) {
+    if (codec && (r->stored > s->desc_.object_size_max || r->logical > s->desc_.object_size_max)) {
         return DX_CAS_ETOOBIG;
     }
     error = dx_cas_p_read(s, r->place + DX_CAS_P_HEAD, codec ? packed : out, (size_t)r->stored);
@@ -2054,7 +2060,7 @@ static int dx_cas_p_needs(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_id *
 {
     const dx_cas_codec *codec = r->codec ? dx_cas_p_codec(s, r->codec) : NULL;
     uint8_t *packed = s->work_ + DX_CAS_P_IO;
-    if (!codec || !codec->needs || r->stored > s->object_size_max_) return DX_CAS_ENOTFOUND;
+    if (!codec || !codec->needs || r->stored > s->desc_.object_size_max) return DX_CAS_ENOTFOUND;
     DX_CAS_P_TRY(dx_cas_p_read(s, r->place + DX_CAS_P_HEAD, packed, (size_t)r->stored));
     return codec->needs(codec->user, packed, (size_t)r->stored, other) ? DX_CAS_OK
                                                                       : DX_CAS_ENOTFOUND;
@@ -2384,7 +2390,6 @@ static int dx_cas_p_drop(dx_cas_store *s, const char *name, uint64_t expected, u
 {
     dx_cas_p_ref old, r;
     bool all = oldest == DX_CAS_ANY_VERSION;
-    if (!s) return DX_CAS_EINVAL;
     DX_CAS_P_TRY(dx_cas_p_name_change(s, name, expected, &old));
     if (!old.exists) return DX_CAS_ENOTFOUND;
     if (!all && oldest > old.ref.version) return DX_CAS_EINVAL;
@@ -2433,7 +2438,7 @@ static uint64_t dx_cas_p_skip_zeros(const dx_cas_p_scan *c, uint64_t place)
 {
     while (place >= c->window_place && place + 4 <= c->window_place + c->window_size &&
            dx_cas_p_load32(c->s->work_ + (size_t)(place - c->window_place)) == 0) {
-        place += c->s->align_;
+        place += c->s->desc_.align;
     }
     return place;
 }
@@ -2446,7 +2451,7 @@ static int dx_cas_p_look(dx_cas_p_scan *c, uint64_t place, dx_cas_p_record *r)
         uint64_t want = c->limit - place;
         if (want > 4096) want = 4096;
         c->window_place = place;
-        DX_CAS_P_TRY(s->device_.read(s->device_.user, place, s->work_, (size_t)want,
+        DX_CAS_P_TRY(s->desc_.device.read(s->desc_.device.user, place, s->work_, (size_t)want,
                                      &c->window_size));
         if (c->window_size < DX_CAS_P_HEAD) return DX_CAS_ECORRUPT;
     }
@@ -2454,8 +2459,7 @@ static int dx_cas_p_look(dx_cas_p_scan *c, uint64_t place, dx_cas_p_record *r)
     return dx_cas_p_sound(r->type == DX_CAS_P_COMMIT || r->next <= c->limit);
 }
 
-/* The next record, or the gap to it (type 0, r->place .. r->next). DX_CAS_ENOTFOUND: the end, no
-   record follows r->place. */
+/* The next record, or the gap to it (type 0, r->place .. r->next). ENOTFOUND: none follows. */
 static int dx_cas_p_step(dx_cas_p_scan *c, dx_cas_p_record *r)
 {
     uint64_t place = c->place;
@@ -2469,7 +2473,7 @@ static int dx_cas_p_step(dx_cas_p_scan *c, dx_cas_p_record *r)
     }
     if (error == DX_CAS_ECORRUPT) {
         while (error == DX_CAS_ECORRUPT && place < c->limit) {
-            place = dx_cas_p_skip_zeros(c, place + c->s->align_);
+            place = dx_cas_p_skip_zeros(c, place + c->s->desc_.align);
             error = dx_cas_p_look(c, place, r);
         }
         if (error == DX_CAS_ECORRUPT) error = DX_CAS_ENOTFOUND;
@@ -2637,13 +2641,18 @@ static void dx_cas_p_saved_pass(dx_cas_saved_ *saved, const dx_cas_p_block *b)
     saved->hash = b->hash;
 }
 
+/* Of the block behind s->saved_. */
+static int dx_cas_p_block_read(dx_cas_store *s, uint64_t at, void *out, size_t size)
+{
+    return dx_cas_p_read_from(&s->desc_.checkpoint, s->saved_.size + at, out, size);
+}
+
 /* A piece of the entries from number i on, into the work memory. */
 static int dx_cas_p_block_piece(dx_cas_store *s, const dx_cas_p_block *b, uint64_t i, size_t *size)
 {
     uint64_t left = (b->count - i) * DX_CAS_P_SLOT;
     *size = left < DX_CAS_P_IO ? (size_t)left : (size_t)DX_CAS_P_IO;
-    return dx_cas_p_read_from(&s->checkpoint_, s->saved_.size + DX_CAS_P_BLOCK + i * DX_CAS_P_SLOT,
-                              s->work_, *size);
+    return dx_cas_p_block_read(s, DX_CAS_P_BLOCK + i * DX_CAS_P_SLOT, s->work_, *size);
 }
 
 /* The block behind s->saved_; an error unless it is whole and of this log. */
@@ -2654,7 +2663,7 @@ static int dx_cas_p_block_open(dx_cas_store *s, dx_cas_p_block *b)
     dx_cas_id is;
     uint64_t i;
     size_t size;
-    DX_CAS_P_TRY(dx_cas_p_read_from(&s->checkpoint_, s->saved_.size, b->head, sizeof b->head));
+    DX_CAS_P_TRY(dx_cas_p_block_read(s, 0, b->head, sizeof b->head));
     b->count = dx_cas_p_load64(b->head + 8);
     b->from = dx_cas_p_load64(b->head + 16);
     b->end = dx_cas_p_load64(b->head + 24);
@@ -2673,8 +2682,7 @@ static int dx_cas_p_block_open(dx_cas_store *s, dx_cas_p_block *b)
     }
     DX_CAS_P_HASH(final)(&h, is.bytes, sizeof is.bytes);
     b->size = DX_CAS_P_BLOCK + b->count * DX_CAS_P_SLOT + 32;
-    DX_CAS_P_TRY(dx_cas_p_read_from(&s->checkpoint_, s->saved_.size + b->size - 32, b->hash.bytes,
-                                    32));
+    DX_CAS_P_TRY(dx_cas_p_block_read(s, b->size - 32, b->hash.bytes, 32));
     DX_CAS_P_TRY(dx_cas_p_sound(dx_cas_id_equal(&is, &b->hash)));
     DX_CAS_P_TRY(dx_cas_p_commit_at(s, b->end, &b->chain, &commit));
     b->marks = commit.flags >> 8;
@@ -2723,8 +2731,7 @@ static int dx_cas_p_block_take(dx_cas_store *s, const dx_cas_p_block *b)
     return DX_CAS_OK;
 }
 
-/* An empty index, and into it what the checkpoint knows of the log. False: it lies, or the memory
-   is not enough for what it says. */
+/* An empty index, and into it what the checkpoint knows. False: it lies, or memory is too small. */
 static bool dx_cas_p_saved_load(dx_cas_store *s, const dx_cas_tip_ *first, bool use)
 {
     dx_cas_p_block b;
@@ -2749,7 +2756,7 @@ static int dx_cas_p_load(dx_cas_store *s, uint64_t device_size)
     uint64_t limit = device_size, damage = s->damage_offset_, known = 0;
     int tries;
     for (tries = 0; tries < 2; tries++) {
-        if (!dx_cas_p_saved_load(s, &first, s->checkpoint_.read != NULL)) {
+        if (!dx_cas_p_saved_load(s, &first, s->desc_.checkpoint.read != NULL)) {
             (void)dx_cas_p_saved_load(s, &first, false);
         }
         s->damage_offset_ = damage;
@@ -2813,11 +2820,11 @@ static size_t dx_cas_p_encode_commit(const dx_cas_store *s, uint64_t place, uint
 
 static int dx_cas_p_sync(dx_cas_store *s)
 {
-    if (s->durability_ == DX_CAS_NONE) return DX_CAS_OK;
-    if (s->durability_ == DX_CAS_BARRIER && s->device_.barrier) {
-        return s->device_.barrier(s->device_.user);
+    if (s->desc_.durability == DX_CAS_NONE) return DX_CAS_OK;
+    if (s->desc_.durability == DX_CAS_BARRIER && s->desc_.device.barrier) {
+        return s->desc_.device.barrier(s->desc_.device.user);
     }
-    return s->device_.sync(s->device_.user);
+    return s->desc_.device.sync(s->desc_.device.user);
 }
 
 /* The bytes at place must be those; NULL: zeros. Else DX_CAS_ECORRUPT or DX_CAS_ETRUNCATED. */
@@ -2841,7 +2848,7 @@ static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
     uint64_t place = 0;
     size_t size = s->tip_.sequence ? 0 : (size_t)s->end_, at, part;
     bool changed = device_size > s->end_ &&
-                   (s->preallocate_ == 0 ||
+                   (s->desc_.preallocate == 0 ||
                     dx_cas_p_compare(s, s->end_, NULL, device_size - s->end_) != DX_CAS_OK);
     s->device_size_ = changed ? s->end_ : device_size;
     if (s->tip_.sequence == 0) {
@@ -2851,8 +2858,8 @@ static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
         place = s->end_ - dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
         size = dx_cas_p_encode_commit(s, place, s->tip_.sequence, s->tip_.marks, &s->tip_.id, want);
     }
-    if (changed) DX_CAS_P_TRY(s->device_.truncate(s->device_.user, s->end_));
-    if (s->tip_.sequence == 0) DX_CAS_P_TRY(s->device_.sync(s->device_.user)); /* first */
+    if (changed) DX_CAS_P_TRY(s->desc_.device.truncate(s->desc_.device.user, s->end_));
+    if (s->tip_.sequence == 0) DX_CAS_P_TRY(s->desc_.device.sync(s->desc_.device.user)); /* first */
     for (at = 0; at < size; at += part) {
         int error;
         part = at < 2 * DX_CAS_P_HEAD ? (size_t)DX_CAS_P_HEAD : size - at;
@@ -2868,7 +2875,7 @@ static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
 /* Append to the checkpoint what came since `from`; *saved is what stays before it. */
 static int dx_cas_p_block_write(dx_cas_store *s, dx_cas_saved_ *saved, uint64_t count)
 {
-    const dx_cas_device *d = &s->checkpoint_;
+    const dx_cas_device *d = &s->desc_.checkpoint;
     uint64_t place = saved->size;
     uint8_t *io = s->work_;
     dx_cas_hasher h;
@@ -2911,11 +2918,10 @@ DX_CAS_API int dx_cas_checkpoint(dx_cas_store *s)
     uint64_t count = 0, whole;
     size_t i;
     int error;
-    if (!s) return DX_CAS_EINVAL;
     DX_CAS_P_TRY(dx_cas_p_may_write(s));
-    if (!s->checkpoint_.read || s->dirty_) return DX_CAS_EINVAL;
+    if (!s->desc_.checkpoint.read || s->dirty_) return DX_CAS_EINVAL;
     if (s->tip_.end == s->saved_.end) return DX_CAS_OK;
-    DX_CAS_P_TRY(s->device_.sync(s->device_.user)); /* it must not know what a cut can take back */
+    DX_CAS_P_TRY(s->desc_.device.sync(s->desc_.device.user)); /* it must not outlive the log */
     for (i = 0; i < s->slot_count_; i++) count += dx_cas_p_place(&s->slots_[i]) >= s->saved_.end;
     saved = s->saved_;
     whole = DX_CAS_P_BLOCK + 32 + (uint64_t)s->entry_count_ * DX_CAS_P_SLOT;
@@ -2941,7 +2947,7 @@ DX_CAS_API void dx_cas_close(dx_cas_store *s)
 {
     if (!s) return;
     s->open_ = false;
-    s->memory_ = NULL;
+    s->desc_.memory = NULL;
 }
 
 static bool dx_cas_p_desc_ok(const dx_cas_desc *desc)
@@ -2968,13 +2974,12 @@ static bool dx_cas_p_desc_ok(const dx_cas_desc *desc)
 static int dx_cas_p_create(dx_cas_store *s, const dx_cas_desc *desc)
 {
     uint8_t head[2 * DX_CAS_P_HEAD];
-    s->align_ = desc->align ? desc->align : 8;
+    s->desc_.align = desc->align ? desc->align : 8;
     s->features_ = desc->durability != DX_CAS_FULL;
-    DX_CAS_MEMCPY(s->store_id_, desc->store_id, sizeof s->store_id_);
     dx_cas_p_encode_store(s, head);
-    DX_CAS_P_TRY(s->device_.truncate(s->device_.user, 0));
+    DX_CAS_P_TRY(s->desc_.device.truncate(s->desc_.device.user, 0));
     DX_CAS_P_TRY(dx_cas_p_write(s, 0, head, sizeof head));
-    DX_CAS_P_TRY(s->device_.sync(s->device_.user));
+    DX_CAS_P_TRY(s->desc_.device.sync(s->desc_.device.user));
     return dx_cas_p_decode_store(s, head, 0);
 }
 
@@ -2982,14 +2987,14 @@ static int dx_cas_p_open(dx_cas_store *s, const dx_cas_desc *desc)
 {
     uint64_t size = 0;
     bool write = (desc->mode & DX_CAS_WRITE) != 0;
-    int error = s->device_.size(s->device_.user, &size);
+    int error = s->desc_.device.size(s->desc_.device.user, &size);
     if (error == DX_CAS_OK) error = dx_cas_p_load_header(s, size);
     if (error == DX_CAS_ENOTFOUND && write && (desc->mode & DX_CAS_CREATE)) {
         error = dx_cas_p_create(s, desc);
         size = 2 * DX_CAS_P_HEAD;
     }
     if (error == DX_CAS_OK) {
-        s->durability_ = s->features_ ? desc->durability : 0; /* FULL */
+        s->desc_.durability = s->features_ ? desc->durability : 0; /* FULL */
         error = dx_cas_p_load(s, size);
         if (!write && (error == DX_CAS_ECORRUPT || (!error && s->stats_.damaged_places))) {
             /* a writer may have been between two of our reads: look again */
@@ -2999,11 +3004,13 @@ static int dx_cas_p_open(dx_cas_store *s, const dx_cas_desc *desc)
         }
     }
     if (error == DX_CAS_OK && s->stats_.damaged_places) {
-        s->mode_ &= ~(uint32_t)DX_CAS_WRITE;
+        s->desc_.mode &= ~(uint32_t)DX_CAS_WRITE;
         return (desc->mode & DX_CAS_ACCEPT_DAMAGE) ? DX_CAS_OK : DX_CAS_ECORRUPT;
     }
     if (error != DX_CAS_OK || !write) return error;
-    if (s->checkpoint_.read) (void)s->checkpoint_.truncate(s->checkpoint_.user, s->saved_.size);
+    if (desc->checkpoint.read) {
+        (void)desc->checkpoint.truncate(desc->checkpoint.user, s->saved_.size);
+    }
     return dx_cas_p_repair_tail(s, size);
 }
 
@@ -3014,15 +3021,8 @@ DX_CAS_API int dx_cas_open(dx_cas_store *s, const dx_cas_desc *desc)
     DX_CAS_MEMSET(s, 0, sizeof *s);
     s->damage_offset_ = UINT64_MAX;
     if (!desc || !dx_cas_p_desc_ok(desc)) return DX_CAS_EINVAL;
-    s->device_ = desc->device;
-    s->checkpoint_ = desc->checkpoint;
-    s->codecs_ = desc->codecs;
-    s->codec_count_ = desc->codec_count;
-    s->grow_ = desc->grow;
-    s->grow_user_ = desc->grow_user;
-    s->mode_ = desc->mode;
-    s->preallocate_ = desc->preallocate;
-    s->object_size_max_ = desc->object_size_max ? desc->object_size_max : (uint32_t)1 << 20;
+    s->desc_ = *desc;
+    if (desc->object_size_max == 0) s->desc_.object_size_max = (uint32_t)1 << 20;
     s->work_size_ = (size_t)dx_cas_p_work_size(desc);
     error = dx_cas_p_use_memory(s, desc->memory, desc->memory_size);
     if (error == DX_CAS_OK) error = dx_cas_p_open(s, desc);
@@ -3058,7 +3058,7 @@ DX_CAS_API int dx_cas_put(dx_cas_store *s, const void *data, size_t size, dx_cas
     dx_cas_id unused;
     if (!s || (!data && size)) return DX_CAS_EINVAL;
     DX_CAS_P_TRY(dx_cas_p_may_write(s));
-    if (size > s->object_size_max_) return DX_CAS_ETOOBIG;
+    if (size > s->desc_.object_size_max) return DX_CAS_ETOOBIG;
     return dx_cas_p_put(s, DX_CAS_P_BLOB, 0, data, size, id ? id : &unused);
 }
 
@@ -3108,8 +3108,8 @@ static int dx_cas_p_commit(dx_cas_store *s, uint32_t marks)
     size_t size;
     int error;
     s->failed_ = true; /* until all went well */
-    if (s->durability_ == DX_CAS_NONE) marks |= DX_CAS_P_ONCE | DX_CAS_P_LOOSE;
-    if (s->durability_ != DX_CAS_FULL && s->end_ - s->tip_.end <= DX_CAS_P_ONCE_MAX) {
+    if (s->desc_.durability == DX_CAS_NONE) marks |= DX_CAS_P_ONCE | DX_CAS_P_LOOSE;
+    if (s->desc_.durability != DX_CAS_FULL && s->end_ - s->tip_.end <= DX_CAS_P_ONCE_MAX) {
         marks |= DX_CAS_P_ONCE;
     }
     if (!(marks & DX_CAS_P_ONCE)) DX_CAS_P_TRY(dx_cas_p_sync(s));
@@ -3119,7 +3119,7 @@ static int dx_cas_p_commit(dx_cas_store *s, uint32_t marks)
     error = dx_cas_p_write(s, s->end_, s->work_, size);
     if (error == DX_CAS_OK) error = dx_cas_p_sync(s);
     if (error != DX_CAS_OK) { /* readers shall not see what the caller was told is not committed */
-        (void)s->device_.truncate(s->device_.user, s->end_);
+        (void)s->desc_.device.truncate(s->desc_.device.user, s->end_);
         return error;
     }
     s->failed_ = s->dirty_ = false;
@@ -3131,14 +3131,12 @@ static int dx_cas_p_commit(dx_cas_store *s, uint32_t marks)
 
 DX_CAS_API int dx_cas_commit(dx_cas_store *s)
 {
-    if (!s) return DX_CAS_EINVAL;
     DX_CAS_P_TRY(dx_cas_p_may_write(s));
     return s->dirty_ ? dx_cas_p_commit(s, 0) : DX_CAS_OK;
 }
 
 DX_CAS_API int dx_cas_retire(dx_cas_store *s)
 {
-    if (!s) return DX_CAS_EINVAL;
     DX_CAS_P_TRY(dx_cas_p_may_write(s));
     return dx_cas_p_commit(s, DX_CAS_P_RETIRED);
 }
@@ -3152,11 +3150,11 @@ DX_CAS_API int dx_cas_refresh(dx_cas_store *s)
     size_t got = 0;
     int tries;
     if (!s || !s->open_) return DX_CAS_EINVAL;
-    if (s->mode_ & DX_CAS_WRITE) return DX_CAS_OK;
-    DX_CAS_P_TRY(s->device_.size(s->device_.user, &size));
+    if (s->desc_.mode & DX_CAS_WRITE) return DX_CAS_OK;
+    DX_CAS_P_TRY(s->desc_.device.size(s->desc_.device.user, &size));
     if (dx_cas_p_tip_gone(s) || (size < s->tip_.end && size < s->idle_size_)) return DX_CAS_EAGAIN;
     /* A writer begins where the last commit ends: nothing there, nothing new. */
-    DX_CAS_P_TRY(s->device_.read(s->device_.user, s->tip_.end, head, sizeof head, &got));
+    DX_CAS_P_TRY(s->desc_.device.read(s->desc_.device.user, s->tip_.end, head, sizeof head, &got));
     if (size == s->idle_size_ && (got < sizeof head ||
                                   dx_cas_p_decode(s, s->tip_.end, head, &r) == DX_CAS_ECORRUPT)) {
         return s->tip_.marks & DX_CAS_P_RETIRED ? DX_CAS_EMOVED : DX_CAS_OK;
@@ -3165,7 +3163,9 @@ DX_CAS_API int dx_cas_refresh(dx_cas_store *s)
         DX_CAS_P_TRY(dx_cas_p_scan_run(&c, s, size, false));
         if (c.damage == 0) break;
     }
-    if (c.damage && !(s->mode_ & DX_CAS_ACCEPT_DAMAGE)) return dx_cas_p_damaged(s, c.damage_place);
+    if (c.damage && !(s->desc_.mode & DX_CAS_ACCEPT_DAMAGE)) {
+        return dx_cas_p_damaged(s, c.damage_place);
+    }
     limit = c.suspect ? c.good_end : c.tip.end;
     if (limit != s->tip_.end) {
         DX_CAS_P_TRY(dx_cas_p_reserve(s, c.commit_entries));
@@ -3192,14 +3192,10 @@ typedef struct dx_cas_p_check {
 static int dx_cas_p_told(dx_cas_p_check *k, int error, uint32_t kind, uint64_t place, uint64_t size,
                          const dx_cas_id *id)
 {
-    dx_cas_damage d;
+    dx_cas_damage d = {kind, place, size, {{0}}};
     if (error != DX_CAS_ECORRUPT && error != DX_CAS_ENOTFOUND && error != DX_CAS_ETRUNCATED) {
         return error;
     }
-    DX_CAS_MEMSET(&d, 0, sizeof d);
-    d.kind = kind;
-    d.offset = place;
-    d.size = size;
     if (id) d.id = *id;
     if (k->report.damaged++ == 0) k->damage_place = place;
     if (k->callback && !k->stop && k->callback(k->user, &d) != 0) k->stop = true;
@@ -3323,8 +3319,8 @@ static int dx_cas_p_check_index(dx_cas_p_check *k)
     if (k->report.damaged == 0 && k->indexed != objects) { /* else some may be unreadable */
         DX_CAS_P_TRY(dx_cas_p_told(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_INDEX, 0, s->end_, NULL));
     }
-    if (!s->checkpoint_.read) return DX_CAS_OK;
-    DX_CAS_P_TRY(s->checkpoint_.size(s->checkpoint_.user, &size));
+    if (!s->desc_.checkpoint.read) return DX_CAS_OK;
+    DX_CAS_P_TRY(s->desc_.checkpoint.size(s->desc_.checkpoint.user, &size));
     dx_cas_p_saved_none(s, &s->saved_);
     while ((error = dx_cas_p_block_open(s, &b)) == DX_CAS_OK) dx_cas_p_saved_pass(&s->saved_, &b);
     objects = s->saved_.size;
@@ -3358,7 +3354,7 @@ DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *
         }
     }
     if (error == DX_CAS_OK && !k.stop) error = dx_cas_p_check_index(&k);
-    if (error == DX_CAS_OK) error = s->device_.size(s->device_.user, &size);
+    if (error == DX_CAS_OK) error = s->desc_.device.size(s->desc_.device.user, &size);
     k.report.tail_bytes = size > s->end_ ? size - s->end_ : 0;
     if (report) *report = k.report;
     if (error != DX_CAS_OK) return error;

@@ -220,10 +220,10 @@ static void chunk_plain(size_t size, size_t count)
     while (count--) {
         for (size_t start = 0, i; start < size; start = i, sink++) {
             uint64_t hash = 0;
-            size_t end = size - start < k->size_max_ ? size : start + k->size_max_, middle = start + k->size_avg_;
-            for (i = start + k->size_min_ - 64; i < end; i++) {
+            size_t end = size - start < k->desc_.size_max ? size : start + k->desc_.size_max, middle = start + k->desc_.size_avg;
+            for (i = start + k->desc_.size_min - 64; i < end; i++) {
                 hash = (hash << 1) + k->gear_[data[i]];
-                if ((hash & (i < middle ? k->mask_hard_ : k->mask_easy_)) == 0 && i >= start + k->size_min_) break;
+                if ((hash & (i < middle ? k->mask_hard_ : k->mask_easy_)) == 0 && i >= start + k->desc_.size_min) break;
             }
         }
     }
@@ -238,8 +238,8 @@ static void chunk_2020(size_t size, size_t count)
     while (count--) {
         for (size_t start = 0, i; start < size; start = i, sink++) {
             uint64_t hash = 0, mask = hard;
-            size_t end = size - start < k->size_max_ ? size : start + k->size_max_, middle = start + k->size_avg_;
-            for (i = start + k->size_min_; i + 2 <= end; i += 2) {
+            size_t end = size - start < k->desc_.size_max ? size : start + k->desc_.size_max, middle = start + k->desc_.size_avg;
+            for (i = start + k->desc_.size_min; i + 2 <= end; i += 2) {
                 if (i >= middle) mask = easy;
                 hash = (hash << 2) + shifted[data[i]];
                 if ((hash & mask << 1) == 0) break;
@@ -636,7 +636,7 @@ static void open_all(bool sync)
 
 static void close_dx(dx_cas_store *s, dx_cas_file *file)
 {
-    void *memory = s->memory_;
+    void *memory = s->desc_.memory;
     dx_cas_close(s);
     dx_cas_file_close(file);
     free(memory);

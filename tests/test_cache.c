@@ -6,6 +6,7 @@
 #define DX_IMPLEMENTATION
 #include "../dx_cas.h"
 #include "../examples/cache/cache.h"
+#include "../examples/devices/devices.h"
 #define DX_TEST_MAIN
 #include "dx_test.h"
 

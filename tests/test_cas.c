@@ -7,6 +7,7 @@
 #include "../dx_cas.h"
 #include "../examples/merkle/merkle.h"
 #include "../examples/streams/streams.h"
+#include "../examples/devices/devices.h"
 #define DX_TEST_MAIN
 #include "dx_test.h"
 
@@ -914,7 +915,7 @@ DX_TEST(ca_1_the_grow_function_is_asked)
         OK(dx_cas_ref_set(&s, &r, DX_CAS_ANY_VERSION, NULL));
         OK(dx_cas_commit(&s));
         OK(dx_cas_verify(&s, NULL, NULL, NULL));
-        if (s.memory_ != store_memory) grow_block(NULL, s.memory_, 0);
+        if (s.desc_.memory != store_memory) grow_block(NULL, s.desc_.memory, 0);
         dx_cas_close(&s);
     }
     DX_CHECK(grow_calls >= 4);
@@ -1466,10 +1467,10 @@ DX_TEST(ca_a_reader_of_a_commit_that_was_taken_back_opens_again)
         DX_CHECK_EQ(d->op_count, 3); /* sync, write, truncate */
         replay(seen, &d->ops[1], d->ops[1].size);
         d->record = false;
-        r.device_ = sim_device(seen); /* what the reader saw before the commit was taken back */
+        r.desc_.device = sim_device(seen); /* what the reader saw before the commit was taken back */
         OK(dx_cas_refresh(&r));
         OK(dx_cas_get(&r, &id, out, sizeof out, &got));
-        r.device_ = sim_device(d);
+        r.desc_.device = sim_device(d);
         dx_cas_close(&w);
         d->fail_at = 0;
         if (how == 1) { /* and a writer goes on */
@@ -1966,11 +1967,11 @@ static dx_cas_content kit_write(stream_kit *k, const uint8_t *p, size_t size)
 static size_t plain_cut(const dx_cas_chunker *k, const uint8_t *p, size_t size)
 {
     uint64_t hash = 0;
-    for (size_t i = 0; i < size && i < k->size_max_; i++) {
-        if (i + 64 >= k->size_min_) hash = (hash << 1) + k->gear_[p[i]];
-        if (i + 1 >= k->size_min_ && (hash & (i + 1 <= k->size_avg_ ? k->mask_hard_ : k->mask_easy_)) == 0) return i + 1;
+    for (size_t i = 0; i < size && i < k->desc_.size_max; i++) {
+        if (i + 64 >= k->desc_.size_min) hash = (hash << 1) + k->gear_[p[i]];
+        if (i + 1 >= k->desc_.size_min && (hash & (i + 1 <= k->desc_.size_avg ? k->mask_hard_ : k->mask_easy_)) == 0) return i + 1;
     }
-    return size < k->size_max_ ? size : k->size_max_;
+    return size < k->desc_.size_max ? size : k->desc_.size_max;
 }
 
 DX_PROPERTY(ck_2_two_places_at_once_cut_where_one_does, 120)

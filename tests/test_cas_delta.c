@@ -4,6 +4,7 @@
 #define DX_IMPLEMENTATION
 #include "../dx_cas.h"
 #include "../examples/delta/delta.h"
+#include "../examples/devices/devices.h"
 #define DX_TEST_MAIN
 #include "dx_test.h"
 

@@ -32,7 +32,10 @@ static void reference(const uint32_t key[8], uint32_t mode, const uint8_t *p, si
         while (half * 2 < size) half *= 2;
         reference(key, mode, p, half, chunk, false, left);
         reference(key, mode, p + half, size - half, chunk + half / 1024, false, right);
-        dx_cas_p_blake3_parent_block(block, left, right);
+        for (unsigned i = 0; i < 8; i++) {
+            dx_cas_p_store32(block + 4 * i, left[i]);
+            dx_cas_p_store32(block + 32 + 4 * i, right[i]);
+        }
         dx_cas_p_blake3_compress(out, key, block, 64, 0, mode | DX_CAS_P_B3_PARENT | last);
         return;
     }
@@ -118,6 +121,46 @@ DX_TEST(ca_2_many_messages_of_every_size)
             reference_hash((const uint8_t *)in[i], size, &want);
             DX_CHECK_MEM(&is[i], &want, 32);
         }
+    }
+}
+
+/* Side by side to 16 KiB: each number of chunks, the last of one block, of some and of all. */
+DX_TEST(ca_2_many_messages_of_several_chunks)
+{
+    static const size_t blocks[] = {1, 7, 16};
+    const void *in[20];
+    size_t sizes[20];
+    dx_cas_id is[20], want;
+    for (size_t chunks = 1; chunks <= 17; chunks++) {
+        for (size_t i = 0; i < 20 * 3; i++) {
+            sizes[i % 20] = (chunks - 1) * 1024 + 64 * blocks[i / 20];
+            in[i % 20] = data + 1031 * (i % 20);
+            if (i % 20 != 19) continue;
+            for (size_t count = 1; count <= 20; count += count < 8 ? 1 : 4) {
+                dx_cas_hash_many(in, sizes, count, is);
+                for (size_t k = 0; k < count; k++) {
+                    reference_hash((const uint8_t *)in[k], sizes[k], &want);
+                    DX_CHECK_MEM(&is[k], &want, 32);
+                }
+            }
+        }
+    }
+}
+
+/* Every length, in each way of hashing one message. */
+DX_TEST(ca_2_one_message_of_every_length)
+{
+    for (size_t size = 0; size <= 4097; size++) {
+        dx_cas_id is, want;
+        dx_cas_blake3 h;
+        reference_hash(data + size % 7, size, &want);
+        dx_cas_hash(data + size % 7, size, &is);
+        DX_CHECK_MEM(&is, &want, 32);
+        dx_cas_blake3_init(&h);
+        dx_cas_blake3_update(&h, data + size % 7, size / 3);
+        dx_cas_blake3_update(&h, data + size % 7 + size / 3, size - size / 3);
+        dx_cas_blake3_final(&h, &is, 32);
+        DX_CHECK_MEM(&is, &want, 32);
     }
 }
 

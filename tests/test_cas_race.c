@@ -7,6 +7,7 @@
 #include "../dx_cas.h"
 #include "../examples/streams/streams.h"
 #include "../examples/repair/repair.h"
+#include "../examples/devices/devices.h"
 #define DX_TEST_MAIN
 #include "dx_test.h"
 
@@ -649,11 +650,11 @@ DX_TEST(w_77_what_is_flipped_is_repaired_in_place_and_the_rest_is_named)
         alone += error == DX_CAS_OK;
         dx_cas_close(&m->store);
         if (error != DX_CAS_OK) {
-            copy->store.store_id_[0] ^= 1; /* as if it were another store */
+            copy->store.desc_.store_id[0] ^= 1; /* as if it were another store */
             OK(open_small(&m->store, dx_cas_memory_device(&m->memory), mode, 0, m->work));
             error = dx_cas_repair(&m->store, &copy->store, NULL, NULL, &r);
             nodes += error == DX_CAS_OK;
-            copy->store.store_id_[0] ^= 1;
+            copy->store.desc_.store_id[0] ^= 1;
             dx_cas_close(&m->store);
         }
         OK(open_small(&m->store, dx_cas_memory_device(&m->memory), mode, 0, m->work));

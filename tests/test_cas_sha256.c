@@ -4,6 +4,7 @@
 #include "../examples/sha256/sha256.h"
 #include "../examples/merkle/merkle.h"
 #include "../examples/streams/streams.h"
+#include "../examples/devices/devices.h"
 #define DX_TEST_MAIN
 #include "dx_test.h"
 

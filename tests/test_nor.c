@@ -6,6 +6,7 @@
 #include "../dx_cas.h"
 #include "../examples/nor/nor.h"
 #include "../examples/streams/streams.h"
+#include "../examples/devices/devices.h"
 #define DX_TEST_MAIN
 #include "dx_test.h"
 

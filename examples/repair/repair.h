@@ -118,7 +118,8 @@ static bool dx_cas_p_fix_same(dx_cas_p_fix *k, const dx_cas_damage *d)
     dx_cas_p_ref ref;
     uint64_t size = d->size;
     int error = DX_CAS_OK;
-    if (!k->other || DX_CAS_MEMCMP(k->other->store_id_, k->s->store_id_, 16) != 0) return false;
+    const dx_cas_store *s = k->s, *o = k->other;
+    if (!o || DX_CAS_MEMCMP(o->desc_.store_id, s->desc_.store_id, 16) != 0) return false;
     if (dx_cas_p_read_head(k->other, d->offset, &good) != DX_CAS_OK) return false;
     if (good.type == DX_CAS_P_REF) error = dx_cas_p_read_ref(k->other, &good, &ref);
     if (good.type <= DX_CAS_P_LIST) error = dx_cas_p_stream(k->other, &good, NULL, 0);
@@ -163,7 +164,7 @@ DX_CAS_API int dx_cas_repair(dx_cas_store *store, dx_cas_store *other, dx_cas_da
 {
     dx_cas_p_fix k;
     int error;
-    if (!store || store == other || !store->open_ || !(store->mode_ & DX_CAS_ACCEPT_DAMAGE)) {
+    if (!store || store == other || !store->open_ || !(store->desc_.mode & DX_CAS_ACCEPT_DAMAGE)) {
         return DX_CAS_EINVAL;
     }
     if (other && !other->open_) return DX_CAS_EINVAL;
@@ -176,7 +177,7 @@ DX_CAS_API int dx_cas_repair(dx_cas_store *store, dx_cas_store *other, dx_cas_da
     if (k.error != DX_CAS_OK) error = k.error;
     else if (error == DX_CAS_ECORRUPT && k.report.lost == 0) error = DX_CAS_OK;
     if (k.report.repaired > 0) {
-        int synced = store->device_.sync(store->device_.user);
+        int synced = store->desc_.device.sync(store->desc_.device.user);
         if (error == DX_CAS_OK) error = synced;
     }
     if (report) *report = k.report;

@@ -115,7 +115,7 @@ DX_CAS_API int dx_cas_writer_begin(dx_cas_writer *w, const dx_cas_writer_desc *d
     DX_CAS_P_TRY(dx_cas_p_may_write(desc->store));
     DX_CAS_P_TRY(dx_cas_chunker_init(&w->chunker_, &desc->chunker));
     if (desc->memory_size < dx_cas_writer_memory_size(desc)) return DX_CAS_ENOMEM;
-    if (w->chunker_.size_max_ > desc->store->object_size_max_) return DX_CAS_ETOOBIG;
+    if (w->chunker_.desc_.size_max > desc->store->desc_.object_size_max) return DX_CAS_ETOOBIG;
     w->store_ = desc->store;
     w->nodes_ = (uint8_t *)desc->memory;
     w->chunk_ = w->nodes_ + DX_CAS_P_NODES;

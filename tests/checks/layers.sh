@@ -69,6 +69,7 @@ examples/cache/edge.h dx_cas.h freestanding
 examples/cache/queries.h dx_cas.h freestanding
 examples/delta/delta.h dx_cas.h freestanding
 examples/repair/repair.h dx_cas.h freestanding
+examples/devices/devices.h dx_cas.h freestanding
 END
 # Helpers that are the same in every header are the same here, too.
 verdict "hde.h shared helpers" "$(for f in load32 load64 store32 crc32c; do

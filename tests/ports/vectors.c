@@ -4,6 +4,7 @@
    Everything that is written is read back here, so a machine that writes right and reads wrong fails too. */
 #define DX_IMPLEMENTATION
 #include "../../dx_cas.h"
+#include "../../examples/devices/devices.h"
 #include "../../dx_hbtp.h"
 #include "../../dx_patch.h"
 #include "../../dx_teleport.h"
