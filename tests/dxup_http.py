@@ -198,6 +198,117 @@ def bursts_of_frames_are_answered_in_order():
     s.close()
 
 
+class Frames:
+    """One connection to the side that speaks docs/HBTP.md."""
+
+    def __init__(self):
+        self.socket = socket.create_connection(("127.0.0.1", frames_port), timeout=300)
+        self.file = self.socket.makefile("rb")
+
+    def take(self):
+        """(opcode, flags, sequence, payload), or None: the server has closed."""
+        try:
+            head = self.file.read(8)
+            if len(head) < 8:
+                return None
+            opcode, flags, sequence, size = struct.unpack("<BBHI", head)
+            payload = self.file.read(size)
+        except ConnectionResetError:
+            return None
+        return (opcode, flags, sequence, payload) if len(payload) == size else None
+
+    def answer(self, sequence):
+        """The status of an error, or the bytes of a range; None: the server has closed."""
+        frame = self.take()
+        if frame is None:
+            return None
+        opcode, _, got, payload = frame
+        assert got == sequence and opcode in (0x31, 0x32), frame
+        if opcode == 0x32:
+            return struct.unpack("<H", payload[:2])[0]
+        parts, last, at = [], False, None
+        while not last:
+            frame = self.take()
+            if frame is None:
+                return None
+            opcode, flags, _, payload = frame
+            transfer, _, offset = struct.unpack("<IIQ", payload[:16])
+            assert opcode == 0x51 and at in (None, offset), (opcode, at, offset)
+            parts.append(payload[16:])
+            at = offset + len(payload) - 16
+            last = bool(flags & 8)
+        return b"".join(parts)
+
+    def close(self):
+        self.file.close()
+        self.socket.close()
+
+
+def any_request_for_a_range():
+    """Requests of every kind, many at once: each is answered with its bytes, or with the error that it deserves, and none of them
+    harms the next. Damaged records may mean anything; other bytes than frames may end the connection."""
+    patch = get("/app.bin", If_None_Match=f'"{old_tag}"', A_IM="dx-patch")[1]
+    wanted = {(new_tag, None): new, (old_tag, None): old, (new_tag, old_tag): patch}
+    edges = [0, 1, 2, 1 << 20, (1 << 32) - 1, (1 << 63) - 1, 1 << 63, (1 << 64) - 1]
+
+    def request():
+        """The record, and what it deserves; None: anything."""
+        target = dice.choice([new_tag, new_tag, old_tag, "0" * 64])
+        have = dice.choice([None, None, old_tag, "f" * 64])
+        name = dice.choice([b"app.bin"] * 20 + [b"nothing", b"", b"\xff", b"a\0b", b"x" * 300])
+        content = wanted.get((target, have), new)
+        offset = dice.choice([dice.randrange(len(content)), dice.choice(edges), len(content), len(content) - 1])
+        size = dice.choice([dice.randrange(len(content)), dice.choice(edges) & 0xFFFFFFFF, max(len(content) - offset, 0) & 0xFFFFFFFF])
+        if dice.random() < 0.5:
+            offset = dice.randrange(len(content))
+            size = dice.randrange(1, len(content) - offset + 1)
+        flags = (4 if have else 0) | dice.choice([0, 0, 0, 8, 0x80000000])
+        record = struct.pack("<QIII", offset, size, dice.getrandbits(32), flags) + bytes.fromhex(target) + bytes.fromhex(have or "0" * 64)
+        record += struct.pack("<II", 96 if name else 0, len(name)) + bytes(4) + name
+        if not name or len(name) > 127 or b"\xff" in name or b"\0" in name or not size:
+            deserves = 400
+        elif name != b"app.bin" or "0" * 64 == target or have == "f" * 64:
+            deserves = 404
+        elif target == old_tag and have:
+            deserves = None # a patch from a version to itself
+        else:
+            deserves = content[offset:offset + size] if offset + size <= len(content) else 400
+        how = dice.randrange(8)
+        if how == 0:
+            at = dice.randrange(len(record))
+            return record[:at] + bytes([record[at] ^ 1 << dice.randrange(8)]) + record[at + 1:], None
+        if how == 1:
+            return record[:dice.randrange(len(record))], 400
+        if how == 2:
+            return dice.randbytes(dice.randrange(200)), None
+        return record, deserves
+
+    answered = 0
+    for _ in range(FUZZ // 3):
+        frames = Frames()
+        sent = []
+        data = b""
+        for sequence in range(1, dice.randrange(2, 9)):
+            record, deserves = request()
+            sent.append((sequence, record, deserves))
+            data += struct.pack("<BBHI", 0x30, 4, sequence, 1 + len(record)) + b"\2" + record
+        if dice.random() < 0.1: # in the middle of it no frame any more
+            data = data[:dice.randrange(len(data))] + dice.randbytes(40)
+            sent = None
+        frames.socket.sendall(data)
+        if sent is None:
+            frames.socket.shutdown(socket.SHUT_WR)
+            while frames.take():
+                pass
+        for sequence, record, deserves in sent or []:
+            got = frames.answer(sequence)
+            assert got is not None and (deserves is None or got == deserves) and got not in (409, 500), (record, deserves, str(got)[:60])
+            answered += isinstance(got, bytes)
+        frames.close()
+    assert answered > FUZZ // 10, answered
+    assert get("/app.bin")[1] == new
+
+
 def any_bytes_at_all():
     parts = [b"GET ", b"HEAD ", b"/", b"/app.bin", b" HTTP/1.1\r\n", b"\r\n", b"If-None-Match: ", b'"' + old_tag.encode() + b'"', b"A-IM: dx-patch\r\n", b"%", b"%4", b":",
              b"\0", b"\xff" * 20, b"Connection: close\r\n", b"Host: a\r\n", b"," * 50, b"\n"]
@@ -211,7 +322,7 @@ def any_bytes_at_all():
 
 
 for test in [f for name, f in list(globals().items()) if callable(f) and getattr(f, "__module__", "") == "__main__"
-             and name not in ("dxup", "publish", "get", "raw", "attempt")]:
+             and name not in ("dxup", "publish", "get", "raw", "attempt", "Frames")]:
     attempt(test)
 server.send_signal(signal.SIGTERM)
 assert server.wait(300) == 0
