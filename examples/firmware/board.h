@@ -7,10 +7,12 @@
 
 #if defined(__arm__) /* MPS2 AN385, Cortex-M3: board_mps2.c */
 enum { BOARD_UNIT = 256, BOARD_PAGE_SIZE = 4096, BOARD_SLOT_SIZE = 512 * 1024,
-       BOARD_STAGE_SIZE = 256 * 1024 };
+       BOARD_STAGE_SIZE = 256 * 1024,
+       SETTINGS_OFFSET = 512 * 1024, SETTINGS_BLOCKS = 16 };
 #elif defined(__riscv) /* virt, rv32imac, CFI NOR flash: board_virt.c */
 enum { BOARD_UNIT = 256, BOARD_PAGE_SIZE = 256 * 1024, BOARD_SLOT_SIZE = 4 * 256 * 1024,
-       BOARD_STAGE_SIZE = 2 * 256 * 1024 };
+       BOARD_STAGE_SIZE = 2 * 256 * 1024,
+       SETTINGS_OFFSET = 2048 * 1024, SETTINGS_BLOCKS = 8 };
 #endif
 
 extern const uint8_t *const board_flash; /* BOARD_SLOT_SIZE + BOARD_STAGE_SIZE bytes */

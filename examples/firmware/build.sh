@@ -1,6 +1,6 @@
 #!/bin/sh
-# Build the updater and two versions of the application for one board.
-# usage: build.sh mps2|virt FOLDER [FLAGS...]      FOLDER gets updater.elf, app-1.bin, app-2.bin
+# Build the updater, the settings and two versions of the application for one board.
+# usage: build.sh mps2|virt FOLDER [FLAGS...]      FOLDER gets updater.elf, settings.elf, app-1.bin, app-2.bin
 set -eu
 board=$1 out=$2
 shift 2
@@ -20,6 +20,8 @@ link() { # DEFINITIONS...
 mkdir -p "$out"
 $cc $flags -Os -DBOARD_UPDATER -ffunction-sections -fdata-sections -Wl,--gc-sections $(link $memory STACK=3584) \
     updater.c "board_$board.c" memory.c -o "$out/updater.elf" -lgcc
+$cc $flags -Os -DBOARD_UPDATER -ffunction-sections -fdata-sections -Wl,--gc-sections $(link $memory STACK=3584) \
+    settings.c "board_$board.c" memory.c -o "$out/settings.elf" -lgcc
 for version in 1 2; do
     $cc $flags -O2 -DAPP_VERSION=$version $(link $flash STACK=16384) \
         app.c "board_$board.c" memory.c -o "$out/app-$version.elf" -lgcc

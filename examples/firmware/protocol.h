@@ -16,4 +16,12 @@ enum {
     PROTOCOL_BEGIN = 2, /* u32: bytes of the patch that follows in FileChunks -> nothing */
     PROTOCOL_RUN = 3    /* -> nothing; then the UART belongs to the application */
 };
+
+/* settings.c: a name has its size before it, as u8. */
+enum {
+    SETTINGS_NAME_MAX = 32, SETTINGS_VALUE_MAX = 512, SETTINGS_STATS_SIZE = 20,
+    SETTINGS_SET = 1,   /* name, value -> nothing, when it is durable */
+    SETTINGS_GET = 2,   /* name -> value */
+    SETTINGS_STATS = 3  /* -> damaged places, collections, most erases of a block, mean times 100, records; each u32 */
+};
 #endif

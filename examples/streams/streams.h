@@ -38,7 +38,7 @@ typedef struct dx_cas_writer_desc {
     void         *memory;         /* required; borrowed until finish */
     size_t        memory_size;    /* dx_cas_writer_memory_size() */
     dx_cas_chunker_desc chunker;
-    /* In place of dx_cas_put() for chunks, such as for deltas; must give the same id. NULL: that. */
+    /* In place of dx_cas_put() for chunks, such as for deltas: must give the same id. NULL: it. */
     dx_cas_put_fn *put;
     void          *user;
 } dx_cas_writer_desc;

@@ -58,13 +58,13 @@ class Board:
             f.write(app.ljust(self.record + self.page, b"\xff"))
             f.truncate(self.flash)
 
-    def start(self):
+    def start(self, program="updater.elf", wait=300):
         if os.path.exists(self.path("uart.sock")):
             os.remove(self.path("uart.sock"))
-        command = self.run + ["-display", "none", "-monitor", "none", "-serial", "unix:uart.sock,server,nowait"]
+        command = [program if a == "updater.elf" else a for a in self.run] + ["-display", "none", "-monitor", "none", "-serial", "unix:uart.sock,server,nowait"]
         self.process = subprocess.Popen(command, cwd=self.folder, stdin=subprocess.DEVNULL)
-        deadline = time.time() + 300
-        while True:
+        deadline = time.time() + wait
+        while wait:
             try:
                 with socket.socket(socket.AF_UNIX) as s:
                     s.connect(os.path.relpath(self.path("uart.sock")))
@@ -234,6 +234,88 @@ def kills(board):
     return f"{cuts} cuts, {torn} of them left a slot that was neither; in the end {ends[1]} old, {ends[2]} new images, 0 others"
 
 
+def set_frame(sequence, name, value):
+    return struct.pack("<BBHIBB", 0x30, 4, sequence, 2 + len(name) + len(value), 1, len(name)) + name + value
+
+
+def awaken(line):
+    """Until the board answers: what comes before its UART is set up is lost, and the rest of it may be no frame."""
+    line.socket.settimeout(2)
+    for sequence in range(1000, 1150):
+        try:
+            line.send(0x30, sequence, b"\2\6starts")
+            while True:
+                opcode, got, _ = line.receive()
+                if (opcode, got) == (0x31, sequence):
+                    line.socket.settimeout(300)
+                    return
+                if got == 0:
+                    break
+        except TimeoutError:
+            pass
+    raise AssertionError("the board does not answer")
+
+
+def setting(line, sequence, name):
+    """Its value, or None."""
+    line.send(0x30, sequence, bytes([2, len(name)]) + name)
+    opcode, got, payload = line.receive()
+    assert got == sequence and (opcode == 0x31 or payload[:2] == b"\x94\x01"), (opcode, got, payload)
+    return payload if opcode == 0x31 else None
+
+
+def settings_kept(board):
+    """Settings are set one after the other, and the power is cut at any moment, while the store moves on as well. After each cut what
+    was answered is there, or what was on its way; nothing is damaged; and the blocks wear alike."""
+    dice = random.Random(SEED)
+    size = int(subprocess.run(["size", "-A", board.path("settings.elf")], stdout=subprocess.PIPE, check=True).stdout.split(b".text")[1].split()[0])
+    assert size <= 20 * 1024, f"{size} bytes of code"
+    names = [b"name %d" % k for k in range(12)]
+    kept, starts, cuts, sets, half_s = {}, 0, 0, 0, 0.02
+    board.fill(b"")
+    while cuts < KILLS * 2 // 5:
+        board.start("settings.elf")
+        line = Line(board)
+        awaken(line)
+        for name in names:
+            value = setting(line, 1, name)
+            assert value in kept.get(name, [None]), (name, value, kept.get(name))
+            kept[name] = [value]
+        count = struct.unpack("<I", setting(line, 2, b"starts"))[0]
+        assert starts < count, (starts, count)
+        starts = count
+        line.send(0x30, 3, b"\3")
+        damaged, collections, most, mean, _ = struct.unpack("<5I", line.answered(3))
+        assert damaged == 0 and most * 100 <= mean + 500 + 100 * cuts, (damaged, most, mean)
+        for bad, status in ((b"", 400), (b"\1", 400), (b"\1\0", 400), (b"\1\x21" + bytes(40), 400), (b"\1\5abc", 400), (b"\7\1a", 404)):
+            line.send(0x30, 4, bad)
+            line.refused(4, status)
+        until = time.monotonic() + half_s * dice.random() * (1 if cuts % 4 else 10)
+        sequence = 10
+        while time.monotonic() < until:
+            name, value = dice.choice(names), dice.randbytes(dice.randrange(512 if cuts % 2 else 60))
+            kept[name].append(value)
+            line.socket.sendall(set_frame(sequence, name, value))
+            if time.monotonic() >= until:
+                break # cut while it is under way
+            line.answered(sequence)
+            kept[name] = [value]
+            sequence += 1
+            sets += 1
+        if dice.random() < 0.5:
+            time.sleep(dice.random() * 0.003)
+        line.socket.close()
+        board.kill()
+        cuts += 1
+        if dice.random() < 0.3: # once more while it starts
+            board.start("settings.elf", 0)
+            time.sleep(dice.random() * 0.05)
+            board.kill()
+            cuts += 1
+    assert sets > cuts, "too few settings: the moments are badly chosen"
+    return f"{size} bytes of code; {cuts} cuts in {sets} settings and {collections} collections, a block was erased {most} times at most, {mean / 100} in the mean"
+
+
 def attempt(name, test, board):
     try:
         said = test(board)
@@ -269,6 +351,7 @@ def main():
         attempt("an update over the UART, and the application runs from flash", update, board)
         attempt("bad input is refused and changes nothing", strangers, board)
         attempt("the power is cut at random moments", kills, board)
+        attempt("settings in flash, and the power is cut", settings_kept, board)
     print(".".join(["firmware"] + WANTED) + ": {passed} passed, {failed} failed, {skipped} skipped".format(**counts))
     return counts["failed"] != 0
 
