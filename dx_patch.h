@@ -207,6 +207,9 @@ typedef struct dx_patch_p_block { /* of a cover; at most 1024 bytes */
     const uint8_t *old_bytes, *new_bytes;
     uint64_t old_at, new_at;
     uint32_t size, limit; /* a field that starts in size bytes may end in limit bytes */
+    uint32_t at;  /* bytes that are done */
+    int32_t from; /* where the last field ended */
+    bool filled;  /* all fields are done */
 } dx_patch_p_block;
 
 typedef struct dx_patch_p_runs { /* where in a block patch the reader is */
@@ -227,7 +230,6 @@ typedef struct dx_patch_applier { /* caller-allocated, stays where it is; fields
     uint64_t cover_left_, cover_old_, cover_new_, new_end_, old_end_;
     int error_, callback_result_, state_;
     uint32_t crc_, setup_at_, setup_side_, block_at_, cover_at_, later_;
-    int32_t from_;
     size_t in_size_, left_, room_; /* room: bytes of new_ */
     bool whole_; /* the checksum has been compared */
     uint8_t in_[1024];
@@ -468,14 +470,9 @@ static void dx_patch_p_hash_compress(uint32_t cv[8], const uint8_t block[64], ui
         for (i = 0; i < 16; i++) old[i] = m[i];
         for (i = 0; i < 16; i++) m[i] = old[order[i]];
     }
-    cv[0] = v0 ^ v8;
-    cv[1] = v1 ^ v9;
-    cv[2] = v2 ^ va;
-    cv[3] = v3 ^ vb;
-    cv[4] = v4 ^ vc;
-    cv[5] = v5 ^ vd;
-    cv[6] = v6 ^ ve;
-    cv[7] = v7 ^ vf;
+    const uint32_t out[8] = {v0 ^ v8, v1 ^ v9, v2 ^ va, v3 ^ vb,
+                             v4 ^ vc, v5 ^ vd, v6 ^ ve, v7 ^ vf};
+    DX_PATCH_MEMCPY(cv, out, sizeof out);
 }
 /* Hosted: eight chunks or nodes side by side, one in each lane of GNU C vectors. */
 #if defined(__has_builtin) && defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 1
@@ -681,6 +678,12 @@ static void dx_patch_p_hash_finish(dx_patch_p_blake3 *h, uint8_t *hash)
 }
 
 /* >>header ------------------------------------------------------------- */
+#define DX_PATCH_P_WORDS(X) /* bits, name, offset */                                               \
+    X(64, base_size, 8) X(64, target_size, 16) X(64, body_size, 24) X(32, block_size, 32)          \
+    X(64, memory_size, 40) X(32, body_crc, 112) X(32, trailer_size, 116)
+#define DX_PATCH_P_STORE(bits, name, at) dx_patch_p_store##bits(p + at, h->name);
+#define DX_PATCH_P_LOAD(bits, name, at) h.name = dx_patch_p_load##bits(p + at);
+
 static void dx_patch_p_store_header(uint8_t *p, const dx_patch_header *h)
 {
     DX_PATCH_MEMSET(p, 0, DX_PATCH_HEADER_SIZE);
@@ -689,16 +692,10 @@ static void dx_patch_p_store_header(uint8_t *p, const dx_patch_header *h)
     p[5] = h->kind;
     p[6] = 1;
     p[7] = h->coding;
-    dx_patch_p_store64(p + 8, h->base_size);
-    dx_patch_p_store64(p + 16, h->target_size);
-    dx_patch_p_store64(p + 24, h->body_size);
-    dx_patch_p_store32(p + 32, h->block_size);
-    dx_patch_p_store32(p + 36, h->reversible ? 1u : 0u);
-    dx_patch_p_store64(p + 40, h->memory_size);
+    p[36] = h->reversible ? 1 : 0;
+    DX_PATCH_P_WORDS(DX_PATCH_P_STORE)
     DX_PATCH_MEMCPY(p + 48, h->base_hash, DX_PATCH_HASH_SIZE);
     DX_PATCH_MEMCPY(p + 80, h->target_hash, DX_PATCH_HASH_SIZE);
-    dx_patch_p_store32(p + 112, h->body_crc);
-    dx_patch_p_store32(p + 116, h->trailer_size);
     dx_patch_p_store32(p + 124, dx_patch_p_crc32c(0, p, 124));
 }
 
@@ -738,16 +735,10 @@ DX_PATCH_API int dx_patch_info(const void *bytes, size_t size, dx_patch_header *
     h.kind = p[5];
     h.hash_kind = p[6];
     h.coding = p[7];
-    h.base_size = dx_patch_p_load64(p + 8);
-    h.target_size = dx_patch_p_load64(p + 16);
-    h.body_size = dx_patch_p_load64(p + 24);
-    h.block_size = dx_patch_p_load32(p + 32);
+    DX_PATCH_P_WORDS(DX_PATCH_P_LOAD)
     h.reversible = (p[36] & 1) != 0;
-    h.memory_size = dx_patch_p_load64(p + 40);
     DX_PATCH_MEMCPY(h.base_hash, p + 48, DX_PATCH_HASH_SIZE);
     DX_PATCH_MEMCPY(h.target_hash, p + 80, DX_PATCH_HASH_SIZE);
-    h.body_crc = dx_patch_p_load32(p + 112);
-    h.trailer_size = dx_patch_p_load32(p + 116);
     error = dx_patch_p_check_header(&h, dx_patch_p_load32(p + 36));
     if (!error && dx_patch_p_load32(p + 120) != 0) error = DX_PATCH_EVERSION;
     if (!error) *header = h;
@@ -800,12 +791,9 @@ typedef uint16_t dx_patch_p_v16 __attribute__((vector_size(32), aligned(2), may_
   #define DX_PATCH_P_APART (void)0
 #endif
 /* A function that calls its body, which is compiled twice where machines may have wider vectors. */
-#if defined(DX_PATCH_P_LANES) && (defined(__x86_64__) || defined(__i386__))
+#ifdef DX_PATCH_P_AVX2
   #define DX_PATCH_P_WIDE(name, parameters, arguments)                                             \
-      __attribute__((target("avx2"))) static uint32_t name##_wide parameters                       \
-      {                                                                                            \
-          return name##_body arguments;                                                            \
-      }                                                                                            \
+      DX_PATCH_P_AVX2 static uint32_t name##_wide parameters { return name##_body arguments; }     \
       static uint32_t name parameters                                                              \
       {                                                                                            \
           return __builtin_cpu_supports("avx2") ? name##_wide arguments : name##_body arguments;   \
@@ -875,6 +863,7 @@ static void dx_patch_p_start_writing(dx_patch_p_coder *c, uint8_t *out, size_t c
 {
     c->mode_ = DX_PATCH_P_WRITE;
     c->overrun_ = c->any_ = false;
+    c->last_ = true; /* no input is missing */
     c->out_ = out;
     c->size_ = capacity;
     c->at_ = 0;
@@ -1150,17 +1139,13 @@ static uint32_t dx_patch_p_literal(dx_patch_p_delta *d, uint32_t hint, uint32_t 
     uint32_t past = (uint32_t)(d->past_ & 0xffffffffu), size = d->repeat_size_, expected = 0;
     uint32_t row = DX_PATCH_P_M_BYTE + DX_PATCH_P_BYTE * ((1u << d->diff_bits_) +
                                                 ((past & 255) >> (8 - d->literal_bits_)));
-    uint32_t contexts[DX_PATCH_P_CONTEXTS];
     if (d->raw_) {
         v = (uint32_t)dx_patch_p_even(&d->coder_, 8, v);
     } else if (!d->mixer_) {
         v = dx_patch_p_byte(&d->coder_, row, v);
     } else {
-        contexts[0] = past >> 8 & 0xff;
-        contexts[1] = past & 0xffff;
-        contexts[2] = hint | d->hint_ << 16;
-        contexts[3] = past;
-        contexts[4] = past >> 8 & 0xffff;
+        const uint32_t contexts[5] = {past >> 8 & 0xff, past & 0xffff, hint | d->hint_ << 16, past,
+                                      past >> 8 & 0xffff};
         if (size) expected = 256u + d->history_[d->repeat_at_ & ((1u << d->history_log_) - 1)];
         v = dx_patch_p_mix(d, row, v, contexts, d->rich_ ? 5 : 2, expected,
                            size == 0 ? 0u : size < 4 ? 1u : size < 15 ? 2u : 3u);
@@ -1536,6 +1521,13 @@ static void dx_patch_p_sort_covers(dx_patch_p_predictor *p)
 }
 
 /* >>delta: the parts of a delta, both directions --------------------------------- */
+#define DX_PATCH_P_STEP 64u /* no step of a decoder takes more bytes of input than this */
+
+static bool dx_patch_p_has_input(const dx_patch_p_coder *c) /* for a whole step */
+{
+    return c->last_ || c->size_ - c->at_ >= DX_PATCH_P_STEP;
+}
+
 /* The target's last bytes are those in front of `end`, of which there are so many. */
 static void dx_patch_p_pass(dx_patch_p_delta *d, const uint8_t *end, uint64_t before)
 {
@@ -1549,6 +1541,9 @@ static void dx_patch_p_start_block(dx_patch_p_delta *d, dx_patch_p_block *b, uin
     dx_patch_p_predictor *x = &d->predictor_;
     b->size = left < DX_PATCH_P_BLOCK ? (uint32_t)left : DX_PATCH_P_BLOCK;
     b->limit = left < DX_PATCH_P_LONGEST ? (uint32_t)left : DX_PATCH_P_LONGEST;
+    b->from = b->old_at < 2 ? 0 - (int32_t)b->old_at : -2;
+    b->at = 0;
+    b->filled = false;
     x->bias_[0] = dx_patch_p_address(x, 0, b->old_at) - b->old_at;
     x->bias_[1] = dx_patch_p_address(x, 1, b->new_at) - b->new_at;
 }
@@ -1583,25 +1578,73 @@ static uint64_t dx_patch_p_code_run(dx_patch_p_delta *d, uint64_t n)
     return n;
 }
 
+/* Bytes that are equal from the start on. */
+static size_t dx_patch_p_same(const uint8_t *a, const uint8_t *b, size_t size)
+{
+    size_t i = 0;
+    for (; size - i >= 8; i += 8) {
+        uint64_t x = dx_patch_p_load64(a + i) ^ dx_patch_p_load64(b + i);
+        if (!x) continue;
+        for (; !(x & 255); x >>= 8) i++;
+        return i;
+    }
+    while (i < size && a[i] == b[i]) i++;
+    return i;
+}
+
 /* The difference of a wrong byte from `old`; `before` is the target's byte in front of it. */
 static uint32_t dx_patch_p_code_wrong(dx_patch_p_delta *d, uint32_t before, uint32_t old,
                                       uint32_t v)
 {
     uint32_t last = d->last_diff_, c = (d->last_run_ ? 0u : 1u) | (last & 128 ? 4u : 0u), model;
-    uint32_t contexts[4];
     if (last == 0 || last == 1 || last == 255) c |= 2;
     model = DX_PATCH_P_M_BYTE + DX_PATCH_P_BYTE * (c & ((1u << d->diff_bits_) - 1));
     if (!d->mixer_ || d->coder_.mode_ == DX_PATCH_P_COUNT) {
         v = dx_patch_p_byte(&d->coder_, model, v);
     } else {
-        contexts[0] = 1u << 24 | old << 16 | before << 8 | (d->last_run_ ? 0u : 1u);
-        contexts[1] = 4u << 24 | last << 8 | (d->last_run_ < 15 ? d->last_run_ : 15);
-        contexts[2] = 2u << 24 | last << 16 | old << 8 | d->id_;
-        contexts[3] = 3u << 24 | old << 8 | (d->last_run_ ? 0u : 1u);
+        const uint32_t contexts[4] = {
+            1u << 24 | old << 16 | before << 8 | (d->last_run_ ? 0u : 1u),
+            4u << 24 | last << 8 | (d->last_run_ < 15 ? d->last_run_ : 15),
+            2u << 24 | last << 16 | old << 8 | d->id_, 3u << 24 | old << 8 | (c & 1)};
         v = dx_patch_p_mix(d, model, v, contexts, d->rich_ ? 4 : 2, 0, d->last_run_ ? 4u : 5u);
     }
     d->last_diff_ = v;
     return v;
+}
+
+/* A block: its fields, put over its old bytes at `to`, then the bytes that are wrong after them.
+   False: there is no input to go on. */
+static bool dx_patch_p_code_block(dx_patch_p_delta *d, dx_patch_p_block *b, uint8_t *to)
+{
+    const uint8_t *made = b->new_bytes; /* NULL when reading */
+    while (!b->filled && (b->at = dx_patch_p_next_place(d->id_, b, b->at, b->from)) < b->size) {
+        dx_patch_p_field f;
+        uint64_t value;
+        if (!dx_patch_p_has_input(&d->coder_) || d->coder_.overrun_) return false;
+        f = dx_patch_p_predict(&d->predictor_, d->id_, b, b->at, b->from);
+        value = f.size && made ? dx_patch_p_load_field(made + b->at, f.form, f.size) : f.value;
+        if (f.size)
+            dx_patch_p_store_field(to + b->at, f.form, f.size, dx_patch_p_code_field(d, &f, value));
+        b->at += f.size ? f.size : 1;
+        if (f.size) b->from = (int32_t)b->at;
+    }
+    if (b->from > (int32_t)b->size) b->size = (uint32_t)b->from;
+    if (!b->filled) b->at = 0;
+    for (b->filled = true; b->at < b->size;) {
+        uint32_t left = b->size - b->at, last, byte = 0;
+        uint8_t *p = to + b->at;
+        uint64_t n = made ? dx_patch_p_same(p, made + b->at, left) + 1 : 0;
+        if (!dx_patch_p_has_input(&d->coder_) || d->coder_.overrun_) return false;
+        n = dx_patch_p_code_run(d, n > left ? 0 : n);
+        d->coder_.bad_number_ = d->coder_.bad_number_ || n > left;
+        if (!n || n > left) break;
+        p += n - 1;
+        b->at += (uint32_t)n;
+        if (made) byte = (uint32_t)(made[b->at - 1] - *p) & 255;
+        last = b->at > 1 ? p[-1] : (uint32_t)(d->past_ & 255);
+        *p = (uint8_t)((*p + dx_patch_p_code_wrong(d, last, *p, byte)) & 255);
+    }
+    return true;
 }
 
 /* >>covers: what of the target can be made from where in the base -------------- */
@@ -1611,6 +1654,7 @@ static uint32_t dx_patch_p_code_wrong(dx_patch_p_delta *d, uint32_t before, uint
 #define DX_PATCH_P_SAME 4       /* bytes that a cover must save when it goes on as the last one, */
 #define DX_PATCH_P_OTHER 14     /* when it is from elsewhere, */
 #define DX_PATCH_P_FAR 32       /* and when the base is large, so that elsewhere costs more */
+#define DX_PATCH_P_WANTED ((size_t)1 << 21) /* bits, few enough for a cache */
 #define DX_PATCH_P_DROP 48      /* give up an extension that fell so far below its best */
 
 typedef struct dx_patch_p_cover {
@@ -1621,7 +1665,8 @@ typedef struct dx_patch_p_finder {
     const uint8_t *base, *target;
     size_t base_size, target_size, stride;
     uint32_t *lines; /* of a cache, by hash: old offset / stride + 1, above it more of the hash */
-    size_t line_count;
+    uint64_t *wanted; /* bits, by hash: what a first pass looked for; or NULL */
+    size_t line_count, wanted_count; /* wanted_count: bits that are set */
     dx_patch_p_cover *covers;
     size_t cover_count, cover_capacity, most; /* most: bytes that one extension may look at */
     uint64_t work; /* bytes that extending has looked at */
@@ -1640,35 +1685,40 @@ static uint32_t *dx_patch_p_line(const dx_patch_p_finder *f, uint64_t hash)
     return f->lines + 16 * (size_t)((hash >> 32) * f->line_count >> 32);
 }
 
-/* The first sixteen seeds of each line. Memory is asked for before it is needed. */
-static void dx_patch_p_index(dx_patch_p_finder *f)
+/* Does the target look for seeds of this hash? note: it does. */
+static bool dx_patch_p_wanted(const dx_patch_p_finder *f, uint64_t hash, bool note)
 {
-    size_t i, k, ahead = 16 * f->stride, count = 0;
-    if (f->base_size >= DX_PATCH_P_SEED) count = (f->base_size - DX_PATCH_P_SEED) / f->stride + 1;
-    DX_PATCH_MEMSET(f->lines, 0, 64 * f->line_count);
-    for (f->mask = 0; f->mask < count;) f->mask = 2 * f->mask + 1;
-    for (i = 0; i < count; i++) {
-        const uint8_t *p = f->base + i * f->stride;
-        uint64_t hash = dx_patch_p_seed(p);
-        uint32_t *line = dx_patch_p_line(f, hash);
-        if (count - i > 16) DX_PATCH_P_PREFETCH(dx_patch_p_line(f, dx_patch_p_seed(p + ahead)));
-        for (k = 0; k < 16 && line[k]; k++) continue;
-        if (k < 16) line[k] = (uint32_t)(i + 1) | ((uint32_t)(hash & UINT32_MAX) & ~f->mask);
-    }
+    uint64_t *word = f->wanted + (hash >> 6 & (DX_PATCH_P_WANTED / 64 - 1));
+    uint64_t was = *word, bit = (uint64_t)1 << (hash & 63);
+    if (note) *word |= bit;
+    return (was & bit) != 0;
 }
 
-/* Bytes that are equal from the start on. */
-static size_t dx_patch_p_same(const uint8_t *a, const uint8_t *b, size_t size)
+/* The first sixteen seeds of each line; if not all, a few of those that the target does not look
+   for. Memory is asked for before it is needed; to count in a line all along takes no branches. */
+static void dx_patch_p_index(dx_patch_p_finder *f, bool all)
 {
-    size_t i = 0;
-    for (; size - i >= 8; i += 8) {
-        uint64_t x = dx_patch_p_load64(a + i) ^ dx_patch_p_load64(b + i);
-        if (!x) continue;
-        for (; !(x & 255); x >>= 8) i++;
-        return i;
+    size_t at = 0, i, n, count = 0, most;
+    uint64_t hashes[64];
+    uint32_t seeds[64], *line, k, used;
+    if (f->base_size >= DX_PATCH_P_SEED) count = (f->base_size - DX_PATCH_P_SEED) / f->stride + 1;
+    most = all ? count : count / 16 + (count / DX_PATCH_P_WANTED + 1) * f->wanted_count;
+    f->line_count = (most < count ? most : count) / 13 + 1;
+    DX_PATCH_MEMSET(f->lines, 0, 64 * f->line_count);
+    for (f->mask = 0; f->mask < count;) f->mask = 2 * f->mask + 1;
+    while (at < count) {
+        for (n = 0; n < 64 && at < count; at++) {
+            hashes[n] = dx_patch_p_seed(f->base + at * f->stride);
+            seeds[n] = (uint32_t)(at + 1) | ((uint32_t)(hashes[n] & UINT32_MAX) & ~f->mask);
+            if (!all && at % 16 && !dx_patch_p_wanted(f, hashes[n], false)) continue;
+            DX_PATCH_P_PREFETCH(dx_patch_p_line(f, hashes[n++]));
+        }
+        for (i = 0; i < n; i++) {
+            line = dx_patch_p_line(f, hashes[i]);
+            for (k = 0, used = 0; k < 16; k++) used += line[k] ? 1u : 0u;
+            if (used < 16) line[used] = seeds[i];
+        }
     }
-    while (i < size && a[i] == b[i]) i++;
-    return i;
 }
 
 /* How far a and b are worth being called alike: where +1 a right, -1 a wrong byte is highest. */
@@ -1701,8 +1751,8 @@ static void dx_patch_p_cut(const dx_patch_p_finder *f, dx_patch_p_cover *last,
     long score = 0, top = 0;
     for (i = 0; i < overlap; i++) {
         uint8_t byte = f->target[next->new_at + i];
-        score += f->base[last->old_at + (next->new_at - last->new_at) + i] == byte ? 1 : 0;
-        score -= f->base[next->old_at + i] == byte ? 1 : 0;
+        score += f->base[last->old_at + (next->new_at - last->new_at) + i] == byte;
+        score -= f->base[next->old_at + i] == byte;
         if (score > top) {
             top = score;
             best = i + 1;
@@ -1776,12 +1826,22 @@ static bool dx_patch_p_take(dx_patch_p_finder *f, size_t new_at, size_t old_at, 
     return true;
 }
 
+/* Of the next bytes, how many the last cover has wrong; more than 8 are some more than 8. */
+static size_t dx_patch_p_wrong(const dx_patch_p_finder *f, size_t i, size_t end, size_t size)
+{
+    const dx_patch_p_cover *last = f->covers + f->cover_count - 1;
+    const uint8_t *p = f->target + i, *q = f->base + (size_t)(last->old_at + (i - last->new_at));
+    size_t at = 0, count = size > end - i ? size - (end - i) : 0;
+    for (size -= count; count <= 8; at++, count++)
+        if ((at += dx_patch_p_same(p + at, q + at, size - at)) == size) break;
+    return count;
+}
+
 /* The seed with which most bytes from target byte i on are right; by the last cover, fewer are. */
 static bool dx_patch_p_look_up(const dx_patch_p_finder *f, size_t i, size_t end, size_t *old_at,
                                size_t *size)
 {
-    const dx_patch_p_cover *last = f->covers + f->cover_count - 1;
-    uint64_t hash = dx_patch_p_seed(f->target + i), n, right = 0;
+    uint64_t hash = dx_patch_p_seed(f->target + i);
     uint32_t depth = i > end + 8192 ? 1 : f->depth, k, *line = dx_patch_p_line(f, hash);
     if (f->target_size - i > 32)
         DX_PATCH_P_PREFETCH(dx_patch_p_line(f, dx_patch_p_seed(f->target + i + 16)));
@@ -1799,16 +1859,15 @@ static bool dx_patch_p_look_up(const dx_patch_p_finder *f, size_t i, size_t end,
         depth--;
     }
     if (*size < DX_PATCH_P_SEED) return false;
-    for (n = i; n < end && n < i + *size; n++)
-        right += f->base[last->old_at + (n - last->new_at)] == f->target[n] ? 1u : 0u;
-    return i >= end || *size > right + 8;
+    return i >= end || dx_patch_p_wrong(f, i, end, *size) > 8;
 }
 
-static void dx_patch_p_find(dx_patch_p_finder *f)
+/* first: the pass that notes what is looked for. False: so much that to index all is best. */
+static bool dx_patch_p_find(dx_patch_p_finder *f, bool first)
 {
     size_t i = 0, old_at = 0, size = 0, run, end;
     long least = f->base_size < (1u << 20) ? DX_PATCH_P_OTHER : DX_PATCH_P_FAR;
-    dx_patch_p_index(f);
+    dx_patch_p_index(f, first || !f->wanted);
     f->cover_count = 0;
     f->work = 0;
     while (f->target_size >= DX_PATCH_P_SEED && i <= f->target_size - DX_PATCH_P_SEED) {
@@ -1826,6 +1885,14 @@ static void dx_patch_p_find(dx_patch_p_finder *f)
             i += run;
             continue;
         }
+        run = i < end ? dx_patch_p_wrong(f, i, end, DX_PATCH_P_LOOK) : 9;
+        if (run <= 8) { /* nothing else can have so many more right */
+            i += 9 - run;
+            continue;
+        }
+        if (first && !dx_patch_p_wanted(f, dx_patch_p_seed(f->target + i), true) &&
+            ++f->wanted_count > 32768 + i / 64)
+            return false;
         if (f->base_size >= DX_PATCH_P_SEED &&
             dx_patch_p_look_up(f, i, end, &old_at, &size) && dx_patch_p_take(f, i, old_at, least))
             i += size;
@@ -1833,6 +1900,7 @@ static void dx_patch_p_find(dx_patch_p_finder *f)
             i += i > end + 65536 ? 8 : 1; /* perhaps there is nothing */
     }
     dx_patch_p_lengthen(f, f->target_size); /* a run may have led to the end */
+    return true;
 }
 
 /* Numbers that changed a little, between covers of one diagonal, are no literals: join these. */
@@ -1867,31 +1935,9 @@ typedef struct dx_patch_p_maker {
 static void dx_patch_p_put_block(dx_patch_p_maker *m, uint32_t id, dx_patch_p_block *b)
 {
     dx_patch_p_delta *d = &m->delta;
-    const uint8_t *p = b->new_bytes;
-    uint32_t at = 0;
-    int32_t from = b->old_at < 2 ? 0 - (int32_t)b->old_at : -2;
     d->id_ = dx_patch_p_symbol(&d->coder_, DX_PATCH_P_M_ID + d->id_, id);
     DX_PATCH_MEMCPY(m->now, b->old_bytes, b->limit);
-    while ((at = dx_patch_p_next_place(id, b, at, from)) < b->size) {
-        dx_patch_p_field f = dx_patch_p_predict(&d->predictor_, id, b, at, from);
-        if (f.size) {
-            (void)dx_patch_p_code_field(d, &f, dx_patch_p_load_field(p + at, f.form, f.size));
-            DX_PATCH_MEMCPY(m->now + at, p + at, f.size);
-            at += f.size;
-            from = (int32_t)at;
-        } else {
-            at++;
-        }
-    }
-    if (from > (int32_t)b->size) b->size = (uint32_t)from;
-    for (at = 0; at < b->size; at++) { /* the bytes that are wrong after the fields */
-        uint32_t left = b->size - at, run = (uint32_t)dx_patch_p_same(m->now + at, p + at, left);
-        (void)dx_patch_p_code_run(d, run < left ? run + 1 : 0);
-        at += run;
-        if (at == b->size) return;
-        (void)dx_patch_p_code_wrong(d, at ? p[at - 1] : (uint32_t)(d->past_ & 255), m->now[at],
-                                    (uint32_t)(p[at] - m->now[at]) & 255);
-    }
+    (void)dx_patch_p_code_block(d, b, m->now);
 }
 
 /* The predictor with which the block costs least. Those that win now and then are tried, and all
@@ -1900,28 +1946,24 @@ static uint32_t dx_patch_p_choose(dx_patch_p_maker *m, const dx_patch_p_block *b
 {
     dx_patch_p_delta *d = &m->delta;
     uint64_t least = UINT64_MAX, cost;
-    uint32_t id, best = 0, flags = d->predictor_.flags_, last_run = d->last_run_;
-    uint32_t last_diff = d->last_diff_, last_id = d->id_;
+    dx_patch_p_delta before = *d;
+    uint32_t id, best = 0, last_id = d->id_;
     uint32_t often = m->level >= 9 || m->blocks < 32 ? 1 : m->level < 3 ? 64 : 32;
     if (!d->map_) return DX_PATCH_P_ID_NONE;
-    d->coder_.mode_ = DX_PATCH_P_COUNT;
     DX_PATCH_MEMCPY(m->memory, d->predictor_.memory_, sizeof m->memory);
     for (id = 0; id < DX_PATCH_P_IDS; id++) {
         dx_patch_p_block copy = *b;
         if (id && id != last_id && m->blocks % often && m->wins[id] * 64 <= m->blocks) continue;
+        d->coder_.mode_ = DX_PATCH_P_COUNT;
         d->coder_.cost_ = 0;
         dx_patch_p_put_block(m, id, &copy);
         if (id) DX_PATCH_MEMCPY(d->predictor_.memory_, m->memory, sizeof m->memory);
-        d->predictor_.flags_ = flags;
-        d->last_run_ = last_run;
-        d->last_diff_ = last_diff;
-        d->id_ = last_id;
         cost = d->coder_.cost_ * DX_PATCH_P_BLOCK / copy.size;
+        *d = before;
         if (cost >= least) continue;
         least = cost;
         best = id;
     }
-    d->coder_.mode_ = DX_PATCH_P_WRITE;
     m->blocks++;
     m->wins[best]++;
     return best;
@@ -2042,7 +2084,6 @@ static void dx_patch_p_put_delta(dx_patch_p_maker *m)
 }
 
 /* >>reader: the streaming applier ------------------------------------------- */
-#define DX_PATCH_P_STEP 64u /* no step of a decoder takes more bytes of input than this */
 #define DX_PATCH_P_LAYOUT 34u /* of the parameters; and 1 if there is a map */
 #define DX_PATCH_P_PARAMETERS_SIZE 5u /* bytes in front of a delta's stream */
 #define DX_PATCH_P_LOT 16384u /* bytes; so many, or a multiple, are hashed at once where possible */
@@ -2050,8 +2091,8 @@ static void dx_patch_p_put_delta(dx_patch_p_maker *m)
 
 enum { /* what is expected next */
     DX_PATCH_P_PARAMETERS, DX_PATCH_P_SET_UP, DX_PATCH_P_LIST, DX_PATCH_P_NEXT,
-    DX_PATCH_P_LITERALS, DX_PATCH_P_EQUAL, DX_PATCH_P_COPY, DX_PATCH_P_CHOICE, DX_PATCH_P_FIELDS,
-    DX_PATCH_P_WRONG, DX_PATCH_P_RUNS, DX_PATCH_P_DONE
+    DX_PATCH_P_LITERALS, DX_PATCH_P_EQUAL, DX_PATCH_P_COPY, DX_PATCH_P_CHOICE, DX_PATCH_P_CHOSEN,
+    DX_PATCH_P_RUNS, DX_PATCH_P_DONE
 };
 
 /* Memory of the caller from *at on, aligned, or NULL. */
@@ -2175,11 +2216,6 @@ static int dx_patch_p_read(dx_patch_applier *a, uint64_t at, uint8_t *p, uint32_
     if (part && a->desc_.base) DX_PATCH_MEMCPY(p, (const uint8_t *)a->desc_.base + at, part);
     if (!part || a->desc_.base) return DX_PATCH_OK;
     return dx_patch_p_callback(a, a->desc_.read(a->desc_.user, at, p, part), DX_PATCH_ESYS);
-}
-
-static bool dx_patch_p_has_input(const dx_patch_p_coder *c) /* for a whole step */
-{
-    return c->last_ || c->size_ - c->at_ >= DX_PATCH_P_STEP;
 }
 
 static int dx_patch_p_take_parameters(dx_patch_applier *a)
@@ -2354,8 +2390,8 @@ static int dx_patch_p_take_copy(dx_patch_applier *a)
         p += a->cover_old_;
     } else {
         if (size > DX_PATCH_P_BLOCK) size = DX_PATCH_P_BLOCK;
-        error = dx_patch_p_read(a, a->cover_old_, dx_patch_p_room(a), (uint32_t)size);
         p = dx_patch_p_room(a);
+        error = dx_patch_p_read(a, a->cover_old_, dx_patch_p_room(a), (uint32_t)size);
     }
     if (!error) error = dx_patch_p_emit(a, p, (size_t)size);
     a->equal_left_ -= size;
@@ -2377,9 +2413,7 @@ static int dx_patch_p_take_choice(dx_patch_applier *a)
     b->new_at = a->cover_new_;
     dx_patch_p_start_block(d, b, a->cover_left_);
     if (before > b->old_at) before = (uint32_t)b->old_at;
-    a->from_ = before < 2 ? 0 - (int32_t)before : -2;
-    a->block_at_ = 0;
-    a->state_ = DX_PATCH_P_FIELDS;
+    a->state_ = DX_PATCH_P_CHOSEN;
     b->old_bytes = a->old_ + DX_PATCH_P_BEFORE;
     if (a->desc_.base) b->old_bytes = (const uint8_t *)a->desc_.base + b->old_at;
     else error = dx_patch_p_read(a, b->old_at - before, a->old_ + DX_PATCH_P_BEFORE - before,
@@ -2388,53 +2422,14 @@ static int dx_patch_p_take_choice(dx_patch_applier *a)
     return error;
 }
 
-static int dx_patch_p_take_fields(dx_patch_applier *a)
+static int dx_patch_p_take_block(dx_patch_applier *a)
 {
-    dx_patch_p_delta *d = &a->delta_;
-    dx_patch_p_block *b = &a->block_;
+    dx_patch_p_coder *c = &a->delta_.coder_;
     uint8_t *to = dx_patch_p_room(a);
-    while ((a->block_at_ = dx_patch_p_next_place(d->id_, b, a->block_at_, a->from_)) < b->size) {
-        dx_patch_p_field f;
-        if (d->coder_.overrun_) return DX_PATCH_ECORRUPT;
-        if (!dx_patch_p_has_input(&d->coder_)) return DX_PATCH_OK;
-        f = dx_patch_p_predict(&d->predictor_, d->id_, b, a->block_at_, a->from_);
-        if (f.size) {
-            dx_patch_p_store_field(to + a->block_at_, f.form, f.size,
-                                   dx_patch_p_code_field(d, &f, f.value));
-            a->block_at_ += f.size;
-            a->from_ = (int32_t)a->block_at_;
-        } else {
-            a->block_at_++;
-        }
-    }
-    if (a->from_ > (int32_t)b->size) b->size = (uint32_t)a->from_;
-    a->block_at_ = 0;
-    a->state_ = DX_PATCH_P_WRONG;
-    return DX_PATCH_OK;
-}
-
-/* The wrong bytes of a block, then it is complete. */
-static int dx_patch_p_take_wrong(dx_patch_applier *a)
-{
-    dx_patch_p_delta *d = &a->delta_;
-    uint32_t size = a->block_.size;
-    uint8_t *to = dx_patch_p_room(a), *p;
-    int error;
-    while (a->block_at_ < size) {
-        uint64_t n;
-        if (d->coder_.overrun_) return DX_PATCH_ECORRUPT;
-        if (!dx_patch_p_has_input(&d->coder_)) return DX_PATCH_OK;
-        n = dx_patch_p_code_run(d, 0);
-        if (n > size - a->block_at_) return DX_PATCH_ECORRUPT;
-        if (!n) break;
-        a->block_at_ += (uint32_t)n;
-        p = to + a->block_at_ - 1;
-        *p = (uint8_t)((*p + dx_patch_p_code_wrong(d, a->block_at_ > 1 ? p[-1]
-                                                                 : (uint32_t)(d->past_ & 255),
-                                                   *p, 0)) & 255);
-    }
-    error = d->coder_.overrun_ ? DX_PATCH_ECORRUPT : dx_patch_p_emit(a, to, size);
-    dx_patch_p_done(a, size);
+    int error = DX_PATCH_ECORRUPT;
+    if (!dx_patch_p_code_block(&a->delta_, &a->block_, to)) return DX_PATCH_OK;
+    if (!c->bad_number_ && !c->overrun_) error = dx_patch_p_emit(a, to, a->block_.size);
+    dx_patch_p_done(a, a->block_.size);
     return error;
 }
 
@@ -2534,8 +2529,8 @@ static int dx_patch_p_run(dx_patch_applier *a)
     static int (*const steps[DX_PATCH_P_DONE])(dx_patch_applier *) = {
         dx_patch_p_take_parameters, dx_patch_p_take_setup,  dx_patch_p_take_list,
         dx_patch_p_take_next,       dx_patch_p_take_literals, dx_patch_p_take_equal,
-        dx_patch_p_take_copy,       dx_patch_p_take_choice, dx_patch_p_take_fields,
-        dx_patch_p_take_wrong,      dx_patch_p_take_runs};
+        dx_patch_p_take_copy,       dx_patch_p_take_choice, dx_patch_p_take_block,
+        dx_patch_p_take_runs};
     dx_patch_p_coder *c = &a->delta_.coder_;
     int error = DX_PATCH_OK;
     c->source_ = a->in_;
@@ -2557,34 +2552,31 @@ static int dx_patch_p_run(dx_patch_applier *a)
 static int dx_patch_p_check_base(dx_patch_applier *a)
 {
     uint8_t *buffer = (uint8_t *)a->desc_.memory, hash[DX_PATCH_HASH_SIZE];
-    uint64_t at = 0;
+    uint64_t at, size = a->desc_.base_size;
     size_t part = 4 * DX_PATCH_P_LOT;
     const dx_patch_header *h = &a->header_;
-    const uint8_t *from = a->desc_.undo ? h->target_hash : h->base_hash;
+    const uint8_t *from = a->desc_.undo ? h->target_hash : h->base_hash, *p;
     const uint8_t *to = a->desc_.undo ? h->base_hash : h->target_hash;
-    bool same_size = a->desc_.base_size == a->from_size_;
-    if (!same_size && a->desc_.base_size != a->to_size_) return DX_PATCH_EBASE;
+    bool same_size = size == a->from_size_;
+    if (!same_size && size != a->to_size_) return DX_PATCH_EBASE;
     if (same_size && a->desc_.skip_base_hash) return DX_PATCH_OK;
     dx_patch_p_hash_start(&a->blake3_);
     if (!a->desc_.base && part > a->desc_.memory_size) part = a->desc_.memory_size;
     if (part > DX_PATCH_P_LOT) part -= part % DX_PATCH_P_LOT;
-    while (at < a->desc_.base_size) {
-        int error;
-        if (part > a->desc_.base_size - at) part = (size_t)(a->desc_.base_size - at);
-        error = a->desc_.base ? 0 : a->desc_.read(a->desc_.user, at, buffer, part);
-        error = dx_patch_p_callback(a, error, DX_PATCH_ESYS);
-        if (error) return error;
-        dx_patch_p_hash_update(&a->blake3_,
-                               a->desc_.base ? (const uint8_t *)a->desc_.base + at : buffer, part);
-        at += part;
-        a->base_done_ = at;
-        error = dx_patch_p_progress(a);
-        if (error) return error;
+    for (at = 0; at < size; at += part) {
+        int error = 0;
+        if (part > size - at) part = (size_t)(size - at);
+        p = a->desc_.base ? (const uint8_t *)a->desc_.base + at : buffer;
+        if (!a->desc_.base) error = a->desc_.read(a->desc_.user, at, buffer, part);
+        if (error) return dx_patch_p_callback(a, error, DX_PATCH_ESYS);
+        dx_patch_p_hash_update(&a->blake3_, p, part);
+        a->base_done_ = at + part;
+        if ((error = dx_patch_p_progress(a)) != 0) return error;
     }
     dx_patch_p_hash_finish(&a->blake3_, hash);
     if (same_size && DX_PATCH_MEMCMP(hash, from, sizeof hash) == 0) return DX_PATCH_OK;
     if (DX_PATCH_MEMCMP(hash, to, sizeof hash) != 0) return DX_PATCH_EBASE;
-    return a->desc_.base_size == a->to_size_ ? DX_PATCH_EAPPLIED : DX_PATCH_EBASE;
+    return size == a->to_size_ ? DX_PATCH_EAPPLIED : DX_PATCH_EBASE;
 }
 
 /* The header is complete: refuse what can be refused, then look at the base. */
@@ -3157,11 +3149,19 @@ static int dx_patch_p_make_covers(dx_patch_p_maker *m, const dx_patch_p_job *j, 
     f->stride += (m->level < 3 ? 3 : 0) + (j->base_size >> 27);
     from = *at;
     most = *left;
-    f->line_count = j->base_size / f->stride / 13 + 1;
-    f->lines = (uint32_t *)dx_patch_p_cut_memory(&from, &most, 64 * f->line_count + 63);
+    size = 64 * (j->base_size / f->stride / 13 + 1) + 63;
+    f->lines = (uint32_t *)dx_patch_p_cut_memory(&from, &most, size);
     if (!f->lines) return DX_PATCH_ENOMEM;
     f->lines += (64 - (uintptr_t)f->lines % 64) % 64 / sizeof *f->lines;
-    dx_patch_p_find(f);
+    if (f->stride == 1 && j->base_size >> 20)
+        f->wanted = (uint64_t *)dx_patch_p_cut_memory(&from, &most, DX_PATCH_P_WANTED / 8);
+    if (f->wanted) { /* find out with few seeds which ones the target looks for */
+        DX_PATCH_MEMSET(f->wanted, 0, DX_PATCH_P_WANTED / 8);
+        f->stride = 16;
+        if (!dx_patch_p_find(f, true)) f->wanted = NULL;
+        f->stride = 1;
+    }
+    (void)dx_patch_p_find(f, false);
     if (m->level > 2) dx_patch_p_join_numbers(f);
     for (half = 0, m->literals = j->target_size; half < f->cover_count; half++)
         m->literals -= f->covers[half].size;

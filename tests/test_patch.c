@@ -667,6 +667,37 @@ DX_TEST(p_periodic_and_random_inputs_take_no_pathological_time)
     }
 }
 
+/* From 1 MiB on only what the target looks for is indexed, as long as that is little. */
+DX_TEST(p_large_bases_of_few_and_of_many_changes)
+{
+    enum { SIZE = 1200000, SHORT = 40 };
+    dx_patch_create_desc d = describe(DX_PATCH_KIND_DELTA);
+    uint8_t *from = (uint8_t *)malloc(SIZE), *to = (uint8_t *)malloc(SIZE), *made = (uint8_t *)malloc(SIZE);
+    size_t bound = dx_patch_bound(&d, SIZE, SIZE), sizes[3], got;
+    uint8_t *p = (uint8_t *)malloc(bound);
+    d.memory_size = dx_patch_create_memory_size(&d, SIZE, SIZE);
+    d.memory = malloc(d.memory_size);
+    fill(from, SIZE, 77);
+    for (int kind = 0; kind < 3; kind++) { /* two places; short pieces in another order; half anew */
+        memcpy(to, from, SIZE);
+        for (size_t i = 0; kind == 0 && i < SHORT; i++) to[400000 + i] = from[900001 + i];
+        for (size_t i = 0; kind == 0 && i < 8; i++) to[100001 + i] ^= 0x55;
+        for (size_t i = 0; kind == 1 && i < SIZE; i++)
+            to[i] = from[(i / SHORT * 7919 % (SIZE / SHORT)) * SHORT + i % SHORT];
+        if (kind == 2) fill(to, SIZE / 2, 78);
+        DX_CHECK_EQ(dx_patch_create(&d, from, SIZE, to, SIZE, p, bound, &sizes[kind]), 0);
+        DX_CHECK_EQ(dx_patch_apply(from, SIZE, p, sizes[kind], made, SIZE, &got, d.memory, d.memory_size), 0);
+        DX_CHECK_EQ(got, SIZE);
+        DX_CHECK_MEM(made, to, SIZE);
+    }
+    DX_CHECK(sizes[0] < 220 && sizes[1] < SIZE / SHORT * 7 && sizes[2] < SIZE / 2 + 1000);
+    free(from);
+    free(to);
+    free(made);
+    free(p);
+    free(d.memory);
+}
+
 /* Two builds of something like a program: calls, operands and pointers into code that moved. */
 static size_t program(uint8_t *p, const size_t *pads)
 {
