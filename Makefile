@@ -31,7 +31,7 @@ DXPATCH := $(patsubst examples/dxpatch/%.c,dxpatch.d/%.o,$(wildcard examples/dxp
 UNITS  := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 GATES  := $(filter-out lib size,$(patsubst tests/checks/%.sh,%,$(wildcard tests/checks/*.sh)))
 
-.PHONY: help windows all hello demo demo-run run-firmware run-www test test-run check deps size install bench-blocks bench-patch bench-hde bench-hbtp bench-bulk bench-cas bench-trees bench-reactor bench-teleport bench-cache clean
+.PHONY: help windows all hello demo demo-run run-firmware run-www test test-run check deps size install bench-blocks bench-inputs bench-patch bench-hde bench-hbtp bench-bulk bench-cas bench-trees bench-reactor bench-teleport bench-cache clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -207,6 +207,9 @@ build/bench_patch: bench/bench_patch.c dx_patch.h build/flags
 
 build/bench_blocks: bench/bench_blocks.c dx_patch.h build/flags
 	$(CC) -std=gnu11 $(WARN) -Wno-unused-function $(CFLAGS) $< -o $@ $(LDFLAGS)
+bench-inputs: build/dxpatch ## how long patches of hard inputs take, beside each other
+	@python3 bench/bench_inputs.py
+
 bench-blocks: build/bench_blocks ## block and flash patches of dx_patch.h; PAIRS='OLD NEW ...'
 	@build/bench_blocks $(PAIRS)
 

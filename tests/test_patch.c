@@ -698,6 +698,21 @@ DX_TEST(p_large_bases_of_few_and_of_many_changes)
     free(d.memory);
 }
 
+/* Half of the bytes are right wherever one looks: a wrong place must not win by reaching far. */
+DX_TEST(p_pieces_of_two_byte_characters_are_found_again)
+{
+    enum { PIECE = 1000, PIECES = (MOST - 200) / PIECE };
+    dx_patch_create_desc d = describe(DX_PATCH_KIND_DELTA);
+    uint64_t seed = 3;
+    size_t got, size = (size_t)PIECE * PIECES;
+    for (size_t i = 0; i < size; i++) base[i] = (uint8_t)(i % 2 ? 0 : "0123456789abcdef"[mix(&seed) >> 60]);
+    for (size_t i = 0; i < PIECES; i++) memcpy(target + i * PIECE, base + i * 37 % PIECES * PIECE, PIECE);
+    size = create(&d, size, size);
+    DX_CHECK(size < 10 * PIECES);
+    DX_CHECK_EQ(apply(base, (size_t)PIECE * PIECES, patch, size, &got), 0);
+    DX_CHECK_MEM(out, target, (size_t)PIECE * PIECES);
+}
+
 /* Two builds of something like a program: calls, operands and pointers into code that moved. */
 static size_t program(uint8_t *p, const size_t *pads)
 {
