@@ -554,6 +554,11 @@ static void dx_cas_p_blake3_iv(uint32_t key[8])
         c += d;                             \
         b = DX_CAS_P_B3_ROTR(b ^ c, 7);     \
     } while (0)
+#if defined(__SANITIZE_ADDRESS__) || defined(__clang__) /* to check each index takes minutes */
+  #define DX_CAS_P_UNCHECKED __attribute__((no_sanitize("undefined")))
+#else
+  #define DX_CAS_P_UNCHECKED
+#endif
 /* Unrolled the arrays below are registers; DX_CAS_SMALL leaves them loops. */
 #if defined(DX_CAS_SMALL) || !(defined(__GNUC__) || defined(__clang__))
   #define DX_CAS_P_UNROLL
@@ -584,6 +589,7 @@ static const uint8_t dx_cas_p_b3_order[7][16] = {
 
 /* The compression function: out[0..8) is the chaining value, all 16 words are the output of a root.
    out may be cv. block_size says how many bytes of block count, the rest must be zero. */
+DX_CAS_P_UNCHECKED
 static void dx_cas_p_blake3_compress(uint32_t out[16], const uint32_t cv[8],
                                      const uint8_t block[64], uint32_t block_size,
                                      uint64_t counter, uint32_t flags)
@@ -624,9 +630,9 @@ typedef struct dx_cas_p_b3_job { /* one call of a kernel */
 } dx_cas_p_b3_job;
 
 #ifdef DX_CAS_LANES
-  #define DX_CAS_P_TARGET(features)
+  #define DX_CAS_P_TARGET(features) DX_CAS_P_UNCHECKED
 #else
-  #define DX_CAS_P_TARGET(features) __attribute__((target(features)))
+  #define DX_CAS_P_TARGET(features) DX_CAS_P_UNCHECKED __attribute__((target(features)))
 #endif
 /* a0 b0 a1 b1 ... of the lower and of the upper halves: log2(N) times, rows become columns. */
 #define DX_CAS_P_LOW4(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
@@ -679,7 +685,7 @@ typedef struct dx_cas_p_b3_job { /* one call of a kernel */
             }                                                                                      \
         }                                                                                          \
     }
-DX_CAS_P_B3_KERNEL(4, )
+DX_CAS_P_B3_KERNEL(4, DX_CAS_P_UNCHECKED)
 #if defined(__x86_64__) || defined(__i386__)
 /* One input: a chain of compressions, whose steps wait for one another. The state is a matrix of
    four rows, a vector each; a step takes all columns or all diagonals. The second row stays: the
@@ -746,10 +752,9 @@ static unsigned dx_cas_p_b3_level(void)
     return DX_CAS_LANES == 16 ? 3 : DX_CAS_LANES == 8 ? 2 : 0;
 #elif (defined(__x86_64__) || defined(__i386__)) && \
     (!defined(__STDC_HOSTED__) || __STDC_HOSTED__ == 1)
-    if (!__builtin_cpu_supports("avx512vl")) {
-        return __builtin_cpu_supports("avx2") ? 2 : __builtin_cpu_supports("sse4.1") ? 1 : 0;
-    }
-    return __builtin_cpu_is("amd") && __builtin_cpu_supports("avx512vp2intersect") ? 4 : 3;
+    if (__builtin_cpu_supports("avx512vp2intersect") && __builtin_cpu_is("amd")) return 4;
+    if (__builtin_cpu_supports("avx512vl")) return 3;
+    return __builtin_cpu_supports("avx2") ? 2 : __builtin_cpu_supports("sse4.1") ? 1 : 0;
 #else
     return 0;
 #endif
@@ -1006,7 +1011,6 @@ DX_CAS_API void dx_cas_blake3_join(const dx_cas_blake3 *mode, const uint8_t part
     dx_cas_p_store_words(out, words, 8);
 }
 
-/* One chunk, without a hasher. */
 static void dx_cas_p_b3_chunk(const uint8_t *p, size_t size, uint8_t out[32])
 {
     uint32_t words[16], flags = (uint32_t)DX_CAS_P_B3_CHUNK_END | (uint32_t)DX_CAS_P_B3_ROOT;

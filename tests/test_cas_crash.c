@@ -10,6 +10,7 @@
 #define DX_IMPLEMENTATION
 #include "../dx_cas.h"
 #include "../examples/delta/delta.h"
+#include "../examples/devices/devices.h"
 #define DX_TEST_MAIN
 #include "dx_test.h"
 
@@ -237,6 +238,8 @@ typedef struct run {
     jmp_buf       failed;
     dx_cas_delta  delta;
     dx_cas_codec  codec;
+    dx_cas_gather gather;              /* between the store and the disk, in a third of the runs */
+    uint8_t       gathered[3000];
     uint64_t      deltas, memory[6000], delta_memory[600];
 } run;
 
@@ -301,6 +304,12 @@ static int open_store(run *r, uint32_t mode)
     if (r->seed % 4) {
         desc.checkpoint = device;
         desc.checkpoint.user = &r->side;
+    }
+    if (r->seed % 3 == 0) { /* what it held when the process ended is gone; a reader finds nothing in it */
+        dx_cas_gather gather = {device, r->gathered, 100u << r->seed / 3 % 5, 0, 0};
+        if (r->seed % 7 == 0) gather.capacity = sizeof r->gathered;
+        r->gather = gather;
+        desc.device = dx_cas_gather_device(&r->gather);
     }
     desc.mode = mode;
     desc.memory = r->memory;
@@ -517,6 +526,7 @@ static int commit(run *r)
     r->states[r->commits + 1] = r->now;
     r->attempted = r->commits + 1;
     error = dx_cas_commit(&r->store);
+    if (error == DX_CAS_OK && r->level == DX_CAS_NONE && r->seed % 3 == 0) error = dx_cas_gather_flush(&r->gather);
     if (error != DX_CAS_OK) return error;
     dx_cas_get_stats(&r->store, &stats); /* nothing to commit is no commit; changes that cancel out may be one */
     NEED(r, stats.commits == r->commits || stats.commits == r->commits + 1);
