@@ -6,6 +6,7 @@
 #endif
 #define DX_IMPLEMENTATION
 #include "../dx_cas.h"
+#include "../examples/devices/devices.h"
 #include "../examples/bao/bao.h"
 #include <dirent.h>
 #include <dlfcn.h>
@@ -310,6 +311,7 @@ enum { STORED_MAX = 1 << 20 };
 
 static dx_cas_store once;
 static dx_cas_file once_file;
+static dx_cas_gather gather; /* in front of once_file */
 
 static void open_dx(dx_cas_store *s, dx_cas_file *file, const char *name, uint32_t durability)
 {
@@ -319,7 +321,13 @@ static void open_dx(dx_cas_store *s, dx_cas_file *file, const char *name, uint32
     CHECK(dx_cas_file_open(file, path_of(name), DX_CAS_WRITE | DX_CAS_CREATE) == DX_CAS_OK);
     desc.device = dx_cas_file_device(file);
     desc.durability = durability;
-    desc.preallocate = durability == DX_CAS_FULL_ONCE ? 8 << 20 : 0;
+    if (durability == DX_CAS_FULL_ONCE) {
+        static unsigned char buffer[1 << 18];
+        dx_cas_gather g = {desc.device, buffer, sizeof buffer, 0, 0};
+        gather = g;
+        desc.device = dx_cas_gather_device(&gather);
+        desc.preallocate = durable ? 8 << 20 : 0;
+    }
     desc.mode = DX_CAS_WRITE | DX_CAS_CREATE;
     desc.objects_max = STORED_MAX;
     desc.object_size_max = 4 << 20;
@@ -548,6 +556,7 @@ static void puts_of(size_t size, const char *how, double budget_ns)
     subject s[SUBJECTS] = {{"dx_cas", put_dx}};
     size_t n = 1;
     if (durable) s[0].name = "dx_cas (one sync)", s[0].run = put_once, s[n].name = "dx_cas (two)", s[n++].run = put_dx;
+    else s[n].name = "dx_cas (gathered)", s[n++].run = put_once;
 #ifdef HAS_LMDB
     s[n].name = "LMDB", s[n++].run = put_lmdb;
 #endif
