@@ -198,7 +198,7 @@ static int seal(dxup_plan *p, const dxup_version *base, const dxup_version *targ
     }
     free(buffer);
     memcpy(h, "DXP1", 4);
-    h[4] = 2;
+    h[4] = 3; /* of deltas */
     h[5] = DX_PATCH_KIND_DELTA;
     h[6] = 1; /* BLAKE3-256 */
     h[7] = DX_PATCH_CODING_PLAIN;
