@@ -185,7 +185,6 @@ typedef struct dx_patch_p_predictor {
     uint32_t *memory_;  /* corrections, by region of the target */
     uint32_t count_, flags_, region_bits_;
     uint64_t setup_[2][34]; /* segments, origin; offset, address, size in file and in memory each */
-    uint64_t bias_[2], old_address_, new_address_;
 } dx_patch_p_predictor;
 
 typedef struct dx_patch_p_mixer dx_patch_p_mixer;
@@ -205,7 +204,7 @@ typedef struct dx_patch_p_delta { /* what both sides of a delta know */
 
 typedef struct dx_patch_p_block { /* of a cover; at most 1024 bytes */
     const uint8_t *old_bytes, *new_bytes;
-    uint64_t old_at, new_at;
+    uint64_t old_at, new_at, bias[2], origin[2]; /* bias: of addresses against offsets */
     uint32_t size, limit; /* a field that starts in size bytes may end in limit bytes */
     uint32_t at;  /* bytes that are done */
     int32_t from; /* where the last field ended */
@@ -1196,10 +1195,11 @@ enum { /* how the bytes of a field make up a number; the first four rearrange th
 
 typedef struct dx_patch_p_field {
     uint32_t size;  /* bytes; 0: no field here */
-    uint32_t form, shift; /* of an error, to make it a distance in bytes */
+    uint32_t form, bits, shift; /* so many bits are a distance, to be shifted to be one in bytes */
     uint32_t sure;  /* 1: its target lies in a cover */
     uint32_t slot;  /* of the correction that was added; DX_PATCH_P_MEMORY: none */
-    uint64_t value;
+    uint64_t target, origin; /* the address it means; what that is relative to on the new side */
+    uint64_t number, value;  /* as it is, as predicted */
 } dx_patch_p_field;
 
 /* Runs of bits that form a word, from the lowest bit on: first bit and length. */
@@ -1308,43 +1308,31 @@ static uint64_t dx_patch_p_sign(uint64_t v, uint32_t bits)
     return ((v & (sign - 1 + sign)) ^ sign) - sign;
 }
 
-/* Targets of the same region tend to be off by the same amount. */
-static void dx_patch_p_remember(const dx_patch_p_predictor *x, dx_patch_p_field *f, uint64_t target)
+/* A field of so many bytes, of whose number so many bits are an address less another one. */
+static void dx_patch_p_set_field(dx_patch_p_field *f, uint32_t form, uint32_t size, uint32_t bits,
+                                 uint32_t shift, const uint8_t *p)
 {
-    f->slot = (uint32_t)(((target >> x->region_bits_) * 0x9e3779b97f4a7c15u) >> 54);
-    f->value += dx_patch_p_sign(x->memory_[f->slot], 32);
-}
-
-/* A field of so many bytes that points to an old address, if it is one; its value is the new
-   address less what it is relative to. */
-static bool dx_patch_p_follow(const dx_patch_p_predictor *x, dx_patch_p_field *f, uint32_t size,
-                              uint64_t address, uint64_t origin)
-{
-    if (!dx_patch_p_map_address(x, address, &f->value, &f->sure)) return false;
-    dx_patch_p_remember(x, f, address);
-    f->value -= origin;
-    f->size = size;
-    return true;
-}
-
-/* Put the predicted bits, so many of the lowest, into the number that the old bytes are. */
-static void dx_patch_p_merge(dx_patch_p_field *f, uint32_t form, uint32_t shift, uint32_t bits,
-                             uint64_t old)
-{
-    uint64_t mask = ((uint64_t)1 << bits) - 1;
     f->form = form;
+    f->size = size;
+    f->bits = bits;
     f->shift = shift;
-    f->value = (old & ~mask) | (f->value >> shift & mask);
+    f->number = dx_patch_p_load_field(p, form, size);
+    f->target = dx_patch_p_sign(f->number, bits) << shift;
+    f->origin = 0;
 }
 
-/* Relative to the instruction itself, in a word: the usual branch. */
-static void dx_patch_p_branch(const dx_patch_p_predictor *x, dx_patch_p_field *f, uint32_t form,
-                              uint32_t shift, uint32_t bits, const uint8_t *p, uint64_t ahead)
+/* Relative to the instruction itself, or to what is behind it: the usual branch. */
+static void dx_patch_p_relative(dx_patch_p_field *f, const dx_patch_p_block *b, uint64_t at)
 {
-    uint64_t v = dx_patch_p_load_field(p, form, 4);
-    uint64_t distance = dx_patch_p_sign(v, bits) << shift;
-    if (dx_patch_p_follow(x, f, 4, x->old_address_ + ahead + distance, x->new_address_ + ahead))
-        dx_patch_p_merge(f, form, shift, bits, v);
+    f->target += b->old_at + b->bias[0] + at;
+    f->origin = b->new_at + b->bias[1] + at;
+}
+
+/* The number once the target has moved there. */
+static uint64_t dx_patch_p_aim(const dx_patch_p_field *f, uint64_t target)
+{
+    uint64_t mask = UINT64_MAX >> (64 - f->bits);
+    return (f->number & ~mask) | ((target - f->origin) >> f->shift & mask);
 }
 
 static bool dx_patch_p_is_low(uint32_t w) /* ADD immediate, LDR or STR with an offset */
@@ -1353,68 +1341,61 @@ static bool dx_patch_p_is_low(uint32_t w) /* ADD immediate, LDR or STR with an o
 }
 
 /* ADRP knows only the page: the instruction that adds the rest stands within the next four. */
-static void dx_patch_p_predict_arm64(const dx_patch_p_predictor *x, dx_patch_p_field *f,
-                                     const uint8_t *p, uint32_t before, uint32_t left)
+static void dx_patch_p_locate_arm64(dx_patch_p_field *f, const dx_patch_p_block *b, uint32_t at)
 {
+    const uint8_t *p = b->old_bytes + at, *page = NULL, *low = NULL;
     uint32_t w = dx_patch_p_load32(p), other, i, scale;
-    const uint8_t *page = NULL, *low = NULL;
-    uint64_t address;
-    if ((w & 0x7c000000u) == 0x14000000u)
-        dx_patch_p_branch(x, f, DX_PATCH_P_FORM_PLAIN, 2, 26, p, 0);
+    uint64_t target;
+    if ((w & 0x7c000000u) == 0x14000000u) {
+        dx_patch_p_set_field(f, DX_PATCH_P_FORM_PLAIN, 4, 26, 2, p);
+        dx_patch_p_relative(f, b, at);
+    }
     if ((w & 0x9f000000u) == 0x90000000u)
-        for (page = p, i = 4; i <= 16 && i + 4 <= left && !low; i += 4) {
+        for (page = p, i = 4; i <= 16 && i + 4 <= b->limit - at && !low; i += 4) {
             other = dx_patch_p_load32(p + i);
             if (dx_patch_p_is_low(other) && (other >> 5 & 31) == (w & 31)) low = p + i;
         }
     else if (dx_patch_p_is_low(w))
-        for (low = p, i = 4; i <= 16 && i <= before && !page; i += 4) {
+        for (low = p, i = 4; i <= 16 && i <= at && !page; i += 4) {
             other = dx_patch_p_load32(p - i);
             if ((other & 0x9f00001fu) == (0x90000000u | (w >> 5 & 31))) page = p - i;
         }
     if (!page || !low) return;
     other = dx_patch_p_load32(low);
     scale = other >> 24 & 8 ? other >> 30 : 0;
-    address = (x->old_address_ - (uint64_t)(p - page)) & ~(uint64_t)4095;
-    address += dx_patch_p_sign(dx_patch_p_load_field(page, DX_PATCH_P_FORM_ADRP, 4), 21) << 12;
-    address += (other >> 10 & 4095) << scale;
-    i = p == page ? DX_PATCH_P_FORM_ADRP : DX_PATCH_P_FORM_LOW;
-    if (!dx_patch_p_follow(x, f, 4, address, p == page ? x->new_address_ & ~(uint64_t)4095 : 0))
-        return;
-    if (p != page) f->value &= 4095;
-    dx_patch_p_merge(f, i, p == page ? 12 : scale, p == page ? 21 : 12,
-                     dx_patch_p_load_field(p, i, 4));
+    dx_patch_p_set_field(f, DX_PATCH_P_FORM_ADRP, 4, 21, 12, page);
+    f->target += (b->old_at + b->bias[0] + (uint64_t)(page - b->old_bytes)) & ~(uint64_t)4095;
+    f->target += (other >> 10 & 4095) << scale;
+    f->origin = (b->new_at + b->bias[1] + at) & ~(uint64_t)4095;
+    if (p == page) return;
+    target = f->target;
+    dx_patch_p_set_field(f, DX_PATCH_P_FORM_LOW, 4, 12 - scale, scale, p);
+    f->target = target;
 }
 
-static void dx_patch_p_predict_riscv(const dx_patch_p_predictor *x, dx_patch_p_field *f,
-                                     const uint8_t *p, uint32_t left)
+static void dx_patch_p_locate_riscv(dx_patch_p_field *f, const dx_patch_p_block *b, uint32_t at)
 {
+    const uint8_t *p = b->old_bytes + at;
     uint32_t w = dx_patch_p_load32(p), next;
-    uint64_t v;
     if ((w & 0xf7fu) == 0x6fu) { /* x0 or ra: a jump or a call */
-        dx_patch_p_branch(x, f, DX_PATCH_P_FORM_JAL, 1, 20, p, 0);
-    } else if ((w & 0x7fu) == 0x17u && left >= 8) {
+        dx_patch_p_set_field(f, DX_PATCH_P_FORM_JAL, 4, 20, 1, p);
+    } else if ((w & 0x7fu) == 0x17u && b->limit - at >= 8) {
         next = dx_patch_p_load32(p + 4);
         if ((next >> 15 & 31) != (w >> 7 & 31)) return;
         if ((next & 0x7f) != 0x13 && (next & 0x7f) != 0x03 && (next & 0x7f) != 0x67) return;
-        v = dx_patch_p_load_field(p, DX_PATCH_P_FORM_AUIPC, 8);
-        if (dx_patch_p_follow(x, f, 8, x->old_address_ + dx_patch_p_sign(v, 32),
-                              x->new_address_))
-            dx_patch_p_merge(f, DX_PATCH_P_FORM_AUIPC, 0, 32, v);
+        dx_patch_p_set_field(f, DX_PATCH_P_FORM_AUIPC, 8, 32, 0, p);
     }
+    dx_patch_p_relative(f, b, at);
 }
 
 /* A LEB128 number behind an opcode: what is like it has changed by as much. */
-static void dx_patch_p_predict_leb(const dx_patch_p_predictor *x, dx_patch_p_field *f,
-                                   const uint8_t *p, uint32_t left)
+static void dx_patch_p_locate_leb(dx_patch_p_field *f, const uint8_t *p, uint32_t left)
 {
     uint32_t size = 1, op = p[-1];
-    uint64_t old;
     while (size <= 5 && size < left && p[size - 1] & 128) size++;
     if (size > 5 || p[size - 1] & 128 || (size == 1 && op != 0x10)) return;
-    old = f->value = dx_patch_p_load_field(p, DX_PATCH_P_FORM_LEB, size);
-    dx_patch_p_remember(x, f, (old & 0x7ffffffffu) | (uint64_t)op << (op == 0x10 ? 33 : 40));
-    f->size = size;
-    dx_patch_p_merge(f, DX_PATCH_P_FORM_LEB, 0, 7 * size, old);
+    dx_patch_p_set_field(f, DX_PATCH_P_FORM_LEB, size, 7 * size, 0, p);
+    f->target = (f->number & 0x7ffffffffu) | (uint64_t)op << (op == 0x10 ? 33 : 40);
 }
 
 /* The next place at or behind `at` where a field may stand. `from`: where the last one ended, so
@@ -1443,61 +1424,71 @@ static uint32_t dx_patch_p_next_place(uint32_t id, const dx_patch_p_block *b, ui
     return none;
 }
 
-/* 32-bit addresses of all kinds. */
-static void dx_patch_p_predict_word(const dx_patch_p_predictor *x, dx_patch_p_field *f, uint32_t id,
-                                    const uint8_t *p, uint32_t before)
+/* 32-bit addresses of all kinds. `before`: bytes in front that may be an opcode. */
+static void dx_patch_p_locate_word(dx_patch_p_field *f, uint32_t id, const dx_patch_p_block *b,
+                                   uint32_t at, uint32_t before)
 {
+    const uint8_t *p = b->old_bytes + at;
     uint32_t word = dx_patch_p_load32(p);
-    uint64_t distance = dx_patch_p_sign(word, 32);
-    bool close = ((word + 0x10000u) & 0xffffffffu) < 0x20000u;
-    bool call = before >= 1 && (p[-1] & 0xfe) == 0xe8;
-    bool branch = before >= 2 && (p[-1] & 0xf0) == 0x80 && p[-2] == 0x0f;
-    if (id == DX_PATCH_P_ID_BASED) {
-        (void)dx_patch_p_follow(x, f, 4, x->setup_[0][1] + distance, x->setup_[1][1]);
-    } else if (id == DX_PATCH_P_ID_NEAR) {
-        if (!close) (void)dx_patch_p_follow(x, f, 4, x->old_address_ + distance, x->new_address_);
-    } else if (id == DX_PATCH_P_ID_X86 || (id == DX_PATCH_P_ID_I386 && (call || branch))) {
-        (void)dx_patch_p_follow(x, f, 4, x->old_address_ + 4 + distance, x->new_address_ + 4);
-    } else if (word >= 256 && (id == DX_PATCH_P_ID_TABLE || !close)) {
-        (void)dx_patch_p_follow(x, f, 4, word, 0);
-    }
+    bool close = ((word + 0x10000u) & 0xffffffffu) < 0x20000u, thumb = id == DX_PATCH_P_ID_THUMB;
+    bool code = id == DX_PATCH_P_ID_X86 ||
+                (id == DX_PATCH_P_ID_I386 &&
+                 ((before >= 1 && (p[-1] & 0xfe) == 0xe8) ||
+                  (before >= 2 && (p[-1] & 0xf0) == 0x80 && p[-2] == 0x0f)));
+    bool branch = thumb && ((word & 0xd000f800u) == 0xd000f000u ||
+                            (word & 0xd000f800u) == 0x9000f000u);
+    bool table = id == DX_PATCH_P_ID_TABLE || (thumb && !((b->old_at + at) & 3));
+    if (id == DX_PATCH_P_ID_NEAR ? close : !code && !branch && id != DX_PATCH_P_ID_BASED &&
+        (word < 256 || !(table || (id == DX_PATCH_P_ID_I386 && !close)))) return;
+    if (branch) dx_patch_p_set_field(f, DX_PATCH_P_FORM_BL, 4, 24, 1, p);
+    else dx_patch_p_set_field(f, DX_PATCH_P_FORM_PLAIN, 4, 32, 0, p);
+    if (code || branch || id == DX_PATCH_P_ID_NEAR)
+        dx_patch_p_relative(f, b, at + (id == DX_PATCH_P_ID_NEAR ? 0u : 4u));
+    else if (id != DX_PATCH_P_ID_BASED)
+        f->target = word;
+    else
+        f->target += b->origin[0], f->origin = b->origin[1];
 }
 
 /* The field at byte `at` of a block, whose last field ended at `from`. The block's bytes may be
    looked at, and those from `from` on; a field that needs more is none. */
-static dx_patch_p_field dx_patch_p_predict(dx_patch_p_predictor *x, uint32_t id,
-                                           const dx_patch_p_block *b, uint32_t at, int32_t from)
+static dx_patch_p_field dx_patch_p_locate(uint32_t id, const dx_patch_p_block *b, uint32_t at,
+                                          int32_t from)
 {
-    dx_patch_p_field f = {0, DX_PATCH_P_FORM_PLAIN, 0, 0, DX_PATCH_P_MEMORY, 0};
-    uint32_t left = b->limit - at, w;
+    dx_patch_p_field f = {0, 0, 0, 0, 0, DX_PATCH_P_MEMORY, 0, 0, 0, 0};
+    uint32_t left = b->limit - at;
     bool wide = id == DX_PATCH_P_ID_POINTER || id == DX_PATCH_P_ID_DOUBLES;
     const uint8_t *p = b->old_bytes + at;
-    x->old_address_ = b->old_at + at + x->bias_[0];
-    x->new_address_ = b->new_at + at + x->bias_[1];
     if (left < (id == DX_PATCH_P_ID_WASM ? 1u : wide ? 8u : 4u)) return f;
     switch (id) {
     case DX_PATCH_P_ID_POINTER:
-        f.value = dx_patch_p_load64(p);
-        if (f.value >= 256) (void)dx_patch_p_follow(x, &f, 8, f.value, 0);
-        break;
-    case DX_PATCH_P_ID_THUMB:
-        w = dx_patch_p_load32(p);
-        if ((w & 0xd000f800u) == 0xd000f000u || (w & 0xd000f800u) == 0x9000f000u)
-            dx_patch_p_branch(x, &f, DX_PATCH_P_FORM_BL, 1, 24, p, 4);
-        else if (!((b->old_at + at) & 3) && w >= 256)
-            (void)dx_patch_p_follow(x, &f, 4, w, 0);
-        break;
-    case DX_PATCH_P_ID_ARM64: dx_patch_p_predict_arm64(x, &f, p, at, left); break;
-    case DX_PATCH_P_ID_RISCV: dx_patch_p_predict_riscv(x, &f, p, left); break;
-    case DX_PATCH_P_ID_WASM: dx_patch_p_predict_leb(x, &f, p, left); break;
     case DX_PATCH_P_ID_SINGLES:
     case DX_PATCH_P_ID_DOUBLES:
-        f.size = wide ? 8 : 4;
-        f.value = dx_patch_p_load_field(p, f.form, f.size);
+        if (id == DX_PATCH_P_ID_POINTER && dx_patch_p_load64(p) < 256) break;
+        dx_patch_p_set_field(&f, DX_PATCH_P_FORM_PLAIN, wide ? 8 : 4, wide ? 64 : 32, 0, p);
+        f.value = f.number;
         break;
-    default: dx_patch_p_predict_word(x, &f, id, p, (uint32_t)((int32_t)at - from));
+    case DX_PATCH_P_ID_ARM64: dx_patch_p_locate_arm64(&f, b, at); break;
+    case DX_PATCH_P_ID_RISCV: dx_patch_p_locate_riscv(&f, b, at); break;
+    case DX_PATCH_P_ID_WASM: dx_patch_p_locate_leb(&f, p, left); break;
+    default: dx_patch_p_locate_word(&f, id, b, at, (uint32_t)((int32_t)at - from));
     }
-    if (f.size == 4) f.value &= 0xffffffffu;
+    return f;
+}
+
+/* And what its value should become. Targets of the same region tend to be off by as much. */
+static dx_patch_p_field dx_patch_p_predict(const dx_patch_p_predictor *x, uint32_t id,
+                                           const dx_patch_p_block *b, uint32_t at, int32_t from)
+{
+    dx_patch_p_field f = dx_patch_p_locate(id, b, at, from);
+    uint64_t target = f.number;
+    if (!f.size || id > DX_PATCH_P_ID_WASM) return f;
+    if (id != DX_PATCH_P_ID_WASM && !dx_patch_p_map_address(x, f.target, &target, &f.sure)) {
+        f.size = 0;
+        return f;
+    }
+    f.slot = (uint32_t)(((f.target >> x->region_bits_) * 0x9e3779b97f4a7c15u) >> 54);
+    f.value = dx_patch_p_aim(&f, target + dx_patch_p_sign(x->memory_[f.slot], 32));
     return f;
 }
 
@@ -1544,8 +1535,10 @@ static void dx_patch_p_start_block(dx_patch_p_delta *d, dx_patch_p_block *b, uin
     b->from = b->old_at < 2 ? 0 - (int32_t)b->old_at : -2;
     b->at = 0;
     b->filled = false;
-    x->bias_[0] = dx_patch_p_address(x, 0, b->old_at) - b->old_at;
-    x->bias_[1] = dx_patch_p_address(x, 1, b->new_at) - b->new_at;
+    b->bias[0] = dx_patch_p_address(x, 0, b->old_at) - b->old_at;
+    b->bias[1] = dx_patch_p_address(x, 1, b->new_at) - b->new_at;
+    b->origin[0] = x->setup_[0][1];
+    b->origin[1] = x->setup_[1][1];
 }
 
 static uint32_t dx_patch_p_run_number(uint32_t run) { return run == 0 ? 0u : run < 8 ? 1u : 2u; }
