@@ -426,17 +426,9 @@ static void dx_patch_p_blake3_iv(uint32_t key[8])
 }
 
 #define DX_PATCH_P_B3_ROTR(x, n) ((x) >> (n) | (x) << (32 - (n)))
-#define DX_PATCH_P_B3_G(a, b, c, d, x, y)     \
-    do {                                    \
-        a += b + m[x];                      \
-        d = DX_PATCH_P_B3_ROTR(d ^ a, 16);    \
-        c += d;                             \
-        b = DX_PATCH_P_B3_ROTR(b ^ c, 12);    \
-        a += b + m[y];                      \
-        d = DX_PATCH_P_B3_ROTR(d ^ a, 8);     \
-        c += d;                             \
-        b = DX_PATCH_P_B3_ROTR(b ^ c, 7);     \
-    } while (0)
+#define DX_PATCH_P_B3_G(a, b, c, d, x, y)                                                        \
+    (a += b + m[x], d = DX_PATCH_P_B3_ROTR(d ^ a, 16), c += d, b = DX_PATCH_P_B3_ROTR(b ^ c, 12),  \
+     a += b + m[y], d = DX_PATCH_P_B3_ROTR(d ^ a, 8), c += d, b = DX_PATCH_P_B3_ROTR(b ^ c, 7))
 /* One round; the arguments are the order in which it takes the message words. */
 #define DX_PATCH_P_B3_ROUND(i0, i1, i2, i3, i4, i5, i6, i7, i8, i9, ia, ib, ic, id, ie, if) \
     do {                                                                                  \
@@ -455,8 +447,7 @@ static void dx_patch_p_hash_compress(uint32_t cv[8], const uint8_t block[64], ui
                                      uint64_t counter, uint32_t flags)
 {
     static const uint8_t order[16] = {2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8};
-    uint32_t old[16];
-    uint32_t m[16];
+    uint32_t old[16], m[16];
     uint32_t v0 = cv[0], v1 = cv[1], v2 = cv[2], v3 = cv[3];
     uint32_t v4 = cv[4], v5 = cv[5], v6 = cv[6], v7 = cv[7];
     uint32_t v8 = 0x6a09e667u, v9 = 0xbb67ae85u, va = 0x3c6ef372u, vb = 0xa54ff53au;
@@ -1410,16 +1401,14 @@ static uint32_t dx_patch_p_next_place(uint32_t id, const dx_patch_p_block *b, ui
     if (id == DX_PATCH_P_ID_NONE) return none;
     if (id != DX_PATCH_P_ID_X86 && id != DX_PATCH_P_ID_WASM)
         return at + (uint32_t)((0 - (b->old_at + at)) & (aligns[id] - 1u));
-    if (i <= from) i = from + 1;
-    for (; id == DX_PATCH_P_ID_WASM && i < size; i++)
-        if (p[i - 1] == 0x10 || p[i - 1] == 0x41 || p[i - 1] == 0x23 || p[i - 1] == 0x24)
-            return (uint32_t)i;
-    for (; i < size; i++) {
+    for (i = i <= from ? from + 1 : i; i < size; i++) {
         uint32_t last = p[i - 1];
-        if ((last & 0xfe) == 0xe8) return (uint32_t)i;
-        if (i - 2 < from) continue;
-        if ((last & 0xc7) == 0x05 || ((last & 0xf0) == 0x80 && p[i - 2] == 0x0f))
+        if (id == DX_PATCH_P_ID_WASM) {
+            if (last == 0x10 || last == 0x41 || last == 0x23 || last == 0x24) return (uint32_t)i;
+        } else if ((last & 0xfe) == 0xe8 || (i - 2 >= from && ((last & 0xc7) == 0x05 ||
+                   ((last & 0xf0) == 0x80 && p[i - 2] == 0x0f)))) {
             return (uint32_t)i;
+        }
     }
     return none;
 }
@@ -1962,30 +1951,89 @@ static uint32_t dx_patch_p_choose(dx_patch_p_maker *m, const dx_patch_p_block *b
     return best;
 }
 
-/* Segments from the headers of a 64-bit little-endian ELF file; anything else is one segment that
-   starts at address 0. They only make predictions better, so nothing needs checking. */
-static void dx_patch_p_find_segments(const uint8_t *p, size_t size, uint64_t *setup)
+/* Segments from the headers of ELF, PE and Mach-O, little-endian; anything else is one segment at
+   address 0. They only make predictions better, so nothing needs checking but bounds. */
+static bool dx_patch_p_find_segments(const uint8_t *p, size_t size, uint64_t *setup)
 {
-    uint64_t count = 0, i, at = size >= 64 ? dx_patch_p_load64(p + 32) : 0, *s = setup + 2;
-    setup[1] = 0;
-    if (size >= 64 && DX_PATCH_MEMCMP(p, "\177ELF\2\1", 6) == 0 && p[54] == 56 && !p[55])
-        for (i = 0; i < (p[56] | (uint32_t)p[57] << 8) && i < 64; i++, at += 56) {
-            if (at > size || size - at < 56) break;
-            if (dx_patch_p_load32(p + at) == 0x6474e550) /* PT_GNU_EH_FRAME */
-                setup[1] = dx_patch_p_load64(p + at + 16);
-            if (dx_patch_p_load32(p + at) != 1 || count == DX_PATCH_P_SEGMENTS) continue;
-            s[4 * count] = dx_patch_p_load64(p + at + 8); /* PT_LOAD */
-            s[4 * count + 1] = dx_patch_p_load64(p + at + 16);
-            s[4 * count + 2] = dx_patch_p_load64(p + at + 32);
-            s[4 * count++ + 3] = dx_patch_p_load64(p + at + 40);
-        }
-    if (!count) {
-        s[2] = s[3] = size;
-        count = 1;
+    /* The table's place: fixed part, offset and size of the other; number and size of its entries
+       (0: said at byte 4); type; offset, address, size in file and in memory; bytes of a number. */
+    static const uint8_t formats[4][11] = {{0, 32, 8, 56, 56, 1, 8, 16, 32, 40, 8}, /* ELF */
+                                           {0, 28, 4, 44, 32, 1, 4, 8, 16, 20, 4},
+                                           {24, 20, 2, 6, 40, 0, 20, 12, 16, 8, 4}, /* PE */
+                                           {32, 0, 0, 16, 0, 25, 40, 24, 48, 32, 8}}; /* Mach-O */
+    static const char magics[4][8] = {"\177ELF\2\1", "\177ELF\1\1", "PE\0\0", "\317\372\355\376"};
+    static const uint8_t sizes[4] = {6, 6, 4, 4};
+    const uint8_t *r = NULL;
+    uint64_t count = 0, image = 0, left = 0, at = 0, *s = setup + 2;
+    uint32_t i;
+    if (size >= 64 && p[0] == 'M' && p[1] == 'Z') at = dx_patch_p_load32(p + 60);
+    for (i = 0; i < 4 && size >= 64 && at <= size - 64; i++)
+        if (DX_PATCH_MEMCMP(p + at, magics[i], sizes[i]) == 0) r = formats[i];
+    if (r == formats[2]) /* of 64 or of 32 bits */
+        image = p[at + 25] == 2 ? dx_patch_p_load64(p + at + 48) : dx_patch_p_load32(p + at + 52);
+    if (r) {
+        left = dx_patch_p_load_field(p + at + r[3], DX_PATCH_P_FORM_PLAIN, 2);
+        at += r[0] + dx_patch_p_load_field(p + at + r[1], DX_PATCH_P_FORM_PLAIN, r[2]);
     }
-    setup[0] = count;
+    for (setup[1] = image; left && at <= size && size - at >= 56; left--) {
+        const uint8_t *e = p + at;
+        uint32_t type = dx_patch_p_load32(e);
+        at += r[4] ? r[4] : dx_patch_p_load32(e + 4);
+        if (type == 0x6474e550) /* PT_GNU_EH_FRAME */
+            setup[1] = dx_patch_p_load_field(e + r[7], DX_PATCH_P_FORM_PLAIN, r[10]);
+        if ((r[5] && type != r[5]) || count == DX_PATCH_P_SEGMENTS) continue;
+        for (i = 0; i < 4; i++)
+            s[4 * count + i] = dx_patch_p_load_field(e + r[6 + i], DX_PATCH_P_FORM_PLAIN, r[10]);
+        s[4 * count++ + 1] += image;
+    }
+    setup[0] = count ? count : 1;
+    if (!count) s[2] = s[3] = size;
     for (i = 1; i < DX_PATCH_P_SETUP; i++) /* -2^63 has no folded form that a number can be */
         if (setup[i] == (uint64_t)1 << 63) setup[i] = 0;
+    return count != 0;
+}
+
+/* Where an image without headers is when it runs: there its covers say best how the words that
+   changed by little, as addresses do, have changed. Twice through them: those near the most
+   frequent upper half count. */
+static uint64_t dx_patch_p_find_address(dx_patch_p_maker *m)
+{
+    const dx_patch_p_finder *f = &m->finder;
+    uint32_t *words = m->memory, half = 0, most = 0, count = 0, step = 256, sure, old, now, n;
+    uint64_t i, at, best = 0, first = 0, room = f->base_size;
+    size_t k;
+    DX_PATCH_MEMSET(words, 0, sizeof m->memory);
+    for (k = 0; k < 2 * f->cover_count; k++) {
+        const dx_patch_p_cover *c = f->covers + k % f->cover_count;
+        const uint8_t *p = f->base + c->old_at, *q = f->target + c->new_at;
+        if (k == f->cover_count && (uint64_t)half << 16 > room) first = ((uint64_t)half << 16) - room;
+        for (i = 0; i < c->size; i += 4) {
+            i += dx_patch_p_same(p + i, q + i, (size_t)(c->size - i));
+            if (c->size - i < 4) break;
+            old = dx_patch_p_load32(p + i);
+            now = dx_patch_p_load32(q + i);
+            if (((now - old + 65536u) & 0xffffffffu) >= 131072u) continue;
+            if (old >> 16 == 0 || old >> 16 == 65535) continue;
+            n = ((old >> 16) * 0x9e3779b1u & 0xffffffffu) >> 22;
+            if (k < f->cover_count && ++words[n] > most) {
+                most = words[n];
+                half = old >> 16;
+            } else if (k >= f->cover_count && count < 1024 && old - first < room + 65536) {
+                words[count++] = old;
+                words[count++] = now;
+            }
+        }
+    }
+    while (room / step > 1024) step *= 2;
+    for (at = first & ~(uint64_t)(step - 1), most = 7; at >> 16 <= half; at += step, most = n) {
+        for (i = 0, n = 0; i < count; i += 2)
+            if (words[i] - at < room)
+                n += at + dx_patch_p_map_offset(&m->delta.predictor_, words[i] - at, &sure) ==
+                     words[i + 1];
+        if (n > most) best = at;
+        else n = most;
+    }
+    return best;
 }
 
 static void dx_patch_p_put_cover(dx_patch_p_maker *m, size_t i)
@@ -3184,8 +3232,9 @@ static void dx_patch_p_make_map(dx_patch_p_maker *m, const dx_patch_p_job *j, ui
     }
     dx_patch_p_sort_covers(&d->predictor_);
     d->predictor_.region_bits_ = j->target_size < (1u << 20) ? 8 : 12;
-    dx_patch_p_find_segments(j->base, j->base_size, d->predictor_.setup_[0]);
-    dx_patch_p_find_segments(j->target, j->target_size, d->predictor_.setup_[1]);
+    i = dx_patch_p_find_segments(j->base, j->base_size, d->predictor_.setup_[0]);
+    if (!dx_patch_p_find_segments(j->target, j->target_size, d->predictor_.setup_[1]) && !i)
+        d->predictor_.setup_[0][3] = d->predictor_.setup_[1][3] = dx_patch_p_find_address(m);
 }
 
 /* How much memory mixing may take, by what there is to mix. */
