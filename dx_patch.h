@@ -421,8 +421,7 @@ static void dx_patch_p_blake3_iv(uint32_t key[8])
 {
     static const uint32_t iv[8] = {0x6a09e667u, 0xbb67ae85u, 0x3c6ef372u, 0xa54ff53au,
                                    0x510e527fu, 0x9b05688cu, 0x1f83d9abu, 0x5be0cd19u};
-    unsigned i;
-    for (i = 0; i < 8; i++) key[i] = iv[i];
+    DX_PATCH_MEMCPY(key, iv, sizeof iv);
 }
 
 #define DX_PATCH_P_B3_ROTR(x, n) ((x) >> (n) | (x) << (32 - (n)))
@@ -430,17 +429,11 @@ static void dx_patch_p_blake3_iv(uint32_t key[8])
     (a += b + m[x], d = DX_PATCH_P_B3_ROTR(d ^ a, 16), c += d, b = DX_PATCH_P_B3_ROTR(b ^ c, 12),  \
      a += b + m[y], d = DX_PATCH_P_B3_ROTR(d ^ a, 8), c += d, b = DX_PATCH_P_B3_ROTR(b ^ c, 7))
 /* One round; the arguments are the order in which it takes the message words. */
-#define DX_PATCH_P_B3_ROUND(i0, i1, i2, i3, i4, i5, i6, i7, i8, i9, ia, ib, ic, id, ie, if) \
-    do {                                                                                  \
-        DX_PATCH_P_B3_G(v0, v4, v8, vc, i0, i1);                                            \
-        DX_PATCH_P_B3_G(v1, v5, v9, vd, i2, i3);                                            \
-        DX_PATCH_P_B3_G(v2, v6, va, ve, i4, i5);                                            \
-        DX_PATCH_P_B3_G(v3, v7, vb, vf, i6, i7);                                            \
-        DX_PATCH_P_B3_G(v0, v5, va, vf, i8, i9);                                            \
-        DX_PATCH_P_B3_G(v1, v6, vb, vc, ia, ib);                                            \
-        DX_PATCH_P_B3_G(v2, v7, v8, vd, ic, id);                                            \
-        DX_PATCH_P_B3_G(v3, v4, v9, ve, ie, if);                                            \
-    } while (0)
+#define DX_PATCH_P_B3_ROUND(i0, i1, i2, i3, i4, i5, i6, i7, i8, i9, ia, ib, ic, id, ie, if)        \
+    (DX_PATCH_P_B3_G(v0, v4, v8, vc, i0, i1), DX_PATCH_P_B3_G(v1, v5, v9, vd, i2, i3),             \
+     DX_PATCH_P_B3_G(v2, v6, va, ve, i4, i5), DX_PATCH_P_B3_G(v3, v7, vb, vf, i6, i7),             \
+     DX_PATCH_P_B3_G(v0, v5, va, vf, i8, i9), DX_PATCH_P_B3_G(v1, v6, vb, vc, ia, ib),             \
+     DX_PATCH_P_B3_G(v2, v7, v8, vd, ic, id), DX_PATCH_P_B3_G(v3, v4, v9, ve, ie, if))
 
 /* The chaining value of a block of which so many bytes count; the rest must be zero. */
 static void dx_patch_p_hash_compress(uint32_t cv[8], const uint8_t block[64], uint32_t block_size,
@@ -1154,7 +1147,6 @@ static uint32_t dx_patch_p_literal(dx_patch_p_delta *d, uint32_t hint, uint32_t 
 #define DX_PATCH_P_LONGEST (DX_PATCH_P_BLOCK + DX_PATCH_P_AFTER)
 #define DX_PATCH_P_WINDOW (DX_PATCH_P_BEFORE + DX_PATCH_P_LONGEST)
 #define DX_PATCH_P_SEGMENTS 8u
-#define DX_PATCH_P_SETUP 34u
 #define DX_PATCH_P_MEMORY 1024u /* corrections that are remembered, by region of the target */
 
 enum { /* predictors */
@@ -1187,8 +1179,7 @@ enum { /* how the bytes of a field make up a number; the first four rearrange th
 typedef struct dx_patch_p_field {
     uint32_t size;  /* bytes; 0: no field here */
     uint32_t form, bits, shift; /* so many bits are a distance, to be shifted to be one in bytes */
-    uint32_t sure;  /* 1: its target lies in a cover */
-    uint32_t slot;  /* of the correction that was added; DX_PATCH_P_MEMORY: none */
+    uint32_t sure, slot; /* 1: its target lies in a cover; of the correction, or P_MEMORY: none */
     uint64_t target, origin; /* the address it means; what that is relative to on the new side */
     uint64_t number, value;  /* as it is, as predicted */
 } dx_patch_p_field;
@@ -1237,11 +1228,6 @@ static uint64_t dx_patch_p_load_field(const uint8_t *p, uint32_t form, uint32_t 
 static void dx_patch_p_store_field(uint8_t *p, uint32_t form, uint32_t size, uint64_t v)
 {
     uint32_t i, w = (uint32_t)(v & 0xffffffffu), rest = (uint32_t)(v >> 32);
-    if (form == DX_PATCH_P_FORM_LEB) {
-        for (i = 0; i < size; i++)
-            p[i] = (uint8_t)((v >> 7 * i & 127) | (v >> (7 * size + i) & 1) << 7);
-        return;
-    }
     if (form == DX_PATCH_P_FORM_AUIPC) {
         v = ((w + 0x800u) & 0xfffff000u) | (rest & 0xfffu);
         v |= (uint64_t)(rest >> 12 | (w & 0xfffu) << 20) << 32;
@@ -1249,7 +1235,10 @@ static void dx_patch_p_store_field(uint8_t *p, uint32_t form, uint32_t size, uin
         if (form == DX_PATCH_P_FORM_BL && !(w >> 23 & 1)) w ^= 0x600000u;
         v = dx_patch_p_reorder(form, w, true);
     }
-    for (i = 0; i < size; i++) p[i] = (uint8_t)(v >> 8 * i & 255);
+    for (i = 0; i < size; i++)
+        p[i] = (uint8_t)(form == DX_PATCH_P_FORM_LEB
+                             ? (v >> 7 * i & 127) | (v >> (7 * size + i) & 1) << 7
+                             : v >> 8 * i & 255);
 }
 
 static uint64_t dx_patch_p_address(const dx_patch_p_predictor *p, int side, uint64_t offset)
@@ -1319,13 +1308,6 @@ static void dx_patch_p_relative(dx_patch_p_field *f, const dx_patch_p_block *b, 
     f->origin = b->new_at + b->bias[1] + at;
 }
 
-/* The number once the target has moved there. */
-static uint64_t dx_patch_p_aim(const dx_patch_p_field *f, uint64_t target)
-{
-    uint64_t mask = UINT64_MAX >> (64 - f->bits);
-    return (f->number & ~mask) | ((target - f->origin) >> f->shift & mask);
-}
-
 static bool dx_patch_p_is_low(uint32_t w) /* ADD immediate, LDR or STR with an offset */
 {
     return (w & 0xffc00000u) == 0x91000000u || (w & 0x3b000000u) == 0x39000000u;
@@ -1355,12 +1337,10 @@ static void dx_patch_p_locate_arm64(dx_patch_p_field *f, const dx_patch_p_block 
     other = dx_patch_p_load32(low);
     scale = other >> 24 & 8 ? other >> 30 : 0;
     dx_patch_p_set_field(f, DX_PATCH_P_FORM_ADRP, 4, 21, 12, page);
-    f->target += (b->old_at + b->bias[0] + (uint64_t)(page - b->old_bytes)) & ~(uint64_t)4095;
-    f->target += (other >> 10 & 4095) << scale;
+    target = f->target + ((other >> 10 & 4095) << scale);
+    target += (b->old_at + b->bias[0] + (uint64_t)(page - b->old_bytes)) & ~(uint64_t)4095;
     f->origin = (b->new_at + b->bias[1] + at) & ~(uint64_t)4095;
-    if (p == page) return;
-    target = f->target;
-    dx_patch_p_set_field(f, DX_PATCH_P_FORM_LOW, 4, 12 - scale, scale, p);
+    if (p != page) dx_patch_p_set_field(f, DX_PATCH_P_FORM_LOW, 4, 12 - scale, scale, p);
     f->target = target;
 }
 
@@ -1433,10 +1413,9 @@ static void dx_patch_p_locate_word(dx_patch_p_field *f, uint32_t id, const dx_pa
     else dx_patch_p_set_field(f, DX_PATCH_P_FORM_PLAIN, 4, 32, 0, p);
     if (code || branch || id == DX_PATCH_P_ID_NEAR)
         dx_patch_p_relative(f, b, at + (id == DX_PATCH_P_ID_NEAR ? 0u : 4u));
-    else if (id != DX_PATCH_P_ID_BASED)
-        f->target = word;
     else
-        f->target += b->origin[0], f->origin = b->origin[1];
+        f->target = id == DX_PATCH_P_ID_BASED ? f->target + b->origin[0] : word;
+    if (id == DX_PATCH_P_ID_BASED) f->origin = b->origin[1];
 }
 
 /* The field at byte `at` of a block, whose last field ended at `from`. The block's bytes may be
@@ -1470,14 +1449,13 @@ static dx_patch_p_field dx_patch_p_predict(const dx_patch_p_predictor *x, uint32
                                            const dx_patch_p_block *b, uint32_t at, int32_t from)
 {
     dx_patch_p_field f = dx_patch_p_locate(id, b, at, from);
-    uint64_t target = f.number;
+    uint64_t target = f.number, mask = UINT64_MAX >> (64 - f.bits) % 64;
     if (!f.size || id > DX_PATCH_P_ID_WASM) return f;
-    if (id != DX_PATCH_P_ID_WASM && !dx_patch_p_map_address(x, f.target, &target, &f.sure)) {
+    if (id != DX_PATCH_P_ID_WASM && !dx_patch_p_map_address(x, f.target, &target, &f.sure))
         f.size = 0;
-        return f;
-    }
     f.slot = (uint32_t)(((f.target >> x->region_bits_) * 0x9e3779b97f4a7c15u) >> 54);
-    f.value = dx_patch_p_aim(&f, target + dx_patch_p_sign(x->memory_[f.slot], 32));
+    target += dx_patch_p_sign(x->memory_[f.slot], 32) - f.origin;
+    f.value = (f.number & ~mask) | (target >> f.shift & mask);
     return f;
 }
 
@@ -1951,81 +1929,61 @@ static uint32_t dx_patch_p_choose(dx_patch_p_maker *m, const dx_patch_p_block *b
     return best;
 }
 
-/* Segments from the headers of ELF, PE and Mach-O, little-endian; anything else is one segment at
-   address 0. They only make predictions better, so nothing needs checking but bounds. */
+/* Segments from the headers of a 64-bit little-endian ELF file; anything else is one segment that
+   starts at address 0. They only make predictions better, so nothing needs checking. */
 static bool dx_patch_p_find_segments(const uint8_t *p, size_t size, uint64_t *setup)
 {
-    /* The table's place: fixed part, offset and size of the other; number and size of its entries
-       (0: said at byte 4); type; offset, address, size in file and in memory; bytes of a number. */
-    static const uint8_t formats[4][11] = {{0, 32, 8, 56, 56, 1, 8, 16, 32, 40, 8}, /* ELF */
-                                           {0, 28, 4, 44, 32, 1, 4, 8, 16, 20, 4},
-                                           {24, 20, 2, 6, 40, 0, 20, 12, 16, 8, 4}, /* PE */
-                                           {32, 0, 0, 16, 0, 25, 40, 24, 48, 32, 8}}; /* Mach-O */
-    static const char magics[4][8] = {"\177ELF\2\1", "\177ELF\1\1", "PE\0\0", "\317\372\355\376"};
-    static const uint8_t sizes[4] = {6, 6, 4, 4};
-    const uint8_t *r = NULL;
-    uint64_t count = 0, image = 0, left = 0, at = 0, *s = setup + 2;
-    uint32_t i;
-    if (size >= 64 && p[0] == 'M' && p[1] == 'Z') at = dx_patch_p_load32(p + 60);
-    for (i = 0; i < 4 && size >= 64 && at <= size - 64; i++)
-        if (DX_PATCH_MEMCMP(p + at, magics[i], sizes[i]) == 0) r = formats[i];
-    if (r == formats[2]) /* of 64 or of 32 bits */
-        image = p[at + 25] == 2 ? dx_patch_p_load64(p + at + 48) : dx_patch_p_load32(p + at + 52);
-    if (r) {
-        left = dx_patch_p_load_field(p + at + r[3], DX_PATCH_P_FORM_PLAIN, 2);
-        at += r[0] + dx_patch_p_load_field(p + at + r[1], DX_PATCH_P_FORM_PLAIN, r[2]);
-    }
-    for (setup[1] = image; left && at <= size && size - at >= 56; left--) {
-        const uint8_t *e = p + at;
-        uint32_t type = dx_patch_p_load32(e);
-        at += r[4] ? r[4] : dx_patch_p_load32(e + 4);
-        if (type == 0x6474e550) /* PT_GNU_EH_FRAME */
-            setup[1] = dx_patch_p_load_field(e + r[7], DX_PATCH_P_FORM_PLAIN, r[10]);
-        if ((r[5] && type != r[5]) || count == DX_PATCH_P_SEGMENTS) continue;
-        for (i = 0; i < 4; i++)
-            s[4 * count + i] = dx_patch_p_load_field(e + r[6 + i], DX_PATCH_P_FORM_PLAIN, r[10]);
-        s[4 * count++ + 1] += image;
-    }
+    uint64_t count = 0, i, at = size >= 64 ? dx_patch_p_load64(p + 32) : 0, *s = setup + 2;
+    setup[1] = 0;
+    if (size >= 64 && DX_PATCH_MEMCMP(p, "\177ELF\2\1", 6) == 0 && p[54] == 56 && !p[55])
+        for (i = 0; i < (p[56] | (uint32_t)p[57] << 8) && i < 64; i++, at += 56) {
+            if (at > size || size - at < 56) break;
+            if (dx_patch_p_load32(p + at) == 0x6474e550) /* PT_GNU_EH_FRAME */
+                setup[1] = dx_patch_p_load64(p + at + 16);
+            if (dx_patch_p_load32(p + at) != 1 || count == DX_PATCH_P_SEGMENTS) continue;
+            s[4 * count] = dx_patch_p_load64(p + at + 8); /* PT_LOAD */
+            s[4 * count + 1] = dx_patch_p_load64(p + at + 16);
+            s[4 * count + 2] = dx_patch_p_load64(p + at + 32);
+            s[4 * count++ + 3] = dx_patch_p_load64(p + at + 40);
+        }
     setup[0] = count ? count : 1;
     if (!count) s[2] = s[3] = size;
-    for (i = 1; i < DX_PATCH_P_SETUP; i++) /* -2^63 has no folded form that a number can be */
+    for (i = 1; i < 2 + 4 * DX_PATCH_P_SEGMENTS; i++) /* -2^63 has no folded form */
         if (setup[i] == (uint64_t)1 << 63) setup[i] = 0;
     return count != 0;
 }
 
-/* Where an image without headers is when it runs: there its covers say best how the words that
-   changed by little, as addresses do, have changed. Twice through them: those near the most
-   frequent upper half count. */
+/* Where an image without headers is when it runs: there its covers say best how words that changed
+   by little, as addresses do, have changed. Only those near the most frequent upper half count. */
 static uint64_t dx_patch_p_find_address(dx_patch_p_maker *m)
 {
     const dx_patch_p_finder *f = &m->finder;
-    uint32_t *words = m->memory, half = 0, most = 0, count = 0, step = 256, sure, old, now, n;
-    uint64_t i, at, best = 0, first = 0, room = f->base_size;
+    uint32_t *words = m->memory, most = 0, count = 0, step = 256, sure, old, now, n;
+    uint64_t i, at, best = 0, middle = 0, room = f->base_size;
     size_t k;
     DX_PATCH_MEMSET(words, 0, sizeof m->memory);
     for (k = 0; k < 2 * f->cover_count; k++) {
         const dx_patch_p_cover *c = f->covers + k % f->cover_count;
         const uint8_t *p = f->base + c->old_at, *q = f->target + c->new_at;
-        if (k == f->cover_count && (uint64_t)half << 16 > room) first = ((uint64_t)half << 16) - room;
         for (i = 0; i < c->size; i += 4) {
             i += dx_patch_p_same(p + i, q + i, (size_t)(c->size - i));
             if (c->size - i < 4) break;
             old = dx_patch_p_load32(p + i);
             now = dx_patch_p_load32(q + i);
-            if (((now - old + 65536u) & 0xffffffffu) >= 131072u) continue;
-            if (old >> 16 == 0 || old >> 16 == 65535) continue;
+            if (((now - old + 65536u) & 0xffffffffu) >> 17 || (old >> 16) - 1 >= 65534u) continue;
             n = ((old >> 16) * 0x9e3779b1u & 0xffffffffu) >> 22;
             if (k < f->cover_count && ++words[n] > most) {
                 most = words[n];
-                half = old >> 16;
-            } else if (k >= f->cover_count && count < 1024 && old - first < room + 65536) {
+                middle = old & 0xffff0000u;
+            } else if (k >= f->cover_count && count < 1024 && old - middle + room < 2 * room) {
                 words[count++] = old;
                 words[count++] = now;
             }
         }
     }
     while (room / step > 1024) step *= 2;
-    for (at = first & ~(uint64_t)(step - 1), most = 7; at >> 16 <= half; at += step, most = n) {
+    at = middle > room ? (middle - room) & ~(uint64_t)(step - 1) : 0;
+    for (most = 7; at < middle + 65536; at += step, most = n) {
         for (i = 0, n = 0; i < count; i += 2)
             if (words[i] - at < room)
                 n += at + dx_patch_p_map_offset(&m->delta.predictor_, words[i] - at, &sure) ==

@@ -562,6 +562,37 @@ DX_TEST(p_a_segment_at_the_middle_of_all_addresses_is_harmless)
     DX_CHECK_MEM(out, target, n);
 }
 
+/* An image that runs somewhere else than at 0: words that point into it, to what insertions have moved by more and more. */
+static size_t image_with_pointers(uint32_t address)
+{
+    dx_patch_create_desc d = describe(DX_PATCH_KIND_DELTA);
+    uint32_t i, k, more, size, n = 65536;
+    size_t got;
+    fill(base, n, 5);
+    for (i = 0; i < 16384; i += 8) dx_patch_p_store32(base + i, address + i * 2654435761u % n);
+    memcpy(target, base, 16384);
+    for (k = 4; k < 16; k++) { /* 4096 bytes, then k * 4 new ones */
+        for (more = 0, i = 4; i < k; i++) more += 4 * i;
+        memcpy(target + 4096 * k + more, base + 4096 * k, 4096);
+        fill(target + 4096 * (k + 1) + more, 4 * k, k);
+        for (i = 0; i < 16384; i += 8) {
+            uint32_t p = dx_patch_p_load32(base + i);
+            if ((p - address) / 4096 == k) dx_patch_p_store32(target + i, p + more);
+        }
+    }
+    size = (uint32_t)create(&d, n, n + more);
+    DX_CHECK_EQ(apply(base, n, patch, size, &got), 0);
+    DX_CHECK_MEM(out, target, n + more);
+    return size;
+}
+
+DX_TEST(p_an_image_without_headers_is_found_where_it_runs)
+{
+    DX_CHECK(image_with_pointers(0x08004000) < 1000); /* most of 2048 words have changed: 2,185 bytes, were it looked for at 0 */
+    DX_CHECK(image_with_pointers(0xfffe0000u) < 1000);
+    DX_CHECK(image_with_pointers(0x00100000) < 1000);
+}
+
 DX_TEST(pt_2_w_3_w_5_records_stay_inside_their_block_and_file)
 {
     static const uint8_t good[] = {0, 1, 0, 1, 0xaa}, long_run[] = {0, 1, 60, 5, 1, 2, 3, 4, 5};

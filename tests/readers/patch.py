@@ -392,7 +392,7 @@ class Delta:
                 if other & 0x9f000000 == 0x90000000 and other & 31 == v >> 5 & 31:
                     number = gather("add", v)
                     return Field(4, page(here - (o - at), other) + ((v >> 10 & 4095) << scale(v)),
-                                 lambda m: number >> 12 << 12 | (m & 4095) >> scale(v), scale(v), lambda n: scatter("add", n).to_bytes(4, "little"))
+                                 lambda m: number >> 12 - scale(v) << 12 - scale(v) | (m & 4095) >> scale(v), scale(v), lambda n: scatter("add", n).to_bytes(4, "little"))
         return None
     def risc_v(self, o, here, there, v, relative):
         if o % 2 == 0 and v & 0xf7f == 0x6f:
