@@ -1777,7 +1777,7 @@ static bool dx_patch_p_take(dx_patch_p_finder *f, size_t new_at, size_t old_at, 
     if (last && c.new_at < last->new_at + last->size) {
         dx_patch_p_cover shorter = *last;
         dx_patch_p_cut(f, &shorter, &c);
-        if (c.size < 12 || c.new_at > new_at + DX_PATCH_P_LOOK) return false;
+        if (c.size < 12 || c.new_at > new_at + 8 * DX_PATCH_P_LOOK) return false;
         if (shorter.size) *last = shorter;
         else f->cover_count--;
     }
