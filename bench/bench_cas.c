@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #ifdef HAS_OPENSSL
 #include <openssl/evp.h>
@@ -306,6 +307,7 @@ static const char *path_of(const char *name)
 
 static dx_cas_store store;
 static dx_cas_file store_file;
+static dx_cas_view view; /* in front of store_file */
 static dx_cas_id *stored;
 enum { STORED_MAX = 1 << 20 };
 
@@ -321,6 +323,11 @@ static void open_dx(dx_cas_store *s, dx_cas_file *file, const char *name, uint32
     CHECK(dx_cas_file_open(file, path_of(name), DX_CAS_WRITE | DX_CAS_CREATE) == DX_CAS_OK);
     desc.device = dx_cas_file_device(file);
     desc.durability = durability;
+    if (durability == DX_CAS_FULL) {
+        dx_cas_view v = {desc.device, NULL, 0};
+        view = v;
+        desc.device = dx_cas_view_device(&view);
+    }
     if (durability == DX_CAS_FULL_ONCE) {
         static unsigned char buffer[1 << 18];
         dx_cas_gather g = {desc.device, buffer, sizeof buffer, 0, 0};
@@ -356,6 +363,23 @@ static void get_dx(size_t size, size_t count)
         CHECK(dx_cas_get(&store, &stored[stored_from + (i * 7919) % (stored_count - stored_from)], back, size, &got) == DX_CAS_OK);
         sink += back[0];
     }
+}
+
+/* The same, the store's file mapped. */
+static void map_store(size_t size, size_t count)
+{
+    int fd = open(path_of("dx"), O_RDONLY);
+    put_dx(size, count);
+    CHECK(view.inner.size(view.inner.user, &view.size) == DX_CAS_OK);
+    view.bytes = mmap(NULL, (size_t)view.size, PROT_READ, MAP_SHARED, fd, 0);
+    CHECK(view.bytes != MAP_FAILED);
+    close(fd);
+}
+
+static void unmap_store(void)
+{
+    munmap((void *)(uintptr_t)view.bytes, (size_t)view.size);
+    view.size = 0;
 }
 
 #ifdef HAS_LMDB
@@ -616,6 +640,8 @@ static void gets_from(const char *name, run_fn *put, run_fn *get, size_t size)
 static void gets_of(size_t size)
 {
     gets_from("dx_cas (hash checked)", put_dx, get_dx, size);
+    gets_from("dx_cas (mapped, hash checked)", map_store, get_dx, size);
+    unmap_store();
 #ifdef HAS_LMDB
     gets_from("LMDB", put_lmdb, get_lmdb, size);
 #endif

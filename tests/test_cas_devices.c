@@ -1,10 +1,15 @@
-/* Devices for dx_cas.h beside it: memory, and the one that gathers writes.
+/* Devices for dx_cas.h beside it: memory, the one that gathers writes, the one that reads where the bytes are.
    cc -std=c11 -O2 tests/test_cas_devices.c -o build/test_cas_devices */
+#define _GNU_SOURCE 1
 #define DX_IMPLEMENTATION
 #include "../dx_cas.h"
 #include "../examples/devices/devices.h"
 #define DX_TEST_MAIN
 #include "dx_test.h"
+
+#if defined(__unix__)
+#include <sys/mman.h>
+#endif
 
 #define OK(call) DX_CHECK_EQ(call, DX_CAS_OK)
 
@@ -12,13 +17,14 @@
 typedef struct counted {
     dx_cas_memory memory;
     dx_cas_device inner;
-    unsigned      writes, syncs, fail; /* fail: every write, with that error */
+    unsigned      reads, writes, syncs, fail; /* fail: every write, with that error */
     uint8_t       bytes[1 << 18];
 } counted;
 
 static int counted_read(void *user, uint64_t offset, void *out, size_t size, size_t *got)
 {
     counted *c = (counted *)user;
+    c->reads++;
     return c->inner.read(c->inner.user, offset, out, size, got);
 }
 
@@ -204,3 +210,81 @@ DX_TEST(ca_1_a_full_device_behind_the_buffer_loses_nothing)
     open_on(&s, gather.inner, DX_CAS_FULL_ONCE);
     for (unsigned i = 0; i <= count; i++) OK(dx_cas_has(&s, &ids[i]));
 }
+
+/* As the device behind it by itself, wherever the view ends. */
+DX_PROPERTY(ca_1_a_view_reads_as_the_device_behind_it, 400)
+{
+    static uint8_t data[4096], one[4096], two[4096];
+    dx_cas_view view = {counted_device(&disk, sizeof disk.bytes), disk.bytes, 0};
+    dx_cas_device device = dx_cas_view_device(&view);
+    size_t steps = (size_t)dx_choose_range(c, 1, 30);
+    for (size_t k = 0; k < steps; k++) {
+        uint64_t at = dx_choose(c, 6000), size = dx_choose(c, 3000), length, same;
+        size_t got = 99, expected = 99;
+        switch (dx_choose(c, 4)) {
+        case 0:
+            for (size_t i = 0; i < size; i++) data[i] = (uint8_t)(k + i);
+            OK(device.write(device.user, at, data, (size_t)size));
+            break;
+        case 1: OK(device.truncate(device.user, at)); break;
+        case 2:
+            OK(device.size(device.user, &view.size));
+            view.size -= dx_choose(c, view.size < 100 ? view.size : 100);
+            break;
+        default:
+            OK(device.read(device.user, at, one, (size_t)size, &got));
+            OK(disk.inner.read(disk.inner.user, at, two, (size_t)size, &expected));
+            DX_CHECK_EQ(got, expected);
+            DX_CHECK_MEM(one, two, got);
+        }
+        OK(device.size(device.user, &length));
+        OK(disk.inner.size(disk.inner.user, &same));
+        DX_CHECK_EQ(length, same);
+        DX_CHECK(view.size <= length);
+    }
+}
+
+#if defined(__unix__)
+DX_TEST(ca_2_a_get_from_a_mapped_file_calls_no_device_and_is_still_checked)
+{
+    static const char path[] = "build/test_cas_devices.store";
+    static uint8_t content[3000], back[3000];
+    dx_cas_store s;
+    dx_cas_file file;
+    dx_cas_id ids[20];
+    size_t got;
+    remove(path);
+    OK(dx_cas_file_open(&file, path, DX_CAS_WRITE | DX_CAS_CREATE));
+    dx_cas_view view = {dx_cas_file_device(&file), NULL, 0};
+    open_on(&s, dx_cas_view_device(&view), DX_CAS_FULL);
+    for (size_t k = 0; k < 20; k++) {
+        memset(content, (int)k, sizeof content);
+        OK(dx_cas_put(&s, content, sizeof content, &ids[k]));
+    }
+    OK(dx_cas_commit(&s));
+    uint64_t size;
+    OK(view.inner.size(view.inner.user, &size));
+    FILE *f = fopen(path, "r+b");
+    DX_CHECK(f != NULL);
+    void *map = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, fileno(f), 0);
+    DX_CHECK(map != MAP_FAILED);
+    view.bytes = map;
+    view.size = size;
+    view.inner.read = NULL; /* calling it would end the test */
+    for (size_t k = 0; k < 20; k++) {
+        OK(dx_cas_get(&s, &ids[k], back, sizeof back, &got));
+        DX_CHECK(got == sizeof back && back[0] == k && back[2999] == k);
+    }
+    for (long at = 100; at < (long)size; at += 500) { /* damage shows through the mapping */
+        fseek(f, at, SEEK_SET);
+        fputc(0xee, f);
+    }
+    DX_CHECK_EQ(fflush(f), 0);
+    DX_CHECK_EQ(dx_cas_get(&s, &ids[7], back, sizeof back, &got), DX_CAS_ECORRUPT);
+    munmap(map, (size_t)size);
+    fclose(f);
+    dx_cas_close(&s);
+    dx_cas_file_close(&file);
+    remove(path);
+}
+#endif

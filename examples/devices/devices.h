@@ -1,4 +1,5 @@
-/*  devices.h - more devices for the stores of dx_cas.h: memory, and one that gathers writes
+/*  devices.h - more devices for the stores of dx_cas.h: memory, one that gathers writes, and one
+                that reads where the bytes already are
 
     Include it behind dx_cas.h; where DX_CAS_IMPLEMENTATION or DX_IMPLEMENTATION is defined the
     functions are here, too. MIT-0 or public domain, as dx_cas.h.
@@ -8,6 +9,9 @@
 
         dx_cas_gather gather = {dx_cas_file_device(&file), bytes, sizeof bytes, 0, 0};
         desc.device = dx_cas_gather_device(&gather);        // many puts, one write
+
+        dx_cas_view view = {dx_cas_file_device(&file), mapped, size};
+        desc.device = dx_cas_view_device(&view);            // a get calls no system
 
     Nothing here is allocated, and nothing recurses.
 */
@@ -46,6 +50,20 @@ typedef struct dx_cas_gather { /* {device, buffer, capacity, 0, 0} */
 DX_CAS_API dx_cas_device dx_cas_gather_device(dx_cas_gather *g);
 /* Hand on what it holds; also before it is let go of. After an error it holds it still. */
 DX_CAS_API int dx_cas_gather_flush(dx_cas_gather *g);
+
+/* Reads what lies in memory already: a file that is mapped (shared), flash with addresses. The
+   rest, and everything that is written, goes to the inner device. bytes must show what that holds
+   in its first `size` bytes, also what it is given later. Both may be changed between calls, as
+   when the file has grown.
+   - A mapping has a price: when another process shortens the file, or its disk cannot read, the
+     system kills who reads there. Leave size 0 where that may happen. */
+typedef struct dx_cas_view { /* {device, bytes, size} */
+    dx_cas_device inner;
+    const void *bytes;
+    uint64_t    size; /* bytes; 0: none yet */
+} dx_cas_view;
+/* *v must outlive the store. */
+DX_CAS_API dx_cas_device dx_cas_view_device(dx_cas_view *v);
 
 #ifdef __cplusplus
 }
@@ -181,6 +199,56 @@ DX_CAS_API dx_cas_device dx_cas_gather_device(dx_cas_gather *g)
                        dx_cas_p_gather_size, dx_cas_p_gather_truncate, g, NULL};
     DX_CAS_ASSERT(g && (g->buffer || g->capacity == 0));
     if (g->inner.barrier) d.barrier = dx_cas_p_gather_barrier;
+    return d;
+}
+
+static int dx_cas_p_view_read(void *user, uint64_t offset, void *out, size_t size, size_t *got)
+{
+    const dx_cas_view *v = (const dx_cas_view *)user;
+    if (offset > v->size || size > v->size - offset)
+        return v->inner.read(v->inner.user, offset, out, size, got);
+    if (size) DX_CAS_MEMCPY(out, (const uint8_t *)v->bytes + (size_t)offset, size);
+    *got = size;
+    return DX_CAS_OK;
+}
+
+static int dx_cas_p_view_write(void *user, uint64_t offset, const void *data, size_t size)
+{
+    dx_cas_view *v = (dx_cas_view *)user;
+    return v->inner.write(v->inner.user, offset, data, size);
+}
+
+static int dx_cas_p_view_sync(void *user)
+{
+    dx_cas_view *v = (dx_cas_view *)user;
+    return v->inner.sync(v->inner.user);
+}
+
+static int dx_cas_p_view_barrier(void *user)
+{
+    dx_cas_view *v = (dx_cas_view *)user;
+    return v->inner.barrier(v->inner.user);
+}
+
+static int dx_cas_p_view_size(void *user, uint64_t *size)
+{
+    dx_cas_view *v = (dx_cas_view *)user;
+    return v->inner.size(v->inner.user, size);
+}
+
+static int dx_cas_p_view_truncate(void *user, uint64_t size)
+{
+    dx_cas_view *v = (dx_cas_view *)user;
+    if (size < v->size) v->size = size; /* what was mapped behind it is no longer there */
+    return v->inner.truncate(v->inner.user, size);
+}
+
+DX_CAS_API dx_cas_device dx_cas_view_device(dx_cas_view *v)
+{
+    dx_cas_device d = {dx_cas_p_view_read, dx_cas_p_view_write, dx_cas_p_view_sync,
+                       dx_cas_p_view_size, dx_cas_p_view_truncate, v, NULL};
+    DX_CAS_ASSERT(v && (v->bytes || v->size == 0));
+    if (v->inner.barrier) d.barrier = dx_cas_p_view_barrier;
     return d;
 }
 
