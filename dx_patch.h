@@ -1399,23 +1399,22 @@ static void dx_patch_p_locate_word(dx_patch_p_field *f, uint32_t id, const dx_pa
 {
     const uint8_t *p = b->old_bytes + at;
     uint32_t word = dx_patch_p_load32(p);
-    bool close = ((word + 0x10000u) & 0xffffffffu) < 0x20000u, thumb = id == DX_PATCH_P_ID_THUMB;
-    bool code = id == DX_PATCH_P_ID_X86 ||
-                (id == DX_PATCH_P_ID_I386 &&
-                 ((before >= 1 && (p[-1] & 0xfe) == 0xe8) ||
-                  (before >= 2 && (p[-1] & 0xf0) == 0x80 && p[-2] == 0x0f)));
+    bool close = ((word + 0x10000u) & 0xffffffffu) < 0x20000u;
+    bool own = id == DX_PATCH_P_ID_NEAR, based = id == DX_PATCH_P_ID_BASED;
+    bool i386 = id == DX_PATCH_P_ID_I386, thumb = id == DX_PATCH_P_ID_THUMB;
+    bool call = i386 && before >= 1 && (p[-1] & 0xfe) == 0xe8;
+    bool jump = i386 && before >= 2 && (p[-1] & 0xf0) == 0x80 && p[-2] == 0x0f;
+    bool code = id == DX_PATCH_P_ID_X86 || call || jump;
     bool branch = thumb && ((word & 0xd000f800u) == 0xd000f000u ||
                             (word & 0xd000f800u) == 0x9000f000u);
     bool table = id == DX_PATCH_P_ID_TABLE || (thumb && !((b->old_at + at) & 3));
-    if (id == DX_PATCH_P_ID_NEAR ? close : !code && !branch && id != DX_PATCH_P_ID_BASED &&
-        (word < 256 || !(table || (id == DX_PATCH_P_ID_I386 && !close)))) return;
+    bool likely = word >= 256 && (table || (i386 && !close));
+    if (!code && !branch && !based && !likely && (!own || close)) return;
     if (branch) dx_patch_p_set_field(f, DX_PATCH_P_FORM_BL, 4, 24, 1, p);
     else dx_patch_p_set_field(f, DX_PATCH_P_FORM_PLAIN, 4, 32, 0, p);
-    if (code || branch || id == DX_PATCH_P_ID_NEAR)
-        dx_patch_p_relative(f, b, at + (id == DX_PATCH_P_ID_NEAR ? 0u : 4u));
-    else
-        f->target = id == DX_PATCH_P_ID_BASED ? f->target + b->origin[0] : word;
-    if (id == DX_PATCH_P_ID_BASED) f->origin = b->origin[1];
+    if (code || branch || own) dx_patch_p_relative(f, b, at + (own ? 0u : 4u));
+    else f->target = based ? f->target + b->origin[0] : word;
+    if (based) f->origin = b->origin[1];
 }
 
 /* The field at byte `at` of a block, whose last field ended at `from`. The block's bytes may be
