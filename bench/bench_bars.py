@@ -41,7 +41,7 @@ def cas():
     for peer, bar in (("LMDB", 4), ("RocksDB", 1.3), ("SQLite (WAL)", 8)):
         aim("64 puts in a commit, of " + peer, of(own, peer, c), ">=", bar)
     aim("put 1 KB not durable, of LMDB", of("dx_cas (gathered)", "LMDB", "put 1024 B not durable"), ">=", 2.5)
-    for how in ("hash checked", "mapped, hash checked"):
+    for how in ("hash checked", "mapped; hash checked"):
         v = get("dx_cas (%s)" % how, "get 1024 B warm")
         aim("get 1 KB warm, %s, us" % how, v and v / 1000, "<=", 2)
 

@@ -640,7 +640,7 @@ static void gets_from(const char *name, run_fn *put, run_fn *get, size_t size)
 static void gets_of(size_t size)
 {
     gets_from("dx_cas (hash checked)", put_dx, get_dx, size);
-    gets_from("dx_cas (mapped, hash checked)", map_store, get_dx, size);
+    gets_from("dx_cas (mapped; hash checked)", map_store, get_dx, size);
     unmap_store();
 #ifdef HAS_LMDB
     gets_from("LMDB", put_lmdb, get_lmdb, size);
