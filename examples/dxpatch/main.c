@@ -68,12 +68,19 @@ static int parse_kind(dxpatch_options *o, const char *value)
     return DXUP_OK;
 }
 
-static int parse_block_size(dxpatch_options *o, const char *value)
+/* A decimal number and nothing else. */
+static bool parse_number(const char *value, unsigned long long *n)
 {
     char *end;
     errno = 0;
-    unsigned long n = strtoul(value, &end, 10);
-    if (errno || *end || end == value || *value == '-' || n < 64 || n > 1048576 || (n & (n - 1)))
+    *n = strtoull(value, &end, 10);
+    return !errno && !*end && end != value && *value != '-';
+}
+
+static int parse_block_size(dxpatch_options *o, const char *value)
+{
+    unsigned long long n;
+    if (!parse_number(value, &n) || n < 64 || n > 1048576 || (n & (n - 1)))
         return dxup_fail(DXUP_USAGE, "'%s' is not a power of two from 64 to 1048576", value);
     o->block_size = (uint32_t)n;
     return DXUP_OK;
@@ -81,10 +88,8 @@ static int parse_block_size(dxpatch_options *o, const char *value)
 
 static int parse_slot_size(dxpatch_options *o, const char *value)
 {
-    char *end;
-    errno = 0;
-    unsigned long long n = strtoull(value, &end, 10);
-    if (errno || *end || end == value || *value == '-' || n == 0)
+    unsigned long long n;
+    if (!parse_number(value, &n) || n == 0)
         return dxup_fail(DXUP_USAGE, "'%s' is not a number of bytes", value);
     o->slot_size = n;
     return DXUP_OK;
@@ -92,10 +97,8 @@ static int parse_slot_size(dxpatch_options *o, const char *value)
 
 static int parse_memory(dxpatch_options *o, const char *value)
 {
-    char *end;
-    errno = 0;
-    unsigned long long n = strtoull(value, &end, 10);
-    if (errno || *end || end == value || *value == '-' || n == 0 || n > SIZE_MAX >> 20)
+    unsigned long long n;
+    if (!parse_number(value, &n) || n == 0 || n > SIZE_MAX >> 20)
         return dxup_fail(DXUP_USAGE, "'%s' is not a number of MiB", value);
     o->memory_size = (uint64_t)n << 20;
     return DXUP_OK;

@@ -7,13 +7,13 @@
 #include "trees.h"
 
 #ifndef DXUP_NO_SNAPSHOTS
+#include "os.h"
 #include "../../dx_cas.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,7 +28,7 @@ struct dxup_seen {
     rows   before, now;
     size_t mapped; /* bytes of the file that before lies in */
     bool   news;   /* something was not found as it was */
-    void  *map;
+    const void *map;
     char   path[DXUP_PATH_SIZE_MAX + 64];
 };
 
@@ -60,13 +60,10 @@ static void load(dxup_seen *s)
     if (fd < 0) return;
     if (fstat(fd, &st) == 0 && st.st_size >= HEAD_SIZE + 32 && st.st_size < INT32_MAX) {
         s->mapped = (size_t)st.st_size;
-        s->map = mmap(NULL, s->mapped, PROT_READ, MAP_PRIVATE, fd, 0);
+        s->map = os_map(fd, s->mapped);
     }
     close(fd);
-    if (!s->map || s->map == MAP_FAILED) {
-        s->map = NULL;
-        return;
-    }
+    if (!s->map) return;
     const uint8_t *p = s->map;
     size_t body = s->mapped - HEAD_SIZE - 32;
     uint64_t count = 0;
@@ -74,7 +71,7 @@ static void load(dxup_seen *s)
     if (memcmp(p, "DXSEEN1\n", 8) != 0 || body % ROW_SIZE || count != body / ROW_SIZE) return;
     hash_rows(p, s->mapped - 32, hash);
     if (memcmp(hash, p + s->mapped - 32, 32) != 0) return;
-    s->before.bytes = (uint8_t *)s->map + HEAD_SIZE;
+    s->before.bytes = (uint8_t *)(uintptr_t)s->map + HEAD_SIZE;
     s->before.count = body / ROW_SIZE;
 }
 
@@ -157,7 +154,7 @@ void dxup_seen_save(dxup_seen *s, const uint8_t root[32])
 void dxup_seen_close(dxup_seen *s)
 {
     if (!s) return;
-    if (s->map) munmap(s->map, s->mapped);
+    if (s->map) os_unmap(s->map, s->mapped);
     free(s->now.bytes);
     free(s);
 }
