@@ -1180,21 +1180,21 @@ enum { DX_CAS_P_FAR = 1024 };
 static size_t dx_cas_p_roll(dx_cas_chunker *c, const uint8_t *p, size_t size, uint32_t until,
                             uint64_t mask, bool *cut)
 {
-    uint64_t hash = c->hash_, far;
+    uint64_t hash = c->hash_, ahead;
     size_t n = until > c->fill_ ? until - c->fill_ : 0, i = 0, k = DX_CAS_P_FAR;
     if (n > size) n = size;
     while (k == DX_CAS_P_FAR && n - i >= 2 * DX_CAS_P_FAR) {
         const uint8_t *near_p = p + i, *far_p = near_p + DX_CAS_P_FAR;
-        for (far = 0, k = DX_CAS_P_FAR - 64; k < DX_CAS_P_FAR; k++) {
-            far = (far << 1) + c->gear_[near_p[k]];
+        for (ahead = 0, k = DX_CAS_P_FAR - 64; k < DX_CAS_P_FAR; k++) {
+            ahead = (ahead << 1) + c->gear_[near_p[k]];
         }
         for (k = 0; k < DX_CAS_P_FAR; k++) {
             hash = (hash << 1) + c->gear_[near_p[k]];
-            far = (far << 1) + c->gear_[far_p[k]];
-            if ((hash & mask) == 0 || (far & mask) == 0) break;
+            ahead = (ahead << 1) + c->gear_[far_p[k]];
+            if ((hash & mask) == 0 || (ahead & mask) == 0) break;
         }
         i += k < DX_CAS_P_FAR ? k + 1 : 2 * DX_CAS_P_FAR;
-        if (k == DX_CAS_P_FAR) hash = far;
+        if (k == DX_CAS_P_FAR) hash = ahead;
     }
     *cut = i > 0 && (hash & mask) == 0; /* if not, what follows meets the far one */
     for (; i < n && !*cut; i++) {

@@ -1401,14 +1401,14 @@ static void dx_patch_p_locate_word(dx_patch_p_field *f, uint32_t id, const dx_pa
     uint32_t word = dx_patch_p_load32(p);
     bool close = ((word + 0x10000u) & 0xffffffffu) < 0x20000u;
     bool own = id == DX_PATCH_P_ID_NEAR, based = id == DX_PATCH_P_ID_BASED;
-    bool i386 = id == DX_PATCH_P_ID_I386, thumb = id == DX_PATCH_P_ID_THUMB;
-    bool call = i386 && before >= 1 && (p[-1] & 0xfe) == 0xe8;
-    bool jump = i386 && before >= 2 && (p[-1] & 0xf0) == 0x80 && p[-2] == 0x0f;
+    bool x86_32 = id == DX_PATCH_P_ID_I386, thumb = id == DX_PATCH_P_ID_THUMB;
+    bool call = x86_32 && before >= 1 && (p[-1] & 0xfe) == 0xe8;
+    bool jump = x86_32 && before >= 2 && (p[-1] & 0xf0) == 0x80 && p[-2] == 0x0f;
     bool code = id == DX_PATCH_P_ID_X86 || call || jump;
     bool branch = thumb && ((word & 0xd000f800u) == 0xd000f000u ||
                             (word & 0xd000f800u) == 0x9000f000u);
     bool table = id == DX_PATCH_P_ID_TABLE || (thumb && !((b->old_at + at) & 3));
-    bool likely = word >= 256 && (table || (i386 && !close));
+    bool likely = word >= 256 && (table || (x86_32 && !close));
     if (!code && !branch && !based && !likely && (!own || close)) return;
     if (branch) dx_patch_p_set_field(f, DX_PATCH_P_FORM_BL, 4, 24, 1, p);
     else dx_patch_p_set_field(f, DX_PATCH_P_FORM_PLAIN, 4, 32, 0, p);

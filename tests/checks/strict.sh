@@ -79,4 +79,18 @@ for h in $headers; do
         skip "$h gcc s390x" "s390x-linux-gnu-gcc is not installed"
     fi
 done
+
+# Names that compilers define in their GNU modes (unix, i386, mips and their like) and that system
+# headers define as macros (windows.h above all): no header may use one of its own.
+taken="i386 i486 i586 i686 linux unix mips sparc sun vax hpux m68k mc68000 sgi pdp11 R3000 PPC pyr near far
+    small hyper interface random environ"
+others_names() { # HEADER: the system's own headers first, then the names, then HEADER
+    grep -o '^ *# *include <[^>]*>' "$1" | sort -u | sed 's/.*\(<.*>\)/#if __has_include(\1)\n#include \1\n#endif/'
+    for name in $taken; do printf '#undef %s\n#define %s 1\n' "$name" "$name"; done
+    printf '#define DX_IMPLEMENTATION\n#include "%s"\n' "$1"
+}
+for h in $headers; do
+    others_names "$h" >"$work/names.${h%.h}.c"
+    try "$h, names that others define" gcc -std=gnu17 -D_GNU_SOURCE -I"$top" -S "$work/names.${h%.h}.c" -o /dev/null
+done
 finish
