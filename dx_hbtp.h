@@ -1787,7 +1787,7 @@ static void dx_hbtp_p_event(dx_hbtp_session *s, dx_hbtp_event event, const dx_hb
     if (s->desc.on_event) s->desc.on_event(s, event, frame);
 }
 
-static struct dx_hbtp_p_slot *dx_hbtp_p_slot(const dx_hbtp_session *s, uint16_t sequence)
+static struct dx_hbtp_p_slot *dx_hbtp_p_slot_at(const dx_hbtp_session *s, uint16_t sequence)
 {
     return &s->slots_[sequence & (s->slot_count_ - 1)];
 }
@@ -1801,7 +1801,7 @@ static uint16_t dx_hbtp_p_next(const dx_hbtp_session *s)
     do {
         number = (uint16_t)(number + 1);
         if (!number) number = 1; /* 0 means: belongs to no request */
-    } while (dx_hbtp_p_slot(s, number)->state == DX_HBTP_P_WAITING ||
+    } while (dx_hbtp_p_slot_at(s, number)->state == DX_HBTP_P_WAITING ||
              dx_hbtp_p_find_stream(s, number | DX_HBTP_P_OURS));
     return number;
 }
@@ -1908,7 +1908,7 @@ static int dx_hbtp_p_on_answer(const dx_hbtp_context *c)
 {
     dx_hbtp_session *s = c->session;
     const dx_hbtp_frame *f = c->frame;
-    struct dx_hbtp_p_slot *slot = dx_hbtp_p_slot(s, f->sequence);
+    struct dx_hbtp_p_slot *slot = dx_hbtp_p_slot_at(s, f->sequence);
     if (!f->sequence && f->opcode == DX_HBTP_OP_PONG) return DX_HBTP_OK; /* keepalive */
     if (dx_hbtp_p_stream_refused(s, f)) return DX_HBTP_OK;
     if (slot->sequence != f->sequence || slot->state == DX_HBTP_P_FREE ||
@@ -1939,7 +1939,7 @@ static int dx_hbtp_p_request(dx_hbtp_session *s, uint32_t word, const uint8_t *h
     error = dx_hbtp_p_write(s->desc.out, word | (uint32_t)number << 16, head, head_size, payload,
                             size);
     if (error) return error;
-    slot = dx_hbtp_p_slot(s, number);
+    slot = dx_hbtp_p_slot_at(s, number);
     slot->sequence = s->sequence_ = number;
     slot->state = DX_HBTP_P_WAITING;
     slot->deadline_ns = deadline_ns;
@@ -1971,7 +1971,7 @@ DX_HBTP_API int dx_hbtp_request(dx_hbtp_session *s, uint16_t opcode, uint8_t fla
 
 DX_HBTP_API int dx_hbtp_cancel(dx_hbtp_session *s, uint16_t sequence)
 {
-    struct dx_hbtp_p_slot *slot = s ? dx_hbtp_p_slot(s, sequence) : NULL;
+    struct dx_hbtp_p_slot *slot = s ? dx_hbtp_p_slot_at(s, sequence) : NULL;
     if (!slot || slot->state != DX_HBTP_P_WAITING || slot->sequence != sequence)
         return DX_HBTP_ENOTFOUND;
     dx_hbtp_p_give_up(s, slot, DX_HBTP_ECANCELED);
