@@ -453,6 +453,29 @@ a_tree_is_read_once() {
     expect 0 "$dxup" publish store t tree
     says "unchanged"
 }
+a_tree_is_looked_at_on_all_cores() { # blocks of names, directories side by side and below each other, few descriptors
+    local i
+    mkdir -p tree/large tree/deep$(printf '/d%.0s' $(seq 60)) tree/empty
+    for i in $(seq 1000); do echo "$i" >tree/large/$i; done
+    for i in $(seq 200); do mkdir tree/dir$i; echo "$i" >tree/dir$i/file; ln -s file tree/dir$i/link; done
+    for i in 1 2 8; do
+        expect 0 "$dxup" publish store t tree --workers $i
+        case $i in 1) says "t@1 published" ;; *) says "t@1 is unchanged" ;; esac
+    done
+    expect 0 bash -c "ulimit -n 100; '$dxup' publish store t tree --workers 8" # 61 for the deepest, few ahead
+    says "t@1 is unchanged"
+    expect 0 "$dxup" checkout store t out --workers 2
+    same_tree tree out
+    same_times tree out
+    mkfifo tree/dir150/pipe
+    for i in 1 2 8; do
+        expect 6 "$dxup" publish store t tree --workers $i
+        says "dir150/pipe is neither file"
+    done
+    rm tree/dir150/pipe
+    expect 0 "$dxup" publish store t tree --workers 8
+    says "t@2 published" # the time of one directory is another
+}
 what_was_seen_is_only_a_hint() {
     make_tree tree
     bytes 3000000 >tree/large
@@ -1233,7 +1256,7 @@ for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_a
     pull_full_patch_unchanged pull_a_tree pull_sees_what_is_published_meanwhile \
     pull_over_a_file_the_server_does_not_know many_clients_at_once modes_are_kept a_link_stays_a_link large_versions_are_patched_by_chunks \
     a_gigabyte_in_64_megabytes a_big_endian_machine a_big_endian_machine_of_32_bits an_arm_of_32_bits a_pc_of_32_bits \
-    a_tree_is_read_once what_was_seen_is_only_a_hint trees_of_every_shape trees_that_cannot_be_published \
+    a_tree_is_read_once a_tree_is_looked_at_on_all_cores what_was_seen_is_only_a_hint trees_of_every_shape trees_that_cannot_be_published \
     links_swapped_in_while_a_tree_is_restored a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree versions_of_a_tree_as_deltas versions_of_a_file_as_deltas a_packed_store trees_as_streams_in_the_same_store \
     no_server_and_no_such_name a_server_that_lies a_killed_server a_killed_client many_connections \
     connections_are_cut_in_the_middle a_pull_goes_on_where_it_was_cut what_a_cut_pull_left_is_not_trusted a_server_with_few_connections a_killed_client_of_many_connections \

@@ -6,16 +6,15 @@
 #ifndef DXUP_NO_SNAPSHOTS
 #include "follow.h"
 #include "tree_batch.h"
+#include "tree_scan.h"
 
 #include "../../dx_cas.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { A_DIR, A_DIR_END, AN_ENTRY, AN_OPEN, A_CHUNK, A_FILE, A_DROP }; /* dxup_event.kind */
@@ -42,6 +41,7 @@ typedef struct publisher {
     const char       *name;
     dxup_published   *out;
     dxup_ring         ring;
+    dxup_ahead        ahead; /* of the walk */
     dxup_batch       *batch;
     size_t            chunk_at; /* the chunk in progress begins here in the batch's bytes */
     dx_cas_chunker    chunker;
@@ -275,7 +275,7 @@ static int end_file(publisher *p, const dxup_batch *b, const dxup_event *e)
         memcpy(seen.id, entry.id, 32);
         if (e->level == DX_TREE_INLINE) memcpy(seen.id, entry.data, (size_t)e->size);
         seen.level = entry.level;
-        dxup_seen_add(p->seen, &seen, e->now_ns);
+        dxup_seen_add(p->seen, &seen, e->now_ns, e->fresh);
         p->out->files++;
         p->out->read_files += e->fresh;
         p->out->read_bytes += e->fresh ? e->size : 0;
@@ -355,7 +355,7 @@ static int need(publisher *p, size_t text)
     return switch_batch(p);
 }
 
-static dxup_event *new_event(publisher *p, int kind, int type, const char *name, const struct stat *st)
+static dxup_event *new_event(publisher *p, int kind, int type, const char *name, const dxup_found *f)
 {
     dxup_batch *b = p->batch;
     dxup_event *e = &b->events[b->event_count++];
@@ -366,23 +366,23 @@ static dxup_event *new_event(publisher *p, int kind, int type, const char *name,
     e->name_size = (uint16_t)strlen(name);
     memcpy(b->text + b->text_size, name, e->name_size);
     b->text_size += e->name_size;
-    if (!st) return e;
-    e->mode = st->st_mode & 0777;
-    e->size = (uint64_t)st->st_size;
-    e->device = (uint64_t)st->st_dev;
-    e->inode = (uint64_t)st->st_ino;
-    e->mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
-    e->ctime_ns = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
+    if (!f) return e;
+    e->mode = f->mode & 0777;
+    e->size = f->file.size;
+    e->device = f->file.device;
+    e->inode = f->file.inode;
+    e->mtime_ns = f->file.mtime_ns;
+    e->ctime_ns = f->file.ctime_ns;
     return e;
 }
 
 /* An entry that is complete, with its data. */
-static int send_entry(publisher *p, int type, const char *name, const struct stat *st,
-                      const void *data, size_t size, int64_t now_ns)
+static int send_entry(publisher *p, int type, const dxup_found *f, const void *data, size_t size,
+                      int64_t now_ns)
 {
     int status = need(p, DX_TREE_NAME_MAX + size);
     if (status) return status;
-    dxup_event *e = new_event(p, AN_ENTRY, type, name, st);
+    dxup_event *e = new_event(p, AN_ENTRY, type, f->name, f);
     e->level = DX_TREE_INLINE;
     e->size = size;
     e->now_ns = now_ns;
@@ -406,14 +406,6 @@ static int send_chunk(publisher *p, size_t size)
 }
 
 /* >>walk --------------------------------------------------------------- */
-static bool is_as_before(const struct stat *a, const struct stat *b)
-{
-    return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
-           a->st_mode == b->st_mode && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
-           a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
-}
-
 static ssize_t read_some(int fd, void *out, size_t size)
 {
     ssize_t n;
@@ -464,8 +456,7 @@ static int read_chunks(publisher *p, int fd, uint64_t size, uint64_t *total)
     return status;
 }
 
-static int read_inline(publisher *p, int fd, const char *name, const struct stat *st,
-                       uint64_t *total, int64_t now_ns)
+static int read_inline(publisher *p, int fd, const dxup_found *f, uint64_t *total, int64_t now_ns)
 {
     uint8_t bytes[DX_TREE_INLINE_MAX + 1];
     size_t have = 0;
@@ -474,8 +465,8 @@ static int read_inline(publisher *p, int fd, const char *name, const struct stat
         have += (size_t)n;
     if (n < 0) return dxup_fail_errno("%s: reading", p->path);
     *total = have;
-    if (have != (uint64_t)st->st_size) return DXUP_OK;
-    int status = send_entry(p, DX_TREE_FILE, name, st, bytes, have, now_ns);
+    if (have != f->file.size) return DXUP_OK;
+    int status = send_entry(p, DX_TREE_FILE, f, bytes, have, now_ns);
     if (!status) p->batch->events[p->batch->event_count - 1].fresh = true;
     return status;
 }
@@ -490,30 +481,31 @@ static int drop(publisher *p)
 }
 
 /* Read a file once. *changed: it was another before, or changed while it was read. */
-static int read_file(publisher *p, int dir, const char *name, struct stat *st, bool *changed)
+static int read_file(publisher *p, int dir, dxup_found *f, bool *changed)
 {
-    struct stat after;
+    struct stat st;
+    dxup_found before = *f;
     uint64_t total = 0;
     int64_t now_ns = dxup_time_ns();
-    int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    int fd = openat(dir, f->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return dxup_fail_errno("%s", p->path);
-    bool in_line = st->st_size <= DX_TREE_INLINE_MAX;
+    bool in_line = f->file.size <= DX_TREE_INLINE_MAX;
     int status = need(p, DX_TREE_NAME_MAX + DX_TREE_INLINE_MAX);
-    if (!status && !in_line && p->has_last) new_event(p, AN_OPEN, DX_TREE_FILE, name, NULL);
+    if (!status && !in_line && p->has_last) new_event(p, AN_OPEN, DX_TREE_FILE, f->name, NULL);
     size_t events = p->batch->event_count;
-    if (!status && in_line) status = read_inline(p, fd, name, st, &total, now_ns);
-    else if (!status) status = read_chunks(p, fd, (uint64_t)st->st_size, &total);
-    if (!status && fstat(fd, &after) < 0) status = dxup_fail_errno("%s", p->path);
+    if (!status && in_line) status = read_inline(p, fd, f, &total, now_ns);
+    else if (!status) status = read_chunks(p, fd, f->file.size, &total);
+    if (!status && fstat(fd, &st) < 0) status = dxup_fail_errno("%s", p->path);
     close(fd);
     if (status) return status;
-    *changed = total != (uint64_t)st->st_size || !is_as_before(st, &after);
-    *st = after;
+    dxup_found_take(f, &st);
+    *changed = total != before.file.size || !dxup_found_same(&before, f);
     if (*changed && !in_line) return drop(p);
     if (*changed) p->batch->event_count = events;
     if (in_line) return DXUP_OK;
     status = need(p, DX_TREE_NAME_MAX);
     if (status) return status;
-    dxup_event *e = new_event(p, A_FILE, DX_TREE_FILE, name, &after);
+    dxup_event *e = new_event(p, A_FILE, DX_TREE_FILE, f->name, f);
     e->now_ns = now_ns;
     e->fresh = true;
     return DXUP_OK;
@@ -544,115 +536,61 @@ static bool is_stored(publisher *p, const dxup_seen_file *f)
 }
 
 /* From what was seen the last time. */
-static int send_seen(publisher *p, const char *name, const struct stat *st, bool *sent)
+static int send_seen(publisher *p, const dxup_found *f)
 {
-    dxup_seen_file f = {.device = (uint64_t)st->st_dev, .inode = (uint64_t)st->st_ino,
-                        .size = (uint64_t)st->st_size};
-    int64_t now_ns = dxup_time_ns();
-    f.mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
-    f.ctime_ns = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
-    *sent = dxup_seen_find(p->seen, &f) && is_stored(p, &f);
-    if (!*sent) return DXUP_OK;
-    if (f.level == DX_TREE_INLINE)
-        return send_entry(p, DX_TREE_FILE, name, st, f.id, (size_t)f.size, now_ns);
+    if (f->file.level == DX_TREE_INLINE)
+        return send_entry(p, DX_TREE_FILE, f, f->file.id, (size_t)f->file.size, f->now_ns);
     int status = need(p, DX_TREE_NAME_MAX);
     if (status) return status;
-    dxup_event *e = new_event(p, AN_ENTRY, DX_TREE_FILE, name, st);
-    memcpy(e->id, f.id, 32);
-    e->level = f.level;
-    e->now_ns = now_ns;
+    dxup_event *e = new_event(p, AN_ENTRY, DX_TREE_FILE, f->name, f);
+    memcpy(e->id, f->file.id, 32);
+    e->level = f->file.level;
+    e->now_ns = f->now_ns;
     return DXUP_OK;
 }
 
-static int send_file(publisher *p, int dir, const char *name, struct stat *st)
+static int send_file(publisher *p, int dir, dxup_found *f)
 {
-    bool changed = false, sent;
-    int status = send_seen(p, name, st, &sent);
-    if (status || sent) return status;
+    bool changed = false;
+    if (f->seen && is_stored(p, &f->file)) return send_seen(p, f);
     for (int tries = 0; tries < 3; tries++) {
-        status = read_file(p, dir, name, st, &changed);
+        int status = read_file(p, dir, f, &changed);
         if (status || !changed) return status;
-        if (!S_ISREG(st->st_mode)) break;
+        if (!S_ISREG(f->mode)) break;
     }
     return dxup_fail(DXUP_REFUSED, "%s changed while it was read; try again", p->path);
 }
 
-static int send_link(publisher *p, int dir, const char *name, const struct stat *st)
+static int send_link(publisher *p, int dir, const dxup_found *f)
 {
     char target[DXUP_PATH_SIZE_MAX + 1];
-    ssize_t n = readlinkat(dir, name, target, sizeof target);
+    ssize_t n = readlinkat(dir, f->name, target, sizeof target);
     if (n < 0) return dxup_fail_errno("%s", p->path);
     if (n == 0 || n > DX_TREE_TARGET_MAX)
         return dxup_fail(DXUP_REFUSED, "%s: the link's target is too long", p->path);
-    return send_entry(p, DX_TREE_LINK, name, st, target, (size_t)n, 0);
+    return send_entry(p, DX_TREE_LINK, f, target, (size_t)n, 0);
 }
 
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
+static int send_dir(publisher *p, dxup_scan *scan);
 
-/* The names in a directory in order: pointers, then the names, in one block that the caller frees. */
-static int list_names(publisher *p, int dir, char ***names, size_t *count)
+static int send_any(publisher *p, int dir, dxup_found *f)
 {
-    size_t used = 0, room = 0;
-    char *text = NULL;
-    int fd = dup(dir);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    *names = NULL;
-    *count = 0;
-    if (!d) {
-        int status = dxup_fail_errno("%s", p->path);
-        if (fd >= 0) close(fd);
-        return status;
-    }
-    for (;;) {
-        errno = 0;
-        struct dirent *e = readdir(d);
-        if (!e) break;
-        size_t size = strlen(e->d_name) + 1;
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
-        if (used + size > room) {
-            room = room * 2 + 4096;
-            text = realloc(text, room);
-            if (!text) abort();
-        }
-        memcpy(text + used, e->d_name, size);
-        used += size;
-        ++*count;
-    }
-    int status = errno ? dxup_fail_errno("%s: reading", p->path) : DXUP_OK;
-    closedir(d);
-    *names = dxup_alloc(*count * sizeof **names + used);
-    char *at = (char *)(*names + *count);
-    if (used) memcpy(at, text, used);
-    for (size_t i = 0; i < *count; i++, at += strlen(at) + 1) (*names)[i] = at;
-    if (*count) qsort(*names, *count, sizeof **names, compare_names);
-    free(text);
-    return status;
-}
-
-static int send_dir(publisher *p, int fd, const char *name);
-
-static int send_any(publisher *p, int dir, const char *name)
-{
-    struct stat st;
-    size_t size = strlen(name), before = p->path_size;
+    size_t size = strlen(f->name), before = p->path_size;
     if (size + 1 > DXUP_PATH_SIZE_MAX - before)
-        return dxup_fail(DXUP_REFUSED, "%s/%s: the path is too long", p->path, name);
+        return dxup_fail(DXUP_REFUSED, "%s/%s: the path is too long", p->path, f->name);
     if (before) p->path[p->path_size++] = '/';
-    memcpy(p->path + p->path_size, name, size + 1);
+    memcpy(p->path + p->path_size, f->name, size + 1);
     p->path_size += size;
     int status = DXUP_OK;
-    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+    if (f->error) {
+        errno = f->error;
         status = dxup_fail_errno("%s", p->path);
-    } else if (S_ISREG(st.st_mode)) {
-        status = send_file(p, dir, name, &st);
-    } else if (S_ISLNK(st.st_mode)) {
-        status = send_link(p, dir, name, &st);
-    } else if (S_ISDIR(st.st_mode)) {
-        int child = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        status = child < 0 ? dxup_fail_errno("%s", p->path) : send_dir(p, child, name);
+    } else if (S_ISREG(f->mode)) {
+        status = send_file(p, dir, f);
+    } else if (S_ISLNK(f->mode)) {
+        status = send_link(p, dir, f);
+    } else if (S_ISDIR(f->mode)) {
+        status = send_dir(p, f->dir);
     } else {
         status = dxup_fail(DXUP_REFUSED, "%s is neither file, directory nor link", p->path);
     }
@@ -661,27 +599,28 @@ static int send_any(publisher *p, int dir, const char *name)
     return status;
 }
 
-/* Depth is limited to DXUP_DEPTH_MAX, so this recursion is too. Closes fd. */
-static int send_dir(publisher *p, int fd, const char *name)
+/* Depth is limited to DXUP_DEPTH_MAX, so this recursion is too. */
+static int send_dir(publisher *p, dxup_scan *scan)
 {
-    struct stat st;
-    char **names = NULL;
     size_t count = 0;
-    int status = fstat(fd, &st) < 0 ? dxup_fail_errno("%s", p->path) : need(p, DX_TREE_NAME_MAX);
+    int status = need(p, DX_TREE_NAME_MAX);
     if (!status && p->depth++ >= DXUP_DEPTH_MAX)
         status = dxup_fail(DXUP_REFUSED, "%s: more than %d directories deep", p->path,
                            DXUP_DEPTH_MAX);
-    if (!status) {
-        new_event(p, A_DIR, DX_TREE_DIR, name, &st);
-        status = list_names(p, fd, &names, &count);
-    }
-    for (size_t i = 0; !status && i < count; i++) status = send_any(p, fd, names[i]);
-    free(names);
-    close(fd);
+    if (!status && (errno = dxup_ahead_enter(&p->ahead, scan)) != 0)
+        status = dxup_fail_errno("%s", p->path);
+    if (status) return status;
+    const dxup_found *self = dxup_scan_self(scan);
+    dxup_found *list = dxup_scan_list(scan, &count);
+    new_event(p, A_DIR, DX_TREE_DIR, self->name, self);
+    for (size_t i = 0; !status && i < count; i++)
+        status = send_any(p, dxup_scan_fd(scan), &list[i]);
     p->depth--;
     if (!status) status = need(p, 0);
-    if (!status) new_event(p, A_DIR_END, DX_TREE_DIR, "", NULL);
-    return status;
+    if (status) return status; /* what is ahead of the walk is closed in the end */
+    new_event(p, A_DIR_END, DX_TREE_DIR, "", NULL);
+    dxup_ahead_leave(&p->ahead, scan);
+    return DXUP_OK;
 }
 
 /* >>publish ------------------------------------------------------------ */
@@ -728,7 +667,8 @@ int dxup_tree_publish(dxup_store *s, const dxup_options *o, const uint8_t *last,
     dx_cas_chunker_init(&p->chunker, &desc);
     dxup_ring_open(&p->ring, o->workers);
     p->batch = dxup_ring_fill(&p->ring);
-    int status = send_dir(p, fd, "");
+    int status = send_dir(p, dxup_ahead_open(&p->ahead, fd, seen, o->workers));
+    dxup_ahead_close(&p->ahead);
     if (!status) status = dxup_ring_submit(&p->ring);
     if (!status) status = dxup_ring_drain(&p->ring);
     if (!status) status = put_root(p);

@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ROW_SIZE = 80, HEAD_SIZE = 48, RACY_NS = 2000000000 };
+enum { ROW_SIZE = 80, HEAD_SIZE = 48, RACY_NS = 2000000000, STARTS = 65536 };
 
 typedef struct rows {
     uint8_t *bytes;
@@ -27,8 +27,9 @@ typedef struct rows {
 struct dxup_seen {
     rows   before, now;
     size_t mapped; /* bytes of the file that before lies in */
-    bool   news;   /* something was not found as it was */
+    bool   news;   /* something was read */
     const void *map;
+    uint32_t *starts; /* STARTS + 1: the first row of before that begins with these two bytes, or more */
     char   path[DXUP_PATH_SIZE_MAX + 64];
 };
 
@@ -49,6 +50,19 @@ static void hash_rows(const uint8_t *bytes, size_t size, uint8_t out[32])
     dx_cas_id id;
     dx_cas_hash(bytes, size, &id);
     memcpy(out, id.bytes, 32);
+}
+
+static unsigned start_of(const uint8_t *row) { return (unsigned)row[0] << 8 | row[1]; }
+
+/* Rows begin with the low bytes of inodes, which are spread evenly. */
+static void index_rows(dxup_seen *s)
+{
+    unsigned next = 0;
+    s->starts = dxup_alloc((STARTS + 1) * sizeof *s->starts);
+    for (size_t i = 0; i < s->before.count; i++)
+        for (unsigned at = start_of(s->before.bytes + i * ROW_SIZE); next <= at; next++)
+            s->starts[next] = (uint32_t)i;
+    while (next <= STARTS) s->starts[next++] = (uint32_t)s->before.count;
 }
 
 /* Magic, number of rows, the snapshot that they are of, rows, hash of all before it. */
@@ -73,6 +87,7 @@ static void load(dxup_seen *s)
     if (memcmp(hash, p + s->mapped - 32, 32) != 0) return;
     s->before.bytes = (uint8_t *)(uintptr_t)s->map + HEAD_SIZE;
     s->before.count = body / ROW_SIZE;
+    index_rows(s);
 }
 
 dxup_seen *dxup_seen_open(const char *store, const char *name)
@@ -87,12 +102,13 @@ dxup_seen *dxup_seen_open(const char *store, const char *name)
     return s;
 }
 
-bool dxup_seen_find(dxup_seen *s, dxup_seen_file *f)
+bool dxup_seen_find(const dxup_seen *s, dxup_seen_file *f)
 {
     uint8_t key[ROW_SIZE];
+    if (!s->starts) return false;
     f->level = 0;
     store_row(key, f);
-    size_t low = 0, high = s->before.count;
+    size_t low = s->starts[start_of(key)], high = s->starts[start_of(key) + 1];
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         const uint8_t *row = s->before.bytes + middle * ROW_SIZE;
@@ -106,13 +122,13 @@ bool dxup_seen_find(dxup_seen *s, dxup_seen_file *f)
         if (order < 0) high = middle;
         else low = middle + 1;
     }
-    s->news = true;
     return false;
 }
 
-void dxup_seen_add(dxup_seen *s, const dxup_seen_file *f, int64_t now_ns)
+void dxup_seen_add(dxup_seen *s, const dxup_seen_file *f, int64_t now_ns, bool fresh)
 {
     rows *r = &s->now;
+    s->news |= fresh;
     if (f->mtime_ns > now_ns - RACY_NS || f->ctime_ns > now_ns - RACY_NS) return;
     if (r->count == r->room) {
         size_t room = r->room + r->room / 2 + 1024;
@@ -156,6 +172,7 @@ void dxup_seen_close(dxup_seen *s)
     if (!s) return;
     if (s->map) os_unmap(s->map, s->mapped);
     free(s->now.bytes);
+    free(s->starts);
     free(s);
 }
 #endif

@@ -3,7 +3,8 @@
    tree_objects.c  parts of files and directories, read; what a snapshot reaches
    tree_stream.c   a snapshot as the stream of bytes that README.md specifies, at any offset
    tree_publish.c  a directory becomes a snapshot       tree_seen.c  what was seen at the last publish
-   tree_batch.c    hashing and packing on all cores     tree_restore.c  a snapshot becomes a directory
+   tree_scan.c     directories looked at, ahead of it   tree_batch.c    hashing and packing on all cores
+   tree_restore.c  a snapshot becomes a directory
 
    Publishing and restoring need POSIX descriptors of directories; where there are none
    (DXUP_NO_SNAPSHOTS) directories are published as streams, and snapshots are still read. */
@@ -97,10 +98,11 @@ typedef struct dxup_seen_file {
 typedef struct dxup_seen dxup_seen;
 /* What was seen when name was last published into the store; empty when that cannot be read. */
 dxup_seen *dxup_seen_open(const char *store, const char *name);
-/* Fill in id and level of a file that is as it was. */
-bool       dxup_seen_find(dxup_seen *seen, dxup_seen_file *file);
-/* What is found now. Files that may still change within the same time stamp are left out. */
-void       dxup_seen_add(dxup_seen *seen, const dxup_seen_file *file, int64_t now_ns);
+/* Fill in id and level of a file that is as it was. On any thread. */
+bool       dxup_seen_find(const dxup_seen *seen, dxup_seen_file *file);
+/* What is found now; fresh: it was read. Files that may still change within the same time stamp are
+   left out. */
+void       dxup_seen_add(dxup_seen *seen, const dxup_seen_file *file, int64_t now_ns, bool fresh);
 /* Keep it for the next time. A failure is no failure of the publish: only that one is slower. */
 void       dxup_seen_save(dxup_seen *seen, const uint8_t root[32]);
 /* Was it found when this snapshot was made? Then all that it says is in that snapshot. */
