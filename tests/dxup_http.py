@@ -91,7 +91,8 @@ def ec_11_whole_with_a_strong_etag():
 
 
 def ec_11_the_same_version_is_304():
-    for tags in (f'"{new_tag}"', f'"other", W/"x", "{old_tag}" , "{new_tag}"'):
+    weak = f'W/"{new_tag[:32]}:2"' # by half of the hash and the number of the version
+    for tags in (f'"{new_tag}"', f'"other", W/"x", "{old_tag}" , "{new_tag}"', f' W/"{new_tag}"', weak, "*"):
         r, body = get("/app.bin", If_None_Match=tags)
         assert (r.status, body, r.headers["ETag"]) == (304, b"", f'"{new_tag}"'), (r.status, tags)
 
@@ -100,6 +101,8 @@ def ec_11_d3_an_old_version_is_226_with_a_patch():
     r, body = get("/app.bin", If_None_Match=f'"{old_tag}"', A_IM="gzip, dx-patch;q=1")
     assert (r.status, r.headers["IM"], r.headers["Delta-Base"], r.headers["ETag"]) == (226, "dx-patch", f'"{old_tag}"', f'"{new_tag}"'), r.status
     assert len(body) < 1000 and int(r.headers["Content-Length"]) == len(body)
+    by_number = get("/app.bin", If_None_Match=f'W/"{old_tag[:32]}:1"', A_IM="dx-patch")
+    assert (by_number[0].status, by_number[0].headers["Delta-Base"], by_number[1]) == (226, f'"{old_tag}"', body)
     with open(f"{work}/patch", "wb") as f:
         f.write(body)
     with open(f"{work}/old", "wb") as f:
@@ -122,6 +125,7 @@ def ec_11_a_version_by_its_number_is_kept_for_a_year():
 
 def ec_11_unknown_or_unwilling_is_the_whole():
     for fields in ({"If_None_Match": f'"{old_tag}"'}, {"If_None_Match": f'"{"0" * 64}"', "A_IM": "dx-patch"}, {"A_IM": "dx-patch"},
+                   {"If_None_Match": f'W/"{old_tag[:32]}:2", W/"{new_tag[:32]}:1"', "A_IM": "dx-patch"}, {"If_None_Match": old_tag, "A_IM": "dx-patch"},
                    {"If_None_Match": '"', "A_IM": "dx-patch"}, {"If_None_Match": f'"{old_tag}"', "A_IM": "dx-patches"}):
         r, body = get("/app.bin", **fields)
         assert (r.status, body) == (200, new), (r.status, fields)

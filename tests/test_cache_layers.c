@@ -189,6 +189,10 @@ DX_TEST(ec_11_fields_of_the_answers)
     s.max_age_s = UINT64_MAX - 1;
     dx_edge_fields(&s, DX_EDGE_STALE, NULL, out);
     DX_CHECK(strstr(out, "max-age=18446744073709551614\r\n") != NULL);
+    s.max_age_s = 0;
+    s.immutable = true;
+    DX_CHECK_EQ(dx_edge_fields(&s, DX_EDGE_FRESH, NULL, out), strlen(out));
+    DX_CHECK(strstr(out, "public, max-age=31536000, immutable\r\n") != NULL);
     s.max_age_s = UINT64_MAX;
     dx_edge_fields(&s, DX_EDGE_STALE, NULL, out);
     DX_CHECK(strstr(out, "Cache-Control: no-cache\r\n") != NULL);

@@ -57,6 +57,7 @@ typedef struct dx_edge_version {
 typedef struct dx_edge_server {
     dx_edge_version now;
     uint64_t max_age_s; /* 0: one year; UINT64_MAX: no-cache, to be asked about every time */
+    bool     immutable; /* of an address that never means another version (RFC 8246) */
     /* Is there an older version with a hash that begins so (size is 32, or 16 with its number),
        from which there is, or will be, a patch? */
     bool (*known)(void *user, const uint8_t *hash, size_t size, uint64_t number,
@@ -267,7 +268,7 @@ DX_CACHE_API size_t dx_edge_fields(const dx_edge_server *server, dx_edge_outcome
     } else {
         at = dx_edge_p_text(out, at, "Cache-Control: public, max-age=");
         at = dx_edge_p_number(out, at, server->max_age_s ? server->max_age_s : 31536000);
-        at = dx_edge_p_text(out, at, "\r\n");
+        at = dx_edge_p_text(out, at, server->immutable ? ", immutable\r\n" : "\r\n");
     }
     return dx_edge_p_text(out, at, "Vary: A-IM\r\n");
 }

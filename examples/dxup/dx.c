@@ -10,6 +10,8 @@
 #include "../../dx_patch.h"
 #include "../../dx_reactor.h"
 #include "../../dx_teleport.h"
+#include "../cache/cache.h"
+#include "../cache/edge.h"
 #include "../delta/delta.h"
 #include "../streams/streams.h"
 #include "../tree/tree.h"

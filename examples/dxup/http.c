@@ -6,6 +6,7 @@
 #include "os.h"
 
 #include "../../dx_reactor.h"
+#include "../cache/edge.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -103,25 +104,6 @@ static int digit(uint8_t c)
     return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* The hashes in the ETags of If-None-Match, one a call. Tags that are not of ours are passed over. */
-static bool next_tag(const uint8_t *request, size_t size, size_t *at, uint8_t hash[DXUP_HASH_SIZE])
-{
-    for (; *at + 2 + 2 * DXUP_HASH_SIZE <= size; ++*at) {
-        const uint8_t *p = request + *at;
-        int high = 0, low = 0;
-        if (p[0] != '"' || p[1 + 2 * DXUP_HASH_SIZE] != '"') continue;
-        for (size_t i = 0; i < DXUP_HASH_SIZE && (high | low) >= 0; i++) {
-            high = digit(p[1 + 2 * i]);
-            low = digit(p[2 + 2 * i]);
-            hash[i] = (uint8_t)(high << 4 | low);
-        }
-        if ((high | low) < 0) continue;
-        *at += 2 + 2 * DXUP_HASH_SIZE;
-        return true;
-    }
-    return false;
-}
-
 /* "/a%20name?query" -> "a name". "/" is index.html. */
 static bool parse_target(const uint8_t *request, size_t size, char name[DXUP_NAME_SIZE_MAX + 1])
 {
@@ -198,19 +180,40 @@ static void refuse(client *c, int status)
     if (!c->head) c->out_size += (size_t)n;
 }
 
-/* What is always the same is kept for a year, and never asked about again (RFC 8246). */
-static const char *keep_of(const client *c) { return c->fixed ? "public, max-age=31536000, immutable" : "no-cache"; }
+static dx_edge_version edge_version(const dxup_version *v)
+{
+    dx_edge_version e = {.number = v->version};
+    memcpy(e.hash, v->hash, sizeof e.hash);
+    return e;
+}
+
+/* A version of the file that is asked for, as it is named in a tag: into c->base. */
+static bool is_known(void *user, const uint8_t *hash, size_t size, uint64_t number, dx_edge_version *out)
+{
+    client *c = user;
+    int status = size == DXUP_HASH_SIZE ? dxup_store_find_hash(c->http->store, c->target.name, hash, &c->base)
+                                        : dxup_store_find(c->http->store, c->target.name, number, &c->base);
+    if (status || c->base.kind != DXUP_FILE || memcmp(c->base.hash, hash, size) != 0) return false;
+    *out = edge_version(&c->base);
+    return true;
+}
+
+/* What is always the same is kept for a year, and never asked about again. */
+static dx_edge_server edge_of(client *c)
+{
+    return (dx_edge_server){.now = edge_version(&c->target), .max_age_s = c->fixed ? 0 : UINT64_MAX,
+                            .immutable = c->fixed, .known = is_known, .user = c};
+}
 
 /* A body of this many bytes follows, from c->content or c->patch. */
 static void begin_body(client *c, int status, uint64_t size)
 {
-    char fields[HEAD_SIZE / 2], tag[65], base[65], delta[160] = "";
-    const char *keep = status == 226 ? "no-store" : keep_of(c); /* a cache could take a patch for the whole */
-    dxup_hash_text(c->target.hash, tag);
-    dxup_hash_text(c->base.hash, base);
-    if (status == 226) snprintf(delta, sizeof delta, "IM: dx-patch\r\nDelta-Base: \"%s\"\r\n", base);
-    snprintf(fields, sizeof fields, "ETag: \"%s\"\r\nCache-Control: %s\r\nVary: A-IM\r\nX-Content-Type-Options: nosniff\r\n"
-             "Content-Type: %s\r\n%s", tag, keep, type_of(c->target.name), delta);
+    char fields[DX_EDGE_FIELDS_MAX + 128];
+    dx_edge_server edge = edge_of(c);
+    dx_edge_version base = edge_version(&c->base);
+    size_t n = dx_edge_fields(&edge, status == 226 ? DX_EDGE_PATCH : DX_EDGE_STALE, &base, fields);
+    snprintf(fields + n, sizeof fields - n, "X-Content-Type-Options: nosniff\r\nContent-Type: %s\r\n",
+             type_of(c->target.name));
     put_head(c, status, fields, size);
     if (c->head || !size) end_body(c);
     else c->size = size;
@@ -241,10 +244,11 @@ static void answer_from_base(client *c)
 
 static void put_unchanged(client *c)
 {
-    char tag[65];
-    c->out_size += (size_t)snprintf((char *)c->out + c->out_size, HEAD_SIZE,
-                                    "HTTP/1.1 304 Not Modified\r\nETag: \"%s\"\r\nCache-Control: %s\r\nVary: A-IM\r\n%s\r\n",
-                                    dxup_hash_text(c->target.hash, tag), keep_of(c), c->last ? "Connection: close\r\n" : "");
+    char fields[DX_EDGE_FIELDS_MAX];
+    dx_edge_server edge = edge_of(c);
+    dx_edge_fields(&edge, DX_EDGE_FRESH, NULL, fields);
+    c->out_size += (size_t)snprintf((char *)c->out + c->out_size, HEAD_SIZE, "HTTP/1.1 304 %s\r\n%s%s\r\n",
+                                    reason_of(304), fields, c->last ? "Connection: close\r\n" : "");
 }
 
 /* The version that is asked for into c->target; a status of HTTP. */
@@ -266,23 +270,21 @@ static int find(client *c, const uint8_t *request, size_t size)
 static void answer(client *c, const uint8_t *request, size_t size)
 {
     const uint8_t *value;
-    uint8_t have[DXUP_HASH_SIZE];
     size_t at = 0, value_size;
     bool patches = field_has(request, size, "a-im", "dx-patch"), known = false;
+    dx_edge_version base;
+    dx_edge_server edge;
     int status = find(c, request, size);
     if (status != 200) {
         refuse(c, status);
         return;
     }
+    edge = edge_of(c);
     while (next_field(request, size, "if-none-match", &at, &value, &value_size)) {
-        size_t i = 0;
-        while (next_tag(value, value_size, &i, have)) {
-            if (!memcmp(have, c->target.hash, sizeof have)) {
-                put_unchanged(c);
-                return;
-            }
-            if (patches && !known)
-                known = !dxup_store_find_hash(c->http->store, c->target.name, have, &c->base) && c->base.kind == DXUP_FILE;
+        switch (dx_edge_negotiate(&edge, (const char *)value, value_size, patches && !known, &base)) {
+        case DX_EDGE_FRESH: put_unchanged(c); return;
+        case DX_EDGE_PATCH: known = true; break;
+        default: break;
         }
     }
     if (known) answer_from_base(c);
