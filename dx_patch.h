@@ -411,8 +411,7 @@ static uint32_t dx_patch_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
 /* <<shared */
 
 /* >>hash: BLAKE3-256, incremental -------------------------------------------
-   github.com/BLAKE3-team/BLAKE3-specs, section 2.2, in little code: the devices that flash
-   themselves have it too. Flags of a compression: */
+   github.com/BLAKE3-team/BLAKE3-specs, section 2.2. Flags of a compression: */
 enum { DX_PATCH_P_B3_CHUNK_START = 1, DX_PATCH_P_B3_CHUNK_END = 2 };
 enum { DX_PATCH_P_B3_PARENT = 4, DX_PATCH_P_B3_ROOT = 8 };
 
@@ -684,14 +683,13 @@ static void dx_patch_p_store_header(uint8_t *p, const dx_patch_header *h)
 
 static int dx_patch_p_check_header(const dx_patch_header *h, uint32_t flags)
 {
-    bool blocks = h->kind == DX_PATCH_KIND_BLOCKS, flash = h->kind == DX_PATCH_KIND_FLASH, good;
+    bool blocks = h->kind == DX_PATCH_KIND_BLOCKS, flash = h->kind == DX_PATCH_KIND_FLASH;
+    bool good = blocks || flash || h->kind == DX_PATCH_KIND_DELTA;
     bool power = !(h->block_size & (h->block_size - 1));
     uint32_t size = h->block_size;
-    if (!blocks && !flash && h->kind != DX_PATCH_KIND_DELTA) return DX_PATCH_EVERSION;
-    if (h->hash_kind != 1 || h->coding > DX_PATCH_CODING_BRIEF || flags > 1)
-        return DX_PATCH_EVERSION;
-    if (h->base_size >> 62 || h->target_size >> 62 || h->body_size >> 62)
-        return DX_PATCH_EHEADER;
+    good = good && h->hash_kind == 1 && h->coding <= DX_PATCH_CODING_BRIEF && flags <= 1;
+    if (!good) return DX_PATCH_EVERSION;
+    if ((h->base_size | h->target_size | h->body_size) >> 62) return DX_PATCH_EHEADER;
     if (flash)
         good = size >= 256 && size <= 1u << 20 && power && !h->reversible &&
                h->coding == DX_PATCH_CODING_RANGE && !((h->base_size | h->target_size) >> 30);
@@ -842,18 +840,15 @@ static void dx_patch_p_put_varint(dx_patch_p_coder *c, uint64_t v)
     dx_patch_p_put_raw(c, (uint32_t)v);
 }
 
+/* Of a coder that is all zero but for its rows. */
 static void dx_patch_p_start_writing(dx_patch_p_coder *c, uint8_t *out, size_t capacity)
 {
     c->mode_ = DX_PATCH_P_WRITE;
-    c->overrun_ = c->any_ = false;
     c->last_ = true; /* no input is missing */
     c->out_ = out;
     c->size_ = capacity;
-    c->at_ = 0;
     c->range_ = 0xffffffffu;
-    c->low_ = 0;
     c->pending_ = 1;
-    c->cache_ = 0;
 }
 
 static void dx_patch_p_start_reading(dx_patch_p_coder *c)
@@ -1518,11 +1513,9 @@ static uint64_t dx_patch_p_code_field(dx_patch_p_delta *d, const dx_patch_p_fiel
                    : d->id_ < DX_PATCH_P_ID_SINGLES   ? 2u : 3u;
     uint64_t error = dx_patch_p_sign(value - f->value, 8 * f->size);
     uint32_t flag = DX_PATCH_P_M_FLAG + (d->id_ * 2 + f->sure) * 4 + x->flags_;
-    if (dx_patch_p_flag(&d->coder_, flag, error != 0))
-        error = dx_patch_p_unfold(1 + dx_patch_p_number(&d->coder_, DX_PATCH_P_N_FIX + fix,
-                                                        dx_patch_p_fold(error) - 1));
-    else
-        error = 0;
+    if (!dx_patch_p_flag(&d->coder_, flag, error != 0)) error = 0;
+    else error = dx_patch_p_unfold(1 + dx_patch_p_number(&d->coder_, DX_PATCH_P_N_FIX + fix,
+                                                         dx_patch_p_fold(error) - 1));
     x->flags_ = (x->flags_ << 1 | (error != 0)) & 3;
     if (f->slot < DX_PATCH_P_MEMORY)
         x->memory_[f->slot] += (uint32_t)(error << f->shift & 0xffffffffu);
@@ -1661,7 +1654,7 @@ static void dx_patch_p_index(dx_patch_p_finder *f, bool all)
     uint64_t hashes[64];
     uint32_t seeds[64], *line, k, used;
     if (f->base_size >= DX_PATCH_P_SEED) count = (f->base_size - DX_PATCH_P_SEED) / f->stride + 1;
-    most = all ? count : count / 16 + (count / DX_PATCH_P_WANTED + 1) * f->wanted_count;
+    most = all ? count : f->base_size / 16 + (count / DX_PATCH_P_WANTED + 1) * f->wanted_count;
     f->line_count = (most < count ? most : count) / 13 + 1;
     DX_PATCH_MEMSET(f->lines, 0, 64 * f->line_count);
     for (f->mask = 0; f->mask < count;) f->mask = 2 * f->mask + 1;
@@ -1669,9 +1662,9 @@ static void dx_patch_p_index(dx_patch_p_finder *f, bool all)
         for (n = 0; n < 64 && at < count; at++) {
             hashes[n] = dx_patch_p_seed(f->base + at * f->stride);
             seeds[n] = (uint32_t)(at + 1) | ((uint32_t)(hashes[n] & UINT32_MAX) & ~f->mask);
-            if (!all && at % 16 && !dx_patch_p_wanted(f, hashes[n], false)) continue;
-            DX_PATCH_P_PREFETCH(dx_patch_p_line(f, hashes[n++]));
+            n += all || !(at * f->stride & 15) || dx_patch_p_wanted(f, hashes[n], false);
         }
+        for (i = 0; i < n; i++) DX_PATCH_P_PREFETCH(dx_patch_p_line(f, hashes[i]));
         for (i = 0; i < n; i++) {
             line = dx_patch_p_line(f, hashes[i]);
             for (k = 0, used = 0; k < 16; k++) used += line[k] ? 1u : 0u;
@@ -1824,7 +1817,7 @@ static bool dx_patch_p_look_up(const dx_patch_p_finder *f, size_t i, size_t end,
 /* first: the pass that notes what is looked for. False: so much that to index all is best. */
 static bool dx_patch_p_find(dx_patch_p_finder *f, bool first)
 {
-    size_t i = 0, old_at = 0, size = 0, run, end;
+    size_t i = 0, old_at = 0, size = 0, run, end, lost = 0; /* lost: look-ups for nothing */
     long least = f->base_size < (1u << 20) ? DX_PATCH_P_OTHER : DX_PATCH_P_FAR;
     dx_patch_p_index(f, first || !f->wanted);
     f->cover_count = 0;
@@ -1853,10 +1846,13 @@ static bool dx_patch_p_find(dx_patch_p_finder *f, bool first)
             ++f->wanted_count > 32768 + i / 64)
             return false;
         if (f->base_size >= DX_PATCH_P_SEED &&
-            dx_patch_p_look_up(f, i, end, &old_at, &size) && dx_patch_p_take(f, i, old_at, least))
+            dx_patch_p_look_up(f, i, end, &old_at, &size) && dx_patch_p_take(f, i, old_at, least)) {
             i += size;
-        else
-            i += i > end + 65536 ? 8 : 1; /* perhaps there is nothing */
+            lost = 0;
+        } else {
+            i += i > end + 65536 ? 8 : 1 + 2 * (lost / 64); /* perhaps there is nothing */
+            lost += f->depth < 2 && lost < 191;
+        }
     }
     dx_patch_p_lengthen(f, f->target_size); /* a run may have led to the end */
     return true;
@@ -1885,7 +1881,7 @@ static void dx_patch_p_join_numbers(dx_patch_p_finder *f)
 typedef struct dx_patch_p_maker {
     dx_patch_p_delta delta;
     dx_patch_p_finder finder;
-    uint32_t level, blocks, wins[16]; /* how often each predictor was the best of all */
+    uint32_t level, blocks, streak, wins[16]; /* how often each predictor was the best of all */
     uint64_t literals; /* bytes in no cover */
     uint32_t memory[DX_PATCH_P_MEMORY];
     uint8_t now[DX_PATCH_P_LONGEST]; /* a block as it is once its fields are known */
@@ -1900,17 +1896,18 @@ static void dx_patch_p_put_block(dx_patch_p_maker *m, uint32_t id, dx_patch_p_bl
 }
 
 /* The predictor with which the block costs least. Those that win now and then are tried, and all
-   of them now and then. */
+   of them now and then; in a streak of one, only every second block, or fewer. */
 static uint32_t dx_patch_p_choose(dx_patch_p_maker *m, const dx_patch_p_block *b)
 {
     dx_patch_p_delta *d = &m->delta;
     uint64_t least = UINT64_MAX, cost;
     dx_patch_p_delta before = *d;
-    uint32_t id, best = 0, last_id = d->id_;
+    uint32_t last_id = d->id_, best = last_id, id;
     uint32_t often = m->level >= 9 || m->blocks < 32 ? 1 : m->level < 3 ? 64 : 32;
+    bool settled = m->level < 9 && m->streak >= 8 && m->blocks % (m->level < 3 ? 8 : 2);
     if (!d->map_) return DX_PATCH_P_ID_NONE;
     DX_PATCH_MEMCPY(m->memory, d->predictor_.memory_, sizeof m->memory);
-    for (id = 0; id < DX_PATCH_P_IDS; id++) {
+    for (id = settled ? DX_PATCH_P_IDS : 0; id < DX_PATCH_P_IDS; id++) {
         dx_patch_p_block copy = *b;
         if (id && id != last_id && m->blocks % often && m->wins[id] * 64 <= m->blocks) continue;
         d->coder_.mode_ = DX_PATCH_P_COUNT;
@@ -1925,6 +1922,7 @@ static uint32_t dx_patch_p_choose(dx_patch_p_maker *m, const dx_patch_p_block *b
     }
     m->blocks++;
     m->wins[best]++;
+    m->streak = best == last_id ? m->streak + 1 : 0;
     return best;
 }
 
@@ -3144,20 +3142,21 @@ static int dx_patch_p_make_covers(dx_patch_p_maker *m, const dx_patch_p_job *j, 
     if (!f->covers || budget < size + 1024) return DX_PATCH_ENOMEM;
     f->covers++;
     f->stride = (j->base_size + j->base_size / 4 + 64) / ((budget - size) / sizeof *f->lines) + 1;
-    f->stride += (m->level < 3 ? 3 : 0) + (j->base_size >> 27);
+    f->stride += (m->level < 3 ? 3 : j->base_size >> 25 ? 1 : 0) + (j->base_size >> 27);
     from = *at;
     most = *left;
     size = 64 * (j->base_size / f->stride / 13 + 1) + 63;
     f->lines = (uint32_t *)dx_patch_p_cut_memory(&from, &most, size);
     if (!f->lines) return DX_PATCH_ENOMEM;
     f->lines += (64 - (uintptr_t)f->lines % 64) % 64 / sizeof *f->lines;
-    if (f->stride == 1 && j->base_size >> 20)
+    if (f->stride <= 2 && j->base_size >> 20)
         f->wanted = (uint64_t *)dx_patch_p_cut_memory(&from, &most, DX_PATCH_P_WANTED / 8);
     if (f->wanted) { /* find out with few seeds which ones the target looks for */
         DX_PATCH_MEMSET(f->wanted, 0, DX_PATCH_P_WANTED / 8);
+        most = f->stride;
         f->stride = 16;
         if (!dx_patch_p_find(f, true)) f->wanted = NULL;
-        f->stride = 1;
+        f->stride = most;
     }
     (void)dx_patch_p_find(f, false);
     if (m->level > 2) dx_patch_p_join_numbers(f);
