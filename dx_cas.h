@@ -542,18 +542,6 @@ static void dx_cas_p_blake3_iv(uint32_t key[8])
     for (i = 0; i < 8; i++) key[i] = iv[i];
 }
 
-#define DX_CAS_P_B3_ROTR(x, n) ((x) >> (n) | (x) << (32 - (n)))
-#define DX_CAS_P_B3_G(a, b, c, d, x, y)     \
-    do {                                    \
-        a = a + (x) + b;                    \
-        d = DX_CAS_P_B3_ROTR(d ^ a, 16);    \
-        c += d;                             \
-        b = DX_CAS_P_B3_ROTR(b ^ c, 12);    \
-        a = a + (y) + b;                    \
-        d = DX_CAS_P_B3_ROTR(d ^ a, 8);     \
-        c += d;                             \
-        b = DX_CAS_P_B3_ROTR(b ^ c, 7);     \
-    } while (0)
 #if defined(__SANITIZE_ADDRESS__) || defined(__clang__) /* to check each index takes minutes */
   #define DX_CAS_P_UNCHECKED __attribute__((no_sanitize("undefined")))
 #else
@@ -576,14 +564,26 @@ static const uint8_t dx_cas_p_b3_order[7][16] = {
     {12, 13, 9, 11, 15, 10, 14, 8, 7, 2, 5, 3, 0, 1, 6, 4},
     {9, 14, 11, 5, 8, 12, 15, 1, 13, 3, 0, 10, 2, 6, 4, 7},
     {11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13}};
-/* The rounds of v with m: of each the columns (r even), then the diagonals. */
-#define DX_CAS_P_B3_ROUNDS(v, m, r, i)                                                            \
+/* Half of G for some columns, or, turned by 1, diagonals: each step waits for the one before. */
+#define DX_CAS_P_SHIFT(x, a, n) x = x >> (n) | x << (32 - (n))
+#define DX_CAS_P_B3_HALF(TURN, v, word, turned, i, begin, end, first, second)                     \
+    DX_CAS_P_UNROLL for (i = begin; i < end; i++) {                                               \
+        v[i] = v[i] + word + v[4 + (i + turned) % 4];                                             \
+        v[12 + (i + turned * 3) % 4] ^= v[i];                                                     \
+        TURN(v[12 + (i + turned * 3) % 4], v[i], first);                                          \
+    }                                                                                             \
+    DX_CAS_P_UNROLL for (i = begin; i < end; i++) {                                               \
+        v[8 + (i + turned * 2) % 4] += v[12 + (i + turned * 3) % 4];                              \
+        v[4 + (i + turned) % 4] ^= v[8 + (i + turned * 2) % 4];                                   \
+        DX_CAS_P_SHIFT(v[4 + (i + turned) % 4], v[i], second);                                    \
+    }
+/* The rounds of v with m: of each the columns (r even), then the diagonals, in pairs. */
+#define DX_CAS_P_B3_ROUNDS(TURN, v, m, r, j, i)                                                   \
     DX_CAS_P_UNROLL for (r = 0; r < 14; r++) {                                                    \
-        DX_CAS_P_UNROLL for (i = 0; i < 4; i++) {                                                 \
-            DX_CAS_P_B3_G(v[i], v[4 + (i + r % 2) % 4], v[8 + (i + r % 2 * 2) % 4],               \
-                          v[12 + (i + r % 2 * 3) % 4],                                            \
-                          m[dx_cas_p_b3_order[r / 2][r % 2 * 8 + 2 * i]],                         \
-                          m[dx_cas_p_b3_order[r / 2][r % 2 * 8 + 2 * i + 1]]);                    \
+        const uint8_t *order = dx_cas_p_b3_order[r / 2] + r % 2 * 8;                              \
+        DX_CAS_P_UNROLL for (j = 2; j <= 4; j += 2) {                                             \
+            DX_CAS_P_B3_HALF(TURN, v, m[order[2 * i]], r % 2, i, j - 2, j, 16, 12)                \
+            DX_CAS_P_B3_HALF(TURN, v, m[order[2 * i + 1]], r % 2, i, j - 2, j, 8, 7)              \
         }                                                                                         \
     }
 
@@ -598,9 +598,9 @@ static void dx_cas_p_blake3_compress(uint32_t out[16], const uint32_t cv[8],
                       0xbb67ae85u, 0x3c6ef372u, 0xa54ff53au, (uint32_t)(counter & 0xffffffffu),
                       (uint32_t)(counter >> 32), block_size, flags};
     uint32_t m[16];
-    unsigned r, i;
+    unsigned r, j, i;
     DX_CAS_P_UNROLL for (i = 0; i < 16; i++) m[i] = dx_cas_p_load32(block + 4 * i);
-    DX_CAS_P_B3_ROUNDS(v, m, r, i)
+    DX_CAS_P_B3_ROUNDS(DX_CAS_P_SHIFT, v, m, r, j, i)
     DX_CAS_P_UNROLL for (i = 0; i < 8; i++) {
         out[i + 8] = v[i + 8] ^ cv[i];
         out[i] = v[i] ^ v[i + 8];
@@ -619,7 +619,7 @@ static void dx_cas_p_blake3_compress(uint32_t out[16], const uint32_t cv[8],
 #endif
 #ifdef DX_CAS_P_SIMD
 typedef struct dx_cas_p_b3_job { /* one call of a kernel */
-    const uint8_t  *in[16];
+    const uint8_t  *in[16];      /* lanes that are not used repeat the first */
     const uint32_t *key;
     uint8_t        *out;         /* the chaining values, out_stride bytes apart */
     size_t          out_stride;
@@ -629,32 +629,39 @@ typedef struct dx_cas_p_b3_job { /* one call of a kernel */
     uint32_t        flags;       /* of each block; << 8: more of the first; << 16: of the last */
 } dx_cas_p_b3_job;
 
-#ifdef DX_CAS_LANES
-  #define DX_CAS_P_TARGET(features) DX_CAS_P_UNCHECKED
+#define DX_CAS_P_TARGET(features) DX_CAS_P_UNCHECKED __attribute__((target(features)))
+#ifdef DX_CAS_LANES /* 16 are then asked of any CPU with AVX2 */
+  #define DX_CAS_P_512(features) DX_CAS_P_TARGET("avx2")
 #else
-  #define DX_CAS_P_TARGET(features) DX_CAS_P_UNCHECKED __attribute__((target(features)))
+  #define DX_CAS_P_512 DX_CAS_P_TARGET
 #endif
-/* a0 b0 a1 b1 ... of the lower and of the upper halves: log2(N) times, rows become columns. */
+/* a0 b0 a1 b1 of the lower or upper halves of each four words: twice, and in squares of four words
+   rows become columns. */
 #define DX_CAS_P_LOW4(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
 #define DX_CAS_P_HIGH4(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
-#define DX_CAS_P_LOW8(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
-#define DX_CAS_P_HIGH8(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#define DX_CAS_P_LOW8(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13)
+#define DX_CAS_P_HIGH8(a, b) __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15)
 #define DX_CAS_P_LOW16(a, b) \
-    __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+    __builtin_shufflevector(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29)
 #define DX_CAS_P_HIGH16(a, b) \
-    __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+    __builtin_shufflevector(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31)
+/* Sixteen bytes of one input; or of two or four, each the fourth after the last. */
+typedef uint32_t dx_cas_p_row __attribute__((vector_size(16), aligned(1), may_alias));
+#define DX_CAS_P_ROW4(in, at) (*(const dx_cas_p_row *)(const void *)((in)[0] + (at)))
+#define DX_CAS_P_ROW8(in, at) __builtin_shufflevector(DX_CAS_P_ROW4(in, at), \
+    DX_CAS_P_ROW4((in) + 4, at), 0, 1, 2, 3, 4, 5, 6, 7)
+#define DX_CAS_P_ROW16(in, at) __builtin_shufflevector(DX_CAS_P_ROW8(in, at), \
+    DX_CAS_P_ROW8((in) + 8, at), 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
 
-/* Unused lanes repeat the first input. */
-#define DX_CAS_P_B3_KERNEL(N, TARGET)                                                              \
+#define DX_CAS_P_B3_KERNEL(N, TURN, TARGET)                                                        \
     typedef uint32_t dx_cas_p_v##N __attribute__((vector_size(4 * N)));                            \
     TARGET static void dx_cas_p_b3_x##N(const dx_cas_p_b3_job *job, size_t count)                  \
     {                                                                                              \
-        dx_cas_p_v##N h[8], m[16], t[N], low = {0}, high = {0}, none = {0};                        \
+        const uint32_t base = (uint32_t)(job->counter & 0xffffffffu);                              \
+        dx_cas_p_v##N h[8], m[16], t[4], low = {0}, high, none = {0};                              \
         unsigned i, j, k, block;                                                                   \
-        for (i = 0; i < N; i++) {                                                                  \
-            low[i] = (uint32_t)((job->counter + (uint64_t)job->step * i) & 0xffffffffu);           \
-            high[i] = (uint32_t)((job->counter + (uint64_t)job->step * i) >> 32);                  \
-        }                                                                                          \
+        for (i = 0; i < N; i++) low[i] = base + job->step * i;                                     \
+        high = none + (uint32_t)(job->counter >> 32) - (dx_cas_p_v##N)(low < none + base);         \
         DX_CAS_P_UNROLL for (i = 0; i < 8; i++) h[i] = none + job->key[i];                         \
         for (block = 0; block < job->blocks; block++) {                                            \
             uint32_t first = block == 0 ? job->flags >> 8 : 0;                                     \
@@ -663,20 +670,19 @@ typedef struct dx_cas_p_b3_job { /* one call of a kernel */
                                    none + 0x6a09e667u, none + 0xbb67ae85u, none + 0x3c6ef372u,     \
                                    none + 0xa54ff53au, low, high, none + 64u, none};               \
             v[15] += (job->flags | first | last) & 255;                                            \
-            DX_CAS_P_UNROLL for (k = 0; k < 16; k += N) {                                          \
-                DX_CAS_P_UNROLL for (i = 0; i < N; i++) {                                          \
-                    const uint8_t *in = job->in[i < count ? i : 0] + 64 * (size_t)block;           \
-                    DX_CAS_MEMCPY(&m[k + i], in + 4 * k, 4 * N);                                   \
+            DX_CAS_P_UNROLL for (k = 0; k < 16; k += 4) {                                          \
+                DX_CAS_P_UNROLL for (i = 0; i < 4; i++) {                                          \
+                    m[k + i] = DX_CAS_P_ROW##N(job->in + i, 64 * (size_t)block + 4 * k);           \
                 }                                                                                  \
-                DX_CAS_P_UNROLL for (j = N; j > 1; j /= 2) {                                       \
+                DX_CAS_P_UNROLL for (j = 0; j < 2; j++) {                                          \
                     DX_CAS_MEMCPY(t, &m[k], sizeof t);                                             \
-                    DX_CAS_P_UNROLL for (i = 0; i < N / 2; i++) {                                  \
-                        m[k + 2 * i] = DX_CAS_P_LOW##N(t[i], t[i + N / 2]);                        \
-                        m[k + 2 * i + 1] = DX_CAS_P_HIGH##N(t[i], t[i + N / 2]);                   \
+                    DX_CAS_P_UNROLL for (i = 0; i < 2; i++) {                                      \
+                        m[k + 2 * i] = DX_CAS_P_LOW##N(t[i], t[i + 2]);                            \
+                        m[k + 2 * i + 1] = DX_CAS_P_HIGH##N(t[i], t[i + 2]);                       \
                     }                                                                              \
                 }                                                                                  \
             }                                                                                      \
-            DX_CAS_P_B3_ROUNDS(v, m, k, i)                                                         \
+            DX_CAS_P_B3_ROUNDS(TURN, v, m, k, j, i)                                                \
             DX_CAS_P_UNROLL for (i = 0; i < 8; i++) h[i] = v[i] ^ v[i + 8];                        \
         }                                                                                          \
         for (i = 0; i < count; i++) {                                                              \
@@ -685,60 +691,54 @@ typedef struct dx_cas_p_b3_job { /* one call of a kernel */
             }                                                                                      \
         }                                                                                          \
     }
-DX_CAS_P_B3_KERNEL(4, DX_CAS_P_UNCHECKED)
+DX_CAS_P_B3_KERNEL(4, DX_CAS_P_SHIFT, DX_CAS_P_UNCHECKED)
 #if defined(__x86_64__) || defined(__i386__)
 /* One input: a chain of compressions, whose steps wait for one another. The state is a matrix of
    four rows, a vector each; a step takes all columns or all diagonals. The second row stays: the
    others can be shifted while it is still computed. */
-#define DX_CAS_P_MIX __builtin_shufflevector
-#define DX_CAS_P_B3_ROWS(NAME, TARGET)                                                             \
+#define DX_CAS_P_MIX(a, ...) __builtin_shufflevector(a, a, __VA_ARGS__)
+#define DX_CAS_P_B3_ROWS(NAME, TURN, TARGET)                                                       \
     TARGET static void NAME(uint32_t *out, const uint32_t *cv, const uint8_t *in, size_t blocks,   \
                             uint32_t size, uint64_t counter, uint32_t flags)                       \
     {                                                                                              \
         const dx_cas_p_v4 iv = {0x6a09e667u, 0xbb67ae85u, 0x3c6ef372u, 0xa54ff53au};               \
-        dx_cas_p_v4 h[4] = {iv, iv, iv, iv}, a, b, c, d = iv;                                      \
+        dx_cas_p_v4 h[4] = {iv, iv, iv, iv}, v[16] = {iv};                                         \
         uint32_t m[16];                                                                            \
-        size_t n, r;                                                                               \
+        size_t n, r, i;                                                                            \
         DX_CAS_MEMCPY(h, cv, 32);                                                                  \
         for (n = 0; n < blocks; n++) {                                                             \
             uint32_t first = n == 0 ? flags >> 8 : 0, last = n + 1 == blocks ? flags >> 16 : 0;    \
+            const dx_cas_p_v4 d = {(uint32_t)(counter & 0xffffffffu), (uint32_t)(counter >> 32),   \
+                                   size, (flags | first | last) & 255};                            \
             DX_CAS_MEMCPY(m, in + 64 * n, 64);                                                     \
-            a = h[0], b = h[1], c = iv;                                                            \
-            d[0] = (uint32_t)(counter & 0xffffffffu), d[1] = (uint32_t)(counter >> 32);            \
-            d[2] = size, d[3] = (flags | first | last) & 255;                                      \
+            v[0] = h[0], v[4] = h[1], v[8] = iv, v[12] = d;                                        \
             DX_CAS_P_UNROLL for (r = 0; r < 14; r++) {                                             \
                 const uint8_t *o = dx_cas_p_b3_order[r / 2] + r % 2 * 8;                           \
-                const size_t i = r % 2 * 2;                                                        \
-                const dx_cas_p_v4 x = {m[o[3 * i]], m[o[2 - i]], m[o[4 - i]], m[o[6 - i]]};        \
-                const dx_cas_p_v4 y = {m[o[3 * i + 1]], m[o[3 - i]], m[o[5 - i]], m[o[7 - i]]};    \
-                DX_CAS_P_B3_G(a, b, c, d, x, y);                                                   \
-                a = r % 2 ? DX_CAS_P_MIX(a, a, 1, 2, 3, 0) : DX_CAS_P_MIX(a, a, 3, 0, 1, 2);       \
-                c = r % 2 ? DX_CAS_P_MIX(c, c, 3, 0, 1, 2) : DX_CAS_P_MIX(c, c, 1, 2, 3, 0);       \
-                d = DX_CAS_P_MIX(d, d, 2, 3, 0, 1);                                                \
+                const size_t k = r % 2 * 2;                                                        \
+                const dx_cas_p_v4 x = {m[o[3 * k]], m[o[2 - k]], m[o[4 - k]], m[o[6 - k]]};        \
+                const dx_cas_p_v4 y = {m[o[3 * k + 1]], m[o[3 - k]], m[o[5 - k]], m[o[7 - k]]};    \
+                DX_CAS_P_B3_HALF(TURN, v, x, 0, i, 0, 1, 16, 12)                                   \
+                DX_CAS_P_B3_HALF(TURN, v, y, 0, i, 0, 1, 8, 7)                                     \
+                v[0] = r % 2 ? DX_CAS_P_MIX(v[0], 1, 2, 3, 0) : DX_CAS_P_MIX(v[0], 3, 0, 1, 2);    \
+                v[8] = r % 2 ? DX_CAS_P_MIX(v[8], 3, 0, 1, 2) : DX_CAS_P_MIX(v[8], 1, 2, 3, 0);    \
+                v[12] = DX_CAS_P_MIX(v[12], 2, 3, 0, 1);                                           \
             }                                                                                      \
-            h[2] = c ^ h[0], h[3] = d ^ h[1], h[0] = a ^ c, h[1] = b ^ d;                          \
+            h[2] = v[8] ^ h[0], h[3] = v[12] ^ h[1], h[0] = v[0] ^ v[8], h[1] = v[4] ^ v[12];      \
         }                                                                                          \
         DX_CAS_MEMCPY(out, h, 64);                                                                 \
     }
-DX_CAS_P_B3_KERNEL(16, DX_CAS_P_TARGET("avx512f"))
-DX_CAS_P_B3_ROWS(dx_cas_p_b3_one_512, DX_CAS_P_TARGET("avx512vl"))
-/* Without an instruction for rotations, those by whole bytes are one shuffle. */
-typedef uint8_t dx_cas_p_b4 __attribute__((vector_size(16)));
-typedef uint8_t dx_cas_p_b8 __attribute__((vector_size(32)));
-#define DX_CAS_P_QUAD(i, n) \
-    i + n / 8 % 4, i + (n / 8 + 1) % 4, i + (n / 8 + 2) % 4, i + (n / 8 + 3) % 4
-#define DX_CAS_P_QUADS(i, n) \
-    DX_CAS_P_QUAD(i, n), DX_CAS_P_QUAD(i + 4, n), DX_CAS_P_QUAD(i + 8, n), DX_CAS_P_QUAD(i + 12, n)
-#define DX_CAS_P_TURN(N, x, n, ...)     \
-    (n % 8 ? (x) >> n | (x) << (32 - n) \
-           : (dx_cas_p_v##N)DX_CAS_P_MIX((dx_cas_p_b##N)(x), (dx_cas_p_b##N)(x), __VA_ARGS__))
-#undef DX_CAS_P_B3_ROTR
-#define DX_CAS_P_B3_ROTR(x, n) \
-    DX_CAS_P_TURN(8, x, n, DX_CAS_P_QUADS(0, n), DX_CAS_P_QUADS(16, n))
-DX_CAS_P_B3_KERNEL(8, DX_CAS_P_TARGET("avx2"))
-#undef DX_CAS_P_B3_ROTR
-#define DX_CAS_P_B3_ROTR(x, n) DX_CAS_P_TURN(4, x, n, DX_CAS_P_QUADS(0, n))
-DX_CAS_P_B3_ROWS(dx_cas_p_b3_one, DX_CAS_P_TARGET("sse4.1"))
+DX_CAS_P_B3_KERNEL(16, DX_CAS_P_SHIFT, DX_CAS_P_512("avx512f"))
+DX_CAS_P_B3_ROWS(dx_cas_p_b3_one_512, DX_CAS_P_SHIFT, DX_CAS_P_512("avx512vl"))
+/* Without an instruction for rotations, those by whole bytes are one shuffle. As asm, or compilers
+   make it two, or keep its mask in a register. It names a, or gcc adds the late b to x first. */
+static const uint64_t dx_cas_p_turns[2][4] __attribute__((aligned(32))) = {
+    {0x0407060500030201u, 0x0c0f0e0d080b0a09u, 0x0407060500030201u, 0x0c0f0e0d080b0a09u},
+    {0x0504070601000302u, 0x0d0c0f0e09080b0au, 0x0504070601000302u, 0x0d0c0f0e09080b0au}};
+#define DX_CAS_P_ASM(text, d, a, n) __asm__(text : "+x"(d), "+x"(a) : "m"(dx_cas_p_turns[n / 16]))
+#define DX_CAS_P_BYTES(d, a, n) DX_CAS_P_ASM("vpshufb %2, %0, %0", d, a, n)
+#define DX_CAS_P_BYTES_SSE(d, a, n) DX_CAS_P_ASM("pshufb %2, %0", d, a, n)
+DX_CAS_P_B3_KERNEL(8, DX_CAS_P_BYTES, DX_CAS_P_TARGET("avx2"))
+DX_CAS_P_B3_ROWS(dx_cas_p_b3_one, DX_CAS_P_BYTES_SSE, DX_CAS_P_TARGET("sse4.1"))
 #else
   #define dx_cas_p_b3_x8 dx_cas_p_b3_x4
   #define dx_cas_p_b3_x16 dx_cas_p_b3_x4
@@ -780,7 +780,7 @@ static void dx_cas_p_b3_many(dx_cas_p_b3_job *job, const uint8_t *in, size_t str
     size_t lanes = dx_cas_p_lanes(), done, n, i;
     for (done = 0; done < count; done += n, job->counter += (uint64_t)job->step * n) {
         n = count - done < lanes ? count - done : lanes;
-        for (i = 0; i < n; i++) job->in[i] = in + (done + i) * stride;
+        for (i = 0; i < lanes; i++) job->in[i] = in + (done + (i < n ? i : 0)) * stride;
         job->out = out + 32 * done;
         dx_cas_p_b3_run(job, n, lanes);
     }
@@ -1051,13 +1051,13 @@ static void dx_cas_p_b3_side_by_side(const void *const *data, size_t size, size_
     if (size <= 1024) leaf.flags |= root;
     for (at = 0; at < size; at += 1024, leaf.counter++) {
         if (size - at < 1024) leaf.blocks = (unsigned)(size - at) / 64;
-        for (i = 0; i < count; i++) leaf.in[i] = (const uint8_t *)data[i] + at;
+        for (i = 0; i < lanes; i++) leaf.in[i] = (const uint8_t *)data[i < count ? i : 0] + at;
         leaf.out = stacks[0] + 32 * high++;
         dx_cas_p_b3_run(&leaf, count, lanes);
         low = size - at <= 1024 ? 1 : dx_cas_p_bits(leaf.counter + 1);
         for (; high > low; high--) {
             if (size - at <= 1024 && high == 2) node.flags |= root;
-            for (i = 0; i < count; i++) node.in[i] = stacks[i] + 32 * (high - 2);
+            for (i = 0; i < lanes; i++) node.in[i] = stacks[i < count ? i : 0] + 32 * (high - 2);
             node.out = stacks[0] + 32 * (high - 2);
             dx_cas_p_b3_run(&node, count, lanes);
         }
