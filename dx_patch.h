@@ -1244,7 +1244,8 @@ static uint64_t dx_patch_p_address(const dx_patch_p_predictor *p, int side, uint
     return offset;
 }
 
-/* The last cover that starts at or before an old offset says by how much it moved. */
+/* The cover that reaches furthest of those that start at or before an old offset says by how much
+   it moved. */
 static uint64_t dx_patch_p_map_offset(const dx_patch_p_predictor *p, uint64_t offset,
                                       uint32_t *sure)
 {
@@ -1453,7 +1454,8 @@ static dx_patch_p_field dx_patch_p_predict(const dx_patch_p_predictor *x, uint32
     return f;
 }
 
-/* Sort the cover indexes by old offset, then by index: Shell's sort, no extra memory. */
+/* Sort the cover indexes by old offset, then by index: Shell's sort, no extra memory. In place of
+   a cover that lies inside of another one stands that one. */
 static void dx_patch_p_sort_covers(dx_patch_p_predictor *p)
 {
     uint32_t i, k, gap = 1, *v = p->covers_ + 3 * (size_t)p->count_;
@@ -1469,7 +1471,12 @@ static void dx_patch_p_sort_covers(dx_patch_p_predictor *p)
             }
             v[k] = moved;
         }
-    for (i = 0; i < p->count_; i++) v[p->count_ + i] = p->covers_[3 * v[i] + 1];
+    for (i = 0; i < p->count_; i++) {
+        const uint32_t *cover = p->covers_ + 3 * (size_t)v[i];
+        const uint32_t *around = p->covers_ + 3 * (size_t)v[i ? i - 1 : 0];
+        v[p->count_ + i] = cover[1];
+        if (around[1] + around[2] >= cover[1] + cover[2]) v[i] = v[i ? i - 1 : 0];
+    }
 }
 
 /* >>delta: the parts of a delta, both directions --------------------------------- */
@@ -1520,14 +1527,6 @@ static uint64_t dx_patch_p_code_field(dx_patch_p_delta *d, const dx_patch_p_fiel
     if (f->slot < DX_PATCH_P_MEMORY)
         x->memory_[f->slot] += (uint32_t)(error << f->shift & 0xffffffffu);
     return f->value + error;
-}
-
-/* How many bytes of a block are right before a wrong one: 1 more than that, or 0 for all. */
-static uint64_t dx_patch_p_code_run(dx_patch_p_delta *d, uint64_t n)
-{
-    n = dx_patch_p_number(&d->coder_, DX_PATCH_P_N_RUN + dx_patch_p_run_number(d->last_run_), n);
-    d->last_run_ = !n ? 8 : n > DX_PATCH_P_BLOCK ? DX_PATCH_P_BLOCK : (uint32_t)n - 1;
-    return n;
 }
 
 /* Bytes that are equal from the start on. */
@@ -1584,10 +1583,12 @@ static bool dx_patch_p_code_block(dx_patch_p_delta *d, dx_patch_p_block *b, uint
     if (!b->filled) b->at = 0;
     for (b->filled = true; b->at < b->size;) {
         uint32_t left = b->size - b->at, last, byte = 0;
+        uint32_t run = DX_PATCH_P_N_RUN + dx_patch_p_run_number(d->last_run_);
         uint8_t *p = to + b->at;
         uint64_t n = made ? dx_patch_p_same(p, made + b->at, left) + 1 : 0;
         if (!dx_patch_p_has_input(&d->coder_) || d->coder_.overrun_) return false;
-        n = dx_patch_p_code_run(d, n > left ? 0 : n);
+        n = dx_patch_p_number(&d->coder_, run, n > left ? 0 : n); /* 0: the rest is right */
+        d->last_run_ = !n ? 8 : n > DX_PATCH_P_BLOCK ? DX_PATCH_P_BLOCK : (uint32_t)n - 1;
         d->coder_.bad_number_ = d->coder_.bad_number_ || n > left;
         if (!n || n > left) break;
         p += n - 1;

@@ -788,6 +788,23 @@ DX_TEST(p_references_of_moved_code_are_predicted)
     DX_CHECK(with * 10 < without * 8);
 }
 
+DX_TEST(p_a_piece_that_is_there_twice_hides_nothing_behind_it)
+{
+    size_t pads[64], got, n, m, once, twice;
+    dx_patch_create_desc d = describe(DX_PATCH_KIND_DELTA);
+    for (size_t f = 0; f < 64; f++) pads[f] = 0;
+    n = program(base, pads);
+    for (size_t f = 32; f < 64; f += 3) pads[f] = 16 + f;
+    m = program(target, pads);
+    once = create(&d, n, m);
+    DX_CHECK(once > 0 && m + 200 <= sizeof target);
+    for (size_t i = 0; i < 200; i++) target[m + i] = base[600 + i];
+    twice = create(&d, n, m + 200);
+    DX_CHECK_EQ(apply(base, n, patch, twice, &got), 0);
+    DX_CHECK_MEM(out, target, m + 200);
+    DX_CHECK(twice < once + 40);
+}
+
 DX_TEST(p_apply_memory_limit_is_kept)
 {
     for (uint64_t limit = 9000; limit < 60000; limit += 1500) {

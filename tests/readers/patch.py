@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A second reader of docs/PATCH.md, written from that document alone.
 usage: patch.py vectors | apply OLD PATCH NEW      vectors: those of the document; apply: the patch gives NEW from OLD"""
-import re, struct, sys
+import bisect, re, struct, sys
 
 M64 = (1 << 64) - 1
 
@@ -212,7 +212,13 @@ class Delta:
         if self.map:
             self.setup()
             self.covers = [self.cover() for _ in range(self.count)]
-            self.order = sorted(range(self.count), key=lambda k: (self.covers[k][1], k))
+            by_base = sorted(range(self.count), key=lambda k: (self.covers[k][1], k))
+            self.starts = [self.covers[k][1] for k in by_base]
+            self.furthest = [] # of those that start so early in the base, the one that ends last
+            for k in by_base:
+                last = self.covers[self.furthest[-1]] if self.furthest else (0, 0, 0)
+                further = sum(self.covers[k][1:]) > sum(last[1:])
+                self.furthest.append(k if further else self.furthest[-1])
             for cover in self.covers:
                 self.copy(*cover)
         else:
@@ -427,14 +433,8 @@ class Delta:
             if e < in_file:
                 offset, sure = (place + e) & M64, 0
                 if self.covers:
-                    low, high = 0, len(self.order)
-                    while low < high:
-                        middle = (low + high) // 2
-                        if self.covers[self.order[middle]][1] <= offset:
-                            low = middle + 1
-                        else:
-                            high = middle
-                    new, old, size = self.covers[self.order[max(low - 1, 0)]]
+                    at = max(bisect.bisect_right(self.starts, offset) - 1, 0)
+                    new, old, size = self.covers[self.furthest[at]]
                     sure = int(0 <= offset - old < size)
                     offset += new - old
                 return self.address(1, offset & M64), sure
