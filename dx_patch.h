@@ -97,7 +97,6 @@ extern "C" {
 typedef enum dx_patch_error {
 #define DX_PATCH_P_ENUM(value, constant, wire) DX_PATCH_##constant = value,
     DX_PATCH_ERRORS(DX_PATCH_P_ENUM)
-#undef DX_PATCH_P_ENUM
 } dx_patch_error;
 
 typedef enum dx_patch_kind { /* flash: in place on one slot, by dx_patch_flash_apply() */
@@ -822,8 +821,7 @@ static void dx_patch_p_put_raw(dx_patch_p_coder *c, uint32_t byte)
 /* LEB128: seven bits a byte, the lowest first. Bits above 64 are an error. */
 static uint64_t dx_patch_p_get_varint(dx_patch_p_coder *c)
 {
-    uint64_t v = 0;
-    unsigned shift;
+    uint64_t v = 0, shift;
     for (shift = 0; shift < 64; shift += 7) {
         uint8_t b = dx_patch_p_get_raw(c);
         if (shift == 63 && b > 1) break;
@@ -1009,8 +1007,7 @@ static uint64_t dx_patch_p_unfold(uint64_t v) { return v >> 1 ^ (v & 1 ? UINT64_
    Each context has a row; their sum is weighted, and the weights learn by how likely each one held
    what came. Sets of weights are chosen by how often the two best contexts were seen. A row that is
    new starts as that of the last byte alone. Contexts share a table of tagged rows. */
-#define DX_PATCH_P_CONTEXTS 5u
-#define DX_PATCH_P_INPUTS 7u /* besides the contexts: the row of the coder, and a repeat */
+#define DX_PATCH_P_INPUTS 7u /* five contexts, the row of the coder, and a repeat */
 #define DX_PATCH_P_SETS 6u /* times 16 times two halves */
 
 struct dx_patch_p_mixer {
@@ -1162,13 +1159,8 @@ enum { /* predictors */
 };
 
 enum { /* how the bytes of a field make up a number; the first four rearrange the bits of a word */
-    DX_PATCH_P_FORM_BL,
-    DX_PATCH_P_FORM_JAL,
-    DX_PATCH_P_FORM_ADRP,
-    DX_PATCH_P_FORM_LOW,
-    DX_PATCH_P_FORM_PLAIN,
-    DX_PATCH_P_FORM_AUIPC,
-    DX_PATCH_P_FORM_LEB
+    DX_PATCH_P_FORM_BL, DX_PATCH_P_FORM_JAL, DX_PATCH_P_FORM_ADRP, DX_PATCH_P_FORM_LOW,
+    DX_PATCH_P_FORM_PLAIN, DX_PATCH_P_FORM_AUIPC, DX_PATCH_P_FORM_LEB
 };
 
 typedef struct dx_patch_p_field {
@@ -1199,6 +1191,13 @@ static uint32_t dx_patch_p_reorder(uint32_t form, uint32_t w, bool back)
     return v;
 }
 
+/* The second word of an AUIPC pair, its low bits on top; those of a store change places. */
+static uint32_t dx_patch_p_swap_store(uint32_t w)
+{
+    if ((w & 0x7b) != 0x23) return w;
+    return (w & 0xfe0ff07fu) | (w >> 20 & 31) << 7 | (w >> 7 & 31) << 20;
+}
+
 static uint64_t dx_patch_p_load_field(const uint8_t *p, uint32_t form, uint32_t size)
 {
     uint64_t v = 0, top = 0;
@@ -1212,7 +1211,7 @@ static uint64_t dx_patch_p_load_field(const uint8_t *p, uint32_t form, uint32_t 
     if (form == DX_PATCH_P_FORM_LEB) return v | top << 7 * size;
     w = (uint32_t)(v & 0xffffffffu);
     if (form == DX_PATCH_P_FORM_AUIPC) {
-        x = (uint32_t)(v >> 32);
+        x = dx_patch_p_swap_store((uint32_t)(v >> 32));
         v = ((w & 0xfffff000u) + (x >> 20) - ((x >> 31) << 12)) & 0xffffffffu;
         return v | (uint64_t)((w & 0xfffu) | (x & 0xfffffu) << 12) << 32;
     }
@@ -1225,7 +1224,7 @@ static void dx_patch_p_store_field(uint8_t *p, uint32_t form, uint32_t size, uin
     uint32_t i, w = (uint32_t)(v & 0xffffffffu), rest = (uint32_t)(v >> 32);
     if (form == DX_PATCH_P_FORM_AUIPC) {
         v = ((w + 0x800u) & 0xfffff000u) | (rest & 0xfffu);
-        v |= (uint64_t)(rest >> 12 | (w & 0xfffu) << 20) << 32;
+        v |= (uint64_t)dx_patch_p_swap_store(rest >> 12 | (w & 0xfffu) << 20) << 32;
     } else if (form < DX_PATCH_P_FORM_PLAIN) {
         if (form == DX_PATCH_P_FORM_BL && !(w >> 23 & 1)) w ^= 0x600000u;
         v = dx_patch_p_reorder(form, w, true);
@@ -1288,13 +1287,9 @@ static uint64_t dx_patch_p_sign(uint64_t v, uint32_t bits)
 static void dx_patch_p_set_field(dx_patch_p_field *f, uint32_t form, uint32_t size, uint32_t bits,
                                  uint32_t shift, const uint8_t *p)
 {
-    f->form = form;
-    f->size = size;
-    f->bits = bits;
-    f->shift = shift;
-    f->number = dx_patch_p_load_field(p, form, size);
-    f->target = dx_patch_p_sign(f->number, bits) << shift;
-    f->origin = 0;
+    uint64_t v = dx_patch_p_load_field(p, form, size), target = dx_patch_p_sign(v, bits) << shift;
+    dx_patch_p_field field = {size, form, bits, shift, 0, DX_PATCH_P_MEMORY, target, 0, v, v};
+    *f = field;
 }
 
 /* Relative to the instruction itself, or to what is behind it: the usual branch. */
@@ -1312,25 +1307,23 @@ static bool dx_patch_p_is_low(uint32_t w) /* ADD immediate, LDR or STR with an o
 /* ADRP knows only the page: the instruction that adds the rest stands within the next four. */
 static void dx_patch_p_locate_arm64(dx_patch_p_field *f, const dx_patch_p_block *b, uint32_t at)
 {
-    const uint8_t *p = b->old_bytes + at, *page = NULL, *low = NULL;
-    uint32_t w = dx_patch_p_load32(p), other, i, scale;
+    const uint8_t *p = b->old_bytes + at, *page = p, *low = p;
+    uint32_t w = dx_patch_p_load32(p), other = w, i, scale;
+    bool first = (w & 0x9f000000u) == 0x90000000u, found = false;
+    uint32_t room = first ? b->limit - at - 4 : dx_patch_p_is_low(w) ? at : 0;
     uint64_t target;
     if ((w & 0x7c000000u) == 0x14000000u) {
         dx_patch_p_set_field(f, DX_PATCH_P_FORM_PLAIN, 4, 26, 2, p);
         dx_patch_p_relative(f, b, at);
     }
-    if ((w & 0x9f000000u) == 0x90000000u)
-        for (page = p, i = 4; i <= 16 && i + 4 <= b->limit - at && !low; i += 4) {
-            other = dx_patch_p_load32(p + i);
-            if (dx_patch_p_is_low(other) && (other >> 5 & 31) == (w & 31)) low = p + i;
-        }
-    else if (dx_patch_p_is_low(w))
-        for (low = p, i = 4; i <= 16 && i <= at && !page; i += 4) {
-            other = dx_patch_p_load32(p - i);
-            if ((other & 0x9f00001fu) == (0x90000000u | (w >> 5 & 31))) page = p - i;
-        }
-    if (!page || !low) return;
-    other = dx_patch_p_load32(low);
+    for (i = 4; i <= 16 && i <= room && !found; i += 4) {
+        if (first) low = p + i;
+        else page = p - i;
+        other = dx_patch_p_load32(low);
+        found = dx_patch_p_is_low(other) &&
+                (dx_patch_p_load32(page) & 0x9f00001fu) == (0x90000000u | (other >> 5 & 31));
+    }
+    if (!found) return;
     scale = other >> 24 & 8 ? other >> 30 : 0;
     dx_patch_p_set_field(f, DX_PATCH_P_FORM_ADRP, 4, 21, 12, page);
     target = f->target + ((other >> 10 & 4095) << scale);
@@ -1349,7 +1342,7 @@ static void dx_patch_p_locate_riscv(dx_patch_p_field *f, const dx_patch_p_block 
     } else if ((w & 0x7fu) == 0x17u && b->limit - at >= 8) {
         next = dx_patch_p_load32(p + 4);
         if ((next >> 15 & 31) != (w >> 7 & 31)) return;
-        if ((next & 0x7f) != 0x13 && (next & 0x7f) != 0x03 && (next & 0x7f) != 0x67) return;
+        if ((next & 0x7f) != 0x13 && (next & 0x5b) != 0x03 && (next & 0x7f) != 0x67) return;
         dx_patch_p_set_field(f, DX_PATCH_P_FORM_AUIPC, 8, 32, 0, p);
     }
     dx_patch_p_relative(f, b, at);
@@ -1401,8 +1394,7 @@ static void dx_patch_p_locate_word(dx_patch_p_field *f, uint32_t id, const dx_pa
     bool call = x86_32 && before >= 1 && (p[-1] & 0xfe) == 0xe8;
     bool jump = x86_32 && before >= 2 && (p[-1] & 0xf0) == 0x80 && p[-2] == 0x0f;
     bool code = id == DX_PATCH_P_ID_X86 || call || jump;
-    bool branch = thumb && ((word & 0xd000f800u) == 0xd000f000u ||
-                            (word & 0xd000f800u) == 0x9000f000u);
+    bool branch = thumb && (word & 0x9000f800u) == 0x9000f000u;
     bool table = id == DX_PATCH_P_ID_TABLE || (thumb && !((b->old_at + at) & 3));
     bool likely = word >= 256 && (table || (x86_32 && !close));
     if (!code && !branch && !based && !likely && (!own || close)) return;
@@ -1421,21 +1413,15 @@ static dx_patch_p_field dx_patch_p_locate(uint32_t id, const dx_patch_p_block *b
     dx_patch_p_field f = {0, 0, 0, 0, 0, DX_PATCH_P_MEMORY, 0, 0, 0, 0};
     uint32_t left = b->limit - at;
     bool wide = id == DX_PATCH_P_ID_POINTER || id == DX_PATCH_P_ID_DOUBLES;
+    bool number = id == DX_PATCH_P_ID_SINGLES || id == DX_PATCH_P_ID_DOUBLES;
     const uint8_t *p = b->old_bytes + at;
     if (left < (id == DX_PATCH_P_ID_WASM ? 1u : wide ? 8u : 4u)) return f;
-    switch (id) {
-    case DX_PATCH_P_ID_POINTER:
-    case DX_PATCH_P_ID_SINGLES:
-    case DX_PATCH_P_ID_DOUBLES:
-        if (id == DX_PATCH_P_ID_POINTER && dx_patch_p_load64(p) < 256) break;
+    if (id == DX_PATCH_P_ID_ARM64) dx_patch_p_locate_arm64(&f, b, at);
+    else if (id == DX_PATCH_P_ID_RISCV) dx_patch_p_locate_riscv(&f, b, at);
+    else if (id == DX_PATCH_P_ID_WASM) dx_patch_p_locate_leb(&f, p, left);
+    else if (number || (wide && dx_patch_p_load64(p) >= 256))
         dx_patch_p_set_field(&f, DX_PATCH_P_FORM_PLAIN, wide ? 8 : 4, wide ? 64 : 32, 0, p);
-        f.value = f.number;
-        break;
-    case DX_PATCH_P_ID_ARM64: dx_patch_p_locate_arm64(&f, b, at); break;
-    case DX_PATCH_P_ID_RISCV: dx_patch_p_locate_riscv(&f, b, at); break;
-    case DX_PATCH_P_ID_WASM: dx_patch_p_locate_leb(&f, p, left); break;
-    default: dx_patch_p_locate_word(&f, id, b, at, (uint32_t)((int32_t)at - from));
-    }
+    else if (!wide) dx_patch_p_locate_word(&f, id, b, at, (uint32_t)((int32_t)at - from));
     return f;
 }
 
@@ -1927,27 +1913,52 @@ static uint32_t dx_patch_p_choose(dx_patch_p_maker *m, const dx_patch_p_block *b
     return best;
 }
 
-/* Segments from the headers of a 64-bit little-endian ELF file; anything else is one segment that
-   starts at address 0. They only make predictions better, so nothing needs checking. */
+/* What a format's headers say of its segments, and at which bytes: how many, in how many bytes
+   where their table is, less `fixed`; how long an entry is (0: its bytes 4 to 7 say so), its type
+   (0: any), and its offset, address, size in file and in memory. All little-endian. */
+static const struct dx_patch_p_format {
+    char magic[8];
+    uint8_t magic_size, word, count, fixed, table, table_size, entry, type, places[4];
+} dx_patch_p_formats[4] = {
+    {"\177ELF\2\1", 6, 8, 56, 0, 32, 8, 56, 1, {8, 16, 32, 40}},
+    {"\177ELF\1\1", 6, 4, 44, 0, 28, 4, 32, 1, {4, 8, 16, 20}},
+    {"PE\0\0", 4, 4, 6, 24, 20, 2, 40, 0, {20, 12, 16, 8}},
+    {"\317\372\355\376", 4, 8, 16, 32, 0, 0, 0, 25, {40, 24, 48, 32}}}; /* Mach-O */
+
+/* Segments from the headers; of a file that has none it is one, at address 0. They only make
+   predictions better, so nothing needs checking but that it lies in the file. */
 static bool dx_patch_p_find_segments(const uint8_t *p, size_t size, uint64_t *setup)
 {
-    uint64_t count = 0, i, at = size >= 64 ? dx_patch_p_load64(p + 32) : 0, *s = setup + 2;
-    setup[1] = 0;
-    if (size >= 64 && DX_PATCH_MEMCMP(p, "\177ELF\2\1", 6) == 0 && p[54] == 56 && !p[55])
-        for (i = 0; i < (p[56] | (uint32_t)p[57] << 8) && i < 64; i++, at += 56) {
-            if (at > size || size - at < 56) break;
-            if (dx_patch_p_load32(p + at) == 0x6474e550) /* PT_GNU_EH_FRAME */
-                setup[1] = dx_patch_p_load64(p + at + 16);
-            if (dx_patch_p_load32(p + at) != 1 || count == DX_PATCH_P_SEGMENTS) continue;
-            s[4 * count] = dx_patch_p_load64(p + at + 8); /* PT_LOAD */
-            s[4 * count + 1] = dx_patch_p_load64(p + at + 16);
-            s[4 * count + 2] = dx_patch_p_load64(p + at + 32);
-            s[4 * count++ + 3] = dx_patch_p_load64(p + at + 40);
-        }
+    const uint32_t plain = DX_PATCH_P_FORM_PLAIN;
+    const struct dx_patch_p_format *f = dx_patch_p_formats, *end = f + 4;
+    uint64_t left = 0, at = 0, image = 0, count = 0, *s = setup + 2;
+    uint32_t i;
+    if (size >= 64 && p[0] == 'M' && p[1] == 'Z') at = dx_patch_p_load32(p + 60);
+    if (size < 64 || at > size - 64) end = f;
+    while (f < end && DX_PATCH_MEMCMP(p + at, f->magic, f->magic_size) != 0) f++;
+    if (f < end) {
+        uint32_t more = p[at + 25] == 2 ? 4 : 0; /* PE of 64 bits */
+        if (!f->type) image = dx_patch_p_load_field(p + at + 52 - more, plain, 4 + more);
+        left = dx_patch_p_load_field(p + at + f->count, plain, 2);
+        at += f->fixed + dx_patch_p_load_field(p + at + f->table, plain, f->table_size);
+    }
+    for (setup[1] = image; left && at <= size && size - at >= 56; left--) {
+        const uint8_t *entry = p + at;
+        uint32_t type = dx_patch_p_load32(entry);
+        at += f->entry ? f->entry : dx_patch_p_load32(entry + 4);
+        if (type == 0x6474e550) /* PT_GNU_EH_FRAME */
+            setup[1] = dx_patch_p_load_field(entry + f->places[1], plain, f->word);
+        if ((f->type && type != f->type) || count == DX_PATCH_P_SEGMENTS) continue;
+        for (i = 0; i < 4; i++) s[i] = dx_patch_p_load_field(entry + f->places[i], plain, f->word);
+        s[1] += image;
+        bool same = count && s[1] - s[0] == s[-3] - s[-4] && s[0] >= s[-4] && s[-1] == s[-2];
+        uint64_t *first = same ? s - 4 : s; /* the last one goes on, or another begins */
+        first[3] = s[0] - first[0] + s[3];
+        first[2] = s[0] - first[0] + s[2];
+        if (!same && (s[1] || s[2])) s = setup + 2 + 4 * ++count; /* all but __PAGEZERO */
+    }
     setup[0] = count ? count : 1;
     if (!count) s[2] = s[3] = size;
-    for (i = 1; i < 2 + 4 * DX_PATCH_P_SEGMENTS; i++) /* -2^63 has no folded form */
-        if (setup[i] == (uint64_t)1 << 63) setup[i] = 0;
     return count != 0;
 }
 
@@ -2032,7 +2043,7 @@ static void dx_patch_p_put_cover_bytes(dx_patch_p_maker *m, const dx_patch_p_cov
     dx_patch_p_delta *d = &m->delta;
     uint64_t done = 0;
     dx_patch_p_block b;
-    for (;;) {
+    do {
         uint32_t equal = 0, which = DX_PATCH_P_N_EQUAL + (done ? 1u : 0u);
         uint64_t size = 0;
         for (; done < c->size; done += size, equal++) {
@@ -2049,22 +2060,21 @@ static void dx_patch_p_put_cover_bytes(dx_patch_p_maker *m, const dx_patch_p_cov
         dx_patch_p_start_block(d, &b, c->size - done);
         dx_patch_p_put_block(m, dx_patch_p_choose(m, &b), &b);
         done += b.size;
-        if (done == c->size) return;
-    }
+    } while (done < c->size);
 }
 
 static void dx_patch_p_put_delta(dx_patch_p_maker *m)
 {
     const dx_patch_p_finder *f = &m->finder;
     uint64_t at = 0, old_at = 0;
-    size_t i;
-    uint32_t side;
+    size_t i, side;
     dx_patch_p_delta *d = &m->delta;
+    uint64_t (*setup)[34] = d->predictor_.setup_;
     if (d->map_) (void)dx_patch_p_number(&d->coder_, DX_PATCH_P_N_SETUP, f->cover_count);
     for (side = 0; side < 2 && d->map_; side++)
-        for (i = 0; i < 2 + 4 * d->predictor_.setup_[side][0]; i++)
+        for (i = 0; i < 2 + 4 * setup[side][0]; i++)
             (void)dx_patch_p_number(&d->coder_, DX_PATCH_P_N_SETUP,
-                                    dx_patch_p_fold(d->predictor_.setup_[side][i]));
+                                    dx_patch_p_fold(setup[side][i] - (side ? setup[0][i] : 0)));
     for (i = 0; i < f->cover_count && d->map_; i++) dx_patch_p_put_cover(m, i);
     for (i = 0; i < f->cover_count; i++) {
         const dx_patch_p_cover *c = f->covers + i;
@@ -2103,14 +2113,12 @@ static void *dx_patch_p_cut_memory(uint8_t **at, size_t *left, uint64_t size)
     return p + skip;
 }
 
-/* Bytes that mixing takes. */
 static uint64_t dx_patch_p_mix_memory(uint32_t history_log, uint32_t groups_log)
 {
     uint64_t size = sizeof(dx_patch_p_mixer) + ((uint64_t)2 << history_log);
     return history_log ? size + ((uint64_t)32 << groups_log) : 0;
 }
 
-/* Bytes that applying a delta takes. */
 static uint64_t dx_patch_p_delta_memory(const dx_patch_p_delta *d, uint64_t covers)
 {
     uint64_t size = DX_PATCH_P_SLACK + DX_PATCH_P_WINDOW + DX_PATCH_P_LONGEST;
@@ -2192,8 +2200,8 @@ static int dx_patch_p_emit(dx_patch_applier *a, const uint8_t *p, size_t size)
     if (!size) return DX_PATCH_OK;
     dx_patch_p_pass(&a->delta_, p + size, size);
     while (!error && size) {
-        size_t left = a->room_ - (size_t)(a->produced_ - a->given_), part = size;
-        if (part > left) part = left;
+        size_t left = a->room_ - (size_t)(a->produced_ - a->given_);
+        size_t part = size < left ? size : left;
         if (p != dx_patch_p_room(a)) DX_PATCH_MEMCPY(dx_patch_p_room(a), p, part);
         a->produced_ += part;
         p += part;
@@ -2206,9 +2214,8 @@ static int dx_patch_p_emit(dx_patch_applier *a, const uint8_t *p, size_t size)
 /* Base bytes, zeros outside of the base. */
 static int dx_patch_p_read(dx_patch_applier *a, uint64_t at, uint8_t *p, uint32_t size)
 {
-    uint32_t part = size;
-    if (at >= a->from_size_) part = 0;
-    else if (part > a->from_size_ - at) part = (uint32_t)(a->from_size_ - at);
+    uint64_t left = at < a->from_size_ ? a->from_size_ - at : 0;
+    uint32_t part = left < size ? (uint32_t)left : size;
     DX_PATCH_MEMSET(p + part, 0, size - part);
     if (part && a->desc_.base) DX_PATCH_MEMCPY(p, (const uint8_t *)a->desc_.base + at, part);
     if (!part || a->desc_.base) return DX_PATCH_OK;
@@ -2244,19 +2251,19 @@ static int dx_patch_p_take_parameters(dx_patch_applier *a)
     return DX_PATCH_OK;
 }
 
-/* The numbers of the setup in their order: cover count, then both sides. */
+/* The numbers of the setup: cover count, the base's, the target's less the base's. */
 static int dx_patch_p_take_setup(dx_patch_applier *a)
 {
     dx_patch_p_predictor *x = &a->delta_.predictor_;
-    uint64_t v = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_SETUP, 0), *side;
+    uint64_t v = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_SETUP, 0);
+    uint64_t *side = x->setup_[a->setup_side_];
     if (!a->setup_at_++) {
         if (v > a->left_ / 20) return DX_PATCH_EHEADER;
         x->covers_ = (uint32_t *)dx_patch_p_cut_memory(&a->memory_, &a->left_, 20 * v);
         x->count_ = (uint32_t)v;
         return x->covers_ ? DX_PATCH_OK : DX_PATCH_EHEADER;
     }
-    side = x->setup_[a->setup_side_];
-    side[a->setup_at_ - 2] = dx_patch_p_unfold(v);
+    side[a->setup_at_ - 2] = x->setup_[0][a->setup_at_ - 2] + dx_patch_p_unfold(v);
     if (side[0] > DX_PATCH_P_SEGMENTS) return DX_PATCH_ECORRUPT;
     if (a->setup_at_ < 3 + 4 * side[0]) return DX_PATCH_OK;
     a->setup_at_ = 1;
@@ -2290,8 +2297,7 @@ static int dx_patch_p_take_list(dx_patch_applier *a)
     int error;
     if (a->cover_at_ == x->count_) {
         dx_patch_p_sort_covers(x);
-        a->cover_at_ = 0;
-        a->cover_old_ = 0;
+        a->cover_old_ = a->cover_at_ = 0;
         a->state_ = DX_PATCH_P_NEXT;
         return DX_PATCH_OK;
     }
@@ -2325,8 +2331,7 @@ static int dx_patch_p_take_next(dx_patch_applier *a)
         gap = a->cover_new_ - a->produced_;
     }
     a->literals_left_ = gap;
-    a->literals_done_ = 0;
-    a->later_ = 0;
+    a->literals_done_ = a->later_ = 0;
     if (!gap && !error) a->state_ = DX_PATCH_P_EQUAL;
     return error;
 }
@@ -2356,7 +2361,6 @@ static int dx_patch_p_take_literals(dx_patch_applier *a)
     return error;
 }
 
-/* So many bytes of the cover are done. */
 static void dx_patch_p_done(dx_patch_applier *a, uint64_t size)
 {
     a->cover_old_ += size;
@@ -2380,17 +2384,13 @@ static int dx_patch_p_take_equal(dx_patch_applier *a)
 
 static int dx_patch_p_take_copy(dx_patch_applier *a)
 {
-    const uint8_t *p = (const uint8_t *)a->desc_.base;
+    const uint8_t *base = (const uint8_t *)a->desc_.base;
+    uint8_t *to = dx_patch_p_room(a);
     uint64_t size = a->equal_left_;
     int error = DX_PATCH_OK;
-    if (p) {
-        p += a->cover_old_;
-    } else {
-        if (size > DX_PATCH_P_BLOCK) size = DX_PATCH_P_BLOCK;
-        p = dx_patch_p_room(a);
-        error = dx_patch_p_read(a, a->cover_old_, dx_patch_p_room(a), (uint32_t)size);
-    }
-    if (!error) error = dx_patch_p_emit(a, p, (size_t)size);
+    if (!base && size > DX_PATCH_P_BLOCK) size = DX_PATCH_P_BLOCK;
+    if (!base) error = dx_patch_p_read(a, a->cover_old_, to, (uint32_t)size);
+    if (!error) error = dx_patch_p_emit(a, base ? base + a->cover_old_ : to, (size_t)size);
     a->equal_left_ -= size;
     dx_patch_p_done(a, size);
     if (a->cover_left_) a->state_ = a->equal_left_ ? DX_PATCH_P_COPY : DX_PATCH_P_CHOICE;
@@ -2402,14 +2402,14 @@ static int dx_patch_p_take_choice(dx_patch_applier *a)
 {
     dx_patch_p_delta *d = &a->delta_;
     dx_patch_p_block *b = &a->block_;
-    uint32_t before = DX_PATCH_P_BEFORE;
+    uint64_t most = a->cover_old_;
+    uint32_t before = most < DX_PATCH_P_BEFORE ? (uint32_t)most : DX_PATCH_P_BEFORE;
     int error = DX_PATCH_OK;
     d->id_ = dx_patch_p_symbol(&d->coder_, DX_PATCH_P_M_ID + d->id_, 0);
     if (d->id_ >= DX_PATCH_P_IDS || (d->id_ && !d->map_)) return DX_PATCH_EVERSION;
     b->old_at = a->cover_old_;
     b->new_at = a->cover_new_;
     dx_patch_p_start_block(d, b, a->cover_left_);
-    if (before > b->old_at) before = (uint32_t)b->old_at;
     a->state_ = DX_PATCH_P_CHOSEN;
     b->old_bytes = a->old_ + DX_PATCH_P_BEFORE;
     if (a->desc_.base) b->old_bytes = (const uint8_t *)a->desc_.base + b->old_at;
@@ -2443,6 +2443,13 @@ DX_PATCH_P_INLINE uint32_t dx_patch_p_xor_body(uint8_t *p, const uint8_t *x, siz
     return 0;
 }
 DX_PATCH_P_WIDE(dx_patch_p_xor, (uint8_t *p, const uint8_t *x, size_t size), (p, x, size))
+
+static dx_patch_p_runs dx_patch_p_start_runs(const dx_patch_header *h)
+{
+    uint64_t limit = h->reversible && h->base_size > h->target_size ? h->base_size : h->target_size;
+    dx_patch_p_runs r = {h->block_size, limit, 0, 0, 0, 0, h->coding == DX_PATCH_CODING_BRIEF};
+    return r;
+}
 
 /* The next run of changed bytes of a block patch: 1, or 0 at the end, or an error. */
 static int dx_patch_p_next_run(dx_patch_p_coder *d, dx_patch_p_runs *r)
@@ -2602,10 +2609,7 @@ static int dx_patch_p_begin(dx_patch_applier *a)
     if (a->room_ == most) a->left_ -= most;
     a->new_ = a->memory_ + (a->room_ == most ? a->left_ : 0);
     if (h->kind == DX_PATCH_KIND_BLOCKS) {
-        uint64_t limit = h->base_size > h->target_size ? h->base_size : h->target_size;
-        a->runs_.block_size = h->block_size;
-        a->runs_.brief = h->coding == DX_PATCH_CODING_BRIEF;
-        a->runs_.limit = h->reversible ? limit : h->target_size;
+        a->runs_ = dx_patch_p_start_runs(h);
         a->old_ = a->memory_;
         if (a->left_ < DX_PATCH_P_BLOCK) return DX_PATCH_EHEADER;
         a->state_ = DX_PATCH_P_RUNS;
@@ -2613,7 +2617,6 @@ static int dx_patch_p_begin(dx_patch_applier *a)
     return h->body_size ? DX_PATCH_OK : dx_patch_p_run(a);
 }
 
-/* Take up to size bytes of input. */
 static int dx_patch_p_take_input(dx_patch_applier *a, const uint8_t *p, size_t size, size_t *taken)
 {
     uint64_t end = DX_PATCH_HEADER_SIZE, part = size;
@@ -2637,17 +2640,15 @@ static int dx_patch_p_take_input(dx_patch_applier *a, const uint8_t *p, size_t s
 /* >>public ------------------------------------------------------------- */
 DX_PATCH_API const char *dx_patch_error_name(int error)
 {
-#define DX_PATCH_P_CASE(value, constant, wire) if (error == value) return "DX_PATCH_" #constant;
-    DX_PATCH_ERRORS(DX_PATCH_P_CASE)
-#undef DX_PATCH_P_CASE
+#define DX_PATCH_P_NAME(value, constant, wire) if (error == value) return "DX_PATCH_" #constant;
+    DX_PATCH_ERRORS(DX_PATCH_P_NAME)
     return "DX_PATCH_?";
 }
 
 DX_PATCH_API int dx_patch_error_wire(int error)
 {
-#define DX_PATCH_P_CASE(value, constant, wire) if (error == value) return wire;
-    DX_PATCH_ERRORS(DX_PATCH_P_CASE)
-#undef DX_PATCH_P_CASE
+#define DX_PATCH_P_WIRE(value, constant, wire) if (error == value) return wire;
+    DX_PATCH_ERRORS(DX_PATCH_P_WIRE)
     return 1;
 }
 
@@ -2758,16 +2759,11 @@ DX_PATCH_API int dx_patch_apply(const void *base, size_t base_size, const void *
 static int dx_patch_p_xor_runs(const dx_patch_header *h, const uint8_t *patch, uint8_t *buffer)
 {
     dx_patch_p_coder d;
-    dx_patch_p_runs r;
-    uint64_t larger = h->base_size > h->target_size ? h->base_size : h->target_size;
+    dx_patch_p_runs r = dx_patch_p_start_runs(h);
     int got;
     DX_PATCH_MEMSET(&d, 0, sizeof d);
-    DX_PATCH_MEMSET(&r, 0, sizeof r);
     d.source_ = patch + DX_PATCH_HEADER_SIZE;
     d.size_ = (size_t)h->body_size;
-    r.block_size = h->block_size;
-    r.brief = h->coding == DX_PATCH_CODING_BRIEF;
-    r.limit = h->reversible ? larger : h->target_size;
     while ((got = dx_patch_p_next_run(&d, &r)) > 0) {
         if (r.size > d.size_ - d.at_) return DX_PATCH_ETRUNCATED;
         if (buffer) (void)dx_patch_p_xor(buffer + (size_t)r.at, d.source_ + d.at_, (size_t)r.size);
@@ -2959,14 +2955,14 @@ static bool dx_patch_p_f_match(dx_patch_flash *f, bool target, uint32_t from, ui
 {
     const uint8_t *sums = (const uint8_t *)f->desc_.patch + DX_PATCH_HEADER_SIZE + 4;
     uint32_t all = target ? f->target_size_ : f->base_size_;
-    bool same = true;
-    for (; from < to && same && !f->error_; from++) {
+    for (; from < to && !f->error_; from++) {
         uint32_t size = all - (from << f->bits_), place = from + (target ? f->pages_ : 0);
         if (size > 1u << f->bits_) size = 1u << f->bits_;
-        same = dx_patch_p_f_sum(f, (uint64_t)(from + further) << f->bits_, size, NULL) ==
-               dx_patch_p_load32(sums + 4 * (size_t)place);
+        if (dx_patch_p_f_sum(f, (uint64_t)(from + further) << f->bits_, size, NULL) !=
+            dx_patch_p_load32(sums + 4 * (size_t)place))
+            return false;
     }
-    return same && !f->error_;
+    return !f->error_;
 }
 
 /* From here on the slot changes: move pages of the base below `page`, decode from `first` on. */
@@ -3172,7 +3168,7 @@ static void dx_patch_p_make_map(dx_patch_p_maker *m, const dx_patch_p_job *j, ui
 {
     dx_patch_p_delta *d = &m->delta;
     size_t i, count = m->finder.cover_count;
-    uint64_t size = 20 * (uint64_t)count;
+    uint64_t size = 20 * (uint64_t)count, (*setup)[34] = d->predictor_.setup_;
     uint32_t *words = NULL;
     d->map_ = true;
     if (count && !((uint64_t)j->base_size >> 32) && !((uint64_t)j->target_size >> 32) &&
@@ -3189,9 +3185,13 @@ static void dx_patch_p_make_map(dx_patch_p_maker *m, const dx_patch_p_job *j, ui
     }
     dx_patch_p_sort_covers(&d->predictor_);
     d->predictor_.region_bits_ = j->target_size < (1u << 20) ? 8 : 12;
-    i = dx_patch_p_find_segments(j->base, j->base_size, d->predictor_.setup_[0]);
-    if (!dx_patch_p_find_segments(j->target, j->target_size, d->predictor_.setup_[1]) && !i)
-        d->predictor_.setup_[0][3] = d->predictor_.setup_[1][3] = dx_patch_p_find_address(m);
+    i = dx_patch_p_find_segments(j->base, j->base_size, setup[0]);
+    if (!dx_patch_p_find_segments(j->target, j->target_size, setup[1]) && !i)
+        setup[0][3] = setup[1][3] = dx_patch_p_find_address(m);
+    for (i = 0; i < 2 + 4 * DX_PATCH_P_SEGMENTS; i++) { /* -2^63 has no folded form */
+        if (setup[0][i] << 1 == 0 || i >= 2 + 4 * setup[0][0]) setup[0][i] = 0;
+        if ((setup[1][i] - setup[0][i]) << 1 == 0) setup[1][i] = setup[0][i];
+    }
 }
 
 /* How much memory mixing may take, by what there is to mix. */

@@ -1054,6 +1054,31 @@ DX_TEST(pt_8_few_changes_take_two_bytes_each)
     }
 }
 
+DX_PROPERTY(p_headers_need_not_be_true, 400)
+{
+    static const uint8_t magics[4][6] = {
+        {127, 'E', 'L', 'F', 2, 1}, {127, 'E', 'L', 'F', 1, 1}, {'P', 'E', 0, 0, 0, 0}, {0xcf, 0xfa, 0xed, 0xfe, 0, 0}};
+    dx_patch_create_desc d = describe(DX_PATCH_KIND_DELTA);
+    size_t size = (size_t)dx_choose(c, 600), kind = (size_t)dx_choose(c, 3), at = 0, got, length;
+    dx_choose_bytes(c, base, size);
+    if (kind == 2 && size >= 64) {
+        memcpy(base, "MZ", 2);
+        memset(base + 60, 0, 4);
+        base[60] = (uint8_t)dx_choose(c, 255);
+        at = base[60];
+    }
+    if (size >= 6 && at <= size - 6) memcpy(base + at, magics[kind], 6);
+    for (size_t i = 0; i < size; i++) /* small numbers reach further */
+        if (i - at >= 6 && i - at < 64 && dx_choose(c, 2)) base[i] = 0;
+    memcpy(target, base, size);
+    memset(target + size, 'x', 40);
+    if (size > 300) target[299] ^= 1;
+    length = create(&d, size, size + 40);
+    DX_CHECK(length > 0);
+    DX_CHECK_EQ(apply(base, size, patch, length, &got), 0);
+    DX_CHECK_MEM(out, target, size + 40);
+}
+
 DX_TEST(p_delta_vectors)
 {
     static const char old_text[] =

@@ -234,11 +234,16 @@ class Delta:
     def setup(self):
         s, self.segments, self.origin = self.s, [], []
         self.count = s.number(0)
+        last = [0] * 34
         for _ in range(2):
-            count = unfold(s.number(0))
-            assert 0 <= count <= 8, "segments"
-            self.origin.append(unfold(s.number(0)) & M64)
-            self.segments.append([tuple(unfold(s.number(0)) & M64 for _ in range(4)) for _ in range(count)])
+            side, at = [0] * 34, 0
+            while at < 2 + 4 * side[0]:
+                side[at] = last[at] + unfold(s.number(0)) & M64
+                assert side[0] <= 8, "segments"
+                at += 1
+            self.origin.append(side[1])
+            self.segments.append([tuple(side[k:k + 4]) for k in range(2, at, 4)])
+            last = side
     def cover(self, gap=None):
         gap = self.s.number(1) if gap is None else gap
         size = self.s.number(2) + 1
@@ -404,13 +409,15 @@ class Delta:
         if o % 2 == 0 and v & 0xf7f == 0x6f:
             return relative(here + 2 * signed(gather("jal", v), 20), 1, "jal", there)
         second = self.word(o + 4)
-        if o % 2 or v & 0x7f != 0x17 or second >> 15 & 31 != v >> 7 & 31 or second & 0x7f not in (0x13, 0x03, 0x67) or o + 8 > self.window[1]:
+        if o % 2 or v & 0x7f != 0x17 or second >> 15 & 31 != v >> 7 & 31 or second & 0x7f not in (0x13, 0x67, 0x03, 0x07, 0x23, 0x27) or o + 8 > self.window[1]:
             return None
+        exchange = lambda w: w & 0xfe0ff07f | (w >> 20 & 31) << 7 | (w >> 7 & 31) << 20 if w & 0x7b == 0x23 else w
+        second = exchange(second)
         low = (v & 0xfffff000) + signed(second >> 20, 12) & 0xffffffff
         rest = v & 0xfff | (second & 0xfffff) << 12
         def store(n):
             w, top = n & 0xffffffff, n >> 32
-            return (w + 0x800 & 0xfffff000 | top & 0xfff | (top >> 12 | (w & 0xfff) << 20) << 32).to_bytes(8, "little")
+            return (w + 0x800 & 0xfffff000 | top & 0xfff | exchange(top >> 12 | (w & 0xfff) << 20) << 32).to_bytes(8, "little")
         return Field(8, here + signed(low, 32), lambda m: rest << 32 | (m - there & 0xffffffff), 0, store)
     def leb(self, o, behind, opcode):
         if behind < 1 or opcode not in (0x10, 0x23, 0x24, 0x41):
