@@ -769,14 +769,21 @@ static size_t program(uint8_t *p, const size_t *pads)
     return at;
 }
 
+/* Base and target: from its function `first` on the target has insertions. */
+static void two_programs(size_t first, size_t *base_size, size_t *target_size)
+{
+    size_t pads[64], f;
+    for (f = 0; f < 64; f++) pads[f] = 0;
+    *base_size = program(base, pads);
+    for (f = first; f < 64; f += 3) pads[f] = 16 + f;
+    *target_size = program(target, pads);
+}
+
 DX_TEST(p_references_of_moved_code_are_predicted)
 {
-    size_t pads[64], got, n, m, with, without;
+    size_t got, n, m, with, without;
     dx_patch_create_desc d = describe(DX_PATCH_KIND_DELTA);
-    for (size_t f = 0; f < 64; f++) pads[f] = 0;
-    n = program(base, pads);
-    for (size_t f = 0; f < 64; f += 3) pads[f] = 16 + f;
-    m = program(target, pads);
+    two_programs(0, &n, &m);
     with = create(&d, n, m);
     DX_CHECK_EQ(apply(base, n, patch, with, &got), 0);
     DX_CHECK_EQ(got, m);
@@ -790,12 +797,9 @@ DX_TEST(p_references_of_moved_code_are_predicted)
 
 DX_TEST(p_a_piece_that_is_there_twice_hides_nothing_behind_it)
 {
-    size_t pads[64], got, n, m, once, twice;
+    size_t got, n, m, once, twice;
     dx_patch_create_desc d = describe(DX_PATCH_KIND_DELTA);
-    for (size_t f = 0; f < 64; f++) pads[f] = 0;
-    n = program(base, pads);
-    for (size_t f = 32; f < 64; f += 3) pads[f] = 16 + f;
-    m = program(target, pads);
+    two_programs(32, &n, &m);
     once = create(&d, n, m);
     DX_CHECK(once > 0 && m + 200 <= sizeof target);
     for (size_t i = 0; i < 200; i++) target[m + i] = base[600 + i];
