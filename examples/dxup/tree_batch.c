@@ -80,11 +80,16 @@ static void *run(void *user)
 }
 
 /* >>ring --------------------------------------------------------------- */
-void dxup_ring_open(dxup_ring *r, unsigned workers)
+unsigned dxup_thread_count(unsigned workers, unsigned most)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     if (!workers) workers = cores < 1 ? 1 : (unsigned)cores;
-    if (workers > DXUP_WORKERS_MAX) workers = DXUP_WORKERS_MAX;
+    return workers < most ? workers : most;
+}
+
+void dxup_ring_open(dxup_ring *r, unsigned workers)
+{
+    workers = dxup_thread_count(workers, DXUP_WORKERS_MAX);
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->work, NULL);
     pthread_cond_init(&r->done, NULL);

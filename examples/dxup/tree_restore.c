@@ -261,17 +261,10 @@ static int fill(restorer *r, int fd, const dx_tree_entry *dir)
 }
 
 /* >>restore ------------------------------------------------------------ */
-static unsigned count_threads(unsigned workers)
-{
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    if (!workers) workers = cores < 1 ? 1 : (unsigned)cores;
-    return workers < THREADS_MAX ? workers : THREADS_MAX;
-}
-
 static int fill_all(restorer *r, const dx_tree_entry *root, int fd, unsigned workers)
 {
     pthread_t threads[THREADS_MAX];
-    unsigned count = 0, want = count_threads(workers);
+    unsigned count = 0, want = dxup_thread_count(workers, THREADS_MAX);
     int error = 0;
     while (count < want && !(error = pthread_create(&threads[count], NULL, run, r))) count++;
     if (!count) {

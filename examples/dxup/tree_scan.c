@@ -231,9 +231,8 @@ static void *run(void *user)
 /* >>public ------------------------------------------------------------- */
 dxup_scan *dxup_ahead_open(dxup_ahead *a, int fd, const dxup_seen *seen, unsigned workers)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN), files = sysconf(_SC_OPEN_MAX);
-    if (!workers) workers = cores < 1 ? 1 : (unsigned)cores;
-    if (workers > DXUP_SCANNERS_MAX) workers = DXUP_SCANNERS_MAX;
+    long files = sysconf(_SC_OPEN_MAX);
+    workers = dxup_thread_count(workers, DXUP_SCANNERS_MAX);
     memset(a, 0, sizeof *a);
     a->seen = seen;
     a->open_max = files > 0 && files < 8 * OPEN_MAX ? (size_t)files / 8 : OPEN_MAX;

@@ -88,6 +88,10 @@ int  dxup_stream_chunk(dxup_stream *t, uint64_t offset, uint8_t id[32], uint64_t
                        uint64_t *size);
 void dxup_stream_close(dxup_stream *t);
 
+/* >>tree_batch.c ---- */
+/* How many threads to start: so many, or with 0 one for each core; at most `most`. */
+unsigned dxup_thread_count(unsigned workers, unsigned most);
+
 /* >>tree_seen.c ---- */
 typedef struct dxup_seen_file {
     uint64_t device, inode, size;
