@@ -97,6 +97,7 @@ extern "C" {
 typedef enum dx_patch_error {
 #define DX_PATCH_P_ENUM(value, constant, wire) DX_PATCH_##constant = value,
     DX_PATCH_ERRORS(DX_PATCH_P_ENUM)
+#undef DX_PATCH_P_ENUM
 } dx_patch_error;
 
 typedef enum dx_patch_kind { /* flash: in place on one slot, by dx_patch_flash_apply() */
