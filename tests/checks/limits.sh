@@ -38,10 +38,8 @@ few() { # COUNT MOST WHAT
 
 [ -n "${DX_TOP:-}" ] || verdict "five headers" "$(set -- $headers; [ $# = 5 ] || echo "$# of them: $*")"
 for h in $headers; do
-    lines=$(wc -l <"$h")
     functions "$h" >"$work/functions"
     median=$(cut -d ' ' -f 2 "$work/functions" | sort -n | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)] + 0 }')
-    verdict "$h $lines lines" "$(few "$lines" "$([ "$h" = dx_reactor.h ] && echo 4500 || echo 3500)" lines)"
     verdict "$h columns" "$(awk 'length($0) > 100 { print "line " NR ": " length($0) " columns" }' "$h")"
     verdict "$h $(wc -l <"$work/functions") functions, median $median lines" "$(few "$median" 15 "lines in the median")"
     verdict "$h longest function" "$(awk '$2 > 70 { print "line " $1 ": " $3 " has " $2 " lines" }' "$work/functions")"
