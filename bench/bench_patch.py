@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tables and a chart of what bench_patch.sh measured.
-usage: bench_patch.py CSV MARKDOWN SVG [README]      the tables go into README, too, between its two marks"""
-import csv, math, re, sys
+usage: bench_patch.py CSV MARKDOWN SVG"""
+import csv, math, sys
 
 # HDiffPatch with lzma2: no package has it; sizes of one run of its release, exact and repeatable.
 HDIFF = {"p02-seabios": 27236, "p03-ath9k-fw": 20786, "p04-busybox": 664136, "p05-libcrypto": 188514, "p06-esbuild": 424078,
@@ -129,8 +129,4 @@ if names:
                    lambda p, n: "-" if not get(p, n, "apply_s", "memory") else "%.3g" % (pairs[p] / get(p, n, "apply_s", "memory") / 1e9))
 text = "\n".join(lines).lstrip("\n") + "\n"
 open(sys.argv[2], "w").write(text)
-if len(sys.argv) > 4:
-    readme = open(sys.argv[4]).read()
-    marks = r"(<!-- patch tables -->\n).*?(<!-- end of patch tables -->)"
-    open(sys.argv[4], "w").write(re.sub(marks, lambda m: m.group(1) + text + m.group(2), readme, flags=re.S))
 chart(sys.argv[3])

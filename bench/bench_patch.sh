@@ -103,4 +103,4 @@ for old in "$pairs"/*.old "$work"/pairs/*.old; do
     echo "$id" >&2
     measure
 done
-python3 bench/bench_patch.py "$csv" bench/results/patch.md bench/results/patch.svg bench/README.md && cat bench/results/patch.md
+python3 bench/bench_patch.py "$csv" bench/results/patch.md bench/results/patch.svg && cat bench/results/patch.md
