@@ -85,7 +85,6 @@ hello|a long program|seq 200 | sed 's,.*,/* & */,' >>examples/hello/hello_sample
 docexamples|an example that does not compile|sed -i 's/dx_sample_init(&s, 3)/dx_sample_init(\&s)/' dx_sample.h
 docexamples|an example that fails|sed -i 's/dx_sample_init(&s, 3) != DX/dx_sample_init(\&s, 3) == DX/' dx_sample.h
 docexamples|a README that is wrong|sed -i 's/return 0;/return x;/' README.md
-limits|a long header|seq 5000 | sed 's,.*,/* & */,' >>dx_sample.h
 limits|a wide line|sed -i '/>>types/a /* $(printf '%0100d' 0) */' dx_sample.h
 limits|a long function|sed -i '/^    if (!s) return/r /dev/stdin' dx_sample.h < <(seq 80 | sed 's,.*,    /* & */,')
 limits|an include of another header|sed -i '/#include <stdint.h>/a #include "dx_second.h"' dx_sample.h
