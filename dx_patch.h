@@ -120,7 +120,7 @@ typedef struct dx_patch_header {
     uint32_t trailer_size; /* bytes after the body for a signature; not interpreted */
     uint32_t body_crc;     /* CRC-32C */
     uint64_t base_size, target_size, body_size; /* bytes */
-    uint64_t memory_size;  /* bytes of memory that applying this patch needs */
+    uint64_t memory_size;  /* bytes of memory that applying takes; the body gets no more */
     uint8_t base_hash[DX_PATCH_HASH_SIZE];
     uint8_t target_hash[DX_PATCH_HASH_SIZE];
 } dx_patch_header;
@@ -681,15 +681,24 @@ static void dx_patch_p_store_header(uint8_t *p, const dx_patch_header *h)
     dx_patch_p_store32(p + 124, dx_patch_p_crc32c(0, p, 124));
 }
 
+/* Bytes that applying a patch of each kind needs at the least. A header that says less is refused,
+   and no body gets more than its header says: what is accepted does not depend on the caller. */
+#define DX_PATCH_P_BLOCKS_MEMORY 1024u
+#define DX_PATCH_P_DELTA_MEMORY 17044u
+#define DX_PATCH_P_FLASH_MEMORY 5696u
+
 static int dx_patch_p_check_header(const dx_patch_header *h, uint32_t flags)
 {
     bool blocks = h->kind == DX_PATCH_KIND_BLOCKS, flash = h->kind == DX_PATCH_KIND_FLASH;
     bool good = blocks || flash || h->kind == DX_PATCH_KIND_DELTA;
+    uint32_t memory = blocks ? DX_PATCH_P_BLOCKS_MEMORY
+                    : flash  ? DX_PATCH_P_FLASH_MEMORY : DX_PATCH_P_DELTA_MEMORY;
     bool power = !(h->block_size & (h->block_size - 1));
     uint32_t size = h->block_size;
     good = good && h->hash_kind == 1 && h->coding <= DX_PATCH_CODING_BRIEF && flags <= 1;
     if (!good) return DX_PATCH_EVERSION;
     if ((h->base_size | h->target_size | h->body_size) >> 62) return DX_PATCH_EHEADER;
+    if (h->memory_size < memory) return DX_PATCH_EHEADER;
     if (flash)
         good = size >= 256 && size <= 1u << 20 && power && !h->reversible &&
                h->coding == DX_PATCH_CODING_RANGE && !((h->base_size | h->target_size) >> 30);
@@ -2120,6 +2129,14 @@ static uint64_t dx_patch_p_mix_memory(uint32_t history_log, uint32_t groups_log)
     return history_log ? size + ((uint64_t)32 << groups_log) : 0;
 }
 
+/* The cuts of a delta: models, four of mixing, corrections, covers, a window of the base, and one
+   of the target. Each skips at most seven bytes, which the slack holds. */
+typedef char dx_patch_p_slack_is_enough[9 * 7 <= DX_PATCH_P_SLACK ? 1 : -1];
+typedef char dx_patch_p_window_of_runs[DX_PATCH_P_BLOCK == DX_PATCH_P_BLOCKS_MEMORY ? 1 : -1];
+typedef char dx_patch_p_least_delta[DX_PATCH_P_SLACK + DX_PATCH_P_WINDOW + DX_PATCH_P_LONGEST +
+                                    32 * (DX_PATCH_P_M_BYTE + 2 * DX_PATCH_P_BYTE) ==
+                                    DX_PATCH_P_DELTA_MEMORY ? 1 : -1];
+
 static uint64_t dx_patch_p_delta_memory(const dx_patch_p_delta *d, uint64_t covers)
 {
     uint64_t size = DX_PATCH_P_SLACK + DX_PATCH_P_WINDOW + DX_PATCH_P_LONGEST;
@@ -2227,6 +2244,7 @@ static int dx_patch_p_take_parameters(dx_patch_applier *a)
 {
     dx_patch_p_delta *d = &a->delta_;
     const uint8_t *p = a->in_;
+    bool started;
     if (d->coder_.size_ < DX_PATCH_P_PARAMETERS_SIZE) return DX_PATCH_ECORRUPT;
     d->coder_.at_ = DX_PATCH_P_PARAMETERS_SIZE;
     d->literal_bits_ = p[0] & 15;
@@ -2242,11 +2260,13 @@ static int dx_patch_p_take_parameters(dx_patch_applier *a)
     if (a->header_.coding == DX_PATCH_CODING_PLAIN && (p[0] || p[1] & 1 || p[2] || p[3]))
         return DX_PATCH_EVERSION; /* such need bits */
     if (d->map_ && (a->from_size_ >> 32 || a->to_size_ >> 32)) return DX_PATCH_EHEADER;
+    if (dx_patch_p_delta_memory(d, 0) > a->header_.memory_size) return DX_PATCH_EHEADER;
     a->old_ = (uint8_t *)dx_patch_p_cut_memory(&a->memory_, &a->left_, DX_PATCH_P_WINDOW);
-    if (a->room_ == DX_PATCH_P_LONGEST)
+    if (!a->desc_.out && !a->new_)
         a->new_ = (uint8_t *)dx_patch_p_cut_memory(&a->memory_, &a->left_, DX_PATCH_P_LONGEST);
-    if (!a->old_ || !a->new_ || !dx_patch_p_delta_start(d, &a->memory_, &a->left_))
-        return DX_PATCH_EHEADER;
+    started = dx_patch_p_delta_start(d, &a->memory_, &a->left_);
+    DX_PATCH_ASSERT(started && a->old_ && (a->new_ || a->desc_.out));
+    (void)started;
     if (a->header_.coding == DX_PATCH_CODING_RANGE) dx_patch_p_start_reading(&d->coder_);
     a->state_ = d->map_ ? DX_PATCH_P_SET_UP : DX_PATCH_P_NEXT;
     return DX_PATCH_OK;
@@ -2259,10 +2279,12 @@ static int dx_patch_p_take_setup(dx_patch_applier *a)
     uint64_t v = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_SETUP, 0);
     uint64_t *side = x->setup_[a->setup_side_];
     if (!a->setup_at_++) {
-        if (v > a->left_ / 20) return DX_PATCH_EHEADER;
+        uint64_t spare = a->header_.memory_size - dx_patch_p_delta_memory(&a->delta_, 0);
+        if (v > spare / 20) return DX_PATCH_EHEADER;
         x->covers_ = (uint32_t *)dx_patch_p_cut_memory(&a->memory_, &a->left_, 20 * v);
+        DX_PATCH_ASSERT(x->covers_);
         x->count_ = (uint32_t)v;
-        return x->covers_ ? DX_PATCH_OK : DX_PATCH_EHEADER;
+        return DX_PATCH_OK;
     }
     side[a->setup_at_ - 2] = x->setup_[0][a->setup_at_ - 2] + dx_patch_p_unfold(v);
     if (side[0] > DX_PATCH_P_SEGMENTS) return DX_PATCH_ECORRUPT;
@@ -2348,10 +2370,12 @@ static int dx_patch_p_take_literals(dx_patch_applier *a)
     if (!done && d->coder_.range_)
         d->raw_ = dx_patch_p_flag(&d->coder_, DX_PATCH_P_M_RAW + d->raw_, 0);
     if (most > a->literals_left_) most = (uint32_t)a->literals_left_;
-    if (d->mixer_) error = dx_patch_p_read(a, a->hint_old_, a->old_, most);
-    else DX_PATCH_MEMSET(a->old_, 0, DX_PATCH_P_WINDOW);
+    if (!done) { /* hints for all literals up to the next multiple of a block: read once */
+        if (d->mixer_) error = dx_patch_p_read(a, a->hint_old_, a->old_, most);
+        else DX_PATCH_MEMSET(a->old_, 0, DX_PATCH_P_BLOCK);
+    }
     if (error) return error;
-    do to[size] = (uint8_t)dx_patch_p_literal(d, a->old_[size], 0);
+    do to[size] = (uint8_t)dx_patch_p_literal(d, a->old_[done + size], 0);
     while (++size < most && dx_patch_p_has_input(&d->coder_) && !d->coder_.overrun_);
     d->past_ = past; /* as it is until emit */
     a->hint_old_ += size;
@@ -2584,11 +2608,24 @@ static int dx_patch_p_check_base(dx_patch_applier *a)
     return size == a->to_size_ ? DX_PATCH_EAPPLIED : DX_PATCH_EBASE;
 }
 
+/* How much of the target is put together before it is hashed and handed on: four lots in the
+   caller's `out`, or in memory beyond what the header asks for; else a block at a time, in a part of
+   the memory that is cut later. */
+static void dx_patch_p_make_room(dx_patch_applier *a)
+{
+    size_t most = 4 * DX_PATCH_P_LOT + DX_PATCH_P_LONGEST;
+    size_t spare = a->desc_.memory_size - a->left_;
+    a->room_ = most;
+    if (a->desc_.out) return;
+    if (spare < most) a->room_ = spare;
+    if (a->room_ > DX_PATCH_P_LOT + DX_PATCH_P_LONGEST) a->new_ = a->memory_ + a->left_;
+    else a->room_ = DX_PATCH_P_LONGEST;
+}
+
 /* The header is complete: refuse what can be refused, then look at the base. */
 static int dx_patch_p_begin(dx_patch_applier *a)
 {
     dx_patch_header *h = &a->header_;
-    size_t most = 4 * DX_PATCH_P_LOT + DX_PATCH_P_LONGEST;
     int error = dx_patch_info(a->in_, DX_PATCH_HEADER_SIZE, h);
     a->in_size_ = 0;
     if (error) return error;
@@ -2597,22 +2634,20 @@ static int dx_patch_p_begin(dx_patch_applier *a)
     a->from_size_ = a->desc_.undo ? h->target_size : h->base_size;
     a->to_size_ = a->desc_.undo ? h->base_size : h->target_size;
     if (a->desc_.target_size_max && a->to_size_ > a->desc_.target_size_max) return DX_PATCH_ETOOBIG;
-    if (!a->desc_.memory_size || h->memory_size > a->desc_.memory_size) return DX_PATCH_ENOMEM;
+    if (h->memory_size > a->desc_.memory_size) return DX_PATCH_ENOMEM;
     if (a->desc_.out && a->to_size_ > a->desc_.out_capacity) return DX_PATCH_ENOSPACE;
     error = dx_patch_p_check_base(a);
     if (error) return error;
     dx_patch_p_hash_start(&a->blake3_);
     a->state_ = DX_PATCH_P_PARAMETERS;
     a->memory_ = (uint8_t *)a->desc_.memory;
-    a->left_ = a->desc_.memory_size;
-    if (a->desc_.memory_size - h->memory_size < most) most = a->left_ - (size_t)h->memory_size;
-    a->room_ = most > DX_PATCH_P_LOT + DX_PATCH_P_LONGEST ? most : DX_PATCH_P_LONGEST;
-    if (a->room_ == most) a->left_ -= most;
-    a->new_ = a->memory_ + (a->room_ == most ? a->left_ : 0);
+    a->left_ = (size_t)h->memory_size; /* no more, whatever the caller has */
+    dx_patch_p_make_room(a);
     if (h->kind == DX_PATCH_KIND_BLOCKS) {
+        DX_PATCH_ASSERT(a->left_ >= DX_PATCH_P_BLOCK);
         a->runs_ = dx_patch_p_start_runs(h);
         a->old_ = a->memory_;
-        if (a->left_ < DX_PATCH_P_BLOCK) return DX_PATCH_EHEADER;
+        if (!a->new_) a->new_ = a->old_; /* each window is handed on before the next is read */
         a->state_ = DX_PATCH_P_RUNS;
     }
     return h->body_size ? DX_PATCH_OK : dx_patch_p_run(a);
@@ -2832,6 +2867,7 @@ DX_PATCH_API int dx_patch_undo(void *buffer, size_t target_size, size_t buffer_c
 #define DX_PATCH_P_F_LITERAL (DX_PATCH_P_F_WRONG + DX_PATCH_P_BYTE)
 #define DX_PATCH_P_F_ROWS (DX_PATCH_P_F_LITERAL + DX_PATCH_P_BYTE) /* dx_patch_flash has so many */
 #define DX_PATCH_P_F_NEVER 0xffffffffu
+typedef char dx_patch_p_flash_memory[32 * DX_PATCH_P_F_ROWS == DX_PATCH_P_FLASH_MEMORY ? 1 : -1];
 
 static uint32_t dx_patch_p_pages(uint64_t size, uint32_t bits)
 {
@@ -2841,6 +2877,12 @@ static uint32_t dx_patch_p_pages(uint64_t size, uint32_t bits)
 static void dx_patch_p_f_fail(dx_patch_flash *f, bool wrong, int error)
 {
     if (wrong && !f->error_) f->error_ = error;
+}
+
+/* The stream has no more bytes, or a number that no writer makes: nothing behind that counts. */
+static bool dx_patch_p_f_ended(const dx_patch_flash *f)
+{
+    return f->coder_.overrun_ || f->coder_.bad_number_;
 }
 
 static void dx_patch_p_f_do(dx_patch_flash *f, dx_patch_flash_io what, uint64_t at, void *p,
@@ -2882,7 +2924,7 @@ static void dx_patch_p_f_cover(dx_patch_flash *f, uint32_t n, uint32_t old_n, ui
         uint32_t which = dx_patch_p_run_number(*last_run) + DX_PATCH_P_F_RUN;
         uint64_t run = dx_patch_p_number(&f->coder_, which, 0);
         uint32_t count = run ? (uint32_t)run - 1 : left;
-        dx_patch_p_f_fail(f, run > left, DX_PATCH_ECORRUPT);
+        dx_patch_p_f_fail(f, run > left || dx_patch_p_f_ended(f), DX_PATCH_ECORRUPT);
         left -= run ? count + 1 : count;
         *last_run = run ? count : 8;
         for (; count && !f->error_; count--, n++)
@@ -2914,18 +2956,21 @@ static void dx_patch_p_f_decode(dx_patch_flash *f, uint32_t first_page)
         gap = dx_patch_p_number(d, 0, 0);
         dx_patch_p_f_fail(f, gap > left, DX_PATCH_EBOUNDS);
         left -= gap;
-        for (old_n += gap; gap && !f->error_; gap--)
+        for (old_n += gap; gap && !f->error_; gap--) {
             dx_patch_p_f_put(f, n++, dx_patch_p_byte(d, DX_PATCH_P_F_LITERAL, 0));
+            dx_patch_p_f_fail(f, d->overrun_, DX_PATCH_ECORRUPT);
+        }
         if (f->error_ || !left) break;
         size = dx_patch_p_number(d, 1, 0);
         old_n += dx_patch_p_unfold(dx_patch_p_number(d, 2, 0));
+        dx_patch_p_f_fail(f, dx_patch_p_f_ended(f), DX_PATCH_ECORRUPT);
         dx_patch_p_f_fail(f, size >= left || old_n >= f->base_size_ ||
                                  size >= f->base_size_ - old_n, DX_PATCH_EBOUNDS);
         dx_patch_p_f_cover(f, n, (uint32_t)old_n, (uint32_t)size + 1, &last_run);
         n += (uint32_t)size + 1;
         old_n += size + 1;
     }
-    dx_patch_p_f_fail(f, d->at_ != d->size_ || d->overrun_, DX_PATCH_ECORRUPT);
+    dx_patch_p_f_fail(f, d->at_ != d->size_ || dx_patch_p_f_ended(f), DX_PATCH_ECORRUPT);
 }
 
 /* CRC-32C of bytes, and their hash when hash is not NULL. */
@@ -3085,8 +3130,8 @@ static int dx_patch_p_make_blocks(dx_patch_p_job *j)
     h->block_size = j->desc->block_size ? j->desc->block_size : 4096;
     if (!j->desc->codings || j->desc->codings >> 3) h->coding = DX_PATCH_CODING_BRIEF;
     h->reversible = !j->desc->one_way || j->target_size >= j->base_size;
+    h->memory_size = 16 + DX_PATCH_P_BLOCKS_MEMORY;
     if (dx_patch_p_check_header(h, 0)) return DX_PATCH_EINVAL;
-    h->memory_size = 16 + DX_PATCH_P_BLOCK;
     if (j->desc->memory_size < h->memory_size) return DX_PATCH_ENOMEM;
     if (!h->reversible) larger = j->target_size;
     DX_PATCH_MEMSET(&w, 0, sizeof w);
@@ -3349,7 +3394,7 @@ static int dx_patch_p_make_flash(dx_patch_p_job *j)
     uint32_t bits = 8, side;
     h->block_size = j->desc->block_size ? j->desc->block_size : 4096;
     h->coding = DX_PATCH_CODING_RANGE;
-    h->memory_size = 32 * DX_PATCH_P_F_ROWS;
+    h->memory_size = DX_PATCH_P_FLASH_MEMORY;
     if ((uint64_t)j->base_size >> 30 || (uint64_t)j->target_size >> 30) return DX_PATCH_ETOOBIG;
     if (dx_patch_p_check_header(h, 0)) return DX_PATCH_EINVAL;
     while (h->block_size >> bits > 1) bits++;

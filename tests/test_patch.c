@@ -515,10 +515,12 @@ DX_TEST(w_8_no_memory_at_all_is_refused_whatever_the_header_says)
     memset(base, 1, 100);
     memset(target, 2, 100);
     size = create(&d, 100, 100);
+    DX_CHECK_EQ(dx_patch_apply(base, 100, patch, size, out, sizeof out, &got, small, 0),
+                DX_PATCH_ENOMEM);
     memset(patch + 40, 0, 8);
     seal(patch, size);
     DX_CHECK_EQ(dx_patch_apply(base, 100, patch, size, out, sizeof out, &got, small, 0),
-                DX_PATCH_ENOMEM);
+                DX_PATCH_EHEADER);
 }
 
 DX_TEST(pt_11_in_place_wants_zeros_behind_a_shrunk_target)

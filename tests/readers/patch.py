@@ -131,14 +131,15 @@ def parse(patch):
     assert version == (1 if kind == 1 else 3) and hash_kind == 1 and reserved == 0 and flags <= 1, "version"
     assert len(patch) == 128 + body + trailer, "size"
     assert crc == crc32c(patch[128:128 + body]), "checksum of the body"
-    return kind, coding, base, target, block, flags, patch[128:128 + body]
+    assert memory >= {1: 1024, 2: 17044, 4: 5696}[kind], "memory size"
+    return kind, coding, base, target, block, flags, memory, patch[128:128 + body]
 
 def apply(base, patch):
-    kind, coding, base_size, target_size, block, flags, body = parse(patch)
+    kind, coding, base_size, target_size, block, flags, memory, body = parse(patch)
     assert len(base) == base_size, "another base"
     if kind == 1:
         return blocks(base, target_size, block, flags, coding, body)
-    return (Delta(base, target_size, coding, body) if kind == 2 else Flash(base, target_size, block, body)).out
+    return (Delta(base, target_size, coding, memory, body) if kind == 2 else Flash(base, target_size, block, body)).out
 
 # >>blocks: section 2
 def blocks(base, target_size, block_size, flags, coding, body):
@@ -196,13 +197,16 @@ class Field:
         self.store = store or (lambda v: v.to_bytes(size, "little"))
 
 class Delta:
-    def __init__(self, base, target_size, coding, body):
+    def __init__(self, base, target_size, coding, memory, body):
         self.base, self.size, self.out = base, target_size, bytearray()
         literal_bits, self.wrong_bits, self.rich = body[0] & 15, body[0] >> 4 & 3, body[0] >> 6
         assert literal_bits <= 8 and self.rich <= 1 and body[1] in (34, 35) and body[2] <= 32
         assert body[4] == 0 if body[3] == 0 else 8 <= body[3] <= 28 and 5 <= body[4] <= 28, "parameters"
         self.literal_shift, self.region_bits, self.map = 8 - literal_bits, body[2], body[1] == 35
         assert coding == 1 or (coding == 0 and body[:5] == bytes([0, 34, 0, 0, 0])), "parameters"
+        self.spare = memory - 2164 - 32 * (431 + (17 << literal_bits) + (17 << self.wrong_bits)) - 4096 * self.map
+        self.spare -= 6784 + (2 << body[3]) + (32 << body[4]) if body[3] else 0
+        assert self.spare >= 0, "memory size"
         self.s = s = Range(body, 5) if coding else Bytes(body, 5)
         self.mixer = Mixer(s, body[3], body[4]) if body[3] else None
         self.plain, self.raw, self.same = coding == 0, 0, 0
@@ -234,6 +238,7 @@ class Delta:
     def setup(self):
         s, self.segments, self.origin = self.s, [], []
         self.count = s.number(0)
+        assert 20 * self.count <= self.spare, "memory size"
         last = [0] * 34
         for _ in range(2):
             side, at = [0] * 34, 0
