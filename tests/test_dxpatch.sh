@@ -567,6 +567,71 @@ killed_at_any_moment() { # the file is the old one or the new one; the next run 
     same new file
     alone file new old patch
 }
+vcdiff_of() { # SIZE      27 bytes or so of VCDIFF that make so many: one run of a byte
+    python3 -I -S -c '
+import sys
+def number(v):
+    out = [v & 127]
+    while v >> 7: v >>= 7; out.insert(0, v & 127 | 128)
+    return bytes(out)
+size = number(int(sys.argv[1]))
+code = b"\0" + size
+body = size + b"\0" + number(1) + number(len(code)) + number(0) + b"x" + code
+sys.stdout.buffer.write(b"\xd6\xc3\xc4\0\0\0" + number(len(body)) + body)' "$1"
+}
+limits_of_memory_and_output() { # whatever a patch asks for: refused by name, at once, with nothing left behind
+    printf x >old
+    vcdiff_of $((3 << 30)) >patch
+    [ "$(stat -c %s patch)" -lt 32 ] || fail "$(stat -c %s patch) bytes"
+    (case $dxpatch in *asan*) ;; *) ulimit -v 200000 ;; esac && ulimit -t 5 && exec "$dxpatch" apply old patch out) >log 2>&1
+    [ $? = 5 ] || fail "$(head -3 log)"
+    out=$(cat log) && says "--target-max"
+    expect 5 compose old patch patch out
+    says "--target-max"
+    expect 5 apply old patch out --target-max 3071
+    vcdiff_of 3000000 >patch
+    expect 0 apply old patch out
+    expect 5 apply old patch out --target-max 2
+    expect 0 apply old patch out --target-max 3
+    rm patch log
+    # Every kind, by the same two options.
+    { cat old && seq 300000; } >new
+    rm out
+    for kind in delta blocks flash hde vcdiff; do
+        expect 0 diff old new patch --kind $kind
+        expect 5 apply old patch out --target-max 1
+        says "--target-max"
+        cp old file
+        expect 5 apply-in-place file patch --target-max 1
+        same old file
+        expect 0 apply-in-place file patch --target-max 3
+        same new file
+        rm patch file
+    done
+    expect 0 diff new old patch --kind blocks
+    expect 0 apply new patch out
+    expect 5 undo out patch --target-max 1
+    same old out
+    expect 0 undo out patch --target-max 3
+    same new out
+    rm out
+    expect 0 diff old new patch -9
+    expect 0 info patch
+    [ "$(get memory_size)" -gt $((1 << 20)) ] || fail "it takes $(get memory_size) bytes"
+    expect 5 apply old patch out --memory-max 1
+    says "--memory-max"
+    expect 5 compose old patch patch out --memory-max 1
+    says "--memory-max"
+    expect 0 apply old patch out --memory-max 64
+    rm out
+    expect 0 diff old new patch --kind flash --block-size 65536 --slot-size 8000000
+    expect 5 apply old patch out --memory-max 1
+    says "--memory-max"
+    expect 1 apply old patch out --target-max 0
+    expect 1 diff old new out --target-max 1
+    expect 1 info patch --memory-max 1
+    alone new old patch
+}
 two_at_once() {
     make_versions
     expect 0 diff old new patch
@@ -582,7 +647,7 @@ two_at_once() {
 
 for case in a_delta blocks_and_undo sizes_that_change one_way a_delta_in_place levels_from_fast_to_small \
     info_shows_every_field modes_and_links_stay names_that_look_like_options bounded_memory large_files_are_mapped_and_made_in_little_memory a_patch_of_two flash_patches vcdiff_here records vcdiff_with_xdelta3 bad_command_lines \
-    missing_and_strange_files nothing_overwrites_its_source a_wrong_base applied_twice a_truncated_patch a_flipped_bit \
+    limits_of_memory_and_output missing_and_strange_files nothing_overwrites_its_source a_wrong_base applied_twice a_truncated_patch a_flipped_bit \
     no_patch_at_all a_full_disk a_read_only_disk_and_a_size_limit killed_at_any_moment two_at_once; do
     case $dxpatch:$case in *asan*:bounded_memory) continue ;; esac # the sanitizers' own memory has no bound
     run $case

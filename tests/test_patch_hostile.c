@@ -66,10 +66,11 @@ static void fill(uint8_t *p, size_t size, uint64_t sort, uint64_t seed)
 
 static void draw_pair(dx_choices *c)
 {
-    size_t n = (size_t)dx_choose(c, BASE_MAX), at = 0, used = 0;
+    bool large = dx_choose(c, 3) == 0; /* small ones are quick, and enough for most */
+    size_t n = (size_t)dx_choose(c, large ? BASE_MAX : 255), at = 0, used = 0;
     fill(w.base, n, dx_choose(c, 4), dx_choose(c, 255));
     while (used < TARGET_MAX - 1100 && dx_choose(c, 5)) {
-        size_t size = (size_t)dx_choose(c, 1100);
+        size_t size = (size_t)dx_choose(c, large ? 1100 : 127);
         uint64_t what = dx_choose(c, 3);
         if (what == 1) at = (size_t)dx_choose(c, n);
         if (what < 3 && size > n - at) size = n - at;

@@ -11,6 +11,7 @@ typedef struct job {
     const char     *old_path, *patch_path;
     int             old_fd, patch_fd, status; /* status: of the callback that failed */
     bool            undo;
+    uint64_t        memory_max, target_max; /* bytes */
     os_info         old_st, patch_st;
     dx_patch_header header;
     dxup_dest       dest;
@@ -52,6 +53,7 @@ static int stream(job *j, dx_patch_applier *a)
     }
     if (!error) error = dx_patch_applier_finish(a);
     if (error == DX_PATCH_ESYS) return j->status;
+    if (error == DX_PATCH_ETOOBIG) return dxpatch_fail_target(j->patch_path, j->target_max);
     if (error == DX_PATCH_EAPPLIED && j->undo)
         return dxup_fail(DXUP_REFUSED, "%s: the patch is not applied to this file", j->old_path);
     bool base = error == DX_PATCH_EBASE || error == DX_PATCH_EAPPLIED;
@@ -62,8 +64,7 @@ static int run(job *j)
 {
     dx_patch_applier a;
     dx_patch_applier_desc desc = {0};
-    if (j->header.memory_size > DXPATCH_MEMORY_MAX)
-        return dxpatch_fail(DX_PATCH_ENOMEM, j->patch_path);
+    if (j->header.memory_size > j->memory_max) return dxpatch_fail_memory(j->patch_path, j->memory_max);
     desc.memory_size = (size_t)j->header.memory_size + DXUP_IO_SIZE + 4096; /* makes pieces large */
     desc.memory = dxup_alloc(desc.memory_size);
     desc.user = j;
@@ -71,6 +72,7 @@ static int run(job *j)
     desc.write = write_new;
     desc.progress = show;
     desc.base_size = j->old_st.size;
+    desc.target_size_max = j->target_max;
     desc.undo = j->undo;
     void *base = NULL;
     int status = DXUP_OK;
@@ -114,6 +116,8 @@ static int work(const dxpatch_options *o, const char *new_path, bool undo)
     if (status) return free(j), status;
     status = dxpatch_open_patch(j->patch_path, &j->patch_fd, &j->patch_st, &j->header);
     if (!status) {
+        j->memory_max = dxpatch_memory_max(o);
+        j->target_max = dxpatch_target_max(o, j->old_st.size, j->patch_st.size);
         status = produce(j, new_path);
         os_close(j->patch_fd);
     }

@@ -36,7 +36,7 @@ int dxpatch_make(const dxpatch_options *o, const dxpatch_content *from, const dx
         return dxup_fail(DXUP_USAGE, "a slot of %llu bytes is too small", (unsigned long long)o->slot_size);
     if (!error && desc.kind == DX_PATCH_KIND_FLASH) { /* dx_patch_create() tries the other kinds itself */
         dxpatch_content made = {0};
-        error = dxpatch_run_flash(from, *out, *size, &made);
+        error = dxpatch_run_flash(from, *out, *size, UINT64_MAX, &made); /* a slot that the user has asked for */
         if (!error && (made.size != to->size || memcmp(made.bytes, to->bytes, to->size) != 0)) error = DX_PATCH_ETARGET;
         dxpatch_drop(&made);
     }

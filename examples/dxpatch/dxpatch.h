@@ -16,8 +16,11 @@
 /* Every function that returns int returns one of the statuses of dxup.h (dxup_status), and has printed
    why when that is not DXUP_OK. */
 
-/* More working memory than this is not given to a patch, whatever its header asks for. */
-#define DXPATCH_MEMORY_MAX ((uint64_t)256 << 20)
+/* What a patch from outside may ask for, unless an option says otherwise: bytes of working memory, and of what it
+   makes. A large file may become a large file: four times what the user has given is no attack. */
+#define DXPATCH_MEMORY_MAX   ((uint64_t)256 << 20)
+#define DXPATCH_TARGET_MAX   ((uint64_t)256 << 20)
+#define DXPATCH_TARGET_TIMES 4
 
 /* Besides both files; larger ones get coarser, not refused. */
 #define DXPATCH_MEMORY_MAKING ((uint64_t)2 << 30)
@@ -31,6 +34,8 @@ typedef struct dxpatch_options {
     uint32_t    kind, block_size, level; /* 0 = the default of dx_patch.h */
     uint64_t    slot_size;        /* flash; 0 = the default */
     uint64_t    memory_size;      /* bytes that making a delta may take; 0 = MEMORY_MAKING */
+    uint64_t    memory_max;       /* bytes that applying may take; 0 = DXPATCH_MEMORY_MAX */
+    uint64_t    target_max;       /* bytes that applying may make; 0: see dxpatch_target_max() */
     bool        one_way, quiet, no_zstd;
 } dxpatch_options;
 
@@ -50,6 +55,12 @@ int dxpatch_open_patch(const char *path, int *fd, os_info *st, dx_patch_header *
 bool dxpatch_is_same(const char *path, const os_info *st);
 /* Fill out with size bytes from offset on. */
 int dxpatch_read(int fd, const char *path, uint64_t offset, void *out, size_t size);
+/* The limits of a patch of so many bytes for an old file of so many: of what it makes, and of the memory for that. */
+uint64_t dxpatch_target_max(const dxpatch_options *o, uint64_t old_size, uint64_t patch_size);
+uint64_t dxpatch_memory_max(const dxpatch_options *o);
+/* Print that the patch at path asks for more than one of them, or than the system has; returns the status for it. */
+int dxpatch_fail_target(const char *path, uint64_t most);
+int dxpatch_fail_memory(const char *path, uint64_t most);
 /* Print what an error of dx_patch.h, or of vcdiff.h, means for the file at path; returns the status for it. */
 int dxpatch_fail(int error, const char *path);
 int dxpatch_fail_vcdiff(int error, const char *path);
@@ -77,8 +88,10 @@ int  dxpatch_make_record(const dxpatch_options *o, const dxpatch_content *from, 
                          size_t *size);
 bool dxpatch_is_record(const uint8_t *bytes, size_t size);
 bool dxpatch_is_record_file(const char *path);
-/* What a record makes of `from`; an error of dx_patch.h. to->bytes is the caller's to free, also after an error. */
-int  dxpatch_run_record(const dxpatch_content *from, const uint8_t *patch, size_t patch_size, dxpatch_content *to);
+/* What a record makes of `from`; an error of dx_patch.h, ETOOBIG above target_max. to->bytes is the caller's to free,
+   also after an error. */
+int  dxpatch_run_record(const dxpatch_content *from, const uint8_t *patch, size_t patch_size, uint64_t target_max,
+                        dxpatch_content *to);
 int  dxpatch_info_record(const dxpatch_options *o);
 
 /* >>whole.c ---- */
@@ -87,7 +100,9 @@ bool dxpatch_is_whole(const char *path);
 bool dxpatch_is_vcdiff(const char *path);
 int  dxpatch_apply_whole(const dxpatch_options *o, const char *new_path);
 /* Run a flash patch in a slot in memory that holds `from`; `to` gets what the slot holds then. An error of
-   dx_patch.h. to->bytes is the caller's to free, also after an error. */
-int  dxpatch_run_flash(const dxpatch_content *from, const uint8_t *patch, size_t patch_size, dxpatch_content *to);
+   dx_patch.h; ENOMEM: the slot has more than gap_max bytes besides them. to->bytes is the caller's to free, also after
+   an error. */
+int  dxpatch_run_flash(const dxpatch_content *from, const uint8_t *patch, size_t patch_size, uint64_t gap_max,
+                       dxpatch_content *to);
 
 #endif

@@ -28,6 +28,9 @@ static const char usage[] =
     "  -1 .. -9              delta, hde: the fastest .. the smallest (default -6, hde -3)\n"
     "  --memory MIB          delta: memory to make it with, besides both files (default 2048); what is made with\n"
     "                        less than five times OLD is larger\n"
+    "  --target-max MIB      apply, undo, compose: refuse a patch that makes more (default 256, or four times\n"
+    "                        what OLD and PATCH have together, if that is more)\n"
+    "  --memory-max MIB      refuse one that asks for more working memory (default 256)\n"
     "  --no-zstd             hde: its own coding only, for readers without zstd (the other kinds use none)\n"
     "  --quiet               no summary\n"
     "\n"
@@ -95,18 +98,20 @@ static int parse_slot_size(dxpatch_options *o, const char *value)
     return DXUP_OK;
 }
 
-static int parse_memory(dxpatch_options *o, const char *value)
+static int parse_mib(uint64_t *bytes, const char *value)
 {
     unsigned long long n;
     if (!parse_number(value, &n) || n == 0 || n > SIZE_MAX >> 20)
         return dxup_fail(DXUP_USAGE, "'%s' is not a number of MiB", value);
-    o->memory_size = (uint64_t)n << 20;
+    *bytes = (uint64_t)n << 20;
     return DXUP_OK;
 }
 
 /* An option and its value; *used becomes how many arguments it took. */
-static int parse_option(dxpatch_options *o, bool makes, const char *option, const char *value, int *used)
+static int parse_option(dxpatch_options *o, const command *c, const char *option, const char *value, int *used)
 {
+    bool makes = c->run == dxpatch_diff || c->run == dxpatch_compose;
+    bool applies = c->run != dxpatch_diff && c->run != dxpatch_info;
     *used = 1;
     if (!strcmp(option, "--quiet")) return o->quiet = true, DXUP_OK;
     if (makes && option[1] >= '1' && option[1] <= '9' && !option[2])
@@ -117,7 +122,9 @@ static int parse_option(dxpatch_options *o, bool makes, const char *option, cons
     if (makes && value && !strcmp(option, "--kind")) return parse_kind(o, value);
     if (makes && value && !strcmp(option, "--block-size")) return parse_block_size(o, value);
     if (makes && value && !strcmp(option, "--slot-size")) return parse_slot_size(o, value);
-    if (makes && value && !strcmp(option, "--memory")) return parse_memory(o, value);
+    if (makes && value && !strcmp(option, "--memory")) return parse_mib(&o->memory_size, value);
+    if (applies && value && !strcmp(option, "--target-max")) return parse_mib(&o->target_max, value);
+    if (applies && value && !strcmp(option, "--memory-max")) return parse_mib(&o->memory_max, value);
     return dxup_fail(DXUP_USAGE, "unknown option or missing value: %s", option);
 }
 
@@ -131,8 +138,7 @@ static int parse(dxpatch_options *o, const command *c, int argc, char **argv)
             options = false;
         } else if (options && argv[i][0] == '-' && argv[i][1]) {
             const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-            bool makes = c->run == dxpatch_diff || c->run == dxpatch_compose;
-            int status = parse_option(o, makes, argv[i], value, &used);
+            int status = parse_option(o, c, argv[i], value, &used);
             if (status) return status;
         } else {
             char place = c->places[count];

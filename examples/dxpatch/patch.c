@@ -35,6 +35,29 @@ int dxpatch_fail(int error, const char *path)
     return dxup_fail(DXUP_SYSTEM, "%s: %s", path, dx_patch_error_name(error));
 }
 
+uint64_t dxpatch_target_max(const dxpatch_options *o, uint64_t old_size, uint64_t patch_size)
+{
+    uint64_t given = old_size > UINT64_MAX - patch_size ? UINT64_MAX : old_size + patch_size;
+    if (o->target_max) return o->target_max;
+    if (given > UINT64_MAX / DXPATCH_TARGET_TIMES) return UINT64_MAX;
+    given *= DXPATCH_TARGET_TIMES;
+    return given > DXPATCH_TARGET_MAX ? given : DXPATCH_TARGET_MAX;
+}
+
+uint64_t dxpatch_memory_max(const dxpatch_options *o) { return o->memory_max ? o->memory_max : DXPATCH_MEMORY_MAX; }
+
+int dxpatch_fail_target(const char *path, uint64_t most)
+{
+    return dxup_fail(DXUP_SYSTEM, "%s: what it makes is larger than the limit of %llu MiB; --target-max sets another",
+                     path, (unsigned long long)(most >> 20));
+}
+
+int dxpatch_fail_memory(const char *path, uint64_t most)
+{
+    return dxup_fail(DXUP_SYSTEM, "%s: it asks for more memory than there is, or than the limit of %llu MiB; --memory-max sets another",
+                     path, (unsigned long long)(most >> 20));
+}
+
 int dxpatch_fail_vcdiff(int error, const char *path)
 {
     switch (error) {

@@ -83,14 +83,15 @@ bool dxpatch_is_record_file(const char *path)
     return is;
 }
 
-int dxpatch_run_record(const dxpatch_content *from, const uint8_t *patch, size_t patch_size, dxpatch_content *to)
+int dxpatch_run_record(const dxpatch_content *from, const uint8_t *patch, size_t patch_size, uint64_t target_max,
+                       dxpatch_content *to)
 {
     dx_hde_record r;
     uint8_t hash[DX_PATCH_HASH_SIZE];
     int error = dx_hde_info(patch, patch_size, &r);
     if (error) return error;
     if (r.kind == DX_HDE_NACK) return DX_PATCH_EVERSION;
-    if (r.state_size >> 31) return DX_PATCH_ETOOBIG;
+    if (r.state_size >> 31 || r.state_size > target_max) return DX_PATCH_ETOOBIG;
     dx_patch_hash(from->bytes, from->size, hash);
     if (r.kind != DX_HDE_WHOLE && memcmp(hash, r.baseline, r.hash_size) != 0)
         return memcmp(hash, r.hash, r.hash_size) == 0 ? DX_PATCH_EAPPLIED : DX_PATCH_EBASE;

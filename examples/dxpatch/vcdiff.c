@@ -177,12 +177,10 @@ static uint64_t do_instruction(window *w, const instruction *one, cache *c, cons
     return size;
 }
 
-static int do_window(window *w, const uint8_t *source, uint8_t *out)
+static int do_window(window *w, instruction (*table)[2], const uint8_t *source, uint8_t *out)
 {
-    instruction table[256][2];
     cache c;
     uint64_t at = 0;
-    make_table(table);
     memset(&c, 0, sizeof c);
     while (left(&w->code)) {
         const instruction *pair = table[get_byte(&w->code)];
@@ -223,6 +221,7 @@ int vcdiff_decode(const uint8_t *base, size_t base_size, const uint8_t *patch, s
                   size_t target_size_max, uint8_t **target, size_t *target_size)
 {
     input in = {patch, patch + patch_size, 0};
+    instruction table[256][2];
     vcdiff_info info;
     size_t at = 0;
     int error = vcdiff_look(patch, patch_size, &info);
@@ -232,6 +231,7 @@ int vcdiff_decode(const uint8_t *base, size_t base_size, const uint8_t *patch, s
     if (error) return error;
     uint8_t *out = malloc(info.target_size + 1);
     if (!out) return VCDIFF_ENOMEM;
+    make_table(table);
     (void)get_header(&in); /* was looked at */
     while (!error && left(&in)) {
         window w;
@@ -240,7 +240,7 @@ int vcdiff_decode(const uint8_t *base, size_t base_size, const uint8_t *patch, s
         if (w.source_at > whole || w.source_size > whole - w.source_at)
             error = w.flags & FROM_TARGET ? VCDIFF_ECORRUPT : VCDIFF_EBASE;
         else
-            error = do_window(&w, (w.flags & FROM_TARGET ? out : base) + w.source_at, out + at);
+            error = do_window(&w, table, (w.flags & FROM_TARGET ? out : base) + w.source_at, out + at);
         at += (size_t)w.size;
     }
     if (error) return free(out), error;

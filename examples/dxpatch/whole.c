@@ -6,9 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Nothing that a damaged patch says makes us take more memory than this. */
-#define TARGET_SIZE_MAX ((size_t)4 << 30)
-
 bool dxpatch_is_vcdiff(const char *path)
 {
     uint8_t bytes[4];
@@ -39,7 +36,8 @@ static int slot_io(void *user, dx_patch_flash_io what, uint64_t offset, void *da
     return 0;
 }
 
-int dxpatch_run_flash(const dxpatch_content *from, const uint8_t *patch, size_t patch_size, dxpatch_content *to)
+int dxpatch_run_flash(const dxpatch_content *from, const uint8_t *patch, size_t patch_size, uint64_t gap_max,
+                      dxpatch_content *to)
 {
     dx_patch_header h;
     dx_patch_flash_desc desc = {0};
@@ -50,9 +48,10 @@ int dxpatch_run_flash(const dxpatch_content *from, const uint8_t *patch, size_t 
     const uint8_t *body = patch + DX_PATCH_HEADER_SIZE;
     uint64_t gap = body[0] | (uint32_t)body[1] << 8 | (uint32_t)body[2] << 16 | (uint32_t)body[3] << 24;
     uint64_t larger = h.base_size > h.target_size ? h.base_size : h.target_size;
-    if (gap * h.block_size > TARGET_SIZE_MAX) return DX_PATCH_ETOOBIG;
+    if (gap * h.block_size > gap_max) return DX_PATCH_ENOMEM; /* both are below 2^32 */
     if (from->size != h.base_size) return from->size == h.target_size ? DX_PATCH_EAPPLIED : DX_PATCH_EBASE;
     desc.slot_size = (larger / h.block_size + 1 + gap) * h.block_size;
+    if (desc.slot_size > SIZE_MAX / 2) return DX_PATCH_ENOMEM;
     desc.user = to->bytes = malloc((size_t)desc.slot_size);
     desc.io = slot_io;
     desc.patch = patch;
@@ -70,39 +69,48 @@ int dxpatch_run_flash(const dxpatch_content *from, const uint8_t *patch, size_t 
     return memcmp(hash, h.base_hash, sizeof hash) == 0 ? DX_PATCH_OK : DX_PATCH_EAPPLIED;
 }
 
-/* What a patch of either format makes of a content; to->bytes is the caller's to free, also after an error. */
-static int patch_content(const dxpatch_content *from, const char *from_path, const dxpatch_content *patch,
-                         const char *patch_path, dxpatch_content *to)
+/* What a patch of dx_patch.h makes of a content, in memory. ETOOBIG: above target_max; ENOMEM: above memory_max, or
+   the system has none. */
+static int run_patch(const dxpatch_content *from, const dxpatch_content *patch, uint64_t memory_max, uint64_t target_max,
+                     dxpatch_content *to)
 {
     dx_patch_header h;
-    if (vcdiff_is(patch->bytes, patch->size)) {
-        int error = vcdiff_decode(from->bytes, from->size, patch->bytes, patch->size, TARGET_SIZE_MAX, &to->bytes,
-                                  &to->size);
-        return error ? dxpatch_fail_vcdiff(error, patch_path) : DXUP_OK;
-    }
-    if (dxpatch_is_record(patch->bytes, patch->size)) {
-        int failed = dxpatch_run_record(from, patch->bytes, patch->size, to);
-        bool other = failed == DX_PATCH_EBASE || failed == DX_PATCH_EAPPLIED;
-        return failed ? dxpatch_fail(failed, other ? from_path : patch_path) : DXUP_OK;
-    }
     int error = patch->size ? dx_patch_info(patch->bytes, patch->size, &h) : DX_PATCH_ENOPATCH;
-    if (!error && h.memory_size > DXPATCH_MEMORY_MAX) error = DX_PATCH_ENOMEM;
-    if (!error && h.target_size > TARGET_SIZE_MAX) error = DX_PATCH_ETOOBIG;
-    if (!error && h.kind == DX_PATCH_KIND_FLASH) {
-        error = dxpatch_run_flash(from, patch->bytes, patch->size, to);
-        bool base = error == DX_PATCH_EBASE || error == DX_PATCH_EAPPLIED;
-        return error ? dxpatch_fail(error, base ? from_path : patch_path) : DXUP_OK;
-    }
-    if (error) return dxpatch_fail(error, patch_path);
-    void *memory = dxup_alloc((size_t)h.memory_size);
+    if (error) return error;
+    if (h.memory_size > memory_max) return DX_PATCH_ENOMEM;
+    if (h.target_size > target_max) return DX_PATCH_ETOOBIG;
+    if (h.kind == DX_PATCH_KIND_FLASH) return dxpatch_run_flash(from, patch->bytes, patch->size, memory_max, to);
+    void *memory = malloc((size_t)h.memory_size);
     size_t capacity = (size_t)h.target_size;
     to->bytes = malloc(capacity + 1);
     error = DX_PATCH_ENOMEM;
-    if (to->bytes)
+    if (to->bytes && memory)
         error = dx_patch_apply(from->bytes, from->size, patch->bytes, patch->size, to->bytes, capacity, &to->size,
                                memory, (size_t)h.memory_size);
     free(memory);
+    return error;
+}
+
+/* What a patch of either format makes of a content; to->bytes is the caller's to free, also after an error. Its sizes
+   are held against the limits before anything is allocated for them. */
+static int patch_content(const dxpatch_options *o, const dxpatch_content *from, const char *from_path,
+                         const dxpatch_content *patch, const char *patch_path, dxpatch_content *to)
+{
+    uint64_t target_max = dxpatch_target_max(o, from->size, patch->size), memory_max = dxpatch_memory_max(o);
+    if (target_max > SIZE_MAX / 2) target_max = SIZE_MAX / 2;
+    if (memory_max > SIZE_MAX / 2) memory_max = SIZE_MAX / 2;
+    if (vcdiff_is(patch->bytes, patch->size)) {
+        int failed = vcdiff_decode(from->bytes, from->size, patch->bytes, patch->size, (size_t)target_max, &to->bytes,
+                                   &to->size);
+        if (failed == VCDIFF_ETOOBIG) return dxpatch_fail_target(patch_path, target_max);
+        return failed ? dxpatch_fail_vcdiff(failed, patch_path) : DXUP_OK;
+    }
+    int error = dxpatch_is_record(patch->bytes, patch->size)
+                    ? dxpatch_run_record(from, patch->bytes, patch->size, target_max, to)
+                    : run_patch(from, patch, memory_max, target_max, to);
     bool base = error == DX_PATCH_EBASE || error == DX_PATCH_EAPPLIED;
+    if (error == DX_PATCH_ETOOBIG) return dxpatch_fail_target(patch_path, target_max);
+    if (error == DX_PATCH_ENOMEM) return dxpatch_fail_memory(patch_path, memory_max);
     return error ? dxpatch_fail(error, base ? from_path : patch_path) : DXUP_OK;
 }
 
@@ -114,7 +122,7 @@ int dxpatch_apply_whole(const dxpatch_options *o, const char *new_path)
     if (!status) status = dxpatch_load(&patch, o->patch_path);
     if (!status && dxpatch_is_same(new_path, &patch.st))
         status = dxup_fail(DXUP_REFUSED, "%s is the patch itself", new_path);
-    if (!status) status = patch_content(&from, o->old_path, &patch, o->patch_path, &to);
+    if (!status) status = patch_content(o, &from, o->old_path, &patch, o->patch_path, &to);
     dxpatch_drop(&from); /* new_path may be the same file */
     if (!status) status = dxpatch_save(new_path, to.bytes, to.size, from.st.mode);
     dxup_progress(NULL, 0, 0, true);
@@ -138,8 +146,8 @@ int dxpatch_compose(const dxpatch_options *o)
     if (!status && (dxpatch_is_same(o->new_path, &from.st) || dxpatch_is_same(o->new_path, &first.st) ||
                     dxpatch_is_same(o->new_path, &second.st)))
         status = dxup_fail(DXUP_REFUSED, "%s would be overwritten by the patch made of it", o->new_path);
-    if (!status) status = patch_content(&from, o->old_path, &first, o->patch_path, &between);
-    if (!status) status = patch_content(&between, o->patch_path, &second, o->second_path, &to);
+    if (!status) status = patch_content(o, &from, o->old_path, &first, o->patch_path, &between);
+    if (!status) status = patch_content(o, &between, o->patch_path, &second, o->second_path, &to);
     if (!status) status = dxpatch_make(o, &from, &to, &patch, &size);
     if (!status) status = dxpatch_save(o->new_path, patch, size, os_new_mode());
     dxup_progress(NULL, 0, 0, true);

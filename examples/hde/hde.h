@@ -421,7 +421,8 @@ enum {
     DX_HDE_P_BACK = DX_HDE_P_JUMP + DX_HDE_P_NUMBER,
     DX_HDE_P_RUN = DX_HDE_P_BACK + DX_HDE_P_NUMBER,
     DX_HDE_P_LANE = 3 * (DX_HDE_P_NUMBER + 256), /* models of a lane */
-    DX_HDE_P_MODELS = DX_HDE_P_RUN + 8 * DX_HDE_P_LANE + 256 * 256
+    DX_HDE_P_MODELS = DX_HDE_P_RUN + 8 * DX_HDE_P_LANE + 256 * 256,
+    DX_HDE_P_PATCH_MEMORY = 4 * DX_HDE_P_MODELS /* bytes that applying a patch takes at the most */
 };
 
 static void dx_hde_p_put(dx_hde_p_coder *c, uint32_t byte)
@@ -1421,16 +1422,23 @@ static size_t dx_hde_p_pack_pieces(const dx_hde *h, uint8_t *to, size_t capacity
     return n;
 }
 
+/* Bytes that the parts of a delta may take: by its state, not by what this side has room for, so that
+   every decoder takes the same records. work_ has room for those of the largest state. */
+static size_t dx_hde_p_parts_max(const dx_hde_record *r)
+{
+    return (size_t)(r->state_size + r->state_size / 8 + 1024);
+}
+
 /* All three parts into work_. Returns their bytes, or 0. */
 static size_t dx_hde_p_pack(const dx_hde *h, const dx_hde_record *r, const dx_hde_p_baseline *b,
                             const uint8_t *p)
 {
     uint32_t k, i, end = 0, at = 0, size = (uint32_t)r->state_size, bytes;
     uint8_t *to = h->work_ + 8;
-    size_t n;
+    size_t n, most = dx_hde_p_parts_max(r);
     bytes = h->literals_ + h->residual_;
-    if (bytes > h->work_size_ - 8) return 0;
-    n = dx_hde_p_pack_pieces(h, to, h->work_size_ - 8 - bytes);
+    if (bytes > most - 8) return 0;
+    n = dx_hde_p_pack_pieces(h, to, most - 8 - bytes);
     if (!n && h->piece_count_) return 0;
     dx_hde_p_store32(h->work_, (uint32_t)n);
     dx_hde_p_store32(h->work_ + 4, h->literals_);
@@ -1564,7 +1572,7 @@ static int dx_hde_p_decode_zstd(const dx_hde *h, const dx_hde_record *r, const u
         error = dx_hde_p_inflate(h, r, body, x->out, x->size, &size);
         return error ? error : size == x->size ? DX_PATCH_OK : DX_PATCH_ECORRUPT;
     }
-    error = dx_hde_p_inflate(h, r, body, h->work_, h->work_size_, &size);
+    error = dx_hde_p_inflate(h, r, body, h->work_, dx_hde_p_parts_max(r), &size);
     if (error) return error;
     if (size < 8) return DX_PATCH_ECORRUPT;
     DX_HDE_P_MEM(memset)(&s, 0, sizeof s);
@@ -1781,7 +1789,7 @@ static uint32_t dx_hde_p_encode_patch(dx_hde *h, dx_hde_record *r, const dx_hde_
     d.memory = h->scratch_;
     d.memory_size = h->scratch_size_;
     d.level = (uint32_t)h->stats_.level;
-    d.apply_memory_max = 4 * (uint64_t)DX_HDE_P_MODELS;
+    d.apply_memory_max = DX_HDE_P_PATCH_MEMORY;
     if (dx_patch_create(&d, b->data, b->size, p, (size_t)r->state_size, out + used, capacity - used,
                         &size) ||
         (used && size >= used))
@@ -1940,13 +1948,28 @@ DX_HDE_API void dx_hde_get_stats(const dx_hde *h, dx_hde_stats *stats)
 }
 
 /* >>decode ------------------------------------------------------------- */
+/* The patch in a record. It gets the memory that every decoder has, however much there is here. */
+static int dx_hde_p_run_patch(const dx_hde *h, const dx_hde_record *r, const dx_hde_p_baseline *b,
+                              const uint8_t *body, uint8_t *out)
+{
+    dx_patch_header p;
+    size_t size = (size_t)r->state_size, got;
+    int error = dx_patch_info(body, (size_t)r->body_size, &p);
+    if (error) return error;
+    if (p.kind != DX_PATCH_KIND_DELTA || p.trailer_size || p.target_size != r->state_size ||
+        p.memory_size > DX_HDE_P_PATCH_MEMORY)
+        return DX_PATCH_EHEADER;
+    return dx_patch_apply(b->data, b->size, body, (size_t)r->body_size, out, size, &got,
+                          h->scratch_, DX_HDE_P_PATCH_MEMORY);
+}
+
 /* The state of a record whose baseline is b, NULL for a whole one, into r->state_size bytes; all of
    its hash into r->hash. */
 static int dx_hde_p_state(dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline *b,
                           const uint8_t *body, uint8_t *out)
 {
     uint8_t hash[32];
-    size_t size = (size_t)r->state_size, got = size;
+    size_t size = (size_t)r->state_size;
     dx_hde_p_reader x;
     int error = DX_PATCH_OK;
     DX_HDE_P_MEM(memset)(&x, 0, sizeof x);
@@ -1954,15 +1977,13 @@ static int dx_hde_p_state(dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline *
     x.out = out;
     x.size = (uint32_t)size;
     if (r->kind == DX_HDE_PATCH)
-        error = dx_patch_apply(b->data, b->size, body, (size_t)r->body_size, out, size, &got,
-                               h->scratch_, h->scratch_size_);
+        error = dx_hde_p_run_patch(h, r, b, body, out);
     else if (r->coding == DX_HDE_RANGE)
         error = dx_hde_p_decode_range(h, r, body, &x);
     else if (r->coding == DX_HDE_ZSTD_FRAME)
         error = dx_hde_p_decode_zstd(h, r, body, &x);
     else if (size)
         DX_HDE_P_MEM(memcpy)(out, body, size);
-    if (!error && got != size) error = DX_PATCH_ECORRUPT;
     if (error) return error;
     dx_hde_p_hash(h, b && b->values ? b : NULL, out, (uint32_t)size, hash);
     if (DX_HDE_P_MEM(memcmp)(hash, r->hash, r->hash_size) != 0) return DX_PATCH_ETARGET;

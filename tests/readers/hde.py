@@ -121,6 +121,7 @@ def unzstd(frame):
 
 def read_zstd(r, old):
     data = unzstd(r.body)
+    assert len(data) <= r.size + r.size // 8 + 1024, "parts"
     if r.kind == 1:
         return data
     i, l = int.from_bytes(data[:4], "little"), int.from_bytes(data[4:8], "little")
@@ -157,6 +158,7 @@ def read_zstd(r, old):
 def apply(old, data, new=None):
     r = Record(data)
     if r.kind == 3: # a patch of docs/PATCH.md, for the reader of that
+        assert r.body[5] == 2 and int.from_bytes(r.body[40:48], "little") <= 323472 and not any(r.body[116:120]), "patch"
         with tempfile.TemporaryDirectory() as d:
             for name, content in ("old", old), ("patch", r.body), ("new", new):
                 open(os.path.join(d, name), "wb").write(content)
