@@ -595,7 +595,8 @@ limits_of_memory_and_output() { # whatever a patch asks for: refused by name, at
     expect 0 apply old patch out --target-max 3
     rm patch log
     # Every kind, by the same two options.
-    { cat old && seq 300000; } >new
+    seq 180000 >old # 1.1 MB
+    { echo one more && cat old; } >new
     rm out
     for kind in delta blocks flash hde vcdiff; do
         expect 0 diff old new patch --kind $kind
@@ -615,6 +616,8 @@ limits_of_memory_and_output() { # whatever a patch asks for: refused by name, at
     expect 0 undo out patch --target-max 3
     same new out
     rm out
+    printf x >old
+    seq 60000 | tr 1-9 a-i >new
     expect 0 diff old new patch -9
     expect 0 info patch
     [ "$(get memory_size)" -gt $((1 << 20)) ] || fail "it takes $(get memory_size) bytes"

@@ -145,3 +145,45 @@ DX_TEST(st_8_what_is_not_known_is_refused_by_name)
         DX_CHECK_EQ(vcdiff_decode(base, 10, all[i].bytes, all[i].size, 100, &out, &got), all[i].error);
     }
 }
+
+/* A real patch with changes, and windows of chosen bytes: refused, or the target has the size that the windows say,
+   which was held against the limit before anything was allocated. A target of tests/fuzz.sh. */
+DX_PROPERTY(fuzz_vcdiff, 1000)
+{
+    static uint8_t patch[2048];
+    size_t base_size = (size_t)dx_choose(c, 255), size = 5, got, most = (size_t)dx_choose(c, 4095);
+    uint8_t *from = malloc(base_size + 1), *out, *copy;
+    vcdiff_info info;
+    memset(base, 'b', base_size);
+    for (size_t i = 0; i < base_size; i += 1 + (size_t)dx_choose(c, 63)) base[i] = (uint8_t)i;
+    memcpy(patch, "\xd6\xc3\xc4\0\0", 5);
+    if (dx_choose(c, 1)) { /* of one window of ours */
+        size_t target_size = (size_t)dx_choose(c, 255);
+        for (size_t i = 0; i < target_size; i++) target[i] = base_size && i % 32 ? base[i % base_size] : (uint8_t)dx_choose(c, 255);
+        uint8_t *made = make(base_size, target_size, &size);
+        DX_CHECK(size <= sizeof patch);
+        memcpy(patch, made, size);
+        free(made);
+        for (uint64_t edits = dx_choose(c, 3); edits; edits--) patch[dx_choose(c, size - 1)] = (uint8_t)dx_choose(c, 255);
+    }
+    for (uint64_t more = dx_choose(c, 127); more; more--) patch[size++] = (uint8_t)dx_choose(c, 255);
+    memcpy(from, base, base_size);
+    copy = malloc(size);
+    memcpy(copy, patch, size);
+    int looked = vcdiff_look(copy, size, &info);
+    int error = vcdiff_decode(from, base_size, copy, size, most, &out, &got);
+    if (looked) DX_CHECK_EQ(error, looked);
+    else if (info.target_size > most) DX_CHECK_EQ(error, VCDIFF_ETOOBIG);
+    else if (!error) DX_CHECK_EQ(got, info.target_size);
+    DX_CHECK(!error || (!out && !got));
+    if (!error) { /* the same again, with no more room than it takes */
+        uint8_t *again;
+        DX_CHECK_EQ(vcdiff_decode(from, base_size, copy, size, got, &again, &most), 0);
+        DX_CHECK_EQ(most, got);
+        DX_CHECK_MEM(again, out, got);
+        free(again);
+    }
+    free(out);
+    free(copy);
+    free(from);
+}
