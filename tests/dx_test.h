@@ -9,8 +9,9 @@
 
     A body draws all that varies from `c`:   uint64_t n = dx_choose(c, 5);      0..5, smaller is simpler
     Where the choices come from is not the body's business: a seeded generator, an odometer, a fuzzer's
-    bytes or a stored file. A failing sequence is shrunk, printed and kept in tests/corpus/NAME-*.txt,
-    and every stored sequence of a property is replayed before new ones are drawn.
+    bytes or a stored file. A failing sequence is shrunk, printed and kept in tests/corpus/NAME-*.txt;
+    every stored sequence of a property, and every input of a fuzzer in NAME-*.fuzz (tests/fuzz.sh),
+    is replayed before new ones are drawn.
 
     program [FILTER]      runs the tests whose name contains FILTER
     DX_TEST_SEED=n        another seed; DX_TEST_RUNS=n multiplies the number of runs
@@ -302,6 +303,22 @@ static void dx_test_keep(const dx_test *t, const dx_choice *v, size_t count)
     printf("     kept in %s\n", path);
 }
 
+/* An input of a fuzzer: its bytes are the choices, as in LLVMFuzzerTestOneInput. */
+static bool dx_test_replay_bytes(const dx_test *t, const char *path)
+{
+    size_t size = 0;
+    uint8_t *bytes = (uint8_t *)dx_test_file(path, &size);
+    if (!bytes) return true;
+    dx_test_choices.bytes = bytes;
+    dx_test_choices.bytes_size = size;
+    dx_test_choices.fixed_count = 0;
+    bool good = dx_test_once(t);
+    dx_test_choices.bytes = NULL;
+    free(bytes);
+    if (!good) printf("     stored input %s\n", path);
+    return good;
+}
+
 static bool dx_test_replay_file(const dx_test *t, const char *path)
 {
     FILE *f = fopen(path, "r");
@@ -328,7 +345,9 @@ static bool dx_test_replay(const dx_test *t)
         char path[512];
         if (strncmp(e->d_name, t->name, length) != 0 || e->d_name[length] != '-') continue;
         snprintf(path, sizeof path, "tests/corpus/%.400s", e->d_name);
-        good = dx_test_replay_file(t, path);
+        size_t end = strlen(path);
+        bool fuzz = end > 5 && strcmp(path + end - 5, ".fuzz") == 0;
+        good = fuzz ? dx_test_replay_bytes(t, path) : dx_test_replay_file(t, path);
     }
     closedir(d);
     return good;
