@@ -2609,8 +2609,8 @@ static int dx_patch_p_check_base(dx_patch_applier *a)
 }
 
 /* How much of the target is put together before it is hashed and handed on: four lots in the
-   caller's `out`, or in memory beyond what the header asks for; else a block at a time, in a part of
-   the memory that is cut later. */
+   caller's `out`, or in memory beyond what the header asks for; else a block at a time, in a part
+   of the memory that is cut later. */
 static void dx_patch_p_make_room(dx_patch_applier *a)
 {
     size_t most = 4 * DX_PATCH_P_LOT + DX_PATCH_P_LONGEST;
