@@ -1422,8 +1422,8 @@ static size_t dx_hde_p_pack_pieces(const dx_hde *h, uint8_t *to, size_t capacity
     return n;
 }
 
-/* Bytes that the parts of a delta may take: by its state, not by what this side has room for, so that
-   every decoder takes the same records. work_ has room for those of the largest state. */
+/* Bytes that the parts of a delta may take: by its state, not by what this side has room for, so
+   that every decoder takes the same records. work_ has room for those of the largest state. */
 static size_t dx_hde_p_parts_max(const dx_hde_record *r)
 {
     return (size_t)(r->state_size + r->state_size / 8 + 1024);
