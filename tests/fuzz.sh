@@ -2,7 +2,7 @@
 # Run a property of a test suite as a fuzz target: libFuzzer chooses what the property draws.
 # usage: tests/fuzz.sh                          list the targets: properties whose names begin with fuzz_
 #        tests/fuzz.sh TARGET [SECONDS] [OPTION...]   60 seconds, or 0 for ever; options are libFuzzer's
-#        tests/fuzz.sh keep TARGET [BYTES]      put the inputs that together reach most into tests/corpus, in so many bytes
+#        tests/fuzz.sh keep TARGET [COUNT]      put so many of the inputs that together reach most into tests/corpus
 # Every input that was worth keeping stays in build/fuzz/TARGET and is where the next run goes on. A finding is
 # minimised and put into tests/corpus as TARGET-HASH.fuzz, which the suite replays from then on.
 # Needs clang and its runtime (Debian: clang, libclang-rt-14-dev).
@@ -22,17 +22,18 @@ if [ $# = 0 ]; then
     exit
 fi
 if [ "$1" = keep ]; then
-    target=$2 most=${3:-4096} used=0
+    target=$2 count=${3:-8}
     build "$target" || exit 1
     rm -rf "build/fuzz/$target.small"
     mkdir "build/fuzz/$target.small"
     "build/fuzz/$target.run" -merge=1 "build/fuzz/$target.small" "build/fuzz/$target" 2>/dev/null || exit 1
-    # The merge names small inputs first where they reach as much; large ones add little for what they take.
-    while read -r size path; do
-        used=$((used + size))
-        [ "$used" -le "$most" ] || break
+    # Of all sizes up to 512 bytes alike.
+    find "build/fuzz/$target.small" -type f -size +0 -size -513c -printf '%s %p\n' | sort -n >"build/fuzz/$target.sizes"
+    all=$(wc -l <"build/fuzz/$target.sizes")
+    for ((i = 1; i <= count && i <= all; i++)); do
+        path=$(sed -n "$((all * i / (count < all ? count : all)))s/^[0-9]* //p" "build/fuzz/$target.sizes")
         cp "$path" "tests/corpus/$target-$(hash_of "$path").fuzz"
-    done < <(find "build/fuzz/$target.small" -type f -size +0 -printf '%s %p\n' | sort -n)
+    done
     du -bch tests/corpus/"$target"-*.fuzz | tail -n 1
     exit
 fi
