@@ -296,6 +296,7 @@ typedef struct dx_teleport_view {
     uint32_t          size_;   /* where references end: without the CRC */
     uint32_t          version_;
     bool              exact_;  /* every byte of the data is known, as it is not newer than we are */
+    bool              crc_;    /* a CRC follows at size_ */
     dx_teleport_fault fault;
 } dx_teleport_view;
 
@@ -443,6 +444,15 @@ DX_TELEPORT_API int dx_teleport_consumer_release(dx_teleport_consumer *c);
 #endif
 
 /* >>scalars: values in a record, little-endian, at any address ---------- */
+/* Forget where a local value came from. Without this a compiler may load the bytes behind it a
+   second time; where another process writes them meanwhile, what was checked would then not be
+   what is used. */
+#if (defined(__GNUC__) || defined(__clang__)) && UINTPTR_MAX > UINT32_MAX
+  #define DX_TELEPORT_P_KEEP(type, value) __asm__ volatile("" : "+r"(value))
+#else
+  #define DX_TELEPORT_P_KEEP(type, value) ((value) = *(volatile type *)&(value))
+#endif
+
 #if DX_TELEPORT_LITTLE_ENDIAN
   #define DX_TELEPORT_P_MOVE(to, from, size) DX_TELEPORT_MEMCPY(to, from, size)
 #else
@@ -490,7 +500,7 @@ DX_TELEPORT_P_SCALAR(f64, double, 8, 10)
 #endif
 
 typedef bool dx_teleport_p_bool;
-typedef bool dx_teleport_p_bool_element;
+typedef bool DX_TELEPORT_P_ALIAS dx_teleport_p_bool_element;
 typedef char dx_teleport_p_bool_fits[sizeof(bool) == 1 ? 1 : -1];
 enum { dx_teleport_p_bool_size = 1, dx_teleport_p_bool_code = 11 };
 DX_TELEPORT_P_INLINE bool dx_teleport_p_bool_get(const uint8_t *p)
@@ -500,6 +510,29 @@ DX_TELEPORT_P_INLINE bool dx_teleport_p_bool_get(const uint8_t *p)
 DX_TELEPORT_P_INLINE void dx_teleport_p_bool_set(uint8_t *p, bool value)
 {
     *p = value ? 1 : 0;
+}
+
+/* Loads for a reader whose bytes may change at any moment: each byte once. */
+DX_TELEPORT_P_INLINE uint32_t dx_teleport_p_load_once(const uint8_t *p)
+{
+    uint32_t value = dx_teleport_p_u32_get(p);
+    DX_TELEPORT_P_KEEP(uint32_t, value);
+    return value;
+}
+
+/* A string, list or list of records: `units` of its elements at `offset` of the form. */
+typedef struct dx_teleport_p_ref {
+    uint32_t offset, units;
+} dx_teleport_p_ref;
+
+DX_TELEPORT_P_FOLDED dx_teleport_p_ref dx_teleport_p_ref_once(const uint8_t *p)
+{
+    dx_teleport_p_ref ref;
+    uint64_t both = dx_teleport_p_u64_get(p);
+    DX_TELEPORT_P_KEEP(uint64_t, both);
+    ref.offset = (uint32_t)(both & UINT32_MAX);
+    ref.units = (uint32_t)(both >> 32);
+    return ref;
 }
 
 /* >>generated: what the functions made by DX_TELEPORT_DEFINE() are made of ------
@@ -524,7 +557,8 @@ DX_TELEPORT_API int dx_teleport_p_open(dx_teleport_view *v, const void *bytes, s
                                        dx_teleport_info *info);
 DX_TELEPORT_API int dx_teleport_p_open_bare(dx_teleport_view *v, const void *bytes, size_t size,
                                             uint32_t record_size, unsigned version);
-DX_TELEPORT_API int dx_teleport_p_check_text(dx_teleport_view *v, uint32_t slot, const char *field);
+DX_TELEPORT_API int dx_teleport_p_check_text(dx_teleport_view *v, dx_teleport_p_ref ref,
+                                             const char *field);
 DX_TELEPORT_API int dx_teleport_p_check_bools(dx_teleport_view *v, const uint8_t *p, size_t count,
                                               const char *field);
 DX_TELEPORT_API void dx_teleport_p_edit(dx_teleport_writer *w, void *bytes,
@@ -620,21 +654,25 @@ DX_TELEPORT_P_INLINE int dx_teleport_p_check_layout(dx_teleport_view *v,
                                                     uint64_t layout)
 {
     const size_t at = version == info->version ? 8 : dx_teleport_p_header_size(version);
-    if (dx_teleport_p_u64_get(v->bytes_ + at) == layout) return DX_TELEPORT_OK;
+    const uint64_t found = at == 8 ? info->layout : dx_teleport_p_u64_get(v->bytes_ + at);
+    if (found == layout) return DX_TELEPORT_OK;
     return dx_teleport_p_fail(v, DX_TELEPORT_ELAYOUT, at, "layout");
 }
 
 /* What a reference points at, units of `unit` bytes at a multiple of `align`, must lie behind all
    that came before (*end); in data that we know completely, at the very next place. So nothing
-   overlaps, loops or hides. */
+   overlaps, loops or hides. What was checked is in *ref: the bytes may have changed since. */
 DX_TELEPORT_P_INLINE int dx_teleport_p_check_ref(dx_teleport_view *v, uint32_t *end, uint32_t slot,
-                                                 uint32_t unit, uint32_t align, const char *field)
+                                                 uint32_t unit, uint32_t align, const char *field,
+                                                 dx_teleport_p_ref *ref)
 {
     const uint8_t *p = v->record_ + slot;
-    const uint32_t offset = dx_teleport_p_u32_get(p), count = dx_teleport_p_u32_get(p + 4);
+    const dx_teleport_p_ref found = dx_teleport_p_ref_once(p);
+    const uint32_t offset = found.offset, count = found.units;
     const uint64_t next = ((uint64_t)*end + (align - 1)) & ~(uint64_t)(align - 1);
     const uint64_t size = (uint64_t)count * unit;
     bool good;
+    *ref = found;
     if (count == 0) good = offset == 0;
     else if (v->exact_) good = offset == next;
     else good = offset >= next && (offset & (align - 1)) == 0;
@@ -652,7 +690,8 @@ DX_TELEPORT_P_INLINE int dx_teleport_p_check_ref(dx_teleport_view *v, uint32_t *
 DX_TELEPORT_P_INLINE int dx_teleport_p_check_option(dx_teleport_view *v, uint32_t slot,
                                                     uint32_t size, const char *field)
 {
-    const uint8_t present = v->record_[slot];
+    uint8_t present = v->record_[slot];
+    DX_TELEPORT_P_KEEP(uint8_t, present);
     if (present > 1)
         return dx_teleport_p_fail(v, DX_TELEPORT_EBOOL, (size_t)(v->record_ - v->bytes_) + slot,
                                   field);
@@ -694,16 +733,18 @@ DX_TELEPORT_P_HOT void dx_teleport_p_scan_bools(dx_teleport_p_scan *s, const uin
 DX_TELEPORT_P_HOT void dx_teleport_p_scan_option(dx_teleport_p_scan *s, const uint8_t *p,
                                                  size_t size)
 {
-    s->bad |= p[0] & 0xfeu;
+    uint8_t present = p[0];
+    DX_TELEPORT_P_KEEP(uint8_t, present);
+    s->bad |= present & 0xfeu;
     for (size_t i = 1; i < size; i++) s->bad |= p[i];
-    for (size_t i = size; i < 2 * size; i++) s->bad |= p[0] ? 0 : p[i];
+    for (size_t i = size; i < 2 * size; i++) s->bad |= present ? 0 : p[i];
 }
 
 DX_TELEPORT_P_HOT void dx_teleport_p_scan_text(dx_teleport_p_scan *s, const uint8_t *p)
 {
-    const uint64_t reference = dx_teleport_p_u64_get(p), count = reference >> 32;
-    s->bad |= (reference & UINT32_MAX) ^ (count ? s->end : 0);
-    s->end += count;
+    const dx_teleport_p_ref ref = dx_teleport_p_ref_once(p);
+    s->bad |= ref.offset ^ (ref.units ? s->end : 0);
+    s->end += ref.units;
 }
 
 /* A list of bytes of any value is like text, but ends the run. */
@@ -716,11 +757,14 @@ DX_TELEPORT_P_HOT bool dx_teleport_p_scan_bytes(dx_teleport_p_scan *s, const uin
 }
 
 DX_TELEPORT_P_HOT bool dx_teleport_p_scan_list(dx_teleport_p_scan *s, const uint8_t *p,
-                                               uint32_t unit, uint32_t align)
+                                               uint32_t unit, uint32_t align,
+                                               dx_teleport_p_ref *ref)
 {
-    const uint32_t offset = dx_teleport_p_u32_get(p), count = dx_teleport_p_u32_get(p + 4);
+    const dx_teleport_p_ref found = dx_teleport_p_ref_once(p);
+    const uint32_t offset = found.offset, count = found.units;
     const uint64_t next = (s->end + (align - 1)) & ~(uint64_t)(align - 1);
     const uint64_t size = (uint64_t)count * unit;
+    *ref = found;
     if (count == 0) return offset == 0;
     if (!dx_teleport_p_scan_run(s) || offset != next || next > s->size || size > s->size - next)
         return false;
@@ -743,6 +787,7 @@ DX_TELEPORT_P_HOT void dx_teleport_p_view(dx_teleport_view *v, const uint8_t *p,
     v->size_ = (uint32_t)size;
     v->version_ = version;
     v->exact_ = false;
+    v->crc_ = false;
     v->fault.layout = layout;
     v->fault.field = NULL;
     v->fault.offset = 0;
@@ -791,6 +836,7 @@ DX_TELEPORT_P_INLINE dx_teleport_view dx_teleport_p_child(const dx_teleport_view
     e.size_ = v->size_;
     e.version_ = version;
     e.exact_ = v->exact_;
+    e.crc_ = v->crc_;
     e.fault = v->fault;
     return e;
 }
@@ -948,17 +994,22 @@ DX_TELEPORT_P_HOT int dx_teleport_p_enter_field(dx_teleport_writer *w, dx_telepo
     return dx_teleport_p_enter(w, child, slot, 0, version);
 }
 
-/* The index-th record of the list that the reference at `slot` is of. */
+/* The index-th record of the list that the reference at `slot` is of. That reference is read back
+   from the buffer, which may be a ring that the other end can write too. */
 DX_TELEPORT_P_HOT int dx_teleport_p_enter_element(dx_teleport_writer *w, dx_teleport_writer *child,
                                                   uint32_t slot, size_t index, uint32_t unit,
                                                   unsigned version, unsigned since)
 {
+    dx_teleport_p_ref ref;
+    uint64_t at;
     *child = *w;
     if (DX_TELEPORT_P_RARE(w->error_)) return w->error_;
     if (since > w->version_) return child->error_ = DX_TELEPORT_ENOTFOUND;
-    if (DX_TELEPORT_P_RARE(index >= dx_teleport_p_u32_get(w->record_ + slot + 4)))
-        return child->error_ = DX_TELEPORT_EINVAL;
-    child->record_ = w->bytes_ + dx_teleport_p_u32_get(w->record_ + slot) + index * unit;
+    ref = dx_teleport_p_ref_once(w->record_ + slot);
+    if (DX_TELEPORT_P_RARE(index >= ref.units)) return child->error_ = DX_TELEPORT_EINVAL;
+    at = (uint64_t)ref.offset + (uint64_t)index * unit;
+    if (DX_TELEPORT_P_RARE(at + unit > w->end_)) return child->error_ = DX_TELEPORT_ECORRUPT;
+    child->record_ = w->bytes_ + (size_t)at;
     return dx_teleport_p_enter(w, child, slot, index, version);
 }
 
@@ -1103,7 +1154,8 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
     DX_TELEPORT_P_RULES(p, q, name, T, size, align, code, count, range)                      \
     DX_TELEPORT_P_REQUIRE(p##_p_enum_is_u8_u16_u32_##name, (code) <= 0x13)                   \
     DX_TELEPORT_P_REQUIRE(p##_p_range_fits_##name,                                           \
-                          (range) > 0 && (uint64_t)(range) <= UINT64_C(1) << 8 * (int)(size))
+                          (range) > 0 && (uint64_t)(range) <= UINT32_MAX &&                  \
+                              (uint64_t)(range) <= UINT64_C(1) << 8 * (int)(size))
 #define DX_TELEPORT_P_RULES_N(p, q, name, T, size, align, code, count, range)                \
     DX_TELEPORT_P_RULES(p, q, name, T, size, align, code, count, range)                      \
     DX_TELEPORT_P_REQUIRE(p##_p_version_of_the_type_changed_##name, (int)T##_version == (count))
@@ -1149,17 +1201,21 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
     DX_TELEPORT_P_CHECK_BOOLS(T, v->record_ + p##_offset_##name, (size_t)(count), name)
 #define DX_TELEPORT_P_CHECK_REF(p, name, unit, align)                                        \
     DX_TELEPORT_P_TRY(dx_teleport_p_check_ref(v, end, p##_offset_##name, unit, align,        \
-                                              DX_TELEPORT_P_NAME(#name)))
+                                              DX_TELEPORT_P_NAME(#name), &ref))
 #define DX_TELEPORT_P_CHECK_S(p, q, name, T, size, align, code, count, range)                \
     DX_TELEPORT_P_CHECK_GAP(p, name)                                                         \
-    DX_TELEPORT_P_CHECK_REF(p, name, 1, 1)                                                   \
-    DX_TELEPORT_P_TRY(dx_teleport_p_check_text(v, p##_offset_##name, DX_TELEPORT_P_NAME(#name)))
+    {                                                                                        \
+        dx_teleport_p_ref ref;                                                               \
+        DX_TELEPORT_P_CHECK_REF(p, name, 1, 1)                                               \
+        DX_TELEPORT_P_TRY(dx_teleport_p_check_text(v, ref, DX_TELEPORT_P_NAME(#name)))       \
+    }
 #define DX_TELEPORT_P_CHECK_L(p, q, name, T, size, align, code, count, range)                \
     DX_TELEPORT_P_CHECK_GAP(p, name)                                                         \
-    DX_TELEPORT_P_CHECK_REF(p, name, T##_size, T##_size)                                     \
-    DX_TELEPORT_P_CHECK_BOOLS(                                                               \
-        T, v->bytes_ + dx_teleport_p_u32_get(v->record_ + p##_offset_##name),                \
-        (size_t)dx_teleport_p_u32_get(v->record_ + p##_offset_##name + 4), name)
+    {                                                                                        \
+        dx_teleport_p_ref ref;                                                               \
+        DX_TELEPORT_P_CHECK_REF(p, name, T##_size, T##_size)                                 \
+        DX_TELEPORT_P_CHECK_BOOLS(T, v->bytes_ + ref.offset, (size_t)ref.units, name)        \
+    }
 #define DX_TELEPORT_P_CHECK_E(p, q, name, T, size, align, code, count, range)                \
     DX_TELEPORT_P_CHECK_GAP(p, name)                                                         \
     if (!dx_teleport_p_in_range(T##_get(v->record_ + p##_offset_##name), (uint32_t)(range))) \
@@ -1171,10 +1227,11 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
     DX_TELEPORT_P_TRY(T##_p_check_list(v, v->record_ + p##_offset_##name, 1, end))
 #define DX_TELEPORT_P_CHECK_R(p, q, name, T, size, align, code, count, range)                \
     DX_TELEPORT_P_CHECK_GAP(p, name)                                                         \
-    DX_TELEPORT_P_CHECK_REF(p, name, T##_record_size, T##_record_align)                      \
-    DX_TELEPORT_P_TRY(T##_p_check_list(                                                      \
-        v, v->bytes_ + dx_teleport_p_u32_get(v->record_ + p##_offset_##name),                \
-        dx_teleport_p_u32_get(v->record_ + p##_offset_##name + 4), end))
+    {                                                                                        \
+        dx_teleport_p_ref ref;                                                               \
+        DX_TELEPORT_P_CHECK_REF(p, name, T##_record_size, T##_record_align)                  \
+        DX_TELEPORT_P_TRY(T##_p_check_list(v, v->bytes_ + ref.offset, ref.units, end))       \
+    }
 #define DX_TELEPORT_P_CHECK_O(p, q, name, T, size, align, code, count, range)                \
     DX_TELEPORT_P_CHECK_GAP(p, name)                                                         \
     DX_TELEPORT_P_TRY(dx_teleport_p_check_option(v, p##_offset_##name, T##_size,             \
@@ -1198,14 +1255,16 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
     DX_TELEPORT_P_SCAN_GAP(p, name)                                                          \
     dx_teleport_p_scan_text(s, r + p##_offset_##name);
 #define DX_TELEPORT_P_SCAN_LIST(p, name, unit, align)                                        \
-    if (!dx_teleport_p_scan_list(s, r + p##_offset_##name, unit, align)) return false;
+    if (!dx_teleport_p_scan_list(s, r + p##_offset_##name, unit, align, &ref)) return false;
 #define DX_TELEPORT_P_SCAN_L(p, q, name, T, size, align, code, count, range)                 \
     DX_TELEPORT_P_SCAN_GAP(p, name)                                                          \
     if ((int)T##_size == 1 && (int)T##_code != (int)dx_teleport_p_bool_code) {               \
         if (!dx_teleport_p_scan_bytes(s, r + p##_offset_##name)) return false;               \
-    } else DX_TELEPORT_P_SCAN_LIST(p, name, T##_size, T##_size)                              \
-    DX_TELEPORT_P_SCAN_BOOLS(T, s->bytes + dx_teleport_p_u32_get(r + p##_offset_##name),     \
-                             dx_teleport_p_u32_get(r + p##_offset_##name + 4))
+    } else {                                                                                 \
+        dx_teleport_p_ref ref;                                                               \
+        DX_TELEPORT_P_SCAN_LIST(p, name, T##_size, T##_size)                                 \
+        DX_TELEPORT_P_SCAN_BOOLS(T, s->bytes + ref.offset, ref.units)                        \
+    }
 #define DX_TELEPORT_P_SCAN_E(p, q, name, T, size, align, code, count, range)                 \
     DX_TELEPORT_P_SCAN_GAP(p, name)                                                          \
     s->bad |= !dx_teleport_p_in_range(T##_get(r + p##_offset_##name), (uint32_t)(range));
@@ -1214,10 +1273,12 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
     if (!T##_p_scan(s, r + p##_offset_##name, T##_version)) return false;
 #define DX_TELEPORT_P_SCAN_R(p, q, name, T, size, align, code, count, range)                 \
     DX_TELEPORT_P_SCAN_GAP(p, name)                                                          \
-    DX_TELEPORT_P_SCAN_LIST(p, name, T##_record_size, T##_record_align)                      \
     {                                                                                        \
-        const uint8_t *e = s->bytes + dx_teleport_p_u32_get(r + p##_offset_##name);          \
-        for (uint32_t n = dx_teleport_p_u32_get(r + p##_offset_##name + 4); n; n--) {        \
+        dx_teleport_p_ref ref;                                                               \
+        const uint8_t *e;                                                                    \
+        DX_TELEPORT_P_SCAN_LIST(p, name, T##_record_size, T##_record_align)                  \
+        e = s->bytes + ref.offset;                                                           \
+        for (uint32_t n = ref.units; n; n--) {                                               \
             if (!T##_p_scan(s, e, T##_version)) return false;                                \
             e += T##_record_size;                                                            \
         }                                                                                    \
@@ -1809,13 +1870,12 @@ DX_TELEPORT_API int dx_teleport_p_fail(dx_teleport_view *v, int error, size_t of
     return error;
 }
 
-DX_TELEPORT_API int dx_teleport_p_check_text(dx_teleport_view *v, uint32_t slot, const char *field)
+DX_TELEPORT_API int dx_teleport_p_check_text(dx_teleport_view *v, dx_teleport_p_ref ref,
+                                             const char *field)
 {
-    const dx_teleport_string s = dx_teleport_p_string(v, slot, true);
-    const size_t good = dx_teleport_check_utf8(s.data, s.size);
-    if (good == s.size) return DX_TELEPORT_OK;
-    return dx_teleport_p_fail(v, DX_TELEPORT_EUTF8,
-                              dx_teleport_p_u32_get(v->record_ + slot) + good, field);
+    const size_t good = dx_teleport_check_utf8(v->bytes_ + ref.offset, ref.units);
+    if (good == ref.units) return DX_TELEPORT_OK;
+    return dx_teleport_p_fail(v, DX_TELEPORT_EUTF8, ref.offset + good, field);
 }
 
 DX_TELEPORT_API int dx_teleport_p_check_bools(dx_teleport_view *v, const uint8_t *p, size_t count,
@@ -1831,16 +1891,18 @@ DX_TELEPORT_API int dx_teleport_p_check_bools(dx_teleport_view *v, const uint8_t
 static int dx_teleport_p_read_header(const uint8_t *p, size_t size, dx_teleport_info *info,
                                      size_t *at)
 {
-    uint32_t magic;
+    uint32_t magic, kind;
     uint64_t least;
     *at = 0;
     if (size < DX_TELEPORT_HEADER_SIZE) return DX_TELEPORT_ETRUNCATED;
-    magic = dx_teleport_p_u32_get(p);
-    info->size = dx_teleport_p_u32_get(p + 4);
+    magic = dx_teleport_p_load_once(p);
+    info->size = dx_teleport_p_load_once(p + 4);
     info->layout = dx_teleport_p_u64_get(p + 8);
-    info->record_size = dx_teleport_p_u32_get(p + 16);
-    info->version = dx_teleport_p_u16_get(p + 20);
-    info->flags = dx_teleport_p_u16_get(p + 22);
+    DX_TELEPORT_P_KEEP(uint64_t, info->layout);
+    info->record_size = dx_teleport_p_load_once(p + 16);
+    kind = dx_teleport_p_load_once(p + 20);
+    info->version = (uint16_t)(kind & 0xffff);
+    info->flags = (uint16_t)(kind >> 16);
     if ((magic ^ DX_TELEPORT_MAGIC) & 0xffffff) return DX_TELEPORT_ECORRUPT;
     if (magic != DX_TELEPORT_MAGIC) return DX_TELEPORT_EVERSION;
     *at = 20;
@@ -1880,7 +1942,8 @@ DX_TELEPORT_API int dx_teleport_p_open(dx_teleport_view *v, const void *bytes, s
     v->record_ = p + dx_teleport_p_header_size(info->version);
     v->version_ = info->version;
     v->size_ = info->size;
-    if (info->flags & DX_TELEPORT_CRC) {
+    v->crc_ = (info->flags & DX_TELEPORT_CRC) != 0;
+    if (v->crc_) {
         v->size_ -= 4;
         if (dx_teleport_p_crc32c(0, p, v->size_) != dx_teleport_p_u32_get(p + v->size_))
             return dx_teleport_p_fail(v, DX_TELEPORT_ECHECKSUM, v->size_, "header");
@@ -1915,7 +1978,7 @@ DX_TELEPORT_API void dx_teleport_p_edit(dx_teleport_writer *w, void *bytes,
     w->sealed_ = true;
     w->version_ = v->version_;
     w->flags_ = flags | DX_TELEPORT_P_EDIT;
-    if (!flags) w->flags_ |= dx_teleport_p_u16_get(w->bytes_ + 22);
+    if (v->crc_) w->flags_ |= DX_TELEPORT_CRC;
 }
 
 /* Apart from its callers, so that no compiler makes a string instruction of it, which start slowly,
