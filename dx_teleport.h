@@ -1088,9 +1088,9 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
 #define DX_TELEPORT_P_ARGS_V(number)                                                         \
     , number)
 #define DX_TELEPORT_P_ARGS_N(type, number, name)                                             \
-    , name, type, type##_record_size, type##_record_align, 0x50, (number), 0)
+    , name, type, type##_record_size, type##_record_align, 0x50, number, 0)
 #define DX_TELEPORT_P_ARGS_R(type, number, name)                                             \
-    , name, type, 8, 4, 0x60, (number), 0)
+    , name, type, 8, 4, 0x60, number, 0)
 #define DX_TELEPORT_P_ARGS_O(type, name)                                                     \
     , name, dx_teleport_p_##type, 2 * dx_teleport_p_##type##_size,                           \
         dx_teleport_p_##type##_size, 0x70 + dx_teleport_p_##type##_code, 1, 0)
@@ -1150,6 +1150,10 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
 #define DX_TELEPORT_P_RULES(p, q, name, T, size, align, code, count, range)                  \
     DX_TELEPORT_P_REQUIRE(p##_p_name_of_48_characters_at_most_##name, sizeof(#name) <= 49)   \
     DX_TELEPORT_P_REQUIRE(p##_p_some_elements_##name, (count) > 0)
+#define DX_TELEPORT_P_RULES_A(p, q, name, T, size, align, code, count, range)                \
+    DX_TELEPORT_P_RULES(p, q, name, T, size, align, code, count, range)                      \
+    DX_TELEPORT_P_REQUIRE(p##_p_array_below_2_gib_##name,                                    \
+                          (uint64_t)(count) <= (uint64_t)INT32_MAX / (align))
 #define DX_TELEPORT_P_RULES_E(p, q, name, T, size, align, code, count, range)                \
     DX_TELEPORT_P_RULES(p, q, name, T, size, align, code, count, range)                      \
     DX_TELEPORT_P_REQUIRE(p##_p_enum_is_u8_u16_u32_##name, (code) <= 0x13)                   \
@@ -1160,7 +1164,8 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
     DX_TELEPORT_P_RULES(p, q, name, T, size, align, code, count, range)                      \
     DX_TELEPORT_P_REQUIRE(p##_p_version_of_the_type_changed_##name, (int)T##_version == (count))
 #define DX_TELEPORT_P_RULES_V(p, q, number)                                                  \
-    DX_TELEPORT_P_REQUIRE(p##_p_versions_count_up_##number, (int)p##_p_mark_##number == (number))
+    DX_TELEPORT_P_REQUIRE(p##_p_versions_count_up_##number,                                  \
+                          (int)p##_p_mark_##number == (number) && (number) <= UINT16_MAX)
 
 /* Pass: the table of fields. */
 #define DX_TELEPORT_P_ROW(p, q, name, T, size, align, code, count, range)                    \
@@ -1489,7 +1494,7 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
     DX_TELEPORT_P_QUIET                                                                      \
     DX_TELEPORT_P_CONSTANTS(p, schema)                                                       \
     DX_TELEPORT_P_EACH(p, 0, schema, DX_TELEPORT_P_RULES, DX_TELEPORT_P_RULES,               \
-                       DX_TELEPORT_P_RULES, DX_TELEPORT_P_RULES, DX_TELEPORT_P_RULES_E,      \
+                       DX_TELEPORT_P_RULES_A, DX_TELEPORT_P_RULES, DX_TELEPORT_P_RULES_E,    \
                        DX_TELEPORT_P_RULES_V, DX_TELEPORT_P_RULES_N, DX_TELEPORT_P_RULES_N,  \
                        DX_TELEPORT_P_RULES)                                                  \
     typedef struct p##_view {                                                                \
@@ -1687,17 +1692,30 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
                           (int)p##_p_code_##name == (int)q##_p_code_##name &&                \
                               (int)p##_p_count_##name == (int)q##_p_count_##name)            \
     DX_TELEPORT_P_REQUIRE(q##_range_reduced_##name,                                          \
-                          (int)p##_p_range_##name >= (int)q##_p_range_##name)                \
+                          (int64_t)p##_p_range_##name >= (int64_t)q##_p_range_##name)        \
     DX_TELEPORT_P_REQUIRE(q##_version_changed_##name,                                        \
                           (int)p##_since_##name == (int)q##_since_##name)
+/* Nested records: the same type in both (a second declaration of a name with another type does not
+   compile), and one that is frozen itself, so that nobody edits it without being told. */
+#define DX_TELEPORT_P_FROZEN_N(p, q, name, T, size, align, code, count, range)               \
+    DX_TELEPORT_P_FROZEN(p, q, name, T, size, align, code, count, range)                     \
+    DX_TELEPORT_P_REQUIRE(q##_nested_##name, (int)T##_is_frozen_at_version_##count == (count)) \
+    extern const T##_view *q##_type_of_##name;
+#define DX_TELEPORT_P_NESTED(p, q, name, T, size, align, code, count, range)                 \
+    extern const T##_view *q##_type_of_##name;
 #define DX_TELEPORT_P_ONE_MORE(p, q, name, T, size, align, code, count, range)               \
     +((int)p##_since_##name <= (q))
 
 /* `list` is what `schema` was when `number` was its newest version. Compiles only while `schema`
-   begins with exactly that. At file scope, behind DX_TELEPORT_DEFINE(p, schema). */
+   begins with exactly that. At file scope, behind DX_TELEPORT_DEFINE(p, schema) and behind the same
+   of each type inside it: the checksum of a type covers those of the types inside. */
 #define DX_TELEPORT_FROZEN(p, schema, number, list)                                          \
     DX_TELEPORT_P_CONSTANTS(p##_frozen_##number, list)                                       \
-    DX_TELEPORT_P_FIELDS(p, p##_frozen_##number, list, DX_TELEPORT_P_FROZEN, DX_TELEPORT_P_SKIP) \
+    enum { p##_is_frozen_at_version_##number = (number) };                                   \
+    DX_TELEPORT_P_FIELDS_BUT(p, p##_frozen_##number, list, DX_TELEPORT_P_FROZEN,             \
+                             DX_TELEPORT_P_SKIP, DX_TELEPORT_P_FROZEN_N)                     \
+    DX_TELEPORT_P_FIELDS_BUT(p, p##_frozen_##number, schema, DX_TELEPORT_P_SKIP,             \
+                             DX_TELEPORT_P_SKIP, DX_TELEPORT_P_NESTED)                       \
     DX_TELEPORT_P_REQUIRE(p##_frozen_##number##_is_version_##number,                         \
                           (int)p##_frozen_##number##_version == (number))                    \
     DX_TELEPORT_P_REQUIRE(                                                                   \
@@ -2487,6 +2505,15 @@ DX_TELEPORT_API int dx_teleport_ring_init(void *memory, size_t memory_size,
     return DX_TELEPORT_OK;
 }
 
+/* May both indices be those of this ring? They count bytes in steps of 8 where records are
+   variable, and the read index is never more than a ring behind. */
+static bool dx_teleport_p_ring_fits(uint32_t record_size, uint32_t capacity, uint32_t write,
+                                    uint32_t read)
+{
+    if (record_size == 0 && (write % 8 || read % 8)) return false;
+    return write - read <= capacity;
+}
+
 /* What both ends check: this memory holds a ring, and the two indices belong together. */
 static int dx_teleport_p_ring_attach(void *memory, size_t memory_size, uint32_t *record_size,
                                      uint32_t *capacity, uint32_t *write, uint32_t *read)
@@ -2497,14 +2524,16 @@ static int dx_teleport_p_ring_attach(void *memory, size_t memory_size, uint32_t 
     if (memory_size < DX_TELEPORT_P_RING_DATA) return DX_TELEPORT_ENOMEM;
     if (DX_TELEPORT_LOAD_ACQUIRE(dx_teleport_p_ring_word(ring, 0)) != DX_TELEPORT_P_RING_MAGIC)
         return DX_TELEPORT_ECORRUPT;
-    *record_size = *dx_teleport_p_ring_word(ring, 4);
-    *capacity = *dx_teleport_p_ring_word(ring, 8);
+    *record_size = DX_TELEPORT_LOAD_ACQUIRE(dx_teleport_p_ring_word(ring, 4));
+    *capacity = DX_TELEPORT_LOAD_ACQUIRE(dx_teleport_p_ring_word(ring, 8));
     bytes = dx_teleport_p_ring_bytes(*record_size, *capacity);
     if (bytes == 0) return DX_TELEPORT_ECORRUPT;
     if (memory_size - DX_TELEPORT_P_RING_DATA < bytes) return DX_TELEPORT_ENOMEM;
     /* The other end may move between the two loads. Read first: then write can only be further. */
     *read = DX_TELEPORT_LOAD_ACQUIRE(dx_teleport_p_ring_word(ring, DX_TELEPORT_P_RING_READ));
     *write = DX_TELEPORT_LOAD_ACQUIRE(dx_teleport_p_ring_word(ring, DX_TELEPORT_P_RING_WRITE));
+    if (!dx_teleport_p_ring_fits(*record_size, *capacity, *write, *read))
+        return DX_TELEPORT_ECORRUPT;
     return DX_TELEPORT_OK;
 }
 
@@ -2517,8 +2546,6 @@ DX_TELEPORT_API int dx_teleport_producer_attach(dx_teleport_producer *p, void *m
     error = dx_teleport_p_ring_attach(memory, memory_size, &p->record_size_, &p->capacity_,
                                       &p->write_, &p->read_);
     if (error) return error;
-    if (p->write_ - p->read_ > p->capacity_) return DX_TELEPORT_ECORRUPT;
-    if (!p->record_size_ && p->write_ % 8) return DX_TELEPORT_ECORRUPT;
     p->ring_ = (uint8_t *)memory;
     return DX_TELEPORT_OK;
 }
@@ -2526,12 +2553,13 @@ DX_TELEPORT_API int dx_teleport_producer_attach(dx_teleport_producer *p, void *m
 /* Is there room for `need`? The other end's index is looked at only when it matters. */
 static int dx_teleport_p_producer_room(dx_teleport_producer *p, uint32_t need)
 {
+    uint32_t read;
+    DX_TELEPORT_ASSERT(p->write_ - p->read_ <= p->capacity_);
     if (need <= p->capacity_ - (p->write_ - p->read_)) return DX_TELEPORT_OK;
-    p->read_ = DX_TELEPORT_LOAD_ACQUIRE(dx_teleport_p_ring_word(p->ring_, DX_TELEPORT_P_RING_READ));
-    if (p->write_ - p->read_ > p->capacity_) {
-        p->read_ = p->write_ - p->capacity_; /* stay safe whatever comes next */
+    read = DX_TELEPORT_LOAD_ACQUIRE(dx_teleport_p_ring_word(p->ring_, DX_TELEPORT_P_RING_READ));
+    if (!dx_teleport_p_ring_fits(p->record_size_, p->capacity_, p->write_, read))
         return DX_TELEPORT_ECORRUPT;
-    }
+    p->read_ = read;
     return need <= p->capacity_ - (p->write_ - p->read_) ? DX_TELEPORT_OK : DX_TELEPORT_EAGAIN;
 }
 
@@ -2636,8 +2664,6 @@ DX_TELEPORT_API int dx_teleport_consumer_attach(dx_teleport_consumer *c, void *m
     error = dx_teleport_p_ring_attach(memory, memory_size, &c->record_size_, &c->capacity_,
                                       &c->write_, &c->read_);
     if (error) return error;
-    if (c->write_ - c->read_ > c->capacity_) return DX_TELEPORT_ECORRUPT;
-    if (!c->record_size_ && c->read_ % 8) return DX_TELEPORT_ECORRUPT;
     c->ring_ = (uint8_t *)memory;
     return DX_TELEPORT_OK;
 }
@@ -2648,8 +2674,8 @@ static int dx_teleport_p_consumer_any(dx_teleport_consumer *c)
     uint32_t write;
     if (c->write_ != c->read_) return DX_TELEPORT_OK;
     write = DX_TELEPORT_LOAD_ACQUIRE(dx_teleport_p_ring_word(c->ring_, DX_TELEPORT_P_RING_WRITE));
-    if (write - c->read_ > c->capacity_) return DX_TELEPORT_ECORRUPT;
-    if (!c->record_size_ && write % 8) return DX_TELEPORT_ECORRUPT;
+    if (!dx_teleport_p_ring_fits(c->record_size_, c->capacity_, write, c->read_))
+        return DX_TELEPORT_ECORRUPT;
     c->write_ = write;
     return write == c->read_ ? DX_TELEPORT_EAGAIN : DX_TELEPORT_OK;
 }
@@ -2670,6 +2696,7 @@ static int dx_teleport_p_peek_variable(dx_teleport_consumer *c, const void **whe
         n = DX_TELEPORT_LOAD_ACQUIRE(dx_teleport_p_ring_word(c->ring_, DX_TELEPORT_P_RING_DATA));
     }
     if (left > c->capacity_ - at) left = c->capacity_ - at;
+    DX_TELEPORT_ASSERT(left >= 8 && left % 8 == 0); /* both indices are multiples of 8 */
     if (n > left - 8) return DX_TELEPORT_ECORRUPT;
     *where = c->ring_ + DX_TELEPORT_P_RING_DATA + at + 8;
     *size = n;

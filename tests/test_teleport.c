@@ -54,6 +54,10 @@ DX_TELEPORT_DEFINE(item, ITEM)
     V(2) O(u64, parent) N(item, 1, bonus) R(order1, 1, history) L(u16, codes)
 DX_TELEPORT_DEFINE(order1, ORDER_1)
 DX_TELEPORT_DEFINE(order, ORDER)
+DX_TELEPORT_FROZEN(user, USER_1, 1, USER_1)
+DX_TELEPORT_FROZEN(price, PRICE, 1, PRICE)
+DX_TELEPORT_FROZEN(tag, TAG, 1, TAG)
+DX_TELEPORT_FROZEN(item, ITEM, 1, ITEM)
 DX_TELEPORT_FROZEN(order, ORDER, 1, ORDER_1)
 
 /* >>any record: written from a script of random bytes, read into a digest -- */

@@ -19,6 +19,8 @@ DX_TELEPORT_DEFINE(leg, LEG)
     V(2) L(u64, times) L(f64, values) L(bool, flags) O(i64, best) S(note)
 DX_TELEPORT_DEFINE(trip1, TRIP_1)
 DX_TELEPORT_DEFINE(trip, TRIP)
+DX_TELEPORT_FROZEN(point, POINT, 1, POINT)
+DX_TELEPORT_FROZEN(leg, LEG, 1, LEG)
 DX_TELEPORT_FROZEN(trip, TRIP, 1, TRIP_1)
 
 static uint64_t state = 1;
