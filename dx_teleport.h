@@ -53,7 +53,9 @@
                 user_layout(version)       u64 checksum over names, types and offsets
                 user_size(flags, ...)      u64 bytes needed; one argument for each S (bytes) and L
                                            and R (elements), in order; UINT64_MAX: 4 GiB or more.
-                                           What nested records refer to comes on top: add its bytes
+                                           For records inside without S, L and R of their own
+                user_measure(w, flags)     the size of any record: in place of begin. Then the same
+                                           calls count and store nothing; finish tells the size
 
                 user_begin(w, bytes, capacity, flags)  start: all fields are zero or empty
                 user_set_NAME(w, value)    F, E: store; A: copy `count` elements from a pointer
@@ -335,13 +337,21 @@ struct dx_teleport_type {
 };
 
 /* Interning: where many fields hold few different texts, each text stands once in a list of
-   records, and the fields hold its number. This finds the numbers. Private fields but the first
-   two. */
+   records, and the fields hold its number. This finds the numbers. */
+typedef struct dx_teleport_interner_desc {
+    uint32_t texts_max; /* different texts */
+    uint64_t seed[2];   /* random and secret, if others choose the texts: without it they can choose
+                           many that all collide, and each search takes as long as there are texts.
+                           Zeros are for texts of your own. It changes no number. */
+} dx_teleport_interner_desc;
+
+/* Private fields but the first two. */
 typedef struct dx_teleport_interner {
     const dx_teleport_string *texts; /* in the order of their numbers; as given, not copied */
     uint32_t count;                  /* texts so far */
     uint32_t most_, mask_;
     uint32_t *slots_;
+    uint64_t  seed_[2];
 } dx_teleport_interner;
 
 /* A ring: one producer, one consumer, each on a thread of its own (or in a process of its own that
@@ -385,13 +395,14 @@ DX_TELEPORT_API int dx_teleport_peek(const void *bytes, size_t size, dx_teleport
 /* Bytes of the longest prefix that is well-formed UTF-8 (RFC 3629): `size` if all of it is. */
 DX_TELEPORT_API size_t dx_teleport_check_utf8(const void *text, size_t size);
 
-/* Bytes of memory for `most` different texts; 0: more than this machine can address. */
-DX_TELEPORT_API size_t dx_teleport_interner_memory_size(uint32_t most);
+/* Bytes of memory that an interner needs; 0: more than this machine can address. */
+DX_TELEPORT_API size_t dx_teleport_interner_memory_size(const dx_teleport_interner_desc *desc);
 /* Memory aligned to a pointer, borrowed as long as *t is used. EINVAL, ENOMEM. */
 DX_TELEPORT_API int dx_teleport_interner_init(dx_teleport_interner *t, void *memory,
-                                              size_t memory_size, uint32_t most);
+                                              size_t memory_size,
+                                              const dx_teleport_interner_desc *desc);
 /* The number of a text, the one it was given before or the next. The text is borrowed. ENOSPACE:
-   there are `most` others. */
+   there are texts_max others. */
 DX_TELEPORT_API int dx_teleport_intern(dx_teleport_interner *t, const char *text, size_t size,
                                        uint32_t *number);
 
@@ -402,7 +413,8 @@ DX_TELEPORT_API int dx_teleport_describe(const dx_teleport_type *type, char *out
                                          size_t *size);
 /* The same for the values of a record; user_dump(v, ...) calls it. f32 and f64 have the shortest
    digits that read back as the same number; those that JSON lacks are the strings "NaN", "Infinity"
-   and "-Infinity". Fields newer than the data are left out; optional ones may be null. */
+   and "-Infinity". Fields newer than the data are left out; optional ones may be null. EREF: the
+   bytes changed since open. */
 DX_TELEPORT_API int dx_teleport_dump(const dx_teleport_type *type, const dx_teleport_view *v,
                                      char *out, size_t capacity, size_t *size);
 
@@ -538,6 +550,7 @@ DX_TELEPORT_P_FOLDED dx_teleport_p_ref dx_teleport_p_ref_once(const uint8_t *p)
 /* >>generated: what the functions made by DX_TELEPORT_DEFINE() are made of ------
    Inline, so that offsets, checksums and checks that cannot fail fold away. */
 #define DX_TELEPORT_P_EDIT 4u /* in a writer's flags: begun by user_edit() */
+#define DX_TELEPORT_P_COUNTS 1 /* a writer's error_: begun by user_measure(), stores nothing */
 #define DX_TELEPORT_P_HIGH UINT64_C(0x8080808080808080) /* bits that ASCII leaves zero */
 #ifdef DX_TELEPORT_NO_NAMES
   #define DX_TELEPORT_P_NAME(name) ""
@@ -548,6 +561,13 @@ DX_TELEPORT_P_FOLDED dx_teleport_p_ref dx_teleport_p_ref_once(const uint8_t *p)
     {                                                                                        \
         const int error = (call);                                                            \
         if (error) return error;                                                             \
+    }
+/* The same in a writer. One that only counts leaves here too, with success: so there is one test on
+   the way of a writer that writes, not two. */
+#define DX_TELEPORT_P_TRY_WRITE(call)                                                        \
+    {                                                                                        \
+        const int error = (call);                                                            \
+        if (error) return error < 0 ? error : DX_TELEPORT_OK;                                \
     }
 
 /* The parts that are too long to repeat inline; private, although they are exported. */
@@ -563,6 +583,11 @@ DX_TELEPORT_API int dx_teleport_p_check_bools(dx_teleport_view *v, const uint8_t
                                               const char *field);
 DX_TELEPORT_API void dx_teleport_p_edit(dx_teleport_writer *w, void *bytes,
                                         const dx_teleport_view *v, int error, unsigned flags);
+DX_TELEPORT_API int dx_teleport_p_measure(dx_teleport_writer *w, unsigned flags,
+                                          uint32_t record_size, unsigned version);
+DX_TELEPORT_API int dx_teleport_p_measure_part(dx_teleport_writer *w, uint32_t slot, size_t count,
+                                               uint32_t unit, uint32_t align);
+DX_TELEPORT_API int dx_teleport_p_measure_end(dx_teleport_writer *w, size_t *size);
 DX_TELEPORT_API void dx_teleport_p_put_crc(uint8_t *bytes, uint32_t size);
 DX_TELEPORT_API bool dx_teleport_p_copy_text(uint8_t *to, const char *from, size_t size);
 DX_TELEPORT_API void dx_teleport_p_zero(uint8_t *to, size_t size);
@@ -920,14 +945,16 @@ DX_TELEPORT_P_FOLDED uint64_t dx_teleport_p_turn(uint32_t slot, size_t children)
     return ((uint64_t)slot << 32) + children;
 }
 
-/* Room for count units at the aligned end; *to stays NULL when there is nothing to copy. */
+/* Room for count units at the aligned end; *to stays NULL when there is nothing to copy, as there
+   never is for a writer that only counts. */
 DX_TELEPORT_P_HOT int dx_teleport_p_reserve(dx_teleport_writer *w, uint32_t slot,
                                             const void *data, size_t count, uint32_t unit,
                                             uint32_t align, uint8_t **to)
 {
     uint32_t pad, offset;
     *to = NULL;
-    if (DX_TELEPORT_P_RARE(w->error_)) return w->error_;
+    if (DX_TELEPORT_P_RARE(w->error_))
+        return dx_teleport_p_measure_part(w, slot, count, unit, align);
     if (DX_TELEPORT_P_RARE(w->sealed_ || dx_teleport_p_turn(slot, 0) < w->turn_))
         return w->error_ = DX_TELEPORT_EORDER;
     w->turn_ = dx_teleport_p_turn(slot, 1);
@@ -949,7 +976,7 @@ DX_TELEPORT_P_HOT int dx_teleport_p_put_string(dx_teleport_writer *w, uint32_t s
 {
     uint8_t *to;
     DX_TELEPORT_P_TRY(dx_teleport_p_reserve(w, slot, data, size, 1, 1, &to))
-    if (size == 0 || dx_teleport_p_copy_short(to, data, size)) return DX_TELEPORT_OK;
+    if (!to || dx_teleport_p_copy_short(to, data, size)) return DX_TELEPORT_OK;
     return w->error_ = DX_TELEPORT_EUTF8;
 }
 
@@ -988,7 +1015,10 @@ DX_TELEPORT_P_HOT int dx_teleport_p_enter_field(dx_teleport_writer *w, dx_telepo
                                                 uint32_t slot, unsigned version, unsigned since)
 {
     *child = *w;
-    if (DX_TELEPORT_P_RARE(w->error_)) return w->error_;
+    if (DX_TELEPORT_P_RARE(w->error_)) {
+        if (w->error_ < 0) return w->error_;
+        return dx_teleport_p_enter(w, child, slot, 0, version);
+    }
     if (since > w->version_) return child->error_ = DX_TELEPORT_ENOTFOUND;
     child->record_ = w->record_ + slot;
     return dx_teleport_p_enter(w, child, slot, 0, version);
@@ -1003,7 +1033,10 @@ DX_TELEPORT_P_HOT int dx_teleport_p_enter_element(dx_teleport_writer *w, dx_tele
     dx_teleport_p_ref ref;
     uint64_t at;
     *child = *w;
-    if (DX_TELEPORT_P_RARE(w->error_)) return w->error_;
+    if (DX_TELEPORT_P_RARE(w->error_)) {
+        if (w->error_ < 0) return w->error_;
+        return dx_teleport_p_enter(w, child, slot, index, version);
+    }
     if (since > w->version_) return child->error_ = DX_TELEPORT_ENOTFOUND;
     ref = dx_teleport_p_ref_once(w->record_ + slot);
     if (DX_TELEPORT_P_RARE(index >= ref.units)) return child->error_ = DX_TELEPORT_EINVAL;
@@ -1016,13 +1049,13 @@ DX_TELEPORT_P_HOT int dx_teleport_p_enter_element(dx_teleport_writer *w, dx_tele
 DX_TELEPORT_P_HOT int dx_teleport_p_leave(dx_teleport_writer *w, dx_teleport_writer *child)
 {
     if (!w->child_ || w->bytes_ != child->bytes_)
-        return child->error_ ? child->error_ : DX_TELEPORT_EINVAL;
+        return child->error_ < 0 ? child->error_ : DX_TELEPORT_EINVAL;
     if (child->turn_) w->turn_ = w->child_ + 1;
     w->end_ = child->end_;
     w->child_ = 0;
     w->error_ = child->error_;
     child->error_ = DX_TELEPORT_ESTATE;
-    return w->error_;
+    return w->error_ < 0 ? w->error_ : DX_TELEPORT_OK;
 }
 
 /* Bytes 16 to 23 of a header. */
@@ -1320,7 +1353,7 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
     }                                                                                        \
     DX_TELEPORT_P_HOT int p##_set_##name(p##_writer *w, T value)                             \
     {                                                                                        \
-        DX_TELEPORT_P_TRY(dx_teleport_p_settable(&w->writer_, p##_since_##name))             \
+        DX_TELEPORT_P_TRY_WRITE(dx_teleport_p_settable(&w->writer_, p##_since_##name))       \
         T##_set(w->writer_.record_ + p##_offset_##name, value);                              \
         return DX_TELEPORT_OK;                                                               \
     }
@@ -1332,7 +1365,7 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
     }                                                                                        \
     DX_TELEPORT_P_HOT int p##_set_##name(p##_writer *w, T value)                             \
     {                                                                                        \
-        DX_TELEPORT_P_TRY(dx_teleport_p_settable(&w->writer_, p##_since_##name))             \
+        DX_TELEPORT_P_TRY_WRITE(dx_teleport_p_settable(&w->writer_, p##_since_##name))       \
         if (!dx_teleport_p_in_range(value, (uint32_t)(range)))                               \
             return w->writer_.error_ = DX_TELEPORT_EENUM;                                    \
         T##_set(w->writer_.record_ + p##_offset_##name, value);                              \
@@ -1360,7 +1393,7 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
     DX_TELEPORT_P_ELEMENTS(p, name, T)                                                       \
     DX_TELEPORT_P_HOT int p##_set_##name(p##_writer *w, const T *data)                       \
     {                                                                                        \
-        DX_TELEPORT_P_TRY(dx_teleport_p_settable(&w->writer_, p##_since_##name))             \
+        DX_TELEPORT_P_TRY_WRITE(dx_teleport_p_settable(&w->writer_, p##_since_##name))       \
         if (!data) return w->writer_.error_ = DX_TELEPORT_EINVAL;                            \
         p##_p_fill_##name(w->writer_.record_ + p##_offset_##name, data, (size_t)(count));    \
         return DX_TELEPORT_OK;                                                               \
@@ -1396,14 +1429,14 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
     }                                                                                        \
     DX_TELEPORT_P_HOT int p##_set_##name(p##_writer *w, T value)                             \
     {                                                                                        \
-        DX_TELEPORT_P_TRY(dx_teleport_p_settable(&w->writer_, p##_since_##name))             \
+        DX_TELEPORT_P_TRY_WRITE(dx_teleport_p_settable(&w->writer_, p##_since_##name))       \
         w->writer_.record_[p##_offset_##name] = 1;                                           \
         T##_set(w->writer_.record_ + p##_offset_##name + T##_size, value);                   \
         return DX_TELEPORT_OK;                                                               \
     }                                                                                        \
     DX_TELEPORT_P_INLINE int p##_clear_##name(p##_writer *w)                                 \
     {                                                                                        \
-        DX_TELEPORT_P_TRY(dx_teleport_p_settable(&w->writer_, p##_since_##name))             \
+        DX_TELEPORT_P_TRY_WRITE(dx_teleport_p_settable(&w->writer_, p##_since_##name))       \
         DX_TELEPORT_MEMSET(w->writer_.record_ + p##_offset_##name, 0, 2 * T##_size);         \
         return DX_TELEPORT_OK;                                                               \
     }
@@ -1652,10 +1685,14 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
         return dx_teleport_p_begin(&w->writer_, bytes, capacity, flags, p##_record_size,     \
                                    p##_version);                                             \
     }                                                                                        \
+    DX_TELEPORT_P_INLINE int p##_measure(p##_writer *w, unsigned flags)                      \
+    {                                                                                        \
+        return dx_teleport_p_measure(&w->writer_, flags, p##_record_size, p##_version);      \
+    }                                                                                        \
     DX_TELEPORT_P_INLINE int p##_finish(p##_writer *writer, size_t *size)                    \
     {                                                                                        \
         dx_teleport_writer *w = &writer->writer_;                                            \
-        if (w->error_) return w->error_;                                                     \
+        if (w->error_) return dx_teleport_p_measure_end(w, size);                            \
         if (!(w->flags_ & (DX_TELEPORT_BARE | DX_TELEPORT_P_EDIT))) {                        \
             dx_teleport_p_store_header(w, p##_layout(p##_version), p##_record_size);         \
             for (unsigned i = 1; i < p##_version; i++)                                       \
@@ -1999,6 +2036,46 @@ DX_TELEPORT_API void dx_teleport_p_edit(dx_teleport_writer *w, void *bytes,
     if (v->crc_) w->flags_ |= DX_TELEPORT_CRC;
 }
 
+/* A writer that counts: no record, and the parts add up in end_. */
+DX_TELEPORT_API int dx_teleport_p_measure(dx_teleport_writer *w, unsigned flags,
+                                          uint32_t record_size, unsigned version)
+{
+    const size_t root = flags & DX_TELEPORT_BARE ? 0 : dx_teleport_p_header_size(version);
+    const uint32_t tail = flags & DX_TELEPORT_CRC ? 4 : 0;
+    DX_TELEPORT_MEMSET(w, 0, sizeof *w);
+    w->error_ = DX_TELEPORT_EINVAL;
+    if (flags > 2) return w->error_;
+    w->version_ = version;
+    w->flags_ = flags;
+    w->capacity_ = dx_teleport_p_cap(SIZE_MAX) - tail;
+    w->end_ = (uint32_t)root + record_size;
+    w->error_ = DX_TELEPORT_P_COUNTS;
+    return DX_TELEPORT_OK;
+}
+
+/* Where a writer goes that cannot write: it counts, or has failed before. */
+DX_TELEPORT_API int dx_teleport_p_measure_part(dx_teleport_writer *w, uint32_t slot, size_t count,
+                                               uint32_t unit, uint32_t align)
+{
+    uint64_t end;
+    if (w->error_ != DX_TELEPORT_P_COUNTS) return w->error_;
+    if (w->sealed_ || dx_teleport_p_turn(slot, 0) < w->turn_)
+        return w->error_ = DX_TELEPORT_EORDER;
+    w->turn_ = dx_teleport_p_turn(slot, 1);
+    end = dx_teleport_p_size_add(w->end_, count, unit, align);
+    if (end > w->capacity_) return w->error_ = DX_TELEPORT_ETOOBIG;
+    w->end_ = (uint32_t)end;
+    return DX_TELEPORT_OK;
+}
+
+DX_TELEPORT_API int dx_teleport_p_measure_end(dx_teleport_writer *w, size_t *size)
+{
+    if (w->error_ != DX_TELEPORT_P_COUNTS) return w->error_;
+    if (size) *size = (size_t)w->end_ + (w->flags_ & DX_TELEPORT_CRC ? 4 : 0);
+    w->error_ = DX_TELEPORT_ESTATE;
+    return DX_TELEPORT_OK;
+}
+
 /* Apart from its callers, so that no compiler makes a string instruction of it, which start slowly,
    where the size is known. */
 DX_TELEPORT_P_APART void dx_teleport_p_zero(uint8_t *to, size_t size)
@@ -2037,6 +2114,9 @@ DX_TELEPORT_API void dx_teleport_p_put_crc(uint8_t *bytes, uint32_t size)
 typedef struct dx_teleport_p_text {
     char  *out;
     size_t capacity, size; /* size: of all of it, also of what found no room */
+    const dx_teleport_view *view; /* dump: of the record; its references are checked again, */
+    uint32_t end;                 /* each against the end of the one before, as the bytes may have */
+    int      error;               /* changed since open */
 } dx_teleport_p_text;
 
 static void dx_teleport_p_char(dx_teleport_p_text *t, unsigned c)
@@ -2256,40 +2336,60 @@ static void dx_teleport_p_value(dx_teleport_p_text *t, unsigned code, const uint
 }
 
 static void dx_teleport_p_dump_record(dx_teleport_p_text *t, const dx_teleport_type *type,
-                                      const uint8_t *bytes, const uint8_t *record,
-                                      unsigned version);
+                                      const uint8_t *record, unsigned version);
 
 /* An array or list: of scalars, or of records of `type`. */
 static void dx_teleport_p_dump_list(dx_teleport_p_text *t, unsigned code,
-                                    const dx_teleport_type *type, const uint8_t *bytes,
-                                    const uint8_t *p, uint32_t count)
+                                    const dx_teleport_type *type, const uint8_t *p, uint32_t count)
 {
     const size_t step = type ? type->record_size : dx_teleport_p_code_size(code);
     dx_teleport_p_char(t, '[');
-    for (uint32_t i = 0; i < count; i++, p += step) {
+    for (uint32_t i = 0; i < count && !t->error; i++, p += step) {
         if (i) dx_teleport_p_char(t, ',');
-        if (type) dx_teleport_p_dump_record(t, type, bytes, p, type->version);
+        if (type) dx_teleport_p_dump_record(t, type, p, type->version);
         else dx_teleport_p_value(t, code, p);
     }
     dx_teleport_p_char(t, ']');
 }
 
+/* What the reference at p points at, units of `unit` bytes behind all that was shown before: so the
+   work is bounded by the size of the data, whatever is written there meanwhile. */
+static const uint8_t *dx_teleport_p_dump_ref(dx_teleport_p_text *t, const uint8_t *p, uint32_t unit,
+                                             uint32_t *units)
+{
+    const dx_teleport_p_ref ref = dx_teleport_p_ref_once(p);
+    const uint64_t size = (uint64_t)ref.units * unit;
+    *units = ref.units;
+    if (ref.units == 0) return t->view->bytes_;
+    if (ref.offset < t->end || ref.offset > t->view->size_ || size > t->view->size_ - ref.offset) {
+        t->error = DX_TELEPORT_EREF;
+        *units = 0;
+        return t->view->bytes_;
+    }
+    t->end = (uint32_t)(ref.offset + size);
+    return t->view->bytes_ + ref.offset;
+}
+
 static void dx_teleport_p_dump_field(dx_teleport_p_text *t, const dx_teleport_field *f,
-                                     const uint8_t *bytes, const uint8_t *p)
+                                     const uint8_t *p)
 {
     const dx_teleport_type *type = f->type ? f->type() : NULL;
+    uint32_t units;
     switch (f->code >> 4) {
     case 2:
-        dx_teleport_p_quoted(t, (const char *)bytes + dx_teleport_p_u32_get(p),
-                             dx_teleport_p_u32_get(p + 4));
+        p = dx_teleport_p_dump_ref(t, p, 1, &units);
+        dx_teleport_p_quoted(t, (const char *)p, units);
         return;
-    case 3: dx_teleport_p_dump_list(t, f->code, NULL, bytes, p, f->count); return;
+    case 3: dx_teleport_p_dump_list(t, f->code, NULL, p, f->count); return;
     case 4:
-    case 6:
-        dx_teleport_p_dump_list(t, f->code, type, bytes, bytes + dx_teleport_p_u32_get(p),
-                                dx_teleport_p_u32_get(p + 4));
+        p = dx_teleport_p_dump_ref(t, p, dx_teleport_p_code_size(f->code), &units);
+        dx_teleport_p_dump_list(t, f->code, NULL, p, units);
         return;
-    case 5: dx_teleport_p_dump_record(t, type, bytes, p, type->version); return;
+    case 5: dx_teleport_p_dump_record(t, type, p, type->version); return;
+    case 6:
+        p = dx_teleport_p_dump_ref(t, p, type->record_size, &units);
+        dx_teleport_p_dump_list(t, f->code, type, p, units);
+        return;
     case 7:
         if (*p) dx_teleport_p_value(t, f->code, p + dx_teleport_p_code_size(f->code));
         else dx_teleport_p_chars(t, "null");
@@ -2299,13 +2399,12 @@ static void dx_teleport_p_dump_field(dx_teleport_p_text *t, const dx_teleport_fi
 }
 
 static void dx_teleport_p_dump_record(dx_teleport_p_text *t, const dx_teleport_type *type,
-                                      const uint8_t *bytes, const uint8_t *record,
-                                      unsigned version)
+                                      const uint8_t *record, unsigned version)
 {
     dx_teleport_p_char(t, '{');
-    for (uint32_t i = 0; i < type->count && type->fields[i].since <= version; i++) {
+    for (uint32_t i = 0; i < type->count && type->fields[i].since <= version && !t->error; i++) {
         dx_teleport_p_key(t, type->fields[i].name, i == 0);
-        dx_teleport_p_dump_field(t, &type->fields[i], bytes, record + type->fields[i].offset);
+        dx_teleport_p_dump_field(t, &type->fields[i], record + type->fields[i].offset);
     }
     dx_teleport_p_char(t, '}');
 }
@@ -2313,15 +2412,16 @@ static void dx_teleport_p_dump_record(dx_teleport_p_text *t, const dx_teleport_t
 static int dx_teleport_p_text_end(const dx_teleport_p_text *t, size_t *size)
 {
     if (size) *size = t->size;
+    if (t->error) return t->error;
     return t->size > t->capacity ? DX_TELEPORT_ENOSPACE : DX_TELEPORT_OK;
 }
 
 DX_TELEPORT_API int dx_teleport_dump(const dx_teleport_type *type, const dx_teleport_view *v,
                                      char *out, size_t capacity, size_t *size)
 {
-    dx_teleport_p_text t = {out, capacity, 0};
+    dx_teleport_p_text t = {out, capacity, 0, v, 0, DX_TELEPORT_OK};
     if (!type || !v || !v->bytes_ || (!out && capacity)) return DX_TELEPORT_EINVAL;
-    dx_teleport_p_dump_record(&t, type, v->bytes_, v->record_, v->version_);
+    dx_teleport_p_dump_record(&t, type, v->record_, v->version_);
     return dx_teleport_p_text_end(&t, size);
 }
 
@@ -2373,7 +2473,7 @@ static void dx_teleport_p_describe(dx_teleport_p_text *t, const dx_teleport_type
 DX_TELEPORT_API int dx_teleport_describe(const dx_teleport_type *type, char *out, size_t capacity,
                                          size_t *size)
 {
-    dx_teleport_p_text t = {out, capacity, 0};
+    dx_teleport_p_text t = {out, capacity, 0, NULL, 0, DX_TELEPORT_OK};
     if (!type || (!out && capacity)) return DX_TELEPORT_EINVAL;
     dx_teleport_p_describe(&t, type);
     return dx_teleport_p_text_end(&t, size);
@@ -2387,29 +2487,78 @@ static uint64_t dx_teleport_p_slots(uint32_t most)
     return slots;
 }
 
-DX_TELEPORT_API size_t dx_teleport_interner_memory_size(uint32_t most)
+DX_TELEPORT_API size_t dx_teleport_interner_memory_size(const dx_teleport_interner_desc *desc)
 {
-    const uint64_t slots = dx_teleport_p_slots(most);
-    const uint64_t size = (uint64_t)most * sizeof(dx_teleport_string) + 4 * slots;
-    return size > SIZE_MAX ? 0 : (size_t)size;
+    uint64_t slots, size;
+    if (!desc) return 0;
+    slots = dx_teleport_p_slots(desc->texts_max);
+    size = (uint64_t)desc->texts_max * sizeof(dx_teleport_string) + 4 * slots;
+    return size > SIZE_MAX || slots > (uint64_t)1 << 31 ? 0 : (size_t)size;
 }
 
 DX_TELEPORT_API int dx_teleport_interner_init(dx_teleport_interner *t, void *memory,
-                                              size_t memory_size, uint32_t most)
+                                              size_t memory_size,
+                                              const dx_teleport_interner_desc *desc)
 {
-    const size_t need = dx_teleport_interner_memory_size(most);
-    const uint64_t slots = dx_teleport_p_slots(most);
-    if (!t || !memory || need == 0 || slots > (uint64_t)1 << 31 ||
-        (uintptr_t)memory % sizeof(void *))
+    const size_t need = dx_teleport_interner_memory_size(desc);
+    uint64_t slots;
+    if (!t || !memory || need == 0 || (uintptr_t)memory % sizeof(void *))
         return DX_TELEPORT_EINVAL;
     if (memory_size < need) return DX_TELEPORT_ENOMEM;
+    slots = dx_teleport_p_slots(desc->texts_max);
     t->texts = (dx_teleport_string *)memory;
     t->count = 0;
-    t->most_ = most;
+    t->most_ = desc->texts_max;
     t->mask_ = (uint32_t)slots - 1;
-    t->slots_ = (uint32_t *)((dx_teleport_string *)memory + most);
+    t->slots_ = (uint32_t *)((dx_teleport_string *)memory + desc->texts_max);
+    t->seed_[0] = desc->seed[0];
+    t->seed_[1] = desc->seed[1];
     DX_TELEPORT_MEMSET(t->slots_, 0, 4 * (size_t)slots);
     return DX_TELEPORT_OK;
+}
+
+/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"): who does not know the seed
+   cannot choose texts that collide. */
+static uint64_t dx_teleport_p_rotate(uint64_t v, unsigned n)
+{
+    return v << n | v >> (64 - n);
+}
+
+static void dx_teleport_p_sip_round(uint64_t *v)
+{
+    v[0] += v[1];
+    v[2] += v[3];
+    v[1] = dx_teleport_p_rotate(v[1], 13) ^ v[0];
+    v[3] = dx_teleport_p_rotate(v[3], 16) ^ v[2];
+    v[0] = dx_teleport_p_rotate(v[0], 32);
+    v[2] += v[1];
+    v[0] += v[3];
+    v[1] = dx_teleport_p_rotate(v[1], 17) ^ v[2];
+    v[3] = dx_teleport_p_rotate(v[3], 21) ^ v[0];
+    v[2] = dx_teleport_p_rotate(v[2], 32);
+}
+
+static uint64_t dx_teleport_p_siphash(const uint64_t *seed, const uint8_t *p, size_t size)
+{
+    uint64_t v[4];
+    uint64_t last = (uint64_t)(size & 255) << 56;
+    v[0] = seed[0] ^ UINT64_C(0x736f6d6570736575);
+    v[1] = seed[1] ^ UINT64_C(0x646f72616e646f6d);
+    v[2] = seed[0] ^ UINT64_C(0x6c7967656e657261);
+    v[3] = seed[1] ^ UINT64_C(0x7465646279746573);
+    for (; size >= 8; p += 8, size -= 8) {
+        const uint64_t word = dx_teleport_p_u64_get(p);
+        v[3] ^= word;
+        dx_teleport_p_sip_round(v);
+        v[0] ^= word;
+    }
+    for (size_t i = 0; i < size; i++) last |= (uint64_t)p[i] << 8 * i;
+    v[3] ^= last;
+    dx_teleport_p_sip_round(v);
+    v[0] ^= last;
+    v[2] ^= 255;
+    for (int i = 0; i < 3; i++) dx_teleport_p_sip_round(v);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
 static bool dx_teleport_p_same_text(const dx_teleport_string *s, const char *text, size_t size)
@@ -2424,11 +2573,9 @@ DX_TELEPORT_API int dx_teleport_intern(dx_teleport_interner *t, const char *text
                                        uint32_t *number)
 {
     dx_teleport_string *texts;
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
     uint32_t at;
     if (!t || !number || (!text && size)) return DX_TELEPORT_EINVAL;
-    for (size_t i = 0; i < size; i++) hash = dx_teleport_p_mix(hash, (uint8_t)text[i]);
-    at = (uint32_t)(hash ^ hash >> 32) & t->mask_;
+    at = (uint32_t)dx_teleport_p_siphash(t->seed_, (const uint8_t *)text, size) & t->mask_;
     for (; t->slots_[at]; at = (at + 1) & t->mask_) {
         *number = t->slots_[at] - 1;
         if (dx_teleport_p_same_text(&t->texts[*number], text, size)) return DX_TELEPORT_OK;

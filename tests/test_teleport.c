@@ -1683,7 +1683,9 @@ DX_TEST(tp_9_equal_texts_stand_once)
     word_writer x;
     book_view v;
     uint32_t number;
-    DX_CHECK_EQ(dx_teleport_interner_init(&t, memory, dx_teleport_interner_memory_size(5), 5), 0);
+    dx_teleport_interner_desc desc = {5, {0, 0}};
+    DX_CHECK_EQ(dx_teleport_interner_init(&t, memory, dx_teleport_interner_memory_size(&desc), &desc),
+                0);
     for (size_t i = 0; i < 10; i++) {
         DX_CHECK_EQ(dx_teleport_intern(&t, said[i], strlen(said[i]), &number), 0);
         story[i] = (uint16_t)number;
@@ -1707,10 +1709,14 @@ DX_TEST(tp_9_equal_texts_stand_once)
         DX_CHECK_EQ(word_get_text(&word).size, strlen(said[i]));
         DX_CHECK_MEM(word_get_text(&word).data, said[i], strlen(said[i]));
     }
-    DX_CHECK_EQ(dx_teleport_interner_init(&t, memory, 10, 5), DX_TELEPORT_ENOMEM);
-    DX_CHECK_EQ(dx_teleport_interner_init(&t, (char *)memory + 1, 500, 5), DX_TELEPORT_EINVAL);
-    DX_CHECK_EQ(dx_teleport_interner_init(&t, NULL, 500, 5), DX_TELEPORT_EINVAL);
-    DX_CHECK_EQ(dx_teleport_interner_init(&t, memory, sizeof memory, 0), 0); /* room for none */
+    DX_CHECK_EQ(dx_teleport_interner_init(&t, memory, 10, &desc), DX_TELEPORT_ENOMEM);
+    DX_CHECK_EQ(dx_teleport_interner_init(&t, (char *)memory + 1, 500, &desc), DX_TELEPORT_EINVAL);
+    DX_CHECK_EQ(dx_teleport_interner_init(&t, NULL, 500, &desc), DX_TELEPORT_EINVAL);
+    DX_CHECK_EQ(dx_teleport_interner_init(&t, memory, 500, NULL), DX_TELEPORT_EINVAL);
+    desc.texts_max = UINT32_MAX;
+    DX_CHECK_EQ(dx_teleport_interner_memory_size(&desc), 0);
+    desc.texts_max = 0;
+    DX_CHECK_EQ(dx_teleport_interner_init(&t, memory, sizeof memory, &desc), 0); /* room for none */
     DX_CHECK_EQ(dx_teleport_intern(&t, "a", 1, &number), DX_TELEPORT_ENOSPACE);
 }
 
@@ -1721,8 +1727,9 @@ DX_PROPERTY(tp_9_interning_is_a_numbering, 500)
     uint32_t numbers[200];
     dx_teleport_interner t;
     const uint32_t most = (uint32_t)dx_choose_range(c, 1, 200), n = (uint32_t)dx_choose(c, 199);
+    const dx_teleport_interner_desc desc = {most, {dx_choose(c, UINT64_MAX), most}};
     const size_t letters = (size_t)dx_choose_range(c, 1, 3);
-    DX_CHECK_EQ(dx_teleport_interner_init(&t, memory, dx_teleport_interner_memory_size(most), most),
+    DX_CHECK_EQ(dx_teleport_interner_init(&t, memory, dx_teleport_interner_memory_size(&desc), &desc),
                 0);
     for (uint32_t i = 0; i < n; i++) {
         const size_t size = (size_t)dx_choose(c, letters);
