@@ -317,13 +317,19 @@ static size_t fast_checks; /* how many records were good without the careful che
         DX_CHECK_EQ(*hash, p##_digest(&v));                                                   \
         return 0;                                                                             \
     }                                                                                         \
-    /* The same record in exactly as many bytes, and in one byte less. */                     \
+    /* The same record in exactly as many bytes, which a writer that only counts tells before, \
+       and in one byte less. */                                                               \
     static void p##_fits(script *s, unsigned flags, const uint8_t *expected, size_t size)     \
     {                                                                                         \
         uint8_t *exact = malloc(size);                                                        \
         size_t again = 0;                                                                     \
         p##_writer w;                                                                         \
         memset(exact, 0x55, size);                                                            \
+        DX_CHECK_EQ(p##_measure(&w, flags), 0);                                               \
+        s->at = 0;                                                                            \
+        p##_fill(&w, s);                                                                      \
+        DX_CHECK_EQ(p##_finish(&w, &again), 0);                                               \
+        DX_CHECK_EQ(again, size);                                                             \
         p##_begin(&w, exact, size, flags);                                                    \
         s->at = 0;                                                                            \
         p##_fill(&w, s);                                                                      \
@@ -638,6 +644,40 @@ DX_TEST(tp_6_in_place_only_where_the_host_can)
     DX_CHECK_EQ(series_copy_values(&v, 0, copy, 3), 3);
     DX_CHECK(copy[0] == 0.5f && copy[1] == 1 && copy[2] == -1);
     DX_CHECK(series_at_values(&v, 2) == -1);
+}
+
+/* Elements in place may lie in memory of any type: a store through another type is seen. */
+#define SEES_STORES(type)                                                                     \
+    static __attribute__((noinline)) bool type##_sees_stores(                                 \
+        uint64_t *word, const dx_teleport_p_##type##_element *element)                        \
+    {                                                                                         \
+        const dx_teleport_p_##type before = *element;                                         \
+        *word ^= UINT64_C(0x0101010101010101);                                                \
+        return before != *element;                                                            \
+    }
+SEES_STORES(u8)
+SEES_STORES(u16)
+SEES_STORES(u32)
+SEES_STORES(u64)
+SEES_STORES(i8)
+SEES_STORES(i16)
+SEES_STORES(i32)
+SEES_STORES(i64)
+SEES_STORES(f32)
+SEES_STORES(f64)
+SEES_STORES(bool)
+#define CHECK_SEES_STORES(type)                                                               \
+    DX_CHECK(type##_sees_stores(&word, (const dx_teleport_p_##type##_element *)(void *)&word));
+
+DX_TEST(tp_5_elements_in_place_may_lie_in_any_memory)
+{
+    static uint64_t word;
+    CHECK_SEES_STORES(u8) CHECK_SEES_STORES(u16) CHECK_SEES_STORES(u32)
+    CHECK_SEES_STORES(u64) CHECK_SEES_STORES(i8) CHECK_SEES_STORES(i16)
+    CHECK_SEES_STORES(i32) CHECK_SEES_STORES(i64) CHECK_SEES_STORES(f32)
+    CHECK_SEES_STORES(f64)
+    word = 0;
+    CHECK_SEES_STORES(bool)
 }
 
 DX_TEST(tp_10_nan_bits_are_kept)
@@ -1399,6 +1439,56 @@ DX_TEST(tp_3_size_of_lists_of_records)
     DX_CHECK_EQ(order_size(0, UINT32_MAX / 8, 0, 0, 0, 0), UINT64_MAX);
 }
 
+/* What a writer that counts answers: success, and the errors of the order of calls. */
+DX_TEST(tp_3_a_writer_that_counts)
+{
+    order_writer w;
+    user_writer buyer;
+    item_writer item;
+    price_writer price;
+    tag_writer tag;
+    size_t size = 0;
+    DX_CHECK_EQ(order_measure(&w, DX_TELEPORT_CRC), 0);
+    DX_CHECK_EQ(order_set_id(&w, 5), 0);
+    DX_CHECK_EQ(order_begin_buyer(&w, &buyer), 0);
+    DX_CHECK_EQ(order_set_id(&w, 5), DX_TELEPORT_ESTATE); /* it waits */
+    DX_CHECK_EQ(user_put_name(&buyer, NULL, 3), 0);       /* the bytes are not looked at */
+    DX_CHECK_EQ(order_end_buyer(&w, &buyer), 0);
+    DX_CHECK_EQ(user_set_id(&buyer, 7), DX_TELEPORT_ESTATE);
+    DX_CHECK_EQ(order_add_items(&w, 2), 0);
+    for (size_t i = 0; i < 2; i++) {
+        DX_CHECK_EQ(order_begin_items(&w, i, &item), 0);
+        DX_CHECK_EQ(item_put_sku(&item, "A-1", 3), 0);
+        DX_CHECK_EQ(item_begin_unit(&item, &price), 0);
+        DX_CHECK_EQ(price_set_discount(&price, 0), 0);
+        DX_CHECK_EQ(price_clear_discount(&price), 0);
+        DX_CHECK_EQ(item_end_unit(&item, &price), 0);
+        DX_CHECK_EQ(item_add_tags(&item, i), 0);
+        if (i) {
+            DX_CHECK_EQ(item_begin_tags(&item, 0, &tag), 0);
+            DX_CHECK_EQ(tag_put_key(&tag, "k", 1), 0);
+            DX_CHECK_EQ(item_end_tags(&item, &tag), 0);
+        }
+        DX_CHECK_EQ(order_end_items(&w, &item), 0);
+    }
+    DX_CHECK_EQ(order_put_note(&w, "hi", 2), 0);
+    DX_CHECK_EQ(order_put_codes(&w, NULL, 2), 0);
+    DX_CHECK_EQ(order_finish(&w, &size), 0);
+    DX_CHECK_EQ(size, 0x150 + 4); /* as in the document */
+    DX_CHECK_EQ(order_finish(&w, &size), DX_TELEPORT_ESTATE);
+    DX_CHECK_EQ(order_set_id(&w, 5), DX_TELEPORT_ESTATE);
+    DX_CHECK_EQ(order_measure(&w, 0), 0);
+    DX_CHECK_EQ(order_put_note(&w, "hi", 2), 0);
+    DX_CHECK_EQ(order_add_items(&w, 2), DX_TELEPORT_EORDER);
+    DX_CHECK_EQ(order_finish(&w, &size), DX_TELEPORT_EORDER);
+    DX_CHECK_EQ(order_measure(&w, 0), 0);
+    DX_CHECK_EQ(order_add_items(&w, SIZE_MAX / 2), DX_TELEPORT_ETOOBIG);
+    DX_CHECK_EQ(order_end_items(&w, &item), DX_TELEPORT_ESTATE);
+    DX_CHECK_EQ(order_finish(&w, NULL), DX_TELEPORT_ETOOBIG);
+    DX_CHECK_EQ(order_measure(&w, 4), DX_TELEPORT_EINVAL);
+    DX_CHECK_EQ(order_finish(&w, &size), DX_TELEPORT_EINVAL);
+}
+
 DX_TEST(tp_3_nested_writers_take_turns)
 {
     uint8_t buf[512];
@@ -1745,6 +1835,68 @@ DX_PROPERTY(tp_9_interning_is_a_numbering, 500)
         DX_CHECK(numbers[i] < before || (numbers[i] == before && t.count == before + 1));
         DX_CHECK_STR(t.texts[numbers[i]].data, texts[i]);
     }
+}
+
+/* Texts that an attacker chose against a hash that he knows: with another seed they are like any. */
+typedef struct collider {
+    uint64_t rank;
+    char text[8];
+} collider;
+
+static int by_rank(const void *a, const void *b)
+{
+    const uint64_t x = ((const collider *)a)->rank, y = ((const collider *)b)->rank;
+    return x < y ? -1 : x > y;
+}
+
+/* Slots that an interner with this seed looks at for these texts. */
+static uint64_t probes(const collider *texts, uint32_t count, uint64_t seed)
+{
+    static dx_teleport_string memory[4096];
+    const dx_teleport_interner_desc desc = {count, {seed, ~seed}};
+    dx_teleport_interner t;
+    uint32_t number;
+    uint64_t all = 0;
+    DX_CHECK_EQ(dx_teleport_interner_init(&t, memory, sizeof memory, &desc), 0);
+    for (uint32_t i = 0; i < count; i++)
+        DX_CHECK_EQ(dx_teleport_intern(&t, texts[i].text, 8, &number), 0);
+    for (uint32_t i = 0; i <= t.mask_; i++) {
+        uint32_t home;
+        if (!t.slots_[i]) continue;
+        home = (uint32_t)dx_teleport_p_siphash(
+            t.seed_, (const uint8_t *)t.texts[t.slots_[i] - 1].data, 8);
+        all += ((i - home) & t.mask_) + 1;
+    }
+    return all;
+}
+
+DX_TEST(tp_9_chosen_texts_do_not_collide_under_another_seed)
+{
+    enum { TRIED = 40000, CHOSEN = 1000 };
+    static collider texts[TRIED];
+    const uint64_t known[2] = {1, ~UINT64_C(1)};
+    for (uint32_t i = 0; i < TRIED; i++) {
+        memcpy(texts[i].text, &i, 4);
+        texts[i].rank = dx_teleport_p_siphash(known, (const uint8_t *)texts[i].text, 8) & 2047;
+    }
+    qsort(texts, TRIED, sizeof *texts, by_rank);
+    DX_CHECK(probes(texts, CHOSEN, 1) > 20 * CHOSEN); /* all of them in a few slots */
+    DX_CHECK(probes(texts, CHOSEN, 2) < 3 * CHOSEN);
+    DX_CHECK(probes(texts, CHOSEN, 0) < 3 * CHOSEN);
+}
+
+/* SipHash's own vectors are of 2-4. These are what CPython 3.11 says, whose hash of bytes is
+   SipHash-1-3: PYTHONHASHSEED=0 is a key of zeros. */
+DX_TEST(tp_9_interner_hash_is_siphash_1_3)
+{
+    static const uint64_t seed[2] = {0, 0};
+    uint8_t text[16];
+    for (uint8_t i = 0; i < 16; i++) text[i] = i;
+    DX_CHECK_EQ(dx_teleport_p_siphash(seed, text, 1), UINT64_C(0x68a914128e01e473));
+    DX_CHECK_EQ(dx_teleport_p_siphash(seed, text, 7), UINT64_C(0x2f098ab0c751325a));
+    DX_CHECK_EQ(dx_teleport_p_siphash(seed, text, 8), UINT64_C(0xead411e67ebe2eea));
+    DX_CHECK_EQ(dx_teleport_p_siphash(seed, text, 15), UINT64_C(0xf30eb725bb91c9ea));
+    DX_CHECK_EQ(dx_teleport_p_siphash(seed, text, 16), UINT64_C(0x8972188433a5c5b7));
 }
 
 DX_TEST(tp_5_error_names)
