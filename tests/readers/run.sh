@@ -1,8 +1,10 @@
 #!/bin/bash
-# Readers in other languages, driven by dx_teleport_describe(): they find what dx_teleport_dump() says.
+# Readers in other languages, driven by dx_teleport_describe(): they find what dx_teleport_dump() says, and refuse what dx_teleport.h
+# refuses, with the same error: the cases of tests/vectors/teleport_readers.json, and records that were damaged at random.
+# DX_TEST_RUNS=n: so many times as many; DX_TEST_SEED=n: others.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-count=400 passed=0 failed=0 skipped=0
+count=$((400 * ${DX_TEST_RUNS:-1})) passed=0 failed=0 skipped=0
 mkdir -p build/readers
 case_of() { # NAME COMMAND...
     name=$1
@@ -16,8 +18,15 @@ tool() { # NAME COMMAND TOOL: skipped without it
     skipped=$((skipped + 1))
     return 1
 }
+vectors=tests/vectors/teleport_readers.json
 reader() { # COMMAND...
     "$@" <build/readers/samples.json
+}
+agrees() { # COMMAND...
+    "$@" <$vectors
+}
+run() { # ARGUMENTS
+    $(setarch -R true 2>/dev/null && echo setarch -R) build/readers/samples "$@"
 }
 small() { # FILE MOST: what a browser is sent, without comments and indents
     size=$(sed -E 's|^ *//.*||; s/^ +//' "$1" | grep -v '^$' | gzip -9n | wc -c)
@@ -26,11 +35,15 @@ small() { # FILE MOST: what a browser is sent, without comments and indents
 }
 samples() {
     ${CC:-cc} -std=c11 -g -O1 -Wall -Wextra -fsanitize=address,undefined -fno-sanitize-recover=all tests/readers/samples.c -o build/readers/samples &&
-        $(setarch -R true 2>/dev/null && echo setarch -R) build/readers/samples $count >build/readers/samples.json
+        run $count "${DX_TEST_SEED:-0}" >build/readers/samples.json && wc -l <build/readers/samples.json
+}
+in_c() {
+    run vectors >build/readers/vectors.json && cmp build/readers/vectors.json $vectors && grep -c '^{"name' $vectors
 }
 case_of samples samples
-tool javascript node node && case_of javascript reader node tests/readers/read.mjs
-tool python python3 python3 && case_of python reader python3 tests/readers/read.py
-case_of size small examples/www/teleport.js 1024
+case_of 'vectors, in C' in_c
+tool javascript node node && case_of javascript reader node tests/readers/read.mjs && case_of 'vectors, in JavaScript' agrees node tests/readers/read.mjs
+tool python python3 python3 && case_of python reader python3 tests/readers/read.py && case_of 'vectors, in Python' agrees python3 tests/readers/read.py
+case_of size small examples/www/teleport.js 2048
 echo "readers: $passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ]
