@@ -34,23 +34,39 @@ static int create(feed *f)
     return acme_teleport_ring_init(f->ring, sizeof f->ring, &desc);
 }
 
-/* Take one tick into the sum. A tick that was counted before a kill is only released. */
+/* Which of consumed[] counts. The producer can write there too: any value names one of the two. */
+static unsigned current(const feed *f)
+{
+    return __atomic_load_n(&f->which, __ATOMIC_ACQUIRE) & 1;
+}
+
+/* Take one tick into the sum. A tick that was counted before a kill is only released.
+
+   The tick is copied before it is opened: it lies in memory that the other process can still write,
+   and what was checked there need not be what is read later. It is released only after it was
+   counted, so this is not acme_teleport_consumer_pop(). */
 static int take(feed *f, acme_teleport_consumer *ring)
 {
-    const feed_side *now = &f->consumed[f->which];
-    feed_side *then = &f->consumed[!f->which];
+    const unsigned which = current(f);
+    const feed_side *now = &f->consumed[which];
+    feed_side *then = &f->consumed[!which];
+    uint8_t tick[FEED_RECORD_MAX];
     const void *where;
     size_t size;
     tick_view v;
     int error = acme_teleport_consumer_peek(ring, &where, &size);
     if (error) return error;
-    error = tick_open(&v, where, size);
+    if (size > sizeof tick) return ACME_TELEPORT_ETOOBIG;
+    memcpy(tick, where, size);
+    error = tick_open(&v, tick, size);
     if (error) return error;
     if (tick_get_number(&v) == now->count) {
+        const double price = tick_get_price(&v);
         if (tick_get_symbol(&v).size != feed_symbol_length(now->count)) return ACME_TELEPORT_ECORRUPT;
+        if (!(price >= 0 && price < FEED_PRICE_MAX)) return ACME_TELEPORT_ECORRUPT;
         then->count = now->count + 1;
-        then->sum = now->sum + (uint64_t)(8 * tick_get_price(&v));
-        __atomic_store_n(&f->which, !f->which, __ATOMIC_RELEASE);
+        then->sum = now->sum + (uint64_t)(8 * price);
+        __atomic_store_n(&f->which, (uint64_t)!which, __ATOMIC_RELEASE);
     } else if (tick_get_number(&v) + 1 != now->count) {
         fprintf(stderr, "consumer: tick %llu where %llu is next\n", (unsigned long long)tick_get_number(&v),
                 (unsigned long long)now->count);
@@ -69,12 +85,12 @@ int main(int argc, char **argv)
     if (strcmp(argv[2], "create") == 0) return create(f) != 0;
     count = strtoull(argv[2], NULL, 10);
     if (acme_teleport_consumer_attach(&ring, f->ring, sizeof f->ring)) return 1;
-    while (f->consumed[f->which].count < count && (!error || error == ACME_TELEPORT_EAGAIN)) error = take(f, &ring);
+    while (f->consumed[current(f)].count < count && (!error || error == ACME_TELEPORT_EAGAIN)) error = take(f, &ring);
     if (error && error != ACME_TELEPORT_EAGAIN) {
         fprintf(stderr, "consumer: %s\n", acme_teleport_error_name(error));
         return 1;
     }
-    printf("%llu ticks, sum %llu\n", (unsigned long long)f->consumed[f->which].count,
-           (unsigned long long)f->consumed[f->which].sum);
+    printf("%llu ticks, sum %llu\n", (unsigned long long)f->consumed[current(f)].count,
+           (unsigned long long)f->consumed[current(f)].sum);
     return 0;
 }

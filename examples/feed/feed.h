@@ -12,7 +12,7 @@ void acme_broken(const char *what);
 #define TICK(F, S, ...) F(u64, number) F(f64, price) S(symbol)
 ACME_TELEPORT_DEFINE(tick, TICK)
 
-enum { FEED_RING_SIZE = 1 << 16, FEED_RECORD_MAX = 128 };
+enum { FEED_RING_SIZE = 1 << 16, FEED_RECORD_MAX = 128, FEED_PRICE_MAX = 1 << 20 };
 
 typedef struct feed_side { /* stored whole before `which` names it: a kill leaves the one or the other */
     uint64_t count, sum;

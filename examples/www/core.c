@@ -196,8 +196,27 @@ static uint32_t load32(const uint8_t *p)
     return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-/* The templates of a layout: count, then id, size and text of each. First all are looked at, then
-   handed to the page: all or none. */
+/* Is it well-formed UTF-8 (RFC 3629)? A page refuses other text with an exception. */
+static bool is_utf8(const uint8_t *p, uint32_t size)
+{
+    uint32_t at = 0;
+    while (at < size) {
+        const uint8_t first = p[at++];
+        uint8_t low = 0x80, high = 0xbf;
+        uint32_t more = first < 0x80 ? 0 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
+        if ((first >= 0x80 && first < 0xc2) || first > 0xf4 || more > size - at) return false;
+        if (first == 0xe0) low = 0xa0;  /* shorter forms say the same */
+        if (first == 0xed) high = 0x9f; /* surrogates */
+        if (first == 0xf0) low = 0x90;
+        if (first == 0xf4) high = 0x8f; /* above U+10FFFF */
+        for (; more; more--, at++, low = 0x80, high = 0xbf)
+            if (p[at] < low || p[at] > high) return false;
+    }
+    return true;
+}
+
+/* The templates of a layout: count, then id, size and text of each. First all are looked at, text
+   too, then handed to the page: all or none. */
 static int apply_layout(const part *layout, bool hand_out)
 {
     uint32_t at = 4, count;
@@ -207,6 +226,7 @@ static int apply_layout(const part *layout, bool hand_out)
         if (layout->size - at < 8) return -DX_HBTP_STREAM_NO_LAYOUT;
         size = load32(layout->data + at + 4);
         if (size > layout->size - at - 8) return -DX_HBTP_STREAM_NO_LAYOUT;
+        if (!hand_out && !is_utf8(layout->data + at + 8, size)) return -DX_HBTP_STREAM_NO_LAYOUT;
         if (hand_out) cache_template(load32(layout->data + at), layout->data + at + 8, size);
         at += 8 + size;
     }

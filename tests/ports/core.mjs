@@ -138,6 +138,30 @@ for (const [file, deltas] of [['core-blocks.wasm', false], ['site/core.wasm', tr
         feed(Uint8Array.from([...header, ...layout, 4, 1, 0, 0, 0, 7, 255, 0, 0, 0, 0]), 7);
         expect(core.finalize_stream() == -12, 'a layout that promises nine templates and has none');
     });
+    attempt(`${file}: wx_1 templates are handed out all or none`, () => {
+        const header = app(1).subarray(0, 69), u32 = n => [n & 255, n >> 8, 0, 0];
+        const finish = texts => {
+            const layout = [...u32(texts.length), ...texts.flatMap((t, i) => [...u32(i), ...u32(t.length), ...t])];
+            core.reset();
+            core.init_streaming();
+            feed(Uint8Array.from([...header, 2, ...u32(layout.length), ...layout, 4, ...u32(1), 7, 255, ...u32(0)]), 1 << 16);
+            w.got.templates.length = 0;
+            return core.finalize_stream();
+        };
+        const good = [...Buffer.from('<p>\u00e9\u20ac\u{10ffff}\ud7ff\ue000</p>')];
+        expect(finish([good, good, []]) == 0 && w.got.templates.length == 3, 'three good ones');
+        const fatal = new TextDecoder('utf-8', { fatal: true });
+        const refused = [[0xff], [0x80], [0xc3], [0xc0, 0xaf], [0xe0, 0x9f, 0xbf], [0xed, 0xa0, 0x80], [0xe2, 0x82], [0xe2, 0x82, 0x41],
+            [0xf0, 0x8f, 0xbf, 0xbf], [0xf4, 0x90, 0x80, 0x80], [0xf5, 0x80, 0x80, 0x80], [0xf0, 0x9f, 0x98]];
+        for (const bad of refused) {
+            let decodes = true;
+            try { fatal.decode(Uint8Array.from(bad)); } catch { decodes = false; }
+            expect(!decodes, `${bad} is UTF-8`);
+            for (const texts of [[bad], [good, bad], [good, good, [...good, ...bad]], [bad, good]])
+                expect(finish(texts) == -12 && w.got.templates.length == 0, `${bad}: ${w.got.templates.length} of ${texts.length} handed out`);
+        }
+        return `, ${refused.length} texts that are not UTF-8`;
+    });
     const apply = (old, delta) => {
         core.reset();
         core.init_patcher();
