@@ -97,6 +97,9 @@
                 DX_TELEPORT_FROZEN(user, USER, 1, USER_1)    renaming, retyping, moving, removing
                                                              or inserting does not compile
 
+                Types inside are frozen first, each with its own list: editing one of them, or
+                taking another in its place, does not compile either.
+
                 A newer reader takes older data: fields it lacks read as zero or empty. An older
                 reader takes newer data and sees the fields it knows. Both compare checksums first.
                 A type inside another keeps its version; for more, append a field of another type.
@@ -105,10 +108,18 @@
                 nested); no pointer inside the data. The reader
                 checks every byte that it may touch later, once, in O(references + text + bools), at
                 any base alignment. The same bytes on every platform; padding is zero.
+    SHARED      If another process can write to the bytes (a ring between processes, a mapped file):
+                copy first, then open the copy. dx_teleport_consumer_pop() copies; what peek shows
+                lies in the ring. All that may be done in place is: open, peek, edit, dump and
+                writing (claim), which load each index, offset and count once and touch nothing
+                outside the given bytes, whatever is written there meanwhile; and after open get,
+                has, at, count and copy of F, E, O, A and N, whose place is fixed: memory-safe, but
+                of any value. Not S, L and R, nor data: these rely on what open found.
+                The ring's own indices and sizes are checked at each load, so neither end
+                has to trust the other.
     LIMITS      A record is below 4 GiB. Field names: 48 characters at most, and no macros. A writer
-                belongs to one thread, a view may be read by many. A view is as good as its bytes:
-                if others can write there, copy first. MSVC needs /Zc:preprocessor. The i387
-                quiets signalling NaNs in get and at, not in copy and data.
+                belongs to one thread, a view may be read by many. MSVC needs /Zc:preprocessor. The
+                i387 quiets signalling NaNs in get and at, not in copy and data.
     CONFIG      DX_TELEPORT_STATIC, DX_TELEPORT_API, DX_TELEPORT_ASSERT(c)
                 DX_TELEPORT_MEMCPY(to, from, size), DX_TELEPORT_MEMSET(to, byte, size)
                 DX_TELEPORT_NO_NAMES     no field names in faults, for small targets
@@ -240,7 +251,8 @@ typedef enum dx_teleport_error {
     DX_TELEPORT_ENOMEM = -2,     /* the memory given for a ring is too small */
     DX_TELEPORT_ENOSPACE = -3,   /* the output buffer is full */
     DX_TELEPORT_ETOOBIG = -4,    /* 4 GiB or more; a ring record that can never fit */
-    DX_TELEPORT_ECORRUPT = -5,   /* not this format (magic), or a header that contradicts itself */
+    DX_TELEPORT_ECORRUPT = -5,   /* not this format (magic), or a header that contradicts itself;
+                                    a ring, or a buffer being written, that somebody else changed */
     DX_TELEPORT_EAGAIN = -6,     /* the ring is full (producer) or empty (consumer) */
     DX_TELEPORT_ESYS = -7,       /* not used here */
     DX_TELEPORT_ENOTSUP = -8,    /* a header flag this build does not know */
@@ -449,7 +461,8 @@ DX_TELEPORT_API int dx_teleport_consumer_pop(dx_teleport_consumer *c, void *out,
 /* Take as many of the oldest records as are known to be there, at most `most`; see push_many. */
 DX_TELEPORT_API int dx_teleport_consumer_pop_many(dx_teleport_consumer *c, void *out,
                                                   size_t most, size_t *done);
-/* The same without a copy: the record stays where it is until release. */
+/* The same without a copy: the record stays where it is until release. If the producer is another
+   process, which can write there until then, copy it before you open it (SHARED, at the top). */
 DX_TELEPORT_API int dx_teleport_consumer_peek(dx_teleport_consumer *c, const void **where,
                                               size_t *size);
 DX_TELEPORT_API int dx_teleport_consumer_release(dx_teleport_consumer *c);
