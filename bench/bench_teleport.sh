@@ -98,7 +98,7 @@ awk -F, '/^#/ || /^subject/ { next }
             bar("ring in batches of 64, million records a second", 1000 / t[d "16-byte records between two threads in batches of 64"], 100)
         if ((d "one way between two threads") in t) bar("ring, ns one way", t[d "one way between two threads"], 60, 1)
         bar("ring, processes / threads", ratio(d "16-byte records between two processes", d "16-byte records between two threads"), 1.1, 1)
-        bar("JavaScript, gzipped bytes", b["teleport.js,gzipped"], 1023, 1)
+        bar("JavaScript, gzipped bytes", b["teleport.js,gzipped"], 2047, 1)
         bar("JavaScript read all, faster than JSON.parse", ratio("JSON.parse,order open+read in node", "teleport.js,order open+read in node"), 5)
         bar("JavaScript read one, faster than JSON.parse", ratio("JSON.parse,order open+read one value in node", "teleport.js,order open+read one value in node"), 50)
     }' $csv

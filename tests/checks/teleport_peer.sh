@@ -10,7 +10,7 @@ every_load() { # COMPILER LEVEL     (the ordinary build of the suite has the war
     timeout 600 "$name" >"$name.txt" 2>&1 || { echo "ended with status $?"; tail -n 5 "$name.txt"; }
 }
 for compiler in gcc clang; do
-    for level in -O0 -O1 -O2 -O3; do
+    for level in -O1 -O3; do
         if has $compiler && accepts $compiler -fsanitize=thread; then
             try "a change before any load, $compiler $level" every_load $compiler $level
         else
