@@ -47,7 +47,9 @@
 
     LIMITS
         - Store: 2^48 bytes on the device. Object: desc.object_size_max. Content: 2^48 bytes.
-        - Index: 16 bytes of memory for each object and each name, at most 7/8 full.
+        - Index: 16 bytes of memory for each object and each name, at most 7/8 full. Where an id
+          stands in it depends on desc.store_id: keep that from those who choose the content. Should
+          they know it, they can make the index be arranged anew, at most, which takes O(its size).
         - An object belongs to one thread at a time: threads that read at once each open their own.
         - Names: UTF-8, 1..255 bytes, no control characters. A version number is never used twice
           while the name is known; dx_cas_copy_live() forgets deleted names.
@@ -218,7 +220,7 @@ typedef struct dx_cas_desc { /* how to open a store. Zero fields mean the defaul
     uint32_t preallocate;    /* bytes kept zero behind the log, so that a commit changes no size;
                                 half of them are for deletions and commits alone. Default 0 */
     uint32_t align;          /* creation: records begin at multiples of it; 8 (default)..4096 */
-    uint8_t  store_id[16];   /* creation: random, best not shown to those whose content is kept */
+    uint8_t  store_id[16];   /* creation: random; keep it secret from who supplies content */
     dx_cas_device checkpoint; /* read NULL: none. For dx_cas_checkpoint(); needs no sync */
     const dx_cas_codec *codecs; /* codecs[0] compresses what is put; all decompress; borrowed */
     size_t   codec_count;
@@ -254,6 +256,7 @@ typedef struct dx_cas_store { /* caller-allocated; fields are private */
     dx_cas_desc    desc_; /* of this store, and of where it is now */
     uint8_t       *work_;
     dx_cas_entry_ *slots_;
+    uint64_t       key_[2]; /* secret: of it and an id comes the slot */
     size_t         work_size_, slot_count_, entry_count_;
     uint64_t       end_, memory_needed_, damage_offset_; /* end_: of the log */
     uint64_t       idle_size_;   /* refresh: nothing new when the device had this size */
@@ -264,6 +267,7 @@ typedef struct dx_cas_store { /* caller-allocated; fields are private */
     uint8_t        put_codec_;   /* dx_cas_put_with(); else 0 */
     uint32_t       tag_, features_;
     bool           open_, dirty_, failed_, unsure_; /* unsure_: the last commit was not synced */
+    bool           crowded_; /* the index needs another key: dx_cas_p_spread() */
 } dx_cas_store;
 
 enum { DX_CAS_INFO_MAX = 64, DX_CAS_NAME_MAX = 255 };
@@ -1530,6 +1534,7 @@ enum {
     DX_CAS_P_HEAD = 64, /* bytes of a record header and of one copy of the store header */
     DX_CAS_P_BLOB = 1, DX_CAS_P_LIST = 2, DX_CAS_P_REF = 3, DX_CAS_P_COMMIT = 4, /* record types */
     DX_CAS_P_INDEX = 5, /* no record: a block of the checkpoint */
+    DX_CAS_P_KEY = 6,   /* no record: the key of the index, of the store header */
     DX_CAS_P_BLOCK = 128, DX_CAS_P_SLOT = 16, /* bytes of its head, and of an entry in it */
     DX_CAS_P_REF_FIXED = 112, DX_CAS_P_REF_MAX = 112 + 255 + 64, /* bytes of a ref record */
     DX_CAS_P_SET = 1, DX_CAS_P_TRIM = 2, DX_CAS_P_DELETE = 3,    /* what a ref record does */
@@ -1686,7 +1691,8 @@ static int dx_cas_p_read_head(dx_cas_store *s, uint64_t place, dx_cas_p_record *
 static void dx_cas_p_id_start(dx_cas_hasher *h, uint32_t type)
 {
     static const char *const contexts[] = {"dx_cas v1 list node", "dx_cas v1 ref",
-                                           "dx_cas v1 commit chain", "dx_cas v1 index"};
+                                           "dx_cas v1 commit chain", "dx_cas v1 index",
+                                           "dx_cas v1 index key"};
     if (type == DX_CAS_P_BLOB) DX_CAS_P_HASH(init)(h);
     else DX_CAS_P_HASH(init_derive)(h, contexts[type - 2], dx_cas_p_length(contexts[type - 2]));
 }
@@ -1753,6 +1759,7 @@ static void dx_cas_p_tip_first(const dx_cas_store *s, const uint8_t *head, dx_ca
 /* DX_CAS_ECORRUPT: not a header. Others: a header, but of a kind that this build does not know. */
 static int dx_cas_p_decode_store(dx_cas_store *s, const uint8_t *head, uint32_t copy)
 {
+    dx_cas_id key;
     if (DX_CAS_MEMCMP(head, dx_cas_p_store_magic, 8) != 0) return DX_CAS_ECORRUPT;
     if (dx_cas_p_load32(head + 60) != dx_cas_p_crc32c(0, head, 60)) return DX_CAS_ECORRUPT;
     if (head[8] != 1 || head[9] != 0 || dx_cas_p_load32(head + 12) > 1) return DX_CAS_EVERSION;
@@ -1764,25 +1771,74 @@ static int dx_cas_p_decode_store(dx_cas_store *s, const uint8_t *head, uint32_t 
     dx_cas_p_tip_first(s, head, &s->tip_);
     s->tag_ = dx_cas_p_load32(s->tip_.id.bytes);
     s->end_ = s->tip_.end;
+    dx_cas_p_id_of(DX_CAS_P_KEY, head, 56, &key);
+    s->key_[0] = dx_cas_p_load64(key.bytes);
+    s->key_[1] = dx_cas_p_load64(key.bytes + 8);
     return DX_CAS_OK;
 }
 
 /* >>index ---------------------------------------------------------------
    Open addressing in the caller's memory. A slot holds 64 bits of an id, or of the hash of a name,
-   and the place of the record, which says the rest. place: 48 bits, 4 of the list level, then: */
+   and the place of the record, which says the rest. Ids and names are chosen by whoever supplies
+   content, so that the first slot to look at comes from a keyed hash of these 64 bits, and the key
+   from the store id, which they do not know.
+
+   Should somebody know it, or write the store himself, ids can be made to stand in a row. Whoever
+   then takes more than DX_CAS_P_STEPS_MAX steps asks for another key, and before the next entry is
+   made the index is arranged anew. Each key comes from the one before, so ids for one key say
+   nothing about their slots under the next.
+
+   No key helps where many ids have the same 64 bits. Contents like that cannot be made (for 16 of
+   them 2^60 hashes are needed), but a header may claim any id: see dx_cas_p_scan_object().
+
+   place: 48 bits, 4 of the list level, then: */
 #define DX_CAS_P_IS_REF ((uint64_t)1 << 52)
 #define DX_CAS_P_MARK ((uint64_t)1 << 53)
-#define DX_CAS_P_STEPS_MAX 4096u
+#define DX_CAS_P_OLD ((uint64_t)1 << 54) /* stands where the key before wanted it */
+#define DX_CAS_P_STEPS_MAX 4096u         /* of 2^30 ids hardly ever so many stand in a row */
+#define DX_CAS_P_ALIKE_MAX 16u           /* ids of equal 64 bits that are taken unseen */
 
 static uint64_t dx_cas_p_place(const dx_cas_entry_ *e)
 {
     return e->place & (DX_CAS_P_PLACE_MAX - 1);
 }
 
-/* The first slot for a fingerprint: its upper half, scaled. The next is (i + 1) % slot_count_. */
+/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF") of 8 bytes. */
+#define DX_CAS_P_ROTL(x, n) ((x) << (n) | (x) >> (64 - (n)))
+static uint64_t dx_cas_p_sip(const uint64_t key[2], uint64_t word)
+{
+    uint64_t a = key[0] ^ 0x736f6d6570736575u, b = key[1] ^ 0x646f72616e646f6du;
+    uint64_t d = key[0] ^ 0x6c7967656e657261u, e = key[1] ^ 0x7465646279746573u;
+    unsigned round;
+    for (round = 0; round < 5; round++) { /* the word, its size, and three to end with */
+        uint64_t block = round == 0 ? word : round == 1 ? (uint64_t)8 << 56 : 0;
+        if (round == 2) d ^= 255;
+        e ^= block;
+        a += b;
+        b = DX_CAS_P_ROTL(b, 13) ^ a;
+        a = DX_CAS_P_ROTL(a, 32);
+        d += e;
+        e = DX_CAS_P_ROTL(e, 16) ^ d;
+        a += e;
+        e = DX_CAS_P_ROTL(e, 21) ^ a;
+        d += b;
+        b = DX_CAS_P_ROTL(b, 17) ^ d;
+        d = DX_CAS_P_ROTL(d, 32);
+        a ^= block;
+    }
+    return a ^ b ^ d ^ e;
+}
+#undef DX_CAS_P_ROTL
+
+/* The first slot for a fingerprint: the upper half of its hash, scaled. */
 static size_t dx_cas_p_home(const dx_cas_store *s, uint64_t fingerprint)
 {
-    return (size_t)((fingerprint >> 32) * s->slot_count_ >> 32);
+    return (size_t)((dx_cas_p_sip(s->key_, fingerprint) >> 32) * s->slot_count_ >> 32);
+}
+
+static size_t dx_cas_p_next_slot(const dx_cas_store *s, size_t i)
+{
+    return i + 1 < s->slot_count_ ? i + 1 : 0;
 }
 
 static uint64_t dx_cas_p_entries_max(const dx_cas_store *s)
@@ -1790,18 +1846,54 @@ static uint64_t dx_cas_p_entries_max(const dx_cas_store *s)
     return s->slot_count_ ? s->slot_count_ - s->slot_count_ / 8 - 1 : 0;
 }
 
-/* The next slot of a fingerprint from *i on, counting steps. False: there is none, or ids were made
-   to meet: of 2^30 ids that were not, hardly ever will 4096 stand in a row. */
-static bool dx_cas_p_probe(const dx_cas_store *s, uint64_t fingerprint, uint64_t is_ref, size_t *i,
-                           uint32_t *steps)
+/* The next slot of a fingerprint from *i on, counting steps; false: there is none. A slot is always
+   free, which ends it. */
+static bool dx_cas_p_probe(dx_cas_store *s, uint64_t fingerprint, uint64_t is_ref, size_t *i,
+                           size_t *steps)
 {
-    while (s->slots_[*i].place != 0 && *steps < DX_CAS_P_STEPS_MAX) {
+    DX_CAS_ASSERT(s->entry_count_ < s->slot_count_);
+    while (s->slots_[*i].place != 0) {
         const dx_cas_entry_ *e = &s->slots_[*i];
-        *steps += e->fingerprint == fingerprint ? DX_CAS_P_STEPS_MAX / 16 : 1;
+        if (++*steps > DX_CAS_P_STEPS_MAX) s->crowded_ = true;
         if (e->fingerprint == fingerprint && (e->place & DX_CAS_P_IS_REF) == is_ref) return true;
-        *i = (*i + 1) % s->slot_count_;
+        *i = dx_cas_p_next_slot(s, *i);
     }
     return false;
+}
+
+/* Arrange the index under the next key, in place: an entry that still stands where the old key
+   wanted it makes room for one that belongs there, and is the next to be placed. One that was
+   placed never moves again, so no gap opens on the way to another. */
+static void dx_cas_p_rekey(dx_cas_store *s)
+{
+    const uint64_t next[2] = {dx_cas_p_sip(s->key_, 0), dx_cas_p_sip(s->key_, 1)};
+    size_t i, to;
+    DX_CAS_MEMCPY(s->key_, next, sizeof next);
+    for (i = 0; i < s->slot_count_; i++) {
+        if (s->slots_[i].place != 0) s->slots_[i].place |= DX_CAS_P_OLD;
+    }
+    for (i = 0; i < s->slot_count_; i++) {
+        dx_cas_entry_ moving = s->slots_[i], displaced;
+        if (!(moving.place & DX_CAS_P_OLD)) continue;
+        s->slots_[i].place = 0;
+        while (moving.place != 0) {
+            to = dx_cas_p_home(s, moving.fingerprint);
+            while (s->slots_[to].place != 0 && !(s->slots_[to].place & DX_CAS_P_OLD)) {
+                to = dx_cas_p_next_slot(s, to);
+            }
+            displaced = s->slots_[to];
+            s->slots_[to].fingerprint = moving.fingerprint;
+            s->slots_[to].place = moving.place & ~DX_CAS_P_OLD;
+            moving = displaced;
+        }
+    }
+}
+
+/* Before an entry is made. Not at a look-up: cursors go on over those. */
+static void dx_cas_p_spread(dx_cas_store *s)
+{
+    if (s->crowded_) dx_cas_p_rekey(s);
+    s->crowded_ = false;
 }
 
 /* There is room: the caller reserved it. */
@@ -1809,7 +1901,7 @@ static void dx_cas_p_insert(dx_cas_store *s, uint64_t fingerprint, uint64_t plac
 {
     size_t i = dx_cas_p_home(s, fingerprint);
     DX_CAS_ASSERT(s->entry_count_ < dx_cas_p_entries_max(s) && place != 0);
-    while (s->slots_[i].place != 0) i = (i + 1) % s->slot_count_;
+    while (s->slots_[i].place != 0) i = dx_cas_p_next_slot(s, i);
     s->slots_[i].fingerprint = fingerprint;
     s->slots_[i].place = place;
     s->entry_count_++;
@@ -1854,6 +1946,7 @@ static int dx_cas_p_reserve(dx_cas_store *s, uint64_t count)
 {
     uint64_t need = s->entry_count_ + count, size;
     void *block, *old = s->desc_.memory;
+    dx_cas_p_spread(s);
     if (need <= dx_cas_p_entries_max(s)) return DX_CAS_OK;
     if (need < 2 * (uint64_t)s->entry_count_) need = 2 * (uint64_t)s->entry_count_;
     s->memory_needed_ = size = dx_cas_p_memory_for(s->work_size_, need);
@@ -1865,15 +1958,18 @@ static int dx_cas_p_reserve(dx_cas_store *s, uint64_t count)
     return DX_CAS_OK;
 }
 
-/* Find the record of an object. *slot (may be NULL) receives its slot of the index. */
-static int dx_cas_p_find(dx_cas_store *s, const dx_cas_id *id, dx_cas_p_record *r, size_t *slot)
+/* Find the record of an object. *slot (may be NULL) receives its slot of the index, *alike how many
+   entries were met that begin as it does. */
+static int dx_cas_p_look_up(dx_cas_store *s, const dx_cas_id *id, dx_cas_p_record *r, size_t *slot,
+                            uint32_t *alike)
 {
     uint64_t fingerprint = dx_cas_p_load64(id->bytes);
-    size_t i = dx_cas_p_home(s, fingerprint);
-    uint32_t steps = 0;
+    size_t i = dx_cas_p_home(s, fingerprint), steps = 0;
     int result = DX_CAS_ENOTFOUND;
-    for (; dx_cas_p_probe(s, fingerprint, 0, &i, &steps); i = (i + 1) % s->slot_count_) {
+    *alike = 0;
+    for (; dx_cas_p_probe(s, fingerprint, 0, &i, &steps); i = dx_cas_p_next_slot(s, i)) {
         int error = dx_cas_p_read_head(s, dx_cas_p_place(&s->slots_[i]), r);
+        ++*alike;
         if (error == DX_CAS_OK && dx_cas_p_load64(r->id.bytes) != fingerprint) {
             error = dx_cas_p_damaged(s, r->place); /* not what was there */
         }
@@ -1884,21 +1980,43 @@ static int dx_cas_p_find(dx_cas_store *s, const dx_cas_id *id, dx_cas_p_record *
         if (error == DX_CAS_ECORRUPT) result = error; /* it may be the one; go on */
         if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT) return error;
     }
-    return steps < DX_CAS_P_STEPS_MAX ? result : DX_CAS_ETOOBIG;
+    return result;
 }
 
-/* Enter an object of the log, unless it is there. Room was reserved. */
-static int dx_cas_p_add_object(dx_cas_store *s, const dx_cas_p_record *r)
+static int dx_cas_p_find(dx_cas_store *s, const dx_cas_id *id, dx_cas_p_record *r, size_t *slot)
+{
+    uint32_t alike;
+    return dx_cas_p_look_up(s, id, r, slot, &alike);
+}
+
+/* DX_CAS_OK: the object is in the index; DX_CAS_ENOTFOUND: not, or not in a readable form. */
+static int dx_cas_p_is_known(dx_cas_store *s, const dx_cas_id *id, uint32_t *alike)
 {
     dx_cas_p_record other;
-    uint64_t level = r->type == DX_CAS_P_LIST ? r->flags : 0, damage = s->damage_offset_;
-    int error = dx_cas_p_find(s, &r->id, &other, NULL);
-    if (error != DX_CAS_ENOTFOUND && error != DX_CAS_ECORRUPT) return error;
+    uint64_t damage = s->damage_offset_;
+    int error = dx_cas_p_look_up(s, id, &other, NULL, alike);
+    if (error != DX_CAS_ECORRUPT) return error;
     s->damage_offset_ = damage;
+    return DX_CAS_ENOTFOUND;
+}
+
+/* An object that is not known. Room was reserved. */
+static void dx_cas_p_enter_object(dx_cas_store *s, const dx_cas_p_record *r)
+{
+    uint64_t level = r->type == DX_CAS_P_LIST ? r->flags : 0;
     dx_cas_p_insert(s, dx_cas_p_load64(r->id.bytes), r->place | level << 48);
     s->stats_.objects++;
     s->stats_.logical_bytes += r->logical;
     s->stats_.stored_bytes += r->stored;
+}
+
+/* Enter an object whose payload is known to fit its id, unless it is there. Room was reserved. */
+static int dx_cas_p_add_object(dx_cas_store *s, const dx_cas_p_record *r)
+{
+    uint32_t alike;
+    int error = dx_cas_p_is_known(s, &r->id, &alike);
+    if (error != DX_CAS_ENOTFOUND) return error;
+    dx_cas_p_enter_object(s, r);
     return DX_CAS_OK;
 }
 
@@ -2259,17 +2377,16 @@ static uint64_t dx_cas_p_name_fingerprint(const char *name)
 static int dx_cas_p_find_ref(dx_cas_store *s, const char *name, dx_cas_p_ref *r, size_t *slot)
 {
     uint64_t fingerprint = dx_cas_p_name_fingerprint(name);
-    size_t i = dx_cas_p_home(s, fingerprint);
-    uint32_t steps = 0;
+    size_t i = dx_cas_p_home(s, fingerprint), steps = 0;
     for (; dx_cas_p_probe(s, fingerprint, DX_CAS_P_IS_REF, &i, &steps);
-         i = (i + 1) % s->slot_count_) {
+         i = dx_cas_p_next_slot(s, i)) {
         DX_CAS_P_TRY(dx_cas_p_read_ref_at(s, dx_cas_p_place(&s->slots_[i]), r));
         *slot = i;
         if (DX_CAS_MEMCMP(name, r->ref.name, dx_cas_p_length(name) + 1) == 0) return DX_CAS_OK;
     }
     DX_CAS_MEMSET(r, 0, sizeof *r);
     *slot = SIZE_MAX;
-    return steps < DX_CAS_P_STEPS_MAX ? DX_CAS_OK : DX_CAS_ETOOBIG;
+    return DX_CAS_OK;
 }
 
 static int dx_cas_p_name(dx_cas_store *s, const char *name, dx_cas_p_ref *r)
@@ -2530,6 +2647,30 @@ static void dx_cas_p_scan_commit(dx_cas_p_scan *c, const dx_cas_p_record *r)
     if (!(marks & DX_CAS_P_ONCE)) dx_cas_p_scan_sure(c);
 }
 
+/* Enter an object of the log. Its id is only what the header says. Where many ids have the same
+   first 8 bytes, no more are taken unseen: what each costs would grow with their number. */
+static int dx_cas_p_scan_object(dx_cas_p_scan *c, const dx_cas_p_record *r)
+{
+    dx_cas_store *s = c->s;
+    uint64_t damage = s->damage_offset_;
+    uint32_t alike;
+    int error = dx_cas_p_is_known(s, &r->id, &alike);
+    if (error != DX_CAS_ENOTFOUND) return error;
+    if (alike >= DX_CAS_P_ALIKE_MAX) {
+        error = dx_cas_p_stream(s, r, NULL, 0);
+        c->window_size = 0; /* that used the work memory */
+        s->damage_offset_ = damage;
+        if (error == DX_CAS_ECORRUPT || error == DX_CAS_EBASE || error == DX_CAS_ENOTSUP ||
+            error == DX_CAS_ETOOBIG) {
+            dx_cas_p_scan_lost(c, r->place);
+            return DX_CAS_OK;
+        }
+        if (error != DX_CAS_OK) return error;
+    }
+    dx_cas_p_enter_object(s, r);
+    return DX_CAS_OK;
+}
+
 /* Put a record into the chain and, when asked to, into the index. */
 static int dx_cas_p_scan_record(dx_cas_p_scan *c, const dx_cas_p_record *r)
 {
@@ -2547,9 +2688,7 @@ static int dx_cas_p_scan_record(dx_cas_p_scan *c, const dx_cas_p_record *r)
     if (c->insert) c->insert = dx_cas_p_reserve(c->s, 1) == DX_CAS_OK; /* else only count */
     if (!c->insert) return DX_CAS_OK;
     if (c->s->work_ != work) c->window_size = 0; /* growing moved the work memory */
-    error = r->type == DX_CAS_P_REF ? dx_cas_p_add_ref(c->s, &ref) : dx_cas_p_add_object(c->s, r);
-    if (error == DX_CAS_ETOOBIG) dx_cas_p_scan_lost(c, r->place);
-    return error == DX_CAS_ETOOBIG ? DX_CAS_OK : error;
+    return r->type == DX_CAS_P_REF ? dx_cas_p_add_ref(c->s, &ref) : dx_cas_p_scan_object(c, r);
 }
 
 static void dx_cas_p_scan_start(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limit, bool insert)
@@ -2588,6 +2727,7 @@ static void dx_cas_p_scan_accept(const dx_cas_p_scan *c)
     dx_cas_store *s = c->s;
     s->tip_ = c->tip;
     s->end_ = s->tip_.end;
+    dx_cas_p_spread(s); /* a reader may never make an entry again */
     if (c->damage && s->stats_.damaged_places == 0) s->damage_offset_ = c->damage_place;
     s->stats_.damaged_places += c->damage;
 }
@@ -2696,18 +2836,22 @@ static int dx_cas_p_block_open(dx_cas_store *s, dx_cas_p_block *b)
 /* One entry of a block, into a slot that was reserved. A name is asked what it is. */
 static int dx_cas_p_block_enter(dx_cas_store *s, const dx_cas_p_block *b, const dx_cas_entry_ *e)
 {
-    size_t i = dx_cas_p_home(s, e->fingerprint);
     uint64_t place = dx_cas_p_place(e);
-    uint32_t steps = 0;
+    size_t i, steps = 0;
+    uint32_t alike = 0;
     dx_cas_p_ref ref;
     if (place < b->from || place >= b->end) return DX_CAS_ECORRUPT;
+    dx_cas_p_spread(s);
     if (e->place == (place | DX_CAS_P_IS_REF)) {
         DX_CAS_P_TRY(dx_cas_p_read_ref_at(s, place, &ref));
         if (dx_cas_p_name_fingerprint(ref.ref.name) != e->fingerprint) return DX_CAS_ECORRUPT;
         return dx_cas_p_add_ref(s, &ref);
     }
-    while (dx_cas_p_probe(s, e->fingerprint, 0, &i, &steps)) i = (i + 1) % s->slot_count_;
-    if (e->place >> 48 > DX_CAS_LEVELS_MAX || steps >= DX_CAS_P_STEPS_MAX) return DX_CAS_ECORRUPT;
+    for (i = dx_cas_p_home(s, e->fingerprint); dx_cas_p_probe(s, e->fingerprint, 0, &i, &steps);
+         i = dx_cas_p_next_slot(s, i)) {
+        alike++;
+    }
+    if (e->place >> 48 > DX_CAS_LEVELS_MAX || alike >= DX_CAS_P_ALIKE_MAX) return DX_CAS_ECORRUPT;
     s->slots_[i] = *e;
     s->entry_count_++;
     return DX_CAS_OK;

@@ -2654,7 +2654,8 @@ static sim *hostile_image(dx_cas_store *s)
 }
 
 /* Headers with CRCs that fit and ids that were made to meet in the index: opening must not take a time that
-   grows with the square of their number. Each kind of meeting: equal beginnings, or the same first slot. */
+   grows with the square of their number. Each kind of meeting: equal beginnings, which their payloads give the
+   lie to, or equal upper bits, which are no harm: the key spreads them. */
 DX_TEST(w_75_ids_that_were_made_to_meet_cost_no_quadratic_time)
 {
     enum { COUNT = 30000 };
@@ -2679,11 +2680,11 @@ DX_TEST(w_75_ids_that_were_made_to_meet_cost_no_quadratic_time)
         dx_cas_close(&s);
         desc.mode = DX_CAS_READ;
         long reads = d->reads;
-        DX_CHECK_EQ(dx_cas_open(&s, &desc), DX_CAS_ECORRUPT);
+        DX_CHECK_EQ(dx_cas_open(&s, &desc), kind ? DX_CAS_OK : DX_CAS_ECORRUPT);
         DX_CHECK(d->reads - reads < 100 * (long)COUNT);
         desc.mode = DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE;
         OK(dx_cas_open(&s, &desc));
-        DX_CHECK(s.entry_count_ <= DX_CAS_P_STEPS_MAX);
+        DX_CHECK_EQ(s.entry_count_, kind ? COUNT : DX_CAS_P_ALIKE_MAX);
         DX_CHECK_EQ(s.stats_.damaged_places, COUNT - s.entry_count_);
         dx_cas_close(&s);
         free(memory);
