@@ -39,6 +39,9 @@
         - dx_cas_put() returned 0: this process reads it at once.
         - dx_cas_commit() returned 0: all before it survives a power cut, or desc.durability.
         - After a kill at any byte the store equals the state of the last commit, whole.
+        - A sync that fails is not trusted to have kept what it should have written for the next one:
+          the store refuses to write from then on (DX_CAS_EFAILED), and whoever opens it again writes
+          again what is not certain to be durable, before anything is acknowledged.
         - A full device does not block deletions (desc.preallocate), nor collection onto another.
         - dx_cas_get() and dx_cas_reader_read() never return bytes that do not hash to their id.
         - Damage of what was committed is reported with its offset; what is intact stays readable.
@@ -114,7 +117,8 @@ extern "C" {
     X(-33, ELOCKED)    /* another writer has the store open */                                     \
     X(-34, EREADONLY)  /* the store was opened for reading, or is damaged */                       \
     X(-35, EMOVED)     /* another store took its place (dx_cas_retire): open its path again */     \
-    X(-36, EBASE)      /* what the object was stored as a delta of is missing or damaged */
+    X(-36, EBASE)      /* what the object was stored as a delta of is missing or damaged */        \
+    X(-37, EFAILED)    /* a commit or sync failed before: only reading goes on; open it again */
 
 typedef enum dx_cas_error {
 #define DX_CAS_P_ENUM(value, constant) DX_CAS_##constant = value,
@@ -162,9 +166,11 @@ typedef struct dx_cas_chunker { /* caller-allocated; fields are private */
 typedef struct dx_cas_device {
     /* Read size bytes at offset into out; *got < size only where the device ends. */
     int (*read)(void *user, uint64_t offset, void *out, size_t size, size_t *got);
-    /* Write all of it; grows the device. After an error the bytes there are undefined. */
+    /* Write all of it; grows the device. After an error the bytes there are undefined, but for those
+       that were to become what they are already. */
     int (*write)(void *user, uint64_t offset, const void *data, size_t size);
-    /* When this returns 0 all writes and truncations before it survive a power cut. */
+    /* When this returns 0 all writes and truncations survive a power cut that came before it, but
+       behind the last sync that failed: of those before that nothing is known. */
     int (*sync)(void *user);
     int (*size)(void *user, uint64_t *size);
     int (*truncate)(void *user, uint64_t size); /* only ever makes it shorter */
@@ -266,7 +272,9 @@ typedef struct dx_cas_store { /* caller-allocated; fields are private */
     dx_cas_saved_  saved_;
     uint8_t        put_codec_;   /* dx_cas_put_with(); else 0 */
     uint32_t       tag_, features_;
-    bool           open_, dirty_, failed_, unsure_; /* unsure_: the last commit was not synced */
+    uint64_t       unsure_from_, unsure_to_; /* writer: committed, but by others, and maybe never
+                                                made durable; empty: all is, or this session does it */
+    bool           open_, dirty_, failed_;
     bool           crowded_; /* the index needs another key: dx_cas_p_spread() */
 } dx_cas_store;
 
@@ -400,12 +408,15 @@ DX_CAS_API int dx_cas_get(dx_cas_store *s, const dx_cas_id *id, void *buffer, si
 /* DX_CAS_OK or DX_CAS_ENOTFOUND. These two do not read the object's bytes. */
 DX_CAS_API int dx_cas_has(dx_cas_store *s, const dx_cas_id *id);
 DX_CAS_API int dx_cas_object_size(dx_cas_store *s, const dx_cas_id *id, uint64_t *size);
-/* Make all before it durable, atomically (desc.durability); nothing to commit costs nothing. After
-   an error the store refuses to write (DX_CAS_ESYS): open it again. */
+/* Make all before it durable, atomically (desc.durability); nothing to commit costs nothing, but for
+   a session's first call, which writes and syncs again what the session before committed last: a
+   sync of that one may have failed. After an error the store refuses to write (DX_CAS_EFAILED) and
+   can still be read: open it again. What was to be committed is then committed, or not. */
 DX_CAS_API int dx_cas_commit(dx_cas_store *s);
 /* Keep the index on desc.checkpoint: open need not read the records so far, nor meets damage in
    their headers, as get and verify do. All must be committed, else DX_CAS_EINVAL. It syncs the
-   store. After an error the store goes on, and the next checkpoint is written from the start. */
+   store: if that fails, the store refuses to write, as after dx_cas_commit(). After another error
+   it goes on, and the next checkpoint is written from the start. */
 DX_CAS_API int dx_cas_checkpoint(dx_cas_store *s);
 /* Reader: see what other processes committed meanwhile. DX_CAS_EMOVED, DX_CAS_EAGAIN (open again: a
    commit could not be synced and was taken back; reading may say so, too);
@@ -1301,6 +1312,7 @@ extern int dx_cas_p_libc_datasync(int fd) __asm__("fdatasync");
 #define DX_CAS_P_SYS_FULL(e) ((e) == ENOSPC || (e) == EFBIG || (e) == EDQUOT)
 #define DX_CAS_P_SYS_ABSENT(e) ((e) == ENOENT)
 #define DX_CAS_P_SYS_LOCKED(e) ((e) == EWOULDBLOCK)
+#define DX_CAS_P_SYS_LACKS(e) ((e) == ENOTSUP || (e) == EINVAL || (e) == ENOTTY)
 #endif
 
 DX_CAS_API void dx_cas_file_close(dx_cas_file *f)
@@ -1401,6 +1413,8 @@ static int dx_cas_p_file_sync(void *user)
     int result;
 #if defined(__APPLE__) && defined(F_FULLFSYNC)
     if (fcntl((int)f->handle_, F_FULLFSYNC) == 0) return DX_CAS_OK;
+    /* only where the file system has none: after a failure a lesser sync proves nothing */
+    if (!DX_CAS_P_SYS_LACKS(errno)) return dx_cas_p_file_result(f, false);
 #endif
     while ((result = dx_cas_p_libc_datasync((int)f->handle_)) != 0 && errno == EINTR) {}
     return dx_cas_p_file_result(f, result == 0);
@@ -1410,7 +1424,8 @@ static int dx_cas_p_file_sync(void *user)
 static int dx_cas_p_file_barrier(void *user)
 {
     dx_cas_file *f = (dx_cas_file *)user;
-    return fcntl((int)f->handle_, F_BARRIERFSYNC) == 0 ? DX_CAS_OK : dx_cas_p_file_sync(user);
+    if (fcntl((int)f->handle_, F_BARRIERFSYNC) == 0) return DX_CAS_OK;
+    return DX_CAS_P_SYS_LACKS(errno) ? dx_cas_p_file_sync(user) : dx_cas_p_file_result(f, false);
 }
 #define DX_CAS_P_SYS_BARRIER dx_cas_p_file_barrier
 #else
@@ -1540,7 +1555,8 @@ enum {
     DX_CAS_P_SET = 1, DX_CAS_P_TRIM = 2, DX_CAS_P_DELETE = 3,    /* what a ref record does */
     DX_CAS_P_RETIRED = 1, /* marks of a commit: another store takes this one's place; */
     DX_CAS_P_ONCE = 2,    /* its records went down in one sync with it; */
-    DX_CAS_P_LOOSE = 4,   /* nothing since the last commit without this mark is durable for sure */
+    DX_CAS_P_LOOSE = 4,   /* nothing since the last commit without this mark is durable for sure; */
+    DX_CAS_P_ORDERED = 8, /* a barrier kept its order, so nothing is durable because it is there */
     DX_CAS_P_ONCE_MAX = 4 << 20, /* bytes of records in such a commit, but for LOOSE ones */
 
     DX_CAS_P_NODE_HEAD = 16, DX_CAS_P_NODE_ENTRY = 40,
@@ -1593,9 +1609,10 @@ static bool dx_cas_p_sane(const dx_cas_store *s, const dx_cas_p_record *r)
                  {DX_CAS_P_REF_FIXED + 1, DX_CAS_P_REF_MAX, 0, 0, 0},
                  {0, 0, 1, 2, 0}};
     uint32_t i = r->type - 1;
-    uint32_t marks = s->features_ ? DX_CAS_P_RETIRED | DX_CAS_P_ONCE | DX_CAS_P_LOOSE
-                                  : DX_CAS_P_RETIRED;
-    uint32_t flags = r->type == DX_CAS_P_COMMIT ? r->flags & ~(marks << 8) : r->flags;
+    uint32_t marks = DX_CAS_P_RETIRED;
+    uint32_t flags = r->flags;
+    if (s->features_) marks |= DX_CAS_P_ONCE | DX_CAS_P_LOOSE | DX_CAS_P_ORDERED;
+    if (r->type == DX_CAS_P_COMMIT) flags &= ~(marks << 8);
     if (r->type != DX_CAS_P_COMMIT && r->codec == 0 && r->stored != r->logical) return false;
     return r->stored >= rules[i].stored_min && r->stored <= rules[i].stored_max &&
            flags >= rules[i].flags_min && flags <= rules[i].flags_max &&
@@ -2025,7 +2042,7 @@ static int dx_cas_p_may_write(const dx_cas_store *s)
 {
     if (!s || !s->open_) return DX_CAS_EINVAL;
     if (!(s->desc_.mode & DX_CAS_WRITE)) return DX_CAS_EREADONLY;
-    return s->failed_ ? DX_CAS_ESYS : DX_CAS_OK;
+    return s->failed_ ? DX_CAS_EFAILED : DX_CAS_OK;
 }
 
 /* Zeros behind the log: as many as half of desc.preallocate behind `size` more bytes. */
@@ -2550,6 +2567,7 @@ typedef struct dx_cas_p_scan {
     uint64_t lost, lost_place;    /* damage since the last commit: none if no commit follows */
     uint64_t suspect, suspect_place; /* damage before a commit that may be half of a power cut's */
     uint64_t good_end;               /* of the last commit that is certainly none */
+    uint64_t durable_end;            /* before it no sync is needed any more */
     uint64_t damage, damage_place;   /* damage before such a one */
     uint64_t entries, commit_entries; /* records that may need a slot, and those committed */
 } dx_cas_p_scan;
@@ -2630,13 +2648,19 @@ static void dx_cas_p_scan_sure(dx_cas_p_scan *c)
 }
 
 /* A commit makes what came before it count, the damage too, unless it went down in one sync with
-   it. A later one was not written before that sync had ended. */
+   it. A later one was not written before that sync had ended.
+
+   The record itself proves less of itself: it may stand in the cache of a system whose sync failed,
+   and be gone after a power cut. So it is durable for certain when the next one is there. */
 static void dx_cas_p_scan_commit(dx_cas_p_scan *c, const dx_cas_p_record *r)
 {
     uint32_t marks = r->flags >> 8;
     if (c->chain_known && !dx_cas_p_chain_fits(c, r)) dx_cas_p_scan_lost(c, r->place);
     if (r->logical <= c->tip.sequence) return; /* left over from somewhere else */
     if (!(marks & DX_CAS_P_LOOSE)) dx_cas_p_scan_sure(c);
+    if (!(marks & (DX_CAS_P_LOOSE | DX_CAS_P_ORDERED))) {
+        c->durable_end = marks & DX_CAS_P_ONCE ? c->tip.end : r->place;
+    }
     if (c->lost && c->suspect == 0) c->suspect_place = c->lost_place;
     c->suspect += c->lost;
     c->lost = c->records = 0;
@@ -2696,7 +2720,7 @@ static void dx_cas_p_scan_start(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limi
     DX_CAS_MEMSET(c, 0, sizeof *c);
     c->s = s;
     c->limit = limit;
-    c->place = c->good_end = s->tip_.end;
+    c->place = c->good_end = c->durable_end = s->tip_.end;
     c->tip = s->tip_;
     c->chain_known = true;
     c->insert = insert;
@@ -2915,7 +2939,9 @@ static int dx_cas_p_load(dx_cas_store *s, uint64_t device_size)
         if (c.suspect == 0 && c.records == 0 && c.lost == 0) break;
         limit = c.suspect ? c.good_end : c.tip.end;
     }
-    s->unsure_ = c.good_end != c.tip.end;
+    s->unsure_from_ = c.durable_end;
+    s->unsure_to_ = c.tip.end;
+    DX_CAS_ASSERT(s->unsure_from_ <= s->unsure_to_);
     dx_cas_p_scan_sure(&c);
     if (!c.insert) {
         known += c.entries;
@@ -2966,13 +2992,47 @@ static size_t dx_cas_p_encode_commit(const dx_cas_store *s, uint64_t place, uint
     return size;
 }
 
+static int dx_cas_p_sync_all(dx_cas_store *s)
+{
+    return s->desc_.device.sync(s->desc_.device.user);
+}
+
+static bool dx_cas_p_has_barrier(const dx_cas_store *s)
+{
+    return s->desc_.durability == DX_CAS_BARRIER && s->desc_.device.barrier;
+}
+
+/* As desc.durability wants it. */
 static int dx_cas_p_sync(dx_cas_store *s)
 {
     if (s->desc_.durability == DX_CAS_NONE) return DX_CAS_OK;
-    if (s->desc_.durability == DX_CAS_BARRIER && s->desc_.device.barrier) {
-        return s->desc_.device.barrier(s->desc_.device.user);
+    if (dx_cas_p_has_barrier(s)) return s->desc_.device.barrier(s->desc_.device.user);
+    return dx_cas_p_sync_all(s);
+}
+
+/* A sync that failed may have left bytes behind that every read gives back and no later sync writes:
+   that is how Linux forgets them. Written again, the next sync takes them. They are what they were,
+   so nothing can get worse by a power cut or an error half-way. */
+static int dx_cas_p_rewrite(dx_cas_store *s)
+{
+    uint64_t place = s->unsure_from_;
+    while (place < s->unsure_to_) {
+        uint64_t size = s->unsure_to_ - place;
+        if (size > DX_CAS_P_IO) size = DX_CAS_P_IO;
+        DX_CAS_P_TRY(dx_cas_p_read(s, place, s->work_, (size_t)size));
+        DX_CAS_P_TRY(dx_cas_p_write(s, place, s->work_, size));
+        place += size;
     }
-    return s->desc_.device.sync(s->desc_.device.user);
+    return DX_CAS_OK;
+}
+
+/* What sessions before this one committed becomes durable; unless `fully`, as desc.durability wants. */
+static int dx_cas_p_make_sure(dx_cas_store *s, bool fully)
+{
+    DX_CAS_P_TRY(dx_cas_p_rewrite(s));
+    DX_CAS_P_TRY(fully ? dx_cas_p_sync_all(s) : dx_cas_p_sync(s));
+    s->unsure_from_ = s->unsure_to_;
+    return DX_CAS_OK;
 }
 
 /* The bytes at place must be those; NULL: zeros. Else DX_CAS_ECORRUPT or DX_CAS_ETRUNCATED. */
@@ -2989,12 +3049,17 @@ static int dx_cas_p_compare(dx_cas_store *s, uint64_t place, const uint8_t *want
 }
 
 /* A writer cuts off what follows the last commit, or the store header, and completes its copies. It
-   does not touch one that is right: should this write fail, that one still stands. */
+   does not touch one that is right: should this write fail, that one still stands. The header is
+   written in any case: nothing may stand behind it before it is durable.
+
+   What was committed before may not be durable. A commit with one sync must not be written before it
+   is, so that is done here; with two, the first of them does (dx_cas_p_commit). */
 static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
 {
     uint8_t *want = s->work_;
     uint64_t place = 0;
     size_t size = s->tip_.sequence ? 0 : (size_t)s->end_, at, part;
+    bool once = s->desc_.durability == DX_CAS_FULL_ONCE || s->desc_.durability == DX_CAS_BARRIER;
     bool changed = device_size > s->end_ &&
                    (s->desc_.preallocate == 0 ||
                     dx_cas_p_compare(s, s->end_, NULL, device_size - s->end_) != DX_CAS_OK);
@@ -3007,17 +3072,20 @@ static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
         size = dx_cas_p_encode_commit(s, place, s->tip_.sequence, s->tip_.marks, &s->tip_.id, want);
     }
     if (changed) DX_CAS_P_TRY(s->desc_.device.truncate(s->desc_.device.user, s->end_));
-    if (s->tip_.sequence == 0) DX_CAS_P_TRY(s->desc_.device.sync(s->desc_.device.user)); /* first */
     for (at = 0; at < size; at += part) {
         int error;
         part = at < 2 * DX_CAS_P_HEAD ? (size_t)DX_CAS_P_HEAD : size - at;
         error = dx_cas_p_compare(s, place + at, want + at, part);
-        if (error == DX_CAS_OK) continue;
-        if (error != DX_CAS_ECORRUPT && error != DX_CAS_ETRUNCATED) return error;
+        if (error == DX_CAS_OK && s->tip_.sequence != 0) continue;
+        if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT && error != DX_CAS_ETRUNCATED) {
+            return error;
+        }
         DX_CAS_P_TRY(dx_cas_p_write(s, place + at, want + at, part));
         changed = true;
     }
-    return changed || s->unsure_ ? dx_cas_p_sync(s) : DX_CAS_OK;
+    if (s->tip_.sequence == 0) return dx_cas_p_make_sure(s, true);
+    if (once && s->unsure_from_ < s->unsure_to_) return dx_cas_p_make_sure(s, false);
+    return changed ? dx_cas_p_sync(s) : DX_CAS_OK;
 }
 
 /* Append to the checkpoint what came since `from`; *saved is what stays before it. */
@@ -3069,7 +3137,9 @@ DX_CAS_API int dx_cas_checkpoint(dx_cas_store *s)
     DX_CAS_P_TRY(dx_cas_p_may_write(s));
     if (!s->desc_.checkpoint.read || s->dirty_) return DX_CAS_EINVAL;
     if (s->tip_.end == s->saved_.end) return DX_CAS_OK;
-    DX_CAS_P_TRY(s->desc_.device.sync(s->desc_.device.user)); /* it must not outlive the log */
+    s->failed_ = true;
+    DX_CAS_P_TRY(dx_cas_p_make_sure(s, true)); /* it must not outlive the log */
+    s->failed_ = false;
     for (i = 0; i < s->slot_count_; i++) count += dx_cas_p_place(&s->slots_[i]) >= s->saved_.end;
     saved = s->saved_;
     whole = DX_CAS_P_BLOCK + 32 + (uint64_t)s->entry_count_ * DX_CAS_P_SLOT;
@@ -3257,10 +3327,11 @@ static int dx_cas_p_commit(dx_cas_store *s, uint32_t marks)
     int error;
     s->failed_ = true; /* until all went well */
     if (s->desc_.durability == DX_CAS_NONE) marks |= DX_CAS_P_ONCE | DX_CAS_P_LOOSE;
+    if (dx_cas_p_has_barrier(s)) marks |= DX_CAS_P_ORDERED;
     if (s->desc_.durability != DX_CAS_FULL && s->end_ - s->tip_.end <= DX_CAS_P_ONCE_MAX) {
         marks |= DX_CAS_P_ONCE;
     }
-    if (!(marks & DX_CAS_P_ONCE)) DX_CAS_P_TRY(dx_cas_p_sync(s));
+    if (!(marks & DX_CAS_P_ONCE)) DX_CAS_P_TRY(dx_cas_p_make_sure(s, false));
     if (s->end_ > DX_CAS_P_PLACE_MAX - 8192) return DX_CAS_ETOOBIG;
     dx_cas_p_chain_end(&s->tip_, s->tip_.sequence + 1, marks, &chain);
     size = dx_cas_p_encode_commit(s, s->end_, s->tip_.sequence + 1, marks, &chain, s->work_);
@@ -3280,7 +3351,12 @@ static int dx_cas_p_commit(dx_cas_store *s, uint32_t marks)
 DX_CAS_API int dx_cas_commit(dx_cas_store *s)
 {
     DX_CAS_P_TRY(dx_cas_p_may_write(s));
-    return s->dirty_ ? dx_cas_p_commit(s, 0) : DX_CAS_OK;
+    if (s->dirty_) return dx_cas_p_commit(s, 0);
+    if (s->unsure_from_ == s->unsure_to_ || s->desc_.durability == DX_CAS_NONE) return DX_CAS_OK;
+    s->failed_ = true;
+    DX_CAS_P_TRY(dx_cas_p_make_sure(s, false));
+    s->failed_ = false;
+    return DX_CAS_OK;
 }
 
 DX_CAS_API int dx_cas_retire(dx_cas_store *s)

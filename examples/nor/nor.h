@@ -348,7 +348,7 @@ static bool dx_cas_p_nor_sane(const dx_cas_p_nor_record *r)
     if (r->type == DX_CAS_P_BLOB) return r->flags == 0 && (r->codec || r->stored == r->logical);
     if (r->codec) return false;
     if (r->type == DX_CAS_P_COMMIT) {
-        return r->stored == 0 && (r->flags & 255) - 1 < 2 && r->flags >> 8 < 8;
+        return r->stored == 0 && (r->flags & 255) - 1 < 2 && r->flags >> 8 < 16;
     }
     if (r->stored != r->logical) return false;
     if (r->type == DX_CAS_P_REF) {
