@@ -116,7 +116,7 @@ extern "C" {
     X(-32, ECONFLICT)  /* the name is not at the version that was expected */                      \
     X(-33, ELOCKED)    /* another writer has the store open */                                     \
     X(-34, EREADONLY)  /* the store was opened for reading, or is damaged */                       \
-    X(-35, EMOVED)     /* another store took its place (dx_cas_retire): open its path again */     \
+    X(-35, EMOVED)     /* another store takes its place (dx_cas_retire); said once */              \
     X(-36, EBASE)      /* what the object was stored as a delta of is missing or damaged */        \
     X(-37, EFAILED)    /* a commit or sync failed before: only reading goes on; open it again */
 
@@ -240,6 +240,7 @@ typedef struct dx_cas_stats {
     uint64_t device_bytes;   /* up to the end of the last record */
     uint64_t index_entries, index_entries_max;
     uint64_t damaged_places; /* found by open and refresh */
+    bool     retired;        /* another store takes the place of this one, or was to: dx_cas_retire() */
 } dx_cas_stats;
 
 typedef struct dx_cas_entry_ { /* private: one slot of the index */
@@ -276,6 +277,7 @@ typedef struct dx_cas_store { /* caller-allocated; fields are private */
                                                 made durable; empty: all is, or this session does it */
     bool           open_, dirty_, failed_;
     bool           crowded_; /* the index needs another key: dx_cas_p_spread() */
+    bool           told_;    /* reader: the caller knows that the store is retired */
 } dx_cas_store;
 
 enum { DX_CAS_INFO_MAX = 64, DX_CAS_NAME_MAX = 255 };
@@ -373,6 +375,9 @@ DX_CAS_API void dx_cas_file_close(dx_cas_file *f);
 DX_CAS_API dx_cas_device dx_cas_file_device(dx_cas_file *f);
 /* Make a rename in the folder of path durable: of a collected store over the old one. */
 DX_CAS_API int  dx_cas_file_sync_folder(const char *path);
+/* Does path lead to another file by now? False where there is none. For readers of a store that is
+   retired (dx_cas_refresh); true when the system does not tell. */
+DX_CAS_API bool dx_cas_file_moved(const dx_cas_file *f, const char *path);
 #endif
 
 /* --- Store. Bytes of memory for objects_max, object_size_max and codecs; 0: above SIZE_MAX. */
@@ -418,12 +423,16 @@ DX_CAS_API int dx_cas_commit(dx_cas_store *s);
    store: if that fails, the store refuses to write, as after dx_cas_commit(). After another error
    it goes on, and the next checkpoint is written from the start. */
 DX_CAS_API int dx_cas_checkpoint(dx_cas_store *s);
-/* Reader: see what other processes committed meanwhile. DX_CAS_EMOVED, DX_CAS_EAGAIN (open again: a
-   commit could not be synced and was taken back; reading may say so, too);
-   DX_CAS_ENOMEM (grow, repeat). After an error of the device repeat it before reading on. */
+/* Reader: see what other processes committed meanwhile. DX_CAS_EMOVED (once; see below),
+   DX_CAS_EAGAIN (open again: a commit could not be synced and was taken back; reading may say so,
+   too); DX_CAS_ENOMEM (grow, repeat). After an error of the device repeat it before reading on. */
 DX_CAS_API int dx_cas_refresh(dx_cas_store *s);
-/* Writer: commit and tell readers, by DX_CAS_EMOVED, that another store takes this one's place
-   (before a rename). A later commit takes it back. */
+/* Writer: commit and tell readers that another store takes this one's place (before a rename). The
+   writer may be killed before the rename, so a retired store is opened and read like any other:
+   dx_cas_stats.retired says what it is, and dx_cas_refresh() answers DX_CAS_EMOVED once when it
+   becomes that. A reader of a file keeps it until dx_cas_file_moved() says that its path leads to
+   another file, and asks at each refresh as long as the store is retired. The next writer that
+   finds it retired finishes the rename, or takes it back with dx_cas_commit(): any commit does. */
 DX_CAS_API int dx_cas_retire(dx_cas_store *s);
 
 /* --- Names. Changes are atomic with dx_cas_commit(). */
@@ -1394,6 +1403,25 @@ DX_CAS_API int dx_cas_file_sync_folder(const char *path)
 {
     return path ? DX_CAS_OK : DX_CAS_EINVAL;
 }
+
+DX_CAS_API bool dx_cas_file_moved(const dx_cas_file *f, const char *path)
+{
+    BY_HANDLE_FILE_INFORMATION opened, named;
+    WCHAR wide[1024];
+    HANDLE there;
+    BOOL ok;
+    if (!f || !path) return false;
+    if (!MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, 1024)) return false;
+    there = CreateFileW(wide, 0, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
+                        OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
+    if (there == INVALID_HANDLE_VALUE) return !DX_CAS_P_SYS_ABSENT(GetLastError());
+    ok = GetFileInformationByHandle(there, &named) &&
+         GetFileInformationByHandle((HANDLE)f->handle_, &opened);
+    CloseHandle(there);
+    return !ok || opened.dwVolumeSerialNumber != named.dwVolumeSerialNumber ||
+           opened.nFileIndexHigh != named.nFileIndexHigh ||
+           opened.nFileIndexLow != named.nFileIndexLow;
+}
 #else
 static bool dx_cas_p_sys_move(intptr_t file, uint64_t offset, void *out, const void *in,
                               size_t size, size_t *n)
@@ -1463,6 +1491,15 @@ DX_CAS_API int dx_cas_file_sync_folder(const char *path)
     if (result != 0 && errno == EINVAL) result = 0; /* a file system without folder sync */
     close(fd);
     return result == 0 ? DX_CAS_OK : DX_CAS_ESYS;
+}
+
+DX_CAS_API bool dx_cas_file_moved(const dx_cas_file *f, const char *path)
+{
+    struct stat opened, named;
+    if (!f || !path) return false;
+    if (stat(path, &named) != 0) return errno != ENOENT;
+    if (fstat((int)f->handle_, &opened) != 0) return true; /* large files in 32-bit programs */
+    return opened.st_ino != named.st_ino || opened.st_dev != named.st_dev;
 }
 
 /* Open and lock. *again: repeat, the path meanwhile led to another file (it was collected). */
@@ -3246,6 +3283,7 @@ DX_CAS_API int dx_cas_open(dx_cas_store *s, const dx_cas_desc *desc)
     if (error == DX_CAS_OK) error = dx_cas_p_open(s, desc);
     if (error != DX_CAS_OK) dx_cas_close(s);
     s->open_ = error == DX_CAS_OK;
+    s->told_ = (s->tip_.marks & DX_CAS_P_RETIRED) != 0; /* by dx_cas_stats.retired */
     return error;
 }
 
@@ -3269,6 +3307,7 @@ DX_CAS_API void dx_cas_get_stats(const dx_cas_store *s, dx_cas_stats *out)
     out->device_bytes = s->end_;
     out->index_entries = s->entry_count_;
     out->index_entries_max = dx_cas_p_entries_max(s);
+    out->retired = (s->tip_.marks & DX_CAS_P_RETIRED) != 0;
 }
 
 DX_CAS_API int dx_cas_put(dx_cas_store *s, const void *data, size_t size, dx_cas_id *id)
@@ -3351,7 +3390,7 @@ static int dx_cas_p_commit(dx_cas_store *s, uint32_t marks)
 DX_CAS_API int dx_cas_commit(dx_cas_store *s)
 {
     DX_CAS_P_TRY(dx_cas_p_may_write(s));
-    if (s->dirty_) return dx_cas_p_commit(s, 0);
+    if (s->dirty_ || s->tip_.marks & DX_CAS_P_RETIRED) return dx_cas_p_commit(s, 0);
     if (s->unsure_from_ == s->unsure_to_ || s->desc_.durability == DX_CAS_NONE) return DX_CAS_OK;
     s->failed_ = true;
     DX_CAS_P_TRY(dx_cas_p_make_sure(s, false));
@@ -3363,6 +3402,15 @@ DX_CAS_API int dx_cas_retire(dx_cas_store *s)
 {
     DX_CAS_P_TRY(dx_cas_p_may_write(s));
     return dx_cas_p_commit(s, DX_CAS_P_RETIRED);
+}
+
+/* A refresh went well. That the store is retired is said once: a reader that opened it again each
+   time would do nothing else where the retiring writer was killed. */
+static int dx_cas_p_refreshed(dx_cas_store *s)
+{
+    bool retired = (s->tip_.marks & DX_CAS_P_RETIRED) != 0, news = retired && !s->told_;
+    s->told_ = retired;
+    return news ? DX_CAS_EMOVED : DX_CAS_OK;
 }
 
 DX_CAS_API int dx_cas_refresh(dx_cas_store *s)
@@ -3381,7 +3429,7 @@ DX_CAS_API int dx_cas_refresh(dx_cas_store *s)
     DX_CAS_P_TRY(s->desc_.device.read(s->desc_.device.user, s->tip_.end, head, sizeof head, &got));
     if (size == s->idle_size_ && (got < sizeof head ||
                                   dx_cas_p_decode(s, s->tip_.end, head, &r) == DX_CAS_ECORRUPT)) {
-        return s->tip_.marks & DX_CAS_P_RETIRED ? DX_CAS_EMOVED : DX_CAS_OK;
+        return dx_cas_p_refreshed(s);
     }
     for (tries = 0; tries < 2; tries++) { /* twice when a writer may have been between two reads */
         DX_CAS_P_TRY(dx_cas_p_scan_run(&c, s, size, false));
@@ -3399,7 +3447,7 @@ DX_CAS_API int dx_cas_refresh(dx_cas_store *s)
         dx_cas_p_scan_accept(&c);
     }
     s->idle_size_ = size;
-    return s->tip_.marks & DX_CAS_P_RETIRED ? DX_CAS_EMOVED : DX_CAS_OK;
+    return dx_cas_p_refreshed(s);
 }
 
 /* >>verify ------------------------------------------------------------- */

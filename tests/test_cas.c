@@ -1755,7 +1755,7 @@ DX_TEST(ca_a_reader_sees_whole_commits_only)
     }
     OK(dx_cas_retire(&w));
     DX_CHECK_EQ(dx_cas_refresh(&r), DX_CAS_EMOVED);
-    DX_CHECK_EQ(dx_cas_refresh(&r), DX_CAS_EMOVED);
+    OK(dx_cas_refresh(&r)); /* it was said */
     OK(dx_cas_put(&w, "more", 4, &id));
     OK(dx_cas_commit(&w));
     OK(dx_cas_refresh(&r));

@@ -106,7 +106,7 @@ static int read_version(dx_cas_store *s, uint64_t *v)
         snprintf(name, sizeof name, "o%u", i);
         int error = dx_cas_ref_get(s, name, 0, &ref);
         if (error == DX_CAS_ENOTFOUND && i == 0) return DX_CAS_OK;
-        if (error == DX_CAS_EAGAIN || error == DX_CAS_EMOVED) return error;
+        if (error == DX_CAS_EAGAIN) return error;
         OK(error);
         if (i == 0) *v = ref.time_ns;
         DX_CHECK_EQ(ref.time_ns, *v); /* never half a commit */
@@ -266,8 +266,12 @@ static void *file_reader(void *user)
     while (!__atomic_load_n(&d->stop, __ATOMIC_ACQUIRE)) {
         before = __atomic_load_n(&d->done, __ATOMIC_ACQUIRE);
         int error = open ? dx_cas_refresh(&s) : DX_CAS_EAGAIN;
+        dx_cas_stats stats;
+        if (error == DX_CAS_EMOVED) error = DX_CAS_OK; /* the stats say so, too, and go on saying so */
+        if (open) dx_cas_get_stats(&s, &stats);
+        if (open && stats.retired && dx_cas_file_moved(&f, d->path)) error = DX_CAS_EAGAIN;
         if (error == DX_CAS_OK) error = read_version(&s, &v);
-        if (error == DX_CAS_EAGAIN || error == DX_CAS_EMOVED) {
+        if (error == DX_CAS_EAGAIN) {
             if (open) dx_cas_close(&s);
             if (open) dx_cas_file_close(&f);
             OK(dx_cas_file_open(&f, d->path, DX_CAS_READ));
@@ -277,7 +281,6 @@ static void *file_reader(void *user)
             if (!open) dx_cas_file_close(&f);
             __atomic_add_fetch(&d->reopened, 1, __ATOMIC_RELAXED);
             if (error == DX_CAS_EAGAIN || (error == DX_CAS_ENOTFOUND && before == 0)) continue;
-            if (open && error == DX_CAS_EMOVED) continue;
         }
         OK(error);
         DX_CHECK(v >= last && v >= before);

@@ -66,6 +66,8 @@ static int cas_fail(dxup_store *s, int error, const char *what)
             return dxup_fail(DXUP_SYSTEM, "%s: %s", what, os_cas_error_text(s->file.system_error));
         break;
     case DX_CAS_EINVAL: return dxup_fail(DXUP_USAGE, "%s: not a valid name", what);
+    case DX_CAS_EFAILED:
+        return dxup_fail(DXUP_SYSTEM, "%s: writing failed before, so nothing more is written", what);
     default: break;
     }
     return dxup_fail(DXUP_SYSTEM, "%s: %s", what, dx_cas_error_name(error));
@@ -192,6 +194,21 @@ static void release(dxup_store *s)
     dispose(s);
 }
 
+/* A gc that was killed leaves its copy behind, and maybe the mark that this log is to be replaced by it. */
+static int undo_gc(dxup_store *s)
+{
+    static const char *const names[] = {"objects.new", "index.new"};
+    char path[sizeof s->objects];
+    dx_cas_stats stats;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/%s", s->path, names[i]);
+        (void)os_remove(path); /* as a rule it is not there */
+    }
+    dx_cas_get_stats(&s->cas, &stats);
+    int error = stats.retired ? dx_cas_commit(&s->cas) : DX_CAS_OK;
+    return error ? cas_fail(s, error, s->path) : DXUP_OK;
+}
+
 int dxup_store_open(dxup_store **out, const char *path, enum dxup_store_mode mode)
 {
     os_info info;
@@ -219,6 +236,10 @@ int dxup_store_open(dxup_store **out, const char *path, enum dxup_store_mode mod
         status = open_log(s, s->objects, mode == DXUP_READ     ? DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE
                                          : mode == DXUP_CREATE ? DX_CAS_WRITE | DX_CAS_CREATE
                                                                : DX_CAS_WRITE);
+    if (!status && mode != DXUP_READ && (status = undo_gc(s)) != DXUP_OK) {
+        release(s);
+        return status;
+    }
     if (!status) {
         *out = s;
         return DXUP_OK;
@@ -235,9 +256,12 @@ void dxup_store_close(dxup_store *s)
 int dxup_store_refresh(dxup_store **store)
 {
     dxup_store *s = *store, *fresh;
+    dx_cas_stats stats;
     int error = dx_cas_refresh(&s->cas);
-    if (!error) return DXUP_OK;
-    if (error != DX_CAS_EMOVED && error != DX_CAS_EAGAIN) return cas_fail(s, error, s->path);
+    if (error && error != DX_CAS_EMOVED && error != DX_CAS_EAGAIN) return cas_fail(s, error, s->path);
+    dx_cas_get_stats(&s->cas, &stats);
+    /* A gc that was killed retires a log and puts nothing in its place: then this one is the store still. */
+    if (error != DX_CAS_EAGAIN && !(stats.retired && dx_cas_file_moved(&s->file, s->objects))) return DXUP_OK;
     int status = dxup_store_open(&fresh, s->path, DXUP_READ);
     if (status) return status;
     release(s);
@@ -1125,8 +1149,10 @@ static int collect(dxup_store *s, bool pack, uint64_t *left)
         dx_cas_device index = dx_cas_file_device(&s->index);
         (void)index.truncate(index.user, 0);
     }
-    if (!status && os_replace(-1, fresh->objects, s->objects, false) < 0)
+    if (!status && os_replace(-1, fresh->objects, s->objects, false) < 0) {
         status = dxup_fail_errno("%s", s->objects);
+        (void)dx_cas_commit(&s->cas); /* it stays the store; should this fail, the next writer does it */
+    }
     if (!status) status = dxup_sync_parent(s->objects);
     else os_remove(fresh->objects);
     if (!status) keep_index(fresh);
