@@ -1,6 +1,7 @@
 /* Chunks that both versions have become covers of a delta in plain coding (docs/PATCH.md, section 3): the
    receiver applies it as any other patch. The sender walks the lists of chunks and reads only what is new. */
 #include "chunks.h"
+#include "slots.h"
 
 #include "../../dx_patch.h"
 #include "../crc32c/crc32c.h"
@@ -30,14 +31,13 @@ typedef struct slot {
 typedef struct table {
     slot  *slots;
     size_t mask, used;
+    dxup_slots_key key;
 } table;
 
 static slot *find_slot(const table *t, const uint8_t *id)
 {
-    uint64_t at;
-    memcpy(&at, id, sizeof at); /* an id is a hash already */
-    for (;; at++) {
-        slot *s = &t->slots[at & t->mask];
+    for (size_t at = dxup_slot_of(&t->key, id, t->mask);; at = (at + 1) & t->mask) {
+        slot *s = &t->slots[at];
         if (!s->size || !memcmp(s->id, id, DXUP_HASH_SIZE)) return s;
     }
 }
@@ -221,6 +221,7 @@ dxup_plan *dxup_plan_make(dxup_store *s, const dxup_version *base, const dxup_ve
     memset(p, 0, sizeof *p);
     p->target_size = target->size;
     p->head[DX_PATCH_HEADER_SIZE + 1] = 34; /* the layout of the parameters: no map, no mixing */
+    dxup_slots_key_make(&t.key);
     grow(&t);
     int status = dxup_content_open(&from, s, base);
     if (!status) status = dxup_content_open(&to, s, target);

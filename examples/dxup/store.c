@@ -992,7 +992,8 @@ typedef struct copy {
     dxup_similar *similar; /* or NULL: objects are copied as they are */
     uint8_t       bytes[DXUP_OBJECT_MAX], packed[DXUP_OBJECT_MAX];
     uint8_t       base[DXUP_OBJECT_MAX], delta[DXUP_OBJECT_MAX];
-    struct { uint8_t base[DXUP_HASH_SIZE], of[DXUP_HASH_SIZE]; } pairs[PAIRS]; /* by the base */
+    /* By the base; a later pair takes the place of an earlier one, so ids that meet cost only room in the store. */
+    struct { uint8_t base[DXUP_HASH_SIZE], of[DXUP_HASH_SIZE]; } pairs[PAIRS];
 } copy;
 
 /* A long row of deltas is for those that are small: what gains little would take the room of the versions to come. */

@@ -152,11 +152,8 @@ static bool is_free(const uint8_t id[32])
 
 static size_t known_slot(const dxup_known *k, const uint8_t id[32])
 {
-    uint64_t at;
-    memcpy(&at, id, sizeof at); /* an id is a hash already */
-    for (;; at++)
-        if (is_free(k->ids[at & k->mask]) || !memcmp(k->ids[at & k->mask], id, 32))
-            return (size_t)(at & k->mask);
+    for (size_t at = dxup_slot_of(&k->key, id, k->mask);; at = (at + 1) & k->mask)
+        if (is_free(k->ids[at]) || !memcmp(k->ids[at], id, 32)) return at;
 }
 
 static bool known_has(const dxup_known *k, const uint8_t id[32])
@@ -168,6 +165,7 @@ static void known_add(dxup_known *k, const uint8_t id[32])
 {
     if (!k->ids || k->used * 2 > k->mask) {
         dxup_known old = *k;
+        if (!old.ids) dxup_slots_key_make(&k->key);
         k->mask = old.ids ? old.mask * 2 + 1 : 255;
         k->ids = dxup_alloc((k->mask + 1) * sizeof *k->ids);
         memset(k->ids, 0, (k->mask + 1) * sizeof *k->ids);

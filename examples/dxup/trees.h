@@ -12,6 +12,7 @@
 #define DXUP_TREES_H
 
 #include "dxup.h"
+#include "slots.h"
 #include "store.h"
 
 #include "../tree/tree.h"
@@ -73,6 +74,7 @@ int  dxup_part_read(dxup_store *s, const uint8_t id[32], uint64_t size, uint8_t 
 typedef struct dxup_known {
     uint8_t (*ids)[32];
     size_t    mask, used;
+    dxup_slots_key key;
 } dxup_known;
 typedef int dxup_visit(void *user, const uint8_t id[32]);
 int  dxup_snapshot_visit(dxup_store *s, const uint8_t root[32], dxup_known *known,

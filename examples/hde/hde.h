@@ -83,6 +83,7 @@ typedef struct dx_hde_desc { /* zero = the default written behind each field */
     bool rolling;           /* each state is the baseline of the next: smaller, but a lost record
                                takes a nack and a whole state. false: only whole states are */
     const dx_hde_zstd *zstd; /* NULL: the own coding only */
+    uint64_t seed[2];       /* for the hash of keys; random where strangers choose keys */
 } dx_hde_desc;
 
 typedef struct dx_hde_record { /* what a record says about itself */
@@ -760,9 +761,36 @@ static void dx_hde_p_hash(dx_hde *h, const dx_hde_p_baseline *b, const uint8_t *
 }
 
 /* >>baselines: chained by key, and in the order of their places -------------------------------- */
+/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF") of 8 bytes. */
+#define DX_HDE_P_ROTL(x, n) ((x) << (n) | (x) >> (64 - (n)))
+static uint64_t dx_hde_p_sip(const uint64_t key[2], uint64_t word)
+{
+    uint64_t a = key[0] ^ 0x736f6d6570736575u, b = key[1] ^ 0x646f72616e646f6du;
+    uint64_t d = key[0] ^ 0x6c7967656e657261u, e = key[1] ^ 0x7465646279746573u;
+    unsigned round;
+    for (round = 0; round < 5; round++) { /* the word, its size, and three to end with */
+        uint64_t block = round == 0 ? word : round == 1 ? (uint64_t)8 << 56 : 0;
+        if (round == 2) d ^= 255;
+        e ^= block;
+        a += b;
+        b = DX_HDE_P_ROTL(b, 13) ^ a;
+        a = DX_HDE_P_ROTL(a, 32);
+        d += e;
+        e = DX_HDE_P_ROTL(e, 16) ^ d;
+        a += e;
+        e = DX_HDE_P_ROTL(e, 21) ^ a;
+        d += b;
+        b = DX_HDE_P_ROTL(b, 17) ^ d;
+        d = DX_HDE_P_ROTL(d, 32);
+        a ^= block;
+    }
+    return a ^ b ^ d ^ e;
+}
+#undef DX_HDE_P_ROTL
+
 static uint32_t *dx_hde_p_head(const dx_hde *h, uint64_t key)
 {
-    uint64_t mixed = (key ^ key >> 32) * 0x9e3779b97f4a7c15u;
+    uint64_t mixed = dx_hde_p_sip(h->desc_.seed, key);
     return h->heads_ + (h->heads_log_ ? mixed >> (64 - h->heads_log_) : 0);
 }
 
