@@ -273,11 +273,12 @@ typedef struct dx_cas_store { /* caller-allocated; fields are private */
     dx_cas_saved_  saved_;
     uint8_t        put_codec_;   /* dx_cas_put_with(); else 0 */
     uint32_t       tag_, features_;
-    uint64_t       unsure_from_, unsure_to_; /* writer: committed, but by others, and maybe never
-                                                made durable; empty: all is, or this session does it */
+    uint64_t       unsure_from_, unsure_to_; /* writer: committed before it was opened, and maybe
+                                                not durable; not empty only with DX_CAS_NONE */
     bool           open_, dirty_, failed_;
     bool           crowded_; /* the index needs another key: dx_cas_p_spread() */
     bool           told_;    /* reader: the caller knows that the store is retired */
+    bool           torn_;    /* reader: open left out commits whose payloads do not fit */
 } dx_cas_store;
 
 enum { DX_CAS_INFO_MAX = 64, DX_CAS_NAME_MAX = 255 };
@@ -383,7 +384,8 @@ DX_CAS_API bool dx_cas_file_moved(const dx_cas_file *f, const char *path);
 /* --- Store. Bytes of memory for objects_max, object_size_max and codecs; 0: above SIZE_MAX. */
 DX_CAS_API size_t dx_cas_memory_size(const dx_cas_desc *desc);
 /* Open or create a store. Reads the header of each record since the last checkpoint. A writer cuts
-   off what a killed one left after its last commit.
+   off what a killed one left after its last commit, writes again what that one may not have made
+   durable (with DX_CAS_FULL the last commit record; not with DX_CAS_NONE), and syncs.
    DX_CAS_ENOTFOUND   the device is empty and DX_CAS_CREATE is not given
    DX_CAS_ENOMEM      dx_cas_memory_needed() says how many bytes the next try needs
    DX_CAS_ECORRUPT    committed bytes are damaged, dx_cas_damage_offset() says where; with
@@ -413,10 +415,9 @@ DX_CAS_API int dx_cas_get(dx_cas_store *s, const dx_cas_id *id, void *buffer, si
 /* DX_CAS_OK or DX_CAS_ENOTFOUND. These two do not read the object's bytes. */
 DX_CAS_API int dx_cas_has(dx_cas_store *s, const dx_cas_id *id);
 DX_CAS_API int dx_cas_object_size(dx_cas_store *s, const dx_cas_id *id, uint64_t *size);
-/* Make all before it durable, atomically (desc.durability); nothing to commit costs nothing, but for
-   a session's first call, which writes and syncs again what the session before committed last: a
-   sync of that one may have failed. After an error the store refuses to write (DX_CAS_EFAILED) and
-   can still be read: open it again. What was to be committed is then committed, or not. */
+/* Make all before it durable, atomically (desc.durability); nothing to commit costs nothing. After
+   an error the store refuses to write (DX_CAS_EFAILED) and can still be read: open it again. What
+   was to be committed is then committed, or not. */
 DX_CAS_API int dx_cas_commit(dx_cas_store *s);
 /* Keep the index on desc.checkpoint: open need not read the records so far, nor meets damage in
    their headers, as get and verify do. All must be committed, else DX_CAS_EINVAL. It syncs the
@@ -2972,7 +2973,10 @@ static int dx_cas_p_load(dx_cas_store *s, uint64_t device_size)
         known = s->entry_count_;
         DX_CAS_P_TRY(dx_cas_p_scan_run(&c, s, limit, true));
         if (tries > 0 && c.tip.end != limit) return DX_CAS_EAGAIN;
-        if (tries == 0) DX_CAS_P_TRY(dx_cas_p_scan_recheck(&c));
+        if (tries == 0) {
+            DX_CAS_P_TRY(dx_cas_p_scan_recheck(&c));
+            s->torn_ = c.suspect != 0;
+        }
         if (c.suspect == 0 && c.records == 0 && c.lost == 0) break;
         limit = c.suspect ? c.good_end : c.tip.end;
     }
@@ -3089,14 +3093,14 @@ static int dx_cas_p_compare(dx_cas_store *s, uint64_t place, const uint8_t *want
    does not touch one that is right: should this write fail, that one still stands. The header is
    written in any case: nothing may stand behind it before it is durable.
 
-   What was committed before may not be durable. A commit with one sync must not be written before it
-   is, so that is done here; with two, the first of them does (dx_cas_p_commit). */
+   Then it syncs, at each level: a commit that failed was cut off, but may be on the medium, and what
+   comes now would be written over what that one covers. And what was committed may not be durable:
+   before anything is acknowledged or stands behind it, it is. */
 static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
 {
     uint8_t *want = s->work_;
     uint64_t place = 0;
     size_t size = s->tip_.sequence ? 0 : (size_t)s->end_, at, part;
-    bool once = s->desc_.durability == DX_CAS_FULL_ONCE || s->desc_.durability == DX_CAS_BARRIER;
     bool changed = device_size > s->end_ &&
                    (s->desc_.preallocate == 0 ||
                     dx_cas_p_compare(s, s->end_, NULL, device_size - s->end_) != DX_CAS_OK);
@@ -3109,20 +3113,20 @@ static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
         size = dx_cas_p_encode_commit(s, place, s->tip_.sequence, s->tip_.marks, &s->tip_.id, want);
     }
     if (changed) DX_CAS_P_TRY(s->desc_.device.truncate(s->desc_.device.user, s->end_));
+    if (s->tip_.sequence == 0) {
+        DX_CAS_P_TRY(dx_cas_p_write(s, 0, want, 2 * DX_CAS_P_HEAD));
+        DX_CAS_P_TRY(dx_cas_p_sync_all(s));
+    }
     for (at = 0; at < size; at += part) {
         int error;
         part = at < 2 * DX_CAS_P_HEAD ? (size_t)DX_CAS_P_HEAD : size - at;
         error = dx_cas_p_compare(s, place + at, want + at, part);
-        if (error == DX_CAS_OK && s->tip_.sequence != 0) continue;
-        if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT && error != DX_CAS_ETRUNCATED) {
-            return error;
-        }
+        if (error == DX_CAS_OK) continue;
+        if (error != DX_CAS_ECORRUPT && error != DX_CAS_ETRUNCATED) return error;
         DX_CAS_P_TRY(dx_cas_p_write(s, place + at, want + at, part));
-        changed = true;
     }
-    if (s->tip_.sequence == 0) return dx_cas_p_make_sure(s, true);
-    if (once && s->unsure_from_ < s->unsure_to_) return dx_cas_p_make_sure(s, false);
-    return changed ? dx_cas_p_sync(s) : DX_CAS_OK;
+    if (s->desc_.durability == DX_CAS_NONE) return dx_cas_p_sync_all(s);
+    return dx_cas_p_make_sure(s, false);
 }
 
 /* Append to the checkpoint what came since `from`; *saved is what stays before it. */
@@ -3364,13 +3368,14 @@ static int dx_cas_p_commit(dx_cas_store *s, uint32_t marks)
     dx_cas_id chain;
     size_t size;
     int error;
+    DX_CAS_ASSERT(s->unsure_from_ == s->unsure_to_ || s->desc_.durability == DX_CAS_NONE);
     s->failed_ = true; /* until all went well */
     if (s->desc_.durability == DX_CAS_NONE) marks |= DX_CAS_P_ONCE | DX_CAS_P_LOOSE;
     if (dx_cas_p_has_barrier(s)) marks |= DX_CAS_P_ORDERED;
     if (s->desc_.durability != DX_CAS_FULL && s->end_ - s->tip_.end <= DX_CAS_P_ONCE_MAX) {
         marks |= DX_CAS_P_ONCE;
     }
-    if (!(marks & DX_CAS_P_ONCE)) DX_CAS_P_TRY(dx_cas_p_make_sure(s, false));
+    if (!(marks & DX_CAS_P_ONCE)) DX_CAS_P_TRY(dx_cas_p_sync(s));
     if (s->end_ > DX_CAS_P_PLACE_MAX - 8192) return DX_CAS_ETOOBIG;
     dx_cas_p_chain_end(&s->tip_, s->tip_.sequence + 1, marks, &chain);
     size = dx_cas_p_encode_commit(s, s->end_, s->tip_.sequence + 1, marks, &chain, s->work_);
@@ -3390,12 +3395,8 @@ static int dx_cas_p_commit(dx_cas_store *s, uint32_t marks)
 DX_CAS_API int dx_cas_commit(dx_cas_store *s)
 {
     DX_CAS_P_TRY(dx_cas_p_may_write(s));
-    if (s->dirty_ || s->tip_.marks & DX_CAS_P_RETIRED) return dx_cas_p_commit(s, 0);
-    if (s->unsure_from_ == s->unsure_to_ || s->desc_.durability == DX_CAS_NONE) return DX_CAS_OK;
-    s->failed_ = true;
-    DX_CAS_P_TRY(dx_cas_p_make_sure(s, false));
-    s->failed_ = false;
-    return DX_CAS_OK;
+    if (!s->dirty_ && !(s->tip_.marks & DX_CAS_P_RETIRED)) return DX_CAS_OK;
+    return dx_cas_p_commit(s, 0);
 }
 
 DX_CAS_API int dx_cas_retire(dx_cas_store *s)
@@ -3435,10 +3436,13 @@ DX_CAS_API int dx_cas_refresh(dx_cas_store *s)
         DX_CAS_P_TRY(dx_cas_p_scan_run(&c, s, size, false));
         if (c.damage == 0) break;
     }
+    /* What a power cut tore stands there until a writer has cut it off. */
+    if (s->torn_) DX_CAS_P_TRY(dx_cas_p_scan_recheck(&c));
     if (c.damage && !(s->desc_.mode & DX_CAS_ACCEPT_DAMAGE)) {
         return dx_cas_p_damaged(s, c.damage_place);
     }
     limit = c.suspect ? c.good_end : c.tip.end;
+    s->torn_ = s->torn_ && c.suspect != 0;
     if (limit != s->tip_.end) {
         DX_CAS_P_TRY(dx_cas_p_reserve(s, c.commit_entries));
         DX_CAS_P_TRY(dx_cas_p_scan_run(&c, s, limit, true));
