@@ -9,6 +9,7 @@
 #endif
 #define DX_IMPLEMENTATION
 #include "../dx_cas.h"
+#include "../examples/devices/devices.h"
 #include "../examples/tree/tree.h"
 #define DX_TEST_MAIN
 #include "dx_test.h"
@@ -658,4 +659,204 @@ DX_TEST(w_76_syncs_that_lose_pages_kills_cuts_and_readers)
     DX_CHECK_EQ(failed, 0);
     DX_CHECK(show || runs < 1000 || (r->undone > 0 && r->collections > 0 && r->refused > 0));
     free(r);
+}
+
+/* >>adversary: ids and names that were chosen to meet in the index ------------------------------------------ */
+enum { CHOSEN = 6000, PART = 16, ROOM = 2 << 20 };
+
+typedef struct kit {
+    dx_cas_store  store;
+    dx_cas_memory log, side;
+    dx_cas_desc   desc;
+} kit;
+
+static void kit_open(kit *k, uint32_t mode)
+{
+    k->desc.mode = mode;
+    OK(dx_cas_open(&k->store, &k->desc));
+}
+
+static void kit_begin(kit *k, uint8_t first_of_id, size_t objects)
+{
+    memset(k, 0, sizeof *k);
+    k->log.data = calloc(1, ROOM);
+    k->side.data = calloc(1, ROOM);
+    k->log.capacity = k->side.capacity = ROOM;
+    k->desc.device = dx_cas_memory_device(&k->log);
+    k->desc.checkpoint = dx_cas_memory_device(&k->side);
+    k->desc.objects_max = objects;
+    k->desc.object_size_max = 1024;
+    k->desc.memory_size = dx_cas_memory_size(&k->desc);
+    k->desc.memory = malloc(k->desc.memory_size);
+    k->desc.store_id[0] = first_of_id;
+    kit_open(k, DX_CAS_WRITE | DX_CAS_CREATE);
+}
+
+static void kit_end(kit *k)
+{
+    dx_cas_close(&k->store);
+    free(k->log.data);
+    free(k->side.data);
+    free(k->desc.memory);
+}
+
+/* The longest row of slots without a free one: what a look-up may have to walk. */
+static size_t longest_row(const dx_cas_store *s)
+{
+    size_t row = 0, longest = 0;
+    for (size_t i = 0; i < 2 * s->slot_count_; i++) {
+        row = s->slots_[i % s->slot_count_].place ? row + 1 : 0;
+        if (longest < row) longest = row;
+    }
+    return longest;
+}
+
+/* Contents of 8 bytes. Whoever knows the key tries until their slots are in one part of the index; whoever does not
+   can only take ids that begin alike, which was once enough. */
+static void choose_contents(const dx_cas_store *s, bool knows_key, uint64_t *chosen)
+{
+    uint64_t content = 0;
+    for (size_t n = 0; n < CHOSEN; content++) {
+        dx_cas_id id;
+        dx_cas_hash(&content, sizeof content, &id);
+        if (knows_key ? dx_cas_p_home(s, dx_cas_p_load64(id.bytes)) < s->slot_count_ / PART : id.bytes[7] < 256 / PART)
+            chosen[n++] = content;
+    }
+}
+
+static void check_contents(kit *k, const uint64_t *chosen)
+{
+    for (size_t i = 0; i < CHOSEN; i++) {
+        dx_cas_id id;
+        uint64_t out = 0;
+        size_t got = 0;
+        dx_cas_hash(&chosen[i], sizeof chosen[i], &id);
+        OK(dx_cas_get(&k->store, &id, &out, sizeof out, &got));
+        DX_CHECK(got == sizeof out && out == chosen[i]);
+    }
+}
+
+/* Put them, open again as a writer and a reader, with and without a checkpoint: nothing is refused, nothing damaged. */
+static void use_contents(kit *k, const uint64_t *chosen, bool rekeys)
+{
+    uint64_t first_key = k->store.key_[0];
+    for (size_t i = 0; i < CHOSEN; i++) {
+        OK(dx_cas_put(&k->store, &chosen[i], sizeof chosen[i], NULL));
+        if (i % 1000 == 999) OK(dx_cas_commit(&k->store));
+    }
+    DX_CHECK_EQ(k->store.key_[0] != first_key, rekeys);
+    DX_CHECK(longest_row(&k->store) < 1000);
+    check_contents(k, chosen);
+    for (unsigned round = 0; round < 4; round++) {
+        dx_cas_close(&k->store);
+        kit_open(k, round % 2 ? DX_CAS_WRITE : DX_CAS_READ);
+        DX_CHECK_EQ(k->store.entry_count_, CHOSEN);
+        DX_CHECK(longest_row(&k->store) < DX_CAS_P_STEPS_MAX + 1000);
+        check_contents(k, chosen);
+        if (round == 1) OK(dx_cas_checkpoint(&k->store));
+    }
+    OK(dx_cas_verify(&k->store, NULL, NULL, NULL));
+}
+
+DX_TEST(w_75_contents_that_were_made_to_meet_are_stored_and_found)
+{
+    static uint64_t chosen[CHOSEN];
+    kit k;
+    for (unsigned who = 0; who < 3; who++) { /* knows no key; knows this one; knows that of another store */
+        kit_begin(&k, 1, 20000);
+        if (who == 2) kit_end(&k);
+        if (who == 2) kit_begin(&k, 2, 20000);
+        if (who < 2) choose_contents(&k.store, who == 1, chosen);
+        use_contents(&k, chosen, who == 1);
+        kit_end(&k);
+    }
+}
+
+DX_TEST(w_75_names_that_were_made_to_meet_are_set_and_found)
+{
+    kit k;
+    dx_cas_ref ref, got;
+    dx_cas_id id;
+    unsigned tried = 0, n;
+    kit_begin(&k, 1, 20000);
+    const uint64_t key[2] = {k.store.key_[0], k.store.key_[1]};
+    static unsigned chosen[5000];
+    OK(dx_cas_put(&k.store, "x", 1, &id));
+    for (n = 0; n < 5000; tried++) {
+        memset(&ref, 0, sizeof ref);
+        snprintf(ref.name, sizeof ref.name, "%u", tried);
+        uint64_t home = dx_cas_p_sip(key, dx_cas_p_name_fingerprint(ref.name)) >> 32;
+        if (home >= (uint64_t)1 << 32 >> 4) continue;
+        ref.root = ref.content = id;
+        OK(dx_cas_ref_set(&k.store, &ref, 0, NULL));
+        chosen[n++] = tried;
+    }
+    OK(dx_cas_commit(&k.store));
+    DX_CHECK(k.store.key_[0] != key[0]);
+    for (unsigned round = 0; round < 2; round++) {
+        for (n = 0; n < 5000; n++) {
+            snprintf(ref.name, sizeof ref.name, "%u", chosen[n]);
+            OK(dx_cas_ref_get(&k.store, ref.name, 0, &got));
+        }
+        dx_cas_close(&k.store);
+        kit_open(&k, DX_CAS_WRITE);
+    }
+    kit_end(&k);
+}
+
+/* The index arranged anew holds the same, at every fill and size. */
+DX_PROPERTY(w_75_another_key_keeps_every_entry, 300)
+{
+    dx_cas_entry_ slots[400];
+    dx_cas_store s;
+    memset(&s, 0, sizeof s);
+    memset(slots, 0, sizeof slots);
+    s.slots_ = slots;
+    s.slot_count_ = 18 + (size_t)dx_choose(c, 380);
+    s.key_[0] = dx_choose(c, UINT64_MAX);
+    size_t count = (size_t)dx_choose(c, dx_cas_p_entries_max(&s) - 1);
+    for (size_t i = 0; i < count; i++) dx_cas_p_insert(&s, i / 3, i + 1);
+    for (unsigned times = (unsigned)dx_choose(c, 3); times > 0; times--) dx_cas_p_rekey(&s);
+    DX_CHECK_EQ(s.entry_count_, count);
+    for (size_t i = 0; i < count; i++) {
+        size_t at = dx_cas_p_home(&s, i / 3), steps = 0;
+        while (dx_cas_p_probe(&s, i / 3, 0, &at, &steps) && slots[at].place != i + 1) at = dx_cas_p_next_slot(&s, at);
+        DX_CHECK_EQ(slots[at].place, i + 1);
+    }
+}
+
+/* Where a directory is divided depends on its names, which somebody may choose so that it ends after every name, or
+   after none: that costs what is shared, and nothing fails. */
+DX_TEST(tr_names_that_were_chosen_divide_a_directory_within_its_limits)
+{
+    static uint8_t bytes[DX_TREE_PIECE_SIZE_MAX];
+    for (unsigned ends = 0; ends < 2; ends++) {
+        dx_tree_piece piece;
+        unsigned n = 0, pieces = 0;
+        dx_tree_piece_begin(&piece, bytes, sizeof bytes);
+        for (unsigned tried = 0; n < 5000; tried++) {
+            char name[32];
+            dx_tree_entry e;
+            int size = snprintf(name, sizeof name, "%010u", tried);
+            if (dx_tree_p_ends((const uint8_t *)name, (size_t)size) != (ends != 0)) continue;
+            memset(&e, 0, sizeof e);
+            e.type = DX_TREE_FILE;
+            e.level = DX_TREE_INLINE;
+            e.name = name;
+            e.name_size = (uint16_t)size;
+            int got = dx_tree_piece_add(&piece, &e);
+            if (got == DX_TREE_ENOSPACE) {
+                DX_CHECK(!ends && piece.size > DX_TREE_PIECE_SIZE_MAX - DX_TREE_ENTRY_MAX);
+                dx_tree_piece_reset(&piece);
+                pieces++;
+                got = dx_tree_piece_add(&piece, &e);
+            }
+            DX_CHECK(got >= 0);
+            DX_CHECK(!got || piece.count >= 4);
+            pieces += got == 1;
+            if (got == 1) dx_tree_piece_reset(&piece);
+            n++;
+        }
+        DX_CHECK_EQ(pieces, ends ? 5000 / 4 : 5000 / (DX_TREE_PIECE_SIZE_MAX / 34));
+    }
 }
