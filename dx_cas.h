@@ -39,9 +39,9 @@
         - dx_cas_put() returned 0: this process reads it at once.
         - dx_cas_commit() returned 0: all before it survives a power cut, or desc.durability.
         - After a kill at any byte the store equals the state of the last commit, whole.
-        - A sync that fails is not trusted to have kept what it should have written for the next one:
-          the store refuses to write from then on (DX_CAS_EFAILED), and whoever opens it again writes
-          again what is not certain to be durable, before anything is acknowledged.
+        - A sync that fails is not trusted to have kept what it should have written for the next
+          one: the store refuses to write from then on (DX_CAS_EFAILED), and whoever opens it again
+          writes again what may not be durable, before anything is acknowledged.
         - A full device does not block deletions (desc.preallocate), nor collection onto another.
         - dx_cas_get() and dx_cas_reader_read() never return bytes that do not hash to their id.
         - Damage of what was committed is reported with its offset; what is intact stays readable.
@@ -166,8 +166,8 @@ typedef struct dx_cas_chunker { /* caller-allocated; fields are private */
 typedef struct dx_cas_device {
     /* Read size bytes at offset into out; *got < size only where the device ends. */
     int (*read)(void *user, uint64_t offset, void *out, size_t size, size_t *got);
-    /* Write all of it; grows the device. After an error the bytes there are undefined, but for those
-       that were to become what they are already. */
+    /* Write all of it; grows the device. After an error the bytes there are undefined, but for
+       those that were to become what they are already. */
     int (*write)(void *user, uint64_t offset, const void *data, size_t size);
     /* When this returns 0 all writes and truncations survive a power cut that came before it, but
        behind the last sync that failed: of those before that nothing is known. */
@@ -240,7 +240,7 @@ typedef struct dx_cas_stats {
     uint64_t device_bytes;   /* up to the end of the last record */
     uint64_t index_entries, index_entries_max;
     uint64_t damaged_places; /* found by open and refresh */
-    bool     retired;        /* another store takes the place of this one, or was to: dx_cas_retire() */
+    bool     retired;        /* another store takes its place, or was to: dx_cas_retire() */
 } dx_cas_stats;
 
 typedef struct dx_cas_entry_ { /* private: one slot of the index */
@@ -3051,9 +3051,9 @@ static int dx_cas_p_sync(dx_cas_store *s)
     return dx_cas_p_sync_all(s);
 }
 
-/* A sync that failed may have left bytes behind that every read gives back and no later sync writes:
-   that is how Linux forgets them. Written again, the next sync takes them. They are what they were,
-   so nothing can get worse by a power cut or an error half-way. */
+/* A sync that failed may have left bytes behind that every read gives back and no later sync
+   writes: that is how Linux forgets them. Written again, the next sync takes them. They are what
+   they were, so nothing can get worse by a power cut or an error half-way. */
 static int dx_cas_p_rewrite(dx_cas_store *s)
 {
     uint64_t place = s->unsure_from_;
@@ -3067,7 +3067,8 @@ static int dx_cas_p_rewrite(dx_cas_store *s)
     return DX_CAS_OK;
 }
 
-/* What sessions before this one committed becomes durable; unless `fully`, as desc.durability wants. */
+/* What sessions before this one committed becomes durable; unless `fully`, as far as
+   desc.durability wants. */
 static int dx_cas_p_make_sure(dx_cas_store *s, bool fully)
 {
     DX_CAS_P_TRY(dx_cas_p_rewrite(s));
@@ -3093,9 +3094,9 @@ static int dx_cas_p_compare(dx_cas_store *s, uint64_t place, const uint8_t *want
    does not touch one that is right: should this write fail, that one still stands. The header is
    written in any case: nothing may stand behind it before it is durable.
 
-   Then it syncs, at each level: a commit that failed was cut off, but may be on the medium, and what
-   comes now would be written over what that one covers. And what was committed may not be durable:
-   before anything is acknowledged or stands behind it, it is. */
+   Then it syncs, at each level: a commit that failed was cut off, but may be on the medium, and
+   what comes now would be written over what that one covers. And what was committed may not be
+   durable: before anything is acknowledged or stands behind it, it is. */
 static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
 {
     uint8_t *want = s->work_;

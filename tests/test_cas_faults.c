@@ -860,3 +860,137 @@ DX_TEST(tr_names_that_were_chosen_divide_a_directory_within_its_limits)
         DX_CHECK_EQ(pieces, ends ? 5000 / 4 : 5000 / (DX_TREE_PIECE_SIZE_MAX / 34));
     }
 }
+
+/* >>processes: dxup gc, killed at every call of the system that changes something ---------------------------- */
+#if defined(__linux__) && defined(__x86_64__)
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static char folder[64];
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static pid_t start(const char *const *argv, bool traced)
+{
+    pid_t child = fork();
+    if (child != 0) return child;
+    if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr)) _exit(99);
+    if (traced) ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+    execv("build/dxup", (char *const *)(uintptr_t)argv);
+    _exit(98);
+}
+
+/* Run a command to its end; it must come within 20 seconds. */
+static int dxup(const char *a, const char *b, const char *c, const char *d, const char *e)
+{
+    const char *const argv[] = {"dxup", a, b, c, d, e, NULL};
+    double until = seconds() + 20;
+    pid_t child = start(argv, false), got;
+    int status = 0;
+    while ((got = waitpid(child, &status, WNOHANG)) == 0 && seconds() < until) usleep(500);
+    if (got == 0) kill(child, SIGKILL);
+    if (got == 0) waitpid(child, &status, 0);
+    return got == child && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static bool changes_something(long call)
+{
+    return call == SYS_pwrite64 || call == SYS_ftruncate || call == SYS_fdatasync || call == SYS_fsync ||
+           call == SYS_rename || call == SYS_renameat || call == SYS_renameat2 || call == SYS_unlink;
+}
+
+/* Killed when it is about to make that call, from 1. False: it had fewer, and has ended well. -1: no tracing here. */
+static int gc_killed_at(const char *store, long at)
+{
+    const char *const argv[] = {"dxup", "gc", store, "--keep", "2", "--quiet", NULL};
+    pid_t child = start(argv, true);
+    int status = 0;
+    long calls = 0;
+    bool entered = false;
+    if (waitpid(child, &status, 0) != child || !WIFSTOPPED(status)) return -1;
+    while (ptrace(PTRACE_SYSCALL, child, NULL, NULL) == 0 && waitpid(child, &status, 0) == child) {
+        if (WIFEXITED(status)) return WEXITSTATUS(status) == 0 ? 0 : -1;
+        if (WIFSIGNALED(status)) return -1;
+        long call = ptrace(PTRACE_PEEKUSER, child, (void *)(uintptr_t)(8 * 15), NULL); /* orig_rax */
+        entered = !entered;
+        if (!entered || !changes_something(call) || ++calls < at) continue;
+        kill(child, SIGKILL);
+        waitpid(child, &status, 0);
+        return 1;
+    }
+    return -1;
+}
+
+static void write_file(const char *path, unsigned version)
+{
+    FILE *f = fopen(path, "w");
+    DX_CHECK(f != NULL);
+    for (unsigned i = 0; i < 3000; i++) fprintf(f, "%u of version %u\n", i, i % 100 ? 0 : version);
+    fclose(f);
+}
+
+static bool same_files(const char *a, const char *b)
+{
+    size_t a_size = 0, b_size = 0;
+    char *x = (char *)dx_test_file(a, &a_size), *y = (char *)dx_test_file(b, &b_size);
+    bool same = x && y && a_size == b_size && memcmp(x, y, a_size) == 0;
+    free(x);
+    free(y);
+    return same;
+}
+
+DX_TEST(w_76_dxup_gc_killed_at_every_call_with_a_server_and_readers)
+{
+    char store[80], in[80], out[80], address[40];
+    long at;
+    int killed = 1;
+    unsigned version = 0;
+    if (access("build/dxup", X_OK) != 0) DX_SKIP("build/dxup is not there");
+    snprintf(folder, sizeof folder, "/tmp/dx_faults_%d", (int)getpid());
+    DX_CHECK_EQ(mkdir(folder, 0700), 0);
+    snprintf(store, sizeof store, "%s/store", folder);
+    snprintf(in, sizeof in, "%s/in", folder);
+    snprintf(out, sizeof out, "%s/out", folder);
+    snprintf(address, sizeof address, "127.0.0.1:%d", 20000 + (int)(getpid() % 20000));
+    write_file(in, ++version);
+    DX_CHECK_EQ(dxup("publish", store, "file", in, NULL), 0);
+    const char *const serve[] = {"dxup", "serve", store, "--listen", address, NULL};
+    pid_t server = start(serve, false);
+    for (double until = seconds() + 20; dxup("pull", address, "file", out, NULL) != 0;) DX_CHECK(seconds() < until);
+    for (at = 1; killed == 1; at++) {
+        killed = gc_killed_at(store, at);
+        if (killed < 0 && at == 1) {
+            kill(server, SIGKILL);
+            waitpid(server, NULL, 0);
+            DX_SKIP("processes cannot be traced here");
+        }
+        DX_CHECK(killed >= 0);
+        DX_CHECK_EQ(dxup("pull", address, "file", out, NULL), 0); /* the server goes on with one log or the other */
+        DX_CHECK(same_files(in, out));
+        DX_CHECK_EQ(dxup("verify", store, "--quiet", NULL, NULL), 0);
+        write_file(in, ++version);
+        DX_CHECK_EQ(dxup("publish", store, "file", in, "--quiet"), 0); /* so does the next writer, */
+        DX_CHECK_EQ(dxup("pull", address, "file", out, NULL), 0);      /* and the server sees what it made */
+        DX_CHECK(same_files(in, out));
+        snprintf(out + strlen(folder), 20, "/store/objects.new");
+        DX_CHECK(access(out, F_OK) != 0); /* nothing is left over */
+        snprintf(out + strlen(folder), 20, "/out");
+    }
+    kill(server, SIGKILL);
+    waitpid(server, NULL, 0);
+    printf("     %ld kills\n", at - 2);
+    DX_CHECK(at > 10);
+    char command[100];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    DX_CHECK_EQ(system(command), 0);
+}
+#endif
