@@ -863,6 +863,7 @@ DX_TEST(tr_names_that_were_chosen_divide_a_directory_within_its_limits)
 
 /* >>processes: dxup gc, killed at every call of the system that changes something ---------------------------- */
 #if defined(__linux__) && defined(__x86_64__)
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -883,6 +884,7 @@ static pid_t start(const char *const *argv, bool traced)
 {
     pid_t child = fork();
     if (child != 0) return child;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr)) _exit(99);
     if (traced) ptrace(PTRACE_TRACEME, 0, NULL, NULL);
     execv("build/dxup", (char *const *)(uintptr_t)argv);
