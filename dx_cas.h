@@ -205,7 +205,8 @@ enum { /* dx_cas_desc.durability: what a commit survives that returned 0. All su
     DX_CAS_FULL = 0,      /* a power cut; two syncs, so that damage never looks like a cut */
     DX_CAS_FULL_ONCE = 1, /* a power cut; one sync up to 4 MiB, for which damage of the last commit
                              looks like a cut, and open hashes the objects of that commit again */
-    DX_CAS_BARRIER = 2,   /* the same, but a power cut may take the last commits back, in order */
+    DX_CAS_BARRIER = 2,   /* the same, but a power cut may take the last commits back, in order;
+                             behind barriers open hashes all since the last sync again */
     DX_CAS_NONE = 3       /* a power cut takes back all since the last commit of another kind, or
                              none; until one of another kind open hashes all of them again */
 };
@@ -2693,10 +2694,11 @@ static void dx_cas_p_scan_sure(dx_cas_p_scan *c)
 static void dx_cas_p_scan_commit(dx_cas_p_scan *c, const dx_cas_p_record *r)
 {
     uint32_t marks = r->flags >> 8;
+    bool synced = !(marks & (DX_CAS_P_LOOSE | DX_CAS_P_ORDERED)); /* a barrier that fails is none */
     if (c->chain_known && !dx_cas_p_chain_fits(c, r)) dx_cas_p_scan_lost(c, r->place);
     if (r->logical <= c->tip.sequence) return; /* left over from somewhere else */
-    if (!(marks & DX_CAS_P_LOOSE)) dx_cas_p_scan_sure(c);
-    if (!(marks & (DX_CAS_P_LOOSE | DX_CAS_P_ORDERED))) {
+    if (synced) {
+        dx_cas_p_scan_sure(c);
         c->durable_end = marks & DX_CAS_P_ONCE ? c->tip.end : r->place;
     }
     if (c->lost && c->suspect == 0) c->suspect_place = c->lost_place;
@@ -2706,7 +2708,7 @@ static void dx_cas_p_scan_commit(dx_cas_p_scan *c, const dx_cas_p_record *r)
     dx_cas_p_tip_set(&c->tip, &r->id, r->logical, r->next);
     c->tip.marks = marks;
     c->chain_known = true;
-    if (!(marks & DX_CAS_P_ONCE)) dx_cas_p_scan_sure(c);
+    if (synced && !(marks & DX_CAS_P_ONCE)) dx_cas_p_scan_sure(c);
 }
 
 /* Enter an object of the log. Its id is only what the header says. Where many ids have the same

@@ -182,7 +182,7 @@ static int file_sync(void *user)
         f->stable_size = f->size;
         forget_dirty(f);
     } else if (!f->world->off && f->world->cleans) {
-        write_back(f, 255, 4);
+        write_back(f, 1 + pick(f->world, f->world->barriers + 1u), pick(f->world, 9));
         forget_dirty(f);
     }
     return error;
@@ -195,7 +195,7 @@ static int file_barrier(void *user)
     if (error == DX_CAS_OK && f->world->barriers < 200) f->world->barriers++;
     else if (error == DX_CAS_OK) write_back(f, 256, 8);
     else if (!f->world->off && f->world->cleans) {
-        write_back(f, 255, 4);
+        write_back(f, 1 + pick(f->world, f->world->barriers + 1u), pick(f->world, 9));
         forget_dirty(f);
     }
     return error;
@@ -256,7 +256,7 @@ static void power(world *w)
 
 static int folder_sync(world *w)
 {
-    int error = strike(w, CALL_SYNC);
+    int error = strike(w, CALL_OTHER); /* it is not one of the syncs that lose pages */
     if (error == DX_CAS_OK) w->path_stable = w->path;
     return error;
 }
@@ -388,7 +388,7 @@ static void arm(run *r)
 {
     world *w = &r->world;
     w->next_fault = 1 + (long)any(r, any(r, 3) ? 120 : 20);
-    w->failing_syncs = any(r, 6) == 0;
+    w->failing_syncs = any(r, 3) == 0;
     w->room = any(r, 6) ? CAPACITY : w->files[w->path].size + any(r, 1500);
     w->struck = false;
 }
@@ -557,7 +557,7 @@ static void session(run *r)
         }
         if (error || moved || r->world.off) break;
     }
-    if (!r->world.off && any(r, 3) == 0) r->world.off = r->world.cut = true;
+    if (!r->world.off && any(r, 2) == 0) r->world.off = r->world.cut = true;
     end_session(r);
 }
 
