@@ -163,6 +163,7 @@ static int file_write(void *user, uint64_t at, const void *data, size_t size)
         error = DX_CAS_ENOSPACE;
         f->world->struck = true;
     }
+    if (at + size > CAPACITY) f->world->struck = true;
     if (was_off || at >= CAPACITY || size > CAPACITY - at) return error ? error : DX_CAS_ENOSPACE;
     if (error) size = pick(f->world, (unsigned)size + 1); /* a part of it may be there */
     put(f, (size_t)at, (const uint8_t *)data, size);
