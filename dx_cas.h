@@ -112,7 +112,8 @@ extern "C" {
     X(-33, ELOCKED)    /* another writer has the store open */                                     \
     X(-34, EREADONLY)  /* the store was opened for reading, or is damaged */                       \
     X(-35, EMOVED)     /* another store took its place (dx_cas_retire): open its path again */     \
-    X(-36, EBASE)      /* what the object was stored as a delta of is missing or damaged */
+    X(-36, EBASE)      /* what the object was stored as a delta of is missing or damaged */        \
+    X(-37, EZERO)      /* a reserved byte of the store header is not zero */
 
 typedef enum dx_cas_error {
 #define DX_CAS_P_ENUM(value, constant) DX_CAS_##constant = value,
@@ -301,7 +302,8 @@ typedef struct dx_cas_damage {
     uint32_t  kind;   /* DX_CAS_DAMAGE_... */
     uint64_t  offset; /* of the record on the device */
     uint64_t  size;   /* bytes affected, 0 = unknown */
-    dx_cas_id id;     /* OBJECT, MISSING, UNKNOWN: which object; otherwise zero */
+    dx_cas_id id;     /* OBJECT, MISSING, UNKNOWN: which object. COMMIT: the chain that the right
+                         copy has. Otherwise zero, also where the chain itself is broken */
 } dx_cas_damage;
 typedef int dx_cas_damage_fn(void *user, const dx_cas_damage *damage); /* not 0: stop, ECANCELED */
 
@@ -372,6 +374,7 @@ DX_CAS_API size_t dx_cas_memory_size(const dx_cas_desc *desc);
    DX_CAS_ECORRUPT    committed bytes are damaged, dx_cas_damage_offset() says where; with
                       DX_CAS_ACCEPT_DAMAGE it opens, only for reading. Or: not a store (0)
    DX_CAS_EVERSION, DX_CAS_ENOTSUP  made by a newer dx_cas.h, with another hash
+   DX_CAS_EZERO       a reserved byte of the store header is not zero
    After an error the store is closed; the two questions above can still be asked. */
 DX_CAS_API int  dx_cas_open(dx_cas_store *s, const dx_cas_desc *desc);
 /* Forget the borrowed things. What was not committed is gone. Safe twice and on zeros. */
@@ -1592,6 +1595,10 @@ static bool dx_cas_p_sane(const dx_cas_store *s, const dx_cas_p_record *r)
                                   : DX_CAS_P_RETIRED;
     uint32_t flags = r->type == DX_CAS_P_COMMIT ? r->flags & ~(marks << 8) : r->flags;
     if (r->type != DX_CAS_P_COMMIT && r->codec == 0 && r->stored != r->logical) return false;
+    if (r->type == DX_CAS_P_COMMIT && (r->flags >> 8 & DX_CAS_P_LOOSE) &&
+        !(r->flags >> 8 & DX_CAS_P_ONCE)) {
+        return false; /* loose says how a commit of one sync went down */
+    }
     return r->stored >= rules[i].stored_min && r->stored <= rules[i].stored_max &&
            flags >= rules[i].flags_min && flags <= rules[i].flags_max &&
            r->codec <= rules[i].codec_max && (r->codec == 0 || r->logical <= DX_CAS_P_PLACE_MAX);
@@ -1750,6 +1757,17 @@ static void dx_cas_p_tip_first(const dx_cas_store *s, const uint8_t *head, dx_ca
     tip->marks = 0;
 }
 
+/* Bytes 32..56 and 57..60 of the store header mean nothing yet and must be zero: the first of them
+   go into the chain of commits, and a writer that completed a copy would write zeros there. */
+static bool dx_cas_p_reserved_zero(const uint8_t *head)
+{
+    uint32_t i, bits = 0;
+    for (i = 32; i < 60; i++) {
+        if (i != 56) bits |= head[i];
+    }
+    return bits == 0;
+}
+
 /* DX_CAS_ECORRUPT: not a header. Others: a header, but of a kind that this build does not know. */
 static int dx_cas_p_decode_store(dx_cas_store *s, const uint8_t *head, uint32_t copy)
 {
@@ -1757,6 +1775,7 @@ static int dx_cas_p_decode_store(dx_cas_store *s, const uint8_t *head, uint32_t 
     if (dx_cas_p_load32(head + 60) != dx_cas_p_crc32c(0, head, 60)) return DX_CAS_ECORRUPT;
     if (head[8] != 1 || head[9] != 0 || dx_cas_p_load32(head + 12) > 1) return DX_CAS_EVERSION;
     if (head[10] != DX_CAS_P_HASH_NUMBER) return DX_CAS_ENOTSUP;
+    if (!dx_cas_p_reserved_zero(head)) return DX_CAS_EZERO;
     if (head[11] < 3 || head[11] > 12 || head[56] != copy + 1) return DX_CAS_ECORRUPT;
     s->desc_.align = (uint32_t)1 << head[11];
     s->features_ = dx_cas_p_load32(head + 12);
@@ -2204,6 +2223,17 @@ static size_t dx_cas_p_encode_ref(const dx_cas_p_ref *r, uint8_t *out)
     return DX_CAS_P_REF_FIXED + name_size + r->ref.info_size;
 }
 
+/* Trim and delete say nothing but the name and its numbers: kind, info, time, size and ids are
+   zero. Delete leaves no version, so there is none to point to. */
+static bool dx_cas_p_drop_sound(const uint8_t *p)
+{
+    uint64_t version = dx_cas_p_load64(p + 8), oldest = dx_cas_p_load64(p + 16);
+    uint32_t i, bits = p[2] | dx_cas_p_load32(p + 4);
+    for (i = 32; i < DX_CAS_P_REF_FIXED; i++) bits |= p[i];
+    if (bits) return false;
+    return p[0] == DX_CAS_P_TRIM || (dx_cas_p_load64(p + 24) == 0 && oldest == version + 1);
+}
+
 static bool dx_cas_p_decode_ref(const uint8_t *p, size_t size, dx_cas_p_ref *r)
 {
     size_t name_size = p[1], info_size = p[2];
@@ -2227,6 +2257,7 @@ static bool dx_cas_p_decode_ref(const uint8_t *p, size_t size, dx_cas_p_ref *r)
     DX_CAS_MEMCPY(r->ref.info, p + DX_CAS_P_REF_FIXED + name_size, info_size);
     if (r->ref.version == 0 || r->ref.version >= UINT64_MAX - 1) return false;
     if (r->exists && r->ref.oldest > r->ref.version) return false;
+    if (r->op != DX_CAS_P_SET && !dx_cas_p_drop_sound(p)) return false;
     return dx_cas_p_name_ok(r->ref.name) && r->ref.name[name_size - 1] != 0;
 }
 
@@ -2437,11 +2468,15 @@ typedef struct dx_cas_p_scan {
     uint64_t entries, commit_entries; /* records that may need a slot, and those committed */
 } dx_cas_p_scan;
 
-/* Zeros are no record: behind the log there may be many. */
+/* Zeros are no record: behind the log there may be many. But zeros may also be what is left of the
+   first copy of a commit, whose second one follows. */
 static uint64_t dx_cas_p_skip_zeros(const dx_cas_p_scan *c, uint64_t place)
 {
-    while (place >= c->window_place && place + 4 <= c->window_place + c->window_size &&
-           dx_cas_p_load32(c->s->work_ + (size_t)(place - c->window_place)) == 0) {
+    const uint8_t *work = c->s->work_;
+    uint64_t end = c->window_place + c->window_size;
+    while (place >= c->window_place && place + DX_CAS_P_HEAD + 4 <= end) {
+        size_t at = (size_t)(place - c->window_place);
+        if (dx_cas_p_load32(work + at) || dx_cas_p_load32(work + at + DX_CAS_P_HEAD)) break;
         place += c->s->desc_.align;
     }
     return place;
@@ -2463,28 +2498,42 @@ static int dx_cas_p_look(dx_cas_p_scan *c, uint64_t place, dx_cas_p_record *r)
     return dx_cas_p_sound(r->type == DX_CAS_P_COMMIT || r->next <= c->limit);
 }
 
+static bool dx_cas_p_second_copy(const dx_cas_p_record *r)
+{
+    return r->type == DX_CAS_P_COMMIT && (r->flags & 255) == 2;
+}
+
+/* The record that begins at place. A commit begins with its first copy; where that one is damaged
+   the second copy, right behind, serves as well, but the commit begins where the first one stood.
+   So a second copy at place itself is no beginning of anything. */
+static int dx_cas_p_record_at(dx_cas_p_scan *c, uint64_t place, dx_cas_p_record *r)
+{
+    int error = dx_cas_p_look(c, place, r);
+    if (error == DX_CAS_OK && !dx_cas_p_second_copy(r)) return DX_CAS_OK;
+    if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT) return error;
+    error = dx_cas_p_look(c, place + DX_CAS_P_HEAD, r);
+    if (error == DX_CAS_OK) error = dx_cas_p_sound(dx_cas_p_second_copy(r));
+    r->place = place;
+    DX_CAS_ASSERT(error != DX_CAS_OK || r->next - place >= 2 * DX_CAS_P_HEAD);
+    return error;
+}
+
 /* The next record, or the gap to it (type 0, r->place .. r->next). ENOTFOUND: none follows. */
 static int dx_cas_p_step(dx_cas_p_scan *c, dx_cas_p_record *r)
 {
     uint64_t place = c->place;
-    int error = dx_cas_p_look(c, r->next = place, r);
-    if (error == DX_CAS_ECORRUPT) { /* the second copy of a commit serves as well */
-        error = dx_cas_p_look(c, place + DX_CAS_P_HEAD, r);
-        if (error == DX_CAS_OK) {
-            error = dx_cas_p_sound(r->type == DX_CAS_P_COMMIT && (r->flags & 255) == 2);
-        }
-        r->place = place;
-    }
+    int error = dx_cas_p_record_at(c, place, r);
     if (error == DX_CAS_ECORRUPT) {
         while (error == DX_CAS_ECORRUPT && place < c->limit) {
             place = dx_cas_p_skip_zeros(c, place + c->s->desc_.align);
-            error = dx_cas_p_look(c, place, r);
+            error = dx_cas_p_record_at(c, place, r);
         }
         if (error == DX_CAS_ECORRUPT) error = DX_CAS_ENOTFOUND;
         r->type = 0;
         r->place = c->place;
         r->next = place < c->limit ? place : c->limit;
     }
+    DX_CAS_ASSERT(error != DX_CAS_OK || r->next > c->place);
     c->place = r->next;
     return error;
 }
@@ -2494,13 +2543,30 @@ static void dx_cas_p_scan_lost(dx_cas_p_scan *c, uint64_t place)
     if (c->lost++ == 0) c->lost_place = place;
 }
 
-/* Does this commit follow from the headers before it? Only then is it the next one for certain. */
-static bool dx_cas_p_chain_fits(const dx_cas_p_scan *c, const dx_cas_p_record *r)
+/* Does this commit follow from the headers since that one? Only then is it the next for certain. */
+static bool dx_cas_p_chain_fits(const dx_cas_tip_ *tip, const dx_cas_p_record *r)
 {
     dx_cas_id id;
-    if (!c->chain_known || r->logical != c->tip.sequence + 1) return false;
-    dx_cas_p_chain_end(&c->tip, r->logical, r->flags >> 8, &id);
+    if (r->logical != tip->sequence + 1) return false;
+    dx_cas_p_chain_end(tip, r->logical, r->flags >> 8, &id);
     return dx_cas_id_equal(&id, &r->id);
+}
+
+/* *fits: does the commit follow, or is it not known what it should follow from? A first copy that
+   does not may be an old one that came back: then the second one counts, and takes its place. */
+static int dx_cas_p_scan_fits(dx_cas_p_scan *c, dx_cas_p_record *r, bool *fits)
+{
+    dx_cas_p_record second;
+    int error;
+    *fits = !c->chain_known || dx_cas_p_chain_fits(&c->tip, r);
+    if (*fits) return DX_CAS_OK;
+    error = dx_cas_p_look(c, r->place + DX_CAS_P_HEAD, &second);
+    if (error != DX_CAS_OK) return error == DX_CAS_ECORRUPT ? DX_CAS_OK : error;
+    *fits = dx_cas_p_second_copy(&second) && dx_cas_p_chain_fits(&c->tip, &second);
+    if (!*fits) return DX_CAS_OK;
+    second.place = r->place;
+    *r = second;
+    return DX_CAS_OK;
 }
 
 /* The last commit that was read was durable: what is damaged before it, is damage. */
@@ -2514,10 +2580,10 @@ static void dx_cas_p_scan_sure(dx_cas_p_scan *c)
 
 /* A commit makes what came before it count, the damage too, unless it went down in one sync with
    it. A later one was not written before that sync had ended. */
-static void dx_cas_p_scan_commit(dx_cas_p_scan *c, const dx_cas_p_record *r)
+static void dx_cas_p_scan_commit(dx_cas_p_scan *c, const dx_cas_p_record *r, bool fits)
 {
     uint32_t marks = r->flags >> 8;
-    if (c->chain_known && !dx_cas_p_chain_fits(c, r)) dx_cas_p_scan_lost(c, r->place);
+    if (!fits) dx_cas_p_scan_lost(c, r->place);
     if (r->logical <= c->tip.sequence) return; /* left over from somewhere else */
     if (!(marks & DX_CAS_P_LOOSE)) dx_cas_p_scan_sure(c);
     if (c->lost && c->suspect == 0) c->suspect_place = c->lost_place;
@@ -2569,6 +2635,7 @@ static int dx_cas_p_scan_run(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limit, 
     dx_cas_p_scan_start(c, s, limit, insert);
     for (;;) {
         dx_cas_p_record r;
+        bool fits;
         int error = dx_cas_p_step(c, &r);
         s->damage_offset_ = damage; /* a torn tail is no damage */
         if (error != DX_CAS_OK) return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
@@ -2576,7 +2643,8 @@ static int dx_cas_p_scan_run(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limit, 
             dx_cas_p_scan_lost(c, r.place);
             c->chain_known = false;
         } else if (r.type == DX_CAS_P_COMMIT) {
-            dx_cas_p_scan_commit(c, &r);
+            DX_CAS_P_TRY(dx_cas_p_scan_fits(c, &r, &fits));
+            dx_cas_p_scan_commit(c, &r, fits);
         } else {
             DX_CAS_P_TRY(dx_cas_p_scan_record(c, &r));
         }
@@ -2969,7 +3037,8 @@ static bool dx_cas_p_desc_ok(const dx_cas_desc *desc)
     }
     for (i = 0; i < desc->codec_count; i++) {
         const dx_cas_codec *c = &desc->codecs[i];
-        if (c->number == 0 || !c->compress || !c->decompress) return false;
+        bool reserved = c->number == 0 || (c->number > 2 && c->number < 128);
+        if (reserved || !c->compress || !c->decompress) return false;
     }
     return true;
 }
@@ -3230,15 +3299,20 @@ static int dx_cas_p_check_header(dx_cas_p_check *k)
                                 DX_CAS_DAMAGE_PADDING);
 }
 
-static int dx_cas_p_check_commit(dx_cas_p_check *k, const dx_cas_p_record *r)
+static int dx_cas_p_check_commit(dx_cas_p_check *k, dx_cas_p_record *r)
 {
-    int error = dx_cas_p_sound(!k->scan.chain_known || dx_cas_p_chain_fits(&k->scan, r));
+    bool fits;
+    int error;
+    DX_CAS_P_TRY(dx_cas_p_scan_fits(&k->scan, r, &fits));
+    k->scan.window_size = 0; /* what follows uses the work memory */
     (void)dx_cas_p_encode_commit(k->scan.s, r->place, r->logical, r->flags >> 8, &r->id,
                                  k->scan.s->work_);
-    dx_cas_p_scan_commit(&k->scan, r);
+    dx_cas_p_scan_commit(&k->scan, r, fits);
     k->report.commits++;
-    return dx_cas_p_check_bytes(k, error, r->place, k->scan.s->work_, 2 * DX_CAS_P_HEAD,
-                                DX_CAS_DAMAGE_COMMIT);
+    error = dx_cas_p_sound(fits);
+    if (fits) error = dx_cas_p_compare(k->scan.s, r->place, k->scan.s->work_, 2 * DX_CAS_P_HEAD);
+    return dx_cas_p_told(k, error, DX_CAS_DAMAGE_COMMIT, r->place, 2 * DX_CAS_P_HEAD,
+                         fits ? &r->id : NULL);
 }
 
 /* The bytes of an object; is what a list node lists there, as large as it says? */
@@ -3292,7 +3366,7 @@ static int dx_cas_p_check_ref(dx_cas_p_check *k, const dx_cas_p_record *r)
                          kind == DX_CAS_DAMAGE_REF ? NULL : &ref.ref.root);
 }
 
-static int dx_cas_p_check_record(dx_cas_p_check *k, const dx_cas_p_record *r)
+static int dx_cas_p_check_record(dx_cas_p_check *k, dx_cas_p_record *r)
 {
     uint64_t end = r->place + DX_CAS_P_HEAD + r->stored;
     k->scan.window_size = 0; /* what follows uses the work memory */
@@ -3305,6 +3379,7 @@ static int dx_cas_p_check_record(dx_cas_p_check *k, const dx_cas_p_record *r)
         DX_CAS_P_TRY(r->type == DX_CAS_P_REF ? dx_cas_p_check_ref(k, r)
                                              : dx_cas_p_check_object(k, r));
     }
+    DX_CAS_ASSERT(r->next >= end);
     return dx_cas_p_check_bytes(k, 0, end, NULL, (size_t)(r->next - end), DX_CAS_DAMAGE_PADDING);
 }
 
