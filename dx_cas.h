@@ -420,7 +420,8 @@ DX_CAS_API int dx_cas_retire(dx_cas_store *s);
    version expected; 0 = it must not exist, or DX_CAS_ANY_VERSION. */
 DX_CAS_API int dx_cas_ref_set(dx_cas_store *s, const dx_cas_ref *ref, uint64_t expected,
                               uint64_t *version);
-/* version 0 = the latest, O(1); another walks back from the latest. DX_CAS_ENOTFOUND. */
+/* version 0 = the latest, O(1); another walks back from the latest, and where a version between is
+   damaged, through all of the log. DX_CAS_ENOTFOUND. */
 DX_CAS_API int dx_cas_ref_get(dx_cas_store *s, const char *name, uint64_t version, dx_cas_ref *out);
 /* From a version to the one before it, O(1). DX_CAS_ENOTFOUND after the oldest. */
 DX_CAS_API int dx_cas_ref_previous(dx_cas_store *s, dx_cas_ref *ref);
@@ -2393,19 +2394,6 @@ DX_CAS_API int dx_cas_ref_previous(dx_cas_store *s, dx_cas_ref *ref)
     return dx_cas_p_load_version(s, ref->name, ref->previous_, ref->version - 1, ref->oldest, ref);
 }
 
-DX_CAS_API int dx_cas_ref_get(dx_cas_store *s, const char *name, uint64_t version, dx_cas_ref *out)
-{
-    dx_cas_p_ref r;
-    uint64_t most;
-    if (!s || !out) return DX_CAS_EINVAL;
-    DX_CAS_P_TRY(dx_cas_p_name(s, name, &r));
-    most = r.ref.version;
-    if (!r.exists || version > most || (version && version < r.ref.oldest)) return DX_CAS_ENOTFOUND;
-    DX_CAS_P_TRY(dx_cas_p_load_version(s, name, r.newest, most, r.ref.oldest, out));
-    while (version && out->version > version) DX_CAS_P_TRY(dx_cas_ref_previous(s, out));
-    return version && out->version != version ? DX_CAS_ENOTFOUND : DX_CAS_OK;
-}
-
 DX_CAS_API int dx_cas_ref_next(dx_cas_store *s, uint64_t *cursor, dx_cas_ref *out)
 {
     if (!s || !cursor || !out || !s->open_) return DX_CAS_EINVAL;
@@ -2464,6 +2452,7 @@ typedef struct dx_cas_p_scan {
     uint64_t lost, lost_place;    /* damage since the last commit: none if no commit follows */
     uint64_t suspect, suspect_place; /* damage before a commit that may be half of a power cut's */
     uint64_t good_end;               /* of the last commit that is certainly none */
+    bool     gone;                   /* a commit behind it was durable, too, and is not there */
     uint64_t damage, damage_place;   /* damage before such a one */
     uint64_t entries, commit_entries; /* records that may need a slot, and those committed */
 } dx_cas_p_scan;
@@ -2569,23 +2558,37 @@ static int dx_cas_p_scan_fits(dx_cas_p_scan *c, dx_cas_p_record *r, bool *fits)
     return DX_CAS_OK;
 }
 
+/* What was lost at that place was durable: no power cut took it. */
+static void dx_cas_p_scan_damage(dx_cas_p_scan *c, uint64_t *lost, uint64_t place)
+{
+    if (*lost && c->damage == 0) c->damage_place = place;
+    c->damage += *lost;
+    *lost = 0;
+}
+
 /* The last commit that was read was durable: what is damaged before it, is damage. */
 static void dx_cas_p_scan_sure(dx_cas_p_scan *c)
 {
-    if (c->suspect && c->damage == 0) c->damage_place = c->suspect_place;
-    c->damage += c->suspect;
-    c->suspect = 0;
+    dx_cas_p_scan_damage(c, &c->suspect, c->suspect_place);
     c->good_end = c->tip.end;
+    c->gone = false;
 }
 
 /* A commit makes what came before it count, the damage too, unless it went down in one sync with
-   it. A later one was not written before that sync had ended. */
+   it. A later one was not written before that sync had ended: so a commit whose number is missing
+   before it was durable, and is damaged. */
 static void dx_cas_p_scan_commit(dx_cas_p_scan *c, const dx_cas_p_record *r, bool fits)
 {
     uint32_t marks = r->flags >> 8;
     if (!fits) dx_cas_p_scan_lost(c, r->place);
     if (r->logical <= c->tip.sequence) return; /* left over from somewhere else */
-    if (!(marks & DX_CAS_P_LOOSE)) dx_cas_p_scan_sure(c);
+    if (!(marks & DX_CAS_P_LOOSE)) {
+        dx_cas_p_scan_sure(c);
+        if (r->logical > c->tip.sequence + 1) {
+            c->gone = true;
+            dx_cas_p_scan_damage(c, &c->lost, c->lost_place);
+        }
+    }
     if (c->lost && c->suspect == 0) c->suspect_place = c->lost_place;
     c->suspect += c->lost;
     c->lost = c->records = 0;
@@ -2660,13 +2663,19 @@ static void dx_cas_p_scan_accept(const dx_cas_p_scan *c)
     s->stats_.damaged_places += c->damage;
 }
 
-/* Commits that went down in one sync with their records count as long as all of these are whole. */
+/* Commits that went down in one sync with their records count as long as all of these are whole. If
+   one of them is damaged for certain, they all count: where it stood, no longer says what was
+   durable with it. */
 static int dx_cas_p_scan_recheck(dx_cas_p_scan *c)
 {
     dx_cas_store *s = c->s;
     uint64_t damage = s->damage_offset_, bad = c->suspect ? c->suspect_place : UINT64_MAX;
     uint64_t good = c->good_end;
     dx_cas_p_scan k;
+    if (c->gone) {
+        dx_cas_p_scan_sure(c);
+        return DX_CAS_OK;
+    }
     dx_cas_p_scan_start(&k, s, c->tip.end, false);
     for (k.place = c->good_end; k.place < k.limit && k.place < bad;) {
         dx_cas_p_record r;
@@ -3249,6 +3258,54 @@ DX_CAS_API int dx_cas_refresh(dx_cas_store *s)
     }
     s->idle_size_ = size;
     return s->tip_.marks & DX_CAS_P_RETIRED ? DX_CAS_EMOVED : DX_CAS_OK;
+}
+
+/* A version that the records between it and the latest no longer lead to, since one of them is
+   damaged: read all the log for it. */
+static int dx_cas_p_search_version(dx_cas_store *s, const char *name, uint64_t version,
+                                   dx_cas_ref *out)
+{
+    dx_cas_p_scan c;
+    dx_cas_p_record rec;
+    uint64_t damage = s->damage_offset_;
+    int error;
+    dx_cas_p_scan_start(&c, s, s->end_, false);
+    c.place = dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
+    while ((error = dx_cas_p_step(&c, &rec)) == DX_CAS_OK) {
+        dx_cas_p_ref r;
+        if (rec.type != DX_CAS_P_REF) continue;
+        error = dx_cas_p_read_ref(s, &rec, &r);
+        if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT) return error;
+        if (error != DX_CAS_OK || r.op != DX_CAS_P_SET || r.ref.version != version) continue;
+        if (DX_CAS_MEMCMP(name, r.ref.name, dx_cas_p_length(name) + 1) != 0) continue;
+        s->damage_offset_ = damage;
+        *out = r.ref;
+        return DX_CAS_OK;
+    }
+    s->damage_offset_ = damage; /* what the caller met is the reason */
+    return error == DX_CAS_ENOTFOUND ? DX_CAS_ECORRUPT : error;
+}
+
+DX_CAS_API int dx_cas_ref_get(dx_cas_store *s, const char *name, uint64_t version, dx_cas_ref *out)
+{
+    dx_cas_p_ref r;
+    uint64_t latest, oldest;
+    int error;
+    if (!s || !out) return DX_CAS_EINVAL;
+    DX_CAS_P_TRY(dx_cas_p_name(s, name, &r));
+    latest = r.ref.version;
+    oldest = r.ref.oldest;
+    if (!r.exists || version > latest || (version && version < oldest)) return DX_CAS_ENOTFOUND;
+    error = dx_cas_p_load_version(s, name, r.newest, latest, oldest, out);
+    while (error == DX_CAS_OK && version && out->version > version) {
+        error = dx_cas_ref_previous(s, out);
+    }
+    if (error == DX_CAS_ECORRUPT && version) {
+        error = dx_cas_p_search_version(s, name, version, out);
+        out->oldest = oldest;
+    }
+    if (error != DX_CAS_OK) return error;
+    return version && out->version != version ? DX_CAS_ENOTFOUND : DX_CAS_OK;
 }
 
 /* >>verify ------------------------------------------------------------- */

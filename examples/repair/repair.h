@@ -74,6 +74,7 @@ typedef struct dx_cas_p_fix {
     dx_cas_damage_fn *lost;
     void    *user;
     dx_cas_repair_report report;
+    uint64_t known; /* number of the last commit that follows here and is in the backup */
     bool     again; /* the checkpoint was cut: what it said is no longer so */
     int      error; /* of the device: nothing more is tried */
 } dx_cas_p_fix;
@@ -137,6 +138,8 @@ typedef struct dx_cas_p_heal {
     dx_cas_p_scan mine, theirs; /* read the two logs; both have their own work memory */
     dx_cas_p_record m, t;       /* what stands at a place in each */
     bool has_m, has_t;
+    bool commits;               /* write commits, else the records between them */
+    uint64_t unresolved;        /* stretches without proof and payloads that stay damaged */
 } dx_cas_p_heal;
 
 /* What stands at a place that follows from that tip. Errors of the damaged store's device count;
@@ -171,21 +174,52 @@ static const dx_cas_p_record *dx_cas_p_heal_choose(const dx_cas_p_heal *h, bool 
     return h->has_m ? &h->m : NULL;
 }
 
+/* Is the payload of that record right? Of a delta whose base is not in the index yet that cannot
+   be said. */
+static bool dx_cas_p_heal_whole(dx_cas_p_heal *h, const dx_cas_p_record *r)
+{
+    int error = dx_cas_p_fix_whole(h->k->s, r);
+    h->mine.window_size = 0;
+    return error == DX_CAS_OK;
+}
+
+/* The payload of the other store's record, if it is right. *whole: what stands here now is. */
+static int dx_cas_p_heal_payload(dx_cas_p_heal *h, bool *whole)
+{
+    dx_cas_p_fix *k = h->k;
+    uint64_t place = h->t.place + DX_CAS_P_HEAD;
+    int error = dx_cas_p_fix_whole(k->other, &h->t);
+    h->theirs.window_size = 0;
+    if (error == DX_CAS_OK) error = dx_cas_p_fix_copy(k, place, place, h->t.stored);
+    if (k->error != DX_CAS_OK) return k->error;
+    *whole = error == DX_CAS_OK || dx_cas_p_heal_whole(h, &h->t);
+    return DX_CAS_OK;
+}
+
 /* Write the record of the other store that h->t is, its payload first: a header says that a payload
    is there. One that is damaged there, too, is left as it is. */
 static int dx_cas_p_heal_record(dx_cas_p_heal *h)
 {
-    dx_cas_p_fix *k = h->k;
-    const dx_cas_p_record *r = &h->t;
-    int error = dx_cas_p_fix_whole(k->other, r);
-    h->mine.window_size = h->theirs.window_size = 0;
-    if (error == DX_CAS_OK) {
-        uint64_t place = r->place + DX_CAS_P_HEAD;
-        (void)dx_cas_p_fix_copy(k, place, place, r->stored);
-        if (k->error != DX_CAS_OK) return k->error;
+    bool whole;
+    DX_CAS_P_TRY(dx_cas_p_heal_payload(h, &whole));
+    h->unresolved += !whole;
+    h->k->report.repaired++;
+    h->mine.window_size = 0;
+    return dx_cas_p_fix_write(h->k, h->t.place, h->t.head, DX_CAS_P_HEAD);
+}
+
+/* A record whose header is right. The check that follows mends payloads, but does not come to those
+   of commits at the end that were made with one sync, and do not count because of them. */
+static int dx_cas_p_heal_same(dx_cas_p_heal *h, const dx_cas_p_record *r)
+{
+    bool whole = h->k->s->features_ == 0 || dx_cas_p_heal_whole(h, r);
+    if (whole) return DX_CAS_OK;
+    if (h->has_t && DX_CAS_MEMCMP(r->head, h->t.head, DX_CAS_P_HEAD) == 0) {
+        DX_CAS_P_TRY(dx_cas_p_heal_payload(h, &whole));
+        h->k->report.repaired += whole;
     }
-    k->report.repaired++;
-    return dx_cas_p_fix_write(k, r->place, r->head, DX_CAS_P_HEAD);
+    h->unresolved += !whole;
+    return DX_CAS_OK;
 }
 
 /* Write both copies of a commit that the store lost, behind what it commits. */
@@ -220,10 +254,12 @@ static int dx_cas_p_heal_segment(dx_cas_p_heal *h, dx_cas_tip_ *tip, bool prefer
         if (r->type == DX_CAS_P_COMMIT) {
             *shared = same;
             dx_cas_p_tip_set(tip, &r->id, r->logical, r->next);
-            return write && !same ? dx_cas_p_heal_commit(h, r) : DX_CAS_OK;
+            if (write && h->has_t) h->k->known = r->logical;
+            return write && !same && h->commits ? dx_cas_p_heal_commit(h, r) : DX_CAS_OK;
         }
         DX_CAS_P_HASH(update)(&at.chain, r->head, sizeof r->head);
-        if (write && !same) DX_CAS_P_TRY(dx_cas_p_heal_record(h));
+        if (!write || h->commits) continue;
+        DX_CAS_P_TRY(same ? dx_cas_p_heal_same(h, r) : dx_cas_p_heal_record(h));
     }
 }
 
@@ -273,10 +309,11 @@ static int dx_cas_p_heal_skip(dx_cas_p_heal *h, dx_cas_tip_ *tip)
     h->mine.place = tip->end;
     for (;;) {
         DX_CAS_P_TRY(dx_cas_p_step(&h->mine, &r));
-        if (r.type == 0) DX_CAS_P_TRY(dx_cas_p_heal_gap(h, r.place, r.next));
+        if (r.type == 0 && !h->commits) DX_CAS_P_TRY(dx_cas_p_heal_gap(h, r.place, r.next));
         if (r.type == DX_CAS_P_COMMIT && r.logical > tip->sequence) break;
     }
     dx_cas_p_tip_set(tip, &r.id, r.logical, r.next);
+    h->unresolved++;
     return DX_CAS_OK;
 }
 
@@ -344,12 +381,18 @@ static int dx_cas_p_heal_ahead(dx_cas_p_heal *h, dx_cas_tip_ *tip)
     return dx_cas_p_heal_write(h, tip, ahead.end);
 }
 
-static int dx_cas_p_heal_run(dx_cas_p_heal *h, dx_cas_tip_ *tip)
+static int dx_cas_p_heal_run(dx_cas_p_heal *h, bool commits)
 {
+    uint8_t header[2 * DX_CAS_P_HEAD];
+    dx_cas_tip_ tip;
     int error = DX_CAS_OK;
+    h->commits = commits;
+    h->mine.window_size = h->theirs.window_size = 0;
+    dx_cas_p_encode_store(h->k->s, header);
+    dx_cas_p_tip_first(h->k->s, header, &tip);
     while (error == DX_CAS_OK) {
-        error = dx_cas_p_heal_ahead(h, tip);
-        if (error == DX_CAS_ENOTFOUND) error = dx_cas_p_heal_skip(h, tip);
+        error = dx_cas_p_heal_ahead(h, &tip);
+        if (error == DX_CAS_ENOTFOUND) error = dx_cas_p_heal_skip(h, &tip);
     }
     return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
 }
@@ -364,11 +407,12 @@ static bool dx_cas_p_fix_is_copy(const dx_cas_p_fix *k)
     return DX_CAS_MEMCMP(mine, theirs, sizeof mine) == 0;
 }
 
+/* Records first, then the commits. Where commits were made with one sync, those at the end count as
+   long as all payloads are whole: a damaged one looks as if the power had failed. A commit that is
+   missing before them tells that it did not, so it stays missing while anything is unresolved. */
 static int dx_cas_p_fix_layout(dx_cas_p_fix *k)
 {
     dx_cas_p_heal h;
-    dx_cas_tip_ tip;
-    uint8_t header[2 * DX_CAS_P_HEAD];
     uint64_t size = 0;
     if (!dx_cas_p_fix_is_copy(k)) return DX_CAS_OK;
     DX_CAS_P_TRY(k->s->desc_.device.size(k->s->desc_.device.user, &size));
@@ -376,13 +420,13 @@ static int dx_cas_p_fix_layout(dx_cas_p_fix *k)
     h.k = k;
     dx_cas_p_scan_start(&h.mine, k->s, size, false);
     dx_cas_p_scan_start(&h.theirs, k->other, k->other->end_, false);
-    dx_cas_p_encode_store(k->s, header);
-    dx_cas_p_tip_first(k->s, header, &tip);
-    return dx_cas_p_heal_run(&h, &tip);
+    DX_CAS_P_TRY(dx_cas_p_heal_run(&h, false));
+    if (h.unresolved && k->s->features_) return DX_CAS_OK;
+    return dx_cas_p_heal_run(&h, true);
 }
 
 /* Both copies of the header are lost. It is that of the other store if a record stands here with
-   the tag of that one, or if nothing but zeros does. */
+   the tag of that one. */
 static int dx_cas_p_fix_header(dx_cas_p_fix *k)
 {
     dx_cas_store *s = k->s;
@@ -397,8 +441,7 @@ static int dx_cas_p_fix_header(dx_cas_p_fix *k)
     DX_CAS_P_TRY(dx_cas_p_decode_store(s, header, 0));
     dx_cas_p_scan_start(&c, s, size, false);
     error = dx_cas_p_step(&c, &r);
-    if (error == DX_CAS_ENOTFOUND) error = dx_cas_p_compare(s, 0, NULL, size);
-    if (error != DX_CAS_OK) return error;
+    if (error != DX_CAS_OK) return error == DX_CAS_ENOTFOUND ? DX_CAS_ECORRUPT : error;
     k->report.repaired++;
     DX_CAS_P_TRY(dx_cas_p_fix_write(k, 0, header, sizeof header));
     return dx_cas_p_fix_sync(k);
@@ -442,7 +485,7 @@ static bool dx_cas_p_fix_ref(dx_cas_p_fix *k, const dx_cas_damage *d)
 static bool dx_cas_p_fix_commit(dx_cas_p_fix *k, const dx_cas_damage *d)
 {
     static const dx_cas_id unknown = {{0}};
-    uint8_t want[2 * DX_CAS_P_HEAD];
+    uint8_t *want = k->s->work_; /* padding is encoded, too: up to 4096 bytes */
     dx_cas_p_record first, second;
     bool one = dx_cas_p_read_head(k->s, d->offset, &first) == DX_CAS_OK;
     bool two = dx_cas_p_read_head(k->s, d->offset + DX_CAS_P_HEAD, &second) == DX_CAS_OK;
@@ -455,7 +498,7 @@ static bool dx_cas_p_fix_commit(dx_cas_p_fix *k, const dx_cas_damage *d)
     if (one == two) return false;
     if (two) first = second;
     (void)dx_cas_p_encode_commit(k->s, d->offset, first.logical, first.flags >> 8, &first.id, want);
-    return dx_cas_p_fix_write(k, d->offset, want, sizeof want) == DX_CAS_OK;
+    return dx_cas_p_fix_write(k, d->offset, want, 2 * DX_CAS_P_HEAD) == DX_CAS_OK;
 }
 
 static bool dx_cas_p_fix_padding(dx_cas_p_fix *k, const dx_cas_damage *d)
@@ -501,16 +544,24 @@ static int dx_cas_p_fix_last(void *user, const dx_cas_damage *d)
     return k->lost ? k->lost(k->user, d) : 0;
 }
 
-/* The full check that the answer stands for. */
+/* The full check that the answer stands for. It does not miss a commit that has no trace in the
+   store, but is in the backup. */
 static int dx_cas_p_fix_check(dx_cas_p_fix *k)
 {
     int error;
     DX_CAS_P_TRY(dx_cas_p_fix_open(k, true));
     error = dx_cas_verify(k->s, dx_cas_p_fix_last, k, NULL);
     if (k->error != DX_CAS_OK) return k->error;
-    if (error != DX_CAS_ECORRUPT || !k->again || k->report.lost > 0) return error;
-    DX_CAS_P_TRY(dx_cas_p_fix_open(k, true)); /* it was the checkpoint alone */
-    return dx_cas_verify(k->s, dx_cas_p_fix_last, k, NULL);
+    if (error == DX_CAS_ECORRUPT && k->again && k->report.lost == 0) {
+        DX_CAS_P_TRY(dx_cas_p_fix_open(k, true)); /* it was the checkpoint alone */
+        error = dx_cas_verify(k->s, dx_cas_p_fix_last, k, NULL);
+    }
+    if (error == DX_CAS_OK && k->s->tip_.sequence < k->known) {
+        dx_cas_damage d = {DX_CAS_DAMAGE_COMMIT, 0, 0, {{0}}};
+        d.offset = k->s->end_;
+        error = dx_cas_p_fix_last(k, &d) ? DX_CAS_ECANCELED : DX_CAS_ECORRUPT;
+    }
+    return error;
 }
 
 static int dx_cas_p_fix_all(dx_cas_p_fix *k)
@@ -518,7 +569,10 @@ static int dx_cas_p_fix_all(dx_cas_p_fix *k)
     int error = dx_cas_p_fix_open(k, false);
     if ((error == DX_CAS_ECORRUPT && dx_cas_damage_offset(k->s) == 0) ||
         error == DX_CAS_ENOTFOUND) {
-        DX_CAS_P_TRY(dx_cas_p_fix_header(k));
+        dx_cas_damage d = {DX_CAS_DAMAGE_HEADER, 0, 2 * DX_CAS_P_HEAD, {{0}}};
+        error = dx_cas_p_fix_header(k);
+        if (error == DX_CAS_ECORRUPT) (void)dx_cas_p_fix_last(k, &d);
+        DX_CAS_P_TRY(error);
         error = dx_cas_p_fix_open(k, false);
     }
     DX_CAS_P_TRY(error);
