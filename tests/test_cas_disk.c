@@ -470,12 +470,16 @@ static bool is_recognisable(const run *r)
     return false;
 }
 
+static bool copies_hit(const run *r, unsigned k)
+{
+    return hit(r, r->places[k], r->places[k] + 64) && hit(r, r->places[k] + 64, r->places[k] + 128);
+}
+
 /* Was so much damaged that commit k may be gone without a word? What docs/CAS.md, section 9, says cannot be seen. */
 static bool may_be_gone(const run *r, unsigned k, bool before_gone)
 {
     uint64_t place = r->places[k];
-    bool copies = hit(r, place, place + 64) && hit(r, place + 64, place + 128);
-    if (copies) return true;
+    if (copies_hit(r, k)) return true;
     if (r->marks[k] & DX_CAS_P_LOOSE) return before_gone || hit(r, r->begins[k], place + 128);
     return (r->marks[k] & DX_CAS_P_ONCE) && hit(r, r->begins[k], place + 128);
 }
@@ -496,9 +500,10 @@ static bool check_silence(run *r)
         gone = may_be_gone(r, k, gone);
         if (k > stats.commits) DX_CHECK(gone);
     }
+    SHOW("  opens: commit %u of %u\n", (unsigned)stats.commits, r->commits);
     if (dx_cas_verify(&s->store, NULL, NULL, NULL) != DX_CAS_OK) return false;
     DX_CHECK(stats.commits <= r->commits || gone);
-    if (stats.commits <= r->commits && (stats.commits == 0 || !hit(r, r->places[stats.commits], r->places[stats.commits] + 128))) {
+    if (stats.commits <= r->commits && (stats.commits == 0 || !copies_hit(r, (unsigned)stats.commits))) {
         check_state(r, s, &r->states[stats.commits]);
         return true;
     }
