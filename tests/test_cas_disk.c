@@ -62,6 +62,7 @@ typedef struct run {
     object      objects[OBJECTS];
     uint8_t     image[SIM_CAPACITY]; /* of the last state, before the damage */
     size_t      image_end;
+    uint64_t    homes[OBJECTS];      /* the places of the objects that the last state holds */
     uint64_t    heads[RECORDS];      /* the places of all records */
     unsigned    records;
     uint64_t    begins[STATES], places[STATES]; /* of commit k: its first record; its own */
@@ -179,6 +180,14 @@ static void check_state(run *r, side *s, const state *want)
     }
 }
 
+/* Is this object read from where it was committed? An older record of it, uncommitted or from before a cut, may have come back
+   in the place of another; that one is readable by chance, and goes when the other is restored. */
+static bool is_at_home(run *r, unsigned n)
+{
+    dx_cas_p_record record;
+    return dx_cas_p_find(&r->main.store, &r->objects[n].id, &record, NULL) == DX_CAS_OK && record.place == r->homes[n];
+}
+
 /* What of the last state the main store gives out, damaged as it may be. */
 static view look(run *r)
 {
@@ -188,7 +197,7 @@ static view look(run *r)
     v.opened = side_open(r, &r->main, DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE) == DX_CAS_OK;
     if (!v.opened) return v;
     for (unsigned n = 0; n < r->count; n++) {
-        if (read_object(r, &r->main, n) == DX_CAS_OK) v.objects |= (uint64_t)1 << n;
+        if (read_object(r, &r->main, n) == DX_CAS_OK && is_at_home(r, n)) v.objects |= (uint64_t)1 << n;
     }
     SHOW("  read: up to %llu\n", (unsigned long long)r->main.store.end_);
     v.objects &= last->objects;
@@ -432,6 +441,9 @@ static void survey(run *r)
         SHOW("  %s %llu..%llu%s\n", (const char *[]){"gap", "blob", "list", "ref", "commit"}[record.type],
              (unsigned long long)record.place, (unsigned long long)record.next, record.flags >> 8 ? " marked" : "");
         r->heads[r->records++] = record.place;
+        for (unsigned n = 0; record.type <= DX_CAS_P_LIST && n < r->count; n++) {
+            if (dx_cas_id_equal(&record.id, &r->objects[n].id)) r->homes[n] = record.place;
+        }
         if (record.type != DX_CAS_P_COMMIT) continue;
         DX_CHECK(record.logical <= r->commits);
         r->begins[record.logical] = begin;

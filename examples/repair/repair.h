@@ -19,7 +19,8 @@
 
     GUARANTEES
     - What was readable stays readable, also when the power fails on the way. Nothing is written
-      but bytes that a hash proved, over bytes that failed their check.
+      but bytes that a hash proved, over bytes that failed their check or that the chain disproves
+      (a sector of old content may bring an old record back, in the place of the right one).
     - DX_CAS_OK means that a full check of the store was clean after the last write.
     - With an undamaged backup that is at least as new as the store everything is back, also
       commits and the header of the store that were lost without a trace.
