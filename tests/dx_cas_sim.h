@@ -32,6 +32,7 @@ typedef struct sim_disk {
     uint8_t  now[SIM_CAPACITY], stable[SIM_CAPACITY];
     uint8_t  older[SIM_CAPACITY];           /* of each sector something that was stable there before */
     size_t   size, stable_size, limit, used;
+    size_t   most;                          /* no byte behind it was ever written since the reset */
     sim_op   ops[SIM_OPS];                  /* since the last sync */
     unsigned count, sector, keep;           /* keep: of 8 pieces so many survive a cut */
     uint8_t  log[SIM_LOG];
@@ -104,6 +105,7 @@ static void sim_note(sim_disk *d, uint32_t kind, size_t at, const void *data, si
     o->data = (uint32_t)d->used;
     if (n) memcpy(d->log + d->used, data, n);
     d->used += n;
+    if (kind == SIM_WRITE && d->most < at + n) d->most = at + n;
 }
 
 /* The pieces of a write, sector by sector, each of which is kept, lost, or torn. */
@@ -135,7 +137,7 @@ static void sim_disk_power(sim_disk *d)
         else if (o->kind == SIM_WRITE) sim_survive(d, o);
         else if (sim_pick(d, 8) < d->keep) sim_apply(d, o);
     }
-    memcpy(d->now, d->stable, SIM_CAPACITY);
+    memcpy(d->now, d->stable, d->most);
     d->size = d->stable_size;
     d->count = 0;
     d->used = 0;
@@ -244,10 +246,12 @@ static dx_cas_device sim_disk_device(sim_disk *d, bool barriers)
 /* Empty, with power and without faults; what was counted stays. */
 static void sim_disk_reset(sim_disk *d, uint64_t seed, unsigned sector)
 {
-    memset(d->now, 0, sizeof d->now);
-    memset(d->stable, 0, sizeof d->stable);
-    memset(d->older, 0, sizeof d->older);
-    d->size = d->stable_size = d->used = 0;
+    size_t most = (d->most + 4095) / 4096 * 4096; /* whole sectors */
+    if (most > SIM_CAPACITY) most = SIM_CAPACITY;
+    memset(d->now, 0, most);
+    memset(d->stable, 0, most);
+    memset(d->older, 0, most);
+    d->size = d->stable_size = d->used = d->most = 0;
     d->limit = SIM_CAPACITY;
     d->count = 0;
     d->sector = sector;
@@ -276,16 +280,14 @@ static void sim_disk_rest(sim_disk *d)
     sim_settle(d);
 }
 
-/* The same bytes on another disk, at rest. */
-static void sim_disk_copy(sim_disk *to, const sim_disk *from)
+/* These bytes stand on the disk, at rest. older: what damage may bring back. */
+static void sim_disk_load(sim_disk *d, const uint8_t *bytes, const uint8_t *older, size_t size)
 {
-    memcpy(to->now, from->now, SIM_CAPACITY);
-    memcpy(to->stable, from->now, SIM_CAPACITY);
-    memcpy(to->older, from->older, SIM_CAPACITY);
-    to->size = to->stable_size = from->size;
-    to->sector = from->sector;
-    to->count = 0;
-    to->used = 0;
+    memcpy(d->now, bytes, size);
+    memcpy(d->stable, bytes, size);
+    memcpy(d->older, older, SIM_CAPACITY);
+    d->size = d->stable_size = size;
+    d->most = SIM_CAPACITY;
 }
 
 /* A sector at rest is damaged. other: the sector that MISDIRECTED takes; of FLIP some bits. */

@@ -9,6 +9,7 @@
 
    cc -std=c11 -O2 tests/test_cas_disk.c -o build/test_cas_disk
    DX_TEST_RUNS=n        so many times the runs; 50 of them are the million
+   DX_DISK_SHOW=1        what each run does, step by step; for one that failed
    DX_DISK_FORGETFUL=1   syncs that fail leave their pages clean, as Linux does */
 #define DX_IMPLEMENTATION
 #include "../dx_cas.h"
@@ -20,6 +21,13 @@
 #include "dx_cas_sim.h"
 
 #define OK(call) DX_CHECK_EQ(call, DX_CAS_OK)
+
+/* A run takes a third of a millisecond; with sanitizers, or where the processor is emulated, many times that. */
+#if defined(__SANITIZE_ADDRESS__) || !(defined(__x86_64__) || defined(__aarch64__))
+enum { RUNS = 3000 };
+#else
+enum { RUNS = 20000 };
+#endif
 
 /* >>model --------------------------------------------------------------- */
 enum { OBJECTS = 48, OBJECT_MAX = 900, NAMES = 3, VERSIONS = 24, STATES = 24, RECORDS = SIM_CAPACITY / 64, MEMORY = 6000, DELTA_MEMORY = 600 };
@@ -71,7 +79,6 @@ typedef struct run {
 
 static uint64_t runs, repairs, mended, clean_repairs, collections, lost_runs, told_runs;
 
-/* DX_DISK_SHOW=1: what each run does, step by step; for one that failed. */
 static bool shown;
 #define SHOW(...)                                                                                  \
     do {                                                                                           \
@@ -433,7 +440,7 @@ static void survey(run *r)
     DX_CHECK(error == DX_CAS_OK || (error == DX_CAS_ECORRUPT && r->loose)); /* where nothing is synced copies may be torn */
     r->clean = error == DX_CAS_OK;
     r->image_end = (size_t)s->store.end_;
-    memcpy(r->image, s->disk.now, SIM_CAPACITY);
+    memcpy(r->image, s->disk.now, sizeof r->image);
     dx_cas_p_scan_start(&scan, &s->store, s->store.end_, false);
     r->records = 0;
     scan.place = begin = dx_cas_p_align(&s->store, 2 * DX_CAS_P_HEAD);
@@ -551,10 +558,7 @@ static dx_cas_store *source(run *r, unsigned what)
         end = (size_t)r->begins[k + 1];
     }
     sim_disk_reset(d, 1, r->main.disk.sector);
-    memcpy(d->now, r->image, end);
-    memcpy(d->older, r->main.disk.older, SIM_CAPACITY);
-    memcpy(d->stable, d->now, SIM_CAPACITY);
-    d->size = d->stable_size = end;
+    sim_disk_load(d, r->image, r->main.disk.older, end);
     if (what == WITH_DAMAGED) damage(r, d, 5);
     if (side_open(r, &r->backup, DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE) != DX_CAS_OK) return NULL;
     return &r->backup.store;
@@ -657,7 +661,7 @@ static void go_on(run *r)
 /* >>tests ----------------------------------------------------------------- */
 static run model;
 
-DX_PROPERTY(st_5_a_disk_with_any_faults_at_once, 20000)
+DX_PROPERTY(st_5_a_disk_with_any_faults_at_once, RUNS)
 {
     run *r = &model;
     unsigned steps;
