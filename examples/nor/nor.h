@@ -1727,7 +1727,7 @@ DX_CAS_API int dx_cas_nor_commit(dx_cas_nor *n)
 }
 
 /* >>verify -------------------------------------------------------------- */
-/* What a block's header has behind its two copies, up to the end of a unit, was never programmed. */
+/* What a block's header has behind its two copies, up to the end of a unit, was not programmed. */
 static int dx_cas_p_nor_check_erased(dx_cas_nor *n, dx_cas_p_nor_check *k, uint32_t offset,
                                      uint32_t start)
 {
