@@ -276,6 +276,7 @@ struct dx_reactor { /* caller-allocated; every field is private; not to be moved
     uint64_t submitted_; /* as stats.started was at the last submit */
     uint32_t changes_; /* kqueue: collected for the next wait */
     uint32_t behind_; /* operations that wait for another one of their descriptor */
+    uint32_t closes_; /* terminal completions of closes that are queued */
     uint32_t post_mask_, post_head_, more_head_, more_count_;
     int      poll_fd_, wake_fd_, sys_errno_, trying_;
     bool     open_, in_callback_, closing_, no_pwait2_, done_turn_, more_due_;
@@ -726,6 +727,7 @@ enum { /* dx_op.state_ */
     DX_REACTOR_P_WAITING,   /* in a descriptor's list, behind another */
     DX_REACTOR_P_ACTIVE,    /* in a descriptor's list, the backend works on it */
     DX_REACTOR_P_TIMING,    /* in the wheel */
+    DX_REACTOR_P_STRUCK,    /* a deadline that left the wheel: it ends behind its target */
     DX_REACTOR_P_RECEIVING, /* in the list of receivers */
     DX_REACTOR_P_DONE       /* in the queue of completions */
 };
@@ -734,7 +736,7 @@ enum { /* dx_op.flags_ */
     DX_REACTOR_P_F_MULTISHOT   = 1,
     DX_REACTOR_P_F_CANCEL      = 2,   /* the caller asked for its end */
     DX_REACTOR_P_F_TIMED_OUT   = 4,   /* a deadline did */
-    DX_REACTOR_P_F_LIMITED     = 8,   /* offset_ is the deadline's dx_op */
+    DX_REACTOR_P_F_LIMITED     = 8,   /* offset_ is the deadline's dx_op, until both end */
     DX_REACTOR_P_F_STALLED     = 32,  /* active, to be issued by the next retry */
     DX_REACTOR_P_F_CANCEL_OWED = 64,  /* io_uring: no room for the cancel entry yet */
     DX_REACTOR_P_F_POLLING     = 128, /* io_uring: waits for readiness, then is issued again */
@@ -1409,25 +1411,35 @@ static void dx_reactor_p_pool_put(dx_reactor *r, uint32_t id)
 }
 
 /* >>finish ------------------------------------------------------------- */
-/* Queue the terminal completion of an operation that is in no list any more. */
+/* Queue a terminal completion. offset_ of a queued operation: the result below, and above it the
+   number of completions with F_MORE that were queued before; dx_reactor_p_next() compares it. */
+static void dx_reactor_p_queue(dx_reactor *r, dx_op *op, int32_t result)
+{
+    const uint32_t before = r->more_head_ + r->more_count_;
+    op->offset_ = (uint64_t)before << 32 | (uint32_t)result;
+    op->state_ = DX_REACTOR_P_DONE;
+    r->closes_ += op->kind_ == DX_REACTOR_P_CLOSE;
+    dx_reactor_p_list_push(&r->done_, op);
+}
+
+/* Queue the terminal completion of an operation that is in no list any more, and behind it that of
+   its deadline. */
 static void dx_reactor_p_finish(dx_reactor *r, dx_op *op, int32_t result)
 {
     uint32_t id = 0, held = dx_reactor_p_pooled(op) ? op->u_.bytes.size : 0;
+    dx_op *deadline = NULL;
     DX_REACTOR_ASSERT(op->state_ != DX_REACTOR_P_IDLE && op->state_ != DX_REACTOR_P_DONE);
     if (result == -ECANCELED && (op->flags_ & DX_REACTOR_P_F_TIMED_OUT)) result = -ETIMEDOUT;
     for (; held && id < r->buffers_; id++) /* buffers of nobody have the reactor's address */
         if (r->holders_[id] == op) r->holders_[id] = (dx_op *)(void *)r;
-    if (op->flags_ & DX_REACTOR_P_F_MULTISHOT) op->u_.bytes.size = r->more_head_ + r->more_count_;
-    op->state_ = DX_REACTOR_P_DONE;
-    dx_reactor_p_list_push(&r->done_, op);
-    if (op->flags_ & DX_REACTOR_P_F_LIMITED) { /* it ended before its deadline */
-        dx_op *deadline = (dx_op *)(uintptr_t)op->offset_;
-        dx_reactor_p_timer_remove(r, deadline);
-        deadline->state_ = DX_REACTOR_P_DONE;
-        deadline->offset_ = (uint32_t)-ECANCELED;
-        dx_reactor_p_list_push(&r->done_, deadline);
-    }
-    op->offset_ = (uint32_t)result;
+    if (op->flags_ & DX_REACTOR_P_F_LIMITED) deadline = (dx_op *)(uintptr_t)op->offset_;
+    op->flags_ &= (uint16_t)~DX_REACTOR_P_F_LIMITED;
+    dx_reactor_p_queue(r, op, result);
+    if (!deadline) return;
+    DX_REACTOR_ASSERT(deadline->kind_ == DX_REACTOR_P_DEADLINE && deadline->u_.target == op);
+    if (deadline->state_ == DX_REACTOR_P_TIMING) dx_reactor_p_timer_remove(r, deadline);
+    dx_reactor_p_queue(r, deadline, result == -ETIMEDOUT &&
+                                    (op->flags_ & DX_REACTOR_P_F_TIMED_OUT) ? 0 : -ECANCELED);
 }
 
 /* End an operation that is in a list of its descriptor. dx_reactor_p_settle() must follow. */
@@ -1563,6 +1575,7 @@ static int dx_reactor_p_cancel(dx_reactor *r, dx_op *op)
     case DX_REACTOR_P_IDLE:
         return DX_REACTOR_ENOTFOUND;
     case DX_REACTOR_P_DONE:
+    case DX_REACTOR_P_STRUCK:
         return DX_REACTOR_EALREADY;
     case DX_REACTOR_P_TIMING:
         dx_reactor_p_timer_remove(r, op);
@@ -3259,12 +3272,12 @@ static void dx_reactor_p_fire_timers(dx_reactor *r)
     dx_op *op = NULL;
     while (count++ < DX_REACTOR_P_BATCH && (op = dx_reactor_p_timer_due(r)) != NULL) {
         if (op->kind_ == DX_REACTOR_P_DEADLINE) {
-            dx_op *target = op->u_.target;
-            target->flags_ &= (uint16_t)~DX_REACTOR_P_F_LIMITED;
-            target->flags_ |= DX_REACTOR_P_F_TIMED_OUT;
-            dx_reactor_p_cancel(r, target);
+            op->state_ = DX_REACTOR_P_STRUCK;
+            op->u_.target->flags_ |= DX_REACTOR_P_F_TIMED_OUT;
+            dx_reactor_p_cancel(r, op->u_.target);
+        } else {
+            dx_reactor_p_finish(r, op, 0);
         }
-        dx_reactor_p_finish(r, op, 0);
     }
     r->more_due_ = op != NULL;
 }
@@ -3327,20 +3340,28 @@ static int dx_reactor_p_gather(dx_reactor *r, uint32_t min, int64_t timeout_ns)
     return error;
 }
 
-/* The next completion in order; false: none without a system call. Accepted descriptors and
-   terminal completions take turns, so that a flood of connections starves nobody; but a multishot's
-   terminal completion comes after what it has accepted. */
+/* Is it the turn of the first terminal completion? Those with F_MORE, accepted descriptors say, and
+   terminal ones take turns, so that a flood of connections starves nobody. But the terminal one of
+   a multishot comes behind all that it brought; and the close of a number is reported before an
+   accept that got the number again, so while closes are queued nothing overtakes them. */
+static bool dx_reactor_p_done_is_next(const dx_reactor *r)
+{
+    const dx_op *first = r->done_;
+    int32_t before; /* completions with F_MORE that were queued earlier and are still there */
+    if (!first || !r->more_count_) return first != NULL;
+    before = (int32_t)((uint32_t)(first->offset_ >> 32) - r->more_head_);
+    DX_REACTOR_ASSERT(before <= (int32_t)r->more_count_);
+    if (before <= 0) return r->done_turn_ || r->closes_;
+    return r->done_turn_ && !(first->flags_ & DX_REACTOR_P_F_MULTISHOT);
+}
+
+/* The next completion; false: none without a system call. */
 static bool dx_reactor_p_next(dx_reactor *r, dx_op **op, int32_t *result, uint32_t *flags)
 {
-    const dx_op *first;
-    bool turn;
     if (!r->more_count_ && !r->done_ && r->backend_->reap) r->backend_->reap(r);
     if (!r->more_count_ && !r->done_ && r->flush_) r->flush_(r);
     if (!r->more_count_ && !r->done_ && r->more_due_) dx_reactor_p_fire_timers(r);
-    first = r->done_;
-    turn = r->done_turn_ && first && (!(first->flags_ & DX_REACTOR_P_F_MULTISHOT) ||
-                                      first->u_.bytes.size - r->more_head_ - 1u >= r->more_count_);
-    if (r->more_count_ && !turn) {
+    if (r->more_count_ && !dx_reactor_p_done_is_next(r)) {
         const dx_reactor_p_more *next = &r->more_[r->more_head_++ % DX_REACTOR_P_MORE_COUNT];
         *op = next->op;
         *result = next->result;
@@ -3355,6 +3376,7 @@ static bool dx_reactor_p_next(dx_reactor *r, dx_op **op, int32_t *result, uint32
     *result = (int32_t)(uint32_t)(*op)->offset_;
     *flags = (*op)->flags_ & DX_REACTOR_P_F_UNCOPIED ? DX_REACTOR_F_UNCOPIED : 0;
     dx_reactor_p_list_remove(&r->done_, *op);
+    r->closes_ -= (*op)->kind_ == DX_REACTOR_P_CLOSE;
     (*op)->state_ = DX_REACTOR_P_IDLE;
     r->pending_--;
     r->stats_.completed++;
@@ -3506,8 +3528,15 @@ static void dx_reactor_p_cancel_all(dx_reactor *r)
     uint32_t bucket;
     uint64_t begin;
     int32_t slot;
-    while ((slot = dx_reactor_p_timer_slot(r, &begin)) >= 0)
-        dx_reactor_p_cancel(r, r->timers_[slot]);
+    while ((slot = dx_reactor_p_timer_slot(r, &begin)) >= 0) {
+        dx_op *op = r->timers_[slot];
+        if (op->kind_ != DX_REACTOR_P_DEADLINE) {
+            dx_reactor_p_cancel(r, op);
+        } else { /* it ends behind its target, which is canceled below */
+            dx_reactor_p_timer_remove(r, op);
+            op->state_ = DX_REACTOR_P_STRUCK;
+        }
+    }
     while (r->receivers_) dx_reactor_p_cancel(r, r->receivers_);
     for (bucket = 0; bucket <= r->bucket_mask_; bucket++) {
         uint32_t index = r->buckets_[bucket];
