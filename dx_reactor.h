@@ -244,6 +244,8 @@ typedef struct dx_reactor_p_ring { /* the io_uring backend */
     uint32_t  sq_mask, sq_count, cq_mask, tail, features, setup_flags;
     uint32_t  sqpoll_idle_ms;
     uint32_t  wake_armed; /* polls of the wake descriptor that are in the kernel */
+    int32_t   seekable;   /* one more than the descriptor last found to have offsets; 0: none */
+    bool      disabled;   /* until its first use, whose thread is its own from then on */
     bool      no_multishot;
     bool      zero_copy;  /* of 6.0 */
     bool      no_reports; /* before 6.2 a send does not say whether it copied */
@@ -276,6 +278,7 @@ struct dx_reactor { /* caller-allocated; every field is private; not to be moved
     uint64_t submitted_; /* as stats.started was at the last submit */
     uint32_t changes_; /* kqueue: collected for the next wait */
     uint32_t behind_; /* operations that wait for another one of their descriptor */
+    uint64_t patience_ns_; /* io_uring: a wait for several completions looks so soon */
     uint32_t closes_; /* terminal completions of closes that are queued */
     uint32_t post_mask_, post_head_, more_head_, more_count_;
     int      poll_fd_, wake_fd_, sys_errno_, trying_;
@@ -758,10 +761,12 @@ enum { /* dx_reactor_p_fd.flags */
     DX_REACTOR_P_FD_SKIPS      = 64, /* IOCP: what succeeds at once posts no completion */
     DX_REACTOR_P_FD_TELLS      = 128, /* epoll: TCP, so a short receive has emptied it, */
     DX_REACTOR_P_FD_ENDING     = 256, /* unless its end is behind that, or an urgent byte; */
-    DX_REACTOR_P_FD_EMPTY      = 512  /* it is: wait for an event, do not try */
+    DX_REACTOR_P_FD_EMPTY      = 512, /* it is: wait for an event, do not try */
+    DX_REACTOR_P_FD_SEEKABLE   = 1024 /* io_uring: offsets mean something there */
 };
 
 enum { DX_REACTOR_P_TRIES = 16 }; /* system calls for one operation at a time */
+enum { DX_REACTOR_P_SEVERAL = 64, DX_REACTOR_P_PATIENCE_NS = 5000000 }; /* of a wait for several */
 
 /* What is pending on one descriptor. The lists are circular; the first of reads and of writes is
    active, the others wait for it. Indices are one more than the position in fds_; 0 is none. */
@@ -1184,6 +1189,7 @@ static void dx_reactor_p_fd_release(dx_reactor *r, dx_reactor_p_fd *e)
 static void dx_reactor_p_fd_fresh(dx_reactor *r, int fd)
 {
     dx_reactor_p_fd *e = dx_reactor_p_fd_find(r, fd);
+    if (r->ring_.seekable == fd + 1) r->ring_.seekable = 0;
     if (!e || !dx_reactor_p_fd_idle(e)) return;
     e->flags &= DX_REACTOR_P_FD_RETRY;
     dx_reactor_p_fd_release(r, e);
@@ -1529,6 +1535,7 @@ static void dx_reactor_p_settle(dx_reactor *r, dx_reactor_p_fd *e)
         if (e->lists[0] || e->lists[1] || op->next_ != op) return;
         DX_REACTOR_ASSERT(op->kind_ == DX_REACTOR_P_CLOSE);
         dx_reactor_p_detach(r, e);
+        if (r->ring_.seekable == e->fd + 1) r->ring_.seekable = 0;
         result = r->backend_->close_fd(r, e->fd);
         e->flags &= DX_REACTOR_P_FD_RETRY;
         dx_reactor_p_end(r, e, op, result);
@@ -1733,7 +1740,8 @@ enum {
 
 enum {
     DX_REACTOR_P_SETUP_SQPOLL = 1 << 1, DX_REACTOR_P_SETUP_CQSIZE = 1 << 3,
-    DX_REACTOR_P_SETUP_CLAMP = 1 << 4, DX_REACTOR_P_SETUP_SUBMIT_ALL = 1 << 7,
+    DX_REACTOR_P_SETUP_CLAMP = 1 << 4, DX_REACTOR_P_SETUP_R_DISABLED = 1 << 6,
+    DX_REACTOR_P_SETUP_SUBMIT_ALL = 1 << 7,
     DX_REACTOR_P_SETUP_COOP_TASKRUN = 1 << 8, DX_REACTOR_P_SETUP_TASKRUN_FLAG = 1 << 9,
     DX_REACTOR_P_SETUP_SINGLE_ISSUER = 1 << 12, DX_REACTOR_P_SETUP_DEFER_TASKRUN = 1 << 13,
 
@@ -1748,7 +1756,8 @@ enum {
     DX_REACTOR_P_CQE_BUFFER = 1, DX_REACTOR_P_CQE_MORE = 2, DX_REACTOR_P_CQE_NOTIFY = 8,
     DX_REACTOR_P_ACCEPT_MULTI = 1, DX_REACTOR_P_RECV_MULTI = 2, DX_REACTOR_P_SEND_REPORT = 8,
     DX_REACTOR_P_SQE_BUFFER_SELECT = 1 << 5,
-    DX_REACTOR_P_REGISTER_PROBE = 8, DX_REACTOR_P_REGISTER_POOL = 22
+    DX_REACTOR_P_REGISTER_PROBE = 8, DX_REACTOR_P_REGISTER_ENABLE = 12,
+    DX_REACTOR_P_REGISTER_POOL = 22
 };
 
 /* user_data of entries that are no operation; the addresses of operations are larger. */
@@ -1769,6 +1778,18 @@ static bool dx_reactor_p_uring_empty(const dx_reactor_p_ring *g)
     return *g->cq_head == __atomic_load_n(g->cq_tail, __ATOMIC_ACQUIRE);
 }
 
+/* The ring belongs to one thread (SINGLE_ISSUER): to the one that uses it first, not to the one
+   that opened it. 0 or -errno. */
+static int dx_reactor_p_uring_enable(dx_reactor *r)
+{
+    if (!r->ring_.disabled) return 0;
+    if (syscall(DX_REACTOR_P_SYS_REGISTER, (long)r->poll_fd_, (long)DX_REACTOR_P_REGISTER_ENABLE,
+                NULL, 0L) < 0)
+        return -errno;
+    r->ring_.disabled = false;
+    return 0;
+}
+
 /* io_uring_enter(2). timeout_ns < 0: none. 0 or -errno; -ETIME is no error. */
 static int dx_reactor_p_uring_enter(dx_reactor *r, uint32_t min, uint32_t flags,
                                     int64_t timeout_ns)
@@ -1779,6 +1800,8 @@ static int dx_reactor_p_uring_enter(dx_reactor *r, uint32_t min, uint32_t flags,
     uint32_t count = dx_reactor_p_uring_unsubmitted(g);
     void *extra = NULL;
     size_t extra_size = 0;
+    int error = dx_reactor_p_uring_enable(r);
+    if (error) return error;
     __atomic_store_n(g->sq_tail, g->tail, __ATOMIC_RELEASE);
     if (g->setup_flags & DX_REACTOR_P_SETUP_SQPOLL) { /* the kernel's thread takes them, if awake */
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -1887,11 +1910,23 @@ static void dx_reactor_p_uring_fill(const dx_reactor *r, dx_reactor_p_sqe *s, co
     }
 }
 
+/* The kernel ignores the offset of a stream and would wait for data, so it is asked before: once as
+   long as something is pending, and not again for the descriptor that was asked about last. */
+static bool dx_reactor_p_uring_seekable(dx_reactor *r, dx_reactor_p_fd *e)
+{
+    if (!(e->flags & DX_REACTOR_P_FD_SEEKABLE) && r->ring_.seekable != e->fd + 1 &&
+        !dx_reactor_p_seekable(e->fd))
+        return false;
+    e->flags |= DX_REACTOR_P_FD_SEEKABLE;
+    r->ring_.seekable = e->fd + 1;
+    return true;
+}
+
 static void dx_reactor_p_uring_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     const bool at = op->kind_ == DX_REACTOR_P_PREAD || op->kind_ == DX_REACTOR_P_PWRITE;
     dx_reactor_p_sqe *s;
-    if (at && !dx_reactor_p_seekable(op->fd_)) { /* it would wait for data */
+    if (at && !dx_reactor_p_uring_seekable(r, e)) {
         dx_reactor_p_end(r, e, op, -ESPIPE);
         return;
     }
@@ -1909,14 +1944,25 @@ static void dx_reactor_p_uring_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
     }
 }
 
+/* An operation is to end while the kernel has its bytes. On a stream that may be until the peer has
+   acknowledged them, which it need not ever do: a reset of the connection makes the kernel let go.
+   It lets go of datagrams by itself. */
+static void dx_reactor_p_uring_reclaim(const dx_op *op)
+{
+    struct sockaddr none;
+    socklen_t size = sizeof(int);
+    int type = 0;
+    if (getsockopt(op->fd_, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM) return;
+    DX_REACTOR_MEMSET(&none, 0, sizeof none); /* AF_UNSPEC: disconnect */
+    connect(op->fd_, &none, sizeof none);
+}
+
 static void dx_reactor_p_uring_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     dx_reactor_p_sqe *s;
-    if ((op->flags_ & DX_REACTOR_P_F_LENT) &&
-        (r->closing_ || (e->flags & DX_REACTOR_P_FD_CLOSING))) { /* not before the peer lets it */
-        struct sockaddr none;
-        DX_REACTOR_MEMSET(&none, 0, sizeof none); /* AF_UNSPEC: disconnect */
-        connect(op->fd_, &none, sizeof none);
+    if (op->flags_ & DX_REACTOR_P_F_LENT) { /* of the send itself nothing is left to cancel */
+        dx_reactor_p_uring_reclaim(op);
+        return;
     }
     s = dx_reactor_p_uring_entry(r);
     if (!s) {
@@ -1982,7 +2028,8 @@ static bool dx_reactor_p_uring_lent(dx_reactor *r, dx_op *op, int32_t *result, u
         if (*result < 0) op->flags_ &= plain; /* it was copied, and so would be the rest */
         else if (op->flags_ & DX_REACTOR_P_F_ZERO_COPY) op->flags_ |= DX_REACTOR_P_F_UNCOPIED;
         *result = (int32_t)(size > INT32_MAX ? size : done);
-        return size > INT32_MAX || size == done;
+        if ((op->flags_ & DX_REACTOR_P_F_CANCEL) && size <= INT32_MAX) *result = -ECANCELED;
+        return size > INT32_MAX || size == done || (op->flags_ & DX_REACTOR_P_F_CANCEL);
     }
     if (*result == -EINVAL || *result == -EOPNOTSUPP) {
         if (*result == -EINVAL) r->ring_.no_reports = true;
@@ -1993,8 +2040,25 @@ static bool dx_reactor_p_uring_lent(dx_reactor *r, dx_op *op, int32_t *result, u
         if (!(flags & DX_REACTOR_P_CQE_MORE)) return true;
         if (*result < 0) op->u_.bytes.size = (uint32_t)*result;
     }
-    if (flags & DX_REACTOR_P_CQE_MORE) op->flags_ |= DX_REACTOR_P_F_LENT;
+    if (flags & DX_REACTOR_P_CQE_MORE) {
+        op->flags_ |= DX_REACTOR_P_F_LENT;
+        if (op->flags_ & DX_REACTOR_P_F_CANCEL) dx_reactor_p_uring_reclaim(op);
+    }
     return false;
+}
+
+/* A completion of a connect, the same. One that was interrupted goes on in the kernel: the next one
+   finds it under way, or made. */
+static bool dx_reactor_p_uring_connected(dx_op *op, int32_t *result)
+{
+    const bool again = op->u_.bytes.done != 0;
+    if (again && *result == -EISCONN) *result = 0;
+    if (again && (*result == -EALREADY || *result == -EINPROGRESS)) {
+        op->flags_ |= DX_REACTOR_P_F_POLLING;
+        return false;
+    }
+    op->u_.bytes.done = 1;
+    return dx_reactor_p_progress(op, result);
 }
 
 /* What a kernel completion means. True: the operation has ended, with *result. */
@@ -2002,6 +2066,9 @@ static bool dx_reactor_p_uring_judge(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
                                      int32_t *result, uint32_t flags)
 {
     bool stream = dx_reactor_p_side(op) != DX_REACTOR_P_OTHERS;
+    /* The kernel also cancels what nobody asked it to: operations of a thread that has ended, and
+       those for which a signal kept it from making one of its own threads. */
+    if (*result == -ECANCELED && !(op->flags_ & DX_REACTOR_P_F_CANCEL)) *result = -EINTR;
     if ((op->flags_ & DX_REACTOR_P_F_LENT) ||
         (op->flags_ & (DX_REACTOR_P_F_ZERO_COPY | DX_REACTOR_P_F_POLLING)) ==
             DX_REACTOR_P_F_ZERO_COPY) {
@@ -2018,7 +2085,9 @@ static bool dx_reactor_p_uring_judge(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
     } else if (op->flags_ & DX_REACTOR_P_F_MULTISHOT) {
         if (dx_reactor_p_uring_accepted(r, op, result)) return true;
         if (flags & DX_REACTOR_P_CQE_MORE) return false;
-    } else if (*result == -EAGAIN && stream && op->kind_ != DX_REACTOR_P_CONNECT) {
+    } else if (op->kind_ == DX_REACTOR_P_CONNECT) {
+        if (dx_reactor_p_uring_connected(op, result)) return true;
+    } else if (*result == -EAGAIN && stream) {
         op->flags_ |= DX_REACTOR_P_F_POLLING;
     } else {
         *result = dx_reactor_p_came(op, *result);
@@ -2066,15 +2135,20 @@ static int dx_reactor_p_uring_submit(dx_reactor *r)
 }
 
 /* For how many completions one call may wait. Waiting for several must not miss that one of them
-   asks for more work: not while operations wait behind others, and only the first few milliseconds.
+   asks for more work: not while operations wait behind others, and for a few milliseconds at first,
+   then for twice as long each time, so that nothing is found later than twice as late.
    There are as many polls of the wake descriptor: a wake completes them all, and so it ends it. */
 static uint32_t dx_reactor_p_uring_several(dx_reactor *r, uint32_t min, int64_t *timeout_ns)
 {
-    const int64_t most = 5000000;
     dx_reactor_p_ring *g = &r->ring_;
-    uint32_t several = min < 16 ? min : 16;
-    if (min <= 1 || r->behind_ || !(g->features & DX_REACTOR_P_FEAT_EXT_ARG)) several = 1;
-    else if (*timeout_ns < 0 || *timeout_ns > most) *timeout_ns = most;
+    uint32_t several = min < DX_REACTOR_P_SEVERAL ? min : DX_REACTOR_P_SEVERAL;
+    if (several > g->cq_mask) several = g->cq_mask;
+    if (several <= 1 || r->behind_ || !(g->features & DX_REACTOR_P_FEAT_EXT_ARG)) {
+        several = 1;
+    } else if (*timeout_ns < 0 || (uint64_t)*timeout_ns > r->patience_ns_) {
+        *timeout_ns = (int64_t)r->patience_ns_;
+        r->patience_ns_ *= 2;
+    }
     while (g->wake_armed < several) {
         dx_reactor_p_sqe *s = dx_reactor_p_uring_entry(r);
         if (!s) return g->wake_armed;
@@ -2146,7 +2220,8 @@ static int dx_reactor_p_uring_setup(dx_reactor *r, dx_reactor_p_params *p, uint3
                       DX_REACTOR_P_FEAT_FAST_POLL;
     static const uint32_t ladder[] = {
         DX_REACTOR_P_SETUP_SUBMIT_ALL | DX_REACTOR_P_SETUP_SINGLE_ISSUER |
-            DX_REACTOR_P_SETUP_DEFER_TASKRUN | DX_REACTOR_P_SETUP_TASKRUN_FLAG, /* 6.1 */
+            DX_REACTOR_P_SETUP_R_DISABLED | DX_REACTOR_P_SETUP_DEFER_TASKRUN |
+            DX_REACTOR_P_SETUP_TASKRUN_FLAG,                                    /* 6.1 */
         DX_REACTOR_P_SETUP_SUBMIT_ALL | DX_REACTOR_P_SETUP_COOP_TASKRUN |
             DX_REACTOR_P_SETUP_TASKRUN_FLAG,                                    /* 5.19 */
         DX_REACTOR_P_SETUP_SUBMIT_ALL,                                          /* 5.18 */
@@ -2201,6 +2276,7 @@ static int dx_reactor_p_uring_map(dx_reactor *r, const dx_reactor_p_params *p)
     g->tail = *g->sq_tail;
     g->features = p->features;
     g->setup_flags = p->flags;
+    g->disabled = (p->flags & DX_REACTOR_P_SETUP_R_DISABLED) != 0;
     for (i = 0; i < p->sq_entries; i++) g->sq_array[i] = i;
     return 0;
 }
@@ -2240,12 +2316,21 @@ static int dx_reactor_p_uring_pool(dx_reactor *r)
     return 0;
 }
 
-/* A real no-operation, there and back. */
+/* May the ring be entered? Where it is not anybody's yet, the kernel's own answer that it is
+   disabled says so; else a real no-operation goes there and back. */
 static int dx_reactor_p_uring_try(dx_reactor *r)
 {
     dx_reactor_p_ring *g = &r->ring_;
-    dx_reactor_p_sqe *s = dx_reactor_p_uring_entry(r);
-    int error = s ? -EINTR : -EBUSY;
+    dx_reactor_p_sqe *s;
+    int error;
+    if (g->disabled) {
+        if (syscall(DX_REACTOR_P_SYS_ENTER, (long)r->poll_fd_, 0L, 0L, 0L, NULL, 0L) < 0 &&
+            errno != EBADFD)
+            return dx_reactor_p_refuse(r, "io_uring_enter", errno);
+        return 0;
+    }
+    s = dx_reactor_p_uring_entry(r);
+    error = s ? -EINTR : -EBUSY;
     if (s) s->user_data = DX_REACTOR_P_TAG_IGNORE; /* cleared: DX_REACTOR_P_OP_NOP */
     while (error == -EINTR)
         error = dx_reactor_p_uring_enter(r, 1, DX_REACTOR_P_ENTER_GETEVENTS, -1);
@@ -3410,15 +3495,16 @@ static uint32_t dx_reactor_p_deliver(dx_reactor *r, dx_completion *out, uint32_t
 static int dx_reactor_p_wait(dx_reactor *r, dx_completion *out, uint32_t capacity, uint32_t min,
                              int64_t timeout_ns, bool signals_end)
 {
-    uint32_t count = 0, several;
+    uint32_t count = 0;
     uint64_t end;
     if (!r || !r->open_ || !capacity || capacity > INT32_MAX || timeout_ns < DX_REACTOR_FOREVER)
         return DX_REACTOR_EINVAL;
     if (r->in_callback_) return DX_REACTOR_EREENTRY;
     end = timeout_ns > 0 ? dx_reactor_p_due(r, (uint64_t)timeout_ns) : 0;
     if (!min) timeout_ns = 0;
-    for (several = min;; several = 1) {
-        int error = dx_reactor_p_gather(r, several, timeout_ns);
+    r->patience_ns_ = DX_REACTOR_P_PATIENCE_NS;
+    for (;;) {
+        int error = dx_reactor_p_gather(r, min > count ? min - count : 1, timeout_ns);
         count += dx_reactor_p_deliver(r, out ? out + count : NULL, capacity - count);
         if (error && error != -EINTR) {
             dx_reactor_p_fail(r, -error);

@@ -1,0 +1,348 @@
+/* What a peer that does not read, signals, descriptors that change behind the reactor's back, and
+   other threads may not do: keep an operation from its end, or give it a wrong one. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+/* The header's own calls are counted. */
+static uint32_t seeks;
+
+static off_t counted_lseek(int fd, off_t offset, int whence)
+{
+    seeks++;
+    return lseek(fd, offset, whence);
+}
+#define lseek counted_lseek
+
+#define DX_IMPLEMENTATION
+#include "../dx_reactor.h"
+#undef lseek
+#define DX_TEST_MAIN
+#include "dx_test.h"
+
+#include "reactor_kit.h"
+
+/* Take completions until op has ended; *result is its own. */
+static int32_t end_of(loop *l, const dx_op *op)
+{
+    uint64_t start = now_ns();
+    int32_t result = INT32_MIN;
+    while (dx_reactor_op_pending(op) && now_ns() - start < (uint64_t)LONG) {
+        dx_completion c;
+        if (dx_reactor_wait(&l->r, &c, 1, 100 * MS) == 1 && c.user_data == op->user_data)
+            result = c.result;
+    }
+    DX_CHECK(!dx_reactor_op_pending(op));
+    return result;
+}
+
+static int file_of(size_t size)
+{
+    char path[] = "build/trust-XXXXXX";
+    int fd = keep(mkstemp(path));
+    DX_CHECK(fd >= 0);
+    unlink(path);
+    DX_CHECK_EQ(ftruncate(fd, (off_t)size), 0);
+    return fd;
+}
+
+/* >>zero copy ---------------------------------------------------------- */
+/* 4 MiB to a peer that reads nothing, more than the buffers on the way hold. */
+EVERY(zero_copy_ends_whatever_the_peer_does)
+{
+    enum { SIZE = 4 << 20, CLOSE_FD = 0, CANCEL, DEADLINE, CLOSE, WAYS };
+    static uint8_t block[SIZE];
+    for (int i = 0; i < 3 * WAYS; i++) {
+        loop l = {0};
+        dx_op op = tagged(1), other = tagged(2);
+        int ends[2], way = i / 3;
+        loop_open(&l, backend);
+        tcp_pair(&l, ends);
+        DX_CHECK_EQ(dx_reactor_send_zero_copy(&l.r, &op, ends[0], block, SIZE), 0);
+        for (int turns = 0; turns < i % 3 * 4; turns++) { /* at different points of its progress */
+            dx_completion c;
+            DX_CHECK_EQ(dx_reactor_wait(&l.r, &c, 1, 2 * MS), 0);
+        }
+        if (way == CANCEL) {
+            DX_CHECK_EQ(dx_reactor_cancel(&l.r, &op), 0);
+            DX_CHECK_EQ(end_of(&l, &op), -ECANCELED);
+        } else if (way == DEADLINE) {
+            DX_CHECK_EQ(dx_reactor_deadline(&l.r, &other, &op, MS), 0);
+            DX_CHECK_EQ(end_of(&l, &op), -ETIMEDOUT);
+            DX_CHECK_EQ(end_of(&l, &other), 0);
+        } else if (way == CLOSE_FD) {
+            forget_fd(ends[0]);
+            DX_CHECK_EQ(dx_reactor_close_fd(&l.r, &other, ends[0]), 0);
+            DX_CHECK_EQ(end_of(&l, &op), -ECANCELED);
+            DX_CHECK_EQ(end_of(&l, &other), 0);
+        }
+        DX_CHECK(dx_reactor_op_transferred(&op) < SIZE);
+        loop_close(&l);
+        DX_CHECK(!dx_reactor_op_pending(&op));
+        clean();
+    }
+}
+
+/* >>signals ------------------------------------------------------------ */
+static void on_alarm(int number)
+{
+    (void)number;
+}
+
+static void alarms(int microseconds)
+{
+    struct sigaction action;
+    struct itimerval often = {{0, microseconds}, {0, microseconds}};
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_alarm;
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
+}
+
+/* The kernel makes threads for file operations; a signal that comes meanwhile makes it cancel them. */
+EVERY(signals_cancel_no_file_operation)
+{
+    enum { ROUNDS = 60, OPS = 32, SIZE = 4096 };
+    static dx_op ops[2 * OPS];
+    static uint8_t data[SIZE];
+    uint32_t wrong = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        loop l = {0};
+        dx_completion c;
+        int fd = file_of(0), left = 2 * OPS;
+        loop_open(&l, backend);
+        alarms(50);
+        for (int i = 0; i < 2 * OPS; i++) {
+            ops[i] = tagged((uint64_t)i);
+            if (i % 2) DX_CHECK_EQ(dx_reactor_fsync(&l.r, &ops[i], fd, i % 4 == 1), 0);
+            else DX_CHECK_EQ(dx_reactor_write(&l.r, &ops[i], fd, data, SIZE, (uint64_t)i * SIZE), 0);
+        }
+        while (left) {
+            if (dx_reactor_wait(&l.r, &c, 1, LONG) != 1) continue;
+            wrong += c.result != (c.user_data % 2 ? 0 : SIZE);
+            left--;
+        }
+        alarms(0);
+        loop_close(&l);
+        shut(fd);
+    }
+    DX_CHECK_EQ(wrong, 0);
+}
+
+/* >>order -------------------------------------------------------------- */
+/* The number of a closed connection goes to the next one that is accepted: first its close is
+   reported, then the accept. */
+EVERY(a_close_is_reported_before_its_number_is_another)
+{
+    uint32_t again = 0;
+    for (int i = 0; i < 50; i++) {
+        loop l = {0};
+        dx_op accept_op = tagged(1), close_op = tagged(2), timer_op = tagged(3);
+        dx_completion c[8];
+        dx_reactor_address at;
+        struct sockaddr_storage address;
+        int first = -1, closed = 0, client[2];
+        l.desc.descriptors_max = 1 + i % 2;
+        loop_open(&l, backend);
+        int listening = listener(&l, &at);
+        memset(&address, 0, sizeof address);
+        memcpy(&address, at.bytes, at.size);
+        for (int k = 0; k < 2; k++) client[k] = keep(socket(AF_INET, SOCK_STREAM, 0));
+        DX_CHECK_EQ(dx_reactor_accept_multishot(&l.r, &accept_op, listening), 0);
+        DX_CHECK_EQ(connect(client[0], (struct sockaddr *)&address, at.size), 0);
+        DX_CHECK_EQ(some(&l, c, 1), 1);
+        first = c[0].result;
+        DX_CHECK(first >= 0);
+        DX_CHECK_EQ(dx_reactor_timer(&l.r, &timer_op, 0), 0); /* then it is the turn of an accept */
+        DX_CHECK_EQ(want(&l, &timer_op), 0);
+        DX_CHECK_EQ(dx_reactor_close_fd(&l.r, &close_op, first), 0);
+        DX_CHECK_EQ(connect(client[1], (struct sockaddr *)&address, at.size), 0);
+        for (int seen = 0; seen < 2;) {
+            int n = some(&l, c, 8);
+            for (int k = 0; k < n; k++, seen++) {
+                if (c[k].user_data == 2) closed = 1;
+                if (c[k].user_data == 1) again += c[k].result == first;
+                if (c[k].user_data == 1 && c[k].result == first) DX_CHECK(closed);
+                if (c[k].user_data == 1) keep(c[k].result);
+            }
+        }
+        loop_close(&l);
+        clean();
+    }
+    DX_CHECK(again > 0);
+}
+
+/* A deadline's completion is the next one behind its target's. */
+EVERY(a_deadline_ends_directly_behind_its_target)
+{
+    for (int way = 0; way < 4; way++) {
+        loop l = {0};
+        dx_op ops[6], limits[6];
+        uint64_t order[12];
+        int fds[6][2];
+        uint8_t bytes[6];
+        int count = 0;
+        loop_open(&l, backend);
+        for (int i = 0; i < 6; i++) {
+            pair(fds[i]);
+            ops[i] = tagged((uint64_t)i);
+            limits[i] = tagged(100 + (uint64_t)i);
+            DX_CHECK_EQ(dx_reactor_recv(&l.r, &ops[i], fds[i][0], &bytes[i], 1), 0);
+            DX_CHECK_EQ(dx_reactor_deadline(&l.r, &limits[i], &ops[i], way ? 3600 * S : (uint64_t)(5 - i) * MS), 0);
+        }
+        for (int i = 0; i < 6 && way; i++) {
+            if (way == 1) DX_CHECK_EQ(dx_reactor_cancel(&l.r, &ops[i]), 0);
+            if (way == 2) DX_CHECK_EQ(write(fds[i][1], "x", 1), 1);
+            if (way == 3) DX_CHECK_EQ(shutdown(fds[i][1], SHUT_WR), 0);
+        }
+        while (count < 12) {
+            dx_completion c;
+            DX_CHECK_EQ(some(&l, &c, 1), 1);
+            order[count++] = c.user_data;
+            if (way == 0) DX_CHECK_EQ(c.result, c.user_data < 100 ? -ETIMEDOUT : 0);
+            else if (c.user_data >= 100) DX_CHECK_EQ(c.result, -ECANCELED);
+        }
+        for (int i = 0; i < 12; i += 2) DX_CHECK_EQ(order[i] + 100, order[i + 1]);
+        loop_close(&l);
+        clean();
+    }
+}
+
+static uint64_t called[8];
+static int      calls;
+
+static void note_call(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    (void)r, (void)result, (void)flags;
+    called[calls++] = op->user_data;
+}
+
+EVERY(a_deadline_ends_behind_its_target_when_the_reactor_closes)
+{
+    loop l = {0};
+    dx_op op = tagged(1), limit = tagged(2);
+    uint8_t byte;
+    int fds[2];
+    loop_open(&l, backend);
+    pair(fds);
+    op.fn = limit.fn = note_call;
+    calls = 0;
+    DX_CHECK_EQ(dx_reactor_recv(&l.r, &op, fds[0], &byte, 1), 0);
+    DX_CHECK_EQ(dx_reactor_deadline(&l.r, &limit, &op, S), 0);
+    loop_close(&l);
+    DX_CHECK_EQ(calls, 2);
+    DX_CHECK(called[0] == 1 && called[1] == 2);
+}
+
+/* >>threads ------------------------------------------------------------ */
+static void *echo_once(void *user)
+{
+    loop *l = (loop *)user;
+    dx_op op = tagged(1), send_op = tagged(2);
+    dx_completion c;
+    char byte = 0;
+    int fds[2], seen = 0;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) != 0) return NULL;
+    if (dx_reactor_recv(&l->r, &op, fds[0], &byte, 1) != 0) return NULL;
+    if (dx_reactor_send(&l->r, &send_op, fds[1], "x", 1) != 0) return NULL;
+    while (seen < 2) {
+        int n = dx_reactor_wait(&l->r, &c, 1, LONG);
+        if (n < 0) return NULL;
+        if (n == 1 && c.result != 1) return NULL;
+        seen += n;
+    }
+    close(fds[0]);
+    close(fds[1]);
+    return byte == 'x' && dx_reactor_close(&l->r) == 0 ? user : NULL;
+}
+
+/* The thread that uses a reactor first has it, not the one that opened it. */
+EVERY(opened_on_one_thread_used_on_another)
+{
+    loop l = {0};
+    pthread_t thread;
+    void *good = NULL;
+    l.desc.buffers = 8;
+    loop_open(&l, backend);
+    DX_CHECK_EQ(pthread_create(&thread, NULL, echo_once, &l), 0);
+    pthread_join(thread, &good);
+    DX_CHECK(good != NULL);
+    loop_close(&l);
+}
+
+/* >>system calls ------------------------------------------------------- */
+static void *write_slowly(void *user)
+{
+    int (*fds)[2] = (int (*)[2])user;
+    for (int i = 0; i < 64; i++) {
+        usleep(300);
+        if (write(fds[i][1], "x", 1) != 1) return user;
+    }
+    return NULL;
+}
+
+DX_TEST(a_wait_for_64_completions_is_one_call)
+{
+    static int fds[64][2];
+    static dx_op ops[64];
+    static dx_completion done[64];
+    static char bytes[64];
+    loop l = {0};
+    dx_reactor_stats before, after;
+    clean();
+    loop_open(&l, DX_REACTOR_BACKEND_IO_URING);
+    for (int slow = 0; slow < 2; slow++) {
+        pthread_t thread;
+        for (int i = 0; i < 64; i++) {
+            if (!slow) pair(fds[i]);
+            ops[i] = tagged((uint64_t)i);
+            DX_CHECK_EQ(dx_reactor_recv(&l.r, &ops[i], fds[i][0], &bytes[i], 1), 0);
+        }
+        dx_reactor_get_stats(&l.r, &before);
+        if (slow) DX_CHECK_EQ(pthread_create(&thread, NULL, write_slowly, fds), 0);
+        for (int i = 0; i < 64 && !slow; i++) DX_CHECK_EQ(write(fds[i][1], "x", 1), 1);
+        DX_CHECK_EQ(dx_reactor_submit_and_wait(&l.r, done, 64, 64, LONG), 64);
+        if (slow) pthread_join(thread, NULL);
+        dx_reactor_get_stats(&l.r, &after);
+        DX_CHECK(after.system_waits - before.system_waits <= (slow ? 8 : 1));
+    }
+    loop_close(&l);
+}
+
+EVERY(offsets_are_looked_for_once)
+{
+    enum { N = 1000 };
+    loop l = {0};
+    static dx_op ops[N];
+    static uint8_t bytes[N];
+    static dx_completion c[N];
+    uint32_t got = 0;
+    int fd = file_of(N);
+    l.desc.file_threads = 1;
+    loop_open(&l, backend);
+    seeks = 0;
+    for (uint32_t i = 0; i < N; i++) {
+        ops[i] = tagged(i);
+        DX_CHECK_EQ(dx_reactor_read(&l.r, &ops[i], fd, &bytes[i], 1, i), 0);
+    }
+    while (got < N) {
+        int n = some(&l, c, N);
+        for (int i = 0; i < n; i++) DX_CHECK_EQ(c[i].result, 1);
+        got += (uint32_t)n;
+    }
+    for (uint32_t i = 0; i < N; i++) {
+        DX_CHECK_EQ(dx_reactor_read(&l.r, &ops[i], fd, &bytes[i], 1, i), 0);
+        DX_CHECK_EQ(want(&l, &ops[i]), 1);
+    }
+    DX_CHECK(seeks <= 1);
+    loop_close(&l);
+}
