@@ -46,13 +46,13 @@
         on every backend. Operations on the same side of a descriptor (accept, recv and read; or
         connect, send, write and shutdown) run one after the other in the order of their start.
 
-    GUARANTEES  No allocation, no global, no printing; no thread that is not asked for. Never blocks
-                but in wait, turn, run and close. No descriptor of its own survives exec. SIGPIPE
-                is never raised by a socket. docs/REACTOR.md numbers what holds on every backend.
+    GUARANTEES  No allocation, no global, no printing; no thread but those of desc.file_threads, made
+                where the system has no other way to files, and of groups. Never blocks but in wait,
+                turn, run and close. No descriptor of its own survives exec. SIGPIPE is never raised
+                by a socket. docs/REACTOR.md numbers what holds on every backend.
     LIMITS      desc.pending_max operations and desc.descriptors_max descriptors at a time; 2^31-1
-                bytes an operation; one thread opens, uses and closes a reactor (post, wake and
-                stop may come from any). Descriptors for accept, connect and stream reads and
-                writes must be non-blocking (those made here are).
+                bytes an operation; one thread uses and closes a reactor, not necessarily the one
+                that opened it (post, wake and stop may come from any).
     CONFIG      DX_REACTOR_STATIC, DX_REACTOR_API, DX_REACTOR_ASSERT(c), DX_REACTOR_MEMCPY,
                 DX_REACTOR_MEMSET; DX_REACTOR_FILE_THREADS: most of them, 64; 0: without that code
     ERRORS      dx_reactor_error: 0 = ok, negative = reason; results of operations are -errno
@@ -187,6 +187,8 @@ typedef struct dx_reactor_simulator {
     const struct dx_reactor_p_backend *backend_;
 } dx_reactor_simulator;
 
+#define DX_REACTOR_NO_THREADS UINT32_MAX /* desc.file_threads */
+
 typedef struct dx_reactor_desc {
     void    *memory;          /* required, any alignment; borrowed until dx_reactor_close() */
     size_t   memory_size;     /* bytes; at least dx_reactor_memory_size() */
@@ -207,8 +209,9 @@ typedef struct dx_reactor_desc {
                                  io_uring may be some ahead before it is told to stop */
     uint32_t spin_ns;         /* a wait looks for so long, on a busy CPU, before it sleeps; 0 = it
                                  sleeps at once */
-    uint32_t file_threads;    /* where the system has no other way (epoll, kqueue; IOCP: fsync), so
-                                 many threads read, write and sync files; at most 64; 0: those
+    uint32_t file_threads;    /* where the system has no other way (epoll, kqueue; IOCP: fsync),
+                                 threads read, write and sync files, made as operations need them,
+                                 so many at most; 0 = 4; at most 64; DX_REACTOR_NO_THREADS: those
                                  operations end with -ENOTSUP there. Nothing blocks the loop */
     dx_reactor_simulator *simulator; /* of DX_REACTOR_BACKEND_SIMULATED; borrowed until close */
 } dx_reactor_desc;
@@ -273,6 +276,8 @@ struct dx_reactor { /* caller-allocated; every field is private; not to be moved
     uint32_t  buffers_, buffer_size_, buffers_each_, held_;
     uint64_t now_;
     uint32_t bucket_mask_, fd_free_, fd_retry_;
+    uint32_t fd_later_;        /* as fd_retry_, of operations that wait until a thread is free: */
+    bool     later_due_;       /* one may be */
     uint16_t generation_;
     uint32_t pending_, pending_max_, budget_, spin_ns_;
     uint64_t submitted_; /* as stats.started was at the last submit */
@@ -285,7 +290,7 @@ struct dx_reactor { /* caller-allocated; every field is private; not to be moved
     bool     open_, in_callback_, closing_, no_pwait2_, done_turn_, more_due_;
     void   (*flush_)(dx_reactor *r); /* not NULL: to be called before a wait */
     void    *peers_;
-    struct dx_reactor_p_files *files_; /* NULL: desc.file_threads is 0 */
+    struct dx_reactor_p_files *files_; /* NULL: desc.file_threads is DX_REACTOR_NO_THREADS */
     uint8_t  apart1_[64]; /* what other threads write is on cache lines of its own */
     uint32_t post_tail_;
     uint8_t  apart2_[64];
@@ -401,10 +406,14 @@ typedef struct dx_reactor_datagram {
     void              *data;
     uint32_t           size;    /* bytes at data */
     dx_reactor_address address; /* of the sender, or the receiver; size 0: the connected one */
-    uint64_t           system_[10];
+    uint32_t           segment; /* received: several datagrams in one piece, of so many bytes each
+                                   but the last (UDP_GRO of Linux, asked for by setsockopt);
+                                   0: it is one */
+    uint64_t           system_[16];
 } dx_reactor_datagram;
 
-/* Result: bytes, 0 included; -EMSGSIZE: there were more than d->size, the rest is lost. */
+/* Result: bytes, 0 included; -EMSGSIZE: there were more than d->size, the rest is lost. The system
+   joins datagrams where the socket has UDP_GRO: d->segment says where one ends. */
 DX_REACTOR_API int dx_reactor_recvfrom(dx_reactor *r, dx_op *op, int fd, dx_reactor_datagram *d);
 /* Result: d->size or an error, whole or not at all. */
 DX_REACTOR_API int dx_reactor_sendto(dx_reactor *r, dx_op *op, int fd, dx_reactor_datagram *d);
@@ -762,9 +771,13 @@ enum { /* dx_reactor_p_fd.flags */
     DX_REACTOR_P_FD_TELLS      = 128, /* epoll: TCP, so a short receive has emptied it, */
     DX_REACTOR_P_FD_ENDING     = 256, /* unless its end is behind that, or an urgent byte; */
     DX_REACTOR_P_FD_EMPTY      = 512, /* it is: wait for an event, do not try */
-    DX_REACTOR_P_FD_SEEKABLE   = 1024 /* io_uring: offsets mean something there */
+    DX_REACTOR_P_FD_SEEKABLE   = 1024, /* io_uring: offsets mean something there */
+    DX_REACTOR_P_FD_UNSURE     = 2048, /* nothing was pending since it was registered: it may have
+                                          been closed, and the number be another's */
+    DX_REACTOR_P_FD_BLOCKING   = 4096 /* a blocking stream: look before each call */
 };
 
+enum { DX_REACTOR_P_PIPE = 512 }; /* bytes that a writable pipe takes without blocking, by POSIX */
 enum { DX_REACTOR_P_TRIES = 16 }; /* system calls for one operation at a time */
 enum { DX_REACTOR_P_SEVERAL = 64, DX_REACTOR_P_PATIENCE_NS = 5000000 }; /* of a wait for several */
 
@@ -803,7 +816,8 @@ typedef struct dx_reactor_p_backend {
     int32_t (*shutdown)(dx_reactor *r, int fd); /* the end of what is sent: 0 or -errno */
     int32_t (*close_fd)(dx_reactor *r, int fd);
     /* For dx_reactor_p_ready_issue(): one system call that does not block; after BLOCKED, have the
-       system tell when to try again (NULL: it will). */
+       system tell when to try again (NULL: it will). arm: 0, -errno, or 1: it will, the descriptor
+       is still the one that was registered before. */
     int32_t (*attempt)(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op);
     int32_t (*arm)(dx_reactor *r, dx_reactor_p_fd *e);
     uint64_t (*clock)(const dx_reactor *r); /* NULL: the system's monotonic clock; ns */
@@ -1074,9 +1088,13 @@ typedef struct dx_reactor_p_files { /* of threads that read and write files; the
     uint64_t        threads[DX_REACTOR_FILE_THREADS + 1];
 #endif
     dx_op  **ring;
-    uint32_t mask, head, tail, count; /* of the ring; threads that were made */
-    bool     stop;
+    uint32_t mask, head, tail; /* of the ring */
+    uint32_t count, limit;     /* threads: that were made, at most */
+    uint32_t idle;             /* that wait for work, */
+    bool     stop;             /* but not for more */
 } dx_reactor_p_files;
+
+enum { DX_REACTOR_P_FILES_RING = 1024 }; /* operations that threads have or will take next */
 
 /* The next `count` times `size` bytes; memory NULL: they are only counted. */
 static void *dx_reactor_p_place(uint8_t *memory, uint64_t *used, uint32_t count, size_t size)
@@ -1092,13 +1110,15 @@ static size_t dx_reactor_p_plan(dx_reactor *r, const dx_reactor_desc *d, uint8_t
     const uint32_t most = (uint32_t)1 << 24;
     const uint32_t fds = d->descriptors_max ? d->descriptors_max : 1024;
     const uint32_t align = d->buffers ? DX_REACTOR_P_PAGE : DX_REACTOR_P_ALIGN;
-    uint32_t i;
+    const bool files = DX_REACTOR_FILE_THREADS > 0 && d->file_threads != DX_REACTOR_NO_THREADS;
+    uint32_t i, lent;
     uint64_t used = 0;
     if (fds > most || d->posts_max > most || d->queue_entries > 32768 || d->budget > most ||
         d->completion_entries > most || d->buffers > 32768 || d->buffer_size > most ||
-        d->file_threads > DX_REACTOR_FILE_THREADS || (d->file_threads && d->pending_max > most))
+        (files && d->file_threads > DX_REACTOR_FILE_THREADS))
         return 0;
     r->pending_max_ = d->pending_max ? d->pending_max : 16384;
+    lent = r->pending_max_ < DX_REACTOR_P_FILES_RING ? r->pending_max_ : DX_REACTOR_P_FILES_RING;
     r->budget_ = d->budget ? d->budget : 256;
     r->post_mask_ = dx_reactor_p_power_of_two(d->posts_max ? d->posts_max : 256) - 1;
     r->bucket_mask_ = dx_reactor_p_power_of_two(fds - fds / 8 * 3) - 1; /* at most 1.6 in each */
@@ -1112,10 +1132,10 @@ static size_t dx_reactor_p_plan(dx_reactor *r, const dx_reactor_desc *d, uint8_t
                                                         sizeof *r->cells_);
     r->buckets_ = (uint32_t *)dx_reactor_p_place(memory, &used, r->bucket_mask_ + 1, 4);
     r->holders_ = (dx_op **)dx_reactor_p_place(memory, &used, r->buffers_, sizeof *r->holders_);
-    if (d->file_threads)
+    if (files)
         r->files_ = (dx_reactor_p_files *)dx_reactor_p_place(
             memory, &used, 1, sizeof *r->files_ +
-            sizeof(dx_op *) * dx_reactor_p_power_of_two(r->pending_max_));
+            sizeof(dx_op *) * dx_reactor_p_power_of_two(lent));
     if (memory) DX_REACTOR_MEMSET(memory, 0, (size_t)used);
     r->events_ = dx_reactor_p_place(memory, &used, DX_REACTOR_P_EVENTS, sizeof(dx_reactor_p_event));
     r->spare_ = (uint16_t *)dx_reactor_p_place(memory, &used, r->buffers_, sizeof *r->spare_);
@@ -1199,10 +1219,23 @@ static void dx_reactor_p_fd_fresh(dx_reactor *r, int fd)
 static void dx_reactor_p_retry_later(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op, uint16_t flag)
 {
     op->flags_ |= flag;
-    if (e->flags & DX_REACTOR_P_FD_RETRY) return;
+    if (e->flags & DX_REACTOR_P_FD_RETRY) {
+        r->later_due_ |= r->fd_later_ != 0; /* it may be in that list */
+        return;
+    }
     e->flags |= DX_REACTOR_P_FD_RETRY;
     e->retry = r->fd_retry_;
     r->fd_retry_ = (uint32_t)(e - r->fds_) + 1;
+}
+
+/* The operation is issued again when a thread has become free. */
+static void dx_reactor_p_retry_when_free(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
+{
+    op->flags_ |= DX_REACTOR_P_F_STALLED;
+    if (e->flags & DX_REACTOR_P_FD_RETRY) return;
+    e->flags |= DX_REACTOR_P_FD_RETRY;
+    e->retry = r->fd_later_;
+    r->fd_later_ = (uint32_t)(e - r->fds_) + 1;
 }
 
 /* >>queues ------------------------------------------------------------- */
@@ -1457,6 +1490,13 @@ static void dx_reactor_p_end(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op, int32
 }
 
 #if !defined(_WIN32)
+/* In system_ of a datagram: the message header, its only piece, and room for two control messages,
+   a time stamp's and a segment size's. */
+enum {
+    DX_REACTOR_P_CONTROL = sizeof(struct msghdr) + sizeof(struct iovec),
+    DX_REACTOR_P_CONTROL_SIZE = sizeof(((dx_reactor_datagram *)0)->system_) - DX_REACTOR_P_CONTROL
+};
+
 /* The message header of a datagram, where the kernel wants it. */
 static void dx_reactor_p_address_message(dx_reactor_datagram *d, bool receiving)
 {
@@ -1469,9 +1509,30 @@ static void dx_reactor_p_address_message(dx_reactor_datagram *d, bool receiving)
     m.msg_iovlen = 1;
     m.msg_namelen = receiving ? (socklen_t)sizeof d->address.bytes : (socklen_t)d->address.size;
     m.msg_name = m.msg_namelen ? d->address.bytes : NULL;
+    if (receiving) {
+        d->segment = 0;
+        m.msg_control = (uint8_t *)d->system_ + DX_REACTOR_P_CONTROL;
+        m.msg_controllen = DX_REACTOR_P_CONTROL_SIZE;
+    }
     DX_REACTOR_MEMCPY(d->system_, &m, sizeof m);
     DX_REACTOR_MEMCPY((uint8_t *)d->system_ + sizeof m, &piece, sizeof piece);
 }
+
+#if defined(__linux__)
+/* The segment size among the control messages that came; 0: none. */
+static uint32_t dx_reactor_p_segment(struct msghdr *m)
+{
+    struct cmsghdr *c = CMSG_FIRSTHDR(m);
+    for (; c; c = CMSG_NXTHDR(m, c)) {
+        int size = 0;
+        if (c->cmsg_level != IPPROTO_UDP || c->cmsg_type != 104 /* UDP_GRO */) continue;
+        if (c->cmsg_len < CMSG_LEN(sizeof size)) continue;
+        DX_REACTOR_MEMCPY(&size, CMSG_DATA(c), sizeof size);
+        return size > 0 ? (uint32_t)size : 0;
+    }
+    return 0;
+}
+#endif
 
 /* Where a datagram was received: who sent it, and is it whole? */
 static int32_t dx_reactor_p_came(const dx_op *op, int32_t result)
@@ -1481,6 +1542,10 @@ static int32_t dx_reactor_p_came(const dx_op *op, int32_t result)
     if (op->kind_ != DX_REACTOR_P_RECVFROM || result < 0) return result;
     DX_REACTOR_MEMCPY(&m, d->system_, sizeof m);
     d->address.size = (uint32_t)m.msg_namelen;
+#if defined(__linux__)
+    d->segment = dx_reactor_p_segment(&m);
+    if (d->segment >= (uint32_t)result) d->segment = 0; /* a single one */
+#endif
     return (m.msg_flags & MSG_TRUNC) ? -EMSGSIZE : result;
 }
 #endif
@@ -1604,14 +1669,9 @@ static int dx_reactor_p_cancel(dx_reactor *r, dx_op *op)
     return DX_REACTOR_OK;
 }
 
-/* Issue again what found no room: entries of a full queue, accepts and sends that took their
-   share. Whatever stalls anew waits for the next call. */
-static void dx_reactor_p_retry(dx_reactor *r)
+/* Issue again what stalled on the descriptors of a list. */
+static void dx_reactor_p_retry_list(dx_reactor *r, uint32_t index)
 {
-    uint32_t index;
-    if (r->flush_) r->flush_(r);
-    index = r->fd_retry_;
-    r->fd_retry_ = 0;
     while (index) {
         dx_reactor_p_fd *e = &r->fds_[index - 1];
         int side;
@@ -1630,6 +1690,23 @@ static void dx_reactor_p_retry(dx_reactor *r)
         }
         dx_reactor_p_settle(r, e);
     }
+}
+
+/* Issue again what found no room: entries of a full queue, accepts and sends that took their
+   share, files for which no thread was free. Whatever stalls anew waits for the next call. */
+static void dx_reactor_p_retry(dx_reactor *r)
+{
+    uint32_t index, later = 0;
+    if (r->flush_) r->flush_(r);
+    index = r->fd_retry_;
+    r->fd_retry_ = 0;
+    if (r->later_due_) {
+        later = r->fd_later_;
+        r->fd_later_ = 0;
+        r->later_due_ = false;
+    }
+    dx_reactor_p_retry_list(r, later);
+    dx_reactor_p_retry_list(r, index);
 }
 
 /* Let parked operations have the buffers that are free. */
@@ -2391,15 +2468,21 @@ static bool dx_reactor_p_ready_took(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op
     return true;
 }
 
-/* Have the system tell when the descriptor becomes ready. 0 or -errno. */
+/* Have the system tell when the descriptor becomes ready, also where it was told before and the
+   number may have become another's since. 0 or -errno. */
 static int32_t dx_reactor_p_ready_arm(dx_reactor *r, dx_reactor_p_fd *e)
 {
+    const uint16_t before = e->generation;
     int32_t error;
-    if (!r->backend_->arm || (e->flags & DX_REACTOR_P_FD_REGISTERED)) return 0;
+    if (!r->backend_->arm) return 0;
+    if ((e->flags & DX_REACTOR_P_FD_REGISTERED) && !(e->flags & DX_REACTOR_P_FD_UNSURE)) return 0;
     e->generation = ++r->generation_ ? r->generation_ : ++r->generation_; /* 0: the bell's */
     error = r->backend_->arm(r, e);
-    if (!error) e->flags |= DX_REACTOR_P_FD_REGISTERED;
-    return error;
+    if (error > 0) e->generation = before;
+    if (error < 0) return error;
+    e->flags |= DX_REACTOR_P_FD_REGISTERED;
+    e->flags &= (uint16_t)~DX_REACTOR_P_FD_UNSURE;
+    return 0;
 }
 
 static void dx_reactor_p_ready_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
@@ -2410,7 +2493,11 @@ static void dx_reactor_p_ready_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
     for (tries = 0; tries < DX_REACTOR_P_TRIES; tries++) {
         uint32_t share = op->u_.bytes.size;
         int32_t result;
-        if (op->kind_ == DX_REACTOR_P_RECV && (e->flags & DX_REACTOR_P_FD_EMPTY)) return;
+        if (op->kind_ == DX_REACTOR_P_RECV && (e->flags & DX_REACTOR_P_FD_EMPTY)) {
+            result = dx_reactor_p_ready_arm(r, e);
+            if (result < 0) dx_reactor_p_end(r, e, op, result);
+            return;
+        }
         if (!dx_reactor_p_more_room(r) && (op->flags_ & DX_REACTOR_P_F_MULTISHOT)) break;
         if (dx_reactor_p_pooled(op)) {
             if (!dx_reactor_p_pool_admit(r, op)) return;
@@ -2493,32 +2580,45 @@ static long dx_reactor_p_at_offset(const dx_op *op, uint8_t *at, size_t size)
 #endif
 }
 
+/* Of a stream that is read or written: what may be done with it? 0, -errno or DX_REACTOR_P_AWAY. */
+static int32_t dx_reactor_p_admit_stream(dx_reactor_p_fd *e, const dx_op *op, int flags)
+{
+    struct stat file;
+    if (fstat(op->fd_, &file) != 0) return DX_REACTOR_P_AWAY; /* a size beyond 32 bits */
+    if (S_ISREG(file.st_mode) || S_ISDIR(file.st_mode) || S_ISBLK(file.st_mode))
+        return DX_REACTOR_P_AWAY;
+    if (!(flags & O_NONBLOCK)) {
+        if (S_ISCHR(file.st_mode) && op->kind_ == DX_REACTOR_P_WRITE)
+            return DX_REACTOR_P_AWAY; /* a terminal does not say how much it takes */
+        e->flags |= DX_REACTOR_P_FD_BLOCKING;
+    }
+    return 0;
+}
+
 /* May a system call of this operation be made without the risk that it blocks? 0, -errno or
    DX_REACTOR_P_AWAY: it may block. */
 static int32_t dx_reactor_p_admit(dx_reactor_p_fd *e, const dx_op *op)
 {
     int flags, type;
+    int32_t error = 0;
     socklen_t size = sizeof type;
-    struct stat file;
     if (op->kind_ == DX_REACTOR_P_RECV || op->kind_ == DX_REACTOR_P_SEND ||
         op->kind_ == DX_REACTOR_P_POLL || op->kind_ == DX_REACTOR_P_RECVFROM ||
-        op->kind_ == DX_REACTOR_P_SENDTO || (e->flags & DX_REACTOR_P_FD_ADMITTED))
+        op->kind_ == DX_REACTOR_P_SENDTO)
         return 0;
+    if (dx_reactor_p_side(op) == DX_REACTOR_P_OTHERS) return DX_REACTOR_P_AWAY;
+    if (e->flags & DX_REACTOR_P_FD_ADMITTED) return 0;
     flags = fcntl(op->fd_, F_GETFL);
     if (flags < 0) return -errno;
-    if (op->kind_ == DX_REACTOR_P_FSYNC) return DX_REACTOR_P_AWAY;
-    if (dx_reactor_p_side(op) == DX_REACTOR_P_OTHERS)
-        return dx_reactor_p_seekable(op->fd_) ? DX_REACTOR_P_AWAY : -ESPIPE;
-    if ((op->kind_ == DX_REACTOR_P_ACCEPT || op->kind_ == DX_REACTOR_P_CONNECT) &&
-        getsockopt(op->fd_, SOL_SOCKET, SO_TYPE, &type, &size) != 0)
-        return -errno;
-    if (op->kind_ == DX_REACTOR_P_READ || op->kind_ == DX_REACTOR_P_WRITE)
-        if (fstat(op->fd_, &file) != 0 || S_ISREG(file.st_mode) || S_ISDIR(file.st_mode) ||
-            S_ISBLK(file.st_mode)) /* an error: a size beyond 32 bits */
-            return DX_REACTOR_P_AWAY;
-    if (!(flags & O_NONBLOCK)) return -ENOTSUP;
-    e->flags |= DX_REACTOR_P_FD_ADMITTED;
-    return 0;
+    if (op->kind_ == DX_REACTOR_P_READ || op->kind_ == DX_REACTOR_P_WRITE) {
+        error = dx_reactor_p_admit_stream(e, op, flags);
+    } else {
+        if (getsockopt(op->fd_, SOL_SOCKET, SO_TYPE, &type, &size) != 0) return -errno;
+        if (!(flags & O_NONBLOCK) && fcntl(op->fd_, F_SETFL, flags | O_NONBLOCK) != 0)
+            return -errno;
+    }
+    if (!error) e->flags |= DX_REACTOR_P_FD_ADMITTED;
+    return error;
 }
 
 /* One system call; those of files may block. */
@@ -2557,6 +2657,39 @@ static long dx_reactor_p_call(const dx_op *op)
     return dx_reactor_p_at_offset(op, at, size);
 }
 
+/* Read or write a blocking stream, a pipe that was inherited say, when it is ready and as much as it
+   surely takes then. Where the system can, it is told not to block in case another process is
+   faster. */
+static long dx_reactor_p_call_blocking(const dx_op *op)
+{
+    const bool reads = op->kind_ == DX_REACTOR_P_READ;
+    uint8_t *at = (uint8_t *)op->buffer_ + op->u_.bytes.done;
+    size_t size = op->u_.bytes.size - op->u_.bytes.done;
+    struct pollfd ready;
+    ready.fd = op->fd_;
+    ready.events = (short)(reads ? POLLIN : POLLOUT);
+    ready.revents = 0;
+    if (poll(&ready, 1, 0) == 0) errno = EAGAIN;
+    if (!ready.revents) return -1;
+#if defined(SYS_preadv2) && defined(SYS_pwritev2)
+    {
+        const long here = -1, no_wait = 8; /* RWF_NOWAIT */
+        struct {
+            void  *base;
+            size_t size;
+        } piece;
+        long moved;
+        piece.base = at;
+        piece.size = size;
+        moved = syscall(reads ? SYS_preadv2 : SYS_pwritev2, (long)op->fd_, &piece, 1L, here, here,
+                        no_wait);
+        if (moved >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)) return moved;
+    }
+#endif
+    if (reads) return (long)read(op->fd_, at, size);
+    return (long)write(op->fd_, at, size < DX_REACTOR_P_PIPE ? size : DX_REACTOR_P_PIPE);
+}
+
 /* >>files --------------------------------------------------------------
    Where the system knows no other way, threads make the calls that block. An operation that they
    have is LENT. While it waits for one, .done is its place in the ring; when it has ended, .size is
@@ -2570,7 +2703,9 @@ static void *dx_reactor_p_files_main(void *self)
     while (!f->stop) {
         int32_t result;
         if (f->head == f->tail) {
+            f->idle++;
             pthread_cond_wait(&f->lent, &f->lock);
+            f->idle--;
             continue;
         }
         op = f->ring[f->head++ & f->mask];
@@ -2601,7 +2736,7 @@ static void *dx_reactor_p_files_main(void *self)
 static void dx_reactor_p_files_close(dx_reactor *r)
 {
     dx_reactor_p_files *f = DX_REACTOR_FILE_THREADS > 0 ? r->files_ : NULL;
-    if (!f || !f->count) return;
+    if (!f || !f->limit) return;
     pthread_mutex_lock(&f->lock);
     f->stop = true;
     pthread_mutex_unlock(&f->lock);
@@ -2609,35 +2744,76 @@ static void dx_reactor_p_files_close(dx_reactor *r)
     while (f->count) dx_reactor_p_thread_join(f->threads[--f->count]);
     pthread_cond_destroy(&f->lent);
     pthread_mutex_destroy(&f->lock);
+    f->limit = 0;
 }
 
-/* Make the threads, if any are asked for; no signal is delivered to them. 0 or an errno. */
-static int dx_reactor_p_files_start(dx_reactor *r, uint32_t threads)
+/* What threads will need. 0 or an errno. */
+static int dx_reactor_p_files_open(dx_reactor *r, uint32_t threads)
 {
     dx_reactor_p_files *f = DX_REACTOR_FILE_THREADS > 0 ? r->files_ : NULL;
-    int error = 0;
+    const uint32_t lent = r->pending_max_ < DX_REACTOR_P_FILES_RING ? r->pending_max_
+                                                                    : DX_REACTOR_P_FILES_RING;
+    int error;
     if (!f) return 0;
+    f->ring = (dx_op **)(void *)(f + 1);
+    f->mask = dx_reactor_p_power_of_two(lent) - 1;
+    error = pthread_mutex_init(&f->lock, NULL);
+    if (error) return dx_reactor_p_refuse(r, "pthread_mutex_init", error);
+    error = pthread_cond_init(&f->lent, NULL);
+    if (error) {
+        pthread_mutex_destroy(&f->lock);
+        return dx_reactor_p_refuse(r, "pthread_cond_init", error);
+    }
+    f->limit = threads ? threads : 4;
+    if (f->limit > DX_REACTOR_FILE_THREADS) f->limit = DX_REACTOR_FILE_THREADS;
+    return 0;
+}
+
+/* One thread more, to which no signal is delivered. 0, or an errno where there is none at all. */
+static int dx_reactor_p_files_grow(dx_reactor *r)
+{
+    dx_reactor_p_files *f = r->files_;
+    int error;
 #if defined(SIG_SETMASK) /* a strict -std=c99 hides it */
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
 #endif
-    f->ring = (dx_op **)(void *)(f + 1);
-    f->mask = dx_reactor_p_power_of_two(r->pending_max_) - 1;
-    pthread_mutex_init(&f->lock, NULL);
-    pthread_cond_init(&f->lent, NULL);
-    for (; f->count < threads && !error; f->count += !error)
-        error = dx_reactor_p_thread_make(&f->threads[f->count], dx_reactor_p_files_main, r);
+    error = dx_reactor_p_thread_make(&f->threads[f->count], dx_reactor_p_files_main, r);
 #if defined(SIG_SETMASK)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 #endif
-    return error ? dx_reactor_p_refuse(r, "pthread_create", error) : 0;
+    f->count += !error;
+    return f->count ? 0 : error;
 }
 
-static int32_t dx_reactor_p_files_lend(dx_reactor *r, dx_op *op)
+/* Without threads: what is wrong with the operation anyway. */
+static int32_t dx_reactor_p_files_refuse(const dx_op *op)
+{
+    if (fcntl(op->fd_, F_GETFL) < 0) return -errno;
+    if ((op->kind_ == DX_REACTOR_P_PREAD || op->kind_ == DX_REACTOR_P_PWRITE) &&
+        !dx_reactor_p_seekable(op->fd_))
+        return -ESPIPE;
+    return -ENOTSUP;
+}
+
+/* Give an operation to a thread. DX_REACTOR_P_AWAY or -errno. */
+static int32_t dx_reactor_p_files_lend(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     dx_reactor_p_files *f = DX_REACTOR_FILE_THREADS > 0 ? r->files_ : NULL;
-    if (!f) return -ENOTSUP;
+    bool full, more;
+    int error = 0;
+    if (!f) return dx_reactor_p_files_refuse(op);
+    pthread_mutex_lock(&f->lock);
+    full = f->tail - f->head > f->mask;
+    more = !full && f->idle <= f->tail - f->head && f->count < f->limit;
+    pthread_mutex_unlock(&f->lock);
+    if (full) {
+        dx_reactor_p_retry_when_free(r, e, op);
+        return DX_REACTOR_P_AWAY;
+    }
+    if (more) error = dx_reactor_p_files_grow(r);
+    if (error) return -error;
     op->flags_ |= DX_REACTOR_P_F_LENT;
     pthread_mutex_lock(&f->lock);
     op->u_.bytes.done = f->tail;
@@ -2660,6 +2836,7 @@ static void dx_reactor_p_ready_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *
             (*at)->u_.bytes.done = op->u_.bytes.done;
             op->u_.bytes.done = 0;
             op->flags_ &= (uint16_t)~DX_REACTOR_P_F_LENT;
+            r->later_due_ |= r->fd_later_ != 0;
         }
         pthread_mutex_unlock(&f->lock);
     }
@@ -2671,7 +2848,7 @@ static int32_t dx_reactor_p_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op
 {
     struct pollfd ready;
     long result = dx_reactor_p_admit(e, op);
-    if (result == DX_REACTOR_P_AWAY) return dx_reactor_p_files_lend(r, op);
+    if (result == DX_REACTOR_P_AWAY) return dx_reactor_p_files_lend(r, e, op);
     if (result < 0) return (int32_t)result;
     if (op->kind_ == DX_REACTOR_P_CONNECT) return dx_reactor_p_try_connect(op);
     if (op->kind_ == DX_REACTOR_P_POLL) {
@@ -2682,7 +2859,9 @@ static int32_t dx_reactor_p_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op
         if (result == 0) return DX_REACTOR_P_BLOCKED;
         if (result > 0) return dx_reactor_p_poll_result((uint32_t)(uint16_t)ready.revents);
     } else {
-        result = dx_reactor_p_call(op);
+        const bool stream = op->kind_ == DX_REACTOR_P_READ || op->kind_ == DX_REACTOR_P_WRITE;
+        result = stream && (e->flags & DX_REACTOR_P_FD_BLOCKING) ? dx_reactor_p_call_blocking(op)
+                                                                 : dx_reactor_p_call(op);
     }
     if (result >= 0) return dx_reactor_p_came(op, (int32_t)result);
     return errno == EAGAIN ? DX_REACTOR_P_BLOCKED : -errno;
@@ -2692,7 +2871,9 @@ static int32_t dx_reactor_p_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op
 #if defined(__linux__)
 /* >>epoll --------------------------------------------------------------
    A descriptor is registered once, edge-triggered for both directions, when the first operation on
-   it would block, and stays registered until it is closed: no epoll_ctl() for each operation. */
+   it would block, and stays registered until it is closed. A close removes it without a word, so
+   what blocks when nothing else was pending is added once more: EEXIST says that it is there. A
+   multishot, or a second operation, costs no epoll_ctl(). */
 static int32_t dx_reactor_p_epoll_arm(dx_reactor *r, dx_reactor_p_fd *e)
 {
     struct epoll_event event;
@@ -2700,9 +2881,12 @@ static int32_t dx_reactor_p_epoll_arm(dx_reactor *r, dx_reactor_p_fd *e)
     socklen_t size = sizeof no_delay;
     event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | (uint32_t)EPOLLET;
     event.data.u64 = (uint64_t)e->generation << 32 | (uint32_t)e->fd;
-    if (epoll_ctl(r->poll_fd_, EPOLL_CTL_ADD, e->fd, &event) != 0 &&
-        (errno != EEXIST || epoll_ctl(r->poll_fd_, EPOLL_CTL_MOD, e->fd, &event) != 0))
-        return -errno;
+    if (epoll_ctl(r->poll_fd_, EPOLL_CTL_ADD, e->fd, &event) != 0) {
+        if (errno != EEXIST) return -errno;
+        if (e->flags & DX_REACTOR_P_FD_REGISTERED) return 1;
+        if (epoll_ctl(r->poll_fd_, EPOLL_CTL_MOD, e->fd, &event) != 0) return -errno;
+    }
+    e->flags &= (uint16_t)~(DX_REACTOR_P_FD_TELLS | DX_REACTOR_P_FD_ENDING | DX_REACTOR_P_FD_EMPTY);
     if (getsockopt(e->fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, &size) == 0)
         e->flags |= DX_REACTOR_P_FD_TELLS; /* AF_UNIX is short where descriptors come along */
     return 0;
@@ -2759,7 +2943,7 @@ static int dx_reactor_p_epoll_open(dx_reactor *r, const dx_reactor_desc *desc)
     event.data.u64 = (uint32_t)r->wake_fd_;
     r->poll_fd_ = epoll_create1(EPOLL_CLOEXEC);
     if (r->poll_fd_ >= 0 && epoll_ctl(r->poll_fd_, EPOLL_CTL_ADD, r->wake_fd_, &event) == 0)
-        return dx_reactor_p_files_start(r, desc->file_threads);
+        return dx_reactor_p_files_open(r, desc->file_threads);
     return dx_reactor_p_refuse(r, r->poll_fd_ < 0 ? "epoll_create1" : "epoll_ctl", errno);
 }
 
@@ -2773,7 +2957,8 @@ static const dx_reactor_p_backend dx_reactor_p_epoll = {
 #if DX_REACTOR_P_KQUEUE
 /* >>kqueue -------------------------------------------------------------
    Both filters of a descriptor are added once, edge-triggered (EV_CLEAR), when the first operation
-   on it would block. The additions go along with the next wait, in one call. The end of data
+   on it would block, and again where the number may have become another's: of what is there
+   already it changes nothing. The additions go along with the next wait, in one call. The end of data
    (EV_EOF) is learnt from the read that finds it, after all data. */
 static void dx_reactor_p_kq_pair(struct kevent *k, const dx_reactor_p_fd *e, int flags)
 {
@@ -2785,6 +2970,12 @@ static void dx_reactor_p_kq_pair(struct kevent *k, const dx_reactor_p_fd *e, int
 static int32_t dx_reactor_p_kq_arm(dx_reactor *r, dx_reactor_p_fd *e)
 {
     struct kevent *changes = (struct kevent *)r->events_, two[2];
+    uint32_t i;
+    for (i = 0; (e->flags & DX_REACTOR_P_FD_REGISTERED) && i < r->changes_; i += 2)
+        if (changes[i].ident == (uintptr_t)e->fd) { /* not made yet */
+            dx_reactor_p_kq_pair(changes + i, e, EV_ADD | EV_CLEAR);
+            return 0;
+        }
     if (r->changes_ + 2 <= DX_REACTOR_P_EVENTS / 2) { /* the other half is for events */
         dx_reactor_p_kq_pair(changes + r->changes_, e, EV_ADD | EV_CLEAR);
         r->changes_ += 2;
@@ -2852,7 +3043,7 @@ static int dx_reactor_p_kq_open(dx_reactor *r, const dx_reactor_desc *desc)
     r->poll_fd_ = kqueue();
     if (r->poll_fd_ >= 0 && fcntl(r->poll_fd_, F_SETFD, FD_CLOEXEC) == 0 &&
         kevent(r->poll_fd_, &k, 1, NULL, 0, NULL) == 0)
-        return dx_reactor_p_files_start(r, desc->file_threads);
+        return dx_reactor_p_files_open(r, desc->file_threads);
     return dx_reactor_p_refuse(r, "kqueue", errno);
 }
 
@@ -2899,7 +3090,9 @@ static int32_t dx_reactor_p_iocp_attach(dx_reactor *r, dx_reactor_p_fd *e)
     DWORD information;
     u_long on = 1;
     int type, size = sizeof type;
-    if (e->flags & DX_REACTOR_P_FD_REGISTERED) return 0;
+    bool bound = (e->flags & DX_REACTOR_P_FD_REGISTERED) != 0;
+    if (bound && !(e->flags & DX_REACTOR_P_FD_UNSURE)) return 0;
+    e->flags &= (uint16_t)~(DX_REACTOR_P_FD_SOCKET | DX_REACTOR_P_FD_UNSURE);
     if (getsockopt(dx_reactor_p_socket_of(e->fd), SOL_SOCKET, SO_TYPE, (char *)&type, &size) == 0)
         e->flags |= DX_REACTOR_P_FD_SOCKET;
     else if (!GetHandleInformation(handle, &information))
@@ -2907,8 +3100,8 @@ static int32_t dx_reactor_p_iocp_attach(dx_reactor *r, dx_reactor_p_fd *e)
     if (e->flags & DX_REACTOR_P_FD_SOCKET) ioctlsocket(dx_reactor_p_socket_of(e->fd), FIONBIO, &on);
     if (!CreateIoCompletionPort(handle, dx_reactor_p_handle(r->poll_fd_), 0, 0)) {
         if (GetLastError() != ERROR_INVALID_PARAMETER) return -dx_reactor_p_last_errno();
-        /* A socket that was forgotten and has come back; or a handle that is not overlapped. */
-        if (!(e->flags & DX_REACTOR_P_FD_SOCKET)) return -ENOTSUP;
+        /* It is bound; it was forgotten and has come back; or it is a handle that is not overlapped. */
+        if (!(e->flags & DX_REACTOR_P_FD_SOCKET) && !bound) return -ENOTSUP;
     }
     if (SetFileCompletionNotificationModes(handle, FILE_SKIP_COMPLETION_PORT_ON_SUCCESS |
                                                        FILE_SKIP_SET_EVENT_ON_HANDLE))
@@ -3258,6 +3451,10 @@ static int dx_reactor_p_begin(dx_reactor *r, dx_op *op)
         dx_reactor_p_finish(r, op, result);
         return DX_REACTOR_OK;
     }
+    if (dx_reactor_p_fd_idle(e)) {
+        e->flags &= (uint16_t)~(DX_REACTOR_P_FD_ADMITTED | DX_REACTOR_P_FD_BLOCKING);
+        if (e->flags & DX_REACTOR_P_FD_REGISTERED) e->flags |= DX_REACTOR_P_FD_UNSURE;
+    }
     dx_reactor_p_list_push(&e->lists[side], op);
     if (op->kind_ == DX_REACTOR_P_CLOSE) {
         op->state_ = DX_REACTOR_P_ACTIVE;
@@ -3340,6 +3537,7 @@ static void dx_reactor_p_files_reap(dx_reactor *r)
     dx_op *op = NULL;
     if (__atomic_load_n(&r->ended_, __ATOMIC_RELAXED))
         op = __atomic_exchange_n(&r->ended_, NULL, __ATOMIC_ACQUIRE);
+    if (op) r->later_due_ = r->fd_later_ != 0;
     while (op) {
         dx_op *before = (dx_op *)op->buffer_;
         dx_reactor_p_fd *e = dx_reactor_p_fd_find(r, op->fd_);
@@ -3371,7 +3569,7 @@ static void dx_reactor_p_fire_timers(dx_reactor *r)
 static int64_t dx_reactor_p_wait_ns(dx_reactor *r, int64_t timeout_ns)
 {
     uint64_t next, left;
-    if (r->done_ || r->more_count_ || r->fd_retry_) return 0;
+    if (r->done_ || r->more_count_ || r->fd_retry_ || r->later_due_) return 0;
     if (r->parked_first_ && r->held_ < r->buffers_) return 0;
     next = dx_reactor_p_timer_next(r);
     if (timeout_ns == 0 || next == UINT64_MAX) return timeout_ns;

@@ -346,3 +346,160 @@ EVERY(offsets_are_looked_for_once)
     DX_CHECK(seeks <= 1);
     loop_close(&l);
 }
+
+/* >>descriptors -------------------------------------------------------- */
+/* A descriptor is closed by close(2), the reactor is not told, and another gets its number. */
+EVERY(a_number_comes_back_without_a_word)
+{
+    for (int i = 0; i < 24; i++) {
+        loop l = {0};
+        dx_op op = tagged(1), other = tagged(2);
+        uint8_t bytes[64];
+        int fds[2], ends[2], number;
+        loop_open(&l, backend);
+        if (i & 1) tcp_pair(&l, fds);
+        else pair(fds);
+        number = fds[0];
+        DX_CHECK_EQ(dx_reactor_recv(&l.r, &op, number, bytes, 64), 0);
+        nothing(&l); /* it is registered, */
+        DX_CHECK_EQ(write(fds[1], "abc", 3), 3);
+        DX_CHECK_EQ(want(&l, &op), 3); /* and known to be empty */
+        nothing(&l);
+        if (i & 2) DX_CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+        else DX_CHECK_EQ(pipe2(ends, (i & 4) ? O_CLOEXEC : O_CLOEXEC | O_NONBLOCK), 0);
+        close(number);
+        DX_CHECK_EQ(dup2(ends[0], number), number);
+        close(ends[0]);
+        keep(ends[1]);
+        if (i & 2) DX_CHECK_EQ(dx_reactor_recv(&l.r, &op, number, bytes, 64), 0);
+        else DX_CHECK_EQ(dx_reactor_read(&l.r, &op, number, bytes, 64, DX_REACTOR_NO_OFFSET), 0);
+        if (i & 8) nothing(&l);
+        DX_CHECK_EQ(write(ends[1], "hello", 5), 5);
+        DX_CHECK_EQ(want(&l, &op), 5);
+        DX_CHECK_MEM(bytes, "hello", 5);
+        if (i >= 16) { /* and once more, on what is armed now */
+            DX_CHECK_EQ(dx_reactor_read(&l.r, &op, number, bytes, 64, DX_REACTOR_NO_OFFSET), 0);
+            DX_CHECK_EQ(dx_reactor_poll(&l.r, &other, number, DX_REACTOR_READABLE), 0);
+            nothing(&l);
+            DX_CHECK_EQ(dx_reactor_cancel(&l.r, &op), 0);
+            DX_CHECK_EQ(want(&l, &op), -ECANCELED);
+            DX_CHECK_EQ(write(ends[1], "x", 1), 1);
+            DX_CHECK_EQ(want(&l, &other) & DX_REACTOR_READABLE, DX_REACTOR_READABLE);
+        }
+        loop_close(&l);
+        clean();
+    }
+}
+
+/* What AUTO takes decides nothing: without a word about threads, files and blocking pipes work. */
+EVERY(files_and_inherited_pipes_need_no_option)
+{
+    loop l = {0};
+    dx_op op = tagged(1), writing = tagged(2);
+    static uint8_t data[200000], back[200000];
+    int fd = file_of(0), fds[2];
+    uint32_t got = 0;
+    loop_open(&l, backend);
+    for (uint32_t i = 0; i < sizeof data; i++) data[i] = (uint8_t)(i * 2654435761u >> 24);
+    DX_CHECK_EQ(dx_reactor_write(&l.r, &op, fd, data, sizeof data, 3), 0);
+    DX_CHECK_EQ(want(&l, &op), sizeof data);
+    DX_CHECK_EQ(dx_reactor_fsync(&l.r, &op, fd, true), 0);
+    DX_CHECK_EQ(want(&l, &op), 0);
+    DX_CHECK_EQ(dx_reactor_read(&l.r, &op, fd, back, sizeof back, 3), 0);
+    DX_CHECK_EQ(want(&l, &op), sizeof back);
+    DX_CHECK_MEM(data, back, sizeof data);
+    memset(back, 0, sizeof back);
+    DX_CHECK_EQ(pipe(fds), 0);
+    keep(fds[0]);
+    keep(fds[1]);
+    DX_CHECK_EQ(dx_reactor_write(&l.r, &writing, fds[1], data, sizeof data, DX_REACTOR_NO_OFFSET), 0);
+    while (got < sizeof data) { /* more than a pipe holds, both ends on this thread */
+        dx_completion c;
+        if (!dx_reactor_op_pending(&op))
+            DX_CHECK_EQ(dx_reactor_read(&l.r, &op, fds[0], back + got, 65536, DX_REACTOR_NO_OFFSET), 0);
+        DX_CHECK_EQ(some(&l, &c, 1), 1);
+        if (c.user_data == 2) DX_CHECK_EQ(c.result, sizeof data);
+        else got += c.result > 0 ? (uint32_t)c.result : 0;
+    }
+    DX_CHECK_MEM(data, back, sizeof data);
+    if (dx_reactor_op_pending(&writing)) DX_CHECK_EQ(want(&l, &writing), sizeof data);
+    DX_CHECK_EQ(dx_reactor_read(&l.r, &op, fds[0], back, 8, 7), 0);
+    DX_CHECK_EQ(want(&l, &op), -ESPIPE);
+    DX_CHECK_EQ(dx_reactor_read(&l.r, &op, fds[0], back, 8, DX_REACTOR_NO_OFFSET), 0);
+    nothing(&l);
+    DX_CHECK_EQ(dx_reactor_cancel(&l.r, &op), 0);
+    DX_CHECK_EQ(want(&l, &op), -ECANCELED);
+    shut(fds[1]);
+    DX_CHECK_EQ(dx_reactor_read(&l.r, &op, fds[0], back, 8, DX_REACTOR_NO_OFFSET), 0);
+    DX_CHECK_EQ(want(&l, &op), 0);
+    loop_close(&l);
+}
+
+/* More file operations than the threads' ring holds. */
+EVERY(more_file_operations_than_threads_can_hold)
+{
+    enum { N = 5000 };
+    loop l = {0};
+    dx_op *ops = calloc(N, sizeof *ops);
+    uint8_t *bytes = calloc(1, N);
+    uint32_t ended = 0, canceled = 0;
+    int fd = file_of(N);
+    loop_open(&l, backend);
+    for (uint32_t i = 0; i < N; i++) {
+        ops[i] = tagged(i);
+        DX_CHECK_EQ(dx_reactor_read(&l.r, &ops[i], fd, &bytes[i], 1, i), 0);
+        if (i % 3 == 0 && i) dx_reactor_cancel(&l.r, &ops[i - 1]);
+    }
+    while (ended < N) {
+        dx_completion c[64];
+        int n = some(&l, c, 64);
+        DX_CHECK(n > 0);
+        for (int i = 0; i < n; i++) {
+            canceled += c[i].result == -ECANCELED;
+            DX_CHECK(c[i].result == 1 || (c[i].result == -ECANCELED && c[i].user_data % 3 == 2));
+        }
+        ended += (uint32_t)n;
+    }
+    loop_close(&l);
+    free(ops);
+    free(bytes);
+}
+
+/* >>datagrams ---------------------------------------------------------- */
+EVERY(joined_datagrams_have_their_segment_size)
+{
+    loop l = {0};
+    dx_op op = tagged(1);
+    dx_reactor_address any, at;
+    dx_reactor_datagram d;
+    struct sockaddr_storage to;
+    static uint8_t sent[3500], got[8192];
+    int fd = -1, one = 1, segment = 1000, from = keep(socket(AF_INET, SOCK_DGRAM, 0));
+    loop_open(&l, backend);
+    DX_CHECK_EQ(dx_reactor_address_parse(&any, "127.0.0.1:0"), 0);
+    DX_CHECK_EQ(dx_reactor_bind_udp(&l.r, &any, 0, &fd, &at), 0);
+    keep(fd);
+    if (setsockopt(fd, IPPROTO_UDP, 104 /* UDP_GRO */, &one, sizeof one) != 0 ||
+        setsockopt(from, IPPROTO_UDP, 103 /* UDP_SEGMENT */, &segment, sizeof segment) != 0)
+        DX_SKIP("no UDP_GRO");
+    memset(&to, 0, sizeof to);
+    memcpy(&to, at.bytes, at.size);
+    for (size_t i = 0; i < sizeof sent; i++) sent[i] = (uint8_t)(i >> 4);
+    for (int stamped = 0; stamped < 2; stamped++) {
+        if (stamped) setsockopt(fd, SOL_SOCKET, SO_TIMESTAMP, &one, sizeof one);
+        memset(&d, 0, sizeof d);
+        d.data = got;
+        d.size = sizeof got;
+        DX_CHECK_EQ(dx_reactor_recvfrom(&l.r, &op, fd, &d), 0);
+        if (stamped) nothing(&l);
+        DX_CHECK_EQ(sendto(from, sent, sizeof sent, 0, (struct sockaddr *)&to, at.size), sizeof sent);
+        DX_CHECK_EQ(want(&l, &op), sizeof sent);
+        DX_CHECK_EQ(d.segment, 1000);
+        DX_CHECK_MEM(sent, got, sizeof sent);
+        DX_CHECK_EQ(dx_reactor_recvfrom(&l.r, &op, fd, &d), 0);
+        DX_CHECK_EQ(sendto(from, sent, 700, 0, (struct sockaddr *)&to, at.size), 700);
+        DX_CHECK_EQ(want(&l, &op), 700);
+        DX_CHECK_EQ(d.segment, 0);
+    }
+    loop_close(&l);
+}
