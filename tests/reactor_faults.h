@@ -210,7 +210,7 @@ static inline void faults_hold(faults_ring *g, const faults_cqe *cqe)
         uint32_t at = (g->loans - 1 - i) % FAULTS_LOANS;
         if (g->loan[at].user_data != cqe->user_data) continue;
         h->fd = g->loan[at].fd;
-        h->withheld = faults_strike(g, FAULT_NOTIFY);
+        h->withheld = h->fd >= 0 && faults_strike(g, FAULT_NOTIFY);
         return;
     }
 }
@@ -427,9 +427,13 @@ static inline int faults_connect(int fd, const struct sockaddr *address, socklen
 {
     int result = connect(fd, address, size);
     if (address->sa_family != AF_UNSPEC) return result;
-    for (int i = 0; i < FAULTS_FDS; i++)
-        for (size_t k = 0; faults.rings[i] && k < faults.rings[i]->held_count; k++)
-            if (faults.rings[i]->held[k].fd == fd) faults.rings[i]->held[k].withheld = false;
+    for (int i = 0; i < FAULTS_FDS; i++) {
+        faults_ring *g = faults.rings[i];
+        for (size_t k = 0; g && k < g->held_count; k++)
+            if (g->held[k].fd == fd) g->held[k].withheld = false;
+        for (size_t k = 0; g && k < FAULTS_LOANS; k++)
+            if (g->loan[k].fd == fd) g->loan[k].fd = -1;
+    }
     return result;
 }
 
