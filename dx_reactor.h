@@ -397,8 +397,8 @@ DX_REACTOR_API int dx_reactor_send(dx_reactor *r, dx_op *op, int fd, const void 
 /* The same, without a copy where the system can: io_uring from Linux 6.2 on. Elsewhere, and where
    the kernel declines, a plain send. One completion, when the data is sent and the kernel has let
    go of the buffer, which on TCP is when the peer has acknowledged it. Pays from some 10 KB on, not
-   over loopback, which copies. A cancel does not end it while the kernel has the buffer; a close of
-   its descriptor or of the reactor does, by a reset. */
+   over loopback, which copies. A cancel, a deadline or a close resets the connection while the
+   kernel has the buffer: a peer that does not read cannot keep it. */
 DX_REACTOR_API int dx_reactor_send_zero_copy(dx_reactor *r, dx_op *op, int fd, const void *data,
                                              uint32_t size);
 /* One datagram. The caller's until it is handed over, then the reactor's until the completion. */
@@ -443,8 +443,9 @@ DX_REACTOR_API int dx_reactor_timer_at(dx_reactor *r, dx_op *op, uint64_t when_n
 DX_REACTOR_API int dx_reactor_timer_move(dx_reactor *r, dx_op *op, uint64_t when_ns);
 /* Limit a pending accept (one-shot), connect, recv, send, stream read or write, poll or receive:
    after delay_ns it is cancelled and ends with -ETIMEDOUT in place of -ECANCELED. `op` is an
-   operation of its own; result 0: it struck, -ECANCELED: the target ended first. One per target;
-   EINVAL for other targets, ENOTFOUND when the target is not pending any more. */
+   operation of its own and ends directly behind its target; result 0: the target timed out,
+   -ECANCELED: it ended otherwise. One per target; EINVAL for other targets, ENOTFOUND when the
+   target is not pending any more. */
 DX_REACTOR_API int dx_reactor_deadline(dx_reactor *r, dx_op *op, dx_op *target, uint64_t delay_ns);
 /* Take up to `count` messages that dx_reactor_post() sent. Result: how many are in messages[]. */
 DX_REACTOR_API int dx_reactor_receive(dx_reactor *r, dx_op *op, dx_reactor_message *messages,
@@ -457,7 +458,8 @@ DX_REACTOR_API int dx_reactor_receive(dx_reactor *r, dx_op *op, dx_reactor_messa
 DX_REACTOR_API int dx_reactor_cancel(dx_reactor *r, dx_op *op);
 
 /* Before close(2) of a descriptor that operations were started on and that dx_reactor_close_fd()
-   does not close: drop what is known of it. EAGAIN: operations on it are pending. */
+   does not close: drop what is known of it, and its place among desc.descriptors_max. EAGAIN:
+   operations on it are pending. */
 DX_REACTOR_API int dx_reactor_forget(dx_reactor *r, int fd);
 
 /* The monotonic clock, in ns, as it was when the last wait or turn returned from the kernel. */
