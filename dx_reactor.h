@@ -46,8 +46,8 @@
         on every backend. Operations on the same side of a descriptor (accept, recv and read; or
         connect, send, write and shutdown) run one after the other in the order of their start.
 
-    GUARANTEES  No allocation, no global, no printing; no thread but those of desc.file_threads, made
-                where the system has no other way to files, and of groups. Never blocks but in wait,
+    GUARANTEES  No allocation, no global, no printing; no thread but those of groups and, where the
+                system has no other way to files, of desc.file_threads. Never blocks but in wait,
                 turn, run and close. No descriptor of its own survives exec. SIGPIPE is never raised
                 by a socket. docs/REACTOR.md numbers what holds on every backend.
     LIMITS      desc.pending_max operations and desc.descriptors_max descriptors at a time; 2^31-1
@@ -2659,7 +2659,7 @@ static long dx_reactor_p_call(const dx_op *op)
     return dx_reactor_p_at_offset(op, at, size);
 }
 
-/* Read or write a blocking stream, a pipe that was inherited say, when it is ready and as much as it
+/* Read or write a blocking stream, such as an inherited pipe, when it is ready and no more than it
    surely takes then. Where the system can, it is told not to block in case another process is
    faster. */
 static long dx_reactor_p_call_blocking(const dx_op *op)
@@ -2960,8 +2960,8 @@ static const dx_reactor_p_backend dx_reactor_p_epoll = {
 /* >>kqueue -------------------------------------------------------------
    Both filters of a descriptor are added once, edge-triggered (EV_CLEAR), when the first operation
    on it would block, and again where the number may have become another's: of what is there
-   already it changes nothing. The additions go along with the next wait, in one call. The end of data
-   (EV_EOF) is learnt from the read that finds it, after all data. */
+   already it changes nothing. The additions go along with the next wait, in one call. The end of
+   data (EV_EOF) is learnt from the read that finds it, after all data. */
 static void dx_reactor_p_kq_pair(struct kevent *k, const dx_reactor_p_fd *e, int flags)
 {
     void *generation = (void *)(uintptr_t)e->generation;
@@ -3102,7 +3102,7 @@ static int32_t dx_reactor_p_iocp_attach(dx_reactor *r, dx_reactor_p_fd *e)
     if (e->flags & DX_REACTOR_P_FD_SOCKET) ioctlsocket(dx_reactor_p_socket_of(e->fd), FIONBIO, &on);
     if (!CreateIoCompletionPort(handle, dx_reactor_p_handle(r->poll_fd_), 0, 0)) {
         if (GetLastError() != ERROR_INVALID_PARAMETER) return -dx_reactor_p_last_errno();
-        /* It is bound; it was forgotten and has come back; or it is a handle that is not overlapped. */
+        /* Bound before, or forgotten and come back; else a handle that is not overlapped. */
         if (!(e->flags & DX_REACTOR_P_FD_SOCKET) && !bound) return -ENOTSUP;
     }
     if (SetFileCompletionNotificationModes(handle, FILE_SKIP_COMPLETION_PORT_ON_SUCCESS |
