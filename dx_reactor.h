@@ -1120,7 +1120,8 @@ static size_t dx_reactor_p_plan(dx_reactor *r, const dx_reactor_desc *d, uint8_t
         (files && d->file_threads > DX_REACTOR_FILE_THREADS))
         return 0;
     r->pending_max_ = d->pending_max ? d->pending_max : 16384;
-    lent = r->pending_max_ < DX_REACTOR_P_FILES_RING ? r->pending_max_ : DX_REACTOR_P_FILES_RING;
+    lent = DX_REACTOR_P_FILES_RING;
+    if (lent > r->pending_max_) lent = r->pending_max_;
     r->budget_ = d->budget ? d->budget : 256;
     r->post_mask_ = dx_reactor_p_power_of_two(d->posts_max ? d->posts_max : 256) - 1;
     r->bucket_mask_ = dx_reactor_p_power_of_two(fds - fds / 8 * 3) - 1; /* at most 1.6 in each */
@@ -2220,7 +2221,8 @@ static int dx_reactor_p_uring_submit(dx_reactor *r)
 static uint32_t dx_reactor_p_uring_several(dx_reactor *r, uint32_t min, int64_t *timeout_ns)
 {
     dx_reactor_p_ring *g = &r->ring_;
-    uint32_t several = min < DX_REACTOR_P_SEVERAL ? min : DX_REACTOR_P_SEVERAL;
+    uint32_t several = DX_REACTOR_P_SEVERAL;
+    if (several > min) several = min;
     if (several > g->cq_mask) several = g->cq_mask;
     if (several <= 1 || r->behind_ || !(g->features & DX_REACTOR_P_FEAT_EXT_ARG)) {
         several = 1;
@@ -2689,7 +2691,8 @@ static long dx_reactor_p_call_blocking(const dx_op *op)
     }
 #endif
     if (reads) return (long)read(op->fd_, at, size);
-    return (long)write(op->fd_, at, size < DX_REACTOR_P_PIPE ? size : DX_REACTOR_P_PIPE);
+    if (size > DX_REACTOR_P_PIPE) size = DX_REACTOR_P_PIPE;
+    return (long)write(op->fd_, at, size);
 }
 
 /* >>files --------------------------------------------------------------
@@ -2753,10 +2756,10 @@ static void dx_reactor_p_files_close(dx_reactor *r)
 static int dx_reactor_p_files_open(dx_reactor *r, uint32_t threads)
 {
     dx_reactor_p_files *f = DX_REACTOR_FILE_THREADS > 0 ? r->files_ : NULL;
-    const uint32_t lent = r->pending_max_ < DX_REACTOR_P_FILES_RING ? r->pending_max_
-                                                                    : DX_REACTOR_P_FILES_RING;
+    uint32_t lent = DX_REACTOR_P_FILES_RING;
     int error;
     if (!f) return 0;
+    if (lent > r->pending_max_) lent = r->pending_max_;
     f->ring = (dx_op **)(void *)(f + 1);
     f->mask = dx_reactor_p_power_of_two(lent) - 1;
     error = pthread_mutex_init(&f->lock, NULL);
@@ -3627,16 +3630,18 @@ static int dx_reactor_p_gather(dx_reactor *r, uint32_t min, int64_t timeout_ns)
 
 /* Is it the turn of the first terminal completion? Those with F_MORE, accepted descriptors say, and
    terminal ones take turns, so that a flood of connections starves nobody. But the terminal one of
-   a multishot comes behind all that it brought; and the close of a number is reported before an
+   a multishot comes behind all that it brought, and what it receives behind all that was found
+   before, the bytes of an earlier receive say; and the close of a number is reported before an
    accept that got the number again, so while closes are queued nothing overtakes them. */
 static bool dx_reactor_p_done_is_next(const dx_reactor *r)
 {
     const dx_op *first = r->done_;
+    const dx_reactor_p_more *more = &r->more_[r->more_head_ % DX_REACTOR_P_MORE_COUNT];
     int32_t before; /* completions with F_MORE that were queued earlier and are still there */
     if (!first || !r->more_count_) return first != NULL;
     before = (int32_t)((uint32_t)(first->offset_ >> 32) - r->more_head_);
     DX_REACTOR_ASSERT(before <= (int32_t)r->more_count_);
-    if (before <= 0) return r->done_turn_ || r->closes_;
+    if (before <= 0) return r->done_turn_ || r->closes_ || (more->flags & DX_REACTOR_F_BUFFER);
     return r->done_turn_ && !(first->flags_ & DX_REACTOR_P_F_MULTISHOT);
 }
 
