@@ -1686,9 +1686,9 @@ static void close_before_the_number_comes_back(world *w)
         const uint64_t began = dx_reactor_p_monotonic();
         int came = 0;
         started(w, 'c', dx_reactor_timer(&w->r, op(w, 'c'), 0)); /* then it is an accept's turn */
-        started(w, 'd', dx_reactor_connect(&w->r, op(w, 'd'), dialer(w), &w->at));
         await(w, "c");
         close_on(w, 'e', first);
+        started(w, 'd', dx_reactor_connect(&w->r, op(w, 'd'), dialer(w), &w->at));
         for (closed = 0; (!came || !closed) && dx_reactor_p_monotonic() - began < PATIENCE;) {
             dx_completion done;
             if (dx_reactor_wait(&w->r, &done, 1, simulated() ? (int64_t)S : (int64_t)(50 * MS)) != 1) continue;
