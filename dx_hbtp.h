@@ -1982,13 +1982,16 @@ static void dx_hbtp_p_remove_stream(dx_hbtp_session *s, struct dx_hbtp_p_stream 
 static void dx_hbtp_p_judge(dx_hbtp_session *s, uint32_t id, int result);
 static void dx_hbtp_p_tell(dx_hbtp_session *s, dx_hbtp_stream_event *event)
 {
+    dx_hbtp_out *const out = s->desc.out;
     struct dx_hbtp_p_stream *stream = dx_hbtp_p_find_stream(s, event->stream);
     int result;
     if (stream) {
         event->user = stream->user;
         event->credit = stream->send_credit;
     }
+    out->limit_ = dx_hbtp_p_limit(s); /* a start is a request, but what is said here is no answer */
     result = s->desc.on_stream(s, event);
+    out->limit_ = out->request_ == DX_HBTP_P_NO_REQUEST ? dx_hbtp_p_limit(s) : out->size_;
     stream = dx_hbtp_p_find_stream(s, event->stream);
     if (!stream) return;
     stream->user = event->user;
@@ -2483,7 +2486,7 @@ static int dx_hbtp_p_fail(dx_hbtp_session *s, int error, const dx_hbtp_frame *fr
     const uint16_t status = dx_hbtp_status_of_error(error);
     const size_t limit = dx_hbtp_p_all_room(s);
     DX_HBTP_ASSERT(error < 0);
-    if (frame && !dx_hbtp_p_is_answer(frame->opcode))
+    if (frame && dx_hbtp_p_is_request(frame->opcode, frame->flags))
         (void)dx_hbtp_write_rpc_error(s->desc.out, frame->sequence, status, NULL);
     (void)dx_hbtp_write_close(s->desc.out, status, NULL);
     s->desc.out->limit_ = limit;
