@@ -44,12 +44,13 @@
                 exactly once. A writer writes a whole frame or nothing. Two sessions that stream to
                 each other never wait for each other, see "progress". No allocation, globals,
                 recursion or printing. Finding a route is one load, whatever their number.
-    PROGRESS    Only requests need room for an answer; all other frames are taken in however full
-                the response buffer is, and what they call for is written when there is room. The
-                last DX_HBTP_REPLY_ROOM bytes of the buffer are for answers. So nothing stands
-                still as long as the peer reads, while requests go one way, or while the answers
-                to all that the peer may ask at a time fit into DX_HBTP_REPLY_ROOM. Beyond this
-                two sides that ask more than they read can block each other: keepalive_ns ends it.
+    PROGRESS    Only a request needs room, 64 bytes, for its answer; all other frames are taken in
+                however full the response buffer is, and what they call for is written when there
+                is room. The last `reply_room` bytes of the buffer are for answers. So as long as
+                the peer reads nothing stands still, also when the peer is one like this, and waits
+                itself: while requests go one way, or while the answers to all that the peer may
+                ask at a time, each counted as 64 bytes at least, fit into reply_room. Beyond that
+                two sides that both ask and do not read can block each other; keepalive_ns ends it.
     LIMITS      Payload 1 MiB unless set otherwise (at most 2^32-1); 64 own requests and 64
                 unanswered requests of the peer at a time (at most 32,768); 1,024 frames a feed.
                 One thread per session and response buffer; a filled router may be shared.
@@ -218,9 +219,8 @@ enum {
     DX_HBTP_FILE_CHUNK_PREFIX   = 16,     /* transfer, crc32c, offset */
     DX_HBTP_FILE_CHUNK_OVERHEAD = 28,     /* header, prefix, checksum; a cipher adds TAG_SIZE */
     DX_HBTP_OUT_SIZE            = 4096,   /* response buffer where no size is given */
-    DX_HBTP_OUT_MIN             = 256,    /* the smallest response buffer of a session */
-    DX_HBTP_REPLY_ROOM          = 128     /* bytes of it that only answers may use; a request is
-                                             dispatched only while this much is free */
+    DX_HBTP_REPLY_ROOM          = 128,    /* bytes of it that only answers may use, by default */
+    DX_HBTP_OUT_MIN             = 256     /* the smallest response buffer of a session with that */
 };
 #define DX_HBTP_MAX_PAYLOAD     1048576u /* payload limit of a session where none is given */
 #define DX_HBTP_OUTSTANDING_MAX 32768u   /* half of the sequence numbers */
@@ -364,7 +364,7 @@ DX_HBTP_API const uint8_t *dx_hbtp_out_data(const dx_hbtp_out *out, size_t *size
    more than there are. */
 DX_HBTP_API int            dx_hbtp_out_consume(dx_hbtp_out *out, size_t size);
 /* Bytes that fit behind what is there, header and checksum included. With a session, the last
-   DX_HBTP_REPLY_ROOM bytes count only inside the handler of a request. */
+   reply_room bytes count only inside the handler of a request. */
 DX_HBTP_API size_t         dx_hbtp_out_room(const dx_hbtp_out *out);
 /* Where the payload of the next frame will lie. Filled there (look at the room first), it is not
    copied; the data of a FileChunk lies 16 bytes further on, arguments 1, an Extended payload 2. */
@@ -551,7 +551,10 @@ typedef struct dx_hbtp_session_desc { /* zero = the default written behind each 
     void                 *memory;          /* dx_hbtp_session_memory_size() bytes, aligned to 8;
                                               borrowed until the session is no longer used */
     size_t                memory_size;
-    dx_hbtp_out          *out;             /* required, DX_HBTP_OUT_MIN bytes or more; borrowed */
+    dx_hbtp_out          *out;             /* required; borrowed */
+    uint32_t              reply_room;      /* bytes of it that only answers may use, see PROGRESS;
+                                              DX_HBTP_REPLY_ROOM, at least that. `out` must have
+                                              128 bytes more */
     const dx_hbtp_router *router;          /* borrowed; NULL: the default handlers only */
     dx_hbtp_result_fn    *on_result;       /* NULL: results are dropped */
     dx_hbtp_event_fn     *on_event;        /* NULL: events are counted only */
@@ -1657,20 +1660,30 @@ DX_HBTP_API int dx_hbtp_write_file_chunk(dx_hbtp_out *out, uint16_t sequence,
 }
 
 /* >>voice --------------------------------------------------------------
-   What a session says by itself leaves DX_HBTP_REPLY_ROOM bytes of the response buffer free, for
-   answers. That way both sides can always take in what is no request, and neither stops reading
+   What a session says by itself leaves reply_room bytes of the response buffer free, for answers. That way both sides can always take in what is no request, and neither stops reading
    because of what it wants to say itself: two that wait for each other cannot come about.
 
        0                                                  limit                 size
        | sent | to be sent |   room for writers           | owed | for answers  |
 
    owed: while a stream has something to tell that had no room, nobody else fills this. */
-enum { DX_HBTP_P_OWED_ROOM = 64 };
+enum {
+    DX_HBTP_P_OWN_ROOM    = 128, /* the least that is left for writers */
+    DX_HBTP_P_OWED_ROOM   = 64,
+    DX_HBTP_P_ANSWER_ROOM = 64 /* an RpcError, sealed and with a checksum */
+};
 
 static size_t dx_hbtp_p_owed_limit(const dx_hbtp_session *s)
 {
-    DX_HBTP_ASSERT(s->desc.out->size_ >= DX_HBTP_OUT_MIN);
-    return s->waits_ ? 0 : s->desc.out->size_ - DX_HBTP_REPLY_ROOM;
+    DX_HBTP_ASSERT(s->desc.out->size_ - s->desc.reply_room >= DX_HBTP_P_OWN_ROOM);
+    return s->waits_ ? 0 : s->desc.out->size_ - s->desc.reply_room;
+}
+
+/* Can a request be answered, or (failed) can be said why the session ends? */
+static bool dx_hbtp_p_can_answer(const dx_hbtp_session *s, bool failed)
+{
+    const dx_hbtp_out *out = s->desc.out;
+    return out->size_ - out->used_ >= (failed ? 2u : 1u) * DX_HBTP_P_ANSWER_ROOM;
 }
 
 static size_t dx_hbtp_p_limit(const dx_hbtp_session *s)
@@ -2421,7 +2434,7 @@ DX_HBTP_API int dx_hbtp_reply_error(dx_hbtp_session *s, uint16_t sequence, uint1
 }
 
 /* >>routes ------------------------------------------------------------- */
-/* Report; a request gets an RpcError, which always fits (DX_HBTP_REPLY_ROOM). Nothing else does, or
+/* Report; a request gets an RpcError, which always fits (ANSWER_ROOM). Nothing else does, or
    two peers could go on for ever; but a stream with a hole in it is cancelled. */
 static void dx_hbtp_p_blame(dx_hbtp_session *s, uint32_t id, int result);
 static void dx_hbtp_p_refuse(dx_hbtp_session *s, const dx_hbtp_frame *frame, uint16_t status,
@@ -2765,7 +2778,7 @@ static int dx_hbtp_p_decode(dx_hbtp_session *s, dx_hbtp_frame *f)
     return DX_HBTP_OK;
 }
 
-/* A whole, verified frame; for a request, REPLY_ROOM is free. False: it stays (state says why), or
+/* A whole, verified frame; for a request, ANSWER_ROOM is free. False: it stays (state says why), or
    was fatal. */
 static bool dx_hbtp_p_dispatch(dx_hbtp_session *s, dx_hbtp_frame *frame)
 {
@@ -2829,7 +2842,7 @@ static size_t dx_hbtp_p_dispatch_plain(dx_hbtp_session *s, const uint8_t *p, siz
         const size_t mark = out->used_;
         const bool request =
             dx_hbtp_p_is_request((uint16_t)(word & 0xff), (uint8_t)(word >> 8 & 0xff));
-        if ((request && out->size_ - mark < DX_HBTP_REPLY_ROOM) || length > most ||
+        if ((request && !dx_hbtp_p_can_answer(s, false)) || length > most ||
             length > (size_t)(end - payload) || (word & special) ||
             (word & 0xff) == DX_HBTP_OP_EXTENDED)
             break;
@@ -2873,6 +2886,7 @@ static size_t dx_hbtp_p_sizes(dx_hbtp_session_desc *d, uint32_t *slot_count)
     if (!d->max_pending) d->max_pending = 64;
     if (!d->max_frames) d->max_frames = 1024;
     if (!d->frame_ns) d->frame_ns = 60000000000u;
+    if (d->reply_room < DX_HBTP_REPLY_ROOM) d->reply_room = DX_HBTP_REPLY_ROOM;
     if (d->max_outstanding > DX_HBTP_OUTSTANDING_MAX || d->max_streams > 256 ||
         (buffers && (uint64_t)d->max_payload * 8 > SIZE_MAX))
         return 0;
@@ -2919,7 +2933,8 @@ DX_HBTP_API int dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_session_d
 
 DX_HBTP_API int dx_hbtp_session_set_out(dx_hbtp_session *s, dx_hbtp_out *out)
 {
-    if (!s || !out || !out->memory_ || out->size_ < DX_HBTP_OUT_MIN || s->feeding_)
+    if (!s || !out || !out->memory_ || s->feeding_ || out->size_ < s->desc.reply_room ||
+        out->size_ - s->desc.reply_room < DX_HBTP_P_OWN_ROOM)
         return DX_HBTP_EINVAL;
     s->desc.out = out;
     out->limit_ = dx_hbtp_p_limit(s);
@@ -2970,7 +2985,7 @@ static int64_t dx_hbtp_p_run(dx_hbtp_session *s, const uint8_t *p, size_t size)
         if (!got) break;
         s->state = DX_HBTP_WANTS_OUTPUT;
         if ((got < 0 || dx_hbtp_p_is_request(frame.opcode, frame.flags)) &&
-            s->desc.out->size_ - s->desc.out->used_ < DX_HBTP_REPLY_ROOM)
+            !dx_hbtp_p_can_answer(s, got < 0))
             break;
         if (got < 0) return dx_hbtp_p_fail(s, (int)got, &frame);
         s->state = DX_HBTP_WANTS_TURN;
