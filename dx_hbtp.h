@@ -340,7 +340,7 @@ DX_HBTP_API void dx_hbtp_sodium_cipher(dx_hbtp_cipher *cipher, dx_hbtp_sodium *k
 typedef struct dx_hbtp_out { /* response buffer: frames to be sent; fields are private */
     uint8_t *memory_;
     size_t   size_;          /* of the memory */
-    size_t   limit_;         /* writers stop here; above it is room for answers only */
+    size_t   limit_;         /* writers stop here, but for the answer of a handler that runs */
     size_t   begin_;         /* memory_[begin_..used_) is to be sent */
     size_t   used_;
     dx_hbtp_cipher *cipher_; /* of the session that writes */
@@ -363,8 +363,8 @@ DX_HBTP_API const uint8_t *dx_hbtp_out_data(const dx_hbtp_out *out, size_t *size
    moved to the front. O(1) for each byte sent, as long as answers do not fill the buffer. EINVAL:
    more than there are. */
 DX_HBTP_API int            dx_hbtp_out_consume(dx_hbtp_out *out, size_t size);
-/* Bytes that fit behind what is there, header and checksum included. With a session, the last
-   reply_room bytes count only inside the handler of a request. */
+/* Bytes that fit behind what is there, header and checksum included. With a session, its last
+   reply_room bytes count only inside the handler of a request, and for its answer only. */
 DX_HBTP_API size_t         dx_hbtp_out_room(const dx_hbtp_out *out);
 /* Where the payload of the next frame will lie. Filled there (look at the room first), it is not
    copied; the data of a FileChunk lies 16 bytes further on, arguments 1, an Extended payload 2. */
@@ -394,7 +394,9 @@ static inline int dx_hbtp_write_rpc_response(dx_hbtp_out *out, uint16_t sequence
 {
 #if defined(DX_HBTP_MEMCPY) && defined(DX_HBTP_MEMMOVE) && !defined(DX_HBTP_SMALL)
     if (out && result && !out->flags_) {
-        const size_t used = out->used_, room = out->limit_ > used ? out->limit_ - used : 0;
+        const bool answer = sequence == out->request_ && !out->answered_;
+        const size_t used = out->used_, limit = answer ? out->size_ : out->limit_;
+        const size_t room = limit > used ? limit - used : 0;
         uint8_t *p = out->memory_ + used;
         const uint8_t head[8] = {DX_HBTP_OP_RPC_RESPONSE, 0, (uint8_t)(sequence & 0xff),
                                  (uint8_t)(sequence >> 8), (uint8_t)(size & 0xff),
@@ -403,7 +405,7 @@ static inline int dx_hbtp_write_rpc_response(dx_hbtp_out *out, uint16_t sequence
         if (room >= DX_HBTP_HEADER_SIZE && size <= room - DX_HBTP_HEADER_SIZE &&
             size <= UINT32_MAX) {
             out->used_ = used + DX_HBTP_HEADER_SIZE + size;
-            if (sequence == out->request_) out->answered_ = true;
+            if (answer) out->answered_ = true;
             DX_HBTP_MEMMOVE(p + DX_HBTP_HEADER_SIZE, result, size);
             DX_HBTP_MEMCPY(p, head, DX_HBTP_HEADER_SIZE);
             return DX_HBTP_OK;
@@ -1481,7 +1483,9 @@ DX_HBTP_API int dx_hbtp_out_consume(dx_hbtp_out *out, size_t size)
 
 DX_HBTP_API size_t dx_hbtp_out_room(const dx_hbtp_out *out)
 {
-    return out->limit_ > out->used_ ? out->limit_ - out->used_ : 0;
+    const bool answer = out->request_ != DX_HBTP_P_NO_REQUEST && !out->answered_;
+    const size_t limit = answer ? out->size_ : out->limit_;
+    return limit > out->used_ ? limit - out->used_ : 0;
 }
 
 DX_HBTP_API uint8_t *dx_hbtp_out_next(const dx_hbtp_out *out)
@@ -1502,10 +1506,17 @@ static uint32_t dx_hbtp_p_word(uint16_t opcode, unsigned flags, uint16_t sequenc
            (uint32_t)flags << 8 | (uint32_t)sequence << 16;
 }
 
+/* Is it what the peer waits for, of the handler that runs? */
+static bool dx_hbtp_p_is_the_answer(const dx_hbtp_out *out, uint32_t word)
+{
+    return word >> 16 == out->request_ && !out->answered_ &&
+           dx_hbtp_p_is_answer((uint16_t)(word & 0xff));
+}
+
 /* Is there room for a frame whose payload is a head and `size` bytes? */
 static int dx_hbtp_p_reserve(const dx_hbtp_out *out, uint32_t word, size_t head_size, size_t size)
 {
-    size_t need, room;
+    size_t need, room, limit;
     if (!out || !out->memory_) return DX_HBTP_EINVAL;
     head_size += dx_hbtp_p_tag(out);
     if (size > UINT32_MAX - head_size) return DX_HBTP_ETOOBIG;
@@ -1514,7 +1525,8 @@ static int dx_hbtp_p_reserve(const dx_hbtp_out *out, uint32_t word, size_t head_
         if (DX_HBTP_P_SMALL) return DX_HBTP_ENOTSUP;
         need += DX_HBTP_CHECKSUM_SIZE;
     }
-    room = dx_hbtp_out_room(out);
+    limit = dx_hbtp_p_is_the_answer(out, word) ? out->size_ : out->limit_;
+    room = limit > out->used_ ? limit - out->used_ : 0;
     return need > room || size > room - need ? DX_HBTP_ENOSPACE : DX_HBTP_OK;
 }
 
@@ -1534,10 +1546,9 @@ static int dx_hbtp_p_finish(dx_hbtp_out *out, uint32_t word, size_t size)
         dx_hbtp_p_store32(p + total, DX_HBTP_CRC32C(0, p, total));
         total += DX_HBTP_CHECKSUM_SIZE;
     }
-    DX_HBTP_ASSERT(total <= dx_hbtp_out_room(out));
+    DX_HBTP_ASSERT(total <= out->size_ - out->used_);
     out->used_ += total;
-    if (word >> 16 == out->request_ && dx_hbtp_p_is_answer((uint8_t)(word & 0xff)))
-        out->answered_ = true;
+    if (dx_hbtp_p_is_the_answer(out, word)) out->answered_ = true;
     return DX_HBTP_OK;
 }
 
@@ -1695,7 +1706,7 @@ static size_t dx_hbtp_p_limit(const dx_hbtp_session *s)
 static void dx_hbtp_p_set_owes(dx_hbtp_session *s, bool owes)
 {
     s->owes_ = owes;
-    if (s->desc.out->request_ == DX_HBTP_P_NO_REQUEST) s->desc.out->limit_ = dx_hbtp_p_limit(s);
+    s->desc.out->limit_ = dx_hbtp_p_limit(s);
 }
 
 static size_t dx_hbtp_p_own_room(const dx_hbtp_session *s)
@@ -1996,15 +2007,16 @@ static void dx_hbtp_p_judge(dx_hbtp_session *s, uint32_t id, int result);
 static void dx_hbtp_p_tell(dx_hbtp_session *s, dx_hbtp_stream_event *event)
 {
     dx_hbtp_out *const out = s->desc.out;
+    const uint32_t request = out->request_;
     struct dx_hbtp_p_stream *stream = dx_hbtp_p_find_stream(s, event->stream);
     int result;
     if (stream) {
         event->user = stream->user;
         event->credit = stream->send_credit;
     }
-    out->limit_ = dx_hbtp_p_limit(s); /* a start is a request, but what is said here is no answer */
+    out->request_ = DX_HBTP_P_NO_REQUEST; /* a start is one, but what is said here is no answer */
     result = s->desc.on_stream(s, event);
-    out->limit_ = out->request_ == DX_HBTP_P_NO_REQUEST ? dx_hbtp_p_limit(s) : out->size_;
+    out->request_ = request;
     stream = dx_hbtp_p_find_stream(s, event->stream);
     if (!stream) return;
     stream->user = event->user;
@@ -2692,12 +2704,13 @@ DX_HBTP_API int dx_hbtp_router_set_method(dx_hbtp_router *router, uint8_t method
 }
 
 /* >>dispatch ----------------------------------------------------------- */
-/* Before a handler runs: only that of a request may use the room for answers. */
+/* Before a handler runs: only the answer to a request may use the room for answers. So there is
+   always room for an RpcError until there is an answer. */
 static void dx_hbtp_p_enter(dx_hbtp_session *s, bool request, uint16_t sequence)
 {
     dx_hbtp_out *const out = s->desc.out;
     s->waits_ = false;
-    out->limit_ = request ? out->size_ : dx_hbtp_p_limit(s);
+    out->limit_ = dx_hbtp_p_limit(s);
     out->request_ = request ? sequence : DX_HBTP_P_NO_REQUEST;
     out->answered_ = false;
     out->kept_ = false;

@@ -274,12 +274,25 @@ static void publish(uint32_t state, bool whole)
     dx_hbtp_publish(&hub, state, whole ? DX_HBTP_OP_STATE_SYNC : DX_HBTP_OP_STATE_DELTA, &truth[state], 8);
 }
 
+/* Say so much that nothing more fits: what two sides that wait for each other begin with. */
+static void fill_up(side *x)
+{
+    static const uint8_t event[200] = {1};
+    size_t room = dx_hbtp_out_room(&x->out);
+    while (room > 48) {
+        if (dx_hbtp_write_frame(&x->out, DX_HBTP_OP_SERVER_EVENT, 0, 0, event, room > 240 ? 200 : room - 48)) return;
+        room = dx_hbtp_out_room(&x->out);
+    }
+    while (!dx_hbtp_write_frame(&x->out, DX_HBTP_OP_SERVER_EVENT, 0, 0, event, 0)) { }
+}
+
 /* Something that changes more than the response buffer, or not. */
 static void do_anything(side *x)
 {
     track *t = track_count ? &tracks[dx_choose(choices, track_count - 1)] : NULL;
     uint8_t event[40] = {1};
-    switch (dx_choose(choices, 8)) {
+    switch (dx_choose(choices, 9)) {
+    case 8: fill_up(x); break;
     case 0: call_from(x, (uint8_t)dx_choose(choices, 3), (size_t)dx_choose(choices, x->answer_max)); break;
     case 1: open_from(x); break;
     case 2: (void)dx_hbtp_write_frame(&x->out, DX_HBTP_OP_SERVER_EVENT, 0, 0, event, (size_t)dx_choose(choices, 40)); break;
@@ -340,7 +353,8 @@ static int on_trouble(const dx_hbtp_context *c)
             faults++;
             if (result == DX_HBTP_ENOSPACE || result == DX_HBTP_EAGAIN) x->retries++;
             if (result != DX_HBTP_LATER) return result;
-            if (!answered && x->later_count < LATER) {
+            if (answered) return DX_HBTP_LATER; /* there is no later: it has the answer */
+            if (x->later_count < LATER) {
                 x->later[x->later_count] = c->frame->sequence;
                 x->later_id[x->later_count++] = c->payload[0];
                 return DX_HBTP_LATER;
@@ -491,7 +505,7 @@ static void start_side(int which, bool sealed, bool coded, bool checked, bool bo
     d.memory = x->memory;
     d.memory_size = sizeof x->memory;
     DX_CHECK_EQ(dx_hbtp_session_init(&x->s, &d), 0);
-    x->input_max = d.in_place ? PAYLOAD + 12 : (size_t)dx_choose_range(choices, 1, INPUT);
+    x->input_max = d.in_place ? PAYLOAD + 12 : (size_t)dx_choose_range(choices, 1, dx_choose(choices, 1) ? 30 : INPUT);
 }
 
 static void start_run(dx_choices *c)
