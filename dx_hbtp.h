@@ -2096,14 +2096,18 @@ static int dx_hbtp_p_pay(dx_hbtp_session *s, struct dx_hbtp_p_stream *st, bool *
 /* Write what streams owe the peer, in turn, as far as there is room. */
 static void dx_hbtp_p_tell_peer(dx_hbtp_session *s)
 {
-    uint32_t left = s->owes_ ? s->stream_count_ : 0;
+    uint32_t left = s->stream_count_;
     bool ended;
     if (!s->owes_) return;
-    for (; left; left--) {
+    while (left && s->stream_count_) {
         if (s->owing_ >= s->stream_count_) s->owing_ = 0;
         if (dx_hbtp_p_pay(s, &s->streams_[s->owing_], &ended)) return;
-        if (ended) dx_hbtp_p_remove_stream(s, &s->streams_[s->owing_]); /* the last moves here */
-        else s->owing_++;
+        if (ended) { /* the last moves here, which may have had its turn or not: look at it again */
+            dx_hbtp_p_remove_stream(s, &s->streams_[s->owing_]);
+        } else {
+            s->owing_++;
+            left--;
+        }
     }
     dx_hbtp_p_set_owes(s, false);
 }

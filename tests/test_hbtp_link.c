@@ -612,3 +612,221 @@ DX_PROPERTY(hb_13_two_sessions_over_a_line_lose_nothing_and_never_stand_still, 4
     for (int i = 0; i < 2; i++) dx_hbtp_abort(&sides[i].s);
     for (size_t i = 0; i < call_count; i++) DX_CHECK_EQ(calls[i].ended, 1);
 }
+
+/* >>room -------------------------------------------------------------------- */
+/* Side 1 alone, its line cut: what it says stays in its response buffer. */
+static side *lonely(dx_choices *c, size_t out_size)
+{
+    side *x = &sides[1];
+    start_run(c);
+    calm = true;
+    memset(tracks, 0, sizeof tracks);
+    dx_hbtp_out_init(&x->out, x->out_memory, out_size);
+    DX_CHECK_EQ(dx_hbtp_session_set_out(&x->s, &x->out), 0);
+    x->s.desc.max_frames = 100;
+    x->s.desc.cipher = NULL;
+    x->out.cipher_ = NULL;
+    x->out.flags_ = 0;
+    return x;
+}
+
+static int64_t frame_in(side *x, unsigned opcode, unsigned flags, unsigned sequence, const void *payload, size_t size)
+{
+    uint8_t bytes[700];
+    dx_hbtp_out out;
+    dx_hbtp_out_init(&out, bytes, sizeof bytes);
+    DX_CHECK_EQ(dx_hbtp_write_frame(&out, (uint16_t)opcode, (uint8_t)flags, (uint16_t)sequence, payload, size), 0);
+    const uint8_t *p = dx_hbtp_out_data(&out, &size);
+    return dx_hbtp_feed(&x->s, p, size, 1);
+}
+
+static unsigned count_frames(const side *x, unsigned opcode)
+{
+    size_t size;
+    unsigned n = 0;
+    const uint8_t *p = dx_hbtp_out_data(&x->out, &size);
+    for (dx_hbtp_frame f; size; p += f.frame_size, size -= (size_t)f.frame_size) {
+        DX_CHECK(dx_hbtp_parse(p, size, 65536, &f) > 0);
+        n += f.opcode == opcode;
+    }
+    return n;
+}
+
+DX_TEST(hb_13_credit_is_told_though_the_program_fills_the_buffer_again_and_again)
+{
+    side *x = lonely(c, 256);
+    track *t = &tracks[0];
+    uint8_t chunk[4 + 90] = {0};
+    t->window[1] = 90;
+    t->want[0] = 900;
+    DX_CHECK_EQ(frame_in(x, 0x33, 4, 1, "\0\0\0\0\0\0\0\0\0", 9), 17);
+    for (int i = 0; i < 10; i++) {
+        const size_t credit = x->s.streams_[0].receive_credit;
+        DX_CHECK(credit > 0); /* it was told, as there was room */
+        DX_CHECK_EQ(count_frames(x, 0x34), 1);
+        for (size_t k = 0; k < credit; k++) chunk[4 + k] = byte_of(t, 0, t->got[1] + k);
+        fill_up(x);
+        DX_CHECK_EQ(frame_in(x, 0x34, 4, 1, chunk, 4 + credit), 12 + credit);
+        DX_CHECK_EQ(dx_hbtp_out_consume(&x->out, x->out.used_), 0);
+        fill_up(x); /* the program is quicker than the session */
+        DX_CHECK_EQ(dx_hbtp_feed(&x->s, NULL, 0, 1), 0);
+    }
+}
+
+static int answer_200(const dx_hbtp_context *c)
+{
+    static const uint8_t result[200] = {2};
+    return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, result, sizeof result);
+}
+
+DX_TEST(hb_9_a_handler_that_waits_for_room_is_the_first_to_get_it)
+{
+    side *x = lonely(c, 300);
+    uint8_t call[9] = {0x30, 4, 5, 0, 1, 0, 0, 0, 9};
+    dx_hbtp_router_set_method(&x->router, 9, answer_200, NULL);
+    fill_up(x);
+    DX_CHECK_EQ(dx_hbtp_feed(&x->s, call, 9, 1), 0);
+    DX_CHECK_EQ(x->s.state, DX_HBTP_WANTS_OUTPUT);
+    for (int i = 0; count_frames(x, 0x31) == 0; i++) {
+        DX_CHECK(i < 3);
+        DX_CHECK_EQ(dx_hbtp_out_consume(&x->out, 100), 0);
+        fill_up(x); /* gets nothing meanwhile */
+        (void)dx_hbtp_feed(&x->s, call, 9, 1);
+    }
+}
+
+DX_TEST(hb_13_a_number_is_free_again_when_both_sides_have_ended_the_stream)
+{
+    for (int how = 0; how < 2; how++) {
+        side *x = lonely(c, 256);
+        DX_CHECK_EQ(frame_in(x, 0x33, 4, 1, "\0\0\0\0\0\0\0\0\0", 9), 17);
+        if (how) DX_CHECK_EQ(dx_hbtp_finish(&x->s, 1, 0, NULL), 0);
+        fill_up(x);
+        tracks[0].cancelled = true;
+        DX_CHECK_EQ(dx_hbtp_reset(&x->s, 1, 500, "a text that is left out"), 0); /* no room for it */
+        DX_CHECK(tracks[0].over[1] && x->s.stream_count_ == 1);
+        if (how) frame_in(x, 0x35, 12, 1, NULL, 0); /* the peer has finished; or cancelled, too */
+        else frame_in(x, 0x35, 4, 1, "\xf7\1\0\0", 4);
+        DX_CHECK_EQ(x->s.stream_count_, 0);
+        DX_CHECK_EQ(dx_hbtp_out_consume(&x->out, x->out.used_), 0);
+        tracks[0].open[1] = tracks[0].over[1] = false;
+        DX_CHECK_EQ(frame_in(x, 0x33, 4, 1, "\0\0\0\0\0\0\0\0\0", 9), 17); /* another stream */
+        DX_CHECK_EQ(count_frames(x, 0x35), 0); /* of which nobody says that it is over */
+        DX_CHECK_EQ(x->s.stream_count_, 1);
+    }
+}
+
+/* Frames that hold nobody up, at any fill of the response buffer that writers can reach. */
+DX_TEST(hb_9_all_but_requests_are_taken_in_while_the_buffer_is_full)
+{
+    side *x = lonely(c, 256);
+    uint8_t state[12] = {0};
+    fill_up(x);
+    x->out.limit_ = x->out.size_; /* and answers have filled the rest */
+    fill_up(x);
+    x->out.limit_ = 128;
+    DX_CHECK(x->out.size_ - x->out.used_ < 8);
+    DX_CHECK_EQ(frame_in(x, 0x10, 0, 0, state, 12), 20);
+    DX_CHECK_EQ(frame_in(x, 0x41, 0, 0, state, 12), 20);
+    DX_CHECK_EQ(frame_in(x, 0x7f, 0, 0, state, 12), 20); /* unknown */
+    DX_CHECK_EQ(frame_in(x, 0x20, 1, 0, state, 12), 20); /* unreadable */
+    DX_CHECK_EQ(frame_in(x, 0x35, 4, 77, NULL, 0), 8);
+    DX_CHECK_EQ(x->s.state, DX_HBTP_WANTS_INPUT);
+    DX_CHECK_EQ(frame_in(x, 0x7f, 4, 5, state, 12), 0); /* requests wait for their turn to be answered */
+    DX_CHECK_EQ(x->s.state, DX_HBTP_WANTS_OUTPUT);
+    DX_CHECK_EQ(dx_hbtp_out_consume(&x->out, x->out.used_), 0);
+    DX_CHECK_EQ(frame_in(x, 0x7f, 4, 5, state, 12), 20);
+    DX_CHECK_EQ(count_frames(x, 0x32), 1);
+    DX_CHECK_EQ(frame_in(x, 0x02, 8, 0, NULL, 0), 8);
+    DX_CHECK_EQ(count_frames(x, 0x02), 1);
+}
+
+/* >>time --------------------------------------------------------------------- */
+static side *timed(dx_choices *c, bool in_place, uint64_t keepalive_ns, uint64_t frame_ns)
+{
+    side *x = lonely(c, 600);
+    dx_hbtp_session_desc d = x->s.desc;
+    d.in_place = in_place;
+    d.keepalive_ns = keepalive_ns;
+    d.frame_ns = frame_ns;
+    d.codec = NULL;
+    d.cipher = NULL;
+    d.on_event = NULL;
+    DX_CHECK_EQ(dx_hbtp_session_init(&x->s, &d), 0);
+    return x;
+}
+
+DX_TEST(hb_15_bytes_that_come_again_are_no_sign_of_life)
+{
+    for (int in_place = 0; in_place < 2; in_place++) {
+        side *x = timed(c, in_place != 0, 10, UINT64_MAX);
+        uint8_t call[9] = {0x30, 4, 5, 0, 1, 0, 0, 0, 9};
+        uint64_t now = 100;
+        dx_hbtp_router_set_method(&x->router, 9, answer_200, NULL);
+        fill_up(x); /* the peer does not read, so its call waits, and is fed again each time */
+        x->out.limit_ = x->out.size_;
+        fill_up(x);
+        for (; x->s.state != DX_HBTP_CLOSED && now < 200; now++) {
+            (void)dx_hbtp_feed(&x->s, call, 9, now);
+            (void)dx_hbtp_tick(&x->s, now);
+        }
+        DX_CHECK_EQ(now, 121);
+        DX_CHECK_EQ(x->s.error, DX_HBTP_ETIMEDOUT);
+    }
+}
+
+/* A peer that sends one byte of a large frame now and then, always before it is asked whether it lives. */
+DX_PROPERTY(hb_15_a_frame_that_does_not_become_whole_in_time_closes, 300)
+{
+    const bool in_place = dx_choose(c, 1) != 0;
+    const uint64_t keepalive = dx_choose(c, 1) ? dx_choose_range(c, 2, 50) : 0, frame_ns = dx_choose_range(c, 1, 300);
+    side *x = timed(c, in_place, keepalive, frame_ns);
+    uint8_t bytes[512] = {0x41, 0, 0, 0, (uint8_t)244, 1};
+    uint64_t now = 1, begun = 0, next;
+    size_t have = 0, whole = 0;
+    DX_CHECK(PAYLOAD == 500);
+    for (int frames = (int)dx_choose(c, 3); frames; frames--) { /* whole ones begin anew */
+        DX_CHECK_EQ(dx_hbtp_feed(&x->s, bytes, 508, now), 508);
+        now += dx_choose(c, 400);
+        whole++;
+    }
+    next = dx_hbtp_tick(&x->s, now);
+    if (x->s.state == DX_HBTP_CLOSED) { /* silent, between two frames */
+        DX_CHECK(keepalive);
+        return;
+    }
+    for (begun = now; x->s.state != DX_HBTP_CLOSED; have++) {
+        int64_t used;
+        DX_CHECK(have < 508);
+        used = dx_hbtp_feed(&x->s, in_place ? bytes : bytes + have, in_place ? have + 1 : 1, now);
+        if (used < 0) break;
+        DX_CHECK_EQ(used, in_place ? 0 : 1);
+        DX_CHECK(now - begun < frame_ns);
+        next = dx_hbtp_tick(&x->s, now);
+        DX_CHECK(next <= begun + frame_ns); /* it is called in time, whatever else there is to do */
+        now += dx_choose(c, keepalive ? keepalive - 1 : 40);
+        if (now > next) now = next;
+        (void)dx_hbtp_tick(&x->s, now);
+    }
+    DX_CHECK_EQ(x->s.error, DX_HBTP_ETIMEDOUT);
+    DX_CHECK(now >= begun + frame_ns);
+    DX_CHECK_EQ(x->s.counters.frames, whole);
+    DX_CHECK_EQ(count_frames(x, 0x02), 1);
+}
+
+DX_TEST(hb_15_a_whole_frame_that_waits_for_us_is_not_late)
+{
+    side *x = timed(c, false, 0, 10);
+    uint8_t call[9] = {0x30, 4, 5, 0, 1, 0, 0, 0, 9};
+    dx_hbtp_router_set_method(&x->router, 9, answer_200, NULL);
+    DX_CHECK_EQ(dx_hbtp_feed(&x->s, call, 5, 100), 5);
+    DX_CHECK_EQ(dx_hbtp_tick(&x->s, 100), 110);
+    fill_up(x);
+    x->out.limit_ = x->out.size_;
+    fill_up(x);
+    DX_CHECK_EQ(dx_hbtp_feed(&x->s, call + 5, 4, 105), 4);
+    DX_CHECK_EQ(dx_hbtp_tick(&x->s, 1000), UINT64_MAX);
+    DX_CHECK_EQ(dx_hbtp_out_consume(&x->out, x->out.used_), 0);
+    DX_CHECK_EQ(dx_hbtp_feed(&x->s, NULL, 0, 1000), 0);
+    DX_CHECK_EQ(count_frames(x, 0x31), 1);
+}
