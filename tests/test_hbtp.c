@@ -1220,6 +1220,11 @@ DX_TEST(hb_8_extended_frames_reach_the_slot_with_their_opcode)
     size_t size = raw_frame(frame, 0xff, 0, 3, "\x41\x80zz", 4);
     DX_CHECK_EQ(feed_all(r, frame, size), 0);
     DX_CHECK_EQ(r->events[DX_HBTP_EVENT_UNKNOWN_OPCODE], 1);
+    DX_CHECK_EQ(r->sent_size, 0);
+    frame[1] = 4; /* a request is answered, known or not */
+    DX_CHECK_EQ(feed_all(r, frame, size), 0);
+    check_sent_error(r, 3, 404);
+    frame[1] = 0;
     dx_hbtp_router_set(&r->router, 0xff, log_frame, NULL);
     DX_CHECK_EQ(feed_all(r, frame, size), 0);
     DX_CHECK_EQ(r->calls, 1);

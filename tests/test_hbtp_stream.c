@@ -43,7 +43,10 @@ static int log_event(dx_hbtp_session *s, dx_hbtp_stream_event *e)
         e->user = x;
         return x->reply;
     case DX_HBTP_STREAM_CHUNK: x->chunks++; return x->reply;
-    case DX_HBTP_STREAM_FINISHED: x->finished++; return x->reply;
+    case DX_HBTP_STREAM_FINISHED:
+        x->finished++;
+        x->last_status = e->status;
+        return x->reply;
     default: break;
     }
     DX_CHECK_EQ(e->kind, DX_HBTP_STREAM_ENDED);
@@ -783,4 +786,151 @@ DX_PROPERTY(hb_14_nobody_applies_a_delta_to_a_wrong_base, 200)
         dx_hbtp_abort(&line[i].s);
     }
     DX_CHECK_EQ(hub.count_, 0);
+}
+
+/* >>fairness ------------------------------------------------------------ */
+/* Subscribers of whom some read and some do not; every one who reads has every state after a few rounds, whoever else
+   is behind, and the loop that catches up ends each time. */
+DX_PROPERTY(hb_14_one_who_does_not_read_keeps_nobody_waiting, 200)
+{
+    static uint64_t memory[6 * 40];
+    static const uint8_t whole[60] = {0};
+    dx_hbtp_hub hub;
+    bool awake[5];
+    uint32_t states[8], heard[5][8];
+    memset(heard, 0, sizeof heard);
+    DX_CHECK_EQ(start_hub(&hub, memory, sizeof memory, 0), 0);
+    for (uint32_t k = 0; k < 8; k++) states[k] = k + 100 * (uint32_t)dx_choose(c, 3);
+    for (int i = 0; i < 5; i++) {
+        side *x = start(i, 0, LIMIT, DX_HBTP_OUT_MIN, NULL);
+        awake[i] = i == 0 || dx_choose(c, 1);
+        for (uint32_t k = 0; k < 8; k++) DX_CHECK_EQ(dx_hbtp_subscribe(&hub, &x->s, states[k], true), 0);
+    }
+    for (int round = 0; round < 8; round++) { /* one state fits at a time */
+        uint32_t state, named = 0;
+        while (dx_hbtp_hub_behind(&hub, &state)) {
+            DX_CHECK(named++ < 40);
+            dx_hbtp_catch_up(&hub, state, whole, sizeof whole);
+        }
+        for (int i = 0; i < 5; i++) {
+            size_t size;
+            const uint8_t *p = dx_hbtp_out_data(&sides[i].out, &size);
+            dx_hbtp_frame f;
+            if (!awake[i]) continue;
+            for (; size && dx_hbtp_parse(p, size, LIMIT, &f) > 0; p += f.frame_size, size -= (size_t)f.frame_size)
+                for (uint32_t k = 0; k < 8; k++) heard[i][k] += f.payload[0] == (states[k] & 255) && f.payload[1] == states[k] >> 8;
+            dx_hbtp_out_reset(&sides[i].out);
+            DX_CHECK_EQ(dx_hbtp_feed(&sides[i].s, NULL, 0, 1), 0);
+        }
+    }
+    for (int i = 0; i < 5; i++) {
+        for (uint32_t k = 0; k < 8 && awake[i]; k++) DX_CHECK(heard[i][k] > 0);
+        dx_hbtp_abort(&sides[i].s);
+    }
+    DX_CHECK_EQ(hub.count_, 0);
+    DX_CHECK_EQ(hub.ready_, DX_HBTP_P_NONE);
+}
+
+/* Random joins and leaves against a plain table: the rings and chains of the hub name the same. */
+DX_PROPERTY(hb_14_a_hub_knows_who_has_subscribed_to_what, 200)
+{
+    static uint64_t memory[6 * 12];
+    dx_hbtp_hub hub;
+    bool wants[5][6] = {{false}};
+    size_t count = 0;
+    DX_CHECK_EQ(start_hub(&hub, memory, sizeof memory, 4), 0);
+    for (int i = 0; i < 5; i++) start(i, 0, LIMIT, 2000, NULL);
+    for (uint64_t steps = dx_choose(c, 200); steps; steps--) {
+        const size_t i = (size_t)dx_choose(c, 4);
+        const uint32_t k = (uint32_t)dx_choose(c, 5);
+        const bool on = dx_choose(c, 1) != 0;
+        size_t mine = 0, reached = 0;
+        for (uint32_t m = 0; m < 6; m++) mine += wants[i][m];
+        const int want = wants[i][k] == on ? (on ? 0 : DX_HBTP_ENOTFOUND) : on && (count == 12 || mine == 4) ? DX_HBTP_ETOOBIG : 0;
+        DX_CHECK_EQ(dx_hbtp_subscribe(&hub, &sides[i].s, k, on), want);
+        if (!want && wants[i][k] != on) {
+            wants[i][k] = on;
+            count += on ? 1 : (size_t)-1;
+        }
+        DX_CHECK_EQ(hub.count_, count);
+        for (size_t m = 0; m < 5; m++) {
+            reached += wants[m][k];
+            dx_hbtp_out_reset(&sides[m].out);
+        }
+        DX_CHECK_EQ(dx_hbtp_publish(&hub, k, 0x10, "", 0), (int64_t)reached);
+    }
+    for (int i = 0; i < 5; i++) dx_hbtp_abort(&sides[i].s);
+    DX_CHECK_EQ(hub.count_, 0);
+}
+
+/* >>numbers and statuses -------------------------------------------------- */
+DX_TEST(hb_10_when_every_number_is_taken_the_next_request_waits)
+{
+    side *a = &sides[0];
+    dx_hbtp_session_desc d;
+    uint32_t stream;
+    start(0, 1, LIMIT, 4096, log_event);
+    d = a->s.desc;
+    d.max_outstanding = d.max_streams = 256;
+    d.memory_size = dx_hbtp_session_memory_size(&d);
+    free(a->memory);
+    d.memory = a->memory = (uint64_t *)malloc(d.memory_size);
+    DX_CHECK_EQ(dx_hbtp_session_init(&a->s, &d), 0);
+    for (int i = 0; i < 255; i++, dx_hbtp_out_reset(&a->out)) /* all slots but the one of 256, 512, ... */
+        DX_CHECK_EQ(dx_hbtp_call(&a->s, 1, NULL, 0, UINT64_MAX, NULL, NULL), 0);
+    for (int i = 0; i < 255; i++, dx_hbtp_out_reset(&a->out)) /* and now these */
+        DX_CHECK_EQ(dx_hbtp_open(&a->s, 1, NULL, 0, 0, NULL, &stream), 0);
+    DX_CHECK_EQ(dx_hbtp_open(&a->s, 1, NULL, 0, 0, NULL, &stream), DX_HBTP_EAGAIN);
+    DX_CHECK_EQ(dx_hbtp_call(&a->s, 1, NULL, 0, UINT64_MAX, NULL, NULL), DX_HBTP_EAGAIN);
+    DX_CHECK_EQ(dx_hbtp_reset(&a->s, stream, 500, NULL), 0);
+    DX_CHECK_EQ(dx_hbtp_call(&a->s, 1, NULL, 0, UINT64_MAX, NULL, NULL), 0);
+}
+
+DX_TEST(hb_13_streams_that_end_with_a_status_are_no_flood)
+{
+    side *a = start(0, STREAMS, LIMIT, 4096, log_event), *b = start(1, STREAMS, LIMIT, 4096, log_event);
+    uint32_t st;
+    for (uint32_t i = 1; i < 3000; i++) {
+        DX_CHECK_EQ(dx_hbtp_open(&a->s, 7, NULL, 0, 10, NULL, &st), 0);
+        carry_all(a, b);
+        DX_CHECK_EQ(dx_hbtp_finish(&b->s, b->last_stream, 600, NULL), DX_HBTP_EINVAL);
+        DX_CHECK_EQ(dx_hbtp_finish(&b->s, b->last_stream, 507, "the disk is full"), 0);
+        carry_all(a, b);
+        DX_CHECK_EQ(a->finished, i);
+        DX_CHECK_EQ(a->last_status, 507);
+        DX_CHECK_MEM(a->data, "the disk is full", 16);
+        DX_CHECK_EQ(dx_hbtp_finish(&a->s, st, 0, NULL), 0);
+        DX_CHECK_EQ(a->last_error, DX_HBTP_EREMOTE);
+        DX_CHECK_EQ(a->last_status, 507);
+        carry_all(a, b);
+        DX_CHECK_EQ(b->ended, i);
+        DX_CHECK_EQ(b->last_error, 0);
+    }
+    b->reply = 429; /* nor are those that the program here does not want */
+    for (uint32_t i = 1; i < 3000; i++) {
+        DX_CHECK_EQ(dx_hbtp_open(&a->s, 7, NULL, 0, 10, NULL, &st), 0);
+        carry_some(a, b, SIZE_MAX);
+        DX_CHECK_EQ(b->closed, 0);
+        dx_hbtp_out_reset(&b->out);
+        DX_CHECK_EQ(dx_hbtp_reset(&a->s, st, 500, NULL), 0);
+        dx_hbtp_out_reset(&a->out);
+    }
+}
+
+DX_TEST(error_table_streams_a_chunk_that_cannot_be_read_cancels_its_stream)
+{
+    for (unsigned opcode = 0x34; opcode < 0x36; opcode++) { /* or there would be a hole in it */
+        side *b = start(1, STREAMS, LIMIT, 4096, log_event);
+        frame_to(b, 0x33, 4, 9, "\1\0\0\0\5\0\0\0", 8);
+        dx_hbtp_out_reset(&b->out);
+        frame_to(b, opcode, 5, 9, "packed", 6);
+        check_said(b, 0x35, 0, 9, 415);
+        DX_CHECK_EQ(b->ended, 1);
+        DX_CHECK_EQ(b->s.counters.events[DX_HBTP_EVENT_REFUSED], 1);
+    }
+    side *a = start(0, STREAMS, LIMIT, 4096, log_event); /* a refusal that cannot be read still ends it */
+    uint32_t st;
+    DX_CHECK_EQ(dx_hbtp_open(&a->s, 7, NULL, 0, 10, NULL, &st), 0);
+    frame_to(a, 0x32, 0, 1, "\x94\1\0\1", 4);
+    DX_CHECK_EQ(a->last_error, DX_HBTP_ECORRUPT);
 }
