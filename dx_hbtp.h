@@ -460,8 +460,8 @@ enum { DX_HBTP_LATER = 1 }; /* a handler's result: dx_hbtp_reply() will answer *
                     more room. When even the empty buffer was too small, the peer gets status 500.
      EAGAIN         as ENOSPACE, but for a reason of its own: it is called again in the next feed
      other errors   what it wrote is dropped, RpcError with dx_hbtp_status_of_error()
-   Only requests are answered: Ping, RpcCall, RpcStreamStart and what has EXPECTS_RESPONSE. A failure
-   with another frame is counted and reported (DX_HBTP_EVENT_FAILED), the peer hears nothing.
+   Only requests are answered: Ping, RpcCall, RpcStreamStart and what has EXPECTS_RESPONSE. With
+   another frame, a failure is counted and reported (DX_HBTP_EVENT_FAILED), the peer hears nothing.
    What cannot be undone is not dropped. Once a handler has called what changes more than the buffer
    (dx_hbtp_call, request, reply, open, send, grant, finish, reset, publish, catch_up, or
    dx_hbtp_out_consume), all that it wrote stays, before and after that call; an error then adds an
@@ -540,8 +540,9 @@ typedef struct dx_hbtp_stream_event { /* valid during the callback */
     size_t              size;
     void               *user;    /* of this stream: may be set, is kept */
     int                 error;   /* ENDED: OK; EREMOTE: cancelled by the peer, with status and text
-                                    (data), or finished by it with a status; ECORRUPT: refused in
-                                    words that cannot be read; ECANCELED: here, or with the session */
+                                    (data), or finished by it with a status; ECANCELED: here, or
+                                    with the session; ECORRUPT, ETRUNCATED, ENOTSUP: refused by an
+                                    RpcError that cannot be read */
     uint16_t            status;
     uint8_t             method;
 } dx_hbtp_stream_event;
@@ -701,8 +702,8 @@ typedef struct dx_hbtp_hub_desc {
                                           where pointers have 32 bits */
     size_t            memory_size;
     uint32_t          max_per_session; /* 0: 64 */
-    uint64_t          seed;            /* a secret random number: peers choose the numbers of states,
-                                          and must not know which of them collide */
+    uint64_t          seed;            /* a secret random number: peers choose the numbers of
+                                          states, and must not know which of them collide */
     dx_hbtp_admit_fn *admit;           /* NULL: all are let in */
     void             *user;            /* for admit */
 } dx_hbtp_hub_desc;
@@ -711,6 +712,8 @@ typedef struct dx_hbtp_hub { /* who hears of which state; caller-allocated, fiel
     struct dx_hbtp_p_entry *entries_;
     dx_hbtp_admit_fn       *admit_;
     void                   *user_;
+    void                  (*changed_)(dx_hbtp_session *s); /* it has closed, or may have room; a
+                                          program without a hub does not carry it */
     uint64_t                seed_;
     uint32_t                capacity_, count_, most_;
     uint32_t                free_;  /* first of the unused entries */
@@ -1062,8 +1065,10 @@ struct dx_hbtp_p_slot { /* a request of ours; stays readable until the slot is u
     bool     ping;
 };
 
-/* OVER: cancelled here, the program knows, but the peer could not be told yet: nobody finds it. */
-enum { DX_HBTP_P_SENT_END = 1, DX_HBTP_P_GOT_END = 2, DX_HBTP_P_OVER = 4, DX_HBTP_P_OURS = 0x10000 };
+/* dx_hbtp_p_stream.ends. OVER: cancelled here, the program knows, the peer could not be told yet;
+   nobody finds it any more. In its id, OURS: we opened it. */
+enum { DX_HBTP_P_SENT_END = 1, DX_HBTP_P_GOT_END = 2, DX_HBTP_P_OVER = 4 };
+enum { DX_HBTP_P_OURS = 0x10000 };
 
 struct dx_hbtp_p_stream {
     void    *user;
@@ -1073,17 +1078,21 @@ struct dx_hbtp_p_stream {
     uint32_t window;         /* the most that the peer ever had */
     uint32_t grant;          /* granted, not told to the peer */
     uint16_t ends;
-    uint16_t status;         /* with which the peer has finished; OVER: with which it was cancelled */
+    uint16_t status;         /* with which the peer has finished; OVER: why we cancelled */
 };
 
 /* A subscription. Entries name each other by index; one of each state, its head, stands in the
    chain of a bucket, and all of a state are a ring, so that joining and leaving are O(1). */
-typedef enum dx_hbtp_p_place { DX_HBTP_P_CURRENT, DX_HBTP_P_READY, DX_HBTP_P_STUCK } dx_hbtp_p_place;
+typedef enum dx_hbtp_p_place {
+    DX_HBTP_P_CURRENT, /* knows all */
+    DX_HBTP_P_READY,   /* is behind, and may have room */
+    DX_HBTP_P_STUCK    /* is behind, and had no room */
+} dx_hbtp_p_place;
 
 struct dx_hbtp_p_entry {
     dx_hbtp_session *session;
     uint32_t         state;
-    uint32_t         place;             /* knows all; is behind; is behind and had no room */
+    uint32_t         place;             /* dx_hbtp_p_place */
     uint32_t         next, previous;    /* the ring of its state */
     uint32_t         mine, mine_before; /* the ring of its session */
     uint32_t         ready, ready_before; /* the ring of those who are READY, in their order */
@@ -1671,8 +1680,9 @@ DX_HBTP_API int dx_hbtp_write_file_chunk(dx_hbtp_out *out, uint16_t sequence,
 }
 
 /* >>voice --------------------------------------------------------------
-   What a session says by itself leaves reply_room bytes of the response buffer free, for answers. That way both sides can always take in what is no request, and neither stops reading
-   because of what it wants to say itself: two that wait for each other cannot come about.
+   What a session says by itself leaves reply_room bytes of the response buffer free, for answers.
+   That way both sides can always take in what is no request, and neither stops reading because of
+   what it wants to say itself: two that wait for each other cannot come about.
 
        0                                                  limit                 size
        | sent | to be sent |   room for writers           | owed | for answers  |
@@ -1754,28 +1764,6 @@ static size_t dx_hbtp_p_all_room(dx_hbtp_session *s)
 }
 
 /* >>hub ---------------------------------------------------------------- */
-DX_HBTP_API int dx_hbtp_hub_init(dx_hbtp_hub *hub, const dx_hbtp_hub_desc *desc)
-{
-    size_t capacity;
-    uint32_t i;
-    if (!hub || !desc || !desc->memory || ((uintptr_t)desc->memory & 7)) return DX_HBTP_EINVAL;
-    capacity = desc->memory_size / sizeof(struct dx_hbtp_p_entry);
-    DX_HBTP_MEMSET(hub, 0, sizeof *hub);
-    hub->entries_ = (struct dx_hbtp_p_entry *)desc->memory;
-    hub->capacity_ = capacity < DX_HBTP_P_NONE ? (uint32_t)capacity : DX_HBTP_P_NONE;
-    hub->most_ = desc->max_per_session ? desc->max_per_session : 64;
-    hub->seed_ = desc->seed;
-    hub->admit_ = desc->admit;
-    hub->user_ = desc->user;
-    hub->ready_ = DX_HBTP_P_NONE;
-    for (i = 0; i < hub->capacity_; i++) {
-        hub->entries_[i].next = i + 1 < hub->capacity_ ? i + 1 : DX_HBTP_P_NONE;
-        hub->entries_[i].bucket = DX_HBTP_P_NONE;
-    }
-    hub->free_ = hub->capacity_ ? 0 : DX_HBTP_P_NONE;
-    return DX_HBTP_OK;
-}
-
 /* Where the head of a state is named: in its bucket or by the head before it in the chain. NONE is
    named there when nobody has subscribed to the state. */
 static uint32_t *dx_hbtp_p_head_of(const dx_hbtp_hub *hub, uint32_t state)
@@ -1891,15 +1879,41 @@ DX_HBTP_API int dx_hbtp_subscribe(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t
     return DX_HBTP_OK;
 }
 
-/* The response buffer has more room than when the last of them failed: let them try again. */
-static void dx_hbtp_p_unstick(dx_hbtp_session *s)
+/* A session has closed: take it out. Or it was fed: where the response buffer has more room than
+   when one of those who are stuck failed, let them try again. */
+static void dx_hbtp_p_changed(dx_hbtp_session *s)
 {
     uint32_t left = s->subscribed_, i = s->subscription_;
+    while (s->state == DX_HBTP_CLOSED && s->subscribed_)
+        dx_hbtp_p_part(s->hub_, s->subscription_);
     if (!s->stuck_ || dx_hbtp_p_own_room(s) <= s->stuck_room_) return;
     for (; left; left--, i = s->hub_->entries_[i].mine)
         if (s->hub_->entries_[i].place == DX_HBTP_P_STUCK)
             dx_hbtp_p_set_place(s->hub_, i, DX_HBTP_P_READY);
     DX_HBTP_ASSERT(!s->stuck_);
+}
+
+DX_HBTP_API int dx_hbtp_hub_init(dx_hbtp_hub *hub, const dx_hbtp_hub_desc *desc)
+{
+    size_t capacity;
+    uint32_t i;
+    if (!hub || !desc || !desc->memory || ((uintptr_t)desc->memory & 7)) return DX_HBTP_EINVAL;
+    capacity = desc->memory_size / sizeof(struct dx_hbtp_p_entry);
+    DX_HBTP_MEMSET(hub, 0, sizeof *hub);
+    hub->entries_ = (struct dx_hbtp_p_entry *)desc->memory;
+    hub->capacity_ = capacity < DX_HBTP_P_NONE ? (uint32_t)capacity : DX_HBTP_P_NONE;
+    hub->most_ = desc->max_per_session ? desc->max_per_session : 64;
+    hub->changed_ = dx_hbtp_p_changed;
+    hub->seed_ = desc->seed;
+    hub->admit_ = desc->admit;
+    hub->user_ = desc->user;
+    hub->ready_ = DX_HBTP_P_NONE;
+    for (i = 0; i < hub->capacity_; i++) {
+        hub->entries_[i].next = i + 1 < hub->capacity_ ? i + 1 : DX_HBTP_P_NONE;
+        hub->entries_[i].bucket = DX_HBTP_P_NONE;
+    }
+    hub->free_ = hub->capacity_ ? 0 : DX_HBTP_P_NONE;
+    return DX_HBTP_OK;
 }
 
 DX_HBTP_API int dx_hbtp_hub_handler(const dx_hbtp_context *c)
@@ -1933,8 +1947,8 @@ static int64_t dx_hbtp_p_fan_out(dx_hbtp_hub *hub, uint32_t state, uint16_t opco
     do {
         struct dx_hbtp_p_entry *const e = &hub->entries_[i];
         dx_hbtp_session *const s = e->session;
-        const bool is_behind = e->place != DX_HBTP_P_CURRENT;
-        if (catch_up ? e->place == DX_HBTP_P_READY : !is_behind || opcode != DX_HBTP_OP_STATE_DELTA) {
+        const bool may_apply = opcode == DX_HBTP_OP_STATE_SYNC || e->place == DX_HBTP_P_CURRENT;
+        if (catch_up ? e->place == DX_HBTP_P_READY : may_apply) {
             const size_t room = dx_hbtp_p_own_room(s);
             if (!dx_hbtp_p_say(s, word, head, sizeof head, payload, size)) {
                 dx_hbtp_p_set_place(hub, i, DX_HBTP_P_CURRENT);
@@ -2068,8 +2082,8 @@ static int dx_hbtp_p_write_piece(dx_hbtp_session *s, size_t limit, struct dx_hbt
     return DX_HBTP_OK;
 }
 
-/* Is credit worth a frame? When it makes half of the window, or no less than what the peer has left:
-   so also always when the peer has none. */
+/* Is credit worth a frame? When it makes half of the window, or at least what the peer has left,
+   so always when the peer has none. */
 static bool dx_hbtp_p_owes_credit(const struct dx_hbtp_p_stream *st)
 {
     return st->grant && !(st->ends & (DX_HBTP_P_GOT_END | DX_HBTP_P_OVER)) &&
@@ -2256,7 +2270,7 @@ static void dx_hbtp_p_shut(dx_hbtp_session *s, int error, const dx_hbtp_frame *f
     s->state = DX_HBTP_CLOSED;
     s->error = error;
     s->budget_ = 0;
-    while (s->subscribed_) dx_hbtp_p_part(s->hub_, s->subscription_);
+    if (s->subscribed_) s->hub_->changed_(s);
     for (i = 0; i < s->slot_count_; i++)
         if (s->slots_[i].state == DX_HBTP_P_WAITING)
             dx_hbtp_p_give_up(s, &s->slots_[i], DX_HBTP_ECANCELED);
@@ -2618,8 +2632,8 @@ static int dx_hbtp_p_on_end(const dx_hbtp_context *c, struct dx_hbtp_p_stream *s
     return DX_HBTP_OK;
 }
 
-/* A frame of a stream that has ended here: on its way meanwhile. One that ends it there, too, leaves
-   nothing to tell the peer, whose number is free again. */
+/* A frame of a stream that has ended here: on its way meanwhile. One that ends it there, too,
+   leaves nothing to tell the peer, whose number is free again. */
 static void dx_hbtp_p_on_leftover(const dx_hbtp_context *c, uint32_t id)
 {
     struct dx_hbtp_p_stream *st = dx_hbtp_p_find_any(c->session, id);
@@ -2958,7 +2972,7 @@ DX_HBTP_API int dx_hbtp_session_set_out(dx_hbtp_session *s, dx_hbtp_out *out)
     out->cipher_ = s->desc.cipher;
     out->flags_ = (uint8_t)((out->flags_ & ~DX_HBTP_FLAG_ENCRYPTED) |
                             (out->cipher_ ? DX_HBTP_FLAG_ENCRYPTED : 0));
-    dx_hbtp_p_unstick(s);
+    if (s->stuck_) s->hub_->changed_(s);
     return DX_HBTP_OK;
 }
 
@@ -3057,7 +3071,7 @@ DX_HBTP_API int64_t dx_hbtp_feed(dx_hbtp_session *s, const void *bytes, size_t s
     frames = s->counters.frames;
     s->feeding_ = true;
     dx_hbtp_p_tell_peer(s);
-    dx_hbtp_p_unstick(s);
+    if (s->stuck_) s->hub_->changed_(s);
     used = dx_hbtp_p_run(s, p, size);
     s->feeding_ = false;
     if (s->state == DX_HBTP_CLOSED) return used;
@@ -3111,7 +3125,7 @@ DX_HBTP_API uint64_t dx_hbtp_tick(dx_hbtp_session *s, uint64_t now_ns)
     if (s->desc.keepalive_ns && s->state != DX_HBTP_CLOSED) next = dx_hbtp_p_keep_alive(s, now_ns);
     if (s->state == DX_HBTP_CLOSED) return UINT64_MAX;
     dx_hbtp_p_tell_peer(s);
-    dx_hbtp_p_unstick(s);
+    if (s->stuck_) s->hub_->changed_(s);
     if (s->partial_ && s->desc.frame_ns <= UINT64_MAX - s->begun_ns_ &&
         s->begun_ns_ + s->desc.frame_ns < next)
         next = s->begun_ns_ + s->desc.frame_ns;
