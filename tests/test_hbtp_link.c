@@ -28,7 +28,7 @@ typedef struct side {
     dx_hbtp_out     out;
     dx_hbtp_cipher  cipher;
     uint8_t         out_memory[OUT], input[INPUT];
-    uint64_t        memory[2200];
+    _Alignas(8) uint64_t memory[2200];
     size_t          input_size, input_max;
     unsigned        asleep;        /* steps in which it reads nothing */
     unsigned        retries;       /* of the handler that runs, in a row */

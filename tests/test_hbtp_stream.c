@@ -834,11 +834,11 @@ DX_PROPERTY(hb_14_one_who_does_not_read_keeps_nobody_waiting, 200)
 /* Random joins and leaves against a plain table: the rings and chains of the hub name the same. */
 DX_PROPERTY(hb_14_a_hub_knows_who_has_subscribed_to_what, 200)
 {
-    static uint64_t memory[6 * 12];
+    static uint64_t memory[6 * 12]; /* more than 12 entries where pointers have 32 bits */
     dx_hbtp_hub hub;
     bool wants[5][6] = {{false}};
     size_t count = 0;
-    DX_CHECK_EQ(start_hub(&hub, memory, sizeof memory, 4), 0);
+    DX_CHECK_EQ(start_hub(&hub, memory, 12 * sizeof(struct dx_hbtp_p_entry), 4), 0);
     for (int i = 0; i < 5; i++) start(i, 0, LIMIT, 2000, NULL);
     for (uint64_t steps = dx_choose(c, 200); steps; steps--) {
         const size_t i = (size_t)dx_choose(c, 4);
