@@ -118,7 +118,8 @@ extern "C" {
     X(-34, EREADONLY)  /* the store was opened for reading, or is damaged */                       \
     X(-35, EMOVED)     /* another store takes its place (dx_cas_retire); said once */              \
     X(-36, EBASE)      /* what the object was stored as a delta of is missing or damaged */        \
-    X(-37, EFAILED)    /* a commit or sync failed before: only reading goes on; open it again */
+    X(-37, EFAILED)    /* a commit or sync failed before: only reading goes on; open it again */   \
+    X(-38, EZERO)      /* a reserved byte of the store header is not zero */
 
 typedef enum dx_cas_error {
 #define DX_CAS_P_ENUM(value, constant) DX_CAS_##constant = value,
@@ -317,7 +318,8 @@ typedef struct dx_cas_damage {
     uint32_t  kind;   /* DX_CAS_DAMAGE_... */
     uint64_t  offset; /* of the record on the device */
     uint64_t  size;   /* bytes affected, 0 = unknown */
-    dx_cas_id id;     /* OBJECT, MISSING, UNKNOWN: which object; otherwise zero */
+    dx_cas_id id;     /* OBJECT, MISSING, UNKNOWN: which object. COMMIT: the chain that the right
+                         copy has. Otherwise zero, also where the chain itself is broken */
 } dx_cas_damage;
 typedef int dx_cas_damage_fn(void *user, const dx_cas_damage *damage); /* not 0: stop, ECANCELED */
 
@@ -392,6 +394,7 @@ DX_CAS_API size_t dx_cas_memory_size(const dx_cas_desc *desc);
    DX_CAS_ECORRUPT    committed bytes are damaged, dx_cas_damage_offset() says where; with
                       DX_CAS_ACCEPT_DAMAGE it opens, only for reading. Or: not a store (0)
    DX_CAS_EVERSION, DX_CAS_ENOTSUP  made by a newer dx_cas.h, with another hash
+   DX_CAS_EZERO       a reserved byte of the store header is not zero
    After an error the store is closed; the two questions above can still be asked. */
 DX_CAS_API int  dx_cas_open(dx_cas_store *s, const dx_cas_desc *desc);
 /* Forget the borrowed things. What was not committed is gone. Safe twice and on zeros. */
@@ -443,7 +446,8 @@ DX_CAS_API int dx_cas_retire(dx_cas_store *s);
    version expected; 0 = it must not exist, or DX_CAS_ANY_VERSION. */
 DX_CAS_API int dx_cas_ref_set(dx_cas_store *s, const dx_cas_ref *ref, uint64_t expected,
                               uint64_t *version);
-/* version 0 = the latest, O(1); another walks back from the latest. DX_CAS_ENOTFOUND. */
+/* version 0 = the latest, O(1); another walks back from the latest, and where a version between is
+   damaged, through all of the log. DX_CAS_ENOTFOUND. */
 DX_CAS_API int dx_cas_ref_get(dx_cas_store *s, const char *name, uint64_t version, dx_cas_ref *out);
 /* From a version to the one before it, O(1). DX_CAS_ENOTFOUND after the oldest. */
 DX_CAS_API int dx_cas_ref_previous(dx_cas_store *s, dx_cas_ref *ref);
@@ -1653,6 +1657,10 @@ static bool dx_cas_p_sane(const dx_cas_store *s, const dx_cas_p_record *r)
     if (s->features_) marks |= DX_CAS_P_ONCE | DX_CAS_P_LOOSE | DX_CAS_P_ORDERED;
     if (r->type == DX_CAS_P_COMMIT) flags &= ~(marks << 8);
     if (r->type != DX_CAS_P_COMMIT && r->codec == 0 && r->stored != r->logical) return false;
+    if (r->type == DX_CAS_P_COMMIT && (r->flags >> 8 & DX_CAS_P_LOOSE) &&
+        !(r->flags >> 8 & DX_CAS_P_ONCE)) {
+        return false; /* loose says how a commit of one sync went down */
+    }
     return r->stored >= rules[i].stored_min && r->stored <= rules[i].stored_max &&
            flags >= rules[i].flags_min && flags <= rules[i].flags_max &&
            r->codec <= rules[i].codec_max && (r->codec == 0 || r->logical <= DX_CAS_P_PLACE_MAX);
@@ -1812,6 +1820,17 @@ static void dx_cas_p_tip_first(const dx_cas_store *s, const uint8_t *head, dx_ca
     tip->marks = 0;
 }
 
+/* Bytes 32..56 and 57..60 of the store header mean nothing yet and must be zero: the first of them
+   go into the chain of commits, and a writer that completed a copy would write zeros there. */
+static bool dx_cas_p_reserved_zero(const uint8_t *head)
+{
+    uint32_t i, bits = 0;
+    for (i = 32; i < 60; i++) {
+        if (i != 56) bits |= head[i];
+    }
+    return bits == 0;
+}
+
 /* DX_CAS_ECORRUPT: not a header. Others: a header, but of a kind that this build does not know. */
 static int dx_cas_p_decode_store(dx_cas_store *s, const uint8_t *head, uint32_t copy)
 {
@@ -1820,6 +1839,7 @@ static int dx_cas_p_decode_store(dx_cas_store *s, const uint8_t *head, uint32_t 
     if (dx_cas_p_load32(head + 60) != dx_cas_p_crc32c(0, head, 60)) return DX_CAS_ECORRUPT;
     if (head[8] != 1 || head[9] != 0 || dx_cas_p_load32(head + 12) > 1) return DX_CAS_EVERSION;
     if (head[10] != DX_CAS_P_HASH_NUMBER) return DX_CAS_ENOTSUP;
+    if (!dx_cas_p_reserved_zero(head)) return DX_CAS_EZERO;
     if (head[11] < 3 || head[11] > 12 || head[56] != copy + 1) return DX_CAS_ECORRUPT;
     s->desc_.align = (uint32_t)1 << head[11];
     s->features_ = dx_cas_p_load32(head + 12);
@@ -2378,6 +2398,17 @@ static size_t dx_cas_p_encode_ref(const dx_cas_p_ref *r, uint8_t *out)
     return DX_CAS_P_REF_FIXED + name_size + r->ref.info_size;
 }
 
+/* Trim and delete say nothing but the name and its numbers: kind, info, time, size and ids are
+   zero. Delete leaves no version, so there is none to point to. */
+static bool dx_cas_p_drop_sound(const uint8_t *p)
+{
+    uint64_t version = dx_cas_p_load64(p + 8), oldest = dx_cas_p_load64(p + 16);
+    uint32_t i, bits = p[2] | dx_cas_p_load32(p + 4);
+    for (i = 32; i < DX_CAS_P_REF_FIXED; i++) bits |= p[i];
+    if (bits) return false;
+    return p[0] == DX_CAS_P_TRIM || (dx_cas_p_load64(p + 24) == 0 && oldest == version + 1);
+}
+
 static bool dx_cas_p_decode_ref(const uint8_t *p, size_t size, dx_cas_p_ref *r)
 {
     size_t name_size = p[1], info_size = p[2];
@@ -2401,6 +2432,7 @@ static bool dx_cas_p_decode_ref(const uint8_t *p, size_t size, dx_cas_p_ref *r)
     DX_CAS_MEMCPY(r->ref.info, p + DX_CAS_P_REF_FIXED + name_size, info_size);
     if (r->ref.version == 0 || r->ref.version >= UINT64_MAX - 1) return false;
     if (r->exists && r->ref.oldest > r->ref.version) return false;
+    if (r->op != DX_CAS_P_SET && !dx_cas_p_drop_sound(p)) return false;
     return dx_cas_p_name_ok(r->ref.name) && r->ref.name[name_size - 1] != 0;
 }
 
@@ -2535,19 +2567,6 @@ DX_CAS_API int dx_cas_ref_previous(dx_cas_store *s, dx_cas_ref *ref)
     return dx_cas_p_load_version(s, ref->name, ref->previous_, ref->version - 1, ref->oldest, ref);
 }
 
-DX_CAS_API int dx_cas_ref_get(dx_cas_store *s, const char *name, uint64_t version, dx_cas_ref *out)
-{
-    dx_cas_p_ref r;
-    uint64_t most;
-    if (!s || !out) return DX_CAS_EINVAL;
-    DX_CAS_P_TRY(dx_cas_p_name(s, name, &r));
-    most = r.ref.version;
-    if (!r.exists || version > most || (version && version < r.ref.oldest)) return DX_CAS_ENOTFOUND;
-    DX_CAS_P_TRY(dx_cas_p_load_version(s, name, r.newest, most, r.ref.oldest, out));
-    while (version && out->version > version) DX_CAS_P_TRY(dx_cas_ref_previous(s, out));
-    return version && out->version != version ? DX_CAS_ENOTFOUND : DX_CAS_OK;
-}
-
 DX_CAS_API int dx_cas_ref_next(dx_cas_store *s, uint64_t *cursor, dx_cas_ref *out)
 {
     if (!s || !cursor || !out || !s->open_) return DX_CAS_EINVAL;
@@ -2607,15 +2626,20 @@ typedef struct dx_cas_p_scan {
     uint64_t suspect, suspect_place; /* damage before a commit that may be half of a power cut's */
     uint64_t good_end;               /* of the last commit that is certainly none */
     uint64_t durable_end;            /* before it no sync is needed any more */
+    bool     gone;                   /* a commit behind it was durable, too, and is not there */
     uint64_t damage, damage_place;   /* damage before such a one */
     uint64_t entries, commit_entries; /* records that may need a slot, and those committed */
 } dx_cas_p_scan;
 
-/* Zeros are no record: behind the log there may be many. */
+/* Zeros are no record: behind the log there may be many. But zeros may also be what is left of the
+   first copy of a commit, whose second one follows. */
 static uint64_t dx_cas_p_skip_zeros(const dx_cas_p_scan *c, uint64_t place)
 {
-    while (place >= c->window_place && place + 4 <= c->window_place + c->window_size &&
-           dx_cas_p_load32(c->s->work_ + (size_t)(place - c->window_place)) == 0) {
+    const uint8_t *work = c->s->work_;
+    uint64_t end = c->window_place + c->window_size;
+    while (place >= c->window_place && place + DX_CAS_P_HEAD + 4 <= end) {
+        size_t at = (size_t)(place - c->window_place);
+        if (dx_cas_p_load32(work + at) || dx_cas_p_load32(work + at + DX_CAS_P_HEAD)) break;
         place += c->s->desc_.align;
     }
     return place;
@@ -2637,28 +2661,42 @@ static int dx_cas_p_look(dx_cas_p_scan *c, uint64_t place, dx_cas_p_record *r)
     return dx_cas_p_sound(r->type == DX_CAS_P_COMMIT || r->next <= c->limit);
 }
 
+static bool dx_cas_p_second_copy(const dx_cas_p_record *r)
+{
+    return r->type == DX_CAS_P_COMMIT && (r->flags & 255) == 2;
+}
+
+/* The record that begins at place. A commit begins with its first copy; where that one is damaged
+   the second copy, right behind, serves as well, but the commit begins where the first one stood.
+   So a second copy at place itself is no beginning of anything. */
+static int dx_cas_p_record_at(dx_cas_p_scan *c, uint64_t place, dx_cas_p_record *r)
+{
+    int error = dx_cas_p_look(c, place, r);
+    if (error == DX_CAS_OK && !dx_cas_p_second_copy(r)) return DX_CAS_OK;
+    if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT) return error;
+    error = dx_cas_p_look(c, place + DX_CAS_P_HEAD, r);
+    if (error == DX_CAS_OK) error = dx_cas_p_sound(dx_cas_p_second_copy(r));
+    r->place = place;
+    DX_CAS_ASSERT(error != DX_CAS_OK || r->next - place >= 2 * DX_CAS_P_HEAD);
+    return error;
+}
+
 /* The next record, or the gap to it (type 0, r->place .. r->next). ENOTFOUND: none follows. */
 static int dx_cas_p_step(dx_cas_p_scan *c, dx_cas_p_record *r)
 {
     uint64_t place = c->place;
-    int error = dx_cas_p_look(c, r->next = place, r);
-    if (error == DX_CAS_ECORRUPT) { /* the second copy of a commit serves as well */
-        error = dx_cas_p_look(c, place + DX_CAS_P_HEAD, r);
-        if (error == DX_CAS_OK) {
-            error = dx_cas_p_sound(r->type == DX_CAS_P_COMMIT && (r->flags & 255) == 2);
-        }
-        r->place = place;
-    }
+    int error = dx_cas_p_record_at(c, place, r);
     if (error == DX_CAS_ECORRUPT) {
         while (error == DX_CAS_ECORRUPT && place < c->limit) {
             place = dx_cas_p_skip_zeros(c, place + c->s->desc_.align);
-            error = dx_cas_p_look(c, place, r);
+            error = dx_cas_p_record_at(c, place, r);
         }
         if (error == DX_CAS_ECORRUPT) error = DX_CAS_ENOTFOUND;
         r->type = 0;
         r->place = c->place;
         r->next = place < c->limit ? place : c->limit;
     }
+    DX_CAS_ASSERT(error != DX_CAS_OK || r->next > c->place);
     c->place = r->next;
     return error;
 }
@@ -2668,38 +2706,67 @@ static void dx_cas_p_scan_lost(dx_cas_p_scan *c, uint64_t place)
     if (c->lost++ == 0) c->lost_place = place;
 }
 
-/* Does this commit follow from the headers before it? Only then is it the next one for certain. */
-static bool dx_cas_p_chain_fits(const dx_cas_p_scan *c, const dx_cas_p_record *r)
+/* Does this commit follow from the headers since that one? Only then is it the next for certain. */
+static bool dx_cas_p_chain_fits(const dx_cas_tip_ *tip, const dx_cas_p_record *r)
 {
     dx_cas_id id;
-    if (!c->chain_known || r->logical != c->tip.sequence + 1) return false;
-    dx_cas_p_chain_end(&c->tip, r->logical, r->flags >> 8, &id);
+    if (r->logical != tip->sequence + 1) return false;
+    dx_cas_p_chain_end(tip, r->logical, r->flags >> 8, &id);
     return dx_cas_id_equal(&id, &r->id);
+}
+
+/* *fits: does the commit follow, or is it not known what it should follow from? A first copy that
+   does not may be an old one that came back: then the second one counts, and takes its place. */
+static int dx_cas_p_scan_fits(dx_cas_p_scan *c, dx_cas_p_record *r, bool *fits)
+{
+    dx_cas_p_record second;
+    int error;
+    *fits = !c->chain_known || dx_cas_p_chain_fits(&c->tip, r);
+    if (*fits) return DX_CAS_OK;
+    error = dx_cas_p_look(c, r->place + DX_CAS_P_HEAD, &second);
+    if (error != DX_CAS_OK) return error == DX_CAS_ECORRUPT ? DX_CAS_OK : error;
+    *fits = dx_cas_p_second_copy(&second) && dx_cas_p_chain_fits(&c->tip, &second);
+    if (!*fits) return DX_CAS_OK;
+    second.place = r->place;
+    *r = second;
+    return DX_CAS_OK;
+}
+
+/* What was lost at that place was durable: no power cut took it. */
+static void dx_cas_p_scan_damage(dx_cas_p_scan *c, uint64_t *lost, uint64_t place)
+{
+    if (*lost && c->damage == 0) c->damage_place = place;
+    c->damage += *lost;
+    *lost = 0;
 }
 
 /* The last commit that was read was durable: what is damaged before it, is damage. */
 static void dx_cas_p_scan_sure(dx_cas_p_scan *c)
 {
-    if (c->suspect && c->damage == 0) c->damage_place = c->suspect_place;
-    c->damage += c->suspect;
-    c->suspect = 0;
+    dx_cas_p_scan_damage(c, &c->suspect, c->suspect_place);
     c->good_end = c->tip.end;
+    c->gone = false;
 }
 
 /* A commit makes what came before it count, the damage too, unless it went down in one sync with
-   it. A later one was not written before that sync had ended.
+   it. A later one was not written before that sync had ended: so a commit whose number is missing
+   before it was durable, and is damaged.
 
    The record itself proves less of itself: it may stand in the cache of a system whose sync failed,
    and be gone after a power cut. So it is durable for certain when the next one is there. */
-static void dx_cas_p_scan_commit(dx_cas_p_scan *c, const dx_cas_p_record *r)
+static void dx_cas_p_scan_commit(dx_cas_p_scan *c, const dx_cas_p_record *r, bool fits)
 {
     uint32_t marks = r->flags >> 8;
     bool synced = !(marks & (DX_CAS_P_LOOSE | DX_CAS_P_ORDERED)); /* a barrier that fails is none */
-    if (c->chain_known && !dx_cas_p_chain_fits(c, r)) dx_cas_p_scan_lost(c, r->place);
+    if (!fits) dx_cas_p_scan_lost(c, r->place);
     if (r->logical <= c->tip.sequence) return; /* left over from somewhere else */
     if (synced) {
         dx_cas_p_scan_sure(c);
         c->durable_end = marks & DX_CAS_P_ONCE ? c->tip.end : r->place;
+        if (r->logical > c->tip.sequence + 1) {
+            c->gone = true;
+            dx_cas_p_scan_damage(c, &c->lost, c->lost_place);
+        }
     }
     if (c->lost && c->suspect == 0) c->suspect_place = c->lost_place;
     c->suspect += c->lost;
@@ -2772,6 +2839,7 @@ static int dx_cas_p_scan_run(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limit, 
     dx_cas_p_scan_start(c, s, limit, insert);
     for (;;) {
         dx_cas_p_record r;
+        bool fits;
         int error = dx_cas_p_step(c, &r);
         s->damage_offset_ = damage; /* a torn tail is no damage */
         if (error != DX_CAS_OK) return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
@@ -2779,7 +2847,8 @@ static int dx_cas_p_scan_run(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limit, 
             dx_cas_p_scan_lost(c, r.place);
             c->chain_known = false;
         } else if (r.type == DX_CAS_P_COMMIT) {
-            dx_cas_p_scan_commit(c, &r);
+            DX_CAS_P_TRY(dx_cas_p_scan_fits(c, &r, &fits));
+            dx_cas_p_scan_commit(c, &r, fits);
         } else {
             DX_CAS_P_TRY(dx_cas_p_scan_record(c, &r));
         }
@@ -2796,13 +2865,19 @@ static void dx_cas_p_scan_accept(const dx_cas_p_scan *c)
     s->stats_.damaged_places += c->damage;
 }
 
-/* Commits that went down in one sync with their records count as long as all of these are whole. */
+/* Commits that went down in one sync with their records count as long as all of these are whole. If
+   one of them is damaged for certain, they all count: where it stood, no longer says what was
+   durable with it. */
 static int dx_cas_p_scan_recheck(dx_cas_p_scan *c)
 {
     dx_cas_store *s = c->s;
     uint64_t damage = s->damage_offset_, bad = c->suspect ? c->suspect_place : UINT64_MAX;
     uint64_t good = c->good_end;
     dx_cas_p_scan k;
+    if (c->gone) {
+        dx_cas_p_scan_sure(c);
+        return DX_CAS_OK;
+    }
     dx_cas_p_scan_start(&k, s, c->tip.end, false);
     for (k.place = c->good_end; k.place < k.limit && k.place < bad;) {
         dx_cas_p_record r;
@@ -3227,7 +3302,8 @@ static bool dx_cas_p_desc_ok(const dx_cas_desc *desc)
     }
     for (i = 0; i < desc->codec_count; i++) {
         const dx_cas_codec *c = &desc->codecs[i];
-        if (c->number == 0 || !c->compress || !c->decompress) return false;
+        bool reserved = c->number == 0 || (c->number > 2 && c->number < 128);
+        if (reserved || !c->compress || !c->decompress) return false;
     }
     return true;
 }
@@ -3457,6 +3533,54 @@ DX_CAS_API int dx_cas_refresh(dx_cas_store *s)
     return dx_cas_p_refreshed(s);
 }
 
+/* A version that the records between it and the latest no longer lead to, since one of them is
+   damaged: read all the log for it. */
+static int dx_cas_p_search_version(dx_cas_store *s, const char *name, uint64_t version,
+                                   dx_cas_ref *out)
+{
+    dx_cas_p_scan c;
+    dx_cas_p_record rec;
+    uint64_t damage = s->damage_offset_;
+    int error;
+    dx_cas_p_scan_start(&c, s, s->end_, false);
+    c.place = dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
+    while ((error = dx_cas_p_step(&c, &rec)) == DX_CAS_OK) {
+        dx_cas_p_ref r;
+        if (rec.type != DX_CAS_P_REF) continue;
+        error = dx_cas_p_read_ref(s, &rec, &r);
+        if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT) return error;
+        if (error != DX_CAS_OK || r.op != DX_CAS_P_SET || r.ref.version != version) continue;
+        if (DX_CAS_MEMCMP(name, r.ref.name, dx_cas_p_length(name) + 1) != 0) continue;
+        s->damage_offset_ = damage;
+        *out = r.ref;
+        return DX_CAS_OK;
+    }
+    s->damage_offset_ = damage; /* what the caller met is the reason */
+    return error == DX_CAS_ENOTFOUND ? DX_CAS_ECORRUPT : error;
+}
+
+DX_CAS_API int dx_cas_ref_get(dx_cas_store *s, const char *name, uint64_t version, dx_cas_ref *out)
+{
+    dx_cas_p_ref r;
+    uint64_t latest, oldest;
+    int error;
+    if (!s || !out) return DX_CAS_EINVAL;
+    DX_CAS_P_TRY(dx_cas_p_name(s, name, &r));
+    latest = r.ref.version;
+    oldest = r.ref.oldest;
+    if (!r.exists || version > latest || (version && version < oldest)) return DX_CAS_ENOTFOUND;
+    error = dx_cas_p_load_version(s, name, r.newest, latest, oldest, out);
+    while (error == DX_CAS_OK && version && out->version > version) {
+        error = dx_cas_ref_previous(s, out);
+    }
+    if (error == DX_CAS_ECORRUPT && version) {
+        error = dx_cas_p_search_version(s, name, version, out);
+        out->oldest = oldest;
+    }
+    if (error != DX_CAS_OK) return error;
+    return version && out->version != version ? DX_CAS_ENOTFOUND : DX_CAS_OK;
+}
+
 /* >>verify ------------------------------------------------------------- */
 typedef struct dx_cas_p_check {
     dx_cas_p_scan scan;
@@ -3505,15 +3629,20 @@ static int dx_cas_p_check_header(dx_cas_p_check *k)
                                 DX_CAS_DAMAGE_PADDING);
 }
 
-static int dx_cas_p_check_commit(dx_cas_p_check *k, const dx_cas_p_record *r)
+static int dx_cas_p_check_commit(dx_cas_p_check *k, dx_cas_p_record *r)
 {
-    int error = dx_cas_p_sound(!k->scan.chain_known || dx_cas_p_chain_fits(&k->scan, r));
+    bool fits;
+    int error;
+    DX_CAS_P_TRY(dx_cas_p_scan_fits(&k->scan, r, &fits));
+    k->scan.window_size = 0; /* what follows uses the work memory */
     (void)dx_cas_p_encode_commit(k->scan.s, r->place, r->logical, r->flags >> 8, &r->id,
                                  k->scan.s->work_);
-    dx_cas_p_scan_commit(&k->scan, r);
+    dx_cas_p_scan_commit(&k->scan, r, fits);
     k->report.commits++;
-    return dx_cas_p_check_bytes(k, error, r->place, k->scan.s->work_, 2 * DX_CAS_P_HEAD,
-                                DX_CAS_DAMAGE_COMMIT);
+    error = dx_cas_p_sound(fits);
+    if (fits) error = dx_cas_p_compare(k->scan.s, r->place, k->scan.s->work_, 2 * DX_CAS_P_HEAD);
+    return dx_cas_p_told(k, error, DX_CAS_DAMAGE_COMMIT, r->place, 2 * DX_CAS_P_HEAD,
+                         fits ? &r->id : NULL);
 }
 
 /* The bytes of an object; is what a list node lists there, as large as it says? */
@@ -3567,7 +3696,7 @@ static int dx_cas_p_check_ref(dx_cas_p_check *k, const dx_cas_p_record *r)
                          kind == DX_CAS_DAMAGE_REF ? NULL : &ref.ref.root);
 }
 
-static int dx_cas_p_check_record(dx_cas_p_check *k, const dx_cas_p_record *r)
+static int dx_cas_p_check_record(dx_cas_p_check *k, dx_cas_p_record *r)
 {
     uint64_t end = r->place + DX_CAS_P_HEAD + r->stored;
     k->scan.window_size = 0; /* what follows uses the work memory */
@@ -3580,6 +3709,7 @@ static int dx_cas_p_check_record(dx_cas_p_check *k, const dx_cas_p_record *r)
         DX_CAS_P_TRY(r->type == DX_CAS_P_REF ? dx_cas_p_check_ref(k, r)
                                              : dx_cas_p_check_object(k, r));
     }
+    DX_CAS_ASSERT(r->next >= end);
     return dx_cas_p_check_bytes(k, 0, end, NULL, (size_t)(r->next - end), DX_CAS_DAMAGE_PADDING);
 }
 

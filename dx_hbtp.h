@@ -32,15 +32,25 @@
         bytes arrived      n = dx_hbtp_feed(s, bytes, size, now). n < 0: send what is in the
                            response buffer, then close. n < size: keep bytes[n..] and feed them
                            again when session->state says so: output sent, or a new turn.
-        socket writable    dx_hbtp_out_data(), send, dx_hbtp_out_consume(); then feed what was left
-                           over, or dx_hbtp_feed(s, NULL, 0, now) for a frame that it holds itself.
-        time passed        next = dx_hbtp_tick(s, now): expires requests, sends keepalive pings.
+        socket writable    dx_hbtp_out_data(), send, dx_hbtp_out_consume(); then always feed again:
+                           what was left over, or dx_hbtp_feed(s, NULL, 0, now). It writes what had
+                           no room before (credit, the ends of streams) and dispatches what waits.
+        time passed        next = dx_hbtp_tick(s, now): expires requests, sends keepalive pings,
+                           closes on a peer that is silent or does not finish a frame.
         connection lost    dx_hbtp_abort(s): every waiting request ends with ECANCELED.
 
     GUARANTEES  Any split of the input has the same result. A payload is handed out only when all
                 of it is there, in place where it lies whole in the input. Every request ends
-                exactly once. A writer writes a whole frame or nothing. No allocation, globals,
+                exactly once. A writer writes a whole frame or nothing. Two sessions that stream to
+                each other never wait for each other, see "progress". No allocation, globals,
                 recursion or printing. Finding a route is one load, whatever their number.
+    PROGRESS    Only a request needs room, 64 bytes, for its answer; all other frames are taken in
+                however full the response buffer is, and what they call for is written when there
+                is room. The last `reply_room` bytes of the buffer are for answers. So as long as
+                the peer reads nothing stands still, also when the peer is one like this, and waits
+                itself: while requests go one way, or while the answers to all that the peer may
+                ask at a time, each counted as 64 bytes at least, fit into reply_room. Beyond that
+                two sides that both ask and do not read can block each other; keepalive_ns ends it.
     LIMITS      Payload 1 MiB unless set otherwise (at most 2^32-1); 64 own requests and 64
                 unanswered requests of the peer at a time (at most 32,768); 1,024 frames a feed.
                 One thread per session and response buffer; a filled router may be shared.
@@ -209,7 +219,8 @@ enum {
     DX_HBTP_FILE_CHUNK_PREFIX   = 16,     /* transfer, crc32c, offset */
     DX_HBTP_FILE_CHUNK_OVERHEAD = 28,     /* header, prefix, checksum; a cipher adds TAG_SIZE */
     DX_HBTP_OUT_SIZE            = 4096,   /* response buffer where no size is given */
-    DX_HBTP_REPLY_ROOM          = 80      /* a session dispatches only while this much is free */
+    DX_HBTP_REPLY_ROOM          = 128,    /* bytes of it that only answers may use, by default */
+    DX_HBTP_OUT_MIN             = 256     /* the smallest response buffer of a session with that */
 };
 #define DX_HBTP_MAX_PAYLOAD     1048576u /* payload limit of a session where none is given */
 #define DX_HBTP_OUTSTANDING_MAX 32768u   /* half of the sequence numbers */
@@ -328,10 +339,14 @@ DX_HBTP_API void dx_hbtp_sodium_cipher(dx_hbtp_cipher *cipher, dx_hbtp_sodium *k
 /* >>out ---------------------------------------------------------------- */
 typedef struct dx_hbtp_out { /* response buffer: frames to be sent; fields are private */
     uint8_t *memory_;
-    size_t   capacity_;
+    size_t   size_;          /* of the memory */
+    size_t   limit_;         /* writers stop here, but for the answer of a handler that runs */
     size_t   begin_;         /* memory_[begin_..used_) is to be sent */
     size_t   used_;
     dx_hbtp_cipher *cipher_; /* of the session that writes */
+    uint32_t request_;       /* sequence of the request whose handler runs; 0x10000: none */
+    bool     answered_;      /* an answer with this sequence was written */
+    bool     kept_;          /* some of what the handler wrote cannot be taken back */
     uint8_t  flags_;         /* of every frame: HAS_CHECKSUM, ENCRYPTED */
 } dx_hbtp_out;
 
@@ -341,14 +356,15 @@ DX_HBTP_API int            dx_hbtp_out_init(dx_hbtp_out *out, void *memory, size
 DX_HBTP_API void           dx_hbtp_out_reset(dx_hbtp_out *out);
 /* Give every frame written from now on a checksum (or no longer). */
 DX_HBTP_API void           dx_hbtp_out_set_checksum(dx_hbtp_out *out, bool on);
-/* The bytes to be sent; valid until the next consume of all of them, reset or compact. Writers only
-   append, so these bytes may be in the hands of the kernel while more frames are written. */
+/* The bytes to be sent; valid until the next consume or reset. Writers only append, so these bytes
+   may be in the hands of the kernel while more frames are written. */
 DX_HBTP_API const uint8_t *dx_hbtp_out_data(const dx_hbtp_out *out, size_t *size);
-/* So many bytes have been sent. After all, the buffer starts at its front again. EINVAL: more. */
+/* So many bytes have been sent, and nobody reads dx_hbtp_out_data() any more: what is left may be
+   moved to the front. O(1) for each byte sent, as long as answers do not fill the buffer. EINVAL:
+   more than there are. */
 DX_HBTP_API int            dx_hbtp_out_consume(dx_hbtp_out *out, size_t size);
-/* Move what is left to the front; only while nobody reads dx_hbtp_out_data(). */
-DX_HBTP_API void           dx_hbtp_out_compact(dx_hbtp_out *out);
-/* Bytes that fit behind what is there, header and checksum included. */
+/* Bytes that fit behind what is there, header and checksum included. With a session, its last
+   reply_room bytes count only inside the handler of a request, and for its answer only. */
 DX_HBTP_API size_t         dx_hbtp_out_room(const dx_hbtp_out *out);
 /* Where the payload of the next frame will lie. Filled there (look at the room first), it is not
    copied; the data of a FileChunk lies 16 bytes further on, arguments 1, an Extended payload 2. */
@@ -378,7 +394,9 @@ static inline int dx_hbtp_write_rpc_response(dx_hbtp_out *out, uint16_t sequence
 {
 #if defined(DX_HBTP_MEMCPY) && defined(DX_HBTP_MEMMOVE) && !defined(DX_HBTP_SMALL)
     if (out && result && !out->flags_) {
-        const size_t used = out->used_, room = out->capacity_ - used;
+        const bool answer = sequence == out->request_ && !out->answered_;
+        const size_t used = out->used_, limit = answer ? out->size_ : out->limit_;
+        const size_t room = limit > used ? limit - used : 0;
         uint8_t *p = out->memory_ + used;
         const uint8_t head[8] = {DX_HBTP_OP_RPC_RESPONSE, 0, (uint8_t)(sequence & 0xff),
                                  (uint8_t)(sequence >> 8), (uint8_t)(size & 0xff),
@@ -387,6 +405,7 @@ static inline int dx_hbtp_write_rpc_response(dx_hbtp_out *out, uint16_t sequence
         if (room >= DX_HBTP_HEADER_SIZE && size <= room - DX_HBTP_HEADER_SIZE &&
             size <= UINT32_MAX) {
             out->used_ = used + DX_HBTP_HEADER_SIZE + size;
+            if (answer) out->answered_ = true;
             DX_HBTP_MEMMOVE(p + DX_HBTP_HEADER_SIZE, result, size);
             DX_HBTP_MEMCPY(p, head, DX_HBTP_HEADER_SIZE);
             return DX_HBTP_OK;
@@ -396,7 +415,9 @@ static inline int dx_hbtp_write_rpc_response(dx_hbtp_out *out, uint16_t sequence
     return dx_hbtp_write_frame(out, DX_HBTP_OP_RPC_RESPONSE, 0, sequence, result, size);
 }
 /* The payload packed by `codec` (NULL: not), with COMPRESSED, where that saves an eighth; else as
-   it is. Under 256 bytes only a dictionary pays. EINVAL: an extended opcode; as other writers. */
+   it is. Under 256 bytes only a dictionary pays. A payload that lies in the free part of the buffer
+   is packed behind itself, and written as it is where there is no room for that. EINVAL: an
+   extended opcode; as other writers. */
 DX_HBTP_API int dx_hbtp_write_packed(dx_hbtp_out *out, const dx_hbtp_codec *codec, uint16_t opcode,
                                      uint8_t flags, uint16_t sequence, const void *payload,
                                      size_t size);
@@ -436,10 +457,15 @@ enum { DX_HBTP_LATER = 1 }; /* a handler's result: dx_hbtp_reply() will answer *
      DX_HBTP_LATER  it will call dx_hbtp_reply() or dx_hbtp_reply_error() with frame->sequence
      400..599       what it wrote is dropped, the peer gets an RpcError with this status
      ENOSPACE       what it wrote is dropped; it is called again with the same frame when there is
-                    more room (so: no side effect before the writer succeeded). When even the empty
-                    buffer was too small, the peer gets status 500.
+                    more room. When even the empty buffer was too small, the peer gets status 500.
      EAGAIN         as ENOSPACE, but for a reason of its own: it is called again in the next feed
-     other errors   what it wrote is dropped, RpcError with dx_hbtp_status_of_error() */
+     other errors   what it wrote is dropped, RpcError with dx_hbtp_status_of_error()
+   Only requests are answered: Ping, RpcCall, RpcStreamStart and what has EXPECTS_RESPONSE. With
+   another frame, a failure is counted and reported (DX_HBTP_EVENT_FAILED), the peer hears nothing.
+   What cannot be undone is not dropped. Once a handler has called what changes more than the buffer
+   (dx_hbtp_call, request, reply, open, send, grant, finish, reset, publish, catch_up, or
+   dx_hbtp_out_consume), all that it wrote stays, before and after that call; an error then adds an
+   RpcError, unless it had answered already, and ENOSPACE and EAGAIN call it again only if not. */
 typedef int dx_hbtp_handler_fn(const dx_hbtp_context *context);
 
 typedef struct dx_hbtp_route {
@@ -465,16 +491,17 @@ DX_HBTP_API int dx_hbtp_router_set_method(dx_hbtp_router *router, uint8_t method
 /* >>session ------------------------------------------------------------ */
 typedef enum dx_hbtp_state {
     DX_HBTP_WANTS_INPUT,  /* everything that could be dispatched was: receive more */
-    DX_HBTP_WANTS_OUTPUT, /* the response buffer is too full: send it, then feed again */
+    DX_HBTP_WANTS_OUTPUT, /* too full for the answer to a request: send, then feed again */
     DX_HBTP_WANTS_TURN,   /* max_frames were dispatched, or a handler said EAGAIN: feed again */
     DX_HBTP_CLOSED        /* send what is in the response buffer, then close the connection */
 } dx_hbtp_state;
 
 typedef enum dx_hbtp_event {
-    DX_HBTP_EVENT_UNKNOWN_OPCODE = 1, /* ignored */
-    DX_HBTP_EVENT_NO_ROUTE,           /* no handler: status 404 was sent */
+    DX_HBTP_EVENT_UNKNOWN_OPCODE = 1, /* no such opcode; as the next three, a request was answered
+                                         by an RpcError, anything else by nothing */
+    DX_HBTP_EVENT_NO_ROUTE,           /* no handler: 404 */
     DX_HBTP_EVENT_REFUSED,            /* a codec is missing (415) or too much is unanswered (429) */
-    DX_HBTP_EVENT_FAILED,             /* a handler failed or a payload was bad: RpcError was sent */
+    DX_HBTP_EVENT_FAILED,             /* a handler failed or a payload was bad */
     DX_HBTP_EVENT_LATE,               /* an answer to a request that had expired or was cancelled */
     DX_HBTP_EVENT_DUPLICATE,          /* a second answer */
     DX_HBTP_EVENT_UNASKED,            /* an answer to no request that is remembered */
@@ -500,7 +527,8 @@ typedef void dx_hbtp_event_fn(dx_hbtp_session *session, dx_hbtp_event event,
 typedef enum dx_hbtp_stream_kind {
     DX_HBTP_STREAM_OPENED = 1, /* by the peer: method; data: its arguments */
     DX_HBTP_STREAM_CHUNK,      /* data, or credit, or both; dx_hbtp_grant() for more data */
-    DX_HBTP_STREAM_FINISHED,   /* the peer sends no more data on it */
+    DX_HBTP_STREAM_FINISHED,   /* the peer sends no more data on it; status and text (data): why,
+                                  0 where it is all there is */
     DX_HBTP_STREAM_ENDED       /* over, in both directions */
 } dx_hbtp_stream_kind;
 
@@ -511,8 +539,10 @@ typedef struct dx_hbtp_stream_event { /* valid during the callback */
     const uint8_t      *data;
     size_t              size;
     void               *user;    /* of this stream: may be set, is kept */
-    int                 error;   /* ENDED: OK; EREMOTE: by the peer, with status and text (data);
-                                    ECANCELED: here, or with the session */
+    int                 error;   /* ENDED: OK; EREMOTE: cancelled by the peer, with status and text
+                                    (data), or finished by it with a status; ECANCELED: here, or
+                                    with the session; ECORRUPT, ETRUNCATED, ENOTSUP: refused by an
+                                    RpcError that cannot be read */
     uint16_t            status;
     uint8_t             method;
 } dx_hbtp_stream_event;
@@ -524,7 +554,10 @@ typedef struct dx_hbtp_session_desc { /* zero = the default written behind each 
     void                 *memory;          /* dx_hbtp_session_memory_size() bytes, aligned to 8;
                                               borrowed until the session is no longer used */
     size_t                memory_size;
-    dx_hbtp_out          *out;             /* required, DX_HBTP_REPLY_ROOM or more; borrowed */
+    dx_hbtp_out          *out;             /* required; borrowed */
+    uint32_t              reply_room;      /* bytes of it that only answers may use, see PROGRESS;
+                                              DX_HBTP_REPLY_ROOM, at least that. `out` must have
+                                              128 bytes more */
     const dx_hbtp_router *router;          /* borrowed; NULL: the default handlers only */
     dx_hbtp_result_fn    *on_result;       /* NULL: results are dropped */
     dx_hbtp_event_fn     *on_event;        /* NULL: events are counted only */
@@ -542,6 +575,8 @@ typedef struct dx_hbtp_session_desc { /* zero = the default written behind each 
                                               or comes again, closes; NULL: ENCRYPTED gets 415 */
     uint64_t              keepalive_ns;    /* silence after which tick sends a Ping; after as much
                                               silence again the session closes; 0: never */
+    uint64_t              frame_ns;        /* from the first byte of a frame to its last: longer and
+                                              the session closes; 60 s. UINT64_MAX: any time */
     bool                  in_place;        /* true: no buffer for frames that arrive in pieces:
                                               feed leaves them unconsumed, you append to them in
                                               your own buffer (see need) */
@@ -570,12 +605,22 @@ struct dx_hbtp_session { /* caller-allocated; without "_": to be read */
     uint8_t                 *buffer_;       /* collects one frame; NULL: in_place */
     uint8_t                 *plain_, *unpacked_;
     size_t                   held_;         /* bytes in it */
+    size_t                   left_;         /* bytes that the last feed did not consume */
+    size_t                   stuck_room_;   /* more than this: those who are stuck try again */
     uint64_t                 sealed_;       /* before the handler that runs */
     uint64_t                 now_ns_, next_deadline_ns_, heard_ns_, pinged_ns_, flood_ns_;
-    uint32_t                 slot_count_, pending_, stream_count_, subscribed_;
+    uint64_t                 begun_ns_;     /* when the frame that is not whole began */
+    uint32_t                 slot_count_, pending_, stream_count_;
+    uint32_t                 subscribed_;   /* how many; their first entry in the hub */
+    uint32_t                 subscription_;
+    uint32_t                 stuck_;        /* how many of them wait for room */
+    uint32_t                 owing_;        /* the stream whose turn is next to say what it owes */
     uint32_t                 budget_;       /* frames that this feed may still dispatch */
     uint16_t                 sequence_;     /* the last one given out */
     bool                     pinged_, clocked_, feeding_;
+    bool                     partial_;      /* a frame has begun to arrive */
+    bool                     waits_;        /* a handler waits for room: nobody else gets it */
+    bool                     owes_;         /* a stream has a frame to send that had no room */
 };
 
 /* About 24 * max_outstanding + 32 * max_streams, and max_payload for each of: not in_place, codec,
@@ -589,13 +634,15 @@ DX_HBTP_API int    dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_sessio
 DX_HBTP_API int64_t dx_hbtp_feed(dx_hbtp_session *s, const void *bytes, size_t size,
                                  uint64_t now_ns);
 /* Let time pass: ends requests whose deadline has come (ETIMEDOUT), sends the keepalive Ping,
-   closes after a long silence. Returns when to be called next at the latest; UINT64_MAX: never. */
+   closes after a long silence or when a frame takes too long. Returns when to be called next at the
+   latest; UINT64_MAX: never. */
 DX_HBTP_API uint64_t dx_hbtp_tick(dx_hbtp_session *s, uint64_t now_ns);
 
 /* Send a request and remember it until it is answered or deadline_ns comes (UINT64_MAX: never).
    *sequence (may be NULL) gets its number, 1..65535. on_result hears of it exactly once. Any opcode
    (EXPECTS_RESPONSE is added): a Ping is answered by a Pong, all others by an RpcResponse or
-   RpcError. EAGAIN: max_outstanding wait already; ECANCELED: closed; as writers. */
+   RpcError. EAGAIN: max_outstanding wait already, or no number is free; ECANCELED: closed; as
+   writers. */
 DX_HBTP_API int dx_hbtp_request(dx_hbtp_session *s, uint16_t opcode, uint8_t flags,
                                 const void *payload, size_t size, uint64_t deadline_ns,
                                 void *user, uint16_t *sequence);
@@ -631,13 +678,18 @@ DX_HBTP_API int dx_hbtp_open(dx_hbtp_session *s, uint8_t method, const void *arg
    now. ENOTFOUND: no such stream; EINVAL: finished. */
 DX_HBTP_API int64_t dx_hbtp_send(dx_hbtp_session *s, uint32_t stream, const void *data,
                                  size_t size);
-/* The peer may send `bytes` more. Small grants wait until they make half of its credit, or data
-   goes out. ETOOBIG: 2^31 bytes or more in all, or, with a max_payload under 16388, more than fits
-   into one chunk; ENOSPACE: not granted. */
+/* The peer may send `bytes` more. Small grants are gathered until they make half of the window, or
+   as much as the peer has left; it is told then, when there is room, or with data that goes out.
+   ETOOBIG: 2^31 bytes or more in all, or, with a max_payload under 16388, more than fits into one
+   chunk. */
 DX_HBTP_API int dx_hbtp_grant(dx_hbtp_session *s, uint32_t stream, uint32_t bytes);
-/* No more data from here. When both sides have finished, the stream ends with OK. */
-DX_HBTP_API int dx_hbtp_finish(dx_hbtp_session *s, uint32_t stream);
-/* Cancel both directions; ENDED comes inside. status 400..599; text may be NULL. */
+/* No more data from here. status 0: it was all there is; 400..599: why it is not, text may be NULL.
+   What was sent arrives in both cases. When both sides have finished, the stream ends. EINVAL:
+   finished already, another status; as writers. */
+DX_HBTP_API int dx_hbtp_finish(dx_hbtp_session *s, uint32_t stream, uint16_t status,
+                               const char *text);
+/* Cancel both directions; ENDED comes inside. status 400..599; text may be NULL. Without room the
+   peer hears the status later, without the text. */
 DX_HBTP_API int dx_hbtp_reset(dx_hbtp_session *s, uint32_t stream, uint16_t status,
                               const char *text);
 
@@ -645,31 +697,51 @@ DX_HBTP_API int dx_hbtp_reset(dx_hbtp_session *s, uint32_t stream, uint16_t stat
 /* 0 lets this session subscribe to the state; a status refuses it. */
 typedef int dx_hbtp_admit_fn(void *user, dx_hbtp_session *session, uint32_t state);
 
+typedef struct dx_hbtp_hub_desc {
+    void             *memory;          /* aligned to 8; borrowed. 48 bytes for each subscription, 44
+                                          where pointers have 32 bits */
+    size_t            memory_size;
+    uint32_t          max_per_session; /* 0: 64 */
+    uint64_t          seed;            /* a secret random number: peers choose the numbers of
+                                          states, and must not know which of them collide */
+    dx_hbtp_admit_fn *admit;           /* NULL: all are let in */
+    void             *user;            /* for admit */
+} dx_hbtp_hub_desc;
+
 typedef struct dx_hbtp_hub { /* who hears of which state; caller-allocated, fields are private */
-    struct dx_hbtp_p_entry *entries_; /* sorted by state and session */
+    struct dx_hbtp_p_entry *entries_;
     dx_hbtp_admit_fn       *admit_;
     void                   *user_;
-    uint32_t                capacity_, count_, behind_, most_;
+    void                  (*changed_)(dx_hbtp_session *s); /* it has closed, or may have room; a
+                                          program without a hub does not carry it */
+    uint64_t                seed_;
+    uint32_t                capacity_, count_, most_;
+    uint32_t                free_;  /* first of the unused entries */
+    uint32_t                ready_; /* of those who are behind and may have room: the next */
 } dx_hbtp_hub;
 
-/* `memory`, aligned to 8 and borrowed, holds one subscription in 16 bytes (where pointers have 64
-   bits; else 12). max_per_session 0: 64; admit NULL: all are let in. EINVAL. */
-DX_HBTP_API int dx_hbtp_hub_init(dx_hbtp_hub *hub, void *memory, size_t size,
-                                 uint32_t max_per_session, dx_hbtp_admit_fn *admit, void *user);
+/* EINVAL: no memory, not aligned. */
+DX_HBTP_API int dx_hbtp_hub_init(dx_hbtp_hub *hub, const dx_hbtp_hub_desc *desc);
 /* The handler for StateSubscribe and StateUnsubscribe, with the hub as the route's user. */
 DX_HBTP_API int dx_hbtp_hub_handler(const dx_hbtp_context *context);
 /* The same without a frame. A session is in one hub at most; closing takes it out (so end it with
-   dx_hbtp_abort() before its memory goes). ETOOBIG: a limit; ENOTFOUND: not subscribed. */
+   dx_hbtp_abort() before its memory goes). O(max_per_session). ETOOBIG: a limit; ENOTFOUND: not
+   subscribed. */
 DX_HBTP_API int dx_hbtp_subscribe(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t state, bool on);
 /* Send `payload`, behind the state's number, to all who have subscribed: opcode StateSync (the
    whole) or StateDelta (what changed since). One without room in its response buffer, and one that
    is new, is behind and gets no delta before the next whole. Returns how many got it; EINVAL. */
 DX_HBTP_API int64_t dx_hbtp_publish(dx_hbtp_hub *hub, uint32_t state, uint16_t opcode,
                                     const void *payload, size_t size);
-/* The whole, only for those who are behind. */
+/* The whole, only for those who are behind and may have room. */
 DX_HBTP_API int64_t dx_hbtp_catch_up(dx_hbtp_hub *hub, uint32_t state, const void *payload,
                                      size_t size);
-/* True: somebody is behind with *state. */
+/* True: somebody is behind with *state and may have room; the one who has waited longest. One who
+   had no room is named again once a feed or tick of its session finds more than there was, so
+
+       while (dx_hbtp_hub_behind(hub, &state)) dx_hbtp_catch_up(hub, state, ...);
+
+   ends, and one subscriber who does not read keeps nobody else from hearing. O(1). */
 DX_HBTP_API bool    dx_hbtp_hub_behind(const dx_hbtp_hub *hub, uint32_t *state);
 
 /* >>middleware --------------------------------------------------------- */
@@ -734,6 +806,8 @@ typedef struct dx_hbtp_limiter_desc {
     void    *memory;      /* aligned to 8; 192 bytes for every 8 keys that are limited at a time;
                              borrowed. NULL: one count for all keys */
     size_t   memory_size;
+    uint64_t seed;        /* a secret random number, where others can choose keys: without it, a few
+                             chosen ones take the places of a ninth */
     uint64_t period_ns;   /* 0: one second */
     uint32_t limit;       /* requests a period; 0: 1000 */
     uint32_t burst;       /* token bucket: at once; 0: limit */
@@ -747,7 +821,7 @@ struct dx_hbtp_p_meter {
 
 typedef struct dx_hbtp_limiter { /* caller-allocated; fields are private */
     struct dx_hbtp_p_meter one_, *meters_;
-    uint64_t period_ns_, interval_ns_, slack_ns_;
+    uint64_t seed_, period_ns_, interval_ns_, slack_ns_;
     uint32_t limit_, sets_;
     bool     window_;
 } dx_hbtp_limiter;
@@ -978,8 +1052,10 @@ DX_HBTP_API int      dx_hbtp_write_stream(dx_hbtp_out *out, const dx_hbtp_stream
   #define DX_HBTP_P_SMALL 0
 #endif
 enum { DX_HBTP_P_FREE, DX_HBTP_P_WAITING, DX_HBTP_P_ANSWERED, DX_HBTP_P_GIVEN_UP };
-/* Bytes of a frame that cancels a stream, and of a chunk besides its data. */
-enum { DX_HBTP_P_END_ROOM = 40, DX_HBTP_P_CHUNK_ROOM = 16 };
+/* Bytes of a chunk besides its data. */
+enum { DX_HBTP_P_CHUNK_ROOM = 16 };
+#define DX_HBTP_P_NO_REQUEST 0x10000u /* dx_hbtp_out.request_ when none is handled: no sequence */
+#define DX_HBTP_P_NONE 0x7fffffffu    /* index of no entry */
 
 struct dx_hbtp_p_slot { /* a request of ours; stays readable until the slot is used again */
     uint64_t deadline_ns;
@@ -989,21 +1065,39 @@ struct dx_hbtp_p_slot { /* a request of ours; stays readable until the slot is u
     bool     ping;
 };
 
-enum { DX_HBTP_P_SENT_END = 1, DX_HBTP_P_GOT_END = 2, DX_HBTP_P_OURS = 0x10000 };
+/* dx_hbtp_p_stream.ends. OVER: cancelled here, the program knows, the peer could not be told yet;
+   nobody finds it any more. In its id, OURS: we opened it. */
+enum { DX_HBTP_P_SENT_END = 1, DX_HBTP_P_GOT_END = 2, DX_HBTP_P_OVER = 4 };
+enum { DX_HBTP_P_OURS = 0x10000 };
 
 struct dx_hbtp_p_stream {
     void    *user;
-    uint32_t id;          /* sequence, and OURS where we opened it */
-    uint32_t send_credit; /* what we may send */
-    uint32_t receive_credit;
-    uint32_t window;      /* the most that the peer ever had */
-    uint32_t grant;       /* granted, not told to the peer */
-    uint32_t ends;
+    uint32_t id;             /* sequence, and OURS where we opened it */
+    uint32_t send_credit;    /* what we may send */
+    uint32_t receive_credit; /* what the peer may send, as far as it was told */
+    uint32_t window;         /* the most that the peer ever had */
+    uint32_t grant;          /* granted, not told to the peer */
+    uint16_t ends;
+    uint16_t status;         /* with which the peer has finished; OVER: why we cancelled */
 };
+
+/* A subscription. Entries name each other by index; one of each state, its head, stands in the
+   chain of a bucket, and all of a state are a ring, so that joining and leaving are O(1). */
+typedef enum dx_hbtp_p_place {
+    DX_HBTP_P_CURRENT, /* knows all */
+    DX_HBTP_P_READY,   /* is behind, and may have room */
+    DX_HBTP_P_STUCK    /* is behind, and had no room */
+} dx_hbtp_p_place;
 
 struct dx_hbtp_p_entry {
     dx_hbtp_session *session;
-    uint32_t         state, behind;
+    uint32_t         state;
+    uint32_t         place;             /* dx_hbtp_p_place */
+    uint32_t         next, previous;    /* the ring of its state */
+    uint32_t         mine, mine_before; /* the ring of its session */
+    uint32_t         ready, ready_before; /* the ring of those who are READY, in their order */
+    uint32_t         chain;             /* of a head: the next head in its bucket */
+    uint32_t         bucket;            /* not of this entry: the first head of bucket number i */
 };
 
 typedef char dx_hbtp_p_header_is_8[sizeof(dx_hbtp_header) == DX_HBTP_HEADER_SIZE ? 1 : -1];
@@ -1107,6 +1201,36 @@ static uint16_t dx_hbtp_p_status(int result)
     return result >= 400 && result <= 599 ? (uint16_t)result : dx_hbtp_status_of_error(result);
 }
 
+/* >>keyed hash --------------------------------------------------------- */
+static uint32_t dx_hbtp_p_rotate(uint32_t v, unsigned n) { return v >> n | v << (32 - n); }
+
+/* HalfSipHash-1-3 of eight bytes, for tables whose keys others choose: who does not know the seed
+   cannot tell which keys meet. */
+static uint32_t dx_hbtp_p_keyed_hash(uint64_t seed, uint64_t key)
+{
+    const uint32_t k0 = (uint32_t)(seed & UINT32_MAX), k1 = (uint32_t)(seed >> 32);
+    const uint32_t words[6] = {(uint32_t)(key & UINT32_MAX), (uint32_t)(key >> 32),
+                               (uint32_t)8 << 24, 0, 0, 0};
+    uint32_t a = k0, b = k1, c = k0 ^ 0x6c796765u, d = k1 ^ 0x74656462u;
+    unsigned i;
+    for (i = 0; i < 6; i++) {
+        if (i == 3) c ^= 0xff;
+        d ^= words[i];
+        a += b;
+        b = dx_hbtp_p_rotate(b, 27) ^ a;
+        a = dx_hbtp_p_rotate(a, 16);
+        c += d;
+        d = dx_hbtp_p_rotate(d, 24) ^ c;
+        a += d;
+        d = dx_hbtp_p_rotate(d, 25) ^ a;
+        c += b;
+        b = dx_hbtp_p_rotate(b, 19) ^ c;
+        c = dx_hbtp_p_rotate(c, 16);
+        a ^= words[i];
+    }
+    return b ^ d;
+}
+
 /* >>codec -------------------------------------------------------------- */
 static bool dx_hbtp_p_fits_32(uint64_t size) /* a parameter: size_t may have 32 bits itself */
 {
@@ -1123,6 +1247,29 @@ static size_t dx_hbtp_p_length(const char *text)
 static bool dx_hbtp_p_is_opaque(uint8_t flags)
 {
     return (flags & (DX_HBTP_FLAG_COMPRESSED | DX_HBTP_FLAG_ENCRYPTED)) != 0;
+}
+
+static bool dx_hbtp_p_is_answer(uint16_t opcode)
+{
+    return opcode == DX_HBTP_OP_PONG || opcode == DX_HBTP_OP_CLOSE ||
+           opcode == DX_HBTP_OP_RPC_RESPONSE || opcode == DX_HBTP_OP_RPC_ERROR;
+}
+
+/* What has an answer, of whatever kind; no other frame is ever answered. */
+static bool dx_hbtp_p_is_request(uint16_t opcode, uint8_t flags)
+{
+    if (opcode == DX_HBTP_OP_PING || opcode == DX_HBTP_OP_RPC_CALL ||
+        opcode == DX_HBTP_OP_RPC_STREAM_START)
+        return true;
+    return (flags & DX_HBTP_FLAG_EXPECTS_RESPONSE) != 0 && !dx_hbtp_p_is_answer(opcode) &&
+           opcode != DX_HBTP_OP_RPC_STREAM_CHUNK && opcode != DX_HBTP_OP_RPC_STREAM_END;
+}
+
+/* Does the program answer it, perhaps later? The session itself answers pings and streams. */
+static bool dx_hbtp_p_may_pend(uint16_t opcode, uint8_t flags)
+{
+    return opcode != DX_HBTP_OP_PING && opcode != DX_HBTP_OP_RPC_STREAM_START &&
+           dx_hbtp_p_is_request(opcode, flags);
 }
 
 DX_HBTP_API int dx_hbtp_parse_header(const void *bytes, size_t size, dx_hbtp_header *header)
@@ -1302,11 +1449,16 @@ DX_HBTP_API int dx_hbtp_out_init(dx_hbtp_out *out, void *memory, size_t size)
     if (!out || !memory) return DX_HBTP_EINVAL;
     DX_HBTP_MEMSET(out, 0, sizeof *out);
     out->memory_ = (uint8_t *)memory;
-    out->capacity_ = size ? size : (size_t)DX_HBTP_OUT_SIZE;
+    out->size_ = out->limit_ = size ? size : (size_t)DX_HBTP_OUT_SIZE;
+    out->request_ = DX_HBTP_P_NO_REQUEST;
     return DX_HBTP_OK;
 }
 
-DX_HBTP_API void dx_hbtp_out_reset(dx_hbtp_out *out) { out->begin_ = out->used_ = 0; }
+DX_HBTP_API void dx_hbtp_out_reset(dx_hbtp_out *out)
+{
+    out->begin_ = out->used_ = 0;
+    out->kept_ = true; /* the handler that runs can take nothing back */
+}
 
 DX_HBTP_API void dx_hbtp_out_set_checksum(dx_hbtp_out *out, bool on)
 {
@@ -1316,27 +1468,34 @@ DX_HBTP_API void dx_hbtp_out_set_checksum(dx_hbtp_out *out, bool on)
 
 DX_HBTP_API const uint8_t *dx_hbtp_out_data(const dx_hbtp_out *out, size_t *size)
 {
-    DX_HBTP_ASSERT(out->begin_ <= out->used_ && out->used_ <= out->capacity_);
+    DX_HBTP_ASSERT(out->begin_ <= out->used_ && out->used_ <= out->size_);
     *size = out->used_ - out->begin_;
     return out->memory_ + out->begin_;
 }
 
+/* What is left is moved once it is no more than what was sent, so that a byte is moved once for
+   each that is sent; or when answers have come into the room that is kept for them. */
 DX_HBTP_API int dx_hbtp_out_consume(dx_hbtp_out *out, size_t size)
 {
+    size_t left;
     if (!out || size > out->used_ - out->begin_) return DX_HBTP_EINVAL;
+    if (!size) return DX_HBTP_OK;
+    out->kept_ = true;
     out->begin_ += size;
-    if (out->begin_ == out->used_) dx_hbtp_out_reset(out);
+    left = out->used_ - out->begin_;
+    if (left > out->begin_ && out->used_ <= out->limit_) return DX_HBTP_OK;
+    if (left) DX_HBTP_MEMMOVE(out->memory_, out->memory_ + out->begin_, left);
+    out->begin_ = 0;
+    out->used_ = left;
     return DX_HBTP_OK;
 }
 
-DX_HBTP_API void dx_hbtp_out_compact(dx_hbtp_out *out)
+DX_HBTP_API size_t dx_hbtp_out_room(const dx_hbtp_out *out)
 {
-    out->used_ -= out->begin_;
-    if (out->begin_) DX_HBTP_MEMMOVE(out->memory_, out->memory_ + out->begin_, out->used_);
-    out->begin_ = 0;
+    const bool answer = out->request_ != DX_HBTP_P_NO_REQUEST && !out->answered_;
+    const size_t limit = answer ? out->size_ : out->limit_;
+    return limit > out->used_ ? limit - out->used_ : 0;
 }
-
-DX_HBTP_API size_t dx_hbtp_out_room(const dx_hbtp_out *out) { return out->capacity_ - out->used_; }
 
 DX_HBTP_API uint8_t *dx_hbtp_out_next(const dx_hbtp_out *out)
 {
@@ -1356,10 +1515,17 @@ static uint32_t dx_hbtp_p_word(uint16_t opcode, unsigned flags, uint16_t sequenc
            (uint32_t)flags << 8 | (uint32_t)sequence << 16;
 }
 
+/* Is it what the peer waits for, of the handler that runs? */
+static bool dx_hbtp_p_is_the_answer(const dx_hbtp_out *out, uint32_t word)
+{
+    return word >> 16 == out->request_ && !out->answered_ &&
+           dx_hbtp_p_is_answer((uint16_t)(word & 0xff));
+}
+
 /* Is there room for a frame whose payload is a head and `size` bytes? */
 static int dx_hbtp_p_reserve(const dx_hbtp_out *out, uint32_t word, size_t head_size, size_t size)
 {
-    size_t need, room;
+    size_t need, room, limit;
     if (!out || !out->memory_) return DX_HBTP_EINVAL;
     head_size += dx_hbtp_p_tag(out);
     if (size > UINT32_MAX - head_size) return DX_HBTP_ETOOBIG;
@@ -1368,7 +1534,8 @@ static int dx_hbtp_p_reserve(const dx_hbtp_out *out, uint32_t word, size_t head_
         if (DX_HBTP_P_SMALL) return DX_HBTP_ENOTSUP;
         need += DX_HBTP_CHECKSUM_SIZE;
     }
-    room = dx_hbtp_out_room(out);
+    limit = dx_hbtp_p_is_the_answer(out, word) ? out->size_ : out->limit_;
+    room = limit > out->used_ ? limit - out->used_ : 0;
     return need > room || size > room - need ? DX_HBTP_ENOSPACE : DX_HBTP_OK;
 }
 
@@ -1381,14 +1548,16 @@ static int dx_hbtp_p_finish(dx_hbtp_out *out, uint32_t word, size_t size)
     dx_hbtp_p_store32(p, word | (uint32_t)out->flags_ << 8);
     dx_hbtp_p_store32(p + 4, (uint32_t)(total - DX_HBTP_HEADER_SIZE));
     if (cipher && (cipher->sealed == UINT64_MAX ||
-                   cipher->seal(cipher->user, cipher->sealed++, p, p + DX_HBTP_HEADER_SIZE, size)))
+                   cipher->seal(cipher->user, cipher->sealed, p, p + DX_HBTP_HEADER_SIZE, size)))
         return DX_HBTP_ESYS;
+    if (cipher) cipher->sealed++; /* a frame that was not written must not leave a gap */
     if (!DX_HBTP_P_SMALL && (p[1] & DX_HBTP_FLAG_HAS_CHECKSUM)) {
         dx_hbtp_p_store32(p + total, DX_HBTP_CRC32C(0, p, total));
         total += DX_HBTP_CHECKSUM_SIZE;
     }
-    DX_HBTP_ASSERT(total <= dx_hbtp_out_room(out));
+    DX_HBTP_ASSERT(total <= out->size_ - out->used_);
     out->used_ += total;
+    if (dx_hbtp_p_is_the_answer(out, word)) out->answered_ = true;
     return DX_HBTP_OK;
 }
 
@@ -1400,7 +1569,7 @@ static int dx_hbtp_p_write(dx_hbtp_out *out, uint32_t word, const uint8_t *head,
     uint8_t *p;
     if (error) return error;
     p = dx_hbtp_out_next(out);
-    if (size && p + head_size != payload) DX_HBTP_MEMCPY(p + head_size, payload, size);
+    if (size && p + head_size != payload) DX_HBTP_MEMMOVE(p + head_size, payload, size);
     if (head_size) DX_HBTP_MEMCPY(p, head, head_size);
     return dx_hbtp_p_finish(out, word, head_size + size);
 }
@@ -1428,7 +1597,7 @@ DX_HBTP_API int dx_hbtp_write_rpc_call(dx_hbtp_out *out, uint16_t sequence, uint
     return dx_hbtp_p_write(out, word, &method, 1, arguments, size);
 }
 
-/* RpcError, Close, RpcStreamEnd: status u16, reserved u16, text. */
+/* RpcError, Close: status u16, reserved u16, text. */
 static int dx_hbtp_p_write_status(dx_hbtp_out *out, uint32_t word, uint16_t status,
                                   const char *text)
 {
@@ -1452,6 +1621,19 @@ DX_HBTP_API int dx_hbtp_write_state_sync(dx_hbtp_out *out, uint16_t sequence, bo
                                compressed ? DX_HBTP_FLAG_COMPRESSED : 0, sequence, payload, size);
 }
 
+/* Where a payload of at most `most` bytes may be packed to: its place in the frame, or behind the
+   payload where that lies in the free part of the buffer itself. NULL: there is no room there. */
+static uint8_t *dx_hbtp_p_pack_place(const dx_hbtp_out *out, const void *payload, size_t size,
+                                     size_t most)
+{
+    uint8_t *const place = dx_hbtp_out_next(out), *const end = out->memory_ + out->size_;
+    const uintptr_t begin = (uintptr_t)payload;
+    size_t behind;
+    if (begin >= (uintptr_t)end || begin + size <= (uintptr_t)place) return place;
+    behind = (size_t)(begin + size - (uintptr_t)place);
+    return most <= (size_t)(end - place) - behind ? place + behind : NULL;
+}
+
 DX_HBTP_API int dx_hbtp_write_packed(dx_hbtp_out *out, const dx_hbtp_codec *codec, uint16_t opcode,
                                      uint8_t flags, uint16_t sequence, const void *payload,
                                      size_t size)
@@ -1459,12 +1641,16 @@ DX_HBTP_API int dx_hbtp_write_packed(dx_hbtp_out *out, const dx_hbtp_codec *code
     const uint32_t word = dx_hbtp_p_word(opcode, flags | DX_HBTP_FLAG_COMPRESSED, sequence);
     const size_t most = size - size / 8;
     size_t packed;
+    uint8_t *place;
     int error;
     if (opcode >= DX_HBTP_OP_EXTENDED_FIRST || (!payload && size)) return DX_HBTP_EINVAL;
     if (codec && size >= 8) {
         error = dx_hbtp_p_reserve(out, word, 0, most);
         if (error) return error;
-        packed = codec->pack(codec->user, payload, size, dx_hbtp_out_next(out), most);
+        place = dx_hbtp_p_pack_place(out, payload, size, most);
+        packed = place ? codec->pack(codec->user, payload, size, place, most) : 0;
+        if (packed && place != dx_hbtp_out_next(out))
+            DX_HBTP_MEMMOVE(dx_hbtp_out_next(out), place, packed);
         if (packed) return dx_hbtp_p_finish(out, word, packed);
     }
     return dx_hbtp_write_frame(out, opcode, flags, sequence, payload, size);
@@ -1493,74 +1679,241 @@ DX_HBTP_API int dx_hbtp_write_file_chunk(dx_hbtp_out *out, uint16_t sequence,
                            head, sizeof head, chunk->data, chunk->data_size);
 }
 
-/* >>hub ---------------------------------------------------------------- */
-DX_HBTP_API int dx_hbtp_hub_init(dx_hbtp_hub *hub, void *memory, size_t size,
-                                 uint32_t max_per_session, dx_hbtp_admit_fn *admit, void *user)
+/* >>voice --------------------------------------------------------------
+   What a session says by itself leaves reply_room bytes of the response buffer free, for answers.
+   That way both sides can always take in what is no request, and neither stops reading because of
+   what it wants to say itself: two that wait for each other cannot come about.
+
+       0                                                  limit                 size
+       | sent | to be sent |   room for writers           | owed | for answers  |
+
+   owed: while a stream has something to tell that had no room, nobody else fills this. */
+enum {
+    DX_HBTP_P_OWN_ROOM    = 128, /* the least that is left for writers */
+    DX_HBTP_P_OWED_ROOM   = 64,
+    DX_HBTP_P_ANSWER_ROOM = 64 /* an RpcError, sealed and with a checksum */
+};
+
+static size_t dx_hbtp_p_owed_limit(const dx_hbtp_session *s)
 {
-    const size_t capacity = size / sizeof(struct dx_hbtp_p_entry);
-    if (!hub || !memory || ((uintptr_t)memory & 7)) return DX_HBTP_EINVAL;
-    DX_HBTP_MEMSET(hub, 0, sizeof *hub);
-    hub->entries_ = (struct dx_hbtp_p_entry *)memory;
-    hub->capacity_ = capacity < INT32_MAX ? (uint32_t)capacity : INT32_MAX;
-    hub->most_ = max_per_session ? max_per_session : 64;
-    hub->admit_ = admit;
-    hub->user_ = user;
-    return DX_HBTP_OK;
+    DX_HBTP_ASSERT(s->desc.out->size_ - s->desc.reply_room >= DX_HBTP_P_OWN_ROOM);
+    return s->waits_ ? 0 : s->desc.out->size_ - s->desc.reply_room;
 }
 
-/* The first entry that is not before (state, session). True: it is the one. */
-static bool dx_hbtp_p_subscribed(const dx_hbtp_hub *hub, const dx_hbtp_session *s, uint32_t state,
-                                 uint32_t *at)
+/* Can a request be answered, or (failed) can be said why the session ends? */
+static bool dx_hbtp_p_can_answer(const dx_hbtp_session *s, bool failed)
 {
-    const struct dx_hbtp_p_entry *e = hub->entries_;
-    uint32_t low = 0, high = hub->count_;
-    while (low < high) {
-        const uint32_t middle = low + (high - low) / 2;
-        if (e[middle].state < state ||
-            (e[middle].state == state && (uintptr_t)e[middle].session < (uintptr_t)s))
-            low = middle + 1;
-        else
-            high = middle;
+    const dx_hbtp_out *out = s->desc.out;
+    return out->size_ - out->used_ >= (failed ? 2u : 1u) * DX_HBTP_P_ANSWER_ROOM;
+}
+
+static size_t dx_hbtp_p_limit(const dx_hbtp_session *s)
+{
+    const size_t limit = dx_hbtp_p_owed_limit(s);
+    return limit && s->owes_ ? limit - DX_HBTP_P_OWED_ROOM : limit;
+}
+
+static void dx_hbtp_p_set_owes(dx_hbtp_session *s, bool owes)
+{
+    s->owes_ = owes;
+    s->desc.out->limit_ = dx_hbtp_p_limit(s);
+}
+
+static size_t dx_hbtp_p_own_room(const dx_hbtp_session *s)
+{
+    const size_t limit = dx_hbtp_p_limit(s);
+    return limit > s->desc.out->used_ ? limit - s->desc.out->used_ : 0;
+}
+
+/* A frame that goes with a change of the session's state: it is never taken back. */
+static int dx_hbtp_p_say_within(dx_hbtp_session *s, size_t limit, uint32_t word,
+                                const uint8_t *head, size_t head_size, const void *payload,
+                                size_t size)
+{
+    dx_hbtp_out *const out = s->desc.out;
+    const size_t before = out->limit_;
+    int error;
+    out->limit_ = limit;
+    error = dx_hbtp_p_write(out, word, head, head_size, payload, size);
+    out->limit_ = before;
+    if (!error) out->kept_ = true;
+    return error;
+}
+
+static int dx_hbtp_p_say(dx_hbtp_session *s, uint32_t word, const uint8_t *head, size_t head_size,
+                         const void *payload, size_t size)
+{
+    return dx_hbtp_p_say_within(s, dx_hbtp_p_limit(s), word, head, head_size, payload, size);
+}
+
+static int dx_hbtp_p_say_status(dx_hbtp_session *s, uint32_t word, uint16_t status,
+                                const char *text)
+{
+    uint8_t head[4];
+    if (!text) text = dx_hbtp_status_text(status);
+    dx_hbtp_p_store32(head, status);
+    return dx_hbtp_p_say(s, word, head, sizeof head, text, dx_hbtp_p_length(text));
+}
+
+/* Let writers use all of the buffer: for answers and for the end of the session. */
+static size_t dx_hbtp_p_all_room(dx_hbtp_session *s)
+{
+    const size_t limit = s->desc.out->limit_;
+    s->desc.out->limit_ = s->desc.out->size_;
+    return limit;
+}
+
+/* >>hub ---------------------------------------------------------------- */
+/* Where the head of a state is named: in its bucket or by the head before it in the chain. NONE is
+   named there when nobody has subscribed to the state. */
+static uint32_t *dx_hbtp_p_head_of(const dx_hbtp_hub *hub, uint32_t state)
+{
+    struct dx_hbtp_p_entry *const e = hub->entries_;
+    const uint64_t hash = dx_hbtp_p_keyed_hash(hub->seed_, state);
+    uint32_t *link;
+    DX_HBTP_ASSERT(hub->capacity_ > 0);
+    link = &e[(uint32_t)(hash * hub->capacity_ >> 32)].bucket;
+    while (*link != DX_HBTP_P_NONE && e[*link].state != state) link = &e[*link].chain;
+    return link;
+}
+
+/* The subscription of a session to a state, or NONE. */
+static uint32_t dx_hbtp_p_find_entry(const dx_hbtp_hub *hub, const dx_hbtp_session *s,
+                                     uint32_t state)
+{
+    uint32_t left = s->subscribed_, i = s->subscription_;
+    for (; left; left--, i = hub->entries_[i].mine)
+        if (hub->entries_[i].state == state) return i;
+    return DX_HBTP_P_NONE;
+}
+
+/* Put a subscription where it belongs after a change: see dx_hbtp_p_place. */
+static void dx_hbtp_p_set_place(dx_hbtp_hub *hub, uint32_t i, dx_hbtp_p_place place)
+{
+    struct dx_hbtp_p_entry *const e = hub->entries_, *const it = &e[i];
+    if (it->place == (uint32_t)place) return;
+    if (it->place == DX_HBTP_P_STUCK) it->session->stuck_--;
+    if (it->place == DX_HBTP_P_READY) {
+        e[it->ready].ready_before = it->ready_before;
+        e[it->ready_before].ready = it->ready;
+        if (hub->ready_ == i) hub->ready_ = it->ready == i ? DX_HBTP_P_NONE : it->ready;
     }
-    *at = low;
-    return low < hub->count_ && e[low].state == state && e[low].session == s;
+    it->place = (uint32_t)place;
+    if (place == DX_HBTP_P_STUCK) it->session->stuck_++;
+    if (place != DX_HBTP_P_READY) return;
+    it->ready = it->ready_before = i;
+    if (hub->ready_ == DX_HBTP_P_NONE) {
+        hub->ready_ = i;
+        return;
+    }
+    it->ready = hub->ready_;
+    it->ready_before = e[it->ready].ready_before;
+    e[it->ready].ready_before = e[it->ready_before].ready = i;
+}
+
+static void dx_hbtp_p_join(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t state)
+{
+    struct dx_hbtp_p_entry *const e = hub->entries_;
+    const uint32_t i = hub->free_;
+    uint32_t *const head = dx_hbtp_p_head_of(hub, state);
+    hub->free_ = e[i].next;
+    e[i].session = s;
+    e[i].state = state;
+    e[i].place = DX_HBTP_P_CURRENT;
+    e[i].next = e[i].previous = e[i].mine = e[i].mine_before = i;
+    if (*head == DX_HBTP_P_NONE) {
+        e[i].chain = DX_HBTP_P_NONE;
+        *head = i;
+    } else {
+        e[i].next = *head;
+        e[i].previous = e[*head].previous;
+        e[*head].previous = e[e[i].previous].next = i;
+    }
+    if (!s->subscribed_) {
+        s->subscription_ = i;
+    } else {
+        e[i].mine = s->subscription_;
+        e[i].mine_before = e[s->subscription_].mine_before;
+        e[s->subscription_].mine_before = e[e[i].mine_before].mine = i;
+    }
+    s->subscribed_++;
+    s->hub_ = hub;
+    hub->count_++;
+    dx_hbtp_p_set_place(hub, i, DX_HBTP_P_READY);
+}
+
+static void dx_hbtp_p_part(dx_hbtp_hub *hub, uint32_t i)
+{
+    struct dx_hbtp_p_entry *const e = hub->entries_;
+    dx_hbtp_session *const s = e[i].session;
+    uint32_t *const head = dx_hbtp_p_head_of(hub, e[i].state);
+    dx_hbtp_p_set_place(hub, i, DX_HBTP_P_CURRENT);
+    if (*head == i && e[i].next == i) {
+        *head = e[i].chain;
+    } else if (*head == i) {
+        e[e[i].next].chain = e[i].chain;
+        *head = e[i].next;
+    }
+    e[e[i].next].previous = e[i].previous;
+    e[e[i].previous].next = e[i].next;
+    e[e[i].mine].mine_before = e[i].mine_before;
+    e[e[i].mine_before].mine = e[i].mine;
+    if (s->subscription_ == i) s->subscription_ = e[i].mine;
+    s->subscribed_--;
+    hub->count_--;
+    e[i].next = hub->free_;
+    hub->free_ = i;
 }
 
 DX_HBTP_API int dx_hbtp_subscribe(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t state, bool on)
 {
-    struct dx_hbtp_p_entry *e;
-    uint32_t at;
-    if (!hub || !s || s->state == DX_HBTP_CLOSED || (s->hub_ && s->hub_ != hub))
+    uint32_t i;
+    if (!hub || !s || s->state == DX_HBTP_CLOSED || (s->subscribed_ && s->hub_ != hub))
         return DX_HBTP_EINVAL;
-    if (dx_hbtp_p_subscribed(hub, s, state, &at) == on)
-        return on ? DX_HBTP_OK : DX_HBTP_ENOTFOUND;
-    e = &hub->entries_[at];
-    if (!on) {
-        hub->behind_ -= e->behind;
-        DX_HBTP_MEMMOVE(e, e + 1, (--hub->count_ - at) * sizeof *e);
-        s->subscribed_--;
-        return DX_HBTP_OK;
-    }
-    if (hub->count_ == hub->capacity_ || s->subscribed_ >= hub->most_) return DX_HBTP_ETOOBIG;
-    DX_HBTP_MEMMOVE(e + 1, e, (hub->count_++ - at) * sizeof *e);
-    e->session = s;
-    e->state = state;
-    e->behind = 1;
-    hub->behind_++;
-    s->subscribed_++;
-    s->hub_ = hub;
+    i = dx_hbtp_p_find_entry(hub, s, state);
+    if (!on && i == DX_HBTP_P_NONE) return DX_HBTP_ENOTFOUND;
+    if (!on) dx_hbtp_p_part(hub, i);
+    if (!on || i != DX_HBTP_P_NONE) return DX_HBTP_OK;
+    if (hub->free_ == DX_HBTP_P_NONE || s->subscribed_ >= hub->most_) return DX_HBTP_ETOOBIG;
+    dx_hbtp_p_join(hub, s, state);
     return DX_HBTP_OK;
 }
 
-static void dx_hbtp_p_leave(dx_hbtp_hub *hub, dx_hbtp_session *s)
+/* A session has closed: take it out. Or it was fed: where the response buffer has more room than
+   when one of those who are stuck failed, let them try again. */
+static void dx_hbtp_p_changed(dx_hbtp_session *s)
 {
-    uint32_t i, kept = 0;
-    for (i = 0; i < hub->count_; i++) {
-        if (hub->entries_[i].session != s) hub->entries_[kept++] = hub->entries_[i];
-        else hub->behind_ -= hub->entries_[i].behind;
+    uint32_t left = s->subscribed_, i = s->subscription_;
+    while (s->state == DX_HBTP_CLOSED && s->subscribed_)
+        dx_hbtp_p_part(s->hub_, s->subscription_);
+    if (!s->stuck_ || dx_hbtp_p_own_room(s) <= s->stuck_room_) return;
+    for (; left; left--, i = s->hub_->entries_[i].mine)
+        if (s->hub_->entries_[i].place == DX_HBTP_P_STUCK)
+            dx_hbtp_p_set_place(s->hub_, i, DX_HBTP_P_READY);
+    DX_HBTP_ASSERT(!s->stuck_);
+}
+
+DX_HBTP_API int dx_hbtp_hub_init(dx_hbtp_hub *hub, const dx_hbtp_hub_desc *desc)
+{
+    size_t capacity;
+    uint32_t i;
+    if (!hub || !desc || !desc->memory || ((uintptr_t)desc->memory & 7)) return DX_HBTP_EINVAL;
+    capacity = desc->memory_size / sizeof(struct dx_hbtp_p_entry);
+    DX_HBTP_MEMSET(hub, 0, sizeof *hub);
+    hub->entries_ = (struct dx_hbtp_p_entry *)desc->memory;
+    hub->capacity_ = capacity < DX_HBTP_P_NONE ? (uint32_t)capacity : DX_HBTP_P_NONE;
+    hub->most_ = desc->max_per_session ? desc->max_per_session : 64;
+    hub->changed_ = dx_hbtp_p_changed;
+    hub->seed_ = desc->seed;
+    hub->admit_ = desc->admit;
+    hub->user_ = desc->user;
+    hub->ready_ = DX_HBTP_P_NONE;
+    for (i = 0; i < hub->capacity_; i++) {
+        hub->entries_[i].next = i + 1 < hub->capacity_ ? i + 1 : DX_HBTP_P_NONE;
+        hub->entries_[i].bucket = DX_HBTP_P_NONE;
     }
-    hub->count_ = kept;
-    s->subscribed_ = 0;
+    hub->free_ = hub->capacity_ ? 0 : DX_HBTP_P_NONE;
+    return DX_HBTP_OK;
 }
 
 DX_HBTP_API int dx_hbtp_hub_handler(const dx_hbtp_context *c)
@@ -1578,24 +1931,35 @@ DX_HBTP_API int dx_hbtp_hub_handler(const dx_hbtp_context *c)
     return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, NULL, 0); /* there is room */
 }
 
-static int64_t dx_hbtp_p_fan_out(dx_hbtp_hub *hub, uint32_t state, uint16_t opcode, bool all,
+/* catch_up: only those who are READY. */
+static int64_t dx_hbtp_p_fan_out(dx_hbtp_hub *hub, uint32_t state, uint16_t opcode, bool catch_up,
                                  const void *payload, size_t size)
 {
     const uint32_t word = dx_hbtp_p_word(opcode, 0, 0);
     uint8_t head[4];
     int64_t reached = 0;
-    uint32_t at;
+    uint32_t first, i;
     if (!hub || (!payload && size)) return DX_HBTP_EINVAL;
+    if (!hub->count_) return 0;
     dx_hbtp_p_store32(head, state);
-    (void)dx_hbtp_p_subscribed(hub, NULL, state, &at);
-    for (; at < hub->count_ && hub->entries_[at].state == state; at++) {
-        struct dx_hbtp_p_entry *e = &hub->entries_[at];
-        if (e->behind ? opcode == DX_HBTP_OP_STATE_DELTA : !all) continue;
-        hub->behind_ -= e->behind;
-        e->behind = dx_hbtp_p_write(e->session->desc.out, word, head, 4, payload, size) != 0;
-        hub->behind_ += e->behind;
-        reached += !e->behind;
-    }
+    first = i = *dx_hbtp_p_head_of(hub, state);
+    if (first == DX_HBTP_P_NONE) return 0;
+    do {
+        struct dx_hbtp_p_entry *const e = &hub->entries_[i];
+        dx_hbtp_session *const s = e->session;
+        const bool may_apply = opcode == DX_HBTP_OP_STATE_SYNC || e->place == DX_HBTP_P_CURRENT;
+        if (catch_up ? e->place == DX_HBTP_P_READY : may_apply) {
+            const size_t room = dx_hbtp_p_own_room(s);
+            if (!dx_hbtp_p_say(s, word, head, sizeof head, payload, size)) {
+                dx_hbtp_p_set_place(hub, i, DX_HBTP_P_CURRENT);
+                reached++;
+            } else {
+                if (!s->stuck_ || room < s->stuck_room_) s->stuck_room_ = room;
+                dx_hbtp_p_set_place(hub, i, DX_HBTP_P_STUCK);
+            }
+        }
+        i = e->next;
+    } while (i != first);
     return reached;
 }
 
@@ -1603,31 +1967,38 @@ DX_HBTP_API int64_t dx_hbtp_publish(dx_hbtp_hub *hub, uint32_t state, uint16_t o
                                     const void *payload, size_t size)
 {
     if (opcode != DX_HBTP_OP_STATE_SYNC && opcode != DX_HBTP_OP_STATE_DELTA) return DX_HBTP_EINVAL;
-    return dx_hbtp_p_fan_out(hub, state, opcode, true, payload, size);
+    return dx_hbtp_p_fan_out(hub, state, opcode, false, payload, size);
 }
 
 DX_HBTP_API int64_t dx_hbtp_catch_up(dx_hbtp_hub *hub, uint32_t state, const void *payload,
                                      size_t size)
 {
-    return dx_hbtp_p_fan_out(hub, state, DX_HBTP_OP_STATE_SYNC, false, payload, size);
+    return dx_hbtp_p_fan_out(hub, state, DX_HBTP_OP_STATE_SYNC, true, payload, size);
 }
 
 DX_HBTP_API bool dx_hbtp_hub_behind(const dx_hbtp_hub *hub, uint32_t *state)
 {
-    uint32_t i = 0;
-    if (!hub->behind_) return false;
-    while (!hub->entries_[i].behind) i++;
-    *state = hub->entries_[i].state;
+    if (hub->ready_ == DX_HBTP_P_NONE) return false;
+    *state = hub->entries_[hub->ready_].state;
     return true;
 }
 
-/* >>streams ------------------------------------------------------------ */
-static struct dx_hbtp_p_stream *dx_hbtp_p_find_stream(const dx_hbtp_session *s, uint32_t id)
+/* >>streams ------------------------------------------------------------
+   What a stream has to tell the peer beside data, credit and a cancellation, is kept in the stream
+   until there is room for it (dx_hbtp_p_tell_peer). So a chunk, or the end of a stream, can be
+   taken in however full the response buffer is. */
+static struct dx_hbtp_p_stream *dx_hbtp_p_find_any(const dx_hbtp_session *s, uint32_t id)
 {
     uint32_t i;
     for (i = 0; s && i < s->stream_count_; i++)
         if (s->streams_[i].id == id) return &s->streams_[i];
     return NULL;
+}
+
+static struct dx_hbtp_p_stream *dx_hbtp_p_find_stream(const dx_hbtp_session *s, uint32_t id)
+{
+    struct dx_hbtp_p_stream *st = dx_hbtp_p_find_any(s, id);
+    return st && !(st->ends & DX_HBTP_P_OVER) ? st : NULL;
 }
 
 static struct dx_hbtp_p_stream *dx_hbtp_p_add_stream(dx_hbtp_session *s, uint32_t id, void *user)
@@ -1639,30 +2010,35 @@ static struct dx_hbtp_p_stream *dx_hbtp_p_add_stream(dx_hbtp_session *s, uint32_
     return stream;
 }
 
-/* Call the program, and cancel the stream when it says so. Room for the frame which that takes is
-   kept meanwhile. Streams may move or end inside: look them up again. */
+static void dx_hbtp_p_remove_stream(dx_hbtp_session *s, struct dx_hbtp_p_stream *st)
+{
+    DX_HBTP_ASSERT(s->stream_count_ > 0 && st >= s->streams_);
+    *st = s->streams_[--s->stream_count_];
+}
+
+/* Tell the program. Streams may move or end inside: look them up again. */
 static void dx_hbtp_p_judge(dx_hbtp_session *s, uint32_t id, int result);
 static void dx_hbtp_p_tell(dx_hbtp_session *s, dx_hbtp_stream_event *event)
 {
     dx_hbtp_out *const out = s->desc.out;
-    const size_t room = DX_HBTP_P_END_ROOM + dx_hbtp_p_tag(out);
-    const size_t kept = dx_hbtp_out_room(out) < room ? 0 : room;
+    const uint32_t request = out->request_;
     struct dx_hbtp_p_stream *stream = dx_hbtp_p_find_stream(s, event->stream);
     int result;
     if (stream) {
         event->user = stream->user;
         event->credit = stream->send_credit;
     }
-    out->capacity_ -= kept;
+    out->request_ = DX_HBTP_P_NO_REQUEST; /* a start is one, but what is said here is no answer */
     result = s->desc.on_stream(s, event);
-    out->capacity_ += kept;
+    out->request_ = request;
     stream = dx_hbtp_p_find_stream(s, event->stream);
     if (!stream) return;
     stream->user = event->user;
     dx_hbtp_p_judge(s, event->stream, result);
 }
 
-/* The only place where a stream ends, so that ENDED comes once. */
+/* The only place where a stream ends for the program, so that ENDED comes once. One that is OVER
+   stays until the peer was told. */
 static void dx_hbtp_p_end_stream(dx_hbtp_session *s, struct dx_hbtp_p_stream *stream, int error,
                                  uint16_t status, const void *text, size_t size)
 {
@@ -1675,48 +2051,105 @@ static void dx_hbtp_p_end_stream(dx_hbtp_session *s, struct dx_hbtp_p_stream *st
     event.status = status;
     event.data = (const uint8_t *)text;
     event.size = size;
-    *stream = s->streams_[--s->stream_count_];
+    if (!(stream->ends & DX_HBTP_P_OVER)) dx_hbtp_p_remove_stream(s, stream);
     dx_hbtp_p_tell(s, &event);
 }
 
-/* A frame of a stream: from the side that opened it with EXPECTS_RESPONSE. */
-static uint32_t dx_hbtp_p_stream_word(uint32_t id, uint16_t opcode)
+/* A frame of a stream: from the side that opened it with EXPECTS_RESPONSE. FINAL: all that its
+   sender had to send came before it; an end without it cancels. */
+static uint32_t dx_hbtp_p_stream_word(uint32_t id, uint16_t opcode, bool final)
 {
-    unsigned flags = opcode == DX_HBTP_OP_RPC_STREAM_END ? DX_HBTP_FLAG_FINAL : 0;
+    unsigned flags = final ? DX_HBTP_FLAG_FINAL : 0;
     if (id & DX_HBTP_P_OURS) flags |= DX_HBTP_FLAG_EXPECTS_RESPONSE;
     return dx_hbtp_p_word(opcode, flags, (uint16_t)(id & 0xffff));
 }
 
-static int dx_hbtp_p_cancel_stream(dx_hbtp_session *s, struct dx_hbtp_p_stream *st,
-                                   uint16_t status, const char *text)
+/* A chunk with what was granted meanwhile. */
+static int dx_hbtp_p_write_piece(dx_hbtp_session *s, size_t limit, struct dx_hbtp_p_stream *st,
+                                 const void *data, size_t size)
 {
-    const uint32_t word = dx_hbtp_p_stream_word(st->id, DX_HBTP_OP_RPC_STREAM_END);
-    const int error = dx_hbtp_p_write_status(s->desc.out, word, status, text);
-    if (!error) dx_hbtp_p_end_stream(s, st, DX_HBTP_ECANCELED, status, NULL, 0);
-    return error;
+    const uint32_t word = dx_hbtp_p_stream_word(st->id, DX_HBTP_OP_RPC_STREAM_CHUNK, false);
+    uint8_t head[4];
+    int error;
+    dx_hbtp_p_store32(head, st->grant);
+    error = dx_hbtp_p_say_within(s, limit, word, head, sizeof head, data, size);
+    if (error) return error;
+    DX_HBTP_ASSERT(size <= st->send_credit);
+    st->send_credit -= (uint32_t)size;
+    st->receive_credit += st->grant;
+    st->grant = 0;
+    if (st->receive_credit > st->window) st->window = st->receive_credit;
+    return DX_HBTP_OK;
+}
+
+/* Is credit worth a frame? When it makes half of the window, or at least what the peer has left,
+   so always when the peer has none. */
+static bool dx_hbtp_p_owes_credit(const struct dx_hbtp_p_stream *st)
+{
+    return st->grant && !(st->ends & (DX_HBTP_P_GOT_END | DX_HBTP_P_OVER)) &&
+           (st->grant >= st->window / 2 || st->grant >= st->receive_credit);
+}
+
+/* What a stream owes. ENOSPACE: still. *ended: nothing is left of it. */
+static int dx_hbtp_p_pay(dx_hbtp_session *s, struct dx_hbtp_p_stream *st, bool *ended)
+{
+    const size_t limit = dx_hbtp_p_owed_limit(s);
+    uint8_t head[4];
+    *ended = false;
+    if (st->ends & DX_HBTP_P_OVER) {
+        const uint32_t word = dx_hbtp_p_stream_word(st->id, DX_HBTP_OP_RPC_STREAM_END, false);
+        int error;
+        dx_hbtp_p_store32(head, st->status);
+        error = dx_hbtp_p_say_within(s, limit, word, head, sizeof head, NULL, 0);
+        *ended = !error;
+        return error;
+    }
+    return dx_hbtp_p_owes_credit(st) ? dx_hbtp_p_write_piece(s, limit, st, NULL, 0) : DX_HBTP_OK;
+}
+
+/* Write what streams owe the peer, in turn, as far as there is room. */
+static void dx_hbtp_p_tell_peer(dx_hbtp_session *s)
+{
+    uint32_t left = s->stream_count_;
+    bool ended;
+    if (!s->owes_) return;
+    while (left && s->stream_count_) {
+        if (s->owing_ >= s->stream_count_) s->owing_ = 0;
+        if (dx_hbtp_p_pay(s, &s->streams_[s->owing_], &ended)) return;
+        if (ended) { /* the last moves here, which may have had its turn or not: look at it again */
+            dx_hbtp_p_remove_stream(s, &s->streams_[s->owing_]);
+        } else {
+            s->owing_++;
+            left--;
+        }
+    }
+    dx_hbtp_p_set_owes(s, false);
+}
+
+/* Tell it now, or when there is room. */
+static void dx_hbtp_p_offer_credit(dx_hbtp_session *s, struct dx_hbtp_p_stream *st)
+{
+    if (dx_hbtp_p_owes_credit(st) &&
+        dx_hbtp_p_write_piece(s, dx_hbtp_p_limit(s), st, NULL, 0))
+        dx_hbtp_p_set_owes(s, true);
+}
+
+static void dx_hbtp_p_cancel_stream(dx_hbtp_session *s, struct dx_hbtp_p_stream *st,
+                                    uint16_t status, const char *text)
+{
+    const uint32_t word = dx_hbtp_p_stream_word(st->id, DX_HBTP_OP_RPC_STREAM_END, false);
+    if (dx_hbtp_p_say_status(s, word, status, text)) {
+        st->ends |= DX_HBTP_P_OVER;
+        st->status = status;
+        dx_hbtp_p_set_owes(s, true);
+    }
+    dx_hbtp_p_end_stream(s, st, DX_HBTP_ECANCELED, status, NULL, 0);
 }
 
 static bool dx_hbtp_p_may_grant(const dx_hbtp_session *s, uint64_t credit)
 {
     return credit <= INT32_MAX && (s->desc.max_payload >= DX_HBTP_STREAM_CHUNK_MAX + 4 ||
                                    credit + 4 <= s->desc.max_payload);
-}
-
-/* A chunk with what was granted meanwhile. */
-static int dx_hbtp_p_write_piece(dx_hbtp_session *s, struct dx_hbtp_p_stream *st, uint32_t grant,
-                                 const void *data, size_t size)
-{
-    const uint32_t word = dx_hbtp_p_stream_word(st->id, DX_HBTP_OP_RPC_STREAM_CHUNK);
-    uint8_t head[4];
-    int error;
-    dx_hbtp_p_store32(head, grant);
-    error = dx_hbtp_p_write(s->desc.out, word, head, sizeof head, data, size);
-    if (error) return error;
-    st->send_credit -= (uint32_t)size;
-    st->receive_credit += grant;
-    st->grant = 0;
-    if (st->receive_credit > st->window) st->window = st->receive_credit;
-    return DX_HBTP_OK;
 }
 
 DX_HBTP_API int64_t dx_hbtp_send(dx_hbtp_session *s, uint32_t stream, const void *data, size_t size)
@@ -1726,13 +2159,13 @@ DX_HBTP_API int64_t dx_hbtp_send(dx_hbtp_session *s, uint32_t stream, const void
     int error;
     if (!st) return DX_HBTP_ENOTFOUND;
     if ((st->ends & DX_HBTP_P_SENT_END) || (!data && size)) return DX_HBTP_EINVAL;
-    room = dx_hbtp_out_room(s->desc.out);
+    room = dx_hbtp_p_own_room(s);
     over = DX_HBTP_P_CHUNK_ROOM + dx_hbtp_p_tag(s->desc.out);
     room = room > over ? room - over : 0;
     if (size > room) size = room;
     if (size > DX_HBTP_STREAM_CHUNK_MAX) size = DX_HBTP_STREAM_CHUNK_MAX;
     if (size > st->send_credit) size = st->send_credit;
-    error = size ? dx_hbtp_p_write_piece(s, st, st->grant, data, size) : DX_HBTP_OK;
+    error = size ? dx_hbtp_p_write_piece(s, dx_hbtp_p_limit(s), st, data, size) : DX_HBTP_OK;
     return error ? error : (int64_t)size;
 }
 
@@ -1742,31 +2175,32 @@ DX_HBTP_API int dx_hbtp_grant(dx_hbtp_session *s, uint32_t stream, uint32_t byte
     if (!st) return DX_HBTP_ENOTFOUND;
     if (!dx_hbtp_p_may_grant(s, (uint64_t)st->receive_credit + st->grant + bytes))
         return DX_HBTP_ETOOBIG;
-    bytes += st->grant;
-    if (bytes && bytes >= st->window / 2 && !(st->ends & DX_HBTP_P_GOT_END))
-        return dx_hbtp_p_write_piece(s, st, bytes, NULL, 0);
-    st->grant = bytes;
+    st->grant += bytes;
+    dx_hbtp_p_offer_credit(s, st);
     return DX_HBTP_OK;
 }
 
 /* One more direction has ended. */
-static void dx_hbtp_p_half_end(dx_hbtp_session *s, uint32_t stream, uint32_t end)
+static void dx_hbtp_p_half_end(dx_hbtp_session *s, uint32_t stream, uint16_t end)
 {
     struct dx_hbtp_p_stream *st = dx_hbtp_p_find_stream(s, stream);
     if (!st) return;
     st->ends |= end;
     if (st->ends == (DX_HBTP_P_SENT_END | DX_HBTP_P_GOT_END))
-        dx_hbtp_p_end_stream(s, st, DX_HBTP_OK, DX_HBTP_STATUS_NONE, NULL, 0);
+        dx_hbtp_p_end_stream(s, st, st->status ? DX_HBTP_EREMOTE : DX_HBTP_OK, st->status, NULL, 0);
 }
 
-DX_HBTP_API int dx_hbtp_finish(dx_hbtp_session *s, uint32_t stream)
+DX_HBTP_API int dx_hbtp_finish(dx_hbtp_session *s, uint32_t stream, uint16_t status,
+                               const char *text)
 {
-    const uint32_t word = dx_hbtp_p_stream_word(stream, DX_HBTP_OP_RPC_STREAM_END);
+    const uint32_t word = dx_hbtp_p_stream_word(stream, DX_HBTP_OP_RPC_STREAM_END, true);
     const struct dx_hbtp_p_stream *st = dx_hbtp_p_find_stream(s, stream);
     int error;
     if (!st) return DX_HBTP_ENOTFOUND;
-    if (st->ends & DX_HBTP_P_SENT_END) return DX_HBTP_EINVAL;
-    error = dx_hbtp_p_write(s->desc.out, word, NULL, 0, NULL, 0);
+    if ((st->ends & DX_HBTP_P_SENT_END) || (status && (status < 400 || status > 599)))
+        return DX_HBTP_EINVAL;
+    error = status ? dx_hbtp_p_say_status(s, word, status, text)
+                   : dx_hbtp_p_say(s, word, NULL, 0, NULL, 0);
     if (!error) dx_hbtp_p_half_end(s, stream, DX_HBTP_P_SENT_END);
     return error;
 }
@@ -1777,7 +2211,8 @@ DX_HBTP_API int dx_hbtp_reset(dx_hbtp_session *s, uint32_t stream, uint16_t stat
     struct dx_hbtp_p_stream *st = dx_hbtp_p_find_stream(s, stream);
     if (!st) return DX_HBTP_ENOTFOUND;
     if (status < 400 || status > 599) return DX_HBTP_EINVAL;
-    return dx_hbtp_p_cancel_stream(s, st, status, text);
+    dx_hbtp_p_cancel_stream(s, st, status, text);
+    return DX_HBTP_OK;
 }
 
 /* >>requests: the table of our own, indexed by the low bits of the sequence ---- */
@@ -1792,18 +2227,20 @@ static struct dx_hbtp_p_slot *dx_hbtp_p_slot_at(const dx_hbtp_session *s, uint16
     return &s->slots_[sequence & (s->slot_count_ - 1)];
 }
 
-/* The next sequence. Numbers whose slot is still waiting are passed over; there is a free slot
-   because waiting < max_outstanding <= slot_count_. */
+/* The next sequence, or 0: none is free. A number is free when its slot waits for no answer and no
+   stream of ours has it. */
 static uint16_t dx_hbtp_p_next(const dx_hbtp_session *s)
 {
     uint16_t number = s->sequence_;
-    DX_HBTP_ASSERT(s->waiting < s->slot_count_);
-    do {
+    uint32_t tries = UINT16_MAX;
+    for (; tries; tries--) {
         number = (uint16_t)(number + 1);
         if (!number) number = 1; /* 0 means: belongs to no request */
-    } while (dx_hbtp_p_slot_at(s, number)->state == DX_HBTP_P_WAITING ||
-             dx_hbtp_p_find_stream(s, number | DX_HBTP_P_OURS));
-    return number;
+        if (dx_hbtp_p_slot_at(s, number)->state != DX_HBTP_P_WAITING &&
+            !dx_hbtp_p_find_any(s, number | (uint32_t)DX_HBTP_P_OURS))
+            return number;
+    }
+    return 0;
 }
 
 /* End a waiting request: the only place that calls on_result, so that it is called once. */
@@ -1833,12 +2270,15 @@ static void dx_hbtp_p_shut(dx_hbtp_session *s, int error, const dx_hbtp_frame *f
     s->state = DX_HBTP_CLOSED;
     s->error = error;
     s->budget_ = 0;
-    if (s->subscribed_) dx_hbtp_p_leave(s->hub_, s);
+    if (s->subscribed_) s->hub_->changed_(s);
     for (i = 0; i < s->slot_count_; i++)
         if (s->slots_[i].state == DX_HBTP_P_WAITING)
             dx_hbtp_p_give_up(s, &s->slots_[i], DX_HBTP_ECANCELED);
-    while (s->stream_count_)
-        dx_hbtp_p_end_stream(s, s->streams_, DX_HBTP_ECANCELED, DX_HBTP_STATUS_NONE, NULL, 0);
+    while (s->stream_count_) {
+        struct dx_hbtp_p_stream *st = s->streams_;
+        if (st->ends & DX_HBTP_P_OVER) dx_hbtp_p_remove_stream(s, st);
+        else dx_hbtp_p_end_stream(s, st, DX_HBTP_ECANCELED, DX_HBTP_STATUS_NONE, NULL, 0);
+    }
     dx_hbtp_p_event(s, DX_HBTP_EVENT_CLOSED, frame);
 }
 
@@ -1869,13 +2309,18 @@ static void dx_hbtp_p_end_answered(dx_hbtp_session *s, struct dx_hbtp_p_slot *sl
 /* An RpcError may also say that a stream of ours was not taken, by a peer that knows none. */
 static bool dx_hbtp_p_stream_refused(dx_hbtp_session *s, const dx_hbtp_frame *f)
 {
-    struct dx_hbtp_p_stream *st = dx_hbtp_p_find_stream(s, f->sequence | DX_HBTP_P_OURS);
+    struct dx_hbtp_p_stream *st = dx_hbtp_p_find_any(s, f->sequence | (uint32_t)DX_HBTP_P_OURS);
     uint16_t status;
     const char *text;
     size_t size;
+    int error;
     if (!st || f->opcode != DX_HBTP_OP_RPC_ERROR) return false;
-    (void)dx_hbtp_parse_rpc_error(f, &status, &text, &size);
-    dx_hbtp_p_end_stream(s, st, DX_HBTP_EREMOTE, status, text, size);
+    if (st->ends & DX_HBTP_P_OVER) { /* cancelled here meanwhile: there is nobody to tell */
+        dx_hbtp_p_remove_stream(s, st);
+        return true;
+    }
+    error = dx_hbtp_parse_rpc_error(f, &status, &text, &size);
+    dx_hbtp_p_end_stream(s, st, error ? error : DX_HBTP_EREMOTE, status, text, size);
     return true;
 }
 
@@ -1888,14 +2333,15 @@ DX_HBTP_API int dx_hbtp_open(dx_hbtp_session *s, uint8_t method, const void *arg
     int error;
     if (!s || !stream) return DX_HBTP_EINVAL;
     if (s->state == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
-    if (s->stream_count_ >= s->desc.max_streams || s->waiting >= s->slot_count_)
-        return DX_HBTP_EAGAIN;
+    if (s->stream_count_ >= s->desc.max_streams) return DX_HBTP_EAGAIN;
     if (!dx_hbtp_p_may_grant(s, credit)) return DX_HBTP_ETOOBIG;
-    id = dx_hbtp_p_next(s) | DX_HBTP_P_OURS;
+    id = dx_hbtp_p_next(s);
+    if (!id) return DX_HBTP_EAGAIN;
+    id |= DX_HBTP_P_OURS;
     head[0] = method;
     dx_hbtp_p_store32(head + 4, credit);
-    error = dx_hbtp_p_write(s->desc.out, dx_hbtp_p_stream_word(id, DX_HBTP_OP_RPC_STREAM_START),
-                            head, sizeof head, arguments, size);
+    error = dx_hbtp_p_say(s, dx_hbtp_p_stream_word(id, DX_HBTP_OP_RPC_STREAM_START, false), head,
+                          sizeof head, arguments, size);
     if (error) return error;
     s->sequence_ = (uint16_t)(id & 0xffff);
     st = dx_hbtp_p_add_stream(s, id, user);
@@ -1936,8 +2382,8 @@ static int dx_hbtp_p_request(dx_hbtp_session *s, uint32_t word, const uint8_t *h
     if (s->state == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
     if (s->waiting >= s->desc.max_outstanding) return DX_HBTP_EAGAIN;
     number = dx_hbtp_p_next(s);
-    error = dx_hbtp_p_write(s->desc.out, word | (uint32_t)number << 16, head, head_size, payload,
-                            size);
+    if (!number) return DX_HBTP_EAGAIN;
+    error = dx_hbtp_p_say(s, word | (uint32_t)number << 16, head, head_size, payload, size);
     if (error) return error;
     slot = dx_hbtp_p_slot_at(s, number);
     slot->sequence = s->sequence_ = number;
@@ -1985,38 +2431,54 @@ static int dx_hbtp_p_may_reply(const dx_hbtp_session *s)
     return s->pending_ ? DX_HBTP_OK : DX_HBTP_ENOTFOUND;
 }
 
+/* It is written: with all the room that answers have, and never taken back. */
+static int dx_hbtp_p_replied(dx_hbtp_session *s, size_t limit, int error)
+{
+    s->desc.out->limit_ = limit;
+    if (error) return error;
+    s->desc.out->kept_ = true;
+    s->pending_--;
+    return DX_HBTP_OK;
+}
+
 DX_HBTP_API int dx_hbtp_reply(dx_hbtp_session *s, uint16_t sequence, const void *result,
                               size_t size)
 {
-    int error = dx_hbtp_p_may_reply(s);
-    if (!error) error = dx_hbtp_write_rpc_response(s->desc.out, sequence, result, size);
-    if (!error) s->pending_--;
-    return error;
+    const int error = dx_hbtp_p_may_reply(s);
+    size_t limit;
+    if (error) return error;
+    limit = dx_hbtp_p_all_room(s);
+    return dx_hbtp_p_replied(
+        s, limit, dx_hbtp_write_rpc_response(s->desc.out, sequence, result, size));
 }
 
 DX_HBTP_API int dx_hbtp_reply_error(dx_hbtp_session *s, uint16_t sequence, uint16_t status,
                                     const char *text)
 {
-    int error = dx_hbtp_p_may_reply(s);
-    if (!error) error = dx_hbtp_write_rpc_error(s->desc.out, sequence, status, text);
-    if (!error) s->pending_--;
-    return error;
+    const int error = dx_hbtp_p_may_reply(s);
+    size_t limit;
+    if (error) return error;
+    limit = dx_hbtp_p_all_room(s);
+    return dx_hbtp_p_replied(s, limit,
+                             dx_hbtp_write_rpc_error(s->desc.out, sequence, status, text));
 }
 
 /* >>routes ------------------------------------------------------------- */
-static bool dx_hbtp_p_is_answer(uint16_t opcode)
-{
-    return opcode == DX_HBTP_OP_PONG || opcode == DX_HBTP_OP_CLOSE ||
-           opcode == DX_HBTP_OP_RPC_RESPONSE || opcode == DX_HBTP_OP_RPC_ERROR;
-}
-
-/* Report; the peer gets an RpcError, which always fits (DX_HBTP_REPLY_ROOM). Never for an answer,
-   or two peers could go on forever: answers have handlers that do not fail. */
+/* Report; a request gets an RpcError, which always fits (ANSWER_ROOM). Nothing else does, or
+   two peers could go on for ever; but a stream with a hole in it is cancelled. */
+static void dx_hbtp_p_blame(dx_hbtp_session *s, uint32_t id, int result);
 static void dx_hbtp_p_refuse(dx_hbtp_session *s, const dx_hbtp_frame *frame, uint16_t status,
                              dx_hbtp_event event)
 {
-    DX_HBTP_ASSERT(!dx_hbtp_p_is_answer(frame->opcode));
-    (void)dx_hbtp_write_rpc_error(s->desc.out, frame->sequence, status, NULL);
+    if (dx_hbtp_p_is_request(frame->opcode, frame->flags)) {
+        const size_t limit = dx_hbtp_p_all_room(s);
+        (void)dx_hbtp_write_rpc_error(s->desc.out, frame->sequence, status, NULL);
+        s->desc.out->limit_ = limit;
+    } else if (s->desc.max_streams && (frame->opcode == DX_HBTP_OP_RPC_STREAM_CHUNK ||
+                                       frame->opcode == DX_HBTP_OP_RPC_STREAM_END)) {
+        const bool theirs = (frame->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE) != 0;
+        dx_hbtp_p_blame(s, frame->sequence | (theirs ? 0u : (uint32_t)DX_HBTP_P_OURS), status);
+    }
     dx_hbtp_p_event(s, event, frame);
 }
 
@@ -2028,20 +2490,22 @@ static int dx_hbtp_p_on_no_route(const dx_hbtp_context *c)
 
 static int dx_hbtp_p_on_unknown(const dx_hbtp_context *c)
 {
-    dx_hbtp_p_event(c->session, DX_HBTP_EVENT_UNKNOWN_OPCODE, c->frame);
+    dx_hbtp_p_refuse(c->session, c->frame, DX_HBTP_STATUS_NOT_FOUND, DX_HBTP_EVENT_UNKNOWN_OPCODE);
     return DX_HBTP_OK;
 }
 
 static int dx_hbtp_p_on_ping(const dx_hbtp_context *c)
 {
-    const size_t most = c->out->capacity_ - DX_HBTP_HEADER_SIZE - DX_HBTP_CHECKSUM_SIZE;
+    const size_t most = c->out->size_ - DX_HBTP_HEADER_SIZE - DX_HBTP_CHECKSUM_SIZE;
     if (c->payload_size > most - dx_hbtp_p_tag(c->out)) return DX_HBTP_ETOOBIG;
     return dx_hbtp_write_pong(c->out, c->frame->sequence, c->payload, c->payload_size);
 }
 
 static int dx_hbtp_p_on_close(const dx_hbtp_context *c)
 {
+    const size_t limit = dx_hbtp_p_all_room(c->session);
     (void)dx_hbtp_write_close(c->out, DX_HBTP_STATUS_NONE, NULL);
+    c->out->limit_ = limit;
     dx_hbtp_p_shut(c->session, DX_HBTP_OK, c->frame);
     return DX_HBTP_OK;
 }
@@ -2063,10 +2527,12 @@ static int dx_hbtp_p_on_call(const dx_hbtp_context *c)
 static int dx_hbtp_p_fail(dx_hbtp_session *s, int error, const dx_hbtp_frame *frame)
 {
     const uint16_t status = dx_hbtp_status_of_error(error);
+    const size_t limit = dx_hbtp_p_all_room(s);
     DX_HBTP_ASSERT(error < 0);
-    if (frame && !dx_hbtp_p_is_answer(frame->opcode))
+    if (frame && dx_hbtp_p_is_request(frame->opcode, frame->flags))
         (void)dx_hbtp_write_rpc_error(s->desc.out, frame->sequence, status, NULL);
     (void)dx_hbtp_write_close(s->desc.out, status, NULL);
+    s->desc.out->limit_ = limit;
     dx_hbtp_p_shut(s, error, NULL);
     return error;
 }
@@ -2080,15 +2546,21 @@ static void dx_hbtp_p_count_flood(dx_hbtp_session *s)
     if (s->flood_ns_ - s->now_ns_ > 1000 * each) (void)dx_hbtp_p_fail(s, DX_HBTP_EFLOOD, NULL);
 }
 
-/* Cancel a stream because of what the peer sent, or the program said to it; 0: no reason. */
+/* Cancel a stream because of what the program said to it; 0: no reason. */
 static void dx_hbtp_p_judge(dx_hbtp_session *s, uint32_t id, int result)
 {
     struct dx_hbtp_p_stream *st = result ? dx_hbtp_p_find_stream(s, id) : NULL;
     if (!st) return;
     s->counters.events[DX_HBTP_EVENT_FAILED]++;
-    /* There is room: DX_HBTP_P_END_ROOM. */
-    (void)dx_hbtp_p_cancel_stream(s, st, dx_hbtp_p_status(result), NULL);
-    dx_hbtp_p_count_flood(s);
+    dx_hbtp_p_cancel_stream(s, st, dx_hbtp_p_status(result), NULL);
+}
+
+/* Cancel a stream because of what the peer sent, and count that against it; 0: no reason. */
+static void dx_hbtp_p_blame(dx_hbtp_session *s, uint32_t id, int result)
+{
+    if (!result || !dx_hbtp_p_find_stream(s, id)) return;
+    dx_hbtp_p_judge(s, id, result);
+    if (s->state != DX_HBTP_CLOSED) dx_hbtp_p_count_flood(s);
 }
 
 static int dx_hbtp_p_on_start(const dx_hbtp_context *c, dx_hbtp_stream_event *event)
@@ -2098,8 +2570,8 @@ static int dx_hbtp_p_on_start(const dx_hbtp_context *c, dx_hbtp_stream_event *ev
     if ((event->stream & DX_HBTP_P_OURS) || !event->stream) return DX_HBTP_EINVAL;
     if (c->payload_size < 8) return DX_HBTP_ETRUNCATED;
     if (p[1] || p[2] || p[3]) return DX_HBTP_ECORRUPT;
-    if (dx_hbtp_p_find_stream(s, event->stream)) { /* two: which of them is meant later? */
-        dx_hbtp_p_judge(s, event->stream, DX_HBTP_EINVAL);
+    if (dx_hbtp_p_find_any(s, event->stream)) { /* two: which of them is meant later? */
+        dx_hbtp_p_blame(s, event->stream, DX_HBTP_EINVAL);
         return DX_HBTP_OK;
     }
     if (s->stream_count_ >= s->desc.max_streams) return DX_HBTP_STATUS_TOO_MANY;
@@ -2131,23 +2603,47 @@ static int dx_hbtp_p_on_piece(const dx_hbtp_context *c, struct dx_hbtp_p_stream 
     return DX_HBTP_OK;
 }
 
+/* An end with FINAL finishes one direction, perhaps with a status; one without it cancels both.
+   Returns what is wrong with it. */
 static int dx_hbtp_p_on_end(const dx_hbtp_context *c, struct dx_hbtp_p_stream *st,
                             dx_hbtp_stream_event *event)
 {
     dx_hbtp_session *s = c->session;
-    if (c->payload_size) {
+    const bool final = (c->frame->flags & DX_HBTP_FLAG_FINAL) != 0;
+    if (c->payload_size || !final) {
         if (c->payload_size < 4) return DX_HBTP_ETRUNCATED;
-        dx_hbtp_p_end_stream(s, st, DX_HBTP_EREMOTE, dx_hbtp_p_load16(c->payload),
-                             c->payload + 4, c->payload_size - 4);
-        dx_hbtp_p_count_flood(s);
+        if (dx_hbtp_p_load16(c->payload + 2)) return DX_HBTP_ECORRUPT;
+        event->status = dx_hbtp_p_load16(c->payload);
+        if (event->status < 400 || event->status > 599) return DX_HBTP_EINVAL;
+        event->data = c->payload + 4;
+        event->size = c->payload_size - 4;
+    }
+    if (!final) {
+        dx_hbtp_p_end_stream(s, st, DX_HBTP_EREMOTE, event->status, event->data, event->size);
+        if (s->state != DX_HBTP_CLOSED) dx_hbtp_p_count_flood(s);
         return DX_HBTP_OK;
     }
     if (st->ends & DX_HBTP_P_GOT_END) return DX_HBTP_EINVAL;
     event->kind = DX_HBTP_STREAM_FINISHED;
     st->ends |= DX_HBTP_P_GOT_END;
+    st->status = event->status;
     dx_hbtp_p_tell(s, event);
     dx_hbtp_p_half_end(s, event->stream, DX_HBTP_P_GOT_END);
     return DX_HBTP_OK;
+}
+
+/* A frame of a stream that has ended here: on its way meanwhile. One that ends it there, too,
+   leaves nothing to tell the peer, whose number is free again. */
+static void dx_hbtp_p_on_leftover(const dx_hbtp_context *c, uint32_t id)
+{
+    struct dx_hbtp_p_stream *st = dx_hbtp_p_find_any(c->session, id);
+    if (st && c->frame->opcode == DX_HBTP_OP_RPC_STREAM_END) {
+        const uint16_t both = DX_HBTP_P_SENT_END | DX_HBTP_P_GOT_END;
+        st->ends |= DX_HBTP_P_GOT_END;
+        if (!(c->frame->flags & DX_HBTP_FLAG_FINAL) || (st->ends & both) == both)
+            dx_hbtp_p_remove_stream(c->session, st);
+    }
+    dx_hbtp_p_event(c->session, DX_HBTP_EVENT_UNASKED, c->frame);
 }
 
 static int dx_hbtp_p_on_stream(const dx_hbtp_context *c)
@@ -2162,13 +2658,15 @@ static int dx_hbtp_p_on_stream(const dx_hbtp_context *c)
     if (!(f->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE)) event.stream |= DX_HBTP_P_OURS;
     if (f->opcode == DX_HBTP_OP_RPC_STREAM_START) return dx_hbtp_p_on_start(c, &event);
     st = dx_hbtp_p_find_stream(s, event.stream);
-    if (!st) { /* it ended here while this was on its way */
-        dx_hbtp_p_event(s, DX_HBTP_EVENT_UNASKED, f);
+    if (!st) {
+        dx_hbtp_p_on_leftover(c, event.stream);
         return DX_HBTP_OK;
     }
-    dx_hbtp_p_judge(s, event.stream, f->opcode == DX_HBTP_OP_RPC_STREAM_END
+    dx_hbtp_p_blame(s, event.stream, f->opcode == DX_HBTP_OP_RPC_STREAM_END
                                          ? dx_hbtp_p_on_end(c, st, &event)
                                          : dx_hbtp_p_on_piece(c, st, &event));
+    st = dx_hbtp_p_find_stream(s, event.stream);
+    if (st) dx_hbtp_p_offer_credit(s, st); /* the peer may have used up all it had */
     return DX_HBTP_OK;
 }
 
@@ -2224,22 +2722,49 @@ DX_HBTP_API int dx_hbtp_router_set_method(dx_hbtp_router *router, uint8_t method
 }
 
 /* >>dispatch ----------------------------------------------------------- */
-/* What a handler's result other than 0 means. False: the frame stays. */
+/* Before a handler runs: only the answer to a request may use the room for answers. So there is
+   always room for an RpcError until there is an answer. */
+static void dx_hbtp_p_enter(dx_hbtp_session *s, bool request, uint16_t sequence)
+{
+    dx_hbtp_out *const out = s->desc.out;
+    s->waits_ = false;
+    out->limit_ = dx_hbtp_p_limit(s);
+    out->request_ = request ? sequence : DX_HBTP_P_NO_REQUEST;
+    out->answered_ = false;
+    out->kept_ = false;
+}
+
+static void dx_hbtp_p_leave(dx_hbtp_session *s)
+{
+    s->desc.out->limit_ = dx_hbtp_p_limit(s);
+    s->desc.out->request_ = DX_HBTP_P_NO_REQUEST;
+}
+
+/* What a handler's result other than 0 means. False: the frame stays. Bytes and what they say stay
+   or go together: once one frame cannot be taken back, none is. */
 static bool dx_hbtp_p_settle(dx_hbtp_session *s, const dx_hbtp_frame *frame, int result,
                              size_t mark)
 {
     dx_hbtp_out *out = s->desc.out;
-    if (result == DX_HBTP_LATER) s->pending_++;
-    if (result == DX_HBTP_LATER || s->state == DX_HBTP_CLOSED) return true;
-    if (out->used_ > mark) {
+    if (s->state == DX_HBTP_CLOSED) return true;
+    if (result == DX_HBTP_LATER) {
+        if (out->request_ != DX_HBTP_P_NO_REQUEST && !out->answered_) s->pending_++;
+        return true;
+    }
+    if (!out->kept_) {
+        DX_HBTP_ASSERT(out->used_ >= mark);
         out->used_ = mark;
+        out->answered_ = false;
         if (s->desc.cipher) s->desc.cipher->sealed = s->sealed_; /* nobody has seen them */
     }
-    if (result == DX_HBTP_EAGAIN || (result == DX_HBTP_ENOSPACE && out->used_)) {
+    if (!out->answered_ &&
+        (result == DX_HBTP_EAGAIN || (result == DX_HBTP_ENOSPACE && out->used_))) {
         s->state = result == DX_HBTP_EAGAIN ? DX_HBTP_WANTS_TURN : DX_HBTP_WANTS_OUTPUT;
+        s->waits_ = result == DX_HBTP_ENOSPACE;
         return false;
     }
-    dx_hbtp_p_refuse(s, frame, dx_hbtp_p_status(result), DX_HBTP_EVENT_FAILED);
+    if (out->answered_) dx_hbtp_p_event(s, DX_HBTP_EVENT_FAILED, frame);
+    else dx_hbtp_p_refuse(s, frame, dx_hbtp_p_status(result), DX_HBTP_EVENT_FAILED);
     return true;
 }
 
@@ -2256,15 +2781,6 @@ static int dx_hbtp_p_call(dx_hbtp_session *s, const dx_hbtp_frame *frame)
     c.now_ns = s->now_ns_;
     c.user = router ? router->opcodes_[slot].user : NULL;
     return router ? router->opcodes_[slot].fn(&c) : dx_hbtp_p_default(slot)(&c);
-}
-
-static bool dx_hbtp_p_is_request(const dx_hbtp_frame *frame)
-{
-    return frame->opcode == DX_HBTP_OP_RPC_CALL ||
-           ((frame->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE) != 0 &&
-            frame->opcode != DX_HBTP_OP_PING && !dx_hbtp_p_is_answer(frame->opcode) &&
-            !(frame->opcode >= DX_HBTP_OP_RPC_STREAM_START &&
-              frame->opcode <= DX_HBTP_OP_RPC_STREAM_END));
 }
 
 /* Undo ENCRYPTED, then COMPRESSED. < 0: it cannot be read; with a cipher, nor what comes after. */
@@ -2293,7 +2809,8 @@ static int dx_hbtp_p_decode(dx_hbtp_session *s, dx_hbtp_frame *f)
     return DX_HBTP_OK;
 }
 
-/* A whole, verified frame; REPLY_ROOM is free. False: it stays (state says why), or was fatal. */
+/* A whole, verified frame; for a request, ANSWER_ROOM is free. False: it stays (state says why), or
+   was fatal. */
 static bool dx_hbtp_p_dispatch(dx_hbtp_session *s, dx_hbtp_frame *frame)
 {
     const size_t mark = s->desc.out->used_;
@@ -2314,11 +2831,16 @@ static bool dx_hbtp_p_dispatch(dx_hbtp_session *s, dx_hbtp_frame *frame)
         dx_hbtp_p_refuse(s, frame, dx_hbtp_status_of_error(error), DX_HBTP_EVENT_FAILED);
     } else if (dx_hbtp_p_is_opaque(frame->flags) && !dx_hbtp_p_is_answer(frame->opcode)) {
         dx_hbtp_p_refuse(s, frame, DX_HBTP_STATUS_UNSUPPORTED, DX_HBTP_EVENT_REFUSED);
-    } else if (s->pending_ >= s->desc.max_pending && dx_hbtp_p_is_request(frame)) {
+    } else if (s->pending_ >= s->desc.max_pending &&
+               dx_hbtp_p_may_pend(frame->opcode, frame->flags)) {
         dx_hbtp_p_refuse(s, frame, DX_HBTP_STATUS_TOO_MANY, DX_HBTP_EVENT_REFUSED);
     } else {
+        bool stays;
+        dx_hbtp_p_enter(s, dx_hbtp_p_is_request(frame->opcode, frame->flags), frame->sequence);
         error = dx_hbtp_p_call(s, frame);
-        if (error && !dx_hbtp_p_settle(s, frame, error, mark)) return false;
+        stays = error && !dx_hbtp_p_settle(s, frame, error, mark);
+        dx_hbtp_p_leave(s);
+        if (stays) return false;
     }
     s->counters.frames++;
     s->counters.bytes += frame->frame_size;
@@ -2349,7 +2871,9 @@ static size_t dx_hbtp_p_dispatch_plain(dx_hbtp_session *s, const uint8_t *p, siz
         const uint32_t word = dx_hbtp_p_load32(at), length = dx_hbtp_p_load32(at + 4);
         const uint8_t *const payload = at + DX_HBTP_HEADER_SIZE;
         const size_t mark = out->used_;
-        if (out->capacity_ - mark < DX_HBTP_REPLY_ROOM || length > most ||
+        const bool request =
+            dx_hbtp_p_is_request((uint16_t)(word & 0xff), (uint8_t)(word >> 8 & 0xff));
+        if ((request && !dx_hbtp_p_can_answer(s, false)) || length > most ||
             length > (size_t)(end - payload) || (word & special) ||
             (word & 0xff) == DX_HBTP_OP_EXTENDED)
             break;
@@ -2370,12 +2894,14 @@ static size_t dx_hbtp_p_dispatch_plain(dx_hbtp_session *s, const uint8_t *p, siz
         }
         c.user = route->user;
         s->budget_--;
+        dx_hbtp_p_enter(s, request, f.sequence);
         result = route->fn(&c);
         if (result && !dx_hbtp_p_settle(s, &f, result, mark)) break;
         at = payload + length;
         frames++;
         if (result && s->pending_ >= s->desc.max_pending) break;
     }
+    dx_hbtp_p_leave(s);
     s->counters.frames += frames;
     s->counters.bytes += (size_t)(at - p);
     return (size_t)(at - p);
@@ -2390,6 +2916,8 @@ static size_t dx_hbtp_p_sizes(dx_hbtp_session_desc *d, uint32_t *slot_count)
     if (!d->max_outstanding) d->max_outstanding = 64;
     if (!d->max_pending) d->max_pending = 64;
     if (!d->max_frames) d->max_frames = 1024;
+    if (!d->frame_ns) d->frame_ns = 60000000000u;
+    if (d->reply_room < DX_HBTP_REPLY_ROOM) d->reply_room = DX_HBTP_REPLY_ROOM;
     if (d->max_outstanding > DX_HBTP_OUTSTANDING_MAX || d->max_streams > 256 ||
         (buffers && (uint64_t)d->max_payload * 8 > SIZE_MAX))
         return 0;
@@ -2436,12 +2964,15 @@ DX_HBTP_API int dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_session_d
 
 DX_HBTP_API int dx_hbtp_session_set_out(dx_hbtp_session *s, dx_hbtp_out *out)
 {
-    if (!s || !out || !out->memory_ || out->capacity_ < DX_HBTP_REPLY_ROOM || s->feeding_)
+    if (!s || !out || !out->memory_ || s->feeding_ || out->size_ < s->desc.reply_room ||
+        out->size_ - s->desc.reply_room < DX_HBTP_P_OWN_ROOM)
         return DX_HBTP_EINVAL;
     s->desc.out = out;
+    out->limit_ = dx_hbtp_p_limit(s);
     out->cipher_ = s->desc.cipher;
     out->flags_ = (uint8_t)((out->flags_ & ~DX_HBTP_FLAG_ENCRYPTED) |
                             (out->cipher_ ? DX_HBTP_FLAG_ENCRYPTED : 0));
+    if (s->stuck_) s->hub_->changed_(s);
     return DX_HBTP_OK;
 }
 
@@ -2472,7 +3003,6 @@ static int64_t dx_hbtp_p_run(dx_hbtp_session *s, const uint8_t *p, size_t size)
 {
     const bool plain = !DX_HBTP_P_SMALL && s->desc.router && !s->desc.cipher &&
                        !s->desc.require_checksum;
-    const size_t room = DX_HBTP_REPLY_ROOM + 2 * dx_hbtp_p_tag(s->desc.out);
     dx_hbtp_frame frame;
     size_t used = 0;
     s->budget_ = s->desc.max_frames;
@@ -2485,7 +3015,9 @@ static int64_t dx_hbtp_p_run(dx_hbtp_session *s, const uint8_t *p, size_t size)
         got = dx_hbtp_p_next_frame(s, p, size, &used, &frame);
         if (!got) break;
         s->state = DX_HBTP_WANTS_OUTPUT;
-        if (dx_hbtp_out_room(s->desc.out) < room) break;
+        if ((got < 0 || dx_hbtp_p_is_request(frame.opcode, frame.flags)) &&
+            !dx_hbtp_p_can_answer(s, got < 0))
+            break;
         if (got < 0) return dx_hbtp_p_fail(s, (int)got, &frame);
         s->state = DX_HBTP_WANTS_TURN;
         if (!s->budget_) break;
@@ -2511,19 +3043,41 @@ static void dx_hbtp_p_clock(dx_hbtp_session *s, uint64_t now_ns, bool heard)
     s->clocked_ = true;
 }
 
+/* A frame of which a part is here must become whole in time: who sends a byte now and then must not
+   hold memory for ever. The clock stands while a whole frame waits for us. */
+static bool dx_hbtp_p_is_late(const dx_hbtp_session *s, uint64_t now_ns)
+{
+    return s->partial_ && now_ns >= s->begun_ns_ && now_ns - s->begun_ns_ >= s->desc.frame_ns;
+}
+
+/* After a feed that dispatched something (or not): has a frame begun, and when? */
+static void dx_hbtp_p_watch_frame(dx_hbtp_session *s, bool dispatched)
+{
+    const bool partial = s->state == DX_HBTP_WANTS_INPUT && (s->held_ || s->left_);
+    if (partial && (dispatched || !s->partial_)) s->begun_ns_ = s->now_ns_;
+    s->partial_ = partial;
+}
+
 DX_HBTP_API int64_t dx_hbtp_feed(dx_hbtp_session *s, const void *bytes, size_t size,
                                  uint64_t now_ns)
 {
     static const uint8_t nothing = 0;
     const uint8_t *p = bytes ? (const uint8_t *)bytes : &nothing;
+    uint64_t frames;
     int64_t used;
     if (!s || (!bytes && size) || s->feeding_) return DX_HBTP_EINVAL;
     if (s->state == DX_HBTP_CLOSED) return s->error ? s->error : DX_HBTP_ECANCELED;
-    dx_hbtp_p_clock(s, now_ns, size > 0);
+    dx_hbtp_p_clock(s, now_ns, size > s->left_); /* bytes that come again are no sign of life */
+    frames = s->counters.frames;
     s->feeding_ = true;
+    dx_hbtp_p_tell_peer(s);
+    if (s->stuck_) s->hub_->changed_(s);
     used = dx_hbtp_p_run(s, p, size);
     s->feeding_ = false;
-    return used;
+    if (s->state == DX_HBTP_CLOSED) return used;
+    if (size) s->left_ = size - (size_t)used;
+    dx_hbtp_p_watch_frame(s, s->counters.frames != frames);
+    return dx_hbtp_p_is_late(s, now_ns) ? dx_hbtp_p_fail(s, DX_HBTP_ETIMEDOUT, NULL) : used;
 }
 
 static void dx_hbtp_p_expire(dx_hbtp_session *s, uint64_t now_ns)
@@ -2549,9 +3103,11 @@ static uint64_t dx_hbtp_p_keep_alive(dx_hbtp_session *s, uint64_t now_ns)
             (void)dx_hbtp_p_fail(s, DX_HBTP_ETIMEDOUT, NULL);
             return UINT64_MAX;
         }
+        const size_t limit = dx_hbtp_p_all_room(s);
         /* Where the buffer is full the peer does not read: that is silence too. */
         (void)dx_hbtp_write_frame(s->desc.out, DX_HBTP_OP_PING, DX_HBTP_FLAG_EXPECTS_RESPONSE, 0,
                                   NULL, 0);
+        s->desc.out->limit_ = limit;
         s->pinged_ = true;
         s->pinged_ns_ = since = now_ns;
     }
@@ -2564,17 +3120,27 @@ DX_HBTP_API uint64_t dx_hbtp_tick(dx_hbtp_session *s, uint64_t now_ns)
     if (!s || s->state == DX_HBTP_CLOSED) return UINT64_MAX;
     dx_hbtp_p_clock(s, now_ns, false);
     if (now_ns >= s->next_deadline_ns_) dx_hbtp_p_expire(s, now_ns);
+    if (s->state != DX_HBTP_CLOSED && dx_hbtp_p_is_late(s, now_ns))
+        (void)dx_hbtp_p_fail(s, DX_HBTP_ETIMEDOUT, NULL);
     if (s->desc.keepalive_ns && s->state != DX_HBTP_CLOSED) next = dx_hbtp_p_keep_alive(s, now_ns);
     if (s->state == DX_HBTP_CLOSED) return UINT64_MAX;
+    dx_hbtp_p_tell_peer(s);
+    if (s->stuck_) s->hub_->changed_(s);
+    if (s->partial_ && s->desc.frame_ns <= UINT64_MAX - s->begun_ns_ &&
+        s->begun_ns_ + s->desc.frame_ns < next)
+        next = s->begun_ns_ + s->desc.frame_ns;
     return next < s->next_deadline_ns_ ? next : s->next_deadline_ns_;
 }
 
 DX_HBTP_API int dx_hbtp_close(dx_hbtp_session *s, uint16_t status, const char *text)
 {
+    size_t limit;
     int error;
     if (!s) return DX_HBTP_EINVAL;
     if (s->state == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
+    limit = dx_hbtp_p_all_room(s);
     error = dx_hbtp_write_close(s->desc.out, status, text);
+    s->desc.out->limit_ = limit;
     if (!error) dx_hbtp_p_shut(s, DX_HBTP_OK, NULL);
     return error;
 }
@@ -2606,6 +3172,9 @@ static int64_t dx_hbtp_p_zstd_unpack(void *user, const void *in, size_t size, vo
     const unsigned long long stated = ZSTD_getFrameContentSize(in, size);
     const unsigned dictionary = ZSTD_getDictID_fromFrame(in, size);
     size_t n;
+    /* zstd takes a skippable frame for an empty one. */
+    if (size < 4 || dx_hbtp_p_load32((const uint8_t *)in) != ZSTD_MAGICNUMBER)
+        return DX_HBTP_ECORRUPT;
     if (stated == ZSTD_CONTENTSIZE_ERROR || stated == ZSTD_CONTENTSIZE_UNKNOWN)
         return DX_HBTP_ECORRUPT;
     if (stated > capacity) return DX_HBTP_ETOOBIG;
@@ -2701,7 +3270,9 @@ DX_HBTP_API const char *dx_hbtp_headers_find(const dx_hbtp_headers *h, const cha
                                              size_t *value_size)
 {
     const size_t n = dx_hbtp_p_length(name);
-    const char *p = h->text, *const end = p + h->size;
+    const char *p = h->text, *end;
+    if (!h->size) return NULL; /* then text may be NULL */
+    end = p + h->size;
     while (p < end) {
         const char *stop = p, *next;
         size_t i = 0;
@@ -2755,6 +3326,7 @@ DX_HBTP_API int dx_hbtp_limiter_init(dx_hbtp_limiter *l, const dx_hbtp_limiter_d
     if (l->interval_ns_ > UINT64_MAX / 4 / burst) return DX_HBTP_EINVAL;
     l->slack_ns_ = l->interval_ns_ * (burst - 1);
     l->window_ = desc->window;
+    l->seed_ = desc->seed;
     if (!desc->memory) return DX_HBTP_OK;
     for (l->sets_ = 1; desc->memory_size / set / 2 >= l->sets_ && l->sets_ < 1u << 24;)
         l->sets_ *= 2;
@@ -2776,8 +3348,8 @@ static struct dx_hbtp_p_meter *dx_hbtp_p_meter_of(dx_hbtp_limiter *l, uint64_t k
     uint32_t hash;
     unsigned i;
     if (!l->sets_) return &l->one_;
-    hash = ((uint32_t)(key & UINT32_MAX) ^ (uint32_t)(key >> 32)) * 0x9e3779b1u;
-    set = l->meters_ + (size_t)(hash >> 8 & (l->sets_ - 1)) * DX_HBTP_P_WAYS;
+    hash = dx_hbtp_p_keyed_hash(l->seed_, key);
+    set = l->meters_ + (size_t)(hash & (l->sets_ - 1)) * DX_HBTP_P_WAYS;
     least = set;
     for (i = 0; i < DX_HBTP_P_WAYS; i++) {
         if (set[i].key == key) return &set[i];
@@ -2875,7 +3447,6 @@ DX_HBTP_API int dx_hbtp_cors_before(const dx_hbtp_cors *cors, const char *method
 }
 
 /* >>sha-256 (FIPS 180-4) ----------------------------------------------- */
-static uint32_t dx_hbtp_p_rotate(uint32_t v, unsigned n) { return v >> n | v << (32 - n); }
 
 #define DX_HBTP_P_SIXTEEN(x)                                                                       \
     x(0) x(1) x(2) x(3) x(4) x(5) x(6) x(7) x(8) x(9) x(10) x(11) x(12) x(13) x(14) x(15)

@@ -46,13 +46,13 @@
         on every backend. Operations on the same side of a descriptor (accept, recv and read; or
         connect, send, write and shutdown) run one after the other in the order of their start.
 
-    GUARANTEES  No allocation, no global, no printing; no thread that is not asked for. Never blocks
-                but in wait, turn, run and close. No descriptor of its own survives exec. SIGPIPE
-                is never raised by a socket. docs/REACTOR.md numbers what holds on every backend.
+    GUARANTEES  No allocation, no global, no printing; no thread but those of groups and, where the
+                system has no other way to files, of desc.file_threads. Never blocks but in wait,
+                turn, run and close. No descriptor of its own survives exec. SIGPIPE is never raised
+                by a socket. docs/REACTOR.md numbers what holds on every backend.
     LIMITS      desc.pending_max operations and desc.descriptors_max descriptors at a time; 2^31-1
-                bytes an operation; one thread opens, uses and closes a reactor (post, wake and
-                stop may come from any). Descriptors for accept, connect and stream reads and
-                writes must be non-blocking (those made here are).
+                bytes an operation; one thread uses and closes a reactor, not necessarily the one
+                that opened it (post, wake and stop may come from any).
     CONFIG      DX_REACTOR_STATIC, DX_REACTOR_API, DX_REACTOR_ASSERT(c), DX_REACTOR_MEMCPY,
                 DX_REACTOR_MEMSET; DX_REACTOR_FILE_THREADS: most of them, 64; 0: without that code
     ERRORS      dx_reactor_error: 0 = ok, negative = reason; results of operations are -errno
@@ -187,6 +187,8 @@ typedef struct dx_reactor_simulator {
     const struct dx_reactor_p_backend *backend_;
 } dx_reactor_simulator;
 
+#define DX_REACTOR_NO_THREADS UINT32_MAX /* desc.file_threads */
+
 typedef struct dx_reactor_desc {
     void    *memory;          /* required, any alignment; borrowed until dx_reactor_close() */
     size_t   memory_size;     /* bytes; at least dx_reactor_memory_size() */
@@ -207,8 +209,9 @@ typedef struct dx_reactor_desc {
                                  io_uring may be some ahead before it is told to stop */
     uint32_t spin_ns;         /* a wait looks for so long, on a busy CPU, before it sleeps; 0 = it
                                  sleeps at once */
-    uint32_t file_threads;    /* where the system has no other way (epoll, kqueue; IOCP: fsync), so
-                                 many threads read, write and sync files; at most 64; 0: those
+    uint32_t file_threads;    /* where the system has no other way (epoll, kqueue; IOCP: fsync),
+                                 threads read, write and sync files, made as operations need them,
+                                 so many at most; 0 = 4; at most 64; DX_REACTOR_NO_THREADS: those
                                  operations end with -ENOTSUP there. Nothing blocks the loop */
     dx_reactor_simulator *simulator; /* of DX_REACTOR_BACKEND_SIMULATED; borrowed until close */
 } dx_reactor_desc;
@@ -244,6 +247,8 @@ typedef struct dx_reactor_p_ring { /* the io_uring backend */
     uint32_t  sq_mask, sq_count, cq_mask, tail, features, setup_flags;
     uint32_t  sqpoll_idle_ms;
     uint32_t  wake_armed; /* polls of the wake descriptor that are in the kernel */
+    int32_t   seekable;   /* one more than the descriptor last found to have offsets; 0: none */
+    bool      disabled;   /* until its first use, whose thread is its own from then on */
     bool      no_multishot;
     bool      zero_copy;  /* of 6.0 */
     bool      no_reports; /* before 6.2 a send does not say whether it copied */
@@ -271,17 +276,21 @@ struct dx_reactor { /* caller-allocated; every field is private; not to be moved
     uint32_t  buffers_, buffer_size_, buffers_each_, held_;
     uint64_t now_;
     uint32_t bucket_mask_, fd_free_, fd_retry_;
+    uint32_t fd_later_;        /* as fd_retry_, of operations that wait until a thread is free: */
+    bool     later_due_;       /* one may be */
     uint16_t generation_;
     uint32_t pending_, pending_max_, budget_, spin_ns_;
     uint64_t submitted_; /* as stats.started was at the last submit */
     uint32_t changes_; /* kqueue: collected for the next wait */
     uint32_t behind_; /* operations that wait for another one of their descriptor */
+    uint64_t patience_ns_; /* io_uring: a wait for several completions looks so soon */
+    uint32_t closes_; /* terminal completions of closes that are queued */
     uint32_t post_mask_, post_head_, more_head_, more_count_;
     int      poll_fd_, wake_fd_, sys_errno_, trying_;
     bool     open_, in_callback_, closing_, no_pwait2_, done_turn_, more_due_;
     void   (*flush_)(dx_reactor *r); /* not NULL: to be called before a wait */
     void    *peers_;
-    struct dx_reactor_p_files *files_; /* NULL: desc.file_threads is 0 */
+    struct dx_reactor_p_files *files_; /* NULL: desc.file_threads is DX_REACTOR_NO_THREADS */
     uint8_t  apart1_[64]; /* what other threads write is on cache lines of its own */
     uint32_t post_tail_;
     uint8_t  apart2_[64];
@@ -388,8 +397,8 @@ DX_REACTOR_API int dx_reactor_send(dx_reactor *r, dx_op *op, int fd, const void 
 /* The same, without a copy where the system can: io_uring from Linux 6.2 on. Elsewhere, and where
    the kernel declines, a plain send. One completion, when the data is sent and the kernel has let
    go of the buffer, which on TCP is when the peer has acknowledged it. Pays from some 10 KB on, not
-   over loopback, which copies. A cancel does not end it while the kernel has the buffer; a close of
-   its descriptor or of the reactor does, by a reset. */
+   over loopback, which copies. A cancel, a deadline or a close resets the connection while the
+   kernel has the buffer: a peer that does not read cannot keep it. */
 DX_REACTOR_API int dx_reactor_send_zero_copy(dx_reactor *r, dx_op *op, int fd, const void *data,
                                              uint32_t size);
 /* One datagram. The caller's until it is handed over, then the reactor's until the completion. */
@@ -397,10 +406,14 @@ typedef struct dx_reactor_datagram {
     void              *data;
     uint32_t           size;    /* bytes at data */
     dx_reactor_address address; /* of the sender, or the receiver; size 0: the connected one */
-    uint64_t           system_[10];
+    uint32_t           segment; /* received: several datagrams in one piece, of so many bytes each
+                                   but the last (UDP_GRO of Linux, asked for by setsockopt);
+                                   0: it is one */
+    uint64_t           system_[16];
 } dx_reactor_datagram;
 
-/* Result: bytes, 0 included; -EMSGSIZE: there were more than d->size, the rest is lost. */
+/* Result: bytes, 0 included; -EMSGSIZE: there were more than d->size, the rest is lost. The system
+   joins datagrams where the socket has UDP_GRO: d->segment says where one ends. */
 DX_REACTOR_API int dx_reactor_recvfrom(dx_reactor *r, dx_op *op, int fd, dx_reactor_datagram *d);
 /* Result: d->size or an error, whole or not at all. */
 DX_REACTOR_API int dx_reactor_sendto(dx_reactor *r, dx_op *op, int fd, dx_reactor_datagram *d);
@@ -430,8 +443,9 @@ DX_REACTOR_API int dx_reactor_timer_at(dx_reactor *r, dx_op *op, uint64_t when_n
 DX_REACTOR_API int dx_reactor_timer_move(dx_reactor *r, dx_op *op, uint64_t when_ns);
 /* Limit a pending accept (one-shot), connect, recv, send, stream read or write, poll or receive:
    after delay_ns it is cancelled and ends with -ETIMEDOUT in place of -ECANCELED. `op` is an
-   operation of its own; result 0: it struck, -ECANCELED: the target ended first. One per target;
-   EINVAL for other targets, ENOTFOUND when the target is not pending any more. */
+   operation of its own and ends directly behind its target; result 0: the target timed out,
+   -ECANCELED: it ended otherwise. One per target; EINVAL for other targets, ENOTFOUND when the
+   target is not pending any more. */
 DX_REACTOR_API int dx_reactor_deadline(dx_reactor *r, dx_op *op, dx_op *target, uint64_t delay_ns);
 /* Take up to `count` messages that dx_reactor_post() sent. Result: how many are in messages[]. */
 DX_REACTOR_API int dx_reactor_receive(dx_reactor *r, dx_op *op, dx_reactor_message *messages,
@@ -444,7 +458,8 @@ DX_REACTOR_API int dx_reactor_receive(dx_reactor *r, dx_op *op, dx_reactor_messa
 DX_REACTOR_API int dx_reactor_cancel(dx_reactor *r, dx_op *op);
 
 /* Before close(2) of a descriptor that operations were started on and that dx_reactor_close_fd()
-   does not close: drop what is known of it. EAGAIN: operations on it are pending. */
+   does not close: drop what is known of it, and its place among desc.descriptors_max. EAGAIN:
+   operations on it are pending. */
 DX_REACTOR_API int dx_reactor_forget(dx_reactor *r, int fd);
 
 /* The monotonic clock, in ns, as it was when the last wait or turn returned from the kernel. */
@@ -726,6 +741,7 @@ enum { /* dx_op.state_ */
     DX_REACTOR_P_WAITING,   /* in a descriptor's list, behind another */
     DX_REACTOR_P_ACTIVE,    /* in a descriptor's list, the backend works on it */
     DX_REACTOR_P_TIMING,    /* in the wheel */
+    DX_REACTOR_P_STRUCK,    /* a deadline that left the wheel: it ends behind its target */
     DX_REACTOR_P_RECEIVING, /* in the list of receivers */
     DX_REACTOR_P_DONE       /* in the queue of completions */
 };
@@ -734,7 +750,7 @@ enum { /* dx_op.flags_ */
     DX_REACTOR_P_F_MULTISHOT   = 1,
     DX_REACTOR_P_F_CANCEL      = 2,   /* the caller asked for its end */
     DX_REACTOR_P_F_TIMED_OUT   = 4,   /* a deadline did */
-    DX_REACTOR_P_F_LIMITED     = 8,   /* offset_ is the deadline's dx_op */
+    DX_REACTOR_P_F_LIMITED     = 8,   /* offset_ is the deadline's dx_op, until both end */
     DX_REACTOR_P_F_STALLED     = 32,  /* active, to be issued by the next retry */
     DX_REACTOR_P_F_CANCEL_OWED = 64,  /* io_uring: no room for the cancel entry yet */
     DX_REACTOR_P_F_POLLING     = 128, /* io_uring: waits for readiness, then is issued again */
@@ -756,10 +772,16 @@ enum { /* dx_reactor_p_fd.flags */
     DX_REACTOR_P_FD_SKIPS      = 64, /* IOCP: what succeeds at once posts no completion */
     DX_REACTOR_P_FD_TELLS      = 128, /* epoll: TCP, so a short receive has emptied it, */
     DX_REACTOR_P_FD_ENDING     = 256, /* unless its end is behind that, or an urgent byte; */
-    DX_REACTOR_P_FD_EMPTY      = 512  /* it is: wait for an event, do not try */
+    DX_REACTOR_P_FD_EMPTY      = 512, /* it is: wait for an event, do not try */
+    DX_REACTOR_P_FD_SEEKABLE   = 1024, /* io_uring: offsets mean something there */
+    DX_REACTOR_P_FD_UNSURE     = 2048, /* nothing was pending since it was registered: it may have
+                                          been closed, and the number be another's */
+    DX_REACTOR_P_FD_BLOCKING   = 4096 /* a blocking stream: look before each call */
 };
 
+enum { DX_REACTOR_P_PIPE = 512 }; /* bytes that a writable pipe takes without blocking, by POSIX */
 enum { DX_REACTOR_P_TRIES = 16 }; /* system calls for one operation at a time */
+enum { DX_REACTOR_P_SEVERAL = 64, DX_REACTOR_P_PATIENCE_NS = 5000000 }; /* of a wait for several */
 
 /* What is pending on one descriptor. The lists are circular; the first of reads and of writes is
    active, the others wait for it. Indices are one more than the position in fds_; 0 is none. */
@@ -796,7 +818,8 @@ typedef struct dx_reactor_p_backend {
     int32_t (*shutdown)(dx_reactor *r, int fd); /* the end of what is sent: 0 or -errno */
     int32_t (*close_fd)(dx_reactor *r, int fd);
     /* For dx_reactor_p_ready_issue(): one system call that does not block; after BLOCKED, have the
-       system tell when to try again (NULL: it will). */
+       system tell when to try again (NULL: it will). arm: 0, -errno, or 1: it will, the descriptor
+       is still the one that was registered before. */
     int32_t (*attempt)(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op);
     int32_t (*arm)(dx_reactor *r, dx_reactor_p_fd *e);
     uint64_t (*clock)(const dx_reactor *r); /* NULL: the system's monotonic clock; ns */
@@ -1067,9 +1090,13 @@ typedef struct dx_reactor_p_files { /* of threads that read and write files; the
     uint64_t        threads[DX_REACTOR_FILE_THREADS + 1];
 #endif
     dx_op  **ring;
-    uint32_t mask, head, tail, count; /* of the ring; threads that were made */
-    bool     stop;
+    uint32_t mask, head, tail; /* of the ring */
+    uint32_t count, limit;     /* threads: that were made, at most */
+    uint32_t idle;             /* that wait for work, */
+    bool     stop;             /* but not for more */
 } dx_reactor_p_files;
+
+enum { DX_REACTOR_P_FILES_RING = 1024 }; /* operations that threads have or will take next */
 
 /* The next `count` times `size` bytes; memory NULL: they are only counted. */
 static void *dx_reactor_p_place(uint8_t *memory, uint64_t *used, uint32_t count, size_t size)
@@ -1085,13 +1112,16 @@ static size_t dx_reactor_p_plan(dx_reactor *r, const dx_reactor_desc *d, uint8_t
     const uint32_t most = (uint32_t)1 << 24;
     const uint32_t fds = d->descriptors_max ? d->descriptors_max : 1024;
     const uint32_t align = d->buffers ? DX_REACTOR_P_PAGE : DX_REACTOR_P_ALIGN;
-    uint32_t i;
+    const bool files = DX_REACTOR_FILE_THREADS > 0 && d->file_threads != DX_REACTOR_NO_THREADS;
+    uint32_t i, lent;
     uint64_t used = 0;
     if (fds > most || d->posts_max > most || d->queue_entries > 32768 || d->budget > most ||
         d->completion_entries > most || d->buffers > 32768 || d->buffer_size > most ||
-        d->file_threads > DX_REACTOR_FILE_THREADS || (d->file_threads && d->pending_max > most))
+        (files && d->file_threads > DX_REACTOR_FILE_THREADS))
         return 0;
     r->pending_max_ = d->pending_max ? d->pending_max : 16384;
+    lent = DX_REACTOR_P_FILES_RING;
+    if (lent > r->pending_max_) lent = r->pending_max_;
     r->budget_ = d->budget ? d->budget : 256;
     r->post_mask_ = dx_reactor_p_power_of_two(d->posts_max ? d->posts_max : 256) - 1;
     r->bucket_mask_ = dx_reactor_p_power_of_two(fds - fds / 8 * 3) - 1; /* at most 1.6 in each */
@@ -1105,10 +1135,10 @@ static size_t dx_reactor_p_plan(dx_reactor *r, const dx_reactor_desc *d, uint8_t
                                                         sizeof *r->cells_);
     r->buckets_ = (uint32_t *)dx_reactor_p_place(memory, &used, r->bucket_mask_ + 1, 4);
     r->holders_ = (dx_op **)dx_reactor_p_place(memory, &used, r->buffers_, sizeof *r->holders_);
-    if (d->file_threads)
+    if (files)
         r->files_ = (dx_reactor_p_files *)dx_reactor_p_place(
             memory, &used, 1, sizeof *r->files_ +
-            sizeof(dx_op *) * dx_reactor_p_power_of_two(r->pending_max_));
+            sizeof(dx_op *) * dx_reactor_p_power_of_two(lent));
     if (memory) DX_REACTOR_MEMSET(memory, 0, (size_t)used);
     r->events_ = dx_reactor_p_place(memory, &used, DX_REACTOR_P_EVENTS, sizeof(dx_reactor_p_event));
     r->spare_ = (uint16_t *)dx_reactor_p_place(memory, &used, r->buffers_, sizeof *r->spare_);
@@ -1182,6 +1212,7 @@ static void dx_reactor_p_fd_release(dx_reactor *r, dx_reactor_p_fd *e)
 static void dx_reactor_p_fd_fresh(dx_reactor *r, int fd)
 {
     dx_reactor_p_fd *e = dx_reactor_p_fd_find(r, fd);
+    if (r->ring_.seekable == fd + 1) r->ring_.seekable = 0;
     if (!e || !dx_reactor_p_fd_idle(e)) return;
     e->flags &= DX_REACTOR_P_FD_RETRY;
     dx_reactor_p_fd_release(r, e);
@@ -1191,10 +1222,23 @@ static void dx_reactor_p_fd_fresh(dx_reactor *r, int fd)
 static void dx_reactor_p_retry_later(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op, uint16_t flag)
 {
     op->flags_ |= flag;
-    if (e->flags & DX_REACTOR_P_FD_RETRY) return;
+    if (e->flags & DX_REACTOR_P_FD_RETRY) {
+        r->later_due_ |= r->fd_later_ != 0; /* it may be in that list */
+        return;
+    }
     e->flags |= DX_REACTOR_P_FD_RETRY;
     e->retry = r->fd_retry_;
     r->fd_retry_ = (uint32_t)(e - r->fds_) + 1;
+}
+
+/* The operation is issued again when a thread has become free. */
+static void dx_reactor_p_retry_when_free(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
+{
+    op->flags_ |= DX_REACTOR_P_F_STALLED;
+    if (e->flags & DX_REACTOR_P_FD_RETRY) return;
+    e->flags |= DX_REACTOR_P_FD_RETRY;
+    e->retry = r->fd_later_;
+    r->fd_later_ = (uint32_t)(e - r->fds_) + 1;
 }
 
 /* >>queues ------------------------------------------------------------- */
@@ -1409,25 +1453,35 @@ static void dx_reactor_p_pool_put(dx_reactor *r, uint32_t id)
 }
 
 /* >>finish ------------------------------------------------------------- */
-/* Queue the terminal completion of an operation that is in no list any more. */
+/* Queue a terminal completion. offset_ of a queued operation: the result below, and above it the
+   number of completions with F_MORE that were queued before; dx_reactor_p_next() compares it. */
+static void dx_reactor_p_queue(dx_reactor *r, dx_op *op, int32_t result)
+{
+    const uint32_t before = r->more_head_ + r->more_count_;
+    op->offset_ = (uint64_t)before << 32 | (uint32_t)result;
+    op->state_ = DX_REACTOR_P_DONE;
+    r->closes_ += op->kind_ == DX_REACTOR_P_CLOSE;
+    dx_reactor_p_list_push(&r->done_, op);
+}
+
+/* Queue the terminal completion of an operation that is in no list any more, and behind it that of
+   its deadline. */
 static void dx_reactor_p_finish(dx_reactor *r, dx_op *op, int32_t result)
 {
     uint32_t id = 0, held = dx_reactor_p_pooled(op) ? op->u_.bytes.size : 0;
+    dx_op *deadline = NULL;
     DX_REACTOR_ASSERT(op->state_ != DX_REACTOR_P_IDLE && op->state_ != DX_REACTOR_P_DONE);
     if (result == -ECANCELED && (op->flags_ & DX_REACTOR_P_F_TIMED_OUT)) result = -ETIMEDOUT;
     for (; held && id < r->buffers_; id++) /* buffers of nobody have the reactor's address */
         if (r->holders_[id] == op) r->holders_[id] = (dx_op *)(void *)r;
-    if (op->flags_ & DX_REACTOR_P_F_MULTISHOT) op->u_.bytes.size = r->more_head_ + r->more_count_;
-    op->state_ = DX_REACTOR_P_DONE;
-    dx_reactor_p_list_push(&r->done_, op);
-    if (op->flags_ & DX_REACTOR_P_F_LIMITED) { /* it ended before its deadline */
-        dx_op *deadline = (dx_op *)(uintptr_t)op->offset_;
-        dx_reactor_p_timer_remove(r, deadline);
-        deadline->state_ = DX_REACTOR_P_DONE;
-        deadline->offset_ = (uint32_t)-ECANCELED;
-        dx_reactor_p_list_push(&r->done_, deadline);
-    }
-    op->offset_ = (uint32_t)result;
+    if (op->flags_ & DX_REACTOR_P_F_LIMITED) deadline = (dx_op *)(uintptr_t)op->offset_;
+    op->flags_ &= (uint16_t)~DX_REACTOR_P_F_LIMITED;
+    dx_reactor_p_queue(r, op, result);
+    if (!deadline) return;
+    DX_REACTOR_ASSERT(deadline->kind_ == DX_REACTOR_P_DEADLINE && deadline->u_.target == op);
+    if (deadline->state_ == DX_REACTOR_P_TIMING) dx_reactor_p_timer_remove(r, deadline);
+    dx_reactor_p_queue(r, deadline, result == -ETIMEDOUT &&
+                                    (op->flags_ & DX_REACTOR_P_F_TIMED_OUT) ? 0 : -ECANCELED);
 }
 
 /* End an operation that is in a list of its descriptor. dx_reactor_p_settle() must follow. */
@@ -1439,6 +1493,13 @@ static void dx_reactor_p_end(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op, int32
 }
 
 #if !defined(_WIN32)
+/* In system_ of a datagram: the message header, its only piece, and room for two control messages,
+   a time stamp's and a segment size's. */
+enum {
+    DX_REACTOR_P_CONTROL = sizeof(struct msghdr) + sizeof(struct iovec),
+    DX_REACTOR_P_CONTROL_SIZE = sizeof(((dx_reactor_datagram *)0)->system_) - DX_REACTOR_P_CONTROL
+};
+
 /* The message header of a datagram, where the kernel wants it. */
 static void dx_reactor_p_address_message(dx_reactor_datagram *d, bool receiving)
 {
@@ -1451,9 +1512,30 @@ static void dx_reactor_p_address_message(dx_reactor_datagram *d, bool receiving)
     m.msg_iovlen = 1;
     m.msg_namelen = receiving ? (socklen_t)sizeof d->address.bytes : (socklen_t)d->address.size;
     m.msg_name = m.msg_namelen ? d->address.bytes : NULL;
+    if (receiving) {
+        d->segment = 0;
+        m.msg_control = (uint8_t *)d->system_ + DX_REACTOR_P_CONTROL;
+        m.msg_controllen = DX_REACTOR_P_CONTROL_SIZE;
+    }
     DX_REACTOR_MEMCPY(d->system_, &m, sizeof m);
     DX_REACTOR_MEMCPY((uint8_t *)d->system_ + sizeof m, &piece, sizeof piece);
 }
+
+#if defined(__linux__)
+/* The segment size among the control messages that came; 0: none. */
+static uint32_t dx_reactor_p_segment(struct msghdr *m)
+{
+    struct cmsghdr *c = CMSG_FIRSTHDR(m);
+    for (; c; c = CMSG_NXTHDR(m, c)) {
+        int size = 0;
+        if (c->cmsg_level != IPPROTO_UDP || c->cmsg_type != 104 /* UDP_GRO */) continue;
+        if (c->cmsg_len < CMSG_LEN(sizeof size)) continue;
+        DX_REACTOR_MEMCPY(&size, CMSG_DATA(c), sizeof size);
+        return size > 0 ? (uint32_t)size : 0;
+    }
+    return 0;
+}
+#endif
 
 /* Where a datagram was received: who sent it, and is it whole? */
 static int32_t dx_reactor_p_came(const dx_op *op, int32_t result)
@@ -1463,6 +1545,10 @@ static int32_t dx_reactor_p_came(const dx_op *op, int32_t result)
     if (op->kind_ != DX_REACTOR_P_RECVFROM || result < 0) return result;
     DX_REACTOR_MEMCPY(&m, d->system_, sizeof m);
     d->address.size = (uint32_t)m.msg_namelen;
+#if defined(__linux__)
+    d->segment = dx_reactor_p_segment(&m);
+    if (d->segment >= (uint32_t)result) d->segment = 0; /* a single one */
+#endif
     return (m.msg_flags & MSG_TRUNC) ? -EMSGSIZE : result;
 }
 #endif
@@ -1517,6 +1603,7 @@ static void dx_reactor_p_settle(dx_reactor *r, dx_reactor_p_fd *e)
         if (e->lists[0] || e->lists[1] || op->next_ != op) return;
         DX_REACTOR_ASSERT(op->kind_ == DX_REACTOR_P_CLOSE);
         dx_reactor_p_detach(r, e);
+        if (r->ring_.seekable == e->fd + 1) r->ring_.seekable = 0;
         result = r->backend_->close_fd(r, e->fd);
         e->flags &= DX_REACTOR_P_FD_RETRY;
         dx_reactor_p_end(r, e, op, result);
@@ -1563,6 +1650,7 @@ static int dx_reactor_p_cancel(dx_reactor *r, dx_op *op)
     case DX_REACTOR_P_IDLE:
         return DX_REACTOR_ENOTFOUND;
     case DX_REACTOR_P_DONE:
+    case DX_REACTOR_P_STRUCK:
         return DX_REACTOR_EALREADY;
     case DX_REACTOR_P_TIMING:
         dx_reactor_p_timer_remove(r, op);
@@ -1584,14 +1672,9 @@ static int dx_reactor_p_cancel(dx_reactor *r, dx_op *op)
     return DX_REACTOR_OK;
 }
 
-/* Issue again what found no room: entries of a full queue, accepts and sends that took their
-   share. Whatever stalls anew waits for the next call. */
-static void dx_reactor_p_retry(dx_reactor *r)
+/* Issue again what stalled on the descriptors of a list. */
+static void dx_reactor_p_retry_list(dx_reactor *r, uint32_t index)
 {
-    uint32_t index;
-    if (r->flush_) r->flush_(r);
-    index = r->fd_retry_;
-    r->fd_retry_ = 0;
     while (index) {
         dx_reactor_p_fd *e = &r->fds_[index - 1];
         int side;
@@ -1610,6 +1693,23 @@ static void dx_reactor_p_retry(dx_reactor *r)
         }
         dx_reactor_p_settle(r, e);
     }
+}
+
+/* Issue again what found no room: entries of a full queue, accepts and sends that took their
+   share, files for which no thread was free. Whatever stalls anew waits for the next call. */
+static void dx_reactor_p_retry(dx_reactor *r)
+{
+    uint32_t index, later = 0;
+    if (r->flush_) r->flush_(r);
+    index = r->fd_retry_;
+    r->fd_retry_ = 0;
+    if (r->later_due_) {
+        later = r->fd_later_;
+        r->fd_later_ = 0;
+        r->later_due_ = false;
+    }
+    dx_reactor_p_retry_list(r, later);
+    dx_reactor_p_retry_list(r, index);
 }
 
 /* Let parked operations have the buffers that are free. */
@@ -1720,7 +1820,8 @@ enum {
 
 enum {
     DX_REACTOR_P_SETUP_SQPOLL = 1 << 1, DX_REACTOR_P_SETUP_CQSIZE = 1 << 3,
-    DX_REACTOR_P_SETUP_CLAMP = 1 << 4, DX_REACTOR_P_SETUP_SUBMIT_ALL = 1 << 7,
+    DX_REACTOR_P_SETUP_CLAMP = 1 << 4, DX_REACTOR_P_SETUP_R_DISABLED = 1 << 6,
+    DX_REACTOR_P_SETUP_SUBMIT_ALL = 1 << 7,
     DX_REACTOR_P_SETUP_COOP_TASKRUN = 1 << 8, DX_REACTOR_P_SETUP_TASKRUN_FLAG = 1 << 9,
     DX_REACTOR_P_SETUP_SINGLE_ISSUER = 1 << 12, DX_REACTOR_P_SETUP_DEFER_TASKRUN = 1 << 13,
 
@@ -1735,7 +1836,8 @@ enum {
     DX_REACTOR_P_CQE_BUFFER = 1, DX_REACTOR_P_CQE_MORE = 2, DX_REACTOR_P_CQE_NOTIFY = 8,
     DX_REACTOR_P_ACCEPT_MULTI = 1, DX_REACTOR_P_RECV_MULTI = 2, DX_REACTOR_P_SEND_REPORT = 8,
     DX_REACTOR_P_SQE_BUFFER_SELECT = 1 << 5,
-    DX_REACTOR_P_REGISTER_PROBE = 8, DX_REACTOR_P_REGISTER_POOL = 22
+    DX_REACTOR_P_REGISTER_PROBE = 8, DX_REACTOR_P_REGISTER_ENABLE = 12,
+    DX_REACTOR_P_REGISTER_POOL = 22
 };
 
 /* user_data of entries that are no operation; the addresses of operations are larger. */
@@ -1756,6 +1858,18 @@ static bool dx_reactor_p_uring_empty(const dx_reactor_p_ring *g)
     return *g->cq_head == __atomic_load_n(g->cq_tail, __ATOMIC_ACQUIRE);
 }
 
+/* The ring belongs to one thread (SINGLE_ISSUER): to the one that uses it first, not to the one
+   that opened it. 0 or -errno. */
+static int dx_reactor_p_uring_enable(dx_reactor *r)
+{
+    if (!r->ring_.disabled) return 0;
+    if (syscall(DX_REACTOR_P_SYS_REGISTER, (long)r->poll_fd_, (long)DX_REACTOR_P_REGISTER_ENABLE,
+                NULL, 0L) < 0)
+        return -errno;
+    r->ring_.disabled = false;
+    return 0;
+}
+
 /* io_uring_enter(2). timeout_ns < 0: none. 0 or -errno; -ETIME is no error. */
 static int dx_reactor_p_uring_enter(dx_reactor *r, uint32_t min, uint32_t flags,
                                     int64_t timeout_ns)
@@ -1766,6 +1880,8 @@ static int dx_reactor_p_uring_enter(dx_reactor *r, uint32_t min, uint32_t flags,
     uint32_t count = dx_reactor_p_uring_unsubmitted(g);
     void *extra = NULL;
     size_t extra_size = 0;
+    int error = dx_reactor_p_uring_enable(r);
+    if (error) return error;
     __atomic_store_n(g->sq_tail, g->tail, __ATOMIC_RELEASE);
     if (g->setup_flags & DX_REACTOR_P_SETUP_SQPOLL) { /* the kernel's thread takes them, if awake */
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -1874,11 +1990,23 @@ static void dx_reactor_p_uring_fill(const dx_reactor *r, dx_reactor_p_sqe *s, co
     }
 }
 
+/* The kernel ignores the offset of a stream and would wait for data, so it is asked before: once as
+   long as something is pending, and not again for the descriptor that was asked about last. */
+static bool dx_reactor_p_uring_seekable(dx_reactor *r, dx_reactor_p_fd *e)
+{
+    if (!(e->flags & DX_REACTOR_P_FD_SEEKABLE) && r->ring_.seekable != e->fd + 1 &&
+        !dx_reactor_p_seekable(e->fd))
+        return false;
+    e->flags |= DX_REACTOR_P_FD_SEEKABLE;
+    r->ring_.seekable = e->fd + 1;
+    return true;
+}
+
 static void dx_reactor_p_uring_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     const bool at = op->kind_ == DX_REACTOR_P_PREAD || op->kind_ == DX_REACTOR_P_PWRITE;
     dx_reactor_p_sqe *s;
-    if (at && !dx_reactor_p_seekable(op->fd_)) { /* it would wait for data */
+    if (at && !dx_reactor_p_uring_seekable(r, e)) {
         dx_reactor_p_end(r, e, op, -ESPIPE);
         return;
     }
@@ -1896,14 +2024,25 @@ static void dx_reactor_p_uring_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
     }
 }
 
+/* An operation is to end while the kernel has its bytes. On a stream that may be until the peer has
+   acknowledged them, which it need not ever do: a reset of the connection makes the kernel let go.
+   It lets go of datagrams by itself. */
+static void dx_reactor_p_uring_reclaim(const dx_op *op)
+{
+    struct sockaddr none;
+    socklen_t size = sizeof(int);
+    int type = 0;
+    if (getsockopt(op->fd_, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM) return;
+    DX_REACTOR_MEMSET(&none, 0, sizeof none); /* AF_UNSPEC: disconnect */
+    connect(op->fd_, &none, sizeof none);
+}
+
 static void dx_reactor_p_uring_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     dx_reactor_p_sqe *s;
-    if ((op->flags_ & DX_REACTOR_P_F_LENT) &&
-        (r->closing_ || (e->flags & DX_REACTOR_P_FD_CLOSING))) { /* not before the peer lets it */
-        struct sockaddr none;
-        DX_REACTOR_MEMSET(&none, 0, sizeof none); /* AF_UNSPEC: disconnect */
-        connect(op->fd_, &none, sizeof none);
+    if (op->flags_ & DX_REACTOR_P_F_LENT) { /* of the send itself nothing is left to cancel */
+        dx_reactor_p_uring_reclaim(op);
+        return;
     }
     s = dx_reactor_p_uring_entry(r);
     if (!s) {
@@ -1969,7 +2108,8 @@ static bool dx_reactor_p_uring_lent(dx_reactor *r, dx_op *op, int32_t *result, u
         if (*result < 0) op->flags_ &= plain; /* it was copied, and so would be the rest */
         else if (op->flags_ & DX_REACTOR_P_F_ZERO_COPY) op->flags_ |= DX_REACTOR_P_F_UNCOPIED;
         *result = (int32_t)(size > INT32_MAX ? size : done);
-        return size > INT32_MAX || size == done;
+        if ((op->flags_ & DX_REACTOR_P_F_CANCEL) && size <= INT32_MAX) *result = -ECANCELED;
+        return size > INT32_MAX || size == done || (op->flags_ & DX_REACTOR_P_F_CANCEL);
     }
     if (*result == -EINVAL || *result == -EOPNOTSUPP) {
         if (*result == -EINVAL) r->ring_.no_reports = true;
@@ -1980,8 +2120,25 @@ static bool dx_reactor_p_uring_lent(dx_reactor *r, dx_op *op, int32_t *result, u
         if (!(flags & DX_REACTOR_P_CQE_MORE)) return true;
         if (*result < 0) op->u_.bytes.size = (uint32_t)*result;
     }
-    if (flags & DX_REACTOR_P_CQE_MORE) op->flags_ |= DX_REACTOR_P_F_LENT;
+    if (flags & DX_REACTOR_P_CQE_MORE) {
+        op->flags_ |= DX_REACTOR_P_F_LENT;
+        if (op->flags_ & DX_REACTOR_P_F_CANCEL) dx_reactor_p_uring_reclaim(op);
+    }
     return false;
+}
+
+/* A completion of a connect, the same. One that was interrupted goes on in the kernel: the next one
+   finds it under way, or made. */
+static bool dx_reactor_p_uring_connected(dx_op *op, int32_t *result)
+{
+    const bool again = op->u_.bytes.done != 0;
+    if (again && *result == -EISCONN) *result = 0;
+    if (again && (*result == -EALREADY || *result == -EINPROGRESS)) {
+        op->flags_ |= DX_REACTOR_P_F_POLLING;
+        return false;
+    }
+    op->u_.bytes.done = 1;
+    return dx_reactor_p_progress(op, result);
 }
 
 /* What a kernel completion means. True: the operation has ended, with *result. */
@@ -1989,6 +2146,9 @@ static bool dx_reactor_p_uring_judge(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
                                      int32_t *result, uint32_t flags)
 {
     bool stream = dx_reactor_p_side(op) != DX_REACTOR_P_OTHERS;
+    /* The kernel also cancels what nobody asked it to: operations of a thread that has ended, and
+       those for which a signal kept it from making one of its own threads. */
+    if (*result == -ECANCELED && !(op->flags_ & DX_REACTOR_P_F_CANCEL)) *result = -EINTR;
     if ((op->flags_ & DX_REACTOR_P_F_LENT) ||
         (op->flags_ & (DX_REACTOR_P_F_ZERO_COPY | DX_REACTOR_P_F_POLLING)) ==
             DX_REACTOR_P_F_ZERO_COPY) {
@@ -2005,7 +2165,9 @@ static bool dx_reactor_p_uring_judge(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
     } else if (op->flags_ & DX_REACTOR_P_F_MULTISHOT) {
         if (dx_reactor_p_uring_accepted(r, op, result)) return true;
         if (flags & DX_REACTOR_P_CQE_MORE) return false;
-    } else if (*result == -EAGAIN && stream && op->kind_ != DX_REACTOR_P_CONNECT) {
+    } else if (op->kind_ == DX_REACTOR_P_CONNECT) {
+        if (dx_reactor_p_uring_connected(op, result)) return true;
+    } else if (*result == -EAGAIN && stream) {
         op->flags_ |= DX_REACTOR_P_F_POLLING;
     } else {
         *result = dx_reactor_p_came(op, *result);
@@ -2053,15 +2215,21 @@ static int dx_reactor_p_uring_submit(dx_reactor *r)
 }
 
 /* For how many completions one call may wait. Waiting for several must not miss that one of them
-   asks for more work: not while operations wait behind others, and only the first few milliseconds.
+   asks for more work: not while operations wait behind others, and for a few milliseconds at first,
+   then for twice as long each time, so that nothing is found later than twice as late.
    There are as many polls of the wake descriptor: a wake completes them all, and so it ends it. */
 static uint32_t dx_reactor_p_uring_several(dx_reactor *r, uint32_t min, int64_t *timeout_ns)
 {
-    const int64_t most = 5000000;
     dx_reactor_p_ring *g = &r->ring_;
-    uint32_t several = min < 16 ? min : 16;
-    if (min <= 1 || r->behind_ || !(g->features & DX_REACTOR_P_FEAT_EXT_ARG)) several = 1;
-    else if (*timeout_ns < 0 || *timeout_ns > most) *timeout_ns = most;
+    uint32_t several = DX_REACTOR_P_SEVERAL;
+    if (several > min) several = min;
+    if (several > g->cq_mask) several = g->cq_mask;
+    if (several <= 1 || r->behind_ || !(g->features & DX_REACTOR_P_FEAT_EXT_ARG)) {
+        several = 1;
+    } else if (*timeout_ns < 0 || (uint64_t)*timeout_ns > r->patience_ns_) {
+        *timeout_ns = (int64_t)r->patience_ns_;
+        r->patience_ns_ *= 2;
+    }
     while (g->wake_armed < several) {
         dx_reactor_p_sqe *s = dx_reactor_p_uring_entry(r);
         if (!s) return g->wake_armed;
@@ -2133,7 +2301,8 @@ static int dx_reactor_p_uring_setup(dx_reactor *r, dx_reactor_p_params *p, uint3
                       DX_REACTOR_P_FEAT_FAST_POLL;
     static const uint32_t ladder[] = {
         DX_REACTOR_P_SETUP_SUBMIT_ALL | DX_REACTOR_P_SETUP_SINGLE_ISSUER |
-            DX_REACTOR_P_SETUP_DEFER_TASKRUN | DX_REACTOR_P_SETUP_TASKRUN_FLAG, /* 6.1 */
+            DX_REACTOR_P_SETUP_R_DISABLED | DX_REACTOR_P_SETUP_DEFER_TASKRUN |
+            DX_REACTOR_P_SETUP_TASKRUN_FLAG,                                    /* 6.1 */
         DX_REACTOR_P_SETUP_SUBMIT_ALL | DX_REACTOR_P_SETUP_COOP_TASKRUN |
             DX_REACTOR_P_SETUP_TASKRUN_FLAG,                                    /* 5.19 */
         DX_REACTOR_P_SETUP_SUBMIT_ALL,                                          /* 5.18 */
@@ -2188,6 +2357,7 @@ static int dx_reactor_p_uring_map(dx_reactor *r, const dx_reactor_p_params *p)
     g->tail = *g->sq_tail;
     g->features = p->features;
     g->setup_flags = p->flags;
+    g->disabled = (p->flags & DX_REACTOR_P_SETUP_R_DISABLED) != 0;
     for (i = 0; i < p->sq_entries; i++) g->sq_array[i] = i;
     return 0;
 }
@@ -2227,12 +2397,21 @@ static int dx_reactor_p_uring_pool(dx_reactor *r)
     return 0;
 }
 
-/* A real no-operation, there and back. */
+/* May the ring be entered? Where it is not anybody's yet, the kernel's own answer that it is
+   disabled says so; else a real no-operation goes there and back. */
 static int dx_reactor_p_uring_try(dx_reactor *r)
 {
     dx_reactor_p_ring *g = &r->ring_;
-    dx_reactor_p_sqe *s = dx_reactor_p_uring_entry(r);
-    int error = s ? -EINTR : -EBUSY;
+    dx_reactor_p_sqe *s;
+    int error;
+    if (g->disabled) {
+        if (syscall(DX_REACTOR_P_SYS_ENTER, (long)r->poll_fd_, 0L, 0L, 0L, NULL, 0L) < 0 &&
+            errno != EBADFD)
+            return dx_reactor_p_refuse(r, "io_uring_enter", errno);
+        return 0;
+    }
+    s = dx_reactor_p_uring_entry(r);
+    error = s ? -EINTR : -EBUSY;
     if (s) s->user_data = DX_REACTOR_P_TAG_IGNORE; /* cleared: DX_REACTOR_P_OP_NOP */
     while (error == -EINTR)
         error = dx_reactor_p_uring_enter(r, 1, DX_REACTOR_P_ENTER_GETEVENTS, -1);
@@ -2293,15 +2472,21 @@ static bool dx_reactor_p_ready_took(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op
     return true;
 }
 
-/* Have the system tell when the descriptor becomes ready. 0 or -errno. */
+/* Have the system tell when the descriptor becomes ready, also where it was told before and the
+   number may have become another's since. 0 or -errno. */
 static int32_t dx_reactor_p_ready_arm(dx_reactor *r, dx_reactor_p_fd *e)
 {
+    const uint16_t before = e->generation;
     int32_t error;
-    if (!r->backend_->arm || (e->flags & DX_REACTOR_P_FD_REGISTERED)) return 0;
+    if (!r->backend_->arm) return 0;
+    if ((e->flags & DX_REACTOR_P_FD_REGISTERED) && !(e->flags & DX_REACTOR_P_FD_UNSURE)) return 0;
     e->generation = ++r->generation_ ? r->generation_ : ++r->generation_; /* 0: the bell's */
     error = r->backend_->arm(r, e);
-    if (!error) e->flags |= DX_REACTOR_P_FD_REGISTERED;
-    return error;
+    if (error > 0) e->generation = before;
+    if (error < 0) return error;
+    e->flags |= DX_REACTOR_P_FD_REGISTERED;
+    e->flags &= (uint16_t)~DX_REACTOR_P_FD_UNSURE;
+    return 0;
 }
 
 static void dx_reactor_p_ready_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
@@ -2312,7 +2497,11 @@ static void dx_reactor_p_ready_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
     for (tries = 0; tries < DX_REACTOR_P_TRIES; tries++) {
         uint32_t share = op->u_.bytes.size;
         int32_t result;
-        if (op->kind_ == DX_REACTOR_P_RECV && (e->flags & DX_REACTOR_P_FD_EMPTY)) return;
+        if (op->kind_ == DX_REACTOR_P_RECV && (e->flags & DX_REACTOR_P_FD_EMPTY)) {
+            result = dx_reactor_p_ready_arm(r, e);
+            if (result < 0) dx_reactor_p_end(r, e, op, result);
+            return;
+        }
         if (!dx_reactor_p_more_room(r) && (op->flags_ & DX_REACTOR_P_F_MULTISHOT)) break;
         if (dx_reactor_p_pooled(op)) {
             if (!dx_reactor_p_pool_admit(r, op)) return;
@@ -2395,32 +2584,45 @@ static long dx_reactor_p_at_offset(const dx_op *op, uint8_t *at, size_t size)
 #endif
 }
 
+/* Of a stream that is read or written: what may be done with it? 0, -errno or DX_REACTOR_P_AWAY. */
+static int32_t dx_reactor_p_admit_stream(dx_reactor_p_fd *e, const dx_op *op, int flags)
+{
+    struct stat file;
+    if (fstat(op->fd_, &file) != 0) return DX_REACTOR_P_AWAY; /* a size beyond 32 bits */
+    if (S_ISREG(file.st_mode) || S_ISDIR(file.st_mode) || S_ISBLK(file.st_mode))
+        return DX_REACTOR_P_AWAY;
+    if (!(flags & O_NONBLOCK)) {
+        if (S_ISCHR(file.st_mode) && op->kind_ == DX_REACTOR_P_WRITE)
+            return DX_REACTOR_P_AWAY; /* a terminal does not say how much it takes */
+        e->flags |= DX_REACTOR_P_FD_BLOCKING;
+    }
+    return 0;
+}
+
 /* May a system call of this operation be made without the risk that it blocks? 0, -errno or
    DX_REACTOR_P_AWAY: it may block. */
 static int32_t dx_reactor_p_admit(dx_reactor_p_fd *e, const dx_op *op)
 {
     int flags, type;
+    int32_t error = 0;
     socklen_t size = sizeof type;
-    struct stat file;
     if (op->kind_ == DX_REACTOR_P_RECV || op->kind_ == DX_REACTOR_P_SEND ||
         op->kind_ == DX_REACTOR_P_POLL || op->kind_ == DX_REACTOR_P_RECVFROM ||
-        op->kind_ == DX_REACTOR_P_SENDTO || (e->flags & DX_REACTOR_P_FD_ADMITTED))
+        op->kind_ == DX_REACTOR_P_SENDTO)
         return 0;
+    if (dx_reactor_p_side(op) == DX_REACTOR_P_OTHERS) return DX_REACTOR_P_AWAY;
+    if (e->flags & DX_REACTOR_P_FD_ADMITTED) return 0;
     flags = fcntl(op->fd_, F_GETFL);
     if (flags < 0) return -errno;
-    if (op->kind_ == DX_REACTOR_P_FSYNC) return DX_REACTOR_P_AWAY;
-    if (dx_reactor_p_side(op) == DX_REACTOR_P_OTHERS)
-        return dx_reactor_p_seekable(op->fd_) ? DX_REACTOR_P_AWAY : -ESPIPE;
-    if ((op->kind_ == DX_REACTOR_P_ACCEPT || op->kind_ == DX_REACTOR_P_CONNECT) &&
-        getsockopt(op->fd_, SOL_SOCKET, SO_TYPE, &type, &size) != 0)
-        return -errno;
-    if (op->kind_ == DX_REACTOR_P_READ || op->kind_ == DX_REACTOR_P_WRITE)
-        if (fstat(op->fd_, &file) != 0 || S_ISREG(file.st_mode) || S_ISDIR(file.st_mode) ||
-            S_ISBLK(file.st_mode)) /* an error: a size beyond 32 bits */
-            return DX_REACTOR_P_AWAY;
-    if (!(flags & O_NONBLOCK)) return -ENOTSUP;
-    e->flags |= DX_REACTOR_P_FD_ADMITTED;
-    return 0;
+    if (op->kind_ == DX_REACTOR_P_READ || op->kind_ == DX_REACTOR_P_WRITE) {
+        error = dx_reactor_p_admit_stream(e, op, flags);
+    } else {
+        if (getsockopt(op->fd_, SOL_SOCKET, SO_TYPE, &type, &size) != 0) return -errno;
+        if (!(flags & O_NONBLOCK) && fcntl(op->fd_, F_SETFL, flags | O_NONBLOCK) != 0)
+            return -errno;
+    }
+    if (!error) e->flags |= DX_REACTOR_P_FD_ADMITTED;
+    return error;
 }
 
 /* One system call; those of files may block. */
@@ -2459,6 +2661,40 @@ static long dx_reactor_p_call(const dx_op *op)
     return dx_reactor_p_at_offset(op, at, size);
 }
 
+/* Read or write a blocking stream, such as an inherited pipe, when it is ready and no more than it
+   surely takes then. Where the system can, it is told not to block in case another process is
+   faster. */
+static long dx_reactor_p_call_blocking(const dx_op *op)
+{
+    const bool reads = op->kind_ == DX_REACTOR_P_READ;
+    uint8_t *at = (uint8_t *)op->buffer_ + op->u_.bytes.done;
+    size_t size = op->u_.bytes.size - op->u_.bytes.done;
+    struct pollfd ready;
+    ready.fd = op->fd_;
+    ready.events = (short)(reads ? POLLIN : POLLOUT);
+    ready.revents = 0;
+    if (poll(&ready, 1, 0) == 0) errno = EAGAIN;
+    if (!ready.revents) return -1;
+#if defined(SYS_preadv2) && defined(SYS_pwritev2)
+    {
+        const long here = -1, no_wait = 8; /* RWF_NOWAIT */
+        struct {
+            void  *base;
+            size_t size;
+        } piece;
+        long moved;
+        piece.base = at;
+        piece.size = size;
+        moved = syscall(reads ? SYS_preadv2 : SYS_pwritev2, (long)op->fd_, &piece, 1L, here, here,
+                        no_wait);
+        if (moved >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)) return moved;
+    }
+#endif
+    if (reads) return (long)read(op->fd_, at, size);
+    if (size > DX_REACTOR_P_PIPE) size = DX_REACTOR_P_PIPE;
+    return (long)write(op->fd_, at, size);
+}
+
 /* >>files --------------------------------------------------------------
    Where the system knows no other way, threads make the calls that block. An operation that they
    have is LENT. While it waits for one, .done is its place in the ring; when it has ended, .size is
@@ -2472,7 +2708,9 @@ static void *dx_reactor_p_files_main(void *self)
     while (!f->stop) {
         int32_t result;
         if (f->head == f->tail) {
+            f->idle++;
             pthread_cond_wait(&f->lent, &f->lock);
+            f->idle--;
             continue;
         }
         op = f->ring[f->head++ & f->mask];
@@ -2503,7 +2741,7 @@ static void *dx_reactor_p_files_main(void *self)
 static void dx_reactor_p_files_close(dx_reactor *r)
 {
     dx_reactor_p_files *f = DX_REACTOR_FILE_THREADS > 0 ? r->files_ : NULL;
-    if (!f || !f->count) return;
+    if (!f || !f->limit) return;
     pthread_mutex_lock(&f->lock);
     f->stop = true;
     pthread_mutex_unlock(&f->lock);
@@ -2511,35 +2749,76 @@ static void dx_reactor_p_files_close(dx_reactor *r)
     while (f->count) dx_reactor_p_thread_join(f->threads[--f->count]);
     pthread_cond_destroy(&f->lent);
     pthread_mutex_destroy(&f->lock);
+    f->limit = 0;
 }
 
-/* Make the threads, if any are asked for; no signal is delivered to them. 0 or an errno. */
-static int dx_reactor_p_files_start(dx_reactor *r, uint32_t threads)
+/* What threads will need. 0 or an errno. */
+static int dx_reactor_p_files_open(dx_reactor *r, uint32_t threads)
 {
     dx_reactor_p_files *f = DX_REACTOR_FILE_THREADS > 0 ? r->files_ : NULL;
-    int error = 0;
+    uint32_t lent = DX_REACTOR_P_FILES_RING;
+    int error;
     if (!f) return 0;
+    if (lent > r->pending_max_) lent = r->pending_max_;
+    f->ring = (dx_op **)(void *)(f + 1);
+    f->mask = dx_reactor_p_power_of_two(lent) - 1;
+    error = pthread_mutex_init(&f->lock, NULL);
+    if (error) return dx_reactor_p_refuse(r, "pthread_mutex_init", error);
+    error = pthread_cond_init(&f->lent, NULL);
+    if (error) {
+        pthread_mutex_destroy(&f->lock);
+        return dx_reactor_p_refuse(r, "pthread_cond_init", error);
+    }
+    f->limit = threads ? threads : 4;
+    if (f->limit > DX_REACTOR_FILE_THREADS) f->limit = DX_REACTOR_FILE_THREADS;
+    return 0;
+}
+
+/* One thread more, to which no signal is delivered. 0, or an errno where there is none at all. */
+static int dx_reactor_p_files_grow(dx_reactor *r)
+{
+    dx_reactor_p_files *f = r->files_;
+    int error;
 #if defined(SIG_SETMASK) /* a strict -std=c99 hides it */
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
 #endif
-    f->ring = (dx_op **)(void *)(f + 1);
-    f->mask = dx_reactor_p_power_of_two(r->pending_max_) - 1;
-    pthread_mutex_init(&f->lock, NULL);
-    pthread_cond_init(&f->lent, NULL);
-    for (; f->count < threads && !error; f->count += !error)
-        error = dx_reactor_p_thread_make(&f->threads[f->count], dx_reactor_p_files_main, r);
+    error = dx_reactor_p_thread_make(&f->threads[f->count], dx_reactor_p_files_main, r);
 #if defined(SIG_SETMASK)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 #endif
-    return error ? dx_reactor_p_refuse(r, "pthread_create", error) : 0;
+    f->count += !error;
+    return f->count ? 0 : error;
 }
 
-static int32_t dx_reactor_p_files_lend(dx_reactor *r, dx_op *op)
+/* Without threads: what is wrong with the operation anyway. */
+static int32_t dx_reactor_p_files_refuse(const dx_op *op)
+{
+    if (fcntl(op->fd_, F_GETFL) < 0) return -errno;
+    if ((op->kind_ == DX_REACTOR_P_PREAD || op->kind_ == DX_REACTOR_P_PWRITE) &&
+        !dx_reactor_p_seekable(op->fd_))
+        return -ESPIPE;
+    return -ENOTSUP;
+}
+
+/* Give an operation to a thread. DX_REACTOR_P_AWAY or -errno. */
+static int32_t dx_reactor_p_files_lend(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     dx_reactor_p_files *f = DX_REACTOR_FILE_THREADS > 0 ? r->files_ : NULL;
-    if (!f) return -ENOTSUP;
+    bool full, more;
+    int error = 0;
+    if (!f) return dx_reactor_p_files_refuse(op);
+    pthread_mutex_lock(&f->lock);
+    full = f->tail - f->head > f->mask;
+    more = !full && f->idle <= f->tail - f->head && f->count < f->limit;
+    pthread_mutex_unlock(&f->lock);
+    if (full) {
+        dx_reactor_p_retry_when_free(r, e, op);
+        return DX_REACTOR_P_AWAY;
+    }
+    if (more) error = dx_reactor_p_files_grow(r);
+    if (error) return -error;
     op->flags_ |= DX_REACTOR_P_F_LENT;
     pthread_mutex_lock(&f->lock);
     op->u_.bytes.done = f->tail;
@@ -2562,6 +2841,7 @@ static void dx_reactor_p_ready_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *
             (*at)->u_.bytes.done = op->u_.bytes.done;
             op->u_.bytes.done = 0;
             op->flags_ &= (uint16_t)~DX_REACTOR_P_F_LENT;
+            r->later_due_ |= r->fd_later_ != 0;
         }
         pthread_mutex_unlock(&f->lock);
     }
@@ -2573,7 +2853,7 @@ static int32_t dx_reactor_p_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op
 {
     struct pollfd ready;
     long result = dx_reactor_p_admit(e, op);
-    if (result == DX_REACTOR_P_AWAY) return dx_reactor_p_files_lend(r, op);
+    if (result == DX_REACTOR_P_AWAY) return dx_reactor_p_files_lend(r, e, op);
     if (result < 0) return (int32_t)result;
     if (op->kind_ == DX_REACTOR_P_CONNECT) return dx_reactor_p_try_connect(op);
     if (op->kind_ == DX_REACTOR_P_POLL) {
@@ -2584,7 +2864,9 @@ static int32_t dx_reactor_p_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op
         if (result == 0) return DX_REACTOR_P_BLOCKED;
         if (result > 0) return dx_reactor_p_poll_result((uint32_t)(uint16_t)ready.revents);
     } else {
-        result = dx_reactor_p_call(op);
+        const bool stream = op->kind_ == DX_REACTOR_P_READ || op->kind_ == DX_REACTOR_P_WRITE;
+        result = stream && (e->flags & DX_REACTOR_P_FD_BLOCKING) ? dx_reactor_p_call_blocking(op)
+                                                                 : dx_reactor_p_call(op);
     }
     if (result >= 0) return dx_reactor_p_came(op, (int32_t)result);
     return errno == EAGAIN ? DX_REACTOR_P_BLOCKED : -errno;
@@ -2594,7 +2876,9 @@ static int32_t dx_reactor_p_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op
 #if defined(__linux__)
 /* >>epoll --------------------------------------------------------------
    A descriptor is registered once, edge-triggered for both directions, when the first operation on
-   it would block, and stays registered until it is closed: no epoll_ctl() for each operation. */
+   it would block, and stays registered until it is closed. A close removes it without a word, so
+   what blocks when nothing else was pending is added once more: EEXIST says that it is there. A
+   multishot, or a second operation, costs no epoll_ctl(). */
 static int32_t dx_reactor_p_epoll_arm(dx_reactor *r, dx_reactor_p_fd *e)
 {
     struct epoll_event event;
@@ -2602,9 +2886,12 @@ static int32_t dx_reactor_p_epoll_arm(dx_reactor *r, dx_reactor_p_fd *e)
     socklen_t size = sizeof no_delay;
     event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | (uint32_t)EPOLLET;
     event.data.u64 = (uint64_t)e->generation << 32 | (uint32_t)e->fd;
-    if (epoll_ctl(r->poll_fd_, EPOLL_CTL_ADD, e->fd, &event) != 0 &&
-        (errno != EEXIST || epoll_ctl(r->poll_fd_, EPOLL_CTL_MOD, e->fd, &event) != 0))
-        return -errno;
+    if (epoll_ctl(r->poll_fd_, EPOLL_CTL_ADD, e->fd, &event) != 0) {
+        if (errno != EEXIST) return -errno;
+        if (e->flags & DX_REACTOR_P_FD_REGISTERED) return 1;
+        if (epoll_ctl(r->poll_fd_, EPOLL_CTL_MOD, e->fd, &event) != 0) return -errno;
+    }
+    e->flags &= (uint16_t)~(DX_REACTOR_P_FD_TELLS | DX_REACTOR_P_FD_ENDING | DX_REACTOR_P_FD_EMPTY);
     if (getsockopt(e->fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, &size) == 0)
         e->flags |= DX_REACTOR_P_FD_TELLS; /* AF_UNIX is short where descriptors come along */
     return 0;
@@ -2661,7 +2948,7 @@ static int dx_reactor_p_epoll_open(dx_reactor *r, const dx_reactor_desc *desc)
     event.data.u64 = (uint32_t)r->wake_fd_;
     r->poll_fd_ = epoll_create1(EPOLL_CLOEXEC);
     if (r->poll_fd_ >= 0 && epoll_ctl(r->poll_fd_, EPOLL_CTL_ADD, r->wake_fd_, &event) == 0)
-        return dx_reactor_p_files_start(r, desc->file_threads);
+        return dx_reactor_p_files_open(r, desc->file_threads);
     return dx_reactor_p_refuse(r, r->poll_fd_ < 0 ? "epoll_create1" : "epoll_ctl", errno);
 }
 
@@ -2675,8 +2962,9 @@ static const dx_reactor_p_backend dx_reactor_p_epoll = {
 #if DX_REACTOR_P_KQUEUE
 /* >>kqueue -------------------------------------------------------------
    Both filters of a descriptor are added once, edge-triggered (EV_CLEAR), when the first operation
-   on it would block. The additions go along with the next wait, in one call. The end of data
-   (EV_EOF) is learnt from the read that finds it, after all data. */
+   on it would block, and again where the number may have become another's: of what is there
+   already it changes nothing. The additions go along with the next wait, in one call. The end of
+   data (EV_EOF) is learnt from the read that finds it, after all data. */
 static void dx_reactor_p_kq_pair(struct kevent *k, const dx_reactor_p_fd *e, int flags)
 {
     void *generation = (void *)(uintptr_t)e->generation;
@@ -2687,6 +2975,12 @@ static void dx_reactor_p_kq_pair(struct kevent *k, const dx_reactor_p_fd *e, int
 static int32_t dx_reactor_p_kq_arm(dx_reactor *r, dx_reactor_p_fd *e)
 {
     struct kevent *changes = (struct kevent *)r->events_, two[2];
+    uint32_t i;
+    for (i = 0; (e->flags & DX_REACTOR_P_FD_REGISTERED) && i < r->changes_; i += 2)
+        if (changes[i].ident == (uintptr_t)e->fd) { /* not made yet */
+            dx_reactor_p_kq_pair(changes + i, e, EV_ADD | EV_CLEAR);
+            return 0;
+        }
     if (r->changes_ + 2 <= DX_REACTOR_P_EVENTS / 2) { /* the other half is for events */
         dx_reactor_p_kq_pair(changes + r->changes_, e, EV_ADD | EV_CLEAR);
         r->changes_ += 2;
@@ -2754,7 +3048,7 @@ static int dx_reactor_p_kq_open(dx_reactor *r, const dx_reactor_desc *desc)
     r->poll_fd_ = kqueue();
     if (r->poll_fd_ >= 0 && fcntl(r->poll_fd_, F_SETFD, FD_CLOEXEC) == 0 &&
         kevent(r->poll_fd_, &k, 1, NULL, 0, NULL) == 0)
-        return dx_reactor_p_files_start(r, desc->file_threads);
+        return dx_reactor_p_files_open(r, desc->file_threads);
     return dx_reactor_p_refuse(r, "kqueue", errno);
 }
 
@@ -2801,7 +3095,9 @@ static int32_t dx_reactor_p_iocp_attach(dx_reactor *r, dx_reactor_p_fd *e)
     DWORD information;
     u_long on = 1;
     int type, size = sizeof type;
-    if (e->flags & DX_REACTOR_P_FD_REGISTERED) return 0;
+    bool bound = (e->flags & DX_REACTOR_P_FD_REGISTERED) != 0;
+    if (bound && !(e->flags & DX_REACTOR_P_FD_UNSURE)) return 0;
+    e->flags &= (uint16_t)~(DX_REACTOR_P_FD_SOCKET | DX_REACTOR_P_FD_UNSURE);
     if (getsockopt(dx_reactor_p_socket_of(e->fd), SOL_SOCKET, SO_TYPE, (char *)&type, &size) == 0)
         e->flags |= DX_REACTOR_P_FD_SOCKET;
     else if (!GetHandleInformation(handle, &information))
@@ -2809,8 +3105,8 @@ static int32_t dx_reactor_p_iocp_attach(dx_reactor *r, dx_reactor_p_fd *e)
     if (e->flags & DX_REACTOR_P_FD_SOCKET) ioctlsocket(dx_reactor_p_socket_of(e->fd), FIONBIO, &on);
     if (!CreateIoCompletionPort(handle, dx_reactor_p_handle(r->poll_fd_), 0, 0)) {
         if (GetLastError() != ERROR_INVALID_PARAMETER) return -dx_reactor_p_last_errno();
-        /* A socket that was forgotten and has come back; or a handle that is not overlapped. */
-        if (!(e->flags & DX_REACTOR_P_FD_SOCKET)) return -ENOTSUP;
+        /* Bound before, or forgotten and come back; else a handle that is not overlapped. */
+        if (!(e->flags & DX_REACTOR_P_FD_SOCKET) && !bound) return -ENOTSUP;
     }
     if (SetFileCompletionNotificationModes(handle, FILE_SKIP_COMPLETION_PORT_ON_SUCCESS |
                                                        FILE_SKIP_SET_EVENT_ON_HANDLE))
@@ -3160,6 +3456,10 @@ static int dx_reactor_p_begin(dx_reactor *r, dx_op *op)
         dx_reactor_p_finish(r, op, result);
         return DX_REACTOR_OK;
     }
+    if (dx_reactor_p_fd_idle(e)) {
+        e->flags &= (uint16_t)~(DX_REACTOR_P_FD_ADMITTED | DX_REACTOR_P_FD_BLOCKING);
+        if (e->flags & DX_REACTOR_P_FD_REGISTERED) e->flags |= DX_REACTOR_P_FD_UNSURE;
+    }
     dx_reactor_p_list_push(&e->lists[side], op);
     if (op->kind_ == DX_REACTOR_P_CLOSE) {
         op->state_ = DX_REACTOR_P_ACTIVE;
@@ -3242,6 +3542,7 @@ static void dx_reactor_p_files_reap(dx_reactor *r)
     dx_op *op = NULL;
     if (__atomic_load_n(&r->ended_, __ATOMIC_RELAXED))
         op = __atomic_exchange_n(&r->ended_, NULL, __ATOMIC_ACQUIRE);
+    if (op) r->later_due_ = r->fd_later_ != 0;
     while (op) {
         dx_op *before = (dx_op *)op->buffer_;
         dx_reactor_p_fd *e = dx_reactor_p_fd_find(r, op->fd_);
@@ -3259,12 +3560,12 @@ static void dx_reactor_p_fire_timers(dx_reactor *r)
     dx_op *op = NULL;
     while (count++ < DX_REACTOR_P_BATCH && (op = dx_reactor_p_timer_due(r)) != NULL) {
         if (op->kind_ == DX_REACTOR_P_DEADLINE) {
-            dx_op *target = op->u_.target;
-            target->flags_ &= (uint16_t)~DX_REACTOR_P_F_LIMITED;
-            target->flags_ |= DX_REACTOR_P_F_TIMED_OUT;
-            dx_reactor_p_cancel(r, target);
+            op->state_ = DX_REACTOR_P_STRUCK;
+            op->u_.target->flags_ |= DX_REACTOR_P_F_TIMED_OUT;
+            dx_reactor_p_cancel(r, op->u_.target);
+        } else {
+            dx_reactor_p_finish(r, op, 0);
         }
-        dx_reactor_p_finish(r, op, 0);
     }
     r->more_due_ = op != NULL;
 }
@@ -3273,7 +3574,7 @@ static void dx_reactor_p_fire_timers(dx_reactor *r)
 static int64_t dx_reactor_p_wait_ns(dx_reactor *r, int64_t timeout_ns)
 {
     uint64_t next, left;
-    if (r->done_ || r->more_count_ || r->fd_retry_) return 0;
+    if (r->done_ || r->more_count_ || r->fd_retry_ || r->later_due_) return 0;
     if (r->parked_first_ && r->held_ < r->buffers_) return 0;
     next = dx_reactor_p_timer_next(r);
     if (timeout_ns == 0 || next == UINT64_MAX) return timeout_ns;
@@ -3327,20 +3628,30 @@ static int dx_reactor_p_gather(dx_reactor *r, uint32_t min, int64_t timeout_ns)
     return error;
 }
 
-/* The next completion in order; false: none without a system call. Accepted descriptors and
-   terminal completions take turns, so that a flood of connections starves nobody; but a multishot's
-   terminal completion comes after what it has accepted. */
+/* Is it the turn of the first terminal completion? Those with F_MORE, accepted descriptors say, and
+   terminal ones take turns, so that a flood of connections starves nobody. But the terminal one of
+   a multishot comes behind all that it brought, and what it receives behind all that was found
+   before, the bytes of an earlier receive say; and the close of a number is reported before an
+   accept that got the number again, so while closes are queued nothing overtakes them. */
+static bool dx_reactor_p_done_is_next(const dx_reactor *r)
+{
+    const dx_op *first = r->done_;
+    const dx_reactor_p_more *more = &r->more_[r->more_head_ % DX_REACTOR_P_MORE_COUNT];
+    int32_t before; /* completions with F_MORE that were queued earlier and are still there */
+    if (!first || !r->more_count_) return first != NULL;
+    before = (int32_t)((uint32_t)(first->offset_ >> 32) - r->more_head_);
+    DX_REACTOR_ASSERT(before <= (int32_t)r->more_count_);
+    if (before <= 0) return r->done_turn_ || r->closes_ || (more->flags & DX_REACTOR_F_BUFFER);
+    return r->done_turn_ && !(first->flags_ & DX_REACTOR_P_F_MULTISHOT);
+}
+
+/* The next completion; false: none without a system call. */
 static bool dx_reactor_p_next(dx_reactor *r, dx_op **op, int32_t *result, uint32_t *flags)
 {
-    const dx_op *first;
-    bool turn;
     if (!r->more_count_ && !r->done_ && r->backend_->reap) r->backend_->reap(r);
     if (!r->more_count_ && !r->done_ && r->flush_) r->flush_(r);
     if (!r->more_count_ && !r->done_ && r->more_due_) dx_reactor_p_fire_timers(r);
-    first = r->done_;
-    turn = r->done_turn_ && first && (!(first->flags_ & DX_REACTOR_P_F_MULTISHOT) ||
-                                      first->u_.bytes.size - r->more_head_ - 1u >= r->more_count_);
-    if (r->more_count_ && !turn) {
+    if (r->more_count_ && !dx_reactor_p_done_is_next(r)) {
         const dx_reactor_p_more *next = &r->more_[r->more_head_++ % DX_REACTOR_P_MORE_COUNT];
         *op = next->op;
         *result = next->result;
@@ -3355,6 +3666,7 @@ static bool dx_reactor_p_next(dx_reactor *r, dx_op **op, int32_t *result, uint32
     *result = (int32_t)(uint32_t)(*op)->offset_;
     *flags = (*op)->flags_ & DX_REACTOR_P_F_UNCOPIED ? DX_REACTOR_F_UNCOPIED : 0;
     dx_reactor_p_list_remove(&r->done_, *op);
+    r->closes_ -= (*op)->kind_ == DX_REACTOR_P_CLOSE;
     (*op)->state_ = DX_REACTOR_P_IDLE;
     r->pending_--;
     r->stats_.completed++;
@@ -3388,15 +3700,16 @@ static uint32_t dx_reactor_p_deliver(dx_reactor *r, dx_completion *out, uint32_t
 static int dx_reactor_p_wait(dx_reactor *r, dx_completion *out, uint32_t capacity, uint32_t min,
                              int64_t timeout_ns, bool signals_end)
 {
-    uint32_t count = 0, several;
+    uint32_t count = 0;
     uint64_t end;
     if (!r || !r->open_ || !capacity || capacity > INT32_MAX || timeout_ns < DX_REACTOR_FOREVER)
         return DX_REACTOR_EINVAL;
     if (r->in_callback_) return DX_REACTOR_EREENTRY;
     end = timeout_ns > 0 ? dx_reactor_p_due(r, (uint64_t)timeout_ns) : 0;
     if (!min) timeout_ns = 0;
-    for (several = min;; several = 1) {
-        int error = dx_reactor_p_gather(r, several, timeout_ns);
+    r->patience_ns_ = DX_REACTOR_P_PATIENCE_NS;
+    for (;;) {
+        int error = dx_reactor_p_gather(r, min > count ? min - count : 1, timeout_ns);
         count += dx_reactor_p_deliver(r, out ? out + count : NULL, capacity - count);
         if (error && error != -EINTR) {
             dx_reactor_p_fail(r, -error);
@@ -3506,8 +3819,15 @@ static void dx_reactor_p_cancel_all(dx_reactor *r)
     uint32_t bucket;
     uint64_t begin;
     int32_t slot;
-    while ((slot = dx_reactor_p_timer_slot(r, &begin)) >= 0)
-        dx_reactor_p_cancel(r, r->timers_[slot]);
+    while ((slot = dx_reactor_p_timer_slot(r, &begin)) >= 0) {
+        dx_op *op = r->timers_[slot];
+        if (op->kind_ != DX_REACTOR_P_DEADLINE) {
+            dx_reactor_p_cancel(r, op);
+        } else { /* it ends behind its target, which is canceled below */
+            dx_reactor_p_timer_remove(r, op);
+            op->state_ = DX_REACTOR_P_STRUCK;
+        }
+    }
     while (r->receivers_) dx_reactor_p_cancel(r, r->receivers_);
     for (bucket = 0; bucket <= r->bucket_mask_; bucket++) {
         uint32_t index = r->buckets_[bucket];

@@ -1,6 +1,7 @@
 """Clients for tests/test_dxecho.sh.    usage: dxecho_cases.py CASE PORT [PID]    (status 0: it holds)"""
 import os
 import random
+import resource
 import select
 import socket
 import struct
@@ -139,12 +140,44 @@ def bad_frames():
         assert op == 0x02 and struct.unpack("<H", payload[:2])[0] == status
         assert rest(s) == b""  # the end, not a reset
     s = dial()  # refused alone: unknown opcodes, no handler, codecs
-    s.sendall(frame(0x7F, 1) + frame(0x10, 2) + frame(0, 3, b"", 1) + frame(0x31, 4) + frame(0, 5, b"q"))
-    assert read(s)[:3:2] == (0x32, 2)
-    assert read(s)[:3:2] == (0x32, 3)
-    assert read(s) == (1, 0, 5, b"q")
+    s.sendall(frame(0x7F, 1) + frame(0x10, 1) + frame(0x7F, 2, b"", 4) + frame(0x10, 3, b"", 4) + frame(0, 4, b"", 1)
+              + frame(0x31, 5, b"", 4) + frame(0, 6, b"q"))
+    for sequence in 2, 3, 4:  # requests are answered, nothing else is
+        assert read(s)[:3:2] == (0x32, sequence)
+    assert read(s) == (1, 0, 6, b"q")
     s.sendall(frame(2, 0, b"", 8) + frame(0, 9))
-    assert rest(s) == b""
+    assert rest(s) == frame(2, 0, b"", 8)  # a Close for the Close
+
+
+def half_frames():
+    """Half frames do not lock others out, and are closed in time, however they dribble. The server has --idle 2."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    half = frame(0, 1, b"h" * 1000)[:-1]
+    all = []
+    for i in range(1500):
+        all.append(dial())
+        all[-1].sendall(half)
+    begin = time.time()
+    for i in range(20):
+        s = dial()
+        s.sendall(frame(0, 7, b"whole"))
+        assert read(s) == (1, 0, 7, b"whole")
+    for s in all:
+        s.close()
+    s = dial()
+    s.sendall(frame(0, 1, b"h" * 1000)[:8])
+    try:
+        while time.time() < begin + 60:
+            s.sendall(b"h")
+            time.sleep(0.2)
+            if select.select([s], [], [], 0)[0] and not s.recv(1):
+                break
+    except ConnectionError:
+        pass
+    assert time.time() < begin + 30, "a frame may take for ever"
+    s = dial()  # nothing at all
+    begin = time.time()
+    assert rest(s) == b"" and time.time() < begin + 30
 
 
 def random_bytes():

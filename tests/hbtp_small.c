@@ -64,7 +64,7 @@ DX_HBTP_CHAIN(chained, answer, gate, count, sum)
 
 static int on_stream(dx_hbtp_session *s, dx_hbtp_stream_event *e)
 {
-    if (e->kind == DX_HBTP_STREAM_FINISHED) return dx_hbtp_finish(s, e->stream);
+    if (e->kind == DX_HBTP_STREAM_FINISHED) return dx_hbtp_finish(s, e->stream, 0, NULL);
     if (e->kind != DX_HBTP_STREAM_CHUNK) return 0;
     (void)dx_hbtp_send(s, e->stream, e->data, e->size);
     return dx_hbtp_grant(s, e->stream, (uint32_t)e->size);

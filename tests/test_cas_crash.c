@@ -13,6 +13,7 @@
 #include "../examples/devices/devices.h"
 #define DX_TEST_MAIN
 #include "dx_test.h"
+#include "dx_cas_sim.h"
 
 #include <sys/wait.h>
 #include <time.h>
@@ -29,189 +30,6 @@ enum { RUNS = 100000 };
 enum { RUNS = 3000 }; /* emulated */
 #endif
 
-/* >>disk --------------------------------------------------------------- */
-enum { CAPACITY = 32768, OPS = 512, LOG = 65536 };
-enum { OP_WRITE, OP_TRUNCATE, OP_BARRIER };
-enum { FAIL_NEVER, FAIL_CUT, FAIL_ONCE, FAIL_FROM_THEN_ON };
-
-typedef struct disk_op {
-    uint32_t kind, at, size, data; /* data: where it stands in the log */
-} disk_op;
-
-typedef struct disk {
-    uint8_t  now[CAPACITY], stable[CAPACITY]; /* what reads see; what is on the medium for certain */
-    size_t   size, stable_size, limit, used;
-    disk_op  ops[OPS];                        /* since the last sync */
-    unsigned count, sector, keep;             /* keep: of 8 pieces so many survive a cut */
-    uint8_t  log[LOG];
-    long     calls, fail_at;
-    int      fail;
-    bool     off, failed;
-    uint64_t random;
-    struct disk *main; /* NULL; or that whose faults and power this one shares: it is for checkpoints */
-} disk;
-
-static uint64_t rng(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-static unsigned pick(disk *d, unsigned n) { return (unsigned)((rng(&d->random) >> 32) * n >> 32); }
-
-static void put_bytes(uint8_t *to, size_t *size, const uint8_t *from, size_t at, size_t n)
-{
-    memcpy(to + at, from, n);
-    if (*size < at + n) *size = at + n;
-}
-
-static void cut_bytes(uint8_t *to, size_t *size, size_t at)
-{
-    if (at >= *size) return;
-    memset(to + at, 0, *size - at);
-    *size = at;
-}
-
-static void settle(disk *d)
-{
-    size_t most = d->size > d->stable_size ? d->size : d->stable_size;
-    memcpy(d->stable, d->now, most);
-    d->stable_size = d->size;
-    d->count = 0;
-    d->used = 0;
-}
-
-static void note(disk *d, uint32_t kind, size_t at, const void *data, size_t n)
-{
-    disk_op *o;
-    if (d->count == OPS || d->used + n > LOG) settle(d); /* the system wrote it back by itself */
-    o = &d->ops[d->count++];
-    o->kind = kind;
-    o->at = (uint32_t)at;
-    o->size = (uint32_t)n;
-    o->data = (uint32_t)d->used;
-    if (n) memcpy(d->log + d->used, data, n);
-    d->used += n;
-}
-
-/* The pieces of a write, sector by sector, each of which is kept, lost, or torn. */
-static void survive(disk *d, const disk_op *o)
-{
-    size_t at = o->at, end = at + o->size, n;
-    if (o->size && pick(d, 8) < d->keep && d->stable_size < end) d->stable_size = end; /* the size may come without the data */
-    for (; at < end; at += n) {
-        n = d->sector - at % d->sector;
-        if (n > end - at) n = end - at;
-        if (pick(d, 8) >= d->keep) continue;
-        put_bytes(d->stable, &d->stable_size, d->log + o->data + (at - o->at), at, pick(d, 8) ? n : pick(d, (unsigned)n) + 1);
-    }
-}
-
-/* The power comes back: of what was not synced anything may be there or not, but nothing behind a barrier without what is
-   before it. */
-static void power(disk *d)
-{
-    unsigned barriers = 0, last, i, seen = 0;
-    for (i = 0; i < d->count; i++) barriers += d->ops[i].kind == OP_BARRIER;
-    last = pick(d, barriers + 1);
-    d->keep = pick(d, 9);
-    for (i = 0; i < d->count && seen <= last; i++) {
-        const disk_op *o = &d->ops[i];
-        unsigned keep = d->keep;
-        if (seen < last) d->keep = 8; /* torn pieces are of the last epoch only */
-        if (o->kind == OP_BARRIER) seen++;
-        else if (seen < last && o->kind == OP_WRITE) put_bytes(d->stable, &d->stable_size, d->log + o->data, o->at, o->size);
-        else if (o->kind == OP_WRITE) survive(d, o);
-        else if (pick(d, 8) < d->keep) cut_bytes(d->stable, &d->stable_size, o->at);
-        d->keep = keep;
-    }
-    size_t most = d->size > d->stable_size ? d->size : d->stable_size;
-    memcpy(d->now, d->stable, most);
-    d->size = d->stable_size;
-    d->count = 0;
-    d->used = 0;
-    d->off = false;
-}
-
-/* Does this call fail? Sets off when the power is gone. */
-static bool faulty(disk *d)
-{
-    if (d->main) d = d->main;
-    if (d->off) return true;
-    if (++d->calls < d->fail_at || d->fail == FAIL_NEVER) return false;
-    if (d->calls > d->fail_at && d->fail == FAIL_ONCE) return false;
-    if (d->fail == FAIL_CUT) d->off = true;
-    d->failed = true;
-    return true;
-}
-
-static int disk_read(void *user, uint64_t at, void *out, size_t size, size_t *got)
-{
-    disk *d = (disk *)user;
-    *got = 0;
-    if (faulty(d)) return DX_CAS_ESYS;
-    if (at >= d->size) return DX_CAS_OK;
-    *got = size < d->size - at ? size : d->size - (size_t)at;
-    memcpy(out, d->now + at, *got);
-    return DX_CAS_OK;
-}
-
-static int disk_write(void *user, uint64_t at, const void *data, size_t size)
-{
-    disk *d = (disk *)user;
-    int error = DX_CAS_OK;
-    if ((d->main ? d->main : d)->off) return DX_CAS_ESYS;
-    if (faulty(d)) {
-        error = DX_CAS_ESYS;
-        size = pick(d, (unsigned)size + 1); /* and a part of it got through */
-    } else if (at + size > d->limit) {
-        error = DX_CAS_ENOSPACE;
-        (d->main ? d->main : d)->failed = true;
-        size = at < d->limit && pick(d, 2) ? d->limit - (size_t)at : 0;
-    }
-    if (size) {
-        note(d, OP_WRITE, (size_t)at, data, size);
-        put_bytes(d->now, &d->size, (const uint8_t *)data, (size_t)at, size);
-    }
-    return error;
-}
-
-static int disk_sync(void *user)
-{
-    disk *d = (disk *)user;
-    if (!faulty(d)) {
-        settle(d);
-        return DX_CAS_OK;
-    }
-    return DX_CAS_ESYS;
-}
-
-static int disk_barrier(void *user)
-{
-    disk *d = (disk *)user;
-    if (faulty(d)) return DX_CAS_ESYS;
-    note(d, OP_BARRIER, 0, NULL, 0);
-    return DX_CAS_OK;
-}
-
-static int disk_size(void *user, uint64_t *size)
-{
-    disk *d = (disk *)user;
-    *size = d->size;
-    return faulty(d) ? DX_CAS_ESYS : DX_CAS_OK;
-}
-
-static int disk_truncate(void *user, uint64_t size)
-{
-    disk *d = (disk *)user;
-    if (faulty(d)) return DX_CAS_ESYS;
-    note(d, OP_TRUNCATE, (size_t)size, NULL, 0);
-    cut_bytes(d->now, &d->size, (size_t)size);
-    return DX_CAS_OK;
-}
-
 /* >>model --------------------------------------------------------------- */
 enum { OBJECTS = 128, NAMES = 3, VERSIONS = 48, STATES = 64 };
 static const char *const names[NAMES] = {"x", "y/z", "\xe2\x82\xac"};
@@ -222,8 +40,8 @@ typedef struct state { /* what one commit holds */
 } state;
 
 typedef struct run {
-    disk          disk, side;  /* side: the checkpoint's */
-    uint8_t       old_side[CAPACITY]; /* as it was at some time, in this run or the one before */
+    sim_disk      disk, side;  /* side: the checkpoint's */
+    uint8_t       old_side[SIM_CAPACITY]; /* as it was at some time, in this run or the one before */
     size_t        old_side_size;
     uint64_t      checkpoints;
     dx_cas_store  store;
@@ -256,15 +74,15 @@ typedef struct run {
         if ((r)->shown) printf(__VA_ARGS__);                                                       \
     } while (0)
 
-static unsigned any(run *r, unsigned n) { return (unsigned)((rng(&r->random) >> 32) * n >> 32); }
+static unsigned any(run *r, unsigned n) { return (unsigned)((sim_random(&r->random) >> 32) * n >> 32); }
 
 /* Object number n: its number first, so that no two are alike. Every third is otherwise like the one before. */
 static size_t object_of(const run *r, unsigned n, uint8_t *out)
 {
     uint64_t seed = r->seed * 1000 + n - (n % 3 == 2);
-    size_t size = 8 + (rng(&seed) % 4 ? rng(&seed) % 120 : rng(&seed) % 1000);
+    size_t size = 8 + (sim_random(&seed) % 4 ? sim_random(&seed) % 120 : sim_random(&seed) % 1000);
     for (size_t i = 0; i < size; i += 8) {
-        uint64_t v = i ? rng(&seed) : seed;
+        uint64_t v = i ? sim_random(&seed) : seed;
         memcpy(out + i, &v, 8);
     }
     memcpy(out, &n, sizeof n);
@@ -296,10 +114,9 @@ static int decode(void *user, void *out, size_t capacity, const void *base, size
 static int open_store(run *r, uint32_t mode)
 {
     dx_cas_desc desc;
-    dx_cas_device device = {disk_read, disk_write, disk_sync, disk_size, disk_truncate, &r->disk, NULL};
+    dx_cas_device device = sim_disk_device(&r->disk, r->barrier);
     int error;
     memset(&desc, 0, sizeof desc);
-    if (r->barrier) device.barrier = disk_barrier;
     desc.device = device;
     if (r->seed % 4) {
         desc.checkpoint = device;
@@ -390,7 +207,7 @@ static bool reopen(run *r, unsigned least)
             k = (unsigned)stats.commits;
             SHOW(r, "  reader: commit %u of %u..%u\n", k, least, r->attempted);
             NEED(r, k >= least && k <= r->attempted);
-            r->disk.fail = FAIL_NEVER;
+            r->disk.fail = SIM_FAIL_NEVER;
             check_state(r, &r->states[k]);
             r->disk.fail = (int)was;
         }
@@ -409,7 +226,7 @@ static bool reopen(run *r, unsigned least)
     if (r->level == DX_CAS_NONE || (r->level == DX_CAS_BARRIER && r->barrier)) r->loose = true;
     SHOW(r, "  open: commit %u of %u..%u, level %u\n", k, least, most, r->level);
     NEED(r, k >= least && k <= most);
-    if (r->attempted > k && r->loose) settle(&r->disk); /* else a commit that failed may come back with the next cut */
+    if (r->attempted > k && r->loose) sim_settle(&r->disk); /* else a commit that failed may come back with the next cut */
     r->now = r->states[k];
     r->commits = r->attempted = k;
     if (r->durable > k) r->durable = k;
@@ -419,20 +236,20 @@ static bool reopen(run *r, unsigned least)
 
 static void arm(run *r)
 {
-    disk *d = &r->disk;
+    sim_disk *d = &r->disk;
     d->calls = 0;
     d->failed = false;
-    if (r->kind != FAIL_NEVER) { /* one fault, at this call */
+    if (r->kind != SIM_FAIL_NEVER) { /* one fault, at this call */
         d->fail_at = r->at;
-        d->fail = r->at ? r->kind : FAIL_NEVER;
+        d->fail = r->at ? r->kind : SIM_FAIL_NEVER;
         r->at = 0;
         return;
     }
     d->fail_at = 1 + (long)any(r, any(r, 4) ? 60 : 6);
     d->fail = (int)any(r, 8);
-    d->fail = d->fail < 5 ? FAIL_CUT : d->fail == 5 ? FAIL_ONCE : d->fail == 6 ? FAIL_FROM_THEN_ON : FAIL_NEVER;
-    d->limit = any(r, 8) ? CAPACITY : d->size + any(r, 3000);
-    r->side.limit = any(r, 8) ? CAPACITY : r->side.size + any(r, 500);
+    d->fail = d->fail < 5 ? SIM_FAIL_CUT : d->fail == 5 ? SIM_FAIL_ONCE : d->fail == 6 ? SIM_FAIL_FROM_THEN_ON : SIM_FAIL_NEVER;
+    d->limit = any(r, 8) ? SIM_CAPACITY : d->size + any(r, 3000);
+    r->side.limit = any(r, 8) ? SIM_CAPACITY : r->side.size + any(r, 500);
     SHOW(r, "  fault %d at call %ld, limit %zu\n", d->fail, d->fail_at, d->limit);
 }
 
@@ -441,22 +258,22 @@ static void crash(run *r)
 {
     r->faults++;
     for (unsigned tries = 0;; tries++) {
-        bool cut = r->disk.off || r->disk.fail == FAIL_FROM_THEN_ON || any(r, 2);
+        bool cut = r->disk.off || r->disk.fail == SIM_FAIL_FROM_THEN_ON || any(r, 2);
         SHOW(r, "  %s: %u commits, %u durable, %u attempted\n", cut ? "power cut" : "kill", r->commits, r->durable, r->attempted);
         if (cut) {
-            power(&r->disk);
-            power(&r->side);
+            sim_disk_power(&r->disk);
+            sim_disk_power(&r->side);
         }
         if (cut) r->commits = r->durable; /* what is promised still */
         if (tries < 3) {
             arm(r);
         } else {
-            r->disk.fail = FAIL_NEVER;
-            r->disk.limit = r->side.limit = CAPACITY;
+            r->disk.fail = SIM_FAIL_NEVER;
+            r->disk.limit = r->side.limit = SIM_CAPACITY;
         }
         if (reopen(r, r->commits)) break;
         r->faults++;
-        if (!r->disk.off && r->disk.fail != FAIL_FROM_THEN_ON && r->disk.fail != FAIL_ONCE) r->disk.limit = CAPACITY;
+        if (!r->disk.off && r->disk.fail != SIM_FAIL_FROM_THEN_ON && r->disk.fail != SIM_FAIL_ONCE) r->disk.limit = SIM_CAPACITY;
     }
     r->disk.fail_at += r->disk.calls;
     r->struck = true;
@@ -542,7 +359,7 @@ static int checkpoint(run *r)
     int error;
     if (any(r, 4) == 0) {
         r->old_side_size = r->side.size;
-        memcpy(r->old_side, r->side.now, CAPACITY);
+        memcpy(r->old_side, r->side.now, SIM_CAPACITY);
     }
     error = dx_cas_checkpoint(&r->store);
     if (error == DX_CAS_EINVAL) return DX_CAS_OK; /* there is something to commit, or no device */
@@ -574,22 +391,22 @@ static void script(run *r)
         unsigned what = any(r, 16);
         error = what < 6 ? put_object(r) : what < 9 ? change_name(r, any(r, NAMES)) : what < 13 ? commit(r) : what == 13 ? checkpoint(r) : DX_CAS_OK;
         SHOW(r, "  step %u: %d\n", what, error);
-        if (what == 15 && r->kind != FAIL_NEVER) continue;
+        if (what == 15 && r->kind != SIM_FAIL_NEVER) continue;
         if (what == 15) r->disk.off = any(r, 2); /* the end of this process, or of the power */
         if (error == DX_CAS_OK && what < 15) continue;
         NEED(r, error == DX_CAS_OK || r->disk.failed);
         if (error == DX_CAS_ENOSPACE && what < 9 && !r->disk.off && r->disk.calls < r->disk.fail_at && any(r, 2)) { /* nothing has changed: goes on when there is room */
-            r->disk.limit = CAPACITY;
+            r->disk.limit = SIM_CAPACITY;
             continue;
         }
         crash(r);
     }
     r->struck |= r->disk.failed;
-    r->disk.fail = FAIL_NEVER;
-    r->disk.limit = r->side.limit = CAPACITY;
+    r->disk.fail = SIM_FAIL_NEVER;
+    r->disk.limit = r->side.limit = SIM_CAPACITY;
     check_state(r, &r->now);
-    power(&r->disk);
-    power(&r->side);
+    sim_disk_power(&r->disk);
+    sim_disk_power(&r->side);
     if (!reopen(r, r->durable)) NEED(r, !"opens");
     check_state(r, &r->now);
     error = dx_cas_verify(&r->store, tell, r, NULL);
@@ -601,15 +418,15 @@ static void script(run *r)
    was without a word. */
 static void rot(run *r)
 {
-    static uint8_t older[CAPACITY];
-    disk *d = &r->disk;
+    static uint8_t older[SIM_CAPACITY];
+    sim_disk *d = &r->disk;
     uint8_t bytes[1200], out[1200];
     dx_cas_stats stats;
     size_t got, at, n;
     unsigned kind = any(r, 3), times = 1 + any(r, 3);
     int error;
     dx_cas_close(&r->store);
-    for (n = 0; n < d->size; n++) older[n] = kind == 0 ? 0 : (uint8_t)(d->now[n] ^ (kind == 1 ? 1u << any(r, 8) : rng(&r->random)));
+    for (n = 0; n < d->size; n++) older[n] = kind == 0 ? 0 : (uint8_t)(d->now[n] ^ (kind == 1 ? 1u << any(r, 8) : sim_random(&r->random)));
     while (times-- > 0 && d->size) {
         at = any(r, (unsigned)d->size);
         n = kind == 1 ? 1 : d->sector - at % d->sector;
@@ -652,8 +469,8 @@ static int tell_index(void *user, const dx_cas_damage *damage)
    who verifies hears of it. A writer goes on, and the next checkpoint is right. */
 static void rot_side(run *r)
 {
-    disk *d = &r->side;
-    uint8_t was[CAPACITY];
+    sim_disk *d = &r->side;
+    uint8_t was[SIM_CAPACITY];
     size_t size = d->size, times = 1 + any(r, 3);
     int error;
     bool stale = false;
@@ -667,9 +484,9 @@ static void rot_side(run *r)
         stale = true;
     } else {
         while (times-- > 0) d->now[any(r, (unsigned)d->size)] ^= (uint8_t)(1u << any(r, 8));
-        if (any(r, 4) == 0) cut_bytes(d->now, &d->size, any(r, (unsigned)d->size));
+        if (any(r, 4) == 0) sim_cut(d->now, &d->size, any(r, (unsigned)d->size));
     }
-    bool same_bytes = d->size == size && memcmp(was, d->now, CAPACITY) == 0;
+    bool same_bytes = d->size == size && memcmp(was, d->now, SIM_CAPACITY) == 0;
     bool prefix = d->size <= size && memcmp(was, d->now, d->size) == 0;
     for (int again = 0; again < 2; again++) {
         error = open_store(r, again ? DX_CAS_WRITE : DX_CAS_READ);
@@ -693,26 +510,12 @@ static void rot_side(run *r)
 
 static void start(run *r, uint64_t seed)
 {
-    size_t dirty = r->disk.size > r->disk.stable_size ? r->disk.size : r->disk.stable_size;
-    disk *d = &r->disk;
-    memset(d->now, 0, dirty);
-    memset(d->stable, 0, dirty);
-    d->size = d->stable_size = d->used = 0;
-    size_t dirty_side = r->side.size > r->side.stable_size ? r->side.size : r->side.stable_size;
-    memset(r->side.now, 0, dirty_side);
-    memset(r->side.stable, 0, dirty_side);
-    r->side.size = r->side.stable_size = r->side.used = 0;
-    r->side.count = 0;
-    r->side.limit = CAPACITY;
-    r->side.main = d;
-    r->side.random = seed ^ 0x7777;
-    d->count = 0;
-    d->off = false;
-    d->limit = CAPACITY;
+    sim_disk *d = &r->disk;
     r->seed = seed;
     r->random = seed;
-    d->random = seed ^ 0x5555;
-    d->sector = r->side.sector = 16u << any(r, 6);
+    sim_disk_reset(d, seed ^ 0x5555, 16u << any(r, 6));
+    sim_disk_reset(&r->side, seed ^ 0x7777, d->sector);
+    r->side.main = d;
     r->level = any(r, 4);
     r->levels = r->level != DX_CAS_FULL && any(r, 2);
     r->barrier = any(r, 2);
@@ -747,7 +550,7 @@ DX_TEST(w_76_every_device_call_of_scripted_runs_is_cut_or_fails)
     run *r = new_run();
     unsigned long runs = 0;
     for (uint64_t seed = 1; seed <= (RUNS > 50000 ? 60 : 10); seed++) {
-        for (r->kind = FAIL_CUT; r->kind <= FAIL_FROM_THEN_ON; r->kind++) {
+        for (r->kind = SIM_FAIL_CUT; r->kind <= SIM_FAIL_FROM_THEN_ON; r->kind++) {
             for (long at = 1;; at++) {
                 r->at = at;
                 DX_CHECK(one_run(r, seed));

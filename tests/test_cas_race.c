@@ -120,7 +120,7 @@ static int read_version(dx_cas_store *s, uint64_t *v)
     return DX_CAS_OK;
 }
 
-static int open_with(dx_cas_store *s, dx_cas_device device, uint32_t mode, uint32_t level, void *memory, size_t size)
+static dx_cas_desc desc_with(dx_cas_device device, uint32_t mode, uint32_t level, void *memory, size_t size)
 {
     dx_cas_desc desc;
     memset(&desc, 0, sizeof desc);
@@ -129,6 +129,12 @@ static int open_with(dx_cas_store *s, dx_cas_device device, uint32_t mode, uint3
     desc.durability = level;
     desc.memory = memory;
     desc.memory_size = size;
+    return desc;
+}
+
+static int open_with(dx_cas_store *s, dx_cas_device device, uint32_t mode, uint32_t level, void *memory, size_t size)
+{
+    dx_cas_desc desc = desc_with(device, mode, level, memory, size);
     return dx_cas_open(s, &desc);
 }
 
@@ -644,24 +650,19 @@ DX_TEST(w_77_what_is_flipped_is_repaired_in_place_and_the_rest_is_named)
     OK(open_small(&copy->store, dx_cas_memory_device(&copy->memory), DX_CAS_READ, 0, copy->work));
     for (m->at = 0; m->at < m->memory.size; m->at += STRIDE) {
         dx_cas_repair_report r;
-        uint32_t mode = DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE;
+        dx_cas_desc desc = desc_with(dx_cas_memory_device(&m->memory), DX_CAS_READ, 0, m->work, sizeof m->work);
         m->bytes[m->at] ^= 0x20;
-        OK(open_small(&m->store, dx_cas_memory_device(&m->memory), mode, 0, m->work));
-        int error = dx_cas_repair(&m->store, NULL, NULL, NULL, &r);
+        int error = dx_cas_repair(&m->store, &desc, NULL, NULL, NULL, &r);
         DX_CHECK(error == DX_CAS_OK || error == DX_CAS_ECORRUPT);
         DX_CHECK_EQ(error == DX_CAS_OK, r.lost == 0);
         alone += error == DX_CAS_OK;
-        dx_cas_close(&m->store);
         if (error != DX_CAS_OK) {
             copy->store.desc_.store_id[0] ^= 1; /* as if it were another store */
-            OK(open_small(&m->store, dx_cas_memory_device(&m->memory), mode, 0, m->work));
-            error = dx_cas_repair(&m->store, &copy->store, NULL, NULL, &r);
+            error = dx_cas_repair(&m->store, &desc, &copy->store, NULL, NULL, &r);
             nodes += error == DX_CAS_OK;
             copy->store.desc_.store_id[0] ^= 1;
-            dx_cas_close(&m->store);
         }
-        OK(open_small(&m->store, dx_cas_memory_device(&m->memory), mode, 0, m->work));
-        OK(dx_cas_repair(&m->store, &copy->store, NULL, NULL, &r));
+        OK(dx_cas_repair(&m->store, &desc, &copy->store, NULL, NULL, &r));
         DX_CHECK_EQ(r.lost, 0);
         dx_cas_close(&m->store);
         DX_CHECK_MEM(m->bytes, copy->bytes, m->memory.size);

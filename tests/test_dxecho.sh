@@ -78,6 +78,7 @@ for backend in io_uring epoll; do
     for case in pings_and_calls every_split deep_pipeline a_reader_that_does_not_read half_close bad_frames random_bytes resets many_connections; do
         run $case $backend --backend $backend
     done
+    run half_frames $backend --backend $backend --idle 2
     run http $backend --backend $backend --http
     run plain $backend --backend $backend --plain
     run pings_and_calls $backend.spin --backend $backend --spin 200
@@ -90,7 +91,7 @@ for backend in io_uring epoll; do
     limit=
 done
 wanted bad_arguments && verdict bad_arguments "$(refused 2; refused 2 x; refused 2 65536; refused 2 -1; refused 2 0 --backend; refused 2 0 --backend select
-    refused 2 0 --workers 0; refused 2 0 --workers 1025; refused 2 0 --spin -1; refused 2 0 --spin 5 --workers 2; refused 2 0 --bind nowhere; refused 2 0 --http --plain; refused 2 0 extra)"
+    refused 2 0 --workers 0; refused 2 0 --workers 1025; refused 2 0 --spin -1; refused 2 0 --spin 5 --workers 2; refused 2 0 --bind nowhere; refused 2 0 --http --plain; refused 2 0 extra; refused 2 0 --idle 0; refused 2 0 --idle 1001)"
 if wanted a_port_in_use && start; then
     problem=$(refused 1 "$port")
     finish

@@ -277,7 +277,54 @@ DX_TEST(mw_6_keys_have_counts_of_their_own)
     DX_CHECK_EQ(dx_hbtp_limiter_init(&l, &d), DX_HBTP_EINVAL);
 }
 
+/* Keys that an adversary chose for one seed: they share a set there, and none with another seed. */
+DX_TEST(mw_6_chosen_keys_lock_nobody_out)
+{
+    static uint64_t memory[24 * 64];
+    dx_hbtp_limiter_desc d;
+    dx_hbtp_limiter known, secret;
+    uint64_t chosen[9], key = 0;
+    size_t count = 0;
+    memset(&d, 0, sizeof d);
+    d.limit = d.burst = 1;
+    d.memory = memory;
+    d.memory_size = sizeof memory;
+    DX_CHECK_EQ(dx_hbtp_limiter_init(&known, &d), 0);
+    DX_CHECK_EQ(known.sets_, 64);
+    for (; count < 9; key++)
+        if ((dx_hbtp_p_keyed_hash(0, key) & 63) == 5) chosen[count++] = key;
+    for (size_t i = 0; i < 8; i++) DX_CHECK_EQ(dx_hbtp_limiter_take(&known, chosen[i], 50, NULL), 0);
+    DX_CHECK_EQ(dx_hbtp_limiter_take(&known, chosen[8], 50, NULL), 429); /* without a seed */
+    for (uint64_t seed = 1; seed < 100; seed++) {
+        d.seed = seed << 40 | seed;
+        DX_CHECK_EQ(dx_hbtp_limiter_init(&secret, &d), 0);
+        for (size_t i = 0; i < 9; i++) DX_CHECK_EQ(dx_hbtp_limiter_take(&secret, chosen[i], 50, NULL), 0);
+    }
+}
+
+DX_TEST(every_bit_of_a_key_moves_half_of_its_hash)
+{
+    const uint64_t seed = 0x0706050403020100u;
+    uint32_t seen[2] = {0, 0};
+    for (uint64_t key = 0; key < 4096; key++) {
+        const uint32_t h = dx_hbtp_p_keyed_hash(seed, key);
+        for (unsigned bit = 0; bit < 64; bit++) {
+            uint32_t change = h ^ dx_hbtp_p_keyed_hash(seed, key ^ (uint64_t)1 << bit);
+            for (seen[1] += 32; change; change &= change - 1) seen[0]++;
+        }
+    }
+    DX_CHECK(seen[0] > seen[1] / 2 - seen[1] / 100 && seen[0] < seen[1] / 2 + seen[1] / 100);
+}
+
 /* >>header fields ------------------------------------------------------ */
+DX_TEST(mw_8_no_fields_at_all)
+{
+    dx_hbtp_headers none;
+    size_t size = 0;
+    memset(&none, 0, sizeof none); /* text is NULL */
+    DX_CHECK(dx_hbtp_headers_find(&none, "Origin", &size) == NULL);
+}
+
 static dx_hbtp_headers headers(const char *text, size_t capacity)
 {
     static char memory[3][512];

@@ -59,6 +59,15 @@ static int64_t toy_unpack(void *user, const void *in, size_t size, void *out, si
 
 static const dx_hbtp_codec toy_codec = {toy_pack, toy_unpack, NULL};
 
+/* Writes all that it may before it has read anything, as a codec may. */
+static size_t careless_pack(void *user, const void *in, size_t size, void *out, size_t capacity)
+{
+    memset(out, 0, capacity);
+    return toy_pack(user, in, size, out, capacity);
+}
+
+static const dx_hbtp_codec careless_codec = {careless_pack, toy_unpack, NULL};
+
 /* >>two sides ---------------------------------------------------------- */
 typedef struct side {
     dx_hbtp_session s;
@@ -290,17 +299,17 @@ DX_TEST(st_19_refusals_have_room_in_the_smallest_buffer)
 {
     static uint8_t wire[2000];
     for (int checksum = 0; checksum < 2; checksum++) {
-        side *a = start(0, true, NULL, 4000, false), *b = start(1, true, NULL, 112, false);
+        side *a = start(0, true, NULL, 4000, false), *b = start(1, true, NULL, DX_HBTP_OUT_MIN, false);
         size_t size;
         dx_hbtp_out_set_checksum(&b->out, checksum != 0);
-        for (int i = 0; i < 4; i++) dx_hbtp_write_frame(&a->out, 0x20, 0, (uint16_t)i, "no route", 8);
+        for (int i = 0; i < 4; i++) dx_hbtp_write_frame(&a->out, 0x20, 4, (uint16_t)(1000 + i), "no route", 8);
         dx_hbtp_call(&a->s, 77, NULL, 0, UINT64_MAX, NULL, NULL);
         carry_all(a, b);
         DX_CHECK_EQ(a->results, 1);
         DX_CHECK_EQ(a->last_error, DX_HBTP_EREMOTE);
         const uint8_t *p = dx_hbtp_out_data(&a->out, &size);
         memcpy(wire, p, size);
-        DX_CHECK_EQ(feed_error(b, (const uint8_t *)"\x10\0\0\0\0\0\0\0", 8), DX_HBTP_EHEADER);
+        DX_CHECK_EQ(feed_error(b, (const uint8_t *)"\x10\4\0\0\0\0\0\0", 8), DX_HBTP_EHEADER);
         dx_hbtp_out_data(&b->out, &size);
         DX_CHECK(size > 56); /* both the RpcError and the Close */
     }
@@ -337,19 +346,19 @@ DX_TEST(hb_4_packed_payloads_are_unpacked_within_the_limit)
     DX_CHECK_EQ(b->got, 1);
     DX_CHECK_EQ(b->data_size, 400);
     for (int i = 0; i < 400; i++) DX_CHECK_EQ(b->data[i], 'x');
-    send_packed(b, 0x10, 1, 9, "\x91\1\0\0x", 5); /* bombs */
+    send_packed(b, 0x10, 5, 9, "\x91\1\0\0x", 5); /* bombs */
     check_refused(b, 413);
-    send_packed(b, 0x10, 1, 9, "\xff\xff\xff\xffx", 5);
+    send_packed(b, 0x10, 5, 9, "\xff\xff\xff\xffx", 5);
     check_refused(b, 413);
-    send_packed(b, 0x10, 1, 9, "\1\0\0\0", 4);
+    send_packed(b, 0x10, 5, 9, "\1\0\0\0", 4);
     check_refused(b, 400);
-    send_packed(b, 0x10, 1, 9, NULL, 0);
+    send_packed(b, 0x10, 5, 9, NULL, 0);
     check_refused(b, 400);
-    send_packed(b, 0x10, 3, 9, "\1\0\0\0x", 5); /* no cipher here */
+    send_packed(b, 0x10, 7, 9, "\1\0\0\0x", 5); /* no cipher here */
     check_refused(b, 415);
     send_packed(b, 0xff, 1, 9, "\2\0\0\0\x80", 5); /* the opcode is packed, too: 8080h */
     DX_CHECK_EQ(b->got, 2);
-    send_packed(b, 0xff, 1, 9, "\2\0\0\0\0", 5); /* opcode 0 */
+    send_packed(b, 0xff, 5, 9, "\2\0\0\0\0", 5); /* opcode 0 */
     check_refused(b, 400);
     DX_CHECK_EQ(b->got, 2);
     DX_CHECK_EQ(b->s.state, DX_HBTP_WANTS_INPUT);
@@ -388,6 +397,27 @@ DX_TEST(hb_4_the_writer_packs_only_what_gets_smaller)
     DX_CHECK_EQ(dx_hbtp_write_packed(&out, &toy_codec, 0x10, 0, 5, data, 100), DX_HBTP_ENOSPACE);
     dx_hbtp_out_data(&out, &size);
     DX_CHECK_EQ(size, 0);
+}
+
+DX_TEST(hb_4_a_payload_that_lies_in_the_buffer_is_packed_without_writing_over_it)
+{
+    for (size_t capacity = 100; capacity < 400; capacity++) {
+        uint8_t memory[400];
+        dx_hbtp_out out;
+        dx_hbtp_frame f;
+        size_t size;
+        for (size_t before = 0; before < 4; before++) {
+            dx_hbtp_out_init(&out, memory, capacity);
+            if (capacity < 8 + before + 90) continue;
+            memset(dx_hbtp_out_next(&out) + before, 'q', 90);
+            DX_CHECK_EQ(dx_hbtp_write_packed(&out, &careless_codec, 0x10, 0, 5, dx_hbtp_out_next(&out) + before, 90), 0);
+            const uint8_t *p = dx_hbtp_out_data(&out, &size);
+            DX_CHECK_EQ(dx_hbtp_parse(p, size, 100, &f), (int64_t)size);
+            DX_CHECK_EQ(f.flags, capacity >= 8 + before + 90 + 79); /* where there is room behind it */
+            for (size_t i = 0; !f.flags && i < 90; i++) DX_CHECK_EQ(f.payload[i], 'q');
+            if (f.flags) DX_CHECK_MEM(f.payload, "Z\0\0\0q", 5);
+        }
+    }
 }
 
 /* >>libraries ---------------------------------------------------------- */
@@ -435,6 +465,12 @@ DX_TEST(hb_4_zstd_with_and_without_a_dictionary)
         DX_CHECK(dict_codec.unpack(dict_codec.user, copy, small, room, size) <= (int64_t)size);
         free(copy);
         free(room);
+    }
+    /* A skippable frame, which zstd takes for an empty one: not a payload, however it is filled. */
+    for (unsigned magic = 0x50; magic < 0x60; magic++) {
+        const char skippable[] = {(char)magic, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4};
+        DX_CHECK_EQ(codec.unpack(codec.user, skippable, sizeof skippable, back, sizeof back), DX_HBTP_ECORRUPT);
+        DX_CHECK_EQ(dict_codec.unpack(dict_codec.user, skippable, sizeof skippable, back, sizeof back), DX_HBTP_ECORRUPT);
     }
     /* A bomb: 100 MB of zeros in a few KB. It is refused by what it says. */
     char *zeros = (char *)calloc(1, 100000000), *bomb = (char *)malloc(20000);

@@ -43,7 +43,10 @@ static int log_event(dx_hbtp_session *s, dx_hbtp_stream_event *e)
         e->user = x;
         return x->reply;
     case DX_HBTP_STREAM_CHUNK: x->chunks++; return x->reply;
-    case DX_HBTP_STREAM_FINISHED: x->finished++; return x->reply;
+    case DX_HBTP_STREAM_FINISHED:
+        x->finished++;
+        x->last_status = e->status;
+        return x->reply;
     default: break;
     }
     DX_CHECK_EQ(e->kind, DX_HBTP_STREAM_ENDED);
@@ -82,6 +85,17 @@ static side *start(int which, uint32_t max_streams, uint32_t max_payload, size_t
     d.memory = x->memory = (uint64_t *)malloc(d.memory_size);
     DX_CHECK_EQ(dx_hbtp_session_init(&x->s, &d), 0);
     return x;
+}
+
+static int start_hub(dx_hbtp_hub *hub, void *memory, size_t size, uint32_t most)
+{
+    dx_hbtp_hub_desc d;
+    memset(&d, 0, sizeof d);
+    d.memory = memory;
+    d.memory_size = size;
+    d.max_per_session = most;
+    d.seed = 0x1234567890abcdefu;
+    return dx_hbtp_hub_init(hub, &d);
 }
 
 /* What a side has said goes onto its line at once, as to a socket; the other side gets `most` of it. */
@@ -139,38 +153,50 @@ static void check_said(side *x, unsigned opcode, unsigned flags, unsigned sequen
 DX_TEST(hb_13_vectors_of_the_document)
 {
     static const char *const names[] = {"stream-start", "stream-grant", "stream-chunk", "stream-finish",
-                                        "stream-cancel", "subscribe", "unsubscribe", "state-delta"};
+                                        "stream-failed", "subscribe", "unsubscribe", "state-delta",
+                                        "stream-cancel"};
     side *a = start(0, STREAMS, LIMIT, 4096, log_event), *b = start(1, STREAMS, LIMIT, 4096, log_event);
-    static uint64_t hub_memory[8];
+    static uint64_t hub_memory[6];
     dx_hbtp_hub hub;
     uint32_t stream = 0;
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 9; i++) {
         uint8_t want[64];
         size_t n = dx_test_vector("docs/HBTP.md", names[i], want, sizeof want), size;
-        side *from = i == 1 || i == 4 || i == 7 ? b : a;
+        side *from = i == 1 || i == 4 || i >= 7 ? b : a;
         switch (i) {
         case 0: DX_CHECK_EQ(dx_hbtp_open(&a->s, 2, "log", 3, 4096, NULL, &stream), 0); break;
         case 1: DX_CHECK_EQ(dx_hbtp_grant(&b->s, 1, 65536), 0); break;
         case 2: DX_CHECK_EQ(dx_hbtp_send(&a->s, stream, "hello", 5), 5); break;
-        case 3: DX_CHECK_EQ(dx_hbtp_finish(&a->s, stream), 0); break;
-        case 4: DX_CHECK_EQ(dx_hbtp_reset(&b->s, 1, 503, "full"), 0); break;
+        case 3: DX_CHECK_EQ(dx_hbtp_finish(&a->s, stream, 0, NULL), 0); break;
+        case 4: DX_CHECK_EQ(dx_hbtp_finish(&b->s, 1, 503, "full"), 0); break;
         case 5: DX_CHECK_EQ(ask_state(a, 0x12, 42), 0); break;
         case 6: DX_CHECK_EQ(ask_state(a, 0x13, 42), 0); break;
-        default:
-            DX_CHECK_EQ(dx_hbtp_hub_init(&hub, hub_memory, sizeof hub_memory, 0, NULL, NULL), 0);
+        case 7:
+            DX_CHECK_EQ(start_hub(&hub, hub_memory, sizeof hub_memory, 0), 0);
             DX_CHECK_EQ(dx_hbtp_subscribe(&hub, &b->s, 42, true), 0);
             DX_CHECK_EQ(dx_hbtp_publish(&hub, 42, 0x10, "", 0), 1);
             dx_hbtp_out_reset(&b->out);
             DX_CHECK_EQ(dx_hbtp_publish(&hub, 42, 0x11, "+1", 2), 1);
+            break;
+        default:
+            DX_CHECK_EQ(a->ended, 1); /* with a final status from b, and an end from a */
+            DX_CHECK_EQ(b->ended, 1);
+            DX_CHECK_EQ(a->last_error, DX_HBTP_EREMOTE);
+            DX_CHECK_EQ(a->last_status, 503);
+            DX_CHECK_EQ(b->last_error, 0);
+            a->s.sequence_ = 0;
+            DX_CHECK_EQ(dx_hbtp_open(&a->s, 2, "log", 3, 4096, NULL, &stream), 0);
+            carry_some(a, b, SIZE_MAX);
+            DX_CHECK_EQ(dx_hbtp_reset(&b->s, 1, 503, "full"), 0);
         }
         const uint8_t *p = dx_hbtp_out_data(&from->out, &size);
         DX_CHECK_EQ(size, n);
         DX_CHECK_MEM(p, want, n);
-        if (i < 5) DX_CHECK_EQ(carry_some(from, from == a ? b : a, SIZE_MAX), n);
+        if (i < 5 || i == 8) DX_CHECK_EQ(carry_some(from, from == a ? b : a, SIZE_MAX), n);
         else dx_hbtp_out_reset(&from->out);
     }
-    DX_CHECK_EQ(b->opened, 1);
-    DX_CHECK_EQ(a->ended, 1);
+    DX_CHECK_EQ(b->opened, 2);
+    DX_CHECK_EQ(a->ended, 2);
     DX_CHECK_EQ(a->last_error, DX_HBTP_EREMOTE);
     DX_CHECK_EQ(a->last_status, 503);
     DX_CHECK_MEM(a->data, "full", 4);
@@ -196,19 +222,22 @@ DX_TEST(hb_13_open_grant_send_finish)
     DX_CHECK_EQ(a->last_credit, 3);
     DX_CHECK_EQ(a->chunks, 2);
     DX_CHECK_EQ(dx_hbtp_send(&a->s, st, "wxyz", 4), 3);
-    DX_CHECK_EQ(dx_hbtp_grant(&a->s, st, 4), 0); /* under half of ten: waits */
-    DX_CHECK_EQ(dx_hbtp_finish(&a->s, st), 0);
+    DX_CHECK_EQ(dx_hbtp_grant(&a->s, st, 8), 0); /* the peer has nothing left: goes out */
+    carry_all(a, b);
+    DX_CHECK_EQ(b->last_credit, 8);
+    DX_CHECK_EQ(dx_hbtp_grant(&a->s, st, 4), 0); /* under half of ten, and of what it has: waits */
+    DX_CHECK_EQ(dx_hbtp_finish(&a->s, st, 0, NULL), 0);
     DX_CHECK_EQ(dx_hbtp_send(&a->s, st, "q", 1), DX_HBTP_EINVAL);
-    DX_CHECK_EQ(dx_hbtp_finish(&a->s, st), DX_HBTP_EINVAL);
+    DX_CHECK_EQ(dx_hbtp_finish(&a->s, st, 0, NULL), DX_HBTP_EINVAL);
     carry_all(a, b);
     DX_CHECK_EQ(b->finished, 1);
     DX_CHECK_EQ(b->ended, 0);
-    DX_CHECK_EQ(dx_hbtp_send(&b->s, there, "ABC", 3), 0);
+    DX_CHECK_EQ(b->last_credit, 8);
     DX_CHECK_EQ(dx_hbtp_grant(&a->s, st, 1), 0); /* half: goes out, though a has finished */
     carry_all(a, b);
-    DX_CHECK_EQ(b->last_credit, 5);
+    DX_CHECK_EQ(b->last_credit, 13);
     DX_CHECK_EQ(dx_hbtp_send(&b->s, there, "ABC", 3), 3);
-    DX_CHECK_EQ(dx_hbtp_finish(&b->s, there), 0);
+    DX_CHECK_EQ(dx_hbtp_finish(&b->s, there, 0, NULL), 0);
     DX_CHECK_EQ(b->ended, 1);
     DX_CHECK_EQ(b->last_error, 0);
     carry_all(a, b);
@@ -217,7 +246,7 @@ DX_TEST(hb_13_open_grant_send_finish)
     DX_CHECK_EQ(a->last_error, 0);
     DX_CHECK_EQ(dx_hbtp_send(&a->s, st, "q", 1), DX_HBTP_ENOTFOUND);
     DX_CHECK_EQ(dx_hbtp_grant(&a->s, st, 1), DX_HBTP_ENOTFOUND);
-    DX_CHECK_EQ(dx_hbtp_finish(&a->s, st), DX_HBTP_ENOTFOUND);
+    DX_CHECK_EQ(dx_hbtp_finish(&a->s, st, 0, NULL), DX_HBTP_ENOTFOUND);
     DX_CHECK_EQ(dx_hbtp_reset(&a->s, st, 500, NULL), DX_HBTP_ENOTFOUND);
     DX_CHECK_EQ(a->s.stream_count_ + b->s.stream_count_, 0);
 }
@@ -244,7 +273,7 @@ DX_TEST(hb_13_arguments_and_limits)
     DX_CHECK_EQ(dx_hbtp_open(&a->s, 0, NULL, 0, 0, NULL, &st), DX_HBTP_ECANCELED);
     DX_CHECK_EQ(dx_hbtp_send(NULL, st, "", 0), DX_HBTP_ENOTFOUND);
     DX_CHECK_EQ(dx_hbtp_grant(NULL, st, 0), DX_HBTP_ENOTFOUND);
-    DX_CHECK_EQ(dx_hbtp_finish(NULL, st), DX_HBTP_ENOTFOUND);
+    DX_CHECK_EQ(dx_hbtp_finish(NULL, st, 0, NULL), DX_HBTP_ENOTFOUND);
     DX_CHECK_EQ(dx_hbtp_reset(NULL, st, 400, NULL), DX_HBTP_ENOTFOUND);
     a = start(0, 1, 0, 4096, log_event); /* the usual payload limit: credit up to 2^31 - 1 */
     DX_CHECK_EQ(dx_hbtp_open(&a->s, 0, NULL, 0, 0x80000000u, NULL, &st), DX_HBTP_ETOOBIG);
@@ -304,7 +333,7 @@ DX_TEST(error_table_streams_bad_frames_cancel_the_stream_and_nothing_else)
     frame_to(b, 0x35, 4, 1, NULL, 0);
     frame_to(b, 0x34, 0, 1, "\1\0\0\0", 4);
     DX_CHECK_EQ(b->unasked, 3);
-    for (int what = 0; what < 8; what++) {
+    for (int what = 0; what < 14; what++) {
         size_t size;
         frame_to(b, 0x33, 4, 9, start9, 9);
         DX_CHECK_EQ(b->ended, (uint32_t)what);
@@ -316,19 +345,25 @@ DX_TEST(error_table_streams_bad_frames_cancel_the_stream_and_nothing_else)
         case 2: frame_to(b, 0x34, 4, 9, "\1\0\0", 3); break;        /* too short */
         case 3: frame_to(b, 0x34, 4, 9, "\0\0\0\0hello", 9); break; /* above the credit */
         case 4: frame_to(b, 0x34, 4, 9, "\xff\xff\xff\xff", 4); break; /* credit above 2^32 - 1 */
-        case 5: frame_to(b, 0x35, 4, 9, "\1\2\3", 3); break;        /* too short */
+        case 5: frame_to(b, 0x35, 12, 9, "\1\2\3", 3); break;       /* too short */
         case 6: /* finished twice */
-            frame_to(b, 0x35, 4, 9, NULL, 0);
-            frame_to(b, 0x35, 4, 9, NULL, 0);
+            frame_to(b, 0x35, 12, 9, NULL, 0);
+            frame_to(b, 0x35, 12, 9, NULL, 0);
             break;
+        case 7: frame_to(b, 0x35, 4, 9, NULL, 0); break;               /* cancelled without a reason */
+        case 8: frame_to(b, 0x35, 4, 9, "\xf7\1\1\0", 4); break;       /* reserved bytes */
+        case 9: frame_to(b, 0x35, 12, 9, "\xf7\1\0\1", 4); break;
+        case 10: frame_to(b, 0x35, 12, 9, "\0\0\0\0", 4); break;      /* no such status */
+        case 11: frame_to(b, 0x35, 4, 9, "\x8f\1\0\0", 4); break;
+        case 12: frame_to(b, 0x35, 4, 9, "\x58\2\0\0", 4); break;
         default: /* data behind the end; credit is still welcome */
-            frame_to(b, 0x35, 4, 9, NULL, 0);
+            frame_to(b, 0x35, 12, 9, NULL, 0);
             frame_to(b, 0x34, 4, 9, "\1\0\0\0", 4);
             dx_hbtp_out_data(&b->out, &size);
             DX_CHECK_EQ(size, 0);
             frame_to(b, 0x34, 4, 9, "\0\0\0\0h", 5);
         }
-        check_said(b, 0x35, 8, 9, what == 3 ? 413 : 400);
+        check_said(b, 0x35, 0, 9, what == 3 ? 413 : 400);
         DX_CHECK_EQ(b->last_error, DX_HBTP_ECANCELED);
     }
     DX_CHECK_EQ(b->s.state, DX_HBTP_WANTS_INPUT);
@@ -341,7 +376,7 @@ DX_TEST(hb_13_the_program_refuses_at_any_event)
     static const unsigned sent[] = {404, 401, 599, 413, 500, 500};
     for (int i = 0; i < 6; i++) {
         for (int when = 0; when < 3; when++) {
-            side *b = start(1, STREAMS, LIMIT, DX_HBTP_REPLY_ROOM, log_event);
+            side *b = start(1, STREAMS, LIMIT, DX_HBTP_OUT_MIN, log_event);
             b->reply = when == 0 ? results[i] : 0;
             frame_to(b, 0x33, 4, 3, "\1\0\0\0\0\0\0\0", 8);
             if (when) {
@@ -349,9 +384,9 @@ DX_TEST(hb_13_the_program_refuses_at_any_event)
                 dx_hbtp_out_reset(&b->out);
                 b->reply = results[i];
                 if (when == 1) frame_to(b, 0x34, 4, 3, "\0\0\0\0x", 5);
-                else frame_to(b, 0x35, 4, 3, NULL, 0);
+                else frame_to(b, 0x35, 12, 3, NULL, 0);
             }
-            check_said(b, 0x35, 8, 3, sent[i]);
+            check_said(b, 0x35, 0, 3, sent[i]);
             DX_CHECK_EQ(b->ended, 1);
         }
     }
@@ -364,15 +399,21 @@ static int fill_up(dx_hbtp_session *s, dx_hbtp_stream_event *e)
     return e->kind == DX_HBTP_STREAM_ENDED ? 0 : 500;
 }
 
-DX_TEST(hb_13_a_cancel_has_room_whatever_the_program_wrote)
+DX_TEST(hb_13_a_cancel_is_told_when_there_is_room)
 {
     for (int checksum = 0; checksum < 2; checksum++) {
-        for (size_t size = DX_HBTP_REPLY_ROOM; size < 400; size++) {
+        for (size_t size = DX_HBTP_OUT_MIN; size < 600; size++) {
             side *b = start(1, STREAMS, LIMIT, size, fill_up);
             bool reset = false;
             size_t n;
             dx_hbtp_out_set_checksum(&b->out, checksum != 0);
             frame_to(b, 0x33, 4, 3, "\1\0\0\0\0\0\0\0", 8);
+            DX_CHECK_EQ(b->s.stream_count_, 1); /* over, but the peer could not be told */
+            frame_to(b, 0x34, 4, 3, "\1\0\0\0", 4);
+            DX_CHECK_EQ(b->s.counters.events[DX_HBTP_EVENT_UNASKED], 1);
+            dx_hbtp_out_reset(&b->out);
+            DX_CHECK_EQ(dx_hbtp_feed(&b->s, NULL, 0, 1), 0);
+            DX_CHECK_EQ(b->s.stream_count_, 0);
             const uint8_t *p = dx_hbtp_out_data(&b->out, &n);
             for (dx_hbtp_frame f; n;) {
                 int64_t used = dx_hbtp_parse(p, n, LIMIT, &f);
@@ -499,7 +540,7 @@ DX_PROPERTY(hb_13_streams_end_once_and_lose_nothing_at_any_split, 150)
     memset(tracks, 0, sizeof tracks);
     track_count = 0;
     for (int i = 0; i < 2; i++)
-        ends[i] = start(i, most, (uint32_t)dx_choose_range(c, 40, 300), (size_t)dx_choose_range(c, 80, 400), check_event);
+        ends[i] = start(i, most, (uint32_t)dx_choose_range(c, 40, 300), (size_t)dx_choose_range(c, DX_HBTP_OUT_MIN, 600), check_event);
     ends[0]->s.sequence_ = 65520;
     for (uint64_t steps = dx_choose(c, 800); steps; steps--) {
         const int x = (int)dx_choose(c, 1);
@@ -537,7 +578,7 @@ DX_PROPERTY(hb_13_streams_end_once_and_lose_nothing_at_any_split, 150)
         case 4:
             if (live && dx_choose(c, 3) == 1 && !t->sent_end[x]) {
                 t->sent_end[x] = true; /* it may end inside */
-                if (dx_hbtp_finish(&ends[x]->s, t->at[x])) t->sent_end[x] = false;
+                if (dx_hbtp_finish(&ends[x]->s, t->at[x], 0, NULL)) t->sent_end[x] = false;
             }
             break;
         case 5:
@@ -592,11 +633,18 @@ static int admit_even(void *user, dx_hbtp_session *s, uint32_t state)
 
 DX_TEST(hb_14_subscribe_and_unsubscribe_over_the_wire)
 {
-    static uint64_t memory[3 * 2];
+    static uint64_t memory[3 * 6];
     side *a = start(0, 0, LIMIT, 4096, NULL), *b = start(1, 0, LIMIT, 4096, NULL);
+    dx_hbtp_hub_desc d;
     dx_hbtp_hub hub;
     int asked = 0;
-    DX_CHECK_EQ(dx_hbtp_hub_init(&hub, memory, 3 * sizeof(struct dx_hbtp_p_entry), 2, admit_even, &asked), 0);
+    memset(&d, 0, sizeof d);
+    d.memory = memory;
+    d.memory_size = 3 * sizeof(struct dx_hbtp_p_entry);
+    d.max_per_session = 2;
+    d.admit = admit_even;
+    d.user = &asked;
+    DX_CHECK_EQ(dx_hbtp_hub_init(&hub, &d), 0);
     dx_hbtp_router_set(&b->router, 0x12, dx_hbtp_hub_handler, &hub);
     dx_hbtp_router_set(&b->router, 0x13, dx_hbtp_hub_handler, &hub);
     static const struct { unsigned opcode; uint32_t state; unsigned status; } steps[] = {
@@ -624,16 +672,22 @@ DX_TEST(hb_14_subscribe_and_unsubscribe_over_the_wire)
     dx_hbtp_hub second;
     DX_CHECK_EQ(dx_hbtp_subscribe(&hub, &other->s, 8, true), 0);
     DX_CHECK_EQ(dx_hbtp_subscribe(&hub, &other->s, 10, true), DX_HBTP_ETOOBIG); /* the hub is full */
-    DX_CHECK_EQ(dx_hbtp_hub_init(&second, memory, 0, 0, NULL, NULL), 0);
+    static uint64_t other_memory[6];
+    DX_CHECK_EQ(start_hub(&second, other_memory, 0, 0), 0);
+    DX_CHECK_EQ(dx_hbtp_publish(&second, 8, 0x10, NULL, 0), 0); /* a hub without room is empty */
+    DX_CHECK_EQ(start_hub(&second, other_memory, sizeof other_memory, 0), 0);
     DX_CHECK_EQ(dx_hbtp_subscribe(&second, &other->s, 8, true), DX_HBTP_EINVAL); /* in another hub */
     dx_hbtp_abort(&b->s);
     dx_hbtp_abort(&other->s);
     DX_CHECK_EQ(hub.count_, 0);
-    DX_CHECK_EQ(hub.behind_, 0);
+    uint32_t state;
+    DX_CHECK(!dx_hbtp_hub_behind(&hub, &state));
     DX_CHECK_EQ(dx_hbtp_subscribe(&hub, &b->s, 2, true), DX_HBTP_EINVAL); /* closed */
-    DX_CHECK_EQ(dx_hbtp_hub_init(NULL, memory, 8, 0, NULL, NULL), DX_HBTP_EINVAL);
-    DX_CHECK_EQ(dx_hbtp_hub_init(&hub, NULL, 8, 0, NULL, NULL), DX_HBTP_EINVAL);
-    DX_CHECK_EQ(dx_hbtp_hub_init(&hub, (uint8_t *)memory + 1, 8, 0, NULL, NULL), DX_HBTP_EINVAL);
+    DX_CHECK_EQ(dx_hbtp_hub_init(NULL, &d), DX_HBTP_EINVAL);
+    DX_CHECK_EQ(dx_hbtp_hub_init(&hub, NULL), DX_HBTP_EINVAL);
+    DX_CHECK_EQ(start_hub(&hub, NULL, 8, 0), DX_HBTP_EINVAL);
+    DX_CHECK_EQ(start_hub(&hub, (uint8_t *)memory + 1, 8, 0), DX_HBTP_EINVAL);
+    DX_CHECK_EQ(start_hub(&hub, memory, sizeof memory, 0), 0);
     DX_CHECK_EQ(dx_hbtp_publish(&hub, 2, 0x40, NULL, 0), DX_HBTP_EINVAL);
     DX_CHECK_EQ(dx_hbtp_publish(&hub, 2, 0x10, NULL, 1), DX_HBTP_EINVAL);
     DX_CHECK_EQ(dx_hbtp_publish(&hub, 2, 0x10, NULL, 0), 0);
@@ -660,20 +714,20 @@ static int learn(const dx_hbtp_context *c)
 
 DX_PROPERTY(hb_14_nobody_applies_a_delta_to_a_wrong_base, 200)
 {
-    static uint64_t memory[2 * 20];
+    static uint64_t memory[6 * 20];
     static side line[5]; /* the server's end for each */
     dx_hbtp_hub hub;
     uint64_t truth[4] = {0};
     bool wants[5][4] = {{false}};
     memset(seen, 0, sizeof seen);
-    DX_CHECK_EQ(dx_hbtp_hub_init(&hub, memory, sizeof memory, 0, NULL, NULL), 0);
+    DX_CHECK_EQ(start_hub(&hub, memory, sizeof memory, 0), 0);
     for (int i = 0; i < 5; i++) {
-        side *x = start(5, 0, LIMIT, (size_t)dx_choose_range(c, 80, 200), NULL);
+        side *x = start(5, 0, LIMIT, (size_t)dx_choose_range(c, DX_HBTP_OUT_MIN, 400), NULL);
         line[i] = *x; /* a session that only writes: its memory is not used */
         x->memory = NULL;
         line[i].s.desc.out = &line[i].out;
         line[i].out.memory_ = line[i].out_memory;
-        side *client = start(i, 0, LIMIT, 200, NULL);
+        side *client = start(i, 0, LIMIT, 256, NULL);
         dx_hbtp_router_set(&client->router, 0x10, learn, NULL);
         dx_hbtp_router_set(&client->router, 0x11, learn, NULL);
     }
@@ -699,33 +753,184 @@ DX_PROPERTY(hb_14_nobody_applies_a_delta_to_a_wrong_base, 200)
             truth[state]++;
             dx_hbtp_publish(&hub, state, dx_choose(c, 4) == 1 ? 0x10 : 0x11, &truth[state], 8);
             break;
-        default: carry_some(&line[who], &sides[who], (size_t)dx_choose(c, 80));
+        default:
+            carry_some(&line[who], &sides[who], (size_t)dx_choose(c, 80));
+            (void)dx_hbtp_feed(&line[who].s, NULL, 0, 1); /* output was sent */
         }
     }
-    uint32_t behind = 0, count = 0;
+    uint32_t count = 0;
     for (size_t i = 0; i < 5; i++) {
         while (carry_some(&line[i], &sides[i], SIZE_MAX)) { }
         for (uint32_t k = 0; k < 4; k++) {
-            uint32_t at;
-            bool in = dx_hbtp_p_subscribed(&hub, &line[i].s, k, &at);
-            DX_CHECK_EQ(in, wants[i][k]);
-            if (!in) continue;
+            const uint32_t at = dx_hbtp_p_find_entry(&hub, &line[i].s, k);
+            DX_CHECK_EQ(at != DX_HBTP_P_NONE, wants[i][k]);
+            if (at == DX_HBTP_P_NONE) continue;
             count++;
-            behind += hub.entries_[at].behind;
-            if (!hub.entries_[at].behind) DX_CHECK_EQ(seen[i][k].value, truth[k]);
+            if (hub.entries_[at].place == DX_HBTP_P_CURRENT) DX_CHECK_EQ(seen[i][k].value, truth[k]);
         }
     }
     DX_CHECK_EQ(hub.count_, count);
-    DX_CHECK_EQ(hub.behind_, behind);
     uint32_t state;
-    for (int rounds = 0; dx_hbtp_hub_behind(&hub, &state) && rounds < 100; rounds++) {
-        dx_hbtp_catch_up(&hub, state, &truth[state], 8);
-        for (size_t i = 0; i < 5; i++) while (carry_some(&line[i], &sides[i], SIZE_MAX)) { }
+    for (int rounds = 0; rounds < 8; rounds++) {
+        for (size_t i = 0; i < 5; i++) {
+            while (carry_some(&line[i], &sides[i], SIZE_MAX)) { }
+            (void)dx_hbtp_feed(&line[i].s, NULL, 0, 1);
+        }
+        for (int named = 0; dx_hbtp_hub_behind(&hub, &state); named++) {
+            DX_CHECK(named < 20); /* the loop ends, whoever reads */
+            dx_hbtp_catch_up(&hub, state, &truth[state], 8);
+        }
     }
-    DX_CHECK_EQ(hub.behind_, 0);
     for (size_t i = 0; i < 5; i++) {
         for (uint32_t k = 0; k < 4; k++) if (wants[i][k]) DX_CHECK_EQ(seen[i][k].value, truth[k]);
         dx_hbtp_abort(&line[i].s);
     }
     DX_CHECK_EQ(hub.count_, 0);
+}
+
+/* >>fairness ------------------------------------------------------------ */
+/* Subscribers of whom some read and some do not; every one who reads has every state after a few rounds, whoever else
+   is behind, and the loop that catches up ends each time. */
+DX_PROPERTY(hb_14_one_who_does_not_read_keeps_nobody_waiting, 200)
+{
+    static uint64_t memory[6 * 40];
+    static const uint8_t whole[60] = {0};
+    dx_hbtp_hub hub;
+    bool awake[5];
+    uint32_t states[8], heard[5][8];
+    memset(heard, 0, sizeof heard);
+    DX_CHECK_EQ(start_hub(&hub, memory, sizeof memory, 0), 0);
+    for (uint32_t k = 0; k < 8; k++) states[k] = k + 100 * (uint32_t)dx_choose(c, 3);
+    for (int i = 0; i < 5; i++) {
+        side *x = start(i, 0, LIMIT, DX_HBTP_OUT_MIN, NULL);
+        awake[i] = i == 0 || dx_choose(c, 1);
+        for (uint32_t k = 0; k < 8; k++) DX_CHECK_EQ(dx_hbtp_subscribe(&hub, &x->s, states[k], true), 0);
+    }
+    for (int round = 0; round < 8; round++) { /* one state fits at a time */
+        uint32_t state, named = 0;
+        while (dx_hbtp_hub_behind(&hub, &state)) {
+            DX_CHECK(named++ < 40);
+            dx_hbtp_catch_up(&hub, state, whole, sizeof whole);
+        }
+        for (int i = 0; i < 5; i++) {
+            size_t size;
+            const uint8_t *p = dx_hbtp_out_data(&sides[i].out, &size);
+            dx_hbtp_frame f;
+            if (!awake[i]) continue;
+            for (; size && dx_hbtp_parse(p, size, LIMIT, &f) > 0; p += f.frame_size, size -= (size_t)f.frame_size)
+                for (uint32_t k = 0; k < 8; k++) heard[i][k] += f.payload[0] == (states[k] & 255) && f.payload[1] == states[k] >> 8;
+            dx_hbtp_out_reset(&sides[i].out);
+            DX_CHECK_EQ(dx_hbtp_feed(&sides[i].s, NULL, 0, 1), 0);
+        }
+    }
+    for (int i = 0; i < 5; i++) {
+        for (uint32_t k = 0; k < 8 && awake[i]; k++) DX_CHECK(heard[i][k] > 0);
+        dx_hbtp_abort(&sides[i].s);
+    }
+    DX_CHECK_EQ(hub.count_, 0);
+    DX_CHECK_EQ(hub.ready_, DX_HBTP_P_NONE);
+}
+
+/* Random joins and leaves against a plain table: the rings and chains of the hub name the same. */
+DX_PROPERTY(hb_14_a_hub_knows_who_has_subscribed_to_what, 200)
+{
+    static uint64_t memory[6 * 12]; /* more than 12 entries where pointers have 32 bits */
+    dx_hbtp_hub hub;
+    bool wants[5][6] = {{false}};
+    size_t count = 0;
+    DX_CHECK_EQ(start_hub(&hub, memory, 12 * sizeof(struct dx_hbtp_p_entry), 4), 0);
+    for (int i = 0; i < 5; i++) start(i, 0, LIMIT, 2000, NULL);
+    for (uint64_t steps = dx_choose(c, 200); steps; steps--) {
+        const size_t i = (size_t)dx_choose(c, 4);
+        const uint32_t k = (uint32_t)dx_choose(c, 5);
+        const bool on = dx_choose(c, 1) != 0;
+        size_t mine = 0, reached = 0;
+        for (uint32_t m = 0; m < 6; m++) mine += wants[i][m];
+        const int want = wants[i][k] == on ? (on ? 0 : DX_HBTP_ENOTFOUND) : on && (count == 12 || mine == 4) ? DX_HBTP_ETOOBIG : 0;
+        DX_CHECK_EQ(dx_hbtp_subscribe(&hub, &sides[i].s, k, on), want);
+        if (!want && wants[i][k] != on) {
+            wants[i][k] = on;
+            count += on ? 1 : (size_t)-1;
+        }
+        DX_CHECK_EQ(hub.count_, count);
+        for (size_t m = 0; m < 5; m++) {
+            reached += wants[m][k];
+            dx_hbtp_out_reset(&sides[m].out);
+        }
+        DX_CHECK_EQ(dx_hbtp_publish(&hub, k, 0x10, "", 0), (int64_t)reached);
+    }
+    for (int i = 0; i < 5; i++) dx_hbtp_abort(&sides[i].s);
+    DX_CHECK_EQ(hub.count_, 0);
+}
+
+/* >>numbers and statuses -------------------------------------------------- */
+DX_TEST(hb_10_when_every_number_is_taken_the_next_request_waits)
+{
+    side *a = &sides[0];
+    dx_hbtp_session_desc d;
+    uint32_t stream;
+    start(0, 1, LIMIT, 4096, log_event);
+    d = a->s.desc;
+    d.max_outstanding = d.max_streams = 256;
+    d.memory_size = dx_hbtp_session_memory_size(&d);
+    free(a->memory);
+    d.memory = a->memory = (uint64_t *)malloc(d.memory_size);
+    DX_CHECK_EQ(dx_hbtp_session_init(&a->s, &d), 0);
+    for (int i = 0; i < 255; i++, dx_hbtp_out_reset(&a->out)) /* all slots but the one of 256, 512, ... */
+        DX_CHECK_EQ(dx_hbtp_call(&a->s, 1, NULL, 0, UINT64_MAX, NULL, NULL), 0);
+    for (int i = 0; i < 255; i++, dx_hbtp_out_reset(&a->out)) /* and now these */
+        DX_CHECK_EQ(dx_hbtp_open(&a->s, 1, NULL, 0, 0, NULL, &stream), 0);
+    DX_CHECK_EQ(dx_hbtp_open(&a->s, 1, NULL, 0, 0, NULL, &stream), DX_HBTP_EAGAIN);
+    DX_CHECK_EQ(dx_hbtp_call(&a->s, 1, NULL, 0, UINT64_MAX, NULL, NULL), DX_HBTP_EAGAIN);
+    DX_CHECK_EQ(dx_hbtp_reset(&a->s, stream, 500, NULL), 0);
+    DX_CHECK_EQ(dx_hbtp_call(&a->s, 1, NULL, 0, UINT64_MAX, NULL, NULL), 0);
+}
+
+DX_TEST(hb_13_streams_that_end_with_a_status_are_no_flood)
+{
+    side *a = start(0, STREAMS, LIMIT, 4096, log_event), *b = start(1, STREAMS, LIMIT, 4096, log_event);
+    uint32_t st;
+    for (uint32_t i = 1; i < 3000; i++) {
+        DX_CHECK_EQ(dx_hbtp_open(&a->s, 7, NULL, 0, 10, NULL, &st), 0);
+        carry_all(a, b);
+        DX_CHECK_EQ(dx_hbtp_finish(&b->s, b->last_stream, 600, NULL), DX_HBTP_EINVAL);
+        DX_CHECK_EQ(dx_hbtp_finish(&b->s, b->last_stream, 507, "the disk is full"), 0);
+        carry_all(a, b);
+        DX_CHECK_EQ(a->finished, i);
+        DX_CHECK_EQ(a->last_status, 507);
+        DX_CHECK_MEM(a->data, "the disk is full", 16);
+        DX_CHECK_EQ(dx_hbtp_finish(&a->s, st, 0, NULL), 0);
+        DX_CHECK_EQ(a->last_error, DX_HBTP_EREMOTE);
+        DX_CHECK_EQ(a->last_status, 507);
+        carry_all(a, b);
+        DX_CHECK_EQ(b->ended, i);
+        DX_CHECK_EQ(b->last_error, 0);
+    }
+    b->reply = 429; /* nor are those that the program here does not want */
+    for (uint32_t i = 1; i < 3000; i++) {
+        DX_CHECK_EQ(dx_hbtp_open(&a->s, 7, NULL, 0, 10, NULL, &st), 0);
+        carry_some(a, b, SIZE_MAX);
+        DX_CHECK_EQ(b->closed, 0);
+        dx_hbtp_out_reset(&b->out);
+        DX_CHECK_EQ(dx_hbtp_reset(&a->s, st, 500, NULL), 0);
+        dx_hbtp_out_reset(&a->out);
+    }
+}
+
+DX_TEST(error_table_streams_a_chunk_that_cannot_be_read_cancels_its_stream)
+{
+    for (unsigned opcode = 0x34; opcode < 0x36; opcode++) { /* or there would be a hole in it */
+        side *b = start(1, STREAMS, LIMIT, 4096, log_event);
+        frame_to(b, 0x33, 4, 9, "\1\0\0\0\5\0\0\0", 8);
+        dx_hbtp_out_reset(&b->out);
+        frame_to(b, opcode, 5, 9, "packed", 6);
+        check_said(b, 0x35, 0, 9, 415);
+        DX_CHECK_EQ(b->ended, 1);
+        DX_CHECK_EQ(b->s.counters.events[DX_HBTP_EVENT_REFUSED], 1);
+    }
+    side *a = start(0, STREAMS, LIMIT, 4096, log_event); /* a refusal that cannot be read still ends it */
+    uint32_t st;
+    DX_CHECK_EQ(dx_hbtp_open(&a->s, 7, NULL, 0, 10, NULL, &st), 0);
+    frame_to(a, 0x32, 0, 1, "\x94\1\0\1", 4);
+    DX_CHECK_EQ(a->last_error, DX_HBTP_ECORRUPT);
 }

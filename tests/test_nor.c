@@ -799,7 +799,6 @@ static void every_byte(uint32_t unit)
     uint32_t capacity = whole.block - r.nor.head_size_;
     for (uint32_t b = 0; b < log.blocks; b++) {
         for (uint32_t i = 0; i < whole.block; i++) {
-            if (i >= 64 && i < r.nor.head_size_) continue; /* behind the block's header */
             if (b * capacity + (i - r.nor.head_size_) >= log.end && i >= r.nor.head_size_) break;
             dx_cas_damage damage;
             dx_cas_report report;

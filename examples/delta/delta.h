@@ -293,7 +293,9 @@ DX_CAS_API int dx_cas_delta_init(dx_cas_delta *d, const dx_cas_delta_desc *desc)
         return DX_CAS_EINVAL;
     }
     for (i = 0; i < desc->coder_count; i++) {
+        uint8_t number = desc->coders[i].number;
         if (!desc->coders[i].encode || !desc->coders[i].decode) return DX_CAS_EINVAL;
+        if (number == 0 || (number > 2 && number < 128)) return DX_CAS_EINVAL; /* reserved */
     }
     if (need == 0 || desc->memory_size < need) return DX_CAS_ENOMEM;
     DX_CAS_MEMSET(d, 0, sizeof *d);

@@ -3,11 +3,13 @@
         cc -O2 -o dxecho examples/dxecho/dxecho.c -lpthread           (mingw: -lws2_32 instead)
 
         dxecho PORT [--backend auto|io_uring|epoll|iocp] [--workers N] [--http | --plain] [--spin US] [--bind ADDRESS]
-               [--connections N]
+               [--connections N] [--idle SECONDS]
 
     --plain sends back whatever bytes come. Prints one line when it listens (PORT 0: the system chooses). After SIGTERM or SIGINT it takes no more,
     sends what it has to send, for a second at most, and ends with status 0; 1 when the system refuses something, 2 for wrong arguments.
     --connections: how many at a time in each worker (65536); what they cost is in docs/REACTOR.md.
+    --idle: a connection on which no byte moves for so long is closed (60), and one whose request takes longer from its first byte to its last;
+    when half of the buffers hold such requests, a further one is closed at once, so that they lock nobody out.
     On Windows it is Ctrl-C that ends it, and there is one worker: listeners do not share a port.
 */
 #define _GNU_SOURCE
@@ -21,20 +23,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAYLOAD_MAX = 65536, BLOCK_SIZE = 2 * PAYLOAD_MAX + 512, BATCH = 256 };
+enum { PAYLOAD_MAX = 65536, BLOCK_SIZE = 2 * PAYLOAD_MAX + 512, BATCH = 256, BLOCKS = 1024 };
 
 typedef struct server { /* one thread's */
     dx_reactor_peers peers;
     int              listening;
+    uint32_t         halves; /* connections of which a part of a request is kept */
 } server;
+
+enum { ENDED = 1 }; /* a connection's word: nothing more is read; else 0, or since when a part of a request is kept */
 
 static struct {
     int         port, backend, bound;
     uint32_t    workers, connections;
     bool        http, plain;
-    uint64_t    spin_ns;
+    uint64_t    spin_ns, idle_ns;
     const char *address;
-} options = {0, DX_REACTOR_BACKEND_AUTO, 0, 1, 65536, false, false, 0, "127.0.0.1"};
+} options = {0, DX_REACTOR_BACKEND_AUTO, 0, 1, 65536, false, false, 0, 60000000000u, "127.0.0.1"};
 
 #if defined(_WIN32)
 enum { WORKERS_MAX = 1 };
@@ -47,11 +52,27 @@ static server           servers[WORKERS_MAX];
 static volatile sig_atomic_t stopped;
 
 /* >>answers ------------------------------------------------------------- */
+/* Is it a request of another kind than Ping and RpcCall? Nothing else is answered (docs/HBTP.md, 2). */
+static bool is_other_request(const dx_hbtp_descriptor *d)
+{
+    switch (d->opcode) {
+    case DX_HBTP_OP_RPC_STREAM_START: return true;
+    case DX_HBTP_OP_PONG:
+    case DX_HBTP_OP_RPC_RESPONSE:
+    case DX_HBTP_OP_RPC_ERROR:
+    case DX_HBTP_OP_RPC_STREAM_CHUNK:
+    case DX_HBTP_OP_RPC_STREAM_END: return false;
+    default: return (d->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE) != 0;
+    }
+}
+
 /* One frame. False: no room. */
 static bool answer_frame(dx_hbtp_out *out, const dx_hbtp_descriptor *d, const uint8_t *payload)
 {
+    const bool mirrored = d->opcode == DX_HBTP_OP_PING || d->opcode == DX_HBTP_OP_RPC_CALL;
     uint8_t flags = d->flags & DX_HBTP_FLAG_HAS_CHECKSUM;
-    if (!dx_hbtp_opcode_is_defined(d->opcode)) return true; /* of a newer format: ignored */
+    if (d->opcode == DX_HBTP_OP_CLOSE) return dx_hbtp_write_close(out, DX_HBTP_STATUS_NONE, NULL) == 0;
+    if (!mirrored && !is_other_request(d)) return true;
     if (d->flags & (DX_HBTP_FLAG_COMPRESSED | DX_HBTP_FLAG_ENCRYPTED))
         return dx_hbtp_write_rpc_error(out, d->sequence, DX_HBTP_STATUS_UNSUPPORTED, NULL) == 0;
     switch (d->opcode) {
@@ -59,10 +80,6 @@ static bool answer_frame(dx_hbtp_out *out, const dx_hbtp_descriptor *d, const ui
         return dx_hbtp_write_frame(out, DX_HBTP_OP_PONG, flags, d->sequence, payload, d->payload_size) == 0;
     case DX_HBTP_OP_RPC_CALL:
         return dx_hbtp_write_frame(out, DX_HBTP_OP_RPC_RESPONSE, flags, d->sequence, payload, d->payload_size) == 0;
-    case DX_HBTP_OP_PONG:
-    case DX_HBTP_OP_RPC_RESPONSE:
-    case DX_HBTP_OP_RPC_ERROR:
-        return true; /* answers to nothing that was asked */
     default:
         return dx_hbtp_write_rpc_error(out, d->sequence, DX_HBTP_STATUS_NOT_FOUND, NULL) == 0;
     }
@@ -117,11 +134,10 @@ static size_t answer_hbtp(const uint8_t *in, size_t size, uint8_t *memory, size_
         for (i = 0; i < count && room && !*ended;) {
             size_t run = is_mirrored(&frames[i]) ? mirror(in + at, &frames[i], count - i, memory + *made, capacity - *made, &more) : 0;
             if (run == 0) {
-                *ended = frames[i].opcode == DX_HBTP_OP_CLOSE;
-                if (*ended) break;
                 dx_hbtp_out_init(&out, memory + *made, capacity - *made);
-                room = answer_frame(&out, &frames[i], in + at + frames[i].payload_offset);
+                room = capacity > *made && answer_frame(&out, &frames[i], in + at + frames[i].payload_offset);
                 dx_hbtp_out_data(&out, &more);
+                *ended = room && frames[i].opcode == DX_HBTP_OP_CLOSE;
                 run = room;
             }
             if (room) *made += more;
@@ -164,21 +180,53 @@ static size_t answer_plain(const uint8_t *in, size_t size, uint8_t *memory, size
 }
 
 /* >>connections ---------------------------------------------------------- */
+static server *server_of(dx_reactor_peers *s) { return (server *)s->desc.user; }
+
+/* Note whether a part of a request is left, and since when. False: it is to be closed. */
+static bool watch(dx_reactor_peers *s, uint64_t *word, bool left, bool progress)
+{
+    const uint64_t now = dx_reactor_now_ns(s->reactor) | 2; /* neither 0 nor ENDED */
+    server *mine = server_of(s);
+    if (*word && (!left || progress)) {
+        *word = 0;
+        mine->halves--;
+    }
+    if (!left) return true;
+    if (*word) return now - *word < options.idle_ns;
+    if (mine->halves >= BLOCKS / 2) return false;
+    mine->halves++;
+    *word = now;
+    return true;
+}
+
+static void forget(dx_reactor_peers *s, dx_reactor_peer id, int32_t reason)
+{
+    const uint64_t word = *dx_reactor_peer_data(s, id);
+    (void)reason;
+    if (word > ENDED) server_of(s)->halves--;
+}
+
 /* Answer what came. After a refusal what still comes is dropped: closing at once could reset the connection before the peer has read why. */
 static size_t received(dx_reactor_peers *s, dx_reactor_peer id, const uint8_t *in, size_t size, bool last)
 {
+    uint64_t *word = dx_reactor_peer_data(s, id);
     size_t at = 0, used = 1;
-    bool ended = *dx_reactor_peer_data(s, id) != 0;
+    bool ended = *word == ENDED, waits = false;
     if (ended) return size;
     while (at < size && used && !ended) {
         size_t made = 0, room = size - at + 512 < BLOCK_SIZE ? size - at + 512 : BLOCK_SIZE;
         uint8_t *out;
-        if (dx_reactor_peer_reserve(s, id, (uint32_t)room, &out) != 0) break; /* it comes again */
+        waits = dx_reactor_peer_reserve(s, id, (uint32_t)room, &out) != 0;
+        if (waits) break; /* it comes again */
         used = (options.plain ? answer_plain : options.http ? answer_http : answer_hbtp)(in + at, size - at, out, room, &made, &ended);
         dx_reactor_peer_commit(s, id, (uint32_t)made);
         at += used;
     }
-    if (ended) *dx_reactor_peer_data(s, id) = 1;
+    if (!watch(s, word, at < size && !waits && !ended, at > 0)) {
+        dx_reactor_peer_close(s, id, true);
+        return size;
+    }
+    if (ended) *word = ENDED;
     if (ended || last) dx_reactor_peer_close(s, id, false);
     return ended ? size : at;
 }
@@ -204,10 +252,13 @@ static int serve(dx_reactor *r, server *s)
     int error;
     memset(&desc, 0, sizeof desc);
     desc.peers_max = options.connections;
-    desc.blocks = 1024;
+    desc.blocks = BLOCKS;
+    desc.idle_ns = options.idle_ns;
     desc.block_size = BLOCK_SIZE;
     desc.linger_ns = 1000000000;
     desc.received = received;
+    desc.closed = forget;
+    desc.user = s;
     desc.memory_size = dx_reactor_peers_memory_size(&desc);
     desc.memory = malloc(desc.memory_size);
     error = dx_reactor_peers_open(&s->peers, r, &desc);
@@ -374,6 +425,9 @@ static bool understand(int argc, char **argv)
         } else if (!strcmp(argv[i], "--connections")) {
             if (!number(value, 1, 1 << 24, &n)) return false;
             options.connections = (uint32_t)n;
+        } else if (!strcmp(argv[i], "--idle")) {
+            if (!number(value, 1, 1000, &n)) return false;
+            options.idle_ns = (uint64_t)n * 1000000000u;
         } else if (!strcmp(argv[i], "--bind")) {
             options.address = value;
         } else {
@@ -391,7 +445,7 @@ int main(int argc, char **argv)
     dx_reactor_desc desc;
     if (!understand(argc, argv)) {
         fputs("usage: dxecho PORT [--backend auto|io_uring|epoll|iocp] [--workers N] [--http | --plain] [--spin US] [--bind ADDRESS]\n"
-              "              [--connections N]\n"
+              "              [--connections N] [--idle SECONDS]\n"
               "       --spin looks US microseconds before it sleeps, with one worker only\n", stderr);
         return 2;
     }

@@ -19,7 +19,7 @@ enum {
     INPUT_SIZE       = 4096,
     REPLIES_SIZE     = 4096,
     PIECE_SIZE       = 65536,
-    BULK_SIZE        = 2 * (PIECE_SIZE + DX_HBTP_FILE_CHUNK_OVERHEAD),
+    BULK_SIZE        = 2 * (PIECE_SIZE + DX_HBTP_FILE_CHUNK_OVERHEAD) + DX_HBTP_REPLY_ROOM,
     CONNECTIONS_MAX  = 4096, /* a worker */
     SILENCE_LIMIT_S  = 60,
     REQUESTS_PENDING = 2     /* a connection: one whose patch is being made, one more */

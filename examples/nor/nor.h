@@ -248,6 +248,7 @@ static int dx_cas_p_nor_block_copy(dx_cas_nor *n, uint32_t offset, dx_cas_p_nor_
     b->start = dx_cas_p_load32(p + 16);
     b->erases = dx_cas_p_load32(p + 20);
     if (p[4] != 1) return DX_CAS_EVERSION;
+    if (p[5] > DX_CAS_P_NOR_RESTART || p[6] || p[7]) return DX_CAS_EZERO;
     return dx_cas_p_load32(p + 24) == n->flash_.block_size ? DX_CAS_OK : DX_CAS_EINVAL;
 }
 
@@ -343,12 +344,14 @@ static void dx_cas_p_nor_encode(const dx_cas_nor_log_ *g, dx_cas_p_nor_record *r
     dx_cas_p_store32(r->head + 60, dx_cas_p_head_crc(r->place, r->head));
 }
 
-static bool dx_cas_p_nor_sane(const dx_cas_p_nor_record *r)
+static bool dx_cas_p_nor_sane(const dx_cas_nor_log_ *g, const dx_cas_p_nor_record *r)
 {
+    uint32_t marks = r->flags >> 8;
     if (r->type == DX_CAS_P_BLOB) return r->flags == 0 && (r->codec || r->stored == r->logical);
     if (r->codec) return false;
     if (r->type == DX_CAS_P_COMMIT) {
-        return r->stored == 0 && (r->flags & 255) - 1 < 2 && r->flags >> 8 < 16;
+        if (marks > (g->features ? 15u : 1u) || (marks & 6) == DX_CAS_P_LOOSE) return false;
+        return r->stored == 0 && (r->flags & 255) - 1 < 2;
     }
     if (r->stored != r->logical) return false;
     if (r->type == DX_CAS_P_REF) {
@@ -374,7 +377,7 @@ static int dx_cas_p_nor_decode(const dx_cas_nor_log_ *g, uint32_t place, uint32_
     r->stored = dx_cas_p_load32(head + 8);
     r->logical = dx_cas_p_load64(head + 16);
     if (r->type == 0 || r->type > DX_CAS_P_COMMIT) return DX_CAS_EVERSION;
-    if (dx_cas_p_load32(head + 12) || !dx_cas_p_nor_sane(r)) return DX_CAS_ECORRUPT;
+    if (dx_cas_p_load32(head + 12) || !dx_cas_p_nor_sane(g, r)) return DX_CAS_ECORRUPT;
     if (r->type != DX_CAS_P_COMMIT) {
         if (r->stored > limit - place - DX_CAS_P_HEAD) return DX_CAS_ECORRUPT;
         size = DX_CAS_P_HEAD + r->stored;
@@ -393,14 +396,34 @@ static int dx_cas_p_nor_look(dx_cas_nor *n, dx_cas_nor_log_ *g, uint32_t place, 
     return dx_cas_p_nor_decode(g, place, limit, r);
 }
 
-/* Behind a place where no record is: the next one, or DX_CAS_ENOTFOUND, and *place is the limit. */
+/* The record that begins at place. The second copy of a commit serves as well as the first one, but
+   is itself no beginning: the commit begins where the first copy stood. */
+static int dx_cas_p_nor_record_at(dx_cas_nor *n, dx_cas_nor_log_ *g, uint32_t place, uint32_t limit,
+                                  dx_cas_p_nor_record *r)
+{
+    uint32_t copy;
+    for (copy = 0; copy < 2; copy++) {
+        int error = dx_cas_p_nor_look(n, g, place + copy * DX_CAS_P_HEAD, limit, r);
+        bool second = error == DX_CAS_OK && r->type == DX_CAS_P_COMMIT && (r->flags & 255) == 2;
+        r->place = place;
+        if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT) return error;
+        if (error == DX_CAS_OK && second == (copy == 1)) return DX_CAS_OK;
+    }
+    return DX_CAS_ECORRUPT;
+}
+
+/* Behind a place where no record is: the next one, or DX_CAS_ENOTFOUND, and *place is the limit. It
+   has its magic where it begins, or, if it is a commit without its first copy, 64 bytes further. */
 static int dx_cas_p_nor_skip(dx_cas_nor *n, dx_cas_nor_log_ *g, uint32_t limit, uint32_t *place,
                              dx_cas_p_nor_record *r)
 {
-    uint32_t window = 0, size = 0, at = *place;
+    uint32_t from = *place, window = 0, size = 0, at = from;
+    uint32_t step = g->align < DX_CAS_P_HEAD ? g->align : (uint32_t)DX_CAS_P_HEAD;
     int error = DX_CAS_ECORRUPT;
-    while (error == DX_CAS_ECORRUPT && limit - at > g->align) {
-        at += g->align;
+    *place = limit;
+    while (error == DX_CAS_ECORRUPT && limit - at > step) {
+        uint32_t back;
+        at += step;
         if (at - window + 4 > size) {
             window = at;
             size = limit - at < n->io_size_ ? limit - at : n->io_size_;
@@ -408,9 +431,12 @@ static int dx_cas_p_nor_skip(dx_cas_nor *n, dx_cas_nor_log_ *g, uint32_t limit, 
             DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, g, at, n->io_, size));
         }
         if (dx_cas_p_load32(n->io_ + (at - window)) != DX_CAS_P_MAGIC) continue;
-        error = dx_cas_p_nor_look(n, g, at, limit, r);
+        for (back = 0; back <= DX_CAS_P_HEAD && error == DX_CAS_ECORRUPT; back += DX_CAS_P_HEAD) {
+            if (at - from <= back || (at - back) % g->align) continue;
+            error = dx_cas_p_nor_record_at(n, g, at - back, limit, r);
+            if (error == DX_CAS_OK) *place = at - back;
+        }
     }
-    *place = error == DX_CAS_OK ? at : limit;
     return error == DX_CAS_ECORRUPT ? DX_CAS_ENOTFOUND : error;
 }
 
@@ -420,22 +446,14 @@ static int dx_cas_p_nor_step(dx_cas_nor *n, dx_cas_nor_log_ *g, uint32_t limit, 
                              dx_cas_p_nor_record *r)
 {
     uint32_t from = *place;
-    int error = dx_cas_p_nor_look(n, g, from, limit, r);
-    if (error == DX_CAS_ECORRUPT) r->type = 0;
-    if (error == DX_CAS_ECORRUPT) { /* the second copy of a commit serves as well */
-        error = dx_cas_p_nor_look(n, g, from + DX_CAS_P_HEAD, limit, r);
-        if (error == DX_CAS_OK && (r->type != DX_CAS_P_COMMIT || (r->flags & 255) != 2)) {
-            error = DX_CAS_ECORRUPT;
-        }
-    }
-    r->place = from;
-    if (error == DX_CAS_ECORRUPT && from < limit) {
-        error = dx_cas_p_nor_skip(n, g, limit, place, r);
+    int error = dx_cas_p_nor_record_at(n, g, from, limit, r);
+    if (error == DX_CAS_ECORRUPT) {
+        error = from < limit ? dx_cas_p_nor_skip(n, g, limit, place, r) : DX_CAS_ENOTFOUND;
         r->type = 0;
         r->place = from; /* the record that was found is read again */
         r->next = *place;
     }
-    if (error == DX_CAS_ECORRUPT) error = DX_CAS_ENOTFOUND;
+    DX_CAS_ASSERT(error != DX_CAS_OK || r->next > from);
     if (error == DX_CAS_OK) *place = r->next;
     return error;
 }
@@ -837,6 +855,7 @@ static int dx_cas_p_nor_load_header(dx_cas_nor *n, dx_cas_nor_log_ *g)
         if (dx_cas_p_load32(head + 60) != dx_cas_p_crc32c(0, head, 60)) continue;
         if (head[8] != 1 || head[9] || dx_cas_p_load32(head + 12) > 1) return DX_CAS_EVERSION;
         if (head[10] != DX_CAS_P_HASH_NUMBER) return DX_CAS_ENOTSUP;
+        if (!dx_cas_p_reserved_zero(head)) return DX_CAS_EZERO;
         if (head[11] < 3 || head[11] > 12 || head[56] != copy + 1) continue;
         g->align = (uint32_t)1 << head[11];
         g->features = dx_cas_p_load32(head + 12);
@@ -971,10 +990,22 @@ static int dx_cas_p_nor_may_write(const dx_cas_nor *n)
 }
 
 /* >>refs ---------------------------------------------------------------- */
-static bool dx_cas_p_nor_ref_sound(const uint8_t *fixed, uint32_t stored)
+/* Its first four bytes: */
+static bool dx_cas_p_nor_ref_begins(const uint8_t *fixed, uint32_t stored)
 {
     return fixed[0] >= DX_CAS_P_SET && fixed[0] <= DX_CAS_P_DELETE && fixed[1] && !fixed[3] &&
+           fixed[2] <= DX_CAS_INFO_MAX &&
            stored == (uint32_t)DX_CAS_P_REF_FIXED + fixed[1] + fixed[2];
+}
+
+/* and all that is not name and info, as dx_cas.h has it. */
+static bool dx_cas_p_nor_ref_sound(const uint8_t *fixed, uint32_t stored)
+{
+    uint64_t version = dx_cas_p_load64(fixed + 8);
+    if (!dx_cas_p_nor_ref_begins(fixed, stored)) return false;
+    if (version == 0 || version >= UINT64_MAX - 1) return false;
+    if (fixed[0] != DX_CAS_P_DELETE && dx_cas_p_load64(fixed + 16) > version) return false;
+    return fixed[0] == DX_CAS_P_SET || dx_cas_p_drop_sound(fixed);
 }
 
 /* A name, in memory or (bytes NULL) at a place of the log. */
@@ -998,7 +1029,7 @@ static int dx_cas_p_nor_of_name(dx_cas_nor *n, const dx_cas_p_nor_record *r,
     uint32_t place = r->place + DX_CAS_P_HEAD, at, part;
     uint8_t *is = n->io_, *want = n->io_ + 32;
     DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, &n->log_, place, is, 4));
-    *same = dx_cas_p_nor_ref_sound(is, r->stored) && is[1] == name->size;
+    *same = dx_cas_p_nor_ref_begins(is, r->stored) && is[1] == name->size;
     for (at = 0; *same && at < name->size; at += part) {
         part = name->size - at < 32 ? name->size - at : 32;
         DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, &n->log_, place + DX_CAS_P_REF_FIXED + at, is, part));
@@ -1045,6 +1076,7 @@ static int dx_cas_p_nor_resolve(dx_cas_nor *n, dx_cas_p_nor_record *r, uint8_t *
     dx_cas_nor_log_ *g = &n->log_;
     uint32_t place = r->place + DX_CAS_P_HEAD;
     DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, g, place, fixed, DX_CAS_P_REF_FIXED));
+    if (!dx_cas_p_nor_ref_sound(fixed, r->stored)) return DX_CAS_ECORRUPT;
     if (fixed[0] == DX_CAS_P_DELETE) return DX_CAS_ENOTFOUND;
     if (fixed[0] == DX_CAS_P_SET) return DX_CAS_OK;
     if (dx_cas_p_load32(fixed + 28)) return DX_CAS_ECORRUPT;
@@ -1695,6 +1727,21 @@ DX_CAS_API int dx_cas_nor_commit(dx_cas_nor *n)
 }
 
 /* >>verify -------------------------------------------------------------- */
+/* What a block's header has behind its two copies, up to the end of a unit, was not programmed. */
+static int dx_cas_p_nor_check_erased(dx_cas_nor *n, dx_cas_p_nor_check *k, uint32_t offset,
+                                     uint32_t start)
+{
+    uint32_t at, bits = 0xff;
+    for (at = 2 * DX_CAS_P_NOR_COPY; at < n->head_size_; at++, offset++) {
+        uint8_t byte;
+        DX_CAS_P_TRY(n->flash_.read(n->flash_.user, offset, &byte, 1));
+        bits &= byte;
+    }
+    return bits == 0xff ? DX_CAS_OK
+                        : dx_cas_p_nor_told(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_PADDING, start, 0,
+                                            NULL);
+}
+
 /* Both headers of each block and of the store. */
 static int dx_cas_p_nor_check_headers(dx_cas_nor *n, dx_cas_nor_log_ *g, dx_cas_p_nor_check *k)
 {
@@ -1709,6 +1756,7 @@ static int dx_cas_p_nor_check_headers(dx_cas_nor *n, dx_cas_nor_log_ *g, dx_cas_
             DX_CAS_P_TRY(dx_cas_p_nor_told(k, error, DX_CAS_DAMAGE_HEADER, start,
                                            DX_CAS_P_NOR_COPY, NULL));
         }
+        DX_CAS_P_TRY(dx_cas_p_nor_check_erased(n, k, offset, start));
     }
     for (copy = 0; copy < 2; copy++) {
         int error = DX_CAS_OK;
@@ -1720,6 +1768,23 @@ static int dx_cas_p_nor_check_headers(dx_cas_nor *n, dx_cas_nor_log_ *g, dx_cas_
     }
     dx_cas_p_nor_tip_first(n, g, n->io_);
     return dx_cas_p_nor_check_zero(n, g, k, 2 * DX_CAS_P_HEAD, dx_cas_p_nor_first(g));
+}
+
+/* Its hash fits: is what a name or a list node says in its form, reserved bytes zero? */
+static int dx_cas_p_nor_check_form(dx_cas_nor *n, dx_cas_nor_log_ *g, const dx_cas_p_nor_record *r)
+{
+    uint8_t fixed[DX_CAS_P_REF_FIXED];
+    uint32_t size = r->type == DX_CAS_P_REF ? (uint32_t)DX_CAS_P_REF_FIXED
+                                            : (uint32_t)DX_CAS_P_NODE_HEAD;
+    uint32_t count;
+    if (r->type == DX_CAS_P_BLOB) return DX_CAS_OK;
+    if (r->stored < size) return DX_CAS_ECORRUPT;
+    DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, g, r->place + DX_CAS_P_HEAD, fixed, size));
+    if (r->type == DX_CAS_P_REF) return dx_cas_p_sound(dx_cas_p_nor_ref_sound(fixed, r->stored));
+    count = (r->stored - DX_CAS_P_NODE_HEAD) / DX_CAS_P_NODE_ENTRY;
+    return dx_cas_p_sound(dx_cas_p_load32(fixed) == r->flags && count > 0 &&
+                          dx_cas_p_load32(fixed + 4) == count &&
+                          r->stored == DX_CAS_P_NODE_HEAD + count * DX_CAS_P_NODE_ENTRY);
 }
 
 /* Are the objects there that a name or a list node needs? */
@@ -1755,6 +1820,7 @@ static int dx_cas_p_nor_check_payloads(dx_cas_nor *n, dx_cas_nor_log_ *g, dx_cas
         k->report.refs += ref;
         k->report.bytes += r.stored;
         error = dx_cas_p_nor_content(n, g, &r, 0, NULL, 0);
+        if (error == DX_CAS_OK) error = dx_cas_p_nor_check_form(n, g, &r);
         if (error == DX_CAS_OK && r.type != DX_CAS_P_BLOB) {
             DX_CAS_P_TRY(dx_cas_p_nor_check_needs(n, g, k, &r));
         }

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { STATE = 7, STATE_SIZE = 4096, ROOM = 6144 };
+enum { STATE = 7, STATE_SIZE = 4096, ROOM = 6144 + DX_HBTP_REPLY_ROOM };
 
 typedef struct end { /* one end of a connection */
     dx_hbtp_session session;
@@ -70,6 +70,7 @@ static void carry(end *from, end *to)
     const uint8_t *bytes = dx_hbtp_out_data(&from->out, &size);
     int64_t used = dx_hbtp_feed(&to->session, bytes, size, 1);
     if (used > 0) dx_hbtp_out_consume(&from->out, (size_t)used);
+    dx_hbtp_feed(&from->session, NULL, 0, 1); /* there is room again: whoever is behind may be served */
 }
 
 static size_t change(dx_hbtp_hub *hub, unsigned at) /* a few bytes of the state; returns the size of the patch */
@@ -92,12 +93,16 @@ static size_t change(dx_hbtp_hub *hub, unsigned at) /* a few bytes of the state;
 int main(void)
 {
     static end server[2], client[2];
-    static uint64_t hub_memory[16];
+    static uint64_t hub_memory[2 * 6];
     const uint8_t number[4] = {STATE, 0, 0, 0};
     dx_hbtp_hub hub;
+    dx_hbtp_hub_desc desc;
     size_t patch_size = 0;
     uint32_t state;
-    if (dx_hbtp_hub_init(&hub, hub_memory, sizeof hub_memory, 0, NULL, NULL)) return 1;
+    memset(&desc, 0, sizeof desc); /* a server would set desc.seed to a random number */
+    desc.memory = hub_memory;
+    desc.memory_size = sizeof hub_memory;
+    if (dx_hbtp_hub_init(&hub, &desc)) return 1;
     for (int i = 0; i < 2; i++) {
         if (start(&server[i], dx_hbtp_hub_handler, DX_HBTP_OP_STATE_SUBSCRIBE, &hub) ||
             start(&client[i], on_state, DX_HBTP_OP_STATE_SYNC, NULL))
@@ -114,7 +119,7 @@ int main(void)
     }
     for (int rounds = 0; rounds < 3; rounds++) {
         for (int i = 0; i < 2; i++) carry(&server[i], &client[i]);
-        if (dx_hbtp_hub_behind(&hub, &state)) dx_hbtp_catch_up(&hub, state, truth, sizeof truth);
+        while (dx_hbtp_hub_behind(&hub, &state)) dx_hbtp_catch_up(&hub, state, truth, sizeof truth);
     }
     for (int i = 0; i < 2; i++)
         printf("subscriber %d: %u whole states of %d bytes, %u patches; %s\n", i + 1, client[i].syncs, STATE_SIZE, client[i].deltas,

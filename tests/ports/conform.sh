@@ -49,6 +49,8 @@ trial() { # BACKEND COMMAND...
 
 $CC $options $sanitize -DDX_REACTOR_KQUEUE -Itests/ports/kqueue tests/ports/conform.c tests/ports/kqueue/kqueue_shim.c \
     -o $out/conform -lpthread || bad "conform.c does not compile"
+$CC $options $sanitize -DCONFORM_FAULTS tests/ports/conform.c -o $out/conform_faults -lpthread ||
+    bad "conform.c does not compile with faults"
 rm -f $out/*.events
 for backend in ${*:-io_uring epoll simulated kqueue iocp}; do
     if [ "$backend" != iocp ]; then
@@ -63,6 +65,21 @@ for backend in ${*:-io_uring epoll simulated kqueue iocp}; do
         trial iocp in_wine
     fi
 done
+
+# The kernel's ring at its worst: tests/reactor_faults.h.
+if [ $# = 0 ]; then
+    $fixed $out/conform_faults io_uring - - 20 >"$out/faults.log" 2>&1
+    status=$?
+    line=$(tail -n 1 "$out/faults.log")
+    case $status in
+        0) good "conformance among $(grep ' faults$' "$out/faults.log") of the ring of $line" ;;
+        77) skip "faults of the ring: ${line#skip }" ;;
+        *)
+            bad "conformance among faults of the ring (status $status)"
+            grep -A 2 '^FAIL' "$out/faults.log" | head -n 30
+            ;;
+    esac
+fi
 
 # Without io_uring, as in a container or an emulator: the system's choice is epoll, and says why.
 if [ $# = 0 ]; then
