@@ -260,3 +260,8 @@ bench-cache: build/bench_cache ## a million gets of examples/cache under invalid
 
 clean: ## remove build/
 	rm -rf build
+
+# ---------------------------------------------------------------- mutation score, outside of the tests: it takes minutes
+.PHONY: mutants
+mutants: ## change one operator, constant or statement at a time: do tests fail? CORE=dx_cas [COUNT=200 SEED=1 JOBS=n]
+	@CC='$(CC)' JOBS='$(JOBS)' tests/mutants.py '$(or $(CORE),dx_hbtp)' --count $(or $(COUNT),100) --seed $(or $(SEED),1)
