@@ -611,7 +611,9 @@ class Maker:
         if stop >= end:
             return end
         self.spread(i, stop)
-        if t.text == "static":  # a table, which is code of the whole function
+        words = [self.tokens[k].text for k in range(i, stop)]
+        if t.text == "static" or ("[" in words and "=" not in words and self.is_type(i)):
+            # A table or room for one: no code of its own.
             for k in range(i, stop + 1):
                 self.extent[k] = self.lines
         if t.text in ("break", "continue", "goto"):
