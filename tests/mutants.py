@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Mutation score of a header: do its tests notice when one operator, constant or statement changes?
 
-usage: tests/mutants.py HEADER [--count N] [--seed N] [--lines A-B] [--again FILE] [--no-sanitizers]
+usage: tests/mutants.py HEADER [--count N] [--seed N] [--lines A-B] [--again FILE] [--budget SECONDS]
+                        [--no-sanitizers]
        HEADER: dx_cas, dx_cas.h, bulk, examples/bulk/bulk.h; SUITES below says what tests it
 
 A mutant is the header with one change:
@@ -12,7 +13,8 @@ A mutant is the header with one change:
 
 Left alone: comments, preprocessor lines, strings, assertions, attributes, declarations without code,
 lines that no suite compiles. Which test executes which line is found out first (each basic block
-notes itself in a map of the run), so only tests that execute the changed line run, fast ones first;
+notes itself in a map of the run), so only tests that execute the changed line run, fast ones first, as
+long as the budget reaches (tests take the time that they took with the header as it is);
 the first that fails, crashes or takes far too long kills the mutant. What survives is built again
 with ASan and UBSan. A mutant that does not compile, or whose optimised objects are those of the
 original, does not count; nor does one that tests/mutants.md explains (listed apart).
@@ -652,15 +654,16 @@ def shown(text, m):
 
 # ---------------------------------------------------------------- judging
 class Judge:
-    def __init__(self, header, suites, original, sanitizers):
+    def __init__(self, header, suites, original, sanitizers, budget):
         self.header, self.suites, self.original = header, suites, original
-        self.sanitizers = sanitizers
+        self.sanitizers, self.budget = sanitizers, budget
         self.lock = threading.Lock()
 
     def covering(self, m):
-        """Suites with the tests that execute the changed lines, cheapest first."""
+        """Suites with the tests that execute the changed lines, cheapest first, for as long as
+        the budget reaches; and how many tests there are in all."""
         lines = set(range(m.first, m.last + 1))
-        found = []
+        found, count, total = [], 0, 0.0
         for suite in self.suites:
             if not lines & suite.compiled:
                 continue
@@ -668,12 +671,17 @@ class Judge:
                 tests = [t for t, v in suite.tests.items() if lines & v[1]]
             else:  # a constant outside of functions
                 tests = list(suite.tests)
-            tests.sort(key=lambda t: suite.tests[t][0])
-            if tests:
-                cost = suite.compile_seconds + min(1.0, sum(suite.tests[t][0] for t in tests) / 4)
-                found.append((cost, suite, tests))
+            found += [(suite.tests[t][0], suite, t) for t in tests]
         found.sort(key=lambda f: f[0])
-        return [(suite, tests) for _, suite, tests in found]
+        chosen_tests = {}
+        for seconds, suite, test in found:
+            total += seconds
+            if total <= self.budget or count < 3:
+                chosen_tests.setdefault(suite, []).append(test)
+                count += 1
+        cost = {s: s.compile_seconds + min(1.0, sum(s.tests[t][0] for t in tests) / 4)
+                for s, tests in chosen_tests.items()}
+        return sorted(chosen_tests.items(), key=lambda c: cost[c[0]]), len(found)
 
     def fails(self, tree, suite, program, test, seconds, sanitized):
         slow = seconds >= SLOW
@@ -712,7 +720,7 @@ class Judge:
         """invalid, same, killed or survived; and by what, or why not."""
         tree.write(mutated(self.original, m))
         program = os.path.join(tree.path, "build", "mutant")
-        covering = self.covering(m)
+        covering, executing = self.covering(m)
         for sanitized in (False, True) if self.sanitizers and covering else (False,):
             if sanitized and self.same_objects(tree, m):
                 return "same", ""
@@ -734,7 +742,7 @@ class Judge:
         if not (self.sanitizers and covering) and self.same_objects(tree, m):
             return "same", ""
         return "survived", "no test executes it" if not covering else \
-            "%d tests execute it" % sum(len(t) for _, t in covering)
+            "%d of the %d tests that execute it were run" % (sum(len(t) for _, t in covering), executing)
 
 
 def explained(header):
@@ -785,6 +793,7 @@ def main():
     parser.add_argument("--lines")
     parser.add_argument("--again", help="a list of survivors of an earlier run")
     parser.add_argument("--no-sanitizers", action="store_true")
+    parser.add_argument("--budget", type=float, default=60, help="seconds of tests for a mutant")
     o = parser.parse_args()
     header = find_header(o.header)
     name = os.path.basename(header)[:-2]
@@ -828,7 +837,7 @@ def main():
             mutants, places = chosen(sites, compiled, o.seed, lines, again, original)
             print("%s: %d places to change, %d suites, seed %d" % (header, places, len(suites), o.seed))
             sys.stdout.flush()
-            report(Judge(header, suites, original, not o.no_sanitizers), pool, with_tree, mutants,
+            report(Judge(header, suites, original, not o.no_sanitizers, o.budget), pool, with_tree, mutants,
                    o, name, explained(header))
     finally:
         for tree in trees:
@@ -854,6 +863,9 @@ def report(judge, pool, with_tree, mutants, o, name, known):
             understood.append(m)
             verdict = "explained"
         counts[verdict] += 1
+        if sum(counts.values()) % 10 == 0:
+            print("... %s, %d s" % (dict(counts), time.monotonic() - began))
+            sys.stdout.flush()
         if verdict == "killed":
             how[by.rsplit(" ", 1)[1]] += 1
         if verdict == "survived":
