@@ -50,18 +50,21 @@ FIXED = ["setarch", "-R"] if subprocess.run(["setarch", "-R", "true"], stderr=su
                                             check=False).returncode == 0 else []
 SLOW = 30  # seconds: a test that takes longer is cut off then, and only its failing counts
 MEMORY_MAX = 8 << 30  # address space of a test without sanitizers
-FILE_MAX = 6 << 30    # size of a file that it writes: a sparse one of the tests has more than 4 GiB
+FILE_MAX = 2 << 30    # size of a file that it writes
+LARGE = {"ca_file_device": 9 << 30}  # a sparse file
 
 # ---------------------------------------------------------------- what tests what
-# A suite is a program of the test kit. A core has those of its name and what is added here; a layer
-# those that include it. PROGRAMS are run whole: they must end with status 0 and print what they
+# A suite is a program of the test kit, maybe with options that choose another of the header's ways. A
+# core has those of its name and what is added here; a layer those that include it. PROGRAMS are run whole: they must end with status 0 and print what they
 # print with the unchanged header.
 SUITES = {
-    "dx_cas": ["tests/test_cas*.c"],
+    "dx_cas": ["tests/test_cas*.c", "tests/test_cas_hash.c -DDX_CAS_LANES=1",
+               "tests/test_cas_hash.c -DDX_CAS_SMALL"],
     "dx_hbtp": ["tests/test_hbtp*.c"],
     "dx_patch": ["tests/test_patch*.c", "tests/test_flash*.c"],
     "dx_reactor": ["tests/test_reactor*.c", "tests/test_workers.c"],
-    "dx_teleport": ["tests/test_teleport*.c", "tests/test_ring*.c"],
+    "dx_teleport": ["tests/test_teleport*.c", "tests/test_ring*.c",
+                    "tests/test_teleport.c -DDX_TELEPORT_LITTLE_ENDIAN=0"],
 }
 PROGRAMS = {  # source: the arguments of each run; OLD and NEW are two executables
     "dx_cas": {"examples/hello/hello_cas.c": [[]], "tests/ports/vectors.c": [["OLD", "NEW"]]},
@@ -85,10 +88,10 @@ TIMED = ("test_reactor", "test_workers", "test_connections", "test_cas_race", "c
 
 class Suite:
     def __init__(self, source, runs=None):
-        self.source = source
-        self.name = os.path.basename(source)[:-2]
+        self.source, *self.options = source.split()
+        self.name = os.path.basename(self.source)[:-2] + "".join(self.options).replace("-DDX", "")
         self.runs = runs              # a program's arguments, None for one of the kit
-        self.optimise = OPTIMISE.get(source, "-O0")
+        self.optimise = OPTIMISE.get(self.source, "-O0")
         self.compiled = set()         # lines of the header that it compiles
         self.tests = {}               # test: (seconds, lines that it executes, output of a program)
         self.compile_seconds = 1.0
@@ -98,7 +101,8 @@ class Suite:
 def suites_of(header):
     name = os.path.basename(header)[:-2]
     if name in SUITES:
-        sources = [s for pattern in SUITES[name] for s in sorted(glob.glob(pattern, root_dir=TOP))]
+        sources = [" ".join([s] + pattern.split()[1:]) for pattern in SUITES[name]
+                   for s in sorted(glob.glob(pattern.split()[0], root_dir=TOP))]
         programs = PROGRAMS.get(name, {})
     else:
         sources = [s for s in sorted(glob.glob("tests/test_*.c", root_dir=TOP))
@@ -119,7 +123,8 @@ def includes(source, header, seen):
 
 
 # ---------------------------------------------------------------- running, in a box
-def run(command, folder, seconds, env=None, memory=MEMORY_MAX, scratch=None):
+def run(command, folder, seconds, env=None, memory=MEMORY_MAX, scratch=None,
+        file_max=FILE_MAX):
     """Status (None: took too long) and output; afterwards nothing of it runs."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("DX_")}
     environment.update(env or {})
@@ -129,7 +134,7 @@ def run(command, folder, seconds, env=None, memory=MEMORY_MAX, scratch=None):
 
     def limits():
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_MAX, FILE_MAX))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_max, file_max))
         resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 2, int(seconds) + 4))
         if memory:
             resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
@@ -205,7 +210,7 @@ class Tree:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def compile(self, suite, output, flags, extra=()):
-        command = [CC, STD, "-w", *flags, suite.source, *extra, "-o", output]
+        command = [CC, STD, "-w", *flags, *suite.options, suite.source, *extra, "-o", output]
         if "-c" not in flags and "-E" not in flags:
             command += ["-lpthread"]
         return run(command, self.path, 300, memory=None)
@@ -221,7 +226,7 @@ class Tree:
             arguments = [test]
         env = dict(QUICK, DX_TEST_FAST="1", **(env or {}))
         result = run(FIXED + [os.path.join(self.path, program), *arguments], folder, seconds, env,
-                     memory, self.scratch)
+                     memory, self.scratch, LARGE.get(test, FILE_MAX))
         self.clean()
         return result
 
@@ -307,7 +312,7 @@ def measure(tree, suite, header, original):
     run([CC, "-w", "-c", "-O1", callback, "-o", callback[:-1] + "o"], tree.path, 60, memory=None)
     pruned = ["-fsanitize-coverage=bb,no-prune,trace-pc"] if "clang" in CC else \
              ["-fsanitize-coverage=trace-pc"]
-    optimise = suite.optimise if suite.name != "test_teleport" else "-O0"
+    optimise = suite.optimise if not suite.name.startswith("test_teleport") else "-O0"
     status, text = tree.compile(suite, program, [optimise, "-g", "-no-pie", *pruned],
                                 [callback[:-1] + "o"])
     if status != 0:
