@@ -264,4 +264,4 @@ clean: ## remove build/
 # ---------------------------------------------------------------- mutation score, outside of the tests: it takes minutes
 .PHONY: mutants
 mutants: ## change one operator, constant or statement at a time: do tests fail? CORE=dx_cas [COUNT=200 SEED=1 JOBS=n]
-	@CC='$(CC)' JOBS='$(JOBS)' tests/mutants.py '$(or $(CORE),dx_hbtp)' --count $(or $(COUNT),100) --seed $(or $(SEED),1)
+	@CC='$(CC)' JOBS='$(JOBS)' tests/mutants.py '$(or $(CORE),dx_cas)' --count $(or $(COUNT),100) --seed $(or $(SEED),1)
