@@ -72,7 +72,7 @@ PROGRAMS = {  # source: the arguments of each run; OLD and NEW are two executabl
     "dx_patch": {"examples/hello/hello_patch.c": [[]], "tests/ports/vectors.c": [["OLD", "NEW"]]},
     "dx_teleport": {"examples/hello/hello_teleport.c": [[]],
                     "tests/ports/vectors.c": [["OLD", "NEW"]],
-                    "tests/ports/teleport.c": [[]]},
+                    "tests/ports/teleport.c": [[]], "tests/readers/samples.c": [["100"]]},
     "dx_reactor": {"examples/hello/hello_reactor.c": [[]],
                    "tests/ports/conform.c": [["simulated"], ["epoll"], ["io_uring"]],
                    "tests/ports/ledger.c": [[]]},
