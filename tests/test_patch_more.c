@@ -190,6 +190,7 @@ DX_PROPERTY(pt_segments_of_every_format, 3000)
     const size_t count = (size_t)dx_choose(c, DX_PATCH_P_SEGMENTS < 6 ? DX_PATCH_P_SEGMENTS : 6);
     const uint64_t image = is_pe ? dx_choose(c, f == PE32 ? 0xffffffffu : UINT64_MAX >> 8) : 0;
     size_t loaded = 0;
+    memset(s, 0, sizeof s);
     memset(bytes, 0, sizeof bytes);
     memset(want, 0, sizeof want);
     for (size_t i = 0; i < count; i++) {
