@@ -78,6 +78,7 @@ DX_TEST(hb_router_session_and_hub_refuse_null)
     static uint8_t room[1024];
     dx_hbtp_out out;
     dx_hbtp_hub hub;
+    dx_hbtp_hub_desc hub_desc;
     uint32_t stream;
     uint8_t byte = 0;
     REFUSED(dx_hbtp_router_init(NULL));
@@ -98,14 +99,24 @@ DX_TEST(hb_router_session_and_hub_refuse_null)
     DX_CHECK_EQ(dx_hbtp_session_init(&session, &desc), 0);
     REFUSED(dx_hbtp_feed(NULL, &byte, 1, 1));
     REFUSED(dx_hbtp_feed(&session, NULL, 1, 1));
+    REFUSED(dx_hbtp_request(NULL, DX_HBTP_OP_PING, 0, NULL, 0, UINT64_MAX, NULL, NULL));
+    REFUSED(dx_hbtp_call(NULL, 1, NULL, 0, UINT64_MAX, NULL, NULL));
+    REFUSED(dx_hbtp_reply(NULL, 1, NULL, 0));
+    REFUSED(dx_hbtp_reply_error(NULL, 1, 400, NULL));
     REFUSED(dx_hbtp_close(NULL, 0, NULL));
     REFUSED(dx_hbtp_open(NULL, 1, NULL, 0, 100, NULL, &stream));
     REFUSED(dx_hbtp_open(&session, 1, NULL, 0, 100, NULL, NULL));
     REFUSED(dx_hbtp_session_set_out(NULL, &out));
     REFUSED(dx_hbtp_session_set_out(&session, NULL));
-    REFUSED(dx_hbtp_hub_init(NULL, memory, sizeof memory, 1, NULL, NULL));
-    REFUSED(dx_hbtp_hub_init(&hub, NULL, sizeof memory, 1, NULL, NULL));
-    REFUSED(dx_hbtp_hub_init(&hub, (uint8_t *)memory + 4, sizeof memory - 8, 1, NULL, NULL));
+    memset(&hub_desc, 0, sizeof hub_desc);
+    REFUSED(dx_hbtp_hub_init(&hub, NULL));
+    REFUSED(dx_hbtp_hub_init(&hub, &hub_desc)); /* no memory */
+    hub_desc.memory = memory;
+    hub_desc.memory_size = sizeof memory;
+    REFUSED(dx_hbtp_hub_init(NULL, &hub_desc));
+    hub_desc.memory = (uint8_t *)memory + 4;
+    hub_desc.memory_size = sizeof memory - 8;
+    REFUSED(dx_hbtp_hub_init(&hub, &hub_desc));
     REFUSED(dx_hbtp_subscribe(NULL, &session, 1, true));
     REFUSED(dx_hbtp_publish(NULL, 1, DX_HBTP_OP_STATE_SYNC, &byte, 1));
     REFUSED(dx_hbtp_catch_up(NULL, 1, &byte, 1));
