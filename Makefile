@@ -31,7 +31,7 @@ DXPATCH := $(patsubst examples/dxpatch/%.c,dxpatch.d/%.o,$(wildcard examples/dxp
 UNITS  := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 GATES  := $(filter-out lib size,$(patsubst tests/checks/%.sh,%,$(wildcard tests/checks/*.sh)))
 
-.PHONY: help windows all hello demo demo-run run-firmware run-www test test-run check deps size install bench-blocks bench-inputs bench-patch bench-hde bench-hbtp bench-bulk bench-cas bench-trees bench-reactor bench-teleport bench-cache clean
+.PHONY: help windows all hello demo demo-run run-firmware run-www test test-run test-all test-all-run suites check deps deps-all size install bench-blocks bench-inputs bench-patch bench-hde bench-hbtp bench-bulk bench-cas bench-trees bench-reactor bench-teleport bench-cache clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -74,10 +74,10 @@ build/dxpatch: $(addprefix build/,$(DXPATCH))
 	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS)
 build/asan/dxpatch: $(addprefix build/asan/,$(DXPATCH))
 	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS)
-build/dxecho: examples/dxecho/dxecho.c examples/dxecho/http.h examples/dxecho/peers.h dx_hbtp.h dx_reactor.h build/flags
-	$(CC) -std=c11 $(WARN) $(CFLAGS) -DNDEBUG $< -o $@ $(LDFLAGS) -lpthread
-build/asan/dxecho: examples/dxecho/dxecho.c examples/dxecho/http.h examples/dxecho/peers.h dx_hbtp.h dx_reactor.h build/flags
-	$(CC) -std=c11 $(WARN) $(CFLAGS) $(SANITIZE) $< -o $@ $(LDFLAGS) -lpthread
+build/dxecho: examples/dxecho/dxecho.c build/flags
+	$(CC) -std=c11 $(WARN) $(CFLAGS) -DNDEBUG -MMD -MP -MF $@.d -MT $@ $< -o $@ $(LDFLAGS) -lpthread
+build/asan/dxecho: examples/dxecho/dxecho.c build/flags
+	$(CC) -std=c11 $(WARN) $(CFLAGS) $(SANITIZE) -MMD -MP -MF $@.d -MT $@ $< -o $@ $(LDFLAGS) -lpthread
 # For Windows. The programs need nothing but what every Windows has.
 WINDOWS_CC ?= x86_64-w64-mingw32-gcc
 WINDOWS = @mkdir -p build/windows && $(WINDOWS_CC) -std=c11 $(WARN) $(CFLAGS) -static -s $(filter-out $(INCLUDED),$(filter %.c,$^)) -o $@ -lws2_32 -lntdll -lpsapi -lpthread
@@ -93,7 +93,6 @@ build/windows/dxecho.exe: examples/dxecho/dxecho.c $(wildcard examples/dxecho/*.
 build/windows/dxpatch.exe: INCLUDED := examples/dxup/base.c
 build/windows/dxpatch.exe: $(wildcard examples/dxpatch/*.c) $(addprefix examples/dxup/,dest.c modes.c os_windows.c) $(wildcard examples/dxpatch/*.h examples/dxup/*.h) examples/dxup/base.c dx_patch.h
 	$(WINDOWS)
--include $(wildcard build/dxup.d/*.d build/dxpatch.d/*.d build/asan/dxup.d/*.d build/asan/dxpatch.d/*.d)
 
 # ---------------------------------------------------------------- demo
 # The older of the demo's two versions is dxup with one source file optimised for size.
@@ -117,78 +116,96 @@ run-www: build/dxup ## a page that keeps an application up to date with patches,
 	@CC='$(CC)' examples/www/run.sh
 
 # ---------------------------------------------------------------- tests
-TEST_CC = $(CC) -std=c11 $(WARN) -Wno-unused-function
-build/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
+# What a program was made of is in FILE.d, which the compiler writes.
+TEST_CC = $(CC) -std=c11 $(WARN) -Wno-unused-function -MMD -MP -MF $@.d -MT $@
+build/test_%: tests/test_%.c build/flags
 	$(TEST_CC) $(CFLAGS) $< -o $@ $(LDFLAGS) -lpthread
-build/asan/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
+build/asan/test_%: tests/test_%.c build/flags
 	$(TEST_CC) $(SANITIZE) $< -o $@ $(LDFLAGS) -lpthread
-build/kqueue/test_connections: examples/dxecho/peers.h tests/dx_reactor_sim.h
-build/kqueue/test_reactor build/kqueue/test_connections: build/kqueue/%: tests/%.c tests/reactor_kit.h tests/dx_test.h dx_reactor.h $(wildcard tests/ports/kqueue/*.c tests/ports/kqueue/sys/*.h) build/flags
-	@mkdir -p $(@D)
-	$(TEST_CC) $(SANITIZE) -DDX_REACTOR_KQUEUE -Itests/ports/kqueue $< tests/ports/kqueue/kqueue_shim.c -o $@ $(LDFLAGS) -lpthread
-build/asan/ledger: tests/ports/ledger.c tests/dx_reactor_sim.h dx_reactor.h build/flags
-	$(TEST_CC) $(SANITIZE) $< -o $@ $(LDFLAGS)
-build/tsan/test_%: tests/test_%.c tests/dx_test.h $(HEADERS) build/flags
+build/tsan/test_%: tests/test_%.c build/flags
 	@mkdir -p $(@D)
 	$(TEST_CC) -g -O1 -fsanitize=thread $< -o $@ $(LDFLAGS) -lpthread
-build/test_connections build/asan/test_connections: examples/dxecho/peers.h tests/dx_reactor_sim.h
-build/test_workers build/asan/test_workers build/tsan/test_workers: examples/frames/frames.h
-build/test_cache build/asan/test_cache build/tsan/test_cache: examples/cache/cache.h
-build/test_cache_layers build/asan/test_cache_layers: $(wildcard examples/cache/*.h)
-build/test_hde build/asan/test_hde build/tsan/test_hde: examples/hde/hde.h
-build/test_tree build/asan/test_tree: examples/tree/tree.h
-build/test_cas build/asan/test_cas build/test_cas_race build/asan/test_cas_race build/tsan/test_cas_race: examples/streams/streams.h
-build/test_cas_race build/asan/test_cas_race build/tsan/test_cas_race: examples/repair/repair.h
-build/test_cas_delta build/asan/test_cas_delta build/test_cas_crash build/asan/test_cas_crash: examples/delta/delta.h
-build/test_cas_sha256 build/asan/test_cas_sha256 build/test_cas_checkpoint build/asan/test_cas_checkpoint: examples/streams/streams.h
-build/test_htip build/asan/test_htip: $(wildcard examples/www/htip*.h)
-build/test_bulk build/asan/test_bulk build/test_bulk_net build/asan/test_bulk_net: examples/bulk/bulk.h examples/bulk/net.h
+build/kqueue/test_%: tests/test_%.c tests/ports/kqueue/kqueue_shim.c build/flags
+	@mkdir -p $(@D)
+	$(TEST_CC) $(SANITIZE) -DDX_REACTOR_KQUEUE -Itests/ports/kqueue $(filter %.c,$^) -o $@ $(LDFLAGS) -lpthread
+build/asan/ledger: tests/ports/ledger.c build/flags
+	$(TEST_CC) $(SANITIZE) $< -o $@ $(LDFLAGS)
 # Other choices of a header, tested like the first: codecs; the path for big-endian machines on this one.
 build/portable/test_teleport: OPTION := -DDX_TELEPORT_LITTLE_ENDIAN=0
 build/codec/test_hbtp_codec: OPTION := -DDX_HBTP_ZSTD -DDX_HBTP_SODIUM -lzstd -lsodium
 build/codec/test_hde: OPTION := -DDX_HDE_ZSTD -lzstd
-build/codec/test_hde: examples/hde/hde.h
-build/portable/test_teleport build/codec/test_hbtp_codec build/codec/test_hde: $(UNITS:%=tests/%.c) tests/dx_test.h $(HEADERS) build/flags
+build/portable/test_% build/codec/test_%: tests/test_%.c build/flags
 	@mkdir -p $(@D)
-	$(TEST_CC) $(SANITIZE) tests/$(@F).c -o $@ $(LDFLAGS) $(OPTION) -lpthread
-build/dxup_evil: tests/dxup_evil.c examples/dxup/wire.h $(HEADERS) build/flags
-	$(CC) -std=c11 $(WARN) $(CFLAGS) $(ZSTD_CFLAGS) $< -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
+	$(TEST_CC) $(SANITIZE) $< -o $@ $(LDFLAGS) $(OPTION) -lpthread
+build/dxup_evil: tests/dxup_evil.c build/flags
+	$(TEST_CC) $(CFLAGS) $(ZSTD_CFLAGS) $< -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
+-include $(shell find build -name '*.d' -type f 2>/dev/null)
 
 # Older sanitizers cannot live with as much address randomisation as newer kernels have.
 FIXED := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 
-# One suite a line for tests/run.sh: NAME SECONDS COMMAND; a "!" before the name: nothing else runs meanwhile.
-SUITES = '!build 1800 $(MAKE) -s -j2 all build/asan/dxup build/asan/dxpatch build/asan/dxecho build/dxup_evil build/demo/dxup-1 build/demo/dxup-2 && echo "build: 1 passed, 0 failed, 0 skipped"' \
-         'test_dxup.asan 3600 DXUP=build/asan/dxup $(FIXED) tests/test_dxup.sh' 'test_dxup 3600 tests/test_dxup.sh' \
-         'dxup_http.asan 1800 DXUP=build/asan/dxup $(FIXED) tests/dxup_http.py' 'www 1800 tests/ports/www.sh' 'feed 1800 tests/ports/feed.py' \
-         'test_dxecho.asan 1800 DXECHO=build/asan/dxecho $(FIXED) tests/test_dxecho.sh' 'test_dxecho 1800 tests/test_dxecho.sh' \
-         'test_dxpatch.asan 1800 DXPATCH=build/asan/dxpatch $(FIXED) tests/test_dxpatch.sh' 'test_dxpatch 1800 tests/test_dxpatch.sh' \
-         $(foreach t,$(UNITS),'$(t) 1800 $(MAKE) -s build/$(t) && build/$(t)' \
-           '$(t).asan 1800 $(MAKE) -s build/asan/$(t) && $(FIXED) build/asan/$(t)') \
-         $(if $(CODECS),'test_hbtp_codec.libraries 1800 $(MAKE) -s build/codec/test_hbtp_codec && $(FIXED) build/codec/test_hbtp_codec') \
-         $(if $(ZSTD_LIBS),'test_hde.zstd 1800 $(MAKE) -s build/codec/test_hde && $(FIXED) build/codec/test_hde') \
-         $(foreach t,test_reactor test_teleport test_workers test_cache test_hde test_cas_race,'$(t).tsan 1800 $(MAKE) -s build/tsan/$(t) && $(FIXED) build/tsan/$(t)') \
-         'test_teleport.portable 1800 $(MAKE) -s build/portable/test_teleport && $(FIXED) build/portable/test_teleport' \
-         'conform 1800 tests/ports/conform.sh' 'windows 1800 tests/ports/windows.py' 'kernels 3600 tests/ports/kernels.sh' 'powercut 1800 tests/ports/powercut.sh' 'macos 3600 tests/ports/macos.sh' \
-         'test_reactor.kqueue 1800 $(MAKE) -s build/kqueue/test_reactor && $(FIXED) build/kqueue/test_reactor kqueue' \
-         'test_connections.kqueue 1800 $(MAKE) -s build/kqueue/test_connections && $(FIXED) build/kqueue/test_connections kqueue' \
-         'firmware.mps2 1800 tests/ports/firmware.py mps2' 'firmware.virt 1800 tests/ports/firmware.py virt' \
-         'ledger 1800 $(MAKE) -s build/asan/ledger && $(FIXED) build/asan/ledger' \
-         $(foreach t,$(UNITS:test_%=%),'test_$(t).i386 1800 tests/ports/run.sh i386 $(t)') \
-         $(foreach t,$(UNITS:test_%=%),'test_$(t).s390x 3600 tests/ports/run.sh s390x $(t) $(if $(filter reactor reactor_% connections,$(t)),epoll)')
-CHECKS = $(foreach g,$(GATES),'$(g) 1800 tests/checks/$(g).sh')
+# Suites are lines for tests/run.sh: NAME SECONDS COMMAND; a "!" before the name: nothing else runs meanwhile.
+# `make test` runs each suite once, natively, with sanitizers unless these make it slow (SLOW); `make test-all` runs it in the
+# other builds and on other machines. A gate's other half (NAME.others) is what needs more tools than `make test` installs.
+SLOW    := test_cas_crash
+TSAN    := test_reactor test_teleport test_workers test_cache test_hde test_cas_race
+ASAN    := $(filter-out $(SLOW),$(UNITS))
+FOREIGN := cxx strict layers freestanding footprint hbtp lanes patch portable vendored vendoring
+ONLY_ALL := selftest teleport_ports
 
-test: ## everything: unit tests plain and with sanitizers, gates, examples, dxup (runs `make deps` first)
-	@tests/deps.sh || true
+plain  = '$(1) 1800 $(MAKE) -s build/$(1) && build/$(1)'
+asan   = '$(1).asan 1800 $(MAKE) -s build/asan/$(1) && $(FIXED) build/asan/$(1)'
+variant = '$(1).$(2) 1800 $(MAKE) -s build/$(3)/$(1) && $(FIXED) build/$(3)/$(1) $(4)'
+program = '$(1).asan 1800 $(2)=build/asan/$(3) $(FIXED) tests/$(4)'
+PROGRAMS := build/dxup build/dxpatch build/dxup_evil build/asan/dxup build/asan/dxpatch build/asan/dxecho
+
+TEST_SUITES = '!build 1800 $(MAKE) -s -j2 hello $(PROGRAMS) && echo "build: 1 passed, 0 failed, 0 skipped"' \
+    $(call program,test_dxup,DXUP,dxup,test_dxup.sh) $(call program,dxup_http,DXUP,dxup,dxup_http.py) \
+    $(call program,test_dxecho,DXECHO,dxecho,test_dxecho.sh) $(call program,test_dxpatch,DXPATCH,dxpatch,test_dxpatch.sh) \
+    'feed 1800 tests/ports/feed.py' 'conform 1800 tests/ports/conform.sh' \
+    'ledger 1800 $(MAKE) -s build/asan/ledger && $(FIXED) build/asan/ledger' \
+    $(foreach t,$(SLOW),$(call plain,$(t))) $(foreach t,$(ASAN),$(call asan,$(t))) \
+    $(if $(CODECS),$(call variant,test_hbtp_codec,libraries,codec)) $(if $(ZSTD_LIBS),$(call variant,test_hde,zstd,codec)) \
+    $(call variant,test_teleport,portable,portable) \
+    $(foreach t,test_reactor test_connections,$(call variant,$(t),kqueue,kqueue,kqueue)) \
+    $(foreach g,$(filter-out $(ONLY_ALL),$(GATES)),'$(g) 1800 DX_TIER=native tests/checks/$(g).sh')
+
+ALL_SUITES = '!build.all 1800 $(MAKE) -s -j2 all build/dxup_evil build/demo/dxup-1 build/demo/dxup-2 && echo "build.all: 1 passed, 0 failed, 0 skipped"' \
+    'test_dxup 3600 tests/test_dxup.sh' 'www 1800 tests/ports/www.sh' 'test_dxecho 1800 tests/test_dxecho.sh' \
+    'test_dxpatch 1800 tests/test_dxpatch.sh' \
+    'windows 1800 tests/ports/windows.py' 'kernels 3600 tests/ports/kernels.sh' 'powercut 1800 tests/ports/powercut.sh' \
+    'macos 3600 tests/ports/macos.sh' 'conform.iocp 1800 tests/ports/conform.sh epoll iocp' \
+    'firmware.mps2 1800 tests/ports/firmware.py mps2' 'firmware.virt 1800 tests/ports/firmware.py virt' \
+    $(foreach t,$(TSAN),$(call variant,$(t),tsan,tsan)) $(foreach t,$(SLOW),$(call asan,$(t))) \
+    $(foreach g,$(ONLY_ALL),'$(g) 1800 tests/checks/$(g).sh') \
+    $(foreach g,$(FOREIGN),'$(g).others 1800 DX_TIER=others tests/checks/$(g).sh') \
+    $(foreach t,$(ASAN),$(call plain,$(t))) \
+    $(foreach t,$(UNITS:test_%=%),'test_$(t).i386 1800 tests/ports/run.sh i386 $(t)') \
+    $(foreach t,$(UNITS:test_%=%),'test_$(t).s390x 3600 tests/ports/run.sh s390x $(t) $(if $(filter reactor reactor_% connections,$(t)),epoll)')
+
+test: ## every suite once, on this machine, in minutes (installs at most 300 MB first, as `make deps` does)
+	@CC='$(CC)' tests/deps.sh test || true
 	@$(MAKE) --no-print-directory -s test-run
+test-all: ## the rest: other builds, machines, kernels, browsers (installs up to 5 GB first, as `make deps-all` does)
+	@CC='$(CC)' tests/deps.sh all || true
+	@$(MAKE) --no-print-directory -s test-all-run
+RUN = CC='$(CC)' ZSTD='$(ZSTD)' JOBS='$(JOBS)'
 test-run: build/flags
-	@CC='$(CC)' ZSTD='$(ZSTD)' JOBS='$(JOBS)' tests/run.sh $(SUITES) $(CHECKS)
+	@$(RUN) LOGS=build/log tests/run.sh $(TEST_SUITES)
+test-all-run: build/flags
+	@$(RUN) LOGS=build/log.all tests/run.sh $(ALL_SUITES)
 
-check: build/flags ## the gates alone: warnings, C++, include orders, names, sizes, examples ...
-	@CC='$(CC)' ZSTD='$(ZSTD)' JOBS='$(JOBS)' tests/run.sh $(CHECKS)
+suites: ## the names of the suites that `make test` runs, and of those that `make test-all` runs
+	@echo "make test:" && $(RUN) tests/run.sh --list $(TEST_SUITES)
+	@echo "make test-all:" && $(RUN) tests/run.sh --list $(ALL_SUITES)
 
-deps: ## install what the tests need (Debian, Ubuntu; elsewhere print the list)
-	@tests/deps.sh
+check: build/flags ## the gates alone, with all tools that are here: warnings, C++, include orders, names, sizes, examples ...
+	@$(RUN) LOGS=build/log.check tests/run.sh $(foreach g,$(GATES),'$(g) 1800 tests/checks/$(g).sh')
+
+deps: ## install what `make test` needs (Debian, Ubuntu; elsewhere print the list)
+	@CC='$(CC)' tests/deps.sh test
+deps-all: ## install what `make test-all` needs, too: cross compilers, emulators, a browser
+	@CC='$(CC)' tests/deps.sh all
 
 size: ## lines and machine code of each header
 	@CC='$(CC)' tests/checks/size.sh

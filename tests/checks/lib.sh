@@ -5,6 +5,10 @@
 # skip NAME REASON          a case that cannot run here
 # finish                    prints all cases in the order of their start, then the counts
 #
+# DX_TIER=native (`make test`): only gcc and the few tools that `make test` installs are looked for; what needs others is left to
+# the other tier, without a word. DX_TIER=others (`make test-all`): what passed in the last `make test` is passed over, but for
+# cases that others are compared with (`base NAME COMMAND...`). Without DX_TIER: everything that can run here.
+#
 # Gates look at the repository they stand in, or at the folder in DX_TOP (tests/checks/selftest.sh).
 set -u
 export LC_ALL=C
@@ -27,8 +31,18 @@ strict="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wundef
 one=$checks/../compile/one.c
 
 upper() { basename "$1" .h | tr a-z A-Z; } # dx_cas.h -> DX_CAS
-has() { command -v "$1" >/dev/null 2>&1; }
-has_m32() { echo 'int main(void){return 0;}' | gcc -m32 -x c - -o "$work/m32" 2>/dev/null; }
+tier=${DX_TIER:-} foreign=
+has() { # TOOL
+    case $tier,$1 in
+        native,gcc | native,g++ | native,"$CC" | native,python3 | native,pkg-config | native,xdelta3 | native,git) ;;
+        native,*) foreign=yes && return 1 ;;
+    esac
+    command -v "$1" >/dev/null 2>&1
+}
+has_m32() {
+    [ "$tier" != native ] || { foreign=yes && return 1; }
+    echo 'int main(void){return 0;}' | gcc -m32 -x c - -o "$work/m32" 2>/dev/null
+}
 accepts() { [ -z "$(: | "$1" "$2" -x "${3:-c}" -fsyntax-only - 2>&1)" ]; } # COMPILER FLAG [LANGUAGE]
 # Debian's 32-bit C library keeps its <asm/...> headers in the 64-bit folder.
 m32="-m32 -idirafter /usr/include/$(uname -m)-linux-gnu"
@@ -45,7 +59,12 @@ report() { # INDEX NAME REASON-FILE STATUS
         fi
     } >"$work/cases/$1"
 }
+passed_before() { [ "$tier" = others ] && [ -z "${DX_TOP:-}" ] && grep -qsxF "ok   $1" "build/log/$gate.log"; }
 try() {
+    foreign=
+    passed_before "$1" || base "$@"
+}
+base() {
     local name=$1 i
     shift
     printf -v i %06d $((cases += 1))
@@ -57,12 +76,15 @@ try() {
 }
 verdict() {
     local i
+    foreign=
+    ! passed_before "$1" || return 0
     printf -v i %06d $((cases += 1))
     [ -z "$2" ] || echo "$2" >"$work/$i.out"
     report "$i" "$1" "$work/$i.out" 0
 }
 skip() {
     local i
+    [ -z "$foreign" ] || { foreign= && return 0; }
     printf -v i %06d $((cases += 1))
     echo "skip $1: $2" >"$work/cases/$i"
 }

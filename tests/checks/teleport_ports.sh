@@ -46,7 +46,7 @@ emulated() { # NAME COMPILER QEMU
     if has "$2" && [ -n "$qemu" ]; then try "$1" hosted "$3" "$qemu" "$2" -O2 -static; else skip "$1" "needs $2 and qemu-$3"; fi
 }
 
-try "host" hosted host - "$CC" -O2
+base "host" hosted host - "$CC" -O2
 wait
 if has_m32; then try "i386" hosted i386 - gcc $m32 -O2 -msse2 -mfpmath=sse; else skip "i386" "gcc has no 32-bit C library here"; fi
 emulated "aarch64" aarch64-linux-gnu-gcc aarch64

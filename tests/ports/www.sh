@@ -9,7 +9,7 @@ skip() {
 }
 for tool in node clang wasm-ld; do command -v $tool >/dev/null || skip "no $tool"; done
 command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || skip "no chromium"
-[ -d build/playwright/node_modules/playwright-core ] || skip "no playwright-core (make deps)"
+[ -d build/playwright/node_modules/playwright-core ] || skip "no playwright-core (make deps-all)"
 make -s build/dxup build/dxpatch || exit 1
 examples/www/build.sh build/www || exit 1
 node tests/ports/core.mjs build/www | tee build/www/core.log
