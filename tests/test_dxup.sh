@@ -1251,6 +1251,35 @@ the_demo() {
     says "byte for byte"
 }
 
+two_servers_on_one_port() { # one of them, whatever the number of threads that listen
+    local first second
+    make_versions
+    expect 0 "$dxup" publish one app old
+    expect 0 "$dxup" publish two app new
+    for first in 1 3; do
+        start_server one --workers $first
+        for second in 1 2; do
+            expect 5 timeout 20 "$dxup" serve two --listen "$address" --workers $second
+            says "cannot listen"
+        done
+        expect 5 timeout 20 "$dxup" serve two --listen 127.0.0.1:0 --http "$address"
+        rm -f out
+        expect 0 "$dxup" pull "$address" app out
+        same old out
+        stop_server
+    done
+    for second in 1 2 3 4 5 6; do # both at once: exactly one may have it
+        timeout 5 "$dxup" serve one --listen "$address" --workers 3 >log1 2>&1 &
+        first=$!
+        timeout 5 "$dxup" serve two --listen "$address" --workers 3 >log2 2>&1 &
+        second=$!
+        while [ "$(cat log1 log2 | grep -c listen)" -lt 2 ]; do sleep 0.02; done
+        [ "$(cat log1 log2 | grep -c '^listening')" = 1 ] || fail "not one that listens: $(cat log1 log2)"
+        kill $first $second 2>/dev/null
+        wait $first $second
+    done
+}
+
 for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_and_checkout_a_tree \
     an_empty_file_and_an_empty_tree a_file_becomes_a_tree_only_by_hand bad_command_lines missing_things \
     pull_full_patch_unchanged pull_a_tree pull_sees_what_is_published_meanwhile \
@@ -1258,7 +1287,7 @@ for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_a
     a_gigabyte_in_64_megabytes a_big_endian_machine a_big_endian_machine_of_32_bits an_arm_of_32_bits a_pc_of_32_bits \
     a_tree_is_read_once a_tree_is_looked_at_on_all_cores what_was_seen_is_only_a_hint trees_of_every_shape trees_that_cannot_be_published \
     links_swapped_in_while_a_tree_is_restored a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree versions_of_a_tree_as_deltas versions_of_a_file_as_deltas a_packed_store trees_as_streams_in_the_same_store \
-    no_server_and_no_such_name a_server_that_lies a_killed_server a_killed_client many_connections \
+    no_server_and_no_such_name two_servers_on_one_port a_server_that_lies a_killed_server a_killed_client many_connections \
     connections_are_cut_in_the_middle a_pull_goes_on_where_it_was_cut what_a_cut_pull_left_is_not_trusted a_server_with_few_connections a_killed_client_of_many_connections \
     a_full_disk a_read_only_target a_flipped_byte_anywhere a_truncated_store publish_killed_at_any_moment \
     two_writers collection gc_killed_at_any_moment a_hostile_tree_in_the_store the_demo; do

@@ -6,7 +6,8 @@
                [--connections N] [--idle SECONDS]
 
     --plain sends back whatever bytes come. Prints one line when it listens (PORT 0: the system chooses). After SIGTERM or SIGINT it takes no more,
-    sends what it has to send, for a second at most, and ends with status 0; 1 when the system refuses something, 2 for wrong arguments.
+    sends what it has to send, for a second at most, and ends with status 0; 5 when the system refuses something (the port is
+    in use), 2 for wrong arguments.
     --connections: how many at a time in each worker (65536); what they cost is in docs/REACTOR.md.
     --idle: a connection on which no byte moves for so long is closed (60), and one whose request takes longer from its first byte to its last;
     when half of the buffers hold such requests, a further one is closed at once, so that they lock nobody out.
@@ -19,9 +20,13 @@
 #include "peers.h"
 #include "http.h"
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#if !defined(_WIN32)
+  #include <sys/socket.h>
+#endif
 
 enum { PAYLOAD_MAX = 65536, BLOCK_SIZE = 2 * PAYLOAD_MAX + 512, BATCH = 256, BLOCKS = 1024 };
 
@@ -232,11 +237,12 @@ static size_t received(dx_reactor_peers *s, dx_reactor_peer id, const uint8_t *i
 }
 
 /* >>start ----------------------------------------------------------------- */
-static int listen_on(dx_reactor *r, int port, int *fd)
+/* first: nobody listens there. Not first: another listener of this process does, see share_port(). */
+static int listen_on(dx_reactor *r, int port, bool first, int *fd)
 {
     char text[80];
     dx_reactor_address at, bound;
-    uint32_t flags = DX_REACTOR_NODELAY | (options.workers > 1 ? DX_REACTOR_REUSEPORT : 0);
+    uint32_t flags = DX_REACTOR_NODELAY | (first ? 0 : DX_REACTOR_REUSEPORT);
     int error;
     snprintf(text, sizeof text, "%s:%d", options.address, port);
     error = dx_reactor_address_parse(&at, text);
@@ -317,10 +323,17 @@ static int failed(const char *what, int error, int number)
 {
     fprintf(stderr, "dxecho: %s: %s%s%s\n", what, dx_reactor_error_name(error), number ? ": " : "",
             number ? strerror(number) : "");
-    return 1;
+    return 5; /* the system refused, as in dxup */
 }
 
 #if !defined(_WIN32)
+/* The first listener took the port for this process alone; from here on the other workers may join it. */
+static int share_port(int fd)
+{
+    int on = 1;
+    return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0 ? 0 : DX_REACTOR_ESYS;
+}
+
 static int begin_worker(dx_reactor_worker *w)
 {
     return serve(&w->reactor, &servers[w->index]);
@@ -344,7 +357,8 @@ static int run_group(const dx_reactor_desc *reactor)
     desc.memory_size = dx_reactor_group_memory_size(&desc);
     desc.memory = malloc(desc.memory_size);
     for (i = 0; i < options.workers; i++) { /* all before any: a failure is seen here */
-        error = listen_on(&alone, i ? options.bound : options.port, &servers[i].listening);
+        error = listen_on(&alone, i ? options.bound : options.port, i == 0, &servers[i].listening);
+        if (!error && i == 0) error = share_port(servers[i].listening);
         if (error) return failed("listen", error, errno);
     }
     error = dx_reactor_group_start(&group, &desc);
@@ -367,7 +381,7 @@ static int run_alone(dx_reactor_desc *desc)
         if (error == DX_REACTOR_ENOTSUP) fprintf(stderr, "dxecho: %s\n", dx_reactor_refusal(&alone, desc->backend));
         return failed("open", error, dx_reactor_sys_errno(&alone));
     }
-    error = listen_on(&alone, options.port, &servers[0].listening);
+    error = listen_on(&alone, options.port, true, &servers[0].listening);
     if (!error) error = serve(&alone, &servers[0]);
     if (error) return failed("listen", error, dx_reactor_sys_errno(&alone));
     watch_signals();

@@ -79,6 +79,8 @@ int  os_drop_part(int file, const char *path);
 int  os_close(int file);
 int  os_close_socket(int socket);
 void os_end_sending(int socket);
+/* A listening socket has its port for itself. From here on this process may open more on it, with SO_REUSEPORT. */
+int  os_share_port(int socket);
 int  os_socket_errno(void); /* of the last call about a socket that failed */
 int  os_info_of(int file, os_info *out);
 /* Bytes read, 0 at the end. */

@@ -273,6 +273,12 @@ int os_close_socket(int socket) { return close(socket); }
 
 void os_end_sending(int socket) { shutdown(socket, SHUT_WR); }
 
+int os_share_port(int socket)
+{
+    int on = 1;
+    return setsockopt(socket, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+}
+
 int os_socket_errno(void) { return errno; }
 
 int os_info_of(int file, os_info *out)

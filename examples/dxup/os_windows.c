@@ -312,6 +312,13 @@ int os_close_socket(int socket) { return closesocket((SOCKET)(intptr_t)socket) =
 
 void os_end_sending(int socket) { shutdown((SOCKET)(intptr_t)socket, SD_SEND); }
 
+int os_share_port(int socket) /* there is one worker, and one listener */
+{
+    (void)socket;
+    errno = ENOSYS;
+    return -1;
+}
+
 static int make_folder(int folder, const char *path)
 {
     request q = {FILE_LIST_DIRECTORY, SHARE_ALL, FILE_CREATE, FILE_DIRECTORY_FILE, 0};

@@ -564,15 +564,18 @@ static void *run_worker(void *user)
 }
 
 /* >>server ------------------------------------------------------------- */
-/* One listener a worker on the same port; the kernel spreads the connections. */
+/* One listener a worker on the same port; the kernel spreads the connections. The first listens without SO_REUSEPORT and
+   fails when anybody listens there; only then is the port shared, with the other workers. With the option from the start
+   any server of the same user could join, and clients would get either's versions. */
 static int listen_all(server *s, dx_reactor_address *address)
 {
-    uint32_t flags = DX_REACTOR_NODELAY | (s->worker_count > 1 ? DX_REACTOR_REUSEPORT : 0);
     if (!s->o->address || dx_reactor_address_parse(address, s->o->address))
         return dxup_fail(DXUP_USAGE, "--listen wants ADDR:PORT in numbers, such as 127.0.0.1:7000");
     for (unsigned i = 0; i < s->worker_count; i++) {
         dx_reactor_address bound;
-        if (dx_reactor_listen_tcp(NULL, address, flags, 0, &s->workers[i].listener, &bound)) {
+        uint32_t flags = DX_REACTOR_NODELAY | (i > 0 ? DX_REACTOR_REUSEPORT : 0);
+        if (dx_reactor_listen_tcp(NULL, address, flags, 0, &s->workers[i].listener, &bound) ||
+            (i == 0 && s->worker_count > 1 && os_share_port(s->workers[i].listener) < 0)) {
             errno = os_socket_errno();
             dxup_fail_errno("%s: cannot listen", s->o->address);
             return DXUP_SYSTEM;
