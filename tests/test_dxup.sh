@@ -1251,6 +1251,52 @@ the_demo() {
     says "byte for byte"
 }
 
+names_that_a_terminal_would_obey() { # every message shows them, none sends them on
+    local evil=$'a\033[31m\x9b2J\xc2\x9b\t\r\n\x7fb\xe2\x80\xaec' path name
+    make_versions
+    mkdir "d$evil"
+    path=d$evil/f$evil
+    cp old "$path"
+    cp old "d$evil/Ã¤"
+    {
+        "$dxup" publish "store$evil" app "$path"
+        "$dxup" publish "store$evil" app "d$evil"
+        "$dxup" publish "store$evil" "app$evil" "$path"
+        "$dxup" publish "store$evil" app "no$evil"
+        "$dxup" publish "store$evil" app@1 "$path"
+        "$dxup" log "store$evil"
+        "$dxup" log "store$evil" app
+        "$dxup" log "store$evil" "none$evil"
+        "$dxup" checkout "store$evil" app "out$evil"
+        "$dxup" checkout "store$evil" app@1 "$path/x"
+        "$dxup" checkout "store$evil" "none$evil" "out$evil"
+        "$dxup" verify "store$evil"
+        "$dxup" verify "no$evil"
+        "$dxup" gc "store$evil" --keep 1
+        "$dxup" serve "store$evil" --listen "x$evil"
+        "$dxup" serve "store$evil" --listen 127.0.0.1:0 --backend "x$evil"
+        "$dxup" "x$evil"
+        mkfifo "pipe$evil"
+        "$dxup" publish "store$evil" app "pipe$evil"
+        start_server "store$evil"
+        "$dxup" pull "$address" app "got$evil"
+        "$dxup" pull "$address" app "got$evil" --report
+        "$dxup" pull "$address" "none$evil" "got$evil"
+        "$dxup" pull "$address" app "no$evil/x"
+        touch "got$evil/more" || fail "nothing was pulled"
+        "$dxup" pull "$address" app "got$evil"
+        "$dxup" pull "x$evil" app "got$evil"
+        printf ZZZZ | dd of="store$evil/objects" bs=1 seek=20000 conv=notrunc status=none
+        "$dxup" verify "store$evil"
+        "$dxup" checkout "store$evil" app "again$evil"
+    } >messages 2>&1
+    stop_server
+    [ "$(wc -l <messages)" -ge 25 ] || fail "few messages: $(cat -v messages)"
+    [ "$(grep -c '\\x1b\[31m\\x9b2J\\xc2\\x9b\\x09\\x0d\\x0a\\x7fb\\xe2\\x80\\xaec' messages)" -ge 15 ] || fail "not shown: $(cat -v messages)"
+    LC_ALL=C grep -naP '[\x00-\x08\x0b-\x1f\x7f\x80-\x9f]' messages | cat -v >raw
+    [ ! -s raw ] || fail "raw: $(head -n 5 raw)"
+}
+
 two_servers_on_one_port() { # one of them, whatever the number of threads that listen
     local first second
     make_versions
@@ -1287,7 +1333,7 @@ for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_a
     a_gigabyte_in_64_megabytes a_big_endian_machine a_big_endian_machine_of_32_bits an_arm_of_32_bits a_pc_of_32_bits \
     a_tree_is_read_once a_tree_is_looked_at_on_all_cores what_was_seen_is_only_a_hint trees_of_every_shape trees_that_cannot_be_published \
     links_swapped_in_while_a_tree_is_restored a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree versions_of_a_tree_as_deltas versions_of_a_file_as_deltas a_packed_store trees_as_streams_in_the_same_store \
-    no_server_and_no_such_name two_servers_on_one_port a_server_that_lies a_killed_server a_killed_client many_connections \
+    no_server_and_no_such_name two_servers_on_one_port names_that_a_terminal_would_obey a_server_that_lies a_killed_server a_killed_client many_connections \
     connections_are_cut_in_the_middle a_pull_goes_on_where_it_was_cut what_a_cut_pull_left_is_not_trusted a_server_with_few_connections a_killed_client_of_many_connections \
     a_full_disk a_read_only_target a_flipped_byte_anywhere a_truncated_store publish_killed_at_any_moment \
     two_writers collection gc_killed_at_any_moment a_hostile_tree_in_the_store the_demo; do

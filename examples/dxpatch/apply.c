@@ -123,7 +123,7 @@ static int work(const dxpatch_options *o, const char *new_path, bool undo)
     }
     dxup_progress(NULL, 0, 0, true);
     if (!status && !o->quiet)
-        printf("%s: %s bytes, as the patch promises\n", new_path,
+        dxup_say("%s: %s bytes, as the patch promises\n", new_path,
                dxup_count_text(undo ? j->header.base_size : j->header.target_size, text));
     if (j->old_fd >= 0) os_close(j->old_fd);
     free(j);

@@ -57,7 +57,7 @@ int dxpatch_diff(const dxpatch_options *o)
     if (!status) status = dxpatch_save(o->patch_path, patch, size, os_new_mode());
     dxup_progress(NULL, 0, 0, true);
     if (!status && !o->quiet)
-        printf("%s: %s bytes, %.2f %% of %s\n", o->patch_path, dxup_count_text(size, text),
+        dxup_say("%s: %s bytes, %.2f %% of %s\n", o->patch_path, dxup_count_text(size, text),
                to.size ? 100.0 * (double)size / (double)to.size : 100.0, o->new_path);
     free(patch);
     dxpatch_drop(&from);

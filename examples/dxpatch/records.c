@@ -114,14 +114,18 @@ int dxpatch_info_record(const dxpatch_options *o)
     if (!status && (error = dx_hde_info(patch.bytes, patch.size, &r)) != 0) status = dxpatch_fail(error, o->patch_path);
     dxup_progress(NULL, 0, 0, true);
     if (!status) {
-        printf("kind=hde\nrecord=%s\ncoding=%s\nchanges=%s\nstride=%u\n", kinds[r.kind], codings[r.coding],
-               r.subtract ? "differences" : "xor", 1u << r.stride_log);
-        printf("target_size=%llu\nbody_size=%llu\ndictionary=%u\n", (unsigned long long)r.state_size,
-               (unsigned long long)r.body_size, (unsigned)r.dictionary);
+        dxup_say("kind=hde\n");
+        dxup_say("record=%s\n", kinds[r.kind]);
+        dxup_say("coding=%s\n", codings[r.coding]);
+        dxup_say("changes=%s\n", r.subtract ? "differences" : "xor");
+        dxup_say("stride=%u\n", 1u << r.stride_log);
+        dxup_say("target_size=%llu\n", (unsigned long long)r.state_size);
+        dxup_say("body_size=%llu\n", (unsigned long long)r.body_size);
+        dxup_say("dictionary=%u\n", (unsigned)r.dictionary);
         for (int k = 0; k < (r.kind == DX_HDE_WHOLE ? 1 : 2); k++) {
-            printf(k ? "base_hash=" : "target_hash=");
-            for (unsigned i = 0; i < r.hash_size; i++) printf("%02x", (k ? r.baseline : r.hash)[i]);
-            printf("\n");
+            dxup_say(k ? "base_hash=" : "target_hash=");
+            for (unsigned i = 0; i < r.hash_size; i++) dxup_say("%02x", (k ? r.baseline : r.hash)[i]);
+            dxup_say("\n");
         }
     }
     dxpatch_drop(&patch);

@@ -126,7 +126,7 @@ int dxpatch_apply_whole(const dxpatch_options *o, const char *new_path)
     dxpatch_drop(&from); /* new_path may be the same file */
     if (!status) status = dxpatch_save(new_path, to.bytes, to.size, from.st.mode);
     dxup_progress(NULL, 0, 0, true);
-    if (!status && !o->quiet) printf("%s: %s bytes\n", new_path, dxup_count_text(to.size, text));
+    if (!status && !o->quiet) dxup_say("%s: %s bytes\n", new_path, dxup_count_text(to.size, text));
     dxpatch_drop(&from);
     dxpatch_drop(&patch);
     dxpatch_drop(&to);
@@ -151,7 +151,7 @@ int dxpatch_compose(const dxpatch_options *o)
     if (!status) status = dxpatch_make(o, &from, &to, &patch, &size);
     if (!status) status = dxpatch_save(o->new_path, patch, size, os_new_mode());
     dxup_progress(NULL, 0, 0, true);
-    if (!status && !o->quiet) printf("%s: %s bytes\n", o->new_path, dxup_count_text(size, text));
+    if (!status && !o->quiet) dxup_say("%s: %s bytes\n", o->new_path, dxup_count_text(size, text));
     dxpatch_drop(&from);
     dxpatch_drop(&first);
     dxpatch_drop(&second);

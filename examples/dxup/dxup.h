@@ -51,6 +51,11 @@ enum {
 };
 
 /* >>base.c ---- */
+/* Print to standard output. What an argument brings is shown as it is, but for control characters: \x1b. So it is in all
+   messages; newlines stand at the end of a format, nowhere else. */
+void dxup_say(const char *format, ...) __attribute__((format(DXUP_FORMAT, 1, 2)));
+/* Print "dxup: ..." to standard error: something is not as one may think, and no failure. */
+void dxup_warn(const char *format, ...) __attribute__((format(DXUP_FORMAT, 1, 2)));
 /* Print "dxup: ..." to standard error and return status. */
 int  dxup_fail(int status, const char *format, ...) __attribute__((format(DXUP_FORMAT, 2, 3)));
 /* The same with the text of errno behind it. */

@@ -550,12 +550,12 @@ static void print_summary(const pull *p)
     dxup_progress(NULL, 0, 0, true);
     dxup_hash_text(p->hash, hash);
     if (p->o->report) {
-        printf("name=%s version=%llu outcome=%s wire=%llu size=%llu ms=%.1f rss_kb=%llu kept=%llu hash=%s\n",
+        dxup_say("name=%s version=%llu outcome=%s wire=%llu size=%llu ms=%.1f rss_kb=%llu kept=%llu hash=%s\n",
                p->o->name, (unsigned long long)p->version, outcomes[p->outcome],
                (unsigned long long)bytes, (unsigned long long)p->size, ms, (unsigned long long)os_memory_peak() / 1024,
                (unsigned long long)p->kept, hash);
     } else if (!p->o->quiet) {
-        printf("%s@%llu %s: %s bytes on the wire for %s, %.1f ms, BLAKE3 %.16s... verified\n",
+        dxup_say("%s@%llu %s: %s bytes on the wire for %s, %.1f ms, BLAKE3 %.16s... verified\n",
                p->o->name, (unsigned long long)p->version, outcomes[p->outcome],
                dxup_count_text(bytes, wire), dxup_count_text(p->size, size), ms, hash);
     }

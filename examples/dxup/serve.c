@@ -601,10 +601,10 @@ static int run_workers(server *s, const dx_reactor_address *address)
         status = dxup_fail(DXUP_SYSTEM, "cannot start %u threads", s->worker_count);
     if (!status) {
         dx_reactor_address_format(address, text, sizeof text);
-        printf("listening on %s with %u %s on %s\n", text, s->worker_count,
+        dxup_say("listening on %s with %u %s on %s\n", text, s->worker_count,
                s->worker_count == 1 ? "worker" : "workers",
                dx_reactor_backend_name(&s->workers[0].reactor));
-        if (s->http) printf("listening on %s for HTTP\n", dxup_http_address(s->http));
+        if (s->http) dxup_say("listening on %s for HTTP\n", dxup_http_address(s->http));
         fflush(stdout);
         os_end_wait();
     }

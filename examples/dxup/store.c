@@ -682,13 +682,13 @@ static int publish_into(dxup_store *s, const dxup_options *o, int kind, unsigned
     dx_cas_get_stats(&s->cas, &after);
     dxup_count_text(out.content.size, size);
     dxup_count_text(after.device_bytes - before.device_bytes, added);
-    if (version) printf("%s@%llu published: %s bytes, the store grew by %s", o->name,
+    if (version) dxup_say("%s@%llu published: %s bytes, the store grew by %s", o->name,
                         (unsigned long long)version, size, added);
-    else printf("%s@%llu is unchanged: %s bytes, nothing added", o->name,
+    else dxup_say("%s@%llu is unchanged: %s bytes, nothing added", o->name,
                 (unsigned long long)last.version, size);
-    if (out.snapshot) printf("; %s of %s files were read", dxup_count_text(out.tree.read_files, read),
+    if (out.snapshot) dxup_say("; %s of %s files were read", dxup_count_text(out.tree.read_files, read),
                              dxup_count_text(out.tree.files, files));
-    putchar('\n');
+    dxup_say("\n");
     return DXUP_OK;
 }
 
@@ -716,7 +716,7 @@ static void print_version(const dxup_version *v)
 {
     char size[32], hash[65], when[32];
     os_time_text(v->time_ns, when);
-    printf("%-24s @%-5llu %s %15s  %s  %s\n", v->name, (unsigned long long)v->version,
+    dxup_say("%-24s @%-5llu %s %15s  %s  %s\n", v->name, (unsigned long long)v->version,
            v->kind == DXUP_TREE ? "tree" : "file", dxup_count_text(v->size, size), when,
            dxup_hash_text(v->snapshot ? v->root : v->hash, hash));
 }
@@ -852,7 +852,7 @@ int dxup_checkout(const dxup_options *o)
     if (!status) status = check_replaced(o);
     if (!status) status = checkout_any(s, &v, o);
     if (!status && !o->quiet)
-        printf("%s@%llu checked out to %s: %s bytes, BLAKE3 %s verified\n", v.name,
+        dxup_say("%s@%llu checked out to %s: %s bytes, BLAKE3 %s verified\n", v.name,
                (unsigned long long)v.version, o->path, dxup_count_text(v.size, size),
                dxup_hash_text(v.snapshot ? v.root : v.hash, hash));
     dxup_store_close(s);
@@ -867,13 +867,13 @@ static int print_damage(void *user, const dx_cas_damage *damage)
                                         "index", "commit that the index knows and the log has lost: the index"};
     char offset[32], hash[65];
     if (damage->kind == DX_CAS_DAMAGE_INDEX && !damage->size) { /* as a publish that was cut off leaves it */
-        printf("the index ends at byte %s, the next publish goes on there\n", dxup_count_text(damage->offset, offset));
+        dxup_say("the index ends at byte %s, the next publish goes on there\n", dxup_count_text(damage->offset, offset));
         ++*(uint64_t *)user;
         return 0;
     }
     bool has_id = damage->kind == DX_CAS_DAMAGE_OBJECT || damage->kind == DX_CAS_DAMAGE_MISSING;
     dx_cas_id_to_hex(&damage->id, hash);
-    printf("damaged: %s at byte %s%s%s\n",
+    dxup_say("damaged: %s at byte %s%s%s\n",
            damage->kind < sizeof kinds / sizeof *kinds ? kinds[damage->kind] : "?",
            dxup_count_text(damage->offset, offset), has_id ? ", id " : "", has_id ? hash : "");
     return 0;
@@ -898,10 +898,10 @@ static void judge_versions(dxup_store *s)
         int error = dx_cas_ref_get(&s->cas, list[i].name, 0, &ref);
         for (; !error; error = dx_cas_ref_previous(&s->cas, &ref)) {
             take_ref(&v, &ref);
-            printf("%s@%llu is %s\n", v.name, (unsigned long long)v.version,
+            dxup_say("%s@%llu is %s\n", v.name, (unsigned long long)v.version,
                    stream_version(s, &v, discard, NULL) ? "damaged" : "whole");
         }
-        if (error != DX_CAS_ENOTFOUND) printf("%s: older versions cannot be listed\n", list[i].name);
+        if (error != DX_CAS_ENOTFOUND) dxup_say("%s: older versions cannot be listed\n", list[i].name);
     }
     free(list);
 }
@@ -924,7 +924,7 @@ static int check_snapshots(dxup_store *s, uint64_t *damaged)
         for (; !error; error = dx_cas_ref_previous(&s->cas, &ref)) {
             take_ref(&v, &ref);
             if (!v.snapshot || !dxup_snapshot_visit(s, v.root, &known, is_there, s)) continue;
-            printf("%s@%llu is damaged: something that it needs is missing or malformed\n", v.name,
+            dxup_say("%s@%llu is damaged: something that it needs is missing or malformed\n", v.name,
                    (unsigned long long)v.version);
             ++*damaged;
         }
@@ -957,7 +957,7 @@ int dxup_verify(const dxup_options *o)
         status = dxup_fail(DXUP_DAMAGED, "%s: %llu places are damaged", o->store,
                            (unsigned long long)report.damaged);
     } else if (!o->quiet) {
-        printf("%s is sound: %s objects, %llu versions, %llu commits, %s bytes read and hashed\n",
+        dxup_say("%s is sound: %s objects, %llu versions, %llu commits, %s bytes read and hashed\n",
                o->store, dxup_count_text(report.objects, objects),
                (unsigned long long)report.refs, (unsigned long long)report.commits,
                dxup_count_text(report.bytes, bytes));
@@ -1177,7 +1177,7 @@ int dxup_gc(const dxup_options *o)
     status = trim_names(s, o->keep);
     if (!status) status = collect(s, o->pack, &left);
     if (!status && !o->quiet)
-        printf("%s: %s bytes before, %s after\n", o->store,
+        dxup_say("%s: %s bytes before, %s after\n", o->store,
                dxup_count_text(before.device_bytes, was), dxup_count_text(left, is));
     dxup_store_close(s);
     return status;

@@ -51,6 +51,12 @@ done
 verdict LICENSE "$(grep -q 'MIT No Attribution' LICENSE && grep -q 'public domain' LICENSE || echo "lacks one of the two texts")"
 verdict "README.md commands" "$(for c in 'make demo' 'make test'; do grep -q "$c" README.md || echo "does not show '$c'"; done)"
 
+# What others chose, such as a file's name, reaches the terminal through one function that shows control characters.
+if [ -d examples/dxup ]; then
+    verdict "programs print by dxup_say" "$(grep -nE '(^|[^a-z_])(v?f?printf|f?puts|putchar|perror) *\(' examples/dxup/*.c examples/dxpatch/*.c |
+        grep -vE '^examples/dxup/(base|os_windows)\.c:|fputs\(usage, ')"
+fi
+
 # In everything that is not ignored: words for unfinished work (but in documents), places on somebody's machine.
 files() { git ls-files -co --exclude-standard -- . 2>/dev/null || find . -type f ! -path './.git/*' ! -path './build/*'; }
 unfinished='TO[D]O|FIX[M]E|X[X]X|HA[C]K|not (yet )?imple[m]ented|place[h]older'
