@@ -1297,6 +1297,75 @@ names_that_a_terminal_would_obey() { # every message shows them, none sends them
     [ ! -s raw ] || fail "raw: $(head -n 5 raw)"
 }
 
+a_server_that_is_behind() { # its store is an older copy of the one that was pulled from, or another one
+    local kind again status
+    for kind in file tree; do
+        make_versions
+        rm -rf store older other in got .got.dxup
+        if [ $kind = tree ]; then
+            mkdir in && mv old new in
+        else
+            mv new in
+        fi
+        expect 0 "$dxup" publish store app in
+        cp -r store older
+        if [ $kind = tree ]; then echo more >in/more; else echo more >>in; fi
+        expect 0 "$dxup" publish store app in
+        cp -r older other
+        if [ $kind = tree ]; then echo other >in/more; else echo other >>in; fi
+        expect 0 "$dxup" publish other app in
+        start_server store
+        expect 0 "$dxup" pull "$address" app got
+        expect 0 "$dxup" pull "$address" app got --report
+        [ "$(get version) $(get outcome)" = "2 unchanged" ] || fail "$out"
+        stop_server
+        cp -rp got kept
+        start_server older
+        for again in 1 2; do
+            expect 6 "$dxup" pull "$address" app got
+            says "version 2"
+            says "--force"
+            diff -r kept got || fail "got was changed"
+        done
+        printf damaged >.got.dxup # then nobody can tell; a tree that the server does not know counts as changed
+        if [ $kind = file ]; then
+            expect 0 "$dxup" pull "$address" app got --report
+            [ "$(get version)" = 1 ] || fail "$out"
+        else
+            expect 6 "$dxup" pull "$address" app got
+            says "changed locally"
+        fi
+        stop_server
+        start_server store
+        expect 0 "$dxup" pull "$address" app got --report
+        [ "$(get version)" = 2 ] || fail "$out"
+        stop_server
+        start_server other
+        expect 6 "$dxup" pull "$address" app got
+        says "another one"
+        diff -r kept got || fail "got was changed"
+        stop_server
+        start_server older
+        expect 6 "$dxup" pull "$address" app got
+        expect 0 "$dxup" pull "$address" app got --force --report
+        [ "$(get version)" = 1 ] || fail "$out"
+        expect 0 "$dxup" pull "$address" app got --report
+        [ "$(get version) $(get outcome)" = "1 unchanged" ] || fail "$out"
+        stop_server
+        start_server store
+        expect 0 "$dxup" pull "$address" app got --report
+        [ "$(get version)" = 2 ] || fail "$out"
+        stop_server
+        start_server older
+        rm -rf got # what is not there does not become older
+        expect 0 "$dxup" pull "$address" app got --report
+        [ "$(get version)" = 1 ] || fail "$out"
+        stop_server
+        [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind"
+        rm -rf kept
+    done
+}
+
 two_servers_on_one_port() { # one of them, whatever the number of threads that listen
     local first second
     make_versions
@@ -1333,7 +1402,7 @@ for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_a
     a_gigabyte_in_64_megabytes a_big_endian_machine a_big_endian_machine_of_32_bits an_arm_of_32_bits a_pc_of_32_bits \
     a_tree_is_read_once a_tree_is_looked_at_on_all_cores what_was_seen_is_only_a_hint trees_of_every_shape trees_that_cannot_be_published \
     links_swapped_in_while_a_tree_is_restored a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree versions_of_a_tree_as_deltas versions_of_a_file_as_deltas a_packed_store trees_as_streams_in_the_same_store \
-    no_server_and_no_such_name two_servers_on_one_port names_that_a_terminal_would_obey a_server_that_lies a_killed_server a_killed_client many_connections \
+    no_server_and_no_such_name two_servers_on_one_port a_server_that_is_behind names_that_a_terminal_would_obey a_server_that_lies a_killed_server a_killed_client many_connections \
     connections_are_cut_in_the_middle a_pull_goes_on_where_it_was_cut what_a_cut_pull_left_is_not_trusted a_server_with_few_connections a_killed_client_of_many_connections \
     a_full_disk a_read_only_target a_flipped_byte_anywhere a_truncated_store publish_killed_at_any_moment \
     two_writers collection gc_killed_at_any_moment a_hostile_tree_in_the_store the_demo; do

@@ -149,6 +149,17 @@ char *dxup_hash_text(const uint8_t hash[DXUP_HASH_SIZE], char out[65])
     return out;
 }
 
+bool dxup_hash_parse(const char *text, uint8_t hash[DXUP_HASH_SIZE])
+{
+    static const char digits[] = "0123456789abcdef";
+    for (int i = 0; i < 2 * DXUP_HASH_SIZE; i++) {
+        const char *digit = text[i] ? strchr(digits, text[i]) : NULL;
+        if (!digit) return false;
+        hash[i / 2] = (uint8_t)(i % 2 ? hash[i / 2] << 4 | (digit - digits) : digit - digits);
+    }
+    return true;
+}
+
 void dxup_progress(const char *what, uint64_t done, uint64_t total, bool last)
 {
     static int64_t next_ns;

@@ -87,6 +87,56 @@ int dxup_dest_find_part(dxup_dest *d, const char *path, bool *there)
     return DXUP_OK;
 }
 
+/* >>record: .NAME.dxup beside the destination says which version was pulled last --------- */
+enum { RECORD_SIZE_MAX = 20 + 1 + 2 * DXUP_HASH_SIZE + 1 + DXUP_NAME_SIZE_MAX };
+
+static void record_path(const dxup_dest *d, char out[DXUP_PATH_SIZE_MAX + 64])
+{
+    snprintf(out, DXUP_PATH_SIZE_MAX + 64, "%.*s", (int)(strlen(d->part) - strlen("-part")), d->part);
+}
+
+/* VERSION HASH NAME */
+static size_t record_text(char out[RECORD_SIZE_MAX + 1], const char *name, uint64_t version, const uint8_t *hash)
+{
+    char text[65];
+    int size = snprintf(out, RECORD_SIZE_MAX + 1, "%llu %s %s", (unsigned long long)version,
+                        dxup_hash_text(hash, text), name);
+    return (size_t)size;
+}
+
+int dxup_dest_record(const dxup_dest *d, const char *name, uint64_t version, const uint8_t *hash)
+{
+    char path[DXUP_PATH_SIZE_MAX + 64], made[DXUP_PATH_SIZE_MAX + 68], text[RECORD_SIZE_MAX + 1];
+    size_t size = record_text(text, name, version, hash);
+    record_path(d, path);
+    snprintf(made, sizeof made, "%s-new", path);
+    int file = os_open_part(made, false);
+    if (file < 0) return dxup_fail_errno("%s", made);
+    bool good = os_empty(file) == 0 && os_write(file, text, size) == 0 && os_sync(file) == 0 &&
+                os_replace(file, made, path, false) == 0;
+    int status = good ? DXUP_OK : dxup_fail_errno("%s", path);
+    if (good) os_close(file);
+    else os_drop_part(file, made);
+    return status;
+}
+
+bool dxup_dest_recorded(const dxup_dest *d, const char *name, uint64_t *version, uint8_t *hash)
+{
+    char path[DXUP_PATH_SIZE_MAX + 64], text[RECORD_SIZE_MAX + 1], again[RECORD_SIZE_MAX + 1];
+    record_path(d, path);
+    int file = os_open(path);
+    if (file < 0) return false;
+    int64_t size = os_read(file, text, sizeof text);
+    os_close(file);
+    if (size < 0 || size > RECORD_SIZE_MAX) return false;
+    text[size] = 0;
+    char *digits = strchr(text, ' ');
+    *version = strtoull(text, NULL, 10);
+    if (!digits || !dxup_hash_parse(digits + 1, hash)) return false;
+    /* Of this name, and nothing but what is written there: else it is damaged, and says nothing. */
+    return record_text(again, name, *version, hash) == (size_t)size && !memcmp(again, text, (size_t)size);
+}
+
 int dxup_dest_restart(dxup_dest *d)
 {
     d->kept = 0;

@@ -67,6 +67,8 @@ int64_t dxup_time_ns(void);     /* since 1970 */
 /* Bytes with thousands separators: 4,742,424. Returns out. */
 char *dxup_count_text(uint64_t count, char out[32]);
 char *dxup_hash_text(const uint8_t hash[DXUP_HASH_SIZE], char out[65]);
+/* Of 64 hexadecimal digits in lower case, whatever is behind them. */
+bool dxup_hash_parse(const char *text, uint8_t hash[DXUP_HASH_SIZE]);
 /* One line of progress on standard error if that is a terminal; total 0 = unknown. */
 void dxup_progress(const char *what, uint64_t done, uint64_t total, bool last);
 /* Write all or fail with errno set. */
@@ -113,6 +115,9 @@ int  dxup_dest_find_part(dxup_dest *d, const char *path, bool *there);
 /* Prepare the part file or directory beside path. Nothing at path changes before commit. content: NULL, or the hash
    of the file that is to be written: a part of it that is there is kept, and what is written can be. */
 int  dxup_dest_open(dxup_dest *d, const char *path, int kind, unsigned mode, const uint8_t *content);
+/* Which version of which name was pulled to the path that dxup_dest_find_part() was given: to be remembered; remembered. */
+int  dxup_dest_record(const dxup_dest *d, const char *name, uint64_t version, const uint8_t *hash);
+bool dxup_dest_recorded(const dxup_dest *d, const char *name, uint64_t *version, uint8_t *hash);
 /* Forget what was kept: the part is empty. */
 int  dxup_dest_restart(dxup_dest *d);
 int  dxup_dest_write(dxup_dest *d, const void *bytes, size_t size);

@@ -23,7 +23,7 @@ static const char usage[] =
     "  dxup pull ADDR:PORT NAME DEST [--force] [--backend B]\n"
     "                   [--connections N]     4 MiB or more come over N connections (1 to 256)\n"
     "\n"
-    "  --force   replace a directory although it was changed locally\n"
+    "  --force   replace a directory although it was changed locally, and a version by an older one\n"
     "  --quiet   no summary; --report  the summary as key=value\n"
     "\n"
     "Exit status: 0 done, 1 usage, 2 no such name, version or store, 3 network,\n"

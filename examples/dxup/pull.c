@@ -321,6 +321,32 @@ static int remote_failed(pull *p, const dx_hbtp_result *r)
     return dxup_fail(DXUP_NETWORK, "no answer: %s", dx_hbtp_error_name(r->error));
 }
 
+/* A server whose store is an older copy, or another one, has what we would go back to. */
+static int refuse_older(const pull *p)
+{
+    uint8_t hash[DXUP_HASH_SIZE];
+    uint64_t pulled;
+    if (p->o->force || !p->have_kind || !dxup_dest_recorded(&p->dest, p->o->name, &pulled, hash)) return DXUP_OK;
+    if (p->version < pulled)
+        return dxup_fail(DXUP_REFUSED, "version %llu of '%s' was pulled to %s, and the latest that the server has is %llu; "
+                         "--force goes back to it", (unsigned long long)pulled, p->o->name, p->o->path,
+                         (unsigned long long)p->version);
+    if (p->version == pulled && memcmp(hash, p->hash, sizeof hash) != 0)
+        return dxup_fail(DXUP_REFUSED, "version %llu of '%s' was pulled to %s, and the server's version %llu is another one: "
+                         "its store is not the same; --force takes it", (unsigned long long)pulled, p->o->name, p->o->path,
+                         (unsigned long long)p->version);
+    return DXUP_OK;
+}
+
+/* Remember what was pulled; that the server has what is here makes it no older. */
+static int record_version(const pull *p)
+{
+    uint8_t hash[DXUP_HASH_SIZE];
+    uint64_t pulled;
+    bool newest = !dxup_dest_recorded(&p->dest, p->o->name, &pulled, hash) || p->version > pulled;
+    return p->outcome != DXUP_UNCHANGED || newest ? dxup_dest_record(&p->dest, p->o->name, p->version, p->hash) : DXUP_OK;
+}
+
 static int take_reply(pull *p, const dx_hbtp_result *r)
 {
     pull_reply_view v;
@@ -353,6 +379,8 @@ static int take_reply(pull *p, const dx_hbtp_result *r)
         return dxup_fail(DXUP_DAMAGED, "the server sends a patch for nothing");
     if (p->outcome == DXUP_FULL && p->wire_size != p->size)
         return dxup_fail(DXUP_DAMAGED, "the reply contradicts itself");
+    int status = refuse_older(p);
+    if (status) return status;
     if (p->have_kind == DXUP_TREE && !pull_reply_get_known_base(&v) && !p->o->force &&
         dxup_has_entries(p->o->path))
         return dxup_fail(DXUP_REFUSED, "%s was changed locally: it is no version of '%s' that the "
@@ -576,6 +604,7 @@ static int pull_once(const dxup_options *o, bool *again)
     if (!status) status = look_at_destination(p);
     if (!status) status = dxup_dest_find_part(&p->dest, o->path, &p->has_part);
     if (!status) status = transfer(p);
+    if (!status) status = record_version(p);
     if (!status) print_summary(p);
     *again = status == DXUP_DAMAGED && p->kept;
     p->dest.keep = status == DXUP_NETWORK && keeps(p) && p->next;
