@@ -1366,6 +1366,37 @@ a_server_that_is_behind() { # its store is an older copy of the one that was pul
     done
 }
 
+what_is_not_kept_is_said() { # one line for each kind, counted; nothing else is said
+    mkdir -p in/shared in/plain
+    bytes 5000 >in/tool
+    bytes 5000 >in/plain/other
+    expect 0 "$dxup" publish store app in
+    [ "$(echo "$out" | grep -c 'not kept')" = 0 ] || fail "$out"
+    chmod 6755 in/tool
+    chmod 3777 in/shared
+    ln in/plain/other in/again
+    ln in/plain/other in/third
+    truncate -s 10M in/hole
+    printf end >>in/hole
+    for again in 1 2; do # unchanged or not
+        "$dxup" publish store app in --quiet >said 2>&1 || fail "status $?: $(cat said)"
+        [ "$(grep -c '^dxup: in: not kept: ' said)$(wc -l <said)" = 33 ] || fail "$(cat said)"
+        grep -q 'setuid, setgid and sticky bits (of 2)' said || fail "$(cat said)"
+        grep -q 'hard links (3 names' said || fail "$(cat said)"
+        grep -q 'holes (in 1;' said || fail "$(cat said)"
+    done
+    expect 0 "$dxup" checkout store app out
+    [ "$(stat -c %a out/tool out/shared | tr '\n' ' ')" = "755 777 " ] || fail "modes: $(stat -c %a out/tool out/shared)"
+    [ "$(stat -c %h out/again)" = 1 ] || fail "a hard link was kept"
+    same in/hole out/hole
+    expect 0 "$dxup" publish store hole in/hole
+    says "holes (in 1;"
+    expect 0 "$dxup" publish store tool in/tool
+    says "bits (of 1)"
+    expect 0 "$dxup" publish store third in/third
+    [ "$(echo "$out" | grep -c 'not kept')" = 0 ] || fail "$out"
+}
+
 two_servers_on_one_port() { # one of them, whatever the number of threads that listen
     local first second
     make_versions
@@ -1402,7 +1433,7 @@ for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_a
     a_gigabyte_in_64_megabytes a_big_endian_machine a_big_endian_machine_of_32_bits an_arm_of_32_bits a_pc_of_32_bits \
     a_tree_is_read_once a_tree_is_looked_at_on_all_cores what_was_seen_is_only_a_hint trees_of_every_shape trees_that_cannot_be_published \
     links_swapped_in_while_a_tree_is_restored a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree versions_of_a_tree_as_deltas versions_of_a_file_as_deltas a_packed_store trees_as_streams_in_the_same_store \
-    no_server_and_no_such_name two_servers_on_one_port a_server_that_is_behind names_that_a_terminal_would_obey a_server_that_lies a_killed_server a_killed_client many_connections \
+    no_server_and_no_such_name two_servers_on_one_port what_is_not_kept_is_said a_server_that_is_behind names_that_a_terminal_would_obey a_server_that_lies a_killed_server a_killed_client many_connections \
     connections_are_cut_in_the_middle a_pull_goes_on_where_it_was_cut what_a_cut_pull_left_is_not_trusted a_server_with_few_connections a_killed_client_of_many_connections \
     a_full_disk a_read_only_target a_flipped_byte_anywhere a_truncated_store publish_killed_at_any_moment \
     two_writers collection gc_killed_at_any_moment a_hostile_tree_in_the_store the_demo; do

@@ -89,6 +89,13 @@ int dxup_image_stat(const char *path, int *kind, unsigned *mode);
    specifies. A file that changes its size meanwhile is an error. */
 int dxup_image_read(const char *path, int kind, dxup_sink *sink, void *user);
 
+/* What a version does not keep of what was published: counted, for publish to say. */
+typedef struct dxup_losses {
+    uint64_t bits;  /* files and folders with a setuid, setgid or sticky bit */
+    uint64_t names; /* of files that have several: each becomes a file of its own */
+    uint64_t holes; /* files with holes: these are filled with zeros */
+} dxup_losses;
+
 /* >>dest.c ---- */
 typedef struct dxup_dest {
     int      kind, fd;               /* of the part file, or of the part directory */

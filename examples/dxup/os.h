@@ -23,6 +23,8 @@ typedef struct os_info {
     unsigned mode; /* permission bits; Windows: 0644 or 0444, folders 0755 */
     uint64_t size;
     uint64_t volume, number; /* both equal: the same file */
+    bool     special; /* it has a setuid, setgid or sticky bit, which is not in mode */
+    bool     thin;    /* a file with fewer blocks than its size takes: it may have holes */
 } os_info;
 
 /* >>program ---- */
@@ -104,6 +106,7 @@ int  os_make_file_in(int folder, const char *path, unsigned mode); /* must not b
 int  os_make_folder_in(int folder, const char *path);
 int  os_make_link_in(int folder, const char *path, const char *target);
 int64_t os_read_link_in(int folder, const char *name, char *out, size_t size);
+bool os_has_holes_in(int folder, const char *name); /* folder -1: name is a path */
 int  os_set_mode_in(int folder, const char *path, unsigned mode);
 /* Close what os_make_file_in() made; it is durable then, or os_sync_tree() makes it so. */
 int  os_close_made(int file);

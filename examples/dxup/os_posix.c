@@ -104,6 +104,12 @@ void os_end_wait(void)
 }
 
 /* >>paths -------------------------------------------------------------- */
+bool os_is_thin(const struct stat *st)
+{
+    const int64_t block = 4096; /* of file systems; a small file may have none, and no hole */
+    return (int64_t)st->st_blocks * 512 + block <= (int64_t)st->st_size;
+}
+
 static void tell(const struct stat *st, os_info *out)
 {
     out->kind = S_ISREG(st->st_mode)   ? OS_FILE
@@ -114,6 +120,8 @@ static void tell(const struct stat *st, os_info *out)
     out->size = (uint64_t)st->st_size;
     out->volume = (uint64_t)st->st_dev;
     out->number = (uint64_t)st->st_ino;
+    out->special = (st->st_mode & 07000) != 0;
+    out->thin = S_ISREG(st->st_mode) && os_is_thin(st);
 }
 
 int os_look(const char *path, bool follow, os_info *out)
@@ -402,6 +410,22 @@ int os_make_link_in(int folder, const char *path, const char *target)
 int64_t os_read_link_in(int folder, const char *name, char *out, size_t size)
 {
     return readlinkat(folder, name, out, size);
+}
+
+bool os_has_holes_in(int folder, const char *name)
+{
+#if defined(SEEK_HOLE)
+    struct stat st;
+    int fd = openat(folder < 0 ? AT_FDCWD : folder, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC | (folder < 0 ? 0 : O_NOFOLLOW));
+    if (fd < 0) return false;
+    bool holes = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && lseek(fd, 0, SEEK_HOLE) < st.st_size;
+    close(fd);
+    return holes;
+#else
+    (void)folder;
+    (void)name;
+    return true; /* as its blocks say */
+#endif
 }
 
 int os_set_mode_in(int folder, const char *path, unsigned mode)

@@ -376,6 +376,8 @@ int os_info_of(int file, os_info *out)
     out->size = folder ? 0 : (uint64_t)info.nFileSizeHigh << 32 | info.nFileSizeLow;
     out->volume = info.dwVolumeSerialNumber;
     out->number = (uint64_t)info.nFileIndexHigh << 32 | info.nFileIndexLow;
+    out->special = false;
+    out->thin = !folder && (info.dwFileAttributes & FILE_ATTRIBUTE_SPARSE_FILE);
     return 0;
 }
 
@@ -473,6 +475,13 @@ static int set_and_close(int file, unsigned mode)
 }
 
 int os_set_mode(const char *path, unsigned mode) { return set_and_close(open_path(path, to_change), mode); }
+
+bool os_has_holes_in(int folder, const char *name) /* asked of sparse files only */
+{
+    (void)folder;
+    (void)name;
+    return true;
+}
 
 int os_set_mode_in(int folder, const char *path, unsigned mode)
 {

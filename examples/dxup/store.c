@@ -613,6 +613,27 @@ typedef struct outcome {
     bool           snapshot;
 } outcome;
 
+/* Of a single file; the other names that it may have were not published. */
+static void count_file_losses(const char *path, dxup_losses *lost)
+{
+    os_info info;
+    if (os_look(path, true, &info) < 0) return; /* it was read a moment ago, and is gone */
+    lost->bits += info.special;
+    lost->holes += info.thin && os_has_holes_in(-1, path);
+}
+
+static void warn_of_losses(const char *path, const dxup_losses *lost)
+{
+    char count[32];
+    if (lost->bits)
+        dxup_warn("%s: not kept: setuid, setgid and sticky bits (of %s)", path, dxup_count_text(lost->bits, count));
+    if (lost->names)
+        dxup_warn("%s: not kept: hard links (%s names; each becomes a file of its own)", path,
+                  dxup_count_text(lost->names, count));
+    if (lost->holes)
+        dxup_warn("%s: not kept: holes (in %s; they are filled with zeros)", path, dxup_count_text(lost->holes, count));
+}
+
 static int store_anything(publication *p, const dxup_options *o, int kind, dxup_seen *seen,
                           outcome *out)
 {
@@ -628,6 +649,7 @@ static int store_anything(publication *p, const dxup_options *o, int kind, dxup_
     }
 #endif
     (void)seen;
+    if (kind == DXUP_FILE) count_file_losses(o->path, &out->tree.lost);
     return store_content(p, o->path, kind, &out->content);
 }
 
@@ -678,6 +700,7 @@ static int publish_into(dxup_store *s, const dxup_options *o, int kind, unsigned
     if (!status && seen) dxup_seen_save(seen, out.tree.root);
     dxup_seen_close(seen);
 #endif
+    if (!status) warn_of_losses(o->path, &out.tree.lost);
     if (status || o->quiet) return status;
     dx_cas_get_stats(&s->cas, &after);
     dxup_count_text(out.content.size, size);

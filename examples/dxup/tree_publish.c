@@ -571,6 +571,15 @@ static int send_link(publisher *p, int dir, const dxup_found *f)
     return send_entry(p, DX_TREE_LINK, f, target, (size_t)n, 0);
 }
 
+/* Count what of it the version will not have. */
+static void count_losses(publisher *p, int dir, const dxup_found *f)
+{
+    dxup_losses *lost = &p->out->lost;
+    if (!S_ISLNK(f->mode) && (f->mode & 07000)) lost->bits++;
+    if (f->linked) lost->names++;
+    if (f->thin && os_has_holes_in(dir, f->name)) lost->holes++;
+}
+
 static int send_dir(publisher *p, dxup_scan *scan);
 
 static int send_any(publisher *p, int dir, dxup_found *f)
@@ -594,6 +603,7 @@ static int send_any(publisher *p, int dir, dxup_found *f)
     } else {
         status = dxup_fail(DXUP_REFUSED, "%s is neither file, directory nor link", p->path);
     }
+    if (!status && !S_ISDIR(f->mode)) count_losses(p, dir, f);
     p->path_size = before;
     p->path[before] = 0;
     return status;
@@ -613,6 +623,7 @@ static int send_dir(publisher *p, dxup_scan *scan)
     const dxup_found *self = dxup_scan_self(scan);
     dxup_found *list = dxup_scan_list(scan, &count);
     new_event(p, A_DIR, DX_TREE_DIR, self->name, self);
+    count_losses(p, -1, self);
     for (size_t i = 0; !status && i < count; i++)
         status = send_any(p, dxup_scan_fd(scan), &list[i]);
     p->depth--;

@@ -4,6 +4,7 @@
 #ifndef DXUP_TREE_SCAN_H
 #define DXUP_TREE_SCAN_H
 
+#include "os.h"
 #include "trees.h"
 
 #include <pthread.h>
@@ -16,6 +17,7 @@ typedef struct dxup_found { /* what has a name in a directory */
     int            error;  /* errno of the look: then nothing else is known */
     bool           seen;   /* file has the id and level of the last publish */
     mode_t         mode;   /* with its type, as in struct stat */
+    bool           linked, thin; /* it has other names; fewer blocks than its size takes */
     dxup_seen_file file;
     int64_t        now_ns; /* the time, before the look */
     dxup_scan     *dir;    /* of a directory: to be entered */
@@ -48,6 +50,8 @@ dxup_found *dxup_scan_list(dxup_scan *s, size_t *count);
 void       dxup_ahead_leave(dxup_ahead *a, dxup_scan *s);
 void       dxup_ahead_close(dxup_ahead *a);
 
+/* In os_posix.c, where os_info has the same of a path. */
+bool       os_is_thin(const struct stat *st);
 /* Keep what stat has said; name, now_ns and dir stay. */
 void       dxup_found_take(dxup_found *f, const struct stat *st);
 bool       dxup_found_same(const dxup_found *a, const dxup_found *b);

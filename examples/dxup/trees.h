@@ -120,6 +120,7 @@ typedef struct dxup_published {
     uint8_t  root[32];
     uint64_t size;                  /* of the stream */
     uint64_t files, read_files, read_bytes;
+    dxup_losses lost;
 } dxup_published;
 /* last: the root of the name's last version if that is a snapshot, else NULL. */
 int dxup_tree_publish(dxup_store *s, const dxup_options *o, const uint8_t *last, dxup_seen *seen,
