@@ -3652,8 +3652,10 @@ static int dx_cas_p_check_object(dx_cas_p_check *k, const dx_cas_p_record *r)
     dx_cas_p_record found;
     dx_cas_p_node n;
     uint32_t i;
-    int error = r->type == DX_CAS_P_LIST ? dx_cas_p_get_node(s, r, s->work_, &n)
-                                         : dx_cas_p_stream(s, r, NULL, 0);
+    int error;
+    DX_CAS_MEMSET(&n, 0, sizeof n); /* what is no list has no entries */
+    error = r->type == DX_CAS_P_LIST ? dx_cas_p_get_node(s, r, s->work_, &n)
+                                     : dx_cas_p_stream(s, r, NULL, 0);
     k->report.objects++;
     if (error == DX_CAS_EBASE && dx_cas_p_needs(s, r, &found.id) == DX_CAS_OK) {
         return dx_cas_p_told(k, DX_CAS_ENOTFOUND, DX_CAS_DAMAGE_MISSING, r->place, r->stored,
@@ -3663,7 +3665,7 @@ static int dx_cas_p_check_object(dx_cas_p_check *k, const dx_cas_p_record *r)
         return dx_cas_p_told(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_UNKNOWN, r->place, r->stored,
                              &r->id);
     }
-    for (i = 0; error == DX_CAS_OK && r->type == DX_CAS_P_LIST && i < n.count; i++) {
+    for (i = 0; error == DX_CAS_OK && i < n.count; i++) {
         dx_cas_p_record child;
         dx_cas_id id;
         int missing = dx_cas_p_find_child(s, &n, i, &id, &child);
