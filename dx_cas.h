@@ -61,7 +61,7 @@
     CONFIG (define before the implementation)
         DX_CAS_STATIC      functions become static      DX_CAS_API    how functions are declared
         DX_CAS_ASSERT(c)   <assert.h> when hosted        DX_CAS_MEMCPY, DX_CAS_MEMSET, DX_CAS_MEMCMP
-        DX_CAS_NO_FILE     no file device (automatic when freestanding)
+        DX_CAS_NO_FILE     no file device (automatic without Windows or POSIX)
         DX_CAS_SHA256      ids are SHA-256: include examples/sha256/sha256.h in place of this file
         DX_CAS_LANES n     hash with 1 (portable), 4, 8 or 16 lanes; default: what the CPU has
         DX_CAS_SMALL       BLAKE3 in half the code and half the speed, for microcontrollers
@@ -90,6 +90,15 @@
     #define DX_CAS_API static __attribute__((unused))
   #else
     #define DX_CAS_API static
+  #endif
+#endif
+
+/* The file device needs Windows or POSIX: C libraries of microcontrollers have no locks. */
+#if (defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 0) ||                                          \
+    !(defined(_WIN32) || defined(__unix__) || defined(__unix) || defined(__APPLE__) ||             \
+      defined(__HAIKU__) || defined(__QNX__) || defined(_AIX) || defined(__rtems__))
+  #ifndef DX_CAS_NO_FILE
+    #define DX_CAS_NO_FILE
   #endif
 #endif
 
@@ -369,7 +378,7 @@ DX_CAS_API int dx_cas_chunker_init(dx_cas_chunker *c, const dx_cas_chunker_desc 
 DX_CAS_API size_t dx_cas_chunker_next(dx_cas_chunker *c, const void *data, size_t size, bool *cut);
 DX_CAS_API void dx_cas_chunker_reset(dx_cas_chunker *c); /* begin a new stream */
 
-#if !defined(DX_CAS_NO_FILE) && (!defined(__STDC_HOSTED__) || __STDC_HOSTED__ == 1)
+#ifndef DX_CAS_NO_FILE
 /* --- The file device. *f must outlive the store. examples/devices/devices.h has others. */
 /* Open a file (path in UTF-8). mode is that of dx_cas_desc: DX_CAS_READ takes no lock, DX_CAS_WRITE
    one that dies with the process (DX_CAS_ELOCKED at once when another has it), DX_CAS_CREATE makes
@@ -578,7 +587,7 @@ static void dx_cas_p_blake3_iv(uint32_t key[8])
   #define DX_CAS_P_UNCHECKED
 #endif
 /* Unrolled the arrays below are registers; DX_CAS_SMALL leaves them loops. */
-#if defined(DX_CAS_SMALL) || !(defined(__GNUC__) || defined(__clang__))
+#if defined(DX_CAS_SMALL) || !(defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 8))
   #define DX_CAS_P_UNROLL
 #elif defined(__clang__)
   #define DX_CAS_P_UNROLL _Pragma("clang loop unroll(full)")
@@ -1265,7 +1274,7 @@ DX_CAS_API size_t dx_cas_chunker_next(dx_cas_chunker *c, const void *data, size_
 }
 
 /* >>file --------------------------------------------------------------- */
-#if !defined(DX_CAS_NO_FILE) && (!defined(__STDC_HOSTED__) || __STDC_HOSTED__ == 1)
+#ifndef DX_CAS_NO_FILE
 #if defined(_WIN32)
 #ifndef WIN32_LEAN_AND_MEAN
   #define WIN32_LEAN_AND_MEAN
@@ -1585,7 +1594,7 @@ DX_CAS_API dx_cas_device dx_cas_file_device(dx_cas_file *f)
                        dx_cas_p_file_size, dx_cas_p_file_truncate, f, DX_CAS_P_SYS_BARRIER};
     return d;
 }
-#endif /* hosted, and not DX_CAS_NO_FILE */
+#endif /* DX_CAS_NO_FILE */
 
 /* >>format ------------------------------------------------------------- */
 enum {
@@ -1600,7 +1609,7 @@ enum {
     DX_CAS_P_ONCE = 2,    /* its records went down in one sync with it; */
     DX_CAS_P_LOOSE = 4,   /* nothing since the last commit without this mark is durable for sure; */
     DX_CAS_P_ORDERED = 8, /* a barrier kept its order, so nothing is durable because it is there */
-    DX_CAS_P_ONCE_MAX = 4 << 20, /* bytes of records in such a commit, but for LOOSE ones */
+    DX_CAS_P_ONCE_MAX = 4l << 20, /* bytes of records in such a commit, but for LOOSE ones */
 
     DX_CAS_P_NODE_HEAD = 16, DX_CAS_P_NODE_ENTRY = 40,
     DX_CAS_P_IO = 32768 /* work memory without a codec */
@@ -2008,7 +2017,7 @@ static int dx_cas_p_use_memory(dx_cas_store *s, void *memory, size_t size)
     s->work_ = base;
     s->slots_ = (dx_cas_entry_ *)(void *)(base + s->work_size_);
     s->slot_count_ = (size - (size_t)(-(uintptr_t)memory & 7) - s->work_size_) / sizeof *s->slots_;
-    if ((uint64_t)s->slot_count_ >> 32) s->slot_count_ = 0xffffffffu;
+    if ((uint64_t)s->slot_count_ >> 32) s->slot_count_ = (size_t)0xffffffffu;
     DX_CAS_MEMSET(s->slots_, 0, s->slot_count_ * sizeof *s->slots_);
     s->entry_count_ = 0;
     for (i = 0; i < old_count; i++) {

@@ -400,10 +400,11 @@ static inline int dx_hbtp_write_rpc_response(dx_hbtp_out *out, uint16_t sequence
         uint8_t *p = out->memory_ + used;
         const uint8_t head[8] = {DX_HBTP_OP_RPC_RESPONSE, 0, (uint8_t)(sequence & 0xff),
                                  (uint8_t)(sequence >> 8), (uint8_t)(size & 0xff),
-                                 (uint8_t)(size >> 8 & 0xff), (uint8_t)(size >> 16 & 0xff),
-                                 (uint8_t)(size >> 24 & 0xff)};
+                                 (uint8_t)(size >> 8 & 0xff),
+                                 (uint8_t)((uint32_t)size >> 16 & 0xff),
+                                 (uint8_t)((uint32_t)size >> 24 & 0xff)};
         if (room >= DX_HBTP_HEADER_SIZE && size <= room - DX_HBTP_HEADER_SIZE &&
-            size <= UINT32_MAX) {
+            !((uint64_t)size >> 32)) {
             out->used_ = used + DX_HBTP_HEADER_SIZE + size;
             if (answer) out->answered_ = true;
             DX_HBTP_MEMMOVE(p + DX_HBTP_HEADER_SIZE, result, size);
@@ -1528,7 +1529,7 @@ static int dx_hbtp_p_reserve(const dx_hbtp_out *out, uint32_t word, size_t head_
     size_t need, room, limit;
     if (!out || !out->memory_) return DX_HBTP_EINVAL;
     head_size += dx_hbtp_p_tag(out);
-    if (size > UINT32_MAX - head_size) return DX_HBTP_ETOOBIG;
+    if ((uint64_t)UINT32_MAX - head_size < size) return DX_HBTP_ETOOBIG;
     need = DX_HBTP_HEADER_SIZE + head_size;
     if ((word >> 8 | out->flags_) & DX_HBTP_FLAG_HAS_CHECKSUM) {
         if (DX_HBTP_P_SMALL) return DX_HBTP_ENOTSUP;
@@ -3328,7 +3329,7 @@ DX_HBTP_API int dx_hbtp_limiter_init(dx_hbtp_limiter *l, const dx_hbtp_limiter_d
     l->window_ = desc->window;
     l->seed_ = desc->seed;
     if (!desc->memory) return DX_HBTP_OK;
-    for (l->sets_ = 1; desc->memory_size / set / 2 >= l->sets_ && l->sets_ < 1u << 24;)
+    for (l->sets_ = 1; desc->memory_size / set / 2 >= l->sets_ && l->sets_ < (uint32_t)1 << 24;)
         l->sets_ *= 2;
     l->meters_ = (struct dx_hbtp_p_meter *)desc->memory;
     DX_HBTP_MEMSET(l->meters_, 0, l->sets_ * set);

@@ -463,7 +463,7 @@ static void dx_patch_p_hash_compress(uint32_t cv[8], const uint8_t block[64], ui
     #define DX_PATCH_P_LANES
   #endif
 #endif
-#if defined(__GNUC__) && !defined(__clang__)
+#if defined(__GNUC__) && __GNUC__ >= 8 && !defined(__clang__)
   #define DX_PATCH_P_UNROLL _Pragma("GCC unroll 8")
 #else
   #define DX_PATCH_P_UNROLL
@@ -700,7 +700,7 @@ static int dx_patch_p_check_header(const dx_patch_header *h, uint32_t flags)
     if ((h->base_size | h->target_size | h->body_size) >> 62) return DX_PATCH_EHEADER;
     if (h->memory_size < memory) return DX_PATCH_EHEADER;
     if (flash)
-        good = size >= 256 && size <= 1u << 20 && power && !h->reversible &&
+        good = size >= 256 && size <= (uint32_t)1 << 20 && power && !h->reversible &&
                h->coding == DX_PATCH_CODING_RANGE && !((h->base_size | h->target_size) >> 30);
     else if (blocks)
         good = size >= 64 && size <= 65536 && power && h->coding % 3 == 0 &&
@@ -894,7 +894,7 @@ static void dx_patch_p_step(dx_patch_p_coder *c, uint32_t below, uint32_t range)
 {
     if (c->mode_ == DX_PATCH_P_READ) c->code_ -= below;
     else c->low_ += below;
-    for (; range < 1u << 24; range <<= 8) {
+    for (; range < (uint32_t)1 << 24; range <<= 8) {
         if (c->mode_ == DX_PATCH_P_READ) c->code_ = c->code_ << 8 | dx_patch_p_get_raw(c);
         else dx_patch_p_shift_low(c);
     }
@@ -927,7 +927,7 @@ DX_PATCH_P_INLINE uint32_t dx_patch_p_split(dx_patch_p_coder *c, const uint16_t 
     uint32_t k, at, range = c->range_ >> 15;
     for (i = 0; i < 16; i++) {
         uint16_t last = (uint16_t)((i < 15) - 1);
-        f[i] = (uint16_t)(((row[i] * 32704u >> 16) & (uint16_t)~last) + 4 * i + 4);
+        f[i] = (uint16_t)(((row[i] * (uint32_t)32704 >> 16) & (uint16_t)~last) + 4 * i + 4);
         f[i] = (uint16_t)(f[i] + (last & 32704));
     }
     if (c->mode_ == DX_PATCH_P_COUNT) {
@@ -959,7 +959,8 @@ DX_PATCH_P_WIDE(dx_patch_p_symbol, (dx_patch_p_coder *c, uint32_t row, uint32_t 
 static uint32_t dx_patch_p_flag(dx_patch_p_coder *c, uint32_t row, uint32_t v)
 {
     uint16_t *p = c->rows_ + 16 * row;
-    uint32_t range = c->range_ >> 15, f = (p[0] * 32704u >> 16) + 4, rate = dx_patch_p_rates[p[15]];
+    uint32_t range = c->range_ >> 15, rate = dx_patch_p_rates[p[15]];
+    uint32_t f = (p[0] * (uint32_t)32704 >> 16) + 4;
     if (c->mode_ == DX_PATCH_P_COUNT) return dx_patch_p_symbol(c, row, v);
     if (c->mode_ == DX_PATCH_P_READ) v = c->code_ >= f * range;
     dx_patch_p_step(c, v ? f * range : 0, (v ? 32711 - f : f) * range);
@@ -1030,7 +1031,8 @@ DX_PATCH_P_INLINE void dx_patch_p_weigh(uint16_t *weights, uint16_t (*rows)[16],
                                         const uint16_t *mix, uint32_t v)
 {
     uint32_t k, rest = 0;
-    uint32_t scale = (1u << 20) / ((v < 15 ? mix[v] : 65535u) - (v ? mix[v - 1] : 0u) + 1);
+    uint32_t scale = ((uint32_t)1 << 20) /
+                     ((v < 15 ? mix[v] : (uint32_t)65535) - (v ? mix[v - 1] : 0u) + 1);
     for (k = 1; k < count; k++) {
         uint32_t p = (v < 15 ? rows[k][v] : 65535u) - (v ? rows[k][v - 1] : 0u), w = weights[k];
         w += (w * ((p >> 4) * scale >> 8) >> 12) - (w >> 4);
@@ -1550,9 +1552,10 @@ static uint32_t dx_patch_p_code_wrong(dx_patch_p_delta *d, uint32_t before, uint
         v = dx_patch_p_byte(&d->coder_, model, v);
     } else {
         const uint32_t contexts[4] = {
-            1u << 24 | old << 16 | before << 8 | (d->last_run_ ? 0u : 1u),
-            4u << 24 | last << 8 | (d->last_run_ < 15 ? d->last_run_ : 15),
-            2u << 24 | last << 16 | old << 8 | d->id_, 3u << 24 | old << 8 | (c & 1)};
+            (uint32_t)1 << 24 | old << 16 | before << 8 | (d->last_run_ ? 0u : 1u),
+            (uint32_t)4 << 24 | last << 8 | (d->last_run_ < 15 ? d->last_run_ : 15),
+            (uint32_t)2 << 24 | last << 16 | old << 8 | d->id_,
+            (uint32_t)3 << 24 | old << 8 | (c & 1)};
         v = dx_patch_p_mix(d, model, v, contexts, d->rich_ ? 4 : 2, 0, d->last_run_ ? 4u : 5u);
     }
     d->last_diff_ = v;
@@ -1603,7 +1606,8 @@ static bool dx_patch_p_code_block(dx_patch_p_delta *d, dx_patch_p_block *b, uint
 #define DX_PATCH_P_SAME 4       /* bytes that a cover must save when it goes on as the last one, */
 #define DX_PATCH_P_OTHER 14     /* when it is from elsewhere, */
 #define DX_PATCH_P_FAR 32       /* and when the base is large, so that elsewhere costs more */
-#define DX_PATCH_P_WANTED ((size_t)1 << 21) /* bits, few enough for a cache */
+/* Bits, few enough for a cache. */
+#define DX_PATCH_P_WANTED ((size_t)1 << (sizeof(size_t) > 2 ? 21 : 14))
 #define DX_PATCH_P_DROP 48      /* give up an extension that fell so far below its best */
 
 typedef struct dx_patch_p_cover {
@@ -1815,7 +1819,7 @@ static bool dx_patch_p_look_up(const dx_patch_p_finder *f, size_t i, size_t end,
 static bool dx_patch_p_find(dx_patch_p_finder *f, bool first)
 {
     size_t i = 0, old_at = 0, size = 0, run, end, lost = 0; /* lost: look-ups for nothing */
-    long least = f->base_size < (1u << 20) ? DX_PATCH_P_OTHER : DX_PATCH_P_FAR;
+    long least = f->base_size >> 10 < 1024 ? DX_PATCH_P_OTHER : DX_PATCH_P_FAR;
     dx_patch_p_index(f, first || !f->wanted);
     f->cover_count = 0;
     f->work = 0;
@@ -3164,6 +3168,9 @@ static int dx_patch_p_make_blocks(dx_patch_p_job *j)
 
 #define DX_PATCH_P_APPLY_MAX ((uint64_t)64 << 20)
 #define DX_PATCH_P_FIXED 65536u /* bytes besides covers and table, whatever a structure's size */
+
+/* Where a size has 16 bits no memory is enough. */
+static bool dx_patch_p_at_least(size_t size, uint32_t least) { return size >= least; }
 typedef char dx_patch_p_maker_fits[sizeof(dx_patch_p_maker) < 12000 ? 1 : -1];
 
 /* Find the covers in so much memory; *at and *left are then behind the covers. */
@@ -3185,14 +3192,15 @@ static int dx_patch_p_make_covers(dx_patch_p_maker *m, const dx_patch_p_job *j, 
     if (!f->covers || budget < size + 1024) return DX_PATCH_ENOMEM;
     f->covers++;
     f->stride = (j->base_size + j->base_size / 4 + 64) / ((budget - size) / sizeof *f->lines) + 1;
-    f->stride += (m->level < 3 ? 3 : j->base_size >> 25 ? 1 : 0) + (j->base_size >> 27);
+    f->stride += (m->level < 3 ? 3 : (uint64_t)j->base_size >> 25 ? 1 : 0) +
+                 (size_t)((uint64_t)j->base_size >> 27);
     from = *at;
     most = *left;
     size = 64 * (j->base_size / f->stride / 13 + 1) + 63;
     f->lines = (uint32_t *)dx_patch_p_cut_memory(&from, &most, size);
     if (!f->lines) return DX_PATCH_ENOMEM;
     f->lines += (64 - (uintptr_t)f->lines % 64) % 64 / sizeof *f->lines;
-    if (f->stride <= 2 && j->base_size >> 20)
+    if (f->stride <= 2 && (uint64_t)j->base_size >> 20)
         f->wanted = (uint64_t *)dx_patch_p_cut_memory(&from, &most, DX_PATCH_P_WANTED / 8);
     if (f->wanted) { /* find out with few seeds which ones the target looks for */
         DX_PATCH_MEMSET(f->wanted, 0, DX_PATCH_P_WANTED / 8);
@@ -3230,7 +3238,7 @@ static void dx_patch_p_make_map(dx_patch_p_maker *m, const dx_patch_p_job *j, ui
         words[i] = (uint32_t)(i % 3 == 0 ? c->new_at : i % 3 == 1 ? c->old_at : c->size);
     }
     dx_patch_p_sort_covers(&d->predictor_);
-    d->predictor_.region_bits_ = j->target_size < (1u << 20) ? 8 : 12;
+    d->predictor_.region_bits_ = j->target_size >> 10 < 1024 ? 8 : 12;
     i = dx_patch_p_find_segments(j->base, j->base_size, setup[0]);
     if (!dx_patch_p_find_segments(j->target, j->target_size, setup[1]) && !i)
         setup[0][3] = setup[1][3] = dx_patch_p_find_address(m);
@@ -3301,7 +3309,7 @@ static int dx_patch_p_make_delta(dx_patch_p_job *j)
     int error;
     if (!(codings & 3)) return DX_PATCH_ENOTSUP;
     if (j->desc->level > 9) return DX_PATCH_EINVAL;
-    if (!m || budget < DX_PATCH_P_FIXED + 2048) return DX_PATCH_ENOMEM;
+    if (!m || !dx_patch_p_at_least(budget, DX_PATCH_P_FIXED + 2048)) return DX_PATCH_ENOMEM;
     if (j->capacity < DX_PATCH_P_PARAMETERS_SIZE) return DX_PATCH_ENOSPACE;
     DX_PATCH_MEMSET(m, 0, sizeof *m);
     m->level = j->desc->level ? j->desc->level : 6;
@@ -3316,7 +3324,8 @@ static int dx_patch_p_make_delta(dx_patch_p_job *j)
     if (error) return error;
     budget -= (m->finder.cover_capacity + 1) * sizeof *m->finder.covers;
     dx_patch_p_make_map(m, j, &at, &left, &budget, limit);
-    if (m->literals > 200000 && budget > 400000 && d->literal_bits_ && limit >> 22) {
+    if (m->literals > 200000 && dx_patch_p_at_least(budget, 400001) && d->literal_bits_ &&
+        limit >> 22) {
         d->literal_bits_ = 8;
         budget -= 5u * 61440;
     }
@@ -3403,7 +3412,9 @@ static int dx_patch_p_make_flash(dx_patch_p_job *j)
     slot = pages[0] > pages[1] ? pages[0] : pages[1];
     slot = j->desc->slot_size ? j->desc->slot_size >> bits : slot + 2;
     if (slot <= pages[0] || slot < pages[1] || slot >> 30) return DX_PATCH_EINVAL;
-    if (!m || j->desc->memory_size < DX_PATCH_P_FIXED + 2048) return DX_PATCH_ENOMEM;
+    if (!m || !dx_patch_p_at_least(j->desc->memory_size, DX_PATCH_P_FIXED + 2048)) {
+        return DX_PATCH_ENOMEM;
+    }
     if (j->capacity / 4 < 2 + pages[0] + pages[1]) return DX_PATCH_ENOSPACE;
     DX_PATCH_MEMSET(m, 0, sizeof *m);
     m->level = 6;
