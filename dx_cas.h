@@ -12,10 +12,11 @@
 
         static unsigned char memory[65536], back[16];
         dx_cas_file  file;
-        dx_cas_desc  desc = {0};
+        dx_cas_desc  desc;
         dx_cas_store store;
         dx_cas_id    id;
         size_t       size = 0;
+        memset(&desc, 0, sizeof desc);
         if (dx_cas_file_open(&file, "quick.store", DX_CAS_WRITE | DX_CAS_CREATE) != 0) return 1;
         desc.device = dx_cas_file_device(&file);
         desc.mode = DX_CAS_WRITE | DX_CAS_CREATE;

@@ -13,7 +13,8 @@
         const char *old_text = "the quick brown fox jumps over the lazy dog, 1";
         const char *new_text = "the quick brown fox jumped over the lazy dog, 2";
         size_t patch_size, out_size;
-        dx_patch_create_desc desc = {0};
+        dx_patch_create_desc desc;
+        memset(&desc, 0, sizeof desc);
         desc.memory = work;
         desc.memory_size = sizeof work;
         int error = dx_patch_create(&desc, old_text, strlen(old_text), new_text,

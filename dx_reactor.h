@@ -13,12 +13,14 @@
 
         static uint64_t memory[16384];                   // 128 KiB; dx_reactor_memory_size() says
         dx_reactor r;                                    // how much a descriptor needs
-        dx_reactor_desc desc = {0};
+        dx_reactor_desc desc;
+        memset(&desc, 0, sizeof desc);
         desc.memory = memory;
         desc.memory_size = sizeof memory;
         if (dx_reactor_open(&r, &desc) != DX_REACTOR_OK) return 1;
 
-        dx_op tick = {0};
+        dx_op tick;
+        memset(&tick, 0, sizeof tick);
         tick.user_data = 42;
         dx_reactor_timer(&r, &tick, 1000000);            // in one millisecond ...
         dx_completion done;

@@ -1,8 +1,9 @@
 #!/bin/bash
 # The quick example of every header and every C program in the documents compile without a warning and run.
 . "$(dirname "$0")/lib.sh"
-run_it() { # SOURCE
+run_it() { # SOURCE      in C; in C++ it compiles as well, under a project's usual flags
     $CC -std=gnu11 -Wall -Wextra -Werror -I"$top" "$1" -o "${1%.c}" -lpthread || return
+    ! has g++ || g++ -std=c++17 -Wall -Wextra -Werror -I"$top" -x c++ -fsyntax-only "$1" || return
     (cd "$work" && "${1%.c}" >"${1%.c}.out" 2>&1) || { echo "ended with status $?"; cat "${1%.c}.out"; }
 }
 quick() { # HEADER

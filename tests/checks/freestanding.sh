@@ -28,4 +28,17 @@ cortex-m0 arm-none-eabi-gcc -mcpu=cortex-m0 -mthumb
 END
     done
 done
+# With a small C library, as in most firmware: no POSIX there, and on AVR an int and a size of 16 bits.
+for h in $headers; do
+    [ "$h" != dx_reactor.h ] || continue
+    while read -r name compiler flags; do
+        has "$compiler" || { skip "$h $name" "$compiler is not installed"; continue; }
+        echo '#include <string.h>' | $compiler $flags -x c -fsyntax-only - 2>/dev/null || { skip "$h $name" "no C library for it"; continue; }
+        try "$h $name" $compiler $flags -Os -Wall -Wextra $(including "$h") -DDX_IMPLEMENTATION -S "$one" -o /dev/null
+    done <<END
+newlib arm-none-eabi-gcc -mcpu=cortex-m4 -mthumb -std=c11
+newlib-c99 arm-none-eabi-gcc -mcpu=cortex-m0 -mthumb -std=c99
+avr-libc avr-gcc -mmcu=atmega2560 -std=c11
+END
+done
 finish

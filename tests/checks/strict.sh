@@ -31,6 +31,7 @@ modes() { # HEADER NAME COMMAND...
 for compiler in gcc clang; do
     has $compiler || { skip $compiler "not installed"; continue; }
     for std in c99 c11 c2x; do
+        [ "$tier $std" != "native c11" ] && [ "$tier $std" != "native c2x" ] || continue # quick where all contribute
         accepts $compiler -std=$std || { skip "$compiler $std" "this $compiler does not know it"; continue; }
         for h in $headers; do
             if [ $compiler = gcc ]; then
@@ -40,6 +41,18 @@ for compiler in gcc clang; do
             fi
         done
     done
+done
+
+# What only an optimiser sees: values that may be unset, strings that may not fit. A library keeps all functions, so that
+# the linker's own optimisation looks at each.
+for h in $headers; do
+    has gcc || continue
+    for level in -O1 -O3 -Os; do
+        compile "$h gcc $level" gcc -std=c99 $strict $level $(including "$h") -DDX_IMPLEMENTATION
+    done
+    try "$h gcc LTO" gcc -std=c99 -Wall -Wextra -Werror -O3 -flto=auto -fPIC -shared $(including "$h") -DDX_IMPLEMENTATION \
+        "$one" -o "$work/lto.${h%.h}.so" -lpthread
+    ! has clang || compile "$h clang -O3" clang -std=c99 $strict -O3 $(including "$h") -DDX_IMPLEMENTATION
 done
 
 # Parts that can be left out or put in: what is left then still has no unused function.
