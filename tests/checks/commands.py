@@ -1,0 +1,391 @@
+#!/usr/bin/env python3
+"""Every command that README.md, docs/, the READMEs of examples and of bench/, `make help` and the programs' help show is run in a
+fresh copy of the tree, as somebody does who has just cloned it, or is listed here with the reason why not. A command that is
+neither fails this gate, and so does a listed one that is shown nowhere any more. Files and folders that are named must exist.
+
+DX_TIER: as in lib.sh."""
+import fcntl, glob, os, re, shutil, signal, socket, struct, subprocess, sys, tempfile, time, urllib.request
+
+TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
+TIER = os.environ.get("DX_TIER", "")
+NATIVE = {"cc", "gcc", "g++", "make", "python3"}
+DOCUMENTS = ["README.md", "SECURITY.md", *sorted(glob.glob("docs/*.md", root_dir=TOP)),
+             *sorted(glob.glob("examples/*/README.md", root_dir=TOP)), *sorted(glob.glob("bench/*.md", root_dir=TOP))]
+work = tempfile.mkdtemp()
+counts = {"ok": 0, "FAIL": 0, "skip": 0}
+servers = []
+
+
+def say(what, text):
+    counts[what] += 1
+    print(f"{what:4} {text}", flush=True)
+
+
+# ---- what is shown
+PROGRAMS = {"dxup", "dxpatch", "dxecho", "make", "cc"}
+
+
+def is_command(text):
+    words = [w for w in text.split() if not re.match(r"^[A-Z_]+=", w)]
+    first = words[0] if words else ""
+    return first in PROGRAMS or (re.match(r"^(build|examples|tests|bench)/\S*$", first) and (len(words) > 1 or first.endswith(".sh")))
+
+
+def plain(text):
+    return re.sub(r"\s+", " ", re.sub(r"\s{2,}#.*$|\s{3,}[a-z].*$", "", text.strip())).strip()
+
+
+def shown_in(document):
+    """(line, kind, text) of what looks like a command, and of paths in running text."""
+    fence = None
+    for number, line in enumerate(open(os.path.join(TOP, document)), 1):
+        opening = re.match(r"^```(.*)$", line)
+        if opening:
+            fence = None if fence is not None else opening[1].strip()
+        elif fence is not None or line.startswith("    "):
+            if fence and fence.startswith("sh") and document == "docs/VENDORING.md":
+                continue # vendoring.sh runs these
+            if is_command(line.strip()):
+                yield number, "block", plain(line)
+        else:
+            for code in re.findall(r"`([^`]+)`", line):
+                if is_command(code):
+                    yield number, "inline", plain(code)
+                elif re.match(r"^(docs|examples|tests|bench|style)/[\w./-]*$", code):
+                    yield number, "path", code
+
+
+def usage_lines(text, program):
+    """The lines of a help text that show how the program is called, with their continuation."""
+    shown = []
+    for line in text.splitlines():
+        if re.match(rf"^(usage:|  ){program} |^usage: {program} ", line):
+            shown.append(line.replace("usage:", "").strip())
+        elif shown and re.match(r"^\s{12,}", line):
+            shown[-1] += " " + line.strip()
+        else:
+            shown.append("")
+    return [s for s in shown if s]
+
+
+# ---- running
+def loopback_of_its_own():
+    """A network namespace, so that ports which documents name are free. Where that is not allowed, the machine's own."""
+    try:
+        import ctypes
+        if ctypes.CDLL(None, use_errno=True).unshare(0x40000000) != 0: # CLONE_NEWNET
+            return
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            request = struct.pack("16sh", b"lo", 0x1 | 0x40) # IFF_UP, IFF_RUNNING
+            fcntl.ioctl(s, 0x8914, request) # SIOCSIFFLAGS
+    except (OSError, AttributeError):
+        pass
+
+
+def fresh():
+    """A folder with the files of the tree, nothing else: no build/."""
+    folder = tempfile.mkdtemp(dir=work)
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=TOP, capture_output=True) \
+        if shutil.which("git") and os.path.exists(os.path.join(TOP, ".git")) else None
+    if listed and not listed.returncode:
+        names = [n for n in listed.stdout.decode().split("\0") if n and os.path.exists(os.path.join(TOP, n))]
+    else:
+        names = [os.path.relpath(os.path.join(at, n), TOP) for at, folders, files in os.walk(TOP) for n in files
+                 if not re.match(r"(\./)?(\.git|build)(/|$)", os.path.relpath(os.path.join(at, n), TOP))]
+    for name in names:
+        target = os.path.join(folder, name)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        shutil.copy2(os.path.join(TOP, name), target)
+    return folder
+
+
+def environment(folder):
+    # Without optimisation: this is about whether commands work. No make around it: a reader has none either.
+    keep = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS", "DX_", "CI", "LOGS", "JOBS", "ZSTD"))}
+    return dict(keep, CFLAGS="-O0", PATH=os.path.join(folder, "build") + ":" + keep["PATH"], DESTDIR=os.path.join(folder, "root"))
+
+
+class Wrong(Exception):
+    pass
+
+
+def run(folder, command, expect="", seconds=600):
+    done = subprocess.run(["bash", "-c", command], cwd=folder, env=environment(folder), stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds)
+    text = done.stdout.decode(errors="replace")
+    if done.returncode:
+        raise Wrong(f"'{command}' ended with status {done.returncode}: {text[-600:]}")
+    if expect not in text:
+        raise Wrong(f"'{command}' does not say '{expect}': {text[-600:]}")
+    return text
+
+
+def start(folder, command, expect="listening on", seconds=300):
+    """In the background, until it says what is expected."""
+    log = open(os.path.join(folder, "server.log"), "w+b")
+    process = subprocess.Popen(["bash", "-c", "exec " + command], cwd=folder, env=environment(folder), stdin=subprocess.DEVNULL,
+                               stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    servers.append(process)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        text = open(log.name, errors="replace").read()
+        if expect in text:
+            return process
+        if process.poll() is not None:
+            break
+        time.sleep(0.05)
+    raise Wrong(f"'{command}' does not say '{expect}': {text[-600:]}")
+
+
+def stop():
+    while servers:
+        process = servers.pop()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+# ---- the cases: what they need, what they run. Those of one folder share what was built.
+def demo(folder):
+    run(folder, "make demo", "unchanged")
+
+
+def own_files(folder):
+    shutil.copy(os.path.join(folder, "build/demo/dxup-1"), os.path.join(folder, "app-1.0"))
+    shutil.copy(os.path.join(folder, "build/demo/dxup-2"), os.path.join(folder, "app-1.1"))
+    run(folder, "make demo OLD=app-1.0 NEW=app-1.1", "unchanged")
+
+
+def example(folder):
+    program = re.search(r"^```c\n(.*?int main.*?)^```", open(os.path.join(folder, "README.md")).read(), re.S | re.M)[1]
+    alone = os.path.join(folder, "alone")
+    os.mkdir(alone)
+    open(os.path.join(alone, "example.c"), "w").write(program)
+    shutil.copy(os.path.join(folder, "dx_patch.h"), alone)
+    run(alone, "cc -o example example.c && ./example", "south wall")
+
+
+def readme_dxup(folder):
+    shutil.copy(os.path.join(folder, "build/dxup"), os.path.join(folder, "build/app"))
+    run(folder, "dxup publish store app ./build/app", "published")
+    start(folder, "dxup serve store --listen 127.0.0.1:7000")
+    run(folder, "dxup pull 127.0.0.1:7000 app ./app && cmp app build/app", "full")
+    stop()
+
+
+def help_and_suites(folder):
+    run(folder, "make help", "make test-all")
+    run(folder, "make suites", "test_dxup.asan")
+
+
+def everything(folder):
+    run(folder, "make all && test -x build/dxup -a -x build/dxpatch -a -x build/dxecho")
+    run(folder, "make hello && build/hello_cas")
+
+
+def install(folder):
+    run(folder, "make install PREFIX=/usr/local && test -x root/usr/local/bin/dxup -a -s root/usr/local/include/dx_cas.h")
+    run(folder, "make install && test -x root/usr/local/bin/dxpatch")
+
+
+def feed(folder):
+    run(folder, "examples/feed/build.sh build/feed && build/feed/consumer build/feed/ticks create")
+    run(folder, "build/feed/producer build/feed/ticks 1000000 & build/feed/consumer build/feed/ticks 1000000; wait", "1000000 ticks")
+
+
+def clean(folder):
+    run(folder, "make clean && test ! -e build")
+
+
+def firmware(folder):
+    text = run(folder, "make run-firmware", seconds=900)
+    if text.count("version 2") < 2:
+        raise Wrong("not two boards with version 2: " + text[-600:])
+
+
+def www(folder):
+    start(folder, "make run-www", "for HTTP", 900)
+    page = urllib.request.urlopen("http://127.0.0.1:8000/", timeout=60).read()
+    if b"<html" not in page.lower():
+        raise Wrong(f"not a page: {page[:200]}")
+    stop()
+
+
+def windows(folder):
+    run(folder, "make windows && test -s build/windows/dxup.exe -a -s build/windows/dxpatch.exe", seconds=900)
+
+
+def windows_32(folder):
+    run(folder, "make windows WINDOWS_CC=i686-w64-mingw32-gcc", seconds=900)
+
+
+def size(folder):
+    run(folder, "make size", "dx_cas.h", 900)
+
+
+def check_usage(folder, program, calls, texts):
+    """Every way to call it that is shown has a call here, every option that is shown is in one; all calls work."""
+    known = {" ".join(c.split()[:2]) for c in calls}
+    options = {o for c in calls for o in re.findall(r"(?<![\w-])-[-\w]+", c)}
+    for where, text in texts:
+        if program != "dxecho" and " ".join(text.split()[:2]) not in known:
+            raise Wrong(f"{where} shows '{text}', which is not tried")
+        for option in re.findall(r"(?<![\w-])--[a-z][-a-z]*", text):
+            if option not in options:
+                raise Wrong(f"{where} shows the option {option}, which is not tried")
+
+
+def dxup(folder):
+    inside = os.path.join(folder, "inside")
+    os.mkdir(inside)
+    os.symlink(os.path.join(folder, "build"), os.path.join(inside, "build"))
+    calls = ["dxup publish store tree ../examples --workers 2 --quiet", "dxup publish store file ../README.md",
+             "dxup log store", "dxup log store tree", "dxup checkout store tree@1 out", "dxup checkout store file out-file",
+             "dxup verify store", "dxup gc store --keep 1 --pack",
+             "dxup serve store --listen 127.0.0.1:7001 --http 127.0.0.1:7002 --workers 2 --backend epoll --patch-max 1000000 --connections 9",
+             "dxup pull 127.0.0.1:7001 tree got --force --connections 2 --backend epoll --report", "dxup pull 127.0.0.1:7001 file got-file"]
+    calls_of("dxup", folder, calls)
+    for call in calls:
+        if " serve " in call:
+            start(inside, call, "for HTTP")
+        else:
+            run(inside, call)
+    run(inside, "diff -r out got && cmp got-file ../README.md")
+    stop()
+
+
+def dxpatch(folder):
+    inside = os.path.join(folder, "patches")
+    os.mkdir(inside)
+    os.symlink(os.path.join(folder, "build"), os.path.join(inside, "build"))
+    run(inside, "cat ../*.h >old; sed 's/cas/CAS/' old >new; sed 's/patch/PATCH/' new >third; cp old file")
+    calls = ["dxpatch diff old new patch", "dxpatch diff old new patch --kind delta -1 --memory 100 --quiet", "dxpatch diff new third patch2 -9",
+             "dxpatch diff old new blocks --kind blocks --block-size 4096", "dxpatch diff old new one --kind blocks --one-way",
+             "dxpatch diff old new flash --kind flash --block-size 4096 --slot-size 1048576", "dxpatch diff old new hde --kind hde --no-zstd",
+             "dxpatch diff old new vcdiff --kind vcdiff", "dxpatch apply old patch out", "dxpatch apply-in-place file blocks",
+             "dxpatch undo file blocks", "dxpatch info patch", "dxpatch compose old patch patch2 both --kind delta"]
+    calls_of("dxpatch", folder, calls)
+    for call in calls:
+        run(inside, call)
+    run(inside, "cmp out new && cmp file old && dxpatch apply old both out && cmp out third")
+
+
+def dxecho(folder):
+    calls = ["dxecho 7003 --backend epoll --workers 2 --http --bind 127.0.0.1 --connections 100", "dxecho 7004 --plain --spin 10"]
+    calls_of("dxecho", folder, calls)
+    for call in calls:
+        start(folder, call)
+    if urllib.request.urlopen("http://127.0.0.1:7003/", timeout=60).status != 200:
+        raise Wrong("no answer")
+    stop()
+
+
+def calls_of(program, folder, calls):
+    helped = subprocess.run([os.path.join(folder, "build", program), *(["--help"] if program != "dxecho" else [])], capture_output=True)
+    text = (helped.stdout + helped.stderr).decode()
+    texts = [(f"{program} --help", t) for t in usage_lines(text, program)]
+    if not texts:
+        raise Wrong(f"{program} --help shows no call")
+    texts += [(f"{program} --help", f"{' '.join(calls[0].split()[:2])} {o}") for o in re.findall(r"(?<![\w-])--[a-z][-a-z]*", text)]
+    texts += [(d, t) for d in DOCUMENTS for _, kind, t in shown_in(d) if kind == "block" and t.split()[0] == program
+              and re.search(r"[A-Z]{3}", t)]
+    check_usage(folder, program, calls, texts)
+
+
+# Command as shown: the case that runs it. A case runs once, in the order of this list; SHARED ones where `make demo` was run.
+RUN = {
+    "make demo": demo, "make demo OLD=app-1.0 NEW=app-1.1": own_files, "cc -o example example.c": example,
+    "make help": help_and_suites, "make suites": help_and_suites, "make all": everything, "make hello": everything,
+    "dxup publish store app ./build/app": readme_dxup, "dxup serve store --listen 127.0.0.1:7000": readme_dxup,
+    "dxup pull 127.0.0.1:7000 app ./app": readme_dxup, "--help of dxup": dxup, "--help of dxpatch": dxpatch, "usage of dxecho": dxecho,
+    "make install PREFIX=/usr/local": install, "make install": install, "make clean": clean,
+    "examples/feed/build.sh build/feed": feed, "build/feed/consumer build/feed/ticks create": feed,
+    "build/feed/producer build/feed/ticks 1000000 & build/feed/consumer build/feed/ticks 1000000": feed,
+    "make run-firmware": firmware, "make run-www": www, "make windows": windows,
+    "make windows WINDOWS_CC=i686-w64-mingw32-gcc": windows_32, "make size": size,
+}
+SHARED = [demo, own_files, example, help_and_suites, everything, readme_dxup, dxup, dxpatch, dxecho, install, clean]
+NEEDS = {feed: ["g++"], firmware: ["arm-none-eabi-gcc", "qemu-system-arm", "riscv64-unknown-elf-gcc", "qemu-system-riscv32"],
+         www: ["clang", "wasm-ld"], windows: ["x86_64-w64-mingw32-gcc"], windows_32: ["i686-w64-mingw32-gcc"],
+         size: ["arm-none-eabi-gcc"]}
+measures = "measures, for minutes to hours, on a machine that has nothing else to do"
+NOT_RUN = {
+    "make test": "this gate is a part of it", "make test-all": "this gate is a part of it", "make check": "this gate is a part of it",
+    "make deps": "installs packages; `make test` does the same", "make deps-all": "installs packages; `make test-all` does the same",
+    **{f"make bench-{b}": measures for b in ("blocks", "inputs", "patch", "hde", "hbtp", "reactor", "teleport", "bulk", "cas", "trees", "cache")},
+    "make bench-patch PAIRS=folder": measures, "make bench-blocks PAIRS='OLD NEW ...'": measures,
+    "make bench-hde PAIRS='ID OLD NEW ...'": measures, "bench/bench_bulk.sh uml": measures,
+}
+SYNOPSIS = re.compile(r"^(dxup|dxpatch|dxecho) .*[A-Z]{3}") # checked with the help texts
+
+
+def check_documents():
+    shown = {}
+    for document in DOCUMENTS:
+        for number, kind, text in shown_in(document):
+            where = f"{document}:{number}"
+            if kind == "path":
+                if not os.path.exists(os.path.join(TOP, text)):
+                    say("FAIL", f"{where}: there is no {text}")
+            elif kind == "inline" and text.split()[0] in ("dxup", "dxpatch", "dxecho"):
+                pass # a word about a command: its name and options stand in the synopsis
+            elif kind == "inline" and text.split()[0].startswith(("build/", "examples/", "tests/")):
+                pass
+            elif not SYNOPSIS.match(text):
+                shown[text] = where
+    listed = subprocess.run(["make", "-s", "help"], cwd=TOP, capture_output=True, env=environment(TOP)).stdout.decode()
+    for target in re.findall(r"^  (make [\w-]+)", listed, re.M):
+        shown.setdefault(target, "make help")
+    for text, where in shown.items():
+        if text not in RUN and text not in NOT_RUN:
+            say("FAIL", f"{where} shows '{text}', which is neither run here nor listed with a reason")
+    for text in [*RUN, *NOT_RUN]:
+        if text not in shown and not re.match(r"^(--help|usage) of|^bench/", text):
+            say("FAIL", f"'{text}' is listed here and shown nowhere")
+    say("ok", f"{len(shown)} commands in {len(DOCUMENTS)} documents and in the help")
+    for reason in sorted(set(NOT_RUN.values())):
+        print(f"     not run: {', '.join(sorted(c for c in NOT_RUN if NOT_RUN[c] == reason))}: {reason}")
+
+
+def passed_before(name):
+    try:
+        return TIER == "others" and f"ok   {name}\n" in open(os.path.join(TOP, "build/log/commands.log"))
+    except OSError:
+        return False
+
+
+def main():
+    check_documents()
+    loopback_of_its_own()
+    shared = fresh()
+    for case in dict.fromkeys(RUN.values()):
+        name = "; ".join(c for c in RUN if RUN[c] == case)
+        foreign = [t for t in NEEDS.get(case, []) if t not in NATIVE]
+        missing = [t for t in NEEDS.get(case, []) if not shutil.which(t)]
+        if TIER == "native" and foreign or passed_before(name):
+            continue
+        if TIER == "others" and case in SHARED:
+            continue
+        if missing:
+            say("skip", f"{name}: no {', '.join(missing)}")
+            continue
+        try:
+            case(shared if case in SHARED else fresh())
+            say("ok", name)
+        except (Wrong, OSError, subprocess.SubprocessError) as problem:
+            say("FAIL", f"{name}: {problem}")
+        finally:
+            stop()
+    print(f"commands: {counts['ok']} passed, {counts['FAIL']} failed, {counts['skip']} skipped")
+    return counts["FAIL"] != 0
+
+
+try:
+    sys.exit(main())
+finally:
+    stop()
+    shutil.rmtree(work, ignore_errors=True)
