@@ -147,10 +147,10 @@ FIXED := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 # Suites are lines for tests/run.sh: NAME SECONDS COMMAND; a "!" before the name: nothing else runs meanwhile.
 # `make test` runs each suite once, natively, with sanitizers unless these make it slow (SLOW); `make test-all` runs it in the
 # other builds and on other machines. A gate's other half (NAME.others) is what needs more tools than `make test` installs.
-SLOW    := test_cas_crash
+SLOW    :=
 TSAN    := test_reactor test_teleport test_workers test_cache test_hde test_cas_race
 ASAN    := $(filter-out $(SLOW),$(UNITS))
-FOREIGN := cxx strict layers freestanding footprint hbtp lanes patch portable vendored vendoring
+FOREIGN := commands cxx strict layers freestanding footprint hbtp lanes patch portable vendored vendoring
 ONLY_ALL := selftest teleport_ports
 
 plain  = '$(1) 1800 $(MAKE) -s build/$(1) && build/$(1)'
@@ -162,7 +162,7 @@ PROGRAMS := build/dxup build/dxpatch build/dxup_evil build/asan/dxup build/asan/
 TEST_SUITES = '!build 1800 $(MAKE) -s -j2 hello $(PROGRAMS) && echo "build: 1 passed, 0 failed, 0 skipped"' \
     $(call program,test_dxup,DXUP,dxup,test_dxup.sh) $(call program,dxup_http,DXUP,dxup,dxup_http.py) \
     $(call program,test_dxecho,DXECHO,dxecho,test_dxecho.sh) $(call program,test_dxpatch,DXPATCH,dxpatch,test_dxpatch.sh) \
-    'feed 1800 tests/ports/feed.py' 'conform 1800 tests/ports/conform.sh' \
+    'conform 1800 tests/ports/conform.sh' \
     'ledger 1800 $(MAKE) -s build/asan/ledger && $(FIXED) build/asan/ledger' \
     $(foreach t,$(SLOW),$(call plain,$(t))) $(foreach t,$(ASAN),$(call asan,$(t))) \
     $(if $(CODECS),$(call variant,test_hbtp_codec,libraries,codec)) $(if $(ZSTD_LIBS),$(call variant,test_hde,zstd,codec)) \
@@ -171,7 +171,7 @@ TEST_SUITES = '!build 1800 $(MAKE) -s -j2 hello $(PROGRAMS) && echo "build: 1 pa
     $(foreach g,$(filter-out $(ONLY_ALL),$(GATES)),'$(g) 1800 DX_TIER=native tests/checks/$(g).sh')
 
 ALL_SUITES = '!build.all 1800 $(MAKE) -s -j2 all build/dxup_evil build/demo/dxup-1 build/demo/dxup-2 && echo "build.all: 1 passed, 0 failed, 0 skipped"' \
-    'test_dxup 3600 tests/test_dxup.sh' 'www 1800 tests/ports/www.sh' 'test_dxecho 1800 tests/test_dxecho.sh' \
+    'test_dxup 3600 tests/test_dxup.sh' 'www 1800 tests/ports/www.sh' 'feed 1800 tests/ports/feed.py' 'test_dxecho 1800 tests/test_dxecho.sh' \
     'test_dxpatch 1800 tests/test_dxpatch.sh' \
     'windows 1800 tests/ports/windows.py' 'kernels 3600 tests/ports/kernels.sh' 'powercut 1800 tests/ports/powercut.sh' \
     'macos 3600 tests/ports/macos.sh' 'conform.iocp 1800 tests/ports/conform.sh epoll iocp' \

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what is missing for the tests (Debian, Ubuntu), else says what it is. Nothing missing: nothing done.
 # usage: deps.sh compiler      what `make demo` needs: a C compiler
-#        deps.sh test          what `make test` needs: compilers, python3 and small tools, at most 300 MB
+#        deps.sh test          what `make test` needs: gcc, python3 and small tools, at most 300 MB
 #        deps.sh all           what `make test-all` needs, too: cross compilers, emulators, a browser
 set -u
 missing=
@@ -31,7 +31,8 @@ install_with() { # COMMAND...       as root
     fi
 }
 apt_install() {
-    install_with env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" </dev/null
+    install_with env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+        -o APT::Keep-Downloaded-Packages=false "$@" </dev/null
 }
 
 if [ "${1:-}" = compiler ]; then
@@ -53,7 +54,6 @@ fi
 
 need_for_test() {
     need gcc has gcc
-    need g++ has g++
     need libc6-dev links gcc
     need make has make
     need binutils has nm
@@ -64,6 +64,7 @@ need_for_test() {
     need xdelta3 has xdelta3
 }
 need_for_all() {
+    need g++ has g++
     need clang has clang
     need nodejs has node
     need npm has npm

@@ -8,7 +8,7 @@ import fcntl, glob, os, re, shutil, signal, socket, struct, subprocess, sys, tem
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 TIER = os.environ.get("DX_TIER", "")
-NATIVE = {"cc", "gcc", "g++", "make", "python3"}
+NATIVE = {"cc", "gcc", "make", "python3"}
 DOCUMENTS = ["README.md", "SECURITY.md", *sorted(glob.glob("docs/*.md", root_dir=TOP)),
              *sorted(glob.glob("examples/*/README.md", root_dir=TOP)), *sorted(glob.glob("bench/*.md", root_dir=TOP))]
 work = tempfile.mkdtemp()
@@ -61,7 +61,7 @@ def usage_lines(text, program):
     for line in text.splitlines():
         if re.match(rf"^(usage:|  ){program} |^usage: {program} ", line):
             shown.append(line.replace("usage:", "").strip())
-        elif shown and re.match(r"^\s{12,}", line):
+        elif shown and shown[-1] and re.match(r"^\s{12,}", line):
             shown[-1] += " " + line.strip()
         else:
             shown.append("")

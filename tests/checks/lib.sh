@@ -5,8 +5,8 @@
 # skip NAME REASON          a case that cannot run here
 # finish                    prints all cases in the order of their start, then the counts
 #
-# DX_TIER=native (`make test`): only gcc and the few tools that `make test` installs are looked for; what needs others is left to
-# the other tier, without a word. DX_TIER=others (`make test-all`): what passed in the last `make test` is passed over, but for
+# DX_TIER=native (`make test`): only gcc and the few tools that `make test` installs are looked for, and g++, which it uses where it
+# is; what needs others is left to the other tier, without a word. DX_TIER=others (`make test-all`): what passed in the last `make test` is passed over, but for
 # cases that others are compared with (`base NAME COMMAND...`). Without DX_TIER: everything that can run here.
 #
 # Gates look at the repository they stand in, or at the folder in DX_TOP (tests/checks/selftest.sh).
@@ -34,7 +34,8 @@ upper() { basename "$1" .h | tr a-z A-Z; } # dx_cas.h -> DX_CAS
 tier=${DX_TIER:-} foreign=
 has() { # TOOL
     case $tier,$1 in
-        native,gcc | native,g++ | native,"$CC" | native,python3 | native,pkg-config | native,xdelta3 | native,git) ;;
+        native,g++) command -v g++ >/dev/null 2>&1 || { foreign=yes && return 1; } ;;
+        native,gcc | native,"$CC" | native,python3 | native,pkg-config | native,xdelta3 | native,git) ;;
         native,*) foreign=yes && return 1 ;;
     esac
     command -v "$1" >/dev/null 2>&1
