@@ -107,11 +107,21 @@ counted() { # LAST-LINE STATUS SUITE...
     [ $? = "$status" ] || echo "another status than $status"
     [ "$got" = "$last" ] || echo "says '$got' instead of '$last'"
 }
-good='echo "x: 12 passed, 0 failed, 3 skipped"'
+reasons='for i in 1 2 3; do echo "skip part $i: no tool"; done'
+good="$reasons; echo 'x: 12 passed, 0 failed, 3 skipped'"
 try "run.sh adds up" counted "24 passed, 0 failed, 6 skipped" 0 "a 60 $good" "!b 60 $good"
 try "run.sh sees failures" counted "13 passed, 11 failed, 3 skipped" 1 "a 60 $good" "b 60 echo 1 passed, 11 failed, 0 skipped; exit 1"
 try "run.sh sees a status" counted "12 passed, 1 failed, 3 skipped" 1 "a 60 $good; exit 3"
 try "run.sh sees a crash" counted "12 passed, 1 failed, 3 skipped" 1 "a 60 $good" 'b 60 kill -SEGV $$'
 try "run.sh sees a hang" counted "13 passed, 1 failed, 3 skipped" 1 "a 60 $good" "b 5 echo 1 passed, 0 failed, 0 skipped; sleep 600"
+try "run.sh sees a skip without a reason" counted "12 passed, 1 failed, 3 skipped" 1 "a 60 echo skip x: y; echo 12 passed, 0 failed, 3 skipped"
+shown() { # TEXT SUITE...      stands in the summary, behind all suites
+    local text=$1 folder
+    shift
+    folder=$(mktemp -d -p "$work")
+    CI='' LOGS=$folder/log "$top/tests/run.sh" "$@" 2>/dev/null | sed -n '/^skipped:/,$p' | grep -qaF "$text" || echo "'$text' is not in the summary"
+}
+try "run.sh shows reasons" shown "a: part 2: no tool" "a 60 $good"
+try "run.sh shows reasons that quote raw bytes" shown "a: all: it said [31mx" "a 60 printf 'skip all: it said \\033[31mx\\000\\n0 passed, 0 failed, 1 skipped\\n'"
 try "run.sh sees nothing" counted "12 passed, 1 failed, 3 skipped" 1 "a 60 $good" "b 60 true"
 finish
