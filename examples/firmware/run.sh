@@ -11,7 +11,7 @@ done
 mkdir -p "$work"
 "${CC:-cc}" -std=c11 -O2 -Wall -Wextra -D_POSIX_C_SOURCE=200809L examples/firmware/dxflash.c -o "$work/dxflash"
 emulator=
-trap '[ -z "$emulator" ] || kill "$emulator" 2>/dev/null' EXIT
+trap '[ -z "$emulator" ] || kill "$emulator" 2>/dev/null || true' EXIT
 start() { # EMULATOR...      until it answers
     rm -f uart.sock
     "$@" -display none -monitor none -serial unix:uart.sock,server,nowait &

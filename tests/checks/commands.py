@@ -203,7 +203,7 @@ def clean(folder):
 
 def firmware(folder):
     text = run(folder, "make run-firmware", seconds=900)
-    if text.count("version 2") < 2:
+    if text.count("application 2 runs from flash") != 2:
         raise Wrong("not two boards with version 2: " + text[-600:])
 
 
