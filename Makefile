@@ -150,7 +150,7 @@ FIXED := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 SLOW    :=
 TSAN    := test_reactor test_teleport test_workers test_cache test_hde test_cas_race
 ASAN    := $(filter-out $(SLOW),$(UNITS))
-FOREIGN := commands cxx strict layers freestanding footprint hbtp lanes patch portable vendored vendoring
+FOREIGN := commands cxx strict layers freestanding footprint hbtp lanes patch portable teleport_peer vendored vendoring
 ONLY_ALL := selftest teleport_ports
 
 plain  = '$(1) 1800 $(MAKE) -s build/$(1) && build/$(1)'
