@@ -354,13 +354,13 @@ static int run_group(const dx_reactor_desc *reactor)
     desc.workers = options.workers;
     desc.start = begin_worker;
     desc.stop = end_worker;
-    desc.memory_size = dx_reactor_group_memory_size(&desc);
-    desc.memory = malloc(desc.memory_size);
     for (i = 0; i < options.workers; i++) { /* all before any: a failure is seen here */
         error = listen_on(&alone, i ? options.bound : options.port, i == 0, &servers[i].listening);
         if (!error && i == 0) error = share_port(servers[i].listening);
         if (error) return failed("listen", error, errno);
     }
+    desc.memory_size = dx_reactor_group_memory_size(&desc);
+    desc.memory = malloc(desc.memory_size);
     error = dx_reactor_group_start(&group, &desc);
     if (error) return failed("workers", error, 0);
     watch_signals();
