@@ -1902,7 +1902,7 @@ DX_HBTP_API int dx_hbtp_hub_init(dx_hbtp_hub *hub, const dx_hbtp_hub_desc *desc)
     capacity = desc->memory_size / sizeof(struct dx_hbtp_p_entry);
     DX_HBTP_MEMSET(hub, 0, sizeof *hub);
     hub->entries_ = (struct dx_hbtp_p_entry *)desc->memory;
-    hub->capacity_ = capacity < DX_HBTP_P_NONE ? (uint32_t)capacity : DX_HBTP_P_NONE;
+    hub->capacity_ = (uint64_t)capacity >> 31 ? DX_HBTP_P_NONE : (uint32_t)capacity;
     hub->most_ = desc->max_per_session ? desc->max_per_session : 64;
     hub->changed_ = dx_hbtp_p_changed;
     hub->seed_ = desc->seed;

@@ -2128,7 +2128,7 @@ typedef struct dx_teleport_p_text {
     char  *out;
     size_t capacity, size; /* size: of all of it, also of what found no room */
     const dx_teleport_view *view; /* dump: of the record; its references are checked again, */
-    uint32_t end;                 /* each against the end of the one before, as the bytes may have */
+    uint32_t end;                 /* each against the end of the one before: the bytes may have */
     int      error;               /* changed since open */
 } dx_teleport_p_text;
 
