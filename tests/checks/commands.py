@@ -275,7 +275,7 @@ def dxpatch(folder):
 
 
 def dxecho(folder):
-    calls = ["dxecho 7003 --backend epoll --workers 2 --http --bind 127.0.0.1 --connections 100", "dxecho 7004 --plain --spin 10"]
+    calls = ["dxecho 7003 --backend epoll --workers 2 --http --bind 127.0.0.1 --connections 100", "dxecho 7004 --plain --spin 10 --idle 5"]
     calls_of("dxecho", folder, calls)
     for call in calls:
         start(folder, call)
@@ -317,6 +317,7 @@ NOT_RUN = {
     "make test": "this gate is a part of it", "make test-all": "this gate is a part of it", "make check": "this gate is a part of it",
     "make deps": "installs packages; `make test` does the same", "make deps-all": "installs packages; `make test-all` does the same",
     **{f"make bench-{b}": measures for b in ("blocks", "inputs", "patch", "hde", "hbtp", "reactor", "teleport", "bulk", "cas", "trees", "cache")},
+    "make mutants": "changes the headers one place at a time and runs their suites, for hours",
     "make bench-patch PAIRS=folder": measures, "make bench-blocks PAIRS='OLD NEW ...'": measures,
     "make bench-hde PAIRS='ID OLD NEW ...'": measures, "bench/bench_bulk.sh uml": measures,
 }
