@@ -26,9 +26,11 @@ ifeq ($(ZSTD),1)
 endif
 
 HELLO  := $(patsubst examples/hello/%.c,build/%,$(wildcard examples/hello/hello_*.c))
-DXUP   := $(wildcard examples/dxup/*.c)
-DXPATCH := $(patsubst examples/dxpatch/%.c,dxpatch.d/%.o,$(wildcard examples/dxpatch/*.c)) $(addprefix dxup.d/,dest.o modes.o os_posix.o)
-UNITS  := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
+COMMON := $(wildcard programs/common/*.c)
+DXUP   := $(wildcard programs/dxup/*.c) $(COMMON)
+DXPATCH := $(patsubst programs/dxpatch/%.c,dxpatch.d/%.o,$(wildcard programs/dxpatch/*.c)) $(patsubst programs/common/%.c,dxup.d/%.o,$(filter-out %/base.c,$(COMMON)))
+UNITS  := $(sort $(basename $(notdir $(wildcard tests/cores/test_*.c tests/layers/test_*.c tests/programs/test_*.c))))
+vpath test_%.c tests/cores tests/layers tests/programs
 GATES  := $(filter-out lib size,$(patsubst tests/checks/%.sh,%,$(wildcard tests/checks/*.sh)))
 
 .PHONY: help windows all hello demo demo-run run-firmware run-www test test-run test-all test-all-run suites check deps deps-all size install bench-blocks bench-inputs bench-patch bench-hde bench-hbtp bench-bulk bench-cas bench-trees bench-reactor bench-teleport bench-cache clean
@@ -56,58 +58,62 @@ build/hello_%: examples/hello/hello_%.c dx_%.h build/flags
 	$(CC) -std=c99 $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS) -lpthread
 
 DXUP_CC = $(CC) -std=c11 $(WARN) $(CFLAGS) $(ZSTD_CFLAGS) -MMD -MP
-build/dxup.d/%.o: examples/dxup/%.c build/flags
+build/dxup.d/%.o: programs/dxup/%.c build/flags
 	$(DXUP_CC) -c $< -o $@
-build/asan/dxup.d/%.o: examples/dxup/%.c build/flags
+build/asan/dxup.d/%.o: programs/dxup/%.c build/flags
+	$(DXUP_CC) $(SANITIZE) -c $< -o $@
+build/dxup.d/%.o: programs/common/%.c build/flags
+	$(DXUP_CC) -c $< -o $@
+build/asan/dxup.d/%.o: programs/common/%.c build/flags
 	$(DXUP_CC) $(SANITIZE) -c $< -o $@
 
-build/dxup: $(DXUP:examples/dxup/%.c=build/dxup.d/%.o)
+build/dxup: $(patsubst %.c,build/dxup.d/%.o,$(notdir $(DXUP)))
 	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
-build/asan/dxup: $(DXUP:examples/dxup/%.c=build/asan/dxup.d/%.o)
+build/asan/dxup: $(patsubst %.c,build/asan/dxup.d/%.o,$(notdir $(DXUP)))
 	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
 
-build/dxpatch.d/%.o: examples/dxpatch/%.c build/flags
+build/dxpatch.d/%.o: programs/dxpatch/%.c build/flags
 	$(DXUP_CC) -c $< -o $@
-build/asan/dxpatch.d/%.o: examples/dxpatch/%.c build/flags
+build/asan/dxpatch.d/%.o: programs/dxpatch/%.c build/flags
 	$(DXUP_CC) $(SANITIZE) -c $< -o $@
 build/dxpatch: $(addprefix build/,$(DXPATCH))
 	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS)
 build/asan/dxpatch: $(addprefix build/asan/,$(DXPATCH))
 	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS)
-build/dxecho: examples/dxecho/dxecho.c build/flags
+build/dxecho: programs/dxecho/dxecho.c build/flags
 	$(CC) -std=c11 $(WARN) $(CFLAGS) -DNDEBUG -MMD -MP -MF $@.d -MT $@ $< -o $@ $(LDFLAGS) -lpthread
-build/asan/dxecho: examples/dxecho/dxecho.c build/flags
+build/asan/dxecho: programs/dxecho/dxecho.c build/flags
 	$(CC) -std=c11 $(WARN) $(CFLAGS) $(SANITIZE) -MMD -MP -MF $@.d -MT $@ $< -o $@ $(LDFLAGS) -lpthread
 # For Windows. The programs need nothing but what every Windows has.
 WINDOWS_CC ?= x86_64-w64-mingw32-gcc
 WINDOWS = @mkdir -p build/windows && $(WINDOWS_CC) -std=c11 $(WARN) $(CFLAGS) -static -s $(filter-out $(INCLUDED),$(filter %.c,$^)) -o $@ -lws2_32 -lntdll -lpsapi -lpthread
-build/windows/dxup: $(DXUP) $(wildcard examples/dxup/*.h) $(HEADERS) # as dxup.exe: without zstd
+build/windows/dxup: $(DXUP) $(wildcard programs/dxup/*.h programs/common/*.h layers/*.h) $(HEADERS) # as dxup.exe: without zstd
 	@mkdir -p $(@D)
 	$(CC) -std=c11 $(WARN) $(CFLAGS) $(DXUP) -o $@ $(LDFLAGS) -lpthread
 build/windows/reader.exe: tests/ports/windows_reader.c
 	$(WINDOWS)
-build/windows/dxup.exe: $(DXUP) $(wildcard examples/dxup/*.h) $(HEADERS)
+build/windows/dxup.exe: $(DXUP) $(wildcard programs/dxup/*.h programs/common/*.h layers/*.h) $(HEADERS)
 	$(WINDOWS)
-build/windows/dxecho.exe: examples/dxecho/dxecho.c $(wildcard examples/dxecho/*.h) dx_hbtp.h dx_reactor.h
+build/windows/dxecho.exe: programs/dxecho/dxecho.c $(wildcard programs/dxecho/*.h) dx_hbtp.h dx_reactor.h
 	$(WINDOWS)
-build/windows/dxpatch.exe: INCLUDED := examples/dxup/base.c
-build/windows/dxpatch.exe: $(wildcard examples/dxpatch/*.c) $(addprefix examples/dxup/,dest.c modes.c os_windows.c) $(wildcard examples/dxpatch/*.h examples/dxup/*.h) examples/dxup/base.c dx_patch.h
+build/windows/dxpatch.exe: INCLUDED := programs/common/base.c
+build/windows/dxpatch.exe: $(wildcard programs/dxpatch/*.c) $(filter-out %/base.c,$(COMMON)) $(wildcard programs/dxpatch/*.h programs/common/*.h) programs/common/base.c dx_patch.h
 	$(WINDOWS)
 
 # ---------------------------------------------------------------- demo
 # The older of the demo's two versions is dxup with one source file optimised for size.
-build/old.d/store.o: examples/dxup/store.c build/flags
+build/old.d/store.o: programs/dxup/store.c build/flags
 	$(DXUP_CC) -Os -c $< -o $@
-build/demo/dxup-1: $(filter-out %/store.o,$(DXUP:examples/dxup/%.c=build/dxup.d/%.o)) build/old.d/store.o
+build/demo/dxup-1: $(filter-out %/store.o,$(patsubst %.c,build/dxup.d/%.o,$(notdir $(DXUP)))) build/old.d/store.o
 	$(CC) $(CFLAGS) -s $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
-build/demo/dxup-2: $(DXUP:examples/dxup/%.c=build/dxup.d/%.o)
+build/demo/dxup-2: $(patsubst %.c,build/dxup.d/%.o,$(notdir $(DXUP)))
 	$(CC) $(CFLAGS) -s $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
 
 demo: ## publish two versions, serve them, pull three times: full, patch, unchanged [OLD=file NEW=file]
 	@CC='$(CC)' tests/deps.sh compiler
 	@$(MAKE) --no-print-directory -s demo-run
 demo-run: build/dxup build/demo/dxup-1 build/demo/dxup-2
-	@examples/dxup/demo.sh $(if $(OLD)$(NEW),'$(OLD)' '$(NEW)')
+	@programs/dxup/demo.sh $(if $(OLD)$(NEW),'$(OLD)' '$(NEW)')
 
 run-firmware: ## update a Cortex-M3 and a RISC-V board over their UARTs, in emulators
 	@CC='$(CC)' examples/firmware/run.sh
@@ -118,14 +124,14 @@ run-www: build/dxup ## a page that keeps an application up to date with patches,
 # ---------------------------------------------------------------- tests
 # What a program was made of is in FILE.d, which the compiler writes.
 TEST_CC = $(CC) -std=c11 $(WARN) -Wno-unused-function -MMD -MP -MF $@.d -MT $@
-build/test_%: tests/test_%.c build/flags
+build/test_%: test_%.c build/flags
 	$(TEST_CC) $(CFLAGS) $< -o $@ $(LDFLAGS) -lpthread
-build/asan/test_%: tests/test_%.c build/flags
+build/asan/test_%: test_%.c build/flags
 	$(TEST_CC) $(SANITIZE) $< -o $@ $(LDFLAGS) -lpthread
-build/tsan/test_%: tests/test_%.c build/flags
+build/tsan/test_%: test_%.c build/flags
 	@mkdir -p $(@D)
 	$(TEST_CC) -g -O1 -fsanitize=thread $< -o $@ $(LDFLAGS) -lpthread
-build/kqueue/test_%: tests/test_%.c tests/ports/kqueue/kqueue_shim.c build/flags
+build/kqueue/test_%: test_%.c tests/ports/kqueue/kqueue_shim.c build/flags
 	@mkdir -p $(@D)
 	$(TEST_CC) $(SANITIZE) -DDX_REACTOR_KQUEUE -Itests/ports/kqueue $(filter %.c,$^) -o $@ $(LDFLAGS) -lpthread
 build/asan/ledger: tests/ports/ledger.c build/flags
@@ -134,10 +140,10 @@ build/asan/ledger: tests/ports/ledger.c build/flags
 build/portable/test_teleport: OPTION := -DDX_TELEPORT_LITTLE_ENDIAN=0
 build/codec/test_hbtp_codec: OPTION := -DDX_HBTP_ZSTD -DDX_HBTP_SODIUM -lzstd -lsodium
 build/codec/test_hde: OPTION := -DDX_HDE_ZSTD -lzstd
-build/portable/test_% build/codec/test_%: tests/test_%.c build/flags
+build/portable/test_% build/codec/test_%: test_%.c build/flags
 	@mkdir -p $(@D)
 	$(TEST_CC) $(SANITIZE) $< -o $@ $(LDFLAGS) $(OPTION) -lpthread
-build/dxup_evil: tests/dxup_evil.c build/flags
+build/dxup_evil: tests/programs/dxup_evil.c build/flags
 	$(TEST_CC) $(CFLAGS) $(ZSTD_CFLAGS) $< -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
 -include $(shell find build -name '*.d' -type f 2>/dev/null)
 
@@ -171,8 +177,8 @@ TEST_SUITES = '!build 1800 $(MAKE) -s -j2 hello $(PROGRAMS) && echo "build: 1 pa
     $(foreach g,$(filter-out $(ONLY_ALL),$(GATES)),'$(g) 1800 DX_TIER=native tests/checks/$(g).sh')
 
 ALL_SUITES = '!build.all 1800 $(MAKE) -s -j2 all build/dxup_evil build/demo/dxup-1 build/demo/dxup-2 && echo "build.all: 1 passed, 0 failed, 0 skipped"' \
-    'test_dxup 3600 tests/test_dxup.sh' 'www 1800 tests/ports/www.sh' 'feed 1800 tests/ports/feed.py' 'test_dxecho 1800 tests/test_dxecho.sh' \
-    'test_dxpatch 1800 tests/test_dxpatch.sh' \
+    'test_dxup 3600 tests/programs/test_dxup.sh' 'www 1800 tests/ports/www.sh' 'feed 1800 tests/ports/feed.py' 'test_dxecho 1800 tests/programs/test_dxecho.sh' \
+    'test_dxpatch 1800 tests/programs/test_dxpatch.sh' \
     'windows 1800 tests/ports/windows.py' 'kernels 3600 tests/ports/kernels.sh' 'powercut 1800 tests/ports/powercut.sh' \
     'macos 3600 tests/ports/macos.sh' 'conform.iocp 1800 tests/ports/conform.sh epoll iocp' \
     'firmware.mps2 1800 tests/ports/firmware.py mps2' 'firmware.virt 1800 tests/ports/firmware.py virt' \
@@ -230,7 +236,7 @@ bench-inputs: build/dxpatch ## how long patches of hard inputs take, beside each
 bench-blocks: build/bench_blocks ## block and flash patches of dx_patch.h; PAIRS='OLD NEW ...'
 	@build/bench_blocks $(PAIRS)
 
-build/bench_hde: bench/bench_hde.c examples/hde/hde.h dx_patch.h build/flags
+build/bench_hde: bench/bench_hde.c layers/dx_hde.h dx_patch.h build/flags
 	$(CC) -std=c11 $(WARN) $(CFLAGS) $(if $(ZSTD_LIBS),-DDX_HDE_ZSTD) $< -o $@ $(LDFLAGS) $(ZSTD_LIBS)
 bench-hde: build/bench_hde ## states as records against baselines; PAIRS='ID OLD NEW ...'
 	@build/bench_hde $(PAIRS)
@@ -259,7 +265,7 @@ bench-reactor: build/dxecho build/bench_reactor build/bench_reactor_load build/b
 bench-teleport: ## dx_teleport.h beside memcpy and other formats, into bench/results/teleport.csv
 	@bench/bench_teleport.sh
 
-build/bench_bulk: bench/bench_bulk.c examples/bulk/bulk.h examples/bulk/net.h dx_hbtp.h build/flags
+build/bench_bulk: bench/bench_bulk.c layers/dx_bulk.h layers/dx_bulk_net.h dx_hbtp.h build/flags
 	$(CC) -std=c11 $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
 
 bench-bulk: build/bench_bulk ## one object over many connections beside a plain copy loop, into bench/results/bulk.csv
@@ -270,9 +276,9 @@ bench-cas: ## dx_cas.h beside other hashes and stores, into bench/results/cas.md
 bench-trees: build/dxup ## dxup beside restic, borg, casync, git, tar and cp -a, into bench/results/trees.md; TREES='NAME=DIRECTORY ...'
 	@bench/bench_trees.sh $(TREES)
 
-build/bench_cache: bench/bench_cache.c examples/cache/cache.h dx_cas.h build/flags
+build/bench_cache: bench/bench_cache.c layers/dx_cache.h dx_cas.h build/flags
 	$(CC) -std=gnu11 $(WARN) -Wno-unused-function $(CFLAGS) -DNDEBUG $< -o $@ $(LDFLAGS) -lpthread
-bench-cache: build/bench_cache ## a million gets of examples/cache under invalidation load: percentiles and maximum
+bench-cache: build/bench_cache ## a million gets of layers/dx_cache.h under invalidation load: percentiles and maximum
 	@build/bench_cache
 
 clean: ## remove build/

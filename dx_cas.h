@@ -63,7 +63,7 @@
         DX_CAS_STATIC      functions become static      DX_CAS_API    how functions are declared
         DX_CAS_ASSERT(c)   <assert.h> when hosted        DX_CAS_MEMCPY, DX_CAS_MEMSET, DX_CAS_MEMCMP
         DX_CAS_NO_FILE     no file device (automatic without Windows or POSIX)
-        DX_CAS_SHA256      ids are SHA-256: include examples/sha256/sha256.h in place of this file
+        DX_CAS_SHA256      ids are SHA-256: include dx_sha256.h in place of this file
         DX_CAS_LANES n     hash with 1 (portable), 4, 8 or 16 lanes; default: what the CPU has
         DX_CAS_SMALL       BLAKE3 in half the code and half the speed, for microcontrollers
 
@@ -72,7 +72,7 @@
     OWNERSHIP   The caller owns every buffer. desc.memory is borrowed until dx_cas_close() or
                 dx_cas_grow(), the device and the codecs until dx_cas_close(). Everything else is
                 copied or used during the call only.
-    FORMAT      docs/CAS.md is normative: store, records, ids, list nodes, gear table.
+    FORMAT      docs/formats/cas.md is normative: store, records, ids, list nodes, gear table.
 */
 #ifndef DX_CAS_H
 #define DX_CAS_H
@@ -150,7 +150,7 @@ typedef struct dx_cas_blake3 { /* caller-allocated, private, may be copied; abou
     uint8_t  stack_[55][32];    /* roots of finished subtrees, largest first */
 } dx_cas_blake3;
 
-#ifdef DX_CAS_SHA256 /* ids are SHA-256: examples/sha256/sha256.h, which includes this file */
+#ifdef DX_CAS_SHA256 /* ids are SHA-256: dx_sha256.h, which includes this file */
 typedef dx_cas_sha256 dx_cas_hasher;
 #else
 typedef dx_cas_blake3 dx_cas_hasher;
@@ -202,7 +202,7 @@ typedef struct dx_cas_codec {
     int (*decompress)(void *user, void *out, size_t capacity, const void *in, size_t n,
                       size_t *got);
     void *user;
-    /* NULL, or: does what is stored need another object, too (examples/delta/delta.h)? Which? */
+    /* NULL, or: does what is stored need another object, too (dx_delta.h)? Which? */
     bool (*needs)(void *user, const void *in, size_t n, dx_cas_id *other);
 } dx_cas_codec;
 
@@ -307,7 +307,7 @@ typedef struct dx_cas_ref { /* one version of a name */
     uint64_t  previous_;     /* private: place of the version before */
 } dx_cas_ref;
 
-/* A content of more than a chunk hangs on list nodes (examples/streams/streams.h): */
+/* A content of more than a chunk hangs on list nodes (dx_streams.h): */
 enum { DX_CAS_LEVELS_MAX = 8, DX_CAS_NODE_ENTRIES_MAX = 512, DX_CAS_NODE_SIZE_MAX = 20496 };
 
 enum { /* dx_cas_damage.kind */
@@ -380,7 +380,7 @@ DX_CAS_API size_t dx_cas_chunker_next(dx_cas_chunker *c, const void *data, size_
 DX_CAS_API void dx_cas_chunker_reset(dx_cas_chunker *c); /* begin a new stream */
 
 #ifndef DX_CAS_NO_FILE
-/* --- The file device. *f must outlive the store. examples/devices/devices.h has others. */
+/* --- The file device. *f must outlive the store. dx_devices.h has others. */
 /* Open a file (path in UTF-8). mode is that of dx_cas_desc: DX_CAS_READ takes no lock, DX_CAS_WRITE
    one that dies with the process (DX_CAS_ELOCKED at once when another has it), DX_CAS_CREATE makes
    the file where there is none. DX_CAS_WRITE syncs the folder. DX_CAS_ENOTFOUND, DX_CAS_ESYS. */

@@ -61,7 +61,7 @@
                 frames, codecs (ENOTSUP) and texts for statuses
     ERRORS      dx_hbtp_error: 0 = ok, negative = reason. dx_hbtp_status: numbers that travel.
     OWNERSHIP   The caller owns every byte. What a handler is given is valid until it returns.
-    FORMAT      docs/HBTP.md, normative
+    FORMAT      docs/formats/hbtp.md, normative
 */
 #ifndef DX_HBTP_H
 #define DX_HBTP_H

@@ -42,7 +42,7 @@
                 DX_PATCH_MEMCPY, DX_PATCH_MEMMOVE, DX_PATCH_MEMSET, DX_PATCH_MEMCMP
     ERRORS      dx_patch_error: 0 = ok, negative = reason; dx_patch_error_name()
     OWNERSHIP   the caller owns every buffer; a parameter that is kept says "borrowed until"
-    FORMAT      docs/PATCH.md (normative)
+    FORMAT      docs/formats/patch.md (normative)
 */
 #ifndef DX_PATCH_H
 #define DX_PATCH_H
@@ -265,7 +265,7 @@ typedef struct dx_patch_flash { /* caller-allocated, stays where it is; fields a
 /* "DX_PATCH_ECORRUPT" and so on; "DX_PATCH_?" for a value that is none. Static storage. */
 DX_PATCH_API const char *dx_patch_error_name(int error);
 
-/* The numeric codes 0..7 of the XOR patcher protocol, see docs/PATCH.md. */
+/* The numeric codes 0..7 of the XOR patcher protocol, see docs/formats/patch.md. */
 DX_PATCH_API int dx_patch_error_wire(int error);
 
 /* BLAKE3-256 of size bytes into hash (DX_PATCH_HASH_SIZE bytes). */

@@ -51,7 +51,7 @@
     GUARANTEES  No allocation, no global, no printing; no thread but those of groups and, where the
                 system has no other way to files, of desc.file_threads. Never blocks but in wait,
                 turn, run and close. No descriptor of its own survives exec. SIGPIPE is never raised
-                by a socket. docs/REACTOR.md numbers what holds on every backend.
+                by a socket. docs/reactor.md numbers what holds on every backend.
     LIMITS      desc.pending_max operations and desc.descriptors_max descriptors at a time; 2^31-1
                 bytes an operation; one thread uses and closes a reactor, not necessarily the one
                 that opened it (post, wake and stop may come from any).

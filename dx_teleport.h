@@ -132,7 +132,7 @@
                 failed. A writer keeps its first error: later calls return it and change nothing.
     OWNERSHIP   The caller owns every buffer. Views borrow the bytes until their last use, writers
                 until finish, producers and consumers the ring's memory while they are in use.
-    FORMAT      docs/TELEPORT.md (normative). With header: for files and unknown peers. Bare
+    FORMAT      docs/formats/teleport.md (normative). With header: for files and unknown peers. Bare
                 (DX_TELEPORT_BARE): the record alone, where a protocol says type, version, length.
 */
 #ifndef DX_TELEPORT_H
@@ -337,7 +337,7 @@ typedef struct dx_teleport_field {
     uint32_t count;                        /* as in the checksum: elements of an array, else 1 */
     uint32_t range;                        /* enumeration: values; else 0 */
     uint16_t since;                        /* version with which it came */
-    uint8_t  code;                         /* docs/TELEPORT.md, section 1 */
+    uint8_t  code;                         /* docs/formats/teleport.md, section 1 */
 } dx_teleport_field;
 struct dx_teleport_type {
     const char              *name;
@@ -418,7 +418,7 @@ DX_TELEPORT_API int dx_teleport_interner_init(dx_teleport_interner *t, void *mem
 DX_TELEPORT_API int dx_teleport_intern(dx_teleport_interner *t, const char *text, size_t size,
                                        uint32_t *number);
 
-/* A schema as JSON, from which readers in other languages work (docs/TELEPORT.md, section 9):
+/* A schema as JSON, for readers in other languages (docs/formats/teleport.md, section 9):
    user_type() to `capacity` bytes at out, not terminated. *size receives the bytes that all of it
    takes, with ENOSPACE too: ask with capacity 0. */
 DX_TELEPORT_API int dx_teleport_describe(const dx_teleport_type *type, char *out, size_t capacity,

@@ -7,12 +7,12 @@
    program once more. Prints: seconds from before the first connect until the sender knows that all has arrived, megabytes a
    second, connections at the end, resent chunks, congestion control in use. Status 0 only when the bytes are right. */
 #define _GNU_SOURCE
-#include "../examples/crc32c/crc32c.h"
+#include "../layers/dx_crc32c.h"
 #define DX_HBTP_CRC32C crc32c
 #define DX_HBTP_IMPLEMENTATION
 #include "../dx_hbtp.h"
-#include "../examples/bulk/bulk.h"
-#include "../examples/bulk/net.h"
+#include "../layers/dx_bulk.h"
+#include "../layers/dx_bulk_net.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>

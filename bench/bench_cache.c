@@ -1,4 +1,4 @@
-/* How long gets of examples/cache/cache.h take while tags are invalidated: 50th, 99th and 99.9th percentile and maximum of a
+/* How long gets of layers/dx_cache.h take while tags are invalidated: 50th, 99th and 99.9th percentile and maximum of a
    million, beside those of doing nothing in the same loop (what the machine itself adds). The thread stays on one processor,
    before others where the system allows it (SCHED_FIFO); what took place while the kernel gave the processor to somebody
    else is counted apart: "switched" samples are not among the percentiles, nor in the maximum. Writes bench/results/cache.csv
@@ -9,7 +9,7 @@
 #endif
 #define DX_IMPLEMENTATION
 #include "../dx_cas.h"
-#include "../examples/cache/cache.h"
+#include "../layers/dx_cache.h"
 
 #include <pthread.h>
 #include <sched.h>

@@ -6,8 +6,8 @@
 #endif
 #define DX_IMPLEMENTATION
 #include "../dx_cas.h"
-#include "../examples/devices/devices.h"
-#include "../examples/bao/bao.h"
+#include "../layers/dx_devices.h"
+#include "../layers/dx_bao.h"
 #include <dirent.h>
 #include <dlfcn.h>
 #include <stdio.h>

@@ -1,10 +1,10 @@
-/* examples/hde/hde.h: states against baselines, beside a compare loop and plain zstd. One CSV row a line: what, size of the state,
+/* layers/dx_hde.h: states against baselines, beside a compare loop and plain zstd. One CSV row a line: what, size of the state,
    bytes of the record, seconds to encode, GB/s, seconds to decode, what it is beside.
    Seconds are of the processor, medians of nine. usage: bench_hde [ID OLD NEW]...      ID names the pair in the output */
 #define _GNU_SOURCE
 #define DX_PATCH_IMPLEMENTATION
 #include "../dx_patch.h"
-#include "../examples/hde/hde.h"
+#include "../layers/dx_hde.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -9,7 +9,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 targets() { sed -nE 's/^DX_PROPERTY\((fuzz_[a-z0-9_]*),.*/\1/p' "$@"; }
-file_of() { grep -lE "^DX_PROPERTY\($1," tests/test_*.c; }
+file_of() { grep -lE "^DX_PROPERTY\($1," tests/*/test_*.c; }
 build() { # TARGET
     mkdir -p "build/fuzz/$1"
     "${CLANG:-clang}" -std=c11 -O1 -g -Wall -Wextra -Wno-unused-function -fsanitize=fuzzer,address,undefined -fno-sanitize-coverage=trace-cmp \
@@ -18,7 +18,7 @@ build() { # TARGET
 hash_of() { sha256sum <"$1" | cut -c 1-8; }
 
 if [ $# = 0 ]; then
-    targets tests/test_*.c
+    targets tests/*/test_*.c
     exit
 fi
 if [ "$1" = keep ]; then
@@ -47,7 +47,7 @@ if "build/fuzz/$target.run" -max_total_time="$seconds" -max_len=1024 -timeout=10
         "$(sed -nE 's/.*(cov: [0-9]+).*/\1/p' "build/fuzz/$target.log" | tail -n 1)"
     exit 0
 fi
-grep -m 3 -E 'ERROR|runtime error|tests/test_' "build/fuzz/$target.log"
+grep -m 3 -E 'ERROR|runtime error|tests/[a-z]*/test_' "build/fuzz/$target.log"
 for found in build/fuzz/"$target".found-*; do
     [ -f "$found" ] || continue
     "build/fuzz/$target.run" -minimize_crash=1 -runs=20000 -exact_artifact_path="$found.min" "$found" >/dev/null 2>&1

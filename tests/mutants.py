@@ -3,7 +3,7 @@
 
 usage: tests/mutants.py HEADER [--count N] [--seed N] [--lines A-B] [--again FILE] [--budget SECONDS]
                         [--no-sanitizers]
-       HEADER: dx_cas, dx_cas.h, bulk, examples/bulk/bulk.h; SUITES below says what tests it
+       HEADER: dx_cas, dx_cas.h, bulk, layers/dx_bulk.h; SUITES below says what tests it
 
 A mutant is the header with one change:
   operator    + - * / % & | ^ << >> < <= > >= == != && || ! ~ ++ -- and the assignments made of them
@@ -58,13 +58,13 @@ LARGE = {"ca_file_device": 9 << 30}  # a sparse file
 # core has those of its name and what is added here; a layer those that include it. PROGRAMS are run whole: they must end with status 0 and print what they
 # print with the unchanged header.
 SUITES = {
-    "dx_cas": ["tests/test_cas*.c", "tests/test_cas_hash.c -DDX_CAS_LANES=1",
-               "tests/test_cas_hash.c -DDX_CAS_SMALL"],
-    "dx_hbtp": ["tests/test_hbtp*.c"],
-    "dx_patch": ["tests/test_patch*.c", "tests/test_flash*.c"],
-    "dx_reactor": ["tests/test_reactor*.c", "tests/test_workers.c"],
-    "dx_teleport": ["tests/test_teleport*.c", "tests/test_ring*.c",
-                    "tests/test_teleport.c -DDX_TELEPORT_LITTLE_ENDIAN=0"],
+    "dx_cas": ["tests/*/test_cas*.c", "tests/cores/test_cas_hash.c -DDX_CAS_LANES=1",
+               "tests/cores/test_cas_hash.c -DDX_CAS_SMALL"],
+    "dx_hbtp": ["tests/cores/test_hbtp*.c"],
+    "dx_patch": ["tests/cores/test_patch*.c", "tests/cores/test_flash*.c"],
+    "dx_reactor": ["tests/cores/test_reactor*.c", "tests/cores/test_workers.c"],
+    "dx_teleport": ["tests/cores/test_teleport*.c", "tests/cores/test_ring*.c",
+                    "tests/cores/test_teleport.c -DDX_TELEPORT_LITTLE_ENDIAN=0"],
 }
 PROGRAMS = {  # source: the arguments of each run; OLD and NEW are two executables
     "dx_cas": {"examples/hello/hello_cas.c": [[]], "tests/ports/vectors.c": [["OLD", "NEW"]]},
@@ -78,7 +78,7 @@ PROGRAMS = {  # source: the arguments of each run; OLD and NEW are two executabl
                    "tests/ports/ledger.c": [[]]},
 }
 # Optimised: forced inlining makes them slow to compile without, or the many runs slow to run.
-OPTIMISE = {"tests/test_teleport.c": "-O1", "tests/test_cas_crash.c": "-O1"}
+OPTIMISE = {"tests/cores/test_teleport.c": "-O1", "tests/cores/test_cas_crash.c": "-O1"}
 # Fewer runs of what takes a minute in the normal suite.
 QUICK = {"DX_CRASH_RUNS": "20000"}
 # A failure must repeat: these depend on time and on what else the machine does.
@@ -105,7 +105,7 @@ def suites_of(header):
                    for s in sorted(glob.glob(pattern.split()[0], root_dir=TOP))]
         programs = PROGRAMS.get(name, {})
     else:
-        sources = [s for s in sorted(glob.glob("tests/test_*.c", root_dir=TOP))
+        sources = [s for s in sorted(glob.glob("tests/*/test_*.c", root_dir=TOP))
                    if includes(s, header, set())]
         programs = {}
     return [Suite(s) for s in sources] + [Suite(s, runs) for s, runs in programs.items()]

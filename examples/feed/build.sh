@@ -1,5 +1,5 @@
 #!/bin/sh
-# Vendor dx_teleport.h under the prefix of a project "acme", as docs/VENDORING.md says, and build both programs with it.
+# Vendor dx_teleport.h under the prefix of a project "acme", as docs/vendoring.md says, and build both programs with it.
 # usage: build.sh FOLDER
 set -eu
 mkdir -p "$1"

@@ -25,7 +25,7 @@ feed *open_feed(const char *path)
     return memory == MAP_FAILED ? nullptr : static_cast<feed *>(memory);
 }
 
-// docs/TELEPORT.md: the write index lies at byte 128 of a ring.
+// docs/formats/teleport.md: the write index lies at byte 128 of a ring.
 uint32_t write_index(const feed *f)
 {
     return __atomic_load_n(reinterpret_cast<const uint32_t *>(f->ring + 128), __ATOMIC_ACQUIRE);

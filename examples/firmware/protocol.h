@@ -1,4 +1,4 @@
-/* What host and device say to each other, besides docs/HBTP.md. Integers are little-endian. */
+/* What host and device say to each other, besides docs/formats/hbtp.md. Integers are little-endian. */
 #ifndef PROTOCOL_H
 #define PROTOCOL_H
 

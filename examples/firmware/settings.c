@@ -1,4 +1,4 @@
-/* Settings in flash that a power cut cannot hurt: names and values in a store of examples/nor/nor.h, set and
+/* Settings in flash that a power cut cannot hurt: names and values in a store of layers/dx_nor.h, set and
    asked for in HBTP frames over the UART. What was answered is there after any cut; what is read has its hash. When the blocks are used
    up what is alive moves on around them, so that all of them wear alike. No heap, no C library. */
 #include "board.h"
@@ -12,7 +12,7 @@
 #define DX_CAS_SMALL
 #define DX_CAS_IMPLEMENTATION
 #include "../../dx_cas.h"
-#include "../nor/nor.h"
+#include "../../layers/dx_nor.h"
 
 enum {
     STORE = SETTINGS_OFFSET, BLOCKS = SETTINGS_BLOCKS,

@@ -3,8 +3,8 @@
 
    Functions take and return pointers and lengths into the module's memory. allocate() gives room in
    one arena that reset() takes back; nothing else is allocated. Results below zero are errors: those
-   of a stream are the codes 1, 2, 3, 4, 10, 11, 12 of docs/HBTP.md, negated; those of a patch are
-   the values of dx_patch_error; those of HTIP the codes of docs/HTIP.md, negated. All state is in one
+   of a stream are the codes 1, 2, 3, 4, 10, 11, 12 of docs/formats/hbtp.md, negated; those of a patch are
+   the values of dx_patch_error; those of HTIP the codes of docs/formats/htip.md, negated. All state is in one
    object, for which every export works; the page's nodes in another, which reset() leaves alone. */
 #include <stddef.h>
 #include <stdint.h>
@@ -349,7 +349,7 @@ static void change_page(void *user, enum htip_op op, uint16_t node, uint16_t oth
     if (op == HTIP_CLONE) htip_read_markup(a, build_page, user);
 }
 
-/* Carry out an HTIP stream (docs/HTIP.md) as a whole, or none of it: 0 or a code of that document, negated. */
+/* Carry out an HTIP stream (docs/formats/htip.md) as a whole, or none of it: 0 or a code of that document, negated. */
 int EXPORT(render_stream)(const uint8_t *data, uint32_t size)
 {
     return -htip_render(&nodes, data, size, change_page, NULL);

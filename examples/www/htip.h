@@ -1,4 +1,4 @@
-/* HTIP: changes of a page as a stream of eight operations (docs/HTIP.md). The reader, for the browser's core and for
+/* HTIP: changes of a page as a stream of eight operations (docs/formats/htip.md). The reader, for the browser's core and for
    servers. Functions are static; no allocation, no recursion. A stream is looked at as a whole before anything of it
    is done: it is carried out or refused with one of the errors below. */
 #ifndef HTIP_H
@@ -22,7 +22,7 @@ enum htip_error {
     HTIP_ESIZE,      /* payload_size is not what the tables and operations take, or bytes follow */
     HTIP_ETABLE,     /* strings that overlap or leave gaps; two templates of one id; more than 4096 */
     HTIP_EUTF8,      /* a string that is not UTF-8, or has a zero byte */
-    HTIP_EMARKUP,    /* a template that is not what docs/HTIP.md allows, or has another number of slots */
+    HTIP_EMARKUP,    /* a template that is not what docs/formats/htip.md allows, or has another number of slots */
     HTIP_ENAME,      /* an attribute, class or style that is not allowed */
     HTIP_ENODEUSED,  /* a node of that number is there */
     HTIP_ENODEMAX,   /* a number above what this reader was given room for */
@@ -243,7 +243,7 @@ static bool htip_take_close(htip_markup *m)
     return true;
 }
 
-/* One element and nothing around it. The number of its slots, or -1: not what docs/HTIP.md allows. */
+/* One element and nothing around it. The number of its slots, or -1: not what docs/formats/htip.md allows. */
 static int htip_read_markup(htip_text text, htip_visit *visit, void *user)
 {
     const htip_text none = {NULL, 0};

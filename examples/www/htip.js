@@ -1,4 +1,4 @@
-// What an HTIP stream (docs/HTIP.md) does to a page, operation by operation. The core has looked at all of it before.
+// What an HTIP stream (docs/formats/htip.md) does to a page, operation by operation. The core has looked at all of it before.
 //   const page = htip(element); core.render(bytes, page);      any number of streams, one after the other
 const CLONE = 1, TEXT = 2, ATTRIBUTE = 3, CLASS = 4, REMOVE = 5, STYLE = 6;
 const OPEN = 0, NAMED = 1, CHARACTERS = 2;

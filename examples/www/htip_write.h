@@ -1,4 +1,4 @@
-/* HTIP written: operations in, a stream (docs/HTIP.md) out. A string that was given before is not stored again. Hosted;
+/* HTIP written: operations in, a stream (docs/formats/htip.md) out. A string that was given before is not stored again. Hosted;
    ends the program when there is no memory. */
 #ifndef HTIP_WRITE_H
 #define HTIP_WRITE_H

@@ -1,6 +1,6 @@
 /* cc -O2 -o pack examples/www/pack.c
 
-   Makes the application that the page loads, one chunk stream (docs/HBTP.md): a layout of templates,
+   Makes the application that the page loads, one chunk stream (docs/formats/hbtp.md): a layout of templates,
    a state as dx_teleport record, a WebAssembly module.
 
      pack OUT VERSION APP.WASM TEMPLATE...     files of HTML, numbered from 1; the card is made of the first

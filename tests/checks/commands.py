@@ -9,7 +9,8 @@ import fcntl, glob, os, re, shutil, signal, socket, struct, subprocess, sys, tem
 TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 TIER = os.environ.get("DX_TIER", "")
 NATIVE = {"cc", "gcc", "make", "python3"}
-DOCUMENTS = ["README.md", "SECURITY.md", *sorted(glob.glob("docs/*.md", root_dir=TOP)),
+DOCUMENTS = ["README.md", "SECURITY.md", *sorted(glob.glob("docs/*.md", root_dir=TOP)), *sorted(glob.glob("docs/formats/*.md", root_dir=TOP)),
+             *sorted(glob.glob("layers/README.md", root_dir=TOP)), *sorted(glob.glob("programs/*/README.md", root_dir=TOP)),
              *sorted(glob.glob("examples/*/README.md", root_dir=TOP)), *sorted(glob.glob("bench/*.md", root_dir=TOP))]
 work = tempfile.mkdtemp()
 counts = {"ok": 0, "FAIL": 0, "skip": 0}
@@ -43,7 +44,7 @@ def shown_in(document):
         if opening:
             fence = None if fence is not None else opening[1].strip()
         elif fence is not None or line.startswith("    "):
-            if fence and fence.startswith("sh") and document == "docs/VENDORING.md":
+            if fence and fence.startswith("sh") and document == "docs/vendoring.md":
                 continue # vendoring.sh runs these
             if is_command(line.strip()):
                 yield number, "block", plain(line)
@@ -334,7 +335,7 @@ def check_documents():
                     say("FAIL", f"{where}: there is no {text}")
             elif kind == "inline" and text.split()[0] in ("dxup", "dxpatch", "dxecho"):
                 pass # a word about a command: its name and options stand in the synopsis
-            elif kind == "inline" and text.split()[0].startswith(("build/", "examples/", "tests/")):
+            elif kind == "inline" and text.split()[0].startswith(("build/", "examples/", "programs/", "layers/", "tests/")):
                 pass
             elif not SYNOPSIS.match(text):
                 shown[text] = where

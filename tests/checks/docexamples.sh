@@ -25,7 +25,7 @@ quick() { # HEADER
 for h in $headers; do try "$h quick example" quick "$h"; done
 
 # Blocks that begin with ```c and hold a main function, one file each.
-for document in *.md docs/*.md examples/*/*.md; do
+for document in *.md docs/*.md docs/formats/*.md layers/*.md programs/*/*.md examples/*/*.md; do
     [ -f "$document" ] || continue
     awk -v base="$work/doc_$(echo "$document" | tr -c 'a-zA-Z0-9\n' _)_" '
         /^```c$/ { on = 1; file = base (++n) ".c"; next }

@@ -29,7 +29,7 @@ echoes() { # PROGRAM     what comes back from it
     [ "${line:-}" = hello ] || echo "it does not echo: '${line:-}', at '$port'"
 }
 size_of_echo() {
-    gcc $flags -o "$work/echo" tests/compile/echo.c -lpthread || return 1
+    gcc $flags -o "$work/echo" tests/checks/compile/echo.c -lpthread || return 1
     size=$(stat -c %s "$work/echo")
     [ "$size" -le $most ] || echo "$size bytes, at most $most"
     echoes "$work/echo" 2>/dev/null
@@ -37,9 +37,9 @@ size_of_echo() {
 allocations() { # BACKEND
     "$work/allocations" "$1" >"$work/count.$1" 2>&1 || { echo "status $?"; cat "$work/count.$1"; }
 }
-# The store on flash of examples/nor/nor.h, on Cortex-M (Thumb, -Os): code with BLAKE3; memory with the stack and the objects.
+# The store on flash of layers/dx_nor.h, on Cortex-M (Thumb, -Os): code with BLAKE3; memory with the stack and the objects.
 on_flash() { # USE MOST-CODE MOST-MEMORY
-    python3 tests/small/size.py nor "$1" >"$work/nor.$1" || { echo "does not build"; return; }
+    python3 tests/checks/small/size.py nor "$1" >"$work/nor.$1" || { echo "does not build"; return; }
     [ -s "$work/nor.$1" ] || echo "no figures"
     awk -v code="$2" -v memory="$3" '$2 > code || $3 + $4 > memory { print $1 ": " $2 " bytes of code, " $3 " + " $4 " of memory" }' "$work/nor.$1"
 }
@@ -50,7 +50,7 @@ else
     skip "a store on flash" "no arm-none-eabi-gcc"
 fi
 [ "$(uname -m)" = x86_64 ] && has gcc && try "a stripped echo server is at most $most bytes and echoes" size_of_echo
-if $CC -O2 -DNDEBUG -o "$work/allocations" tests/compile/allocations.c -lpthread 2>"$work/why"; then
+if $CC -O2 -DNDEBUG -o "$work/allocations" tests/checks/compile/allocations.c -lpthread 2>"$work/why"; then
     try "io_uring: nothing is allocated in ten million operations" allocations 1
     try "epoll: nothing is allocated in ten million operations" allocations 2
 else

@@ -1,6 +1,6 @@
 #!/bin/bash
 # dx_hbtp.h: no indirect call in a chain of hooks, the machine code of hand-written hooks, routes that cost the same
-# whatever their number, a second implementation of docs/HBTP.md in Python, the sizes on microcontrollers.
+# whatever their number, a second implementation of docs/formats/hbtp.md in Python, the sizes on microcontrollers.
 . "$(dirname "$0")/lib.sh"
 
 build() { # SOURCE COMPILER...    with the header of this house
@@ -14,7 +14,7 @@ code() { # OBJECT FUNCTION       its instructions, without padding
 }
 chain() { # COMPILER
     local object=$work/chain.$1.o hand
-    build tests/hbtp_object.c "$1" -O2 -c -o "$object" || return
+    build tests/checks/hbtp_object.c "$1" -O2 -c -o "$object" || return
     code "$object" chained >"$work/$1.chained"
     code "$object" by_hand >"$work/$1.hand"
     [ -s "$work/$1.chained" ] || echo "no function chained"
@@ -28,7 +28,7 @@ done
 
 routes() {
     local n counts=
-    build tests/hbtp_object.c "$CC" -O2 -o "$work/object" || return
+    build tests/checks/hbtp_object.c "$CC" -O2 -o "$work/object" || return
     for n in 1 12 256; do
         counts="$counts $(valgrind --tool=callgrind --callgrind-out-file=/dev/null --toggle-collect=measured "$work/object" $n 2>&1 |
             sed -n 's/.*Collected : //p')"
@@ -40,14 +40,14 @@ routes() {
 if has valgrind; then try "property 11: routes cost the same" routes; else skip "routes" "valgrind is not installed"; fi
 
 pairs() { # writes with one language, reads with the other
-    build tests/hbtp_pairs.c "$CC" -O1 -o "$work/pairs" || return
+    build tests/readers/hbtp_pairs.c "$CC" -O1 -o "$work/pairs" || return
     local seed got
-    got=$(python3 tests/hbtp_reader.py document docs/HBTP.md) || return
+    got=$(python3 tests/readers/hbtp_reader.py document docs/formats/hbtp.md) || return
     [ "$got" -ge 22 ] || echo "only $got vectors in the document"
     for seed in 1 2 3; do
-        "$work/pairs" write 1500 $seed | python3 tests/hbtp_reader.py check >"$work/read" || return
+        "$work/pairs" write 1500 $seed | python3 tests/readers/hbtp_reader.py check >"$work/read" || return
         [ "$(cat "$work/read")" = 1500 ] || echo "Python read $(cat "$work/read") of 1500"
-        python3 tests/hbtp_reader.py write 1500 $seed | "$work/pairs" check >"$work/read" || { cat "$work/read"; return; }
+        python3 tests/readers/hbtp_reader.py write 1500 $seed | "$work/pairs" check >"$work/read" || { cat "$work/read"; return; }
         [ "$(cat "$work/read")" = 1500 ] || echo "C read $(cat "$work/read") of 1500"
     done
 }
@@ -64,7 +64,7 @@ small() { # NAME MOST-1 MOST-2 COMPILER...    bytes of code and constants beyond
     local name=$1 most1=$2 most2=$3 variant sizes=
     shift 3
     for variant in 0 1 2; do
-        build tests/hbtp_small.c "$@" -Os -ffreestanding -ffunction-sections -fdata-sections -nostartfiles -nostdlib \
+        build tests/checks/hbtp_small.c "$@" -Os -ffreestanding -ffunction-sections -fdata-sections -nostartfiles -nostdlib \
             -Wl,--gc-sections,-emain -DSMALL=$variant -o "$work/$name.$variant" -lgcc >"$work/$name.log" 2>&1 || { cat "$work/$name.log"; return; }
         sizes="$sizes $(size "$work/$name.$variant" | awk 'NR == 2 { print $1 + $2 }')"
     done

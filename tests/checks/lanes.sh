@@ -6,7 +6,7 @@ width() { # NAME RUNNER COMPILER...      RUNNER "-": runs natively
     local runner=${2#-}
     local out=$work/$1
     shift 2
-    "$@" $flags tests/test_cas_hash.c -o "$out" -lpthread || return
+    "$@" $flags tests/cores/test_cas_hash.c -o "$out" -lpthread || return
     $runner "$out" >"$out.txt" 2>&1 || tail -n 5 "$out.txt"
 }
 for compiler in gcc clang; do

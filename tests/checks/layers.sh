@@ -57,22 +57,22 @@ cortex-m0 arm-none-eabi-gcc -mcpu=cortex-m0 -mthumb
 s390x s390x-linux-gnu-gcc
 MACHINES
 done <<END
-examples/hde/hde.h dx_patch.h freestanding
-examples/hde/hde.h dx_patch.h freestanding -DDX_HDE_ZSTD
-examples/versions/versions.h dx_patch.h freestanding
-examples/nor/nor.h dx_cas.h freestanding
-examples/bulk/bulk.h dx_hbtp.h hosted
-examples/streams/streams.h dx_cas.h freestanding
-examples/cache/cache.h dx_cas.h wide
-examples/cache/edge.h dx_cas.h freestanding
-examples/cache/queries.h dx_cas.h freestanding
-examples/delta/delta.h dx_cas.h freestanding
-examples/repair/repair.h dx_cas.h freestanding
-examples/devices/devices.h dx_cas.h freestanding
+layers/dx_hde.h dx_patch.h freestanding
+layers/dx_hde.h dx_patch.h freestanding -DDX_HDE_ZSTD
+layers/dx_versions.h dx_patch.h freestanding
+layers/dx_nor.h dx_cas.h freestanding
+layers/dx_bulk.h dx_hbtp.h hosted
+layers/dx_streams.h dx_cas.h freestanding
+layers/dx_cache.h dx_cas.h wide
+layers/dx_edge.h dx_cas.h freestanding
+layers/dx_queries.h dx_cas.h freestanding
+layers/dx_delta.h dx_cas.h freestanding
+layers/dx_repair.h dx_cas.h freestanding
+layers/dx_devices.h dx_cas.h freestanding
 END
 # Helpers that are the same in every header are the same here, too.
-verdict "hde.h shared helpers" "$(for f in load32 load64 store32 crc32c; do
+verdict "dx_hde.h shared helpers" "$(for f in load32 load64 store32 crc32c; do
     piece() { sed -n "/^static [a-z0-9_]* $2_p_$f(/,/^}/p" "$1" | sed "s/$2_/dx_x_/g"; }
-    [ -n "$(piece examples/hde/hde.h dx_hde)" ] && [ "$(piece examples/hde/hde.h dx_hde)" = "$(piece dx_patch.h dx_patch)" ] || echo "$f differs"
+    [ -n "$(piece layers/dx_hde.h dx_hde)" ] && [ "$(piece layers/dx_hde.h dx_hde)" = "$(piece dx_patch.h dx_patch)" ] || echo "$f differs"
 done)"
 finish

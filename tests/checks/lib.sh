@@ -28,7 +28,7 @@ mkdir "$work/cases"
 strict="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wundef -Wcast-align
         -Wcast-qual -Wstrict-prototypes -Wmissing-prototypes -Wdouble-promotion -Wswitch-enum
         -Wformat=2"
-one=$checks/../compile/one.c
+one=$checks/compile/one.c
 
 upper() { basename "$1" .h | tr a-z A-Z; } # dx_cas.h -> DX_CAS
 tier=${DX_TIER:-} foreign=
@@ -47,7 +47,7 @@ has_m32() {
 accepts() { [ -z "$(: | "$1" "$2" -x "${3:-c}" -fsyntax-only - 2>&1)" ]; } # COMPILER FLAG [LANGUAGE]
 # Debian's 32-bit C library keeps its <asm/...> headers in the 64-bit folder.
 m32="-m32 -idirafter /usr/include/$(uname -m)-linux-gnu"
-including() { echo "-I$top -DHEADER=\"$1\""; } # flags with which tests/compile/one.c includes it
+including() { echo "-I$top -DHEADER=\"$1\""; } # flags with which tests/checks/compile/one.c includes it
 
 report() { # INDEX NAME REASON-FILE STATUS
     {

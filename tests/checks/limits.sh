@@ -52,9 +52,9 @@ verdict LICENSE "$(grep -q 'MIT No Attribution' LICENSE && grep -q 'public domai
 verdict "README.md commands" "$(for c in 'make demo' 'make test'; do grep -q "$c" README.md || echo "does not show '$c'"; done)"
 
 # What others chose, such as a file's name, reaches the terminal through one function that shows control characters.
-if [ -d examples/dxup ]; then
-    verdict "programs print by dxup_say" "$(grep -nE '(^|[^a-z_])(v?f?printf|f?puts|putchar|perror) *\(' examples/dxup/*.c examples/dxpatch/*.c |
-        grep -vE '^examples/dxup/(base|os_windows)\.c:|fputs\(usage, ')"
+if [ -d programs/dxup ]; then
+    verdict "programs print by dxup_say" "$(grep -nE '(^|[^a-z_])(v?f?printf|f?puts|putchar|perror) *\(' programs/*/*.c |
+        grep -vE '^programs/(common/(base|os_windows)|dxecho/dxecho)\.c:|fputs\(usage, ')"
 fi
 
 # In everything that is not ignored: words for unfinished work (but in documents), places on somebody's machine.

@@ -1,11 +1,11 @@
 #!/bin/bash
-# docs/PATCH.md says enough: a reader in Python, written from it alone, gives the targets of its vectors and of patches of
+# docs/formats/patch.md says enough: a reader in Python, written from it alone, gives the targets of its vectors and of patches of
 # real files. xdelta3 and dxpatch read each other's VCDIFF for the same files.
 . "$(dirname "$0")/lib.sh"
 dxpatch=$work/dxpatch pairs=$work/pairs
 mkdir "$pairs"
 
-build() { $CC -std=c11 -O2 -w -Iexamples/dxup examples/dxpatch/*.c examples/dxup/{dest,modes,os_posix}.c -o "$dxpatch" -lpthread; }
+build() { $CC -std=c11 -O2 -w programs/dxpatch/*.c programs/common/{dest,modes,os_posix}.c -o "$dxpatch" -lpthread; }
 patches() { # PAIR KIND...      dxpatch and the other reader agree
     local old=$pairs/$1.old new=$pairs/$1.new patch=$work/$1.$2
     "$dxpatch" diff "$old" "$new" "$patch" --quiet --kind "${@:2}" && "$dxpatch" apply "$old" "$patch" "$patch.out" --quiet &&

@@ -13,4 +13,4 @@ for h in $headers; do
         "$(text "$h" arm-none-eabi-gcc -Os -mcpu=cortex-m0 -mthumb -ffreestanding)"
 done
 echo
-python3 tests/small/size.py
+python3 tests/checks/small/size.py

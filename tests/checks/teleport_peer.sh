@@ -1,12 +1,12 @@
 #!/bin/bash
 # A reader of teleport records whose bytes change between any two loads, as each compiler makes these: the code is instrumented
-# as for ThreadSanitizer, but linked with the hooks of tests/test_teleport_peer.c, which change the bytes.
+# as for ThreadSanitizer, but linked with the hooks of tests/cores/test_teleport_peer.c, which change the bytes.
 . "$(dirname "$0")/lib.sh"
 
 every_load() { # COMPILER LEVEL     (the ordinary build of the suite has the warnings on)
     local name="$work/$1$2"
     "$1" -std=c11 -w -g "$2" -fsanitize=thread -DEVERY_LOAD -c \
-        tests/test_teleport_peer.c -o "$name.o" && "$1" "$name.o" -o "$name" || return
+        tests/cores/test_teleport_peer.c -o "$name.o" && "$1" "$name.o" -o "$name" || return
     timeout 600 "$name" >"$name.txt" 2>&1 || { echo "ended with status $?"; tail -n 5 "$name.txt"; }
 }
 for compiler in gcc clang; do

@@ -1,5 +1,5 @@
 #!/bin/bash
-# docs/VENDORING.md: the files of each section are written into an empty folder, its commands run there.
+# docs/vendoring.md: the files of each section are written into an empty folder, its commands run there.
 # A block's first line: "```LANGUAGE FILE", or "```sh TOOLS that it needs".
 . "$(dirname "$0")/lib.sh"
 top=$PWD
@@ -10,7 +10,7 @@ awk -v to="$sections" '
     /^```$/ && file { close(file); file = ""; next }
     /^```sh/ { file = folder "/commands"; print "# needs" substr($0, 6) >>file; next }
     /^```/ { file = folder "/" $2; next }
-    file { print >>file }' docs/VENDORING.md
+    file { print >>file }' docs/vendoring.md
 section() { # FOLDER
     cd "$1" && DX=$top sh -eu ./commands
 }

@@ -3,7 +3,7 @@
    BACKEND: io_uring, epoll, kqueue, iocp, simulated; auto: what the system grants
 
    A trace is a function that starts operations and notes what comes back: the name of an operation
-   and its result. Each has the events that the contract (docs/REACTOR.md) asks for beside it; OUTPUT
+   and its result. Each has the events that the contract (docs/reactor.md) asks for beside it; OUTPUT
    receives the events, for a comparison between the backends. Random traces compute theirs from a
    model of a few connections. On systems that have signals everything runs a second time while a
    timer interrupts whatever is being done. */

@@ -96,7 +96,7 @@ class Board:
 
 
 class Line:
-    """Frames of docs/HBTP.md, by hand."""
+    """Frames of docs/formats/hbtp.md, by hand."""
 
     def __init__(self, board):
         self.socket = socket.socket(socket.AF_UNIX)

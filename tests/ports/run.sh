@@ -25,4 +25,4 @@ case $port in
     *) echo "usage: run.sh i386|s390x NAME" >&2 && exit 1 ;;
 esac
 mkdir -p "build/$port" &&
-    $compiler -std=c11 -O2 -Wall -Wextra "tests/$name.c" -o "$program" -lpthread && $runner "$program" ${3:-}
+    $compiler -std=c11 -O2 -Wall -Wextra tests/*/"$name.c" -o "$program" -lpthread && $runner "$program" ${3:-}

@@ -1,4 +1,4 @@
-/* Writes the records of docs/TELEPORT.md, reads them back at every base address, and prints their
+/* Writes the records of docs/formats/teleport.md, reads them back at every base address, and prints their
    bytes and what was read: the same lines on every machine. No C library is needed: on a bare
    machine ports/bare.c gives say() and the four memory functions. The schema fits 16-bit machines
    too, where it is compiled only. */

@@ -4,13 +4,13 @@
    Everything that is written is read back here, so a machine that writes right and reads wrong fails too. */
 #define DX_IMPLEMENTATION
 #include "../../dx_cas.h"
-#include "../../examples/devices/devices.h"
+#include "../../layers/dx_devices.h"
 #include "../../dx_hbtp.h"
 #include "../../dx_patch.h"
 #include "../../dx_teleport.h"
-#include "../../examples/merkle/merkle.h"
-#include "../../examples/nor/nor.h"
-#include "../../examples/streams/streams.h"
+#include "../../layers/dx_merkle.h"
+#include "../../layers/dx_nor.h"
+#include "../../layers/dx_streams.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

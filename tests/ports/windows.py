@@ -400,7 +400,7 @@ def dxecho_answers_clients_of_linux():
         check("iocp" in line, line)
         port = line.split(",")[0].rsplit(":", 1)[1]
         for name in names:
-            done = subprocess.run([sys.executable, os.path.join(top, "tests", "dxecho_cases.py"), name, port, str(server.pid)],
+            done = subprocess.run([sys.executable, os.path.join(top, "tests", "programs", "dxecho_cases.py"), name, port, str(server.pid)],
                                   stdin=subprocess.DEVNULL, capture_output=True, timeout=600)
             check(done.returncode == 0, name, done.stderr.decode()[-500:])
             check(server.poll() is None, "dxecho ended after", name)

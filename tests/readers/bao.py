@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A second implementation of BLAKE3 and of Bao's encodings, written from their specifications, for tests/test_bao.c.
+"""A second implementation of BLAKE3 and of Bao's encodings, written from their specifications, for tests/layers/test_bao.c.
 
 usage: bao.py SIZE GROUP START LENGTH    prints the root, then in hex the outboard tree and the slice
        bao.py -                          the same for each line "SIZE GROUP START LENGTH" of standard input

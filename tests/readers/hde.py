@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A second reader of docs/HDE.md, written from that document alone; zstd frames go through the zstd program.
+"""A second reader of docs/formats/hde.md, written from that document alone; zstd frames go through the zstd program.
 usage: hde.py vectors | apply OLD RECORD NEW      vectors: those of the document; apply: the record gives NEW from OLD"""
 import os, re, subprocess, sys, tempfile
 
@@ -157,7 +157,7 @@ def read_zstd(r, old):
 
 def apply(old, data, new=None):
     r = Record(data)
-    if r.kind == 3: # a patch of docs/PATCH.md, for the reader of that
+    if r.kind == 3: # a patch of docs/formats/patch.md, for the reader of that
         assert r.body[5] == 2 and int.from_bytes(r.body[40:48], "little") <= 323472 and not any(r.body[116:120]), "patch"
         with tempfile.TemporaryDirectory() as d:
             for name, content in ("old", old), ("patch", r.body), ("new", new):
@@ -170,7 +170,7 @@ def apply(old, data, new=None):
     return out
 
 def vectors():
-    text = open("docs/HDE.md").read()
+    text = open("docs/formats/hde.md").read()
     def vector(name):
         return bytes.fromhex("".join(re.search("```hex %s\n(.*?)```" % name, text, re.S).group(1).split()))
     old = bytes(i * i & 255 for i in range(400))
@@ -181,7 +181,7 @@ def vectors():
     assert apply(old, delta) == new
     asked = Record(nack)
     assert asked.kind == 4 and asked.baseline == Record(delta).baseline and asked.hash == Record(delta).hash
-    print("3 vectors of docs/HDE.md")
+    print("3 vectors of docs/formats/hde.md")
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["vectors"]:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A second reader of docs/PATCH.md, written from that document alone.
+"""A second reader of docs/formats/patch.md, written from that document alone.
 usage: patch.py vectors | apply OLD PATCH NEW      vectors: those of the document; apply: the patch gives NEW from OLD"""
 import bisect, re, struct, sys
 
@@ -554,7 +554,7 @@ class Flash:
 
 # >>vectors of the document
 def vectors():
-    text = open("docs/PATCH.md").read()
+    text = open("docs/formats/patch.md").read()
     def vector(name):
         return bytes.fromhex("".join(re.sub("#.*", "", line) for line in
                                      re.search("```hex %s\n(.*?)```" % name, text, re.S).group(1).split("\n")))
@@ -569,7 +569,7 @@ def vectors():
     for name, (old, new) in cases.items():
         out = apply(old, vector(name))
         assert out == new, (name, out[:80])
-    print(len(cases), "vectors of docs/PATCH.md")
+    print(len(cases), "vectors of docs/formats/patch.md")
 
 if sys.argv[1:] == ["vectors"]:
     vectors()

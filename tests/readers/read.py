@@ -36,7 +36,7 @@ def load(code, data, at):
 
 
 class Record:
-    """Checks and reads at once, as sections 3 to 5 of docs/TELEPORT.md say. size: where references end; end: where the last one
+    """Checks and reads at once, as sections 3 to 5 of docs/formats/teleport.md say. size: where references end; end: where the last one
     that was read ends; exact: the data is not newer than the description."""
 
     def __init__(self, data, size, end, exact):

@@ -1,0 +1,1698 @@
+/*  dx_cache.h - keyed answers with ETags, tags, a lifetime, quotas and one computation at a time, beside dx_cas.h
+    MIT-0 or public domain, as dx_cas.h
+
+    Define DX_CACHE_IMPLEMENTATION (or DX_IMPLEMENTATION) in one file; dx_cas.h must be implemented somewhere, too.
+
+        dx_cache_desc desc = {0};                     // 50 MiB, 100 entries, 7 days; all can be set
+        desc.memory_size = dx_cache_memory_size(&desc);
+        desc.memory = malloc(desc.memory_size);       // all that it ever uses
+        dx_cache_init(&cache, &desc);
+        switch (dx_cache_begin(&cache, key, key_size, now_ms, &view, &ticket)) {
+        case DX_CACHE_OK: use(view.value, view.value_size); break;
+        case DX_CACHE_COMPUTE:                        // nobody else computes this one meanwhile
+            if (compute(&item.value, &item.value_size)) dx_cache_put(&cache, &ticket, &item, now_ms, &view);
+            else dx_cache_fail(&cache, &ticket, DX_CACHE_ESYS, now_ms);
+            break;
+        case DX_CACHE_WAIT: ...                       // until desc.wake: dx_cache_poll()
+        }
+        dx_cache_release(&cache, &view);
+
+    GUARANTEES
+        - The bytes of a view do not change and stay until it is released, whatever happens to the entry.
+        - An answer is stored only if nothing that it depends on was invalidated since its computation began.
+        - Never above the quota: who would exceed it evicts what was used least recently, down to 80 % of it.
+        - get, begin, release and every invalidation take a bounded number of steps, however many entries there are
+          or depend on a tag: these vanish at once, their memory is taken back 32 at a time by later puts.
+        - Keys are compared, not only hashed; the hash is keyed (SipHash-1-3 with desc.seed).
+    THREADS     desc.lock and desc.unlock guard the whole cache; NULL: it belongs to one thread at a time. They are held
+                for O(1) steps: values are hashed and copied, and stores are written, outside of them. For more
+                threads take several caches by a hash of the key, and invalidate in each.
+    CLOCK       The caller passes the time: milliseconds, since 1970 when the cache is saved.
+    FORMAT      docs/formats/cache.md, of what dx_cache_save() writes.
+*/
+#ifndef DX_CACHE_H
+#define DX_CACHE_H
+
+#include "../dx_cas.h"
+
+#ifndef DX_CACHE_API
+  #ifdef DX_CACHE_STATIC
+    #if defined(__GNUC__) || defined(__clang__)
+      #define DX_CACHE_API static __attribute__((unused))
+    #else
+      #define DX_CACHE_API static
+    #endif
+  #else
+    #define DX_CACHE_API extern
+  #endif
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* >>types -------------------------------------------------------------- */
+typedef enum dx_cache_error { /* the names and values up to EVERSION are those of all dx headers */
+    DX_CACHE_OK = 0,
+    DX_CACHE_COMPUTE = 1, /* the caller computes it: put, renew or fail must follow */
+    DX_CACHE_WAIT = 2,    /* somebody else does: dx_cache_poll() */
+    DX_CACHE_EINVAL = -1, DX_CACHE_ENOMEM = -2, DX_CACHE_ENOSPACE = -3, DX_CACHE_ETOOBIG = -4,
+    DX_CACHE_ECORRUPT = -5, DX_CACHE_EAGAIN = -6, DX_CACHE_ESYS = -7, DX_CACHE_ENOTFOUND = -9,
+    DX_CACHE_EVERSION = -12,
+    DX_CACHE_ESTALE = -32,   /* there, but past its lifetime: the view holds it, to be revalidated or shown offline */
+    DX_CACHE_EOUTDATED = -33 /* not stored: overtaken by an invalidation, another put, or the deadline */
+} dx_cache_error;
+
+enum { DX_CACHE_TAG_MAX = 120, DX_CACHE_TAGS_MAX = 32, DX_CACHE_NAME_MAX = 32 };
+#define DX_CACHE_NEVER UINT64_MAX
+
+typedef struct dx_cache_desc { /* zero fields mean the default */
+    void    *memory;        /* required, of any alignment; borrowed as long as the cache is used */
+    size_t   memory_size;   /* dx_cache_memory_size() or more: more is room against fragmentation */
+    uint64_t bytes_max;     /* of keys, tags and values together; default 50 MiB */
+    uint32_t entries_max;   /* default 100 (a cache of database rows: 10,000 and ttl_ms 300,000) */
+    uint64_t ttl_ms;        /* default 7 days; DX_CACHE_NEVER */
+    bool     drop_expired;  /* false: what is past its lifetime stays as "stale" while there is room */
+    uint32_t tags_max;      /* different tags that are in use at a time; default 1,024 */
+    uint32_t entry_tags_max; /* tags of one entry; default 8, at most DX_CACHE_TAGS_MAX */
+    uint32_t flights_max;   /* computations at a time; default 64 */
+    uint64_t flight_ms;     /* after which a computation counts as dead; default 30 s */
+    uint32_t held_max;      /* entries that are gone but still viewed, or on their way in; default 64 */
+    uint64_t seed[2];       /* for the hash of keys; random where strangers choose keys */
+    const char *name;       /* of the cache in its store, at most DX_CACHE_NAME_MAX bytes; default "cache" */
+    void (*lock)(void *user);
+    void (*unlock)(void *user);
+    void (*wake)(void *user); /* a computation ended: whoever waits should poll. Called without the lock */
+    void (*hash)(void *user, const void *data, size_t size, uint8_t out[32]); /* default: dx_cas_hash() */
+    void    *user;
+} dx_cache_desc;
+
+typedef struct dx_cache_tag {
+    const void *data;
+    size_t      size; /* 1..DX_CACHE_TAG_MAX */
+} dx_cache_tag;
+
+typedef struct dx_cache_item { /* an answer; everything is copied */
+    const void *key, *value;
+    size_t      key_size, value_size; /* key: 1..65,535 bytes */
+    const dx_cache_tag *tags; /* what it depends on */
+    uint32_t    tag_count;
+    uint64_t    ttl_ms;       /* 0: desc.ttl_ms */
+    const uint8_t *hash;      /* of the value, 32 bytes, where it is known; NULL: computed. The ETag */
+    uint64_t    patch_size;   /* not 0: it came as a patch of that many bytes; for the statistics */
+} dx_cache_item;
+
+typedef struct dx_cache_view { /* what is in the cache; {0} holds nothing. Release it */
+    const void    *value, *key; /* value at a multiple of 16 */
+    size_t         value_size, key_size;
+    const uint8_t *hash;        /* 32 bytes */
+    uint64_t       time_ms, expires_ms, hits;
+    uint32_t       entry_;      /* number + 1 */
+} dx_cache_view;
+
+typedef struct dx_cache_ticket { /* private */
+    uint64_t id_;
+    uint32_t flight_;
+} dx_cache_ticket;
+
+typedef struct dx_cache_stats {
+    uint64_t entries, bytes;      /* those too that are invalid and not swept yet */
+    uint64_t hits, stale, misses; /* of get and begin */
+    uint64_t puts, patches, renewals, saved_bytes; /* saved: by patches and renewals */
+    uint64_t evicted, removed;    /* for room; as invalid, expired, replaced or by name */
+    uint64_t outdated, failed;    /* answers that were refused; computations that failed */
+    uint64_t damaged;             /* entries of the store that could not be read, and were dropped */
+} dx_cache_stats;
+
+typedef struct dx_cache_entry_ { /* private */
+    uint64_t hash, epoch, expires_ms;
+    uint8_t *block;               /* the record, as it is saved */
+    uint32_t chain, older, newer, pins;
+    uint32_t key_size, value_at;
+    uint8_t  state, tag_count;
+    bool     saved, dirty;        /* of the place in the store that belongs to this slot */
+    uint32_t tags_size;
+    uint64_t value_size, time_ms, hits, sequence;
+} dx_cache_entry_;
+
+typedef struct dx_cache_link_ { uint32_t prev, next, tag; } dx_cache_link_; /* private */
+
+typedef struct dx_cache_tag_ { /* private */
+    uint64_t epoch, hash;
+    uint32_t chain, count, size;
+    uint8_t  name[DX_CACHE_TAG_MAX];
+} dx_cache_tag_;
+
+typedef struct dx_cache_flight_ { /* private */
+    uint64_t id, epoch, hash, deadline_ms;
+    uint8_t *key;
+    uint32_t key_size;
+    int      error;
+    bool     running, doomed;
+} dx_cache_flight_;
+
+typedef struct dx_cache_unit_ { uint32_t units, before, next, prev; } dx_cache_unit_; /* private: 16 bytes */
+
+enum { DX_CACHE_CLASSES_ = 32 };
+typedef struct dx_cache { /* caller-allocated; all fields are private */
+    dx_cache_desc     desc_;
+    dx_cache_stats    stats_;
+    dx_cache_entry_  *entries_; /* the last one is the head of the list by use */
+    dx_cache_link_   *links_;   /* of each entry; then the heads of each tag, of the dead, of the idle tags */
+    dx_cache_tag_    *tags_;
+    dx_cache_flight_ *flights_;
+    uint32_t         *buckets_, *tag_buckets_;
+    dx_cache_unit_   *arena_;
+    uint32_t          slots_, bucket_mask_, tag_mask_, heads_, free_slot_, flight_hand_;
+    uint32_t          map_, maps_[DX_CACHE_CLASSES_], free_[DX_CACHE_CLASSES_][16]; /* of the arena */
+    uint64_t          epoch_, floor_, all_epoch_, sequence_, reserved_bytes_, reserved_entries_;
+    bool              foreign_; /* the store has names of more slots */
+} dx_cache;
+
+/* >>api ---------------------------------------------------------------- */
+/* 0: above SIZE_MAX, or a field is out of range. */
+DX_CACHE_API size_t dx_cache_memory_size(const dx_cache_desc *desc);
+/* EINVAL, ENOMEM. There is nothing to close: forget it, and free the memory. */
+DX_CACHE_API int dx_cache_init(dx_cache *c, const dx_cache_desc *desc);
+
+/* OK, ESTALE (the view holds it), ENOTFOUND. */
+DX_CACHE_API int dx_cache_get(dx_cache *c, const void *key, size_t key_size, uint64_t now_ms,
+                              dx_cache_view *view);
+/* As get; but for what is not there or stale: COMPUTE, to one caller at a time, and WAIT to the others; a stale entry is in
+   the view then. EAGAIN: flights_max are at work. Who computes for longer than desc.flight_ms counts as dead, and the next
+   who asks computes; so does who asks after the key was removed or everything was invalidated. */
+DX_CACHE_API int dx_cache_begin(dx_cache *c, const void *key, size_t key_size, uint64_t now_ms,
+                                dx_cache_view *view, dx_cache_ticket *ticket);
+/* After WAIT, with its ticket: WAIT, the error that the computation failed with, or what begin says now. */
+DX_CACHE_API int dx_cache_poll(dx_cache *c, const void *key, size_t key_size, uint64_t now_ms,
+                               dx_cache_view *view, dx_cache_ticket *ticket);
+/* The answer; ends the computation whatever it returns. ticket NULL: it is known without one, and newer than what is being
+   computed. view may be NULL. EOUTDATED, ETOOBIG (above the quota) and ENOMEM (too much is held): not stored; EAGAIN. */
+DX_CACHE_API int dx_cache_put(dx_cache *c, const dx_cache_ticket *ticket, const dx_cache_item *item,
+                              uint64_t now_ms, dx_cache_view *view);
+/* The entry of this view is still right ("304"): it is fresh again. Ends the computation. ENOTFOUND: the entry is not there
+   any more, ask for all of it. ttl_ms 0: desc.ttl_ms. */
+DX_CACHE_API int dx_cache_renew(dx_cache *c, const dx_cache_ticket *ticket, const dx_cache_view *view,
+                                uint64_t now_ms, uint64_t ttl_ms);
+/* There is no answer: nothing is stored, those who wait get the error (< 0), who comes later begins anew. */
+DX_CACHE_API int dx_cache_fail(dx_cache *c, const dx_cache_ticket *ticket, int error, uint64_t now_ms);
+DX_CACHE_API void dx_cache_release(dx_cache *c, dx_cache_view *view); /* empties the view */
+
+/* All entries with this tag, and answers with it that are being computed. */
+DX_CACHE_API void dx_cache_invalidate(dx_cache *c, const void *tag, size_t size);
+/* The payload of a notification: TAG, or TAG:INSERT, :UPDATE, :DELETE, :TRUNCATE in any case of letters. */
+DX_CACHE_API void dx_cache_notify(dx_cache *c, const void *payload, size_t size);
+/* Everything: also when notifications may have been missed. */
+DX_CACHE_API void dx_cache_invalidate_all(dx_cache *c);
+/* OK or ENOTFOUND. Its computation, if there is one, is outdated. */
+DX_CACHE_API int dx_cache_remove(dx_cache *c, const void *key, size_t key_size);
+/* Take back the memory of at most `most` invalid entries; returns how many. Puts do it, too, when they need room. */
+DX_CACHE_API uint32_t dx_cache_sweep(dx_cache *c, uint32_t most);
+/* All valid entries, in no order, stale ones too. *cursor = 0 begins; ENOTFOUND ends. Release each view. */
+DX_CACHE_API int dx_cache_next(dx_cache *c, uint32_t *cursor, dx_cache_view *view);
+DX_CACHE_API void dx_cache_get_stats(dx_cache *c, dx_cache_stats *out);
+
+/* The strong ETag: the hash as 64 hex digits in quotes, and NUL. */
+DX_CACHE_API void dx_cache_etag(const dx_cache_view *view, char out[67]);
+/* Does an If-None-Match field (RFC 9110, 13.1.2: a list, W/ or not, or an asterisk) name this entry? */
+DX_CACHE_API bool dx_cache_etag_matches(const dx_cache_view *view, const char *field, size_t size);
+/* Append one part of a key, with its length before it, so that different lists of parts are different keys. ENOSPACE. */
+DX_CACHE_API int dx_cache_key_add(void *key, size_t capacity, size_t *key_size, const void *part, size_t size);
+
+/* Into an empty cache, before other threads use it: what was saved, least recently stored first. Entries that are damaged, or
+   find no room, are dropped. A store without a cache of this name: OK. ECORRUPT, EVERSION: its epochs cannot be read; errors
+   of dx_cas.h. */
+DX_CACHE_API int dx_cache_load(dx_cache *c, dx_cas_store *store);
+/* Write all that changed since into the store that was loaded from (or is new), and commit: everything put, removed or
+   invalidated before this call is durable when it returns 0, all or nothing. Other threads may go on. After an error call
+   it again (DX_CAS_ENOMEM: grow the store first). One thread saves at a time. Entries above the store's object_size_max are
+   not kept. */
+DX_CACHE_API int dx_cache_save(dx_cache *c, dx_cas_store *store);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* DX_CACHE_H */
+
+#if (defined(DX_CACHE_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) && !defined(DX_CACHE_IMPLEMENTED)
+#define DX_CACHE_IMPLEMENTED
+
+/* >>platform ----------------------------------------------------------- */
+#if defined(__GNUC__) || defined(__clang__)
+  #define DX_CACHE_P_LIBC(name) __builtin_##name
+  #define DX_CACHE_P_PREFETCH(p) __builtin_prefetch(p)
+#else
+  #include <string.h>
+  #define DX_CACHE_P_LIBC(name) name
+  #define DX_CACHE_P_PREFETCH(p) ((void)(p))
+#endif
+#ifndef DX_CACHE_MEMCPY
+  #define DX_CACHE_MEMCPY DX_CACHE_P_LIBC(memcpy)
+#endif
+#ifndef DX_CACHE_MEMSET
+  #define DX_CACHE_MEMSET DX_CACHE_P_LIBC(memset)
+#endif
+#ifndef DX_CACHE_MEMCMP
+  #define DX_CACHE_MEMCMP DX_CACHE_P_LIBC(memcmp)
+#endif
+
+#define DX_CACHE_P_NONE UINT32_MAX
+enum { DX_CACHE_P_FREE, DX_CACHE_P_BUSY, DX_CACHE_P_LIVE, DX_CACHE_P_GONE }; /* entry.state */
+enum { DX_CACHE_P_HEAD = 96, DX_CACHE_P_BATCH = 32 }; /* bytes before the key; steps under one lock */
+
+/* >>shared --------------------------------------------------------------
+   Small helpers that other dx headers hold as identical copies. */
+static uint32_t dx_cache_p_load32(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static uint64_t dx_cache_p_load64(const uint8_t *p)
+{
+    return (uint64_t)dx_cache_p_load32(p) | (uint64_t)dx_cache_p_load32(p + 4) << 32;
+}
+
+static void dx_cache_p_store32(uint8_t *p, uint32_t v)
+{
+    p[0] = (uint8_t)(v & 0xff);
+    p[1] = (uint8_t)(v >> 8 & 0xff);
+    p[2] = (uint8_t)(v >> 16 & 0xff);
+    p[3] = (uint8_t)(v >> 24);
+}
+
+static void dx_cache_p_store64(uint8_t *p, uint64_t v)
+{
+    dx_cache_p_store32(p, (uint32_t)(v & 0xffffffffu));
+    dx_cache_p_store32(p + 4, (uint32_t)(v >> 32));
+}
+
+static void dx_cache_p_lock(dx_cache *c)
+{
+    if (c->desc_.lock) c->desc_.lock(c->desc_.user);
+}
+
+static void dx_cache_p_unlock(dx_cache *c)
+{
+    if (c->desc_.unlock) c->desc_.unlock(c->desc_.user);
+}
+
+/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"). */
+#define DX_CACHE_P_ROTL(x, n) ((x) << (n) | (x) >> (64 - (n)))
+#define DX_CACHE_P_SIP                                                                             \
+    do {                                                                                           \
+        a += b, b = DX_CACHE_P_ROTL(b, 13) ^ a, a = DX_CACHE_P_ROTL(a, 32);                        \
+        d += e, e = DX_CACHE_P_ROTL(e, 16) ^ d;                                                    \
+        a += e, e = DX_CACHE_P_ROTL(e, 21) ^ a;                                                    \
+        d += b, b = DX_CACHE_P_ROTL(b, 17) ^ d, d = DX_CACHE_P_ROTL(d, 32);                        \
+    } while (0)
+static uint64_t dx_cache_p_hash(const dx_cache *c, const void *data, size_t size)
+{
+    const uint8_t *p = (const uint8_t *)data;
+    uint64_t a = c->desc_.seed[0] ^ 0x736f6d6570736575u, b = c->desc_.seed[1] ^ 0x646f72616e646f6du;
+    uint64_t d = c->desc_.seed[0] ^ 0x6c7967656e657261u, e = c->desc_.seed[1] ^ 0x7465646279746573u;
+    uint64_t m, last = (uint64_t)(size & 255) << 56;
+    unsigned i;
+    for (; size >= 8; p += 8, size -= 8) {
+        m = dx_cache_p_load64(p);
+        e ^= m;
+        DX_CACHE_P_SIP;
+        a ^= m;
+    }
+    for (i = 0; i < size; i++) last |= (uint64_t)p[i] << 8 * i;
+    e ^= last;
+    DX_CACHE_P_SIP;
+    a ^= last;
+    d ^= 255;
+    for (i = 0; i < 3; i++) DX_CACHE_P_SIP;
+    return a ^ b ^ d ^ e;
+}
+
+/* >>arena ---------------------------------------------------------------
+   Two-level segregated fit (Masmano et al., "TLSF", 2004): allocating and freeing take a bounded number of steps. Sizes are in
+   units of 16 bytes; each block begins with one: its units, those of the block before (with the top bit while free), and the
+   list of free blocks of its class. The last unit of the arena is a block that is never free. */
+#define DX_CACHE_P_IS_FREE 0x80000000u
+
+static unsigned dx_cache_p_low_bit(uint32_t v)
+{
+#if defined(__GNUC__) || defined(__clang__)
+    return (unsigned)__builtin_ctzl(v);
+#else
+    unsigned n = 0;
+    while (!(v >> n & 1)) n++;
+    return n;
+#endif
+}
+
+static unsigned dx_cache_p_high_bit(uint32_t v)
+{
+    unsigned n = 0, step;
+    for (step = 16; step; step /= 2) {
+        if (v >> (n + step)) n += step;
+    }
+    return n;
+}
+
+static void dx_cache_p_class(uint32_t units, unsigned *row, unsigned *column)
+{
+    unsigned high = units < 16 ? 4 : dx_cache_p_high_bit(units);
+    *row = units < 16 ? 0 : high - 3;
+    *column = units >> (high - 4) & 15;
+}
+
+static void dx_cache_p_list(dx_cache *c, uint32_t at)
+{
+    dx_cache_unit_ *u = &c->arena_[at];
+    unsigned row, column;
+    dx_cache_p_class(u->units, &row, &column);
+    u->before |= DX_CACHE_P_IS_FREE;
+    u->prev = DX_CACHE_P_NONE;
+    u->next = c->free_[row][column];
+    if (u->next != DX_CACHE_P_NONE) c->arena_[u->next].prev = at;
+    c->free_[row][column] = at;
+    c->maps_[row] |= 1u << column;
+    c->map_ |= 1u << row;
+}
+
+static void dx_cache_p_unlist(dx_cache *c, uint32_t at)
+{
+    dx_cache_unit_ *u = &c->arena_[at];
+    unsigned row, column;
+    dx_cache_p_class(u->units, &row, &column);
+    u->before &= ~DX_CACHE_P_IS_FREE;
+    if (u->next != DX_CACHE_P_NONE) c->arena_[u->next].prev = u->prev;
+    if (u->prev != DX_CACHE_P_NONE) c->arena_[u->prev].next = u->next;
+    else if ((c->free_[row][column] = u->next) == DX_CACHE_P_NONE) {
+        c->maps_[row] &= ~(1u << column);
+        if (!c->maps_[row]) c->map_ &= ~(1u << row);
+    }
+}
+
+/* Make a block that long; what is behind it learns of it. */
+static void dx_cache_p_shape(dx_cache *c, uint32_t at, uint32_t units)
+{
+    dx_cache_unit_ *behind = &c->arena_[at + units];
+    c->arena_[at].units = units;
+    behind->before = (behind->before & DX_CACHE_P_IS_FREE) | units;
+}
+
+static uint8_t *dx_cache_p_alloc(dx_cache *c, uint64_t size)
+{
+    uint64_t wanted = size / 16 + (size % 16 != 0) + 1, rounded = wanted;
+    uint32_t at, units = (uint32_t)wanted, rest;
+    unsigned row, column;
+    if (wanted >= 16 && wanted < 1u << 30) {
+        rounded += (1u << (dx_cache_p_high_bit(units) - 4)) - 1; /* any block of the class must do */
+    }
+    if (rounded >= 1u << 30) return NULL;
+    dx_cache_p_class((uint32_t)rounded, &row, &column);
+    if (!(c->maps_[row] & ~0u << column)) {
+        if (!(c->map_ & ~1u << row)) return NULL;
+        row = dx_cache_p_low_bit(c->map_ & ~1u << row);
+        column = 0;
+    }
+    at = c->free_[row][dx_cache_p_low_bit(c->maps_[row] & ~0u << column)];
+    dx_cache_p_unlist(c, at);
+    rest = c->arena_[at].units - units;
+    if (rest >= 2) {
+        c->arena_[at + units].before = 0;
+        dx_cache_p_shape(c, at + units, rest);
+        dx_cache_p_shape(c, at, units);
+        dx_cache_p_list(c, at + units);
+    }
+    return (uint8_t *)(c->arena_ + at + 1);
+}
+
+static void dx_cache_p_free(dx_cache *c, uint8_t *block)
+{
+    uint32_t at, behind, before;
+    if (!block) return;
+    at = (uint32_t)((size_t)(block - (uint8_t *)c->arena_) / sizeof *c->arena_) - 1;
+    behind = at + c->arena_[at].units;
+    before = c->arena_[at].before;
+    if (c->arena_[behind].before & DX_CACHE_P_IS_FREE) {
+        dx_cache_p_unlist(c, behind);
+        dx_cache_p_shape(c, at, c->arena_[at].units + c->arena_[behind].units);
+    }
+    if (before && (c->arena_[at - before].before & DX_CACHE_P_IS_FREE)) {
+        dx_cache_p_unlist(c, at - before);
+        dx_cache_p_shape(c, at - before, before + c->arena_[at].units);
+        at -= before;
+    }
+    dx_cache_p_list(c, at);
+}
+
+/* >>tags ----------------------------------------------------------------
+   Links of entries hang in the ring of their tag, or among the dead; a tag without any hangs with its own head among the
+   idle ones, oldest first, and is taken from there for another name. */
+static void dx_cache_p_unhang(dx_cache *c, uint32_t i)
+{
+    dx_cache_link_ *l = &c->links_[i];
+    c->links_[l->prev].next = l->next;
+    c->links_[l->next].prev = l->prev;
+    l->prev = l->next = i;
+}
+
+static void dx_cache_p_hang(dx_cache *c, uint32_t i, uint32_t head) /* at its end */
+{
+    dx_cache_link_ *l = &c->links_[i];
+    l->next = head;
+    l->prev = c->links_[head].prev;
+    c->links_[l->prev].next = i;
+    c->links_[head].prev = i;
+}
+
+static uint32_t dx_cache_p_dead(const dx_cache *c) { return c->heads_ + c->desc_.tags_max; }
+static uint32_t dx_cache_p_idle(const dx_cache *c) { return c->heads_ + c->desc_.tags_max + 1; }
+
+static uint32_t dx_cache_p_find_tag(const dx_cache *c, const void *name, size_t size, uint64_t *hash)
+{
+    uint32_t i;
+    *hash = dx_cache_p_hash(c, name, size);
+    for (i = c->tag_buckets_[*hash & c->tag_mask_]; i != DX_CACHE_P_NONE; i = c->tags_[i].chain) {
+        const dx_cache_tag_ *t = &c->tags_[i];
+        if (t->hash == *hash && t->size == size && DX_CACHE_MEMCMP(t->name, name, size) == 0) break;
+    }
+    return i;
+}
+
+/* The number of a tag; one that is not known takes the place of the one that is idle for longest, whose last invalidation
+   then is remembered as if it were everybody's. NONE: all are in use. */
+static uint32_t dx_cache_p_tag(dx_cache *c, const void *name, size_t size)
+{
+    uint64_t hash;
+    uint32_t i = dx_cache_p_find_tag(c, name, size, &hash), *at = &c->tag_buckets_[hash & c->tag_mask_], *old;
+    dx_cache_tag_ *t;
+    if (i != DX_CACHE_P_NONE) return i;
+    i = c->links_[dx_cache_p_idle(c)].next;
+    if (i == dx_cache_p_idle(c)) return DX_CACHE_P_NONE;
+    t = &c->tags_[i -= c->heads_];
+    if (t->size) {
+        old = &c->tag_buckets_[t->hash & c->tag_mask_];
+        while (*old != i) old = &c->tags_[*old].chain;
+        *old = t->chain;
+        if (c->floor_ < t->epoch) c->floor_ = t->epoch;
+    }
+    dx_cache_p_unhang(c, c->heads_ + i);
+    dx_cache_p_hang(c, c->heads_ + i, dx_cache_p_idle(c));
+    DX_CACHE_MEMCPY(t->name, name, size);
+    t->size = (uint32_t)size;
+    t->hash = hash;
+    t->epoch = 0;
+    t->chain = *at;
+    *at = i;
+    return i;
+}
+
+static void dx_cache_p_untag(dx_cache *c, uint32_t entry)
+{
+    uint32_t i = entry * c->desc_.entry_tags_max, end = i + c->entries_[entry].tag_count;
+    for (; i < end; i++) {
+        uint32_t tag = c->links_[i].tag;
+        dx_cache_p_unhang(c, i);
+        if (--c->tags_[tag].count == 0) dx_cache_p_hang(c, c->heads_ + tag, dx_cache_p_idle(c));
+    }
+    c->entries_[entry].tag_count = 0;
+}
+
+/* The tags that stand in its record. */
+static int dx_cache_p_add_tags(dx_cache *c, uint32_t entry)
+{
+    dx_cache_entry_ *e = &c->entries_[entry];
+    const uint8_t *p = e->block + DX_CACHE_P_HEAD + e->key_size, *end = p + e->tags_size;
+    for (; p < end; p += 1 + *p) {
+        uint32_t i = entry * c->desc_.entry_tags_max + e->tag_count, tag = dx_cache_p_tag(c, p + 1, *p);
+        if (tag == DX_CACHE_P_NONE) return DX_CACHE_ENOMEM;
+        if (c->tags_[tag].count++ == 0) dx_cache_p_unhang(c, c->heads_ + tag);
+        c->links_[i].tag = tag;
+        dx_cache_p_hang(c, i, c->heads_ + tag);
+        e->tag_count++;
+    }
+    return DX_CACHE_OK;
+}
+
+static bool dx_cache_p_valid(const dx_cache *c, uint32_t entry)
+{
+    const dx_cache_entry_ *e = &c->entries_[entry];
+    const dx_cache_link_ *l = &c->links_[entry * c->desc_.entry_tags_max], *end = l + e->tag_count;
+    if (e->epoch < c->all_epoch_) return false;
+    for (; l < end; l++) {
+        if (c->tags_[l->tag].epoch > e->epoch) return false;
+    }
+    return true;
+}
+
+/* >>entries ------------------------------------------------------------ */
+static uint64_t dx_cache_p_size(const dx_cache_entry_ *e) { return e->value_size + e->key_size + e->tags_size; }
+
+static uint32_t dx_cache_p_find(const dx_cache *c, uint64_t hash, const void *key, size_t size)
+{
+    uint32_t i = c->buckets_[hash & c->bucket_mask_];
+    while (i != DX_CACHE_P_NONE) {
+        const dx_cache_entry_ *e = &c->entries_[i];
+        if (e->hash == hash) {
+            DX_CACHE_P_PREFETCH(&c->entries_[e->older]);
+            DX_CACHE_P_PREFETCH(&c->entries_[e->newer]);
+            DX_CACHE_P_PREFETCH(&e->value_size);
+            if (e->key_size == size && DX_CACHE_MEMCMP(e->block + DX_CACHE_P_HEAD, key, size) == 0) return i;
+        }
+        i = e->chain;
+    }
+    return DX_CACHE_P_NONE;
+}
+
+static void dx_cache_p_use(dx_cache *c, uint32_t i) /* becomes the one used last */
+{
+    dx_cache_entry_ *e = &c->entries_[i], *head = &c->entries_[c->slots_];
+    if (head->older == i) return;
+    if (e->older != i) {
+        c->entries_[e->older].newer = e->newer;
+        c->entries_[e->newer].older = e->older;
+    }
+    e->older = head->older;
+    e->newer = c->slots_;
+    c->entries_[e->older].newer = i;
+    head->older = i;
+}
+
+static void dx_cache_p_free_slot(dx_cache *c, uint32_t i)
+{
+    dx_cache_entry_ *e = &c->entries_[i];
+    dx_cache_p_free(c, e->block);
+    e->block = NULL;
+    e->state = DX_CACHE_P_FREE;
+    e->chain = c->free_slot_;
+    c->free_slot_ = i;
+}
+
+static void dx_cache_p_unpin(dx_cache *c, uint32_t i)
+{
+    if (--c->entries_[i].pins == 0 && c->entries_[i].state == DX_CACHE_P_GONE) dx_cache_p_free_slot(c, i);
+}
+
+static void dx_cache_p_remove(dx_cache *c, uint32_t i)
+{
+    dx_cache_entry_ *e = &c->entries_[i];
+    uint32_t *at = &c->buckets_[e->hash & c->bucket_mask_];
+    while (*at != i) at = &c->entries_[*at].chain;
+    *at = e->chain;
+    c->entries_[e->older].newer = e->newer;
+    c->entries_[e->newer].older = e->older;
+    e->older = e->newer = i;
+    dx_cache_p_untag(c, i);
+    c->stats_.bytes -= dx_cache_p_size(e);
+    c->stats_.entries--;
+    c->stats_.removed++;
+    e->state = DX_CACHE_P_GONE;
+    e->dirty = true;
+    e->pins++;
+    dx_cache_p_unpin(c, i);
+}
+
+/* Where it belongs, as the one used last; its memory is there and its tags are. */
+static void dx_cache_p_enter(dx_cache *c, uint32_t i)
+{
+    dx_cache_entry_ *e = &c->entries_[i];
+    uint32_t *at = &c->buckets_[e->hash & c->bucket_mask_];
+    e->chain = *at;
+    *at = i;
+    e->older = e->newer = i;
+    dx_cache_p_use(c, i);
+    e->state = DX_CACHE_P_LIVE;
+    c->stats_.bytes += dx_cache_p_size(e);
+    c->stats_.entries++;
+}
+
+/* Take back one invalid entry: of an invalidated tag, or of before everything was invalidated. */
+static bool dx_cache_p_bury(dx_cache *c)
+{
+    uint32_t dead = c->links_[dx_cache_p_dead(c)].next, oldest = c->entries_[c->slots_].newer;
+    if (dead != dx_cache_p_dead(c)) dx_cache_p_remove(c, dead / c->desc_.entry_tags_max);
+    else if (oldest != c->slots_ && c->entries_[oldest].epoch < c->all_epoch_) dx_cache_p_remove(c, oldest);
+    else return false;
+    return true;
+}
+
+static bool dx_cache_p_evict(dx_cache *c)
+{
+    uint32_t oldest = c->entries_[c->slots_].newer;
+    if (oldest == c->slots_) return false;
+    dx_cache_p_remove(c, oldest);
+    c->stats_.removed--;
+    c->stats_.evicted++;
+    return true;
+}
+
+static void dx_cache_p_show(dx_cache *c, uint32_t i, dx_cache_view *view)
+{
+    dx_cache_entry_ *e = &c->entries_[i];
+    view->hash = e->block + 64;
+    view->key = e->block + DX_CACHE_P_HEAD;
+    view->key_size = e->key_size;
+    view->value = e->block + e->value_at;
+    view->value_size = (size_t)e->value_size;
+    view->time_ms = e->time_ms;
+    view->expires_ms = e->expires_ms;
+    view->hits = e->hits;
+    view->entry_ = i + 1;
+    e->pins++;
+}
+
+/* Is more in use than that, with what is on its way in, but without what it replaces? */
+static bool dx_cache_p_over(const dx_cache *c, uint32_t old, uint64_t bytes, uint64_t entries)
+{
+    bool replaces = old != DX_CACHE_P_NONE;
+    return c->stats_.bytes + c->reserved_bytes_ - (replaces ? dx_cache_p_size(&c->entries_[old]) : 0) > bytes ||
+           c->stats_.entries + c->reserved_entries_ - replaces > entries;
+}
+
+/* Room for an answer; others may get the lock meanwhile. */
+static int dx_cache_p_reserve(dx_cache *c, uint64_t hash, const dx_cache_item *item, uint64_t block_size,
+                              uint32_t *slot)
+{
+    uint64_t bytes = c->desc_.bytes_max, entries = c->desc_.entries_max;
+    unsigned steps;
+    uint8_t *block = NULL;
+    bool evicting = false;
+    for (steps = 1;; steps++) {
+        uint32_t old = dx_cache_p_find(c, hash, item->key, item->key_size);
+        if (dx_cache_p_over(c, old, bytes, entries)) {
+            if (!dx_cache_p_bury(c)) {
+                if (!evicting) {
+                    if (dx_cache_p_over(c, old, bytes, UINT64_MAX)) bytes = bytes * 4 / 5;
+                    if (dx_cache_p_over(c, old, UINT64_MAX, entries)) entries = entries * 4 / 5;
+                    evicting = true;
+                } else if (!dx_cache_p_evict(c)) {
+                    if (dx_cache_p_over(c, old, c->desc_.bytes_max, c->desc_.entries_max)) return DX_CACHE_EAGAIN;
+                    bytes = entries = UINT64_MAX;
+                }
+            }
+        } else if (c->free_slot_ != DX_CACHE_P_NONE && (block = dx_cache_p_alloc(c, block_size)) != NULL) {
+            break;
+        } else if (!dx_cache_p_bury(c) && !dx_cache_p_evict(c)) {
+            return DX_CACHE_ENOMEM;
+        }
+        if (steps % DX_CACHE_P_BATCH == 0) {
+            dx_cache_p_unlock(c);
+            dx_cache_p_lock(c);
+        }
+    }
+    *slot = c->free_slot_;
+    c->free_slot_ = c->entries_[*slot].chain;
+    c->entries_[*slot].block = block;
+    c->entries_[*slot].state = DX_CACHE_P_BUSY;
+    return DX_CACHE_OK;
+}
+
+/* >>flights: computations ---------------------------------------------- */
+static dx_cache_flight_ *dx_cache_p_flight(dx_cache *c, const dx_cache_ticket *t)
+{
+    dx_cache_flight_ *f = t->flight_ < c->desc_.flights_max ? &c->flights_[t->flight_] : NULL;
+    return f && t->id_ && f->id == t->id_ ? f : NULL;
+}
+
+static dx_cache_flight_ *dx_cache_p_flight_of(dx_cache *c, uint64_t hash, const void *key, size_t size)
+{
+    dx_cache_flight_ *f = c->flights_, *end = f + c->desc_.flights_max;
+    for (; f < end; f++) {
+        if (f->running && f->hash == hash && f->key_size == size && DX_CACHE_MEMCMP(f->key, key, size) == 0) return f;
+    }
+    return NULL;
+}
+
+static void dx_cache_p_land(dx_cache *c, dx_cache_flight_ *f, int error)
+{
+    dx_cache_p_free(c, f->key);
+    f->key = NULL;
+    f->running = false;
+    f->error = error;
+}
+
+/* From now on the holder of this ticket computes; who did it before, comes too late. */
+static void dx_cache_p_depart(dx_cache *c, dx_cache_flight_ *f, uint64_t now_ms, dx_cache_ticket *ticket)
+{
+    f->id = ++c->sequence_;
+    f->epoch = c->epoch_;
+    f->deadline_ms = now_ms > UINT64_MAX - c->desc_.flight_ms ? UINT64_MAX : now_ms + c->desc_.flight_ms;
+    f->running = true;
+    f->doomed = false;
+    ticket->id_ = f->id;
+    ticket->flight_ = (uint32_t)(f - c->flights_);
+}
+
+static int dx_cache_p_board(dx_cache *c, uint64_t hash, const void *key, size_t size, uint64_t now_ms,
+                            dx_cache_ticket *ticket)
+{
+    dx_cache_flight_ *f = NULL;
+    uint8_t *copy;
+    uint32_t i;
+    for (i = 0; i < c->desc_.flights_max && !f; i++) {
+        dx_cache_flight_ *one = &c->flights_[c->flight_hand_++ % c->desc_.flights_max];
+        if (!one->running || now_ms >= one->deadline_ms) f = one;
+    }
+    if (!f) return DX_CACHE_EAGAIN;
+    if (f->running) dx_cache_p_land(c, f, DX_CACHE_OK);
+    while ((copy = dx_cache_p_alloc(c, size)) == NULL) {
+        if (!dx_cache_p_bury(c) && !dx_cache_p_evict(c)) return DX_CACHE_ENOMEM;
+    }
+    DX_CACHE_MEMCPY(copy, key, size);
+    f->key = copy;
+    f->key_size = (uint32_t)size;
+    f->hash = hash;
+    dx_cache_p_depart(c, f, now_ms, ticket);
+    return DX_CACHE_COMPUTE;
+}
+
+/* OK, ESTALE, ENOTFOUND; the view is filled with the first two. */
+static int dx_cache_p_look(dx_cache *c, uint64_t hash, const void *key, size_t size, uint64_t now_ms,
+                           dx_cache_view *view)
+{
+    uint32_t i = dx_cache_p_find(c, hash, key, size);
+    bool fresh = i != DX_CACHE_P_NONE && now_ms < c->entries_[i].expires_ms;
+    if (i != DX_CACHE_P_NONE && dx_cache_p_valid(c, i)) {
+        if (fresh || !c->desc_.drop_expired) {
+            dx_cache_p_use(c, i);
+            c->entries_[i].hits++;
+            if (fresh) c->stats_.hits++;
+            else c->stats_.stale++;
+            dx_cache_p_show(c, i, view);
+            return fresh ? DX_CACHE_OK : DX_CACHE_ESTALE;
+        }
+        dx_cache_p_remove(c, i);
+    }
+    c->stats_.misses++;
+    return DX_CACHE_ENOTFOUND;
+}
+
+static bool dx_cache_p_key_ok(const void *key, size_t size) { return key && size > 0 && size <= 65535; }
+
+DX_CACHE_API int dx_cache_get(dx_cache *c, const void *key, size_t key_size, uint64_t now_ms,
+                              dx_cache_view *view)
+{
+    uint64_t hash;
+    int result;
+    if (!c || !view || !dx_cache_p_key_ok(key, key_size)) return DX_CACHE_EINVAL;
+    DX_CACHE_MEMSET(view, 0, sizeof *view);
+    hash = dx_cache_p_hash(c, key, key_size);
+    dx_cache_p_lock(c);
+    result = dx_cache_p_look(c, hash, key, key_size, now_ms, view);
+    dx_cache_p_unlock(c);
+    return result;
+}
+
+DX_CACHE_API int dx_cache_poll(dx_cache *c, const void *key, size_t key_size, uint64_t now_ms,
+                               dx_cache_view *view, dx_cache_ticket *ticket)
+{
+    dx_cache_flight_ *f;
+    uint64_t hash;
+    int result;
+    if (!c || !view || !ticket || !dx_cache_p_key_ok(key, key_size)) return DX_CACHE_EINVAL;
+    DX_CACHE_MEMSET(view, 0, sizeof *view);
+    hash = dx_cache_p_hash(c, key, key_size);
+    dx_cache_p_lock(c);
+    f = dx_cache_p_flight(c, ticket);
+    if (f && !f->running && f->error) {
+        result = f->error;
+    } else {
+        result = dx_cache_p_look(c, hash, key, key_size, now_ms, view);
+        if (result != DX_CACHE_OK) {
+            f = dx_cache_p_flight_of(c, hash, key, key_size);
+            if (!f) {
+                result = dx_cache_p_board(c, hash, key, key_size, now_ms, ticket);
+            } else if (now_ms >= f->deadline_ms || f->doomed || f->epoch < c->all_epoch_) {
+                dx_cache_p_depart(c, f, now_ms, ticket);
+                result = DX_CACHE_COMPUTE;
+            } else {
+                ticket->id_ = f->id;
+                ticket->flight_ = (uint32_t)(f - c->flights_);
+                if (result == DX_CACHE_ENOTFOUND) c->stats_.misses--; /* that of who computes counts */
+                result = DX_CACHE_WAIT;
+            }
+        }
+    }
+    dx_cache_p_unlock(c);
+    return result;
+}
+
+DX_CACHE_API int dx_cache_begin(dx_cache *c, const void *key, size_t key_size, uint64_t now_ms,
+                                dx_cache_view *view, dx_cache_ticket *ticket)
+{
+    if (ticket) ticket->id_ = 0;
+    return dx_cache_poll(c, key, key_size, now_ms, view, ticket);
+}
+
+/* End a computation, if it is still this ticket's, and let go of the lock. */
+static int dx_cache_p_end(dx_cache *c, const dx_cache_ticket *ticket, int result, int told)
+{
+    dx_cache_flight_ *f = dx_cache_p_flight(c, ticket);
+    bool ended = f && f->running;
+    if (ended) dx_cache_p_land(c, f, told);
+    if (result == DX_CACHE_EOUTDATED) c->stats_.outdated++;
+    dx_cache_p_unlock(c);
+    if (ended && c->desc_.wake) c->desc_.wake(c->desc_.user);
+    return result;
+}
+
+/* The computation of this ticket, if its answer may be stored. */
+static dx_cache_flight_ *dx_cache_p_current(dx_cache *c, const dx_cache_ticket *ticket)
+{
+    dx_cache_flight_ *f = dx_cache_p_flight(c, ticket);
+    return f && f->running && !f->doomed && f->epoch >= c->floor_ ? f : NULL;
+}
+
+/* Was one of its tags invalidated since its computation began? */
+static bool dx_cache_p_overtaken(const dx_cache *c, const dx_cache_item *item, uint64_t epoch)
+{
+    uint64_t hash;
+    uint32_t i, tag;
+    for (i = 0; i < item->tag_count; i++) {
+        tag = dx_cache_p_find_tag(c, item->tags[i].data, item->tags[i].size, &hash);
+        if (tag != DX_CACHE_P_NONE && c->tags_[tag].epoch > epoch) return true;
+    }
+    return false;
+}
+
+static uint64_t dx_cache_p_expiry(const dx_cache *c, uint64_t now_ms, uint64_t ttl_ms)
+{
+    uint64_t ttl = ttl_ms ? ttl_ms : c->desc_.ttl_ms;
+    return ttl > UINT64_MAX - now_ms ? UINT64_MAX : now_ms + ttl;
+}
+
+/* Bytes of the list of tags in a record; SIZE_MAX: a tag is not allowed. */
+static size_t dx_cache_p_tags_size(const dx_cache *c, const dx_cache_item *item)
+{
+    size_t size = 0;
+    uint32_t i;
+    if (item->tag_count > c->desc_.entry_tags_max || (item->tag_count && !item->tags)) return SIZE_MAX;
+    for (i = 0; i < item->tag_count; i++) {
+        if (!item->tags[i].data || item->tags[i].size == 0 || item->tags[i].size > DX_CACHE_TAG_MAX) return SIZE_MAX;
+        size += 1 + item->tags[i].size;
+    }
+    return size;
+}
+
+/* Fill a slot that nobody else sees, without the lock. */
+static void dx_cache_p_fill(dx_cache *c, uint32_t slot, const dx_cache_item *item, size_t tags_size)
+{
+    dx_cache_entry_ *e = &c->entries_[slot];
+    uint8_t *p = e->block + DX_CACHE_P_HEAD;
+    uint32_t i;
+    DX_CACHE_MEMSET(e->block, 0, DX_CACHE_P_HEAD);
+    DX_CACHE_MEMCPY(p, item->key, item->key_size);
+    p += item->key_size;
+    for (i = 0; i < item->tag_count; i++, p += 1 + *p) {
+        *p = (uint8_t)item->tags[i].size;
+        DX_CACHE_MEMCPY(p + 1, item->tags[i].data, item->tags[i].size);
+    }
+    for (; (p - e->block) % 16; p++) *p = 0;
+    e->key_size = (uint32_t)item->key_size;
+    e->tags_size = (uint32_t)tags_size;
+    e->value_at = (uint32_t)(p - e->block);
+    e->value_size = item->value_size;
+    if (item->value_size) DX_CACHE_MEMCPY(p, item->value, item->value_size);
+    if (item->hash) DX_CACHE_MEMCPY(e->block + 64, item->hash, 32);
+    else c->desc_.hash(c->desc_.user, p, item->value_size, e->block + 64);
+}
+
+/* Under the lock again: the slot becomes the entry of its key, unless it was overtaken. */
+static int dx_cache_p_publish(dx_cache *c, const dx_cache_ticket *ticket, uint32_t slot)
+{
+    dx_cache_flight_ *f = dx_cache_p_current(c, ticket);
+    dx_cache_entry_ *e = &c->entries_[slot];
+    uint32_t old;
+    int error;
+    if (!f) return DX_CACHE_EOUTDATED;
+    e->epoch = f->epoch;
+    e->hash = f->hash;
+    error = dx_cache_p_add_tags(c, slot);
+    if (error == DX_CACHE_OK && (e->epoch < c->floor_ || !dx_cache_p_valid(c, slot))) error = DX_CACHE_EOUTDATED;
+    if (error != DX_CACHE_OK) {
+        dx_cache_p_untag(c, slot);
+        return error;
+    }
+    old = dx_cache_p_find(c, e->hash, e->block + DX_CACHE_P_HEAD, e->key_size);
+    if (old != DX_CACHE_P_NONE) dx_cache_p_remove(c, old);
+    e->sequence = ++c->sequence_;
+    e->hits = 0;
+    e->dirty = true;
+    dx_cache_p_enter(c, slot);
+    return DX_CACHE_OK;
+}
+
+/* The steps of a put, with the lock held at both ends. */
+static int dx_cache_p_store(dx_cache *c, dx_cache_ticket *ticket, const dx_cache_item *item, size_t tags_size,
+                            uint64_t now_ms, dx_cache_view *view)
+{
+    uint64_t hash = dx_cache_p_hash(c, item->key, item->key_size);
+    uint64_t size = (uint64_t)item->value_size + item->key_size + tags_size;
+    dx_cache_flight_ *f = dx_cache_p_flight(c, ticket);
+    uint32_t slot = DX_CACHE_P_NONE, i;
+    int error = DX_CACHE_OK;
+    if (ticket->id_ == 0) {
+        f = dx_cache_p_flight_of(c, hash, item->key, item->key_size);
+        if (f) dx_cache_p_depart(c, f, now_ms, ticket);
+        else error = dx_cache_p_board(c, hash, item->key, item->key_size, now_ms, ticket);
+    } else if (f && f->running && (f->hash != hash || f->key_size != item->key_size ||
+                                   DX_CACHE_MEMCMP(f->key, item->key, item->key_size) != 0)) {
+        return DX_CACHE_EINVAL;
+    }
+    if (error < 0) return error;
+    f = dx_cache_p_current(c, ticket);
+    if (!f || dx_cache_p_overtaken(c, item, f->epoch)) return DX_CACHE_EOUTDATED; /* nothing goes for it */
+    if (size > c->desc_.bytes_max) return DX_CACHE_ETOOBIG;
+    for (i = 0; i < DX_CACHE_P_BATCH / 4 && dx_cache_p_bury(c); i++) {}
+    c->reserved_bytes_ += size;
+    c->reserved_entries_++;
+    error = dx_cache_p_reserve(c, hash, item, DX_CACHE_P_HEAD + 16 + size, &slot);
+    if (error == DX_CACHE_OK) {
+        dx_cache_p_unlock(c);
+        dx_cache_p_fill(c, slot, item, tags_size);
+        dx_cache_p_lock(c);
+        c->entries_[slot].time_ms = now_ms;
+        c->entries_[slot].expires_ms = dx_cache_p_expiry(c, now_ms, item->ttl_ms);
+        error = dx_cache_p_publish(c, ticket, slot);
+        if (error != DX_CACHE_OK) dx_cache_p_free_slot(c, slot);
+    }
+    c->reserved_bytes_ -= size;
+    c->reserved_entries_--;
+    if (error != DX_CACHE_OK) return error;
+    c->stats_.puts++;
+    if (item->patch_size) c->stats_.patches++;
+    if (item->patch_size && item->patch_size < item->value_size) {
+        c->stats_.saved_bytes += item->value_size - item->patch_size;
+    }
+    if (view) dx_cache_p_show(c, slot, view);
+    return DX_CACHE_OK;
+}
+
+DX_CACHE_API int dx_cache_put(dx_cache *c, const dx_cache_ticket *ticket, const dx_cache_item *item,
+                              uint64_t now_ms, dx_cache_view *view)
+{
+    dx_cache_ticket own = {0, 0};
+    size_t tags_size;
+    int result;
+    if (view) DX_CACHE_MEMSET(view, 0, sizeof *view);
+    if (!c || !item || !dx_cache_p_key_ok(item->key, item->key_size) || (!item->value && item->value_size) ||
+        (tags_size = dx_cache_p_tags_size(c, item)) == SIZE_MAX) {
+        return DX_CACHE_EINVAL;
+    }
+    if (ticket && ticket->id_ == 0) return DX_CACHE_EINVAL;
+    if (ticket) own = *ticket;
+    dx_cache_p_lock(c);
+    result = dx_cache_p_store(c, &own, item, tags_size, now_ms, view);
+    if (result == DX_CACHE_EINVAL) {
+        dx_cache_p_unlock(c);
+        return result;
+    }
+    return dx_cache_p_end(c, &own, result, result == DX_CACHE_EOUTDATED ? DX_CACHE_OK : result);
+}
+
+DX_CACHE_API int dx_cache_renew(dx_cache *c, const dx_cache_ticket *ticket, const dx_cache_view *view,
+                                uint64_t now_ms, uint64_t ttl_ms)
+{
+    dx_cache_flight_ *f;
+    dx_cache_entry_ *e;
+    int result = DX_CACHE_ENOTFOUND;
+    if (!c || !ticket) return DX_CACHE_EINVAL;
+    dx_cache_p_lock(c);
+    f = dx_cache_p_current(c, ticket);
+    if (!f) {
+        result = DX_CACHE_EOUTDATED;
+    } else if (view && view->entry_) {
+        e = &c->entries_[view->entry_ - 1];
+        if (e->state == DX_CACHE_P_LIVE && e->hash == f->hash && dx_cache_p_valid(c, view->entry_ - 1)) {
+            e->time_ms = now_ms;
+            e->expires_ms = dx_cache_p_expiry(c, now_ms, ttl_ms);
+            e->epoch = f->epoch;
+            e->dirty = true;
+            c->stats_.renewals++;
+            c->stats_.saved_bytes += e->value_size;
+            result = DX_CACHE_OK;
+        }
+    }
+    return dx_cache_p_end(c, ticket, result, DX_CACHE_OK);
+}
+
+DX_CACHE_API int dx_cache_fail(dx_cache *c, const dx_cache_ticket *ticket, int error, uint64_t now_ms)
+{
+    (void)now_ms;
+    if (!c || !ticket || error >= 0) return DX_CACHE_EINVAL;
+    dx_cache_p_lock(c);
+    if (dx_cache_p_current(c, ticket)) c->stats_.failed++;
+    return dx_cache_p_end(c, ticket, DX_CACHE_OK, error);
+}
+
+DX_CACHE_API void dx_cache_release(dx_cache *c, dx_cache_view *view)
+{
+    if (!view->entry_) return;
+    dx_cache_p_lock(c);
+    dx_cache_p_unpin(c, view->entry_ - 1);
+    dx_cache_p_unlock(c);
+    DX_CACHE_MEMSET(view, 0, sizeof *view);
+}
+
+/* >>invalidation ------------------------------------------------------- */
+DX_CACHE_API void dx_cache_invalidate(dx_cache *c, const void *tag, size_t size)
+{
+    uint32_t i, head, dead, first, last;
+    if (!tag || size == 0 || size > DX_CACHE_TAG_MAX) return; /* no entry can have it */
+    dx_cache_p_lock(c);
+    i = dx_cache_p_tag(c, tag, size);
+    c->epoch_++;
+    if (i == DX_CACHE_P_NONE) {
+        c->floor_ = c->epoch_; /* no entry has it; an answer on its way may */
+    } else {
+        c->tags_[i].epoch = c->epoch_;
+        head = c->heads_ + i;
+        dead = dx_cache_p_dead(c);
+        first = c->links_[head].next;
+        last = c->links_[head].prev;
+        if (c->tags_[i].count == 0) { /* idle: it becomes the last to be forgotten */
+            dx_cache_p_unhang(c, head);
+            dx_cache_p_hang(c, head, dx_cache_p_idle(c));
+        } else if (first != head) { /* its ring goes over to the dead, whole */
+            c->links_[first].prev = c->links_[dead].prev;
+            c->links_[c->links_[dead].prev].next = first;
+            c->links_[last].next = dead;
+            c->links_[dead].prev = last;
+            c->links_[head].next = c->links_[head].prev = head;
+        }
+    }
+    dx_cache_p_unlock(c);
+}
+
+DX_CACHE_API void dx_cache_notify(dx_cache *c, const void *payload, size_t size)
+{
+    static const char *const ops[] = {":INSERT", ":UPDATE", ":DELETE", ":TRUNCATE"};
+    const char *text = (const char *)payload;
+    unsigned i;
+    for (i = 0; i < 4; i++) {
+        size_t n = i == 3 ? 9 : 7, k = 0;
+        while (size > n && k < n && (text[size - n + k] & (k ? 0x5f : 0x7f)) == ops[i][k]) k++;
+        if (k < n) continue;
+        size -= n;
+        break;
+    }
+    dx_cache_invalidate(c, payload, size);
+}
+
+DX_CACHE_API void dx_cache_invalidate_all(dx_cache *c)
+{
+    dx_cache_p_lock(c);
+    c->all_epoch_ = c->floor_ = ++c->epoch_;
+    dx_cache_p_unlock(c);
+}
+
+DX_CACHE_API int dx_cache_remove(dx_cache *c, const void *key, size_t key_size)
+{
+    dx_cache_flight_ *f;
+    uint64_t hash;
+    uint32_t i;
+    bool valid;
+    if (!c || !dx_cache_p_key_ok(key, key_size)) return DX_CACHE_EINVAL;
+    hash = dx_cache_p_hash(c, key, key_size);
+    dx_cache_p_lock(c);
+    f = dx_cache_p_flight_of(c, hash, key, key_size);
+    if (f) f->doomed = true;
+    i = dx_cache_p_find(c, hash, key, key_size);
+    valid = i != DX_CACHE_P_NONE && dx_cache_p_valid(c, i);
+    if (i != DX_CACHE_P_NONE) dx_cache_p_remove(c, i);
+    dx_cache_p_unlock(c);
+    return valid ? DX_CACHE_OK : DX_CACHE_ENOTFOUND;
+}
+
+DX_CACHE_API uint32_t dx_cache_sweep(dx_cache *c, uint32_t most)
+{
+    uint32_t done = 0;
+    dx_cache_p_lock(c);
+    while (done < most && dx_cache_p_bury(c)) {
+        if (++done % DX_CACHE_P_BATCH) continue;
+        dx_cache_p_unlock(c);
+        dx_cache_p_lock(c);
+    }
+    dx_cache_p_unlock(c);
+    return done;
+}
+
+DX_CACHE_API int dx_cache_next(dx_cache *c, uint32_t *cursor, dx_cache_view *view)
+{
+    int result = DX_CACHE_ENOTFOUND;
+    unsigned steps = 0;
+    DX_CACHE_MEMSET(view, 0, sizeof *view);
+    dx_cache_p_lock(c);
+    while (*cursor < c->slots_ && result != DX_CACHE_OK) {
+        uint32_t i = (*cursor)++;
+        if (c->entries_[i].state == DX_CACHE_P_LIVE && dx_cache_p_valid(c, i)) {
+            dx_cache_p_show(c, i, view);
+            result = DX_CACHE_OK;
+        } else if (++steps % DX_CACHE_P_BATCH == 0) {
+            dx_cache_p_unlock(c);
+            dx_cache_p_lock(c);
+        }
+    }
+    dx_cache_p_unlock(c);
+    return result;
+}
+
+DX_CACHE_API void dx_cache_get_stats(dx_cache *c, dx_cache_stats *out)
+{
+    dx_cache_p_lock(c);
+    *out = c->stats_;
+    dx_cache_p_unlock(c);
+}
+
+/* >>etag ---------------------------------------------------------------- */
+DX_CACHE_API void dx_cache_etag(const dx_cache_view *view, char out[67])
+{
+    static const char digits[] = "0123456789abcdef";
+    unsigned i;
+    out[0] = out[65] = '"';
+    out[66] = 0;
+    for (i = 0; i < 64; i++) out[1 + i] = digits[view->hash[i / 2] >> (i % 2 ? 0 : 4) & 15];
+}
+
+DX_CACHE_API bool dx_cache_etag_matches(const dx_cache_view *view, const char *field, size_t size)
+{
+    char tag[67];
+    size_t i = 0, end;
+    if (!view->entry_) return false;
+    dx_cache_etag(view, tag);
+    while (i < size) {
+        if (field[i] == ' ' || field[i] == '\t' || field[i] == ',') {
+            i++;
+            continue;
+        }
+        if (field[i] == '*') return true;
+        if (size - i > 2 && field[i] == 'W' && field[i + 1] == '/') i += 2;
+        if (field[i] != '"') return false; /* not a list of entity tags */
+        for (end = i + 1; end < size && field[end] != '"'; end++) {}
+        if (end == size) return false;
+        if (end + 1 - i == 66 && DX_CACHE_MEMCMP(field + i, tag, 66) == 0) return true;
+        i = end + 1;
+    }
+    return false;
+}
+
+DX_CACHE_API int dx_cache_key_add(void *key, size_t capacity, size_t *key_size, const void *part, size_t size)
+{
+    uint8_t *p = (uint8_t *)key + *key_size;
+    if (capacity < *key_size || capacity - *key_size < 4 || size > capacity - *key_size - 4) return DX_CACHE_ENOSPACE;
+    dx_cache_p_store32(p, (uint32_t)size);
+    if (size) DX_CACHE_MEMCPY(p + 4, part, size);
+    *key_size += 4 + size;
+    return DX_CACHE_OK;
+}
+
+/* >>memory ------------------------------------------------------------- */
+static void dx_cache_p_default_hash(void *user, const void *data, size_t size, uint8_t out[32])
+{
+    dx_cas_id id;
+    (void)user;
+    dx_cas_hash(data, size, &id);
+    DX_CACHE_MEMCPY(out, id.bytes, 32);
+}
+
+static size_t dx_cache_p_length(const char *text)
+{
+    size_t n = 0;
+    while (n <= DX_CACHE_NAME_MAX && text[n]) n++;
+    return n;
+}
+
+static bool dx_cache_p_defaults(dx_cache_desc *d)
+{
+    if (!d->bytes_max) d->bytes_max = 50u << 20;
+    if (!d->entries_max) d->entries_max = 100;
+    if (!d->ttl_ms) d->ttl_ms = 7 * (uint64_t)86400000;
+    if (!d->tags_max) d->tags_max = 1024;
+    if (!d->entry_tags_max) d->entry_tags_max = 8;
+    if (!d->flights_max) d->flights_max = 64;
+    if (!d->flight_ms) d->flight_ms = 30000;
+    if (!d->held_max) d->held_max = 64;
+    if (!d->name) d->name = "cache";
+    if (!d->hash) d->hash = dx_cache_p_default_hash;
+    return d->bytes_max <= (uint64_t)1 << 33 && d->entries_max <= 1u << 26 && d->tags_max <= 1u << 20 &&
+           d->entry_tags_max <= DX_CACHE_TAGS_MAX && d->flights_max <= 1u << 16 && d->held_max <= 1u << 20 &&
+           dx_cache_p_length(d->name) <= DX_CACHE_NAME_MAX && !d->lock == !d->unlock;
+}
+
+static uint32_t dx_cache_p_power_of_two(uint32_t n)
+{
+    uint32_t p = 1;
+    while (p < n) p *= 2;
+    return p;
+}
+
+/* Where the tables stand in the memory; the arena is behind them. base NULL: only their size. */
+static uint64_t dx_cache_p_tables(dx_cache *c, const dx_cache_desc *d, uint8_t *base)
+{
+    uint32_t slots = d->entries_max + d->held_max, heads = slots * d->entry_tags_max;
+    uint32_t buckets = dx_cache_p_power_of_two(slots), tag_buckets = dx_cache_p_power_of_two(d->tags_max);
+    uint64_t at = 0;
+#define DX_CACHE_P_TABLE(field, type, count)                                                       \
+    if (base) c->field = (type *)(void *)(base + (size_t)at);                                      \
+    at += ((uint64_t)(count) * sizeof(type) + 63) / 64 * 64
+    DX_CACHE_P_TABLE(entries_, dx_cache_entry_, (uint64_t)slots + 1);
+    DX_CACHE_P_TABLE(links_, dx_cache_link_, (uint64_t)heads + d->tags_max + 2);
+    DX_CACHE_P_TABLE(tags_, dx_cache_tag_, d->tags_max);
+    DX_CACHE_P_TABLE(flights_, dx_cache_flight_, d->flights_max);
+    DX_CACHE_P_TABLE(buckets_, uint32_t, buckets);
+    DX_CACHE_P_TABLE(tag_buckets_, uint32_t, tag_buckets);
+    DX_CACHE_P_TABLE(arena_, dx_cache_unit_, 0);
+#undef DX_CACHE_P_TABLE
+    if (base) {
+        c->slots_ = slots;
+        c->heads_ = heads;
+        c->bucket_mask_ = buckets - 1;
+        c->tag_mask_ = tag_buckets - 1;
+    }
+    return at;
+}
+
+DX_CACHE_API size_t dx_cache_memory_size(const dx_cache_desc *desc)
+{
+    dx_cache_desc d = *desc;
+    uint64_t size;
+    if (!dx_cache_p_defaults(&d)) return 0;
+    /* An eighth for what fits nowhere, and for each entry its record's header, padding and class. */
+    size = 128 + dx_cache_p_tables(NULL, &d, NULL) + d.bytes_max + d.bytes_max / 8 + 65536 +
+           ((uint64_t)d.entries_max + d.held_max) * (DX_CACHE_P_HEAD + 64) + (uint64_t)d.flights_max * 64 +
+           (uint64_t)d.tags_max * 144;
+    return size > SIZE_MAX ? 0 : (size_t)size;
+}
+
+static void dx_cache_p_start(dx_cache *c)
+{
+    uint32_t i, j;
+    for (i = 0; i <= c->slots_; i++) {
+        c->entries_[i].older = c->entries_[i].newer = i;
+        c->entries_[i].chain = i + 1 < c->slots_ ? i + 1 : DX_CACHE_P_NONE;
+    }
+    for (i = 0; i < c->heads_ + c->desc_.tags_max + 2; i++) c->links_[i].prev = c->links_[i].next = i;
+    for (i = 0; i < c->desc_.tags_max; i++) dx_cache_p_hang(c, c->heads_ + i, dx_cache_p_idle(c));
+    for (i = 0; i <= c->bucket_mask_; i++) c->buckets_[i] = DX_CACHE_P_NONE;
+    for (i = 0; i <= c->tag_mask_; i++) c->tag_buckets_[i] = DX_CACHE_P_NONE;
+    for (i = 0; i < DX_CACHE_CLASSES_; i++) {
+        for (j = 0; j < 16; j++) c->free_[i][j] = DX_CACHE_P_NONE;
+    }
+}
+
+DX_CACHE_API int dx_cache_init(dx_cache *c, const dx_cache_desc *desc)
+{
+    uint64_t tables, size;
+    uint8_t *base;
+    if (!c || !desc || !desc->memory) return DX_CACHE_EINVAL;
+    DX_CACHE_MEMSET(c, 0, sizeof *c);
+    c->desc_ = *desc;
+    if (!dx_cache_p_defaults(&c->desc_)) return DX_CACHE_EINVAL;
+    base = (uint8_t *)desc->memory + (64 - (uintptr_t)desc->memory % 64) % 64;
+    tables = dx_cache_p_tables(NULL, &c->desc_, NULL);
+    size = desc->memory_size;
+    if (size < 64 || size - 64 < tables || size - 64 - tables < 4096) return DX_CACHE_ENOMEM;
+    size = (size - 64 - tables) / sizeof *c->arena_;
+    if (size > (1u << 30) - 1) size = (1u << 30) - 1; /* 16 GiB */
+    DX_CACHE_MEMSET(base, 0, (size_t)tables);
+    (void)dx_cache_p_tables(c, &c->desc_, base);
+    dx_cache_p_start(c);
+    c->arena_[0].before = c->arena_[size - 1].before = 0;
+    c->arena_[size - 1].units = 0;
+    dx_cache_p_shape(c, 0, (uint32_t)size - 1);
+    dx_cache_p_list(c, 0);
+    return DX_CACHE_OK;
+}
+
+/* >>store ---------------------------------------------------------------
+   Each slot has a name in the store, NAME/number; NAME/epochs is the rest. */
+enum { DX_CACHE_P_STATE_HEAD = 48, DX_CACHE_P_SLOT_NAME = DX_CACHE_NAME_MAX + 16 };
+
+static void dx_cache_p_name(const dx_cache *c, uint32_t slot, char *out)
+{
+    size_t n = dx_cache_p_length(c->desc_.name), digits = 1;
+    uint32_t v;
+    DX_CACHE_MEMCPY(out, c->desc_.name, n);
+    out[n++] = '/';
+    if (slot == DX_CACHE_P_NONE) {
+        DX_CACHE_MEMCPY(out + n, "epochs", 7);
+        return;
+    }
+    for (v = slot; v >= 10; v /= 10) digits++;
+    out[n + digits] = 0;
+    for (v = slot; digits > 0; v /= 10) out[n + --digits] = (char)('0' + v % 10);
+}
+
+/* The number of the slot with this name; NONE: it is no name of a slot. */
+static uint32_t dx_cache_p_number(const dx_cache *c, const char *name)
+{
+    size_t n = dx_cache_p_length(c->desc_.name);
+    char same[DX_CACHE_P_SLOT_NAME];
+    uint64_t v = 0;
+    const char *p;
+    if (DX_CACHE_MEMCMP(name, c->desc_.name, n) != 0 || name[n] != '/') return DX_CACHE_P_NONE;
+    for (p = name + n + 1; *p >= '0' && *p <= '9' && v < UINT32_MAX; p++) v = v * 10 + (uint64_t)(*p - '0');
+    if (v >= UINT32_MAX) return DX_CACHE_P_NONE;
+    dx_cache_p_name(c, (uint32_t)v, same);
+    for (n = 0; same[n] && same[n] == name[n]; n++) {}
+    return same[n] == name[n] ? (uint32_t)v : DX_CACHE_P_NONE;
+}
+
+static int dx_cache_p_write(dx_cache *c, dx_cas_store *store, uint32_t slot, const uint8_t *data, size_t size,
+                            uint64_t time_ms)
+{
+    dx_cas_ref ref;
+    uint64_t version;
+    int error;
+    DX_CACHE_MEMSET(&ref, 0, sizeof ref);
+    dx_cache_p_name(c, slot, ref.name);
+    error = dx_cas_put(store, data, size, &ref.root);
+    if (error != DX_CAS_OK) return error;
+    ref.content = ref.root;
+    ref.size = size;
+    ref.time_ns = time_ms > UINT64_MAX / 1000000 ? UINT64_MAX : time_ms * 1000000;
+    error = dx_cas_ref_set(store, &ref, DX_CAS_ANY_VERSION, &version);
+    return error == DX_CAS_OK && version > 1 ? dx_cas_ref_trim(store, ref.name, version) : error;
+}
+
+static int dx_cache_p_forget(dx_cache *c, dx_cas_store *store, uint32_t slot)
+{
+    char name[DX_CACHE_P_SLOT_NAME];
+    int error;
+    dx_cache_p_name(c, slot, name);
+    error = dx_cas_ref_delete(store, name, DX_CAS_ANY_VERSION);
+    return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
+}
+
+static void dx_cache_p_encode(const dx_cache_entry_ *e)
+{
+    uint8_t *p = e->block;
+    DX_CACHE_MEMCPY(p, "DXCE\1\0", 6);
+    p[6] = e->tag_count;
+    dx_cache_p_store32(p + 8, e->key_size);
+    dx_cache_p_store32(p + 12, e->tags_size);
+    dx_cache_p_store64(p + 16, e->value_size);
+    dx_cache_p_store64(p + 24, e->time_ms);
+    dx_cache_p_store64(p + 32, e->expires_ms);
+    dx_cache_p_store64(p + 40, e->epoch);
+    dx_cache_p_store64(p + 48, e->sequence);
+    dx_cache_p_store64(p + 56, e->hits);
+}
+
+/* What one slot changed; the lock is held at both ends. */
+static int dx_cache_p_save_slot(dx_cache *c, dx_cas_store *store, uint32_t i)
+{
+    dx_cache_entry_ *e = &c->entries_[i];
+    bool keep = e->state == DX_CACHE_P_LIVE && dx_cache_p_valid(c, i), had = e->saved;
+    uint64_t size = 0, time_ms = e->time_ms;
+    const uint8_t *block = e->block;
+    int error = DX_CAS_OK;
+    if (keep ? !e->dirty : !had) return DX_CAS_OK;
+    e->dirty = false;
+    e->saved = keep;
+    if (keep) {
+        e->pins++;
+        size = e->value_at + e->value_size;
+        dx_cache_p_encode(e);
+    }
+    dx_cache_p_unlock(c);
+    if (keep) {
+        error = dx_cache_p_write(c, store, i, block, (size_t)size, time_ms);
+        if (error == DX_CAS_ETOOBIG) error = had ? dx_cache_p_forget(c, store, i) : DX_CAS_OK;
+    } else {
+        error = dx_cache_p_forget(c, store, i);
+    }
+    dx_cache_p_lock(c);
+    if (keep) dx_cache_p_unpin(c, i);
+    return error;
+}
+
+/* The epochs of all tags. They are read after the entries: no entry is saved without the invalidations before it. */
+static int dx_cache_p_save_epochs(dx_cache *c, dx_cas_store *store)
+{
+    uint64_t room = DX_CACHE_P_STATE_HEAD + (uint64_t)c->desc_.tags_max * (9 + DX_CACHE_TAG_MAX);
+    uint8_t *block, *p;
+    uint32_t i, count = 0;
+    int error;
+    while ((block = dx_cache_p_alloc(c, room)) == NULL) {
+        if (!dx_cache_p_bury(c) && !dx_cache_p_evict(c)) return DX_CACHE_ENOMEM;
+    }
+    p = block + DX_CACHE_P_STATE_HEAD;
+    for (i = 0; i < c->desc_.tags_max; i++) {
+        const dx_cache_tag_ *t = &c->tags_[i];
+        if (t->epoch) {
+            dx_cache_p_store64(p, t->epoch);
+            p[8] = (uint8_t)t->size;
+            DX_CACHE_MEMCPY(p + 9, t->name, t->size);
+            p += 9 + t->size;
+            count++;
+        }
+        if (i % DX_CACHE_P_BATCH) continue;
+        dx_cache_p_unlock(c);
+        dx_cache_p_lock(c);
+    }
+    DX_CACHE_MEMCPY(block, "DXCS\1\0\0", 8);
+    dx_cache_p_store32(block + 8, count);
+    dx_cache_p_store32(block + 12, 0);
+    dx_cache_p_store64(block + 16, c->epoch_);
+    dx_cache_p_store64(block + 24, c->floor_);
+    dx_cache_p_store64(block + 32, c->all_epoch_);
+    dx_cache_p_store64(block + 40, c->sequence_);
+    dx_cache_p_unlock(c);
+    error = dx_cache_p_write(c, store, DX_CACHE_P_NONE, block, (size_t)(p - block), 0);
+    dx_cache_p_lock(c);
+    dx_cache_p_free(c, block);
+    return error;
+}
+
+/* Names of slots that only a larger cache has. */
+static int dx_cache_p_forget_foreign(dx_cache *c, dx_cas_store *store)
+{
+    uint32_t found[32], count, i;
+    int error = DX_CAS_OK;
+    do {
+        dx_cas_ref ref;
+        uint64_t cursor = 0;
+        count = 0;
+        while (count < 32 && (error = dx_cas_ref_next(store, &cursor, &ref)) == DX_CAS_OK) {
+            i = dx_cache_p_number(c, ref.name);
+            if (i != DX_CACHE_P_NONE && i >= c->slots_) found[count++] = i;
+        }
+        if (count < 32 && error != DX_CAS_ENOTFOUND) return error;
+        error = DX_CAS_OK;
+        for (i = 0; error == DX_CAS_OK && i < count; i++) error = dx_cache_p_forget(c, store, found[i]);
+    } while (error == DX_CAS_OK && count == 32);
+    return error;
+}
+
+DX_CACHE_API int dx_cache_save(dx_cache *c, dx_cas_store *store)
+{
+    uint32_t i;
+    int error = DX_CAS_OK;
+    if (!c || !store) return DX_CACHE_EINVAL;
+    if (c->foreign_) error = dx_cache_p_forget_foreign(c, store);
+    dx_cache_p_lock(c);
+    for (i = 0; error == DX_CAS_OK && i < c->slots_; i++) {
+        error = dx_cache_p_save_slot(c, store, i);
+        if (i % DX_CACHE_P_BATCH) continue;
+        dx_cache_p_unlock(c);
+        dx_cache_p_lock(c);
+    }
+    if (error == DX_CAS_OK) error = dx_cache_p_save_epochs(c, store);
+    dx_cache_p_unlock(c);
+    if (error == DX_CAS_OK) error = dx_cas_commit(store);
+    if (error == DX_CAS_OK) {
+        c->foreign_ = false;
+        return DX_CAS_OK;
+    }
+    dx_cache_p_lock(c); /* nobody knows what is in the store: write all of it the next time */
+    for (i = 0; i < c->slots_; i++) {
+        c->entries_[i].saved = c->entries_[i].dirty = true;
+        if (i % DX_CACHE_P_BATCH) continue;
+        dx_cache_p_unlock(c);
+        dx_cache_p_lock(c);
+    }
+    dx_cache_p_unlock(c);
+    return error;
+}
+
+/* Is this a record, whole? Takes its fields over. */
+static bool dx_cache_p_decode(const dx_cache *c, dx_cache_entry_ *e, uint64_t size)
+{
+    const uint8_t *p = e->block, *tag, *end;
+    uint8_t hash[32];
+    uint32_t tags = 0;
+    uint64_t at;
+    if (size < DX_CACHE_P_HEAD || DX_CACHE_MEMCMP(p, "DXCE\1\0", 6) != 0 || p[7] != 0) return false;
+    e->key_size = dx_cache_p_load32(p + 8);
+    e->tags_size = dx_cache_p_load32(p + 12);
+    e->value_size = dx_cache_p_load64(p + 16);
+    e->time_ms = dx_cache_p_load64(p + 24);
+    e->expires_ms = dx_cache_p_load64(p + 32);
+    e->epoch = dx_cache_p_load64(p + 40);
+    e->sequence = dx_cache_p_load64(p + 48);
+    e->hits = dx_cache_p_load64(p + 56);
+    if (e->key_size == 0 || e->key_size > 65535 || e->tags_size > DX_CACHE_TAGS_MAX * (1 + DX_CACHE_TAG_MAX)) return false;
+    at = ((uint64_t)DX_CACHE_P_HEAD + e->key_size + e->tags_size + 15) / 16 * 16;
+    e->value_at = (uint32_t)at;
+    if (at > size || e->value_size != size - at) return false;
+    tag = p + DX_CACHE_P_HEAD + e->key_size;
+    for (end = tag + e->tags_size; tag < end; tag += 1 + *tag, tags++) {
+        if (*tag == 0 || *tag > DX_CACHE_TAG_MAX || *tag >= end - tag) return false;
+    }
+    if (tags != p[6] || tags > c->desc_.entry_tags_max) return false;
+    for (; end < p + at; end++) {
+        if (*end) return false;
+    }
+    c->desc_.hash(c->desc_.user, p + at, (size_t)e->value_size, hash);
+    return DX_CACHE_MEMCMP(hash, p + 64, 32) == 0 && e->epoch <= c->epoch_ && e->sequence <= c->sequence_;
+}
+
+/* Read an object whole into a new block. OK with NULL: there is no room for it. */
+static int dx_cache_p_read(dx_cache *c, dx_cas_store *store, const dx_cas_id *root, uint8_t **block, uint64_t *size)
+{
+    size_t got = 0;
+    int error = dx_cas_object_size(store, root, size);
+    *block = NULL;
+    if (error != DX_CAS_OK || *size > (uint64_t)1 << 34) return error;
+    *block = dx_cache_p_alloc(c, *size);
+    if (!*block) return DX_CAS_OK;
+    error = dx_cas_get(store, root, *block, (size_t)*size, &got);
+    if (error == DX_CAS_OK) return DX_CAS_OK;
+    dx_cache_p_free(c, *block);
+    *block = NULL;
+    return error;
+}
+
+/* The slot that has this number becomes an entry, if there is room and what the name says is right. */
+static int dx_cache_p_load_slot(dx_cache *c, dx_cas_store *store, const dx_cas_ref *ref, uint32_t i)
+{
+    dx_cache_entry_ *e = &c->entries_[i];
+    uint64_t size = 0;
+    uint32_t same = DX_CACHE_P_NONE;
+    int error = dx_cache_p_read(c, store, &ref->root, &e->block, &size);
+    bool good = error == DX_CAS_OK && e->block && dx_cache_p_decode(c, e, size);
+    if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT && error != DX_CAS_ENOTFOUND) return error;
+    if (!good && (e->block || error != DX_CAS_OK)) c->stats_.damaged++;
+    e->saved = true;
+    e->dirty = !good;
+    if (good) {
+        const uint8_t *key = e->block + DX_CACHE_P_HEAD;
+        uint64_t floor = c->floor_;
+        e->hash = dx_cache_p_hash(c, key, e->key_size);
+        same = dx_cache_p_find(c, e->hash, key, e->key_size);
+        good = dx_cache_p_add_tags(c, i) == DX_CACHE_OK;
+        if (c->floor_ > floor) c->all_epoch_ = c->floor_; /* a tag took the place of one that older entries may have */
+        good = good && dx_cache_p_valid(c, i) && c->stats_.entries < c->desc_.entries_max &&
+               dx_cache_p_size(e) <= c->desc_.bytes_max - c->stats_.bytes &&
+               (same == DX_CACHE_P_NONE || c->entries_[same].sequence < e->sequence);
+    }
+    if (good) {
+        if (same != DX_CACHE_P_NONE) dx_cache_p_remove(c, same);
+        dx_cache_p_enter(c, i);
+        return DX_CAS_OK;
+    }
+    dx_cache_p_untag(c, i);
+    dx_cache_p_free(c, e->block);
+    e->block = NULL;
+    return DX_CAS_OK;
+}
+
+static int dx_cache_p_load_epochs(dx_cache *c, const uint8_t *p, uint64_t size)
+{
+    uint32_t count, i;
+    uint64_t at = DX_CACHE_P_STATE_HEAD;
+    if (size < DX_CACHE_P_STATE_HEAD || DX_CACHE_MEMCMP(p, "DXCS", 4) != 0) return DX_CACHE_ECORRUPT;
+    if (DX_CACHE_MEMCMP(p + 4, "\1\0\0", 4) != 0) return DX_CACHE_EVERSION;
+    count = dx_cache_p_load32(p + 8);
+    c->epoch_ = dx_cache_p_load64(p + 16);
+    c->floor_ = dx_cache_p_load64(p + 24);
+    c->all_epoch_ = dx_cache_p_load64(p + 32);
+    c->sequence_ = dx_cache_p_load64(p + 40);
+    if (c->floor_ > c->epoch_ || c->all_epoch_ > c->floor_ || c->epoch_ >= UINT64_MAX / 2) return DX_CACHE_ECORRUPT;
+    if (c->sequence_ >= UINT64_MAX / 2 || dx_cache_p_load32(p + 12) != 0) return DX_CACHE_ECORRUPT;
+    for (i = 0; i < count; i++) {
+        uint64_t epoch;
+        uint32_t tag;
+        if (size - at < 10 || p[at + 8] == 0 || p[at + 8] > DX_CACHE_TAG_MAX) return DX_CACHE_ECORRUPT;
+        if (size - at - 9 < p[at + 8]) return DX_CACHE_ECORRUPT;
+        epoch = dx_cache_p_load64(p + at);
+        if (epoch > c->epoch_) return DX_CACHE_ECORRUPT;
+        tag = dx_cache_p_tag(c, p + at + 9, p[at + 8]);
+        if (c->tags_[tag].epoch < epoch) c->tags_[tag].epoch = epoch;
+        at += 9u + p[at + 8];
+    }
+    if (count > c->desc_.tags_max) c->all_epoch_ = c->floor_ = c->epoch_ + 1; /* some are forgotten */
+    if (c->floor_ > c->epoch_) c->epoch_ = c->floor_;
+    return at == size ? DX_CACHE_OK : DX_CACHE_ECORRUPT;
+}
+
+/* Sort what was loaded by the order it was stored in: merges of lists, the newest first. */
+static uint32_t dx_cache_p_merge(dx_cache *c, uint32_t a, uint32_t b)
+{
+    uint32_t first = DX_CACHE_P_NONE, *at = &first;
+    while (a != DX_CACHE_P_NONE && b != DX_CACHE_P_NONE) {
+        uint32_t *from = c->entries_[a].sequence > c->entries_[b].sequence ? &a : &b;
+        *at = *from;
+        at = &c->entries_[*at].older;
+        *from = *at;
+    }
+    *at = a != DX_CACHE_P_NONE ? a : b;
+    return first;
+}
+
+static void dx_cache_p_sort(dx_cache *c)
+{
+    uint32_t lists[32], i, n, all = DX_CACHE_P_NONE, head = c->slots_;
+    for (n = 0; n < 32; n++) lists[n] = DX_CACHE_P_NONE;
+    while ((i = c->entries_[head].older) != head) {
+        c->entries_[head].older = c->entries_[i].older;
+        c->entries_[i].older = DX_CACHE_P_NONE;
+        for (n = 0; lists[n] != DX_CACHE_P_NONE; n++) {
+            i = dx_cache_p_merge(c, lists[n], i);
+            lists[n] = DX_CACHE_P_NONE;
+        }
+        lists[n] = i;
+    }
+    for (n = 0; n < 32; n++) all = dx_cache_p_merge(c, lists[n], all);
+    for (n = head; all != DX_CACHE_P_NONE; n = all, all = i) {
+        i = c->entries_[all].older;
+        c->entries_[n].older = all;
+        c->entries_[all].newer = n;
+    }
+    c->entries_[n].older = head;
+    c->entries_[head].newer = n;
+}
+
+DX_CACHE_API int dx_cache_load(dx_cache *c, dx_cas_store *store)
+{
+    char name[DX_CACHE_P_SLOT_NAME];
+    dx_cas_ref ref;
+    uint64_t cursor = 0, size = 0;
+    uint8_t *block = NULL;
+    uint32_t i;
+    int error;
+    if (!c || !store || c->sequence_ || c->epoch_) return DX_CACHE_EINVAL;
+    dx_cache_p_name(c, DX_CACHE_P_NONE, name);
+    error = dx_cas_ref_get(store, name, 0, &ref);
+    if (error == DX_CAS_ENOTFOUND) return DX_CACHE_OK;
+    if (error == DX_CAS_OK) error = dx_cache_p_read(c, store, &ref.root, &block, &size);
+    if (error != DX_CAS_OK) return error;
+    if (!block) return DX_CACHE_ENOMEM;
+    error = dx_cache_p_load_epochs(c, block, size);
+    dx_cache_p_free(c, block);
+    while (error == DX_CAS_OK && (error = dx_cas_ref_next(store, &cursor, &ref)) == DX_CAS_OK) {
+        i = dx_cache_p_number(c, ref.name);
+        if (i < c->slots_) error = dx_cache_p_load_slot(c, store, &ref, i);
+        else if (i != DX_CACHE_P_NONE) c->foreign_ = true;
+    }
+    if (error != DX_CAS_ENOTFOUND) return error;
+    dx_cache_p_sort(c);
+    c->free_slot_ = DX_CACHE_P_NONE;
+    for (i = c->slots_; i-- > 0;) {
+        if (c->entries_[i].state != DX_CACHE_P_LIVE) dx_cache_p_free_slot(c, i);
+    }
+    c->epoch_ += (uint64_t)1 << 32; /* no number is used twice: those after the last save are not known */
+    c->sequence_ += (uint64_t)1 << 32;
+    c->stats_.removed = 0;
+    return DX_CACHE_OK;
+}
+
+#endif /* DX_CACHE_IMPLEMENTATION */

@@ -1,0 +1,426 @@
+/*  dx_edge.h - both ends of a conditional request that may be answered by a patch, above dx_cache.h
+    MIT-0 or public domain, as dx_cas.h
+
+    Include it behind dx_cache.h; where DX_CACHE_IMPLEMENTATION or DX_IMPLEMENTATION is defined the
+    functions are here, too (in the same file as those of dx_cache.h). It knows the header fields of
+    HTTP (RFC 9110, RFC 3229), but neither sockets nor patches: these come from the program.
+
+        // Who asks. apply: calls dx_patch_apply(); memory: for what it makes
+        switch (dx_edge_begin(&edge, key, key_size, now_ms, &call)) {
+        case DX_CACHE_OK: use(call.view.value, call.view.value_size); break;
+        case DX_CACHE_COMPUTE:
+            do {
+                dx_edge_request(&call, fields);      // "If-None-Match: ...", to be sent along
+                if (!ask(fields, &reply)) { result = dx_edge_offline(&edge, &call, now_ms); break; }
+                result = dx_edge_reply(&edge, &call, &reply, now_ms);
+            } while (result == DX_EDGE_REFETCH);     // once at most: now for all of it
+        }                                            // OK and ESTALE: call.view
+        dx_edge_end(&edge, &call);
+
+        // Who answers
+        switch (dx_edge_negotiate(&server, field, field_size, wants_patches, &base)) {
+        case DX_EDGE_FRESH: ...   // 304
+        case DX_EDGE_PATCH: ...   // 226, with a patch from base
+        case DX_EDGE_STALE: ...   // 200
+        }
+
+    GUARANTEES
+        - What a patch makes is stored only if it has the hash that the strong ETag names, and was
+          made of the entry that is cached; all else is asked for again, whole.
+        - A strong ETag is 64 hex digits, the hash of the content. Tags of others are no errors.
+*/
+#ifndef DX_CACHE_EDGE_H
+#define DX_CACHE_EDGE_H
+
+#include "dx_cache.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What an answer is, and what one that did not help leads to. */
+typedef enum dx_edge_outcome {
+    DX_EDGE_FRESH = 1,  /* 304: the client has what there is */
+    DX_EDGE_PATCH = 2,  /* 226: a patch from what it has */
+    DX_EDGE_STALE = 3,  /* 200: all of it */
+    DX_EDGE_REFETCH = 4 /* the client asks again, for all of it */
+} dx_edge_outcome;
+
+enum { DX_EDGE_FIELDS_MAX = 320, DX_EDGE_ETAG_MAX = 72, DX_EDGE_TAGS_MAX = 32 };
+enum { DX_EDGE_EPROTOCOL = -34 }; /* an answer to what was not asked: 304 to a first request */
+
+typedef struct dx_edge_version {
+    uint8_t  hash[32];
+    uint64_t number; /* 0: it has none, and no weak tag */
+} dx_edge_version;
+
+typedef struct dx_edge_server {
+    dx_edge_version now;
+    uint64_t max_age_s; /* 0: one year; UINT64_MAX: no-cache, to be asked about every time */
+    bool     immutable; /* of an address that never means another version (RFC 8246) */
+    /* Is there an older version with a hash that begins so (size is 32, or 16 with its number),
+       from which there is, or will be, a patch? */
+    bool (*known)(void *user, const uint8_t *hash, size_t size, uint64_t number,
+                  dx_edge_version *out);
+    void *user;
+} dx_edge_server;
+
+typedef struct dx_edge_client {
+    dx_cache *cache;
+    int (*apply)(void *user, const void *base, size_t base_size, const void *patch,
+                 size_t patch_size, void *out, size_t capacity, size_t *got);
+    /* 0, or an error; NULL: no patches */
+    void     *user;
+    void     *memory; /* for what a patch makes, one at a time; what is larger is fetched whole */
+    size_t    memory_size;
+    uint64_t  ttl_ms; /* 0: that of the cache */
+} dx_edge_client;
+
+typedef struct dx_edge_call { /* one request; the fields with _ are private */
+    dx_cache_view   view; /* the answer */
+    dx_cache_view   base_;
+    dx_cache_ticket ticket_;
+    const void     *key_;
+    size_t          key_size_;
+    bool            patches_, whole_;
+} dx_edge_call;
+
+typedef struct dx_edge_answer { /* as it came; borrowed during dx_edge_reply() */
+    int         status;  /* 200, 226, 304; others as if there had been none */
+    bool        patch;   /* of 200: the content type is that of a patch */
+    const char *etag, *delta_base; /* the values of these fields, or NULL */
+    size_t      etag_size, delta_base_size;
+    const void *body;
+    size_t      body_size;
+} dx_edge_answer;
+
+/* What to answer to a request whose If-None-Match field (NULL: none) is this. *base is filled with
+   PATCH. At most DX_EDGE_TAGS_MAX tags are looked at. */
+DX_CACHE_API dx_edge_outcome dx_edge_negotiate(const dx_edge_server *server, const char *field,
+                                               size_t size, bool patches, dx_edge_version *base);
+/* The header fields of that answer, each with CR LF, and NUL; returns their length. */
+DX_CACHE_API size_t dx_edge_fields(const dx_edge_server *server, dx_edge_outcome outcome,
+                                   const dx_edge_version *base, char out[DX_EDGE_FIELDS_MAX]);
+/* W/"HEX:NUMBER": 16 bytes of the hash and the number of the version. */
+DX_CACHE_API size_t dx_edge_weak_etag(const dx_edge_version *version, char out[DX_EDGE_ETAG_MAX]);
+
+/* OK: call->view. COMPUTE: to be asked for; WAIT: somebody else asks, dx_edge_poll() after
+   desc.wake. Errors of dx_cache_begin(). The key is borrowed until dx_edge_end(), which must
+   follow. */
+DX_CACHE_API int dx_edge_begin(dx_edge_client *edge, const void *key, size_t key_size,
+                               uint64_t now_ms, dx_edge_call *call);
+DX_CACHE_API int dx_edge_poll(dx_edge_client *edge, uint64_t now_ms, dx_edge_call *call);
+/* The header fields to send along, each with CR LF, and NUL; returns their length. */
+DX_CACHE_API size_t dx_edge_request(const dx_edge_call *call, char out[DX_EDGE_FIELDS_MAX]);
+/* OK: it is stored and in call->view. DX_EDGE_REFETCH: send another request. ESTALE: as
+   dx_edge_offline(). What ends it otherwise: DX_CACHE_ECORRUPT, DX_EDGE_EPROTOCOL; EAGAIN and
+   EOUTDATED (begin again); errors of dx_cache_put(). */
+DX_CACHE_API int dx_edge_reply(dx_edge_client *edge, dx_edge_call *call,
+                               const dx_edge_answer *answer, uint64_t now_ms);
+/* There is no answer. ESTALE: the last good one is in call->view; DX_CACHE_ESYS: there is none. */
+DX_CACHE_API int dx_edge_offline(dx_edge_client *edge, dx_edge_call *call, uint64_t now_ms);
+DX_CACHE_API void dx_edge_end(dx_edge_client *edge, dx_edge_call *call);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* DX_CACHE_EDGE_H */
+
+#if (defined(DX_CACHE_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) &&                            \
+    !defined(DX_CACHE_EDGE_IMPLEMENTED)
+#define DX_CACHE_EDGE_IMPLEMENTED
+
+/* >>tags ---------------------------------------------------------------- */
+typedef struct dx_edge_p_tag { /* one of a list */
+    const char *text; /* between the quotes */
+    size_t      size;
+    bool        weak;
+} dx_edge_p_tag;
+
+/* The next tag of a list (RFC 9110, 13.1.2) from *at on. False: there is none, or no list. */
+static bool dx_edge_p_next(const char *field, size_t size, size_t *at, dx_edge_p_tag *tag)
+{
+    size_t i = *at;
+    while (i < size && (field[i] == ' ' || field[i] == '\t' || field[i] == ',')) i++;
+    tag->weak = size - i > 2 && field[i] == 'W' && field[i + 1] == '/';
+    if (tag->weak) i += 2;
+    if (i == size || field[i] != '"') return false;
+    tag->text = field + ++i;
+    while (i < size && field[i] != '"') i++;
+    tag->size = (size_t)(field + i - tag->text);
+    *at = i + 1;
+    return i < size;
+}
+
+static int dx_edge_p_digit(char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    return -1;
+}
+
+static bool dx_edge_p_hex(const char *text, uint8_t *out, size_t size)
+{
+    size_t i;
+    for (i = 0; i < size; i++) {
+        int high = dx_edge_p_digit(text[2 * i]);
+        int low = high < 0 ? -1 : dx_edge_p_digit(text[2 * i + 1]);
+        if (low < 0) return false;
+        out[i] = (uint8_t)(high << 4 | low);
+    }
+    return true;
+}
+
+/* What a tag says: 32 bytes of a hash, or 16 and a number; 0: it is none of ours. */
+static size_t dx_edge_p_read(const dx_edge_p_tag *tag, uint8_t hash[32], uint64_t *number)
+{
+    size_t i;
+    *number = 0;
+    if (tag->size == 64) return dx_edge_p_hex(tag->text, hash, 32) ? 32 : 0;
+    if (!tag->weak || tag->size < 34 || tag->text[32] != ':') return 0;
+    if (!dx_edge_p_hex(tag->text, hash, 16)) return 0;
+    for (i = 33; i < tag->size; i++) {
+        unsigned digit = (unsigned)(tag->text[i] - '0');
+        if (digit > 9 || (i == 33 && digit == 0) || *number > (UINT64_MAX - digit) / 10) return 0;
+        *number = *number * 10 + digit;
+    }
+    return 16;
+}
+
+/* The hash of a field that must be one strong tag of ours. */
+static bool dx_edge_p_strong(const char *field, size_t size, uint8_t hash[32])
+{
+    dx_edge_p_tag tag;
+    uint64_t number;
+    size_t at = 0;
+    return field && dx_edge_p_next(field, size, &at, &tag) && !tag.weak &&
+           dx_edge_p_read(&tag, hash, &number) == 32;
+}
+
+/* >>text ---------------------------------------------------------------- */
+static size_t dx_edge_p_text(char *out, size_t at, const char *text)
+{
+    while (*text) out[at++] = *text++;
+    out[at] = 0;
+    return at;
+}
+
+static size_t dx_edge_p_digits(char *out, size_t at, const uint8_t *bytes, size_t size)
+{
+    static const char digits[] = "0123456789abcdef";
+    size_t i;
+    for (i = 0; i < 2 * size; i++) out[at++] = digits[bytes[i / 2] >> (i % 2 ? 0 : 4) & 15];
+    out[at] = 0;
+    return at;
+}
+
+static size_t dx_edge_p_number(char *out, size_t at, uint64_t value)
+{
+    uint64_t step = 1;
+    while (value / step >= 10) step *= 10;
+    for (; step; step /= 10) out[at++] = (char)('0' + value / step % 10);
+    out[at] = 0;
+    return at;
+}
+
+static size_t dx_edge_p_tag_field(char *out, size_t at, const char *name, const uint8_t hash[32])
+{
+    at = dx_edge_p_text(out, dx_edge_p_text(out, at, name), ": \"");
+    return dx_edge_p_text(out, dx_edge_p_digits(out, at, hash, 32), "\"\r\n");
+}
+
+/* >>server -------------------------------------------------------------- */
+DX_CACHE_API dx_edge_outcome dx_edge_negotiate(const dx_edge_server *server, const char *field,
+                                               size_t size, bool patches, dx_edge_version *base)
+{
+    dx_edge_outcome outcome = DX_EDGE_STALE;
+    dx_edge_p_tag tag;
+    uint8_t hash[32];
+    uint64_t number;
+    size_t at = 0, count, known;
+    if (!field) return DX_EDGE_STALE;
+    while (at < size && (field[at] == ' ' || field[at] == '\t')) at++;
+    if (at < size && field[at] == '*') return DX_EDGE_FRESH;
+    for (count = 0; count < DX_EDGE_TAGS_MAX && dx_edge_p_next(field, size, &at, &tag); count++) {
+        known = dx_edge_p_read(&tag, hash, &number);
+        if (!known) continue;
+        if (DX_CACHE_MEMCMP(hash, server->now.hash, known) == 0 &&
+            (known == 32 || number == server->now.number)) {
+            return DX_EDGE_FRESH;
+        }
+        if (patches && outcome == DX_EDGE_STALE && server->known &&
+            server->known(server->user, hash, known, number, base)) {
+            outcome = DX_EDGE_PATCH;
+        }
+    }
+    return outcome;
+}
+
+DX_CACHE_API size_t dx_edge_fields(const dx_edge_server *server, dx_edge_outcome outcome,
+                                   const dx_edge_version *base, char out[DX_EDGE_FIELDS_MAX])
+{
+    size_t at = dx_edge_p_tag_field(out, 0, "ETag", server->now.hash);
+    if (outcome == DX_EDGE_PATCH) { /* for caches that would take it for the whole */
+        at = dx_edge_p_text(out, at, "Cache-Control: no-store\r\nIM: dx-patch\r\n");
+        at = dx_edge_p_tag_field(out, at, "Delta-Base", base->hash);
+    } else if (server->max_age_s == UINT64_MAX) {
+        at = dx_edge_p_text(out, at, "Cache-Control: no-cache\r\n");
+    } else {
+        at = dx_edge_p_text(out, at, "Cache-Control: public, max-age=");
+        at = dx_edge_p_number(out, at, server->max_age_s ? server->max_age_s : 31536000);
+        at = dx_edge_p_text(out, at, server->immutable ? ", immutable\r\n" : "\r\n");
+    }
+    return dx_edge_p_text(out, at, "Vary: A-IM\r\n");
+}
+
+DX_CACHE_API size_t dx_edge_weak_etag(const dx_edge_version *version, char out[DX_EDGE_ETAG_MAX])
+{
+    size_t at = dx_edge_p_digits(out, dx_edge_p_text(out, 0, "W/\""), version->hash, 16);
+    at = dx_edge_p_number(out, dx_edge_p_text(out, at, ":"), version->number);
+    return dx_edge_p_text(out, at, "\"");
+}
+
+/* >>client -------------------------------------------------------------- */
+/* What begin or poll said: an entry that is not fresh is what the request is about. */
+static int dx_edge_p_begun(dx_edge_call *call, int result)
+{
+    if (result == DX_CACHE_OK) return result;
+    call->base_ = call->view;
+    DX_CACHE_MEMSET(&call->view, 0, sizeof call->view);
+    return result;
+}
+
+DX_CACHE_API int dx_edge_begin(dx_edge_client *edge, const void *key, size_t key_size,
+                               uint64_t now_ms, dx_edge_call *call)
+{
+    if (!edge || !edge->cache || !call) return DX_CACHE_EINVAL;
+    DX_CACHE_MEMSET(call, 0, sizeof *call);
+    call->key_ = key;
+    call->key_size_ = key_size;
+    call->patches_ = edge->apply != NULL;
+    return dx_edge_p_begun(call, dx_cache_begin(edge->cache, key, key_size, now_ms, &call->view,
+                                                &call->ticket_));
+}
+
+DX_CACHE_API int dx_edge_poll(dx_edge_client *edge, uint64_t now_ms, dx_edge_call *call)
+{
+    dx_cache_release(edge->cache, &call->base_);
+    return dx_edge_p_begun(call, dx_cache_poll(edge->cache, call->key_, call->key_size_, now_ms,
+                                               &call->view, &call->ticket_));
+}
+
+DX_CACHE_API size_t dx_edge_request(const dx_edge_call *call, char out[DX_EDGE_FIELDS_MAX])
+{
+    out[0] = 0;
+    if (call->whole_ || !call->base_.entry_) return 0;
+    return dx_edge_p_text(out, dx_edge_p_tag_field(out, 0, "If-None-Match", call->base_.hash),
+                          call->patches_ ? "A-IM: dx-patch\r\n" : "");
+}
+
+/* An answer that is of no use: once more, for all of it; or this is the end. */
+static int dx_edge_p_again(dx_edge_client *edge, dx_edge_call *call, int error, uint64_t now_ms)
+{
+    if (!call->whole_ && call->base_.entry_) {
+        call->whole_ = true;
+        return DX_EDGE_REFETCH;
+    }
+    dx_cache_fail(edge->cache, &call->ticket_, error, now_ms);
+    return error;
+}
+
+static int dx_edge_p_put(dx_edge_client *edge, dx_edge_call *call, const void *value, size_t size,
+                         const uint8_t hash[32], size_t patch_size, uint64_t now_ms)
+{
+    dx_cache_item item;
+    DX_CACHE_MEMSET(&item, 0, sizeof item);
+    item.key = call->key_;
+    item.key_size = call->key_size_;
+    item.value = value;
+    item.value_size = size;
+    item.ttl_ms = edge->ttl_ms;
+    item.hash = hash;
+    item.patch_size = patch_size;
+    return dx_cache_put(edge->cache, &call->ticket_, &item, now_ms, &call->view);
+}
+
+static int dx_edge_p_unchanged(dx_edge_client *edge, dx_edge_call *call,
+                               const dx_edge_answer *answer, uint64_t now_ms)
+{
+    uint8_t hash[32];
+    int result;
+    if (call->whole_ || !call->base_.entry_) {
+        return dx_edge_p_again(edge, call, DX_EDGE_EPROTOCOL, now_ms);
+    }
+    if (dx_edge_p_strong(answer->etag, answer->etag_size, hash) &&
+        DX_CACHE_MEMCMP(hash, call->base_.hash, 32) != 0) {
+        return dx_edge_p_again(edge, call, DX_EDGE_EPROTOCOL, now_ms); /* it means another one */
+    }
+    result = dx_cache_renew(edge->cache, &call->ticket_, &call->base_, now_ms, edge->ttl_ms);
+    if (result == DX_CACHE_ENOTFOUND) return DX_CACHE_EAGAIN;
+    if (result != DX_CACHE_OK) return result;
+    call->view = call->base_;
+    DX_CACHE_MEMSET(&call->base_, 0, sizeof call->base_);
+    return DX_CACHE_OK;
+}
+
+static int dx_edge_p_patched(dx_edge_client *edge, dx_edge_call *call, const dx_edge_answer *answer,
+                             uint64_t now_ms)
+{
+    uint8_t wanted[32], hash[32];
+    size_t got = 0;
+    int error = DX_CACHE_ECORRUPT;
+    if (call->whole_ || !call->base_.entry_ || !edge->apply) error = DX_EDGE_EPROTOCOL;
+    if (error == DX_EDGE_EPROTOCOL || !dx_edge_p_strong(answer->etag, answer->etag_size, wanted) ||
+        (answer->delta_base &&
+         (!dx_edge_p_strong(answer->delta_base, answer->delta_base_size, hash) ||
+          DX_CACHE_MEMCMP(hash, call->base_.hash, 32) != 0)) ||
+        edge->apply(edge->user, call->base_.value, call->base_.value_size, answer->body,
+                    answer->body_size, edge->memory, edge->memory_size, &got) != 0 ||
+        got > edge->memory_size) {
+        return dx_edge_p_again(edge, call, error, now_ms);
+    }
+    edge->cache->desc_.hash(edge->cache->desc_.user, edge->memory, got, hash);
+    if (DX_CACHE_MEMCMP(hash, wanted, 32) != 0) return dx_edge_p_again(edge, call, error, now_ms);
+    return dx_edge_p_put(edge, call, edge->memory, got, hash, answer->body_size, now_ms);
+}
+
+static int dx_edge_p_whole(dx_edge_client *edge, dx_edge_call *call, const dx_edge_answer *answer,
+                           uint64_t now_ms)
+{
+    uint8_t wanted[32], hash[32];
+    edge->cache->desc_.hash(edge->cache->desc_.user, answer->body, answer->body_size, hash);
+    if (dx_edge_p_strong(answer->etag, answer->etag_size, wanted) &&
+        DX_CACHE_MEMCMP(hash, wanted, 32) != 0) {
+        return dx_edge_p_again(edge, call, DX_CACHE_ECORRUPT, now_ms);
+    }
+    return dx_edge_p_put(edge, call, answer->body, answer->body_size, hash, 0, now_ms);
+}
+
+DX_CACHE_API int dx_edge_reply(dx_edge_client *edge, dx_edge_call *call,
+                               const dx_edge_answer *answer, uint64_t now_ms)
+{
+    if (!edge || !call || !answer || (!answer->body && answer->body_size)) return DX_CACHE_EINVAL;
+    if (answer->status == 304) return dx_edge_p_unchanged(edge, call, answer, now_ms);
+    if (answer->status == 226 || (answer->status == 200 && answer->patch)) {
+        return dx_edge_p_patched(edge, call, answer, now_ms);
+    }
+    if (answer->status == 200) return dx_edge_p_whole(edge, call, answer, now_ms);
+    return dx_edge_offline(edge, call, now_ms);
+}
+
+DX_CACHE_API int dx_edge_offline(dx_edge_client *edge, dx_edge_call *call, uint64_t now_ms)
+{
+    dx_cache_fail(edge->cache, &call->ticket_, DX_CACHE_ESYS, now_ms);
+    if (!call->base_.entry_) return DX_CACHE_ESYS;
+    call->view = call->base_;
+    DX_CACHE_MEMSET(&call->base_, 0, sizeof call->base_);
+    return DX_CACHE_ESTALE;
+}
+
+DX_CACHE_API void dx_edge_end(dx_edge_client *edge, dx_edge_call *call)
+{
+    dx_cache_release(edge->cache, &call->base_);
+    dx_cache_release(edge->cache, &call->view);
+}
+
+#endif /* DX_CACHE_IMPLEMENTATION */

@@ -1,0 +1,2188 @@
+/*  dx_hde.h - hierarchical delta encoding, on dx_patch.h: states of things that change, as records
+            of a few bytes against baselines that both sides keep
+
+    #define DX_PATCH_IMPLEMENTATION       (here or in another file of the program)
+    #include "dx_patch.h"
+    #include "dx_hde.h"
+
+    A sender has states of many things, a key each, and tells others of them; most of a state is as
+    it was. dx_hde_encode() writes a record: the whole state, or what differs from a baseline, named
+    by its BLAKE3-256. dx_hde_decode() gives the very state, or an error. A receiver that lacks the
+    baseline says so (ENOTFOUND), sends dx_hde_write_nack(), and gets a whole record next:
+
+        error = dx_hde_decode(&h, key, now_ms, record, record_size, state, sizeof state, &size);
+        if (error == DX_PATCH_ENOTFOUND) dx_hde_write_nack(record, record_size, nack, &nack_size);
+        ... and at the sender:  dx_hde_read_nack(&h, key, nack, nack_size);
+
+    DX_HDE_ZSTD before it, and -lzstd: records may be compressed by zstd, with levels and trained
+    dictionaries. Without it such records are refused (ENOTSUP); all else is the same.
+
+    GUARANTEES  lossless; no allocation of its own, no globals, no recursion; what a record says is
+                checked before it is believed; a refused record changes nothing that is kept.
+    LIMITS      states below 2 GiB. One object encodes or decodes, or does both, by one thread at a
+                time; objects share nothing: for parallel work give each its share of the keys.
+    ERRORS      dx_patch_error    FORMAT  docs/formats/hde.md (normative)
+*/
+#ifndef DX_HDE_H
+#define DX_HDE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__) || defined(__clang__)
+  #define DX_HDE_API static __attribute__((unused))
+  #define DX_HDE_P_MEM(name) __builtin_##name
+#else
+  #include <string.h>
+  #define DX_HDE_API static
+  #define DX_HDE_P_MEM(name) name
+#endif
+#ifdef DX_HDE_ZSTD
+  #include <zdict.h>
+  #include <zstd.h>
+#endif
+
+/* >>types -------------------------------------------------------------- */
+enum {
+    DX_HDE_HEAD_MAX = 96, /* bytes of a record besides its body; of a nack all */
+    DX_HDE_LOCAL = -1,    /* levels: no search, the least work; */
+    DX_HDE_REGIONAL = 3,  /* the default; */
+    DX_HDE_GLOBAL = 9     /* everything is tried */
+};
+
+typedef enum dx_hde_kind {
+    DX_HDE_WHOLE = 1, DX_HDE_DELTA = 2,
+    DX_HDE_PATCH = 3, /* a delta whose body dx_patch_create() made */
+    DX_HDE_NACK = 4   /* no state: the receiver lacks a baseline or a dictionary */
+} dx_hde_kind;
+
+typedef enum dx_hde_coding {
+    DX_HDE_PLAIN = 0, DX_HDE_RANGE = 1, DX_HDE_ZSTD_FRAME = 2
+} dx_hde_coding;
+
+typedef struct dx_hde_zstd { /* with DX_HDE_ZSTD; borrowed; may change between calls */
+    void *cctx, *dctx;         /* ZSTD_CCtx to encode, ZSTD_DCtx to decode */
+    const void *cdict;         /* ZSTD_CDict for whole states; NULL: none */
+    const void *const *ddicts; /* ZSTD_DDicts of all versions that may arrive */
+    uint32_t ddict_count;
+} dx_hde_zstd;
+
+typedef struct dx_hde_desc { /* zero = the default written behind each field */
+    void *memory;           /* borrowed: all baselines and all work; nothing else is ever taken */
+    size_t memory_size;     /* bytes; dx_hde_memory_size(). Less keeps fewer baselines */
+    uint32_t state_max;     /* bytes of a state, below 2^31; 16 MiB */
+    uint32_t baselines_max; /* 16; up to 65,536. A decoder keeps two for each key */
+    uint32_t chain_max;     /* deltas between two whole states, 1..1000; 10 */
+    uint64_t interval_ms;   /* a whole state after so long, 1 s .. 24 h; 5 min */
+    uint64_t age_max_ms;    /* baselines that are older go; 15 min */
+    int32_t level;          /* DX_HDE_LOCAL, 1 (fast) .. 9 (small; from 6 all ways are tried); 3 */
+    uint32_t hash_size;     /* bytes of the hashes in a record: 32, 16 or 8; 32 */
+    uint32_t slow_ms;       /* dx_hde_took(): longer lowers the level; 100 */
+    uint32_t ratio_wanted;  /* dx_hde_took(): state bytes for 100 record bytes that suffice; any */
+    bool rolling;           /* each state is the baseline of the next: smaller, but a lost record
+                               takes a nack and a whole state. false: only whole states are */
+    const dx_hde_zstd *zstd; /* NULL: the own coding only */
+    uint64_t seed[2];       /* for the hash of keys; random where strangers choose keys */
+} dx_hde_desc;
+
+typedef struct dx_hde_record { /* what a record says about itself */
+    uint8_t kind, coding;  /* dx_hde_kind, dx_hde_coding */
+    uint8_t stride_log, literal_bits; /* of the coding */
+    bool subtract;         /* changed bytes are differences; false: XOR */
+    bool keep;             /* this state is a baseline from now on */
+    uint8_t hash_size;     /* bytes that count of the hashes below; the rest is zero */
+    uint32_t dictionary;   /* id; 0: none */
+    uint32_t head_size;    /* bytes before the body */
+    uint64_t state_size, body_size; /* bytes */
+    uint8_t hash[32], baseline[32]; /* BLAKE3-256, begin of; nack: baseline is what is missing */
+} dx_hde_record;
+
+typedef struct dx_hde_stats { /* since init */
+    uint64_t encoded, decoded, deltas, refreshes, nacks, evicted, pruned;
+    uint64_t state_bytes, record_bytes, encode_ms; /* of what was encoded */
+    uint32_t baselines, hit_percent; /* now; deltas of encoded */
+    uint32_t ratio_percent; /* state_bytes for 100 record_bytes */
+    int32_t level;
+} dx_hde_stats;
+
+typedef struct dx_hde_p_baseline dx_hde_p_baseline;
+
+typedef struct dx_hde_p_piece {
+    uint32_t new_at, old_at, size, kind;
+} dx_hde_p_piece;
+
+typedef struct dx_hde { /* caller-allocated; fields are private */
+    dx_hde_desc desc_;
+    dx_hde_stats stats_;
+    dx_hde_p_baseline *kept_;
+    uint32_t *heads_, *order_; /* of chains by key; kept ones by their place in the room */
+    uint8_t *room_, *scratch_, *work_, *same_, *values_, *joined_;
+    size_t room_size_, scratch_size_, work_size_;
+    uint32_t *models_, *seen_;
+    dx_hde_p_piece *pieces_;
+    uint64_t serial_, due_ms_, window_bytes_, window_record_bytes_; /* due_ms_: to prune */
+    uint32_t heads_log_, piece_count_, piece_max_, seen_log_, useless_;
+    uint32_t literals_, residual_, changed_; /* bytes: in no piece, in changed pieces, changed */
+    uint32_t window_, window_slow_, refused_dictionary_;
+    uint16_t rates_[64];
+} dx_hde;
+
+/* >>api: sizes in bytes, times in ms of any clock that does not go back. A key says of what a state
+   is; both sides use the same. The functions return dx_patch_error. ---------------------------- */
+/* Bytes with which baselines_max of the largest states fit; 0 when above SIZE_MAX. */
+DX_HDE_API size_t dx_hde_memory_size(const dx_hde_desc *desc);
+/* EINVAL; ENOMEM: not even one state fits; ENOTSUP: zstd without DX_HDE_ZSTD. *desc is copied. */
+DX_HDE_API int dx_hde_init(dx_hde *h, const dx_hde_desc *desc);
+
+/* The record of a state: size + DX_HDE_HEAD_MAX bytes of out always do. ETOOBIG: above state_max;
+   ENOSPACE; then nothing has changed. */
+DX_HDE_API int dx_hde_encode(dx_hde *h, uint64_t key, uint64_t now_ms, const void *state,
+                             size_t size, void *out, size_t out_capacity, size_t *out_size);
+/* The state of a record. ENOTFOUND: its baseline or its dictionary is not here; ETOOBIG: above
+   state_max; ENOSPACE; ETRUNCATED, EHEADER, EVERSION, ECORRUPT, EBOUNDS: damaged; ENOTSUP: zstd is
+   not here; ETARGET: not the state that was encoded. After an error out means nothing. */
+DX_HDE_API int dx_hde_decode(dx_hde *h, uint64_t key, uint64_t now_ms, const void *record,
+                             size_t record_size, void *out, size_t out_capacity, size_t *out_size);
+/* What a whole record says; its checksum is verified. ETRUNCATED, EHEADER, EVERSION, ECORRUPT. */
+DX_HDE_API int dx_hde_info(const void *record, size_t size, dx_hde_record *info);
+
+/* For a record that decode refused with ENOTFOUND: what it lacks. nack: DX_HDE_HEAD_MAX bytes. */
+DX_HDE_API int dx_hde_write_nack(const void *record, size_t record_size, void *nack,
+                                 size_t *nack_size);
+/* At the sender: OK: the next record of the key is whole (without the dictionary, if that is what
+   lacks): encode the state now. ENOTFOUND: the key has gone on since then: do nothing. */
+DX_HDE_API int dx_hde_read_nack(dx_hde *h, uint64_t key, const void *nack, size_t nack_size);
+
+/* A state that the other side has, too, as the baseline of a key. ETOOBIG. */
+DX_HDE_API int dx_hde_keep(dx_hde *h, uint64_t key, uint64_t now_ms, const void *state,
+                           size_t size);
+/* Forget the baselines of a key: its next record is whole. Returns how many there were. */
+DX_HDE_API uint32_t dx_hde_drop(dx_hde *h, uint64_t key);
+/* Forget baselines older than age_max_ms; encode and decode do so as well. Returns how many. */
+DX_HDE_API uint32_t dx_hde_prune(dx_hde *h, uint64_t now_ms);
+
+/* Two records, the second of them on the state of the first, as one on the baseline of the first,
+   which is kept here. work: room for both states. As decode; ENOMEM: of work; EBASE: they do not
+   follow each other, as nothing does what a whole record says. */
+DX_HDE_API int dx_hde_compose(dx_hde *h, uint64_t key, const void *first, size_t first_size,
+                              const void *second, size_t second_size, void *work, size_t work_size,
+                              void *out, size_t out_capacity, size_t *out_size);
+
+/* How long the last encode took, and whether other work waits. More than slow_ms, or busy: the
+   level goes down by one. After 100 in a row that were neither it goes up again, up to that of the
+   descriptor; with ratio_wanted it goes down instead where the last 100 had more than that. */
+DX_HDE_API void dx_hde_took(dx_hde *h, uint64_t ms, bool busy);
+DX_HDE_API void dx_hde_get_stats(const dx_hde *h, dx_hde_stats *stats);
+
+#ifdef DX_HDE_ZSTD
+/* Dictionaries for states of one type, of samples of it. zstd's trainer allocates what it needs. */
+typedef struct dx_hde_trainer { /* zero, and set these: zero = the default behind it */
+    void *memory;         /* borrowed; holds the samples */
+    size_t memory_size;   /* bytes */
+    uint32_t samples_max; /* 1000 */
+    uint32_t sample_min;  /* bytes; 1 KiB */
+    uint64_t interval_ms; /* between two dictionaries; 24 h */
+    uint32_t version;     /* of the last one: its id is 32768 + version */
+    uint32_t count_;
+    size_t used_;
+    uint64_t trained_ms_;
+} dx_hde_trainer;
+
+/* EINVAL: smaller than sample_min; ENOSPACE: there are enough. The sample is copied. */
+DX_HDE_API int dx_hde_trainer_add(dx_hde_trainer *t, const void *sample, size_t size);
+/* Up to 128 KiB for ZSTD_createCDict() and ZSTD_createDDict(); the samples are gone then.
+   EAGAIN: too early, or fewer than 8 samples; ESYS: zstd cannot make one of them. */
+DX_HDE_API int dx_hde_train(dx_hde_trainer *t, uint64_t now_ms, void *dictionary, size_t capacity,
+                            size_t *size);
+#endif
+
+/* >>shared --------------------------------------------------------------
+   Small helpers that other dx headers hold as identical copies (a check compares them). */
+static uint32_t dx_hde_p_load32(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static uint64_t dx_hde_p_load64(const uint8_t *p)
+{
+    return (uint64_t)dx_hde_p_load32(p) | (uint64_t)dx_hde_p_load32(p + 4) << 32;
+}
+
+static void dx_hde_p_store32(uint8_t *p, uint32_t v)
+{
+    p[0] = (uint8_t)(v & 0xff);
+    p[1] = (uint8_t)(v >> 8 & 0xff);
+    p[2] = (uint8_t)(v >> 16 & 0xff);
+    p[3] = (uint8_t)(v >> 24);
+}
+
+/* CRC-32C (Castagnoli, RFC 3720 appendix B.4): polynomial 0x82f63b78 reflected, a nibble at a
+   time so that the table is 64 bytes. Start with crc = 0; feed pieces in order. */
+static uint32_t dx_hde_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
+{
+    static const uint32_t table[16] = {
+        0x00000000u, 0x105ec76fu, 0x20bd8edeu, 0x30e349b1u, 0x417b1dbcu, 0x5125dad3u,
+        0x61c69362u, 0x7198540du, 0x82f63b78u, 0x92a8fc17u, 0xa24bb5a6u, 0xb21572c9u,
+        0xc38d26c4u, 0xd3d3e1abu, 0xe330a81au, 0xf36e6f75u};
+    crc = ~crc;
+    while (size--) {
+        crc ^= *p++;
+        crc = crc >> 4 ^ table[crc & 15];
+        crc = crc >> 4 ^ table[crc & 15];
+    }
+    return ~crc;
+}
+
+/* >>blake3: the values of pages are kept, so that a changed page costs one page --------------- */
+enum {
+    DX_HDE_P_PAGE = 4096, /* four chunks */
+    DX_HDE_P_GROUP = 16,  /* pages whose joined value is kept, too */
+    DX_HDE_P_B3_START = 1, DX_HDE_P_B3_END = 2, DX_HDE_P_B3_PARENT = 4, DX_HDE_P_B3_ROOT = 8
+};
+
+/* BLAKE3 (github.com/BLAKE3-team/BLAKE3-specs, section 2.2) of one input, W being uint32_t, or of
+   four, W being a vector of one word of each. v is the state, m the message. */
+#define DX_HDE_P_B3_ROTR(x, n) ((x) >> (n) | (x) << (32 - (n)))
+#define DX_HDE_P_B3_G(a, b, c, d, x, y)           \
+    do {                                          \
+        v[a] = v[a] + v[b] + (x);                 \
+        v[d] = DX_HDE_P_B3_ROTR(v[d] ^ v[a], 16); \
+        v[c] = v[c] + v[d];                       \
+        v[b] = DX_HDE_P_B3_ROTR(v[b] ^ v[c], 12); \
+        v[a] = v[a] + v[b] + (y);                 \
+        v[d] = DX_HDE_P_B3_ROTR(v[d] ^ v[a], 8);  \
+        v[c] = v[c] + v[d];                       \
+        v[b] = DX_HDE_P_B3_ROTR(v[b] ^ v[c], 7);  \
+    } while (0)
+#define DX_HDE_P_B3_ROUNDS(W)                                           \
+    do {                                                                \
+        static const uint8_t order[16] = {2, 6,  3,  10, 7, 0,  4,  13, \
+                                          1, 11, 12, 5,  9, 14, 15, 8}; \
+        W old[16];                                                      \
+        unsigned round, i;                                              \
+        for (round = 0; round < 7; round++) {                           \
+            DX_HDE_P_B3_G(0, 4, 8, 12, m[0], m[1]);                     \
+            DX_HDE_P_B3_G(1, 5, 9, 13, m[2], m[3]);                     \
+            DX_HDE_P_B3_G(2, 6, 10, 14, m[4], m[5]);                    \
+            DX_HDE_P_B3_G(3, 7, 11, 15, m[6], m[7]);                    \
+            DX_HDE_P_B3_G(0, 5, 10, 15, m[8], m[9]);                    \
+            DX_HDE_P_B3_G(1, 6, 11, 12, m[10], m[11]);                  \
+            DX_HDE_P_B3_G(2, 7, 8, 13, m[12], m[13]);                   \
+            DX_HDE_P_B3_G(3, 4, 9, 14, m[14], m[15]);                   \
+            for (i = 0; i < 16; i++) old[i] = m[i];                     \
+            for (i = 0; i < 16; i++) m[i] = old[order[i]];              \
+        }                                                               \
+    } while (0)
+
+static const uint32_t dx_hde_p_b3_key[8] = {0x6a09e667u, 0xbb67ae85u, 0x3c6ef372u, 0xa54ff53au,
+                                            0x510e527fu, 0x9b05688cu, 0x1f83d9abu, 0x5be0cd19u};
+
+static void dx_hde_p_compress(uint32_t cv[8], const uint8_t *block, uint32_t size, uint32_t chunk,
+                              uint32_t flags)
+{
+    uint32_t v[16], m[16];
+    unsigned k;
+    for (k = 0; k < 16; k++) m[k] = dx_hde_p_load32(block + 4 * k);
+    for (k = 0; k < 8; k++) v[k] = cv[k];
+    for (k = 0; k < 4; k++) v[8 + k] = dx_hde_p_b3_key[k];
+    v[12] = chunk; /* of states below 2^31 bytes */
+    v[13] = 0;
+    v[14] = size;
+    v[15] = flags;
+    DX_HDE_P_B3_ROUNDS(uint32_t);
+    for (k = 0; k < 8; k++) cv[k] = v[k] ^ v[8 + k];
+}
+
+static void dx_hde_p_store_value(uint8_t *value, const uint32_t cv[8])
+{
+    unsigned i;
+    for (i = 0; i < 8; i++) dx_hde_p_store32(value + 4 * i, cv[i]);
+}
+
+/* The value above two; value may be where the pair begins. */
+static void dx_hde_p_parent(uint8_t *value, const uint8_t *pair, uint32_t flags)
+{
+    uint32_t cv[8];
+    DX_HDE_P_MEM(memcpy)(cv, dx_hde_p_b3_key, sizeof cv);
+    dx_hde_p_compress(cv, pair, 64, 0, (uint32_t)DX_HDE_P_B3_PARENT | flags);
+    dx_hde_p_store_value(value, cv);
+}
+
+static void dx_hde_p_chunk(uint8_t *value, const uint8_t *p, size_t size, uint32_t chunk,
+                           uint32_t root)
+{
+    uint32_t cv[8], flags = (uint32_t)DX_HDE_P_B3_START;
+    uint8_t last[64];
+    DX_HDE_P_MEM(memcpy)(cv, dx_hde_p_b3_key, sizeof cv);
+    for (; size > 64; size -= 64, p += 64, flags = 0) dx_hde_p_compress(cv, p, 64, chunk, flags);
+    DX_HDE_P_MEM(memset)(last, 0, sizeof last);
+    if (size) DX_HDE_P_MEM(memcpy)(last, p, size);
+    flags |= (uint32_t)DX_HDE_P_B3_END | root;
+    dx_hde_p_compress(cv, last, (uint32_t)size, chunk, flags);
+    dx_hde_p_store_value(value, cv);
+}
+
+/* The value of at most a page; root: DX_HDE_P_B3_ROOT when it is all there is. */
+static void dx_hde_p_rest(uint8_t *value, const uint8_t *p, size_t size, uint32_t chunk,
+                          uint32_t root)
+{
+    uint8_t v[4 * 32];
+    uint32_t n = 0;
+    do {
+        size_t part = size < 1024 ? size : 1024;
+        dx_hde_p_chunk(v + 32 * n, p, part, chunk + n, part == size && n == 0 ? root : 0);
+        p += part;
+        size -= part;
+        n++;
+    } while (size);
+    if (n == 4) dx_hde_p_parent(v + 64, v + 64, 0);
+    if (n > 2) dx_hde_p_parent(v, v, 0);
+    if (n > 2) DX_HDE_P_MEM(memcpy)(v + 32, v + 64, 32);
+    if (n > 1) dx_hde_p_parent(v, v, root);
+    DX_HDE_P_MEM(memcpy)(value, v, 32);
+}
+
+#if (defined(__GNUC__) || defined(__clang__)) && (defined(__SSE2__) || defined(__ARM_NEON))
+/* The four chunks of a page side by side. */
+typedef uint32_t dx_hde_p_words __attribute__((vector_size(16)));
+
+static void dx_hde_p_set(dx_hde_p_words *w, uint32_t a, uint32_t b, uint32_t c, uint32_t d)
+{
+    uint32_t each[4];
+    each[0] = a;
+    each[1] = b;
+    each[2] = c;
+    each[3] = d;
+    DX_HDE_P_MEM(memcpy)(w, each, sizeof *w);
+}
+
+static void dx_hde_p_set_all(dx_hde_p_words *w, uint32_t a) { dx_hde_p_set(w, a, a, a, a); }
+
+static void dx_hde_p_page(uint8_t *value, const uint8_t *p, uint32_t chunk)
+{
+    dx_hde_p_words v[16], m[16], cv[8];
+    uint8_t values[4 * 32];
+    unsigned block, k;
+    for (k = 0; k < 8; k++) dx_hde_p_set_all(&cv[k], dx_hde_p_b3_key[k]);
+    for (block = 0; block < 16; block++, p += 64) {
+        uint32_t flags = block == 0 ? (uint32_t)DX_HDE_P_B3_START : 0;
+        if (block == 15) flags = (uint32_t)DX_HDE_P_B3_END;
+        for (k = 0; k < 16; k++) {
+            const uint8_t *at = p + 4 * k;
+            dx_hde_p_set(&m[k], dx_hde_p_load32(at), dx_hde_p_load32(at + 1024),
+                         dx_hde_p_load32(at + 2048), dx_hde_p_load32(at + 3072));
+        }
+        for (k = 0; k < 8; k++) v[k] = cv[k];
+        for (k = 0; k < 4; k++) dx_hde_p_set_all(&v[8 + k], dx_hde_p_b3_key[k]);
+        dx_hde_p_set(&v[12], chunk, chunk + 1, chunk + 2, chunk + 3);
+        dx_hde_p_set_all(&v[13], 0);
+        dx_hde_p_set_all(&v[14], 64);
+        dx_hde_p_set_all(&v[15], flags);
+        DX_HDE_P_B3_ROUNDS(dx_hde_p_words);
+        for (k = 0; k < 8; k++) cv[k] = v[k] ^ v[8 + k];
+    }
+    for (k = 0; k < 32; k++)
+        dx_hde_p_store32(values + 32 * (k & 3) + 4 * (k >> 2), cv[k >> 2][k & 3]);
+    dx_hde_p_parent(values + 64, values + 64, 0);
+    dx_hde_p_parent(values, values, 0);
+    DX_HDE_P_MEM(memcpy)(values + 32, values + 64, 32);
+    dx_hde_p_parent(value, values, 0);
+}
+#else
+static void dx_hde_p_page(uint8_t *value, const uint8_t *p, uint32_t chunk)
+{
+    dx_hde_p_rest(value, p, DX_HDE_P_PAGE, chunk, 0);
+}
+#endif
+#undef DX_HDE_P_B3_ROUNDS
+#undef DX_HDE_P_B3_G
+#undef DX_HDE_P_B3_ROTR
+
+/* >>coder: bits by adaptive probability; the range coder of LZMA without its first byte ------- */
+typedef struct dx_hde_p_coder { /* reads or writes, by the same calls */
+    const uint8_t *in;
+    uint8_t *out;
+    size_t at, size, pending;
+    uint64_t low;
+    uint32_t range, code;
+    uint8_t cache;
+    bool writing, started, bad; /* bad: reads behind the end, has written behind it */
+    uint32_t *models;           /* 22 bits probability of a 1, 10 bits count */
+    const uint16_t *rates;
+} dx_hde_p_coder;
+
+/* Models: a bit of the kind, four numbers, then for each lane those of runs and of changed bytes,
+   then the trees of literals. */
+enum {
+    DX_HDE_P_GAP = 4,
+    DX_HDE_P_NUMBER = 64 + 33 * 8, /* models of a number */
+    DX_HDE_P_LENGTH = DX_HDE_P_GAP + DX_HDE_P_NUMBER,
+    DX_HDE_P_JUMP = DX_HDE_P_LENGTH + DX_HDE_P_NUMBER,
+    DX_HDE_P_BACK = DX_HDE_P_JUMP + DX_HDE_P_NUMBER,
+    DX_HDE_P_RUN = DX_HDE_P_BACK + DX_HDE_P_NUMBER,
+    DX_HDE_P_LANE = 3 * (DX_HDE_P_NUMBER + 256), /* models of a lane */
+    DX_HDE_P_MODELS = DX_HDE_P_RUN + 8 * DX_HDE_P_LANE + 256 * 256,
+    DX_HDE_P_PATCH_MEMORY = 4 * DX_HDE_P_MODELS /* bytes that applying a patch takes at the most */
+};
+
+static void dx_hde_p_put(dx_hde_p_coder *c, uint32_t byte)
+{
+    if (c->at < c->size) c->out[c->at++] = (uint8_t)(byte & 255);
+    else c->bad = true;
+}
+
+static void dx_hde_p_get(dx_hde_p_coder *c) /* three bytes of zero follow the end */
+{
+    c->code = c->code << 8 | (c->at < c->size ? c->in[c->at] : 0u);
+    if (c->at >= c->size && c->at - c->size >= 3) c->bad = true;
+    else c->at++;
+}
+
+static void dx_hde_p_shift(dx_hde_p_coder *c)
+{
+    uint32_t carry = (uint32_t)(c->low >> 32);
+    if ((c->low & 0xffffffffu) < 0xff000000u || carry) {
+        if (c->started) dx_hde_p_put(c, c->cache + carry);
+        for (; c->pending; c->pending--) dx_hde_p_put(c, 255 + carry);
+        c->started = true;
+        c->cache = (uint8_t)(c->low >> 24 & 255);
+    } else {
+        c->pending++;
+    }
+    c->low = (c->low & 0x00ffffffu) << 8;
+}
+
+/* 1 where the code is below the bound. Returns the bit. No branch depends on it: half of them would
+   be guessed wrong. */
+static uint32_t dx_hde_p_split(dx_hde_p_coder *c, uint32_t bound, uint32_t bit)
+{
+    uint32_t zero, range = c->range;
+    if (!c->writing) bit = c->code < bound;
+    zero = bit - 1; /* all ones for a 0 */
+    c->low += bound & zero;
+    c->code -= bound & zero;
+    range = (bound & ~zero) | ((range - bound) & zero);
+    for (c->range = range; range < 1u << 24; c->range = range) {
+        range <<= 8;
+        if (c->writing) dx_hde_p_shift(c);
+        else dx_hde_p_get(c);
+    }
+    return bit;
+}
+
+static uint32_t dx_hde_p_bit(dx_hde_p_coder *c, uint32_t *model, uint32_t bit)
+{
+    uint32_t m = *model, count = m & 1023, p = m >> 10, flip;
+    uint64_t rate = c->rates[count];
+    bit = dx_hde_p_split(c, (c->range >> 15) * (p >> 7 | 1), bit);
+    flip = 0x3fffff & (0 - bit);
+    p ^= flip;
+    p -= (uint32_t)(p * rate >> 16);
+    *model = (p ^ flip) << 10 | (count + (count < 62));
+    return bit;
+}
+
+static uint32_t dx_hde_p_tree(dx_hde_p_coder *c, uint32_t *models, unsigned bits, uint32_t v)
+{
+    uint32_t node = 1;
+    while (bits--) node = node << 1 | dx_hde_p_bit(c, models + node, v >> bits & 1);
+    return node;
+}
+
+/* Its length in bits, then the bits: three by models of their own, the rest as they are. */
+static uint32_t dx_hde_p_number(dx_hde_p_coder *c, uint32_t first, uint32_t v)
+{
+    uint32_t *models = c->models + first, bits = 0, n, node = 1;
+    while (bits < 32 && v >> bits) bits++;
+    n = dx_hde_p_tree(c, models, 6, bits) & 63;
+    if (n > 32) c->bad = true;
+    if (n > 32 || !n) return 0;
+    models += 64 + 8 * n;
+    for (bits = n - 1; bits && node < 8; bits--)
+        node = node << 1 | dx_hde_p_bit(c, models + node, v >> (bits - 1) & 1);
+    for (; bits; bits--) node = node << 1 | dx_hde_p_split(c, c->range >> 1, v >> (bits - 1) & 1);
+    return node;
+}
+
+static void dx_hde_p_start(dx_hde_p_coder *c, const dx_hde *h, const dx_hde_record *r)
+{
+    uint32_t i, n = DX_HDE_P_RUN + ((uint32_t)DX_HDE_P_LANE << r->stride_log);
+    n += 256u << r->literal_bits;
+    DX_HDE_P_MEM(memset)(c, 0, sizeof *c);
+    c->range = 0xffffffffu;
+    c->models = h->models_;
+    c->rates = h->rates_;
+    for (i = 0; i < n; i++) c->models[i] = 0x80000000u;
+}
+
+static void dx_hde_p_finish(dx_hde_p_coder *c)
+{
+    c->low = (c->low + 0xffffffu) & ~(uint64_t)0xffffffu; /* what follows is zero, and left out */
+    dx_hde_p_shift(c);
+    dx_hde_p_shift(c);
+}
+
+static uint32_t dx_hde_p_fold(uint64_t v) /* a signed number, small ones of both signs first */
+{
+    return (uint32_t)((v << 1 ^ (v >> 63 ? UINT64_MAX : 0)) & 0xffffffffu);
+}
+
+static uint64_t dx_hde_p_unfold(uint32_t v)
+{
+    return (uint64_t)(v >> 1) ^ (v & 1 ? UINT64_MAX : 0);
+}
+
+/* A run of equal bytes, and a changed byte, in the lane of their place; last: the run before, or
+   what was changed before. */
+static uint32_t dx_hde_p_run(dx_hde_p_coder *c, uint32_t lane, uint32_t last, uint32_t run)
+{
+    uint32_t kind = last == 0 ? 0 : last < 8 ? 1 : 2;
+    return dx_hde_p_number(c, DX_HDE_P_RUN + DX_HDE_P_LANE * lane + DX_HDE_P_NUMBER * kind, run);
+}
+
+static uint32_t dx_hde_p_changed(dx_hde_p_coder *c, uint32_t lane, uint32_t run, uint32_t last,
+                                 uint32_t v)
+{
+    uint32_t kind = run ? 0 : last == 1 || last == 255 ? 1 : 2;
+    uint32_t at = DX_HDE_P_RUN + DX_HDE_P_LANE * lane + 3 * DX_HDE_P_NUMBER + 256 * kind;
+    return dx_hde_p_tree(c, c->models + at, 8, v) & 255;
+}
+
+/* out is NULL when writing. */
+static void dx_hde_p_literals(dx_hde_p_coder *c, const dx_hde_record *r, const uint8_t *p,
+                              uint8_t *out, uint32_t at, uint32_t size)
+{
+    uint32_t *models = c->models + DX_HDE_P_RUN + ((uint32_t)DX_HDE_P_LANE << r->stride_log);
+    for (; size && !c->bad; size--, at++) {
+        uint32_t context = at ? (uint32_t)p[at - 1] >> (8 - r->literal_bits) : 0, v;
+        v = dx_hde_p_tree(c, models + 256 * context, 8, out ? 0 : p[at]) & 255;
+        if (out) out[at] = (uint8_t)v;
+    }
+}
+
+/* >>memory ------------------------------------------------------------- */
+/* A baseline: its data, the values of its pages and groups, a table of where its blocks are. */
+struct dx_hde_p_baseline {
+    const uint8_t *data, *values;
+    uint32_t *table;
+    uint64_t key, born_ms, whole_ms, serial; /* whole_ms: of the last whole state */
+    uint64_t at, room; /* in the memory for baselines */
+    uint32_t size, deltas, next, table_log;
+    bool used, indexed;
+    uint8_t coding; /* of deltas, the last time that both were tried; 0: they have not been */
+    uint8_t hash[32];
+};
+
+#define DX_HDE_P_NONE UINT32_MAX
+
+static uint32_t dx_hde_p_step(uint32_t size) /* between the blocks that a table knows */
+{
+    return size >> 30 ? 32 : size >> 20 ? 16 : 8;
+}
+
+static uint32_t dx_hde_p_log(uint32_t n, uint32_t least, uint32_t most) /* 1 << log >= n */
+{
+    uint32_t log = least;
+    while (log < most && n > 1u << log) log++;
+    return log;
+}
+
+static uint32_t dx_hde_p_pages(uint32_t size) { return size ? (size - 1) / DX_HDE_P_PAGE : 0; }
+
+static uint32_t dx_hde_p_value_size(uint32_t size) /* of pages and groups that something follows */
+{
+    uint32_t pages = dx_hde_p_pages(size);
+    return 32 * (pages + pages / DX_HDE_P_GROUP);
+}
+
+static uint64_t dx_hde_p_room(uint32_t size) /* of a baseline */
+{
+    return (((uint64_t)size + 7) & ~(uint64_t)7) + dx_hde_p_value_size(size) +
+           ((uint64_t)4 << dx_hde_p_log(size / dx_hde_p_step(size), 6, 26));
+}
+
+/* size bytes of the memory, aligned; NULL is for counting. */
+static uint8_t *dx_hde_p_cut(uint8_t **at, uint64_t *total, uint64_t size)
+{
+    uint8_t *p = *at;
+    size = (size + 15) & ~(uint64_t)15;
+    *total += size;
+    if (p) *at = p + (size_t)size;
+    return p;
+}
+
+/* All of the memory but the room for baselines; returns its size. Without memory it only counts. */
+static uint64_t dx_hde_p_lay_out(dx_hde *h, const dx_hde_desc *d, uint8_t *at)
+{
+    uint64_t total = 0, n = d->state_max;
+    h->heads_log_ = dx_hde_p_log(d->baselines_max, 0, 16);
+    h->piece_max_ = d->state_max / 64 + 64;
+    h->work_size_ = d->zstd ? (size_t)n + (size_t)n / 8 + 1024 : 0;
+    h->kept_ = (dx_hde_p_baseline *)(void *)dx_hde_p_cut(&at, &total,
+                                                         d->baselines_max * sizeof *h->kept_);
+    h->order_ = (uint32_t *)(void *)dx_hde_p_cut(&at, &total, (uint64_t)4 * d->baselines_max);
+    h->heads_ = (uint32_t *)(void *)dx_hde_p_cut(&at, &total, (uint64_t)4 << h->heads_log_);
+    h->same_ = dx_hde_p_cut(&at, &total, n / DX_HDE_P_PAGE + 1);
+    h->values_ = dx_hde_p_cut(&at, &total, dx_hde_p_value_size(d->state_max));
+    h->scratch_ = at;
+    h->scratch_size_ = (size_t)total;
+    h->models_ = (uint32_t *)(void *)dx_hde_p_cut(&at, &total, 4 * (uint64_t)DX_HDE_P_MODELS);
+    h->seen_ = (uint32_t *)(void *)dx_hde_p_cut(&at, &total, 4u << 15);
+    h->pieces_ = (dx_hde_p_piece *)(void *)dx_hde_p_cut(&at, &total,
+                                                        h->piece_max_ * sizeof *h->pieces_);
+    h->work_ = dx_hde_p_cut(&at, &total, h->work_size_);
+    h->scratch_size_ = (size_t)total - h->scratch_size_;
+    h->room_ = at;
+    return total;
+}
+
+static dx_hde_desc dx_hde_p_defaults(const dx_hde_desc *desc)
+{
+    dx_hde_desc d = *desc;
+    if (!d.state_max) d.state_max = 16u << 20;
+    if (!d.baselines_max) d.baselines_max = 16;
+    if (!d.chain_max) d.chain_max = 10;
+    if (!d.interval_ms) d.interval_ms = 300000;
+    if (!d.age_max_ms) d.age_max_ms = 900000;
+    if (!d.level) d.level = DX_HDE_REGIONAL;
+    if (!d.hash_size) d.hash_size = 32;
+    if (!d.slow_ms) d.slow_ms = 100;
+    return d;
+}
+
+static bool dx_hde_p_good(const dx_hde_desc *d)
+{
+    return !(d->state_max >> 31) && d->baselines_max <= 65536 && d->chain_max <= 1000 &&
+           d->interval_ms >= 1000 && d->interval_ms <= 86400000 && d->level >= DX_HDE_LOCAL &&
+           d->level <= DX_HDE_GLOBAL &&
+           (d->hash_size == 32 || d->hash_size == 16 || d->hash_size == 8);
+}
+
+DX_HDE_API size_t dx_hde_memory_size(const dx_hde_desc *desc)
+{
+    dx_hde_desc d;
+    dx_hde h;
+    uint64_t size;
+    if (!desc) return 0;
+    d = dx_hde_p_defaults(desc);
+    if (!dx_hde_p_good(&d)) return 0;
+    size = 15 + dx_hde_p_lay_out(&h, &d, NULL) + d.baselines_max * dx_hde_p_room(d.state_max);
+    return size > SIZE_MAX ? 0 : (size_t)size;
+}
+
+DX_HDE_API int dx_hde_init(dx_hde *h, const dx_hde_desc *desc)
+{
+    dx_hde_desc d;
+    uint8_t *at;
+    uint64_t used;
+    uint32_t i;
+    if (!h || !desc || !desc->memory) return DX_PATCH_EINVAL;
+    d = dx_hde_p_defaults(desc);
+    if (!dx_hde_p_good(&d)) return DX_PATCH_EINVAL;
+#ifndef DX_HDE_ZSTD
+    if (d.zstd) return DX_PATCH_ENOTSUP;
+#endif
+    DX_HDE_P_MEM(memset)(h, 0, sizeof *h);
+    at = (uint8_t *)d.memory + (16 - ((uintptr_t)d.memory & 15)) % 16;
+    used = (uint64_t)(at - (uint8_t *)d.memory) + dx_hde_p_lay_out(h, &d, NULL);
+    if (d.memory_size < used + dx_hde_p_room(d.state_max)) return DX_PATCH_ENOMEM;
+    (void)dx_hde_p_lay_out(h, &d, at);
+    h->desc_ = d;
+    h->room_size_ = d.memory_size - (size_t)used;
+    h->stats_.level = d.level;
+    h->due_ms_ = UINT64_MAX;
+    for (i = 0; i < d.baselines_max; i++) h->kept_[i].used = false;
+    for (i = 0; i >> h->heads_log_ == 0; i++) h->heads_[i] = DX_HDE_P_NONE;
+    for (i = 0; i < 64; i++) h->rates_[i] = (uint16_t)(131072u / (2 * i + 3));
+    return DX_PATCH_OK;
+}
+
+/* >>hash of a state ---------------------------------------------------- */
+/* The count-th of subtrees of one size goes to the stack: those that it completes are joined. */
+static void dx_hde_p_push(uint8_t *stack, uint32_t *depth, const uint8_t *value, uint32_t count)
+{
+    DX_HDE_P_MEM(memcpy)(stack + 32 * (*depth)++, value, 32);
+    for (; !(count & 1); count >>= 1) {
+        --*depth;
+        dx_hde_p_parent(stack + 32 * (*depth - 1), stack + 32 * (*depth - 1), 0);
+    }
+}
+
+/* The values of some pages; same_ gets which of them are the baseline's. True: all of them. */
+static bool dx_hde_p_look(dx_hde *h, const dx_hde_p_baseline *b, const uint8_t *p, uint32_t page,
+                          uint32_t count)
+{
+    uint32_t i, old_pages = b ? dx_hde_p_pages(b->size) : 0;
+    bool all = true;
+    for (i = page; i < page + count; i++) {
+        size_t at = (size_t)i * DX_HDE_P_PAGE;
+        uint8_t *value = h->values_ + (size_t)32 * i;
+        bool same = i < old_pages && DX_HDE_P_MEM(memcmp)(b->data + at, p + at, DX_HDE_P_PAGE) == 0;
+        h->same_[i] = same;
+        if (same) DX_HDE_P_MEM(memcpy)(value, b->values + (size_t)32 * i, 32);
+        else dx_hde_p_page(value, p + at, 4 * i);
+        all = all && same;
+    }
+    return all;
+}
+
+/* The BLAKE3 of a state; values_ gets the values of its pages and groups. */
+static void dx_hde_p_hash(dx_hde *h, const dx_hde_p_baseline *b, const uint8_t *p, uint32_t size,
+                          uint8_t *hash)
+{
+    uint8_t stack[24 * 32], joined[DX_HDE_P_GROUP * 32];
+    uint32_t pages = dx_hde_p_pages(size), groups = pages / DX_HDE_P_GROUP, g, i, n, depth = 0;
+    uint32_t old_pages = b ? dx_hde_p_pages(b->size) : 0, at = pages * DX_HDE_P_PAGE;
+    for (g = 0; g < groups; g++) {
+        uint8_t *value = h->values_ + (size_t)32 * (pages + g);
+        i = g * DX_HDE_P_GROUP;
+        if (dx_hde_p_look(h, b, p, i, DX_HDE_P_GROUP)) {
+            DX_HDE_P_MEM(memcpy)(value, b->values + (size_t)32 * (old_pages + g), 32);
+        } else {
+            DX_HDE_P_MEM(memcpy)(joined, h->values_ + (size_t)32 * i, sizeof joined);
+            for (n = DX_HDE_P_GROUP / 2; n; n /= 2)
+                for (i = 0; i < n; i++) dx_hde_p_parent(joined + 32 * i, joined + 64 * i, 0);
+            DX_HDE_P_MEM(memcpy)(value, joined, 32);
+        }
+        dx_hde_p_push(stack, &depth, value, g + 1);
+    }
+    i = groups * DX_HDE_P_GROUP;
+    (void)dx_hde_p_look(h, b, p, i, pages - i);
+    for (; i < pages; i++) dx_hde_p_push(stack, &depth, h->values_ + (size_t)32 * i, i + 1);
+    h->same_[pages] = b && b->size >= size && size > at &&
+                      DX_HDE_P_MEM(memcmp)(b->data + at, p + at, size - at) == 0;
+    dx_hde_p_rest(stack + 32 * depth, p + at, size - at, 4 * pages,
+                  depth ? 0 : (uint32_t)DX_HDE_P_B3_ROOT);
+    for (; depth; depth--)
+        dx_hde_p_parent(stack + 32 * (depth - 1), stack + 32 * (depth - 1),
+                        depth > 1 ? 0 : (uint32_t)DX_HDE_P_B3_ROOT);
+    DX_HDE_P_MEM(memcpy)(hash, stack, 32);
+}
+
+/* >>baselines: chained by key, and in the order of their places -------------------------------- */
+/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF") of 8 bytes. */
+#define DX_HDE_P_ROTL(x, n) ((x) << (n) | (x) >> (64 - (n)))
+static uint64_t dx_hde_p_sip(const uint64_t key[2], uint64_t word)
+{
+    uint64_t a = key[0] ^ 0x736f6d6570736575u, b = key[1] ^ 0x646f72616e646f6du;
+    uint64_t d = key[0] ^ 0x6c7967656e657261u, e = key[1] ^ 0x7465646279746573u;
+    unsigned round;
+    for (round = 0; round < 5; round++) { /* the word, its size, and three to end with */
+        uint64_t block = round == 0 ? word : round == 1 ? (uint64_t)8 << 56 : 0;
+        if (round == 2) d ^= 255;
+        e ^= block;
+        a += b;
+        b = DX_HDE_P_ROTL(b, 13) ^ a;
+        a = DX_HDE_P_ROTL(a, 32);
+        d += e;
+        e = DX_HDE_P_ROTL(e, 16) ^ d;
+        a += e;
+        e = DX_HDE_P_ROTL(e, 21) ^ a;
+        d += b;
+        b = DX_HDE_P_ROTL(b, 17) ^ d;
+        d = DX_HDE_P_ROTL(d, 32);
+        a ^= block;
+    }
+    return a ^ b ^ d ^ e;
+}
+#undef DX_HDE_P_ROTL
+
+static uint32_t *dx_hde_p_head(const dx_hde *h, uint64_t key)
+{
+    uint64_t mixed = dx_hde_p_sip(h->desc_.seed, key);
+    return h->heads_ + (h->heads_log_ ? mixed >> (64 - h->heads_log_) : 0);
+}
+
+static void dx_hde_p_remove(dx_hde *h, uint32_t k)
+{
+    uint32_t i, *link = dx_hde_p_head(h, h->kept_[k].key);
+    while (*link != k) link = &h->kept_[*link].next;
+    *link = h->kept_[k].next;
+    h->kept_[k].used = false;
+    for (i = 0; h->order_[i] != k; i++) continue;
+    h->stats_.baselines--;
+    for (; i < h->stats_.baselines; i++) h->order_[i] = h->order_[i + 1];
+}
+
+/* The youngest of a key, or the one whose hash begins so. */
+static dx_hde_p_baseline *dx_hde_p_find(const dx_hde *h, uint64_t key, const uint8_t *hash,
+                                        size_t hash_size)
+{
+    dx_hde_p_baseline *found = NULL, *b;
+    uint32_t k;
+    for (k = *dx_hde_p_head(h, key); k != DX_HDE_P_NONE; k = b->next) {
+        b = h->kept_ + k;
+        if (b->key != key || (found && b->serial < found->serial)) continue;
+        if (!hash || DX_HDE_P_MEM(memcmp)(b->hash, hash, hash_size) == 0) found = b;
+    }
+    return found;
+}
+
+static void dx_hde_p_evict(dx_hde *h) /* the oldest */
+{
+    uint32_t i, k = h->order_[0];
+    for (i = 1; i < h->stats_.baselines; i++)
+        if (h->kept_[h->order_[i]].serial < h->kept_[k].serial) k = h->order_[i];
+    dx_hde_p_remove(h, k);
+    h->stats_.evicted++;
+}
+
+/* The first gap of the room that is large enough: where it is, and behind how many baselines. */
+static bool dx_hde_p_gap(const dx_hde *h, uint64_t need, uint64_t *at, uint32_t *place)
+{
+    *at = 0;
+    for (*place = 0; *place < h->stats_.baselines; ++*place) {
+        const dx_hde_p_baseline *b = h->kept_ + h->order_[*place];
+        if (b->at - *at >= need) return true;
+        *at = b->at + b->room;
+    }
+    return h->room_size_ - *at >= need;
+}
+
+static uint32_t dx_hde_p_slot(const uint8_t *p, uint32_t step, uint32_t log, uint32_t *tag)
+{
+    uint64_t v = dx_hde_p_load64(p) * 0x9e3779b97f4a7c15u;
+    if (step == 8) {
+        v ^= dx_hde_p_load32(p + 8) * 0xd6e8feb86659fd93u;
+    } else {
+        v += dx_hde_p_load64(p + 8) * 0xd6e8feb86659fd93u;
+        v += dx_hde_p_load64(p + 16) * 0xa0761d6478bd642fu;
+        v += dx_hde_p_load64(p + 24) * 0xe7037ed1a0b428dbu;
+    }
+    v = (v ^ v >> 32) * 0x8ebc6af09c88c6e3u;
+    *tag = (uint32_t)(v >> 20 & 63) << 26;
+    return (uint32_t)(v >> (64 - log));
+}
+
+static uint32_t dx_hde_p_block(uint32_t step) { return step == 8 ? 12 : 32; }
+
+/* A slot has six bits of a block's hash, and one more than its number; 0 is free. */
+static void dx_hde_p_index(dx_hde_p_baseline *b)
+{
+    uint32_t step = dx_hde_p_step(b->size), length = dx_hde_p_block(step), at, tag;
+    DX_HDE_P_MEM(memset)(b->table, 0, (size_t)4 << b->table_log);
+    for (at = 0; b->size >= length && at <= b->size - length; at += step) {
+        uint32_t *slot = b->table + dx_hde_p_slot(b->data + at, step, b->table_log, &tag);
+        if (!*slot) *slot = tag | (at / step + 1);
+    }
+    b->indexed = true;
+}
+
+/* Keep a copy of the state that was hashed last; the oldest ones make room. */
+static dx_hde_p_baseline *dx_hde_p_add(dx_hde *h, uint64_t key, uint64_t now_ms, const uint8_t *p,
+                                       uint32_t size, const uint8_t *hash)
+{
+    uint64_t at, need = dx_hde_p_room(size);
+    uint32_t place, i, k, *head = dx_hde_p_head(h, key);
+    dx_hde_p_baseline *b;
+    uint8_t *to;
+    while (h->stats_.baselines == h->desc_.baselines_max || !dx_hde_p_gap(h, need, &at, &place))
+        dx_hde_p_evict(h);
+    for (k = 0; h->kept_[k].used; k++) continue;
+    for (i = h->stats_.baselines++; i > place; i--) h->order_[i] = h->order_[i - 1];
+    h->order_[place] = k;
+    b = h->kept_ + k;
+    DX_HDE_P_MEM(memset)(b, 0, sizeof *b);
+    to = h->room_ + (size_t)at;
+    b->data = to;
+    if (size) DX_HDE_P_MEM(memcpy)(to, p, size);
+    to += ((size_t)size + 7) & ~(size_t)7;
+    b->values = to;
+    DX_HDE_P_MEM(memcpy)(to, h->values_, dx_hde_p_value_size(size));
+    b->table = (uint32_t *)(void *)(to + dx_hde_p_value_size(size));
+    b->table_log = dx_hde_p_log(size / dx_hde_p_step(size), 6, 26);
+    DX_HDE_P_MEM(memcpy)(b->hash, hash, 32);
+    b->key = key;
+    b->born_ms = b->whole_ms = now_ms;
+    if (h->due_ms_ - h->desc_.age_max_ms > now_ms) h->due_ms_ = now_ms + h->desc_.age_max_ms;
+    b->serial = h->serial_++;
+    b->at = at;
+    b->room = need;
+    b->size = size;
+    b->used = true;
+    b->next = *head;
+    *head = k;
+    return b;
+}
+
+/* Those of a key but one. */
+static uint32_t dx_hde_p_forget(dx_hde *h, uint64_t key, const dx_hde_p_baseline *but)
+{
+    uint32_t k = *dx_hde_p_head(h, key), next, count = 0;
+    for (; k != DX_HDE_P_NONE; k = next) {
+        next = h->kept_[k].next;
+        if (h->kept_[k].key != key || h->kept_ + k == but) continue;
+        dx_hde_p_remove(h, k);
+        count++;
+    }
+    return count;
+}
+
+DX_HDE_API uint32_t dx_hde_drop(dx_hde *h, uint64_t key)
+{
+    return h ? dx_hde_p_forget(h, key, NULL) : 0;
+}
+
+DX_HDE_API uint32_t dx_hde_prune(dx_hde *h, uint64_t now_ms)
+{
+    uint32_t i = h ? h->stats_.baselines : 0, count = 0;
+    if (!h || now_ms < h->due_ms_) return 0;
+    h->due_ms_ = UINT64_MAX;
+    while (i-- > 0) {
+        const dx_hde_p_baseline *b = h->kept_ + h->order_[i];
+        if (now_ms > b->born_ms && now_ms - b->born_ms > h->desc_.age_max_ms) {
+            dx_hde_p_remove(h, h->order_[i]);
+            count++;
+        } else if (h->due_ms_ - h->desc_.age_max_ms > b->born_ms) {
+            h->due_ms_ = b->born_ms + h->desc_.age_max_ms;
+        }
+    }
+    h->stats_.pruned += count;
+    return count;
+}
+
+DX_HDE_API int dx_hde_keep(dx_hde *h, uint64_t key, uint64_t now_ms, const void *state,
+                           size_t size)
+{
+    uint8_t hash[32];
+    const uint8_t *p = state ? (const uint8_t *)state : hash;
+    if (!h || (!state && size)) return DX_PATCH_EINVAL;
+    if (size > h->desc_.state_max) return DX_PATCH_ETOOBIG;
+    (void)dx_hde_drop(h, key);
+    dx_hde_p_hash(h, NULL, p, (uint32_t)size, hash);
+    dx_hde_p_index(dx_hde_p_add(h, key, now_ms, p, (uint32_t)size, hash));
+    return DX_PATCH_OK;
+}
+
+/* >>pieces: of a state that are found in the baseline, or further up in the state -------------- */
+enum { DX_HDE_P_COPY, DX_HDE_P_CHANGED, DX_HDE_P_AGAIN };
+
+static bool dx_hde_p_take(dx_hde *h, uint32_t new_at, uint32_t old_at, uint32_t size, uint32_t kind)
+{
+    dx_hde_p_piece *p = h->pieces_ + h->piece_count_;
+    if (h->piece_count_ && kind != DX_HDE_P_AGAIN && p[-1].kind == kind &&
+        p[-1].new_at + p[-1].size == new_at && p[-1].old_at + p[-1].size == old_at) {
+        p[-1].size += size;
+    } else if (h->piece_count_ == h->piece_max_) {
+        return false;
+    } else {
+        p->new_at = new_at;
+        p->old_at = old_at;
+        p->size = size;
+        p->kind = kind;
+        h->piece_count_++;
+    }
+    if (kind == DX_HDE_P_CHANGED) h->residual_ += size;
+    h->literals_ -= size;
+    return true;
+}
+
+/* How many bytes of two places are not equal. */
+static uint32_t dx_hde_p_wrong(const uint8_t *a, const uint8_t *b, uint32_t size)
+{
+    const uint64_t low = 0x7f7f7f7f7f7f7f7fu;
+    uint32_t i = 0, count = 0;
+    while (size - i >= 8) {
+        uint64_t sums = 0;
+        uint32_t end = size - i < 8 * 128 ? size - i : 8 * 128;
+        for (end += i; end - i >= 8; i += 8) {
+            uint64_t x, y;
+            DX_HDE_P_MEM(memcpy)(&x, a + i, 8);
+            DX_HDE_P_MEM(memcpy)(&y, b + i, 8);
+            x ^= y;
+            sums += (((x & low) + low) | x) >> 7 & 0x0101010101010101u;
+        }
+        sums = (sums & 0x00ff00ff00ff00ffu) + (sums >> 8 & 0x00ff00ff00ff00ffu);
+        count += (uint32_t)(sums * 0x0001000100010001u >> 48);
+    }
+    for (; i < size; i++) count += a[i] != b[i];
+    return count;
+}
+
+/* How far two places agree, at most so many bytes. */
+static uint32_t dx_hde_p_extent(const uint8_t *a, const uint8_t *b, uint32_t most)
+{
+    uint32_t n = 0;
+    while (most - n >= 256 && DX_HDE_P_MEM(memcmp)(a + n, b + n, 256) == 0) n += 256;
+    while (most - n >= 8 && DX_HDE_P_MEM(memcmp)(a + n, b + n, 8) == 0) n += 8;
+    while (n < most && a[n] == b[n]) n++;
+    return n;
+}
+
+/* Where in the baseline is the block at p[at]? */
+static bool dx_hde_p_match_old(const dx_hde_p_baseline *b, const uint8_t *p, uint32_t size,
+                               uint32_t at, dx_hde_p_piece *found)
+{
+    uint32_t step = dx_hde_p_step(b->size), length = dx_hde_p_block(step), tag, slot, old, most;
+    if (size - at < length) return false;
+    slot = b->table[dx_hde_p_slot(p + at, step, b->table_log, &tag)];
+    if (!slot || (slot ^ tag) >> 26) return false;
+    old = ((slot & 0x3ffffff) - 1) * step;
+    if (DX_HDE_P_MEM(memcmp)(b->data + old, p + at, length) != 0) return false;
+    most = b->size - old < size - at ? b->size - old : size - at;
+    found->new_at = at;
+    found->old_at = old;
+    found->kind = DX_HDE_P_COPY;
+    found->size = dx_hde_p_extent(b->data + old, p + at, most);
+    return true;
+}
+
+/* Where have the 8 bytes at p[at] been before? */
+static bool dx_hde_p_match_own(const dx_hde *h, const uint8_t *p, uint32_t size, uint32_t at,
+                               dx_hde_p_piece *found)
+{
+    uint64_t mixed;
+    uint32_t *slot, before;
+    if (size - at < 8) return false;
+    mixed = dx_hde_p_load64(p + at) * 0x9e3779b97f4a7c15u;
+    slot = h->seen_ + (mixed >> (64 - h->seen_log_));
+    before = *slot;
+    *slot = at + 1;
+    if (!before || before > at) return false;
+    found->new_at = at;
+    found->old_at = before - 1;
+    found->kind = DX_HDE_P_AGAIN;
+    found->size = dx_hde_p_extent(p + before - 1, p + at, size - at);
+    return found->size >= 12;
+}
+
+/* Look for the bytes between two places. Returns where it stopped: at `to`, or behind it, where the
+   last piece ends. */
+static uint32_t dx_hde_p_scan(dx_hde *h, dx_hde_p_baseline *b, const uint8_t *p, uint32_t size,
+                              uint32_t from, uint32_t to)
+{
+    uint32_t at = from, end = from;
+    dx_hde_p_piece x;
+    if (b && !b->indexed) dx_hde_p_index(b);
+    while (at < to) {
+        const uint8_t *source = p;
+        if (b && dx_hde_p_match_old(b, p, size, at, &x)) {
+            source = b->data;
+        } else if (!dx_hde_p_match_own(h, p, size, at, &x)) {
+            at++;
+            continue;
+        }
+        while (x.new_at > end && x.old_at && source[x.old_at - 1] == p[x.new_at - 1]) {
+            x.new_at--;
+            x.old_at--;
+            x.size++;
+        }
+        if (!dx_hde_p_take(h, x.new_at, x.old_at, x.size, x.kind)) return to;
+        end = at = x.new_at + x.size;
+    }
+    return at;
+}
+
+/* The place in the baseline whose bytes are most like those at p[at]: where the last piece goes on,
+   or the same place. Returns how many are not equal. */
+static uint32_t dx_hde_p_like(const dx_hde *h, const dx_hde_p_baseline *b, const uint8_t *p,
+                              uint32_t at, uint32_t size, uint32_t *old_at)
+{
+    const dx_hde_p_piece *last = h->pieces_ + h->piece_count_ - 1;
+    uint32_t least = size, k, wrong, old[2];
+    if (!b) return size;
+    old[0] = at;
+    old[1] = at;
+    if (h->piece_count_ && last->kind != DX_HDE_P_AGAIN)
+        old[0] = last->old_at + (at - last->new_at);
+    for (k = 0; k < 2; k++) {
+        if ((k && old[0] == old[1]) || old[k] > b->size || size > b->size - old[k]) continue;
+        wrong = dx_hde_p_wrong(b->data + old[k], p + at, size);
+        if (wrong < least) *old_at = old[k];
+        if (wrong < least) least = wrong;
+    }
+    return least;
+}
+
+/* What changed bytes take, in sixteenths of a byte; less where they change as those before. */
+static uint32_t dx_hde_p_change_cost(const uint8_t *old, const uint8_t *p, uint32_t size)
+{
+    uint32_t i, cost = 0, last = 0, run = 64;
+    for (i = 0; i < size; i++) {
+        uint32_t change = (uint32_t)(p[i] - old[i]) & 255;
+        if (change) cost += change == last && !run ? 3 : run == 0 ? 14 : run < 8 ? 20 : 40;
+        if (change) last = change;
+        run = change ? 0 : run + 1;
+    }
+    return cost;
+}
+
+/* May bytes have moved, so that they are worth looking for? Not where few are wrong, nor where both
+   ends of them are as they were. */
+static bool dx_hde_p_moved(const dx_hde_p_baseline *b, const uint8_t *p, uint32_t at, uint32_t n,
+                           uint32_t old_at, uint32_t wrong)
+{
+    uint32_t end = n / 8;
+    if (wrong <= n / 16 || wrong > n / 2) return wrong > n / 16;
+    return dx_hde_p_wrong(b->data + old_at, p + at, end) > end / 4 ||
+           dx_hde_p_wrong(b->data + old_at + (n - end), p + at + (n - end), end) > end / 4;
+}
+
+/* The rest of a page, from p[at] on. Returns where it has got to; size: it has run out of room. */
+static uint32_t dx_hde_p_page_pieces(dx_hde *h, dx_hde_p_baseline *b, const uint8_t *p,
+                                     uint32_t size, uint32_t at, uint32_t n)
+{
+    uint32_t old_at = 0, wrong = dx_hde_p_like(h, b, p, at, n, &old_at);
+    uint32_t count = h->piece_count_, literals = h->literals_, stop;
+    dx_hde_p_piece last = {0, 0, 0, 0};
+    const dx_hde_p_piece *found;
+    bool far, scan = h->stats_.level > 0 && dx_hde_p_moved(b, p, at, n, old_at, wrong);
+    if (scan && wrong < n && h->useless_ > 8) scan = h->useless_++ % 16 == 0;
+    if (scan) {
+        if (count) last = h->pieces_[count - 1];
+        stop = dx_hde_p_scan(h, b, p, size, at, at + n);
+        literals -= h->literals_;
+        literals = literals < stop - at ? stop - at - literals : 0;
+        found = h->pieces_ + h->piece_count_ - 1;
+        far = stop - at >= 2 * n && found->old_at - old_at != found->new_at - at;
+        if (wrong == n || far || (wrong <= n / 2 && literals < wrong / 2) ||
+            (wrong > n / 2 && 14 * literals + 80 * (h->piece_count_ - count) <
+                                  80 + dx_hde_p_change_cost(b->data + old_at, p + at, n))) {
+            h->useless_ = 0;
+            return stop;
+        }
+        h->useless_++;
+        h->literals_ += stop - at - literals;
+        h->piece_count_ = count;
+        if (count) h->pieces_[count - 1] = last;
+    } else if (wrong == n) {
+        return at + n;
+    }
+    return dx_hde_p_take(h, at, old_at, n, DX_HDE_P_CHANGED) ? at + n : size;
+}
+
+/* What of the state is where; h->same_ is from dx_hde_p_hash(). */
+static void dx_hde_p_find_pieces(dx_hde *h, dx_hde_p_baseline *b, const uint8_t *p, uint32_t size)
+{
+    uint32_t at = 0, n;
+    h->piece_count_ = h->residual_ = h->useless_ = 0;
+    h->literals_ = size;
+    h->seen_log_ = dx_hde_p_log(size, 8, 15);
+    DX_HDE_P_MEM(memset)(h->seen_, 0, (size_t)4 << h->seen_log_);
+    while (at < size) {
+        n = DX_HDE_P_PAGE - at % DX_HDE_P_PAGE;
+        if (n > size - at) n = size - at;
+        if (!b || !h->same_[at / DX_HDE_P_PAGE]) at = dx_hde_p_page_pieces(h, b, p, size, at, n);
+        else at = dx_hde_p_take(h, at, at, n, DX_HDE_P_COPY) ? at + n : size;
+    }
+}
+
+/* >>survey: XOR or differences, and the stride whose lanes are most alike ---------------------- */
+static uint64_t dx_hde_p_log2(uint32_t v) /* of v > 0, in sixteenths */
+{
+    uint32_t log = 0;
+    while (log < 31 && v >> log > 1) log++;
+    return 16 * log + (uint32_t)(((uint64_t)v << 4 >> log) & 15);
+}
+
+/* Sixteenths of bits for the bytes that were counted, by lanes, and for learning them. */
+static uint64_t dx_hde_p_cost(const uint32_t *counts, uint32_t stride_log)
+{
+    uint32_t lane, v, k, lanes = 1u << stride_log;
+    uint64_t cost = 0;
+    for (lane = 0; lane < lanes; lane++) {
+        uint32_t all = 0;
+        for (v = 0; v < 256; v++) {
+            uint32_t n = 0;
+            for (k = lane; k < 8; k += lanes) n += counts[256 * k + v];
+            if (n) cost += 96 - n * dx_hde_p_log2(n);
+            all += n;
+        }
+        if (all) cost += all * dx_hde_p_log2(all);
+    }
+    return cost;
+}
+
+static void dx_hde_p_survey(dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline *b,
+                            const uint8_t *p)
+{
+    uint32_t *counts = h->models_, k, i, log, seen = 0, changed = 0, lane[8] = {0};
+    uint64_t least = UINT64_MAX, cost;
+    DX_HDE_P_MEM(memset)(counts, 0, 2 * 2048 * sizeof *counts);
+    for (k = 0; k < h->piece_count_ && seen < 65536; k++) {
+        const dx_hde_p_piece *c = h->pieces_ + k;
+        if (c->kind != DX_HDE_P_CHANGED) continue;
+        for (i = 0; i < c->size && i < 8192; i++, seen++) {
+            uint32_t was = b->data[c->old_at + i], is = p[c->new_at + i], in = (c->new_at + i) & 7;
+            if (was == is) continue;
+            lane[in]++;
+            changed++;
+            counts[256 * in + (was ^ is)]++;
+            counts[2048 + 256 * in + ((is - was) & 255)]++;
+        }
+    }
+    for (i = 0; i < 8; i++) /* what is equal, about */
+        counts[256 * i] = counts[2048 + 256 * i] = seen / 8 > lane[i] ? seen / 8 - lane[i] : 0;
+    h->changed_ = seen ? (uint32_t)((uint64_t)h->residual_ * changed / seen) : 0;
+    r->stride_log = 0;
+    r->subtract = false;
+    for (k = 0; changed && k < 2; k++)
+        for (log = 0; log < (changed < 512 ? 1 : 4); log++) {
+            cost = dx_hde_p_cost(counts + 2048 * k, log);
+            if (cost >= least) continue;
+            least = cost;
+            r->subtract = k != 0;
+            r->stride_log = (uint8_t)log;
+        }
+}
+
+/* >>range: everything in one stream ------------------------------------ */
+static uint32_t dx_hde_p_lane(const dx_hde_record *r, uint32_t at)
+{
+    return at & ((1u << r->stride_log) - 1);
+}
+
+/* What changed in pieces that follow each other, here and in the baseline. Returns their number. */
+static uint32_t dx_hde_p_write_old(const dx_hde *h, dx_hde_p_coder *c, const dx_hde_record *r,
+                                   const dx_hde_p_baseline *b, const uint8_t *p, uint32_t first,
+                                   uint32_t count, uint32_t *last_run)
+{
+    uint32_t k, run = 0, last = 0;
+    for (k = first; k < first + count; k++) {
+        const dx_hde_p_piece *x = h->pieces_ + k;
+        uint32_t i = 0;
+        if (x->kind == DX_HDE_P_COPY) run += x->size;
+        while (x->kind == DX_HDE_P_CHANGED && i < x->size) {
+            uint32_t n = dx_hde_p_extent(b->data + x->old_at + i, p + x->new_at + i, x->size - i);
+            uint32_t at = x->new_at + i + n, was;
+            run += n;
+            i += n + 1;
+            if (i > x->size) break;
+            was = b->data[x->old_at + i - 1];
+            (void)dx_hde_p_run(c, dx_hde_p_lane(r, at - run), *last_run, run + 1);
+            was = (r->subtract ? p[at] - was : p[at] ^ was) & 255;
+            last = dx_hde_p_changed(c, dx_hde_p_lane(r, at), run, last, was);
+            *last_run = run;
+            run = 0;
+        }
+    }
+    k = h->pieces_[first + count - 1].new_at + h->pieces_[first + count - 1].size;
+    if (run) (void)dx_hde_p_run(c, dx_hde_p_lane(r, k - run), *last_run, 0);
+    return count;
+}
+
+static void dx_hde_p_write_range(const dx_hde *h, dx_hde_p_coder *c, const dx_hde_record *r,
+                                 const dx_hde_p_baseline *b, const uint8_t *p)
+{
+    uint32_t k = 0, n, size = (uint32_t)r->state_size, end = 0, last_run = 0;
+    uint64_t old_end = 0;
+    while (k < h->piece_count_ && !c->bad) {
+        const dx_hde_p_piece *x = h->pieces_ + k;
+        uint32_t gap = x->new_at - end, joined = x->size;
+        (void)dx_hde_p_number(c, DX_HDE_P_GAP, gap);
+        dx_hde_p_literals(c, r, p, NULL, end, gap);
+        for (n = 1; x->kind != DX_HDE_P_AGAIN && k + n < h->piece_count_; n++) {
+            const dx_hde_p_piece *y = x + n;
+            if (y->kind == DX_HDE_P_AGAIN || y->new_at != x->new_at + joined ||
+                y->old_at != x->old_at + joined)
+                break;
+            joined += y->size;
+        }
+        end = x->new_at + joined;
+        (void)dx_hde_p_bit(c, c->models, x->kind == DX_HDE_P_AGAIN);
+        (void)dx_hde_p_number(c, DX_HDE_P_LENGTH, joined - 1);
+        if (x->kind == DX_HDE_P_AGAIN) {
+            (void)dx_hde_p_number(c, DX_HDE_P_BACK, x->new_at - x->old_at - 1);
+            old_end += (uint64_t)gap + joined;
+            k++;
+        } else {
+            (void)dx_hde_p_number(c, DX_HDE_P_JUMP, dx_hde_p_fold(x->old_at - old_end - gap));
+            old_end = (uint64_t)x->old_at + joined;
+            k += dx_hde_p_write_old(h, c, r, b, p, k, n, &last_run);
+        }
+    }
+    if (end < size) (void)dx_hde_p_number(c, DX_HDE_P_GAP, size - end);
+    dx_hde_p_literals(c, r, p, NULL, end, size - end);
+}
+
+/* Returns the bytes of the body; 0: there is no room for it. */
+static uint32_t dx_hde_p_encode_range(const dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline *b,
+                                      const uint8_t *p, uint8_t *out, size_t capacity)
+{
+    dx_hde_p_coder c;
+    uint32_t n = h->literals_;
+    r->coding = DX_HDE_RANGE;
+    r->literal_bits = (uint8_t)(n >= 16384 ? 8 : n >= 4096 ? 5 : n >= 512 ? 3 : 0);
+    dx_hde_p_start(&c, h, r);
+    c.writing = true;
+    c.out = out;
+    c.size = capacity;
+    dx_hde_p_write_range(h, &c, r, b, p);
+    dx_hde_p_finish(&c);
+    return c.bad ? 0 : (uint32_t)c.at;
+}
+
+/* The bytes of the state that are those of the baseline but for what is written. */
+static int dx_hde_p_read_old(dx_hde_p_coder *c, const dx_hde_record *r, const uint8_t *old,
+                             uint8_t *out, uint32_t at, uint32_t size, uint32_t *last_run)
+{
+    uint32_t i = 0, last = 0;
+    while (i < size) {
+        uint32_t run = dx_hde_p_run(c, dx_hde_p_lane(r, at + i), *last_run, 0), n, v;
+        if (c->bad) return DX_PATCH_ECORRUPT;
+        n = run ? run - 1 : size - i;
+        if (n > size - i || (run && n == size - i)) return DX_PATCH_EBOUNDS;
+        DX_HDE_P_MEM(memcpy)(out + at + i, old + i, n);
+        i += n;
+        if (!run) break;
+        v = dx_hde_p_changed(c, dx_hde_p_lane(r, at + i), n, last, 0);
+        out[at + i] = (uint8_t)((r->subtract ? old[i] + v : old[i] ^ v) & 255);
+        *last_run = n;
+        last = v;
+        i++;
+    }
+    return DX_PATCH_OK;
+}
+
+/* Where a delta has got to. */
+typedef struct dx_hde_p_reader {
+    const dx_hde_p_baseline *b; /* or NULL */
+    uint8_t *out;
+    uint64_t old_end;
+    uint32_t at, size; /* of the state */
+} dx_hde_p_reader;
+
+static int dx_hde_p_read_again(dx_hde_p_reader *x, uint32_t size, uint64_t back)
+{
+    uint8_t *to = x->out + x->at;
+    if (size > x->size - x->at || back > x->at) return DX_PATCH_EBOUNDS;
+    x->at += size;
+    x->old_end += size;
+    for (; size; size--, to++) *to = *(to - back);
+    return DX_PATCH_OK;
+}
+
+/* Where a piece of the baseline begins that is `jump` from where the last one has ended. */
+static int dx_hde_p_read_jump(const dx_hde_p_reader *x, uint32_t size, uint64_t jump, uint64_t *old)
+{
+    *old = x->old_end + jump;
+    if (size > x->size - x->at || !x->b || *old > x->b->size || size > x->b->size - *old)
+        return DX_PATCH_EBOUNDS;
+    return DX_PATCH_OK;
+}
+
+static int dx_hde_p_read_range(dx_hde_p_coder *c, const dx_hde_record *r, dx_hde_p_reader *x)
+{
+    uint32_t last_run = 0, gap, n;
+    uint64_t old, jump;
+    int error = DX_PATCH_OK;
+    while (!error && x->at < x->size) {
+        gap = dx_hde_p_number(c, DX_HDE_P_GAP, 0);
+        if (gap > x->size - x->at) return DX_PATCH_EBOUNDS;
+        dx_hde_p_literals(c, r, x->out, x->out, x->at, gap);
+        x->at += gap;
+        x->old_end += gap;
+        if (c->bad) return DX_PATCH_ECORRUPT;
+        if (x->at == x->size) break;
+        if (dx_hde_p_bit(c, c->models, 0)) {
+            n = dx_hde_p_number(c, DX_HDE_P_LENGTH, 0);
+            jump = dx_hde_p_number(c, DX_HDE_P_BACK, 0);
+            error = c->bad || n == UINT32_MAX ? DX_PATCH_ECORRUPT
+                                              : dx_hde_p_read_again(x, n + 1, jump + 1);
+            continue;
+        }
+        n = dx_hde_p_number(c, DX_HDE_P_LENGTH, 0);
+        jump = dx_hde_p_unfold(dx_hde_p_number(c, DX_HDE_P_JUMP, 0));
+        if (c->bad || n == UINT32_MAX) return DX_PATCH_ECORRUPT;
+        error = dx_hde_p_read_jump(x, n + 1, jump, &old);
+        if (error) return error;
+        error = dx_hde_p_read_old(c, r, x->b->data + (size_t)old, x->out, x->at, n + 1, &last_run);
+        x->at += n + 1;
+        x->old_end = old + n + 1;
+    }
+    if (!error && (c->bad || c->at != c->size + 3)) error = DX_PATCH_ECORRUPT;
+    return error;
+}
+
+static int dx_hde_p_decode_range(const dx_hde *h, const dx_hde_record *r, const uint8_t *body,
+                                 dx_hde_p_reader *x)
+{
+    dx_hde_p_coder c;
+    unsigned i;
+    dx_hde_p_start(&c, h, r);
+    c.in = body;
+    c.size = (size_t)r->body_size;
+    for (i = 0; i < 4; i++) dx_hde_p_get(&c);
+    return dx_hde_p_read_range(&c, r, x);
+}
+
+static uint32_t dx_hde_p_varint(uint8_t *p, uint64_t v)
+{
+    uint32_t n = 0;
+    for (; v > 127; v >>= 7) p[n++] = (uint8_t)((v & 127) | 128);
+    p[n++] = (uint8_t)v;
+    return n;
+}
+
+/* >>zstd: whole states as they are; of deltas three parts in one frame: instructions, literals, and
+   all bytes of changed pieces, XORed or subtracted, by lanes ----------------------------------- */
+#ifdef DX_HDE_ZSTD
+/* Where byte i of `size` is when the bytes of each lane stand together. */
+static uint32_t dx_hde_p_shuffled(uint32_t i, uint32_t size, uint32_t log)
+{
+    uint32_t lane = i & ((1u << log) - 1), rest = size & ((1u << log) - 1);
+    return lane * (size >> log) + (lane < rest ? lane : rest) + (i >> log);
+}
+
+/* The instructions, at most so many bytes. Returns their bytes; 0: that is not enough. */
+static size_t dx_hde_p_pack_pieces(const dx_hde *h, uint8_t *to, size_t capacity)
+{
+    uint32_t k, end = 0;
+    uint64_t old_end = 0;
+    size_t n = 0;
+    for (k = 0; k < h->piece_count_; k++) {
+        const dx_hde_p_piece *x = h->pieces_ + k;
+        uint32_t gap = x->new_at - end;
+        if (capacity - n < 16) return 0;
+        n += dx_hde_p_varint(to + n, gap);
+        to[n++] = (uint8_t)x->kind;
+        n += dx_hde_p_varint(to + n, x->size - 1);
+        end = x->new_at + x->size;
+        if (x->kind == DX_HDE_P_AGAIN) {
+            n += dx_hde_p_varint(to + n, x->new_at - x->old_at - 1);
+            old_end += (uint64_t)gap + x->size;
+        } else {
+            n += dx_hde_p_varint(to + n, dx_hde_p_fold(x->old_at - old_end - gap));
+            old_end = (uint64_t)x->old_at + x->size;
+        }
+    }
+    return n;
+}
+
+/* Bytes that the parts of a delta may take: by its state, not by what this side has room for, so
+   that every decoder takes the same records. work_ has room for those of the largest state. */
+static size_t dx_hde_p_parts_max(const dx_hde_record *r)
+{
+    return (size_t)(r->state_size + r->state_size / 8 + 1024);
+}
+
+/* All three parts into work_. Returns their bytes, or 0. */
+static size_t dx_hde_p_pack(const dx_hde *h, const dx_hde_record *r, const dx_hde_p_baseline *b,
+                            const uint8_t *p)
+{
+    uint32_t k, i, end = 0, at = 0, size = (uint32_t)r->state_size, bytes;
+    uint8_t *to = h->work_ + 8;
+    size_t n, most = dx_hde_p_parts_max(r);
+    bytes = h->literals_ + h->residual_;
+    if (bytes > most - 8) return 0;
+    n = dx_hde_p_pack_pieces(h, to, most - 8 - bytes);
+    if (!n && h->piece_count_) return 0;
+    dx_hde_p_store32(h->work_, (uint32_t)n);
+    dx_hde_p_store32(h->work_ + 4, h->literals_);
+    to += n;
+    for (k = 0; k <= h->piece_count_; k++) {
+        const dx_hde_p_piece *x = h->pieces_ + k;
+        uint32_t gap = (k < h->piece_count_ ? x->new_at : size) - end;
+        DX_HDE_P_MEM(memcpy)(to, p + end, gap);
+        to += gap;
+        if (k < h->piece_count_) end = x->new_at + x->size;
+    }
+    for (k = 0; k < h->piece_count_; k++) {
+        const dx_hde_p_piece *x = h->pieces_ + k;
+        for (i = 0; x->kind == DX_HDE_P_CHANGED && i < x->size; i++, at++) {
+            uint32_t was = b->data[x->old_at + i], is = p[x->new_at + i];
+            to[dx_hde_p_shuffled(at, h->residual_, r->stride_log)] =
+                (uint8_t)((r->subtract ? is - was : is ^ was) & 255);
+        }
+    }
+    return (size_t)(to - h->work_) + h->residual_;
+}
+
+static uint32_t dx_hde_p_encode_zstd(const dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline *b,
+                                     const uint8_t *p, uint8_t *out, size_t capacity)
+{
+    static const int8_t levels[10] = {-5, 1, 2, 3, 4, 5, 6, 12, 16, 19};
+    const dx_hde_zstd *z = h->desc_.zstd;
+    const uint8_t *from = p;
+    size_t size = (size_t)r->state_size, n;
+    const ZSTD_CDict *dictionary;
+    if (!z || !z->cctx) return 0;
+    dictionary = b ? NULL : (const ZSTD_CDict *)z->cdict;
+    if (b) {
+        size = dx_hde_p_pack(h, r, b, p);
+        from = h->work_;
+    }
+    if (!size) return 0;
+    r->coding = DX_HDE_ZSTD_FRAME;
+    r->literal_bits = 0;
+    r->dictionary = dictionary ? ZSTD_getDictID_fromCDict(dictionary) : 0;
+    if (!r->dictionary || r->dictionary == h->refused_dictionary_) dictionary = NULL;
+    if (!dictionary) r->dictionary = 0;
+    if (dictionary) n = ZSTD_compress_usingCDict((ZSTD_CCtx *)z->cctx, out, capacity, from, size,
+                                                 dictionary);
+    else n = ZSTD_compressCCtx((ZSTD_CCtx *)z->cctx, out, capacity, from, size,
+                               levels[h->stats_.level < 0 ? 0 : h->stats_.level]);
+    return ZSTD_isError(n) ? 0 : (uint32_t)n;
+}
+
+/* One frame into exactly so many bytes, or at most so many; *got: how many. */
+static int dx_hde_p_inflate(const dx_hde *h, const dx_hde_record *r, const uint8_t *body,
+                            uint8_t *out, size_t capacity, size_t *got)
+{
+    const dx_hde_zstd *z = h->desc_.zstd;
+    const ZSTD_DDict *dictionary = NULL;
+    size_t size = (size_t)r->body_size;
+    uint32_t i;
+    if (!z || !z->dctx) return DX_PATCH_ENOTSUP;
+    for (i = 0; r->dictionary && i < z->ddict_count; i++)
+        if (ZSTD_getDictID_fromDDict((const ZSTD_DDict *)z->ddicts[i]) == r->dictionary)
+            dictionary = (const ZSTD_DDict *)z->ddicts[i];
+    if (r->dictionary && !dictionary) return DX_PATCH_ENOTFOUND;
+    if (ZSTD_findFrameCompressedSize(body, size) != size) return DX_PATCH_ECORRUPT;
+    *got = ZSTD_decompress_usingDDict((ZSTD_DCtx *)z->dctx, out, capacity, body, size, dictionary);
+    return ZSTD_isError(*got) ? DX_PATCH_ECORRUPT : DX_PATCH_OK;
+}
+
+/* The parts that dx_hde_p_pack() wrote. */
+typedef struct dx_hde_p_parts {
+    const uint8_t *pieces, *literals, *changes;
+    uint32_t piece_size, literal_size, change_size, change_at;
+    bool bad;
+} dx_hde_p_parts;
+
+static uint32_t dx_hde_p_next(dx_hde_p_parts *s) /* a varint of at most 32 bits */
+{
+    uint64_t v = 0;
+    uint32_t shift = 0, byte = 128;
+    for (; byte > 127 && !s->bad; shift += 7) {
+        s->bad = !s->piece_size || shift > 28;
+        if (s->bad) return 0;
+        byte = *s->pieces++;
+        s->piece_size--;
+        v |= (uint64_t)(byte & 127) << shift;
+    }
+    if (v > UINT32_MAX) s->bad = true;
+    return (uint32_t)(v & UINT32_MAX);
+}
+
+static int dx_hde_p_next_literals(dx_hde_p_parts *s, dx_hde_p_reader *x, uint32_t size)
+{
+    if (size > x->size - x->at || size > s->literal_size) return DX_PATCH_EBOUNDS;
+    DX_HDE_P_MEM(memcpy)(x->out + x->at, s->literals, size);
+    s->literals += size;
+    s->literal_size -= size;
+    x->at += size;
+    x->old_end += size;
+    return DX_PATCH_OK;
+}
+
+static int dx_hde_p_next_piece(dx_hde_p_parts *s, const dx_hde_record *r, dx_hde_p_reader *x)
+{
+    uint32_t kind = dx_hde_p_next(s), size = dx_hde_p_next(s), i, where = dx_hde_p_next(s);
+    uint64_t at;
+    int error;
+    if (s->bad || kind > DX_HDE_P_AGAIN || size == UINT32_MAX) return DX_PATCH_ECORRUPT;
+    size++;
+    if (kind == DX_HDE_P_AGAIN) return dx_hde_p_read_again(x, size, (uint64_t)where + 1);
+    error = dx_hde_p_read_jump(x, size, dx_hde_p_unfold(where), &at);
+    if (!error && kind == DX_HDE_P_CHANGED && size > s->change_size - s->change_at)
+        error = DX_PATCH_EBOUNDS;
+    if (error) return error;
+    DX_HDE_P_MEM(memcpy)(x->out + x->at, x->b->data + (size_t)at, size);
+    for (i = 0; kind == DX_HDE_P_CHANGED && i < size; i++, s->change_at++) {
+        uint8_t *to = x->out + x->at + i;
+        uint32_t v = s->changes[dx_hde_p_shuffled(s->change_at, s->change_size, r->stride_log)];
+        *to = (uint8_t)((r->subtract ? *to + v : *to ^ v) & 255);
+    }
+    x->at += size;
+    x->old_end = at + size;
+    return DX_PATCH_OK;
+}
+
+static int dx_hde_p_decode_zstd(const dx_hde *h, const dx_hde_record *r, const uint8_t *body,
+                                dx_hde_p_reader *x)
+{
+    dx_hde_p_parts s;
+    size_t size;
+    int error;
+    if (!x->b) {
+        error = dx_hde_p_inflate(h, r, body, x->out, x->size, &size);
+        return error ? error : size == x->size ? DX_PATCH_OK : DX_PATCH_ECORRUPT;
+    }
+    error = dx_hde_p_inflate(h, r, body, h->work_, dx_hde_p_parts_max(r), &size);
+    if (error) return error;
+    if (size < 8) return DX_PATCH_ECORRUPT;
+    DX_HDE_P_MEM(memset)(&s, 0, sizeof s);
+    s.piece_size = dx_hde_p_load32(h->work_);
+    s.literal_size = dx_hde_p_load32(h->work_ + 4);
+    size -= 8;
+    if (s.piece_size > size || s.literal_size > size - s.piece_size) return DX_PATCH_ECORRUPT;
+    s.change_size = (uint32_t)(size - s.piece_size - s.literal_size);
+    s.pieces = h->work_ + 8;
+    s.literals = s.pieces + s.piece_size;
+    s.changes = s.literals + s.literal_size;
+    while (!error && x->at < x->size) {
+        uint32_t gap = s.piece_size ? dx_hde_p_next(&s) : x->size - x->at;
+        error = s.bad ? DX_PATCH_ECORRUPT : dx_hde_p_next_literals(&s, x, gap);
+        if (!error && x->at < x->size) error = dx_hde_p_next_piece(&s, r, x);
+    }
+    if (!error && (s.piece_size || s.literal_size || s.change_at != s.change_size))
+        error = DX_PATCH_ECORRUPT;
+    return error;
+}
+#else
+static uint32_t dx_hde_p_encode_zstd(const dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline *b,
+                                     const uint8_t *p, uint8_t *out, size_t capacity)
+{
+    (void)h, (void)r, (void)b, (void)p, (void)out, (void)capacity;
+    return 0;
+}
+
+static int dx_hde_p_decode_zstd(const dx_hde *h, const dx_hde_record *r, const uint8_t *body,
+                                dx_hde_p_reader *x)
+{
+    (void)h, (void)r, (void)body, (void)x;
+    return DX_PATCH_ENOTSUP;
+}
+#endif
+
+/* >>records ------------------------------------------------------------ */
+/* The head of a record without its checksum, at most DX_HDE_HEAD_MAX bytes. Returns its bytes. */
+static uint32_t dx_hde_p_put_head(const dx_hde_record *r, uint8_t *p)
+{
+    uint32_t n = 12, code = r->hash_size == 32 ? 0 : r->hash_size == 16 ? 1 : 2;
+    DX_HDE_P_MEM(memcpy)(p, "DXH1", 4);
+    p[4] = r->kind;
+    p[5] = r->coding;
+    p[6] = (uint8_t)(r->stride_log | r->literal_bits << 4);
+    p[7] = (uint8_t)((r->keep ? 1u : 0u) | (r->subtract ? 2u : 0u) | code << 2);
+    n += dx_hde_p_varint(p + n, r->state_size);
+    n += dx_hde_p_varint(p + n, r->body_size);
+    n += dx_hde_p_varint(p + n, r->dictionary);
+    DX_HDE_P_MEM(memcpy)(p + n, r->hash, r->hash_size);
+    n += r->hash_size;
+    if (r->kind == DX_HDE_WHOLE) return n;
+    DX_HDE_P_MEM(memcpy)(p + n, r->baseline, r->hash_size);
+    return n + r->hash_size;
+}
+
+/* Head and body, together; the body is at to + DX_HDE_HEAD_MAX. Returns the bytes of the record. */
+static size_t dx_hde_p_seal(dx_hde_record *r, uint8_t *to, uint32_t body_size)
+{
+    uint32_t n;
+    r->body_size = body_size;
+    n = dx_hde_p_put_head(r, to);
+    DX_HDE_P_MEM(memmove)(to + n, to + DX_HDE_HEAD_MAX, body_size);
+    dx_hde_p_store32(to + 8, dx_hde_p_crc32c(dx_hde_p_crc32c(0, to, 8), to + 12,
+                                             n - 12 + (size_t)body_size));
+    return n + (size_t)body_size;
+}
+
+static uint64_t dx_hde_p_take_varint(const uint8_t **p, const uint8_t *end, int *error)
+{
+    uint64_t v = 0;
+    uint32_t shift = 0, byte = 128;
+    for (; byte > 127 && !*error; shift += 7) {
+        if (*p == end) *error = DX_PATCH_ETRUNCATED;
+        else if (shift > 56) *error = DX_PATCH_ECORRUPT;
+        if (*error) return 0;
+        byte = *(*p)++;
+        v |= (uint64_t)(byte & 127) << shift;
+    }
+    return v;
+}
+
+static bool dx_hde_p_known(const dx_hde_record *r, uint8_t flags)
+{
+    return r->kind >= DX_HDE_WHOLE && r->kind <= DX_HDE_NACK && r->coding <= DX_HDE_ZSTD_FRAME &&
+           flags < 12 && r->stride_log <= 3 && r->literal_bits <= 8;
+}
+
+/* Do the fields go together? */
+static bool dx_hde_p_sound(const dx_hde_record *r)
+{
+    if (r->kind == DX_HDE_NACK) return !r->body_size && r->coding == DX_HDE_PLAIN;
+    if (r->kind == DX_HDE_PATCH) return r->coding == DX_HDE_PLAIN && !r->dictionary;
+    if (r->coding == DX_HDE_PLAIN)
+        return r->kind == DX_HDE_WHOLE && r->body_size == r->state_size && !r->dictionary;
+    return !r->dictionary || r->coding == DX_HDE_ZSTD_FRAME;
+}
+
+DX_HDE_API int dx_hde_info(const void *record, size_t size, dx_hde_record *info)
+{
+    const uint8_t *p = (const uint8_t *)record, *at, *end;
+    dx_hde_record r;
+    uint64_t dictionary;
+    int error = DX_PATCH_OK;
+    if (!info || (!record && size)) return DX_PATCH_EINVAL;
+    if (size < 12) return DX_PATCH_ETRUNCATED;
+    if (DX_HDE_P_MEM(memcmp)(p, "DXH1", 4) != 0) return DX_PATCH_EHEADER;
+    DX_HDE_P_MEM(memset)(&r, 0, sizeof r);
+    r.kind = p[4];
+    r.coding = p[5];
+    r.stride_log = p[6] & 15;
+    r.literal_bits = p[6] >> 4;
+    r.keep = (p[7] & 1) != 0;
+    r.subtract = (p[7] & 2) != 0;
+    r.hash_size = (uint8_t)(32 >> (p[7] >> 2 & 3));
+    at = p + 12;
+    end = p + size;
+    r.state_size = dx_hde_p_take_varint(&at, end, &error);
+    r.body_size = dx_hde_p_take_varint(&at, end, &error);
+    dictionary = dx_hde_p_take_varint(&at, end, &error);
+    if (error) return error;
+    r.head_size = (uint32_t)(at - p) + r.hash_size * (r.kind == DX_HDE_WHOLE ? 1u : 2u);
+    if (size < r.head_size || r.body_size > size - r.head_size) return DX_PATCH_ETRUNCATED;
+    if (r.body_size != size - r.head_size) return DX_PATCH_ECORRUPT;
+    if (dx_hde_p_crc32c(dx_hde_p_crc32c(0, p, 8), p + 12, size - 12) != dx_hde_p_load32(p + 8))
+        return DX_PATCH_ECORRUPT;
+    if (!dx_hde_p_known(&r, p[7])) return DX_PATCH_EVERSION;
+    r.dictionary = (uint32_t)(dictionary & UINT32_MAX);
+    if (dictionary > UINT32_MAX || !dx_hde_p_sound(&r)) return DX_PATCH_EHEADER;
+    DX_HDE_P_MEM(memcpy)(r.hash, at, r.hash_size);
+    if (r.kind != DX_HDE_WHOLE) DX_HDE_P_MEM(memcpy)(r.baseline, at + r.hash_size, r.hash_size);
+    *info = r;
+    return DX_PATCH_OK;
+}
+
+DX_HDE_API int dx_hde_write_nack(const void *record, size_t record_size, void *nack,
+                                 size_t *nack_size)
+{
+    dx_hde_record r, n;
+    int error;
+    if (!nack || !nack_size) return DX_PATCH_EINVAL;
+    *nack_size = 0;
+    error = dx_hde_info(record, record_size, &r);
+    if (error) return error;
+    if (r.kind == DX_HDE_NACK) return DX_PATCH_EINVAL;
+    DX_HDE_P_MEM(memset)(&n, 0, sizeof n);
+    n.kind = DX_HDE_NACK;
+    n.hash_size = r.hash_size;
+    n.dictionary = r.dictionary;
+    DX_HDE_P_MEM(memcpy)(n.hash, r.hash, 32);
+    DX_HDE_P_MEM(memcpy)(n.baseline, r.kind == DX_HDE_WHOLE ? r.hash : r.baseline, 32);
+    *nack_size = dx_hde_p_seal(&n, (uint8_t *)nack, 0);
+    return DX_PATCH_OK;
+}
+
+DX_HDE_API int dx_hde_read_nack(dx_hde *h, uint64_t key, const void *nack, size_t nack_size)
+{
+    dx_hde_record r;
+    const dx_hde_p_baseline *b;
+    int error;
+    if (!h) return DX_PATCH_EINVAL;
+    error = dx_hde_info(nack, nack_size, &r);
+    if (error) return error;
+    if (r.kind != DX_HDE_NACK) return DX_PATCH_EVERSION;
+    if (r.dictionary) h->refused_dictionary_ = r.dictionary;
+    b = dx_hde_p_find(h, key, NULL, 0);
+    if (!b || DX_HDE_P_MEM(memcmp)(b->hash, r.baseline, r.hash_size) != 0)
+        return DX_PATCH_ENOTFOUND;
+    (void)dx_hde_drop(h, key);
+    h->stats_.nacks++;
+    return DX_PATCH_OK;
+}
+
+/* >>encode ------------------------------------------------------------- */
+/* Records that are small enough for the range coder, at 20 MB/s, are; of small ones both codings
+   are tried once for each baseline, and then the one that was smaller is taken. */
+static uint32_t dx_hde_p_encode_delta(dx_hde *h, dx_hde_record *r, dx_hde_p_baseline *b,
+                                      const uint8_t *p, uint8_t *out, size_t capacity)
+{
+    bool both = h->stats_.level >= 6, few;
+    uint32_t used = 0, other = 0, bytes;
+    dx_hde_record second;
+    dx_hde_p_find_pieces(h, b, p, (uint32_t)r->state_size);
+    dx_hde_p_survey(h, r, b, p);
+    bytes = h->literals_ + h->changed_;
+    few = bytes < 131072 || !h->desc_.zstd;
+    if (bytes < 65536 && !b->coding) both = true;
+    if (both || (few && b->coding != DX_HDE_ZSTD_FRAME))
+        used = dx_hde_p_encode_range(h, r, b, p, out, capacity);
+    second = *r;
+    if (both || !used)
+        other = dx_hde_p_encode_zstd(h, &second, b, p, out + used, capacity - used);
+    if (!used && !other && !both)
+        used = dx_hde_p_encode_range(h, r, b, p, out, capacity);
+    if (other && (!used || other < used)) {
+        DX_HDE_P_MEM(memmove)(out, out + used, other);
+        *r = second;
+        used = other;
+    }
+    if (both && used) b->coding = r->coding;
+    return used;
+}
+
+/* The same by the slower search of dx_patch_create(), where that is smaller. Every decoder has the
+   memory for it. */
+static uint32_t dx_hde_p_encode_patch(dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline *b,
+                                      const uint8_t *p, uint8_t *out, size_t capacity,
+                                      uint32_t used)
+{
+    dx_patch_create_desc d;
+    size_t size = 0;
+    if (h->stats_.level < 6 || (used && used < r->state_size / 64) || capacity <= used) return used;
+    DX_HDE_P_MEM(memset)(&d, 0, sizeof d);
+    d.memory = h->scratch_;
+    d.memory_size = h->scratch_size_;
+    d.level = (uint32_t)h->stats_.level;
+    d.apply_memory_max = DX_HDE_P_PATCH_MEMORY;
+    if (dx_patch_create(&d, b->data, b->size, p, (size_t)r->state_size, out + used, capacity - used,
+                        &size) ||
+        (used && size >= used))
+        return used;
+    DX_HDE_P_MEM(memmove)(out, out + used, size);
+    r->kind = DX_HDE_PATCH;
+    r->coding = DX_HDE_PLAIN;
+    r->subtract = false;
+    r->stride_log = r->literal_bits = 0;
+    return (uint32_t)size;
+}
+
+/* Is a state little else than what it began with? Then no block of zstd is as short as a number. */
+static bool dx_hde_p_repeats(dx_hde *h, const uint8_t *p, uint32_t size)
+{
+    uint32_t some = size < 65536 ? size : 65536;
+    dx_hde_p_find_pieces(h, NULL, p, some);
+    if (h->literals_ >= some / 64 || some == size) return h->literals_ < some / 64;
+    dx_hde_p_find_pieces(h, NULL, p, size);
+    return h->literals_ < size / 64;
+}
+
+static uint32_t dx_hde_p_encode_whole(dx_hde *h, dx_hde_record *r, const uint8_t *p, uint8_t *out,
+                                      size_t capacity)
+{
+    size_t size = (size_t)r->state_size, most = size / 11 * 10;
+    uint32_t used = 0;
+    r->kind = DX_HDE_WHOLE;
+    r->keep = true;
+    r->subtract = false;
+    r->stride_log = 0;
+    if (most > capacity) most = capacity;
+    if (size >= 512 && !dx_hde_p_repeats(h, p, (uint32_t)size))
+        used = dx_hde_p_encode_zstd(h, r, NULL, p, out, most);
+    if (size >= 512 && !used) {
+        dx_hde_p_find_pieces(h, NULL, p, (uint32_t)size);
+        used = dx_hde_p_encode_range(h, r, NULL, p, out, most);
+        r->dictionary = 0;
+    }
+    if (used || capacity < size) return used;
+    r->coding = DX_HDE_PLAIN;
+    r->literal_bits = 0;
+    r->dictionary = 0;
+    if (size) DX_HDE_P_MEM(memcpy)(out, p, size);
+    return (uint32_t)size;
+}
+
+/* A record of the state whose hash is r->hash. Returns the bytes of its body; *whole: is it one? A
+   delta that is not far below the state is left for a whole state that is smaller. */
+static uint32_t dx_hde_p_encode(dx_hde *h, dx_hde_record *r, dx_hde_p_baseline *b, const uint8_t *p,
+                                uint8_t *out, size_t capacity, bool *whole)
+{
+    size_t size = (size_t)r->state_size;
+    uint32_t used = 0, other;
+    dx_hde_record second = *r;
+    *whole = true;
+    if (b) {
+        r->kind = DX_HDE_DELTA;
+        r->keep = h->desc_.rolling;
+        DX_HDE_P_MEM(memcpy)(r->baseline, b->hash, 32);
+        used = dx_hde_p_encode_delta(h, r, b, p, out, capacity);
+        used = dx_hde_p_encode_patch(h, r, b, p, out, capacity, used);
+        *whole = false;
+        if (used && used + 32 < size / 10 * 7) return used;
+    }
+    other = dx_hde_p_encode_whole(h, &second, p, out + used, capacity - used);
+    if (used && (!other || other >= used + 32)) return used;
+    if (!other && size) return 0;
+    DX_HDE_P_MEM(memmove)(out, out + used, other);
+    *whole = true;
+    *r = second;
+    return other;
+}
+
+static void dx_hde_p_count(dx_hde *h, size_t state_size, size_t record_size, bool delta)
+{
+    h->stats_.encoded++;
+    h->stats_.deltas += delta;
+    h->stats_.state_bytes += state_size;
+    h->stats_.record_bytes += record_size;
+    h->window_bytes_ += state_size;
+    h->window_record_bytes_ += record_size;
+}
+
+DX_HDE_API int dx_hde_encode(dx_hde *h, uint64_t key, uint64_t now_ms, const void *state,
+                             size_t size, void *out, size_t out_capacity, size_t *out_size)
+{
+    dx_hde_p_baseline *b, *kept;
+    dx_hde_record r;
+    const uint8_t *p = state ? (const uint8_t *)state : r.hash;
+    uint8_t *to = (uint8_t *)out;
+    uint64_t whole_ms;
+    uint32_t used, deltas;
+    uint8_t coding;
+    bool had, whole;
+    if (!h || (!state && size) || !out || !out_size) return DX_PATCH_EINVAL;
+    *out_size = 0;
+    if (size > h->desc_.state_max) return DX_PATCH_ETOOBIG;
+    if (out_capacity < DX_HDE_HEAD_MAX) return DX_PATCH_ENOSPACE;
+    (void)dx_hde_prune(h, now_ms);
+    b = dx_hde_p_find(h, key, NULL, 0);
+    had = b != NULL;
+    DX_HDE_P_MEM(memset)(&r, 0, sizeof r);
+    r.state_size = size;
+    r.hash_size = (uint8_t)h->desc_.hash_size;
+    dx_hde_p_hash(h, b, p, (uint32_t)size, r.hash);
+    if (b && (b->deltas >= h->desc_.chain_max ||
+              (now_ms > b->whole_ms && now_ms - b->whole_ms >= h->desc_.interval_ms)))
+        b = NULL;
+    used = dx_hde_p_encode(h, &r, b, p, to + DX_HDE_HEAD_MAX, out_capacity - DX_HDE_HEAD_MAX,
+                           &whole);
+    if (!used && size) return DX_PATCH_ENOSPACE;
+    *out_size = dx_hde_p_seal(&r, to, used);
+    dx_hde_p_count(h, size, *out_size, !whole);
+    h->stats_.refreshes += had && whole;
+    if (!whole) b->deltas++;
+    if (!r.keep) return DX_PATCH_OK;
+    deltas = whole ? 0 : b->deltas;
+    whole_ms = whole ? now_ms : b->whole_ms;
+    coding = whole ? 0 : b->coding;
+    (void)dx_hde_drop(h, key);
+    kept = dx_hde_p_add(h, key, now_ms, p, (uint32_t)size, r.hash);
+    kept->deltas = deltas;
+    kept->whole_ms = whole_ms;
+    kept->coding = coding;
+    if (whole && !h->desc_.rolling) dx_hde_p_index(kept);
+    return DX_PATCH_OK;
+}
+
+DX_HDE_API void dx_hde_took(dx_hde *h, uint64_t ms, bool busy)
+{
+    bool slow;
+    if (!h) return;
+    h->stats_.encode_ms += ms;
+    slow = ms > h->desc_.slow_ms || busy;
+    h->window_ = slow ? 0 : h->window_ + 1;
+    if (slow) h->window_bytes_ = h->window_record_bytes_ = 0;
+    if (slow && h->stats_.level > 1) h->stats_.level--;
+    if (h->window_ < 100) return;
+    if (h->desc_.ratio_wanted && h->window_record_bytes_ &&
+        h->window_bytes_ / h->window_record_bytes_ * 100 >= h->desc_.ratio_wanted) {
+        if (h->stats_.level > 1) h->stats_.level--;
+    } else if (h->stats_.level < h->desc_.level) {
+        h->stats_.level++;
+    }
+    h->window_ = 0;
+    h->window_bytes_ = h->window_record_bytes_ = 0;
+}
+
+DX_HDE_API void dx_hde_get_stats(const dx_hde *h, dx_hde_stats *stats)
+{
+    *stats = h->stats_;
+    if (stats->encoded) stats->hit_percent = (uint32_t)(100 * stats->deltas / stats->encoded);
+    if (stats->record_bytes)
+        stats->ratio_percent = (uint32_t)(100 * stats->state_bytes / stats->record_bytes);
+}
+
+/* >>decode ------------------------------------------------------------- */
+/* The patch in a record. It gets the memory that every decoder has, however much there is here. */
+static int dx_hde_p_run_patch(const dx_hde *h, const dx_hde_record *r, const dx_hde_p_baseline *b,
+                              const uint8_t *body, uint8_t *out)
+{
+    dx_patch_header p;
+    size_t size = (size_t)r->state_size, got;
+    int error = dx_patch_info(body, (size_t)r->body_size, &p);
+    if (error) return error;
+    if (p.kind != DX_PATCH_KIND_DELTA || p.trailer_size || p.target_size != r->state_size ||
+        p.memory_size > DX_HDE_P_PATCH_MEMORY)
+        return DX_PATCH_EHEADER;
+    return dx_patch_apply(b->data, b->size, body, (size_t)r->body_size, out, size, &got,
+                          h->scratch_, DX_HDE_P_PATCH_MEMORY);
+}
+
+/* The state of a record whose baseline is b, NULL for a whole one, into r->state_size bytes; all of
+   its hash into r->hash. */
+static int dx_hde_p_state(dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline *b,
+                          const uint8_t *body, uint8_t *out)
+{
+    uint8_t hash[32];
+    size_t size = (size_t)r->state_size;
+    dx_hde_p_reader x;
+    int error = DX_PATCH_OK;
+    DX_HDE_P_MEM(memset)(&x, 0, sizeof x);
+    x.b = b;
+    x.out = out;
+    x.size = (uint32_t)size;
+    if (r->kind == DX_HDE_PATCH)
+        error = dx_hde_p_run_patch(h, r, b, body, out);
+    else if (r->coding == DX_HDE_RANGE)
+        error = dx_hde_p_decode_range(h, r, body, &x);
+    else if (r->coding == DX_HDE_ZSTD_FRAME)
+        error = dx_hde_p_decode_zstd(h, r, body, &x);
+    else if (size)
+        DX_HDE_P_MEM(memcpy)(out, body, size);
+    if (error) return error;
+    dx_hde_p_hash(h, b && b->values ? b : NULL, out, (uint32_t)size, hash);
+    if (DX_HDE_P_MEM(memcmp)(hash, r->hash, r->hash_size) != 0) return DX_PATCH_ETARGET;
+    DX_HDE_P_MEM(memcpy)(r->hash, hash, 32);
+    return DX_PATCH_OK;
+}
+
+/* The baseline of a record that may be decoded, here and into so many bytes. */
+static int dx_hde_p_baseline_of(const dx_hde *h, uint64_t key, const dx_hde_record *r,
+                                size_t capacity, dx_hde_p_baseline **b)
+{
+    *b = NULL;
+    if (r->kind == DX_HDE_NACK) return DX_PATCH_EVERSION;
+    if (r->state_size > h->desc_.state_max) return DX_PATCH_ETOOBIG;
+    if (r->state_size > capacity) return DX_PATCH_ENOSPACE;
+    if (r->kind == DX_HDE_WHOLE) return DX_PATCH_OK;
+    *b = dx_hde_p_find(h, key, r->baseline, r->hash_size);
+    return *b ? DX_PATCH_OK : DX_PATCH_ENOTFOUND;
+}
+
+DX_HDE_API int dx_hde_decode(dx_hde *h, uint64_t key, uint64_t now_ms, const void *record,
+                             size_t record_size, void *out, size_t out_capacity, size_t *out_size)
+{
+    dx_hde_record r;
+    dx_hde_p_baseline *b;
+    uint8_t none[1], *to = out ? (uint8_t *)out : none;
+    int error;
+    if (!h || (!out && out_capacity) || !out_size) return DX_PATCH_EINVAL;
+    *out_size = 0;
+    error = dx_hde_info(record, record_size, &r);
+    if (error) return error;
+    (void)dx_hde_prune(h, now_ms);
+    error = dx_hde_p_baseline_of(h, key, &r, out_capacity, &b);
+    if (!error) error = dx_hde_p_state(h, &r, b, (const uint8_t *)record + r.head_size, to);
+    if (error) return error;
+    h->stats_.decoded++;
+    *out_size = (size_t)r.state_size;
+    if (!r.keep) return DX_PATCH_OK;
+    b = dx_hde_p_find(h, key, NULL, 0); /* stays for a delta that comes late; older ones go */
+    (void)dx_hde_p_forget(h, key, b);
+    if (b && DX_HDE_P_MEM(memcmp)(b->hash, r.hash, 32) == 0) (void)dx_hde_drop(h, key);
+    (void)dx_hde_p_add(h, key, now_ms, to, (uint32_t)r.state_size, r.hash);
+    return DX_PATCH_OK;
+}
+
+/* The states of two records, one behind the other. */
+static int dx_hde_p_both(dx_hde *h, dx_hde_record r[2], const dx_hde_p_baseline *b,
+                         const uint8_t *first, const uint8_t *second, uint8_t *states)
+{
+    dx_hde_p_baseline middle;
+    int error = dx_hde_p_state(h, &r[0], b, first + r[0].head_size, states);
+    if (error) return error;
+    DX_HDE_P_MEM(memset)(&middle, 0, sizeof middle);
+    middle.data = states;
+    middle.size = (uint32_t)r[0].state_size;
+    return dx_hde_p_state(h, &r[1], &middle, second + r[1].head_size, states + middle.size);
+}
+
+DX_HDE_API int dx_hde_compose(dx_hde *h, uint64_t key, const void *first, size_t first_size,
+                              const void *second, size_t second_size, void *work, size_t work_size,
+                              void *out, size_t out_capacity, size_t *out_size)
+{
+    dx_hde_record r[2];
+    dx_hde_p_baseline *b;
+    uint8_t *states = (uint8_t *)work, *to = (uint8_t *)out;
+    bool whole, keep;
+    uint32_t used;
+    int error;
+    if (!h || !work || !out || !out_size) return DX_PATCH_EINVAL;
+    *out_size = 0;
+    error = dx_hde_info(first, first_size, &r[0]);
+    if (!error) error = dx_hde_info(second, second_size, &r[1]);
+    if (error) return error;
+    if (r[0].kind == DX_HDE_NACK || r[1].kind == DX_HDE_NACK) return DX_PATCH_EVERSION;
+    if (r[1].kind == DX_HDE_WHOLE || r[0].hash_size != r[1].hash_size ||
+        DX_HDE_P_MEM(memcmp)(r[0].hash, r[1].baseline, r[1].hash_size) != 0)
+        return DX_PATCH_EBASE;
+    error = dx_hde_p_baseline_of(h, key, &r[0], SIZE_MAX, &b);
+    if (error) return error;
+    if (r[1].state_size > h->desc_.state_max) return DX_PATCH_ETOOBIG;
+    if (r[0].state_size > work_size || r[1].state_size > work_size - r[0].state_size)
+        return DX_PATCH_ENOMEM;
+    if (out_capacity < DX_HDE_HEAD_MAX) return DX_PATCH_ENOSPACE;
+    error = dx_hde_p_both(h, r, b, (const uint8_t *)first, (const uint8_t *)second, states);
+    if (error) return error;
+    states += r[0].state_size;
+    keep = r[1].keep;
+    r[1].dictionary = 0;
+    dx_hde_p_hash(h, b, states, (uint32_t)r[1].state_size, r[1].hash);
+    used = dx_hde_p_encode(h, &r[1], b, states, to + DX_HDE_HEAD_MAX,
+                           out_capacity - DX_HDE_HEAD_MAX, &whole);
+    if (!used && r[1].state_size) return DX_PATCH_ENOSPACE;
+    r[1].keep = keep;
+    *out_size = dx_hde_p_seal(&r[1], to, used);
+    return DX_PATCH_OK;
+}
+
+/* >>dictionaries ------------------------------------------------------- */
+#ifdef DX_HDE_ZSTD
+/* The sizes of the samples stand at the front of the memory. */
+static size_t *dx_hde_p_sizes(dx_hde_trainer *t, uint32_t *most, size_t *room)
+{
+    size_t skip = (sizeof(size_t) - (uintptr_t)t->memory % sizeof(size_t)) % sizeof(size_t);
+    *most = t->samples_max ? t->samples_max : 1000;
+    if (!t->memory || t->memory_size < skip || (t->memory_size - skip) / sizeof(size_t) < *most)
+        return NULL;
+    *room = t->memory_size - skip - *most * sizeof(size_t);
+    return (size_t *)(void *)((uint8_t *)t->memory + skip);
+}
+
+DX_HDE_API int dx_hde_trainer_add(dx_hde_trainer *t, const void *sample, size_t size)
+{
+    uint32_t most;
+    size_t room, *sizes;
+    if (!t || !sample || size < (t->sample_min ? t->sample_min : 1024)) return DX_PATCH_EINVAL;
+    sizes = dx_hde_p_sizes(t, &most, &room);
+    if (!sizes || t->count_ >= most || size > room - t->used_) return DX_PATCH_ENOSPACE;
+    DX_HDE_P_MEM(memcpy)((uint8_t *)(sizes + most) + t->used_, sample, size);
+    sizes[t->count_++] = size;
+    t->used_ += size;
+    return DX_PATCH_OK;
+}
+
+DX_HDE_API int dx_hde_train(dx_hde_trainer *t, uint64_t now_ms, void *dictionary, size_t capacity,
+                            size_t *size)
+{
+    uint32_t most;
+    size_t room, *sizes, n;
+    if (!t || !dictionary || !size) return DX_PATCH_EINVAL;
+    *size = 0;
+    sizes = dx_hde_p_sizes(t, &most, &room);
+    if (!sizes || t->count_ < 8) return DX_PATCH_EAGAIN;
+    if (t->version && now_ms - t->trained_ms_ < (t->interval_ms ? t->interval_ms : 86400000))
+        return DX_PATCH_EAGAIN;
+    if (capacity > 131072) capacity = 131072;
+    n = ZDICT_trainFromBuffer(dictionary, capacity, sizes + most, sizes, t->count_);
+    if (ZDICT_isError(n) || n < 8) return DX_PATCH_ESYS;
+    t->version++;
+    t->trained_ms_ = now_ms;
+    t->count_ = 0;
+    t->used_ = 0;
+    dx_hde_p_store32((uint8_t *)dictionary + 4, 32768 + t->version); /* RFC 8878, section 5 */
+    *size = n;
+    return DX_PATCH_OK;
+}
+#endif
+
+#endif /* DX_HDE_H */
+
+/* >>license -------------------------------------------------------------
+   Choose whichever you prefer:
+
+   ALTERNATIVE A - MIT No Attribution (MIT-0)
+   Copyright (c) 2026 dx authors
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+   associated documentation files (the "Software"), to deal in the Software without restriction,
+   including without limitation the rights to use, copy, modify, merge, publish, distribute,
+   sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+   furnished to do so. THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+   IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR
+   PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY
+   CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING
+   FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+
+   ALTERNATIVE B - Public domain (Unlicense)
+   This is free and unencumbered software released into the public domain. Anyone is free to copy,
+   modify, publish, use, compile, sell, or distribute this software, either in source code form or
+   as a compiled binary, for any purpose, commercial or non-commercial, and by any means. In
+   jurisdictions that recognize copyright laws, the author or authors of this software dedicate any
+   and all copyright interest in the software to the public domain. THE SOFTWARE IS PROVIDED "AS
+   IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED. IN NO EVENT SHALL THE AUTHORS BE LIABLE
+   FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY ARISING FROM THE SOFTWARE OR ITS USE.
+   See unlicense.org.
+*/

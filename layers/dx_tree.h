@@ -1,0 +1,668 @@
+/*  dx_tree.h - directory trees as objects that share what is equal: the codec of docs/formats/tree.md
+             - MIT-0 or public domain, see end of file
+
+    A snapshot of a directory is a tree of objects, each known by the hash of its bytes. Directories
+    list their entries with the hashes of what is below them, so two snapshots share every subtree
+    that did not change. This header turns entries into bytes and back. It reads no file, keeps no
+    object and computes no hash: a store of objects (dx_cas.h, or any other) does that.
+
+    Do this in ONE C or C++ file:
+
+        #define DX_TREE_IMPLEMENTATION        (or DX_IMPLEMENTATION)
+        #include "dx_tree.h"
+
+    QUICK EXAMPLE
+
+        static unsigned char bytes[DX_TREE_PIECE_SIZE_MAX];
+        dx_tree_piece  piece;
+        dx_tree_reader reader;
+        dx_tree_entry  entry = {0}, back;
+        entry.type = DX_TREE_FILE;
+        entry.level = DX_TREE_INLINE;
+        entry.mode = 0644;
+        entry.name = "hello.txt";
+        entry.name_size = 9;
+        entry.data = "hi";
+        entry.size = 2;
+        dx_tree_piece_begin(&piece, bytes, sizeof bytes);
+        if (dx_tree_piece_add(&piece, &entry) < 0) return 1;
+        dx_tree_reader_begin(&reader);
+        dx_tree_reader_feed(&reader, bytes, piece.size);
+        if (dx_tree_reader_next(&reader, &back) != 1) return 2;
+        if (back.name_size != 9 || memcmp(back.data, "hi", 2) != 0) return 3;
+        if (dx_tree_reader_next(&reader, &back) != 0) return 4;
+
+    CONTENTS    >>types >>api, then the implementation: >>entry >>piece >>reader >>list >>snapshot
+
+    GUARANTEES
+        - The same entries give the same bytes, on every platform.
+        - A reader accepts nothing but what a writer can have made, but for where pieces and
+          lists are divided. Names come out sorted and unique, without "/", ".", "..".
+        - No allocation, no globals, no recursion; input reaches no assert and no long loop.
+    LIMITS      A name has 255 bytes, a link's target 4,095, inline content 32, a piece 32 KiB, a
+                list 512 children and 8 levels.
+    CONFIG      DX_TREE_STATIC, DX_TREE_API, DX_TREE_MEMCPY, DX_TREE_MEMCMP
+    ERRORS      dx_tree_error: 0 = ok, negative = reason; dx_tree_error_name() spells it.
+    OWNERSHIP   Every buffer is the caller's and only borrowed; an entry that was read points into
+                the piece that was fed.
+    FORMAT      docs/formats/tree.md is normative.
+*/
+#ifndef DX_TREE_H
+#define DX_TREE_H
+
+#define DX_TREE_VERSION 0x000100 /* 0xMMmmpp */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef DX_TREE_API
+  #ifdef DX_TREE_STATIC
+    #if defined(__GNUC__) || defined(__clang__)
+      #define DX_TREE_API static __attribute__((unused))
+    #else
+      #define DX_TREE_API static
+    #endif
+  #else
+    #define DX_TREE_API extern
+  #endif
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* >>types -------------------------------------------------------------- */
+/* value, constant, meaning; the first 13 are common to all dx headers. */
+#define DX_TREE_ERRORS(X)                                                                          \
+    X(0, OK)                                                                                       \
+    X(-1, EINVAL)      /* an argument breaks its contract */                                       \
+    X(-2, ENOMEM)      /* the caller's memory is too small */                                      \
+    X(-3, ENOSPACE)    /* the output buffer is full */                                             \
+    X(-4, ETOOBIG)     /* above a limit: a name, a target, inline content, a list */               \
+    X(-5, ECORRUPT)    /* not of this format: the snapshot's first bytes, bytes behind its end */  \
+    X(-6, EAGAIN)      /* not used here */                                                         \
+    X(-7, ESYS)        /* not used here; callbacks may return it */                                \
+    X(-8, ENOTSUP)     /* not used here */                                                         \
+    X(-9, ENOTFOUND)   /* not used here; callbacks may return it */                                \
+    X(-10, ECANCELED)  /* not used here; callbacks may return it */                                \
+    X(-11, ETRUNCATED) /* the bytes end within an entry or a list */                               \
+    X(-12, EVERSION)   /* a snapshot of a version that this build does not know */                 \
+    X(-32, ENAME)      /* a name is empty, ".", "..", or has "/" or a zero byte */                 \
+    X(-33, EORDER)     /* names do not ascend */                                                   \
+    X(-34, ETYPE)      /* neither file, directory nor link */                                      \
+    X(-35, EMODE)      /* other than permission bits */                                            \
+    X(-36, ELEVEL)     /* a level that this type cannot have, or other than was announced */       \
+    X(-37, ESUM)       /* sizes that do not add up */                                              \
+    X(-38, ETARGET)    /* a link's target is empty or has a zero byte */                           \
+    X(-39, EZERO)      /* a field that must be zero is not */
+
+typedef enum dx_tree_error {
+#define DX_TREE_P_ENUM(value, constant) DX_TREE_##constant = value,
+    DX_TREE_ERRORS(DX_TREE_P_ENUM)
+#undef DX_TREE_P_ENUM
+} dx_tree_error;
+
+enum {
+    DX_TREE_ID_SIZE = 32,
+    DX_TREE_NAME_MAX = 255,
+    DX_TREE_TARGET_MAX = 4095,
+    DX_TREE_INLINE_MAX = 32,         /* bytes of a file that stand in its entry */
+    DX_TREE_ENTRY_HEAD = 24,
+    DX_TREE_ENTRY_MAX = 24 + 255 + 4095,
+    DX_TREE_PIECE_SIZE_MAX = 32768,  /* of a directory */
+    DX_TREE_LEVELS_MAX = 8,          /* of lists */
+    DX_TREE_LIST_CHILDREN_MAX = 512,
+    DX_TREE_LIST_SIZE_MAX = 16 + 40 * 512,
+    DX_TREE_SNAPSHOT_SIZE = 8 + 24 + 8 + 32
+};
+#define DX_TREE_ANY_SIZE UINT64_MAX
+
+enum { DX_TREE_FILE = 1, DX_TREE_DIR = 2, DX_TREE_LINK = 3 }; /* dx_tree_entry.type */
+enum { DX_TREE_INLINE = 255 };                                /* dx_tree_entry.level */
+
+typedef struct dx_tree_entry {
+    uint8_t     type;       /* DX_TREE_FILE, ... */
+    uint8_t     level;      /* of id: 0 = the bytes themselves, 1..8 = a list; or INLINE */
+    uint16_t    mode;       /* permission bits, 0..0777 */
+    uint16_t    name_size;  /* 1..255; 0 only for the root, in a snapshot */
+    int64_t     mtime_ns;   /* since 1970 */
+    uint64_t    size;       /* file: its bytes. Link: of its target. Directory: of all below it */
+    uint64_t    count;      /* directory: entries below it, at any depth; else 0 */
+    const void *name;       /* not NUL-terminated */
+    const void *data;       /* INLINE: the file's bytes or the link's target; else NULL */
+    uint8_t     id[32];     /* not INLINE: of the content, or of the list of its parts */
+} dx_tree_entry;
+
+typedef struct dx_tree_piece { /* entries being written; the fields may be read */
+    uint8_t *bytes;
+    size_t   capacity, size;
+    uint32_t count;          /* entries in it */
+    uint16_t last_size;
+    uint8_t  last[255];      /* the name before, over the ends of pieces */
+} dx_tree_piece;
+
+typedef struct dx_tree_reader { /* private */
+    const uint8_t *bytes_;
+    size_t         size_, at_;
+    uint16_t       last_size_;
+    uint8_t        last_[255];
+} dx_tree_reader;
+
+/* Keep an object and say its id. Returns 0, or an error that is passed through. */
+typedef int dx_tree_put_fn(void *user, const void *data, size_t size, uint8_t id[32]);
+
+typedef struct dx_tree_list { /* lists being written; private. The caller gives it memory */
+    dx_tree_put_fn *put_;
+    void           *user_;
+    uint8_t        *nodes_;  /* DX_TREE_LEVELS_MAX nodes of DX_TREE_LIST_SIZE_MAX bytes */
+    uint32_t        counts_[8];
+    uint64_t        sizes_[8], size_;
+} dx_tree_list;
+
+typedef struct dx_tree_list_view { /* a list that was checked */
+    const uint8_t *bytes_;
+    uint32_t       count;    /* children */
+    uint32_t       level;
+    uint64_t       size;     /* bytes of content under it */
+} dx_tree_list_view;
+
+/* >>api ---------------------------------------------------------------- */
+/* "DX_TREE_ECORRUPT" and so on; "unknown" for anything else. Never NULL. */
+DX_TREE_API const char *dx_tree_error_name(int error);
+
+/* --- Entries. out = the entry's bytes; *size = how many. DX_TREE_ENOSPACE, or what is wrong. */
+DX_TREE_API int dx_tree_write_entry(const dx_tree_entry *e, void *out, size_t capacity,
+                                    size_t *size);
+/* The entry at the start of bytes: returns its size, or an error. name and data point there. */
+DX_TREE_API int dx_tree_read_entry(const void *bytes, size_t size, dx_tree_entry *out);
+/* Add a child to the size and count of its directory, as docs/formats/tree.md defines them.
+   DX_TREE_ETOOBIG: above 2^64. */
+DX_TREE_API int dx_tree_add_up(dx_tree_entry *dir, const dx_tree_entry *child);
+/* Names compare as bytes; the shorter one first where one begins with the other. */
+DX_TREE_API int dx_tree_compare_names(const void *a, size_t a_size, const void *b, size_t b_size);
+
+/* --- Directories, written: add the entries in order; whenever the answer is 1 keep the piece as an
+   object, take it into a list, and go on after dx_tree_piece_reset(). A directory without entries
+   is one empty piece. */
+DX_TREE_API void dx_tree_piece_begin(dx_tree_piece *p, void *bytes, size_t capacity);
+DX_TREE_API void dx_tree_piece_reset(dx_tree_piece *p);
+/* 0: added. 1: added, and the piece ends here. DX_TREE_ENOSPACE: the piece ends before this entry
+   (keep it, reset, add again). Else what is wrong with the entry. */
+DX_TREE_API int  dx_tree_piece_add(dx_tree_piece *p, const dx_tree_entry *e);
+
+/* --- Directories, read: feed the pieces in order. */
+DX_TREE_API void dx_tree_reader_begin(dx_tree_reader *r);
+DX_TREE_API void dx_tree_reader_feed(dx_tree_reader *r, const void *piece, size_t size);
+/* 1: *out is the next entry. 0: the piece is used up. Negative: what is wrong. */
+DX_TREE_API int  dx_tree_reader_next(dx_tree_reader *r, dx_tree_entry *out);
+
+/* --- Lists: of the chunks of a file, or the pieces of a directory. memory: DX_TREE_LEVELS_MAX *
+   DX_TREE_LIST_SIZE_MAX bytes. */
+DX_TREE_API void dx_tree_list_begin(dx_tree_list *l, void *memory, dx_tree_put_fn *put, void *user);
+DX_TREE_API int  dx_tree_list_add(dx_tree_list *l, const uint8_t id[32], uint64_t size);
+/* One child: that child itself, level 0. None: DX_TREE_EINVAL. */
+DX_TREE_API int  dx_tree_list_finish(dx_tree_list *l, uint8_t id[32], uint8_t *level,
+                                     uint64_t *size);
+/* Check a list of that level with so many bytes under it: a file's size, what the list above says,
+   or, for the topmost list of a directory, DX_TREE_ANY_SIZE. */
+DX_TREE_API int  dx_tree_list_open(dx_tree_list_view *v, const void *bytes, size_t size,
+                                   uint32_t level, uint64_t total);
+/* Child i < count: its id (points into the list) and the bytes under it. */
+DX_TREE_API const uint8_t *dx_tree_list_child(const dx_tree_list_view *v, uint32_t i,
+                                              uint64_t *size);
+
+/* --- Snapshots: the root. e is a directory without a name. */
+DX_TREE_API int dx_tree_write_snapshot(const dx_tree_entry *e, uint8_t out[72]);
+DX_TREE_API int dx_tree_read_snapshot(const void *bytes, size_t size, dx_tree_entry *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* DX_TREE_H */
+
+#if (defined(DX_TREE_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) && \
+    !defined(DX_TREE_IMPLEMENTED)
+#define DX_TREE_IMPLEMENTED
+
+#if defined(__GNUC__) || defined(__clang__)
+  #define DX_TREE_P_LIBC(name) __builtin_##name
+#else
+  #include <string.h>
+  #define DX_TREE_P_LIBC(name) name
+#endif
+#ifndef DX_TREE_MEMCPY
+  #define DX_TREE_MEMCPY DX_TREE_P_LIBC(memcpy)
+#endif
+#ifndef DX_TREE_MEMCMP
+  #define DX_TREE_MEMCMP DX_TREE_P_LIBC(memcmp)
+#endif
+
+/* >>shared --------------------------------------------------------------
+   Small helpers that other dx headers hold as identical copies. */
+static uint32_t dx_tree_p_load32(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static uint64_t dx_tree_p_load64(const uint8_t *p)
+{
+    return (uint64_t)dx_tree_p_load32(p) | (uint64_t)dx_tree_p_load32(p + 4) << 32;
+}
+
+static void dx_tree_p_store32(uint8_t *p, uint32_t v)
+{
+    p[0] = (uint8_t)(v & 0xff);
+    p[1] = (uint8_t)(v >> 8 & 0xff);
+    p[2] = (uint8_t)(v >> 16 & 0xff);
+    p[3] = (uint8_t)(v >> 24);
+}
+
+static void dx_tree_p_store64(uint8_t *p, uint64_t v)
+{
+    dx_tree_p_store32(p, (uint32_t)(v & 0xffffffffu));
+    dx_tree_p_store32(p + 4, (uint32_t)(v >> 32));
+}
+/* <<shared */
+
+DX_TREE_API const char *dx_tree_error_name(int error)
+{
+    switch (error) {
+#define DX_TREE_P_NAME(value, constant) case value: return "DX_TREE_" #constant;
+        DX_TREE_ERRORS(DX_TREE_P_NAME)
+#undef DX_TREE_P_NAME
+    default: return "unknown";
+    }
+}
+
+/* >>entry -------------------------------------------------------------- */
+static bool dx_tree_p_has_zero(const uint8_t *p, uint64_t size, uint8_t other)
+{
+    uint64_t i;
+    for (i = 0; i < size; i++) {
+        if (!p[i] || p[i] == other) return true;
+    }
+    return false;
+}
+
+static int dx_tree_p_check_name(const uint8_t *name, size_t size)
+{
+    if (!size || dx_tree_p_has_zero(name, size, '/')) return DX_TREE_ENAME;
+    if (name[0] == '.' && (size == 1 || (size == 2 && name[1] == '.'))) return DX_TREE_ENAME;
+    return DX_TREE_OK;
+}
+
+/* What can be said of the numbers alone. */
+static int dx_tree_p_check_head(const dx_tree_entry *e)
+{
+    bool in_line = e->level == DX_TREE_INLINE;
+    if (e->type < DX_TREE_FILE || e->type > DX_TREE_LINK) return DX_TREE_ETYPE;
+    if (e->mode > 0777) return DX_TREE_EMODE;
+    if (e->name_size > DX_TREE_NAME_MAX) return DX_TREE_ETOOBIG;
+    if (in_line ? e->type == DX_TREE_DIR
+                : e->level > DX_TREE_LEVELS_MAX || e->type == DX_TREE_LINK)
+        return DX_TREE_ELEVEL;
+    if (e->type == DX_TREE_LINK) {
+        if (!e->size) return DX_TREE_ETARGET;
+        if (e->size > DX_TREE_TARGET_MAX) return DX_TREE_ETOOBIG;
+    } else if (e->type == DX_TREE_FILE && in_line != (e->size <= DX_TREE_INLINE_MAX)) {
+        return in_line ? DX_TREE_ETOOBIG : DX_TREE_ELEVEL;
+    }
+    return DX_TREE_OK;
+}
+
+static size_t dx_tree_p_tail(const dx_tree_entry *e)
+{
+    if (e->level == DX_TREE_INLINE) return (size_t)e->size;
+    return DX_TREE_ID_SIZE + (e->type == DX_TREE_DIR ? 8u : 0u);
+}
+
+/* The entry without the rules for its name, which the root does not have. */
+static void dx_tree_p_put_entry(const dx_tree_entry *e, uint8_t *p)
+{
+    p[0] = e->type;
+    p[1] = e->level;
+    p[2] = (uint8_t)(e->mode & 0xff);
+    p[3] = (uint8_t)(e->mode >> 8);
+    dx_tree_p_store32(p + 4, e->name_size);
+    dx_tree_p_store64(p + 8, (uint64_t)e->mtime_ns);
+    dx_tree_p_store64(p + 16, e->size);
+    p += DX_TREE_ENTRY_HEAD;
+    if (e->name_size) DX_TREE_MEMCPY(p, e->name, e->name_size);
+    p += e->name_size;
+    if (e->type == DX_TREE_DIR) dx_tree_p_store64(p, e->count);
+    if (e->type == DX_TREE_DIR) p += 8;
+    if (e->level != DX_TREE_INLINE) DX_TREE_MEMCPY(p, e->id, DX_TREE_ID_SIZE);
+    else if (e->size) DX_TREE_MEMCPY(p, e->data, (size_t)e->size);
+}
+
+DX_TREE_API int dx_tree_write_entry(const dx_tree_entry *e, void *out, size_t capacity,
+                                    size_t *size)
+{
+    int error;
+    size_t need;
+    if (!e || !out || !size || (e->name_size && !e->name)) return DX_TREE_EINVAL;
+    error = dx_tree_p_check_head(e);
+    if (!error) error = dx_tree_p_check_name((const uint8_t *)e->name, e->name_size);
+    if (error) return error;
+    if (e->level == DX_TREE_INLINE && e->size && !e->data) return DX_TREE_EINVAL;
+    if (e->type == DX_TREE_LINK && dx_tree_p_has_zero((const uint8_t *)e->data, e->size, 0))
+        return DX_TREE_ETARGET;
+    need = DX_TREE_ENTRY_HEAD + e->name_size + dx_tree_p_tail(e);
+    if (capacity < need) return DX_TREE_ENOSPACE;
+    dx_tree_p_put_entry(e, (uint8_t *)out);
+    *size = need;
+    return DX_TREE_OK;
+}
+
+/* The size of the entry, or an error; its name is not looked at. */
+static int dx_tree_p_get_entry(const uint8_t *p, size_t size, dx_tree_entry *e)
+{
+    int error;
+    size_t tail;
+    uint32_t name_size;
+    uint64_t mtime;
+    if (size < DX_TREE_ENTRY_HEAD) return DX_TREE_ETRUNCATED;
+    name_size = dx_tree_p_load32(p + 4);
+    mtime = dx_tree_p_load64(p + 8);
+    e->type = p[0];
+    e->level = p[1];
+    e->mode = (uint16_t)(p[2] | (unsigned)p[3] << 8);
+    if (name_size >> 16) return DX_TREE_EZERO;
+    e->name_size = (uint16_t)(name_size & 0xffff);
+    DX_TREE_MEMCPY(&e->mtime_ns, &mtime, sizeof mtime);
+    e->size = dx_tree_p_load64(p + 16);
+    error = dx_tree_p_check_head(e);
+    if (error) return error;
+    tail = dx_tree_p_tail(e);
+    if (size - DX_TREE_ENTRY_HEAD < e->name_size + tail) return DX_TREE_ETRUNCATED;
+    e->name = p + DX_TREE_ENTRY_HEAD;
+    e->data = NULL;
+    p += DX_TREE_ENTRY_HEAD + e->name_size;
+    e->count = e->type == DX_TREE_DIR ? dx_tree_p_load64(p) : 0;
+    if (e->type == DX_TREE_DIR) p += 8;
+    if (e->level == DX_TREE_INLINE) e->data = p;
+    else DX_TREE_MEMCPY(e->id, p, DX_TREE_ID_SIZE);
+    if (e->type == DX_TREE_LINK && dx_tree_p_has_zero(p, e->size, 0)) return DX_TREE_ETARGET;
+    return (int)(DX_TREE_ENTRY_HEAD + e->name_size + tail);
+}
+
+DX_TREE_API int dx_tree_read_entry(const void *bytes, size_t size, dx_tree_entry *out)
+{
+    int used, error;
+    if (!out || (size && !bytes)) return DX_TREE_EINVAL;
+    used = dx_tree_p_get_entry((const uint8_t *)bytes, size, out);
+    if (used < 0) return used;
+    error = dx_tree_p_check_name((const uint8_t *)out->name, out->name_size);
+    return error ? error : used;
+}
+
+DX_TREE_API int dx_tree_add_up(dx_tree_entry *dir, const dx_tree_entry *child)
+{
+    uint64_t name = child->name_size, sum = dir->size, part = 16 + name;
+    bool is_dir = child->type == DX_TREE_DIR;
+    if (is_dir && child->count > (UINT64_MAX - part) / (name + 1)) return DX_TREE_ETOOBIG;
+    if (is_dir) part += child->count * (name + 1);
+    if (child->size > UINT64_MAX - part) return DX_TREE_ETOOBIG;
+    part += child->size;
+    if (part > UINT64_MAX - sum || child->count >= UINT64_MAX - dir->count) return DX_TREE_ETOOBIG;
+    dir->size += part;
+    dir->count += 1 + (is_dir ? child->count : 0);
+    return DX_TREE_OK;
+}
+
+DX_TREE_API int dx_tree_compare_names(const void *a, size_t a_size, const void *b, size_t b_size)
+{
+    size_t both = a_size < b_size ? a_size : b_size;
+    int order = both ? DX_TREE_MEMCMP(a, b, both) : 0;
+    return order ? order : a_size < b_size ? -1 : a_size > b_size;
+}
+
+/* >>piece -------------------------------------------------------------- */
+DX_TREE_API void dx_tree_piece_begin(dx_tree_piece *p, void *bytes, size_t capacity)
+{
+    p->bytes = (uint8_t *)bytes;
+    p->capacity = DX_TREE_PIECE_SIZE_MAX;
+    if (capacity < p->capacity) p->capacity = capacity;
+    p->last_size = 0;
+    dx_tree_piece_reset(p);
+}
+
+DX_TREE_API void dx_tree_piece_reset(dx_tree_piece *p)
+{
+    p->size = 0;
+    p->count = 0;
+}
+
+/* FNV-1a (draft-eastlake-fnv, 32 bits) of a name says whether a piece may end after it, so that a
+   directory is divided the same wherever entries come and go. */
+static bool dx_tree_p_ends(const uint8_t *name, size_t size)
+{
+    uint32_t h = 0x811c9dc5u;
+    while (size--) h = (h ^ *name++) * 0x01000193u;
+    return ((h ^ h >> 16) & 7) == 0;
+}
+
+DX_TREE_API int dx_tree_piece_add(dx_tree_piece *p, const dx_tree_entry *e)
+{
+    size_t size = 0;
+    int error = dx_tree_write_entry(e, p->bytes + p->size, p->capacity - p->size, &size);
+    if (error == DX_TREE_ENOSPACE && !p->count) return DX_TREE_ENOMEM;
+    if (error) return error;
+    if (p->last_size && dx_tree_compare_names(p->last, p->last_size, e->name, e->name_size) >= 0)
+        return DX_TREE_EORDER;
+    DX_TREE_MEMCPY(p->last, e->name, e->name_size);
+    p->last_size = e->name_size;
+    p->size += size;
+    p->count++;
+    return p->count >= 4 && dx_tree_p_ends(p->last, p->last_size);
+}
+
+/* >>reader ------------------------------------------------------------- */
+DX_TREE_API void dx_tree_reader_begin(dx_tree_reader *r)
+{
+    r->bytes_ = NULL;
+    r->size_ = r->at_ = 0;
+    r->last_size_ = 0;
+}
+
+DX_TREE_API void dx_tree_reader_feed(dx_tree_reader *r, const void *piece, size_t size)
+{
+    r->bytes_ = (const uint8_t *)piece;
+    r->size_ = size;
+    r->at_ = 0;
+}
+
+DX_TREE_API int dx_tree_reader_next(dx_tree_reader *r, dx_tree_entry *out)
+{
+    int used;
+    if (r->at_ == r->size_) return 0;
+    if (r->size_ > DX_TREE_PIECE_SIZE_MAX) return DX_TREE_ETOOBIG;
+    used = dx_tree_read_entry(r->bytes_ + r->at_, r->size_ - r->at_, out);
+    if (used < 0) return used;
+    if (r->last_size_ &&
+        dx_tree_compare_names(r->last_, r->last_size_, out->name, out->name_size) >= 0)
+        return DX_TREE_EORDER;
+    DX_TREE_MEMCPY(r->last_, out->name, out->name_size);
+    r->last_size_ = out->name_size;
+    r->at_ += (size_t)used;
+    return 1;
+}
+
+/* >>list --------------------------------------------------------------- */
+DX_TREE_API void dx_tree_list_begin(dx_tree_list *l, void *memory, dx_tree_put_fn *put, void *user)
+{
+    unsigned i;
+    l->nodes_ = (uint8_t *)memory;
+    l->put_ = put;
+    l->user_ = user;
+    l->size_ = 0;
+    for (i = 0; i < DX_TREE_LEVELS_MAX; i++) {
+        l->counts_[i] = 0;
+        l->sizes_[i] = 0;
+    }
+}
+
+static uint8_t *dx_tree_p_node(const dx_tree_list *l, uint32_t i)
+{
+    return l->nodes_ + (size_t)i * DX_TREE_LIST_SIZE_MAX;
+}
+
+/* Keep the node of level i + 1 and begin it anew. */
+static int dx_tree_p_close(dx_tree_list *l, uint32_t i, uint8_t id[32], uint64_t *size)
+{
+    uint8_t *node = dx_tree_p_node(l, i);
+    int error;
+    dx_tree_p_store32(node, i + 1);
+    dx_tree_p_store32(node + 4, l->counts_[i]);
+    dx_tree_p_store64(node + 8, l->sizes_[i]);
+    error = l->put_(l->user_, node, 16 + 40 * (size_t)l->counts_[i], id);
+    if (error) return error;
+    *size = l->sizes_[i];
+    l->counts_[i] = 0;
+    l->sizes_[i] = 0;
+    return DX_TREE_OK;
+}
+
+/* Add a child to the node of level i + 1; what becomes full goes up, level by level. */
+static int dx_tree_p_push(dx_tree_list *l, uint32_t i, const uint8_t *id, uint64_t size)
+{
+    uint8_t carried[32];
+    for (;; i++) {
+        uint8_t *child;
+        bool ends;
+        int error;
+        if (i == DX_TREE_LEVELS_MAX) return DX_TREE_ETOOBIG;
+        child = dx_tree_p_node(l, i) + 16 + 40 * (size_t)l->counts_[i];
+        DX_TREE_MEMCPY(child, id, 32);
+        dx_tree_p_store64(child + 32, size);
+        ends = (child[0] & 127) == 0;
+        l->counts_[i]++;
+        l->sizes_[i] += size;
+        if (l->counts_[i] < DX_TREE_LIST_CHILDREN_MAX && !(l->counts_[i] >= 32 && ends))
+            return DX_TREE_OK;
+        error = dx_tree_p_close(l, i, carried, &size);
+        if (error) return error;
+        id = carried;
+    }
+}
+
+DX_TREE_API int dx_tree_list_add(dx_tree_list *l, const uint8_t id[32], uint64_t size)
+{
+    if (!l || !id || !size) return DX_TREE_EINVAL;
+    if (size > UINT64_MAX - l->size_) return DX_TREE_ETOOBIG;
+    l->size_ += size;
+    return dx_tree_p_push(l, 0, id, size);
+}
+
+/* From below: what is open is closed into the level above, until one thing is left. */
+DX_TREE_API int dx_tree_list_finish(dx_tree_list *l, uint8_t id[32], uint8_t *level, uint64_t *size)
+{
+    uint32_t i, j;
+    if (!l || !id || !level || !size || !l->size_) return DX_TREE_EINVAL;
+    *size = l->size_;
+    for (i = 0; i < DX_TREE_LEVELS_MAX; i++) {
+        uint32_t above = 0;
+        uint64_t node_size;
+        int error;
+        if (!l->counts_[i]) continue;
+        for (j = i + 1; j < DX_TREE_LEVELS_MAX; j++) above |= l->counts_[j];
+        if (!above && l->counts_[i] == 1) {
+            DX_TREE_MEMCPY(id, dx_tree_p_node(l, i) + 16, 32);
+            *level = (uint8_t)i;
+            return DX_TREE_OK;
+        }
+        error = dx_tree_p_close(l, i, id, &node_size);
+        if (!error) error = dx_tree_p_push(l, i + 1, id, node_size);
+        if (error) return error;
+    }
+    return DX_TREE_ETOOBIG; /* the topmost level is full */
+}
+
+DX_TREE_API int dx_tree_list_open(dx_tree_list_view *v, const void *bytes, size_t size,
+                                  uint32_t level, uint64_t total)
+{
+    const uint8_t *p = (const uint8_t *)bytes;
+    uint64_t sum = 0;
+    uint32_t i, count;
+    if (!v || (size && !p)) return DX_TREE_EINVAL;
+    if (size < 16) return DX_TREE_ETRUNCATED;
+    if (p[1] || p[2] || p[3]) return DX_TREE_EZERO;
+    if (!p[0] || p[0] > DX_TREE_LEVELS_MAX || p[0] != level) return DX_TREE_ELEVEL;
+    count = dx_tree_p_load32(p + 4);
+    if (!count) return DX_TREE_ESUM;
+    if (count > DX_TREE_LIST_CHILDREN_MAX) return DX_TREE_ETOOBIG;
+    if (size < 16 + 40 * (size_t)count) return DX_TREE_ETRUNCATED;
+    if (size > 16 + 40 * (size_t)count) return DX_TREE_ECORRUPT;
+    for (i = 0; i < count; i++) {
+        uint64_t child = dx_tree_p_load64(p + 48 + 40 * (size_t)i);
+        if (!child || child > UINT64_MAX - sum) return DX_TREE_ESUM;
+        sum += child;
+    }
+    if (sum != dx_tree_p_load64(p + 8)) return DX_TREE_ESUM;
+    if (sum != total && total != DX_TREE_ANY_SIZE) return DX_TREE_ESUM;
+    v->bytes_ = p;
+    v->count = count;
+    v->level = level;
+    v->size = sum;
+    return DX_TREE_OK;
+}
+
+DX_TREE_API const uint8_t *dx_tree_list_child(const dx_tree_list_view *v, uint32_t i,
+                                              uint64_t *size)
+{
+    const uint8_t *child = v->bytes_ + 16 + 40 * (size_t)i;
+    *size = dx_tree_p_load64(child + 32);
+    return child;
+}
+
+/* >>snapshot ----------------------------------------------------------- */
+static const uint8_t dx_tree_p_magic[8] = {'D', 'X', 'S', 'N', 'A', 'P', '1', '\n'};
+
+DX_TREE_API int dx_tree_write_snapshot(const dx_tree_entry *e, uint8_t out[72])
+{
+    int error;
+    if (!e || !out || e->name_size) return DX_TREE_EINVAL;
+    error = dx_tree_p_check_head(e);
+    if (!error && e->type != DX_TREE_DIR) error = DX_TREE_ETYPE;
+    if (error) return error;
+    DX_TREE_MEMCPY(out, dx_tree_p_magic, sizeof dx_tree_p_magic);
+    dx_tree_p_put_entry(e, out + sizeof dx_tree_p_magic);
+    return DX_TREE_OK;
+}
+
+DX_TREE_API int dx_tree_read_snapshot(const void *bytes, size_t size, dx_tree_entry *out)
+{
+    const uint8_t *p = (const uint8_t *)bytes;
+    int used;
+    if (!out || (size && !p)) return DX_TREE_EINVAL;
+    if (size < sizeof dx_tree_p_magic) return DX_TREE_ETRUNCATED;
+    if (DX_TREE_MEMCMP(p, dx_tree_p_magic, 6) != 0) return DX_TREE_ECORRUPT;
+    if (DX_TREE_MEMCMP(p, dx_tree_p_magic, 8) != 0) return DX_TREE_EVERSION;
+    used = dx_tree_p_get_entry(p + 8, size - 8, out);
+    if (used < 0) return used;
+    if (out->type != DX_TREE_DIR) return DX_TREE_ETYPE;
+    if (out->name_size) return DX_TREE_ENAME;
+    return (size_t)used == size - 8 ? DX_TREE_OK : DX_TREE_ECORRUPT;
+}
+
+/* >>license
+   Copyright dx authors. Use it under either of the two, whichever you prefer.
+
+   MIT No Attribution (MIT-0)
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+   associated documentation files (the "Software"), to deal in the Software without restriction,
+   including without limitation the rights to use, copy, modify, merge, publish, distribute,
+   sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+   furnished to do so.
+   THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT
+   NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND
+   NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM,
+   DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+   OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+
+   Public domain (Unlicense)
+   This is free and unencumbered software released into the public domain. Anyone is free to copy,
+   modify, publish, use, compile, sell, or distribute it, in source code form or as a compiled
+   binary, for any purpose, commercial or non-commercial, and by any means. */
+#endif

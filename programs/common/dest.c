@@ -1,0 +1,452 @@
+/* The place an image is written to: a part beside it, checked, made durable, then renamed. */
+#include "common.h"
+#include "modes.h"
+
+#include "os.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { AT_MAGIC, AT_HEAD, AT_PATH, AT_DATA, AT_LINK, AT_END };
+
+/* >>part --------------------------------------------------------------- */
+/* PATH's part is DIR/.NAME.dxup-part. It is reused after a crash, so nothing piles up. */
+static int part_path(dxup_dest *d, const char *path)
+{
+    const char *slash = strrchr(path, '/'), *fault = os_name_fault(slash ? slash + 1 : path);
+    if (fault) return dxup_fail(DXUP_USAGE, "'%s' cannot be a destination: %s", path, fault);
+    /* through links: what they point to is replaced */
+    if (os_real_path(path, d->path, sizeof d->path) < 0 || !*d->path)
+        return dxup_fail(DXUP_USAGE, "'%s' cannot be a destination", path);
+    size_t size = strlen(d->path);
+    while (size > 1 && d->path[size - 1] == '/') size--;
+    d->path[size] = 0;
+    slash = strrchr(d->path, '/');
+    const char *name = slash ? slash + 1 : d->path;
+    if (!*name || !strcmp(name, ".") || !strcmp(name, ".."))
+        return dxup_fail(DXUP_USAGE, "'%s' cannot be a destination", path);
+    snprintf(d->part, sizeof d->part, "%.*s.%s.dxup-part", (int)(name - d->path), d->path, name);
+    return DXUP_OK;
+}
+
+/* Make the part, for this process alone. */
+static int part_lock(dxup_dest *d)
+{
+    d->fd = os_open_part(d->part, d->kind == DXUP_TREE);
+    if (d->fd >= 0) return DXUP_OK;
+    if (errno != EWOULDBLOCK) return dxup_fail_errno("%s", d->part);
+    return dxup_fail(DXUP_REFUSED, "%s is being updated by another process", d->path);
+}
+
+/* Beside a part that can be gone on with stands PART-of: the hash of the file that it is the front of. */
+static void note_path(const dxup_dest *d, char out[DXUP_PATH_SIZE_MAX + 72])
+{
+    snprintf(out, DXUP_PATH_SIZE_MAX + 72, "%s-of", d->part);
+}
+
+static void note_remove(const dxup_dest *d)
+{
+    char name[DXUP_PATH_SIZE_MAX + 72];
+    note_path(d, name);
+    (void)os_remove(name); /* what it would say is checked before it is believed */
+}
+
+static int note_write(const dxup_dest *d, const uint8_t *content)
+{
+    char name[DXUP_PATH_SIZE_MAX + 72], text[65];
+    note_path(d, name);
+    dxup_hash_text(content, text);
+    int fd = os_open_part(name, false);
+    bool good = fd >= 0 && os_empty(fd) == 0 && os_write(fd, text, 64) == 0;
+    int status = good ? DXUP_OK : dxup_fail_errno("%s", name);
+    if (fd >= 0) os_close(fd);
+    return status;
+}
+
+static bool note_says(const dxup_dest *d, const uint8_t *content)
+{
+    char name[DXUP_PATH_SIZE_MAX + 72], text[65], note[64];
+    note_path(d, name);
+    dxup_hash_text(content, text);
+    int fd = os_open(name);
+    if (fd < 0) return false;
+    int64_t size = os_read(fd, note, sizeof note);
+    os_close(fd);
+    return size == (int64_t)sizeof note && !memcmp(note, text, sizeof note);
+}
+
+int dxup_dest_find_part(dxup_dest *d, const char *path, bool *there)
+{
+    char name[DXUP_PATH_SIZE_MAX + 72];
+    os_info info;
+    int status = part_path(d, path);
+    if (status) return status;
+    note_path(d, name);
+    *there = os_look(name, false, &info) == 0 && os_look(d->part, false, &info) == 0;
+    return DXUP_OK;
+}
+
+/* >>record: .NAME.dxup beside the destination says which version was pulled last --------- */
+enum { RECORD_SIZE_MAX = 20 + 1 + 2 * DXUP_HASH_SIZE + 1 + DXUP_NAME_SIZE_MAX };
+
+static void record_path(const dxup_dest *d, char out[DXUP_PATH_SIZE_MAX + 64])
+{
+    snprintf(out, DXUP_PATH_SIZE_MAX + 64, "%.*s", (int)(strlen(d->part) - strlen("-part")), d->part);
+}
+
+/* VERSION HASH NAME */
+static size_t record_text(char out[RECORD_SIZE_MAX + 1], const char *name, uint64_t version, const uint8_t *hash)
+{
+    char text[65];
+    int size = snprintf(out, RECORD_SIZE_MAX + 1, "%llu %s %s", (unsigned long long)version,
+                        dxup_hash_text(hash, text), name);
+    return (size_t)size;
+}
+
+int dxup_dest_record(const dxup_dest *d, const char *name, uint64_t version, const uint8_t *hash)
+{
+    char path[DXUP_PATH_SIZE_MAX + 64], made[DXUP_PATH_SIZE_MAX + 68], text[RECORD_SIZE_MAX + 1];
+    size_t size = record_text(text, name, version, hash);
+    record_path(d, path);
+    snprintf(made, sizeof made, "%s-new", path);
+    int file = os_open_part(made, false);
+    if (file < 0) return dxup_fail_errno("%s", made);
+    bool good = os_empty(file) == 0 && os_write(file, text, size) == 0 && os_sync(file) == 0 &&
+                os_replace(file, made, path, false) == 0;
+    int status = good ? DXUP_OK : dxup_fail_errno("%s", path);
+    if (good) os_close(file);
+    else os_drop_part(file, made);
+    return status;
+}
+
+bool dxup_dest_recorded(const dxup_dest *d, const char *name, uint64_t *version, uint8_t *hash)
+{
+    char path[DXUP_PATH_SIZE_MAX + 64], text[RECORD_SIZE_MAX + 1], again[RECORD_SIZE_MAX + 1];
+    record_path(d, path);
+    int file = os_open(path);
+    if (file < 0) return false;
+    int64_t size = os_read(file, text, sizeof text);
+    os_close(file);
+    if (size < 0 || size > RECORD_SIZE_MAX) return false;
+    text[size] = 0;
+    char *digits = strchr(text, ' ');
+    *version = strtoull(text, NULL, 10);
+    if (!digits || !dxup_hash_parse(digits + 1, hash)) return false;
+    /* Of this name, and nothing but what is written there: else it is damaged, and says nothing. */
+    return record_text(again, name, *version, hash) == (size_t)size && !memcmp(again, text, (size_t)size);
+}
+
+int dxup_dest_restart(dxup_dest *d)
+{
+    d->kept = 0;
+    return os_empty(d->fd) < 0 ? dxup_fail_errno("%s", d->part) : DXUP_OK;
+}
+
+static int part_begin(dxup_dest *d, const uint8_t *content)
+{
+    os_info info;
+    if (content && note_says(d, content) && os_info_of(d->fd, &info) == 0) {
+        d->kept = info.size;
+        return DXUP_OK;
+    }
+    note_remove(d);
+    int status = d->kind == DXUP_FILE ? dxup_dest_restart(d) : DXUP_OK;
+    return status || !content ? status : note_write(d, content);
+}
+
+/* A part of the other kind, left by a killed run, is in the way. */
+static int part_clear(dxup_dest *d)
+{
+    os_info info;
+    if (os_look(d->part, false, &info) < 0) return DXUP_OK;
+    if (d->kind == DXUP_FILE && info.kind == OS_FILE) return DXUP_OK;
+    return dxup_remove_all(d->part);
+}
+
+int dxup_dest_open(dxup_dest *d, const char *path, int kind, unsigned mode, const uint8_t *content)
+{
+    os_info info;
+    memset(d, 0, sizeof *d);
+    d->fd = d->entry_fd = -1;
+    d->kind = kind;
+    d->mode = mode & 0777;
+    int status = part_path(d, path);
+    if (status) return status;
+    os_replace_recover(d->path);
+    if (os_look(d->path, true, &info) == 0) {
+        if (kind == DXUP_FILE && info.kind != OS_FILE)
+            return dxup_fail(DXUP_REFUSED, "%s is there and is not a file", d->path);
+        if (kind == DXUP_TREE && info.kind != OS_FOLDER)
+            return dxup_fail(DXUP_REFUSED, "%s is there and is not a directory", d->path);
+    }
+    status = part_clear(d);
+    if (!status) status = part_lock(d);
+    if (!status && kind == DXUP_TREE && !OS_KEEPS_MODES) {
+        d->modes = dxup_alloc(sizeof *d->modes);
+        memset(d->modes, 0, sizeof *d->modes);
+    }
+    if (!status) status = part_begin(d, content);
+    if (status) dxup_dest_abandon(d);
+    return status;
+}
+
+void dxup_dest_abandon(dxup_dest *d)
+{
+    if (d->entry_fd >= 0) os_close(d->entry_fd);
+    d->entry_fd = -1;
+    if (d->modes) dxup_modes_free(d->modes);
+    free(d->modes);
+    d->modes = NULL;
+    if (d->fd < 0) return;
+    if (d->keep) {
+        os_close(d->fd);
+        d->fd = -1;
+        return;
+    }
+    note_remove(d);
+    if (os_drop_part(d->fd, d->part) < 0) dxup_fail_errno("%s: cannot be removed", d->part);
+    d->fd = -1;
+}
+
+/* >>tree --------------------------------------------------------------- */
+static int bad_tree(const dxup_dest *d, const char *why)
+{
+    return dxup_fail(DXUP_DAMAGED, "the tree is not well formed: %s%s%s", why,
+                     d->entry[0] ? ": " : "", d->entry);
+}
+
+/* Paths compare with '/' below every other byte, so that a directory's entries follow it. */
+static int compare_paths(const char *a, const char *b)
+{
+    while (*a && *a == *b) a++, b++;
+    int x = *a == '/' ? 1 : *a ? (unsigned char)*a + 1 : 0;
+    int y = *b == '/' ? 1 : *b ? (unsigned char)*b + 1 : 0;
+    return x - y;
+}
+
+/* Leave directories until the open one is `size` bytes of its path long. */
+static int leave_dirs(dxup_dest *d, size_t size)
+{
+    while (strlen(d->dir) > size) {
+        if (os_set_mode_in(d->fd, d->dir, d->dir_mode[d->depth]) < 0)
+            return dxup_fail_errno("%s", d->dir);
+        char *slash = strrchr(d->dir, '/');
+        *(slash ? slash : d->dir) = 0;
+        d->depth--;
+    }
+    return DXUP_OK;
+}
+
+/* Can this system have a file of that name? */
+static int check_name(const dxup_dest *d, const char *name, size_t size)
+{
+    char copy[256];
+    if (size >= sizeof copy) return DXUP_OK; /* the system says so itself */
+    memcpy(copy, name, size);
+    copy[size] = 0;
+    const char *fault = os_name_fault(copy);
+    if (!fault && !OS_KEEPS_MODES && name == d->entry && !strcmp(copy, DXUP_MODES_NAME))
+        fault = "dxup has a file of this name of its own here";
+    return fault ? dxup_fail(DXUP_REFUSED, "%s: %s", d->entry, fault) : DXUP_OK;
+}
+
+/* Every component is a plain name, the order is strict, and the parent is a directory that
+   this image made: nothing can be written outside the part. */
+static int check_path(dxup_dest *d)
+{
+    const char *p = d->entry;
+    for (const char *name = p;; p++) {
+        if (*p && *p != '/') continue;
+        size_t size = (size_t)(p - name);
+        if (!size || (size == 1 && name[0] == '.') || (size == 2 && !memcmp(name, "..", 2)))
+            return bad_tree(d, "a path that leaves it");
+        int status = check_name(d, name, size);
+        if (status) return status;
+        if (!*p) break;
+        name = p + 1;
+    }
+    if (d->last[0] && compare_paths(d->last, d->entry) >= 0)
+        return bad_tree(d, "entries out of order");
+    const char *slash = strrchr(d->entry, '/');
+    size_t parent = slash ? (size_t)(slash - d->entry) : 0;
+    size_t open_size = strlen(d->dir);
+    if (parent > open_size || memcmp(d->dir, d->entry, parent) != 0 ||
+        (parent < open_size && parent && d->dir[parent] != '/'))
+        return bad_tree(d, "an entry without its directory");
+    return leave_dirs(d, parent);
+}
+
+static int start_entry(dxup_dest *d)
+{
+    char type = (char)d->head[0];
+    unsigned mode = d->head[2] | (unsigned)d->head[3] << 8;
+    bool root = !d->depth && !d->last[0] && !d->entry[0];
+    d->have = 0;
+    d->state = AT_HEAD;
+    if (mode > 0777) return bad_tree(d, "an unknown mode");
+    if (type == 'd' && root) {
+        if (d->left) return bad_tree(d, "a directory with content");
+        d->mode = mode;
+        if (d->modes) dxup_modes_add(d->modes, "", true, mode);
+        d->depth = 1;
+        return DXUP_OK;
+    }
+    if (!d->depth) return bad_tree(d, "no root");
+    int status = check_path(d);
+    if (status) return status;
+    strcpy(d->last, d->entry);
+    if (d->modes && type != 'l') dxup_modes_add(d->modes, d->entry, type == 'd', mode);
+    if (type == 'd') {
+        if (d->left) return bad_tree(d, "a directory with content");
+        if (d->depth >= DXUP_DEPTH_MAX) return bad_tree(d, "too deep");
+        if (os_make_folder_in(d->fd, d->entry) < 0) return dxup_fail_errno("%s", d->entry);
+        strcpy(d->dir, d->entry);
+        d->dir_mode[++d->depth] = (uint16_t)mode;
+    } else if (type == 'l') {
+        if (!d->left || d->left > DXUP_PATH_SIZE_MAX) return bad_tree(d, "a link without target");
+        if (!OS_HAS_LINKS)
+            return dxup_fail(DXUP_REFUSED, "%s is a symbolic link: dxup makes none on this system", d->entry);
+        d->state = AT_LINK;
+    } else if (type == 'f') {
+        d->entry_fd = os_make_file_in(d->fd, d->entry, mode);
+        if (d->entry_fd < 0) return dxup_fail_errno("%s", d->entry);
+        d->state = AT_DATA;
+    } else {
+        return bad_tree(d, "an entry of an unknown type");
+    }
+    return DXUP_OK;
+}
+
+static int end_head(dxup_dest *d)
+{
+    static const uint8_t end[16] = {0};
+    d->have = 0;
+    d->entry[0] = 0;
+    if (!memcmp(d->head, end, sizeof end)) {
+        if (!d->depth) return bad_tree(d, "no root");
+        d->state = AT_END;
+        return leave_dirs(d, 0);
+    }
+    d->entry_size = d->head[4] | (size_t)d->head[5] << 8;
+    d->left = 0;
+    for (int i = 7; i >= 0; i--) d->left = d->left << 8 | d->head[8 + i];
+    if (d->head[1] || d->head[6] || d->head[7]) return bad_tree(d, "reserved bytes set");
+    if (d->entry_size > DXUP_PATH_SIZE_MAX) return bad_tree(d, "a path that is too long");
+    if (!d->entry_size) return start_entry(d);
+    d->state = AT_PATH;
+    return DXUP_OK;
+}
+
+static int end_path(dxup_dest *d)
+{
+    d->entry[d->have] = 0;
+    if (strlen(d->entry) != d->have) return bad_tree(d, "a path with a zero byte");
+    return start_entry(d);
+}
+
+static int end_link(dxup_dest *d)
+{
+    d->target[d->have] = 0;
+    if (strlen(d->target) != d->have) return bad_tree(d, "a link with a zero byte");
+    if (os_make_link_in(d->fd, d->entry, d->target) < 0) return dxup_fail_errno("%s", d->entry);
+    d->have = 0;
+    d->state = AT_HEAD;
+    return DXUP_OK;
+}
+
+/* Collect up to `want` bytes in all into `into`; true when they are there. */
+static bool collect(dxup_dest *d, void *into, size_t want, const uint8_t **p, size_t *size)
+{
+    size_t n = want - d->have < *size ? want - d->have : *size;
+    memcpy((uint8_t *)into + d->have, *p, n);
+    d->have += n;
+    *p += n;
+    *size -= n;
+    return d->have == want;
+}
+
+static int write_data(dxup_dest *d, const uint8_t **p, size_t *size)
+{
+    size_t n = d->left < *size ? (size_t)d->left : *size;
+    if (!dxup_write_all(d->entry_fd, *p, n)) return dxup_fail_errno("%s", d->entry);
+    *p += n;
+    *size -= n;
+    d->left -= n;
+    if (d->left) return DXUP_OK;
+    int bad = os_close_made(d->entry_fd);
+    d->entry_fd = -1;
+    d->state = AT_HEAD;
+    return bad < 0 ? dxup_fail_errno("%s", d->entry) : DXUP_OK;
+}
+
+static int write_tree(dxup_dest *d, const uint8_t *p, size_t size)
+{
+    int status = DXUP_OK;
+    while (!status && (size || (d->state == AT_DATA && !d->left))) {
+        switch (d->state) {
+        case AT_MAGIC:
+            if (!collect(d, d->head, 8, &p, &size)) break;
+            d->have = 0;
+            d->state = AT_HEAD;
+            if (memcmp(d->head, "DXTREE1\n", 8) != 0) status = bad_tree(d, "it is no tree");
+            break;
+        case AT_HEAD:
+            if (collect(d, d->head, 16, &p, &size)) status = end_head(d);
+            break;
+        case AT_PATH:
+            if (collect(d, d->entry, d->entry_size, &p, &size)) status = end_path(d);
+            break;
+        case AT_LINK:
+            if (collect(d, d->target, (size_t)d->left, &p, &size)) status = end_link(d);
+            break;
+        case AT_DATA: status = write_data(d, &p, &size); break;
+        default: status = bad_tree(d, "bytes after its end"); break;
+        }
+    }
+    return status;
+}
+
+int dxup_dest_write(dxup_dest *d, const void *bytes, size_t size)
+{
+    if (d->kind == DXUP_TREE) return write_tree(d, bytes, size);
+    return dxup_write_all(d->fd, bytes, size) ? DXUP_OK : dxup_fail_errno("%s", d->part);
+}
+
+int dxup_dest_filled(dxup_dest *d, unsigned mode)
+{
+    d->state = AT_END;
+    d->mode = mode & 0777;
+    return DXUP_OK;
+}
+
+/* >>commit ------------------------------------------------------------- */
+static int make_durable(dxup_dest *d)
+{
+    if (os_set_open_mode(d->fd, d->mode) < 0) return dxup_fail_errno("%s", d->part);
+    if (d->kind == DXUP_FILE)
+        return os_sync(d->fd) < 0 ? dxup_fail_errno("%s: sync", d->part) : DXUP_OK;
+    if (d->state != AT_END) return bad_tree(d, "it ends too early");
+    int status = d->modes ? dxup_modes_save(d->modes, d->fd) : DXUP_OK;
+    if (status) return status;
+    return os_sync_tree(d->fd) < 0 ? dxup_fail_errno("%s: sync", d->part) : DXUP_OK;
+}
+
+int dxup_dest_commit(dxup_dest *d)
+{
+    os_info info;
+    int status = make_durable(d);
+    if (status) return status;
+    bool replaces_tree = d->kind == DXUP_TREE && os_look(d->path, false, &info) == 0;
+    if (os_replace(d->fd, d->part, d->path, d->kind == DXUP_TREE) < 0)
+        return dxup_fail_errno("%s", d->path);
+    if (d->kind == DXUP_FILE) note_remove(d);
+    os_close(d->fd);
+    d->fd = -1;
+    status = dxup_sync_parent(d->path);
+    if (replaces_tree) {
+        int removed = dxup_remove_all(d->part); /* the tree that was there before */
+        if (!status) status = removed;
+    }
+    return status;
+}

@@ -1,0 +1,479 @@
+/*  A server to point load generators at: HBTP (Ping to Pong, RpcCall to RpcResponse) or HTTP/1.1.
+
+        cc -O2 -o dxecho programs/dxecho/dxecho.c -lpthread           (mingw: -lws2_32 instead)
+
+        dxecho PORT [--backend auto|io_uring|epoll|iocp] [--workers N] [--http | --plain] [--spin US] [--bind ADDRESS]
+               [--connections N] [--idle SECONDS]
+
+    --plain sends back whatever bytes come. Prints one line when it listens (PORT 0: the system chooses). After SIGTERM or SIGINT it takes no more,
+    sends what it has to send, for a second at most, and ends with status 0; 5 when the system refuses something (the port is
+    in use), 2 for wrong arguments.
+    --connections: how many at a time in each worker (65536); what they cost is in docs/reactor.md.
+    --idle: a connection on which no byte moves for so long is closed (60), and one whose request takes longer from its first byte to its last;
+    when half of the buffers hold such requests, a further one is closed at once, so that they lock nobody out.
+    On Windows it is Ctrl-C that ends it, and there is one worker: listeners do not share a port.
+*/
+#define _GNU_SOURCE
+#define DX_IMPLEMENTATION
+#include "../../dx_hbtp.h"
+#include "../../dx_reactor.h"
+#include "../../layers/dx_peers.h"
+#include "http.h"
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#if !defined(_WIN32)
+  #include <sys/socket.h>
+#endif
+
+enum { PAYLOAD_MAX = 65536, BLOCK_SIZE = 2 * PAYLOAD_MAX + 512, BATCH = 256, BLOCKS = 1024 };
+
+typedef struct server { /* one thread's */
+    dx_reactor_peers peers;
+    int              listening;
+    uint32_t         halves; /* connections of which a part of a request is kept */
+} server;
+
+enum { ENDED = 1 }; /* a connection's word: nothing more is read; else 0, or since when a part of a request is kept */
+
+static struct {
+    int         port, backend, bound;
+    uint32_t    workers, connections;
+    bool        http, plain;
+    uint64_t    spin_ns, idle_ns;
+    const char *address;
+} options = {0, DX_REACTOR_BACKEND_AUTO, 0, 1, 65536, false, false, 0, 60000000000u, "127.0.0.1"};
+
+#if defined(_WIN32)
+enum { WORKERS_MAX = 1 };
+#else
+enum { WORKERS_MAX = 1024 };
+static dx_reactor_group group;
+#endif
+static dx_reactor       alone;
+static server           servers[WORKERS_MAX];
+static volatile sig_atomic_t stopped;
+
+/* >>answers ------------------------------------------------------------- */
+/* Is it a request of another kind than Ping and RpcCall? Nothing else is answered (docs/formats/hbtp.md, 2). */
+static bool is_other_request(const dx_hbtp_descriptor *d)
+{
+    switch (d->opcode) {
+    case DX_HBTP_OP_RPC_STREAM_START: return true;
+    case DX_HBTP_OP_PONG:
+    case DX_HBTP_OP_RPC_RESPONSE:
+    case DX_HBTP_OP_RPC_ERROR:
+    case DX_HBTP_OP_RPC_STREAM_CHUNK:
+    case DX_HBTP_OP_RPC_STREAM_END: return false;
+    default: return (d->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE) != 0;
+    }
+}
+
+/* One frame. False: no room. */
+static bool answer_frame(dx_hbtp_out *out, const dx_hbtp_descriptor *d, const uint8_t *payload)
+{
+    const bool mirrored = d->opcode == DX_HBTP_OP_PING || d->opcode == DX_HBTP_OP_RPC_CALL;
+    uint8_t flags = d->flags & DX_HBTP_FLAG_HAS_CHECKSUM;
+    if (d->opcode == DX_HBTP_OP_CLOSE) return dx_hbtp_write_close(out, DX_HBTP_STATUS_NONE, NULL) == 0;
+    if (!mirrored && !is_other_request(d)) return true;
+    if (d->flags & (DX_HBTP_FLAG_COMPRESSED | DX_HBTP_FLAG_ENCRYPTED))
+        return dx_hbtp_write_rpc_error(out, d->sequence, DX_HBTP_STATUS_UNSUPPORTED, NULL) == 0;
+    switch (d->opcode) {
+    case DX_HBTP_OP_PING:
+        return dx_hbtp_write_frame(out, DX_HBTP_OP_PONG, flags, d->sequence, payload, d->payload_size) == 0;
+    case DX_HBTP_OP_RPC_CALL:
+        return dx_hbtp_write_frame(out, DX_HBTP_OP_RPC_RESPONSE, flags, d->sequence, payload, d->payload_size) == 0;
+    default:
+        return dx_hbtp_write_rpc_error(out, d->sequence, DX_HBTP_STATUS_NOT_FOUND, NULL) == 0;
+    }
+}
+
+/* Is its answer the same bytes with the next opcode? */
+static bool is_mirrored(const dx_hbtp_descriptor *d)
+{
+    return d->flags == 0 && (d->opcode == DX_HBTP_OP_PING || d->opcode == DX_HBTP_OP_RPC_CALL);
+}
+
+/* A run of such frames with one copy: how many of `count` there are, and fit. */
+static size_t mirror(const uint8_t *in, const dx_hbtp_descriptor *frames, size_t count, uint8_t *out, size_t capacity, size_t *made)
+{
+    const size_t begin = frames[0].payload_offset - DX_HBTP_HEADER_SIZE;
+    size_t end = begin, i, k;
+    for (i = 0; i < count && is_mirrored(&frames[i]); i++) {
+        const size_t next = (size_t)frames[i].payload_offset + frames[i].payload_size;
+        if (next - begin > capacity) break;
+        end = next;
+    }
+    memcpy(out, in + begin, end - begin);
+    for (k = 0; k < i; k++) out[frames[k].payload_offset - DX_HBTP_HEADER_SIZE - begin] = (uint8_t)(frames[k].opcode + 1);
+    *made = end - begin;
+    return i;
+}
+
+/* Answers to as many whole frames as fit. Bytes consumed; *ended: nothing follows. */
+static size_t answer_hbtp(const uint8_t *in, size_t size, uint8_t *memory, size_t capacity, size_t *made, bool *ended)
+{
+    dx_hbtp_descriptor frames[BATCH];
+    dx_hbtp_out out;
+    size_t at = 0, count, i, more;
+    int64_t used = 1;
+    bool room = true;
+    *made = 0;
+    while (room && !*ended && used > 0 && at < size) {
+        used = dx_hbtp_parse_batch(in + at, size - at, PAYLOAD_MAX, frames, BATCH, &count);
+        if (used < 0) {
+            dx_hbtp_frame bad;
+            uint16_t status = used == DX_HBTP_ETOOBIG ? DX_HBTP_STATUS_TOO_BIG : DX_HBTP_STATUS_BAD_REQUEST;
+            dx_hbtp_parse(in + at, size - at, PAYLOAD_MAX, &bad);
+            if (capacity - *made < 256) break; /* say it in the next buffer */
+            dx_hbtp_out_init(&out, memory + *made, capacity - *made);
+            dx_hbtp_write_rpc_error(&out, bad.sequence, status, NULL);
+            dx_hbtp_write_close(&out, status, NULL);
+            dx_hbtp_out_data(&out, &more);
+            *made += more;
+            *ended = true;
+            return size;
+        }
+        for (i = 0; i < count && room && !*ended;) {
+            size_t run = is_mirrored(&frames[i]) ? mirror(in + at, &frames[i], count - i, memory + *made, capacity - *made, &more) : 0;
+            if (run == 0) {
+                dx_hbtp_out_init(&out, memory + *made, capacity - *made);
+                room = capacity > *made && answer_frame(&out, &frames[i], in + at + frames[i].payload_offset);
+                dx_hbtp_out_data(&out, &more);
+                *ended = room && frames[i].opcode == DX_HBTP_OP_CLOSE;
+                run = room;
+            }
+            if (room) *made += more;
+            i += run;
+        }
+        if (i < count && !*ended) used = frames[i].payload_offset - DX_HBTP_HEADER_SIZE;
+        at += (size_t)used;
+    }
+    return at;
+}
+
+static size_t answer_http(const uint8_t *in, size_t size, uint8_t *memory, size_t capacity, size_t *made, bool *ended)
+{
+    static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    size_t at = 0, n;
+    http_request q;
+    *made = 0;
+    while (!*ended && capacity - *made >= 256 && (n = http_parse(in + at, size - at, &q)) > 0) {
+        at += n;
+        *ended = q.close;
+        if (q.status == 200 && !q.close) {
+            memcpy(memory + *made, ok, sizeof ok - 1);
+            *made += sizeof ok - 1 - (q.head ? 2 : 0);
+        } else {
+            *made += (size_t)snprintf((char *)memory + *made, 256, "HTTP/1.1 %d %s\r\nContent-Length: %d\r\n%s%s\r\n%s",
+                                      q.status, q.status == 200 ? "OK" : "Refused", q.status == 200 ? 2 : 0,
+                                      q.status == 405 ? "Allow: GET, HEAD\r\n" : "", "Connection: close\r\n",
+                                      q.status == 200 && !q.head ? "ok" : "");
+        }
+    }
+    return at;
+}
+
+static size_t answer_plain(const uint8_t *in, size_t size, uint8_t *memory, size_t capacity, size_t *made, bool *ended)
+{
+    (void)ended;
+    *made = size < capacity ? size : capacity;
+    memcpy(memory, in, *made);
+    return *made;
+}
+
+/* >>connections ---------------------------------------------------------- */
+static server *server_of(dx_reactor_peers *s) { return (server *)s->desc.user; }
+
+/* Note whether a part of a request is left, and since when. False: it is to be closed. */
+static bool watch(dx_reactor_peers *s, uint64_t *word, bool left, bool progress)
+{
+    const uint64_t now = dx_reactor_now_ns(s->reactor) | 2; /* neither 0 nor ENDED */
+    server *mine = server_of(s);
+    if (*word && (!left || progress)) {
+        *word = 0;
+        mine->halves--;
+    }
+    if (!left) return true;
+    if (*word) return now - *word < options.idle_ns;
+    if (mine->halves >= BLOCKS / 2) return false;
+    mine->halves++;
+    *word = now;
+    return true;
+}
+
+static void forget(dx_reactor_peers *s, dx_reactor_peer id, int32_t reason)
+{
+    const uint64_t word = *dx_reactor_peer_data(s, id);
+    (void)reason;
+    if (word > ENDED) server_of(s)->halves--;
+}
+
+/* Answer what came. After a refusal what still comes is dropped: closing at once could reset the connection before the peer has read why. */
+static size_t received(dx_reactor_peers *s, dx_reactor_peer id, const uint8_t *in, size_t size, bool last)
+{
+    uint64_t *word = dx_reactor_peer_data(s, id);
+    size_t at = 0, used = 1;
+    bool ended = *word == ENDED, waits = false;
+    if (ended) return size;
+    while (at < size && used && !ended) {
+        size_t made = 0, room = size - at + 512 < BLOCK_SIZE ? size - at + 512 : BLOCK_SIZE;
+        uint8_t *out;
+        waits = dx_reactor_peer_reserve(s, id, (uint32_t)room, &out) != 0;
+        if (waits) break; /* it comes again */
+        used = (options.plain ? answer_plain : options.http ? answer_http : answer_hbtp)(in + at, size - at, out, room, &made, &ended);
+        dx_reactor_peer_commit(s, id, (uint32_t)made);
+        at += used;
+    }
+    if (!watch(s, word, at < size && !waits && !ended, at > 0)) {
+        dx_reactor_peer_close(s, id, true);
+        return size;
+    }
+    if (ended) *word = ENDED;
+    if (ended || last) dx_reactor_peer_close(s, id, false);
+    return ended ? size : at;
+}
+
+/* >>start ----------------------------------------------------------------- */
+/* first: nobody listens there. Not first: another listener of this process does, see share_port(). */
+static int listen_on(dx_reactor *r, int port, bool first, int *fd)
+{
+    char text[80];
+    dx_reactor_address at, bound;
+    uint32_t flags = DX_REACTOR_NODELAY | (first ? 0 : DX_REACTOR_REUSEPORT);
+    int error;
+    snprintf(text, sizeof text, "%s:%d", options.address, port);
+    error = dx_reactor_address_parse(&at, text);
+    if (!error) error = dx_reactor_listen_tcp(r, &at, flags, 4096, fd, &bound);
+    if (!error) options.bound = dx_reactor_address_port(&bound);
+    return error;
+}
+
+/* The memory is the process's until its end. */
+static int serve(dx_reactor *r, server *s)
+{
+    dx_reactor_peers_desc desc;
+    int error;
+    memset(&desc, 0, sizeof desc);
+    desc.peers_max = options.connections;
+    desc.blocks = BLOCKS;
+    desc.idle_ns = options.idle_ns;
+    desc.block_size = BLOCK_SIZE;
+    desc.linger_ns = 1000000000;
+    desc.received = received;
+    desc.closed = forget;
+    desc.user = s;
+    desc.memory_size = dx_reactor_peers_memory_size(&desc);
+    desc.memory = malloc(desc.memory_size);
+    error = dx_reactor_peers_open(&s->peers, r, &desc);
+    return error ? error : dx_reactor_peers_listen(&s->peers, s->listening);
+}
+
+/* The end of one that was asked to end. */
+static void drain(dx_reactor *r, server *s)
+{
+    dx_reactor_peers_drain(&s->peers, 1000000000);
+    while (s->peers.count && dx_reactor_turn(r, DX_REACTOR_FOREVER) >= 0) {}
+}
+
+/* >>its end ---------------------------------------------------------------- */
+#if defined(_WIN32)
+static BOOL WINAPI on_console(DWORD event)
+{
+    stopped = 1;
+    dx_reactor_stop(&alone);
+    if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT) Sleep(2000); /* its window closes: time to end */
+    return TRUE;
+}
+
+static void watch_signals(void)
+{
+    SetConsoleCtrlHandler(on_console, TRUE);
+}
+#else
+static void on_signal(int number)
+{
+    (void)number;
+    stopped = 1;
+    if (options.workers > 1) dx_reactor_group_stop(&group);
+    else dx_reactor_stop(&alone);
+}
+
+static void watch_signals(void)
+{
+    struct sigaction a;
+    memset(&a, 0, sizeof a);
+    a.sa_handler = on_signal;
+    sigaction(SIGTERM, &a, NULL);
+    sigaction(SIGINT, &a, NULL);
+}
+#endif
+
+static void announce(const dx_reactor *r)
+{
+    printf("listening on %s:%d, %s, %s, %u worker%s\n", options.address, options.bound,
+           dx_reactor_backend_name(r), options.plain ? "plain bytes" : options.http ? "HTTP" : "HBTP", (unsigned)options.workers,
+           options.workers > 1 ? "s" : "");
+    fflush(stdout);
+}
+
+static int failed(const char *what, int error, int number)
+{
+    fprintf(stderr, "dxecho: %s: %s%s%s\n", what, dx_reactor_error_name(error), number ? ": " : "",
+            number ? strerror(number) : "");
+    return 5; /* the system refused, as in dxup */
+}
+
+#if !defined(_WIN32)
+/* The first listener took the port for this process alone; from here on the other workers may join it. */
+static int share_port(int fd)
+{
+    int on = 1;
+    return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0 ? 0 : DX_REACTOR_ESYS;
+}
+
+static int begin_worker(dx_reactor_worker *w)
+{
+    return serve(&w->reactor, &servers[w->index]);
+}
+
+static void end_worker(dx_reactor_worker *w)
+{
+    drain(&w->reactor, &servers[w->index]);
+}
+
+static int run_group(const dx_reactor_desc *reactor)
+{
+    dx_reactor_group_desc desc;
+    uint32_t i;
+    int error;
+    memset(&desc, 0, sizeof desc);
+    desc.reactor = *reactor;
+    desc.workers = options.workers;
+    desc.start = begin_worker;
+    desc.stop = end_worker;
+    for (i = 0; i < options.workers; i++) { /* all before any: a failure is seen here */
+        error = listen_on(&alone, i ? options.bound : options.port, i == 0, &servers[i].listening);
+        if (!error && i == 0) error = share_port(servers[i].listening);
+        if (error) return failed("listen", error, errno);
+    }
+    desc.memory_size = dx_reactor_group_memory_size(&desc);
+    desc.memory = malloc(desc.memory_size);
+    error = dx_reactor_group_start(&group, &desc);
+    if (error) return failed("workers", error, 0);
+    watch_signals();
+    announce(&dx_reactor_group_worker(&group, 0)->reactor);
+    error = dx_reactor_group_join(&group);
+    return error ? failed("worker", error, 0) : 0;
+}
+#endif
+
+/* Turn; before sleeping look for a while. */
+static int run_alone(dx_reactor_desc *desc)
+{
+    int error, done = 0;
+    desc->memory_size = dx_reactor_memory_size(desc);
+    desc->memory = malloc(desc->memory_size);
+    error = dx_reactor_open(&alone, desc);
+    if (error) {
+        if (error == DX_REACTOR_ENOTSUP) fprintf(stderr, "dxecho: %s\n", dx_reactor_refusal(&alone, desc->backend));
+        return failed("open", error, dx_reactor_sys_errno(&alone));
+    }
+    error = listen_on(&alone, options.port, true, &servers[0].listening);
+    if (!error) error = serve(&alone, &servers[0]);
+    if (error) return failed("listen", error, dx_reactor_sys_errno(&alone));
+    watch_signals();
+    announce(&alone);
+    while (!stopped && done >= 0) {
+        uint64_t end_of_spin = options.spin_ns ? dx_reactor_refresh_now_ns(&alone) + options.spin_ns : 0;
+        done = 0;
+        while (!done && !stopped && options.spin_ns && dx_reactor_now_ns(&alone) < end_of_spin)
+            done = dx_reactor_turn(&alone, 0);
+        if (!done && !stopped) done = dx_reactor_turn(&alone, DX_REACTOR_FOREVER);
+    }
+    if (done < 0) return failed("turn", done, dx_reactor_sys_errno(&alone));
+    drain(&alone, &servers[0]);
+    return dx_reactor_close(&alone) ? 1 : 0;
+}
+
+static bool number(const char *text, long least, long most, long *out)
+{
+    char *rest;
+    if (!text || *text < '0' || *text > '9') return false;
+    *out = strtol(text, &rest, 10);
+    return !*rest && *out >= least && *out <= most;
+}
+
+static bool understand(int argc, char **argv)
+{
+    static const char *const backends[] = {"auto", "io_uring", "epoll", "kqueue", "iocp"};
+    dx_reactor_address any;
+    char text[80];
+    long n;
+    int i, k;
+    if (argc < 2 || !number(argv[1], 0, 65535, &n)) return false;
+    options.port = (int)n;
+    for (i = 2; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+        if (!strcmp(argv[i], "--http")) {
+            options.http = true;
+            continue;
+        }
+        if (!strcmp(argv[i], "--plain")) {
+            options.plain = true;
+            continue;
+        }
+        if (!value) return false;
+        if (!strcmp(argv[i], "--backend")) {
+            for (k = 0; k < 5 && strcmp(value, backends[k]); k++) {}
+            if (k == 5) return false;
+            options.backend = k;
+        } else if (!strcmp(argv[i], "--workers")) {
+            if (!number(value, 1, WORKERS_MAX, &n)) return false;
+            options.workers = (uint32_t)n;
+        } else if (!strcmp(argv[i], "--spin")) {
+            if (!number(value, 0, 1000000, &n)) return false;
+            options.spin_ns = (uint64_t)n * 1000;
+        } else if (!strcmp(argv[i], "--connections")) {
+            if (!number(value, 1, 1 << 24, &n)) return false;
+            options.connections = (uint32_t)n;
+        } else if (!strcmp(argv[i], "--idle")) {
+            if (!number(value, 1, 1000, &n)) return false;
+            options.idle_ns = (uint64_t)n * 1000000000u;
+        } else if (!strcmp(argv[i], "--bind")) {
+            options.address = value;
+        } else {
+            return false;
+        }
+        i++;
+    }
+    if (snprintf(text, sizeof text, "%s:1", options.address) >= (int)sizeof text) return false;
+    return dx_reactor_address_parse(&any, text) == 0 && !(options.spin_ns && options.workers > 1) &&
+           !(options.http && options.plain);
+}
+
+int main(int argc, char **argv)
+{
+    dx_reactor_desc desc;
+    if (!understand(argc, argv)) {
+        fputs("usage: dxecho PORT [--backend auto|io_uring|epoll|iocp] [--workers N] [--http | --plain] [--spin US] [--bind ADDRESS]\n"
+              "              [--connections N] [--idle SECONDS]\n"
+              "       --spin looks US microseconds before it sleeps, with one worker only\n", stderr);
+        return 2;
+    }
+    memset(&desc, 0, sizeof desc);
+    desc.backend = options.backend;
+    desc.descriptors_max = options.connections + 8;
+    desc.pending_max = 3 * options.connections + 16;
+    desc.queue_entries = 4096;
+    desc.budget = 1024;
+    desc.buffers = 256;
+    desc.buffer_size = 131072; /* few and large: what is received is still in the cache when it is sent */
+    desc.buffers_each = 4;
+#if !defined(_WIN32)
+    if (options.workers > 1) return run_group(&desc);
+#endif
+    return run_alone(&desc);
+}

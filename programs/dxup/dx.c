@@ -1,0 +1,17 @@
+/* The implementation of the headers, once for the whole program. */
+#ifdef DXUP_ZSTD_LIBRARY
+#define DX_PATCH_ZSTD
+#endif
+#include "../../layers/dx_crc32c.h"
+#define DX_HBTP_CRC32C crc32c
+#define DX_IMPLEMENTATION
+#include "../../dx_cas.h"
+#include "../../dx_hbtp.h"
+#include "../../dx_patch.h"
+#include "../../dx_reactor.h"
+#include "../../dx_teleport.h"
+#include "../../layers/dx_cache.h"
+#include "../../layers/dx_edge.h"
+#include "../../layers/dx_delta.h"
+#include "../../layers/dx_streams.h"
+#include "../../layers/dx_tree.h"

@@ -1,0 +1,506 @@
+/* Flash patches of dx_patch.h on a simulated flash whose power is cut at every write and every erase. */
+#define DX_PATCH_IMPLEMENTATION
+#include "../../dx_patch.h"
+#define DX_TEST_MAIN
+#include "../dx_test.h"
+#include <unistd.h>
+
+/* >>flash: erase before write, write a unit once, torn at the cut ---------- */
+typedef struct sim {
+    uint8_t *slot;
+    const uint8_t *patch;
+    size_t slot_size, page, patch_size;
+    uint8_t *erases;   /* of each page since the start */
+    uint8_t *written;  /* of each piece of 16 bytes: written since it was erased */
+    long operations, cut; /* the operation at which power goes; 0 = never */
+    uint64_t noise;
+    bool off;
+} sim;
+
+static uint64_t mix(uint64_t *state)
+{
+    *state += 0x9e3779b97f4a7c15u;
+    uint64_t z = (*state ^ *state >> 30) * 0xbf58476d1ce4e5b9u;
+    return z ^ z >> 31;
+}
+
+static int sim_read(void *user, uint64_t offset, void *p, size_t size)
+{
+    sim *s = (sim *)user;
+    DX_CHECK(!s->off && offset <= s->slot_size && size <= s->slot_size - offset);
+    memcpy(p, s->slot + offset, size);
+    return 0;
+}
+
+/* What comes before the torn word is written, some bits of the torn one, nothing behind it. */
+static int sim_write(void *user, uint64_t offset, const void *p, size_t size)
+{
+    static const uint8_t erased[16] = {255, 255, 255, 255, 255, 255, 255, 255,
+                                       255, 255, 255, 255, 255, 255, 255, 255};
+    sim *s = (sim *)user;
+    const uint8_t *from = (const uint8_t *)p;
+    DX_CHECK(!s->off && offset % 256 == 0 && size % 256 == 0 && offset <= s->slot_size - size);
+    DX_CHECK(offset / s->page == (offset + size - 1) / s->page);
+    s->off = ++s->operations == s->cut;
+    size_t torn = s->off ? (size_t)(mix(&s->noise) % (size / 16 + 1)) * 16 : size;
+    for (size_t i = 0; i < size && i <= torn; i += 16) {
+        uint8_t *to = s->slot + offset + i;
+        DX_CHECK(!s->written[(offset + i) / 16] && memcmp(to, erased, 16) == 0);
+        s->written[(offset + i) / 16] = 1;
+        if (i < torn) memcpy(to, from + i, 16);
+        else
+            for (size_t k = 0; k < 16; k++) to[k] = (uint8_t)(from[i + k] | (mix(&s->noise) & 255));
+    }
+    return s->off ? 99 : 0;
+}
+
+/* A torn erase leaves some bytes, some erased, some in between. */
+static int sim_erase(void *user, uint64_t offset, size_t size)
+{
+    sim *s = (sim *)user;
+    DX_CHECK(!s->off && offset % s->page == 0 && size == s->page && offset <= s->slot_size - size);
+    s->off = ++s->operations == s->cut;
+    s->erases[offset / s->page]++;
+    uint64_t how = mix(&s->noise) % 4, from = mix(&s->noise) % size;
+    if (!s->off) memset(s->slot + offset, 255, size);
+    for (size_t i = 0; i < size && s->off; i++) {
+        if ((how == 0 || (how == 1 && i < from) || (how == 2 && i >= from))) continue;
+        uint8_t *b = s->slot + offset + i;
+        *b = how == 3 ? (uint8_t)(*b | (mix(&s->noise) & 255)) : 0xff;
+    }
+    memset(s->written + offset / 16, s->off, size / 16);
+    return s->off ? 99 : 0;
+}
+
+static int sim_io(void *user, dx_patch_flash_io what, uint64_t offset, void *p, size_t size)
+{
+    if (what == DX_PATCH_FLASH_READ) return sim_read(user, offset, p, size);
+    if (what == DX_PATCH_FLASH_WRITE) return sim_write(user, offset, p, size);
+    if (what == DX_PATCH_FLASH_ERASE) return sim_erase(user, offset, size);
+    DX_CHECK(0);
+    return 1;
+}
+
+static dx_patch_flash_desc wire(sim *s)
+{
+    dx_patch_flash_desc d;
+    memset(&d, 0, sizeof d);
+    d.user = s;
+    d.io = sim_io;
+    d.slot_size = s->slot_size;
+    d.patch = s->patch;
+    d.patch_size = s->patch_size;
+    d.page_size = (uint32_t)s->page;
+    return d;
+}
+
+/* >>pairs ------------------------------------------------------------------ */
+typedef struct pair {
+    uint8_t *base, *target, *patch;
+    size_t base_size, target_size, page, slot_size, patch_size;
+} pair;
+
+static size_t pages(size_t size, size_t page) { return (size + page - 1) / page; }
+
+/* The patch; spare pages behind the larger one of base and target. */
+static void make(pair *p, size_t page, size_t spare)
+{
+    size_t larger = p->base_size > p->target_size ? p->base_size : p->target_size;
+    dx_patch_create_desc d;
+    memset(&d, 0, sizeof d);
+    p->page = page;
+    p->slot_size = (pages(larger, page) + spare) * page;
+    d.kind = DX_PATCH_KIND_FLASH;
+    d.block_size = (uint32_t)page;
+    d.slot_size = p->slot_size;
+    d.memory_size = dx_patch_create_memory_size(&d, p->base_size, p->target_size);
+    d.memory = malloc(d.memory_size);
+    size_t bound = dx_patch_bound(&d, p->base_size, p->target_size);
+    p->patch = (uint8_t *)malloc(bound);
+    DX_CHECK_EQ(dx_patch_create(&d, p->base, p->base_size, p->target, p->target_size, p->patch,
+                                bound, &p->patch_size), 0);
+    free(d.memory);
+}
+
+static sim start(const pair *p, const uint8_t *content, size_t size)
+{
+    sim s;
+    memset(&s, 0, sizeof s);
+    s.slot_size = p->slot_size;
+    s.page = p->page;
+    s.patch = p->patch;
+    s.patch_size = p->patch_size;
+    s.slot = (uint8_t *)malloc(s.slot_size);
+    s.erases = (uint8_t *)calloc(1, s.slot_size / s.page);
+    s.written = (uint8_t *)malloc(s.slot_size / 16);
+    memset(s.slot, 0x5a, s.slot_size);
+    memset(s.written, 1, s.slot_size / 16);
+    memcpy(s.slot, content, size);
+    return s;
+}
+
+static void stop(sim *s)
+{
+    free(s->slot);
+    free(s->erases);
+    free(s->written);
+}
+
+/* Run to the end, through the cut that is set and, if `again`, many more. */
+static void finish(sim *s, const pair *p, bool again)
+{
+    static dx_patch_flash f;
+    dx_patch_flash_desc d = wire(s);
+    int error = 0, cuts = 0;
+    for (;;) {
+        error = dx_patch_flash_apply(&f, &d);
+        if (!s->off) break;
+        DX_CHECK_EQ(error, DX_PATCH_ESYS);
+        s->off = false;
+        cuts++;
+        if (again && cuts < 4) s->cut = s->operations + 1 + (long)(mix(&s->noise) % 9);
+    }
+    DX_CHECK(error == 0 || error == DX_PATCH_EAPPLIED);
+    DX_CHECK_MEM(s->slot, p->target, p->target_size);
+    for (size_t i = 0; i < s->slot_size / s->page; i++) DX_CHECK(s->erases[i] <= 2 + 2 * (cuts + 1));
+}
+
+/* A copy of the flash in which the next operation of the run that goes on is the one that is cut. */
+typedef struct watch {
+    sim *s, copy;
+    const pair *p;
+} watch;
+
+static int watch_io(void *user, dx_patch_flash_io what, uint64_t offset, void *bytes, size_t size)
+{
+    watch *w = (watch *)user;
+    sim *s = w->s, *k = &w->copy;
+    if (what == DX_PATCH_FLASH_WRITE || what == DX_PATCH_FLASH_ERASE) {
+        k->operations = s->operations;
+        k->cut = s->operations + 1;
+        k->noise = (uint64_t)k->cut;
+        memcpy(k->slot, s->slot, s->slot_size);
+        memcpy(k->written, s->written, s->slot_size / 16);
+        memcpy(k->erases, s->erases, s->slot_size / s->page);
+        (void)sim_io(k, what, offset, bytes, size);
+        DX_CHECK(k->off);
+        k->off = false;
+        if (k->cut % 16 == 0) k->cut += 1 + (long)(mix(&k->noise) % 9);
+        finish(k, w->p, k->cut > k->operations);
+    }
+    return sim_io(s, what, offset, bytes, size);
+}
+
+/* Cut the power at every write and erase; returns how many there are. */
+static long cut_everywhere(const pair *p)
+{
+    static dx_patch_flash f;
+    sim s = start(p, p->base, p->base_size);
+    watch w = {&s, start(p, p->base, p->base_size), p};
+    dx_patch_flash_desc d = wire(&s);
+    d.user = &w;
+    d.io = watch_io;
+    DX_CHECK_EQ(dx_patch_flash_apply(&f, &d), 0);
+    DX_CHECK_MEM(s.slot, p->target, p->target_size);
+    for (size_t i = 0; i < s.slot_size / s.page; i++) DX_CHECK(s.erases[i] <= 2);
+    DX_CHECK_EQ(dx_patch_flash_apply(&f, &d), DX_PATCH_EAPPLIED);
+    long operations = s.operations;
+    stop(&s);
+    stop(&w.copy);
+    return operations;
+}
+
+static void drop(pair *p)
+{
+    free(p->base);
+    free(p->target);
+    free(p->patch);
+}
+
+/* Like a linked image: functions that call each other, one of which grew, and a table behind them. */
+static void image(uint8_t *p, size_t size, uint64_t seed, size_t grow)
+{
+    uint64_t state = seed;
+    for (size_t i = 0; i < size; i++) {
+        uint64_t word = i / 4 * 4 < size / 3 ? i / 4 : i / 4 - grow / 4;
+        state = seed + word / 7;
+        p[i] = i % 28 == 3 ? (uint8_t)(grow >> (i % 3)) : (uint8_t)(mix(&state) >> (8 * (i % 4)));
+    }
+}
+
+static void generate(pair *p, size_t base_size, size_t target_size, size_t grow)
+{
+    memset(p, 0, sizeof *p);
+    p->base_size = base_size;
+    p->target_size = target_size;
+    p->base = (uint8_t *)malloc(base_size + 1);
+    p->target = (uint8_t *)malloc(target_size + 1);
+    image(p->base, base_size, 5, 0);
+    image(p->target, target_size, 5, grow);
+}
+
+/* >>tests ------------------------------------------------------------------ */
+DX_TEST(flash_cut_at_every_write_and_erase_of_generated_images)
+{
+    (void)c;
+    static const size_t sizes[][3] = {{9000, 9000, 16}, {9000, 9200, 200}, {12000, 7000, 100}, {3000, 14000, 40},
+                                      {8192, 8192, 1200}, {700, 300, 40}, {1, 700, 0}, {0, 5000, 0}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (size_t spare = 1; spare < 4; spare++) {
+            pair p;
+            generate(&p, sizes[i][0], sizes[i][1], sizes[i][2]);
+            make(&p, spare == 3 ? 2048 : 512, spare);
+            cut_everywhere(&p);
+            drop(&p);
+        }
+}
+
+/* >>real pairs -------------------------------------------------------------- */
+static bool load(pair *p, const char *folder, const char *name)
+{
+    char path[300];
+    memset(p, 0, sizeof *p);
+    snprintf(path, sizeof path, "%s/%s.old", folder, name);
+    p->base = (uint8_t *)dx_test_file(path, &p->base_size);
+    snprintf(path, sizeof path, "%s/%s.new", folder, name);
+    p->target = (uint8_t *)dx_test_file(path, &p->target_size);
+    return p->base && p->target;
+}
+
+static void cut_real(pair *p, const char *name, size_t page)
+{
+    make(p, page, 2);
+    long count = cut_everywhere(p);
+    printf("     %s: %zu to %zu bytes, patch %zu bytes, cut at %ld writes and erases\n", name, p->base_size,
+           p->target_size, p->patch_size, count);
+    drop(p);
+}
+
+/* Two versions of a firmware image: a header for a microcontroller, without and with its asserts. */
+static bool build_firmware(const char *folder, const char *header, const char *name)
+{
+    char command[1200];
+    snprintf(command, sizeof command,
+             "mkdir -p %s && for v in 'old sizeof(c)' 'new ((c)?0:__builtin_trap())'; do set -- $v; "
+             "printf '#define DX_IMPLEMENTATION\n#define DX_%s_ASSERT(c) ((void)%%s)\n#include \"dx_%s.h\"\n' \"$2\" | "
+             "arm-none-eabi-gcc -mcpu=cortex-m3 -mthumb -Os -ffreestanding -nostdlib -I. -x c - -o %s/elf "
+             "-Wl,-e,0 -Wl,--unresolved-symbols=ignore-all -Wl,--no-gc-sections -lgcc && "
+             "arm-none-eabi-objcopy -O binary %s/elf %s/%s.$1 || exit 1; done",
+             folder, name, header, folder, folder, folder, header);
+    return system(command) == 0;
+}
+
+DX_TEST(flash_cut_at_every_write_and_erase_of_firmware)
+{
+    (void)c;
+    static const char *const names[][2] = {{"patch", "PATCH"}, {"hbtp", "HBTP"}, {"cas", "CAS"}};
+    char folder[64], command[80];
+    snprintf(folder, sizeof folder, "build/flash.%ld", (long)getpid()); /* this suite runs beside itself */
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    for (int i = 0; i < 3; i++) {
+        pair p;
+        if (!build_firmware(folder, names[i][0], names[i][1])) DX_SKIP("no arm-none-eabi-gcc");
+        DX_CHECK(load(&p, folder, names[i][0]));
+        cut_real(&p, names[i][0], 1024);
+    }
+    DX_CHECK_EQ(system(command), 0);
+}
+
+/* The pairs of the notes, where they are: DX_PAIRS=folder of NAME.old and NAME.new. */
+DX_TEST(flash_cut_at_every_write_and_erase_of_pairs)
+{
+    (void)c;
+    static const char *const names[] = {"p03-ath9k-fw", "p02-seabios"};
+    const char *folder = getenv("DX_PAIRS");
+    for (int i = 0; folder && i < 2; i++) {
+        pair p;
+        if (load(&p, folder, names[i])) cut_real(&p, names[i], 4096);
+    }
+}
+
+/* >>what is refused ----------------------------------------------------------- */
+static int apply_to(const pair *p, const uint8_t *patch, size_t size, const uint8_t *content, size_t content_size,
+                    bool *changed, size_t slot_size, uint32_t page_size)
+{
+    static dx_patch_flash f;
+    sim s = start(p, content, content_size);
+    dx_patch_flash_desc d = wire(&s);
+    d.patch = patch;
+    d.patch_size = size;
+    d.slot_size = slot_size;
+    d.page_size = page_size;
+    int error = dx_patch_flash_apply(&f, &d);
+    *changed = s.operations != 0;
+    if (!error) DX_CHECK_MEM(s.slot, p->target, p->target_size);
+    stop(&s);
+    return error;
+}
+
+static void seal(uint8_t *p, size_t size)
+{
+    dx_patch_p_store32(p + 112, dx_patch_p_crc32c(0, p + 128, size - 128));
+    dx_patch_p_store32(p + 124, dx_patch_p_crc32c(0, p, 124));
+}
+
+DX_TEST(flash_refuses_damage_before_the_first_erase)
+{
+    (void)c;
+    bool changed;
+    pair p;
+    generate(&p, 3000, 3300, 200);
+    make(&p, 256, 2);
+    for (size_t cut = 0; cut < p.patch_size; cut++) {
+        DX_CHECK(apply_to(&p, p.patch, cut, p.base, p.base_size, &changed, p.slot_size, 256));
+        DX_CHECK(!changed);
+    }
+    for (size_t bit = 0; bit < 8 * p.patch_size; bit++) {
+        p.patch[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        DX_CHECK(apply_to(&p, p.patch, p.patch_size, p.base, p.base_size, &changed, p.slot_size, 256));
+        DX_CHECK(!changed);
+        p.patch[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    /* under right checksums: any error, but never success with other bytes (apply_to compares) */
+    for (size_t bit = 8 * 128; bit < 8 * p.patch_size; bit++) {
+        uint8_t *copy = (uint8_t *)malloc(p.patch_size);
+        memcpy(copy, p.patch, p.patch_size);
+        copy[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        seal(copy, p.patch_size);
+        (void)apply_to(&p, copy, p.patch_size, p.base, p.base_size, &changed, p.slot_size, 256);
+        free(copy);
+    }
+    drop(&p);
+}
+
+DX_TEST(w_1_flash_another_base_and_another_state_are_refused)
+{
+    (void)c;
+    bool changed;
+    static const size_t sizes[][3] = {{9000, 9200, 200}, {9000, 4000, 100}, {3000, 9000, 40}};
+    for (size_t k = 0; k < 3; k++) {
+        pair p;
+        generate(&p, sizes[k][0], sizes[k][1], sizes[k][2]);
+        make(&p, 512, 2);
+        for (size_t i = 0; i < p.base_size; i += 97) {
+            p.base[i] ^= 1;
+            DX_CHECK_EQ(apply_to(&p, p.patch, p.patch_size, p.base, p.base_size, &changed, p.slot_size, 512),
+                        DX_PATCH_EBASE);
+            DX_CHECK(!changed);
+            p.base[i] ^= 1;
+        }
+        DX_CHECK_EQ(apply_to(&p, p.patch, p.patch_size, p.base, 0, &changed, p.slot_size, 512), DX_PATCH_EBASE);
+        DX_CHECK_EQ(apply_to(&p, p.patch, p.patch_size, p.target, p.target_size, &changed, p.slot_size, 512),
+                    DX_PATCH_EAPPLIED);
+        DX_CHECK_EQ(apply_to(&p, p.patch, p.patch_size, p.base, p.base_size, &changed, p.slot_size - 512, 512),
+                    DX_PATCH_ENOSPACE);
+        DX_CHECK_EQ(apply_to(&p, p.patch, p.patch_size, p.base, p.base_size, &changed, p.slot_size, 1024),
+                    DX_PATCH_ENOTSUP);
+        DX_CHECK(!changed);
+        drop(&p);
+    }
+}
+
+/* A run that another patch interrupted is not taken for one's own. */
+DX_TEST(flash_the_rest_of_another_run_is_refused)
+{
+    (void)c;
+    static dx_patch_flash f;
+    pair p, other;
+    generate(&p, 9000, 9200, 200);
+    generate(&other, 9000, 9200, 404);
+    make(&p, 512, 2);
+    make(&other, 512, 2);
+    for (long cut = 66; cut < 96; cut += 3) { /* pages of the base are lost by then */
+        sim s = start(&p, p.base, p.base_size);
+        dx_patch_flash_desc d = wire(&s);
+        s.cut = cut;
+        DX_CHECK_EQ(dx_patch_flash_apply(&f, &d), DX_PATCH_ESYS);
+        s.off = false;
+        d.patch = other.patch;
+        d.patch_size = other.patch_size;
+        long before = s.operations;
+        DX_CHECK_EQ(dx_patch_flash_apply(&f, &d), DX_PATCH_EBASE);
+        DX_CHECK_EQ(s.operations, before);
+        stop(&s);
+    }
+    drop(&p);
+    drop(&other);
+}
+
+/* Any body under right checksums ends, writes where it may (the simulator checks), and lies about nothing. */
+DX_PROPERTY(flash_invented_bodies, 3000)
+{
+    static uint8_t patch[128 + 200];
+    size_t size = 132 + (size_t)dx_choose(c, 190);
+    bool changed;
+    pair p;
+    generate(&p, 1000 + (size_t)dx_choose(c, 1000), 1000 + (size_t)dx_choose(c, 1000), 40);
+    make(&p, 256, 2);
+    memcpy(patch, p.patch, 128);
+    dx_choose_bytes(c, patch + 128, size - 128);
+    if (dx_choose(c, 3)) patch[128] = (uint8_t)dx_choose(c, 7), memset(patch + 129, 0, 3);
+    if (dx_choose(c, 1) && p.patch_size < 300) { /* a real one with changes */
+        size = p.patch_size;
+        memcpy(patch, p.patch, size);
+        patch[128 + dx_choose(c, size - 129)] = (uint8_t)dx_choose(c, 255);
+    }
+    dx_patch_p_store64(patch + 24, size - 128);
+    seal(patch, size);
+    (void)apply_to(&p, patch, size, p.base, p.base_size, &changed, p.slot_size, 256);
+    drop(&p);
+}
+
+DX_TEST(flash_create_and_apply_refuse_bad_arguments)
+{
+    (void)c;
+    static uint8_t memory[1 << 18], bytes[4096], patch[8192];
+    static dx_patch_flash f;
+    dx_patch_create_desc d;
+    size_t size;
+    memset(&d, 0, sizeof d);
+    d.kind = DX_PATCH_KIND_FLASH;
+    d.memory = memory;
+    d.memory_size = sizeof memory;
+    static const uint32_t bad[] = {1, 128, 300, 1u << 21};
+    for (int i = 0; i < 4; i++) {
+        d.block_size = bad[i];
+        DX_CHECK_EQ(dx_patch_create(&d, bytes, 100, bytes, 50, patch, sizeof patch, &size), DX_PATCH_EINVAL);
+    }
+    d.block_size = 256;
+    d.slot_size = 4096; /* as large as the base: no page to spare */
+    DX_CHECK_EQ(dx_patch_create(&d, bytes, 4096, bytes, 50, patch, sizeof patch, &size), DX_PATCH_EINVAL);
+    d.slot_size = 4352;
+    DX_CHECK_EQ(dx_patch_create(&d, bytes, 4096, bytes, 50, patch, 150, &size), DX_PATCH_ENOSPACE);
+    DX_CHECK_EQ(dx_patch_create(&d, bytes, 4096, bytes, 50, patch, sizeof patch, &size), 0);
+    size_t got;
+    DX_CHECK_EQ(dx_patch_apply(bytes, 4096, patch, size, memory, 4096, &got, memory + 8192, 1 << 17),
+                DX_PATCH_ENOTSUP); /* only flash_apply knows the order */
+    d.memory_size = 60000;
+    DX_CHECK_EQ(dx_patch_create(&d, bytes, 4096, bytes, 50, patch, sizeof patch, &size), DX_PATCH_ENOMEM);
+    dx_patch_flash_desc e;
+    memset(&e, 0, sizeof e);
+    DX_CHECK_EQ(dx_patch_flash_apply(&f, &e), DX_PATCH_EINVAL);
+    DX_CHECK_EQ(dx_patch_flash_apply(NULL, &e), DX_PATCH_EINVAL);
+    e.io = sim_io;
+    e.page_size = 256;
+    DX_CHECK_EQ(dx_patch_flash_apply(&f, &e), DX_PATCH_ENOPATCH);
+}
+
+DX_TEST(flash_vector)
+{
+    (void)c;
+    static uint8_t wanted[1000];
+    pair p;
+    memset(&p, 0, sizeof p);
+    p.base_size = p.target_size = 600;
+    p.base = (uint8_t *)malloc(600);
+    p.target = (uint8_t *)malloc(600);
+    for (size_t i = 0; i < 600; i++) {
+        p.base[i] = (uint8_t)i;
+        p.target[i] = i < 30 ? 7 : (uint8_t)(i - 30);
+    }
+    make(&p, 256, 2);
+    DX_CHECK_EQ(dx_test_vector("docs/formats/patch.md", "flash", wanted, sizeof wanted), p.patch_size);
+    DX_CHECK_MEM(p.patch, wanted, p.patch_size);
+    cut_everywhere(&p);
+    drop(&p);
+}

@@ -1,0 +1,489 @@
+/* Tests of the tokens of dx_hbtp.h: HMAC-SHA-256, base64url, JSON, JWT. Vectors: RFC 4231, RFC 7515, FIPS 180-4. */
+#define DX_IMPLEMENTATION
+#include "../../dx_hbtp.h"
+#define DX_TEST_MAIN
+#include "../dx_test.h"
+
+static const uint8_t secret[40] = "a secret of forty bytes, for these tests";
+
+static size_t unhex(const char *text, uint8_t *out)
+{
+    size_t n = 0;
+    for (unsigned v; *text && sscanf(text, "%2x", &v) == 1; text += 2) out[n++] = (uint8_t)v;
+    return n;
+}
+
+static size_t base64url(const void *data, size_t size, char *out)
+{
+    static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const uint8_t *p = (const uint8_t *)data;
+    size_t n = 0;
+    for (size_t bit = 0; bit < size * 8; bit += 6) {
+        unsigned v = (unsigned)p[bit / 8] << 8 | (bit / 8 + 1 < size ? p[bit / 8 + 1] : 0u);
+        out[n++] = set[v >> (10 - bit % 8) & 63];
+    }
+    return n;
+}
+
+static char token[300000];
+
+/* Short keys, too: with zeros behind them, up to a block, they are the same. */
+static int init_key(dx_hbtp_jwt_key *h, const void *key, size_t size)
+{
+    uint8_t block[64] = {0};
+    if (size >= 32) return dx_hbtp_jwt_key_init(h, key, size);
+    memcpy(block, key, size);
+    return dx_hbtp_jwt_key_init(h, block, sizeof block);
+}
+
+static size_t sign_with(const void *key, size_t key_size, const char *head, size_t head_size, const char *body, size_t body_size)
+{
+    dx_hbtp_jwt_key h;
+    uint8_t mac[32];
+    if (init_key(&h, key, key_size)) return 0;
+    size_t n = base64url(head, head_size, token);
+    token[n++] = '.';
+    n += base64url(body, body_size, token + n);
+    DX_CHECK_EQ(dx_hbtp_jwt_hmac(&h, token, n, mac), 0);
+    token[n++] = '.';
+    return n + base64url(mac, 32, token + n);
+}
+
+static size_t sign(const char *head, const char *body)
+{
+    return sign_with(secret, sizeof secret, head, strlen(head), body, strlen(body));
+}
+
+static char claims_memory[100000];
+static dx_hbtp_jwt_key the_hmac;
+static dx_hbtp_jwt_claims got;
+
+static dx_hbtp_jwt plain(void)
+{
+    dx_hbtp_jwt j;
+    memset(&j, 0, sizeof j);
+    DX_CHECK_EQ(dx_hbtp_jwt_key_init(&the_hmac, secret, sizeof secret), 0);
+    j.hmac = dx_hbtp_jwt_hmac;
+    j.hmac_user = &the_hmac;
+    j.memory = claims_memory;
+    j.memory_size = sizeof claims_memory;
+    return j;
+}
+
+/* In memory of exactly this size, so that a read beyond it is caught. */
+static int verify(const dx_hbtp_jwt *j, size_t n, uint64_t now)
+{
+    char *copy = (char *)malloc(n ? n : 1);
+    memcpy(copy, token, n);
+    int error = dx_hbtp_jwt_verify(j, copy, n, now, &got);
+    free(copy);
+    return error;
+}
+
+static int body_error(const char *body)
+{
+    dx_hbtp_jwt j = plain();
+    return verify(&j, sign("{\"alg\":\"HS256\"}", body), 1000);
+}
+
+static int head_error(const char *head)
+{
+    dx_hbtp_jwt j = plain();
+    return verify(&j, sign(head, "{\"exp\":2000}"), 1000);
+}
+
+/* >>hmac --------------------------------------------------------------- */
+DX_TEST(mw_4_sha_256_of_fips_180_4)
+{
+    static const uint32_t begin[8] = {0x6a09e667u, 0xbb67ae85u, 0x3c6ef372u, 0xa54ff53au, 0x510e527fu, 0x9b05688cu, 0x1f83d9abu, 0x5be0cd19u};
+    static const struct { const char *text, *hash; } cases[] = {
+        {"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+        {"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+        {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+         "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"}};
+    uint8_t out[32], want[32];
+    for (size_t i = 0; i < 3; i++) {
+        dx_hbtp_p_sha256(begin, 0, (const uint8_t *)cases[i].text, strlen(cases[i].text), out);
+        unhex(cases[i].hash, want);
+        DX_CHECK_MEM(out, want, 32);
+    }
+    uint8_t *million = (uint8_t *)malloc(1000000);
+    memset(million, 'a', 1000000);
+    dx_hbtp_p_sha256(begin, 0, million, 1000000, out);
+    unhex("cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0", want);
+    DX_CHECK_MEM(out, want, 32);
+    free(million);
+}
+
+DX_TEST(mw_4_hmac_sha_256_of_rfc_4231_all_seven)
+{
+    static const struct { const char *key, *data, *mac; } cases[] = {
+        {"0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b", "4869205468657265",
+         "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"},
+        {"4a656665", "7768617420646f2079612077616e7420666f72206e6f7468696e673f",
+         "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"},
+        {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+         "dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd",
+         "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"},
+        {"0102030405060708090a0b0c0d0e0f10111213141516171819",
+         "cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd",
+         "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b"},
+        {"0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c", "546573742057697468205472756e636174696f6e",
+         "a3b6167473100ee06e0c796c2955552b"}, /* truncated to 128 bits */
+        {NULL, "54657374205573696e67204c6172676572205468616e20426c6f636b2d53697a65204b6579202d2048617368204b6579204669727374",
+         "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"},
+        {NULL, "5468697320697320612074657374207573696e672061206c6172676572207468616e20626c6f636b2d73697a65206b657920616e642061"
+               "206c6172676572207468616e20626c6f636b2d73697a6520646174612e20546865206b6579206e6565647320746f20626520686173686564"
+               "206265666f7265206265696e6720757365642062792074686520484d414320616c676f726974686d2e",
+         "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2"}};
+    for (size_t i = 0; i < 7; i++) {
+        uint8_t key[131], data[200], want[32], mac[32];
+        dx_hbtp_jwt_key h;
+        size_t key_size = 131, data_size = unhex(cases[i].data, data), want_size = unhex(cases[i].mac, want);
+        memset(key, 0xaa, sizeof key);
+        if (cases[i].key) key_size = unhex(cases[i].key, key);
+        DX_CHECK_EQ(init_key(&h, key, key_size), 0);
+        DX_CHECK_EQ(dx_hbtp_jwt_hmac(&h, data, data_size, mac), 0);
+        DX_CHECK_EQ(want_size, i == 4 ? 16 : 32);
+        DX_CHECK_MEM(mac, want, want_size);
+        DX_CHECK_EQ(dx_hbtp_jwt_key_init(&h, key, key_size), key_size < 32 ? DX_HBTP_EINVAL : 0);
+    }
+    dx_hbtp_jwt_key h;
+    DX_CHECK_EQ(dx_hbtp_jwt_key_init(NULL, secret, 40), DX_HBTP_EINVAL);
+    DX_CHECK_EQ(dx_hbtp_jwt_key_init(&h, NULL, 40), DX_HBTP_EINVAL);
+    DX_CHECK_EQ(dx_hbtp_jwt_key_init(&h, secret, 0), DX_HBTP_EINVAL); /* an empty key: CVE-2019-20933 */
+    DX_CHECK_EQ(dx_hbtp_jwt_key_init(&h, secret, 31), DX_HBTP_EINVAL);
+    DX_CHECK_EQ(dx_hbtp_jwt_hmac(NULL, "", 0, (uint8_t *)claims_memory), DX_HBTP_EINVAL);
+}
+
+/* >>rfc 7515 ----------------------------------------------------------- */
+static const char a1[] = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ."
+                         "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+static const char a1_key[] = "0323354b2b0fa5bc837e0665777ba68f5ab328e6f054c928a90f84b2d2502ebfd3fb5a92d20647ef968ab4c377623d223d2e2172052e4f08c0cd9af567d080a3";
+
+static dx_hbtp_jwt a1_jwt(void)
+{
+    uint8_t key[64];
+    dx_hbtp_jwt j = plain();
+    DX_CHECK_EQ(unhex(a1_key, key), 64);
+    DX_CHECK_EQ(dx_hbtp_jwt_key_init(&the_hmac, key, 64), 0);
+    memcpy(token, a1, sizeof a1 - 1);
+    return j;
+}
+enum { A1 = sizeof a1 - 1, A1_EXP = 1300819380 };
+
+DX_TEST(mw_4_rfc_7515_a_1_holds)
+{
+    dx_hbtp_jwt j = a1_jwt();
+    const char *value;
+    size_t size;
+    DX_CHECK_EQ(A1, 179);
+    DX_CHECK_EQ(verify(&j, A1, A1_EXP - 1), 0);
+    DX_CHECK_EQ(got.exp, A1_EXP);
+    DX_CHECK_EQ(got.nbf, 0);
+    DX_CHECK_EQ(dx_hbtp_jwt_claim(&got, "iss", &value, &size), 0);
+    DX_CHECK_EQ(size, 5);
+    DX_CHECK_MEM(value, "\"joe\"", 5);
+    DX_CHECK_EQ(dx_hbtp_jwt_claim(&got, "http://example.com/is_root", &value, &size), 0);
+    DX_CHECK_EQ(size, 4);
+    DX_CHECK_MEM(value, "true", 4);
+    DX_CHECK_EQ(dx_hbtp_jwt_claim(&got, "is_root", &value, &size), DX_HBTP_ENOTFOUND);
+    DX_CHECK_EQ(verify(&j, A1, A1_EXP), DX_HBTP_EEXPIRED);
+    j.issuer = "joe";
+    DX_CHECK_EQ(verify(&j, A1, 0), 0);
+    j.issuer = "jo";
+    DX_CHECK_EQ(verify(&j, A1, 0), DX_HBTP_EAUDIENCE);
+    j.issuer = "joey";
+    DX_CHECK_EQ(verify(&j, A1, 0), DX_HBTP_EAUDIENCE);
+}
+
+DX_TEST(mw_4_rfc_7515_a_1_with_any_bit_flipped_or_cut_anywhere_fails)
+{
+    dx_hbtp_jwt j = a1_jwt();
+    for (size_t i = 0; i < A1; i++) {
+        for (int bit = 0; bit < 8; bit++) {
+            token[i] ^= (char)(1 << bit);
+            int error = verify(&j, A1, 0);
+            DX_CHECK(error == DX_HBTP_ESIGNATURE || error == DX_HBTP_ECORRUPT);
+            token[i] ^= (char)(1 << bit);
+        }
+        DX_CHECK(verify(&j, i, 0) != 0);
+    }
+    DX_CHECK_EQ(verify(&j, A1, 0), 0);
+    token[A1] = 'A';
+    DX_CHECK_EQ(verify(&j, A1 + 1, 0), DX_HBTP_ECORRUPT);
+}
+
+DX_TEST(mw_4_every_bit_of_the_signature_counts)
+{
+    dx_hbtp_jwt j = plain();
+    size_t n = sign("{\"alg\":\"HS256\"}", "{\"exp\":2000}");
+    uint8_t mac[33];
+    DX_CHECK_EQ(dx_hbtp_p_base64url(token + n - 43, 43, (char *)mac), 32);
+    for (int bit = 0; bit < 256; bit++) {
+        mac[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        base64url(mac, 32, token + n - 43);
+        DX_CHECK_EQ(verify(&j, n, 1000), DX_HBTP_ESIGNATURE);
+        mac[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    base64url(mac, 32, token + n - 43);
+    DX_CHECK_EQ(verify(&j, n, 1000), 0);
+    /* Another signature of 0, 31, 33 bytes: CVE-2020-28042 and its neighbours. */
+    DX_CHECK_EQ(verify(&j, n - 43, 1000), DX_HBTP_ECORRUPT);
+    DX_CHECK_EQ(verify(&j, n - 1, 1000), DX_HBTP_ECORRUPT);
+    token[n] = 'A';
+    DX_CHECK_EQ(verify(&j, n + 1, 1000), DX_HBTP_ECORRUPT);
+}
+
+/* >>header ------------------------------------------------------------- */
+DX_TEST(mw_4_w_41_algorithms_are_pinned_and_no_token_is_enough)
+{
+    static const char *const refused[] = {
+        "{\"alg\":\"none\"}", "{\"alg\":\"nOnE\"}", "{\"alg\":\"NONE\"}", "{\"alg\":\"hs256\"}", "{\"alg\":\"HS384\"}",
+        "{\"alg\":\"HS512\"}", "{\"alg\":\"RS256\"}", "{\"alg\":\"ES256\"}", "{\"alg\":\"HS256 \"}", "{\"alg\":\"HS25\"}",
+        "{\"alg\":\"\"}", "{}", "{\"typ\":\"JWT\"}", "{\"alg\":256}", "{\"alg\":null}", "{\"alg\":[\"HS256\"]}",
+        "{\"alg\":{\"HS256\":1}}", "{\"ALG\":\"HS256\"}", "{\"alg\":\"HS25\\u0036\"}",
+        "{\"alg\":\"HS256\",\"crit\":[\"exp\"]}", "{\"crit\":[],\"alg\":\"HS256\"}"};
+    static const char *const corrupt[] = {"{\"alg\":\"HS256\",\"alg\":\"none\"}", "{\"alg\":\"HS256\",\"alg\":\"HS256\"}",
+        "{\"\\u0061lg\":\"HS256\"}", "{\"alg\":\"HS256\"", "", "[]", "\"HS256\"", "{\"alg\":\"HS256\"}x",
+        "{\"alg\":\"HS256\",\"crit\":1,\"crit\":2}", "{\"alg\":\"HS256\",\"kid\":1,\"kid\":2}"};
+    static const char *const fine[] = {"{\"alg\":\"HS256\"}", " { \"typ\" : \"JWT\" , \"alg\" : \"HS256\" } ",
+        /* keys never come from the token: CVE-2018-0114 */
+        "{\"alg\":\"HS256\",\"jwk\":{\"kty\":\"oct\",\"k\":\"AAAA\"},\"jku\":\"http://evil\",\"x5u\":\"x\",\"x5c\":[\"x\"]}",
+        "{\"alg\":\"HS256\",\"kid\":\"../../dev/null\"}", "{\"alg\":\"HS256\",\"kid\":\"' OR 1 --\"}"};
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) DX_CHECK_EQ(head_error(refused[i]), DX_HBTP_ENOTSUP);
+    for (size_t i = 0; i < sizeof corrupt / sizeof *corrupt; i++) DX_CHECK_EQ(head_error(corrupt[i]), DX_HBTP_ECORRUPT);
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) DX_CHECK_EQ(head_error(fine[i]), 0);
+    /* RFC 7519 6.1 and RFC 7515 A.5: unsigned. */
+    static const char *const none[] = {"eyJhbGciOiJub25lIn0.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.", "..", "", "."};
+    for (size_t i = 0; i < 4; i++) {
+        dx_hbtp_jwt j = plain();
+        memcpy(token, none[i], strlen(none[i]));
+        DX_CHECK_EQ(verify(&j, strlen(none[i]), 1000), DX_HBTP_ECORRUPT);
+    }
+    /* Signed with another key, an RSA public key among them: only the one secret counts. */
+    dx_hbtp_jwt j = plain();
+    size_t n = sign_with("-----BEGIN PUBLIC KEY-----", 26, "{\"alg\":\"HS256\"}", 15, "{\"exp\":2000}", 12);
+    DX_CHECK_EQ(verify(&j, n, 1000), DX_HBTP_ESIGNATURE);
+}
+
+DX_TEST(mw_4_key_ids)
+{
+    dx_hbtp_jwt j = plain();
+    j.key_id = "key-2";
+    DX_CHECK_EQ(verify(&j, sign("{\"alg\":\"HS256\",\"kid\":\"key-2\"}", "{\"exp\":2000}"), 1000), 0);
+    static const char *const others[] = {"{\"alg\":\"HS256\"}", "{\"alg\":\"HS256\",\"kid\":\"key-1\"}", "{\"alg\":\"HS256\",\"kid\":2}",
+                                         "{\"alg\":\"HS256\",\"kid\":\"key-2 \"}", "{\"alg\":\"HS256\",\"kid\":\"../key-2\"}"};
+    for (size_t i = 0; i < 5; i++) DX_CHECK_EQ(verify(&j, sign(others[i], "{\"exp\":2000}"), 1000), DX_HBTP_ENOTFOUND);
+    static char long_head[70000];
+    int n = snprintf(long_head, sizeof long_head, "{\"alg\":\"HS256\",\"kid\":\"%065536d\"}", 0);
+    DX_CHECK(n > 65536);
+    DX_CHECK_EQ(verify(&j, sign(long_head, "{\"exp\":2000}"), 1000), DX_HBTP_ENOTFOUND);
+    j.memory_size = 60000;
+    DX_CHECK_EQ(verify(&j, sign(long_head, "{\"exp\":2000}"), 1000), DX_HBTP_ETOOBIG);
+}
+
+/* >>claims ------------------------------------------------------------- */
+DX_TEST(mw_4_dates_at_their_edges)
+{
+    dx_hbtp_jwt j = plain();
+    for (uint32_t leeway = 0; leeway < 61; leeway += 30) {
+        j.leeway_s = leeway;
+        size_t n = sign("{\"alg\":\"HS256\"}", "{\"exp\":2000,\"nbf\":1000,\"iat\":900}");
+        DX_CHECK_EQ(verify(&j, n, 1999 + leeway), 0);
+        DX_CHECK_EQ(verify(&j, n, 2000 + leeway), DX_HBTP_EEXPIRED);
+        DX_CHECK_EQ(verify(&j, n, 1000 - leeway), 0);
+        DX_CHECK_EQ(verify(&j, n, 999 - leeway), DX_HBTP_EEARLY);
+        DX_CHECK_EQ(verify(&j, n, UINT64_MAX), DX_HBTP_EEXPIRED);
+    }
+    DX_CHECK_EQ(got.exp, 2000);
+    DX_CHECK_EQ(got.nbf, 1000);
+    DX_CHECK_EQ(verify(&j, sign("{\"alg\":\"HS256\"}", "{}"), 1000), DX_HBTP_EEXPIRED); /* no end */
+    j.no_exp = true;
+    DX_CHECK_EQ(verify(&j, sign("{\"alg\":\"HS256\"}", "{}"), UINT64_MAX - 1), 0);
+    DX_CHECK_EQ(body_error("{\"exp\":1}"), DX_HBTP_EEXPIRED);
+    DX_CHECK_EQ(body_error("{\"exp\":9007199254740992}"), 0); /* 2^53 */
+    static const char *const bad[] = {"\"2000\"", "-1", "2000.5", "2000.0", "2e3", "1e300", "9007199254740993", "99999999999999999999",
+                                      "null", "true", "[2000]", "{}", "-0"};
+    static const char *const names[] = {"exp", "nbf", "iat"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        for (size_t k = 0; k < 3; k++) {
+            char body[100];
+            snprintf(body, sizeof body, "{\"%s\":%s%s}", names[k], bad[i], k ? ",\"exp\":2000" : "");
+            DX_CHECK_EQ(body_error(body), DX_HBTP_ECORRUPT);
+        }
+    }
+}
+
+DX_TEST(mw_4_duplicates_escapes_and_nesting)
+{
+    static const char *const corrupt[] = {
+        "{\"exp\":2000,\"exp\":3000}", "{\"exp\":2000,\"exp\":2000}", "{\"exp\":2000,\"nbf\":1,\"nbf\":1}", "{\"exp\":2000,\"aud\":1,\"aud\":2}",
+        "{\"exp\":2000,\"iss\":1,\"iss\":2}", "{\"exp\":1,\"\\u0065xp\":2000}", "{\"\\u0065xp\":2000}", "{\"exp\":2000,}", "{,\"exp\":2000}",
+        "{\"exp\" 2000}", "{\"exp\":2000 \"a\":1}", "{\"exp\":2000}}", "{\"exp\":2000", "{\"exp\":2000,\"a\":[1,]}", "{\"exp\":2000,\"a\":[,1]}",
+        "{\"exp\":2000,\"a\":[1 2]}", "{\"exp\":2000,\"a\":[}", "{\"exp\":2000,\"a\":{]}", "{\"exp\":2000,\"a\":01}", "{\"exp\":2000,\"a\":1.}",
+        "{\"exp\":2000,\"a\":.5}", "{\"exp\":2000,\"a\":1e}", "{\"exp\":2000,\"a\":-}", "{\"exp\":2000,\"a\":tru}", "{\"exp\":2000,\"a\":truex}",
+        "{\"exp\":2000,\"a\":\"\\x\"}", "{\"exp\":2000,\"a\":\"\\u12g4\"}", "{\"exp\":2000,\"a\":\"\n\"}", "{\"exp\":2000,\"a\":\"", "{\"exp\":2000,\"a\":\"\\",
+        "{\"exp\":2000,\"a\":'b'}", "{\"exp\":2000,a:1}", "{\"exp\":2000,\"a\":NaN}", "[{\"exp\":2000}]", "2000", "", " ", "{\"exp\":2000,\"a\":{\"b\"}}",
+        "{\"exp\":2000,\"a\":{\"b\":1,}}", "{\"exp\":2000,\"a\":+1}", "\xef\xbb\xbf{\"exp\":2000}"};
+    for (size_t i = 0; i < sizeof corrupt / sizeof *corrupt; i++) DX_CHECK_EQ(body_error(corrupt[i]), DX_HBTP_ECORRUPT);
+    static const char *const fine[] = {
+        "{\"exp\":2000,\"a\":{\"exp\":1,\"exp\":\"x\"}}", " {\t\"exp\"\r:\n2000 } ", "{\"exp\":2000,\"a\":[[],{},[1,-0.5e+3,\"\\\\\\\"\\u00e9\"],null,true,false]}",
+        "{\"exp\":2000,\"a\":{\"\\u0065xp\":1}}", "{\"exp\":2000,\"a\":1,\"a\":2}", "{\"exp\":2000,\"\":0}", "{\"exp\":2000,\"a\":0}", "{\"exp\":2000,\"a\":\"\xc3\xa9\"}"};
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) DX_CHECK_EQ(body_error(fine[i]), 0);
+    for (int depth = 1; depth < 80; depth++) { /* 31 levels, the claims themselves among them */
+        char body[700] = "{\"exp\":2000,\"a\":";
+        for (int k = 0; k < depth; k++) strcat(body, k & 1 ? "{\"b\":" : "[");
+        strcat(body, "0");
+        for (int k = depth; k-- > 0;) strcat(body, k & 1 ? "}" : "]");
+        strcat(body, "}");
+        DX_CHECK_EQ(body_error(body), depth <= 30 ? 0 : DX_HBTP_ECORRUPT);
+    }
+    dx_hbtp_jwt j = plain();
+    static const char nul[] = "{\"exp\":2000,\"a\":\"\0\"}", nul_end[] = "{\"exp\":2000}\0";
+    DX_CHECK_EQ(verify(&j, sign_with(secret, 40, "{\"alg\":\"HS256\"}", 15, nul, sizeof nul - 1), 1000), DX_HBTP_ECORRUPT);
+    DX_CHECK_EQ(verify(&j, sign_with(secret, 40, "{\"alg\":\"HS256\"}", 15, nul_end, sizeof nul_end - 1), 1000), DX_HBTP_ECORRUPT);
+    const char *value;
+    size_t size;
+    DX_CHECK_EQ(body_error("{\"exp\":2000,\"a\":1,\"a\":2,\"b\":[1, 2]}"), 0);
+    DX_CHECK_EQ(dx_hbtp_jwt_claim(&got, "a", &value, &size), DX_HBTP_ECORRUPT);
+    DX_CHECK_EQ(dx_hbtp_jwt_claim(&got, "b", &value, &size), 0);
+    DX_CHECK_EQ(size, 6);
+    DX_CHECK_EQ(dx_hbtp_jwt_claim(&got, "b", NULL, &size), DX_HBTP_EINVAL);
+}
+
+DX_TEST(mw_4_issuers_and_audiences)
+{
+    static const struct { const char *aud; int error; } cases[] = {
+        {"\"api\"", 0}, {"[\"api\"]", 0}, {"[\"web\",\"api\"]", 0}, {" [ \"web\" , \"api\" ] ", 0}, {"[\"api\",5]", 0}, {"[5,{\"a\":[1]},\"api\"]", 0},
+        {"\"ap\"", -45}, {"\"apis\"", -45}, {"[\"web\"]", -45}, {"[]", -45}, {"5", -45}, {"null", -45}, {"{\"api\":\"api\"}", -45}, {"\"API\"", -45},
+        {"[[\"api\"]]", -45}, {"\"a\\u0070i\"", -45}, {"\"\"", -45}, {"[\"\"]", -45}};
+    dx_hbtp_jwt j = plain();
+    j.audience = "api";
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char body[100];
+        snprintf(body, sizeof body, "{\"exp\":2000,\"aud\":%s}", cases[i].aud);
+        DX_CHECK_EQ(verify(&j, sign("{\"alg\":\"HS256\"}", body), 1000), cases[i].error);
+    }
+    DX_CHECK_EQ(verify(&j, sign("{\"alg\":\"HS256\"}", "{\"exp\":2000}"), 1000), DX_HBTP_EAUDIENCE);
+    j = plain();
+    j.issuer = "https://a.example/x";
+    DX_CHECK_EQ(verify(&j, sign("{\"alg\":\"HS256\"}", "{\"exp\":2000,\"iss\":\"https://a.example/x\"}"), 1000), 0);
+    DX_CHECK_EQ(verify(&j, sign("{\"alg\":\"HS256\"}", "{\"exp\":2000,\"iss\":\"https:\\/\\/a.example\\/x\"}"), 1000), 0);
+    DX_CHECK_EQ(verify(&j, sign("{\"alg\":\"HS256\"}", "{\"exp\":2000,\"iss\":[\"https://a.example/x\"]}"), 1000), DX_HBTP_EAUDIENCE);
+    DX_CHECK_EQ(verify(&j, sign("{\"alg\":\"HS256\"}", "{\"exp\":2000,\"iss\":\"https://a.example/x/\"}"), 1000), DX_HBTP_EAUDIENCE);
+    DX_CHECK_EQ(verify(&j, sign("{\"alg\":\"HS256\"}", "{\"exp\":2000}"), 1000), DX_HBTP_EAUDIENCE);
+}
+
+/* >>encoding ----------------------------------------------------------- */
+DX_TEST(mw_4_base64url_has_one_form)
+{
+    char out[8];
+    for (unsigned v = 0; v < 65536; v++) { /* every pair of bytes, each tail */
+        uint8_t raw[2] = {(uint8_t)(v >> 8), (uint8_t)v};
+        char text[8];
+        DX_CHECK_EQ(base64url(raw, 2, text), 3);
+        DX_CHECK_EQ(dx_hbtp_p_base64url(text, 3, out), 2);
+        DX_CHECK_MEM(out, raw, 2);
+    }
+    static const char *const bad[] = {"A", "AAAAA", "AB", "AAB", "AAC", "AAD", "AA==", "AAA=", "A+AA", "A/AA", "A AA", "AA\nA", "AAA\x80", "AA.A", "A\0AA"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        DX_CHECK_EQ(dx_hbtp_p_base64url(bad[i], i == 14 ? 4 : strlen(bad[i]), out), SIZE_MAX);
+    for (unsigned ch = 0; ch < 256; ch++) { /* exactly 64 characters are good */
+        char text[4] = {'A', 'A', 'A', (char)ch};
+        bool known = (ch >= 'A' && ch <= 'Z') || (ch >= 'a' && ch <= 'z') || (ch >= '0' && ch <= '9') || ch == '-' || ch == '_';
+        DX_CHECK_EQ(dx_hbtp_p_base64url(text, 4, out) != SIZE_MAX, known);
+    }
+}
+
+DX_TEST(mw_4_parts_with_padding_or_dots_are_refused)
+{
+    dx_hbtp_jwt j = plain();
+    dx_hbtp_jwt_key h;
+    static const char *const texts[] = {
+        "eyJhbGciOiJIUzI1NiJ9=.eyJleHAiOjIwMDB9", "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjIwMDB9==", "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjIwMDB9 ",
+        "eyJhbGciOiJIUzI1NiJ9.eyJle.HAiOjIwMDB9", "eyJhbGciOiJIUzI1NiJ9", ".eyJleHAiOjIwMDB9", "eyJhbGciOiJIUzI1NiJ9.", " eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjIwMDB9"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) { /* each with its own right signature */
+        uint8_t mac[32];
+        size_t n = strlen(texts[i]);
+        DX_CHECK_EQ(dx_hbtp_jwt_key_init(&h, secret, sizeof secret), 0);
+        memcpy(token, texts[i], n);
+        dx_hbtp_jwt_hmac(&h, token, n, mac);
+        token[n++] = '.';
+        n += base64url(mac, 32, token + n);
+        DX_CHECK_EQ(verify(&j, n, 1000), DX_HBTP_ECORRUPT);
+    }
+}
+
+static int failing_hmac(void *user, const void *message, size_t size, uint8_t mac[32])
+{
+    (void)user; (void)message; (void)size;
+    memset(mac, 0, 32);
+    return -1;
+}
+
+DX_TEST(mw_4_arguments_limits_and_a_failing_hook)
+{
+    dx_hbtp_jwt j = plain();
+    size_t n = sign("{\"alg\":\"HS256\"}", "{\"exp\":2000}");
+    DX_CHECK_EQ(dx_hbtp_jwt_verify(NULL, token, n, 0, &got), DX_HBTP_EINVAL);
+    DX_CHECK_EQ(dx_hbtp_jwt_verify(&j, NULL, n, 0, &got), DX_HBTP_EINVAL);
+    DX_CHECK_EQ(dx_hbtp_jwt_verify(&j, token, n, 0, NULL), DX_HBTP_EINVAL);
+    j.hmac = failing_hmac;
+    DX_CHECK_EQ(verify(&j, n, 1000), DX_HBTP_ESYS);
+    j.hmac = NULL;
+    DX_CHECK_EQ(verify(&j, n, 1000), DX_HBTP_EINVAL);
+    for (size_t room = 0; room < 100; room++) { /* never a byte beyond the memory */
+        char *memory = (char *)malloc(room ? room : 1);
+        j = plain();
+        j.memory = memory;
+        j.memory_size = room;
+        int error = verify(&j, n, 1000);
+        DX_CHECK(error == 0 || error == DX_HBTP_ETOOBIG);
+        DX_CHECK_EQ(error == 0, room >= n / 4 && room >= 17);
+        free(memory);
+    }
+    static char big[150000];
+    memset(big, ' ', sizeof big - 1);
+    memcpy(big, "{\"exp\":2000", 11);
+    big[sizeof big - 2] = '}';
+    j = plain();
+    DX_CHECK_EQ(verify(&j, sign("{\"alg\":\"HS256\"}", big), 1000), DX_HBTP_ETOOBIG);
+}
+
+DX_PROPERTY(mw_4_any_signed_bytes_are_read_safely, 1500)
+{
+    char head[40], body[80];
+    static const char *const pieces[] = {"{", "}", "\"exp\"", ":", "2000", ",", "[", "]", "\"aud\"", "\"api\"", "\\", "\"", "1e5", "true", " "};
+    size_t h = 0, b = 0;
+    dx_hbtp_jwt j = plain();
+    j.audience = dx_choose(c, 1) ? "api" : NULL;
+    j.no_exp = dx_choose(c, 1) != 0;
+    if (dx_choose(c, 2)) h = (size_t)snprintf(head, sizeof head, "{\"alg\":\"HS256\"}");
+    else dx_choose_bytes(c, head, h = (size_t)dx_choose(c, sizeof head));
+    for (uint64_t n = dx_choose(c, 12); n; n--) {
+        const char *piece = pieces[dx_choose(c, 14)];
+        if (b + strlen(piece) < sizeof body) memcpy(body + b, piece, strlen(piece)), b += strlen(piece);
+    }
+    size_t n = sign_with(secret, sizeof secret, head, h, body, b);
+    j.memory_size = (n * 3) / 4;
+    j.memory = (char *)malloc(j.memory_size);
+    int error = verify(&j, n, 1000);
+    const char *value;
+    size_t size;
+    if (!error) {
+        DX_CHECK(got.exp > 1000);
+        if (!dx_hbtp_jwt_claim(&got, "exp", &value, &size)) DX_CHECK(value >= got.json && value + size <= got.json + got.size);
+    }
+    free(j.memory);
+}
+
+DX_PROPERTY(mw_4_any_token_is_read_safely, 1500)
+{
+    dx_hbtp_jwt j = plain();
+    size_t n = (size_t)dx_choose(c, 150);
+    dx_choose_bytes(c, token, n);
+    for (size_t i = 0; i < n; i++)
+        if (dx_choose(c, 3)) token[i] = "eyJhbGc.iOI_1-"[dx_choose(c, 13)];
+    DX_CHECK(verify(&j, n, 0) != 0);
+}

@@ -1,0 +1,293 @@
+/* Tests of dx_hbtp.h that mutants asked for: exact errors for wrong arguments, and values that every other test reads
+   only together with others. */
+#define DX_IMPLEMENTATION
+#include "../../dx_hbtp.h"
+#define DX_TEST_MAIN
+#include "../dx_test.h"
+
+#define REFUSED(call) DX_CHECK_EQ((call), DX_HBTP_EINVAL)
+
+/* >>arguments ---------------------------------------------------------- */
+DX_TEST(hb_parsers_refuse_null)
+{
+    static const uint8_t bytes[16] = {DX_HBTP_OP_PING, 0, 1, 0, 0, 0, 0, 0};
+    dx_hbtp_descriptor d;
+    dx_hbtp_frame frame;
+    uint32_t order;
+    uint16_t status;
+    const char *text;
+    size_t count, size;
+    DX_CHECK_EQ(dx_hbtp_parse_any(bytes, sizeof bytes, 100, &frame), 8);
+    REFUSED(dx_hbtp_parse_any(bytes, sizeof bytes, 100, NULL));
+    REFUSED(dx_hbtp_parse_any(NULL, 1, 100, &frame));
+    REFUSED(dx_hbtp_parse(bytes, sizeof bytes, 100, NULL));
+    REFUSED(dx_hbtp_parse(NULL, 8, 100, &frame));
+    REFUSED(dx_hbtp_resolve_extended(NULL));
+    REFUSED(dx_hbtp_parse_batch(bytes, sizeof bytes, 100, &d, 1, NULL));
+    REFUSED(dx_hbtp_parse_batch(NULL, 1, 100, &d, 1, &count));
+    REFUSED(dx_hbtp_parse_batch(bytes, sizeof bytes, 100, NULL, 1, &count));
+    REFUSED(dx_hbtp_group(NULL, 1, &order));
+    REFUSED(dx_hbtp_group(&d, 1, NULL));
+    REFUSED(dx_hbtp_parse_rpc_error(NULL, &status, &text, &size));
+    REFUSED(dx_hbtp_parse_rpc_error(&frame, NULL, &text, &size));
+    REFUSED(dx_hbtp_parse_rpc_error(&frame, &status, NULL, &size));
+    REFUSED(dx_hbtp_parse_rpc_error(&frame, &status, &text, NULL));
+}
+
+DX_TEST(hb_writers_refuse_null)
+{
+    static uint8_t memory[512];
+    uint8_t byte = 0;
+    dx_hbtp_out out, none;
+    dx_hbtp_stream_parts parts;
+    memset(&none, 0, sizeof none);
+    memset(&parts, 0, sizeof parts);
+    REFUSED(dx_hbtp_out_init(NULL, memory, sizeof memory));
+    REFUSED(dx_hbtp_out_init(&out, NULL, sizeof memory));
+    DX_CHECK_EQ(dx_hbtp_out_init(&out, memory, sizeof memory), 0);
+    REFUSED(dx_hbtp_out_consume(NULL, 0));
+    REFUSED(dx_hbtp_out_consume(&out, 1));
+    REFUSED(dx_hbtp_write_frame(NULL, DX_HBTP_OP_PING, 0, 1, &byte, 1));
+    REFUSED(dx_hbtp_write_frame(&none, DX_HBTP_OP_PING, 0, 1, &byte, 1));
+    REFUSED(dx_hbtp_write_frame(&out, DX_HBTP_OP_PING, 0, 1, NULL, 1));
+    REFUSED(dx_hbtp_write_pong(NULL, 1, &byte, 1));
+    REFUSED(dx_hbtp_write_pong(&out, 1, NULL, 1));
+    REFUSED(dx_hbtp_write_rpc_call(NULL, 1, 1, &byte, 1));
+    REFUSED(dx_hbtp_write_rpc_call(&out, 1, 1, NULL, 1));
+    REFUSED(dx_hbtp_write_rpc_response(NULL, 1, &byte, 1));
+    REFUSED(dx_hbtp_write_rpc_response(&none, 1, NULL, 0));
+    REFUSED(dx_hbtp_write_rpc_error(NULL, 1, 400, NULL));
+    REFUSED(dx_hbtp_write_close(NULL, 0, NULL));
+    REFUSED(dx_hbtp_write_state_sync(NULL, 1, false, &byte, 1));
+    REFUSED(dx_hbtp_write_packed(&out, NULL, 0x100, 0, 1, &byte, 1));
+    REFUSED(dx_hbtp_write_packed(&out, NULL, DX_HBTP_OP_STATE_SYNC, 0, 1, NULL, 1));
+    REFUSED(dx_hbtp_write_chunk(NULL, DX_HBTP_CHUNK_WASM, &byte, 1));
+    REFUSED(dx_hbtp_write_chunk(&none, DX_HBTP_CHUNK_WASM, &byte, 1));
+    REFUSED(dx_hbtp_write_chunk(&out, DX_HBTP_CHUNK_WASM, NULL, 1));
+    REFUSED(dx_hbtp_write_stream(NULL, &parts));
+    REFUSED(dx_hbtp_write_stream(&out, NULL));
+    DX_CHECK_EQ(out.used_, 0); /* nothing of all that was written */
+}
+
+DX_TEST(hb_router_session_and_hub_refuse_null)
+{
+    dx_hbtp_router router;
+    dx_hbtp_session session;
+    dx_hbtp_session_desc desc;
+    static uint64_t memory[1024];
+    static uint8_t room[1024];
+    dx_hbtp_out out;
+    dx_hbtp_hub hub;
+    dx_hbtp_hub_desc hub_desc;
+    uint32_t stream;
+    uint8_t byte = 0;
+    REFUSED(dx_hbtp_router_init(NULL));
+    REFUSED(dx_hbtp_router_set(NULL, 0x80, NULL, NULL));
+    REFUSED(dx_hbtp_router_set_method(NULL, 1, NULL, NULL));
+    DX_CHECK_EQ(dx_hbtp_router_init(&router), 0);
+    REFUSED(dx_hbtp_router_set(&router, DX_HBTP_OP_RPC_RESPONSE, NULL, NULL));
+    memset(&desc, 0, sizeof desc);
+    DX_CHECK_EQ(dx_hbtp_out_init(&out, room, sizeof room), 0);
+    desc.out = &out;
+    desc.router = &router;
+    desc.in_place = true;
+    desc.max_outstanding = desc.max_pending = 4;
+    desc.memory = memory;
+    desc.memory_size = sizeof memory;
+    REFUSED(dx_hbtp_session_init(NULL, &desc));
+    REFUSED(dx_hbtp_session_init(&session, NULL));
+    DX_CHECK_EQ(dx_hbtp_session_init(&session, &desc), 0);
+    REFUSED(dx_hbtp_feed(NULL, &byte, 1, 1));
+    REFUSED(dx_hbtp_feed(&session, NULL, 1, 1));
+    REFUSED(dx_hbtp_request(NULL, DX_HBTP_OP_PING, 0, NULL, 0, UINT64_MAX, NULL, NULL));
+    REFUSED(dx_hbtp_call(NULL, 1, NULL, 0, UINT64_MAX, NULL, NULL));
+    REFUSED(dx_hbtp_reply(NULL, 1, NULL, 0));
+    REFUSED(dx_hbtp_reply_error(NULL, 1, 400, NULL));
+    REFUSED(dx_hbtp_close(NULL, 0, NULL));
+    REFUSED(dx_hbtp_open(NULL, 1, NULL, 0, 100, NULL, &stream));
+    REFUSED(dx_hbtp_open(&session, 1, NULL, 0, 100, NULL, NULL));
+    REFUSED(dx_hbtp_session_set_out(NULL, &out));
+    REFUSED(dx_hbtp_session_set_out(&session, NULL));
+    memset(&hub_desc, 0, sizeof hub_desc);
+    REFUSED(dx_hbtp_hub_init(&hub, NULL));
+    REFUSED(dx_hbtp_hub_init(&hub, &hub_desc)); /* no memory */
+    hub_desc.memory = memory;
+    hub_desc.memory_size = sizeof memory;
+    REFUSED(dx_hbtp_hub_init(NULL, &hub_desc));
+    hub_desc.memory = (uint8_t *)memory + 4;
+    hub_desc.memory_size = sizeof memory - 8;
+    REFUSED(dx_hbtp_hub_init(&hub, &hub_desc));
+    REFUSED(dx_hbtp_subscribe(NULL, &session, 1, true));
+    REFUSED(dx_hbtp_publish(NULL, 1, DX_HBTP_OP_STATE_SYNC, &byte, 1));
+    REFUSED(dx_hbtp_catch_up(NULL, 1, &byte, 1));
+}
+
+DX_TEST(hb_helpers_refuse_null)
+{
+    char text[64];
+    dx_hbtp_headers h = {text, 0, sizeof text};
+    dx_hbtp_quota quota = {1, 1, 0};
+    dx_hbtp_cors cors;
+    dx_hbtp_jwt_key key;
+    dx_hbtp_jwt_claims claims;
+    const char *value;
+    uint8_t mac[32], secret[32] = {0};
+    size_t size;
+    memset(&cors, 0, sizeof cors);
+    memset(&claims, 0, sizeof claims);
+    REFUSED(dx_hbtp_headers_add(NULL, "A", "b"));
+    REFUSED(dx_hbtp_headers_add(&h, NULL, "b"));
+    REFUSED(dx_hbtp_headers_add(&h, "A", NULL));
+    REFUSED(dx_hbtp_headers_add_quota(NULL, &quota));
+    REFUSED(dx_hbtp_headers_add_quota(&h, NULL));
+    REFUSED(dx_hbtp_cors_before(NULL, "GET", &h, &h));
+    REFUSED(dx_hbtp_cors_before(&cors, NULL, &h, &h));
+    REFUSED(dx_hbtp_cors_before(&cors, "GET", NULL, &h));
+    REFUSED(dx_hbtp_cors_before(&cors, "GET", &h, NULL));
+    REFUSED(dx_hbtp_jwt_key_init(NULL, secret, 32));
+    REFUSED(dx_hbtp_jwt_key_init(&key, NULL, 32));
+    REFUSED(dx_hbtp_jwt_key_init(&key, secret, 31));
+    DX_CHECK_EQ(dx_hbtp_jwt_key_init(&key, secret, 32), 0);
+    REFUSED(dx_hbtp_jwt_hmac(NULL, "a", 1, mac));
+    REFUSED(dx_hbtp_jwt_hmac(&key, NULL, 1, mac));
+    REFUSED(dx_hbtp_jwt_hmac(&key, "a", 1, NULL));
+    REFUSED(dx_hbtp_jwt_verify(NULL, "a.b.c", 5, 1, &claims));
+    REFUSED(dx_hbtp_jwt_claim(NULL, "a", &value, &size));
+    REFUSED(dx_hbtp_jwt_claim(&claims, NULL, &value, &size));
+    REFUSED(dx_hbtp_jwt_claim(&claims, "a", NULL, &size));
+    REFUSED(dx_hbtp_jwt_claim(&claims, "a", &value, NULL));
+    DX_CHECK_EQ(h.size, 0);
+}
+
+DX_TEST(hb_chunks_refuse_null)
+{
+    static uint8_t memory[64];
+    const uint8_t *p = memory;
+    size_t size = 0;
+    dx_hbtp_chunk_reader r, none;
+    dx_hbtp_chunk_reader_desc desc;
+    dx_hbtp_chunk chunk = {memory, 0, DX_HBTP_CHUNK_WASM};
+    dx_hbtp_stream_header header;
+    dx_hbtp_dispatcher d;
+    memset(&desc, 0, sizeof desc);
+    memset(&none, 0, sizeof none);
+    memset(&d, 0, sizeof d);
+    desc.memory = memory;
+    desc.memory_size = sizeof memory;
+    REFUSED(dx_hbtp_chunk_reader_init(NULL, &desc));
+    REFUSED(dx_hbtp_chunk_reader_init(&r, NULL));
+    desc.memory_size = sizeof memory - 1;
+    REFUSED(dx_hbtp_chunk_reader_init(&r, &desc));
+    desc.memory_size = sizeof memory;
+    desc.max_chunk = sizeof memory + 1;
+    REFUSED(dx_hbtp_chunk_reader_init(&r, &desc));
+    desc.max_chunk = sizeof memory;
+    DX_CHECK_EQ(dx_hbtp_chunk_reader_init(&r, &desc), 0);
+    REFUSED(dx_hbtp_chunk_next(NULL, &p, &size, &chunk));
+    REFUSED(dx_hbtp_chunk_next(&none, &p, &size, &chunk));
+    REFUSED(dx_hbtp_chunk_next(&r, NULL, &size, &chunk));
+    REFUSED(dx_hbtp_chunk_next(&r, &p, NULL, &chunk));
+    REFUSED(dx_hbtp_chunk_next(&r, &p, &size, NULL));
+    REFUSED(dx_hbtp_chunk_finish(NULL));
+    REFUSED(dx_hbtp_chunk_finish(&none));
+    REFUSED(dx_hbtp_stream_header_decode(NULL, 64, &header));
+    REFUSED(dx_hbtp_stream_header_decode(memory, 64, NULL));
+    REFUSED(dx_hbtp_dispatch(NULL, &chunk));
+    REFUSED(dx_hbtp_dispatch(&d, NULL));
+}
+
+/* >>values ------------------------------------------------------------- */
+DX_TEST(hb_a_batch_fills_every_field_of_its_descriptors)
+{
+    static uint8_t memory[256];
+    dx_hbtp_out out;
+    dx_hbtp_descriptor d[3];
+    size_t size, count;
+    DX_CHECK_EQ(dx_hbtp_out_init(&out, memory, sizeof memory), 0);
+    DX_CHECK_EQ(dx_hbtp_write_frame(&out, 0x81, 0x40, 0x1234, "abc", 3), 0);
+    dx_hbtp_out_set_checksum(&out, true);
+    DX_CHECK_EQ(dx_hbtp_write_frame(&out, 0x82, 0, 7, "de", 2), 0);
+    const uint8_t *bytes = dx_hbtp_out_data(&out, &size);
+    memset(d, 0xee, sizeof d);
+    DX_CHECK_EQ(dx_hbtp_parse_batch(bytes, size, 100, d, 3, &count), size);
+    DX_CHECK_EQ(count, 2);
+    DX_CHECK_EQ(d[0].opcode, 0x81);
+    DX_CHECK_EQ(d[0].flags, 0x40);
+    DX_CHECK_EQ(d[0].sequence, 0x1234);
+    DX_CHECK_EQ(d[0].payload_size, 3);
+    DX_CHECK_EQ(d[0].payload_offset, 8);
+    DX_CHECK_EQ(d[0].reserved, 0);
+    DX_CHECK_EQ(d[1].opcode, 0x82);
+    DX_CHECK_EQ(d[1].flags, DX_HBTP_FLAG_HAS_CHECKSUM);
+    DX_CHECK_EQ(d[1].sequence, 7);
+    DX_CHECK_EQ(d[1].payload_size, 2);
+    DX_CHECK_EQ(d[1].payload_offset, 11 + 8);
+    DX_CHECK_EQ(d[1].reserved, 0);
+}
+
+static uint64_t seen_at;
+static dx_hbtp_session *seen_session;
+
+static int note_context(const dx_hbtp_context *c)
+{
+    seen_at = c->now_ns;
+    seen_session = c->session;
+    return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, NULL, 0);
+}
+
+/* Plain frames and those with a checksum go different ways to the handler. */
+DX_TEST(hb_handlers_get_the_time_of_the_feed)
+{
+    static uint8_t in_memory[256], out_memory[512];
+    static uint64_t memory[1024];
+    static dx_hbtp_router router;
+    dx_hbtp_out in, out;
+    dx_hbtp_session session;
+    dx_hbtp_session_desc desc;
+    memset(&desc, 0, sizeof desc);
+    DX_CHECK_EQ(dx_hbtp_router_init(&router), 0);
+    DX_CHECK_EQ(dx_hbtp_router_set_method(&router, 9, note_context, NULL), 0);
+    DX_CHECK_EQ(dx_hbtp_out_init(&in, in_memory, sizeof in_memory), 0);
+    DX_CHECK_EQ(dx_hbtp_out_init(&out, out_memory, sizeof out_memory), 0);
+    desc.out = &out;
+    desc.router = &router;
+    desc.in_place = true;
+    desc.max_outstanding = desc.max_pending = 4;
+    desc.memory = memory;
+    desc.memory_size = sizeof memory;
+    DX_CHECK_EQ(dx_hbtp_session_init(&session, &desc), 0);
+    for (uint64_t k = 0; k < 4; k++) {
+        size_t size;
+        const uint64_t now = 1000 + k * UINT64_C(5000000000);
+        dx_hbtp_out_reset(&in);
+        dx_hbtp_out_reset(&out);
+        dx_hbtp_out_set_checksum(&in, k & 1);
+        DX_CHECK_EQ(dx_hbtp_write_rpc_call(&in, (uint16_t)(k + 1), 9, "x", 1), 0);
+        const uint8_t *bytes = dx_hbtp_out_data(&in, &size);
+        seen_at = 1;
+        DX_CHECK_EQ(dx_hbtp_feed(&session, bytes, size, now), size);
+        DX_CHECK_EQ(seen_at, now);
+        DX_CHECK(seen_session == &session);
+    }
+}
+
+/* Each of the 192 bytes that are no base64url, at each place of a group of four and of the rest behind it. */
+DX_TEST(mw_4_every_byte_outside_of_base64url_is_refused)
+{
+    static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    char out[16];
+    for (unsigned byte = 0; byte < 256; byte++) {
+        const bool good = byte && strchr(set, (int)byte);
+        for (size_t size = 4; size < 8; size++) {
+            for (size_t at = 0; at < size && size != 5; at++) {
+                char in[8];
+                memset(in, 'A', sizeof in);
+                in[at] = (char)byte;
+                const bool rest = size > 4 && at == size - 1; /* unused bits must be 0 */
+                const size_t got = dx_hbtp_p_base64url(in, size, out);
+                if (!good) DX_CHECK_EQ(got, SIZE_MAX);
+                else if (!rest) DX_CHECK_EQ(got, size * 3 / 4);
+            }
+        }
+    }
+}

@@ -1,0 +1,502 @@
+/* Receiving into a pool, datagrams: every test on every backend that this system grants. */
+#define _GNU_SOURCE
+#define DX_IMPLEMENTATION
+#include "../../dx_reactor.h"
+#define DX_TEST_MAIN
+#include "../dx_test.h"
+
+#include <pthread.h>
+#include <sys/resource.h>
+
+#include "reactor_kit.h"
+
+static void pool_open(loop *l, int backend, uint32_t buffers, uint32_t size, uint32_t each)
+{
+    memset(l, 0, sizeof *l);
+    l->desc.buffers = buffers;
+    l->desc.buffer_size = size;
+    l->desc.buffers_each = each;
+    loop_open(l, backend);
+}
+
+/* Every buffer is in one place. */
+static void pool_check(loop *l)
+{
+    uint32_t held = 0;
+    for (uint32_t i = 0; i < l->r.buffers_; i++) held += l->r.holders_[i] != NULL;
+    DX_CHECK_EQ(held, l->r.held_);
+}
+
+EVERY(recv_multishot_delivers_all_bytes_then_the_end)
+{
+    loop l;
+    dx_op op = tagged(7);
+    dx_completion c;
+    int fds[2];
+    uint8_t sent[5000], got[5000];
+    size_t count = 0;
+    pool_open(&l, backend, 8, 512, 0);
+    pair(fds);
+    for (size_t i = 0; i < sizeof sent; i++) sent[i] = (uint8_t)(i * 7 + i / 256);
+    DX_CHECK_EQ(dx_reactor_recv_multishot(&l.r, &op, fds[0]), 0);
+    nothing(&l);
+    DX_CHECK_EQ(write(fds[1], sent, sizeof sent), (int)sizeof sent);
+    DX_CHECK_EQ(shutdown(fds[1], SHUT_WR), 0);
+    for (;;) {
+        DX_CHECK_EQ(some(&l, &c, 1), 1);
+        DX_CHECK_EQ(c.user_data, 7);
+        if (!(c.flags & DX_REACTOR_F_MORE)) break;
+        DX_CHECK(c.flags & DX_REACTOR_F_BUFFER);
+        DX_CHECK(c.result > 0 && c.result <= 512);
+        memcpy(got + count, dx_reactor_buffer(&l.r, c.flags), (size_t)c.result);
+        count += (size_t)c.result;
+        pool_check(&l);
+        DX_CHECK_EQ(dx_reactor_return_buffer(&l.r, c.flags), 0);
+        DX_CHECK_EQ(dx_reactor_return_buffer(&l.r, c.flags), DX_REACTOR_EINVAL);
+        DX_CHECK(dx_reactor_buffer(&l.r, c.flags) == NULL);
+    }
+    DX_CHECK_EQ(c.result, 0);
+    DX_CHECK_EQ(c.flags, 0);
+    DX_CHECK_EQ(count, sizeof sent);
+    DX_CHECK_MEM(got, sent, sizeof sent);
+    DX_CHECK_EQ(l.r.held_, 0);
+    loop_close(&l);
+}
+
+/* E13: an empty pool ends nothing and is no error; a buffer that comes back goes to the one that
+   has waited longest, and no timer is needed. */
+EVERY(e_13_an_empty_pool_parks_and_resumes_in_order)
+{
+    enum { N = 6 };
+    loop l;
+    dx_op ops[N];
+    dx_completion c[8];
+    int fds[N][2], count;
+    uint32_t held[2];
+    uint64_t next = 0, waits;
+    bool seen[N] = {0};
+    pool_open(&l, backend, 2, 64, 2);
+    for (size_t i = 0; i < N; i++) {
+        pair(fds[i]);
+        ops[i] = tagged(i);
+        DX_CHECK_EQ(write(fds[i][1], "abc", 3), 3);
+        DX_CHECK_EQ(dx_reactor_recv_multishot(&l.r, &ops[i], fds[i][0]), 0);
+    }
+    count = 0;
+    while (count < 2) count += some(&l, c + count, (uint32_t)(8 - count));
+    DX_CHECK_EQ(count, 2);
+    for (int i = 0; i < 2; i++) {
+        DX_CHECK_EQ(c[i].user_data, next++);
+        DX_CHECK_EQ(c[i].result, 3);
+        held[i] = c[i].flags;
+    }
+    nothing(&l);
+    DX_CHECK_EQ(dx_reactor_wait(&l.r, c, 8, 2000000), 0); /* it sleeps: no busy loop */
+    waits = l.r.stats_.system_waits;
+    DX_CHECK_EQ(dx_reactor_wait(&l.r, c, 8, 20000000), 0);
+    DX_CHECK(l.r.stats_.system_waits - waits <= 3);
+    while (next < N) { /* one back, one served */
+        DX_CHECK_EQ(dx_reactor_return_buffer(&l.r, held[next % 2]), 0);
+        DX_CHECK_EQ(some(&l, c, 8), 1);
+        DX_CHECK_EQ(c[0].user_data, next);
+        DX_CHECK(!seen[next]);
+        seen[next] = true;
+        held[next % 2] = c[0].flags;
+        next++;
+        pool_check(&l);
+    }
+    for (size_t i = 0; i < N; i++) DX_CHECK_EQ(dx_reactor_cancel(&l.r, &ops[i]), 0);
+    for (size_t i = 0; i < N; i++) {
+        DX_CHECK_EQ(some(&l, c, 1), 1);
+        DX_CHECK_EQ(c[0].result, -ECANCELED);
+    }
+    DX_CHECK_EQ(dx_reactor_return_buffer(&l.r, held[0]), 0); /* after the end of its operation */
+    DX_CHECK_EQ(dx_reactor_return_buffer(&l.r, held[1]), 0);
+    DX_CHECK_EQ(l.r.held_, 0);
+    loop_close(&l);
+}
+
+/* E7: one fast peer gets its share of buffers and no more; the others are served meanwhile. */
+EVERY(e_07_a_firehose_starves_nobody)
+{
+    loop l;
+    dx_op fast = tagged(1), slow = tagged(2), timer = tagged(3);
+    dx_completion c;
+    int a[2], b[2];
+    static uint8_t noise[1 << 16];
+    uint32_t kept[512], share = 0, held = 0;
+    bool slow_seen = false, timer_seen = false;
+    pool_open(&l, backend, 512, 64, 16);
+    pair(a);
+    pair(b);
+    DX_CHECK(write(a[1], noise, sizeof noise) > 0);
+    DX_CHECK_EQ(dx_reactor_recv_multishot(&l.r, &fast, a[0]), 0);
+    DX_CHECK_EQ(dx_reactor_recv_multishot(&l.r, &slow, b[0]), 0);
+    DX_CHECK_EQ(dx_reactor_timer(&l.r, &timer, 1000000), 0);
+    DX_CHECK_EQ(write(b[1], "x", 1), 1);
+    while (!slow_seen || !timer_seen) {
+        DX_CHECK_EQ(some(&l, &c, 1), 1);
+        if (c.user_data == 1) share++;
+        if (c.user_data == 2) slow_seen = true;
+        if (c.user_data == 3) timer_seen = true;
+        if (c.flags & DX_REACTOR_F_BUFFER) kept[held++] = c.flags;
+        DX_CHECK(held < 512);
+    }
+    while (dx_reactor_wait(&l.r, &c, 1, 2000000) == 1) {
+        DX_CHECK_EQ(c.user_data, 1);
+        kept[held++] = c.flags;
+        share++;
+    }
+    DX_CHECK(share >= 16 && share < 200); /* io_uring may fill a few more before it hears of it */
+    if (backend == DX_REACTOR_BACKEND_EPOLL) DX_CHECK_EQ(share, 16);
+    for (uint32_t i = 0; i < held; i++) DX_CHECK_EQ(dx_reactor_return_buffer(&l.r, kept[i]), 0);
+    DX_CHECK_EQ(some(&l, &c, 1), 1); /* and it goes on */
+    DX_CHECK_EQ(c.user_data, 1);
+    loop_close(&l);
+}
+
+EVERY(recv_multishot_many_peers_exactly_once)
+{
+    enum { N = 40, BYTES = 3000 };
+    loop l;
+    static dx_op ops[N];
+    static uint8_t got[N][BYTES], data[N][BYTES];
+    size_t sent[N] = {0}, have[N] = {0};
+    int fds[N][2], ended = 0;
+    uint32_t kept[16], count = 0, state = 12345;
+    pool_open(&l, backend, 16, 128, 3);
+    for (size_t i = 0; i < N; i++) {
+        pair(fds[i]);
+        ops[i] = tagged(i);
+        for (size_t j = 0; j < BYTES; j++) data[i][j] = (uint8_t)(i * 31 + j * 17 + j / 256);
+        DX_CHECK_EQ(dx_reactor_recv_multishot(&l.r, &ops[i], fds[i][0]), 0);
+    }
+    while (ended < N) {
+        dx_completion c[7];
+        for (int k = 0; k < 4; k++) {
+            size_t i = (state = state * 1664525 + 1013904223) >> 8, n = 1 + i % 700;
+            i = i / 1024 % N;
+            if (sent[i] == BYTES) continue;
+            if (n > BYTES - sent[i]) n = BYTES - sent[i];
+            DX_CHECK_EQ(write(fds[i][1], data[i] + sent[i], n), (int)n);
+            if ((sent[i] += n) == BYTES) DX_CHECK_EQ(shutdown(fds[i][1], SHUT_WR), 0);
+        }
+        int done = dx_reactor_wait(&l.r, c, 7, 0);
+        for (int k = 0; k < done; k++) {
+            size_t i = (size_t)c[k].user_data;
+            DX_CHECK(c[k].result >= 0);
+            if (!c[k].flags) {
+                ended++;
+                DX_CHECK_EQ(have[i], BYTES);
+                continue;
+            }
+            memcpy(got[i] + have[i], dx_reactor_buffer(&l.r, c[k].flags), (size_t)c[k].result);
+            have[i] += (size_t)c[k].result;
+            kept[count++] = c[k].flags;
+        }
+        while (count && (state >> 20 & 1 || count > 8 || done <= 0)) {
+            DX_CHECK_EQ(dx_reactor_return_buffer(&l.r, kept[--count]), 0);
+            state = state * 1664525 + 1013904223;
+        }
+        pool_check(&l);
+    }
+    DX_CHECK_MEM(got, data, sizeof got);
+    loop_close(&l);
+}
+
+EVERY(recv_multishot_refusals_and_errors)
+{
+    loop l;
+    dx_op op = tagged(1), other = tagged(2);
+    int fds[2];
+    memset(&l, 0, sizeof l);
+    loop_open(&l, backend);
+    pair(fds);
+    DX_CHECK_EQ(dx_reactor_recv_multishot(&l.r, &op, fds[0]), DX_REACTOR_EINVAL); /* no pool */
+    DX_CHECK(dx_reactor_buffer(&l.r, DX_REACTOR_F_BUFFER) == NULL);
+    loop_close(&l);
+    pool_open(&l, backend, 2, 64, 0);
+    DX_CHECK_EQ(dx_reactor_recv_multishot(&l.r, &op, 9999), 0);
+    DX_CHECK_EQ(want(&l, &op), -EBADF);
+    DX_CHECK_EQ(dx_reactor_recv_multishot(&l.r, &op, fds[0]), 0);
+    DX_CHECK_EQ(dx_reactor_deadline(&l.r, &other, &op, 1), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_reactor_close_fd(&l.r, &other, fds[0]), 0);
+    forget_fd(fds[0]);
+    DX_CHECK_EQ(want(&l, &op), -ECANCELED);
+    DX_CHECK_EQ(want(&l, &other), 0);
+    DX_CHECK(!dx_reactor_op_pending(&op));
+    DX_CHECK_EQ(dx_reactor_return_buffer(&l.r, 0), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_reactor_return_buffer(&l.r, DX_REACTOR_F_BUFFER | 9u << 16), DX_REACTOR_EINVAL);
+    loop_close(&l);
+}
+
+/* >>datagrams ---------------------------------------------------------- */
+static int udp(loop *l, dx_reactor_address *bound)
+{
+    dx_reactor_address any;
+    int fd = -1;
+    DX_CHECK_EQ(dx_reactor_address_parse(&any, "127.0.0.1:0"), 0);
+    DX_CHECK_EQ(dx_reactor_bind_udp(&l->r, &any, 0, &fd, bound), 0);
+    return keep(fd);
+}
+
+EVERY(datagrams_come_whole_with_their_sender)
+{
+    loop l = {0};
+    dx_op receive = tagged(1), send_op = tagged(2);
+    dx_reactor_address here, there;
+    dx_reactor_datagram in = {0}, out = {0};
+    dx_completion c[2];
+    char text[100], name[64], expected[64];
+    int a, b;
+    loop_open(&l, backend);
+    a = udp(&l, &here);
+    b = udp(&l, &there);
+    in.data = text;
+    in.size = sizeof text;
+    out.data = (void *)(uintptr_t)"hello";
+    out.size = 5;
+    out.address = here;
+    DX_CHECK_EQ(dx_reactor_recvfrom(&l.r, &receive, a, &in), 0);
+    DX_CHECK_EQ(dx_reactor_sendto(&l.r, &send_op, b, &out), 0);
+    DX_CHECK_EQ(dx_reactor_submit_and_wait(&l.r, c, 2, 2, (int64_t)(5 * S)), 2);
+    for (int i = 0; i < 2; i++) DX_CHECK_EQ(c[i].result, 5);
+    DX_CHECK_MEM(text, "hello", 5);
+    DX_CHECK_EQ(dx_reactor_address_format(&in.address, name, sizeof name), 0);
+    DX_CHECK_EQ(dx_reactor_address_format(&there, expected, sizeof expected), 0);
+    DX_CHECK_STR(name, expected);
+
+    out.size = 0; /* an empty one is a datagram too */
+    DX_CHECK_EQ(dx_reactor_sendto(&l.r, &send_op, b, &out), 0);
+    DX_CHECK_EQ(want(&l, &send_op), 0);
+    DX_CHECK_EQ(dx_reactor_recvfrom(&l.r, &receive, a, &in), 0);
+    DX_CHECK_EQ(want(&l, &receive), 0);
+
+    out.size = 5;
+    in.size = 3; /* too long: said, and not taken for a short one */
+    DX_CHECK_EQ(dx_reactor_sendto(&l.r, &send_op, b, &out), 0);
+    DX_CHECK_EQ(want(&l, &send_op), 5);
+    DX_CHECK_EQ(dx_reactor_recvfrom(&l.r, &receive, a, &in), 0);
+    DX_CHECK_EQ(want(&l, &receive), -EMSGSIZE);
+
+    out.address.size = 0; /* connected to nobody */
+    DX_CHECK_EQ(dx_reactor_sendto(&l.r, &send_op, b, &out), 0);
+    DX_CHECK_EQ(want(&l, &send_op), -EDESTADDRREQ);
+    DX_CHECK_EQ(dx_reactor_recvfrom(&l.r, &receive, a, NULL), DX_REACTOR_EINVAL);
+    loop_close(&l);
+}
+
+/* E6: datagrams of one sender keep their order, and a sender is never told of less than was sent. */
+EVERY(e_06_datagrams_keep_their_order_and_none_is_dropped_silently)
+{
+    enum { N = 200 };
+    loop l = {0};
+    static dx_op send_ops[N];
+    static dx_reactor_datagram out[N];
+    static uint32_t numbers[N];
+    dx_op receive = tagged(1000);
+    dx_reactor_address here, there;
+    dx_reactor_datagram in = {0};
+    dx_completion c[16];
+    uint32_t number = 0, got = 0, sent = 0;
+    int a, b;
+    loop_open(&l, backend);
+    a = udp(&l, &here);
+    b = udp(&l, &there);
+    in.data = &number;
+    in.size = sizeof number;
+    for (uint32_t i = 0; i < N; i++) {
+        numbers[i] = i;
+        out[i].data = &numbers[i];
+        out[i].size = sizeof numbers[i];
+        out[i].address = here;
+        send_ops[i] = tagged(i);
+        DX_CHECK_EQ(dx_reactor_sendto(&l.r, &send_ops[i], b, &out[i]), 0);
+    }
+    DX_CHECK_EQ(dx_reactor_recvfrom(&l.r, &receive, a, &in), 0);
+    while (got < N || sent < N) {
+        int count = some(&l, c, 16);
+        DX_CHECK(count > 0);
+        for (int i = 0; i < count; i++) {
+            DX_CHECK_EQ(c[i].result, 4);
+            if (c[i].user_data != 1000) {
+                DX_CHECK_EQ(c[i].user_data, sent++);
+                continue;
+            }
+            DX_CHECK_EQ(number, got++);
+            if (got < N) DX_CHECK_EQ(dx_reactor_recvfrom(&l.r, &receive, a, &in), 0);
+        }
+    }
+    loop_close(&l);
+}
+
+/* After a short receive no other one is tried before the system tells. What it must not hide: */
+static void short_then(int backend, bool tcp, void (*rest)(loop *l, int from, int to))
+{
+    loop l;
+    int ends[2];
+    pool_open(&l, backend, 8, 4096, 0);
+    if (tcp) tcp_pair(&l, ends);
+    else pair(ends);
+    rest(&l, ends[0], ends[1]);
+    loop_close(&l);
+}
+
+static int32_t take(loop *l, dx_op *op, int fd, void *out, uint32_t size)
+{
+    DX_CHECK_EQ(dx_reactor_recv(&l->r, op, fd, out, size), 0);
+    return want(l, op);
+}
+
+static void end_behind(loop *l, int from, int to)
+{
+    dx_op op = tagged(9);
+    char in[64] = {0};
+    DX_CHECK_EQ(dx_reactor_recv(&l->r, &op, to, in, sizeof in), 0);
+    nothing(l); /* it waits for an event */
+    DX_CHECK_EQ(send(from, "bye", 3, 0), 3);
+    DX_CHECK_EQ(shutdown(from, SHUT_WR), 0); /* one event for both */
+    DX_CHECK_EQ(want(l, &op), 3);
+    DX_CHECK_EQ(take(l, &op, to, in, sizeof in), 0);
+    DX_CHECK_EQ(take(l, &op, to, in, sizeof in), 0);
+}
+EVERY(a_short_receive_does_not_hide_the_end_behind_it)
+{
+    short_then(backend, true, end_behind);
+    short_then(backend, false, end_behind);
+}
+
+static void urgent_behind(loop *l, int from, int to)
+{
+    dx_op op = tagged(9);
+    char in[64] = {0}, all[64];
+    int count = 0;
+    DX_CHECK_EQ(dx_reactor_recv(&l->r, &op, to, in, sizeof in), 0);
+    nothing(l);
+    DX_CHECK_EQ(send(from, "one", 3, 0), 3);
+    DX_CHECK_EQ(send(from, "!", 1, MSG_OOB), 1); /* a receive ends before it */
+    DX_CHECK_EQ(send(from, "two", 3, 0), 3);
+    for (int32_t n = want(l, &op);; n = take(l, &op, to, in, sizeof in)) {
+        memcpy(all + count, in, (size_t)n);
+        count += n;
+        if (count >= 6) break;
+    }
+    DX_CHECK_EQ(count, 6);
+    DX_CHECK_MEM(all, "onetwo", 6);
+}
+EVERY(a_short_receive_does_not_hide_what_is_behind_an_urgent_byte)
+{
+    short_then(backend, true, urgent_behind);
+}
+
+static void descriptor_behind(loop *l, int from, int to)
+{
+    dx_op op = tagged(9);
+    char in[64] = {0}, room[CMSG_SPACE(sizeof(int))], two[] = "two";
+    struct iovec piece = {two, 3};
+    struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
+    struct cmsghdr *head;
+    int count;
+    memset(room, 0, sizeof room);
+    head = CMSG_FIRSTHDR(&message);
+    head->cmsg_level = SOL_SOCKET, head->cmsg_type = SCM_RIGHTS, head->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(head), &from, sizeof from);
+    DX_CHECK_EQ(dx_reactor_recv(&l->r, &op, to, in, sizeof in), 0);
+    nothing(l);
+    DX_CHECK_EQ(send(from, "one", 3, 0), 3);
+    DX_CHECK_EQ(sendmsg(from, &message, 0), 3);
+    DX_CHECK_EQ(send(from, "three", 5, 0), 5);
+    count = want(l, &op);
+    while (count < 11) count += take(l, &op, to, in, sizeof in);
+    DX_CHECK_EQ(count, 11);
+}
+EVERY(a_short_receive_does_not_hide_what_comes_with_a_descriptor)
+{
+    short_then(backend, false, descriptor_behind);
+}
+
+static void many_pieces(loop *l, int from, int to)
+{
+    dx_op op = tagged(9);
+    uint8_t in[100], out[300], expected = 0, next = 0;
+    for (int i = 0; i < 3000; i++) {
+        size_t size = (size_t)(i * 7 % 250) + 1, got = 0;
+        for (size_t k = 0; k < size; k++) out[k] = next++;
+        if (i % 3 == 0) DX_CHECK_EQ(dx_reactor_recv(&l->r, &op, to, in, sizeof in), 0);
+        if (i % 6 == 0) DX_CHECK(dx_reactor_submit(&l->r) >= 0);
+        DX_CHECK_EQ(send(from, out, size, 0), (ssize_t)size);
+        for (bool first = i % 3 == 0; got < size; first = false) {
+            int32_t n = first ? want(l, &op) : take(l, &op, to, in, sizeof in);
+            DX_CHECK(n > 0);
+            for (int32_t k = 0; k < n; k++) DX_CHECK_EQ(in[k], expected++);
+            got += (size_t)n;
+        }
+    }
+}
+EVERY(a_receive_after_a_short_one_gets_what_comes)
+{
+    short_then(backend, true, many_pieces);
+}
+
+/* SQPOLL is there only for those who ask; submissions reach a thread that is awake without a system
+   call, and one that has gone to sleep as well. */
+DX_TEST(be_2_sqpoll_on_request)
+{
+    loop l = {0}, plain = {0};
+    dx_op send_op = tagged(1), recv_op = tagged(2), timer = tagged(3);
+    uint8_t out[4] = "abc", in[4];
+    int ends[2];
+    clean();
+    loop_open(&plain, DX_REACTOR_BACKEND_IO_URING);
+    DX_CHECK_EQ(plain.r.ring_.setup_flags & DX_REACTOR_P_SETUP_SQPOLL, 0);
+    loop_close(&plain);
+    l.desc.sqpoll_idle_ms = 1;
+    l.desc.queue_entries = 4;
+    if (!loop_try(&l, DX_REACTOR_BACKEND_IO_URING)) {
+        const char *why = dx_reactor_refusal(&l.r, DX_REACTOR_BACKEND_IO_URING);
+        DX_CHECK(strstr(why, "SQPOLL") != NULL);
+        DX_SKIP(why);
+    }
+    DX_CHECK(l.r.ring_.setup_flags & DX_REACTOR_P_SETUP_SQPOLL);
+    tcp_pair(&l, ends);
+    for (int i = 0; i < 300; i++) {
+        out[0] = (uint8_t)i;
+        DX_CHECK_EQ(dx_reactor_recv(&l.r, &recv_op, ends[1], in, 4), 0);
+        DX_CHECK_EQ(dx_reactor_send(&l.r, &send_op, ends[0], out, 4), 0);
+        while (dx_reactor_op_pending(&recv_op) || dx_reactor_op_pending(&send_op)) {
+            dx_completion done;
+            DX_CHECK_EQ(some(&l, &done, 1), 1);
+            DX_CHECK_EQ(done.result, 4);
+        }
+        DX_CHECK_EQ(in[0], (uint8_t)i);
+        if (i % 100) continue;
+        DX_CHECK_EQ(dx_reactor_timer(&l.r, &timer, 5 * MS), 0); /* the thread falls asleep */
+        DX_CHECK_EQ(want(&l, &timer), 0);
+    }
+    DX_CHECK_EQ(dx_reactor_recv(&l.r, &recv_op, ends[1], in, 4), 0);
+    DX_CHECK_EQ(dx_reactor_cancel(&l.r, &recv_op), 0);
+    DX_CHECK_EQ(want(&l, &recv_op), -ECANCELED);
+    loop_close(&l);
+}
+
+/* What has no offset says so, on every backend. */
+EVERY(offsets_of_streams_are_espipe)
+{
+    loop l = {0};
+    dx_op op = tagged(1);
+    char byte = 'x';
+    int ends[2], fds[2];
+    l.desc.file_threads = 1;
+    loop_open(&l, backend);
+    tcp_pair(&l, ends);
+    DX_CHECK_EQ(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+    keep(fds[0]);
+    keep(fds[1]);
+    DX_CHECK_EQ(dx_reactor_read(&l.r, &op, ends[0], &byte, 1, 0), 0);
+    DX_CHECK_EQ(want(&l, &op), -ESPIPE);
+    DX_CHECK_EQ(dx_reactor_write(&l.r, &op, ends[0], &byte, 1, 5), 0);
+    DX_CHECK_EQ(want(&l, &op), -ESPIPE);
+    DX_CHECK_EQ(dx_reactor_read(&l.r, &op, fds[0], &byte, 1, 0), 0);
+    DX_CHECK_EQ(want(&l, &op), -ESPIPE);
+    loop_close(&l);
+}

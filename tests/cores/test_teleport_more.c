@@ -1,0 +1,111 @@
+/* Tests of dx_teleport.h that mutants asked for: what is done eight bytes at a time, at every length and place. */
+#define DX_IMPLEMENTATION
+#include "../../dx_teleport.h"
+#define DX_TEST_MAIN
+#include "../dx_test.h"
+
+/* A byte above 127 at each place of a text of each length; the bytes around the text are not looked at. */
+DX_TEST(tp_one_byte_that_is_not_ascii_is_found_at_every_place)
+{
+    uint8_t memory[3 * 80];
+    for (size_t size = 0; size <= 80; size++) {
+        uint8_t *text = memory + 80;
+        memset(memory, 0xff, sizeof memory);
+        memset(text, 'a', size);
+        DX_CHECK(dx_teleport_p_ascii(text, size));
+        for (size_t at = 0; at < size; at++) {
+            for (int high = 0; high < 2; high++) {
+                text[at] = high ? 0xff : 0x80;
+                DX_CHECK(!dx_teleport_p_ascii(text, size));
+            }
+            text[at] = 0x7f;
+            DX_CHECK(dx_teleport_p_ascii(text, size));
+        }
+    }
+}
+
+/* Copied on the way; what is not UTF-8 is found wherever it stands. */
+DX_TEST(tp_text_is_copied_and_checked_at_every_length_and_place)
+{
+    char from[80];
+    uint8_t to[96];
+    for (size_t size = 1; size <= 80; size++) {
+        for (size_t at = 0; at <= size; at++) { /* at == size: all is good */
+            for (size_t i = 0; i < size; i++) from[i] = (char)('A' + i % 57);
+            if (at < size) from[at] = (char)0xff;
+            memset(to, 0xee, sizeof to);
+            DX_CHECK_EQ(dx_teleport_check_utf8(from, size), at);
+            if (size >= 8) {
+                DX_CHECK_EQ(dx_teleport_p_copy_short(to, from, size), at == size);
+                if (at == size) DX_CHECK_MEM(to, from, size);
+                DX_CHECK_EQ(to[size], 0xee);
+                DX_CHECK_EQ(dx_teleport_p_copy_text(to, from, size), at == size);
+                if (at == size) DX_CHECK_MEM(to, from, size);
+                DX_CHECK_EQ(to[size], 0xee);
+            }
+        }
+    }
+}
+
+#define ITEM(F, S, A, L, E, V, N, R, O, ...) \
+    F(u8, kind) O(bool, open) O(u8, level) O(i16, shift) O(u32, count) O(i64, best) O(f32, part) O(f64, all) S(name)
+DX_TELEPORT_DEFINE(item, ITEM)
+
+static void check_dump(const uint8_t *bytes, size_t size, const char *want)
+{
+    char text[400];
+    size_t length = 0;
+    item_view v;
+    DX_CHECK_EQ(item_open(&v, bytes, size), DX_TELEPORT_OK);
+    DX_CHECK_EQ(item_dump(&v, text, sizeof text - 1, &length), DX_TELEPORT_OK);
+    text[length] = 0;
+    DX_CHECK_STR(text, want);
+}
+
+/* As JSON, an optional scalar of each size is its value or null. */
+DX_TEST(tp_dump_of_optional_scalars)
+{
+    uint8_t bytes[200];
+    item_writer w;
+    size_t size;
+    DX_CHECK_EQ(item_begin(&w, bytes, sizeof bytes, 0), DX_TELEPORT_OK);
+    DX_CHECK_EQ(item_set_kind(&w, 3), DX_TELEPORT_OK);
+    DX_CHECK_EQ(item_finish(&w, &size), DX_TELEPORT_OK);
+    check_dump(bytes, size, "{\"kind\":3,\"open\":null,\"level\":null,\"shift\":null,\"count\":null,\"best\":null,"
+                            "\"part\":null,\"all\":null,\"name\":\"\"}");
+    DX_CHECK_EQ(item_begin(&w, bytes, sizeof bytes, 0), DX_TELEPORT_OK);
+    item_set_open(&w, true);
+    item_set_level(&w, 255);
+    item_set_shift(&w, -32768);
+    item_set_count(&w, UINT32_MAX);
+    item_set_best(&w, INT64_MIN);
+    item_set_part(&w, 0.5f);
+    item_set_all(&w, -1.25);
+    DX_CHECK_EQ(item_put_name(&w, "x", 1), DX_TELEPORT_OK);
+    DX_CHECK_EQ(item_finish(&w, &size), DX_TELEPORT_OK);
+    check_dump(bytes, size, "{\"kind\":0,\"open\":true,\"level\":255,\"shift\":-32768,\"count\":4294967295,"
+                            "\"best\":-9223372036854775808,\"part\":0.5,\"all\":-1.25,\"name\":\"x\"}");
+}
+
+/* A writer that was begun anew, in vain, writes nothing where it wrote before. */
+DX_TEST(tp_a_writer_whose_begin_failed_changes_nothing)
+{
+    uint8_t bytes[200], before[200];
+    item_writer w;
+    size_t size = 0;
+    for (int how = 0; how < 3; how++) {
+        DX_CHECK_EQ(item_begin(&w, bytes, sizeof bytes, 0), DX_TELEPORT_OK);
+        DX_CHECK_EQ(item_set_kind(&w, 3), DX_TELEPORT_OK);
+        memcpy(before, bytes, sizeof bytes);
+        const int error = how == 0 ? item_begin(&w, NULL, sizeof bytes, 0)
+                        : how == 1 ? item_begin(&w, bytes, 5, 0)
+                                   : item_begin(&w, bytes, sizeof bytes, 99);
+        DX_CHECK_EQ(error, how == 1 ? DX_TELEPORT_ENOSPACE : DX_TELEPORT_EINVAL);
+        DX_CHECK_EQ(item_set_kind(&w, 77), error);
+        DX_CHECK_EQ(item_set_best(&w, 77), error);
+        DX_CHECK_EQ(item_clear_best(&w), error);
+        DX_CHECK_EQ(item_put_name(&w, "abc", 3), error);
+        DX_CHECK_EQ(item_finish(&w, &size), error);
+        DX_CHECK_MEM(bytes, before, sizeof bytes);
+    }
+}

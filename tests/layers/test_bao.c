@@ -1,0 +1,319 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1 /* popen; the header itself needs nothing */
+#endif
+/* Tests of layers/dx_bao.h: the published vectors of Bao, a second implementation (tests/readers/bao.py), hostile slices.
+   cc -std=c11 -g -O1 -fsanitize=address,undefined tests/layers/test_bao.c -o build/test_bao -lpthread */
+#define DX_IMPLEMENTATION
+#include "../../dx_cas.h"
+#include "../../layers/dx_bao.h"
+#define DX_TEST_MAIN
+#include "../dx_test.h"
+
+#define OK(call) DX_CHECK_EQ(call, DX_CAS_OK)
+enum { SIZE_MAX_ = 200000 };
+
+static uint8_t data[SIZE_MAX_], outboard[SIZE_MAX_], slice[SIZE_MAX_ * 2], out[SIZE_MAX_];
+
+static const uint8_t *content(void)
+{
+    for (uint32_t i = 0; i < sizeof data / 4; i++) dx_cas_p_store32(data + 4 * i, i + 1);
+    return data;
+}
+
+/* >>vectors ------------------------------------------------------------ */
+static char *vectors;
+
+/* The number or the text behind "key": ; *p moves there. NULL: there is none before `end`. */
+static const char *value_of(const char **p, const char *end, const char *key)
+{
+    char name[64];
+    const char *at;
+    snprintf(name, sizeof name, "\"%s\": ", key);
+    at = strstr(*p, name);
+    if (!at || (end && at > end)) return NULL;
+    return *p = at + strlen(name);
+}
+
+static size_t number_of(const char **p, const char *key)
+{
+    const char *v = value_of(p, NULL, key);
+    DX_CHECK(v != NULL);
+    return v ? strtoul(v, NULL, 10) : 0;
+}
+
+static bool is_hash(const char **p, const char *key, const void *bytes, size_t size)
+{
+    dx_cas_id is, want;
+    char hex[65];
+    const char *v = value_of(p, NULL, key);
+    if (!v) return false;
+    memcpy(hex, v + 1, 64);
+    hex[64] = 0;
+    OK(dx_cas_id_from_hex(hex, &want));
+    dx_cas_hash(bytes, size, &is);
+    return dx_cas_id_equal(&is, &want);
+}
+
+/* The range of one of the lists of the file. */
+static const char *list_of(const char *key, const char **end)
+{
+    char name[64];
+    const char *at;
+    if (!vectors) vectors = (char *)dx_test_file("tests/vectors/bao.json", NULL);
+    DX_CHECK(vectors != NULL);
+    snprintf(name, sizeof name, "\n    \"%s\": [", key);
+    at = strstr(vectors, name);
+    DX_CHECK(at != NULL);
+    *end = strstr(at, "\n    ]");
+    DX_CHECK(*end != NULL);
+    return at;
+}
+
+static size_t offsets_of(const char **p, const char *key, size_t *offsets, size_t most)
+{
+    const char *v = value_of(p, NULL, key);
+    size_t n = 0;
+    while (v && *v != ']' && n < most) {
+        if (*v >= '0' && *v <= '9') offsets[n++] = strtoul(v, (char **)(void *)&v, 10);
+        else v++;
+    }
+    return n;
+}
+
+DX_TEST(mk_3_bao_vectors_of_hashes_and_outboard_trees)
+{
+    const char *end, *p = list_of("outboard", &end);
+    size_t cases = 0, at[64], count, i;
+    uint8_t proof[DX_CAS_BAO_PROOF_MAX];
+    content();
+    while (value_of(&p, end, "input_len")) {
+        size_t size = strtoul(p, NULL, 10), want = number_of(&p, "output_len");
+        dx_cas_id root;
+        DX_CHECK_EQ(dx_cas_bao_outboard_size(size, 0), want);
+        OK(dx_cas_bao_outboard(data, size, 0, outboard, want, &root));
+        DX_CHECK(is_hash(&p, "bao_hash", data, size));
+        dx_cas_id whole;
+        dx_cas_hash(data, size, &whole);
+        DX_CHECK_MEM(&whole, &root, 32);
+        DX_CHECK(is_hash(&p, "encoded_blake3", outboard, want));
+        count = offsets_of(&p, "outboard_corruptions", at, 64);
+        for (i = 0; i < count; i++) { /* a flipped byte is met by the check of one group or another */
+            bool found = false;
+            outboard[at[i]] ^= 1;
+            for (uint64_t g = 0; g < (size + 1023) / 1024 + (size == 0) && !found; g++) {
+                int n = dx_cas_bao_prove(outboard, want, 0, g, proof);
+                size_t bytes = size - g * 1024 < 1024 ? size - (size_t)g * 1024 : 1024;
+                found = n < 0 || dx_cas_bao_check(&root, dx_cas_p_load64(outboard), 0, g, data + g * 1024, bytes, proof,
+                                                  (size_t)n) != DX_CAS_OK;
+            }
+            DX_CHECK(found);
+            outboard[at[i]] ^= 1;
+        }
+        cases++;
+    }
+    DX_CHECK_EQ(cases, 13);
+}
+
+/* Every flipped byte of a list must be found. */
+static void flipped(const dx_cas_id *root, size_t size, const size_t *at, size_t count, uint64_t start, uint64_t length)
+{
+    size_t got, i;
+    for (i = 0; i < count; i++) {
+        slice[at[i]] ^= 1;
+        int e = dx_cas_bao_open(root, 0, start, length, slice, size, out, sizeof out, &got, NULL);
+        DX_CHECK(e == DX_CAS_ECORRUPT || e == DX_CAS_ETRUNCATED);
+        DX_CHECK(got == 0 || memcmp(out, data + start, got) == 0);
+        slice[at[i]] ^= 1;
+    }
+}
+
+DX_TEST(mk_3_bao_vectors_of_encodings)
+{
+    const char *end, *p = list_of("encode", &end);
+    size_t cases = 0, at[64], made, got;
+    content();
+    while (value_of(&p, end, "input_len")) {
+        size_t size = strtoul(p, NULL, 10), want = number_of(&p, "output_len");
+        uint64_t told = 0;
+        dx_cas_id root;
+        OK(dx_cas_bao_outboard(data, size, 0, outboard, sizeof outboard, &root));
+        OK(dx_cas_bao_slice(data, outboard, sizeof outboard, 0, 0, UINT64_MAX, slice, sizeof slice, &made));
+        DX_CHECK_EQ(made, want);
+        DX_CHECK(is_hash(&p, "encoded_blake3", slice, made));
+        OK(dx_cas_bao_open(&root, 0, 0, UINT64_MAX, slice, made, out, sizeof out, &got, &told));
+        DX_CHECK_EQ(got, size);
+        DX_CHECK_EQ(told, size);
+        DX_CHECK_MEM(out, data, size);
+        flipped(&root, made, at, offsets_of(&p, "corruptions", at, 64), 0, UINT64_MAX);
+        cases++;
+    }
+    DX_CHECK_EQ(cases, 13);
+}
+
+DX_TEST(mk_3_bao_vectors_of_slices)
+{
+    const char *end, *p = list_of("slice", &end);
+    size_t cases = 0, at[64], made, got;
+    content();
+    while (value_of(&p, end, "input_len")) {
+        size_t size = strtoul(p, NULL, 10);
+        const char *next = strstr(p, "\"input_len\""), *last = next && next < end ? next : end;
+        dx_cas_id root;
+        OK(dx_cas_bao_outboard(data, size, 0, outboard, sizeof outboard, &root));
+        while (value_of(&p, last, "start")) {
+            size_t start = strtoul(p, NULL, 10), length = number_of(&p, "len"), want = number_of(&p, "output_len");
+            size_t bytes = start >= size ? 0 : length < size - start ? length : size - start;
+            OK(dx_cas_bao_slice(data, outboard, sizeof outboard, 0, start, length, slice, sizeof slice, &made));
+            DX_CHECK_EQ(made, want);
+            DX_CHECK(is_hash(&p, "output_blake3", slice, made));
+            OK(dx_cas_bao_open(&root, 0, start, length, slice, made, out, sizeof out, &got, NULL));
+            DX_CHECK_EQ(got, bytes);
+            DX_CHECK_MEM(out, data + start, bytes);
+            flipped(&root, made, at, offsets_of(&p, "corruptions", at, 64), start, length);
+            cases++;
+        }
+    }
+    DX_CHECK(cases > 100);
+}
+
+/* >>reader ------------------------------------------------------------- */
+static bool same_hex(char **text, const uint8_t *bytes, size_t size)
+{
+    char *word = strtok_r(NULL, " \n", text);
+    if (!word || strlen(word) != 2 * size) return false;
+    for (size_t i = 0; i < size; i++) {
+        char two[3] = {word[2 * i], word[2 * i + 1], 0};
+        if (strtoul(two, NULL, 16) != bytes[i]) return false;
+    }
+    return true;
+}
+
+DX_TEST(mk_3_a_second_implementation_makes_the_same)
+{
+    static char line[1 << 20];
+    char command[2000] = "printf '";
+    static const unsigned sizes[][4] = {
+        {0, 4, 0, 1}, {16384, 4, 5, 7}, {16385, 4, 16384, 1}, {65536, 4, 16000, 1000}, {70001, 4, 69999, 100}, {99999, 4, 0, 99999},
+        {50000, 4, 50000, 1}, {5000, 0, 1024, 1024}, {40000, 2, 9000, 9000}, {40961, 3, 1, 40000}, {33000, 1, 32999, 1}, {3, 4, 0, 3}};
+    size_t cases = sizeof sizes / sizeof sizes[0], made;
+    content();
+    for (size_t i = 0; i < cases; i++) {
+        snprintf(command + strlen(command), sizeof command - strlen(command), "%u %u %u %u\\n", sizes[i][0], sizes[i][1],
+                 sizes[i][2], sizes[i][3]);
+    }
+    strcat(command, "' | python3 tests/readers/bao.py -");
+    FILE *f = popen(command, "r");
+    DX_CHECK(f != NULL);
+    for (size_t i = 0; i < cases; i++) {
+        unsigned size = sizes[i][0], group = sizes[i][1];
+        size_t outboard_size = (size_t)dx_cas_bao_outboard_size(size, group);
+        char *rest = line;
+        dx_cas_id root;
+        DX_CHECK(fgets(line, sizeof line, f) != NULL);
+        OK(dx_cas_bao_outboard(data, size, group, outboard, outboard_size, &root));
+        OK(dx_cas_bao_slice(data, outboard, outboard_size, group, sizes[i][2], sizes[i][3], slice, sizeof slice, &made));
+        DX_CHECK(same_hex(&rest, root.bytes, 32));
+        DX_CHECK(same_hex(&rest, outboard, outboard_size));
+        DX_CHECK(same_hex(&rest, slice, made));
+    }
+    DX_CHECK_EQ(pclose(f), 0);
+}
+
+/* >>properties --------------------------------------------------------- */
+DX_PROPERTY(mk_3_ranges_of_any_content, 300)
+{
+    size_t size = (size_t)dx_choose(c, SIZE_MAX_ - 1), made, got;
+    unsigned group = (unsigned)dx_choose(c, 5);
+    uint64_t start = dx_choose(c, size + 2000), length = dx_choose(c, 40000);
+    size_t want = start >= size ? 0 : length < size - start ? (size_t)length : size - (size_t)start;
+    dx_cas_id root, whole;
+    content();
+    OK(dx_cas_bao_outboard(data, size, group, outboard, (size_t)dx_cas_bao_outboard_size(size, group), &root));
+    dx_cas_hash(data, size, &whole);
+    DX_CHECK_MEM(&root, &whole, 32);
+    OK(dx_cas_bao_slice(data, outboard, sizeof outboard, group, start, length, slice, sizeof slice, &made));
+    OK(dx_cas_bao_open(&root, group, start, length, slice, made, out, want, &got, NULL));
+    DX_CHECK_EQ(got, want);
+    DX_CHECK_MEM(out, data + (want ? start : 0), want);
+    if (want) DX_CHECK_EQ(dx_cas_bao_open(&root, group, start, length, slice, made, out, want - 1, &got, NULL), DX_CAS_ENOSPACE);
+    size_t flip = (size_t)dx_choose_range(c, 8, made > 8 ? made - 1 : 8);
+    if (made > 8) { /* any byte but the size is found at once */
+        slice[flip] ^= (uint8_t)(1 << dx_choose(c, 7));
+        DX_CHECK_EQ(dx_cas_bao_open(&root, group, start, length, slice, made, out, sizeof out, &got, NULL), DX_CAS_ECORRUPT);
+    }
+    size_t cut = (size_t)dx_choose(c, made - 1);
+    int e = dx_cas_bao_open(&root, group, start, length, slice, cut, out, sizeof out, &got, NULL);
+    DX_CHECK(e == DX_CAS_ETRUNCATED || e == DX_CAS_ECORRUPT);
+}
+
+DX_PROPERTY(mk_3_one_group_by_its_proof, 300)
+{
+    size_t size = (size_t)dx_choose(c, SIZE_MAX_ - 1);
+    unsigned group = (unsigned)dx_choose(c, 5);
+    size_t bytes = (size_t)1024 << group, groups = size ? (size + bytes - 1) / bytes : 1;
+    uint64_t index = dx_choose(c, groups - 1);
+    uint8_t proof[DX_CAS_BAO_PROOF_MAX];
+    dx_cas_id root;
+    content();
+    OK(dx_cas_bao_outboard(data, size, group, outboard, sizeof outboard, &root));
+    int n = dx_cas_bao_prove(outboard, sizeof outboard, group, index, proof);
+    DX_CHECK(n >= 0);
+    uint8_t *p = data + index * bytes;
+    size_t here = size - index * bytes < bytes ? size - (size_t)index * bytes : bytes;
+    OK(dx_cas_bao_check(&root, size, group, index, p, here, proof, (size_t)n));
+    if (here) {
+        size_t flip = (size_t)dx_choose(c, here - 1);
+        p[flip] ^= 4;
+        DX_CHECK_EQ(dx_cas_bao_check(&root, size, group, index, p, here, proof, (size_t)n), DX_CAS_ECORRUPT);
+        p[flip] ^= 4;
+        DX_CHECK_EQ(dx_cas_bao_check(&root, size, group, index, p, here - 1, proof, (size_t)n), DX_CAS_ECORRUPT);
+    }
+    if (n) {
+        proof[dx_choose(c, (uint64_t)n - 1)] ^= 1;
+        DX_CHECK_EQ(dx_cas_bao_check(&root, size, group, index, p, here, proof, (size_t)n), DX_CAS_ECORRUPT);
+        DX_CHECK_EQ(dx_cas_bao_check(&root, size, group, index, p, here, proof, (size_t)n - 32), DX_CAS_ECORRUPT);
+    }
+    DX_CHECK_EQ(dx_cas_bao_check(&root, size, group, groups, p, here, proof, (size_t)n), DX_CAS_ECORRUPT);
+    DX_CHECK_EQ(dx_cas_bao_prove(outboard, sizeof outboard, group, groups, proof), DX_CAS_EINVAL);
+}
+
+DX_TEST(mk_3_proofs_and_trees_are_small)
+{
+    uint64_t giga = (uint64_t)1 << 30, way[64];
+    bool right[64];
+    DX_CHECK(32 * dx_cas_p_bao_way(giga / 1024, DX_CAS_BAO_GROUP, 12345, way, right) <= 544);
+    DX_CHECK(dx_cas_bao_outboard_size(giga, DX_CAS_BAO_GROUP) <= giga / 250);
+    DX_CHECK(32 * dx_cas_p_bao_way((uint64_t)1 << 38, 0, 1, way, right) <= DX_CAS_BAO_PROOF_MAX);
+}
+
+DX_PROPERTY(mk_3_hostile_slices_and_trees, 2000)
+{
+    static uint8_t any[4000];
+    size_t size = (size_t)dx_choose(c, sizeof any), got, made;
+    uint8_t proof[DX_CAS_BAO_PROOF_MAX];
+    dx_cas_id root;
+    dx_choose_bytes(c, any, size < 200 ? size : 200);
+    if (size >= 8 && dx_choose(c, 3)) dx_cas_p_store64(any, dx_choose(c, 1) ? dx_choose(c, 100000) : (uint64_t)1 << dx_choose(c, 60));
+    memcpy(root.bytes, any, 32);
+    (void)dx_cas_bao_open(&root, (unsigned)dx_choose(c, 20), dx_choose(c, 100000), dx_choose(c, 1) ? UINT64_MAX : 100, any, size,
+                          out, sizeof out, &got, NULL);
+    (void)dx_cas_bao_prove(any, size, (unsigned)dx_choose(c, 20), dx_choose(c, 100), proof);
+    if (size >= 8 && dx_cas_p_load64(any) <= sizeof data) {
+        (void)dx_cas_bao_slice(data, any, size, 0, dx_choose(c, 5000), 1, out, sizeof out, &made);
+    }
+}
+
+DX_TEST(mk_3_calls_that_break_the_contract)
+{
+    dx_cas_bao_builder b;
+    dx_cas_id root;
+    content();
+    DX_CHECK_EQ(dx_cas_bao_begin(&b, 5000, 0, outboard, 8 + 64 * 4 - 1), DX_CAS_ENOSPACE);
+    DX_CHECK_EQ(dx_cas_bao_begin(&b, UINT64_MAX, 0, outboard, sizeof outboard), DX_CAS_EINVAL);
+    OK(dx_cas_bao_begin(&b, 5000, 0, outboard, sizeof outboard));
+    DX_CHECK_EQ(dx_cas_bao_add(&b, data, 1023), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_cas_bao_end(&b, &root), DX_CAS_EINVAL);
+    for (size_t i = 0; i < 5; i++) OK(dx_cas_bao_add(&b, data + 1024 * i, i < 4 ? 1024 : 5000 - 4096));
+    DX_CHECK_EQ(dx_cas_bao_add(&b, data, 0), DX_CAS_EINVAL);
+    OK(dx_cas_bao_end(&b, &root));
+}

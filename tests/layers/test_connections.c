@@ -1,0 +1,1113 @@
+/* The connection layer of dx_reactor.h: on every backend of this system, and a model of it on the simulated one. */
+#define _GNU_SOURCE
+#define DX_IMPLEMENTATION
+#include "../../dx_reactor.h"
+#include "../../layers/dx_peers.h"
+#include "../dx_reactor_sim.h"
+#define DX_TEST_MAIN
+#include "../dx_test.h"
+
+#include <malloc.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include "../cores/reactor_kit.h"
+
+static uint64_t started(const dx_reactor *r)
+{
+    dx_reactor_stats stats;
+    dx_reactor_get_stats(r, &stats);
+    return stats.started;
+}
+
+/* >>world --------------------------------------------------------------
+   A set of connections that answers what comes, and notes what it was told. */
+typedef struct world {
+    loop l;
+    dx_reactor_peers s;
+    dx_reactor_peers_desc d;
+    dx_reactor_address at;
+    int      listening;
+    uint32_t opened, closed, drained, ends;
+    int32_t  reason; /* the last */
+    dx_reactor_peer id; /* the last that was opened */
+    uint64_t bytes;
+    uint32_t whole;  /* bytes of a message; 0: whatever comes is consumed */
+    bool     silent; /* answers nothing */
+    bool     keeps;  /* its side open when the peer's has ended */
+} world;
+
+/* Bytes of output that wait. */
+static uint32_t queued(dx_reactor_peers *s, dx_reactor_peer id)
+{
+    dx_reactor_p_peer *p = dx_reactor_p_peer_find(s, id, 0);
+    return p && p->out ? dx_reactor_p_block_at(s, p->out)->queued : 0;
+}
+
+static void note_opened(dx_reactor_peers *s, dx_reactor_peer id)
+{
+    world *w = (world *)s->desc.user;
+    w->opened++;
+    w->id = id;
+    DX_CHECK(dx_reactor_peer_fd(s, id) >= 0);
+    DX_CHECK_EQ(*dx_reactor_peer_data(s, id), 0);
+    *dx_reactor_peer_data(s, id) = (uint64_t)(uintptr_t)w;
+}
+
+static size_t note_received(dx_reactor_peers *s, dx_reactor_peer id, const uint8_t *bytes, size_t size, bool last)
+{
+    world *w = (world *)s->desc.user;
+    size_t used = w->whole ? size / w->whole * w->whole : size;
+    if (last) {
+        w->ends++;
+        if (!w->keeps) DX_CHECK_EQ(dx_reactor_peer_close(s, id, false), 0);
+        return 0;
+    }
+    DX_CHECK(size > 0);
+    if (used && !w->silent && dx_reactor_peer_send(s, id, bytes, (uint32_t)used) != 0) return 0;
+    w->bytes += used;
+    return used;
+}
+
+static void note_drained(dx_reactor_peers *s, dx_reactor_peer id)
+{
+    world *w = (world *)s->desc.user;
+    w->drained++;
+    DX_CHECK(queued(s, id) <= s->desc.high / 2);
+}
+
+static void note_closed(dx_reactor_peers *s, dx_reactor_peer id, int32_t reason)
+{
+    world *w = (world *)s->desc.user;
+    w->closed++;
+    w->reason = reason;
+    DX_CHECK(*dx_reactor_peer_data(s, id) == (uint64_t)(uintptr_t)w || w->id != id);
+    DX_CHECK_EQ(dx_reactor_peer_send(s, id, "x", 1), DX_REACTOR_ENOTFOUND);
+}
+
+static void world_set(world *w, dx_reactor *r)
+{
+    w->d.user = w;
+    w->d.opened = note_opened;
+    w->d.received = note_received;
+    w->d.drained = note_drained;
+    w->d.closed = note_closed;
+    w->d.memory_size = dx_reactor_peers_memory_size(&w->d);
+    DX_CHECK(w->d.memory_size > 0);
+    w->d.memory = malloc(w->d.memory_size);
+    DX_CHECK_EQ(dx_reactor_peers_open(&w->s, r, &w->d), 0);
+}
+
+static void world_open(world *w, int backend)
+{
+    if (!w->l.desc.buffers) {
+        w->l.desc.buffers = 16;
+        w->l.desc.buffer_size = 4096;
+    }
+    loop_open(&w->l, backend);
+    world_set(w, &w->l.r);
+    w->listening = listener(&w->l, &w->at);
+    DX_CHECK_EQ(dx_reactor_peers_listen(&w->s, w->listening), 0);
+    DX_CHECK_EQ(dx_reactor_peers_listen(&w->s, w->listening), DX_REACTOR_EINVAL);
+}
+
+static void world_close(world *w)
+{
+    loop_close(&w->l);
+    DX_CHECK_EQ(w->s.count, 0);
+    DX_CHECK_EQ(w->opened, w->closed);
+    DX_CHECK_EQ(w->s.blocks_left_, w->s.desc.blocks);
+    shut(w->listening);
+    free(w->d.memory);
+}
+
+static int dial(world *w)
+{
+    struct sockaddr_in a;
+    int fd = keep(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    memcpy(&a, w->at.bytes, sizeof a);
+    DX_CHECK_EQ(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
+    return fd;
+}
+
+static void turn(world *w, int times)
+{
+    while (times--) DX_CHECK(dx_reactor_turn(&w->l.r, 5 * (int64_t)MS) >= 0);
+}
+
+#define UNTIL(condition)                                                   \
+    do {                                                                   \
+        uint64_t end_ = now_ns() + LONG;                                 \
+        while (!(condition)) {                                             \
+            DX_CHECK(now_ns() < end_);                                     \
+            DX_CHECK(dx_reactor_turn(&w.l.r, 20 * (int64_t)MS) >= 0);      \
+        }                                                                  \
+    } while (0)
+
+/* What there is; -1: nothing; 0: the end. */
+static ssize_t look(int fd, void *out, size_t size)
+{
+    return recv(fd, out, size, MSG_DONTWAIT);
+}
+
+static uint8_t pattern(uint64_t i)
+{
+    return (uint8_t)(i * 31 + (i >> 8) * 7 + (i >> 16));
+}
+
+/* Read until the end, turning meanwhile; every byte is checked. */
+static uint64_t read_all(world *w, int fd)
+{
+    static uint8_t got[65536];
+    uint64_t count = 0, end = now_ns() + LONG;
+    for (;;) {
+        ssize_t n = look(fd, got, sizeof got);
+        DX_CHECK(now_ns() < end);
+        if (n == 0) return count;
+        for (ssize_t i = 0; i < n; i++) DX_CHECK_EQ(got[i], pattern(count + (uint64_t)i));
+        if (n > 0) count += (uint64_t)n;
+        else DX_CHECK(dx_reactor_turn(&w->l.r, (int64_t)MS) >= 0);
+    }
+}
+
+static void fill(uint8_t *out, size_t size, uint64_t at)
+{
+    for (size_t i = 0; i < size; i++) out[i] = pattern(at + i);
+}
+
+/* >>life --------------------------------------------------------------- */
+EVERY(sizes_limits_and_bad_arguments)
+{
+    world w = {0};
+    dx_reactor_peers_desc d = {0};
+    dx_reactor_peer id;
+    uint8_t *out;
+    size_t size;
+    DX_CHECK_EQ(dx_reactor_peers_memory_size(NULL), 0);
+    DX_CHECK_EQ(dx_reactor_peers_memory_size(&d), 0); /* received is missing */
+    d.received = note_received;
+    size = dx_reactor_peers_memory_size(&d);
+    DX_CHECK(size > 1024 * 80 + 256 * 16384 && size < 1024 * 81 + 256 * 16600);
+    d.peers_max = (1u << 24) + 1;
+    DX_CHECK_EQ(dx_reactor_peers_memory_size(&d), 0);
+    d.peers_max = 1, d.high = 1u << 31;
+    DX_CHECK_EQ(dx_reactor_peers_memory_size(&d), 0);
+    world_open(&w, backend);
+    DX_CHECK_EQ(dx_reactor_peers_open(NULL, &w.l.r, &w.d), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_reactor_peers_listen(&w.s, -1), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_reactor_peers_add(&w.s, -1, NULL, &id), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_reactor_peers_add(&w.s, 3, NULL, NULL), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_reactor_peer_send(&w.s, 0, "x", 1), DX_REACTOR_ENOTFOUND);
+    DX_CHECK_EQ(dx_reactor_peer_send(NULL, 1, "x", 1), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_reactor_peer_reserve(&w.s, UINT64_MAX, 1, &out), DX_REACTOR_ENOTFOUND);
+    DX_CHECK_EQ(dx_reactor_peer_close(NULL, 1, true), DX_REACTOR_EINVAL);
+    world_close(&w);
+    w.l.desc.buffers = 0; /* a reactor without a pool has no connections */
+    loop_open(&w.l, backend);
+    d = w.d;
+    DX_CHECK_EQ(dx_reactor_peers_open(&w.s, &w.l.r, &d), DX_REACTOR_EINVAL);
+    loop_close(&w.l);
+}
+
+EVERY(answers_come_back_whatever_the_pieces)
+{
+    world w = {0};
+    uint8_t out[3000], in[3000];
+    int fd;
+    w.whole = 5; /* what does not make five bytes is kept */
+    world_open(&w, backend);
+    fill(out, sizeof out, 0);
+    fd = dial(&w);
+    for (size_t at = 0, piece = 1, got = 0; at < sizeof out; at += piece, piece = piece % 37 + 1) {
+        if (piece > sizeof out - at) piece = sizeof out - at;
+        DX_CHECK_EQ(send(fd, out + at, piece, 0), (ssize_t)piece);
+        UNTIL(w.bytes == (at + piece) / 5 * 5);
+        while (got < w.bytes) {
+            ssize_t n = look(fd, in + got, sizeof in - got);
+            if (n > 0) got += (size_t)n;
+            else turn(&w, 1);
+        }
+    }
+    DX_CHECK_MEM(in, out, sizeof in);
+    DX_CHECK_EQ(shutdown(fd, SHUT_WR), 0);
+    UNTIL(w.closed);
+    DX_CHECK_EQ(w.reason, 0);
+    DX_CHECK_EQ(look(fd, in, 1), 0);
+    DX_CHECK_EQ(w.opened, 1);
+    DX_CHECK_EQ(w.ends, 1);
+    world_close(&w);
+}
+
+EVERY(half_close_goes_on_in_the_other_direction)
+{
+    world w = {0};
+    static uint8_t piece[50000];
+    uint64_t sent = 0;
+    int fd;
+    w.keeps = true;
+    w.d.blocks = 64;
+    world_open(&w, backend);
+    fd = dial(&w);
+    DX_CHECK_EQ(shutdown(fd, SHUT_WR), 0);
+    UNTIL(w.ends);
+    while (sent < 2000000) { /* after the peer's end */
+        fill(piece, sizeof piece, sent);
+        int error = dx_reactor_peer_send(&w.s, w.id, piece, sizeof piece);
+        if (error) DX_CHECK_EQ(error, DX_REACTOR_EAGAIN);
+        else sent += sizeof piece;
+        if (error) {
+            uint8_t got[65536];
+            ssize_t n = recv(fd, got, sizeof got, MSG_DONTWAIT | MSG_PEEK);
+            if (n > 0) break; /* enough is on its way */
+            turn(&w, 1);
+        }
+    }
+    DX_CHECK_EQ(dx_reactor_peer_close(&w.s, w.id, false), 0);
+    DX_CHECK_EQ(dx_reactor_peer_send(&w.s, w.id, "x", 1), DX_REACTOR_ECANCELED);
+    DX_CHECK_EQ(read_all(&w, fd), sent);
+    UNTIL(w.closed);
+    DX_CHECK_EQ(w.reason, 0);
+    DX_CHECK_EQ(w.ends, 1);
+    world_close(&w);
+}
+
+EVERY(our_end_first_and_the_peer_goes_on)
+{
+    world w = {0};
+    int fd;
+    char end;
+    w.silent = true;
+    world_open(&w, backend);
+    fd = dial(&w);
+    UNTIL(w.opened);
+    DX_CHECK_EQ(dx_reactor_peer_close(&w.s, w.id, false), 0);
+    DX_CHECK_EQ(recv(fd, &end, 1, 0), 0);
+    for (int i = 0; i < 5; i++) {
+        DX_CHECK_EQ(send(fd, "more", 4, 0), 4);
+        UNTIL(w.bytes == (uint64_t)(i + 1) * 4);
+    }
+    DX_CHECK_EQ(w.closed, 0);
+    shut(fd);
+    UNTIL(w.closed);
+    DX_CHECK_EQ(w.reason, 0);
+    world_close(&w);
+}
+
+/* >>back-pressure ------------------------------------------------------- */
+EVERY(a_slow_reader_stops_the_receiving_and_loses_nothing)
+{
+    world w = {0};
+    static uint8_t piece[40000];
+    uint64_t sent = 0, still = 0;
+    int fd, small = 200000;
+    w.d.blocks = 64;
+    w.d.block_size = 8192;
+    w.d.high = 65536;
+    world_open(&w, backend);
+    fd = dial(&w);
+    DX_CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
+    UNTIL(w.opened);
+    for (uint64_t end = now_ns() + LONG; still < 20 && now_ns() < end;) {
+        ssize_t n;
+        fill(piece, sizeof piece, sent);
+        n = send(fd, piece, sizeof piece, MSG_DONTWAIT);
+        if (n > 0) sent += (uint64_t)n, still = 0;
+        else still++;
+        DX_CHECK(queued(&w.s, w.id) <= 65536 + 4096);
+        turn(&w, 1);
+    }
+    DX_CHECK(still >= 20 && sent < 64 << 20);
+    DX_CHECK_EQ(w.closed, 0);
+    DX_CHECK_EQ(shutdown(fd, SHUT_WR), 0);
+    DX_CHECK_EQ(read_all(&w, fd), sent);
+    DX_CHECK(w.drained > 0);
+    UNTIL(w.closed);
+    DX_CHECK_EQ(w.reason, 0);
+    world_close(&w);
+}
+
+/* Many that do not read have half of the blocks and half of the rest ...; one that does is served. */
+EVERY(slow_readers_leave_blocks_for_the_others)
+{
+    world w = {0};
+    static uint8_t piece[40000], back[64];
+    int slow[12], fd;
+    w.d.blocks = 64;
+    w.d.block_size = 4096;
+    w.d.high = 1 << 20;
+    w.l.desc.buffers = 64;
+    world_open(&w, backend);
+    for (int i = 0; i < 12; i++) slow[i] = dial(&w);
+    for (int round = 0; round < 60; round++) {
+        for (int i = 0; i < 12; i++) {
+            for (int k = 0; k < 50 && send(slow[i], piece, sizeof piece, MSG_DONTWAIT | MSG_NOSIGNAL) > 0; k++)
+                DX_CHECK(dx_reactor_turn(&w.l.r, 0) >= 0);
+        }
+        for (int k = 0; k < 50; k++) DX_CHECK(dx_reactor_turn(&w.l.r, 0) >= 0);
+    }
+    fd = dial(&w);
+    for (int i = 0; i < 20; i++) {
+        size_t got = 0;
+        DX_CHECK_EQ(send(fd, "are you there, server?", 22, 0), 22);
+        for (uint64_t end = now_ns() + LONG; got < 22 && now_ns() < end; turn(&w, 1)) {
+            ssize_t n = look(fd, back, sizeof back);
+            if (n > 0) got += (size_t)n;
+        }
+        DX_CHECK_EQ(got, 22);
+    }
+    for (int i = 0; i < 12; i++) shut(slow[i]);
+    shut(fd);
+    UNTIL(w.closed == 13);
+    world_close(&w);
+}
+
+EVERY(what_is_produced_in_one_batch_is_one_send)
+{
+    world w = {0};
+    uint8_t back[4000];
+    uint8_t *out;
+    uint64_t before;
+    size_t got = 0;
+    int fd;
+    world_open(&w, backend);
+    fd = dial(&w);
+    UNTIL(w.opened);
+    turn(&w, 2);
+    before = started(&w.l.r);
+    for (int i = 0; i < 100; i++) {
+        DX_CHECK_EQ(dx_reactor_peer_send(&w.s, w.id, "twenty bytes, always", 20), 0);
+        DX_CHECK_EQ(dx_reactor_peer_reserve(&w.s, w.id, 20, &out), 0);
+        memcpy(out, "twenty more, in here", 20);
+        DX_CHECK_EQ(dx_reactor_peer_commit(&w.s, w.id, 20), 0);
+    }
+    DX_CHECK_EQ(queued(&w.s, w.id), 4000);
+    DX_CHECK_EQ(started(&w.l.r), before);
+    while (got < 4000) {
+        ssize_t n = look(fd, back + got, 4000 - got);
+        if (n > 0) got += (size_t)n;
+        else turn(&w, 1);
+    }
+    DX_CHECK_EQ(started(&w.l.r), before + 1);
+    for (int i = 0; i < 4000; i += 40) DX_CHECK_MEM(back + i, "twenty bytes, alwaystwenty more, in here", 40);
+    DX_CHECK_EQ(dx_reactor_peer_reserve(&w.s, w.id, 16385, &out), DX_REACTOR_ETOOBIG);
+    DX_CHECK_EQ(dx_reactor_peer_send(&w.s, w.id, back, UINT32_MAX), DX_REACTOR_ETOOBIG);
+    DX_CHECK_EQ(dx_reactor_peer_reserve(&w.s, w.id, 16384, &out), 0);
+    DX_CHECK_EQ(dx_reactor_peer_commit(&w.s, w.id, 16385), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_reactor_peer_commit(&w.s, w.id, 0), 0);
+    DX_CHECK_EQ(queued(&w.s, w.id), 0);
+    world_close(&w);
+    DX_CHECK_EQ(w.reason, -ECANCELED);
+}
+
+EVERY(a_message_that_never_ends_is_refused)
+{
+    world w = {0};
+    static uint8_t piece[100000];
+    int fd;
+    w.whole = 1 << 30;
+    w.d.block_size = 10000;
+    world_open(&w, backend);
+    fd = dial(&w);
+    for (size_t at = 0; at < sizeof piece && !w.closed;) {
+        ssize_t n = send(fd, piece + at, sizeof piece - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n > 0) at += (size_t)n;
+        turn(&w, 1);
+    }
+    UNTIL(w.closed);
+    DX_CHECK_EQ(w.reason, -EMSGSIZE);
+    world_close(&w);
+}
+
+/* One that fits into a block comes whole, although it came in pieces and lies across blocks. */
+EVERY(a_message_as_long_as_a_block_comes_whole)
+{
+    world w = {0};
+    static uint8_t message[30000];
+    int fd;
+    w.whole = 10000;
+    w.d.block_size = 10000;
+    w.l.desc.buffers = 16;
+    w.l.desc.buffer_size = 1504;
+    world_open(&w, backend);
+    fd = dial(&w);
+    fill(message, sizeof message, 0);
+    for (int i = 0; i < 30; i++) {
+        size_t cut = (size_t)(i * 997) % sizeof message;
+        w.bytes = 0;
+        DX_CHECK_EQ(send(fd, message, cut, 0), (ssize_t)cut);
+        turn(&w, 3);
+        DX_CHECK_EQ(send(fd, message + cut, sizeof message - cut, 0), (ssize_t)(sizeof message - cut));
+        UNTIL(w.bytes == sizeof message);
+        for (size_t got = 0; got < sizeof message;) {
+            static uint8_t back[30000];
+            ssize_t n = look(fd, back, sizeof back);
+            if (n > 0) DX_CHECK_MEM(back, message + got, (size_t)n);
+            if (n > 0) got += (size_t)n;
+            else turn(&w, 1);
+        }
+    }
+    world_close(&w);
+}
+
+EVERY(e_05_no_block_for_anything_closes_and_says_why)
+{
+    world w = {0};
+    int fd;
+    w.whole = 100;
+    w.d.blocks = 1;
+    world_open(&w, backend);
+    fd = dial(&w);
+    dial(&w);
+    DX_CHECK_EQ(send(fd, "part", 4, 0), 4); /* takes the only block */
+    UNTIL(w.opened == 2 && w.s.blocks_left_ == 0);
+    fd = dial(&w);
+    UNTIL(w.opened == 3);
+    DX_CHECK_EQ(dx_reactor_peer_send(&w.s, w.id, "x", 1), DX_REACTOR_ENOSPACE);
+    UNTIL(w.closed == 1);
+    DX_CHECK_EQ(w.reason, -ENOBUFS);
+    fd = dial(&w);
+    UNTIL(w.opened == 4);
+    DX_CHECK_EQ(send(fd, "part", 4, 0), 4);
+    UNTIL(w.closed == 2);
+    DX_CHECK_EQ(w.reason, -ENOBUFS);
+    world_close(&w);
+}
+
+/* >>faults ------------------------------------------------------------- */
+EVERY(a_reset_in_the_middle_of_a_send)
+{
+    world w = {0};
+    static uint8_t piece[1 << 20];
+    struct linger hard = {1, 0};
+    w.d.blocks = 256;
+    w.d.high = 1 << 22;
+    world_open(&w, backend);
+    for (int i = 0; i < 20; i++) {
+        int fd = dial(&w);
+        uint32_t before = w.closed;
+        UNTIL(w.opened == (uint32_t)i + 1);
+        DX_CHECK_EQ(dx_reactor_peer_send(&w.s, w.id, piece, sizeof piece), 0);
+        turn(&w, i % 3);
+        DX_CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard), 0);
+        shut(fd);
+        UNTIL(w.closed == before + 1);
+        DX_CHECK(w.reason == -ECONNRESET || w.reason == -EPIPE);
+        DX_CHECK_EQ(queued(&w.s, w.id), 0);
+        turn(&w, 2);
+        DX_CHECK_EQ(w.closed, before + 1);
+        DX_CHECK_EQ(w.s.blocks_left_, 256);
+    }
+    world_close(&w);
+}
+
+EVERY(a_handle_used_after_close)
+{
+    world w = {0};
+    dx_reactor_peer old;
+    uint8_t *out;
+    int fd = -1;
+    world_open(&w, backend);
+    for (uint32_t i = 1; i <= 5; i++) {
+        fd = dial(&w);
+        UNTIL(w.opened == i);
+        old = w.id;
+        DX_CHECK_EQ(dx_reactor_peer_send(&w.s, old, "dropped", 7), 0);
+        DX_CHECK_EQ(dx_reactor_peer_close(&w.s, old, true), 0);
+        for (int k = 0; k < 2; k++) { /* about to be closed, then closed */
+            DX_CHECK_EQ(dx_reactor_peer_close(&w.s, old, true), DX_REACTOR_ENOTFOUND);
+            DX_CHECK_EQ(dx_reactor_peer_close(&w.s, old, false), DX_REACTOR_ENOTFOUND);
+            DX_CHECK_EQ(dx_reactor_peer_send(&w.s, old, "x", 1), DX_REACTOR_ENOTFOUND);
+            DX_CHECK_EQ(dx_reactor_peer_reserve(&w.s, old, 1, &out), DX_REACTOR_ENOTFOUND);
+            DX_CHECK_EQ(dx_reactor_peer_commit(&w.s, old, 1), DX_REACTOR_ENOTFOUND);
+            UNTIL(w.closed == i);
+        }
+        DX_CHECK_EQ(dx_reactor_peer_fd(&w.s, old), -1);
+        DX_CHECK(dx_reactor_peer_data(&w.s, old) == NULL);
+        DX_CHECK_EQ(w.reason, 0);
+        shut(fd);
+        fd = dial(&w); /* takes the same place, by another name */
+        UNTIL(w.opened == i + 1);
+        DX_CHECK((uint32_t)w.id == (uint32_t)old && w.id != old);
+        DX_CHECK_EQ(dx_reactor_peer_send(&w.s, old, "x", 1), DX_REACTOR_ENOTFOUND);
+        DX_CHECK_EQ(dx_reactor_peer_close(&w.s, w.id, true), 0);
+        UNTIL(w.closed == i + 1);
+        shut(fd);
+        w.opened = w.closed = i;
+    }
+    world_close(&w);
+}
+
+/* Inside every function a connection may be closed. */
+static int close_in;
+static void close_opened(dx_reactor_peers *s, dx_reactor_peer id)
+{
+    note_opened(s, id);
+    if (close_in == 0) DX_CHECK_EQ(dx_reactor_peer_close(s, id, true), 0);
+}
+static size_t close_received(dx_reactor_peers *s, dx_reactor_peer id, const uint8_t *bytes, size_t size, bool last)
+{
+    size_t used = note_received(s, id, bytes, size, last);
+    if (close_in == 1 && !last) DX_CHECK_EQ(dx_reactor_peer_close(s, id, true), 0);
+    if (close_in == 2 && last) DX_CHECK_EQ(dx_reactor_peer_close(s, id, true), 0);
+    return close_in == 3 ? 1 : used;
+}
+EVERY(closed_inside_its_own_functions)
+{
+    for (close_in = 0; close_in < 4; close_in++) {
+        world w = {0};
+        int fd;
+        w.keeps = close_in == 2;
+        world_open(&w, backend);
+        w.s.desc.opened = close_opened;
+        w.s.desc.received = close_received;
+        fd = dial(&w);
+        DX_CHECK_EQ(send(fd, "three words here", 16, 0), 16);
+        DX_CHECK_EQ(shutdown(fd, SHUT_WR), 0);
+        UNTIL(w.closed);
+        turn(&w, 2);
+        DX_CHECK_EQ(w.closed, 1);
+        DX_CHECK_EQ(w.reason, 0);
+        world_close(&w);
+        clean();
+    }
+}
+
+EVERY(e_16_no_descriptors_left)
+{
+    world w = {0};
+    struct rlimit old, few;
+    struct sockaddr_in a;
+    int fds[6], spare;
+    uint64_t begin, waits;
+    w.l.desc.buffers = 16;
+    loop_open(&w.l, backend);
+    world_set(&w, &w.l.r);
+    w.listening = listener(&w.l, &w.at);
+    memcpy(&a, w.at.bytes, sizeof a);
+    for (int i = 0; i < 6; i++) fds[i] = keep(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    spare = dup(fds[0]);
+    close(spare);
+    DX_CHECK_EQ(getrlimit(RLIMIT_NOFILE, &old), 0);
+    few = old;
+    few.rlim_cur = (rlim_t)spare + 2; /* for two of the six */
+    DX_CHECK_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+    int error = dx_reactor_peers_listen(&w.s, w.listening);
+    for (int i = 0; i < 6; i++) error |= connect(fds[i], (struct sockaddr *)&a, sizeof a);
+    begin = now_ns();
+    while ((w.opened < 2 || !w.s.accept_error) && now_ns() < begin + LONG)
+        error |= dx_reactor_turn(&w.l.r, 5 * (int64_t)MS) < 0;
+    uint32_t opened = w.opened;
+    waits = w.l.r.stats_.system_waits;
+    begin = now_ns();
+    while (now_ns() < begin + 200 * MS) error |= dx_reactor_turn(&w.l.r, 5 * (int64_t)MS) < 0;
+    waits = w.l.r.stats_.system_waits - waits;
+    setrlimit(RLIMIT_NOFILE, &old);
+    DX_CHECK_EQ(error, 0);
+    DX_CHECK_EQ(w.s.accept_error, -EMFILE);
+    DX_CHECK_EQ(opened, 2);
+    DX_CHECK_EQ(w.opened, opened);
+    DX_CHECK(waits < 300); /* it does not spin */
+    UNTIL(w.opened == 6);  /* it tries again by itself */
+    DX_CHECK_EQ(w.s.refused, 0);
+    for (int i = 0; i < 6; i++) shut(fds[i]);
+    UNTIL(w.closed == 6);
+    world_close(&w);
+}
+
+EVERY(accepting_pauses_at_connections_max)
+{
+    world w = {0};
+    int fds[4];
+    w.d.peers_max = 2;
+    world_open(&w, backend);
+    fds[0] = dial(&w), fds[1] = dial(&w);
+    UNTIL(w.opened == 2);
+    turn(&w, 2);
+    fds[2] = dial(&w), fds[3] = dial(&w);
+    turn(&w, 3);
+    DX_CHECK_EQ(w.s.count, 2);
+    DX_CHECK_EQ(w.s.refused, 0);
+    shut(fds[0]);
+    UNTIL(w.opened == 3);
+    turn(&w, 2);
+    DX_CHECK_EQ(w.s.count, 2);
+    for (int i = 1; i < 4; i++) shut(fds[i]);
+    UNTIL(w.closed + w.s.refused == 4);
+    world_close(&w);
+}
+
+/* >>time --------------------------------------------------------------- */
+/* False: the machine was away for so long that the busy one may have looked idle. */
+static bool idle_and_busy(int backend, uint64_t limit)
+{
+    world w = {0};
+    uint64_t begin, end = 0, last, gap = 0;
+    int idle, busy;
+    char back[64];
+    w.d.idle_ns = limit;
+    world_open(&w, backend);
+    last = now_ns();
+    busy = dial(&w);
+    UNTIL(w.opened == 1);
+    begin = now_ns();
+    idle = dial(&w);
+    /* Ticks are counted, not time: where they come late, the idle one ends late. */
+    while (now_ns() < begin + 5 * limit || (!w.closed && now_ns() < begin + LONG)) {
+        if (send(busy, "tick", 4, MSG_NOSIGNAL) < 0) break;
+        turn(&w, 2);
+        while (look(busy, back, sizeof back) > 0) {
+            if (now_ns() - last > gap) gap = now_ns() - last;
+            last = now_ns();
+        }
+        if (now_ns() - last > limit / 2) break;
+        if (w.closed && !end) end = now_ns();
+    }
+    if (gap > limit / 2 || now_ns() - last > limit / 2) {
+        world_close(&w);
+        return false;
+    }
+    DX_CHECK_EQ(w.opened, 2);
+    DX_CHECK_EQ(w.closed, 1);
+    DX_CHECK_EQ(w.reason, -ETIMEDOUT);
+    DX_CHECK(end >= begin + limit);
+    DX_CHECK_EQ(look(idle, back, 1), 0);
+    UNTIL(w.closed == 2);
+    DX_CHECK_EQ(w.reason, -ETIMEDOUT);
+    UNTIL(dx_reactor_pending(&w.l.r) == 1); /* nobody is there: no clock runs, only the accept */
+    world_close(&w);
+    return true;
+}
+
+EVERY(idle_connections_are_closed_and_busy_ones_are_not)
+{
+    uint64_t limit = 80 * MS;
+    while (!idle_and_busy(backend, limit)) {
+        limit *= 2;
+        DX_CHECK(limit < 20 * S); /* a busy one that does look idle */
+        clean();
+    }
+}
+
+EVERY(a_peer_that_does_not_end_is_closed_after_a_while)
+{
+    world w = {0};
+    uint64_t begin;
+    int fd;
+    w.d.linger_ns = 60 * MS;
+    w.silent = true;
+    world_open(&w, backend);
+    fd = dial(&w);
+    UNTIL(w.opened);
+    begin = now_ns();
+    DX_CHECK_EQ(dx_reactor_peer_close(&w.s, w.id, false), 0);
+    while (!w.closed && now_ns() < begin + LONG) {
+        if (send(fd, "still here", 10, MSG_NOSIGNAL) < 0) break;
+        turn(&w, 1);
+    }
+    UNTIL(w.closed);
+    DX_CHECK(now_ns() >= begin + 60 * MS);
+    DX_CHECK_EQ(w.reason, -ETIMEDOUT);
+    world_close(&w);
+}
+
+/* False: the machine was away for so long that the output could not be finished. */
+static bool drain_and_close(int backend, uint64_t limit)
+{
+    world w = {0};
+    static uint8_t data[300000];
+    int reads, stays;
+    uint64_t begin;
+    w.d.high = 1 << 20;
+    world_open(&w, backend);
+    fill(data, sizeof data, 0);
+    stays = dial(&w);
+    UNTIL(w.opened == 1);
+    reads = dial(&w);
+    UNTIL(w.opened == 2);
+    DX_CHECK_EQ(dx_reactor_peer_send(&w.s, w.id, data, sizeof data), 0);
+    begin = now_ns();
+    dx_reactor_peers_drain(&w.s, limit);
+    DX_CHECK_EQ(dx_reactor_peer_send(&w.s, w.id, data, 1), DX_REACTOR_ECANCELED);
+    uint64_t got = read_all(&w, reads);
+    shut(reads);
+    UNTIL(w.closed >= 1);
+    if (now_ns() - begin > limit / 2) {
+        UNTIL(w.closed == 2);
+        world_close(&w);
+        return false;
+    }
+    DX_CHECK_EQ(got, sizeof data);
+    DX_CHECK_EQ(w.closed, 1);
+    DX_CHECK_EQ(w.reason, 0);
+    dial(&w); /* the system takes it, nobody else does */
+    UNTIL(w.closed == 2);
+    DX_CHECK_EQ(w.reason, -ETIMEDOUT);
+    DX_CHECK(now_ns() >= begin + limit);
+    DX_CHECK_EQ(w.opened, 2);
+    DX_CHECK_EQ(dx_reactor_run(&w.l.r), 0); /* nothing is pending */
+    shut(stays);
+    world_close(&w);
+    return true;
+}
+
+EVERY(draining_finishes_the_output_then_closes_the_rest)
+{
+    uint64_t limit = 300 * MS;
+    while (!drain_and_close(backend, limit)) {
+        limit *= 2;
+        DX_CHECK(limit < 40 * S); /* output that is not finished */
+        clean();
+    }
+}
+
+/* >>clients ------------------------------------------------------------ */
+EVERY(connecting_and_adopting)
+{
+    world w = {0}, a = {0};
+    dx_reactor_peer id = 0, other = 0;
+    dx_reactor_address nowhere;
+    int fd = -1, fds[2];
+    uint8_t back[16];
+    world_open(&w, backend);
+    a.silent = true;
+    a.d.peers_max = 2;
+    world_set(&a, &w.l.r);
+    DX_CHECK_EQ(dx_reactor_socket_tcp(&w.l.r, &w.at, DX_REACTOR_NODELAY, &fd), 0);
+    DX_CHECK_EQ(dx_reactor_peers_add(&a.s, fd, &w.at, &id), 0);
+    DX_CHECK_EQ(dx_reactor_peer_send(&a.s, id, "before it is open", 17), 0);
+    UNTIL(a.bytes == 17);
+    DX_CHECK_EQ(a.opened, 1);
+    DX_CHECK(a.id == id);
+    pair(fds);
+    DX_CHECK_EQ(dx_reactor_peers_add(&a.s, fds[0], NULL, &other), 0);
+    forget_fd(fds[0]);
+    a.opened++;
+    DX_CHECK_EQ(dx_reactor_peers_add(&a.s, fds[1], NULL, &other), DX_REACTOR_EAGAIN);
+    DX_CHECK_EQ(dx_reactor_peer_send(&a.s, other, "adopted", 7), 0);
+    UNTIL(look(fds[1], back, sizeof back) == 7);
+    shut(fds[1]);
+    UNTIL(a.closed == 1);
+    DX_CHECK_EQ(dx_reactor_peer_close(&a.s, id, true), 0);
+    UNTIL(a.closed == 2 && w.closed == 1);
+    fd = listener(&w.l, &nowhere);
+    shut(fd);
+    DX_CHECK_EQ(dx_reactor_socket_tcp(&w.l.r, &nowhere, 0, &fd), 0);
+    DX_CHECK_EQ(dx_reactor_peers_add(&a.s, fd, &nowhere, &id), 0);
+    UNTIL(a.closed == 3);
+    DX_CHECK_EQ(a.reason, -ECONNREFUSED);
+    world_close(&w);
+    free(a.d.memory);
+}
+
+/* dx_reactor_close() with everything under way: each is told, each descriptor is closed. */
+EVERY(the_reactor_is_closed_with_connections_open)
+{
+    world w = {0};
+    static uint8_t data[400000];
+    int fds[5];
+    char end[8];
+    w.d.high = 1 << 20;
+    world_open(&w, backend);
+    for (int i = 0; i < 5; i++) fds[i] = dial(&w);
+    UNTIL(w.opened == 5);
+    DX_CHECK_EQ(dx_reactor_peer_send(&w.s, w.id, data, sizeof data), 0);
+    turn(&w, 1);
+    DX_CHECK_EQ(dx_reactor_peer_send(&w.s, w.id, data, sizeof data), 0);
+    world_close(&w);
+    DX_CHECK_EQ(w.closed, 5);
+    for (int i = 0; i < 5; i++) {
+        ssize_t n;
+        while ((n = recv(fds[i], data, sizeof data, 0)) > 0) {}
+        DX_CHECK(n == 0 || errno == ECONNRESET);
+    }
+    (void)end;
+}
+
+/* >>cost --------------------------------------------------------------- */
+EVERY(re_6_nothing_is_allocated_and_an_idle_connection_is_small)
+{
+    world w = {0};
+    int fds[32];
+    char back[64];
+    struct mallinfo2 before, after;
+    DX_CHECK(sizeof(dx_reactor_p_peer) <= 80 && sizeof(dx_reactor_p_fd) <= 40);
+    DX_CHECK(sizeof(dx_reactor_p_peer) + sizeof(dx_reactor_p_fd) + 8 <= 128); /* 4 to 8 for finding it */
+    world_open(&w, backend);
+    dx_reactor_turn(&w.l.r, 0);
+    before = mallinfo2();
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < 32; i++) {
+            struct sockaddr_in a;
+            memcpy(&a, w.at.bytes, sizeof a);
+            fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+            if (connect(fds[i], (struct sockaddr *)&a, sizeof a) != 0) break;
+            if (send(fds[i], "hello", 5, 0) != 5) break;
+        }
+        for (int i = 0; i < 32; i++)
+            while (look(fds[i], back, sizeof back) < 5) dx_reactor_turn(&w.l.r, (int64_t)MS);
+        for (int i = 0; i < 32; i++) close(fds[i]);
+        while (w.s.count) dx_reactor_turn(&w.l.r, (int64_t)MS);
+    }
+    after = mallinfo2();
+    DX_CHECK_EQ(after.uordblks, before.uordblks);
+    DX_CHECK_EQ(after.hblkhd, before.hblkhd);
+    DX_CHECK_EQ(w.opened, 640);
+    DX_CHECK_EQ(w.s.peers_used_ <= 32, true); /* places are used again, memory stays untouched */
+    DX_CHECK(w.s.blocks_used_ <= 33);
+    world_close(&w);
+}
+
+/* Of 200 that ask again as soon as they are answered nobody gets much more than another. */
+EVERY(e_07_many_at_once_are_served_alike)
+{
+    enum { MANY = 200 };
+    world w = {0};
+    static int fds[MANY];
+    static uint32_t served[MANY];
+    uint32_t least = UINT32_MAX, most = 0;
+    char back[8];
+    w.l.desc.buffers = 256;
+    w.l.desc.buffer_size = 512;
+    world_open(&w, backend);
+    memset(served, 0, sizeof served);
+    for (int i = 0; i < MANY; i++) {
+        fds[i] = dial(&w);
+        UNTIL(w.opened == (uint32_t)i + 1);
+        DX_CHECK_EQ(send(fds[i], "1", 1, 0), 1);
+    }
+    for (int turns = 0; turns < 600; turns++) {
+        DX_CHECK(dx_reactor_turn(&w.l.r, 0) >= 0);
+        for (int i = 0; i < MANY; i++)
+            if (look(fds[i], back, sizeof back) == 1) {
+                served[i]++;
+                DX_CHECK_EQ(send(fds[i], "1", 1, 0), 1);
+            }
+    }
+    for (int i = 0; i < MANY; i++) {
+        if (served[i] < least) least = served[i];
+        if (served[i] > most) most = served[i];
+    }
+    DX_CHECK(most > 10 && least >= most / 2);
+    world_close(&w);
+}
+
+/* >>model --------------------------------------------------------------
+   Two sets on one reactor, one connects to the other, which sends everything back and consumes in
+   odd pieces. Random sends, ends, closes, and on the simulated system faults. Both keep a ledger. */
+enum { MOST = 12 };
+typedef struct talk { /* the connecting end */
+    dx_reactor_peer id;
+    uint64_t sent, back;
+    bool     live, finished, ended;
+} talk;
+
+static struct model {
+    dx_reactor r;
+    dx_reactor_peers server, client;
+    talk     talks[MOST];
+    uint32_t opened, closed, dialled, hung;
+    uint32_t lacking; /* conversations that ended well, and bytes were missing */
+    uint32_t cut; /* by the server, before all was answered: then an end says nothing */
+    uint64_t random, moved, whole;
+    bool     faults;
+} m;
+
+static uint32_t some_number(uint32_t below)
+{
+    m.random ^= m.random << 13;
+    m.random ^= m.random >> 7;
+    m.random ^= m.random << 17;
+    return (uint32_t)(((m.random >> 32) * below) >> 32);
+}
+
+static void model_opened(dx_reactor_peers *s, dx_reactor_peer id)
+{
+    (void)s, (void)id;
+    m.opened++;
+}
+
+static size_t model_echo(dx_reactor_peers *s, dx_reactor_peer id, const uint8_t *bytes, size_t size, bool last)
+{
+    size_t used = last || !some_number(3) ? size : some_number((uint32_t)size + 1);
+    if (last) {
+        bool refused = size && dx_reactor_peer_send(s, id, bytes, (uint32_t)size) != 0;
+        m.cut += refused;
+        dx_reactor_peer_close(s, id, refused);
+        return size;
+    }
+    if (used && dx_reactor_peer_send(s, id, bytes, (uint32_t)used) != 0) return 0;
+    return used;
+}
+
+static void model_closed(dx_reactor_peers *s, dx_reactor_peer id, int32_t reason)
+{
+    (void)s, (void)id;
+    DX_CHECK(reason <= 0);
+    m.cut += reason != 0;
+    m.closed++;
+}
+
+static size_t model_received(dx_reactor_peers *s, dx_reactor_peer id, const uint8_t *bytes, size_t size, bool last)
+{
+    talk *t = (talk *)(uintptr_t)*dx_reactor_peer_data(s, id);
+    size_t used = last || some_number(2) ? size : some_number((uint32_t)size + 1);
+    DX_CHECK(t->live && t->id == id && !t->ended);
+    for (size_t i = 0; i < used; i++) DX_CHECK_EQ(bytes[i], pattern(t->back + i));
+    t->back += used;
+    DX_CHECK(t->back <= t->sent);
+    m.moved += used;
+    if (last) {
+        t->ended = true;
+        dx_reactor_peer_close(s, id, false);
+    }
+    return used;
+}
+
+static void model_hung_up(dx_reactor_peers *s, dx_reactor_peer id, int32_t reason)
+{
+    talk *t = (talk *)(uintptr_t)*dx_reactor_peer_data(s, id);
+    DX_CHECK(t->live && t->id == id);
+    if (reason == 0 && t->ended && t->finished) { /* a whole conversation */
+        m.lacking += t->back != t->sent;
+        m.whole += t->back == t->sent;
+    }
+    if (reason && !m.faults) DX_CHECK(reason == -ECONNRESET || reason == -EPIPE || reason == -ENOBUFS || reason == -EMSGSIZE);
+    t->live = false;
+    m.hung++;
+}
+
+static void model_act(const dx_reactor_address *at)
+{
+    talk *t = &m.talks[some_number(MOST)];
+    static uint8_t data[3000];
+    uint32_t size = 1 + some_number(some_number(4) ? 100 : sizeof data);
+    int fd = -1;
+    if (!t->live) {
+        if (dx_reactor_socket_tcp(&m.r, at, 0, &fd) != 0) return;
+        memset(t, 0, sizeof *t);
+        if (dx_reactor_peers_add(&m.client, fd, at, &t->id) != 0) {
+            m.r.backend_->close_fd(&m.r, fd);
+            return;
+        }
+        *dx_reactor_peer_data(&m.client, t->id) = (uint64_t)(uintptr_t)t;
+        t->live = true;
+        m.dialled++;
+    } else if (some_number(12) == 0) {
+        int error = dx_reactor_peer_close(&m.client, t->id, false);
+        DX_CHECK(error == 0 || error == DX_REACTOR_ENOTFOUND);
+        if (!error) t->finished = true;
+    } else if (some_number(40) == 0) {
+        int error = dx_reactor_peer_close(&m.client, t->id, true);
+        DX_CHECK(error == 0 || error == DX_REACTOR_ENOTFOUND);
+        t->finished = false;
+    } else {
+        fill(data, size, t->sent);
+        int error = dx_reactor_peer_send(&m.client, t->id, data, size);
+        if (!error) t->sent += size;
+        else DX_CHECK(error == DX_REACTOR_EAGAIN || error == DX_REACTOR_ENOSPACE || error == DX_REACTOR_ECANCELED || error == DX_REACTOR_ENOTFOUND);
+    }
+}
+
+static void model_set(dx_reactor_peers *s, bool server, uint64_t idle_ns)
+{
+    dx_reactor_peers_desc d = {0};
+    static uint64_t memory[2][1 << 16];
+    d.peers_max = server ? MOST + 4 : MOST;
+    d.blocks = 48;
+    d.block_size = 700;
+    d.high = 4000;
+    d.both_ways = !server;
+    d.idle_ns = idle_ns;
+    d.opened = server ? model_opened : NULL;
+    d.received = server ? model_echo : model_received;
+    d.closed = server ? model_closed : model_hung_up;
+    d.memory = memory[server];
+    d.memory_size = dx_reactor_peers_memory_size(&d);
+    DX_CHECK(d.memory_size && d.memory_size <= sizeof memory[0]);
+    DX_CHECK_EQ(dx_reactor_peers_open(s, &m.r, &d), 0);
+}
+
+/* `acts` random acts, then an end. */
+static void model_run(int backend, dx_reactor_sim *sim, uint32_t acts, uint64_t seed)
+{
+    static uint64_t memory[1 << 16];
+    dx_reactor_desc desc = {0};
+    dx_reactor_address any, at;
+    int listening = -1;
+    uint32_t open_before;
+    memset(&m, 0, sizeof m);
+    m.random = seed * 2654435761u + 88172645463325252u;
+    m.faults = sim != NULL;
+    desc.backend = backend;
+    desc.simulator = sim ? &sim->base : NULL;
+    desc.memory = memory;
+    desc.pending_max = 200;
+    desc.descriptors_max = 64;
+    desc.queue_entries = 16;
+    desc.completion_entries = 32;
+    desc.buffers = 8;
+    desc.buffer_size = 512;
+    desc.memory_size = dx_reactor_memory_size(&desc);
+    DX_CHECK(desc.memory_size && desc.memory_size <= sizeof memory);
+    if (dx_reactor_open(&m.r, &desc) != 0) DX_SKIP(dx_reactor_refusal(&m.r, backend));
+    open_before = sim ? sim->open : 0;
+    DX_CHECK_EQ(dx_reactor_address_parse(&any, "127.0.0.1:0"), 0);
+    DX_CHECK_EQ(dx_reactor_listen_tcp(&m.r, &any, 0, 0, &listening, &at), 0);
+    model_set(&m.server, true, sim && some_number(2) ? 10 * S : 0);
+    model_set(&m.client, false, 0);
+    DX_CHECK_EQ(dx_reactor_peers_listen(&m.server, listening), 0);
+    while (acts--) {
+        model_act(&at);
+        if (some_number(3) == 0) DX_CHECK(dx_reactor_turn(&m.r, 0) >= 0);
+    }
+    for (int i = 0; i < MOST; i++)
+        if (m.talks[i].live && dx_reactor_peer_close(&m.client, m.talks[i].id, false) == 0) m.talks[i].finished = true;
+    for (int i = 0; i < 20000 && m.client.count; i++) dx_reactor_turn(&m.r, sim ? (int64_t)S : (int64_t)MS);
+    DX_CHECK_EQ(m.client.count, 0); /* each conversation has an end */
+    DX_CHECK_EQ(m.hung, m.dialled);
+    DX_CHECK_EQ(dx_reactor_close(&m.r), 0);
+    DX_CHECK_EQ(m.server.count, 0);
+    DX_CHECK_EQ(m.closed, m.opened);
+    if (!m.cut) DX_CHECK_EQ(m.lacking, 0);
+    DX_CHECK_EQ(m.server.blocks_left_, 48);
+    DX_CHECK_EQ(m.client.blocks_left_, 48);
+    if (sim) DX_CHECK_EQ(sim->open, open_before + 1);
+    else close(listening);
+}
+
+static uint64_t model_moved, model_whole;
+DX_PROPERTY(p4_random_sequences_and_a_ledger_simulated, 10000)
+{
+    static uint64_t memory[1 << 15];
+    dx_reactor_sim sim;
+    dx_reactor_sim_desc d = {0};
+    bool faults = dx_choose(c, 2) != 0;
+    uint64_t seed = dx_choose(c, UINT32_MAX);
+    d.memory = memory;
+    d.memory_size = sizeof memory;
+    d.seed = seed;
+    d.sockets = 64;
+    d.buffer = 300 + (uint32_t)dx_choose(c, 900);
+    d.open_max = faults && dx_choose(c, 1) ? 20 : 64;
+    if (faults) {
+        d.short_transfers = (uint16_t)dx_choose(c, 20000);
+        d.interrupts = (uint16_t)dx_choose(c, 3000);
+        d.delays = (uint16_t)dx_choose(c, 10000);
+        d.resets = (uint16_t)dx_choose(c, 200);
+        d.full_queues = (uint16_t)dx_choose(c, 3000);
+    }
+    DX_CHECK(dx_reactor_sim_memory_size(&d) <= sizeof memory);
+    DX_CHECK_EQ(dx_reactor_sim_init(&sim, &d), 0);
+    model_run(DX_REACTOR_BACKEND_SIMULATED, &sim, 20 + (uint32_t)dx_choose(c, 200), seed);
+    model_moved += m.moved;
+    model_whole += m.whole;
+}
+DX_TEST(p4_the_simulated_runs_moved_something)
+{
+    if (model_moved) DX_CHECK(model_moved > 1000000 && model_whole > 1000);
+}
+
+EVERY(p4_random_sequences_and_a_ledger)
+{
+    for (uint64_t i = 0; i < 60; i++) model_run(backend, NULL, 400, i + 1);
+}

@@ -1,0 +1,187 @@
+/* A server that answers one `dxup pull` wrongly, to see that the client notices and changes nothing.
+   usage: dxup_evil HOW OLD NEW        prints "listening on ADDR:PORT" */
+#define _GNU_SOURCE
+#define DX_IMPLEMENTATION
+#include "../../dx_cas.h"
+#include "../../dx_hbtp.h"
+#include "../../dx_patch.h"
+#include "../../programs/dxup/wire.h"
+
+#include <arpa/inet.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+typedef struct file {
+    uint8_t *bytes;
+    size_t   size;
+} file;
+
+static int connection;
+static uint16_t sequence;
+static file old_file, new_file;
+
+static file load(const char *path)
+{
+    file f = {malloc(1 << 24), 0};
+    FILE *in = fopen(path, "rb");
+    if (!in || !f.bytes) exit(2);
+    f.size = fread(f.bytes, 1, 1 << 24, in);
+    fclose(in);
+    return f;
+}
+
+static file make_patch(file base, file target)
+{
+    file patch = {malloc(1 << 24), 0};
+    dx_patch_create_desc desc = {0};
+    desc.memory_size = dx_patch_create_memory_size(&desc, base.size, target.size);
+    desc.memory = malloc(desc.memory_size);
+    if (dx_patch_create(&desc, base.bytes, base.size, target.bytes, target.size, patch.bytes,
+                        1 << 24, &patch.size))
+        exit(2);
+    free(desc.memory);
+    return patch;
+}
+
+static void send_out(const void *bytes, size_t size)
+{
+    const char *p = bytes;
+    while (size) {
+        ssize_t n = send(connection, p, size, MSG_NOSIGNAL);
+        if (n <= 0) return;
+        p += n;
+        size -= (size_t)n;
+    }
+}
+
+static void send_frames(dx_hbtp_out *out)
+{
+    size_t size;
+    const uint8_t *bytes = dx_hbtp_out_data(out, &size);
+    send_out(bytes, size);
+    dx_hbtp_out_consume(out, size);
+}
+
+static void reply(int outcome, uint64_t size, uint64_t wire_size, const uint8_t hash[32])
+{
+    static uint8_t memory[4096];
+    uint8_t bytes[256];
+    size_t used;
+    dx_hbtp_out out;
+    pull_reply_writer w;
+    pull_reply_begin(&w, bytes, sizeof bytes, DX_TELEPORT_BARE);
+    pull_reply_set_version(&w, 2);
+    pull_reply_set_size(&w, size);
+    pull_reply_set_wire_size(&w, wire_size);
+    pull_reply_set_mode(&w, 0644);
+    pull_reply_set_kind(&w, DXUP_FILE);
+    pull_reply_set_outcome(&w, (uint8_t)outcome);
+    pull_reply_set_known_base(&w, true);
+    pull_reply_set_hash(&w, hash);
+    if (pull_reply_finish(&w, &used)) exit(2);
+    dx_hbtp_out_init(&out, memory, sizeof memory);
+    dx_hbtp_write_rpc_response(&out, sequence, bytes, used);
+    send_frames(&out);
+}
+
+/* Pieces of 10,000 bytes; skip is added to every offset but the first. */
+static void pieces(file f, size_t most, uint64_t skip, int spoil_crc)
+{
+    static uint8_t memory[16384];
+    dx_hbtp_out out;
+    dx_hbtp_out_init(&out, memory, sizeof memory);
+    for (size_t at = 0; at < most;) {
+        size_t n = most - at < 10000 ? most - at : 10000, size;
+        dx_hbtp_file_chunk chunk = {1, at + (at ? skip : 0), f.bytes + at, (uint32_t)n,
+                                    at + n == f.size};
+        dx_hbtp_write_file_chunk(&out, sequence, &chunk);
+        if (spoil_crc) ((uint8_t *)(uintptr_t)dx_hbtp_out_data(&out, &size))[40] ^= 1;
+        send_frames(&out);
+        at += n;
+    }
+}
+
+static void misbehave(const char *how)
+{
+    dx_cas_id hash, other;
+    file patch;
+    dx_cas_hash(new_file.bytes, new_file.size, &hash);
+    dx_cas_hash("other", 5, &other);
+    if (!strcmp(how, "garbage")) {
+        send_out("HTTP/1.1 400 Bad Request\r\n\r\n", 28);
+    } else if (!strcmp(how, "silent-close")) {
+        return;
+    } else if (!strcmp(how, "half-frame")) {
+        send_out("\x31\x00\x01", 3);
+    } else if (!strcmp(how, "huge-frame")) {
+        send_out("\x31\x00\x01\x00\xff\xff\xff\xff", 8);
+    } else if (!strcmp(how, "unchanged-lie")) {
+        reply(DXUP_UNCHANGED, new_file.size, 0, hash.bytes);
+    } else if (!strcmp(how, "truncate")) {
+        reply(DXUP_FULL, new_file.size, new_file.size, hash.bytes);
+        pieces(new_file, new_file.size / 2, 0, 0);
+    } else if (!strcmp(how, "wrong-hash")) {
+        reply(DXUP_FULL, new_file.size, new_file.size, other.bytes);
+        pieces(new_file, new_file.size, 0, 0);
+    } else if (!strcmp(how, "wrong-size")) {
+        reply(DXUP_FULL, new_file.size + 1, new_file.size + 1, hash.bytes);
+        pieces(new_file, new_file.size, 0, 0);
+    } else if (!strcmp(how, "too-much")) {
+        reply(DXUP_FULL, new_file.size - 1, new_file.size - 1, hash.bytes);
+        pieces(new_file, new_file.size, 0, 0);
+    } else if (!strcmp(how, "bad-offset")) {
+        reply(DXUP_FULL, new_file.size, new_file.size, hash.bytes);
+        pieces(new_file, new_file.size, 5, 0);
+    } else if (!strcmp(how, "bad-crc")) {
+        reply(DXUP_FULL, new_file.size, new_file.size, hash.bytes);
+        pieces(new_file, new_file.size, 0, 1);
+    } else if (!strcmp(how, "wrong-base")) {
+        patch = make_patch((file){old_file.bytes, old_file.size / 2}, new_file);
+        reply(DXUP_PATCHED, new_file.size, patch.size, hash.bytes);
+        pieces(patch, patch.size, 0, 0);
+    } else if (!strcmp(how, "patch-for-nothing")) {
+        patch = make_patch(old_file, new_file);
+        reply(DXUP_PATCHED, new_file.size, patch.size, hash.bytes);
+        pieces(patch, patch.size, 0, 0);
+    } else if (!strcmp(how, "bad-tree")) { /* says patch, sends what is no patch */
+        reply(DXUP_PATCHED, new_file.size, new_file.size, hash.bytes);
+        pieces(new_file, new_file.size, 0, 0);
+    } else {
+        fprintf(stderr, "dxup_evil: unknown: %s\n", how);
+        exit(2);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static uint8_t request[4096];
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t size = sizeof address;
+    size_t used = 0;
+    dx_hbtp_frame frame;
+    if (argc != 4) return 2;
+    signal(SIGPIPE, SIG_IGN);
+    old_file = load(argv[2]);
+    new_file = load(argv[3]);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof address) ||
+        listen(listener, 1) || getsockname(listener, (struct sockaddr *)&address, &size))
+        return 2;
+    printf("listening on 127.0.0.1:%u\n", ntohs(address.sin_port));
+    fflush(stdout);
+    connection = accept(listener, NULL, NULL);
+    while (dx_hbtp_parse(request, used, 4096, &frame) <= 0) {
+        ssize_t n = recv(connection, request + used, sizeof request - used, 0);
+        if (n <= 0) return 2;
+        used += (size_t)n;
+    }
+    sequence = frame.sequence;
+    misbehave(argv[1]);
+    shutdown(connection, SHUT_WR);
+    while (recv(connection, request, sizeof request, 0) > 0) {}
+    return 0;
+}

@@ -1,0 +1,335 @@
+#!/usr/bin/env python3
+"""The HTTP side of `dxup serve`: what curl and browsers send, and what they do not; and a burst of frames on the other side.
+DXUP=build/dxup, DX_FUZZ=n connections with anything"""
+import http.client, os, random, re, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time
+
+DXUP = os.environ.get("DXUP", "build/dxup")
+FUZZ = int(os.environ.get("DX_FUZZ", "1500"))
+work = tempfile.mkdtemp()
+store = os.path.join(work, "store")
+passed = failed = 0
+
+
+def dxup(*arguments):
+    done = subprocess.run([DXUP, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout.decode()
+    return done.stdout.decode()
+
+
+def publish(name, content):
+    path = os.path.join(work, "file")
+    with open(path, "wb") as f:
+        f.write(content)
+    dxup("publish", store, name, path, "--quiet")
+    return re.search(r"[0-9a-f]{64}", dxup("log", store, name)).group()
+
+
+dice = random.Random(int(os.environ.get("DX_TEST_SEED", "7")))
+old = dice.randbytes(200000)
+new = old[:90000] + b"something new" + old[90100:]
+old_tag = publish("app.bin", old)
+new_tag = publish("app.bin", new)
+publish("index.html", b"<p>page")
+publish("a name.txt", b"text")
+publish("empty", b"")
+server = subprocess.Popen([DXUP, "serve", store, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--workers", "1"], stdout=subprocess.PIPE)
+port = frames_port = 0
+while not port:
+    line = server.stdout.readline().decode()
+    assert line, "dxup does not serve"
+    found = re.search(r":(\d+) for HTTP", line)
+    port = int(found.group(1)) if found else 0
+    found = re.search(r":(\d+) with", line)
+    frames_port = int(found.group(1)) if found else frames_port
+
+
+def get(path, method="GET", **fields):
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+    c.request(method, path, headers={name.replace("_", "-"): value for name, value in fields.items()})
+    r = c.getresponse()
+    body = r.read()
+    c.close()
+    return r, body
+
+
+def raw(data, shut=False):
+    """Everything that comes back until the server closes."""
+    s = socket.create_connection(("127.0.0.1", port), timeout=300)
+    s.sendall(data)
+    if shut:
+        s.shutdown(socket.SHUT_WR)
+    answer = b""
+    while True:
+        try:
+            part = s.recv(65536)
+        except ConnectionResetError:
+            break
+        if not part:
+            break
+        answer += part
+    s.close()
+    return answer
+
+
+def attempt(test):
+    global passed, failed
+    began = time.time()
+    try:
+        test()
+        passed += 1
+        print(f"    ok   {test.__name__} {time.time() - began:.1f} s")
+    except Exception as error:
+        failed += 1
+        print(f"    FAIL {test.__name__}: {error!r}")
+
+
+def ec_11_whole_with_a_strong_etag():
+    r, body = get("/app.bin")
+    assert (r.status, body, r.headers["ETag"], r.headers["Content-Length"]) == (200, new, f'"{new_tag}"', str(len(new)))
+    assert get("/app.bin?x=1")[1] == new and get("/empty")[1] == b"" and get("/")[1] == b"<p>page" and get("/a%20name.txt")[1] == b"text"
+    assert get("/")[0].headers["Content-Type"] == "text/html; charset=utf-8"
+
+
+def ec_11_the_same_version_is_304():
+    weak = f'W/"{new_tag[:32]}:2"' # by half of the hash and the number of the version
+    for tags in (f'"{new_tag}"', f'"other", W/"x", "{old_tag}" , "{new_tag}"', f' W/"{new_tag}"', weak, "*"):
+        r, body = get("/app.bin", If_None_Match=tags)
+        assert (r.status, body, r.headers["ETag"]) == (304, b"", f'"{new_tag}"'), (r.status, tags)
+
+
+def ec_11_d3_an_old_version_is_226_with_a_patch():
+    r, body = get("/app.bin", If_None_Match=f'"{old_tag}"', A_IM="gzip, dx-patch;q=1")
+    assert (r.status, r.headers["IM"], r.headers["Delta-Base"], r.headers["ETag"]) == (226, "dx-patch", f'"{old_tag}"', f'"{new_tag}"'), r.status
+    assert len(body) < 1000 and int(r.headers["Content-Length"]) == len(body)
+    by_number = get("/app.bin", If_None_Match=f'W/"{old_tag[:32]}:1"', A_IM="dx-patch")
+    assert (by_number[0].status, by_number[0].headers["Delta-Base"], by_number[1]) == (226, f'"{old_tag}"', body)
+    with open(f"{work}/patch", "wb") as f:
+        f.write(body)
+    with open(f"{work}/old", "wb") as f:
+        f.write(old)
+    subprocess.check_call(["build/dxpatch", "apply", f"{work}/old", f"{work}/patch", f"{work}/new"], stdout=subprocess.DEVNULL)
+    with open(f"{work}/new", "rb") as f:
+        assert f.read() == new
+
+
+def ec_11_a_version_by_its_number_is_kept_for_a_year():
+    for path, content, tag in (("/app.bin@1", old, old_tag), ("/app.bin@2", new, new_tag)):
+        r, body = get(path)
+        assert (r.status, body, r.headers["Cache-Control"]) == (200, content, "public, max-age=31536000, immutable"), path
+        r, body = get(path, If_None_Match=f'"{tag}"')
+        assert (r.status, body, r.headers["Cache-Control"]) == (304, b"", "public, max-age=31536000, immutable"), path
+    assert get("/app.bin")[0].headers["Cache-Control"] == get("/app.bin@0")[0].headers["Cache-Control"] == "no-cache"
+    assert get("/app.bin", If_None_Match=f'"{old_tag}"', A_IM="dx-patch")[0].headers["Cache-Control"] == "no-store"
+    assert get("/app.bin@3")[0].status == get("/app.bin@99999999999999999999")[0].status == 404
+
+
+def ec_11_unknown_or_unwilling_is_the_whole():
+    for fields in ({"If_None_Match": f'"{old_tag}"'}, {"If_None_Match": f'"{"0" * 64}"', "A_IM": "dx-patch"}, {"A_IM": "dx-patch"},
+                   {"If_None_Match": f'W/"{old_tag[:32]}:2", W/"{new_tag[:32]}:1"', "A_IM": "dx-patch"}, {"If_None_Match": old_tag, "A_IM": "dx-patch"},
+                   {"If_None_Match": '"', "A_IM": "dx-patch"}, {"If_None_Match": f'"{old_tag}"', "A_IM": "dx-patches"}):
+        r, body = get("/app.bin", **fields)
+        assert (r.status, body) == (200, new), (r.status, fields)
+
+
+def head_has_no_body():
+    r, body = get("/app.bin", method="HEAD")
+    assert (r.status, body, r.headers["Content-Length"]) == (200, b"", str(len(new)))
+
+
+def refusals_have_their_status():
+    assert get("/nothing")[0].status == 404 and get("/%00")[0].status == 400 and get("/%zz")[0].status == 400 and get("/" + "a" * 300)[0].status == 400
+    assert get("/app.bin", method="POST")[0].status == 405 and get("/../etc/passwd")[0].status == 404
+    for data, status in ((b"GET /\r\n\r\n", 400), (b"GET / HTTP/2.0\r\n\r\n", 505), (b"GET / HTTP/1.1\n\n", 400), (b"\r\n\r\n", 400),
+                         (b"GET / HTTP/1.1\r\nA b: c\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 501),
+                         (b"GET / HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody", 413), (b"GET / HTTP/1.1\r\nX: " + b"y" * 9000, 431)):
+        answer = raw(data)
+        assert answer.startswith(b"HTTP/1.1 %d " % status), (data[:40], answer[:40])
+
+
+def pipelined_requests_are_answered_in_order():
+    one = b"GET /index.html HTTP/1.1\r\nHost: x\r\n\r\n"
+    answer = raw(one * 300 + b"GET /app.bin HTTP/1.1\r\n\r\n" + b"GET /empty HTTP/1.1\r\nConnection: close\r\n\r\n" + one)
+    assert answer.count(b"HTTP/1.1 200 OK") == 302 and answer.count(b"<p>page") == 300 and new in answer
+    assert answer.endswith(b"Content-Length: 0\r\nConnection: close\r\n\r\n")
+
+
+def a_request_in_single_bytes():
+    s = socket.create_connection(("127.0.0.1", port), timeout=300)
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for byte in b"GET /index.html HTTP/1.1\r\nConnection: close\r\n\r\n":
+        s.sendall(bytes([byte]))
+    answer = b""
+    while part := s.recv(65536):
+        answer += part
+    assert answer.endswith(b"<p>page")
+
+
+def forty_at_once_with_patches():
+    results = []
+
+    def one(k):
+        r, body = get("/app.bin", **({"If_None_Match": f'"{old_tag}"', "A_IM": "dx-patch"} if k % 2 else {}))
+        results.append(r.status == 226 if k % 2 else body == new)
+
+    threads = [threading.Thread(target=one, args=(k,)) for k in range(40)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(results) == 40 and all(results)
+
+
+def a_version_published_meanwhile_is_served():
+    tag = publish("index.html", b"<p>newer")
+    r, body = get("/")
+    assert (r.headers["ETag"], body) == (f'"{tag}"', b"<p>newer")
+
+
+def bursts_of_frames_are_answered_in_order():
+    """Each more than the replies have room for: what was received waits, and must not move while more is awaited behind it."""
+    s = socket.create_connection(("127.0.0.1", frames_port), timeout=300)
+    got, count = b"", 400
+    for burst in range(20):
+        s.sendall(b"".join(struct.pack("<BBHIB", 0x30, 4, k, 1, 0x63) for k in range(count)))
+        for k in range(count):
+            while len(got) < 8 or len(got) < 8 + struct.unpack("<I", got[4:8])[0]:
+                part = s.recv(65536)
+                assert part, f"closed after {k} answers of burst {burst}"
+                got += part
+            opcode, flags, sequence, size = struct.unpack("<BBHI", got[:8])
+            assert (opcode, sequence, got[8:10]) == (0x32, k, b"\x94\x01"), (burst, k, got[:20])
+            got = got[8 + size:]
+    s.close()
+
+
+class Frames:
+    """One connection to the side that speaks docs/formats/hbtp.md."""
+
+    def __init__(self):
+        self.socket = socket.create_connection(("127.0.0.1", frames_port), timeout=300)
+        self.file = self.socket.makefile("rb")
+
+    def take(self):
+        """(opcode, flags, sequence, payload), or None: the server has closed."""
+        try:
+            head = self.file.read(8)
+            if len(head) < 8:
+                return None
+            opcode, flags, sequence, size = struct.unpack("<BBHI", head)
+            payload = self.file.read(size)
+        except ConnectionResetError:
+            return None
+        return (opcode, flags, sequence, payload) if len(payload) == size else None
+
+    def answer(self, sequence):
+        """The status of an error, or the bytes of a range; None: the server has closed."""
+        frame = self.take()
+        if frame is None:
+            return None
+        opcode, _, got, payload = frame
+        assert got == sequence and opcode in (0x31, 0x32), frame
+        if opcode == 0x32:
+            return struct.unpack("<H", payload[:2])[0]
+        parts, last, at = [], False, None
+        while not last:
+            frame = self.take()
+            if frame is None:
+                return None
+            opcode, flags, _, payload = frame
+            transfer, _, offset = struct.unpack("<IIQ", payload[:16])
+            assert opcode == 0x51 and at in (None, offset), (opcode, at, offset)
+            parts.append(payload[16:])
+            at = offset + len(payload) - 16
+            last = bool(flags & 8)
+        return b"".join(parts)
+
+    def close(self):
+        self.file.close()
+        self.socket.close()
+
+
+def any_request_for_a_range():
+    """Requests of every kind, many at once: each is answered with its bytes, or with the error that it deserves, and none of them
+    harms the next. Damaged records may mean anything; other bytes than frames may end the connection."""
+    patch = get("/app.bin", If_None_Match=f'"{old_tag}"', A_IM="dx-patch")[1]
+    wanted = {(new_tag, None): new, (old_tag, None): old, (new_tag, old_tag): patch}
+    edges = [0, 1, 2, 1 << 20, (1 << 32) - 1, (1 << 63) - 1, 1 << 63, (1 << 64) - 1]
+
+    def request():
+        """The record, and what it deserves; None: anything."""
+        target = dice.choice([new_tag, new_tag, old_tag, "0" * 64])
+        have = dice.choice([None, None, old_tag, "f" * 64])
+        name = dice.choice([b"app.bin"] * 20 + [b"nothing", b"", b"\xff", b"a\0b", b"x" * 300])
+        content = wanted.get((target, have), new)
+        offset = dice.choice([dice.randrange(len(content)), dice.choice(edges), len(content), len(content) - 1])
+        size = dice.choice([dice.randrange(len(content)), dice.choice(edges) & 0xFFFFFFFF, max(len(content) - offset, 0) & 0xFFFFFFFF])
+        if dice.random() < 0.5:
+            offset = dice.randrange(len(content))
+            size = dice.randrange(1, len(content) - offset + 1)
+        flags = (4 if have else 0) | dice.choice([0, 0, 0, 8, 0x80000000])
+        record = struct.pack("<QIII", offset, size, dice.getrandbits(32), flags) + bytes.fromhex(target) + bytes.fromhex(have or "0" * 64)
+        record += struct.pack("<II", 96 if name else 0, len(name)) + bytes(4) + name
+        if not name or len(name) > 127 or b"\xff" in name or b"\0" in name or not size:
+            deserves = 400
+        elif name != b"app.bin" or "0" * 64 == target or have == "f" * 64:
+            deserves = 404
+        elif target == old_tag and have:
+            deserves = None # a patch from a version to itself
+        else:
+            deserves = content[offset:offset + size] if offset + size <= len(content) else 400
+        how = dice.randrange(8)
+        if how == 0:
+            at = dice.randrange(len(record))
+            return record[:at] + bytes([record[at] ^ 1 << dice.randrange(8)]) + record[at + 1:], None
+        if how == 1:
+            return record[:dice.randrange(len(record))], 400
+        if how == 2:
+            return dice.randbytes(dice.randrange(200)), None
+        return record, deserves
+
+    answered = 0
+    for _ in range(FUZZ // 3):
+        frames = Frames()
+        sent = []
+        data = b""
+        for sequence in range(1, dice.randrange(2, 9)):
+            record, deserves = request()
+            sent.append((sequence, record, deserves))
+            data += struct.pack("<BBHI", 0x30, 4, sequence, 1 + len(record)) + b"\2" + record
+        if dice.random() < 0.1: # in the middle of it no frame any more
+            data = data[:dice.randrange(len(data))] + dice.randbytes(40)
+            sent = None
+        frames.socket.sendall(data)
+        if sent is None:
+            frames.socket.shutdown(socket.SHUT_WR)
+            while frames.take():
+                pass
+        for sequence, record, deserves in sent or []:
+            got = frames.answer(sequence)
+            assert got is not None and (deserves is None or got == deserves) and got not in (409, 500), (record, deserves, str(got)[:60])
+            answered += isinstance(got, bytes)
+        frames.close()
+    assert answered > FUZZ // 10, answered
+    assert get("/app.bin")[1] == new
+
+
+def any_bytes_at_all():
+    parts = [b"GET ", b"HEAD ", b"/", b"/app.bin", b" HTTP/1.1\r\n", b"\r\n", b"If-None-Match: ", b'"' + old_tag.encode() + b'"', b"A-IM: dx-patch\r\n", b"%", b"%4", b":",
+             b"\0", b"\xff" * 20, b"Connection: close\r\n", b"Host: a\r\n", b"," * 50, b"\n"]
+    for _ in range(FUZZ):
+        data = b"".join(dice.choice(parts) for _ in range(dice.randrange(1, 14)))
+        if dice.random() < 0.3:
+            data = dice.randbytes(dice.randrange(1, 300))
+        answer = raw(data, shut=True)
+        assert not answer or re.match(rb"HTTP/1\.1 (200|226|304|400|404|405|413|431|501|505) ", answer), (data, answer[:60])
+    assert get("/app.bin")[1] == new
+
+
+for test in [f for name, f in list(globals().items()) if callable(f) and getattr(f, "__module__", "") == "__main__"
+             and name not in ("dxup", "publish", "get", "raw", "attempt", "Frames")]:
+    attempt(test)
+server.send_signal(signal.SIGTERM)
+assert server.wait(300) == 0
+shutil.rmtree(work)
+print(f"dxup_http: {passed} passed, {failed} failed, 0 skipped")
+sys.exit(failed != 0)

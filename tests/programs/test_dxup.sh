@@ -1,0 +1,1445 @@
+#!/bin/bash
+# dxup end to end: real processes, real files, real sockets, real signals.
+# usage: test_dxup.sh [FILTER...]      runs the cases whose name contains one of the filters
+#        DXUP=path                     tests that program instead of build/dxup
+set -u
+cd "$(dirname "$0")/../.."
+top=$PWD
+dxup=$top/${DXUP:-build/dxup}
+evil=$top/build/dxup_evil
+work=$(mktemp -d)
+passed=0 failed=0 skipped=0 server=
+trap 'stop_server; umount "$work"/mnt* 2>/dev/null; rm -rf "$work"' EXIT
+
+# >>kit
+fail() {
+    echo "     ${BASH_LINENO[0]}: $*"
+    bad=1
+}
+expect() { # STATUS COMMAND...    the command ends with that status; its output is in $out
+    local want=$1 got
+    shift
+    out=$("$@" 2>&1 </dev/null)
+    got=$?
+    [ $got = "$want" ] || {
+        echo "     ${BASH_LINENO[0]}: status $got instead of $want: $*"
+        echo "$out" | head -5 | sed 's/^/       /'
+        bad=1
+    }
+}
+says() { case "$out" in *"$1"*) ;; *) echo "     ${BASH_LINENO[0]}: no '$1' in: $out"; bad=1 ;; esac; }
+says_file() { grep -q "$2" "$1" || { echo "     ${BASH_LINENO[0]}: no '$2' in $1: $(cat "$1")"; bad=1; }; }
+same() { cmp -s "$1" "$2" || { echo "     ${BASH_LINENO[0]}: $1 and $2 differ"; bad=1; }; }
+same_tree() {
+    diff -r --no-dereference "$1" "$2" >/dev/null || { echo "     ${BASH_LINENO[0]}: $1 and $2 differ"; bad=1; }
+    [ "$(cd "$1" && find . -printf '%P %m %y %l\n' | sort)" = "$(cd "$2" && find . -printf '%P %m %y %l\n' | sort)" ] ||
+        { echo "     ${BASH_LINENO[0]}: modes or links of $1 and $2 differ"; bad=1; }
+}
+start_server() { # STORE [ARGS...]      sets $server and $address
+    local i
+    rm -f "$work/serve.log" # or the address of the server before would be read from it
+    "$dxup" serve "$1" --listen 127.0.0.1:0 "${@:2}" >"$work/serve.log" 2>&1 </dev/null &
+    server=$!
+    for i in $(seq 1200); do
+        address=$(sed -n 's/^listening on \([^ ]*\).*/\1/p' "$work/serve.log" 2>/dev/null)
+        [ -n "$address" ] && return
+        kill -0 $server 2>/dev/null || break
+        sleep 0.05
+    done
+    fail "the server did not start: $(cat "$work/serve.log")"
+}
+stop_server() {
+    [ -n "$server" ] || return
+    kill "$server" 2>/dev/null
+    wait "$server" 2>/dev/null
+    server_status=$?
+    server=
+}
+get() { echo "$out" | tr ' ' '\n' | sed -n "s/^$1=//p"; } # a field of --report
+. tests/seeded.sh
+skip() {
+    echo "skip $name: $*"
+    bad=skip
+}
+run() {
+    name=$1
+    wanted "$name" || return
+    bad=0
+    dir=$work/$name
+    mkdir "$dir"
+    cd "$dir" || exit 1
+    seeded "$name"
+    "$name"
+    stop_server
+    cd "$top" || exit 1
+    umount "$work"/mnt* 2>/dev/null
+    rm -rf "$dir"
+    case $bad in
+        0) echo "ok   $name"; passed=$((passed + 1)) ;;
+        skip) skipped=$((skipped + 1)) ;;
+        *) echo "FAIL $name"; failed=$((failed + 1)) ;;
+    esac
+}
+filters=("$@")
+wanted() {
+    local f
+    [ ${#filters[@]} = 0 ] && return 0
+    for f in "${filters[@]}"; do case "$1" in *"$f"*) return 0 ;; esac; done
+    return 1
+}
+
+# Chunks have 8 to 128 KiB, 32 in the middle, cut by content. Where a version stops to be like another, at
+# most a chunk is fetched that is partly there; where it begins to be alike again, cuts agree within a few.
+edge=131072
+resync=$((6 * edge))
+
+make_versions() { # two files of 300 kB that share most, in old and new
+    bytes 300000 >old
+    { head -c 100000 old; echo "inserted here"; tail -c +100001 old | head -c 150000; bytes 500; tail -c 50000 old; } >new
+}
+make_tree() { # DIR
+    mkdir -p "$1/sub/deep" "$1/empty"
+    bytes 50000 >"$1/data"
+    echo 'int main(void){}' >"$1/sub/a.c"
+    : >"$1/sub/nothing"
+    printf 'x' >"$1/sub-file"
+    ln -s ../data "$1/sub/link"
+    ln -s /nowhere "$1/dangling"
+    chmod 755 "$1/sub/a.c"
+    chmod 555 "$1/sub/deep"
+    chmod 600 "$1/data"
+}
+
+# >>publish, log, checkout
+publish_and_checkout_a_file() {
+    make_versions
+    expect 0 "$dxup" publish store app old
+    says "app@1 published"
+    expect 0 "$dxup" publish store app new
+    says "app@2 published"
+    expect 0 "$dxup" checkout store app@1 out1
+    same old out1
+    expect 0 "$dxup" checkout store app out2
+    same new out2
+    expect 0 "$dxup" log store app
+    [ "$(echo "$out" | wc -l)" = 2 ] || fail "log: $out"
+    says "$(b3sum new 2>/dev/null | cut -c1-64)"
+    expect 0 "$dxup" verify store
+}
+unchanged_content_adds_nothing() {
+    make_versions
+    expect 0 "$dxup" publish store app old
+    before=$(stat -c %s store/objects)
+    expect 0 "$dxup" publish store app old
+    says "unchanged"
+    [ "$(stat -c %s store/objects)" = "$before" ] || fail "the store grew"
+    expect 0 "$dxup" publish store other old
+    [ $(($(stat -c %s store/objects) - before)) -lt 2000 ] || fail "a second name stored the content again"
+}
+publish_and_checkout_a_tree() {
+    make_tree tree
+    expect 0 "$dxup" publish store t tree
+    expect 0 "$dxup" checkout store t copy
+    same_tree tree copy
+    expect 0 "$dxup" publish store t copy
+    says "unchanged"
+    expect 6 "$dxup" checkout store t copy
+    expect 0 "$dxup" checkout store t copy --force
+    same_tree tree copy
+    [ -z "$(find . -name '*dxup-part*')" ] || fail "a part was left behind"
+}
+an_empty_file_and_an_empty_tree() {
+    : >empty
+    mkdir none
+    expect 0 "$dxup" publish store e empty
+    expect 0 "$dxup" publish store n none
+    expect 0 "$dxup" checkout store e e
+    same empty e
+    expect 0 "$dxup" checkout store n n
+    [ -d n ] && [ -z "$(ls -A n)" ] || fail "not an empty directory"
+    start_server store
+    expect 0 "$dxup" pull "$address" e pulled
+    same empty pulled
+    expect 0 "$dxup" pull "$address" e pulled --report
+    [ "$(get outcome)" = unchanged ] || fail "$out"
+}
+a_file_becomes_a_tree_only_by_hand() {
+    make_tree tree
+    bytes 100 >file
+    expect 0 "$dxup" publish store t tree
+    expect 0 "$dxup" publish store f file
+    cp file there
+    expect 6 "$dxup" checkout store t there
+    same file there
+    mkdir dir
+    expect 6 "$dxup" checkout store f dir
+    [ -d dir ] || fail "the directory is gone"
+}
+
+# >>usage and missing things
+bad_command_lines() {
+    bytes 10 >f
+    expect 1 "$dxup"
+    expect 1 "$dxup" frobnicate
+    expect 1 "$dxup" publish store
+    expect 1 "$dxup" publish store a f extra
+    expect 1 "$dxup" publish store "" f
+    expect 1 "$dxup" publish store a@3 f
+    expect 1 "$dxup" serve store --listen nonsense
+    expect 1 "$dxup" serve store --workers 0
+    expect 1 "$dxup" serve store --connections 0
+    expect 1 "$dxup" gc store --keep -1
+    expect 1 "$dxup" log store --unknown
+    expect 0 "$dxup" help
+    [ ! -e store ] || fail "a refused command made a store"
+}
+missing_things() {
+    bytes 10 >f
+    expect 2 "$dxup" log store
+    expect 2 "$dxup" publish store a nofile
+    [ ! -e store ] || fail "a refused command made a store"
+    expect 0 "$dxup" publish store a f
+    expect 2 "$dxup" checkout store b out
+    expect 2 "$dxup" checkout store a@7 out
+    expect 2 "$dxup" log store b
+    expect 2 "$dxup" serve nostore --listen 127.0.0.1:0
+    expect 2 "$dxup" verify f
+    [ ! -e out ] || fail "something was written"
+}
+
+# >>pull
+pull_full_patch_unchanged() {
+    make_versions
+    expect 0 "$dxup" publish store app old
+    expect 0 "$dxup" publish store app new
+    for backend in epoll io_uring; do
+        start_server store --backend $backend --workers 2
+        rm -f a b
+        expect 0 "$dxup" pull "$address" app a --report --backend $backend
+        [ "$(get outcome)" = full ] || fail "$out"
+        same new a
+        cp old b
+        expect 0 "$dxup" pull "$address" app b --report --backend $backend
+        [ "$(get outcome)" = patch ] && [ "$(get wire)" -lt 3000 ] || fail "$out"
+        same new b
+        expect 0 "$dxup" pull "$address" app b --report --backend $backend
+        [ "$(get outcome)" = unchanged ] && [ "$(get wire)" -lt 400 ] || fail "$out"
+        stop_server
+        [ "$server_status" = 0 ] || fail "the server ended with status $server_status"
+    done
+}
+pull_a_tree() {
+    make_tree v1
+    cp -a v1 v2
+    bytes 20 >>v2/data
+    rm v2/sub/nothing
+    echo new >v2/added
+    expect 0 "$dxup" publish store t v1
+    start_server store
+    expect 0 "$dxup" pull "$address" t here --report
+    [ "$(get outcome)" = full ] || fail "$out"
+    same_tree v1 here
+    expect 0 "$dxup" publish store t v2
+    expect 0 "$dxup" pull "$address" t here --report
+    [ "$(get outcome)" = patch ] || fail "$out"
+    same_tree v2 here
+    expect 0 "$dxup" pull "$address" t here --report
+    [ "$(get outcome)" = unchanged ] || fail "$out"
+    echo mine >here/precious
+    expect 6 "$dxup" pull "$address" t here
+    says "changed locally"
+    [ "$(cat here/precious)" = mine ] || fail "a local file was lost"
+    expect 0 "$dxup" pull "$address" t here --force
+    same_tree v2 here
+    [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind"
+}
+pull_sees_what_is_published_meanwhile() {
+    make_versions
+    expect 0 "$dxup" publish store app old
+    start_server store
+    expect 0 "$dxup" pull "$address" app a
+    expect 0 "$dxup" publish store app new
+    expect 0 "$dxup" pull "$address" app a --report
+    [ "$(get outcome)" = patch ] || fail "$out"
+    same new a
+}
+pull_over_a_file_the_server_does_not_know() {
+    make_versions
+    expect 0 "$dxup" publish store app new
+    start_server store
+    bytes 1000 >a
+    expect 0 "$dxup" pull "$address" app a --report
+    [ "$(get outcome)" = full ] || fail "$out"
+    same new a
+}
+many_clients_at_once() {
+    make_versions
+    expect 0 "$dxup" publish store app old
+    expect 0 "$dxup" publish store app new
+    start_server store --workers 2
+    for i in $(seq 24); do
+        [ $((i % 2)) = 0 ] && cp old "c$i"
+        "$dxup" pull "$address" app "c$i" --quiet 2>>errors &
+        pids="${pids:-} $!"
+    done
+    for p in $pids; do wait "$p" || fail "a pull failed: $(cat errors)"; done
+    for i in $(seq 24); do same new "c$i"; done
+}
+modes_are_kept() {
+    bytes 100 >f
+    chmod 750 f
+    expect 0 "$dxup" publish store f f
+    start_server store
+    expect 0 "$dxup" pull "$address" f g
+    [ "$(stat -c %a g)" = 750 ] || fail "mode $(stat -c %a g)"
+    chmod 640 f
+    expect 0 "$dxup" publish store f f
+    says "f@2"
+    expect 0 "$dxup" pull "$address" f g --report
+    [ "$(get outcome)" = unchanged ] && [ "$(stat -c %a g)" = 640 ] || fail "mode $(stat -c %a g): $out"
+}
+a_link_stays_a_link() {
+    make_versions
+    expect 0 "$dxup" publish store app new
+    mkdir real
+    cp old real/a
+    ln -s real/a link
+    start_server store
+    expect 0 "$dxup" pull "$address" app link
+    [ -L link ] || fail "the link was replaced"
+    same new real/a
+}
+large_versions_are_patched_by_chunks() {
+    bytes 8000000 >old
+    { bytes 100; head -c 3000000 old; echo "inserted here"; tail -c 4000000 old; head -c 500000 old; bytes 777; } >new
+    bytes 2000000 >other
+    expect 0 "$dxup" publish store app old
+    expect 0 "$dxup" publish store app new
+    start_server store --patch-max 1000000
+    cp old a
+    expect 0 "$dxup" pull "$address" app a --report
+    # At the beginning, after the insertion, where the tail begins and where the head does again; and the end.
+    [ "$(get outcome)" = patch ] && [ "$(get wire)" -lt $((4 * (edge + resync) + edge + 20000)) ] || fail "$out"
+    same new a
+    expect 0 "$dxup" publish store app other # nothing in common
+    expect 0 "$dxup" pull "$address" app a --report
+    [ "$(get outcome)" = full ] || fail "$out"
+    same other a
+    head -c 1500000 old >half # a version that is a part of another, both ways
+    expect 0 "$dxup" publish store part half
+    expect 0 "$dxup" publish store part old
+    cp half b
+    expect 0 "$dxup" pull "$address" part b --report
+    [ "$(get outcome)" = patch ] || fail "$out"
+    same old b
+    expect 0 "$dxup" publish store part half
+    expect 0 "$dxup" pull "$address" part b --report
+    [ "$(get outcome)" = patch ] && [ "$(get wire)" -lt 300000 ] || fail "$out"
+    same half b
+}
+a_gigabyte_in_64_megabytes() {
+    bytes 1073741824 >big
+    expect 0 "$dxup" publish store big big
+    start_server store
+    expect 0 "$dxup" pull "$address" big out --report
+    same big out
+    small_memory full
+    printf 'one place' | dd of=big bs=1 seek=500000000 conv=notrunc status=none
+    expect 0 "$dxup" publish store big big
+    expect 0 "$dxup" pull "$address" big out --report
+    same big out
+    [ "$(get outcome)" = patch ] && [ "$(get wire)" -lt 4000000 ] || fail "$out"
+    small_memory patch
+}
+small_memory() { # WHAT
+    local rss
+    [ "$(get rss_kb)" -lt 65536 ] || fail "client: $(get rss_kb) KB resident"
+    rss=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' /proc/$server/status)
+    [ "$rss" -lt 65536 ] || fail "server: $rss KB resident"
+    echo "     1 GiB, $1: client $(get rss_kb) KB, server $rss KB resident, $(get wire) bytes, $(get ms) ms"
+}
+exchange() { # QEMU-ARCH COMPILER...      a machine of another kind: its store, its client and its server, with ours
+    local qemu=
+    if [ "$1" != native ]; then
+        qemu=$(command -v "qemu-$1-static" || command -v "qemu-$1") || { skip "no emulator for $1"; return; }
+    fi
+    command -v "$2" >/dev/null && echo 'int main(void) { return 0; }' | "${@:2}" -x c - -o probe 2>/dev/null ||
+        { skip "no compiler: ${*:2}"; return; }
+    make_versions
+    expect 0 "${@:2}" -std=c11 -O1 -static "$top"/programs/dxup/*.c -o theirs -lpthread
+    printf '#!/bin/sh\nexec %s "%s/theirs" "$@"\n' "$qemu" "$PWD" >other
+    chmod +x other
+    expect 0 "$dxup" publish store app old # nothing that zstd makes smaller: theirs has none
+    expect 0 ./other publish store app new # as what differs from the old one, by dx_patch
+    expect 0 "$dxup" verify store
+    expect 0 ./other verify store
+    wires=
+    for pair in "$dxup ./other" "./other $dxup"; do
+        set -- $pair "$qemu" # server, client
+        dxup=$1 start_server store
+        [ "$1" = "$dxup" ] || [ -z "$qemu" ] || says_file "$work/serve.log" epoll # the emulator has no io_uring
+        rm -f a
+        expect 0 "$2" pull "$address" app a --report
+        same new a
+        wires="$wires $(get wire)"
+        cp old b
+        expect 0 "$2" pull "$address" app b --report
+        [ "$(get outcome)" = patch ] || fail "$out"
+        same new b
+        wires="$wires $(get wire)"
+        stop_server
+    done
+    set -- $wires
+    [ "$1 $2" = "$3 $4" ] || fail "the same pulls took $1 and $2, then $3 and $4 bytes"
+    [ "$bad" != 0 ] || echo "     one store written by both; full $1 and patch $2 bytes, pulled both ways, verified"
+}
+a_big_endian_machine() { exchange s390x s390x-linux-gnu-gcc; }
+a_big_endian_machine_of_32_bits() { exchange mips mips-linux-gnu-gcc; }
+an_arm_of_32_bits() { exchange arm arm-linux-gnueabihf-gcc; }
+a_pc_of_32_bits() { exchange native gcc -m32 -D_FILE_OFFSET_BITS=64 -idirafter "/usr/include/$(uname -m)-linux-gnu"; }
+
+# >>trees
+same_times() {
+    [ "$(cd "$1" && find . -printf '%P %T@\n' | sort)" = "$(cd "$2" && find . -printf '%P %T@\n' | sort)" ] ||
+        { echo "     ${BASH_LINENO[0]}: times of $1 and $2 differ"; bad=1; }
+}
+grown() { # BYTES      by how much the store grew since the last time
+    local size
+    size=$(stat -c %s store/objects)
+    [ $((size - ${was:-0})) -le "$1" ] || { echo "     ${BASH_LINENO[0]}: the store grew by $((size - was)), not up to $1"; bad=1; }
+    was=$size
+}
+make_many() { # DIR      10,000 files in 100 directories
+    local i
+    for i in $(seq 0 99); do
+        mkdir -p "$1/dir$i"
+        for j in $(seq 0 99); do echo "file $j of directory $i says a little more than nothing" >"$1/dir$i/file$j"; done
+    done
+}
+a_tree_is_read_once() {
+    make_many tree
+    sleep 2.1 # what is younger might change within the same time stamp
+    expect 0 "$dxup" publish store t tree
+    says "10,000 of 10,000 files were read"
+    was=$(stat -c %s store/objects)
+    expect 0 "$dxup" publish store t tree
+    says "unchanged"
+    says "0 of 10,000 files were read"
+    grown 0
+    echo "one more line" >>tree/dir50/file50
+    touch -d '+1 day' tree/dir50/file50 # too young to be trusted, however long all this takes
+    expect 0 "$dxup" publish store t tree
+    says "t@2 published"
+    says "; 1 of 10,000 files were read"
+    grown 8000
+    mv tree/dir7 tree/renamed
+    expect 0 "$dxup" publish store t tree
+    says "; 1 of 10,000 files were read" # the one that was too young
+    grown 6000
+    touch -d 2001-02-03 tree/dir9/file9
+    printf 'FILE 9 OF DIRECTORY 9 SAYS A LITTLE MORE THAN NOTHING\n' >tree/dir9/file9 # as many bytes
+    touch -d 2001-02-03 tree/dir9/file9
+    expect 0 "$dxup" publish store t tree
+    expect 0 "$dxup" checkout store t out
+    same_tree tree out
+    same_times tree out
+    expect 0 "$dxup" checkout store t@1 out1
+    [ "$(cat out1/dir9/file9)" != "$(cat out/dir9/file9)" ] && [ -d out1/dir7 ] || fail "version 1 is another now"
+    expect 0 "$dxup" gc store --keep 2
+    expect 0 "$dxup" verify store
+    expect 2 "$dxup" checkout store t@1 out2
+    expect 0 "$dxup" checkout store t@3 out3
+    [ -d out3/renamed ] || fail "version 3 is another now"
+    expect 0 "$dxup" publish store t tree
+    says "unchanged"
+}
+a_tree_is_looked_at_on_all_cores() { # blocks of names, directories side by side and below each other, few descriptors
+    local i
+    mkdir -p tree/large tree/deep$(printf '/d%.0s' $(seq 60)) tree/empty
+    for i in $(seq 1000); do echo "$i" >tree/large/$i; done
+    for i in $(seq 200); do mkdir tree/dir$i; echo "$i" >tree/dir$i/file; ln -s file tree/dir$i/link; done
+    for i in 1 2 8; do
+        expect 0 "$dxup" publish store t tree --workers $i
+        case $i in 1) says "t@1 published" ;; *) says "t@1 is unchanged" ;; esac
+    done
+    expect 0 bash -c "ulimit -n 100; '$dxup' publish store t tree --workers 8" # 61 for the deepest, few ahead
+    says "t@1 is unchanged"
+    expect 0 "$dxup" checkout store t out --workers 2
+    same_tree tree out
+    same_times tree out
+    mkfifo tree/dir150/pipe
+    for i in 1 2 8; do
+        expect 6 "$dxup" publish store t tree --workers $i
+        says "dir150/pipe is neither file"
+    done
+    rm tree/dir150/pipe
+    expect 0 "$dxup" publish store t tree --workers 8
+    says "t@2 published" # the time of one directory is another
+}
+what_was_seen_is_only_a_hint() {
+    make_tree tree
+    bytes 3000000 >tree/large
+    mkdir other
+    cp -r tree other/tree
+    sleep 2.1
+    expect 0 "$dxup" publish store t tree
+    expect 0 "$dxup" publish store o other
+    seen=$(echo store/seen-*)
+    seen=${seen%% *}
+    cp "$seen" good
+    size=$(stat -c %s good)
+    for i in $(seq 25); do
+        cp good "$seen"
+        flip_anywhere "$seen"
+        expect 0 "$dxup" publish store t tree
+        says "unchanged"
+    done
+    for n in 0 1 15 47 48 $((size - 80)) $((size - 1)); do
+        head -c $n good >"$seen"
+        expect 0 "$dxup" publish store t tree
+        says "unchanged"
+    done
+    rm "$seen"
+    mkdir "$seen"
+    expect 0 "$dxup" publish store t tree
+    says "unchanged"
+    rmdir "$seen"
+    cp good "$seen"
+    rm store/objects # the hint is of another store
+    expect 0 "$dxup" publish store t tree
+    expect 0 "$dxup" checkout store t out
+    same_tree tree out
+}
+trees_of_every_shape() {
+    local i long deep=tree
+    mkdir tree
+    long=$(printf 'n%.0s' $(seq 255))
+    : >"tree/$(printf 'a new\nline')"
+    echo x >"tree/$(printf 'not \xff\xfe UTF-8')"
+    echo x >"tree/$long"
+    echo x >"tree/-rf"
+    echo x >"tree/ "
+    echo x >"tree/..."
+    ln -s "$(printf 'no\nwhere')" tree/link
+    for i in 0 1 31 32 33 8191 8192 8193 131071 131072 131073 393216 1000000; do bytes $i >tree/size$i; done
+    head -c 5000000 /dev/zero >tree/zeros
+    for i in $(seq 250); do deep=$deep/$((i % 10)); done
+    mkdir -p "$deep"
+    echo deep >"$deep/down"
+    ln -s down "$deep/link"
+    mkdir tree/large
+    for i in $(seq 3000); do echo $i >"tree/large/$i"; done
+    chmod 500 tree/large
+    touch -d '1969-07-20 20:17:40.123456789' tree/size1 tree/link
+    touch -h -d '2100-01-01' tree/link
+    touch -d '1999-12-31' tree/large tree
+    for workers in 1 2 5; do
+        rm -rf store
+        expect 0 "$dxup" publish store t tree --workers $workers
+        expect 0 "$dxup" checkout store t out$workers --workers $workers
+        same_tree tree out$workers
+        same_times tree out$workers
+        roots="${roots:-} $("$dxup" log store t | sed 's/.* //')"
+    done
+    [ "$(echo $roots | tr ' ' '\n' | sort -u | wc -l)" = 1 ] || fail "one tree, many ids: $roots"
+    expect 0 "$dxup" verify store
+    start_server store
+    expect 0 "$dxup" pull "$address" t pulled
+    same_tree tree pulled
+    rm "$deep/down" "tree/$long"
+    bytes 500 >>tree/size1000000
+    expect 0 "$dxup" publish store t tree
+    expect 0 "$dxup" pull "$address" t pulled --report
+    [ "$(get outcome)" = patch ] || fail "$out"
+    same_tree tree pulled
+    stop_server
+    start_server store --patch-max 1000
+    bytes 500 >>tree/size1000000
+    mv tree/large tree/renamed
+    expect 0 "$dxup" publish store t tree
+    expect 0 "$dxup" pull "$address" t pulled --report
+    [ "$(get outcome)" = patch ] && [ "$(get wire)" -lt 400000 ] || fail "$out"
+    same_tree tree pulled
+}
+trees_that_cannot_be_published() {
+    local i deep=deep
+    make_tree tree
+    expect 0 "$dxup" publish store t tree
+    mkfifo tree/sub/pipe
+    expect 6 "$dxup" publish store t tree
+    says "sub/pipe"
+    rm tree/sub/pipe
+    for i in $(seq 257); do deep=$deep/1; done
+    mkdir -p $deep
+    expect 6 "$dxup" publish store t deep
+    says "deep"
+    i=$(printf 'n%.0s' $(seq 250))
+    mkdir wide
+    (cd wide && for j in $(seq 17); do mkdir $i && cd $i || exit; done)
+    expect 6 "$dxup" publish store t wide
+    says "too long"
+    if [ "$(id -u)" != 0 ]; then user=; else user="setpriv --reuid=65534 --clear-groups"; fi
+    if [ -z "$user" ] || $user true 2>/dev/null; then
+        chmod 711 "$work"
+        chmod 777 .
+        chmod 644 tree/data
+        chmod 000 tree/sub/a.c
+        expect 5 $user "$dxup" publish theirs t tree
+        says "sub/a.c"
+        chmod 755 tree/sub/a.c
+        chmod 600 tree/data
+    fi
+    bytes 30000000 >tree/growing
+    while :; do echo more >>tree/growing; done &
+    writer=$!
+    cp -a store before
+    for i in $(seq 50); do # on a machine with much to do the writer may pause just then
+        rm -rf store
+        cp -a before store
+        out=$("$dxup" publish store t tree 2>&1 </dev/null)
+        got=$?
+        [ $got = 0 ] || break
+    done
+    [ $got = 6 ] || fail "status $got instead of 6"
+    says "growing changed while it was read"
+    kill $writer
+    wait $writer 2>/dev/null
+    expect 0 "$dxup" verify store
+    [ "$("$dxup" log store t | wc -l)" = 1 ] || fail "a version was made"
+    expect 0 "$dxup" publish store t tree
+    expect 0 "$dxup" checkout store t out
+    same_tree tree out
+}
+links_swapped_in_while_a_tree_is_restored() {
+    local i d
+    mkdir victim
+    for i in $(seq 200); do mkdir -p tree/d$i/e && echo $i >tree/d$i/e/file && echo $i >tree/d$i/file; done
+    expect 0 "$dxup" publish store t tree
+    while [ ! -e enough ]; do
+        for d in .out.dxup-part/d*[0-9]; do
+            [ -d "$d" ] && [ ! -L "$d" ] && mv -T "$d" "$d.moved" && ln -snT ../victim "$d"
+        done
+        for d in .out.dxup-part/d*/e; do rmdir "$d" 2>/dev/null && ln -snT ../../victim "$d"; done
+    done 2>/dev/null &
+    attacker=$!
+    for i in $(seq 8); do
+        "$dxup" checkout store t out --force --quiet >log 2>&1
+        got=$?
+        case $got in 0 | 2 | 5) ;; *) fail "status $got: $(cat log)" ;; esac
+    done
+    : >enough # a kill would leave a command behind that still does its work
+    wait $attacker
+    [ -z "$(ls -A victim)" ] || fail "something was written outside: $(ls -A victim | head)"
+    rm -rf out .out*
+    expect 0 "$dxup" checkout store t out
+    same_tree tree out
+}
+a_tree_publish_killed_at_any_moment() {
+    local i
+    make_tree tree
+    bytes 1500000 | split -b 5000 --numeric-suffixes=100 -a 3 - tree/f
+    expect 0 "$dxup" publish store t tree
+    for i in $(seq 10); do
+        bytes 400000 >tree/data
+        rm -f tree/f$((99 + i))
+        "$dxup" publish store t tree --quiet &
+        moment 40
+        kill -9 $! 2>/dev/null
+        wait $! 2>/dev/null
+        expect 0 "$dxup" verify store
+        rm -rf out
+        expect 0 "$dxup" checkout store t out
+        [ $bad = 0 ] || break
+    done
+    expect 0 "$dxup" publish store t tree
+    rm -rf out
+    "$dxup" checkout store t out --quiet &
+    sleep 0.01
+    kill -9 $! 2>/dev/null
+    wait $! 2>/dev/null
+    expect 0 "$dxup" checkout store t out --force
+    same_tree tree out
+    [ -z "$(find . -name '*dxup-part*')" ] || fail "a part was left behind"
+}
+versions_of_a_tree_as_deltas() { # what changed is stored as what differs, also after gc, and without the versions before
+    make_tree tree
+    bytes 100000 >tree/large
+    expect 0 "$dxup" publish store t tree
+    cp -a tree v1
+    for v in 2 3 4 5; do
+        size=$(stat -c %s store/objects)
+        for f in data large; do { head -c $((v * 9000)) v$((v - 1))/$f; echo "version $v"; tail -c +$((v * 9001)) v$((v - 1))/$f; } >tree/$f; done
+        expect 0 "$dxup" publish store t tree
+        cp -a tree v$v
+        [ $(($(stat -c %s store/objects) - size)) -lt 4000 ] || fail "version $v takes $(($(stat -c %s store/objects) - size)) bytes"
+    done
+    expect 0 "$dxup" verify store
+    for v in 1 2 3 4 5; do
+        rm -rf out
+        expect 0 "$dxup" checkout store t@$v out
+        same_tree v$v out
+    done
+    expect 0 "$dxup" gc store --keep 2
+    [ $(stat -c %s store/objects) -lt 200000 ] || fail "gc made $(stat -c %s store/objects) bytes of it"
+    expect 0 "$dxup" verify store
+    for v in 4 5; do
+        rm -rf out
+        expect 0 "$dxup" checkout store t@$v out
+        same_tree v$v out
+    done
+    rm store/index
+    expect 0 "$dxup" verify store
+}
+versions_of_a_file_as_deltas() { # as those of a tree; also behind an insertion, and with one version left
+    bytes 600000 >v1
+    expect 0 "$dxup" publish store f v1
+    for v in 2 3 4; do
+        size=$(stat -c %s store/objects)
+        { head -c $((v * 90000)) v$((v - 1)); bytes 500; tail -c +$((v * 90001)) v$((v - 1)); } >v$v
+        expect 0 "$dxup" publish store f v$v
+        [ $(($(stat -c %s store/objects) - size)) -lt 6000 ] || fail "version $v takes $(($(stat -c %s store/objects) - size)) bytes"
+    done
+    for how in "" "--keep 2" "--keep 1 --pack"; do
+        expect 0 "$dxup" gc store $how
+        expect 0 "$dxup" verify store
+        for v in 1 2 3 4; do
+            case $how$v in --keep*1 | --keep*2 | --keep*pack3) continue ;; esac
+            expect 0 "$dxup" checkout store f@$v out
+            same v$v out
+        done
+    done
+    expect 2 "$dxup" checkout store f@3 out
+    bytes 300 >v5
+    cat v4 >>v5
+    expect 0 "$dxup" publish store f v5
+    rm store/index
+    expect 0 "$dxup" verify store
+    expect 0 "$dxup" checkout store f out
+    same v5 out
+}
+a_packed_store() { # --pack finds what is alike, in a version and between them, and loses nothing
+    mkdir tree
+    bytes 20000 >shared
+    for f in $(seq 20); do { head -c $((f * 900)) shared; echo "file $f"; tail -c +$((f * 900)) shared; } >tree/$f; done
+    for v in 1 2 3; do
+        echo "version $v" >>tree/$v
+        cp -a tree v$v
+        expect 0 "$dxup" publish store t tree
+        { cat shared; cat tree/$v; } >f$v
+        expect 0 "$dxup" publish store f f$v
+    done
+    expect 0 "$dxup" gc store
+    size=$(stat -c %s store/objects)
+    expect 0 "$dxup" gc store --pack
+    [ $(stat -c %s store/objects) -lt $((size / 4)) ] || fail "gc --pack made $(stat -c %s store/objects) bytes of $size"
+    expect 0 "$dxup" verify store
+    packed=$(stat -c %s store/objects)
+    expect 0 "$dxup" gc store # as they are
+    [ $(stat -c %s store/objects) = $packed ] || fail "gc made $(stat -c %s store/objects) bytes of $packed"
+    for how in "" "--keep 1 --pack"; do
+        [ -z "$how" ] || expect 0 "$dxup" gc store $how
+        expect 0 "$dxup" verify store
+        for v in 1 2 3; do
+            [ -z "$how" ] || [ $v = 3 ] || continue
+            rm -rf out
+            expect 0 "$dxup" checkout store t@$v out
+            same_tree v$v out
+            expect 0 "$dxup" checkout store f@$v out2
+            same f$v out2
+        done
+    done
+    bytes 100 >>tree/5
+    expect 0 "$dxup" publish store t tree
+    rm -rf out
+    expect 0 "$dxup" checkout store t out
+    same_tree tree out
+}
+a_flipped_byte_in_a_tree() {
+    make_tree tree
+    expect 0 "$dxup" publish store t tree
+    size=$(stat -c %s store/objects)
+    cp store/objects good
+    for i in $(seq 24); do
+        cp good store/objects
+        if [ $i -gt 12 ]; then flip_anywhere store/objects 2000; else flip_anywhere store/objects; fi # the directories are at the end
+        expect 4 "$dxup" verify store
+        rm -rf out
+        if "$dxup" checkout store t out --quiet >/dev/null 2>&1; then same_tree tree out; elif [ -e out ]; then fail "half a tree"; fi
+        [ $bad = 0 ] || { echo "     the byte was number $at of $size"; break; }
+    done
+}
+trees_as_streams_in_the_same_store() { # what a dxup without snapshots writes is read, and reads snapshots
+    local zstd=
+    ! ldd "$dxup" | grep -q zstd || zstd='-DDXUP_ZSTD_LIBRARY -lzstd'
+    expect 0 ${CC:-cc} -std=c11 -O0 -DDXUP_NO_SNAPSHOTS "$top"/programs/dxup/*.c -o plain $zstd -lpthread
+    make_tree tree
+    expect 0 ./plain publish store t tree
+    echo more >>tree/data
+    expect 0 "$dxup" publish store t tree
+    expect 0 ./plain verify store
+    expect 0 "$dxup" verify store
+    start_server store
+    expect 0 "$dxup" checkout store t@1 here
+    expect 0 "$dxup" pull "$address" t here --report
+    [ "$(get outcome)" = patch ] || fail "$out"
+    same_tree tree here
+    expect 0 ./plain pull "$address" t there
+    same_tree tree there
+    expect 0 "$dxup" gc store
+    expect 0 ./plain gc store
+    expect 0 ./plain publish store t2 tree
+    expect 0 "$dxup" checkout store t2 again
+    same_tree tree again
+}
+
+# >>failures
+no_server_and_no_such_name() {
+    bytes 100 >f
+    cp f before
+    expect 3 "$dxup" pull 127.0.0.1:1 app f
+    same before f
+    expect 0 "$dxup" publish store app f
+    start_server store
+    expect 2 "$dxup" pull "$address" other f
+    says "other"
+    same before f
+}
+a_server_that_lies() { # every way in which the bytes can be wrong
+    make_versions
+    chmod 600 old
+    for how in garbage silent-close truncate wrong-hash wrong-base wrong-size bad-offset bad-crc too-much \
+        patch-for-nothing unchanged-lie huge-frame half-frame bad-tree; do
+        "$evil" $how old new >evil.log 2>&1 &
+        server=$!
+        for i in $(seq 1200); do
+            address=$(sed -n 's/^listening on //p' evil.log)
+            [ -n "$address" ] && break
+            sleep 0.05
+        done
+        cp old a
+        [ $how = patch-for-nothing ] && rm a
+        out=$("$dxup" pull "$address" app a 2>&1 </dev/null)
+        got=$?
+        case $got in 3 | 4 | 6) ;; *) fail "$how: status $got: $out" ;; esac
+        [ -n "$out" ] || fail "$how: no message"
+        if [ $how = patch-for-nothing ]; then [ ! -e a ] || fail "$how: a file appeared"; else same old a; fi
+        [ -z "$(find . -name '*dxup-*')" ] || fail "$how: something was left behind"
+        stop_server
+    done
+}
+a_killed_server() {
+    bytes 200000000 >f
+    bytes 1000 >a
+    cp a before
+    expect 0 "$dxup" publish store f f
+    for try in $(seq 30); do # until the kill is not too late
+        cp before a
+        start_server store
+        "$dxup" pull "$address" f a >log 2>&1 &
+        client=$!
+        part_of_a
+        kill -9 "$server"
+        wait "$server" 2>/dev/null
+        server=
+        wait $client
+        got=$?
+        [ $got = 0 ] || break
+        same f a
+    done
+    [ $got = 3 ] || fail "status $got: $(cat log)"
+    same before a
+    start_server store # which has the same: what arrived is kept, the rest comes
+    expect 0 "$dxup" pull "$address" f a
+    same f a
+    [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind"
+}
+part_of_a() { # waits until $client has received something, or is at its end
+    while kill -0 $client 2>/dev/null && [ ! -s .a.dxup-part ]; do sleep 0.01; done
+}
+kill_in_time() { # ARGS...      a pull of f over a is killed before it is done
+    local try
+    for try in $(seq 30); do
+        cp before a
+        "$dxup" pull "$address" f a "$@" >log 2>&1 &
+        client=$!
+        part_of_a
+        kill -9 $client
+        wait $client 2>/dev/null
+        cmp -s f a || break
+    done
+    same before a
+}
+# >>many connections
+start_proxy() { # BYTES FIRST COUNT      in front of the server; sets $proxy and $address
+    local i
+    python3 "$top/tests/programs/dxup_proxy.py" "$address" "$@" >proxy.log 2>&1 &
+    proxy=$!
+    for i in $(seq 1200); do
+        address=$(sed -n 's/^listening on //p' proxy.log)
+        [ -n "$address" ] && return
+        sleep 0.05
+    done
+    fail "the proxy did not start: $(cat proxy.log)"
+}
+stop_proxy() {
+    kill $proxy 2>/dev/null
+    wait $proxy 2>/dev/null
+}
+many_connections() { # the whole, a patch of chunks and of bytes, a small one, an unchanged one, a tree
+    bytes 11000001 >f
+    bytes 3000 >small
+    mkdir t
+    bytes 5000001 >t/a
+    bytes 10 >t/b
+    expect 0 "$dxup" publish store f f
+    expect 0 "$dxup" publish store small small
+    expect 0 "$dxup" publish store t t
+    start_server store --workers 2 --patch-max 1000000
+    for n in 1 2 16 256; do
+        rm -f a
+        expect 0 "$dxup" pull "$address" f a --report --connections $n
+        same f a
+        [ "$(get outcome)" = full ] || fail "$n connections: $out"
+        [ "$(get wire)" -lt 11100000 ] || fail "$n connections: $(get wire) bytes"
+    done
+    expect 0 "$dxup" pull "$address" f a --report --connections 16
+    [ "$(get outcome)" = unchanged ] || fail "$out"
+    expect 0 "$dxup" pull "$address" small s --connections 16
+    same small s
+    expect 0 "$dxup" pull "$address" t here --connections 3
+    same_tree t here
+    { head -c 5000000 f; bytes 6000000; tail -c 6000000 f; } >g
+    cp f a
+    expect 0 "$dxup" publish store f g
+    expect 0 "$dxup" pull "$address" f a --report --connections 4
+    same g a
+    [ "$(get outcome)" = patch ] || fail "$out"
+    [ "$(get wire)" -lt $((6000000 + 2 * (edge + resync))) ] || fail "$(get wire) bytes for a patch of 6,000,000"
+    stop_server
+    start_server store
+    cp f a
+    expect 0 "$dxup" pull "$address" f a --report --connections 4
+    same g a
+    [ "$(get outcome)" = patch ] || fail "$out"
+    expect 1 "$dxup" pull "$address" f a --connections 0
+    expect 1 "$dxup" pull "$address" f a --connections 257
+    [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind"
+}
+connections_are_cut_in_the_middle() {
+    bytes 24000001 >f
+    expect 0 "$dxup" publish store f f
+    start_server store --workers 2
+    start_proxy 700000 0 3 # the first, which asked, and two others
+    expect 0 "$dxup" pull "$address" f a --connections 6 --report
+    same f a
+    [ "$(get wire)" -lt 27000000 ] || fail "what had arrived was fetched again: $(get wire) bytes"
+    stop_proxy
+    address=$(sed -n 's/^listening on \([^ ]*\).*/\1/p' "$work/serve.log")
+    start_proxy 1500000 1 6 # all but the first, once each
+    expect 0 "$dxup" pull "$address" f b --connections 4
+    same f b
+    stop_proxy
+    address=$(sed -n 's/^listening on \([^ ]*\).*/\1/p' "$work/serve.log")
+    bytes 100 >c
+    cp c before
+    start_proxy 100 1 10000 # all but the first, always
+    expect 3 "$dxup" pull "$address" f c --connections 4
+    same before c
+    stop_proxy
+    [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind"
+}
+cut_after() { # BYTES           pull f to a through a proxy that cuts the first connection
+    start_proxy "$1" 0 1
+    expect 3 "$dxup" pull "$address" f a
+    same before a
+    [ -s .a.dxup-part ] || fail "nothing was kept"
+    stop_proxy
+    address=$(sed -n 's/^listening on \([^ ]*\).*/\1/p' "$work/serve.log")
+}
+whole_again() { # KEPT-FROM KEPT-TO     as much was fetched as was not kept
+    local size=$(stat -c %s f)
+    same f a
+    [ "$(get outcome)" = full ] && [ "$(get kept)" -ge "$1" ] && [ "$(get kept)" -le "$2" ] &&
+        [ $(($(get wire) + $(get kept))) -lt $((size + size / 50 + 2000)) ] || fail "$out"
+    [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind: $(find . -name '*dxup-*')"
+    cp before a
+}
+a_pull_goes_on_where_it_was_cut() {
+    bytes 24000001 >f
+    bytes 1000 >before
+    cp before a
+    expect 0 "$dxup" publish store f f
+    start_server store
+    for n in 1 5; do
+        cut_after 15000000
+        expect 0 "$dxup" pull "$address" f a --report --connections $n
+        whole_again 2000000 15000000
+    done
+    cut_after 15000000
+    start_proxy 5000000 1 1 # asked on the first, the rest on the second, which is cut as well and opened again
+    expect 0 "$dxup" pull "$address" f a --report
+    whole_again 2000000 15000000
+    stop_proxy
+    address=$(sed -n 's/^listening on \([^ ]*\).*/\1/p' "$work/serve.log")
+    cp f .a.dxup-part # it was killed between the last byte and the rename
+    "$dxup" log store >log
+    sed -n 's/.*\([0-9a-f]\{64\}\).*/\1/p' log | head -1 | tr -d '\n' >.a.dxup-part-of
+    [ "$(stat -c %s .a.dxup-part-of)" = 64 ] || fail "no hash in: $(cat log)"
+    expect 0 "$dxup" pull "$address" f a --report
+    whole_again 24000001 24000001
+}
+what_a_cut_pull_left_is_not_trusted() {
+    bytes 24000001 >f
+    bytes 1000 >before
+    cp before a
+    expect 0 "$dxup" publish store f f
+    start_server store
+    cut_after 15000000
+    printf X | dd of=.a.dxup-part bs=1 seek=777777 conv=notrunc status=none
+    expect 0 "$dxup" pull "$address" f a --report 2>log
+    whole_again 0 0
+    cut_after 15000000
+    bytes 20000000 >>.a.dxup-part # longer than the whole
+    expect 0 "$dxup" pull "$address" f a --report
+    whole_again 0 0
+    cut_after 15000000
+    : >.a.dxup-part-of
+    expect 0 "$dxup" pull "$address" f a --report
+    whole_again 0 0
+    cut_after 15000000
+    bytes 20000001 >f # another version meanwhile
+    expect 0 "$dxup" publish store f f
+    expect 0 "$dxup" pull "$address" f a --report
+    whole_again 0 0
+    cut_after 15000000
+    bytes 500000 >f # one that comes in one piece
+    expect 0 "$dxup" publish store f f
+    expect 0 "$dxup" pull "$address" f a --report
+    whole_again 0 0
+    bytes 20000001 >f
+    expect 0 "$dxup" publish store f f
+    cut_after 15000000
+    cp f a # somebody brought it: unchanged, and what was kept is of no use
+    expect 0 "$dxup" pull "$address" f a --report
+    [ "$(get outcome)" = unchanged ] && [ -z "$(find . -name '*dxup-*')" ] || fail "$out $(find . -name '*dxup-*')"
+    cp before a
+    cut_after 15000000
+    rm a
+    mkdir -p t/sub
+    bytes 10 >t/sub/x
+    expect 0 "$dxup" publish store f t # the name is a tree now
+    expect 0 "$dxup" pull "$address" f a --report
+    same_tree t a
+    [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind: $(find . -name '*dxup-*')"
+}
+a_server_with_few_connections() {
+    bytes 16000001 >f
+    expect 0 "$dxup" publish store f f
+    start_server store --workers 1 --connections 3
+    expect 0 "$dxup" pull "$address" f a --connections 16
+    same f a
+    expect 0 "$dxup" pull "$address" f b # as clients did before there were many connections
+    same f b
+    stop_server
+    start_server store --workers 1 --connections 1 # who asked leaves, so that another gets in
+    expect 0 "$dxup" pull "$address" f c --connections 2
+    same f c
+}
+a_killed_client_of_many_connections() {
+    bytes 40000000 >f
+    bytes 1000 >a
+    cp a before
+    expect 0 "$dxup" publish store f f
+    start_server store
+    kill_in_time --connections 4
+    expect 0 "$dxup" pull "$address" f a --connections 4
+    same f a
+    [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind"
+}
+a_killed_client() {
+    bytes 200000000 >f
+    bytes 1000 >a
+    cp a before
+    expect 0 "$dxup" publish store f f
+    start_server store
+    kill_in_time
+    expect 0 "$dxup" pull "$address" f a
+    same f a
+    [ ! -e .a.dxup-part ] || fail "a part was left behind"
+}
+a_full_disk() {
+    mkdir "$work/mnt1"
+    mount -t tmpfs -o size=1m none "$work/mnt1" 2>/dev/null || { skip "tmpfs cannot be mounted here"; return; }
+    bytes 3000000 >f
+    bytes 1000 >"$work/mnt1/a"
+    cp "$work/mnt1/a" before
+    expect 0 "$dxup" publish store f f
+    start_server store
+    expect 5 "$dxup" pull "$address" f "$work/mnt1/a"
+    says "space"
+    same before "$work/mnt1/a"
+    [ "$(ls -A "$work/mnt1")" = a ] || fail "something was left behind: $(ls -A "$work/mnt1")"
+    bytes 1000 >small
+    expect 0 "$dxup" publish "$work/mnt1/store" s small
+    expect 5 "$dxup" publish "$work/mnt1/store" f f
+    says "space"
+    expect 0 "$dxup" verify "$work/mnt1/store"
+    expect 0 "$dxup" checkout "$work/mnt1/store" s out
+    same small out
+    head -c 100000 f >medium
+    expect 0 "$dxup" publish "$work/mnt1/store" m medium
+}
+a_read_only_target() {
+    mkdir "$work/mnt2"
+    mount -t tmpfs -o size=1m none "$work/mnt2" 2>/dev/null || { skip "tmpfs cannot be mounted here"; return; }
+    bytes 1000 >f
+    bytes 100 >"$work/mnt2/a"
+    cp "$work/mnt2/a" before
+    mount -o remount,ro "$work/mnt2"
+    expect 0 "$dxup" publish store f f
+    start_server store
+    expect 5 "$dxup" pull "$address" f "$work/mnt2/a"
+    says "ead-only"
+    same before "$work/mnt2/a"
+    expect 5 "$dxup" publish "$work/mnt2/store" f f
+}
+a_flipped_byte_anywhere() {
+    bytes 30000 >one
+    bytes 30000 >two
+    expect 0 "$dxup" publish store one one
+    expect 0 "$dxup" publish store two two
+    size=$(stat -c %s store/objects)
+    cp store/objects good
+    for i in $(seq 60); do
+        cp good store/objects
+        flip_anywhere store/objects
+        expect 4 "$dxup" verify store
+        for n in one two; do
+            if "$dxup" checkout store $n out --quiet >/dev/null 2>&1; then same $n out; fi
+            rm -f out
+        done
+        [ $bad = 0 ] || { echo "     the byte was number $at of $size"; break; }
+    done
+    cp good store/objects
+    at=$(LC_ALL=C grep -obUaP "$(head -c 8 two | od -An -tx1 | sed 's/ /\\x/g')" store/objects | head -1 | cut -d: -f1)
+    if [ -n "$at" ]; then # inside two's bytes: one is still served, two is an error
+        printf 'XX' | dd of=store/objects bs=1 seek=$((at + 3)) conv=notrunc status=none
+        start_server store
+        expect 0 "$dxup" pull "$address" one a
+        same one a
+        cp one b
+        "$dxup" pull "$address" two b >log 2>&1 && fail "a damaged version was served"
+        same one b
+    fi
+}
+a_truncated_store() {
+    bytes 30000 >one
+    expect 0 "$dxup" publish store one one
+    size=$(stat -c %s store/objects)
+    cp store/index index
+    bytes 30000 >two
+    expect 0 "$dxup" publish store two two
+    truncate -s $((size + 1000)) store/objects
+    expect 4 "$dxup" verify store # the index knows of a commit that the store has lost
+    says "commit that the index knows and the log has lost"
+    expect 0 "$dxup" checkout store one out # and what is there is there
+    same one out
+    { cat index; bytes 50; } >store/index # what a power cut leaves of an unfinished publish
+    expect 0 "$dxup" verify store
+    says "the index ends at byte"
+    expect 0 "$dxup" checkout store one out
+    same one out
+    expect 2 "$dxup" checkout store two out2
+    expect 0 "$dxup" publish store two two
+    expect 0 "$dxup" verify store
+    expect 0 "$dxup" checkout store two out2
+    same two out2
+}
+publish_killed_at_any_moment() {
+    bytes 2000000 >base
+    expect 0 "$dxup" publish store f base
+    good=1
+    for i in $(seq 40); do
+        { bytes 1500000; tail -c 500000 base; } >next
+        "$dxup" publish store f next --quiet &
+        moment 30
+        kill -9 $! 2>/dev/null
+        wait $! 2>/dev/null
+        expect 0 "$dxup" verify store
+        expect 0 "$dxup" checkout store f out
+        if cmp -s out next; then good=$((good + 1)); cp next base; else same base out; fi
+        [ "$("$dxup" log store f | wc -l)" = $good ] || fail "the log does not have $good versions"
+        [ $bad = 0 ] || break
+    done
+    expect 0 "$dxup" publish store f next
+    echo "     $((good - 1)) of 40 publications were complete before the kill"
+}
+two_writers() {
+    local try first held
+    bytes 100000000 >f
+    bytes 100 >g
+    for try in $(seq 30); do # until the first is stopped before its end
+        rm -rf store
+        "$dxup" publish store f f >log 2>&1 &
+        first=$!
+        while kill -0 $first 2>/dev/null && [ ! -s store/objects ]; do sleep 0.01; done
+        kill -STOP $first 2>/dev/null
+        held=$(stat -c %s store/objects)
+        [ "$held" -lt 100000000 ] && break
+        kill -CONT $first 2>/dev/null
+        wait $first
+    done
+    expect 6 "$dxup" publish store g g
+    says "another process"
+    kill -CONT $first
+    wait $first || fail "the first writer failed: $(cat log)"
+    expect 0 "$dxup" publish store g g
+    expect 0 "$dxup" verify store
+}
+collection() {
+    make_versions
+    for i in 1 2 3 4; do
+        bytes 200000 >"v$i"
+        expect 0 "$dxup" publish store app "v$i"
+    done
+    expect 0 "$dxup" publish store other old
+    start_server store
+    expect 0 "$dxup" pull "$address" app a
+    before=$(stat -c %s store/objects)
+    expect 0 "$dxup" gc store
+    expect 0 "$dxup" checkout store app@1 out
+    same v1 out
+    expect 0 "$dxup" gc store --keep 2
+    [ "$(stat -c %s store/objects)" -lt $((before - 350000)) ] || fail "nothing was given back"
+    expect 0 "$dxup" verify store
+    expect 2 "$dxup" checkout store app@2 out
+    expect 0 "$dxup" checkout store app@3 out
+    same v3 out
+    expect 0 "$dxup" publish store app new
+    says "app@5"
+    expect 0 "$dxup" pull "$address" app a # the server follows the new file
+    same new a
+    expect 0 "$dxup" pull "$address" other b
+    same old b
+    [ "$(ls -I index store)" = "$(printf 'lock\nobjects')" ] || fail "left behind: $(ls store)"
+}
+gc_killed_at_any_moment() {
+    bytes 3000000 >f
+    expect 0 "$dxup" publish store f f
+    for i in $(seq 15); do
+        "$dxup" gc store --quiet &
+        moment 30
+        kill -9 $! 2>/dev/null
+        wait $! 2>/dev/null
+        expect 0 "$dxup" verify store
+        expect 0 "$dxup" checkout store f out
+        same f out
+    done
+    expect 0 "$dxup" gc store
+    [ ! -e store/objects.new ] || fail "left behind"
+}
+a_hostile_tree_in_the_store() { # bytes published as a file are no tree, and cannot become one
+    printf 'DXTREE1\n' >f
+    expect 0 "$dxup" publish store f f
+    expect 0 "$dxup" checkout store f out
+    same f out
+}
+the_demo() {
+    cd "$top" || return
+    expect 0 make -s demo
+    says "unchanged"
+    says "byte for byte"
+}
+
+names_that_a_terminal_would_obey() { # every message shows them, none sends them on
+    local evil=$'a\033[31m\x9b2J\xc2\x9b\t\r\n\x7fb\xe2\x80\xaec' path name
+    make_versions
+    mkdir "d$evil"
+    path=d$evil/f$evil
+    cp old "$path"
+    cp old "d$evil/Ã¤"
+    {
+        "$dxup" publish "store$evil" app "$path"
+        "$dxup" publish "store$evil" app "d$evil"
+        "$dxup" publish "store$evil" "app$evil" "$path"
+        "$dxup" publish "store$evil" app "no$evil"
+        "$dxup" publish "store$evil" app@1 "$path"
+        "$dxup" log "store$evil"
+        "$dxup" log "store$evil" app
+        "$dxup" log "store$evil" "none$evil"
+        "$dxup" checkout "store$evil" app "out$evil"
+        "$dxup" checkout "store$evil" app@1 "$path/x"
+        "$dxup" checkout "store$evil" "none$evil" "out$evil"
+        "$dxup" verify "store$evil"
+        "$dxup" verify "no$evil"
+        "$dxup" gc "store$evil" --keep 1
+        "$dxup" serve "store$evil" --listen "x$evil"
+        "$dxup" serve "store$evil" --listen 127.0.0.1:0 --backend "x$evil"
+        "$dxup" "x$evil"
+        mkfifo "pipe$evil"
+        "$dxup" publish "store$evil" app "pipe$evil"
+        start_server "store$evil"
+        "$dxup" pull "$address" app "got$evil"
+        "$dxup" pull "$address" app "got$evil" --report
+        "$dxup" pull "$address" "none$evil" "got$evil"
+        "$dxup" pull "$address" app "no$evil/x"
+        touch "got$evil/more" || fail "nothing was pulled"
+        "$dxup" pull "$address" app "got$evil"
+        "$dxup" pull "x$evil" app "got$evil"
+        printf ZZZZ | dd of="store$evil/objects" bs=1 seek=20000 conv=notrunc status=none
+        "$dxup" verify "store$evil"
+        "$dxup" checkout "store$evil" app "again$evil"
+    } >messages 2>&1
+    stop_server
+    [ "$(wc -l <messages)" -ge 25 ] || fail "few messages: $(cat -v messages)"
+    [ "$(grep -c '\\x1b\[31m\\x9b2J\\xc2\\x9b\\x09\\x0d\\x0a\\x7fb\\xe2\\x80\\xaec' messages)" -ge 15 ] || fail "not shown: $(cat -v messages)"
+    LC_ALL=C grep -naP '[\x00-\x08\x0b-\x1f\x7f\x80-\x9f]' messages | cat -v >raw
+    [ ! -s raw ] || fail "raw: $(head -n 5 raw)"
+}
+
+a_server_that_is_behind() { # its store is an older copy of the one that was pulled from, or another one
+    local kind again status
+    for kind in file tree; do
+        make_versions
+        rm -rf store older other in got .got.dxup
+        if [ $kind = tree ]; then
+            mkdir in && mv old new in
+        else
+            mv new in
+        fi
+        expect 0 "$dxup" publish store app in
+        cp -r store older
+        if [ $kind = tree ]; then echo more >in/more; else echo more >>in; fi
+        expect 0 "$dxup" publish store app in
+        cp -r older other
+        if [ $kind = tree ]; then echo other >in/more; else echo other >>in; fi
+        expect 0 "$dxup" publish other app in
+        start_server store
+        expect 0 "$dxup" pull "$address" app got
+        expect 0 "$dxup" pull "$address" app got --report
+        [ "$(get version) $(get outcome)" = "2 unchanged" ] || fail "$out"
+        stop_server
+        cp -rp got kept
+        start_server older
+        for again in 1 2; do
+            expect 6 "$dxup" pull "$address" app got
+            says "version 2"
+            says "--force"
+            diff -r kept got || fail "got was changed"
+        done
+        printf damaged >.got.dxup # then nobody can tell; a tree that the server does not know counts as changed
+        if [ $kind = file ]; then
+            expect 0 "$dxup" pull "$address" app got --report
+            [ "$(get version)" = 1 ] || fail "$out"
+        else
+            expect 6 "$dxup" pull "$address" app got
+            says "changed locally"
+        fi
+        stop_server
+        start_server store
+        expect 0 "$dxup" pull "$address" app got --report
+        [ "$(get version)" = 2 ] || fail "$out"
+        stop_server
+        start_server other
+        expect 6 "$dxup" pull "$address" app got
+        says "another one"
+        diff -r kept got || fail "got was changed"
+        stop_server
+        start_server older
+        expect 6 "$dxup" pull "$address" app got
+        expect 0 "$dxup" pull "$address" app got --force --report
+        [ "$(get version)" = 1 ] || fail "$out"
+        expect 0 "$dxup" pull "$address" app got --report
+        [ "$(get version) $(get outcome)" = "1 unchanged" ] || fail "$out"
+        stop_server
+        start_server store
+        expect 0 "$dxup" pull "$address" app got --report
+        [ "$(get version)" = 2 ] || fail "$out"
+        stop_server
+        start_server older
+        rm -rf got # what is not there does not become older
+        expect 0 "$dxup" pull "$address" app got --report
+        [ "$(get version)" = 1 ] || fail "$out"
+        stop_server
+        [ -z "$(find . -name '*dxup-*')" ] || fail "something was left behind"
+        rm -rf kept
+    done
+}
+
+what_is_not_kept_is_said() { # one line for each kind, counted; nothing else is said
+    mkdir -p in/shared in/plain
+    bytes 5000 >in/tool
+    bytes 5000 >in/plain/other
+    expect 0 "$dxup" publish store app in
+    [ "$(echo "$out" | grep -c 'not kept')" = 0 ] || fail "$out"
+    chmod 6755 in/tool
+    chmod 3777 in/shared
+    ln in/plain/other in/again
+    ln in/plain/other in/third
+    truncate -s 10M in/hole
+    printf end >>in/hole
+    for again in 1 2; do # unchanged or not
+        "$dxup" publish store app in --quiet >said 2>&1 || fail "status $?: $(cat said)"
+        [ "$(grep -c '^dxup: in: not kept: ' said)$(wc -l <said)" = 33 ] || fail "$(cat said)"
+        grep -q 'setuid, setgid and sticky bits (of 2)' said || fail "$(cat said)"
+        grep -q 'hard links (3 names' said || fail "$(cat said)"
+        grep -q 'holes (in 1;' said || fail "$(cat said)"
+    done
+    expect 0 "$dxup" checkout store app out
+    [ "$(stat -c %a out/tool out/shared | tr '\n' ' ')" = "755 777 " ] || fail "modes: $(stat -c %a out/tool out/shared)"
+    [ "$(stat -c %h out/again)" = 1 ] || fail "a hard link was kept"
+    same in/hole out/hole
+    expect 0 "$dxup" publish store hole in/hole
+    says "holes (in 1;"
+    expect 0 "$dxup" publish store tool in/tool
+    says "bits (of 1)"
+    expect 0 "$dxup" publish store third in/third
+    [ "$(echo "$out" | grep -c 'not kept')" = 0 ] || fail "$out"
+}
+
+two_servers_on_one_port() { # one of them, whatever the number of threads that listen
+    local first second
+    make_versions
+    expect 0 "$dxup" publish one app old
+    expect 0 "$dxup" publish two app new
+    for first in 1 3; do
+        start_server one --workers $first
+        for second in 1 2; do
+            expect 5 timeout 20 "$dxup" serve two --listen "$address" --workers $second
+            says "cannot listen"
+        done
+        expect 5 timeout 20 "$dxup" serve two --listen 127.0.0.1:0 --http "$address"
+        rm -f out
+        expect 0 "$dxup" pull "$address" app out
+        same old out
+        stop_server
+    done
+    for second in 1 2 3 4 5 6; do # both at once: exactly one may have it
+        timeout 5 "$dxup" serve one --listen "$address" --workers 3 >log1 2>&1 &
+        first=$!
+        timeout 5 "$dxup" serve two --listen "$address" --workers 3 >log2 2>&1 &
+        second=$!
+        while [ "$(cat log1 log2 | grep -c listen)" -lt 2 ]; do sleep 0.02; done
+        [ "$(cat log1 log2 | grep -c '^listening')" = 1 ] || fail "not one that listens: $(cat log1 log2)"
+        kill $first $second 2>/dev/null
+        wait $first $second
+    done
+}
+
+for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_and_checkout_a_tree \
+    an_empty_file_and_an_empty_tree a_file_becomes_a_tree_only_by_hand bad_command_lines missing_things \
+    pull_full_patch_unchanged pull_a_tree pull_sees_what_is_published_meanwhile \
+    pull_over_a_file_the_server_does_not_know many_clients_at_once modes_are_kept a_link_stays_a_link large_versions_are_patched_by_chunks \
+    a_gigabyte_in_64_megabytes a_big_endian_machine a_big_endian_machine_of_32_bits an_arm_of_32_bits a_pc_of_32_bits \
+    a_tree_is_read_once a_tree_is_looked_at_on_all_cores what_was_seen_is_only_a_hint trees_of_every_shape trees_that_cannot_be_published \
+    links_swapped_in_while_a_tree_is_restored a_tree_publish_killed_at_any_moment a_flipped_byte_in_a_tree versions_of_a_tree_as_deltas versions_of_a_file_as_deltas a_packed_store trees_as_streams_in_the_same_store \
+    no_server_and_no_such_name two_servers_on_one_port what_is_not_kept_is_said a_server_that_is_behind names_that_a_terminal_would_obey a_server_that_lies a_killed_server a_killed_client many_connections \
+    connections_are_cut_in_the_middle a_pull_goes_on_where_it_was_cut what_a_cut_pull_left_is_not_trusted a_server_with_few_connections a_killed_client_of_many_connections \
+    a_full_disk a_read_only_target a_flipped_byte_anywhere a_truncated_store publish_killed_at_any_moment \
+    two_writers collection gc_killed_at_any_moment a_hostile_tree_in_the_store the_demo; do
+    # With sanitizers these are slow, and their memory says nothing.
+    case $dxup:$case in *asan*:a_gigabyte* | *asan*:a_big_endian* | *asan*:an_arm* | *asan*:a_pc* | *asan*:the_demo) continue ;; esac
+    run $case
+done
+echo "test_dxup: $passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ]
