@@ -267,7 +267,7 @@ def dxpatch(folder):
     calls = ["dxpatch diff old new patch", "dxpatch diff old new patch --kind delta -1 --memory 100 --quiet", "dxpatch diff new third patch2 -9",
              "dxpatch diff old new blocks --kind blocks --block-size 4096", "dxpatch diff old new one --kind blocks --one-way",
              "dxpatch diff old new flash --kind flash --block-size 4096 --slot-size 1048576", "dxpatch diff old new hde --kind hde --no-zstd",
-             "dxpatch diff old new vcdiff --kind vcdiff", "dxpatch apply old patch out", "dxpatch apply-in-place file blocks",
+             "dxpatch diff old new vcdiff --kind vcdiff", "dxpatch apply old patch out --target-max 256 --memory-max 256", "dxpatch apply-in-place file blocks",
              "dxpatch undo file blocks", "dxpatch info patch", "dxpatch compose old patch patch2 both --kind delta"]
     calls_of("dxpatch", folder, calls)
     for call in calls:
