@@ -161,7 +161,7 @@ DX_BULK_API int64_t dx_hbtp_bulk_save(const dx_hbtp_bulk *b, void *bytes, size_t
 DX_BULK_API int dx_hbtp_bulk_load(dx_hbtp_bulk *b, const void *bytes, size_t size);
 
 /* How many connections are best: tries twice as many, later half as many, and keeps what moves
-   at least 5 % more, or with half as many at most 2 % less. Whoever opens connections uses it. */
+   over 5 % more, or with half as many at most 2 % less. Whoever opens connections uses it. */
 typedef struct dx_hbtp_bulk_control { /* zero and set these: zero = the default behind it */
     uint32_t least, most; /* 16, 256 */
     uint32_t count;       /* how many there should be now; to begin with: 32 */
