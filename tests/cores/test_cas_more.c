@@ -1,7 +1,9 @@
-/* Tests of dx_cas.h that mutants asked for: the file device where descriptors and errors are unusual. */
+/* Tests of dx_cas.h that mutants asked for: the file device where descriptors and errors are unusual; what counts as a record;
+   where damage is reported; a store that changes while a reader opens it. */
 #define _GNU_SOURCE
 #define DX_IMPLEMENTATION
 #include "../../dx_cas.h"
+#include "../../layers/dx_devices.h"
 #define DX_TEST_MAIN
 #include "../dx_test.h"
 #include <sys/wait.h>
@@ -77,4 +79,391 @@ DX_TEST(ca_file_device_reports_what_the_system_refuses)
     DX_CHECK_EQ(f.handle_, (intptr_t)-1);
     DX_CHECK_EQ(dx_cas_file_sync_folder("/nowhere/at/all"), DX_CAS_ESYS);
     DX_CHECK_EQ(dx_cas_file_sync_folder("no_folder_in_front"), DX_CAS_OK);
+}
+
+/* >>what counts as a record ---------------------------------------------- */
+#define OK(call) DX_CHECK_EQ(call, DX_CAS_OK)
+
+static uint8_t disk[16384];
+static uint64_t work[8192];
+static dx_cas_memory memory;
+
+static dx_cas_desc describe(dx_cas_device device, uint32_t mode)
+{
+    dx_cas_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.device = device;
+    desc.mode = mode;
+    desc.memory = work;
+    desc.memory_size = sizeof work;
+    desc.durability = DX_CAS_FULL;
+    return desc;
+}
+
+static int open_store(dx_cas_store *s, uint32_t mode)
+{
+    dx_cas_desc desc = describe(dx_cas_memory_device(&memory), mode);
+    return dx_cas_open(s, &desc);
+}
+
+static void create(dx_cas_store *s, uint32_t durability)
+{
+    dx_cas_memory fresh = {disk, sizeof disk, 0};
+    memset(disk, 0, sizeof disk);
+    memory = fresh;
+    dx_cas_desc desc = describe(dx_cas_memory_device(&memory), DX_CAS_WRITE | DX_CAS_CREATE);
+    desc.durability = durability;
+    OK(dx_cas_open(s, &desc));
+}
+
+/* docs/formats/cas.md: the least and the most of each field; one beyond is no record, though its CRC is right. */
+typedef struct header {
+    uint32_t type, codec, flags;
+    uint64_t stored, logical;
+    int      plain, once; /* what it is in a store without, with the marks of a commit of one sync */
+} header;
+
+#define BAD DX_CAS_ECORRUPT
+#define LARGE ((uint64_t)1 << 48)
+
+DX_TEST(ca_each_field_of_a_record_header_at_its_limits)
+{
+    static const header headers[] = {
+        {1, 0, 0, 0, 0, 0, 0}, {1, 0, 0, 1, 0, BAD, BAD}, {1, 0, 0, 0, 1, BAD, BAD}, {1, 0, 1, 0, 0, BAD, BAD},
+        {1, 0, 0x100, 0, 0, BAD, BAD}, {1, 255, 0, 0, 0, 0, 0}, {1, 255, 0, 5, LARGE, 0, 0}, {1, 255, 0, 5, LARGE + 1, BAD, BAD},
+        {1, 1, 0, 5, LARGE, 0, 0}, {1, 1, 0, 5, UINT64_MAX, BAD, BAD}, {1, 1, 1, 5, 5, BAD, BAD},
+        {1, 0, 0, LARGE - 192, LARGE - 192, 0, 0}, {1, 0, 0, LARGE - 191, LARGE - 191, BAD, BAD},
+        {1, 0, 0, LARGE, LARGE, BAD, BAD}, {1, 0, 0, LARGE + 1, LARGE + 1, BAD, BAD}, {1, 0, 0, UINT64_MAX, UINT64_MAX, BAD, BAD},
+        {1, 0, 0, UINT64_MAX - 191, UINT64_MAX - 191, BAD, BAD}, /* its end is at 0 */
+        {2, 0, 1, 56, 56, 0, 0}, {2, 0, 8, 56, 56, 0, 0}, {2, 0, 0, 56, 56, BAD, BAD}, {2, 0, 9, 56, 56, BAD, BAD},
+        {2, 0, 0x101, 56, 56, BAD, BAD}, {2, 1, 1, 56, 56, BAD, BAD}, {2, 0, 1, 20496, 20496, 0, 0},
+        {2, 0, 1, 20497, 20497, BAD, BAD}, {2, 0, 1, 56, 57, BAD, BAD},
+        {3, 0, 0, 113, 113, 0, 0}, {3, 0, 0, 112, 112, BAD, BAD}, {3, 0, 0, 431, 431, 0, 0}, {3, 0, 0, 432, 432, BAD, BAD},
+        {3, 0, 1, 113, 113, BAD, BAD}, {3, 0, 0x100, 113, 113, BAD, BAD}, {3, 1, 0, 113, 113, BAD, BAD}, {3, 0, 0, 113, 112, BAD, BAD},
+        {4, 0, 1, 0, 0, 0, 0}, {4, 0, 1, 0, UINT64_MAX, 0, 0}, {4, 0, 2, 0, 7, 0, 0}, {4, 0, 0, 0, 7, BAD, BAD},
+        {4, 0, 3, 0, 7, BAD, BAD}, {4, 0, 1, 1, 7, BAD, BAD}, {4, 1, 1, 0, 7, BAD, BAD},
+        {4, 0, 0x101, 0, 7, 0, 0}, {4, 0, 0x102, 0, 7, 0, 0}, {4, 0, 0x103, 0, 7, BAD, BAD}, /* retired */
+        {4, 0, 0x201, 0, 7, BAD, 0}, {4, 0, 0x401, 0, 7, BAD, BAD}, {4, 0, 0x601, 0, 7, BAD, 0}, {4, 0, 0x801, 0, 7, BAD, 0},
+        {4, 0, 0xf02, 0, 7, BAD, 0}, {4, 0, 0x1001, 0, 7, BAD, BAD}, {4, 0, 0x8001, 0, 7, BAD, BAD},
+        {0, 0, 0, 0, 0, DX_CAS_EVERSION, DX_CAS_EVERSION}, {5, 0, 0, 0, 0, DX_CAS_EVERSION, DX_CAS_EVERSION},
+        {255, 0, 0, 0, 0, DX_CAS_EVERSION, DX_CAS_EVERSION},
+    };
+    for (int once = 0; once < 2; once++) {
+        dx_cas_store s;
+        create(&s, once ? DX_CAS_FULL_ONCE : DX_CAS_FULL);
+        for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
+            const header *h = &headers[i];
+            dx_cas_p_record r, back;
+            memset(&r, 0, sizeof r);
+            r.place = 128;
+            r.type = h->type;
+            r.codec = h->codec;
+            r.flags = h->flags;
+            r.stored = h->stored;
+            r.logical = h->logical;
+            dx_cas_p_encode(&s, &r);
+            int error = dx_cas_p_decode(&s, r.place, r.head, &back);
+            if (error != (once ? h->once : h->plain)) printf("     header %zu, once %d\n", i, once);
+            DX_CHECK_EQ(error, once ? h->once : h->plain);
+            if (error) continue;
+            DX_CHECK_EQ(back.place, 128);
+            uint64_t end = 128 + (h->type < 4 ? 64 + h->stored : (h->flags & 255) == 2 ? 64u : 128u);
+            DX_CHECK_EQ(back.next, (end + 7) / 8 * 8);
+            DX_CHECK_EQ(dx_cas_p_decode(&s, r.place + 8, r.head, &back), BAD); /* a copy elsewhere */
+        }
+        dx_cas_close(&s);
+    }
+}
+
+/* >>where damage was met --------------------------------------------------- */
+/* Commits of one object each; places[k] is where that of commit k stands. */
+static void three_commits(dx_cas_store *s, uint64_t places[3], uint64_t ends[3], dx_cas_id ids[3])
+{
+    create(s, DX_CAS_FULL);
+    for (unsigned k = 0; k < 3; k++) {
+        uint8_t bytes[10] = {(uint8_t)k};
+        places[k] = s->end_;
+        OK(dx_cas_put(s, bytes, sizeof bytes, &ids[k]));
+        OK(dx_cas_commit(s));
+        ends[k] = s->end_;
+    }
+    dx_cas_close(s);
+}
+
+DX_TEST(ca_the_first_damage_is_the_one_reported)
+{
+    dx_cas_store s;
+    dx_cas_stats stats;
+    dx_cas_id ids[3];
+    uint64_t places[3], ends[3];
+    three_commits(&s, places, ends, ids);
+    OK(open_store(&s, DX_CAS_READ));
+    DX_CHECK_EQ(dx_cas_damage_offset(&s), UINT64_MAX); /* nowhere */
+    dx_cas_close(&s);
+    for (unsigned mask = 1; mask < 8; mask++) {
+        unsigned first = mask & 1 ? 0 : mask & 2 ? 1 : 2, count = 0;
+        for (unsigned k = 0; k < 3; k++) {
+            if (!(mask >> k & 1)) continue;
+            disk[places[k] + 30] ^= 1; /* its header */
+            count++;
+        }
+        DX_CHECK_EQ(open_store(&s, DX_CAS_READ), DX_CAS_ECORRUPT);
+        DX_CHECK_EQ(dx_cas_damage_offset(&s), places[first]);
+        OK(open_store(&s, DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE));
+        DX_CHECK_EQ(dx_cas_damage_offset(&s), places[first]);
+        dx_cas_get_stats(&s, &stats);
+        DX_CHECK_EQ(stats.damaged_places, count);
+        DX_CHECK_EQ(stats.commits, 3);
+        for (unsigned k = 0; k < 3; k++) DX_CHECK_EQ(dx_cas_has(&s, &ids[k]), mask >> k & 1 ? DX_CAS_ENOTFOUND : DX_CAS_OK);
+        dx_cas_close(&s);
+
+        /* the same when a reader sees one commit after the other */
+        memory.size = (size_t)ends[0];
+        OK(open_store(&s, DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE));
+        for (unsigned k = 0; k < 3; k++) {
+            memory.size = (size_t)ends[k];
+            OK(dx_cas_refresh(&s));
+            unsigned seen = mask & ((2u << k) - 1);
+            dx_cas_get_stats(&s, &stats);
+            DX_CHECK_EQ(stats.commits, k + 1);
+            DX_CHECK_EQ(stats.damaged_places, (seen & 1) + (seen >> 1 & 1) + (seen >> 2));
+            DX_CHECK_EQ(dx_cas_damage_offset(&s), seen ? places[first] : UINT64_MAX);
+        }
+        dx_cas_close(&s);
+
+        /* a reader that does not accept it stays with what it had */
+        if (!(mask & 1)) {
+            memory.size = (size_t)ends[0];
+            OK(open_store(&s, DX_CAS_READ));
+            memory.size = (size_t)ends[2];
+            for (int again = 0; again < 2; again++) {
+                DX_CHECK_EQ(dx_cas_refresh(&s), DX_CAS_ECORRUPT);
+                DX_CHECK_EQ(dx_cas_damage_offset(&s), places[first]);
+            }
+            dx_cas_get_stats(&s, &stats);
+            DX_CHECK_EQ(stats.commits, 1);
+            OK(dx_cas_has(&s, &ids[0]));
+            DX_CHECK_EQ(dx_cas_has(&s, &ids[2]), DX_CAS_ENOTFOUND);
+            dx_cas_close(&s);
+        }
+        for (unsigned k = 0; k < 3; k++) {
+            if (mask >> k & 1) disk[places[k] + 30] ^= 1;
+        }
+    }
+}
+
+/* docs/formats/cas.md: records are aligned to 2^3 to 2^12 bytes; a header that says otherwise is none. */
+DX_TEST(ca_the_alignment_of_a_store_header_at_its_limits)
+{
+    for (unsigned shift = 0; shift < 256; shift++) {
+        dx_cas_store s;
+        dx_cas_desc desc;
+        dx_cas_memory fresh = {disk, sizeof disk, 0};
+        memset(disk, 0, sizeof disk);
+        memory = fresh;
+        desc = describe(dx_cas_memory_device(&memory), DX_CAS_WRITE | DX_CAS_CREATE);
+        desc.align = shift >= 3 && shift <= 12 ? 1u << shift : 8;
+        OK(dx_cas_open(&s, &desc));
+        OK(dx_cas_put(&s, "object", 6, NULL));
+        OK(dx_cas_commit(&s));
+        dx_cas_close(&s);
+        for (unsigned copy = 0; copy < 2; copy++) {
+            uint8_t *head = disk + 64 * copy;
+            head[11] = (uint8_t)shift;
+            dx_cas_p_store32(head + 60, dx_cas_p_crc32c(0, head, 60));
+        }
+        DX_CHECK_EQ(open_store(&s, DX_CAS_READ), shift >= 3 && shift <= 12 ? DX_CAS_OK : DX_CAS_ECORRUPT);
+        dx_cas_close(&s);
+    }
+}
+
+/* What another program left behind the last commit is no damage, whatever it is: a record, zeros, letters. */
+DX_TEST(ca_what_follows_the_last_commit_is_no_damage)
+{
+    for (int kind = 0; kind < 4; kind++) {
+        dx_cas_store s;
+        dx_cas_stats stats;
+        dx_cas_id ids[3], loose;
+        uint64_t places[3], ends[3];
+        three_commits(&s, places, ends, ids);
+        OK(open_store(&s, DX_CAS_WRITE));
+        OK(dx_cas_put(&s, "not committed", 13, &loose));
+        dx_cas_close(&s);
+        if (kind == 1 || kind == 2) memory.size = (size_t)ends[2] + 64;
+        if (kind == 1) memset(disk + ends[2], 0, 64);
+        if (kind == 2) memset(disk + ends[2], 'x', 64);
+        if (kind == 3) disk[ends[2] + 64 + 5] ^= 1; /* the payload of a record that nobody committed */
+        for (int mode = 0; mode < 2; mode++) {
+            OK(open_store(&s, mode ? DX_CAS_WRITE : DX_CAS_READ));
+            dx_cas_get_stats(&s, &stats);
+            DX_CHECK_EQ(stats.commits, 3);
+            DX_CHECK_EQ(stats.objects, 3);
+            DX_CHECK_EQ(stats.damaged_places, 0);
+            DX_CHECK_EQ(dx_cas_damage_offset(&s), UINT64_MAX);
+            DX_CHECK_EQ(dx_cas_has(&s, &loose), DX_CAS_ENOTFOUND);
+            OK(dx_cas_verify(&s, NULL, NULL, NULL));
+            dx_cas_close(&s);
+        }
+    }
+}
+
+/* >>a store that changes while it is read ---------------------------------- */
+/* At read number `when` a writer takes back its last commit, which could not be synced, and puts other records there. */
+static struct { long reads, when; size_t size, before; const uint8_t *other; } change;
+
+static int changing_read(void *user, uint64_t offset, void *out, size_t size, size_t *got)
+{
+    dx_cas_device d = dx_cas_memory_device((dx_cas_memory *)user);
+    if (++change.reads == change.when) {
+        memset(disk + change.before, 0, sizeof disk - change.before);
+        memcpy(disk, change.other, change.size);
+        memory.size = change.size;
+    }
+    return d.read(d.user, offset, out, size, got);
+}
+
+DX_TEST(ca_a_commit_that_is_taken_back_while_a_reader_opens)
+{
+    static uint8_t first[sizeof disk], second[sizeof disk];
+    unsigned again = 0, opened[4] = {0, 0, 0, 0};
+    dx_cas_store s;
+    dx_cas_stats stats;
+    dx_cas_id ids[3], more[2];
+    uint64_t places[3], ends[3];
+    three_commits(&s, places, ends, ids);
+    /* first: three commits and two objects behind them; second: two commits and those objects, at another place */
+    OK(open_store(&s, DX_CAS_WRITE));
+    OK(dx_cas_put(&s, "a", 1, &more[0]));
+    OK(dx_cas_put(&s, "bb", 2, &more[1]));
+    size_t first_size = memory.size;
+    memcpy(first, disk, sizeof disk);
+    dx_cas_close(&s);
+    memory.size = (size_t)ends[1];
+    memset(disk + ends[1], 0, sizeof disk - ends[1]);
+    OK(open_store(&s, DX_CAS_WRITE));
+    OK(dx_cas_put(&s, "bb", 2, &more[1]));
+    OK(dx_cas_put(&s, "a", 1, &more[0]));
+    size_t second_size = memory.size;
+    memcpy(second, disk, sizeof disk);
+    dx_cas_close(&s);
+    for (change.when = 1;; change.when++) {
+        memcpy(disk, first, sizeof disk);
+        memory.size = first_size;
+        change.reads = 0;
+        change.before = (size_t)ends[1];
+        change.other = second;
+        change.size = second_size;
+        dx_cas_device device = dx_cas_memory_device(&memory);
+        device.read = changing_read;
+        dx_cas_desc desc = describe(device, DX_CAS_READ);
+        int error = dx_cas_open(&s, &desc);
+        if (change.reads < change.when) break;
+        DX_CHECK(error == DX_CAS_OK || error == DX_CAS_EAGAIN);
+        again += error == DX_CAS_EAGAIN;
+        if (error) continue;
+        dx_cas_get_stats(&s, &stats);
+        DX_CHECK(stats.commits == 2 || stats.commits == 3);
+        DX_CHECK_EQ(stats.objects, stats.commits); /* never what no commit covers */
+        DX_CHECK_EQ(dx_cas_has(&s, &more[0]), DX_CAS_ENOTFOUND);
+        DX_CHECK_EQ(dx_cas_has(&s, &more[1]), DX_CAS_ENOTFOUND);
+        opened[stats.commits]++;
+        dx_cas_close(&s);
+    }
+    DX_CHECK(again > 0);
+    (void)opened;
+}
+
+/* >>names ------------------------------------------------------------------ */
+static long failing_reads, failing_when;
+
+static int failing_read(void *user, uint64_t offset, void *out, size_t size, size_t *got)
+{
+    dx_cas_device d = dx_cas_memory_device((dx_cas_memory *)user);
+    *got = 0;
+    if (++failing_reads == failing_when) return DX_CAS_ESYS;
+    return d.read(d.user, offset, out, size, got);
+}
+
+/* A version that is no longer reached is looked for in the whole log. An object is no name, whatever its bytes are. */
+DX_TEST(ca_an_object_that_looks_like_a_name_is_none)
+{
+    dx_cas_store s;
+    dx_cas_p_ref fake;
+    dx_cas_ref r, back;
+    dx_cas_id roots[3], forged;
+    uint8_t payload[512];
+    uint64_t places[3];
+    create(&s, DX_CAS_FULL);
+    OK(dx_cas_put(&s, "forged", 6, &forged));
+    memset(&fake, 0, sizeof fake);
+    fake.op = DX_CAS_P_SET;
+    strcpy(fake.ref.name, "a");
+    fake.ref.version = fake.ref.oldest = 1;
+    fake.ref.size = 6;
+    fake.ref.root = forged;
+    OK(dx_cas_put(&s, payload, dx_cas_p_encode_ref(&fake, payload), NULL));
+    for (unsigned k = 0; k < 3; k++) {
+        OK(dx_cas_put(&s, &k, sizeof k, &roots[k]));
+        memset(&r, 0, sizeof r);
+        strcpy(r.name, "a");
+        r.root = roots[k];
+        r.size = sizeof k;
+        places[k] = s.end_;
+        OK(dx_cas_ref_set(&s, &r, DX_CAS_ANY_VERSION, NULL));
+    }
+    OK(dx_cas_commit(&s));
+    dx_cas_close(&s);
+    dx_cas_device device = dx_cas_memory_device(&memory);
+    device.read = failing_read;
+    dx_cas_desc desc = describe(device, DX_CAS_READ);
+    failing_when = 0;
+    OK(dx_cas_open(&s, &desc));
+    disk[places[1] + 64 + 40] ^= 1; /* the way from 3 to 1 */
+    OK(dx_cas_ref_get(&s, "a", 3, &back));
+    OK(dx_cas_ref_get(&s, "a", 1, &back));
+    DX_CHECK_EQ(back.version, 1);
+    DX_CHECK(dx_cas_id_equal(&back.root, &roots[0]));
+    DX_CHECK_EQ(dx_cas_ref_get(&s, "a", 2, &back), DX_CAS_ECORRUPT);
+    DX_CHECK_EQ(dx_cas_damage_offset(&s), places[1]);
+    /* an error of the device on the way is passed on, unless another way leads there */
+    long passed = 0;
+    for (failing_when = 1;; failing_when++) {
+        failing_reads = 0;
+        int error = dx_cas_ref_get(&s, "a", 1, &back);
+        if (failing_reads < failing_when) break;
+        DX_CHECK(error == DX_CAS_ESYS || (error == DX_CAS_OK && dx_cas_id_equal(&back.root, &roots[0])));
+        passed += error == DX_CAS_ESYS;
+    }
+    DX_CHECK(passed > 5);
+    dx_cas_close(&s);
+}
+
+/* No store, a store that is closed, no place for what is given or asked: DX_CAS_EINVAL, and nothing is touched. */
+DX_TEST(ca_calls_without_a_store_or_a_place)
+{
+    dx_cas_store s;
+    dx_cas_id id;
+    dx_cas_ref r;
+    uint8_t out[8];
+    uint64_t size;
+    size_t got;
+    create(&s, DX_CAS_FULL);
+    OK(dx_cas_put(&s, NULL, 0, &id)); /* an empty object needs no bytes */
+    DX_CHECK_EQ(dx_cas_put(&s, NULL, 1, &id), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_cas_get(&s, NULL, out, sizeof out, &got), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_cas_get(&s, &id, NULL, 1, &got), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_cas_has(&s, NULL), DX_CAS_EINVAL);
+    OK(dx_cas_commit(&s));
+    for (int closed = 0; closed < 2; closed++) {
+        dx_cas_store *none = closed ? &s : NULL;
+        if (closed) dx_cas_close(&s);
+        DX_CHECK_EQ(dx_cas_put(none, "x", 1, &id), DX_CAS_EINVAL);
+        DX_CHECK_EQ(dx_cas_get(none, &id, out, sizeof out, &got), DX_CAS_EINVAL);
+        DX_CHECK_EQ(dx_cas_has(none, &id), DX_CAS_EINVAL);
+        DX_CHECK_EQ(dx_cas_object_size(none, &id, &size), DX_CAS_EINVAL);
+        DX_CHECK_EQ(dx_cas_commit(none), DX_CAS_EINVAL);
+        DX_CHECK_EQ(dx_cas_refresh(none), DX_CAS_EINVAL);
+        DX_CHECK_EQ(dx_cas_verify(none, NULL, NULL, NULL), DX_CAS_EINVAL);
+        DX_CHECK_EQ(dx_cas_ref_get(none, "x", 0, &r), DX_CAS_EINVAL);
+    }
 }
