@@ -317,3 +317,146 @@ DX_TEST(mk_3_calls_that_break_the_contract)
     DX_CHECK_EQ(dx_cas_bao_add(&b, data, 0), DX_CAS_EINVAL);
     OK(dx_cas_bao_end(&b, &root));
 }
+
+/* Each limit, in buffers of exactly the size that is said: one below is too little, at it all goes well. */
+DX_TEST(mk_3_each_limit_has_its_error)
+{
+    enum { BYTES = 5000, GROUPS = 5 };
+    const size_t tree_size = 8 + 64 * (GROUPS - 1);
+    uint8_t *tree = (uint8_t *)malloc(tree_size), proof[DX_CAS_BAO_PROOF_MAX];
+    const uint64_t most = (uint64_t)1 << 48;
+    dx_cas_bao_builder b;
+    dx_cas_id root;
+    size_t made, got;
+    uint64_t size;
+    content();
+    DX_CHECK(tree != NULL);
+    DX_CHECK_EQ(dx_cas_bao_outboard_size(0, 0), 8);
+    DX_CHECK_EQ(dx_cas_bao_outboard_size(1024, 0), 8);
+    DX_CHECK_EQ(dx_cas_bao_outboard_size(1025, 0), 8 + 64);
+    DX_CHECK_EQ(dx_cas_bao_outboard_size(16384, 4), 8);
+    DX_CHECK_EQ(dx_cas_bao_outboard_size(16385, 4), 8 + 64);
+    DX_CHECK_EQ(dx_cas_bao_outboard_size(BYTES, 0), tree_size);
+
+    DX_CHECK_EQ(dx_cas_bao_begin(NULL, BYTES, 0, tree, tree_size), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_cas_bao_begin(&b, BYTES, 0, NULL, tree_size), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_cas_bao_begin(&b, BYTES, 21, tree, tree_size), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_cas_bao_begin(&b, most + 1, 20, tree, tree_size), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_cas_bao_begin(&b, most, 20, tree, tree_size), DX_CAS_ENOSPACE);
+    OK(dx_cas_bao_begin(&b, BYTES, 20, tree, 8));
+    OK(dx_cas_bao_begin(&b, BYTES, 0, tree, tree_size));
+    DX_CHECK_EQ(dx_cas_bao_add(NULL, data, 1024), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_cas_bao_add(&b, NULL, 1024), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_cas_bao_add(&b, data, 1025), DX_CAS_EINVAL);
+    for (size_t i = 0; i < GROUPS; i++) {
+        DX_CHECK_EQ(dx_cas_bao_end(&b, &root), DX_CAS_EINVAL);
+        OK(dx_cas_bao_add(&b, data + 1024 * i, i < 4 ? 1024 : BYTES - 4096));
+    }
+    DX_CHECK_EQ(dx_cas_bao_end(NULL, &root), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_cas_bao_end(&b, NULL), DX_CAS_EINVAL);
+    OK(dx_cas_bao_end(&b, &root));
+    DX_CHECK_EQ(dx_cas_bao_end(&b, &root), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_cas_bao_add(&b, data, 1024), DX_CAS_EINVAL);
+    OK(dx_cas_bao_begin(&b, 0, 0, tree, 8)); /* nothing: one group of no bytes */
+    DX_CHECK_EQ(dx_cas_bao_end(&b, &root), DX_CAS_EINVAL);
+    OK(dx_cas_bao_add(&b, NULL, 0));
+    OK(dx_cas_bao_end(&b, &root));
+    DX_CHECK_EQ(dx_cas_bao_outboard(NULL, 1, 0, tree, tree_size, &root), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_cas_bao_outboard(data, BYTES, 0, tree, tree_size - 1, &root), DX_CAS_ENOSPACE);
+    OK(dx_cas_bao_outboard(data, BYTES, 0, tree, tree_size, &root));
+
+    DX_CHECK_EQ(dx_cas_bao_prove(NULL, tree_size, 0, 0, proof), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_cas_bao_prove(tree, tree_size, 0, 0, NULL), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_cas_bao_prove(tree, tree_size, 21, 0, proof), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_cas_bao_prove(tree, tree_size, 20, 0, proof), 0);
+    DX_CHECK_EQ(dx_cas_bao_prove(tree, tree_size, 0, GROUPS, proof), DX_CAS_EINVAL);
+    for (size_t n = 0; n < tree_size; n++) {
+        DX_CHECK_EQ(dx_cas_bao_prove(tree, n, 0, 0, proof), DX_CAS_ETRUNCATED);
+        DX_CHECK_EQ(dx_cas_bao_slice(data, tree, n, 0, 0, 1, slice, sizeof slice, &made), DX_CAS_ETRUNCATED);
+        DX_CHECK_EQ(made, 0);
+    }
+    for (uint64_t i = 0; i < GROUPS; i++) {
+        const uint8_t *here = data + 1024 * i;
+        size_t n = i < 4 ? 1024 : BYTES - 4096, bytes = i < 4 ? 96 : 32;
+        DX_CHECK_EQ(dx_cas_bao_prove(tree, tree_size, 0, i, proof), bytes);
+        OK(dx_cas_bao_check(&root, BYTES, 0, i, here, n, proof, bytes));
+        DX_CHECK_EQ(dx_cas_bao_check(&root, BYTES, 0, i, here, n - 1, proof, bytes), DX_CAS_ECORRUPT);
+        DX_CHECK_EQ(dx_cas_bao_check(&root, BYTES, 0, i, here, n, proof, bytes + 32), DX_CAS_ECORRUPT);
+        DX_CHECK_EQ(dx_cas_bao_check(&root, BYTES, 0, i, here, n, proof, bytes - 1), DX_CAS_ECORRUPT);
+        DX_CHECK_EQ(dx_cas_bao_check(&root, BYTES, 0, i ^ 1, here, n, proof, bytes), DX_CAS_ECORRUPT);
+        DX_CHECK_EQ(dx_cas_bao_check(&root, most + 1, 0, i, here, n, proof, bytes), DX_CAS_ECORRUPT);
+        DX_CHECK_EQ(dx_cas_bao_check(&root, BYTES, 21, i, here, n, proof, bytes), DX_CAS_EINVAL);
+        DX_CHECK_EQ(dx_cas_bao_check(NULL, BYTES, 0, i, here, n, proof, bytes), DX_CAS_EINVAL);
+        DX_CHECK_EQ(dx_cas_bao_check(&root, BYTES, 0, i, NULL, n, proof, bytes), DX_CAS_EINVAL);
+        DX_CHECK_EQ(dx_cas_bao_check(&root, BYTES, 0, i, here, n, NULL, bytes), DX_CAS_EINVAL);
+    }
+
+    DX_CHECK_EQ(dx_cas_bao_slice(data, NULL, tree_size, 0, 0, 1, slice, sizeof slice, &made), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_cas_bao_slice(data, tree, tree_size, 0, 0, 1, NULL, 1, &made), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_cas_bao_slice(data, tree, tree_size, 0, 0, 1, slice, sizeof slice, NULL), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_cas_bao_slice(NULL, tree, tree_size, 0, 0, 1, slice, sizeof slice, &made), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_cas_bao_slice(data, tree, tree_size, 21, 0, 1, slice, sizeof slice, &made), DX_CAS_EINVAL);
+    const size_t need = 8 + 3 * 64 + 1024; /* the way to one group, and the group */
+    uint8_t *exact = (uint8_t *)malloc(need);
+    DX_CHECK(exact != NULL);
+    for (size_t n = 0; n < need; n += n < 16 || n + 8 > need ? 1 : 7) {
+        DX_CHECK_EQ(dx_cas_bao_slice(data, tree, tree_size, 0, 1024, 1024, n ? exact : NULL, n, &made), DX_CAS_ENOSPACE);
+        DX_CHECK_EQ(made, need);
+    }
+    OK(dx_cas_bao_slice(data, tree, tree_size, 0, 1024, 1024, exact, need, &made));
+    DX_CHECK_EQ(made, need);
+    for (size_t n = 0; n < need; n++) {
+        DX_CHECK_EQ(dx_cas_bao_open(&root, 0, 1024, 1024, exact, n, out, sizeof out, &got, NULL), DX_CAS_ETRUNCATED);
+        DX_CHECK_EQ(got, 0);
+    }
+    size = 0;
+    OK(dx_cas_bao_open(&root, 0, 1024, 1024, exact, need, out, 1024, &got, &size));
+    DX_CHECK_EQ(got, 1024);
+    DX_CHECK_EQ(size, BYTES);
+    DX_CHECK_MEM(out, data + 1024, 1024);
+    memcpy(slice, exact, need);
+    slice[need] = 0; /* more than belongs to it */
+    DX_CHECK_EQ(dx_cas_bao_open(&root, 0, 1024, 1024, slice, need + 1, out, 1024, &got, &size), DX_CAS_ECORRUPT);
+    DX_CHECK_EQ(dx_cas_bao_open(NULL, 0, 1024, 1024, exact, need, out, 1024, &got, &size), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_cas_bao_open(&root, 0, 1024, 1024, NULL, need, out, 1024, &got, &size), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_cas_bao_open(&root, 0, 1024, 1024, exact, need, NULL, 1024, &got, &size), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_cas_bao_open(&root, 0, 1024, 1024, exact, need, out, 1024, NULL, &size), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_cas_bao_open(&root, 21, 1024, 1024, exact, need, out, 1024, &got, &size), DX_CAS_EINVAL);
+    dx_cas_p_store64(exact, most + 1);
+    DX_CHECK_EQ(dx_cas_bao_open(&root, 0, 1024, 1024, exact, need, out, 1024, &got, &size), DX_CAS_ECORRUPT);
+    dx_cas_p_store64(tree, most + 1);
+    DX_CHECK_EQ(dx_cas_bao_prove(tree, tree_size, 0, 0, proof), DX_CAS_ECORRUPT);
+    DX_CHECK_EQ(dx_cas_bao_slice(data, tree, tree_size, 0, 0, 1, slice, sizeof slice, &made), DX_CAS_ECORRUPT);
+    free(exact);
+    free(tree);
+}
+
+/* A slice has the groups that the range touches, and no others; none is left out at a border. */
+DX_TEST(mk_3_a_slice_has_what_its_range_touches)
+{
+    enum { BYTES = 8 * 1024 };
+    const size_t tree_size = 8 + 64 * 7;
+    dx_cas_id root;
+    size_t made, got;
+    content();
+    OK(dx_cas_bao_outboard(data, BYTES, 0, outboard, tree_size, &root));
+    static const uint64_t edges[] = {0, 1, 1023, 1024, 1025, 2047, 2048, 4095, 4096, 8191, 8192, 8193, UINT64_MAX};
+    enum { EDGES = sizeof edges / sizeof *edges };
+    for (size_t i = 0; i < EDGES; i++) {
+        for (size_t k = 0; k < EDGES; k++) {
+            uint64_t from = edges[i], length = edges[k], first = from < BYTES ? from : BYTES - 1;
+            uint64_t to = length > UINT64_MAX - from ? UINT64_MAX : from + length;
+            if (to <= first) to = first + 1;
+            if (to > BYTES) to = BYTES;
+            size_t groups = (size_t)((to - 1) / 1024 - first / 1024 + 1);
+            size_t want = from >= BYTES ? 0 : length < BYTES - from ? (size_t)length : (size_t)(BYTES - from);
+            OK(dx_cas_bao_slice(data, outboard, tree_size, 0, from, length, slice, sizeof slice, &made));
+            DX_CHECK_EQ((made - 8) % 64, 0);
+            size_t pairs = (made - 8 - 1024 * groups) / 64;
+            DX_CHECK(made >= 8 + 1024 * groups + 3 * 64 && pairs <= 7 && (groups > 1 || pairs == 3) && (groups < 8 || pairs == 7));
+            OK(dx_cas_bao_open(&root, 0, from, length, slice, made, out, want, &got, NULL));
+            DX_CHECK_EQ(got, want);
+            DX_CHECK_MEM(out, data + (want ? from : 0), want);
+        }
+    }
+}
