@@ -271,3 +271,594 @@ DX_TEST(pt_segments_with_an_eh_frame)
     DX_CHECK_EQ(setup[0], 1);
     DX_CHECK_EQ(setup[1], 0x7654321);
 }
+
+/* >>patches by hand: a writer that makes what dx_patch_create() never does ------- */
+enum { BY_HAND_MEMORY = 1 << 20 };
+
+typedef struct by_hand {
+    dx_patch_header header;
+    dx_patch_p_coder coder; /* writes the stream behind the parameters or tables */
+    dx_patch_p_delta delta; /* for its rows */
+    size_t front;           /* bytes of parameters or tables */
+    size_t size;            /* of the whole patch, when it is finished */
+    uint8_t bytes[4096];
+} by_hand;
+
+static by_hand hand;
+static uint8_t hand_memory[BY_HAND_MEMORY], apply_memory[BY_HAND_MEMORY];
+static uint8_t hand_base[4096], hand_target[4096], hand_out[4096];
+
+static void hand_start(int kind, size_t base_size, size_t target_size)
+{
+    memset(&hand, 0, sizeof hand);
+    hand.header.kind = (uint8_t)kind;
+    hand.header.hash_kind = 1;
+    hand.header.coding = DX_PATCH_CODING_RANGE;
+    hand.header.base_size = base_size;
+    hand.header.target_size = target_size;
+    hand.header.memory_size = kind == DX_PATCH_KIND_FLASH ? 5696 : 17044;
+}
+
+/* A range-coded delta without a map, all other parameters 0. */
+static void hand_delta(size_t base_size, size_t target_size)
+{
+    uint8_t *at = hand_memory;
+    size_t left = sizeof hand_memory;
+    hand_start(DX_PATCH_KIND_DELTA, base_size, target_size);
+    DX_CHECK(dx_patch_p_delta_start(&hand.delta, &at, &left));
+    hand.front = 5;
+    hand.bytes[128 + 1] = 34;
+    hand.coder.rows_ = hand.delta.coder_.rows_;
+    dx_patch_p_start_writing(&hand.coder, hand.bytes + 128 + 5, sizeof hand.bytes - 128 - 5);
+}
+
+static void hand_seal(size_t body_size)
+{
+    hand.header.body_size = body_size;
+    hand.header.body_crc = dx_patch_p_crc32c(0, hand.bytes + 128, body_size);
+    dx_patch_hash(hand_base, (size_t)hand.header.base_size, hand.header.base_hash);
+    dx_patch_hash(hand_target, (size_t)hand.header.target_size, hand.header.target_hash);
+    dx_patch_p_store_header(hand.bytes, &hand.header);
+    hand.size = 128 + body_size;
+}
+
+static void hand_finish(void)
+{
+    dx_patch_p_finish_writing(&hand.coder);
+    DX_CHECK(!hand.coder.overrun_);
+    hand_seal(hand.front + hand.coder.at_);
+}
+
+static void hand_number(uint32_t which, uint64_t v) { (void)dx_patch_p_number(&hand.coder, which, v); }
+
+/* 2^63 or more, as the coding has it: a first symbol of 15, a second one of 15, and a length of 64 bits. */
+static void hand_number_beyond(uint32_t which)
+{
+    (void)dx_patch_p_symbol(&hand.coder, which * DX_PATCH_P_NUMBER, 15);
+    (void)dx_patch_p_symbol(&hand.coder, which * DX_PATCH_P_NUMBER + 15, 15);
+    (void)dx_patch_p_even(&hand.coder, 6, 64 - 23);
+}
+
+static int hand_apply(void)
+{
+    size_t got = 0;
+    int error = dx_patch_apply(hand_base, (size_t)hand.header.base_size, hand.bytes, hand.size, hand_out,
+                               sizeof hand_out, &got, apply_memory, sizeof apply_memory);
+    if (error) return error;
+    DX_CHECK_EQ(got, hand.header.target_size);
+    DX_CHECK_MEM(hand_out, hand_target, got);
+    return 0;
+}
+
+/* A patch of nothing into nothing, with these parameters. With memory as much as they need it is right; an error is
+   one of the parameters. */
+static int with_parameters(int p0, int p1, int p2, int p3, int p4, uint64_t memory_size)
+{
+    hand_delta(0, 0);
+    hand.bytes[128] = (uint8_t)p0;
+    hand.bytes[129] = (uint8_t)p1;
+    hand.bytes[130] = (uint8_t)p2;
+    hand.bytes[131] = (uint8_t)p3;
+    hand.bytes[132] = (uint8_t)p4;
+    if (p1 == 35) /* the setup: no covers, no segments */
+        for (int i = 0; i < 5; i++) hand_number(DX_PATCH_P_N_SETUP, 0);
+    hand.header.memory_size = memory_size;
+    hand_finish();
+    return hand_apply();
+}
+
+static int parameters(int p0, int p1, int p2, int p3, int p4)
+{
+    return with_parameters(p0, p1, p2, p3, p4, sizeof apply_memory);
+}
+
+/* Each parameter of a delta at its limits and beyond: docs/PATCH.md, section 3. */
+DX_TEST(pt_limits_of_parameters)
+{
+    DX_CHECK_EQ(parameters(0, 34, 0, 0, 0), 0);
+    for (int l = 0; l < 16; l++) DX_CHECK_EQ(parameters(l, 34, 0, 0, 0), l <= 8 ? 0 : DX_PATCH_EVERSION);
+    for (int w = 0; w < 4; w++) DX_CHECK_EQ(parameters(w << 4, 34, 0, 0, 0), 0);
+    DX_CHECK_EQ(parameters(64, 34, 0, 0, 0), 0);
+    DX_CHECK_EQ(parameters(128, 34, 0, 0, 0), DX_PATCH_EVERSION);
+    for (int layout = 0; layout < 256; layout++)
+        if (layout != 35) DX_CHECK_EQ(parameters(0, layout, 0, 0, 0), layout == 34 ? 0 : DX_PATCH_EVERSION);
+    for (int region = 0; region < 256; region++)
+        DX_CHECK_EQ(parameters(0, 34, region, 0, 0), region <= 32 ? 0 : DX_PATCH_EVERSION);
+    for (int h = 1; h < 8; h++) DX_CHECK_EQ(parameters(0, 34, 0, h, 5), DX_PATCH_EVERSION);
+    for (int h = 8; h < 18; h++) DX_CHECK_EQ(parameters(0, 34, 0, h, 5), 0);
+    for (int h = 29; h < 256; h++) DX_CHECK_EQ(parameters(0, 34, 0, h, 5), DX_PATCH_EVERSION);
+    for (int g = 1; g < 256; g++) DX_CHECK_EQ(parameters(0, 34, 0, 0, g), DX_PATCH_EVERSION);
+    for (int g = 0; g < 5; g++) DX_CHECK_EQ(parameters(0, 34, 0, 8, g), DX_PATCH_EVERSION);
+    for (int g = 5; g < 14; g++) DX_CHECK_EQ(parameters(0, 34, 0, 8, g), 0);
+    for (int g = 29; g < 256; g++) DX_CHECK_EQ(parameters(0, 34, 0, 8, g), DX_PATCH_EVERSION);
+    /* Right, but more than the memory of the header reaches for. */
+    DX_CHECK_EQ(parameters(0, 34, 0, 28, 5), DX_PATCH_EHEADER);
+    DX_CHECK_EQ(parameters(0, 34, 0, 8, 28), DX_PATCH_EHEADER);
+    DX_CHECK_EQ(parameters(0, 34, 0, 28, 28), DX_PATCH_EHEADER);
+}
+
+/* What a body needs, by the formula of section 3.6: one byte less in the header is an error. */
+DX_PROPERTY(pt_memory_that_a_body_needs, 300)
+{
+    const int l = (int)dx_choose(c, 8), w = (int)dx_choose(c, 3), rich = (int)dx_choose(c, 1);
+    const int h = dx_choose(c, 1) ? (int)dx_choose_range(c, 8, 17) : 0, g = h ? (int)dx_choose_range(c, 5, 13) : 0;
+    const int map = (int)dx_choose(c, 1);
+    uint64_t need = 2164 + 32 * (431 + (UINT64_C(17) << l) + (UINT64_C(17) << w));
+    if (h) need += 6784 + (UINT64_C(2) << h) + (UINT64_C(32) << g);
+    if (map) need += 4096;
+    DX_CHECK_EQ(with_parameters(l | w << 4 | rich << 6, 34 + map, 12, h, g, need), 0);
+    if (need > 17044) DX_CHECK_EQ(with_parameters(l | w << 4 | rich << 6, 34 + map, 12, h, g, need - 1), DX_PATCH_EHEADER);
+}
+
+/* In plain coding there is nothing that a parameter could be for. */
+DX_TEST(pt_parameters_of_plain_coding)
+{
+    hand_start(DX_PATCH_KIND_DELTA, 0, 0);
+    hand.header.coding = DX_PATCH_CODING_PLAIN;
+    hand.header.memory_size = sizeof apply_memory;
+    hand.bytes[129] = 34;
+    hand_seal(5);
+    DX_CHECK_EQ(hand_apply(), 0);
+    for (int i = 0; i < 5; i++) {
+        static const uint8_t values[5] = {1, 35, 12, 8, 5};
+        const uint8_t was = hand.bytes[128 + i];
+        hand.bytes[128 + i] = values[i];
+        hand_seal(5);
+        DX_CHECK_EQ(hand_apply(), DX_PATCH_EVERSION);
+        hand.bytes[128 + i] = was;
+    }
+    hand.bytes[131] = 8; /* mixing as it would be in range coding */
+    hand.bytes[132] = 5;
+    hand_seal(5);
+    DX_CHECK_EQ(hand_apply(), DX_PATCH_EVERSION);
+}
+
+/* The base again as one cover of one block that is told byte by byte, up to its first run. */
+static void hand_one_block(size_t size)
+{
+    for (size_t i = 0; i < size; i++) hand_base[i] = hand_target[i] = (uint8_t)(i * 7);
+    hand_delta(size, size);
+    hand_number(DX_PATCH_P_N_GAP, 0);
+    hand_number(DX_PATCH_P_N_LENGTH, size - 1);
+    hand_number(DX_PATCH_P_N_JUMP, 0);
+    hand_number(DX_PATCH_P_N_EQUAL, 0);
+    (void)dx_patch_p_symbol(&hand.coder, DX_PATCH_P_M_ID, 0);
+}
+
+/* Runs of a block: to its end, up to its last byte, and beyond. What was wrong once does not become right. */
+DX_TEST(pt_runs_end_in_their_block)
+{
+    const uint32_t wrong = DX_PATCH_P_M_BYTE; /* with no bits of context there is one model */
+    for (size_t size = 2; size <= 1024; size += size < 70 ? 1 : 53) {
+        hand_one_block(size);
+        hand_number(DX_PATCH_P_N_RUN, 0);
+        hand_finish();
+        DX_CHECK_EQ(hand_apply(), 0);
+        hand_one_block(size); /* the last byte is wrong, by 0 */
+        hand_number(DX_PATCH_P_N_RUN, size);
+        (void)dx_patch_p_byte(&hand.coder, wrong, 0);
+        hand_finish();
+        DX_CHECK_EQ(hand_apply(), 0);
+        hand_one_block(size);
+        hand_number(DX_PATCH_P_N_RUN, size + 1);
+        hand_finish();
+        DX_CHECK_EQ(hand_apply(), DX_PATCH_ECORRUPT);
+        hand_one_block(size);
+        hand_number(DX_PATCH_P_N_RUN, 1); /* the first byte, then one more than are left */
+        (void)dx_patch_p_byte(&hand.coder, wrong, 0);
+        hand_number(DX_PATCH_P_N_RUN, size);
+        hand_finish();
+        DX_CHECK_EQ(hand_apply(), DX_PATCH_ECORRUPT);
+        hand_one_block(size);
+        hand_number_beyond(DX_PATCH_P_N_RUN); /* read as 0, which would be right */
+        hand_finish();
+        DX_CHECK_EQ(hand_apply(), DX_PATCH_ECORRUPT);
+    }
+}
+
+/* A cover leaves neither file, by one byte neither. */
+DX_TEST(pt_covers_stay_in_both_files)
+{
+    static const struct {
+        uint64_t gap, length;
+        int64_t jump;
+        int error;
+    } covers[] = {
+        {0, 100, 0, 0},
+        {0, 100, 100, 0},
+        {0, 100, 101, DX_PATCH_EBOUNDS},
+        {0, 100, -1, DX_PATCH_EBOUNDS},
+        {0, 100, INT64_MAX, DX_PATCH_EBOUNDS},
+        {0, 101, 0, DX_PATCH_EBOUNDS},
+        {1, 99, -1, 0},
+        {1, 99, -2, DX_PATCH_EBOUNDS},
+        {1, 99, 100, 0},
+        {1, 99, 101, DX_PATCH_EBOUNDS},
+        {1, 100, 0, DX_PATCH_EBOUNDS},
+        {99, 1, 0, 0},
+        {99, 2, 0, DX_PATCH_EBOUNDS},
+        {101, 1, 0, DX_PATCH_EBOUNDS},
+        {0, UINT64_C(1) << 62, 0, DX_PATCH_EBOUNDS},
+    };
+    memset(hand_base, 'x', 200);
+    memset(hand_target, 'x', 100);
+    for (size_t i = 0; i < sizeof covers / sizeof *covers; i++) {
+        uint8_t *at = hand_memory;
+        size_t left = sizeof hand_memory;
+        hand_start(DX_PATCH_KIND_DELTA, 200, 100);
+        hand.header.coding = DX_PATCH_CODING_PLAIN;
+        DX_CHECK(dx_patch_p_delta_start(&hand.delta, &at, &left));
+        memset(&hand.coder, 0, sizeof hand.coder);
+        hand.bytes[129] = 34;
+        hand.coder.out_ = hand.bytes + 133;
+        hand.coder.size_ = 1000;
+        dx_patch_p_put_varint(&hand.coder, covers[i].gap);
+        for (uint64_t n = 0; n < covers[i].gap && n < 100; n++) dx_patch_p_put_raw(&hand.coder, 'x');
+        if (covers[i].gap <= 100) {
+            /* the numbers stand in front of the literals */
+            hand.coder.at_ -= (size_t)covers[i].gap;
+            dx_patch_p_put_varint(&hand.coder, covers[i].length - 1);
+            dx_patch_p_put_varint(&hand.coder, dx_patch_p_fold((uint64_t)covers[i].jump));
+            for (uint64_t n = 0; n < covers[i].gap; n++) dx_patch_p_put_raw(&hand.coder, 'x');
+        }
+        hand_seal(5 + hand.coder.at_);
+        DX_CHECK_EQ(hand_apply(), covers[i].error);
+    }
+}
+
+/* >>flash by hand -------------------------------------------------------- */
+static uint8_t hand_slot[4096];
+static size_t hand_slot_size, hand_changes;
+
+static int hand_io(void *user, dx_patch_flash_io what, uint64_t at, void *p, size_t size)
+{
+    (void)user;
+    DX_CHECK(at <= hand_slot_size && size <= hand_slot_size - at);
+    hand_changes += what != DX_PATCH_FLASH_READ;
+    if (what == DX_PATCH_FLASH_READ) memcpy(p, hand_slot + at, size);
+    else if (what == DX_PATCH_FLASH_WRITE) memcpy(hand_slot + at, p, size);
+    else memset(hand_slot + at, 255, size);
+    return 0;
+}
+
+/* A flash patch of pages of 256 bytes, up to the stream. */
+static void hand_flash(uint32_t gap, size_t base_size, size_t target_size)
+{
+    hand_start(DX_PATCH_KIND_FLASH, base_size, target_size);
+    hand.header.block_size = 256;
+    dx_patch_p_store32(hand.bytes + 128, gap);
+    hand.front = 4;
+    for (int side = 0; side < 2; side++) {
+        const uint8_t *p = side ? hand_target : hand_base;
+        const size_t size = side ? target_size : base_size;
+        for (size_t n = 0; n < size; n += 256, hand.front += 4)
+            dx_patch_p_store32(hand.bytes + 128 + hand.front, dx_patch_p_crc32c(0, p + n, size - n < 256 ? size - n : 256));
+    }
+    hand.coder.rows_ = (uint16_t *)(void *)hand_memory;
+    dx_patch_p_rows_start(hand.coder.rows_, DX_PATCH_P_F_ROWS);
+    dx_patch_p_start_writing(&hand.coder, hand.bytes + 128 + hand.front, sizeof hand.bytes - 128 - hand.front);
+}
+
+/* The verdict; an error that is one of the patch has changed nothing. */
+static int hand_flash_apply(size_t slot_size)
+{
+    static dx_patch_flash f;
+    dx_patch_flash_desc d;
+    int error;
+    memset(&d, 0, sizeof d);
+    d.io = hand_io;
+    d.patch = hand.bytes;
+    d.patch_size = hand.size;
+    d.slot_size = hand_slot_size = slot_size;
+    d.page_size = 256;
+    hand_changes = 0;
+    memset(hand_slot, 255, sizeof hand_slot);
+    memcpy(hand_slot, hand_base, (size_t)hand.header.base_size);
+    error = dx_patch_flash_apply(&f, &d);
+    if (error) DX_CHECK_EQ(hand_changes, 0);
+    if (error == DX_PATCH_EAPPLIED) error = 0; /* the base begins with the target; the patch was checked before */
+    if (!error) DX_CHECK_MEM(hand_slot, hand_target, (size_t)hand.header.target_size);
+    return error;
+}
+
+/* A cover after `gap` literals: length, jump and one run to its end. */
+static void hand_flash_cover(uint64_t gap, uint64_t length, int64_t jump)
+{
+    hand_number(0, gap);
+    for (uint64_t n = 0; n < gap && n < 600; n++) (void)dx_patch_p_byte(&hand.coder, DX_PATCH_P_F_LITERAL, hand_target[n]);
+    if (gap >= hand.header.target_size) return;
+    hand_number(1, length - 1);
+    hand_number(2, dx_patch_p_fold((uint64_t)jump));
+    hand_number(3, 0);
+}
+
+/* Every bound of a flash patch alone: the cover's end in the target, its start and its end in the base, the page
+   rule, the run, the gap. */
+DX_TEST(pt_flash_covers_stay_in_both_files)
+{
+    static const struct {
+        uint64_t gap, length;
+        int64_t jump;
+        int error;
+    } covers[] = {
+        {0, 300, 0, 0},
+        {0, 300, 200, 0},                              /* the base's last byte */
+        {0, 300, 201, DX_PATCH_EBOUNDS},
+        {0, 300, -1, DX_PATCH_EBOUNDS},                /* in front of the base */
+        {0, 300, 500, DX_PATCH_EBOUNDS},               /* right behind it */
+        {0, 300, INT64_MAX, DX_PATCH_EBOUNDS},
+        {0, 301, 0, DX_PATCH_EBOUNDS},                 /* the target has no such byte */
+        {0, UINT64_C(1) << 32, 0, DX_PATCH_EBOUNDS},
+        {0, (UINT64_C(1) << 32) + 300, 0, DX_PATCH_EBOUNDS},
+        {299, 1, 200, 0},
+        {299, 1, 201, DX_PATCH_EBOUNDS},
+        {299, 2, 0, DX_PATCH_EBOUNDS},
+        {299, 1, -299, DX_PATCH_OK},
+        {299, 1, -300, DX_PATCH_EBOUNDS},
+        {300, 0, 0, 0},                                /* literals only */
+        {301, 0, 0, DX_PATCH_EBOUNDS},
+    };
+    for (size_t i = 0; i < 500; i++) hand_base[i] = (uint8_t)(i * 5 + i / 256);
+    for (size_t i = 0; i < sizeof covers / sizeof *covers; i++) {
+        for (size_t n = 0; n < 300; n++) {
+            const size_t old = n + (size_t)covers[i].jump;
+            hand_target[n] = n < covers[i].gap || old >= 500 ? 'l' : hand_base[old];
+        }
+        hand_flash(2, 500, 300);
+        hand_flash_cover(covers[i].gap, covers[i].length, covers[i].jump);
+        hand_finish();
+        DX_CHECK_EQ(hand_flash_apply(1024), covers[i].error);
+    }
+}
+
+DX_TEST(pt_flash_runs_end_in_their_cover)
+{
+    memset(hand_base, 'y', 500);
+    memset(hand_target, 'y', 300);
+    for (uint64_t run = 299; run < 304; run++) {
+        hand_flash(2, 500, 300);
+        hand_number(0, 0);
+        hand_number(1, 299);
+        hand_number(2, 0);
+        hand_number(3, run);
+        if (run <= 300) (void)dx_patch_p_byte(&hand.coder, DX_PATCH_P_F_WRONG, 0);
+        if (run < 300) hand_number(5, 0);
+        hand_finish();
+        DX_CHECK_EQ(hand_flash_apply(1024), run <= 300 ? 0 : DX_PATCH_ECORRUPT);
+    }
+    for (int which = 0; which < 4; which++) { /* a number that is too large, at each place */
+        hand_flash(2, 500, 300);
+        for (int i = 0; i < 4; i++) {
+            if (i == which) hand_number_beyond((uint32_t)i);
+            else hand_number((uint32_t)i, i == 1 ? 299 : 0);
+        }
+        hand_finish();
+        DX_CHECK_EQ(hand_flash_apply(1024), DX_PATCH_ECORRUPT);
+    }
+}
+
+/* A cover may only read pages of the base that are still there: base page o at o + gap, above the page written. */
+DX_TEST(pt_flash_covers_read_what_is_still_there)
+{
+    for (size_t i = 0; i < 2048; i++) hand_base[i] = (uint8_t)(i / 256 * 31 + i);
+    for (uint32_t gap = 1; gap < 4; gap++)
+        for (size_t page = 0; page < 8; page++)
+            for (size_t from = 0; from < 8; from++) {
+                const size_t size = 256 * (page + 1);
+                memset(hand_target, 0, size);
+                memcpy(hand_target + 256 * page, hand_base + 256 * from, 256);
+                hand_flash(gap, 2048, size);
+                hand_number(0, 256 * page);
+                for (size_t n = 0; n < 256 * page; n++) (void)dx_patch_p_byte(&hand.coder, DX_PATCH_P_F_LITERAL, 0);
+                hand_number(1, 255);
+                hand_number(2, dx_patch_p_fold(256 * from - 256 * page));
+                hand_number(3, 0);
+                hand_finish();
+                DX_CHECK_EQ(hand_flash_apply(4096), from + gap > page ? 0 : DX_PATCH_EBOUNDS);
+            }
+}
+
+/* The gap of pages, the tables, the slot and the page size of the device. */
+DX_TEST(pt_flash_headers)
+{
+    memset(hand_base, 'z', 500);
+    memset(hand_target, 'z', 300);
+    for (uint32_t gap = 0; gap < 5; gap++) {
+        hand_flash(gap, 500, 300);
+        hand_flash_cover(0, 300, 0);
+        hand_finish();
+        DX_CHECK_EQ(hand_flash_apply(256 * 6), gap ? 0 : DX_PATCH_ECORRUPT);
+        if (!gap) continue;
+        DX_CHECK_EQ(hand_flash_apply(256 * (2 + gap)), 0);
+        DX_CHECK_EQ(hand_flash_apply(256 * (2 + gap) - 1), DX_PATCH_ENOSPACE);
+    }
+    hand_flash(UINT32_C(1) << 30, 500, 300);
+    hand_flash_cover(0, 300, 0);
+    hand_finish();
+    DX_CHECK_EQ(hand_flash_apply(4096), DX_PATCH_ECORRUPT);
+    hand_flash((UINT32_C(1) << 30) - 1, 500, 300);
+    hand_flash_cover(0, 300, 0);
+    hand_finish();
+    DX_CHECK_EQ(hand_flash_apply(4096), DX_PATCH_ENOSPACE);
+    hand_flash(2, 500, 300);
+    hand_finish();
+    for (size_t body = 0; body < 4 * 5; body++) { /* gap and four pages' sums */
+        hand_seal(body);
+        DX_CHECK_EQ(hand_flash_apply(1024), DX_PATCH_ECORRUPT);
+    }
+}
+
+/* >>places: which bytes are a field, by section 3.4 ------------------------ */
+static bool is_branch(uint32_t w) { return (w & 0xf800) == 0xf000 && ((w >> 28 & 13) == 9 || (w >> 28 & 13) == 13); }
+
+DX_PROPERTY(pt_places_of_words, 20000)
+{
+    enum { AT = 12, LIMIT = 64 };
+    uint8_t bytes[LIMIT];
+    dx_patch_p_block b;
+    dx_patch_p_field f;
+    const uint32_t id = (uint32_t)dx_choose_range(c, DX_PATCH_P_ID_NEAR, DX_PATCH_P_ID_THUMB);
+    const uint32_t at = AT + (id == DX_PATCH_P_ID_THUMB ? 2 * (uint32_t)dx_choose(c, 1) : 0);
+    const uint32_t behind = (uint32_t)dx_choose(c, 3); /* bytes since the last field */
+    uint32_t w = (uint32_t)dx_choose(c, UINT32_MAX);
+    int64_t d;
+    bool call, small, wanted, relative;
+    memset(&b, 0, sizeof b);
+    memset(bytes, 0x33, sizeof bytes);
+    switch (dx_choose(c, 3)) { /* near the limits of a kind */
+    case 0: w = (w & 0x6fff07ff) | 0x9000f000; break;
+    case 1: w = ((w & 0x6fff07ff) | 0x9000f000) ^ (uint32_t)1 << dx_choose(c, 31); break;
+    case 2: w = (uint32_t)dx_choose_range(c, 65530, 65540) * (dx_choose(c, 1) ? 1 : UINT32_MAX); break;
+    default: w = (uint32_t)dx_choose_range(c, 250, 260); break;
+    }
+    put32(bytes + at, w);
+    bytes[at - 1] = dx_choose(c, 1) ? (uint8_t)dx_choose_range(c, 0xe6, 0xeb) : (uint8_t)dx_choose_range(c, 0x7e, 0x91);
+    bytes[at - 2] = (uint8_t)dx_choose_range(c, 0x0e, 0x10);
+    b.old_bytes = bytes;
+    b.size = b.limit = LIMIT;
+    b.old_at = 0x1000;
+    b.bias[0] = 0x400000;
+    b.origin[0] = 0x7770000;
+    f = dx_patch_p_locate(id, &b, at, (int32_t)(at - behind));
+    d = (int32_t)w;
+    small = d >= -65536 && d <= 65535;
+    call = (behind >= 1 && (bytes[at - 1] == 0xe8 || bytes[at - 1] == 0xe9)) ||
+           (behind >= 2 && bytes[at - 2] == 0x0f && bytes[at - 1] >= 0x80 && bytes[at - 1] <= 0x8f);
+    wanted = id == DX_PATCH_P_ID_NEAR    ? !small
+             : id == DX_PATCH_P_ID_BASED ? true
+             : id == DX_PATCH_P_ID_TABLE ? w >= 256
+             : id == DX_PATCH_P_ID_I386  ? call || !small
+                                         : is_branch(w) || (at % 4 == 0 && w >= 256);
+    DX_CHECK_EQ(f.size, wanted ? 4 : 0);
+    if (!wanted) return;
+    relative = id == DX_PATCH_P_ID_I386 && call;
+    if (id == DX_PATCH_P_ID_THUMB && is_branch(w)) {
+        const uint64_t offset = dx_patch_p_sign(dx_patch_p_load_field(bytes + at, DX_PATCH_P_FORM_BL, 4) & 0xffffff, 24);
+        DX_CHECK_EQ(f.form, DX_PATCH_P_FORM_BL);
+        DX_CHECK_EQ(f.target, 0x401000 + at + 4 + 2 * offset);
+        return;
+    }
+    DX_CHECK_EQ(f.form, DX_PATCH_P_FORM_PLAIN);
+    if (id == DX_PATCH_P_ID_NEAR) DX_CHECK_EQ(f.target, 0x401000 + at + (uint64_t)d);
+    else if (relative) DX_CHECK_EQ(f.target, 0x401000 + at + 4 + (uint64_t)d);
+    else if (id == DX_PATCH_P_ID_BASED) DX_CHECK_EQ(f.target, 0x7770000 + (uint64_t)d);
+    else DX_CHECK_EQ(f.target, w);
+}
+
+/* >>create with as little as it takes --------------------------------------- */
+static void draw_files(dx_choices *c, size_t *base_size, size_t *target_size)
+{
+    *base_size = (size_t)dx_choose(c, 1200);
+    *target_size = (size_t)dx_choose(c, 1200);
+    for (size_t i = 0; i < 1200; i++) hand_base[i] = (uint8_t)(i * i * 13 >> 3);
+    memcpy(hand_target, hand_base, 1200);
+    for (uint64_t n = dx_choose(c, 30); n; n--) hand_target[dx_choose(c, 1199)] = (uint8_t)dx_choose(c, 255);
+}
+
+/* Output of every capacity, and memory, are of just that size, so that the sanitizers see each byte too many. Where
+   there is room for all of the patch it is made; with less there is ENOSPACE, or a patch that fits. */
+DX_PROPERTY(pt_create_with_every_capacity, 40)
+{
+    static const dx_patch_kind kinds[3] = {DX_PATCH_KIND_DELTA, DX_PATCH_KIND_BLOCKS, DX_PATCH_KIND_FLASH};
+    size_t base_size, target_size, need = 0, got, step;
+    dx_patch_create_desc d;
+    uint8_t *whole, *memory;
+    draw_files(c, &base_size, &target_size);
+    memset(&d, 0, sizeof d);
+    d.kind = kinds[dx_choose(c, 2)];
+    if (d.kind != DX_PATCH_KIND_DELTA) d.block_size = 256;
+    else if (dx_choose(c, 1)) d.codings = 1;
+    if (d.kind == DX_PATCH_KIND_BLOCKS && dx_choose(c, 1)) d.codings = 1;
+    d.memory_size = d.kind == DX_PATCH_KIND_BLOCKS ? 2048 : (size_t)dx_choose_range(c, 68 << 10, 100 << 10);
+    d.memory = memory = (uint8_t *)malloc(d.memory_size);
+    whole = (uint8_t *)malloc(dx_patch_bound(&d, base_size, target_size));
+    DX_CHECK_EQ(dx_patch_create(&d, hand_base, base_size, hand_target, target_size, whole,
+                                dx_patch_bound(&d, base_size, target_size), &need), 0);
+    DX_CHECK(need <= dx_patch_bound(&d, base_size, target_size));
+    step = need > 400 ? 7 : 1;
+    for (size_t capacity = need % step; capacity <= need; capacity += step) {
+        uint8_t *tight = (uint8_t *)malloc(capacity ? capacity : 1);
+        int error = dx_patch_create(&d, hand_base, base_size, hand_target, target_size, tight, capacity, &got);
+        if (capacity == need) {
+            DX_CHECK_EQ(error, 0);
+            DX_CHECK_EQ(got, need);
+            DX_CHECK_MEM(tight, whole, need);
+        } else if (error) {
+            DX_CHECK_EQ(error, DX_PATCH_ENOSPACE);
+            DX_CHECK_EQ(got, 0);
+        } else {
+            DX_CHECK(got <= capacity);
+        }
+        if (capacity < 128 + 5) DX_CHECK_EQ(error, capacity == need ? 0 : DX_PATCH_ENOSPACE);
+        free(tight);
+    }
+    free(whole);
+    free(memory);
+}
+
+/* Any memory from 68 KB on makes a right patch; with less there is ENOMEM. */
+DX_PROPERTY(pt_create_with_little_memory, 150)
+{
+    static uint8_t made[8192];
+    size_t base_size, target_size, got, result;
+    dx_patch_create_desc d;
+    const bool flash = dx_choose(c, 1) != 0;
+    draw_files(c, &base_size, &target_size);
+    memset(&d, 0, sizeof d);
+    d.level = flash ? 0 : (uint32_t)dx_choose(c, 9);
+    d.kind = flash ? DX_PATCH_KIND_FLASH : DX_PATCH_KIND_DELTA;
+    if (flash) d.block_size = 256;
+    d.memory_size = dx_choose(c, 1) ? 65536 + 2048 - 2 + (size_t)dx_choose(c, 4) : (size_t)dx_choose_range(c, 66000, 74000);
+    d.memory = malloc(d.memory_size);
+    int error = dx_patch_create(&d, hand_base, base_size, hand_target, target_size, made, sizeof made, &got);
+    free(d.memory);
+    if (d.memory_size < 65536 + 2048) DX_CHECK_EQ(error, DX_PATCH_ENOMEM);
+    if (d.memory_size >= 68 << 10) DX_CHECK_EQ(error, 0);
+    if (error || flash) return;
+    DX_CHECK_EQ(dx_patch_apply(hand_base, base_size, made, got, hand_out, sizeof hand_out, &result, apply_memory,
+                               sizeof apply_memory), 0);
+    DX_CHECK_EQ(result, target_size);
+    DX_CHECK_MEM(hand_out, hand_target, target_size);
+}
+
+/* Hashing in pieces, each in memory of just its size. */
+DX_PROPERTY(pt_hash_reads_no_further, 60)
+{
+    const size_t first = 1024 * (size_t)dx_choose(c, 17);
+    const size_t size = 8192 * (size_t)dx_choose_range(c, 1, 3) - 3 + (size_t)dx_choose(c, 5);
+    uint8_t *bytes = (uint8_t *)malloc(first + size), *front = (uint8_t *)malloc(first ? first : 1);
+    uint8_t *rest = (uint8_t *)malloc(size), whole[32], parts[32];
+    dx_patch_p_blake3 h;
+    for (size_t i = 0; i < first + size; i++) bytes[i] = (uint8_t)(i * 251 >> 4);
+    memcpy(front, bytes, first);
+    memcpy(rest, bytes + first, size);
+    dx_patch_hash(bytes, first + size, whole);
+    dx_patch_p_hash_start(&h);
+    dx_patch_p_hash_update(&h, front, first);
+    dx_patch_p_hash_update(&h, rest, size);
+    dx_patch_p_hash_finish(&h, parts);
+    DX_CHECK_MEM(parts, whole, 32);
+    free(bytes);
+    free(front);
+    free(rest);
+}
