@@ -40,7 +40,8 @@ static const char *const faults_names[] = {
 enum { FAULTS_FDS = 4096, FAULTS_LOANS = 512 };
 
 enum { /* of <linux/io_uring.h>, as in dx_reactor.h */
-    FAULTS_SETUP = 425, FAULTS_ENTER = 426, FAULTS_REGISTER = 427, FAULTS_GETEVENTS = 1,
+    FAULTS_SETUP = 425, FAULTS_ENTER = 426, FAULTS_REGISTER = 427, FAULTS_PWAIT2 = 441,
+    FAULTS_GETEVENTS = 1,
     FAULTS_EXT_ARG = 8, FAULTS_SQ_OVERFLOW = 2, FAULTS_SQ_TASKRUN = 4, FAULTS_CQE_NOTIFY = 8,
     FAULTS_OP_ACCEPT = 13, FAULTS_OP_CANCEL = 14, FAULTS_OP_CONNECT = 16, FAULTS_OP_SENDMSG = 9,
     FAULTS_OP_RECVMSG = 10, FAULTS_OP_READ = 22, FAULTS_OP_WRITE = 23, FAULTS_OP_SEND = 26,
@@ -387,13 +388,19 @@ static inline long faults_enter(faults_ring *g, uint32_t count, uint32_t min, ui
 }
 
 /* >>calls of the reactor's --------------------------------------------- */
+/* Has this call a sixth argument? Where it has none there is none to be read. */
+static inline bool faults_has_six(long number)
+{
+    return number == FAULTS_ENTER || number == FAULTS_PWAIT2 || number == SYS_preadv2 || number == SYS_pwritev2;
+}
+
 static inline long faults_syscall(long number, ...)
 {
     long a[6];
     va_list list;
     faults_ring *g;
     va_start(list, number);
-    for (int i = 0; i < 6; i++) a[i] = va_arg(list, long);
+    for (int i = 0; i < 6; i++) a[i] = i < 5 || faults_has_six(number) ? va_arg(list, long) : 0;
     va_end(list);
     if (number == FAULTS_SETUP) return faults_setup(a[0], (uint32_t *)(uintptr_t)a[1]);
     g = number == FAULTS_ENTER ? faults_of(a[0]) : NULL;

@@ -123,7 +123,7 @@ static long script_syscall(long number, ...)
     va_list list;
     faults_ring *g;
     va_start(list, number);
-    for (int i = 0; i < 6; i++) a[i] = va_arg(list, long);
+    for (int i = 0; i < 6; i++) a[i] = i < 5 || faults_has_six(number) ? va_arg(list, long) : 0;
     va_end(list);
     if (number == FAULTS_SETUP) return script_setup(a[0], (uint32_t *)(uintptr_t)a[1]);
     if (number == FAULTS_REGISTER && a[1] == DX_REACTOR_P_REGISTER_PROBE) {
