@@ -807,7 +807,7 @@ typedef struct dx_reactor_p_backend {
     void (*close)(dx_reactor *r); /* also after a refusal; NULL: closing two descriptors does */
     /* Begin or continue an active operation; may end it with dx_reactor_p_end(). */
     void (*issue)(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op);
-    /* An active operation is to end; may end it at once. NULL: that is all there is to do. */
+    /* An active operation is to end; may end it at once. */
     void (*cancel)(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op);
     /* The descriptor is about to be closed or forgotten. NULL: nothing is known of it. */
     void (*detach)(dx_reactor *r, dx_reactor_p_fd *e);
@@ -1625,8 +1625,7 @@ static void dx_reactor_p_cancel_one(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op
         dx_reactor_p_end(r, e, op, -ECANCELED);
     } else if (!(op->flags_ & DX_REACTOR_P_F_CANCEL)) {
         op->flags_ |= DX_REACTOR_P_F_CANCEL;
-        if (r->backend_->cancel) r->backend_->cancel(r, e, op);
-        else dx_reactor_p_end(r, e, op, -ECANCELED);
+        r->backend_->cancel(r, e, op);
     }
 }
 

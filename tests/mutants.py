@@ -51,12 +51,14 @@ FIXED = ["setarch", "-R"] if subprocess.run(["setarch", "-R", "true"], stderr=su
 SLOW = 30  # seconds: a test that takes longer is cut off then, and only its failing counts
 MEMORY_MAX = 8 << 30  # address space of a test without sanitizers
 FILE_MAX = 2 << 30    # size of a file that it writes
-LARGE = {"ca_file_device": 9 << 30}  # a sparse file
+LARGE = {"ca_file_device": 9 << 30, "files_read_write_fsync_io_uring": 9 << 30,
+         "files_read_write_fsync_epoll": 9 << 30}  # sparse files
 
 # ---------------------------------------------------------------- what tests what
 # A suite is a program of the test kit, maybe with options that choose another of the header's ways. A
-# core has those of its name and what is added here; a layer those that include it. PROGRAMS are run whole: they must end with status 0 and print what they
-# print with the unchanged header.
+# core has those of its name and what is added here (a new suite of that name is found by itself); a
+# layer those that include it. PROGRAMS are run whole: they must end with status 0 and print what
+# they print with the unchanged header.
 SUITES = {
     "dx_cas": ["tests/*/test_cas*.c", "tests/cores/test_cas_hash.c -DDX_CAS_LANES=1",
                "tests/cores/test_cas_hash.c -DDX_CAS_SMALL"],
@@ -79,8 +81,9 @@ PROGRAMS = {  # source: the arguments of each run; OLD and NEW are two executabl
 }
 # Optimised: forced inlining makes them slow to compile without, or the many runs slow to run.
 OPTIMISE = {"tests/cores/test_teleport.c": "-O1", "tests/cores/test_cas_crash.c": "-O1"}
-# Fewer runs of what takes a minute in the normal suite.
-QUICK = {"DX_CRASH_RUNS": "20000"}
+# Fewer runs of what takes a minute in the normal suite. The properties of the test kit are short by
+# themselves (DX_TEST_RUNS only multiplies), so nothing is asked of them.
+QUICK = {"DX_CRASH_RUNS": "20000", "DX_FAULT_RUNS": "3000"}
 # A failure must repeat: these depend on time and on what else the machine does.
 TIMED = ("test_reactor", "test_workers", "test_connections", "test_cas_race", "conform", "ledger",
          "hello_reactor")

@@ -816,6 +816,49 @@ DX_PROPERTY(pt_create_with_every_capacity, 40)
     free(memory);
 }
 
+/* The shortest flash patches, in output of just their size: a target of nothing takes four bytes of stream. */
+DX_TEST(pt_create_of_short_flash_patches)
+{
+    static uint8_t memory[100 << 10];
+    uint8_t made[256];
+    dx_patch_create_desc d;
+    memset(&d, 0, sizeof d);
+    memset(hand_base, 'y', 700);
+    d.kind = DX_PATCH_KIND_FLASH;
+    d.block_size = 256;
+    d.memory = memory;
+    d.memory_size = sizeof memory;
+    for (size_t base_size = 0; base_size <= 700; base_size += 100) {
+        const size_t pages = (base_size + 255) / 256, need = 128 + 4 + 4 * pages + 4;
+        size_t got;
+        DX_CHECK_EQ(dx_patch_create(&d, hand_base, base_size, NULL, 0, made, need, &got), 0);
+        DX_CHECK_EQ(got, need);
+        DX_CHECK_EQ(dx_patch_create(&d, hand_base, base_size, NULL, 0, made, need - 1, &got), DX_PATCH_ENOSPACE);
+    }
+}
+
+/* What is missing, or too small, has its own error. */
+DX_TEST(pt_apply_names_what_is_missing)
+{
+    size_t got;
+    hand_one_block(100);
+    hand_number(DX_PATCH_P_N_RUN, 0);
+    hand_finish();
+    for (size_t room = 0; room < 100; room++) {
+        uint8_t *tight = (uint8_t *)malloc(room ? room : 1);
+        DX_CHECK_EQ(dx_patch_apply(hand_base, 100, hand.bytes, hand.size, tight, room, &got, apply_memory,
+                                   sizeof apply_memory), DX_PATCH_ENOSPACE);
+        DX_CHECK_EQ(got, 0);
+        free(tight);
+    }
+    DX_CHECK_EQ(dx_patch_apply(hand_base, 100, NULL, 0, hand_out, 100, &got, apply_memory, sizeof apply_memory),
+                DX_PATCH_ENOPATCH);
+    DX_CHECK_EQ(dx_patch_apply_in_place(hand_out, 100, 100, NULL, 0, &got), DX_PATCH_ENOPATCH);
+    DX_CHECK_EQ(dx_patch_undo(hand_out, 100, 100, NULL, 0, &got), DX_PATCH_ENOPATCH);
+    DX_CHECK_EQ(dx_patch_apply_in_place(NULL, 0, 100, hand.bytes, hand.size, &got), DX_PATCH_ENOBASE);
+    DX_CHECK_EQ(dx_patch_apply_in_place(hand_out, 100, 100, hand.bytes, hand.size, &got), DX_PATCH_ENOTSUP);
+}
+
 /* Any memory from 68 KB on makes a right patch; with less there is ENOMEM. */
 DX_PROPERTY(pt_create_with_little_memory, 150)
 {
@@ -839,6 +882,26 @@ DX_PROPERTY(pt_create_with_little_memory, 150)
                                sizeof apply_memory), 0);
     DX_CHECK_EQ(result, target_size);
     DX_CHECK_MEM(hand_out, hand_target, target_size);
+}
+
+/* 68 KB are enough for files of any size. */
+DX_TEST(pt_create_of_large_files_with_little_memory)
+{
+    enum { SIZE = 200000 };
+    uint8_t *from = (uint8_t *)malloc(SIZE), *made = (uint8_t *)malloc(SIZE + 1000);
+    for (size_t i = 0; i < SIZE; i++) from[i] = (uint8_t)(i * i >> 7);
+    for (size_t extra = 0; extra < 4096; extra += 511) {
+        dx_patch_create_desc d;
+        size_t got;
+        memset(&d, 0, sizeof d);
+        d.memory_size = (68 << 10) + extra;
+        d.memory = malloc(d.memory_size);
+        DX_CHECK_EQ(dx_patch_create(&d, from, SIZE, from, SIZE, made, SIZE + 1000, &got), 0);
+        DX_CHECK(got < 300);
+        free(d.memory);
+    }
+    free(from);
+    free(made);
 }
 
 /* Hashing in pieces, each in memory of just its size. */
