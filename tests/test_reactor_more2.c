@@ -549,27 +549,6 @@ DX_TEST(a_cancel_that_found_no_room_follows)
     loop_close(&l);
 }
 
-/* dx_reactor_submit() says how many operations were started, also where a thread of the kernel takes them and no call
-   is needed. */
-DX_TEST(submit_counts_with_sqpoll)
-{
-    loop l = {0};
-    dx_op ops[3];
-    char bytes[3];
-    int fds[3][2];
-    script_start();
-    l.desc.sqpoll_idle_ms = 1000;
-    if (!loop_try(&l, DX_REACTOR_BACKEND_IO_URING)) DX_SKIP(dx_reactor_refusal(&l.r, DX_REACTOR_BACKEND_IO_URING));
-    for (int i = 0; i < 3; i++) {
-        pair(fds[i]);
-        ops[i] = tagged((uint64_t)i);
-        DX_CHECK_EQ(dx_reactor_recv(&l.r, &ops[i], fds[i][0], &bytes[i], 1), 0);
-        DX_CHECK_EQ(dx_reactor_submit(&l.r), 1);
-        DX_CHECK_EQ(dx_reactor_submit(&l.r), 0);
-    }
-    loop_close(&l);
-}
-
 /* >>waiting ------------------------------------------------------------------ */
 /* A wait with a timeout of 0 looks once, also where others look for a while before they sleep; and where what a wait is
    for is found by looking, there is no call more. */

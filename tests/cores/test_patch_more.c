@@ -765,6 +765,41 @@ DX_PROPERTY(pt_places_of_words, 20000)
     else DX_CHECK_EQ(f.target, w);
 }
 
+DX_PROPERTY(pt_places_of_riscv, 10000)
+{
+    static const uint32_t second[] = {0x13, 0x67, 0x03, 0x07, 0x23, 0x27, 0x33, 0x0f, 0x63, 0x37};
+    uint8_t bytes[24];
+    dx_patch_p_block b;
+    dx_patch_p_field f;
+    const uint32_t limit = 4 + 4 + (uint32_t)dx_choose(c, 8), rd = (uint32_t)dx_choose(c, 3), rs = (uint32_t)dx_choose(c, 3);
+    const uint32_t opcode = (uint32_t)dx_choose(c, 3), rest = (uint32_t)dx_choose(c, 0xfffff), which = (uint32_t)dx_choose(c, 9);
+    const uint32_t w = rest << 12 | rd << 7 | (opcode == 0 ? 0x6f : opcode == 1 ? 0x17 : opcode == 2 ? 0x67 : 0x37);
+    const uint32_t next = (uint32_t)dx_choose(c, 0xfff) << 20 | rs << 15 | second[which];
+    const bool jump = opcode == 0 && rd < 2, two = opcode == 1 && limit - 4 >= 8 && rs == rd && which < 6;
+    memset(&b, 0, sizeof b);
+    memset(bytes, 0, sizeof bytes);
+    put32(bytes + 4, w);
+    put32(bytes + 8, next);
+    b.old_bytes = bytes;
+    b.size = b.limit = limit;
+    b.old_at = 0x1000;
+    b.bias[0] = 0x400000;
+    f = dx_patch_p_locate(DX_PATCH_P_ID_RISCV, &b, 4, 0);
+    DX_CHECK_EQ(f.size, jump ? 4 : two ? 8 : 0);
+    if (jump) {
+        const int64_t offset = (int64_t)(bits(w, 31, 31) << 20 | bits(w, 19, 12) << 12 | bits(w, 20, 20) << 11 |
+                                         bits(w, 30, 21) << 1) - (w >> 31 ? 1 << 21 : 0);
+        DX_CHECK_EQ(f.form, DX_PATCH_P_FORM_JAL);
+        DX_CHECK_EQ(f.target, 0x401004 + (uint64_t)offset);
+    }
+    if (two) {
+        const uint32_t low = which >= 4 ? bits(next, 31, 25) << 5 | bits(next, 11, 7) : next >> 20;
+        const int32_t offset = (int32_t)((w & 0xfffff000u) + low - (next >> 31 ? 4096u : 0u));
+        DX_CHECK_EQ(f.form, DX_PATCH_P_FORM_AUIPC);
+        DX_CHECK_EQ(f.target, 0x401004 + (uint64_t)(int64_t)offset);
+    }
+}
+
 /* >>create with as little as it takes --------------------------------------- */
 static void draw_files(dx_choices *c, size_t *base_size, size_t *target_size)
 {
@@ -1071,4 +1106,116 @@ DX_TEST(pt_blocks_take_little_memory)
     d.kind = DX_PATCH_KIND_BLOCKS;
     DX_CHECK_EQ(dx_patch_create_memory_size(&d, 0, 0), 2048);
     DX_CHECK_EQ(dx_patch_create_memory_size(&d, 100 << 20, 200 << 20), 2048);
+}
+
+/* >>addresses: A and M of section 3.4 ------------------------------------------ */
+static uint64_t address_of(const uint64_t *setup, uint64_t offset)
+{
+    for (uint64_t i = 0; i < setup[0]; i++) {
+        const uint64_t *s = setup + 2 + 4 * i; /* offset, address, bytes in the file, in memory */
+        if (offset >= s[0] && offset - s[0] < s[2]) return s[1] + (offset - s[0]);
+    }
+    return offset;
+}
+
+/* Where an offset of the base went: by the cover that ends last of those that start at or before it. */
+static uint64_t moved(const uint32_t *covers, uint32_t count, uint64_t offset, uint32_t *sure)
+{
+    uint32_t best = 0;
+    bool any = false;
+    if (!count) return offset;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t *v = covers + 3 * i, *b = covers + 3 * best;
+        if (v[1] > offset) continue;
+        if (!any || v[1] + v[2] > b[1] + b[2] || (v[1] + v[2] == b[1] + b[2] && v[1] < b[1])) best = i;
+        any = true;
+    }
+    for (uint32_t i = 0; !any && i < count; i++) /* none starts so early: the first one */
+        if (covers[3 * i + 1] < covers[3 * best + 1]) best = i;
+    *sure = offset - covers[3 * best + 1] < covers[3 * best + 2];
+    return offset - covers[3 * best + 1] + covers[3 * best];
+}
+
+DX_PROPERTY(pt_addresses_of_segments, 5000)
+{
+    dx_patch_p_predictor x;
+    uint32_t covers[5 * 8], list[3 * 8];
+    uint64_t offset, address, got = 0;
+    memset(&x, 0, sizeof x);
+    for (int side = 0; side < 2; side++) {
+        x.setup_[side][0] = dx_choose(c, 3);
+        for (uint64_t i = 0; i < x.setup_[side][0]; i++) {
+            uint64_t *s = x.setup_[side] + 2 + 4 * i;
+            s[0] = dx_choose(c, 900);
+            s[1] = 0x10000 * (i + 1) + dx_choose(c, 900);
+            s[2] = dx_choose(c, 400);
+            s[3] = s[2] + dx_choose(c, 100);
+        }
+    }
+    x.count_ = (uint32_t)dx_choose(c, 7);
+    for (uint32_t i = 0; i < x.count_; i++) {
+        list[3 * i] = covers[3 * i] = 2000 * i + (uint32_t)dx_choose(c, 900);
+        list[3 * i + 1] = covers[3 * i + 1] = (uint32_t)dx_choose(c, 900);
+        list[3 * i + 2] = covers[3 * i + 2] = 1 + (uint32_t)dx_choose(c, 300);
+    }
+    x.covers_ = covers;
+    dx_patch_p_sort_covers(&x);
+    offset = dx_choose(c, 1500);
+    for (int side = 0; side < 2; side++) DX_CHECK_EQ(dx_patch_p_address(&x, side, offset), address_of(x.setup_[side], offset));
+    address = 0x10000 * dx_choose(c, 4) + dx_choose(c, 1500);
+    uint32_t sure = 2, sure_wanted = 0;
+    for (uint64_t i = 0; i < x.setup_[0][0]; i++) {
+        const uint64_t *s = x.setup_[0] + 2 + 4 * i, *t = x.setup_[1] + 2 + 4 * i;
+        uint64_t wanted = address;
+        if (address < s[1] || address - s[1] >= s[3]) continue;
+        DX_CHECK(dx_patch_p_map_address(&x, address, &got, &sure));
+        if (address - s[1] < s[2])
+            wanted = address_of(x.setup_[1], moved(list, x.count_, s[0] + address - s[1], &sure_wanted));
+        else if (i < x.setup_[1][0]) wanted = t[1] + t[2] + (address - s[1] - s[2]);
+        DX_CHECK_EQ(got, wanted);
+        DX_CHECK_EQ(sure, sure_wanted);
+        return;
+    }
+    DX_CHECK(!dx_patch_p_map_address(&x, address, &got, &sure));
+}
+
+/* Patches that were made once, with mixing rich and plain, still turn the same base into the same target: what they
+   mean does not change with what makes them. */
+DX_TEST(pt_patches_of_before_still_apply)
+{
+    static const struct {
+        int sort;
+        const char *hex;
+    } made[2] = {
+        {SORT_TEXT,
+        "44585031030201010020000000000000002000000000000052000000000000000000000000000000141f010000000000"
+        "560ca0e96497a3c494cf2f9aca872b1725d169da43e61c2eb5a7e8f3a59bc880db36efa2fcc2c7b995451dadb2b7494b"
+        "1d71e577e9e3ecd12be373abccc52722db23a41b00000000000000002941d69d742308080a710fccb4fd06b6b77ceaec"
+        "5be08bc9550d4e6d0df98fb0f6ac4e711bcc29c6cc1d5a69922a5449ecaeda350946be8b25f56df0ddbe7b4d11c1aa1b"
+        "ed0ec97b76be5bc29c02dcaf03238a795678"},
+        {SORT_TABLE,
+        "4458503103020101002000000000000000200000000000004c000000000000000000000000000000641f010000000000"
+        "1cb773c2f218c2168e47164ed6b2e4b525a8a7a0f923d029e190cc42639b0ba1bc3f9c5614acb2049352ee3d178a8882"
+        "b69ff23edc0cbd58212214af2e361972c28f962e00000000000000000ba5d009742308080a750facb4fd06b6b77ceaec"
+        "5bde7c076b4e2b37f426144422b9f52203288151d3abd4ac8455e926eba3dccad9b1a019fb00e107e2f5a5c2f22de833"
+        "46c7a868f7af54c4a251f4f4"},
+    };
+    enum { SIZE = 8192, ROOM = 64 << 20 };
+    static uint8_t from[SIZE], to[SIZE], back[SIZE], bytes[512];
+    void *memory = malloc(ROOM);
+    for (int i = 0; i < 2; i++) {
+        const size_t size = strlen(made[i].hex) / 2;
+        size_t got;
+        DX_CHECK(size <= sizeof bytes);
+        for (size_t n = 0; n < size; n++) {
+            const char digits[3] = {made[i].hex[2 * n], made[i].hex[2 * n + 1], 0};
+            bytes[n] = (uint8_t)strtoul(digits, NULL, 16);
+        }
+        DX_CHECK(bytes[128 + 3] >= 8); /* it is mixed */
+        fill_pair(made[i].sort, from, to, SIZE);
+        DX_CHECK_EQ(dx_patch_apply(from, SIZE, bytes, size, back, SIZE, &got, memory, ROOM), 0);
+        DX_CHECK_EQ(got, SIZE);
+        DX_CHECK_MEM(back, to, SIZE);
+    }
+    free(memory);
 }

@@ -479,6 +479,27 @@ DX_TEST(be_2_sqpoll_on_request)
     loop_close(&l);
 }
 
+/* dx_reactor_submit() says how many operations were started, also where a thread of the kernel takes them and no call
+   is needed. */
+DX_TEST(submit_counts_with_sqpoll)
+{
+    loop l = {0};
+    dx_op ops[3];
+    char bytes[3];
+    int fds[3][2];
+    clean();
+    l.desc.sqpoll_idle_ms = 1000;
+    if (!loop_try(&l, DX_REACTOR_BACKEND_IO_URING)) DX_SKIP(dx_reactor_refusal(&l.r, DX_REACTOR_BACKEND_IO_URING));
+    for (int i = 0; i < 3; i++) {
+        pair(fds[i]);
+        ops[i] = tagged((uint64_t)i);
+        DX_CHECK_EQ(dx_reactor_recv(&l.r, &ops[i], fds[i][0], &bytes[i], 1), 0);
+        DX_CHECK_EQ(dx_reactor_submit(&l.r), 1);
+        DX_CHECK_EQ(dx_reactor_submit(&l.r), 0);
+    }
+    loop_close(&l);
+}
+
 /* What has no offset says so, on every backend. */
 EVERY(offsets_of_streams_are_espipe)
 {
