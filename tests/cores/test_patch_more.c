@@ -888,6 +888,11 @@ DX_TEST(pt_apply_names_what_is_missing)
     }
     DX_CHECK_EQ(dx_patch_apply(hand_base, 100, NULL, 0, hand_out, 100, &got, apply_memory, sizeof apply_memory),
                 DX_PATCH_ENOPATCH);
+    DX_CHECK_EQ(dx_patch_apply(hand_base, 100, hand.bytes, hand.size, hand_out, 100, NULL, apply_memory,
+                               sizeof apply_memory), DX_PATCH_EINVAL);
+    DX_CHECK_EQ(dx_patch_apply(hand_base, 100, hand.bytes, hand.size, hand_out, 100, &got, NULL, 0), DX_PATCH_EINVAL);
+    DX_CHECK_EQ(dx_patch_apply(hand_base, 100, hand.bytes, hand.size, NULL, 100, &got, apply_memory,
+                               sizeof apply_memory), DX_PATCH_EINVAL);
     DX_CHECK_EQ(dx_patch_apply_in_place(hand_out, 100, 100, NULL, 0, &got), DX_PATCH_ENOPATCH);
     DX_CHECK_EQ(dx_patch_undo(hand_out, 100, 100, NULL, 0, &got), DX_PATCH_ENOPATCH);
     DX_CHECK_EQ(dx_patch_apply_in_place(NULL, 0, 100, hand.bytes, hand.size, &got), DX_PATCH_ENOBASE);

@@ -500,6 +500,27 @@ DX_TEST(submit_counts_with_sqpoll)
     loop_close(&l);
 }
 
+/* A pool's buffers hold what was asked for, whatever the size is. */
+EVERY(pool_buffers_of_odd_sizes)
+{
+    for (uint32_t size = 1; size < 19; size++) {
+        loop l;
+        dx_op op = tagged(1);
+        dx_completion got;
+        uint8_t bytes[64];
+        int fds[2];
+        pool_open(&l, backend, 2, size, 0);
+        pair(fds);
+        memset(bytes, (int)size, sizeof bytes);
+        DX_CHECK_EQ(write(fds[1], bytes, sizeof bytes), (int)sizeof bytes);
+        DX_CHECK_EQ(dx_reactor_recv_multishot(&l.r, &op, fds[0]), 0);
+        DX_CHECK_EQ(some(&l, &got, 1), 1);
+        DX_CHECK(got.result >= (int32_t)size && got.result < (int32_t)size + 8);
+        DX_CHECK_MEM(dx_reactor_buffer(&l.r, got.flags), bytes, (size_t)got.result);
+        loop_close(&l);
+    }
+}
+
 /* What has no offset says so, on every backend. */
 EVERY(offsets_of_streams_are_espipe)
 {

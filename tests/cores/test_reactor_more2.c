@@ -1,7 +1,7 @@
 /* dx_reactor.h on kernels that are old, short of memory or of few words: the answers of io_uring are those that a
    test says, and what the reactor asks is noted. Also: how many threads one push wakes. */
 #define _GNU_SOURCE
-#include "reactor_faults.h"
+#include "../reactor_faults.h"
 
 #include <poll.h>
 
@@ -15,14 +15,14 @@ static ssize_t script_write(int fd, const void *data, size_t size);
 #define write   script_write
 
 #define DX_IMPLEMENTATION
-#include "../dx_reactor.h"
+#include "../../dx_reactor.h"
 
 #undef syscall
 #undef mmap
 #undef write
 
 #define DX_TEST_MAIN
-#include "dx_test.h"
+#include "../dx_test.h"
 
 #include "reactor_kit.h"
 
