@@ -1224,3 +1224,40 @@ DX_TEST(pt_patches_of_before_still_apply)
     }
     free(memory);
 }
+
+/* Pointers and numbers of eight bytes: those of a pointer are at least 256. */
+DX_PROPERTY(pt_places_of_double_words, 1000)
+{
+    uint8_t bytes[16] = {0};
+    dx_patch_p_block b;
+    const uint64_t v = dx_choose(c, 1) ? dx_choose_range(c, 250, 260) : dx_choose(c, UINT64_MAX);
+    const uint32_t limit = (uint32_t)dx_choose_range(c, 7, 9);
+    put(bytes, v, 8);
+    memset(&b, 0, sizeof b);
+    b.old_bytes = bytes;
+    b.size = b.limit = limit;
+    DX_CHECK_EQ(dx_patch_p_locate(DX_PATCH_P_ID_POINTER, &b, 0, 0).size, limit >= 8 && v >= 256 ? 8 : 0);
+    DX_CHECK_EQ(dx_patch_p_locate(DX_PATCH_P_ID_DOUBLES, &b, 0, 0).size, limit >= 8 ? 8 : 0);
+    DX_CHECK_EQ(dx_patch_p_locate(DX_PATCH_P_ID_SINGLES, &b, 0, 0).size, 4);
+}
+
+/* Memory may lie at any address. */
+DX_TEST(pt_memory_at_any_address)
+{
+    uint8_t *memory = (uint8_t *)malloc((100 << 10) + 8), made[1024];
+    memset(hand_base, 'y', 1000);
+    memcpy(hand_target, hand_base, 1000);
+    hand_target[500] = 'z';
+    for (size_t skip = 0; skip < 8; skip++) {
+        dx_patch_create_desc d;
+        size_t got, result;
+        memset(&d, 0, sizeof d);
+        d.memory = memory + skip;
+        d.memory_size = 100 << 10;
+        DX_CHECK_EQ(dx_patch_create(&d, hand_base, 1000, hand_target, 1000, made, sizeof made, &got), 0);
+        DX_CHECK_EQ(dx_patch_apply(hand_base, 1000, made, got, hand_out, 1000, &result, memory + skip, 100 << 10), 0);
+        DX_CHECK_MEM(hand_out, hand_target, 1000);
+    }
+    free(memory);
+    DX_CHECK_EQ(dx_patch_applier_finish(NULL), DX_PATCH_EINVAL);
+}
