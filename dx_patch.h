@@ -285,7 +285,8 @@ DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc
 
 /* Make the patch that turns base into target (NULL when empty), and apply it once to check it. out
    (out_capacity bytes) receives header and body, *out_size bytes; desc->trailer_size bytes are then
-   the caller's to append. EINVAL, ENOMEM, ENOSPACE, ENOTSUP (no coding allowed suits the kind). */
+   the caller's to append. EINVAL, ENOMEM, ENOSPACE, ENOTSUP (no coding allowed suits the kind),
+   ETOOBIG (applying takes more than apply_memory_max; flash: 1 GiB and more). */
 DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *base,
                                  size_t base_size, const void *target, size_t target_size,
                                  void *out, size_t out_capacity, size_t *out_size);
@@ -3482,9 +3483,9 @@ DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *b
     if (out_capacity < DX_PATCH_HEADER_SIZE) return DX_PATCH_ENOSPACE;
     DX_PATCH_MEMSET(&j, 0, sizeof j);
     j.desc = desc;
-    j.base = (const uint8_t *)base;
-    j.base_size = base_size;
-    j.target = (const uint8_t *)target;
+    j.base = base ? (const uint8_t *)base : h->base_hash; /* of no bytes; not NULL, so that */
+    j.base_size = base_size;                              /* places in it can be computed */
+    j.target = target ? (const uint8_t *)target : h->target_hash;
     j.target_size = target_size;
     j.out = p + DX_PATCH_HEADER_SIZE;
     j.capacity = out_capacity - DX_PATCH_HEADER_SIZE;
@@ -3516,6 +3517,7 @@ DX_PATCH_API size_t dx_patch_bound(const dx_patch_create_desc *desc, size_t base
     uint64_t larger = base_size > target_size ? base_size : target_size;
     uint64_t blocks = larger / (desc && desc->block_size ? desc->block_size : 4096) + 1;
     uint64_t bound = DX_PATCH_HEADER_SIZE + larger + larger / 8 + 20 * blocks + 64;
+    if (larger >> 62) return 0; /* no patch has such sizes, and the sum may have wrapped */
     if (!desc || !desc->kind || desc->kind == DX_PATCH_KIND_DELTA)
         bound = DX_PATCH_HEADER_SIZE + (uint64_t)target_size + 32;
     return bound > SIZE_MAX ? 0 : (size_t)bound;
@@ -3526,6 +3528,7 @@ DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc
 {
     uint64_t size = base_size > target_size ? base_size : target_size;
     if (desc && desc->kind == DX_PATCH_KIND_BLOCKS) return 2 * DX_PATCH_P_BLOCK;
+    if (size >> 60) return 0; /* the sum below might wrap */
     size = DX_PATCH_P_FIXED + sizeof(dx_patch_p_cover) * ((uint64_t)target_size / 32 + 66) +
            5 * size + 131072;
     return size > SIZE_MAX ? 0 : (size_t)size;
