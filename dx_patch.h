@@ -3496,6 +3496,8 @@ DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *b
     if (h->kind == DX_PATCH_KIND_BLOCKS) error = dx_patch_p_make_blocks(&j);
     else if (h->kind == DX_PATCH_KIND_FLASH) error = dx_patch_p_make_flash(&j);
     else error = h->kind == DX_PATCH_KIND_DELTA ? dx_patch_p_make_delta(&j) : DX_PATCH_EINVAL;
+    if (!error && desc->apply_memory_max && h->memory_size > desc->apply_memory_max)
+        error = DX_PATCH_ETOOBIG; /* blocks and flash always take the same */
     if (error) return error;
     h->body_size = j.used;
     h->body_crc = dx_patch_p_crc32c(0, j.out, j.used);

@@ -59,16 +59,25 @@ DX_TEST(null_for_what_is_empty)
             }
 }
 
-/* Applying a delta takes some memory; a limit below that is told from a lack of memory here. */
-DX_TEST(a_limit_that_no_delta_keeps)
+/* Applying takes some memory, whatever the kind; a limit below that is told from a lack of memory here. */
+DX_TEST(a_limit_that_no_patch_keeps)
 {
     static uint8_t memory[1 << 18], patch[1024];
-    dx_patch_create_desc d = {0};
-    size_t size = 0;
-    d.memory = memory;
-    d.memory_size = sizeof memory;
-    d.apply_memory_max = 17043; /* one less than the least of all */
-    DX_CHECK_EQ(dx_patch_create(&d, "a", 1, "b", 1, patch, sizeof patch, &size), DX_PATCH_ETOOBIG);
-    d.apply_memory_max++;
-    DX_CHECK_EQ(dx_patch_create(&d, "a", 1, "b", 1, patch, sizeof patch, &size), 0);
+    static const dx_patch_kind kinds[] = {DX_PATCH_KIND_BLOCKS, DX_PATCH_KIND_DELTA, DX_PATCH_KIND_FLASH};
+    static const uint64_t least[] = {1040, 17044, 5696};
+    for (size_t k = 0; k < 3; k++) {
+        dx_patch_create_desc d = {0};
+        dx_patch_header header;
+        size_t size = 0;
+        d.memory = memory;
+        d.memory_size = sizeof memory;
+        d.kind = kinds[k];
+        d.apply_memory_max = least[k] - 1;
+        DX_CHECK_EQ(dx_patch_create(&d, "a", 1, "b", 1, patch, sizeof patch, &size), DX_PATCH_ETOOBIG);
+        DX_CHECK_EQ(size, 0);
+        d.apply_memory_max++;
+        DX_CHECK_EQ(dx_patch_create(&d, "a", 1, "b", 1, patch, sizeof patch, &size), 0);
+        DX_CHECK_EQ(dx_patch_info(patch, size, &header), 0);
+        DX_CHECK_EQ(header.memory_size, least[k]);
+    }
 }
