@@ -1,8 +1,8 @@
 /* dx_patch.h at the ends of its ranges: sizes near SIZE_MAX, no base, no target, limits that nothing can keep. */
 #define DX_PATCH_IMPLEMENTATION
-#include "../dx_patch.h"
+#include "../../dx_patch.h"
 #define DX_TEST_MAIN
-#include "dx_test.h"
+#include "../dx_test.h"
 
 /* 0 is how both say "above SIZE_MAX"; a sum that wraps would be a small number, and a buffer too small. */
 DX_TEST(sizes_that_no_memory_has)

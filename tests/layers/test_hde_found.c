@@ -1,9 +1,9 @@
-/* hde.h over a line that loses records and takes its time: whoever says what it lacks gets it. */
+/* dx_hde.h over a line that loses records and takes its time: whoever says what it lacks gets it. */
 #define DX_PATCH_IMPLEMENTATION
-#include "../dx_patch.h"
-#include "../examples/hde/hde.h"
+#include "../../dx_patch.h"
+#include "../../layers/dx_hde.h"
 #define DX_TEST_MAIN
-#include "dx_test.h"
+#include "../dx_test.h"
 
 enum { STATE = 2000, LAG_MAX = 8, STEPS = 60 };
 
