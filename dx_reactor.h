@@ -362,7 +362,7 @@ DX_REACTOR_API int dx_reactor_run(dx_reactor *r);
 
 /* >>operations ---------------------------------------------------------
    Each returns OK: the op is pending, its terminal completion will come. EINVAL: a NULL pointer, a
-   size above 2^31-1, an op that is pending already. EAGAIN: desc.pending_max are pending.
+   size above 2^31-1, a recv or read of no bytes, an op that is pending already. EAGAIN: desc.pending_max are pending.
    ECANCELED: the reactor is being closed. What the system says about the descriptor comes as
    result: -EBADF (also when a close of it is pending), -ENOTSOCK, ... and -ENOBUFS when
    desc.descriptors_max others are known already. */
@@ -1727,9 +1727,15 @@ static void dx_reactor_p_resume(dx_reactor *r)
 }
 
 #if !defined(_WIN32)
+/* Has it offsets? A file that has no type (an eventfd, a timerfd, an inotify) has none, although
+   lseek() succeeds on it. */
 static bool dx_reactor_p_seekable(int fd)
 {
-    return lseek(fd, 0, SEEK_CUR) >= 0 || errno != ESPIPE;
+    struct stat file;
+    if (lseek(fd, 0, SEEK_CUR) < 0) return errno != ESPIPE;
+    if (fstat(fd, &file) != 0) return true; /* a size beyond 32 bits */
+    return S_ISREG(file.st_mode) || S_ISDIR(file.st_mode) || S_ISBLK(file.st_mode) ||
+           S_ISCHR(file.st_mode);
 }
 
 static uint32_t dx_reactor_p_poll_mask(uint32_t interest)
@@ -2662,6 +2668,14 @@ static long dx_reactor_p_call(const dx_op *op)
     return dx_reactor_p_at_offset(op, at, size);
 }
 
+/* A stream is not ready: EAGAIN, unless it was not opened for that, and never will be. */
+static int dx_reactor_p_not_ready(int fd, bool reads)
+{
+    const int flags = fcntl(fd, F_GETFL);
+    if (flags < 0) return errno;
+    return (flags & O_ACCMODE) == (reads ? O_WRONLY : O_RDONLY) ? EBADF : EAGAIN;
+}
+
 /* Read or write a blocking stream, such as an inherited pipe, when it is ready and no more than it
    surely takes then. Where the system can, it is told not to block in case another process is
    faster. */
@@ -2674,7 +2688,7 @@ static long dx_reactor_p_call_blocking(const dx_op *op)
     ready.fd = op->fd_;
     ready.events = (short)(reads ? POLLIN : POLLOUT);
     ready.revents = 0;
-    if (poll(&ready, 1, 0) == 0) errno = EAGAIN;
+    if (poll(&ready, 1, 0) == 0) errno = dx_reactor_p_not_ready(op->fd_, reads);
     if (!ready.revents) return -1;
 #if defined(SYS_preadv2) && defined(SYS_pwritev2)
     {

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -464,6 +465,50 @@ EVERY(files_and_inherited_pipes_need_no_option)
     DX_CHECK_EQ(dx_reactor_read(&l.r, &op, fds[0], back, 8, DX_REACTOR_NO_OFFSET), 0);
     DX_CHECK_EQ(want(&l, &op), 0);
     loop_close(&l);
+}
+
+/* An inherited pipe is blocking, so it is looked at before it is read, and the end for writing never becomes readable. */
+EVERY(the_wrong_end_of_a_blocking_pipe_says_so)
+{
+    loop l = {0};
+    dx_op op = tagged(1);
+    char byte = 'x';
+    int fds[2];
+    loop_open(&l, backend);
+    DX_CHECK_EQ(pipe(fds), 0);
+    keep(fds[0]);
+    keep(fds[1]);
+    DX_CHECK_EQ(dx_reactor_read(&l.r, &op, fds[1], &byte, 1, DX_REACTOR_NO_OFFSET), 0);
+    DX_CHECK_EQ(want(&l, &op), -EBADF);
+    DX_CHECK_EQ(dx_reactor_write(&l.r, &op, fds[0], &byte, 1, DX_REACTOR_NO_OFFSET), 0);
+    DX_CHECK_EQ(want(&l, &op), -EBADF);
+    DX_CHECK_EQ(dx_reactor_read(&l.r, &op, fds[0], &byte, 1, DX_REACTOR_NO_OFFSET), 0);
+    nothing(&l);
+    DX_CHECK_EQ(write(fds[1], "y", 1), 1);
+    DX_CHECK_EQ(want(&l, &op), 1);
+    DX_CHECK_EQ(byte, 'y');
+    loop_close(&l);
+}
+
+/* lseek() succeeds on an eventfd; with and without threads for files. */
+EVERY(an_eventfd_has_no_offsets)
+{
+    for (uint32_t threads = 1; threads <= 2; threads++) {
+        loop l = {0};
+        dx_op op = tagged(1);
+        uint64_t value = 1;
+        int fd = keep(eventfd(0, EFD_CLOEXEC));
+        l.desc.file_threads = threads == 1 ? 1 : DX_REACTOR_NO_THREADS;
+        loop_open(&l, backend);
+        DX_CHECK_EQ(dx_reactor_read(&l.r, &op, fd, &value, 8, 0), 0);
+        DX_CHECK_EQ(want(&l, &op), -ESPIPE);
+        DX_CHECK_EQ(dx_reactor_write(&l.r, &op, fd, &value, 8, 0), 0);
+        DX_CHECK_EQ(want(&l, &op), -ESPIPE);
+        DX_CHECK_EQ(dx_reactor_write(&l.r, &op, fd, &value, 8, DX_REACTOR_NO_OFFSET), 0);
+        DX_CHECK_EQ(want(&l, &op), 8);
+        loop_close(&l);
+        shut(fd);
+    }
 }
 
 /* More file operations than the threads' ring holds. */
