@@ -261,6 +261,7 @@ static void connect_part(part *p)
     desc.on_result = on_result;
     desc.user = p;
     desc.max_payload = RECEIVE_SIZE - DX_HBTP_HEADER_SIZE - DX_HBTP_CHECKSUM_SIZE;
+    desc.max_frames = RECEIVE_SIZE / DX_HBTP_HEADER_SIZE; /* none waits for another turn */
     desc.max_outstanding = ASKED_AT_ONCE + 1;
     desc.max_pending = 1;
     desc.keepalive_ns = (uint64_t)SILENCE_LIMIT_S / 2 * 1000000000;

@@ -18,6 +18,7 @@ enum {
     CONNECT_LIMIT_S  = 10,
     CONNECTIONS_MAX  = 256,
     SILENCE_LIMIT_S  = 60, /* half of it without a byte: a Ping */
+    STALL_LIMIT_S    = 600, /* a server that lives but brings nothing: it may take long over a patch */
     APPLY_MEMORY_MAX = 256 << 20
 };
 
@@ -28,10 +29,11 @@ typedef struct pull {
     void               *reactor_memory;
     dx_reactor_address  address;
     int                 socket;
-    bool                sending, done;
+    bool                sending, receiving, done;
     int                 status; /* the first failure */
     uint64_t            sent, received;
     int64_t             started_ns;
+    uint64_t            moved_ns; /* when the answer or the last bytes of it came */
 
     dx_hbtp_session     session;
     dx_hbtp_router      router;
@@ -229,6 +231,7 @@ static int take_part(void *user, uint64_t offset, const uint8_t *bytes, size_t s
 {
     pull *p = user;
     p->next = offset + size;
+    p->moved_ns = dx_reactor_now_ns(&p->reactor);
     return p->outcome == DXUP_PATCHED ? take_patch(p, offset, bytes, size) : write_target(p, bytes, size);
 }
 
@@ -292,13 +295,14 @@ static int on_file_chunk(const dx_hbtp_context *context)
     int error = dx_hbtp_parse_file_chunk(context->frame, &chunk);
     int status = DXUP_OK;
     if (error || !p->dest_open || chunk.transfer != p->transfer || chunk.offset != p->next ||
-        chunk.data_size > p->wire_size - p->next)
+        chunk.data_size > p->wire_size - p->next || (!chunk.data_size && !chunk.final))
         status = dxup_fail(DXUP_DAMAGED, "a piece of the transfer is wrong: %s",
                            dx_hbtp_error_name(error ? error : DX_HBTP_ECORRUPT));
     else if (p->outcome == DXUP_PATCHED)
         status = take_patch(p, chunk.offset, chunk.data, chunk.data_size);
     else if (chunk.data_size)
         status = write_target(p, chunk.data, chunk.data_size);
+    p->moved_ns = dx_reactor_now_ns(&p->reactor);
     if (!status) p->next += chunk.data_size;
     if (!status && chunk.final) {
         status = finish_transfer(p);
@@ -312,12 +316,15 @@ static int on_file_chunk(const dx_hbtp_context *context)
 /* >>request and reply -------------------------------------------------- */
 static int remote_failed(pull *p, const dx_hbtp_result *r)
 {
+    char text[200];
+    size_t size = 0;
     if (r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_NOT_FOUND)
         return dxup_fail(DXUP_NOT_FOUND, "the server has no '%s'", p->o->name);
-    if (r->error == DX_HBTP_EREMOTE)
-        return dxup_fail(DXUP_NETWORK, "the server refused: %u %.*s", r->status,
-                         (int)(r->payload_size < 200 ? r->payload_size : 200),
-                         (const char *)r->payload);
+    if (r->error == DX_HBTP_EREMOTE) {
+        for (; size < r->payload_size && size < sizeof text; size++) /* it goes to a terminal */
+            text[size] = r->payload[size] >= 0x20 && r->payload[size] < 0x7f ? (char)r->payload[size] : '?';
+        return dxup_fail(DXUP_NETWORK, "the server refused: %u %.*s", r->status, (int)size, text);
+    }
     return dxup_fail(DXUP_NETWORK, "no answer: %s", dx_hbtp_error_name(r->error));
 }
 
@@ -392,6 +399,7 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
 {
     pull *p = session->desc.user;
     if (p->done || r->error == DX_HBTP_ECANCELED) return; /* the session ended: that is reported */
+    p->moved_ns = dx_reactor_now_ns(&p->reactor);
     int status = r->error ? remote_failed(p, r) : take_reply(p, r);
     if (status) fail(p, status);
 }
@@ -425,26 +433,6 @@ static void send_more(pull *p)
     p->sending = !dx_reactor_send(&p->reactor, &p->send_op, p->socket, bytes, (uint32_t)size);
 }
 
-static void receive_more(pull *p)
-{
-    if (p->done) return;
-    int error = dx_reactor_recv(&p->reactor, &p->receive_op, p->socket, p->input + p->input_size,
-                                (uint32_t)(RECEIVE_SIZE - p->input_size));
-    if (error) fail(p, dxup_fail(DXUP_SYSTEM, "receiving: %s", dx_reactor_error_name(error)));
-}
-
-static void on_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
-{
-    pull *p = dx_reactor_op_user(op);
-    (void)r;
-    (void)flags;
-    p->sending = false;
-    if (result < 0) return; /* receiving says what happened */
-    p->sent += (uint64_t)result;
-    dx_hbtp_out_consume(&p->out, (size_t)result);
-    send_more(p);
-}
-
 static int lost(pull *p, const char *why)
 {
     char done[32], total[32];
@@ -455,19 +443,20 @@ static int lost(pull *p, const char *why)
     return dxup_fail(DXUP_NETWORK, "%s before it answered", why);
 }
 
-static void on_received(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+/* While the input is full of requests that wait for room for their answers, nothing more is received. */
+static void receive_more(pull *p)
 {
-    pull *p = dx_reactor_op_user(op);
-    (void)flags;
-    if (p->done) return;
-    if (result <= 0 && p->parts) return; /* it has said all it had to */
-    if (result <= 0) {
-        fail(p, lost(p, result ? os_error_text(-result) : "the server closed the connection"));
-        return;
-    }
-    p->received += (uint64_t)result;
-    p->input_size += (size_t)result;
-    int64_t used = dx_hbtp_feed(&p->session, p->input, p->input_size, dx_reactor_now_ns(r));
+    if (p->done || p->receiving || p->input_size == RECEIVE_SIZE) return;
+    int error = dx_reactor_recv(&p->reactor, &p->receive_op, p->socket, p->input + p->input_size,
+                                (uint32_t)(RECEIVE_SIZE - p->input_size));
+    p->receiving = !error;
+    if (error) fail(p, dxup_fail(DXUP_SYSTEM, "receiving: %s", dx_reactor_error_name(error)));
+}
+
+/* What was received, as far as there is room for the answers. */
+static void dispatch(pull *p)
+{
+    int64_t used = dx_hbtp_feed(&p->session, p->input, p->input_size, dx_reactor_now_ns(&p->reactor));
     if (p->done) return;
     if (used < 0) {
         fail(p, dxup_fail(DXUP_NETWORK, "this is not a dxup server: %s",
@@ -484,16 +473,46 @@ static void on_received(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags
     }
 }
 
-static void on_connected(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+static void on_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     pull *p = dx_reactor_op_user(op);
     (void)r;
+    (void)flags;
+    p->sending = false;
+    if (p->done || result < 0) return; /* receiving says what happened */
+    p->sent += (uint64_t)result;
+    dx_hbtp_out_consume(&p->out, (size_t)result);
+    send_more(p);
+    if (p->session.state == DX_HBTP_WANTS_OUTPUT) dispatch(p);
+}
+
+static void on_received(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    pull *p = dx_reactor_op_user(op);
+    (void)r;
+    (void)flags;
+    p->receiving = false;
+    if (p->done) return;
+    if (result <= 0 && p->parts) return; /* it has said all it had to */
+    if (result <= 0) {
+        fail(p, lost(p, result ? os_error_text(-result) : "the server closed the connection"));
+        return;
+    }
+    p->received += (uint64_t)result;
+    p->input_size += (size_t)result;
+    dispatch(p);
+}
+
+static void on_connected(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    pull *p = dx_reactor_op_user(op);
     (void)flags;
     if (p->done) return;
     if (result < 0) {
         fail(p, dxup_fail(DXUP_NETWORK, "%s: %s", p->o->address, os_error_text(-result)));
         return;
     }
+    p->moved_ns = dx_reactor_now_ns(r);
     int status = send_request(p);
     if (status) fail(p, status);
     send_more(p);
@@ -509,6 +528,8 @@ static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     if (p->parts) dxup_parts_tick(p->parts);
     else if (p->session.state == DX_HBTP_CLOSED)
         fail(p, lost(p, "the server fell silent"));
+    if (!p->done && p->moved_ns && dx_reactor_now_ns(r) - p->moved_ns > (uint64_t)STALL_LIMIT_S * 1000000000)
+        fail(p, lost(p, "the server brought nothing more"));
     send_more(p);
     dx_reactor_timer(r, op, 1000000000);
 }
@@ -530,6 +551,7 @@ static int open_session(pull *p)
     desc.max_payload = RECEIVE_SIZE - DX_HBTP_HEADER_SIZE - DX_HBTP_CHECKSUM_SIZE;
     desc.max_outstanding = 1;
     desc.max_pending = 1;
+    desc.max_frames = RECEIVE_SIZE / DX_HBTP_HEADER_SIZE; /* none waits for another turn */
     desc.keepalive_ns = (uint64_t)SILENCE_LIMIT_S / 2 * 1000000000;
     desc.in_place = true;
     int error = dx_hbtp_session_init(&p->session, &desc);

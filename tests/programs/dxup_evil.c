@@ -12,7 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
+
+enum { TRANSFER = 1 };
 
 typedef struct file {
     uint8_t *bytes;
@@ -77,6 +80,7 @@ static void reply(int outcome, uint64_t size, uint64_t wire_size, const uint8_t 
     pull_reply_set_size(&w, size);
     pull_reply_set_wire_size(&w, wire_size);
     pull_reply_set_mode(&w, 0644);
+    pull_reply_set_transfer(&w, TRANSFER);
     pull_reply_set_kind(&w, DXUP_FILE);
     pull_reply_set_outcome(&w, (uint8_t)outcome);
     pull_reply_set_known_base(&w, true);
@@ -95,13 +99,42 @@ static void pieces(file f, size_t most, uint64_t skip, int spoil_crc)
     dx_hbtp_out_init(&out, memory, sizeof memory);
     for (size_t at = 0; at < most;) {
         size_t n = most - at < 10000 ? most - at : 10000, size;
-        dx_hbtp_file_chunk chunk = {1, at + (at ? skip : 0), f.bytes + at, (uint32_t)n,
+        dx_hbtp_file_chunk chunk = {TRANSFER, at + (at ? skip : 0), f.bytes + at, (uint32_t)n,
                                     at + n == f.size};
         dx_hbtp_write_file_chunk(&out, sequence, &chunk);
         if (spoil_crc) ((uint8_t *)(uintptr_t)dx_hbtp_out_data(&out, &size))[40] ^= 1;
         send_frames(&out);
         at += n;
     }
+}
+
+/* Correct, but all frames in a single send. */
+static void all_at_once(file f, size_t piece)
+{
+    static uint8_t memory[1 << 19];
+    dx_hbtp_out out;
+    dx_hbtp_out_init(&out, memory, sizeof memory);
+    for (size_t at = 0; at < f.size; at += piece) {
+        const size_t n = f.size - at < piece ? f.size - at : piece;
+        dx_hbtp_file_chunk chunk = {TRANSFER, at, f.bytes + at, (uint32_t)n, at + n == f.size};
+        if (dx_hbtp_write_file_chunk(&out, sequence, &chunk)) exit(2);
+    }
+    send_frames(&out);
+}
+
+/* Pings for as long as the client takes them in, and no look at an answer meanwhile. */
+static void ping_flood(void)
+{
+    static uint8_t memory[8192], payload[2000];
+    dx_hbtp_out out;
+    const uint8_t *bytes;
+    size_t size;
+    struct timeval patience = {0, 300000};
+    setsockopt(connection, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    dx_hbtp_out_init(&out, memory, sizeof memory);
+    dx_hbtp_write_frame(&out, DX_HBTP_OP_PING, DX_HBTP_FLAG_EXPECTS_RESPONSE, 5, payload, sizeof payload);
+    bytes = dx_hbtp_out_data(&out, &size);
+    while (send(connection, bytes, size, MSG_NOSIGNAL) == (ssize_t)size) {}
 }
 
 static void misbehave(const char *how)
@@ -146,6 +179,27 @@ static void misbehave(const char *how)
         patch = make_patch(old_file, new_file);
         reply(DXUP_PATCHED, new_file.size, patch.size, hash.bytes);
         pieces(patch, patch.size, 0, 0);
+    } else if (!strcmp(how, "small-pieces")) {
+        reply(DXUP_FULL, new_file.size, new_file.size, hash.bytes);
+        all_at_once(new_file, new_file.size / 4000 + 1);
+    } else if (!strcmp(how, "empty-pieces")) {
+        reply(DXUP_FULL, new_file.size, new_file.size, hash.bytes);
+        for (int i = 0; i < 100; i++) {
+            static uint8_t memory[64];
+            dx_hbtp_out out;
+            dx_hbtp_file_chunk chunk = {TRANSFER, 0, new_file.bytes, 0, false};
+            dx_hbtp_out_init(&out, memory, sizeof memory);
+            dx_hbtp_write_file_chunk(&out, sequence, &chunk);
+            send_frames(&out);
+        }
+    } else if (!strcmp(how, "ping-flood")) {
+        ping_flood();
+    } else if (!strcmp(how, "escapes")) {
+        static uint8_t memory[64];
+        dx_hbtp_out out;
+        dx_hbtp_out_init(&out, memory, sizeof memory);
+        dx_hbtp_write_rpc_error(&out, sequence, 500, "\033[2Jred");
+        send_frames(&out);
     } else if (!strcmp(how, "bad-tree")) { /* says patch, sends what is no patch */
         reply(DXUP_PATCHED, new_file.size, new_file.size, hash.bytes);
         pieces(new_file, new_file.size, 0, 0);
