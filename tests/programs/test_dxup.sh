@@ -809,10 +809,11 @@ a_server_that_lies() { # every way in which the bytes can be wrong
     chmod 600 old
     for how in garbage silent-close truncate wrong-hash wrong-base wrong-size bad-offset bad-crc too-much \
         patch-for-nothing unchanged-lie huge-frame half-frame bad-tree empty-pieces ping-flood escapes small-pieces; do
+        rm -f evil.log # the address in it is of the one before
         "$evil" $how old new >evil.log 2>&1 &
         server=$!
         for i in $(seq 1200); do
-            address=$(sed -n 's/^listening on //p' evil.log)
+            address=$(sed -n "s/^listening on //p" evil.log 2>/dev/null)
             [ -n "$address" ] && break
             sleep 0.05
         done
