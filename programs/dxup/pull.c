@@ -316,15 +316,12 @@ static int on_file_chunk(const dx_hbtp_context *context)
 /* >>request and reply -------------------------------------------------- */
 static int remote_failed(pull *p, const dx_hbtp_result *r)
 {
-    char text[200];
-    size_t size = 0;
     if (r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_NOT_FOUND)
         return dxup_fail(DXUP_NOT_FOUND, "the server has no '%s'", p->o->name);
-    if (r->error == DX_HBTP_EREMOTE) {
-        for (; size < r->payload_size && size < sizeof text; size++) /* it goes to a terminal */
-            text[size] = r->payload[size] >= 0x20 && r->payload[size] < 0x7f ? (char)r->payload[size] : '?';
-        return dxup_fail(DXUP_NETWORK, "the server refused: %u %.*s", r->status, (int)size, text);
-    }
+    if (r->error == DX_HBTP_EREMOTE)
+        return dxup_fail(DXUP_NETWORK, "the server refused: %u %.*s", r->status,
+                         (int)(r->payload_size < 200 ? r->payload_size : 200),
+                         (const char *)r->payload);
     return dxup_fail(DXUP_NETWORK, "no answer: %s", dx_hbtp_error_name(r->error));
 }
 
