@@ -162,7 +162,7 @@ ONLY_ALL := selftest teleport_ports
 plain  = '$(1) 1800 $(MAKE) -s build/$(1) && build/$(1)'
 asan   = '$(1).asan 1800 $(MAKE) -s build/asan/$(1) && $(FIXED) build/asan/$(1)'
 variant = '$(1).$(2) 1800 $(MAKE) -s build/$(3)/$(1) && $(FIXED) build/$(3)/$(1) $(4)'
-program = '$(1).asan 1800 $(2)=build/asan/$(3) $(FIXED) tests/$(4)'
+program = '$(1).asan 1800 $(2)=build/asan/$(3) $(FIXED) tests/programs/$(4)'
 PROGRAMS := build/dxup build/dxpatch build/dxup_evil build/asan/dxup build/asan/dxpatch build/asan/dxecho
 
 TEST_SUITES = '!build 1800 $(MAKE) -s -j2 hello $(PROGRAMS) && echo "build: 1 passed, 0 failed, 0 skipped"' \
