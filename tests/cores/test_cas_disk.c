@@ -500,7 +500,7 @@ static bool may_be_gone(const run *r, unsigned k, bool before_gone)
 {
     uint64_t place = r->places[k];
     if (copies_hit(r, k)) return true;
-    if (r->marks[k] & DX_CAS_P_LOOSE) return before_gone || hit(r, r->begins[k], place + 128);
+    if (r->marks[k] & (DX_CAS_P_LOOSE | DX_CAS_P_ORDERED)) return before_gone || hit(r, r->begins[k], place + 128);
     return (r->marks[k] & DX_CAS_P_ONCE) && hit(r, r->begins[k], place + 128);
 }
 
