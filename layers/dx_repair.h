@@ -21,7 +21,9 @@
     - What was readable stays readable, also when the power fails on the way. Nothing is written
       but bytes that a hash proved, over bytes that failed their check or that the chain disproves
       (a sector of old content may bring an old record back, in the place of the right one).
-    - DX_CAS_OK means that a full check of the store was clean after the last write.
+    - DX_CAS_OK means that a full check of the store was clean after the last write, and that all
+      of it is durable, also what a repair before wrote whose sync failed. For that the whole store
+      is written again as it is: where nothing is damaged, dx_cas_verify() is the call to make.
     - With an undamaged backup that is at least as new as the store everything is back, also
       commits and the header of the store that were lost without a trace.
     - A backup that went another way than the store since they parted (both were written to) is
@@ -131,6 +133,19 @@ static int dx_cas_p_fix_open(dx_cas_p_fix *k, bool checkpoint)
     k->memory = k->s->desc_.memory;
     k->memory_size = (size_t)((uint8_t *)(k->s->slots_ + k->s->slot_count_) - (uint8_t *)k->memory);
     return DX_CAS_OK;
+}
+
+/* A repair before this one may have failed because a sync did: what it wrote is read back, and so
+   found to be right, but may not be durable, and no later sync writes it. Nothing tells where that
+   is. So everything is written again, as it is, before something is written because of it. */
+static int dx_cas_p_fix_make_sure(dx_cas_p_fix *k)
+{
+    dx_cas_store *s = k->s;
+    s->unsure_from_ = 0;
+    DX_CAS_P_TRY(s->desc_.device.size(s->desc_.device.user, &s->unsure_to_));
+    k->error = dx_cas_p_rewrite(s);
+    s->unsure_from_ = s->unsure_to_;
+    return k->error != DX_CAS_OK ? k->error : dx_cas_p_fix_sync(k);
 }
 
 /* >>layout -------------------------------------------------------------- */
@@ -577,6 +592,7 @@ static int dx_cas_p_fix_all(dx_cas_p_fix *k)
         error = dx_cas_p_fix_open(k, false);
     }
     DX_CAS_P_TRY(error);
+    DX_CAS_P_TRY(dx_cas_p_fix_make_sure(k));
     DX_CAS_P_TRY(dx_cas_p_fix_layout(k));
     DX_CAS_P_TRY(dx_cas_p_fix_open(k, false));
     error = dx_cas_verify(k->s, dx_cas_p_fix_one, k, NULL);

@@ -40,7 +40,8 @@ typedef struct sim_disk {
     int      fail;
     bool     off, failed, forgetful;
     uint64_t random;
-    uint64_t faults, damaged[SIM_KINDS];    /* counted over all runs */
+    uint64_t faults, forgotten;             /* counted over all runs; forgotten: syncs that lost pages */
+    uint64_t damaged[SIM_KINDS];            /* the same, of sectors at rest */
     struct sim_disk *main;                  /* NULL; or that whose faults and power this one shares */
 } sim_disk;
 
@@ -147,6 +148,7 @@ static void sim_disk_power(sim_disk *d)
 /* A sync failed, and nothing of what it should have written will be tried again. */
 static void sim_forget(sim_disk *d)
 {
+    d->forgotten++;
     d->keep = sim_pick(d, 9);
     for (unsigned i = 0; i < d->count; i++) {
         if (d->ops[i].kind == SIM_WRITE) sim_survive(d, &d->ops[i]);
@@ -212,12 +214,16 @@ static int sim_sync(void *user)
     return DX_CAS_ESYS;
 }
 
+/* A barrier that fails loses what a sync would: where it is one call of the system, it is the same one. */
 static int sim_barrier(void *user)
 {
     sim_disk *d = (sim_disk *)user;
-    if (sim_faulty(d)) return DX_CAS_ESYS;
-    sim_note(d, SIM_BARRIER, 0, NULL, 0);
-    return DX_CAS_OK;
+    if (!sim_faulty(d)) {
+        sim_note(d, SIM_BARRIER, 0, NULL, 0);
+        return DX_CAS_OK;
+    }
+    if (d->forgetful && !(d->main ? d->main : d)->off) sim_forget(d);
+    return DX_CAS_ESYS;
 }
 
 static int sim_size(void *user, uint64_t *size)
