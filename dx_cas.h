@@ -2711,6 +2711,27 @@ static int dx_cas_p_step(dx_cas_p_scan *c, dx_cas_p_record *r)
     return error;
 }
 
+/* Records that end at `to` follow the last commit, and no other one follows them: a torn tail. But
+   where a sector of old brought one of them back, a commit may stand in what it claims for itself.
+   DX_CAS_OK: that is *r, and all from the last commit to it is a gap. DX_CAS_ENOTFOUND: none. */
+static int dx_cas_p_step_covered(dx_cas_p_scan *c, const dx_cas_tip_ *tip, uint64_t to,
+                                 dx_cas_p_record *r)
+{
+    uint64_t place = tip->end;
+    while (place < to) {
+        int error = dx_cas_p_record_at(c, place, r);
+        if (error == DX_CAS_OK && r->type == DX_CAS_P_COMMIT && r->logical > tip->sequence) {
+            c->place = r->next;
+            return DX_CAS_OK;
+        }
+        if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT && error != DX_CAS_EVERSION) {
+            return error;
+        }
+        place = dx_cas_p_skip_zeros(c, place + c->s->desc_.align);
+    }
+    return DX_CAS_ENOTFOUND;
+}
+
 static void dx_cas_p_scan_lost(dx_cas_p_scan *c, uint64_t place)
 {
     if (c->lost++ == 0) c->lost_place = place;
@@ -2852,6 +2873,11 @@ static int dx_cas_p_scan_run(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limit, 
         bool fits;
         int error = dx_cas_p_step(c, &r);
         s->damage_offset_ = damage; /* a torn tail is no damage */
+        if (error == DX_CAS_ENOTFOUND && !s->open_) { /* a refresh would do this again and again */
+            error = dx_cas_p_step_covered(c, &c->tip, r.place, &r);
+            if (error == DX_CAS_OK) dx_cas_p_scan_lost(c, c->tip.end);
+            if (error == DX_CAS_OK) c->chain_known = false;
+        }
         if (error != DX_CAS_OK) return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
         if (r.type == 0) {
             dx_cas_p_scan_lost(c, r.place);

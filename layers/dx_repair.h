@@ -324,8 +324,14 @@ static int dx_cas_p_heal_skip(dx_cas_p_heal *h, dx_cas_tip_ *tip)
     dx_cas_p_record r;
     h->mine.place = tip->end;
     for (;;) {
-        DX_CAS_P_TRY(dx_cas_p_step(&h->mine, &r));
-        if (r.type == 0 && !h->commits) DX_CAS_P_TRY(dx_cas_p_heal_gap(h, r.place, r.next));
+        int error = dx_cas_p_step(&h->mine, &r);
+        bool covered = error == DX_CAS_ENOTFOUND;
+        uint64_t gap = covered ? tip->end : r.place;
+        if (covered) error = dx_cas_p_step_covered(&h->mine, tip, r.place, &r);
+        if (error != DX_CAS_OK) return error;
+        if ((covered || r.type == 0) && !h->commits) {
+            DX_CAS_P_TRY(dx_cas_p_heal_gap(h, gap, covered ? r.place : r.next));
+        }
         if (r.type == DX_CAS_P_COMMIT && r.logical > tip->sequence) break;
     }
     dx_cas_p_tip_set(tip, &r.id, r.logical, r.next);
