@@ -744,6 +744,7 @@ static void use_contents(kit *k, const uint64_t *chosen, bool rekeys)
     for (size_t i = 0; i < CHOSEN; i++) {
         OK(dx_cas_put(&k->store, &chosen[i], sizeof chosen[i], NULL));
         if (i % 1000 == 999) OK(dx_cas_commit(&k->store));
+        if (i % 500 == 499) DX_CHECK(longest_row(&k->store) < (rekeys ? DX_CAS_P_STEPS_MAX + 1000 : 1000)); /* soon, not in hours */
     }
     DX_CHECK_EQ(k->store.key_[0] != first_key, rekeys);
     DX_CHECK(longest_row(&k->store) < 1000);
