@@ -622,14 +622,14 @@ static void check_wanted(run *r, uint64_t set, const view *after)
     }
 }
 
-/* Is this byte of an object that stands there and fits its id? */
+/* Is this byte of an object that stands there and fits its id, or of its padding? */
 static bool is_proved(run *r, size_t at)
 {
     dx_cas_store *s = &r->main.store;
     dx_cas_p_record record;
     for (size_t place = at - at % s->desc_.align; place >= 128; place -= s->desc_.align) {
         int error = dx_cas_p_decode(s, place, r->main.disk.now + place, &record);
-        if (error != DX_CAS_OK || record.type > DX_CAS_P_LIST || at >= place + 64 + record.stored) continue;
+        if (error != DX_CAS_OK || record.type > DX_CAS_P_LIST || at >= record.next) continue;
         error = dx_cas_p_stream(s, &record, NULL, 0);
         if (error == DX_CAS_OK || error == DX_CAS_EBASE) return true;
     }
