@@ -70,6 +70,7 @@ typedef struct run {
     uint8_t     image[SIM_CAPACITY]; /* of the last state, before the damage */
     size_t      image_end;
     uint64_t    homes[OBJECTS];      /* the places of the objects that the last state holds */
+    struct { uint64_t place, end; } versions[NAMES][VERSIONS]; /* where the names of the last state were set */
     uint64_t    heads[RECORDS];      /* the places of all records */
     unsigned    records;
     uint64_t    begins[STATES], places[STATES]; /* of commit k: its first record; its own */
@@ -196,6 +197,18 @@ static bool is_at_home(run *r, unsigned n)
     return dx_cas_p_find(&r->main.store, &r->objects[n].id, &record, NULL) == DX_CAS_OK && record.place == r->homes[n];
 }
 
+/* Is a byte there that is not as it was before the damage? */
+static bool hit(const run *r, uint64_t from, uint64_t to)
+{
+    return memcmp(r->image + from, r->main.disk.now + from, (size_t)(to - from)) != 0;
+}
+
+/* Does the record stand where version k of that name was set? Else it is an old one, too, that is read by chance. */
+static bool is_set_at_home(const run *r, unsigned name, unsigned k)
+{
+    return r->versions[name][k].end > 0 && !hit(r, r->versions[name][k].place, r->versions[name][k].end);
+}
+
 /* What of the last state the main store gives out, damaged as it may be. */
 static view look(run *r)
 {
@@ -216,7 +229,8 @@ static view look(run *r)
             if (error != DX_CAS_OK) SHOW("  version %u of %s: %s\n", k, names[i], dx_cas_error_name(error));
             if (error != DX_CAS_OK) continue;
             DX_CHECK(is_known_root(r, &ref.root));
-            if (dx_cas_id_equal(&ref.root, &r->objects[last->name[i].roots[k]].id)) v.versions[i] |= (uint32_t)1 << k;
+            if (!dx_cas_id_equal(&ref.root, &r->objects[last->name[i].roots[k]].id)) continue;
+            if (is_set_at_home(r, i, k)) v.versions[i] |= (uint32_t)1 << k;
         }
     }
     return v;
@@ -428,6 +442,19 @@ static void history(run *r)
     sim_disk_rest(d);
 }
 
+static void note_version(run *r, const dx_cas_p_record *record)
+{
+    const uint8_t *payload = r->image + record->place + DX_CAS_P_HEAD;
+    uint64_t version = dx_cas_p_load64(payload + 8);
+    if (payload[0] != DX_CAS_P_SET) return;
+    DX_CHECK(version < VERSIONS);
+    for (unsigned i = 0; i < NAMES; i++) {
+        if (payload[1] != strlen(names[i]) || memcmp(payload + DX_CAS_P_REF_FIXED, names[i], payload[1]) != 0) continue;
+        r->versions[i][version].place = record->place;
+        r->versions[i][version].end = record->place + DX_CAS_P_HEAD + record->stored;
+    }
+}
+
 /* Where the commits stand, from the log itself. */
 static void survey(run *r)
 {
@@ -445,6 +472,7 @@ static void survey(run *r)
     memcpy(r->image, s->disk.now, sizeof r->image);
     dx_cas_p_scan_start(&scan, &s->store, s->store.end_, false);
     r->records = 0;
+    memset(r->versions, 0, sizeof r->versions);
     scan.place = begin = dx_cas_p_align(&s->store, 2 * DX_CAS_P_HEAD);
     while (dx_cas_p_step(&scan, &record) == DX_CAS_OK) {
         SHOW("  %s %llu..%llu%s\n", (const char *[]){"gap", "blob", "list", "ref", "commit"}[record.type],
@@ -453,6 +481,7 @@ static void survey(run *r)
         for (unsigned n = 0; record.type <= DX_CAS_P_LIST && n < r->count; n++) {
             if (dx_cas_id_equal(&record.id, &r->objects[n].id)) r->homes[n] = record.place;
         }
+        if (record.type == DX_CAS_P_REF) note_version(r, &record);
         if (record.type != DX_CAS_P_COMMIT) continue;
         DX_CHECK(record.logical <= r->commits);
         r->begins[record.logical] = begin;
@@ -474,11 +503,6 @@ static void damage(run *r, sim_disk *d, unsigned most)
         sim_disk_damage(d, kind, at, dx_choose(r->c, UINT64_MAX));
         at = any(r, 3) ? any(r, sectors) : at + 1; /* neighbours often go together */
     }
-}
-
-static bool hit(const run *r, uint64_t from, uint64_t to)
-{
-    return memcmp(r->image + from, r->main.disk.now + from, (size_t)(to - from)) != 0;
 }
 
 /* Is there anything left that says which store this was? */
