@@ -78,6 +78,7 @@ typedef struct dx_cas_p_fix {
     void    *user;
     dx_cas_repair_report report;
     uint64_t known; /* number of the last commit that follows here and is in the backup */
+    uint64_t unproved_end; /* of a payload that stays damaged: an old header may claim what follows */
     bool     again; /* the checkpoint was cut: what it said is no longer so */
     int      error; /* of the device: nothing more is tried */
 } dx_cas_p_fix;
@@ -526,7 +527,7 @@ static bool dx_cas_p_fix_commit(dx_cas_p_fix *k, const dx_cas_damage *d)
 static bool dx_cas_p_fix_padding(dx_cas_p_fix *k, const dx_cas_damage *d)
 {
     static const uint8_t zeros[4096] = {0}; /* an align is no larger */
-    return d->size <= sizeof zeros &&
+    return d->offset != k->unproved_end && d->size <= sizeof zeros &&
            dx_cas_p_fix_write(k, d->offset, zeros, d->size) == DX_CAS_OK;
 }
 
@@ -545,6 +546,9 @@ static int dx_cas_p_fix_one(void *user, const dx_cas_damage *d)
     case DX_CAS_DAMAGE_OBJECT: done = dx_cas_p_fix_object(k, d); break;
     case DX_CAS_DAMAGE_REF: done = dx_cas_p_fix_ref(k, d); break;
     default: break;
+    }
+    if (!done && (d->kind == DX_CAS_DAMAGE_OBJECT || d->kind == DX_CAS_DAMAGE_REF)) {
+        k->unproved_end = d->offset + DX_CAS_P_HEAD + d->size;
     }
     k->report.repaired += done;
     return k->error != DX_CAS_OK;
