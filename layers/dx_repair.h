@@ -78,7 +78,7 @@ typedef struct dx_cas_p_fix {
     void    *user;
     dx_cas_repair_report report;
     uint64_t known; /* number of the last commit that follows here and is in the backup */
-    uint64_t unproved_end; /* of a payload that stays damaged: an old header may claim what follows */
+    uint64_t unproved_end; /* of a payload that stays damaged: its header may be an old one */
     bool     again; /* the checkpoint was cut: what it said is no longer so */
     int      error; /* of the device: nothing more is tried */
 } dx_cas_p_fix;
