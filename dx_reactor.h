@@ -362,8 +362,8 @@ DX_REACTOR_API int dx_reactor_run(dx_reactor *r);
 
 /* >>operations ---------------------------------------------------------
    Each returns OK: the op is pending, its terminal completion will come. EINVAL: a NULL pointer, a
-   size above 2^31-1, a recv or read of no bytes, an op that is pending already. EAGAIN: desc.pending_max are pending.
-   ECANCELED: the reactor is being closed. What the system says about the descriptor comes as
+   size above 2^31-1, a recv or read of no bytes, an op that is pending already. EAGAIN:
+   desc.pending_max are pending. ECANCELED: the reactor is being closed. What the system says about the descriptor comes as
    result: -EBADF (also when a close of it is pending), -ENOTSOCK, ... and -ENOBUFS when
    desc.descriptors_max others are known already. */
 
