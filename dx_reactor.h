@@ -363,9 +363,9 @@ DX_REACTOR_API int dx_reactor_run(dx_reactor *r);
 /* >>operations ---------------------------------------------------------
    Each returns OK: the op is pending, its terminal completion will come. EINVAL: a NULL pointer, a
    size above 2^31-1, a recv or read of no bytes, an op that is pending already. EAGAIN:
-   desc.pending_max are pending. ECANCELED: the reactor is being closed. What the system says about the descriptor comes as
-   result: -EBADF (also when a close of it is pending), -ENOTSOCK, ... and -ENOBUFS when
-   desc.descriptors_max others are known already. */
+   desc.pending_max are pending. ECANCELED: the reactor is being closed. What the system says about
+   the descriptor comes as result: -EBADF (also when a close of it is pending), -ENOTSOCK, ... and
+   -ENOBUFS when desc.descriptors_max others are known already. */
 
 /* Take one connection. Result: its descriptor, non-blocking and close-on-exec. */
 DX_REACTOR_API int dx_reactor_accept(dx_reactor *r, dx_op *op, int fd);
