@@ -6,8 +6,8 @@
     #include "dx_bulk.h"
 
     For the file of a program that holds the implementation of dx_hbtp.h: it uses the header's small
-    helpers. C99. Format: docs/formats/hbtp.md, section 10; dx_bulk_net.h drives it on TCP. Functions
-    return dx_hbtp_error.
+    helpers. C99. Format: docs/formats/hbtp.md, section 10; dx_bulk_net.h drives it on TCP.
+    Functions return dx_hbtp_error.
 */
 #ifndef DX_HBTP_BULK_H
 #define DX_HBTP_BULK_H
