@@ -1233,16 +1233,6 @@ static void dx_reactor_p_retry_later(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
     r->fd_retry_ = (uint32_t)(e - r->fds_) + 1;
 }
 
-/* The operation is issued again when a thread has become free. */
-static void dx_reactor_p_retry_when_free(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
-{
-    op->flags_ |= DX_REACTOR_P_F_STALLED;
-    if (e->flags & DX_REACTOR_P_FD_RETRY) return;
-    e->flags |= DX_REACTOR_P_FD_RETRY;
-    e->retry = r->fd_later_;
-    r->fd_later_ = (uint32_t)(e - r->fds_) + 1;
-}
-
 /* >>queues ------------------------------------------------------------- */
 static void dx_reactor_p_list_push(dx_op **first, dx_op *op)
 {
@@ -2815,6 +2805,16 @@ static int32_t dx_reactor_p_files_refuse(const dx_op *op)
         !dx_reactor_p_seekable(op->fd_))
         return -ESPIPE;
     return -ENOTSUP;
+}
+
+/* The operation is issued again when a thread has become free. */
+static void dx_reactor_p_retry_when_free(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
+{
+    op->flags_ |= DX_REACTOR_P_F_STALLED;
+    if (e->flags & DX_REACTOR_P_FD_RETRY) return;
+    e->flags |= DX_REACTOR_P_FD_RETRY;
+    e->retry = r->fd_later_;
+    r->fd_later_ = (uint32_t)(e - r->fds_) + 1;
 }
 
 /* Give an operation to a thread. DX_REACTOR_P_AWAY or -errno. */
