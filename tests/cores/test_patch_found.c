@@ -12,7 +12,7 @@ DX_TEST(sizes_that_no_memory_has)
         dx_patch_create_desc d = {0};
         d.kind = kinds[k];
         d.block_size = k == 1 ? 0 : 256;
-        for (size_t back = 0; back < 200; back++) {
+        for (size_t back = 0; back < 150; back++) { /* a delta takes 160 bytes more than its target */
             size_t size = SIZE_MAX - back;
             DX_CHECK_EQ(dx_patch_bound(&d, size, size), 0);
             DX_CHECK_EQ(dx_patch_bound(&d, k == 1 ? 0 : size, k == 1 ? size : 0), 0);
