@@ -75,4 +75,7 @@ verdict "dx_hde.h shared helpers" "$(for f in load32 load64 store32 crc32c; do
     piece() { sed -n "/^static [a-z0-9_]* $2_p_$f(/,/^}/p" "$1" | sed "s/$2_/dx_x_/g"; }
     [ -n "$(piece layers/dx_hde.h dx_hde)" ] && [ "$(piece layers/dx_hde.h dx_hde)" = "$(piece dx_patch.h dx_patch)" ] || echo "$f differs"
 done)"
+verdict "dx_hde.h sip is that of dx_cas.h" "$(
+    sip() { sed -n "/^static uint64_t $2_p_sip(/,/^}/p" "$1" | sed "s/$2_/dx_x_/g; s/$(echo "$2" | tr a-z A-Z)_/DX_X_/g"; }
+    [ -n "$(sip layers/dx_hde.h dx_hde)" ] && [ "$(sip layers/dx_hde.h dx_hde)" = "$(sip dx_cas.h dx_cas)" ] || echo "sip differs")"
 finish
