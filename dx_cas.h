@@ -151,7 +151,7 @@ typedef struct dx_cas_blake3 { /* caller-allocated, private, may be copied; abou
 } dx_cas_blake3;
 
 #ifdef DX_CAS_SHA256 /* ids are SHA-256: dx_sha256.h, which includes this file */
-typedef dx_cas_sha256 dx_cas_hasher;
+typedef dx_sha256 dx_cas_hasher;
 #else
 typedef dx_cas_blake3 dx_cas_hasher;
 #endif
@@ -511,7 +511,7 @@ DX_CAS_API int dx_cas_copy_live(dx_cas_store *src, dx_cas_store *dst);
   #define DX_CAS_MEMCMP DX_CAS_P_LIBC(memcmp)
 #endif
 #ifdef DX_CAS_SHA256
-  #define DX_CAS_P_HASH(what) dx_cas_sha256_##what
+  #define DX_CAS_P_HASH(what) dx_sha256_##what
   #define DX_CAS_P_HASH_NUMBER 2
 #else
   #define DX_CAS_P_HASH(what) dx_cas_blake3_##what

@@ -258,17 +258,17 @@ static dx_cas_id whole;
 
 static void range_dx(size_t size, size_t count)
 {
-    uint8_t proof[DX_CAS_BAO_PROOF_MAX];
+    uint8_t proof[DX_BAO_PROOF_MAX];
     for (uint64_t i = 0; count--; i = (i * 5 + 3) % (LARGEST / size)) {
-        int n = dx_cas_bao_prove(outboard, (size_t)dx_cas_bao_outboard_size(LARGEST, DX_CAS_BAO_GROUP), DX_CAS_BAO_GROUP, i, proof);
-        CHECK(dx_cas_bao_check(&whole, LARGEST, DX_CAS_BAO_GROUP, i, data + i * size, size, proof, (size_t)n) == DX_CAS_OK);
+        int n = dx_bao_prove(outboard, (size_t)dx_bao_outboard_size(LARGEST, DX_BAO_GROUP), DX_BAO_GROUP, i, proof);
+        CHECK(dx_bao_check(&whole, LARGEST, DX_BAO_GROUP, i, data + i * size, size, proof, (size_t)n) == DX_CAS_OK);
     }
 }
 
 static void outboard_dx(size_t size, size_t count)
 {
     while (count--) {
-        CHECK(dx_cas_bao_outboard(data, size, DX_CAS_BAO_GROUP, outboard, (size_t)dx_cas_bao_outboard_size(size, DX_CAS_BAO_GROUP),
+        CHECK(dx_bao_outboard(data, size, DX_BAO_GROUP, outboard, (size_t)dx_bao_outboard_size(size, DX_BAO_GROUP),
                                   &whole) == DX_CAS_OK);
     }
 }
@@ -279,7 +279,7 @@ static void others(void)
     const subject tree[] = {{"dx_cas", outboard_dx}, {"dx_cas hash alone", hash_dx}, {NULL, NULL}};
     CHECK(dx_cas_chunker_init(&chunker, NULL) == DX_CAS_OK);
     measure("chunk 16 MiB (average 64 KiB)", 16 << 20, 5e7, chunk);
-    outboard = (uint8_t *)malloc((size_t)dx_cas_bao_outboard_size(LARGEST, DX_CAS_BAO_GROUP));
+    outboard = (uint8_t *)malloc((size_t)dx_bao_outboard_size(LARGEST, DX_BAO_GROUP));
     measure("outboard tree of 64 MiB", LARGEST, 5e7, tree);
     measure("verified 16 KiB out of 64 MiB", 16384, 2e7, range);
 }
@@ -307,13 +307,13 @@ static const char *path_of(const char *name)
 
 static dx_cas_store store;
 static dx_cas_file store_file;
-static dx_cas_view view; /* in front of store_file */
+static dx_devices_mapped view; /* in front of store_file */
 static dx_cas_id *stored;
 enum { STORED_MAX = 1 << 20 };
 
 static dx_cas_store once;
 static dx_cas_file once_file;
-static dx_cas_gather gather; /* in front of once_file */
+static dx_devices_buffer gather; /* in front of once_file */
 
 static void open_dx(dx_cas_store *s, dx_cas_file *file, const char *name, uint32_t durability)
 {
@@ -324,15 +324,15 @@ static void open_dx(dx_cas_store *s, dx_cas_file *file, const char *name, uint32
     desc.device = dx_cas_file_device(file);
     desc.durability = durability;
     if (durability == DX_CAS_FULL) {
-        dx_cas_view v = {desc.device, NULL, 0};
+        dx_devices_mapped v = {desc.device, NULL, 0};
         view = v;
-        desc.device = dx_cas_view_device(&view);
+        desc.device = dx_devices_mapped_device(&view);
     }
     if (durability == DX_CAS_FULL_ONCE) {
         static unsigned char buffer[1 << 18];
-        dx_cas_gather g = {desc.device, buffer, sizeof buffer, 0, 0};
+        dx_devices_buffer g = {desc.device, buffer, sizeof buffer, 0, 0};
         gather = g;
-        desc.device = dx_cas_gather_device(&gather);
+        desc.device = dx_devices_buffer_device(&gather);
         desc.preallocate = durable ? 8 << 20 : 0;
     }
     desc.mode = DX_CAS_WRITE | DX_CAS_CREATE;

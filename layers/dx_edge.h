@@ -29,8 +29,8 @@
           made of the entry that is cached; all else is asked for again, whole.
         - A strong ETag is 64 hex digits, the hash of the content. Tags of others are no errors.
 */
-#ifndef DX_CACHE_EDGE_H
-#define DX_CACHE_EDGE_H
+#ifndef DX_EDGE_H
+#define DX_EDGE_H
 
 #include "dx_cache.h"
 
@@ -124,11 +124,11 @@ DX_CACHE_API void dx_edge_end(dx_edge_client *edge, dx_edge_call *call);
 #ifdef __cplusplus
 }
 #endif
-#endif /* DX_CACHE_EDGE_H */
+#endif /* DX_EDGE_H */
 
 #if (defined(DX_CACHE_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) &&                            \
-    !defined(DX_CACHE_EDGE_IMPLEMENTED)
-#define DX_CACHE_EDGE_IMPLEMENTED
+    !defined(DX_EDGE_IMPLEMENTED)
+#define DX_EDGE_IMPLEMENTED
 
 /* >>tags ---------------------------------------------------------------- */
 typedef struct dx_edge_p_tag { /* one of a list */

@@ -8,16 +8,16 @@
     inner node = H(0x01 || left || right), no leaf = H(""). So a leaf can never pass for a node, and
     no leaf is ever doubled. docs/formats/cas.md, section 3, has a vector.
 
-        dx_cas_merkle_leaf(entry, size, &leaves[n++]);              // who has all leaves
-        dx_cas_merkle_root_of(leaves, n, &root);
-        dx_cas_merkle_prove(leaves, n, index, proof, 64, &count);   // at most 64 ids
-        if (dx_cas_merkle_check(entry, size, index, n, proof, count, &root)) ...    // the root only
+        dx_merkle_leaf(entry, size, &leaves[n++]);              // who has all leaves
+        dx_merkle_root_of(leaves, n, &root);
+        dx_merkle_prove(leaves, n, index, proof, 64, &count);   // at most 64 ids
+        if (dx_merkle_check(entry, size, index, n, proof, count, &root)) ...    // the root only
 
     Nothing here is allocated, and nothing recurses. EINVAL: an argument breaks its contract;
     ECORRUPT: the proof does not lead to the root; ENOSPACE: the output is too small.
 */
-#ifndef DX_CAS_MERKLE_H
-#define DX_CAS_MERKLE_H
+#ifndef DX_MERKLE_H
+#define DX_MERKLE_H
 
 #include "../dx_cas.h"
 
@@ -25,51 +25,51 @@
 extern "C" {
 #endif
 
-typedef struct dx_cas_merkle { /* a tree that grows: the roots of its perfect subtrees; private */
+typedef struct dx_merkle { /* a tree that grows: the roots of its perfect subtrees; private */
     dx_cas_id stack_[64];
     uint64_t  count_;
-} dx_cas_merkle;
+} dx_merkle;
 
-DX_CAS_API void dx_cas_merkle_leaf(const void *data, size_t size, dx_cas_id *leaf);
-DX_CAS_API void dx_cas_merkle_init(dx_cas_merkle *m);
-DX_CAS_API void dx_cas_merkle_add(dx_cas_merkle *m, const dx_cas_id *leaf); /* amortised O(1) */
-DX_CAS_API void dx_cas_merkle_root(const dx_cas_merkle *m, dx_cas_id *root);
+DX_CAS_API void dx_merkle_leaf(const void *data, size_t size, dx_cas_id *leaf);
+DX_CAS_API void dx_merkle_init(dx_merkle *m);
+DX_CAS_API void dx_merkle_add(dx_merkle *m, const dx_cas_id *leaf); /* amortised O(1) */
+DX_CAS_API void dx_merkle_root(const dx_merkle *m, dx_cas_id *root);
 /* Root of an array of leaf hashes. O(count), no memory. */
-DX_CAS_API void dx_cas_merkle_root_of(const dx_cas_id *leaves, uint64_t count, dx_cas_id *root);
+DX_CAS_API void dx_merkle_root_of(const dx_cas_id *leaves, uint64_t count, dx_cas_id *root);
 /* Inclusion proof of leaves[index], at most 64 ids, lowest sibling first. DX_CAS_ENOSPACE when
    there are more than capacity. */
-DX_CAS_API int dx_cas_merkle_prove(const dx_cas_id *leaves, uint64_t count, uint64_t index,
+DX_CAS_API int dx_merkle_prove(const dx_cas_id *leaves, uint64_t count, uint64_t index,
                                    dx_cas_id *proof, size_t capacity, size_t *proof_count);
 /* DX_CAS_OK: data is leaf number index of the tree of count leaves with that root (RFC 9162,
    2.1.3.2); else DX_CAS_ECORRUPT. */
-DX_CAS_API int dx_cas_merkle_check(const void *data, size_t size, uint64_t index, uint64_t count,
+DX_CAS_API int dx_merkle_check(const void *data, size_t size, uint64_t index, uint64_t count,
                                    const dx_cas_id *proof, size_t proof_count,
                                    const dx_cas_id *root);
 /* A leaf changes, O(log n): *root was that of the tree with old_leaf at index, and becomes that with
-   new_leaf there. proof is that of dx_cas_merkle_prove() for either, since it does not hold the leaf
+   new_leaf there. proof is that of dx_merkle_prove() for either, since it does not hold the leaf
    itself. DX_CAS_ECORRUPT, and *root unchanged, when the old tree did not hold old_leaf there. */
-DX_CAS_API int dx_cas_merkle_replace(const dx_cas_id *old_leaf, const dx_cas_id *new_leaf,
+DX_CAS_API int dx_merkle_replace(const dx_cas_id *old_leaf, const dx_cas_id *new_leaf,
                                      uint64_t index, uint64_t count, const dx_cas_id *proof,
                                      size_t proof_count, dx_cas_id *root);
 /* Proof that the tree of the first old_count leaves is a prefix of this one (RFC 9162, 2.1.4.1). */
-DX_CAS_API int dx_cas_merkle_prove_growth(const dx_cas_id *leaves, uint64_t count,
+DX_CAS_API int dx_merkle_prove_growth(const dx_cas_id *leaves, uint64_t count,
                                           uint64_t old_count, dx_cas_id *proof, size_t capacity,
                                           size_t *proof_count);
 /* DX_CAS_OK when the tree only appended to the old one, else DX_CAS_ECORRUPT. */
-DX_CAS_API int dx_cas_merkle_check_growth(uint64_t old_count, const dx_cas_id *old_root,
+DX_CAS_API int dx_merkle_check_growth(uint64_t old_count, const dx_cas_id *old_root,
                                           uint64_t count, const dx_cas_id *root,
                                           const dx_cas_id *proof, size_t proof_count);
 
 #ifdef __cplusplus
 }
 #endif
-#endif /* DX_CAS_MERKLE_H */
+#endif /* DX_MERKLE_H */
 
 #if (defined(DX_CAS_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) && \
-    !defined(DX_CAS_MERKLE_IMPLEMENTED)
-#define DX_CAS_MERKLE_IMPLEMENTED
+    !defined(DX_MERKLE_IMPLEMENTED)
+#define DX_MERKLE_IMPLEMENTED
 
-static void dx_cas_p_merkle_hash(uint8_t tag, const void *a, size_t a_size, const void *b,
+static void dx_merkle_p_hash(uint8_t tag, const void *a, size_t a_size, const void *b,
                                  size_t b_size, dx_cas_id *out)
 {
     dx_cas_hasher h;
@@ -80,50 +80,50 @@ static void dx_cas_p_merkle_hash(uint8_t tag, const void *a, size_t a_size, cons
     DX_CAS_P_HASH(final)(&h, out->bytes, sizeof out->bytes);
 }
 
-DX_CAS_API void dx_cas_merkle_leaf(const void *data, size_t size, dx_cas_id *leaf)
+DX_CAS_API void dx_merkle_leaf(const void *data, size_t size, dx_cas_id *leaf)
 {
-    dx_cas_p_merkle_hash(0, data, size, NULL, 0, leaf);
+    dx_merkle_p_hash(0, data, size, NULL, 0, leaf);
 }
 
-static void dx_cas_p_merkle_node(const dx_cas_id *left, const dx_cas_id *right, dx_cas_id *out)
+static void dx_merkle_p_node(const dx_cas_id *left, const dx_cas_id *right, dx_cas_id *out)
 {
-    dx_cas_p_merkle_hash(1, left->bytes, 32, right->bytes, 32, out);
+    dx_merkle_p_hash(1, left->bytes, 32, right->bytes, 32, out);
 }
 
-DX_CAS_API void dx_cas_merkle_init(dx_cas_merkle *m) { m->count_ = 0; }
+DX_CAS_API void dx_merkle_init(dx_merkle *m) { m->count_ = 0; }
 
-DX_CAS_API void dx_cas_merkle_add(dx_cas_merkle *m, const dx_cas_id *leaf)
+DX_CAS_API void dx_merkle_add(dx_merkle *m, const dx_cas_id *leaf)
 {
     unsigned k;
     dx_cas_id node = *leaf;
-    for (k = 0; m->count_ >> k & 1; k++) dx_cas_p_merkle_node(&m->stack_[k], &node, &node);
+    for (k = 0; m->count_ >> k & 1; k++) dx_merkle_p_node(&m->stack_[k], &node, &node);
     m->stack_[k] = node;
     m->count_++;
 }
 
-DX_CAS_API void dx_cas_merkle_root(const dx_cas_merkle *m, dx_cas_id *root)
+DX_CAS_API void dx_merkle_root(const dx_merkle *m, dx_cas_id *root)
 {
     unsigned k, found = 0;
     dx_cas_hash(NULL, 0, root);
     for (k = 0; k < 64; k++) {
         if (!(m->count_ >> k & 1)) continue;
         if (found++ == 0) *root = m->stack_[k];
-        else dx_cas_p_merkle_node(&m->stack_[k], root, root);
+        else dx_merkle_p_node(&m->stack_[k], root, root);
     }
 }
 
-DX_CAS_API void dx_cas_merkle_root_of(const dx_cas_id *leaves, uint64_t count, dx_cas_id *root)
+DX_CAS_API void dx_merkle_root_of(const dx_cas_id *leaves, uint64_t count, dx_cas_id *root)
 {
-    dx_cas_merkle m;
+    dx_merkle m;
     uint64_t i;
-    dx_cas_merkle_init(&m);
-    for (i = 0; i < count; i++) dx_cas_merkle_add(&m, &leaves[i]);
-    dx_cas_merkle_root(&m, root);
+    dx_merkle_init(&m);
+    for (i = 0; i < count; i++) dx_merkle_add(&m, &leaves[i]);
+    dx_merkle_root(&m, root);
 }
 
 /* Both proofs: walk down to where the first `target` leaves end, noting the root of the other side,
    until `target` leaves are left (growth) or one. Found from the root down, handed out upwards. */
-static int dx_cas_p_merkle_path(const dx_cas_id *leaves, uint64_t count, uint64_t target,
+static int dx_merkle_p_path(const dx_cas_id *leaves, uint64_t count, uint64_t target,
                                 bool growth, dx_cas_id *proof, size_t capacity,
                                 size_t *proof_count)
 {
@@ -135,70 +135,70 @@ static int dx_cas_p_merkle_path(const dx_cas_id *leaves, uint64_t count, uint64_
         uint64_t k = 1;
         while (k < count - k) k <<= 1; /* the largest power of two below count: RFC 6962's split */
         if (target <= k) {
-            dx_cas_merkle_root_of(leaves + k, count - k, &found[n++]);
+            dx_merkle_root_of(leaves + k, count - k, &found[n++]);
             count = k;
         } else {
-            dx_cas_merkle_root_of(leaves, k, &found[n++]);
+            dx_merkle_root_of(leaves, k, &found[n++]);
             leaves += k;
             count -= k;
             target -= k;
             whole = false;
         }
     }
-    if (growth && !whole) dx_cas_merkle_root_of(leaves, count, &found[n++]);
+    if (growth && !whole) dx_merkle_root_of(leaves, count, &found[n++]);
     *proof_count = n;
     if (n > capacity) return DX_CAS_ENOSPACE;
     for (i = 0; i < n; i++) proof[i] = found[n - 1 - i];
     return DX_CAS_OK;
 }
 
-DX_CAS_API int dx_cas_merkle_prove(const dx_cas_id *leaves, uint64_t count, uint64_t index,
+DX_CAS_API int dx_merkle_prove(const dx_cas_id *leaves, uint64_t count, uint64_t index,
                                    dx_cas_id *proof, size_t capacity, size_t *proof_count)
 {
     if (!leaves || index >= count) return DX_CAS_EINVAL;
-    return dx_cas_p_merkle_path(leaves, count, index + 1, false, proof, capacity, proof_count);
+    return dx_merkle_p_path(leaves, count, index + 1, false, proof, capacity, proof_count);
 }
 
-DX_CAS_API int dx_cas_merkle_prove_growth(const dx_cas_id *leaves, uint64_t count,
+DX_CAS_API int dx_merkle_prove_growth(const dx_cas_id *leaves, uint64_t count,
                                           uint64_t old_count, dx_cas_id *proof, size_t capacity,
                                           size_t *proof_count)
 {
     if (old_count > count || (!leaves && count)) return DX_CAS_EINVAL;
-    return dx_cas_p_merkle_path(leaves, count, old_count, true, proof, capacity, proof_count);
+    return dx_merkle_p_path(leaves, count, old_count, true, proof, capacity, proof_count);
 }
 
 /* Climb from node number `index` of a level whose last is `last` to the root, *is, and for growth
    to the root of the tree that ended here, *was. False: the proof is too long or too short. */
-static bool dx_cas_p_merkle_climb(uint64_t index, uint64_t last, const dx_cas_id *proof,
+static bool dx_merkle_p_climb(uint64_t index, uint64_t last, const dx_cas_id *proof,
                                   size_t proof_count, dx_cas_id *was, dx_cas_id *is)
 {
     size_t i;
     for (i = 0; i < proof_count; i++, index >>= 1, last >>= 1) {
         if (last == 0) return false;
         if ((index & 1) || index == last) {
-            if (was) dx_cas_p_merkle_node(&proof[i], was, was);
-            dx_cas_p_merkle_node(&proof[i], is, is);
+            if (was) dx_merkle_p_node(&proof[i], was, was);
+            dx_merkle_p_node(&proof[i], is, is);
             for (; !(index & 1) && index != 0; index >>= 1) last >>= 1;
         } else {
-            dx_cas_p_merkle_node(is, &proof[i], is);
+            dx_merkle_p_node(is, &proof[i], is);
         }
     }
     return last == 0;
 }
 
-DX_CAS_API int dx_cas_merkle_check(const void *data, size_t size, uint64_t index, uint64_t count,
+DX_CAS_API int dx_merkle_check(const void *data, size_t size, uint64_t index, uint64_t count,
                                    const dx_cas_id *proof, size_t proof_count,
                                    const dx_cas_id *root)
 {
     dx_cas_id is;
     if ((!data && size) || !root || (!proof && proof_count)) return DX_CAS_EINVAL;
-    dx_cas_merkle_leaf(data, size, &is);
+    dx_merkle_leaf(data, size, &is);
     return dx_cas_p_sound(index < count &&
-                          dx_cas_p_merkle_climb(index, count - 1, proof, proof_count, NULL, &is) &&
+                          dx_merkle_p_climb(index, count - 1, proof, proof_count, NULL, &is) &&
                           dx_cas_id_equal(&is, root));
 }
 
-DX_CAS_API int dx_cas_merkle_replace(const dx_cas_id *old_leaf, const dx_cas_id *new_leaf,
+DX_CAS_API int dx_merkle_replace(const dx_cas_id *old_leaf, const dx_cas_id *new_leaf,
                                      uint64_t index, uint64_t count, const dx_cas_id *proof,
                                      size_t proof_count, dx_cas_id *root)
 {
@@ -207,16 +207,16 @@ DX_CAS_API int dx_cas_merkle_replace(const dx_cas_id *old_leaf, const dx_cas_id 
     was = *old_leaf;
     is = *new_leaf;
     if (index >= count ||
-        !dx_cas_p_merkle_climb(index, count - 1, proof, proof_count, NULL, &was) ||
+        !dx_merkle_p_climb(index, count - 1, proof, proof_count, NULL, &was) ||
         !dx_cas_id_equal(&was, root)) {
         return DX_CAS_ECORRUPT;
     }
-    (void)dx_cas_p_merkle_climb(index, count - 1, proof, proof_count, NULL, &is);
+    (void)dx_merkle_p_climb(index, count - 1, proof, proof_count, NULL, &is);
     *root = is;
     return DX_CAS_OK;
 }
 
-DX_CAS_API int dx_cas_merkle_check_growth(uint64_t old_count, const dx_cas_id *old_root,
+DX_CAS_API int dx_merkle_check_growth(uint64_t old_count, const dx_cas_id *old_root,
                                           uint64_t count, const dx_cas_id *root,
                                           const dx_cas_id *proof, size_t proof_count)
 {
@@ -235,7 +235,7 @@ DX_CAS_API int dx_cas_merkle_check_growth(uint64_t old_count, const dx_cas_id *o
         if (proof_count-- == 0) return DX_CAS_ECORRUPT;
         was = is = *proof++;
     }
-    return dx_cas_p_sound(dx_cas_p_merkle_climb(index, last, proof, proof_count, &was, &is) &&
+    return dx_cas_p_sound(dx_merkle_p_climb(index, last, proof, proof_count, &was, &is) &&
                           dx_cas_id_equal(&was, old_root) && dx_cas_id_equal(&is, root));
 }
 #endif /* DX_CAS_IMPLEMENTATION */

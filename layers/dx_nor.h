@@ -4,33 +4,33 @@
     functions are here, too (they use helpers of that implementation, so both belong in the same
     file). MIT-0 or public domain, as dx_cas.h. Format: docs/formats/nor.md.
 
-        static unsigned char memory[DX_CAS_NOR_MEMORY_SIZE(256)], back[16];
-        dx_cas_nor      store;
-        dx_cas_nor_desc desc = {0};
-        dx_cas_nor_ref  ref = {0};
+        static unsigned char memory[DX_NOR_MEMORY_SIZE(256)], back[16];
+        dx_nor      store;
+        dx_nor_desc desc = {0};
+        dx_nor_ref  ref = {0};
         uint32_t        size = 0;
         int             error;
         desc.flash = flash;                      // read, program, erase; how large; see below
         desc.mode = DX_CAS_WRITE;
         desc.memory = memory;
         desc.memory_size = sizeof memory;
-        error = dx_cas_nor_open(&store, &desc);
-        if (error == DX_CAS_ENOTFOUND) error = dx_cas_nor_create(&store, &desc);
+        error = dx_nor_open(&store, &desc);
+        if (error == DX_CAS_ENOTFOUND) error = dx_nor_create(&store, &desc);
         if (error != DX_CAS_OK) return 1;
-        if (dx_cas_nor_put(&store, "hello", 5, &ref.root) != DX_CAS_OK) return 2;
-        if (dx_cas_nor_ref_set(&store, "greeting", &ref) != DX_CAS_OK) return 3;
-        if (dx_cas_nor_commit(&store) != DX_CAS_OK) return 4;    // now it survives a power cut
-        if (dx_cas_nor_ref_get(&store, "greeting", &ref) != DX_CAS_OK) return 5;
-        if (dx_cas_nor_get(&store, &ref.root, back, sizeof back, &size) != DX_CAS_OK) return 6;
+        if (dx_nor_put(&store, "hello", 5, &ref.root) != DX_CAS_OK) return 2;
+        if (dx_nor_ref_set(&store, "greeting", &ref) != DX_CAS_OK) return 3;
+        if (dx_nor_commit(&store) != DX_CAS_OK) return 4;    // now it survives a power cut
+        if (dx_nor_ref_get(&store, "greeting", &ref) != DX_CAS_OK) return 5;
+        if (dx_nor_get(&store, &ref.root, back, sizeof back, &size) != DX_CAS_OK) return 6;
 
     Records, commits and ids are those of docs/formats/cas.md; an erase block is a piece of the log
-    with a header of its own. dx_cas_nor_device() shows the log to dx_cas.h, dx_cas_nor_import()
+    with a header of its own. dx_nor_device() shows the log to dx_cas.h, dx_nor_import()
     takes a store that dx_cas.h wrote. There is no index: what is looked up is found by reading the
     64-byte header of each record, so this is for hundreds or thousands of objects, not millions.
 
     GUARANTEES
         - No unit is programmed twice between two erases: nor does it count on a unit that a power
-          cut may have touched and that reads as erased (but see DX_CAS_NOR_RESUME).
+          cut may have touched and that reads as erased (but see DX_NOR_RESUME).
         - After a power cut at any program or erase, torn in any way, the store equals the state of
           the last commit that returned 0, or of the one that was being made.
         - What is handed out hashes to its id; nothing else leaves.
@@ -38,8 +38,8 @@
           what power cuts interrupt, which is erased again.
         - A full store still deletes (a few names between two collections), and collects.
 */
-#ifndef DX_CAS_NOR_H
-#define DX_CAS_NOR_H
+#ifndef DX_NOR_H
+#define DX_NOR_H
 
 #include "../dx_cas.h"
 
@@ -49,7 +49,7 @@ extern "C" {
 
 /* Each function returns 0 or a negative error, which is passed through (DX_CAS_ESYS). Offsets are
    bytes from the beginning of the area. No call crosses the end of a block. */
-typedef struct dx_cas_nor_flash {
+typedef struct dx_nor_flash {
     int (*read)(void *user, uint32_t offset, void *out, size_t size);
     /* offset and size are multiples of unit; the bytes were erased since they were last given. */
     int (*program)(void *user, uint32_t offset, const void *data, size_t size);
@@ -58,44 +58,44 @@ typedef struct dx_cas_nor_flash {
     uint32_t block_size;  /* an erase block: a multiple of unit, at least 512 and 4 units */
     uint32_t block_count; /* at least 4; at most 2^31 bytes in all */
     uint32_t unit;        /* what is programmed at once: a power of two, 1..4096 */
-} dx_cas_nor_flash;
+} dx_nor_flash;
 
-enum { /* dx_cas_nor_desc.mode: those of dx_cas_desc, and */
+enum { /* dx_nor_desc.mode: those of dx_cas_desc, and */
     /* Go on behind the last commit when what follows it in its block reads as erased. Otherwise the
-       first write after dx_cas_nor_open() begins a new block, since a power cut may have programmed
+       first write after dx_nor_open() begins a new block, since a power cut may have programmed
        a unit so weakly that it does not show. For flash without ECC, which is opened often. */
-    DX_CAS_NOR_RESUME = 16
+    DX_NOR_RESUME = 16
 };
 
 /* Bytes of memory for a flash with units of that many bytes. What is more makes reads longer than
    64 bytes. */
-#define DX_CAS_NOR_MEMORY_SIZE(unit) (72 + sizeof(dx_cas_hasher) + ((unit) > 64 ? (unit) : 64))
+#define DX_NOR_MEMORY_SIZE(unit) (72 + sizeof(dx_cas_hasher) + ((unit) > 64 ? (unit) : 64))
 
-typedef struct dx_cas_nor_desc {
-    dx_cas_nor_flash flash;
+typedef struct dx_nor_desc {
+    dx_nor_flash flash;
     uint32_t mode;         /* DX_CAS_READ, or DX_CAS_WRITE and what else */
     void    *memory;       /* of any alignment; borrowed as long as the store is used */
-    size_t   memory_size;  /* DX_CAS_NOR_MEMORY_SIZE(unit) or more */
+    size_t   memory_size;  /* DX_NOR_MEMORY_SIZE(unit) or more */
     uint8_t  store_id[16]; /* creation: as in dx_cas_desc */
-} dx_cas_nor_desc;
+} dx_nor_desc;
 
-typedef struct dx_cas_nor_ref { /* the latest version of a name; older ones are not kept */
+typedef struct dx_nor_ref { /* the latest version of a name; older ones are not kept */
     dx_cas_id root;
     uint64_t  version, size; /* set by the store: 1, 2, 3, ...; bytes of the object */
     uint64_t  time_ns;       /* the caller's clock */
     uint32_t  kind;          /* the caller's */
-} dx_cas_nor_ref;
+} dx_nor_ref;
 
-typedef struct dx_cas_nor_stats {
+typedef struct dx_nor_stats {
     uint64_t commits;               /* sequence number of the last one */
     uint32_t generation;            /* 1 more with each collection */
     uint32_t log_bytes, records;    /* of the log, with what is not committed */
     uint32_t blocks, blocks_used;   /* erase blocks; those that the log lies in */
     uint32_t erases_max, erases_mean; /* of the blocks that were ever used; mean: times 100 */
     uint32_t damaged_places;        /* found by open */
-} dx_cas_nor_stats;
+} dx_nor_stats;
 
-typedef struct dx_cas_nor_log_ { /* private: a generation of the log */
+typedef struct dx_nor_log_ { /* private: a generation of the log */
     uint64_t  sequence;       /* of the last commit */
     dx_cas_id chain;
     uint32_t  commit, committed, marks; /* its place and its end */
@@ -104,11 +104,11 @@ typedef struct dx_cas_nor_log_ { /* private: a generation of the log */
     uint32_t  ordinal, start, stop; /* the block that was read last, and its logical bytes */
     uint32_t  end, records;
     uint32_t  align, tag, features;
-} dx_cas_nor_log_;
+} dx_nor_log_;
 
-typedef struct dx_cas_nor { /* caller-allocated; fields are private */
-    dx_cas_nor_flash flash_;
-    dx_cas_nor_log_  log_;
+typedef struct dx_nor { /* caller-allocated; fields are private */
+    dx_nor_flash flash_;
+    dx_nor_log_  log_;
     dx_cas_hasher   *hasher_;
     uint8_t         *io_, *out_;
     uint32_t         at_, fill_;   /* logical place of out_, and bytes in it */
@@ -119,127 +119,127 @@ typedef struct dx_cas_nor { /* caller-allocated; fields are private */
     uint32_t         damage_, damage_place_;
     uint8_t          store_id_[16];
     bool             open_, ready_, dirty_, failed_;
-} dx_cas_nor;
+} dx_nor;
 
-/* Bytes for dx_cas_nor_desc.memory; the macro above as a function. */
-DX_CAS_API size_t dx_cas_nor_memory_size(uint32_t unit);
+/* Bytes for dx_nor_desc.memory; the macro above as a function. */
+DX_CAS_API size_t dx_nor_memory_size(uint32_t unit);
 /* Find the last commit. Programs and erases nothing.
-   DX_CAS_ENOTFOUND   there is none: dx_cas_nor_create()
-   DX_CAS_ECORRUPT    committed bytes are damaged (dx_cas_nor_damage_offset()); with
-                      DX_CAS_ACCEPT_DAMAGE it opens, for reading and dx_cas_nor_collect() only
+   DX_CAS_ENOTFOUND   there is none: dx_nor_create()
+   DX_CAS_ECORRUPT    committed bytes are damaged (dx_nor_damage_offset()); with
+                      DX_CAS_ACCEPT_DAMAGE it opens, for reading and dx_nor_collect() only
    DX_CAS_ENOMEM, DX_CAS_EVERSION, DX_CAS_ENOTSUP  as dx_cas_open() */
-DX_CAS_API int dx_cas_nor_open(dx_cas_nor *n, const dx_cas_nor_desc *desc);
+DX_CAS_API int dx_nor_open(dx_nor *n, const dx_nor_desc *desc);
 /* Make an empty store, and open it. DX_CAS_EINVAL where there is one, sound or not (who wants to
    lose it erases the first block of the area, or all of them). */
-DX_CAS_API int dx_cas_nor_create(dx_cas_nor *n, const dx_cas_nor_desc *desc);
+DX_CAS_API int dx_nor_create(dx_nor *n, const dx_nor_desc *desc);
 /* Place in the log where open met damage; UINT32_MAX = nowhere. */
-DX_CAS_API uint32_t dx_cas_nor_damage_offset(const dx_cas_nor *n);
+DX_CAS_API uint32_t dx_nor_damage_offset(const dx_nor *n);
 /* Reads the header of every block. */
-DX_CAS_API int dx_cas_nor_get_stats(dx_cas_nor *n, dx_cas_nor_stats *out);
+DX_CAS_API int dx_nor_get_stats(dx_nor *n, dx_nor_stats *out);
 
 /* Bytes of an object, in pieces, from front to back, twice: must give the same both times. Returns
    0 or an error, which is passed through. It must not call the store. */
-typedef int dx_cas_nor_source(void *user, uint32_t offset, void *out, size_t size);
+typedef int dx_nor_source(void *user, uint32_t offset, void *out, size_t size);
 /* Store an object, unless it is there and whole; *id (may be NULL) = its hash. What was written is
-   read back and hashed. DX_CAS_ENOSPACE, DX_CAS_ENOMEM (more records than dx_cas_nor_collect() has
+   read back and hashed. DX_CAS_ENOSPACE, DX_CAS_ENOMEM (more records than dx_nor_collect() has
    bits for: some 13,000): nothing has changed. After another error the store refuses to write
    (DX_CAS_ESYS) until it is opened again: then it is in the state of the last commit. */
-DX_CAS_API int dx_cas_nor_put(dx_cas_nor *n, const void *data, uint32_t size, dx_cas_id *id);
-DX_CAS_API int dx_cas_nor_put_from(dx_cas_nor *n, dx_cas_nor_source *source, void *user,
+DX_CAS_API int dx_nor_put(dx_nor *n, const void *data, uint32_t size, dx_cas_id *id);
+DX_CAS_API int dx_nor_put_from(dx_nor *n, dx_nor_source *source, void *user,
                                    uint32_t size, dx_cas_id *id);
 /* DX_CAS_ENOTFOUND; does not read the object's bytes. */
-DX_CAS_API int dx_cas_nor_size(dx_cas_nor *n, const dx_cas_id *id, uint32_t *size);
+DX_CAS_API int dx_nor_size(dx_nor *n, const dx_cas_id *id, uint32_t *size);
 /* Read an object, or size bytes from offset on (*got < size only at its end). The whole object is
    hashed, in pieces: it may be larger than memory. DX_CAS_ENOSPACE: *size is what the buffer must
    have. DX_CAS_ECORRUPT: the buffer is zeroed. DX_CAS_ENOTSUP: a codec. */
-DX_CAS_API int dx_cas_nor_get(dx_cas_nor *n, const dx_cas_id *id, void *buffer, uint32_t capacity,
+DX_CAS_API int dx_nor_get(dx_nor *n, const dx_cas_id *id, void *buffer, uint32_t capacity,
                               uint32_t *size);
-DX_CAS_API int dx_cas_nor_read(dx_cas_nor *n, const dx_cas_id *id, uint32_t offset, void *buffer,
+DX_CAS_API int dx_nor_read(dx_nor *n, const dx_cas_id *id, uint32_t offset, void *buffer,
                                uint32_t size, uint32_t *got);
 
 /* Name an object of the store (not a list node: DX_CAS_EINVAL); in: root, time_ns, kind. Names as
-   in dx_cas.h. Durable after dx_cas_nor_commit(). */
-DX_CAS_API int dx_cas_nor_ref_set(dx_cas_nor *n, const char *name, const dx_cas_nor_ref *ref);
+   in dx_cas.h. Durable after dx_nor_commit(). */
+DX_CAS_API int dx_nor_ref_set(dx_nor *n, const char *name, const dx_nor_ref *ref);
 /* DX_CAS_ENOTFOUND. DX_CAS_ECORRUPT: a later record of some name is damaged, and may be of this
    one; *out is the last that is whole, or zeros. */
-DX_CAS_API int dx_cas_nor_ref_get(dx_cas_nor *n, const char *name, dx_cas_nor_ref *out);
+DX_CAS_API int dx_nor_ref_get(dx_nor *n, const char *name, dx_nor_ref *out);
 /* All names, in the order in which they were last set. *cursor = 0 begins, DX_CAS_ENOTFOUND ends.
    Any change makes the cursor invalid. name: DX_CAS_NAME_MAX + 1 bytes. */
-DX_CAS_API int dx_cas_nor_ref_next(dx_cas_nor *n, uint32_t *cursor, char *name,
-                                   dx_cas_nor_ref *out);
-DX_CAS_API int dx_cas_nor_ref_delete(dx_cas_nor *n, const char *name);
+DX_CAS_API int dx_nor_ref_next(dx_nor *n, uint32_t *cursor, char *name,
+                                   dx_nor_ref *out);
+DX_CAS_API int dx_nor_ref_delete(dx_nor *n, const char *name);
 /* Make all before it durable, atomically; nothing to commit costs nothing. Never DX_CAS_ENOSPACE */
-DX_CAS_API int dx_cas_nor_commit(dx_cas_nor *n);
+DX_CAS_API int dx_nor_commit(dx_nor *n);
 
 /* Hash everything, in place; as dx_cas_verify(), but a place is one in the log. A HEADER of 32
    bytes is one copy of a block's header, and its place the block's first byte. */
-DX_CAS_API int dx_cas_nor_verify(dx_cas_nor *n, dx_cas_damage_fn *callback, void *user,
+DX_CAS_API int dx_nor_verify(dx_nor *n, dx_cas_damage_fn *callback, void *user,
                                  dx_cas_report *report);
 /* Commit, then copy what the names reach into the blocks behind the log, which then are the store.
    What no name reaches is gone, and so are older versions of names. After an error the store is as
-   before. DX_CAS_ENOSPACE: names reach more than dx_cas_nor_put() lets in (imported stores can). */
-DX_CAS_API int dx_cas_nor_collect(dx_cas_nor *n);
+   before. DX_CAS_ENOSPACE: names reach more than dx_nor_put() lets in (imported stores can). */
+DX_CAS_API int dx_nor_collect(dx_nor *n);
 /* Take the place of what is there: the first size bytes of a store of dx_cas.h (its
    dx_cas_stats.device_bytes), which must end with a commit. Atomic. Where the store's align is less
-   than the unit, dx_cas_nor_collect() must follow before a write: else DX_CAS_EREADONLY. */
-DX_CAS_API int dx_cas_nor_import(dx_cas_nor *n, const dx_cas_device *from, uint32_t size);
+   than the unit, dx_nor_collect() must follow before a write: else DX_CAS_EREADONLY. */
+DX_CAS_API int dx_nor_import(dx_nor *n, const dx_cas_device *from, uint32_t size);
 /* The committed log as a device for dx_cas_open() with DX_CAS_READ. *n must outlive it. */
-DX_CAS_API dx_cas_device dx_cas_nor_device(dx_cas_nor *n);
+DX_CAS_API dx_cas_device dx_nor_device(dx_nor *n);
 
 #ifdef __cplusplus
 }
 #endif
-#endif /* DX_CAS_NOR_H */
+#endif /* DX_NOR_H */
 
 #if (defined(DX_CAS_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) && \
-    !defined(DX_CAS_NOR_IMPLEMENTED)
-#define DX_CAS_NOR_IMPLEMENTED
+    !defined(DX_NOR_IMPLEMENTED)
+#define DX_NOR_IMPLEMENTED
 
 /* >>blocks --------------------------------------------------------------
    A block begins with two copies of 32 bytes: "DXNB", version, flags, generation, ordinal, logical
    start, erases, block size, CRC-32C of the flash offset of the copy and the bytes before. */
 enum {
-    DX_CAS_P_NOR_COPY = 32,
-    DX_CAS_P_NOR_DELTA = 2,   /* codec: the payload begins with the id of another object */
-    DX_CAS_P_NOR_DELTAS = 32, /* so many may stand on each other */
-    DX_CAS_P_NOR_RESTART = 1, /* flag: the block begins with the last commit, not where one ended */
-    DX_CAS_P_NOR_TRUST = 0, DX_CAS_P_NOR_SAME = 1, DX_CAS_P_NOR_ALL = 2 /* which refs are hashed */
+    DX_NOR_P_COPY = 32,
+    DX_NOR_P_DELTA = 2,   /* codec: the payload begins with the id of another object */
+    DX_NOR_P_DELTAS = 32, /* so many may stand on each other */
+    DX_NOR_P_RESTART = 1, /* flag: the block begins with the last commit, not where one ended */
+    DX_NOR_P_TRUST = 0, DX_NOR_P_SAME = 1, DX_NOR_P_ALL = 2 /* which refs are hashed */
 };
-#define DX_CAS_P_NOR_MAGIC 0x424e5844u
+#define DX_NOR_P_MAGIC 0x424e5844u
 
-typedef struct dx_cas_p_nor_block {
+typedef struct dx_nor_p_block {
     uint32_t flags, generation, ordinal, start, erases;
-} dx_cas_p_nor_block;
+} dx_nor_p_block;
 
-static uint32_t dx_cas_p_nor_capacity(const dx_cas_nor *n)
+static uint32_t dx_nor_p_capacity(const dx_nor *n)
 {
     return n->flash_.block_size - n->head_size_;
 }
 
 /* The flash offset of a block of the log. */
-static uint32_t dx_cas_p_nor_offset(const dx_cas_nor *n, const dx_cas_nor_log_ *g, uint32_t ordinal)
+static uint32_t dx_nor_p_offset(const dx_nor *n, const dx_nor_log_ *g, uint32_t ordinal)
 {
     return (g->first + ordinal) % n->flash_.block_count * n->flash_.block_size;
 }
 
-static uint32_t dx_cas_p_nor_align(const dx_cas_nor_log_ *g, uint32_t v)
+static uint32_t dx_nor_p_align(const dx_nor_log_ *g, uint32_t v)
 {
     return (v + g->align - 1) & ~(g->align - 1);
 }
 
-static uint32_t dx_cas_p_nor_crc(uint32_t offset, const uint8_t *copy)
+static uint32_t dx_nor_p_crc(uint32_t offset, const uint8_t *copy)
 {
     uint8_t at[8];
     dx_cas_p_store64(at, offset);
-    return dx_cas_p_crc32c(dx_cas_p_crc32c(0, at, sizeof at), copy, DX_CAS_P_NOR_COPY - 4);
+    return dx_cas_p_crc32c(dx_cas_p_crc32c(0, at, sizeof at), copy, DX_NOR_P_COPY - 4);
 }
 
-static int dx_cas_p_nor_block_copy(dx_cas_nor *n, uint32_t offset, dx_cas_p_nor_block *b)
+static int dx_nor_p_block_copy(dx_nor *n, uint32_t offset, dx_nor_p_block *b)
 {
-    uint8_t p[DX_CAS_P_NOR_COPY];
+    uint8_t p[DX_NOR_P_COPY];
     DX_CAS_P_TRY(n->flash_.read(n->flash_.user, offset, p, sizeof p));
-    if (dx_cas_p_load32(p) != DX_CAS_P_NOR_MAGIC ||
-        dx_cas_p_load32(p + 28) != dx_cas_p_nor_crc(offset, p)) {
+    if (dx_cas_p_load32(p) != DX_NOR_P_MAGIC ||
+        dx_cas_p_load32(p + 28) != dx_nor_p_crc(offset, p)) {
         return DX_CAS_ECORRUPT;
     }
     b->flags = p[5];
@@ -248,48 +248,48 @@ static int dx_cas_p_nor_block_copy(dx_cas_nor *n, uint32_t offset, dx_cas_p_nor_
     b->start = dx_cas_p_load32(p + 16);
     b->erases = dx_cas_p_load32(p + 20);
     if (p[4] != 1) return DX_CAS_EVERSION;
-    if (p[5] > DX_CAS_P_NOR_RESTART || p[6] || p[7]) return DX_CAS_EZERO;
+    if (p[5] > DX_NOR_P_RESTART || p[6] || p[7]) return DX_CAS_EZERO;
     return dx_cas_p_load32(p + 24) == n->flash_.block_size ? DX_CAS_OK : DX_CAS_EINVAL;
 }
 
-static int dx_cas_p_nor_block_read(dx_cas_nor *n, uint32_t offset, dx_cas_p_nor_block *b)
+static int dx_nor_p_block_read(dx_nor *n, uint32_t offset, dx_nor_p_block *b)
 {
-    int error = dx_cas_p_nor_block_copy(n, offset, b);
-    return error == DX_CAS_ECORRUPT ? dx_cas_p_nor_block_copy(n, offset + DX_CAS_P_NOR_COPY, b)
+    int error = dx_nor_p_block_copy(n, offset, b);
+    return error == DX_CAS_ECORRUPT ? dx_nor_p_block_copy(n, offset + DX_NOR_P_COPY, b)
                                     : error;
 }
 
-static int dx_cas_p_nor_block_write(dx_cas_nor *n, const dx_cas_nor_log_ *g, uint32_t ordinal,
+static int dx_nor_p_block_write(dx_nor *n, const dx_nor_log_ *g, uint32_t ordinal,
                                     uint32_t start, uint32_t erases, uint32_t flags)
 {
-    uint32_t offset = dx_cas_p_nor_offset(n, g, ordinal), i;
+    uint32_t offset = dx_nor_p_offset(n, g, ordinal), i;
     uint8_t *p = n->out_;
     DX_CAS_MEMSET(p, 0xff, n->head_size_);
-    for (i = 0; i < 2; i++, p += DX_CAS_P_NOR_COPY) {
-        dx_cas_p_store32(p, DX_CAS_P_NOR_MAGIC);
+    for (i = 0; i < 2; i++, p += DX_NOR_P_COPY) {
+        dx_cas_p_store32(p, DX_NOR_P_MAGIC);
         dx_cas_p_store32(p + 4, 1 | flags << 8);
         dx_cas_p_store32(p + 8, g->generation);
         dx_cas_p_store32(p + 12, ordinal);
         dx_cas_p_store32(p + 16, start);
         dx_cas_p_store32(p + 20, erases);
         dx_cas_p_store32(p + 24, n->flash_.block_size);
-        dx_cas_p_store32(p + 28, dx_cas_p_nor_crc(offset + i * DX_CAS_P_NOR_COPY, p));
+        dx_cas_p_store32(p + 28, dx_nor_p_crc(offset + i * DX_NOR_P_COPY, p));
     }
     return n->flash_.program(n->flash_.user, offset, n->out_, n->head_size_);
 }
 
 /* The block of the log that holds a place becomes the current one. A later block that begins before
    the end of one takes its bytes over from there. */
-static int dx_cas_p_nor_seek(dx_cas_nor *n, dx_cas_nor_log_ *g, uint32_t place)
+static int dx_nor_p_seek(dx_nor *n, dx_nor_log_ *g, uint32_t place)
 {
-    dx_cas_p_nor_block b;
+    dx_nor_p_block b;
     if (place >= g->start && place < g->stop) return DX_CAS_OK;
     if (place < g->start) g->ordinal = g->start = 0;
     for (;; g->ordinal++, g->start = g->stop) {
-        g->stop = g->start + dx_cas_p_nor_capacity(n);
+        g->stop = g->start + dx_nor_p_capacity(n);
         if (g->ordinal + 1 < g->blocks) {
-            DX_CAS_P_TRY(dx_cas_p_nor_block_read(
-                n, dx_cas_p_nor_offset(n, g, g->ordinal + 1), &b));
+            DX_CAS_P_TRY(dx_nor_p_block_read(
+                n, dx_nor_p_offset(n, g, g->ordinal + 1), &b));
             if (b.generation != g->generation || b.ordinal != g->ordinal + 1) {
                 return DX_CAS_ECORRUPT;
             }
@@ -300,21 +300,21 @@ static int dx_cas_p_nor_seek(dx_cas_nor *n, dx_cas_nor_log_ *g, uint32_t place)
     }
 }
 
-static void dx_cas_p_nor_rewind(dx_cas_nor_log_ *g) { g->ordinal = g->start = g->stop = 0; }
+static void dx_nor_p_rewind(dx_nor_log_ *g) { g->ordinal = g->start = g->stop = 0; }
 
 /* Behind the last block all is as if erased: a commit may end there that a cut tore. */
-static int dx_cas_p_nor_bytes(dx_cas_nor *n, dx_cas_nor_log_ *g, uint32_t place, void *out,
+static int dx_nor_p_bytes(dx_nor *n, dx_nor_log_ *g, uint32_t place, void *out,
                               uint32_t size)
 {
     uint8_t *to = (uint8_t *)out;
     while (size > 0) {
         uint32_t part;
-        int error = dx_cas_p_nor_seek(n, g, place);
+        int error = dx_nor_p_seek(n, g, place);
         if (error == DX_CAS_ETRUNCATED) DX_CAS_MEMSET(to, 0xff, size);
         if (error != DX_CAS_OK) return error == DX_CAS_ETRUNCATED ? DX_CAS_OK : error;
         part = g->stop - place < size ? g->stop - place : size;
         DX_CAS_P_TRY(n->flash_.read(n->flash_.user,
-                                    dx_cas_p_nor_offset(n, g, g->ordinal) + n->head_size_ +
+                                    dx_nor_p_offset(n, g, g->ordinal) + n->head_size_ +
                                         (place - g->start),
                                     to, part));
         place += part;
@@ -325,15 +325,15 @@ static int dx_cas_p_nor_bytes(dx_cas_nor *n, dx_cas_nor_log_ *g, uint32_t place,
 }
 
 /* >>records ------------------------------------------------------------ */
-typedef struct dx_cas_p_nor_record {
+typedef struct dx_nor_p_record {
     uint64_t logical;      /* commit: its sequence number */
     uint32_t place, next, stored;
     uint32_t type, codec, flags;
     uint8_t  head[DX_CAS_P_HEAD]; /* the encoded form; the id is at 24 */
-} dx_cas_p_nor_record;
+} dx_nor_p_record;
 
 /* r: what is to be encoded. */
-static void dx_cas_p_nor_encode(const dx_cas_nor_log_ *g, dx_cas_p_nor_record *r, const uint8_t *id)
+static void dx_nor_p_encode(const dx_nor_log_ *g, dx_nor_p_record *r, const uint8_t *id)
 {
     dx_cas_p_store32(r->head, DX_CAS_P_MAGIC);
     dx_cas_p_store32(r->head + 4, r->type | r->codec << 8 | r->flags << 16);
@@ -344,7 +344,7 @@ static void dx_cas_p_nor_encode(const dx_cas_nor_log_ *g, dx_cas_p_nor_record *r
     dx_cas_p_store32(r->head + 60, dx_cas_p_head_crc(r->place, r->head));
 }
 
-static bool dx_cas_p_nor_sane(const dx_cas_nor_log_ *g, const dx_cas_p_nor_record *r)
+static bool dx_nor_p_sane(const dx_nor_log_ *g, const dx_nor_p_record *r)
 {
     uint32_t marks = r->flags >> 8;
     if (r->type == DX_CAS_P_BLOB) return r->flags == 0 && (r->codec || r->stored == r->logical);
@@ -361,8 +361,8 @@ static bool dx_cas_p_nor_sane(const dx_cas_nor_log_ *g, const dx_cas_p_nor_recor
 }
 
 /* The header at place, in r->head. DX_CAS_ECORRUPT: it is none, or reaches behind the limit. */
-static int dx_cas_p_nor_decode(const dx_cas_nor_log_ *g, uint32_t place, uint32_t limit,
-                               dx_cas_p_nor_record *r)
+static int dx_nor_p_decode(const dx_nor_log_ *g, uint32_t place, uint32_t limit,
+                               dx_nor_p_record *r)
 {
     const uint8_t *head = r->head;
     uint32_t size = 2 * DX_CAS_P_HEAD;
@@ -377,33 +377,33 @@ static int dx_cas_p_nor_decode(const dx_cas_nor_log_ *g, uint32_t place, uint32_
     r->stored = dx_cas_p_load32(head + 8);
     r->logical = dx_cas_p_load64(head + 16);
     if (r->type == 0 || r->type > DX_CAS_P_COMMIT) return DX_CAS_EVERSION;
-    if (dx_cas_p_load32(head + 12) || !dx_cas_p_nor_sane(g, r)) return DX_CAS_ECORRUPT;
+    if (dx_cas_p_load32(head + 12) || !dx_nor_p_sane(g, r)) return DX_CAS_ECORRUPT;
     if (r->type != DX_CAS_P_COMMIT) {
         if (r->stored > limit - place - DX_CAS_P_HEAD) return DX_CAS_ECORRUPT;
         size = DX_CAS_P_HEAD + r->stored;
     } else if ((r->flags & 255) == 2) {
         size = DX_CAS_P_HEAD;
     }
-    r->next = dx_cas_p_nor_align(g, place + size);
+    r->next = dx_nor_p_align(g, place + size);
     return r->next <= limit || r->type == DX_CAS_P_COMMIT ? DX_CAS_OK : DX_CAS_ECORRUPT;
 }
 
-static int dx_cas_p_nor_look(dx_cas_nor *n, dx_cas_nor_log_ *g, uint32_t place, uint32_t limit,
-                             dx_cas_p_nor_record *r)
+static int dx_nor_p_look(dx_nor *n, dx_nor_log_ *g, uint32_t place, uint32_t limit,
+                             dx_nor_p_record *r)
 {
     if (place > limit || limit - place < DX_CAS_P_HEAD) return DX_CAS_ECORRUPT;
-    DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, g, place, r->head, DX_CAS_P_HEAD));
-    return dx_cas_p_nor_decode(g, place, limit, r);
+    DX_CAS_P_TRY(dx_nor_p_bytes(n, g, place, r->head, DX_CAS_P_HEAD));
+    return dx_nor_p_decode(g, place, limit, r);
 }
 
 /* The record that begins at place. The second copy of a commit serves as well as the first one, but
    is itself no beginning: the commit begins where the first copy stood. */
-static int dx_cas_p_nor_record_at(dx_cas_nor *n, dx_cas_nor_log_ *g, uint32_t place, uint32_t limit,
-                                  dx_cas_p_nor_record *r)
+static int dx_nor_p_record_at(dx_nor *n, dx_nor_log_ *g, uint32_t place, uint32_t limit,
+                                  dx_nor_p_record *r)
 {
     uint32_t copy;
     for (copy = 0; copy < 2; copy++) {
-        int error = dx_cas_p_nor_look(n, g, place + copy * DX_CAS_P_HEAD, limit, r);
+        int error = dx_nor_p_look(n, g, place + copy * DX_CAS_P_HEAD, limit, r);
         bool second = error == DX_CAS_OK && r->type == DX_CAS_P_COMMIT && (r->flags & 255) == 2;
         r->place = place;
         if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT) return error;
@@ -414,8 +414,8 @@ static int dx_cas_p_nor_record_at(dx_cas_nor *n, dx_cas_nor_log_ *g, uint32_t pl
 
 /* Behind a place where no record is: the next one, or DX_CAS_ENOTFOUND, and *place is the limit. It
    has its magic where it begins, or, if it is a commit without its first copy, 64 bytes further. */
-static int dx_cas_p_nor_skip(dx_cas_nor *n, dx_cas_nor_log_ *g, uint32_t limit, uint32_t *place,
-                             dx_cas_p_nor_record *r)
+static int dx_nor_p_skip(dx_nor *n, dx_nor_log_ *g, uint32_t limit, uint32_t *place,
+                             dx_nor_p_record *r)
 {
     uint32_t from = *place, window = 0, size = 0, at = from;
     uint32_t step = g->align < DX_CAS_P_HEAD ? g->align : (uint32_t)DX_CAS_P_HEAD;
@@ -428,12 +428,12 @@ static int dx_cas_p_nor_skip(dx_cas_nor *n, dx_cas_nor_log_ *g, uint32_t limit, 
             window = at;
             size = limit - at < n->io_size_ ? limit - at : n->io_size_;
             if (size < 4) break;
-            DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, g, at, n->io_, size));
+            DX_CAS_P_TRY(dx_nor_p_bytes(n, g, at, n->io_, size));
         }
         if (dx_cas_p_load32(n->io_ + (at - window)) != DX_CAS_P_MAGIC) continue;
         for (back = 0; back <= DX_CAS_P_HEAD && error == DX_CAS_ECORRUPT; back += DX_CAS_P_HEAD) {
             if (at - from <= back || (at - back) % g->align) continue;
-            error = dx_cas_p_nor_record_at(n, g, at - back, limit, r);
+            error = dx_nor_p_record_at(n, g, at - back, limit, r);
             if (error == DX_CAS_OK) *place = at - back;
         }
     }
@@ -442,13 +442,13 @@ static int dx_cas_p_nor_skip(dx_cas_nor *n, dx_cas_nor_log_ *g, uint32_t limit, 
 
 /* The record at *place, which becomes that of the next; or a gap before one (type 0, from r->place
    to r->next). DX_CAS_ENOTFOUND: the end. */
-static int dx_cas_p_nor_step(dx_cas_nor *n, dx_cas_nor_log_ *g, uint32_t limit, uint32_t *place,
-                             dx_cas_p_nor_record *r)
+static int dx_nor_p_step(dx_nor *n, dx_nor_log_ *g, uint32_t limit, uint32_t *place,
+                             dx_nor_p_record *r)
 {
     uint32_t from = *place;
-    int error = dx_cas_p_nor_record_at(n, g, from, limit, r);
+    int error = dx_nor_p_record_at(n, g, from, limit, r);
     if (error == DX_CAS_ECORRUPT) {
-        error = from < limit ? dx_cas_p_nor_skip(n, g, limit, place, r) : DX_CAS_ENOTFOUND;
+        error = from < limit ? dx_nor_p_skip(n, g, limit, place, r) : DX_CAS_ENOTFOUND;
         r->type = 0;
         r->place = from; /* the record that was found is read again */
         r->next = *place;
@@ -458,14 +458,14 @@ static int dx_cas_p_nor_step(dx_cas_nor *n, dx_cas_nor_log_ *g, uint32_t limit, 
     return error;
 }
 
-static uint32_t dx_cas_p_nor_first(const dx_cas_nor_log_ *g)
+static uint32_t dx_nor_p_first(const dx_nor_log_ *g)
 {
-    return dx_cas_p_nor_align(g, 2 * DX_CAS_P_HEAD);
+    return dx_nor_p_align(g, 2 * DX_CAS_P_HEAD);
 }
 
 /* Hash the payload of a record; those of the size bytes from offset on that it has, go to out. They
    are zeroed when it is not what its id says. */
-static int dx_cas_p_nor_content(dx_cas_nor *n, dx_cas_nor_log_ *g, const dx_cas_p_nor_record *r,
+static int dx_nor_p_content(dx_nor *n, dx_nor_log_ *g, const dx_nor_p_record *r,
                                 uint32_t offset, uint8_t *out, uint32_t size)
 {
     dx_cas_id id;
@@ -475,7 +475,7 @@ static int dx_cas_p_nor_content(dx_cas_nor *n, dx_cas_nor_log_ *g, const dx_cas_
     dx_cas_p_id_start(n->hasher_, r->type);
     for (done = 0; error == DX_CAS_OK && done < r->stored; done += take) {
         take = r->stored - done < n->io_size_ ? r->stored - done : n->io_size_;
-        error = dx_cas_p_nor_bytes(n, g, r->place + DX_CAS_P_HEAD + done, n->io_, take);
+        error = dx_nor_p_bytes(n, g, r->place + DX_CAS_P_HEAD + done, n->io_, take);
         DX_CAS_P_HASH(update)(n->hasher_, n->io_, take);
         if (size && offset < done + take && offset + size > done) {
             uint32_t from = offset > done ? offset : done;
@@ -493,15 +493,15 @@ static int dx_cas_p_nor_content(dx_cas_nor *n, dx_cas_nor_log_ *g, const dx_cas_
 
 /* The last record of an object: an earlier one was damaged when that one was put. *index counts the
    records before it. */
-static int dx_cas_p_nor_find(dx_cas_nor *n, const uint8_t *id, dx_cas_p_nor_record *found,
+static int dx_nor_p_find(dx_nor *n, const uint8_t *id, dx_nor_p_record *found,
                              uint32_t *index)
 {
-    dx_cas_nor_log_ *g = &n->log_;
-    dx_cas_p_nor_record r;
-    uint32_t place = dx_cas_p_nor_first(g), i = 0;
+    dx_nor_log_ *g = &n->log_;
+    dx_nor_p_record r;
+    uint32_t place = dx_nor_p_first(g), i = 0;
     int error;
     found->type = 0;
-    while ((error = dx_cas_p_nor_step(n, g, g->end, &place, &r)) == DX_CAS_OK) {
+    while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_CAS_OK) {
         if (r.type == DX_CAS_P_BLOB || r.type == DX_CAS_P_LIST) {
             if (DX_CAS_MEMCMP(r.head + 24, id, 32) == 0) {
                 *found = r;
@@ -516,26 +516,26 @@ static int dx_cas_p_nor_find(dx_cas_nor *n, const uint8_t *id, dx_cas_p_nor_reco
 /* >>writing ------------------------------------------------------------ */
 /* The log goes on in the next block of the ring. The header of a generation's first block is
    written last, and makes it count. */
-static int dx_cas_p_nor_enter(dx_cas_nor *n, dx_cas_nor_log_ *g, uint32_t start, uint32_t flags)
+static int dx_nor_p_enter(dx_nor *n, dx_nor_log_ *g, uint32_t start, uint32_t flags)
 {
-    dx_cas_p_nor_block b;
-    uint32_t offset = dx_cas_p_nor_offset(n, g, g->blocks), erases;
+    dx_nor_p_block b;
+    uint32_t offset = dx_nor_p_offset(n, g, g->blocks), erases;
     int error;
     if (g->blocks >= n->flash_.block_count) return DX_CAS_ENOSPACE;
-    error = dx_cas_p_nor_block_read(n, offset, &b);
+    error = dx_nor_p_block_read(n, offset, &b);
     erases = (error == DX_CAS_OK ? b.erases : n->erases_) + 1; /* a lost count: as the highest */
     if (erases > n->erases_ && error == DX_CAS_OK) n->erases_ = erases;
     DX_CAS_P_TRY(n->flash_.erase(n->flash_.user, offset));
     if (g->blocks == 0) g->erases = erases;
-    else DX_CAS_P_TRY(dx_cas_p_nor_block_write(n, g, g->blocks, start, erases, flags));
+    else DX_CAS_P_TRY(dx_nor_p_block_write(n, g, g->blocks, start, erases, flags));
     g->blocks++;
     g->last = start;
     return DX_CAS_OK;
 }
 
-static int dx_cas_p_nor_flush(dx_cas_nor *n, dx_cas_nor_log_ *g)
+static int dx_nor_p_flush(dx_nor *n, dx_nor_log_ *g)
 {
-    uint32_t offset = dx_cas_p_nor_offset(n, g, g->blocks - 1) + n->head_size_ + (n->at_ - g->last);
+    uint32_t offset = dx_nor_p_offset(n, g, g->blocks - 1) + n->head_size_ + (n->at_ - g->last);
     uint32_t size = n->fill_;
     if (size == 0) return DX_CAS_OK;
     n->at_ += size;
@@ -544,13 +544,13 @@ static int dx_cas_p_nor_flush(dx_cas_nor *n, dx_cas_nor_log_ *g)
 }
 
 /* Append bytes (NULL: zeros) to the log, block after block. */
-static int dx_cas_p_nor_emit(dx_cas_nor *n, dx_cas_nor_log_ *g, const void *data, uint32_t size)
+static int dx_nor_p_emit(dx_nor *n, dx_nor_log_ *g, const void *data, uint32_t size)
 {
     const uint8_t *from = (const uint8_t *)data;
     while (size > 0) {
-        uint32_t end = g->last + dx_cas_p_nor_capacity(n), part = n->out_size_ - n->fill_;
+        uint32_t end = g->last + dx_nor_p_capacity(n), part = n->out_size_ - n->fill_;
         if (n->at_ == end) {
-            DX_CAS_P_TRY(dx_cas_p_nor_enter(n, g, end, 0));
+            DX_CAS_P_TRY(dx_nor_p_enter(n, g, end, 0));
             continue;
         }
         if (part > end - n->at_ - n->fill_) part = end - n->at_ - n->fill_;
@@ -561,37 +561,37 @@ static int dx_cas_p_nor_emit(dx_cas_nor *n, dx_cas_nor_log_ *g, const void *data
         size -= part;
         n->fill_ += part;
         if (n->fill_ == n->out_size_ || n->at_ + n->fill_ == end) {
-            DX_CAS_P_TRY(dx_cas_p_nor_flush(n, g));
+            DX_CAS_P_TRY(dx_nor_p_flush(n, g));
         }
     }
     return DX_CAS_OK;
 }
 
-static int dx_cas_p_nor_record_begin(dx_cas_nor *n, dx_cas_nor_log_ *g, dx_cas_p_nor_record *r,
+static int dx_nor_p_record_begin(dx_nor *n, dx_nor_log_ *g, dx_nor_p_record *r,
                                      const uint8_t *id)
 {
     r->place = n->at_ = g->end;
     n->fill_ = 0;
-    r->next = dx_cas_p_nor_align(g, r->place + DX_CAS_P_HEAD + r->stored);
-    dx_cas_p_nor_encode(g, r, id);
-    return dx_cas_p_nor_emit(n, g, r->head, DX_CAS_P_HEAD);
+    r->next = dx_nor_p_align(g, r->place + DX_CAS_P_HEAD + r->stored);
+    dx_nor_p_encode(g, r, id);
+    return dx_nor_p_emit(n, g, r->head, DX_CAS_P_HEAD);
 }
 
-static int dx_cas_p_nor_record_end(dx_cas_nor *n, dx_cas_nor_log_ *g, const dx_cas_p_nor_record *r)
+static int dx_nor_p_record_end(dx_nor *n, dx_nor_log_ *g, const dx_nor_p_record *r)
 {
-    DX_CAS_P_TRY(dx_cas_p_nor_emit(n, g, NULL, r->next - (r->place + DX_CAS_P_HEAD + r->stored)));
-    DX_CAS_P_TRY(dx_cas_p_nor_flush(n, g));
+    DX_CAS_P_TRY(dx_nor_p_emit(n, g, NULL, r->next - (r->place + DX_CAS_P_HEAD + r->stored)));
+    DX_CAS_P_TRY(dx_nor_p_flush(n, g));
     g->end = r->next;
     g->records++;
     return DX_CAS_OK;
 }
 
 /* Both copies of the last commit, where the log stands. */
-static int dx_cas_p_nor_emit_commit(dx_cas_nor *n, dx_cas_nor_log_ *g, uint32_t place,
+static int dx_nor_p_emit_commit(dx_nor *n, dx_nor_log_ *g, uint32_t place,
                                     uint64_t sequence, uint32_t marks, const dx_cas_id *chain)
 {
-    dx_cas_p_nor_record r;
-    uint32_t copy, end = dx_cas_p_nor_align(g, place + 2 * DX_CAS_P_HEAD);
+    dx_nor_p_record r;
+    uint32_t copy, end = dx_nor_p_align(g, place + 2 * DX_CAS_P_HEAD);
     DX_CAS_MEMSET(&r, 0, sizeof r);
     r.type = DX_CAS_P_COMMIT;
     r.logical = sequence;
@@ -600,20 +600,20 @@ static int dx_cas_p_nor_emit_commit(dx_cas_nor *n, dx_cas_nor_log_ *g, uint32_t 
     for (copy = 0; copy < 2; copy++) {
         r.place = place + copy * DX_CAS_P_HEAD;
         r.flags = marks << 8 | (copy + 1);
-        dx_cas_p_nor_encode(g, &r, chain->bytes);
-        DX_CAS_P_TRY(dx_cas_p_nor_emit(n, g, r.head, DX_CAS_P_HEAD));
+        dx_nor_p_encode(g, &r, chain->bytes);
+        DX_CAS_P_TRY(dx_nor_p_emit(n, g, r.head, DX_CAS_P_HEAD));
     }
-    DX_CAS_P_TRY(dx_cas_p_nor_emit(n, g, NULL, end - (place + 2 * DX_CAS_P_HEAD)));
-    return dx_cas_p_nor_flush(n, g);
+    DX_CAS_P_TRY(dx_nor_p_emit(n, g, NULL, end - (place + 2 * DX_CAS_P_HEAD)));
+    return dx_nor_p_flush(n, g);
 }
 
-static void dx_cas_p_nor_chain_start(dx_cas_nor *n, const dx_cas_nor_log_ *g)
+static void dx_nor_p_chain_start(dx_nor *n, const dx_nor_log_ *g)
 {
     dx_cas_p_id_start(n->hasher_, DX_CAS_P_COMMIT);
     DX_CAS_P_HASH(update)(n->hasher_, g->chain.bytes, sizeof g->chain.bytes);
 }
 
-static void dx_cas_p_nor_chain_end(dx_cas_nor *n, uint64_t sequence, uint32_t marks, dx_cas_id *id)
+static void dx_nor_p_chain_end(dx_nor *n, uint64_t sequence, uint32_t marks, dx_cas_id *id)
 {
     uint8_t last[16];
     dx_cas_p_store64(last, sequence);
@@ -622,31 +622,31 @@ static void dx_cas_p_nor_chain_end(dx_cas_nor *n, uint64_t sequence, uint32_t ma
     DX_CAS_P_HASH(final)(n->hasher_, id->bytes, sizeof id->bytes);
 }
 
-static void dx_cas_p_nor_set_tip(dx_cas_nor_log_ *g, const dx_cas_id *chain, uint64_t sequence,
+static void dx_nor_p_set_tip(dx_nor_log_ *g, const dx_cas_id *chain, uint64_t sequence,
                                  uint32_t place, uint32_t marks)
 {
     g->chain = *chain;
     g->sequence = sequence;
     g->commit = place;
-    g->committed = dx_cas_p_nor_align(g, place + 2 * DX_CAS_P_HEAD);
+    g->committed = dx_nor_p_align(g, place + 2 * DX_CAS_P_HEAD);
     g->marks = marks;
 }
 
 /* The headers since the last commit are read back and hashed: no state of it need be kept. */
-static int dx_cas_p_nor_write_commit(dx_cas_nor *n, dx_cas_nor_log_ *g)
+static int dx_nor_p_write_commit(dx_nor *n, dx_nor_log_ *g)
 {
-    dx_cas_p_nor_record r;
+    dx_nor_p_record r;
     dx_cas_id chain;
     uint32_t place = g->committed;
     int error;
-    dx_cas_p_nor_chain_start(n, g);
-    while ((error = dx_cas_p_nor_step(n, g, g->end, &place, &r)) == DX_CAS_OK && r.type) {
+    dx_nor_p_chain_start(n, g);
+    while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_CAS_OK && r.type) {
         DX_CAS_P_HASH(update)(n->hasher_, r.head, sizeof r.head);
     }
     if (error != DX_CAS_ENOTFOUND || place != g->end) return error < 0 ? error : DX_CAS_ESYS;
-    dx_cas_p_nor_chain_end(n, g->sequence + 1, 0, &chain);
-    DX_CAS_P_TRY(dx_cas_p_nor_emit_commit(n, g, g->end, g->sequence + 1, 0, &chain));
-    dx_cas_p_nor_set_tip(g, &chain, g->sequence + 1, g->end, 0);
+    dx_nor_p_chain_end(n, g->sequence + 1, 0, &chain);
+    DX_CAS_P_TRY(dx_nor_p_emit_commit(n, g, g->end, g->sequence + 1, 0, &chain));
+    dx_nor_p_set_tip(g, &chain, g->sequence + 1, g->end, 0);
     g->end = g->committed;
     g->records++;
     return DX_CAS_OK;
@@ -654,18 +654,18 @@ static int dx_cas_p_nor_write_commit(dx_cas_nor *n, dx_cas_nor_log_ *g)
 
 /* What follows the last commit cannot be erased alone: a new block takes over, from that commit on,
    which is written again, whole. */
-static int dx_cas_p_nor_make_ready(dx_cas_nor *n)
+static int dx_nor_p_make_ready(dx_nor *n)
 {
-    dx_cas_nor_log_ *g = &n->log_;
+    dx_nor_log_ *g = &n->log_;
     if (n->ready_) return DX_CAS_OK;
-    DX_CAS_P_TRY(dx_cas_p_nor_enter(n, g, g->commit, DX_CAS_P_NOR_RESTART));
-    dx_cas_p_nor_rewind(g);
-    DX_CAS_P_TRY(dx_cas_p_nor_emit_commit(n, g, g->commit, g->sequence, g->marks, &g->chain));
+    DX_CAS_P_TRY(dx_nor_p_enter(n, g, g->commit, DX_NOR_P_RESTART));
+    dx_nor_p_rewind(g);
+    DX_CAS_P_TRY(dx_nor_p_emit_commit(n, g, g->commit, g->sequence, g->marks, &g->chain));
     n->ready_ = true;
     return DX_CAS_OK;
 }
 
-static void dx_cas_p_nor_store_header(const dx_cas_nor_log_ *g, const uint8_t *store_id,
+static void dx_nor_p_store_header(const dx_nor_log_ *g, const uint8_t *store_id,
                                       uint32_t copy, uint8_t *out)
 {
     uint32_t shift = 3;
@@ -682,7 +682,7 @@ static void dx_cas_p_nor_store_header(const dx_cas_nor_log_ *g, const uint8_t *s
 }
 
 /* Before the first commit of a log: its chain begins with what both store headers share. */
-static void dx_cas_p_nor_tip_first(dx_cas_nor *n, dx_cas_nor_log_ *g, const uint8_t *head)
+static void dx_nor_p_tip_first(dx_nor *n, dx_nor_log_ *g, const uint8_t *head)
 {
     dx_cas_p_id_start(n->hasher_, DX_CAS_P_COMMIT);
     DX_CAS_P_HASH(update)(n->hasher_, head, 56);
@@ -690,43 +690,43 @@ static void dx_cas_p_nor_tip_first(dx_cas_nor *n, dx_cas_nor_log_ *g, const uint
     g->tag = dx_cas_p_load32(g->chain.bytes);
     g->sequence = 0;
     g->commit = g->marks = 0;
-    g->committed = g->end = dx_cas_p_nor_first(g);
+    g->committed = g->end = dx_nor_p_first(g);
 }
 
 /* A new generation, which begins in block number first. Nothing is written yet. */
-static void dx_cas_p_nor_prepare(dx_cas_nor *n, dx_cas_nor_log_ *g, uint32_t first)
+static void dx_nor_p_prepare(dx_nor *n, dx_nor_log_ *g, uint32_t first)
 {
     DX_CAS_MEMSET(g, 0, sizeof *g);
     g->generation = ++n->generations_;
     g->first = first % n->flash_.block_count;
     g->align = n->flash_.unit > 8 ? n->flash_.unit : 8;
-    dx_cas_p_nor_store_header(g, n->store_id_, 1, n->io_);
-    dx_cas_p_nor_tip_first(n, g, n->io_);
+    dx_nor_p_store_header(g, n->store_id_, 1, n->io_);
+    dx_nor_p_tip_first(n, g, n->io_);
 }
 
-static int dx_cas_p_nor_begin(dx_cas_nor *n, dx_cas_nor_log_ *g)
+static int dx_nor_p_begin(dx_nor *n, dx_nor_log_ *g)
 {
     uint32_t copy;
     n->at_ = n->fill_ = 0;
-    DX_CAS_P_TRY(dx_cas_p_nor_enter(n, g, 0, 0));
+    DX_CAS_P_TRY(dx_nor_p_enter(n, g, 0, 0));
     for (copy = 1; copy <= 2; copy++) {
-        dx_cas_p_nor_store_header(g, n->store_id_, copy, n->io_);
-        DX_CAS_P_TRY(dx_cas_p_nor_emit(n, g, n->io_, DX_CAS_P_HEAD));
+        dx_nor_p_store_header(g, n->store_id_, copy, n->io_);
+        DX_CAS_P_TRY(dx_nor_p_emit(n, g, n->io_, DX_CAS_P_HEAD));
     }
-    DX_CAS_P_TRY(dx_cas_p_nor_emit(n, g, NULL, g->end - 2 * DX_CAS_P_HEAD));
-    return dx_cas_p_nor_flush(n, g);
+    DX_CAS_P_TRY(dx_nor_p_emit(n, g, NULL, g->end - 2 * DX_CAS_P_HEAD));
+    return dx_nor_p_flush(n, g);
 }
 
 /* The header of its first block makes a generation count, and those before it void. */
-static int dx_cas_p_nor_finish(dx_cas_nor *n, const dx_cas_nor_log_ *g)
+static int dx_nor_p_finish(dx_nor *n, const dx_nor_log_ *g)
 {
-    return dx_cas_p_nor_block_write(n, g, 0, 0, g->erases, 0);
+    return dx_nor_p_block_write(n, g, 0, 0, g->erases, 0);
 }
 
-static void dx_cas_p_nor_use(dx_cas_nor *n, const dx_cas_nor_log_ *g, bool ready)
+static void dx_nor_p_use(dx_nor *n, const dx_nor_log_ *g, bool ready)
 {
     n->log_ = *g;
-    dx_cas_p_nor_rewind(&n->log_);
+    dx_nor_p_rewind(&n->log_);
     n->live_ = g->end;
     n->measured_ = n->counted_ = 0;
     n->ready_ = ready;
@@ -737,14 +737,14 @@ static void dx_cas_p_nor_use(dx_cas_nor *n, const dx_cas_nor_log_ *g, bool ready
 }
 
 /* >>recovery ----------------------------------------------------------- */
-typedef struct dx_cas_p_nor_check { /* what dx_cas_nor_verify() finds */
+typedef struct dx_nor_p_check { /* what dx_nor_verify() finds */
     dx_cas_damage_fn *callback;
     void *user;
     dx_cas_report report;
     bool stop;
-} dx_cas_p_nor_check;
+} dx_nor_p_check;
 
-static int dx_cas_p_nor_told(dx_cas_p_nor_check *k, int error, uint32_t kind, uint32_t place,
+static int dx_nor_p_told(dx_nor_p_check *k, int error, uint32_t kind, uint32_t place,
                              uint32_t size, const uint8_t *id)
 {
     dx_cas_damage d;
@@ -759,29 +759,29 @@ static int dx_cas_p_nor_told(dx_cas_p_nor_check *k, int error, uint32_t kind, ui
     return DX_CAS_OK;
 }
 
-static int dx_cas_p_nor_check_zero(dx_cas_nor *n, dx_cas_nor_log_ *g, dx_cas_p_nor_check *k,
+static int dx_nor_p_check_zero(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k,
                                    uint32_t place, uint32_t end)
 {
     uint32_t from = place, bad = 0;
     for (; place < end; place++) {
         uint8_t byte;
-        DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, g, place, &byte, 1));
+        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, place, &byte, 1));
         bad |= byte;
     }
-    return bad ? dx_cas_p_nor_told(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_PADDING, from, end - from,
+    return bad ? dx_nor_p_told(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_PADDING, from, end - from,
                                    NULL)
                : DX_CAS_OK;
 }
 
 /* Both copies of a commit must be there, and say the same. */
-static int dx_cas_p_nor_check_commit(dx_cas_nor *n, dx_cas_nor_log_ *g, dx_cas_p_nor_check *k,
-                                     const dx_cas_p_nor_record *r, bool fits)
+static int dx_nor_p_check_commit(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k,
+                                     const dx_nor_p_record *r, bool fits)
 {
-    dx_cas_p_nor_record other;
+    dx_nor_p_record other;
     uint32_t copy;
     int error = fits ? DX_CAS_OK : DX_CAS_ECORRUPT;
     for (copy = 0; copy < 2 && error == DX_CAS_OK; copy++) {
-        error = dx_cas_p_nor_look(n, g, r->place + copy * DX_CAS_P_HEAD, g->end, &other);
+        error = dx_nor_p_look(n, g, r->place + copy * DX_CAS_P_HEAD, g->end, &other);
         if (error == DX_CAS_OK &&
             (other.type != DX_CAS_P_COMMIT || (other.flags ^ r->flags) >> 8 ||
              (other.flags & 255) != copy + 1 || other.logical != r->logical ||
@@ -790,25 +790,25 @@ static int dx_cas_p_nor_check_commit(dx_cas_nor *n, dx_cas_nor_log_ *g, dx_cas_p
         }
     }
     k->report.commits++;
-    return dx_cas_p_nor_told(k, error, DX_CAS_DAMAGE_COMMIT, r->place, 2 * DX_CAS_P_HEAD, NULL);
+    return dx_nor_p_told(k, error, DX_CAS_DAMAGE_COMMIT, r->place, 2 * DX_CAS_P_HEAD, NULL);
 }
 
 /* Walk from the store header to the last commit below the limit, which becomes that of g. Damage
    counts where a commit follows. k (or NULL) hears of it at once. */
-static int dx_cas_p_nor_scan(dx_cas_nor *n, dx_cas_nor_log_ *g, uint32_t limit,
-                             dx_cas_p_nor_check *k)
+static int dx_nor_p_scan(dx_nor *n, dx_nor_log_ *g, uint32_t limit,
+                             dx_nor_p_check *k)
 {
-    dx_cas_p_nor_record r;
-    uint32_t place = dx_cas_p_nor_first(g), lost = 0, lost_place = 0, records = 0, size;
+    dx_nor_p_record r;
+    uint32_t place = dx_nor_p_first(g), lost = 0, lost_place = 0, records = 0, size;
     bool known = true, fits;
     dx_cas_id chain;
     int error;
-    dx_cas_p_nor_chain_start(n, g);
-    while ((error = dx_cas_p_nor_step(n, g, limit, &place, &r)) == DX_CAS_OK && !(k && k->stop)) {
+    dx_nor_p_chain_start(n, g);
+    while ((error = dx_nor_p_step(n, g, limit, &place, &r)) == DX_CAS_OK && !(k && k->stop)) {
         fits = true;
         records += r.type != 0;
         if (r.type == DX_CAS_P_COMMIT) {
-            dx_cas_p_nor_chain_end(n, r.logical, r.flags >> 8, &chain);
+            dx_nor_p_chain_end(n, r.logical, r.flags >> 8, &chain);
             fits = !known || (r.logical == g->sequence + 1 &&
                               DX_CAS_MEMCMP(chain.bytes, r.head + 24, 32) == 0);
         } else if (r.type) {
@@ -817,40 +817,40 @@ static int dx_cas_p_nor_scan(dx_cas_nor *n, dx_cas_nor_log_ *g, uint32_t limit,
         if ((!r.type || !fits) && lost++ == 0) lost_place = r.place;
         if (!r.type) known = false;
         if (k && !r.type) {
-            DX_CAS_P_TRY(dx_cas_p_nor_told(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_RECORD, r.place,
+            DX_CAS_P_TRY(dx_nor_p_told(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_RECORD, r.place,
                                            r.next - r.place, NULL));
         }
         if (k && r.type == DX_CAS_P_COMMIT) {
-            DX_CAS_P_TRY(dx_cas_p_nor_check_commit(n, g, k, &r, fits));
+            DX_CAS_P_TRY(dx_nor_p_check_commit(n, g, k, &r, fits));
         }
         size = r.type == DX_CAS_P_COMMIT ? (uint32_t)DX_CAS_P_HEAD : r.stored;
         if (k && r.type) {
-            DX_CAS_P_TRY(dx_cas_p_nor_check_zero(n, g, k, r.place + DX_CAS_P_HEAD + size, r.next));
+            DX_CAS_P_TRY(dx_nor_p_check_zero(n, g, k, r.place + DX_CAS_P_HEAD + size, r.next));
         }
         if (r.type != DX_CAS_P_COMMIT || r.logical <= g->sequence) continue;
         DX_CAS_MEMCPY(chain.bytes, r.head + 24, 32);
-        dx_cas_p_nor_set_tip(g, &chain, r.logical, r.place, r.flags >> 8);
+        dx_nor_p_set_tip(g, &chain, r.logical, r.place, r.flags >> 8);
         if (lost && n->damage_ == 0 && !k) n->damage_place_ = lost_place;
         if (!k) n->damage_ += lost;
         lost = 0;
         g->records = records;
         known = true;
-        dx_cas_p_nor_chain_start(n, g);
+        dx_nor_p_chain_start(n, g);
     }
     if (error == DX_CAS_ENOTFOUND && k && r.place < limit) {
-        return dx_cas_p_nor_told(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_RECORD, r.place,
+        return dx_nor_p_told(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_RECORD, r.place,
                                  limit - r.place, NULL);
     }
     return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
 }
 
 /* The store header at the beginning of a log. */
-static int dx_cas_p_nor_load_header(dx_cas_nor *n, dx_cas_nor_log_ *g)
+static int dx_nor_p_load_header(dx_nor *n, dx_nor_log_ *g)
 {
     uint8_t *head = n->io_;
     uint32_t copy;
     for (copy = 0; copy < 2; copy++) {
-        DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, g, copy * DX_CAS_P_HEAD, head, DX_CAS_P_HEAD));
+        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, copy * DX_CAS_P_HEAD, head, DX_CAS_P_HEAD));
         if (DX_CAS_MEMCMP(head, dx_cas_p_store_magic, 8) != 0) continue;
         if (dx_cas_p_load32(head + 60) != dx_cas_p_crc32c(0, head, 60)) continue;
         if (head[8] != 1 || head[9] || dx_cas_p_load32(head + 12) > 1) return DX_CAS_EVERSION;
@@ -860,7 +860,7 @@ static int dx_cas_p_nor_load_header(dx_cas_nor *n, dx_cas_nor_log_ *g)
         g->align = (uint32_t)1 << head[11];
         g->features = dx_cas_p_load32(head + 12);
         DX_CAS_MEMCPY(n->store_id_, head + 16, sizeof n->store_id_);
-        dx_cas_p_nor_tip_first(n, g, head);
+        dx_nor_p_tip_first(n, g, head);
         return DX_CAS_OK;
     }
     n->damage_place_ = 0;
@@ -869,42 +869,42 @@ static int dx_cas_p_nor_load_header(dx_cas_nor *n, dx_cas_nor_log_ *g)
 
 /* Which blocks are the log: those that go on where the one before is full, and those that begin
    with a commit that is whole. */
-static int dx_cas_p_nor_load_blocks(dx_cas_nor *n, dx_cas_nor_log_ *g)
+static int dx_nor_p_load_blocks(dx_nor *n, dx_nor_log_ *g)
 {
-    dx_cas_p_nor_record r;
-    dx_cas_p_nor_block b;
+    dx_nor_p_record r;
+    dx_nor_p_block b;
     for (; g->blocks < n->flash_.block_count; g->blocks++, g->last = b.start) {
-        uint32_t offset = dx_cas_p_nor_offset(n, g, g->blocks);
-        uint32_t end = g->last + dx_cas_p_nor_capacity(n);
-        int error = dx_cas_p_nor_block_read(n, offset, &b);
+        uint32_t offset = dx_nor_p_offset(n, g, g->blocks);
+        uint32_t end = g->last + dx_nor_p_capacity(n);
+        int error = dx_nor_p_block_read(n, offset, &b);
         if (error == DX_CAS_ECORRUPT) break;
         DX_CAS_P_TRY(error);
         if (b.generation != g->generation || b.ordinal != g->blocks) break;
         if (b.start > end || (!b.flags && b.start != end)) break;
         if (!b.flags) continue;
         DX_CAS_P_TRY(n->flash_.read(n->flash_.user, offset + n->head_size_, r.head, sizeof r.head));
-        error = dx_cas_p_nor_decode(g, b.start, UINT32_MAX, &r);
+        error = dx_nor_p_decode(g, b.start, UINT32_MAX, &r);
         if (error != DX_CAS_OK || r.type != DX_CAS_P_COMMIT) break;
     }
-    dx_cas_p_nor_rewind(g);
+    dx_nor_p_rewind(g);
     return DX_CAS_OK;
 }
 
 /* May the log go on where it ends? Both copies of the last commit are whole, no block follows, and
    what follows in this one reads as erased. */
-static int dx_cas_p_nor_resumable(dx_cas_nor *n, dx_cas_nor_log_ *g, bool *yes)
+static int dx_nor_p_resumable(dx_nor *n, dx_nor_log_ *g, bool *yes)
 {
-    dx_cas_p_nor_record r;
-    uint32_t place, end = g->last + dx_cas_p_nor_capacity(n), size, i;
+    dx_nor_p_record r;
+    uint32_t place, end = g->last + dx_nor_p_capacity(n), size, i;
     *yes = false;
     for (i = 0; i < 2; i++) {
-        int error = dx_cas_p_nor_look(n, g, g->commit + i * DX_CAS_P_HEAD, g->committed, &r);
+        int error = dx_nor_p_look(n, g, g->commit + i * DX_CAS_P_HEAD, g->committed, &r);
         if (error != DX_CAS_OK) return error == DX_CAS_ECORRUPT ? DX_CAS_OK : error;
     }
     if (g->committed <= g->last || g->align < n->flash_.unit) return DX_CAS_OK;
     for (place = g->committed; place < end; place += size) {
         size = end - place < n->io_size_ ? end - place : n->io_size_;
-        DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, g, place, n->io_, size));
+        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, place, n->io_, size));
         for (i = 0; i < size; i++) if (n->io_[i] != 0xff) return DX_CAS_OK;
     }
     *yes = true;
@@ -912,41 +912,41 @@ static int dx_cas_p_nor_resumable(dx_cas_nor *n, dx_cas_nor_log_ *g, bool *yes)
 }
 
 /* Read a log whose first block is known, up to its last commit. *ready: it may be written there. */
-static int dx_cas_p_nor_load(dx_cas_nor *n, dx_cas_nor_log_ *g, bool *ready)
+static int dx_nor_p_load(dx_nor *n, dx_nor_log_ *g, bool *ready)
 {
-    dx_cas_p_nor_record r;
+    dx_nor_p_record r;
     uint32_t blocks;
     int error;
     g->blocks = 1;
     g->last = 0;
-    dx_cas_p_nor_rewind(g);
-    DX_CAS_P_TRY(dx_cas_p_nor_load_header(n, g));
-    DX_CAS_P_TRY(dx_cas_p_nor_load_blocks(n, g));
-    DX_CAS_P_TRY(dx_cas_p_nor_scan(n, g, g->last + dx_cas_p_nor_capacity(n), NULL));
+    dx_nor_p_rewind(g);
+    DX_CAS_P_TRY(dx_nor_p_load_header(n, g));
+    DX_CAS_P_TRY(dx_nor_p_load_blocks(n, g));
+    DX_CAS_P_TRY(dx_nor_p_scan(n, g, g->last + dx_nor_p_capacity(n), NULL));
     g->end = g->committed;
     if (g->sequence == 0) return DX_CAS_ECORRUPT; /* each generation has a commit from the start */
-    DX_CAS_P_TRY(dx_cas_p_nor_resumable(n, g, ready));
+    DX_CAS_P_TRY(dx_nor_p_resumable(n, g, ready));
     blocks = g->blocks;
-    error = dx_cas_p_nor_look(n, g, g->commit + DX_CAS_P_HEAD, g->committed, &r);
+    error = dx_nor_p_look(n, g, g->commit + DX_CAS_P_HEAD, g->committed, &r);
     if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT) return error;
     /* without its second copy the commit ends where the first does */
-    error = dx_cas_p_nor_seek(n, g, error ? g->commit + DX_CAS_P_HEAD - 1 : g->committed - 1);
+    error = dx_nor_p_seek(n, g, error ? g->commit + DX_CAS_P_HEAD - 1 : g->committed - 1);
     if (error != DX_CAS_OK && error != DX_CAS_ETRUNCATED) return error;
     g->blocks = g->ordinal + 1; /* what follows holds nothing that was committed */
     g->last = g->start;
     if (blocks != g->blocks) *ready = false;
-    dx_cas_p_nor_rewind(g);
+    dx_nor_p_rewind(g);
     return DX_CAS_OK;
 }
 
 /* The newest generation. */
-static int dx_cas_p_nor_find_log(dx_cas_nor *n, dx_cas_nor_log_ *g)
+static int dx_nor_p_find_log(dx_nor *n, dx_nor_log_ *g)
 {
-    dx_cas_p_nor_block b;
+    dx_nor_p_block b;
     uint32_t i;
     DX_CAS_MEMSET(g, 0, sizeof *g);
     for (i = 0; i < n->flash_.block_count; i++) {
-        int error = dx_cas_p_nor_block_read(n, i * n->flash_.block_size, &b);
+        int error = dx_nor_p_block_read(n, i * n->flash_.block_size, &b);
         if (error == DX_CAS_ECORRUPT) continue;
         DX_CAS_P_TRY(error);
         if (b.generation > n->generations_) n->generations_ = b.generation;
@@ -961,26 +961,26 @@ static int dx_cas_p_nor_find_log(dx_cas_nor *n, dx_cas_nor_log_ *g)
 }
 
 /* >>room ---------------------------------------------------------------- */
-static uint32_t dx_cas_p_nor_blocks_of(const dx_cas_nor *n, uint32_t bytes)
+static uint32_t dx_nor_p_blocks_of(const dx_nor *n, uint32_t bytes)
 {
-    uint32_t capacity = dx_cas_p_nor_capacity(n);
+    uint32_t capacity = dx_nor_p_capacity(n);
     return bytes / capacity + (bytes % capacity != 0);
 }
 
 /* With so many bytes more and a commit, is there room for them, for a copy of all that is alive, of
    which they may be, and (unless it is a deletion) for two blocks more? */
-static bool dx_cas_p_nor_fits(const dx_cas_nor *n, uint32_t bytes, uint32_t growth, bool deletion)
+static bool dx_nor_p_fits(const dx_nor *n, uint32_t bytes, uint32_t growth, bool deletion)
 {
-    const dx_cas_nor_log_ *g = &n->log_;
-    uint32_t commit = dx_cas_p_nor_first(g), blocks = n->flash_.block_count, used = g->blocks;
-    uint32_t room = n->ready_ ? g->last + dx_cas_p_nor_capacity(n) - g->end : 0;
+    const dx_nor_log_ *g = &n->log_;
+    uint32_t commit = dx_nor_p_first(g), blocks = n->flash_.block_count, used = g->blocks;
+    uint32_t room = n->ready_ ? g->last + dx_nor_p_capacity(n) - g->end : 0;
     uint32_t need = bytes + commit + (n->ready_ ? 0 : commit), spare = deletion ? 0 : 2;
-    if (need > room) used += dx_cas_p_nor_blocks_of(n, need - room);
-    used += dx_cas_p_nor_blocks_of(n, n->live_ + growth) + spare;
+    if (need > room) used += dx_nor_p_blocks_of(n, need - room);
+    used += dx_nor_p_blocks_of(n, n->live_ + growth) + spare;
     return used <= blocks;
 }
 
-static int dx_cas_p_nor_may_write(const dx_cas_nor *n)
+static int dx_nor_p_may_write(const dx_nor *n)
 {
     if (!n->open_) return DX_CAS_EINVAL;
     if (!(n->mode_ & DX_CAS_WRITE) || n->damage_ || n->log_.align < n->flash_.unit) {
@@ -991,7 +991,7 @@ static int dx_cas_p_nor_may_write(const dx_cas_nor *n)
 
 /* >>refs ---------------------------------------------------------------- */
 /* Its first four bytes: */
-static bool dx_cas_p_nor_ref_begins(const uint8_t *fixed, uint32_t stored)
+static bool dx_nor_p_ref_begins(const uint8_t *fixed, uint32_t stored)
 {
     return fixed[0] >= DX_CAS_P_SET && fixed[0] <= DX_CAS_P_DELETE && fixed[1] && !fixed[3] &&
            fixed[2] <= DX_CAS_INFO_MAX &&
@@ -999,63 +999,63 @@ static bool dx_cas_p_nor_ref_begins(const uint8_t *fixed, uint32_t stored)
 }
 
 /* and all that is not name and info, as dx_cas.h has it. */
-static bool dx_cas_p_nor_ref_sound(const uint8_t *fixed, uint32_t stored)
+static bool dx_nor_p_ref_sound(const uint8_t *fixed, uint32_t stored)
 {
     uint64_t version = dx_cas_p_load64(fixed + 8);
-    if (!dx_cas_p_nor_ref_begins(fixed, stored)) return false;
+    if (!dx_nor_p_ref_begins(fixed, stored)) return false;
     if (version == 0 || version >= UINT64_MAX - 1) return false;
     if (fixed[0] != DX_CAS_P_DELETE && dx_cas_p_load64(fixed + 16) > version) return false;
     return fixed[0] == DX_CAS_P_SET || dx_cas_p_drop_sound(fixed);
 }
 
 /* A name, in memory or (bytes NULL) at a place of the log. */
-typedef struct dx_cas_p_nor_name {
+typedef struct dx_nor_p_name {
     const char *bytes;
     uint32_t place, size;
-} dx_cas_p_nor_name;
+} dx_nor_p_name;
 
-static int dx_cas_p_nor_name_piece(dx_cas_nor *n, const dx_cas_p_nor_name *name, uint32_t at,
+static int dx_nor_p_name_piece(dx_nor *n, const dx_nor_p_name *name, uint32_t at,
                                    uint8_t *out, uint32_t size)
 {
-    if (!name->bytes) return dx_cas_p_nor_bytes(n, &n->log_, name->place + at, out, size);
+    if (!name->bytes) return dx_nor_p_bytes(n, &n->log_, name->place + at, out, size);
     DX_CAS_MEMCPY(out, name->bytes + at, size);
     return DX_CAS_OK;
 }
 
 /* Is this ref record of that name? */
-static int dx_cas_p_nor_of_name(dx_cas_nor *n, const dx_cas_p_nor_record *r,
-                                const dx_cas_p_nor_name *name, bool *same)
+static int dx_nor_p_of_name(dx_nor *n, const dx_nor_p_record *r,
+                                const dx_nor_p_name *name, bool *same)
 {
     uint32_t place = r->place + DX_CAS_P_HEAD, at, part;
     uint8_t *is = n->io_, *want = n->io_ + 32;
-    DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, &n->log_, place, is, 4));
-    *same = dx_cas_p_nor_ref_begins(is, r->stored) && is[1] == name->size;
+    DX_CAS_P_TRY(dx_nor_p_bytes(n, &n->log_, place, is, 4));
+    *same = dx_nor_p_ref_begins(is, r->stored) && is[1] == name->size;
     for (at = 0; *same && at < name->size; at += part) {
         part = name->size - at < 32 ? name->size - at : 32;
-        DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, &n->log_, place + DX_CAS_P_REF_FIXED + at, is, part));
-        DX_CAS_P_TRY(dx_cas_p_nor_name_piece(n, name, at, want, part));
+        DX_CAS_P_TRY(dx_nor_p_bytes(n, &n->log_, place + DX_CAS_P_REF_FIXED + at, is, part));
+        DX_CAS_P_TRY(dx_nor_p_name_piece(n, name, at, want, part));
         *same = DX_CAS_MEMCMP(is, want, part) == 0;
     }
     return DX_CAS_OK;
 }
 
 /* The newest record of a name that is whole (type 0: there is none). *damaged: a later one is not.
-   how: DX_CAS_P_NOR_TRUST hashes nothing, SAME what has the name, ALL each ref. */
-static int dx_cas_p_nor_lookup(dx_cas_nor *n, const dx_cas_p_nor_name *name, int how,
-                               dx_cas_p_nor_record *found, bool *damaged)
+   how: DX_NOR_P_TRUST hashes nothing, SAME what has the name, ALL each ref. */
+static int dx_nor_p_lookup(dx_nor *n, const dx_nor_p_name *name, int how,
+                               dx_nor_p_record *found, bool *damaged)
 {
-    dx_cas_nor_log_ *g = &n->log_;
-    dx_cas_p_nor_record r;
-    uint32_t place = dx_cas_p_nor_first(g);
+    dx_nor_log_ *g = &n->log_;
+    dx_nor_p_record r;
+    uint32_t place = dx_nor_p_first(g);
     int error;
     *damaged = false;
     found->type = 0;
-    while ((error = dx_cas_p_nor_step(n, g, g->end, &place, &r)) == DX_CAS_OK) {
+    while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_CAS_OK) {
         bool same;
         if (r.type != DX_CAS_P_REF) continue;
-        DX_CAS_P_TRY(dx_cas_p_nor_of_name(n, &r, name, &same));
-        if (how == DX_CAS_P_NOR_ALL || (same && how == DX_CAS_P_NOR_SAME)) {
-            error = dx_cas_p_nor_content(n, g, &r, 0, NULL, 0);
+        DX_CAS_P_TRY(dx_nor_p_of_name(n, &r, name, &same));
+        if (how == DX_NOR_P_ALL || (same && how == DX_NOR_P_SAME)) {
+            error = dx_nor_p_content(n, g, &r, 0, NULL, 0);
             if (error == DX_CAS_ECORRUPT) {
                 *damaged = true;
                 continue;
@@ -1071,49 +1071,49 @@ static int dx_cas_p_nor_lookup(dx_cas_nor *n, const dx_cas_p_nor_name *name, int
 
 /* From the newest record of a name to the one that set its latest version; fixed: its first bytes.
    DX_CAS_ENOTFOUND: the name was deleted. */
-static int dx_cas_p_nor_resolve(dx_cas_nor *n, dx_cas_p_nor_record *r, uint8_t *fixed)
+static int dx_nor_p_resolve(dx_nor *n, dx_nor_p_record *r, uint8_t *fixed)
 {
-    dx_cas_nor_log_ *g = &n->log_;
+    dx_nor_log_ *g = &n->log_;
     uint32_t place = r->place + DX_CAS_P_HEAD;
-    DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, g, place, fixed, DX_CAS_P_REF_FIXED));
-    if (!dx_cas_p_nor_ref_sound(fixed, r->stored)) return DX_CAS_ECORRUPT;
+    DX_CAS_P_TRY(dx_nor_p_bytes(n, g, place, fixed, DX_CAS_P_REF_FIXED));
+    if (!dx_nor_p_ref_sound(fixed, r->stored)) return DX_CAS_ECORRUPT;
     if (fixed[0] == DX_CAS_P_DELETE) return DX_CAS_ENOTFOUND;
     if (fixed[0] == DX_CAS_P_SET) return DX_CAS_OK;
     if (dx_cas_p_load32(fixed + 28)) return DX_CAS_ECORRUPT;
-    DX_CAS_P_TRY(dx_cas_p_nor_look(n, g, dx_cas_p_load32(fixed + 24), g->end, r));
+    DX_CAS_P_TRY(dx_nor_p_look(n, g, dx_cas_p_load32(fixed + 24), g->end, r));
     if (r->type != DX_CAS_P_REF) return DX_CAS_ECORRUPT;
-    DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, g, r->place + DX_CAS_P_HEAD, fixed, DX_CAS_P_REF_FIXED));
-    return fixed[0] == DX_CAS_P_SET && dx_cas_p_nor_ref_sound(fixed, r->stored) ? DX_CAS_OK
+    DX_CAS_P_TRY(dx_nor_p_bytes(n, g, r->place + DX_CAS_P_HEAD, fixed, DX_CAS_P_REF_FIXED));
+    return fixed[0] == DX_CAS_P_SET && dx_nor_p_ref_sound(fixed, r->stored) ? DX_CAS_OK
                                                                               : DX_CAS_ECORRUPT;
 }
 
 /* The next name in the order of the newest records, as the record that set it, and its first bytes.
    Damaged records are passed over (how != TRUST). */
-static int dx_cas_p_nor_next_name(dx_cas_nor *n, uint32_t *place, int how, dx_cas_p_nor_record *r,
+static int dx_nor_p_next_name(dx_nor *n, uint32_t *place, int how, dx_nor_p_record *r,
                                   uint8_t *fixed)
 {
-    dx_cas_nor_log_ *g = &n->log_;
-    dx_cas_p_nor_name name;
+    dx_nor_log_ *g = &n->log_;
+    dx_nor_p_name name;
     uint32_t own;
     bool damaged;
     for (;;) {
-        int error = dx_cas_p_nor_step(n, g, g->end, place, r);
+        int error = dx_nor_p_step(n, g, g->end, place, r);
         if (error != DX_CAS_OK) return error;
         if (r->type != DX_CAS_P_REF) continue;
         own = r->place;
-        DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, g, own + DX_CAS_P_HEAD, fixed, DX_CAS_P_REF_FIXED));
-        if (!dx_cas_p_nor_ref_sound(fixed, r->stored)) continue;
+        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, own + DX_CAS_P_HEAD, fixed, DX_CAS_P_REF_FIXED));
+        if (!dx_nor_p_ref_sound(fixed, r->stored)) continue;
         name.bytes = NULL;
         name.place = own + DX_CAS_P_HEAD + DX_CAS_P_REF_FIXED;
         name.size = fixed[1];
-        DX_CAS_P_TRY(dx_cas_p_nor_lookup(n, &name, how, r, &damaged));
+        DX_CAS_P_TRY(dx_nor_p_lookup(n, &name, how, r, &damaged));
         if (!r->type || r->place != own) continue;
-        error = dx_cas_p_nor_resolve(n, r, fixed);
+        error = dx_nor_p_resolve(n, r, fixed);
         if (error != DX_CAS_ENOTFOUND) return error;
     }
 }
 
-static void dx_cas_p_nor_ref_out(const uint8_t *fixed, dx_cas_nor_ref *out)
+static void dx_nor_p_ref_out(const uint8_t *fixed, dx_nor_ref *out)
 {
     out->kind = dx_cas_p_load32(fixed + 4);
     out->version = dx_cas_p_load64(fixed + 8);
@@ -1123,10 +1123,10 @@ static void dx_cas_p_nor_ref_out(const uint8_t *fixed, dx_cas_nor_ref *out)
 }
 
 /* Append a ref record: fixed, then the name (its size: with the info behind it). */
-static int dx_cas_p_nor_put_ref(dx_cas_nor *n, dx_cas_nor_log_ *g, const uint8_t *fixed,
-                                const dx_cas_p_nor_name *name)
+static int dx_nor_p_put_ref(dx_nor *n, dx_nor_log_ *g, const uint8_t *fixed,
+                                const dx_nor_p_name *name)
 {
-    dx_cas_p_nor_record r;
+    dx_nor_p_record r;
     dx_cas_id id;
     uint32_t at, part, pass;
     DX_CAS_MEMSET(&r, 0, sizeof r);
@@ -1137,30 +1137,30 @@ static int dx_cas_p_nor_put_ref(dx_cas_nor *n, dx_cas_nor_log_ *g, const uint8_t
     for (pass = 0; pass < 2; pass++) {
         for (at = 0; at < name->size; at += part) {
             part = name->size - at < 64 ? name->size - at : 64;
-            DX_CAS_P_TRY(dx_cas_p_nor_name_piece(n, name, at, n->io_, part));
-            if (pass) DX_CAS_P_TRY(dx_cas_p_nor_emit(n, g, n->io_, part));
+            DX_CAS_P_TRY(dx_nor_p_name_piece(n, name, at, n->io_, part));
+            if (pass) DX_CAS_P_TRY(dx_nor_p_emit(n, g, n->io_, part));
             else DX_CAS_P_HASH(update)(n->hasher_, n->io_, part);
         }
         if (pass) break;
         DX_CAS_P_HASH(final)(n->hasher_, id.bytes, sizeof id.bytes);
-        DX_CAS_P_TRY(dx_cas_p_nor_record_begin(n, g, &r, id.bytes));
-        DX_CAS_P_TRY(dx_cas_p_nor_emit(n, g, fixed, DX_CAS_P_REF_FIXED));
+        DX_CAS_P_TRY(dx_nor_p_record_begin(n, g, &r, id.bytes));
+        DX_CAS_P_TRY(dx_nor_p_emit(n, g, fixed, DX_CAS_P_REF_FIXED));
     }
-    return dx_cas_p_nor_record_end(n, g, &r);
+    return dx_nor_p_record_end(n, g, &r);
 }
 
 /* >>collect ------------------------------------------------------------- */
 /* The memory of the hasher is a bitmap of records meanwhile. */
-static bool dx_cas_p_nor_marked(const dx_cas_nor *n, uint32_t i)
+static bool dx_nor_p_marked(const dx_nor *n, uint32_t i)
 {
     return ((const uint8_t *)(const void *)n->hasher_)[i / 8] >> i % 8 & 1;
 }
 
-static int dx_cas_p_nor_mark(dx_cas_nor *n, const uint8_t *id)
+static int dx_nor_p_mark(dx_nor *n, const uint8_t *id)
 {
-    dx_cas_p_nor_record r;
+    dx_nor_p_record r;
     uint32_t i = 0;
-    int error = dx_cas_p_nor_find(n, id, &r, &i);
+    int error = dx_nor_p_find(n, id, &r, &i);
     if (error == DX_CAS_OK) {
         uint8_t *byte = (uint8_t *)(void *)n->hasher_ + i / 8;
         *byte = (uint8_t)(*byte | 1u << i % 8);
@@ -1169,74 +1169,74 @@ static int dx_cas_p_nor_mark(dx_cas_nor *n, const uint8_t *id)
 }
 
 /* The base of an object that is stored as a delta (docs/formats/cas.md, section 16). */
-static int dx_cas_p_nor_mark_base(dx_cas_nor *n, const dx_cas_p_nor_record *r)
+static int dx_nor_p_mark_base(dx_nor *n, const dx_nor_p_record *r)
 {
     uint8_t id[32];
-    if (r->type != DX_CAS_P_BLOB || r->codec != DX_CAS_P_NOR_DELTA || r->stored < sizeof id) {
+    if (r->type != DX_CAS_P_BLOB || r->codec != DX_NOR_P_DELTA || r->stored < sizeof id) {
         return DX_CAS_OK;
     }
-    DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, &n->log_, r->place + DX_CAS_P_HEAD, id, sizeof id));
-    return dx_cas_p_nor_mark(n, id);
+    DX_CAS_P_TRY(dx_nor_p_bytes(n, &n->log_, r->place + DX_CAS_P_HEAD, id, sizeof id));
+    return dx_nor_p_mark(n, id);
 }
 
-static int dx_cas_p_nor_mark_children(dx_cas_nor *n, const dx_cas_p_nor_record *r)
+static int dx_nor_p_mark_children(dx_nor *n, const dx_nor_p_record *r)
 {
     uint32_t at;
     uint8_t id[32];
     for (at = 16; at < r->stored && r->stored - at >= 40; at += 40) {
-        DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, &n->log_, r->place + DX_CAS_P_HEAD + at, id, sizeof id));
-        DX_CAS_P_TRY(dx_cas_p_nor_mark(n, id));
+        DX_CAS_P_TRY(dx_nor_p_bytes(n, &n->log_, r->place + DX_CAS_P_HEAD + at, id, sizeof id));
+        DX_CAS_P_TRY(dx_nor_p_mark(n, id));
     }
     return DX_CAS_OK;
 }
 
 /* Mark what the names reach; *bytes: those of a log that holds only that. every: each version of a
    name, since a ref is damaged, and which one is the last is not known without hashing. */
-static int dx_cas_p_nor_mark_names(dx_cas_nor *n, bool every, uint32_t *bytes, uint32_t *levels,
+static int dx_nor_p_mark_names(dx_nor *n, bool every, uint32_t *bytes, uint32_t *levels,
                                    uint32_t *deltas)
 {
-    dx_cas_nor_log_ *g = &n->log_;
-    dx_cas_p_nor_record r;
+    dx_nor_log_ *g = &n->log_;
+    dx_nor_p_record r;
     uint8_t fixed[DX_CAS_P_REF_FIXED];
-    uint32_t place = dx_cas_p_nor_first(g);
+    uint32_t place = dx_nor_p_first(g);
     int error;
-    while ((error = dx_cas_p_nor_step(n, g, g->end, &place, &r)) == DX_CAS_OK) {
+    while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_CAS_OK) {
         if (r.type == DX_CAS_P_LIST && r.flags > *levels) *levels = r.flags;
-        if (r.codec == DX_CAS_P_NOR_DELTA) *deltas = DX_CAS_P_NOR_DELTAS;
+        if (r.codec == DX_NOR_P_DELTA) *deltas = DX_NOR_P_DELTAS;
         if (r.type != DX_CAS_P_REF || !every) continue;
-        DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, g, r.place + DX_CAS_P_HEAD, fixed, sizeof fixed));
-        DX_CAS_P_TRY(dx_cas_p_nor_mark(n, fixed + 48));
+        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, r.place + DX_CAS_P_HEAD, fixed, sizeof fixed));
+        DX_CAS_P_TRY(dx_nor_p_mark(n, fixed + 48));
         *bytes += r.next - r.place;
     }
     if (error != DX_CAS_ENOTFOUND || every) {
         return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
     }
-    place = dx_cas_p_nor_first(g);
-    while ((error = dx_cas_p_nor_next_name(n, &place, DX_CAS_P_NOR_TRUST, &r, fixed)) == 0) {
+    place = dx_nor_p_first(g);
+    while ((error = dx_nor_p_next_name(n, &place, DX_NOR_P_TRUST, &r, fixed)) == 0) {
         *bytes += r.next - r.place;
-        DX_CAS_P_TRY(dx_cas_p_nor_mark(n, fixed + 48));
+        DX_CAS_P_TRY(dx_nor_p_mark(n, fixed + 48));
     }
     return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
 }
 
-static int dx_cas_p_nor_mark_all(dx_cas_nor *n, bool every, uint32_t *bytes)
+static int dx_nor_p_mark_all(dx_nor *n, bool every, uint32_t *bytes)
 {
-    dx_cas_nor_log_ *g = &n->log_;
-    dx_cas_p_nor_record r;
+    dx_nor_log_ *g = &n->log_;
+    dx_nor_p_record r;
     uint32_t place, levels = 0, deltas = 0, pass, i;
     int error;
-    *bytes = 2 * dx_cas_p_nor_first(g);
+    *bytes = 2 * dx_nor_p_first(g);
     if (g->records > sizeof *n->hasher_ * 8) return DX_CAS_ENOMEM;
     DX_CAS_MEMSET(n->hasher_, 0, sizeof *n->hasher_);
-    DX_CAS_P_TRY(dx_cas_p_nor_mark_names(n, every, bytes, &levels, &deltas));
+    DX_CAS_P_TRY(dx_nor_p_mark_names(n, every, bytes, &levels, &deltas));
     for (pass = levels + deltas + 1; pass-- > 0;) { /* lists downwards, deltas, the sum */
-        place = dx_cas_p_nor_first(g);
+        place = dx_nor_p_first(g);
         i = 0;
-        while ((error = dx_cas_p_nor_step(n, g, g->end, &place, &r)) == DX_CAS_OK) {
-            if (!r.type || !dx_cas_p_nor_marked(n, i++)) continue;
+        while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_CAS_OK) {
+            if (!r.type || !dx_nor_p_marked(n, i++)) continue;
             if (pass == 0) *bytes += r.next - r.place;
-            else if (pass <= deltas) DX_CAS_P_TRY(dx_cas_p_nor_mark_base(n, &r));
-            else if (r.flags == pass - deltas) DX_CAS_P_TRY(dx_cas_p_nor_mark_children(n, &r));
+            else if (pass <= deltas) DX_CAS_P_TRY(dx_nor_p_mark_base(n, &r));
+            else if (r.flags == pass - deltas) DX_CAS_P_TRY(dx_nor_p_mark_children(n, &r));
         }
         if (error != DX_CAS_ENOTFOUND) return error;
     }
@@ -1244,146 +1244,146 @@ static int dx_cas_p_nor_mark_all(dx_cas_nor *n, bool every, uint32_t *bytes)
 }
 
 /* The bytes of an object that a name revives, if they were not counted. */
-static uint32_t dx_cas_p_nor_revived(const dx_cas_nor *n, const dx_cas_p_nor_record *root)
+static uint32_t dx_nor_p_revived(const dx_nor *n, const dx_nor_p_record *root)
 {
     return root && root->place < n->counted_ ? root->next - root->place : 0;
 }
 
 /* Is there room? Counts what is alive when the bound that is known does not say so. growth: of what
    is alive, but for the root. */
-static int dx_cas_p_nor_reserve(dx_cas_nor *n, uint32_t bytes, uint32_t growth,
-                                const dx_cas_p_nor_record *root, bool deletion)
+static int dx_nor_p_reserve(dx_nor *n, uint32_t bytes, uint32_t growth,
+                                const dx_nor_p_record *root, bool deletion)
 {
     uint32_t live = 0, limit = n->flash_.block_count * n->flash_.block_size, most;
     most = (uint32_t)sizeof *n->hasher_ * 8 / 8 * (deletion ? 8 : 7);
     if (bytes > limit || growth > limit) return DX_CAS_ENOSPACE;
     if (n->log_.records + 2 > most) return DX_CAS_ENOMEM;
-    if (dx_cas_p_nor_fits(n, bytes, growth + dx_cas_p_nor_revived(n, root), deletion)) {
+    if (dx_nor_p_fits(n, bytes, growth + dx_nor_p_revived(n, root), deletion)) {
         return DX_CAS_OK;
     }
     if (n->measured_ == n->log_.end) return DX_CAS_ENOSPACE;
-    DX_CAS_P_TRY(dx_cas_p_nor_mark_all(n, false, &live));
+    DX_CAS_P_TRY(dx_nor_p_mark_all(n, false, &live));
     n->live_ = live + (n->log_.end - n->log_.committed);
     n->measured_ = n->log_.end;
     n->counted_ = n->log_.committed;
-    growth += dx_cas_p_nor_revived(n, root);
-    return dx_cas_p_nor_fits(n, bytes, growth, deletion) ? DX_CAS_OK : DX_CAS_ENOSPACE;
+    growth += dx_nor_p_revived(n, root);
+    return dx_nor_p_fits(n, bytes, growth, deletion) ? DX_CAS_OK : DX_CAS_ENOSPACE;
 }
 
-static int dx_cas_p_nor_copy_objects(dx_cas_nor *n, dx_cas_nor_log_ *to)
+static int dx_nor_p_copy_objects(dx_nor *n, dx_nor_log_ *to)
 {
-    dx_cas_nor_log_ *g = &n->log_;
-    dx_cas_p_nor_record r, copy;
-    uint32_t place = dx_cas_p_nor_first(g), i = 0, done, part;
+    dx_nor_log_ *g = &n->log_;
+    dx_nor_p_record r, copy;
+    uint32_t place = dx_nor_p_first(g), i = 0, done, part;
     int error;
-    while ((error = dx_cas_p_nor_step(n, g, g->end, &place, &r)) == DX_CAS_OK) {
-        if (!r.type || !dx_cas_p_nor_marked(n, i++)) continue;
+    while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_CAS_OK) {
+        if (!r.type || !dx_nor_p_marked(n, i++)) continue;
         copy = r;
-        DX_CAS_P_TRY(dx_cas_p_nor_record_begin(n, to, &copy, copy.head + 24));
+        DX_CAS_P_TRY(dx_nor_p_record_begin(n, to, &copy, copy.head + 24));
         for (done = 0; done < r.stored; done += part) {
             part = r.stored - done < n->io_size_ ? r.stored - done : n->io_size_;
-            DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, g, r.place + DX_CAS_P_HEAD + done, n->io_, part));
-            DX_CAS_P_TRY(dx_cas_p_nor_emit(n, to, n->io_, part));
+            DX_CAS_P_TRY(dx_nor_p_bytes(n, g, r.place + DX_CAS_P_HEAD + done, n->io_, part));
+            DX_CAS_P_TRY(dx_nor_p_emit(n, to, n->io_, part));
         }
-        DX_CAS_P_TRY(dx_cas_p_nor_record_end(n, to, &copy));
+        DX_CAS_P_TRY(dx_nor_p_record_end(n, to, &copy));
     }
     return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
 }
 
 /* The latest version of each name, with its number, as the only one. */
-static int dx_cas_p_nor_copy_refs(dx_cas_nor *n, dx_cas_nor_log_ *to)
+static int dx_nor_p_copy_refs(dx_nor *n, dx_nor_log_ *to)
 {
-    dx_cas_p_nor_record r;
-    dx_cas_p_nor_name name;
+    dx_nor_p_record r;
+    dx_nor_p_name name;
     uint8_t fixed[DX_CAS_P_REF_FIXED];
-    uint32_t place = dx_cas_p_nor_first(&n->log_);
+    uint32_t place = dx_nor_p_first(&n->log_);
     int error;
-    while ((error = dx_cas_p_nor_next_name(n, &place, DX_CAS_P_NOR_SAME, &r, fixed)) == 0) {
+    while ((error = dx_nor_p_next_name(n, &place, DX_NOR_P_SAME, &r, fixed)) == 0) {
         DX_CAS_MEMCPY(fixed + 16, fixed + 8, 8); /* the oldest version that is kept */
         DX_CAS_MEMSET(fixed + 24, 0, 8);         /* the one before */
         name.bytes = NULL;
         name.place = r.place + DX_CAS_P_HEAD + DX_CAS_P_REF_FIXED;
         name.size = (uint32_t)fixed[1] + fixed[2];
-        DX_CAS_P_TRY(dx_cas_p_nor_put_ref(n, to, fixed, &name));
+        DX_CAS_P_TRY(dx_nor_p_put_ref(n, to, fixed, &name));
     }
     return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
 }
 
-static int dx_cas_p_nor_check_refs(dx_cas_nor *n)
+static int dx_nor_p_check_refs(dx_nor *n)
 {
-    dx_cas_nor_log_ *g = &n->log_;
-    dx_cas_p_nor_record r;
-    uint32_t place = dx_cas_p_nor_first(g);
+    dx_nor_log_ *g = &n->log_;
+    dx_nor_p_record r;
+    uint32_t place = dx_nor_p_first(g);
     int error;
-    while ((error = dx_cas_p_nor_step(n, g, g->end, &place, &r)) == DX_CAS_OK) {
+    while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_CAS_OK) {
         if (r.type != DX_CAS_P_REF) continue;
-        DX_CAS_P_TRY(dx_cas_p_nor_content(n, g, &r, 0, NULL, 0));
+        DX_CAS_P_TRY(dx_nor_p_content(n, g, &r, 0, NULL, 0));
     }
     return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
 }
 
-DX_CAS_API int dx_cas_nor_collect(dx_cas_nor *n)
+DX_CAS_API int dx_nor_collect(dx_nor *n)
 {
-    dx_cas_nor_log_ to;
+    dx_nor_log_ to;
     uint32_t bytes = 0;
     int error;
     if (!n || !n->open_) return DX_CAS_EINVAL;
     if (!(n->mode_ & DX_CAS_WRITE)) return DX_CAS_EREADONLY;
     if (n->failed_) return DX_CAS_ESYS;
-    if (n->dirty_) DX_CAS_P_TRY(dx_cas_nor_commit(n));
-    error = dx_cas_p_nor_check_refs(n);
+    if (n->dirty_) DX_CAS_P_TRY(dx_nor_commit(n));
+    error = dx_nor_p_check_refs(n);
     if (error != DX_CAS_OK && (error != DX_CAS_ECORRUPT || !(n->mode_ & DX_CAS_ACCEPT_DAMAGE))) {
         return error;
     }
-    dx_cas_p_nor_prepare(n, &to, n->log_.first + n->log_.blocks);
-    DX_CAS_P_TRY(dx_cas_p_nor_mark_all(n, error != DX_CAS_OK, &bytes));
+    dx_nor_p_prepare(n, &to, n->log_.first + n->log_.blocks);
+    DX_CAS_P_TRY(dx_nor_p_mark_all(n, error != DX_CAS_OK, &bytes));
     if (to.align != n->log_.align) bytes += n->log_.records * to.align;
-    if (dx_cas_p_nor_blocks_of(n, bytes) > n->flash_.block_count - n->log_.blocks) {
+    if (dx_nor_p_blocks_of(n, bytes) > n->flash_.block_count - n->log_.blocks) {
         return DX_CAS_ENOSPACE;
     }
-    DX_CAS_P_TRY(dx_cas_p_nor_begin(n, &to));
-    DX_CAS_P_TRY(dx_cas_p_nor_copy_objects(n, &to));
-    DX_CAS_P_TRY(dx_cas_p_nor_copy_refs(n, &to));
-    DX_CAS_P_TRY(dx_cas_p_nor_write_commit(n, &to));
-    DX_CAS_P_TRY(dx_cas_p_nor_finish(n, &to));
-    dx_cas_p_nor_use(n, &to, true);
+    DX_CAS_P_TRY(dx_nor_p_begin(n, &to));
+    DX_CAS_P_TRY(dx_nor_p_copy_objects(n, &to));
+    DX_CAS_P_TRY(dx_nor_p_copy_refs(n, &to));
+    DX_CAS_P_TRY(dx_nor_p_write_commit(n, &to));
+    DX_CAS_P_TRY(dx_nor_p_finish(n, &to));
+    dx_nor_p_use(n, &to, true);
     return DX_CAS_OK;
 }
 
-DX_CAS_API int dx_cas_nor_import(dx_cas_nor *n, const dx_cas_device *from, uint32_t size)
+DX_CAS_API int dx_nor_import(dx_nor *n, const dx_cas_device *from, uint32_t size)
 {
-    dx_cas_nor_log_ to;
+    dx_nor_log_ to;
     uint32_t done, part, unit, damage, place;
     uint8_t own[16];
     bool ready;
     int error;
     if (!n || !n->open_ || !from || !from->read) return DX_CAS_EINVAL;
     if (!(n->mode_ & DX_CAS_WRITE)) return DX_CAS_EREADONLY;
-    if (dx_cas_p_nor_blocks_of(n, size) > n->flash_.block_count - n->log_.blocks) {
+    if (dx_nor_p_blocks_of(n, size) > n->flash_.block_count - n->log_.blocks) {
         return DX_CAS_ENOSPACE;
     }
-    dx_cas_p_nor_prepare(n, &to, n->log_.first + n->log_.blocks);
+    dx_nor_p_prepare(n, &to, n->log_.first + n->log_.blocks);
     n->at_ = n->fill_ = 0;
-    DX_CAS_P_TRY(dx_cas_p_nor_enter(n, &to, 0, 0));
+    DX_CAS_P_TRY(dx_nor_p_enter(n, &to, 0, 0));
     for (done = 0; done < size; done += part) {
         size_t got = 0;
         part = size - done < n->io_size_ ? size - done : n->io_size_;
         DX_CAS_P_TRY(from->read(from->user, done, n->io_, part, &got));
         if (got != part) return DX_CAS_ETRUNCATED;
-        DX_CAS_P_TRY(dx_cas_p_nor_emit(n, &to, n->io_, part));
+        DX_CAS_P_TRY(dx_nor_p_emit(n, &to, n->io_, part));
     }
     unit = n->flash_.unit;
-    DX_CAS_P_TRY(dx_cas_p_nor_emit(n, &to, NULL, (unit - size % unit) % unit));
-    DX_CAS_P_TRY(dx_cas_p_nor_flush(n, &to));
+    DX_CAS_P_TRY(dx_nor_p_emit(n, &to, NULL, (unit - size % unit) % unit));
+    DX_CAS_P_TRY(dx_nor_p_flush(n, &to));
     damage = n->damage_;
     place = n->damage_place_;
     DX_CAS_MEMCPY(own, n->store_id_, sizeof own);
     n->damage_ = 0;
-    error = dx_cas_p_nor_load(n, &to, &ready);
+    error = dx_nor_p_load(n, &to, &ready);
     if (error == DX_CAS_OK && (n->damage_ || to.committed != size)) error = DX_CAS_ECORRUPT;
-    if (error == DX_CAS_OK) error = dx_cas_p_nor_finish(n, &to);
+    if (error == DX_CAS_OK) error = dx_nor_p_finish(n, &to);
     if (error == DX_CAS_OK) {
-        dx_cas_p_nor_use(n, &to, false);
+        dx_nor_p_use(n, &to, false);
         return DX_CAS_OK;
     }
     n->damage_ = damage; /* what was there still is */
@@ -1393,14 +1393,14 @@ DX_CAS_API int dx_cas_nor_import(dx_cas_nor *n, const dx_cas_device *from, uint3
 }
 
 /* >>public -------------------------------------------------------------- */
-DX_CAS_API size_t dx_cas_nor_memory_size(uint32_t unit) { return DX_CAS_NOR_MEMORY_SIZE(unit); }
+DX_CAS_API size_t dx_nor_memory_size(uint32_t unit) { return DX_NOR_MEMORY_SIZE(unit); }
 
-static bool dx_cas_p_nor_desc_ok(const dx_cas_nor_desc *desc)
+static bool dx_nor_p_desc_ok(const dx_nor_desc *desc)
 {
-    const dx_cas_nor_flash *f = &desc->flash;
+    const dx_nor_flash *f = &desc->flash;
     if (!f->read || !desc->memory) return false;
     if ((desc->mode & DX_CAS_WRITE) && (!f->program || !f->erase)) return false;
-    if (desc->mode & ~(uint32_t)(DX_CAS_WRITE | DX_CAS_ACCEPT_DAMAGE | DX_CAS_NOR_RESUME)) {
+    if (desc->mode & ~(uint32_t)(DX_CAS_WRITE | DX_CAS_ACCEPT_DAMAGE | DX_NOR_RESUME)) {
         return false;
     }
     if (f->unit == 0 || f->unit > 4096 || (f->unit & (f->unit - 1))) return false;
@@ -1409,15 +1409,15 @@ static bool dx_cas_p_nor_desc_ok(const dx_cas_nor_desc *desc)
 }
 
 /* Divide the memory, and look for the newest generation. */
-static int dx_cas_p_nor_start(dx_cas_nor *n, const dx_cas_nor_desc *desc, dx_cas_nor_log_ *g)
+static int dx_nor_p_start(dx_nor *n, const dx_nor_desc *desc, dx_nor_log_ *g)
 {
     uint8_t *base;
     size_t more;
     if (!n) return DX_CAS_EINVAL;
     DX_CAS_MEMSET(n, 0, sizeof *n);
     n->damage_place_ = UINT32_MAX;
-    if (!desc || !dx_cas_p_nor_desc_ok(desc)) return DX_CAS_EINVAL;
-    if (desc->memory_size < DX_CAS_NOR_MEMORY_SIZE(desc->flash.unit)) return DX_CAS_ENOMEM;
+    if (!desc || !dx_nor_p_desc_ok(desc)) return DX_CAS_EINVAL;
+    if (desc->memory_size < DX_NOR_MEMORY_SIZE(desc->flash.unit)) return DX_CAS_ENOMEM;
     base = (uint8_t *)desc->memory + (size_t)(-(uintptr_t)desc->memory & 7);
     n->flash_ = desc->flash;
     n->mode_ = desc->mode;
@@ -1427,53 +1427,53 @@ static int dx_cas_p_nor_start(dx_cas_nor *n, const dx_cas_nor_desc *desc, dx_cas
     n->io_ = n->out_ + n->out_size_;
     more = desc->memory_size - (size_t)(n->io_ - (uint8_t *)desc->memory);
     n->io_size_ = more < 65536 ? (uint32_t)more & ~63u : 65536;
-    return dx_cas_p_nor_find_log(n, g);
+    return dx_nor_p_find_log(n, g);
 }
 
-DX_CAS_API int dx_cas_nor_open(dx_cas_nor *n, const dx_cas_nor_desc *desc)
+DX_CAS_API int dx_nor_open(dx_nor *n, const dx_nor_desc *desc)
 {
-    dx_cas_nor_log_ g;
+    dx_nor_log_ g;
     uint32_t damage, place;
     bool ready;
-    DX_CAS_P_TRY(dx_cas_p_nor_start(n, desc, &g));
-    DX_CAS_P_TRY(dx_cas_p_nor_load(n, &g, &ready));
+    DX_CAS_P_TRY(dx_nor_p_start(n, desc, &g));
+    DX_CAS_P_TRY(dx_nor_p_load(n, &g, &ready));
     if (n->damage_ && !(n->mode_ & DX_CAS_ACCEPT_DAMAGE)) return DX_CAS_ECORRUPT;
     damage = n->damage_;
     place = n->damage_place_;
-    dx_cas_p_nor_use(n, &g, ready && (n->mode_ & DX_CAS_NOR_RESUME));
+    dx_nor_p_use(n, &g, ready && (n->mode_ & DX_NOR_RESUME));
     n->damage_ = damage;
     n->damage_place_ = place;
     return DX_CAS_OK;
 }
 
-DX_CAS_API int dx_cas_nor_create(dx_cas_nor *n, const dx_cas_nor_desc *desc)
+DX_CAS_API int dx_nor_create(dx_nor *n, const dx_nor_desc *desc)
 {
-    dx_cas_nor_log_ g;
-    int error = dx_cas_p_nor_start(n, desc, &g);
+    dx_nor_log_ g;
+    int error = dx_nor_p_start(n, desc, &g);
     if (error == DX_CAS_OK || (error == DX_CAS_ENOTFOUND && !(n->mode_ & DX_CAS_WRITE))) {
         return DX_CAS_EINVAL;
     }
     if (error != DX_CAS_ENOTFOUND) return error;
     DX_CAS_MEMCPY(n->store_id_, desc->store_id, sizeof n->store_id_);
-    dx_cas_p_nor_prepare(n, &g, 0);
-    DX_CAS_P_TRY(dx_cas_p_nor_begin(n, &g));
-    DX_CAS_P_TRY(dx_cas_p_nor_write_commit(n, &g));
-    DX_CAS_P_TRY(dx_cas_p_nor_finish(n, &g));
-    dx_cas_p_nor_use(n, &g, true);
+    dx_nor_p_prepare(n, &g, 0);
+    DX_CAS_P_TRY(dx_nor_p_begin(n, &g));
+    DX_CAS_P_TRY(dx_nor_p_write_commit(n, &g));
+    DX_CAS_P_TRY(dx_nor_p_finish(n, &g));
+    dx_nor_p_use(n, &g, true);
     return DX_CAS_OK;
 }
 
-DX_CAS_API uint32_t dx_cas_nor_damage_offset(const dx_cas_nor *n) { return n->damage_place_; }
+DX_CAS_API uint32_t dx_nor_damage_offset(const dx_nor *n) { return n->damage_place_; }
 
-DX_CAS_API int dx_cas_nor_get_stats(dx_cas_nor *n, dx_cas_nor_stats *out)
+DX_CAS_API int dx_nor_get_stats(dx_nor *n, dx_nor_stats *out)
 {
-    dx_cas_p_nor_block b;
+    dx_nor_p_block b;
     uint64_t sum = 0;
     uint32_t i, count = 0;
     if (!n || !out || !n->open_) return DX_CAS_EINVAL;
     DX_CAS_MEMSET(out, 0, sizeof *out);
     for (i = 0; i < n->flash_.block_count; i++) {
-        if (dx_cas_p_nor_block_read(n, i * n->flash_.block_size, &b) != DX_CAS_OK) continue;
+        if (dx_nor_p_block_read(n, i * n->flash_.block_size, &b) != DX_CAS_OK) continue;
         sum += b.erases;
         count++;
         if (b.erases > out->erases_max) out->erases_max = b.erases;
@@ -1489,7 +1489,7 @@ DX_CAS_API int dx_cas_nor_get_stats(dx_cas_nor *n, dx_cas_nor_stats *out)
     return DX_CAS_OK;
 }
 
-static int dx_cas_p_nor_source_id(dx_cas_nor *n, dx_cas_nor_source *source, void *user,
+static int dx_nor_p_source_id(dx_nor *n, dx_nor_source *source, void *user,
                                   uint32_t size, dx_cas_id *id)
 {
     uint32_t done, part;
@@ -1504,183 +1504,183 @@ static int dx_cas_p_nor_source_id(dx_cas_nor *n, dx_cas_nor_source *source, void
 }
 
 /* Append the object; read it back. */
-static int dx_cas_p_nor_append(dx_cas_nor *n, dx_cas_nor_source *source, void *user, uint32_t size,
+static int dx_nor_p_append(dx_nor *n, dx_nor_source *source, void *user, uint32_t size,
                                const dx_cas_id *id)
 {
-    dx_cas_nor_log_ *g = &n->log_;
-    dx_cas_p_nor_record r;
+    dx_nor_log_ *g = &n->log_;
+    dx_nor_p_record r;
     uint32_t done, part;
     int error;
-    DX_CAS_P_TRY(dx_cas_p_nor_make_ready(n));
+    DX_CAS_P_TRY(dx_nor_p_make_ready(n));
     DX_CAS_MEMSET(&r, 0, sizeof r);
     r.type = DX_CAS_P_BLOB;
     r.logical = r.stored = size;
-    DX_CAS_P_TRY(dx_cas_p_nor_record_begin(n, g, &r, id->bytes));
+    DX_CAS_P_TRY(dx_nor_p_record_begin(n, g, &r, id->bytes));
     for (done = 0; done < size; done += part) {
         part = size - done < n->io_size_ ? size - done : n->io_size_;
         DX_CAS_P_TRY(source(user, done, n->io_, part));
-        DX_CAS_P_TRY(dx_cas_p_nor_emit(n, g, n->io_, part));
+        DX_CAS_P_TRY(dx_nor_p_emit(n, g, n->io_, part));
     }
-    DX_CAS_P_TRY(dx_cas_p_nor_record_end(n, g, &r));
+    DX_CAS_P_TRY(dx_nor_p_record_end(n, g, &r));
     n->dirty_ = true;
-    error = dx_cas_p_nor_content(n, g, &r, 0, NULL, 0);
+    error = dx_nor_p_content(n, g, &r, 0, NULL, 0);
     return error == DX_CAS_ECORRUPT ? DX_CAS_ESYS : error;
 }
 
-DX_CAS_API int dx_cas_nor_put_from(dx_cas_nor *n, dx_cas_nor_source *source, void *user,
+DX_CAS_API int dx_nor_put_from(dx_nor *n, dx_nor_source *source, void *user,
                                    uint32_t size, dx_cas_id *id)
 {
-    dx_cas_p_nor_record r;
+    dx_nor_p_record r;
     dx_cas_id own;
     uint32_t index, bytes;
     int error;
     if (!n || !source) return DX_CAS_EINVAL;
-    DX_CAS_P_TRY(dx_cas_p_nor_may_write(n));
+    DX_CAS_P_TRY(dx_nor_p_may_write(n));
     if (size >= n->flash_.block_count * n->flash_.block_size) return DX_CAS_ENOSPACE;
-    DX_CAS_P_TRY(dx_cas_p_nor_source_id(n, source, user, size, &own));
+    DX_CAS_P_TRY(dx_nor_p_source_id(n, source, user, size, &own));
     if (id) *id = own;
-    error = dx_cas_p_nor_find(n, own.bytes, &r, &index);
+    error = dx_nor_p_find(n, own.bytes, &r, &index);
     if (error == DX_CAS_OK) {
-        error = dx_cas_p_nor_content(n, &n->log_, &r, 0, NULL, 0);
+        error = dx_nor_p_content(n, &n->log_, &r, 0, NULL, 0);
         if (error != DX_CAS_ECORRUPT && error != DX_CAS_ENOTSUP) return error;
     } else if (error != DX_CAS_ENOTFOUND) {
         return error;
     }
-    bytes = dx_cas_p_nor_align(&n->log_, DX_CAS_P_HEAD + size);
-    DX_CAS_P_TRY(dx_cas_p_nor_reserve(n, bytes, bytes, NULL, false));
+    bytes = dx_nor_p_align(&n->log_, DX_CAS_P_HEAD + size);
+    DX_CAS_P_TRY(dx_nor_p_reserve(n, bytes, bytes, NULL, false));
     n->failed_ = true; /* until all went well */
-    DX_CAS_P_TRY(dx_cas_p_nor_append(n, source, user, size, &own));
+    DX_CAS_P_TRY(dx_nor_p_append(n, source, user, size, &own));
     n->failed_ = false;
     n->live_ += bytes;
     return DX_CAS_OK;
 }
 
-static int dx_cas_p_nor_from_memory(void *user, uint32_t offset, void *out, size_t size)
+static int dx_nor_p_from_memory(void *user, uint32_t offset, void *out, size_t size)
 {
     DX_CAS_MEMCPY(out, *(const uint8_t *const *)user + offset, size);
     return DX_CAS_OK;
 }
 
-DX_CAS_API int dx_cas_nor_put(dx_cas_nor *n, const void *data, uint32_t size, dx_cas_id *id)
+DX_CAS_API int dx_nor_put(dx_nor *n, const void *data, uint32_t size, dx_cas_id *id)
 {
     const uint8_t *bytes = (const uint8_t *)data;
     if (!data && size) return DX_CAS_EINVAL;
-    return dx_cas_nor_put_from(n, dx_cas_p_nor_from_memory, &bytes, size, id);
+    return dx_nor_put_from(n, dx_nor_p_from_memory, &bytes, size, id);
 }
 
-DX_CAS_API int dx_cas_nor_size(dx_cas_nor *n, const dx_cas_id *id, uint32_t *size)
+DX_CAS_API int dx_nor_size(dx_nor *n, const dx_cas_id *id, uint32_t *size)
 {
-    dx_cas_p_nor_record r;
+    dx_nor_p_record r;
     uint32_t index;
     if (!n || !id || !size || !n->open_) return DX_CAS_EINVAL;
-    DX_CAS_P_TRY(dx_cas_p_nor_find(n, id->bytes, &r, &index));
+    DX_CAS_P_TRY(dx_nor_p_find(n, id->bytes, &r, &index));
     if (r.logical > UINT32_MAX) return DX_CAS_ETOOBIG;
     *size = (uint32_t)r.logical;
     return DX_CAS_OK;
 }
 
-DX_CAS_API int dx_cas_nor_read(dx_cas_nor *n, const dx_cas_id *id, uint32_t offset, void *buffer,
+DX_CAS_API int dx_nor_read(dx_nor *n, const dx_cas_id *id, uint32_t offset, void *buffer,
                                uint32_t size, uint32_t *got)
 {
-    dx_cas_p_nor_record r;
+    dx_nor_p_record r;
     uint32_t index;
     if (!n || !id || !got || (!buffer && size) || !n->open_) return DX_CAS_EINVAL;
     *got = 0;
-    DX_CAS_P_TRY(dx_cas_p_nor_find(n, id->bytes, &r, &index));
+    DX_CAS_P_TRY(dx_nor_p_find(n, id->bytes, &r, &index));
     if (offset > r.stored) offset = r.stored;
     if (size > r.stored - offset) size = r.stored - offset;
-    DX_CAS_P_TRY(dx_cas_p_nor_content(n, &n->log_, &r, offset, (uint8_t *)buffer, size));
+    DX_CAS_P_TRY(dx_nor_p_content(n, &n->log_, &r, offset, (uint8_t *)buffer, size));
     *got = size;
     return DX_CAS_OK;
 }
 
-DX_CAS_API int dx_cas_nor_get(dx_cas_nor *n, const dx_cas_id *id, void *buffer, uint32_t capacity,
+DX_CAS_API int dx_nor_get(dx_nor *n, const dx_cas_id *id, void *buffer, uint32_t capacity,
                               uint32_t *size)
 {
     if (!size || (!buffer && capacity)) return DX_CAS_EINVAL;
     *size = 0;
-    DX_CAS_P_TRY(dx_cas_nor_size(n, id, size));
-    return *size > capacity ? DX_CAS_ENOSPACE : dx_cas_nor_read(n, id, 0, buffer, *size, size);
+    DX_CAS_P_TRY(dx_nor_size(n, id, size));
+    return *size > capacity ? DX_CAS_ENOSPACE : dx_nor_read(n, id, 0, buffer, *size, size);
 }
 
 /* The newest record of a name, and its first bytes; zeros when it was never set. */
-static int dx_cas_p_nor_newest(dx_cas_nor *n, const char *name, dx_cas_p_nor_record *r,
+static int dx_nor_p_newest(dx_nor *n, const char *name, dx_nor_p_record *r,
                                uint8_t *fixed, bool *damaged)
 {
-    dx_cas_p_nor_name bytes;
+    dx_nor_p_name bytes;
     bytes.bytes = name;
     bytes.place = 0;
     bytes.size = (uint32_t)dx_cas_p_length(name);
     DX_CAS_MEMSET(fixed, 0, DX_CAS_P_REF_FIXED);
-    DX_CAS_P_TRY(dx_cas_p_nor_lookup(n, &bytes, DX_CAS_P_NOR_ALL, r, damaged));
+    DX_CAS_P_TRY(dx_nor_p_lookup(n, &bytes, DX_NOR_P_ALL, r, damaged));
     if (!r->type) return DX_CAS_OK;
-    return dx_cas_p_nor_bytes(n, &n->log_, r->place + DX_CAS_P_HEAD, fixed, DX_CAS_P_REF_FIXED);
+    return dx_nor_p_bytes(n, &n->log_, r->place + DX_CAS_P_HEAD, fixed, DX_CAS_P_REF_FIXED);
 }
 
-DX_CAS_API int dx_cas_nor_ref_get(dx_cas_nor *n, const char *name, dx_cas_nor_ref *out)
+DX_CAS_API int dx_nor_ref_get(dx_nor *n, const char *name, dx_nor_ref *out)
 {
-    dx_cas_p_nor_record r;
+    dx_nor_p_record r;
     uint8_t fixed[DX_CAS_P_REF_FIXED];
     bool damaged;
     int error;
     if (!n || !out || !n->open_ || !dx_cas_p_name_ok(name)) return DX_CAS_EINVAL;
     DX_CAS_MEMSET(out, 0, sizeof *out);
-    DX_CAS_P_TRY(dx_cas_p_nor_newest(n, name, &r, fixed, &damaged));
-    error = r.type ? dx_cas_p_nor_resolve(n, &r, fixed) : DX_CAS_ENOTFOUND;
-    if (error == DX_CAS_OK) dx_cas_p_nor_ref_out(fixed, out);
+    DX_CAS_P_TRY(dx_nor_p_newest(n, name, &r, fixed, &damaged));
+    error = r.type ? dx_nor_p_resolve(n, &r, fixed) : DX_CAS_ENOTFOUND;
+    if (error == DX_CAS_OK) dx_nor_p_ref_out(fixed, out);
     return damaged ? DX_CAS_ECORRUPT : error;
 }
 
-DX_CAS_API int dx_cas_nor_ref_next(dx_cas_nor *n, uint32_t *cursor, char *name,
-                                   dx_cas_nor_ref *out)
+DX_CAS_API int dx_nor_ref_next(dx_nor *n, uint32_t *cursor, char *name,
+                                   dx_nor_ref *out)
 {
-    dx_cas_p_nor_record r;
+    dx_nor_p_record r;
     uint8_t fixed[DX_CAS_P_REF_FIXED];
     if (!n || !cursor || !name || !out || !n->open_) return DX_CAS_EINVAL;
-    if (*cursor == 0) *cursor = dx_cas_p_nor_first(&n->log_);
-    DX_CAS_P_TRY(dx_cas_p_nor_next_name(n, cursor, DX_CAS_P_NOR_SAME, &r, fixed));
-    DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, &n->log_, r.place + DX_CAS_P_HEAD + DX_CAS_P_REF_FIXED, name,
+    if (*cursor == 0) *cursor = dx_nor_p_first(&n->log_);
+    DX_CAS_P_TRY(dx_nor_p_next_name(n, cursor, DX_NOR_P_SAME, &r, fixed));
+    DX_CAS_P_TRY(dx_nor_p_bytes(n, &n->log_, r.place + DX_CAS_P_HEAD + DX_CAS_P_REF_FIXED, name,
                                     fixed[1]));
     name[fixed[1]] = 0;
-    dx_cas_p_nor_ref_out(fixed, out);
+    dx_nor_p_ref_out(fixed, out);
     return DX_CAS_OK;
 }
 
 /* Append a record of what happens to a name. */
-static int dx_cas_p_nor_change(dx_cas_nor *n, const char *name, uint8_t *fixed,
-                               const dx_cas_p_nor_record *root)
+static int dx_nor_p_change(dx_nor *n, const char *name, uint8_t *fixed,
+                               const dx_nor_p_record *root)
 {
     bool deletion = fixed[0] == DX_CAS_P_DELETE;
-    dx_cas_p_nor_name of;
+    dx_nor_p_name of;
     uint32_t bytes, growth;
     of.bytes = name;
     of.place = 0;
     of.size = (uint32_t)dx_cas_p_length(name);
     fixed[1] = (uint8_t)of.size;
-    bytes = dx_cas_p_nor_align(&n->log_, DX_CAS_P_HEAD + DX_CAS_P_REF_FIXED + of.size);
+    bytes = dx_nor_p_align(&n->log_, DX_CAS_P_HEAD + DX_CAS_P_REF_FIXED + of.size);
     growth = deletion ? 0 : bytes;
-    DX_CAS_P_TRY(dx_cas_p_nor_reserve(n, bytes, growth, root, deletion));
+    DX_CAS_P_TRY(dx_nor_p_reserve(n, bytes, growth, root, deletion));
     n->failed_ = true; /* until all went well */
-    DX_CAS_P_TRY(dx_cas_p_nor_make_ready(n));
-    DX_CAS_P_TRY(dx_cas_p_nor_put_ref(n, &n->log_, fixed, &of));
+    DX_CAS_P_TRY(dx_nor_p_make_ready(n));
+    DX_CAS_P_TRY(dx_nor_p_put_ref(n, &n->log_, fixed, &of));
     n->failed_ = false;
     n->dirty_ = true;
-    n->live_ += growth + dx_cas_p_nor_revived(n, root);
+    n->live_ += growth + dx_nor_p_revived(n, root);
     return DX_CAS_OK;
 }
 
-DX_CAS_API int dx_cas_nor_ref_set(dx_cas_nor *n, const char *name, const dx_cas_nor_ref *ref)
+DX_CAS_API int dx_nor_ref_set(dx_nor *n, const char *name, const dx_nor_ref *ref)
 {
-    dx_cas_p_nor_record root, r;
+    dx_nor_p_record root, r;
     uint8_t fixed[DX_CAS_P_REF_FIXED];
     uint64_t version;
     uint32_t index;
     bool damaged;
     if (!n || !ref || !dx_cas_p_name_ok(name)) return DX_CAS_EINVAL;
-    DX_CAS_P_TRY(dx_cas_p_nor_may_write(n));
-    DX_CAS_P_TRY(dx_cas_p_nor_find(n, ref->root.bytes, &root, &index));
+    DX_CAS_P_TRY(dx_nor_p_may_write(n));
+    DX_CAS_P_TRY(dx_nor_p_find(n, ref->root.bytes, &root, &index));
     if (root.type != DX_CAS_P_BLOB) return DX_CAS_EINVAL;
-    DX_CAS_P_TRY(dx_cas_p_nor_newest(n, name, &r, fixed, &damaged));
+    DX_CAS_P_TRY(dx_nor_p_newest(n, name, &r, fixed, &damaged));
     if (damaged) return DX_CAS_ECORRUPT;
     version = dx_cas_p_load64(fixed + 8);
     if (version >= UINT64_MAX - 2) return DX_CAS_ETOOBIG;
@@ -1693,18 +1693,18 @@ DX_CAS_API int dx_cas_nor_ref_set(dx_cas_nor *n, const char *name, const dx_cas_
     dx_cas_p_store64(fixed + 40, root.logical);
     DX_CAS_MEMCPY(fixed + 48, ref->root.bytes, 32);
     DX_CAS_MEMCPY(fixed + 80, ref->root.bytes, 32);
-    return dx_cas_p_nor_change(n, name, fixed, &root);
+    return dx_nor_p_change(n, name, fixed, &root);
 }
 
-DX_CAS_API int dx_cas_nor_ref_delete(dx_cas_nor *n, const char *name)
+DX_CAS_API int dx_nor_ref_delete(dx_nor *n, const char *name)
 {
-    dx_cas_p_nor_record r;
+    dx_nor_p_record r;
     uint8_t fixed[DX_CAS_P_REF_FIXED];
     uint64_t version;
     bool damaged;
     if (!n || !dx_cas_p_name_ok(name)) return DX_CAS_EINVAL;
-    DX_CAS_P_TRY(dx_cas_p_nor_may_write(n));
-    DX_CAS_P_TRY(dx_cas_p_nor_newest(n, name, &r, fixed, &damaged));
+    DX_CAS_P_TRY(dx_nor_p_may_write(n));
+    DX_CAS_P_TRY(dx_nor_p_newest(n, name, &r, fixed, &damaged));
     if (damaged) return DX_CAS_ECORRUPT;
     if (!r.type || fixed[0] == DX_CAS_P_DELETE) return DX_CAS_ENOTFOUND;
     version = dx_cas_p_load64(fixed + 8);
@@ -1712,66 +1712,66 @@ DX_CAS_API int dx_cas_nor_ref_delete(dx_cas_nor *n, const char *name)
     fixed[0] = DX_CAS_P_DELETE;
     dx_cas_p_store64(fixed + 8, version);
     dx_cas_p_store64(fixed + 16, version + 1);
-    return dx_cas_p_nor_change(n, name, fixed, NULL);
+    return dx_nor_p_change(n, name, fixed, NULL);
 }
 
-DX_CAS_API int dx_cas_nor_commit(dx_cas_nor *n)
+DX_CAS_API int dx_nor_commit(dx_nor *n)
 {
     if (!n) return DX_CAS_EINVAL;
-    DX_CAS_P_TRY(dx_cas_p_nor_may_write(n));
+    DX_CAS_P_TRY(dx_nor_p_may_write(n));
     if (!n->dirty_) return DX_CAS_OK;
     n->failed_ = true; /* until all went well */
-    DX_CAS_P_TRY(dx_cas_p_nor_write_commit(n, &n->log_));
+    DX_CAS_P_TRY(dx_nor_p_write_commit(n, &n->log_));
     n->failed_ = n->dirty_ = false;
     return DX_CAS_OK;
 }
 
 /* >>verify -------------------------------------------------------------- */
 /* What a block's header has behind its two copies, up to the end of a unit, was not programmed. */
-static int dx_cas_p_nor_check_erased(dx_cas_nor *n, dx_cas_p_nor_check *k, uint32_t offset,
+static int dx_nor_p_check_erased(dx_nor *n, dx_nor_p_check *k, uint32_t offset,
                                      uint32_t start)
 {
     uint32_t at, bits = 0xff;
-    for (at = 2 * DX_CAS_P_NOR_COPY; at < n->head_size_; at++, offset++) {
+    for (at = 2 * DX_NOR_P_COPY; at < n->head_size_; at++, offset++) {
         uint8_t byte;
         DX_CAS_P_TRY(n->flash_.read(n->flash_.user, offset, &byte, 1));
         bits &= byte;
     }
     return bits == 0xff ? DX_CAS_OK
-                        : dx_cas_p_nor_told(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_PADDING, start, 0,
+                        : dx_nor_p_told(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_PADDING, start, 0,
                                             NULL);
 }
 
 /* Both headers of each block and of the store. */
-static int dx_cas_p_nor_check_headers(dx_cas_nor *n, dx_cas_nor_log_ *g, dx_cas_p_nor_check *k)
+static int dx_nor_p_check_headers(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k)
 {
-    dx_cas_p_nor_block b;
+    dx_nor_p_block b;
     uint32_t i, copy;
     for (i = 0; i < g->blocks; i++) {
-        uint32_t offset = dx_cas_p_nor_offset(n, g, i), start;
-        DX_CAS_P_TRY(dx_cas_p_nor_block_read(n, offset, &b));
+        uint32_t offset = dx_nor_p_offset(n, g, i), start;
+        DX_CAS_P_TRY(dx_nor_p_block_read(n, offset, &b));
         start = b.start;
-        for (copy = 0; copy < 2; copy++, offset += DX_CAS_P_NOR_COPY) {
-            int error = dx_cas_p_nor_block_copy(n, offset, &b);
-            DX_CAS_P_TRY(dx_cas_p_nor_told(k, error, DX_CAS_DAMAGE_HEADER, start,
-                                           DX_CAS_P_NOR_COPY, NULL));
+        for (copy = 0; copy < 2; copy++, offset += DX_NOR_P_COPY) {
+            int error = dx_nor_p_block_copy(n, offset, &b);
+            DX_CAS_P_TRY(dx_nor_p_told(k, error, DX_CAS_DAMAGE_HEADER, start,
+                                           DX_NOR_P_COPY, NULL));
         }
-        DX_CAS_P_TRY(dx_cas_p_nor_check_erased(n, k, offset, start));
+        DX_CAS_P_TRY(dx_nor_p_check_erased(n, k, offset, start));
     }
     for (copy = 0; copy < 2; copy++) {
         int error = DX_CAS_OK;
-        dx_cas_p_nor_store_header(g, n->store_id_, copy + 1, n->io_);
-        DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, g, copy * DX_CAS_P_HEAD, n->out_, DX_CAS_P_HEAD));
+        dx_nor_p_store_header(g, n->store_id_, copy + 1, n->io_);
+        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, copy * DX_CAS_P_HEAD, n->out_, DX_CAS_P_HEAD));
         if (DX_CAS_MEMCMP(n->io_, n->out_, DX_CAS_P_HEAD) != 0) error = DX_CAS_ECORRUPT;
-        DX_CAS_P_TRY(dx_cas_p_nor_told(k, error, DX_CAS_DAMAGE_HEADER, copy * DX_CAS_P_HEAD,
+        DX_CAS_P_TRY(dx_nor_p_told(k, error, DX_CAS_DAMAGE_HEADER, copy * DX_CAS_P_HEAD,
                                        DX_CAS_P_HEAD, NULL));
     }
-    dx_cas_p_nor_tip_first(n, g, n->io_);
-    return dx_cas_p_nor_check_zero(n, g, k, 2 * DX_CAS_P_HEAD, dx_cas_p_nor_first(g));
+    dx_nor_p_tip_first(n, g, n->io_);
+    return dx_nor_p_check_zero(n, g, k, 2 * DX_CAS_P_HEAD, dx_nor_p_first(g));
 }
 
 /* Its hash fits: is what a name or a list node says in its form, reserved bytes zero? */
-static int dx_cas_p_nor_check_form(dx_cas_nor *n, dx_cas_nor_log_ *g, const dx_cas_p_nor_record *r)
+static int dx_nor_p_check_form(dx_nor *n, dx_nor_log_ *g, const dx_nor_p_record *r)
 {
     uint8_t fixed[DX_CAS_P_REF_FIXED];
     uint32_t size = r->type == DX_CAS_P_REF ? (uint32_t)DX_CAS_P_REF_FIXED
@@ -1779,8 +1779,8 @@ static int dx_cas_p_nor_check_form(dx_cas_nor *n, dx_cas_nor_log_ *g, const dx_c
     uint32_t count;
     if (r->type == DX_CAS_P_BLOB) return DX_CAS_OK;
     if (r->stored < size) return DX_CAS_ECORRUPT;
-    DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, g, r->place + DX_CAS_P_HEAD, fixed, size));
-    if (r->type == DX_CAS_P_REF) return dx_cas_p_sound(dx_cas_p_nor_ref_sound(fixed, r->stored));
+    DX_CAS_P_TRY(dx_nor_p_bytes(n, g, r->place + DX_CAS_P_HEAD, fixed, size));
+    if (r->type == DX_CAS_P_REF) return dx_cas_p_sound(dx_nor_p_ref_sound(fixed, r->stored));
     count = (r->stored - DX_CAS_P_NODE_HEAD) / DX_CAS_P_NODE_ENTRY;
     return dx_cas_p_sound(dx_cas_p_load32(fixed) == r->flags && count > 0 &&
                           dx_cas_p_load32(fixed + 4) == count &&
@@ -1788,19 +1788,19 @@ static int dx_cas_p_nor_check_form(dx_cas_nor *n, dx_cas_nor_log_ *g, const dx_c
 }
 
 /* Are the objects there that a name or a list node needs? */
-static int dx_cas_p_nor_check_needs(dx_cas_nor *n, dx_cas_nor_log_ *g, dx_cas_p_nor_check *k,
-                                    const dx_cas_p_nor_record *r)
+static int dx_nor_p_check_needs(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k,
+                                    const dx_nor_p_record *r)
 {
-    dx_cas_p_nor_record child;
+    dx_nor_p_record child;
     uint32_t at = r->type == DX_CAS_P_REF ? 48 : 16, index;
     uint8_t id[32];
     if (r->type == DX_CAS_P_REF) {
-        DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, g, r->place + DX_CAS_P_HEAD, id, 1));
+        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, r->place + DX_CAS_P_HEAD, id, 1));
         if (id[0] != DX_CAS_P_SET) return DX_CAS_OK;
     }
     for (; at < r->stored && r->stored - at >= 32; at += 40) {
-        DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, g, r->place + DX_CAS_P_HEAD + at, id, sizeof id));
-        DX_CAS_P_TRY(dx_cas_p_nor_told(k, dx_cas_p_nor_find(n, id, &child, &index),
+        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, r->place + DX_CAS_P_HEAD + at, id, sizeof id));
+        DX_CAS_P_TRY(dx_nor_p_told(k, dx_nor_p_find(n, id, &child, &index),
                                        DX_CAS_DAMAGE_MISSING, r->place, r->stored, id));
         if (r->type == DX_CAS_P_REF) break;
     }
@@ -1808,23 +1808,23 @@ static int dx_cas_p_nor_check_needs(dx_cas_nor *n, dx_cas_nor_log_ *g, dx_cas_p_
 }
 
 /* The payload of each record. */
-static int dx_cas_p_nor_check_payloads(dx_cas_nor *n, dx_cas_nor_log_ *g, dx_cas_p_nor_check *k)
+static int dx_nor_p_check_payloads(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k)
 {
-    dx_cas_p_nor_record r;
-    uint32_t place = dx_cas_p_nor_first(g);
+    dx_nor_p_record r;
+    uint32_t place = dx_nor_p_first(g);
     int error = DX_CAS_OK;
-    while (!k->stop && (error = dx_cas_p_nor_step(n, g, n->log_.end, &place, &r)) == DX_CAS_OK) {
+    while (!k->stop && (error = dx_nor_p_step(n, g, n->log_.end, &place, &r)) == DX_CAS_OK) {
         bool ref = r.type == DX_CAS_P_REF;
         if (r.type == 0 || r.type == DX_CAS_P_COMMIT) continue;
         k->report.objects += !ref;
         k->report.refs += ref;
         k->report.bytes += r.stored;
-        error = dx_cas_p_nor_content(n, g, &r, 0, NULL, 0);
-        if (error == DX_CAS_OK) error = dx_cas_p_nor_check_form(n, g, &r);
+        error = dx_nor_p_content(n, g, &r, 0, NULL, 0);
+        if (error == DX_CAS_OK) error = dx_nor_p_check_form(n, g, &r);
         if (error == DX_CAS_OK && r.type != DX_CAS_P_BLOB) {
-            DX_CAS_P_TRY(dx_cas_p_nor_check_needs(n, g, k, &r));
+            DX_CAS_P_TRY(dx_nor_p_check_needs(n, g, k, &r));
         }
-        DX_CAS_P_TRY(dx_cas_p_nor_told(k, error == DX_CAS_ENOTSUP ? DX_CAS_ECORRUPT : error,
+        DX_CAS_P_TRY(dx_nor_p_told(k, error == DX_CAS_ENOTSUP ? DX_CAS_ECORRUPT : error,
                                        error == DX_CAS_ENOTSUP ? DX_CAS_DAMAGE_UNKNOWN
                                        : ref                   ? DX_CAS_DAMAGE_REF
                                                                : DX_CAS_DAMAGE_OBJECT,
@@ -1833,21 +1833,21 @@ static int dx_cas_p_nor_check_payloads(dx_cas_nor *n, dx_cas_nor_log_ *g, dx_cas
     return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
 }
 
-DX_CAS_API int dx_cas_nor_verify(dx_cas_nor *n, dx_cas_damage_fn *callback, void *user,
+DX_CAS_API int dx_nor_verify(dx_nor *n, dx_cas_damage_fn *callback, void *user,
                                  dx_cas_report *report)
 {
-    dx_cas_p_nor_check k;
-    dx_cas_nor_log_ g;
+    dx_nor_p_check k;
+    dx_nor_log_ g;
     int error;
     if (!n || !n->open_) return DX_CAS_EINVAL;
     DX_CAS_MEMSET(&k, 0, sizeof k);
     k.callback = callback;
     k.user = user;
     g = n->log_;
-    error = dx_cas_p_nor_check_headers(n, &g, &k);
+    error = dx_nor_p_check_headers(n, &g, &k);
     g.end = n->log_.end;
-    if (error == DX_CAS_OK) error = dx_cas_p_nor_scan(n, &g, n->log_.end, &k);
-    if (error == DX_CAS_OK) error = dx_cas_p_nor_check_payloads(n, &g, &k);
+    if (error == DX_CAS_OK) error = dx_nor_p_scan(n, &g, n->log_.end, &k);
+    if (error == DX_CAS_OK) error = dx_nor_p_check_payloads(n, &g, &k);
     k.report.tail_bytes = n->log_.end - n->log_.committed;
     if (report) *report = k.report;
     if (error != DX_CAS_OK) return error;
@@ -1856,28 +1856,28 @@ DX_CAS_API int dx_cas_nor_verify(dx_cas_nor *n, dx_cas_damage_fn *callback, void
 }
 
 /* >>device --------------------------------------------------------------- */
-static int dx_cas_p_nor_device_size(void *user, uint64_t *size)
+static int dx_nor_p_device_size(void *user, uint64_t *size)
 {
-    *size = ((const dx_cas_nor *)user)->log_.committed;
+    *size = ((const dx_nor *)user)->log_.committed;
     return DX_CAS_OK;
 }
 
-static int dx_cas_p_nor_device_read(void *user, uint64_t offset, void *out, size_t size,
+static int dx_nor_p_device_read(void *user, uint64_t offset, void *out, size_t size,
                                     size_t *got)
 {
-    dx_cas_nor *n = (dx_cas_nor *)user;
+    dx_nor *n = (dx_nor *)user;
     uint32_t end = n->log_.committed;
     *got = 0;
     if (offset >= end) return DX_CAS_OK;
     if (size > end - (uint32_t)offset) size = end - (uint32_t)offset;
-    DX_CAS_P_TRY(dx_cas_p_nor_bytes(n, &n->log_, (uint32_t)offset, out, (uint32_t)size));
+    DX_CAS_P_TRY(dx_nor_p_bytes(n, &n->log_, (uint32_t)offset, out, (uint32_t)size));
     *got = size;
     return DX_CAS_OK;
 }
 
-DX_CAS_API dx_cas_device dx_cas_nor_device(dx_cas_nor *n)
+DX_CAS_API dx_cas_device dx_nor_device(dx_nor *n)
 {
-    dx_cas_device d = {dx_cas_p_nor_device_read, NULL, NULL, dx_cas_p_nor_device_size, NULL, n,
+    dx_cas_device d = {dx_nor_p_device_read, NULL, NULL, dx_nor_p_device_size, NULL, n,
                        NULL};
     DX_CAS_ASSERT(n && n->open_);
     return d;

@@ -22,56 +22,56 @@
     THREADS     as the cache: with desc.lock and desc.unlock any number of them. Registrations are
                 kept in the memory of the cache, a text stays as long as a call holds it.
 */
-#ifndef DX_CACHE_QUERIES_H
-#define DX_CACHE_QUERIES_H
+#ifndef DX_QUERIES_H
+#define DX_QUERIES_H
 
 #include "dx_cache.h"
 
-#ifndef DX_QUERY_KEY_MAX
-  #define DX_QUERY_KEY_MAX 1024 /* bytes of an id and its parameters, each with 4 more */
+#ifndef DX_QUERIES_KEY_MAX
+  #define DX_QUERIES_KEY_MAX 1024 /* bytes of an id and its parameters, each with 4 more */
 #endif
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-enum { DX_QUERY_ID_MAX = DX_CACHE_TAG_MAX - 1, DX_QUERY_BUCKETS_ = 64 };
+enum { DX_QUERIES_ID_MAX = DX_CACHE_TAG_MAX - 1, DX_QUERIES_BUCKETS_ = 64 };
 
 enum { /* beside those of dx_cache_error; load() may return these, and any other < 0 */
-    DX_QUERY_EMISS = DX_CACHE_ENOTFOUND, /* there is no result in the cache */
-    DX_QUERY_EUNKNOWN = -48,             /* no query is registered under this id */
-    DX_QUERY_ESERIAL = -49,              /* the rows could not be serialised */
-    DX_QUERY_EDATABASE = -50,            /* the database refused, or failed */
-    DX_QUERY_EPOOL = -51,                /* there is no connection to it */
-    DX_QUERY_EINTERNAL = -52
+    DX_QUERIES_EMISS = DX_CACHE_ENOTFOUND, /* there is no result in the cache */
+    DX_QUERIES_EUNKNOWN = -48,             /* no query is registered under this id */
+    DX_QUERIES_ESERIAL = -49,              /* the rows could not be serialised */
+    DX_QUERIES_EDATABASE = -50,            /* the database refused, or failed */
+    DX_QUERIES_EPOOL = -51,                /* there is no connection to it */
+    DX_QUERIES_EINTERNAL = -52
 };
 
-typedef struct dx_query_ { /* private: one registration; its names and its text follow */
-    struct dx_query_ *next;
+typedef struct dx_queries_entry_ { /* private: one registration; its names and its text follow */
+    struct dx_queries_entry_ *next;
     dx_cache_tag *tags; /* that of the query itself comes first */
     const uint8_t *text;
     size_t   text_size;
     uint32_t tag_count, users;
     bool     gone;
-} dx_query_;
+} dx_queries_entry_;
 
 typedef struct dx_queries { /* caller-allocated; fields are private */
     dx_cache  *cache_;
-    dx_query_ *buckets_[DX_QUERY_BUCKETS_];
+    dx_queries_entry_ *buckets_[DX_QUERIES_BUCKETS_];
 } dx_queries;
 
-typedef struct dx_query_call { /* one execution; the fields with _ are private */
+typedef struct dx_queries_call { /* one execution; the fields with _ are private */
     dx_cache_view view;   /* the result; where it could not be kept the bytes of load() */
     const void   *text;   /* of the query, as it was registered */
     size_t        text_size;
-    dx_query_    *query_;
+    dx_queries_entry_    *query_;
     dx_cache_ticket ticket_;
     size_t        key_size_;
-    uint8_t       key_[DX_QUERY_KEY_MAX];
-} dx_query_call;
+    uint8_t       key_[DX_QUERIES_KEY_MAX];
+} dx_queries_call;
 
 /* Run the query and serialise its rows; *value stays until the call ends. 0, or an error < 0. */
-typedef int dx_query_load(void *user, const dx_query_call *call, const dx_cache_tag *params,
+typedef int dx_queries_load(void *user, const dx_queries_call *call, const dx_cache_tag *params,
                           uint32_t param_count, const void **value, size_t *size);
 
 /* The cache must outlive it, and have tags_max for all queries and their tables. */
@@ -82,42 +82,42 @@ DX_CACHE_API void dx_queries_init(dx_queries *q, dx_cache *cache);
 DX_CACHE_API int dx_queries_register(dx_queries *q, const void *id, size_t id_size,
                                      const void *text, size_t text_size, const dx_cache_tag *tables,
                                      uint32_t table_count);
-/* OK or DX_QUERY_EUNKNOWN. */
+/* OK or DX_QUERIES_EUNKNOWN. */
 DX_CACHE_API int dx_queries_remove(dx_queries *q, const void *id, size_t id_size);
 
 /* dx_queries_end() must follow in each case. OK, ESTALE, EMISS, EUNKNOWN, ETOOBIG (parameters). */
 DX_CACHE_API int dx_queries_get(dx_queries *q, const void *id, size_t id_size,
                                 const dx_cache_tag *params, uint32_t param_count, uint64_t now_ms,
-                                dx_query_call *call);
+                                dx_queries_call *call);
 /* OK; DX_CACHE_COMPUTE: put or fail must follow; DX_CACHE_WAIT: poll, after desc.wake. */
 DX_CACHE_API int dx_queries_begin(dx_queries *q, const void *id, size_t id_size,
                                   const dx_cache_tag *params, uint32_t param_count, uint64_t now_ms,
-                                  dx_query_call *call);
-DX_CACHE_API int dx_queries_poll(dx_queries *q, uint64_t now_ms, dx_query_call *call);
+                                  dx_queries_call *call);
+DX_CACHE_API int dx_queries_poll(dx_queries *q, uint64_t now_ms, dx_queries_call *call);
 /* OK: call->view. EOUTDATED, ETOOBIG, ENOMEM, EAGAIN: not kept. ttl_ms 0: that of the cache. */
-DX_CACHE_API int dx_queries_put(dx_queries *q, dx_query_call *call, const void *value, size_t size,
+DX_CACHE_API int dx_queries_put(dx_queries *q, dx_queries_call *call, const void *value, size_t size,
                                 uint64_t ttl_ms, uint64_t now_ms);
-DX_CACHE_API int dx_queries_fail(dx_queries *q, dx_query_call *call, int error, uint64_t now_ms);
+DX_CACHE_API int dx_queries_fail(dx_queries *q, dx_queries_call *call, int error, uint64_t now_ms);
 /* All of it: OK, with the result in call->view whether it could be kept or not; DX_CACHE_WAIT; what
    load() failed with. */
 DX_CACHE_API int dx_queries_run(dx_queries *q, const void *id, size_t id_size,
                                 const dx_cache_tag *params, uint32_t param_count, uint64_t now_ms,
-                                dx_query_load *load, void *user, dx_query_call *call);
-DX_CACHE_API void dx_queries_end(dx_queries *q, dx_query_call *call);
+                                dx_queries_load *load, void *user, dx_queries_call *call);
+DX_CACHE_API void dx_queries_end(dx_queries *q, dx_queries_call *call);
 
 #ifdef __cplusplus
 }
 #endif
-#endif /* DX_CACHE_QUERIES_H */
+#endif /* DX_QUERIES_H */
 
 #if (defined(DX_CACHE_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) &&                            \
-    !defined(DX_CACHE_QUERIES_IMPLEMENTED)
-#define DX_CACHE_QUERIES_IMPLEMENTED
+    !defined(DX_QUERIES_IMPLEMENTED)
+#define DX_QUERIES_IMPLEMENTED
 
 /* >>registry ------------------------------------------------------------ */
-static dx_query_ **dx_query_p_place(dx_queries *q, const void *id, size_t size) /* with the lock */
+static dx_queries_entry_ **dx_queries_p_place(dx_queries *q, const void *id, size_t size) /* with the lock */
 {
-    dx_query_ **at = &q->buckets_[dx_cache_p_hash(q->cache_, id, size) % DX_QUERY_BUCKETS_];
+    dx_queries_entry_ **at = &q->buckets_[dx_cache_p_hash(q->cache_, id, size) % DX_QUERIES_BUCKETS_];
     while (*at && ((*at)->tags->size != size + 1 ||
                    DX_CACHE_MEMCMP((const uint8_t *)(*at)->tags->data + 1, id, size) != 0)) {
         at = &(*at)->next;
@@ -125,25 +125,25 @@ static dx_query_ **dx_query_p_place(dx_queries *q, const void *id, size_t size) 
     return at;
 }
 
-static void dx_query_p_drop(dx_queries *q, dx_query_ *one) /* with the lock */
+static void dx_queries_p_drop(dx_queries *q, dx_queries_entry_ *one) /* with the lock */
 {
     if (--one->users == 0 && one->gone) dx_cache_p_free(q->cache_, (uint8_t *)(void *)one);
 }
 
 /* Another one, or NULL, in the place of the one with this id. Its results go after it has gone:
    what is loaded with the old text either sees that it has, or began before the invalidation. */
-static bool dx_query_p_replace(dx_queries *q, const void *id, size_t size, dx_query_ *fresh)
+static bool dx_queries_p_replace(dx_queries *q, const void *id, size_t size, dx_queries_entry_ *fresh)
 {
-    dx_query_ **at, *old;
+    dx_queries_entry_ **at, *old;
     uint8_t tag[DX_CACHE_TAG_MAX];
     dx_cache_p_lock(q->cache_);
-    at = dx_query_p_place(q, id, size);
+    at = dx_queries_p_place(q, id, size);
     old = *at;
     if (old) {
         *at = old->next;
         old->gone = true;
         old->users++;
-        dx_query_p_drop(q, old);
+        dx_queries_p_drop(q, old);
     }
     if (fresh) {
         fresh->next = *at;
@@ -157,7 +157,7 @@ static bool dx_query_p_replace(dx_queries *q, const void *id, size_t size, dx_qu
     return true;
 }
 
-static dx_query_ *dx_query_p_alloc(dx_queries *q, size_t size)
+static dx_queries_entry_ *dx_queries_p_alloc(dx_queries *q, size_t size)
 {
     uint8_t *block;
     dx_cache_p_lock(q->cache_);
@@ -165,11 +165,11 @@ static dx_query_ *dx_query_p_alloc(dx_queries *q, size_t size)
         if (!dx_cache_p_bury(q->cache_) && !dx_cache_p_evict(q->cache_)) break;
     }
     dx_cache_p_unlock(q->cache_);
-    return (dx_query_ *)(void *)block;
+    return (dx_queries_entry_ *)(void *)block;
 }
 
 /* A copy of a name behind the tags, as tag i. */
-static uint8_t *dx_query_p_name(dx_query_ *one, uint32_t i, uint8_t *to, const void *name,
+static uint8_t *dx_queries_p_name(dx_queries_entry_ *one, uint32_t i, uint8_t *to, const void *name,
                                 size_t size)
 {
     DX_CACHE_MEMCPY(to, name, size);
@@ -179,7 +179,7 @@ static uint8_t *dx_query_p_name(dx_query_ *one, uint32_t i, uint8_t *to, const v
 }
 
 /* 0: one is not allowed. */
-static size_t dx_query_p_names(const dx_cache_tag *tables, uint32_t count)
+static size_t dx_queries_p_names(const dx_cache_tag *tables, uint32_t count)
 {
     size_t size = 1;
     uint32_t i;
@@ -204,53 +204,53 @@ DX_CACHE_API int dx_queries_register(dx_queries *q, const void *id, size_t id_si
                                      uint32_t table_count)
 {
     size_t names, head;
-    dx_query_ *one;
+    dx_queries_entry_ *one;
     uint8_t *to;
     uint32_t i;
-    if (!q || !id || id_size == 0 || id_size > DX_QUERY_ID_MAX || (!text && text_size) ||
+    if (!q || !id || id_size == 0 || id_size > DX_QUERIES_ID_MAX || (!text && text_size) ||
         (!tables && table_count)) {
         return DX_CACHE_EINVAL;
     }
     if (table_count >= q->cache_->desc_.entry_tags_max) return DX_CACHE_ETOOBIG;
-    names = dx_query_p_names(tables, table_count);
+    names = dx_queries_p_names(tables, table_count);
     if (names == 0) return DX_CACHE_EINVAL;
     head = sizeof *one + (table_count + 1) * sizeof *one->tags;
     names += head + id_size;
     if (text_size > (size_t)1 << 24) return DX_CACHE_ETOOBIG;
-    one = dx_query_p_alloc(q, names + text_size);
+    one = dx_queries_p_alloc(q, names + text_size);
     if (!one) return DX_CACHE_ENOMEM;
     DX_CACHE_MEMSET(one, 0, sizeof *one);
     one->tags = (dx_cache_tag *)(void *)(one + 1);
     one->tag_count = table_count + 1;
     to = (uint8_t *)one + head;
     *to++ = 0;
-    to = dx_query_p_name(one, 0, to, id, id_size);
+    to = dx_queries_p_name(one, 0, to, id, id_size);
     for (i = 0; i < table_count; i++) {
-        to = dx_query_p_name(one, i + 1, to, tables[i].data, tables[i].size);
+        to = dx_queries_p_name(one, i + 1, to, tables[i].data, tables[i].size);
     }
     one->text = to;
     one->text_size = text_size;
     if (text_size) DX_CACHE_MEMCPY(to, text, text_size);
-    dx_query_p_replace(q, id, id_size, one);
+    dx_queries_p_replace(q, id, id_size, one);
     return DX_CACHE_OK;
 }
 
 DX_CACHE_API int dx_queries_remove(dx_queries *q, const void *id, size_t id_size)
 {
-    if (!q || !id || id_size == 0 || id_size > DX_QUERY_ID_MAX) return DX_CACHE_EINVAL;
-    if (!dx_query_p_replace(q, id, id_size, NULL)) return DX_QUERY_EUNKNOWN;
+    if (!q || !id || id_size == 0 || id_size > DX_QUERIES_ID_MAX) return DX_CACHE_EINVAL;
+    if (!dx_queries_p_replace(q, id, id_size, NULL)) return DX_QUERIES_EUNKNOWN;
     return DX_CACHE_OK;
 }
 
 /* >>execution ----------------------------------------------------------- */
-static int dx_query_p_open(dx_queries *q, const void *id, size_t id_size,
-                           const dx_cache_tag *params, uint32_t count, dx_query_call *call)
+static int dx_queries_p_open(dx_queries *q, const void *id, size_t id_size,
+                           const dx_cache_tag *params, uint32_t count, dx_queries_call *call)
 {
     uint32_t i;
     int error;
     if (!call) return DX_CACHE_EINVAL;
-    DX_CACHE_MEMSET(call, 0, offsetof(dx_query_call, key_));
-    if (!q || !id || id_size == 0 || id_size > DX_QUERY_ID_MAX || (!params && count)) {
+    DX_CACHE_MEMSET(call, 0, offsetof(dx_queries_call, key_));
+    if (!q || !id || id_size == 0 || id_size > DX_QUERIES_ID_MAX || (!params && count)) {
         return DX_CACHE_EINVAL;
     }
     error = dx_cache_key_add(call->key_, sizeof call->key_, &call->key_size_, id, id_size);
@@ -261,10 +261,10 @@ static int dx_query_p_open(dx_queries *q, const void *id, size_t id_size,
     }
     if (error != DX_CACHE_OK) return DX_CACHE_ETOOBIG;
     dx_cache_p_lock(q->cache_);
-    call->query_ = *dx_query_p_place(q, id, id_size);
+    call->query_ = *dx_queries_p_place(q, id, id_size);
     if (call->query_) call->query_->users++;
     dx_cache_p_unlock(q->cache_);
-    if (!call->query_) return DX_QUERY_EUNKNOWN;
+    if (!call->query_) return DX_QUERIES_EUNKNOWN;
     call->text = call->query_->text;
     call->text_size = call->query_->text_size;
     return DX_CACHE_OK;
@@ -272,22 +272,22 @@ static int dx_query_p_open(dx_queries *q, const void *id, size_t id_size,
 
 DX_CACHE_API int dx_queries_get(dx_queries *q, const void *id, size_t id_size,
                                 const dx_cache_tag *params, uint32_t param_count, uint64_t now_ms,
-                                dx_query_call *call)
+                                dx_queries_call *call)
 {
-    int error = dx_query_p_open(q, id, id_size, params, param_count, call);
+    int error = dx_queries_p_open(q, id, id_size, params, param_count, call);
     if (error != DX_CACHE_OK) return error;
     return dx_cache_get(q->cache_, call->key_, call->key_size_, now_ms, &call->view);
 }
 
 DX_CACHE_API int dx_queries_begin(dx_queries *q, const void *id, size_t id_size,
                                   const dx_cache_tag *params, uint32_t param_count, uint64_t now_ms,
-                                  dx_query_call *call)
+                                  dx_queries_call *call)
 {
-    int error = dx_query_p_open(q, id, id_size, params, param_count, call);
+    int error = dx_queries_p_open(q, id, id_size, params, param_count, call);
     return error != DX_CACHE_OK ? error : dx_queries_poll(q, now_ms, call);
 }
 
-DX_CACHE_API int dx_queries_poll(dx_queries *q, uint64_t now_ms, dx_query_call *call)
+DX_CACHE_API int dx_queries_poll(dx_queries *q, uint64_t now_ms, dx_queries_call *call)
 {
     if (!q || !call || !call->query_) return DX_CACHE_EINVAL;
     dx_cache_release(q->cache_, &call->view);
@@ -295,7 +295,7 @@ DX_CACHE_API int dx_queries_poll(dx_queries *q, uint64_t now_ms, dx_query_call *
                          &call->ticket_);
 }
 
-DX_CACHE_API int dx_queries_put(dx_queries *q, dx_query_call *call, const void *value, size_t size,
+DX_CACHE_API int dx_queries_put(dx_queries *q, dx_queries_call *call, const void *value, size_t size,
                                 uint64_t ttl_ms, uint64_t now_ms)
 {
     dx_cache_item item;
@@ -317,7 +317,7 @@ DX_CACHE_API int dx_queries_put(dx_queries *q, dx_query_call *call, const void *
     return dx_cache_put(q->cache_, &call->ticket_, &item, now_ms, &call->view);
 }
 
-DX_CACHE_API int dx_queries_fail(dx_queries *q, dx_query_call *call, int error, uint64_t now_ms)
+DX_CACHE_API int dx_queries_fail(dx_queries *q, dx_queries_call *call, int error, uint64_t now_ms)
 {
     if (!q || !call) return DX_CACHE_EINVAL;
     return dx_cache_fail(q->cache_, &call->ticket_, error, now_ms);
@@ -325,7 +325,7 @@ DX_CACHE_API int dx_queries_fail(dx_queries *q, dx_query_call *call, int error, 
 
 DX_CACHE_API int dx_queries_run(dx_queries *q, const void *id, size_t id_size,
                                 const dx_cache_tag *params, uint32_t param_count, uint64_t now_ms,
-                                dx_query_load *load, void *user, dx_query_call *call)
+                                dx_queries_load *load, void *user, dx_queries_call *call)
 {
     const void *value = NULL;
     size_t size = 0;
@@ -345,14 +345,14 @@ DX_CACHE_API int dx_queries_run(dx_queries *q, const void *id, size_t id_size,
     return DX_CACHE_OK;
 }
 
-DX_CACHE_API void dx_queries_end(dx_queries *q, dx_query_call *call)
+DX_CACHE_API void dx_queries_end(dx_queries *q, dx_queries_call *call)
 {
     dx_cache_release(q->cache_, &call->view);
     if (!call->query_) return;
     dx_cache_p_lock(q->cache_);
-    dx_query_p_drop(q, call->query_);
+    dx_queries_p_drop(q, call->query_);
     dx_cache_p_unlock(q->cache_);
-    DX_CACHE_MEMSET(call, 0, offsetof(dx_query_call, key_));
+    DX_CACHE_MEMSET(call, 0, offsetof(dx_queries_call, key_));
 }
 
 #endif /* DX_CACHE_IMPLEMENTATION */

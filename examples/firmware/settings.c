@@ -20,8 +20,8 @@ enum {
 };
 
 static struct {
-    dx_cas_nor store;
-    uint8_t memory[DX_CAS_NOR_MEMORY_SIZE(BOARD_UNIT)];
+    dx_nor store;
+    uint8_t memory[DX_NOR_MEMORY_SIZE(BOARD_UNIT)];
     size_t in_size;
     uint8_t in[8 + 2 + SETTINGS_NAME_MAX + SETTINGS_VALUE_MAX];
     uint8_t out[16 + SETTINGS_VALUE_MAX];
@@ -52,7 +52,7 @@ static int flash_erase(void *user, uint32_t offset)
 
 static int open_store(void)
 {
-    dx_cas_nor_desc desc;
+    dx_nor_desc desc;
     int error;
     memset(&desc, 0, sizeof desc);
     desc.flash.read = flash_read;
@@ -64,19 +64,19 @@ static int open_store(void)
     desc.mode = DX_CAS_WRITE;
     desc.memory = device.memory;
     desc.memory_size = sizeof device.memory;
-    error = dx_cas_nor_open(&device.store, &desc);
-    return error == DX_CAS_ENOTFOUND ? dx_cas_nor_create(&device.store, &desc) : error;
+    error = dx_nor_open(&device.store, &desc);
+    return error == DX_CAS_ENOTFOUND ? dx_nor_create(&device.store, &desc) : error;
 }
 
 /* >>settings --------------------------------------------------------------- */
 static int set_once(const char *name, const void *value, uint32_t size)
 {
-    dx_cas_nor_ref ref;
+    dx_nor_ref ref;
     int error;
     memset(&ref, 0, sizeof ref);
-    error = dx_cas_nor_put(&device.store, value, size, &ref.root);
-    if (!error) error = dx_cas_nor_ref_set(&device.store, name, &ref);
-    return error ? error : dx_cas_nor_commit(&device.store);
+    error = dx_nor_put(&device.store, value, size, &ref.root);
+    if (!error) error = dx_nor_ref_set(&device.store, name, &ref);
+    return error ? error : dx_nor_commit(&device.store);
 }
 
 /* What is not there any more makes room, once. A flash that failed is looked at anew. */
@@ -84,7 +84,7 @@ static int set(const char *name, const void *value, uint32_t size)
 {
     int error = set_once(name, value, size);
     if (error == DX_CAS_ENOSPACE || error == DX_CAS_ENOMEM) {
-        error = dx_cas_nor_collect(&device.store);
+        error = dx_nor_collect(&device.store);
         if (!error) error = set_once(name, value, size);
     }
     if (error == DX_CAS_ESYS) (void)open_store();
@@ -93,9 +93,9 @@ static int set(const char *name, const void *value, uint32_t size)
 
 static int get(const char *name, void *out, uint32_t capacity, uint32_t *size)
 {
-    dx_cas_nor_ref ref;
-    int error = dx_cas_nor_ref_get(&device.store, name, &ref);
-    return error ? error : dx_cas_nor_get(&device.store, &ref.root, out, capacity, size);
+    dx_nor_ref ref;
+    int error = dx_nor_ref_get(&device.store, name, &ref);
+    return error ? error : dx_nor_get(&device.store, &ref.root, out, capacity, size);
 }
 
 static void put32(uint8_t *p, uint32_t v)
@@ -131,10 +131,10 @@ static void answer_stats(uint16_t sequence)
 {
     uint8_t stats[SETTINGS_STATS_SIZE];
     dx_cas_report report;
-    dx_cas_nor_stats s;
-    int error = dx_cas_nor_get_stats(&device.store, &s);
+    dx_nor_stats s;
+    int error = dx_nor_get_stats(&device.store, &s);
     memset(&report, 0, sizeof report);
-    if (!error) error = dx_cas_nor_verify(&device.store, NULL, NULL, &report);
+    if (!error) error = dx_nor_verify(&device.store, NULL, NULL, &report);
     put32(stats, (uint32_t)report.damaged);
     put32(stats + 4, s.generation);
     put32(stats + 8, s.erases_max);

@@ -472,7 +472,7 @@ static void merkle_leaves(dx_cas_id *leaves, size_t n)
         uint8_t data[9] = {0, (uint8_t)i, 1, 2, 3};
         dx_cas_id want;
         dx_cas_hash(data, 5, &want);
-        dx_cas_merkle_leaf(data + 1, 4, &leaves[i]);
+        dx_merkle_leaf(data + 1, 4, &leaves[i]);
         DX_CHECK(dx_cas_id_equal(&want, &leaves[i]));
     }
 }
@@ -483,25 +483,25 @@ DX_TEST(w_74_mk_3_every_leaf_of_every_tree_verifies_and_nothing_else)
     size_t n;
     merkle_leaves(leaves, 70);
     for (uint64_t count = 0; count <= 66; count++) {
-        dx_cas_merkle_root_of(leaves, count, &root);
+        dx_merkle_root_of(leaves, count, &root);
         rfc6962_root(leaves, (size_t)count, &want);
         DX_CHECK(dx_cas_id_equal(&root, &want));
-        DX_CHECK_EQ(dx_cas_merkle_prove(leaves, count, count, proof, 64, &n), DX_CAS_EINVAL);
+        DX_CHECK_EQ(dx_merkle_prove(leaves, count, count, proof, 64, &n), DX_CAS_EINVAL);
         for (uint64_t i = 0; i < count; i++) {
             uint8_t data[4] = {(uint8_t)i, 1, 2, 3};
-            OK(dx_cas_merkle_prove(leaves, count, i, proof, 64, &n));
-            OK(dx_cas_merkle_check(data, 4, i, count, proof, n, &root));
-            DX_CHECK_EQ(dx_cas_merkle_check(data, 4, i + 1, count, proof, n, &root), DX_CAS_ECORRUPT);
-            if (i) DX_CHECK_EQ(dx_cas_merkle_check(data, 4, i - 1, count, proof, n, &root), DX_CAS_ECORRUPT);
+            OK(dx_merkle_prove(leaves, count, i, proof, 64, &n));
+            OK(dx_merkle_check(data, 4, i, count, proof, n, &root));
+            DX_CHECK_EQ(dx_merkle_check(data, 4, i + 1, count, proof, n, &root), DX_CAS_ECORRUPT);
+            if (i) DX_CHECK_EQ(dx_merkle_check(data, 4, i - 1, count, proof, n, &root), DX_CAS_ECORRUPT);
             data[1] ^= 1; /* the bytes of a leaf count, not a list of hashes */
-            DX_CHECK_EQ(dx_cas_merkle_check(data, 4, i, count, proof, n, &root), DX_CAS_ECORRUPT);
+            DX_CHECK_EQ(dx_merkle_check(data, 4, i, count, proof, n, &root), DX_CAS_ECORRUPT);
             data[1] ^= 1;
-            DX_CHECK_EQ(dx_cas_merkle_check(data, 4, i, count, proof, n + 1, &root), DX_CAS_ECORRUPT);
+            DX_CHECK_EQ(dx_merkle_check(data, 4, i, count, proof, n + 1, &root), DX_CAS_ECORRUPT);
             if (n == 0) continue;
-            DX_CHECK_EQ(dx_cas_merkle_check(data, 4, i, count, proof, n - 1, &root), DX_CAS_ECORRUPT);
-            DX_CHECK_EQ(dx_cas_merkle_prove(leaves, count, i, proof, n - 1, &n), DX_CAS_ENOSPACE);
+            DX_CHECK_EQ(dx_merkle_check(data, 4, i, count, proof, n - 1, &root), DX_CAS_ECORRUPT);
+            DX_CHECK_EQ(dx_merkle_prove(leaves, count, i, proof, n - 1, &n), DX_CAS_ENOSPACE);
             proof[n - 1].bytes[5] ^= 4;
-            DX_CHECK_EQ(dx_cas_merkle_check(data, 4, i, count, proof, n, &root), DX_CAS_ECORRUPT);
+            DX_CHECK_EQ(dx_merkle_check(data, 4, i, count, proof, n, &root), DX_CAS_ECORRUPT);
         }
     }
 }
@@ -512,27 +512,27 @@ DX_TEST(mk_3_growth_proofs)
     size_t n;
     merkle_leaves(leaves, 70);
     for (uint64_t count = 0; count <= 66; count++) {
-        dx_cas_merkle_root_of(leaves, count, &root);
+        dx_merkle_root_of(leaves, count, &root);
         for (uint64_t old = 0; old <= count; old++) {
-            dx_cas_merkle_root_of(leaves, old, &old_root);
-            OK(dx_cas_merkle_prove_growth(leaves, count, old, proof, 66, &n));
-            OK(dx_cas_merkle_check_growth(old, &old_root, count, &root, proof, n));
+            dx_merkle_root_of(leaves, old, &old_root);
+            OK(dx_merkle_prove_growth(leaves, count, old, proof, 66, &n));
+            OK(dx_merkle_check_growth(old, &old_root, count, &root, proof, n));
             old_root.bytes[0] ^= 1;
-            DX_CHECK_EQ(dx_cas_merkle_check_growth(old, &old_root, count, &root, proof, n), DX_CAS_ECORRUPT);
+            DX_CHECK_EQ(dx_merkle_check_growth(old, &old_root, count, &root, proof, n), DX_CAS_ECORRUPT);
             old_root.bytes[0] ^= 1;
             if (old == 0 || old == count) continue;
             root.bytes[0] ^= 1;
-            DX_CHECK_EQ(dx_cas_merkle_check_growth(old, &old_root, count, &root, proof, n), DX_CAS_ECORRUPT);
+            DX_CHECK_EQ(dx_merkle_check_growth(old, &old_root, count, &root, proof, n), DX_CAS_ECORRUPT);
             root.bytes[0] ^= 1;
-            DX_CHECK_EQ(dx_cas_merkle_check_growth(old, &old_root, count, &root, proof, n - 1),
+            DX_CHECK_EQ(dx_merkle_check_growth(old, &old_root, count, &root, proof, n - 1),
                         DX_CAS_ECORRUPT);
-            DX_CHECK_EQ(dx_cas_merkle_check_growth(old - 1, &old_root, count, &root, proof, n),
+            DX_CHECK_EQ(dx_merkle_check_growth(old - 1, &old_root, count, &root, proof, n),
                         DX_CAS_ECORRUPT);
             proof[n / 2].bytes[31] ^= 0x80;
-            DX_CHECK_EQ(dx_cas_merkle_check_growth(old, &old_root, count, &root, proof, n), DX_CAS_ECORRUPT);
+            DX_CHECK_EQ(dx_merkle_check_growth(old, &old_root, count, &root, proof, n), DX_CAS_ECORRUPT);
         }
-        DX_CHECK_EQ(dx_cas_merkle_check_growth(count + 1, &root, count, &root, NULL, 0), DX_CAS_ECORRUPT);
-        DX_CHECK_EQ(dx_cas_merkle_prove_growth(leaves, count, count + 1, proof, 66, &n), DX_CAS_EINVAL);
+        DX_CHECK_EQ(dx_merkle_check_growth(count + 1, &root, count, &root, NULL, 0), DX_CAS_ECORRUPT);
+        DX_CHECK_EQ(dx_merkle_prove_growth(leaves, count, count + 1, proof, 66, &n), DX_CAS_EINVAL);
     }
 }
 
@@ -543,37 +543,37 @@ DX_TEST(mk_5_a_leaf_changes_with_its_proof_alone)
     merkle_leaves(leaves, 40);
     dx_cas_hash("other", 5, &other);
     for (uint64_t count = 1; count <= 40; count++) {
-        dx_cas_merkle_root_of(leaves, count, &root);
+        dx_merkle_root_of(leaves, count, &root);
         for (uint64_t i = 0; i < count; i++) {
             dx_cas_id old = leaves[i], before = root;
-            OK(dx_cas_merkle_prove(leaves, count, i, proof, 64, &n));
+            OK(dx_merkle_prove(leaves, count, i, proof, 64, &n));
             leaves[i] = other;
-            dx_cas_merkle_root_of(leaves, count, &want);
-            DX_CHECK_EQ(dx_cas_merkle_replace(&other, &old, i, count, proof, n, &root), DX_CAS_ECORRUPT);
-            DX_CHECK_EQ(dx_cas_merkle_replace(&old, &other, i, count, proof, n + 1, &root), DX_CAS_ECORRUPT);
-            DX_CHECK_EQ(dx_cas_merkle_replace(&old, &other, count, count, proof, n, &root), DX_CAS_ECORRUPT);
+            dx_merkle_root_of(leaves, count, &want);
+            DX_CHECK_EQ(dx_merkle_replace(&other, &old, i, count, proof, n, &root), DX_CAS_ECORRUPT);
+            DX_CHECK_EQ(dx_merkle_replace(&old, &other, i, count, proof, n + 1, &root), DX_CAS_ECORRUPT);
+            DX_CHECK_EQ(dx_merkle_replace(&old, &other, count, count, proof, n, &root), DX_CAS_ECORRUPT);
             DX_CHECK(dx_cas_id_equal(&root, &before));
-            OK(dx_cas_merkle_replace(&old, &other, i, count, proof, n, &root));
+            OK(dx_merkle_replace(&old, &other, i, count, proof, n, &root));
             DX_CHECK(dx_cas_id_equal(&root, &want));
-            OK(dx_cas_merkle_replace(&other, &old, i, count, proof, n, &root)); /* and back */
+            OK(dx_merkle_replace(&other, &old, i, count, proof, n, &root)); /* and back */
             DX_CHECK(dx_cas_id_equal(&root, &before));
             leaves[i] = old;
         }
     }
-    DX_CHECK_EQ(dx_cas_merkle_replace(NULL, &other, 0, 1, NULL, 0, &root), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_merkle_replace(NULL, &other, 0, 1, NULL, 0, &root), DX_CAS_EINVAL);
 }
 
 DX_TEST(mk_1_the_growing_tree_agrees)
 {
     dx_cas_id leaves[70], a, b;
-    dx_cas_merkle m;
+    dx_merkle m;
     merkle_leaves(leaves, 70);
-    dx_cas_merkle_init(&m);
+    dx_merkle_init(&m);
     for (size_t i = 0; i < 70; i++) {
-        dx_cas_merkle_root(&m, &a);
+        dx_merkle_root(&m, &a);
         rfc6962_root(leaves, i, &b);
         DX_CHECK(dx_cas_id_equal(&a, &b));
-        dx_cas_merkle_add(&m, &leaves[i]);
+        dx_merkle_add(&m, &leaves[i]);
     }
 }
 
@@ -2208,8 +2208,8 @@ DX_TEST(w_77_collection_drops_what_no_kept_version_needs)
 DX_TEST(ca_memory_device)
 {
     static uint8_t disk[4096];
-    dx_cas_memory m = {disk, sizeof disk, 0};
-    dx_cas_device d = dx_cas_memory_device(&m);
+    dx_devices_memory m = {disk, sizeof disk, 0};
+    dx_cas_device d = dx_devices_memory_device(&m);
     uint8_t out[8];
     size_t got;
     uint64_t size;
@@ -2754,12 +2754,12 @@ DX_TEST(mk_2_document_tree)
     size_t n;
     for (size_t i = 0; i < 7; i++) {
         uint8_t byte = (uint8_t)i;
-        dx_cas_merkle_leaf(&byte, 1, &leaves[i]);
+        dx_merkle_leaf(&byte, 1, &leaves[i]);
     }
-    dx_cas_merkle_root_of(leaves, 7, &root);
+    dx_merkle_root_of(leaves, 7, &root);
     DX_CHECK_EQ(dx_test_vector("docs/formats/cas.md", "merkle-root", want, sizeof want), 32);
     DX_CHECK_MEM(root.bytes, want, 32);
-    OK(dx_cas_merkle_prove(leaves, 7, 6, proof, 8, &n));
+    OK(dx_merkle_prove(leaves, 7, 6, proof, 8, &n));
     DX_CHECK_EQ(dx_test_vector("docs/formats/cas.md", "merkle-proof", want, sizeof want), 32 * n);
     DX_CHECK_MEM(proof, want, 32 * n);
 }

@@ -11,14 +11,14 @@
 #define OK(call) DX_CHECK_EQ(call, DX_CAS_OK)
 
 typedef struct counted { /* a device in memory that counts */
-    dx_cas_memory ram;
+    dx_devices_memory ram;
     size_t        reads, read_bytes;
 } counted;
 
 static int read_counted(void *user, uint64_t offset, void *out, size_t size, size_t *got)
 {
     counted *k = (counted *)user;
-    dx_cas_device d = dx_cas_memory_device(&k->ram);
+    dx_cas_device d = dx_devices_memory_device(&k->ram);
     k->reads++;
     k->read_bytes += size;
     return d.read(d.user, offset, out, size, got);
@@ -26,7 +26,7 @@ static int read_counted(void *user, uint64_t offset, void *out, size_t size, siz
 
 static dx_cas_device device_of(counted *k)
 {
-    dx_cas_device d = dx_cas_memory_device(&k->ram);
+    dx_cas_device d = dx_devices_memory_device(&k->ram);
     d.read = read_counted;
     d.user = k;
     return d;
@@ -35,7 +35,7 @@ static dx_cas_device device_of(counted *k)
 static int counted_write(void *user, uint64_t offset, const void *data, size_t size)
 {
     counted *k = (counted *)user;
-    dx_cas_device d = dx_cas_memory_device(&k->ram);
+    dx_cas_device d = dx_devices_memory_device(&k->ram);
     return d.write(d.user, offset, data, size);
 }
 
@@ -54,7 +54,7 @@ static int counted_size(void *user, uint64_t *size)
 static int counted_truncate(void *user, uint64_t size)
 {
     counted *k = (counted *)user;
-    dx_cas_device d = dx_cas_memory_device(&k->ram);
+    dx_cas_device d = dx_devices_memory_device(&k->ram);
     return d.truncate(d.user, size);
 }
 

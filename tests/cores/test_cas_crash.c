@@ -56,7 +56,7 @@ typedef struct run {
     jmp_buf       failed;
     dx_cas_delta  delta;
     dx_cas_codec  codec;
-    dx_cas_gather gather;              /* between the store and the disk, in a third of the runs */
+    dx_devices_buffer gather;              /* between the store and the disk, in a third of the runs */
     uint8_t       gathered[3000];
     uint64_t      deltas, memory[6000], delta_memory[600];
 } run;
@@ -123,10 +123,10 @@ static int open_store(run *r, uint32_t mode)
         desc.checkpoint.user = &r->side;
     }
     if (r->seed % 3 == 0) { /* what it held when the process ended is gone; a reader finds nothing in it */
-        dx_cas_gather gather = {device, r->gathered, 100u << r->seed / 3 % 5, 0, 0};
+        dx_devices_buffer gather = {device, r->gathered, 100u << r->seed / 3 % 5, 0, 0};
         if (r->seed % 7 == 0) gather.capacity = sizeof r->gathered;
         r->gather = gather;
-        desc.device = dx_cas_gather_device(&r->gather);
+        desc.device = dx_devices_buffer_device(&r->gather);
     }
     desc.mode = mode;
     desc.memory = r->memory;
@@ -343,7 +343,7 @@ static int commit(run *r)
     r->states[r->commits + 1] = r->now;
     r->attempted = r->commits + 1;
     error = dx_cas_commit(&r->store);
-    if (error == DX_CAS_OK && r->level == DX_CAS_NONE && r->seed % 3 == 0) error = dx_cas_gather_flush(&r->gather);
+    if (error == DX_CAS_OK && r->level == DX_CAS_NONE && r->seed % 3 == 0) error = dx_devices_buffer_flush(&r->gather);
     if (error != DX_CAS_OK) return error;
     dx_cas_get_stats(&r->store, &stats); /* nothing to commit is no commit; changes that cancel out may be one */
     NEED(r, stats.commits == r->commits || stats.commits == r->commits + 1);

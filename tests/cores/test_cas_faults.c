@@ -667,7 +667,7 @@ enum { CHOSEN = 6000, PART = 16, ROOM = 2 << 20 };
 
 typedef struct kit {
     dx_cas_store  store;
-    dx_cas_memory log, side;
+    dx_devices_memory log, side;
     dx_cas_desc   desc;
 } kit;
 
@@ -683,8 +683,8 @@ static void kit_begin(kit *k, uint8_t first_of_id, size_t objects)
     k->log.data = calloc(1, ROOM);
     k->side.data = calloc(1, ROOM);
     k->log.capacity = k->side.capacity = ROOM;
-    k->desc.device = dx_cas_memory_device(&k->log);
-    k->desc.checkpoint = dx_cas_memory_device(&k->side);
+    k->desc.device = dx_devices_memory_device(&k->log);
+    k->desc.checkpoint = dx_devices_memory_device(&k->side);
     k->desc.objects_max = objects;
     k->desc.object_size_max = 1024;
     k->desc.memory_size = dx_cas_memory_size(&k->desc);

@@ -86,7 +86,7 @@ DX_TEST(ca_file_device_reports_what_the_system_refuses)
 
 static uint8_t disk[16384];
 static uint64_t work[8192];
-static dx_cas_memory memory;
+static dx_devices_memory memory;
 
 static dx_cas_desc describe(dx_cas_device device, uint32_t mode)
 {
@@ -102,16 +102,16 @@ static dx_cas_desc describe(dx_cas_device device, uint32_t mode)
 
 static int open_store(dx_cas_store *s, uint32_t mode)
 {
-    dx_cas_desc desc = describe(dx_cas_memory_device(&memory), mode);
+    dx_cas_desc desc = describe(dx_devices_memory_device(&memory), mode);
     return dx_cas_open(s, &desc);
 }
 
 static void create(dx_cas_store *s, uint32_t durability)
 {
-    dx_cas_memory fresh = {disk, sizeof disk, 0};
+    dx_devices_memory fresh = {disk, sizeof disk, 0};
     memset(disk, 0, sizeof disk);
     memory = fresh;
-    dx_cas_desc desc = describe(dx_cas_memory_device(&memory), DX_CAS_WRITE | DX_CAS_CREATE);
+    dx_cas_desc desc = describe(dx_devices_memory_device(&memory), DX_CAS_WRITE | DX_CAS_CREATE);
     desc.durability = durability;
     OK(dx_cas_open(s, &desc));
 }
@@ -258,10 +258,10 @@ DX_TEST(ca_the_alignment_of_a_store_header_at_its_limits)
     for (unsigned shift = 0; shift < 256; shift++) {
         dx_cas_store s;
         dx_cas_desc desc;
-        dx_cas_memory fresh = {disk, sizeof disk, 0};
+        dx_devices_memory fresh = {disk, sizeof disk, 0};
         memset(disk, 0, sizeof disk);
         memory = fresh;
-        desc = describe(dx_cas_memory_device(&memory), DX_CAS_WRITE | DX_CAS_CREATE);
+        desc = describe(dx_devices_memory_device(&memory), DX_CAS_WRITE | DX_CAS_CREATE);
         desc.align = shift >= 3 && shift <= 12 ? 1u << shift : 8;
         OK(dx_cas_open(&s, &desc));
         OK(dx_cas_put(&s, "object", 6, NULL));
@@ -313,7 +313,7 @@ static struct { long reads, when; size_t size, before; const uint8_t *other; } c
 
 static int changing_read(void *user, uint64_t offset, void *out, size_t size, size_t *got)
 {
-    dx_cas_device d = dx_cas_memory_device((dx_cas_memory *)user);
+    dx_cas_device d = dx_devices_memory_device((dx_devices_memory *)user);
     if (++change.reads == change.when) {
         memset(disk + change.before, 0, sizeof disk - change.before);
         memcpy(disk, change.other, change.size);
@@ -353,7 +353,7 @@ DX_TEST(ca_a_commit_that_is_taken_back_while_a_reader_opens)
         change.before = (size_t)ends[1];
         change.other = second;
         change.size = second_size;
-        dx_cas_device device = dx_cas_memory_device(&memory);
+        dx_cas_device device = dx_devices_memory_device(&memory);
         device.read = changing_read;
         dx_cas_desc desc = describe(device, DX_CAS_READ);
         int error = dx_cas_open(&s, &desc);
@@ -378,7 +378,7 @@ static long failing_reads, failing_when;
 
 static int failing_read(void *user, uint64_t offset, void *out, size_t size, size_t *got)
 {
-    dx_cas_device d = dx_cas_memory_device((dx_cas_memory *)user);
+    dx_cas_device d = dx_devices_memory_device((dx_devices_memory *)user);
     *got = 0;
     if (++failing_reads == failing_when) return DX_CAS_ESYS;
     return d.read(d.user, offset, out, size, got);
@@ -413,7 +413,7 @@ DX_TEST(ca_an_object_that_looks_like_a_name_is_none)
     }
     OK(dx_cas_commit(&s));
     dx_cas_close(&s);
-    dx_cas_device device = dx_cas_memory_device(&memory);
+    dx_cas_device device = dx_devices_memory_device(&memory);
     device.read = failing_read;
     dx_cas_desc desc = describe(device, DX_CAS_READ);
     failing_when = 0;

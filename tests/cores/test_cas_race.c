@@ -146,7 +146,7 @@ static int open_store(dx_cas_store *s, dx_cas_device device, uint32_t mode, uint
 /* >>a device that threads share ----------------------------------------- */
 typedef struct shared {
     pthread_mutex_t mutex; /* held for each call, not between two */
-    dx_cas_memory   memory;
+    dx_devices_memory   memory;
     dx_cas_device   inner;
     uint64_t        done;  /* the last version that was committed */
     int             stop, level;
@@ -233,7 +233,7 @@ DX_TEST(ca_readers_of_shared_memory_beside_a_writer)
         pthread_mutex_init(&d->mutex, NULL);
         d->memory.capacity = 64 << 20;
         d->memory.data = malloc(d->memory.capacity);
-        d->inner = dx_cas_memory_device(&d->memory);
+        d->inner = dx_devices_memory_device(&d->memory);
         OK(open_store(&s, device, DX_CAS_WRITE | DX_CAS_CREATE, level, memory));
         for (int i = 0; i < 3; i++) pthread_create(&t[i], NULL, memory_reader, d);
         for (uint64_t v = 1; v < 1000 && (seconds() < until || __atomic_load_n(&d->reads, __ATOMIC_RELAXED) < 30); v++) {
@@ -488,7 +488,7 @@ DX_TEST(w_76_kill_9_of_the_writer_300_times_with_readers_running)
 enum { SMALL = 16384 };
 typedef struct small { /* a small store of all kinds of records */
     uint8_t       bytes[SMALL], copy[SMALL];
-    dx_cas_memory memory;
+    dx_devices_memory memory;
     dx_cas_store  store;
     uint64_t      work[6000]; /* little: clearing it is most of the time of a small open */
     size_t        at;     /* the byte that is flipped */
@@ -512,7 +512,7 @@ static void make_small(small *m, uint32_t level)
     void *memory;
     m->memory.data = m->bytes;
     m->memory.capacity = sizeof m->bytes;
-    OK(open_small(&m->store, dx_cas_memory_device(&m->memory), DX_CAS_WRITE | DX_CAS_CREATE, level, m->work));
+    OK(open_small(&m->store, dx_devices_memory_device(&m->memory), DX_CAS_WRITE | DX_CAS_CREATE, level, m->work));
     for (uint64_t v = 1; v <= 3; v++) OK(write_version(&m->store, v));
     for (size_t i = 0; i < sizeof text; i++) text[i] = (uint8_t)rng(&seed);
     memset(&desc, 0, sizeof desc);
@@ -559,7 +559,7 @@ DX_TEST(w_75_a_flip_of_any_byte_is_found_by_verify_and_named)
             m->bytes[m->at] ^= (uint8_t)(1u << bit);
             m->named = false;
             m->first.kind = 0;
-            int error = open_small(&m->store, dx_cas_memory_device(&m->memory), DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE, 0, m->work);
+            int error = open_small(&m->store, dx_devices_memory_device(&m->memory), DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE, 0, m->work);
             OK(error);
             DX_CHECK_EQ(dx_cas_verify(&m->store, name_it, m, NULL), DX_CAS_ECORRUPT);
             DX_CHECK(m->named);
@@ -604,15 +604,15 @@ DX_TEST(w_77_what_is_flipped_in_an_object_is_restored_from_a_second_store)
     size_t restored = 0, left = 0;
     make_small(m, DX_CAS_FULL);
     make_small(good, DX_CAS_FULL);
-    OK(open_small(&good->store, dx_cas_memory_device(&good->memory), DX_CAS_READ, 0, good->work));
+    OK(open_small(&good->store, dx_devices_memory_device(&good->memory), DX_CAS_READ, 0, good->work));
     for (m->at = 0; m->at < m->memory.size; m->at += STRIDE) {
         repair k = {&good->store, &to->store, 0, 0};
         m->bytes[m->at] ^= 0x20;
         memset(&to->memory, 0, sizeof to->memory);
         to->memory.data = to->bytes;
         to->memory.capacity = sizeof to->bytes;
-        OK(open_small(&to->store, dx_cas_memory_device(&to->memory), DX_CAS_WRITE | DX_CAS_CREATE, 0, to->work));
-        OK(open_small(&m->store, dx_cas_memory_device(&m->memory), DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE, 0, m->work));
+        OK(open_small(&to->store, dx_devices_memory_device(&to->memory), DX_CAS_WRITE | DX_CAS_CREATE, 0, to->work));
+        OK(open_small(&m->store, dx_devices_memory_device(&m->memory), DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE, 0, m->work));
         DX_CHECK_EQ(dx_cas_verify(&m->store, fetch, &k, NULL), DX_CAS_ECORRUPT);
         if (k.restored == 1 && k.lost == 0) {
             uint64_t v;
@@ -647,10 +647,10 @@ DX_TEST(w_77_what_is_flipped_is_repaired_in_place_and_the_rest_is_named)
     size_t flips = 0, alone = 0, nodes = 0;
     make_small(m, DX_CAS_FULL);
     make_small(copy, DX_CAS_FULL);
-    OK(open_small(&copy->store, dx_cas_memory_device(&copy->memory), DX_CAS_READ, 0, copy->work));
+    OK(open_small(&copy->store, dx_devices_memory_device(&copy->memory), DX_CAS_READ, 0, copy->work));
     for (m->at = 0; m->at < m->memory.size; m->at += STRIDE) {
         dx_cas_repair_report r;
-        dx_cas_desc desc = desc_with(dx_cas_memory_device(&m->memory), DX_CAS_READ, 0, m->work, sizeof m->work);
+        dx_cas_desc desc = desc_with(dx_devices_memory_device(&m->memory), DX_CAS_READ, 0, m->work, sizeof m->work);
         m->bytes[m->at] ^= 0x20;
         int error = dx_cas_repair(&m->store, &desc, NULL, NULL, NULL, &r);
         DX_CHECK(error == DX_CAS_OK || error == DX_CAS_ECORRUPT);

@@ -15,7 +15,7 @@
 
 static uint8_t disk[16384], side[4096], payload[512], area[16384];
 static uint64_t work[8192];
-static dx_cas_memory memory, side_memory;
+static dx_devices_memory memory, side_memory;
 static dx_cas_store store;
 static uint32_t durability; /* FULL, so that nothing looks like a power cut */
 
@@ -23,7 +23,7 @@ static dx_cas_desc describe(uint32_t mode)
 {
     dx_cas_desc desc;
     memset(&desc, 0, sizeof desc);
-    desc.device = dx_cas_memory_device(&memory);
+    desc.device = dx_devices_memory_device(&memory);
     desc.mode = mode;
     desc.memory = work;
     desc.memory_size = sizeof work;
@@ -39,7 +39,7 @@ static int open_store(uint32_t mode)
 
 static void create(void)
 {
-    dx_cas_memory fresh = {disk, sizeof disk, 0};
+    dx_devices_memory fresh = {disk, sizeof disk, 0};
     memory = fresh;
     OK(open_store(DX_CAS_WRITE | DX_CAS_CREATE));
     OK(dx_cas_put(&store, "object", 6, NULL));
@@ -218,9 +218,9 @@ DX_PROPERTY(st_6_padding_of_the_store, 400)
 {
     unsigned at;
     dx_cas_desc desc = describe(DX_CAS_WRITE | DX_CAS_CREATE);
-    dx_cas_memory fresh = {disk, sizeof disk, 0};
+    dx_devices_memory fresh = {disk, sizeof disk, 0};
     memory = fresh;
-    desc.device = dx_cas_memory_device(&memory);
+    desc.device = dx_devices_memory_device(&memory);
     desc.align = 512;
     OK(dx_cas_open(&store, &desc));
     OK(dx_cas_put(&store, "object", 6, NULL));
@@ -274,7 +274,7 @@ DX_PROPERTY(st_6_reserved_codecs, 250)
 /* Bits of an entry that mean nothing: the block is left alone, and the log is read instead. */
 DX_PROPERTY(st_6_reserved_bits_of_the_checkpoint, 300)
 {
-    dx_cas_memory fresh = {side, sizeof side, 0};
+    dx_devices_memory fresh = {side, sizeof side, 0};
     dx_cas_desc desc = describe(DX_CAS_WRITE);
     dx_cas_ref ref;
     dx_cas_hasher h;
@@ -286,7 +286,7 @@ DX_PROPERTY(st_6_reserved_bits_of_the_checkpoint, 300)
     OK(dx_cas_ref_set(&store, &ref, 0, NULL));
     OK(dx_cas_commit(&store));
     side_memory = fresh;
-    desc.checkpoint = dx_cas_memory_device(&side_memory);
+    desc.checkpoint = dx_devices_memory_device(&side_memory);
     OK(dx_cas_open(&store, &desc));
     OK(dx_cas_checkpoint(&store));
     count = dx_cas_p_load64(side + 8);
@@ -325,12 +325,12 @@ static int area_erase(void *user, uint32_t offset)
     return 0;
 }
 
-static dx_cas_nor nor;
-static uint64_t nor_memory[DX_CAS_NOR_MEMORY_SIZE(UNIT) / 8 + 1];
+static dx_nor nor;
+static uint64_t nor_memory[DX_NOR_MEMORY_SIZE(UNIT) / 8 + 1];
 
-static dx_cas_nor_desc describe_nor(uint32_t mode)
+static dx_nor_desc describe_nor(uint32_t mode)
 {
-    dx_cas_nor_desc desc;
+    dx_nor_desc desc;
     memset(&desc, 0, sizeof desc);
     desc.flash.read = area_read;
     desc.flash.program = area_program;
@@ -347,46 +347,46 @@ static dx_cas_nor_desc describe_nor(uint32_t mode)
 
 static void create_nor(void)
 {
-    dx_cas_nor_desc desc = describe_nor(DX_CAS_WRITE);
-    dx_cas_nor_ref ref;
+    dx_nor_desc desc = describe_nor(DX_CAS_WRITE);
+    dx_nor_ref ref;
     memset(area, 0xff, sizeof area);
-    OK(dx_cas_nor_create(&nor, &desc));
+    OK(dx_nor_create(&nor, &desc));
     memset(&ref, 0, sizeof ref);
-    OK(dx_cas_nor_put(&nor, "object", 6, &ref.root));
-    OK(dx_cas_nor_ref_set(&nor, "x", &ref));
-    OK(dx_cas_nor_commit(&nor));
+    OK(dx_nor_put(&nor, "object", 6, &ref.root));
+    OK(dx_nor_ref_set(&nor, "x", &ref));
+    OK(dx_nor_commit(&nor));
 }
 
 DX_PROPERTY(st_6_reserved_bytes_of_the_blocks_of_a_flash, 300)
 {
-    dx_cas_nor_desc desc = describe_nor(DX_CAS_WRITE);
+    dx_nor_desc desc = describe_nor(DX_CAS_WRITE);
     unsigned at = (unsigned)dx_choose_range(c, 5, 7);
     uint8_t v = (uint8_t)(at == 5 ? dx_choose_range(c, 2, 255) : other_than(c, 0, 255));
     create_nor();
     for (uint32_t copy = 0; copy < 2; copy++) {
         area[32 * copy + at] = v;
-        dx_cas_p_store32(area + 32 * copy + 28, dx_cas_p_nor_crc(32 * copy, area + 32 * copy));
+        dx_cas_p_store32(area + 32 * copy + 28, dx_nor_p_crc(32 * copy, area + 32 * copy));
     }
-    DX_CHECK_EQ(dx_cas_nor_open(&nor, &desc), DX_CAS_EZERO);
+    DX_CHECK_EQ(dx_nor_open(&nor, &desc), DX_CAS_EZERO);
 }
 
 DX_PROPERTY(st_6_erased_bytes_of_the_blocks_of_a_flash, 100)
 {
-    dx_cas_nor_desc desc = describe_nor(DX_CAS_READ);
+    dx_nor_desc desc = describe_nor(DX_CAS_READ);
     create_nor();
-    OK(dx_cas_nor_open(&nor, &desc));
-    OK(dx_cas_nor_verify(&nor, NULL, NULL, NULL));
+    OK(dx_nor_open(&nor, &desc));
+    OK(dx_nor_verify(&nor, NULL, NULL, NULL));
     area[dx_choose_range(c, 64, UNIT - 1)] = (uint8_t)other_than(c, 255, 255);
-    DX_CHECK_EQ(dx_cas_nor_verify(&nor, NULL, NULL, NULL), DX_CAS_ECORRUPT);
+    DX_CHECK_EQ(dx_nor_verify(&nor, NULL, NULL, NULL), DX_CAS_ECORRUPT);
 }
 
 DX_PROPERTY(st_6_reserved_bytes_of_the_store_header_on_flash, 300)
 {
-    dx_cas_nor_desc desc = describe_nor(DX_CAS_WRITE);
+    dx_nor_desc desc = describe_nor(DX_CAS_WRITE);
     unsigned at = reserved_of_store_header(c);
     create_nor();
     spoil_store_header(area + UNIT, at, (uint8_t)other_than(c, 0, 255));
-    DX_CHECK_EQ(dx_cas_nor_open(&nor, &desc), DX_CAS_EZERO);
+    DX_CHECK_EQ(dx_nor_open(&nor, &desc), DX_CAS_EZERO);
 }
 
 /* >>tree -------------------------------------------------------------------- */

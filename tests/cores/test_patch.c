@@ -963,26 +963,26 @@ DX_PROPERTY(p_blake3_in_any_split, 300)
 /* >>versions ------------------------------------------------------------ */
 DX_TEST(pt_12_w_10_versions_leave_in_the_order_they_came)
 {
-    dx_patch_version slots[3], gone;
-    dx_patch_versions v;
+    dx_versions_entry slots[3], gone;
+    dx_versions v;
     dx_patch_create_desc d = describe(DX_PATCH_KIND_DELTA);
     uint8_t hash[32];
     size_t size, got;
     fill(base, 6000, 12);
-    DX_CHECK_EQ(dx_patch_versions_init(&v, slots, 3), 0);
+    DX_CHECK_EQ(dx_versions_init(&v, slots, 3), 0);
     for (size_t i = 0; i < 5; i++) {
-        DX_CHECK_EQ(dx_patch_versions_add(&v, base + i, 5000, &gone), 0);
+        DX_CHECK_EQ(dx_versions_add(&v, base + i, 5000, &gone), 0);
         DX_CHECK(gone.data == (i < 3 ? NULL : base + i - 3));
-        DX_CHECK_EQ(dx_patch_versions_add(&v, base + i, 5000, &gone), 0);
+        DX_CHECK_EQ(dx_versions_add(&v, base + i, 5000, &gone), 0);
         DX_CHECK(!gone.data); /* a duplicate evicts nothing */
     }
     dx_patch_hash(base + 1, 5000, hash);
-    DX_CHECK(dx_patch_versions_find(&v, hash) == NULL);
+    DX_CHECK(dx_versions_find(&v, hash) == NULL);
     memcpy(target, base, 6000);
-    DX_CHECK_EQ(dx_patch_versions_patch(&v, hash, &d, target, 6000, patch, sizeof patch, &size),
+    DX_CHECK_EQ(dx_versions_patch(&v, hash, &d, target, 6000, patch, sizeof patch, &size),
                 DX_PATCH_ENOTFOUND);
     dx_patch_hash(base + 2, 5000, hash);
-    DX_CHECK_EQ(dx_patch_versions_patch(&v, hash, &d, target, 6000, patch, sizeof patch, &size), 0);
+    DX_CHECK_EQ(dx_versions_patch(&v, hash, &d, target, 6000, patch, sizeof patch, &size), 0);
     DX_CHECK_EQ(apply(base + 2, 5000, patch, size, &got), 0);
     DX_CHECK_EQ(got, 6000);
     DX_CHECK_MEM(out, target, got);

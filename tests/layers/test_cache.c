@@ -1044,7 +1044,7 @@ DX_TEST(p20_a_million_gets_under_invalidation_load_are_right)
 
 /* >>store -------------------------------------------------------------- */
 typedef struct disk { /* a memory device whose power fails before call number cut_at */
-    dx_cas_memory memory;
+    dx_devices_memory memory;
     dx_cas_device inner;
     long          calls, cut_at;
     uint8_t       bytes[1 << 18];
@@ -1081,7 +1081,7 @@ static int open_disk(dx_cas_store *s, disk *d)
     dx_cas_device device = {disk_read, disk_write, disk_sync, disk_size, disk_truncate, d, NULL};
     d->memory.data = d->bytes;
     d->memory.capacity = sizeof d->bytes;
-    d->inner = dx_cas_memory_device(&d->memory);
+    d->inner = dx_devices_memory_device(&d->memory);
     desc.device = device;
     desc.mode = DX_CAS_WRITE | DX_CAS_CREATE;
     desc.memory = store_memory;
@@ -1238,7 +1238,7 @@ DX_TEST(ec_13_damaged_records_are_dropped_never_served)
         memcpy(&copy, &d, sizeof d);
         copy.bytes[at] ^= 0x10;
         dx_cas_desc desc = {0};
-        desc.device = dx_cas_memory_device(&copy.memory);
+        desc.device = dx_devices_memory_device(&copy.memory);
         copy.memory.data = copy.bytes;
         desc.mode = DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE;
         desc.memory = store_memory;

@@ -489,7 +489,7 @@ static dx_cache_tag part(const char *text)
     return t;
 }
 
-static int load(void *user, const dx_query_call *call, const dx_cache_tag *params, uint32_t param_count, const void **value,
+static int load(void *user, const dx_queries_call *call, const dx_cache_tag *params, uint32_t param_count, const void **value,
                 size_t *size)
 {
     database *d = (database *)user;
@@ -506,7 +506,7 @@ static int load(void *user, const dx_query_call *call, const dx_cache_tag *param
 
 static int query(dx_queries *q, const char *id, const char *param, uint32_t count, database *d, const char *rows)
 {
-    dx_query_call *call = (dx_query_call *)malloc(sizeof *call);
+    dx_queries_call *call = (dx_queries_call *)malloc(sizeof *call);
     dx_cache_tag p = part(param);
     int result = dx_queries_run(q, id, strlen(id), &p, count, 5, load, d, call);
     if (result == DX_CACHE_OK) {
@@ -545,8 +545,8 @@ DX_TEST(dt_1_dt_3_a_registered_query_runs_once_for_each_list_of_parameters)
     OK(query(q, "q", "", 0, &d, "text::4")); /* no parameter is not an empty one */
     OK(query(q, "q", "", 1, &d, "text::3"));
     DX_CHECK_EQ(d.runs, 4);
-    DX_CHECK_EQ(query(q, "none", "a", 1, &d, ""), DX_QUERY_EUNKNOWN);
-    DX_CHECK_EQ(query(q, "qq", "a", 1, &d, ""), DX_QUERY_EUNKNOWN);
+    DX_CHECK_EQ(query(q, "none", "a", 1, &d, ""), DX_QUERIES_EUNKNOWN);
+    DX_CHECK_EQ(query(q, "qq", "a", 1, &d, ""), DX_QUERIES_EUNKNOWN);
     free(q);
     drop(k);
 }
@@ -569,8 +569,8 @@ DX_TEST(dt_1_registering_again_replaces_and_its_results_go)
     dx_cache_notify(k, "things:INSERT", 13);
     OK(query(q, "q", "a", 1, &d, "second:a:4"));
     OK(dx_queries_remove(q, "q", 1));
-    DX_CHECK_EQ(dx_queries_remove(q, "q", 1), DX_QUERY_EUNKNOWN);
-    DX_CHECK_EQ(query(q, "q", "a", 1, &d, ""), DX_QUERY_EUNKNOWN);
+    DX_CHECK_EQ(dx_queries_remove(q, "q", 1), DX_QUERIES_EUNKNOWN);
+    DX_CHECK_EQ(query(q, "q", "a", 1, &d, ""), DX_QUERIES_EUNKNOWN);
     free(q);
     drop(k);
 }
@@ -580,7 +580,7 @@ DX_TEST(dt_1_dt_5_registered_anew_while_it_runs)
     dx_cache *k;
     dx_queries *q = queries_make(&k);
     database d = {0};
-    dx_query_call *old = (dx_query_call *)malloc(sizeof *old), *fresh = (dx_query_call *)malloc(sizeof *fresh);
+    dx_queries_call *old = (dx_queries_call *)malloc(sizeof *old), *fresh = (dx_queries_call *)malloc(sizeof *fresh);
     d.registers = q;
     OK(query(q, "q", "", 0, &d, "text::1")); /* its text was replaced: returned, and not kept */
     d.registers = NULL;
@@ -599,7 +599,7 @@ DX_TEST(dt_1_dt_5_registered_anew_while_it_runs)
     dx_queries_end(q, fresh);
     /* One that gets its ticket only after: nothing was invalidated since, and yet it is the old text. */
     dx_cache_invalidate_all(k);
-    OK(dx_query_p_open(q, "q", 1, NULL, 0, old));
+    OK(dx_queries_p_open(q, "q", 1, NULL, 0, old));
     OK(dx_queries_register(q, "q", 1, "last", 4, NULL, 0));
     DX_CHECK_EQ(dx_queries_poll(q, 5, old), DX_CACHE_COMPUTE);
     DX_CHECK_EQ(dx_queries_put(q, old, "rows", 4, 0, 5), DX_CACHE_EOUTDATED);
@@ -650,14 +650,14 @@ DX_TEST(dt_5_a_result_loaded_before_an_invalidation_is_returned_but_not_kept)
 
 DX_TEST(dt_2_dt_9_misses_and_failures_have_their_own_errors_and_are_not_kept)
 {
-    static const int errors[] = {DX_QUERY_ESERIAL, DX_QUERY_EDATABASE, DX_QUERY_EPOOL, DX_QUERY_EINTERNAL};
+    static const int errors[] = {DX_QUERIES_ESERIAL, DX_QUERIES_EDATABASE, DX_QUERIES_EPOOL, DX_QUERIES_EINTERNAL};
     dx_cache *k;
     dx_queries *q = queries_make(&k);
-    dx_query_call *call = (dx_query_call *)malloc(sizeof *call), *other = (dx_query_call *)malloc(sizeof *other);
+    dx_queries_call *call = (dx_queries_call *)malloc(sizeof *call), *other = (dx_queries_call *)malloc(sizeof *other);
     database d = {0};
-    dx_cache_tag big = {d.rows, DX_QUERY_KEY_MAX};
+    dx_cache_tag big = {d.rows, DX_QUERIES_KEY_MAX};
     unsigned i;
-    DX_CHECK_EQ(dx_queries_get(q, "q", 1, NULL, 0, 5, call), DX_QUERY_EMISS);
+    DX_CHECK_EQ(dx_queries_get(q, "q", 1, NULL, 0, 5, call), DX_QUERIES_EMISS);
     dx_queries_end(q, call);
     for (i = 0; i < 4; i++) {
         d.error = errors[i];
@@ -665,8 +665,8 @@ DX_TEST(dt_2_dt_9_misses_and_failures_have_their_own_errors_and_are_not_kept)
     }
     DX_CHECK_EQ(dx_queries_begin(q, "q", 1, NULL, 0, 5, call), DX_CACHE_COMPUTE);
     DX_CHECK_EQ(dx_queries_begin(q, "q", 1, NULL, 0, 5, other), DX_CACHE_WAIT);
-    OK(dx_queries_fail(q, call, DX_QUERY_EDATABASE, 5));
-    DX_CHECK_EQ(dx_queries_poll(q, 5, other), DX_QUERY_EDATABASE); /* who waited learns it */
+    OK(dx_queries_fail(q, call, DX_QUERIES_EDATABASE, 5));
+    DX_CHECK_EQ(dx_queries_poll(q, 5, other), DX_QUERIES_EDATABASE); /* who waited learns it */
     dx_queries_end(q, call);
     dx_queries_end(q, other);
     DX_CHECK_EQ(dx_queries_get(q, "q", 1, &big, 1, 5, call), DX_CACHE_ETOOBIG);
@@ -692,8 +692,8 @@ DX_TEST(dt_1_bad_registrations_are_refused_and_many_fill_the_memory)
     DX_CHECK_EQ(dx_queries_register(q, "eight", 5, "", 0, t, 8), DX_CACHE_ETOOBIG);
     DX_CHECK_EQ(dx_queries_register(q, "bad", 3, "", 0, &bad, 1), DX_CACHE_EINVAL);
     DX_CHECK_EQ(dx_queries_register(q, "", 0, "", 0, NULL, 0), DX_CACHE_EINVAL);
-    DX_CHECK_EQ(dx_queries_register(q, text, DX_QUERY_ID_MAX + 1, "", 0, NULL, 0), DX_CACHE_EINVAL);
-    OK(dx_queries_register(q, text, DX_QUERY_ID_MAX, "", 0, NULL, 0));
+    DX_CHECK_EQ(dx_queries_register(q, text, DX_QUERIES_ID_MAX + 1, "", 0, NULL, 0), DX_CACHE_EINVAL);
+    OK(dx_queries_register(q, text, DX_QUERIES_ID_MAX, "", 0, NULL, 0));
     while (count < 1000 && error == DX_CACHE_OK) {
         snprintf(id, sizeof id, "%u", count++);
         error = dx_queries_register(q, id, strlen(id), text, 5000, NULL, 0);

@@ -48,7 +48,7 @@ static int splice_decode(void *user, void *out, size_t capacity, const void *bas
 }
 
 typedef struct kit {
-    dx_cas_memory      ram;
+    dx_devices_memory      ram;
     dx_cas_store       s;
     dx_cas_desc        desc;
     dx_cas_delta       delta;
@@ -66,7 +66,7 @@ static int kit_open(kit *k, uint32_t mode)
     k->how.coder_count = 1;
     OK(dx_cas_delta_init(&k->delta, &k->how));
     k->codecs[0] = dx_cas_delta_codec(&k->delta);
-    k->desc.device = dx_cas_memory_device(&k->ram);
+    k->desc.device = dx_devices_memory_device(&k->ram);
     k->desc.codecs = k->without ? NULL : k->codecs;
     k->desc.codec_count = !k->without;
     k->desc.mode = mode;

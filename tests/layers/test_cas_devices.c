@@ -15,7 +15,7 @@
 
 /* A memory device that counts what it is asked for, and keeps what was synced. */
 typedef struct counted {
-    dx_cas_memory memory;
+    dx_devices_memory memory;
     dx_cas_device inner;
     unsigned      reads, writes, syncs, fail; /* fail: every write, with that error */
     uint8_t       bytes[1 << 18];
@@ -59,7 +59,7 @@ static dx_cas_device counted_device(counted *c, size_t capacity)
     memset(c, 0, sizeof *c);
     c->memory.data = c->bytes;
     c->memory.capacity = capacity;
-    c->inner = dx_cas_memory_device(&c->memory);
+    c->inner = dx_devices_memory_device(&c->memory);
     return d;
 }
 
@@ -82,10 +82,10 @@ static void open_on(dx_cas_store *s, dx_cas_device device, uint32_t durability)
 DX_PROPERTY(ca_1_gathered_writes_read_as_if_they_were_written, 400)
 {
     static uint8_t buffer[512], bytes[600], is[4096], want[4096], model_bytes[4096];
-    dx_cas_memory model = {model_bytes, sizeof model_bytes, 0};
-    dx_cas_device m = dx_cas_memory_device(&model), g;
-    dx_cas_gather gather = {counted_device(&disk, sizeof model_bytes), buffer, (size_t)dx_choose(c, sizeof buffer), 0, 0};
-    g = dx_cas_gather_device(&gather);
+    dx_devices_memory model = {model_bytes, sizeof model_bytes, 0};
+    dx_cas_device m = dx_devices_memory_device(&model), g;
+    dx_devices_buffer gather = {counted_device(&disk, sizeof model_bytes), buffer, (size_t)dx_choose(c, sizeof buffer), 0, 0};
+    g = dx_devices_buffer_device(&gather);
     for (uint64_t steps = dx_choose(c, 60); steps > 0; steps--) {
         uint64_t what = dx_choose(c, 9), size = dx_choose(c, dx_choose(c, 5) ? 60 : 600), at = dx_choose(c, 3000), a = 0, b = 0;
         size_t is_got = 0, want_got = 0;
@@ -112,7 +112,7 @@ DX_PROPERTY(ca_1_gathered_writes_read_as_if_they_were_written, 400)
         DX_CHECK_EQ(is_got, want_got);
         DX_CHECK_MEM(is, want, is_got);
     }
-    OK(dx_cas_gather_flush(&gather));
+    OK(dx_devices_buffer_flush(&gather));
     DX_CHECK_EQ(disk.memory.size, model.size);
     DX_CHECK_MEM(disk.bytes, model_bytes, model.size);
 }
@@ -120,11 +120,11 @@ DX_PROPERTY(ca_1_gathered_writes_read_as_if_they_were_written, 400)
 DX_TEST(ca_1_a_commit_of_many_puts_is_one_write_and_one_sync)
 {
     static uint8_t buffer[65536], bytes[700], back[700];
-    dx_cas_gather gather = {counted_device(&disk, sizeof disk.bytes), buffer, sizeof buffer, 0, 0};
+    dx_devices_buffer gather = {counted_device(&disk, sizeof disk.bytes), buffer, sizeof buffer, 0, 0};
     dx_cas_store s, reader;
     dx_cas_id ids[40];
     size_t size;
-    open_on(&s, dx_cas_gather_device(&gather), DX_CAS_FULL_ONCE);
+    open_on(&s, dx_devices_buffer_device(&gather), DX_CAS_FULL_ONCE);
     for (unsigned round = 0; round < 2; round++) {
         disk.writes = disk.syncs = 0;
         for (unsigned i = 0; i < 40; i++) {
@@ -148,9 +148,9 @@ DX_TEST(ca_1_a_commit_of_many_puts_is_one_write_and_one_sync)
 DX_TEST(ca_1_two_syncs_stay_two_and_in_their_order)
 {
     static uint8_t buffer[4096];
-    dx_cas_gather gather = {counted_device(&disk, sizeof disk.bytes), buffer, sizeof buffer, 0, 0};
+    dx_devices_buffer gather = {counted_device(&disk, sizeof disk.bytes), buffer, sizeof buffer, 0, 0};
     dx_cas_store s;
-    open_on(&s, dx_cas_gather_device(&gather), DX_CAS_FULL);
+    open_on(&s, dx_devices_buffer_device(&gather), DX_CAS_FULL);
     disk.writes = disk.syncs = 0;
     OK(dx_cas_put(&s, "one", 3, NULL));
     OK(dx_cas_put(&s, "two", 3, NULL));
@@ -162,15 +162,15 @@ DX_TEST(ca_1_two_syncs_stay_two_and_in_their_order)
 DX_TEST(ca_1_without_durability_a_flush_hands_it_on)
 {
     static uint8_t buffer[4096];
-    dx_cas_gather gather = {counted_device(&disk, sizeof disk.bytes), buffer, sizeof buffer, 0, 0};
+    dx_devices_buffer gather = {counted_device(&disk, sizeof disk.bytes), buffer, sizeof buffer, 0, 0};
     dx_cas_store s, other;
     dx_cas_id id;
     unsigned syncs;
-    open_on(&s, dx_cas_gather_device(&gather), DX_CAS_NONE);
+    open_on(&s, dx_devices_buffer_device(&gather), DX_CAS_NONE);
     syncs = disk.syncs;
     OK(dx_cas_put(&s, "one", 3, &id));
     OK(dx_cas_commit(&s));
-    OK(dx_cas_gather_flush(&gather));
+    OK(dx_devices_buffer_flush(&gather));
     DX_CHECK_EQ(disk.syncs, syncs);
     open_on(&other, gather.inner, DX_CAS_NONE);
     OK(dx_cas_has(&other, &id));
@@ -179,13 +179,13 @@ DX_TEST(ca_1_without_durability_a_flush_hands_it_on)
 DX_TEST(ca_1_a_full_device_behind_the_buffer_loses_nothing)
 {
     static uint8_t buffer[2048], bytes[500], back[500];
-    dx_cas_gather gather = {counted_device(&disk, 8000), buffer, sizeof buffer, 0, 0};
+    dx_devices_buffer gather = {counted_device(&disk, 8000), buffer, sizeof buffer, 0, 0};
     dx_cas_store s;
     dx_cas_id ids[20];
     unsigned count = 0;
     size_t size;
     int error = DX_CAS_OK;
-    open_on(&s, dx_cas_gather_device(&gather), DX_CAS_FULL_ONCE);
+    open_on(&s, dx_devices_buffer_device(&gather), DX_CAS_FULL_ONCE);
     for (; error == DX_CAS_OK && count < 20; count += error == DX_CAS_OK) {
         memset(bytes, (int)count, sizeof bytes);
         error = dx_cas_put(&s, bytes, sizeof bytes, &ids[count]);
@@ -215,8 +215,8 @@ DX_TEST(ca_1_a_full_device_behind_the_buffer_loses_nothing)
 DX_PROPERTY(ca_1_a_view_reads_as_the_device_behind_it, 400)
 {
     static uint8_t data[4096], one[4096], two[4096];
-    dx_cas_view view = {counted_device(&disk, sizeof disk.bytes), disk.bytes, 0};
-    dx_cas_device device = dx_cas_view_device(&view);
+    dx_devices_mapped view = {counted_device(&disk, sizeof disk.bytes), disk.bytes, 0};
+    dx_cas_device device = dx_devices_mapped_device(&view);
     size_t steps = (size_t)dx_choose_range(c, 1, 30);
     for (size_t k = 0; k < steps; k++) {
         uint64_t at = dx_choose(c, 6000), size = dx_choose(c, 3000), length, same;
@@ -255,8 +255,8 @@ DX_TEST(ca_2_a_get_from_a_mapped_file_calls_no_device_and_is_still_checked)
     size_t got;
     remove(path);
     OK(dx_cas_file_open(&file, path, DX_CAS_WRITE | DX_CAS_CREATE));
-    dx_cas_view view = {dx_cas_file_device(&file), NULL, 0};
-    open_on(&s, dx_cas_view_device(&view), DX_CAS_FULL);
+    dx_devices_mapped view = {dx_cas_file_device(&file), NULL, 0};
+    open_on(&s, dx_devices_mapped_device(&view), DX_CAS_FULL);
     for (size_t k = 0; k < 20; k++) {
         memset(content, (int)k, sizeof content);
         OK(dx_cas_put(&s, content, sizeof content, &ids[k]));

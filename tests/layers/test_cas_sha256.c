@@ -21,11 +21,11 @@ static size_t from_hex(const char *p, uint8_t *out)
     return n;
 }
 
-static void check_hex(const dx_cas_sha256 *h, const char *hex)
+static void check_hex(const dx_sha256 *h, const char *hex)
 {
     uint8_t want[32], got[32];
     size_t size = from_hex(hex, want);
-    dx_cas_sha256_final(h, got, size);
+    dx_sha256_final(h, got, size);
     DX_CHECK_MEM(got, want, size);
 }
 
@@ -33,17 +33,17 @@ static void check_hex(const dx_cas_sha256 *h, const char *hex)
 DX_TEST(ca_2_sha256_examples_of_the_standard)
 {
     static char a[1000];
-    dx_cas_sha256 h;
-    dx_cas_sha256_init(&h);
+    dx_sha256 h;
+    dx_sha256_init(&h);
     check_hex(&h, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-    dx_cas_sha256_update(&h, "abc", 3);
+    dx_sha256_update(&h, "abc", 3);
     check_hex(&h, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-    dx_cas_sha256_init(&h);
-    dx_cas_sha256_update(&h, "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 56);
+    dx_sha256_init(&h);
+    dx_sha256_update(&h, "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 56);
     check_hex(&h, "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
-    dx_cas_sha256_init(&h);
+    dx_sha256_init(&h);
     memset(a, 'a', sizeof a);
-    for (int i = 0; i < 1000; i++) dx_cas_sha256_update(&h, a, sizeof a);
+    for (int i = 0; i < 1000; i++) dx_sha256_update(&h, a, sizeof a);
     check_hex(&h, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
@@ -57,11 +57,11 @@ DX_TEST(ca_2_sha256_vectors_of_nist)
     for (at = text; (at = strstr(at, "Len = ")) != NULL; n++) {
         size_t bits = strtoul(at + 6, NULL, 10);
         uint8_t message[64];
-        dx_cas_sha256 h;
+        dx_sha256 h;
         at = strstr(at, "Msg = ");
         if (bits) DX_CHECK_EQ(from_hex(at + 6, message), bits / 8);
-        dx_cas_sha256_init(&h);
-        dx_cas_sha256_update(&h, message, bits / 8);
+        dx_sha256_init(&h);
+        dx_sha256_update(&h, message, bits / 8);
         check_hex(&h, strstr(at, "MD = ") + 5);
     }
     DX_CHECK_EQ(n, 65);
@@ -92,15 +92,15 @@ DX_TEST(ca_2_hmac_sha256_vectors_of_rfc_4231)
         uint8_t key[200], data[200];
         size_t key_size = v[i].key_size ? v[i].key_size : strlen(v[i].key);
         size_t data_size = v[i].data_size ? v[i].data_size : strlen(v[i].data);
-        dx_cas_sha256 h;
+        dx_sha256 h;
         if (v[i].key_size) memset(key, (int)v[i].key_byte, key_size);
         else memcpy(key, v[i].key, key_size);
         if (v[i].data_size) memset(data, (int)v[i].data_byte, data_size);
         else memcpy(data, v[i].data, data_size);
         for (size_t split = 0; split <= data_size; split++) {
-            dx_cas_sha256_init_keyed(&h, key, key_size);
-            dx_cas_sha256_update(&h, data, split);
-            dx_cas_sha256_update(&h, data + split, data_size - split);
+            dx_sha256_init_keyed(&h, key, key_size);
+            dx_sha256_update(&h, data, split);
+            dx_sha256_update(&h, data + split, data_size - split);
             check_hex(&h, v[i].mac);
         }
     }
@@ -112,25 +112,25 @@ DX_PROPERTY(ca_2_sha256_every_split_and_both_codes, 300)
     static uint8_t data[5000];
     uint32_t state[8];
     uint8_t want[32], got[32];
-    dx_cas_sha256 h;
+    dx_sha256 h;
     size_t size = (size_t)dx_choose(c, sizeof data), done = 0, at;
     dx_choose_bytes(c, data, size < 200 ? size : 200);
     for (at = 200; at < size; at++) data[at] = (uint8_t)(data[at - 200] * 5 + at);
-    dx_cas_sha256_init(&h);
+    dx_sha256_init(&h);
     memcpy(state, h.state_, sizeof state);
-    dx_cas_p_sha256_plain(state, data, size / 64);
+    dx_sha256_p_plain(state, data, size / 64);
     while (done < size) {
         size_t n = 1 + (size_t)dx_choose(c, size - done - 1);
-        dx_cas_sha256_update(&h, data + done, n);
+        dx_sha256_update(&h, data + done, n);
         done += n;
     }
     DX_CHECK_MEM(state, h.state_, sizeof state);
-    dx_cas_sha256_final(&h, got, 32);
-    dx_cas_sha256_final(&h, want, 32); /* final changes nothing */
+    dx_sha256_final(&h, got, 32);
+    dx_sha256_final(&h, want, 32); /* final changes nothing */
     DX_CHECK_MEM(got, want, 32);
-    dx_cas_sha256_init(&h);
-    dx_cas_sha256_update(&h, data, size);
-    dx_cas_sha256_final(&h, want, 32);
+    dx_sha256_init(&h);
+    dx_sha256_update(&h, data, size);
+    dx_sha256_final(&h, want, 32);
     DX_CHECK_MEM(got, want, 32);
 }
 
@@ -138,10 +138,10 @@ DX_PROPERTY(ca_2_sha256_every_split_and_both_codes, 300)
 static uint8_t disk[1 << 20], other_disk[1 << 20];
 static uint64_t memory[2][(64 << 10) / 8];
 
-static int open_on(dx_cas_store *s, dx_cas_memory *m, uint32_t mode, unsigned which)
+static int open_on(dx_cas_store *s, dx_devices_memory *m, uint32_t mode, unsigned which)
 {
     dx_cas_desc desc = {0};
-    desc.device = dx_cas_memory_device(m);
+    desc.device = dx_devices_memory_device(m);
     desc.mode = mode;
     desc.memory = memory[which];
     desc.memory_size = sizeof memory[which];
@@ -179,7 +179,7 @@ static dx_cas_content fill_store(dx_cas_store *s, dx_cas_id *abc)
 
 DX_TEST(ca_2_a_store_whose_ids_are_sha256)
 {
-    dx_cas_memory m = {disk, sizeof disk, 0}, to = {other_disk, sizeof other_disk, 0};
+    dx_devices_memory m = {disk, sizeof disk, 0}, to = {other_disk, sizeof other_disk, 0};
     dx_cas_store s, fresh;
     dx_cas_id id;
     dx_cas_content content;
@@ -221,7 +221,7 @@ DX_TEST(ca_2_a_store_whose_ids_are_sha256)
 
 DX_TEST(ca_2_a_store_of_another_hash_is_refused)
 {
-    dx_cas_memory m = {disk, sizeof disk, 0};
+    dx_devices_memory m = {disk, sizeof disk, 0};
     dx_cas_store s;
     OK(open_on(&s, &m, DX_CAS_WRITE | DX_CAS_CREATE, 0));
     dx_cas_close(&s);
@@ -238,14 +238,14 @@ DX_TEST(ca_2_ids_of_nodes_are_apart_from_ids_of_objects)
     static const char context[] = "dx_cas v1 list node";
     uint8_t block[96];
     dx_cas_id node, mac, blob;
-    dx_cas_sha256 h;
+    dx_sha256 h;
     dx_cas_p_id_of(DX_CAS_P_LIST, "node", 4, &node);
-    dx_cas_sha256_init_keyed(&h, context, sizeof context - 1);
-    dx_cas_sha256_update(&h, "node", 4);
-    dx_cas_sha256_final(&h, mac.bytes, 32);
+    dx_sha256_init_keyed(&h, context, sizeof context - 1);
+    dx_sha256_update(&h, "node", 4);
+    dx_sha256_final(&h, mac.bytes, 32);
     memset(block, 0x5c, 64);
     for (size_t i = 0; i + 1 < sizeof context; i++) block[i] ^= (uint8_t)context[i];
-    dx_cas_p_sha256_end(h.state_, h.block_, h.size_, block + 64);
+    dx_sha256_p_end(h.state_, h.block_, h.size_, block + 64);
     dx_cas_hash(block, sizeof block, &blob); /* a blob that has the MAC for its id */
     DX_CHECK(dx_cas_id_equal(&blob, &mac));
     for (size_t i = 0; i < 32; i++) DX_CHECK_EQ(node.bytes[i] ^ mac.bytes[i], 0xff);
@@ -256,10 +256,10 @@ DX_TEST(mk_2_the_tree_of_rfc_6962)
 {
     dx_cas_id root, leaf;
     char hex[65];
-    dx_cas_merkle_root_of(NULL, 0, &root);
+    dx_merkle_root_of(NULL, 0, &root);
     dx_cas_id_to_hex(&root, hex);
     DX_CHECK_STR(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-    dx_cas_merkle_leaf("", 0, &leaf);
+    dx_merkle_leaf("", 0, &leaf);
     dx_cas_id_to_hex(&leaf, hex);
     DX_CHECK_STR(hex, "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d");
 }

@@ -111,11 +111,11 @@ static void sim_start(sim *s, uint32_t block, uint32_t count, uint32_t unit)
     memset(s->written, 1, sizeof s->written);
 }
 
-static uint8_t work[DX_CAS_NOR_MEMORY_SIZE(256) + 3];
+static uint8_t work[DX_NOR_MEMORY_SIZE(256) + 3];
 
-static int open_nor(dx_cas_nor *n, sim *s, uint32_t mode)
+static int open_nor(dx_nor *n, sim *s, uint32_t mode)
 {
-    dx_cas_nor_desc desc;
+    dx_nor_desc desc;
     memset(&desc, 0, sizeof desc);
     desc.flash.read = sim_read;
     desc.flash.program = sim_program;
@@ -124,14 +124,14 @@ static int open_nor(dx_cas_nor *n, sim *s, uint32_t mode)
     desc.flash.block_size = s->block;
     desc.flash.block_count = s->count;
     desc.flash.unit = s->unit;
-    desc.mode = mode | (s->lenient ? DX_CAS_NOR_RESUME : 0);
+    desc.mode = mode | (s->lenient ? DX_NOR_RESUME : 0);
     memset(work, 0xcc, sizeof work);
     desc.memory = work + 3;
-    desc.memory_size = dx_cas_nor_memory_size(s->unit);
+    desc.memory_size = dx_nor_memory_size(s->unit);
     memcpy(desc.store_id, "0123456789abcdef", 16);
     desc.mode &= ~(uint32_t)DX_CAS_CREATE;
-    int error = dx_cas_nor_open(n, &desc);
-    return error == DX_CAS_ENOTFOUND && (mode & DX_CAS_CREATE) ? dx_cas_nor_create(n, &desc) : error;
+    int error = dx_nor_open(n, &desc);
+    return error == DX_CAS_ENOTFOUND && (mode & DX_CAS_CREATE) ? dx_nor_create(n, &desc) : error;
 }
 
 /* >>model ---------------------------------------------------------------- */
@@ -146,7 +146,7 @@ typedef struct state {
 
 typedef struct run {
     sim        flash;
-    dx_cas_nor nor;
+    dx_nor nor;
     state      before, now, commit; /* before: committed; commit: what was being made; now: with what is not */
     bool       making;
 } run;
@@ -188,7 +188,7 @@ static int step_put(run *r, unsigned i)
 {
     uint8_t bytes[SIZE_MAX_];
     dx_cas_id id, want = id_of(i);
-    int error = dx_cas_nor_put(&r->nor, bytes, object_of(i, bytes), &id);
+    int error = dx_nor_put(&r->nor, bytes, object_of(i, bytes), &id);
     if (error) return error;
     DX_CHECK(dx_cas_id_equal(&id, &want));
     r->now.objects |= 1u << i;
@@ -197,12 +197,12 @@ static int step_put(run *r, unsigned i)
 
 static int step_set(run *r, unsigned name, unsigned i)
 {
-    dx_cas_nor_ref ref;
+    dx_nor_ref ref;
     memset(&ref, 0, sizeof ref);
     ref.root = id_of(i);
     ref.kind = 7 + i;
     ref.time_ns = 1000 * i;
-    int error = dx_cas_nor_ref_set(&r->nor, names[name], &ref);
+    int error = dx_nor_ref_set(&r->nor, names[name], &ref);
     if (error) return error;
     r->now.root[name] = (int)i;
     r->now.version[name]++;
@@ -211,7 +211,7 @@ static int step_set(run *r, unsigned name, unsigned i)
 
 static int step_delete(run *r, unsigned name)
 {
-    int error = dx_cas_nor_ref_delete(&r->nor, names[name]);
+    int error = dx_nor_ref_delete(&r->nor, names[name]);
     DX_CHECK(error != DX_CAS_ENOTFOUND || r->now.root[name] < 0);
     if (error == DX_CAS_OK) r->now.root[name] = -1;
     return error == DX_CAS_ENOTFOUND ? 0 : error;
@@ -221,7 +221,7 @@ static int step_commit(run *r)
 {
     r->commit = r->now;
     r->making = true;
-    return settle(r, dx_cas_nor_commit(&r->nor));
+    return settle(r, dx_nor_commit(&r->nor));
 }
 
 static int step_collect(run *r)
@@ -230,7 +230,7 @@ static int step_collect(run *r)
     r->commit = r->now;
     collected(&r->commit);
     r->making = true;
-    return settle(r, dx_cas_nor_collect(&r->nor));
+    return settle(r, dx_nor_collect(&r->nor));
 }
 
 static void begin_run(run *r, uint32_t block, uint32_t count, uint32_t unit)
@@ -242,12 +242,12 @@ static void begin_run(run *r, uint32_t block, uint32_t count, uint32_t unit)
 }
 
 /* Does the store hold this? */
-static bool holds(dx_cas_nor *n, const state *s)
+static bool holds(dx_nor *n, const state *s)
 {
     uint8_t want[SIZE_MAX_], got[SIZE_MAX_];
     for (unsigned i = 0; i < NAMES; i++) {
-        dx_cas_nor_ref ref;
-        int error = dx_cas_nor_ref_get(n, names[i], &ref);
+        dx_nor_ref ref;
+        int error = dx_nor_ref_get(n, names[i], &ref);
         if (s->root[i] < 0) {
             if (error != DX_CAS_ENOTFOUND) return false;
             continue;
@@ -259,7 +259,7 @@ static bool holds(dx_cas_nor *n, const state *s)
     for (unsigned i = 0; i < OBJECTS; i++) {
         uint32_t size = object_of(i, want), have = 0;
         dx_cas_id id = id_of(i);
-        int error = dx_cas_nor_get(n, &id, got, sizeof got, &have);
+        int error = dx_nor_get(n, &id, got, sizeof got, &have);
         if (!(s->objects >> i & 1)) {
             if (error != DX_CAS_ENOTFOUND) return false;
             continue;
@@ -272,20 +272,20 @@ static bool holds(dx_cas_nor *n, const state *s)
 /* A cut between two copies: of the first block's header, or of the last commit. The latter is made good by the next write. */
 static int only_copies(void *user, const dx_cas_damage *d)
 {
-    const dx_cas_nor *n = (const dx_cas_nor *)user;
+    const dx_nor *n = (const dx_nor *)user;
     if (d->kind == DX_CAS_DAMAGE_COMMIT) return !n || d->offset != n->log_.commit;
     return d->kind != DX_CAS_DAMAGE_HEADER || d->size != 32 || d->offset != 0;
 }
 
 /* dx_cas.h reads it through the device, and finds nothing to complain of. */
-static void host_reads(dx_cas_nor *n, const state *s)
+static void host_reads(dx_nor *n, const state *s)
 {
     static uint8_t memory[1 << 17];
     uint8_t want[SIZE_MAX_], got[SIZE_MAX_];
     dx_cas_store store;
     dx_cas_desc desc;
     memset(&desc, 0, sizeof desc);
-    desc.device = dx_cas_nor_device(n);
+    desc.device = dx_nor_device(n);
     desc.memory = memory;
     desc.memory_size = sizeof memory;
     DX_CHECK_EQ(dx_cas_open(&store, &desc), 0);
@@ -321,7 +321,7 @@ static void recovered(run *r)
     DX_CHECK(holds(&r->nor, &r->before));
     r->now = r->before;
     r->making = false;
-    error = dx_cas_nor_verify(&r->nor, only_copies, &r->nor, NULL);
+    error = dx_nor_verify(&r->nor, only_copies, &r->nor, NULL);
     DX_CHECK(error == 0 || error == DX_CAS_ECORRUPT);
 }
 
@@ -376,7 +376,7 @@ static void every_cut(unsigned shape, bool lenient)
                 host_reads(&r.nor, &r.before);
                 DX_CHECK_EQ(step_collect(&r), 0);
                 DX_CHECK(holds(&r.nor, &r.before));
-                DX_CHECK_EQ(dx_cas_nor_verify(&r.nor, NULL, NULL, NULL), 0);
+                DX_CHECK_EQ(dx_nor_verify(&r.nor, NULL, NULL, NULL), 0);
             }
         }
     }
@@ -450,9 +450,9 @@ DX_TEST(nor_every_failure)
         DX_CHECK(error != 0);
         if (r.nor.open_ && r.nor.failed_) {
             dx_cas_id id = id_of(0);
-            DX_CHECK_EQ(dx_cas_nor_put(&r.nor, "x", 1, &id), DX_CAS_ESYS);
-            DX_CHECK_EQ(dx_cas_nor_commit(&r.nor), DX_CAS_ESYS);
-            DX_CHECK_EQ(dx_cas_nor_collect(&r.nor), DX_CAS_ESYS);
+            DX_CHECK_EQ(dx_nor_put(&r.nor, "x", 1, &id), DX_CAS_ESYS);
+            DX_CHECK_EQ(dx_nor_commit(&r.nor), DX_CAS_ESYS);
+            DX_CHECK_EQ(dx_nor_collect(&r.nor), DX_CAS_ESYS);
         }
         r.flash.lenient = false;
         recovered(&r);
@@ -465,20 +465,20 @@ DX_TEST(nor_every_failure)
 }
 
 /* >>room and wear --------------------------------------------------------- */
-static int put_number(dx_cas_nor *n, unsigned number, uint32_t size, dx_cas_id *id)
+static int put_number(dx_nor *n, unsigned number, uint32_t size, dx_cas_id *id)
 {
     uint8_t bytes[SIZE_MAX_];
     memset(bytes, 0, sizeof bytes);
     memcpy(bytes, &number, sizeof number);
-    return dx_cas_nor_put(n, bytes, size, id);
+    return dx_nor_put(n, bytes, size, id);
 }
 
 /* A full store deletes, and collects, however often. */
 DX_TEST(nor_full)
 {
     static sim s;
-    dx_cas_nor n;
-    dx_cas_nor_ref ref;
+    dx_nor n;
+    dx_nor_ref ref;
     unsigned number = 0, cycles;
     sim_start(&s, 1024, 16, 4);
     DX_CHECK_EQ(open_nor(&n, &s, DX_CAS_WRITE | DX_CAS_CREATE), 0);
@@ -491,30 +491,30 @@ DX_TEST(nor_full)
             uint32_t size = 4 + (number * 97) % 700;
             snprintf(name, sizeof name, "n%u", number);
             if ((error = put_number(&n, number, size, &ref.root)) != 0) break;
-            if ((error = dx_cas_nor_ref_set(&n, name, &ref)) != 0) break;
+            if ((error = dx_nor_ref_set(&n, name, &ref)) != 0) break;
         }
         DX_CHECK_EQ(error, DX_CAS_ENOSPACE);
         DX_CHECK(number - first >= 1);
-        DX_CHECK_EQ(dx_cas_nor_commit(&n), 0);
+        DX_CHECK_EQ(dx_nor_commit(&n), 0);
         for (kept = 0; first < number; first++) { /* delete some, each in a commit, opened anew: never ENOSPACE before a few */
             if (number - first <= 2 && cycles % 2) break;
             snprintf(name, sizeof name, "n%u", first);
-            error = dx_cas_nor_ref_delete(&n, name);
+            error = dx_nor_ref_delete(&n, name);
             if (error == DX_CAS_ENOSPACE) DX_CHECK(kept >= 3);
             if (error == DX_CAS_ENOSPACE) break;
             DX_CHECK_EQ(error, 0);
-            DX_CHECK_EQ(dx_cas_nor_commit(&n), 0);
+            DX_CHECK_EQ(dx_nor_commit(&n), 0);
             kept++;
         }
-        DX_CHECK_EQ(dx_cas_nor_collect(&n), 0);
+        DX_CHECK_EQ(dx_nor_collect(&n), 0);
         for (; first < number; first++) { /* and after a collection the rest */
             snprintf(name, sizeof name, "n%u", first);
-            DX_CHECK_EQ(dx_cas_nor_ref_delete(&n, name), 0);
-            DX_CHECK_EQ(dx_cas_nor_commit(&n), 0);
-            if (first % 4 == 3) DX_CHECK_EQ(dx_cas_nor_collect(&n), 0);
+            DX_CHECK_EQ(dx_nor_ref_delete(&n, name), 0);
+            DX_CHECK_EQ(dx_nor_commit(&n), 0);
+            if (first % 4 == 3) DX_CHECK_EQ(dx_nor_collect(&n), 0);
         }
-        DX_CHECK_EQ(dx_cas_nor_verify(&n, NULL, NULL, NULL), 0);
-        DX_CHECK_EQ(dx_cas_nor_collect(&n), 0);
+        DX_CHECK_EQ(dx_nor_verify(&n, NULL, NULL, NULL), 0);
+        DX_CHECK_EQ(dx_nor_collect(&n), 0);
     }
 }
 
@@ -522,9 +522,9 @@ DX_TEST(nor_full)
 DX_TEST(nor_wear)
 {
     static sim s;
-    dx_cas_nor n;
-    dx_cas_nor_stats stats;
-    dx_cas_nor_ref ref;
+    dx_nor n;
+    dx_nor_stats stats;
+    dx_nor_ref ref;
     uint32_t least = UINT32_MAX, most = 0, sum = 0, collections = 0;
     sim_start(&s, 1024, 16, 8);
     DX_CHECK_EQ(open_nor(&n, &s, DX_CAS_WRITE | DX_CAS_CREATE), 0);
@@ -533,9 +533,9 @@ DX_TEST(nor_wear)
         char name[16];
         snprintf(name, sizeof name, "n%u", i % 7);
         int error = put_number(&n, i, 40, &ref.root);
-        if (!error) error = dx_cas_nor_ref_set(&n, name, &ref);
-        if (!error) error = dx_cas_nor_commit(&n);
-        if (error == DX_CAS_ENOSPACE) error = dx_cas_nor_collect(&n), collections++;
+        if (!error) error = dx_nor_ref_set(&n, name, &ref);
+        if (!error) error = dx_nor_commit(&n);
+        if (error == DX_CAS_ENOSPACE) error = dx_nor_collect(&n), collections++;
         DX_CHECK_EQ(error, 0);
         if (i % 500 == 499) DX_CHECK_EQ(open_nor(&n, &s, DX_CAS_WRITE), 0); /* the first write begins a new block */
     }
@@ -544,7 +544,7 @@ DX_TEST(nor_wear)
         if (s.erases[i] > most) most = s.erases[i];
         if (s.erases[i] < least) least = s.erases[i];
     }
-    DX_CHECK_EQ(dx_cas_nor_get_stats(&n, &stats), 0);
+    DX_CHECK_EQ(dx_nor_get_stats(&n, &stats), 0);
     printf("  %u collections: erased %u to %u times, mean %.2f; the store says at most %u, mean %.2f\n", collections, least, most,
            sum / (double)s.count, stats.erases_max, stats.erases_mean / 100.0);
     DX_CHECK(most - least <= 1 && stats.erases_max == most && stats.blocks == 16 && collections > 50);
@@ -564,7 +564,7 @@ static void import(uint32_t unit, uint32_t align, uint32_t durability)
 {
     static uint8_t disk[32768], memory[200000], bytes[5000], back[5000], chunk[400000];
     static sim s;
-    dx_cas_memory ram = {disk, sizeof disk, 0};
+    dx_devices_memory ram = {disk, sizeof disk, 0};
     dx_cas_desc desc;
     dx_cas_store host;
     dx_cas_stats stats;
@@ -573,15 +573,15 @@ static void import(uint32_t unit, uint32_t align, uint32_t durability)
     dx_cas_writer w;
     dx_cas_content content;
     dx_cas_reader reader;
-    dx_cas_nor n;
-    dx_cas_nor_ref got;
+    dx_nor n;
+    dx_nor_ref got;
     uint64_t seed = 5;
     uint32_t size = 0;
     size_t read = 0;
     for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)mix(&seed);
     memset(&desc, 0, sizeof desc);
     memset(&ref, 0, sizeof ref);
-    desc.device = dx_cas_memory_device(&ram);
+    desc.device = dx_devices_memory_device(&ram);
     desc.mode = DX_CAS_WRITE | DX_CAS_CREATE;
     desc.memory = memory;
     desc.memory_size = sizeof memory;
@@ -622,20 +622,20 @@ static void import(uint32_t unit, uint32_t align, uint32_t durability)
 
     sim_start(&s, 2048, 32, unit);
     DX_CHECK_EQ(open_nor(&n, &s, DX_CAS_WRITE | DX_CAS_CREATE), 0);
-    DX_CHECK_EQ(dx_cas_nor_import(&n, &desc.device, (uint32_t)stats.device_bytes - align), DX_CAS_ECORRUPT);
-    DX_CHECK_EQ(dx_cas_nor_ref_get(&n, "config", &got), DX_CAS_ENOTFOUND); /* the old store still */
-    DX_CHECK_EQ(dx_cas_nor_import(&n, &desc.device, (uint32_t)stats.device_bytes), 0);
+    DX_CHECK_EQ(dx_nor_import(&n, &desc.device, (uint32_t)stats.device_bytes - align), DX_CAS_ECORRUPT);
+    DX_CHECK_EQ(dx_nor_ref_get(&n, "config", &got), DX_CAS_ENOTFOUND); /* the old store still */
+    DX_CHECK_EQ(dx_nor_import(&n, &desc.device, (uint32_t)stats.device_bytes), 0);
     for (unsigned round = 0; round < 5; round++) {
-        DX_CHECK_EQ(dx_cas_nor_ref_get(&n, "config", &got), 0);
+        DX_CHECK_EQ(dx_nor_ref_get(&n, "config", &got), 0);
         DX_CHECK(got.version == 3 && got.kind == 2);
-        DX_CHECK_EQ(dx_cas_nor_ref_get(&n, "gone", &got), DX_CAS_ENOTFOUND);
-        DX_CHECK_EQ(dx_cas_nor_ref_get(&n, "tree", &got), 0);
+        DX_CHECK_EQ(dx_nor_ref_get(&n, "gone", &got), DX_CAS_ENOTFOUND);
+        DX_CHECK_EQ(dx_nor_ref_get(&n, "tree", &got), 0);
         DX_CHECK(got.size == sizeof bytes && dx_cas_id_equal(&got.root, &content.root));
-        DX_CHECK_EQ(dx_cas_nor_ref_get(&n, "config", &got), 0);
-        DX_CHECK_EQ(dx_cas_nor_get(&n, &got.root, back, sizeof back, &size), 0);
+        DX_CHECK_EQ(dx_nor_ref_get(&n, "config", &got), 0);
+        DX_CHECK_EQ(dx_nor_get(&n, &got.root, back, sizeof back, &size), 0);
         DX_CHECK(size == 102 && memcmp(back, bytes + 2, 102) == 0);
-        DX_CHECK_EQ(dx_cas_nor_verify(&n, NULL, NULL, NULL), 0);
-        desc.device = dx_cas_nor_device(&n);
+        DX_CHECK_EQ(dx_nor_verify(&n, NULL, NULL, NULL), 0);
+        desc.device = dx_nor_device(&n);
         desc.mode = DX_CAS_READ;
         DX_CHECK_EQ(dx_cas_open(&host, &desc), 0);
         DX_CHECK_EQ(dx_cas_verify(&host, NULL, NULL, NULL), 0);
@@ -645,14 +645,14 @@ static void import(uint32_t unit, uint32_t align, uint32_t durability)
         dx_cas_close(&host);
         if (round == 0) DX_CHECK_EQ(open_nor(&n, &s, DX_CAS_READ), 0);
         if (round == 1) DX_CHECK_EQ(open_nor(&n, &s, DX_CAS_WRITE), 0);
-        if (round == 1) DX_CHECK_EQ(dx_cas_nor_put(&n, "more", 4, NULL), align < unit ? DX_CAS_EREADONLY : 0);
-        if (round == 2) DX_CHECK_EQ(dx_cas_nor_collect(&n), 0);
-        if (round == 3) DX_CHECK_EQ(dx_cas_nor_put(&n, "more", 4, NULL), 0);
-        if (round == 3) DX_CHECK_EQ(dx_cas_nor_commit(&n), 0);
+        if (round == 1) DX_CHECK_EQ(dx_nor_put(&n, "more", 4, NULL), align < unit ? DX_CAS_EREADONLY : 0);
+        if (round == 2) DX_CHECK_EQ(dx_nor_collect(&n), 0);
+        if (round == 3) DX_CHECK_EQ(dx_nor_put(&n, "more", 4, NULL), 0);
+        if (round == 3) DX_CHECK_EQ(dx_nor_commit(&n), 0);
     }
     memset(&got, 0, sizeof got);
     got.root = content.root; /* a list node has no name here */
-    DX_CHECK_EQ(dx_cas_nor_ref_set(&n, "x", &got), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_nor_ref_set(&n, "x", &got), DX_CAS_EINVAL);
 }
 
 DX_TEST(nor_import)
@@ -686,14 +686,14 @@ DX_TEST(nor_keeps_bases)
 {
     static uint8_t disk[8192], memory[200000], bytes[400];
     static sim s;
-    dx_cas_memory ram = {disk, sizeof disk, 0};
+    dx_devices_memory ram = {disk, sizeof disk, 0};
     dx_cas_desc desc;
     dx_cas_store host;
     dx_cas_stats stats;
     dx_cas_ref ref;
     dx_cas_id ids[4], base;
     dx_cas_codec codec;
-    dx_cas_nor n;
+    dx_nor n;
     uint32_t size;
     memset(&codec, 0, sizeof codec);
     codec.number = 2;
@@ -702,7 +702,7 @@ DX_TEST(nor_keeps_bases)
     codec.user = &base;
     memset(&desc, 0, sizeof desc);
     memset(&ref, 0, sizeof ref);
-    desc.device = dx_cas_memory_device(&ram);
+    desc.device = dx_devices_memory_device(&ram);
     desc.mode = DX_CAS_WRITE | DX_CAS_CREATE;
     desc.memory = memory;
     desc.memory_size = sizeof memory;
@@ -724,25 +724,25 @@ DX_TEST(nor_keeps_bases)
     dx_cas_get_stats(&host, &stats);
     sim_start(&s, 1024, 16, 8);
     DX_CHECK_EQ(open_nor(&n, &s, DX_CAS_WRITE | DX_CAS_CREATE), 0);
-    DX_CHECK_EQ(dx_cas_nor_import(&n, &desc.device, (uint32_t)stats.device_bytes), 0);
-    DX_CHECK_EQ(dx_cas_nor_collect(&n), 0);
-    for (unsigned i = 0; i < 4; i++) DX_CHECK_EQ(dx_cas_nor_size(&n, &ids[i], &size), i < 3 ? 0 : DX_CAS_ENOTFOUND);
+    DX_CHECK_EQ(dx_nor_import(&n, &desc.device, (uint32_t)stats.device_bytes), 0);
+    DX_CHECK_EQ(dx_nor_collect(&n), 0);
+    for (unsigned i = 0; i < 4; i++) DX_CHECK_EQ(dx_nor_size(&n, &ids[i], &size), i < 3 ? 0 : DX_CAS_ENOTFOUND);
     DX_CHECK_EQ(size, 400);
-    DX_CHECK_EQ(dx_cas_nor_get(&n, &ids[2], bytes, sizeof bytes, &size), DX_CAS_ENOTSUP);
-    DX_CHECK_EQ(dx_cas_nor_verify(&n, NULL, NULL, NULL), DX_CAS_ECORRUPT); /* two that it cannot check */
+    DX_CHECK_EQ(dx_nor_get(&n, &ids[2], bytes, sizeof bytes, &size), DX_CAS_ENOTSUP);
+    DX_CHECK_EQ(dx_nor_verify(&n, NULL, NULL, NULL), DX_CAS_ECORRUPT); /* two that it cannot check */
 }
 
 /* What dx_cas.h made comes or does not come: no cut leaves a part of it. */
 DX_TEST(nor_import_every_cut)
 {
     static uint8_t disk[8192], memory[65536];
-    dx_cas_memory ram = {disk, sizeof disk, 0};
+    dx_devices_memory ram = {disk, sizeof disk, 0};
     dx_cas_desc desc;
     dx_cas_store host;
     dx_cas_stats stats;
     dx_cas_id id;
     memset(&desc, 0, sizeof desc);
-    desc.device = dx_cas_memory_device(&ram);
+    desc.device = dx_devices_memory_device(&ram);
     desc.mode = DX_CAS_WRITE | DX_CAS_CREATE;
     desc.memory = memory;
     desc.memory_size = sizeof memory;
@@ -761,13 +761,13 @@ DX_TEST(nor_import_every_cut)
         r.flash.operations = 0;
         r.flash.cut = cut;
         r.flash.noise = (uint64_t)cut;
-        done = dx_cas_nor_import(&r.nor, &desc.device, (uint32_t)stats.device_bytes) == 0;
+        done = dx_nor_import(&r.nor, &desc.device, (uint32_t)stats.device_bytes) == 0;
         DX_CHECK(done == !r.flash.off);
         r.flash.off = false;
         r.flash.cut = 0;
         DX_CHECK_EQ(open_nor(&r.nor, &r.flash, DX_CAS_READ), 0);
         uint32_t size;
-        if (dx_cas_nor_size(&r.nor, &id, &size) == 0) DX_CHECK(size == 119 && r.nor.log_.sequence == 20);
+        if (dx_nor_size(&r.nor, &id, &size) == 0) DX_CHECK(size == 119 && r.nor.log_.sequence == 20);
         else DX_CHECK(holds(&r.nor, &r.before) && !done);
     }
 }
@@ -795,7 +795,7 @@ static void every_byte(uint32_t unit)
         DX_CHECK_EQ(step_commit(&r), 0);
     }
     whole = r.flash;
-    dx_cas_nor_log_ log = r.nor.log_;
+    dx_nor_log_ log = r.nor.log_;
     uint32_t capacity = whole.block - r.nor.head_size_;
     for (uint32_t b = 0; b < log.blocks; b++) {
         for (uint32_t i = 0; i < whole.block; i++) {
@@ -815,12 +815,12 @@ static void every_byte(uint32_t unit)
             DX_CHECK(!older);
             if (error == 0) {
                 opened++;
-                DX_CHECK_EQ(dx_cas_nor_verify(&r.nor, count_damage, &damage, &report), DX_CAS_ECORRUPT);
+                DX_CHECK_EQ(dx_nor_verify(&r.nor, count_damage, &damage, &report), DX_CAS_ECORRUPT);
                 DX_CHECK(report.damaged > 0 && damage.kind != 0);
                 for (unsigned k = 0; k < 4; k++) {
                     dx_cas_id id = id_of(some[k]);
                     size = 0;
-                    error = dx_cas_nor_get(&r.nor, &id, got, sizeof got, &size);
+                    error = dx_nor_get(&r.nor, &id, got, sizeof got, &size);
                     if (error == 0) DX_CHECK(size == object_of(some[k], want) && memcmp(got, want, size) == 0);
                     else DX_CHECK(error == DX_CAS_ECORRUPT || error == DX_CAS_ENOTFOUND);
                     if (error == DX_CAS_ECORRUPT) DX_CHECK(dx_cas_id_equal(&damage.id, &id) && damage.kind == DX_CAS_DAMAGE_OBJECT);
@@ -842,7 +842,7 @@ DX_TEST(nor_every_byte)
 DX_TEST(nor_heals)
 {
     static run r;
-    dx_cas_nor_ref ref;
+    dx_nor_ref ref;
     uint8_t bytes[SIZE_MAX_];
     dx_cas_report report;
     uint32_t size;
@@ -859,18 +859,18 @@ DX_TEST(nor_heals)
     DX_CHECK_EQ(step_commit(&r), 0);
     DX_CHECK(r.nor.log_.blocks == 2);
     r.flash.bytes[64 + object] ^= 4;
-    DX_CHECK_EQ(dx_cas_nor_get(&r.nor, &(dx_cas_id){{0}}, bytes, sizeof bytes, &size), DX_CAS_ENOTFOUND);
+    DX_CHECK_EQ(dx_nor_get(&r.nor, &(dx_cas_id){{0}}, bytes, sizeof bytes, &size), DX_CAS_ENOTFOUND);
     dx_cas_id id = id_of(5);
     memset(bytes, 1, sizeof bytes);
-    DX_CHECK_EQ(dx_cas_nor_get(&r.nor, &id, bytes, sizeof bytes, &size), DX_CAS_ECORRUPT);
+    DX_CHECK_EQ(dx_nor_get(&r.nor, &id, bytes, sizeof bytes, &size), DX_CAS_ECORRUPT);
     DX_CHECK(bytes[0] == 0 && bytes[199] == 0);
     DX_CHECK_EQ(step_put(&r, 5), 0);
     DX_CHECK_EQ(step_commit(&r), 0);
     DX_CHECK(holds(&r.nor, &r.before));
-    DX_CHECK_EQ(dx_cas_nor_verify(&r.nor, NULL, NULL, &report), DX_CAS_ECORRUPT);
+    DX_CHECK_EQ(dx_nor_verify(&r.nor, NULL, NULL, &report), DX_CAS_ECORRUPT);
     DX_CHECK_EQ(report.damaged, 1);
     DX_CHECK_EQ(step_collect(&r), 0);
-    DX_CHECK_EQ(dx_cas_nor_verify(&r.nor, NULL, NULL, &report), 0); /* the damaged copy stayed behind */
+    DX_CHECK_EQ(dx_nor_verify(&r.nor, NULL, NULL, &report), 0); /* the damaged copy stayed behind */
     DX_CHECK(report.objects == 2 && report.refs == 2 && report.commits == 1 && report.tail_bytes == 0);
     host_reads(&r.nor, &r.before);
     (void)name, (void)latest;
@@ -885,17 +885,17 @@ DX_TEST(nor_heals)
     latest = r.nor.log_.end - 60;
     DX_CHECK_EQ(step_commit(&r), 0);
     r.flash.bytes[latest < 960 ? 64 + latest : 128 + latest] ^= 1;
-    DX_CHECK_EQ(dx_cas_nor_ref_get(&r.nor, names[0], &ref), DX_CAS_ECORRUPT);
+    DX_CHECK_EQ(dx_nor_ref_get(&r.nor, names[0], &ref), DX_CAS_ECORRUPT);
     DX_CHECK(ref.version == 1 && dx_cas_id_equal(&ref.root, &id)); /* the last that is whole */
-    DX_CHECK_EQ(dx_cas_nor_ref_get(&r.nor, names[1], &ref), DX_CAS_ECORRUPT);
+    DX_CHECK_EQ(dx_nor_ref_get(&r.nor, names[1], &ref), DX_CAS_ECORRUPT);
     DX_CHECK_EQ(ref.version, 1);
     DX_CHECK_EQ(step_set(&r, 0, 1), DX_CAS_ECORRUPT);
-    DX_CHECK_EQ(dx_cas_nor_collect(&r.nor), DX_CAS_ECORRUPT);
+    DX_CHECK_EQ(dx_nor_collect(&r.nor), DX_CAS_ECORRUPT);
     DX_CHECK_EQ(open_nor(&r.nor, &r.flash, DX_CAS_WRITE | DX_CAS_ACCEPT_DAMAGE), 0);
-    DX_CHECK_EQ(dx_cas_nor_collect(&r.nor), 0);
-    DX_CHECK_EQ(dx_cas_nor_verify(&r.nor, NULL, NULL, &report), 0);
+    DX_CHECK_EQ(dx_nor_collect(&r.nor), 0);
+    DX_CHECK_EQ(dx_nor_verify(&r.nor, NULL, NULL, &report), 0);
     DX_CHECK(report.refs == 2);
-    DX_CHECK_EQ(dx_cas_nor_ref_get(&r.nor, names[0], &ref), 0);
+    DX_CHECK_EQ(dx_nor_ref_get(&r.nor, names[0], &ref), 0);
     DX_CHECK(ref.version == 1 && dx_cas_id_equal(&ref.root, &id));
 }
 
@@ -913,8 +913,8 @@ DX_TEST(nor_interface)
 {
     static run r;
     static uint8_t large[9000], part[300];
-    dx_cas_nor *n = &r.nor;
-    dx_cas_nor_ref ref;
+    dx_nor *n = &r.nor;
+    dx_nor_ref ref;
     dx_cas_id id, other;
     uint32_t got = 0, cursor = 0;
     char name[DX_CAS_NAME_MAX + 1], longest[DX_CAS_NAME_MAX + 1];
@@ -923,67 +923,67 @@ DX_TEST(nor_interface)
     for (size_t i = 0; i < sizeof large; i++) large[i] = (uint8_t)mix(&seed);
     begin_run(&r, 2048, 16, 16);
     DX_CHECK_EQ(open_nor(n, &r.flash, DX_CAS_WRITE), DX_CAS_ENOTFOUND);
-    DX_CHECK_EQ(dx_cas_nor_put(n, "x", 1, NULL), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_nor_put(n, "x", 1, NULL), DX_CAS_EINVAL);
     DX_CHECK_EQ(open_nor(n, &r.flash, DX_CAS_WRITE | DX_CAS_CREATE), 0);
-    DX_CHECK_EQ(dx_cas_nor_put_from(n, mem_source, large, sizeof large, &id), 0);
+    DX_CHECK_EQ(dx_nor_put_from(n, mem_source, large, sizeof large, &id), 0);
     uint32_t end = n->log_.end;
-    DX_CHECK_EQ(dx_cas_nor_put(n, large, sizeof large, &other), 0); /* not stored twice */
+    DX_CHECK_EQ(dx_nor_put(n, large, sizeof large, &other), 0); /* not stored twice */
     DX_CHECK(n->log_.end == end && dx_cas_id_equal(&id, &other));
     dx_cas_hash(large, sizeof large, &other);
     DX_CHECK(dx_cas_id_equal(&id, &other));
     for (uint32_t offset = 0; offset <= sizeof large + 5; offset += 277) {
         uint32_t most = offset >= sizeof large ? 0 : sizeof large - offset < sizeof part ? (uint32_t)(sizeof large - offset) : (uint32_t)sizeof part;
-        DX_CHECK_EQ(dx_cas_nor_read(n, &id, offset, part, sizeof part, &got), 0);
+        DX_CHECK_EQ(dx_nor_read(n, &id, offset, part, sizeof part, &got), 0);
         DX_CHECK(got == most && memcmp(part, large + (most ? offset : 0), got) == 0);
     }
-    DX_CHECK_EQ(dx_cas_nor_get(n, &id, part, sizeof part, &got), DX_CAS_ENOSPACE);
+    DX_CHECK_EQ(dx_nor_get(n, &id, part, sizeof part, &got), DX_CAS_ENOSPACE);
     DX_CHECK_EQ(got, sizeof large);
-    DX_CHECK_EQ(dx_cas_nor_put(n, large, 1u << 20, NULL), DX_CAS_ENOSPACE);
+    DX_CHECK_EQ(dx_nor_put(n, large, 1u << 20, NULL), DX_CAS_ENOSPACE);
     memset(&ref, 0, sizeof ref);
-    DX_CHECK_EQ(dx_cas_nor_ref_set(n, "a", &ref), DX_CAS_ENOTFOUND);
+    DX_CHECK_EQ(dx_nor_ref_set(n, "a", &ref), DX_CAS_ENOTFOUND);
     ref.root = id;
     ref.time_ns = UINT64_MAX;
     memset(longest, 'n', sizeof longest);
     longest[DX_CAS_NAME_MAX] = 0;
-    DX_CHECK_EQ(dx_cas_nor_ref_set(n, longest, &ref), 0);
-    DX_CHECK_EQ(dx_cas_nor_ref_set(n, "b", &ref), 0);
-    DX_CHECK_EQ(dx_cas_nor_ref_set(n, "a", &ref), 0);
-    DX_CHECK_EQ(dx_cas_nor_ref_set(n, "b", &ref), 0);
-    DX_CHECK_EQ(dx_cas_nor_ref_set(n, "c", &ref), 0);
-    DX_CHECK_EQ(dx_cas_nor_ref_delete(n, "c"), 0);
-    DX_CHECK_EQ(dx_cas_nor_ref_delete(n, "c"), DX_CAS_ENOTFOUND);
-    DX_CHECK_EQ(dx_cas_nor_ref_set(n, "c\n", &ref), DX_CAS_EINVAL);
-    DX_CHECK_EQ(dx_cas_nor_ref_set(n, "", &ref), DX_CAS_EINVAL);
-    DX_CHECK_EQ(dx_cas_nor_ref_next(n, &cursor, name, &ref), 0);
+    DX_CHECK_EQ(dx_nor_ref_set(n, longest, &ref), 0);
+    DX_CHECK_EQ(dx_nor_ref_set(n, "b", &ref), 0);
+    DX_CHECK_EQ(dx_nor_ref_set(n, "a", &ref), 0);
+    DX_CHECK_EQ(dx_nor_ref_set(n, "b", &ref), 0);
+    DX_CHECK_EQ(dx_nor_ref_set(n, "c", &ref), 0);
+    DX_CHECK_EQ(dx_nor_ref_delete(n, "c"), 0);
+    DX_CHECK_EQ(dx_nor_ref_delete(n, "c"), DX_CAS_ENOTFOUND);
+    DX_CHECK_EQ(dx_nor_ref_set(n, "c\n", &ref), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_nor_ref_set(n, "", &ref), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_nor_ref_next(n, &cursor, name, &ref), 0);
     DX_CHECK_STR(name, longest);
     DX_CHECK(ref.time_ns == UINT64_MAX && ref.size == sizeof large);
-    DX_CHECK_EQ(dx_cas_nor_ref_next(n, &cursor, name, &ref), 0);
+    DX_CHECK_EQ(dx_nor_ref_next(n, &cursor, name, &ref), 0);
     DX_CHECK_STR(name, "a");
-    DX_CHECK_EQ(dx_cas_nor_ref_next(n, &cursor, name, &ref), 0);
+    DX_CHECK_EQ(dx_nor_ref_next(n, &cursor, name, &ref), 0);
     DX_CHECK(name[0] == 'b' && ref.version == 2);
-    DX_CHECK_EQ(dx_cas_nor_ref_next(n, &cursor, name, &ref), DX_CAS_ENOTFOUND);
-    DX_CHECK_EQ(dx_cas_nor_commit(n), 0);
+    DX_CHECK_EQ(dx_nor_ref_next(n, &cursor, name, &ref), DX_CAS_ENOTFOUND);
+    DX_CHECK_EQ(dx_nor_commit(n), 0);
     end = n->log_.end;
-    DX_CHECK_EQ(dx_cas_nor_commit(n), 0); /* nothing to commit costs nothing */
+    DX_CHECK_EQ(dx_nor_commit(n), 0); /* nothing to commit costs nothing */
     DX_CHECK_EQ(n->log_.end, end);
-    DX_CHECK_EQ(dx_cas_nor_ref_set(n, "c", &ref), 0);
-    DX_CHECK_EQ(dx_cas_nor_ref_get(n, "c", &ref), 0);
+    DX_CHECK_EQ(dx_nor_ref_set(n, "c", &ref), 0);
+    DX_CHECK_EQ(dx_nor_ref_get(n, "c", &ref), 0);
     DX_CHECK_EQ(ref.version, 2); /* it went on counting */
-    DX_CHECK_EQ(dx_cas_nor_put_from(n, bad_source, &calls, 200, NULL), DX_CAS_ESYS);
-    DX_CHECK_EQ(dx_cas_nor_put(n, "x", 1, NULL), DX_CAS_ESYS);
+    DX_CHECK_EQ(dx_nor_put_from(n, bad_source, &calls, 200, NULL), DX_CAS_ESYS);
+    DX_CHECK_EQ(dx_nor_put(n, "x", 1, NULL), DX_CAS_ESYS);
     DX_CHECK_EQ(open_nor(n, &r.flash, DX_CAS_WRITE), 0);
-    DX_CHECK_EQ(dx_cas_nor_put_from(n, bad_source, &calls, 2000, NULL), -77);
-    DX_CHECK_EQ(dx_cas_nor_put(n, "x", 1, NULL), 0); /* it failed before anything was written */
+    DX_CHECK_EQ(dx_nor_put_from(n, bad_source, &calls, 2000, NULL), -77);
+    DX_CHECK_EQ(dx_nor_put(n, "x", 1, NULL), 0); /* it failed before anything was written */
     DX_CHECK_EQ(open_nor(n, &r.flash, DX_CAS_READ), 0);
-    DX_CHECK_EQ(dx_cas_nor_put(n, "x", 1, NULL), DX_CAS_EREADONLY);
-    DX_CHECK_EQ(dx_cas_nor_collect(n), DX_CAS_EREADONLY);
+    DX_CHECK_EQ(dx_nor_put(n, "x", 1, NULL), DX_CAS_EREADONLY);
+    DX_CHECK_EQ(dx_nor_collect(n), DX_CAS_EREADONLY);
 }
 
 DX_TEST(nor_bad_descriptions)
 {
     static sim s;
-    dx_cas_nor n;
-    dx_cas_nor_desc good, desc;
+    dx_nor n;
+    dx_nor_desc good, desc;
     sim_start(&s, 1024, 8, 8);
     memset(&good, 0, sizeof good);
     good.flash.read = sim_read;
@@ -995,9 +995,9 @@ DX_TEST(nor_bad_descriptions)
     good.flash.unit = 8;
     good.mode = DX_CAS_WRITE;
     good.memory = work;
-    good.memory_size = dx_cas_nor_memory_size(8);
-    DX_CHECK_EQ(dx_cas_nor_create(&n, &good), 0);
-    DX_CHECK_EQ(dx_cas_nor_create(&n, &good), DX_CAS_EINVAL); /* there is one */
+    good.memory_size = dx_nor_memory_size(8);
+    DX_CHECK_EQ(dx_nor_create(&n, &good), 0);
+    DX_CHECK_EQ(dx_nor_create(&n, &good), DX_CAS_EINVAL); /* there is one */
     for (unsigned i = 0; i < 12; i++) {
         desc = good;
         if (i == 0) desc.flash.unit = 0;
@@ -1013,14 +1013,14 @@ DX_TEST(nor_bad_descriptions)
         if (i == 10) desc.flash.block_size = 256;
         if (i == 11) desc.flash.block_size = 512; /* a store of other blocks */
         if (i == 11) desc.flash.block_count = 16;
-        DX_CHECK_EQ(dx_cas_nor_open(&n, &desc), DX_CAS_EINVAL);
+        DX_CHECK_EQ(dx_nor_open(&n, &desc), DX_CAS_EINVAL);
     }
     desc = good;
     desc.memory_size--;
-    DX_CHECK_EQ(dx_cas_nor_open(&n, &desc), DX_CAS_ENOMEM);
-    DX_CHECK_EQ(dx_cas_nor_open(NULL, &good), DX_CAS_EINVAL);
-    DX_CHECK_EQ(dx_cas_nor_open(&n, NULL), DX_CAS_EINVAL);
-    DX_CHECK_EQ(dx_cas_nor_open(&n, &good), 0);
+    DX_CHECK_EQ(dx_nor_open(&n, &desc), DX_CAS_ENOMEM);
+    DX_CHECK_EQ(dx_nor_open(NULL, &good), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_nor_open(&n, NULL), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_nor_open(&n, &good), 0);
 }
 
 /* BLAKE3 in its small form, which all of this ran with: the ids are those of docs/formats/cas.md, section 12. */

@@ -334,15 +334,15 @@ static void cas_merkle(void)
     size_t           count = 0;
     for (uint32_t i = 0; i < 1000; i++) {
         fill(text, sizeof text, i, 0xff);
-        dx_cas_merkle_leaf(text, sizeof text, &leaves[i]);
+        dx_merkle_leaf(text, sizeof text, &leaves[i]);
     }
-    dx_cas_merkle_root_of(leaves, 1000, &root);
+    dx_merkle_root_of(leaves, 1000, &root);
     show("cas merkle root", root.bytes, sizeof root.bytes);
-    MUST(dx_cas_merkle_prove(leaves, 1000, 333, proof, 64, &count) == 0);
+    MUST(dx_merkle_prove(leaves, 1000, 333, proof, 64, &count) == 0);
     show("cas merkle inclusion", proof, count * sizeof *proof);
     fill(text, sizeof text, 333, 0xff);
-    MUST(dx_cas_merkle_check(text, sizeof text, 333, 1000, proof, count, &root) == 0);
-    MUST(dx_cas_merkle_prove_growth(leaves, 1000, 517, proof, 64, &count) == 0);
+    MUST(dx_merkle_check(text, sizeof text, 333, 1000, proof, count, &root) == 0);
+    MUST(dx_merkle_prove_growth(leaves, 1000, 517, proof, 64, &count) == 0);
     show("cas merkle growth", proof, count * sizeof *proof);
 }
 
@@ -407,13 +407,13 @@ static void cas_get(dx_cas_store *store, const char *name, const uint8_t *data, 
     free(back);
 }
 
-static void cas_begin(dx_cas_store *store, dx_cas_memory *disk, uint8_t id)
+static void cas_begin(dx_cas_store *store, dx_devices_memory *disk, uint8_t id)
 {
     dx_cas_desc desc = {0};
     disk->capacity = (size_t)4 << 20;
     disk->data = memory(disk->capacity);
     disk->size = 0;
-    desc.device = dx_cas_memory_device(disk);
+    desc.device = dx_devices_memory_device(disk);
     desc.mode = DX_CAS_WRITE | DX_CAS_CREATE;
     memset(desc.store_id, id, sizeof desc.store_id);
     desc.memory_size = dx_cas_memory_size(&desc);
@@ -440,15 +440,15 @@ static int area_erase(void *user, uint32_t offset)
 }
 
 /* The store, taken over into flash, collected and added to there, and read from there by dx_cas.h. */
-static void cas_flash(dx_cas_memory *disk, const uint8_t *data)
+static void cas_flash(dx_devices_memory *disk, const uint8_t *data)
 {
-    static uint8_t  work[DX_CAS_NOR_MEMORY_SIZE(16)];
+    static uint8_t  work[DX_NOR_MEMORY_SIZE(16)];
     size_t          size = 48 * 65536;
-    dx_cas_device   from = dx_cas_memory_device(disk);
+    dx_cas_device   from = dx_devices_memory_device(disk);
     dx_cas_desc     desc = {0};
-    dx_cas_nor_desc how = {0};
-    dx_cas_nor_ref  ref = {0};
-    dx_cas_nor      nor;
+    dx_nor_desc how = {0};
+    dx_nor_ref  ref = {0};
+    dx_nor      nor;
     dx_cas_store    store;
     uint8_t        *area = (uint8_t *)memory(size);
     memset(area, 0, size);
@@ -462,16 +462,16 @@ static void cas_flash(dx_cas_memory *disk, const uint8_t *data)
     how.mode = DX_CAS_WRITE;
     how.memory = work;
     how.memory_size = sizeof work;
-    MUST(dx_cas_nor_create(&nor, &how) == 0);
-    MUST(dx_cas_nor_import(&nor, &from, (uint32_t)disk->size) == 0);
-    MUST(dx_cas_nor_collect(&nor) == 0);
-    MUST(dx_cas_nor_put(&nor, "flash", 5, &ref.root) == 0);
-    MUST(dx_cas_nor_ref_set(&nor, "flash", &ref) == 0);
-    MUST(dx_cas_nor_commit(&nor) == 0);
-    MUST(dx_cas_nor_open(&nor, &how) == 0);
-    MUST(dx_cas_nor_verify(&nor, NULL, NULL, NULL) == 0);
+    MUST(dx_nor_create(&nor, &how) == 0);
+    MUST(dx_nor_import(&nor, &from, (uint32_t)disk->size) == 0);
+    MUST(dx_nor_collect(&nor) == 0);
+    MUST(dx_nor_put(&nor, "flash", 5, &ref.root) == 0);
+    MUST(dx_nor_ref_set(&nor, "flash", &ref) == 0);
+    MUST(dx_nor_commit(&nor) == 0);
+    MUST(dx_nor_open(&nor, &how) == 0);
+    MUST(dx_nor_verify(&nor, NULL, NULL, NULL) == 0);
     show("cas store on flash", area, size);
-    desc.device = dx_cas_nor_device(&nor);
+    desc.device = dx_nor_device(&nor);
     desc.memory_size = dx_cas_memory_size(&desc);
     desc.memory = memory(desc.memory_size);
     MUST(dx_cas_open(&store, &desc) == 0);
@@ -483,7 +483,7 @@ static void cas_flash(dx_cas_memory *disk, const uint8_t *data)
 static void cas_store(void)
 {
     static uint8_t data[600000];
-    dx_cas_memory  disk, other_disk;
+    dx_devices_memory  disk, other_disk;
     dx_cas_store   store, other;
     dx_cas_report  report;
     fill(data, sizeof data, 7, 0xff);

@@ -52,36 +52,36 @@ int main(void)
                    "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7"}},
         {2, 5, 2, {"5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e", "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b"}}};
     dx_cas_id ids[8], root[9], proof[64];
-    dx_cas_merkle tree;
+    dx_merkle tree;
     size_t n = 0;
-    dx_cas_merkle_init(&tree);
-    dx_cas_merkle_root(&tree, &root[0]);
+    dx_merkle_init(&tree);
+    dx_merkle_root(&tree, &root[0]);
     expect(is(&root[0], "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"), "no leaf", 0, 0);
     for (unsigned i = 0; i < 8; i++) {
-        dx_cas_merkle_leaf(leaves[i], sizes[i], &ids[i]);
-        dx_cas_merkle_add(&tree, &ids[i]);
-        dx_cas_merkle_root(&tree, &root[i + 1]);
+        dx_merkle_leaf(leaves[i], sizes[i], &ids[i]);
+        dx_merkle_add(&tree, &ids[i]);
+        dx_merkle_root(&tree, &root[i + 1]);
         expect(is(&root[i + 1], roots[i]), "root", i + 1, 0);
     }
     for (unsigned i = 0; i < 4; i++) {
         unsigned at = included[i].index, count = included[i].count;
-        expect(dx_cas_merkle_prove(ids, count, at, proof, 64, &n) == 0 && n == included[i].n, "length of inclusion", at, count);
+        expect(dx_merkle_prove(ids, count, at, proof, 64, &n) == 0 && n == included[i].n, "length of inclusion", at, count);
         for (unsigned k = 0; k < n; k++) expect(is(&proof[k], included[i].path[k]), "inclusion", at, count);
     }
     for (unsigned i = 0; i < 3; i++) {
-        expect(dx_cas_merkle_prove_growth(ids, grown[i].count, grown[i].old, proof, 64, &n) == 0 && n == grown[i].n, "length of growth",
+        expect(dx_merkle_prove_growth(ids, grown[i].count, grown[i].old, proof, 64, &n) == 0 && n == grown[i].n, "length of growth",
                grown[i].old, grown[i].count);
         for (unsigned k = 0; k < n; k++) expect(is(&proof[k], grown[i].path[k]), "growth", grown[i].old, grown[i].count);
     }
     for (unsigned count = 1; count <= 8; count++) { /* and whatever is proven is accepted, for this root only */
         for (unsigned at = 0; at < count; at++) {
-            expect(dx_cas_merkle_prove(ids, count, at, proof, 64, &n) == 0, "prove", at, count);
-            expect(dx_cas_merkle_check(leaves[at], sizes[at], at, count, proof, n, &root[count]) == DX_CAS_OK, "check", at, count);
-            expect(dx_cas_merkle_check(leaves[at], sizes[at], at, count, proof, n, &root[count - 1]) == DX_CAS_ECORRUPT, "refuse", at, count);
+            expect(dx_merkle_prove(ids, count, at, proof, 64, &n) == 0, "prove", at, count);
+            expect(dx_merkle_check(leaves[at], sizes[at], at, count, proof, n, &root[count]) == DX_CAS_OK, "check", at, count);
+            expect(dx_merkle_check(leaves[at], sizes[at], at, count, proof, n, &root[count - 1]) == DX_CAS_ECORRUPT, "refuse", at, count);
         }
         for (unsigned old = 0; old <= count; old++) {
-            expect(dx_cas_merkle_prove_growth(ids, count, old, proof, 64, &n) == 0, "prove growth", old, count);
-            expect(dx_cas_merkle_check_growth(old, &root[old], count, &root[count], proof, n) == DX_CAS_OK, "check growth", old, count);
+            expect(dx_merkle_prove_growth(ids, count, old, proof, 64, &n) == 0, "prove growth", old, count);
+            expect(dx_merkle_check_growth(old, &root[old], count, &root[count], proof, n) == DX_CAS_OK, "check growth", old, count);
         }
     }
     return failed;

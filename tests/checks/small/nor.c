@@ -34,10 +34,10 @@ static int flash_erase(void *device, uint32_t offset)
 int main(void)
 {
 #if USE
-    static dx_cas_nor store;
-    static uint8_t memory[DX_CAS_NOR_MEMORY_SIZE(8)];
-    dx_cas_nor_desc desc = {0};
-    dx_cas_nor_ref ref;
+    static dx_nor store;
+    static uint8_t memory[DX_NOR_MEMORY_SIZE(8)];
+    dx_nor_desc desc = {0};
+    dx_nor_ref ref;
     uint32_t size;
     desc.flash.read = flash_read;
     desc.flash.block_size = 4096;
@@ -50,19 +50,19 @@ int main(void)
     desc.flash.erase = flash_erase;
     desc.mode = DX_CAS_WRITE;
 #endif
-    if (dx_cas_nor_open(&store, &desc)) return 1;
+    if (dx_nor_open(&store, &desc)) return 1;
 #if USE == 3
-    if (dx_cas_nor_create(&store, &desc)) return 2;
-    if (dx_cas_nor_put(&store, ram, 64, &ref.root) || dx_cas_nor_ref_set(&store, "config", &ref)) return 2;
-    if (dx_cas_nor_commit(&store) || dx_cas_nor_collect(&store)) return 3;
+    if (dx_nor_create(&store, &desc)) return 2;
+    if (dx_nor_put(&store, ram, 64, &ref.root) || dx_nor_ref_set(&store, "config", &ref)) return 2;
+    if (dx_nor_commit(&store) || dx_nor_collect(&store)) return 3;
 #endif
 #if USE >= 2
-    if (dx_cas_nor_ref_get(&store, "config", &ref)) return 4;
+    if (dx_nor_ref_get(&store, "config", &ref)) return 4;
 #else
     DX_CAS_MEMCPY(&ref.root, ram, sizeof ref.root);
 #endif
-    if (dx_cas_nor_get(&store, &ref.root, ram, 256, &size)) return 4;
-    return dx_cas_nor_verify(&store, NULL, NULL, NULL);
+    if (dx_nor_get(&store, &ref.root, ram, 256, &size)) return 4;
+    return dx_nor_verify(&store, NULL, NULL, NULL);
 #else
     return 0;
 #endif
