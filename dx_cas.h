@@ -35,6 +35,7 @@
         >>config  >>types  >>api        what you may call
         >>platform >>shared >>simd >>blake3 >>chunker >>file
         >>format >>index >>objects >>refs >>recovery >>checkpoint >>public >>verify >>collect
+        >>streams >>deltas >>repair
 
     GUARANTEES
         - dx_cas_put() returned 0: this process reads it at once.
@@ -63,7 +64,7 @@
         DX_CAS_STATIC      functions become static      DX_CAS_API    how functions are declared
         DX_CAS_ASSERT(c)   <assert.h> when hosted        DX_CAS_MEMCPY, DX_CAS_MEMSET, DX_CAS_MEMCMP
         DX_CAS_NO_FILE     no file device (automatic without Windows or POSIX)
-        DX_CAS_SHA256      ids are SHA-256: include dx_sha256.h in place of this file
+        DX_CAS_SHA256      ids are SHA-256: dx_sha256 and its functions come before
         DX_CAS_LANES n     hash with 1 (portable), 4, 8 or 16 lanes; default: what the CPU has
         DX_CAS_SMALL       BLAKE3 in half the code and half the speed, for microcontrollers
 
@@ -150,7 +151,7 @@ typedef struct dx_cas_blake3 { /* caller-allocated, private, may be copied; abou
     uint8_t  stack_[55][32];    /* roots of finished subtrees, largest first */
 } dx_cas_blake3;
 
-#ifdef DX_CAS_SHA256 /* ids are SHA-256: dx_sha256.h, which includes this file */
+#ifdef DX_CAS_SHA256 /* ids are SHA-256 */
 typedef dx_sha256 dx_cas_hasher;
 #else
 typedef dx_cas_blake3 dx_cas_hasher;
@@ -202,7 +203,7 @@ typedef struct dx_cas_codec {
     int (*decompress)(void *user, void *out, size_t capacity, const void *in, size_t n,
                       size_t *got);
     void *user;
-    /* NULL, or: does what is stored need another object, too (dx_delta.h)? Which? */
+    /* NULL, or: does what is stored need another object, too (a delta: its base)? Which? */
     bool (*needs)(void *user, const void *in, size_t n, dx_cas_id *other);
 } dx_cas_codec;
 
@@ -307,9 +308,6 @@ typedef struct dx_cas_ref { /* one version of a name */
     uint64_t  previous_;     /* private: place of the version before */
 } dx_cas_ref;
 
-/* A content of more than a chunk hangs on list nodes (dx_streams.h): */
-enum { DX_CAS_LEVELS_MAX = 8, DX_CAS_NODE_ENTRIES_MAX = 512, DX_CAS_NODE_SIZE_MAX = 20496 };
-
 enum { /* dx_cas_damage.kind */
     DX_CAS_DAMAGE_HEADER = 1,  /* one copy of the store header */
     DX_CAS_DAMAGE_RECORD = 2,  /* a record header: what it held is unreadable */
@@ -338,6 +336,87 @@ typedef struct dx_cas_report {
     uint64_t damaged;                       /* calls of the callback */
     uint64_t tail_bytes;                    /* after the last commit, zeros included */
 } dx_cas_report;
+
+/* Content of any size is a sequence of chunks, found through a tree of list nodes: */
+enum { DX_CAS_LEVELS_MAX = 8, DX_CAS_NODE_ENTRIES_MAX = 512, DX_CAS_NODE_SIZE_MAX = 20496 };
+
+typedef struct dx_cas_content { /* what a writer made of a content */
+    dx_cas_id root;    /* opens a dx_cas_reader */
+    dx_cas_id content; /* plain BLAKE3-256 of all bytes (what b3sum prints) */
+    uint64_t  size;
+} dx_cas_content;
+
+typedef int dx_cas_put_fn(void *user, uint64_t offset, const void *chunk, size_t size,
+                          dx_cas_id *id);
+
+typedef struct dx_cas_writer_desc {
+    dx_cas_store *store;          /* required, opened for writing; borrowed until finish */
+    void         *memory;         /* required; borrowed until finish */
+    size_t        memory_size;    /* dx_cas_writer_memory_size() */
+    dx_cas_chunker_desc chunker;
+    /* In place of dx_cas_put() for chunks, such as for deltas: must give the same id. NULL: it. */
+    dx_cas_put_fn *put;
+    void          *user;
+} dx_cas_writer_desc;
+
+typedef struct dx_cas_writer { /* caller-allocated; fields are private */
+    dx_cas_store  *store_;
+    uint8_t       *chunk_, *nodes_; /* the chunk and DX_CAS_LEVELS_MAX nodes in progress */
+    uint32_t       chunk_size_;
+    bool           cut_, active_;   /* cut_: the chunk is complete and must be put */
+    uint32_t       counts_[DX_CAS_LEVELS_MAX];
+    uint64_t       sizes_[DX_CAS_LEVELS_MAX], size_;
+    dx_cas_chunker chunker_;
+    dx_cas_hasher  content_;
+    dx_cas_put_fn *put_;
+    void          *user_;
+} dx_cas_writer;
+
+typedef struct dx_cas_reader { /* caller-allocated; fields are private but size */
+    uint64_t      size;           /* of the content in bytes */
+    dx_cas_store *store_;
+    uint8_t      *nodes_, *chunk_; /* the path from the root to the chunk */
+    size_t        chunk_capacity_;
+    uint64_t      starts_[DX_CAS_LEVELS_MAX + 1]; /* first content byte under each; [0]: chunk */
+    uint64_t      spans_[DX_CAS_LEVELS_MAX + 1];  /* bytes under it; 0 = not loaded */
+    dx_cas_id     root_;
+    uint32_t      level_;
+} dx_cas_reader;
+
+enum { DX_CAS_DELTA_CODEC = 2, DX_CAS_DELTA_HEAD = 38, DX_CAS_DELTA_DEPTH_MAX = 31 };
+
+/* Makes and applies deltas. Both write at most capacity bytes and return 0 or an error; encode may
+   answer DX_CAS_ENOSPACE for "not worth it" (its capacity is less than what those before made). */
+typedef struct dx_cas_delta_coder {
+    uint8_t number; /* stands in each delta: 1 = zstd with a prefix, 2 = dx_patch, 128..: yours */
+    int (*encode)(void *user, void *out, size_t capacity, const void *base, size_t base_size,
+                  const void *in, size_t n, size_t *got);
+    int (*decode)(void *user, void *out, size_t capacity, const void *base, size_t base_size,
+                  const void *in, size_t n, size_t *got);
+    void *user;
+} dx_cas_delta_coder;
+
+typedef struct dx_cas_delta_desc {
+    dx_cas_store *store;              /* required; may be opened later */
+    const dx_cas_delta_coder *coders; /* all are tried; borrowed */
+    size_t        coder_count;
+    void         *memory;             /* dx_cas_delta_memory_size() bytes; borrowed */
+    size_t        memory_size;
+    uint32_t      object_size_max;    /* of bases and deltas: that of the store; 0 = 1 MiB */
+    uint32_t      depth_max;          /* deltas in a row that are written; 0 = 15, at most 31 */
+} dx_cas_delta_desc;
+
+typedef struct dx_cas_delta { /* caller-allocated, stays where it is; fields are private */
+    dx_cas_delta_desc desc_;
+    const dx_cas_id  *hint_;
+    size_t            limit_;
+} dx_cas_delta;
+
+typedef struct dx_cas_repair_report {
+    uint64_t repaired; /* places that were written */
+    uint64_t bytes;    /* that were written */
+    uint64_t lost;     /* places that the last check still finds damaged: calls of `lost` */
+} dx_cas_repair_report;
 
 /* >>api ---------------------------------------------------------------- */
 /* "DX_CAS_ECORRUPT" and so on; "unknown" for anything else. Never NULL. */
@@ -380,7 +459,7 @@ DX_CAS_API size_t dx_cas_chunker_next(dx_cas_chunker *c, const void *data, size_
 DX_CAS_API void dx_cas_chunker_reset(dx_cas_chunker *c); /* begin a new stream */
 
 #ifndef DX_CAS_NO_FILE
-/* --- The file device. *f must outlive the store. dx_devices.h has others. */
+/* --- The file device. *f must outlive the store. */
 /* Open a file (path in UTF-8). mode is that of dx_cas_desc: DX_CAS_READ takes no lock, DX_CAS_WRITE
    one that dies with the process (DX_CAS_ELOCKED at once when another has it), DX_CAS_CREATE makes
    the file where there is none. DX_CAS_WRITE syncs the folder. DX_CAS_ENOTFOUND, DX_CAS_ESYS. */
@@ -469,6 +548,68 @@ DX_CAS_API int dx_cas_ref_delete(dx_cas_store *s, const char *name, uint64_t exp
 /* Drop versions older than oldest (at most the latest version). */
 DX_CAS_API int dx_cas_ref_trim(dx_cas_store *s, const char *name, uint64_t oldest);
 
+/* --- Streams: content of any size. A writer cuts it into chunks, stores them, and builds the tree
+   of list nodes above them; a reader reads at any offset. Both belong to their store's thread.
+
+       dx_cas_writer_begin(&writer, &desc);            // desc: the store, memory, a chunker
+       dx_cas_writer_write(&writer, data, size, NULL); // in pieces of any size
+       dx_cas_writer_finish(&writer, &content);        // content.root is what a name points to
+
+       dx_cas_reader_open(&reader, &store, &ref.root, memory, memory_size);
+       dx_cas_reader_read(&reader, offset, buffer, size, &got);
+*/
+/* Bytes of memory for the chunker of desc; 0: it breaks its contract. */
+DX_CAS_API size_t dx_cas_writer_memory_size(const dx_cas_writer_desc *desc);
+DX_CAS_API int dx_cas_writer_begin(dx_cas_writer *w, const dx_cas_writer_desc *desc);
+/* Add bytes, split in any way. *used (may be NULL) = how many were taken: after DX_CAS_ENOMEM, grow
+   the store and go on with the rest. */
+DX_CAS_API int dx_cas_writer_write(dx_cas_writer *w, const void *data, size_t size, size_t *used);
+/* Store the rest and the list nodes. May be repeated after DX_CAS_ENOMEM. A writer that is not
+   finished may simply be dropped. */
+DX_CAS_API int dx_cas_writer_finish(dx_cas_writer *w, dx_cas_content *out);
+
+/* Memory for a reader of content whose chunks have at most chunk_size_max bytes (0 = 256 KiB). */
+DX_CAS_API size_t dx_cas_reader_memory_size(uint32_t chunk_size_max);
+/* Open content by its root. memory and store are borrowed as long as *r is used. */
+DX_CAS_API int dx_cas_reader_open(dx_cas_reader *r, dx_cas_store *s, const dx_cas_id *root,
+                                  void *memory, size_t memory_size);
+/* Read at any offset; every byte was checked. *got < size only at the end of the content.
+   DX_CAS_ENOMEM: a chunk is larger than the memory; DX_CAS_ECORRUPT, DX_CAS_ENOTFOUND: damaged. */
+DX_CAS_API int dx_cas_reader_read(dx_cas_reader *r, uint64_t offset, void *buffer, size_t size,
+                                  size_t *got);
+/* Which chunk holds the byte at offset (< r->size): its id, first byte and size. */
+DX_CAS_API int dx_cas_reader_chunk(dx_cas_reader *r, uint64_t offset, dx_cas_id *id,
+                                   uint64_t *start, uint64_t *size);
+
+/* --- Deltas: an object stored as what changed since another one, by functions of the caller's.
+
+       const dx_cas_delta_coder coders[] = {{2, make, apply, &tools}};  // dx_patch, zstd
+       dx_cas_delta_desc how = {&store, coders, 1, memory, memory_size, 1 << 20, 0};
+       dx_cas_delta_init(&delta, &how);
+       codecs[1] = dx_cas_delta_codec(&delta);                  // of dx_cas_desc, then open
+       dx_cas_delta_put(&delta, data, size, &old_id, 0, &id);   // like a put; old_id is a hint
+       dx_cas_get(&store, &id, buffer, sizeof buffer, &size);   // as ever: rebuilt, and checked
+
+   The smallest of what the coders make is stored, if it is smaller than the object (or the limit),
+   and only after it was applied once and gave the object. Its base may be a delta, too: after
+   depth_max of them in a row an older base is taken. Collection keeps bases. A base that is missing
+   or damaged: DX_CAS_EBASE, and dx_cas_verify() names it. */
+DX_CAS_API size_t dx_cas_delta_memory_size(const dx_cas_delta_desc *desc);
+/* DX_CAS_EINVAL, DX_CAS_ENOMEM. One for each store, as for its thread. */
+DX_CAS_API int dx_cas_delta_init(dx_cas_delta *d, const dx_cas_delta_desc *desc);
+/* For dx_cas_desc.codecs, behind the one that compresses. */
+DX_CAS_API dx_cas_codec dx_cas_delta_codec(dx_cas_delta *d);
+/* dx_cas_put(), if possible as a delta of that base in at most limit bytes (0: fewer than size).
+   What cannot be one is stored as ever: the base is not there, too large, or not like it. */
+DX_CAS_API int dx_cas_delta_put(dx_cas_delta *d, const void *data, size_t size,
+                                const dx_cas_id *base, size_t limit, dx_cas_id *id);
+/* Of what the object is stored as a delta, and how many follow each other down from it.
+   DX_CAS_ENOTFOUND: of nothing, or it is not there. */
+DX_CAS_API int dx_cas_delta_base(dx_cas_delta *d, const dx_cas_id *id, dx_cas_id *base,
+                                 uint32_t *depth);
+/* Copy an object (no list node) as it is stored into another store, its bases first. */
+DX_CAS_API int dx_cas_delta_copy(dx_cas_delta *d, const dx_cas_id *id, dx_cas_store *dst);
+
 /* --- Whole store. Read and hash it again, in place; callback (may be NULL) hears of all damage.
    Checks also that what list nodes and names need is there, the chain of commits, and padding.
    DX_CAS_OK, or DX_CAS_ECORRUPT when there was damage. *report may be NULL. */
@@ -477,6 +618,42 @@ DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *
 /* Copy what the names reach, all kept versions with their numbers, into dst (fresh), and commit.
    Deleted names stay behind. After DX_CAS_ENOMEM grow dst and repeat. Then retire src, rename. */
 DX_CAS_API int dx_cas_copy_live(dx_cas_store *src, dx_cas_store *dst);
+
+/* --- Repair: put right in place what is damaged, from these sources, in this order:
+   - The store itself: one copy of its header, one copy of a commit, padding.
+   - A backup that is a copy of the same store, older or newer: record headers, names, commits
+     and the header of the store. Each record is taken by itself, and only where the chain of
+     commits proves that it stood there.
+   - Any other store that has the same objects: payloads of objects and list nodes, as long as
+     both stores compress them alike, or the damaged one not at all.
+
+       dx_cas_file_open(&file, path, DX_CAS_WRITE);         // the lock: nobody else writes
+       desc.device = dx_cas_file_device(&file);
+       error = dx_cas_repair(&store, &desc, &backup, lost, NULL, &report);
+       dx_cas_close(&store);
+
+   What was readable stays readable, also when the power fails on the way: nothing is written but
+   bytes that a hash proved, over bytes that failed their check or that the chain disproves (a
+   sector of old content may bring an old record back, in the place of the right one).
+   DX_CAS_OK means that a full check of the store was clean after the last write, and that all of it
+   is durable, also what an earlier repair wrote whose sync failed. For that the whole store is
+   written again as it is: where nothing is damaged, dx_cas_verify() is the call to make.
+   With an undamaged backup that is at least as new as the store everything is back, also commits
+   and the header of the store that were lost without a trace. A backup that went another way than
+   the store since they parted (both were written to) is a source of objects, and of what both have
+   in common. It takes no record's place.
+
+   store: closed; it is opened as desc says, but for reading and with DX_CAS_ACCEPT_DAMAGE, and is
+   open at the end if it can be. desc->device must be one that can be written, and desc->checkpoint
+   be given if the store has one: it may know of commits that the log has lost. other: NULL, or an
+   open store. lost: NULL, or hears of all that remains damaged, as the callback of dx_cas_verify().
+   DX_CAS_OK          nothing is damaged any more
+   DX_CAS_ECORRUPT    something is, see report->lost; what could be repaired, was
+   DX_CAS_ECANCELED   lost asked to stop
+   DX_CAS_ENOMEM      more records came to light than desc->memory has room for: try with more
+   Others are those of dx_cas_open() and of the device; repair may be tried again after any. */
+DX_CAS_API int dx_cas_repair(dx_cas_store *store, const dx_cas_desc *desc, dx_cas_store *other,
+                             dx_cas_damage_fn *lost, void *user, dx_cas_repair_report *report);
 
 #ifdef __cplusplus
 }
@@ -3912,6 +4089,1130 @@ DX_CAS_API int dx_cas_copy_live(dx_cas_store *src, dx_cas_store *dst)
     if (error == DX_CAS_OK) error = dx_cas_p_walk(src, dst);
     for (i = 0; i < src->slot_count_; i++) src->slots_[i].place &= ~DX_CAS_P_MARK;
     return error == DX_CAS_OK ? dx_cas_commit(dst) : error;
+}
+
+/* >>streams ------------------------------------------------------------ */
+#define DX_CAS_P_NODES ((size_t)DX_CAS_LEVELS_MAX * DX_CAS_NODE_SIZE_MAX)
+
+DX_CAS_API size_t dx_cas_writer_memory_size(const dx_cas_writer_desc *desc)
+{
+    dx_cas_chunker_desc p;
+    if (!dx_cas_p_chunker_params(desc ? &desc->chunker : NULL, &p)) return 0;
+    return DX_CAS_P_NODES + p.size_max;
+}
+
+DX_CAS_API int dx_cas_writer_begin(dx_cas_writer *w, const dx_cas_writer_desc *desc)
+{
+    if (!w || !desc || !desc->store || !desc->memory) return DX_CAS_EINVAL;
+    DX_CAS_MEMSET(w, 0, sizeof *w);
+    DX_CAS_P_TRY(dx_cas_p_may_write(desc->store));
+    DX_CAS_P_TRY(dx_cas_chunker_init(&w->chunker_, &desc->chunker));
+    if (desc->memory_size < dx_cas_writer_memory_size(desc)) return DX_CAS_ENOMEM;
+    if (w->chunker_.desc_.size_max > desc->store->desc_.object_size_max) return DX_CAS_ETOOBIG;
+    w->store_ = desc->store;
+    w->nodes_ = (uint8_t *)desc->memory;
+    w->chunk_ = w->nodes_ + DX_CAS_P_NODES;
+    w->active_ = true;
+    w->put_ = desc->put;
+    w->user_ = desc->user;
+    DX_CAS_P_HASH(init)(&w->content_);
+    return DX_CAS_OK;
+}
+
+static uint8_t *dx_cas_p_node_memory(uint8_t *nodes, uint32_t level)
+{
+    return nodes + (size_t)level * DX_CAS_NODE_SIZE_MAX;
+}
+
+static uint8_t *dx_cas_p_entry(uint8_t *nodes, uint32_t level, uint32_t i)
+{
+    uint8_t *node = dx_cas_p_node_memory(nodes, level);
+    return node + DX_CAS_P_NODE_HEAD + (size_t)i * DX_CAS_P_NODE_ENTRY;
+}
+
+static void dx_cas_p_add_entry(dx_cas_writer *w, uint32_t level, const dx_cas_id *id, uint64_t size)
+{
+    uint8_t *at = dx_cas_p_entry(w->nodes_, level, w->counts_[level]++);
+    DX_CAS_ASSERT(w->counts_[level] <= DX_CAS_NODE_ENTRIES_MAX);
+    DX_CAS_MEMCPY(at, id->bytes, 32);
+    dx_cas_p_store64(at + 32, size);
+    w->sizes_[level] += size;
+}
+
+/* Store the node in progress at level (0 = of chunks) and make it an entry of the level above. */
+static int dx_cas_p_close_node(dx_cas_writer *w, uint32_t level)
+{
+    uint8_t *node = dx_cas_p_node_memory(w->nodes_, level);
+    size_t bytes = DX_CAS_P_NODE_HEAD + (size_t)w->counts_[level] * DX_CAS_P_NODE_ENTRY;
+    dx_cas_id id;
+    if (level + 1 == DX_CAS_LEVELS_MAX) return DX_CAS_ETOOBIG;
+    dx_cas_p_store32(node, level + 1);
+    dx_cas_p_store32(node + 4, w->counts_[level]);
+    dx_cas_p_store64(node + 8, w->sizes_[level]);
+    DX_CAS_P_TRY(dx_cas_p_put(w->store_, DX_CAS_P_LIST, level + 1, node, bytes, &id));
+    dx_cas_p_add_entry(w, level + 1, &id, w->sizes_[level]);
+    w->counts_[level] = 0;
+    w->sizes_[level] = 0;
+    return DX_CAS_OK;
+}
+
+/* Store complete nodes, from the lowest level up. A node is complete after an entry whose id ends
+   it by its content, so that equal parts of two versions get equal nodes: at least 32 entries, 160
+   on average, at most 512. An error leaves all as it was at the failing level. */
+static int dx_cas_p_settle(dx_cas_writer *w)
+{
+    uint32_t level;
+    for (level = 0; level < DX_CAS_LEVELS_MAX; level++) {
+        uint32_t n = w->counts_[level];
+        if (n < 32) continue;
+        if (n == DX_CAS_NODE_ENTRIES_MAX || !(*dx_cas_p_entry(w->nodes_, level, n - 1) & 127)) {
+            DX_CAS_P_TRY(dx_cas_p_close_node(w, level));
+        }
+    }
+    return DX_CAS_OK;
+}
+
+static int dx_cas_p_close_chunk(dx_cas_writer *w)
+{
+    dx_cas_id id;
+    uint32_t n = w->chunk_size_;
+    DX_CAS_P_TRY(dx_cas_p_settle(w));
+    DX_CAS_P_TRY(w->put_ ? w->put_(w->user_, w->size_ - n, w->chunk_, n, &id)
+                         : dx_cas_p_put(w->store_, DX_CAS_P_BLOB, 0, w->chunk_, n, &id));
+    dx_cas_p_add_entry(w, 0, &id, w->chunk_size_);
+    w->chunk_size_ = 0;
+    w->cut_ = false;
+    return DX_CAS_OK;
+}
+
+DX_CAS_API int dx_cas_writer_write(dx_cas_writer *w, const void *data, size_t size, size_t *used)
+{
+    const uint8_t *p = (const uint8_t *)data;
+    size_t done = 0;
+    int error;
+    if (used) *used = 0;
+    if (!w || !w->active_ || (!data && size)) return DX_CAS_EINVAL;
+    error = dx_cas_p_may_write(w->store_);
+    if (size > DX_CAS_P_PLACE_MAX - w->size_) error = DX_CAS_ETOOBIG;
+    while (error == DX_CAS_OK && done < size) {
+        size_t n;
+        if (w->cut_) {
+            error = dx_cas_p_close_chunk(w);
+            continue;
+        }
+        n = dx_cas_chunker_next(&w->chunker_, p + done, size - done, &w->cut_);
+        DX_CAS_MEMCPY(w->chunk_ + w->chunk_size_, p + done, n);
+        DX_CAS_P_HASH(update)(&w->content_, p + done, n);
+        w->chunk_size_ += (uint32_t)n;
+        w->size_ += n;
+        done += n;
+    }
+    if (used) *used = done;
+    return error;
+}
+
+/* No more chunks: close the nodes in progress until one entry is left. It is the root. */
+static int dx_cas_p_close_tree(dx_cas_writer *w, dx_cas_id *root)
+{
+    uint32_t level, top = 0, i;
+    for (i = 0; i < DX_CAS_LEVELS_MAX; i++) if (w->counts_[i]) top = i;
+    for (level = 0; level < top || w->counts_[level] != 1; level++) {
+        if (w->counts_[level] == 0) continue;
+        DX_CAS_P_TRY(dx_cas_p_close_node(w, level));
+        if (level + 1 > top) top = level + 1;
+    }
+    DX_CAS_MEMCPY(root->bytes, dx_cas_p_entry(w->nodes_, level, 0), 32);
+    return DX_CAS_OK;
+}
+
+DX_CAS_API int dx_cas_writer_finish(dx_cas_writer *w, dx_cas_content *out)
+{
+    if (!w || !out || !w->active_) return DX_CAS_EINVAL;
+    DX_CAS_P_TRY(dx_cas_p_may_write(w->store_));
+    if (w->chunk_size_) DX_CAS_P_TRY(dx_cas_p_close_chunk(w));
+    if (w->size_) DX_CAS_P_TRY(dx_cas_p_settle(w));
+    DX_CAS_P_TRY(w->size_ ? dx_cas_p_close_tree(w, &out->root)
+                          : dx_cas_p_put(w->store_, DX_CAS_P_BLOB, 0, NULL, 0, &out->root));
+    out->size = w->size_;
+    DX_CAS_P_HASH(final)(&w->content_, out->content.bytes, sizeof out->content.bytes);
+    w->active_ = false;
+    return DX_CAS_OK;
+}
+
+DX_CAS_API size_t dx_cas_reader_memory_size(uint32_t chunk_size_max)
+{
+    return DX_CAS_P_NODES + (chunk_size_max ? chunk_size_max : (uint32_t)1 << 18);
+}
+
+/* Read the node of a level into memory; level 0 is the chunk that the reader has. */
+static int dx_cas_p_load_node(dx_cas_reader *r, dx_cas_store *s, const dx_cas_p_record *rec,
+                              uint64_t start)
+{
+    dx_cas_p_node n;
+    uint32_t level = rec->type == DX_CAS_P_LIST ? rec->flags : 0;
+    r->spans_[level] = 0; /* not loaded, should the read fail */
+    if (level == 0) {
+        if (rec->logical > r->chunk_capacity_) return DX_CAS_ENOMEM;
+        DX_CAS_P_TRY(dx_cas_p_get(s, rec, r->chunk_));
+        n.total = rec->logical;
+    } else {
+        DX_CAS_P_TRY(dx_cas_p_get_node(s, rec, dx_cas_p_node_memory(r->nodes_, level - 1), &n));
+    }
+    r->starts_[level] = start;
+    r->spans_[level] = n.total;
+    return DX_CAS_OK;
+}
+
+DX_CAS_API int dx_cas_reader_open(dx_cas_reader *r, dx_cas_store *s, const dx_cas_id *root,
+                                  void *memory, size_t memory_size)
+{
+    dx_cas_p_record rec;
+    if (!r || !s || !root || !memory || !s->open_) return DX_CAS_EINVAL;
+    DX_CAS_MEMSET(r, 0, sizeof *r);
+    if (memory_size < DX_CAS_P_NODES) return DX_CAS_ENOMEM;
+    DX_CAS_P_TRY(dx_cas_p_find(s, root, &rec, NULL));
+    r->root_ = *root;
+    r->nodes_ = (uint8_t *)memory;
+    r->chunk_ = r->nodes_ + DX_CAS_P_NODES;
+    r->chunk_capacity_ = memory_size - DX_CAS_P_NODES;
+    r->size = rec.logical;
+    if (rec.type == DX_CAS_P_LIST) {
+        r->level_ = rec.flags;
+        DX_CAS_P_TRY(dx_cas_p_load_node(r, s, &rec, 0));
+        r->size = r->spans_[r->level_];
+    }
+    r->store_ = s; /* only now can it be read */
+    return DX_CAS_OK;
+}
+
+static bool dx_cas_p_covers(const dx_cas_reader *r, uint32_t level, uint64_t offset)
+{
+    return offset >= r->starts_[level] && offset - r->starts_[level] < r->spans_[level];
+}
+
+/* Walk down to the record of the chunk that holds offset, reading the nodes that are not loaded. */
+static int dx_cas_p_locate(dx_cas_reader *r, uint64_t offset, dx_cas_p_record *chunk,
+                           uint64_t *start)
+{
+    dx_cas_store *s = r->store_;
+    uint32_t level = r->level_;
+    *start = 0;
+    if (level == 0) return dx_cas_p_find(s, &r->root_, chunk, NULL);
+    for (;; level--) {
+        dx_cas_p_node n;
+        dx_cas_id id;
+        uint32_t i;
+        n.level = level; /* the node was checked when it was read: an entry holds offset */
+        n.entries = dx_cas_p_entry(r->nodes_, level - 1, 0);
+        *start = r->starts_[level];
+        for (i = 0; offset - *start >= dx_cas_p_node_size(&n, i); i++) {
+            *start += dx_cas_p_node_size(&n, i);
+        }
+        if (level > 1 && dx_cas_p_covers(r, level - 1, offset)) continue;
+        DX_CAS_P_TRY(dx_cas_p_find_child(s, &n, i, &id, chunk));
+        if (level == 1) return DX_CAS_OK;
+        DX_CAS_P_TRY(dx_cas_p_load_node(r, s, chunk, *start));
+        if (r->spans_[level - 1] == dx_cas_p_node_size(&n, i)) continue;
+        r->spans_[level - 1] = 0;
+        return dx_cas_p_damaged(s, chunk->place);
+    }
+}
+
+DX_CAS_API int dx_cas_reader_chunk(dx_cas_reader *r, uint64_t offset, dx_cas_id *id,
+                                   uint64_t *start, uint64_t *size)
+{
+    dx_cas_p_record chunk;
+    if (!r || !r->store_ || !id || !start || !size || offset >= r->size) return DX_CAS_EINVAL;
+    DX_CAS_P_TRY(dx_cas_p_locate(r, offset, &chunk, start));
+    *id = chunk.id;
+    *size = chunk.logical;
+    return DX_CAS_OK;
+}
+
+static int dx_cas_p_read_chunk(dx_cas_reader *r, uint64_t offset, uint8_t *out, size_t size,
+                               size_t *got)
+{
+    dx_cas_p_record chunk;
+    uint64_t start = 0, left;
+    if (!dx_cas_p_covers(r, 0, offset)) {
+        DX_CAS_P_TRY(dx_cas_p_locate(r, offset, &chunk, &start));
+        if (offset == start && chunk.logical <= size) {
+            *got = (size_t)chunk.logical;
+            return dx_cas_p_get(r->store_, &chunk, out);
+        }
+        DX_CAS_P_TRY(dx_cas_p_load_node(r, r->store_, &chunk, start));
+    }
+    left = r->spans_[0] - (offset - r->starts_[0]);
+    *got = left < size ? (size_t)left : size;
+    DX_CAS_MEMCPY(out, r->chunk_ + (size_t)(offset - r->starts_[0]), *got);
+    return DX_CAS_OK;
+}
+
+DX_CAS_API int dx_cas_reader_read(dx_cas_reader *r, uint64_t offset, void *buffer, size_t size,
+                                  size_t *got)
+{
+    uint8_t *out = (uint8_t *)buffer;
+    if (!r || !r->store_ || !got || (!buffer && size)) return DX_CAS_EINVAL;
+    *got = 0;
+    while (*got < size && offset < r->size) {
+        size_t n = 0;
+        DX_CAS_P_TRY(dx_cas_p_read_chunk(r, offset, out + *got, size - *got, &n));
+        *got += n;
+        offset += n;
+    }
+    return DX_CAS_OK;
+}
+
+/* >>deltas ------------------------------------------------------------- */
+/* Memory: two objects, of which one becomes the other, and two stored deltas. */
+enum { DX_CAS_P_DELTA_ONE, DX_CAS_P_DELTA_OTHER, DX_CAS_P_DELTA_IN, DX_CAS_P_DELTA_STEP };
+
+typedef struct dx_cas_p_delta_chain { /* from an object down to one that is no delta */
+    dx_cas_p_record records[DX_CAS_DELTA_DEPTH_MAX + 1];
+    uint32_t        count;
+} dx_cas_p_delta_chain;
+
+static uint8_t *dx_cas_p_delta_memory(const dx_cas_delta *d, uint32_t which)
+{
+    return (uint8_t *)d->desc_.memory + (size_t)which * d->desc_.object_size_max;
+}
+
+static const dx_cas_delta_coder *dx_cas_p_delta_coder(const dx_cas_delta *d, uint8_t number)
+{
+    size_t i;
+    for (i = 0; i < d->desc_.coder_count; i++) {
+        if (d->desc_.coders[i].number == number) return &d->desc_.coders[i];
+    }
+    return NULL;
+}
+
+/* What is stored of a delta: base, depth, coder, CRC-32C of these and of the delta, which follows.
+   The CRC tells a torn delta from one whose base or coder is not there. */
+static uint32_t dx_cas_p_delta_crc(const uint8_t *stored, size_t size)
+{
+    return dx_cas_p_crc32c(dx_cas_p_crc32c(0, stored, DX_CAS_DELTA_HEAD - 4),
+                           stored + DX_CAS_DELTA_HEAD, size - DX_CAS_DELTA_HEAD);
+}
+
+static bool dx_cas_p_delta_whole(const uint8_t *stored, size_t size)
+{
+    return size >= DX_CAS_DELTA_HEAD && stored[32] > 0 && stored[32] <= DX_CAS_DELTA_DEPTH_MAX &&
+           dx_cas_p_load32(stored + DX_CAS_DELTA_HEAD - 4) == dx_cas_p_delta_crc(stored, size);
+}
+
+static int dx_cas_p_delta_read_base(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_id *base)
+{
+    if (r->stored < DX_CAS_DELTA_HEAD) return DX_CAS_ECORRUPT;
+    return dx_cas_p_read(s, r->place + DX_CAS_P_HEAD, base->bytes, sizeof base->bytes);
+}
+
+/* The records from id on. Their number is limited, whatever they say of their depth. */
+static int dx_cas_p_delta_chain_of(const dx_cas_delta *d, dx_cas_store *s, const dx_cas_id *id,
+                                   dx_cas_p_delta_chain *chain)
+{
+    dx_cas_id next = *id;
+    chain->count = 0;
+    while (chain->count <= DX_CAS_DELTA_DEPTH_MAX) {
+        dx_cas_p_record *r = &chain->records[chain->count++];
+        DX_CAS_P_TRY(dx_cas_p_find(s, &next, r, NULL));
+        if (r->type != DX_CAS_P_BLOB) return DX_CAS_ECORRUPT;
+        if (r->logical > d->desc_.object_size_max || r->stored > d->desc_.object_size_max) {
+            return DX_CAS_ETOOBIG;
+        }
+        if (r->codec != DX_CAS_DELTA_CODEC) return DX_CAS_OK;
+        DX_CAS_P_TRY(dx_cas_p_delta_read_base(s, r, &next));
+    }
+    return DX_CAS_ECORRUPT;
+}
+
+static int dx_cas_p_delta_apply(dx_cas_delta *d, const uint8_t *stored, size_t stored_size,
+                                const uint8_t *base, size_t base_size, void *out, size_t size)
+{
+    const dx_cas_delta_coder *coder = dx_cas_p_delta_coder(d, stored[33]);
+    size_t got = 0;
+    if (!dx_cas_p_delta_whole(stored, stored_size)) return DX_CAS_ECORRUPT;
+    if (!coder) return DX_CAS_ENOTSUP;
+    DX_CAS_P_TRY(coder->decode(coder->user, out, size, base, base_size, stored + DX_CAS_DELTA_HEAD,
+                               stored_size - DX_CAS_DELTA_HEAD, &got));
+    return dx_cas_p_sound(got == size);
+}
+
+/* Object number `which` of a chain; *out is in the memory. Each step is checked by its id. */
+static int dx_cas_p_delta_build(dx_cas_delta *d, const dx_cas_p_delta_chain *chain, uint32_t which,
+                                const uint8_t **out, size_t *size)
+{
+    dx_cas_store *s = d->desc_.store;
+    uint8_t *is = dx_cas_p_delta_memory(d, DX_CAS_P_DELTA_ONE);
+    uint8_t *next = dx_cas_p_delta_memory(d, DX_CAS_P_DELTA_OTHER);
+    uint8_t *step = dx_cas_p_delta_memory(d, DX_CAS_P_DELTA_STEP), *was;
+    uint32_t i = chain->count - 1;
+    DX_CAS_P_TRY(dx_cas_p_get(s, &chain->records[i], is));
+    while (i-- > which) {
+        const dx_cas_p_record *r = &chain->records[i];
+        dx_cas_id id;
+        DX_CAS_P_TRY(dx_cas_p_read(s, r->place + DX_CAS_P_HEAD, step, (size_t)r->stored));
+        DX_CAS_P_TRY(dx_cas_p_delta_apply(d, step, (size_t)r->stored, is,
+                                          (size_t)chain->records[i + 1].logical, next,
+                                          (size_t)r->logical));
+        dx_cas_p_id_of(DX_CAS_P_BLOB, next, (size_t)r->logical, &id);
+        if (!dx_cas_id_equal(&id, &r->id)) return DX_CAS_ECORRUPT;
+        was = is;
+        is = next;
+        next = was;
+    }
+    *out = is;
+    *size = (size_t)chain->records[which].logical;
+    return DX_CAS_OK;
+}
+
+/* Bases are bytes of others: what is wrong with them is said as such. */
+static int dx_cas_p_delta_blame(int error)
+{
+    if (error == DX_CAS_OK || error == DX_CAS_ESYS || error == DX_CAS_ENOTSUP) return error;
+    return DX_CAS_EBASE;
+}
+
+static int dx_cas_p_delta_decompress(void *user, void *out, size_t capacity, const void *in,
+                                     size_t n, size_t *got)
+{
+    dx_cas_delta *d = (dx_cas_delta *)user;
+    uint8_t *stored = dx_cas_p_delta_memory(d, DX_CAS_P_DELTA_IN);
+    const uint8_t *base = NULL;
+    dx_cas_p_delta_chain chain;
+    dx_cas_id id;
+    size_t base_size = 0;
+    int error;
+    if (n > d->desc_.object_size_max) return DX_CAS_ECORRUPT;
+    if (!dx_cas_p_delta_whole((const uint8_t *)in, n)) return DX_CAS_ECORRUPT;
+    DX_CAS_MEMCPY(id.bytes, in, 32);
+    DX_CAS_MEMCPY(stored, in, n); /* the base is decompressed where this stands */
+    error = dx_cas_p_delta_chain_of(d, d->desc_.store, &id, &chain);
+    if (error == DX_CAS_OK) error = dx_cas_p_delta_build(d, &chain, 0, &base, &base_size);
+    if (error != DX_CAS_OK) return dx_cas_p_delta_blame(error);
+    *got = capacity;
+    return dx_cas_p_delta_apply(d, stored, n, base, base_size, out, capacity);
+}
+
+/* A base that may have one more delta on it: the hint, or what that is a delta of. */
+static int dx_cas_p_delta_choose(dx_cas_delta *d, dx_cas_p_delta_chain *chain)
+{
+    dx_cas_id id = *d->hint_;
+    for (;;) { /* each chain is one shorter than the one before */
+        DX_CAS_P_TRY(dx_cas_p_delta_chain_of(d, d->desc_.store, &id, chain));
+        if (chain->count <= d->desc_.depth_max) return DX_CAS_OK;
+        DX_CAS_P_TRY(dx_cas_p_delta_read_base(d->desc_.store, &chain->records[0], &id));
+    }
+}
+
+/* The smallest of what the coders make, behind the head in out; returns its size with the head, 0:
+   none is small enough. The memory for a stored delta is free meanwhile. */
+static size_t dx_cas_p_delta_encode(dx_cas_delta *d, const uint8_t *base, size_t base_size,
+                                    const void *in, size_t n, uint8_t *out, size_t capacity)
+{
+    uint8_t *other = dx_cas_p_delta_memory(d, DX_CAS_P_DELTA_STEP);
+    size_t best = capacity - DX_CAS_DELTA_HEAD + 1, size, i;
+    bool found = false;
+    for (i = 0; i < d->desc_.coder_count && best > 0; i++) {
+        const dx_cas_delta_coder *coder = &d->desc_.coders[i];
+        uint8_t *to = found ? other : out + DX_CAS_DELTA_HEAD;
+        if (coder->encode(coder->user, to, best - 1, base, base_size, in, n, &size) != DX_CAS_OK) {
+            continue;
+        }
+        if (found) DX_CAS_MEMCPY(out + DX_CAS_DELTA_HEAD, other, size);
+        out[33] = coder->number;
+        best = size;
+        found = true;
+    }
+    return found ? best + DX_CAS_DELTA_HEAD : 0;
+}
+
+/* In place of a codec's compress: of what it cannot do, and does not do better, it says so. */
+static int dx_cas_p_delta_compress(void *user, void *out, size_t capacity, const void *in,
+                                   size_t n, size_t *got)
+{
+    dx_cas_delta *d = (dx_cas_delta *)user;
+    uint8_t *to = (uint8_t *)out, *back;
+    const uint8_t *base = NULL;
+    dx_cas_p_delta_chain chain;
+    size_t base_size = 0;
+    int error;
+    if (d->limit_ && d->limit_ < capacity) capacity = d->limit_;
+    if (capacity > d->desc_.object_size_max) capacity = d->desc_.object_size_max;
+    if (!d->hint_ || capacity <= DX_CAS_DELTA_HEAD || n > d->desc_.object_size_max) {
+        return DX_CAS_ENOSPACE;
+    }
+    error = dx_cas_p_delta_choose(d, &chain);
+    if (error == DX_CAS_OK) error = dx_cas_p_delta_build(d, &chain, 0, &base, &base_size);
+    if (error != DX_CAS_OK) return error == DX_CAS_ESYS ? error : DX_CAS_ENOSPACE;
+    *got = dx_cas_p_delta_encode(d, base, base_size, in, n, to, capacity);
+    if (*got == 0) return DX_CAS_ENOSPACE;
+    DX_CAS_MEMCPY(to, chain.records[0].id.bytes, 32);
+    to[32] = (uint8_t)chain.count;
+    dx_cas_p_store32(to + 34, dx_cas_p_delta_crc(to, *got));
+    back = dx_cas_p_delta_memory(d, DX_CAS_P_DELTA_ONE); /* whichever does not hold the base */
+    if (back == base) back = dx_cas_p_delta_memory(d, DX_CAS_P_DELTA_OTHER);
+    error = dx_cas_p_delta_apply(d, to, *got, base, base_size, back, n);
+    return error || DX_CAS_MEMCMP(back, in, n) != 0 ? DX_CAS_ENOSPACE : DX_CAS_OK;
+}
+
+static bool dx_cas_p_delta_needs(void *user, const void *in, size_t n, dx_cas_id *other)
+{
+    (void)user;
+    if (!dx_cas_p_delta_whole((const uint8_t *)in, n)) return false;
+    DX_CAS_MEMCPY(other->bytes, in, 32);
+    return true;
+}
+
+DX_CAS_API size_t dx_cas_delta_memory_size(const dx_cas_delta_desc *desc)
+{
+    uint64_t size = desc && desc->object_size_max ? desc->object_size_max : (uint32_t)1 << 20;
+    return 4 * size > SIZE_MAX ? 0 : (size_t)(4 * size);
+}
+
+DX_CAS_API int dx_cas_delta_init(dx_cas_delta *d, const dx_cas_delta_desc *desc)
+{
+    size_t i, need = dx_cas_delta_memory_size(desc);
+    if (!d || !desc || !desc->store || !desc->coders || desc->coder_count == 0 || !desc->memory ||
+        desc->depth_max > DX_CAS_DELTA_DEPTH_MAX) {
+        return DX_CAS_EINVAL;
+    }
+    for (i = 0; i < desc->coder_count; i++) {
+        uint8_t number = desc->coders[i].number;
+        if (!desc->coders[i].encode || !desc->coders[i].decode) return DX_CAS_EINVAL;
+        if (number == 0 || (number > 2 && number < 128)) return DX_CAS_EINVAL; /* reserved */
+    }
+    if (need == 0 || desc->memory_size < need) return DX_CAS_ENOMEM;
+    DX_CAS_MEMSET(d, 0, sizeof *d);
+    d->desc_ = *desc;
+    if (d->desc_.object_size_max == 0) d->desc_.object_size_max = (uint32_t)1 << 20;
+    if (d->desc_.depth_max == 0) d->desc_.depth_max = 15;
+    return DX_CAS_OK;
+}
+
+DX_CAS_API dx_cas_codec dx_cas_delta_codec(dx_cas_delta *d)
+{
+    dx_cas_codec codec = {DX_CAS_DELTA_CODEC, dx_cas_p_delta_compress, dx_cas_p_delta_decompress,
+                          d, dx_cas_p_delta_needs};
+    return codec;
+}
+
+DX_CAS_API int dx_cas_delta_put(dx_cas_delta *d, const void *data, size_t size,
+                                const dx_cas_id *base, size_t limit, dx_cas_id *id)
+{
+    int error;
+    if (!d || !base) return DX_CAS_EINVAL;
+    d->hint_ = base;
+    d->limit_ = limit;
+    error = dx_cas_put_with(d->desc_.store, DX_CAS_DELTA_CODEC, data, size, id);
+    d->hint_ = NULL;
+    return error;
+}
+
+DX_CAS_API int dx_cas_delta_base(dx_cas_delta *d, const dx_cas_id *id, dx_cas_id *base,
+                                 uint32_t *depth)
+{
+    dx_cas_p_delta_chain chain;
+    if (!d || !id || !base || !depth || !d->desc_.store->open_) return DX_CAS_EINVAL;
+    DX_CAS_P_TRY(dx_cas_p_delta_chain_of(d, d->desc_.store, id, &chain));
+    if (chain.count == 1) return DX_CAS_ENOTFOUND;
+    *base = chain.records[1].id;
+    *depth = chain.count - 1;
+    return DX_CAS_OK;
+}
+
+DX_CAS_API int dx_cas_delta_copy(dx_cas_delta *d, const dx_cas_id *id, dx_cas_store *dst)
+{
+    dx_cas_p_delta_chain chain, there;
+    dx_cas_store *s;
+    const uint8_t *bytes = NULL;
+    size_t size = 0;
+    uint32_t i;
+    if (!d || !id || !dst || dst == d->desc_.store) return DX_CAS_EINVAL;
+    s = d->desc_.store;
+    if (!s->open_) return DX_CAS_EINVAL;
+    DX_CAS_P_TRY(dx_cas_p_may_write(dst));
+    DX_CAS_P_TRY(dx_cas_p_delta_chain_of(d, s, id, &chain));
+    for (i = chain.count; i-- > 0;) {
+        if (i + 1 == chain.count ||
+            (dx_cas_p_delta_chain_of(d, dst, &chain.records[i + 1].id, &there) == DX_CAS_OK &&
+             there.count <= DX_CAS_DELTA_DEPTH_MAX)) {
+            DX_CAS_P_TRY(dx_cas_p_copy_object(s, &chain.records[i], dst));
+        } else { /* dst has the base as a longer chain */
+            DX_CAS_P_TRY(dx_cas_p_delta_build(d, &chain, i, &bytes, &size));
+            DX_CAS_P_TRY(dx_cas_put(dst, bytes, size, NULL));
+        }
+    }
+    return DX_CAS_OK;
+}
+
+/* >>repair ------------------------------------------------------------- */
+/* Three steps. First the layout: which record stands where. From a commit that is proved the chain
+   is followed to the next one, with each header from either store; where the chain fits, all of
+   these headers are right, and those that the damaged store lacks are written. Then the contents:
+   a full check, whose findings are mended one by one. Last, a full check that only listens. */
+typedef struct dx_cas_p_fix {
+    dx_cas_store *s, *other;
+    const dx_cas_desc *desc;
+    void    *memory;      /* of the index; desc->grow may have moved it */
+    size_t   memory_size;
+    dx_cas_damage_fn *lost;
+    void    *user;
+    dx_cas_repair_report report;
+    uint64_t known; /* number of the last commit that follows here and is in the backup */
+    uint64_t unproved_end; /* of a payload that stays damaged: its header may be an old one */
+    bool     again; /* the checkpoint was cut: what it said is no longer so */
+    int      error; /* of the device: nothing more is tried */
+} dx_cas_p_fix;
+
+static int dx_cas_p_fix_write(dx_cas_p_fix *k, uint64_t place, const void *data, uint64_t size)
+{
+    k->error = dx_cas_p_write(k->s, place, data, size);
+    if (k->error == DX_CAS_OK) k->report.bytes += size;
+    return k->error;
+}
+
+static int dx_cas_p_fix_sync(dx_cas_p_fix *k)
+{
+    k->error = k->s->desc_.device.sync(k->s->desc_.device.user);
+    return k->error;
+}
+
+/* Bytes of the other store's device, which were checked, go to a place of this one's. */
+static int dx_cas_p_fix_copy(dx_cas_p_fix *k, uint64_t from, uint64_t to, uint64_t size)
+{
+    uint8_t bytes[1024];
+    while (size > 0) {
+        size_t n = size < sizeof bytes ? (size_t)size : sizeof bytes;
+        DX_CAS_P_TRY(dx_cas_p_read(k->other, from, bytes, n));
+        DX_CAS_P_TRY(dx_cas_p_fix_write(k, to, bytes, n));
+        from += n;
+        to += n;
+        size -= n;
+    }
+    return DX_CAS_OK;
+}
+
+/* A record of the other store with its payload, or an error: is that what the header says? */
+static int dx_cas_p_fix_whole(dx_cas_store *s, const dx_cas_p_record *r)
+{
+    dx_cas_p_ref ref;
+    return r->type == DX_CAS_P_REF ? dx_cas_p_read_ref(s, r, &ref)
+                                   : dx_cas_p_stream(s, r, NULL, 0);
+}
+
+/* Open the store, or open it again after its records changed. */
+static int dx_cas_p_fix_open(dx_cas_p_fix *k, bool checkpoint)
+{
+    dx_cas_desc desc = *k->desc;
+    int error;
+    dx_cas_close(k->s);
+    desc.mode = DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE;
+    desc.memory = k->memory;
+    desc.memory_size = k->memory_size;
+    if (!checkpoint) desc.checkpoint.read = NULL;
+    error = dx_cas_open(k->s, &desc);
+    if (error != DX_CAS_OK) return error;
+    k->memory = k->s->desc_.memory;
+    k->memory_size = (size_t)((uint8_t *)(k->s->slots_ + k->s->slot_count_) - (uint8_t *)k->memory);
+    return DX_CAS_OK;
+}
+
+/* A repair before this one may have failed because a sync did: what it wrote is read back, and so
+   found to be right, but may not be durable, and no later sync writes it. Nothing tells where that
+   is. So everything is written again, as it is, before something is written because of it. */
+static int dx_cas_p_fix_make_sure(dx_cas_p_fix *k)
+{
+    dx_cas_store *s = k->s;
+    s->unsure_from_ = 0;
+    DX_CAS_P_TRY(s->desc_.device.size(s->desc_.device.user, &s->unsure_to_));
+    k->error = dx_cas_p_rewrite(s);
+    s->unsure_from_ = s->unsure_to_;
+    return k->error != DX_CAS_OK ? k->error : dx_cas_p_fix_sync(k);
+}
+
+/* Layout: which record stands where. */
+typedef struct dx_cas_p_heal {
+    dx_cas_p_fix *k;
+    dx_cas_p_scan mine, theirs; /* read the two logs; both have their own work memory */
+    dx_cas_p_record m, t;       /* what stands at a place in each */
+    bool has_m, has_t;
+    bool commits;               /* write commits, else the records between them */
+    uint64_t unresolved;        /* stretches without proof and payloads that stay damaged */
+} dx_cas_p_heal;
+
+/* What stands at a place that follows from that tip. Errors of the damaged store's device count;
+   what cannot be read of the other one is not there. */
+static int dx_cas_p_heal_look(dx_cas_p_heal *h, const dx_cas_tip_ *tip, uint64_t place)
+{
+    bool fits;
+    int error = dx_cas_p_record_at(&h->mine, place, &h->m);
+    h->mine.tip = h->theirs.tip = *tip;
+    h->mine.chain_known = h->theirs.chain_known = true;
+    if (error == DX_CAS_OK && h->m.type == DX_CAS_P_COMMIT) {
+        error = dx_cas_p_scan_fits(&h->mine, &h->m, &fits);
+        if (error == DX_CAS_OK && !fits) error = DX_CAS_ECORRUPT;
+    }
+    h->has_m = error == DX_CAS_OK;
+    if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT) return error;
+    error = dx_cas_p_record_at(&h->theirs, place, &h->t);
+    if (error == DX_CAS_OK && h->t.type == DX_CAS_P_COMMIT) {
+        error = dx_cas_p_scan_fits(&h->theirs, &h->t, &fits);
+        if (error == DX_CAS_OK && !fits) error = DX_CAS_ECORRUPT;
+    }
+    h->has_t = error == DX_CAS_OK;
+    return DX_CAS_OK;
+}
+
+/* Of the two the one to go on with: a commit, since it fits, else what the caller prefers. */
+static const dx_cas_p_record *dx_cas_p_heal_choose(const dx_cas_p_heal *h, bool prefer_theirs)
+{
+    if (h->has_m && h->m.type == DX_CAS_P_COMMIT) return &h->m;
+    if (h->has_t && h->t.type == DX_CAS_P_COMMIT) return &h->t;
+    if (h->has_t && (prefer_theirs || !h->has_m)) return &h->t;
+    return h->has_m ? &h->m : NULL;
+}
+
+/* Is the payload of that record right? Of a delta whose base is not in the index yet that cannot
+   be said. */
+static bool dx_cas_p_heal_whole(dx_cas_p_heal *h, const dx_cas_p_record *r)
+{
+    int error = dx_cas_p_fix_whole(h->k->s, r);
+    h->mine.window_size = 0;
+    return error == DX_CAS_OK;
+}
+
+/* The payload of the other store's record, if it is right. *whole: what stands here now is. */
+static int dx_cas_p_heal_payload(dx_cas_p_heal *h, bool *whole)
+{
+    dx_cas_p_fix *k = h->k;
+    uint64_t place = h->t.place + DX_CAS_P_HEAD;
+    int error = dx_cas_p_fix_whole(k->other, &h->t);
+    h->theirs.window_size = 0;
+    if (error == DX_CAS_OK) error = dx_cas_p_fix_copy(k, place, place, h->t.stored);
+    if (k->error != DX_CAS_OK) return k->error;
+    *whole = error == DX_CAS_OK || dx_cas_p_heal_whole(h, &h->t);
+    return DX_CAS_OK;
+}
+
+/* Write the record of the other store that h->t is, its payload first: a header says that a payload
+   is there. One that is damaged there, too, is left as it is. */
+static int dx_cas_p_heal_record(dx_cas_p_heal *h)
+{
+    bool whole;
+    DX_CAS_P_TRY(dx_cas_p_heal_payload(h, &whole));
+    h->unresolved += !whole;
+    h->k->report.repaired++;
+    h->mine.window_size = 0;
+    return dx_cas_p_fix_write(h->k, h->t.place, h->t.head, DX_CAS_P_HEAD);
+}
+
+/* A record whose header is right. The check that follows mends payloads, but does not come to those
+   of commits at the end that were made with one sync, and do not count because of them. */
+static int dx_cas_p_heal_same(dx_cas_p_heal *h, const dx_cas_p_record *r)
+{
+    bool whole = h->k->s->features_ == 0 || dx_cas_p_heal_whole(h, r);
+    if (whole) return DX_CAS_OK;
+    if (h->has_t && DX_CAS_MEMCMP(r->head, h->t.head, DX_CAS_P_HEAD) == 0) {
+        DX_CAS_P_TRY(dx_cas_p_heal_payload(h, &whole));
+        h->k->report.repaired += whole;
+    }
+    h->unresolved += !whole;
+    return DX_CAS_OK;
+}
+
+/* Write both copies of a commit that the store lost, behind what it commits. */
+static int dx_cas_p_heal_commit(dx_cas_p_heal *h, const dx_cas_p_record *r)
+{
+    dx_cas_p_fix *k = h->k;
+    size_t size = dx_cas_p_encode_commit(k->s, r->place, r->logical, r->flags >> 8, &r->id,
+                                         k->s->work_);
+    h->mine.window_size = 0;
+    DX_CAS_P_TRY(dx_cas_p_fix_sync(k));
+    DX_CAS_P_TRY(dx_cas_p_fix_write(k, r->place, k->s->work_, size));
+    k->report.repaired++;
+    return dx_cas_p_fix_sync(k);
+}
+
+/* From the tip to the next commit that fits, which becomes the tip. DX_CAS_ENOTFOUND: with this
+   preference there is none. *shared: the damaged store has that commit, too. write: what it lacks
+   on the way. */
+static int dx_cas_p_heal_segment(dx_cas_p_heal *h, dx_cas_tip_ *tip, bool prefer_theirs, bool write,
+                                 bool *shared)
+{
+    dx_cas_tip_ at = *tip;
+    for (;;) {
+        const dx_cas_p_record *r;
+        bool same;
+        DX_CAS_P_TRY(dx_cas_p_heal_look(h, &at, at.end));
+        r = dx_cas_p_heal_choose(h, prefer_theirs);
+        if (!r) return DX_CAS_ENOTFOUND;
+        same = r == &h->m ||
+               (h->has_m && DX_CAS_MEMCMP(h->m.head, h->t.head, DX_CAS_P_HEAD) == 0);
+        at.end = r->next;
+        if (r->type == DX_CAS_P_COMMIT) {
+            *shared = same;
+            dx_cas_p_tip_set(tip, &r->id, r->logical, r->next);
+            if (write && h->has_t) h->k->known = r->logical;
+            return write && !same && h->commits ? dx_cas_p_heal_commit(h, r) : DX_CAS_OK;
+        }
+        DX_CAS_P_HASH(update)(&at.chain, r->head, sizeof r->head);
+        if (!write || h->commits) continue;
+        DX_CAS_P_TRY(same ? dx_cas_p_heal_same(h, r) : dx_cas_p_heal_record(h));
+    }
+}
+
+/* The same with whichever preference leads to a commit: records of old that came back pass for
+   records, so neither store is right everywhere. */
+static int dx_cas_p_heal_next(dx_cas_p_heal *h, dx_cas_tip_ *tip, bool *prefer_theirs, bool *shared)
+{
+    int error;
+    *prefer_theirs = false;
+    error = dx_cas_p_heal_segment(h, tip, false, false, shared);
+    if (error != DX_CAS_ENOTFOUND) return error;
+    *prefer_theirs = true;
+    return dx_cas_p_heal_segment(h, tip, true, false, shared);
+}
+
+/* Write what the store lacks from the tip up to a commit that is proved. */
+static int dx_cas_p_heal_write(dx_cas_p_heal *h, dx_cas_tip_ *tip, uint64_t end)
+{
+    bool prefer_theirs, shared;
+    while (tip->end < end) {
+        dx_cas_tip_ next = *tip;
+        DX_CAS_P_TRY(dx_cas_p_heal_next(h, &next, &prefer_theirs, &shared));
+        DX_CAS_P_TRY(dx_cas_p_heal_segment(h, tip, prefer_theirs, true, &shared));
+    }
+    return DX_CAS_OK;
+}
+
+/* Objects of the other store, header and all, into a gap of this one where the chain is not known:
+   they prove themselves. Names do not. */
+static int dx_cas_p_heal_gap(dx_cas_p_heal *h, uint64_t from, uint64_t to)
+{
+    h->theirs.place = from;
+    while (dx_cas_p_step(&h->theirs, &h->t) == DX_CAS_OK && h->t.next <= to) {
+        if (h->t.type != DX_CAS_P_BLOB && h->t.type != DX_CAS_P_LIST) continue;
+        h->theirs.window_size = 0;
+        if (dx_cas_p_stream(h->k->other, &h->t, NULL, 0) != DX_CAS_OK) continue;
+        DX_CAS_P_TRY(dx_cas_p_heal_record(h));
+    }
+    return DX_CAS_OK;
+}
+
+/* Nothing leads on from the tip. The next commit of the damaged store is the next tip, as open has
+   it. DX_CAS_ENOTFOUND: there is none. */
+static int dx_cas_p_heal_skip(dx_cas_p_heal *h, dx_cas_tip_ *tip)
+{
+    dx_cas_p_record r;
+    h->mine.place = tip->end;
+    for (;;) {
+        int error = dx_cas_p_step(&h->mine, &r);
+        bool covered = error == DX_CAS_ENOTFOUND;
+        uint64_t gap = covered ? tip->end : r.place;
+        if (covered) error = dx_cas_p_step_covered(&h->mine, tip, r.place, &r);
+        if (error != DX_CAS_OK) return error;
+        if ((covered || r.type == 0) && !h->commits) {
+            DX_CAS_P_TRY(dx_cas_p_heal_gap(h, gap, covered ? r.place : r.next));
+        }
+        if (r.type == DX_CAS_P_COMMIT && r.logical > tip->sequence) break;
+    }
+    dx_cas_p_tip_set(tip, &r.id, r.logical, r.next);
+    h->unresolved++;
+    return DX_CAS_OK;
+}
+
+/* Is what this record holds nothing that the other store lacks? */
+static bool dx_cas_p_heal_known(dx_cas_p_heal *h, const dx_cas_p_record *r)
+{
+    dx_cas_p_record there;
+    h->mine.window_size = h->theirs.window_size = 0;
+    if (dx_cas_p_fix_whole(h->k->s, r) != DX_CAS_OK) return true;
+    if (r->type != DX_CAS_P_REF) {
+        return dx_cas_p_find(h->k->other, &r->id, &there, NULL) == DX_CAS_OK;
+    }
+    return dx_cas_p_record_at(&h->theirs, r->place, &there) == DX_CAS_OK &&
+           DX_CAS_MEMCMP(there.head, r->head, DX_CAS_P_HEAD) == 0;
+}
+
+/* The other store goes on from the tip, and no commit of this one behind it is one of those. May
+   they take the place of what this one has there? Not if that is another branch of the history:
+   then commits follow from each other, or there are objects or names that the other lacks. */
+static int dx_cas_p_heal_free(dx_cas_p_heal *h, const dx_cas_tip_ *tip, bool *free_of_use)
+{
+    dx_cas_p_scan c;
+    dx_cas_p_record r;
+    int error;
+    *free_of_use = false;
+    dx_cas_p_scan_start(&c, h->k->s, h->k->s->end_, false);
+    c.place = tip->end;
+    c.chain_known = false;
+    while ((error = dx_cas_p_step(&c, &r)) == DX_CAS_OK) {
+        if (r.type == 0) {
+            c.chain_known = false;
+        } else if (r.type == DX_CAS_P_COMMIT) {
+            if (c.chain_known && dx_cas_p_chain_fits(&c.tip, &r)) return DX_CAS_OK;
+            dx_cas_p_tip_set(&c.tip, &r.id, r.logical, r.next);
+            c.chain_known = true;
+        } else {
+            DX_CAS_P_HASH(update)(&c.tip.chain, r.head, sizeof r.head);
+            if (!dx_cas_p_heal_known(h, &r)) return DX_CAS_OK;
+            c.window_size = 0;
+        }
+    }
+    *free_of_use = error == DX_CAS_ENOTFOUND;
+    return *free_of_use ? DX_CAS_OK : error;
+}
+
+/* Find how far the history is proved from the tip on, and write what the store lacks of it: up to
+   a commit that both stores have, which proves all before it; or up to the end of the other store,
+   where this one has nothing of use. DX_CAS_ENOTFOUND: nothing leads on from the tip. */
+static int dx_cas_p_heal_ahead(dx_cas_p_heal *h, dx_cas_tip_ *tip)
+{
+    dx_cas_tip_ ahead = *tip;
+    bool prefer_theirs, shared = false;
+    int error = DX_CAS_OK;
+    while (error == DX_CAS_OK && !shared) {
+        error = dx_cas_p_heal_next(h, &ahead, &prefer_theirs, &shared);
+    }
+    if (error != DX_CAS_OK && error != DX_CAS_ENOTFOUND) return error;
+    if (ahead.end == tip->end) return DX_CAS_ENOTFOUND;
+    if (!shared) {
+        bool free_of_use;
+        DX_CAS_P_TRY(dx_cas_p_heal_free(h, tip, &free_of_use));
+        h->mine.window_size = 0;
+        if (!free_of_use) return DX_CAS_ENOTFOUND;
+    }
+    return dx_cas_p_heal_write(h, tip, ahead.end);
+}
+
+static int dx_cas_p_heal_run(dx_cas_p_heal *h, bool commits)
+{
+    uint8_t header[2 * DX_CAS_P_HEAD];
+    dx_cas_tip_ tip;
+    int error = DX_CAS_OK;
+    h->commits = commits;
+    h->mine.window_size = h->theirs.window_size = 0;
+    dx_cas_p_encode_store(h->k->s, header);
+    dx_cas_p_tip_first(h->k->s, header, &tip);
+    while (error == DX_CAS_OK) {
+        error = dx_cas_p_heal_ahead(h, &tip);
+        if (error == DX_CAS_ENOTFOUND) error = dx_cas_p_heal_skip(h, &tip);
+    }
+    return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
+}
+
+/* Is the other store a copy of this one? All that the chain begins with must be the same. */
+static bool dx_cas_p_fix_is_copy(const dx_cas_p_fix *k)
+{
+    uint8_t mine[2 * DX_CAS_P_HEAD], theirs[2 * DX_CAS_P_HEAD];
+    if (!k->other) return false;
+    dx_cas_p_encode_store(k->s, mine);
+    dx_cas_p_encode_store(k->other, theirs);
+    return DX_CAS_MEMCMP(mine, theirs, sizeof mine) == 0;
+}
+
+/* Records first, then the commits. Where commits were made with one sync, those at the end count as
+   long as all payloads are whole: a damaged one looks as if the power had failed. A commit that is
+   missing before them tells that it did not, so it stays missing while anything is unresolved. */
+static int dx_cas_p_fix_layout(dx_cas_p_fix *k)
+{
+    dx_cas_p_heal h;
+    uint64_t size = 0;
+    if (!dx_cas_p_fix_is_copy(k)) return DX_CAS_OK;
+    DX_CAS_P_TRY(k->s->desc_.device.size(k->s->desc_.device.user, &size));
+    DX_CAS_MEMSET(&h, 0, sizeof h);
+    h.k = k;
+    dx_cas_p_scan_start(&h.mine, k->s, size, false);
+    dx_cas_p_scan_start(&h.theirs, k->other, k->other->end_, false);
+    DX_CAS_P_TRY(dx_cas_p_heal_run(&h, false));
+    if (h.unresolved && k->s->features_) return DX_CAS_OK;
+    return dx_cas_p_heal_run(&h, true);
+}
+
+/* Both copies of the header are lost. It is that of the other store if a record stands here with
+   the tag of that one. */
+static int dx_cas_p_fix_header(dx_cas_p_fix *k)
+{
+    dx_cas_store *s = k->s;
+    uint8_t header[2 * DX_CAS_P_HEAD];
+    uint64_t size = 0;
+    dx_cas_p_scan c;
+    dx_cas_p_record r;
+    int error;
+    if (!k->other) return DX_CAS_ECORRUPT;
+    DX_CAS_P_TRY(s->desc_.device.size(s->desc_.device.user, &size));
+    dx_cas_p_encode_store(k->other, header);
+    DX_CAS_P_TRY(dx_cas_p_decode_store(s, header, 0));
+    dx_cas_p_scan_start(&c, s, size, false);
+    error = dx_cas_p_step(&c, &r);
+    if (error != DX_CAS_OK) return error == DX_CAS_ENOTFOUND ? DX_CAS_ECORRUPT : error;
+    k->report.repaired++;
+    DX_CAS_P_TRY(dx_cas_p_fix_write(k, 0, header, sizeof header));
+    return dx_cas_p_fix_sync(k);
+}
+
+/* Contents: what the full check finds is mended one by one. */
+static bool dx_cas_p_fix_object(dx_cas_p_fix *k, const dx_cas_damage *d)
+{
+    dx_cas_p_record bad, good;
+    uint8_t *bytes;
+    uint64_t place = d->offset + DX_CAS_P_HEAD;
+    if (!k->other || dx_cas_p_read_head(k->s, d->offset, &bad) != DX_CAS_OK) return false;
+    if (dx_cas_p_find(k->other, &bad.id, &good, NULL) != DX_CAS_OK) return false;
+    if (good.type != bad.type || good.flags != bad.flags) return false;
+    if (good.logical != bad.logical) return false;
+    if (good.codec == bad.codec && good.stored == bad.stored) {
+        return dx_cas_p_stream(k->other, &good, NULL, 0) == DX_CAS_OK &&
+               dx_cas_p_fix_copy(k, good.place + DX_CAS_P_HEAD, place, bad.stored) == DX_CAS_OK;
+    }
+    if (bad.codec != 0) return false;
+    bytes = k->other->work_ + (k->other->work_size_ + DX_CAS_P_IO) / 2; /* of a store with codecs */
+    return dx_cas_p_get(k->other, &good, bytes) == DX_CAS_OK &&
+           dx_cas_p_fix_write(k, place, bytes, bad.stored) == DX_CAS_OK;
+}
+
+/* The payload of a name's record stands in a copy at the same place, under the same header. */
+static bool dx_cas_p_fix_ref(dx_cas_p_fix *k, const dx_cas_damage *d)
+{
+    dx_cas_p_record bad, good;
+    uint64_t place = d->offset + DX_CAS_P_HEAD;
+    if (!dx_cas_p_fix_is_copy(k)) return false;
+    if (dx_cas_p_read_head(k->s, d->offset, &bad) != DX_CAS_OK) return false;
+    if (dx_cas_p_read_head(k->other, d->offset, &good) != DX_CAS_OK) return false;
+    return DX_CAS_MEMCMP(bad.head, good.head, DX_CAS_P_HEAD) == 0 &&
+           dx_cas_p_fix_whole(k->other, &good) == DX_CAS_OK &&
+           dx_cas_p_fix_copy(k, place, place, bad.stored) == DX_CAS_OK;
+}
+
+/* One copy of a commit says what both are. If both say something, but not the same, the check knows
+   from the chain which of them is right. */
+static bool dx_cas_p_fix_commit(dx_cas_p_fix *k, const dx_cas_damage *d)
+{
+    static const dx_cas_id unknown = {{0}};
+    uint8_t *want = k->s->work_; /* padding is encoded, too: up to 4096 bytes */
+    dx_cas_p_record first, second;
+    bool one = dx_cas_p_read_head(k->s, d->offset, &first) == DX_CAS_OK;
+    bool two = dx_cas_p_read_head(k->s, d->offset + DX_CAS_P_HEAD, &second) == DX_CAS_OK;
+    one = one && first.type == DX_CAS_P_COMMIT && !dx_cas_p_second_copy(&first);
+    two = two && dx_cas_p_second_copy(&second);
+    if (!dx_cas_id_equal(&d->id, &unknown)) {
+        one = one && dx_cas_id_equal(&first.id, &d->id);
+        two = two && dx_cas_id_equal(&second.id, &d->id);
+    }
+    if (one == two) return false;
+    if (two) first = second;
+    (void)dx_cas_p_encode_commit(k->s, d->offset, first.logical, first.flags >> 8, &first.id, want);
+    return dx_cas_p_fix_write(k, d->offset, want, 2 * DX_CAS_P_HEAD) == DX_CAS_OK;
+}
+
+static bool dx_cas_p_fix_padding(dx_cas_p_fix *k, const dx_cas_damage *d)
+{
+    static const uint8_t zeros[4096] = {0}; /* an align is no larger */
+    return d->offset != k->unproved_end && d->size <= sizeof zeros &&
+           dx_cas_p_fix_write(k, d->offset, zeros, d->size) == DX_CAS_OK;
+}
+
+static int dx_cas_p_fix_one(void *user, const dx_cas_damage *d)
+{
+    dx_cas_p_fix *k = (dx_cas_p_fix *)user;
+    uint8_t header[2 * DX_CAS_P_HEAD];
+    bool done = false;
+    switch (d->kind) {
+    case DX_CAS_DAMAGE_HEADER:
+        dx_cas_p_encode_store(k->s, header);
+        done = dx_cas_p_fix_write(k, d->offset, header + d->offset, DX_CAS_P_HEAD) == DX_CAS_OK;
+        break;
+    case DX_CAS_DAMAGE_PADDING: done = dx_cas_p_fix_padding(k, d); break;
+    case DX_CAS_DAMAGE_COMMIT: done = dx_cas_p_fix_commit(k, d); break;
+    case DX_CAS_DAMAGE_OBJECT: done = dx_cas_p_fix_object(k, d); break;
+    case DX_CAS_DAMAGE_REF: done = dx_cas_p_fix_ref(k, d); break;
+    default: break;
+    }
+    if (!done && (d->kind == DX_CAS_DAMAGE_OBJECT || d->kind == DX_CAS_DAMAGE_REF)) {
+        k->unproved_end = d->offset + DX_CAS_P_HEAD + d->size;
+    }
+    k->report.repaired += done;
+    return k->error != DX_CAS_OK;
+}
+
+/* A checkpoint ends where it does not fit: the log says what follows. A block that is whole, and
+   knows of a commit that is not there, stays: it is all that tells of the loss. */
+static int dx_cas_p_fix_last(void *user, const dx_cas_damage *d)
+{
+    dx_cas_p_fix *k = (dx_cas_p_fix *)user;
+    const dx_cas_device *c = &k->s->desc_.checkpoint;
+    if (d->kind == DX_CAS_DAMAGE_INDEX && d->size == 0 && c->truncate && !k->again) {
+        k->error = c->truncate(c->user, d->offset);
+        k->report.repaired++;
+        k->again = true;
+        return k->error != DX_CAS_OK;
+    }
+    k->report.lost++;
+    return k->lost ? k->lost(k->user, d) : 0;
+}
+
+/* The full check that the answer stands for. It does not miss a commit that has no trace in the
+   store, but is in the backup. */
+static int dx_cas_p_fix_check(dx_cas_p_fix *k)
+{
+    int error;
+    DX_CAS_P_TRY(dx_cas_p_fix_open(k, true));
+    error = dx_cas_verify(k->s, dx_cas_p_fix_last, k, NULL);
+    if (k->error != DX_CAS_OK) return k->error;
+    if (error == DX_CAS_ECORRUPT && k->again && k->report.lost == 0) {
+        DX_CAS_P_TRY(dx_cas_p_fix_open(k, true)); /* it was the checkpoint alone */
+        error = dx_cas_verify(k->s, dx_cas_p_fix_last, k, NULL);
+    }
+    if (error == DX_CAS_OK && k->s->tip_.sequence < k->known) {
+        dx_cas_damage d = {DX_CAS_DAMAGE_COMMIT, 0, 0, {{0}}};
+        d.offset = k->s->end_;
+        error = dx_cas_p_fix_last(k, &d) ? DX_CAS_ECANCELED : DX_CAS_ECORRUPT;
+    }
+    return error;
+}
+
+static int dx_cas_p_fix_all(dx_cas_p_fix *k)
+{
+    int error = dx_cas_p_fix_open(k, false);
+    if ((error == DX_CAS_ECORRUPT && dx_cas_damage_offset(k->s) == 0) ||
+        error == DX_CAS_ENOTFOUND) {
+        dx_cas_damage d = {DX_CAS_DAMAGE_HEADER, 0, 2 * DX_CAS_P_HEAD, {{0}}};
+        error = dx_cas_p_fix_header(k);
+        if (error == DX_CAS_ECORRUPT) (void)dx_cas_p_fix_last(k, &d);
+        DX_CAS_P_TRY(error);
+        error = dx_cas_p_fix_open(k, false);
+    }
+    DX_CAS_P_TRY(error);
+    DX_CAS_P_TRY(dx_cas_p_fix_make_sure(k));
+    DX_CAS_P_TRY(dx_cas_p_fix_layout(k));
+    DX_CAS_P_TRY(dx_cas_p_fix_open(k, false));
+    error = dx_cas_verify(k->s, dx_cas_p_fix_one, k, NULL);
+    if (k->error != DX_CAS_OK) return k->error;
+    if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT) return error;
+    if (k->report.repaired > 0) DX_CAS_P_TRY(dx_cas_p_fix_sync(k));
+    return dx_cas_p_fix_check(k);
+}
+
+DX_CAS_API int dx_cas_repair(dx_cas_store *store, const dx_cas_desc *desc, dx_cas_store *other,
+                             dx_cas_damage_fn *lost, void *user, dx_cas_repair_report *report)
+{
+    dx_cas_p_fix k;
+    int error;
+    if (!store || !desc || store == other || !desc->device.write || !desc->device.sync) {
+        return DX_CAS_EINVAL;
+    }
+    if (other && !other->open_) return DX_CAS_EINVAL;
+    DX_CAS_MEMSET(&k, 0, sizeof k);
+    k.s = store;
+    k.other = other;
+    k.desc = desc;
+    k.memory = desc->memory;
+    k.memory_size = desc->memory_size;
+    k.lost = lost;
+    k.user = user;
+    error = dx_cas_p_fix_all(&k);
+    if (report) *report = k.report;
+    return error;
 }
 
 #endif /* DX_CAS_IMPLEMENTATION */

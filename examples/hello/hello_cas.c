@@ -4,7 +4,6 @@
    again, as after a crash, and both versions are read back. Then one byte of the file is damaged. */
 #define DX_CAS_IMPLEMENTATION
 #include "../../dx_cas.h"
-#include "../../layers/dx_streams.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-#include "../../layers/dx_delta.h"
+#include "../../dx_cas.h"
 
 typedef struct dxup_packer dxup_packer;
 

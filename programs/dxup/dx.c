@@ -12,6 +12,4 @@
 #include "../../dx_teleport.h"
 #include "../../layers/dx_cache.h"
 #include "../../layers/dx_edge.h"
-#include "../../layers/dx_delta.h"
-#include "../../layers/dx_streams.h"
 #include "../../layers/dx_tree.h"

@@ -6,7 +6,6 @@
 #include "trees.h"
 
 #include "../../dx_cas.h"
-#include "../../layers/dx_streams.h"
 
 #include "../common/os.h"
 

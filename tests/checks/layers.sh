@@ -62,12 +62,9 @@ layers/dx_hde.h dx_patch.h freestanding -DDX_HDE_ZSTD
 layers/dx_versions.h dx_patch.h freestanding
 layers/dx_nor.h dx_cas.h freestanding
 layers/dx_bulk.h dx_hbtp.h hosted
-layers/dx_streams.h dx_cas.h freestanding
 layers/dx_cache.h dx_cas.h wide
 layers/dx_edge.h dx_cas.h freestanding
 layers/dx_queries.h dx_cas.h freestanding
-layers/dx_delta.h dx_cas.h freestanding
-layers/dx_repair.h dx_cas.h freestanding
 layers/dx_devices.h dx_cas.h freestanding
 END
 # Helpers that are the same in every header are the same here, too.

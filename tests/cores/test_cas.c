@@ -6,7 +6,6 @@
 #define DX_IMPLEMENTATION
 #include "../../dx_cas.h"
 #include "../../layers/dx_merkle.h"
-#include "../../layers/dx_streams.h"
 #include "../../layers/dx_devices.h"
 #define DX_TEST_MAIN
 #include "../dx_test.h"

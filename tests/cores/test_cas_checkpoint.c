@@ -3,7 +3,6 @@
    cc -std=c11 -g -O1 -fsanitize=address,undefined tests/cores/test_cas_checkpoint.c -o build/test_cas_checkpoint */
 #define DX_IMPLEMENTATION
 #include "../../dx_cas.h"
-#include "../../layers/dx_streams.h"
 #include "../../layers/dx_devices.h"
 #define DX_TEST_MAIN
 #include "../dx_test.h"

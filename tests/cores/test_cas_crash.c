@@ -9,7 +9,6 @@
    DX_CRASH_SHOW=n       shows run n, step by step */
 #define DX_IMPLEMENTATION
 #include "../../dx_cas.h"
-#include "../../layers/dx_delta.h"
 #include "../../layers/dx_devices.h"
 #define DX_TEST_MAIN
 #include "../dx_test.h"

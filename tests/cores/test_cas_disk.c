@@ -12,9 +12,7 @@
    DX_DISK_SHOW=1        what each run does, step by step; for one that failed */
 #define DX_IMPLEMENTATION
 #include "../../dx_cas.h"
-#include "../../layers/dx_delta.h"
 #include "../../layers/dx_devices.h"
-#include "../../layers/dx_repair.h"
 #define DX_TEST_MAIN
 #include "../dx_test.h"
 #include "../dx_cas_sim.h"

@@ -5,8 +5,6 @@
    cc -std=c11 -g -O1 -fsanitize=thread tests/cores/test_cas_race.c -o build/test_cas_race -lpthread */
 #define DX_IMPLEMENTATION
 #include "../../dx_cas.h"
-#include "../../layers/dx_streams.h"
-#include "../../layers/dx_repair.h"
 #include "../../layers/dx_devices.h"
 #define DX_TEST_MAIN
 #include "../dx_test.h"

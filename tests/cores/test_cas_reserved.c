@@ -4,7 +4,6 @@
    cc -std=c11 -O2 tests/cores/test_cas_reserved.c -o build/test_cas_reserved */
 #define DX_IMPLEMENTATION
 #include "../../dx_cas.h"
-#include "../../layers/dx_delta.h"
 #include "../../layers/dx_devices.h"
 #include "../../layers/dx_nor.h"
 #include "../../layers/dx_tree.h"

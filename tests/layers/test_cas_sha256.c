@@ -3,7 +3,6 @@
 #define DX_IMPLEMENTATION
 #include "../../layers/dx_sha256.h"
 #include "../../layers/dx_merkle.h"
-#include "../../layers/dx_streams.h"
 #include "../../layers/dx_devices.h"
 #define DX_TEST_MAIN
 #include "../dx_test.h"

@@ -5,7 +5,6 @@
 #define DX_CAS_SMALL
 #include "../../dx_cas.h"
 #include "../../layers/dx_nor.h"
-#include "../../layers/dx_streams.h"
 #include "../../layers/dx_devices.h"
 #define DX_TEST_MAIN
 #include "../dx_test.h"

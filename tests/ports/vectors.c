@@ -10,7 +10,6 @@
 #include "../../dx_teleport.h"
 #include "../../layers/dx_merkle.h"
 #include "../../layers/dx_nor.h"
-#include "../../layers/dx_streams.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,9 +1,8 @@
-/* Tests of layers/dx_delta.h: objects of a store as deltas of others (docs/formats/cas.md, section 16). Crash runs with deltas are in
+/* Tests of dx_cas.h, >>deltas: objects of a store as deltas of others (docs/formats/cas.md, section 16). Crash runs with deltas are in
    test_cas_crash.c.
-   cc -std=c11 -g -O1 -fsanitize=address,undefined tests/layers/test_cas_delta.c -o build/test_cas_delta */
+   cc -std=c11 -g -O1 -fsanitize=address,undefined tests/cores/test_cas_delta.c -o build/test_cas_delta */
 #define DX_IMPLEMENTATION
 #include "../../dx_cas.h"
-#include "../../layers/dx_delta.h"
 #include "../../layers/dx_devices.h"
 #define DX_TEST_MAIN
 #include "../dx_test.h"
