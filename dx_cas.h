@@ -64,7 +64,9 @@
         DX_CAS_STATIC      functions become static      DX_CAS_API    how functions are declared
         DX_CAS_ASSERT(c)   <assert.h> when hosted        DX_CAS_MEMCPY, DX_CAS_MEMSET, DX_CAS_MEMCMP
         DX_CAS_NO_FILE     no file device (automatic without Windows or POSIX)
-        DX_CAS_SHA256      ids are SHA-256: dx_sha256 and its functions come before
+        DX_CAS_HASHER t    another hash for ids (all files must agree): a type t with functions
+                           t_init, t_init_derive, t_update, t_final like those of dx_cas_blake3;
+                           DX_CAS_HASHER_NUMBER is its number in docs/formats/cas.md, 2: SHA-256
         DX_CAS_LANES n     hash with 1 (portable), 4, 8 or 16 lanes; default: what the CPU has
         DX_CAS_SMALL       BLAKE3 in half the code and half the speed, for microcontrollers
 
@@ -151,8 +153,8 @@ typedef struct dx_cas_blake3 { /* caller-allocated, private, may be copied; abou
     uint8_t  stack_[55][32];    /* roots of finished subtrees, largest first */
 } dx_cas_blake3;
 
-#ifdef DX_CAS_SHA256 /* ids are SHA-256 */
-typedef dx_sha256 dx_cas_hasher;
+#ifdef DX_CAS_HASHER
+typedef DX_CAS_HASHER dx_cas_hasher;
 #else
 typedef dx_cas_blake3 dx_cas_hasher;
 #endif
@@ -687,9 +689,11 @@ DX_CAS_API int dx_cas_repair(dx_cas_store *store, const dx_cas_desc *desc, dx_ca
 #ifndef DX_CAS_MEMCMP
   #define DX_CAS_MEMCMP DX_CAS_P_LIBC(memcmp)
 #endif
-#ifdef DX_CAS_SHA256
-  #define DX_CAS_P_HASH(what) dx_sha256_##what
-  #define DX_CAS_P_HASH_NUMBER 2
+#ifdef DX_CAS_HASHER
+  #define DX_CAS_P_PASTE(a, b) a##b
+  #define DX_CAS_P_NAME_OF(type, what) DX_CAS_P_PASTE(type, _##what)
+  #define DX_CAS_P_HASH(what) DX_CAS_P_NAME_OF(DX_CAS_HASHER, what)
+  #define DX_CAS_P_HASH_NUMBER DX_CAS_HASHER_NUMBER
 #else
   #define DX_CAS_P_HASH(what) dx_cas_blake3_##what
   #define DX_CAS_P_HASH_NUMBER 1

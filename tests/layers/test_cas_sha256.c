@@ -2,6 +2,9 @@
    cc -std=c11 -g -O1 -fsanitize=address,undefined tests/layers/test_cas_sha256.c -o build/test_cas_sha256 -lpthread */
 #define DX_IMPLEMENTATION
 #include "../../layers/dx_sha256.h"
+#define DX_CAS_HASHER dx_sha256
+#define DX_CAS_HASHER_NUMBER 2
+#include "../../dx_cas.h"
 #include "../../layers/dx_merkle.h"
 #include "../../layers/dx_devices.h"
 #define DX_TEST_MAIN
@@ -102,6 +105,33 @@ DX_TEST(ca_2_hmac_sha256_vectors_of_rfc_4231)
             dx_sha256_update(&h, data + split, data_size - split);
             check_hex(&h, v[i].mac);
         }
+    }
+}
+
+DX_TEST(ca_2_sha256_at_once_is_sha256_in_pieces)
+{
+    static uint8_t data[300];
+    uint8_t once[32], pieces[32];
+    dx_sha256 h;
+    for (size_t i = 0; i < sizeof data; i++) data[i] = (uint8_t)(i * 7);
+    for (size_t size = 0; size <= sizeof data; size += 11) {
+        dx_sha256_hash(size ? data : NULL, size, once);
+        dx_sha256_init(&h);
+        dx_sha256_update(&h, data, size);
+        dx_sha256_final(&h, pieces, 32);
+        DX_CHECK(dx_sha256_equal(once, pieces, 32));
+        dx_sha256_hmac(data, size, data, sizeof data - size, once);
+        DX_CHECK(!dx_sha256_equal(once, pieces, 32));
+        dx_sha256_init_keyed(&h, data, size);
+        dx_sha256_update(&h, data, sizeof data - size);
+        dx_sha256_final(&h, pieces, 32);
+        DX_CHECK(dx_sha256_equal(once, pieces, 32));
+    }
+    DX_CHECK(dx_sha256_equal(NULL, NULL, 0));
+    for (size_t bit = 0; bit < 256; bit++) { /* any one bit makes the difference */
+        memcpy(pieces, once, 32);
+        pieces[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        DX_CHECK(!dx_sha256_equal(once, pieces, 32));
     }
 }
 

@@ -7,8 +7,11 @@
 #include <string.h>
 
 #define DX_CAS_NO_FILE
-#define DX_CAS_IMPLEMENTATION
+#define DX_IMPLEMENTATION
 #include "../../../layers/dx_sha256.h"
+#define DX_CAS_HASHER dx_sha256
+#define DX_CAS_HASHER_NUMBER 2
+#include "../../../dx_cas.h"
 #include "../../../layers/dx_merkle.h"
 
 static int failed;
