@@ -33,6 +33,7 @@
     CONTENTS (search for the mark)
 
         >>config  >>types  >>api        what you may call
+        >>extension                     what layers on the record format may call, too
         >>platform >>shared >>simd >>blake3 >>chunker >>file
         >>format >>index >>objects >>refs >>recovery >>checkpoint >>public >>verify >>collect
         >>streams >>deltas >>repair
@@ -258,6 +259,12 @@ typedef struct dx_cas_stats {
     bool     retired;        /* another store takes its place, or was to: dx_cas_retire() */
 } dx_cas_stats;
 
+typedef struct dx_cas_ext_form { /* what the store header says of all records */
+    uint32_t tag;      /* in each record header: the first 4 bytes of the first id of the chain */
+    uint32_t align;    /* 8..4096, a power of two: records begin at its multiples */
+    uint32_t features; /* 1: commits may have all marks */
+} dx_cas_ext_form;
+
 typedef struct dx_cas_entry_ { /* private: one slot of the index */
     uint64_t fingerprint, place;
 } dx_cas_entry_;
@@ -287,7 +294,7 @@ typedef struct dx_cas_store { /* caller-allocated; fields are private */
     dx_cas_tip_    tip_;
     dx_cas_saved_  saved_;
     uint8_t        put_codec_;   /* dx_cas_put_with(); else 0 */
-    uint32_t       tag_, features_;
+    dx_cas_ext_form form_;      /* of this store: its header says so */
     uint64_t       unsure_from_, unsure_to_; /* writer: committed before it was opened, and maybe
                                                 not durable; not empty only with DX_CAS_NONE */
     bool           open_, dirty_, failed_;
@@ -421,7 +428,7 @@ typedef struct dx_cas_repair_report {
 } dx_cas_repair_report;
 
 /* >>api ---------------------------------------------------------------- */
-/* "DX_CAS_ECORRUPT" and so on; "unknown" for anything else. Never NULL. */
+/* "DX_CAS_ECORRUPT" and so on; "unknown error" for anything else. Never NULL. */
 DX_CAS_API const char *dx_cas_error_name(int error);
 
 /* --- BLAKE3 (github.com/BLAKE3-team/BLAKE3-specs). No call fails; data may be NULL for size 0. */
@@ -656,6 +663,75 @@ DX_CAS_API int dx_cas_copy_live(dx_cas_store *src, dx_cas_store *dst);
    Others are those of dx_cas_open() and of the device; repair may be tried again after any. */
 DX_CAS_API int dx_cas_repair(dx_cas_store *store, const dx_cas_desc *desc, dx_cas_store *other,
                              dx_cas_damage_fn *lost, void *user, dx_cas_repair_report *report);
+
+/* >>extension ----------------------------------------------------------
+   For layers that keep records of this format on a medium of their own, such as raw flash: the
+   parts of docs/formats/cas.md that do not depend on where the bytes are (sections 3, 4, 5, 7 and
+   8). Promised like the rest. Nothing here reads a device, allocates or keeps a pointer, and no
+   bytes reach an assertion. Hashing state is the caller's, so that it need not be on the stack. */
+enum {
+    DX_CAS_EXT_HEAD = 64 /* bytes of a record header and of one copy of the store header */
+};
+enum { /* dx_cas_ext_record.type */
+    DX_CAS_EXT_BLOB = 1,  /* an object */
+    DX_CAS_EXT_LIST = 2,  /* a list node: a head, then for each child an id and a size */
+    DX_CAS_EXT_REF = 3,   /* one change of a name: a fixed part, the name, info */
+    DX_CAS_EXT_COMMIT = 4 /* two copies of a header, without a payload */
+};
+enum { /* marks of a commit; dx_cas_ext_form.features tells whether more than RETIRED may be set */
+    DX_CAS_EXT_RETIRED = 1, /* another store takes this one's place */
+    DX_CAS_EXT_ONCE = 2,    /* its records went down in one sync with it */
+    DX_CAS_EXT_LOOSE = 4,   /* nothing since the last commit without it is durable for sure */
+    DX_CAS_EXT_ORDERED = 8  /* only a barrier kept its order: that it is there proves no sync */
+};
+enum { /* what a ref record does: its first byte */
+    DX_CAS_EXT_SET = 1, DX_CAS_EXT_TRIM = 2, DX_CAS_EXT_DELETE = 3
+};
+enum { /* sizes in bytes */
+    DX_CAS_EXT_REF_FIXED = 112,          /* the fixed part of a ref record, */
+    DX_CAS_EXT_REF_MAX = 112 + 255 + 64, /* with the longest name and info */
+    DX_CAS_EXT_NODE_HEAD = 16,           /* the head of a list node, */
+    DX_CAS_EXT_NODE_ENTRY = 40           /* and each entry: id, content bytes under it */
+};
+
+typedef struct dx_cas_ext_record { /* a record header */
+    uint64_t  place;   /* where it stands in the log */
+    uint64_t  stored;  /* bytes of its payload, */
+    uint64_t  logical; /* and of what that decompresses to. Commit: its sequence number */
+    uint64_t  next;    /* place of the record after it; of both copies of a commit the same */
+    uint32_t  type, codec;
+    uint32_t  flags;   /* list: level. Commit: 1 or 2, the copy, and its marks << 8 */
+    dx_cas_id id;      /* of the payload; commit: of the chain */
+    uint8_t   head[DX_CAS_EXT_HEAD]; /* the encoded form */
+} dx_cas_ext_record;
+
+/* Hash what has an id of that type: start, update in any pieces, final. COMMIT: a chain of record
+   headers, which begins with the id of the chain before; the first one, whose id has the tag in it,
+   is that of the first 56 bytes of the store header. *h is the caller's, 1.9 KB with BLAKE3. */
+DX_CAS_API void dx_cas_ext_id_start(dx_cas_hasher *h, uint32_t type);
+DX_CAS_API void dx_cas_ext_id_update(dx_cas_hasher *h, const void *data, size_t size);
+DX_CAS_API void dx_cas_ext_id_final(dx_cas_hasher *h, dx_cas_id *id);
+/* CRC-32C as headers have it. Start with crc = 0; feed pieces in order. */
+DX_CAS_API uint32_t dx_cas_ext_crc32c(uint32_t crc, const uint8_t *p, size_t size);
+
+/* Make r->head of all other fields but `next`. */
+DX_CAS_API void dx_cas_ext_record_encode(const dx_cas_ext_form *form, dx_cas_ext_record *r);
+/* The reverse: *r from the bytes at a place (head may be r->head). DX_CAS_ECORRUPT: no record of
+   this store stands there, or none that may be; DX_CAS_EVERSION: a type of a later format. What is
+   accepted fits into 2^48 bytes, not necessarily into the log. */
+DX_CAS_API int dx_cas_ext_record_decode(const dx_cas_ext_form *form, uint64_t place,
+                                        const uint8_t *head, dx_cas_ext_record *r);
+/* The copy of the store header, 0 or 1, at `out`: DX_CAS_EXT_HEAD bytes. form->tag is not in it. */
+DX_CAS_API void dx_cas_ext_store_encode(const dx_cas_ext_form *form, const uint8_t store_id[16],
+                                        uint32_t copy, uint8_t *out);
+/* The reverse. form->tag stays as it is. DX_CAS_ECORRUPT: not such a copy; the other one may be.
+   DX_CAS_EVERSION, DX_CAS_ENOTSUP, DX_CAS_EZERO: a store that this build does not know. */
+DX_CAS_API int dx_cas_ext_store_decode(const uint8_t *head, uint32_t copy, dx_cas_ext_form *form,
+                                       uint8_t store_id[16]);
+/* May a name be this? NUL-terminated, or NULL, which is none. */
+DX_CAS_API bool dx_cas_ext_name_ok(const char *name);
+/* Can a ref record of `stored` bytes begin with that fixed part? Name and info follow it. */
+DX_CAS_API bool dx_cas_ext_ref_ok(const uint8_t fixed[112], uint64_t stored);
 
 #ifdef __cplusplus
 }
@@ -1347,7 +1423,7 @@ DX_CAS_API const char *dx_cas_error_name(int error)
 #define DX_CAS_P_CASE(value, constant) case value: return "DX_CAS_" #constant;
     DX_CAS_ERRORS(DX_CAS_P_CASE)
 #undef DX_CAS_P_CASE
-    default: return "unknown";
+    default: return "unknown error";
     }
 }
 
@@ -1780,38 +1856,30 @@ DX_CAS_API dx_cas_device dx_cas_file_device(dx_cas_file *f)
 
 /* >>format ------------------------------------------------------------- */
 enum {
-    DX_CAS_P_HEAD = 64, /* bytes of a record header and of one copy of the store header */
-    DX_CAS_P_BLOB = 1, DX_CAS_P_LIST = 2, DX_CAS_P_REF = 3, DX_CAS_P_COMMIT = 4, /* record types */
-    DX_CAS_P_INDEX = 5, /* no record: a block of the checkpoint */
-    DX_CAS_P_KEY = 6,   /* no record: the key of the index, of the store header */
-    DX_CAS_P_BLOCK = 128, DX_CAS_P_SLOT = 16, /* bytes of its head, and of an entry in it */
-    DX_CAS_P_REF_FIXED = 112, DX_CAS_P_REF_MAX = 112 + 255 + 64, /* bytes of a ref record */
-    DX_CAS_P_SET = 1, DX_CAS_P_TRIM = 2, DX_CAS_P_DELETE = 3,    /* what a ref record does */
-    DX_CAS_P_RETIRED = 1, /* marks of a commit: another store takes this one's place; */
-    DX_CAS_P_ONCE = 2,    /* its records went down in one sync with it; */
-    DX_CAS_P_LOOSE = 4,   /* nothing since the last commit without this mark is durable for sure; */
-    DX_CAS_P_ORDERED = 8, /* a barrier kept its order, so nothing is durable because it is there */
-    DX_CAS_P_ONCE_MAX = 4l << 20, /* bytes of records in such a commit, but for LOOSE ones */
-
-    DX_CAS_P_NODE_HEAD = 16, DX_CAS_P_NODE_ENTRY = 40,
-    DX_CAS_P_IO = 32768 /* work memory without a codec */
+    DX_CAS_P_INDEX = 5, /* hashed like a record, but none: a block of the checkpoint */
+    DX_CAS_P_KEY = 6,   /* the same: the key of the index, of the store header */
+    DX_CAS_P_BLOCK = 128, /* bytes of the head of a checkpoint's block, */
+    DX_CAS_P_SLOT = 16,   /* and of an entry in it */
+    DX_CAS_P_ONCE_MAX = 4l << 20, /* bytes of records in a commit of one sync, but for LOOSE ones */
+    DX_CAS_P_IO = 32768 /* bytes of work memory without a codec */
 };
 #define DX_CAS_P_MAGIC 0x52435844u /* "DXCR" */
 #define DX_CAS_P_PLACE_MAX ((uint64_t)1 << 48)
 
-/* A record header. A commit has its sequence number in `logical` and the chain in `id`. */
-typedef struct dx_cas_p_record {
-    uint64_t  place, stored, logical;
-    uint64_t  next;  /* place of the record after it */
-    uint32_t  type, codec;
-    uint32_t  flags; /* list: level. Commit: 1 or 2, the copy, and its marks << 8 */
-    dx_cas_id id;
-    uint8_t   head[DX_CAS_P_HEAD]; /* the encoded form */
-} dx_cas_p_record;
+/* The next place at or after v where a record may begin. */
+static uint64_t dx_cas_p_form_align(const dx_cas_ext_form *form, uint64_t v)
+{
+    return (v + form->align - 1) & ~(uint64_t)(form->align - 1);
+}
 
 static uint64_t dx_cas_p_align(const dx_cas_store *s, uint64_t v)
 {
-    return (v + s->desc_.align - 1) & ~(uint64_t)(s->desc_.align - 1);
+    return dx_cas_p_form_align(&s->form_, v);
+}
+
+DX_CAS_API uint32_t dx_cas_ext_crc32c(uint32_t crc, const uint8_t *p, size_t size)
+{
+    return dx_cas_p_crc32c(crc, p, size);
 }
 
 /* The CRC of a header covers also where it stands: a copy elsewhere is not a record. */
@@ -1819,37 +1887,37 @@ static uint32_t dx_cas_p_head_crc(uint64_t place, const uint8_t *head)
 {
     uint8_t at[8];
     dx_cas_p_store64(at, place);
-    return dx_cas_p_crc32c(dx_cas_p_crc32c(0, at, sizeof at), head, DX_CAS_P_HEAD - 4);
+    return dx_cas_p_crc32c(dx_cas_p_crc32c(0, at, sizeof at), head, DX_CAS_EXT_HEAD - 4);
 }
 
-static void dx_cas_p_encode(const dx_cas_store *s, dx_cas_p_record *r)
+DX_CAS_API void dx_cas_ext_record_encode(const dx_cas_ext_form *form, dx_cas_ext_record *r)
 {
     dx_cas_p_store32(r->head, DX_CAS_P_MAGIC);
     dx_cas_p_store32(r->head + 4, r->type | r->codec << 8 | r->flags << 16);
     dx_cas_p_store64(r->head + 8, r->stored);
     dx_cas_p_store64(r->head + 16, r->logical);
     DX_CAS_MEMCPY(r->head + 24, r->id.bytes, 32);
-    dx_cas_p_store32(r->head + 56, s->tag_);
+    dx_cas_p_store32(r->head + 56, form->tag);
     dx_cas_p_store32(r->head + 60, dx_cas_p_head_crc(r->place, r->head));
 }
 
-static bool dx_cas_p_sane(const dx_cas_store *s, const dx_cas_p_record *r)
+static bool dx_cas_p_sane(const dx_cas_ext_form *form, const dx_cas_ext_record *r)
 {
     static const struct {
         uint64_t stored_min, stored_max;
         uint32_t flags_min, flags_max, codec_max;
     } rules[] = {{0, DX_CAS_P_PLACE_MAX, 0, 0, 255},
                  {0, DX_CAS_NODE_SIZE_MAX, 1, DX_CAS_LEVELS_MAX, 0},
-                 {DX_CAS_P_REF_FIXED + 1, DX_CAS_P_REF_MAX, 0, 0, 0},
+                 {DX_CAS_EXT_REF_FIXED + 1, DX_CAS_EXT_REF_MAX, 0, 0, 0},
                  {0, 0, 1, 2, 0}};
     uint32_t i = r->type - 1;
-    uint32_t marks = DX_CAS_P_RETIRED;
+    uint32_t marks = DX_CAS_EXT_RETIRED;
     uint32_t flags = r->flags;
-    if (s->features_) marks |= DX_CAS_P_ONCE | DX_CAS_P_LOOSE | DX_CAS_P_ORDERED;
-    if (r->type == DX_CAS_P_COMMIT) flags &= ~(marks << 8);
-    if (r->type != DX_CAS_P_COMMIT && r->codec == 0 && r->stored != r->logical) return false;
-    if (r->type == DX_CAS_P_COMMIT && (r->flags >> 8 & DX_CAS_P_LOOSE) &&
-        !(r->flags >> 8 & DX_CAS_P_ONCE)) {
+    if (form->features) marks |= DX_CAS_EXT_ONCE | DX_CAS_EXT_LOOSE | DX_CAS_EXT_ORDERED;
+    if (r->type == DX_CAS_EXT_COMMIT) flags &= ~(marks << 8);
+    if (r->type != DX_CAS_EXT_COMMIT && r->codec == 0 && r->stored != r->logical) return false;
+    if (r->type == DX_CAS_EXT_COMMIT && (r->flags >> 8 & DX_CAS_EXT_LOOSE) &&
+        !(r->flags >> 8 & DX_CAS_EXT_ONCE)) {
         return false; /* loose says how a commit of one sync went down */
     }
     return r->stored >= rules[i].stored_min && r->stored <= rules[i].stored_max &&
@@ -1858,15 +1926,15 @@ static bool dx_cas_p_sane(const dx_cas_store *s, const dx_cas_p_record *r)
 }
 
 /* DX_CAS_OK, DX_CAS_ECORRUPT (no record here), DX_CAS_EVERSION (a type of a later format). */
-static int dx_cas_p_decode(const dx_cas_store *s, uint64_t place, const uint8_t *head,
-                           dx_cas_p_record *r)
+DX_CAS_API int dx_cas_ext_record_decode(const dx_cas_ext_form *form, uint64_t place,
+                                        const uint8_t *head, dx_cas_ext_record *r)
 {
-    uint64_t size = 2 * DX_CAS_P_HEAD; /* a commit: from its second copy the end is nearer */
-    if (dx_cas_p_load32(head) != DX_CAS_P_MAGIC || dx_cas_p_load32(head + 56) != s->tag_ ||
+    uint64_t size = 2 * DX_CAS_EXT_HEAD; /* a commit: from its second copy the end is nearer */
+    if (dx_cas_p_load32(head) != DX_CAS_P_MAGIC || dx_cas_p_load32(head + 56) != form->tag ||
         dx_cas_p_load32(head + 60) != dx_cas_p_head_crc(place, head)) {
         return DX_CAS_ECORRUPT;
     }
-    DX_CAS_MEMCPY(r->head, head, DX_CAS_P_HEAD);
+    if (head != r->head) DX_CAS_MEMCPY(r->head, head, DX_CAS_EXT_HEAD);
     r->place = place;
     r->type = head[4];
     r->codec = head[5];
@@ -1874,11 +1942,11 @@ static int dx_cas_p_decode(const dx_cas_store *s, uint64_t place, const uint8_t 
     r->stored = dx_cas_p_load64(head + 8);
     r->logical = dx_cas_p_load64(head + 16);
     DX_CAS_MEMCPY(r->id.bytes, head + 24, 32);
-    if (r->type == 0 || r->type > DX_CAS_P_COMMIT) return DX_CAS_EVERSION;
-    if (!dx_cas_p_sane(s, r)) return DX_CAS_ECORRUPT;
-    if (r->type != DX_CAS_P_COMMIT) size = DX_CAS_P_HEAD + r->stored;
-    else if ((r->flags & 255) == 2) place -= DX_CAS_P_HEAD;
-    r->next = dx_cas_p_align(s, place + size);
+    if (r->type == 0 || r->type > DX_CAS_EXT_COMMIT) return DX_CAS_EVERSION;
+    if (!dx_cas_p_sane(form, r)) return DX_CAS_ECORRUPT;
+    if (r->type != DX_CAS_EXT_COMMIT) size = DX_CAS_EXT_HEAD + r->stored;
+    else if ((r->flags & 255) == 2) place -= DX_CAS_EXT_HEAD;
+    r->next = dx_cas_p_form_align(form, place + size);
     return r->next > DX_CAS_P_PLACE_MAX ? DX_CAS_ECORRUPT : DX_CAS_OK;
 }
 
@@ -1886,15 +1954,15 @@ static int dx_cas_p_sound(bool ok) { return ok ? DX_CAS_OK : DX_CAS_ECORRUPT; }
 
 /* Does the commit of that chain end there? DX_CAS_OK, DX_CAS_ENOTFOUND, or the device's error. */
 static int dx_cas_p_commit_at(dx_cas_store *s, uint64_t end, const dx_cas_id *id,
-                              dx_cas_p_record *r)
+                              dx_cas_ext_record *r)
 {
-    uint64_t place = end - dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
-    uint8_t head[2 * DX_CAS_P_HEAD];
+    uint64_t place = end - dx_cas_p_align(s, 2 * DX_CAS_EXT_HEAD);
+    uint8_t head[2 * DX_CAS_EXT_HEAD];
     size_t got = 0, i;
     DX_CAS_P_TRY(s->desc_.device.read(s->desc_.device.user, place, head, sizeof head, &got));
-    for (i = 0; i + DX_CAS_P_HEAD <= got; i += DX_CAS_P_HEAD) {
-        if (dx_cas_p_decode(s, place + i, head + i, r) != DX_CAS_OK) continue;
-        if (r->type == DX_CAS_P_COMMIT && dx_cas_id_equal(&r->id, id)) return DX_CAS_OK;
+    for (i = 0; i + DX_CAS_EXT_HEAD <= got; i += DX_CAS_EXT_HEAD) {
+        if (dx_cas_ext_record_decode(&s->form_, place + i, head + i, r) != DX_CAS_OK) continue;
+        if (r->type == DX_CAS_EXT_COMMIT && dx_cas_id_equal(&r->id, id)) return DX_CAS_OK;
     }
     return DX_CAS_ENOTFOUND;
 }
@@ -1902,7 +1970,7 @@ static int dx_cas_p_commit_at(dx_cas_store *s, uint64_t end, const dx_cas_id *id
 /* A reader may have seen a commit that was cut off again, since it could not be synced. */
 static bool dx_cas_p_tip_gone(dx_cas_store *s)
 {
-    dx_cas_p_record r;
+    dx_cas_ext_record r;
     if (!s->open_ || (s->desc_.mode & DX_CAS_WRITE) || s->tip_.sequence == 0) return false;
     return dx_cas_p_commit_at(s, s->tip_.end, &s->tip_.id, &r) == DX_CAS_ENOTFOUND;
 }
@@ -1931,31 +1999,41 @@ static int dx_cas_p_write(dx_cas_store *s, uint64_t place, const void *data, uin
     return s->desc_.device.write(s->desc_.device.user, place, data, (size_t)size);
 }
 
-static int dx_cas_p_read_head(dx_cas_store *s, uint64_t place, dx_cas_p_record *r)
+static int dx_cas_p_read_head(dx_cas_store *s, uint64_t place, dx_cas_ext_record *r)
 {
-    uint8_t head[DX_CAS_P_HEAD];
+    uint8_t head[DX_CAS_EXT_HEAD];
     int error = DX_CAS_ETRUNCATED; /* a ref may name any place: no device is asked for such */
     if (place < DX_CAS_P_PLACE_MAX) error = dx_cas_p_read(s, place, head, sizeof head);
-    if (error == DX_CAS_OK) error = dx_cas_p_decode(s, place, head, r);
+    if (error == DX_CAS_OK) error = dx_cas_ext_record_decode(&s->form_, place, head, r);
     if (error == DX_CAS_ECORRUPT || error == DX_CAS_ETRUNCATED) return dx_cas_p_damaged(s, place);
     return error;
 }
 
 /* Start to hash what has an id of this type: plain for a blob, under a context for the others, so
-   that none can be mistaken for another. DX_CAS_P_COMMIT: the chain of record headers. */
-static void dx_cas_p_id_start(dx_cas_hasher *h, uint32_t type)
+   that none can be mistaken for another. DX_CAS_EXT_COMMIT: the chain of record headers. */
+DX_CAS_API void dx_cas_ext_id_start(dx_cas_hasher *h, uint32_t type)
 {
     static const char *const contexts[] = {"dx_cas v1 list node", "dx_cas v1 ref",
                                            "dx_cas v1 commit chain", "dx_cas v1 index",
                                            "dx_cas v1 index key"};
-    if (type == DX_CAS_P_BLOB) DX_CAS_P_HASH(init)(h);
+    if (type == DX_CAS_EXT_BLOB) DX_CAS_P_HASH(init)(h);
     else DX_CAS_P_HASH(init_derive)(h, contexts[type - 2], dx_cas_p_length(contexts[type - 2]));
+}
+
+DX_CAS_API void dx_cas_ext_id_update(dx_cas_hasher *h, const void *data, size_t size)
+{
+    DX_CAS_P_HASH(update)(h, data, size);
+}
+
+DX_CAS_API void dx_cas_ext_id_final(dx_cas_hasher *h, dx_cas_id *id)
+{
+    DX_CAS_P_HASH(final)(h, id->bytes, sizeof id->bytes);
 }
 
 static void dx_cas_p_id_of(uint32_t type, const void *data, size_t size, dx_cas_id *id)
 {
     dx_cas_hasher h;
-    dx_cas_p_id_start(&h, type);
+    dx_cas_ext_id_start(&h, type);
     DX_CAS_P_HASH(update)(&h, data, size);
     DX_CAS_P_HASH(final)(&h, id->bytes, sizeof id->bytes);
 }
@@ -1978,36 +2056,41 @@ static void dx_cas_p_tip_set(dx_cas_tip_ *tip, const dx_cas_id *id, uint64_t seq
     tip->id = *id;
     tip->sequence = sequence;
     tip->end = end;
-    dx_cas_p_id_start(&tip->chain, DX_CAS_P_COMMIT);
+    dx_cas_ext_id_start(&tip->chain, DX_CAS_EXT_COMMIT);
     DX_CAS_P_HASH(update)(&tip->chain, id->bytes, sizeof id->bytes);
 }
 
 static const uint8_t dx_cas_p_store_magic[8] = {0x89, 'D', 'X', 'C', 'A', 'S', 0x0d, 0x0a};
 
 /* The store header: two copies of 64 bytes, which differ in the copy number and the CRC. */
-static void dx_cas_p_encode_store(const dx_cas_store *s, uint8_t *out)
+DX_CAS_API void dx_cas_ext_store_encode(const dx_cas_ext_form *form, const uint8_t store_id[16],
+                                        uint32_t copy, uint8_t *out)
 {
-    uint32_t copy, shift = 3;
-    while (((uint32_t)1 << shift) < s->desc_.align) shift++;
-    DX_CAS_MEMSET(out, 0, 2 * DX_CAS_P_HEAD);
-    for (copy = 0; copy < 2; copy++, out += DX_CAS_P_HEAD) {
-        DX_CAS_MEMCPY(out, dx_cas_p_store_magic, 8);
-        out[8] = 1;  /* version, 16 bits */
-        out[10] = DX_CAS_P_HASH_NUMBER; /* 1: ids are BLAKE3-256, 2: SHA-256 */
-        out[11] = (uint8_t)shift;
-        dx_cas_p_store32(out + 12, s->features_); /* 1: commits may have marks but RETIRED */
-        DX_CAS_MEMCPY(out + 16, s->desc_.store_id, 16);
-        out[56] = (uint8_t)(copy + 1);
-        dx_cas_p_store32(out + 60, dx_cas_p_crc32c(0, out, 60));
-    }
+    uint32_t shift = 3;
+    while (((uint32_t)1 << shift) < form->align) shift++;
+    DX_CAS_MEMSET(out, 0, DX_CAS_EXT_HEAD);
+    DX_CAS_MEMCPY(out, dx_cas_p_store_magic, 8);
+    out[8] = 1;  /* version, 16 bits */
+    out[10] = DX_CAS_P_HASH_NUMBER; /* 1: ids are BLAKE3-256, 2: SHA-256 */
+    out[11] = (uint8_t)shift;
+    dx_cas_p_store32(out + 12, form->features);
+    DX_CAS_MEMCPY(out + 16, store_id, 16);
+    out[56] = (uint8_t)(copy + 1);
+    dx_cas_p_store32(out + 60, dx_cas_p_crc32c(0, out, 60));
+}
+
+static void dx_cas_p_encode_store(const dx_cas_store *s, uint8_t out[2 * DX_CAS_EXT_HEAD])
+{
+    dx_cas_ext_store_encode(&s->form_, s->desc_.store_id, 0, out);
+    dx_cas_ext_store_encode(&s->form_, s->desc_.store_id, 1, out + DX_CAS_EXT_HEAD);
 }
 
 /* Back to before the first commit: its chain begins with what both store headers share. */
 static void dx_cas_p_tip_first(const dx_cas_store *s, const uint8_t *head, dx_cas_tip_ *tip)
 {
     dx_cas_id id;
-    dx_cas_p_id_of(DX_CAS_P_COMMIT, head, 56, &id);
-    dx_cas_p_tip_set(tip, &id, 0, dx_cas_p_align(s, 2 * DX_CAS_P_HEAD));
+    dx_cas_p_id_of(DX_CAS_EXT_COMMIT, head, 56, &id);
+    dx_cas_p_tip_set(tip, &id, 0, dx_cas_p_align(s, 2 * DX_CAS_EXT_HEAD));
     tip->marks = 0;
 }
 
@@ -2022,21 +2105,28 @@ static bool dx_cas_p_reserved_zero(const uint8_t *head)
     return bits == 0;
 }
 
-/* DX_CAS_ECORRUPT: not a header. Others: a header, but of a kind that this build does not know. */
-static int dx_cas_p_decode_store(dx_cas_store *s, const uint8_t *head, uint32_t copy)
+DX_CAS_API int dx_cas_ext_store_decode(const uint8_t *head, uint32_t copy, dx_cas_ext_form *form,
+                                       uint8_t store_id[16])
 {
-    dx_cas_id key;
     if (DX_CAS_MEMCMP(head, dx_cas_p_store_magic, 8) != 0) return DX_CAS_ECORRUPT;
     if (dx_cas_p_load32(head + 60) != dx_cas_p_crc32c(0, head, 60)) return DX_CAS_ECORRUPT;
     if (head[8] != 1 || head[9] != 0 || dx_cas_p_load32(head + 12) > 1) return DX_CAS_EVERSION;
     if (head[10] != DX_CAS_P_HASH_NUMBER) return DX_CAS_ENOTSUP;
     if (!dx_cas_p_reserved_zero(head)) return DX_CAS_EZERO;
     if (head[11] < 3 || head[11] > 12 || head[56] != copy + 1) return DX_CAS_ECORRUPT;
-    s->desc_.align = (uint32_t)1 << head[11];
-    s->features_ = dx_cas_p_load32(head + 12);
-    DX_CAS_MEMCPY(s->desc_.store_id, head + 16, 16);
+    form->align = (uint32_t)1 << head[11];
+    form->features = dx_cas_p_load32(head + 12);
+    DX_CAS_MEMCPY(store_id, head + 16, 16);
+    return DX_CAS_OK;
+}
+
+/* DX_CAS_ECORRUPT: not a header. Others: a header, but of a kind that this build does not know. */
+static int dx_cas_p_decode_store(dx_cas_store *s, const uint8_t *head, uint32_t copy)
+{
+    dx_cas_id key;
+    DX_CAS_P_TRY(dx_cas_ext_store_decode(head, copy, &s->form_, s->desc_.store_id));
     dx_cas_p_tip_first(s, head, &s->tip_);
-    s->tag_ = dx_cas_p_load32(s->tip_.id.bytes);
+    s->form_.tag = dx_cas_p_load32(s->tip_.id.bytes);
     s->end_ = s->tip_.end;
     dx_cas_p_id_of(DX_CAS_P_KEY, head, 56, &key);
     s->key_[0] = dx_cas_p_load64(key.bytes);
@@ -2227,8 +2317,8 @@ static int dx_cas_p_reserve(dx_cas_store *s, uint64_t count)
 
 /* Find the record of an object. *slot (may be NULL) receives its slot of the index, *alike how many
    entries were met that begin as it does. */
-static int dx_cas_p_look_up(dx_cas_store *s, const dx_cas_id *id, dx_cas_p_record *r, size_t *slot,
-                            uint32_t *alike)
+static int dx_cas_p_look_up(dx_cas_store *s, const dx_cas_id *id, dx_cas_ext_record *r,
+                            size_t *slot, uint32_t *alike)
 {
     uint64_t fingerprint = dx_cas_p_load64(id->bytes);
     size_t i = dx_cas_p_home(s, fingerprint), steps = 0;
@@ -2240,7 +2330,7 @@ static int dx_cas_p_look_up(dx_cas_store *s, const dx_cas_id *id, dx_cas_p_recor
         if (error == DX_CAS_OK && dx_cas_p_load64(r->id.bytes) != fingerprint) {
             error = dx_cas_p_damaged(s, r->place); /* not what was there */
         }
-        if (error == DX_CAS_OK && r->type <= DX_CAS_P_LIST && dx_cas_id_equal(&r->id, id)) {
+        if (error == DX_CAS_OK && r->type <= DX_CAS_EXT_LIST && dx_cas_id_equal(&r->id, id)) {
             if (slot) *slot = i;
             return DX_CAS_OK;
         }
@@ -2250,7 +2340,7 @@ static int dx_cas_p_look_up(dx_cas_store *s, const dx_cas_id *id, dx_cas_p_recor
     return result;
 }
 
-static int dx_cas_p_find(dx_cas_store *s, const dx_cas_id *id, dx_cas_p_record *r, size_t *slot)
+static int dx_cas_p_find(dx_cas_store *s, const dx_cas_id *id, dx_cas_ext_record *r, size_t *slot)
 {
     uint32_t alike;
     return dx_cas_p_look_up(s, id, r, slot, &alike);
@@ -2259,7 +2349,7 @@ static int dx_cas_p_find(dx_cas_store *s, const dx_cas_id *id, dx_cas_p_record *
 /* DX_CAS_OK: the object is in the index; DX_CAS_ENOTFOUND: not, or not in a readable form. */
 static int dx_cas_p_is_known(dx_cas_store *s, const dx_cas_id *id, uint32_t *alike)
 {
-    dx_cas_p_record other;
+    dx_cas_ext_record other;
     uint64_t damage = s->damage_offset_;
     int error = dx_cas_p_look_up(s, id, &other, NULL, alike);
     if (error != DX_CAS_ECORRUPT) return error;
@@ -2268,9 +2358,9 @@ static int dx_cas_p_is_known(dx_cas_store *s, const dx_cas_id *id, uint32_t *ali
 }
 
 /* An object that is not known. Room was reserved. */
-static void dx_cas_p_enter_object(dx_cas_store *s, const dx_cas_p_record *r)
+static void dx_cas_p_enter_object(dx_cas_store *s, const dx_cas_ext_record *r)
 {
-    uint64_t level = r->type == DX_CAS_P_LIST ? r->flags : 0;
+    uint64_t level = r->type == DX_CAS_EXT_LIST ? r->flags : 0;
     dx_cas_p_insert(s, dx_cas_p_load64(r->id.bytes), r->place | level << 48);
     s->stats_.objects++;
     s->stats_.logical_bytes += r->logical;
@@ -2278,7 +2368,7 @@ static void dx_cas_p_enter_object(dx_cas_store *s, const dx_cas_p_record *r)
 }
 
 /* Enter an object whose payload is known to fit its id, unless it is there. Room was reserved. */
-static int dx_cas_p_add_object(dx_cas_store *s, const dx_cas_p_record *r)
+static int dx_cas_p_add_object(dx_cas_store *s, const dx_cas_ext_record *r)
 {
     uint32_t alike;
     int error = dx_cas_p_is_known(s, &r->id, &alike);
@@ -2314,20 +2404,20 @@ static int dx_cas_p_make_room(dx_cas_store *s, uint64_t size)
 }
 
 /* A record goes to the end of the log. DX_CAS_ETOOBIG behind 2^48. */
-static int dx_cas_p_record_begin(dx_cas_store *s, dx_cas_p_record *r, bool spare)
+static int dx_cas_p_record_begin(dx_cas_store *s, dx_cas_ext_record *r, bool spare)
 {
     r->place = s->end_;
     if (s->end_ > DX_CAS_P_PLACE_MAX - 8192 || r->stored > DX_CAS_P_PLACE_MAX - 8192 - s->end_) {
         return DX_CAS_ETOOBIG;
     }
-    r->next = dx_cas_p_align(s, s->end_ + DX_CAS_P_HEAD + r->stored);
-    dx_cas_p_encode(s, r);
+    r->next = dx_cas_p_align(s, s->end_ + DX_CAS_EXT_HEAD + r->stored);
+    dx_cas_ext_record_encode(&s->form_, r);
     return spare ? DX_CAS_OK : dx_cas_p_make_room(s, r->next - s->end_);
 }
 
 /* All bytes of the record are written: the log is that much longer. After an error bring the
    device back to the end of the log; if that fails, the next open does it. */
-static int dx_cas_p_record_end(dx_cas_store *s, const dx_cas_p_record *r, int error)
+static int dx_cas_p_record_end(dx_cas_store *s, const dx_cas_ext_record *r, int error)
 {
     if (error != DX_CAS_OK) {
         (void)s->desc_.device.truncate(s->desc_.device.user, s->end_);
@@ -2340,10 +2430,10 @@ static int dx_cas_p_record_end(dx_cas_store *s, const dx_cas_p_record *r, int er
     return DX_CAS_OK;
 }
 
-static int dx_cas_p_write_frame(dx_cas_store *s, const dx_cas_p_record *r)
+static int dx_cas_p_write_frame(dx_cas_store *s, const dx_cas_ext_record *r)
 {
-    uint64_t end = r->place + DX_CAS_P_HEAD + r->stored;
-    DX_CAS_P_TRY(dx_cas_p_write(s, r->place, r->head, DX_CAS_P_HEAD));
+    uint64_t end = r->place + DX_CAS_EXT_HEAD + r->stored;
+    DX_CAS_P_TRY(dx_cas_p_write(s, r->place, r->head, DX_CAS_EXT_HEAD));
     if (end == r->next) return DX_CAS_OK;
     DX_CAS_MEMSET(s->work_, 0, (size_t)(r->next - end));
     return dx_cas_p_write(s, end, s->work_, r->next - end);
@@ -2351,20 +2441,20 @@ static int dx_cas_p_write_frame(dx_cas_store *s, const dx_cas_p_record *r)
 
 /* Append a record; small ones in one write. data is not in the io part of the work memory. spare:
    it may use the room that is kept for deletions. */
-static int dx_cas_p_append(dx_cas_store *s, dx_cas_p_record *r, const void *data, bool spare)
+static int dx_cas_p_append(dx_cas_store *s, dx_cas_ext_record *r, const void *data, bool spare)
 {
     uint8_t *io = s->work_;
     int error;
     DX_CAS_P_TRY(dx_cas_p_record_begin(s, r, spare));
     if (r->next - r->place <= DX_CAS_P_IO) {
         DX_CAS_MEMSET(io, 0, (size_t)(r->next - r->place));
-        DX_CAS_MEMCPY(io, r->head, DX_CAS_P_HEAD);
-        if (r->stored) DX_CAS_MEMCPY(io + DX_CAS_P_HEAD, data, (size_t)r->stored);
+        DX_CAS_MEMCPY(io, r->head, DX_CAS_EXT_HEAD);
+        if (r->stored) DX_CAS_MEMCPY(io + DX_CAS_EXT_HEAD, data, (size_t)r->stored);
         error = dx_cas_p_write(s, r->place, io, r->next - r->place);
     } else {
         error = dx_cas_p_write_frame(s, r);
         if (error == DX_CAS_OK) {
-            error = dx_cas_p_write(s, r->place + DX_CAS_P_HEAD, data, r->stored);
+            error = dx_cas_p_write(s, r->place + DX_CAS_EXT_HEAD, data, r->stored);
         }
     }
     return dx_cas_p_record_end(s, r, error);
@@ -2380,12 +2470,12 @@ static const dx_cas_codec *dx_cas_p_codec(const dx_cas_store *s, uint32_t number
 }
 
 /* Compress if that helps; data and r->stored then tell of the smaller form. */
-static int dx_cas_p_pack(dx_cas_store *s, const dx_cas_codec *codec, dx_cas_p_record *r,
+static int dx_cas_p_pack(dx_cas_store *s, const dx_cas_codec *codec, dx_cas_ext_record *r,
                          const void **data)
 {
     size_t size = (size_t)r->logical, packed = 0;
     int error;
-    if (!codec || size < 2 || r->codec || r->type != DX_CAS_P_BLOB) return DX_CAS_OK;
+    if (!codec || size < 2 || r->codec || r->type != DX_CAS_EXT_BLOB) return DX_CAS_OK;
     error = codec->compress(codec->user, s->work_ + DX_CAS_P_IO, size - 1, *data, size, &packed);
     if (error == DX_CAS_ENOSPACE || (error == DX_CAS_OK && packed >= size)) return DX_CAS_OK;
     if (error != DX_CAS_OK) return error;
@@ -2398,7 +2488,7 @@ static int dx_cas_p_pack(dx_cas_store *s, const dx_cas_codec *codec, dx_cas_p_re
 static int dx_cas_p_put(dx_cas_store *s, uint32_t type, uint32_t level, const void *data,
                         size_t size, dx_cas_id *id)
 {
-    dx_cas_p_record r;
+    dx_cas_ext_record r;
     int error;
     dx_cas_p_id_of(type, data, size, id);
     error = dx_cas_p_find(s, id, &r, NULL);
@@ -2418,7 +2508,7 @@ static int dx_cas_p_put(dx_cas_store *s, uint32_t type, uint32_t level, const vo
 }
 
 /* The bytes of an object, decompressed and checked, into a buffer of r->logical bytes. */
-static int dx_cas_p_get(dx_cas_store *s, const dx_cas_p_record *r, void *out)
+static int dx_cas_p_get(dx_cas_store *s, const dx_cas_ext_record *r, void *out)
 {
     const dx_cas_codec *codec = r->codec ? dx_cas_p_codec(s, r->codec) : NULL;
     uint8_t *packed = s->work_ + DX_CAS_P_IO;
@@ -2429,7 +2519,7 @@ static int dx_cas_p_get(dx_cas_store *s, const dx_cas_p_record *r, void *out)
     if (codec && (r->stored > s->desc_.object_size_max || r->logical > s->desc_.object_size_max)) {
         return DX_CAS_ETOOBIG;
     }
-    error = dx_cas_p_read(s, r->place + DX_CAS_P_HEAD, codec ? packed : out, (size_t)r->stored);
+    error = dx_cas_p_read(s, r->place + DX_CAS_EXT_HEAD, codec ? packed : out, (size_t)r->stored);
     if (error != DX_CAS_OK && error != DX_CAS_ETRUNCATED) return error;
     if (error == DX_CAS_OK && codec) {
         error = codec->decompress(codec->user, out, (size_t)r->logical, packed, (size_t)r->stored,
@@ -2445,18 +2535,18 @@ static int dx_cas_p_get(dx_cas_store *s, const dx_cas_p_record *r, void *out)
 }
 
 /* The object without which this one cannot be decompressed; DX_CAS_ENOTFOUND: there is none. */
-static int dx_cas_p_needs(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_id *other)
+static int dx_cas_p_needs(dx_cas_store *s, const dx_cas_ext_record *r, dx_cas_id *other)
 {
     const dx_cas_codec *codec = r->codec ? dx_cas_p_codec(s, r->codec) : NULL;
     uint8_t *packed = s->work_ + DX_CAS_P_IO;
     if (!codec || !codec->needs || r->stored > s->desc_.object_size_max) return DX_CAS_ENOTFOUND;
-    DX_CAS_P_TRY(dx_cas_p_read(s, r->place + DX_CAS_P_HEAD, packed, (size_t)r->stored));
+    DX_CAS_P_TRY(dx_cas_p_read(s, r->place + DX_CAS_EXT_HEAD, packed, (size_t)r->stored));
     return codec->needs(codec->user, packed, (size_t)r->stored, other) ? DX_CAS_OK
                                                                       : DX_CAS_ENOTFOUND;
 }
 
 /* Hash an object where it stands; when dst is given, also write its stored bytes there. */
-static int dx_cas_p_stream(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_store *dst,
+static int dx_cas_p_stream(dx_cas_store *s, const dx_cas_ext_record *r, dx_cas_store *dst,
                            uint64_t dst_place)
 {
     dx_cas_hasher h;
@@ -2465,16 +2555,16 @@ static int dx_cas_p_stream(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_sto
     if (r->codec) {
         int error = dx_cas_p_get(s, r, s->work_ + (s->work_size_ + DX_CAS_P_IO) / 2);
         if (error != DX_CAS_OK || !dst) return error;
-        DX_CAS_P_TRY(dx_cas_p_read(s, r->place + DX_CAS_P_HEAD, s->work_ + DX_CAS_P_IO,
+        DX_CAS_P_TRY(dx_cas_p_read(s, r->place + DX_CAS_EXT_HEAD, s->work_ + DX_CAS_P_IO,
                                    (size_t)r->stored)); /* a delta's base went there, too */
         return dx_cas_p_write(dst, dst_place, s->work_ + DX_CAS_P_IO, r->stored);
     }
-    dx_cas_p_id_start(&h, r->type);
+    dx_cas_ext_id_start(&h, r->type);
     for (done = 0; done < r->stored; done += size) {
         int error;
         size = r->stored - done;
         if (size > DX_CAS_P_IO) size = DX_CAS_P_IO;
-        error = dx_cas_p_read(s, r->place + DX_CAS_P_HEAD + done, s->work_, (size_t)size);
+        error = dx_cas_p_read(s, r->place + DX_CAS_EXT_HEAD + done, s->work_, (size_t)size);
         if (error == DX_CAS_ETRUNCATED) return dx_cas_p_damaged(s, r->place);
         if (error == DX_CAS_OK && dst) {
             error = dx_cas_p_write(dst, dst_place + done, s->work_, size);
@@ -2495,24 +2585,24 @@ typedef struct dx_cas_p_node {
 
 static uint64_t dx_cas_p_node_size(const dx_cas_p_node *n, uint32_t i)
 {
-    return dx_cas_p_load64(n->entries + (size_t)i * DX_CAS_P_NODE_ENTRY + 32);
+    return dx_cas_p_load64(n->entries + (size_t)i * DX_CAS_EXT_NODE_ENTRY + 32);
 }
 
 /* Read a node into memory (DX_CAS_NODE_SIZE_MAX bytes) and open it: its hash fits, it may lie. */
-static int dx_cas_p_get_node(dx_cas_store *s, const dx_cas_p_record *r, uint8_t *p,
+static int dx_cas_p_get_node(dx_cas_store *s, const dx_cas_ext_record *r, uint8_t *p,
                              dx_cas_p_node *n)
 {
     uint64_t sum = 0;
     uint32_t i;
-    if (r->type != DX_CAS_P_LIST) return dx_cas_p_damaged(s, r->place);
+    if (r->type != DX_CAS_EXT_LIST) return dx_cas_p_damaged(s, r->place);
     DX_CAS_P_TRY(dx_cas_p_get(s, r, p));
-    if (r->stored < DX_CAS_P_NODE_HEAD) return dx_cas_p_damaged(s, r->place);
+    if (r->stored < DX_CAS_EXT_NODE_HEAD) return dx_cas_p_damaged(s, r->place);
     n->level = p[0];
     n->count = dx_cas_p_load32(p + 4);
     n->total = dx_cas_p_load64(p + 8);
-    n->entries = p + DX_CAS_P_NODE_HEAD;
+    n->entries = p + DX_CAS_EXT_NODE_HEAD;
     if (dx_cas_p_load32(p) != r->flags || n->count == 0 || n->count > DX_CAS_NODE_ENTRIES_MAX ||
-        r->stored - DX_CAS_P_NODE_HEAD != (uint64_t)n->count * DX_CAS_P_NODE_ENTRY) {
+        r->stored - DX_CAS_EXT_NODE_HEAD != (uint64_t)n->count * DX_CAS_EXT_NODE_ENTRY) {
         return dx_cas_p_damaged(s, r->place);
     }
     for (i = 0; i < n->count; i++) {
@@ -2524,19 +2614,19 @@ static int dx_cas_p_get_node(dx_cas_store *s, const dx_cas_p_record *r, uint8_t 
 }
 
 static int dx_cas_p_find_child(dx_cas_store *s, const dx_cas_p_node *n, uint32_t i, dx_cas_id *id,
-                               dx_cas_p_record *r)
+                               dx_cas_ext_record *r)
 {
     uint32_t level;
-    DX_CAS_MEMCPY(id->bytes, n->entries + (size_t)i * DX_CAS_P_NODE_ENTRY, 32);
+    DX_CAS_MEMCPY(id->bytes, n->entries + (size_t)i * DX_CAS_EXT_NODE_ENTRY, 32);
     DX_CAS_P_TRY(dx_cas_p_find(s, id, r, NULL));
-    level = r->type == DX_CAS_P_LIST ? r->flags : 0;
+    level = r->type == DX_CAS_EXT_LIST ? r->flags : 0;
     if (level + 1 != n->level) return DX_CAS_ENOTFOUND;
     return level || r->logical == dx_cas_p_node_size(n, i) ? DX_CAS_OK : DX_CAS_ENOTFOUND;
 }
 
 /* >>refs --------------------------------------------------------------- */
 /* UTF-8 in its shortest form, 1..255 bytes, no surrogates, no control characters. */
-static bool dx_cas_p_name_ok(const char *name)
+DX_CAS_API bool dx_cas_ext_name_ok(const char *name)
 {
     uint32_t c = 0, more = 0, least = 0;
     size_t size;
@@ -2572,7 +2662,7 @@ typedef struct dx_cas_p_ref {
 static size_t dx_cas_p_encode_ref(const dx_cas_p_ref *r, uint8_t *out)
 {
     size_t name_size = dx_cas_p_length(r->ref.name);
-    DX_CAS_MEMSET(out, 0, DX_CAS_P_REF_FIXED);
+    DX_CAS_MEMSET(out, 0, DX_CAS_EXT_REF_FIXED);
     out[0] = (uint8_t)r->op;
     out[1] = (uint8_t)name_size;
     out[2] = (uint8_t)r->ref.info_size;
@@ -2584,9 +2674,9 @@ static size_t dx_cas_p_encode_ref(const dx_cas_p_ref *r, uint8_t *out)
     dx_cas_p_store64(out + 40, r->ref.size);
     DX_CAS_MEMCPY(out + 48, r->ref.root.bytes, 32);
     DX_CAS_MEMCPY(out + 80, r->ref.content.bytes, 32);
-    DX_CAS_MEMCPY(out + DX_CAS_P_REF_FIXED, r->ref.name, name_size);
-    DX_CAS_MEMCPY(out + DX_CAS_P_REF_FIXED + name_size, r->ref.info, r->ref.info_size);
-    return DX_CAS_P_REF_FIXED + name_size + r->ref.info_size;
+    DX_CAS_MEMCPY(out + DX_CAS_EXT_REF_FIXED, r->ref.name, name_size);
+    DX_CAS_MEMCPY(out + DX_CAS_EXT_REF_FIXED + name_size, r->ref.info, r->ref.info_size);
+    return DX_CAS_EXT_REF_FIXED + name_size + r->ref.info_size;
 }
 
 /* Trim and delete say nothing but the name and its numbers: kind, info, time, size and ids are
@@ -2595,21 +2685,30 @@ static bool dx_cas_p_drop_sound(const uint8_t *p)
 {
     uint64_t version = dx_cas_p_load64(p + 8), oldest = dx_cas_p_load64(p + 16);
     uint32_t i, bits = p[2] | dx_cas_p_load32(p + 4);
-    for (i = 32; i < DX_CAS_P_REF_FIXED; i++) bits |= p[i];
+    for (i = 32; i < DX_CAS_EXT_REF_FIXED; i++) bits |= p[i];
     if (bits) return false;
-    return p[0] == DX_CAS_P_TRIM || (dx_cas_p_load64(p + 24) == 0 && oldest == version + 1);
+    return p[0] == DX_CAS_EXT_TRIM || (dx_cas_p_load64(p + 24) == 0 && oldest == version + 1);
+}
+
+DX_CAS_API bool dx_cas_ext_ref_ok(const uint8_t fixed[112], uint64_t stored)
+{
+    uint64_t version = dx_cas_p_load64(fixed + 8), oldest = dx_cas_p_load64(fixed + 16);
+    uint32_t name_size = fixed[1], info_size = fixed[2];
+    if (fixed[0] < DX_CAS_EXT_SET || fixed[0] > DX_CAS_EXT_DELETE || fixed[3] != 0) return false;
+    if (name_size == 0 || info_size > DX_CAS_INFO_MAX) return false;
+    if (stored != DX_CAS_EXT_REF_FIXED + name_size + info_size) return false;
+    if (version == 0 || version >= UINT64_MAX - 1) return false;
+    if (fixed[0] != DX_CAS_EXT_DELETE && oldest > version) return false;
+    return fixed[0] == DX_CAS_EXT_SET || dx_cas_p_drop_sound(fixed);
 }
 
 static bool dx_cas_p_decode_ref(const uint8_t *p, size_t size, dx_cas_p_ref *r)
 {
     size_t name_size = p[1], info_size = p[2];
-    if (p[0] < DX_CAS_P_SET || p[0] > DX_CAS_P_DELETE || name_size == 0 || p[3] != 0 ||
-        info_size > DX_CAS_INFO_MAX || size != DX_CAS_P_REF_FIXED + name_size + info_size) {
-        return false;
-    }
+    if (!dx_cas_ext_ref_ok(p, size)) return false;
     DX_CAS_MEMSET(r, 0, sizeof *r);
     r->op = p[0];
-    r->exists = r->op != DX_CAS_P_DELETE;
+    r->exists = r->op != DX_CAS_EXT_DELETE;
     r->ref.kind = dx_cas_p_load32(p + 4);
     r->ref.version = dx_cas_p_load64(p + 8);
     r->ref.oldest = dx_cas_p_load64(p + 16);
@@ -2618,29 +2717,26 @@ static bool dx_cas_p_decode_ref(const uint8_t *p, size_t size, dx_cas_p_ref *r)
     r->ref.size = dx_cas_p_load64(p + 40);
     DX_CAS_MEMCPY(r->ref.root.bytes, p + 48, 32);
     DX_CAS_MEMCPY(r->ref.content.bytes, p + 80, 32);
-    DX_CAS_MEMCPY(r->ref.name, p + DX_CAS_P_REF_FIXED, name_size);
+    DX_CAS_MEMCPY(r->ref.name, p + DX_CAS_EXT_REF_FIXED, name_size);
     r->ref.info_size = (uint32_t)info_size;
-    DX_CAS_MEMCPY(r->ref.info, p + DX_CAS_P_REF_FIXED + name_size, info_size);
-    if (r->ref.version == 0 || r->ref.version >= UINT64_MAX - 1) return false;
-    if (r->exists && r->ref.oldest > r->ref.version) return false;
-    if (r->op != DX_CAS_P_SET && !dx_cas_p_drop_sound(p)) return false;
-    return dx_cas_p_name_ok(r->ref.name) && r->ref.name[name_size - 1] != 0;
+    DX_CAS_MEMCPY(r->ref.info, p + DX_CAS_EXT_REF_FIXED + name_size, info_size);
+    return dx_cas_ext_name_ok(r->ref.name) && r->ref.name[name_size - 1] != 0;
 }
 
-static int dx_cas_p_read_ref(dx_cas_store *s, const dx_cas_p_record *rec, dx_cas_p_ref *r)
+static int dx_cas_p_read_ref(dx_cas_store *s, const dx_cas_ext_record *rec, dx_cas_p_ref *r)
 {
-    uint8_t bytes[DX_CAS_P_REF_MAX];
-    if (rec->type != DX_CAS_P_REF) return dx_cas_p_damaged(s, rec->place);
+    uint8_t bytes[DX_CAS_EXT_REF_MAX];
+    if (rec->type != DX_CAS_EXT_REF) return dx_cas_p_damaged(s, rec->place);
     DX_CAS_P_TRY(dx_cas_p_get(s, rec, bytes));
     if (!dx_cas_p_decode_ref(bytes, (size_t)rec->stored, r)) return dx_cas_p_damaged(s, rec->place);
     r->place = rec->place;
-    r->newest = r->op == DX_CAS_P_SET ? r->place : r->exists ? r->ref.previous_ : 0;
+    r->newest = r->op == DX_CAS_EXT_SET ? r->place : r->exists ? r->ref.previous_ : 0;
     return DX_CAS_OK;
 }
 
 static int dx_cas_p_read_ref_at(dx_cas_store *s, uint64_t place, dx_cas_p_ref *r)
 {
-    dx_cas_p_record rec;
+    dx_cas_ext_record rec;
     DX_CAS_P_TRY(dx_cas_p_read_head(s, place, &rec));
     return dx_cas_p_read_ref(s, &rec, r);
 }
@@ -2648,7 +2744,7 @@ static int dx_cas_p_read_ref_at(dx_cas_store *s, uint64_t place, dx_cas_p_ref *r
 static uint64_t dx_cas_p_name_fingerprint(const char *name)
 {
     dx_cas_id id;
-    dx_cas_p_id_of(DX_CAS_P_REF, name, dx_cas_p_length(name), &id);
+    dx_cas_p_id_of(DX_CAS_EXT_REF, name, dx_cas_p_length(name), &id);
     return dx_cas_p_load64(id.bytes);
 }
 
@@ -2671,7 +2767,7 @@ static int dx_cas_p_find_ref(dx_cas_store *s, const char *name, dx_cas_p_ref *r,
 static int dx_cas_p_name(dx_cas_store *s, const char *name, dx_cas_p_ref *r)
 {
     size_t slot;
-    if (!s->open_ || !dx_cas_p_name_ok(name)) return DX_CAS_EINVAL;
+    if (!s->open_ || !dx_cas_ext_name_ok(name)) return DX_CAS_EINVAL;
     return dx_cas_p_find_ref(s, name, r, &slot);
 }
 
@@ -2684,22 +2780,22 @@ static int dx_cas_p_add_ref(dx_cas_store *s, const dx_cas_p_ref *r)
     DX_CAS_P_TRY(dx_cas_p_find_ref(s, r->ref.name, &old, &slot));
     if (slot == SIZE_MAX) dx_cas_p_insert(s, dx_cas_p_name_fingerprint(r->ref.name), place);
     else s->slots_[slot].place = place;
-    if (r->op != DX_CAS_P_DELETE) s->stats_.names += !old.exists;
+    if (r->op != DX_CAS_EXT_DELETE) s->stats_.names += !old.exists;
     else if (old.exists) s->stats_.names--;
     return DX_CAS_OK;
 }
 
 static int dx_cas_p_put_ref(dx_cas_store *s, dx_cas_p_ref *r)
 {
-    uint8_t bytes[DX_CAS_P_REF_MAX];
-    dx_cas_p_record rec;
+    uint8_t bytes[DX_CAS_EXT_REF_MAX];
+    dx_cas_ext_record rec;
     size_t size = dx_cas_p_encode_ref(r, bytes);
     DX_CAS_P_TRY(dx_cas_p_reserve(s, 1));
     DX_CAS_MEMSET(&rec, 0, sizeof rec);
-    rec.type = DX_CAS_P_REF;
+    rec.type = DX_CAS_EXT_REF;
     rec.stored = rec.logical = size;
-    dx_cas_p_id_of(DX_CAS_P_REF, bytes, size, &rec.id);
-    DX_CAS_P_TRY(dx_cas_p_append(s, &rec, bytes, r->op != DX_CAS_P_SET));
+    dx_cas_p_id_of(DX_CAS_EXT_REF, bytes, size, &rec.id);
+    DX_CAS_P_TRY(dx_cas_p_append(s, &rec, bytes, r->op != DX_CAS_EXT_SET));
     r->place = rec.place;
     s->failed_ = true; /* the log has it: if the index cannot follow, it must not be committed */
     DX_CAS_P_TRY(dx_cas_p_add_ref(s, r));
@@ -2723,7 +2819,7 @@ static int dx_cas_p_load_version(dx_cas_store *s, const char *name, uint64_t pla
 {
     dx_cas_p_ref r;
     DX_CAS_P_TRY(dx_cas_p_read_ref_at(s, place, &r));
-    if (r.op != DX_CAS_P_SET || r.ref.version > most ||
+    if (r.op != DX_CAS_EXT_SET || r.ref.version > most ||
         DX_CAS_MEMCMP(name, r.ref.name, dx_cas_p_length(name) + 1) != 0) {
         return dx_cas_p_damaged(s, place);
     }
@@ -2735,13 +2831,13 @@ static int dx_cas_p_load_version(dx_cas_store *s, const char *name, uint64_t pla
 DX_CAS_API int dx_cas_ref_set(dx_cas_store *s, const dx_cas_ref *ref, uint64_t expected,
                               uint64_t *version)
 {
-    dx_cas_p_record root;
+    dx_cas_ext_record root;
     dx_cas_p_ref old, r;
     if (!s || !ref || ref->info_size > DX_CAS_INFO_MAX) return DX_CAS_EINVAL;
     DX_CAS_P_TRY(dx_cas_p_name_change(s, ref->name, expected, &old));
     if (old.ref.version >= UINT64_MAX - 2) return DX_CAS_ETOOBIG;
     DX_CAS_P_TRY(dx_cas_p_find(s, &ref->root, &root, NULL));
-    r.op = DX_CAS_P_SET;
+    r.op = DX_CAS_EXT_SET;
     r.ref = *ref;
     r.ref.version = old.ref.version + 1;
     r.ref.oldest = old.exists ? old.ref.oldest : r.ref.version;
@@ -2753,7 +2849,7 @@ DX_CAS_API int dx_cas_ref_set(dx_cas_store *s, const dx_cas_ref *ref, uint64_t e
 
 DX_CAS_API int dx_cas_ref_previous(dx_cas_store *s, dx_cas_ref *ref)
 {
-    if (!s || !ref || !s->open_ || !dx_cas_p_name_ok(ref->name)) return DX_CAS_EINVAL;
+    if (!s || !ref || !s->open_ || !dx_cas_ext_name_ok(ref->name)) return DX_CAS_EINVAL;
     if (ref->previous_ == 0 || ref->version <= ref->oldest) return DX_CAS_ENOTFOUND;
     return dx_cas_p_load_version(s, ref->name, ref->previous_, ref->version - 1, ref->oldest, ref);
 }
@@ -2783,7 +2879,7 @@ static int dx_cas_p_drop(dx_cas_store *s, const char *name, uint64_t expected, u
     if (oldest <= old.ref.oldest) return DX_CAS_OK;
     DX_CAS_MEMSET(&r, 0, sizeof r);
     DX_CAS_MEMCPY(r.ref.name, name, dx_cas_p_length(name));
-    r.op = all ? DX_CAS_P_DELETE : DX_CAS_P_TRIM;
+    r.op = all ? DX_CAS_EXT_DELETE : DX_CAS_EXT_TRIM;
     r.ref.version = old.ref.version;
     r.ref.oldest = all ? old.ref.version + 1 : oldest;
     r.ref.previous_ = all ? 0 : old.newest;
@@ -2828,58 +2924,60 @@ static uint64_t dx_cas_p_skip_zeros(const dx_cas_p_scan *c, uint64_t place)
 {
     const uint8_t *work = c->s->work_;
     uint64_t end = c->window_place + c->window_size;
-    while (place >= c->window_place && place + DX_CAS_P_HEAD + 4 <= end) {
+    while (place >= c->window_place && place + DX_CAS_EXT_HEAD + 4 <= end) {
         size_t at = (size_t)(place - c->window_place);
-        if (dx_cas_p_load32(work + at) || dx_cas_p_load32(work + at + DX_CAS_P_HEAD)) break;
-        place += c->s->desc_.align;
+        if (dx_cas_p_load32(work + at) || dx_cas_p_load32(work + at + DX_CAS_EXT_HEAD)) break;
+        place += c->s->form_.align;
     }
     return place;
 }
 
-static int dx_cas_p_look(dx_cas_p_scan *c, uint64_t place, dx_cas_p_record *r)
+static int dx_cas_p_look(dx_cas_p_scan *c, uint64_t place, dx_cas_ext_record *r)
 {
     dx_cas_store *s = c->s;
-    if (place > c->limit || c->limit - place < DX_CAS_P_HEAD) return DX_CAS_ECORRUPT;
-    if (place < c->window_place || place + DX_CAS_P_HEAD > c->window_place + c->window_size) {
+    const uint8_t *at;
+    if (place > c->limit || c->limit - place < DX_CAS_EXT_HEAD) return DX_CAS_ECORRUPT;
+    if (place < c->window_place || place + DX_CAS_EXT_HEAD > c->window_place + c->window_size) {
         uint64_t want = c->limit - place;
         if (want > 4096) want = 4096;
         c->window_place = place;
         DX_CAS_P_TRY(s->desc_.device.read(s->desc_.device.user, place, s->work_, (size_t)want,
                                      &c->window_size));
-        if (c->window_size < DX_CAS_P_HEAD) return DX_CAS_ECORRUPT;
+        if (c->window_size < DX_CAS_EXT_HEAD) return DX_CAS_ECORRUPT;
     }
-    DX_CAS_P_TRY(dx_cas_p_decode(s, place, s->work_ + (size_t)(place - c->window_place), r));
-    return dx_cas_p_sound(r->type == DX_CAS_P_COMMIT || r->next <= c->limit);
+    at = s->work_ + (size_t)(place - c->window_place);
+    DX_CAS_P_TRY(dx_cas_ext_record_decode(&s->form_, place, at, r));
+    return dx_cas_p_sound(r->type == DX_CAS_EXT_COMMIT || r->next <= c->limit);
 }
 
-static bool dx_cas_p_second_copy(const dx_cas_p_record *r)
+static bool dx_cas_p_second_copy(const dx_cas_ext_record *r)
 {
-    return r->type == DX_CAS_P_COMMIT && (r->flags & 255) == 2;
+    return r->type == DX_CAS_EXT_COMMIT && (r->flags & 255) == 2;
 }
 
 /* The record that begins at place. A commit begins with its first copy; where that one is damaged
    the second copy, right behind, serves as well, but the commit begins where the first one stood.
    So a second copy at place itself is no beginning of anything. */
-static int dx_cas_p_record_at(dx_cas_p_scan *c, uint64_t place, dx_cas_p_record *r)
+static int dx_cas_p_record_at(dx_cas_p_scan *c, uint64_t place, dx_cas_ext_record *r)
 {
     int error = dx_cas_p_look(c, place, r);
     if (error == DX_CAS_OK && !dx_cas_p_second_copy(r)) return DX_CAS_OK;
     if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT) return error;
-    error = dx_cas_p_look(c, place + DX_CAS_P_HEAD, r);
+    error = dx_cas_p_look(c, place + DX_CAS_EXT_HEAD, r);
     if (error == DX_CAS_OK) error = dx_cas_p_sound(dx_cas_p_second_copy(r));
     r->place = place;
-    DX_CAS_ASSERT(error != DX_CAS_OK || r->next - place >= 2 * DX_CAS_P_HEAD);
+    DX_CAS_ASSERT(error != DX_CAS_OK || r->next - place >= 2 * DX_CAS_EXT_HEAD);
     return error;
 }
 
 /* The next record, or the gap to it (type 0, r->place .. r->next). ENOTFOUND: none follows. */
-static int dx_cas_p_step(dx_cas_p_scan *c, dx_cas_p_record *r)
+static int dx_cas_p_step(dx_cas_p_scan *c, dx_cas_ext_record *r)
 {
     uint64_t place = c->place;
     int error = dx_cas_p_record_at(c, place, r);
     if (error == DX_CAS_ECORRUPT) {
         while (error == DX_CAS_ECORRUPT && place < c->limit) {
-            place = dx_cas_p_skip_zeros(c, place + c->s->desc_.align);
+            place = dx_cas_p_skip_zeros(c, place + c->s->form_.align);
             error = dx_cas_p_record_at(c, place, r);
         }
         if (error == DX_CAS_ECORRUPT) error = DX_CAS_ENOTFOUND;
@@ -2896,19 +2994,19 @@ static int dx_cas_p_step(dx_cas_p_scan *c, dx_cas_p_record *r)
    where a sector of old brought one of them back, a commit may stand in what it claims for itself.
    DX_CAS_OK: that is *r, and all from the last commit to it is a gap. DX_CAS_ENOTFOUND: none. */
 static int dx_cas_p_step_covered(dx_cas_p_scan *c, const dx_cas_tip_ *tip, uint64_t to,
-                                 dx_cas_p_record *r)
+                                 dx_cas_ext_record *r)
 {
     uint64_t place = tip->end;
     while (place < to) {
         int error = dx_cas_p_record_at(c, place, r);
-        if (error == DX_CAS_OK && r->type == DX_CAS_P_COMMIT && r->logical > tip->sequence) {
+        if (error == DX_CAS_OK && r->type == DX_CAS_EXT_COMMIT && r->logical > tip->sequence) {
             c->place = r->next;
             return DX_CAS_OK;
         }
         if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT && error != DX_CAS_EVERSION) {
             return error;
         }
-        place = dx_cas_p_skip_zeros(c, place + c->s->desc_.align);
+        place = dx_cas_p_skip_zeros(c, place + c->s->form_.align);
     }
     return DX_CAS_ENOTFOUND;
 }
@@ -2919,7 +3017,7 @@ static void dx_cas_p_scan_lost(dx_cas_p_scan *c, uint64_t place)
 }
 
 /* Does this commit follow from the headers since that one? Only then is it the next for certain. */
-static bool dx_cas_p_chain_fits(const dx_cas_tip_ *tip, const dx_cas_p_record *r)
+static bool dx_cas_p_chain_fits(const dx_cas_tip_ *tip, const dx_cas_ext_record *r)
 {
     dx_cas_id id;
     if (r->logical != tip->sequence + 1) return false;
@@ -2929,13 +3027,13 @@ static bool dx_cas_p_chain_fits(const dx_cas_tip_ *tip, const dx_cas_p_record *r
 
 /* *fits: does the commit follow, or is it not known what it should follow from? A first copy that
    does not may be an old one that came back: then the second one counts, and takes its place. */
-static int dx_cas_p_scan_fits(dx_cas_p_scan *c, dx_cas_p_record *r, bool *fits)
+static int dx_cas_p_scan_fits(dx_cas_p_scan *c, dx_cas_ext_record *r, bool *fits)
 {
-    dx_cas_p_record second;
+    dx_cas_ext_record second;
     int error;
     *fits = !c->chain_known || dx_cas_p_chain_fits(&c->tip, r);
     if (*fits) return DX_CAS_OK;
-    error = dx_cas_p_look(c, r->place + DX_CAS_P_HEAD, &second);
+    error = dx_cas_p_look(c, r->place + DX_CAS_EXT_HEAD, &second);
     if (error != DX_CAS_OK) return error == DX_CAS_ECORRUPT ? DX_CAS_OK : error;
     *fits = dx_cas_p_second_copy(&second) && dx_cas_p_chain_fits(&c->tip, &second);
     if (!*fits) return DX_CAS_OK;
@@ -2966,15 +3064,16 @@ static void dx_cas_p_scan_sure(dx_cas_p_scan *c)
 
    The record itself proves less of itself: it may stand in the cache of a system whose sync failed,
    and be gone after a power cut. So it is durable for certain when the next one is there. */
-static void dx_cas_p_scan_commit(dx_cas_p_scan *c, const dx_cas_p_record *r, bool fits)
+static void dx_cas_p_scan_commit(dx_cas_p_scan *c, const dx_cas_ext_record *r, bool fits)
 {
     uint32_t marks = r->flags >> 8;
-    bool synced = !(marks & (DX_CAS_P_LOOSE | DX_CAS_P_ORDERED)); /* a barrier that fails is none */
+    /* ORDERED is no proof: a barrier that fails is none. */
+    bool synced = !(marks & (DX_CAS_EXT_LOOSE | DX_CAS_EXT_ORDERED));
     if (!fits) dx_cas_p_scan_lost(c, r->place);
     if (r->logical <= c->tip.sequence) return; /* left over from somewhere else */
     if (synced) {
         dx_cas_p_scan_sure(c);
-        c->durable_end = marks & DX_CAS_P_ONCE ? c->tip.end : r->place;
+        c->durable_end = marks & DX_CAS_EXT_ONCE ? c->tip.end : r->place;
         if (r->logical > c->tip.sequence + 1) {
             c->gone = true;
             dx_cas_p_scan_damage(c, &c->lost, c->lost_place);
@@ -2987,12 +3086,12 @@ static void dx_cas_p_scan_commit(dx_cas_p_scan *c, const dx_cas_p_record *r, boo
     dx_cas_p_tip_set(&c->tip, &r->id, r->logical, r->next);
     c->tip.marks = marks;
     c->chain_known = true;
-    if (synced && !(marks & DX_CAS_P_ONCE)) dx_cas_p_scan_sure(c);
+    if (synced && !(marks & DX_CAS_EXT_ONCE)) dx_cas_p_scan_sure(c);
 }
 
 /* Enter an object of the log. Its id is only what the header says. Where many ids have the same
    first 8 bytes, no more are taken unseen: what each costs would grow with their number. */
-static int dx_cas_p_scan_object(dx_cas_p_scan *c, const dx_cas_p_record *r)
+static int dx_cas_p_scan_object(dx_cas_p_scan *c, const dx_cas_ext_record *r)
 {
     dx_cas_store *s = c->s;
     uint64_t damage = s->damage_offset_;
@@ -3015,7 +3114,7 @@ static int dx_cas_p_scan_object(dx_cas_p_scan *c, const dx_cas_p_record *r)
 }
 
 /* Put a record into the chain and, when asked to, into the index. */
-static int dx_cas_p_scan_record(dx_cas_p_scan *c, const dx_cas_p_record *r)
+static int dx_cas_p_scan_record(dx_cas_p_scan *c, const dx_cas_ext_record *r)
 {
     const uint8_t *work = c->s->work_;
     dx_cas_p_ref ref;
@@ -3023,7 +3122,7 @@ static int dx_cas_p_scan_record(dx_cas_p_scan *c, const dx_cas_p_record *r)
     DX_CAS_P_HASH(update)(&c->tip.chain, r->head, sizeof r->head);
     c->records++;
     c->entries++;
-    if (r->type == DX_CAS_P_REF) {
+    if (r->type == DX_CAS_EXT_REF) {
         error = dx_cas_p_read_ref(c->s, r, &ref);
         if (error == DX_CAS_ECORRUPT) dx_cas_p_scan_lost(c, r->place);
         if (error != DX_CAS_OK) return error == DX_CAS_ECORRUPT ? DX_CAS_OK : error;
@@ -3031,7 +3130,7 @@ static int dx_cas_p_scan_record(dx_cas_p_scan *c, const dx_cas_p_record *r)
     if (c->insert) c->insert = dx_cas_p_reserve(c->s, 1) == DX_CAS_OK; /* else only count */
     if (!c->insert) return DX_CAS_OK;
     if (c->s->work_ != work) c->window_size = 0; /* growing moved the work memory */
-    return r->type == DX_CAS_P_REF ? dx_cas_p_add_ref(c->s, &ref) : dx_cas_p_scan_object(c, r);
+    return r->type == DX_CAS_EXT_REF ? dx_cas_p_add_ref(c->s, &ref) : dx_cas_p_scan_object(c, r);
 }
 
 static void dx_cas_p_scan_start(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limit, bool insert)
@@ -3050,7 +3149,7 @@ static int dx_cas_p_scan_run(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limit, 
     uint64_t damage = s->damage_offset_;
     dx_cas_p_scan_start(c, s, limit, insert);
     for (;;) {
-        dx_cas_p_record r;
+        dx_cas_ext_record r;
         bool fits;
         int error = dx_cas_p_step(c, &r);
         s->damage_offset_ = damage; /* a torn tail is no damage */
@@ -3063,7 +3162,7 @@ static int dx_cas_p_scan_run(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limit, 
         if (r.type == 0) {
             dx_cas_p_scan_lost(c, r.place);
             c->chain_known = false;
-        } else if (r.type == DX_CAS_P_COMMIT) {
+        } else if (r.type == DX_CAS_EXT_COMMIT) {
             DX_CAS_P_TRY(dx_cas_p_scan_fits(c, &r, &fits));
             dx_cas_p_scan_commit(c, &r, fits);
         } else {
@@ -3097,17 +3196,17 @@ static int dx_cas_p_scan_recheck(dx_cas_p_scan *c)
     }
     dx_cas_p_scan_start(&k, s, c->tip.end, false);
     for (k.place = c->good_end; k.place < k.limit && k.place < bad;) {
-        dx_cas_p_record r;
+        dx_cas_ext_record r;
         int error = dx_cas_p_step(&k, &r);
         k.window_size = 0; /* what follows uses the work memory */
-        if (error == DX_CAS_OK && (r.type == DX_CAS_P_BLOB || r.type == DX_CAS_P_LIST)) {
+        if (error == DX_CAS_OK && (r.type == DX_CAS_EXT_BLOB || r.type == DX_CAS_EXT_LIST)) {
             error = dx_cas_p_stream(s, &r, NULL, 0);
         }
         s->damage_offset_ = damage;
         if (error == DX_CAS_EBASE) error = DX_CAS_OK; /* it is whole itself */
         if (error == DX_CAS_ECORRUPT) bad = r.place;
         else if (error != DX_CAS_OK) return error;
-        else if (r.type == DX_CAS_P_COMMIT) good = k.place;
+        else if (r.type == DX_CAS_EXT_COMMIT) good = k.place;
     }
     c->suspect = bad != UINT64_MAX;
     if (c->suspect) c->good_end = good;
@@ -3131,7 +3230,7 @@ static const uint8_t dx_cas_p_block_magic[8] = {0x89, 'D', 'X', 'I', 'D', 'X', 0
 static void dx_cas_p_saved_none(const dx_cas_store *s, dx_cas_saved_ *saved)
 {
     DX_CAS_MEMSET(saved, 0, sizeof *saved);
-    saved->end = dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
+    saved->end = dx_cas_p_align(s, 2 * DX_CAS_EXT_HEAD);
 }
 
 static void dx_cas_p_saved_pass(dx_cas_saved_ *saved, const dx_cas_p_block *b)
@@ -3158,7 +3257,7 @@ static int dx_cas_p_block_piece(dx_cas_store *s, const dx_cas_p_block *b, uint64
 /* The block behind s->saved_; an error unless it is whole and of this log. */
 static int dx_cas_p_block_open(dx_cas_store *s, dx_cas_p_block *b)
 {
-    dx_cas_p_record commit;
+    dx_cas_ext_record commit;
     dx_cas_hasher h;
     dx_cas_id is;
     uint64_t i;
@@ -3169,12 +3268,12 @@ static int dx_cas_p_block_open(dx_cas_store *s, dx_cas_p_block *b)
     b->end = dx_cas_p_load64(b->head + 24);
     DX_CAS_MEMCPY(b->chain.bytes, b->head + 40, 32);
     if (DX_CAS_MEMCMP(b->head, dx_cas_p_block_magic, 8) != 0 || b->from != s->saved_.end ||
-        b->end < b->from || b->end - b->from < 2 * DX_CAS_P_HEAD || b->end > DX_CAS_P_PLACE_MAX ||
+        b->end < b->from || b->end - b->from < 2 * DX_CAS_EXT_HEAD || b->end > DX_CAS_P_PLACE_MAX ||
         DX_CAS_MEMCMP(b->head + 96, s->saved_.hash.bytes, 32) != 0 ||
-        b->count > (b->end - b->from) / DX_CAS_P_HEAD) { /* each has a record */
+        b->count > (b->end - b->from) / DX_CAS_EXT_HEAD) { /* each has a record */
         return DX_CAS_ECORRUPT;
     }
-    dx_cas_p_id_start(&h, DX_CAS_P_INDEX);
+    dx_cas_ext_id_start(&h, DX_CAS_P_INDEX);
     DX_CAS_P_HASH(update)(&h, b->head, sizeof b->head);
     for (i = 0; i < b->count; i += size / DX_CAS_P_SLOT) {
         DX_CAS_P_TRY(dx_cas_p_block_piece(s, b, i, &size));
@@ -3291,7 +3390,7 @@ static int dx_cas_p_load(dx_cas_store *s, uint64_t device_size)
 /* Read the store header. DX_CAS_ENOTFOUND: an empty device, or what a kill left of a creation. */
 static int dx_cas_p_load_header(dx_cas_store *s, uint64_t device_size)
 {
-    uint8_t head[2 * DX_CAS_P_HEAD];
+    uint8_t head[2 * DX_CAS_EXT_HEAD];
     size_t size = device_size < sizeof head ? (size_t)device_size : sizeof head, i;
     bool begun = device_size <= sizeof head;
     int error = dx_cas_p_read(s, 0, head, size);
@@ -3301,7 +3400,7 @@ static int dx_cas_p_load_header(dx_cas_store *s, uint64_t device_size)
     }
     error = size < sizeof head ? DX_CAS_ECORRUPT : dx_cas_p_decode_store(s, head, 0);
     if (error == DX_CAS_ECORRUPT && size == sizeof head) {
-        error = dx_cas_p_decode_store(s, head + DX_CAS_P_HEAD, 1);
+        error = dx_cas_p_decode_store(s, head + DX_CAS_EXT_HEAD, 1);
     }
     return error != DX_CAS_ECORRUPT ? error : begun ? DX_CAS_ENOTFOUND : dx_cas_p_damaged(s, 0);
 }
@@ -3310,19 +3409,19 @@ static int dx_cas_p_load_header(dx_cas_store *s, uint64_t device_size)
 static size_t dx_cas_p_encode_commit(const dx_cas_store *s, uint64_t place, uint64_t sequence,
                                      uint32_t marks, const dx_cas_id *chain, uint8_t *out)
 {
-    size_t size = (size_t)(dx_cas_p_align(s, place + 2 * DX_CAS_P_HEAD) - place);
-    dx_cas_p_record r;
+    size_t size = (size_t)(dx_cas_p_align(s, place + 2 * DX_CAS_EXT_HEAD) - place);
+    dx_cas_ext_record r;
     uint32_t copy;
     DX_CAS_MEMSET(&r, 0, sizeof r);
     DX_CAS_MEMSET(out, 0, size);
-    r.type = DX_CAS_P_COMMIT;
+    r.type = DX_CAS_EXT_COMMIT;
     r.logical = sequence;
     r.id = *chain;
     for (copy = 0; copy < 2; copy++) {
-        r.place = place + copy * DX_CAS_P_HEAD;
+        r.place = place + copy * DX_CAS_EXT_HEAD;
         r.flags = marks << 8 | (copy + 1);
-        dx_cas_p_encode(s, &r);
-        DX_CAS_MEMCPY(out + copy * DX_CAS_P_HEAD, r.head, DX_CAS_P_HEAD);
+        dx_cas_ext_record_encode(&s->form_, &r);
+        DX_CAS_MEMCPY(out + copy * DX_CAS_EXT_HEAD, r.head, DX_CAS_EXT_HEAD);
     }
     return size;
 }
@@ -3404,17 +3503,17 @@ static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
         DX_CAS_MEMSET(want, 0, size);
         dx_cas_p_encode_store(s, want);
     } else {
-        place = s->end_ - dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
+        place = s->end_ - dx_cas_p_align(s, 2 * DX_CAS_EXT_HEAD);
         size = dx_cas_p_encode_commit(s, place, s->tip_.sequence, s->tip_.marks, &s->tip_.id, want);
     }
     if (changed) DX_CAS_P_TRY(s->desc_.device.truncate(s->desc_.device.user, s->end_));
     if (s->tip_.sequence == 0) {
-        DX_CAS_P_TRY(dx_cas_p_write(s, 0, want, 2 * DX_CAS_P_HEAD));
+        DX_CAS_P_TRY(dx_cas_p_write(s, 0, want, 2 * DX_CAS_EXT_HEAD));
         DX_CAS_P_TRY(dx_cas_p_sync_all(s));
     }
     for (at = 0; at < size; at += part) {
         int error;
-        part = at < 2 * DX_CAS_P_HEAD ? (size_t)DX_CAS_P_HEAD : size - at;
+        part = at < 2 * DX_CAS_EXT_HEAD ? (size_t)DX_CAS_EXT_HEAD : size - at;
         error = dx_cas_p_compare(s, place + at, want + at, part);
         if (error == DX_CAS_OK) continue;
         if (error != DX_CAS_ECORRUPT && error != DX_CAS_ETRUNCATED) return error;
@@ -3433,7 +3532,7 @@ static int dx_cas_p_block_write(dx_cas_store *s, dx_cas_saved_ *saved, uint64_t 
     dx_cas_hasher h;
     dx_cas_id hash;
     size_t fill = DX_CAS_P_BLOCK, i;
-    dx_cas_p_id_start(&h, DX_CAS_P_INDEX);
+    dx_cas_ext_id_start(&h, DX_CAS_P_INDEX);
     DX_CAS_MEMCPY(io, dx_cas_p_block_magic, 8);
     dx_cas_p_store64(io + 8, count);
     dx_cas_p_store64(io + 16, saved->end);
@@ -3528,9 +3627,9 @@ static bool dx_cas_p_desc_ok(const dx_cas_desc *desc)
 /* An empty store, durable before anything else is written. */
 static int dx_cas_p_create(dx_cas_store *s, const dx_cas_desc *desc)
 {
-    uint8_t head[2 * DX_CAS_P_HEAD];
-    s->desc_.align = desc->align ? desc->align : 8;
-    s->features_ = desc->durability != DX_CAS_FULL;
+    uint8_t head[2 * DX_CAS_EXT_HEAD];
+    s->form_.align = desc->align ? desc->align : 8;
+    s->form_.features = desc->durability != DX_CAS_FULL;
     dx_cas_p_encode_store(s, head);
     DX_CAS_P_TRY(s->desc_.device.truncate(s->desc_.device.user, 0));
     DX_CAS_P_TRY(dx_cas_p_write(s, 0, head, sizeof head));
@@ -3546,10 +3645,10 @@ static int dx_cas_p_open(dx_cas_store *s, const dx_cas_desc *desc)
     if (error == DX_CAS_OK) error = dx_cas_p_load_header(s, size);
     if (error == DX_CAS_ENOTFOUND && write && (desc->mode & DX_CAS_CREATE)) {
         error = dx_cas_p_create(s, desc);
-        size = 2 * DX_CAS_P_HEAD;
+        size = 2 * DX_CAS_EXT_HEAD;
     }
     if (error == DX_CAS_OK) {
-        s->desc_.durability = s->features_ ? desc->durability : 0; /* FULL */
+        s->desc_.durability = s->form_.features ? desc->durability : 0; /* FULL */
         error = dx_cas_p_load(s, size);
         if (!write && (error == DX_CAS_ECORRUPT || (!error && s->stats_.damaged_places))) {
             /* a writer may have been between two of our reads: look again */
@@ -3583,7 +3682,7 @@ DX_CAS_API int dx_cas_open(dx_cas_store *s, const dx_cas_desc *desc)
     if (error == DX_CAS_OK) error = dx_cas_p_open(s, desc);
     if (error != DX_CAS_OK) dx_cas_close(s);
     s->open_ = error == DX_CAS_OK;
-    s->told_ = (s->tip_.marks & DX_CAS_P_RETIRED) != 0; /* by dx_cas_stats.retired */
+    s->told_ = (s->tip_.marks & DX_CAS_EXT_RETIRED) != 0; /* by dx_cas_stats.retired */
     return error;
 }
 
@@ -3607,7 +3706,7 @@ DX_CAS_API void dx_cas_get_stats(const dx_cas_store *s, dx_cas_stats *out)
     out->device_bytes = s->end_;
     out->index_entries = s->entry_count_;
     out->index_entries_max = dx_cas_p_entries_max(s);
-    out->retired = (s->tip_.marks & DX_CAS_P_RETIRED) != 0;
+    out->retired = (s->tip_.marks & DX_CAS_EXT_RETIRED) != 0;
 }
 
 DX_CAS_API int dx_cas_put(dx_cas_store *s, const void *data, size_t size, dx_cas_id *id)
@@ -3616,7 +3715,7 @@ DX_CAS_API int dx_cas_put(dx_cas_store *s, const void *data, size_t size, dx_cas
     if (!s || (!data && size)) return DX_CAS_EINVAL;
     DX_CAS_P_TRY(dx_cas_p_may_write(s));
     if (size > s->desc_.object_size_max) return DX_CAS_ETOOBIG;
-    return dx_cas_p_put(s, DX_CAS_P_BLOB, 0, data, size, id ? id : &unused);
+    return dx_cas_p_put(s, DX_CAS_EXT_BLOB, 0, data, size, id ? id : &unused);
 }
 
 DX_CAS_API int dx_cas_put_with(dx_cas_store *s, uint8_t codec, const void *data, size_t size,
@@ -3633,7 +3732,7 @@ DX_CAS_API int dx_cas_put_with(dx_cas_store *s, uint8_t codec, const void *data,
 DX_CAS_API int dx_cas_get(dx_cas_store *s, const dx_cas_id *id, void *buffer, size_t capacity,
                           size_t *size)
 {
-    dx_cas_p_record r;
+    dx_cas_ext_record r;
     if (!s || !id || !size || (!buffer && capacity) || !s->open_) return DX_CAS_EINVAL;
     *size = 0;
     DX_CAS_P_TRY(dx_cas_p_find(s, id, &r, NULL));
@@ -3644,7 +3743,7 @@ DX_CAS_API int dx_cas_get(dx_cas_store *s, const dx_cas_id *id, void *buffer, si
 
 DX_CAS_API int dx_cas_object_size(dx_cas_store *s, const dx_cas_id *id, uint64_t *size)
 {
-    dx_cas_p_record r;
+    dx_cas_ext_record r;
     if (!s || !id || !size || !s->open_) return DX_CAS_EINVAL;
     DX_CAS_P_TRY(dx_cas_p_find(s, id, &r, NULL));
     *size = r.logical;
@@ -3666,12 +3765,12 @@ static int dx_cas_p_commit(dx_cas_store *s, uint32_t marks)
     int error;
     DX_CAS_ASSERT(s->unsure_from_ == s->unsure_to_ || s->desc_.durability == DX_CAS_NONE);
     s->failed_ = true; /* until all went well */
-    if (s->desc_.durability == DX_CAS_NONE) marks |= DX_CAS_P_ONCE | DX_CAS_P_LOOSE;
-    if (dx_cas_p_has_barrier(s)) marks |= DX_CAS_P_ORDERED;
+    if (s->desc_.durability == DX_CAS_NONE) marks |= DX_CAS_EXT_ONCE | DX_CAS_EXT_LOOSE;
+    if (dx_cas_p_has_barrier(s)) marks |= DX_CAS_EXT_ORDERED;
     if (s->desc_.durability != DX_CAS_FULL && s->end_ - s->tip_.end <= DX_CAS_P_ONCE_MAX) {
-        marks |= DX_CAS_P_ONCE;
+        marks |= DX_CAS_EXT_ONCE;
     }
-    if (!(marks & DX_CAS_P_ONCE)) DX_CAS_P_TRY(dx_cas_p_sync(s));
+    if (!(marks & DX_CAS_EXT_ONCE)) DX_CAS_P_TRY(dx_cas_p_sync(s));
     if (s->end_ > DX_CAS_P_PLACE_MAX - 8192) return DX_CAS_ETOOBIG;
     dx_cas_p_chain_end(&s->tip_, s->tip_.sequence + 1, marks, &chain);
     size = dx_cas_p_encode_commit(s, s->end_, s->tip_.sequence + 1, marks, &chain, s->work_);
@@ -3691,21 +3790,21 @@ static int dx_cas_p_commit(dx_cas_store *s, uint32_t marks)
 DX_CAS_API int dx_cas_commit(dx_cas_store *s)
 {
     DX_CAS_P_TRY(dx_cas_p_may_write(s));
-    if (!s->dirty_ && !(s->tip_.marks & DX_CAS_P_RETIRED)) return DX_CAS_OK;
+    if (!s->dirty_ && !(s->tip_.marks & DX_CAS_EXT_RETIRED)) return DX_CAS_OK;
     return dx_cas_p_commit(s, 0);
 }
 
 DX_CAS_API int dx_cas_retire(dx_cas_store *s)
 {
     DX_CAS_P_TRY(dx_cas_p_may_write(s));
-    return dx_cas_p_commit(s, DX_CAS_P_RETIRED);
+    return dx_cas_p_commit(s, DX_CAS_EXT_RETIRED);
 }
 
 /* A refresh went well. That the store is retired is said once: a reader that opened it again each
    time would do nothing else where the retiring writer was killed. */
 static int dx_cas_p_refreshed(dx_cas_store *s)
 {
-    bool retired = (s->tip_.marks & DX_CAS_P_RETIRED) != 0, news = retired && !s->told_;
+    bool retired = (s->tip_.marks & DX_CAS_EXT_RETIRED) != 0, news = retired && !s->told_;
     s->told_ = retired;
     return news ? DX_CAS_EMOVED : DX_CAS_OK;
 }
@@ -3713,8 +3812,8 @@ static int dx_cas_p_refreshed(dx_cas_store *s)
 DX_CAS_API int dx_cas_refresh(dx_cas_store *s)
 {
     dx_cas_p_scan c;
-    dx_cas_p_record r;
-    uint8_t head[DX_CAS_P_HEAD];
+    dx_cas_ext_record r;
+    uint8_t head[DX_CAS_EXT_HEAD];
     uint64_t size = 0, limit;
     size_t got = 0;
     int tries;
@@ -3724,9 +3823,13 @@ DX_CAS_API int dx_cas_refresh(dx_cas_store *s)
     if (dx_cas_p_tip_gone(s) || (size < s->tip_.end && size < s->idle_size_)) return DX_CAS_EAGAIN;
     /* A writer begins where the last commit ends: nothing there, nothing new. */
     DX_CAS_P_TRY(s->desc_.device.read(s->desc_.device.user, s->tip_.end, head, sizeof head, &got));
-    if (size == s->idle_size_ && (got < sizeof head ||
-                                  dx_cas_p_decode(s, s->tip_.end, head, &r) == DX_CAS_ECORRUPT)) {
-        return dx_cas_p_refreshed(s);
+    if (size == s->idle_size_) {
+        bool nothing = got < sizeof head;
+        if (!nothing) {
+            int error = dx_cas_ext_record_decode(&s->form_, s->tip_.end, head, &r);
+            nothing = error == DX_CAS_ECORRUPT;
+        }
+        if (nothing) return dx_cas_p_refreshed(s);
     }
     for (tries = 0; tries < 2; tries++) { /* twice when a writer may have been between two reads */
         DX_CAS_P_TRY(dx_cas_p_scan_run(&c, s, size, false));
@@ -3756,17 +3859,17 @@ static int dx_cas_p_search_version(dx_cas_store *s, const char *name, uint64_t v
                                    dx_cas_ref *out)
 {
     dx_cas_p_scan c;
-    dx_cas_p_record rec;
+    dx_cas_ext_record rec;
     uint64_t damage = s->damage_offset_;
     int error;
     dx_cas_p_scan_start(&c, s, s->end_, false);
-    c.place = dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
+    c.place = dx_cas_p_align(s, 2 * DX_CAS_EXT_HEAD);
     while ((error = dx_cas_p_step(&c, &rec)) == DX_CAS_OK) {
         dx_cas_p_ref r;
-        if (rec.type != DX_CAS_P_REF) continue;
+        if (rec.type != DX_CAS_EXT_REF) continue;
         error = dx_cas_p_read_ref(s, &rec, &r);
         if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT) return error;
-        if (error != DX_CAS_OK || r.op != DX_CAS_P_SET || r.ref.version != version) continue;
+        if (error != DX_CAS_OK || r.op != DX_CAS_EXT_SET || r.ref.version != version) continue;
         if (DX_CAS_MEMCMP(name, r.ref.name, dx_cas_p_length(name) + 1) != 0) continue;
         s->damage_offset_ = damage;
         *out = r.ref;
@@ -3833,20 +3936,20 @@ static int dx_cas_p_check_bytes(dx_cas_p_check *k, int error, uint64_t place, co
 /* Both copies of the store header, and the padding; the chain begins with it. */
 static int dx_cas_p_check_header(dx_cas_p_check *k)
 {
-    uint8_t want[2 * DX_CAS_P_HEAD];
+    uint8_t want[2 * DX_CAS_EXT_HEAD];
     uint64_t at;
     dx_cas_p_encode_store(k->scan.s, want);
     dx_cas_p_tip_first(k->scan.s, want, &k->scan.tip);
     k->scan.place = k->scan.tip.end;
-    for (at = 0; at < sizeof want; at += DX_CAS_P_HEAD) {
-        DX_CAS_P_TRY(dx_cas_p_check_bytes(k, 0, at, want + at, DX_CAS_P_HEAD,
+    for (at = 0; at < sizeof want; at += DX_CAS_EXT_HEAD) {
+        DX_CAS_P_TRY(dx_cas_p_check_bytes(k, 0, at, want + at, DX_CAS_EXT_HEAD,
                                           DX_CAS_DAMAGE_HEADER));
     }
     return dx_cas_p_check_bytes(k, 0, at, NULL, (size_t)(k->scan.place - at),
                                 DX_CAS_DAMAGE_PADDING);
 }
 
-static int dx_cas_p_check_commit(dx_cas_p_check *k, dx_cas_p_record *r)
+static int dx_cas_p_check_commit(dx_cas_p_check *k, dx_cas_ext_record *r)
 {
     bool fits;
     int error;
@@ -3857,21 +3960,21 @@ static int dx_cas_p_check_commit(dx_cas_p_check *k, dx_cas_p_record *r)
     dx_cas_p_scan_commit(&k->scan, r, fits);
     k->report.commits++;
     error = dx_cas_p_sound(fits);
-    if (fits) error = dx_cas_p_compare(k->scan.s, r->place, k->scan.s->work_, 2 * DX_CAS_P_HEAD);
-    return dx_cas_p_told(k, error, DX_CAS_DAMAGE_COMMIT, r->place, 2 * DX_CAS_P_HEAD,
+    if (fits) error = dx_cas_p_compare(k->scan.s, r->place, k->scan.s->work_, 2 * DX_CAS_EXT_HEAD);
+    return dx_cas_p_told(k, error, DX_CAS_DAMAGE_COMMIT, r->place, 2 * DX_CAS_EXT_HEAD,
                          fits ? &r->id : NULL);
 }
 
 /* The bytes of an object; is what a list node lists there, as large as it says? */
-static int dx_cas_p_check_object(dx_cas_p_check *k, const dx_cas_p_record *r)
+static int dx_cas_p_check_object(dx_cas_p_check *k, const dx_cas_ext_record *r)
 {
     dx_cas_store *s = k->scan.s;
-    dx_cas_p_record found;
+    dx_cas_ext_record found;
     dx_cas_p_node n;
     uint32_t i;
     int error;
     DX_CAS_MEMSET(&n, 0, sizeof n); /* what is no list has no entries */
-    error = r->type == DX_CAS_P_LIST ? dx_cas_p_get_node(s, r, s->work_, &n)
+    error = r->type == DX_CAS_EXT_LIST ? dx_cas_p_get_node(s, r, s->work_, &n)
                                      : dx_cas_p_stream(s, r, NULL, 0);
     k->report.objects++;
     if (error == DX_CAS_EBASE && dx_cas_p_needs(s, r, &found.id) == DX_CAS_OK) {
@@ -3883,7 +3986,7 @@ static int dx_cas_p_check_object(dx_cas_p_check *k, const dx_cas_p_record *r)
                              &r->id);
     }
     for (i = 0; error == DX_CAS_OK && i < n.count; i++) {
-        dx_cas_p_record child;
+        dx_cas_ext_record child;
         dx_cas_id id;
         int missing = dx_cas_p_find_child(s, &n, i, &id, &child);
         DX_CAS_P_TRY(dx_cas_p_told(k, missing, DX_CAS_DAMAGE_MISSING, r->place, r->stored, &id));
@@ -3895,14 +3998,14 @@ static int dx_cas_p_check_object(dx_cas_p_check *k, const dx_cas_p_record *r)
     return dx_cas_p_told(k, error, DX_CAS_DAMAGE_INDEX, r->place, r->stored, &r->id);
 }
 
-static int dx_cas_p_check_ref(dx_cas_p_check *k, const dx_cas_p_record *r)
+static int dx_cas_p_check_ref(dx_cas_p_check *k, const dx_cas_ext_record *r)
 {
-    dx_cas_p_record root;
+    dx_cas_ext_record root;
     dx_cas_p_ref ref, now;
     uint32_t kind = DX_CAS_DAMAGE_REF;
     int error = dx_cas_p_read_ref(k->scan.s, r, &ref);
     k->report.refs++;
-    if (error == DX_CAS_OK && ref.op == DX_CAS_P_SET) {
+    if (error == DX_CAS_OK && ref.op == DX_CAS_EXT_SET) {
         kind = DX_CAS_DAMAGE_MISSING;
         error = dx_cas_p_find(k->scan.s, &ref.ref.root, &root, NULL);
     }
@@ -3915,17 +4018,17 @@ static int dx_cas_p_check_ref(dx_cas_p_check *k, const dx_cas_p_record *r)
                          kind == DX_CAS_DAMAGE_REF ? NULL : &ref.ref.root);
 }
 
-static int dx_cas_p_check_record(dx_cas_p_check *k, dx_cas_p_record *r)
+static int dx_cas_p_check_record(dx_cas_p_check *k, dx_cas_ext_record *r)
 {
-    uint64_t end = r->place + DX_CAS_P_HEAD + r->stored;
+    uint64_t end = r->place + DX_CAS_EXT_HEAD + r->stored;
     k->scan.window_size = 0; /* what follows uses the work memory */
     k->report.bytes += r->stored;
-    if (r->type == DX_CAS_P_COMMIT) {
+    if (r->type == DX_CAS_EXT_COMMIT) {
         DX_CAS_P_TRY(dx_cas_p_check_commit(k, r));
-        end += DX_CAS_P_HEAD;
+        end += DX_CAS_EXT_HEAD;
     } else {
         DX_CAS_P_HASH(update)(&k->scan.tip.chain, r->head, sizeof r->head);
-        DX_CAS_P_TRY(r->type == DX_CAS_P_REF ? dx_cas_p_check_ref(k, r)
+        DX_CAS_P_TRY(r->type == DX_CAS_EXT_REF ? dx_cas_p_check_ref(k, r)
                                              : dx_cas_p_check_object(k, r));
     }
     DX_CAS_ASSERT(r->next >= end);
@@ -3971,7 +4074,7 @@ DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *
     dx_cas_p_scan_start(&k.scan, s, s->end_, false);
     error = dx_cas_p_check_header(&k);
     while (error == DX_CAS_OK && !k.stop && k.scan.place < k.scan.limit) {
-        dx_cas_p_record r;
+        dx_cas_ext_record r;
         error = dx_cas_p_step(&k.scan, &r);
         if (error == DX_CAS_OK && r.type != 0) {
             error = dx_cas_p_check_record(&k, &r);
@@ -3995,7 +4098,7 @@ DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *
    before their parents, and old versions before new ones. */
 static int dx_cas_p_mark(dx_cas_store *s, const dx_cas_id *id, uint64_t needed_at)
 {
-    dx_cas_p_record r;
+    dx_cas_ext_record r;
     dx_cas_id other = *id;
     size_t slot = 0;
     int error = DX_CAS_OK;
@@ -4011,40 +4114,41 @@ static int dx_cas_p_mark(dx_cas_store *s, const dx_cas_id *id, uint64_t needed_a
 
 static int dx_cas_p_mark_children(dx_cas_store *s, uint64_t place)
 {
-    dx_cas_p_record r;
+    dx_cas_ext_record r;
     dx_cas_p_node n;
     dx_cas_id id;
     uint32_t i;
     DX_CAS_P_TRY(dx_cas_p_read_head(s, place, &r));
     DX_CAS_P_TRY(dx_cas_p_get_node(s, &r, s->work_, &n));
     for (i = 0; i < n.count; i++) {
-        DX_CAS_MEMCPY(id.bytes, n.entries + (size_t)i * DX_CAS_P_NODE_ENTRY, 32);
+        DX_CAS_MEMCPY(id.bytes, n.entries + (size_t)i * DX_CAS_EXT_NODE_ENTRY, 32);
         DX_CAS_P_TRY(dx_cas_p_mark(s, &id, place));
     }
     return DX_CAS_OK;
 }
 
 /* A record as it is, unless dst has the object. */
-static int dx_cas_p_copy_object(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_store *dst)
+static int dx_cas_p_copy_object(dx_cas_store *s, const dx_cas_ext_record *r, dx_cas_store *dst)
 {
-    dx_cas_p_record copy = *r, found;
+    dx_cas_ext_record copy = *r, found;
     int error = dx_cas_p_find(dst, &r->id, &found, NULL);
     if (error != DX_CAS_ENOTFOUND) return error;
     DX_CAS_P_TRY(dx_cas_p_reserve(dst, 1));
     DX_CAS_P_TRY(dx_cas_p_record_begin(dst, &copy, false));
     error = dx_cas_p_write_frame(dst, &copy);
-    if (error == DX_CAS_OK) error = dx_cas_p_stream(s, r, dst, copy.place + DX_CAS_P_HEAD);
+    if (error == DX_CAS_OK) error = dx_cas_p_stream(s, r, dst, copy.place + DX_CAS_EXT_HEAD);
     DX_CAS_P_TRY(dx_cas_p_record_end(dst, &copy, error));
     return dx_cas_p_add_object(dst, &copy);
 }
 
 /* A ref record of a live version: without dst mark its root, with dst copy it. */
-static int dx_cas_p_copy_ref(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_store *dst)
+static int dx_cas_p_copy_ref(dx_cas_store *s, const dx_cas_ext_record *r, dx_cas_store *dst)
 {
     dx_cas_p_ref ref, now, there;
     DX_CAS_P_TRY(dx_cas_p_read_ref(s, r, &ref));
     DX_CAS_P_TRY(dx_cas_p_name(s, ref.ref.name, &now));
-    if (ref.op != DX_CAS_P_SET || !now.exists || ref.ref.version < now.ref.oldest) return DX_CAS_OK;
+    if (ref.op != DX_CAS_EXT_SET || !now.exists) return DX_CAS_OK;
+    if (ref.ref.version < now.ref.oldest) return DX_CAS_OK;
     if (!dst) return dx_cas_p_mark(s, &ref.ref.root, r->place);
     DX_CAS_P_TRY(dx_cas_p_name(dst, ref.ref.name, &there));
     if (there.ref.version >= ref.ref.version) return DX_CAS_OK;
@@ -4056,17 +4160,17 @@ static int dx_cas_p_copy_ref(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_s
 static int dx_cas_p_walk(dx_cas_store *s, dx_cas_store *dst)
 {
     dx_cas_p_scan c;
-    dx_cas_p_record r, found;
+    dx_cas_ext_record r, found;
     size_t slot = 0;
     dx_cas_p_scan_start(&c, s, s->end_, false);
-    c.place = dx_cas_p_align(s, 2 * DX_CAS_P_HEAD);
+    c.place = dx_cas_p_align(s, 2 * DX_CAS_EXT_HEAD);
     while (c.place < c.limit) {
         int error = dx_cas_p_step(&c, &r);
         if (error != DX_CAS_OK && error != DX_CAS_ENOTFOUND) return error;
         if (error != DX_CAS_OK || r.type == 0) return dx_cas_p_damaged(s, r.place);
         c.window_size = 0; /* what follows uses the work memory */
-        if (r.type == DX_CAS_P_REF) DX_CAS_P_TRY(dx_cas_p_copy_ref(s, &r, dst));
-        if (!dst || r.type > DX_CAS_P_LIST) continue;
+        if (r.type == DX_CAS_EXT_REF) DX_CAS_P_TRY(dx_cas_p_copy_ref(s, &r, dst));
+        if (!dst || r.type > DX_CAS_EXT_LIST) continue;
         DX_CAS_P_TRY(dx_cas_p_find(s, &r.id, &found, &slot));
         if (found.place == r.place && (s->slots_[slot].place & DX_CAS_P_MARK)) {
             DX_CAS_P_TRY(dx_cas_p_copy_object(s, &r, dst));
@@ -4131,7 +4235,7 @@ static uint8_t *dx_cas_p_node_memory(uint8_t *nodes, uint32_t level)
 static uint8_t *dx_cas_p_entry(uint8_t *nodes, uint32_t level, uint32_t i)
 {
     uint8_t *node = dx_cas_p_node_memory(nodes, level);
-    return node + DX_CAS_P_NODE_HEAD + (size_t)i * DX_CAS_P_NODE_ENTRY;
+    return node + DX_CAS_EXT_NODE_HEAD + (size_t)i * DX_CAS_EXT_NODE_ENTRY;
 }
 
 static void dx_cas_p_add_entry(dx_cas_writer *w, uint32_t level, const dx_cas_id *id, uint64_t size)
@@ -4147,13 +4251,13 @@ static void dx_cas_p_add_entry(dx_cas_writer *w, uint32_t level, const dx_cas_id
 static int dx_cas_p_close_node(dx_cas_writer *w, uint32_t level)
 {
     uint8_t *node = dx_cas_p_node_memory(w->nodes_, level);
-    size_t bytes = DX_CAS_P_NODE_HEAD + (size_t)w->counts_[level] * DX_CAS_P_NODE_ENTRY;
+    size_t bytes = DX_CAS_EXT_NODE_HEAD + (size_t)w->counts_[level] * DX_CAS_EXT_NODE_ENTRY;
     dx_cas_id id;
     if (level + 1 == DX_CAS_LEVELS_MAX) return DX_CAS_ETOOBIG;
     dx_cas_p_store32(node, level + 1);
     dx_cas_p_store32(node + 4, w->counts_[level]);
     dx_cas_p_store64(node + 8, w->sizes_[level]);
-    DX_CAS_P_TRY(dx_cas_p_put(w->store_, DX_CAS_P_LIST, level + 1, node, bytes, &id));
+    DX_CAS_P_TRY(dx_cas_p_put(w->store_, DX_CAS_EXT_LIST, level + 1, node, bytes, &id));
     dx_cas_p_add_entry(w, level + 1, &id, w->sizes_[level]);
     w->counts_[level] = 0;
     w->sizes_[level] = 0;
@@ -4182,7 +4286,7 @@ static int dx_cas_p_close_chunk(dx_cas_writer *w)
     uint32_t n = w->chunk_size_;
     DX_CAS_P_TRY(dx_cas_p_settle(w));
     DX_CAS_P_TRY(w->put_ ? w->put_(w->user_, w->size_ - n, w->chunk_, n, &id)
-                         : dx_cas_p_put(w->store_, DX_CAS_P_BLOB, 0, w->chunk_, n, &id));
+                         : dx_cas_p_put(w->store_, DX_CAS_EXT_BLOB, 0, w->chunk_, n, &id));
     dx_cas_p_add_entry(w, 0, &id, w->chunk_size_);
     w->chunk_size_ = 0;
     w->cut_ = false;
@@ -4236,7 +4340,7 @@ DX_CAS_API int dx_cas_writer_finish(dx_cas_writer *w, dx_cas_content *out)
     if (w->chunk_size_) DX_CAS_P_TRY(dx_cas_p_close_chunk(w));
     if (w->size_) DX_CAS_P_TRY(dx_cas_p_settle(w));
     DX_CAS_P_TRY(w->size_ ? dx_cas_p_close_tree(w, &out->root)
-                          : dx_cas_p_put(w->store_, DX_CAS_P_BLOB, 0, NULL, 0, &out->root));
+                          : dx_cas_p_put(w->store_, DX_CAS_EXT_BLOB, 0, NULL, 0, &out->root));
     out->size = w->size_;
     DX_CAS_P_HASH(final)(&w->content_, out->content.bytes, sizeof out->content.bytes);
     w->active_ = false;
@@ -4249,11 +4353,11 @@ DX_CAS_API size_t dx_cas_reader_memory_size(uint32_t chunk_size_max)
 }
 
 /* Read the node of a level into memory; level 0 is the chunk that the reader has. */
-static int dx_cas_p_load_node(dx_cas_reader *r, dx_cas_store *s, const dx_cas_p_record *rec,
+static int dx_cas_p_load_node(dx_cas_reader *r, dx_cas_store *s, const dx_cas_ext_record *rec,
                               uint64_t start)
 {
     dx_cas_p_node n;
-    uint32_t level = rec->type == DX_CAS_P_LIST ? rec->flags : 0;
+    uint32_t level = rec->type == DX_CAS_EXT_LIST ? rec->flags : 0;
     r->spans_[level] = 0; /* not loaded, should the read fail */
     if (level == 0) {
         if (rec->logical > r->chunk_capacity_) return DX_CAS_ENOMEM;
@@ -4270,7 +4374,7 @@ static int dx_cas_p_load_node(dx_cas_reader *r, dx_cas_store *s, const dx_cas_p_
 DX_CAS_API int dx_cas_reader_open(dx_cas_reader *r, dx_cas_store *s, const dx_cas_id *root,
                                   void *memory, size_t memory_size)
 {
-    dx_cas_p_record rec;
+    dx_cas_ext_record rec;
     if (!r || !s || !root || !memory || !s->open_) return DX_CAS_EINVAL;
     DX_CAS_MEMSET(r, 0, sizeof *r);
     if (memory_size < DX_CAS_P_NODES) return DX_CAS_ENOMEM;
@@ -4280,7 +4384,7 @@ DX_CAS_API int dx_cas_reader_open(dx_cas_reader *r, dx_cas_store *s, const dx_ca
     r->chunk_ = r->nodes_ + DX_CAS_P_NODES;
     r->chunk_capacity_ = memory_size - DX_CAS_P_NODES;
     r->size = rec.logical;
-    if (rec.type == DX_CAS_P_LIST) {
+    if (rec.type == DX_CAS_EXT_LIST) {
         r->level_ = rec.flags;
         DX_CAS_P_TRY(dx_cas_p_load_node(r, s, &rec, 0));
         r->size = r->spans_[r->level_];
@@ -4295,7 +4399,7 @@ static bool dx_cas_p_covers(const dx_cas_reader *r, uint32_t level, uint64_t off
 }
 
 /* Walk down to the record of the chunk that holds offset, reading the nodes that are not loaded. */
-static int dx_cas_p_locate(dx_cas_reader *r, uint64_t offset, dx_cas_p_record *chunk,
+static int dx_cas_p_locate(dx_cas_reader *r, uint64_t offset, dx_cas_ext_record *chunk,
                            uint64_t *start)
 {
     dx_cas_store *s = r->store_;
@@ -4325,7 +4429,7 @@ static int dx_cas_p_locate(dx_cas_reader *r, uint64_t offset, dx_cas_p_record *c
 DX_CAS_API int dx_cas_reader_chunk(dx_cas_reader *r, uint64_t offset, dx_cas_id *id,
                                    uint64_t *start, uint64_t *size)
 {
-    dx_cas_p_record chunk;
+    dx_cas_ext_record chunk;
     if (!r || !r->store_ || !id || !start || !size || offset >= r->size) return DX_CAS_EINVAL;
     DX_CAS_P_TRY(dx_cas_p_locate(r, offset, &chunk, start));
     *id = chunk.id;
@@ -4336,7 +4440,7 @@ DX_CAS_API int dx_cas_reader_chunk(dx_cas_reader *r, uint64_t offset, dx_cas_id 
 static int dx_cas_p_read_chunk(dx_cas_reader *r, uint64_t offset, uint8_t *out, size_t size,
                                size_t *got)
 {
-    dx_cas_p_record chunk;
+    dx_cas_ext_record chunk;
     uint64_t start = 0, left;
     if (!dx_cas_p_covers(r, 0, offset)) {
         DX_CAS_P_TRY(dx_cas_p_locate(r, offset, &chunk, &start));
@@ -4372,7 +4476,7 @@ DX_CAS_API int dx_cas_reader_read(dx_cas_reader *r, uint64_t offset, void *buffe
 enum { DX_CAS_P_DELTA_ONE, DX_CAS_P_DELTA_OTHER, DX_CAS_P_DELTA_IN, DX_CAS_P_DELTA_STEP };
 
 typedef struct dx_cas_p_delta_chain { /* from an object down to one that is no delta */
-    dx_cas_p_record records[DX_CAS_DELTA_DEPTH_MAX + 1];
+    dx_cas_ext_record records[DX_CAS_DELTA_DEPTH_MAX + 1];
     uint32_t        count;
 } dx_cas_p_delta_chain;
 
@@ -4404,10 +4508,10 @@ static bool dx_cas_p_delta_whole(const uint8_t *stored, size_t size)
            dx_cas_p_load32(stored + DX_CAS_DELTA_HEAD - 4) == dx_cas_p_delta_crc(stored, size);
 }
 
-static int dx_cas_p_delta_read_base(dx_cas_store *s, const dx_cas_p_record *r, dx_cas_id *base)
+static int dx_cas_p_delta_read_base(dx_cas_store *s, const dx_cas_ext_record *r, dx_cas_id *base)
 {
     if (r->stored < DX_CAS_DELTA_HEAD) return DX_CAS_ECORRUPT;
-    return dx_cas_p_read(s, r->place + DX_CAS_P_HEAD, base->bytes, sizeof base->bytes);
+    return dx_cas_p_read(s, r->place + DX_CAS_EXT_HEAD, base->bytes, sizeof base->bytes);
 }
 
 /* The records from id on. Their number is limited, whatever they say of their depth. */
@@ -4417,9 +4521,9 @@ static int dx_cas_p_delta_chain_of(const dx_cas_delta *d, dx_cas_store *s, const
     dx_cas_id next = *id;
     chain->count = 0;
     while (chain->count <= DX_CAS_DELTA_DEPTH_MAX) {
-        dx_cas_p_record *r = &chain->records[chain->count++];
+        dx_cas_ext_record *r = &chain->records[chain->count++];
         DX_CAS_P_TRY(dx_cas_p_find(s, &next, r, NULL));
-        if (r->type != DX_CAS_P_BLOB) return DX_CAS_ECORRUPT;
+        if (r->type != DX_CAS_EXT_BLOB) return DX_CAS_ECORRUPT;
         if (r->logical > d->desc_.object_size_max || r->stored > d->desc_.object_size_max) {
             return DX_CAS_ETOOBIG;
         }
@@ -4452,13 +4556,13 @@ static int dx_cas_p_delta_build(dx_cas_delta *d, const dx_cas_p_delta_chain *cha
     uint32_t i = chain->count - 1;
     DX_CAS_P_TRY(dx_cas_p_get(s, &chain->records[i], is));
     while (i-- > which) {
-        const dx_cas_p_record *r = &chain->records[i];
+        const dx_cas_ext_record *r = &chain->records[i];
         dx_cas_id id;
-        DX_CAS_P_TRY(dx_cas_p_read(s, r->place + DX_CAS_P_HEAD, step, (size_t)r->stored));
+        DX_CAS_P_TRY(dx_cas_p_read(s, r->place + DX_CAS_EXT_HEAD, step, (size_t)r->stored));
         DX_CAS_P_TRY(dx_cas_p_delta_apply(d, step, (size_t)r->stored, is,
                                           (size_t)chain->records[i + 1].logical, next,
                                           (size_t)r->logical));
-        dx_cas_p_id_of(DX_CAS_P_BLOB, next, (size_t)r->logical, &id);
+        dx_cas_p_id_of(DX_CAS_EXT_BLOB, next, (size_t)r->logical, &id);
         if (!dx_cas_id_equal(&id, &r->id)) return DX_CAS_ECORRUPT;
         was = is;
         is = next;
@@ -4697,10 +4801,10 @@ static int dx_cas_p_fix_copy(dx_cas_p_fix *k, uint64_t from, uint64_t to, uint64
 }
 
 /* A record of the other store with its payload, or an error: is that what the header says? */
-static int dx_cas_p_fix_whole(dx_cas_store *s, const dx_cas_p_record *r)
+static int dx_cas_p_fix_whole(dx_cas_store *s, const dx_cas_ext_record *r)
 {
     dx_cas_p_ref ref;
-    return r->type == DX_CAS_P_REF ? dx_cas_p_read_ref(s, r, &ref)
+    return r->type == DX_CAS_EXT_REF ? dx_cas_p_read_ref(s, r, &ref)
                                    : dx_cas_p_stream(s, r, NULL, 0);
 }
 
@@ -4738,7 +4842,7 @@ static int dx_cas_p_fix_make_sure(dx_cas_p_fix *k)
 typedef struct dx_cas_p_heal {
     dx_cas_p_fix *k;
     dx_cas_p_scan mine, theirs; /* read the two logs; both have their own work memory */
-    dx_cas_p_record m, t;       /* what stands at a place in each */
+    dx_cas_ext_record m, t;       /* what stands at a place in each */
     bool has_m, has_t;
     bool commits;               /* write commits, else the records between them */
     uint64_t unresolved;        /* stretches without proof and payloads that stay damaged */
@@ -4752,14 +4856,14 @@ static int dx_cas_p_heal_look(dx_cas_p_heal *h, const dx_cas_tip_ *tip, uint64_t
     int error = dx_cas_p_record_at(&h->mine, place, &h->m);
     h->mine.tip = h->theirs.tip = *tip;
     h->mine.chain_known = h->theirs.chain_known = true;
-    if (error == DX_CAS_OK && h->m.type == DX_CAS_P_COMMIT) {
+    if (error == DX_CAS_OK && h->m.type == DX_CAS_EXT_COMMIT) {
         error = dx_cas_p_scan_fits(&h->mine, &h->m, &fits);
         if (error == DX_CAS_OK && !fits) error = DX_CAS_ECORRUPT;
     }
     h->has_m = error == DX_CAS_OK;
     if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT) return error;
     error = dx_cas_p_record_at(&h->theirs, place, &h->t);
-    if (error == DX_CAS_OK && h->t.type == DX_CAS_P_COMMIT) {
+    if (error == DX_CAS_OK && h->t.type == DX_CAS_EXT_COMMIT) {
         error = dx_cas_p_scan_fits(&h->theirs, &h->t, &fits);
         if (error == DX_CAS_OK && !fits) error = DX_CAS_ECORRUPT;
     }
@@ -4768,17 +4872,17 @@ static int dx_cas_p_heal_look(dx_cas_p_heal *h, const dx_cas_tip_ *tip, uint64_t
 }
 
 /* Of the two the one to go on with: a commit, since it fits, else what the caller prefers. */
-static const dx_cas_p_record *dx_cas_p_heal_choose(const dx_cas_p_heal *h, bool prefer_theirs)
+static const dx_cas_ext_record *dx_cas_p_heal_choose(const dx_cas_p_heal *h, bool prefer_theirs)
 {
-    if (h->has_m && h->m.type == DX_CAS_P_COMMIT) return &h->m;
-    if (h->has_t && h->t.type == DX_CAS_P_COMMIT) return &h->t;
+    if (h->has_m && h->m.type == DX_CAS_EXT_COMMIT) return &h->m;
+    if (h->has_t && h->t.type == DX_CAS_EXT_COMMIT) return &h->t;
     if (h->has_t && (prefer_theirs || !h->has_m)) return &h->t;
     return h->has_m ? &h->m : NULL;
 }
 
 /* Is the payload of that record right? Of a delta whose base is not in the index yet that cannot
    be said. */
-static bool dx_cas_p_heal_whole(dx_cas_p_heal *h, const dx_cas_p_record *r)
+static bool dx_cas_p_heal_whole(dx_cas_p_heal *h, const dx_cas_ext_record *r)
 {
     int error = dx_cas_p_fix_whole(h->k->s, r);
     h->mine.window_size = 0;
@@ -4789,7 +4893,7 @@ static bool dx_cas_p_heal_whole(dx_cas_p_heal *h, const dx_cas_p_record *r)
 static int dx_cas_p_heal_payload(dx_cas_p_heal *h, bool *whole)
 {
     dx_cas_p_fix *k = h->k;
-    uint64_t place = h->t.place + DX_CAS_P_HEAD;
+    uint64_t place = h->t.place + DX_CAS_EXT_HEAD;
     int error = dx_cas_p_fix_whole(k->other, &h->t);
     h->theirs.window_size = 0;
     if (error == DX_CAS_OK) error = dx_cas_p_fix_copy(k, place, place, h->t.stored);
@@ -4807,16 +4911,16 @@ static int dx_cas_p_heal_record(dx_cas_p_heal *h)
     h->unresolved += !whole;
     h->k->report.repaired++;
     h->mine.window_size = 0;
-    return dx_cas_p_fix_write(h->k, h->t.place, h->t.head, DX_CAS_P_HEAD);
+    return dx_cas_p_fix_write(h->k, h->t.place, h->t.head, DX_CAS_EXT_HEAD);
 }
 
 /* A record whose header is right. The check that follows mends payloads, but does not come to those
    of commits at the end that were made with one sync, and do not count because of them. */
-static int dx_cas_p_heal_same(dx_cas_p_heal *h, const dx_cas_p_record *r)
+static int dx_cas_p_heal_same(dx_cas_p_heal *h, const dx_cas_ext_record *r)
 {
-    bool whole = h->k->s->features_ == 0 || dx_cas_p_heal_whole(h, r);
+    bool whole = h->k->s->form_.features == 0 || dx_cas_p_heal_whole(h, r);
     if (whole) return DX_CAS_OK;
-    if (h->has_t && DX_CAS_MEMCMP(r->head, h->t.head, DX_CAS_P_HEAD) == 0) {
+    if (h->has_t && DX_CAS_MEMCMP(r->head, h->t.head, DX_CAS_EXT_HEAD) == 0) {
         DX_CAS_P_TRY(dx_cas_p_heal_payload(h, &whole));
         h->k->report.repaired += whole;
     }
@@ -4825,7 +4929,7 @@ static int dx_cas_p_heal_same(dx_cas_p_heal *h, const dx_cas_p_record *r)
 }
 
 /* Write both copies of a commit that the store lost, behind what it commits. */
-static int dx_cas_p_heal_commit(dx_cas_p_heal *h, const dx_cas_p_record *r)
+static int dx_cas_p_heal_commit(dx_cas_p_heal *h, const dx_cas_ext_record *r)
 {
     dx_cas_p_fix *k = h->k;
     size_t size = dx_cas_p_encode_commit(k->s, r->place, r->logical, r->flags >> 8, &r->id,
@@ -4845,15 +4949,15 @@ static int dx_cas_p_heal_segment(dx_cas_p_heal *h, dx_cas_tip_ *tip, bool prefer
 {
     dx_cas_tip_ at = *tip;
     for (;;) {
-        const dx_cas_p_record *r;
+        const dx_cas_ext_record *r;
         bool same;
         DX_CAS_P_TRY(dx_cas_p_heal_look(h, &at, at.end));
         r = dx_cas_p_heal_choose(h, prefer_theirs);
         if (!r) return DX_CAS_ENOTFOUND;
         same = r == &h->m ||
-               (h->has_m && DX_CAS_MEMCMP(h->m.head, h->t.head, DX_CAS_P_HEAD) == 0);
+               (h->has_m && DX_CAS_MEMCMP(h->m.head, h->t.head, DX_CAS_EXT_HEAD) == 0);
         at.end = r->next;
-        if (r->type == DX_CAS_P_COMMIT) {
+        if (r->type == DX_CAS_EXT_COMMIT) {
             *shared = same;
             dx_cas_p_tip_set(tip, &r->id, r->logical, r->next);
             if (write && h->has_t) h->k->known = r->logical;
@@ -4895,7 +4999,7 @@ static int dx_cas_p_heal_gap(dx_cas_p_heal *h, uint64_t from, uint64_t to)
 {
     h->theirs.place = from;
     while (dx_cas_p_step(&h->theirs, &h->t) == DX_CAS_OK && h->t.next <= to) {
-        if (h->t.type != DX_CAS_P_BLOB && h->t.type != DX_CAS_P_LIST) continue;
+        if (h->t.type != DX_CAS_EXT_BLOB && h->t.type != DX_CAS_EXT_LIST) continue;
         h->theirs.window_size = 0;
         if (dx_cas_p_stream(h->k->other, &h->t, NULL, 0) != DX_CAS_OK) continue;
         DX_CAS_P_TRY(dx_cas_p_heal_record(h));
@@ -4907,7 +5011,7 @@ static int dx_cas_p_heal_gap(dx_cas_p_heal *h, uint64_t from, uint64_t to)
    it. DX_CAS_ENOTFOUND: there is none. */
 static int dx_cas_p_heal_skip(dx_cas_p_heal *h, dx_cas_tip_ *tip)
 {
-    dx_cas_p_record r;
+    dx_cas_ext_record r;
     h->mine.place = tip->end;
     for (;;) {
         int error = dx_cas_p_step(&h->mine, &r);
@@ -4918,7 +5022,7 @@ static int dx_cas_p_heal_skip(dx_cas_p_heal *h, dx_cas_tip_ *tip)
         if ((covered || r.type == 0) && !h->commits) {
             DX_CAS_P_TRY(dx_cas_p_heal_gap(h, gap, covered ? r.place : r.next));
         }
-        if (r.type == DX_CAS_P_COMMIT && r.logical > tip->sequence) break;
+        if (r.type == DX_CAS_EXT_COMMIT && r.logical > tip->sequence) break;
     }
     dx_cas_p_tip_set(tip, &r.id, r.logical, r.next);
     h->unresolved++;
@@ -4926,16 +5030,16 @@ static int dx_cas_p_heal_skip(dx_cas_p_heal *h, dx_cas_tip_ *tip)
 }
 
 /* Is what this record holds nothing that the other store lacks? */
-static bool dx_cas_p_heal_known(dx_cas_p_heal *h, const dx_cas_p_record *r)
+static bool dx_cas_p_heal_known(dx_cas_p_heal *h, const dx_cas_ext_record *r)
 {
-    dx_cas_p_record there;
+    dx_cas_ext_record there;
     h->mine.window_size = h->theirs.window_size = 0;
     if (dx_cas_p_fix_whole(h->k->s, r) != DX_CAS_OK) return true;
-    if (r->type != DX_CAS_P_REF) {
+    if (r->type != DX_CAS_EXT_REF) {
         return dx_cas_p_find(h->k->other, &r->id, &there, NULL) == DX_CAS_OK;
     }
     return dx_cas_p_record_at(&h->theirs, r->place, &there) == DX_CAS_OK &&
-           DX_CAS_MEMCMP(there.head, r->head, DX_CAS_P_HEAD) == 0;
+           DX_CAS_MEMCMP(there.head, r->head, DX_CAS_EXT_HEAD) == 0;
 }
 
 /* The other store goes on from the tip, and no commit of this one behind it is one of those. May
@@ -4944,7 +5048,7 @@ static bool dx_cas_p_heal_known(dx_cas_p_heal *h, const dx_cas_p_record *r)
 static int dx_cas_p_heal_free(dx_cas_p_heal *h, const dx_cas_tip_ *tip, bool *free_of_use)
 {
     dx_cas_p_scan c;
-    dx_cas_p_record r;
+    dx_cas_ext_record r;
     int error;
     *free_of_use = false;
     dx_cas_p_scan_start(&c, h->k->s, h->k->s->end_, false);
@@ -4953,7 +5057,7 @@ static int dx_cas_p_heal_free(dx_cas_p_heal *h, const dx_cas_tip_ *tip, bool *fr
     while ((error = dx_cas_p_step(&c, &r)) == DX_CAS_OK) {
         if (r.type == 0) {
             c.chain_known = false;
-        } else if (r.type == DX_CAS_P_COMMIT) {
+        } else if (r.type == DX_CAS_EXT_COMMIT) {
             if (c.chain_known && dx_cas_p_chain_fits(&c.tip, &r)) return DX_CAS_OK;
             dx_cas_p_tip_set(&c.tip, &r.id, r.logical, r.next);
             c.chain_known = true;
@@ -4991,7 +5095,7 @@ static int dx_cas_p_heal_ahead(dx_cas_p_heal *h, dx_cas_tip_ *tip)
 
 static int dx_cas_p_heal_run(dx_cas_p_heal *h, bool commits)
 {
-    uint8_t header[2 * DX_CAS_P_HEAD];
+    uint8_t header[2 * DX_CAS_EXT_HEAD];
     dx_cas_tip_ tip;
     int error = DX_CAS_OK;
     h->commits = commits;
@@ -5008,7 +5112,7 @@ static int dx_cas_p_heal_run(dx_cas_p_heal *h, bool commits)
 /* Is the other store a copy of this one? All that the chain begins with must be the same. */
 static bool dx_cas_p_fix_is_copy(const dx_cas_p_fix *k)
 {
-    uint8_t mine[2 * DX_CAS_P_HEAD], theirs[2 * DX_CAS_P_HEAD];
+    uint8_t mine[2 * DX_CAS_EXT_HEAD], theirs[2 * DX_CAS_EXT_HEAD];
     if (!k->other) return false;
     dx_cas_p_encode_store(k->s, mine);
     dx_cas_p_encode_store(k->other, theirs);
@@ -5029,7 +5133,7 @@ static int dx_cas_p_fix_layout(dx_cas_p_fix *k)
     dx_cas_p_scan_start(&h.mine, k->s, size, false);
     dx_cas_p_scan_start(&h.theirs, k->other, k->other->end_, false);
     DX_CAS_P_TRY(dx_cas_p_heal_run(&h, false));
-    if (h.unresolved && k->s->features_) return DX_CAS_OK;
+    if (h.unresolved && k->s->form_.features) return DX_CAS_OK;
     return dx_cas_p_heal_run(&h, true);
 }
 
@@ -5038,10 +5142,10 @@ static int dx_cas_p_fix_layout(dx_cas_p_fix *k)
 static int dx_cas_p_fix_header(dx_cas_p_fix *k)
 {
     dx_cas_store *s = k->s;
-    uint8_t header[2 * DX_CAS_P_HEAD];
+    uint8_t header[2 * DX_CAS_EXT_HEAD];
     uint64_t size = 0;
     dx_cas_p_scan c;
-    dx_cas_p_record r;
+    dx_cas_ext_record r;
     int error;
     if (!k->other) return DX_CAS_ECORRUPT;
     DX_CAS_P_TRY(s->desc_.device.size(s->desc_.device.user, &size));
@@ -5058,16 +5162,16 @@ static int dx_cas_p_fix_header(dx_cas_p_fix *k)
 /* Contents: what the full check finds is mended one by one. */
 static bool dx_cas_p_fix_object(dx_cas_p_fix *k, const dx_cas_damage *d)
 {
-    dx_cas_p_record bad, good;
+    dx_cas_ext_record bad, good;
     uint8_t *bytes;
-    uint64_t place = d->offset + DX_CAS_P_HEAD;
+    uint64_t place = d->offset + DX_CAS_EXT_HEAD;
     if (!k->other || dx_cas_p_read_head(k->s, d->offset, &bad) != DX_CAS_OK) return false;
     if (dx_cas_p_find(k->other, &bad.id, &good, NULL) != DX_CAS_OK) return false;
     if (good.type != bad.type || good.flags != bad.flags) return false;
     if (good.logical != bad.logical) return false;
     if (good.codec == bad.codec && good.stored == bad.stored) {
         return dx_cas_p_stream(k->other, &good, NULL, 0) == DX_CAS_OK &&
-               dx_cas_p_fix_copy(k, good.place + DX_CAS_P_HEAD, place, bad.stored) == DX_CAS_OK;
+               dx_cas_p_fix_copy(k, good.place + DX_CAS_EXT_HEAD, place, bad.stored) == DX_CAS_OK;
     }
     if (bad.codec != 0) return false;
     bytes = k->other->work_ + (k->other->work_size_ + DX_CAS_P_IO) / 2; /* of a store with codecs */
@@ -5078,12 +5182,12 @@ static bool dx_cas_p_fix_object(dx_cas_p_fix *k, const dx_cas_damage *d)
 /* The payload of a name's record stands in a copy at the same place, under the same header. */
 static bool dx_cas_p_fix_ref(dx_cas_p_fix *k, const dx_cas_damage *d)
 {
-    dx_cas_p_record bad, good;
-    uint64_t place = d->offset + DX_CAS_P_HEAD;
+    dx_cas_ext_record bad, good;
+    uint64_t place = d->offset + DX_CAS_EXT_HEAD;
     if (!dx_cas_p_fix_is_copy(k)) return false;
     if (dx_cas_p_read_head(k->s, d->offset, &bad) != DX_CAS_OK) return false;
     if (dx_cas_p_read_head(k->other, d->offset, &good) != DX_CAS_OK) return false;
-    return DX_CAS_MEMCMP(bad.head, good.head, DX_CAS_P_HEAD) == 0 &&
+    return DX_CAS_MEMCMP(bad.head, good.head, DX_CAS_EXT_HEAD) == 0 &&
            dx_cas_p_fix_whole(k->other, &good) == DX_CAS_OK &&
            dx_cas_p_fix_copy(k, place, place, bad.stored) == DX_CAS_OK;
 }
@@ -5094,10 +5198,10 @@ static bool dx_cas_p_fix_commit(dx_cas_p_fix *k, const dx_cas_damage *d)
 {
     static const dx_cas_id unknown = {{0}};
     uint8_t *want = k->s->work_; /* padding is encoded, too: up to 4096 bytes */
-    dx_cas_p_record first, second;
+    dx_cas_ext_record first, second;
     bool one = dx_cas_p_read_head(k->s, d->offset, &first) == DX_CAS_OK;
-    bool two = dx_cas_p_read_head(k->s, d->offset + DX_CAS_P_HEAD, &second) == DX_CAS_OK;
-    one = one && first.type == DX_CAS_P_COMMIT && !dx_cas_p_second_copy(&first);
+    bool two = dx_cas_p_read_head(k->s, d->offset + DX_CAS_EXT_HEAD, &second) == DX_CAS_OK;
+    one = one && first.type == DX_CAS_EXT_COMMIT && !dx_cas_p_second_copy(&first);
     two = two && dx_cas_p_second_copy(&second);
     if (!dx_cas_id_equal(&d->id, &unknown)) {
         one = one && dx_cas_id_equal(&first.id, &d->id);
@@ -5106,7 +5210,7 @@ static bool dx_cas_p_fix_commit(dx_cas_p_fix *k, const dx_cas_damage *d)
     if (one == two) return false;
     if (two) first = second;
     (void)dx_cas_p_encode_commit(k->s, d->offset, first.logical, first.flags >> 8, &first.id, want);
-    return dx_cas_p_fix_write(k, d->offset, want, 2 * DX_CAS_P_HEAD) == DX_CAS_OK;
+    return dx_cas_p_fix_write(k, d->offset, want, 2 * DX_CAS_EXT_HEAD) == DX_CAS_OK;
 }
 
 static bool dx_cas_p_fix_padding(dx_cas_p_fix *k, const dx_cas_damage *d)
@@ -5119,12 +5223,12 @@ static bool dx_cas_p_fix_padding(dx_cas_p_fix *k, const dx_cas_damage *d)
 static int dx_cas_p_fix_one(void *user, const dx_cas_damage *d)
 {
     dx_cas_p_fix *k = (dx_cas_p_fix *)user;
-    uint8_t header[2 * DX_CAS_P_HEAD];
+    uint8_t header[2 * DX_CAS_EXT_HEAD];
     bool done = false;
     switch (d->kind) {
     case DX_CAS_DAMAGE_HEADER:
         dx_cas_p_encode_store(k->s, header);
-        done = dx_cas_p_fix_write(k, d->offset, header + d->offset, DX_CAS_P_HEAD) == DX_CAS_OK;
+        done = dx_cas_p_fix_write(k, d->offset, header + d->offset, DX_CAS_EXT_HEAD) == DX_CAS_OK;
         break;
     case DX_CAS_DAMAGE_PADDING: done = dx_cas_p_fix_padding(k, d); break;
     case DX_CAS_DAMAGE_COMMIT: done = dx_cas_p_fix_commit(k, d); break;
@@ -5133,7 +5237,7 @@ static int dx_cas_p_fix_one(void *user, const dx_cas_damage *d)
     default: break;
     }
     if (!done && (d->kind == DX_CAS_DAMAGE_OBJECT || d->kind == DX_CAS_DAMAGE_REF)) {
-        k->unproved_end = d->offset + DX_CAS_P_HEAD + d->size;
+        k->unproved_end = d->offset + DX_CAS_EXT_HEAD + d->size;
     }
     k->report.repaired += done;
     return k->error != DX_CAS_OK;
@@ -5180,7 +5284,7 @@ static int dx_cas_p_fix_all(dx_cas_p_fix *k)
     int error = dx_cas_p_fix_open(k, false);
     if ((error == DX_CAS_ECORRUPT && dx_cas_damage_offset(k->s) == 0) ||
         error == DX_CAS_ENOTFOUND) {
-        dx_cas_damage d = {DX_CAS_DAMAGE_HEADER, 0, 2 * DX_CAS_P_HEAD, {{0}}};
+        dx_cas_damage d = {DX_CAS_DAMAGE_HEADER, 0, 2 * DX_CAS_EXT_HEAD, {{0}}};
         error = dx_cas_p_fix_header(k);
         if (error == DX_CAS_ECORRUPT) (void)dx_cas_p_fix_last(k, &d);
         DX_CAS_P_TRY(error);

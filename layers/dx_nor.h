@@ -329,7 +329,7 @@ typedef struct dx_nor_p_record {
     uint64_t logical;      /* commit: its sequence number */
     uint32_t place, next, stored;
     uint32_t type, codec, flags;
-    uint8_t  head[DX_CAS_P_HEAD]; /* the encoded form; the id is at 24 */
+    uint8_t  head[DX_CAS_EXT_HEAD]; /* the encoded form; the id is at 24 */
 } dx_nor_p_record;
 
 /* r: what is to be encoded. */
@@ -347,15 +347,15 @@ static void dx_nor_p_encode(const dx_nor_log_ *g, dx_nor_p_record *r, const uint
 static bool dx_nor_p_sane(const dx_nor_log_ *g, const dx_nor_p_record *r)
 {
     uint32_t marks = r->flags >> 8;
-    if (r->type == DX_CAS_P_BLOB) return r->flags == 0 && (r->codec || r->stored == r->logical);
+    if (r->type == DX_CAS_EXT_BLOB) return r->flags == 0 && (r->codec || r->stored == r->logical);
     if (r->codec) return false;
-    if (r->type == DX_CAS_P_COMMIT) {
-        if (marks > (g->features ? 15u : 1u) || (marks & 6) == DX_CAS_P_LOOSE) return false;
+    if (r->type == DX_CAS_EXT_COMMIT) {
+        if (marks > (g->features ? 15u : 1u) || (marks & 6) == DX_CAS_EXT_LOOSE) return false;
         return r->stored == 0 && (r->flags & 255) - 1 < 2;
     }
     if (r->stored != r->logical) return false;
-    if (r->type == DX_CAS_P_REF) {
-        return r->flags == 0 && r->stored > DX_CAS_P_REF_FIXED && r->stored <= DX_CAS_P_REF_MAX;
+    if (r->type == DX_CAS_EXT_REF) {
+        return r->flags == 0 && r->stored > DX_CAS_EXT_REF_FIXED && r->stored <= DX_CAS_EXT_REF_MAX;
     }
     return r->flags - 1 < 8 && r->stored <= 20496;
 }
@@ -365,7 +365,7 @@ static int dx_nor_p_decode(const dx_nor_log_ *g, uint32_t place, uint32_t limit,
                                dx_nor_p_record *r)
 {
     const uint8_t *head = r->head;
-    uint32_t size = 2 * DX_CAS_P_HEAD;
+    uint32_t size = 2 * DX_CAS_EXT_HEAD;
     if (dx_cas_p_load32(head) != DX_CAS_P_MAGIC || dx_cas_p_load32(head + 56) != g->tag ||
         dx_cas_p_load32(head + 60) != dx_cas_p_head_crc(place, head)) {
         return DX_CAS_ECORRUPT;
@@ -376,23 +376,23 @@ static int dx_nor_p_decode(const dx_nor_log_ *g, uint32_t place, uint32_t limit,
     r->flags = dx_cas_p_load32(head + 4) >> 16;
     r->stored = dx_cas_p_load32(head + 8);
     r->logical = dx_cas_p_load64(head + 16);
-    if (r->type == 0 || r->type > DX_CAS_P_COMMIT) return DX_CAS_EVERSION;
+    if (r->type == 0 || r->type > DX_CAS_EXT_COMMIT) return DX_CAS_EVERSION;
     if (dx_cas_p_load32(head + 12) || !dx_nor_p_sane(g, r)) return DX_CAS_ECORRUPT;
-    if (r->type != DX_CAS_P_COMMIT) {
-        if (r->stored > limit - place - DX_CAS_P_HEAD) return DX_CAS_ECORRUPT;
-        size = DX_CAS_P_HEAD + r->stored;
+    if (r->type != DX_CAS_EXT_COMMIT) {
+        if (r->stored > limit - place - DX_CAS_EXT_HEAD) return DX_CAS_ECORRUPT;
+        size = DX_CAS_EXT_HEAD + r->stored;
     } else if ((r->flags & 255) == 2) {
-        size = DX_CAS_P_HEAD;
+        size = DX_CAS_EXT_HEAD;
     }
     r->next = dx_nor_p_align(g, place + size);
-    return r->next <= limit || r->type == DX_CAS_P_COMMIT ? DX_CAS_OK : DX_CAS_ECORRUPT;
+    return r->next <= limit || r->type == DX_CAS_EXT_COMMIT ? DX_CAS_OK : DX_CAS_ECORRUPT;
 }
 
 static int dx_nor_p_look(dx_nor *n, dx_nor_log_ *g, uint32_t place, uint32_t limit,
                              dx_nor_p_record *r)
 {
-    if (place > limit || limit - place < DX_CAS_P_HEAD) return DX_CAS_ECORRUPT;
-    DX_CAS_P_TRY(dx_nor_p_bytes(n, g, place, r->head, DX_CAS_P_HEAD));
+    if (place > limit || limit - place < DX_CAS_EXT_HEAD) return DX_CAS_ECORRUPT;
+    DX_CAS_P_TRY(dx_nor_p_bytes(n, g, place, r->head, DX_CAS_EXT_HEAD));
     return dx_nor_p_decode(g, place, limit, r);
 }
 
@@ -403,8 +403,8 @@ static int dx_nor_p_record_at(dx_nor *n, dx_nor_log_ *g, uint32_t place, uint32_
 {
     uint32_t copy;
     for (copy = 0; copy < 2; copy++) {
-        int error = dx_nor_p_look(n, g, place + copy * DX_CAS_P_HEAD, limit, r);
-        bool second = error == DX_CAS_OK && r->type == DX_CAS_P_COMMIT && (r->flags & 255) == 2;
+        int error = dx_nor_p_look(n, g, place + copy * DX_CAS_EXT_HEAD, limit, r);
+        bool second = error == DX_CAS_OK && r->type == DX_CAS_EXT_COMMIT && (r->flags & 255) == 2;
         r->place = place;
         if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT) return error;
         if (error == DX_CAS_OK && second == (copy == 1)) return DX_CAS_OK;
@@ -418,7 +418,7 @@ static int dx_nor_p_skip(dx_nor *n, dx_nor_log_ *g, uint32_t limit, uint32_t *pl
                              dx_nor_p_record *r)
 {
     uint32_t from = *place, window = 0, size = 0, at = from;
-    uint32_t step = g->align < DX_CAS_P_HEAD ? g->align : (uint32_t)DX_CAS_P_HEAD;
+    uint32_t step = g->align < DX_CAS_EXT_HEAD ? g->align : (uint32_t)DX_CAS_EXT_HEAD;
     int error = DX_CAS_ECORRUPT;
     *place = limit;
     while (error == DX_CAS_ECORRUPT && limit - at > step) {
@@ -431,7 +431,8 @@ static int dx_nor_p_skip(dx_nor *n, dx_nor_log_ *g, uint32_t limit, uint32_t *pl
             DX_CAS_P_TRY(dx_nor_p_bytes(n, g, at, n->io_, size));
         }
         if (dx_cas_p_load32(n->io_ + (at - window)) != DX_CAS_P_MAGIC) continue;
-        for (back = 0; back <= DX_CAS_P_HEAD && error == DX_CAS_ECORRUPT; back += DX_CAS_P_HEAD) {
+        for (back = 0; back <= DX_CAS_EXT_HEAD; back += DX_CAS_EXT_HEAD) {
+            if (error != DX_CAS_ECORRUPT) break;
             if (at - from <= back || (at - back) % g->align) continue;
             error = dx_nor_p_record_at(n, g, at - back, limit, r);
             if (error == DX_CAS_OK) *place = at - back;
@@ -460,7 +461,7 @@ static int dx_nor_p_step(dx_nor *n, dx_nor_log_ *g, uint32_t limit, uint32_t *pl
 
 static uint32_t dx_nor_p_first(const dx_nor_log_ *g)
 {
-    return dx_nor_p_align(g, 2 * DX_CAS_P_HEAD);
+    return dx_nor_p_align(g, 2 * DX_CAS_EXT_HEAD);
 }
 
 /* Hash the payload of a record; those of the size bytes from offset on that it has, go to out. They
@@ -472,10 +473,10 @@ static int dx_nor_p_content(dx_nor *n, dx_nor_log_ *g, const dx_nor_p_record *r,
     uint32_t done, take;
     int error = DX_CAS_OK;
     if (r->codec) return DX_CAS_ENOTSUP;
-    dx_cas_p_id_start(n->hasher_, r->type);
+    dx_cas_ext_id_start(n->hasher_, r->type);
     for (done = 0; error == DX_CAS_OK && done < r->stored; done += take) {
         take = r->stored - done < n->io_size_ ? r->stored - done : n->io_size_;
-        error = dx_nor_p_bytes(n, g, r->place + DX_CAS_P_HEAD + done, n->io_, take);
+        error = dx_nor_p_bytes(n, g, r->place + DX_CAS_EXT_HEAD + done, n->io_, take);
         DX_CAS_P_HASH(update)(n->hasher_, n->io_, take);
         if (size && offset < done + take && offset + size > done) {
             uint32_t from = offset > done ? offset : done;
@@ -502,7 +503,7 @@ static int dx_nor_p_find(dx_nor *n, const uint8_t *id, dx_nor_p_record *found,
     int error;
     found->type = 0;
     while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_CAS_OK) {
-        if (r.type == DX_CAS_P_BLOB || r.type == DX_CAS_P_LIST) {
+        if (r.type == DX_CAS_EXT_BLOB || r.type == DX_CAS_EXT_LIST) {
             if (DX_CAS_MEMCMP(r.head + 24, id, 32) == 0) {
                 *found = r;
                 *index = i;
@@ -572,14 +573,14 @@ static int dx_nor_p_record_begin(dx_nor *n, dx_nor_log_ *g, dx_nor_p_record *r,
 {
     r->place = n->at_ = g->end;
     n->fill_ = 0;
-    r->next = dx_nor_p_align(g, r->place + DX_CAS_P_HEAD + r->stored);
+    r->next = dx_nor_p_align(g, r->place + DX_CAS_EXT_HEAD + r->stored);
     dx_nor_p_encode(g, r, id);
-    return dx_nor_p_emit(n, g, r->head, DX_CAS_P_HEAD);
+    return dx_nor_p_emit(n, g, r->head, DX_CAS_EXT_HEAD);
 }
 
 static int dx_nor_p_record_end(dx_nor *n, dx_nor_log_ *g, const dx_nor_p_record *r)
 {
-    DX_CAS_P_TRY(dx_nor_p_emit(n, g, NULL, r->next - (r->place + DX_CAS_P_HEAD + r->stored)));
+    DX_CAS_P_TRY(dx_nor_p_emit(n, g, NULL, r->next - (r->place + DX_CAS_EXT_HEAD + r->stored)));
     DX_CAS_P_TRY(dx_nor_p_flush(n, g));
     g->end = r->next;
     g->records++;
@@ -591,25 +592,25 @@ static int dx_nor_p_emit_commit(dx_nor *n, dx_nor_log_ *g, uint32_t place,
                                     uint64_t sequence, uint32_t marks, const dx_cas_id *chain)
 {
     dx_nor_p_record r;
-    uint32_t copy, end = dx_nor_p_align(g, place + 2 * DX_CAS_P_HEAD);
+    uint32_t copy, end = dx_nor_p_align(g, place + 2 * DX_CAS_EXT_HEAD);
     DX_CAS_MEMSET(&r, 0, sizeof r);
-    r.type = DX_CAS_P_COMMIT;
+    r.type = DX_CAS_EXT_COMMIT;
     r.logical = sequence;
     n->at_ = place;
     n->fill_ = 0;
     for (copy = 0; copy < 2; copy++) {
-        r.place = place + copy * DX_CAS_P_HEAD;
+        r.place = place + copy * DX_CAS_EXT_HEAD;
         r.flags = marks << 8 | (copy + 1);
         dx_nor_p_encode(g, &r, chain->bytes);
-        DX_CAS_P_TRY(dx_nor_p_emit(n, g, r.head, DX_CAS_P_HEAD));
+        DX_CAS_P_TRY(dx_nor_p_emit(n, g, r.head, DX_CAS_EXT_HEAD));
     }
-    DX_CAS_P_TRY(dx_nor_p_emit(n, g, NULL, end - (place + 2 * DX_CAS_P_HEAD)));
+    DX_CAS_P_TRY(dx_nor_p_emit(n, g, NULL, end - (place + 2 * DX_CAS_EXT_HEAD)));
     return dx_nor_p_flush(n, g);
 }
 
 static void dx_nor_p_chain_start(dx_nor *n, const dx_nor_log_ *g)
 {
-    dx_cas_p_id_start(n->hasher_, DX_CAS_P_COMMIT);
+    dx_cas_ext_id_start(n->hasher_, DX_CAS_EXT_COMMIT);
     DX_CAS_P_HASH(update)(n->hasher_, g->chain.bytes, sizeof g->chain.bytes);
 }
 
@@ -628,7 +629,7 @@ static void dx_nor_p_set_tip(dx_nor_log_ *g, const dx_cas_id *chain, uint64_t se
     g->chain = *chain;
     g->sequence = sequence;
     g->commit = place;
-    g->committed = dx_nor_p_align(g, place + 2 * DX_CAS_P_HEAD);
+    g->committed = dx_nor_p_align(g, place + 2 * DX_CAS_EXT_HEAD);
     g->marks = marks;
 }
 
@@ -670,7 +671,7 @@ static void dx_nor_p_store_header(const dx_nor_log_ *g, const uint8_t *store_id,
 {
     uint32_t shift = 3;
     while (((uint32_t)1 << shift) < g->align) shift++;
-    DX_CAS_MEMSET(out, 0, DX_CAS_P_HEAD);
+    DX_CAS_MEMSET(out, 0, DX_CAS_EXT_HEAD);
     DX_CAS_MEMCPY(out, dx_cas_p_store_magic, 8);
     out[8] = 1;
     out[10] = DX_CAS_P_HASH_NUMBER;
@@ -684,7 +685,7 @@ static void dx_nor_p_store_header(const dx_nor_log_ *g, const uint8_t *store_id,
 /* Before the first commit of a log: its chain begins with what both store headers share. */
 static void dx_nor_p_tip_first(dx_nor *n, dx_nor_log_ *g, const uint8_t *head)
 {
-    dx_cas_p_id_start(n->hasher_, DX_CAS_P_COMMIT);
+    dx_cas_ext_id_start(n->hasher_, DX_CAS_EXT_COMMIT);
     DX_CAS_P_HASH(update)(n->hasher_, head, 56);
     DX_CAS_P_HASH(final)(n->hasher_, g->chain.bytes, sizeof g->chain.bytes);
     g->tag = dx_cas_p_load32(g->chain.bytes);
@@ -711,9 +712,9 @@ static int dx_nor_p_begin(dx_nor *n, dx_nor_log_ *g)
     DX_CAS_P_TRY(dx_nor_p_enter(n, g, 0, 0));
     for (copy = 1; copy <= 2; copy++) {
         dx_nor_p_store_header(g, n->store_id_, copy, n->io_);
-        DX_CAS_P_TRY(dx_nor_p_emit(n, g, n->io_, DX_CAS_P_HEAD));
+        DX_CAS_P_TRY(dx_nor_p_emit(n, g, n->io_, DX_CAS_EXT_HEAD));
     }
-    DX_CAS_P_TRY(dx_nor_p_emit(n, g, NULL, g->end - 2 * DX_CAS_P_HEAD));
+    DX_CAS_P_TRY(dx_nor_p_emit(n, g, NULL, g->end - 2 * DX_CAS_EXT_HEAD));
     return dx_nor_p_flush(n, g);
 }
 
@@ -781,16 +782,16 @@ static int dx_nor_p_check_commit(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k,
     uint32_t copy;
     int error = fits ? DX_CAS_OK : DX_CAS_ECORRUPT;
     for (copy = 0; copy < 2 && error == DX_CAS_OK; copy++) {
-        error = dx_nor_p_look(n, g, r->place + copy * DX_CAS_P_HEAD, g->end, &other);
+        error = dx_nor_p_look(n, g, r->place + copy * DX_CAS_EXT_HEAD, g->end, &other);
         if (error == DX_CAS_OK &&
-            (other.type != DX_CAS_P_COMMIT || (other.flags ^ r->flags) >> 8 ||
+            (other.type != DX_CAS_EXT_COMMIT || (other.flags ^ r->flags) >> 8 ||
              (other.flags & 255) != copy + 1 || other.logical != r->logical ||
              DX_CAS_MEMCMP(other.head + 24, r->head + 24, 32) != 0)) {
             error = DX_CAS_ECORRUPT;
         }
     }
     k->report.commits++;
-    return dx_nor_p_told(k, error, DX_CAS_DAMAGE_COMMIT, r->place, 2 * DX_CAS_P_HEAD, NULL);
+    return dx_nor_p_told(k, error, DX_CAS_DAMAGE_COMMIT, r->place, 2 * DX_CAS_EXT_HEAD, NULL);
 }
 
 /* Walk from the store header to the last commit below the limit, which becomes that of g. Damage
@@ -807,7 +808,7 @@ static int dx_nor_p_scan(dx_nor *n, dx_nor_log_ *g, uint32_t limit,
     while ((error = dx_nor_p_step(n, g, limit, &place, &r)) == DX_CAS_OK && !(k && k->stop)) {
         fits = true;
         records += r.type != 0;
-        if (r.type == DX_CAS_P_COMMIT) {
+        if (r.type == DX_CAS_EXT_COMMIT) {
             dx_nor_p_chain_end(n, r.logical, r.flags >> 8, &chain);
             fits = !known || (r.logical == g->sequence + 1 &&
                               DX_CAS_MEMCMP(chain.bytes, r.head + 24, 32) == 0);
@@ -820,14 +821,14 @@ static int dx_nor_p_scan(dx_nor *n, dx_nor_log_ *g, uint32_t limit,
             DX_CAS_P_TRY(dx_nor_p_told(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_RECORD, r.place,
                                            r.next - r.place, NULL));
         }
-        if (k && r.type == DX_CAS_P_COMMIT) {
+        if (k && r.type == DX_CAS_EXT_COMMIT) {
             DX_CAS_P_TRY(dx_nor_p_check_commit(n, g, k, &r, fits));
         }
-        size = r.type == DX_CAS_P_COMMIT ? (uint32_t)DX_CAS_P_HEAD : r.stored;
+        size = r.type == DX_CAS_EXT_COMMIT ? (uint32_t)DX_CAS_EXT_HEAD : r.stored;
         if (k && r.type) {
-            DX_CAS_P_TRY(dx_nor_p_check_zero(n, g, k, r.place + DX_CAS_P_HEAD + size, r.next));
+            DX_CAS_P_TRY(dx_nor_p_check_zero(n, g, k, r.place + DX_CAS_EXT_HEAD + size, r.next));
         }
-        if (r.type != DX_CAS_P_COMMIT || r.logical <= g->sequence) continue;
+        if (r.type != DX_CAS_EXT_COMMIT || r.logical <= g->sequence) continue;
         DX_CAS_MEMCPY(chain.bytes, r.head + 24, 32);
         dx_nor_p_set_tip(g, &chain, r.logical, r.place, r.flags >> 8);
         if (lost && n->damage_ == 0 && !k) n->damage_place_ = lost_place;
@@ -850,7 +851,7 @@ static int dx_nor_p_load_header(dx_nor *n, dx_nor_log_ *g)
     uint8_t *head = n->io_;
     uint32_t copy;
     for (copy = 0; copy < 2; copy++) {
-        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, copy * DX_CAS_P_HEAD, head, DX_CAS_P_HEAD));
+        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, copy * DX_CAS_EXT_HEAD, head, DX_CAS_EXT_HEAD));
         if (DX_CAS_MEMCMP(head, dx_cas_p_store_magic, 8) != 0) continue;
         if (dx_cas_p_load32(head + 60) != dx_cas_p_crc32c(0, head, 60)) continue;
         if (head[8] != 1 || head[9] || dx_cas_p_load32(head + 12) > 1) return DX_CAS_EVERSION;
@@ -884,7 +885,7 @@ static int dx_nor_p_load_blocks(dx_nor *n, dx_nor_log_ *g)
         if (!b.flags) continue;
         DX_CAS_P_TRY(n->flash_.read(n->flash_.user, offset + n->head_size_, r.head, sizeof r.head));
         error = dx_nor_p_decode(g, b.start, UINT32_MAX, &r);
-        if (error != DX_CAS_OK || r.type != DX_CAS_P_COMMIT) break;
+        if (error != DX_CAS_OK || r.type != DX_CAS_EXT_COMMIT) break;
     }
     dx_nor_p_rewind(g);
     return DX_CAS_OK;
@@ -898,7 +899,7 @@ static int dx_nor_p_resumable(dx_nor *n, dx_nor_log_ *g, bool *yes)
     uint32_t place, end = g->last + dx_nor_p_capacity(n), size, i;
     *yes = false;
     for (i = 0; i < 2; i++) {
-        int error = dx_nor_p_look(n, g, g->commit + i * DX_CAS_P_HEAD, g->committed, &r);
+        int error = dx_nor_p_look(n, g, g->commit + i * DX_CAS_EXT_HEAD, g->committed, &r);
         if (error != DX_CAS_OK) return error == DX_CAS_ECORRUPT ? DX_CAS_OK : error;
     }
     if (g->committed <= g->last || g->align < n->flash_.unit) return DX_CAS_OK;
@@ -927,10 +928,10 @@ static int dx_nor_p_load(dx_nor *n, dx_nor_log_ *g, bool *ready)
     if (g->sequence == 0) return DX_CAS_ECORRUPT; /* each generation has a commit from the start */
     DX_CAS_P_TRY(dx_nor_p_resumable(n, g, ready));
     blocks = g->blocks;
-    error = dx_nor_p_look(n, g, g->commit + DX_CAS_P_HEAD, g->committed, &r);
+    error = dx_nor_p_look(n, g, g->commit + DX_CAS_EXT_HEAD, g->committed, &r);
     if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT) return error;
     /* without its second copy the commit ends where the first does */
-    error = dx_nor_p_seek(n, g, error ? g->commit + DX_CAS_P_HEAD - 1 : g->committed - 1);
+    error = dx_nor_p_seek(n, g, error ? g->commit + DX_CAS_EXT_HEAD - 1 : g->committed - 1);
     if (error != DX_CAS_OK && error != DX_CAS_ETRUNCATED) return error;
     g->blocks = g->ordinal + 1; /* what follows holds nothing that was committed */
     g->last = g->start;
@@ -993,9 +994,9 @@ static int dx_nor_p_may_write(const dx_nor *n)
 /* Its first four bytes: */
 static bool dx_nor_p_ref_begins(const uint8_t *fixed, uint32_t stored)
 {
-    return fixed[0] >= DX_CAS_P_SET && fixed[0] <= DX_CAS_P_DELETE && fixed[1] && !fixed[3] &&
+    return fixed[0] >= DX_CAS_EXT_SET && fixed[0] <= DX_CAS_EXT_DELETE && fixed[1] && !fixed[3] &&
            fixed[2] <= DX_CAS_INFO_MAX &&
-           stored == (uint32_t)DX_CAS_P_REF_FIXED + fixed[1] + fixed[2];
+           stored == (uint32_t)DX_CAS_EXT_REF_FIXED + fixed[1] + fixed[2];
 }
 
 /* and all that is not name and info, as dx_cas.h has it. */
@@ -1004,8 +1005,8 @@ static bool dx_nor_p_ref_sound(const uint8_t *fixed, uint32_t stored)
     uint64_t version = dx_cas_p_load64(fixed + 8);
     if (!dx_nor_p_ref_begins(fixed, stored)) return false;
     if (version == 0 || version >= UINT64_MAX - 1) return false;
-    if (fixed[0] != DX_CAS_P_DELETE && dx_cas_p_load64(fixed + 16) > version) return false;
-    return fixed[0] == DX_CAS_P_SET || dx_cas_p_drop_sound(fixed);
+    if (fixed[0] != DX_CAS_EXT_DELETE && dx_cas_p_load64(fixed + 16) > version) return false;
+    return fixed[0] == DX_CAS_EXT_SET || dx_cas_p_drop_sound(fixed);
 }
 
 /* A name, in memory or (bytes NULL) at a place of the log. */
@@ -1026,13 +1027,13 @@ static int dx_nor_p_name_piece(dx_nor *n, const dx_nor_p_name *name, uint32_t at
 static int dx_nor_p_of_name(dx_nor *n, const dx_nor_p_record *r,
                                 const dx_nor_p_name *name, bool *same)
 {
-    uint32_t place = r->place + DX_CAS_P_HEAD, at, part;
+    uint32_t place = r->place + DX_CAS_EXT_HEAD, at, part;
     uint8_t *is = n->io_, *want = n->io_ + 32;
     DX_CAS_P_TRY(dx_nor_p_bytes(n, &n->log_, place, is, 4));
     *same = dx_nor_p_ref_begins(is, r->stored) && is[1] == name->size;
     for (at = 0; *same && at < name->size; at += part) {
         part = name->size - at < 32 ? name->size - at : 32;
-        DX_CAS_P_TRY(dx_nor_p_bytes(n, &n->log_, place + DX_CAS_P_REF_FIXED + at, is, part));
+        DX_CAS_P_TRY(dx_nor_p_bytes(n, &n->log_, place + DX_CAS_EXT_REF_FIXED + at, is, part));
         DX_CAS_P_TRY(dx_nor_p_name_piece(n, name, at, want, part));
         *same = DX_CAS_MEMCMP(is, want, part) == 0;
     }
@@ -1052,7 +1053,7 @@ static int dx_nor_p_lookup(dx_nor *n, const dx_nor_p_name *name, int how,
     found->type = 0;
     while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_CAS_OK) {
         bool same;
-        if (r.type != DX_CAS_P_REF) continue;
+        if (r.type != DX_CAS_EXT_REF) continue;
         DX_CAS_P_TRY(dx_nor_p_of_name(n, &r, name, &same));
         if (how == DX_NOR_P_ALL || (same && how == DX_NOR_P_SAME)) {
             error = dx_nor_p_content(n, g, &r, 0, NULL, 0);
@@ -1074,16 +1075,16 @@ static int dx_nor_p_lookup(dx_nor *n, const dx_nor_p_name *name, int how,
 static int dx_nor_p_resolve(dx_nor *n, dx_nor_p_record *r, uint8_t *fixed)
 {
     dx_nor_log_ *g = &n->log_;
-    uint32_t place = r->place + DX_CAS_P_HEAD;
-    DX_CAS_P_TRY(dx_nor_p_bytes(n, g, place, fixed, DX_CAS_P_REF_FIXED));
+    uint32_t place = r->place + DX_CAS_EXT_HEAD;
+    DX_CAS_P_TRY(dx_nor_p_bytes(n, g, place, fixed, DX_CAS_EXT_REF_FIXED));
     if (!dx_nor_p_ref_sound(fixed, r->stored)) return DX_CAS_ECORRUPT;
-    if (fixed[0] == DX_CAS_P_DELETE) return DX_CAS_ENOTFOUND;
-    if (fixed[0] == DX_CAS_P_SET) return DX_CAS_OK;
+    if (fixed[0] == DX_CAS_EXT_DELETE) return DX_CAS_ENOTFOUND;
+    if (fixed[0] == DX_CAS_EXT_SET) return DX_CAS_OK;
     if (dx_cas_p_load32(fixed + 28)) return DX_CAS_ECORRUPT;
     DX_CAS_P_TRY(dx_nor_p_look(n, g, dx_cas_p_load32(fixed + 24), g->end, r));
-    if (r->type != DX_CAS_P_REF) return DX_CAS_ECORRUPT;
-    DX_CAS_P_TRY(dx_nor_p_bytes(n, g, r->place + DX_CAS_P_HEAD, fixed, DX_CAS_P_REF_FIXED));
-    return fixed[0] == DX_CAS_P_SET && dx_nor_p_ref_sound(fixed, r->stored) ? DX_CAS_OK
+    if (r->type != DX_CAS_EXT_REF) return DX_CAS_ECORRUPT;
+    DX_CAS_P_TRY(dx_nor_p_bytes(n, g, r->place + DX_CAS_EXT_HEAD, fixed, DX_CAS_EXT_REF_FIXED));
+    return fixed[0] == DX_CAS_EXT_SET && dx_nor_p_ref_sound(fixed, r->stored) ? DX_CAS_OK
                                                                               : DX_CAS_ECORRUPT;
 }
 
@@ -1099,12 +1100,12 @@ static int dx_nor_p_next_name(dx_nor *n, uint32_t *place, int how, dx_nor_p_reco
     for (;;) {
         int error = dx_nor_p_step(n, g, g->end, place, r);
         if (error != DX_CAS_OK) return error;
-        if (r->type != DX_CAS_P_REF) continue;
+        if (r->type != DX_CAS_EXT_REF) continue;
         own = r->place;
-        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, own + DX_CAS_P_HEAD, fixed, DX_CAS_P_REF_FIXED));
+        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, own + DX_CAS_EXT_HEAD, fixed, DX_CAS_EXT_REF_FIXED));
         if (!dx_nor_p_ref_sound(fixed, r->stored)) continue;
         name.bytes = NULL;
-        name.place = own + DX_CAS_P_HEAD + DX_CAS_P_REF_FIXED;
+        name.place = own + DX_CAS_EXT_HEAD + DX_CAS_EXT_REF_FIXED;
         name.size = fixed[1];
         DX_CAS_P_TRY(dx_nor_p_lookup(n, &name, how, r, &damaged));
         if (!r->type || r->place != own) continue;
@@ -1130,10 +1131,10 @@ static int dx_nor_p_put_ref(dx_nor *n, dx_nor_log_ *g, const uint8_t *fixed,
     dx_cas_id id;
     uint32_t at, part, pass;
     DX_CAS_MEMSET(&r, 0, sizeof r);
-    r.type = DX_CAS_P_REF;
-    r.logical = r.stored = DX_CAS_P_REF_FIXED + name->size;
-    dx_cas_p_id_start(n->hasher_, DX_CAS_P_REF);
-    DX_CAS_P_HASH(update)(n->hasher_, fixed, DX_CAS_P_REF_FIXED);
+    r.type = DX_CAS_EXT_REF;
+    r.logical = r.stored = DX_CAS_EXT_REF_FIXED + name->size;
+    dx_cas_ext_id_start(n->hasher_, DX_CAS_EXT_REF);
+    DX_CAS_P_HASH(update)(n->hasher_, fixed, DX_CAS_EXT_REF_FIXED);
     for (pass = 0; pass < 2; pass++) {
         for (at = 0; at < name->size; at += part) {
             part = name->size - at < 64 ? name->size - at : 64;
@@ -1144,7 +1145,7 @@ static int dx_nor_p_put_ref(dx_nor *n, dx_nor_log_ *g, const uint8_t *fixed,
         if (pass) break;
         DX_CAS_P_HASH(final)(n->hasher_, id.bytes, sizeof id.bytes);
         DX_CAS_P_TRY(dx_nor_p_record_begin(n, g, &r, id.bytes));
-        DX_CAS_P_TRY(dx_nor_p_emit(n, g, fixed, DX_CAS_P_REF_FIXED));
+        DX_CAS_P_TRY(dx_nor_p_emit(n, g, fixed, DX_CAS_EXT_REF_FIXED));
     }
     return dx_nor_p_record_end(n, g, &r);
 }
@@ -1172,10 +1173,10 @@ static int dx_nor_p_mark(dx_nor *n, const uint8_t *id)
 static int dx_nor_p_mark_base(dx_nor *n, const dx_nor_p_record *r)
 {
     uint8_t id[32];
-    if (r->type != DX_CAS_P_BLOB || r->codec != DX_NOR_P_DELTA || r->stored < sizeof id) {
+    if (r->type != DX_CAS_EXT_BLOB || r->codec != DX_NOR_P_DELTA || r->stored < sizeof id) {
         return DX_CAS_OK;
     }
-    DX_CAS_P_TRY(dx_nor_p_bytes(n, &n->log_, r->place + DX_CAS_P_HEAD, id, sizeof id));
+    DX_CAS_P_TRY(dx_nor_p_bytes(n, &n->log_, r->place + DX_CAS_EXT_HEAD, id, sizeof id));
     return dx_nor_p_mark(n, id);
 }
 
@@ -1184,7 +1185,7 @@ static int dx_nor_p_mark_children(dx_nor *n, const dx_nor_p_record *r)
     uint32_t at;
     uint8_t id[32];
     for (at = 16; at < r->stored && r->stored - at >= 40; at += 40) {
-        DX_CAS_P_TRY(dx_nor_p_bytes(n, &n->log_, r->place + DX_CAS_P_HEAD + at, id, sizeof id));
+        DX_CAS_P_TRY(dx_nor_p_bytes(n, &n->log_, r->place + DX_CAS_EXT_HEAD + at, id, sizeof id));
         DX_CAS_P_TRY(dx_nor_p_mark(n, id));
     }
     return DX_CAS_OK;
@@ -1197,14 +1198,14 @@ static int dx_nor_p_mark_names(dx_nor *n, bool every, uint32_t *bytes, uint32_t 
 {
     dx_nor_log_ *g = &n->log_;
     dx_nor_p_record r;
-    uint8_t fixed[DX_CAS_P_REF_FIXED];
+    uint8_t fixed[DX_CAS_EXT_REF_FIXED];
     uint32_t place = dx_nor_p_first(g);
     int error;
     while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_CAS_OK) {
-        if (r.type == DX_CAS_P_LIST && r.flags > *levels) *levels = r.flags;
+        if (r.type == DX_CAS_EXT_LIST && r.flags > *levels) *levels = r.flags;
         if (r.codec == DX_NOR_P_DELTA) *deltas = DX_NOR_P_DELTAS;
-        if (r.type != DX_CAS_P_REF || !every) continue;
-        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, r.place + DX_CAS_P_HEAD, fixed, sizeof fixed));
+        if (r.type != DX_CAS_EXT_REF || !every) continue;
+        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, r.place + DX_CAS_EXT_HEAD, fixed, sizeof fixed));
         DX_CAS_P_TRY(dx_nor_p_mark(n, fixed + 48));
         *bytes += r.next - r.place;
     }
@@ -1282,7 +1283,7 @@ static int dx_nor_p_copy_objects(dx_nor *n, dx_nor_log_ *to)
         DX_CAS_P_TRY(dx_nor_p_record_begin(n, to, &copy, copy.head + 24));
         for (done = 0; done < r.stored; done += part) {
             part = r.stored - done < n->io_size_ ? r.stored - done : n->io_size_;
-            DX_CAS_P_TRY(dx_nor_p_bytes(n, g, r.place + DX_CAS_P_HEAD + done, n->io_, part));
+            DX_CAS_P_TRY(dx_nor_p_bytes(n, g, r.place + DX_CAS_EXT_HEAD + done, n->io_, part));
             DX_CAS_P_TRY(dx_nor_p_emit(n, to, n->io_, part));
         }
         DX_CAS_P_TRY(dx_nor_p_record_end(n, to, &copy));
@@ -1295,14 +1296,14 @@ static int dx_nor_p_copy_refs(dx_nor *n, dx_nor_log_ *to)
 {
     dx_nor_p_record r;
     dx_nor_p_name name;
-    uint8_t fixed[DX_CAS_P_REF_FIXED];
+    uint8_t fixed[DX_CAS_EXT_REF_FIXED];
     uint32_t place = dx_nor_p_first(&n->log_);
     int error;
     while ((error = dx_nor_p_next_name(n, &place, DX_NOR_P_SAME, &r, fixed)) == 0) {
         DX_CAS_MEMCPY(fixed + 16, fixed + 8, 8); /* the oldest version that is kept */
         DX_CAS_MEMSET(fixed + 24, 0, 8);         /* the one before */
         name.bytes = NULL;
-        name.place = r.place + DX_CAS_P_HEAD + DX_CAS_P_REF_FIXED;
+        name.place = r.place + DX_CAS_EXT_HEAD + DX_CAS_EXT_REF_FIXED;
         name.size = (uint32_t)fixed[1] + fixed[2];
         DX_CAS_P_TRY(dx_nor_p_put_ref(n, to, fixed, &name));
     }
@@ -1316,7 +1317,7 @@ static int dx_nor_p_check_refs(dx_nor *n)
     uint32_t place = dx_nor_p_first(g);
     int error;
     while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_CAS_OK) {
-        if (r.type != DX_CAS_P_REF) continue;
+        if (r.type != DX_CAS_EXT_REF) continue;
         DX_CAS_P_TRY(dx_nor_p_content(n, g, &r, 0, NULL, 0));
     }
     return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
@@ -1493,7 +1494,7 @@ static int dx_nor_p_source_id(dx_nor *n, dx_nor_source *source, void *user,
                                   uint32_t size, dx_cas_id *id)
 {
     uint32_t done, part;
-    dx_cas_p_id_start(n->hasher_, DX_CAS_P_BLOB);
+    dx_cas_ext_id_start(n->hasher_, DX_CAS_EXT_BLOB);
     for (done = 0; done < size; done += part) {
         part = size - done < n->io_size_ ? size - done : n->io_size_;
         DX_CAS_P_TRY(source(user, done, n->io_, part));
@@ -1513,7 +1514,7 @@ static int dx_nor_p_append(dx_nor *n, dx_nor_source *source, void *user, uint32_
     int error;
     DX_CAS_P_TRY(dx_nor_p_make_ready(n));
     DX_CAS_MEMSET(&r, 0, sizeof r);
-    r.type = DX_CAS_P_BLOB;
+    r.type = DX_CAS_EXT_BLOB;
     r.logical = r.stored = size;
     DX_CAS_P_TRY(dx_nor_p_record_begin(n, g, &r, id->bytes));
     for (done = 0; done < size; done += part) {
@@ -1546,7 +1547,7 @@ DX_CAS_API int dx_nor_put_from(dx_nor *n, dx_nor_source *source, void *user,
     } else if (error != DX_CAS_ENOTFOUND) {
         return error;
     }
-    bytes = dx_nor_p_align(&n->log_, DX_CAS_P_HEAD + size);
+    bytes = dx_nor_p_align(&n->log_, DX_CAS_EXT_HEAD + size);
     DX_CAS_P_TRY(dx_nor_p_reserve(n, bytes, bytes, NULL, false));
     n->failed_ = true; /* until all went well */
     DX_CAS_P_TRY(dx_nor_p_append(n, source, user, size, &own));
@@ -1611,19 +1612,19 @@ static int dx_nor_p_newest(dx_nor *n, const char *name, dx_nor_p_record *r,
     bytes.bytes = name;
     bytes.place = 0;
     bytes.size = (uint32_t)dx_cas_p_length(name);
-    DX_CAS_MEMSET(fixed, 0, DX_CAS_P_REF_FIXED);
+    DX_CAS_MEMSET(fixed, 0, DX_CAS_EXT_REF_FIXED);
     DX_CAS_P_TRY(dx_nor_p_lookup(n, &bytes, DX_NOR_P_ALL, r, damaged));
     if (!r->type) return DX_CAS_OK;
-    return dx_nor_p_bytes(n, &n->log_, r->place + DX_CAS_P_HEAD, fixed, DX_CAS_P_REF_FIXED);
+    return dx_nor_p_bytes(n, &n->log_, r->place + DX_CAS_EXT_HEAD, fixed, DX_CAS_EXT_REF_FIXED);
 }
 
 DX_CAS_API int dx_nor_ref_get(dx_nor *n, const char *name, dx_nor_ref *out)
 {
     dx_nor_p_record r;
-    uint8_t fixed[DX_CAS_P_REF_FIXED];
+    uint8_t fixed[DX_CAS_EXT_REF_FIXED];
     bool damaged;
     int error;
-    if (!n || !out || !n->open_ || !dx_cas_p_name_ok(name)) return DX_CAS_EINVAL;
+    if (!n || !out || !n->open_ || !dx_cas_ext_name_ok(name)) return DX_CAS_EINVAL;
     DX_CAS_MEMSET(out, 0, sizeof *out);
     DX_CAS_P_TRY(dx_nor_p_newest(n, name, &r, fixed, &damaged));
     error = r.type ? dx_nor_p_resolve(n, &r, fixed) : DX_CAS_ENOTFOUND;
@@ -1635,11 +1636,11 @@ DX_CAS_API int dx_nor_ref_next(dx_nor *n, uint32_t *cursor, char *name,
                                    dx_nor_ref *out)
 {
     dx_nor_p_record r;
-    uint8_t fixed[DX_CAS_P_REF_FIXED];
+    uint8_t fixed[DX_CAS_EXT_REF_FIXED];
     if (!n || !cursor || !name || !out || !n->open_) return DX_CAS_EINVAL;
     if (*cursor == 0) *cursor = dx_nor_p_first(&n->log_);
     DX_CAS_P_TRY(dx_nor_p_next_name(n, cursor, DX_NOR_P_SAME, &r, fixed));
-    DX_CAS_P_TRY(dx_nor_p_bytes(n, &n->log_, r.place + DX_CAS_P_HEAD + DX_CAS_P_REF_FIXED, name,
+    DX_CAS_P_TRY(dx_nor_p_bytes(n, &n->log_, r.place + DX_CAS_EXT_HEAD + DX_CAS_EXT_REF_FIXED, name,
                                     fixed[1]));
     name[fixed[1]] = 0;
     dx_nor_p_ref_out(fixed, out);
@@ -1650,14 +1651,14 @@ DX_CAS_API int dx_nor_ref_next(dx_nor *n, uint32_t *cursor, char *name,
 static int dx_nor_p_change(dx_nor *n, const char *name, uint8_t *fixed,
                                const dx_nor_p_record *root)
 {
-    bool deletion = fixed[0] == DX_CAS_P_DELETE;
+    bool deletion = fixed[0] == DX_CAS_EXT_DELETE;
     dx_nor_p_name of;
     uint32_t bytes, growth;
     of.bytes = name;
     of.place = 0;
     of.size = (uint32_t)dx_cas_p_length(name);
     fixed[1] = (uint8_t)of.size;
-    bytes = dx_nor_p_align(&n->log_, DX_CAS_P_HEAD + DX_CAS_P_REF_FIXED + of.size);
+    bytes = dx_nor_p_align(&n->log_, DX_CAS_EXT_HEAD + DX_CAS_EXT_REF_FIXED + of.size);
     growth = deletion ? 0 : bytes;
     DX_CAS_P_TRY(dx_nor_p_reserve(n, bytes, growth, root, deletion));
     n->failed_ = true; /* until all went well */
@@ -1672,20 +1673,20 @@ static int dx_nor_p_change(dx_nor *n, const char *name, uint8_t *fixed,
 DX_CAS_API int dx_nor_ref_set(dx_nor *n, const char *name, const dx_nor_ref *ref)
 {
     dx_nor_p_record root, r;
-    uint8_t fixed[DX_CAS_P_REF_FIXED];
+    uint8_t fixed[DX_CAS_EXT_REF_FIXED];
     uint64_t version;
     uint32_t index;
     bool damaged;
-    if (!n || !ref || !dx_cas_p_name_ok(name)) return DX_CAS_EINVAL;
+    if (!n || !ref || !dx_cas_ext_name_ok(name)) return DX_CAS_EINVAL;
     DX_CAS_P_TRY(dx_nor_p_may_write(n));
     DX_CAS_P_TRY(dx_nor_p_find(n, ref->root.bytes, &root, &index));
-    if (root.type != DX_CAS_P_BLOB) return DX_CAS_EINVAL;
+    if (root.type != DX_CAS_EXT_BLOB) return DX_CAS_EINVAL;
     DX_CAS_P_TRY(dx_nor_p_newest(n, name, &r, fixed, &damaged));
     if (damaged) return DX_CAS_ECORRUPT;
     version = dx_cas_p_load64(fixed + 8);
     if (version >= UINT64_MAX - 2) return DX_CAS_ETOOBIG;
     DX_CAS_MEMSET(fixed, 0, sizeof fixed);
-    fixed[0] = DX_CAS_P_SET;
+    fixed[0] = DX_CAS_EXT_SET;
     dx_cas_p_store32(fixed + 4, ref->kind);
     dx_cas_p_store64(fixed + 8, version + 1);
     dx_cas_p_store64(fixed + 16, version + 1); /* the oldest that is kept */
@@ -1699,17 +1700,17 @@ DX_CAS_API int dx_nor_ref_set(dx_nor *n, const char *name, const dx_nor_ref *ref
 DX_CAS_API int dx_nor_ref_delete(dx_nor *n, const char *name)
 {
     dx_nor_p_record r;
-    uint8_t fixed[DX_CAS_P_REF_FIXED];
+    uint8_t fixed[DX_CAS_EXT_REF_FIXED];
     uint64_t version;
     bool damaged;
-    if (!n || !dx_cas_p_name_ok(name)) return DX_CAS_EINVAL;
+    if (!n || !dx_cas_ext_name_ok(name)) return DX_CAS_EINVAL;
     DX_CAS_P_TRY(dx_nor_p_may_write(n));
     DX_CAS_P_TRY(dx_nor_p_newest(n, name, &r, fixed, &damaged));
     if (damaged) return DX_CAS_ECORRUPT;
-    if (!r.type || fixed[0] == DX_CAS_P_DELETE) return DX_CAS_ENOTFOUND;
+    if (!r.type || fixed[0] == DX_CAS_EXT_DELETE) return DX_CAS_ENOTFOUND;
     version = dx_cas_p_load64(fixed + 8);
     DX_CAS_MEMSET(fixed, 0, sizeof fixed);
-    fixed[0] = DX_CAS_P_DELETE;
+    fixed[0] = DX_CAS_EXT_DELETE;
     dx_cas_p_store64(fixed + 8, version);
     dx_cas_p_store64(fixed + 16, version + 1);
     return dx_nor_p_change(n, name, fixed, NULL);
@@ -1761,30 +1762,30 @@ static int dx_nor_p_check_headers(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k)
     for (copy = 0; copy < 2; copy++) {
         int error = DX_CAS_OK;
         dx_nor_p_store_header(g, n->store_id_, copy + 1, n->io_);
-        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, copy * DX_CAS_P_HEAD, n->out_, DX_CAS_P_HEAD));
-        if (DX_CAS_MEMCMP(n->io_, n->out_, DX_CAS_P_HEAD) != 0) error = DX_CAS_ECORRUPT;
-        DX_CAS_P_TRY(dx_nor_p_told(k, error, DX_CAS_DAMAGE_HEADER, copy * DX_CAS_P_HEAD,
-                                       DX_CAS_P_HEAD, NULL));
+        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, copy * DX_CAS_EXT_HEAD, n->out_, DX_CAS_EXT_HEAD));
+        if (DX_CAS_MEMCMP(n->io_, n->out_, DX_CAS_EXT_HEAD) != 0) error = DX_CAS_ECORRUPT;
+        DX_CAS_P_TRY(dx_nor_p_told(k, error, DX_CAS_DAMAGE_HEADER, copy * DX_CAS_EXT_HEAD,
+                                       DX_CAS_EXT_HEAD, NULL));
     }
     dx_nor_p_tip_first(n, g, n->io_);
-    return dx_nor_p_check_zero(n, g, k, 2 * DX_CAS_P_HEAD, dx_nor_p_first(g));
+    return dx_nor_p_check_zero(n, g, k, 2 * DX_CAS_EXT_HEAD, dx_nor_p_first(g));
 }
 
 /* Its hash fits: is what a name or a list node says in its form, reserved bytes zero? */
 static int dx_nor_p_check_form(dx_nor *n, dx_nor_log_ *g, const dx_nor_p_record *r)
 {
-    uint8_t fixed[DX_CAS_P_REF_FIXED];
-    uint32_t size = r->type == DX_CAS_P_REF ? (uint32_t)DX_CAS_P_REF_FIXED
-                                            : (uint32_t)DX_CAS_P_NODE_HEAD;
+    uint8_t fixed[DX_CAS_EXT_REF_FIXED];
+    uint32_t size = r->type == DX_CAS_EXT_REF ? (uint32_t)DX_CAS_EXT_REF_FIXED
+                                            : (uint32_t)DX_CAS_EXT_NODE_HEAD;
     uint32_t count;
-    if (r->type == DX_CAS_P_BLOB) return DX_CAS_OK;
+    if (r->type == DX_CAS_EXT_BLOB) return DX_CAS_OK;
     if (r->stored < size) return DX_CAS_ECORRUPT;
-    DX_CAS_P_TRY(dx_nor_p_bytes(n, g, r->place + DX_CAS_P_HEAD, fixed, size));
-    if (r->type == DX_CAS_P_REF) return dx_cas_p_sound(dx_nor_p_ref_sound(fixed, r->stored));
-    count = (r->stored - DX_CAS_P_NODE_HEAD) / DX_CAS_P_NODE_ENTRY;
+    DX_CAS_P_TRY(dx_nor_p_bytes(n, g, r->place + DX_CAS_EXT_HEAD, fixed, size));
+    if (r->type == DX_CAS_EXT_REF) return dx_cas_p_sound(dx_nor_p_ref_sound(fixed, r->stored));
+    count = (r->stored - DX_CAS_EXT_NODE_HEAD) / DX_CAS_EXT_NODE_ENTRY;
     return dx_cas_p_sound(dx_cas_p_load32(fixed) == r->flags && count > 0 &&
                           dx_cas_p_load32(fixed + 4) == count &&
-                          r->stored == DX_CAS_P_NODE_HEAD + count * DX_CAS_P_NODE_ENTRY);
+                          r->stored == DX_CAS_EXT_NODE_HEAD + count * DX_CAS_EXT_NODE_ENTRY);
 }
 
 /* Are the objects there that a name or a list node needs? */
@@ -1792,17 +1793,17 @@ static int dx_nor_p_check_needs(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k,
                                     const dx_nor_p_record *r)
 {
     dx_nor_p_record child;
-    uint32_t at = r->type == DX_CAS_P_REF ? 48 : 16, index;
+    uint32_t at = r->type == DX_CAS_EXT_REF ? 48 : 16, index;
     uint8_t id[32];
-    if (r->type == DX_CAS_P_REF) {
-        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, r->place + DX_CAS_P_HEAD, id, 1));
-        if (id[0] != DX_CAS_P_SET) return DX_CAS_OK;
+    if (r->type == DX_CAS_EXT_REF) {
+        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, r->place + DX_CAS_EXT_HEAD, id, 1));
+        if (id[0] != DX_CAS_EXT_SET) return DX_CAS_OK;
     }
     for (; at < r->stored && r->stored - at >= 32; at += 40) {
-        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, r->place + DX_CAS_P_HEAD + at, id, sizeof id));
+        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, r->place + DX_CAS_EXT_HEAD + at, id, sizeof id));
         DX_CAS_P_TRY(dx_nor_p_told(k, dx_nor_p_find(n, id, &child, &index),
                                        DX_CAS_DAMAGE_MISSING, r->place, r->stored, id));
-        if (r->type == DX_CAS_P_REF) break;
+        if (r->type == DX_CAS_EXT_REF) break;
     }
     return DX_CAS_OK;
 }
@@ -1814,14 +1815,14 @@ static int dx_nor_p_check_payloads(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k)
     uint32_t place = dx_nor_p_first(g);
     int error = DX_CAS_OK;
     while (!k->stop && (error = dx_nor_p_step(n, g, n->log_.end, &place, &r)) == DX_CAS_OK) {
-        bool ref = r.type == DX_CAS_P_REF;
-        if (r.type == 0 || r.type == DX_CAS_P_COMMIT) continue;
+        bool ref = r.type == DX_CAS_EXT_REF;
+        if (r.type == 0 || r.type == DX_CAS_EXT_COMMIT) continue;
         k->report.objects += !ref;
         k->report.refs += ref;
         k->report.bytes += r.stored;
         error = dx_nor_p_content(n, g, &r, 0, NULL, 0);
         if (error == DX_CAS_OK) error = dx_nor_p_check_form(n, g, &r);
-        if (error == DX_CAS_OK && r.type != DX_CAS_P_BLOB) {
+        if (error == DX_CAS_OK && r.type != DX_CAS_EXT_BLOB) {
             DX_CAS_P_TRY(dx_nor_p_check_needs(n, g, k, &r));
         }
         DX_CAS_P_TRY(dx_nor_p_told(k, error == DX_CAS_ENOTSUP ? DX_CAS_ECORRUPT : error,

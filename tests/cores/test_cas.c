@@ -315,10 +315,10 @@ DX_TEST(ca_error_names)
     DX_CHECK_STR(dx_cas_error_name(DX_CAS_EVERSION), "DX_CAS_EVERSION");
     DX_CHECK_STR(dx_cas_error_name(DX_CAS_EMOVED), "DX_CAS_EMOVED");
     DX_CHECK_STR(dx_cas_error_name(DX_CAS_ECONFLICT), "DX_CAS_ECONFLICT");
-    DX_CHECK_STR(dx_cas_error_name(1), "unknown");
-    DX_CHECK_STR(dx_cas_error_name(-13), "unknown");
-    DX_CHECK_STR(dx_cas_error_name(-99), "unknown");
-    DX_CHECK_STR(dx_cas_error_name(-2147483647 - 1), "unknown");
+    DX_CHECK_STR(dx_cas_error_name(1), "unknown error");
+    DX_CHECK_STR(dx_cas_error_name(-13), "unknown error");
+    DX_CHECK_STR(dx_cas_error_name(-99), "unknown error");
+    DX_CHECK_STR(dx_cas_error_name(-2147483647 - 1), "unknown error");
 }
 
 /* >>chunker ------------------------------------------------------------ */
@@ -2349,7 +2349,7 @@ static uint64_t forge_ref(dx_cas_store *s, const char *name, uint64_t version, u
     dx_cas_id root;
     OK(dx_cas_put(s, "root", 4, &root));
     memset(&r, 0, sizeof r);
-    r.op = DX_CAS_P_SET;
+    r.op = DX_CAS_EXT_SET;
     r.ref = make_ref(name, &root, 4);
     r.ref.version = version;
     r.ref.oldest = oldest;
@@ -2397,14 +2397,14 @@ DX_TEST(ca_no_record_stands_behind_2_to_the_48)
 {
     sim *d = sim_new(4096);
     dx_cas_store s;
-    dx_cas_p_record r, back;
+    dx_cas_ext_record r, back;
     OK(open_sim(&s, d, DX_CAS_WRITE | DX_CAS_CREATE));
     memset(&r, 0, sizeof r);
-    r.type = DX_CAS_P_BLOB;
+    r.type = DX_CAS_EXT_BLOB;
     for (uint64_t extra = 0; extra < 3; extra++) {
         r.place = ((uint64_t)1 << 48) - 64 + extra * 8;
-        dx_cas_p_encode(&s, &r);
-        DX_CHECK_EQ(dx_cas_p_decode(&s, r.place, r.head, &back), extra ? DX_CAS_ECORRUPT : DX_CAS_OK);
+        dx_cas_ext_record_encode(&s.form_, &r);
+        DX_CHECK_EQ(dx_cas_ext_record_decode(&s.form_, r.place, r.head, &back), extra ? DX_CAS_ECORRUPT : DX_CAS_OK);
     }
     dx_cas_close(&s);
     sim_free(d);
@@ -2414,11 +2414,11 @@ DX_TEST(w_73_an_empty_object_with_a_wrong_id)
 {
     sim *d = sim_new(4096);
     dx_cas_store s;
-    dx_cas_p_record r;
+    dx_cas_ext_record r;
     size_t size = 1;
     OK(open_sim(&s, d, DX_CAS_WRITE | DX_CAS_CREATE));
     memset(&r, 0, sizeof r);
-    r.type = DX_CAS_P_BLOB;
+    r.type = DX_CAS_EXT_BLOB;
     OK(dx_cas_p_append(&s, &r, NULL, false));
     OK(dx_cas_p_add_object(&s, &r));
     DX_CHECK_EQ(dx_cas_get(&s, &r.id, NULL, 0, &size), DX_CAS_ECORRUPT);
@@ -2538,7 +2538,7 @@ DX_TEST(w_75_a_reader_that_did_not_open_does_not_read)
     static uint8_t data[100000], out[16];
     dx_cas_content content;
     dx_cas_reader r;
-    dx_cas_p_record node;
+    dx_cas_ext_record node;
     size_t got, size = dx_cas_reader_memory_size(0);
     void *memory = calloc(1, size);
     kit_open(&k, 256);
@@ -2562,12 +2562,12 @@ static void mend_headers(dx_cas_store *s, sim *d)
             if (p[11] >= 3 && p[11] <= 12 && at == 0) (void)dx_cas_p_decode_store(s, p, 0);
         } else if (memcmp(p, "DXCR", 4) == 0) {
             size_t stored = (size_t)(dx_cas_p_load64(p + 8) & 0xffffff);
-            if ((p[4] == DX_CAS_P_LIST || p[4] == DX_CAS_P_REF) && stored <= d->size - at - 64) {
+            if ((p[4] == DX_CAS_EXT_LIST || p[4] == DX_CAS_EXT_REF) && stored <= d->size - at - 64) {
                 dx_cas_id id;
                 dx_cas_p_id_of(p[4], p + 64, stored, &id);
                 memcpy(p + 24, id.bytes, 32);
             }
-            dx_cas_p_store32(p + 56, s->tag_);
+            dx_cas_p_store32(p + 56, s->form_.tag);
             dx_cas_p_store32(p + 60, dx_cas_p_head_crc(at, p));
         }
     }
@@ -2662,7 +2662,7 @@ DX_TEST(w_75_ids_that_were_made_to_meet_cost_no_quadratic_time)
         sim *d = sim_new((size_t)COUNT * 64 + 65536);
         dx_cas_store s;
         dx_cas_desc desc = {0};
-        dx_cas_p_record r;
+        dx_cas_ext_record r;
         void *memory = malloc(4 << 20);
         desc.device = sim_device(d);
         desc.mode = DX_CAS_WRITE | DX_CAS_CREATE;
@@ -2670,7 +2670,7 @@ DX_TEST(w_75_ids_that_were_made_to_meet_cost_no_quadratic_time)
         desc.memory_size = 4 << 20;
         OK(dx_cas_open(&s, &desc));
         memset(&r, 0, sizeof r);
-        r.type = DX_CAS_P_BLOB;
+        r.type = DX_CAS_EXT_BLOB;
         for (unsigned i = 0; i < COUNT; i++) {
             dx_cas_p_store32(r.id.bytes + (kind ? 0 : 8), i); /* the low half of the fingerprint, or behind it */
             OK(dx_cas_p_append(&s, &r, NULL, false));

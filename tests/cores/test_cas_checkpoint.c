@@ -327,7 +327,7 @@ DX_TEST(ca_1_a_checkpoint_of_another_log_is_ignored)
 static void sign_block(uint8_t *block, size_t size) /* whoever can write the device can do this */
 {
     dx_cas_hasher h;
-    dx_cas_p_id_start(&h, DX_CAS_P_INDEX);
+    dx_cas_ext_id_start(&h, DX_CAS_P_INDEX);
     DX_CAS_P_HASH(update)(&h, block, size - 32);
     DX_CAS_P_HASH(final)(&h, block + size - 32, 32);
 }

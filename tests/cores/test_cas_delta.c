@@ -221,7 +221,7 @@ DX_TEST(dk_6_a_base_that_is_missing_or_damaged_is_named)
     kit k, alone;
     heard h;
     dx_cas_id a, b, id;
-    dx_cas_p_record r;
+    dx_cas_ext_record r;
     kit_begin(&k);
     kit_begin(&alone);
     put_version(&k, 0, NULL, &a);
@@ -257,7 +257,7 @@ DX_TEST(dk_6_every_flipped_bit_of_a_delta)
 {
     kit k;
     dx_cas_id a, b;
-    dx_cas_p_record r;
+    dx_cas_ext_record r;
     kit_begin(&k);
     put_version(&k, 0, NULL, &a);
     put_version(&k, 1, &a, &b);
@@ -363,10 +363,10 @@ DX_TEST(dk_6_chains_that_were_made_to_have_no_end)
     size_t size;
     kit_begin(&k);
     for (unsigned n = 0; n < 100; n++) {
-        dx_cas_p_record r;
+        dx_cas_ext_record r;
         memset(&ids[n], (int)n + 1, sizeof ids[n]);
         memset(&r, 0, sizeof r);
-        r.type = DX_CAS_P_BLOB;
+        r.type = DX_CAS_EXT_BLOB;
         r.codec = 2;
         r.stored = DX_CAS_DELTA_HEAD + 8;
         r.logical = 10;

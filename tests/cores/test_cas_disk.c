@@ -191,7 +191,7 @@ static void check_state(run *r, side *s, const state *want)
    in the place of another; that one is readable by chance, and goes when the other is restored. */
 static bool is_at_home(run *r, unsigned n)
 {
-    dx_cas_p_record record;
+    dx_cas_ext_record record;
     return dx_cas_p_find(&r->main.store, &r->objects[n].id, &record, NULL) == DX_CAS_OK && record.place == r->homes[n];
 }
 
@@ -303,7 +303,7 @@ static unsigned new_object(run *r)
         memcpy(o->bytes + 16, r->objects[like].id.bytes, 32);
         dx_cas_p_store64(o->bytes + 48, r->objects[like].size);
     }
-    dx_cas_p_id_of(o->node ? DX_CAS_P_LIST : DX_CAS_P_BLOB, o->bytes, o->size, &o->id);
+    dx_cas_p_id_of(o->node ? DX_CAS_EXT_LIST : DX_CAS_EXT_BLOB, o->bytes, o->size, &o->id);
     for (unsigned i = 0; i < n; i++) {
         if (dx_cas_id_equal(&r->objects[i].id, &o->id)) return i;
     }
@@ -322,7 +322,7 @@ static int put_into(run *r, side *s, unsigned n, bool as_delta)
         memcpy(child.bytes, o->bytes + 16, 32);
         if (dx_cas_has(&s->store, &child) != DX_CAS_OK) return DX_CAS_ENOTFOUND;
         error = dx_cas_p_may_write(&s->store);
-        return error ? error : dx_cas_p_put(&s->store, DX_CAS_P_LIST, 1, o->bytes, o->size, &id);
+        return error ? error : dx_cas_p_put(&s->store, DX_CAS_EXT_LIST, 1, o->bytes, o->size, &id);
     }
     for (unsigned i = 0; as_delta && i < n; i++) {
         if (r->objects[i].size != o->size || memcmp(r->objects[i].bytes + 4, o->bytes + 4, o->size - 4) != 0) continue;
@@ -440,16 +440,16 @@ static void history(run *r)
     sim_disk_rest(d);
 }
 
-static void note_version(run *r, const dx_cas_p_record *record)
+static void note_version(run *r, const dx_cas_ext_record *record)
 {
-    const uint8_t *payload = r->image + record->place + DX_CAS_P_HEAD;
+    const uint8_t *payload = r->image + record->place + DX_CAS_EXT_HEAD;
     uint64_t version = dx_cas_p_load64(payload + 8);
-    if (payload[0] != DX_CAS_P_SET) return;
+    if (payload[0] != DX_CAS_EXT_SET) return;
     DX_CHECK(version < VERSIONS);
     for (unsigned i = 0; i < NAMES; i++) {
-        if (payload[1] != strlen(names[i]) || memcmp(payload + DX_CAS_P_REF_FIXED, names[i], payload[1]) != 0) continue;
+        if (payload[1] != strlen(names[i]) || memcmp(payload + DX_CAS_EXT_REF_FIXED, names[i], payload[1]) != 0) continue;
         r->versions[i][version].place = record->place;
-        r->versions[i][version].end = record->place + DX_CAS_P_HEAD + record->stored;
+        r->versions[i][version].end = record->place + DX_CAS_EXT_HEAD + record->stored;
     }
 }
 
@@ -457,7 +457,7 @@ static void note_version(run *r, const dx_cas_p_record *record)
 static void survey(run *r)
 {
     dx_cas_p_scan scan;
-    dx_cas_p_record record;
+    dx_cas_ext_record record;
     side *s = &r->main;
     uint64_t begin;
     dx_cas_report report;
@@ -471,16 +471,16 @@ static void survey(run *r)
     dx_cas_p_scan_start(&scan, &s->store, s->store.end_, false);
     r->records = 0;
     memset(r->versions, 0, sizeof r->versions);
-    scan.place = begin = dx_cas_p_align(&s->store, 2 * DX_CAS_P_HEAD);
+    scan.place = begin = dx_cas_p_align(&s->store, 2 * DX_CAS_EXT_HEAD);
     while (dx_cas_p_step(&scan, &record) == DX_CAS_OK) {
         SHOW("  %s %llu..%llu%s\n", (const char *[]){"gap", "blob", "list", "ref", "commit"}[record.type],
              (unsigned long long)record.place, (unsigned long long)record.next, record.flags >> 8 ? " marked" : "");
         r->heads[r->records++] = record.place;
-        for (unsigned n = 0; record.type <= DX_CAS_P_LIST && n < r->count; n++) {
+        for (unsigned n = 0; record.type <= DX_CAS_EXT_LIST && n < r->count; n++) {
             if (dx_cas_id_equal(&record.id, &r->objects[n].id)) r->homes[n] = record.place;
         }
-        if (record.type == DX_CAS_P_REF) note_version(r, &record);
-        if (record.type != DX_CAS_P_COMMIT) continue;
+        if (record.type == DX_CAS_EXT_REF) note_version(r, &record);
+        if (record.type != DX_CAS_EXT_COMMIT) continue;
         DX_CHECK(record.logical <= r->commits);
         r->begins[record.logical] = begin;
         r->places[record.logical] = record.place;
@@ -523,8 +523,8 @@ static bool may_be_gone(const run *r, unsigned k, bool before_gone)
 {
     uint64_t place = r->places[k];
     if (copies_hit(r, k)) return true;
-    if (r->marks[k] & (DX_CAS_P_LOOSE | DX_CAS_P_ORDERED)) return before_gone || hit(r, r->begins[k], place + 128);
-    return (r->marks[k] & DX_CAS_P_ONCE) && hit(r, r->begins[k], place + 128);
+    if (r->marks[k] & (DX_CAS_EXT_LOOSE | DX_CAS_EXT_ORDERED)) return before_gone || hit(r, r->begins[k], place + 128);
+    return (r->marks[k] & DX_CAS_EXT_ONCE) && hit(r, r->begins[k], place + 128);
 }
 
 /* Who opens the store without accepting damage, and has it checked, either hears of what is lost or has all there was. */
@@ -602,7 +602,7 @@ static int count_lost(void *user, const dx_cas_damage *damaged)
 static bool header_is_there(const run *r, unsigned n) { return !hit(r, r->homes[n], r->homes[n] + 64); }
 
 /* Object n of the last state as the other store has it, if it can be read there. */
-static bool is_in(run *r, side *s, unsigned n, dx_cas_p_record *record)
+static bool is_in(run *r, side *s, unsigned n, dx_cas_ext_record *record)
 {
     return read_object(r, s, n) == DX_CAS_OK && dx_cas_p_find(&s->store, &r->objects[n].id, record, NULL) == DX_CAS_OK;
 }
@@ -612,7 +612,7 @@ static bool is_in(run *r, side *s, unsigned n, dx_cas_p_record *record)
 static uint64_t wanted(run *r, unsigned what)
 {
     side *s = what == WITH_ANOTHER ? &r->spare : &r->backup;
-    dx_cas_p_record here, there;
+    dx_cas_ext_record here, there;
     uint64_t set = 0;
     for (unsigned n = 0; n < r->count; n++) {
         uint8_t head[64];
@@ -635,10 +635,10 @@ static uint64_t wanted(run *r, unsigned what)
 static bool is_proved(run *r, size_t at)
 {
     dx_cas_store *s = &r->main.store;
-    dx_cas_p_record record;
-    for (size_t place = at - at % s->desc_.align; place >= 128; place -= s->desc_.align) {
-        int error = dx_cas_p_decode(s, place, r->main.disk.now + place, &record);
-        if (error != DX_CAS_OK || record.type > DX_CAS_P_LIST || at >= record.next) continue;
+    dx_cas_ext_record record;
+    for (size_t place = at - at % s->form_.align; place >= 128; place -= s->form_.align) {
+        int error = dx_cas_ext_record_decode(&s->form_, place, r->main.disk.now + place, &record);
+        if (error != DX_CAS_OK || record.type > DX_CAS_EXT_LIST || at >= record.next) continue;
         error = dx_cas_p_stream(s, &record, NULL, 0);
         if (error == DX_CAS_OK || error == DX_CAS_EBASE) return true;
     }

@@ -153,7 +153,7 @@ DX_TEST(ca_each_field_of_a_record_header_at_its_limits)
         create(&s, once ? DX_CAS_FULL_ONCE : DX_CAS_FULL);
         for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
             const header *h = &headers[i];
-            dx_cas_p_record r, back;
+            dx_cas_ext_record r, back;
             memset(&r, 0, sizeof r);
             r.place = 128;
             r.type = h->type;
@@ -161,15 +161,15 @@ DX_TEST(ca_each_field_of_a_record_header_at_its_limits)
             r.flags = h->flags;
             r.stored = h->stored;
             r.logical = h->logical;
-            dx_cas_p_encode(&s, &r);
-            int error = dx_cas_p_decode(&s, r.place, r.head, &back);
+            dx_cas_ext_record_encode(&s.form_, &r);
+            int error = dx_cas_ext_record_decode(&s.form_, r.place, r.head, &back);
             if (error != (once ? h->once : h->plain)) printf("     header %zu, once %d\n", i, once);
             DX_CHECK_EQ(error, once ? h->once : h->plain);
             if (error) continue;
             DX_CHECK_EQ(back.place, 128);
             uint64_t end = 128 + (h->type < 4 ? 64 + h->stored : (h->flags & 255) == 2 ? 64u : 128u);
             DX_CHECK_EQ(back.next, (end + 7) / 8 * 8);
-            DX_CHECK_EQ(dx_cas_p_decode(&s, r.place + 8, r.head, &back), BAD); /* a copy elsewhere */
+            DX_CHECK_EQ(dx_cas_ext_record_decode(&s.form_, r.place + 8, r.head, &back), BAD); /* a copy elsewhere */
         }
         dx_cas_close(&s);
     }
@@ -396,7 +396,7 @@ DX_TEST(ca_an_object_that_looks_like_a_name_is_none)
     create(&s, DX_CAS_FULL);
     OK(dx_cas_put(&s, "forged", 6, &forged));
     memset(&fake, 0, sizeof fake);
-    fake.op = DX_CAS_P_SET;
+    fake.op = DX_CAS_EXT_SET;
     strcpy(fake.ref.name, "a");
     fake.ref.version = fake.ref.oldest = 1;
     fake.ref.size = 6;

@@ -52,7 +52,7 @@ static uint64_t other_than(dx_choices *c, uint64_t right, uint64_t most)
 }
 
 /* A record as a program would write it that knows the format but not what is reserved. */
-static void append(dx_cas_p_record *r, const void *bytes, size_t size)
+static void append(dx_cas_ext_record *r, const void *bytes, size_t size)
 {
     r->stored = size;
     if (r->codec == 0) r->logical = size;
@@ -108,27 +108,27 @@ DX_PROPERTY(st_6_unknown_features_of_the_store_header, 200)
 
 DX_PROPERTY(st_6_flags_and_codecs_of_record_headers, 600)
 {
-    dx_cas_p_record r;
+    dx_cas_ext_record r;
     dx_cas_p_ref ref;
     size_t size = 56;
     memset(&r, 0, sizeof r);
     create();
     memset(payload, 0, sizeof payload);
-    r.type = (uint32_t)dx_choose_range(c, DX_CAS_P_BLOB, DX_CAS_P_REF);
-    if (r.type == DX_CAS_P_REF) {
+    r.type = (uint32_t)dx_choose_range(c, DX_CAS_EXT_BLOB, DX_CAS_EXT_REF);
+    if (r.type == DX_CAS_EXT_REF) {
         memset(&ref, 0, sizeof ref);
-        ref.op = DX_CAS_P_DELETE;
+        ref.op = DX_CAS_EXT_DELETE;
         strcpy(ref.ref.name, "x");
         ref.ref.version = 1;
         ref.ref.oldest = 2;
         size = dx_cas_p_encode_ref(&ref, payload);
     }
-    if (r.type != DX_CAS_P_BLOB && dx_choose(c, 1)) {
+    if (r.type != DX_CAS_EXT_BLOB && dx_choose(c, 1)) {
         r.codec = (uint32_t)dx_choose_range(c, 1, 255);
         r.logical = size;
-        r.flags = r.type == DX_CAS_P_LIST;
+        r.flags = r.type == DX_CAS_EXT_LIST;
     } else {
-        r.flags = (uint32_t)dx_choose_range(c, r.type == DX_CAS_P_LIST ? 9 : 1, 65535);
+        r.flags = (uint32_t)dx_choose_range(c, r.type == DX_CAS_EXT_LIST ? 9 : 1, 65535);
     }
     append(&r, payload, size);
     must_be_refused(dx_choose(c, 1) ? DX_CAS_WRITE : DX_CAS_READ);
@@ -163,42 +163,42 @@ DX_PROPERTY(st_6_flags_of_commits, 300)
 /* Names: what a trim or a delete does not say is zero. */
 DX_PROPERTY(st_6_zero_fields_of_names, 1500)
 {
-    dx_cas_p_record r;
+    dx_cas_ext_record r;
     dx_cas_p_ref ref;
     size_t size;
     unsigned at;
     memset(&r, 0, sizeof r);
     memset(&ref, 0, sizeof ref);
     create();
-    ref.op = (uint32_t)dx_choose_range(c, DX_CAS_P_SET, DX_CAS_P_DELETE);
+    ref.op = (uint32_t)dx_choose_range(c, DX_CAS_EXT_SET, DX_CAS_EXT_DELETE);
     strcpy(ref.ref.name, "name");
     ref.ref.version = 5;
-    ref.ref.oldest = ref.op == DX_CAS_P_DELETE ? 6 : 3;
-    ref.ref.previous_ = ref.op == DX_CAS_P_TRIM ? 128 : 0;
+    ref.ref.oldest = ref.op == DX_CAS_EXT_DELETE ? 6 : 3;
+    ref.ref.previous_ = ref.op == DX_CAS_EXT_TRIM ? 128 : 0;
     dx_cas_hash("object", 6, &ref.ref.root);
-    if (ref.op != DX_CAS_P_SET) memset(&ref.ref.root, 0, sizeof ref.ref.root);
+    if (ref.op != DX_CAS_EXT_SET) memset(&ref.ref.root, 0, sizeof ref.ref.root);
     size = dx_cas_p_encode_ref(&ref, payload);
     DX_CHECK(dx_cas_p_decode_ref(payload, size, &ref)); /* so far it is one */
     at = 3;
-    if (payload[0] == DX_CAS_P_TRIM && dx_choose(c, 9)) at = (unsigned)dx_choose_range(c, 28, 107);
-    if (payload[0] == DX_CAS_P_DELETE && dx_choose(c, 9)) at = (unsigned)dx_choose_range(c, 12, 107);
+    if (payload[0] == DX_CAS_EXT_TRIM && dx_choose(c, 9)) at = (unsigned)dx_choose_range(c, 28, 107);
+    if (payload[0] == DX_CAS_EXT_DELETE && dx_choose(c, 9)) at = (unsigned)dx_choose_range(c, 12, 107);
     if (at >= 28 && at < 32) at -= 24;               /* kind */
     else if (at >= 12 && at < 16) at -= 8;           /* the same */
-    else if (payload[0] == DX_CAS_P_DELETE && at < 24 && at > 3) at = 24; /* the place of another version */
+    else if (payload[0] == DX_CAS_EXT_DELETE && at < 24 && at > 3) at = 24; /* the place of another version */
     else if (at > 31) at += 4;
     payload[at] = (uint8_t)other_than(c, 0, 255);
-    if (dx_choose(c, 9) == 0 && payload[0] != DX_CAS_P_SET) { /* or info */
+    if (dx_choose(c, 9) == 0 && payload[0] != DX_CAS_EXT_SET) { /* or info */
         payload[2] = 1;
         payload[size++] = 'i';
     }
-    r.type = DX_CAS_P_REF;
+    r.type = DX_CAS_EXT_REF;
     append(&r, payload, size);
     must_be_refused(dx_choose(c, 1) ? DX_CAS_WRITE : DX_CAS_READ);
 }
 
 DX_PROPERTY(st_6_reserved_bytes_of_list_nodes, 200)
 {
-    dx_cas_p_record r;
+    dx_cas_ext_record r;
     memset(&r, 0, sizeof r);
     create();
     memset(payload, 0, sizeof payload);
@@ -206,7 +206,7 @@ DX_PROPERTY(st_6_reserved_bytes_of_list_nodes, 200)
     payload[8] = 6;
     payload[48] = 6;
     dx_cas_hash("object", 6, (dx_cas_id *)(void *)(payload + 16));
-    r.type = DX_CAS_P_LIST;
+    r.type = DX_CAS_EXT_LIST;
     r.flags = 1;
     payload[dx_choose_range(c, 1, 3)] = (uint8_t)other_than(c, 0, 255);
     append(&r, payload, 56);
@@ -235,7 +235,7 @@ DX_PROPERTY(st_6_padding_of_the_store, 400)
 DX_PROPERTY(st_6_reserved_codecs, 250)
 {
     static const dx_cas_delta_coder none = {0, NULL, NULL, NULL};
-    dx_cas_p_record r;
+    dx_cas_ext_record r;
     dx_cas_delta delta;
     dx_cas_delta_coder coder = none;
     dx_cas_delta_desc how;
@@ -245,7 +245,7 @@ DX_PROPERTY(st_6_reserved_codecs, 250)
     size_t size;
     memset(&r, 0, sizeof r);
     create();
-    r.type = DX_CAS_P_BLOB;
+    r.type = DX_CAS_EXT_BLOB;
     r.codec = (uint32_t)dx_choose_range(c, 3, 127);
     r.logical = 9;
     append(&r, "0123456789", 10);
@@ -294,7 +294,7 @@ DX_PROPERTY(st_6_reserved_bits_of_the_checkpoint, 300)
     if (side[entry + 6] == 0x10 && high < 16) high |= 16; /* a name has no level */
     side[entry + 6] |= (uint8_t)high;
     side[entry + 7] |= (uint8_t)(high >> 8);
-    dx_cas_p_id_start(&h, DX_CAS_P_INDEX);
+    dx_cas_ext_id_start(&h, DX_CAS_P_INDEX);
     DX_CAS_P_HASH(update)(&h, side, 128 + 16 * (size_t)count);
     DX_CAS_P_HASH(final)(&h, side + 128 + 16 * count, 32);
     desc.mode = DX_CAS_READ;

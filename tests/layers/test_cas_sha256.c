@@ -268,7 +268,7 @@ DX_TEST(ca_2_ids_of_nodes_are_apart_from_ids_of_objects)
     uint8_t block[96];
     dx_cas_id node, mac, blob;
     dx_sha256 h;
-    dx_cas_p_id_of(DX_CAS_P_LIST, "node", 4, &node);
+    dx_cas_p_id_of(DX_CAS_EXT_LIST, "node", 4, &node);
     dx_sha256_init_keyed(&h, context, sizeof context - 1);
     dx_sha256_update(&h, "node", 4);
     dx_sha256_final(&h, mac.bytes, 32);
