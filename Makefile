@@ -154,7 +154,7 @@ FIXED := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 # `make test` runs each suite once, natively, with sanitizers unless these make it slow (SLOW); `make test-all` runs it in the
 # other builds and on other machines. A gate's other half (NAME.others) is what needs more tools than `make test` installs.
 SLOW    :=
-TSAN    := test_reactor test_teleport test_workers test_cache test_hde test_cas_race
+TSAN    := test_reactor test_ring_more test_workers test_cache test_hde test_cas_race
 ASAN    := $(filter-out $(SLOW),$(UNITS))
 FOREIGN := commands cxx strict layers freestanding footprint hbtp lanes patch portable teleport_peer vendored vendoring
 ONLY_ALL := selftest teleport_ports

@@ -29,7 +29,7 @@
         }
 
     CONTENTS (search >>)  config types api scalars generated schema platform shared check writer
-                          json ring license
+                          json interner license
 
     SCHEMA      One macro lists the fields in wire order. Its parameters are operators, by position;
                 name as many as you use and end with `...`: later operators are added there.
@@ -108,30 +108,25 @@
                 nested); no pointer inside the data. The reader
                 checks every byte that it may touch later, once, in O(references + text + bools), at
                 any base alignment. The same bytes on every platform; padding is zero.
-    SHARED      If another process can write to the bytes (a ring between processes, a mapped file):
-                copy first, then open the copy. dx_teleport_consumer_pop() copies; what peek shows
-                lies in the ring. All that may be done in place is: open, peek, edit, dump and
-                writing (claim), which load each index, offset and count once and touch nothing
+    SHARED      If another process can write to the bytes (a queue between processes, a mapped
+                file): copy first, then open the copy. All that may be done in place is: open, peek,
+                edit, dump and writing, which load each offset and count once and touch nothing
                 outside the given bytes, whatever is written there meanwhile; and after open get,
                 has, at, count and copy of F, E, O, A and N, whose place is fixed: memory-safe, but
                 of any value. Not S, L and R, nor data: these rely on what open found.
-                The ring's own indices and sizes are checked at each load, so neither end
-                has to trust the other.
     LIMITS      A record is below 4 GiB. Field names: 48 characters at most, and no macros. A writer
                 belongs to one thread, a view may be read by many. MSVC needs /Zc:preprocessor. The
                 i387 quiets signalling NaNs in get and at, not in copy and data.
     CONFIG      DX_TELEPORT_STATIC, DX_TELEPORT_API, DX_TELEPORT_ASSERT(c)
                 DX_TELEPORT_MEMCPY(to, from, size), DX_TELEPORT_MEMSET(to, byte, size)
                 DX_TELEPORT_NO_NAMES     no field names in faults, for small targets
-                            DX_TELEPORT_NO_RING      no atomics
                 DX_TELEPORT_INLINE       1: writers are inline; 0: are not. Default: 1, but 0 with
                                          -Os or without -O. Few small types take less code with 1
                 DX_TELEPORT_LITTLE_ENDIAN  1: memory is wire; 0: portable; detected by default
-                DX_TELEPORT_LOAD_ACQUIRE(p), DX_TELEPORT_STORE_RELEASE(p, v)   of a uint32_t *
     ERRORS      dx_teleport_error: 0 = ok, negative = reason; user_fault(v) tells where and why open
                 failed. A writer keeps its first error: later calls return it and change nothing.
     OWNERSHIP   The caller owns every buffer. Views borrow the bytes until their last use, writers
-                until finish, producers and consumers the ring's memory while they are in use.
+                until finish.
     FORMAT      docs/formats/teleport.md (normative). With header: for files and unknown peers. Bare
                 (DX_TELEPORT_BARE): the record alone, where a protocol says type, version, length.
 */
@@ -248,12 +243,12 @@ extern "C" {
 typedef enum dx_teleport_error {
     DX_TELEPORT_OK = 0,
     DX_TELEPORT_EINVAL = -1,     /* an argument breaks its documented contract */
-    DX_TELEPORT_ENOMEM = -2,     /* the memory given for a ring is too small */
+    DX_TELEPORT_ENOMEM = -2,     /* the memory given for an interner is too small */
     DX_TELEPORT_ENOSPACE = -3,   /* the output buffer is full */
-    DX_TELEPORT_ETOOBIG = -4,    /* 4 GiB or more; a ring record that can never fit */
+    DX_TELEPORT_ETOOBIG = -4,    /* 4 GiB or more */
     DX_TELEPORT_ECORRUPT = -5,   /* not this format (magic), or a header that contradicts itself;
-                                    a ring, or a buffer being written, that somebody else changed */
-    DX_TELEPORT_EAGAIN = -6,     /* the ring is full (producer) or empty (consumer) */
+                                    a buffer being written that somebody else changed */
+    DX_TELEPORT_EAGAIN = -6,     /* not used here */
     DX_TELEPORT_ESYS = -7,       /* not used here */
     DX_TELEPORT_ENOTSUP = -8,    /* a header flag this build does not know */
     DX_TELEPORT_ENOTFOUND = -9,  /* the field is newer than the data; it cannot be set in place */
@@ -366,38 +361,6 @@ typedef struct dx_teleport_interner {
     uint64_t  seed_[2];
 } dx_teleport_interner;
 
-/* A ring: one producer, one consumer, each on a thread of its own (or in a process of its own that
-   maps the same memory). Wait-free. Zero fields of the description mean the default. */
-typedef struct dx_teleport_ring_desc {
-    uint32_t record_size; /* bytes of every record; 0 = variable, up to capacity / 2 - 8 bytes */
-    uint32_t capacity;    /* power of two: records (fixed size) or bytes, 64 at least (variable);
-                             0 = 1024 records or 65536 bytes; in bytes at most 1 GiB */
-} dx_teleport_ring_desc;
-
-/* Write-only end. Private fields, but for the last two. */
-typedef struct dx_teleport_producer {
-    uint8_t *ring_;
-    uint32_t record_size_;
-    uint32_t capacity_;
-    uint32_t write_;   /* our own index */
-    uint32_t read_;    /* what we last saw of the other's; looked up when the ring seems full */
-    uint32_t claimed_; /* how far commit moves write_; 0 = nothing is claimed */
-    void   (*wake)(void *user); /* may be set after attach: called after every commit, to wake */
-    void    *wake_user;         /* a consumer that sleeps (a semaphore, an eventfd, a futex ...) */
-} dx_teleport_producer;
-
-/* Read-only end. Private fields, but for the last two. */
-typedef struct dx_teleport_consumer {
-    uint8_t *ring_;
-    uint32_t record_size_;
-    uint32_t capacity_;
-    uint32_t read_;
-    uint32_t write_;
-    uint32_t peeked_;
-    void   (*wake)(void *user); /* the same after every release, for a producer that waits */
-    void    *wake_user;
-} dx_teleport_consumer;
-
 /* >>api ---------------------------------------------------------------- */
 /* "DX_TELEPORT_EUTF8" and so on; "DX_TELEPORT_UNKNOWN" for other numbers. */
 DX_TELEPORT_API const char *dx_teleport_error_name(int error);
@@ -418,7 +381,7 @@ DX_TELEPORT_API int dx_teleport_interner_init(dx_teleport_interner *t, void *mem
 DX_TELEPORT_API int dx_teleport_intern(dx_teleport_interner *t, const char *text, size_t size,
                                        uint32_t *number);
 
-/* A schema as JSON, for readers in other languages (docs/formats/teleport.md, section 9):
+/* A schema as JSON, for readers in other languages (docs/formats/teleport.md, section 8):
    user_type() to `capacity` bytes at out, not terminated. *size receives the bytes that all of it
    takes, with ENOSPACE too: ask with capacity 0. */
 DX_TELEPORT_API int dx_teleport_describe(const dx_teleport_type *type, char *out, size_t capacity,
@@ -429,44 +392,6 @@ DX_TELEPORT_API int dx_teleport_describe(const dx_teleport_type *type, char *out
    bytes changed since open. */
 DX_TELEPORT_API int dx_teleport_dump(const dx_teleport_type *type, const dx_teleport_view *v,
                                      char *out, size_t capacity, size_t *size);
-
-#ifndef DX_TELEPORT_NO_RING
-/* Bytes of memory that a ring needs, 0 if *desc breaks its limits. */
-DX_TELEPORT_API size_t dx_teleport_ring_memory_size(const dx_teleport_ring_desc *desc);
-/* Format memory (aligned to 64 bytes) as an empty ring. EINVAL, ENOMEM. Nobody may be attached. */
-DX_TELEPORT_API int dx_teleport_ring_init(void *memory, size_t memory_size,
-                                          const dx_teleport_ring_desc *desc);
-/* Take up one end of a formatted ring, where the last holder of that end left it; one holder at a
-   time. ECORRUPT: not a ring, or indices that no ring can have. */
-DX_TELEPORT_API int dx_teleport_producer_attach(dx_teleport_producer *p, void *memory,
-                                                size_t memory_size);
-DX_TELEPORT_API int dx_teleport_consumer_attach(dx_teleport_consumer *c, void *memory,
-                                                size_t memory_size);
-/* Append one record of `size` bytes (the ring's size in a ring of fixed records, else EINVAL).
-   EAGAIN: full, nothing happened. ETOOBIG: can never fit. Wait-free. */
-DX_TELEPORT_API int dx_teleport_producer_push(dx_teleport_producer *p, const void *data,
-                                              size_t size);
-/* As many of `count` records, one behind the other at data, as there is room for; they appear
-   together. *done receives how many. For a ring of fixed records, else EINVAL. EAGAIN: none. */
-DX_TELEPORT_API int dx_teleport_producer_push_many(dx_teleport_producer *p, const void *data,
-                                                   size_t count, size_t *done);
-/* The same without a copy: *where receives room for `size` bytes (a variable ring aligns it to 8);
-   the record appears with commit. A second claim replaces the first. */
-DX_TELEPORT_API int dx_teleport_producer_claim(dx_teleport_producer *p, size_t size, void **where);
-DX_TELEPORT_API int dx_teleport_producer_commit(dx_teleport_producer *p);
-/* Take the oldest record: its size to *size, its bytes to out. EAGAIN: empty. ENOSPACE: it has more
-   than `capacity` bytes and stays (*size says how many). ECORRUPT: the producer wrote nonsense. */
-DX_TELEPORT_API int dx_teleport_consumer_pop(dx_teleport_consumer *c, void *out, size_t capacity,
-                                             size_t *size);
-/* Take as many of the oldest records as are known to be there, at most `most`; see push_many. */
-DX_TELEPORT_API int dx_teleport_consumer_pop_many(dx_teleport_consumer *c, void *out,
-                                                  size_t most, size_t *done);
-/* The same without a copy: the record stays where it is until release. If the producer is another
-   process, which can write there until then, copy it before you open it (SHARED, at the top). */
-DX_TELEPORT_API int dx_teleport_consumer_peek(dx_teleport_consumer *c, const void **where,
-                                              size_t *size);
-DX_TELEPORT_API int dx_teleport_consumer_release(dx_teleport_consumer *c);
-#endif
 
 /* >>scalars: values in a record, little-endian, at any address ---------- */
 /* Forget where a local value came from. Without this a compiler may load the bytes behind it a
@@ -1038,7 +963,7 @@ DX_TELEPORT_P_HOT int dx_teleport_p_enter_field(dx_teleport_writer *w, dx_telepo
 }
 
 /* The index-th record of the list that the reference at `slot` is of. That reference is read back
-   from the buffer, which may be a ring that the other end can write too. */
+   from the buffer, which another process may be able to write too. */
 DX_TELEPORT_P_HOT int dx_teleport_p_enter_element(dx_teleport_writer *w, dx_teleport_writer *child,
                                                   uint32_t slot, size_t index, uint32_t unit,
                                                   unsigned version, unsigned since)
@@ -1790,22 +1715,6 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
     #define DX_TELEPORT_ASSERT(c) assert(c)
   #else
     #define DX_TELEPORT_ASSERT(c) ((void)sizeof(c))
-  #endif
-#endif
-
-#ifndef DX_TELEPORT_NO_RING
-  #if defined(DX_TELEPORT_LOAD_ACQUIRE) && defined(DX_TELEPORT_STORE_RELEASE)
-  #elif defined(__GNUC__) || defined(__clang__)
-    #define DX_TELEPORT_LOAD_ACQUIRE(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
-    #define DX_TELEPORT_STORE_RELEASE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
-  #elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L && !defined(__STDC_NO_ATOMICS__)
-    #include <stdatomic.h>
-    #define DX_TELEPORT_LOAD_ACQUIRE(p) \
-        atomic_load_explicit((_Atomic uint32_t *)(p), memory_order_acquire)
-    #define DX_TELEPORT_STORE_RELEASE(p, v) \
-        atomic_store_explicit((_Atomic uint32_t *)(p), (v), memory_order_release)
-  #else
-    #error "dx_teleport.h: define DX_TELEPORT_LOAD_ACQUIRE/STORE_RELEASE or DX_TELEPORT_NO_RING"
   #endif
 #endif
 
@@ -2602,343 +2511,6 @@ DX_TELEPORT_API int dx_teleport_intern(dx_teleport_interner *t, const char *text
     t->slots_[at] = t->count;
     return DX_TELEPORT_OK;
 }
-
-/* >>ring ---------------------------------------------------------------
-   Memory: what the ring is at 0, write index at 128, read index at 256, records from 384. The
-   indices count records (fixed) or bytes (variable) modulo 2^32, and only their owner stores them.
-   A variable record is {size u32, 0 u32} and its bytes, rounded up to 8; one that would run over
-   the end of the ring goes to its start instead and leaves SKIP behind. */
-#ifndef DX_TELEPORT_NO_RING
-#define DX_TELEPORT_P_RING_MAGIC 0x31525844 /* "DXR1" on a little-endian host */
-#define DX_TELEPORT_P_RING_WRITE 128
-#define DX_TELEPORT_P_RING_READ  256
-#define DX_TELEPORT_P_RING_DATA  384
-#define DX_TELEPORT_P_RING_MAX   (UINT32_C(1) << 30)
-#define DX_TELEPORT_P_RING_SKIP  UINT32_MAX
-
-static uint32_t *dx_teleport_p_ring_word(uint8_t *ring, size_t at)
-{
-    return (uint32_t *)(void *)(ring + at);
-}
-
-/* Records are often of 16 bytes, and a copy of so few should need no call. */
-static void dx_teleport_p_copy_record(void *to, const void *from, size_t size)
-{
-    if (size == 16) DX_TELEPORT_MEMCPY(to, from, 16);
-    else if (size) DX_TELEPORT_MEMCPY(to, from, size);
-}
-
-/* Bytes of all records together, 0 if there cannot be such a ring. */
-static uint32_t dx_teleport_p_ring_bytes(uint32_t record_size, uint32_t capacity)
-{
-    if (capacity == 0 || (capacity & (capacity - 1))) return 0;
-    if (record_size == 0) return capacity < 64 || capacity > DX_TELEPORT_P_RING_MAX ? 0 : capacity;
-    return record_size > DX_TELEPORT_P_RING_MAX / capacity ? 0 : record_size * capacity;
-}
-
-static uint32_t dx_teleport_p_ring_capacity(const dx_teleport_ring_desc *desc)
-{
-    if (desc->capacity) return desc->capacity;
-    return desc->record_size ? 1024 : 65536;
-}
-
-DX_TELEPORT_API size_t dx_teleport_ring_memory_size(const dx_teleport_ring_desc *desc)
-{
-    uint32_t bytes;
-    if (!desc) return 0;
-    bytes = dx_teleport_p_ring_bytes(desc->record_size, dx_teleport_p_ring_capacity(desc));
-    if ((size_t)bytes != bytes || (size_t)bytes + DX_TELEPORT_P_RING_DATA < bytes) return 0;
-    return bytes == 0 ? 0 : DX_TELEPORT_P_RING_DATA + (size_t)bytes;
-}
-
-DX_TELEPORT_API int dx_teleport_ring_init(void *memory, size_t memory_size,
-                                          const dx_teleport_ring_desc *desc)
-{
-    const size_t need = dx_teleport_ring_memory_size(desc);
-    uint8_t *ring = (uint8_t *)memory;
-    if (!memory || need == 0 || (uintptr_t)memory % 64) return DX_TELEPORT_EINVAL;
-    if (memory_size < need) return DX_TELEPORT_ENOMEM;
-    DX_TELEPORT_MEMSET(ring, 0, need);
-    *dx_teleport_p_ring_word(ring, 4) = desc->record_size;
-    *dx_teleport_p_ring_word(ring, 8) = dx_teleport_p_ring_capacity(desc);
-    DX_TELEPORT_STORE_RELEASE(dx_teleport_p_ring_word(ring, 0), DX_TELEPORT_P_RING_MAGIC);
-    return DX_TELEPORT_OK;
-}
-
-/* May both indices be those of this ring? They count bytes in steps of 8 where records are
-   variable, and the read index is never more than a ring behind. */
-static bool dx_teleport_p_ring_fits(uint32_t record_size, uint32_t capacity, uint32_t write,
-                                    uint32_t read)
-{
-    if (record_size == 0 && (write % 8 || read % 8)) return false;
-    return write - read <= capacity;
-}
-
-/* What both ends check: this memory holds a ring, and the two indices belong together. */
-static int dx_teleport_p_ring_attach(void *memory, size_t memory_size, uint32_t *record_size,
-                                     uint32_t *capacity, uint32_t *write, uint32_t *read)
-{
-    uint8_t *ring = (uint8_t *)memory;
-    uint32_t bytes;
-    if (!memory || (uintptr_t)memory % 64) return DX_TELEPORT_EINVAL;
-    if (memory_size < DX_TELEPORT_P_RING_DATA) return DX_TELEPORT_ENOMEM;
-    if (DX_TELEPORT_LOAD_ACQUIRE(dx_teleport_p_ring_word(ring, 0)) != DX_TELEPORT_P_RING_MAGIC)
-        return DX_TELEPORT_ECORRUPT;
-    *record_size = DX_TELEPORT_LOAD_ACQUIRE(dx_teleport_p_ring_word(ring, 4));
-    *capacity = DX_TELEPORT_LOAD_ACQUIRE(dx_teleport_p_ring_word(ring, 8));
-    bytes = dx_teleport_p_ring_bytes(*record_size, *capacity);
-    if (bytes == 0) return DX_TELEPORT_ECORRUPT;
-    if (memory_size - DX_TELEPORT_P_RING_DATA < bytes) return DX_TELEPORT_ENOMEM;
-    /* The other end may move between the two loads. Read first: then write can only be further. */
-    *read = DX_TELEPORT_LOAD_ACQUIRE(dx_teleport_p_ring_word(ring, DX_TELEPORT_P_RING_READ));
-    *write = DX_TELEPORT_LOAD_ACQUIRE(dx_teleport_p_ring_word(ring, DX_TELEPORT_P_RING_WRITE));
-    if (!dx_teleport_p_ring_fits(*record_size, *capacity, *write, *read))
-        return DX_TELEPORT_ECORRUPT;
-    return DX_TELEPORT_OK;
-}
-
-DX_TELEPORT_API int dx_teleport_producer_attach(dx_teleport_producer *p, void *memory,
-                                                size_t memory_size)
-{
-    int error;
-    if (!p) return DX_TELEPORT_EINVAL;
-    DX_TELEPORT_MEMSET(p, 0, sizeof *p);
-    error = dx_teleport_p_ring_attach(memory, memory_size, &p->record_size_, &p->capacity_,
-                                      &p->write_, &p->read_);
-    if (error) return error;
-    p->ring_ = (uint8_t *)memory;
-    return DX_TELEPORT_OK;
-}
-
-/* Is there room for `need`? The other end's index is looked at only when it matters. */
-static int dx_teleport_p_producer_room(dx_teleport_producer *p, uint32_t need)
-{
-    uint32_t read;
-    DX_TELEPORT_ASSERT(p->write_ - p->read_ <= p->capacity_);
-    if (need <= p->capacity_ - (p->write_ - p->read_)) return DX_TELEPORT_OK;
-    read = DX_TELEPORT_LOAD_ACQUIRE(dx_teleport_p_ring_word(p->ring_, DX_TELEPORT_P_RING_READ));
-    if (!dx_teleport_p_ring_fits(p->record_size_, p->capacity_, p->write_, read))
-        return DX_TELEPORT_ECORRUPT;
-    p->read_ = read;
-    return need <= p->capacity_ - (p->write_ - p->read_) ? DX_TELEPORT_OK : DX_TELEPORT_EAGAIN;
-}
-
-static int dx_teleport_p_claim_variable(dx_teleport_producer *p, uint32_t size, void **where)
-{
-    const uint32_t need = 8 + (size + 7) / 8 * 8;
-    uint32_t at = p->write_ & (p->capacity_ - 1);
-    uint32_t skip = need > p->capacity_ - at ? p->capacity_ - at : 0;
-    const int error = dx_teleport_p_producer_room(p, skip + need);
-    if (error) return error;
-    if (skip) {
-        *dx_teleport_p_ring_word(p->ring_, DX_TELEPORT_P_RING_DATA + at) = DX_TELEPORT_P_RING_SKIP;
-        at = 0;
-    }
-    *dx_teleport_p_ring_word(p->ring_, DX_TELEPORT_P_RING_DATA + at) = size;
-    *dx_teleport_p_ring_word(p->ring_, DX_TELEPORT_P_RING_DATA + at + 4) = 0;
-    *where = p->ring_ + DX_TELEPORT_P_RING_DATA + at + 8;
-    p->claimed_ = skip + need;
-    return DX_TELEPORT_OK;
-}
-
-DX_TELEPORT_API int dx_teleport_producer_claim(dx_teleport_producer *p, size_t size, void **where)
-{
-    size_t at;
-    int error;
-    if (!p || !p->ring_ || !where) return DX_TELEPORT_EINVAL;
-    p->claimed_ = 0;
-    if (p->record_size_ == 0) {
-        if (size > p->capacity_ / 2 - 8) return DX_TELEPORT_ETOOBIG;
-        return dx_teleport_p_claim_variable(p, (uint32_t)size, where);
-    }
-    if (size != p->record_size_) return DX_TELEPORT_EINVAL;
-    error = dx_teleport_p_producer_room(p, 1);
-    if (error) return error;
-    at = (size_t)(p->write_ & (p->capacity_ - 1)) * p->record_size_;
-    *where = p->ring_ + DX_TELEPORT_P_RING_DATA + at;
-    p->claimed_ = 1;
-    return DX_TELEPORT_OK;
-}
-
-DX_TELEPORT_API int dx_teleport_producer_commit(dx_teleport_producer *p)
-{
-    if (!p || !p->claimed_) return DX_TELEPORT_EINVAL;
-    p->write_ += p->claimed_;
-    p->claimed_ = 0;
-    DX_TELEPORT_STORE_RELEASE(dx_teleport_p_ring_word(p->ring_, DX_TELEPORT_P_RING_WRITE),
-                              p->write_);
-    if (p->wake) p->wake(p->wake_user);
-    return DX_TELEPORT_OK;
-}
-
-DX_TELEPORT_P_APART int dx_teleport_producer_push(dx_teleport_producer *p, const void *data,
-                                                  size_t size)
-{
-    void *where;
-    int error;
-    if (!data && size) return DX_TELEPORT_EINVAL;
-    error = dx_teleport_producer_claim(p, size, &where);
-    if (error) return error;
-    dx_teleport_p_copy_record(where, data, size);
-    return dx_teleport_producer_commit(p);
-}
-
-/* How many of `count` records from index on lie before the end of the ring. */
-static size_t dx_teleport_p_first_piece(uint32_t index, uint32_t capacity, size_t count)
-{
-    const uint32_t left = capacity - (index & (capacity - 1));
-    return count < left ? count : left;
-}
-
-DX_TELEPORT_API int dx_teleport_producer_push_many(dx_teleport_producer *p, const void *data,
-                                                   size_t count, size_t *done)
-{
-    const uint8_t *from = (const uint8_t *)data;
-    uint8_t *records;
-    size_t unit, first;
-    uint32_t room;
-    int error;
-    if (!p || !p->ring_ || !p->record_size_ || !data || !done) return DX_TELEPORT_EINVAL;
-    *done = 0;
-    error = dx_teleport_p_producer_room(p, count < p->capacity_ ? (uint32_t)count : p->capacity_);
-    room = p->capacity_ - (p->write_ - p->read_);
-    if (error == DX_TELEPORT_ECORRUPT || (error && room == 0)) return error;
-    if (count > room) count = room;
-    if (count == 0) return DX_TELEPORT_OK;
-    unit = p->record_size_;
-    first = dx_teleport_p_first_piece(p->write_, p->capacity_, count);
-    records = p->ring_ + DX_TELEPORT_P_RING_DATA;
-    DX_TELEPORT_MEMCPY(records + (p->write_ & (p->capacity_ - 1)) * unit, from, first * unit);
-    if (count > first) DX_TELEPORT_MEMCPY(records, from + first * unit, (count - first) * unit);
-    p->claimed_ = (uint32_t)count;
-    *done = count;
-    return dx_teleport_producer_commit(p);
-}
-
-DX_TELEPORT_API int dx_teleport_consumer_attach(dx_teleport_consumer *c, void *memory,
-                                                size_t memory_size)
-{
-    int error;
-    if (!c) return DX_TELEPORT_EINVAL;
-    DX_TELEPORT_MEMSET(c, 0, sizeof *c);
-    error = dx_teleport_p_ring_attach(memory, memory_size, &c->record_size_, &c->capacity_,
-                                      &c->write_, &c->read_);
-    if (error) return error;
-    c->ring_ = (uint8_t *)memory;
-    return DX_TELEPORT_OK;
-}
-
-/* Is there anything to read? */
-static int dx_teleport_p_consumer_any(dx_teleport_consumer *c)
-{
-    uint32_t write;
-    if (c->write_ != c->read_) return DX_TELEPORT_OK;
-    write = DX_TELEPORT_LOAD_ACQUIRE(dx_teleport_p_ring_word(c->ring_, DX_TELEPORT_P_RING_WRITE));
-    if (!dx_teleport_p_ring_fits(c->record_size_, c->capacity_, write, c->read_))
-        return DX_TELEPORT_ECORRUPT;
-    c->write_ = write;
-    return write == c->read_ ? DX_TELEPORT_EAGAIN : DX_TELEPORT_OK;
-}
-
-/* The prefix comes from the other end, so nothing in it is believed unchecked. */
-static int dx_teleport_p_peek_variable(dx_teleport_consumer *c, const void **where, size_t *size)
-{
-    uint32_t left = c->write_ - c->read_, skip = 0;
-    uint32_t at = c->read_ & (c->capacity_ - 1);
-    /* Loaded once: what is checked is what is used, whatever the other end writes meanwhile. */
-    uint32_t n = DX_TELEPORT_LOAD_ACQUIRE(
-        dx_teleport_p_ring_word(c->ring_, DX_TELEPORT_P_RING_DATA + at));
-    if (n == DX_TELEPORT_P_RING_SKIP) {
-        skip = c->capacity_ - at;
-        if (at == 0 || skip >= left) return DX_TELEPORT_ECORRUPT;
-        left -= skip;
-        at = 0;
-        n = DX_TELEPORT_LOAD_ACQUIRE(dx_teleport_p_ring_word(c->ring_, DX_TELEPORT_P_RING_DATA));
-    }
-    if (left > c->capacity_ - at) left = c->capacity_ - at;
-    DX_TELEPORT_ASSERT(left >= 8 && left % 8 == 0); /* both indices are multiples of 8 */
-    if (n > left - 8) return DX_TELEPORT_ECORRUPT;
-    *where = c->ring_ + DX_TELEPORT_P_RING_DATA + at + 8;
-    *size = n;
-    c->peeked_ = skip + 8 + (n + 7) / 8 * 8;
-    return DX_TELEPORT_OK;
-}
-
-DX_TELEPORT_API int dx_teleport_consumer_peek(dx_teleport_consumer *c, const void **where,
-                                              size_t *size)
-{
-    size_t at;
-    int error;
-    if (!c || !c->ring_ || !where || !size) return DX_TELEPORT_EINVAL;
-    c->peeked_ = 0;
-    error = dx_teleport_p_consumer_any(c);
-    if (error) return error;
-    if (c->record_size_ == 0) return dx_teleport_p_peek_variable(c, where, size);
-    at = (size_t)(c->read_ & (c->capacity_ - 1)) * c->record_size_;
-    *where = c->ring_ + DX_TELEPORT_P_RING_DATA + at;
-    *size = c->record_size_;
-    c->peeked_ = 1;
-    return DX_TELEPORT_OK;
-}
-
-DX_TELEPORT_API int dx_teleport_consumer_release(dx_teleport_consumer *c)
-{
-    if (!c || !c->peeked_) return DX_TELEPORT_EINVAL;
-    c->read_ += c->peeked_;
-    c->peeked_ = 0;
-    DX_TELEPORT_STORE_RELEASE(dx_teleport_p_ring_word(c->ring_, DX_TELEPORT_P_RING_READ), c->read_);
-    if (c->wake) c->wake(c->wake_user);
-    return DX_TELEPORT_OK;
-}
-
-DX_TELEPORT_API int dx_teleport_consumer_pop(dx_teleport_consumer *c, void *out, size_t capacity,
-                                             size_t *size)
-{
-    const void *where;
-    size_t n = 0;
-    int error;
-    if (!out && capacity) return DX_TELEPORT_EINVAL;
-    error = dx_teleport_consumer_peek(c, &where, &n);
-    if (size) *size = n;
-    if (error) return error;
-    if (n > capacity) {
-        c->peeked_ = 0; /* it stays: a release now would drop what nobody got */
-        return DX_TELEPORT_ENOSPACE;
-    }
-    dx_teleport_p_copy_record(out, where, n);
-    return dx_teleport_consumer_release(c);
-}
-
-DX_TELEPORT_API int dx_teleport_consumer_pop_many(dx_teleport_consumer *c, void *out, size_t most,
-                                                  size_t *done)
-{
-    const uint8_t *records;
-    uint8_t *to = (uint8_t *)out;
-    size_t unit, first;
-    int error;
-    if (!c || !c->ring_ || !c->record_size_ || !out || !done) return DX_TELEPORT_EINVAL;
-    *done = 0;
-    error = dx_teleport_p_consumer_any(c);
-    if (error) return error;
-    if (most > c->write_ - c->read_) most = c->write_ - c->read_;
-    if (most == 0) return DX_TELEPORT_OK;
-    unit = c->record_size_;
-    first = dx_teleport_p_first_piece(c->read_, c->capacity_, most);
-    records = c->ring_ + DX_TELEPORT_P_RING_DATA;
-    DX_TELEPORT_MEMCPY(to, records + (c->read_ & (c->capacity_ - 1)) * unit, first * unit);
-    if (most > first) DX_TELEPORT_MEMCPY(to + first * unit, records, (most - first) * unit);
-    c->peeked_ = (uint32_t)most;
-    *done = most;
-    return dx_teleport_consumer_release(c);
-}
-
-#undef DX_TELEPORT_P_RING_MAGIC
-#undef DX_TELEPORT_P_RING_WRITE
-#undef DX_TELEPORT_P_RING_READ
-#undef DX_TELEPORT_P_RING_DATA
-#undef DX_TELEPORT_P_RING_MAX
-#undef DX_TELEPORT_P_RING_SKIP
-#endif /* DX_TELEPORT_NO_RING */
 
 #ifdef __cplusplus
 }

@@ -3,6 +3,7 @@
 // "bench WORD" measures only cases with that word.
 #define DX_IMPLEMENTATION
 #include "../dx_teleport.h"
+#include "../layers/dx_ring.h"
 #include "bench_teleport.h"
 #include <algorithm>
 #include <chrono>
@@ -603,19 +604,19 @@ static void cbor()
 // ---- ring: ns a record of 16 bytes from one thread or process to another; half of there and back
 struct Op { uint64_t a, b; };
 static void wait_a_little(unsigned k) { if (k % 256 == 255) sched_yield(); }
-static dx_teleport_ring_desc ring_desc = {16, 4096};
+static dx_ring_desc ring_desc = {16, 4096};
 struct Ring { // in memory that a child process shares
-    dx_teleport_producer p;
-    dx_teleport_consumer c;
+    dx_ring_producer p;
+    dx_ring_consumer c;
     Ring()
     {
-        const size_t n = dx_teleport_ring_memory_size(&ring_desc);
+        const size_t n = dx_ring_memory_size(&ring_desc);
         void *memory = mmap(nullptr, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        if (memory == MAP_FAILED || dx_teleport_ring_init(memory, n, &ring_desc) ||
-            dx_teleport_producer_attach(&p, memory, n) || dx_teleport_consumer_attach(&c, memory, n)) abort();
+        if (memory == MAP_FAILED || dx_ring_init(memory, n, &ring_desc) ||
+            dx_ring_attach_producer(&p, memory, n) || dx_ring_attach_consumer(&c, memory, n)) abort();
     }
-    void push(Op x) { for (unsigned k = 0; dx_teleport_producer_push(&p, &x, 16); k++) wait_a_little(k); }
-    Op pop() { Op x; for (unsigned k = 0; dx_teleport_consumer_pop(&c, &x, 16, nullptr); k++) wait_a_little(k); return x; }
+    void push(Op x) { for (unsigned k = 0; dx_ring_push(&p, &x, 16); k++) wait_a_little(k); }
+    Op pop() { Op x; for (unsigned k = 0; dx_ring_pop(&c, &x, 16, nullptr); k++) wait_a_little(k); return x; }
 };
 struct Batches : Ring { // a record is seen when 64 are there; the last ones need no help, as the count is a multiple of 64
     Op in[64], out[64];
@@ -625,7 +626,7 @@ struct Batches : Ring { // a record is seen when 64 are there; the last ones nee
         in[filled++] = x;
         if (filled < 64) return;
         for (size_t at = 0, k = 0, n; at < 64; at += n, k++) {
-            if (dx_teleport_producer_push_many(&p, in + at, 64 - at, &n)) wait_a_little((unsigned)k);
+            if (dx_ring_push_many(&p, in + at, 64 - at, &n)) wait_a_little((unsigned)k);
         }
         filled = 0;
     }
@@ -633,7 +634,7 @@ struct Batches : Ring { // a record is seen when 64 are there; the last ones nee
     {
         for (unsigned k = 0; seen == known; k++) {
             seen = known = 0;
-            if (dx_teleport_consumer_pop_many(&c, out, 64, &known)) wait_a_little(k);
+            if (dx_ring_pop_many(&c, out, 64, &known)) wait_a_little(k);
         }
         return out[seen++];
     }

@@ -28,7 +28,7 @@ $CXX -std=c++17 -O2 -Wall -Wextra -I$dir $flags bench/bench_teleport.cc -o build
 
 # Code on a Cortex-M4: a program that writes, checks and reads a record, without the same program that does not.
 m4_size() { # PARTS [FLAGS]
-    arm-none-eabi-gcc -mcpu=cortex-m4 -mthumb -Os -std=c11 -ffreestanding -DDX_TELEPORT_NO_RING -DDX_TELEPORT_NO_NAMES -DNDEBUG -DDX_TELEPORT_INLINE=1 \
+    arm-none-eabi-gcc -mcpu=cortex-m4 -mthumb -Os -std=c11 -ffreestanding -DDX_TELEPORT_NO_NAMES -DNDEBUG -DDX_TELEPORT_INLINE=1 \
         -ffunction-sections -fdata-sections -Wl,--gc-sections -Wl,-e,main -DPARTS="$1" ${2:-} bench/bench_teleport_m4.c \
         -fno-tree-loop-distribute-patterns -nostdlib -o $dir/m4.elf -lgcc && arm-none-eabi-size $dir/m4.elf | awk 'NR == 2 { print $1 + $2 }'
 }

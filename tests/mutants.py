@@ -65,7 +65,7 @@ SUITES = {
     "dx_hbtp": ["tests/cores/test_hbtp*.c"],
     "dx_patch": ["tests/cores/test_patch*.c", "tests/cores/test_flash*.c"],
     "dx_reactor": ["tests/cores/test_reactor*.c", "tests/cores/test_workers.c"],
-    "dx_teleport": ["tests/cores/test_teleport*.c", "tests/cores/test_ring*.c",
+    "dx_teleport": ["tests/cores/test_teleport*.c",
                     "tests/cores/test_teleport.c -DDX_TELEPORT_LITTLE_ENDIAN=0"],
 }
 PROGRAMS = {  # source: the arguments of each run; OLD and NEW are two executables

@@ -1,6 +1,6 @@
 /* The consumer, in C: ticks out of the ring, each exactly once whoever is killed, until COUNT.
    usage: consumer FILE create | consumer FILE COUNT */
-#define ACME_TELEPORT_IMPLEMENTATION
+#define ACME_IMPLEMENTATION
 #include "feed.h"
 
 #include <fcntl.h>
@@ -28,10 +28,10 @@ static feed *open_feed(const char *path)
 
 static int create(feed *f)
 {
-    acme_teleport_ring_desc desc = {0};
+    acme_ring_desc desc = {0};
     desc.capacity = 8192;
     memset(f, 0, sizeof *f);
-    return acme_teleport_ring_init(f->ring, sizeof f->ring, &desc);
+    return acme_ring_init(f->ring, sizeof f->ring, &desc);
 }
 
 /* Which of consumed[] counts. The producer can write there too: any value names one of the two. */
@@ -40,12 +40,13 @@ static unsigned current(const feed *f)
     return __atomic_load_n(&f->which, __ATOMIC_ACQUIRE) & 1;
 }
 
-/* Take one tick into the sum. A tick that was counted before a kill is only released.
+/* Take one tick into the sum. A tick that was counted before a kill is only released. Returns an
+   error of the ring or of the record; those that both have, have the same values.
 
    The tick is copied before it is opened: it lies in memory that the other process can still write,
    and what was checked there need not be what is read later. It is released only after it was
-   counted, so this is not acme_teleport_consumer_pop(). */
-static int take(feed *f, acme_teleport_consumer *ring)
+   counted, so this is not acme_ring_pop(). */
+static int take(feed *f, acme_ring_consumer *ring)
 {
     const unsigned which = current(f);
     const feed_side *now = &f->consumed[which];
@@ -54,9 +55,9 @@ static int take(feed *f, acme_teleport_consumer *ring)
     const void *where;
     size_t size;
     tick_view v;
-    int error = acme_teleport_consumer_peek(ring, &where, &size);
+    int error = acme_ring_peek(ring, &where, &size);
     if (error) return error;
-    if (size > sizeof tick) return ACME_TELEPORT_ETOOBIG;
+    if (size > sizeof tick) return ACME_RING_ETOOBIG;
     memcpy(tick, where, size);
     error = tick_open(&v, tick, size);
     if (error) return error;
@@ -72,21 +73,21 @@ static int take(feed *f, acme_teleport_consumer *ring)
                 (unsigned long long)now->count);
         return ACME_TELEPORT_ECORRUPT;
     }
-    return acme_teleport_consumer_release(ring);
+    return acme_ring_release(ring);
 }
 
 int main(int argc, char **argv)
 {
-    acme_teleport_consumer ring;
+    acme_ring_consumer ring;
     feed *f = argc == 3 ? open_feed(argv[1]) : NULL;
     uint64_t count;
     int error = 0;
     if (!f) return 1;
     if (strcmp(argv[2], "create") == 0) return create(f) != 0;
     count = strtoull(argv[2], NULL, 10);
-    if (acme_teleport_consumer_attach(&ring, f->ring, sizeof f->ring)) return 1;
-    while (f->consumed[current(f)].count < count && (!error || error == ACME_TELEPORT_EAGAIN)) error = take(f, &ring);
-    if (error && error != ACME_TELEPORT_EAGAIN) {
+    if (acme_ring_attach_consumer(&ring, f->ring, sizeof f->ring)) return 1;
+    while (f->consumed[current(f)].count < count && (!error || error == ACME_RING_EAGAIN)) error = take(f, &ring);
+    if (error && error != ACME_RING_EAGAIN) {
         fprintf(stderr, "consumer: %s\n", acme_teleport_error_name(error));
         return 1;
     }

@@ -1,12 +1,15 @@
-/* What producer and consumer share: a file that both map, with a ring of dx_teleport.h in it and
+/* What producer and consumer share: a file that both map, with a ring of dx_ring.h in it and
    beside it what each side must find again after it was killed. */
 #ifndef FEED_H
 #define FEED_H
 
-/* The project's own ways, in place of the header's. */
+/* The project's own assertion and copy, in place of the headers'. */
 void acme_broken(const char *what);
 #define ACME_TELEPORT_ASSERT(c) ((c) ? (void)0 : acme_broken(#c))
 #define ACME_TELEPORT_MEMCPY(to, from, size) __builtin_memcpy(to, from, size)
+#define ACME_RING_ASSERT(c) ACME_TELEPORT_ASSERT(c)
+#define ACME_RING_MEMCPY(to, from, size) ACME_TELEPORT_MEMCPY(to, from, size)
+#include "acme_ring.h"
 #include "acme_teleport.h"
 
 #define TICK(F, S, ...) F(u64, number) F(f64, price) S(symbol)

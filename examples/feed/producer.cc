@@ -1,6 +1,6 @@
 // The producer, in C++17: ticks into the ring, from where the last one was killed, until COUNT.
 // usage: producer FILE COUNT
-#define ACME_TELEPORT_IMPLEMENTATION
+#define ACME_IMPLEMENTATION
 #include "feed.h"
 
 #include <cstdio>
@@ -25,7 +25,7 @@ feed *open_feed(const char *path)
     return memory == MAP_FAILED ? nullptr : static_cast<feed *>(memory);
 }
 
-// docs/formats/teleport.md: the write index lies at byte 128 of a ring.
+// docs/formats/ring.md: the write index lies at byte 128 of a ring.
 uint32_t write_index(const feed *f)
 {
     return __atomic_load_n(reinterpret_cast<const uint32_t *>(f->ring + 128), __ATOMIC_ACQUIRE);
@@ -36,27 +36,27 @@ void remember(feed *f, uint64_t number)
     __atomic_store_n(&f->next, number << 32 | write_index(f), __ATOMIC_RELEASE);
 }
 
-bool put(acme_teleport_producer *ring, uint64_t number)
+bool put(acme_ring_producer *ring, uint64_t number)
 {
     tick_writer w;
     void *where;
     const size_t symbol = static_cast<size_t>(feed_symbol_length(number));
     size_t size = static_cast<size_t>(tick_size(0, symbol));
-    if (acme_teleport_producer_claim(ring, size, &where)) return false;
+    if (acme_ring_claim(ring, size, &where)) return false;
     tick_begin(&w, where, size, 0);
     tick_set_number(&w, number);
     tick_set_price(&w, 100.0 + static_cast<double>(number % 1000) / 8);
     tick_put_symbol(&w, "ACMECORP", symbol);
     if (tick_finish(&w, &size)) acme_broken("tick");
-    return acme_teleport_producer_commit(ring) == ACME_TELEPORT_OK;
+    return acme_ring_commit(ring) == ACME_RING_OK;
 }
 } // namespace
 
 int main(int argc, char **argv)
 {
-    acme_teleport_producer ring;
+    acme_ring_producer ring;
     feed *f = argc == 3 ? open_feed(argv[1]) : nullptr;
-    if (!f || acme_teleport_producer_attach(&ring, f->ring, sizeof f->ring)) return 1;
+    if (!f || acme_ring_attach_producer(&ring, f->ring, sizeof f->ring)) return 1;
     const uint64_t count = std::strtoull(argv[2], nullptr, 10);
     uint64_t number = f->next >> 32;
     if (static_cast<uint32_t>(f->next) != write_index(f)) number++; // committed, then killed

@@ -66,6 +66,7 @@ layers/dx_cache.h dx_cas.h wide
 layers/dx_edge.h dx_cas.h freestanding
 layers/dx_queries.h dx_cas.h freestanding
 layers/dx_devices.h dx_cas.h freestanding
+layers/dx_ring.h layers/dx_ring.h freestanding
 END
 # Helpers that are the same in every header are the same here, too.
 verdict "dx_hde.h shared helpers" "$(for f in load32 load64 store32 crc32c; do

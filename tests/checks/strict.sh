@@ -74,7 +74,6 @@ dx_cas.h -DDX_CAS_NO_FILE
 dx_hbtp.h -DDX_HBTP_ZSTD
 dx_hbtp.h -DDX_HBTP_SODIUM
 dx_hbtp.h -DDX_HBTP_SMALL
-dx_teleport.h -DDX_TELEPORT_NO_RING
 dx_teleport.h -DDX_TELEPORT_NO_NAMES
 dx_teleport.h -DDX_TELEPORT_LITTLE_ENDIAN=0
 END

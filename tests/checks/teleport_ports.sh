@@ -73,5 +73,5 @@ if has avr-gcc; then
 else
     skip "AVR" "needs gcc-avr"
 fi
-if has clang; then try "MSP430 compiles (16-bit int)" compiles clang --target=msp430 -DDX_TELEPORT_NO_RING; else skip "MSP430" "needs clang"; fi
+if has clang; then try "MSP430 compiles (16-bit int)" compiles clang --target=msp430; else skip "MSP430" "needs clang"; fi
 finish

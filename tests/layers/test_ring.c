@@ -1,13 +1,14 @@
-/* The ring of dx_teleport.h: every interleaving of two small programs with every stale index that
+/* dx_ring.h: every interleaving of two small programs with every stale index that
    the memory model allows; two processes of which either is killed at any moment. */
 #define _GNU_SOURCE
 #include <stdint.h>
 static uint32_t watched_load(uint32_t *p);
 static void watched_store(uint32_t *p, uint32_t value);
-#define DX_TELEPORT_LOAD_ACQUIRE(p)     watched_load(p)
-#define DX_TELEPORT_STORE_RELEASE(p, v) watched_store((p), (v))
+#define DX_RING_LOAD_ACQUIRE(p)     watched_load(p)
+#define DX_RING_STORE_RELEASE(p, v) watched_store((p), (v))
 #define DX_IMPLEMENTATION
 #include "../../dx_teleport.h"
+#include "../../layers/dx_ring.h"
 #define DX_TEST_MAIN
 #include "../dx_test.h"
 
@@ -110,8 +111,8 @@ static void explore(dx_choices *c, uint8_t *ring, void (*producer)(void), void (
 /* >>the two programs ----------------------------------------------------- */
 typedef struct job {
     _Alignas(64) uint8_t memory[384 + 64];
-    dx_teleport_producer p;
-    dx_teleport_consumer c;
+    dx_ring_producer p;
+    dx_ring_consumer c;
     uint32_t             pushes, pops; /* attempts of each side */
     uint32_t             sent, got;
     bool                 variable;
@@ -129,14 +130,14 @@ static void produce(void)
     for (uint32_t n = 0; n < it.pushes; n++) {
         const size_t size = record_size(it.sent);
         void *where;
-        const int error = dx_teleport_producer_claim(&it.p, size, &where);
-        if (error == DX_TELEPORT_EAGAIN) continue;
+        const int error = dx_ring_claim(&it.p, size, &where);
+        if (error == DX_RING_EAGAIN) continue;
         if (error) world.wrong = "the claim";
         if (error) return;
         memset(where, (int)it.sent + 1, size / 2);
         step();
         memset((uint8_t *)where + size / 2, (int)it.sent + 1, size - size / 2);
-        dx_teleport_producer_commit(&it.p);
+        dx_ring_commit(&it.p);
         it.sent++;
     }
 }
@@ -154,29 +155,29 @@ static void consume(void)
     for (uint32_t n = 0; n < it.pops; n++) {
         const void *where;
         size_t size;
-        const int error = dx_teleport_consumer_peek(&it.c, &where, &size);
-        if (error == DX_TELEPORT_EAGAIN) continue;
+        const int error = dx_ring_peek(&it.c, &where, &size);
+        if (error == DX_RING_EAGAIN) continue;
         if (error) world.wrong = "the peek";
         else if (!is_record(where, size, it.got)) world.wrong = "lost, seen twice or out of order";
         if (world.wrong) return;
         step();
         if (!is_record(where, size, it.got)) world.wrong = "overwritten while it was read";
         it.got++;
-        dx_teleport_consumer_release(&it.c);
+        dx_ring_release(&it.c);
     }
 }
 
 /* Start with `first` records behind us, so that places and indices wrap within the run. */
 static void run_all(dx_choices *c, uint32_t size, uint32_t capacity, uint32_t first)
 {
-    const dx_teleport_ring_desc desc = {size, capacity};
+    const dx_ring_desc desc = {size, capacity};
     memset(&it, 0, sizeof it);
     it.variable = size == 0;
-    DX_CHECK_EQ(dx_teleport_ring_init(it.memory, sizeof it.memory, &desc), 0);
+    DX_CHECK_EQ(dx_ring_init(it.memory, sizeof it.memory, &desc), 0);
     memcpy(it.memory + 128, &first, 4);
     memcpy(it.memory + 256, &first, 4);
-    DX_CHECK_EQ(dx_teleport_producer_attach(&it.p, it.memory, sizeof it.memory), 0);
-    DX_CHECK_EQ(dx_teleport_consumer_attach(&it.c, it.memory, sizeof it.memory), 0);
+    DX_CHECK_EQ(dx_ring_attach_producer(&it.p, it.memory, sizeof it.memory), 0);
+    DX_CHECK_EQ(dx_ring_attach_consumer(&it.c, it.memory, sizeof it.memory), 0);
     it.pushes = 3;
     it.pops = 3;
     explore(c, it.memory, produce, consume);
@@ -186,10 +187,10 @@ static void run_all(dx_choices *c, uint32_t size, uint32_t capacity, uint32_t fi
     for (; it.got < it.sent; it.got++) {
         uint8_t out[16];
         size_t n = 0;
-        DX_CHECK_EQ(dx_teleport_consumer_pop(&it.c, out, sizeof out, &n), 0);
+        DX_CHECK_EQ(dx_ring_pop(&it.c, out, sizeof out, &n), 0);
         DX_CHECK(is_record(out, n, it.got));
     }
-    DX_CHECK_EQ(dx_teleport_consumer_pop(&it.c, NULL, 0, NULL), DX_TELEPORT_EAGAIN);
+    DX_CHECK_EQ(dx_ring_pop(&it.c, NULL, 0, NULL), DX_RING_EAGAIN);
 }
 
 enum { MOST = 4000000 };
@@ -254,9 +255,9 @@ static size_t words_of(const pair *x, uint64_t i)
 
 static void send_forever(pair *x)
 {
-    dx_teleport_producer p;
+    dx_ring_producer p;
     uint64_t i = x->s->sent;
-    if (dx_teleport_producer_attach(&p, x->ring, x->size)) COMPLAIN(x);
+    if (dx_ring_attach_producer(&p, x->ring, x->size)) COMPLAIN(x);
     /* A record may be committed and not be counted: a ring of fixed records counts itself; in a
        variable one every second word tells. */
     if (x->fixed && (uint32_t)i != p.write_) i++;
@@ -264,8 +265,8 @@ static void send_forever(pair *x)
     for (; !x->s->wrong; i++) {
         void *where;
         int error;
-        while ((error = dx_teleport_producer_claim(&p, 8 * words_of(x, i), &where)) ==
-               DX_TELEPORT_EAGAIN)
+        while ((error = dx_ring_claim(&p, 8 * words_of(x, i), &where)) ==
+               DX_RING_EAGAIN)
             usleep(20);
         if (error) COMPLAIN(x);
         for (uint64_t k = 0; k < words_of(x, i); k++) {
@@ -274,7 +275,7 @@ static void send_forever(pair *x)
         }
         if (i % 64 == 5) usleep(200); /* a kill between claim and commit should be no rare thing */
         if (!x->fixed) x->s->sent = i + 1; /* said before: at most one that never came */
-        dx_teleport_producer_commit(&p);
+        dx_ring_commit(&p);
         if (x->fixed) x->s->sent = i + 1;
     }
 }
@@ -304,15 +305,15 @@ static void take(pair *x, uint64_t i)
 
 static void receive_forever(pair *x, uint64_t until)
 {
-    dx_teleport_consumer reader;
+    dx_ring_consumer reader;
     bool first = true; /* the record in hand when the last one died comes again, and no other */
-    if (dx_teleport_consumer_attach(&reader, x->ring, x->size)) COMPLAIN(x);
+    if (dx_ring_attach_consumer(&reader, x->ring, x->size)) COMPLAIN(x);
     while (!x->s->wrong && x->s->results[x->s->which].taken < until) {
         const uint64_t taken = x->s->results[x->s->which].taken;
         const void *where;
         size_t size;
-        const int error = dx_teleport_consumer_peek(&reader, &where, &size);
-        if (error == DX_TELEPORT_EAGAIN) {
+        const int error = dx_ring_peek(&reader, &where, &size);
+        if (error == DX_RING_EAGAIN) {
             usleep(20);
             continue;
         }
@@ -324,7 +325,7 @@ static void receive_forever(pair *x, uint64_t until)
         else COMPLAIN(x);
         first = false;
         if (i % 64 == 9) usleep(200); /* nor one between the result and the release */
-        dx_teleport_consumer_release(&reader);
+        dx_ring_release(&reader);
     }
 }
 
@@ -354,12 +355,12 @@ static bool kill_side(pair *x, int side)
 /* Who follows a dead producer of a variable ring learns from the ring what was committed. */
 static void settle(pair *x)
 {
-    dx_teleport_consumer reader;
+    dx_ring_consumer reader;
     const void *where;
     size_t size;
     uint64_t next = x->s->results[x->s->which].taken;
-    if (x->fixed || dx_teleport_consumer_attach(&reader, x->ring, x->size)) return;
-    while (dx_teleport_consumer_peek(&reader, &where, &size) == 0) {
+    if (x->fixed || dx_ring_attach_consumer(&reader, x->ring, x->size)) return;
+    while (dx_ring_peek(&reader, &where, &size) == 0) {
         next = number_in(x, where, size) + 1;
         reader.read_ += reader.peeked_; /* look on without a release: the ring must not notice */
     }
@@ -382,16 +383,16 @@ static void *map(size_t size)
 
 static void kill_often(uint32_t record, uint32_t capacity)
 {
-    const dx_teleport_ring_desc desc = {record, capacity};
+    const dx_ring_desc desc = {record, capacity};
     uint64_t random = 1, sum = 0, kills[SIDES] = {0}, more = 0;
     pair x;
     memset(&x, 0, sizeof x);
-    x.size = dx_teleport_ring_memory_size(&desc);
+    x.size = dx_ring_memory_size(&desc);
     x.fixed = record != 0;
     x.ring = map(AREA);
     x.s = map(sizeof(shared));
     DX_CHECK(x.size <= AREA);
-    DX_CHECK_EQ(dx_teleport_ring_init(x.ring, x.size, &desc), 0);
+    DX_CHECK_EQ(dx_ring_init(x.ring, x.size, &desc), 0);
     start(&x, 0);
     start(&x, 1);
     while (kills[0] < KILLS || kills[1] < KILLS || (x.s->sent <= KILLS && more < 2000)) {
@@ -415,8 +416,8 @@ static void kill_often(uint32_t record, uint32_t capacity)
     DX_CHECK_EQ(x.s->wrong, 0);
     settle(&x);
     if (x.fixed) { /* committed, and killed before it could say so */
-        dx_teleport_producer p;
-        DX_CHECK_EQ(dx_teleport_producer_attach(&p, x.ring, x.size), 0);
+        dx_ring_producer p;
+        DX_CHECK_EQ(dx_ring_attach_producer(&p, x.ring, x.size), 0);
         if ((uint32_t)x.s->sent != p.write_) x.s->sent++;
         DX_CHECK_EQ((uint32_t)x.s->sent, p.write_);
     }
@@ -443,8 +444,8 @@ enum { NOTES = 200, PLACE = 256 };
    next one goes on behind the last that was handed over. */
 static void write_notes(uint8_t *area, uint8_t *ring, size_t size)
 {
-    dx_teleport_producer p;
-    if (dx_teleport_producer_attach(&p, ring, size)) _exit(1);
+    dx_ring_producer p;
+    if (dx_ring_attach_producer(&p, ring, size)) _exit(1);
     for (uint32_t i = p.write_; i < NOTES; i++) {
         uint32_t squares[5], place = i * PLACE;
         char text[32];
@@ -457,7 +458,7 @@ static void write_notes(uint8_t *area, uint8_t *ring, size_t size)
         if (i % 16 == 3) usleep(300); /* half a note in its place is no rare thing */
         note_put_squares(&w, squares, i % 5);
         if (note_finish(&w, NULL)) _exit(2);
-        while (dx_teleport_producer_push(&p, &place, 4) == DX_TELEPORT_EAGAIN) usleep(20);
+        while (dx_ring_push(&p, &place, 4) == DX_RING_EAGAIN) usleep(20);
     }
     _exit(0);
 }
@@ -486,19 +487,19 @@ static void read_note(uint8_t *bytes, uint32_t number)
 /* Memory without a name, at another address in each process; the writer is killed now and then. */
 DX_TEST(mm_9_st_1_records_in_shared_memory_survive_their_writer)
 {
-    const dx_teleport_ring_desc desc = {4, 16};
-    const size_t size = dx_teleport_ring_memory_size(&desc);
+    const dx_ring_desc desc = {4, 16};
+    const size_t size = dx_ring_memory_size(&desc);
     const int file = memfd_create("notes", 0);
     uint8_t *ring = map(AREA), *area;
-    dx_teleport_consumer reader;
+    dx_ring_consumer reader;
     uint32_t next = 0, kills = 0;
     int status = 0;
     DX_CHECK(file >= 0);
     DX_CHECK_EQ(ftruncate(file, (off_t)NOTES * PLACE), 0);
     area = mmap(NULL, (size_t)NOTES * PLACE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     DX_CHECK(area != MAP_FAILED);
-    DX_CHECK_EQ(dx_teleport_ring_init(ring, size, &desc), 0);
-    DX_CHECK_EQ(dx_teleport_consumer_attach(&reader, ring, size), 0);
+    DX_CHECK_EQ(dx_ring_init(ring, size, &desc), 0);
+    DX_CHECK_EQ(dx_ring_attach_consumer(&reader, ring, size), 0);
     while (next < NOTES) {
         const pid_t writer = fork();
         if (writer == 0) {
@@ -508,9 +509,9 @@ DX_TEST(mm_9_st_1_records_in_shared_memory_survive_their_writer)
         }
         for (uint32_t stop = next + 20; next < stop && next < NOTES;) {
             uint32_t place;
-            const int error = dx_teleport_consumer_pop(&reader, &place, 4, NULL);
-            if (error == DX_TELEPORT_EAGAIN) usleep(20);
-            if (error == DX_TELEPORT_EAGAIN) continue;
+            const int error = dx_ring_pop(&reader, &place, 4, NULL);
+            if (error == DX_RING_EAGAIN) usleep(20);
+            if (error == DX_RING_EAGAIN) continue;
             DX_CHECK_EQ(error, 0);
             DX_CHECK_EQ(place, next * PLACE);
             read_note(area + place, next++);
