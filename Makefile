@@ -227,7 +227,7 @@ install: build/dxup build/dxpatch ## headers, dxup, dxpatch and dx.pc into $(DES
 
 # ---------------------------------------------------------------- bench
 build/bench_patch: bench/bench_patch.c dx_patch.h build/flags
-	$(CC) -std=c11 $(WARN) $(CFLAGS) $(if $(ZSTD_LIBS),-DDX_PATCH_ZSTD) $< -o $@ $(LDFLAGS) $(ZSTD_LIBS)
+	$(CC) -std=c11 $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
 
 build/bench_blocks: bench/bench_blocks.c dx_patch.h build/flags
 	$(CC) -std=gnu11 $(WARN) -Wno-unused-function $(CFLAGS) $< -o $@ $(LDFLAGS)

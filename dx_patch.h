@@ -38,7 +38,9 @@
                 The same input and memory size give the same patch everywhere.
     LIMITS      create works in memory; references are predicted in files below 4 GiB; an applier
                 has 6 KB (stack in dx_patch_apply, _create), a flash object 8; one thread per object
-    CONFIG      DX_PATCH_STATIC, DX_PATCH_API (extern), DX_PATCH_ASSERT(c) (assert),
+    CONFIG      DX_PATCH_NO_CREATE: patches are applied only, as devices do; nothing of what makes
+                them is declared or compiled. DX_PATCH_STATIC, DX_PATCH_API (extern),
+                DX_PATCH_ASSERT(c) (assert),
                 DX_PATCH_MEMCPY, DX_PATCH_MEMMOVE, DX_PATCH_MEMSET, DX_PATCH_MEMCMP
     ERRORS      dx_patch_error: 0 = ok, negative = reason; dx_patch_error_name()
     OWNERSHIP   the caller owns every buffer; a parameter that is kept says "borrowed until"
@@ -81,7 +83,7 @@ extern "C" {
     X(-5, ECORRUPT, 1)    /* the bytes are damaged, or bytes follow the end of the patch */        \
     X(-6, EAGAIN, 1)      /* not used here */                                                      \
     X(-7, ESYS, 1)        /* a callback failed: dx_patch_applier_callback_result() */              \
-    X(-8, ENOTSUP, 1)     /* asks for what this build or this kind cannot do (undo, zstd) */       \
+    X(-8, ENOTSUP, 1)     /* asks for what this kind of patch cannot do, such as undo */           \
     X(-9, ENOTFOUND, 1)   /* no version with this hash is kept */                                  \
     X(-10, ECANCELED, 1)  /* the progress callback said stop */                                    \
     X(-11, ETRUNCATED, 3) /* the patch ends too early */                                           \
@@ -106,8 +108,9 @@ typedef enum dx_patch_kind { /* flash: in place on one slot, by dx_patch_flash_a
 } dx_patch_kind;
 
 typedef enum dx_patch_coding {
-    DX_PATCH_CODING_PLAIN = 0, DX_PATCH_CODING_RANGE = 1,
-    DX_PATCH_CODING_ZSTD = 2, /* of version 1: EVERSION */
+    DX_PATCH_CODING_PLAIN = 0,
+    DX_PATCH_CODING_RANGE = 1,
+    /* 2 was zstd, in version 1 of the format */
     DX_PATCH_CODING_BRIEF = 3 /* blocks: two bytes where one byte of a hundred has changed */
 } dx_patch_coding;
 
@@ -126,6 +129,7 @@ typedef struct dx_patch_header {
     uint8_t target_hash[DX_PATCH_HASH_SIZE];
 } dx_patch_header;
 
+#ifndef DX_PATCH_NO_CREATE
 typedef struct dx_patch_create_desc {
     void *memory;              /* required, any alignment; used during the call only */
     size_t memory_size;        /* bytes; dx_patch_create_memory_size() is the best, less works */
@@ -139,6 +143,7 @@ typedef struct dx_patch_create_desc {
     bool one_way;              /* blocks: drop what a shrinking target cuts off; no undo then */
     bool skip_check;           /* do not apply the patch once before reporting success */
 } dx_patch_create_desc;
+#endif
 
 /* Callbacks return 0, or any other value to stop with DX_PATCH_ESYS. */
 typedef struct dx_patch_applier_desc {
@@ -262,7 +267,7 @@ typedef struct dx_patch_flash { /* caller-allocated, stays where it is; fields a
 } dx_patch_flash;
 
 /* >>api ---------------------------------------------------------------- */
-/* "DX_PATCH_ECORRUPT" and so on; "DX_PATCH_?" for a value that is none. Static storage. */
+/* "DX_PATCH_ECORRUPT" and so on; "unknown error" for a value that is none. Static storage. */
 DX_PATCH_API const char *dx_patch_error_name(int error);
 
 /* The numeric codes 0..7 of the XOR patcher protocol, see docs/formats/patch.md. */
@@ -274,6 +279,7 @@ DX_PATCH_API void dx_patch_hash(const void *data, size_t size, uint8_t *hash);
 /* Read and check the first 128 bytes of a patch. ETRUNCATED (size is less), EHEADER, EVERSION. */
 DX_PATCH_API int dx_patch_info(const void *bytes, size_t size, dx_patch_header *header);
 
+#ifndef DX_PATCH_NO_CREATE
 /* Bytes of output that dx_patch_create() never exceeds; 0 when that is above SIZE_MAX. */
 DX_PATCH_API size_t dx_patch_bound(const dx_patch_create_desc *desc, size_t base_size,
                                    size_t target_size);
@@ -290,6 +296,7 @@ DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc
 DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *base,
                                  size_t base_size, const void *target, size_t target_size,
                                  void *out, size_t out_capacity, size_t *out_size);
+#endif
 
 /* Apply a whole patch, trailer included. out must not overlap base; its content means nothing after
    an error. memory: at least memory_size of the patch's header. */
@@ -388,11 +395,13 @@ static void dx_patch_p_store32(uint8_t *p, uint32_t v)
     p[3] = (uint8_t)(v >> 24);
 }
 
+#ifndef DX_PATCH_NO_CREATE
 static void dx_patch_p_store64(uint8_t *p, uint64_t v)
 {
     dx_patch_p_store32(p, (uint32_t)(v & 0xffffffffu));
     dx_patch_p_store32(p + 4, (uint32_t)(v >> 32));
 }
+#endif
 
 /* CRC-32C (Castagnoli, RFC 3720 appendix B.4): polynomial 0x82f63b78 reflected, a nibble at a
    time so that the table is 64 bytes. Start with crc = 0; feed pieces in order. */
@@ -665,23 +674,7 @@ static void dx_patch_p_hash_finish(dx_patch_p_blake3 *h, uint8_t *hash)
 #define DX_PATCH_P_WORDS(X) /* bits, name, offset */                                               \
     X(64, base_size, 8) X(64, target_size, 16) X(64, body_size, 24) X(32, block_size, 32)          \
     X(64, memory_size, 40) X(32, body_crc, 112) X(32, trailer_size, 116)
-#define DX_PATCH_P_STORE(bits, name, at) dx_patch_p_store##bits(p + at, h->name);
 #define DX_PATCH_P_LOAD(bits, name, at) h.name = dx_patch_p_load##bits(p + at);
-
-static void dx_patch_p_store_header(uint8_t *p, const dx_patch_header *h)
-{
-    DX_PATCH_MEMSET(p, 0, DX_PATCH_HEADER_SIZE);
-    DX_PATCH_MEMCPY(p, "DXP1", 4);
-    p[4] = h->kind == DX_PATCH_KIND_BLOCKS ? 1 : 3;
-    p[5] = h->kind;
-    p[6] = 1;
-    p[7] = h->coding;
-    p[36] = h->reversible ? 1 : 0;
-    DX_PATCH_P_WORDS(DX_PATCH_P_STORE)
-    DX_PATCH_MEMCPY(p + 48, h->base_hash, DX_PATCH_HASH_SIZE);
-    DX_PATCH_MEMCPY(p + 80, h->target_hash, DX_PATCH_HASH_SIZE);
-    dx_patch_p_store32(p + 124, dx_patch_p_crc32c(0, p, 124));
-}
 
 /* Bytes that applying a patch of each kind needs at the least. A header that says less is refused,
    and no body gets more than its header says: what is accepted does not depend on the caller. */
@@ -742,6 +735,13 @@ DX_PATCH_API int dx_patch_info(const void *bytes, size_t size, dx_patch_header *
    one: how likely it is to be at most 0, .. 14 (65536 = surely), and a count of symbols seen.
    Every function takes the value to write and returns it; when reading it returns what was read. */
 enum { DX_PATCH_P_READ, DX_PATCH_P_WRITE, DX_PATCH_P_COUNT /* only add up what it would cost */ };
+#ifdef DX_PATCH_NO_CREATE
+  #define DX_PATCH_P_MODE(c) DX_PATCH_P_READ /* a constant: compilers drop what writes */
+  #define DX_PATCH_P_SHIFT(c) (void)0
+#else
+  #define DX_PATCH_P_MODE(c) ((c)->mode_)
+  #define DX_PATCH_P_SHIFT(c) dx_patch_p_shift_low(c)
+#endif
 
 #define DX_PATCH_P_NUMBER 24u /* rows of one kind of number */
 #define DX_PATCH_P_N_SETUP 0u
@@ -824,12 +824,6 @@ static uint8_t dx_patch_p_get_raw(dx_patch_p_coder *c)
     return 0;
 }
 
-static void dx_patch_p_put_raw(dx_patch_p_coder *c, uint32_t byte)
-{
-    if (c->at_ == c->size_) c->overrun_ = true;
-    else c->out_[c->at_++] = (uint8_t)(byte & 255);
-}
-
 /* LEB128: seven bits a byte, the lowest first. Bits above 64 are an error. */
 static uint64_t dx_patch_p_get_varint(dx_patch_p_coder *c)
 {
@@ -842,6 +836,13 @@ static uint64_t dx_patch_p_get_varint(dx_patch_p_coder *c)
     }
     c->bad_number_ = true;
     return 0;
+}
+
+#ifndef DX_PATCH_NO_CREATE
+static void dx_patch_p_put_raw(dx_patch_p_coder *c, uint32_t byte)
+{
+    if (c->at_ == c->size_) c->overrun_ = true;
+    else c->out_[c->at_++] = (uint8_t)(byte & 255);
 }
 
 static void dx_patch_p_put_varint(dx_patch_p_coder *c, uint64_t v)
@@ -859,13 +860,6 @@ static void dx_patch_p_start_writing(dx_patch_p_coder *c, uint8_t *out, size_t c
     c->size_ = capacity;
     c->range_ = 0xffffffffu;
     c->pending_ = 1;
-}
-
-static void dx_patch_p_start_reading(dx_patch_p_coder *c)
-{
-    int i;
-    c->range_ = 0xffffffffu;
-    for (i = 0; i < 4; i++) c->code_ = c->code_ << 8 | dx_patch_p_get_raw(c);
 }
 
 /* The top byte leaves; bytes of 255 wait until it is known whether a carry runs through them. The
@@ -890,15 +884,23 @@ static void dx_patch_p_finish_writing(dx_patch_p_coder *c)
     int i;
     for (i = 0; i < 5; i++) dx_patch_p_shift_low(c);
 }
+#endif
+
+static void dx_patch_p_start_reading(dx_patch_p_coder *c)
+{
+    int i;
+    c->range_ = 0xffffffffu;
+    for (i = 0; i < 4; i++) c->code_ = c->code_ << 8 | dx_patch_p_get_raw(c);
+}
 
 /* Of the range what lies from `below` on, so much of it. */
 static void dx_patch_p_step(dx_patch_p_coder *c, uint32_t below, uint32_t range)
 {
-    if (c->mode_ == DX_PATCH_P_READ) c->code_ -= below;
+    if (DX_PATCH_P_MODE(c) == DX_PATCH_P_READ) c->code_ -= below;
     else c->low_ += below;
     for (; range < (uint32_t)1 << 24; range <<= 8) {
-        if (c->mode_ == DX_PATCH_P_READ) c->code_ = c->code_ << 8 | dx_patch_p_get_raw(c);
-        else dx_patch_p_shift_low(c);
+        if (DX_PATCH_P_MODE(c) == DX_PATCH_P_READ) c->code_ = c->code_ << 8 | dx_patch_p_get_raw(c);
+        else DX_PATCH_P_SHIFT(c);
     }
     c->range_ = range;
 }
@@ -907,14 +909,14 @@ static void dx_patch_p_step(dx_patch_p_coder *c, uint32_t below, uint32_t range)
 static uint64_t dx_patch_p_even(dx_patch_p_coder *c, uint32_t bits, uint64_t v)
 {
     uint64_t got = 0;
-    if (c->mode_ == DX_PATCH_P_COUNT) {
+    if (DX_PATCH_P_MODE(c) == DX_PATCH_P_COUNT) {
         c->cost_ += 16 * bits;
         return v & (((uint64_t)1 << bits) - 1);
     }
     while (bits) {
         uint32_t part = bits < 8 ? bits : 8, range = c->range_ >> part, most = (1u << part) - 1, x;
         bits -= part;
-        x = c->mode_ == DX_PATCH_P_READ ? c->code_ / range : (uint32_t)(v >> bits & most);
+        x = DX_PATCH_P_MODE(c) == DX_PATCH_P_READ ? c->code_ / range : (uint32_t)(v >> bits & most);
         if (x > most) x = most; /* of damaged bytes */
         dx_patch_p_step(c, x * range, range);
         got = got << part | x;
@@ -932,12 +934,12 @@ DX_PATCH_P_INLINE uint32_t dx_patch_p_split(dx_patch_p_coder *c, const uint16_t 
         f[i] = (uint16_t)(((row[i] * (uint32_t)32704 >> 16) & (uint16_t)~last) + 4 * i + 4);
         f[i] = (uint16_t)(f[i] + (last & 32704));
     }
-    if (c->mode_ == DX_PATCH_P_COUNT) {
+    if (DX_PATCH_P_MODE(c) == DX_PATCH_P_COUNT) {
         for (k = f[v] - (v ? f[v - 1] : 0u); k < 16384; k *= 2) c->cost_ += 16;
         c->cost_ += (32768 - k) >> 10; /* close to the logarithm */
         return v;
     }
-    if (c->mode_ == DX_PATCH_P_READ) {
+    if (DX_PATCH_P_MODE(c) == DX_PATCH_P_READ) {
         at = c->code_ / range;
         if (at > 32767) at = 32767; /* of damaged bytes */
         for (i = 0; i < 16; i++) n = (uint16_t)(n + (f[i] <= (uint16_t)at));
@@ -952,7 +954,7 @@ DX_PATCH_P_INLINE uint32_t dx_patch_p_symbol_body(dx_patch_p_coder *c, uint32_t 
 {
     uint16_t *p = c->rows_ + 16 * row;
     v = dx_patch_p_split(c, p, v);
-    if (c->mode_ != DX_PATCH_P_COUNT) dx_patch_p_adapt(p, p, v, 31);
+    if (DX_PATCH_P_MODE(c) != DX_PATCH_P_COUNT) dx_patch_p_adapt(p, p, v, 31);
     return v;
 }
 DX_PATCH_P_WIDE(dx_patch_p_symbol, (dx_patch_p_coder *c, uint32_t row, uint32_t v), (c, row, v))
@@ -963,8 +965,8 @@ static uint32_t dx_patch_p_flag(dx_patch_p_coder *c, uint32_t row, uint32_t v)
     uint16_t *p = c->rows_ + 16 * row;
     uint32_t range = c->range_ >> 15, rate = dx_patch_p_rates[p[15]];
     uint32_t f = (p[0] * (uint32_t)32704 >> 16) + 4;
-    if (c->mode_ == DX_PATCH_P_COUNT) return dx_patch_p_symbol(c, row, v);
-    if (c->mode_ == DX_PATCH_P_READ) v = c->code_ >= f * range;
+    if (DX_PATCH_P_MODE(c) == DX_PATCH_P_COUNT) return dx_patch_p_symbol(c, row, v);
+    if (DX_PATCH_P_MODE(c) == DX_PATCH_P_READ) v = c->code_ >= f * range;
     dx_patch_p_step(c, v ? f * range : 0, (v ? 32711 - f : f) * range);
     p[0] = (uint16_t)(v ? p[0] - (p[0] * rate >> 16) : p[0] + ((65535u - p[0]) * rate >> 16));
     if (p[15] < 31) p[15]++;
@@ -986,7 +988,7 @@ static uint64_t dx_patch_p_number(dx_patch_p_coder *c, uint32_t which, uint64_t 
     uint32_t length = 0, first = 0, row = which * DX_PATCH_P_NUMBER, left, lead = 1, n;
     if (!c->range_) return dx_patch_p_get_varint(c);
     v++;
-    if (c->mode_ != DX_PATCH_P_READ) {
+    if (DX_PATCH_P_MODE(c) != DX_PATCH_P_READ) {
         while (length < 63 && v >> (length + 1)) length++;
         if (length) first = 2 * length - 1 + (uint32_t)(v >> (length - 1) & 1);
         if (length > 7) first = 15;
@@ -1550,7 +1552,7 @@ static uint32_t dx_patch_p_code_wrong(dx_patch_p_delta *d, uint32_t before, uint
     uint32_t last = d->last_diff_, c = (d->last_run_ ? 0u : 1u) | (last & 128 ? 4u : 0u), model;
     if (last == 0 || last == 1 || last == 255) c |= 2;
     model = DX_PATCH_P_M_BYTE + DX_PATCH_P_BYTE * (c & ((1u << d->diff_bits_) - 1));
-    if (!d->mixer_ || d->coder_.mode_ == DX_PATCH_P_COUNT) {
+    if (!d->mixer_ || DX_PATCH_P_MODE(&d->coder_) == DX_PATCH_P_COUNT) {
         v = dx_patch_p_byte(&d->coder_, model, v);
     } else {
         const uint32_t contexts[4] = {
@@ -1599,511 +1601,6 @@ static bool dx_patch_p_code_block(dx_patch_p_delta *d, dx_patch_p_block *b, uint
         *p = (uint8_t)((*p + dx_patch_p_code_wrong(d, last, *p, byte)) & 255);
     }
     return true;
-}
-
-/* >>covers: what of the target can be made from where in the base -------------- */
-#define DX_PATCH_P_SEED 8u     /* bytes that a hash covers */
-#define DX_PATCH_P_LOOK 128u    /* compare no more bytes of a candidate than this */
-#define DX_PATCH_P_REACH 65536u /* extend so far at a time: what is cut again soon costs no more */
-#define DX_PATCH_P_SAME 4       /* bytes that a cover must save when it goes on as the last one, */
-#define DX_PATCH_P_OTHER 14     /* when it is from elsewhere, */
-#define DX_PATCH_P_FAR 32       /* and when the base is large, so that elsewhere costs more */
-/* Bits, few enough for a cache. */
-#define DX_PATCH_P_WANTED ((size_t)1 << (sizeof(size_t) > 2 ? 21 : 14))
-#define DX_PATCH_P_DROP 48      /* give up an extension that fell so far below its best */
-
-typedef struct dx_patch_p_cover {
-    uint64_t new_at, old_at, size;
-} dx_patch_p_cover;
-
-typedef struct dx_patch_p_finder {
-    const uint8_t *base, *target;
-    size_t base_size, target_size, stride;
-    uint32_t *lines; /* of a cache, by hash: old offset / stride + 1, above it more of the hash */
-    uint64_t *wanted; /* bits, by hash: what a first pass looked for; or NULL */
-    size_t line_count, wanted_count; /* wanted_count: bits that are set */
-    dx_patch_p_cover *covers;
-    size_t cover_count, cover_capacity, most; /* most: bytes that one extension may look at */
-    uint64_t work; /* bytes that extending has looked at */
-    uint32_t depth, mask; /* candidates that are compared; bits of an offset in lines */
-    bool open; /* the last cover ends where looking ahead ended, so it may go on */
-} dx_patch_p_finder;
-
-static uint64_t dx_patch_p_seed(const uint8_t *p)
-{
-    uint64_t h = dx_patch_p_load64(p) * 0x9e3779b97f4a7c15u;
-    return (h ^ h >> 29) * 0xbf58476d1ce4e5b9u;
-}
-
-static uint32_t *dx_patch_p_line(const dx_patch_p_finder *f, uint64_t hash)
-{
-    return f->lines + 16 * (size_t)((hash >> 32) * f->line_count >> 32);
-}
-
-/* Does the target look for seeds of this hash? note: it does. */
-static bool dx_patch_p_wanted(const dx_patch_p_finder *f, uint64_t hash, bool note)
-{
-    uint64_t *word = f->wanted + (hash >> 6 & (DX_PATCH_P_WANTED / 64 - 1));
-    uint64_t was = *word, bit = (uint64_t)1 << (hash & 63);
-    if (note) *word |= bit;
-    return (was & bit) != 0;
-}
-
-/* The first sixteen seeds of each line; if not all, a few of those that the target does not look
-   for. Memory is asked for before it is needed; to count in a line all along takes no branches. */
-static void dx_patch_p_index(dx_patch_p_finder *f, bool all)
-{
-    size_t at = 0, i, n, count = 0, most;
-    uint64_t hashes[64];
-    uint32_t seeds[64], *line, k, used;
-    if (f->base_size >= DX_PATCH_P_SEED) count = (f->base_size - DX_PATCH_P_SEED) / f->stride + 1;
-    most = all ? count : f->base_size / 16 + (count / DX_PATCH_P_WANTED + 1) * f->wanted_count;
-    f->line_count = (most < count ? most : count) / 13 + 1;
-    DX_PATCH_MEMSET(f->lines, 0, 64 * f->line_count);
-    for (f->mask = 0; f->mask < count;) f->mask = 2 * f->mask + 1;
-    while (at < count) {
-        for (n = 0; n < 64 && at < count; at++) {
-            hashes[n] = dx_patch_p_seed(f->base + at * f->stride);
-            seeds[n] = (uint32_t)(at + 1) | ((uint32_t)(hashes[n] & UINT32_MAX) & ~f->mask);
-            n += all || !(at * f->stride & 15) || dx_patch_p_wanted(f, hashes[n], false);
-        }
-        for (i = 0; i < n; i++) DX_PATCH_P_PREFETCH(dx_patch_p_line(f, hashes[i]));
-        for (i = 0; i < n; i++) {
-            line = dx_patch_p_line(f, hashes[i]);
-            for (k = 0, used = 0; k < 16; k++) used += line[k] ? 1u : 0u;
-            if (used < 16) line[used] = seeds[i];
-        }
-    }
-}
-
-/* How far a and b are worth being called alike: where +1 a right, -1 a wrong byte is highest. */
-static size_t dx_patch_p_extend(const uint8_t *a, const uint8_t *b, size_t size, bool back,
-                                long *gain, bool *dropped)
-{
-    size_t i = 0, best = 0, same;
-    long score = 0;
-    *gain = 0;
-    for (; i < size && score >= *gain - DX_PATCH_P_DROP; i++, score--) {
-        same = back ? 0 : dx_patch_p_same(a + i, b + i, size - i);
-        while (back && i + same < size && *(a - i - same - 1) == *(b - i - same - 1)) same++;
-        i += same;
-        score += (long)same;
-        if (score > *gain) {
-            *gain = score;
-            best = i;
-        }
-    }
-    *dropped = i < size;
-    return best;
-}
-
-/* Cut the last cover where the next one, which reaches back over it, starts to be better. */
-static void dx_patch_p_cut(const dx_patch_p_finder *f, dx_patch_p_cover *last,
-                           dx_patch_p_cover *next)
-{
-    uint64_t end = last->new_at + last->size, i, best = 0;
-    uint64_t overlap = end - next->new_at < next->size ? end - next->new_at : next->size;
-    long score = 0, top = 0;
-    for (i = 0; i < overlap; i++) {
-        uint8_t byte = f->target[next->new_at + i];
-        score += f->base[last->old_at + (next->new_at - last->new_at) + i] == byte;
-        score -= f->base[next->old_at + i] == byte;
-        if (score > top) {
-            top = score;
-            best = i + 1;
-        }
-    }
-    last->size = next->new_at + best - last->new_at;
-    next->new_at += best;
-    next->old_at += best;
-    next->size -= best;
-}
-
-/* How far may be looked at, of no more than so many bytes. */
-static size_t dx_patch_p_reach(const dx_patch_p_finder *f, size_t new_at, size_t old_at,
-                               size_t most)
-{
-    size_t room = f->target_size - new_at;
-    if (room > f->base_size - old_at) room = f->base_size - old_at;
-    return room < most ? room : most;
-}
-
-/* Make the last cover longer until it ends for good or clearly behind target byte i. */
-static void dx_patch_p_lengthen(dx_patch_p_finder *f, size_t i)
-{
-    dx_patch_p_cover *last = f->covers + f->cover_count - 1;
-    while (f->cover_count && f->open && i + DX_PATCH_P_LOOK > last->new_at + last->size) {
-        size_t new_at = (size_t)(last->new_at + last->size);
-        size_t old_at = (size_t)(last->old_at + last->size);
-        size_t more = dx_patch_p_reach(f, new_at, old_at, f->most);
-        bool dropped;
-        long gain;
-        more = dx_patch_p_extend(f->target + new_at, f->base + old_at, more, false, &gain,
-                                 &dropped);
-        last->size += more;
-        f->open = more && !dropped;
-    }
-}
-
-/* Take the match at (new_at, old_at) as a cover if it saves more than it costs. */
-static bool dx_patch_p_take(dx_patch_p_finder *f, size_t new_at, size_t old_at, long least)
-{
-    dx_patch_p_cover c, *last = f->cover_count ? f->covers + f->cover_count - 1 : NULL;
-    size_t back = last ? new_at - (size_t)last->new_at : new_at;
-    size_t reach = dx_patch_p_reach(f, new_at, old_at, f->most), front;
-    long gain, gain_back;
-    bool dropped, ended;
-    front = dx_patch_p_extend(f->target + new_at, f->base + old_at, reach, false, &gain, &dropped);
-    if (back > old_at) back = old_at;
-    if (back > f->most) back = f->most;
-    back = dx_patch_p_extend(f->target + new_at, f->base + old_at, back, true, &gain_back, &ended);
-    f->work += front + 8 * back;
-    if (gain + gain_back < least) return false;
-    c.new_at = new_at - back;
-    c.old_at = old_at - back;
-    c.size = front + back;
-    if (last && c.new_at <= last->new_at + last->size &&
-        c.old_at - c.new_at == last->old_at - last->new_at) { /* the same one, it goes on */
-        if (c.new_at + c.size > last->new_at + last->size)
-            last->size = c.new_at + c.size - last->new_at;
-        f->open = !dropped;
-        return true;
-    }
-    if (last && c.new_at < last->new_at + last->size) {
-        dx_patch_p_cover shorter = *last;
-        dx_patch_p_cut(f, &shorter, &c);
-        if (c.size < 12 || c.new_at > new_at + 8 * DX_PATCH_P_LOOK) return false;
-        if (shorter.size) *last = shorter;
-        else f->cover_count--;
-    }
-    f->covers[f->cover_count++] = c;
-    f->open = !dropped;
-    return true;
-}
-
-/* Of the next bytes, how many the last cover has wrong; more than 8 are some more than 8. */
-static size_t dx_patch_p_wrong(const dx_patch_p_finder *f, size_t i, size_t end, size_t size)
-{
-    const dx_patch_p_cover *last = f->covers + f->cover_count - 1;
-    const uint8_t *p = f->target + i, *q = f->base + (size_t)(last->old_at + (i - last->new_at));
-    size_t at = 0, count = size > end - i ? size - (end - i) : 0;
-    for (size -= count; count <= 8; at++, count++)
-        if ((at += dx_patch_p_same(p + at, q + at, size - at)) == size) break;
-    return count;
-}
-
-/* The seed with which most bytes from target byte i on are right; by the last cover, fewer are. */
-static bool dx_patch_p_look_up(const dx_patch_p_finder *f, size_t i, size_t end, size_t *old_at,
-                               size_t *size)
-{
-    uint64_t hash = dx_patch_p_seed(f->target + i);
-    uint32_t depth = i > end + 8192 ? 1 : f->depth, k, *line = dx_patch_p_line(f, hash);
-    if (f->target_size - i > 32)
-        DX_PATCH_P_PREFETCH(dx_patch_p_line(f, dx_patch_p_seed(f->target + i + 16)));
-    *size = 0;
-    for (k = 0; k < 16 && line[k] && depth; k++) {
-        size_t from = ((line[k] & f->mask) - 1) * f->stride, same;
-        if ((line[k] ^ hash) & ~f->mask) continue;
-        same = dx_patch_p_same(f->target + i, f->base + from,
-                               dx_patch_p_reach(f, i, from, DX_PATCH_P_LOOK));
-        if (same > *size) {
-            *size = same;
-            *old_at = from;
-        }
-        if (same == DX_PATCH_P_LOOK) break;
-        depth--;
-    }
-    if (*size < DX_PATCH_P_SEED) return false;
-    return i >= end || dx_patch_p_wrong(f, i, end, *size) > 8;
-}
-
-/* first: the pass that notes what is looked for. False: so much that to index all is best. */
-static bool dx_patch_p_find(dx_patch_p_finder *f, bool first)
-{
-    size_t i = 0, old_at = 0, size = 0, run, end, lost = 0; /* lost: look-ups for nothing */
-    long least = f->base_size >> 10 < 1024 ? DX_PATCH_P_OTHER : DX_PATCH_P_FAR;
-    dx_patch_p_index(f, first || !f->wanted);
-    f->cover_count = 0;
-    f->work = 0;
-    while (f->target_size >= DX_PATCH_P_SEED && i <= f->target_size - DX_PATCH_P_SEED) {
-        const dx_patch_p_cover *last = f->covers + f->cover_count - 1;
-        if (f->cover_count && i < last->new_at) i = (size_t)last->new_at;
-        f->most = f->work > 16 * ((uint64_t)i + 65536) ? 64 : DX_PATCH_P_REACH;
-        dx_patch_p_lengthen(f, i);
-        if (f->cover_count == f->cover_capacity || f->target_size - i < DX_PATCH_P_SEED) break;
-        end = f->cover_count ? (size_t)(last->new_at + last->size) : 0;
-        old_at = f->cover_count ? (size_t)(last->old_at + (i - last->new_at)) : f->base_size;
-        run = old_at < f->base_size ? dx_patch_p_reach(f, i, old_at, SIZE_MAX) : 0;
-        if (run) run = dx_patch_p_same(f->target + i, f->base + old_at, run);
-        if (i < end ? run >= DX_PATCH_P_SEED
-                    : run >= 6 && dx_patch_p_take(f, i, old_at, DX_PATCH_P_SAME)) {
-            i += run;
-            continue;
-        }
-        run = i < end ? dx_patch_p_wrong(f, i, end, DX_PATCH_P_LOOK) : 9;
-        if (run <= 8) { /* nothing else can have so many more right */
-            i += 9 - run;
-            continue;
-        }
-        if (first && !dx_patch_p_wanted(f, dx_patch_p_seed(f->target + i), true) &&
-            ++f->wanted_count > 32768 + i / 64)
-            return false;
-        if (f->base_size >= DX_PATCH_P_SEED &&
-            dx_patch_p_look_up(f, i, end, &old_at, &size) && dx_patch_p_take(f, i, old_at, least)) {
-            i += size;
-            lost = 0;
-        } else {
-            i += i > end + 65536 ? 8 : 1 + 2 * (lost / 64); /* perhaps there is nothing */
-            lost += f->depth < 2 && lost < 191;
-        }
-    }
-    dx_patch_p_lengthen(f, f->target_size); /* a run may have led to the end */
-    return true;
-}
-
-/* Numbers that changed a little, between covers of one diagonal, are no literals: join these. */
-static void dx_patch_p_join_numbers(dx_patch_p_finder *f)
-{
-    size_t i, kept = 0;
-    for (i = 1; i < f->cover_count; i++) {
-        dx_patch_p_cover *last = f->covers + kept, *c = f->covers + i;
-        uint64_t n = last->new_at + last->size, gap = c->new_at - n, cost = 0, d;
-        const uint8_t *p = f->base + last->old_at + last->size, *q = f->target + n;
-        bool same = c->new_at - c->old_at == last->new_at - last->old_at;
-        for (n = 0; same && n + 4 <= gap; n += 4) { /* bits of differences, and of their length */
-            d = dx_patch_p_fold((uint64_t)dx_patch_p_load32(q + n) - dx_patch_p_load32(p + n));
-            for (cost += 3; d; d >>= 1) cost++;
-        }
-        if (same && gap >= 64 && cost < 6 * gap) last->size += gap + c->size;
-        else f->covers[++kept] = *c;
-    }
-    if (f->cover_count) f->cover_count = kept + 1;
-}
-
-/* >>create: a delta ----------------------------------------------------------- */
-typedef struct dx_patch_p_maker {
-    dx_patch_p_delta delta;
-    dx_patch_p_finder finder;
-    uint32_t level, blocks, streak, wins[16]; /* how often each predictor was the best of all */
-    uint64_t literals; /* bytes in no cover */
-    uint32_t memory[DX_PATCH_P_MEMORY];
-    uint8_t now[DX_PATCH_P_LONGEST]; /* a block as it is once its fields are known */
-} dx_patch_p_maker;
-
-static void dx_patch_p_put_block(dx_patch_p_maker *m, uint32_t id, dx_patch_p_block *b)
-{
-    dx_patch_p_delta *d = &m->delta;
-    d->id_ = dx_patch_p_symbol(&d->coder_, DX_PATCH_P_M_ID + d->id_, id);
-    DX_PATCH_MEMCPY(m->now, b->old_bytes, b->limit);
-    (void)dx_patch_p_code_block(d, b, m->now);
-}
-
-/* The predictor with which the block costs least. Those that win now and then are tried, and all
-   of them now and then; in a streak of one, only every second block, or fewer. */
-static uint32_t dx_patch_p_choose(dx_patch_p_maker *m, const dx_patch_p_block *b)
-{
-    dx_patch_p_delta *d = &m->delta;
-    uint64_t least = UINT64_MAX, cost;
-    dx_patch_p_delta before = *d;
-    uint32_t last_id = d->id_, best = last_id, id;
-    uint32_t often = m->level >= 9 || m->blocks < 32 ? 1 : m->level < 3 ? 64 : 32;
-    bool settled = m->level < 9 && m->streak >= 8 && m->blocks % (m->level < 3 ? 8 : 2);
-    if (!d->map_) return DX_PATCH_P_ID_NONE;
-    DX_PATCH_MEMCPY(m->memory, d->predictor_.memory_, sizeof m->memory);
-    for (id = settled ? DX_PATCH_P_IDS : 0; id < DX_PATCH_P_IDS; id++) {
-        dx_patch_p_block copy = *b;
-        if (id && id != last_id && m->blocks % often && m->wins[id] * 64 <= m->blocks) continue;
-        d->coder_.mode_ = DX_PATCH_P_COUNT;
-        d->coder_.cost_ = 0;
-        dx_patch_p_put_block(m, id, &copy);
-        if (id) DX_PATCH_MEMCPY(d->predictor_.memory_, m->memory, sizeof m->memory);
-        cost = d->coder_.cost_ * DX_PATCH_P_BLOCK / copy.size;
-        *d = before;
-        if (cost >= least) continue;
-        least = cost;
-        best = id;
-    }
-    m->blocks++;
-    m->wins[best]++;
-    m->streak = best == last_id ? m->streak + 1 : 0;
-    return best;
-}
-
-/* What a format's headers say of its segments, and at which bytes: how many, in how many bytes
-   where their table is, less `fixed`; how long an entry is (0: its bytes 4 to 7 say so), its type
-   (0: any), and its offset, address, size in file and in memory. All little-endian. */
-static const struct dx_patch_p_format {
-    char magic[8];
-    uint8_t magic_size, word, count, fixed, table, table_size, entry, type, places[4];
-} dx_patch_p_formats[4] = {
-    {"\177ELF\2\1", 6, 8, 56, 0, 32, 8, 56, 1, {8, 16, 32, 40}},
-    {"\177ELF\1\1", 6, 4, 44, 0, 28, 4, 32, 1, {4, 8, 16, 20}},
-    {"PE\0\0", 4, 4, 6, 24, 20, 2, 40, 0, {20, 12, 16, 8}},
-    {"\317\372\355\376", 4, 8, 16, 32, 0, 0, 0, 25, {40, 24, 48, 32}}}; /* Mach-O */
-
-/* Segments from the headers; of a file that has none it is one, at address 0. They only make
-   predictions better, so nothing needs checking but that it lies in the file. */
-static bool dx_patch_p_find_segments(const uint8_t *p, size_t size, uint64_t *setup)
-{
-    const uint32_t plain = DX_PATCH_P_FORM_PLAIN;
-    const struct dx_patch_p_format *f = dx_patch_p_formats, *end = f + 4;
-    uint64_t left = 0, at = 0, image = 0, count = 0, *s = setup + 2;
-    uint32_t i;
-    if (size >= 64 && p[0] == 'M' && p[1] == 'Z') at = dx_patch_p_load32(p + 60);
-    if (size < 64 || at > size - 64) end = f;
-    while (f < end && DX_PATCH_MEMCMP(p + at, f->magic, f->magic_size) != 0) f++;
-    if (f < end) {
-        uint32_t more = p[at + 25] == 2 ? 4 : 0; /* PE of 64 bits */
-        if (!f->type) image = dx_patch_p_load_field(p + at + 52 - more, plain, 4 + more);
-        left = dx_patch_p_load_field(p + at + f->count, plain, 2);
-        at += f->fixed + dx_patch_p_load_field(p + at + f->table, plain, f->table_size);
-    }
-    for (setup[1] = image; left && at <= size && size - at >= 56; left--) {
-        const uint8_t *entry = p + at;
-        uint32_t type = dx_patch_p_load32(entry);
-        at += f->entry ? f->entry : dx_patch_p_load32(entry + 4);
-        if (type == 0x6474e550) /* PT_GNU_EH_FRAME */
-            setup[1] = dx_patch_p_load_field(entry + f->places[1], plain, f->word);
-        if ((f->type && type != f->type) || count == DX_PATCH_P_SEGMENTS) continue;
-        for (i = 0; i < 4; i++) s[i] = dx_patch_p_load_field(entry + f->places[i], plain, f->word);
-        s[1] += image;
-        bool same = count && s[1] - s[0] == s[-3] - s[-4] && s[0] >= s[-4] && s[-1] == s[-2];
-        uint64_t *first = same ? s - 4 : s; /* the last one goes on, or another begins */
-        first[3] = s[0] - first[0] + s[3];
-        first[2] = s[0] - first[0] + s[2];
-        if (!same && (s[1] || s[2])) s = setup + 2 + 4 * ++count; /* all but __PAGEZERO */
-    }
-    setup[0] = count ? count : 1;
-    if (!count) s[2] = s[3] = size;
-    return count != 0;
-}
-
-/* Where an image without headers is when it runs: there its covers say best how words that changed
-   by little, as addresses do, have changed. Only those near the most frequent upper half count. */
-static uint64_t dx_patch_p_find_address(dx_patch_p_maker *m)
-{
-    const dx_patch_p_finder *f = &m->finder;
-    uint32_t *words = m->memory, most = 0, count = 0, step = 256, sure, old, now, n;
-    uint64_t i, at, best = 0, middle = 0, room = f->base_size;
-    size_t k;
-    DX_PATCH_MEMSET(words, 0, sizeof m->memory);
-    for (k = 0; k < 2 * f->cover_count; k++) {
-        const dx_patch_p_cover *c = f->covers + k % f->cover_count;
-        const uint8_t *p = f->base + c->old_at, *q = f->target + c->new_at;
-        for (i = 0; i < c->size; i += 4) {
-            i += dx_patch_p_same(p + i, q + i, (size_t)(c->size - i));
-            if (c->size - i < 4) break;
-            old = dx_patch_p_load32(p + i);
-            now = dx_patch_p_load32(q + i);
-            if (((now - old + 65536u) & 0xffffffffu) >> 17 || (old >> 16) - 1 >= 65534u) continue;
-            n = ((old >> 16) * 0x9e3779b1u & 0xffffffffu) >> 22;
-            if (k < f->cover_count && ++words[n] > most) {
-                most = words[n];
-                middle = old & 0xffff0000u;
-            } else if (k >= f->cover_count && count < 1024 && old - middle + room < 2 * room) {
-                words[count++] = old;
-                words[count++] = now;
-            }
-        }
-    }
-    while (room / step > 1024) step *= 2;
-    at = middle > room ? (middle - room) & ~(uint64_t)(step - 1) : 0;
-    for (most = 7; at < middle + 65536; at += step, most = n) {
-        for (i = 0, n = 0; i < count; i += 2)
-            if (words[i] - at < room)
-                n += at + dx_patch_p_map_offset(&m->delta.predictor_, words[i] - at, &sure) ==
-                     words[i + 1];
-        if (n > most) best = at;
-        else n = most;
-    }
-    return best;
-}
-
-static void dx_patch_p_put_cover(dx_patch_p_maker *m, size_t i)
-{
-    const dx_patch_p_cover *c = m->finder.covers + i, *last = i ? c - 1 : NULL;
-    uint64_t new_end = last ? last->new_at + last->size : 0;
-    uint64_t expected = (last ? last->old_at + last->size : 0) + (c->new_at - new_end);
-    dx_patch_p_coder *coder = &m->delta.coder_;
-    (void)dx_patch_p_number(coder, DX_PATCH_P_N_GAP, c->new_at - new_end);
-    (void)dx_patch_p_number(coder, DX_PATCH_P_N_LENGTH, c->size - 1);
-    (void)dx_patch_p_number(coder, DX_PATCH_P_N_JUMP, dx_patch_p_fold(c->old_at - expected));
-}
-
-/* Literals; the base goes on at `old_at`. */
-static void dx_patch_p_put_literals(dx_patch_p_maker *m, uint64_t from, uint64_t to,
-                                    uint64_t old_at)
-{
-    const dx_patch_p_finder *f = &m->finder;
-    dx_patch_p_delta *d = &m->delta;
-    uint64_t i;
-    d->past_ = 0;
-    dx_patch_p_pass(d, f->target + from, from);
-    for (i = 0; from + i < to; i++) {
-        uint64_t left = to - from - i;
-        uint32_t hint = d->mixer_ && old_at + i < f->base_size ? f->base[old_at + i] : 0u;
-        if (i % DX_PATCH_P_BLOCK == 0) { /* what is like noise is best left as it is */
-            uint32_t size = left < DX_PATCH_P_BLOCK ? (uint32_t)left : DX_PATCH_P_BLOCK, k;
-            uint32_t sum = 0, counts[256] = {0}; /* sum of squares */
-            for (k = 0; k < size; k++) sum += 2 * counts[f->target[from + i + k]]++ + 1;
-            d->raw_ = dx_patch_p_flag(&d->coder_, DX_PATCH_P_M_RAW + d->raw_,
-                                      size >= 256 && sum <= size + size * size / 256 * 5 / 4);
-        }
-        (void)dx_patch_p_literal(d, hint, f->target[from + i]);
-    }
-}
-
-static void dx_patch_p_put_cover_bytes(dx_patch_p_maker *m, const dx_patch_p_cover *c)
-{
-    const uint8_t *p = m->finder.base + c->old_at, *q = m->finder.target + c->new_at;
-    dx_patch_p_delta *d = &m->delta;
-    uint64_t done = 0;
-    dx_patch_p_block b;
-    do {
-        uint32_t equal = 0, which = DX_PATCH_P_N_EQUAL + (done ? 1u : 0u);
-        uint64_t size = 0;
-        for (; done < c->size; done += size, equal++) {
-            size = c->size - done < DX_PATCH_P_BLOCK ? c->size - done : DX_PATCH_P_BLOCK;
-            if (DX_PATCH_MEMCMP(p + done, q + done, (size_t)size) != 0) break;
-        }
-        (void)dx_patch_p_number(&d->coder_, which, equal);
-        if (done == c->size) return;
-        b.old_bytes = p + done;
-        b.new_bytes = q + done;
-        b.old_at = c->old_at + done;
-        b.new_at = c->new_at + done;
-        dx_patch_p_pass(d, b.new_bytes, b.new_at);
-        dx_patch_p_start_block(d, &b, c->size - done);
-        dx_patch_p_put_block(m, dx_patch_p_choose(m, &b), &b);
-        done += b.size;
-    } while (done < c->size);
-}
-
-static void dx_patch_p_put_delta(dx_patch_p_maker *m)
-{
-    const dx_patch_p_finder *f = &m->finder;
-    uint64_t at = 0, old_at = 0;
-    size_t i, side;
-    dx_patch_p_delta *d = &m->delta;
-    uint64_t (*setup)[34] = d->predictor_.setup_;
-    if (d->map_) (void)dx_patch_p_number(&d->coder_, DX_PATCH_P_N_SETUP, f->cover_count);
-    for (side = 0; side < 2 && d->map_; side++)
-        for (i = 0; i < 2 + 4 * setup[side][0]; i++)
-            (void)dx_patch_p_number(&d->coder_, DX_PATCH_P_N_SETUP,
-                                    dx_patch_p_fold(setup[side][i] - (side ? setup[0][i] : 0)));
-    for (i = 0; i < f->cover_count && d->map_; i++) dx_patch_p_put_cover(m, i);
-    for (i = 0; i < f->cover_count; i++) {
-        const dx_patch_p_cover *c = f->covers + i;
-        if (!d->map_) dx_patch_p_put_cover(m, i);
-        dx_patch_p_put_literals(m, at, c->new_at, old_at);
-        dx_patch_p_put_cover_bytes(m, c);
-        at = c->new_at + c->size;
-        old_at = c->old_at + c->size;
-    }
-    if (!d->map_ && at < f->target_size)
-        (void)dx_patch_p_number(&d->coder_, DX_PATCH_P_N_GAP, f->target_size - at);
-    dx_patch_p_put_literals(m, at, f->target_size, old_at);
-    dx_patch_p_finish_writing(&d->coder_);
 }
 
 /* >>reader: the streaming applier ------------------------------------------- */
@@ -2684,7 +2181,7 @@ DX_PATCH_API const char *dx_patch_error_name(int error)
 {
 #define DX_PATCH_P_NAME(value, constant, wire) if (error == value) return "DX_PATCH_" #constant;
     DX_PATCH_ERRORS(DX_PATCH_P_NAME)
-    return "DX_PATCH_?";
+    return "unknown error";
 }
 
 DX_PATCH_API int dx_patch_error_wire(int error)
@@ -3083,6 +2580,529 @@ DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_de
     if (!f->error_ && !dx_patch_p_f_holds(f, f->target_size_, f->header_.target_hash))
         dx_patch_p_f_fail(f, true, DX_PATCH_ETARGET);
     return f->error_;
+}
+
+#ifndef DX_PATCH_NO_CREATE
+/* >>covers: what of the target can be made from where in the base -------------- */
+#define DX_PATCH_P_SEED 8u     /* bytes that a hash covers */
+#define DX_PATCH_P_LOOK 128u    /* compare no more bytes of a candidate than this */
+#define DX_PATCH_P_REACH 65536u /* extend so far at a time: what is cut again soon costs no more */
+#define DX_PATCH_P_SAME 4       /* bytes that a cover must save when it goes on as the last one, */
+#define DX_PATCH_P_OTHER 14     /* when it is from elsewhere, */
+#define DX_PATCH_P_FAR 32       /* and when the base is large, so that elsewhere costs more */
+/* Bits, few enough for a cache. */
+#define DX_PATCH_P_WANTED ((size_t)1 << (sizeof(size_t) > 2 ? 21 : 14))
+#define DX_PATCH_P_DROP 48      /* give up an extension that fell so far below its best */
+
+typedef struct dx_patch_p_cover {
+    uint64_t new_at, old_at, size;
+} dx_patch_p_cover;
+
+typedef struct dx_patch_p_finder {
+    const uint8_t *base, *target;
+    size_t base_size, target_size, stride;
+    uint32_t *lines; /* of a cache, by hash: old offset / stride + 1, above it more of the hash */
+    uint64_t *wanted; /* bits, by hash: what a first pass looked for; or NULL */
+    size_t line_count, wanted_count; /* wanted_count: bits that are set */
+    dx_patch_p_cover *covers;
+    size_t cover_count, cover_capacity, most; /* most: bytes that one extension may look at */
+    uint64_t work; /* bytes that extending has looked at */
+    uint32_t depth, mask; /* candidates that are compared; bits of an offset in lines */
+    bool open; /* the last cover ends where looking ahead ended, so it may go on */
+} dx_patch_p_finder;
+
+static uint64_t dx_patch_p_seed(const uint8_t *p)
+{
+    uint64_t h = dx_patch_p_load64(p) * 0x9e3779b97f4a7c15u;
+    return (h ^ h >> 29) * 0xbf58476d1ce4e5b9u;
+}
+
+static uint32_t *dx_patch_p_line(const dx_patch_p_finder *f, uint64_t hash)
+{
+    return f->lines + 16 * (size_t)((hash >> 32) * f->line_count >> 32);
+}
+
+/* Does the target look for seeds of this hash? note: it does. */
+static bool dx_patch_p_wanted(const dx_patch_p_finder *f, uint64_t hash, bool note)
+{
+    uint64_t *word = f->wanted + (hash >> 6 & (DX_PATCH_P_WANTED / 64 - 1));
+    uint64_t was = *word, bit = (uint64_t)1 << (hash & 63);
+    if (note) *word |= bit;
+    return (was & bit) != 0;
+}
+
+/* The first sixteen seeds of each line; if not all, a few of those that the target does not look
+   for. Memory is asked for before it is needed; to count in a line all along takes no branches. */
+static void dx_patch_p_index(dx_patch_p_finder *f, bool all)
+{
+    size_t at = 0, i, n, count = 0, most;
+    uint64_t hashes[64];
+    uint32_t seeds[64], *line, k, used;
+    if (f->base_size >= DX_PATCH_P_SEED) count = (f->base_size - DX_PATCH_P_SEED) / f->stride + 1;
+    most = all ? count : f->base_size / 16 + (count / DX_PATCH_P_WANTED + 1) * f->wanted_count;
+    f->line_count = (most < count ? most : count) / 13 + 1;
+    DX_PATCH_MEMSET(f->lines, 0, 64 * f->line_count);
+    for (f->mask = 0; f->mask < count;) f->mask = 2 * f->mask + 1;
+    while (at < count) {
+        for (n = 0; n < 64 && at < count; at++) {
+            hashes[n] = dx_patch_p_seed(f->base + at * f->stride);
+            seeds[n] = (uint32_t)(at + 1) | ((uint32_t)(hashes[n] & UINT32_MAX) & ~f->mask);
+            n += all || !(at * f->stride & 15) || dx_patch_p_wanted(f, hashes[n], false);
+        }
+        for (i = 0; i < n; i++) DX_PATCH_P_PREFETCH(dx_patch_p_line(f, hashes[i]));
+        for (i = 0; i < n; i++) {
+            line = dx_patch_p_line(f, hashes[i]);
+            for (k = 0, used = 0; k < 16; k++) used += line[k] ? 1u : 0u;
+            if (used < 16) line[used] = seeds[i];
+        }
+    }
+}
+
+/* How far a and b are worth being called alike: where +1 a right, -1 a wrong byte is highest. */
+static size_t dx_patch_p_extend(const uint8_t *a, const uint8_t *b, size_t size, bool back,
+                                long *gain, bool *dropped)
+{
+    size_t i = 0, best = 0, same;
+    long score = 0;
+    *gain = 0;
+    for (; i < size && score >= *gain - DX_PATCH_P_DROP; i++, score--) {
+        same = back ? 0 : dx_patch_p_same(a + i, b + i, size - i);
+        while (back && i + same < size && *(a - i - same - 1) == *(b - i - same - 1)) same++;
+        i += same;
+        score += (long)same;
+        if (score > *gain) {
+            *gain = score;
+            best = i;
+        }
+    }
+    *dropped = i < size;
+    return best;
+}
+
+/* Cut the last cover where the next one, which reaches back over it, starts to be better. */
+static void dx_patch_p_cut(const dx_patch_p_finder *f, dx_patch_p_cover *last,
+                           dx_patch_p_cover *next)
+{
+    uint64_t end = last->new_at + last->size, i, best = 0;
+    uint64_t overlap = end - next->new_at < next->size ? end - next->new_at : next->size;
+    long score = 0, top = 0;
+    for (i = 0; i < overlap; i++) {
+        uint8_t byte = f->target[next->new_at + i];
+        score += f->base[last->old_at + (next->new_at - last->new_at) + i] == byte;
+        score -= f->base[next->old_at + i] == byte;
+        if (score > top) {
+            top = score;
+            best = i + 1;
+        }
+    }
+    last->size = next->new_at + best - last->new_at;
+    next->new_at += best;
+    next->old_at += best;
+    next->size -= best;
+}
+
+/* How far may be looked at, of no more than so many bytes. */
+static size_t dx_patch_p_reach(const dx_patch_p_finder *f, size_t new_at, size_t old_at,
+                               size_t most)
+{
+    size_t room = f->target_size - new_at;
+    if (room > f->base_size - old_at) room = f->base_size - old_at;
+    return room < most ? room : most;
+}
+
+/* Make the last cover longer until it ends for good or clearly behind target byte i. */
+static void dx_patch_p_lengthen(dx_patch_p_finder *f, size_t i)
+{
+    dx_patch_p_cover *last = f->covers + f->cover_count - 1;
+    while (f->cover_count && f->open && i + DX_PATCH_P_LOOK > last->new_at + last->size) {
+        size_t new_at = (size_t)(last->new_at + last->size);
+        size_t old_at = (size_t)(last->old_at + last->size);
+        size_t more = dx_patch_p_reach(f, new_at, old_at, f->most);
+        bool dropped;
+        long gain;
+        more = dx_patch_p_extend(f->target + new_at, f->base + old_at, more, false, &gain,
+                                 &dropped);
+        last->size += more;
+        f->open = more && !dropped;
+    }
+}
+
+/* Take the match at (new_at, old_at) as a cover if it saves more than it costs. */
+static bool dx_patch_p_take(dx_patch_p_finder *f, size_t new_at, size_t old_at, long least)
+{
+    dx_patch_p_cover c, *last = f->cover_count ? f->covers + f->cover_count - 1 : NULL;
+    size_t back = last ? new_at - (size_t)last->new_at : new_at;
+    size_t reach = dx_patch_p_reach(f, new_at, old_at, f->most), front;
+    long gain, gain_back;
+    bool dropped, ended;
+    front = dx_patch_p_extend(f->target + new_at, f->base + old_at, reach, false, &gain, &dropped);
+    if (back > old_at) back = old_at;
+    if (back > f->most) back = f->most;
+    back = dx_patch_p_extend(f->target + new_at, f->base + old_at, back, true, &gain_back, &ended);
+    f->work += front + 8 * back;
+    if (gain + gain_back < least) return false;
+    c.new_at = new_at - back;
+    c.old_at = old_at - back;
+    c.size = front + back;
+    if (last && c.new_at <= last->new_at + last->size &&
+        c.old_at - c.new_at == last->old_at - last->new_at) { /* the same one, it goes on */
+        if (c.new_at + c.size > last->new_at + last->size)
+            last->size = c.new_at + c.size - last->new_at;
+        f->open = !dropped;
+        return true;
+    }
+    if (last && c.new_at < last->new_at + last->size) {
+        dx_patch_p_cover shorter = *last;
+        dx_patch_p_cut(f, &shorter, &c);
+        if (c.size < 12 || c.new_at > new_at + 8 * DX_PATCH_P_LOOK) return false;
+        if (shorter.size) *last = shorter;
+        else f->cover_count--;
+    }
+    f->covers[f->cover_count++] = c;
+    f->open = !dropped;
+    return true;
+}
+
+/* Of the next bytes, how many the last cover has wrong; more than 8 are some more than 8. */
+static size_t dx_patch_p_wrong(const dx_patch_p_finder *f, size_t i, size_t end, size_t size)
+{
+    const dx_patch_p_cover *last = f->covers + f->cover_count - 1;
+    const uint8_t *p = f->target + i, *q = f->base + (size_t)(last->old_at + (i - last->new_at));
+    size_t at = 0, count = size > end - i ? size - (end - i) : 0;
+    for (size -= count; count <= 8; at++, count++)
+        if ((at += dx_patch_p_same(p + at, q + at, size - at)) == size) break;
+    return count;
+}
+
+/* The seed with which most bytes from target byte i on are right; by the last cover, fewer are. */
+static bool dx_patch_p_look_up(const dx_patch_p_finder *f, size_t i, size_t end, size_t *old_at,
+                               size_t *size)
+{
+    uint64_t hash = dx_patch_p_seed(f->target + i);
+    uint32_t depth = i > end + 8192 ? 1 : f->depth, k, *line = dx_patch_p_line(f, hash);
+    if (f->target_size - i > 32)
+        DX_PATCH_P_PREFETCH(dx_patch_p_line(f, dx_patch_p_seed(f->target + i + 16)));
+    *size = 0;
+    for (k = 0; k < 16 && line[k] && depth; k++) {
+        size_t from = ((line[k] & f->mask) - 1) * f->stride, same;
+        if ((line[k] ^ hash) & ~f->mask) continue;
+        same = dx_patch_p_same(f->target + i, f->base + from,
+                               dx_patch_p_reach(f, i, from, DX_PATCH_P_LOOK));
+        if (same > *size) {
+            *size = same;
+            *old_at = from;
+        }
+        if (same == DX_PATCH_P_LOOK) break;
+        depth--;
+    }
+    if (*size < DX_PATCH_P_SEED) return false;
+    return i >= end || dx_patch_p_wrong(f, i, end, *size) > 8;
+}
+
+/* first: the pass that notes what is looked for. False: so much that to index all is best. */
+static bool dx_patch_p_find(dx_patch_p_finder *f, bool first)
+{
+    size_t i = 0, old_at = 0, size = 0, run, end, lost = 0; /* lost: look-ups for nothing */
+    long least = f->base_size >> 10 < 1024 ? DX_PATCH_P_OTHER : DX_PATCH_P_FAR;
+    dx_patch_p_index(f, first || !f->wanted);
+    f->cover_count = 0;
+    f->work = 0;
+    while (f->target_size >= DX_PATCH_P_SEED && i <= f->target_size - DX_PATCH_P_SEED) {
+        const dx_patch_p_cover *last = f->covers + f->cover_count - 1;
+        if (f->cover_count && i < last->new_at) i = (size_t)last->new_at;
+        f->most = f->work > 16 * ((uint64_t)i + 65536) ? 64 : DX_PATCH_P_REACH;
+        dx_patch_p_lengthen(f, i);
+        if (f->cover_count == f->cover_capacity || f->target_size - i < DX_PATCH_P_SEED) break;
+        end = f->cover_count ? (size_t)(last->new_at + last->size) : 0;
+        old_at = f->cover_count ? (size_t)(last->old_at + (i - last->new_at)) : f->base_size;
+        run = old_at < f->base_size ? dx_patch_p_reach(f, i, old_at, SIZE_MAX) : 0;
+        if (run) run = dx_patch_p_same(f->target + i, f->base + old_at, run);
+        if (i < end ? run >= DX_PATCH_P_SEED
+                    : run >= 6 && dx_patch_p_take(f, i, old_at, DX_PATCH_P_SAME)) {
+            i += run;
+            continue;
+        }
+        run = i < end ? dx_patch_p_wrong(f, i, end, DX_PATCH_P_LOOK) : 9;
+        if (run <= 8) { /* nothing else can have so many more right */
+            i += 9 - run;
+            continue;
+        }
+        if (first && !dx_patch_p_wanted(f, dx_patch_p_seed(f->target + i), true) &&
+            ++f->wanted_count > 32768 + i / 64)
+            return false;
+        if (f->base_size >= DX_PATCH_P_SEED &&
+            dx_patch_p_look_up(f, i, end, &old_at, &size) && dx_patch_p_take(f, i, old_at, least)) {
+            i += size;
+            lost = 0;
+        } else {
+            i += i > end + 65536 ? 8 : 1 + 2 * (lost / 64); /* perhaps there is nothing */
+            lost += f->depth < 2 && lost < 191;
+        }
+    }
+    dx_patch_p_lengthen(f, f->target_size); /* a run may have led to the end */
+    return true;
+}
+
+/* Numbers that changed a little, between covers of one diagonal, are no literals: join these. */
+static void dx_patch_p_join_numbers(dx_patch_p_finder *f)
+{
+    size_t i, kept = 0;
+    for (i = 1; i < f->cover_count; i++) {
+        dx_patch_p_cover *last = f->covers + kept, *c = f->covers + i;
+        uint64_t n = last->new_at + last->size, gap = c->new_at - n, cost = 0, d;
+        const uint8_t *p = f->base + last->old_at + last->size, *q = f->target + n;
+        bool same = c->new_at - c->old_at == last->new_at - last->old_at;
+        for (n = 0; same && n + 4 <= gap; n += 4) { /* bits of differences, and of their length */
+            d = dx_patch_p_fold((uint64_t)dx_patch_p_load32(q + n) - dx_patch_p_load32(p + n));
+            for (cost += 3; d; d >>= 1) cost++;
+        }
+        if (same && gap >= 64 && cost < 6 * gap) last->size += gap + c->size;
+        else f->covers[++kept] = *c;
+    }
+    if (f->cover_count) f->cover_count = kept + 1;
+}
+
+/* >>create: a delta ----------------------------------------------------------- */
+typedef struct dx_patch_p_maker {
+    dx_patch_p_delta delta;
+    dx_patch_p_finder finder;
+    uint32_t level, blocks, streak, wins[16]; /* how often each predictor was the best of all */
+    uint64_t literals; /* bytes in no cover */
+    uint32_t memory[DX_PATCH_P_MEMORY];
+    uint8_t now[DX_PATCH_P_LONGEST]; /* a block as it is once its fields are known */
+} dx_patch_p_maker;
+
+static void dx_patch_p_put_block(dx_patch_p_maker *m, uint32_t id, dx_patch_p_block *b)
+{
+    dx_patch_p_delta *d = &m->delta;
+    d->id_ = dx_patch_p_symbol(&d->coder_, DX_PATCH_P_M_ID + d->id_, id);
+    DX_PATCH_MEMCPY(m->now, b->old_bytes, b->limit);
+    (void)dx_patch_p_code_block(d, b, m->now);
+}
+
+/* The predictor with which the block costs least. Those that win now and then are tried, and all
+   of them now and then; in a streak of one, only every second block, or fewer. */
+static uint32_t dx_patch_p_choose(dx_patch_p_maker *m, const dx_patch_p_block *b)
+{
+    dx_patch_p_delta *d = &m->delta;
+    uint64_t least = UINT64_MAX, cost;
+    dx_patch_p_delta before = *d;
+    uint32_t last_id = d->id_, best = last_id, id;
+    uint32_t often = m->level >= 9 || m->blocks < 32 ? 1 : m->level < 3 ? 64 : 32;
+    bool settled = m->level < 9 && m->streak >= 8 && m->blocks % (m->level < 3 ? 8 : 2);
+    if (!d->map_) return DX_PATCH_P_ID_NONE;
+    DX_PATCH_MEMCPY(m->memory, d->predictor_.memory_, sizeof m->memory);
+    for (id = settled ? DX_PATCH_P_IDS : 0; id < DX_PATCH_P_IDS; id++) {
+        dx_patch_p_block copy = *b;
+        if (id && id != last_id && m->blocks % often && m->wins[id] * 64 <= m->blocks) continue;
+        d->coder_.mode_ = DX_PATCH_P_COUNT;
+        d->coder_.cost_ = 0;
+        dx_patch_p_put_block(m, id, &copy);
+        if (id) DX_PATCH_MEMCPY(d->predictor_.memory_, m->memory, sizeof m->memory);
+        cost = d->coder_.cost_ * DX_PATCH_P_BLOCK / copy.size;
+        *d = before;
+        if (cost >= least) continue;
+        least = cost;
+        best = id;
+    }
+    m->blocks++;
+    m->wins[best]++;
+    m->streak = best == last_id ? m->streak + 1 : 0;
+    return best;
+}
+
+/* What a format's headers say of its segments, and at which bytes: how many, in how many bytes
+   where their table is, less `fixed`; how long an entry is (0: its bytes 4 to 7 say so), its type
+   (0: any), and its offset, address, size in file and in memory. All little-endian. */
+static const struct dx_patch_p_format {
+    char magic[8];
+    uint8_t magic_size, word, count, fixed, table, table_size, entry, type, places[4];
+} dx_patch_p_formats[4] = {
+    {"\177ELF\2\1", 6, 8, 56, 0, 32, 8, 56, 1, {8, 16, 32, 40}},
+    {"\177ELF\1\1", 6, 4, 44, 0, 28, 4, 32, 1, {4, 8, 16, 20}},
+    {"PE\0\0", 4, 4, 6, 24, 20, 2, 40, 0, {20, 12, 16, 8}},
+    {"\317\372\355\376", 4, 8, 16, 32, 0, 0, 0, 25, {40, 24, 48, 32}}}; /* Mach-O */
+
+/* Segments from the headers; of a file that has none it is one, at address 0. They only make
+   predictions better, so nothing needs checking but that it lies in the file. */
+static bool dx_patch_p_find_segments(const uint8_t *p, size_t size, uint64_t *setup)
+{
+    const uint32_t plain = DX_PATCH_P_FORM_PLAIN;
+    const struct dx_patch_p_format *f = dx_patch_p_formats, *end = f + 4;
+    uint64_t left = 0, at = 0, image = 0, count = 0, *s = setup + 2;
+    uint32_t i;
+    if (size >= 64 && p[0] == 'M' && p[1] == 'Z') at = dx_patch_p_load32(p + 60);
+    if (size < 64 || at > size - 64) end = f;
+    while (f < end && DX_PATCH_MEMCMP(p + at, f->magic, f->magic_size) != 0) f++;
+    if (f < end) {
+        uint32_t more = p[at + 25] == 2 ? 4 : 0; /* PE of 64 bits */
+        if (!f->type) image = dx_patch_p_load_field(p + at + 52 - more, plain, 4 + more);
+        left = dx_patch_p_load_field(p + at + f->count, plain, 2);
+        at += f->fixed + dx_patch_p_load_field(p + at + f->table, plain, f->table_size);
+    }
+    for (setup[1] = image; left && at <= size && size - at >= 56; left--) {
+        const uint8_t *entry = p + at;
+        uint32_t type = dx_patch_p_load32(entry);
+        at += f->entry ? f->entry : dx_patch_p_load32(entry + 4);
+        if (type == 0x6474e550) /* PT_GNU_EH_FRAME */
+            setup[1] = dx_patch_p_load_field(entry + f->places[1], plain, f->word);
+        if ((f->type && type != f->type) || count == DX_PATCH_P_SEGMENTS) continue;
+        for (i = 0; i < 4; i++) s[i] = dx_patch_p_load_field(entry + f->places[i], plain, f->word);
+        s[1] += image;
+        bool same = count && s[1] - s[0] == s[-3] - s[-4] && s[0] >= s[-4] && s[-1] == s[-2];
+        uint64_t *first = same ? s - 4 : s; /* the last one goes on, or another begins */
+        first[3] = s[0] - first[0] + s[3];
+        first[2] = s[0] - first[0] + s[2];
+        if (!same && (s[1] || s[2])) s = setup + 2 + 4 * ++count; /* all but __PAGEZERO */
+    }
+    setup[0] = count ? count : 1;
+    if (!count) s[2] = s[3] = size;
+    return count != 0;
+}
+
+/* Where an image without headers is when it runs: there its covers say best how words that changed
+   by little, as addresses do, have changed. Only those near the most frequent upper half count. */
+static uint64_t dx_patch_p_find_address(dx_patch_p_maker *m)
+{
+    const dx_patch_p_finder *f = &m->finder;
+    uint32_t *words = m->memory, most = 0, count = 0, step = 256, sure, old, now, n;
+    uint64_t i, at, best = 0, middle = 0, room = f->base_size;
+    size_t k;
+    DX_PATCH_MEMSET(words, 0, sizeof m->memory);
+    for (k = 0; k < 2 * f->cover_count; k++) {
+        const dx_patch_p_cover *c = f->covers + k % f->cover_count;
+        const uint8_t *p = f->base + c->old_at, *q = f->target + c->new_at;
+        for (i = 0; i < c->size; i += 4) {
+            i += dx_patch_p_same(p + i, q + i, (size_t)(c->size - i));
+            if (c->size - i < 4) break;
+            old = dx_patch_p_load32(p + i);
+            now = dx_patch_p_load32(q + i);
+            if (((now - old + 65536u) & 0xffffffffu) >> 17 || (old >> 16) - 1 >= 65534u) continue;
+            n = ((old >> 16) * 0x9e3779b1u & 0xffffffffu) >> 22;
+            if (k < f->cover_count && ++words[n] > most) {
+                most = words[n];
+                middle = old & 0xffff0000u;
+            } else if (k >= f->cover_count && count < 1024 && old - middle + room < 2 * room) {
+                words[count++] = old;
+                words[count++] = now;
+            }
+        }
+    }
+    while (room / step > 1024) step *= 2;
+    at = middle > room ? (middle - room) & ~(uint64_t)(step - 1) : 0;
+    for (most = 7; at < middle + 65536; at += step, most = n) {
+        for (i = 0, n = 0; i < count; i += 2)
+            if (words[i] - at < room)
+                n += at + dx_patch_p_map_offset(&m->delta.predictor_, words[i] - at, &sure) ==
+                     words[i + 1];
+        if (n > most) best = at;
+        else n = most;
+    }
+    return best;
+}
+
+static void dx_patch_p_put_cover(dx_patch_p_maker *m, size_t i)
+{
+    const dx_patch_p_cover *c = m->finder.covers + i, *last = i ? c - 1 : NULL;
+    uint64_t new_end = last ? last->new_at + last->size : 0;
+    uint64_t expected = (last ? last->old_at + last->size : 0) + (c->new_at - new_end);
+    dx_patch_p_coder *coder = &m->delta.coder_;
+    (void)dx_patch_p_number(coder, DX_PATCH_P_N_GAP, c->new_at - new_end);
+    (void)dx_patch_p_number(coder, DX_PATCH_P_N_LENGTH, c->size - 1);
+    (void)dx_patch_p_number(coder, DX_PATCH_P_N_JUMP, dx_patch_p_fold(c->old_at - expected));
+}
+
+/* Literals; the base goes on at `old_at`. */
+static void dx_patch_p_put_literals(dx_patch_p_maker *m, uint64_t from, uint64_t to,
+                                    uint64_t old_at)
+{
+    const dx_patch_p_finder *f = &m->finder;
+    dx_patch_p_delta *d = &m->delta;
+    uint64_t i;
+    d->past_ = 0;
+    dx_patch_p_pass(d, f->target + from, from);
+    for (i = 0; from + i < to; i++) {
+        uint64_t left = to - from - i;
+        uint32_t hint = d->mixer_ && old_at + i < f->base_size ? f->base[old_at + i] : 0u;
+        if (i % DX_PATCH_P_BLOCK == 0) { /* what is like noise is best left as it is */
+            uint32_t size = left < DX_PATCH_P_BLOCK ? (uint32_t)left : DX_PATCH_P_BLOCK, k;
+            uint32_t sum = 0, counts[256] = {0}; /* sum of squares */
+            for (k = 0; k < size; k++) sum += 2 * counts[f->target[from + i + k]]++ + 1;
+            d->raw_ = dx_patch_p_flag(&d->coder_, DX_PATCH_P_M_RAW + d->raw_,
+                                      size >= 256 && sum <= size + size * size / 256 * 5 / 4);
+        }
+        (void)dx_patch_p_literal(d, hint, f->target[from + i]);
+    }
+}
+
+static void dx_patch_p_put_cover_bytes(dx_patch_p_maker *m, const dx_patch_p_cover *c)
+{
+    const uint8_t *p = m->finder.base + c->old_at, *q = m->finder.target + c->new_at;
+    dx_patch_p_delta *d = &m->delta;
+    uint64_t done = 0;
+    dx_patch_p_block b;
+    do {
+        uint32_t equal = 0, which = DX_PATCH_P_N_EQUAL + (done ? 1u : 0u);
+        uint64_t size = 0;
+        for (; done < c->size; done += size, equal++) {
+            size = c->size - done < DX_PATCH_P_BLOCK ? c->size - done : DX_PATCH_P_BLOCK;
+            if (DX_PATCH_MEMCMP(p + done, q + done, (size_t)size) != 0) break;
+        }
+        (void)dx_patch_p_number(&d->coder_, which, equal);
+        if (done == c->size) return;
+        b.old_bytes = p + done;
+        b.new_bytes = q + done;
+        b.old_at = c->old_at + done;
+        b.new_at = c->new_at + done;
+        dx_patch_p_pass(d, b.new_bytes, b.new_at);
+        dx_patch_p_start_block(d, &b, c->size - done);
+        dx_patch_p_put_block(m, dx_patch_p_choose(m, &b), &b);
+        done += b.size;
+    } while (done < c->size);
+}
+
+static void dx_patch_p_put_delta(dx_patch_p_maker *m)
+{
+    const dx_patch_p_finder *f = &m->finder;
+    uint64_t at = 0, old_at = 0;
+    size_t i, side;
+    dx_patch_p_delta *d = &m->delta;
+    uint64_t (*setup)[34] = d->predictor_.setup_;
+    if (d->map_) (void)dx_patch_p_number(&d->coder_, DX_PATCH_P_N_SETUP, f->cover_count);
+    for (side = 0; side < 2 && d->map_; side++)
+        for (i = 0; i < 2 + 4 * setup[side][0]; i++)
+            (void)dx_patch_p_number(&d->coder_, DX_PATCH_P_N_SETUP,
+                                    dx_patch_p_fold(setup[side][i] - (side ? setup[0][i] : 0)));
+    for (i = 0; i < f->cover_count && d->map_; i++) dx_patch_p_put_cover(m, i);
+    for (i = 0; i < f->cover_count; i++) {
+        const dx_patch_p_cover *c = f->covers + i;
+        if (!d->map_) dx_patch_p_put_cover(m, i);
+        dx_patch_p_put_literals(m, at, c->new_at, old_at);
+        dx_patch_p_put_cover_bytes(m, c);
+        at = c->new_at + c->size;
+        old_at = c->old_at + c->size;
+    }
+    if (!d->map_ && at < f->target_size)
+        (void)dx_patch_p_number(&d->coder_, DX_PATCH_P_N_GAP, f->target_size - at);
+    dx_patch_p_put_literals(m, at, f->target_size, old_at);
+    dx_patch_p_finish_writing(&d->coder_);
+}
+
+#define DX_PATCH_P_STORE(bits, name, at) dx_patch_p_store##bits(p + at, h->name);
+
+static void dx_patch_p_store_header(uint8_t *p, const dx_patch_header *h)
+{
+    DX_PATCH_MEMSET(p, 0, DX_PATCH_HEADER_SIZE);
+    DX_PATCH_MEMCPY(p, "DXP1", 4);
+    p[4] = h->kind == DX_PATCH_KIND_BLOCKS ? 1 : 3;
+    p[5] = h->kind;
+    p[6] = 1;
+    p[7] = h->coding;
+    p[36] = h->reversible ? 1 : 0;
+    DX_PATCH_P_WORDS(DX_PATCH_P_STORE)
+    DX_PATCH_MEMCPY(p + 48, h->base_hash, DX_PATCH_HASH_SIZE);
+    DX_PATCH_MEMCPY(p + 80, h->target_hash, DX_PATCH_HASH_SIZE);
+    dx_patch_p_store32(p + 124, dx_patch_p_crc32c(0, p, 124));
 }
 
 /* >>create ------------------------------------------------------------------- */
@@ -3535,6 +3555,8 @@ DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc
            5 * size + 131072;
     return size > SIZE_MAX ? 0 : (size_t)size;
 }
+
+#endif /* DX_PATCH_NO_CREATE */
 
 #endif /* DX_PATCH_IMPLEMENTATION */
 

@@ -13,6 +13,7 @@
 #define DX_HBTP_SMALL
 #define DX_HBTP_IMPLEMENTATION
 #include "../../dx_hbtp.h"
+#define DX_PATCH_NO_CREATE
 #define DX_PATCH_STATIC
 #define DX_PATCH_IMPLEMENTATION
 #include "../../dx_patch.h"

@@ -1,7 +1,4 @@
 /* The implementation of the headers, once for the whole program. */
-#ifdef DXUP_ZSTD_LIBRARY
-#define DX_PATCH_ZSTD
-#endif
 #include "../../layers/dx_crc32c.h"
 #define DX_HBTP_CRC32C crc32c
 #define DX_IMPLEMENTATION

@@ -229,7 +229,7 @@ static void answer_whole(client *c)
 static void answer_from_base(client *c)
 {
     memset(&c->cursor, 0, sizeof c->cursor);
-    switch (dxup_patches_get(c->http->patches, &c->base, &c->target, false, &c->patch)) {
+    switch (dxup_patches_get(c->http->patches, &c->base, &c->target, &c->patch)) {
     case DXUP_PATCH_PENDING: c->waiting = true; return;
     case DXUP_PATCH_NONE: answer_whole(c); return;
     case DXUP_PATCH_READY: break;

@@ -13,7 +13,6 @@ enum { CACHE_COUNT = 64, CACHE_SIZE_MAX = 64 << 20 };
 
 typedef struct entry {
     dxup_version base, target;
-    bool         zstd;
     enum { FREE, WAITING, MAKING, READY, NONE } state;
     unsigned     holders;
     uint64_t     used; /* the clock when it was last asked for */
@@ -74,20 +73,18 @@ static void shrink(dxup_patches *p)
 }
 
 enum dxup_patch_answer dxup_patches_get(dxup_patches *p, const dxup_version *base,
-                                        const dxup_version *target, bool zstd, dxup_patch *patch)
+                                        const dxup_version *target, dxup_patch *patch)
 {
     entry *found = NULL;
     enum dxup_patch_answer answer = DXUP_PATCH_PENDING;
     pthread_mutex_lock(&p->lock);
     for (entry *e = p->cache; !found && e < p->cache + CACHE_COUNT; e++)
-        if (e->state != FREE && e->zstd == zstd &&
-            !memcmp(e->base.hash, base->hash, DXUP_HASH_SIZE) &&
+        if (e->state != FREE && !memcmp(e->base.hash, base->hash, DXUP_HASH_SIZE) &&
             !memcmp(e->target.hash, target->hash, DXUP_HASH_SIZE))
             found = e;
     if (!found && (found = take_entry(p)) != NULL) {
         found->base = *base;
         found->target = *target;
-        found->zstd = zstd;
         found->state = WAITING;
         pthread_cond_signal(&p->work);
     }
@@ -141,7 +138,6 @@ static uint8_t *make(dxup_store *s, const entry *job, size_t *size)
         desc.memory_size = dx_patch_create_memory_size(&desc, base_size, target_size);
         desc.memory = malloc(desc.memory_size);
         desc.codings = 1u << DX_PATCH_CODING_PLAIN | 1u << DX_PATCH_CODING_RANGE;
-        if (job->zstd) desc.codings |= 1u << DX_PATCH_CODING_ZSTD;
         out = malloc(target_size ? target_size : 1);
         if (desc.memory && out &&
             dx_patch_create(&desc, base, base_size, target, target_size, out, target_size, size))

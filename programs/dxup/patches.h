@@ -26,9 +26,9 @@ enum dxup_patch_answer {
 int  dxup_patches_start(dxup_patches **p, const char *store_path, uint64_t size_max,
                         void (*ready)(void *user), void *user);
 void dxup_patches_stop(dxup_patches *p);
-/* The patch from one version to another; zstd: whether the client can read that coding. */
+/* The patch from one version to another. */
 enum dxup_patch_answer dxup_patches_get(dxup_patches *p, const dxup_version *base,
-                                        const dxup_version *target, bool zstd, dxup_patch *patch);
+                                        const dxup_version *target, dxup_patch *patch);
 void dxup_patches_release(dxup_patches *p, dxup_patch *patch);
 
 #endif

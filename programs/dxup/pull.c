@@ -249,9 +249,6 @@ static int start_parts(pull *p)
     memcpy(desc.target, p->hash, sizeof desc.target);
     memcpy(desc.have, p->have, sizeof desc.have);
     if (p->outcome == DXUP_PATCHED) desc.flags |= DXUP_PARTS;
-#ifdef DXUP_ZSTD_LIBRARY
-    desc.flags |= DXUP_ZSTD;
-#endif
     os_end_sending(p->socket); /* this connection has done its part; the server may have few */
     return dxup_parts_start(&p->parts, &desc);
 }
@@ -407,9 +404,6 @@ static int send_request(pull *p)
     pull_request_writer w;
     size_t size = 0;
     uint32_t flags = p->have_kind ? DXUP_HAVE : 0;
-#ifdef DXUP_ZSTD_LIBRARY
-    flags |= DXUP_ZSTD;
-#endif
     if (p->o->connections > 1 || p->has_part) flags |= DXUP_PARTS;
     pull_request_begin(&w, request, sizeof request, DX_TELEPORT_BARE);
     pull_request_set_flags(&w, flags);

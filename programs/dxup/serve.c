@@ -44,7 +44,6 @@ typedef struct connection {
 
     /* the transfer */
     bool               waiting;     /* for a patch from base to target */
-    bool               zstd;
     uint16_t           sequence;
     dxup_version       base, target;
     dxup_patch         patch;       /* what is sent: this, */
@@ -148,7 +147,7 @@ static int start_full(connection *c, uint16_t sequence, bool known_base)
 static int start_from_base(connection *c, uint16_t sequence)
 {
     dxup_patches *patches = c->worker->server->patches;
-    switch (dxup_patches_get(patches, &c->base, &c->target, c->zstd, &c->patch)) {
+    switch (dxup_patches_get(patches, &c->base, &c->target, &c->patch)) {
     case DXUP_PATCH_PENDING: return DX_HBTP_LATER;
     case DXUP_PATCH_NONE: return start_full(c, sequence, true);
     case DXUP_PATCH_READY: break;
@@ -199,7 +198,6 @@ static int on_pull(const dx_hbtp_context *context)
     int status = dxup_store_find(w->store, name, 0, &c->target);
     if (status) return status == DXUP_NOT_FOUND ? DX_HBTP_STATUS_NOT_FOUND : DX_HBTP_STATUS_INTERNAL;
     uint32_t flags = pull_request_get_flags(&v);
-    c->zstd = flags & DXUP_ZSTD;
     c->parts = flags & DXUP_PARTS;
     pull_request_copy_have(&v, 0, have, sizeof have);
     bool known = flags & DXUP_HAVE && !dxup_store_find_hash(w->store, name, have, &c->base);
@@ -239,7 +237,6 @@ static int on_range(const dx_hbtp_context *context)
     if (dxup_store_find_hash(w->store, name, target, &c->target) ||
         (patched && dxup_store_find_hash(w->store, name, have, &c->base)))
         return DX_HBTP_STATUS_NOT_FOUND;
-    c->zstd = flags & DXUP_ZSTD;
     c->from = range_request_get_offset(&v);
     c->range = range_request_get_size(&v);
     c->sequence = context->frame->sequence;

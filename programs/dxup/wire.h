@@ -11,7 +11,7 @@ enum { DXUP_WIRE_VERSION = 1 };
 /* flags of a request */
 enum {
     DXUP_HAVE = 1, /* `have` is the hash of what the client has */
-    DXUP_ZSTD = 2, /* the client reads patches in zstd coding */
+    /* 2 was a coding of patches that is gone: older clients set it, and it says nothing */
     DXUP_PARTS = 4 /* from DXUP_PARTS_FROM bytes on nothing is to follow the reply, whose transfer is 0 then: the
                       client asks for ranges. In a range request: of the patch from `have`, else of the whole */
 };

@@ -11,6 +11,10 @@ for compiler in g++ clang++; do
                     $(including "$h") -x c++ "$one" -S -o /dev/null
             done
         done
+        case " $headers " in *" dx_patch.h "*)
+            try "dx_patch.h $compiler $std without its maker" $compiler -std=$std -Wall -Wextra -DDX_IMPLEMENTATION -DDX_PATCH_NO_CREATE \
+                $(including dx_patch.h) -x c++ "$one" -S -o /dev/null ;;
+        esac
     done
     # A C++ project's own strict flags (C's own ones, -Wstrict-prototypes and -Wmissing-prototypes, aside).
     cxx_strict=$(echo "$strict" | sed 's/-Wstrict-prototypes//; s/-Wmissing-prototypes/-Wmissing-declarations/')

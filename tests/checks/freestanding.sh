@@ -28,6 +28,15 @@ cortex-m0 arm-none-eabi-gcc -mcpu=cortex-m0 -mthumb
 END
     done
 done
+# Without its maker dx_patch.h neither declares nor holds anything of it, and is smaller.
+without_maker() {
+    local flags="-Os -std=c99 -Wall -Wextra -ffreestanding -nostdlib $(including dx_patch.h)" left
+    undefined "$work/applier.o" $CC $flags -DDX_IMPLEMENTATION -DDX_PATCH_NO_CREATE -c "$one" -o "$work/applier.o" || return
+    left=$($CC $flags -DDX_PATCH_NO_CREATE -E "$one" | grep -oE 'dx_patch_(create[a-z_]*|bound)' | sort -u)
+    left="$left$(nm "$work/applier.o" | grep -E 'create|make|matches|store64')"
+    [ -z "$left" ] || echo "of the maker there is" $left
+}
+case " $headers " in *" dx_patch.h "*) try "dx_patch.h without its maker" without_maker ;; esac
 # With a small C library, as in most firmware: no POSIX there, and on AVR an int and a size of 16 bits.
 for h in $headers; do
     [ "$h" != dx_reactor.h ] || continue

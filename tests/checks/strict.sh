@@ -74,6 +74,7 @@ dx_cas.h -DDX_CAS_NO_FILE
 dx_hbtp.h -DDX_HBTP_ZSTD
 dx_hbtp.h -DDX_HBTP_SODIUM
 dx_hbtp.h -DDX_HBTP_SMALL
+dx_patch.h -DDX_PATCH_NO_CREATE
 dx_teleport.h -DDX_TELEPORT_NO_NAMES
 dx_teleport.h -DDX_TELEPORT_LITTLE_ENDIAN=0
 END

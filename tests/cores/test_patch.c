@@ -909,7 +909,7 @@ DX_TEST(pt_15_the_state_machine_names_what_is_missing)
     DX_CHECK_EQ(dx_patch_error_wire(DX_PATCH_ETRUNCATED), 3);
     DX_CHECK_EQ(dx_patch_error_wire(DX_PATCH_EBLOCK), 4);
     DX_CHECK_STR(dx_patch_error_name(DX_PATCH_EBASE), "DX_PATCH_EBASE");
-    DX_CHECK_STR(dx_patch_error_name(-1000), "DX_PATCH_?");
+    DX_CHECK_STR(dx_patch_error_name(-1000), "unknown error");
 }
 
 DX_TEST(p_create_refuses_bad_arguments)

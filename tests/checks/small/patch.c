@@ -1,5 +1,6 @@
 /* What dx_patch.h adds to a small program. USE 0: nothing; 1: blocks in place in memory; 2: one slot of flash; 3: any patch,
    as it arrives. */
+#define DX_PATCH_NO_CREATE
 #define DX_PATCH_STATIC
 #define DX_PATCH_IMPLEMENTATION
 #include "../../../dx_patch.h"
