@@ -1,21 +1,67 @@
 #!/bin/bash
-# Runs suites and adds up what they count.
-# usage: run.sh 'NAME SECONDS COMMAND'...            JOBS=n at a time; "!NAME": alone, after all before it
-#        run.sh --list 'NAME SECONDS COMMAND'...     prints their names
+# Runs the suites of tests/suites.txt and adds up what they count.
+# usage: run.sh TIER            those of a tier (test, all, check)       JOBS=n at a time, SUITES=another list
+#        run.sh --list TIER     prints their names
 #
 # The last line that a suite prints says "N passed, N failed, N skipped". One that prints no such line,
-# crashes or takes longer than SECONDS has failed, and so has one that skips without a line "skip WHAT: REASON" for each.
+# crashes or takes longer than its limit has failed, and so has one that skips without a line "skip WHAT: REASON" for each.
 # Output goes to build/log/NAME.log (LOGS: another folder); what failed is shown, with CI=true everything. What failed is run
 # again, to tell how it fails: it has failed all the same. At the end stands what was skipped and why; the last line is the
 # sum of all; status 0 when nothing failed.
 set -u
 unset MAKEFLAGS MFLAGS MAKELEVEL # a suite that calls make is no part of the make that called this
 cd "$(dirname "$0")/.." || exit 1
+
+# Older sanitizers cannot live with as much address randomisation as newer kernels have.
+FIXED=$(setarch -R true 2>/dev/null && echo setarch -R)
+export FIXED
+
+members() { # SET...       the names of a set, one a line
+    local word names= out=
+    for word in "$@"; do
+        case $word in
+            units) names+=" $(basename -s .c tests/{cores,layers,programs}/test_*.c | sed 's/^test_//' | sort | tr '\n' ' ')" ;;
+            gates) names+=" $(basename -s .sh tests/checks/*.sh | grep -vxE 'lib|size' | tr '\n' ' ')" ;;
+            -*) out+=" ${word#-} " ;;
+            *) names+=" $word" ;;
+        esac
+    done
+    for word in $names; do
+        [[ $out == *" $word "* ]] || echo "$word"
+    done
+}
+lacks() { # LIBRARY...      those that are not installed
+    local library
+    for library in "$@"; do
+        [ "$library" != zstd ] || [ "${ZSTD:-1}" != 0 ] || { echo "$library"; continue; }
+        echo "#include <$library.h>" | ${CC:-cc} -x c -fsyntax-only - 2>/dev/null || echo "$library"
+    done
+}
+suites() { # TIER      its suites, each as a line NAME SECONDS COMMAND
+    local tier name seconds command missing member
+    while read -r tier name seconds command; do
+        [ "$tier" = "$1" ] || continue
+        if [[ $command == "needs "* ]]; then
+            missing=$(lacks $(sed 's/^needs //; s/:.*//' <<<"$command") | paste -sd ' ')
+            command=${command#*: }
+            [ -z "$missing" ] || command="echo 'skip ${name#!}: not installed: $missing'; echo '${name#!}: 0 passed, 0 failed, 1 skipped'"
+        fi
+        if [[ $command == "for "* ]]; then
+            for member in $(members $(sed 's/^for //; s/:.*//' <<<"$command")); do
+                echo "${name//\{\}/$member} $seconds $(sed "s/^[^:]*: //; s/{}/$member/g" <<<"$command")"
+            done
+        else
+            echo "$name $seconds $command"
+        fi
+    done < <(grep -v '^#' "${SUITES:-tests/suites.txt}")
+}
+
 if [ "${1:-}" = --list ]; then
-    shift
-    printf '%s\n' "$@" | sed 's/^!//; s/ .*//; s/^/    /'
+    suites "$2" | sed 's/^!//; s/ .*//; s/^/    /'
     exit
 fi
+mapfile -t lines < <(suites "${1:-test}")
+[ ${#lines[@]} -gt 0 ] || { echo "no suites: ${1:-test}" >&2; exit 1; }
 logs=${LOGS:-build/log}
 rm -rf "$logs"
 mkdir -p "$logs"
@@ -58,7 +104,7 @@ suite() { # NAME SECONDS COMMAND
     cat "$logs/$1.shown" # in one piece, whatever runs beside it
 }
 
-for line in "$@"; do
+for line in "${lines[@]}"; do
     read -r name seconds command <<<"$line"
     case $name in
         !*) wait; suite "${name#!}" "$seconds" "$command"; continue ;;

@@ -16,10 +16,10 @@ house() { # FOLDER       a sound house: two headers, a hello program for each, d
         printf 'make demo, make test\n```c\nint main(void)\n{\n    return 0;\n}\n```\n' >README.md
         printf '## 0.1.0\n' >CHANGELOG.md
         # The install recipe is the project's own, with the two headers of this house and programs that do nothing.
-        cp "$top/dx.pc.in" .
-        sed 's/^HEADERS := .*/HEADERS := dx_sample.h dx_second.h/; s/^install: [^#]*/install: /; /^\tinstall -m 755/s/build\//bin\//g' \
-            "$top/Makefile" >Makefile
-        for program in $(sed -n 's/^install: \([^#]*\).*/\1/p' "$top/Makefile"); do
+        cp -r "$top/dx.pc.in" "$top/Makefile" "$top/mk" .
+        sed -i 's/^HEADERS := .*/HEADERS := dx_sample.h dx_second.h/' Makefile
+        sed -i 's/^install: [^#]*/install: /; /^\tinstall -m 755/s/build\//bin\//g' mk/install.mk
+        for program in $(sed -n 's/^install: \([^#]*\).*/\1/p' "$top/mk/install.mk"); do
             printf '#!/bin/sh\nexit 0\n' >"bin/${program#build/}"
         done
         chmod +x bin/*
@@ -103,7 +103,8 @@ counted() { # LAST-LINE STATUS SUITE...
     local last=$1 status=$2 folder got
     shift 2
     folder=$(mktemp -d -p "$work")
-    got=$(CI='' LOGS=$folder/log "$top/tests/run.sh" "$@" 2>/dev/null | tail -n 1; exit "${PIPESTATUS[0]}")
+    printf 'some %s\n' "$@" >"$folder/suites.txt"
+    got=$(CI='' LOGS=$folder/log SUITES=$folder/suites.txt "$top/tests/run.sh" some 2>/dev/null | tail -n 1; exit "${PIPESTATUS[0]}")
     [ $? = "$status" ] || echo "another status than $status"
     [ "$got" = "$last" ] || echo "says '$got' instead of '$last'"
 }
@@ -119,9 +120,13 @@ shown() { # TEXT SUITE...      stands in the summary, behind all suites
     local text=$1 folder
     shift
     folder=$(mktemp -d -p "$work")
-    CI='' LOGS=$folder/log "$top/tests/run.sh" "$@" 2>/dev/null | sed -n '/^skipped:/,$p' | grep -qaF "$text" || echo "'$text' is not in the summary"
+    printf 'some %s\n' "$@" >"$folder/suites.txt"
+    CI='' LOGS=$folder/log SUITES=$folder/suites.txt "$top/tests/run.sh" some 2>/dev/null | sed -n '/^skipped:/,$p' | grep -qaF "$text" || echo "'$text' is not in the summary"
 }
 try "run.sh shows reasons" shown "a: part 2: no tool" "a 60 $good"
 try "run.sh shows reasons that quote raw bytes" shown "a: all: it said [31mx" "a 60 printf 'skip all: it said \\033[31mx\\000\\n0 passed, 0 failed, 1 skipped\\n'"
 try "run.sh sees nothing" counted "12 passed, 1 failed, 3 skipped" 1 "a 60 $good" "b 60 true"
+try "run.sh runs one suite for each of a set" counted "2 passed, 0 failed, 0 skipped" 0 \
+    "x_{} 60 for a b c -b: echo {}: 1 passed, 0 failed, 0 skipped"
+try "run.sh skips what needs a library" shown "x: not installed: no_such_library" "x 60 needs no_such_library: false"
 finish

@@ -1,0 +1,61 @@
+# Measurements, beside the best form of the peers. They take minutes to hours and want a machine that has nothing else to do;
+# results go to bench/results, what was tried to bench/log.md.
+
+.PHONY: bench-blocks bench-inputs bench-patch bench-hde bench-hbtp bench-bulk bench-cas bench-trees bench-reactor bench-teleport bench-cache
+
+build/bench_patch: bench/bench_patch.c dx_patch.h build/flags
+	$(CC) -std=c11 $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
+
+build/bench_blocks: bench/bench_blocks.c dx_patch.h build/flags
+	$(CC) -std=gnu11 $(WARN) -Wno-unused-function $(CFLAGS) $< -o $@ $(LDFLAGS)
+bench-inputs: build/dxpatch ## how long patches of hard inputs take, beside each other
+	@python3 bench/bench_inputs.py
+
+bench-blocks: build/bench_blocks ## block and flash patches of dx_patch.h; PAIRS='OLD NEW ...'
+	@build/bench_blocks $(PAIRS)
+
+build/bench_hde: bench/bench_hde.c layers/dx_hde.h dx_patch.h build/flags
+	$(CC) -std=c11 $(WARN) $(CFLAGS) $(if $(ZSTD_LIBS),-DDX_HDE_ZSTD) $< -o $@ $(LDFLAGS) $(ZSTD_LIBS)
+bench-hde: build/bench_hde ## states as records against baselines; PAIRS='ID OLD NEW ...'
+	@build/bench_hde $(PAIRS)
+
+bench-patch: build/dxpatch build/bench_patch ## dx_patch.h beside other delta tools; PAIRS=folder of ID.old and ID.new, ONLY='ID ...', SIZES=1
+	@bench/bench_patch.sh $(if $(SIZES),--sizes) '$(PAIRS)' $(ONLY)
+
+bench-hbtp: ## dx_hbtp.h beside a naive loop and other parsers, into bench/results/hbtp.csv
+	@CC='$(CC)' bench/bench_hbtp.sh
+
+PEERS := $(foreach p,URING:liburing.h:uring UV:uv.h:uv EVENT:event2/event.h:event EV:ev.h:ev,$(p))
+build/bench_reactor_peers: bench/bench_reactor_peers.c bench/bench_reactor_libev.c build/flags
+	@files=bench/bench_reactor_peers.c; options=; libs=; \
+	for p in $(PEERS); do name=$${p%%:*}; lib=$${p##*:}; header=$${p#*:}; header=$${header%:*}; \
+	    printf '#include <%s>\nint main(void) { return 0; }\n' $$header | $(CC) -x c - -o build/has_peer -l$$lib 2>/dev/null || { echo "not here: lib$$lib"; continue; }; \
+	    options="$$options -DHAVE_$$name"; libs="$$libs -l$$lib"; [ $$name != EV ] || files="$$files bench/bench_reactor_libev.c"; done; \
+	$(CC) -std=gnu11 $(WARN) $(CFLAGS) $$options $$files -o $@ $(LDFLAGS) $$libs
+build/bench_reactor_load: bench/bench_reactor_load.c build/flags
+	$(CC) -std=gnu11 $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
+build/bench_reactor: bench/bench_reactor.c dx_reactor.h build/flags
+	$(CC) -std=gnu11 $(WARN) $(CFLAGS) -DNDEBUG $< -o $@ $(LDFLAGS) -lpthread
+
+REACTOR_BENCHES := build/bench_reactor build/bench_reactor_load build/bench_reactor_peers
+bench-reactor: build/dxecho $(REACTOR_BENCHES) ## dx_reactor.h beside other event loops and servers, into bench/results/reactor.csv
+	@bench/bench_reactor.sh
+
+bench-teleport: ## dx_teleport.h beside memcpy and other formats, into bench/results/teleport.csv
+	@bench/bench_teleport.sh
+
+build/bench_bulk: bench/bench_bulk.c layers/dx_bulk.h layers/dx_bulk_net.h dx_hbtp.h build/flags
+	$(CC) -std=c11 $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
+
+bench-bulk: build/bench_bulk ## one object over many connections beside a plain copy loop, into bench/results/bulk.csv
+	@bench/bench_bulk.sh
+
+bench-cas: ## dx_cas.h beside other hashes and stores, into bench/results/cas.md; FOLDER=where the stores are made
+	@CC='$(CC)' bench/bench_cas.sh $(FOLDER)
+bench-trees: build/dxup ## dxup beside restic, borg, casync, git, tar and cp -a, into bench/results/trees.md; TREES='NAME=DIRECTORY ...'
+	@bench/bench_trees.sh $(TREES)
+
+build/bench_cache: bench/bench_cache.c layers/dx_cache.h dx_cas.h build/flags
+	$(CC) -std=gnu11 $(WARN) -Wno-unused-function $(CFLAGS) -DNDEBUG $< -o $@ $(LDFLAGS) -lpthread
+bench-cache: build/bench_cache ## a million gets of layers/dx_cache.h under invalidation load: percentiles and maximum
+	@build/bench_cache

@@ -1,0 +1,25 @@
+# What README shows first: the demo, and the examples that need more than a compiler.
+
+# The older of the demo's two versions is dxup with one source file optimised for size.
+DEMO_OLD := $(filter %/store.c,$(DXUP))
+build/old/%.o: %.c build/flags
+	@mkdir -p $(@D)
+	$(PROGRAM_CC) -Os -c $< -o $@
+build/demo/dxup-1: $(patsubst %.c,build/obj/%.o,$(filter-out $(DEMO_OLD),$(DXUP))) $(DEMO_OLD:%.c=build/old/%.o)
+build/demo/dxup-2: $(DXUP:%.c=build/obj/%.o)
+build/demo/dxup-1 build/demo/dxup-2:
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -s $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
+
+.PHONY: demo demo-run run-firmware run-www
+demo: ## publish two versions, serve them, pull three times: full, patch, unchanged [OLD=file NEW=file]
+	@CC='$(CC)' tests/deps.sh compiler
+	@$(MAKE) --no-print-directory -s demo-run
+demo-run: build/dxup build/demo/dxup-1 build/demo/dxup-2
+	@programs/dxup/demo.sh $(if $(OLD)$(NEW),'$(OLD)' '$(NEW)')
+
+run-firmware: ## update a Cortex-M3 and a RISC-V board over their UARTs, in emulators
+	@CC='$(CC)' examples/firmware/run.sh
+
+run-www: build/dxup ## a page that keeps an application up to date with patches, on http://127.0.0.1:8000/
+	@CC='$(CC)' examples/www/run.sh

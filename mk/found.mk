@@ -1,0 +1,29 @@
+# What is found on this machine: a compiler, and the libraries that are used where they are.
+
+# `cc` where nothing was asked for and there is one, else the compiler that is there.
+ifeq ($(origin CC),default)
+  CC := $(or $(notdir $(firstword $(shell command -v cc || command -v gcc || command -v clang))),cc)
+endif
+
+# zstd is used when its header and its library are there; ZSTD=0 does without.
+ifndef ZSTD
+  ZSTD := $(shell mkdir -p build && \
+            printf '\043include <zstd.h>\nint main(void) { return ZSTD_versionNumber() == 0; }\n' | \
+            $(CC) $(CFLAGS) -x c - -o /dev/null -lzstd 2>/dev/null && echo 1 || echo 0)
+endif
+ifeq ($(ZSTD),1)
+  ZSTD_CFLAGS := -DDXUP_ZSTD_LIBRARY
+  ZSTD_LIBS   := -lzstd
+endif
+
+# zstd and libsodium together: the suite of the codecs of dx_hbtp.h.
+SODIUM := $(shell echo '\043include <sodium.h>' | $(CC) -x c -fsyntax-only - 2>/dev/null && echo 1 || echo 0)
+ifeq ($(ZSTD)$(SODIUM),11)
+  CODECS := 1
+endif
+
+# Everything in build/ is built again when these change.
+FLAGS := $(CC) $(CFLAGS) $(LDFLAGS) $(ZSTD_CFLAGS)
+build/flags: always
+	@mkdir -p $(@D)
+	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' >$@

@@ -1,0 +1,43 @@
+# The programs and the smallest examples. Objects lie below build/obj as their sources lie below the top; those with
+# sanitizers below build/asan/obj. What an object was made of is in its .d file, which the compiler writes.
+
+HELLO  := $(patsubst examples/hello/%.c,build/%,$(wildcard examples/hello/hello_*.c))
+COMMON := $(wildcard programs/common/*.c)
+# The files of dxup, in rooms, and those of dxpatch, which brings its own choice of programs/common/base.c.
+DXUP    := $(sort $(shell find programs/dxup -name '*.c' 2>/dev/null)) $(COMMON)
+DXPATCH := $(sort $(shell find programs/dxpatch -name '*.c' 2>/dev/null)) $(filter-out programs/common/base.c,$(COMMON))
+
+.PHONY: all hello
+all: hello build/dxup build/dxpatch build/dxecho ## the hello programs, dxup, dxpatch and dxecho, into build/
+
+hello: $(HELLO) ## one small program for each header
+
+build/hello_%: examples/hello/hello_%.c dx_%.h build/flags
+	$(CC) -std=c99 $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS) -lpthread
+
+PROGRAM_CC = $(CC) -std=c11 $(WARN) $(CFLAGS) $(ZSTD_CFLAGS) -MMD -MP
+build/obj/%.o: %.c build/flags
+	@mkdir -p $(@D)
+	$(PROGRAM_CC) -c $< -o $@
+build/asan/obj/%.o: %.c build/flags
+	@mkdir -p $(@D)
+	$(PROGRAM_CC) $(SANITIZE) -c $< -o $@
+
+build/dxup: $(DXUP:%.c=build/obj/%.o)
+	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
+build/asan/dxup: $(DXUP:%.c=build/asan/obj/%.o)
+	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
+
+build/dxpatch: $(DXPATCH:%.c=build/obj/%.o)
+	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS)
+build/asan/dxpatch: $(DXPATCH:%.c=build/asan/obj/%.o)
+	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS)
+
+DXECHO_CC = $(CC) -std=c11 $(WARN) $(CFLAGS) -MMD -MP -MF $@.d -MT $@
+build/dxecho: programs/dxecho/dxecho.c build/flags
+	$(DXECHO_CC) -DNDEBUG $< -o $@ $(LDFLAGS) -lpthread
+build/asan/dxecho: programs/dxecho/dxecho.c build/flags
+	@mkdir -p $(@D)
+	$(DXECHO_CC) $(SANITIZE) $< -o $@ $(LDFLAGS) -lpthread
+
+-include $(shell find build -name '*.d' -type f 2>/dev/null)

@@ -1,0 +1,57 @@
+# Tests: how a suite is built in each of its forms, and the targets that run them. The suites stand in tests/suites.txt.
+
+vpath test_%.c tests/cores tests/layers tests/programs
+TEST_CC = $(CC) -std=c11 $(WARN) -Wno-unused-function -MMD -MP -MF $@.d -MT $@
+TEST_BUILD = @mkdir -p $(@D) && $(TEST_CC) $(1) $(filter %.c,$^) -o $@ $(LDFLAGS) $(2) -lpthread
+
+build/test_%: test_%.c build/flags
+	$(call TEST_BUILD,$(CFLAGS))
+build/asan/test_%: test_%.c build/flags
+	$(call TEST_BUILD,$(SANITIZE))
+build/tsan/test_%: test_%.c build/flags
+	$(call TEST_BUILD,-g -O1 -fsanitize=thread)
+build/asan/ledger: tests/ports/ledger.c build/flags
+	$(call TEST_BUILD,$(SANITIZE))
+build/dxup_evil: tests/programs/dxup_evil.c build/flags
+	$(call TEST_BUILD,$(CFLAGS) $(ZSTD_CFLAGS),$(ZSTD_LIBS))
+
+# Other choices of a header, tested like the first: another backend, codecs, the path for big-endian machines on this one.
+build/kqueue/test_%: test_%.c tests/ports/kqueue/kqueue_shim.c build/flags
+	$(call TEST_BUILD,$(SANITIZE) -DDX_REACTOR_KQUEUE -Itests/ports/kqueue)
+build/codec/test_hbtp_codec: test_hbtp_codec.c build/flags
+	$(call TEST_BUILD,$(SANITIZE) -DDX_HBTP_ZSTD -DDX_HBTP_SODIUM,-lzstd -lsodium)
+build/codec/test_hde: test_hde.c build/flags
+	$(call TEST_BUILD,$(SANITIZE) -DDX_HDE_ZSTD,-lzstd)
+build/portable/test_teleport: test_teleport.c build/flags
+	$(call TEST_BUILD,$(SANITIZE) -DDX_TELEPORT_LITTLE_ENDIAN=0)
+
+.PHONY: test test-run test-all test-all-run suites check deps deps-all size mutants
+test: ## every suite once, on this machine, in minutes (installs at most 300 MB first, as `make deps` does)
+	@CC='$(CC)' tests/deps.sh test || true
+	@$(MAKE) --no-print-directory -s test-run
+test-all: ## the rest: other builds, machines, kernels, browsers (installs up to 5 GB first, as `make deps-all` does)
+	@CC='$(CC)' tests/deps.sh all || true
+	@$(MAKE) --no-print-directory -s test-all-run
+
+RUN = CC='$(CC)' ZSTD='$(ZSTD)' JOBS='$(JOBS)'
+test-run: build/flags
+	@$(RUN) LOGS=build/log tests/run.sh test
+test-all-run: build/flags
+	@$(RUN) LOGS=build/log.all tests/run.sh all
+check: build/flags ## the gates alone, with all tools that are here: warnings, C++, include orders, names, sizes, examples ...
+	@$(RUN) LOGS=build/log.check tests/run.sh check
+
+suites: ## the names of the suites that `make test` runs, and of those that `make test-all` runs
+	@echo "make test:" && $(RUN) tests/run.sh --list test
+	@echo "make test-all:" && $(RUN) tests/run.sh --list all
+
+deps: ## install what `make test` needs (Debian, Ubuntu; elsewhere print the list)
+	@CC='$(CC)' tests/deps.sh test
+deps-all: ## install what `make test-all` needs, too: cross compilers, emulators, a browser
+	@CC='$(CC)' tests/deps.sh all
+
+size: ## lines and machine code of each header
+	@CC='$(CC)' tests/checks/size.sh
+
+mutants: ## change one operator, constant or statement at a time: do tests fail? CORE=dx_cas [COUNT=200 SEED=1 JOBS=n]
+	@CC='$(CC)' JOBS='$(JOBS)' tests/mutants.py '$(or $(CORE),dx_cas)' --count $(or $(COUNT),100) --seed $(or $(SEED),1)
