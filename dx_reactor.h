@@ -31,16 +31,16 @@
 
     CONTENTS (search >>)
         config  errors  op  descriptor  lifetime  consuming  operations  control  threads
-        sockets  tasks  workers  results  platform  helpers  memory  table  timers  queues
-        pool  finish  io_uring  readiness  epoll  kqueue  IOCP  backends  start  posts  turn
-        public  workers  license
+        sockets  tasks  workers  results  extension  platform  helpers  memory  table  queues
+        timers  pool  finish  io_uring  readiness  files  epoll  kqueue  IOCP  backends  start
+        posts  round  public  extension  workers  license
 
     HOW IT WORKS
         The caller owns every dx_op (64 bytes; 128 on Windows), fills in fn and user_data, and
         starts it with dx_reactor_recv(), dx_reactor_timer() and so on. Each started operation ends
         with exactly one terminal completion. It comes out of one of these, never out of the start:
 
-            dx_reactor_run(r), dx_reactor_turn(r, timeout)     call op->fn(r, op, result, flags)
+            dx_reactor_run(r), dx_reactor_run_once(r, timeout) call op->fn(r, op, result, flags)
             dx_reactor_wait(r, completions, capacity, timeout) fills an array of
             dx_reactor_submit_and_wait(...)                    {user_data, result, flags}
 
@@ -50,8 +50,8 @@
 
     GUARANTEES  No allocation, no global, no printing; no thread but those of groups and, where the
                 system has no other way to files, of desc.file_threads. Never blocks but in wait,
-                turn, run and close. No descriptor of its own survives exec. SIGPIPE is never raised
-                by a socket. docs/reactor.md numbers what holds on every backend.
+                run_once, run and close. No descriptor of its own survives exec. No socket raises
+                SIGPIPE. docs/reactor.md numbers what holds on every backend.
     LIMITS      desc.pending_max operations and desc.descriptors_max descriptors at a time; 2^31-1
                 bytes an operation; one thread uses and closes a reactor, not necessarily the one
                 that opened it (post, wake and stop may come from any).
@@ -91,25 +91,30 @@ extern "C" {
 #endif
 
 /* >>errors ------------------------------------------------------------- */
+#define DX_REACTOR_ERRORS(X)                                                                       \
+    X(0, OK)                                                                                       \
+    X(-1, EINVAL)      /* an argument breaks its documented contract */                            \
+    X(-2, ENOMEM)      /* desc.memory is missing or too small */                                   \
+    X(-3, ENOSPACE)    /* the output buffer is full */                                             \
+    X(-4, ETOOBIG)     /* above a limit */                                                         \
+    X(-5, ECORRUPT)    /* never returned here */                                                   \
+    X(-6, EAGAIN)      /* full at the moment: consume completions, then try again */               \
+    X(-7, ESYS)        /* the system refused: dx_reactor_sys_errno() */                            \
+    X(-8, ENOTSUP)     /* the backend that was asked for is not available */                       \
+    X(-9, ENOTFOUND)   /* the operation is not pending */                                          \
+    X(-10, ECANCELED)  /* the reactor is being closed */                                           \
+    X(-11, ETRUNCATED) /* never returned here */                                                   \
+    X(-12, EVERSION)   /* never returned here */                                                   \
+    X(-32, EALREADY)   /* too late to cancel: the completion is queued */                          \
+    X(-33, EREENTRY)   /* called from inside an operation's function */
+
 typedef enum dx_reactor_error {
-    DX_REACTOR_OK         = 0,
-    DX_REACTOR_EINVAL     = -1,  /* an argument breaks its documented contract */
-    DX_REACTOR_ENOMEM     = -2,  /* desc.memory is missing or too small */
-    DX_REACTOR_ENOSPACE   = -3,  /* the output buffer is full */
-    DX_REACTOR_ETOOBIG    = -4,  /* above a limit */
-    DX_REACTOR_ECORRUPT   = -5,  /* never returned here */
-    DX_REACTOR_EAGAIN     = -6,  /* full at the moment: consume completions, then try again */
-    DX_REACTOR_ESYS       = -7,  /* the system refused: dx_reactor_sys_errno() */
-    DX_REACTOR_ENOTSUP    = -8,  /* the backend that was asked for is not available */
-    DX_REACTOR_ENOTFOUND  = -9,  /* the operation is not pending */
-    DX_REACTOR_ECANCELED  = -10, /* the reactor is being closed */
-    DX_REACTOR_ETRUNCATED = -11, /* never returned here */
-    DX_REACTOR_EVERSION   = -12, /* never returned here */
-    DX_REACTOR_EALREADY   = -32, /* too late to cancel: the completion is queued */
-    DX_REACTOR_EREENTRY   = -33  /* called from inside an operation's function */
+#define DX_REACTOR_P_ENUM(value, name) DX_REACTOR_##name = (value),
+    DX_REACTOR_ERRORS(DX_REACTOR_P_ENUM)
+#undef DX_REACTOR_P_ENUM
 } dx_reactor_error;
 
-/* "DX_REACTOR_EINVAL" and so on; "DX_REACTOR_E?" for other numbers. Static storage. */
+/* "DX_REACTOR_EINVAL" and so on; "unknown error" for other numbers. Static storage. */
 DX_REACTOR_API const char *dx_reactor_error_name(int error);
 
 /* >>op ----------------------------------------------------------------- */
@@ -119,9 +124,9 @@ DX_REACTOR_API const char *dx_reactor_error_name(int error);
 typedef struct dx_reactor dx_reactor;
 typedef struct dx_op dx_op;
 
-/* What dx_reactor_turn() calls. It may start operations, the same op included unless flags has
-   DX_REACTOR_F_MORE, and it may cancel; it must not wait, turn, run or close the reactor. After a
-   terminal completion the reactor does not touch *op again: its memory may be freed here. */
+/* What dx_reactor_run_once() calls. It may start operations, the same op included unless flags has
+   DX_REACTOR_F_MORE, and it may cancel; it must not wait, run or close the reactor. After a terminal
+   completion the reactor does not touch *op again: its memory may be freed here. */
 typedef void dx_op_fn(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags);
 
 /* Of a completion: more of this operation follow; without it the completion is the terminal one. */
@@ -203,11 +208,11 @@ typedef struct dx_reactor_desc {
     uint32_t completion_entries; /* io_uring completion queue; 0 = four times queue_entries */
     uint32_t sqpoll_idle_ms;  /* io_uring: a thread of the kernel takes submissions (SQPOLL) and
                                  sleeps after so long without any; 0 = none. For a CPU to spare */
-    uint32_t budget;          /* completions a turn; 0 = 256 */
-    uint32_t buffers;         /* of the pool for dx_reactor_recv_multishot(); 0 = none; rounded up
+    uint32_t budget;          /* completions a run_once; 0 = 256 */
+    uint32_t buffer_count;    /* of the pool for dx_reactor_recv_multishot(); 0 = none; rounded up
                                  to 2, 4, 8, ...; at most 32768 */
     uint32_t buffer_size;     /* bytes of each; 0 = 4096; a multiple of 8; at most 2^24 */
-    uint32_t buffers_each;    /* that one operation may fill before some come back; 0 = a quarter;
+    uint32_t buffers_per_op;  /* that one operation may fill before some come back; 0 = a quarter;
                                  io_uring may be some ahead before it is told to stop */
     uint32_t spin_ns;         /* a wait looks for so long, on a busy CPU, before it sleeps; 0 = it
                                  sleeps at once */
@@ -275,7 +280,7 @@ struct dx_reactor { /* caller-allocated; every field is private; not to be moved
     dx_op   **holders_;                        /* of each buffer: the operation that filled it */
     uint16_t *spare_;                          /* a stack of the free ones */
     dx_op    *parked_first_, *parked_last_;    /* operations that wait for one */
-    uint32_t  buffers_, buffer_size_, buffers_each_, held_;
+    uint32_t  buffers_, buffer_size_, buffers_per_op_, held_;
     uint64_t now_;
     uint32_t bucket_mask_, fd_free_, fd_retry_;
     uint32_t fd_later_;        /* as fd_retry_, of operations that wait until a thread is free: */
@@ -290,15 +295,15 @@ struct dx_reactor { /* caller-allocated; every field is private; not to be moved
     uint32_t post_mask_, post_head_, more_head_, more_count_;
     int      poll_fd_, wake_fd_, sys_errno_, trying_;
     bool     open_, in_callback_, closing_, no_pwait2_, done_turn_, more_due_;
-    void   (*flush_)(dx_reactor *r); /* not NULL: to be called before a wait */
-    void    *peers_;
+    bool     flush_due_;                       /* an extension asked to be flushed */
+    struct dx_reactor_extension *extensions_;  /* a list of those that were attached */
     struct dx_reactor_p_files *files_; /* NULL: desc.file_threads is DX_REACTOR_NO_THREADS */
-    uint8_t  apart1_[64]; /* what other threads write is on cache lines of its own */
+    uint8_t  pad1_[64]; /* what other threads write is on cache lines of its own */
     uint32_t post_tail_;
-    uint8_t  apart2_[64];
+    uint8_t  pad2_[64];
     uint32_t sleeping_, wake_; /* wake_: 1 wake, 2 stop */
     dx_op   *ended_;           /* that threads have done */
-    uint8_t  apart3_[64];
+    uint8_t  pad3_[64];
     dx_reactor_p_ring ring_;
     dx_reactor_p_more more_[DX_REACTOR_P_MORE_COUNT];
     dx_reactor_stats  stats_;
@@ -337,7 +342,7 @@ DX_REACTOR_API bool dx_reactor_kernel_has_io_uring(const char *release);
 
 /* >>consuming ---------------------------------------------------------- */
 /* Hand what was started to the kernel without waiting (every wait does this too). Returns how many
-   operations were started since the last submit, wait or turn; < 0: EINVAL, ESYS. Operations
+   operations were started since the last submit or wait; < 0: EINVAL, ESYS. Operations
    that found the kernel's queue full are not lost: they follow with the next call. */
 DX_REACTOR_API int dx_reactor_submit(dx_reactor *r);
 
@@ -355,7 +360,7 @@ DX_REACTOR_API int dx_reactor_submit_and_wait(dx_reactor *r, dx_completion *comp
 
 /* As dx_reactor_wait(), but delivers by calling op->fn (where it is NULL the completion is
    dropped), at most desc.budget of them. Returns how many were delivered. */
-DX_REACTOR_API int dx_reactor_turn(dx_reactor *r, int64_t timeout_ns);
+DX_REACTOR_API int dx_reactor_run_once(dx_reactor *r, int64_t timeout_ns);
 
 /* Turn until dx_reactor_stop() was called or nothing is pending. OK, EREENTRY, ESYS. */
 DX_REACTOR_API int dx_reactor_run(dx_reactor *r);
@@ -386,7 +391,7 @@ DX_REACTOR_API int dx_reactor_recv(dx_reactor *r, dx_op *op, int fd, void *buffe
 /* Receive into the reactor's pool, until cancelled, the end of data or an error. Each piece comes
    with F_MORE and F_BUFFER; its bytes are at dx_reactor_buffer(r, flags) and the caller's until
    dx_reactor_return_buffer(). When the pool is empty, or this operation has filled
-   desc.buffers_each, it rests until buffers come back: nothing is lost, nobody is told. Terminal
+   desc.buffers_per_op, it rests until buffers come back: nothing is lost, nobody is told. Terminal
    result: 0 = the peer's end of data, or an error. EINVAL: also without a pool. */
 DX_REACTOR_API int   dx_reactor_recv_multishot(dx_reactor *r, dx_op *op, int fd);
 /* Of the flags of a completion with F_BUFFER. NULL: they are of none. */
@@ -464,7 +469,7 @@ DX_REACTOR_API int dx_reactor_cancel(dx_reactor *r, dx_op *op);
    operations on it are pending. */
 DX_REACTOR_API int dx_reactor_forget(dx_reactor *r, int fd);
 
-/* The monotonic clock, in ns, as it was when the last wait or turn returned from the kernel. */
+/* The monotonic clock, in ns, as it was when the last wait returned from the kernel. */
 DX_REACTOR_API uint64_t dx_reactor_now_ns(const dx_reactor *r);
 /* The same, read now. */
 DX_REACTOR_API uint64_t dx_reactor_refresh_now_ns(dx_reactor *r);
@@ -481,7 +486,7 @@ DX_REACTOR_API void     dx_reactor_get_stats(const dx_reactor *r, dx_reactor_sta
 /* Queue *message for dx_reactor_receive(). Messages of one thread arrive in their order. EAGAIN:
    desc.posts_max are undelivered. Async-signal-safe. */
 DX_REACTOR_API int  dx_reactor_post(dx_reactor *r, const dx_reactor_message *message);
-/* Make the wait or turn that is running, or else the next one, return. Async-signal-safe. */
+/* Make the wait that is running, or else the next one, return. Async-signal-safe. */
 DX_REACTOR_API void dx_reactor_wake(dx_reactor *r);
 /* Make dx_reactor_run() return (a run that starts later too, once). Async-signal-safe. */
 DX_REACTOR_API void dx_reactor_stop(dx_reactor *r);
@@ -523,7 +528,7 @@ typedef struct dx_reactor_worker dx_reactor_worker;
 struct dx_reactor_task {
     void (*fn)(dx_reactor_task *task, dx_reactor_worker *worker);
     void *user; /* the caller's */
-    dx_reactor_task *next_;
+    dx_reactor_task *next; /* of whoever holds the task: the queue that it waits in */
 };
 
 /* >>workers ------------------------------------------------------------
@@ -558,14 +563,14 @@ struct dx_reactor_worker { /* one thread; the first fields may be read, on it or
     uintptr_t         mask_;
     uint64_t          thread_;
     int               error_;
-    uint8_t           apart1_[64]; /* what different threads write is on different cache lines */
+    uint8_t           pad1_[64]; /* what different threads write is on different cache lines */
     uintptr_t         bottom_;     /* the owner pushes and takes here */
-    uint8_t           apart2_[64];
+    uint8_t           pad2_[64];
     uintptr_t         top_;        /* others take here */
-    uint8_t           apart3_[64];
+    uint8_t           pad3_[64];
     dx_reactor_task  *inbox_;      /* a stack */
     uint32_t          idle_;       /* sleeps, or is about to */
-    uint8_t           apart4_[64];
+    uint8_t           pad4_[64];
 };
 
 struct dx_reactor_group { /* caller-allocated, not to be moved; the first fields may be read */
@@ -607,6 +612,50 @@ DX_REACTOR_API bool     dx_reactor_is_error(const dx_completion *c);
 DX_REACTOR_API uint32_t dx_reactor_bytes(const dx_completion *c);
 /* The positive errno of an error, else 0. Defined for every result, INT32_MIN included. */
 DX_REACTOR_API uint32_t dx_reactor_errno(const dx_completion *c);
+
+/* >>extension ----------------------------------------------------------
+   What a layer needs to run on somebody else's reactor; promised like everything above. A layer
+   owns operations whose functions are its own. It gathers what its users produce while completions
+   are delivered, and hands that over in one piece when none is left:
+
+       deliver, deliver, deliver, none left --> flush of each extension that asked --> wait
+          ^                                              |
+          +------ completions of what it started --------+
+
+   All of it on the reactor's thread only. */
+typedef struct dx_reactor_extension dx_reactor_extension;
+struct dx_reactor_extension { /* caller-allocated; not to be moved until dx_reactor_close() */
+    void (*flush)(dx_reactor *r, dx_reactor_extension *extension); /* may start operations */
+    void       *user;        /* the layer's own */
+    const void *memory;      /* where its operations lie, for dx_reactor_ext_owner(); may be NULL */
+    size_t      memory_size; /* bytes */
+    dx_reactor_extension *next_;
+    bool        due_;        /* it asked to be flushed */
+};
+
+/* Make *extension known to an open reactor, until that is closed. EINVAL. */
+DX_REACTOR_API int dx_reactor_ext_attach(dx_reactor *r, dx_reactor_extension *extension);
+/* The extension in whose memory `address` lies, an operation's say; NULL: none. */
+DX_REACTOR_API dx_reactor_extension *dx_reactor_ext_owner(const dx_reactor *r,
+                                                          const void *address);
+/* Have flush called once, before the reactor waits and after all that it has to deliver. */
+DX_REACTOR_API void dx_reactor_ext_flush_later(dx_reactor *r, dx_reactor_extension *extension);
+/* *op = all zero, fn, and the descriptor that it will be started on. Not while op is pending. */
+DX_REACTOR_API void dx_reactor_ext_op_init(dx_op *op, dx_op_fn *fn, int fd);
+/* The descriptor that dx_reactor_ext_op_init() named or that it was last started on. Not of timers,
+   deadlines and receives of messages. */
+DX_REACTOR_API int dx_reactor_ext_op_fd(const dx_op *op);
+/* The end of data for the peer, at once, past operations that are pending. 0 or -errno. */
+DX_REACTOR_API int32_t dx_reactor_ext_shutdown_now(dx_reactor *r, int fd);
+/* Close a descriptor that no operation was started on. 0 or -errno. */
+DX_REACTOR_API int32_t dx_reactor_ext_close_now(dx_reactor *r, int fd);
+/* Has dx_reactor_close() begun? Then -ECANCELED means that, and nothing else can be started. */
+DX_REACTOR_API bool dx_reactor_ext_is_closing(const dx_reactor *r);
+/* Buffers in the pool of dx_reactor_recv_multishot(). 0: none, or r is not open. */
+DX_REACTOR_API uint32_t dx_reactor_ext_pool_count(const dx_reactor *r);
+/* The clock of r's timers, read now, but not noted as dx_reactor_refresh_now_ns() does. r NULL: the
+   system's monotonic clock. ns. */
+DX_REACTOR_API uint64_t dx_reactor_ext_clock_ns(const dx_reactor *r);
 
 #ifdef __cplusplus
 }
@@ -1113,12 +1162,12 @@ static size_t dx_reactor_p_plan(dx_reactor *r, const dx_reactor_desc *d, uint8_t
 {
     const uint32_t most = (uint32_t)1 << 24;
     const uint32_t fds = d->descriptors_max ? d->descriptors_max : 1024;
-    const uint32_t align = d->buffers ? DX_REACTOR_P_PAGE : DX_REACTOR_P_ALIGN;
+    const uint32_t align = d->buffer_count ? DX_REACTOR_P_PAGE : DX_REACTOR_P_ALIGN;
     const bool files = DX_REACTOR_FILE_THREADS > 0 && d->file_threads != DX_REACTOR_NO_THREADS;
     uint32_t i, lent;
     uint64_t used = 0;
     if (fds > most || d->posts_max > most || d->queue_entries > 32768 || d->budget > most ||
-        d->completion_entries > most || d->buffers > 32768 || d->buffer_size > most ||
+        d->completion_entries > most || d->buffer_count > 32768 || d->buffer_size > most ||
         (files && d->file_threads > DX_REACTOR_FILE_THREADS))
         return 0;
     r->pending_max_ = d->pending_max ? d->pending_max : 16384;
@@ -1127,9 +1176,9 @@ static size_t dx_reactor_p_plan(dx_reactor *r, const dx_reactor_desc *d, uint8_t
     r->budget_ = d->budget ? d->budget : 256;
     r->post_mask_ = dx_reactor_p_power_of_two(d->posts_max ? d->posts_max : 256) - 1;
     r->bucket_mask_ = dx_reactor_p_power_of_two(fds - fds / 8 * 3) - 1; /* at most 1.6 in each */
-    r->buffers_ = d->buffers ? dx_reactor_p_power_of_two(d->buffers) : 0;
+    r->buffers_ = d->buffer_count ? dx_reactor_p_power_of_two(d->buffer_count) : 0;
     r->buffer_size_ = d->buffer_size ? (d->buffer_size + 7) & ~7u : 4096;
-    r->buffers_each_ = d->buffers_each ? d->buffers_each : (r->buffers_ + 3) / 4;
+    r->buffers_per_op_ = d->buffers_per_op ? d->buffers_per_op : (r->buffers_ + 3) / 4;
     if (memory) memory += (0 - (uintptr_t)memory) % align;
     r->pool_ring_ = (uint8_t *)dx_reactor_p_place(memory, &used, r->buffers_, 16); /* of pages */
     r->fds_ = (dx_reactor_p_fd *)dx_reactor_p_place(memory, &used, fds, sizeof *r->fds_);
@@ -1404,7 +1453,7 @@ static void dx_reactor_p_unpark(dx_reactor *r, dx_op *op)
 /* May it fill a buffer now? False: it rests. */
 static bool dx_reactor_p_pool_admit(dx_reactor *r, dx_op *op)
 {
-    if (op->u_.bytes.size >= r->buffers_each_) op->flags_ |= DX_REACTOR_P_F_RESTING;
+    if (op->u_.bytes.size >= r->buffers_per_op_) op->flags_ |= DX_REACTOR_P_F_RESTING;
     else if (r->held_ == r->buffers_) dx_reactor_p_park(r, op);
     return !(op->flags_ & DX_REACTOR_P_F_RESTING);
 }
@@ -1686,12 +1735,24 @@ static void dx_reactor_p_retry_list(dx_reactor *r, uint32_t index)
     }
 }
 
+/* Let each extension that asked for it hand over what it has gathered. */
+static void dx_reactor_p_flush(dx_reactor *r)
+{
+    dx_reactor_extension *x;
+    r->flush_due_ = false;
+    for (x = r->extensions_; x; x = x->next_) {
+        if (!x->due_) continue;
+        x->due_ = false;
+        x->flush(r, x);
+    }
+}
+
 /* Issue again what found no room: entries of a full queue, accepts and sends that took their
    share, files for which no thread was free. Whatever stalls anew waits for the next call. */
 static void dx_reactor_p_retry(dx_reactor *r)
 {
     uint32_t index, later = 0;
-    if (r->flush_) r->flush_(r);
+    if (r->flush_due_) dx_reactor_p_flush(r);
     index = r->fd_retry_;
     r->fd_retry_ = 0;
     if (r->later_due_) {
@@ -2080,7 +2141,7 @@ static bool dx_reactor_p_uring_received(dx_reactor *r, dx_reactor_p_fd *e, dx_op
     else if (flags & DX_REACTOR_P_CQE_BUFFER)
         dx_reactor_p_pool_put(r, flags >> 16);
     if (flags & DX_REACTOR_P_CQE_MORE) {
-        if (op->u_.bytes.size == r->buffers_each_) dx_reactor_p_uring_cancel(r, e, op);
+        if (op->u_.bytes.size == r->buffers_per_op_) dx_reactor_p_uring_cancel(r, e, op);
         return false;
     }
     if (code <= 0 && code != -ENOBUFS && code != -EAGAIN && code != -EINTR && code != -ECANCELED)
@@ -2519,7 +2580,7 @@ static void dx_reactor_p_ready_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
         }
         if (dx_reactor_p_ready_took(r, e, op, result)) return;
     }
-    dx_reactor_p_retry_later(r, e, op, DX_REACTOR_P_F_STALLED); /* it had its share of this turn */
+    dx_reactor_p_retry_later(r, e, op, DX_REACTOR_P_F_STALLED); /* it had its share of this round */
 }
 
 static void dx_reactor_p_ready_advance(dx_reactor *r, dx_reactor_p_fd *e, int side)
@@ -3551,7 +3612,7 @@ static void dx_reactor_p_receive_ready(dx_reactor *r)
     }
 }
 
-/* >>turn --------------------------------------------------------------- */
+/* >>round -------------------------------------------------------------- */
 static void dx_reactor_p_files_reap(dx_reactor *r)
 {
     dx_op *op = NULL;
@@ -3664,7 +3725,7 @@ static bool dx_reactor_p_done_is_next(const dx_reactor *r)
 static bool dx_reactor_p_next(dx_reactor *r, dx_op **op, int32_t *result, uint32_t *flags)
 {
     if (!r->more_count_ && !r->done_ && r->backend_->reap) r->backend_->reap(r);
-    if (!r->more_count_ && !r->done_ && r->flush_) r->flush_(r);
+    if (!r->more_count_ && !r->done_ && r->flush_due_) dx_reactor_p_flush(r);
     if (!r->more_count_ && !r->done_ && r->more_due_) dx_reactor_p_fire_timers(r);
     if (r->more_count_ && !dx_reactor_p_done_is_next(r)) {
         const dx_reactor_p_more *next = &r->more_[r->more_head_++ % DX_REACTOR_P_MORE_COUNT];
@@ -3743,14 +3804,13 @@ static int dx_reactor_p_wait(dx_reactor *r, dx_completion *out, uint32_t capacit
 /* >>public ------------------------------------------------------------- */
 DX_REACTOR_API const char *dx_reactor_error_name(int error)
 {
-    static const char *const names[] = {
-        "DX_REACTOR_OK", "DX_REACTOR_EINVAL", "DX_REACTOR_ENOMEM", "DX_REACTOR_ENOSPACE",
-        "DX_REACTOR_ETOOBIG", "DX_REACTOR_ECORRUPT", "DX_REACTOR_EAGAIN", "DX_REACTOR_ESYS",
-        "DX_REACTOR_ENOTSUP", "DX_REACTOR_ENOTFOUND", "DX_REACTOR_ECANCELED",
-        "DX_REACTOR_ETRUNCATED", "DX_REACTOR_EVERSION"};
-    if (error <= 0 && error >= DX_REACTOR_EVERSION) return names[-error];
-    if (error == DX_REACTOR_EALREADY) return "DX_REACTOR_EALREADY";
-    return error == DX_REACTOR_EREENTRY ? "DX_REACTOR_EREENTRY" : "DX_REACTOR_E?";
+    switch (error) {
+#define DX_REACTOR_P_CASE(value, name)                                                             \
+    case value: return "DX_REACTOR_" #name;
+    DX_REACTOR_ERRORS(DX_REACTOR_P_CASE)
+#undef DX_REACTOR_P_CASE
+    default: return "unknown error";
+    }
 }
 
 DX_REACTOR_API void dx_reactor_op_init(dx_op *op, dx_op_fn *fn, void *user)
@@ -3937,7 +3997,7 @@ DX_REACTOR_API int dx_reactor_submit_and_wait(dx_reactor *r, dx_completion *comp
     return dx_reactor_p_wait(r, completions, capacity, min, timeout_ns, false);
 }
 
-DX_REACTOR_API int dx_reactor_turn(dx_reactor *r, int64_t timeout_ns)
+DX_REACTOR_API int dx_reactor_run_once(dx_reactor *r, int64_t timeout_ns)
 {
     return dx_reactor_p_wait(r, NULL, r ? r->budget_ : 0, 1, timeout_ns, true);
 }
@@ -3949,7 +4009,7 @@ DX_REACTOR_API int dx_reactor_run(dx_reactor *r)
     if (r->in_callback_) return DX_REACTOR_EREENTRY;
     while (!(__atomic_load_n(&r->wake_, __ATOMIC_SEQ_CST) & 2)) {
         if (!r->pending_) return DX_REACTOR_OK;
-        count = dx_reactor_turn(r, DX_REACTOR_FOREVER);
+        count = dx_reactor_run_once(r, DX_REACTOR_FOREVER);
         if (count < 0) return count;
     }
     __atomic_store_n(&r->wake_, 0, __ATOMIC_SEQ_CST); /* the stop, and the wake that it was */
@@ -4395,6 +4455,67 @@ DX_REACTOR_API uint32_t dx_reactor_errno(const dx_completion *c)
     return c->result >= 0 ? 0 : 0u - (uint32_t)c->result;
 }
 
+/* >>extension ---------------------------------------------------------- */
+DX_REACTOR_API int dx_reactor_ext_attach(dx_reactor *r, dx_reactor_extension *extension)
+{
+    if (!r || !r->open_ || !extension || !extension->flush) return DX_REACTOR_EINVAL;
+    extension->due_ = false;
+    extension->next_ = r->extensions_;
+    r->extensions_ = extension;
+    return DX_REACTOR_OK;
+}
+
+DX_REACTOR_API dx_reactor_extension *dx_reactor_ext_owner(const dx_reactor *r,
+                                                          const void *address)
+{
+    dx_reactor_extension *x = r->extensions_;
+    while (x && (uintptr_t)address - (uintptr_t)x->memory >= x->memory_size) x = x->next_;
+    return x;
+}
+
+DX_REACTOR_API void dx_reactor_ext_flush_later(dx_reactor *r, dx_reactor_extension *extension)
+{
+    extension->due_ = true;
+    r->flush_due_ = true;
+}
+
+DX_REACTOR_API void dx_reactor_ext_op_init(dx_op *op, dx_op_fn *fn, int fd)
+{
+    DX_REACTOR_MEMSET(op, 0, sizeof *op);
+    op->fn = fn;
+    op->fd_ = fd;
+}
+
+DX_REACTOR_API int dx_reactor_ext_op_fd(const dx_op *op)
+{
+    return op->fd_;
+}
+
+DX_REACTOR_API int32_t dx_reactor_ext_shutdown_now(dx_reactor *r, int fd)
+{
+    return r->backend_->shutdown(r, fd);
+}
+
+DX_REACTOR_API int32_t dx_reactor_ext_close_now(dx_reactor *r, int fd)
+{
+    return r->backend_->close_fd(r, fd);
+}
+
+DX_REACTOR_API bool dx_reactor_ext_is_closing(const dx_reactor *r)
+{
+    return r->closing_;
+}
+
+DX_REACTOR_API uint32_t dx_reactor_ext_pool_count(const dx_reactor *r)
+{
+    return r && r->open_ ? r->buffers_ : 0;
+}
+
+DX_REACTOR_API uint64_t dx_reactor_ext_clock_ns(const dx_reactor *r)
+{
+    return r ? dx_reactor_p_clock(r) : dx_reactor_p_monotonic();
+}
+
 /* >>workers ------------------------------------------------------------ */
 enum {
     DX_REACTOR_P_CPU_BITS = 8 * sizeof(long), DX_REACTOR_P_CPU_WORDS = 1024 / DX_REACTOR_P_CPU_BITS,
@@ -4581,15 +4702,15 @@ static dx_reactor_task *dx_reactor_p_worker_take(dx_reactor_worker *w)
     if (!w->ready_ && __atomic_load_n(&w->inbox_, __ATOMIC_RELAXED)) {
         task = __atomic_exchange_n(&w->inbox_, NULL, __ATOMIC_ACQUIRE);
         while (task) { /* the other way round */
-            dx_reactor_task *older = task->next_;
-            task->next_ = w->ready_;
+            dx_reactor_task *older = task->next;
+            task->next = w->ready_;
             w->ready_ = task;
             task = older;
         }
     }
     task = w->ready_;
     if (!task) return NULL;
-    w->ready_ = task->next_;
+    w->ready_ = task->next;
     w->from_inbox++;
     return task;
 }
@@ -4633,7 +4754,7 @@ static int dx_reactor_p_worker_loop(dx_reactor_worker *w)
                     !__atomic_load_n(&w->inbox_, __ATOMIC_SEQ_CST);
         }
         w->sleeps += sleep;
-        done = dx_reactor_turn(&w->reactor, sleep ? DX_REACTOR_FOREVER : 0);
+        done = dx_reactor_run_once(&w->reactor, sleep ? DX_REACTOR_FOREVER : 0);
         if (done < 0) return done;
         if (ran) continue;
         __atomic_store_n(&w->idle_, 0, __ATOMIC_RELAXED);
@@ -4782,7 +4903,7 @@ DX_REACTOR_API int dx_reactor_group_submit(dx_reactor_group *g, uint32_t worker,
     if (worker >= g->count) return DX_REACTOR_EINVAL;
     w = dx_reactor_group_worker(g, worker);
     newest = __atomic_load_n(&w->inbox_, __ATOMIC_RELAXED);
-    do task->next_ = newest;
+    do task->next = newest;
     while (!__atomic_compare_exchange_n(&w->inbox_, &newest, task, true, __ATOMIC_SEQ_CST,
                                         __ATOMIC_RELAXED));
     dx_reactor_wake(&w->reactor);

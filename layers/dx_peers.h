@@ -1,216 +1,442 @@
-/*  dx_peers.h - connections for dx_reactor.h: handles, shared buffers, one output queue each
-              - MIT-0 or public domain, see the end of dx_reactor.h
+/*  dx_peers.h - connections for servers: handles, shared buffers, one output queue each, timeouts
+               - MIT-0 or public domain, see end of file
 
-    In the one file that holds the reactor's implementation:
+    A layer on dx_reactor.h. A "peer" is the other end of a stream. Input arrives in buffers of the
+    reactor's pool, output waits in blocks that all peers share, so an idle connection has neither
+    and costs 80 bytes here and about 45 in the reactor. Everything produced until the reactor has
+    delivered all its completions goes out in one send.
 
-        #define DX_REACTOR_IMPLEMENTATION
-        #include "dx_reactor.h"
-        #include "dx_peers.h"
+    Do this in ONE C or C++ file:
 
-    docs/reactor.md has an example. It uses what is private in the reactor, so take both from one version. */
-#ifndef DX_REACTOR_PEERS_H
-#define DX_REACTOR_PEERS_H
+        #define DX_PEERS_IMPLEMENTATION       (or DX_IMPLEMENTATION, for the reactor too)
+        #include "layers/dx_peers.h"
 
-/* Streams with what servers need, "peers". Input comes in buffers of the reactor's pool, output
-   waits in blocks that all share: an idle one has neither and costs 80 bytes here, 44 to 48 in the
-   reactor. What is produced until the reactor has delivered all it had goes out in one send. Needs
-   desc.buffers, and dx_reactor_turn() or run(), not wait(). */
-typedef struct dx_reactor_peers dx_reactor_peers;
-typedef uint64_t dx_reactor_peer; /* names one, and no later one; 0: none */
+    and include it elsewhere without the define. Where dx_reactor.h is not one folder up, include it
+    first.
 
-/* Limits of time: never early, late by three eighths of the smaller one; at most 2000 : 1. */
-typedef struct dx_reactor_peers_desc {
+    QUICK EXAMPLE
+
+        static size_t echo(dx_peers *s, dx_peers_id id, const uint8_t *bytes, size_t size,
+                           bool last)
+        {
+            if (last) dx_peers_close(s, id, false);      // after what is queued
+            return dx_peers_send(s, id, bytes, (uint32_t)size) == DX_PEERS_OK ? size : 0;
+        }
+
+        int main(void)
+        {
+            static uint64_t memory[2][1 << 15];
+            static dx_reactor r;
+            static dx_peers server;
+            dx_reactor_address any;
+            dx_reactor_desc desc;
+            dx_peers_desc peers;
+            int listening;
+            memset(&desc, 0, sizeof desc);
+            desc.memory = memory[0];
+            desc.memory_size = sizeof memory[0];
+            desc.buffer_count = 8;                       // the pool, for input
+            memset(&peers, 0, sizeof peers);
+            peers.memory = memory[1];
+            peers.memory_size = sizeof memory[1];
+            peers.block_count = 8;                       // for output
+            peers.received = echo;
+            dx_reactor_address_parse(&any, "127.0.0.1:0");
+            if (dx_reactor_open(&r, &desc) != DX_REACTOR_OK) return 1;
+            if (dx_reactor_listen_tcp(&r, &any, 0, 0, &listening, NULL) != DX_REACTOR_OK) return 2;
+            if (dx_peers_open(&server, &r, &peers) != DX_PEERS_OK) return 3;
+            dx_peers_listen(&server, listening);
+            dx_reactor_run_once(&r, 0);                  // a server: dx_reactor_run(&r)
+            return dx_reactor_close(&r);
+        }
+
+    CONTENTS (search >>)
+        config  errors  types  api  platform  slots  blocks  ends  input  output  accepting
+        timeouts  public  license
+
+    GUARANTEES  No allocation, no global, no printing, no recursion. `closed` is called exactly once
+                for each peer, and nothing for that peer after it. A handle never names a later
+                peer. A peer that does not read cannot take the blocks of the others.
+    LIMITS      2^24 peers, 2^24 blocks of up to 2^24 bytes; one thread: the reactor's. Needs
+                desc.buffer_count of the reactor, and dx_reactor_run() or dx_reactor_run_once(),
+                not dx_reactor_wait().
+    CONFIG      DX_PEERS_STATIC, DX_PEERS_API, DX_PEERS_ASSERT(c), DX_PEERS_MEMCPY, DX_PEERS_MEMSET,
+                DX_PEERS_MEMMOVE
+    ERRORS      dx_peers_error: 0 = ok, negative = reason, with the values of dx_reactor_error. The
+                reason that `closed` gets is 0 or -errno.
+    OWNERSHIP   The caller owns every object and buffer; desc.memory and *s are borrowed until
+                dx_reactor_close(). A descriptor belongs to its peer, which closes it.
+    EXAMPLE     docs/reactor.md, "Connections": a whole server and a client.
+*/
+#ifndef DX_PEERS_H
+#define DX_PEERS_H
+
+#define DX_PEERS_VERSION 0x000200 /* 0xMMmmpp */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef DX_REACTOR_H
+  #include "../dx_reactor.h"
+#endif
+
+/* >>config ------------------------------------------------------------- */
+#ifndef DX_PEERS_API
+  #ifdef DX_PEERS_STATIC
+    #if defined(__GNUC__) || defined(__clang__)
+      #define DX_PEERS_API static __attribute__((unused))
+    #else
+      #define DX_PEERS_API static
+    #endif
+  #else
+    #define DX_PEERS_API extern
+  #endif
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* >>errors ------------------------------------------------------------- */
+#define DX_PEERS_ERRORS(X)                                                                         \
+    X(0, OK)                                                                                       \
+    X(-1, EINVAL)     /* an argument breaks its documented contract */                             \
+    X(-2, ENOMEM)     /* desc.memory is missing or too small */                                    \
+    X(-3, ENOSPACE)   /* others have all blocks; the peer is closed with -ENOBUFS */               \
+    X(-4, ETOOBIG)    /* more bytes than there ever is room for */                                 \
+    X(-6, EAGAIN)     /* full at the moment: desc.drained will be called */                        \
+    X(-9, ENOTFOUND)  /* the peer is closed, or about to be */                                     \
+    X(-10, ECANCELED) /* output after dx_peers_close() */
+
+typedef enum dx_peers_error {
+#define DX_PEERS_P_ENUM(value, name) DX_PEERS_##name = (value),
+    DX_PEERS_ERRORS(DX_PEERS_P_ENUM)
+#undef DX_PEERS_P_ENUM
+} dx_peers_error;
+
+/* "DX_PEERS_EINVAL" and so on; "unknown error" for other numbers. Static storage. */
+DX_PEERS_API const char *dx_peers_error_name(int error);
+
+/* >>types -------------------------------------------------------------- */
+typedef struct dx_peers dx_peers;
+typedef uint64_t dx_peers_id; /* names one peer, and no later one; 0: none */
+
+/* Time limits never strike early, and late by up to three eighths of the smaller one; one may be
+   2000 times the other. */
+typedef struct dx_peers_desc {
     void    *memory;      /* required, any alignment; borrowed until dx_reactor_close() */
-    size_t   memory_size; /* bytes; at least dx_reactor_peers_memory_size() */
+    size_t   memory_size; /* bytes; at least dx_peers_memory_size() */
     uint32_t peers_max;   /* at a time, then accepting pauses; 0 = 1024; at most 2^24 */
-    uint32_t blocks;      /* of output, and of input not consumed; 0 = 256; at most 2^24 */
+    uint32_t block_count; /* for output, and input not consumed yet; 0 = 256; at most 2^24 */
     uint32_t block_size;  /* bytes of each; 0 = 16384; at most 2^24 */
-    uint32_t high;        /* bytes of output, or half of the blocks that are left: from there on a
-                             peer takes no more and receives nothing, until half of `high` is left;
-                             0 = four blocks */
-    bool     both_ways;   /* but receives: for the end that asks, lest both wait for the other */
-    uint64_t idle_ns;     /* no byte for so long: closed, -ETIMEDOUT; 0 = never */
-    uint64_t linger_ns;   /* from the end of the output to that of the input; 0 = idle_ns */
-    void    *user;
-    /* All but received may be NULL. They may call everything below. */
-    void   (*opened)(dx_reactor_peers *s, dx_reactor_peer id); /* accepted or connected */
-    /* Bytes that came, behind those that were left before. Returns how many are consumed; the rest
-       is kept and comes again with more, or after drained. One that leaves block_size bytes is
-       closed: -EMSGSIZE. last: the other end has sent its end, nothing comes after this. */
-    size_t (*received)(dx_reactor_peers *s, dx_reactor_peer id, const uint8_t *bytes, size_t size,
-                       bool last);
-    void   (*drained)(dx_reactor_peers *s, dx_reactor_peer id); /* it takes output again */
-    /* Once for each. 0: both ends have ended, or dx_reactor_peer_close() now; else -errno. */
-    void   (*closed)(dx_reactor_peers *s, dx_reactor_peer id, int32_t reason);
-} dx_reactor_peers_desc;
+    uint32_t high_water;  /* bytes of output (or half of the blocks that are left): from there on a
+                             peer takes no more output and receives nothing, until half of it is
+                             left; 0 = four blocks */
+    bool     receive_when_full; /* it receives all the same: for the end that sends requests, lest
+                                   both ends wait for each other */
+    uint64_t idle_ns;     /* no byte for so long: closed with -ETIMEDOUT; 0 = never */
+    uint64_t linger_ns;   /* from the end of our output to that of their input; 0 = idle_ns */
+    void    *user;        /* the caller's */
 
-struct dx_reactor_peers { /* caller-allocated, not to be moved; the first fields may be read */
-    dx_reactor *reactor;
-    dx_reactor_peers_desc desc; /* with its defaults filled in */
-    uint32_t count;        /* open */
-    uint32_t refused;      /* accepted beyond peers_max, or while draining, and closed */
-    int32_t  accept_error; /* the last: -EMFILE, ...; accepting is tried again in 8 ms to 1 s */
-    dx_reactor_peers *next_;
-    uint8_t *peers_, *blocks_;
-    size_t   stride_;
-    uint32_t peer_free_, peers_used_, block_free_, blocks_used_, blocks_left_;
-    uint32_t dirty_first_, dirty_last_, hand_, lingering_, idle_ticks_, linger_ticks_;
-    uint64_t tick_ns_, backoff_ns_;
-    dx_op    accept_op_, retry_op_, tick_op_, drain_op_;
-    int      listening_;
-    uint16_t tick_;
-    bool     draining_;
+    /* All but `received` may be NULL. They may call everything below. */
+
+    /* A peer was accepted, or has connected. */
+    void   (*opened)(dx_peers *s, dx_peers_id id);
+    /* Bytes, following those that were left the last time. Returns how many are consumed; the rest
+       is kept and comes again with more, or after drained. A peer that leaves block_size bytes is
+       closed with -EMSGSIZE. last: the other end has sent its end, nothing follows. */
+    size_t (*received)(dx_peers *s, dx_peers_id id, const uint8_t *bytes, size_t size, bool last);
+    /* The peer takes output again. */
+    void   (*drained)(dx_peers *s, dx_peers_id id);
+    /* Once for each peer. 0: both ends have ended, or dx_peers_close() with `now`; else -errno. */
+    void   (*closed)(dx_peers *s, dx_peers_id id, int32_t reason);
+} dx_peers_desc;
+
+struct dx_peers { /* caller-allocated, not to be moved; the first fields may be read */
+    dx_reactor   *reactor;
+    dx_peers_desc desc;         /* with its defaults filled in */
+    uint32_t      count;        /* peers that are open */
+    uint32_t      refused;      /* accepted beyond peers_max, or while draining, and closed */
+    int32_t       accept_error; /* the last: -EMFILE, ...; tried again after 8 ms to 1 s */
+
+    dx_reactor_extension extension_; /* finds this object by an operation, and flushes it */
+    uint8_t  *peers_;           /* dx_peers_p_peer each */
+    uint8_t  *blocks_;          /* stride_ bytes each: dx_peers_p_block and block_size bytes */
+    size_t    stride_;
+    uint32_t  peer_free_;       /* a list of slots used before; 1 is the first slot, 0: none */
+    uint32_t  peers_used_;      /* slots that were ever used; memory behind them is untouched */
+    uint32_t  block_free_;      /* the same of blocks */
+    uint32_t  blocks_used_;
+    uint32_t  blocks_left_;     /* blocks that nobody has */
+    uint32_t  dirty_first_;     /* a list of first blocks that a flush will send */
+    uint32_t  dirty_last_;
+    uint32_t  hand_;            /* the slot that the next tick looks at first */
+    uint32_t  lingering_;       /* peers whose output has ended and whose input has not */
+    uint32_t  idle_ticks_;      /* idle_ns and linger_ns in ticks; 0: no limit */
+    uint32_t  linger_ticks_;
+    uint64_t  tick_ns_;
+    uint64_t  backoff_ns_;      /* after the last failed accept; 0: it did not fail */
+    dx_op     accept_op_;
+    dx_op     retry_op_;        /* a timer: accept again */
+    dx_op     tick_op_;         /* a timer: look for idle peers */
+    dx_op     drain_op_;        /* a timer: abort whatever is left */
+    int       listening_;       /* -1: dx_peers_listen() was not called */
+    uint16_t  tick_;            /* ticks so far; it wraps */
+    bool      draining_;
 };
 
-/* 0: a field is out of its range. */
-DX_REACTOR_API size_t dx_reactor_peers_memory_size(const dx_reactor_peers_desc *desc);
+/* >>api ---------------------------------------------------------------- */
+/* Bytes that desc.memory must have; 0: a field is out of its range. */
+DX_PEERS_API size_t dx_peers_memory_size(const dx_peers_desc *desc);
 /* *s is used until dx_reactor_close(), which closes its peers. EINVAL, ENOMEM. */
-DX_REACTOR_API int  dx_reactor_peers_open(dx_reactor_peers *s, dx_reactor *r,
-                                          const dx_reactor_peers_desc *desc);
+DX_PEERS_API int dx_peers_open(dx_peers *s, dx_reactor *r, const dx_peers_desc *desc);
 /* Accept on fd, which stays the caller's. Once for each *s. EINVAL. */
-DX_REACTOR_API int  dx_reactor_peers_listen(dx_reactor_peers *s, int fd);
+DX_PEERS_API int dx_peers_listen(dx_peers *s, int fd);
 /* Own a non-blocking stream from now on. address NULL: it is connected, opened is not called; else
    connect it; *address is lent until opened or closed. EINVAL; EAGAIN: there are peers_max. */
-DX_REACTOR_API int  dx_reactor_peers_add(dx_reactor_peers *s, int fd,
-                                         const dx_reactor_address *address, dx_reactor_peer *id);
+DX_PEERS_API int dx_peers_add(dx_peers *s, int fd, const dx_reactor_address *address,
+                              dx_peers_id *id);
 /* Accept no more, close every peer when its output has gone and it has ended, those that are left
    within_ns later: -ETIMEDOUT. Done when count is 0. */
-DX_REACTOR_API void dx_reactor_peers_drain(dx_reactor_peers *s, uint64_t within_ns);
+DX_PEERS_API void dx_peers_drain(dx_peers *s, uint64_t within_ns);
 
-/* Of one peer. ENOTFOUND: it is closed, or about to be. Output is taken whole or not at all:
-   EAGAIN: drained will be called; ENOSPACE: others have all blocks, it is closed, -ENOBUFS;
-   ETOOBIG: more than there ever is; ECANCELED: after close. */
-DX_REACTOR_API int dx_reactor_peer_send(dx_reactor_peers *s, dx_reactor_peer id, const void *data,
-                                        uint32_t size);
-/* Without a copy: room for `size` bytes, at most block_size, in *out; then, before anything else is
-   called, say how many of them are to be sent. */
-DX_REACTOR_API int dx_reactor_peer_reserve(dx_reactor_peers *s, dx_reactor_peer id, uint32_t size,
-                                           uint8_t **out);
-DX_REACTOR_API int dx_reactor_peer_commit(dx_reactor_peers *s, dx_reactor_peer id, uint32_t size);
-/* The end of data behind what is queued; closed when the other end has ended too. now: output and
-   all. closed is called later in both cases. */
-DX_REACTOR_API int dx_reactor_peer_close(dx_reactor_peers *s, dx_reactor_peer id, bool now);
+/* Output, taken whole or not at all. ENOTFOUND; EAGAIN: drained will be called; ENOSPACE: others
+   have all blocks, the peer is closed with -ENOBUFS; ETOOBIG: more than all blocks hold;
+   ECANCELED: after dx_peers_close(). */
+DX_PEERS_API int dx_peers_send(dx_peers *s, dx_peers_id id, const void *data, uint32_t size);
+/* The same without a copy: room for `size` bytes, at most block_size, in *out; then, before
+   anything else is called, dx_peers_commit() says how many of them are to be sent. */
+DX_PEERS_API int dx_peers_reserve(dx_peers *s, dx_peers_id id, uint32_t size, uint8_t **out);
+DX_PEERS_API int dx_peers_commit(dx_peers *s, dx_peers_id id, uint32_t size);
+/* Send the end of data after what is queued; the peer is closed when the other end has ended too.
+   now: drop output and input, and close. `closed` is called later in both cases. ENOTFOUND. */
+DX_PEERS_API int dx_peers_close(dx_peers *s, dx_peers_id id, bool now);
 /* The caller's word, 0 at first, to be read and written until closed has returned; then NULL. */
-DX_REACTOR_API uint64_t *dx_reactor_peer_data(const dx_reactor_peers *s, dx_reactor_peer id);
+DX_PEERS_API uint64_t *dx_peers_data(const dx_peers *s, dx_peers_id id);
 /* Its descriptor, to ask the system about; -1. */
-DX_REACTOR_API int dx_reactor_peer_fd(const dx_reactor_peers *s, dx_reactor_peer id);
+DX_PEERS_API int dx_peers_fd(const dx_peers *s, dx_peers_id id);
 
-enum { /* dx_reactor_p_peer.flags */
-    DX_REACTOR_P_IS_OPEN    = 1,
-    DX_REACTOR_P_IS_PAUSED  = 2,   /* receives nothing until output has gone */
-    DX_REACTOR_P_IS_FULL    = 4,   /* waits for drained */
-    DX_REACTOR_P_IS_ENDED   = 8,   /* the other end sends no more, */
-    DX_REACTOR_P_IS_TOLD    = 16,  /* and the caller knows */
-    DX_REACTOR_P_IS_LAST    = 32,  /* nor does this one, */
-    DX_REACTOR_P_IS_SHUT    = 64,  /* which the other end was told */
-    DX_REACTOR_P_IS_CLOSING = 128,
-    DX_REACTOR_P_IS_DIRTY   = 256 /* in the list of those that have output and send none */
+#ifdef __cplusplus
+}
+#endif
+#endif /* DX_PEERS_H */
+
+#if (defined(DX_PEERS_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) && \
+    !defined(DX_PEERS_IMPLEMENTED)
+#define DX_PEERS_IMPLEMENTED
+
+/* >>platform ----------------------------------------------------------- */
+#include <errno.h>
+
+#ifndef DX_PEERS_ASSERT
+  #if defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 1 && !defined(NDEBUG)
+    #include <assert.h>
+    #define DX_PEERS_ASSERT(c) assert(c)
+  #else
+    #define DX_PEERS_ASSERT(c) ((void)sizeof(c))
+  #endif
+#endif
+#ifndef DX_PEERS_MEMCPY
+  #define DX_PEERS_MEMCPY __builtin_memcpy
+#endif
+#ifndef DX_PEERS_MEMSET
+  #define DX_PEERS_MEMSET __builtin_memset
+#endif
+#ifndef DX_PEERS_MEMMOVE
+  #define DX_PEERS_MEMMOVE __builtin_memmove
+#endif
+
+enum {
+    DX_PEERS_P_COUNT_MAX   = 1 << 24,
+    DX_PEERS_P_ALIGN       = 64,         /* a cache line */
+    DX_PEERS_P_TICKS       = 16,         /* the smaller time limit has so many */
+    DX_PEERS_P_TICKS_MAX   = 32000,      /* the larger one, so that differences of 16 bits do */
+    DX_PEERS_P_TICK_NS_MIN = 1000000,
+    DX_PEERS_P_SHARE       = 4,          /* a tick looks at one peer in so many */
+    DX_PEERS_P_BACKOFF_MIN = 8000000,    /* ns from a failed accept to the next one, */
+    DX_PEERS_P_BACKOFF_MAX = 1000000000  /* doubling up to this */
 };
 
-typedef struct dx_reactor_p_peer {
-    dx_op    op; /* connects, receives, in the end closes; user_data is the caller's */
-    uint32_t generation;
-    uint32_t out, in;     /* last blocks of circular lists, or 0. Closing: in is the reason; free:
-                             out is the next free one */
-    uint16_t tick, flags; /* when bytes moved last */
-} dx_reactor_p_peer;
+/* >>slots --------------------------------------------------------------
+   Peers lie in an array of slots. A slot is used again, under the next generation, so a handle
+   that outlives its peer finds nothing:
 
-typedef struct dx_reactor_p_block { /* its bytes follow */
-    dx_op    op;     /* sends begin..used of the first block of output; user_data is the peer */
-    uint32_t next;   /* numbers begin with 1 */
-    uint32_t begin, used;
-    uint32_t queued; /* bytes of all its list; valid in the last one */
-    uint32_t dirty;  /* the next with output that is not being sent */
+       id   63         32 31           0       peers_   0    1    2    3        peers_used_
+            | generation |  slot + 1   |              | p  |    | p  | p  | untouched memory ... |
+                                                             '--> free list
+
+   What becomes of a peer, in flags:
+
+       CONNECTING --> OPEN --+--> LAST: dx_peers_close() --> SHUT: our end was sent ---.
+                             |                                                        both
+                             +--> ENDED: their end came ---> TOLD: received() knows ---+
+                             |                                                         v
+                             '--> any error, a timeout, close now ----------------> CLOSING --> free
+
+   CLOSING waits for the peer's operations: first op (a connect or a receive), then the send of its
+   first block, then op closes the descriptor; `closed` is called when that has ended. */
+enum { /* dx_peers_p_peer.flags */
+    DX_PEERS_P_IS_OPEN       = 1,   /* the slot is taken */
+    DX_PEERS_P_IS_PAUSED     = 2,   /* receives nothing until output has gone */
+    DX_PEERS_P_IS_FULL       = 4,   /* was refused output; drained will be called */
+    DX_PEERS_P_IS_ENDED      = 8,   /* the other end sends no more, */
+    DX_PEERS_P_IS_TOLD       = 16,  /* and the caller knows */
+    DX_PEERS_P_IS_LAST       = 32,  /* nor do we, behind what is queued, */
+    DX_PEERS_P_IS_SHUT       = 64,  /* and the other end was told */
+    DX_PEERS_P_IS_CLOSING    = 128, /* input is dropped, no callback but closed follows */
+    DX_PEERS_P_IS_DIRTY      = 256, /* its first block is in the list of the next flush */
+    DX_PEERS_P_IS_CONNECTING = 512, /* op is a connect */
+    DX_PEERS_P_IS_RELEASED   = 1024 /* op closes the descriptor, or has */
+};
+
+typedef struct dx_peers_p_peer {
+    dx_op    op;         /* connects, receives, in the end closes; user_data is the caller's */
+    uint32_t generation; /* of the slot; in the upper half of its handles */
+    uint32_t out;        /* last block of the output's list; 0: there is none */
+    union {
+        uint32_t in;     /* open: last block of the input that was not consumed; 0: none */
+        int32_t  reason; /* closing: for closed */
+        uint32_t next;   /* free: of the list of free slots */
+    } u;
+    uint16_t tick;       /* when bytes moved last */
+    uint16_t flags;      /* DX_PEERS_P_IS_; 0: the slot is free */
+} dx_peers_p_peer;       /* 80 bytes where a pointer has 8 */
+
+typedef struct dx_peers_p_block { /* block_size bytes follow */
+    dx_op    op;     /* sends begin..used of the first block of output; user_data: the slot */
+    uint32_t next;   /* of its circular list, or of the free ones; blocks are counted from 1 */
+    uint32_t begin;  /* bytes before it were sent, or consumed */
+    uint32_t used;   /* bytes before it are filled */
+    uint32_t queued; /* bytes of the whole list of output; valid in its last block only */
+    uint32_t dirty;  /* the next block that a flush will send; 0: it is the last */
     uint32_t unused;
-} dx_reactor_p_block;
+} dx_peers_p_block;
 
-static dx_reactor_p_peer *dx_reactor_p_peer_at(const dx_reactor_peers *s, uint32_t i)
+/* Bytes of input or output that a block holds. */
+static uint32_t dx_peers_p_block_size(const dx_peers_p_block *b)
 {
-    return (dx_reactor_p_peer *)(void *)s->peers_ + i;
+    DX_PEERS_ASSERT(b->begin <= b->used);
+    return b->used - b->begin;
 }
 
-static dx_reactor_p_block *dx_reactor_p_block_at(const dx_reactor_peers *s, uint32_t i)
+static dx_peers_p_peer *dx_peers_p_peer_at(const dx_peers *s, uint32_t slot)
 {
-    return (dx_reactor_p_block *)(void *)(s->blocks_ + (size_t)(i - 1) * s->stride_);
+    DX_PEERS_ASSERT(slot < s->desc.peers_max);
+    return (dx_peers_p_peer *)(void *)s->peers_ + slot;
 }
 
-static uint8_t *dx_reactor_p_block_bytes(dx_reactor_p_block *b, uint32_t at)
+static uint32_t dx_peers_p_slot(const dx_peers *s, const dx_peers_p_peer *p)
 {
-    return (uint8_t *)(b + 1) + at;
+    return (uint32_t)(p - (const dx_peers_p_peer *)(const void *)s->peers_);
 }
 
-static dx_reactor_peer dx_reactor_p_peer_id(const dx_reactor_peers *s, const dx_reactor_p_peer *p)
+static dx_peers_id dx_peers_p_id(const dx_peers *s, const dx_peers_p_peer *p)
 {
-    return (uint64_t)p->generation << 32 | (uint64_t)(p - dx_reactor_p_peer_at(s, 0) + 1);
+    DX_PEERS_ASSERT(p->flags & DX_PEERS_P_IS_OPEN);
+    return (uint64_t)p->generation << 32 | (uint64_t)(dx_peers_p_slot(s, p) + 1);
 }
 
-/* NULL: it is not open, or its flags are among `without`. */
-static dx_reactor_p_peer *dx_reactor_p_peer_find(const dx_reactor_peers *s, dx_reactor_peer id,
-                                                 uint32_t without)
+/* NULL: it is not open, or has one of the flags `without`. */
+static dx_peers_p_peer *dx_peers_p_peer_find(const dx_peers *s, dx_peers_id id, uint32_t without)
 {
-    const uint32_t i = (uint32_t)(id - 1);
-    dx_reactor_p_peer *p = NULL;
-    if (!s || i >= s->peers_used_) return NULL;
-    p = dx_reactor_p_peer_at(s, i);
-    if (!(p->flags & DX_REACTOR_P_IS_OPEN) || p->generation != id >> 32) return NULL;
+    const uint32_t slot = (uint32_t)(id - 1);
+    dx_peers_p_peer *p = NULL;
+    if (!s || slot >= s->peers_used_) return NULL;
+    p = dx_peers_p_peer_at(s, slot);
+    if (!(p->flags & DX_PEERS_P_IS_OPEN) || p->generation != id >> 32) return NULL;
     return p->flags & without ? NULL : p;
 }
 
 /* Whose memory an operation lies in. */
-static dx_reactor_peers *dx_reactor_p_peers_of(const dx_reactor *r, const dx_op *op)
+static dx_peers *dx_peers_p_of(const dx_reactor *r, const dx_op *op)
 {
-    dx_reactor_peers *s = (dx_reactor_peers *)r->peers_;
-    while ((uintptr_t)op - (uintptr_t)s->desc.memory >= s->desc.memory_size) s = s->next_;
-    return s;
+    dx_reactor_extension *x = dx_reactor_ext_owner(r, op);
+    DX_PEERS_ASSERT(x != NULL);
+    return (dx_peers *)x->user;
 }
 
-static void dx_reactor_p_peer_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags);
-static void dx_reactor_p_flush(dx_reactor *r);
+/* >>blocks -------------------------------------------------------------
+   All peers share the blocks. A peer has one list for its output and one for the input that it has
+   not consumed. A list is circular and known by its last block, so appending and taking the first
+   one are O(1); with one block it is that block:
 
-/* The last block of a list, with room for `size` bytes; NULL: a new one is needed, there is none. */
-static dx_reactor_p_block *dx_reactor_p_chain_room(dx_reactor_peers *s, uint32_t *last,
-                                                   uint32_t size)
+                            out
+                             |
+                             v
+       [block 2] -> [block 7] -> [block 5]     bytes  |sent|..... to send .....|free|
+        first,                      |                 0    begin               used  block_size
+        being sent                  |
+        ^---------------------------'
+*/
+static dx_peers_p_block *dx_peers_p_block_at(const dx_peers *s, uint32_t number)
 {
-    const uint32_t i = s->block_free_ ? s->block_free_ : s->blocks_used_ + 1;
-    dx_reactor_p_block *before = *last ? dx_reactor_p_block_at(s, *last) : NULL;
-    dx_reactor_p_block *b = dx_reactor_p_block_at(s, i);
+    DX_PEERS_ASSERT(number >= 1);
+    return (dx_peers_p_block *)(void *)(s->blocks_ + (size_t)(number - 1) * s->stride_);
+}
+
+static uint8_t *dx_peers_p_block_bytes(dx_peers_p_block *b, uint32_t at)
+{
+    return (uint8_t *)(b + 1) + at;
+}
+
+static void dx_peers_p_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags);
+
+/* The last block of a list, with room for `size` bytes; NULL: a new one is needed, and there is
+   none. */
+static dx_peers_p_block *dx_peers_p_chain_room(dx_peers *s, uint32_t *last, uint32_t size)
+{
+    dx_peers_p_block *before = *last ? dx_peers_p_block_at(s, *last) : NULL;
+    dx_peers_p_block *b;
+    uint32_t number;
+    DX_PEERS_ASSERT(size <= s->desc.block_size);
     if (before && s->desc.block_size - before->used >= size) return before;
     if (!s->blocks_left_) return NULL;
     s->blocks_left_--;
+    number = s->block_free_ ? s->block_free_ : ++s->blocks_used_;
+    DX_PEERS_ASSERT(number <= s->desc.block_count);
+    b = dx_peers_p_block_at(s, number);
     if (s->block_free_) s->block_free_ = b->next;
-    else dx_reactor_op_init(&b->op, dx_reactor_p_peer_sent, NULL);
-    if (i > s->blocks_used_) s->blocks_used_ = i;
-    b->begin = b->used = 0;
+    else dx_reactor_op_init(&b->op, dx_peers_p_sent, NULL);
+    b->begin = 0;
+    b->used = 0;
     b->queued = before ? before->queued : 0;
-    b->next = before ? before->next : i;
-    if (before) before->next = i;
-    *last = i;
+    b->next = before ? before->next : number;
+    if (before) before->next = number;
+    *last = number;
     return b;
 }
 
 /* Take the block behind `before` out of a list; behind the last one that is the first. */
-static void dx_reactor_p_chain_pop(dx_reactor_peers *s, uint32_t *last, uint32_t before)
+static void dx_peers_p_chain_pop(dx_peers *s, uint32_t *last, uint32_t before)
 {
-    dx_reactor_p_block *a = dx_reactor_p_block_at(s, before);
-    const uint32_t i = a->next;
-    dx_reactor_p_block *b = dx_reactor_p_block_at(s, i);
+    dx_peers_p_block *a = dx_peers_p_block_at(s, before);
+    const uint32_t number = a->next;
+    dx_peers_p_block *b = dx_peers_p_block_at(s, number);
+    DX_PEERS_ASSERT(!dx_reactor_op_pending(&b->op));
     a->next = b->next;
-    if (i == *last) *last = i == before ? 0 : before;
+    if (number == *last) *last = number == before ? 0 : before;
     b->next = s->block_free_;
-    s->block_free_ = i;
+    s->block_free_ = number;
     s->blocks_left_++;
+    DX_PEERS_ASSERT(s->blocks_left_ <= s->desc.block_count);
 }
 
-/* Bytes behind those of a list. False: only a part, there are no more blocks. */
-static bool dx_reactor_p_chain_put(dx_reactor_peers *s, uint32_t *last, const uint8_t *bytes,
-                                   uint32_t size)
+static void dx_peers_p_chain_drop(dx_peers *s, uint32_t *last)
+{
+    while (*last) dx_peers_p_chain_pop(s, last, *last);
+}
+
+/* Append bytes to a list. False: only a part of them, there are no more blocks. */
+static bool dx_peers_p_chain_put(dx_peers *s, uint32_t *last, const uint8_t *bytes, uint32_t size)
 {
     while (size) {
-        dx_reactor_p_block *b = dx_reactor_p_chain_room(s, last, 1);
-        uint32_t n = b ? s->desc.block_size - b->used : 0;
+        dx_peers_p_block *b = dx_peers_p_chain_room(s, last, 1);
+        uint32_t n;
         if (!b) return false;
+        n = s->desc.block_size - b->used;
         if (n > size) n = size;
-        DX_REACTOR_MEMCPY(dx_reactor_p_block_bytes(b, b->used), bytes, n);
+        DX_PEERS_MEMCPY(dx_peers_p_block_bytes(b, b->used), bytes, n);
         b->used += n;
         bytes += n;
         size -= n;
@@ -218,490 +444,683 @@ static bool dx_reactor_p_chain_put(dx_reactor_peers *s, uint32_t *last, const ui
     return true;
 }
 
-static dx_reactor_p_block *dx_reactor_p_chain_first(const dx_reactor_peers *s, uint32_t last)
+static dx_peers_p_block *dx_peers_p_chain_first(const dx_peers *s, uint32_t last)
 {
-    return dx_reactor_p_block_at(s, dx_reactor_p_block_at(s, last)->next);
+    return dx_peers_p_block_at(s, dx_peers_p_block_at(s, last)->next);
 }
 
-/* Bring bytes of the second block into the first. False: there are none, or no room. */
-static bool dx_reactor_p_chain_join(dx_reactor_peers *s, uint32_t *last)
+/* Move bytes of the second block into the first, so that the caller sees more of them in one piece.
+   False: there are none, or there is no room. */
+static bool dx_peers_p_chain_join(dx_peers *s, uint32_t *last)
 {
-    const uint32_t first = dx_reactor_p_block_at(s, *last)->next;
-    dx_reactor_p_block *b = dx_reactor_p_block_at(s, first);
-    dx_reactor_p_block *from = dx_reactor_p_block_at(s, b->next);
-    uint32_t n = from->used - from->begin;
+    const uint32_t first = dx_peers_p_block_at(s, *last)->next;
+    dx_peers_p_block *b = dx_peers_p_block_at(s, first);
+    dx_peers_p_block *from;
+    uint32_t n;
     if (first == *last) return false;
+    from = dx_peers_p_block_at(s, b->next);
     b->used -= b->begin;
-    __builtin_memmove(b + 1, dx_reactor_p_block_bytes(b, b->begin), b->used);
+    DX_PEERS_MEMMOVE(b + 1, dx_peers_p_block_bytes(b, b->begin), b->used);
     b->begin = 0;
+    n = dx_peers_p_block_size(from);
     if (n > s->desc.block_size - b->used) n = s->desc.block_size - b->used;
-    DX_REACTOR_MEMCPY(dx_reactor_p_block_bytes(b, b->used),
-                      dx_reactor_p_block_bytes(from, from->begin), n);
+    DX_PEERS_MEMCPY(dx_peers_p_block_bytes(b, b->used), dx_peers_p_block_bytes(from, from->begin),
+                    n);
     b->used += n;
     from->begin += n;
-    if (from->begin == from->used) dx_reactor_p_chain_pop(s, last, first);
+    if (from->begin == from->used) dx_peers_p_chain_pop(s, last, first);
     return n != 0;
 }
 
-static void dx_reactor_p_peer_pause(dx_reactor_peers *s, dx_reactor_p_peer *p)
+/* Bytes of output that wait for the system. */
+static uint32_t dx_peers_p_queued(const dx_peers *s, const dx_peers_p_peer *p)
 {
-    p->flags |= DX_REACTOR_P_IS_FULL;
-    if (s->desc.both_ways || (p->flags & DX_REACTOR_P_IS_PAUSED)) return;
-    p->flags |= DX_REACTOR_P_IS_PAUSED;
-    if (p->op.kind_ == DX_REACTOR_P_RECV) dx_reactor_cancel(s->reactor, &p->op);
+    return p->out ? dx_peers_p_block_at(s, p->out)->queued : 0;
 }
 
-/* There is output: send it before the reactor waits, unless some is on its way. */
-static void dx_reactor_p_peer_dirty(dx_reactor_peers *s, dx_reactor_p_peer *p)
+/* >>ends ---------------------------------------------------------------
+   How a peer ends: see the picture in >>slots. */
+
+/* Keep accepting as long as there is room. */
+static void dx_peers_p_accept(dx_peers *s)
 {
-    const uint32_t first = dx_reactor_p_block_at(s, p->out)->next;
-    dx_reactor_p_block *b = dx_reactor_p_block_at(s, first);
-    if (dx_reactor_op_pending(&b->op) || (p->flags & DX_REACTOR_P_IS_DIRTY)) return;
-    p->flags |= DX_REACTOR_P_IS_DIRTY;
-    b->op.user_data = (uint64_t)(p - dx_reactor_p_peer_at(s, 0));
-    b->dirty = 0;
-    if (s->dirty_first_) dx_reactor_p_block_at(s, s->dirty_last_)->dirty = first;
-    else s->dirty_first_ = first;
-    s->dirty_last_ = first;
-    s->reactor->flush_ = dx_reactor_p_flush;
+    DX_PEERS_ASSERT(s->count <= s->desc.peers_max);
+    if (s->listening_ < 0 || s->draining_ || s->count == s->desc.peers_max) return;
+    if (dx_reactor_op_pending(&s->accept_op_) || dx_reactor_op_pending(&s->retry_op_)) return;
+    dx_reactor_accept_multishot(s->reactor, &s->accept_op_, s->listening_);
 }
 
-static void dx_reactor_p_peers_accept(dx_reactor_peers *s)
-{
-    if (s->listening_ >= 0 && !s->draining_ && s->count < s->desc.peers_max &&
-        !dx_reactor_op_pending(&s->accept_op_) && !dx_reactor_op_pending(&s->retry_op_))
-        dx_reactor_accept_multishot(s->reactor, &s->accept_op_, s->listening_);
-}
+static void dx_peers_p_flush(dx_peers *s);
 
-/* What is left to do for one that is closing, when one of its operations has ended. */
-static void dx_reactor_p_peer_step(dx_reactor_peers *s, dx_reactor_p_peer *p, bool is_closed)
+/* The descriptor is closed: tell the caller and free the slot. */
+static void dx_peers_p_free(dx_peers *s, dx_peers_p_peer *p)
 {
-    if (!is_closed) {
-        if (!dx_reactor_op_pending(&p->op)) dx_reactor_close_fd(s->reactor, &p->op, p->op.fd_);
-        return;
-    }
-    if (p->flags & DX_REACTOR_P_IS_DIRTY) dx_reactor_p_flush(s->reactor);
-    while (p->out) dx_reactor_p_chain_pop(s, &p->out, p->out);
-    if (s->desc.closed) s->desc.closed(s, dx_reactor_p_peer_id(s, p), -(int32_t)p->in);
-    if (p->flags & DX_REACTOR_P_IS_SHUT) s->lingering_--;
+    DX_PEERS_ASSERT(!dx_reactor_op_pending(&p->op) && s->count > 0);
+    if (p->flags & DX_PEERS_P_IS_DIRTY) dx_peers_p_flush(s); /* takes its block out of the list */
+    dx_peers_p_chain_drop(s, &p->out);
+    if (s->desc.closed) s->desc.closed(s, dx_peers_p_id(s, p), p->u.reason);
+    if (p->flags & DX_PEERS_P_IS_SHUT) s->lingering_--;
     p->generation++;
     p->flags = 0;
-    p->out = s->peer_free_;
-    s->peer_free_ = (uint32_t)(p - dx_reactor_p_peer_at(s, 0)) + 1;
-    if (--s->count == 0 && s->draining_) dx_reactor_cancel(s->reactor, &s->drain_op_);
+    p->u.next = s->peer_free_;
+    s->peer_free_ = dx_peers_p_slot(s, p) + 1;
+    s->count--;
+    if (s->count == 0 && s->draining_) dx_reactor_cancel(s->reactor, &s->drain_op_);
+    /* There is a descriptor again: no need to wait for the end of the back-off. */
     if (dx_reactor_op_pending(&s->retry_op_)) dx_reactor_cancel(s->reactor, &s->retry_op_);
-    else dx_reactor_p_peers_accept(s);
+    else dx_peers_p_accept(s);
 }
 
-static void dx_reactor_p_peer_abort(dx_reactor_peers *s, dx_reactor_p_peer *p, int32_t reason)
+/* Close the descriptor of a closing peer when op is not pending any more. */
+static void dx_peers_p_release(dx_peers *s, dx_peers_p_peer *p)
 {
-    if (p->flags & DX_REACTOR_P_IS_CLOSING) return;
-    p->flags |= DX_REACTOR_P_IS_CLOSING;
-    while (p->in) dx_reactor_p_chain_pop(s, &p->in, p->in);
-    p->in = (uint32_t)-reason;
+    DX_PEERS_ASSERT(p->flags & DX_PEERS_P_IS_CLOSING);
+    if (dx_reactor_op_pending(&p->op)) return;
+    p->flags |= DX_PEERS_P_IS_RELEASED;
+    dx_reactor_close_fd(s->reactor, &p->op, dx_reactor_ext_op_fd(&p->op));
+}
+
+/* Begin to close a peer. reason: 0 or -errno. */
+static void dx_peers_p_abort(dx_peers *s, dx_peers_p_peer *p, int32_t reason)
+{
+    DX_PEERS_ASSERT(reason <= 0);
+    if (p->flags & DX_PEERS_P_IS_CLOSING) return;
+    p->flags |= DX_PEERS_P_IS_CLOSING;
+    dx_peers_p_chain_drop(s, &p->u.in);
+    p->u.reason = reason;
     if (dx_reactor_op_pending(&p->op)) dx_reactor_cancel(s->reactor, &p->op);
-    else dx_reactor_p_peer_step(s, p, false);
+    else dx_peers_p_release(s, p);
 }
 
-static void dx_reactor_p_peers_clock(dx_reactor_peers *s)
+/* An operation could not be started. */
+static void dx_peers_p_abort_start(dx_peers *s, dx_peers_p_peer *p)
 {
-    if ((s->idle_ticks_ && s->count) || (s->linger_ticks_ && s->lingering_))
-        if (!dx_reactor_op_pending(&s->tick_op_))
-            dx_reactor_timer(s->reactor, &s->tick_op_, s->tick_ns_);
+    dx_peers_p_abort(s, p, dx_reactor_ext_is_closing(s->reactor) ? -ECANCELED : -ENOBUFS);
 }
 
-/* After output has gone or an end was reached. */
-static void dx_reactor_p_peer_conclude(dx_reactor_peers *s, dx_reactor_p_peer *p)
+/* Ticks are needed while there is a limit and somebody to whom it applies. */
+static void dx_peers_p_clock(dx_peers *s)
 {
-    const uint32_t ours = DX_REACTOR_P_IS_LAST | DX_REACTOR_P_IS_SHUT;
-    const uint32_t both = DX_REACTOR_P_IS_TOLD | DX_REACTOR_P_IS_SHUT;
-    if (dx_reactor_op_pending(&p->op) && p->op.kind_ == DX_REACTOR_P_CONNECT) return;
-    if ((p->flags & ours) == DX_REACTOR_P_IS_LAST && !p->out) {
-        p->flags |= DX_REACTOR_P_IS_SHUT;
+    const bool idle = s->idle_ticks_ && s->count;
+    const bool linger = s->linger_ticks_ && s->lingering_;
+    if (!idle && !linger) return;
+    if (!dx_reactor_op_pending(&s->tick_op_))
+        dx_reactor_timer(s->reactor, &s->tick_op_, s->tick_ns_);
+}
+
+/* After output has gone or an end was reached: send our end, close when both have ended. */
+static void dx_peers_p_conclude(dx_peers *s, dx_peers_p_peer *p)
+{
+    const uint32_t ours = DX_PEERS_P_IS_LAST | DX_PEERS_P_IS_SHUT;
+    const uint32_t both = DX_PEERS_P_IS_TOLD | DX_PEERS_P_IS_SHUT;
+    if (p->flags & DX_PEERS_P_IS_CONNECTING) return;
+    if ((p->flags & ours) == DX_PEERS_P_IS_LAST && !p->out) {
+        p->flags |= DX_PEERS_P_IS_SHUT;
         p->tick = s->tick_;
         s->lingering_++;
-        if (!(p->flags & DX_REACTOR_P_IS_TOLD))
-            s->reactor->backend_->shutdown(s->reactor, p->op.fd_);
-        dx_reactor_p_peers_clock(s);
+        if (!(p->flags & DX_PEERS_P_IS_TOLD)) /* else the close that follows says it */
+            dx_reactor_ext_shutdown_now(s->reactor, dx_reactor_ext_op_fd(&p->op));
+        dx_peers_p_clock(s);
     }
-    if ((p->flags & both) == both) dx_reactor_p_peer_abort(s, p, 0);
+    if ((p->flags & both) == both) dx_peers_p_abort(s, p, 0);
 }
 
+/* >>input --------------------------------------------------------------
+   A multishot receive brings pool buffers. What the caller does not consume is copied into blocks,
+   so that the buffer goes back at once, and comes again in front of what follows:
+
+       pool buffer --> received() consumes n --> rest --> blocks --> received() with more
+
+   While a peer is PAUSED, or has unconsumed input, everything goes through the blocks. */
+
 /* Hand bytes to the caller. Returns how many are consumed. */
-static uint32_t dx_reactor_p_peer_hand(dx_reactor_peers *s, dx_reactor_p_peer *p,
-                                       const uint8_t *bytes, uint32_t size, bool last)
+static uint32_t dx_peers_p_hand(dx_peers *s, dx_peers_p_peer *p, const uint8_t *bytes,
+                                uint32_t size, bool last)
 {
-    size_t n = s->desc.received(s, dx_reactor_p_peer_id(s, p), bytes, size, last);
+    size_t n = s->desc.received(s, dx_peers_p_id(s, p), bytes, size, last);
     return n < size ? (uint32_t)n : size;
 }
 
-/* Hand over what was kept, and the end of data behind it. */
-static void dx_reactor_p_peer_digest(dx_reactor_peers *s, dx_reactor_p_peer *p)
+/* Hand over the end of data, with the input that was not consumed. */
+static void dx_peers_p_hand_end(dx_peers *s, dx_peers_p_peer *p)
 {
-    const uint32_t stop = DX_REACTOR_P_IS_PAUSED | DX_REACTOR_P_IS_CLOSING;
-    dx_reactor_p_block *b;
-    uint32_t size = 0, n;
-    while (p->in && !(p->flags & stop)) {
-        b = dx_reactor_p_chain_first(s, p->in);
-        size = b->used - b->begin;
-        n = dx_reactor_p_peer_hand(s, p, dx_reactor_p_block_bytes(b, b->begin), size, false);
-        if (p->flags & DX_REACTOR_P_IS_CLOSING) return;
+    dx_peers_p_block *b = p->u.in ? dx_peers_p_chain_first(s, p->u.in) : NULL;
+    DX_PEERS_ASSERT(!(p->flags & DX_PEERS_P_IS_TOLD));
+    p->flags |= DX_PEERS_P_IS_TOLD;
+    if (b) dx_peers_p_hand(s, p, dx_peers_p_block_bytes(b, b->begin), b->used - b->begin, true);
+    else dx_peers_p_hand(s, p, NULL, 0, true);
+    if (p->flags & DX_PEERS_P_IS_CLOSING) return;
+    dx_peers_p_chain_drop(s, &p->u.in);
+    dx_peers_p_conclude(s, p);
+}
+
+/* Hand over what was kept, and the end of data after it. */
+static void dx_peers_p_digest(dx_peers *s, dx_peers_p_peer *p)
+{
+    const uint32_t stop = DX_PEERS_P_IS_PAUSED | DX_PEERS_P_IS_CLOSING;
+    const uint32_t ends = stop | DX_PEERS_P_IS_ENDED | DX_PEERS_P_IS_TOLD;
+    while (!(p->flags & stop) && p->u.in) {
+        dx_peers_p_block *b = dx_peers_p_chain_first(s, p->u.in);
+        const uint32_t size = dx_peers_p_block_size(b);
+        const uint32_t n = dx_peers_p_hand(s, p, dx_peers_p_block_bytes(b, b->begin), size, false);
+        if (p->flags & DX_PEERS_P_IS_CLOSING) return;
         b->begin += n;
-        if (n == size) dx_reactor_p_chain_pop(s, &p->in, p->in);
-        else if (dx_reactor_p_chain_join(s, &p->in)) continue;
-        else if (size < s->desc.block_size || n || p->out) break;
-        else dx_reactor_p_peer_abort(s, p, -EMSGSIZE);
+        if (n == size) {
+            dx_peers_p_chain_pop(s, &p->u.in, p->u.in);
+        } else if (!dx_peers_p_chain_join(s, &p->u.in)) {
+            /* Nothing more to show. A full block of which nothing was consumed while no output is
+               under way will never be consumed. */
+            if (size < s->desc.block_size || n || p->out) break;
+            dx_peers_p_abort(s, p, -EMSGSIZE);
+        }
     }
-    if ((p->flags & (stop | DX_REACTOR_P_IS_ENDED | DX_REACTOR_P_IS_TOLD)) != DX_REACTOR_P_IS_ENDED)
-        return;
-    p->flags |= DX_REACTOR_P_IS_TOLD;
-    b = p->in ? dx_reactor_p_chain_first(s, p->in) : NULL;
-    dx_reactor_p_peer_hand(s, p, b ? dx_reactor_p_block_bytes(b, b->begin) : NULL,
-                           b ? b->used - b->begin : 0, true);
-    if (p->flags & DX_REACTOR_P_IS_CLOSING) return;
-    while (p->in) dx_reactor_p_chain_pop(s, &p->in, p->in);
-    dx_reactor_p_peer_conclude(s, p);
+    if ((p->flags & ends) == DX_PEERS_P_IS_ENDED) dx_peers_p_hand_end(s, p);
 }
 
 /* Bytes that came. */
-static void dx_reactor_p_peer_take(dx_reactor_peers *s, dx_reactor_p_peer *p, const uint8_t *bytes,
-                                   uint32_t size)
+static void dx_peers_p_take(dx_peers *s, dx_peers_p_peer *p, const uint8_t *bytes, uint32_t size)
 {
-    const bool kept = p->in != 0;
+    const bool kept = p->u.in != 0;
     uint32_t n = 0;
-    if (!(p->flags & DX_REACTOR_P_IS_SHUT) || !s->linger_ticks_) p->tick = s->tick_;
-    if (!kept && !(p->flags & DX_REACTOR_P_IS_PAUSED))
-        n = dx_reactor_p_peer_hand(s, p, bytes, size, false);
-    if (n == size || (p->flags & DX_REACTOR_P_IS_CLOSING)) return;
-    if (!dx_reactor_p_chain_put(s, &p->in, bytes + n, size - n))
-        dx_reactor_p_peer_abort(s, p, -ENOBUFS);
-    else if (kept) dx_reactor_p_peer_digest(s, p);
+    /* Once our end was sent, linger_ns limits the whole rest: bytes do not prolong it. */
+    if (!(p->flags & DX_PEERS_P_IS_SHUT) || !s->linger_ticks_) p->tick = s->tick_;
+    if (!kept && !(p->flags & DX_PEERS_P_IS_PAUSED)) n = dx_peers_p_hand(s, p, bytes, size, false);
+    if (n == size || (p->flags & DX_PEERS_P_IS_CLOSING)) return;
+    if (!dx_peers_p_chain_put(s, &p->u.in, bytes + n, size - n))
+        dx_peers_p_abort(s, p, -ENOBUFS);
+    else if (kept)
+        dx_peers_p_digest(s, p);
 }
 
-static void dx_reactor_p_peer_receive(dx_reactor_peers *s, dx_reactor_p_peer *p)
+static void dx_peers_p_receive(dx_peers *s, dx_peers_p_peer *p)
 {
-    const uint32_t stop = DX_REACTOR_P_IS_PAUSED | DX_REACTOR_P_IS_ENDED | DX_REACTOR_P_IS_CLOSING;
-    if (!dx_reactor_op_pending(&p->op) && !(p->flags & stop) &&
-        dx_reactor_recv_multishot(s->reactor, &p->op, p->op.fd_) != DX_REACTOR_OK)
-        dx_reactor_p_peer_abort(s, p, s->reactor->closing_ ? -ECANCELED : -ENOBUFS);
+    const uint32_t stop = DX_PEERS_P_IS_PAUSED | DX_PEERS_P_IS_ENDED | DX_PEERS_P_IS_CLOSING;
+    if (dx_reactor_op_pending(&p->op) || (p->flags & stop)) return;
+    if (dx_reactor_recv_multishot(s->reactor, &p->op, dx_reactor_ext_op_fd(&p->op)) !=
+        DX_REACTOR_OK)
+        dx_peers_p_abort_start(s, p);
 }
 
-static void dx_reactor_p_peer_begin(dx_reactor_peers *s, dx_reactor_p_peer *p)
+static void dx_peers_p_begin(dx_peers *s, dx_peers_p_peer *p)
 {
-    if (s->desc.opened) s->desc.opened(s, dx_reactor_p_peer_id(s, p));
-    dx_reactor_p_peer_receive(s, p);
+    if (s->desc.opened) s->desc.opened(s, dx_peers_p_id(s, p));
+    dx_peers_p_receive(s, p);
 }
 
-/* What became of the operation of a peer. */
-static void dx_reactor_p_peer_event(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+/* The last completion of a peer's op. */
+static void dx_peers_p_ended(dx_peers *s, dx_peers_p_peer *p, int32_t result)
 {
-    dx_reactor_peers *s = dx_reactor_p_peers_of(r, op);
-    dx_reactor_p_peer *p = (dx_reactor_p_peer *)(void *)op;
-    const bool closing = (p->flags & DX_REACTOR_P_IS_CLOSING) != 0;
-    if (flags & DX_REACTOR_F_BUFFER) {
-        if (!closing)
-            dx_reactor_p_peer_take(s, p, (const uint8_t *)dx_reactor_buffer(r, flags),
-                                   (uint32_t)result);
-        dx_reactor_return_buffer(r, flags);
-    } else if (closing) {
-        dx_reactor_p_peer_step(s, p, op->kind_ == DX_REACTOR_P_CLOSE);
-    } else if (op->kind_ == DX_REACTOR_P_CONNECT && result == 0) {
-        dx_reactor_p_peer_begin(s, p);
-        dx_reactor_p_peer_conclude(s, p);
+    const bool connecting = (p->flags & DX_PEERS_P_IS_CONNECTING) != 0;
+    p->flags &= (uint16_t)~DX_PEERS_P_IS_CONNECTING;
+    if (p->flags & DX_PEERS_P_IS_RELEASED) {
+        dx_peers_p_free(s, p);
+    } else if (p->flags & DX_PEERS_P_IS_CLOSING) {
+        dx_peers_p_release(s, p);
+    } else if (connecting && result == 0) {
+        dx_peers_p_begin(s, p);
+        dx_peers_p_conclude(s, p);
     } else if (result == 0) {
-        p->flags |= DX_REACTOR_P_IS_ENDED;
-        dx_reactor_p_peer_digest(s, p);
-    } else if (result == -ECANCELED && !r->closing_) {
-        dx_reactor_p_peer_receive(s, p); /* it was paused */
+        p->flags |= DX_PEERS_P_IS_ENDED;
+        dx_peers_p_digest(s, p);
+    } else if (result == -ECANCELED && !dx_reactor_ext_is_closing(s->reactor)) {
+        dx_peers_p_receive(s, p); /* it was paused, and may have been resumed meanwhile */
     } else {
-        dx_reactor_p_peer_abort(s, p, result);
+        dx_peers_p_abort(s, p, result);
     }
 }
 
-static void dx_reactor_p_peer_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+/* A completion of a peer's op: op.fn. */
+static void dx_peers_p_event(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
-    dx_reactor_peers *s = dx_reactor_p_peers_of(r, op);
-    dx_reactor_p_peer *p = dx_reactor_p_peer_at(s, (uint32_t)op->user_data);
-    dx_reactor_p_block *b = (dx_reactor_p_block *)(void *)op;
-    (void)flags;
-    if (result >= 0) {
-        p->tick = s->tick_;
-        b->begin += (uint32_t)result;
-        dx_reactor_p_block_at(s, p->out)->queued -= (uint32_t)result;
-        if (b->begin == b->used) dx_reactor_p_chain_pop(s, &p->out, p->out);
+    dx_peers *s = dx_peers_p_of(r, op);
+    dx_peers_p_peer *p = (dx_peers_p_peer *)(void *)op; /* its first field */
+    if (!(flags & DX_REACTOR_F_BUFFER)) {
+        dx_peers_p_ended(s, p, result);
+        return;
     }
-    if (p->flags & DX_REACTOR_P_IS_CLOSING) {
-        dx_reactor_p_peer_step(s, p, false);
-    } else if (result < 0) {
-        dx_reactor_p_peer_abort(s, p, result);
-    } else {
-        uint32_t queued = p->out ? dx_reactor_p_block_at(s, p->out)->queued : 0;
-        if (p->out) dx_reactor_p_peer_dirty(s, p);
-        if ((p->flags & DX_REACTOR_P_IS_FULL) && queued <= s->desc.high / 2) {
-            p->flags &= (uint16_t)~(DX_REACTOR_P_IS_PAUSED | DX_REACTOR_P_IS_FULL);
-            if (s->desc.drained) s->desc.drained(s, dx_reactor_p_peer_id(s, p));
-            dx_reactor_p_peer_digest(s, p);
-            dx_reactor_p_peer_receive(s, p);
-        }
-        dx_reactor_p_peer_conclude(s, p);
-    }
+    DX_PEERS_ASSERT(result > 0 && (flags & DX_REACTOR_F_MORE));
+    if (!(p->flags & DX_PEERS_P_IS_CLOSING))
+        dx_peers_p_take(s, p, (const uint8_t *)dx_reactor_buffer(r, flags), (uint32_t)result);
+    dx_reactor_return_buffer(r, flags);
+}
+
+/* >>output -------------------------------------------------------------
+   Output is appended to the peer's list of blocks. The first append while nothing is being sent
+   makes the peer DIRTY; before the reactor waits, one flush sends the first block of every dirty
+   peer, with all that was gathered in it:
+
+       dirty_first_ --> block 3 --> block 9 --> ... --> dirty_last_       (.dirty links them)
+                         of peer 0   of peer 4
+
+   The send of a block that has ended starts the next one through the same list. */
+
+/* The peer takes no more output for now, and receives nothing either. */
+static void dx_peers_p_pause(dx_peers *s, dx_peers_p_peer *p)
+{
+    p->flags |= DX_PEERS_P_IS_FULL;
+    if (s->desc.receive_when_full || (p->flags & DX_PEERS_P_IS_PAUSED)) return;
+    p->flags |= DX_PEERS_P_IS_PAUSED;
+    if (!(p->flags & DX_PEERS_P_IS_CONNECTING)) dx_reactor_cancel(s->reactor, &p->op);
+}
+
+/* There is output: send it before the reactor waits, unless some is on its way. */
+static void dx_peers_p_dirty(dx_peers *s, dx_peers_p_peer *p)
+{
+    const uint32_t first = dx_peers_p_block_at(s, p->out)->next;
+    dx_peers_p_block *b = dx_peers_p_block_at(s, first);
+    if (dx_reactor_op_pending(&b->op) || (p->flags & DX_PEERS_P_IS_DIRTY)) return;
+    p->flags |= DX_PEERS_P_IS_DIRTY;
+    b->op.user_data = dx_peers_p_slot(s, p);
+    b->dirty = 0;
+    if (s->dirty_first_) dx_peers_p_block_at(s, s->dirty_last_)->dirty = first;
+    else s->dirty_first_ = first;
+    s->dirty_last_ = first;
+    dx_reactor_ext_flush_later(s->reactor, &s->extension_);
 }
 
 /* Send what was produced since the last time. */
-static void dx_reactor_p_flush(dx_reactor *r)
+static void dx_peers_p_flush(dx_peers *s)
 {
-    dx_reactor_peers *s;
-    r->flush_ = NULL;
-    for (s = (dx_reactor_peers *)r->peers_; s; s = s->next_)
-        while (s->dirty_first_) {
-            dx_reactor_p_block *b = dx_reactor_p_block_at(s, s->dirty_first_);
-            dx_reactor_p_peer *p = dx_reactor_p_peer_at(s, (uint32_t)b->op.user_data);
-            s->dirty_first_ = b->dirty;
-            p->flags &= (uint16_t)~DX_REACTOR_P_IS_DIRTY;
-            if (!(p->flags & DX_REACTOR_P_IS_CLOSING) &&
-                dx_reactor_send(r, &b->op, p->op.fd_, dx_reactor_p_block_bytes(b, b->begin),
-                                b->used - b->begin) != DX_REACTOR_OK)
-                dx_reactor_p_peer_abort(s, p, r->closing_ ? -ECANCELED : -ENOBUFS);
-        }
+    while (s->dirty_first_) {
+        dx_peers_p_block *b = dx_peers_p_block_at(s, s->dirty_first_);
+        dx_peers_p_peer *p = dx_peers_p_peer_at(s, (uint32_t)b->op.user_data);
+        DX_PEERS_ASSERT(p->flags & DX_PEERS_P_IS_DIRTY);
+        s->dirty_first_ = b->dirty;
+        p->flags &= (uint16_t)~DX_PEERS_P_IS_DIRTY;
+        if (p->flags & DX_PEERS_P_IS_CLOSING) continue;
+        if (dx_reactor_send(s->reactor, &b->op, dx_reactor_ext_op_fd(&p->op),
+                            dx_peers_p_block_bytes(b, b->begin),
+                            dx_peers_p_block_size(b)) != DX_REACTOR_OK)
+            dx_peers_p_abort_start(s, p);
+    }
 }
 
-/* A place for a peer; NULL: all are taken. */
-static dx_reactor_p_peer *dx_reactor_p_peer_new(dx_reactor_peers *s, int fd)
+/* The reactor's call before it waits: dx_reactor_extension.flush. */
+static void dx_peers_p_flush_all(dx_reactor *r, dx_reactor_extension *extension)
 {
-    dx_reactor_p_peer *p = NULL;
+    (void)r;
+    dx_peers_p_flush((dx_peers *)extension->user);
+}
+
+/* Output of an open peer has gone. */
+static void dx_peers_p_gone(dx_peers *s, dx_peers_p_peer *p)
+{
+    const uint32_t queued = dx_peers_p_queued(s, p);
+    if (p->out) dx_peers_p_dirty(s, p);
+    if ((p->flags & DX_PEERS_P_IS_FULL) && queued <= s->desc.high_water / 2) {
+        p->flags &= (uint16_t)~(DX_PEERS_P_IS_PAUSED | DX_PEERS_P_IS_FULL);
+        if (s->desc.drained) s->desc.drained(s, dx_peers_p_id(s, p));
+        dx_peers_p_digest(s, p);
+        dx_peers_p_receive(s, p);
+    }
+    dx_peers_p_conclude(s, p);
+}
+
+/* The send of a block has ended: its op.fn. */
+static void dx_peers_p_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    dx_peers *s = dx_peers_p_of(r, op);
+    dx_peers_p_peer *p = dx_peers_p_peer_at(s, (uint32_t)op->user_data);
+    dx_peers_p_block *b = (dx_peers_p_block *)(void *)op; /* its first field */
+    (void)flags;
+    DX_PEERS_ASSERT(p->out && dx_peers_p_chain_first(s, p->out) == b);
+    if (result >= 0) {
+        p->tick = s->tick_;
+        b->begin += (uint32_t)result;
+        dx_peers_p_block_at(s, p->out)->queued -= (uint32_t)result;
+        if (b->begin == b->used) dx_peers_p_chain_pop(s, &p->out, p->out);
+    }
+    if (p->flags & DX_PEERS_P_IS_CLOSING) dx_peers_p_release(s, p);
+    else if (result < 0) dx_peers_p_abort(s, p, result);
+    else dx_peers_p_gone(s, p);
+}
+
+/* The peer, when `size` bytes of output may be queued now. */
+static int dx_peers_p_admit(dx_peers *s, dx_peers_id id, uint32_t size, dx_peers_p_peer **out)
+{
+    dx_peers_p_peer *p = dx_peers_p_peer_find(s, id, DX_PEERS_P_IS_CLOSING);
+    *out = p;
+    if (!p) return s ? DX_PEERS_ENOTFOUND : DX_PEERS_EINVAL;
+    if (p->flags & DX_PEERS_P_IS_LAST) return DX_PEERS_ECANCELED;
+    if (size > (uint64_t)s->desc.block_count * s->desc.block_size) return DX_PEERS_ETOOBIG;
+    if (!(p->flags & DX_PEERS_P_IS_FULL) &&
+        size <= (uint64_t)s->blocks_left_ * s->desc.block_size)
+        return DX_PEERS_OK;
+    if (p->out) {
+        dx_peers_p_pause(s, p);
+        return DX_PEERS_EAGAIN;
+    }
+    dx_peers_p_abort(s, p, -ENOBUFS); /* no send of its own would say when there are blocks again */
+    return DX_PEERS_ENOSPACE;
+}
+
+/* `size` bytes were appended. The limit is at most half of what is left: however many peers do not
+   read, there is something for the next one (Choudhury and Hahne, 1998). */
+static void dx_peers_p_queue(dx_peers *s, dx_peers_p_peer *p, uint32_t size)
+{
+    const uint64_t half = (uint64_t)s->blocks_left_ * s->desc.block_size / 2;
+    dx_peers_p_block *b = dx_peers_p_block_at(s, p->out);
+    b->queued += size;
+    DX_PEERS_ASSERT(b->queued >= size);
+    dx_peers_p_dirty(s, p);
+    if (b->queued >= s->desc.high_water || b->queued >= half) dx_peers_p_pause(s, p);
+}
+
+/* >>accepting ---------------------------------------------------------- */
+/* A slot for a peer; NULL: all are taken. */
+static dx_peers_p_peer *dx_peers_p_peer_new(dx_peers *s, int fd)
+{
+    dx_peers_p_peer *p = NULL;
     uint32_t generation = 1;
     if (s->count == s->desc.peers_max || s->draining_) return NULL;
-    p = dx_reactor_p_peer_at(s, s->peer_free_ ? s->peer_free_ - 1 : s->peers_used_++);
     if (s->peer_free_) {
+        p = dx_peers_p_peer_at(s, s->peer_free_ - 1);
+        DX_PEERS_ASSERT(p->flags == 0);
         generation = p->generation;
-        s->peer_free_ = p->out;
+        s->peer_free_ = p->u.next;
+    } else {
+        p = dx_peers_p_peer_at(s, s->peers_used_++);
     }
-    DX_REACTOR_MEMSET(p, 0, sizeof *p);
-    p->op.fn = dx_reactor_p_peer_event;
-    p->op.fd_ = fd;
+    DX_PEERS_MEMSET(p, 0, sizeof *p);
+    dx_reactor_ext_op_init(&p->op, dx_peers_p_event, fd);
     p->generation = generation;
-    p->flags = DX_REACTOR_P_IS_OPEN;
+    p->flags = DX_PEERS_P_IS_OPEN;
     p->tick = s->tick_;
     s->count++;
-    dx_reactor_p_peers_clock(s);
+    dx_peers_p_clock(s);
     return p;
 }
 
-static void dx_reactor_p_peers_accepted(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+/* Accepting has failed, for want of descriptors most likely. Those that are open may free some; try
+   again then, or after a while. */
+static void dx_peers_p_back_off(dx_peers *s, int32_t error)
 {
-    dx_reactor_peers *s = (dx_reactor_peers *)dx_reactor_op_user(op);
-    dx_reactor_p_peer *p = result >= 0 ? dx_reactor_p_peer_new(s, result) : NULL;
+    s->accept_error = error;
+    if (s->backoff_ns_) s->backoff_ns_ *= 2;
+    else s->backoff_ns_ = DX_PEERS_P_BACKOFF_MIN;
+    if (s->backoff_ns_ > DX_PEERS_P_BACKOFF_MAX) s->backoff_ns_ = DX_PEERS_P_BACKOFF_MAX;
+    dx_reactor_timer(s->reactor, &s->retry_op_, s->backoff_ns_);
+}
+
+/* A completion of the multishot accept: its op.fn. */
+static void dx_peers_p_accepted(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    dx_peers *s = (dx_peers *)dx_reactor_op_user(op);
+    dx_peers_p_peer *p = result >= 0 ? dx_peers_p_peer_new(s, result) : NULL;
     if (p) {
         s->backoff_ns_ = 0;
-        dx_reactor_p_peer_begin(s, p);
+        dx_peers_p_begin(s, p);
     } else if (result >= 0) {
         s->refused++;
-        r->backend_->close_fd(r, result);
-    } else if (result != -ECANCELED) { /* no descriptors, most likely */
-        s->accept_error = result;
-        s->backoff_ns_ = s->backoff_ns_ ? s->backoff_ns_ * 2 : 8000000;
-        if (s->backoff_ns_ > 1000000000) s->backoff_ns_ = 1000000000;
-        dx_reactor_timer(r, &s->retry_op_, s->backoff_ns_);
+        dx_reactor_ext_close_now(r, result);
+    } else if (result != -ECANCELED) {
+        dx_peers_p_back_off(s, result);
     }
-    if (!(flags & DX_REACTOR_F_MORE)) dx_reactor_p_peers_accept(s);
+    if (!(flags & DX_REACTOR_F_MORE)) dx_peers_p_accept(s);
     else if (s->count == s->desc.peers_max) dx_reactor_cancel(r, op);
 }
 
-/* A timer. Of ticks: a hand goes round over all peers, a quarter of them in each. */
-static void dx_reactor_p_peers_timed(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+static void dx_peers_p_retry(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
-    dx_reactor_peers *s = (dx_reactor_peers *)dx_reactor_op_user(op);
-    const bool ticks = op == &s->tick_op_;
-    uint32_t left = ticks ? s->peers_used_ / 4 + 1 : s->peers_used_;
-    (void)r, (void)flags;
-    if (op == &s->retry_op_) dx_reactor_p_peers_accept(s);
-    if (op == &s->retry_op_ || result < 0) return;
-    if (ticks) s->tick_++;
-    while (left--) {
-        dx_reactor_p_peer *p = dx_reactor_p_peer_at(s, s->hand_);
-        uint32_t most = s->idle_ticks_;
-        s->hand_ = s->hand_ + 1 < s->peers_used_ ? s->hand_ + 1 : 0;
-        if ((p->flags & DX_REACTOR_P_IS_SHUT) && s->linger_ticks_) most = s->linger_ticks_;
-        if ((p->flags & DX_REACTOR_P_IS_OPEN) &&
-            (!ticks || (most && (uint16_t)(s->tick_ - p->tick) > most)))
-            dx_reactor_p_peer_abort(s, p, -ETIMEDOUT);
-    }
-    dx_reactor_p_peers_clock(s);
+    (void)r;
+    (void)result; /* -ECANCELED: a peer has closed */
+    (void)flags;
+    dx_peers_p_accept((dx_peers *)dx_reactor_op_user(op));
 }
 
-/* Defaults and sizes. 0: a field is out of its range. */
-static size_t dx_reactor_p_peers_plan(dx_reactor_peers *s, const dx_reactor_peers_desc *desc)
+/* >>timeouts -----------------------------------------------------------
+   No timer for each peer: bytes that move store the number of the current tick in it. The smaller
+   limit has 16 ticks, and each tick the hand goes over a quarter of the slots:
+
+       slots  | 0 . . . | . . . . | . . . . | . . . . |       a whole round takes 4 ticks, so what
+                hand_ --------->                              is over is found 1 to 6 ticks late
+*/
+static void dx_peers_p_check(dx_peers *s, dx_peers_p_peer *p)
 {
-    const uint32_t most = (uint32_t)1 << 24;
-    dx_reactor_peers_desc *d = &s->desc;
-    uint64_t high, size, tick;
-    DX_REACTOR_MEMSET(s, 0, sizeof *s);
-    *d = *desc;
-    d->peers_max = desc->peers_max ? desc->peers_max : 1024;
-    d->blocks = desc->blocks ? desc->blocks : 256;
-    d->block_size = desc->block_size ? desc->block_size : 16384;
-    high = desc->high ? desc->high : (uint64_t)4 * d->block_size;
-    d->high = (uint32_t)high;
-    tick = d->linger_ns && (!d->idle_ns || d->linger_ns < d->idle_ns) ? d->linger_ns : d->idle_ns;
-    s->tick_ns_ = tick / 16 < 1000000 ? 1000000 : tick / 16;
-    if (d->peers_max > most || d->blocks > most || d->block_size > most || high > INT32_MAX ||
-        !d->received || d->idle_ns / s->tick_ns_ > 32000 ||
-        d->linger_ns / s->tick_ns_ > 32000)
-        return 0;
+    uint32_t limit = s->idle_ticks_;
+    if (!(p->flags & DX_PEERS_P_IS_OPEN)) return;
+    if ((p->flags & DX_PEERS_P_IS_SHUT) && s->linger_ticks_) limit = s->linger_ticks_;
+    if (limit && (uint16_t)(s->tick_ - p->tick) > limit) dx_peers_p_abort(s, p, -ETIMEDOUT);
+}
+
+static void dx_peers_p_tick(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    dx_peers *s = (dx_peers *)dx_reactor_op_user(op);
+    uint32_t left = s->peers_used_ / DX_PEERS_P_SHARE + 1;
+    (void)r;
+    (void)flags;
+    if (result < 0) return;
+    s->tick_++;
+    while (left--) {
+        DX_PEERS_ASSERT(s->hand_ < s->peers_used_);
+        dx_peers_p_check(s, dx_peers_p_peer_at(s, s->hand_));
+        s->hand_ = s->hand_ + 1 < s->peers_used_ ? s->hand_ + 1 : 0;
+    }
+    dx_peers_p_clock(s);
+}
+
+/* The time that dx_peers_drain() left is over. */
+static void dx_peers_p_drain_over(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    dx_peers *s = (dx_peers *)dx_reactor_op_user(op);
+    uint32_t slot;
+    (void)r;
+    (void)flags;
+    if (result < 0) return; /* all have closed before */
+    for (slot = 0; slot < s->peers_used_; slot++) {
+        dx_peers_p_peer *p = dx_peers_p_peer_at(s, slot);
+        if (p->flags & DX_PEERS_P_IS_OPEN) dx_peers_p_abort(s, p, -ETIMEDOUT);
+    }
+    dx_peers_p_clock(s);
+}
+
+/* >>public ------------------------------------------------------------- */
+DX_PEERS_API const char *dx_peers_error_name(int error)
+{
+    switch (error) {
+#define DX_PEERS_P_CASE(value, name)                                                               \
+    case value: return "DX_PEERS_" #name;
+    DX_PEERS_ERRORS(DX_PEERS_P_CASE)
+#undef DX_PEERS_P_CASE
+    default: return "unknown error";
+    }
+}
+
+/* Fill in *d's defaults and the ticks of its limits. False: a field is out of its range. */
+static bool dx_peers_p_defaults(dx_peers *s, dx_peers_desc *d)
+{
+    const uint32_t max = DX_PEERS_P_COUNT_MAX;
+    uint64_t high, shorter = d->idle_ns;
+    if (!d->peers_max) d->peers_max = 1024;
+    if (!d->block_count) d->block_count = 256;
+    if (!d->block_size) d->block_size = 16384;
+    high = d->high_water ? d->high_water : (uint64_t)4 * d->block_size;
+    if (d->peers_max > max || d->block_count > max || d->block_size > max || high > INT32_MAX)
+        return false;
+    d->high_water = (uint32_t)high;
+    if (d->linger_ns && (!d->idle_ns || d->linger_ns < d->idle_ns)) shorter = d->linger_ns;
+    s->tick_ns_ = shorter / DX_PEERS_P_TICKS;
+    if (s->tick_ns_ < DX_PEERS_P_TICK_NS_MIN) s->tick_ns_ = DX_PEERS_P_TICK_NS_MIN;
+    if (d->idle_ns / s->tick_ns_ > DX_PEERS_P_TICKS_MAX ||
+        d->linger_ns / s->tick_ns_ > DX_PEERS_P_TICKS_MAX)
+        return false;
     s->idle_ticks_ = (uint32_t)((d->idle_ns + s->tick_ns_ - 1) / s->tick_ns_);
     s->linger_ticks_ = (uint32_t)((d->linger_ns + s->tick_ns_ - 1) / s->tick_ns_);
-    s->stride_ = (sizeof(dx_reactor_p_block) + d->block_size + DX_REACTOR_P_ALIGN - 1) /
-                 DX_REACTOR_P_ALIGN * DX_REACTOR_P_ALIGN;
-    size = (uint64_t)d->peers_max * sizeof(dx_reactor_p_peer) + DX_REACTOR_P_ALIGN +
-           (uint64_t)d->blocks * s->stride_;
+    return d->received != NULL;
+}
+
+/* Defaults and sizes. Bytes that desc.memory needs; 0: a field is out of its range. */
+static size_t dx_peers_p_plan(dx_peers *s, const dx_peers_desc *desc)
+{
+    uint64_t size;
+    DX_PEERS_MEMSET(s, 0, sizeof *s);
+    s->desc = *desc;
+    if (!dx_peers_p_defaults(s, &s->desc)) return 0;
+    s->stride_ = (sizeof(dx_peers_p_block) + s->desc.block_size + DX_PEERS_P_ALIGN - 1) /
+                 DX_PEERS_P_ALIGN * DX_PEERS_P_ALIGN;
+    size = (uint64_t)s->desc.peers_max * sizeof(dx_peers_p_peer) + DX_PEERS_P_ALIGN +
+           (uint64_t)s->desc.block_count * s->stride_;
     return size == (size_t)size ? (size_t)size : 0;
 }
 
-DX_REACTOR_API size_t dx_reactor_peers_memory_size(const dx_reactor_peers_desc *desc)
+DX_PEERS_API size_t dx_peers_memory_size(const dx_peers_desc *desc)
 {
-    dx_reactor_peers s;
-    return desc ? dx_reactor_p_peers_plan(&s, desc) : 0;
+    dx_peers s;
+    return desc ? dx_peers_p_plan(&s, desc) : 0;
 }
 
-DX_REACTOR_API int dx_reactor_peers_open(dx_reactor_peers *s, dx_reactor *r,
-                                         const dx_reactor_peers_desc *desc)
+DX_PEERS_API int dx_peers_open(dx_peers *s, dx_reactor *r, const dx_peers_desc *desc)
 {
     size_t size;
-    if (!s || !r || !r->open_ || !r->buffers_ || !desc) return DX_REACTOR_EINVAL;
-    size = dx_reactor_p_peers_plan(s, desc);
-    if (!size) return DX_REACTOR_EINVAL;
-    if (!desc->memory || desc->memory_size < size) return DX_REACTOR_ENOMEM;
+    if (!s || !desc || !dx_reactor_ext_pool_count(r)) return DX_PEERS_EINVAL;
+    size = dx_peers_p_plan(s, desc);
+    if (!size) return DX_PEERS_EINVAL;
+    if (!desc->memory || desc->memory_size < size) return DX_PEERS_ENOMEM;
     s->blocks_ = (uint8_t *)desc->memory;
-    s->blocks_ += (0 - (uintptr_t)desc->memory) % DX_REACTOR_P_ALIGN;
-    s->peers_ = s->blocks_ + (size_t)s->desc.blocks * s->stride_;
+    s->blocks_ += (0 - (uintptr_t)desc->memory) % DX_PEERS_P_ALIGN;
+    s->peers_ = s->blocks_ + (size_t)s->desc.block_count * s->stride_;
     s->reactor = r;
-    s->blocks_left_ = s->desc.blocks;
+    s->blocks_left_ = s->desc.block_count;
     s->listening_ = -1;
-    dx_reactor_op_init(&s->accept_op_, dx_reactor_p_peers_accepted, s);
-    dx_reactor_op_init(&s->retry_op_, dx_reactor_p_peers_timed, s);
-    dx_reactor_op_init(&s->tick_op_, dx_reactor_p_peers_timed, s);
-    dx_reactor_op_init(&s->drain_op_, dx_reactor_p_peers_timed, s);
-    s->next_ = (dx_reactor_peers *)r->peers_;
-    r->peers_ = s;
-    return DX_REACTOR_OK;
+    dx_reactor_op_init(&s->accept_op_, dx_peers_p_accepted, s);
+    dx_reactor_op_init(&s->retry_op_, dx_peers_p_retry, s);
+    dx_reactor_op_init(&s->tick_op_, dx_peers_p_tick, s);
+    dx_reactor_op_init(&s->drain_op_, dx_peers_p_drain_over, s);
+    s->extension_.flush = dx_peers_p_flush_all;
+    s->extension_.user = s;
+    s->extension_.memory = desc->memory;
+    s->extension_.memory_size = desc->memory_size;
+    return dx_reactor_ext_attach(r, &s->extension_);
 }
 
-DX_REACTOR_API int dx_reactor_peers_listen(dx_reactor_peers *s, int fd)
+DX_PEERS_API int dx_peers_listen(dx_peers *s, int fd)
 {
-    if (!s || fd < 0 || s->listening_ >= 0) return DX_REACTOR_EINVAL;
+    if (!s || fd < 0 || s->listening_ >= 0) return DX_PEERS_EINVAL;
     s->listening_ = fd;
-    dx_reactor_p_peers_accept(s);
-    return DX_REACTOR_OK;
+    dx_peers_p_accept(s);
+    return DX_PEERS_OK;
 }
 
-DX_REACTOR_API int dx_reactor_peers_add(dx_reactor_peers *s, int fd,
-                                        const dx_reactor_address *address, dx_reactor_peer *id)
+DX_PEERS_API int dx_peers_add(dx_peers *s, int fd, const dx_reactor_address *address,
+                              dx_peers_id *id)
 {
-    dx_reactor_p_peer *p = NULL;
-    if (!s || fd < 0 || !id) return DX_REACTOR_EINVAL;
-    p = dx_reactor_p_peer_new(s, fd);
-    if (!p) return DX_REACTOR_EAGAIN;
-    *id = dx_reactor_p_peer_id(s, p);
-    if (!address) dx_reactor_p_peer_receive(s, p);
-    else if (dx_reactor_connect(s->reactor, &p->op, fd, address) != DX_REACTOR_OK)
-        dx_reactor_p_peer_abort(s, p, s->reactor->closing_ ? -ECANCELED : -ENOBUFS);
-    return DX_REACTOR_OK;
+    dx_peers_p_peer *p = NULL;
+    if (!s || fd < 0 || !id) return DX_PEERS_EINVAL;
+    p = dx_peers_p_peer_new(s, fd);
+    if (!p) return DX_PEERS_EAGAIN;
+    *id = dx_peers_p_id(s, p);
+    if (!address) {
+        dx_peers_p_receive(s, p);
+    } else if (dx_reactor_connect(s->reactor, &p->op, fd, address) == DX_REACTOR_OK) {
+        p->flags |= DX_PEERS_P_IS_CONNECTING;
+    } else {
+        dx_peers_p_abort_start(s, p);
+    }
+    return DX_PEERS_OK;
 }
 
-DX_REACTOR_API void dx_reactor_peers_drain(dx_reactor_peers *s, uint64_t within_ns)
+DX_PEERS_API void dx_peers_drain(dx_peers *s, uint64_t within_ns)
 {
-    uint32_t i;
+    uint32_t slot;
     s->draining_ = true;
     dx_reactor_cancel(s->reactor, &s->accept_op_);
     dx_reactor_cancel(s->reactor, &s->retry_op_);
-    for (i = 0; i < s->peers_used_; i++)
-        dx_reactor_peer_close(s, dx_reactor_p_peer_id(s, dx_reactor_p_peer_at(s, i)), false);
+    for (slot = 0; slot < s->peers_used_; slot++) {
+        dx_peers_p_peer *p = dx_peers_p_peer_at(s, slot);
+        if (p->flags & DX_PEERS_P_IS_OPEN) dx_peers_close(s, dx_peers_p_id(s, p), false);
+    }
     if (s->count && !dx_reactor_op_pending(&s->drain_op_))
         dx_reactor_timer(s->reactor, &s->drain_op_, within_ns);
 }
 
-/* The peer, when `size` bytes of output may be queued now. */
-static int dx_reactor_p_peer_admit(dx_reactor_peers *s, dx_reactor_peer id, uint32_t size,
-                                   dx_reactor_p_peer **out)
+DX_PEERS_API int dx_peers_send(dx_peers *s, dx_peers_id id, const void *data, uint32_t size)
 {
-    dx_reactor_p_peer *p = *out = dx_reactor_p_peer_find(s, id, DX_REACTOR_P_IS_CLOSING);
-    if (!p) return s ? DX_REACTOR_ENOTFOUND : DX_REACTOR_EINVAL;
-    if (p->flags & DX_REACTOR_P_IS_LAST) return DX_REACTOR_ECANCELED;
-    if (size > (uint64_t)s->desc.blocks * s->desc.block_size) return DX_REACTOR_ETOOBIG;
-    if (!(p->flags & DX_REACTOR_P_IS_FULL) &&
-        size <= (uint64_t)s->blocks_left_ * s->desc.block_size)
-        return DX_REACTOR_OK;
-    if (p->out) dx_reactor_p_peer_pause(s, p);
-    else dx_reactor_p_peer_abort(s, p, -ENOBUFS); /* nothing would say when there are blocks */
-    return p->out ? DX_REACTOR_EAGAIN : DX_REACTOR_ENOSPACE;
-}
-
-/* The limit is half of what is left, at most: however many do not read, there is something for the
-   next one (Choudhury, Hahne 1998). */
-static void dx_reactor_p_peer_queue(dx_reactor_peers *s, dx_reactor_p_peer *p, uint32_t size)
-{
-    const uint64_t half = (uint64_t)s->blocks_left_ * s->desc.block_size / 2;
-    dx_reactor_p_block *b = dx_reactor_p_block_at(s, p->out);
-    b->queued += size;
-    dx_reactor_p_peer_dirty(s, p);
-    if (b->queued >= s->desc.high || b->queued >= half) dx_reactor_p_peer_pause(s, p);
-}
-
-DX_REACTOR_API int dx_reactor_peer_send(dx_reactor_peers *s, dx_reactor_peer id, const void *data,
-                                        uint32_t size)
-{
-    dx_reactor_p_peer *p = NULL;
-    int error = !data && size ? DX_REACTOR_EINVAL : dx_reactor_p_peer_admit(s, id, size, &p);
+    dx_peers_p_peer *p = NULL;
+    bool whole;
+    int error;
+    if (!data && size) return DX_PEERS_EINVAL;
+    error = dx_peers_p_admit(s, id, size, &p);
     if (error || !size) return error;
-    dx_reactor_p_chain_put(s, &p->out, (const uint8_t *)data, size);
-    dx_reactor_p_peer_queue(s, p, size);
-    return DX_REACTOR_OK;
+    whole = dx_peers_p_chain_put(s, &p->out, (const uint8_t *)data, size);
+    DX_PEERS_ASSERT(whole);
+    (void)whole;
+    dx_peers_p_queue(s, p, size);
+    return DX_PEERS_OK;
 }
 
-DX_REACTOR_API int dx_reactor_peer_reserve(dx_reactor_peers *s, dx_reactor_peer id, uint32_t size,
-                                           uint8_t **out)
+DX_PEERS_API int dx_peers_reserve(dx_peers *s, dx_peers_id id, uint32_t size, uint8_t **out)
 {
-    dx_reactor_p_peer *p = NULL;
-    dx_reactor_p_block *b;
-    int error = !out || !size ? DX_REACTOR_EINVAL : dx_reactor_p_peer_admit(s, id, size, &p);
+    dx_peers_p_peer *p = NULL;
+    dx_peers_p_block *b;
+    int error;
+    if (!out || !size) return DX_PEERS_EINVAL;
+    error = dx_peers_p_admit(s, id, size, &p);
     if (error) return error;
-    if (size > s->desc.block_size) return DX_REACTOR_ETOOBIG;
-    b = dx_reactor_p_chain_room(s, &p->out, size);
-    *out = dx_reactor_p_block_bytes(b, b->used);
-    return DX_REACTOR_OK;
+    if (size > s->desc.block_size) return DX_PEERS_ETOOBIG;
+    b = dx_peers_p_chain_room(s, &p->out, size);
+    DX_PEERS_ASSERT(b != NULL);
+    *out = dx_peers_p_block_bytes(b, b->used);
+    return DX_PEERS_OK;
 }
 
-DX_REACTOR_API int dx_reactor_peer_commit(dx_reactor_peers *s, dx_reactor_peer id, uint32_t size)
+DX_PEERS_API int dx_peers_commit(dx_peers *s, dx_peers_id id, uint32_t size)
 {
-    dx_reactor_p_peer *p = dx_reactor_p_peer_find(s, id, DX_REACTOR_P_IS_CLOSING);
-    dx_reactor_p_block *b = p && p->out ? dx_reactor_p_block_at(s, p->out) : NULL;
-    if (!p) return s ? DX_REACTOR_ENOTFOUND : DX_REACTOR_EINVAL;
-    if (!b || size > s->desc.block_size - b->used) return DX_REACTOR_EINVAL;
+    dx_peers_p_peer *p = dx_peers_p_peer_find(s, id, DX_PEERS_P_IS_CLOSING);
+    dx_peers_p_block *b = p && p->out ? dx_peers_p_block_at(s, p->out) : NULL;
+    if (!p) return s ? DX_PEERS_ENOTFOUND : DX_PEERS_EINVAL;
+    if (!b || size > s->desc.block_size - b->used) return DX_PEERS_EINVAL;
     b->used += size;
-    if (size) dx_reactor_p_peer_queue(s, p, size);
-    else if (!b->queued) dx_reactor_p_chain_pop(s, &p->out, p->out);
-    return DX_REACTOR_OK;
+    if (size) dx_peers_p_queue(s, p, size);
+    else if (!b->queued) dx_peers_p_chain_pop(s, &p->out, p->out); /* reserved for nothing */
+    return DX_PEERS_OK;
 }
 
-DX_REACTOR_API int dx_reactor_peer_close(dx_reactor_peers *s, dx_reactor_peer id, bool now)
+DX_PEERS_API int dx_peers_close(dx_peers *s, dx_peers_id id, bool now)
 {
-    dx_reactor_p_peer *p = dx_reactor_p_peer_find(s, id, DX_REACTOR_P_IS_CLOSING);
-    if (!p) return s ? DX_REACTOR_ENOTFOUND : DX_REACTOR_EINVAL;
-    p->flags |= DX_REACTOR_P_IS_LAST;
-    if (now) dx_reactor_p_peer_abort(s, p, 0);
-    else dx_reactor_p_peer_conclude(s, p);
-    return DX_REACTOR_OK;
+    dx_peers_p_peer *p = dx_peers_p_peer_find(s, id, DX_PEERS_P_IS_CLOSING);
+    if (!p) return s ? DX_PEERS_ENOTFOUND : DX_PEERS_EINVAL;
+    p->flags |= DX_PEERS_P_IS_LAST;
+    if (now) dx_peers_p_abort(s, p, 0);
+    else dx_peers_p_conclude(s, p);
+    return DX_PEERS_OK;
 }
 
-DX_REACTOR_API uint64_t *dx_reactor_peer_data(const dx_reactor_peers *s, dx_reactor_peer id)
+DX_PEERS_API uint64_t *dx_peers_data(const dx_peers *s, dx_peers_id id)
 {
-    dx_reactor_p_peer *p = dx_reactor_p_peer_find(s, id, 0);
+    dx_peers_p_peer *p = dx_peers_p_peer_find(s, id, 0);
     return p ? &p->op.user_data : NULL;
 }
 
-DX_REACTOR_API int dx_reactor_peer_fd(const dx_reactor_peers *s, dx_reactor_peer id)
+DX_PEERS_API int dx_peers_fd(const dx_peers *s, dx_peers_id id)
 {
-    const dx_reactor_p_peer *p = dx_reactor_p_peer_find(s, id, 0);
-    return p ? p->op.fd_ : -1;
+    const dx_peers_p_peer *p = dx_peers_p_peer_find(s, id, 0);
+    return p ? dx_reactor_ext_op_fd(&p->op) : -1;
 }
-#endif
+
+#endif /* DX_PEERS_IMPLEMENTATION */
+
+/* >>license -------------------------------------------------------------
+   Choose whichever you prefer:
+
+   ALTERNATIVE A - MIT No Attribution (MIT-0)
+   Copyright (c) 2026 dx authors
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+   associated documentation files (the "Software"), to deal in the Software without restriction,
+   including without limitation the rights to use, copy, modify, merge, publish, distribute,
+   sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+   furnished to do so. THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+   IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR
+   PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY
+   CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING
+   FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+
+   ALTERNATIVE B - Public domain (Unlicense)
+   This is free and unencumbered software released into the public domain. Anyone is free to copy,
+   modify, publish, use, compile, sell, or distribute this software, either in source code form or
+   as a compiled binary, for any purpose, commercial or non-commercial, and by any means. In
+   jurisdictions that recognize copyright laws, the author or authors of this software dedicate any
+   and all copyright interest in the software to the public domain. THE SOFTWARE IS PROVIDED "AS
+   IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED. IN NO EVENT SHALL THE AUTHORS BE LIABLE
+   FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY ARISING FROM THE SOFTWARE OR ITS USE.
+   See unlicense.org.
+*/

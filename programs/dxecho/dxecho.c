@@ -31,7 +31,7 @@
 enum { PAYLOAD_MAX = 65536, BLOCK_SIZE = 2 * PAYLOAD_MAX + 512, BATCH = 256, BLOCKS = 1024 };
 
 typedef struct server { /* one thread's */
-    dx_reactor_peers peers;
+    dx_peers peers;
     int              listening;
     uint32_t         halves; /* connections of which a part of a request is kept */
 } server;
@@ -185,10 +185,10 @@ static size_t answer_plain(const uint8_t *in, size_t size, uint8_t *memory, size
 }
 
 /* >>connections ---------------------------------------------------------- */
-static server *server_of(dx_reactor_peers *s) { return (server *)s->desc.user; }
+static server *server_of(dx_peers *s) { return (server *)s->desc.user; }
 
 /* Note whether a part of a request is left, and since when. False: it is to be closed. */
-static bool watch(dx_reactor_peers *s, uint64_t *word, bool left, bool progress)
+static bool watch(dx_peers *s, uint64_t *word, bool left, bool progress)
 {
     const uint64_t now = dx_reactor_now_ns(s->reactor) | 2; /* neither 0 nor ENDED */
     server *mine = server_of(s);
@@ -204,35 +204,35 @@ static bool watch(dx_reactor_peers *s, uint64_t *word, bool left, bool progress)
     return true;
 }
 
-static void forget(dx_reactor_peers *s, dx_reactor_peer id, int32_t reason)
+static void forget(dx_peers *s, dx_peers_id id, int32_t reason)
 {
-    const uint64_t word = *dx_reactor_peer_data(s, id);
+    const uint64_t word = *dx_peers_data(s, id);
     (void)reason;
     if (word > ENDED) server_of(s)->halves--;
 }
 
 /* Answer what came. After a refusal what still comes is dropped: closing at once could reset the connection before the peer has read why. */
-static size_t received(dx_reactor_peers *s, dx_reactor_peer id, const uint8_t *in, size_t size, bool last)
+static size_t received(dx_peers *s, dx_peers_id id, const uint8_t *in, size_t size, bool last)
 {
-    uint64_t *word = dx_reactor_peer_data(s, id);
+    uint64_t *word = dx_peers_data(s, id);
     size_t at = 0, used = 1;
     bool ended = *word == ENDED, waits = false;
     if (ended) return size;
     while (at < size && used && !ended) {
         size_t made = 0, room = size - at + 512 < BLOCK_SIZE ? size - at + 512 : BLOCK_SIZE;
         uint8_t *out;
-        waits = dx_reactor_peer_reserve(s, id, (uint32_t)room, &out) != 0;
+        waits = dx_peers_reserve(s, id, (uint32_t)room, &out) != 0;
         if (waits) break; /* it comes again */
         used = (options.plain ? answer_plain : options.http ? answer_http : answer_hbtp)(in + at, size - at, out, room, &made, &ended);
-        dx_reactor_peer_commit(s, id, (uint32_t)made);
+        dx_peers_commit(s, id, (uint32_t)made);
         at += used;
     }
     if (!watch(s, word, at < size && !waits && !ended, at > 0)) {
-        dx_reactor_peer_close(s, id, true);
+        dx_peers_close(s, id, true);
         return size;
     }
     if (ended) *word = ENDED;
-    if (ended || last) dx_reactor_peer_close(s, id, false);
+    if (ended || last) dx_peers_close(s, id, false);
     return ended ? size : at;
 }
 
@@ -254,28 +254,28 @@ static int listen_on(dx_reactor *r, int port, bool first, int *fd)
 /* The memory is the process's until its end. */
 static int serve(dx_reactor *r, server *s)
 {
-    dx_reactor_peers_desc desc;
+    dx_peers_desc desc;
     int error;
     memset(&desc, 0, sizeof desc);
     desc.peers_max = options.connections;
-    desc.blocks = BLOCKS;
+    desc.block_count = BLOCKS;
     desc.idle_ns = options.idle_ns;
     desc.block_size = BLOCK_SIZE;
     desc.linger_ns = 1000000000;
     desc.received = received;
     desc.closed = forget;
     desc.user = s;
-    desc.memory_size = dx_reactor_peers_memory_size(&desc);
+    desc.memory_size = dx_peers_memory_size(&desc);
     desc.memory = malloc(desc.memory_size);
-    error = dx_reactor_peers_open(&s->peers, r, &desc);
-    return error ? error : dx_reactor_peers_listen(&s->peers, s->listening);
+    error = dx_peers_open(&s->peers, r, &desc);
+    return error ? error : dx_peers_listen(&s->peers, s->listening);
 }
 
 /* The end of one that was asked to end. */
 static void drain(dx_reactor *r, server *s)
 {
-    dx_reactor_peers_drain(&s->peers, 1000000000);
-    while (s->peers.count && dx_reactor_turn(r, DX_REACTOR_FOREVER) >= 0) {}
+    dx_peers_drain(&s->peers, 1000000000);
+    while (s->peers.count && dx_reactor_run_once(r, DX_REACTOR_FOREVER) >= 0) {}
 }
 
 /* >>its end ---------------------------------------------------------------- */
@@ -390,8 +390,8 @@ static int run_alone(dx_reactor_desc *desc)
         uint64_t end_of_spin = options.spin_ns ? dx_reactor_refresh_now_ns(&alone) + options.spin_ns : 0;
         done = 0;
         while (!done && !stopped && options.spin_ns && dx_reactor_now_ns(&alone) < end_of_spin)
-            done = dx_reactor_turn(&alone, 0);
-        if (!done && !stopped) done = dx_reactor_turn(&alone, DX_REACTOR_FOREVER);
+            done = dx_reactor_run_once(&alone, 0);
+        if (!done && !stopped) done = dx_reactor_run_once(&alone, DX_REACTOR_FOREVER);
     }
     if (done < 0) return failed("turn", done, dx_reactor_sys_errno(&alone));
     drain(&alone, &servers[0]);
@@ -469,9 +469,9 @@ int main(int argc, char **argv)
     desc.pending_max = 3 * options.connections + 16;
     desc.queue_entries = 4096;
     desc.budget = 1024;
-    desc.buffers = 256;
+    desc.buffer_count = 256;
     desc.buffer_size = 131072; /* few and large: what is received is still in the cache when it is sent */
-    desc.buffers_each = 4;
+    desc.buffers_per_op = 4;
 #if !defined(_WIN32)
     if (options.workers > 1) return run_group(&desc);
 #endif

@@ -272,7 +272,7 @@ static void step(world *w, dx_choices *c)
         if (dx_choose(c, 1)) dx_reactor_post(&w->l.r, &m);
         else dx_reactor_wake(&w->l.r);
     } else {
-        DX_CHECK(dx_reactor_turn(&w->l.r, (int64_t)dx_choose(c, 3) * 50000) >= 0);
+        DX_CHECK(dx_reactor_run_once(&w->l.r, (int64_t)dx_choose(c, 3) * 50000) >= 0);
     }
 }
 
@@ -294,7 +294,7 @@ static void begin(world *w, dx_choices *c)
     w->l.desc.queue_entries = entries[dx_choose(c, 3)];
     w->l.desc.completion_entries = dx_choose(c, 1) ? 0 : 4;
     w->l.desc.posts_max = 4;
-    w->l.desc.buffers = 8;
+    w->l.desc.buffer_count = 8;
     w->l.desc.buffer_size = 32;
     faults_begin(1 + dx_choose(c, UINT32_MAX), 0);
     loop_open(&w->l, DX_REACTOR_BACKEND_IO_URING);
@@ -318,7 +318,7 @@ static void finish(world *w, dx_choices *c)
     for (int i = 0; i < OPS && cancels; i++) dx_reactor_cancel(&w->l.r, &w->ops[i].op);
     for (int turns = 0; cancels && dx_reactor_pending(&w->l.r); turns++) {
         DX_CHECK(turns < 400);
-        DX_CHECK(dx_reactor_turn(&w->l.r, MS) >= 0);
+        DX_CHECK(dx_reactor_run_once(&w->l.r, MS) >= 0);
     }
     loop_close(&w->l);
     for (int i = 0; i < OPS; i++) DX_CHECK(!w->ops[i].pending);

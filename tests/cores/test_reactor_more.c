@@ -13,9 +13,9 @@
 static void pool_open(loop *l, int backend, uint32_t buffers, uint32_t size, uint32_t each)
 {
     memset(l, 0, sizeof *l);
-    l->desc.buffers = buffers;
+    l->desc.buffer_count = buffers;
     l->desc.buffer_size = size;
-    l->desc.buffers_each = each;
+    l->desc.buffers_per_op = each;
     loop_open(l, backend);
 }
 

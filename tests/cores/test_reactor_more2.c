@@ -330,7 +330,7 @@ DX_TEST(operations_that_are_needed)
     }
     script_start();
     script.opcode_missing = FAULTS_OP_SEND_ZC; /* came with what a pool needs */
-    l.desc.buffers = 4;
+    l.desc.buffer_count = 4;
     check_refused(&l.desc, "io_uring without multishot receives into a pool: EOPNOTSUPP", EOPNOTSUPP);
 }
 

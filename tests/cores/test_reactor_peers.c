@@ -395,7 +395,7 @@ static void re_enter(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     (void)result;
     (void)flags;
     codes[0] = dx_reactor_wait(r, &out, 1, 0);
-    codes[1] = dx_reactor_turn(r, 0);
+    codes[1] = dx_reactor_run_once(r, 0);
     codes[2] = dx_reactor_run(r);
     codes[3] = dx_reactor_close(r);
     codes[4] = dx_reactor_submit(r);

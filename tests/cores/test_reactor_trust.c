@@ -192,7 +192,7 @@ EVERY(bytes_for_the_pool_do_not_overtake_an_earlier_receive)
     dx_completion c;
     char byte = 0;
     int fds[2];
-    l.desc.buffers = 8;
+    l.desc.buffer_count = 8;
     loop_open(&l, backend);
     pair(fds);
     for (int i = 0; i < 4; i++) {
@@ -303,7 +303,7 @@ EVERY(opened_on_one_thread_used_on_another)
     loop l = {0};
     pthread_t thread;
     void *good = NULL;
-    l.desc.buffers = 8;
+    l.desc.buffer_count = 8;
     loop_open(&l, backend);
     DX_CHECK_EQ(pthread_create(&thread, NULL, echo_once, &l), 0);
     pthread_join(thread, &good);

@@ -716,19 +716,19 @@ static void timed_init(timed *t, uint64_t cost, const char *name)
     t->cost = cost;
 }
 
-static void frames_open(dx_reactor_frames *f)
+static void frames_open(dx_frames *f)
 {
-    dx_reactor_frames_desc desc;
+    dx_frames_desc desc;
     memset(&desc, 0, sizeof desc);
     desc.clock = fake_clock;
     fake_now = 1000 * MS;
     log_text[0] = 0;
-    DX_CHECK_EQ(dx_reactor_frames_init(f, &desc), DX_REACTOR_OK);
+    DX_CHECK_EQ(dx_frames_init(f, &desc), DX_REACTOR_OK);
 }
 
 DX_TEST(sd_1_budget_yield_and_idle_limits)
 {
-    dx_reactor_frames f;
+    dx_frames f;
     timed t[3][40];
     const char *names[3] = {"i", "n", "x"};
     const uint32_t most[3] = {40, 35, 20}; /* of a tenth of a millisecond each */
@@ -736,116 +736,116 @@ DX_TEST(sd_1_budget_yield_and_idle_limits)
         frames_open(&f);
         for (int i = 0; i < 40; i++) {
             timed_init(&t[level][i], MS / 10, names[level]);
-            DX_CHECK_EQ(dx_reactor_frames_push(&f, level, &t[level][i].task), 0);
+            DX_CHECK_EQ(dx_frames_push(&f, level, &t[level][i].task), 0);
         }
-        DX_CHECK_EQ(dx_reactor_frames_run(&f), most[level]);
-        DX_CHECK_EQ(dx_reactor_frames_run(&f), 40 - most[level]); /* what was left over */
-        DX_CHECK_EQ(dx_reactor_frames_run(&f), 0);
+        DX_CHECK_EQ(dx_frames_run(&f), most[level]);
+        DX_CHECK_EQ(dx_frames_run(&f), 40 - most[level]); /* what was left over */
+        DX_CHECK_EQ(dx_frames_run(&f), 0);
     }
 }
 
 DX_TEST(sd_1_arguments)
 {
-    dx_reactor_frames f;
-    dx_reactor_frames_desc d;
+    dx_frames f;
+    dx_frames_desc d;
     dx_reactor_task t;
     memset(&d, 0, sizeof d);
     memset(&t, 0, sizeof t);
-    DX_CHECK_EQ(dx_reactor_frames_init(&f, NULL), 0);
-    DX_CHECK_EQ(dx_reactor_frames_push(&f, 0, &t), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_frames_init(&f, NULL), 0);
+    DX_CHECK_EQ(dx_frames_push(&f, 0, &t), DX_REACTOR_EINVAL);
     t.fn = timed_run;
-    DX_CHECK_EQ(dx_reactor_frames_push(&f, 3, &t), DX_REACTOR_EINVAL);
-    DX_CHECK_EQ(dx_reactor_frames_push(&f, -1, &t), DX_REACTOR_EINVAL);
-    DX_CHECK_EQ(dx_reactor_frames_push(&f, 0, NULL), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_frames_push(&f, 3, &t), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_frames_push(&f, -1, &t), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_frames_push(&f, 0, NULL), DX_REACTOR_EINVAL);
     d.idle_ns = 5 * MS;
-    DX_CHECK_EQ(dx_reactor_frames_init(&f, &d), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_frames_init(&f, &d), DX_REACTOR_EINVAL);
     d.idle_ns = 0;
     d.yield_ns = 5 * MS;
-    DX_CHECK_EQ(dx_reactor_frames_init(&f, &d), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_frames_init(&f, &d), DX_REACTOR_EINVAL);
     d.yield_ns = 0;
     d.budget_ns = 8;
-    DX_CHECK_EQ(dx_reactor_frames_init(&f, &d), 0);
+    DX_CHECK_EQ(dx_frames_init(&f, &d), 0);
 }
 
-static dx_reactor_frames *pushing_to;
+static dx_frames *pushing_to;
 static timed pushed;
 static void push_immediate(dx_reactor_task *task, dx_reactor_worker *w)
 {
     timed_run(task, w);
-    dx_reactor_frames_push(pushing_to, DX_REACTOR_IMMEDIATE, &pushed.task);
+    dx_frames_push(pushing_to, DX_FRAMES_IMMEDIATE, &pushed.task);
 }
 
 DX_TEST(sd_2_w_27_levels_in_order_and_first_in_first_out)
 {
-    dx_reactor_frames f;
+    dx_frames f;
     timed t[9];
     const char *names[9] = {"1", "2", "3", "4", "5", "6", "7", "8", "9"};
     const int levels[9] = {2, 1, 0, 1, 2, 0, 0, 2, 1};
     frames_open(&f);
     for (int i = 0; i < 9; i++) {
         timed_init(&t[i], 1, names[i]);
-        DX_CHECK_EQ(dx_reactor_frames_push(&f, levels[i], &t[i].task), 0);
+        DX_CHECK_EQ(dx_frames_push(&f, levels[i], &t[i].task), 0);
     }
     timed_init(&pushed, 1, "p");
     pushing_to = &f;
     t[1].task.fn = push_immediate; /* what a task pushes takes its place */
-    DX_CHECK_EQ(dx_reactor_frames_run(&f), 10);
+    DX_CHECK_EQ(dx_frames_run(&f), 10);
     DX_CHECK_STR(log_text, "3672p49158");
 }
 
 DX_TEST(sd_2_a_million_pushes_cost_the_same_each)
 {
     enum { MANY = 1000000 };
-    dx_reactor_frames f;
+    dx_frames f;
     timed *t = calloc(MANY, sizeof *t);
     frames_open(&f);
     for (uint32_t i = 0; i < MANY; i++) {
         timed_init(&t[i], 0, "");
-        DX_CHECK_EQ(dx_reactor_frames_push(&f, (int)(i % 3), &t[i].task), 0);
+        DX_CHECK_EQ(dx_frames_push(&f, (int)(i % 3), &t[i].task), 0);
     }
-    DX_CHECK_EQ(dx_reactor_frames_run(&f), MANY); /* quadratic work would not end */
+    DX_CHECK_EQ(dx_frames_run(&f), MANY); /* quadratic work would not end */
     for (uint32_t i = 0; i < MANY; i++) DX_CHECK_EQ(t[i].ran, 1);
     free(t);
 }
 
 DX_PROPERTY(sd_3_nothing_is_lost_and_nobody_starves, 200)
 {
-    dx_reactor_frames_desc desc;
-    dx_reactor_frames f;
+    dx_frames_desc desc;
+    dx_frames f;
     static timed t[600];
     uint32_t used = 0, ran = 0, waited = 0, patience = (uint32_t)dx_choose_range(c, 1, 20);
     memset(&desc, 0, sizeof desc);
     desc.clock = fake_clock;
     desc.patience = patience;
     log_text[0] = 0;
-    DX_CHECK_EQ(dx_reactor_frames_init(&f, &desc), 0);
+    DX_CHECK_EQ(dx_frames_init(&f, &desc), 0);
     timed_init(&t[used], MS / 4, "");
-    DX_CHECK_EQ(dx_reactor_frames_push(&f, DX_REACTOR_IDLE, &t[used++].task), 0);
+    DX_CHECK_EQ(dx_frames_push(&f, DX_FRAMES_IDLE, &t[used++].task), 0);
     for (uint32_t frame = 0; frame < 30; frame++) {
         uint64_t count = dx_choose(c, 10);
         if (used + count + 8 > 600) count = 0;
         while (count--) {
             timed_init(&t[used], dx_choose(c, 6) * MS / 2, "");
-            DX_CHECK_EQ(dx_reactor_frames_push(&f, (int)dx_choose(c, 1), &t[used++].task), 0);
+            DX_CHECK_EQ(dx_frames_push(&f, (int)dx_choose(c, 1), &t[used++].task), 0);
         }
-        ran += dx_reactor_frames_run(&f);
+        ran += dx_frames_run(&f);
         if (!t[0].ran) DX_CHECK(++waited <= patience); /* however busy the others are */
     }
-    for (uint32_t frame = 0; ran < used && frame < 2000; frame++) ran += dx_reactor_frames_run(&f);
+    for (uint32_t frame = 0; ran < used && frame < 2000; frame++) ran += dx_frames_run(&f);
     DX_CHECK_EQ(ran, used);
     for (uint32_t i = 0; i < used; i++) DX_CHECK_EQ(t[i].ran, 1);
 }
 
 DX_TEST(sd_4_stats_of_sixty_frames)
 {
-    dx_reactor_frames f;
+    dx_frames f;
     timed t[120];
     frames_open(&f);
     for (int i = 0; i < 120; i++) {
         timed_init(&t[i], (i < 60 ? 1 : 5) * MS, "");
         DX_CHECK_EQ(f.stats.frames, i < 60 ? 0 : 60);
-        DX_CHECK_EQ(dx_reactor_frames_push(&f, DX_REACTOR_NORMAL, &t[i].task), 0);
-        DX_CHECK_EQ(dx_reactor_frames_run(&f), 1);
+        DX_CHECK_EQ(dx_frames_push(&f, DX_FRAMES_NORMAL, &t[i].task), 0);
+        DX_CHECK_EQ(dx_frames_run(&f), 1);
         if (i != 59) continue;
         DX_CHECK_EQ(f.stats.frames, 60);
         DX_CHECK_EQ(f.stats.executed, 60);
@@ -861,8 +861,8 @@ DX_TEST(sd_4_sd_5_start_and_stop_any_number_of_times)
     static uint64_t memory[65536];
     dx_reactor r;
     dx_reactor_desc desc;
-    dx_reactor_frames f;
-    dx_reactor_frames_desc every;
+    dx_frames f;
+    dx_frames_desc every;
     timed t;
     memset(&desc, 0, sizeof desc);
     memset(&every, 0, sizeof every);
@@ -870,29 +870,29 @@ DX_TEST(sd_4_sd_5_start_and_stop_any_number_of_times)
     desc.memory_size = sizeof memory;
     DX_CHECK_EQ(dx_reactor_open(&r, &desc), 0);
     every.period_ns = 2 * MS;
-    DX_CHECK_EQ(dx_reactor_frames_init(&f, &every), 0);
+    DX_CHECK_EQ(dx_frames_init(&f, &every), 0);
     timed_init(&t, 0, "");
     log_text[0] = 0;
-    DX_CHECK_EQ(dx_reactor_frames_push(&f, DX_REACTOR_IDLE, &t.task), 0);
-    DX_CHECK_EQ(dx_reactor_frames_start(&f, NULL), DX_REACTOR_EINVAL);
-    DX_CHECK_EQ(dx_reactor_frames_start(&f, &r), 0);
-    DX_CHECK_EQ(dx_reactor_frames_start(&f, &r), 0);
+    DX_CHECK_EQ(dx_frames_push(&f, DX_FRAMES_IDLE, &t.task), 0);
+    DX_CHECK_EQ(dx_frames_start(&f, NULL), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_frames_start(&f, &r), 0);
+    DX_CHECK_EQ(dx_frames_start(&f, &r), 0);
     DX_CHECK_EQ(dx_reactor_pending(&r), 1);
     uint64_t begin = now_ns();
     while (now_ns() < begin + 50 * MS || (f.now_.frames < 5 && now_ns() < begin + 60000 * MS))
-        DX_CHECK(dx_reactor_turn(&r, (int64_t)(5 * MS)) >= 0);
+        DX_CHECK(dx_reactor_run_once(&r, (int64_t)(5 * MS)) >= 0);
     DX_CHECK_EQ(t.ran, 1);
     DX_CHECK(f.now_.frames >= 5 && f.now_.frames <= (now_ns() - begin) / (2 * MS) + 2);
-    dx_reactor_frames_stop(&f);
-    dx_reactor_frames_stop(&f);
-    DX_CHECK_EQ(dx_reactor_frames_start(&f, &r), 0); /* before its timer has come back */
-    DX_CHECK_EQ(dx_reactor_turn(&r, (int64_t)(50 * MS)) >= 0, 1);
-    dx_reactor_frames_stop(&f);
-    while (dx_reactor_pending(&r)) DX_CHECK(dx_reactor_turn(&r, (int64_t)(50 * MS)) >= 0);
+    dx_frames_stop(&f);
+    dx_frames_stop(&f);
+    DX_CHECK_EQ(dx_frames_start(&f, &r), 0); /* before its timer has come back */
+    DX_CHECK_EQ(dx_reactor_run_once(&r, (int64_t)(50 * MS)) >= 0, 1);
+    dx_frames_stop(&f);
+    while (dx_reactor_pending(&r)) DX_CHECK(dx_reactor_run_once(&r, (int64_t)(50 * MS)) >= 0);
     uint64_t frames = f.now_.frames;
-    DX_CHECK_EQ(dx_reactor_turn(&r, (int64_t)(5 * MS)), 0);
+    DX_CHECK_EQ(dx_reactor_run_once(&r, (int64_t)(5 * MS)), 0);
     DX_CHECK_EQ(f.now_.frames, frames);
-    DX_CHECK_EQ(dx_reactor_frames_start(&f, &r), 0);
+    DX_CHECK_EQ(dx_frames_start(&f, &r), 0);
     DX_CHECK_EQ(dx_reactor_close(&r), 0); /* ends it too */
     DX_CHECK(!f.running_);
 }

@@ -24,13 +24,13 @@ static uint64_t started(const dx_reactor *r)
    A set of connections that answers what comes, and notes what it was told. */
 typedef struct world {
     loop l;
-    dx_reactor_peers s;
-    dx_reactor_peers_desc d;
+    dx_peers s;
+    dx_peers_desc d;
     dx_reactor_address at;
     int      listening;
     uint32_t opened, closed, drained, ends;
     int32_t  reason; /* the last */
-    dx_reactor_peer id; /* the last that was opened */
+    dx_peers_id id; /* the last that was opened */
     uint64_t bytes;
     uint32_t whole;  /* bytes of a message; 0: whatever comes is consumed */
     bool     silent; /* answers nothing */
@@ -38,51 +38,51 @@ typedef struct world {
 } world;
 
 /* Bytes of output that wait. */
-static uint32_t queued(dx_reactor_peers *s, dx_reactor_peer id)
+static uint32_t queued(dx_peers *s, dx_peers_id id)
 {
-    dx_reactor_p_peer *p = dx_reactor_p_peer_find(s, id, 0);
-    return p && p->out ? dx_reactor_p_block_at(s, p->out)->queued : 0;
+    dx_peers_p_peer *p = dx_peers_p_peer_find(s, id, 0);
+    return p && p->out ? dx_peers_p_block_at(s, p->out)->queued : 0;
 }
 
-static void note_opened(dx_reactor_peers *s, dx_reactor_peer id)
+static void note_opened(dx_peers *s, dx_peers_id id)
 {
     world *w = (world *)s->desc.user;
     w->opened++;
     w->id = id;
-    DX_CHECK(dx_reactor_peer_fd(s, id) >= 0);
-    DX_CHECK_EQ(*dx_reactor_peer_data(s, id), 0);
-    *dx_reactor_peer_data(s, id) = (uint64_t)(uintptr_t)w;
+    DX_CHECK(dx_peers_fd(s, id) >= 0);
+    DX_CHECK_EQ(*dx_peers_data(s, id), 0);
+    *dx_peers_data(s, id) = (uint64_t)(uintptr_t)w;
 }
 
-static size_t note_received(dx_reactor_peers *s, dx_reactor_peer id, const uint8_t *bytes, size_t size, bool last)
+static size_t note_received(dx_peers *s, dx_peers_id id, const uint8_t *bytes, size_t size, bool last)
 {
     world *w = (world *)s->desc.user;
     size_t used = w->whole ? size / w->whole * w->whole : size;
     if (last) {
         w->ends++;
-        if (!w->keeps) DX_CHECK_EQ(dx_reactor_peer_close(s, id, false), 0);
+        if (!w->keeps) DX_CHECK_EQ(dx_peers_close(s, id, false), 0);
         return 0;
     }
     DX_CHECK(size > 0);
-    if (used && !w->silent && dx_reactor_peer_send(s, id, bytes, (uint32_t)used) != 0) return 0;
+    if (used && !w->silent && dx_peers_send(s, id, bytes, (uint32_t)used) != 0) return 0;
     w->bytes += used;
     return used;
 }
 
-static void note_drained(dx_reactor_peers *s, dx_reactor_peer id)
+static void note_drained(dx_peers *s, dx_peers_id id)
 {
     world *w = (world *)s->desc.user;
     w->drained++;
-    DX_CHECK(queued(s, id) <= s->desc.high / 2);
+    DX_CHECK(queued(s, id) <= s->desc.high_water / 2);
 }
 
-static void note_closed(dx_reactor_peers *s, dx_reactor_peer id, int32_t reason)
+static void note_closed(dx_peers *s, dx_peers_id id, int32_t reason)
 {
     world *w = (world *)s->desc.user;
     w->closed++;
     w->reason = reason;
-    DX_CHECK(*dx_reactor_peer_data(s, id) == (uint64_t)(uintptr_t)w || w->id != id);
-    DX_CHECK_EQ(dx_reactor_peer_send(s, id, "x", 1), DX_REACTOR_ENOTFOUND);
+    DX_CHECK(*dx_peers_data(s, id) == (uint64_t)(uintptr_t)w || w->id != id);
+    DX_CHECK_EQ(dx_peers_send(s, id, "x", 1), DX_REACTOR_ENOTFOUND);
 }
 
 static void world_set(world *w, dx_reactor *r)
@@ -92,23 +92,23 @@ static void world_set(world *w, dx_reactor *r)
     w->d.received = note_received;
     w->d.drained = note_drained;
     w->d.closed = note_closed;
-    w->d.memory_size = dx_reactor_peers_memory_size(&w->d);
+    w->d.memory_size = dx_peers_memory_size(&w->d);
     DX_CHECK(w->d.memory_size > 0);
     w->d.memory = malloc(w->d.memory_size);
-    DX_CHECK_EQ(dx_reactor_peers_open(&w->s, r, &w->d), 0);
+    DX_CHECK_EQ(dx_peers_open(&w->s, r, &w->d), 0);
 }
 
 static void world_open(world *w, int backend)
 {
-    if (!w->l.desc.buffers) {
-        w->l.desc.buffers = 16;
+    if (!w->l.desc.buffer_count) {
+        w->l.desc.buffer_count = 16;
         w->l.desc.buffer_size = 4096;
     }
     loop_open(&w->l, backend);
     world_set(w, &w->l.r);
     w->listening = listener(&w->l, &w->at);
-    DX_CHECK_EQ(dx_reactor_peers_listen(&w->s, w->listening), 0);
-    DX_CHECK_EQ(dx_reactor_peers_listen(&w->s, w->listening), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_peers_listen(&w->s, w->listening), 0);
+    DX_CHECK_EQ(dx_peers_listen(&w->s, w->listening), DX_REACTOR_EINVAL);
 }
 
 static void world_close(world *w)
@@ -116,7 +116,7 @@ static void world_close(world *w)
     loop_close(&w->l);
     DX_CHECK_EQ(w->s.count, 0);
     DX_CHECK_EQ(w->opened, w->closed);
-    DX_CHECK_EQ(w->s.blocks_left_, w->s.desc.blocks);
+    DX_CHECK_EQ(w->s.blocks_left_, w->s.desc.block_count);
     shut(w->listening);
     free(w->d.memory);
 }
@@ -132,7 +132,7 @@ static int dial(world *w)
 
 static void turn(world *w, int times)
 {
-    while (times--) DX_CHECK(dx_reactor_turn(&w->l.r, 5 * (int64_t)MS) >= 0);
+    while (times--) DX_CHECK(dx_reactor_run_once(&w->l.r, 5 * (int64_t)MS) >= 0);
 }
 
 #define UNTIL(condition)                                                   \
@@ -140,7 +140,7 @@ static void turn(world *w, int times)
         uint64_t end_ = now_ns() + LONG;                                 \
         while (!(condition)) {                                             \
             DX_CHECK(now_ns() < end_);                                     \
-            DX_CHECK(dx_reactor_turn(&w.l.r, 20 * (int64_t)MS) >= 0);      \
+            DX_CHECK(dx_reactor_run_once(&w.l.r, 20 * (int64_t)MS) >= 0);      \
         }                                                                  \
     } while (0)
 
@@ -166,7 +166,7 @@ static uint64_t read_all(world *w, int fd)
         if (n == 0) return count;
         for (ssize_t i = 0; i < n; i++) DX_CHECK_EQ(got[i], pattern(count + (uint64_t)i));
         if (n > 0) count += (uint64_t)n;
-        else DX_CHECK(dx_reactor_turn(&w->l.r, (int64_t)MS) >= 0);
+        else DX_CHECK(dx_reactor_run_once(&w->l.r, (int64_t)MS) >= 0);
     }
 }
 
@@ -179,33 +179,33 @@ static void fill(uint8_t *out, size_t size, uint64_t at)
 EVERY(sizes_limits_and_bad_arguments)
 {
     world w = {0};
-    dx_reactor_peers_desc d = {0};
-    dx_reactor_peer id;
+    dx_peers_desc d = {0};
+    dx_peers_id id;
     uint8_t *out;
     size_t size;
-    DX_CHECK_EQ(dx_reactor_peers_memory_size(NULL), 0);
-    DX_CHECK_EQ(dx_reactor_peers_memory_size(&d), 0); /* received is missing */
+    DX_CHECK_EQ(dx_peers_memory_size(NULL), 0);
+    DX_CHECK_EQ(dx_peers_memory_size(&d), 0); /* received is missing */
     d.received = note_received;
-    size = dx_reactor_peers_memory_size(&d);
+    size = dx_peers_memory_size(&d);
     DX_CHECK(size > 1024 * 80 + 256 * 16384 && size < 1024 * 81 + 256 * 16600);
     d.peers_max = (1u << 24) + 1;
-    DX_CHECK_EQ(dx_reactor_peers_memory_size(&d), 0);
-    d.peers_max = 1, d.high = 1u << 31;
-    DX_CHECK_EQ(dx_reactor_peers_memory_size(&d), 0);
+    DX_CHECK_EQ(dx_peers_memory_size(&d), 0);
+    d.peers_max = 1, d.high_water = 1u << 31;
+    DX_CHECK_EQ(dx_peers_memory_size(&d), 0);
     world_open(&w, backend);
-    DX_CHECK_EQ(dx_reactor_peers_open(NULL, &w.l.r, &w.d), DX_REACTOR_EINVAL);
-    DX_CHECK_EQ(dx_reactor_peers_listen(&w.s, -1), DX_REACTOR_EINVAL);
-    DX_CHECK_EQ(dx_reactor_peers_add(&w.s, -1, NULL, &id), DX_REACTOR_EINVAL);
-    DX_CHECK_EQ(dx_reactor_peers_add(&w.s, 3, NULL, NULL), DX_REACTOR_EINVAL);
-    DX_CHECK_EQ(dx_reactor_peer_send(&w.s, 0, "x", 1), DX_REACTOR_ENOTFOUND);
-    DX_CHECK_EQ(dx_reactor_peer_send(NULL, 1, "x", 1), DX_REACTOR_EINVAL);
-    DX_CHECK_EQ(dx_reactor_peer_reserve(&w.s, UINT64_MAX, 1, &out), DX_REACTOR_ENOTFOUND);
-    DX_CHECK_EQ(dx_reactor_peer_close(NULL, 1, true), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_peers_open(NULL, &w.l.r, &w.d), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_peers_listen(&w.s, -1), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_peers_add(&w.s, -1, NULL, &id), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_peers_add(&w.s, 3, NULL, NULL), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_peers_send(&w.s, 0, "x", 1), DX_REACTOR_ENOTFOUND);
+    DX_CHECK_EQ(dx_peers_send(NULL, 1, "x", 1), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_peers_reserve(&w.s, UINT64_MAX, 1, &out), DX_REACTOR_ENOTFOUND);
+    DX_CHECK_EQ(dx_peers_close(NULL, 1, true), DX_REACTOR_EINVAL);
     world_close(&w);
-    w.l.desc.buffers = 0; /* a reactor without a pool has no connections */
+    w.l.desc.buffer_count = 0; /* a reactor without a pool has no connections */
     loop_open(&w.l, backend);
     d = w.d;
-    DX_CHECK_EQ(dx_reactor_peers_open(&w.s, &w.l.r, &d), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_peers_open(&w.s, &w.l.r, &d), DX_REACTOR_EINVAL);
     loop_close(&w.l);
 }
 
@@ -245,14 +245,14 @@ EVERY(half_close_goes_on_in_the_other_direction)
     uint64_t sent = 0;
     int fd;
     w.keeps = true;
-    w.d.blocks = 64;
+    w.d.block_count = 64;
     world_open(&w, backend);
     fd = dial(&w);
     DX_CHECK_EQ(shutdown(fd, SHUT_WR), 0);
     UNTIL(w.ends);
     while (sent < 2000000) { /* after the peer's end */
         fill(piece, sizeof piece, sent);
-        int error = dx_reactor_peer_send(&w.s, w.id, piece, sizeof piece);
+        int error = dx_peers_send(&w.s, w.id, piece, sizeof piece);
         if (error) DX_CHECK_EQ(error, DX_REACTOR_EAGAIN);
         else sent += sizeof piece;
         if (error) {
@@ -262,8 +262,8 @@ EVERY(half_close_goes_on_in_the_other_direction)
             turn(&w, 1);
         }
     }
-    DX_CHECK_EQ(dx_reactor_peer_close(&w.s, w.id, false), 0);
-    DX_CHECK_EQ(dx_reactor_peer_send(&w.s, w.id, "x", 1), DX_REACTOR_ECANCELED);
+    DX_CHECK_EQ(dx_peers_close(&w.s, w.id, false), 0);
+    DX_CHECK_EQ(dx_peers_send(&w.s, w.id, "x", 1), DX_REACTOR_ECANCELED);
     DX_CHECK_EQ(read_all(&w, fd), sent);
     UNTIL(w.closed);
     DX_CHECK_EQ(w.reason, 0);
@@ -280,7 +280,7 @@ EVERY(our_end_first_and_the_peer_goes_on)
     world_open(&w, backend);
     fd = dial(&w);
     UNTIL(w.opened);
-    DX_CHECK_EQ(dx_reactor_peer_close(&w.s, w.id, false), 0);
+    DX_CHECK_EQ(dx_peers_close(&w.s, w.id, false), 0);
     DX_CHECK_EQ(recv(fd, &end, 1, 0), 0);
     for (int i = 0; i < 5; i++) {
         DX_CHECK_EQ(send(fd, "more", 4, 0), 4);
@@ -300,9 +300,9 @@ EVERY(a_slow_reader_stops_the_receiving_and_loses_nothing)
     static uint8_t piece[40000];
     uint64_t sent = 0, still = 0;
     int fd, small = 200000;
-    w.d.blocks = 64;
+    w.d.block_count = 64;
     w.d.block_size = 8192;
-    w.d.high = 65536;
+    w.d.high_water = 65536;
     world_open(&w, backend);
     fd = dial(&w);
     DX_CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
@@ -332,18 +332,18 @@ EVERY(slow_readers_leave_blocks_for_the_others)
     world w = {0};
     static uint8_t piece[40000], back[64];
     int slow[12], fd;
-    w.d.blocks = 64;
+    w.d.block_count = 64;
     w.d.block_size = 4096;
-    w.d.high = 1 << 20;
-    w.l.desc.buffers = 64;
+    w.d.high_water = 1 << 20;
+    w.l.desc.buffer_count = 64;
     world_open(&w, backend);
     for (int i = 0; i < 12; i++) slow[i] = dial(&w);
     for (int round = 0; round < 60; round++) {
         for (int i = 0; i < 12; i++) {
             for (int k = 0; k < 50 && send(slow[i], piece, sizeof piece, MSG_DONTWAIT | MSG_NOSIGNAL) > 0; k++)
-                DX_CHECK(dx_reactor_turn(&w.l.r, 0) >= 0);
+                DX_CHECK(dx_reactor_run_once(&w.l.r, 0) >= 0);
         }
-        for (int k = 0; k < 50; k++) DX_CHECK(dx_reactor_turn(&w.l.r, 0) >= 0);
+        for (int k = 0; k < 50; k++) DX_CHECK(dx_reactor_run_once(&w.l.r, 0) >= 0);
     }
     fd = dial(&w);
     for (int i = 0; i < 20; i++) {
@@ -375,10 +375,10 @@ EVERY(what_is_produced_in_one_batch_is_one_send)
     turn(&w, 2);
     before = started(&w.l.r);
     for (int i = 0; i < 100; i++) {
-        DX_CHECK_EQ(dx_reactor_peer_send(&w.s, w.id, "twenty bytes, always", 20), 0);
-        DX_CHECK_EQ(dx_reactor_peer_reserve(&w.s, w.id, 20, &out), 0);
+        DX_CHECK_EQ(dx_peers_send(&w.s, w.id, "twenty bytes, always", 20), 0);
+        DX_CHECK_EQ(dx_peers_reserve(&w.s, w.id, 20, &out), 0);
         memcpy(out, "twenty more, in here", 20);
-        DX_CHECK_EQ(dx_reactor_peer_commit(&w.s, w.id, 20), 0);
+        DX_CHECK_EQ(dx_peers_commit(&w.s, w.id, 20), 0);
     }
     DX_CHECK_EQ(queued(&w.s, w.id), 4000);
     DX_CHECK_EQ(started(&w.l.r), before);
@@ -389,11 +389,11 @@ EVERY(what_is_produced_in_one_batch_is_one_send)
     }
     DX_CHECK_EQ(started(&w.l.r), before + 1);
     for (int i = 0; i < 4000; i += 40) DX_CHECK_MEM(back + i, "twenty bytes, alwaystwenty more, in here", 40);
-    DX_CHECK_EQ(dx_reactor_peer_reserve(&w.s, w.id, 16385, &out), DX_REACTOR_ETOOBIG);
-    DX_CHECK_EQ(dx_reactor_peer_send(&w.s, w.id, back, UINT32_MAX), DX_REACTOR_ETOOBIG);
-    DX_CHECK_EQ(dx_reactor_peer_reserve(&w.s, w.id, 16384, &out), 0);
-    DX_CHECK_EQ(dx_reactor_peer_commit(&w.s, w.id, 16385), DX_REACTOR_EINVAL);
-    DX_CHECK_EQ(dx_reactor_peer_commit(&w.s, w.id, 0), 0);
+    DX_CHECK_EQ(dx_peers_reserve(&w.s, w.id, 16385, &out), DX_REACTOR_ETOOBIG);
+    DX_CHECK_EQ(dx_peers_send(&w.s, w.id, back, UINT32_MAX), DX_REACTOR_ETOOBIG);
+    DX_CHECK_EQ(dx_peers_reserve(&w.s, w.id, 16384, &out), 0);
+    DX_CHECK_EQ(dx_peers_commit(&w.s, w.id, 16385), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_peers_commit(&w.s, w.id, 0), 0);
     DX_CHECK_EQ(queued(&w.s, w.id), 0);
     world_close(&w);
     DX_CHECK_EQ(w.reason, -ECANCELED);
@@ -426,7 +426,7 @@ EVERY(a_message_as_long_as_a_block_comes_whole)
     int fd;
     w.whole = 10000;
     w.d.block_size = 10000;
-    w.l.desc.buffers = 16;
+    w.l.desc.buffer_count = 16;
     w.l.desc.buffer_size = 1504;
     world_open(&w, backend);
     fd = dial(&w);
@@ -454,7 +454,7 @@ EVERY(e_05_no_block_for_anything_closes_and_says_why)
     world w = {0};
     int fd;
     w.whole = 100;
-    w.d.blocks = 1;
+    w.d.block_count = 1;
     world_open(&w, backend);
     fd = dial(&w);
     dial(&w);
@@ -462,7 +462,7 @@ EVERY(e_05_no_block_for_anything_closes_and_says_why)
     UNTIL(w.opened == 2 && w.s.blocks_left_ == 0);
     fd = dial(&w);
     UNTIL(w.opened == 3);
-    DX_CHECK_EQ(dx_reactor_peer_send(&w.s, w.id, "x", 1), DX_REACTOR_ENOSPACE);
+    DX_CHECK_EQ(dx_peers_send(&w.s, w.id, "x", 1), DX_REACTOR_ENOSPACE);
     UNTIL(w.closed == 1);
     DX_CHECK_EQ(w.reason, -ENOBUFS);
     fd = dial(&w);
@@ -479,14 +479,14 @@ EVERY(a_reset_in_the_middle_of_a_send)
     world w = {0};
     static uint8_t piece[1 << 20];
     struct linger hard = {1, 0};
-    w.d.blocks = 256;
-    w.d.high = 1 << 22;
+    w.d.block_count = 256;
+    w.d.high_water = 1 << 22;
     world_open(&w, backend);
     for (int i = 0; i < 20; i++) {
         int fd = dial(&w);
         uint32_t before = w.closed;
         UNTIL(w.opened == (uint32_t)i + 1);
-        DX_CHECK_EQ(dx_reactor_peer_send(&w.s, w.id, piece, sizeof piece), 0);
+        DX_CHECK_EQ(dx_peers_send(&w.s, w.id, piece, sizeof piece), 0);
         turn(&w, i % 3);
         DX_CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard), 0);
         shut(fd);
@@ -503,7 +503,7 @@ EVERY(a_reset_in_the_middle_of_a_send)
 EVERY(a_handle_used_after_close)
 {
     world w = {0};
-    dx_reactor_peer old;
+    dx_peers_id old;
     uint8_t *out;
     int fd = -1;
     world_open(&w, backend);
@@ -511,25 +511,25 @@ EVERY(a_handle_used_after_close)
         fd = dial(&w);
         UNTIL(w.opened == i);
         old = w.id;
-        DX_CHECK_EQ(dx_reactor_peer_send(&w.s, old, "dropped", 7), 0);
-        DX_CHECK_EQ(dx_reactor_peer_close(&w.s, old, true), 0);
+        DX_CHECK_EQ(dx_peers_send(&w.s, old, "dropped", 7), 0);
+        DX_CHECK_EQ(dx_peers_close(&w.s, old, true), 0);
         for (int k = 0; k < 2; k++) { /* about to be closed, then closed */
-            DX_CHECK_EQ(dx_reactor_peer_close(&w.s, old, true), DX_REACTOR_ENOTFOUND);
-            DX_CHECK_EQ(dx_reactor_peer_close(&w.s, old, false), DX_REACTOR_ENOTFOUND);
-            DX_CHECK_EQ(dx_reactor_peer_send(&w.s, old, "x", 1), DX_REACTOR_ENOTFOUND);
-            DX_CHECK_EQ(dx_reactor_peer_reserve(&w.s, old, 1, &out), DX_REACTOR_ENOTFOUND);
-            DX_CHECK_EQ(dx_reactor_peer_commit(&w.s, old, 1), DX_REACTOR_ENOTFOUND);
+            DX_CHECK_EQ(dx_peers_close(&w.s, old, true), DX_REACTOR_ENOTFOUND);
+            DX_CHECK_EQ(dx_peers_close(&w.s, old, false), DX_REACTOR_ENOTFOUND);
+            DX_CHECK_EQ(dx_peers_send(&w.s, old, "x", 1), DX_REACTOR_ENOTFOUND);
+            DX_CHECK_EQ(dx_peers_reserve(&w.s, old, 1, &out), DX_REACTOR_ENOTFOUND);
+            DX_CHECK_EQ(dx_peers_commit(&w.s, old, 1), DX_REACTOR_ENOTFOUND);
             UNTIL(w.closed == i);
         }
-        DX_CHECK_EQ(dx_reactor_peer_fd(&w.s, old), -1);
-        DX_CHECK(dx_reactor_peer_data(&w.s, old) == NULL);
+        DX_CHECK_EQ(dx_peers_fd(&w.s, old), -1);
+        DX_CHECK(dx_peers_data(&w.s, old) == NULL);
         DX_CHECK_EQ(w.reason, 0);
         shut(fd);
         fd = dial(&w); /* takes the same place, by another name */
         UNTIL(w.opened == i + 1);
         DX_CHECK((uint32_t)w.id == (uint32_t)old && w.id != old);
-        DX_CHECK_EQ(dx_reactor_peer_send(&w.s, old, "x", 1), DX_REACTOR_ENOTFOUND);
-        DX_CHECK_EQ(dx_reactor_peer_close(&w.s, w.id, true), 0);
+        DX_CHECK_EQ(dx_peers_send(&w.s, old, "x", 1), DX_REACTOR_ENOTFOUND);
+        DX_CHECK_EQ(dx_peers_close(&w.s, w.id, true), 0);
         UNTIL(w.closed == i + 1);
         shut(fd);
         w.opened = w.closed = i;
@@ -539,16 +539,16 @@ EVERY(a_handle_used_after_close)
 
 /* Inside every function a connection may be closed. */
 static int close_in;
-static void close_opened(dx_reactor_peers *s, dx_reactor_peer id)
+static void close_opened(dx_peers *s, dx_peers_id id)
 {
     note_opened(s, id);
-    if (close_in == 0) DX_CHECK_EQ(dx_reactor_peer_close(s, id, true), 0);
+    if (close_in == 0) DX_CHECK_EQ(dx_peers_close(s, id, true), 0);
 }
-static size_t close_received(dx_reactor_peers *s, dx_reactor_peer id, const uint8_t *bytes, size_t size, bool last)
+static size_t close_received(dx_peers *s, dx_peers_id id, const uint8_t *bytes, size_t size, bool last)
 {
     size_t used = note_received(s, id, bytes, size, last);
-    if (close_in == 1 && !last) DX_CHECK_EQ(dx_reactor_peer_close(s, id, true), 0);
-    if (close_in == 2 && last) DX_CHECK_EQ(dx_reactor_peer_close(s, id, true), 0);
+    if (close_in == 1 && !last) DX_CHECK_EQ(dx_peers_close(s, id, true), 0);
+    if (close_in == 2 && last) DX_CHECK_EQ(dx_peers_close(s, id, true), 0);
     return close_in == 3 ? 1 : used;
 }
 EVERY(closed_inside_its_own_functions)
@@ -579,7 +579,7 @@ EVERY(e_16_no_descriptors_left)
     struct sockaddr_in a;
     int fds[6], spare;
     uint64_t begin, waits;
-    w.l.desc.buffers = 16;
+    w.l.desc.buffer_count = 16;
     loop_open(&w.l, backend);
     world_set(&w, &w.l.r);
     w.listening = listener(&w.l, &w.at);
@@ -591,15 +591,15 @@ EVERY(e_16_no_descriptors_left)
     few = old;
     few.rlim_cur = (rlim_t)spare + 2; /* for two of the six */
     DX_CHECK_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
-    int error = dx_reactor_peers_listen(&w.s, w.listening);
+    int error = dx_peers_listen(&w.s, w.listening);
     for (int i = 0; i < 6; i++) error |= connect(fds[i], (struct sockaddr *)&a, sizeof a);
     begin = now_ns();
     while ((w.opened < 2 || !w.s.accept_error) && now_ns() < begin + LONG)
-        error |= dx_reactor_turn(&w.l.r, 5 * (int64_t)MS) < 0;
+        error |= dx_reactor_run_once(&w.l.r, 5 * (int64_t)MS) < 0;
     uint32_t opened = w.opened;
     waits = w.l.r.stats_.system_waits;
     begin = now_ns();
-    while (now_ns() < begin + 200 * MS) error |= dx_reactor_turn(&w.l.r, 5 * (int64_t)MS) < 0;
+    while (now_ns() < begin + 200 * MS) error |= dx_reactor_run_once(&w.l.r, 5 * (int64_t)MS) < 0;
     waits = w.l.r.stats_.system_waits - waits;
     setrlimit(RLIMIT_NOFILE, &old);
     DX_CHECK_EQ(error, 0);
@@ -699,7 +699,7 @@ EVERY(a_peer_that_does_not_end_is_closed_after_a_while)
     fd = dial(&w);
     UNTIL(w.opened);
     begin = now_ns();
-    DX_CHECK_EQ(dx_reactor_peer_close(&w.s, w.id, false), 0);
+    DX_CHECK_EQ(dx_peers_close(&w.s, w.id, false), 0);
     while (!w.closed && now_ns() < begin + LONG) {
         if (send(fd, "still here", 10, MSG_NOSIGNAL) < 0) break;
         turn(&w, 1);
@@ -717,17 +717,17 @@ static bool drain_and_close(int backend, uint64_t limit)
     static uint8_t data[300000];
     int reads, stays;
     uint64_t begin;
-    w.d.high = 1 << 20;
+    w.d.high_water = 1 << 20;
     world_open(&w, backend);
     fill(data, sizeof data, 0);
     stays = dial(&w);
     UNTIL(w.opened == 1);
     reads = dial(&w);
     UNTIL(w.opened == 2);
-    DX_CHECK_EQ(dx_reactor_peer_send(&w.s, w.id, data, sizeof data), 0);
+    DX_CHECK_EQ(dx_peers_send(&w.s, w.id, data, sizeof data), 0);
     begin = now_ns();
-    dx_reactor_peers_drain(&w.s, limit);
-    DX_CHECK_EQ(dx_reactor_peer_send(&w.s, w.id, data, 1), DX_REACTOR_ECANCELED);
+    dx_peers_drain(&w.s, limit);
+    DX_CHECK_EQ(dx_peers_send(&w.s, w.id, data, 1), DX_REACTOR_ECANCELED);
     uint64_t got = read_all(&w, reads);
     shut(reads);
     UNTIL(w.closed >= 1);
@@ -764,7 +764,7 @@ EVERY(draining_finishes_the_output_then_closes_the_rest)
 EVERY(connecting_and_adopting)
 {
     world w = {0}, a = {0};
-    dx_reactor_peer id = 0, other = 0;
+    dx_peers_id id = 0, other = 0;
     dx_reactor_address nowhere;
     int fd = -1, fds[2];
     uint8_t back[16];
@@ -773,26 +773,26 @@ EVERY(connecting_and_adopting)
     a.d.peers_max = 2;
     world_set(&a, &w.l.r);
     DX_CHECK_EQ(dx_reactor_socket_tcp(&w.l.r, &w.at, DX_REACTOR_NODELAY, &fd), 0);
-    DX_CHECK_EQ(dx_reactor_peers_add(&a.s, fd, &w.at, &id), 0);
-    DX_CHECK_EQ(dx_reactor_peer_send(&a.s, id, "before it is open", 17), 0);
+    DX_CHECK_EQ(dx_peers_add(&a.s, fd, &w.at, &id), 0);
+    DX_CHECK_EQ(dx_peers_send(&a.s, id, "before it is open", 17), 0);
     UNTIL(a.bytes == 17);
     DX_CHECK_EQ(a.opened, 1);
     DX_CHECK(a.id == id);
     pair(fds);
-    DX_CHECK_EQ(dx_reactor_peers_add(&a.s, fds[0], NULL, &other), 0);
+    DX_CHECK_EQ(dx_peers_add(&a.s, fds[0], NULL, &other), 0);
     forget_fd(fds[0]);
     a.opened++;
-    DX_CHECK_EQ(dx_reactor_peers_add(&a.s, fds[1], NULL, &other), DX_REACTOR_EAGAIN);
-    DX_CHECK_EQ(dx_reactor_peer_send(&a.s, other, "adopted", 7), 0);
+    DX_CHECK_EQ(dx_peers_add(&a.s, fds[1], NULL, &other), DX_REACTOR_EAGAIN);
+    DX_CHECK_EQ(dx_peers_send(&a.s, other, "adopted", 7), 0);
     UNTIL(look(fds[1], back, sizeof back) == 7);
     shut(fds[1]);
     UNTIL(a.closed == 1);
-    DX_CHECK_EQ(dx_reactor_peer_close(&a.s, id, true), 0);
+    DX_CHECK_EQ(dx_peers_close(&a.s, id, true), 0);
     UNTIL(a.closed == 2 && w.closed == 1);
     fd = listener(&w.l, &nowhere);
     shut(fd);
     DX_CHECK_EQ(dx_reactor_socket_tcp(&w.l.r, &nowhere, 0, &fd), 0);
-    DX_CHECK_EQ(dx_reactor_peers_add(&a.s, fd, &nowhere, &id), 0);
+    DX_CHECK_EQ(dx_peers_add(&a.s, fd, &nowhere, &id), 0);
     UNTIL(a.closed == 3);
     DX_CHECK_EQ(a.reason, -ECONNREFUSED);
     world_close(&w);
@@ -806,13 +806,13 @@ EVERY(the_reactor_is_closed_with_connections_open)
     static uint8_t data[400000];
     int fds[5];
     char end[8];
-    w.d.high = 1 << 20;
+    w.d.high_water = 1 << 20;
     world_open(&w, backend);
     for (int i = 0; i < 5; i++) fds[i] = dial(&w);
     UNTIL(w.opened == 5);
-    DX_CHECK_EQ(dx_reactor_peer_send(&w.s, w.id, data, sizeof data), 0);
+    DX_CHECK_EQ(dx_peers_send(&w.s, w.id, data, sizeof data), 0);
     turn(&w, 1);
-    DX_CHECK_EQ(dx_reactor_peer_send(&w.s, w.id, data, sizeof data), 0);
+    DX_CHECK_EQ(dx_peers_send(&w.s, w.id, data, sizeof data), 0);
     world_close(&w);
     DX_CHECK_EQ(w.closed, 5);
     for (int i = 0; i < 5; i++) {
@@ -830,10 +830,10 @@ EVERY(re_6_nothing_is_allocated_and_an_idle_connection_is_small)
     int fds[32];
     char back[64];
     struct mallinfo2 before, after;
-    DX_CHECK(sizeof(dx_reactor_p_peer) <= 80 && sizeof(dx_reactor_p_fd) <= 40);
-    DX_CHECK(sizeof(dx_reactor_p_peer) + sizeof(dx_reactor_p_fd) + 8 <= 128); /* 4 to 8 for finding it */
+    DX_CHECK(sizeof(dx_peers_p_peer) <= 80 && sizeof(dx_reactor_p_fd) <= 40);
+    DX_CHECK(sizeof(dx_peers_p_peer) + sizeof(dx_reactor_p_fd) + 8 <= 128); /* 4 to 8 for finding it */
     world_open(&w, backend);
-    dx_reactor_turn(&w.l.r, 0);
+    dx_reactor_run_once(&w.l.r, 0);
     before = mallinfo2();
     for (int round = 0; round < 20; round++) {
         for (int i = 0; i < 32; i++) {
@@ -844,9 +844,9 @@ EVERY(re_6_nothing_is_allocated_and_an_idle_connection_is_small)
             if (send(fds[i], "hello", 5, 0) != 5) break;
         }
         for (int i = 0; i < 32; i++)
-            while (look(fds[i], back, sizeof back) < 5) dx_reactor_turn(&w.l.r, (int64_t)MS);
+            while (look(fds[i], back, sizeof back) < 5) dx_reactor_run_once(&w.l.r, (int64_t)MS);
         for (int i = 0; i < 32; i++) close(fds[i]);
-        while (w.s.count) dx_reactor_turn(&w.l.r, (int64_t)MS);
+        while (w.s.count) dx_reactor_run_once(&w.l.r, (int64_t)MS);
     }
     after = mallinfo2();
     DX_CHECK_EQ(after.uordblks, before.uordblks);
@@ -866,7 +866,7 @@ EVERY(e_07_many_at_once_are_served_alike)
     static uint32_t served[MANY];
     uint32_t least = UINT32_MAX, most = 0;
     char back[8];
-    w.l.desc.buffers = 256;
+    w.l.desc.buffer_count = 256;
     w.l.desc.buffer_size = 512;
     world_open(&w, backend);
     memset(served, 0, sizeof served);
@@ -876,7 +876,7 @@ EVERY(e_07_many_at_once_are_served_alike)
         DX_CHECK_EQ(send(fds[i], "1", 1, 0), 1);
     }
     for (int turns = 0; turns < 600; turns++) {
-        DX_CHECK(dx_reactor_turn(&w.l.r, 0) >= 0);
+        DX_CHECK(dx_reactor_run_once(&w.l.r, 0) >= 0);
         for (int i = 0; i < MANY; i++)
             if (look(fds[i], back, sizeof back) == 1) {
                 served[i]++;
@@ -896,14 +896,14 @@ EVERY(e_07_many_at_once_are_served_alike)
    odd pieces. Random sends, ends, closes, and on the simulated system faults. Both keep a ledger. */
 enum { MOST = 12 };
 typedef struct talk { /* the connecting end */
-    dx_reactor_peer id;
+    dx_peers_id id;
     uint64_t sent, back;
     bool     live, finished, ended;
 } talk;
 
 static struct model {
     dx_reactor r;
-    dx_reactor_peers server, client;
+    dx_peers server, client;
     talk     talks[MOST];
     uint32_t opened, closed, dialled, hung;
     uint32_t lacking; /* conversations that ended well, and bytes were missing */
@@ -920,26 +920,26 @@ static uint32_t some_number(uint32_t below)
     return (uint32_t)(((m.random >> 32) * below) >> 32);
 }
 
-static void model_opened(dx_reactor_peers *s, dx_reactor_peer id)
+static void model_opened(dx_peers *s, dx_peers_id id)
 {
     (void)s, (void)id;
     m.opened++;
 }
 
-static size_t model_echo(dx_reactor_peers *s, dx_reactor_peer id, const uint8_t *bytes, size_t size, bool last)
+static size_t model_echo(dx_peers *s, dx_peers_id id, const uint8_t *bytes, size_t size, bool last)
 {
     size_t used = last || !some_number(3) ? size : some_number((uint32_t)size + 1);
     if (last) {
-        bool refused = size && dx_reactor_peer_send(s, id, bytes, (uint32_t)size) != 0;
+        bool refused = size && dx_peers_send(s, id, bytes, (uint32_t)size) != 0;
         m.cut += refused;
-        dx_reactor_peer_close(s, id, refused);
+        dx_peers_close(s, id, refused);
         return size;
     }
-    if (used && dx_reactor_peer_send(s, id, bytes, (uint32_t)used) != 0) return 0;
+    if (used && dx_peers_send(s, id, bytes, (uint32_t)used) != 0) return 0;
     return used;
 }
 
-static void model_closed(dx_reactor_peers *s, dx_reactor_peer id, int32_t reason)
+static void model_closed(dx_peers *s, dx_peers_id id, int32_t reason)
 {
     (void)s, (void)id;
     DX_CHECK(reason <= 0);
@@ -947,9 +947,9 @@ static void model_closed(dx_reactor_peers *s, dx_reactor_peer id, int32_t reason
     m.closed++;
 }
 
-static size_t model_received(dx_reactor_peers *s, dx_reactor_peer id, const uint8_t *bytes, size_t size, bool last)
+static size_t model_received(dx_peers *s, dx_peers_id id, const uint8_t *bytes, size_t size, bool last)
 {
-    talk *t = (talk *)(uintptr_t)*dx_reactor_peer_data(s, id);
+    talk *t = (talk *)(uintptr_t)*dx_peers_data(s, id);
     size_t used = last || some_number(2) ? size : some_number((uint32_t)size + 1);
     DX_CHECK(t->live && t->id == id && !t->ended);
     for (size_t i = 0; i < used; i++) DX_CHECK_EQ(bytes[i], pattern(t->back + i));
@@ -958,14 +958,14 @@ static size_t model_received(dx_reactor_peers *s, dx_reactor_peer id, const uint
     m.moved += used;
     if (last) {
         t->ended = true;
-        dx_reactor_peer_close(s, id, false);
+        dx_peers_close(s, id, false);
     }
     return used;
 }
 
-static void model_hung_up(dx_reactor_peers *s, dx_reactor_peer id, int32_t reason)
+static void model_hung_up(dx_peers *s, dx_peers_id id, int32_t reason)
 {
-    talk *t = (talk *)(uintptr_t)*dx_reactor_peer_data(s, id);
+    talk *t = (talk *)(uintptr_t)*dx_peers_data(s, id);
     DX_CHECK(t->live && t->id == id);
     if (reason == 0 && t->ended && t->finished) { /* a whole conversation */
         m.lacking += t->back != t->sent;
@@ -985,46 +985,46 @@ static void model_act(const dx_reactor_address *at)
     if (!t->live) {
         if (dx_reactor_socket_tcp(&m.r, at, 0, &fd) != 0) return;
         memset(t, 0, sizeof *t);
-        if (dx_reactor_peers_add(&m.client, fd, at, &t->id) != 0) {
-            m.r.backend_->close_fd(&m.r, fd);
+        if (dx_peers_add(&m.client, fd, at, &t->id) != 0) {
+            dx_reactor_ext_close_now(&m.r, fd);
             return;
         }
-        *dx_reactor_peer_data(&m.client, t->id) = (uint64_t)(uintptr_t)t;
+        *dx_peers_data(&m.client, t->id) = (uint64_t)(uintptr_t)t;
         t->live = true;
         m.dialled++;
     } else if (some_number(12) == 0) {
-        int error = dx_reactor_peer_close(&m.client, t->id, false);
+        int error = dx_peers_close(&m.client, t->id, false);
         DX_CHECK(error == 0 || error == DX_REACTOR_ENOTFOUND);
         if (!error) t->finished = true;
     } else if (some_number(40) == 0) {
-        int error = dx_reactor_peer_close(&m.client, t->id, true);
+        int error = dx_peers_close(&m.client, t->id, true);
         DX_CHECK(error == 0 || error == DX_REACTOR_ENOTFOUND);
         t->finished = false;
     } else {
         fill(data, size, t->sent);
-        int error = dx_reactor_peer_send(&m.client, t->id, data, size);
+        int error = dx_peers_send(&m.client, t->id, data, size);
         if (!error) t->sent += size;
         else DX_CHECK(error == DX_REACTOR_EAGAIN || error == DX_REACTOR_ENOSPACE || error == DX_REACTOR_ECANCELED || error == DX_REACTOR_ENOTFOUND);
     }
 }
 
-static void model_set(dx_reactor_peers *s, bool server, uint64_t idle_ns)
+static void model_set(dx_peers *s, bool server, uint64_t idle_ns)
 {
-    dx_reactor_peers_desc d = {0};
+    dx_peers_desc d = {0};
     static uint64_t memory[2][1 << 16];
     d.peers_max = server ? MOST + 4 : MOST;
-    d.blocks = 48;
+    d.block_count = 48;
     d.block_size = 700;
-    d.high = 4000;
-    d.both_ways = !server;
+    d.high_water = 4000;
+    d.receive_when_full = !server;
     d.idle_ns = idle_ns;
     d.opened = server ? model_opened : NULL;
     d.received = server ? model_echo : model_received;
     d.closed = server ? model_closed : model_hung_up;
     d.memory = memory[server];
-    d.memory_size = dx_reactor_peers_memory_size(&d);
+    d.memory_size = dx_peers_memory_size(&d);
     DX_CHECK(d.memory_size && d.memory_size <= sizeof memory[0]);
-    DX_CHECK_EQ(dx_reactor_peers_open(s, &m.r, &d), 0);
+    DX_CHECK_EQ(dx_peers_open(s, &m.r, &d), 0);
 }
 
 /* `acts` random acts, then an end. */
@@ -1045,7 +1045,7 @@ static void model_run(int backend, dx_reactor_sim *sim, uint32_t acts, uint64_t 
     desc.descriptors_max = 64;
     desc.queue_entries = 16;
     desc.completion_entries = 32;
-    desc.buffers = 8;
+    desc.buffer_count = 8;
     desc.buffer_size = 512;
     desc.memory_size = dx_reactor_memory_size(&desc);
     DX_CHECK(desc.memory_size && desc.memory_size <= sizeof memory);
@@ -1055,14 +1055,14 @@ static void model_run(int backend, dx_reactor_sim *sim, uint32_t acts, uint64_t 
     DX_CHECK_EQ(dx_reactor_listen_tcp(&m.r, &any, 0, 0, &listening, &at), 0);
     model_set(&m.server, true, sim && some_number(2) ? 10 * S : 0);
     model_set(&m.client, false, 0);
-    DX_CHECK_EQ(dx_reactor_peers_listen(&m.server, listening), 0);
+    DX_CHECK_EQ(dx_peers_listen(&m.server, listening), 0);
     while (acts--) {
         model_act(&at);
-        if (some_number(3) == 0) DX_CHECK(dx_reactor_turn(&m.r, 0) >= 0);
+        if (some_number(3) == 0) DX_CHECK(dx_reactor_run_once(&m.r, 0) >= 0);
     }
     for (int i = 0; i < MOST; i++)
-        if (m.talks[i].live && dx_reactor_peer_close(&m.client, m.talks[i].id, false) == 0) m.talks[i].finished = true;
-    for (int i = 0; i < 20000 && m.client.count; i++) dx_reactor_turn(&m.r, sim ? (int64_t)S : (int64_t)MS);
+        if (m.talks[i].live && dx_peers_close(&m.client, m.talks[i].id, false) == 0) m.talks[i].finished = true;
+    for (int i = 0; i < 20000 && m.client.count; i++) dx_reactor_run_once(&m.r, sim ? (int64_t)S : (int64_t)MS);
     DX_CHECK_EQ(m.client.count, 0); /* each conversation has an end */
     DX_CHECK_EQ(m.hung, m.dialled);
     DX_CHECK_EQ(dx_reactor_close(&m.r), 0);

@@ -1621,7 +1621,7 @@ static void try_everything(dx_reactor *r, dx_op *o, int32_t result, uint32_t fla
     dx_completion done;
     took(w, o->user_data, result, flags);
     note(w, "wait:%s", error_name(dx_reactor_wait(r, &done, 1, 0)));
-    note(w, "turn:%s", error_name(dx_reactor_turn(r, 0)));
+    note(w, "turn:%s", error_name(dx_reactor_run_once(r, 0)));
     note(w, "run:%s", error_name(dx_reactor_run(r)));
     note(w, "close:%s", error_name(dx_reactor_close(r)));
     note(w, "timer:%s", error_name(dx_reactor_timer(r, op(w, 'b'), 1000 * S)));
@@ -1633,7 +1633,7 @@ static void inside_a_function(world *w)
     op(w, 'a')->fn = try_everything;
     op(w, 'b')->fn = count_end;
     started(w, 'a', dx_reactor_timer(&w->r, op(w, 'a'), 0));
-    for (int i = 0; i < 1000 && !w->ended[1]; i++) dx_reactor_turn(&w->r, (int64_t)MS);
+    for (int i = 0; i < 1000 && !w->ended[1]; i++) dx_reactor_run_once(&w->r, (int64_t)MS);
     await(w, "ab");
 }
 
@@ -2228,7 +2228,7 @@ static void run_one(const trace *t, const char *name, uint64_t seed, const char 
         w->desc.posts_max = t->posts;
         if (t->run == received_into_the_pool || t->run == e13_an_empty_pool_is_no_error ||
             t->run == a_pool_of_others) {
-            w->desc.buffers = 8;
+            w->desc.buffer_count = 8;
             w->desc.buffer_size = 64;
         }
         if (t->run == no_more_descriptors) w->sim_desc.open_max = 3;
@@ -2237,7 +2237,7 @@ static void run_one(const trace *t, const char *name, uint64_t seed, const char 
     }
     if (simulated()) w->sim_desc.seed = seed;
     open_world(w);
-    if (w->wrong && w->desc.buffers && backend == DX_REACTOR_BACKEND_IO_URING &&
+    if (w->wrong && w->desc.buffer_count && backend == DX_REACTOR_BACKEND_IO_URING &&
         strstr(dx_reactor_refusal(&w->r, backend), "pool")) { /* a kernel before 6.0 */
         free(w->desc.memory);
         free(w);

@@ -147,7 +147,7 @@ static void deliver(void)
     int64_t timeout = choose(3) ? 0 : (int64_t)choose(2000000);
     int n;
     if (choose(2)) {
-        n = dx_reactor_turn(&w.r, timeout);
+        n = dx_reactor_run_once(&w.r, timeout);
         CHECK(n >= 0);
         return;
     }

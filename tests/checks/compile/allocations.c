@@ -115,7 +115,7 @@ int main(int count, char **arguments)
     dx_reactor_op_init(&inbox, posted, NULL);
     posted(&r, &inbox, 0, 0);
     while (done < OPERATIONS)
-        if (dx_reactor_turn(&r, DX_REACTOR_FOREVER) < 0) return 4;
+        if (dx_reactor_run_once(&r, DX_REACTOR_FOREVER) < 0) return 4;
     dx_reactor_get_stats(&r, &stats);
     for (i = 0; i < PAIRS; i++) {
         receives[i].fn = NULL;
