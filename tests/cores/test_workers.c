@@ -1,6 +1,6 @@
 /* Tasks and worker groups of dx_reactor.h; frames. */
 #define _GNU_SOURCE
-#define DX_REACTOR_IMPLEMENTATION
+#define DX_IMPLEMENTATION
 #include "../../dx_reactor.h"
 #include "../../layers/dx_frames.h"
 #define DX_TEST_MAIN
