@@ -28,8 +28,8 @@
             return user_get_age(&v) == 41 && user_get_name(&v).size == 3 ? 0 : 1;
         }
 
-    CONTENTS (search >>)  config types api scalars generated schema platform shared check writer
-                          json interner license
+    CONTENTS (search >>)  config types api extension scalars generated schema platform shared check
+                          writer walk interner license
 
     SCHEMA      One macro lists the fields in wire order. Its parameters are operators, by position;
                 name as many as you use and end with `...`: later operators are added there.
@@ -83,8 +83,8 @@
                                            are none or this host cannot read them there
                                            (misaligned, or big-endian and not bytes)
                 user_copy_NAME(v, first, out, most)   A, L: copy out; returns how many
-                user_dump(v, text, capacity, &size)   all of it as JSON, for people
-                user_type()                the schema as a table, for dx_teleport_describe()
+                user_any(v)                the same as a view of any type: dx_teleport_ext_begin()
+                user_type()                the schema as a table, for tools that know no type
 
                 All but the getters return a dx_teleport_error.
 
@@ -104,13 +104,12 @@
                 reader takes newer data and sees the fields it knows. Both compare checksums first.
                 A type inside another keeps its version; for more, append a field of another type.
 
-    GUARANTEES  Never allocates; no globals; no recursion (dump and describe: as deep as types are
-                nested); no pointer inside the data. The reader
+    GUARANTEES  Never allocates; no globals; no recursion; no pointer inside the data. The reader
                 checks every byte that it may touch later, once, in O(references + text + bools), at
                 any base alignment. The same bytes on every platform; padding is zero.
     SHARED      If another process can write to the bytes (a queue between processes, a mapped
                 file): copy first, then open the copy. All that may be done in place is: open, peek,
-                edit, dump and writing, which load each offset and count once and touch nothing
+                edit, walk and writing, which load each offset and count once and touch nothing
                 outside the given bytes, whatever is written there meanwhile; and after open get,
                 has, at, count and copy of F, E, O, A and N, whose place is fixed: memory-safe, but
                 of any value. Not S, L and R, nor data: these rely on what open found.
@@ -240,31 +239,36 @@ extern "C" {
 #endif
 
 /* >>types -------------------------------------------------------------- */
+#define DX_TELEPORT_ERRORS(X)                                                                      \
+    X(0, OK)                                                                                       \
+    X(-1, EINVAL)      /* an argument breaks its documented contract */                            \
+    X(-2, ENOMEM)      /* the memory given for an interner is too small */                         \
+    X(-3, ENOSPACE)    /* the output buffer is full */                                             \
+    X(-4, ETOOBIG)     /* 4 GiB or more */                                                         \
+    X(-5, ECORRUPT)    /* not this format (magic), or a header that contradicts itself; a buffer   \
+                          being written that somebody else changed */                              \
+    X(-6, EAGAIN)      /* not used here */                                                         \
+    X(-7, ESYS)        /* not used here */                                                         \
+    X(-8, ENOTSUP)     /* a header flag this build does not know */                                \
+    X(-9, ENOTFOUND)   /* the field is newer than the data; it cannot be set in place */           \
+    X(-10, ECANCELED)  /* not used here */                                                         \
+    X(-11, ETRUNCATED) /* the input ends too early */                                              \
+    X(-12, EVERSION)   /* a format version this build does not know */                             \
+    X(-32, ELAYOUT)    /* data of another type or of an incompatible version */                    \
+    X(-33, EREF)       /* a reference outside, overlapping, misaligned or out of order */          \
+    X(-34, EPADDING)   /* a padding byte is not zero */                                            \
+    X(-35, EUTF8)      /* a string is not UTF-8 */                                                 \
+    X(-36, EBOOL)      /* a bool is neither 0 nor 1 */                                             \
+    X(-37, EENUM)      /* an enumeration value is outside its range */                             \
+    X(-38, ECHECKSUM)  /* the CRC-32C differs */                                                   \
+    X(-39, EORDER)     /* writer: not in schema order, or the field was put before */              \
+    X(-40, ESTATE)     /* writer: finished already */                                              \
+    X(-41, ETRAILING)  /* bytes behind the end of the record */
+
 typedef enum dx_teleport_error {
-    DX_TELEPORT_OK = 0,
-    DX_TELEPORT_EINVAL = -1,     /* an argument breaks its documented contract */
-    DX_TELEPORT_ENOMEM = -2,     /* the memory given for an interner is too small */
-    DX_TELEPORT_ENOSPACE = -3,   /* the output buffer is full */
-    DX_TELEPORT_ETOOBIG = -4,    /* 4 GiB or more */
-    DX_TELEPORT_ECORRUPT = -5,   /* not this format (magic), or a header that contradicts itself;
-                                    a buffer being written that somebody else changed */
-    DX_TELEPORT_EAGAIN = -6,     /* not used here */
-    DX_TELEPORT_ESYS = -7,       /* not used here */
-    DX_TELEPORT_ENOTSUP = -8,    /* a header flag this build does not know */
-    DX_TELEPORT_ENOTFOUND = -9,  /* the field is newer than the data; it cannot be set in place */
-    DX_TELEPORT_ECANCELED = -10, /* not used here */
-    DX_TELEPORT_ETRUNCATED = -11, /* the input ends too early */
-    DX_TELEPORT_EVERSION = -12,   /* a format version this build does not know */
-    DX_TELEPORT_ELAYOUT = -32,    /* data of another type or of an incompatible version */
-    DX_TELEPORT_EREF = -33,       /* a reference outside, overlapping, misaligned or out of order */
-    DX_TELEPORT_EPADDING = -34,   /* a padding byte is not zero */
-    DX_TELEPORT_EUTF8 = -35,      /* a string is not UTF-8 */
-    DX_TELEPORT_EBOOL = -36,      /* a bool is neither 0 nor 1 */
-    DX_TELEPORT_EENUM = -37,      /* an enumeration value is outside its range */
-    DX_TELEPORT_ECHECKSUM = -38,  /* the CRC-32C differs */
-    DX_TELEPORT_EORDER = -39,     /* writer: not in schema order, or the field was put before */
-    DX_TELEPORT_ESTATE = -40,     /* writer: finished already */
-    DX_TELEPORT_ETRAILING = -41   /* bytes behind the end of the record */
+#define DX_TELEPORT_P_ENUM(value, constant) DX_TELEPORT_##constant = value,
+    DX_TELEPORT_ERRORS(DX_TELEPORT_P_ENUM)
+#undef DX_TELEPORT_P_ENUM
 } dx_teleport_error;
 
 /* Flags of user_begin() and of the header. */
@@ -332,7 +336,7 @@ typedef struct dx_teleport_field {
     uint32_t count;                        /* as in the checksum: elements of an array, else 1 */
     uint32_t range;                        /* enumeration: values; else 0 */
     uint16_t since;                        /* version with which it came */
-    uint8_t  code;                         /* docs/formats/teleport.md, section 1 */
+    uint8_t  code;                         /* kind and scalar, see below */
 } dx_teleport_field;
 struct dx_teleport_type {
     const char              *name;
@@ -341,6 +345,33 @@ struct dx_teleport_type {
     uint32_t                 record_size, record_align;
     uint16_t                 version;
     uint64_t               (*layout)(unsigned version);
+};
+
+/* A field's code: its kind in the high four bits, in the low four the scalar that it is made of
+   (docs/formats/teleport.md, section 1). */
+enum {
+    DX_TELEPORT_KIND_SCALAR,   /* F */
+    DX_TELEPORT_KIND_ENUM,     /* E */
+    DX_TELEPORT_KIND_STRING,   /* S */
+    DX_TELEPORT_KIND_ARRAY,    /* A */
+    DX_TELEPORT_KIND_LIST,     /* L */
+    DX_TELEPORT_KIND_RECORD,   /* N */
+    DX_TELEPORT_KIND_RECORDS,  /* R */
+    DX_TELEPORT_KIND_OPTIONAL  /* O */
+};
+enum {
+    DX_TELEPORT_TYPE_NONE,
+    DX_TELEPORT_TYPE_U8,
+    DX_TELEPORT_TYPE_U16,
+    DX_TELEPORT_TYPE_U32,
+    DX_TELEPORT_TYPE_U64,
+    DX_TELEPORT_TYPE_I8,
+    DX_TELEPORT_TYPE_I16,
+    DX_TELEPORT_TYPE_I32,
+    DX_TELEPORT_TYPE_I64,
+    DX_TELEPORT_TYPE_F32,
+    DX_TELEPORT_TYPE_F64,
+    DX_TELEPORT_TYPE_BOOL
 };
 
 /* Interning: where many fields hold few different texts, each text stands once in a list of
@@ -362,7 +393,7 @@ typedef struct dx_teleport_interner {
 } dx_teleport_interner;
 
 /* >>api ---------------------------------------------------------------- */
-/* "DX_TELEPORT_EUTF8" and so on; "DX_TELEPORT_UNKNOWN" for other numbers. */
+/* "DX_TELEPORT_EUTF8" and so on; "unknown error" for other numbers. */
 DX_TELEPORT_API const char *dx_teleport_error_name(int error);
 /* Read a header, to learn which type the record has and where it ends; several records may follow
    each other, each padded by the caller as he likes. ETRUNCATED: fewer than 24 bytes. */
@@ -381,17 +412,33 @@ DX_TELEPORT_API int dx_teleport_interner_init(dx_teleport_interner *t, void *mem
 DX_TELEPORT_API int dx_teleport_intern(dx_teleport_interner *t, const char *text, size_t size,
                                        uint32_t *number);
 
-/* A schema as JSON, for readers in other languages (docs/formats/teleport.md, section 8):
-   user_type() to `capacity` bytes at out, not terminated. *size receives the bytes that all of it
-   takes, with ENOSPACE too: ask with capacity 0. */
-DX_TELEPORT_API int dx_teleport_describe(const dx_teleport_type *type, char *out, size_t capacity,
-                                         size_t *size);
-/* The same for the values of a record; user_dump(v, ...) calls it. f32 and f64 have the shortest
-   digits that read back as the same number; those that JSON lacks are the strings "NaN", "Infinity"
-   and "-Infinity". Fields newer than the data are left out; optional ones may be null. EREF: the
-   bytes changed since open. */
-DX_TELEPORT_API int dx_teleport_dump(const dx_teleport_type *type, const dx_teleport_view *v,
-                                     char *out, size_t capacity, size_t *size);
+/* >>extension: for layers that walk a record of any type by its schema -------
+   user_type() says which fields there are and where; this finds what their references point at. It
+   is as safe as a reader in shared memory has to be (SHARED, at the top): each reference is loaded
+   once and checked, so the walk stays inside the bytes even if they change meanwhile, and since
+   parts may only go forward, all of it takes no longer than the data is large. */
+
+/* Where an opened record lies, and how far a walk has got. */
+typedef struct dx_teleport_ext_walk {
+    const uint8_t *bytes;   /* first byte of the form, which offsets count from */
+    const uint8_t *record;  /* fixed part: field f starts at record + f->offset */
+    uint32_t       version; /* of the data: fields with a higher `since` are not there */
+    uint32_t       size;    /* where references end */
+    uint32_t       end;     /* where the last part that was followed ends */
+} dx_teleport_ext_walk;
+
+/* Start a walk of a record that was opened: user_any(v). EINVAL: it was not. The view may be gone
+   afterwards, the bytes must stay. */
+DX_TELEPORT_API int dx_teleport_ext_begin(dx_teleport_ext_walk *walk, const dx_teleport_view *v);
+/* What the reference at `field` points at: *count elements of `unit` bytes at *data, which is not
+   NULL even if there are none. Follow references in the order of the schema, those of nested records
+   in their place. EREF: the bytes changed since open, or the order is another. */
+DX_TELEPORT_API int dx_teleport_ext_follow(dx_teleport_ext_walk *walk, const uint8_t *field,
+                                           uint32_t unit, const uint8_t **data, uint32_t *count);
+/* Bytes of the scalar in a field's code: 1, 2, 4 or 8; 0 if there is none in it. */
+DX_TELEPORT_API uint32_t dx_teleport_ext_scalar_size(unsigned code);
+/* That scalar at p, as a number without sign: two's complement or IEEE 754 bits. */
+DX_TELEPORT_API uint64_t dx_teleport_ext_scalar(unsigned code, const uint8_t *p);
 
 /* >>scalars: values in a record, little-endian, at any address ---------- */
 /* Forget where a local value came from. Without this a compiler may load the bytes behind it a
@@ -1585,10 +1632,9 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
     {                                                                                        \
         return &v->view_.fault;                                                             \
     }                                                                                        \
-    DX_TELEPORT_P_INLINE int p##_dump(const p##_view *v, char *out, size_t capacity,         \
-                                      size_t *size)                                          \
+    DX_TELEPORT_P_INLINE const dx_teleport_view *p##_any(const p##_view *v)                  \
     {                                                                                        \
-        return dx_teleport_dump(p##_type(), &v->view_, out, capacity, size);                 \
+        return &v->view_;                                                                    \
     }                                                                                        \
     DX_TELEPORT_P_INLINE int p##_open(p##_view *view, const void *bytes, size_t size)        \
     {                                                                                        \
@@ -1745,30 +1791,10 @@ static uint32_t dx_teleport_p_crc32c(uint32_t crc, const uint8_t *p, size_t size
 DX_TELEPORT_API const char *dx_teleport_error_name(int error)
 {
     switch (error) {
-    case DX_TELEPORT_OK: return "DX_TELEPORT_OK";
-    case DX_TELEPORT_EINVAL: return "DX_TELEPORT_EINVAL";
-    case DX_TELEPORT_ENOMEM: return "DX_TELEPORT_ENOMEM";
-    case DX_TELEPORT_ENOSPACE: return "DX_TELEPORT_ENOSPACE";
-    case DX_TELEPORT_ETOOBIG: return "DX_TELEPORT_ETOOBIG";
-    case DX_TELEPORT_ECORRUPT: return "DX_TELEPORT_ECORRUPT";
-    case DX_TELEPORT_EAGAIN: return "DX_TELEPORT_EAGAIN";
-    case DX_TELEPORT_ESYS: return "DX_TELEPORT_ESYS";
-    case DX_TELEPORT_ENOTSUP: return "DX_TELEPORT_ENOTSUP";
-    case DX_TELEPORT_ENOTFOUND: return "DX_TELEPORT_ENOTFOUND";
-    case DX_TELEPORT_ECANCELED: return "DX_TELEPORT_ECANCELED";
-    case DX_TELEPORT_ETRUNCATED: return "DX_TELEPORT_ETRUNCATED";
-    case DX_TELEPORT_EVERSION: return "DX_TELEPORT_EVERSION";
-    case DX_TELEPORT_ELAYOUT: return "DX_TELEPORT_ELAYOUT";
-    case DX_TELEPORT_EREF: return "DX_TELEPORT_EREF";
-    case DX_TELEPORT_EPADDING: return "DX_TELEPORT_EPADDING";
-    case DX_TELEPORT_EUTF8: return "DX_TELEPORT_EUTF8";
-    case DX_TELEPORT_EBOOL: return "DX_TELEPORT_EBOOL";
-    case DX_TELEPORT_EENUM: return "DX_TELEPORT_EENUM";
-    case DX_TELEPORT_ECHECKSUM: return "DX_TELEPORT_ECHECKSUM";
-    case DX_TELEPORT_EORDER: return "DX_TELEPORT_EORDER";
-    case DX_TELEPORT_ESTATE: return "DX_TELEPORT_ESTATE";
-    case DX_TELEPORT_ETRAILING: return "DX_TELEPORT_ETRAILING";
-    default: return "DX_TELEPORT_UNKNOWN";
+#define DX_TELEPORT_P_CASE(value, constant) case value: return "DX_TELEPORT_" #constant;
+    DX_TELEPORT_ERRORS(DX_TELEPORT_P_CASE)
+#undef DX_TELEPORT_P_CASE
+    default: return "unknown error";
     }
 }
 
@@ -2032,373 +2058,47 @@ DX_TELEPORT_API void dx_teleport_p_put_crc(uint8_t *bytes, uint32_t size)
     dx_teleport_p_u32_set(bytes + size, dx_teleport_p_crc32c(0, bytes, size));
 }
 
-/* >>json --------------------------------------------------------------- */
-typedef struct dx_teleport_p_text {
-    char  *out;
-    size_t capacity, size; /* size: of all of it, also of what found no room */
-    const dx_teleport_view *view; /* dump: of the record; its references are checked again, */
-    uint32_t end;                 /* each against the end of the one before: the bytes may have */
-    int      error;               /* changed since open */
-} dx_teleport_p_text;
-
-static void dx_teleport_p_char(dx_teleport_p_text *t, unsigned c)
+/* >>walk: records of any type by their schema ------------------------------ */
+DX_TELEPORT_API int dx_teleport_ext_begin(dx_teleport_ext_walk *walk, const dx_teleport_view *v)
 {
-    if (t->size < t->capacity) t->out[t->size] = (char)c;
-    t->size++;
+    if (!walk || !v || !v->bytes_) return DX_TELEPORT_EINVAL;
+    walk->bytes = v->bytes_;
+    walk->record = v->record_;
+    walk->version = v->version_;
+    walk->size = v->size_;
+    walk->end = 0;
+    return DX_TELEPORT_OK;
 }
 
-static void dx_teleport_p_chars(dx_teleport_p_text *t, const char *s)
+DX_TELEPORT_API int dx_teleport_ext_follow(dx_teleport_ext_walk *walk, const uint8_t *field,
+                                           uint32_t unit, const uint8_t **data, uint32_t *count)
 {
-    while (*s) dx_teleport_p_char(t, (unsigned char)*s++);
+    const dx_teleport_p_ref ref = dx_teleport_p_ref_once(field);
+    const uint64_t size = (uint64_t)ref.units * unit;
+    DX_TELEPORT_ASSERT(walk->end <= walk->size);
+    *data = walk->bytes;
+    *count = 0;
+    if (ref.units == 0) return DX_TELEPORT_OK;
+    if (ref.offset < walk->end || ref.offset > walk->size || size > walk->size - ref.offset)
+        return DX_TELEPORT_EREF;
+    walk->end = (uint32_t)(ref.offset + size);
+    *data = walk->bytes + ref.offset;
+    *count = ref.units;
+    return DX_TELEPORT_OK;
 }
 
-static void dx_teleport_p_decimal(dx_teleport_p_text *t, uint64_t value)
+DX_TELEPORT_API uint32_t dx_teleport_ext_scalar_size(unsigned code)
 {
-    char digits[20];
-    size_t n = 0;
-    do digits[n++] = (char)('0' + value % 10);
-    while (value /= 10);
-    while (n) dx_teleport_p_char(t, (unsigned char)digits[--n]);
-}
-
-static void dx_teleport_p_hex(dx_teleport_p_text *t, uint64_t value, unsigned digits)
-{
-    while (digits--)
-        dx_teleport_p_char(t, (unsigned char)"0123456789abcdef"[value >> 4 * digits & 15]);
-}
-
-static void dx_teleport_p_quoted(dx_teleport_p_text *t, const char *s, size_t size)
-{
-    dx_teleport_p_char(t, '"');
-    for (size_t i = 0; i < size; i++) {
-        const unsigned c = (unsigned char)s[i];
-        if (c >= 32 && c != '"' && c != '\\' && c != 127) {
-            dx_teleport_p_char(t, c);
-            continue;
-        }
-        dx_teleport_p_chars(t, "\\u");
-        dx_teleport_p_hex(t, c, 4);
-    }
-    dx_teleport_p_char(t, '"');
-}
-
-static void dx_teleport_p_key(dx_teleport_p_text *t, const char *name, bool first)
-{
-    dx_teleport_p_chars(t, first ? "\"" : ",\"");
-    dx_teleport_p_chars(t, name);
-    dx_teleport_p_chars(t, "\":");
-}
-
-/* Exact integers for the digits of f32 and f64: below 2^1152, lowest word first. */
-enum { DX_TELEPORT_P_BIG = 36 };
-typedef struct dx_teleport_p_big {
-    uint32_t words[DX_TELEPORT_P_BIG];
-} dx_teleport_p_big;
-
-static void dx_teleport_p_big_set(dx_teleport_p_big *b, uint64_t value, unsigned shift)
-{
-    const unsigned at = shift / 32, bits = shift % 32;
-    DX_TELEPORT_MEMSET(b, 0, sizeof *b);
-    b->words[at] = (uint32_t)(value << bits & UINT32_MAX);
-    b->words[at + 1] = (uint32_t)(value << bits >> 32);
-    if (bits) b->words[at + 2] = (uint32_t)(value >> (64 - bits));
-}
-
-static void dx_teleport_p_big_ten(dx_teleport_p_big *b)
-{
-    uint64_t carry = 0;
-    for (size_t i = 0; i < DX_TELEPORT_P_BIG; i++) {
-        carry += (uint64_t)b->words[i] * 10;
-        b->words[i] = (uint32_t)(carry & UINT32_MAX);
-        carry >>= 32;
-    }
-}
-
-static void dx_teleport_p_big_add(dx_teleport_p_big *b, const dx_teleport_p_big *other)
-{
-    uint64_t carry = 0;
-    for (size_t i = 0; i < DX_TELEPORT_P_BIG; i++) {
-        carry += (uint64_t)b->words[i] + other->words[i];
-        b->words[i] = (uint32_t)(carry & UINT32_MAX);
-        carry >>= 32;
-    }
-}
-
-static void dx_teleport_p_big_subtract(dx_teleport_p_big *b, const dx_teleport_p_big *other)
-{
-    uint32_t borrow = 0;
-    for (size_t i = 0; i < DX_TELEPORT_P_BIG; i++) {
-        const uint64_t d = (uint64_t)b->words[i] - other->words[i] - borrow;
-        b->words[i] = (uint32_t)(d & UINT32_MAX);
-        borrow = (uint32_t)(d >> 63);
-    }
-}
-
-static int dx_teleport_p_big_compare(const dx_teleport_p_big *a, const dx_teleport_p_big *b)
-{
-    for (size_t i = DX_TELEPORT_P_BIG; i-- > 0;)
-        if (a->words[i] != b->words[i]) return a->words[i] < b->words[i] ? -1 : 1;
-    return 0;
-}
-
-/* Is a + b over c, or on it too where that counts? */
-static bool dx_teleport_p_big_over(const dx_teleport_p_big *a, const dx_teleport_p_big *b,
-                                   const dx_teleport_p_big *c, bool on)
-{
-    dx_teleport_p_big sum = *a;
-    int order;
-    dx_teleport_p_big_add(&sum, b);
-    order = dx_teleport_p_big_compare(&sum, c);
-    return order > 0 || (on && order == 0);
-}
-
-/* The shortest digits that lie nearer to m x 2^e than to any other number of the format, and of
-   those the nearest; *point: 0.d1d2... x 10^*point. Steele and White 1990, Dragon4: value = r / s,
-   half the way to the neighbours is low / s and high / s. `edge`: the lower neighbour is only half
-   as far away. At most 17 digits; returns how many. */
-static size_t dx_teleport_p_shortest(uint64_t m, int e, bool edge, char *digits, int *point)
-{
-    const unsigned up = e > 0 ? (unsigned)e : 0, down = e < 0 ? (unsigned)-e : 0, wide = edge;
-    const bool even = m % 2 == 0;
-    dx_teleport_p_big r, s, low, high;
-    bool under, over;
-    size_t n = 0;
-    dx_teleport_p_big_set(&r, m, up + 1 + wide);
-    dx_teleport_p_big_set(&s, 1, down + 1 + wide);
-    dx_teleport_p_big_set(&low, 1, up);
-    dx_teleport_p_big_set(&high, 1, up + wide);
-    for (*point = 0; dx_teleport_p_big_over(&r, &high, &s, even); ++*point)
-        dx_teleport_p_big_ten(&s);
-    for (;; --*point) {
-        dx_teleport_p_big_ten(&r);
-        dx_teleport_p_big_ten(&low);
-        dx_teleport_p_big_ten(&high);
-        if (dx_teleport_p_big_over(&r, &high, &s, even)) break;
-    }
-    for (;;) {
-        unsigned digit = 0;
-        for (; dx_teleport_p_big_compare(&r, &s) >= 0; digit++) dx_teleport_p_big_subtract(&r, &s);
-        under = dx_teleport_p_big_compare(&r, &low) < (even ? 1 : 0);
-        over = dx_teleport_p_big_over(&r, &high, &s, even);
-        if (over && (!under || dx_teleport_p_big_over(&r, &r, &s, true))) digit++;
-        digits[n++] = (char)('0' + digit);
-        if (under || over) return n;
-        dx_teleport_p_big_ten(&r);
-        dx_teleport_p_big_ten(&low);
-        dx_teleport_p_big_ten(&high);
-    }
-}
-
-/* As ECMAScript writes numbers. */
-static void dx_teleport_p_digits(dx_teleport_p_text *t, const char *digits, int n, int point)
-{
-    const bool plain = point > -6 && point <= 21;
-    const int before = plain ? point : 1;
-    if (before <= 0) dx_teleport_p_chars(t, "0.");
-    for (int i = before; i < 0; i++) dx_teleport_p_char(t, '0');
-    for (int i = 0; i < n || i < before; i++) {
-        if (i == before && i > 0) dx_teleport_p_char(t, '.');
-        dx_teleport_p_char(t, i < n ? (unsigned char)digits[i] : '0');
-    }
-    if (plain) return;
-    dx_teleport_p_chars(t, point > 0 ? "e+" : "e-");
-    dx_teleport_p_decimal(t, (uint64_t)(point > 0 ? point - 1 : 1 - point));
-}
-
-/* A number of `size` bytes by its bits, so that hosts without such a type can show it too. */
-static void dx_teleport_p_float(dx_teleport_p_text *t, uint64_t bits, uint32_t size)
-{
-    const unsigned places = size == 4 ? 23 : 52, top = size == 4 ? 255 : 2047;
-    const unsigned exponent = (unsigned)(bits >> places) & top;
-    const uint64_t fraction = bits & ((UINT64_C(1) << places) - 1);
-    const uint64_t m = exponent ? fraction | UINT64_C(1) << places : fraction;
-    const bool negative = bits >> (8 * size - 1) & 1;
-    char digits[20];
-    int point;
-    if (exponent == top) {
-        dx_teleport_p_chars(t, fraction ? "\"NaN\"" : negative ? "\"-Infinity\"" : "\"Infinity\"");
-        return;
-    }
-    if (negative) dx_teleport_p_char(t, '-');
-    if (!m) {
-        dx_teleport_p_char(t, '0');
-        return;
-    }
-    const int e = (int)(exponent ? exponent : 1) - (int)(top / 2 + places);
-    const size_t n = dx_teleport_p_shortest(m, e, exponent > 1 && !fraction, digits, &point);
-    dx_teleport_p_digits(t, digits, (int)n, point);
-}
-
-static uint32_t dx_teleport_p_code_size(unsigned code)
-{
-    static const uint8_t sizes[12] = {0, 1, 2, 4, 8, 1, 2, 4, 8, 4, 8, 1};
+    static const uint8_t sizes[16] = {0, 1, 2, 4, 8, 1, 2, 4, 8, 4, 8, 1, 0, 0, 0, 0};
     return sizes[code & 15];
 }
 
-/* The scalar with that code at p. */
-static void dx_teleport_p_value(dx_teleport_p_text *t, unsigned code, const uint8_t *p)
+DX_TELEPORT_API uint64_t dx_teleport_ext_scalar(unsigned code, const uint8_t *p)
 {
-    const uint32_t size = dx_teleport_p_code_size(code);
+    const uint32_t size = dx_teleport_ext_scalar_size(code);
     uint64_t value = 0;
-    code &= 15;
     for (uint32_t i = 0; i < size; i++) value |= (uint64_t)p[i] << 8 * i;
-    if (code == 9 || code == 10) {
-        dx_teleport_p_float(t, value, size);
-        return;
-    }
-    if (code == 11) {
-        dx_teleport_p_chars(t, value ? "true" : "false");
-        return;
-    }
-    if (code >= 5 && value >> (8 * size - 1)) {
-        dx_teleport_p_char(t, '-');
-        value = (0 - value) & (UINT64_MAX >> (64 - 8 * size));
-    }
-    dx_teleport_p_decimal(t, value);
-}
-
-static void dx_teleport_p_dump_record(dx_teleport_p_text *t, const dx_teleport_type *type,
-                                      const uint8_t *record, unsigned version);
-
-/* An array or list: of scalars, or of records of `type`. */
-static void dx_teleport_p_dump_list(dx_teleport_p_text *t, unsigned code,
-                                    const dx_teleport_type *type, const uint8_t *p, uint32_t count)
-{
-    const size_t step = type ? type->record_size : dx_teleport_p_code_size(code);
-    dx_teleport_p_char(t, '[');
-    for (uint32_t i = 0; i < count && !t->error; i++, p += step) {
-        if (i) dx_teleport_p_char(t, ',');
-        if (type) dx_teleport_p_dump_record(t, type, p, type->version);
-        else dx_teleport_p_value(t, code, p);
-    }
-    dx_teleport_p_char(t, ']');
-}
-
-/* What the reference at p points at, units of `unit` bytes behind all that was shown before: so the
-   work is bounded by the size of the data, whatever is written there meanwhile. */
-static const uint8_t *dx_teleport_p_dump_ref(dx_teleport_p_text *t, const uint8_t *p, uint32_t unit,
-                                             uint32_t *units)
-{
-    const dx_teleport_p_ref ref = dx_teleport_p_ref_once(p);
-    const uint64_t size = (uint64_t)ref.units * unit;
-    *units = ref.units;
-    if (ref.units == 0) return t->view->bytes_;
-    if (ref.offset < t->end || ref.offset > t->view->size_ || size > t->view->size_ - ref.offset) {
-        t->error = DX_TELEPORT_EREF;
-        *units = 0;
-        return t->view->bytes_;
-    }
-    t->end = (uint32_t)(ref.offset + size);
-    return t->view->bytes_ + ref.offset;
-}
-
-static void dx_teleport_p_dump_field(dx_teleport_p_text *t, const dx_teleport_field *f,
-                                     const uint8_t *p)
-{
-    const dx_teleport_type *type = f->type ? f->type() : NULL;
-    uint32_t units;
-    switch (f->code >> 4) {
-    case 2:
-        p = dx_teleport_p_dump_ref(t, p, 1, &units);
-        dx_teleport_p_quoted(t, (const char *)p, units);
-        return;
-    case 3: dx_teleport_p_dump_list(t, f->code, NULL, p, f->count); return;
-    case 4:
-        p = dx_teleport_p_dump_ref(t, p, dx_teleport_p_code_size(f->code), &units);
-        dx_teleport_p_dump_list(t, f->code, NULL, p, units);
-        return;
-    case 5: dx_teleport_p_dump_record(t, type, p, type->version); return;
-    case 6:
-        p = dx_teleport_p_dump_ref(t, p, type->record_size, &units);
-        dx_teleport_p_dump_list(t, f->code, type, p, units);
-        return;
-    case 7:
-        if (*p) dx_teleport_p_value(t, f->code, p + dx_teleport_p_code_size(f->code));
-        else dx_teleport_p_chars(t, "null");
-        return;
-    default: dx_teleport_p_value(t, f->code, p); return;
-    }
-}
-
-static void dx_teleport_p_dump_record(dx_teleport_p_text *t, const dx_teleport_type *type,
-                                      const uint8_t *record, unsigned version)
-{
-    dx_teleport_p_char(t, '{');
-    for (uint32_t i = 0; i < type->count && type->fields[i].since <= version && !t->error; i++) {
-        dx_teleport_p_key(t, type->fields[i].name, i == 0);
-        dx_teleport_p_dump_field(t, &type->fields[i], record + type->fields[i].offset);
-    }
-    dx_teleport_p_char(t, '}');
-}
-
-static int dx_teleport_p_text_end(const dx_teleport_p_text *t, size_t *size)
-{
-    if (size) *size = t->size;
-    if (t->error) return t->error;
-    return t->size > t->capacity ? DX_TELEPORT_ENOSPACE : DX_TELEPORT_OK;
-}
-
-DX_TELEPORT_API int dx_teleport_dump(const dx_teleport_type *type, const dx_teleport_view *v,
-                                     char *out, size_t capacity, size_t *size)
-{
-    dx_teleport_p_text t = {out, capacity, 0, v, 0, DX_TELEPORT_OK};
-    if (!type || !v || !v->bytes_ || (!out && capacity)) return DX_TELEPORT_EINVAL;
-    dx_teleport_p_dump_record(&t, type, v->record_, v->version_);
-    return dx_teleport_p_text_end(&t, size);
-}
-
-static void dx_teleport_p_describe(dx_teleport_p_text *t, const dx_teleport_type *type);
-
-static void dx_teleport_p_describe_field(dx_teleport_p_text *t, const dx_teleport_field *f)
-{
-    dx_teleport_p_chars(t, "{\"name\":\"");
-    dx_teleport_p_chars(t, f->name);
-    dx_teleport_p_chars(t, "\",\"code\":");
-    dx_teleport_p_decimal(t, f->code);
-    dx_teleport_p_chars(t, ",\"offset\":");
-    dx_teleport_p_decimal(t, f->offset);
-    dx_teleport_p_chars(t, ",\"count\":");
-    dx_teleport_p_decimal(t, f->count);
-    dx_teleport_p_chars(t, ",\"range\":");
-    dx_teleport_p_decimal(t, f->range);
-    dx_teleport_p_chars(t, ",\"since\":");
-    dx_teleport_p_decimal(t, f->since);
-    if (f->type) {
-        dx_teleport_p_chars(t, ",\"type\":");
-        dx_teleport_p_describe(t, f->type());
-    }
-    dx_teleport_p_char(t, '}');
-}
-
-static void dx_teleport_p_describe(dx_teleport_p_text *t, const dx_teleport_type *type)
-{
-    dx_teleport_p_chars(t, "{\"name\":\"");
-    dx_teleport_p_chars(t, type->name);
-    dx_teleport_p_chars(t, "\",\"size\":");
-    dx_teleport_p_decimal(t, type->record_size);
-    dx_teleport_p_chars(t, ",\"align\":");
-    dx_teleport_p_decimal(t, type->record_align);
-    dx_teleport_p_chars(t, ",\"layouts\":[");
-    for (unsigned i = 1; i <= type->version; i++) {
-        dx_teleport_p_chars(t, i > 1 ? ",\"" : "\"");
-        dx_teleport_p_hex(t, type->layout(i), 16);
-        dx_teleport_p_char(t, '"');
-    }
-    dx_teleport_p_chars(t, "],\"fields\":[");
-    for (uint32_t i = 0; i < type->count; i++) {
-        if (i) dx_teleport_p_char(t, ',');
-        dx_teleport_p_describe_field(t, &type->fields[i]);
-    }
-    dx_teleport_p_chars(t, "]}");
-}
-
-DX_TELEPORT_API int dx_teleport_describe(const dx_teleport_type *type, char *out, size_t capacity,
-                                         size_t *size)
-{
-    dx_teleport_p_text t = {out, capacity, 0, NULL, 0, DX_TELEPORT_OK};
-    if (!type || (!out && capacity)) return DX_TELEPORT_EINVAL;
-    dx_teleport_p_describe(&t, type);
-    return dx_teleport_p_text_end(&t, size);
+    return value;
 }
 
 /* >>interner: open addressing; a slot holds a number plus one ------------ */

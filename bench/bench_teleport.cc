@@ -3,6 +3,7 @@
 // "bench WORD" measures only cases with that word.
 #define DX_IMPLEMENTATION
 #include "../dx_teleport.h"
+#include "../layers/dx_dump.h"
 #include "../layers/dx_ring.h"
 #include "bench_teleport.h"
 #include <algorithm>
@@ -726,9 +727,9 @@ int main(int argc, char **argv)
         if (order_open(&v, out, n)) return 1;
         printf("{\"hex\":\"");
         for (size_t i = 0; i < n; i++) printf("%02x", out[i]);
-        if (dx_teleport_describe(order_type(), json, sizeof json, &k)) return 1;
+        if (dx_dump_schema(order_type(), json, sizeof json, &k)) return 1;
         printf("\",\"type\":%.*s,\"value\":", (int)k, json);
-        if (order_dump(&v, json, sizeof json, &k)) return 1;
+        if (dx_dump_record(order_type(), order_any(&v), json, sizeof json, &k)) return 1;
         printf("%.*s}\n", (int)k, json);
         return 0;
     }

@@ -11,6 +11,7 @@
 #include "../../dx_hbtp.h"
 #define DX_TELEPORT_IMPLEMENTATION
 #include "../../dx_teleport.h"
+#include "../../layers/dx_dump.h"
 #define DX_CAS_IMPLEMENTATION
 #include "../../dx_cas.h"
 #include "htip_html.h"
@@ -139,7 +140,7 @@ static void describe(void)
 {
     static char text[4096];
     size_t size;
-    if (dx_teleport_describe(app_state_type(), text, sizeof text, &size)) fail("describe", "too long");
+    if (dx_dump_schema(app_state_type(), text, sizeof text, &size)) fail("describe", "too long");
     fwrite(text, 1, size, stdout);
 }
 

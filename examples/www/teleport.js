@@ -1,4 +1,4 @@
-// Records of dx_teleport.h in JavaScript, driven by what dx_teleport_describe() says of their type.
+// Records of dx_teleport.h in JavaScript, driven by what dx_dump_schema() (layers/dx_dump.h) says of their type.
 //
 //   const User = teleport(await (await fetch('user.json')).json());
 //   const user = User(bytes);              // a Uint8Array; throws unless it holds a user

@@ -51,42 +51,6 @@ DX_TEST(tp_text_is_copied_and_checked_at_every_length_and_place)
     F(u8, kind) O(bool, open) O(u8, level) O(i16, shift) O(u32, count) O(i64, best) O(f32, part) O(f64, all) S(name)
 DX_TELEPORT_DEFINE(item, ITEM)
 
-static void check_dump(const uint8_t *bytes, size_t size, const char *want)
-{
-    char text[400];
-    size_t length = 0;
-    item_view v;
-    DX_CHECK_EQ(item_open(&v, bytes, size), DX_TELEPORT_OK);
-    DX_CHECK_EQ(item_dump(&v, text, sizeof text - 1, &length), DX_TELEPORT_OK);
-    text[length] = 0;
-    DX_CHECK_STR(text, want);
-}
-
-/* As JSON, an optional scalar of each size is its value or null. */
-DX_TEST(tp_dump_of_optional_scalars)
-{
-    uint8_t bytes[200];
-    item_writer w;
-    size_t size;
-    DX_CHECK_EQ(item_begin(&w, bytes, sizeof bytes, 0), DX_TELEPORT_OK);
-    DX_CHECK_EQ(item_set_kind(&w, 3), DX_TELEPORT_OK);
-    DX_CHECK_EQ(item_finish(&w, &size), DX_TELEPORT_OK);
-    check_dump(bytes, size, "{\"kind\":3,\"open\":null,\"level\":null,\"shift\":null,\"count\":null,\"best\":null,"
-                            "\"part\":null,\"all\":null,\"name\":\"\"}");
-    DX_CHECK_EQ(item_begin(&w, bytes, sizeof bytes, 0), DX_TELEPORT_OK);
-    item_set_open(&w, true);
-    item_set_level(&w, 255);
-    item_set_shift(&w, -32768);
-    item_set_count(&w, UINT32_MAX);
-    item_set_best(&w, INT64_MIN);
-    item_set_part(&w, 0.5f);
-    item_set_all(&w, -1.25);
-    DX_CHECK_EQ(item_put_name(&w, "x", 1), DX_TELEPORT_OK);
-    DX_CHECK_EQ(item_finish(&w, &size), DX_TELEPORT_OK);
-    check_dump(bytes, size, "{\"kind\":0,\"open\":true,\"level\":255,\"shift\":-32768,\"count\":4294967295,"
-                            "\"best\":-9223372036854775808,\"part\":0.5,\"all\":-1.25,\"name\":\"x\"}");
-}
-
 /* A writer that was begun anew, in vain, writes nothing where it wrote before. */
 DX_TEST(tp_a_writer_whose_begin_failed_changes_nothing)
 {

@@ -1,9 +1,10 @@
 /* dx_teleport.h beside a peer at its worst (tests/dx_peer_sim.h): it changes any byte of a record between any
-   two loads of the reader or of a writer. */
+   two loads of the reader, of a writer or of the walk that layers/dx_dump.h makes. */
 #define DX_TEST_MAIN
 #include "../dx_peer_sim.h"
 #define DX_IMPLEMENTATION
 #include "../../dx_teleport.h"
+#include "../../layers/dx_dump.h"
 
 /* >>records ------------------------------------------------------------- */
 #define POINT(F, S, A, L, E, V, N, R, O, ...) F(f64, x) F(f32, y) O(f64, z) O(bool, level)
@@ -235,7 +236,7 @@ static void operate(unsigned operation, uint8_t *bytes, size_t size, unsigned fl
             return;
         }
         opened++;
-        sink = operation == OPEN ? sum_in_place(&v) : (uint64_t)trip_dump(&v, text, sizeof text, &n);
+        sink = operation == OPEN ? sum_in_place(&v) : (uint64_t)dx_dump_record(trip_type(), trip_any(&v), text, sizeof text, &n);
         return;
     case OPEN_OLDER: sink = (uint64_t)trip1_open(&v1, bytes, size); return;
     case PEEK:

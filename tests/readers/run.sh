@@ -1,5 +1,5 @@
 #!/bin/bash
-# Readers in other languages, driven by dx_teleport_describe(): they find what dx_teleport_dump() says, and refuse what dx_teleport.h
+# Readers in other languages, driven by dx_dump_schema(): they find what dx_dump_record() says, and refuse what dx_teleport.h
 # refuses, with the same error: the cases of tests/vectors/teleport_readers.json, and records that were damaged at random.
 # DX_TEST_RUNS=n: so many times as many; DX_TEST_SEED=n: others.
 set -u

@@ -6,6 +6,7 @@
    samples vectors         the cases of tests/vectors/teleport_readers.json, with their names */
 #define DX_IMPLEMENTATION
 #include "../../dx_teleport.h"
+#include "../../layers/dx_dump.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,14 +164,14 @@ static int show(form f, const uint8_t *bytes, size_t size)
     else error = f.bare ? trip_open_bare(&now, exact, size, f.bare) : trip_open(&now, exact, size);
     if (named) printf("{\"name\":\"%s\",\"type\":\"%s\"", named, type->name);
     else {
-        if (dx_teleport_describe(type, text, sizeof text, &n)) abort();
+        if (dx_dump_schema(type, text, sizeof text, &n)) abort();
         printf("{%s\"type\":%.*s", cut ? "\"cut\":1," : "", (int)n, text);
     }
     printf(",\"bare\":%u,\"hex\":\"", f.bare);
     for (size_t i = 0; i < size; i++) printf("%02x", bytes[i]);
     if (error) printf("\",\"error\":\"%s\"}\n", dx_teleport_error_name(error) + strlen("DX_TELEPORT_"));
     else {
-        if (dx_teleport_dump(type, f.older ? &old.view_ : &now.view_, text, sizeof text, &n)) abort();
+        if (dx_dump_record(type, f.older ? trip1_any(&old) : trip_any(&now), text, sizeof text, &n)) abort();
         printf("\",\"value\":%.*s}\n", (int)n, text);
     }
     free(exact);
@@ -280,7 +281,7 @@ static void define(const dx_teleport_type *type)
 {
     char text[8192];
     size_t n;
-    if (dx_teleport_describe(type, text, sizeof text, &n)) abort();
+    if (dx_dump_schema(type, text, sizeof text, &n)) abort();
     printf("{\"define\":\"%s\",\"type\":%.*s}\n", type->name, (int)n, text);
 }
 
