@@ -66,6 +66,7 @@ layers/dx_cache.h dx_cas.h wide
 layers/dx_edge.h dx_cas.h freestanding
 layers/dx_queries.h dx_cas.h freestanding
 layers/dx_devices.h dx_cas.h freestanding
+layers/dx_dump.h dx_teleport.h freestanding
 layers/dx_ring.h layers/dx_ring.h freestanding
 END
 # Helpers that are the same in every header are the same here, too.
