@@ -94,6 +94,18 @@ limits|no change log entry|echo >CHANGELOG.md
 limits|no licence|sed -i 's/public domain/garden/' dx_sample.h
 limits|unfinished work|sed -i '/>>types/a /* TO''DO */' dx_sample.h
 limits|a path of a machine|echo 'see /wo''rk/main' >>README.md
+floors|a core that includes another|sed -i '/#include <stdint.h>/a #include "dx_second.h"' dx_sample.h
+floors|a core that includes a layer|mkdir layers && touch layers/dx_up.h && sed -i '/#include <stdint.h>/a #include "layers/dx_up.h"' dx_sample.h
+floors|a core that names a layer|sed -i '/>>public/a /* see layers/dx_up.h */' dx_sample.h
+floors|a layer that includes a program|mkdir -p layers programs/a && touch programs/a/a.h && echo '#include "../programs/a/a.h"' >layers/dx_up.h
+floors|layers in a circle|mkdir layers && echo '#include "dx_b.h"' >layers/dx_a.h && echo '#include "dx_a.h"' >layers/dx_b.h
+floors|an example that includes a program|mkdir -p examples/b programs/a && touch programs/a/a.h && echo '#include "../../programs/a/a.h"' >examples/b/b.c
+floors|a program that includes another|mkdir -p programs/a programs/b && touch programs/a/a.h && echo '#include "../a/a.h"' >programs/b/b.c
+floors|files that call each other|mkdir -p programs/a && echo 'int f(int x) { return g(x); }' >programs/a/f.c && echo 'int g(int x) { return f(x); }' >programs/a/g.c
+floors|rooms that call each other|mkdir -p programs/a/x programs/a/y && echo 'int f(int x) { return g(x); }' >programs/a/x/f.c && echo 'int g(int x) { return x; } int h(int x) { return x; }' | sed 's/ int h/\nint h/' >programs/a/y/g.c && echo 'int i(int x) { return k(x); }' >programs/a/y/i.c && echo 'int k(int x) { return x; }' >programs/a/x/k.c
+floors|common files that call a program|mkdir -p programs/a programs/common && echo 'int f(int x) { return x; }' >programs/a/f.c && echo 'int g(int x) { return f(x); }' >programs/common/g.c
+floors|a private name in a layer|mkdir layers && echo 'static inline int dx_up_f(int x) { return dx_sample_p_fits(x); }' >layers/dx_up.h
+floors|a private field in a program|mkdir -p programs/a && echo 'int f(dx_sample *s) { return (int)s->size_; }' >programs/a/f.c
 install|a missing header|sed -i 's/^HEADERS := .*/HEADERS := dx_sample.h/' Makefile
 install|a broken pkg-config file|sed -i 's/^Cflags.*//' dx.pc.in
 END
