@@ -905,9 +905,27 @@ static void dx_cas_p_blake3_compress(uint32_t out[16], const uint32_t cv[8],
 }
 /* <<shared */
 
+/* Flags of several blocks in one word: those of all, more for the first, more for the last one. */
+#define DX_CAS_P_B3_FIRST(flags) ((uint32_t)(flags) << 8)
+#define DX_CAS_P_B3_LAST(flags) ((uint32_t)(flags) << 16)
+
 /* >>simd ---------------------------------------------------------------
-   Inputs of equal size side by side, one in each lane of a GNU C vector: 16 lanes with AVX-512, 8
-   with AVX2, found at run time; 4 with SSE2, NEON or wasm, which the target says. */
+   BLAKE3 hashes chunks of 1024 bytes independently of each other, so that a vector of N words can
+   hash N of them at once: word i of the state of all N inputs is one vector, and lane l of all 16
+   vectors is the state of input l.
+
+                  lane 0    lane 1          lane N-1
+       v[0]    |  in[0]  |  in[1]  |  ...  |  in[N-1]  |     the scalar code, with vectors in
+       v[1]    |         |         |       |           |     place of words, does the rest
+       ...
+       v[15]   |         |         |       |           |
+
+   Inputs lie in memory the other way round, 16 words of one input behind each other. So a block of
+   each is loaded in rows of four words, and squares of four by four words are transposed.
+
+   16 lanes need AVX-512, 8 AVX2, both found at run time; 4 lanes need SSE2, NEON or wasm, which
+   the compiler's target says. A chain of blocks, in which each needs the one before, has nothing
+   side by side: there the four words of a row of the state are one vector (DX_CAS_P_B3_ROWS). */
 #if defined(__has_builtin) && !defined(DX_CAS_SMALL) && (!defined(DX_CAS_LANES) || DX_CAS_LANES > 1)
   #if __has_builtin(__builtin_shufflevector) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && \
       (defined(__SSE2__) || defined(__ARM_NEON) || defined(__wasm_simd128__))
@@ -916,18 +934,18 @@ static void dx_cas_p_blake3_compress(uint32_t out[16], const uint32_t cv[8],
 #endif
 #ifdef DX_CAS_P_SIMD
 typedef struct dx_cas_p_b3_job { /* one call of a kernel */
-    const uint8_t  *in[16];      /* lanes that are not used repeat the first */
-    const uint32_t *key;
-    uint8_t        *out;         /* the chaining values, out_stride bytes apart */
+    const uint8_t  *in[16];      /* lanes that are not used repeat the first: no branch for them */
+    const uint32_t *key;         /* the chaining value that each input begins with */
+    uint8_t        *out;         /* the resulting chaining values, out_stride bytes apart */
     size_t          out_stride;
-    uint64_t        counter;     /* of the first input, */
-    unsigned        step;        /* and from each to the next */
+    uint64_t        counter;     /* chunk number of the first input, */
+    unsigned        step;        /* and from each to the next: 1 for chunks, 0 for parents */
     unsigned        blocks;      /* of 64 bytes in each input */
-    uint32_t        flags;       /* of each block; << 8: more of the first; << 16: of the last */
+    uint32_t        flags;       /* of each block, with DX_CAS_P_B3_FIRST and DX_CAS_P_B3_LAST */
 } dx_cas_p_b3_job;
 
 #define DX_CAS_P_TARGET(features) DX_CAS_P_UNCHECKED __attribute__((target(features)))
-#ifdef DX_CAS_LANES /* 16 are then asked of any CPU with AVX2 */
+#ifdef DX_CAS_LANES /* a test of 16 lanes then runs on any CPU with AVX2 */
   #define DX_CAS_P_512(features) DX_CAS_P_TARGET("avx2")
 #else
   #define DX_CAS_P_512 DX_CAS_P_TARGET
@@ -950,6 +968,10 @@ typedef uint32_t dx_cas_p_row __attribute__((vector_size(16), aligned(1), may_al
 #define DX_CAS_P_ROW16(in, at) __builtin_shufflevector(DX_CAS_P_ROW8(in, at), \
     DX_CAS_P_ROW8((in) + 8, at), 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
 
+/* One kernel for N lanes: dx_cas_p_b3_xN(job, count) hashes the inputs of the job from the first to
+   the last block and stores the chaining values of `count` of them. TURN is how to rotate by 16 and
+   8 bits, TARGET the instruction set. low and high are the two halves of each lane's counter: a
+   lane whose lower half has passed 2^32 gets the carry from a comparison, which gives -1. */
 #define DX_CAS_P_B3_KERNEL(N, TURN, TARGET)                                                        \
     typedef uint32_t dx_cas_p_v##N __attribute__((vector_size(4 * N)));                            \
     TARGET static void dx_cas_p_b3_x##N(const dx_cas_p_b3_job *job, size_t count)                  \
@@ -991,8 +1013,14 @@ typedef uint32_t dx_cas_p_row __attribute__((vector_size(16), aligned(1), may_al
 DX_CAS_P_B3_KERNEL(4, DX_CAS_P_SHIFT, DX_CAS_P_UNCHECKED)
 #if defined(__x86_64__) || defined(__i386__)
 /* One input: a chain of compressions, whose steps wait for one another. The state is a matrix of
-   four rows, a vector each; a step takes all columns or all diagonals. The second row stays: the
-   others can be shifted while it is still computed. */
+   four rows, a vector each, in v[0], v[4], v[8] and v[12]; a step takes all columns or all
+   diagonals. To get from columns to diagonals the other rows are shifted against the second one,
+   which stays: it is the last to be computed, and nothing has to wait for it.
+
+       row 1   v[0]    0  1  2  3            0  1  2  3        a shift by one, two or three words
+       row 2   v[4]    4  5  6  7   columns  4  5  6  7        makes columns of the diagonals
+       row 3   v[8]    8  9 10 11     -->    8  9 10 11        0-5-10-15, 1-6-11-12, ...
+       row 4   v[12]  12 13 14 15           12 13 14 15 */
 #define DX_CAS_P_MIX(a, ...) __builtin_shufflevector(a, a, __VA_ARGS__)
 #define DX_CAS_P_B3_ROWS(NAME, TURN, TARGET)                                                       \
     TARGET static void NAME(uint32_t *out, const uint32_t *cv, const uint8_t *in, size_t blocks,   \
@@ -1008,7 +1036,10 @@ DX_CAS_P_B3_KERNEL(4, DX_CAS_P_SHIFT, DX_CAS_P_UNCHECKED)
             const dx_cas_p_v4 d = {(uint32_t)(counter & 0xffffffffu), (uint32_t)(counter >> 32),   \
                                    size, (flags | first | last) & 255};                            \
             DX_CAS_MEMCPY(m, in + 64 * n, 64);                                                     \
-            v[0] = h[0], v[4] = h[1], v[8] = iv, v[12] = d;                                        \
+            v[0] = h[0];                                                                           \
+            v[4] = h[1];                                                                           \
+            v[8] = iv;                                                                             \
+            v[12] = d;                                                                             \
             DX_CAS_P_UNROLL for (r = 0; r < 14; r++) {                                             \
                 const uint8_t *o = dx_cas_p_b3_order[r / 2] + r % 2 * 8;                           \
                 const size_t k = r % 2 * 2;                                                        \
@@ -1020,7 +1051,10 @@ DX_CAS_P_B3_KERNEL(4, DX_CAS_P_SHIFT, DX_CAS_P_UNCHECKED)
                 v[8] = r % 2 ? DX_CAS_P_MIX(v[8], 3, 0, 1, 2) : DX_CAS_P_MIX(v[8], 1, 2, 3, 0);    \
                 v[12] = DX_CAS_P_MIX(v[12], 2, 3, 0, 1);                                           \
             }                                                                                      \
-            h[2] = v[8] ^ h[0], h[3] = v[12] ^ h[1], h[0] = v[0] ^ v[8], h[1] = v[4] ^ v[12];      \
+            h[2] = v[8] ^ h[0]; /* the upper half of the output needs the old h[0], h[1] */        \
+            h[3] = v[12] ^ h[1];                                                                   \
+            h[0] = v[0] ^ v[8];                                                                    \
+            h[1] = v[4] ^ v[12];                                                                   \
         }                                                                                          \
         DX_CAS_MEMCPY(out, h, 64);                                                                 \
     }
@@ -1041,40 +1075,61 @@ DX_CAS_P_B3_ROWS(dx_cas_p_b3_one, DX_CAS_P_BYTES_SSE, DX_CAS_P_TARGET("sse4.1"))
   #define dx_cas_p_b3_x16 dx_cas_p_b3_x4
 #endif
 
-/* 1: SSE4.1, 2: AVX2, 3: AVX-512, 4: the same, but words are faster than rows (Zen 5, the only AMD
-   that has vp2intersect). 0: what the target says. */
+/* What this CPU has, from little to much. */
+enum {
+    DX_CAS_P_B3_BASE = 0,  /* what the target says, no more */
+    DX_CAS_P_B3_SSE41 = 1,
+    DX_CAS_P_B3_AVX2 = 2,
+    DX_CAS_P_B3_AVX512 = 3,
+    DX_CAS_P_B3_ZEN5 = 4   /* AVX-512, but one input is faster by words than by rows */
+};
 static unsigned dx_cas_p_b3_level(void)
 {
 #if defined(DX_CAS_LANES)
-    return DX_CAS_LANES == 16 ? 3 : DX_CAS_LANES == 8 ? 2 : 0;
+    if (DX_CAS_LANES == 16) return DX_CAS_P_B3_AVX512;
+    return DX_CAS_LANES == 8 ? DX_CAS_P_B3_AVX2 : DX_CAS_P_B3_BASE;
 #elif (defined(__x86_64__) || defined(__i386__)) && \
     (!defined(__STDC_HOSTED__) || __STDC_HOSTED__ == 1)
-    if (__builtin_cpu_supports("avx512vp2intersect") && __builtin_cpu_is("amd")) return 4;
-    if (__builtin_cpu_supports("avx512vl")) return 3;
-    return __builtin_cpu_supports("avx2") ? 2 : __builtin_cpu_supports("sse4.1") ? 1 : 0;
+    /* Zen 5 is the only AMD that has vp2intersect. */
+    if (__builtin_cpu_supports("avx512vp2intersect") && __builtin_cpu_is("amd")) {
+        return DX_CAS_P_B3_ZEN5;
+    }
+    if (__builtin_cpu_supports("avx512vl")) return DX_CAS_P_B3_AVX512;
+    if (__builtin_cpu_supports("avx2")) return DX_CAS_P_B3_AVX2;
+    return __builtin_cpu_supports("sse4.1") ? DX_CAS_P_B3_SSE41 : DX_CAS_P_B3_BASE;
 #else
-    return 0;
+    return DX_CAS_P_B3_BASE;
 #endif
 }
 
+/* How many inputs to collect for one call of a kernel. */
 static size_t dx_cas_p_lanes(void)
 {
     unsigned level = dx_cas_p_b3_level();
-    return level >= 3 ? 16 : level == 2 ? 8 : 4;
+    if (level >= DX_CAS_P_B3_AVX512) return 16;
+    return level == DX_CAS_P_B3_AVX2 ? 8 : 4;
 }
 
+/* Run the job with a kernel that is wide enough, as narrow as possible: lanes that are not used
+   cost as much as others. With 8 lanes from three inputs on: that kernel rotates by shuffling
+   bytes. */
 static void dx_cas_p_b3_run(const dx_cas_p_b3_job *job, size_t count, size_t lanes)
 {
+    DX_CAS_ASSERT(count > 0 && count <= lanes && lanes <= 16);
+    DX_CAS_ASSERT(job->blocks > 0 && job->blocks <= 16);
     if (count > 8) dx_cas_p_b3_x16(job, count);
     else if (lanes >= 8 && count > 2) dx_cas_p_b3_x8(job, count);
     else dx_cas_p_b3_x4(job, count);
 }
 
-/* The job for any number of inputs, stride bytes apart, to out without gaps; out may be in. */
+/* The job for any number of inputs, stride bytes apart, to out without gaps. out may be in: a
+   kernel has read all of its inputs before it writes, and outputs are the shorter ones. */
 static void dx_cas_p_b3_many(dx_cas_p_b3_job *job, const uint8_t *in, size_t stride, size_t count,
                              uint8_t *out)
 {
     size_t lanes = dx_cas_p_lanes(), done, n, i;
+    DX_CAS_ASSERT(count > 0 && stride >= 64 * (size_t)job->blocks);
+    DX_CAS_ASSERT(job->out_stride == 32);
     for (done = 0; done < count; done += n, job->counter += (uint64_t)job->step * n) {
         n = count - done < lanes ? count - done : lanes;
         for (i = 0; i < lanes; i++) job->in[i] = in + (done + (i < n ? i : 0)) * stride;
@@ -1084,17 +1139,39 @@ static void dx_cas_p_b3_many(dx_cas_p_b3_job *job, const uint8_t *in, size_t str
 }
 #endif
 
-/* >>blake3 ------------------------------------------------------------- */
-/* One block after another, size bytes of each count. flags as in a job; out may be cv. */
+/* >>blake3 --------------------------------------------------------------
+   The hash of a message is the root of a binary tree. Its leaves are chunks of 1024 bytes, each a
+   chain of up to 16 compressions of 64-byte blocks, and each inner node compresses the chaining
+   values of its two children. The left child of a node is always the largest full tree (2^k chunks)
+   that leaves something for the right one:
+
+                        root                 message of 7 chunks
+                     /        \
+                  4              3           As chunks come in, only the roots of full subtrees are
+                /   \          /   \         kept, on a stack: after 7 chunks those of 4, 2 and 1,
+              2       2      2       1       one for each bit of 7 = 0b111. When a chunk is added,
+             / \     / \    / \      |       trees of equal size merge, like carries when 1 is
+            0   1   2   3  4   5     6       added to a binary number.
+
+   The root is compressed with a flag of its own. So nothing is merged before it is known that more
+   follows, and the last block stays in the buffer: either could turn out to be the root. */
+/* A chain of blocks, `size` bytes of each count. out: chaining value in the first 8 words, all 16
+   are the output of a root. flags are packed like those of a job. out may be cv. */
 static void dx_cas_p_b3_blocks(uint32_t out[16], const uint32_t cv[8], const uint8_t *in,
                                size_t blocks, uint32_t size, uint64_t counter, uint32_t flags)
 {
     size_t i;
+    DX_CAS_ASSERT(blocks > 0 && size <= 64);
 #if defined(DX_CAS_P_SIMD) && (defined(__x86_64__) || defined(__i386__))
     unsigned level = dx_cas_p_b3_level();
-    if (level == 1 || level == 2) dx_cas_p_b3_one(out, cv, in, blocks, size, counter, flags);
-    if (level == 3) dx_cas_p_b3_one_512(out, cv, in, blocks, size, counter, flags);
-    if (level % 4 != 0) return;
+    if (level == DX_CAS_P_B3_SSE41 || level == DX_CAS_P_B3_AVX2) {
+        dx_cas_p_b3_one(out, cv, in, blocks, size, counter, flags);
+        return;
+    }
+    if (level == DX_CAS_P_B3_AVX512) {
+        dx_cas_p_b3_one_512(out, cv, in, blocks, size, counter, flags);
+        return;
+    }
 #endif
     for (i = 0; i < blocks; i++, cv = out) {
         uint32_t first = i == 0 ? flags >> 8 : 0, last = i + 1 == blocks ? flags >> 16 : 0;
@@ -1102,13 +1179,18 @@ static void dx_cas_p_b3_blocks(uint32_t out[16], const uint32_t cv[8], const uin
     }
 }
 
+/* Words to little-endian bytes; downwards, so that out may be words. */
 static void dx_cas_p_store_words(uint8_t *out, const uint32_t *words, unsigned count)
 {
+    DX_CAS_ASSERT(count <= 16);
     while (count-- > 0) dx_cas_p_store32(out + 4 * count, words[count]);
 }
 
+/* Begin a message: key_ is set. blocks_ counts the blocks of the chunk in progress that are
+   compressed already, block_ holds up to one more. */
 static void dx_cas_p_b3_start(dx_cas_blake3 *h, uint8_t flags)
 {
+    DX_CAS_ASSERT((flags & (DX_CAS_P_B3_ROOT | DX_CAS_P_B3_PARENT)) == 0);
     DX_CAS_MEMCPY(h->chunk_, h->key_, sizeof h->key_);
     h->chunk_index_ = 0;
     h->block_size_ = h->blocks_ = h->stack_count_ = 0;
@@ -1117,6 +1199,7 @@ static void dx_cas_p_b3_start(dx_cas_blake3 *h, uint8_t flags)
 
 DX_CAS_API void dx_cas_blake3_init(dx_cas_blake3 *h)
 {
+    DX_CAS_ASSERT(h);
     dx_cas_p_blake3_iv(h->key_);
     dx_cas_p_b3_start(h, 0);
 }
@@ -1124,6 +1207,7 @@ DX_CAS_API void dx_cas_blake3_init(dx_cas_blake3 *h)
 DX_CAS_API void dx_cas_blake3_init_keyed(dx_cas_blake3 *h, const uint8_t key[32])
 {
     unsigned i;
+    DX_CAS_ASSERT(h && key);
     for (i = 0; i < 8; i++) h->key_[i] = dx_cas_p_load32(key + 4 * i);
     dx_cas_p_b3_start(h, DX_CAS_P_B3_KEYED);
 }
@@ -1132,6 +1216,7 @@ DX_CAS_API void dx_cas_blake3_init_derive(dx_cas_blake3 *h, const void *context,
                                           size_t context_size)
 {
     uint8_t key[32];
+    DX_CAS_ASSERT(h && (context || context_size == 0));
     dx_cas_blake3_init(h);
     h->flags_ = DX_CAS_P_B3_DERIVE_CONTEXT;
     dx_cas_blake3_update(h, context, context_size);
@@ -1140,6 +1225,7 @@ DX_CAS_API void dx_cas_blake3_init_derive(dx_cas_blake3 *h, const void *context,
     h->flags_ = DX_CAS_P_B3_DERIVE_MATERIAL;
 }
 
+/* Bits that are set: how many full subtrees so many chunks leave on the stack. */
 static unsigned dx_cas_p_bits(uint64_t v)
 {
     unsigned n = 0;
@@ -1147,11 +1233,13 @@ static unsigned dx_cas_p_bits(uint64_t v)
     return n;
 }
 
-/* More follows: only now are subtrees of equal size merged, since the last merge of all makes the
-   root, and differs. The stack holds subtrees of a power of two of chunks, the largest first. */
+/* More follows: now, and not before, subtrees of equal size are merged, until as many are left as
+   chunk_index_ has bits. The stack holds subtrees of 2^k chunks, the largest first. */
 static void dx_cas_p_b3_merge(dx_cas_blake3 *h)
 {
     unsigned count = dx_cas_p_bits(h->chunk_index_);
+    DX_CAS_ASSERT(h->stack_count_ <= sizeof h->stack_ / sizeof h->stack_[0]);
+    DX_CAS_ASSERT(h->stack_count_ >= count);
     for (; h->stack_count_ > count; h->stack_count_--) {
         uint32_t out[16];
         uint8_t *left = h->stack_[h->stack_count_ - 2];
@@ -1160,21 +1248,27 @@ static void dx_cas_p_b3_merge(dx_cas_blake3 *h)
     }
 }
 
+/* A finished subtree of `chunks` chunks, which is not the whole message or is followed by more. */
 static void dx_cas_p_b3_push(dx_cas_blake3 *h, const uint8_t cv[32], uint64_t chunks)
 {
+    DX_CAS_ASSERT(chunks > 0 && (chunks & (chunks - 1)) == 0);
     dx_cas_p_b3_merge(h);
+    DX_CAS_ASSERT(h->stack_count_ < sizeof h->stack_ / sizeof h->stack_[0]);
     DX_CAS_MEMCPY(h->stack_[h->stack_count_++], cv, 32);
     h->chunk_index_ += chunks;
 }
 
-/* Whole blocks, at most those that the chunk still takes. */
+/* Compress whole blocks, at most those that the chunk in progress still takes. More of the
+   message follows them, so a full chunk goes onto the stack. */
 static void dx_cas_p_b3_absorb(dx_cas_blake3 *h, const uint8_t *p, size_t size)
 {
     uint32_t flags = h->flags_;
     uint8_t cv[32];
-    if (h->blocks_ == 0) flags |= (uint32_t)DX_CAS_P_B3_CHUNK_START << 8;
+    DX_CAS_ASSERT(size > 0 && size % 64 == 0);
+    DX_CAS_ASSERT(h->blocks_ + size / 64 <= 16);
+    if (h->blocks_ == 0) flags |= DX_CAS_P_B3_FIRST(DX_CAS_P_B3_CHUNK_START);
     h->blocks_ = (uint8_t)(h->blocks_ + size / 64);
-    if (h->blocks_ == 16) flags |= (uint32_t)DX_CAS_P_B3_CHUNK_END << 16;
+    if (h->blocks_ == 16) flags |= DX_CAS_P_B3_LAST(DX_CAS_P_B3_CHUNK_END);
     dx_cas_p_b3_blocks(h->chunk_, h->chunk_, p, size / 64, 64, h->chunk_index_, flags);
     if (h->blocks_ < 16) return;
     dx_cas_p_store_words(cv, h->chunk_, 8);
@@ -1183,18 +1277,21 @@ static void dx_cas_p_b3_absorb(dx_cas_blake3 *h, const uint8_t *p, size_t size)
     h->blocks_ = 0;
 }
 
-/* Between two chunks: take the largest subtree of 2 to 64 whole chunks that the data holds and the
-   position allows. Returns its bytes; 0: there is none. */
+/* Between two chunks: take the largest subtree of 2 to 64 whole chunks that the data holds and
+   the position allows (a full tree of n chunks begins at a multiple of n). Level by level, all
+   nodes of a level side by side, but for the top: its two halves go onto the stack, as it might
+   be the root. Returns the bytes taken; 0: none. */
 static size_t dx_cas_p_b3_subtree(dx_cas_blake3 *h, const uint8_t *p, size_t size)
 {
     size_t chunks = 0;
+    DX_CAS_ASSERT(h->blocks_ == 0 && h->block_size_ == 0);
     dx_cas_p_b3_merge(h);
 #ifdef DX_CAS_P_SIMD
     if (size >= 2048 && (h->chunk_index_ & 1) == 0) {
         uint8_t cvs[64 * 32];
         dx_cas_p_b3_job leaf = {{NULL}, h->key_, NULL, 32, h->chunk_index_, 1, 16,
-                                h->flags_ | DX_CAS_P_B3_CHUNK_START << 8 |
-                                    (uint32_t)DX_CAS_P_B3_CHUNK_END << 16};
+                                h->flags_ | DX_CAS_P_B3_FIRST(DX_CAS_P_B3_CHUNK_START) |
+                                    DX_CAS_P_B3_LAST(DX_CAS_P_B3_CHUNK_END)};
         dx_cas_p_b3_job node = {{NULL}, h->key_, NULL, 32, 0, 0, 1,
                                 h->flags_ | (uint32_t)DX_CAS_P_B3_PARENT};
         size_t count;
@@ -1218,12 +1315,13 @@ DX_CAS_API void dx_cas_blake3_update(dx_cas_blake3 *h, const void *data, size_t 
     DX_CAS_ASSERT(h && (data || size == 0));
     while (size > 0) {
         size_t take = 0;
-        if (h->block_size_ == 64) {
+        if (h->block_size_ == 64) { /* it is not the last block: more follows */
             dx_cas_p_b3_absorb(h, h->block_, 64);
             h->block_size_ = 0;
         }
         if (h->blocks_ + h->block_size_ == 0) take = dx_cas_p_b3_subtree(h, p, size);
         if (take == 0 && h->block_size_ == 0 && size > 64) {
+            /* whole blocks from where they are, but for what may be the last one */
             take = (16u - h->blocks_) * 64u;
             if (take >= size) take = (size - 1) / 64 * 64;
             dx_cas_p_b3_absorb(h, p, take);
@@ -1238,14 +1336,16 @@ DX_CAS_API void dx_cas_blake3_update(dx_cas_blake3 *h, const void *data, size_t 
     }
 }
 
-/* Merge all that stands above the first `keep` entries of the stack. words: what the last node
-   gives; root is its flag, or 0, and number that of the 64 bytes of a root's output. */
+/* Merge all that stands above the first `keep` entries of the stack, from the right to the left.
+   words: what the last of these nodes gives. root: its flag, or 0; number: which 64 bytes of a
+   root's output. *h is unchanged. The last node is the one that makes level == keep. */
 static void dx_cas_p_b3_output(const dx_cas_blake3 *h, unsigned keep, uint32_t root,
                                uint64_t number, uint32_t words[16])
 {
     unsigned level = h->stack_count_, i;
     uint32_t flags = h->flags_ | (uint32_t)DX_CAS_P_B3_CHUNK_END;
     uint8_t block[64] = {0};
+    DX_CAS_ASSERT(keep <= h->stack_count_);
     if (level > keep && h->blocks_ + h->block_size_ == 0) { /* it ends with a subtree */
         level--;
         for (i = 0; i < 8; i++) words[i] = dx_cas_p_load32(h->stack_[level] + 4 * i);
@@ -1270,6 +1370,7 @@ DX_CAS_API void dx_cas_blake3_final(const dx_cas_blake3 *h, void *out, size_t si
     uint8_t bytes[64], *to = (uint8_t *)out;
     uint32_t words[16];
     uint64_t number;
+    DX_CAS_ASSERT(h);
     DX_CAS_ASSERT(out || size == 0);
     for (number = 0; size > 0; number++) {
         size_t take = size < 64 ? size : 64;
@@ -1286,7 +1387,7 @@ DX_CAS_API int dx_cas_blake3_part(const dx_cas_blake3 *mode, uint64_t offset, co
 {
     dx_cas_blake3 h;
     uint32_t words[16];
-    uint64_t span = 1024;
+    uint64_t span = 1024; /* size rounded up to a power of two; 0: above 2^63 */
     while (span < size && span != 0) span *= 2;
     if (!mode || !data || !out || size == 0 || (offset & (span - 1))) return DX_CAS_EINVAL;
     DX_CAS_MEMCPY(h.key_, mode->key_, sizeof h.key_);
@@ -1303,19 +1404,24 @@ DX_CAS_API void dx_cas_blake3_join(const dx_cas_blake3 *mode, const uint8_t part
                                    uint8_t out[32])
 {
     uint32_t words[16], flags = mode->flags_ | (uint32_t)DX_CAS_P_B3_PARENT;
+    DX_CAS_ASSERT(mode && parts && out);
     if (root) flags |= (uint32_t)DX_CAS_P_B3_ROOT;
     dx_cas_p_b3_blocks(words, mode->key_, parts, 1, 64, 0, flags);
     dx_cas_p_store_words(out, words, 8);
 }
 
+/* The plain hash of a message of one chunk, without the state of a larger one: most objects of
+   many stores are small. */
 static void dx_cas_p_b3_chunk(const uint8_t *p, size_t size, uint8_t out[32])
 {
     uint32_t words[16], flags = (uint32_t)DX_CAS_P_B3_CHUNK_END | (uint32_t)DX_CAS_P_B3_ROOT;
     uint8_t block[64] = {0};
     size_t whole = size > 64 ? (size - 1) / 64 : 0;
+    DX_CAS_ASSERT(size <= 1024 && (p || size == 0));
     dx_cas_p_blake3_iv(words);
     if (whole == 0) flags |= (uint32_t)DX_CAS_P_B3_CHUNK_START;
-    else dx_cas_p_b3_blocks(words, words, p, whole, 64, 0, DX_CAS_P_B3_CHUNK_START << 8);
+    else dx_cas_p_b3_blocks(words, words, p, whole, 64, 0,
+                            DX_CAS_P_B3_FIRST(DX_CAS_P_B3_CHUNK_START));
     if (size) DX_CAS_MEMCPY(block, p + 64 * whole, size - 64 * whole);
     dx_cas_p_b3_blocks(words, words, block, 1, (uint32_t)(size - 64 * whole), 0, flags);
     dx_cas_p_store_words(out, words, 8);
@@ -1324,7 +1430,8 @@ static void dx_cas_p_b3_chunk(const uint8_t *p, size_t size, uint8_t out[32])
 DX_CAS_API void dx_cas_hash(const void *data, size_t size, dx_cas_id *out)
 {
     dx_cas_hasher h;
-    if (DX_CAS_P_HASH_NUMBER == 1 && size <= 1024) {
+    DX_CAS_ASSERT(out && (data || size == 0));
+    if (DX_CAS_P_HASH_NUMBER == 1 && size <= 1024) { /* BLAKE3, one chunk */
         dx_cas_p_b3_chunk((const uint8_t *)data, size, out->bytes);
         return;
     }
@@ -1334,16 +1441,21 @@ DX_CAS_API void dx_cas_hash(const void *data, size_t size, dx_cas_id *out)
 }
 
 #if defined(DX_CAS_P_SIMD) && DX_CAS_P_HASH_NUMBER == 1
-/* Messages of whole blocks, side by side: a chunk of each, then the parents that are due. */
+/* Messages of equal size in whole blocks, up to 16 KiB, side by side: chunk by chunk the same
+   chunk of each message, then the parents that are due. Each message has a stack of its own, all
+   of them equally high. After the last chunk everything merges, and the last merge is the root. */
 static void dx_cas_p_b3_side_by_side(const void *const *data, size_t size, size_t count,
                                      size_t lanes, dx_cas_id *out)
 {
     uint8_t stacks[16][5 * 32]; /* 5: the last of 16 chunks stands on 4 subtrees */
-    uint32_t key[8], root = (uint32_t)DX_CAS_P_B3_ROOT << 16;
+    uint32_t key[8], root = DX_CAS_P_B3_LAST(DX_CAS_P_B3_ROOT);
     dx_cas_p_b3_job leaf = {{NULL}, key, NULL, sizeof stacks[0], 0, 0, 16,
-                            DX_CAS_P_B3_CHUNK_START << 8 | (uint32_t)DX_CAS_P_B3_CHUNK_END << 16};
+                            DX_CAS_P_B3_FIRST(DX_CAS_P_B3_CHUNK_START) |
+                                DX_CAS_P_B3_LAST(DX_CAS_P_B3_CHUNK_END)};
     dx_cas_p_b3_job node = {{NULL}, key, NULL, sizeof stacks[0], 0, 0, 1, DX_CAS_P_B3_PARENT};
     size_t at, high = 0, low, i;
+    DX_CAS_ASSERT(size > 0 && size <= 16384 && size % 64 == 0);
+    DX_CAS_ASSERT(count > 0 && count <= lanes);
     dx_cas_p_blake3_iv(key);
     if (size <= 1024) leaf.flags |= root;
     for (at = 0; at < size; at += 1024, leaf.counter++) {
@@ -1367,10 +1479,13 @@ DX_CAS_API void dx_cas_hash_many(const void *const *data, const size_t *sizes, s
                                  dx_cas_id *out)
 {
     size_t i = 0;
+    DX_CAS_ASSERT(count == 0 || (data && sizes && out));
 #if defined(DX_CAS_P_SIMD) && DX_CAS_P_HASH_NUMBER == 1
     size_t lanes = dx_cas_p_lanes(), n;
     for (; i < count; i += n) {
-        size_t size = sizes[i], calls = (size + 1023) / 1024; /* by itself: calls / lanes, each */
+        size_t size = sizes[i], calls = (size + 1023) / 1024;
+        /* Side by side costs a call of a kernel for each chunk, for all n messages together; one
+           by one a message costs calls / lanes of them, rounded up. */
         for (n = 1; n < lanes && i + n < count && sizes[i + n] == size;) n++;
         if (n > 1 && size - 1 < 16384 && size % 64 == 0 &&
             calls <= n * ((calls + lanes - 1) / lanes)) {
@@ -1384,9 +1499,11 @@ DX_CAS_API void dx_cas_hash_many(const void *const *data, const size_t *sizes, s
     for (; i < count; i++) dx_cas_hash(data[i], sizes[i], &out[i]);
 }
 
+/* strlen(), which a freestanding C library need not have. */
 static size_t dx_cas_p_length(const char *text)
 {
     size_t size = 0;
+    DX_CAS_ASSERT(text);
     while (text[size]) size++;
     return size;
 }
@@ -1395,6 +1512,7 @@ DX_CAS_API void dx_cas_id_to_hex(const dx_cas_id *id, char out[65])
 {
     static const char digits[] = "0123456789abcdef";
     unsigned i;
+    DX_CAS_ASSERT(id && out);
     for (i = 0; i < 64; i++) out[i] = digits[id->bytes[i / 2] >> (i & 1 ? 0 : 4) & 15];
     out[64] = 0;
 }
@@ -1404,9 +1522,10 @@ DX_CAS_API int dx_cas_id_from_hex(const char *text, dx_cas_id *out)
     unsigned i;
     if (!text || !out) return DX_CAS_EINVAL;
     for (i = 0; i < 64; i++) {
-        unsigned c = (unsigned char)text[i], letter = (c | 32u) - 'a';
+        unsigned c = (unsigned char)text[i];
+        unsigned letter = (c | 32u) - 'a'; /* 0..5 for a to f and A to F */
         unsigned digit = letter < 6 ? letter + 10 : c - '0';
-        if (digit > 9 && letter >= 6) return DX_CAS_EINVAL;
+        if (digit > 9 && letter >= 6) return DX_CAS_EINVAL; /* also at the NUL of a short text */
         out->bytes[i / 2] = (uint8_t)(i & 1 ? out->bytes[i / 2] | digit : digit << 4);
     }
     return text[64] ? DX_CAS_EINVAL : DX_CAS_OK;
@@ -1414,6 +1533,7 @@ DX_CAS_API int dx_cas_id_from_hex(const char *text, dx_cas_id *out)
 
 DX_CAS_API bool dx_cas_id_equal(const dx_cas_id *a, const dx_cas_id *b)
 {
+    DX_CAS_ASSERT(a && b);
     return DX_CAS_MEMCMP(a->bytes, b->bytes, sizeof a->bytes) == 0;
 }
 
@@ -1427,9 +1547,24 @@ DX_CAS_API const char *dx_cas_error_name(int error)
     }
 }
 
-/* >>chunker ------------------------------------------------------------ */
+/* >>chunker -------------------------------------------------------------
+   A chunk ends where the content says so, not at an offset: then an insertion moves the cuts
+   behind it along, and only the chunks that it touches change. A gear hash rolls over the bytes,
+
+       hash = (hash << 1) + gear[byte]          gear: 256 words of 64 bits, derived from desc.key
+
+   and a cut is behind the byte where the masked upper bits of the hash are zero. After 64 shifts
+   a byte has left the hash, so a cut depends on the 64 bytes before it and on nothing else.
+
+       0            size_min            size_avg                    size_max
+       |--- no cut ----|---- hard mask ----|------ easy mask ----------|  cut in any case
+                       4 times as rare as   4 times as frequent as 1 in size_avg
+
+   Two masks make sizes gather around size_avg (FastCDC calls this normalised chunking). */
+/* *p = *desc with defaults in place of zeros; false: it breaks its contract. */
 static bool dx_cas_p_chunker_params(const dx_cas_chunker_desc *desc, dx_cas_chunker_desc *p)
 {
+    DX_CAS_ASSERT(p);
     if (desc) *p = *desc;
     else DX_CAS_MEMSET(p, 0, sizeof *p);
     if (p->size_avg == 0) p->size_avg = 65536;
@@ -1451,7 +1586,8 @@ DX_CAS_API int dx_cas_chunker_init(dx_cas_chunker *c, const dx_cas_chunker_desc 
 {
     dx_cas_blake3 h;
     uint8_t bytes[2048];
-    unsigned bits = 0, i;
+    unsigned bits = 0; /* size_avg is 1 << bits, or with fixed sizes a little more */
+    unsigned i;
     if (!c || !dx_cas_p_chunker_params(desc, &c->desc_)) return DX_CAS_EINVAL;
     while (((uint32_t)2 << bits) <= c->desc_.size_avg) bits++;
     /* The highest bits of the hash depend on the last 64 bytes, the lowest on one. */
@@ -1460,6 +1596,7 @@ DX_CAS_API int dx_cas_chunker_init(dx_cas_chunker *c, const dx_cas_chunker_desc 
     dx_cas_blake3_init_derive(&h, "dx_cas v1 gear table", 20);
     if (c->desc_.key) dx_cas_blake3_update(&h, c->desc_.key, 32);
     dx_cas_blake3_final(&h, bytes, sizeof bytes);
+    DX_CAS_ASSERT(sizeof bytes == sizeof c->gear_);
     for (i = 0; i < 256; i++) c->gear_[i] = dx_cas_p_load64(bytes + 8 * i);
     dx_cas_chunker_reset(c);
     return DX_CAS_OK;
@@ -1467,18 +1604,31 @@ DX_CAS_API int dx_cas_chunker_init(dx_cas_chunker *c, const dx_cas_chunker_desc 
 
 DX_CAS_API void dx_cas_chunker_reset(dx_cas_chunker *c)
 {
+    DX_CAS_ASSERT(c);
     c->hash_ = 0;
     c->fill_ = 0;
 }
 
+/* Roll over bytes until the chunk has `until` of them or the masked hash is zero (then *cut).
+   Returns how many.
+
+   Each step of the hash waits for the one before, so two places roll at once, FAR bytes apart. The
+   farther one needs no state from the nearer: it starts 64 bytes early and then has the hash that
+   the nearer one would bring there.
+
+        i            i + FAR        i + 2 FAR
+        |--- hash --->|--- ahead --->|        nearer: hash, farther: ahead
+
+   A cut of the nearer one comes first. One of the farther stops both, too: the nearer may still
+   meet one before it, and the plain loop at the end finds out. */
 enum { DX_CAS_P_FAR = 1024 };
-/* Roll over bytes until the chunk has `until` of them or the masked hash is zero (then *cut). Two
-   places at once, FAR bytes apart: the hash depends on no more than the last 64 bytes. */
 static size_t dx_cas_p_roll(dx_cas_chunker *c, const uint8_t *p, size_t size, uint32_t until,
                             uint64_t mask, bool *cut)
 {
     uint64_t hash = c->hash_, ahead;
-    size_t n = until > c->fill_ ? until - c->fill_ : 0, i = 0, k = DX_CAS_P_FAR;
+    size_t n = until > c->fill_ ? until - c->fill_ : 0; /* bytes to roll over, at most */
+    size_t i = 0, k = DX_CAS_P_FAR; /* k < FAR: one of the two has met a cut */
+    DX_CAS_ASSERT(mask != 0);
     if (n > size) n = size;
     while (k == DX_CAS_P_FAR && n - i >= 2 * DX_CAS_P_FAR) {
         const uint8_t *near_p = p + i, *far_p = near_p + DX_CAS_P_FAR;
@@ -1493,6 +1643,7 @@ static size_t dx_cas_p_roll(dx_cas_chunker *c, const uint8_t *p, size_t size, ui
         i += k < DX_CAS_P_FAR ? k + 1 : 2 * DX_CAS_P_FAR;
         if (k == DX_CAS_P_FAR) hash = ahead;
     }
+    DX_CAS_ASSERT(i <= n);
     *cut = i > 0 && (hash & mask) == 0; /* if not, what follows meets the far one */
     for (; i < n && !*cut; i++) {
         hash = (hash << 1) + c->gear_[p[i]];
@@ -1527,11 +1678,20 @@ DX_CAS_API size_t dx_cas_chunker_next(dx_cas_chunker *c, const void *data, size_
         if (!found) used += dx_cas_p_roll(c, p + used, size - used, max, c->mask_easy_, &found);
     }
     *cut = found || c->fill_ == max;
+    DX_CAS_ASSERT(used <= size && c->fill_ <= max && (used > 0 || size == 0));
     if (*cut) dx_cas_chunker_reset(c);
     return used;
 }
 
-/* >>file --------------------------------------------------------------- */
+/* >>file ----------------------------------------------------------------
+   A store in one file. Windows and POSIX give six primitives each (dx_cas_p_sys_open, _move and
+   the rest, chosen at compile time); what follows them is common. Reads and writes are
+   positional, so no file offset is shared between the threads or processes that use the file.
+
+   The writer's lock belongs to the open file and dies with the process: flock() on POSIX, a
+   range of one byte on Windows. After it was taken, the path is looked at again: a collected
+   store may have been renamed over the file meanwhile, and the lock would then be that of a file
+   without a name. */
 #ifndef DX_CAS_NO_FILE
 #if defined(_WIN32)
 #ifndef WIN32_LEAN_AND_MEAN
@@ -1589,6 +1749,8 @@ extern int dx_cas_p_libc_datasync(int fd) __asm__("fdatasync");
 #else
   #define DX_CAS_P_CLOEXEC 0
 #endif
+/* LOCK_EX | LOCK_NB of <sys/file.h>, the same everywhere, which glibc may hide */
+#define DX_CAS_P_LOCK (2 | 4)
 #define DX_CAS_P_SYS_CLOSE(file) close((int)(file))
 #define DX_CAS_P_SYS_ERROR errno
 #define DX_CAS_P_SYS_FULL(e) ((e) == ENOSPC || (e) == EFBIG || (e) == EDQUOT)
@@ -1599,12 +1761,15 @@ extern int dx_cas_p_libc_datasync(int fd) __asm__("fdatasync");
 
 DX_CAS_API void dx_cas_file_close(dx_cas_file *f)
 {
+    DX_CAS_ASSERT(f);
     if (f->handle_ != -1) DX_CAS_P_SYS_CLOSE(f->handle_);
     f->handle_ = -1; /* INVALID_HANDLE_VALUE */
 }
 
+/* Errors of the system as those of a device; f->system_error keeps the number. */
 static int dx_cas_p_file_result(dx_cas_file *f, bool ok)
 {
+    DX_CAS_ASSERT(f);
     if (ok) return DX_CAS_OK;
     f->system_error = DX_CAS_P_SYS_ERROR;
     if (DX_CAS_P_SYS_FULL(f->system_error)) return DX_CAS_ENOSPACE;
@@ -1613,12 +1778,14 @@ static int dx_cas_p_file_result(dx_cas_file *f, bool ok)
 }
 
 #if defined(_WIN32)
+/* One read (into out) or write (of in) at an offset. False: the system says no. */
 static bool dx_cas_p_sys_move(intptr_t file, uint64_t offset, void *out, const void *in,
                               size_t size, size_t *n)
 {
     OVERLAPPED at;
     DWORD done = 0;
     BOOL ok;
+    DX_CAS_ASSERT((in == NULL) != (out == NULL) && size <= 0x40000000u);
     DX_CAS_MEMSET(&at, 0, sizeof at);
     at.Offset = (DWORD)(offset & 0xffffffffu);
     at.OffsetHigh = (DWORD)(offset >> 32);
@@ -1696,10 +1863,12 @@ DX_CAS_API bool dx_cas_file_moved(const dx_cas_file *f, const char *path)
            opened.nFileIndexLow != named.nFileIndexLow;
 }
 #else
+/* One read (into out) or write (of in) at an offset. False: the system says no. */
 static bool dx_cas_p_sys_move(intptr_t file, uint64_t offset, void *out, const void *in,
                               size_t size, size_t *n)
 {
     ssize_t done;
+    DX_CAS_ASSERT((in == NULL) != (out == NULL) && size <= 0x40000000u);
     do {
         done = in ? dx_cas_p_libc_pwrite((int)file, in, size, (int64_t)offset)
                   : dx_cas_p_libc_pread((int)file, out, size, (int64_t)offset);
@@ -1752,10 +1921,12 @@ static int dx_cas_p_file_truncate(void *user, uint64_t size)
 DX_CAS_API int dx_cas_file_sync_folder(const char *path)
 {
     char folder[4096] = ".";
-    size_t size = 0, slash = 0;
+    size_t size, slash = 0; /* bytes of the folder, its last slash included */
     int fd, result;
     if (!path) return DX_CAS_EINVAL;
-    for (; path[size]; size++) if (path[size] == '/') slash = size + 1;
+    for (size = 0; path[size]; size++) {
+        if (path[size] == '/') slash = size + 1;
+    }
     if (slash >= sizeof folder) return DX_CAS_ETOOBIG;
     if (slash) DX_CAS_MEMCPY(folder, path, slash); /* the rest is zero */
     fd = dx_cas_p_libc_open(folder, O_RDONLY | DX_CAS_P_CLOEXEC);
@@ -1789,7 +1960,7 @@ static bool dx_cas_p_sys_open(dx_cas_file *f, const char *path, bool write, bool
     }
     f->handle_ = fd;
     if (fd < 0 || !write) return fd >= 0;
-    while (dx_cas_p_libc_lock(fd, 2 | 4) != 0) { /* LOCK_EX | LOCK_NB */
+    while (dx_cas_p_libc_lock(fd, DX_CAS_P_LOCK) != 0) {
         if (errno != EINTR) return false;
     }
     /* stat may refuse large files in 32-bit programs: then this check is left out */
@@ -1805,7 +1976,7 @@ static bool dx_cas_p_sys_open(dx_cas_file *f, const char *path, bool write, bool
 DX_CAS_API int dx_cas_file_open(dx_cas_file *f, const char *path, uint32_t mode)
 {
     bool write = (mode & DX_CAS_WRITE) != 0, again = true;
-    int tries;
+    int tries; /* each failed one is a collection that ended meanwhile */
     if (!f || !path) return DX_CAS_EINVAL;
     f->handle_ = -1;
     f->system_error = 0;
@@ -1819,14 +1990,17 @@ DX_CAS_API int dx_cas_file_open(dx_cas_file *f, const char *path, uint32_t mode)
     return DX_CAS_ELOCKED;
 }
 
-/* All of it, or to the end of the file, in calls of at most 1 GiB. */
+/* All of it, or to the end of the file, in calls of at most 1 GiB: more is not portable. out:
+   read, in: write; *done counts the bytes. */
 static int dx_cas_p_file_move(void *user, uint64_t offset, void *out, const void *in, size_t size,
                               size_t *done)
 {
     dx_cas_file *f = (dx_cas_file *)user;
     size_t n = 1;
+    DX_CAS_ASSERT((in == NULL) != (out == NULL));
     for (*done = 0; *done < size && n > 0; *done += n) {
-        size_t want = size - *done < 0x40000000u ? size - *done : 0x40000000u;
+        size_t want = size - *done;
+        if (want > 0x40000000u) want = 0x40000000u;
         DX_CAS_P_TRY(dx_cas_p_file_result(
             f, dx_cas_p_sys_move(f->handle_, offset + *done, out ? (uint8_t *)out + *done : NULL,
                                  in ? (const uint8_t *)in + *done : NULL, want, &n)));
@@ -1850,6 +2024,7 @@ DX_CAS_API dx_cas_device dx_cas_file_device(dx_cas_file *f)
 {
     dx_cas_device d = {dx_cas_p_file_read, dx_cas_p_file_write, dx_cas_p_file_sync,
                        dx_cas_p_file_size, dx_cas_p_file_truncate, f, DX_CAS_P_SYS_BARRIER};
+    DX_CAS_ASSERT(f);
     return d;
 }
 #endif /* DX_CAS_NO_FILE */
