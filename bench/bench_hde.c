@@ -2,7 +2,7 @@
    bytes of the record, seconds to encode, GB/s, seconds to decode, what it is beside.
    Seconds are of the processor, medians of nine. usage: bench_hde [ID OLD NEW]...      ID names the pair in the output */
 #define _GNU_SOURCE
-#define DX_PATCH_IMPLEMENTATION
+#define DX_IMPLEMENTATION
 #include "../dx_patch.h"
 #include "../layers/dx_hde.h"
 

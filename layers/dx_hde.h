@@ -1,68 +1,138 @@
-/*  dx_hde.h - hierarchical delta encoding, on dx_patch.h: states of things that change, as records
-            of a few bytes against baselines that both sides keep
+/*  dx_hde.h - v0.2.0 - states of things that change, as small records - MIT-0 or public domain
 
-    #define DX_PATCH_IMPLEMENTATION       (here or in another file of the program)
-    #include "dx_patch.h"
-    #include "dx_hde.h"
+    Do this in ONE C or C++ file (dx_patch.h, on which this layer stands, is included from here):
 
-    A sender has states of many things, a key each, and tells others of them; most of a state is as
-    it was. dx_hde_encode() writes a record: the whole state, or what differs from a baseline, named
-    by its BLAKE3-256. dx_hde_decode() gives the very state, or an error. A receiver that lacks the
-    baseline says so (ENOTFOUND), sends dx_hde_write_nack(), and gets a whole record next:
+        #define DX_HDE_IMPLEMENTATION         (or DX_IMPLEMENTATION for every dx header)
+        #include "layers/dx_hde.h"
 
-        error = dx_hde_decode(&h, key, now_ms, record, record_size, state, sizeof state, &size);
-        if (error == DX_PATCH_ENOTFOUND) dx_hde_write_nack(record, record_size, nack, &nack_size);
-        ... and at the sender:  dx_hde_read_nack(&h, key, nack, nack_size);
+    and include it elsewhere without the define. C99; also builds as C++11.
 
-    DX_HDE_ZSTD before it, and -lzstd: records may be compressed by zstd, with levels and trained
-    dictionaries. Without it such records are refused (ENOTSUP); all else is the same.
+    QUICK EXAMPLE
 
-    GUARANTEES  lossless; no allocation of its own, no globals, no recursion; what a record says is
-                checked before it is believed; a refused record changes nothing that is kept.
-    LIMITS      states below 2 GiB. One object encodes or decodes, or does both, by one thread at a
-                time; objects share nothing: for parallel work give each its share of the keys.
-    ERRORS      dx_patch_error    FORMAT  docs/formats/hde.md (normative)
+        static unsigned char memory[1 << 21], state[4096], record[4096 + DX_HDE_HEAD_MAX];
+        dx_hde h;
+        dx_hde_desc desc;
+        size_t record_size;
+        memset(&desc, 0, sizeof desc);
+        desc.memory = memory;
+        desc.memory_size = sizeof memory;
+        desc.state_max = sizeof state;
+        if (dx_hde_init(&h, &desc)) return 1;
+        int error = dx_hde_encode(&h, 1, 0, state, sizeof state, record, sizeof record,
+                                  &record_size); // the whole state: there is no baseline
+        state[100] = 7;
+        if (!error) error = dx_hde_encode(&h, 1, 33, state, sizeof state, record, sizeof record,
+                                          &record_size); // what differs: some 100 bytes
+        if (error) printf("%s\n", dx_hde_error_name(error));
+
+    A sender has states of many things, a key for each, and reports them to others; most of a state
+    is as it was. dx_hde_encode() writes a record: the whole state, or a delta against a baseline,
+    which the record names by its BLAKE3-256. dx_hde_decode() returns exactly that state, or an
+    error. A receiver that lacks the baseline gets ENOTFOUND, sends dx_hde_write_nack(), and
+    receives a whole state next:
+
+        sender                                             receiver
+        state 1 --> WHOLE, keep          ---------------->  state 1, kept
+        state 2 --> DELTA on state 1     ------- lost
+        state 3 --> DELTA on state 1     ---------------->  state 3
+                                                            restarts and forgets
+        state 4 --> DELTA on state 1     ---------------->  ENOTFOUND
+                    dx_hde_read_nack()   <----------------  dx_hde_write_nack(): no state 1
+        state 5 --> WHOLE, keep          ---------------->  state 5, kept
+
+    CONTENTS (search >>)  config types api platform shared blake3 coder memory statehash
+                          baselines pieces survey range zstd records encode decode
+                          dictionaries license
+
+    GUARANTEES  lossless; no allocation of its own; no globals; no recursion; what a record says is
+                checked before it is used; a refused record changes nothing that is kept
+    LIMITS      states below 2 GiB; one thread at a time for each object; objects share nothing, so
+                that parallel work gives each object its share of the keys
+    CONFIG      DX_HDE_ZSTD (and -lzstd): records may be compressed by zstd, with levels and trained
+                dictionaries; without it such records are refused (ENOTSUP), all else is the same.
+                DX_HDE_STATIC, DX_HDE_API (extern), DX_HDE_ASSERT(c) (assert),
+                DX_HDE_MEMCPY, DX_HDE_MEMMOVE, DX_HDE_MEMSET, DX_HDE_MEMCMP
+    ERRORS      dx_hde_error: 0 = ok, negative = reason, with the values of dx_patch.h, whose
+                reasons are passed on; dx_hde_error_name()
+    OWNERSHIP   the caller owns every buffer; a parameter that is kept says "borrowed"
+    FORMAT      docs/formats/hde.md (normative)
 */
 #ifndef DX_HDE_H
 #define DX_HDE_H
+
+#define DX_HDE_VERSION 0x000200 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(__GNUC__) || defined(__clang__)
-  #define DX_HDE_API static __attribute__((unused))
-  #define DX_HDE_P_MEM(name) __builtin_##name
-#else
-  #include <string.h>
-  #define DX_HDE_API static
-  #define DX_HDE_P_MEM(name) name
+#ifndef DX_PATCH_H
+  #include "../dx_patch.h"
 #endif
-#ifdef DX_HDE_ZSTD
-  #include <zdict.h>
-  #include <zstd.h>
+
+/* >>config ------------------------------------------------------------- */
+#ifdef DX_HDE_API
+#elif !defined(DX_HDE_STATIC)
+  #define DX_HDE_API extern
+#elif defined(__GNUC__) || defined(__clang__)
+  #define DX_HDE_API static __attribute__((unused))
+#else
+  #define DX_HDE_API static
+#endif
+
+#ifdef __cplusplus
+extern "C" {
 #endif
 
 /* >>types -------------------------------------------------------------- */
 enum {
-    DX_HDE_HEAD_MAX = 96, /* bytes of a record besides its body; of a nack all */
+    DX_HDE_HEAD_MAX = 96, /* bytes of a record besides its body; a nack has no more */
     DX_HDE_LOCAL = -1,    /* levels: no search, the least work; */
     DX_HDE_REGIONAL = 3,  /* the default; */
     DX_HDE_GLOBAL = 9     /* everything is tried */
 };
 
+#define DX_HDE_ERRORS(X)                                                                           \
+    X(0, OK)                                                                                       \
+    X(-1, EINVAL)      /* an argument breaks its documented contract */                            \
+    X(-2, ENOMEM)      /* the memory given is too small */                                         \
+    X(-3, ENOSPACE)    /* the output buffer is too small */                                        \
+    X(-4, ETOOBIG)     /* a state is above state_max */                                            \
+    X(-5, ECORRUPT)    /* the bytes are damaged */                                                 \
+    X(-6, EAGAIN)      /* dictionaries: too early, or too few samples */                           \
+    X(-7, ESYS)        /* dictionaries: zstd cannot make one of these samples */                   \
+    X(-8, ENOTSUP)     /* zstd is not here */                                                      \
+    X(-9, ENOTFOUND)   /* the baseline or the dictionary is not here: send a nack */               \
+    X(-11, ETRUNCATED) /* the record ends too early */                                             \
+    X(-12, EVERSION)   /* a kind, coding or flag that is unknown here, or a nack */                \
+    X(-32, EHEADER)    /* not a record, or its head contradicts itself */                          \
+    X(-34, EBOUNDS)    /* the record reaches outside of the state or the baseline */               \
+    X(-37, EBASE)      /* two records that do not follow each other, or a patch of another base */ \
+    X(-38, EAPPLIED)   /* a record's patch has the baseline as its target, which none has */       \
+    X(-39, ETARGET)    /* not the state that was encoded */
+
+typedef enum dx_hde_error {
+#define DX_HDE_P_ENUM(value, constant) DX_HDE_##constant = value,
+    DX_HDE_ERRORS(DX_HDE_P_ENUM)
+#undef DX_HDE_P_ENUM
+} dx_hde_error;
+
 typedef enum dx_hde_kind {
-    DX_HDE_WHOLE = 1, DX_HDE_DELTA = 2,
+    DX_HDE_WHOLE = 1,
+    DX_HDE_DELTA = 2,
     DX_HDE_PATCH = 3, /* a delta whose body dx_patch_create() made */
     DX_HDE_NACK = 4   /* no state: the receiver lacks a baseline or a dictionary */
 } dx_hde_kind;
 
 typedef enum dx_hde_coding {
-    DX_HDE_PLAIN = 0, DX_HDE_RANGE = 1, DX_HDE_ZSTD_FRAME = 2
+    DX_HDE_PLAIN = 0,
+    DX_HDE_RANGE = 1,
+    DX_HDE_ZSTD_FRAME = 2
 } dx_hde_coding;
 
 typedef struct dx_hde_zstd { /* with DX_HDE_ZSTD; borrowed; may change between calls */
-    void *cctx, *dctx;         /* ZSTD_CCtx to encode, ZSTD_DCtx to decode */
+    void *cctx;                /* ZSTD_CCtx, to encode */
+    void *dctx;                /* ZSTD_DCtx, to decode */
     const void *cdict;         /* ZSTD_CDict for whole states; NULL: none */
     const void *const *ddicts; /* ZSTD_DDicts of all versions that may arrive */
     uint32_t ddict_count;
@@ -75,127 +145,225 @@ typedef struct dx_hde_desc { /* zero = the default written behind each field */
     uint32_t baselines_max; /* 16; up to 65,536. A decoder keeps two for each key */
     uint32_t chain_max;     /* deltas between two whole states, 1..1000; 10 */
     uint64_t interval_ms;   /* a whole state after so long, 1 s .. 24 h; 5 min */
-    uint64_t age_max_ms;    /* baselines that are older go; 15 min */
+    uint64_t age_max_ms;    /* baselines that are older are forgotten; 15 min */
     int32_t level;          /* DX_HDE_LOCAL, 1 (fast) .. 9 (small; from 6 all ways are tried); 3 */
     uint32_t hash_size;     /* bytes of the hashes in a record: 32, 16 or 8; 32 */
-    uint32_t slow_ms;       /* dx_hde_took(): longer lowers the level; 100 */
-    uint32_t ratio_wanted;  /* dx_hde_took(): state bytes for 100 record bytes that suffice; any */
+    uint32_t slow_ms;       /* dx_hde_adapt_level(): longer lowers the level; 100 */
+    uint32_t ratio_wanted;  /* dx_hde_adapt_level(): state bytes for 100 record bytes that are
+                               enough; 0: as many as the level gives */
     bool rolling;           /* each state is the baseline of the next: smaller, but a lost record
                                takes a nack and a whole state. false: only whole states are */
-    const dx_hde_zstd *zstd; /* NULL: the own coding only */
-    uint64_t seed[2];       /* for the hash of keys; random where strangers choose keys */
+    const dx_hde_zstd *zstd; /* NULL: the layer's own coding only */
+    uint64_t seed[2];        /* of the hash of keys; random where strangers choose keys */
 } dx_hde_desc;
 
 typedef struct dx_hde_record { /* what a record says about itself */
-    uint8_t kind, coding;  /* dx_hde_kind, dx_hde_coding */
-    uint8_t stride_log, literal_bits; /* of the coding */
-    bool subtract;         /* changed bytes are differences; false: XOR */
-    bool keep;             /* this state is a baseline from now on */
-    uint8_t hash_size;     /* bytes that count of the hashes below; the rest is zero */
-    uint32_t dictionary;   /* id; 0: none */
-    uint32_t head_size;    /* bytes before the body */
-    uint64_t state_size, body_size; /* bytes */
-    uint8_t hash[32], baseline[32]; /* BLAKE3-256, begin of; nack: baseline is what is missing */
+    uint8_t kind;         /* dx_hde_kind */
+    uint8_t coding;       /* dx_hde_coding */
+    uint8_t stride_log;   /* of the coding: byte i changes like byte i - (1 << stride_log) */
+    uint8_t literal_bits; /* of the coding: bits of the byte before that predict a literal */
+    bool subtract;        /* changed bytes are differences; false: XOR */
+    bool keep;            /* this state is a baseline from now on */
+    uint8_t hash_size;    /* bytes that count of the hashes below; the rest is zero */
+    uint32_t dictionary;  /* id; 0: none */
+    uint32_t head_size;   /* bytes before the body */
+    uint64_t state_size;  /* bytes */
+    uint64_t body_size;   /* bytes */
+    uint8_t hash[32];     /* the first bytes of the state's BLAKE3-256 */
+    uint8_t baseline[32]; /* the same of the baseline; nack: of what is missing */
 } dx_hde_record;
 
 typedef struct dx_hde_stats { /* since init */
-    uint64_t encoded, decoded, deltas, refreshes, nacks, evicted, pruned;
-    uint64_t state_bytes, record_bytes, encode_ms; /* of what was encoded */
-    uint32_t baselines, hit_percent; /* now; deltas of encoded */
-    uint32_t ratio_percent; /* state_bytes for 100 record_bytes */
-    int32_t level;
+    uint64_t encoded;         /* records */
+    uint64_t decoded;         /* records */
+    uint64_t deltas;          /* of encoded */
+    uint64_t refreshes;       /* whole states though there was a baseline */
+    uint64_t nacks;           /* that were followed */
+    uint64_t evicted;         /* baselines that made room for others */
+    uint64_t pruned;          /* baselines that were too old */
+    uint64_t state_bytes;     /* of what was encoded */
+    uint64_t record_bytes;    /* of what was encoded */
+    uint64_t encode_ms;       /* as told to dx_hde_adapt_level() */
+    uint32_t baselines;       /* kept now */
+    uint32_t hit_percent;     /* deltas of encoded */
+    uint32_t ratio_percent;   /* state_bytes for 100 record_bytes */
+    int32_t level;            /* now */
 } dx_hde_stats;
 
 typedef struct dx_hde_p_baseline dx_hde_p_baseline;
 
-typedef struct dx_hde_p_piece {
-    uint32_t new_at, old_at, size, kind;
+typedef struct dx_hde_p_piece { /* of a state: where its bytes are found; >>pieces */
+    uint32_t new_at; /* offset in the state */
+    uint32_t old_at; /* offset in the baseline; DX_HDE_P_AGAIN: in the state */
+    uint32_t size;
+    uint32_t kind;
 } dx_hde_p_piece;
 
 typedef struct dx_hde { /* caller-allocated; fields are private */
-    dx_hde_desc desc_;
+    dx_hde_desc desc_; /* with its defaults in place of zeros */
     dx_hde_stats stats_;
-    dx_hde_p_baseline *kept_;
-    uint32_t *heads_, *order_; /* of chains by key; kept ones by their place in the room */
-    uint8_t *room_, *scratch_, *work_, *same_, *values_, *joined_;
-    size_t room_size_, scratch_size_, work_size_;
-    uint32_t *models_, *seen_;
+    dx_hde_p_baseline *kept_; /* baselines_max of them, used or free */
+    uint32_t *heads_;         /* chains of baselines by hash of their key */
+    uint32_t *order_;         /* the used ones by their place in the room */
+    uint8_t *room_;           /* baselines' bytes, hashes and tables */
+    size_t room_size_;
+    uint8_t *scratch_;        /* models, seen and pieces together, for dx_patch_create() */
+    size_t scratch_size_;
+    uint8_t *work_;           /* zstd: the parts of a delta */
+    size_t work_size_;
+    uint8_t *same_;           /* for each page of the state: is it that of the baseline? */
+    uint8_t *values_;         /* hashes of the state's pages and groups of pages */
+    uint32_t *models_;        /* probabilities of the coder; the survey counts in them */
+    uint32_t *seen_;          /* by hash of 8 bytes: where they last were in the state, plus 1 */
     dx_hde_p_piece *pieces_;
-    uint64_t serial_, due_ms_, window_bytes_, window_record_bytes_; /* due_ms_: to prune */
-    uint32_t heads_log_, piece_count_, piece_max_, seen_log_, useless_;
-    uint32_t literals_, residual_, changed_; /* bytes: in no piece, in changed pieces, changed */
-    uint32_t window_, window_slow_, refused_dictionary_;
-    uint16_t rates_[64];
+    uint32_t piece_count_;
+    uint32_t piece_max_;
+    uint32_t heads_log_;
+    uint32_t seen_log_;
+    uint32_t useless_;  /* pages searched in a row in which nothing worth it was found */
+    uint32_t literals_; /* bytes in no piece */
+    uint32_t residual_; /* bytes in pieces that change */
+    uint32_t changed_;  /* how many of these do change, about */
+    uint64_t serial_;   /* of the next baseline: they are numbered by age */
+    uint64_t due_ms_;   /* nothing is to be pruned before */
+    uint32_t window_;   /* encodes in a row that were not slow */
+    uint64_t window_bytes_;        /* of their states */
+    uint64_t window_record_bytes_; /* of their records */
+    uint32_t refused_dictionary_;  /* id that a receiver lacks; 0: none */
+    uint16_t rates_[64];           /* how fast a model learns, by bits that it has seen */
 } dx_hde;
 
-/* >>api: sizes in bytes, times in ms of any clock that does not go back. A key says of what a state
-   is; both sides use the same. The functions return dx_patch_error. ---------------------------- */
-/* Bytes with which baselines_max of the largest states fit; 0 when above SIZE_MAX. */
+/* >>api ---------------------------------------------------------------- */
+/* Sizes are in bytes, times in ms of any clock that does not go back. A key says what a state is a
+   state of; both sides use the same. Functions that return int return dx_hde_error. */
+
+/* "DX_HDE_ECORRUPT" and so on; "unknown error" for a value that is none. Static storage. */
+DX_HDE_API const char *dx_hde_error_name(int error);
+
+/* Memory in which baselines_max of the largest states fit; 0 when that is above SIZE_MAX, or when
+   the descriptor breaks its contract. */
 DX_HDE_API size_t dx_hde_memory_size(const dx_hde_desc *desc);
-/* EINVAL; ENOMEM: not even one state fits; ENOTSUP: zstd without DX_HDE_ZSTD. *desc is copied. */
+
+/* *desc is copied. EINVAL; ENOMEM: not even one state fits; ENOTSUP: zstd without DX_HDE_ZSTD. */
 DX_HDE_API int dx_hde_init(dx_hde *h, const dx_hde_desc *desc);
 
-/* The record of a state: size + DX_HDE_HEAD_MAX bytes of out always do. ETOOBIG: above state_max;
-   ENOSPACE; then nothing has changed. */
+/* Write the record of a state; size + DX_HDE_HEAD_MAX bytes of out are always enough. ETOOBIG:
+   above state_max; ENOSPACE; after either nothing has changed. */
 DX_HDE_API int dx_hde_encode(dx_hde *h, uint64_t key, uint64_t now_ms, const void *state,
                              size_t size, void *out, size_t out_capacity, size_t *out_size);
+
 /* The state of a record. ENOTFOUND: its baseline or its dictionary is not here; ETOOBIG: above
-   state_max; ENOSPACE; ETRUNCATED, EHEADER, EVERSION, ECORRUPT, EBOUNDS: damaged; ENOTSUP: zstd is
-   not here; ETARGET: not the state that was encoded. After an error out means nothing. */
+   state_max; ENOSPACE; ETRUNCATED, EHEADER, EVERSION, ECORRUPT, EBOUNDS, EBASE, EAPPLIED: damaged;
+   ENOTSUP: zstd is not here; ETARGET: not the state that was encoded. After an error the content of
+   out means nothing, and what is kept is as before. */
 DX_HDE_API int dx_hde_decode(dx_hde *h, uint64_t key, uint64_t now_ms, const void *record,
                              size_t record_size, void *out, size_t out_capacity, size_t *out_size);
-/* What a whole record says; its checksum is verified. ETRUNCATED, EHEADER, EVERSION, ECORRUPT. */
+
+/* What a complete record says about itself; its checksum is verified. ETRUNCATED, EHEADER,
+   EVERSION, ECORRUPT. */
 DX_HDE_API int dx_hde_info(const void *record, size_t size, dx_hde_record *info);
 
-/* For a record that decode refused with ENOTFOUND: what it lacks. nack: DX_HDE_HEAD_MAX bytes. */
+/* For a record that decode refused with ENOTFOUND: a nack, which says what is missing, into
+   DX_HDE_HEAD_MAX bytes. */
 DX_HDE_API int dx_hde_write_nack(const void *record, size_t record_size, void *nack,
                                  size_t *nack_size);
-/* At the sender: OK: the next record of the key is whole (without the dictionary, if that is what
-   lacks): encode the state now. ENOTFOUND: the key has gone on since then: do nothing. */
+
+/* At the sender. OK: the next record of the key is a whole state (without the dictionary, if that
+   is what is missing): encode it now. ENOTFOUND: the key has moved on since then: do nothing. */
 DX_HDE_API int dx_hde_read_nack(dx_hde *h, uint64_t key, const void *nack, size_t nack_size);
 
-/* A state that the other side has, too, as the baseline of a key. ETOOBIG. */
+/* Use a state that the other side has, too, as the only baseline of a key. ETOOBIG. */
 DX_HDE_API int dx_hde_keep(dx_hde *h, uint64_t key, uint64_t now_ms, const void *state,
                            size_t size);
-/* Forget the baselines of a key: its next record is whole. Returns how many there were. */
+
+/* Forget the baselines of a key: its next record is a whole state. Returns how many there were. */
 DX_HDE_API uint32_t dx_hde_drop(dx_hde *h, uint64_t key);
+
 /* Forget baselines older than age_max_ms; encode and decode do so as well. Returns how many. */
 DX_HDE_API uint32_t dx_hde_prune(dx_hde *h, uint64_t now_ms);
 
-/* Two records, the second of them on the state of the first, as one on the baseline of the first,
-   which is kept here. work: room for both states. As decode; ENOMEM: of work; EBASE: they do not
-   follow each other, as nothing does what a whole record says. */
+/* Make one record of two, the second of which is a delta on the state of the first: a delta on the
+   baseline of the first, which must be kept here. work: room for both states. Errors as for decode;
+   ENOMEM: work is too small; EBASE: the records do not follow each other (nothing follows into a
+   whole state). */
 DX_HDE_API int dx_hde_compose(dx_hde *h, uint64_t key, const void *first, size_t first_size,
                               const void *second, size_t second_size, void *work, size_t work_size,
                               void *out, size_t out_capacity, size_t *out_size);
 
-/* How long the last encode took, and whether other work waits. More than slow_ms, or busy: the
-   level goes down by one. After 100 in a row that were neither it goes up again, up to that of the
-   descriptor; with ratio_wanted it goes down instead where the last 100 had more than that. */
-DX_HDE_API void dx_hde_took(dx_hde *h, uint64_t ms, bool busy);
+/* Report how long the last encode took, and whether other work waits. More than slow_ms, or busy:
+   the level goes down by one. After 100 in a row that were neither it goes up again, at most to
+   that of the descriptor; with ratio_wanted it goes down instead where the last 100 did better. */
+DX_HDE_API void dx_hde_adapt_level(dx_hde *h, uint64_t ms, bool busy);
+
 DX_HDE_API void dx_hde_get_stats(const dx_hde *h, dx_hde_stats *stats);
 
 #ifdef DX_HDE_ZSTD
-/* Dictionaries for states of one type, of samples of it. zstd's trainer allocates what it needs. */
-typedef struct dx_hde_trainer { /* zero, and set these: zero = the default behind it */
-    void *memory;         /* borrowed; holds the samples */
+/* Dictionaries for states of one type, from samples of it. zstd's trainer allocates its memory. */
+typedef struct dx_hde_trainer { /* zero it, and set these: zero = the default behind each */
+    void *memory;         /* required; borrowed; holds the samples */
     size_t memory_size;   /* bytes */
     uint32_t samples_max; /* 1000 */
     uint32_t sample_min;  /* bytes; 1 KiB */
     uint64_t interval_ms; /* between two dictionaries; 24 h */
     uint32_t version;     /* of the last one: its id is 32768 + version */
-    uint32_t count_;
-    size_t used_;
+    uint32_t count_;      /* samples */
+    size_t used_;         /* their bytes */
     uint64_t trained_ms_;
 } dx_hde_trainer;
 
-/* EINVAL: smaller than sample_min; ENOSPACE: there are enough. The sample is copied. */
+/* Copy a sample. EINVAL: smaller than sample_min; ENOSPACE: there are enough. */
 DX_HDE_API int dx_hde_trainer_add(dx_hde_trainer *t, const void *sample, size_t size);
-/* Up to 128 KiB for ZSTD_createCDict() and ZSTD_createDDict(); the samples are gone then.
-   EAGAIN: too early, or fewer than 8 samples; ESYS: zstd cannot make one of them. */
+
+/* Up to 128 KiB for ZSTD_createCDict() and ZSTD_createDDict(); the samples are gone then. EAGAIN:
+   too early, or fewer than 8 samples; ESYS: zstd cannot make one of them. */
 DX_HDE_API int dx_hde_train(dx_hde_trainer *t, uint64_t now_ms, void *dictionary, size_t capacity,
                             size_t *size);
 #endif
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* DX_HDE_H */
+
+#if (defined(DX_HDE_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) && !defined(DX_HDE_IMPLEMENTED)
+#define DX_HDE_IMPLEMENTED
+
+/* >>platform ----------------------------------------------------------- */
+#ifndef DX_HDE_ASSERT
+  #if defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 1 && !defined(NDEBUG)
+    #include <assert.h>
+    #define DX_HDE_ASSERT(c) assert(c)
+  #else
+    #define DX_HDE_ASSERT(c) ((void)sizeof(c))
+  #endif
+#endif
+#if defined(__GNUC__) || defined(__clang__)
+  #define DX_HDE_P_MEM(name) __builtin_##name
+#else
+  #include <string.h>
+  #define DX_HDE_P_MEM(name) name
+#endif
+#ifndef DX_HDE_MEMCPY
+  #define DX_HDE_MEMCPY DX_HDE_P_MEM(memcpy)
+#endif
+#ifndef DX_HDE_MEMMOVE
+  #define DX_HDE_MEMMOVE DX_HDE_P_MEM(memmove)
+#endif
+#ifndef DX_HDE_MEMSET
+  #define DX_HDE_MEMSET DX_HDE_P_MEM(memset)
+#endif
+#ifndef DX_HDE_MEMCMP
+  #define DX_HDE_MEMCMP DX_HDE_P_MEM(memcmp)
+#endif
+#ifdef DX_HDE_ZSTD
+  #include <zdict.h>
+  #include <zstd.h>
+#endif
+/* Reasons of dx_patch.h pass through here as they are. */
+typedef char dx_hde_p_reasons_are_those_of_dx_patch
+    [(int)DX_HDE_ETARGET == (int)DX_PATCH_ETARGET && (int)DX_HDE_EBOUNDS == (int)DX_PATCH_EBOUNDS &&
+     (int)DX_HDE_EHEADER == (int)DX_PATCH_EHEADER && (int)DX_HDE_EBASE == (int)DX_PATCH_EBASE &&
+     (int)DX_HDE_EAPPLIED == (int)DX_PATCH_EAPPLIED ? 1 : -1];
 
 /* >>shared --------------------------------------------------------------
    Small helpers that other dx headers hold as identical copies (a check compares them). */
@@ -304,7 +472,7 @@ static void dx_hde_p_store_value(uint8_t *value, const uint32_t cv[8])
 static void dx_hde_p_parent(uint8_t *value, const uint8_t *pair, uint32_t flags)
 {
     uint32_t cv[8];
-    DX_HDE_P_MEM(memcpy)(cv, dx_hde_p_b3_key, sizeof cv);
+    DX_HDE_MEMCPY(cv, dx_hde_p_b3_key, sizeof cv);
     dx_hde_p_compress(cv, pair, 64, 0, (uint32_t)DX_HDE_P_B3_PARENT | flags);
     dx_hde_p_store_value(value, cv);
 }
@@ -314,10 +482,10 @@ static void dx_hde_p_chunk(uint8_t *value, const uint8_t *p, size_t size, uint32
 {
     uint32_t cv[8], flags = (uint32_t)DX_HDE_P_B3_START;
     uint8_t last[64];
-    DX_HDE_P_MEM(memcpy)(cv, dx_hde_p_b3_key, sizeof cv);
+    DX_HDE_MEMCPY(cv, dx_hde_p_b3_key, sizeof cv);
     for (; size > 64; size -= 64, p += 64, flags = 0) dx_hde_p_compress(cv, p, 64, chunk, flags);
-    DX_HDE_P_MEM(memset)(last, 0, sizeof last);
-    if (size) DX_HDE_P_MEM(memcpy)(last, p, size);
+    DX_HDE_MEMSET(last, 0, sizeof last);
+    if (size) DX_HDE_MEMCPY(last, p, size);
     flags |= (uint32_t)DX_HDE_P_B3_END | root;
     dx_hde_p_compress(cv, last, (uint32_t)size, chunk, flags);
     dx_hde_p_store_value(value, cv);
@@ -338,9 +506,9 @@ static void dx_hde_p_rest(uint8_t *value, const uint8_t *p, size_t size, uint32_
     } while (size);
     if (n == 4) dx_hde_p_parent(v + 64, v + 64, 0);
     if (n > 2) dx_hde_p_parent(v, v, 0);
-    if (n > 2) DX_HDE_P_MEM(memcpy)(v + 32, v + 64, 32);
+    if (n > 2) DX_HDE_MEMCPY(v + 32, v + 64, 32);
     if (n > 1) dx_hde_p_parent(v, v, root);
-    DX_HDE_P_MEM(memcpy)(value, v, 32);
+    DX_HDE_MEMCPY(value, v, 32);
 }
 
 #if (defined(__GNUC__) || defined(__clang__)) && (defined(__SSE2__) || defined(__ARM_NEON))
@@ -354,7 +522,7 @@ static void dx_hde_p_set(dx_hde_p_words *w, uint32_t a, uint32_t b, uint32_t c, 
     each[1] = b;
     each[2] = c;
     each[3] = d;
-    DX_HDE_P_MEM(memcpy)(w, each, sizeof *w);
+    DX_HDE_MEMCPY(w, each, sizeof *w);
 }
 
 static void dx_hde_p_set_all(dx_hde_p_words *w, uint32_t a) { dx_hde_p_set(w, a, a, a, a); }
@@ -386,7 +554,7 @@ static void dx_hde_p_page(uint8_t *value, const uint8_t *p, uint32_t chunk)
         dx_hde_p_store32(values + 32 * (k & 3) + 4 * (k >> 2), cv[k >> 2][k & 3]);
     dx_hde_p_parent(values + 64, values + 64, 0);
     dx_hde_p_parent(values, values, 0);
-    DX_HDE_P_MEM(memcpy)(values + 32, values + 64, 32);
+    DX_HDE_MEMCPY(values + 32, values + 64, 32);
     dx_hde_p_parent(value, values, 0);
 }
 #else
@@ -509,7 +677,7 @@ static void dx_hde_p_start(dx_hde_p_coder *c, const dx_hde *h, const dx_hde_reco
 {
     uint32_t i, n = DX_HDE_P_RUN + ((uint32_t)DX_HDE_P_LANE << r->stride_log);
     n += 256u << r->literal_bits;
-    DX_HDE_P_MEM(memset)(c, 0, sizeof *c);
+    DX_HDE_MEMSET(c, 0, sizeof *c);
     c->range = 0xffffffffu;
     c->models = h->models_;
     c->rates = h->rates_;
@@ -661,6 +829,15 @@ static bool dx_hde_p_good(const dx_hde_desc *d)
            (d->hash_size == 32 || d->hash_size == 16 || d->hash_size == 8);
 }
 
+DX_HDE_API const char *dx_hde_error_name(int error)
+{
+#define DX_HDE_P_NAME(value, constant) \
+    if (error == value) return "DX_HDE_" #constant;
+    DX_HDE_ERRORS(DX_HDE_P_NAME)
+#undef DX_HDE_P_NAME
+    return "unknown error";
+}
+
 DX_HDE_API size_t dx_hde_memory_size(const dx_hde_desc *desc)
 {
     dx_hde_desc d;
@@ -679,16 +856,16 @@ DX_HDE_API int dx_hde_init(dx_hde *h, const dx_hde_desc *desc)
     uint8_t *at;
     uint64_t used;
     uint32_t i;
-    if (!h || !desc || !desc->memory) return DX_PATCH_EINVAL;
+    if (!h || !desc || !desc->memory) return DX_HDE_EINVAL;
     d = dx_hde_p_defaults(desc);
-    if (!dx_hde_p_good(&d)) return DX_PATCH_EINVAL;
+    if (!dx_hde_p_good(&d)) return DX_HDE_EINVAL;
 #ifndef DX_HDE_ZSTD
-    if (d.zstd) return DX_PATCH_ENOTSUP;
+    if (d.zstd) return DX_HDE_ENOTSUP;
 #endif
-    DX_HDE_P_MEM(memset)(h, 0, sizeof *h);
+    DX_HDE_MEMSET(h, 0, sizeof *h);
     at = (uint8_t *)d.memory + (16 - ((uintptr_t)d.memory & 15)) % 16;
     used = (uint64_t)(at - (uint8_t *)d.memory) + dx_hde_p_lay_out(h, &d, NULL);
-    if (d.memory_size < used + dx_hde_p_room(d.state_max)) return DX_PATCH_ENOMEM;
+    if (d.memory_size < used + dx_hde_p_room(d.state_max)) return DX_HDE_ENOMEM;
     (void)dx_hde_p_lay_out(h, &d, at);
     h->desc_ = d;
     h->room_size_ = d.memory_size - (size_t)used;
@@ -697,14 +874,14 @@ DX_HDE_API int dx_hde_init(dx_hde *h, const dx_hde_desc *desc)
     for (i = 0; i < d.baselines_max; i++) h->kept_[i].used = false;
     for (i = 0; i >> h->heads_log_ == 0; i++) h->heads_[i] = DX_HDE_P_NONE;
     for (i = 0; i < 64; i++) h->rates_[i] = (uint16_t)(131072u / (2 * i + 3));
-    return DX_PATCH_OK;
+    return DX_HDE_OK;
 }
 
 /* >>hash of a state ---------------------------------------------------- */
 /* The count-th of subtrees of one size goes to the stack: those that it completes are joined. */
 static void dx_hde_p_push(uint8_t *stack, uint32_t *depth, const uint8_t *value, uint32_t count)
 {
-    DX_HDE_P_MEM(memcpy)(stack + 32 * (*depth)++, value, 32);
+    DX_HDE_MEMCPY(stack + 32 * (*depth)++, value, 32);
     for (; !(count & 1); count >>= 1) {
         --*depth;
         dx_hde_p_parent(stack + 32 * (*depth - 1), stack + 32 * (*depth - 1), 0);
@@ -720,9 +897,9 @@ static bool dx_hde_p_look(dx_hde *h, const dx_hde_p_baseline *b, const uint8_t *
     for (i = page; i < page + count; i++) {
         size_t at = (size_t)i * DX_HDE_P_PAGE;
         uint8_t *value = h->values_ + (size_t)32 * i;
-        bool same = i < old_pages && DX_HDE_P_MEM(memcmp)(b->data + at, p + at, DX_HDE_P_PAGE) == 0;
+        bool same = i < old_pages && DX_HDE_MEMCMP(b->data + at, p + at, DX_HDE_P_PAGE) == 0;
         h->same_[i] = same;
-        if (same) DX_HDE_P_MEM(memcpy)(value, b->values + (size_t)32 * i, 32);
+        if (same) DX_HDE_MEMCPY(value, b->values + (size_t)32 * i, 32);
         else dx_hde_p_page(value, p + at, 4 * i);
         all = all && same;
     }
@@ -740,12 +917,12 @@ static void dx_hde_p_hash(dx_hde *h, const dx_hde_p_baseline *b, const uint8_t *
         uint8_t *value = h->values_ + (size_t)32 * (pages + g);
         i = g * DX_HDE_P_GROUP;
         if (dx_hde_p_look(h, b, p, i, DX_HDE_P_GROUP)) {
-            DX_HDE_P_MEM(memcpy)(value, b->values + (size_t)32 * (old_pages + g), 32);
+            DX_HDE_MEMCPY(value, b->values + (size_t)32 * (old_pages + g), 32);
         } else {
-            DX_HDE_P_MEM(memcpy)(joined, h->values_ + (size_t)32 * i, sizeof joined);
+            DX_HDE_MEMCPY(joined, h->values_ + (size_t)32 * i, sizeof joined);
             for (n = DX_HDE_P_GROUP / 2; n; n /= 2)
                 for (i = 0; i < n; i++) dx_hde_p_parent(joined + 32 * i, joined + 64 * i, 0);
-            DX_HDE_P_MEM(memcpy)(value, joined, 32);
+            DX_HDE_MEMCPY(value, joined, 32);
         }
         dx_hde_p_push(stack, &depth, value, g + 1);
     }
@@ -753,13 +930,13 @@ static void dx_hde_p_hash(dx_hde *h, const dx_hde_p_baseline *b, const uint8_t *
     (void)dx_hde_p_look(h, b, p, i, pages - i);
     for (; i < pages; i++) dx_hde_p_push(stack, &depth, h->values_ + (size_t)32 * i, i + 1);
     h->same_[pages] = b && b->size >= size && size > at &&
-                      DX_HDE_P_MEM(memcmp)(b->data + at, p + at, size - at) == 0;
+                      DX_HDE_MEMCMP(b->data + at, p + at, size - at) == 0;
     dx_hde_p_rest(stack + 32 * depth, p + at, size - at, 4 * pages,
                   depth ? 0 : (uint32_t)DX_HDE_P_B3_ROOT);
     for (; depth; depth--)
         dx_hde_p_parent(stack + 32 * (depth - 1), stack + 32 * (depth - 1),
                         depth > 1 ? 0 : (uint32_t)DX_HDE_P_B3_ROOT);
-    DX_HDE_P_MEM(memcpy)(hash, stack, 32);
+    DX_HDE_MEMCPY(hash, stack, 32);
 }
 
 /* >>baselines: chained by key, and in the order of their places -------------------------------- */
@@ -816,7 +993,7 @@ static dx_hde_p_baseline *dx_hde_p_find(const dx_hde *h, uint64_t key, const uin
     for (k = *dx_hde_p_head(h, key); k != DX_HDE_P_NONE; k = b->next) {
         b = h->kept_ + k;
         if (b->key != key || (found && b->serial < found->serial)) continue;
-        if (!hash || DX_HDE_P_MEM(memcmp)(b->hash, hash, hash_size) == 0) found = b;
+        if (!hash || DX_HDE_MEMCMP(b->hash, hash, hash_size) == 0) found = b;
     }
     return found;
 }
@@ -863,7 +1040,7 @@ static uint32_t dx_hde_p_block(uint32_t step) { return step == 8 ? 12 : 32; }
 static void dx_hde_p_index(dx_hde_p_baseline *b)
 {
     uint32_t step = dx_hde_p_step(b->size), length = dx_hde_p_block(step), at, tag;
-    DX_HDE_P_MEM(memset)(b->table, 0, (size_t)4 << b->table_log);
+    DX_HDE_MEMSET(b->table, 0, (size_t)4 << b->table_log);
     for (at = 0; b->size >= length && at <= b->size - length; at += step) {
         uint32_t *slot = b->table + dx_hde_p_slot(b->data + at, step, b->table_log, &tag);
         if (!*slot) *slot = tag | (at / step + 1);
@@ -885,16 +1062,16 @@ static dx_hde_p_baseline *dx_hde_p_add(dx_hde *h, uint64_t key, uint64_t now_ms,
     for (i = h->stats_.baselines++; i > place; i--) h->order_[i] = h->order_[i - 1];
     h->order_[place] = k;
     b = h->kept_ + k;
-    DX_HDE_P_MEM(memset)(b, 0, sizeof *b);
+    DX_HDE_MEMSET(b, 0, sizeof *b);
     to = h->room_ + (size_t)at;
     b->data = to;
-    if (size) DX_HDE_P_MEM(memcpy)(to, p, size);
+    if (size) DX_HDE_MEMCPY(to, p, size);
     to += ((size_t)size + 7) & ~(size_t)7;
     b->values = to;
-    DX_HDE_P_MEM(memcpy)(to, h->values_, dx_hde_p_value_size(size));
+    DX_HDE_MEMCPY(to, h->values_, dx_hde_p_value_size(size));
     b->table = (uint32_t *)(void *)(to + dx_hde_p_value_size(size));
     b->table_log = dx_hde_p_log(size / dx_hde_p_step(size), 6, 26);
-    DX_HDE_P_MEM(memcpy)(b->hash, hash, 32);
+    DX_HDE_MEMCPY(b->hash, hash, 32);
     b->key = key;
     b->born_ms = b->whole_ms = now_ms;
     if (h->due_ms_ - h->desc_.age_max_ms > now_ms) h->due_ms_ = now_ms + h->desc_.age_max_ms;
@@ -949,12 +1126,12 @@ DX_HDE_API int dx_hde_keep(dx_hde *h, uint64_t key, uint64_t now_ms, const void 
 {
     uint8_t hash[32];
     const uint8_t *p = state ? (const uint8_t *)state : hash;
-    if (!h || (!state && size)) return DX_PATCH_EINVAL;
-    if (size > h->desc_.state_max) return DX_PATCH_ETOOBIG;
+    if (!h || (!state && size)) return DX_HDE_EINVAL;
+    if (size > h->desc_.state_max) return DX_HDE_ETOOBIG;
     (void)dx_hde_drop(h, key);
     dx_hde_p_hash(h, NULL, p, (uint32_t)size, hash);
     dx_hde_p_index(dx_hde_p_add(h, key, now_ms, p, (uint32_t)size, hash));
-    return DX_PATCH_OK;
+    return DX_HDE_OK;
 }
 
 /* >>pieces: of a state that are found in the baseline, or further up in the state -------------- */
@@ -990,8 +1167,8 @@ static uint32_t dx_hde_p_wrong(const uint8_t *a, const uint8_t *b, uint32_t size
         uint32_t end = size - i < 8 * 128 ? size - i : 8 * 128;
         for (end += i; end - i >= 8; i += 8) {
             uint64_t x, y;
-            DX_HDE_P_MEM(memcpy)(&x, a + i, 8);
-            DX_HDE_P_MEM(memcpy)(&y, b + i, 8);
+            DX_HDE_MEMCPY(&x, a + i, 8);
+            DX_HDE_MEMCPY(&y, b + i, 8);
             x ^= y;
             sums += (((x & low) + low) | x) >> 7 & 0x0101010101010101u;
         }
@@ -1006,8 +1183,8 @@ static uint32_t dx_hde_p_wrong(const uint8_t *a, const uint8_t *b, uint32_t size
 static uint32_t dx_hde_p_extent(const uint8_t *a, const uint8_t *b, uint32_t most)
 {
     uint32_t n = 0;
-    while (most - n >= 256 && DX_HDE_P_MEM(memcmp)(a + n, b + n, 256) == 0) n += 256;
-    while (most - n >= 8 && DX_HDE_P_MEM(memcmp)(a + n, b + n, 8) == 0) n += 8;
+    while (most - n >= 256 && DX_HDE_MEMCMP(a + n, b + n, 256) == 0) n += 256;
+    while (most - n >= 8 && DX_HDE_MEMCMP(a + n, b + n, 8) == 0) n += 8;
     while (n < most && a[n] == b[n]) n++;
     return n;
 }
@@ -1021,7 +1198,7 @@ static bool dx_hde_p_match_old(const dx_hde_p_baseline *b, const uint8_t *p, uin
     slot = b->table[dx_hde_p_slot(p + at, step, b->table_log, &tag)];
     if (!slot || (slot ^ tag) >> 26) return false;
     old = ((slot & 0x3ffffff) - 1) * step;
-    if (DX_HDE_P_MEM(memcmp)(b->data + old, p + at, length) != 0) return false;
+    if (DX_HDE_MEMCMP(b->data + old, p + at, length) != 0) return false;
     most = b->size - old < size - at ? b->size - old : size - at;
     found->new_at = at;
     found->old_at = old;
@@ -1161,7 +1338,7 @@ static void dx_hde_p_find_pieces(dx_hde *h, dx_hde_p_baseline *b, const uint8_t 
     h->piece_count_ = h->residual_ = h->useless_ = 0;
     h->literals_ = size;
     h->seen_log_ = dx_hde_p_log(size, 8, 15);
-    DX_HDE_P_MEM(memset)(h->seen_, 0, (size_t)4 << h->seen_log_);
+    DX_HDE_MEMSET(h->seen_, 0, (size_t)4 << h->seen_log_);
     while (at < size) {
         n = DX_HDE_P_PAGE - at % DX_HDE_P_PAGE;
         if (n > size - at) n = size - at;
@@ -1201,7 +1378,7 @@ static void dx_hde_p_survey(dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline
 {
     uint32_t *counts = h->models_, k, i, log, seen = 0, changed = 0, lane[8] = {0};
     uint64_t least = UINT64_MAX, cost;
-    DX_HDE_P_MEM(memset)(counts, 0, 2 * 2048 * sizeof *counts);
+    DX_HDE_MEMSET(counts, 0, 2 * 2048 * sizeof *counts);
     for (k = 0; k < h->piece_count_ && seen < 65536; k++) {
         const dx_hde_p_piece *c = h->pieces_ + k;
         if (c->kind != DX_HDE_P_CHANGED) continue;
@@ -1322,10 +1499,10 @@ static int dx_hde_p_read_old(dx_hde_p_coder *c, const dx_hde_record *r, const ui
     uint32_t i = 0, last = 0;
     while (i < size) {
         uint32_t run = dx_hde_p_run(c, dx_hde_p_lane(r, at + i), *last_run, 0), n, v;
-        if (c->bad) return DX_PATCH_ECORRUPT;
+        if (c->bad) return DX_HDE_ECORRUPT;
         n = run ? run - 1 : size - i;
-        if (n > size - i || (run && n == size - i)) return DX_PATCH_EBOUNDS;
-        DX_HDE_P_MEM(memcpy)(out + at + i, old + i, n);
+        if (n > size - i || (run && n == size - i)) return DX_HDE_EBOUNDS;
+        DX_HDE_MEMCPY(out + at + i, old + i, n);
         i += n;
         if (!run) break;
         v = dx_hde_p_changed(c, dx_hde_p_lane(r, at + i), n, last, 0);
@@ -1334,7 +1511,7 @@ static int dx_hde_p_read_old(dx_hde_p_coder *c, const dx_hde_record *r, const ui
         last = v;
         i++;
     }
-    return DX_PATCH_OK;
+    return DX_HDE_OK;
 }
 
 /* Where a delta has got to. */
@@ -1348,11 +1525,11 @@ typedef struct dx_hde_p_reader {
 static int dx_hde_p_read_again(dx_hde_p_reader *x, uint32_t size, uint64_t back)
 {
     uint8_t *to = x->out + x->at;
-    if (size > x->size - x->at || back > x->at) return DX_PATCH_EBOUNDS;
+    if (size > x->size - x->at || back > x->at) return DX_HDE_EBOUNDS;
     x->at += size;
     x->old_end += size;
     for (; size; size--, to++) *to = *(to - back);
-    return DX_PATCH_OK;
+    return DX_HDE_OK;
 }
 
 /* Where a piece of the baseline begins that is `jump` from where the last one has ended. */
@@ -1360,40 +1537,40 @@ static int dx_hde_p_read_jump(const dx_hde_p_reader *x, uint32_t size, uint64_t 
 {
     *old = x->old_end + jump;
     if (size > x->size - x->at || !x->b || *old > x->b->size || size > x->b->size - *old)
-        return DX_PATCH_EBOUNDS;
-    return DX_PATCH_OK;
+        return DX_HDE_EBOUNDS;
+    return DX_HDE_OK;
 }
 
 static int dx_hde_p_read_range(dx_hde_p_coder *c, const dx_hde_record *r, dx_hde_p_reader *x)
 {
     uint32_t last_run = 0, gap, n;
     uint64_t old, jump;
-    int error = DX_PATCH_OK;
+    int error = DX_HDE_OK;
     while (!error && x->at < x->size) {
         gap = dx_hde_p_number(c, DX_HDE_P_GAP, 0);
-        if (gap > x->size - x->at) return DX_PATCH_EBOUNDS;
+        if (gap > x->size - x->at) return DX_HDE_EBOUNDS;
         dx_hde_p_literals(c, r, x->out, x->out, x->at, gap);
         x->at += gap;
         x->old_end += gap;
-        if (c->bad) return DX_PATCH_ECORRUPT;
+        if (c->bad) return DX_HDE_ECORRUPT;
         if (x->at == x->size) break;
         if (dx_hde_p_bit(c, c->models, 0)) {
             n = dx_hde_p_number(c, DX_HDE_P_LENGTH, 0);
             jump = dx_hde_p_number(c, DX_HDE_P_BACK, 0);
-            error = c->bad || n == UINT32_MAX ? DX_PATCH_ECORRUPT
+            error = c->bad || n == UINT32_MAX ? DX_HDE_ECORRUPT
                                               : dx_hde_p_read_again(x, n + 1, jump + 1);
             continue;
         }
         n = dx_hde_p_number(c, DX_HDE_P_LENGTH, 0);
         jump = dx_hde_p_unfold(dx_hde_p_number(c, DX_HDE_P_JUMP, 0));
-        if (c->bad || n == UINT32_MAX) return DX_PATCH_ECORRUPT;
+        if (c->bad || n == UINT32_MAX) return DX_HDE_ECORRUPT;
         error = dx_hde_p_read_jump(x, n + 1, jump, &old);
         if (error) return error;
         error = dx_hde_p_read_old(c, r, x->b->data + (size_t)old, x->out, x->at, n + 1, &last_run);
         x->at += n + 1;
         x->old_end = old + n + 1;
     }
-    if (!error && (c->bad || c->at != c->size + 3)) error = DX_PATCH_ECORRUPT;
+    if (!error && (c->bad || c->at != c->size + 3)) error = DX_HDE_ECORRUPT;
     return error;
 }
 
@@ -1476,7 +1653,7 @@ static size_t dx_hde_p_pack(const dx_hde *h, const dx_hde_record *r, const dx_hd
     for (k = 0; k <= h->piece_count_; k++) {
         const dx_hde_p_piece *x = h->pieces_ + k;
         uint32_t gap = (k < h->piece_count_ ? x->new_at : size) - end;
-        DX_HDE_P_MEM(memcpy)(to, p + end, gap);
+        DX_HDE_MEMCPY(to, p + end, gap);
         to += gap;
         if (k < h->piece_count_) end = x->new_at + x->size;
     }
@@ -1526,14 +1703,14 @@ static int dx_hde_p_inflate(const dx_hde *h, const dx_hde_record *r, const uint8
     const ZSTD_DDict *dictionary = NULL;
     size_t size = (size_t)r->body_size;
     uint32_t i;
-    if (!z || !z->dctx) return DX_PATCH_ENOTSUP;
+    if (!z || !z->dctx) return DX_HDE_ENOTSUP;
     for (i = 0; r->dictionary && i < z->ddict_count; i++)
         if (ZSTD_getDictID_fromDDict((const ZSTD_DDict *)z->ddicts[i]) == r->dictionary)
             dictionary = (const ZSTD_DDict *)z->ddicts[i];
-    if (r->dictionary && !dictionary) return DX_PATCH_ENOTFOUND;
-    if (ZSTD_findFrameCompressedSize(body, size) != size) return DX_PATCH_ECORRUPT;
+    if (r->dictionary && !dictionary) return DX_HDE_ENOTFOUND;
+    if (ZSTD_findFrameCompressedSize(body, size) != size) return DX_HDE_ECORRUPT;
     *got = ZSTD_decompress_usingDDict((ZSTD_DCtx *)z->dctx, out, capacity, body, size, dictionary);
-    return ZSTD_isError(*got) ? DX_PATCH_ECORRUPT : DX_PATCH_OK;
+    return ZSTD_isError(*got) ? DX_HDE_ECORRUPT : DX_HDE_OK;
 }
 
 /* The parts that dx_hde_p_pack() wrote. */
@@ -1560,13 +1737,13 @@ static uint32_t dx_hde_p_next(dx_hde_p_parts *s) /* a varint of at most 32 bits 
 
 static int dx_hde_p_next_literals(dx_hde_p_parts *s, dx_hde_p_reader *x, uint32_t size)
 {
-    if (size > x->size - x->at || size > s->literal_size) return DX_PATCH_EBOUNDS;
-    DX_HDE_P_MEM(memcpy)(x->out + x->at, s->literals, size);
+    if (size > x->size - x->at || size > s->literal_size) return DX_HDE_EBOUNDS;
+    DX_HDE_MEMCPY(x->out + x->at, s->literals, size);
     s->literals += size;
     s->literal_size -= size;
     x->at += size;
     x->old_end += size;
-    return DX_PATCH_OK;
+    return DX_HDE_OK;
 }
 
 static int dx_hde_p_next_piece(dx_hde_p_parts *s, const dx_hde_record *r, dx_hde_p_reader *x)
@@ -1574,14 +1751,14 @@ static int dx_hde_p_next_piece(dx_hde_p_parts *s, const dx_hde_record *r, dx_hde
     uint32_t kind = dx_hde_p_next(s), size = dx_hde_p_next(s), i, where = dx_hde_p_next(s);
     uint64_t at;
     int error;
-    if (s->bad || kind > DX_HDE_P_AGAIN || size == UINT32_MAX) return DX_PATCH_ECORRUPT;
+    if (s->bad || kind > DX_HDE_P_AGAIN || size == UINT32_MAX) return DX_HDE_ECORRUPT;
     size++;
     if (kind == DX_HDE_P_AGAIN) return dx_hde_p_read_again(x, size, (uint64_t)where + 1);
     error = dx_hde_p_read_jump(x, size, dx_hde_p_unfold(where), &at);
     if (!error && kind == DX_HDE_P_CHANGED && size > s->change_size - s->change_at)
-        error = DX_PATCH_EBOUNDS;
+        error = DX_HDE_EBOUNDS;
     if (error) return error;
-    DX_HDE_P_MEM(memcpy)(x->out + x->at, x->b->data + (size_t)at, size);
+    DX_HDE_MEMCPY(x->out + x->at, x->b->data + (size_t)at, size);
     for (i = 0; kind == DX_HDE_P_CHANGED && i < size; i++, s->change_at++) {
         uint8_t *to = x->out + x->at + i;
         uint32_t v = s->changes[dx_hde_p_shuffled(s->change_at, s->change_size, r->stride_log)];
@@ -1589,7 +1766,7 @@ static int dx_hde_p_next_piece(dx_hde_p_parts *s, const dx_hde_record *r, dx_hde
     }
     x->at += size;
     x->old_end = at + size;
-    return DX_PATCH_OK;
+    return DX_HDE_OK;
 }
 
 static int dx_hde_p_decode_zstd(const dx_hde *h, const dx_hde_record *r, const uint8_t *body,
@@ -1600,27 +1777,27 @@ static int dx_hde_p_decode_zstd(const dx_hde *h, const dx_hde_record *r, const u
     int error;
     if (!x->b) {
         error = dx_hde_p_inflate(h, r, body, x->out, x->size, &size);
-        return error ? error : size == x->size ? DX_PATCH_OK : DX_PATCH_ECORRUPT;
+        return error ? error : size == x->size ? DX_HDE_OK : DX_HDE_ECORRUPT;
     }
     error = dx_hde_p_inflate(h, r, body, h->work_, dx_hde_p_parts_max(r), &size);
     if (error) return error;
-    if (size < 8) return DX_PATCH_ECORRUPT;
-    DX_HDE_P_MEM(memset)(&s, 0, sizeof s);
+    if (size < 8) return DX_HDE_ECORRUPT;
+    DX_HDE_MEMSET(&s, 0, sizeof s);
     s.piece_size = dx_hde_p_load32(h->work_);
     s.literal_size = dx_hde_p_load32(h->work_ + 4);
     size -= 8;
-    if (s.piece_size > size || s.literal_size > size - s.piece_size) return DX_PATCH_ECORRUPT;
+    if (s.piece_size > size || s.literal_size > size - s.piece_size) return DX_HDE_ECORRUPT;
     s.change_size = (uint32_t)(size - s.piece_size - s.literal_size);
     s.pieces = h->work_ + 8;
     s.literals = s.pieces + s.piece_size;
     s.changes = s.literals + s.literal_size;
     while (!error && x->at < x->size) {
         uint32_t gap = s.piece_size ? dx_hde_p_next(&s) : x->size - x->at;
-        error = s.bad ? DX_PATCH_ECORRUPT : dx_hde_p_next_literals(&s, x, gap);
+        error = s.bad ? DX_HDE_ECORRUPT : dx_hde_p_next_literals(&s, x, gap);
         if (!error && x->at < x->size) error = dx_hde_p_next_piece(&s, r, x);
     }
     if (!error && (s.piece_size || s.literal_size || s.change_at != s.change_size))
-        error = DX_PATCH_ECORRUPT;
+        error = DX_HDE_ECORRUPT;
     return error;
 }
 #else
@@ -1635,7 +1812,7 @@ static int dx_hde_p_decode_zstd(const dx_hde *h, const dx_hde_record *r, const u
                                 dx_hde_p_reader *x)
 {
     (void)h, (void)r, (void)body, (void)x;
-    return DX_PATCH_ENOTSUP;
+    return DX_HDE_ENOTSUP;
 }
 #endif
 
@@ -1644,7 +1821,7 @@ static int dx_hde_p_decode_zstd(const dx_hde *h, const dx_hde_record *r, const u
 static uint32_t dx_hde_p_put_head(const dx_hde_record *r, uint8_t *p)
 {
     uint32_t n = 12, code = r->hash_size == 32 ? 0 : r->hash_size == 16 ? 1 : 2;
-    DX_HDE_P_MEM(memcpy)(p, "DXH1", 4);
+    DX_HDE_MEMCPY(p, "DXH1", 4);
     p[4] = r->kind;
     p[5] = r->coding;
     p[6] = (uint8_t)(r->stride_log | r->literal_bits << 4);
@@ -1652,10 +1829,10 @@ static uint32_t dx_hde_p_put_head(const dx_hde_record *r, uint8_t *p)
     n += dx_hde_p_varint(p + n, r->state_size);
     n += dx_hde_p_varint(p + n, r->body_size);
     n += dx_hde_p_varint(p + n, r->dictionary);
-    DX_HDE_P_MEM(memcpy)(p + n, r->hash, r->hash_size);
+    DX_HDE_MEMCPY(p + n, r->hash, r->hash_size);
     n += r->hash_size;
     if (r->kind == DX_HDE_WHOLE) return n;
-    DX_HDE_P_MEM(memcpy)(p + n, r->baseline, r->hash_size);
+    DX_HDE_MEMCPY(p + n, r->baseline, r->hash_size);
     return n + r->hash_size;
 }
 
@@ -1665,7 +1842,7 @@ static size_t dx_hde_p_seal(dx_hde_record *r, uint8_t *to, uint32_t body_size)
     uint32_t n;
     r->body_size = body_size;
     n = dx_hde_p_put_head(r, to);
-    DX_HDE_P_MEM(memmove)(to + n, to + DX_HDE_HEAD_MAX, body_size);
+    DX_HDE_MEMMOVE(to + n, to + DX_HDE_HEAD_MAX, body_size);
     dx_hde_p_store32(to + 8, dx_hde_p_crc32c(dx_hde_p_crc32c(0, to, 8), to + 12,
                                              n - 12 + (size_t)body_size));
     return n + (size_t)body_size;
@@ -1676,8 +1853,8 @@ static uint64_t dx_hde_p_take_varint(const uint8_t **p, const uint8_t *end, int 
     uint64_t v = 0;
     uint32_t shift = 0, byte = 128;
     for (; byte > 127 && !*error; shift += 7) {
-        if (*p == end) *error = DX_PATCH_ETRUNCATED;
-        else if (shift > 56) *error = DX_PATCH_ECORRUPT;
+        if (*p == end) *error = DX_HDE_ETRUNCATED;
+        else if (shift > 56) *error = DX_HDE_ECORRUPT;
         if (*error) return 0;
         byte = *(*p)++;
         v |= (uint64_t)(byte & 127) << shift;
@@ -1706,11 +1883,11 @@ DX_HDE_API int dx_hde_info(const void *record, size_t size, dx_hde_record *info)
     const uint8_t *p = (const uint8_t *)record, *at, *end;
     dx_hde_record r;
     uint64_t dictionary;
-    int error = DX_PATCH_OK;
-    if (!info || (!record && size)) return DX_PATCH_EINVAL;
-    if (size < 12) return DX_PATCH_ETRUNCATED;
-    if (DX_HDE_P_MEM(memcmp)(p, "DXH1", 4) != 0) return DX_PATCH_EHEADER;
-    DX_HDE_P_MEM(memset)(&r, 0, sizeof r);
+    int error = DX_HDE_OK;
+    if (!info || (!record && size)) return DX_HDE_EINVAL;
+    if (size < 12) return DX_HDE_ETRUNCATED;
+    if (DX_HDE_MEMCMP(p, "DXH1", 4) != 0) return DX_HDE_EHEADER;
+    DX_HDE_MEMSET(&r, 0, sizeof r);
     r.kind = p[4];
     r.coding = p[5];
     r.stride_log = p[6] & 15;
@@ -1725,17 +1902,17 @@ DX_HDE_API int dx_hde_info(const void *record, size_t size, dx_hde_record *info)
     dictionary = dx_hde_p_take_varint(&at, end, &error);
     if (error) return error;
     r.head_size = (uint32_t)(at - p) + r.hash_size * (r.kind == DX_HDE_WHOLE ? 1u : 2u);
-    if (size < r.head_size || r.body_size > size - r.head_size) return DX_PATCH_ETRUNCATED;
-    if (r.body_size != size - r.head_size) return DX_PATCH_ECORRUPT;
+    if (size < r.head_size || r.body_size > size - r.head_size) return DX_HDE_ETRUNCATED;
+    if (r.body_size != size - r.head_size) return DX_HDE_ECORRUPT;
     if (dx_hde_p_crc32c(dx_hde_p_crc32c(0, p, 8), p + 12, size - 12) != dx_hde_p_load32(p + 8))
-        return DX_PATCH_ECORRUPT;
-    if (!dx_hde_p_known(&r, p[7])) return DX_PATCH_EVERSION;
+        return DX_HDE_ECORRUPT;
+    if (!dx_hde_p_known(&r, p[7])) return DX_HDE_EVERSION;
     r.dictionary = (uint32_t)(dictionary & UINT32_MAX);
-    if (dictionary > UINT32_MAX || !dx_hde_p_sound(&r)) return DX_PATCH_EHEADER;
-    DX_HDE_P_MEM(memcpy)(r.hash, at, r.hash_size);
-    if (r.kind != DX_HDE_WHOLE) DX_HDE_P_MEM(memcpy)(r.baseline, at + r.hash_size, r.hash_size);
+    if (dictionary > UINT32_MAX || !dx_hde_p_sound(&r)) return DX_HDE_EHEADER;
+    DX_HDE_MEMCPY(r.hash, at, r.hash_size);
+    if (r.kind != DX_HDE_WHOLE) DX_HDE_MEMCPY(r.baseline, at + r.hash_size, r.hash_size);
     *info = r;
-    return DX_PATCH_OK;
+    return DX_HDE_OK;
 }
 
 DX_HDE_API int dx_hde_write_nack(const void *record, size_t record_size, void *nack,
@@ -1743,19 +1920,19 @@ DX_HDE_API int dx_hde_write_nack(const void *record, size_t record_size, void *n
 {
     dx_hde_record r, n;
     int error;
-    if (!nack || !nack_size) return DX_PATCH_EINVAL;
+    if (!nack || !nack_size) return DX_HDE_EINVAL;
     *nack_size = 0;
     error = dx_hde_info(record, record_size, &r);
     if (error) return error;
-    if (r.kind == DX_HDE_NACK) return DX_PATCH_EINVAL;
-    DX_HDE_P_MEM(memset)(&n, 0, sizeof n);
+    if (r.kind == DX_HDE_NACK) return DX_HDE_EINVAL;
+    DX_HDE_MEMSET(&n, 0, sizeof n);
     n.kind = DX_HDE_NACK;
     n.hash_size = r.hash_size;
     n.dictionary = r.dictionary;
-    DX_HDE_P_MEM(memcpy)(n.hash, r.hash, 32);
-    DX_HDE_P_MEM(memcpy)(n.baseline, r.kind == DX_HDE_WHOLE ? r.hash : r.baseline, 32);
+    DX_HDE_MEMCPY(n.hash, r.hash, 32);
+    DX_HDE_MEMCPY(n.baseline, r.kind == DX_HDE_WHOLE ? r.hash : r.baseline, 32);
     *nack_size = dx_hde_p_seal(&n, (uint8_t *)nack, 0);
-    return DX_PATCH_OK;
+    return DX_HDE_OK;
 }
 
 static bool dx_hde_p_in_chain(const dx_hde_p_baseline *b, const uint8_t *hash)
@@ -1768,21 +1945,21 @@ DX_HDE_API int dx_hde_read_nack(dx_hde *h, uint64_t key, const void *nack, size_
     dx_hde_record r;
     const dx_hde_p_baseline *b;
     int error;
-    if (!h) return DX_PATCH_EINVAL;
+    if (!h) return DX_HDE_EINVAL;
     error = dx_hde_info(nack, nack_size, &r);
     if (error) return error;
-    if (r.kind != DX_HDE_NACK) return DX_PATCH_EVERSION;
+    if (r.kind != DX_HDE_NACK) return DX_HDE_EVERSION;
     if (r.dictionary) h->refused_dictionary_ = r.dictionary;
     b = dx_hde_p_find(h, key, NULL, 0);
-    if (!b) return DX_PATCH_ENOTFOUND;
+    if (!b) return DX_HDE_ENOTFOUND;
     /* Where each state is the baseline of the next, all since the refused one are missing, too, and
        nacks are always behind. An old hash that looks like one of these costs a whole state. */
-    if (DX_HDE_P_MEM(memcmp)(b->hash, r.baseline, r.hash_size) != 0 &&
+    if (DX_HDE_MEMCMP(b->hash, r.baseline, r.hash_size) != 0 &&
         !(h->desc_.rolling && dx_hde_p_in_chain(b, r.hash)))
-        return DX_PATCH_ENOTFOUND;
+        return DX_HDE_ENOTFOUND;
     (void)dx_hde_drop(h, key);
     h->stats_.nacks++;
-    return DX_PATCH_OK;
+    return DX_HDE_OK;
 }
 
 /* >>encode ------------------------------------------------------------- */
@@ -1807,7 +1984,7 @@ static uint32_t dx_hde_p_encode_delta(dx_hde *h, dx_hde_record *r, dx_hde_p_base
     if (!used && !other && !both)
         used = dx_hde_p_encode_range(h, r, b, p, out, capacity);
     if (other && (!used || other < used)) {
-        DX_HDE_P_MEM(memmove)(out, out + used, other);
+        DX_HDE_MEMMOVE(out, out + used, other);
         *r = second;
         used = other;
     }
@@ -1824,7 +2001,7 @@ static uint32_t dx_hde_p_encode_patch(dx_hde *h, dx_hde_record *r, const dx_hde_
     dx_patch_create_desc d;
     size_t size = 0;
     if (h->stats_.level < 6 || (used && used < r->state_size / 64) || capacity <= used) return used;
-    DX_HDE_P_MEM(memset)(&d, 0, sizeof d);
+    DX_HDE_MEMSET(&d, 0, sizeof d);
     d.memory = h->scratch_;
     d.memory_size = h->scratch_size_;
     d.level = (uint32_t)h->stats_.level;
@@ -1833,7 +2010,7 @@ static uint32_t dx_hde_p_encode_patch(dx_hde *h, dx_hde_record *r, const dx_hde_
                         &size) ||
         (used && size >= used))
         return used;
-    DX_HDE_P_MEM(memmove)(out, out + used, size);
+    DX_HDE_MEMMOVE(out, out + used, size);
     r->kind = DX_HDE_PATCH;
     r->coding = DX_HDE_PLAIN;
     r->subtract = false;
@@ -1872,7 +2049,7 @@ static uint32_t dx_hde_p_encode_whole(dx_hde *h, dx_hde_record *r, const uint8_t
     r->coding = DX_HDE_PLAIN;
     r->literal_bits = 0;
     r->dictionary = 0;
-    if (size) DX_HDE_P_MEM(memcpy)(out, p, size);
+    if (size) DX_HDE_MEMCPY(out, p, size);
     return (uint32_t)size;
 }
 
@@ -1888,7 +2065,7 @@ static uint32_t dx_hde_p_encode(dx_hde *h, dx_hde_record *r, dx_hde_p_baseline *
     if (b) {
         r->kind = DX_HDE_DELTA;
         r->keep = h->desc_.rolling;
-        DX_HDE_P_MEM(memcpy)(r->baseline, b->hash, 32);
+        DX_HDE_MEMCPY(r->baseline, b->hash, 32);
         used = dx_hde_p_encode_delta(h, r, b, p, out, capacity);
         used = dx_hde_p_encode_patch(h, r, b, p, out, capacity, used);
         *whole = false;
@@ -1897,7 +2074,7 @@ static uint32_t dx_hde_p_encode(dx_hde *h, dx_hde_record *r, dx_hde_p_baseline *
     other = dx_hde_p_encode_whole(h, &second, p, out + used, capacity - used);
     if (used && (!other || other >= used + 32)) return used;
     if (!other && size) return 0;
-    DX_HDE_P_MEM(memmove)(out, out + used, other);
+    DX_HDE_MEMMOVE(out, out + used, other);
     *whole = true;
     *r = second;
     return other;
@@ -1924,14 +2101,14 @@ DX_HDE_API int dx_hde_encode(dx_hde *h, uint64_t key, uint64_t now_ms, const voi
     uint32_t used, deltas;
     uint8_t coding, chain[32] = {0};
     bool had, whole;
-    if (!h || (!state && size) || !out || !out_size) return DX_PATCH_EINVAL;
+    if (!h || (!state && size) || !out || !out_size) return DX_HDE_EINVAL;
     *out_size = 0;
-    if (size > h->desc_.state_max) return DX_PATCH_ETOOBIG;
-    if (out_capacity < DX_HDE_HEAD_MAX) return DX_PATCH_ENOSPACE;
+    if (size > h->desc_.state_max) return DX_HDE_ETOOBIG;
+    if (out_capacity < DX_HDE_HEAD_MAX) return DX_HDE_ENOSPACE;
     (void)dx_hde_prune(h, now_ms);
     b = dx_hde_p_find(h, key, NULL, 0);
     had = b != NULL;
-    DX_HDE_P_MEM(memset)(&r, 0, sizeof r);
+    DX_HDE_MEMSET(&r, 0, sizeof r);
     r.state_size = size;
     r.hash_size = (uint8_t)h->desc_.hash_size;
     dx_hde_p_hash(h, b, p, (uint32_t)size, r.hash);
@@ -1940,28 +2117,28 @@ DX_HDE_API int dx_hde_encode(dx_hde *h, uint64_t key, uint64_t now_ms, const voi
         b = NULL;
     used = dx_hde_p_encode(h, &r, b, p, to + DX_HDE_HEAD_MAX, out_capacity - DX_HDE_HEAD_MAX,
                            &whole);
-    if (!used && size) return DX_PATCH_ENOSPACE;
+    if (!used && size) return DX_HDE_ENOSPACE;
     *out_size = dx_hde_p_seal(&r, to, used);
     dx_hde_p_count(h, size, *out_size, !whole);
     h->stats_.refreshes += had && whole;
     if (!whole) b->deltas++;
-    if (!r.keep) return DX_PATCH_OK;
+    if (!r.keep) return DX_HDE_OK;
     deltas = whole ? 0 : b->deltas;
     whole_ms = whole ? now_ms : b->whole_ms;
     coding = whole ? 0 : b->coding;
-    if (!whole) DX_HDE_P_MEM(memcpy)(chain, b->chain, sizeof chain);
+    if (!whole) DX_HDE_MEMCPY(chain, b->chain, sizeof chain);
     chain[r.hash[0] >> 3] |= (uint8_t)(1u << (r.hash[0] & 7));
     (void)dx_hde_drop(h, key);
     kept = dx_hde_p_add(h, key, now_ms, p, (uint32_t)size, r.hash);
     kept->deltas = deltas;
     kept->whole_ms = whole_ms;
     kept->coding = coding;
-    DX_HDE_P_MEM(memcpy)(kept->chain, chain, sizeof chain);
+    DX_HDE_MEMCPY(kept->chain, chain, sizeof chain);
     if (whole && !h->desc_.rolling) dx_hde_p_index(kept);
-    return DX_PATCH_OK;
+    return DX_HDE_OK;
 }
 
-DX_HDE_API void dx_hde_took(dx_hde *h, uint64_t ms, bool busy)
+DX_HDE_API void dx_hde_adapt_level(dx_hde *h, uint64_t ms, bool busy)
 {
     bool slow;
     if (!h) return;
@@ -2000,7 +2177,7 @@ static int dx_hde_p_run_patch(const dx_hde *h, const dx_hde_record *r, const dx_
     if (error) return error;
     if (p.kind != DX_PATCH_KIND_DELTA || p.trailer_size || p.target_size != r->state_size ||
         p.memory_size > DX_HDE_P_PATCH_MEMORY)
-        return DX_PATCH_EHEADER;
+        return DX_HDE_EHEADER;
     return dx_patch_apply(b->data, b->size, body, (size_t)r->body_size, out, size, &got,
                           h->scratch_, DX_HDE_P_PATCH_MEMORY);
 }
@@ -2013,8 +2190,8 @@ static int dx_hde_p_state(dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline *
     uint8_t hash[32];
     size_t size = (size_t)r->state_size;
     dx_hde_p_reader x;
-    int error = DX_PATCH_OK;
-    DX_HDE_P_MEM(memset)(&x, 0, sizeof x);
+    int error = DX_HDE_OK;
+    DX_HDE_MEMSET(&x, 0, sizeof x);
     x.b = b;
     x.out = out;
     x.size = (uint32_t)size;
@@ -2025,12 +2202,12 @@ static int dx_hde_p_state(dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline *
     else if (r->coding == DX_HDE_ZSTD_FRAME)
         error = dx_hde_p_decode_zstd(h, r, body, &x);
     else if (size)
-        DX_HDE_P_MEM(memcpy)(out, body, size);
+        DX_HDE_MEMCPY(out, body, size);
     if (error) return error;
     dx_hde_p_hash(h, b && b->values ? b : NULL, out, (uint32_t)size, hash);
-    if (DX_HDE_P_MEM(memcmp)(hash, r->hash, r->hash_size) != 0) return DX_PATCH_ETARGET;
-    DX_HDE_P_MEM(memcpy)(r->hash, hash, 32);
-    return DX_PATCH_OK;
+    if (DX_HDE_MEMCMP(hash, r->hash, r->hash_size) != 0) return DX_HDE_ETARGET;
+    DX_HDE_MEMCPY(r->hash, hash, 32);
+    return DX_HDE_OK;
 }
 
 /* The baseline of a record that may be decoded, here and into so many bytes. */
@@ -2038,12 +2215,12 @@ static int dx_hde_p_baseline_of(const dx_hde *h, uint64_t key, const dx_hde_reco
                                 size_t capacity, dx_hde_p_baseline **b)
 {
     *b = NULL;
-    if (r->kind == DX_HDE_NACK) return DX_PATCH_EVERSION;
-    if (r->state_size > h->desc_.state_max) return DX_PATCH_ETOOBIG;
-    if (r->state_size > capacity) return DX_PATCH_ENOSPACE;
-    if (r->kind == DX_HDE_WHOLE) return DX_PATCH_OK;
+    if (r->kind == DX_HDE_NACK) return DX_HDE_EVERSION;
+    if (r->state_size > h->desc_.state_max) return DX_HDE_ETOOBIG;
+    if (r->state_size > capacity) return DX_HDE_ENOSPACE;
+    if (r->kind == DX_HDE_WHOLE) return DX_HDE_OK;
     *b = dx_hde_p_find(h, key, r->baseline, r->hash_size);
-    return *b ? DX_PATCH_OK : DX_PATCH_ENOTFOUND;
+    return *b ? DX_HDE_OK : DX_HDE_ENOTFOUND;
 }
 
 DX_HDE_API int dx_hde_decode(dx_hde *h, uint64_t key, uint64_t now_ms, const void *record,
@@ -2053,7 +2230,7 @@ DX_HDE_API int dx_hde_decode(dx_hde *h, uint64_t key, uint64_t now_ms, const voi
     dx_hde_p_baseline *b;
     uint8_t none[1], *to = out ? (uint8_t *)out : none;
     int error;
-    if (!h || (!out && out_capacity) || !out_size) return DX_PATCH_EINVAL;
+    if (!h || (!out && out_capacity) || !out_size) return DX_HDE_EINVAL;
     *out_size = 0;
     error = dx_hde_info(record, record_size, &r);
     if (error) return error;
@@ -2063,12 +2240,12 @@ DX_HDE_API int dx_hde_decode(dx_hde *h, uint64_t key, uint64_t now_ms, const voi
     if (error) return error;
     h->stats_.decoded++;
     *out_size = (size_t)r.state_size;
-    if (!r.keep) return DX_PATCH_OK;
+    if (!r.keep) return DX_HDE_OK;
     b = dx_hde_p_find(h, key, NULL, 0); /* stays for a delta that comes late; older ones go */
     (void)dx_hde_p_forget(h, key, b);
-    if (b && DX_HDE_P_MEM(memcmp)(b->hash, r.hash, 32) == 0) (void)dx_hde_drop(h, key);
+    if (b && DX_HDE_MEMCMP(b->hash, r.hash, 32) == 0) (void)dx_hde_drop(h, key);
     (void)dx_hde_p_add(h, key, now_ms, to, (uint32_t)r.state_size, r.hash);
-    return DX_PATCH_OK;
+    return DX_HDE_OK;
 }
 
 /* The states of two records, one behind the other. */
@@ -2078,7 +2255,7 @@ static int dx_hde_p_both(dx_hde *h, dx_hde_record r[2], const dx_hde_p_baseline 
     dx_hde_p_baseline middle;
     int error = dx_hde_p_state(h, &r[0], b, first + r[0].head_size, states);
     if (error) return error;
-    DX_HDE_P_MEM(memset)(&middle, 0, sizeof middle);
+    DX_HDE_MEMSET(&middle, 0, sizeof middle);
     middle.data = states;
     middle.size = (uint32_t)r[0].state_size;
     return dx_hde_p_state(h, &r[1], &middle, second + r[1].head_size, states + middle.size);
@@ -2094,21 +2271,21 @@ DX_HDE_API int dx_hde_compose(dx_hde *h, uint64_t key, const void *first, size_t
     bool whole, keep;
     uint32_t used;
     int error;
-    if (!h || !work || !out || !out_size) return DX_PATCH_EINVAL;
+    if (!h || !work || !out || !out_size) return DX_HDE_EINVAL;
     *out_size = 0;
     error = dx_hde_info(first, first_size, &r[0]);
     if (!error) error = dx_hde_info(second, second_size, &r[1]);
     if (error) return error;
-    if (r[0].kind == DX_HDE_NACK || r[1].kind == DX_HDE_NACK) return DX_PATCH_EVERSION;
+    if (r[0].kind == DX_HDE_NACK || r[1].kind == DX_HDE_NACK) return DX_HDE_EVERSION;
     if (r[1].kind == DX_HDE_WHOLE || r[0].hash_size != r[1].hash_size ||
-        DX_HDE_P_MEM(memcmp)(r[0].hash, r[1].baseline, r[1].hash_size) != 0)
-        return DX_PATCH_EBASE;
+        DX_HDE_MEMCMP(r[0].hash, r[1].baseline, r[1].hash_size) != 0)
+        return DX_HDE_EBASE;
     error = dx_hde_p_baseline_of(h, key, &r[0], SIZE_MAX, &b);
     if (error) return error;
-    if (r[1].state_size > h->desc_.state_max) return DX_PATCH_ETOOBIG;
+    if (r[1].state_size > h->desc_.state_max) return DX_HDE_ETOOBIG;
     if (r[0].state_size > work_size || r[1].state_size > work_size - r[0].state_size)
-        return DX_PATCH_ENOMEM;
-    if (out_capacity < DX_HDE_HEAD_MAX) return DX_PATCH_ENOSPACE;
+        return DX_HDE_ENOMEM;
+    if (out_capacity < DX_HDE_HEAD_MAX) return DX_HDE_ENOSPACE;
     error = dx_hde_p_both(h, r, b, (const uint8_t *)first, (const uint8_t *)second, states);
     if (error) return error;
     states += r[0].state_size;
@@ -2117,10 +2294,10 @@ DX_HDE_API int dx_hde_compose(dx_hde *h, uint64_t key, const void *first, size_t
     dx_hde_p_hash(h, b, states, (uint32_t)r[1].state_size, r[1].hash);
     used = dx_hde_p_encode(h, &r[1], b, states, to + DX_HDE_HEAD_MAX,
                            out_capacity - DX_HDE_HEAD_MAX, &whole);
-    if (!used && r[1].state_size) return DX_PATCH_ENOSPACE;
+    if (!used && r[1].state_size) return DX_HDE_ENOSPACE;
     r[1].keep = keep;
     *out_size = dx_hde_p_seal(&r[1], to, used);
-    return DX_PATCH_OK;
+    return DX_HDE_OK;
 }
 
 /* >>dictionaries ------------------------------------------------------- */
@@ -2140,13 +2317,13 @@ DX_HDE_API int dx_hde_trainer_add(dx_hde_trainer *t, const void *sample, size_t 
 {
     uint32_t most;
     size_t room, *sizes;
-    if (!t || !sample || size < (t->sample_min ? t->sample_min : 1024)) return DX_PATCH_EINVAL;
+    if (!t || !sample || size < (t->sample_min ? t->sample_min : 1024)) return DX_HDE_EINVAL;
     sizes = dx_hde_p_sizes(t, &most, &room);
-    if (!sizes || t->count_ >= most || size > room - t->used_) return DX_PATCH_ENOSPACE;
-    DX_HDE_P_MEM(memcpy)((uint8_t *)(sizes + most) + t->used_, sample, size);
+    if (!sizes || t->count_ >= most || size > room - t->used_) return DX_HDE_ENOSPACE;
+    DX_HDE_MEMCPY((uint8_t *)(sizes + most) + t->used_, sample, size);
     sizes[t->count_++] = size;
     t->used_ += size;
-    return DX_PATCH_OK;
+    return DX_HDE_OK;
 }
 
 DX_HDE_API int dx_hde_train(dx_hde_trainer *t, uint64_t now_ms, void *dictionary, size_t capacity,
@@ -2154,26 +2331,26 @@ DX_HDE_API int dx_hde_train(dx_hde_trainer *t, uint64_t now_ms, void *dictionary
 {
     uint32_t most;
     size_t room, *sizes, n;
-    if (!t || !dictionary || !size) return DX_PATCH_EINVAL;
+    if (!t || !dictionary || !size) return DX_HDE_EINVAL;
     *size = 0;
     sizes = dx_hde_p_sizes(t, &most, &room);
-    if (!sizes || t->count_ < 8) return DX_PATCH_EAGAIN;
+    if (!sizes || t->count_ < 8) return DX_HDE_EAGAIN;
     if (t->version && now_ms - t->trained_ms_ < (t->interval_ms ? t->interval_ms : 86400000))
-        return DX_PATCH_EAGAIN;
+        return DX_HDE_EAGAIN;
     if (capacity > 131072) capacity = 131072;
     n = ZDICT_trainFromBuffer(dictionary, capacity, sizes + most, sizes, t->count_);
-    if (ZDICT_isError(n) || n < 8) return DX_PATCH_ESYS;
+    if (ZDICT_isError(n) || n < 8) return DX_HDE_ESYS;
     t->version++;
     t->trained_ms_ = now_ms;
     t->count_ = 0;
     t->used_ = 0;
     dx_hde_p_store32((uint8_t *)dictionary + 4, 32768 + t->version); /* RFC 8878, section 5 */
     *size = n;
-    return DX_PATCH_OK;
+    return DX_HDE_OK;
 }
 #endif
 
-#endif /* DX_HDE_H */
+#endif /* DX_HDE_IMPLEMENTATION */
 
 /* >>license -------------------------------------------------------------
    Choose whichever you prefer:

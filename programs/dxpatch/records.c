@@ -4,6 +4,7 @@
 #ifdef DXUP_ZSTD_LIBRARY
   #define DX_HDE_ZSTD
 #endif
+#define DX_HDE_IMPLEMENTATION
 #include "../../layers/dx_hde.h"
 
 #include <stdlib.h>

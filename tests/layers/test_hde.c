@@ -1,5 +1,5 @@
 /* layers/dx_hde.h: states against baselines. With -DDX_HDE_ZSTD -lzstd the same with zstd, and dictionaries. */
-#define DX_PATCH_IMPLEMENTATION
+#define DX_IMPLEMENTATION
 #include "../../dx_patch.h"
 #include "../../layers/dx_hde.h"
 #define DX_TEST_MAIN
@@ -169,7 +169,7 @@ DX_TEST(hd_7_w_54_w_56_a_receiver_without_the_baseline_is_told_so)
     DX_CHECK_EQ(dx_hde_encode(&a.h, 4, 0, one, 40000, record, sizeof record, &size), 0); /* lost */
     one[5] = 0;
     DX_CHECK_EQ(dx_hde_encode(&a.h, 4, 1, one, 40000, record, sizeof record, &size), 0);
-    DX_CHECK_EQ(dx_hde_decode(&b.h, 4, 1, record, size, two, STATE, &got), DX_PATCH_ENOTFOUND);
+    DX_CHECK_EQ(dx_hde_decode(&b.h, 4, 1, record, size, two, STATE, &got), DX_HDE_ENOTFOUND);
     DX_CHECK_EQ(got, 0);
     DX_CHECK_EQ(dx_hde_drop(&a.h, 4), 1);
     DX_CHECK_EQ(dx_hde_drop(&a.h, 4), 0);
@@ -211,7 +211,7 @@ DX_TEST(hd_9_baselines_leave_by_age_and_the_memory_is_a_cap)
         pass(&b, &b, k, 0, one, size, record, sizeof record);
     }
     DX_CHECK(b.h.stats_.evicted > 20 && b.h.stats_.baselines >= 1);
-    DX_CHECK_EQ(dx_hde_encode(&b.h, 1, 0, one, 65537, record, sizeof record, &least), DX_PATCH_ETOOBIG);
+    DX_CHECK_EQ(dx_hde_encode(&b.h, 1, 0, one, 65537, record, sizeof record, &least), DX_HDE_ETOOBIG);
     close_side(&b);
 }
 
@@ -353,8 +353,8 @@ DX_TEST(w_2_every_truncation_and_every_bit_flip_is_refused)
             record[i / 8] ^= (uint8_t)(1 << i % 8);
         }
         record[size] = 0;
-        DX_CHECK_EQ(dx_hde_decode(&b.h, 1, 0, record, size + 1, two, STATE, &got), DX_PATCH_ECORRUPT);
-        DX_CHECK_EQ(dx_hde_decode(&b.h, 1, 0, record, size, two, 5999, &got), DX_PATCH_ENOSPACE);
+        DX_CHECK_EQ(dx_hde_decode(&b.h, 1, 0, record, size + 1, two, STATE, &got), DX_HDE_ECORRUPT);
+        DX_CHECK_EQ(dx_hde_decode(&b.h, 1, 0, record, size, two, 5999, &got), DX_HDE_ENOSPACE);
         DX_CHECK_EQ(dx_hde_decode(&b.h, 1, 0, record, size, two, 6000, &got), 0);
     }
     close_side(&a);
@@ -414,9 +414,9 @@ DX_TEST(w_57_declared_sizes_are_limits)
     static const uint8_t ones[36] = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
     open_side(&b, 1000, 0);
     n = forge(record, DX_HDE_WHOLE, DX_HDE_RANGE, (uint64_t)1 << 62, ones, sizeof ones);
-    DX_CHECK_EQ(dx_hde_decode(&b.h, 1, 0, record, n, two, STATE, &got), DX_PATCH_ETOOBIG);
+    DX_CHECK_EQ(dx_hde_decode(&b.h, 1, 0, record, n, two, STATE, &got), DX_HDE_ETOOBIG);
     n = forge(record, DX_HDE_WHOLE, DX_HDE_RANGE, 1001, ones, sizeof ones);
-    DX_CHECK_EQ(dx_hde_decode(&b.h, 1, 0, record, n, two, STATE, &got), DX_PATCH_ETOOBIG);
+    DX_CHECK_EQ(dx_hde_decode(&b.h, 1, 0, record, n, two, STATE, &got), DX_HDE_ETOOBIG);
     n = forge(record, DX_HDE_WHOLE, DX_HDE_RANGE, 100, ones, sizeof ones);
     DX_CHECK(dx_hde_decode(&b.h, 1, 0, record, n, two, STATE, &got) < 0);
     close_side(&b);
@@ -449,13 +449,13 @@ DX_PROPERTY(hd_15_random_histories_are_lossless, 100)
         DX_CHECK(size <= sizes[k] + DX_HDE_HEAD_MAX);
         if (dx_choose(c, 5) == 5) continue; /* lost */
         int error = dx_hde_decode(&b.h, k, now, record, size, two, STATE, &got);
-        DX_CHECK(error == 0 || error == DX_PATCH_ENOTFOUND);
+        DX_CHECK(error == 0 || error == DX_HDE_ENOTFOUND);
         uint8_t nack[DX_HDE_HEAD_MAX];
         size_t nack_size;
         if (error) {
             DX_CHECK_EQ(dx_hde_write_nack(record, size, nack, &nack_size), 0);
             error = dx_hde_read_nack(&a.h, k, nack, nack_size); /* or the sender has lost it, too */
-            DX_CHECK(error == 0 || error == DX_PATCH_ENOTFOUND);
+            DX_CHECK(error == 0 || error == DX_HDE_ENOTFOUND);
             continue;
         }
         DX_CHECK(got == sizes[k] && memcmp(two, model[k], got) == 0);
@@ -478,11 +478,11 @@ DX_TEST(hd_compose_makes_one_of_two)
     DX_CHECK_EQ(dx_hde_encode(&a.h, 1, 0, one, 60000, first, sizeof first, &n[0]), 0);
     memcpy(one + 30000, "second", 6);
     DX_CHECK_EQ(dx_hde_encode(&a.h, 1, 0, one, 59000, second, sizeof second, &n[1]), 0);
-    DX_CHECK_EQ(dx_hde_decode(&b.h, 1, 0, second, n[1], two, STATE, &got), DX_PATCH_ENOTFOUND);
+    DX_CHECK_EQ(dx_hde_decode(&b.h, 1, 0, second, n[1], two, STATE, &got), DX_HDE_ENOTFOUND);
     DX_CHECK_EQ(dx_hde_compose(&b.h, 1, first, n[0], second, n[1], work, sizeof work, both, sizeof both, &n[2]), 0);
     DX_CHECK(n[2] < n[0] + n[1]);
-    DX_CHECK_EQ(dx_hde_compose(&b.h, 1, second, n[1], first, n[0], work, sizeof work, both, sizeof both, &got), DX_PATCH_EBASE);
-    DX_CHECK_EQ(dx_hde_compose(&b.h, 1, first, n[0], second, n[1], work, 118999, both, sizeof both, &got), DX_PATCH_ENOMEM);
+    DX_CHECK_EQ(dx_hde_compose(&b.h, 1, second, n[1], first, n[0], work, sizeof work, both, sizeof both, &got), DX_HDE_EBASE);
+    DX_CHECK_EQ(dx_hde_compose(&b.h, 1, first, n[0], second, n[1], work, 118999, both, sizeof both, &got), DX_HDE_ENOMEM);
     DX_CHECK_EQ(dx_hde_compose(&b.h, 1, first, n[0], second, n[1], work, 119000, both, sizeof both, &n[2]), 0);
     DX_CHECK_EQ(dx_hde_decode(&b.h, 1, 0, both, n[2], two, STATE, &got), 0);
     DX_CHECK(got == 59000 && memcmp(two, one, got) == 0);
@@ -495,14 +495,14 @@ DX_TEST(hd_12_the_level_follows_the_time)
     side a = {0};
     a.desc.level = 5;
     open_side(&a, 1000, 0);
-    dx_hde_took(&a.h, 101, false);
-    dx_hde_took(&a.h, 1, true);
+    dx_hde_adapt_level(&a.h, 101, false);
+    dx_hde_adapt_level(&a.h, 1, true);
     DX_CHECK_EQ(a.h.stats_.level, 3);
-    for (int i = 0; i < 99; i++) dx_hde_took(&a.h, 100, false);
+    for (int i = 0; i < 99; i++) dx_hde_adapt_level(&a.h, 100, false);
     DX_CHECK_EQ(a.h.stats_.level, 3);
-    for (int i = 0; i < 500; i++) dx_hde_took(&a.h, 1, false);
+    for (int i = 0; i < 500; i++) dx_hde_adapt_level(&a.h, 1, false);
     DX_CHECK_EQ(a.h.stats_.level, 5);
-    for (int i = 0; i < 9; i++) dx_hde_took(&a.h, 999, false);
+    for (int i = 0; i < 9; i++) dx_hde_adapt_level(&a.h, 999, false);
     DX_CHECK_EQ(a.h.stats_.level, 1);
     close_side(&a);
 }
@@ -517,7 +517,7 @@ DX_TEST(hd_12_a_ratio_that_suffices_lowers_the_level)
     memset(one, 7, 1000);
     for (int i = 0; i < 100; i++) {
         DX_CHECK_EQ(dx_hde_encode(&a.h, 1, 0, one, 1000, record, sizeof record, &n), 0);
-        dx_hde_took(&a.h, 1, false);
+        dx_hde_adapt_level(&a.h, 1, false);
     }
     DX_CHECK_EQ(a.h.stats_.level, 4);
     close_side(&a);
@@ -537,19 +537,19 @@ DX_TEST(hd_13_figures)
     for (int i = 0; i < 4; i++) {
         one[i]++;
         bytes += pass(&a, &b, 1, 0, one, 40000, record, sizeof record);
-        dx_hde_took(&a.h, 2, false);
+        dx_hde_adapt_level(&a.h, 2, false);
     }
     dx_hde_get_stats(&a.h, &s);
     DX_CHECK(s.encoded == 4 && s.deltas == 3 && s.hit_percent == 75 && s.refreshes == 0 && s.baselines == 1);
     DX_CHECK(s.state_bytes == 160000 && s.record_bytes == bytes && s.ratio_percent == 16000000 / bytes && s.encode_ms == 8);
     dx_hde_drop(&b.h, 1);
     DX_CHECK_EQ(dx_hde_encode(&a.h, 1, 0, one, 40000, record, sizeof record, &n), 0);
-    DX_CHECK_EQ(dx_hde_decode(&b.h, 1, 0, record, n, two, STATE, &got), DX_PATCH_ENOTFOUND);
+    DX_CHECK_EQ(dx_hde_decode(&b.h, 1, 0, record, n, two, STATE, &got), DX_HDE_ENOTFOUND);
     DX_CHECK_EQ(dx_hde_write_nack(record, n, nack, &nack_size), 0);
-    DX_CHECK_EQ(dx_hde_decode(&b.h, 1, 0, nack, nack_size, two, STATE, &got), DX_PATCH_EVERSION);
-    DX_CHECK_EQ(dx_hde_read_nack(&a.h, 1, record, n), DX_PATCH_EVERSION);
+    DX_CHECK_EQ(dx_hde_decode(&b.h, 1, 0, nack, nack_size, two, STATE, &got), DX_HDE_EVERSION);
+    DX_CHECK_EQ(dx_hde_read_nack(&a.h, 1, record, n), DX_HDE_EVERSION);
     DX_CHECK_EQ(dx_hde_read_nack(&a.h, 1, nack, nack_size), 0);
-    DX_CHECK_EQ(dx_hde_read_nack(&a.h, 1, nack, nack_size), DX_PATCH_ENOTFOUND); /* twice: too late */
+    DX_CHECK_EQ(dx_hde_read_nack(&a.h, 1, nack, nack_size), DX_HDE_ENOTFOUND); /* twice: too late */
     dx_hde_get_stats(&a.h, &s);
     DX_CHECK(s.nacks == 1 && s.baselines == 0);
     dx_hde_get_stats(&b.h, &s);
@@ -590,18 +590,18 @@ DX_TEST(hd_bad_arguments_and_too_little_memory)
     d.state_max = 1000;
     d.memory = two;
     d.memory_size = 1000;
-    DX_CHECK_EQ(dx_hde_init(&h, &d), DX_PATCH_ENOMEM);
+    DX_CHECK_EQ(dx_hde_init(&h, &d), DX_HDE_ENOMEM);
     d.memory_size = sizeof two;
     d.chain_max = 1001;
-    DX_CHECK_EQ(dx_hde_init(&h, &d), DX_PATCH_EINVAL);
+    DX_CHECK_EQ(dx_hde_init(&h, &d), DX_HDE_EINVAL);
     d.chain_max = 0;
     d.interval_ms = 999;
-    DX_CHECK_EQ(dx_hde_init(&h, &d), DX_PATCH_EINVAL);
+    DX_CHECK_EQ(dx_hde_init(&h, &d), DX_HDE_EINVAL);
     d.interval_ms = 1000;
     DX_CHECK_EQ(dx_hde_init(&h, &d), 0);
     fill(one, 1000, 1);
-    DX_CHECK_EQ(dx_hde_encode(&h, 1, 0, NULL, 5, record, 500, &size), DX_PATCH_EINVAL);
-    DX_CHECK_EQ(dx_hde_encode(&h, 1, 0, one, 400, record, 400, &size), DX_PATCH_ENOSPACE);
+    DX_CHECK_EQ(dx_hde_encode(&h, 1, 0, NULL, 5, record, 500, &size), DX_HDE_EINVAL);
+    DX_CHECK_EQ(dx_hde_encode(&h, 1, 0, one, 400, record, 400, &size), DX_HDE_ENOSPACE);
     DX_CHECK(size == 0 && h.stats_.baselines == 0 && h.stats_.encoded == 0);
     DX_CHECK_EQ(dx_hde_encode(&h, 1, 0, one, 1000, record, 1000 + DX_HDE_HEAD_MAX, &size), 0);
 }
@@ -655,13 +655,13 @@ DX_TEST(hd_11_st_6_a_trained_dictionary_gains_and_a_missing_one_is_named)
     size_t made;
     dx_hde_trainer t = {0};
     t.memory = malloc(t.memory_size = 2 << 20);
-    DX_CHECK_EQ(dx_hde_trainer_add(&t, samples, 1023), DX_PATCH_EINVAL);
-    DX_CHECK_EQ(dx_hde_train(&t, 5, dictionary, sizeof dictionary, &made), DX_PATCH_EAGAIN);
+    DX_CHECK_EQ(dx_hde_trainer_add(&t, samples, 1023), DX_HDE_EINVAL);
+    DX_CHECK_EQ(dx_hde_train(&t, 5, dictionary, sizeof dictionary, &made), DX_HDE_EAGAIN);
     for (size_t i = 0; i < SAMPLES - 100; i++) DX_CHECK_EQ(dx_hde_trainer_add(&t, samples + i * EACH, EACH), 0);
     DX_CHECK_EQ(dx_hde_train(&t, 5, dictionary, sizeof dictionary, &made), 0);
     for (size_t i = 0; i < 1000; i++) DX_CHECK_EQ(dx_hde_trainer_add(&t, samples + i % SAMPLES * EACH, EACH), 0);
-    DX_CHECK_EQ(dx_hde_trainer_add(&t, samples, EACH), DX_PATCH_ENOSPACE);
-    DX_CHECK_EQ(dx_hde_train(&t, 86400004, samples, sizeof dictionary, &got), DX_PATCH_EAGAIN);
+    DX_CHECK_EQ(dx_hde_trainer_add(&t, samples, EACH), DX_HDE_ENOSPACE);
+    DX_CHECK_EQ(dx_hde_train(&t, 86400004, samples, sizeof dictionary, &got), DX_HDE_EAGAIN);
     DX_CHECK_EQ(t.version, 1);
     free(t.memory);
     side a = {0}, b = {0}, other = {0};
@@ -681,7 +681,7 @@ DX_TEST(hd_11_st_6_a_trained_dictionary_gains_and_a_missing_one_is_named)
     dx_hde_record info;
     DX_CHECK_EQ(dx_hde_info(record, size, &info), 0);
     DX_CHECK_EQ(info.dictionary, 32769);
-    DX_CHECK_EQ(dx_hde_decode(&other.h, 1, 0, record, size, two, STATE, &got), DX_PATCH_ENOTFOUND);
+    DX_CHECK_EQ(dx_hde_decode(&other.h, 1, 0, record, size, two, STATE, &got), DX_HDE_ENOTFOUND);
     ZSTD_freeCDict((ZSTD_CDict *)(uintptr_t)b.zstd.cdict);
     ZSTD_freeDDict((ZSTD_DDict *)(uintptr_t)ddicts[0]);
     close_side(&a);

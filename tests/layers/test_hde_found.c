@@ -1,5 +1,5 @@
 /* dx_hde.h over a line that loses records and takes its time: whoever says what it lacks gets it. */
-#define DX_PATCH_IMPLEMENTATION
+#define DX_IMPLEMENTATION
 #include "../../dx_patch.h"
 #include "../../layers/dx_hde.h"
 #define DX_TEST_MAIN
@@ -57,13 +57,13 @@ DX_PROPERTY(a_receiver_that_says_what_it_lacks_catches_up, 300)
         m -= lag;
         if (m->size) {
             int error = dx_hde_decode(&b, 5, step, m->bytes, m->size, out, sizeof out, &got);
-            DX_CHECK(error == 0 || error == DX_PATCH_ENOTFOUND);
+            DX_CHECK(error == 0 || error == DX_HDE_ENOTFOUND);
             if (error) DX_CHECK_EQ(dx_hde_write_nack(m->bytes, m->size, nacks[step].bytes, &nacks[step].size), 0);
             DX_CHECK(!error || step - lag <= good_from + 2 * lag + 1);
         }
         if (nacks[step - lag].size) {
             int error = dx_hde_read_nack(&a, 5, nacks[step - lag].bytes, nacks[step - lag].size);
-            DX_CHECK(error == 0 || error == DX_PATCH_ENOTFOUND);
+            DX_CHECK(error == 0 || error == DX_HDE_ENOTFOUND);
         }
     }
     DX_CHECK(wholes <= 4); /* one is needed; others may look like a nack of the new ones, rarely */

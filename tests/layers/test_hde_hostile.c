@@ -3,7 +3,7 @@
    depend on the decoder's own limits, what is accepted has the promised hash, a refused record changes nothing that is
    kept, composing two records does what decoding both does. With -DDX_HDE_ZSTD -lzstd the same with zstd.
    The properties are targets of tests/fuzz.sh; DX_TEST_RUNS=100 makes 10^5 runs. */
-#define DX_PATCH_IMPLEMENTATION
+#define DX_IMPLEMENTATION
 #include "../../dx_patch.h"
 #include "../../layers/dx_hde.h"
 #define DX_TEST_MAIN
@@ -164,7 +164,7 @@ static int decode_at_both(uint64_t key, uint8_t **state, size_t *size)
         DX_CHECK(!error[i] || (!got[i] && h->stats_.baselines == kept));
         free(copy);
     }
-    if (error[1] == DX_PATCH_ETOOBIG) DX_CHECK(error[2] == DX_PATCH_ENOSPACE || error[2] == DX_PATCH_ETOOBIG);
+    if (error[1] == DX_HDE_ETOOBIG) DX_CHECK(error[2] == DX_HDE_ENOSPACE || error[2] == DX_HDE_ETOOBIG);
     else DX_CHECK_EQ(error[2], error[1]);
     DX_CHECK_EQ(got[2], got[1]);
     if (!error[1]) DX_CHECK_MEM(out[2], out[1], got[1]);
@@ -221,7 +221,7 @@ DX_PROPERTY(fuzz_hde_body, 300)
     seal(record, record_size);
     int error = decode_at_both(1, &state, &size);
     free(state);
-    if (error != DX_PATCH_ETARGET) return;
+    if (error != DX_HDE_ETARGET) return;
     /* All but the hash is right: with that of what was made it is accepted. */
     uint8_t *out = exactly(NULL, (size_t)r.state_size);
     const dx_hde_p_baseline *b = dx_hde_p_find(&sides[1].h, 1, r.baseline, 32);
@@ -281,7 +281,7 @@ DX_TEST(the_patch_in_a_record_gets_what_every_decoder_has)
     for (int i = 0; i < SIDES; i++) DX_CHECK_EQ(dx_hde_keep(&sides[i].h, 1, 0, old, STATE_MAX), 0);
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++) {
         forge_patch(STATE_MAX, STATE_MAX, memory[i]);
-        DX_CHECK_EQ(decode_at_both(1, &state, &size), i ? DX_PATCH_EHEADER : DX_PATCH_OK);
+        DX_CHECK_EQ(decode_at_both(1, &state, &size), i ? DX_HDE_EHEADER : DX_HDE_OK);
         if (!i) DX_CHECK_MEM(state, now, STATE_MAX);
         free(state);
     }
