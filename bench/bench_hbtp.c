@@ -27,6 +27,7 @@
 enum { ROUNDS = 15, MEGABYTE = 1 << 20, MESSAGES = 2000, BATCH = 256, OPS = 12 };
 
 static volatile uint64_t sink;
+#include "../layers/dx_token.h"
 #include "bench_hbtp_jwt.h"
 static uint64_t sums[256 * 8]; /* a cache line each */
 
@@ -523,7 +524,7 @@ static void add(const char *who, const char *what, size_t (*fn)(void *), const v
 
 static int ascending(const void *a, const void *b) { return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b); }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static const uint8_t opcodes[OPS] = {0x10, 0x11, 0x12, 0x13, 0x20, 0x21, 0x22, 0x23, 0x24, 0x40, 0x41, 0x50};
     for (int i = 0; i < 256; i++) naive_table[i] = naive_0;
@@ -582,8 +583,8 @@ int main(void)
     add("nghttp2", "recv 8 fields", h2_recv, NULL);
 #endif
     prepare_jwt();
-    add("dx", "jwt portable", jwt_portable, NULL);
-    if (has_sha_ni()) add("dx", "jwt SHA-NI", jwt_sha_ni, NULL);
+    if (argc > 1 && strcmp(argv[1], "jwt") == 0) subject_count = 0; /* only these */
+    add("dx", jwt_case(), jwt_own, NULL);
 #ifdef HAS_OPENSSL
     add("dx", "jwt OpenSSL hook", jwt_openssl, NULL);
 #endif

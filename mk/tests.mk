@@ -19,7 +19,7 @@ build/dxup_evil: tests/programs/dxup_evil.c build/flags
 build/kqueue/test_%: test_%.c tests/ports/kqueue/kqueue_shim.c build/flags
 	$(call TEST_BUILD,$(SANITIZE) -DDX_REACTOR_KQUEUE -Itests/ports/kqueue)
 build/codec/test_hbtp_codec: test_hbtp_codec.c build/flags
-	$(call TEST_BUILD,$(SANITIZE) -DDX_HBTP_ZSTD -DDX_HBTP_SODIUM,-lzstd -lsodium)
+	$(call TEST_BUILD,$(SANITIZE) -DDX_CODEC_ZSTD -DDX_CODEC_SODIUM,-lzstd -lsodium)
 build/codec/test_hde: test_hde.c build/flags
 	$(call TEST_BUILD,$(SANITIZE) -DDX_HDE_ZSTD,-lzstd)
 build/portable/test_teleport: test_teleport.c build/flags

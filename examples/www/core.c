@@ -3,16 +3,15 @@
 
    Functions take and return pointers and lengths into the module's memory. allocate() gives room in
    one arena that reset() takes back; nothing else is allocated. Results below zero are errors: those
-   of a stream are the codes 1, 2, 3, 4, 10, 11, 12 of docs/formats/hbtp.md, negated; those of a patch are
+   of a stream are the codes 1, 2, 3, 4, 10, 11, 12 of docs/formats/chunks.md, negated; those of a patch are
    the values of dx_patch_error; those of HTIP the codes of docs/formats/htip.md, negated. All state is in one
    object, for which every export works; the page's nodes in another, which reset() leaves alone. */
 #include <stddef.h>
 #include <stdint.h>
 
-#define DX_HBTP_STATIC
-#define DX_HBTP_SMALL
-#define DX_HBTP_IMPLEMENTATION
-#include "../../dx_hbtp.h"
+#define DX_CHUNKS_STATIC
+#define DX_CHUNKS_IMPLEMENTATION
+#include "../../layers/dx_chunks.h"
 #define DX_PATCH_STATIC
 #define DX_PATCH_IMPLEMENTATION
 #include "../../dx_patch.h"
@@ -48,7 +47,7 @@ typedef struct part {
 
 typedef struct core {
     uint8_t *arena, *next, *end;
-    dx_hbtp_chunk_reader reader;
+    dx_chunks_reader reader;
     uint8_t types[TYPES]; /* that are complete, in order, from `first` on */
     uint32_t count, first;
     bool streaming;
@@ -135,19 +134,19 @@ uint8_t *EXPORT(allocate)(uint32_t size)
 /* >>stream ----------------------------------------------------------------- */
 static int code(int error)
 {
-    return error ? -dx_hbtp_stream_code_of_error(error) : 0;
+    return error ? -dx_chunks_code_of_error(error) : 0;
 }
 
 /* A whole chunk: keep a copy, it may lie in bytes that the next call overwrites. */
-static int on_chunk(void *user, const dx_hbtp_chunk *chunk)
+static int on_chunk(void *user, const dx_chunks_chunk *chunk)
 {
     core *c = user;
     part *p;
     if (chunk->type >= TYPES) return 0;
     p = &c->parts[chunk->type];
-    if (p->data) return DX_HBTP_EDUPLICATE;
+    if (p->data) return DX_CHUNKS_EDUPLICATE;
     p->data = allocate((uint32_t)chunk->size);
-    if (!p->data) return DX_HBTP_ENOMEM;
+    if (!p->data) return DX_CHUNKS_ENOMEM;
     memcpy(p->data, chunk->data, chunk->size);
     p->size = (uint32_t)chunk->size;
     c->types[c->count++] = chunk->type;
@@ -158,7 +157,7 @@ static int on_chunk(void *user, const dx_hbtp_chunk *chunk)
 int EXPORT(init_streaming)(void)
 {
     core *c = &instance;
-    dx_hbtp_chunk_reader_desc desc;
+    dx_chunks_reader_desc desc;
     memset(&desc, 0, sizeof desc);
     memset(c->parts, 0, sizeof c->parts);
     desc.memory = allocate(CHUNK_MAX);
@@ -167,7 +166,7 @@ int EXPORT(init_streaming)(void)
     desc.user = c;
     c->count = c->first = 0;
     c->streaming = true;
-    return code(desc.memory ? dx_hbtp_chunk_reader_init(&c->reader, &desc) : DX_HBTP_ENOMEM);
+    return code(desc.memory ? dx_chunks_reader_init(&c->reader, &desc) : DX_CHUNKS_ENOMEM);
 }
 
 /* The next bytes of the stream, any number. Returns how many chunks they completed, or an error. */
@@ -175,8 +174,8 @@ int EXPORT(feed_chunk_data)(const uint8_t *data, uint32_t size)
 {
     core *c = &instance;
     int64_t n;
-    if (!c->streaming) return -DX_HBTP_STREAM_NOT_INITIALISED;
-    n = dx_hbtp_chunk_feed(&c->reader, data, size);
+    if (!c->streaming) return -DX_CHUNKS_CODE_NOT_INITIALISED;
+    n = dx_chunks_feed(&c->reader, data, size);
     return n < 0 ? code((int)n) : (int)n;
 }
 
@@ -220,28 +219,28 @@ static bool is_utf8(const uint8_t *p, uint32_t size)
 static int apply_layout(const part *layout, bool hand_out)
 {
     uint32_t at = 4, count;
-    if (layout->size < 4) return -DX_HBTP_STREAM_NO_LAYOUT;
+    if (layout->size < 4) return -DX_CHUNKS_CODE_NO_LAYOUT;
     for (count = load32(layout->data); count; count--) {
         uint32_t size;
-        if (layout->size - at < 8) return -DX_HBTP_STREAM_NO_LAYOUT;
+        if (layout->size - at < 8) return -DX_CHUNKS_CODE_NO_LAYOUT;
         size = load32(layout->data + at + 4);
-        if (size > layout->size - at - 8) return -DX_HBTP_STREAM_NO_LAYOUT;
-        if (!hand_out && !is_utf8(layout->data + at + 8, size)) return -DX_HBTP_STREAM_NO_LAYOUT;
+        if (size > layout->size - at - 8) return -DX_CHUNKS_CODE_NO_LAYOUT;
+        if (!hand_out && !is_utf8(layout->data + at + 8, size)) return -DX_CHUNKS_CODE_NO_LAYOUT;
         if (hand_out) cache_template(load32(layout->data + at), layout->data + at + 8, size);
         at += 8 + size;
     }
-    return at == layout->size ? 0 : -DX_HBTP_STREAM_NO_LAYOUT;
+    return at == layout->size ? 0 : -DX_CHUNKS_CODE_NO_LAYOUT;
 }
 
 /* The stream has ended and is whole: hand its templates and its state to the page. */
 int EXPORT(finalize_stream)(void)
 {
     core *c = &instance;
-    const part *layout = &c->parts[DX_HBTP_CHUNK_LAYOUT], *state = &c->parts[DX_HBTP_CHUNK_STATE];
+    const part *layout = &c->parts[DX_CHUNKS_LAYOUT], *state = &c->parts[DX_CHUNKS_STATE];
     int error;
-    if (!c->streaming) return -DX_HBTP_STREAM_NOT_INITIALISED;
-    if (!is_stream_finished() || !c->parts[DX_HBTP_CHUNK_WASM].data) return -DX_HBTP_STREAM_INCOMPLETE;
-    if (!layout->data) return -DX_HBTP_STREAM_NO_LAYOUT;
+    if (!c->streaming) return -DX_CHUNKS_CODE_NOT_INITIALISED;
+    if (!is_stream_finished() || !c->parts[DX_CHUNKS_WASM].data) return -DX_CHUNKS_CODE_INCOMPLETE;
+    if (!layout->data) return -DX_CHUNKS_CODE_NO_LAYOUT;
     error = apply_layout(layout, false);
     if (error) return error;
     (void)apply_layout(layout, true);

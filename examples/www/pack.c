@@ -1,6 +1,6 @@
 /* cc -O2 -o pack examples/www/pack.c
 
-   Makes the application that the page loads, one chunk stream (docs/formats/hbtp.md): a layout of templates,
+   Makes the application that the page loads, one chunk stream (docs/formats/chunks.md): a layout of templates,
    a state as dx_teleport record, a WebAssembly module.
 
      pack OUT VERSION APP.WASM TEMPLATE...     files of HTML, numbered from 1; the card is made of the first
@@ -8,7 +8,7 @@
      pack html VERSION TEMPLATE                what a server makes of it
      pack describe                             the state's type as JSON, for teleport.js */
 #define DX_HBTP_IMPLEMENTATION
-#include "../../dx_hbtp.h"
+#include "../../layers/dx_chunks.h"
 #define DX_TELEPORT_IMPLEMENTATION
 #include "../../dx_teleport.h"
 #include "../../layers/dx_dump.h"
@@ -146,10 +146,10 @@ static void describe(void)
 
 int main(int argc, char **argv)
 {
-    dx_hbtp_stream_parts parts;
+    dx_chunks_parts parts;
     bytes layout, state, wasm, stream;
     dx_cas_id id;
-    dx_hbtp_out out;
+    dx_chunks_buffer out;
     FILE *f;
     if (argc == 2 && strcmp(argv[1], "describe") == 0) {
         describe();
@@ -172,11 +172,13 @@ int main(int argc, char **argv)
     parts.state_size = (uint32_t)state.size;
     parts.wasm = wasm.data;
     parts.wasm_size = (uint32_t)wasm.size;
-    stream.size = (size_t)dx_hbtp_stream_size(&parts);
+    stream.size = (size_t)dx_chunks_stream_size(&parts);
     stream.data = malloc(stream.size);
     if (!stream.data) fail("stream", "no memory");
-    (void)dx_hbtp_out_init(&out, stream.data, stream.size);
-    if (dx_hbtp_write_stream(&out, &parts)) fail("stream", "too long");
+    out.memory = stream.data;
+    out.size = 0;
+    out.capacity = stream.size;
+    if (dx_chunks_write_stream(&out, &parts)) fail("stream", "too long");
     f = fopen(argv[1], "wb");
     if (!f || fwrite(stream.data, 1, stream.size, f) != stream.size || fclose(f)) fail(argv[1], strerror(errno));
     return 0;

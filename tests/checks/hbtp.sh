@@ -14,10 +14,13 @@ code() { # OBJECT FUNCTION       its instructions, without padding
 }
 chain() { # COMPILER
     local object=$work/chain.$1.o hand
-    build tests/checks/hbtp_object.c "$1" -O2 -c -o "$object" || return
+    # A table of a switch would look like an indirect call.
+    build tests/checks/hbtp_object.c "$1" -O2 -fno-jump-tables -c -o "$object" || return
     code "$object" chained >"$work/$1.chained"
     code "$object" by_hand >"$work/$1.hand"
-    [ -s "$work/$1.chained" ] || echo "no function chained"
+    code "$object" guarded >"$work/$1.guarded"
+    [ -s "$work/$1.chained" ] && [ -s "$work/$1.guarded" ] || echo "no function chained or guarded"
+    grep -E '(call|jmp|blr|bctr|jalr)q? +\*' "$work/$1.guarded" && echo "an indirect call with the hooks of the layers"
     grep -E '(call|jmp|blr|bctr|jalr)q? +\*' "$work/$1.chained" && echo "an indirect call"
     hand=$(wc -l <"$work/$1.hand")
     [ "$(wc -l <"$work/$1.chained")" = "$hand" ] || echo "$(wc -l <"$work/$1.chained") instructions, by hand $hand"

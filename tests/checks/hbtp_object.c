@@ -1,7 +1,10 @@
-/* For tests/checks/hbtp.sh, which reads the machine code of chained() and by_hand(), and counts the instructions of
-   measured() with 1, 12 and 256 routes.   usage: hbtp_object ROUTES */
-#define DX_HBTP_IMPLEMENTATION
+/* For tests/checks/hbtp.sh, which reads the machine code of chained(), by_hand() and guarded(), and counts the
+   instructions of measured() with 1, 12 and 256 routes.   usage: hbtp_object ROUTES */
+#define DX_IMPLEMENTATION
 #include "../../dx_hbtp.h"
+#include "../../layers/dx_http.h"
+#include "../../layers/dx_limiter.h"
+#include "../../layers/dx_token.h"
 #include <stdlib.h>
 
 /* Three hooks with state of their own, each in its own cache line: a gate, a counter with a limit, two sums. */
@@ -55,6 +58,46 @@ __attribute__((noinline)) int by_hand(const dx_hbtp_context *c)
     return result == DX_HBTP_STOP ? DX_HBTP_OK : result;
 }
 
+/* The hooks of the layers: a token, which is verified once a connection; a rate limit; CORS. */
+typedef struct guards {
+    dx_token_rules  rules;
+    dx_token_claims claims;
+    const char     *token;
+    size_t          token_size;
+    bool            authorised;
+    dx_limiter      limiter;
+    dx_http_cors    cors;
+    const char     *method;
+    dx_http_fields  request;
+    dx_http_fields  response;
+} guards;
+
+static inline int auth_before(const dx_hbtp_context *c)
+{
+    guards *g = (guards *)c->user;
+    int error;
+    if (g->authorised) return 0;
+    error = dx_token_verify(&g->rules, g->token, g->token_size, c->now_ns / 1000000000u, &g->claims);
+    g->authorised = !error;
+    return error ? dx_token_status_of_error(error) : 0;
+}
+static inline int auth_after(const dx_hbtp_context *c, int result) { (void)c; return result; }
+static inline int rate_before(const dx_hbtp_context *c)
+{
+    return dx_limiter_take(&((guards *)c->user)->limiter, 1, c->now_ns, NULL);
+}
+static inline int rate_after(const dx_hbtp_context *c, int result) { (void)c; return result; }
+static inline int cors_before(const dx_hbtp_context *c)
+{
+    guards *g = (guards *)c->user;
+    return dx_http_cors_before(&g->cors, g->method, &g->request, &g->response);
+}
+static inline int cors_after(const dx_hbtp_context *c, int result) { (void)c; return result; }
+
+int guarded(const dx_hbtp_context *c);
+DX_HBTP_CHAIN(guarded_chain, handler, auth, rate, cors)
+__attribute__((noinline)) int guarded(const dx_hbtp_context *c) { return guarded_chain(c); }
+
 static int answer(const dx_hbtp_context *c) { return (int)c->payload_size & 0; }
 
 int measured(dx_hbtp_session *s, const uint8_t *bytes, size_t size);
@@ -88,5 +131,8 @@ int main(int argc, char **argv)
     const uint8_t *p = dx_hbtp_out_data(&wire, &size);
     dx_hbtp_context context = {&s, &out, NULL, p, size, 0, &hooks};
     if (chained(&context) != by_hand(&context)) return 2;
+    static guards none;
+    context.user = &none;
+    if (guarded(&context) != 400) return 3; /* no token, no rules */
     return !measured(&s, p, size);
 }

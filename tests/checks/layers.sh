@@ -26,8 +26,9 @@ undefined() { # OUTPUT COMPILER...
 while read -r layer header kind option; do
     [ -f "$layer" ] || continue
     name=$(basename "$layer") file=$(source_of "$layer" "$header")
-    if [ -n "$option" ] && ! echo "#include <zstd.h>" | gcc -x c -fsyntax-only - 2>/dev/null; then
-        skip "$name $option" "zstd.h is not installed"
+    case $option in *_SODIUM) library=sodium.h ;; *) library=zstd.h ;; esac
+    if [ -n "$option" ] && ! echo "#include <$library>" | gcc -x c -fsyntax-only - 2>/dev/null; then
+        skip "$name $option" "$library is not installed"
         continue
     fi
     try "$name gcc strict $option" gcc -std=c99 -O2 $strict $option -I"$top" -S -o /dev/null "$file"
@@ -62,6 +63,14 @@ layers/dx_hde.h dx_patch.h freestanding -DDX_HDE_ZSTD
 layers/dx_versions.h dx_patch.h freestanding
 layers/dx_nor.h dx_cas.h freestanding
 layers/dx_bulk.h dx_hbtp.h hosted
+layers/dx_chunks.h layers/dx_chunks.h freestanding
+layers/dx_http.h layers/dx_http.h freestanding
+layers/dx_json.h layers/dx_json.h freestanding
+layers/dx_limiter.h layers/dx_limiter.h freestanding
+layers/dx_token.h layers/dx_token.h freestanding
+layers/dx_codec.h dx_hbtp.h freestanding
+layers/dx_codec.h dx_hbtp.h hosted -DDX_CODEC_ZSTD
+layers/dx_codec.h dx_hbtp.h hosted -DDX_CODEC_SODIUM
 layers/dx_cache.h dx_cas.h wide
 layers/dx_edge.h dx_cas.h freestanding
 layers/dx_queries.h dx_cas.h freestanding

@@ -71,8 +71,6 @@ while read -r h option; do
     done
 done <<END
 dx_cas.h -DDX_CAS_NO_FILE
-dx_hbtp.h -DDX_HBTP_ZSTD
-dx_hbtp.h -DDX_HBTP_SODIUM
 dx_hbtp.h -DDX_HBTP_SMALL
 dx_patch.h -DDX_PATCH_NO_CREATE
 dx_teleport.h -DDX_TELEPORT_NO_NAMES

@@ -1,7 +1,8 @@
-/* Tests of COMPRESSED and ENCRYPTED in dx_hbtp.h: with small codecs of their own, and, where -DDX_HBTP_ZSTD and
-   -DDX_HBTP_SODIUM say so, with zstd and libsodium. */
+/* Tests of COMPRESSED and ENCRYPTED in dx_hbtp.h: with small codecs of their own, and, where -DDX_CODEC_ZSTD and
+   -DDX_CODEC_SODIUM say so, with zstd and libsodium. */
 #define DX_IMPLEMENTATION
 #include "../../dx_hbtp.h"
+#include "../../layers/dx_codec.h"
 #define DX_TEST_MAIN
 #include "../dx_test.h"
 
@@ -421,7 +422,7 @@ DX_TEST(hb_4_a_payload_that_lies_in_the_buffer_is_packed_without_writing_over_it
 }
 
 /* >>libraries ---------------------------------------------------------- */
-#ifdef DX_HBTP_ZSTD
+#ifdef DX_CODEC_ZSTD
   #include <zdict.h>
 static char state_text[64][300];
 
@@ -435,7 +436,7 @@ DX_TEST(hb_4_zstd_with_and_without_a_dictionary)
 {
     static char samples[200000], dictionary[4096];
     size_t sizes[1000], at = 0, n = 0;
-    dx_hbtp_zstd z = {ZSTD_createCCtx(), ZSTD_createDCtx(), NULL, NULL, 1}, with = z;
+    dx_codec_zstd z = {ZSTD_createCCtx(), ZSTD_createDCtx(), NULL, NULL, 1}, with = z;
     dx_hbtp_codec codec, dict_codec;
     char packed[400], back[400];
     for (int i = 0; i < 1000; i++) {
@@ -447,8 +448,8 @@ DX_TEST(hb_4_zstd_with_and_without_a_dictionary)
     DX_CHECK(!ZDICT_isError(n));
     with.cdict = ZSTD_createCDict(dictionary, n, 1);
     with.ddict = ZSTD_createDDict(dictionary, n);
-    dx_hbtp_zstd_codec(&codec, &z);
-    dx_hbtp_zstd_codec(&dict_codec, &with);
+    dx_codec_init_zstd(&codec, &z);
+    dx_codec_init_zstd(&dict_codec, &with);
     size_t size = state_line(5000), small = dict_codec.pack(dict_codec.user, state_text[5000 & 63], size, packed, sizeof packed);
     DX_CHECK(small > 0 && small * 2 < size); /* with the dictionary under half of it */
     DX_CHECK_EQ(dict_codec.unpack(dict_codec.user, packed, small, back, sizeof back), (int64_t)size);
@@ -491,10 +492,10 @@ DX_TEST(hb_4_zstd_with_and_without_a_dictionary)
 }
 #endif
 
-#ifdef DX_HBTP_SODIUM
+#ifdef DX_CODEC_SODIUM
 DX_TEST(st_19_libsodium_two_sessions_and_the_vector_of_the_document)
 {
-    dx_hbtp_sodium mine, theirs;
+    dx_codec_sodium mine, theirs;
     uint8_t want[64];
     size_t size, n = dx_test_vector("docs/formats/hbtp.md", "sealed-ping", want, sizeof want);
     DX_CHECK(sodium_init() >= 0);
@@ -503,8 +504,8 @@ DX_TEST(st_19_libsodium_two_sessions_and_the_vector_of_the_document)
         mine.send_key[i] = theirs.receive_key[i] = (uint8_t)i;
         mine.receive_key[i] = theirs.send_key[i] = (uint8_t)(0x80 + i);
     }
-    dx_hbtp_sodium_cipher(&a->cipher, &mine);
-    dx_hbtp_sodium_cipher(&b->cipher, &theirs);
+    dx_codec_init_sodium(&a->cipher, &mine);
+    dx_codec_init_sodium(&b->cipher, &theirs);
     DX_CHECK_EQ(dx_hbtp_write_frame(&a->out, DX_HBTP_OP_PING, DX_HBTP_FLAG_EXPECTS_RESPONSE, 1, "hi", 2), 0);
     const uint8_t *p = dx_hbtp_out_data(&a->out, &size);
     DX_CHECK_EQ(size, n);

@@ -6,6 +6,7 @@
 #include "../../dx_cas.h"
 #include "../../layers/dx_devices.h"
 #include "../../dx_hbtp.h"
+#include "../../layers/dx_chunks.h"
 #include "../../dx_patch.h"
 #include "../../dx_teleport.h"
 #include "../../layers/dx_merkle.h"
@@ -143,12 +144,12 @@ static void hbtp_session(void)
 
 static void hbtp_stream(void)
 {
-    static uint8_t            room[1 << 14], body[3000], chunk_memory[4096];
-    dx_hbtp_out               out;
-    dx_hbtp_stream_parts      parts;
-    dx_hbtp_chunk_reader      reader;
-    dx_hbtp_chunk_reader_desc desc = {0};
-    dx_hbtp_dispatcher        dispatcher;
+    static uint8_t          room[1 << 14], body[3000], chunk_memory[4096];
+    dx_chunks_buffer        out = {room, 0, sizeof room};
+    dx_chunks_parts         parts;
+    dx_chunks_reader        reader;
+    dx_chunks_reader_desc   desc = {0};
+    dx_chunks_dispatcher    dispatcher;
     memset(&dispatcher, 0, sizeof dispatcher);
     fill(body, sizeof body, 3, 0xff);
     memset(&parts, 0, sizeof parts);
@@ -159,19 +160,18 @@ static void hbtp_stream(void)
     parts.state_size = 258;
     parts.wasm = body + 1500;
     parts.wasm_size = 1500;
-    dx_hbtp_out_init(&out, room, sizeof room);
-    MUST(dx_hbtp_write_stream(&out, &parts) == 0);
-    size_t         size;
-    const uint8_t *bytes = dx_hbtp_out_data(&out, &size);
+    MUST(dx_chunks_write_stream(&out, &parts) == 0);
+    const size_t         size = out.size;
+    const uint8_t *const bytes = room;
     show("hbtp chunk stream", bytes, size);
     desc.memory = chunk_memory;
     desc.memory_size = sizeof chunk_memory;
-    desc.on_chunk = dx_hbtp_dispatch;
+    desc.on_chunk = dx_chunks_dispatch;
     desc.user = &dispatcher;
-    MUST(dx_hbtp_chunk_reader_init(&reader, &desc) == 0);
-    for (size_t i = 0; i < size; i++) MUST(dx_hbtp_chunk_feed(&reader, bytes + i, 1) >= 0);
-    MUST(dx_hbtp_chunk_finish(&reader) == 0);
-    MUST(dx_hbtp_dispatch_finish(&dispatcher) == 0);
+    MUST(dx_chunks_reader_init(&reader, &desc) == 0);
+    for (size_t i = 0; i < size; i++) MUST(dx_chunks_feed(&reader, bytes + i, 1) >= 0);
+    MUST(dx_chunks_finish(&reader) == 0);
+    MUST(dx_chunks_finish_dispatch(&dispatcher) == 0);
     MUST(dispatcher.header.total_size == size);
 }
 

@@ -1,0 +1,421 @@
+/*  dx_token.h - v0.2.0 - JSON Web Tokens that are signed with HS256, and nothing else
+               - MIT-0 or public domain, see end of file
+
+    Do this in ONE C or C++ file:
+
+        #define DX_TOKEN_IMPLEMENTATION       (or DX_IMPLEMENTATION for every dx_ header)
+        #include "dx_token.h"
+
+    and include it elsewhere without the define. C99; also builds as C++11. It stands on dx_sha256.h
+    and dx_json.h, which it includes unless they were included before; with the first of the two
+    defines, define theirs too.
+
+    QUICK EXAMPLE
+
+        static const char secret[] = "at least thirty-two bytes, and secret";
+        const char *sent = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjJ9."
+                           "not-the-signature-of-anybody-with-the-key-0";
+        static char memory[512];              // three quarters of the longest token
+        dx_token_key key;
+        if (dx_token_key_init(&key, secret, sizeof secret - 1)) return 1;
+
+        dx_token_rules rules;
+        memset(&rules, 0, sizeof rules);      // what a token must be
+        dx_token_claims claims;
+        rules.hmac = dx_token_hmac;
+        rules.hmac_user = &key;
+        rules.memory = memory;
+        rules.memory_size = sizeof memory;
+        rules.issuer = "https://login.example";
+        int error = dx_token_verify(&rules, sent, strlen(sent), 1700000000, &claims);
+        printf("%s: status %d\n", dx_token_error_name(error), dx_token_status_of_error(error));
+
+    CONTENTS (search >>)  config  errors  key  token  platform  names  base64url  signature  claims
+                          license
+
+    GUARANTEES  The algorithm is pinned: what the token says about it only decides whether it is
+                refused. The signature is compared in constant time before anything else of the
+                token is read. One text has one meaning: strict base64url, strict JSON, no name
+                twice. No allocation, globals or recursion.
+    LIMITS      Keys of 32 bytes and more. Dates up to 2^53. One thread per dx_token_rules, as it
+                holds the memory; a key may be shared. Verify a token once a connection, not once a
+                frame.
+    CONFIG      DX_TOKEN_STATIC, DX_TOKEN_API, DX_TOKEN_ASSERT(c)
+    ERRORS      dx_token_error: 0 = ok, negative = reason; dx_token_status_of_error(): 401 ...
+    OWNERSHIP   The caller owns every byte. Claims lie in the memory of the rules.
+    FORMAT      RFC 7515, 7519 and 8259; HMAC-SHA-256: RFC 2104
+*/
+#ifndef DX_TOKEN_H
+#define DX_TOKEN_H
+
+#define DX_TOKEN_VERSION 0x000200 /* 0xMMmmpp */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef DX_SHA256_H
+  #include "dx_sha256.h"
+#endif
+#ifndef DX_JSON_H
+  #include "dx_json.h"
+#endif
+
+/* >>config ------------------------------------------------------------- */
+#ifndef DX_TOKEN_API
+  #ifdef DX_TOKEN_STATIC
+    #if defined(__GNUC__) || defined(__clang__)
+      #define DX_TOKEN_API static __attribute__((unused))
+    #else
+      #define DX_TOKEN_API static
+    #endif
+  #else
+    #define DX_TOKEN_API extern
+  #endif
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* >>errors ------------------------------------------------------------- */
+/* value, constant, the status for whoever sent the token, as HTTP and HBTP number them. */
+#define DX_TOKEN_ERRORS(X)                                                                \
+    X(0, OK, 500)                                                                         \
+    X(-1, EINVAL, 400)      /* an argument breaks its documented contract */              \
+    X(-4, ETOOBIG, 413)     /* longer than the memory allows */                           \
+    X(-5, ECORRUPT, 400)    /* not three parts of strict base64url with strict JSON */    \
+    X(-7, ESYS, 500)        /* the hmac hook failed */                                    \
+    X(-8, ENOTSUP, 415)     /* another "alg", or "crit" */                                \
+    X(-9, ENOTFOUND, 404)   /* another "kid"; no such claim */                            \
+    X(-42, ESIGNATURE, 401) /* not signed with this key */                                \
+    X(-43, EEXPIRED, 401)   /* its time is over */                                        \
+    X(-44, EEARLY, 401)     /* its time has not come */                                   \
+    X(-45, EAUDIENCE, 401)  /* for another audience, or from another issuer */
+
+typedef enum dx_token_error {
+#define DX_TOKEN_P_ERROR_IS(value, constant, status) DX_TOKEN_##constant = value,
+    DX_TOKEN_ERRORS(DX_TOKEN_P_ERROR_IS)
+    DX_TOKEN_KEY_SIZE_MIN = 32 /* bytes; a shorter key is easier to guess than the hash */
+} dx_token_error;
+
+/* "DX_TOKEN_EEXPIRED" and so on; "unknown error" for anything else. */
+DX_TOKEN_API const char *dx_token_error_name(int error);
+/* The status of an error, see DX_TOKEN_ERRORS; 500 for anything else. */
+DX_TOKEN_API int         dx_token_status_of_error(int error);
+
+/* >>key ---------------------------------------------------------------- */
+/* HMAC-SHA-256 (RFC 2104) of a message; not 0: it failed. `user` stands for the key. It is a hook,
+   so that a key may stay in a library or a device of its own. */
+typedef int dx_token_hmac_fn(void *user, const void *message, size_t size, uint8_t mac[32]);
+
+typedef struct dx_token_key { /* the hash as it is behind the key's block; private */
+    dx_sha256 keyed_;
+} dx_token_key;
+
+/* The bytes of the key are not kept. EINVAL: under 32 bytes. */
+DX_TOKEN_API int dx_token_key_init(dx_token_key *prepared, const void *key, size_t size);
+/* The hmac of dx_sha256.h, a dx_token_hmac_fn; user: a dx_token_key, which is only read. */
+DX_TOKEN_API int dx_token_hmac(void *user, const void *message, size_t size, uint8_t mac[32]);
+
+/* >>token -------------------------------------------------------------- */
+typedef struct dx_token_rules {   /* what a token must be; set the fields, zero the rest */
+    dx_token_hmac_fn *hmac;       /* required */
+    void             *hmac_user;
+    char             *memory;     /* required; for what a token says, three quarters of its size */
+    size_t            memory_size;
+    const char       *key_id;     /* "kid"; NULL: any */
+    const char       *issuer;     /* "iss"; NULL: any */
+    const char       *audience;   /* one of "aud"; NULL: any */
+    uint32_t          leeway_s;   /* by which clocks may differ */
+    bool              allow_endless; /* true: a token may be without "exp" */
+} dx_token_rules;
+
+typedef struct dx_token_claims { /* lies in the memory of the rules until the next token */
+    const char *json;
+    size_t      size;
+    uint64_t    expires_s;    /* "exp", seconds since 1970; UINT64_MAX: none */
+    uint64_t    not_before_s; /* "nbf"; 0: none */
+} dx_token_claims;
+
+/* The signature is compared, in constant time, before anything is read. ECORRUPT: not three parts
+   of strict base64url, not JSON, a date that is no whole number up to 2^53, or a name twice of
+   those that count here; ETOOBIG; ESIGNATURE; ENOTSUP: another "alg", or "crit"; ENOTFOUND: another
+   key_id; EEXPIRED (also: no "exp"), EEARLY, EAUDIENCE; ESYS: hmac failed; EINVAL. */
+DX_TOKEN_API int dx_token_verify(const dx_token_rules *rules, const char *token, size_t size,
+                                 uint64_t now_s, dx_token_claims *claims);
+/* A claim's value as it stands in the JSON, strings with quotes. ENOTFOUND; ECORRUPT: twice. */
+DX_TOKEN_API int dx_token_find_claim(const dx_token_claims *claims, const char *name,
+                                     const char **value, size_t *size);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* DX_TOKEN_H */
+
+#if (defined(DX_TOKEN_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) && \
+    !defined(DX_TOKEN_IMPLEMENTED)
+#define DX_TOKEN_IMPLEMENTED
+
+/* >>platform ----------------------------------------------------------- */
+#ifndef DX_TOKEN_ASSERT
+  #if defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 1 && !defined(NDEBUG)
+    #include <assert.h>
+    #define DX_TOKEN_ASSERT(c) assert(c)
+  #else
+    #define DX_TOKEN_ASSERT(c) ((void)sizeof(c))
+  #endif
+#endif
+
+/* >>names -------------------------------------------------------------- */
+#define DX_TOKEN_P_ERROR_NAME(value, constant, status) \
+    case value: return "DX_TOKEN_" #constant;
+#define DX_TOKEN_P_ERROR_STATUS(value, constant, status) \
+    case value: return status;
+
+DX_TOKEN_API const char *dx_token_error_name(int error)
+{
+    switch (error) {
+        DX_TOKEN_ERRORS(DX_TOKEN_P_ERROR_NAME)
+    default: return "unknown error";
+    }
+}
+
+DX_TOKEN_API int dx_token_status_of_error(int error)
+{
+    switch (error) {
+        DX_TOKEN_ERRORS(DX_TOKEN_P_ERROR_STATUS)
+    default: return 500;
+    }
+}
+
+/* >>base64url -----------------------------------------------------------
+   RFC 4648, 5, strictly: no padding, no white space, and the bits of the last character that belong
+   to no byte are 0, so that no two texts mean the same bytes.
+
+       | aaaaaa | bbbbbb | cccccc | dddddd |      four characters of six bits
+       | aaaaaabb | bbbbcccc | ccdddddd    |      three bytes
+
+   Wrong characters, bytes from 128 on and those with 64 in the table, are collected in `bad` and
+   looked at once, at the end. So no branch depends on the text. */
+enum {
+    DX_TOKEN_P_MAC_SIZE  = 32,
+    DX_TOKEN_P_MAC_CHARS = 43 /* 32 bytes in base64url */
+};
+
+static const uint8_t dx_token_p_sextets[128] = { /* of each character; 64: none */
+    64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64,
+    64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64,
+    64, 62, 64, 64, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 64, 64, 64, 64, 64, 64, 64, 0,
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22,
+    23, 24, 25, 64, 64, 64, 64, 63, 64, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38,
+    39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 64, 64, 64, 64, 64};
+
+/* Returns the bytes written to `out`; SIZE_MAX: not strict base64url. */
+static size_t dx_token_p_decode(const char *in, size_t size, char *out)
+{
+    const uint8_t *const values = dx_token_p_sextets;
+    const uint8_t *p = (const uint8_t *)in;
+    const uint8_t *const end = p + size;
+    char *const begin = out;
+    uint32_t bad = size % 4 == 1 ? 64 : 0;
+    uint32_t group;    /* bits that were read */
+    uint32_t bits = 0; /* of them, those that no byte was made of */
+    for (; end - p >= 4; p += 4) {
+        const uint32_t a = values[p[0] & 127];
+        const uint32_t b = values[p[1] & 127];
+        const uint32_t c = values[p[2] & 127];
+        const uint32_t d = values[p[3] & 127];
+        bad |= a | b | c | d | ((p[0] | p[1] | p[2] | p[3]) & 128u);
+        group = a << 18 | b << 12 | c << 6 | d;
+        *out++ = (char)(group >> 16 & 0xff);
+        *out++ = (char)(group >> 8 & 0xff);
+        *out++ = (char)(group & 0xff);
+    }
+    group = 0;
+    for (; p < end; p++) {
+        bad |= values[*p & 127] | (*p & 128u);
+        group = group << 6 | values[*p & 127];
+        bits += 6;
+        if (bits < 8) continue;
+        bits -= 8;
+        *out++ = (char)(group >> bits & 0xff);
+    }
+    DX_TOKEN_ASSERT(bits < 8 && (size_t)(out - begin) <= size);
+    if ((bad & ~63u) || (group & ((1u << bits) - 1))) return SIZE_MAX;
+    return (size_t)(out - begin);
+}
+
+/* >>signature -----------------------------------------------------------
+       eyJhbGciOiJIUzI1NiJ9 . eyJleHAiOjJ9 . 43 characters
+       | header             |   claims     |   mac         |
+       |<------------ signed ------------->|
+                            ^ dot          ^ signed_size
+
+   The last dot is found from the end, where the signature has a fixed size, so the first thing that
+   a token is asked is whether somebody with the key has written it. */
+DX_TOKEN_API int dx_token_key_init(dx_token_key *prepared, const void *key, size_t size)
+{
+    if (!prepared || !key || size < DX_TOKEN_KEY_SIZE_MIN) return DX_TOKEN_EINVAL;
+    dx_sha256_init_keyed(&prepared->keyed_, key, size);
+    return DX_TOKEN_OK;
+}
+
+DX_TOKEN_API int dx_token_hmac(void *user, const void *message, size_t size, uint8_t mac[32])
+{
+    const dx_token_key *key = (const dx_token_key *)user;
+    dx_sha256 hash;
+    if (!key || (!message && size) || !mac) return DX_TOKEN_EINVAL;
+    hash = key->keyed_;
+    dx_sha256_update(&hash, message, size);
+    dx_sha256_final(&hash, mac, DX_TOKEN_P_MAC_SIZE);
+    return DX_TOKEN_OK;
+}
+
+/* Has somebody with the key signed these bytes? `sent`: the third part of the token. */
+static int dx_token_p_check_signature(const dx_token_rules *rules, const char *token,
+                                      size_t signed_size, const char *sent)
+{
+    uint8_t sent_mac[DX_TOKEN_P_MAC_SIZE + 1]; /* 43 characters are 32 bytes and 2 bits */
+    uint8_t mac[DX_TOKEN_P_MAC_SIZE];
+    const size_t size = dx_token_p_decode(sent, DX_TOKEN_P_MAC_CHARS, (char *)sent_mac);
+    if (size == SIZE_MAX) return DX_TOKEN_ECORRUPT;
+    DX_TOKEN_ASSERT(size == DX_TOKEN_P_MAC_SIZE);
+    if (rules->hmac(rules->hmac_user, token, signed_size, mac)) return DX_TOKEN_ESYS;
+    return dx_sha256_equal(mac, sent_mac, sizeof mac) ? DX_TOKEN_OK : DX_TOKEN_ESIGNATURE;
+}
+
+/* >>claims --------------------------------------------------------------
+   Header and claims are decoded one after the other into the same memory: of the header nothing is
+   needed once it was checked. */
+
+/* Decode a part of a token and find members of the object that it must be. *size: of the part, then
+   of what it says. */
+static int dx_token_p_read_part(const dx_token_rules *rules, const char *part, size_t *size,
+                                const char *const *names, size_t count, dx_json_text *found)
+{
+    if (*size / 4 * 3 + 2 > rules->memory_size) return DX_TOKEN_ETOOBIG;
+    *size = dx_token_p_decode(part, *size, rules->memory);
+    if (*size == SIZE_MAX) return DX_TOKEN_ECORRUPT;
+    DX_TOKEN_ASSERT(*size <= rules->memory_size);
+    if (dx_json_find_members(rules->memory, *size, names, count, found)) return DX_TOKEN_ECORRUPT;
+    return DX_TOKEN_OK;
+}
+
+static int dx_token_p_check_header(const dx_token_rules *rules, const char *part, size_t size)
+{
+    enum { DX_TOKEN_P_ALG, DX_TOKEN_P_CRIT, DX_TOKEN_P_KID, DX_TOKEN_P_HEADER_NAMES };
+    static const char *const names[DX_TOKEN_P_HEADER_NAMES] = {"alg", "crit", "kid"};
+    dx_json_text found[DX_TOKEN_P_HEADER_NAMES];
+    const int error =
+        dx_token_p_read_part(rules, part, &size, names, DX_TOKEN_P_HEADER_NAMES, found);
+    if (error) return error;
+    /* "crit" names extensions that must be understood, and none is. */
+    if (!dx_json_equals(&found[DX_TOKEN_P_ALG], "HS256") || found[DX_TOKEN_P_CRIT].begin)
+        return DX_TOKEN_ENOTSUP;
+    if (rules->key_id && !dx_json_equals(&found[DX_TOKEN_P_KID], rules->key_id))
+        return DX_TOKEN_ENOTFOUND;
+    return DX_TOKEN_OK;
+}
+
+/* A NumericDate, or `none` where there is no such claim. */
+static bool dx_token_p_read_date(const dx_json_text *value, uint64_t none, uint64_t *date)
+{
+    *date = none;
+    return !value->begin || !dx_json_read_integer(value, date);
+}
+
+static int dx_token_p_check_claims(const dx_token_rules *rules, const char *part, size_t size,
+                                   uint64_t now_s, dx_token_claims *claims)
+{
+    enum {
+        DX_TOKEN_P_EXP,
+        DX_TOKEN_P_NBF,
+        DX_TOKEN_P_IAT,
+        DX_TOKEN_P_ISS,
+        DX_TOKEN_P_AUD,
+        DX_TOKEN_P_CLAIM_NAMES
+    };
+    static const char *const names[DX_TOKEN_P_CLAIM_NAMES] = {"exp", "nbf", "iat", "iss", "aud"};
+    dx_json_text found[DX_TOKEN_P_CLAIM_NAMES];
+    uint64_t issued; /* is read, so that a wrong one is refused, and not used */
+    const int error =
+        dx_token_p_read_part(rules, part, &size, names, DX_TOKEN_P_CLAIM_NAMES, found);
+    claims->json = rules->memory;
+    claims->size = size;
+    if (error) return error;
+    if (!dx_token_p_read_date(&found[DX_TOKEN_P_EXP], UINT64_MAX, &claims->expires_s) ||
+        !dx_token_p_read_date(&found[DX_TOKEN_P_NBF], 0, &claims->not_before_s) ||
+        !dx_token_p_read_date(&found[DX_TOKEN_P_IAT], 0, &issued))
+        return DX_TOKEN_ECORRUPT;
+    if (!found[DX_TOKEN_P_EXP].begin && !rules->allow_endless) return DX_TOKEN_EEXPIRED;
+    if (now_s >= claims->expires_s && now_s - claims->expires_s >= rules->leeway_s)
+        return DX_TOKEN_EEXPIRED;
+    if (now_s < claims->not_before_s && claims->not_before_s - now_s > rules->leeway_s)
+        return DX_TOKEN_EEARLY;
+    if (rules->issuer && !dx_json_equals(&found[DX_TOKEN_P_ISS], rules->issuer))
+        return DX_TOKEN_EAUDIENCE;
+    if (rules->audience && !dx_json_contains(&found[DX_TOKEN_P_AUD], rules->audience))
+        return DX_TOKEN_EAUDIENCE;
+    return DX_TOKEN_OK;
+}
+
+DX_TOKEN_API int dx_token_verify(const dx_token_rules *rules, const char *token, size_t size,
+                                 uint64_t now_s, dx_token_claims *claims)
+{
+    size_t signed_size;
+    size_t dot = 0;
+    int error;
+    if (!rules || !rules->hmac || !rules->memory || !token || !claims) return DX_TOKEN_EINVAL;
+    if (size / 4 > rules->memory_size) return DX_TOKEN_ETOOBIG;
+    if (size < DX_TOKEN_P_MAC_CHARS + 3) return DX_TOKEN_ECORRUPT;
+    signed_size = size - DX_TOKEN_P_MAC_CHARS - 1;
+    while (dot < signed_size && token[dot] != '.') dot++;
+    /* A third dot anywhere is no character of base64url, and refused with its part. */
+    if (dot == signed_size || token[signed_size] != '.') return DX_TOKEN_ECORRUPT;
+    error = dx_token_p_check_signature(rules, token, signed_size, token + signed_size + 1);
+    if (!error) error = dx_token_p_check_header(rules, token, dot);
+    if (error) return error;
+    return dx_token_p_check_claims(rules, token + dot + 1, signed_size - dot - 1, now_s, claims);
+}
+
+DX_TOKEN_API int dx_token_find_claim(const dx_token_claims *claims, const char *name,
+                                     const char **value, size_t *size)
+{
+    dx_json_text found;
+    if (!claims || !name || !value || !size) return DX_TOKEN_EINVAL;
+    if (dx_json_find_members(claims->json, claims->size, &name, 1, &found))
+        return DX_TOKEN_ECORRUPT;
+    if (!found.begin) return DX_TOKEN_ENOTFOUND;
+    *value = found.begin;
+    *size = (size_t)(found.end - found.begin);
+    return DX_TOKEN_OK;
+}
+
+#endif /* DX_TOKEN_IMPLEMENTATION */
+
+/* >>license -------------------------------------------------------------
+   Choose whichever you prefer:
+
+   ALTERNATIVE A - MIT No Attribution (MIT-0)
+   Copyright (c) 2026 dx authors
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+   associated documentation files (the "Software"), to deal in the Software without restriction,
+   including without limitation the rights to use, copy, modify, merge, publish, distribute,
+   sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+   furnished to do so. THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+   IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR
+   PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY
+   CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING
+   FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+
+   ALTERNATIVE B - Public domain (Unlicense)
+   This is free and unencumbered software released into the public domain. Anyone is free to copy,
+   modify, publish, use, compile, sell, or distribute this software, either in source code form or
+   as a compiled binary, for any purpose, commercial or non-commercial, and by any means. In
+   jurisdictions that recognize copyright laws, the author or authors of this software dedicate any
+   and all copyright interest in the software to the public domain. THE SOFTWARE IS PROVIDED "AS
+   IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED. IN NO EVENT SHALL THE AUTHORS BE LIABLE
+   FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY ARISING FROM THE SOFTWARE OR ITS USE.
+   See unlicense.org.
+*/

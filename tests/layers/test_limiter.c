@@ -1,0 +1,183 @@
+/* Tests of layers/dx_limiter.h: rate limits. */
+#define DX_IMPLEMENTATION
+#include "../../layers/dx_limiter.h"
+#define DX_TEST_MAIN
+#include "../dx_test.h"
+
+static dx_limiter limiter(uint32_t limit, uint64_t period, uint32_t burst, bool window,
+                               void *memory, size_t size)
+{
+    dx_limiter l;
+    dx_limiter_desc d;
+    memset(&d, 0, sizeof d);
+    d.limit = limit;
+    d.period_ns = period;
+    d.burst = burst;
+    d.window = window;
+    d.memory = memory;
+    d.memory_size = size;
+    DX_CHECK_EQ(dx_limiter_init(&l, &d), 0);
+    return l;
+}
+
+DX_TEST(p17_mw_6_the_window_is_exact_at_its_edges_and_per_worker)
+{
+    dx_limiter one = limiter(0, 0, 0, true, NULL, 0), two = one;
+    dx_limiter_quota q;
+    const uint64_t second = 1000000000u, begin = 5 * second + 17;
+    for (uint32_t i = 0; i < 1000; i++) {
+        DX_CHECK_EQ(dx_limiter_take(&one, 0, begin + i, &q), 0);
+        DX_CHECK_EQ(q.limit, 1000);
+        DX_CHECK_EQ(q.remaining, 999 - i);
+        DX_CHECK_EQ(q.retry_ns, 0);
+    }
+    DX_CHECK_EQ(dx_limiter_take(&one, 0, begin + second - 1, &q), 429);
+    DX_CHECK_EQ(q.remaining, 0);
+    DX_CHECK_EQ(q.retry_ns, 1);
+    DX_CHECK_EQ(dx_limiter_take(&two, 0, begin + second - 1, &q), 0); /* another worker */
+    DX_CHECK_EQ(q.remaining, 999);
+    DX_CHECK_EQ(dx_limiter_take(&one, 0, begin + second, &q), 0);
+    DX_CHECK_EQ(q.remaining, 999);
+    DX_CHECK_EQ(dx_limiter_take(&one, 0, begin, NULL), 0); /* the clock went back: counted */
+    DX_CHECK_EQ(dx_limiter_take(&one, 0, begin + second, &q), 0);
+    DX_CHECK_EQ(q.remaining, 997);
+}
+
+DX_TEST(mw_6_the_bucket_is_exact_and_never_gives_more)
+{
+    dx_limiter l = limiter(4, 1000, 2, false, NULL, 0); /* one each 250, two at once */
+    dx_limiter_quota q;
+    DX_CHECK_EQ(dx_limiter_take(&l, 0, 10000, &q), 0);
+    DX_CHECK_EQ(q.remaining, 1);
+    DX_CHECK_EQ(dx_limiter_take(&l, 0, 10000, &q), 0);
+    DX_CHECK_EQ(q.remaining, 0);
+    DX_CHECK_EQ(dx_limiter_take(&l, 0, 10000, &q), 429);
+    DX_CHECK_EQ(q.retry_ns, 250);
+    DX_CHECK_EQ(dx_limiter_take(&l, 0, 10249, &q), 429);
+    DX_CHECK_EQ(q.retry_ns, 1);
+    DX_CHECK_EQ(dx_limiter_take(&l, 0, 10250, &q), 0);
+    DX_CHECK_EQ(dx_limiter_take(&l, 0, 10251, &q), 429);
+    DX_CHECK_EQ(dx_limiter_take(&l, 0, 99999, &q), 0);
+    DX_CHECK_EQ(q.remaining, 1);
+}
+
+DX_PROPERTY(p17_mw_6_no_stretch_of_time_holds_more_than_the_limit, 300)
+{
+    static uint64_t taken[400];
+    uint32_t limit = (uint32_t)dx_choose_range(c, 1, 20), burst = (uint32_t)dx_choose_range(c, 1, 20);
+    uint64_t period = dx_choose_range(c, 1, 1000), now = dx_choose(c, 5000);
+    bool window = dx_choose(c, 1) != 0;
+    dx_limiter l = limiter(limit, period, burst, window, NULL, 0);
+    size_t count = 0;
+    for (int i = 0; i < 400; i++) {
+        now += dx_choose(c, 3) ? dx_choose(c, 3) : dx_choose(c, period);
+        dx_limiter_quota q;
+        if (!dx_limiter_take(&l, 0, now, &q)) taken[count++] = now;
+        else if (q.retry_ns > 0) { /* honest: then there is room, and not a moment before */
+            dx_limiter copy = l;
+            DX_CHECK_EQ(dx_limiter_take(&copy, 0, now + q.retry_ns - 1, NULL), 429);
+            DX_CHECK_EQ(dx_limiter_take(&copy, 0, now + q.retry_ns, NULL), 0);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        for (size_t k = i; k < count; k++) {
+            const uint64_t t = taken[k] - taken[i];
+            if (window && t < period) DX_CHECK(k - i + 1 <= 2 * (uint64_t)limit);
+            if (!window) DX_CHECK((k - i + 1 - (k - i + 1 > burst ? burst : k - i + 1)) * period <= t * limit);
+        }
+    }
+}
+
+DX_PROPERTY(mw_6_many_names_never_give_a_key_more, 200)
+{
+    static uint64_t memory[24 * 2];
+    const bool window = dx_choose(c, 1) != 0;
+    dx_limiter l = limiter(5, 1000, 5, window, memory, sizeof memory);
+    uint32_t of_key[100] = {0}, others = 0;
+    DX_CHECK_EQ(l.sets_, 2);
+    for (int i = 0; i < 600; i++) {
+        uint64_t key = dx_choose(c, 99);
+        if (!dx_limiter_take(&l, key, 7, NULL)) of_key[key]++;
+    }
+    for (int i = 0; i < 100; i++) {
+        DX_CHECK(of_key[i] <= 5);
+        others += of_key[i];
+    }
+    DX_CHECK(others <= 16 * 5); /* all keys together: what the places hold */
+}
+
+DX_TEST(mw_6_keys_have_counts_of_their_own)
+{
+    static uint64_t memory[24];
+    dx_limiter l = limiter(3, 1000, 3, false, memory, sizeof memory);
+    for (uint64_t key = 1; key <= 8; key++)
+        for (int i = 0; i < 4; i++)
+            DX_CHECK_EQ(dx_limiter_take(&l, key, 50, NULL), i < 3 ? 0 : 429);
+    dx_limiter_desc d;
+    memset(&d, 0, sizeof d);
+    DX_CHECK_EQ(dx_limiter_init(NULL, &d), DX_LIMITER_EINVAL);
+    DX_CHECK_EQ(dx_limiter_init(&l, NULL), DX_LIMITER_EINVAL);
+    d.memory = memory;
+    d.memory_size = 191;
+    DX_CHECK_EQ(dx_limiter_init(&l, &d), DX_LIMITER_EINVAL);
+    d.memory_size = 192;
+    DX_CHECK_EQ(dx_limiter_init(&l, &d), 0);
+    d.memory = (uint8_t *)memory + 4;
+    DX_CHECK_EQ(dx_limiter_init(&l, &d), DX_LIMITER_EINVAL);
+    d.memory = NULL;
+    d.period_ns = UINT64_MAX / 4;
+    d.limit = 1;
+    DX_CHECK_EQ(dx_limiter_init(&l, &d), 0);
+    d.burst = 2;
+    DX_CHECK_EQ(dx_limiter_init(&l, &d), DX_LIMITER_EINVAL);
+    d.period_ns++;
+    d.burst = 1;
+    DX_CHECK_EQ(dx_limiter_init(&l, &d), DX_LIMITER_EINVAL);
+}
+
+/* Keys that an adversary chose for one seed: they share a set there, and none with another seed. */
+DX_TEST(mw_6_chosen_keys_lock_nobody_out)
+{
+    static uint64_t memory[24 * 64];
+    dx_limiter_desc d;
+    dx_limiter known, secret;
+    uint64_t chosen[9], key = 0;
+    size_t count = 0;
+    memset(&d, 0, sizeof d);
+    d.limit = d.burst = 1;
+    d.memory = memory;
+    d.memory_size = sizeof memory;
+    DX_CHECK_EQ(dx_limiter_init(&known, &d), 0);
+    DX_CHECK_EQ(known.sets_, 64);
+    for (; count < 9; key++)
+        if ((dx_limiter_p_keyed_hash(0, key) & 63) == 5) chosen[count++] = key;
+    for (size_t i = 0; i < 8; i++) DX_CHECK_EQ(dx_limiter_take(&known, chosen[i], 50, NULL), 0);
+    DX_CHECK_EQ(dx_limiter_take(&known, chosen[8], 50, NULL), 429); /* without a seed */
+    for (uint64_t seed = 1; seed < 100; seed++) {
+        d.seed = seed << 40 | seed;
+        DX_CHECK_EQ(dx_limiter_init(&secret, &d), 0);
+        for (size_t i = 0; i < 9; i++) DX_CHECK_EQ(dx_limiter_take(&secret, chosen[i], 50, NULL), 0);
+    }
+}
+
+DX_TEST(every_bit_of_a_key_moves_half_of_its_hash)
+{
+    const uint64_t seed = 0x0706050403020100u;
+    uint32_t seen[2] = {0, 0};
+    for (uint64_t key = 0; key < 4096; key++) {
+        const uint32_t h = dx_limiter_p_keyed_hash(seed, key);
+        for (unsigned bit = 0; bit < 64; bit++) {
+            uint32_t change = h ^ dx_limiter_p_keyed_hash(seed, key ^ (uint64_t)1 << bit);
+            for (seen[1] += 32; change; change &= change - 1) seen[0]++;
+        }
+    }
+    DX_CHECK(seen[0] > seen[1] / 2 - seen[1] / 100 && seen[0] < seen[1] / 2 + seen[1] / 100);
+}
+
+DX_TEST(the_errors_of_a_limiter_have_names)
+{
+    DX_CHECK_STR(dx_limiter_error_name(DX_LIMITER_OK), "DX_LIMITER_OK");
+    DX_CHECK_STR(dx_limiter_error_name(DX_LIMITER_EINVAL), "DX_LIMITER_EINVAL");
+    DX_CHECK_STR(dx_limiter_error_name(429), "unknown error");
+    DX_CHECK_STR(dx_limiter_error_name(-1000), "unknown error");
+}
