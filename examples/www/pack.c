@@ -7,10 +7,11 @@
      pack card VERSION TEMPLATE                the card's HTIP stream by itself
      pack html VERSION TEMPLATE                what a server makes of it
      pack describe                             the state's type as JSON, for teleport.js */
-#define DX_HBTP_IMPLEMENTATION
+#define DX_CHUNKS_IMPLEMENTATION
 #include "../../layers/dx_chunks.h"
 #define DX_TELEPORT_IMPLEMENTATION
 #include "../../dx_teleport.h"
+#define DX_DUMP_IMPLEMENTATION
 #include "../../layers/dx_dump.h"
 #define DX_CAS_IMPLEMENTATION
 #include "../../dx_cas.h"
