@@ -3,9 +3,9 @@
 
 HELLO  := $(patsubst examples/hello/%.c,build/%,$(wildcard examples/hello/hello_*.c))
 COMMON := $(wildcard programs/common/*.c)
-# The files of dxup, in rooms, and those of dxpatch, which brings its own choice of programs/common/base.c.
+# The files of dxup lie in rooms.
 DXUP    := $(sort $(shell find programs/dxup -name '*.c' 2>/dev/null)) $(COMMON)
-DXPATCH := $(sort $(shell find programs/dxpatch -name '*.c' 2>/dev/null)) $(filter-out programs/common/base.c,$(COMMON))
+DXPATCH := $(sort $(shell find programs/dxpatch -name '*.c' 2>/dev/null)) $(COMMON)
 
 .PHONY: all hello
 all: hello build/dxup build/dxpatch build/dxecho ## the hello programs, dxup, dxpatch and dxecho, into build/

@@ -1,9 +1,6 @@
-/* Errors, files and numbers as text. Another program may compile this under its own name. */
+/* Messages, numbers as text, memory, and small things about files: what every file of every program may call. Stands on
+   os.h only. */
 #include "common.h"
-
-#ifndef DXUP_PROGRAM
-#define DXUP_PROGRAM "dxup"
-#endif
 
 #include "os.h"
 
@@ -11,6 +8,14 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+
+static const char *program_name = "?";
+
+void dxup_begin(const char *name, int *argc, char ***argv)
+{
+    program_name = name;
+    os_begin(argc, argv);
+}
 
 /* >>messages ----------------------------------------------------------- */
 /* A message may quote a file's name, a version's, or what a server says: bytes that others chose and that a terminal would
@@ -75,7 +80,7 @@ static void say(FILE *out, const char *format, va_list args)
 static void complain(const char *format, va_list args)
 {
     dxup_progress(NULL, 0, 0, true);
-    fputs(DXUP_PROGRAM ": ", stderr);
+    fprintf(stderr, "%s: ", program_name);
     say(stderr, format, args);
 }
 
@@ -182,6 +187,12 @@ void dxup_progress(const char *what, uint64_t done, uint64_t total, bool last)
     else
         fprintf(stderr, "  %.1f MB", mb);
     fflush(stderr);
+}
+
+unsigned dxup_thread_count(unsigned workers, unsigned max)
+{
+    if (!workers) workers = os_cpu_count();
+    return workers < max ? workers : max;
 }
 
 bool dxup_write_all(int fd, const void *bytes, size_t size) { return os_write(fd, bytes, size) == 0; }

@@ -1,5 +1,6 @@
 /* The place an image is written to: a part beside it, checked, made durable, then renamed. */
-#include "common.h"
+#include "dest.h"
+
 #include "modes.h"
 
 #include "os.h"

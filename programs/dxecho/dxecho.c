@@ -18,7 +18,7 @@
 #include "../../dx_hbtp.h"
 #include "../../dx_reactor.h"
 #include "../../layers/dx_peers.h"
-#include "http.h"
+#include "../common/http.h"
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>

@@ -2,6 +2,8 @@
    large for that where it lies: once as a whole for its hash, then where the patch asks for bytes of it. */
 #include "dxpatch.h"
 
+#include "../common/dest.h"
+
 #include <stdlib.h>
 #include <string.h>
 

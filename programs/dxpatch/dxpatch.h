@@ -1,7 +1,7 @@
 /* dxpatch: patches between two files, at the command line. Declarations that its files share.
 
    main.c   arguments and help            patch.c  opens files, reads headers, words for errors
-   diff.c   makes a patch                 base.c   ../common/base.c under this program's name
+   diff.c   makes a patch
    apply.c  applies one, or takes it back dx.c     the header's implementation
    info.c   prints what one says          ../common/dest.c  a file replaced in one step
    whole.c  compose; patches of VCDIFF     vcdiff.c  that format (RFC 3284)

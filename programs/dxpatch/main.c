@@ -165,7 +165,7 @@ int main(int argc, char **argv)
 {
     dxpatch_options o = {0};
     const command *chosen = NULL;
-    os_begin(&argc, &argv);
+    dxup_begin("dxpatch", &argc, &argv);
     if (argc >= 2 && (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help"))) {
         fputs(usage, stdout);
         return DXUP_OK;

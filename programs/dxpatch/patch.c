@@ -1,6 +1,7 @@
 /* Patch files: opened, their headers read, and their errors in words. */
 #include "dxpatch.h"
 
+#include "../common/dest.h"
 #include "vcdiff.h"
 
 #include <stdlib.h>

@@ -1,5 +1,7 @@
 /* dxup: the command line. */
-#include "dxup.h"
+#include "commands/commands.h"
+#include "net/loop.h"
+
 #include "../common/os.h"
 
 #include <errno.h>
@@ -102,7 +104,7 @@ int main(int argc, char **argv)
     char *plain[3] = {NULL, NULL, NULL};
     const command *chosen = NULL;
     int count = 0, status, used;
-    os_begin(&argc, &argv);
+    dxup_begin("dxup", &argc, &argv);
     if (argc >= 2 && (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help"))) {
         fputs(usage, stdout);
         return DXUP_OK;

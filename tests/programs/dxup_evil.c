@@ -5,7 +5,7 @@
 #include "../../dx_cas.h"
 #include "../../dx_hbtp.h"
 #include "../../dx_patch.h"
-#include "../../programs/dxup/wire.h"
+#include "../../programs/dxup/net/wire.h"
 
 #include <arpa/inet.h>
 #include <signal.h>

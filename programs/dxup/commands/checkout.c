@@ -1,0 +1,87 @@
+/* dxup checkout: a version written to a file or a directory, verified, in one step. */
+#include "commands.h"
+
+#include "../../common/dest.h"
+#include "../store/store.h"
+#include "../tree/content.h"
+#include "../tree/tree.h"
+
+#include "../../../dx_cas.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct checkout {
+    dxup_dest     dest;
+    dx_cas_blake3 hasher;
+} checkout;
+
+static int checkout_bytes(void *user, const void *bytes, size_t size)
+{
+    checkout *c = user;
+    dx_cas_blake3_update(&c->hasher, bytes, size);
+    return dxup_dest_write(&c->dest, bytes, size);
+}
+
+static int checkout_stream(dxup_store *s, const dxup_version *v, const char *path)
+{
+    uint8_t hash[DXUP_HASH_SIZE];
+    checkout *c = dxup_alloc(sizeof *c);
+    int status = dxup_dest_open(&c->dest, path, v->kind, v->mode, NULL);
+    if (status) {
+        free(c);
+        return status;
+    }
+    dx_cas_blake3_init(&c->hasher);
+    status = dxup_content_stream(s, v, checkout_bytes, c);
+    dx_cas_blake3_final(&c->hasher, hash, sizeof hash);
+    if (!status && !v->snapshot && memcmp(hash, v->hash, sizeof hash) != 0)
+        status = dxup_fail(DXUP_DAMAGED, "%s@%llu does not have its hash", v->name,
+                           (unsigned long long)v->version);
+    if (!status) status = dxup_dest_commit(&c->dest);
+    dxup_dest_abandon(&c->dest);
+    free(c);
+    return status;
+}
+
+/* A snapshot is written file by file, on all cores, with its times. */
+static int checkout_snapshot(dxup_store *s, const dxup_version *v, const dxup_options *o)
+{
+    dxup_dest *dest = dxup_alloc(sizeof *dest);
+    int status = dxup_dest_open(dest, o->path, v->kind, v->mode, NULL);
+    if (!status) {
+        status = dxup_tree_restore(s, v->root, dest, o->workers);
+        if (!status) status = dxup_dest_commit(dest);
+        dxup_dest_abandon(dest);
+    }
+    free(dest);
+    return status;
+}
+
+static int check_replaced(const dxup_options *o)
+{
+    if (o->force || !dxup_has_entries(o->path)) return DXUP_OK;
+    return dxup_fail(DXUP_REFUSED, "%s is a directory with content; --force replaces it", o->path);
+}
+
+int dxup_checkout(const dxup_options *o)
+{
+    dxup_store *s;
+    dxup_version v;
+    uint64_t version;
+    char name[DXUP_NAME_SIZE_MAX + 1], size[32], hash[65];
+    dxup_split_version(o->name, name, &version);
+    int status = dxup_store_open(&s, o->store, DXUP_READ);
+    if (status) return status;
+    status = dxup_version_find(s, name, version, &v);
+    if (status == DXUP_NOT_FOUND) dxup_fail(status, "%s has no '%s'", o->store, o->name);
+    if (!status) status = check_replaced(o);
+    if (!status && v.snapshot && DXUP_HAS_SNAPSHOTS) status = checkout_snapshot(s, &v, o);
+    else if (!status) status = checkout_stream(s, &v, o->path);
+    if (!status && !o->quiet)
+        dxup_say("%s@%llu checked out to %s: %s bytes, BLAKE3 %s verified\n", v.name,
+               (unsigned long long)v.version, o->path, dxup_count_text(v.size, size),
+               dxup_hash_text(v.snapshot ? v.root : v.hash, hash));
+    dxup_store_close(s);
+    return status;
+}

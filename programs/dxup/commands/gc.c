@@ -1,0 +1,105 @@
+/* dxup gc: old versions are forgotten, and the log is replaced by one that has only what is left. */
+#include "commands.h"
+
+#include "../store/copy.h"
+#include "../store/store.h"
+#include "../tree/content.h"
+#include "../tree/tree.h"
+
+#include <stdlib.h>
+
+/* Forget all but the last `keep` versions of each name; 0: forget none. */
+static int trim_names(dxup_store *s, uint64_t keep)
+{
+    dxup_version *list;
+    size_t count;
+    if (!keep) return DXUP_OK;
+    int status = dxup_version_list(s, &list, &count);
+    for (size_t i = 0; !status && i < count; i++)
+        if (list[i].version > keep) status = dxup_version_trim(s, list[i].name, list[i].version - keep + 1);
+    free(list);
+    return status ? status : dxup_store_commit(s);
+}
+
+/* >>copy ---------------------------------------------------------------
+   dxup_store_replace() copies what dx_cas knows that names reach: the chunks and nodes of files. What snapshots reach
+   it does not know, and with --pack it shall find all objects there already, packed anew: both are copied before. */
+typedef struct copy {
+    dxup_store  *from;
+    dxup_copier *copier;
+    dxup_known   known; /* directories that were visited */
+    bool         pack;
+} copy;
+
+static int copy_object(void *user, const uint8_t id[DXUP_HASH_SIZE]) { return dxup_copier_copy(user, id); }
+
+/* The chunks of a file; its nodes are left to dx_cas. */
+static int repack_file(copy *c, const dxup_version *v)
+{
+    dxup_content *content;
+    uint8_t id[DXUP_HASH_SIZE];
+    uint64_t start, size = 0;
+    int status = dxup_content_open(&content, c->from, v);
+    if (status) return status;
+    for (uint64_t at = 0; !status && at < v->size; at = start + size) {
+        status = dxup_content_chunk(content, at, id, &start, &size);
+        if (!status && size <= DXUP_OBJECT_MAX) status = dxup_copier_copy(c->copier, id);
+    }
+    dxup_content_close(content);
+    return status;
+}
+
+/* All versions of a name, the newest first: it is the one that others become deltas of. */
+static int copy_name(copy *c, const char *name)
+{
+    dxup_history history = {.begun = false};
+    dxup_version v;
+    int status;
+    while (!(status = dxup_history_next(&history, c->from, name, &v))) {
+        int copied = DXUP_OK;
+        if (v.snapshot) copied = dxup_snapshot_visit(c->from, v.root, &c->known, copy_object, c->copier);
+        else if (c->pack) copied = repack_file(c, &v);
+        if (copied) return copied;
+    }
+    return status == DXUP_NOT_FOUND ? DXUP_OK : status;
+}
+
+static int copy_names(dxup_store *from, dxup_store *to, bool pack)
+{
+    dxup_version *list;
+    size_t count;
+    copy c = {.from = from, .copier = dxup_copier_open(from, to, pack), .pack = pack};
+    int status = dxup_version_list(from, &list, &count);
+    for (size_t i = 0; !status && i < count; i++) status = copy_name(&c, list[i].name);
+    free(list);
+    dxup_known_free(&c.known);
+    dxup_copier_close(c.copier);
+    return status;
+}
+
+static int collect(dxup_store *s, bool pack, uint64_t *left)
+{
+    dxup_store *successor;
+    int status = dxup_store_successor_open(s, &successor);
+    if (status) return status;
+    status = copy_names(s, successor, pack);
+    if (!status) return dxup_store_replace(s, successor, left);
+    dxup_store_successor_drop(successor);
+    return status;
+}
+
+int dxup_gc(const dxup_options *o)
+{
+    dxup_store *s;
+    uint64_t left = 0;
+    char was[32], is[32];
+    int status = dxup_store_open(&s, o->store, DXUP_WRITE);
+    if (status) return status;
+    uint64_t before = dxup_store_size(s);
+    status = trim_names(s, o->keep);
+    if (!status) status = collect(s, o->pack, &left);
+    if (!status && !o->quiet)
+        dxup_say("%s: %s bytes before, %s after\n", o->store, dxup_count_text(before, was), dxup_count_text(left, is));
+    dxup_store_close(s);
+    return status;
+}

@@ -1,0 +1,51 @@
+/* dxup log: the names in a store, or the versions of one. */
+#include "commands.h"
+
+#include "../../common/os.h"
+#include "../store/store.h"
+
+#include <stdlib.h>
+
+/* >>log ---------------------------------------------------------------- */
+static void print_version(const dxup_version *v)
+{
+    char size[32], hash[65], when[32];
+    os_time_text(v->time_ns, when);
+    dxup_say("%-24s @%-5llu %s %15s  %s  %s\n", v->name, (unsigned long long)v->version,
+           v->kind == DXUP_TREE ? "tree" : "file", dxup_count_text(v->size, size), when,
+           dxup_hash_text(v->snapshot ? v->root : v->hash, hash));
+}
+
+static int log_name(dxup_store *s, const char *name)
+{
+    dxup_history history = {.begun = false};
+    dxup_version v;
+    bool any = false;
+    int status;
+    while (!(status = dxup_history_next(&history, s, name, &v))) {
+        any = true;
+        print_version(&v);
+    }
+    if (status != DXUP_NOT_FOUND) return status;
+    return any ? DXUP_OK : dxup_fail(status, "%s has no '%s'", dxup_store_path(s), name);
+}
+
+static int log_names(dxup_store *s)
+{
+    dxup_version *list;
+    size_t count;
+    int status = dxup_version_list(s, &list, &count);
+    for (size_t i = 0; i < count; i++) print_version(&list[i]);
+    free(list);
+    return status;
+}
+
+int dxup_log(const dxup_options *o)
+{
+    dxup_store *s;
+    int status = dxup_store_open(&s, o->store, DXUP_READ);
+    if (status) return status;
+    status = o->name ? log_name(s, o->name) : log_names(s);
+    dxup_store_close(s);
+    return status;
+}

@@ -1,0 +1,173 @@
+/* dxup publish: a file or a directory becomes the next version of a name, in one commit. */
+#include "commands.h"
+
+#include "../../common/image.h"
+#include "../../common/os.h"
+#include "../store/file.h"
+#include "../store/store.h"
+#include "../tree/content.h"
+#include "../tree/tree.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct publication {
+    dxup_store        *store;
+    const dxup_options *o;
+    dxup_version       last;     /* the version before, if has_last */
+    bool               has_last;
+    dxup_version       version;  /* the one that is made */
+    dxup_published     tree;     /* what a directory had */
+} publication;
+
+/* >>a file, or a directory as a stream ----------------------------------- */
+typedef struct stream {
+    dxup_file_writer *writer;
+    const char       *name;
+    uint64_t          done;
+} stream;
+
+static int publish_bytes(void *user, const void *bytes, size_t size)
+{
+    stream *t = user;
+    int status = dxup_file_writer_write(t->writer, bytes, size);
+    t->done += size;
+    if (!status) dxup_progress(t->name, t->done, 0, false);
+    return status;
+}
+
+static int store_stream(publication *p)
+{
+    stream t = {.name = p->o->name};
+    bool follows = p->has_last && p->last.kind == p->version.kind;
+    int status = dxup_file_writer_open(&t.writer, p->store, follows ? &p->last : NULL);
+    if (status) return status;
+    status = dxup_image_read(p->o->path, p->version.kind, publish_bytes, &t);
+    if (!status) status = dxup_file_writer_finish(t.writer, &p->version);
+    dxup_progress(NULL, 0, 0, true);
+    dxup_file_writer_close(t.writer);
+    return status;
+}
+
+/* >>a directory as a snapshot --------------------------------------------- */
+static int store_tree(publication *p, dxup_seen *seen)
+{
+    dxup_tree_publish_desc desc = {.path = p->o->path, .name = p->o->name, .seen = seen, .workers = p->o->workers};
+    if (p->has_last && p->last.snapshot) desc.last = p->last.root;
+    int status = dxup_tree_publish(p->store, &desc, &p->tree);
+    p->version.snapshot = true;
+    p->version.size = p->tree.size;
+    memcpy(p->version.root, p->tree.root, sizeof p->version.root);
+    return status;
+}
+
+/* >>losses ----------------------------------------------------------------- */
+/* Of a single file; the other names that it may have were not published. */
+static void count_file_losses(const char *path, dxup_losses *lost)
+{
+    os_info info;
+    if (os_look(path, true, &info) < 0) return; /* it was read a moment ago, and is gone */
+    lost->bits += info.special;
+    lost->holes += info.thin && os_has_holes_in(-1, path);
+}
+
+static void warn_of_losses(const char *path, const dxup_losses *lost)
+{
+    char count[32];
+    if (lost->bits)
+        dxup_warn("%s: not kept: setuid, setgid and sticky bits (of %s)", path, dxup_count_text(lost->bits, count));
+    if (lost->names)
+        dxup_warn("%s: not kept: hard links (%s names; each becomes a file of its own)", path,
+                  dxup_count_text(lost->names, count));
+    if (lost->holes)
+        dxup_warn("%s: not kept: holes (in %s; they are filled with zeros)", path, dxup_count_text(lost->holes, count));
+}
+
+/* >>version ---------------------------------------------------------------- */
+/* Is it what the last version is already? */
+static bool is_unchanged(const publication *p)
+{
+    const dxup_version *v = &p->version, *last = &p->last;
+    if (!p->has_last || last->kind != v->kind || last->mode != v->mode || last->snapshot != v->snapshot) return false;
+    return v->snapshot ? !memcmp(last->root, v->root, DXUP_HASH_SIZE) : !memcmp(last->hash, v->hash, DXUP_HASH_SIZE);
+}
+
+/* A new version, unless the last one is the same. */
+static int name_version(publication *p)
+{
+    dxup_version *v = &p->version;
+    int status = DXUP_OK;
+    if (is_unchanged(p)) return DXUP_OK;
+    if (v->snapshot && v->size <= DXUP_EAGER_MAX) status = dxup_content_hash(p->store, v);
+    return status ? status : dxup_version_add(p->store, v);
+}
+
+static void print_summary(const publication *p, uint64_t added)
+{
+    char size[32], count[32], files[32];
+    const dxup_version *v = &p->version;
+    dxup_count_text(v->size, size);
+    if (v->version)
+        dxup_say("%s@%llu published: %s bytes, the store grew by %s", v->name, (unsigned long long)v->version, size,
+                 dxup_count_text(added, count));
+    else
+        dxup_say("%s@%llu is unchanged: %s bytes, nothing added", v->name, (unsigned long long)p->last.version, size);
+    if (v->snapshot)
+        dxup_say("; %s of %s files were read", dxup_count_text(p->tree.read_files, count),
+                 dxup_count_text(p->tree.files, files));
+    dxup_say("\n");
+}
+
+static int publish_tree(publication *p)
+{
+    dxup_seen *seen = dxup_seen_open(dxup_store_path(p->store), p->o->name);
+    int status = store_tree(p, seen);
+    if (!status) status = name_version(p);
+    if (!status) dxup_store_save_index(p->store);
+    if (!status) dxup_seen_save(seen, p->tree.root);
+    dxup_seen_close(seen);
+    return status;
+}
+
+static int publish_stream(publication *p)
+{
+    if (p->version.kind == DXUP_FILE) count_file_losses(p->o->path, &p->tree.lost);
+    int status = store_stream(p);
+    if (!status) status = name_version(p);
+    if (!status) dxup_store_save_index(p->store);
+    return status;
+}
+
+static int publish_into(dxup_store *s, const dxup_options *o, int kind, unsigned mode)
+{
+    publication p = {.store = s, .o = o, .version = {.kind = kind, .mode = mode}};
+    snprintf(p.version.name, sizeof p.version.name, "%s", o->name);
+    uint64_t before = dxup_store_size(s);
+    int status = dxup_version_find(s, o->name, 0, &p.last);
+    if (status && status != DXUP_NOT_FOUND) return status;
+    p.has_last = !status;
+    status = kind == DXUP_TREE && DXUP_HAS_SNAPSHOTS ? publish_tree(&p) : publish_stream(&p);
+    if (status) return status;
+    warn_of_losses(o->path, &p.tree.lost);
+    if (!o->quiet) print_summary(&p, dxup_store_size(s) - before);
+    return DXUP_OK;
+}
+
+int dxup_publish(const dxup_options *o)
+{
+    dxup_store *s;
+    int kind;
+    unsigned mode;
+    uint64_t version;
+    char name[DXUP_NAME_SIZE_MAX + 1];
+    dxup_split_version(o->name, name, &version);
+    if (version || strlen(o->name) > DXUP_NAME_SIZE_MAX || !*o->name)
+        return dxup_fail(DXUP_USAGE, "'%s' cannot be a name", o->name);
+    int status = dxup_image_stat(o->path, &kind, &mode);
+    if (status == DXUP_NOT_FOUND) return dxup_fail(status, "%s: no such file", o->path);
+    if (!status) status = dxup_store_open(&s, o->store, DXUP_CREATE);
+    if (status) return status;
+    status = publish_into(s, o, kind, mode);
+    dxup_store_close(s);
+    return status;
+}

@@ -1,0 +1,643 @@
+/* The client: say what we have, take a patch or the whole, verify, replace. */
+#include "commands.h"
+
+#include "../../common/dest.h"
+#include "../../common/image.h"
+#include "../../common/os.h"
+#include "../net/loop.h"
+#include "../net/ranges.h"
+#include "../net/wire.h"
+
+#include "../../../dx_cas.h"
+#include "../../../dx_hbtp.h"
+#include "../../../dx_patch.h"
+#include "../../../dx_reactor.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    RECEIVE_SIZE     = 1 << 18, /* the largest frame */
+    CONNECT_LIMIT_S  = 10,
+    CONNECTIONS_MAX  = 256,
+    SILENCE_LIMIT_S  = 60, /* half of it without a byte: a Ping */
+    STALL_LIMIT_S    = 600, /* a server that lives but brings nothing: it may take long over a patch */
+    APPLY_MEMORY_MAX = 256 << 20
+};
+
+typedef struct pull {
+    const dxup_options *o;
+    dx_reactor          reactor;
+    dx_op               connect_op, receive_op, send_op, timer_op, deadline_op;
+    void               *reactor_memory;
+    dx_reactor_address  address;
+    int                 socket;
+    bool                sending, receiving, done;
+    int                 status; /* the first failure */
+    uint64_t            sent, received;
+    int64_t             started_ns;
+    uint64_t            moved_ns; /* when the answer or the last bytes of it came */
+
+    dx_hbtp_session     session;
+    dx_hbtp_router      router;
+    dx_hbtp_out         out;
+    _Alignas(8) uint8_t session_memory[1024];
+    uint8_t            *input, out_memory[4096];
+    size_t              input_size; /* bytes in input that were not dispatched yet */
+
+    int                 have_kind; /* 0: nothing is there */
+    uint8_t             have[DXUP_HASH_SIZE];
+    uint64_t            have_size;
+    int                 base_fd; /* what we have, as one stream */
+
+    int                 outcome, kind;
+    uint32_t            transfer;
+    uint64_t            version, size, wire_size, next; /* next: offset of the next chunk */
+    unsigned            mode;
+    uint8_t             hash[DXUP_HASH_SIZE];
+    dxup_dest           dest;
+    bool                dest_open, has_part; /* has_part: of an earlier pull, of whatever */
+    uint64_t            written, kept;       /* kept: bytes of it that need not come again */
+    dx_cas_blake3       hasher;
+    dx_patch_applier    applier;
+    bool                applying;
+    uint8_t             head[DX_PATCH_HEADER_SIZE]; /* of the patch: says what memory it needs */
+    void               *apply_memory;
+    dxup_ranges        *ranges; /* the rest comes by these */
+} pull;
+
+/* The first failure decides; everything after it is its consequence. */
+static void fail(pull *p, int status)
+{
+    if (!p->status) p->status = status;
+    p->done = true;
+    dx_reactor_stop(&p->reactor);
+}
+
+/* Is what arrived worth keeping for the next pull, should this one be cut off? Of a whole file its front is. */
+static bool keeps(const pull *p)
+{
+    return p->outcome == DXUP_FULL && p->kind == DXUP_FILE && p->wire_size >= DXUP_RANGES_FROM;
+}
+
+/* >>what we have ------------------------------------------------------- */
+typedef struct measure {
+    dx_cas_blake3 hasher;
+    uint64_t      size;
+    int           copy_fd; /* or -1 */
+} measure;
+
+static int measure_bytes(void *user, const void *bytes, size_t size)
+{
+    measure *m = user;
+    dx_cas_blake3_update(&m->hasher, bytes, size);
+    m->size += size;
+    dxup_progress("hashing", m->size, 0, false);
+    if (m->copy_fd >= 0 && !dxup_write_all(m->copy_fd, bytes, size))
+        return dxup_fail_errno("a temporary file");
+    return DXUP_OK;
+}
+
+/* A file beside path whose name is gone at once, so that it ends with this process. */
+static int open_unnamed(const char *path)
+{
+    char name[DXUP_PATH_SIZE_MAX + 64];
+    size_t size = strlen(path);
+    while (size > 1 && path[size - 1] == '/') size--;
+    snprintf(name, sizeof name, "%.*s.dxup-base", (int)size, path);
+    return os_open_unnamed(name);
+}
+
+/* Hash what is at the destination. A tree is also written out as the stream that it is, because
+   a patch reads its base at any offset. */
+static int look_at_destination(pull *p)
+{
+    measure m = {.copy_fd = -1};
+    unsigned mode;
+    os_replace_recover(p->o->path);
+    int status = dxup_image_stat(p->o->path, &p->have_kind, &mode);
+    if (status == DXUP_NOT_FOUND) return DXUP_OK;
+    if (status) return status;
+    if (p->have_kind == DXUP_TREE) {
+        m.copy_fd = p->base_fd = open_unnamed(p->o->path);
+    } else {
+        p->base_fd = os_open(p->o->path);
+    }
+    if (p->base_fd < 0) return dxup_fail_errno("%s", p->o->path);
+    dx_cas_blake3_init(&m.hasher);
+    status = dxup_image_read(p->o->path, p->have_kind, measure_bytes, &m);
+    if (status) return status;
+    dx_cas_blake3_final(&m.hasher, p->have, sizeof p->have);
+    p->have_size = m.size;
+    return DXUP_OK;
+}
+
+/* >>receiving ---------------------------------------------------------- */
+static int write_target(void *user, const void *bytes, size_t size)
+{
+    pull *p = user;
+    dx_cas_blake3_update(&p->hasher, bytes, size);
+    p->written += size;
+    dxup_progress(p->o->name, p->written, p->size, false);
+    return dxup_dest_write(&p->dest, bytes, size);
+}
+
+static int read_base(void *user, uint64_t offset, void *out, size_t size)
+{
+    pull *p = user;
+    uint8_t *at = out;
+    while (size) {
+        int64_t n = os_read_at(p->base_fd, offset, at, size);
+        if (n < 0) return dxup_fail_errno("%s", p->o->path);
+        if (n == 0)
+            return dxup_fail(DXUP_REFUSED, "%s changed while it was read; try again", p->o->path);
+        at += n;
+        size -= (size_t)n;
+        offset += (uint64_t)n;
+    }
+    return DXUP_OK;
+}
+
+static int apply_failed(pull *p, int error)
+{
+    int inner = dx_patch_applier_callback_result(&p->applier);
+    if (error == DX_PATCH_ESYS && inner) return inner; /* has been reported */
+    return dxup_fail(DXUP_DAMAGED, "the patch cannot be applied: %s", dx_patch_error_name(error));
+}
+
+static int start_applier(pull *p)
+{
+    dx_patch_header header;
+    int error = dx_patch_info(p->head, sizeof p->head, &header);
+    if (error) return dxup_fail(DXUP_DAMAGED, "not a patch: %s", dx_patch_error_name(error));
+    if (header.memory_size > APPLY_MEMORY_MAX)
+        return dxup_fail(DXUP_REFUSED, "the patch asks for too much memory");
+    if (header.target_size != p->size || memcmp(header.target_hash, p->hash, DXUP_HASH_SIZE) != 0)
+        return dxup_fail(DXUP_DAMAGED, "the patch leads to another version than was announced");
+    dx_patch_applier_desc desc = {0};
+    desc.user = p;
+    desc.read = read_base;
+    desc.write = write_target;
+    desc.base_size = p->have_size;
+    desc.memory_size = (size_t)header.memory_size + DXUP_IO_SIZE + 4096; /* makes pieces large */
+    desc.memory = p->apply_memory = dxup_alloc(desc.memory_size);
+    desc.target_size_max = p->size;
+    desc.skip_base_hash = memcmp(header.base_hash, p->have, DXUP_HASH_SIZE) == 0; /* ours, just taken */
+    desc.skip_target_hash = true; /* write_target takes it, finish_transfer compares */
+    error = dx_patch_applier_init(&p->applier, &desc);
+    if (!error) error = dx_patch_applier_feed(&p->applier, p->head, sizeof p->head);
+    p->applying = true;
+    return error ? apply_failed(p, error) : DXUP_OK;
+}
+
+/* The next bytes of the patch; its head is collected first. */
+static int take_patch(pull *p, uint64_t offset, const uint8_t *bytes, size_t size)
+{
+    if (offset < sizeof p->head) {
+        size_t n = sizeof p->head - (size_t)offset < size ? sizeof p->head - (size_t)offset : size;
+        memcpy(p->head + offset, bytes, n);
+        bytes += n;
+        size -= n;
+        if (offset + n < sizeof p->head) return DXUP_OK;
+        int status = start_applier(p);
+        if (status) return status;
+    }
+    int error = size ? dx_patch_applier_feed(&p->applier, bytes, size) : 0;
+    return error ? apply_failed(p, error) : DXUP_OK;
+}
+
+static int finish_transfer(pull *p)
+{
+    uint8_t hash[DXUP_HASH_SIZE];
+    if (p->next != p->wire_size)
+        return dxup_fail(DXUP_DAMAGED, "the transfer ended after %llu of %llu bytes",
+                         (unsigned long long)p->next, (unsigned long long)p->wire_size);
+    if (p->outcome == DXUP_PATCHED) {
+        int error = p->applying ? dx_patch_applier_finish(&p->applier) : DX_PATCH_ETRUNCATED;
+        if (error) return apply_failed(p, error);
+    }
+    dx_cas_blake3_final(&p->hasher, hash, sizeof hash);
+    bool good = p->written == p->size && !memcmp(hash, p->hash, sizeof hash);
+    if (!good && p->kept)
+        return dxup_fail(DXUP_DAMAGED, "what an earlier pull left is damaged; all of it is fetched again");
+    if (!good)
+        return dxup_fail(DXUP_DAMAGED, "what arrived is not what was announced; nothing changed");
+    if (p->base_fd >= 0) os_close(p->base_fd); /* what is replaced need not be open here */
+    p->base_fd = -1;
+    return dxup_dest_commit(&p->dest);
+}
+
+/* >>many connections --------------------------------------------------- */
+static int take_range(void *user, uint64_t offset, const uint8_t *bytes, size_t size)
+{
+    pull *p = user;
+    p->next = offset + size;
+    p->moved_ns = dx_reactor_now_ns(&p->reactor);
+    return p->outcome == DXUP_PATCHED ? take_patch(p, offset, bytes, size) : write_target(p, bytes, size);
+}
+
+static void ranges_ended(void *user, int status)
+{
+    pull *p = user;
+    fail(p, status ? status : finish_transfer(p));
+}
+
+static int start_ranges(pull *p)
+{
+    unsigned connections = p->o->connections ? p->o->connections : 1;
+    dxup_ranges_desc desc = {&p->reactor, &p->address, p->o->name, p->o->path, {0}, {0}, 0, p->wire_size, p->next,
+                            connections, &p->sent, &p->received, take_range, ranges_ended, p};
+    memcpy(desc.target, p->hash, sizeof desc.target);
+    memcpy(desc.have, p->have, sizeof desc.have);
+    if (p->outcome == DXUP_PATCHED) desc.flags |= DXUP_RANGES;
+    os_end_sending(p->socket); /* this connection has done its part; the server may have few */
+    return dxup_ranges_start(&p->ranges, &desc);
+}
+
+/* What an earlier pull brought is part of this one: hash it, and go on behind it. */
+static int take_kept(pull *p)
+{
+    uint8_t buffer[DXUP_IO_SIZE];
+    while (p->written < p->dest.kept) {
+        int64_t n = os_read(p->dest.fd, buffer, sizeof buffer);
+        if (n < 0) return dxup_fail_errno("%s", p->dest.part);
+        if (n == 0) break; /* only we have it: this cannot be, and the final hash would tell */
+        dx_cas_blake3_update(&p->hasher, buffer, (size_t)n);
+        p->written += (uint64_t)n;
+        dxup_progress(p->o->name, p->written, p->size, false);
+    }
+    p->next = p->kept = p->written;
+    return DXUP_OK;
+}
+
+static int start_transfer(pull *p)
+{
+    bool parts = (p->o->connections > 1 || p->has_part) && !p->transfer && p->wire_size >= DXUP_RANGES_FROM;
+    int status = dxup_dest_open(&p->dest, p->o->path, p->kind, p->mode, keeps(p) ? p->hash : NULL);
+    p->dest_open = !status;
+    dx_cas_blake3_init(&p->hasher);
+    if (!status && (!parts || p->dest.kept > p->size)) status = p->kind == DXUP_FILE ? dxup_dest_restart(&p->dest) : 0;
+    if (!status && p->dest.kept) status = take_kept(p);
+    if (status || !parts) return status;
+    if (p->next < p->wire_size) return start_ranges(p);
+    ranges_ended(p, DXUP_OK); /* it was cut off just before its end */
+    return DXUP_OK;
+}
+
+/* >>one connection ----------------------------------------------------- */
+static int on_file_chunk(const dx_hbtp_context *context)
+{
+    pull *p = context->user;
+    dx_hbtp_file_chunk chunk;
+    if (p->done || p->ranges) return 0;
+    int error = dx_hbtp_parse_file_chunk(context->frame, &chunk);
+    int status = DXUP_OK;
+    if (error || !p->dest_open || chunk.transfer != p->transfer || chunk.offset != p->next ||
+        chunk.data_size > p->wire_size - p->next || (!chunk.data_size && !chunk.final))
+        status = dxup_fail(DXUP_DAMAGED, "a piece of the transfer is wrong: %s",
+                           dx_hbtp_error_name(error ? error : DX_HBTP_ECORRUPT));
+    else if (p->outcome == DXUP_PATCHED)
+        status = take_patch(p, chunk.offset, chunk.data, chunk.data_size);
+    else if (chunk.data_size)
+        status = write_target(p, chunk.data, chunk.data_size);
+    p->moved_ns = dx_reactor_now_ns(&p->reactor);
+    if (!status) p->next += chunk.data_size;
+    if (!status && chunk.final) {
+        status = finish_transfer(p);
+        p->done = true;
+        dx_reactor_stop(&p->reactor);
+    }
+    if (status) fail(p, status);
+    return 0;
+}
+
+/* >>request and reply -------------------------------------------------- */
+static int remote_failed(pull *p, const dx_hbtp_result *r)
+{
+    if (r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_NOT_FOUND)
+        return dxup_fail(DXUP_NOT_FOUND, "the server has no '%s'", p->o->name);
+    if (r->error == DX_HBTP_EREMOTE)
+        return dxup_fail(DXUP_NETWORK, "the server refused: %u %.*s", r->status,
+                         (int)(r->payload_size < 200 ? r->payload_size : 200),
+                         (const char *)r->payload);
+    return dxup_fail(DXUP_NETWORK, "no answer: %s", dx_hbtp_error_name(r->error));
+}
+
+/* A server whose store is an older copy, or another one, has what we would go back to. */
+static int refuse_older(const pull *p)
+{
+    uint8_t hash[DXUP_HASH_SIZE];
+    uint64_t pulled;
+    if (p->o->force || !p->have_kind || !dxup_dest_recorded(&p->dest, p->o->name, &pulled, hash)) return DXUP_OK;
+    if (p->version < pulled)
+        return dxup_fail(DXUP_REFUSED, "version %llu of '%s' was pulled to %s, and the latest that the server has is %llu; "
+                         "--force goes back to it", (unsigned long long)pulled, p->o->name, p->o->path,
+                         (unsigned long long)p->version);
+    if (p->version == pulled && memcmp(hash, p->hash, sizeof hash) != 0)
+        return dxup_fail(DXUP_REFUSED, "version %llu of '%s' was pulled to %s, and the server's version %llu is another one: "
+                         "its store is not the same; --force takes it", (unsigned long long)pulled, p->o->name, p->o->path,
+                         (unsigned long long)p->version);
+    return DXUP_OK;
+}
+
+/* Remember what was pulled; that the server has what is here makes it no older. */
+static int record_version(const pull *p)
+{
+    uint8_t hash[DXUP_HASH_SIZE];
+    uint64_t pulled;
+    bool newest = !dxup_dest_recorded(&p->dest, p->o->name, &pulled, hash) || p->version > pulled;
+    return p->outcome != DXUP_UNCHANGED || newest ? dxup_dest_record(&p->dest, p->o->name, p->version, p->hash) : DXUP_OK;
+}
+
+static int take_reply(pull *p, const dx_hbtp_result *r)
+{
+    pull_reply_view v;
+    int error = pull_reply_open_bare(&v, r->payload, r->payload_size, DXUP_WIRE_VERSION);
+    if (error) return dxup_fail(DXUP_NETWORK, "the reply is not dxup's: field %s: %s",
+                                pull_reply_fault(&v)->field, dx_teleport_error_name(error));
+    p->outcome = pull_reply_get_outcome(&v);
+    p->kind = pull_reply_get_kind(&v);
+    p->version = pull_reply_get_version(&v);
+    p->size = pull_reply_get_size(&v);
+    p->wire_size = pull_reply_get_wire_size(&v);
+    p->mode = pull_reply_get_mode(&v);
+    p->transfer = pull_reply_get_transfer(&v);
+    pull_reply_copy_hash(&v, 0, p->hash, sizeof p->hash);
+    bool same = p->have_kind && !memcmp(p->have, p->hash, sizeof p->hash) &&
+                p->have_size == p->size && p->have_kind == p->kind;
+    if (p->kind != DXUP_FILE && p->kind != DXUP_TREE)
+        return dxup_fail(DXUP_NETWORK, "the reply names an unknown kind");
+    if (p->outcome == DXUP_UNCHANGED) {
+        if (!same) return dxup_fail(DXUP_DAMAGED, "the server says unchanged, the hashes differ");
+        if (p->kind == DXUP_FILE && os_set_mode(p->o->path, p->mode & 0777) < 0)
+            return dxup_fail_errno("%s", p->o->path);
+        if (p->has_part && p->kind == DXUP_FILE) /* nobody needs it any more: opened and abandoned, it is gone */
+            p->dest_open = !dxup_dest_open(&p->dest, p->o->path, p->kind, p->mode, NULL);
+        p->done = true;
+        dx_reactor_stop(&p->reactor);
+        return DXUP_OK;
+    }
+    if (p->outcome == DXUP_PATCHED && !p->have_kind)
+        return dxup_fail(DXUP_DAMAGED, "the server sends a patch for nothing");
+    if (p->outcome == DXUP_FULL && p->wire_size != p->size)
+        return dxup_fail(DXUP_DAMAGED, "the reply contradicts itself");
+    int status = refuse_older(p);
+    if (status) return status;
+    if (p->have_kind == DXUP_TREE && !pull_reply_get_known_base(&v) && !p->o->force &&
+        dxup_has_entries(p->o->path))
+        return dxup_fail(DXUP_REFUSED, "%s was changed locally: it is no version of '%s' that the "
+                         "server knows; --force replaces it", p->o->path, p->o->name);
+    return start_transfer(p);
+}
+
+static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
+{
+    pull *p = session->desc.user;
+    if (p->done || r->error == DX_HBTP_ECANCELED) return; /* the session ended: that is reported */
+    p->moved_ns = dx_reactor_now_ns(&p->reactor);
+    int status = r->error ? remote_failed(p, r) : take_reply(p, r);
+    if (status) fail(p, status);
+}
+
+static int send_request(pull *p)
+{
+    uint8_t request[512];
+    pull_request_writer w;
+    size_t size = 0;
+    uint32_t flags = p->have_kind ? DXUP_HAVE : 0;
+    if (p->o->connections > 1 || p->has_part) flags |= DXUP_RANGES;
+    pull_request_begin(&w, request, sizeof request, DX_TELEPORT_BARE);
+    pull_request_set_flags(&w, flags);
+    pull_request_set_have(&w, p->have);
+    pull_request_put_name(&w, p->o->name, strlen(p->o->name));
+    int error = pull_request_finish(&w, &size);
+    if (error) return dxup_fail(DXUP_USAGE, "'%s': %s", p->o->name, dx_teleport_error_name(error));
+    error = dx_hbtp_call(&p->session, DXUP_RPC_PULL, request, size, UINT64_MAX, NULL, NULL);
+    return error ? dxup_fail(DXUP_NETWORK, "%s", dx_hbtp_error_name(error)) : DXUP_OK;
+}
+
+/* >>connection --------------------------------------------------------- */
+static void send_more(pull *p)
+{
+    size_t size;
+    const uint8_t *bytes = dx_hbtp_out_data(&p->out, &size);
+    if (p->sending || !size || p->done) return;
+    p->sending = !dx_reactor_send(&p->reactor, &p->send_op, p->socket, bytes, (uint32_t)size);
+}
+
+static int lost(pull *p, const char *why)
+{
+    char done[32], total[32];
+    if (p->dest_open)
+        return dxup_fail(DXUP_NETWORK, "%s after %s of %s bytes; %s is as it was%s", why,
+                         dxup_count_text(p->next, done), dxup_count_text(p->wire_size, total),
+                         p->o->path, keeps(p) ? ", the next pull goes on here" : "");
+    return dxup_fail(DXUP_NETWORK, "%s before it answered", why);
+}
+
+/* While the input is full of requests that wait for room for their answers, nothing more is received. */
+static void receive_more(pull *p)
+{
+    if (p->done || p->receiving || p->input_size == RECEIVE_SIZE) return;
+    int error = dx_reactor_recv(&p->reactor, &p->receive_op, p->socket, p->input + p->input_size,
+                                (uint32_t)(RECEIVE_SIZE - p->input_size));
+    p->receiving = !error;
+    if (error) fail(p, dxup_fail(DXUP_SYSTEM, "receiving: %s", dx_reactor_error_name(error)));
+}
+
+/* What was received, as far as there is room for the answers. */
+static void dispatch(pull *p)
+{
+    int64_t used = dx_hbtp_feed(&p->session, p->input, p->input_size, dx_reactor_now_ns(&p->reactor));
+    if (p->done) return;
+    if (used < 0) {
+        fail(p, dxup_fail(DXUP_NETWORK, "this is not a dxup server: %s",
+                          dx_hbtp_error_name((int)used)));
+    } else if (p->session.state == DX_HBTP_CLOSED && p->ranges) {
+        return;
+    } else if (p->session.state == DX_HBTP_CLOSED) {
+        fail(p, lost(p, "the server ended the transfer"));
+    } else {
+        p->input_size -= (size_t)used;
+        memmove(p->input, p->input + used, p->input_size);
+        send_more(p);
+        receive_more(p);
+    }
+}
+
+static void on_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    pull *p = dx_reactor_op_user(op);
+    (void)r;
+    (void)flags;
+    p->sending = false;
+    if (p->done || result < 0) return; /* receiving says what happened */
+    p->sent += (uint64_t)result;
+    dx_hbtp_out_consume(&p->out, (size_t)result);
+    send_more(p);
+    if (p->session.state == DX_HBTP_WANTS_OUTPUT) dispatch(p);
+}
+
+static void on_received(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    pull *p = dx_reactor_op_user(op);
+    (void)r;
+    (void)flags;
+    p->receiving = false;
+    if (p->done) return;
+    if (result <= 0 && p->ranges) return; /* it has said all it had to */
+    if (result <= 0) {
+        fail(p, lost(p, result ? os_error_text(-result) : "the server closed the connection"));
+        return;
+    }
+    p->received += (uint64_t)result;
+    p->input_size += (size_t)result;
+    dispatch(p);
+}
+
+static void on_connected(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    pull *p = dx_reactor_op_user(op);
+    (void)flags;
+    if (p->done) return;
+    if (result < 0) {
+        fail(p, dxup_fail(DXUP_NETWORK, "%s: %s", p->o->address, os_error_text(-result)));
+        return;
+    }
+    p->moved_ns = dx_reactor_now_ns(r);
+    int status = send_request(p);
+    if (status) fail(p, status);
+    send_more(p);
+    receive_more(p);
+}
+
+static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    pull *p = dx_reactor_op_user(op);
+    (void)flags;
+    if (result < 0 || p->done) return;
+    dx_hbtp_tick(&p->session, dx_reactor_now_ns(r)); /* asks a silent server whether it is there */
+    if (p->ranges) dxup_ranges_tick(p->ranges);
+    else if (p->session.state == DX_HBTP_CLOSED)
+        fail(p, lost(p, "the server fell silent"));
+    if (!p->done && p->moved_ns && dx_reactor_now_ns(r) - p->moved_ns > (uint64_t)STALL_LIMIT_S * 1000000000)
+        fail(p, lost(p, "the server brought nothing more"));
+    send_more(p);
+    dx_reactor_timer(r, op, 1000000000);
+}
+
+/* >>command ------------------------------------------------------------ */
+static int open_session(pull *p)
+{
+    dx_hbtp_session_desc desc = {0};
+    p->input = dxup_alloc(RECEIVE_SIZE);
+    dx_hbtp_out_init(&p->out, p->out_memory, sizeof p->out_memory);
+    dx_hbtp_router_init(&p->router);
+    dx_hbtp_router_set(&p->router, DX_HBTP_OP_FILE_CHUNK, on_file_chunk, p);
+    desc.memory = p->session_memory;
+    desc.memory_size = sizeof p->session_memory;
+    desc.out = &p->out;
+    desc.router = &p->router;
+    desc.on_result = on_result;
+    desc.user = p;
+    desc.max_payload = RECEIVE_SIZE - DX_HBTP_HEADER_SIZE - DX_HBTP_CHECKSUM_SIZE;
+    desc.max_outstanding = 1;
+    desc.max_pending = 1;
+    desc.max_frames = RECEIVE_SIZE / DX_HBTP_HEADER_SIZE; /* none waits for another turn */
+    desc.keepalive_ns = (uint64_t)SILENCE_LIMIT_S / 2 * 1000000000;
+    desc.in_place = true;
+    int error = dx_hbtp_session_init(&p->session, &desc);
+    return error ? dxup_fail(DXUP_SYSTEM, "the session: %s", dx_hbtp_error_name(error)) : DXUP_OK;
+}
+
+static int transfer(pull *p)
+{
+    dx_reactor_desc desc = {0};
+    desc.pending_max = 16 + 5 * p->o->connections;
+    desc.descriptors_max = 8 + p->o->connections;
+    desc.queue_entries = 8;
+    int status = open_session(p);
+    if (!status) status = dxup_loop_open(&p->reactor, &desc, p->o->backend, &p->reactor_memory);
+    if (status) return status;
+    dx_reactor_op_init(&p->connect_op, on_connected, p);
+    dx_reactor_op_init(&p->receive_op, on_received, p);
+    dx_reactor_op_init(&p->send_op, on_sent, p);
+    dx_reactor_op_init(&p->timer_op, on_timer, p);
+    dx_reactor_op_init(&p->deadline_op, NULL, p);
+    if (dx_reactor_socket_tcp(&p->reactor, &p->address, DX_REACTOR_NODELAY, &p->socket)) {
+        errno = dx_reactor_sys_errno(&p->reactor);
+        dxup_fail_errno("%s", p->o->address);
+        status = DXUP_NETWORK;
+    } else {
+        dx_reactor_connect(&p->reactor, &p->connect_op, p->socket, &p->address);
+        dx_reactor_deadline(&p->reactor, &p->deadline_op, &p->connect_op,
+                            (uint64_t)CONNECT_LIMIT_S * 1000000000);
+        dx_reactor_timer(&p->reactor, &p->timer_op, 1000000000);
+        int error = dx_reactor_run(&p->reactor);
+        if (error) status = dxup_fail(DXUP_SYSTEM, "the event loop: %s",
+                                      dx_reactor_error_name(error));
+    }
+    p->done = true;
+    dx_reactor_close(&p->reactor);
+    dxup_ranges_free(p->ranges);
+    return p->status ? p->status : status;
+}
+
+static void print_summary(const pull *p)
+{
+    static const char *const outcomes[] = {"unchanged", "patch", "full"};
+    char size[32], wire[32], hash[65];
+    uint64_t bytes = p->sent + p->received;
+    double ms = (double)(dxup_now_ns() - p->started_ns) / 1e6;
+    dxup_progress(NULL, 0, 0, true);
+    dxup_hash_text(p->hash, hash);
+    if (p->o->report) {
+        dxup_say("name=%s version=%llu outcome=%s wire=%llu size=%llu ms=%.1f rss_kb=%llu kept=%llu hash=%s\n",
+               p->o->name, (unsigned long long)p->version, outcomes[p->outcome],
+               (unsigned long long)bytes, (unsigned long long)p->size, ms, (unsigned long long)os_memory_peak() / 1024,
+               (unsigned long long)p->kept, hash);
+    } else if (!p->o->quiet) {
+        dxup_say("%s@%llu %s: %s bytes on the wire for %s, %.1f ms, BLAKE3 %.16s... verified\n",
+               p->o->name, (unsigned long long)p->version, outcomes[p->outcome],
+               dxup_count_text(bytes, wire), dxup_count_text(p->size, size), ms, hash);
+    }
+}
+
+/* *again: what an earlier pull left was damaged, and is gone now. */
+static int pull_once(const dxup_options *o, bool *again)
+{
+    pull *p = dxup_alloc(sizeof *p);
+    memset(p, 0, sizeof *p);
+    p->o = o;
+    p->socket = p->base_fd = p->dest.fd = p->dest.entry_fd = -1;
+    p->started_ns = dxup_now_ns();
+    int status = DXUP_OK;
+    if (dx_reactor_address_parse(&p->address, o->address))
+        status = dxup_fail(DXUP_USAGE, "'%s' is not ADDR:PORT in numbers, such as 127.0.0.1:7000",
+                           o->address);
+    if (!status) status = look_at_destination(p);
+    if (!status) status = dxup_dest_find_part(&p->dest, o->path, &p->has_part);
+    if (!status) status = transfer(p);
+    if (!status) status = record_version(p);
+    if (!status) print_summary(p);
+    *again = status == DXUP_DAMAGED && p->kept;
+    p->dest.keep = status == DXUP_NETWORK && keeps(p) && p->next;
+    if (p->dest_open) dxup_dest_abandon(&p->dest);
+    if (p->base_fd >= 0) os_close(p->base_fd);
+    if (p->socket >= 0) os_close_socket(p->socket);
+    free(p->apply_memory);
+    free(p->input);
+    free(p->reactor_memory);
+    free(p);
+    return status;
+}
+
+int dxup_pull(const dxup_options *o)
+{
+    bool again = false;
+    if (o->connections > CONNECTIONS_MAX)
+        return dxup_fail(DXUP_USAGE, "pull uses at most %d connections", CONNECTIONS_MAX);
+    int status = pull_once(o, &again);
+    return again ? pull_once(o, &again) : status;
+}

@@ -1,0 +1,656 @@
+/* The server: workers, each a thread with its own reactor, listener and view of the store. */
+#include "commands.h"
+
+#include "../../common/os.h"
+#include "../net/http.h"
+#include "../net/loop.h"
+#include "../net/patches.h"
+#include "../net/wire.h"
+#include "../tree/content.h"
+
+#include "../../../dx_hbtp.h"
+#include "../../../dx_reactor.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    INPUT_SIZE       = 4096,
+    REPLIES_SIZE     = 4096,
+    PIECE_SIZE       = 65536,
+    BULK_SIZE        = 2 * (PIECE_SIZE + DX_HBTP_FILE_CHUNK_OVERHEAD) + DX_HBTP_REPLY_ROOM,
+    CONNECTIONS_MAX  = 4096, /* a worker */
+    SILENCE_LIMIT_S  = 60,
+    REQUESTS_PENDING = 2     /* a connection: one whose patch is being made, one more */
+};
+
+typedef struct worker     worker;
+typedef struct server     server;
+
+typedef struct connection {
+    struct connection *next, *previous;
+    worker            *worker;
+    int                fd;
+    dx_op              receive_op, send_op, close_op;
+    bool               receiving, sending, closing;
+    int64_t            active_ns;   /* when bytes last moved */
+
+    dx_hbtp_session    session;
+    dx_hbtp_out        replies, bulk; /* bulk: only while a transfer runs */
+    uint8_t           *bulk_memory;
+    size_t             taken, input_size; /* input[taken..input_size) is to be dispatched */
+    uint8_t            input[INPUT_SIZE], replies_memory[REPLIES_SIZE];
+
+    /* the transfer */
+    bool               waiting;     /* for a patch from base to target */
+    uint16_t           sequence;
+    dxup_version       base, target;
+    dxup_patch         patch;       /* what is sent: this, */
+    dxup_content      *content;     /* or this, or this where the patch's plan says so */
+    dxup_plan_cursor   cursor;
+    bool               active;
+    uint32_t           transfer;
+    uint64_t           at, size;
+    bool               ranges;      /* a large one is to be asked for in ranges */
+    uint64_t           from, range; /* range 0: all is sent */
+
+    _Alignas(8) uint8_t session_memory[1024];
+} connection;
+
+struct worker {
+    server         *server;
+    pthread_t       thread;
+    dx_reactor      reactor;
+    void           *reactor_memory;
+    dx_op           accept_op, timer_op, message_op;
+    int             listener;
+    dxup_store     *store;
+    dx_hbtp_router  router;
+    connection     *connections;
+    size_t          connection_count;
+    int             status;
+    bool            open; /* guarded by server.lock: messages may be posted */
+    dx_reactor_message messages[16];
+};
+
+struct server {
+    const dxup_options *o;
+    dxup_patches       *patches;
+    dxup_http          *http; /* NULL: none was asked for; guarded by lock */
+    unsigned            worker_count;
+    worker             *workers;
+    pthread_mutex_t     lock;
+    sem_t               started;
+};
+
+static void pump(connection *c);
+
+/* >>transfer ----------------------------------------------------------- */
+static void end_transfer(connection *c)
+{
+    dxup_patches_release(c->worker->server->patches, &c->patch);
+    dxup_content_close(c->content);
+    c->content = NULL;
+    c->active = c->waiting = false;
+}
+
+static int reply_outcome(connection *c, uint16_t sequence, int outcome, bool known_base,
+                         uint64_t wire_size)
+{
+    uint8_t bytes[256];
+    pull_reply_writer w;
+    size_t size = 0;
+    if (c->range) /* who asks for one knows all that a reply says */
+        return c->waiting ? dx_hbtp_reply(&c->session, sequence, NULL, 0)
+                          : dx_hbtp_write_rpc_response(c->session.desc.out, sequence, NULL, 0);
+    pull_reply_begin(&w, bytes, sizeof bytes, DX_TELEPORT_BARE);
+    pull_reply_set_version(&w, c->target.version);
+    pull_reply_set_size(&w, c->target.size);
+    pull_reply_set_wire_size(&w, wire_size);
+    pull_reply_set_time_ns(&w, c->target.time_ns);
+    pull_reply_set_transfer(&w, c->ranges && wire_size >= DXUP_RANGES_FROM ? 0 : ++c->transfer);
+    pull_reply_set_mode(&w, (uint16_t)c->target.mode);
+    pull_reply_set_kind(&w, (uint8_t)c->target.kind);
+    pull_reply_set_outcome(&w, (uint8_t)outcome);
+    pull_reply_set_known_base(&w, known_base);
+    pull_reply_set_hash(&w, c->target.hash);
+    int error = pull_reply_finish(&w, &size);
+    if (error) return DX_HBTP_STATUS_INTERNAL;
+    return c->waiting ? dx_hbtp_reply(&c->session, sequence, bytes, size)
+                      : dx_hbtp_write_rpc_response(c->session.desc.out, sequence,
+                                                   bytes, size);
+}
+
+/* Does the range lie in what is sent? Asked before the reply. */
+static bool has_range(const connection *c, uint64_t size)
+{
+    return !c->range || (c->from <= size && c->range <= size - c->from);
+}
+
+/* Send the whole target. */
+static int start_full(connection *c, uint16_t sequence, bool known_base)
+{
+    if (!has_range(c, c->target.size)) return DX_HBTP_STATUS_BAD_REQUEST;
+    if (dxup_content_open(&c->content, c->worker->store, &c->target))
+        return DX_HBTP_STATUS_INTERNAL;
+    int result = reply_outcome(c, sequence, DXUP_FULL, known_base, c->target.size);
+    if (result) {
+        end_transfer(c);
+        return result;
+    }
+    c->size = c->target.size;
+    return 0;
+}
+
+/* A patch if there is one, the whole if there is none; DX_HBTP_LATER while it is being made. */
+static int start_from_base(connection *c, uint16_t sequence)
+{
+    dxup_patches *patches = c->worker->server->patches;
+    switch (dxup_patches_get(patches, &c->base, &c->target, &c->patch)) {
+    case DXUP_PATCH_PENDING: return DX_HBTP_LATER;
+    case DXUP_PATCH_NONE: return start_full(c, sequence, true);
+    case DXUP_PATCH_READY: break;
+    }
+    memset(&c->cursor, 0, sizeof c->cursor);
+    int result = !has_range(c, c->patch.size) ? DX_HBTP_STATUS_BAD_REQUEST
+                 : c->patch.plan && dxup_content_open(&c->content, c->worker->store, &c->target)
+                     ? DX_HBTP_STATUS_INTERNAL
+                     : reply_outcome(c, sequence, DXUP_PATCHED, true, c->patch.size);
+    if (!result && c->patch.plan && c->range &&
+        dxup_plan_read(c->patch.plan, &c->cursor, c->content, NULL, (size_t)c->from))
+        result = DX_HBTP_STATUS_INTERNAL;
+    c->size = c->patch.size;
+    if (result) end_transfer(c);
+    return result;
+}
+
+/* What the outcome functions above return, as a handler's result. */
+static int begin_transfer(connection *c, int result)
+{
+    if (result) return result;
+    c->at = c->from;
+    c->active = true;
+    c->waiting = false;
+    if (c->range) c->size = c->from + c->range;
+    else if (c->ranges && c->size >= DXUP_RANGES_FROM) end_transfer(c);
+    return 0;
+}
+
+static int on_pull(const dx_hbtp_context *context)
+{
+    connection *c = context->session->desc.user;
+    worker *w = c->worker;
+    uint16_t sequence = context->frame->sequence;
+    uint8_t have[DXUP_HASH_SIZE];
+    char name[DXUP_NAME_SIZE_MAX + 1];
+    pull_request_view v;
+    if (pull_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
+        return DX_HBTP_STATUS_BAD_REQUEST;
+    dx_teleport_string text = pull_request_get_name(&v);
+    if (!text.size || text.size > DXUP_NAME_SIZE_MAX || memchr(text.data, 0, text.size))
+        return DX_HBTP_STATUS_BAD_REQUEST;
+    memcpy(name, text.data, text.size);
+    name[text.size] = 0;
+    if (c->active || c->waiting) return 409;
+    c->from = c->range = 0;
+    if (dxup_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
+    int status = dxup_content_find(w->store, name, 0, &c->target);
+    if (status) return status == DXUP_NOT_FOUND ? DX_HBTP_STATUS_NOT_FOUND : DX_HBTP_STATUS_INTERNAL;
+    uint32_t flags = pull_request_get_flags(&v);
+    c->ranges = flags & DXUP_RANGES;
+    pull_request_copy_have(&v, 0, have, sizeof have);
+    bool known = flags & DXUP_HAVE && !dxup_content_find_hash(w->store, name, have, &c->base);
+    if (known && !memcmp(c->base.hash, c->target.hash, DXUP_HASH_SIZE) &&
+        c->base.kind == c->target.kind)
+        return reply_outcome(c, sequence, DXUP_UNCHANGED, true, 0);
+    if (!known || c->base.kind != c->target.kind)
+        return begin_transfer(c, start_full(c, sequence, known));
+    int result = begin_transfer(c, start_from_base(c, sequence));
+    c->waiting = result == DX_HBTP_LATER;
+    c->sequence = sequence;
+    return result;
+}
+
+/* A range of what a pull was told of. While one is sent the next waits in the input. */
+static int on_range(const dx_hbtp_context *context)
+{
+    connection *c = context->session->desc.user;
+    worker *w = c->worker;
+    uint8_t target[DXUP_HASH_SIZE], have[DXUP_HASH_SIZE];
+    char name[DXUP_NAME_SIZE_MAX + 1];
+    range_request_view v;
+    if (c->active || c->waiting) return DX_HBTP_EAGAIN;
+    if (range_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
+        return DX_HBTP_STATUS_BAD_REQUEST;
+    dx_teleport_string text = range_request_get_name(&v);
+    if (!text.size || text.size > DXUP_NAME_SIZE_MAX || memchr(text.data, 0, text.size) ||
+        !range_request_get_size(&v))
+        return DX_HBTP_STATUS_BAD_REQUEST;
+    memcpy(name, text.data, text.size);
+    name[text.size] = 0;
+    if (dxup_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
+    range_request_copy_target(&v, 0, target, sizeof target);
+    range_request_copy_have(&v, 0, have, sizeof have);
+    uint32_t flags = range_request_get_flags(&v);
+    bool patched = flags & DXUP_RANGES;
+    if (dxup_content_find_hash(w->store, name, target, &c->target) ||
+        (patched && dxup_content_find_hash(w->store, name, have, &c->base)))
+        return DX_HBTP_STATUS_NOT_FOUND;
+    c->from = range_request_get_offset(&v);
+    c->range = range_request_get_size(&v);
+    c->sequence = context->frame->sequence;
+    int result = begin_transfer(c, patched ? start_from_base(c, c->sequence)
+                                           : start_full(c, c->sequence, false));
+    c->transfer = range_request_get_transfer(&v);
+    c->waiting = result == DX_HBTP_LATER;
+    return result;
+}
+
+/* A patch has become ready: perhaps it is the one that c waits for. */
+static void retry_waiting(connection *c)
+{
+    int result = begin_transfer(c, start_from_base(c, c->sequence));
+    if (result == DX_HBTP_LATER) return;
+    c->waiting = false;
+    if (result > 0) dx_hbtp_reply_error(&c->session, c->sequence, (uint16_t)result, NULL);
+    else if (result < 0) dx_hbtp_abort(&c->session);
+    pump(c);
+}
+
+static int read_piece(connection *c, void *out, size_t size)
+{
+    if (c->patch.plan) return dxup_plan_read(c->patch.plan, &c->cursor, c->content, out, size);
+    if (c->content) return dxup_content_read(c->content, c->at, out, size);
+    memcpy(out, c->patch.bytes + c->at, size);
+    return DXUP_OK;
+}
+
+/* Fill the bulk buffer with the next pieces. */
+static void fill(connection *c)
+{
+    while (c->active && dx_hbtp_out_room(&c->bulk) >= PIECE_SIZE + DX_HBTP_FILE_CHUNK_OVERHEAD) {
+        uint8_t *data = dx_hbtp_out_next(&c->bulk) + DX_HBTP_FILE_CHUNK_PREFIX;
+        uint64_t left = c->size - c->at;
+        size_t n = left < PIECE_SIZE ? (size_t)left : PIECE_SIZE;
+        dx_hbtp_file_chunk chunk = {c->transfer, c->at, data, (uint32_t)n, left == n};
+        if (read_piece(c, data, n)) { /* damaged meanwhile: the client must not wait for more */
+            end_transfer(c);
+            dx_hbtp_close(&c->session, DX_HBTP_STATUS_INTERNAL, "the store is damaged");
+            return;
+        }
+        dx_hbtp_write_file_chunk(&c->bulk, c->sequence, &chunk);
+        c->at += n;
+        if (left == n) end_transfer(c);
+    }
+}
+
+/* >>connection --------------------------------------------------------- */
+static void close_if_idle(connection *c)
+{
+    worker *w = c->worker;
+    if (!c->closing || c->receiving || c->sending || dx_reactor_op_pending(&c->close_op)) return;
+    if (c->previous) c->previous->next = c->next;
+    else w->connections = c->next;
+    if (c->next) c->next->previous = c->previous;
+    w->connection_count--;
+    end_transfer(c);
+    free(c->bulk_memory);
+    free(c);
+}
+
+static void on_closed(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    connection *c = dx_reactor_op_user(op);
+    (void)r;
+    (void)result;
+    (void)flags;
+    close_if_idle(c);
+}
+
+/* Cancels what is pending; the memory goes with the last completion. */
+static void close_connection(connection *c)
+{
+    if (c->closing) return;
+    c->closing = true;
+    dx_hbtp_abort(&c->session);
+    if (dx_reactor_close_fd(&c->worker->reactor, &c->close_op, c->fd)) os_close_socket(c->fd);
+}
+
+/* Dispatch what was received. What cannot be taken now (the replies are full) stays. */
+static void dispatch(connection *c)
+{
+    int64_t used = dx_hbtp_feed(&c->session, c->input + c->taken, c->input_size - c->taken,
+                                dx_reactor_now_ns(&c->worker->reactor));
+    if (used < 0) c->taken = c->input_size; /* closed: what is in the replies is sent first */
+    else c->taken += (size_t)used;
+}
+
+/* Make room behind what was received; not while some is coming in there. */
+static void compact(connection *c)
+{
+    c->input_size -= c->taken;
+    memmove(c->input, c->input + c->taken, c->input_size);
+    c->taken = 0;
+}
+
+static void on_received(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    connection *c = dx_reactor_op_user(op);
+    (void)r;
+    (void)flags;
+    c->receiving = false;
+    if (c->closing) {
+        close_if_idle(c);
+        return;
+    }
+    if (result <= 0) {
+        close_connection(c);
+        return;
+    }
+    c->active_ns = dxup_now_ns();
+    c->input_size += (size_t)result;
+    dispatch(c);
+    pump(c);
+}
+
+static void on_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    connection *c = dx_reactor_op_user(op);
+    (void)r;
+    (void)flags;
+    c->sending = false;
+    if (c->closing) {
+        close_if_idle(c);
+        return;
+    }
+    if (result < 0) {
+        close_connection(c);
+        return;
+    }
+    c->active_ns = dxup_now_ns();
+    dx_hbtp_out_consume(c->session.desc.out, (size_t)result);
+    if (c->taken < c->input_size) dispatch(c);
+    pump(c);
+}
+
+/* While a transfer runs the frames go through the bulk buffer, which is given back afterwards.
+   Only called while nothing is being sent and the current buffer is empty. */
+static void choose_buffer(connection *c)
+{
+    bool bulk = c->session.desc.out == &c->bulk;
+    if (c->active && !bulk) {
+        c->bulk_memory = dxup_alloc(BULK_SIZE);
+        dx_hbtp_out_init(&c->bulk, c->bulk_memory, BULK_SIZE);
+        dx_hbtp_session_set_out(&c->session, &c->bulk);
+    } else if (!c->active && bulk) {
+        dx_hbtp_session_set_out(&c->session, &c->replies);
+        free(c->bulk_memory);
+        c->bulk_memory = NULL;
+    }
+}
+
+/* Keep one receive and one send under way, as far as there is room and something to do. */
+static void pump(connection *c)
+{
+    dx_reactor *r = &c->worker->reactor;
+    size_t size;
+    if (c->closing) return;
+    const uint8_t *bytes = dx_hbtp_out_data(c->session.desc.out, &size);
+    if (!c->sending && !size) {
+        choose_buffer(c);
+        if (c->active) fill(c);
+        bytes = dx_hbtp_out_data(c->session.desc.out, &size);
+    }
+    bool ended = c->session.state == DX_HBTP_CLOSED;
+    if (!c->sending && size) {
+        c->sending = true;
+        if (dx_reactor_send(r, &c->send_op, c->fd, bytes, (uint32_t)size)) c->sending = false;
+        if (!c->sending) close_connection(c);
+    } else if (!c->sending && ended) {
+        close_connection(c);
+    }
+    if (!c->receiving) compact(c);
+    if (!c->closing && !c->receiving && !ended && c->input_size < INPUT_SIZE) {
+        c->receiving = true;
+        if (dx_reactor_recv(r, &c->receive_op, c->fd, c->input + c->input_size,
+                            (uint32_t)(INPUT_SIZE - c->input_size))) {
+            c->receiving = false;
+            close_connection(c);
+        }
+    }
+}
+
+static void open_connection(worker *w, int fd)
+{
+    const unsigned most = w->server->o->connections;
+    connection *c = w->connection_count < (most ? most : CONNECTIONS_MAX) ? malloc(sizeof *c) : NULL;
+    dx_hbtp_session_desc desc = {0};
+    if (!c) {
+        os_close_socket(fd);
+        return;
+    }
+    memset(c, 0, sizeof *c);
+    c->worker = w;
+    c->fd = fd;
+    c->active_ns = dxup_now_ns();
+    dx_reactor_op_init(&c->receive_op, on_received, c);
+    dx_reactor_op_init(&c->send_op, on_sent, c);
+    dx_reactor_op_init(&c->close_op, on_closed, c);
+    dx_hbtp_out_init(&c->replies, c->replies_memory, sizeof c->replies_memory);
+    desc.memory = c->session_memory;
+    desc.memory_size = sizeof c->session_memory;
+    desc.out = &c->replies;
+    desc.router = &w->router;
+    desc.user = c;
+    desc.max_payload = INPUT_SIZE - DX_HBTP_HEADER_SIZE - DX_HBTP_CHECKSUM_SIZE;
+    desc.max_outstanding = 1;
+    desc.max_pending = REQUESTS_PENDING;
+    desc.in_place = true;
+    if (dx_hbtp_session_init(&c->session, &desc)) {
+        os_close_socket(fd);
+        free(c);
+        return;
+    }
+    c->next = w->connections;
+    if (c->next) c->next->previous = c;
+    w->connections = c;
+    w->connection_count++;
+    pump(c);
+}
+
+/* >>worker ------------------------------------------------------------- */
+static void on_accepted(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    worker *w = dx_reactor_op_user(op);
+    (void)r;
+    if (result >= 0) open_connection(w, result);
+    (void)flags; /* an accept that ended (no descriptors left) is started again by the timer */
+}
+
+/* Every second: drop who is silent, accept again after a shortage. */
+static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    worker *w = dx_reactor_op_user(op);
+    int64_t limit_ns = dxup_now_ns() - (int64_t)SILENCE_LIMIT_S * 1000000000;
+    (void)flags;
+    if (result < 0) return;
+    for (connection *c = w->connections, *next; c; c = next) {
+        next = c->next;
+        if (!c->waiting && c->active_ns < limit_ns) close_connection(c);
+    }
+    if (!dx_reactor_op_pending(&w->accept_op))
+        dx_reactor_accept_multishot(r, &w->accept_op, w->listener);
+    dx_reactor_timer(r, op, 1000000000);
+}
+
+/* A patch is ready. */
+static void on_message(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    worker *w = dx_reactor_op_user(op);
+    (void)flags;
+    if (result < 0) return;
+    for (connection *c = w->connections, *next; c; c = next) {
+        next = c->next;
+        if (c->waiting && !c->closing) retry_waiting(c);
+    }
+    dx_reactor_receive(r, op, w->messages, sizeof w->messages / sizeof *w->messages);
+}
+
+static void patch_ready(void *user) /* on the patch thread */
+{
+    server *s = user;
+    dx_reactor_message message = {{0, 0, 0}};
+    pthread_mutex_lock(&s->lock);
+    for (unsigned i = 0; i < s->worker_count; i++)
+        if (s->workers[i].open)
+            dx_reactor_post(&s->workers[i].reactor, &message); /* full: it is awake anyway */
+    dxup_http_ready(s->http);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void set_open(worker *w, bool open)
+{
+    pthread_mutex_lock(&w->server->lock);
+    w->open = open;
+    pthread_mutex_unlock(&w->server->lock);
+}
+
+static void serve_until_stopped(worker *w)
+{
+    dx_reactor_op_init(&w->accept_op, on_accepted, w);
+    dx_reactor_op_init(&w->timer_op, on_timer, w);
+    dx_reactor_op_init(&w->message_op, on_message, w);
+    dx_hbtp_router_init(&w->router);
+    dx_hbtp_router_set_method(&w->router, DXUP_RPC_PULL, on_pull, NULL);
+    dx_hbtp_router_set_method(&w->router, DXUP_RPC_RANGE, on_range, NULL);
+    dx_reactor_accept_multishot(&w->reactor, &w->accept_op, w->listener);
+    dx_reactor_timer(&w->reactor, &w->timer_op, 1000000000);
+    dx_reactor_receive(&w->reactor, &w->message_op, w->messages,
+                       sizeof w->messages / sizeof *w->messages);
+    set_open(w, true);
+    sem_post(&w->server->started);
+    int error = dx_reactor_run(&w->reactor);
+    if (error)
+        w->status = dxup_fail(DXUP_SYSTEM, "the event loop: %s", dx_reactor_error_name(error));
+    set_open(w, false);
+    for (connection *c = w->connections, *next; c; c = next) {
+        next = c->next;
+        close_connection(c);
+    }
+}
+
+/* A reactor belongs to the thread that opens it, so all of a worker's life is in here. */
+static void *run_worker(void *user)
+{
+    worker *w = user;
+    dx_reactor_desc desc = {0};
+    desc.descriptors_max = CONNECTIONS_MAX + 16;
+    w->status = dxup_store_open(&w->store, w->server->o->store, DXUP_READ);
+    if (!w->status)
+        w->status = dxup_loop_open(&w->reactor, &desc, w->server->o->backend, &w->reactor_memory);
+    if (!w->status) {
+        serve_until_stopped(w);
+        dx_reactor_close(&w->reactor); /* the last completions free the connections */
+    } else {
+        sem_post(&w->server->started);
+    }
+    dxup_store_close(w->store);
+    free(w->reactor_memory);
+    return NULL;
+}
+
+/* >>server ------------------------------------------------------------- */
+/* One listener a worker on the same port; the kernel spreads the connections. The first listens without SO_REUSEPORT and
+   fails when anybody listens there; only then is the port shared, with the other workers. With the option from the start
+   any server of the same user could join, and clients would get either's versions. */
+static int listen_all(server *s, dx_reactor_address *address)
+{
+    if (!s->o->address || dx_reactor_address_parse(address, s->o->address))
+        return dxup_fail(DXUP_USAGE, "--listen wants ADDR:PORT in numbers, such as 127.0.0.1:7000");
+    for (unsigned i = 0; i < s->worker_count; i++) {
+        dx_reactor_address bound;
+        uint32_t flags = DX_REACTOR_NODELAY | (i > 0 ? DX_REACTOR_REUSEPORT : 0);
+        if (dx_reactor_listen_tcp(NULL, address, flags, 0, &s->workers[i].listener, &bound) ||
+            (i == 0 && s->worker_count > 1 && os_share_port(s->workers[i].listener) < 0)) {
+            errno = os_socket_errno();
+            dxup_fail_errno("%s: cannot listen", s->o->address);
+            return DXUP_SYSTEM;
+        }
+        *address = bound;
+    }
+    return DXUP_OK;
+}
+
+static int run_workers(server *s, const dx_reactor_address *address)
+{
+    char text[64];
+    int status = DXUP_OK;
+    unsigned running = 0;
+    for (; running < s->worker_count; running++) {
+        worker *w = &s->workers[running];
+        if (pthread_create(&w->thread, NULL, run_worker, w)) break;
+    }
+    for (unsigned i = 0; i < running; i++) sem_wait(&s->started);
+    for (unsigned i = 0; i < running; i++)
+        if (!status) status = s->workers[i].status;
+    if (!status && running < s->worker_count)
+        status = dxup_fail(DXUP_SYSTEM, "cannot start %u threads", s->worker_count);
+    if (!status) {
+        dx_reactor_address_format(address, text, sizeof text);
+        dxup_say("listening on %s with %u %s on %s\n", text, s->worker_count,
+               s->worker_count == 1 ? "worker" : "workers",
+               dx_reactor_backend_name(&s->workers[0].reactor));
+        if (s->http) dxup_say("listening on %s for HTTP\n", dxup_http_address(s->http));
+        fflush(stdout);
+        os_end_wait();
+    }
+    pthread_mutex_lock(&s->lock);
+    for (unsigned i = 0; i < running; i++)
+        if (s->workers[i].open) dx_reactor_stop(&s->workers[i].reactor);
+    pthread_mutex_unlock(&s->lock);
+    for (unsigned i = 0; i < running; i++) {
+        pthread_join(s->workers[i].thread, NULL);
+        if (!status) status = s->workers[i].status;
+    }
+    return status;
+}
+
+int dxup_serve(const dxup_options *o)
+{
+    server s = {.o = o};
+    dx_reactor_address address;
+    s.worker_count = o->workers ? o->workers : os_cpu_count();
+    s.workers = dxup_alloc(s.worker_count * sizeof *s.workers);
+    memset(s.workers, 0, s.worker_count * sizeof *s.workers);
+    for (unsigned i = 0; i < s.worker_count; i++) {
+        s.workers[i].server = &s;
+        s.workers[i].listener = -1;
+    }
+    os_end_prepare();
+    pthread_mutex_init(&s.lock, NULL);
+    sem_init(&s.started, 0, 0);
+    int status = listen_all(&s, &address);
+    if (!status) status = dxup_patches_start(&s.patches, o->store, o->patch_max, patch_ready, &s);
+    if (!status) {
+        dxup_http *http = NULL;
+        const dxup_http_desc desc = {.store = o->store, .address = o->http, .backend = o->backend, .patches = s.patches};
+        if (o->http) status = dxup_http_start(&http, &desc);
+        pthread_mutex_lock(&s.lock);
+        s.http = http;
+        pthread_mutex_unlock(&s.lock);
+        if (!status) status = run_workers(&s, &address);
+        pthread_mutex_lock(&s.lock);
+        s.http = NULL;
+        pthread_mutex_unlock(&s.lock);
+        int error = dxup_http_stop(http);
+        if (!status) status = error;
+        dxup_patches_stop(s.patches);
+    }
+    for (unsigned i = 0; i < s.worker_count; i++)
+        if (s.workers[i].listener >= 0) os_close_socket(s.workers[i].listener);
+    free(s.workers);
+    return status;
+}

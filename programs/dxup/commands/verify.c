@@ -1,0 +1,127 @@
+/* dxup verify: everything re-read and re-hashed, and which versions are whole when something is damaged. */
+#include "commands.h"
+
+#include "../store/store.h"
+#include "../tree/content.h"
+#include "../tree/tree.h"
+
+#include <stdlib.h>
+
+static int print_damage(void *user, const dx_cas_damage *damage)
+{
+    static const char *const kinds[] = {"?", "store header", "record", "object", "version of a name",
+                                        "padding", "commit", "missing object", "unknown codec",
+                                        "index", "commit that the index knows and the log has lost: the index"};
+    char offset[32], hash[65];
+    if (damage->kind == DX_CAS_DAMAGE_INDEX && !damage->size) { /* as a publish that was cut off leaves it */
+        dxup_say("the index ends at byte %s, the next publish goes on there\n", dxup_count_text(damage->offset, offset));
+        ++*(uint64_t *)user;
+        return 0;
+    }
+    bool has_id = damage->kind == DX_CAS_DAMAGE_OBJECT || damage->kind == DX_CAS_DAMAGE_MISSING;
+    dx_cas_id_to_hex(&damage->id, hash);
+    dxup_say("damaged: %s at byte %s%s%s\n",
+           damage->kind < sizeof kinds / sizeof *kinds ? kinds[damage->kind] : "?",
+           dxup_count_text(damage->offset, offset), has_id ? ", id " : "", has_id ? hash : "");
+    return 0;
+}
+
+static int discard(void *user, const void *bytes, size_t size)
+{
+    (void)user;
+    (void)bytes;
+    (void)size;
+    return DXUP_OK;
+}
+
+/* After damage was found: which versions are whole? */
+static void judge_name(dxup_store *s, const char *name)
+{
+    dxup_history history = {.begun = false};
+    dxup_version v;
+    int status;
+    while (!(status = dxup_history_next(&history, s, name, &v)))
+        dxup_say("%s@%llu is %s\n", v.name, (unsigned long long)v.version,
+                 dxup_content_stream(s, &v, discard, NULL) ? "damaged" : "whole");
+    if (status != DXUP_NOT_FOUND) dxup_say("%s: older versions cannot be listed\n", name);
+}
+
+static void judge_versions(dxup_store *s)
+{
+    dxup_version *list;
+    size_t count;
+    if (!dxup_version_list(s, &list, &count))
+        for (size_t i = 0; i < count; i++) judge_name(s, list[i].name);
+    free(list);
+}
+
+static int is_there(void *user, const uint8_t id[32])
+{
+    return dxup_object_has(user, id, 0) ? DXUP_OK : DXUP_DAMAGED;
+}
+
+/* Every snapshot of a name is well formed, and has all that it needs. Counts those that have not. */
+static int check_name(dxup_store *s, const char *name, dxup_known *known, uint64_t *damaged)
+{
+    dxup_history history = {.begun = false};
+    dxup_version v;
+    int status;
+    while (!(status = dxup_history_next(&history, s, name, &v))) {
+        if (!v.snapshot || !dxup_snapshot_visit(s, v.root, known, is_there, s)) continue;
+        dxup_say("%s@%llu is damaged: something that it needs is missing or malformed\n", v.name,
+                 (unsigned long long)v.version);
+        ++*damaged;
+    }
+    return status == DXUP_NOT_FOUND ? DXUP_OK : status;
+}
+
+static int check_snapshots(dxup_store *s, uint64_t *damaged)
+{
+    dxup_version *list;
+    dxup_known known = {0};
+    size_t count;
+    int status = dxup_version_list(s, &list, &count);
+    for (size_t i = 0; !status && i < count; i++) status = check_name(s, list[i].name, &known, damaged);
+    free(list);
+    dxup_known_free(&known);
+    return status;
+}
+
+static void print_sound(const dxup_options *o, const dx_cas_report *report)
+{
+    char objects[32], bytes[32];
+    dxup_say("%s is sound: %s objects, %llu versions, %llu commits, %s bytes read and hashed\n", o->store,
+             dxup_count_text(report->objects, objects), (unsigned long long)report->refs,
+             (unsigned long long)report->commits, dxup_count_text(report->bytes, bytes));
+}
+
+static int verify(dxup_store *s, const dxup_options *o)
+{
+    dx_cas_report report;
+    uint64_t hints = 0;   /* told to print_damage(), but no damage */
+    uint64_t damaged = 0; /* snapshots */
+    bool any_damage;
+    int status = dxup_store_verify(s, print_damage, &hints, &report, &any_damage);
+    if (status) return status;
+    report.damaged -= hints;
+    if (any_damage && report.damaged) {
+        judge_versions(s);
+        return dxup_fail(DXUP_DAMAGED, "%s: %llu places are damaged", o->store, (unsigned long long)report.damaged);
+    }
+    status = check_snapshots(s, &damaged);
+    if (status) return status;
+    if (damaged)
+        return dxup_fail(DXUP_DAMAGED, "%s: %llu versions are damaged", o->store, (unsigned long long)damaged);
+    if (!o->quiet) print_sound(o, &report);
+    return DXUP_OK;
+}
+
+int dxup_verify(const dxup_options *o)
+{
+    dxup_store *s;
+    int status = dxup_store_open(&s, o->store, DXUP_READ);
+    if (status) return status;
+    status = verify(s, o);
+    dxup_store_close(s);
+    return status;
+}

@@ -1,0 +1,572 @@
+/* The HTTP side of the server, for browsers and curl: GET /NAME gives the latest version of a published
+   file, /NAME@3 that one, with its BLAKE3-256 as strong ETag; If-None-Match makes it 304, and with `A-IM: dx-patch`
+   (RFC 3229) 226 with a patch of dx_patch.h from the version that the client has. One thread. */
+#include "http.h"
+#include "../../common/http.h"
+#include "../../common/os.h"
+#include "loop.h"
+
+#include "../../../dx_reactor.h"
+#include "../../../layers/dx_edge.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    OUT_SIZE        = 32768,
+    HEAD_SIZE       = 1024,    /* of an answer */
+    CLIENTS_MAX     = 1024,
+    SILENCE_LIMIT_S = 30
+};
+
+typedef struct client {
+    struct client *next, *previous;
+    dxup_http     *http;
+    int            fd;
+    dx_op          receive_op, send_op, close_op;
+    bool           receiving, sending, closing;
+    bool           last;    /* after this answer the connection ends */
+    bool           over;    /* it was sent: what still comes is thrown away, so that it is not lost by a reset */
+    bool           waiting; /* for a patch from base to target */
+    bool           head;    /* the answer has no body */
+    bool           fixed;   /* this version was asked for, not the latest one */
+    int64_t        active_ns;
+
+    dxup_version   base, target;
+    dxup_patch     patch;
+    dxup_content  *content;
+    dxup_plan_cursor cursor;
+    uint64_t       at, size; /* of the body; equal: nothing is being answered */
+
+    size_t         taken, input_size, out_size; /* input[taken..input_size) is to be answered */
+    uint8_t        input[HTTP_HEAD_MAX], out[OUT_SIZE];
+} client;
+
+struct dxup_http {
+    dxup_http_desc  d;
+    dxup_store     *store;
+    pthread_t       thread;
+    pthread_mutex_t lock;
+    sem_t           started;
+    dx_reactor      reactor;
+    void           *reactor_memory;
+    dx_op           accept_op, timer_op, message_op;
+    dx_reactor_message messages[16];
+    int             listener, status;
+    bool            open; /* guarded by lock: messages may be posted */
+    char            address[64];
+    client         *clients;
+    size_t          client_count;
+};
+
+static void pump(client *c);
+
+/* >>request ---------------------------------------------------------------- */
+/* The next value of a field of a checked request, from *at on; false: there is none. */
+static bool next_field(const uint8_t *request, size_t size, const char *name, size_t *at, const uint8_t **value, size_t *value_size)
+{
+    while (*at < size) {
+        const uint8_t *line = request + *at, *end = memchr(line, '\r', size - *at), *colon;
+        if (!end) return false;
+        *at += (size_t)(end - line) + 2;
+        colon = memchr(line, ':', (size_t)(end - line));
+        if (!colon || !http_is(line, (size_t)(colon - line), name)) continue;
+        *value = colon + 1;
+        *value_size = (size_t)(end - colon - 1);
+        return true;
+    }
+    return false;
+}
+
+/* Does one of the fields of this name have the word in its list? */
+static bool field_has(const uint8_t *request, size_t size, const char *name, const char *word)
+{
+    const uint8_t *value;
+    size_t at = 0, value_size;
+    while (next_field(request, size, name, &at, &value, &value_size)) {
+        for (size_t i = 0; i < value_size;) {
+            size_t begin, end;
+            while (i < value_size && (value[i] == ' ' || value[i] == '\t' || value[i] == ',')) i++;
+            for (begin = i; i < value_size && value[i] != ',' && value[i] != ';';) i++;
+            for (end = i; end > begin && (value[end - 1] == ' ' || value[end - 1] == '\t');) end--;
+            if (end > begin && http_is(value + begin, end - begin, word)) return true;
+            while (i < value_size && value[i] != ',') i++;
+        }
+    }
+    return false;
+}
+
+static int digit(uint8_t c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* "/a%20name?query" -> "a name". "/" is index.html. */
+static bool parse_target(const uint8_t *request, size_t size, char name[DXUP_NAME_SIZE_MAX + 1])
+{
+    const uint8_t *p = memchr(request, ' ', size), *end = request + size;
+    size_t n = 0;
+    for (p += 2; p < end && *p != ' ' && *p != '?' && *p != '#'; p++) {
+        int c = *p;
+        if (c == '%') {
+            int high = end - p > 2 ? digit(p[1]) : -1, low = high < 0 ? -1 : digit(p[2]);
+            if (low < 0) return false;
+            c = high << 4 | low;
+            p += 2;
+        }
+        if (!c || n == DXUP_NAME_SIZE_MAX) return false;
+        name[n++] = (char)c;
+    }
+    name[n] = 0;
+    if (!n) strcpy(name, "index.html");
+    return true;
+}
+
+/* >>answer ----------------------------------------------------------------- */
+static const char *type_of(const char *name)
+{
+    static const char *const types[][2] = {
+        {".html", "text/html; charset=utf-8"}, {".js", "text/javascript; charset=utf-8"}, {".css", "text/css; charset=utf-8"},
+        {".json", "application/json"}, {".wasm", "application/wasm"}, {".svg", "image/svg+xml"}, {".png", "image/png"},
+        {".txt", "text/plain; charset=utf-8"}};
+    const char *dot = strrchr(name, '.');
+    for (size_t i = 0; dot && i < sizeof types / sizeof *types; i++)
+        if (!strcmp(dot, types[i][0])) return types[i][1];
+    return "application/octet-stream";
+}
+
+static const char *reason_of(int status)
+{
+    switch (status) {
+    case 200: return "OK";
+    case 226: return "IM Used";
+    case 304: return "Not Modified";
+    case 400: return "Bad Request";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 413: return "Content Too Large";
+    case 431: return "Request Header Fields Too Large";
+    case 501: return "Not Implemented";
+    case 505: return "HTTP Version Not Supported";
+    default: return "Internal Server Error";
+    }
+}
+
+/* Behind what is in out: there is always room for one, see pump(). */
+static void put_head(client *c, int status, const char *fields, uint64_t size)
+{
+    int n = snprintf((char *)c->out + c->out_size, HEAD_SIZE, "HTTP/1.1 %d %s\r\n%sContent-Length: %llu\r\n%s\r\n", status,
+                     reason_of(status), fields, (unsigned long long)size, c->last ? "Connection: close\r\n" : "");
+    c->out_size += (size_t)n;
+}
+
+static void end_body(client *c)
+{
+    dxup_patches_release(c->http->d.patches, &c->patch);
+    dxup_content_close(c->content);
+    c->content = NULL;
+    c->at = c->size = 0;
+}
+
+static void refuse(client *c, int status)
+{
+    char text[64];
+    int n = snprintf(text, sizeof text, "%d %s\n", status, reason_of(status));
+    put_head(c, status, status == 405 ? "Allow: GET, HEAD\r\nContent-Type: text/plain\r\n" : "Content-Type: text/plain\r\n", (uint64_t)n);
+    if (!c->head) memcpy(c->out + c->out_size, text, (size_t)n);
+    if (!c->head) c->out_size += (size_t)n;
+}
+
+static dx_edge_version edge_version(const dxup_version *v)
+{
+    dx_edge_version e = {.number = v->version};
+    memcpy(e.hash, v->hash, sizeof e.hash);
+    return e;
+}
+
+/* A version of the file that is asked for, as it is named in a tag: into c->base. */
+static bool is_known(void *user, const uint8_t *hash, size_t size, uint64_t number, dx_edge_version *out)
+{
+    client *c = user;
+    int status = size == DXUP_HASH_SIZE ? dxup_content_find_hash(c->http->store, c->target.name, hash, &c->base)
+                                        : dxup_content_find(c->http->store, c->target.name, number, &c->base);
+    if (status || c->base.kind != DXUP_FILE || memcmp(c->base.hash, hash, size) != 0) return false;
+    *out = edge_version(&c->base);
+    return true;
+}
+
+/* What is always the same is kept for a year, and never asked about again. */
+static dx_edge_server edge_of(client *c)
+{
+    return (dx_edge_server){.now = edge_version(&c->target), .max_age_s = c->fixed ? 0 : UINT64_MAX,
+                            .immutable = c->fixed, .known = is_known, .user = c};
+}
+
+/* A body of this many bytes follows, from c->content or c->patch. */
+static void begin_body(client *c, int status, uint64_t size)
+{
+    char fields[DX_EDGE_FIELDS_MAX + 128];
+    dx_edge_server edge = edge_of(c);
+    dx_edge_version base = edge_version(&c->base);
+    size_t n = dx_edge_fields(&edge, status == 226 ? DX_EDGE_PATCH : DX_EDGE_STALE, &base, fields);
+    snprintf(fields + n, sizeof fields - n, "X-Content-Type-Options: nosniff\r\nContent-Type: %s\r\n",
+             type_of(c->target.name));
+    put_head(c, status, fields, size);
+    if (c->head || !size) end_body(c);
+    else c->size = size;
+}
+
+static void answer_whole(client *c)
+{
+    if (dxup_content_open(&c->content, c->http->store, &c->target)) refuse(c, 500);
+    else begin_body(c, 200, c->target.size);
+}
+
+/* A patch from c->base, or the whole where there is none; both later when it is still being made. */
+static void answer_from_base(client *c)
+{
+    memset(&c->cursor, 0, sizeof c->cursor);
+    switch (dxup_patches_get(c->http->d.patches, &c->base, &c->target, &c->patch)) {
+    case DXUP_PATCH_PENDING: c->waiting = true; return;
+    case DXUP_PATCH_NONE: answer_whole(c); return;
+    case DXUP_PATCH_READY: break;
+    }
+    if (c->patch.plan && dxup_content_open(&c->content, c->http->store, &c->target)) {
+        end_body(c);
+        refuse(c, 500);
+    } else {
+        begin_body(c, 226, c->patch.size);
+    }
+}
+
+static void put_unchanged(client *c)
+{
+    char fields[DX_EDGE_FIELDS_MAX];
+    dx_edge_server edge = edge_of(c);
+    dx_edge_fields(&edge, DX_EDGE_FRESH, NULL, fields);
+    c->out_size += (size_t)snprintf((char *)c->out + c->out_size, HEAD_SIZE, "HTTP/1.1 304 %s\r\n%s%s\r\n",
+                                    reason_of(304), fields, c->last ? "Connection: close\r\n" : "");
+}
+
+/* The version that is asked for into c->target; a status of HTTP. */
+static int find(client *c, const uint8_t *request, size_t size)
+{
+    char asked[DXUP_NAME_SIZE_MAX + 1], name[DXUP_NAME_SIZE_MAX + 1];
+    uint64_t version;
+    int error;
+    if (!parse_target(request, size, asked)) return 400;
+    dxup_split_version(asked, name, &version);
+    c->fixed = version != 0;
+    if (dxup_store_refresh(&c->http->store)) return 500;
+    error = dxup_content_find(c->http->store, name, version, &c->target);
+    if (error && error != DXUP_NOT_FOUND) return 500;
+    return error || c->target.kind != DXUP_FILE ? 404 : 200;
+}
+
+/* What the client has, by its ETags: the current version, or one that a patch can start from? */
+static void answer(client *c, const uint8_t *request, size_t size)
+{
+    const uint8_t *value;
+    size_t at = 0, value_size;
+    bool patches = field_has(request, size, "a-im", "dx-patch"), known = false;
+    dx_edge_version base;
+    dx_edge_server edge;
+    int status = find(c, request, size);
+    if (status != 200) {
+        refuse(c, status);
+        return;
+    }
+    edge = edge_of(c);
+    while (next_field(request, size, "if-none-match", &at, &value, &value_size)) {
+        switch (dx_edge_negotiate(&edge, (const char *)value, value_size, patches && !known, &base)) {
+        case DX_EDGE_FRESH: put_unchanged(c); return;
+        case DX_EDGE_PATCH: known = true; break;
+        default: break;
+        }
+    }
+    if (known) answer_from_base(c);
+    else answer_whole(c);
+}
+
+/* The next pieces of the body behind what is in out. False: the store is damaged, and the client must
+   not take what came for the whole. */
+static bool fill(client *c)
+{
+    while (c->at < c->size && c->out_size < OUT_SIZE) {
+        uint64_t left = c->size - c->at;
+        size_t n = left < OUT_SIZE - c->out_size ? (size_t)left : OUT_SIZE - c->out_size;
+        int error = DXUP_OK;
+        if (c->patch.plan) error = dxup_plan_read(c->patch.plan, &c->cursor, c->content, c->out + c->out_size, n);
+        else if (c->content) error = dxup_content_read(c->content, c->at, c->out + c->out_size, n);
+        else memcpy(c->out + c->out_size, c->patch.bytes + c->at, n);
+        if (error) return false;
+        c->out_size += n;
+        c->at += n;
+        if (c->at == c->size) end_body(c);
+    }
+    return true;
+}
+
+/* >>connection ------------------------------------------------------------- */
+static void free_if_idle(client *c)
+{
+    if (!c->closing || c->receiving || c->sending || dx_reactor_op_pending(&c->close_op)) return;
+    if (c->previous) c->previous->next = c->next;
+    else c->http->clients = c->next;
+    if (c->next) c->next->previous = c->previous;
+    c->http->client_count--;
+    end_body(c);
+    free(c);
+}
+
+static void on_closed(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    (void)r;
+    (void)result;
+    (void)flags;
+    free_if_idle(dx_reactor_op_user(op));
+}
+
+static void close_client(client *c)
+{
+    if (c->closing) return;
+    c->closing = true;
+    if (dx_reactor_close_fd(&c->http->reactor, &c->close_op, c->fd)) os_close_socket(c->fd);
+}
+
+/* Answer the requests that are there, one after the other, as long as there is room for the answer. */
+static bool dispatch(client *c)
+{
+    while (!c->waiting && c->at == c->size && !c->last && OUT_SIZE - c->out_size >= 2 * HEAD_SIZE) {
+        http_request q;
+        size_t used = http_parse(c->input + c->taken, c->input_size - c->taken, &q);
+        if (!used) return true;
+        c->last = q.close;
+        c->head = q.head;
+        if (q.status == 200) answer(c, c->input + c->taken, used);
+        else refuse(c, q.status);
+        c->taken += used;
+        if (!fill(c)) return false;
+    }
+    return true;
+}
+
+/* Keep one receive and one send under way. */
+static void pump(client *c)
+{
+    if (c->closing) return;
+    if (!c->sending) {
+        if (!fill(c) || !dispatch(c)) {
+            close_client(c);
+            return;
+        }
+        if (c->out_size) {
+            c->sending = !dx_reactor_send(&c->http->reactor, &c->send_op, c->fd, c->out, (uint32_t)c->out_size);
+            if (!c->sending) close_client(c);
+        } else if (c->last && !c->waiting && !c->over) {
+            c->over = true;
+            os_end_sending(c->fd);
+        }
+    }
+    if (c->closing || c->receiving) return; /* the bytes must stay where they are while some come in behind them */
+    if (c->over) c->taken = c->input_size;
+    c->input_size -= c->taken;
+    memmove(c->input, c->input + c->taken, c->input_size);
+    c->taken = 0;
+    if (c->input_size < sizeof c->input) {
+        c->receiving = !dx_reactor_recv(&c->http->reactor, &c->receive_op, c->fd, c->input + c->input_size,
+                                        (uint32_t)(sizeof c->input - c->input_size));
+        if (!c->receiving) close_client(c);
+    }
+}
+
+static void on_received(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    client *c = dx_reactor_op_user(op);
+    (void)r;
+    (void)flags;
+    c->receiving = false;
+    if (!c->closing && result <= 0) close_client(c);
+    if (c->closing) {
+        free_if_idle(c);
+        return;
+    }
+    c->active_ns = dxup_now_ns();
+    c->input_size += (size_t)result;
+    pump(c);
+}
+
+static void on_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    client *c = dx_reactor_op_user(op);
+    (void)r;
+    (void)flags;
+    c->sending = false;
+    if (!c->closing && result < 0) close_client(c);
+    if (c->closing) {
+        free_if_idle(c);
+        return;
+    }
+    c->active_ns = dxup_now_ns();
+    c->out_size = 0;
+    pump(c);
+}
+
+static void on_accepted(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    dxup_http *h = dx_reactor_op_user(op);
+    client *c;
+    (void)r;
+    (void)flags; /* an accept that ended (no descriptors left) is started again by the timer */
+    if (result < 0) return;
+    c = h->client_count < CLIENTS_MAX ? malloc(sizeof *c) : NULL;
+    if (!c) {
+        os_close_socket(result);
+        return;
+    }
+    memset(c, 0, offsetof(client, input));
+    c->http = h;
+    c->fd = result;
+    c->active_ns = dxup_now_ns();
+    dx_reactor_op_init(&c->receive_op, on_received, c);
+    dx_reactor_op_init(&c->send_op, on_sent, c);
+    dx_reactor_op_init(&c->close_op, on_closed, c);
+    c->next = h->clients;
+    if (c->next) c->next->previous = c;
+    h->clients = c;
+    h->client_count++;
+    pump(c);
+}
+
+/* Every second: drop who is silent, accept again after a shortage. */
+static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    dxup_http *h = dx_reactor_op_user(op);
+    int64_t limit_ns = dxup_now_ns() - (int64_t)SILENCE_LIMIT_S * 1000000000;
+    (void)flags;
+    if (result < 0) return;
+    for (client *c = h->clients, *next; c; c = next) {
+        next = c->next;
+        if (!c->waiting && c->active_ns < limit_ns) close_client(c);
+    }
+    if (!dx_reactor_op_pending(&h->accept_op)) dx_reactor_accept_multishot(r, &h->accept_op, h->listener);
+    dx_reactor_timer(r, op, 1000000000);
+}
+
+/* A patch is ready: perhaps one that somebody waits for. */
+static void on_message(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    dxup_http *h = dx_reactor_op_user(op);
+    (void)flags;
+    if (result < 0) return;
+    for (client *c = h->clients, *next; c; c = next) {
+        next = c->next;
+        if (!c->waiting || c->closing) continue;
+        c->waiting = false;
+        answer_from_base(c);
+        pump(c);
+    }
+    dx_reactor_receive(r, op, h->messages, sizeof h->messages / sizeof *h->messages);
+}
+
+/* >>thread ----------------------------------------------------------------- */
+static void set_open(dxup_http *h, bool open)
+{
+    pthread_mutex_lock(&h->lock);
+    h->open = open;
+    pthread_mutex_unlock(&h->lock);
+}
+
+static void serve_until_stopped(dxup_http *h)
+{
+    dx_reactor_op_init(&h->accept_op, on_accepted, h);
+    dx_reactor_op_init(&h->timer_op, on_timer, h);
+    dx_reactor_op_init(&h->message_op, on_message, h);
+    dx_reactor_accept_multishot(&h->reactor, &h->accept_op, h->listener);
+    dx_reactor_timer(&h->reactor, &h->timer_op, 1000000000);
+    dx_reactor_receive(&h->reactor, &h->message_op, h->messages, sizeof h->messages / sizeof *h->messages);
+    set_open(h, true);
+    sem_post(&h->started);
+    int error = dx_reactor_run(&h->reactor);
+    if (error) h->status = dxup_fail(DXUP_SYSTEM, "the event loop: %s", dx_reactor_error_name(error));
+    set_open(h, false);
+    for (client *c = h->clients, *next; c; c = next) {
+        next = c->next;
+        close_client(c);
+    }
+}
+
+static void *run(void *user)
+{
+    dxup_http *h = user;
+    dx_reactor_desc desc = {0};
+    desc.descriptors_max = CLIENTS_MAX + 16;
+    h->status = dxup_store_open(&h->store, h->d.store, DXUP_READ);
+    if (!h->status) h->status = dxup_loop_open(&h->reactor, &desc, h->d.backend, &h->reactor_memory);
+    if (!h->status) {
+        serve_until_stopped(h);
+        dx_reactor_close(&h->reactor); /* the last completions free the clients */
+    } else {
+        sem_post(&h->started);
+    }
+    dxup_store_close(h->store);
+    free(h->reactor_memory);
+    return NULL;
+}
+
+int dxup_http_start(dxup_http **out, const dxup_http_desc *desc)
+{
+    dxup_http *h = dxup_alloc(sizeof *h);
+    dx_reactor_address address, bound;
+    memset(h, 0, sizeof *h);
+    *out = h;
+    h->d = *desc;
+    h->listener = -1;
+    pthread_mutex_init(&h->lock, NULL);
+    sem_init(&h->started, 0, 0);
+    if (dx_reactor_address_parse(&address, desc->address))
+        return dxup_fail(DXUP_USAGE, "--http wants ADDR:PORT in numbers, such as 127.0.0.1:8000");
+    if (dx_reactor_listen_tcp(NULL, &address, DX_REACTOR_NODELAY, 0, &h->listener, &bound)) {
+        errno = os_socket_errno();
+        dxup_fail_errno("%s: cannot listen", desc->address);
+        return DXUP_SYSTEM;
+    }
+    if (pthread_create(&h->thread, NULL, run, h)) {
+        os_close_socket(h->listener);
+        h->listener = -1;
+        return dxup_fail(DXUP_SYSTEM, "cannot start a thread");
+    }
+    sem_wait(&h->started);
+    dx_reactor_address_format(&bound, h->address, sizeof h->address);
+    return h->status;
+}
+
+const char *dxup_http_address(const dxup_http *h) { return h->address; }
+
+void dxup_http_ready(dxup_http *h)
+{
+    dx_reactor_message message = {{0, 0, 0}};
+    if (!h) return;
+    pthread_mutex_lock(&h->lock);
+    if (h->open) dx_reactor_post(&h->reactor, &message); /* full: it is awake anyway */
+    pthread_mutex_unlock(&h->lock);
+}
+
+int dxup_http_stop(dxup_http *h)
+{
+    int status;
+    if (!h) return DXUP_OK;
+    pthread_mutex_lock(&h->lock);
+    if (h->open) dx_reactor_stop(&h->reactor);
+    pthread_mutex_unlock(&h->lock);
+    if (h->listener >= 0) {
+        pthread_join(h->thread, NULL);
+        os_close_socket(h->listener);
+    }
+    status = h->status;
+    free(h);
+    return status;
+}

@@ -1,0 +1,29 @@
+/* Opening an event loop by the name of its backend. */
+#include "loop.h"
+
+#include "../../../dx_reactor.h"
+
+#include <string.h>
+
+static int backend_number(const char *name) /* -1: unknown */
+{
+    if (!name || !strcmp(name, "auto")) return DX_REACTOR_BACKEND_AUTO;
+    if (!strcmp(name, "io_uring")) return DX_REACTOR_BACKEND_IO_URING;
+    if (!strcmp(name, "epoll")) return DX_REACTOR_BACKEND_EPOLL;
+    if (!strcmp(name, "kqueue")) return DX_REACTOR_BACKEND_KQUEUE;
+    if (!strcmp(name, "iocp")) return DX_REACTOR_BACKEND_IOCP;
+    return -1;
+}
+
+bool dxup_loop_knows(const char *backend) { return backend_number(backend) >= 0; }
+
+int dxup_loop_open(dx_reactor *r, dx_reactor_desc *desc, const char *backend, void **memory)
+{
+    desc->backend = backend_number(backend);
+    desc->memory_size = dx_reactor_memory_size(desc);
+    desc->memory = *memory = dxup_alloc(desc->memory_size);
+    int error = dx_reactor_open(r, desc);
+    if (!error) return DXUP_OK;
+    return dxup_fail(DXUP_SYSTEM, "%s: %s %s", backend ? backend : "the event loop",
+                     dx_reactor_error_name(error), dx_reactor_refusal(r, desc->backend));
+}

@@ -1,0 +1,222 @@
+/* Patches between published versions, on a thread of their own: making one takes seconds for large files,
+   and no worker may stand still for that. */
+#include "patches.h"
+#include "../../common/os.h"
+
+#include "../../../dx_patch.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CACHE_COUNT = 64, CACHE_SIZE_MAX = 64 << 20 };
+
+typedef struct entry {
+    dxup_version base, target;
+    enum { FREE, WAITING, MAKING, READY, NONE } state;
+    unsigned     holders;
+    uint64_t     used; /* the clock when it was last asked for */
+    uint8_t     *bytes; /* the patch, size bytes, */
+    dxup_plan   *plan;  /* or how to read it from the store; size is what that takes */
+    size_t       size;
+} entry;
+
+struct dxup_patches {
+    pthread_t       thread;
+    pthread_mutex_t lock;
+    pthread_cond_t  work;
+    bool            stopping;
+    uint64_t        clock, size_max;
+    const char     *store_path;
+    void          (*ready)(void *user);
+    void           *user;
+    entry           cache[CACHE_COUNT];
+};
+
+static bool is_evictable(const entry *e)
+{
+    return (e->state == READY || e->state == NONE) && !e->holders;
+}
+
+static void evict(entry *e)
+{
+    free(e->bytes);
+    dxup_plan_free(e->plan);
+    memset(e, 0, sizeof *e);
+}
+
+/* A free entry, by evicting the one that was asked for longest ago if need be; or NULL. */
+static entry *take_entry(dxup_patches *p)
+{
+    entry *oldest = NULL;
+    for (entry *e = p->cache; e < p->cache + CACHE_COUNT; e++) {
+        if (e->state == FREE) return e;
+        if (is_evictable(e) && (!oldest || e->used < oldest->used)) oldest = e;
+    }
+    if (oldest) evict(oldest);
+    return oldest;
+}
+
+/* Evict, oldest first, until the cache is within its size or nothing can go. */
+static void shrink(dxup_patches *p)
+{
+    for (;;) {
+        size_t total = 0;
+        entry *oldest = NULL;
+        for (entry *e = p->cache; e < p->cache + CACHE_COUNT; e++) {
+            total += e->size;
+            if (e->size && is_evictable(e) && (!oldest || e->used < oldest->used)) oldest = e;
+        }
+        if (total <= CACHE_SIZE_MAX || !oldest) return;
+        evict(oldest);
+    }
+}
+
+enum dxup_patch_answer dxup_patches_get(dxup_patches *p, const dxup_version *base,
+                                        const dxup_version *target, dxup_patch *patch)
+{
+    entry *found = NULL;
+    enum dxup_patch_answer answer = DXUP_PATCH_PENDING;
+    pthread_mutex_lock(&p->lock);
+    for (entry *e = p->cache; !found && e < p->cache + CACHE_COUNT; e++)
+        if (e->state != FREE && !memcmp(e->base.hash, base->hash, DXUP_HASH_SIZE) &&
+            !memcmp(e->target.hash, target->hash, DXUP_HASH_SIZE))
+            found = e;
+    if (!found && (found = take_entry(p)) != NULL) {
+        found->base = *base;
+        found->target = *target;
+        found->state = WAITING;
+        pthread_cond_signal(&p->work);
+    }
+    if (found) found->used = ++p->clock;
+    if (!found || found->state == NONE) answer = DXUP_PATCH_NONE; /* none, or all are busy */
+    else if (found->state == READY) {
+        found->holders++;
+        *patch = (dxup_patch){found->bytes, found->plan,
+                              found->plan ? dxup_plan_size(found->plan) : found->size, found};
+        answer = DXUP_PATCH_READY;
+    }
+    pthread_mutex_unlock(&p->lock);
+    return answer;
+}
+
+void dxup_patches_release(dxup_patches *p, dxup_patch *patch)
+{
+    if (!patch->entry) return;
+    pthread_mutex_lock(&p->lock);
+    ((entry *)patch->entry)->holders--;
+    shrink(p);
+    pthread_mutex_unlock(&p->lock);
+    memset(patch, 0, sizeof *patch);
+}
+
+/* >>thread ------------------------------------------------------------- */
+static uint8_t *load(dxup_store *s, const dxup_version *v)
+{
+    dxup_content *c;
+    uint8_t *bytes = malloc(v->size ? (size_t)v->size : 1);
+    if (!bytes) return NULL;
+    int status = dxup_content_open(&c, s, v);
+    if (!status) {
+        status = dxup_content_read(c, 0, bytes, (size_t)v->size);
+        dxup_content_close(c);
+    }
+    if (!status) return bytes;
+    free(bytes);
+    return NULL;
+}
+
+/* The patch, or NULL where it fails or is no smaller than the target: the whole is sent then. */
+static uint8_t *make(dxup_store *s, const entry *job, size_t *size)
+{
+    dx_patch_create_desc desc = {0};
+    uint8_t *base = load(s, &job->base), *target = base ? load(s, &job->target) : NULL;
+    uint8_t *out = NULL;
+    size_t base_size = (size_t)job->base.size, target_size = (size_t)job->target.size;
+    *size = 0;
+    if (target) {
+        desc.memory_size = dx_patch_create_memory_size(&desc, base_size, target_size);
+        desc.memory = malloc(desc.memory_size);
+        desc.codings = 1u << DX_PATCH_CODING_PLAIN | 1u << DX_PATCH_CODING_RANGE;
+        out = malloc(target_size ? target_size : 1);
+        if (desc.memory && out &&
+            dx_patch_create(&desc, base, base_size, target, target_size, out, target_size, size))
+            *size = 0;
+        free(desc.memory);
+    }
+    free(base);
+    free(target);
+    if (*size) return realloc(out, *size);
+    free(out);
+    return NULL;
+}
+
+static void *run(void *user)
+{
+    dxup_patches *p = user;
+    pthread_mutex_lock(&p->lock);
+    while (!p->stopping) {
+        entry *job = NULL, copy;
+        for (entry *e = p->cache; e < p->cache + CACHE_COUNT; e++)
+            if (e->state == WAITING && (!job || e->used < job->used)) job = e;
+        if (!job) {
+            pthread_cond_wait(&p->work, &p->lock);
+            continue;
+        }
+        job->state = MAKING;
+        copy = *job;
+        pthread_mutex_unlock(&p->lock);
+        dxup_store *s;
+        bool large = copy.base.size > p->size_max || copy.target.size > p->size_max;
+        if (!dxup_store_open(&s, p->store_path, DXUP_READ)) {
+            if (large) copy.plan = dxup_plan_make(s, &copy.base, &copy.target);
+            else copy.bytes = make(s, &copy, &copy.size);
+            dxup_store_close(s);
+        }
+        if (copy.plan) copy.size = dxup_plan_memory(copy.plan);
+        pthread_mutex_lock(&p->lock);
+        job->bytes = copy.bytes;
+        job->plan = copy.plan;
+        job->size = copy.size;
+        job->state = copy.bytes || copy.plan ? READY : NONE;
+        shrink(p);
+        pthread_mutex_unlock(&p->lock);
+        p->ready(p->user);
+        pthread_mutex_lock(&p->lock);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+int dxup_patches_start(dxup_patches **out, const char *store_path, uint64_t size_max,
+                       void (*ready)(void *user), void *user)
+{
+    dxup_patches *p = dxup_alloc(sizeof *p);
+    memset(p, 0, sizeof *p);
+    p->store_path = store_path;
+    p->size_max = size_max;
+    p->ready = ready;
+    p->user = user;
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->work, NULL);
+    int error = pthread_create(&p->thread, NULL, run, p);
+    if (error) {
+        free(p);
+        return dxup_fail(DXUP_SYSTEM, "cannot start a thread: %s", os_error_text(error));
+    }
+    *out = p;
+    return DXUP_OK;
+}
+
+void dxup_patches_stop(dxup_patches *p)
+{
+    pthread_mutex_lock(&p->lock);
+    p->stopping = true;
+    pthread_cond_signal(&p->work);
+    pthread_mutex_unlock(&p->lock);
+    pthread_join(p->thread, NULL);
+    for (entry *e = p->cache; e < p->cache + CACHE_COUNT; e++) evict(e);
+    pthread_cond_destroy(&p->work);
+    pthread_mutex_destroy(&p->lock);
+    free(p);
+}

@@ -1,0 +1,34 @@
+/* A large transfer in ranges over several connections: the client's half. */
+#ifndef DXUP_RANGES_H
+#define DXUP_RANGES_H
+
+#include "../../common/common.h"
+
+#include "../../../dx_reactor.h"
+
+typedef struct dxup_ranges dxup_ranges;
+
+typedef struct dxup_ranges_desc {
+    dx_reactor               *reactor;
+    const dx_reactor_address *address;
+    const char               *name, *path; /* path: a file without a name is made beside it */
+    uint8_t                   target[DXUP_HASH_SIZE], have[DXUP_HASH_SIZE];
+    uint32_t                  flags;       /* as in the request: which transfer it is */
+    uint64_t                  size, from;  /* bytes of the transfer; of its front, that need not come: below size */
+    unsigned                  connections;
+    uint64_t                 *sent, *received; /* what crossed the wire is added to these */
+    /* The next bytes of the transfer, in order; not 0: give up. */
+    int                     (*take)(void *user, uint64_t offset, const uint8_t *bytes, size_t size);
+    /* All was taken (0), or it cannot go on. Called once, the last call of all. */
+    void                    (*ended)(void *user, int status);
+    void                     *user;
+} dxup_ranges_desc;
+
+/* Begin; the descriptor is copied. Any connection may be lost: others fetch what it did not bring. */
+int  dxup_ranges_start(dxup_ranges **out, const dxup_ranges_desc *desc);
+/* Every second: opens lost connections again, asks silent ones whether they are there. */
+void dxup_ranges_tick(dxup_ranges *r);
+/* After the reactor was closed. NULL is fine. */
+void dxup_ranges_free(dxup_ranges *r);
+
+#endif

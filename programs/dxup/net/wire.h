@@ -1,0 +1,62 @@
+/* The messages of dxup, as bare dx_teleport records inside HBTP payloads. */
+#ifndef DXUP_WIRE_H
+#define DXUP_WIRE_H
+
+#include "../../common/common.h"
+
+#include "../../../dx_teleport.h"
+
+enum { DXUP_WIRE_VERSION = 1 };
+
+/* flags of a request */
+enum {
+    DXUP_HAVE = 1,  /* `have` is the hash of what the client has */
+    /* 2 was a coding of patches that is gone: older clients set it, and it says nothing */
+    DXUP_RANGES = 4 /* from DXUP_RANGES_FROM bytes on nothing is to follow the reply, whose transfer is 0 then: the
+                       client asks for ranges. In a range request: of the patch from `have`, else of the whole */
+};
+
+/* numbers of RPC methods */
+enum { DXUP_RPC_PULL = 1, DXUP_RPC_RANGE = 2 };
+
+enum { DXUP_RANGE_SIZE = 1 << 20, DXUP_RANGES_FROM = 4 << 20 };
+
+enum dxup_outcome {
+    DXUP_UNCHANGED = 0, /* nothing follows */
+    DXUP_PATCHED   = 1, /* a patch of wire_size bytes follows */
+    DXUP_FULL      = 2  /* the image itself follows */
+};
+
+#define DXUP_PULL_REQUEST(F, S, A, ...) \
+    F(u32, flags)                       \
+    A(u8, have, 32)                     \
+    S(name)
+
+/* known_base: the server knows what the client has (as any version of the name). */
+#define DXUP_PULL_REPLY(F, S, A, L, E, ...) \
+    F(u64, version)                         \
+    F(u64, size)                            \
+    F(u64, wire_size)                       \
+    F(i64, time_ns)                         \
+    F(u32, transfer)                        \
+    F(u16, mode)                            \
+    E(u8, kind, 3)                          \
+    E(u8, outcome, 3)                       \
+    F(bool, known_base)                     \
+    A(u8, hash, 32)
+
+/* FileChunks with this transfer and these bytes are to follow an empty response, the last one with FINAL. */
+#define DXUP_RANGE_REQUEST(F, S, A, ...) \
+    F(u64, offset)                       \
+    F(u32, size)                         \
+    F(u32, transfer)                     \
+    F(u32, flags)                        \
+    A(u8, target, 32)                    \
+    A(u8, have, 32)                      \
+    S(name)
+
+DX_TELEPORT_DEFINE(pull_request, DXUP_PULL_REQUEST)
+DX_TELEPORT_DEFINE(range_request, DXUP_RANGE_REQUEST)
+DX_TELEPORT_DEFINE(pull_reply, DXUP_PULL_REPLY)
+
+#endif

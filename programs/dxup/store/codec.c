@@ -1,0 +1,256 @@
+/* zstd for objects, and deltas. Contexts are kept: making one costs more than packing a small object. */
+#include "codec.h"
+
+#include "../../common/common.h"
+
+#include "../../../dx_patch.h"
+#include "../../../layers/dx_crc32c.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef DXUP_ZSTD_LIBRARY
+#include <zstd.h>
+
+enum { LEVEL = 3, HARD_LEVEL = 12 };
+
+struct dxup_packer {
+    int        level;
+    ZSTD_CCtx *pack;
+    ZSTD_DCtx *unpack;
+};
+
+dxup_packer *dxup_packer_open(void)
+{
+    dxup_packer *p = dxup_alloc(sizeof *p);
+    p->level = LEVEL;
+    p->pack = NULL;
+    p->unpack = NULL;
+    return p;
+}
+
+void dxup_packer_try_hard(dxup_packer *p)
+{
+    if (p) p->level = HARD_LEVEL;
+}
+
+void dxup_packer_close(dxup_packer *p)
+{
+    if (!p) return;
+    ZSTD_freeCCtx(p->pack);
+    ZSTD_freeDCtx(p->unpack);
+    free(p);
+}
+
+size_t dxup_pack(dxup_packer *p, void *out, size_t capacity, const void *in, size_t size)
+{
+    if (!p->pack) p->pack = ZSTD_createCCtx();
+    size_t got = p->pack ? ZSTD_compressCCtx(p->pack, out, capacity, in, size, p->level) : 0;
+    return ZSTD_isError(got) ? 0 : got;
+}
+
+size_t dxup_unpack(dxup_packer *p, void *out, size_t capacity, const void *in, size_t size)
+{
+    if (!p->unpack) p->unpack = ZSTD_createDCtx();
+    size_t got = p->unpack ? ZSTD_decompressDCtx(p->unpack, out, capacity, in, size) : 0;
+    return ZSTD_isError(got) ? 0 : got;
+}
+#else
+dxup_packer *dxup_packer_open(void) { return NULL; }
+void dxup_packer_close(dxup_packer *p) { (void)p; }
+void dxup_packer_try_hard(dxup_packer *p) { (void)p; }
+
+size_t dxup_pack(dxup_packer *p, void *out, size_t capacity, const void *in, size_t size)
+{
+    (void)p, (void)out, (void)capacity, (void)in, (void)size;
+    return 0;
+}
+
+size_t dxup_unpack(dxup_packer *p, void *out, size_t capacity, const void *in, size_t size)
+{
+    (void)p, (void)out, (void)capacity, (void)in, (void)size;
+    return 0;
+}
+#endif
+
+/* >>deltas: docs/formats/cas.md, section 16 -------------------------------------- */
+enum {
+    SMALL = 256,       /* a delta of so few bytes need not be smaller */
+    QUICK_LEVEL = 3, BEST_LEVEL = 12, HARDEST_LEVEL = 19, PATCH_LEVEL = 5,
+    PATCH_HEAD = 5,    /* coding and memory of the patch, in place of its header */
+#ifdef DXUP_ZSTD_LIBRARY
+    HAS_ZSTD = 1
+#else
+    HAS_ZSTD = 0
+#endif
+};
+
+struct dxup_differ {
+    dxup_packer *packer;
+    int          level; /* of zstd, in the end */
+    uint8_t     *memory, *patch;
+    size_t       memory_size, patch_size, quick; /* quick: what zstd_quick made of it */
+};
+
+dxup_differ *dxup_differ_open(void)
+{
+    dxup_differ *d = dxup_alloc(sizeof *d);
+    memset(d, 0, sizeof *d);
+    d->packer = dxup_packer_open();
+    d->level = BEST_LEVEL;
+    return d;
+}
+
+void dxup_differ_try_hard(dxup_differ *d) { d->level = HARDEST_LEVEL; }
+
+void dxup_differ_close(dxup_differ *d)
+{
+    if (!d) return;
+    dxup_packer_close(d->packer);
+    free(d->memory);
+    free(d->patch);
+    free(d);
+}
+
+#ifdef DXUP_ZSTD_LIBRARY
+static size_t pack_behind(ZSTD_CCtx *pack, int level, void *out, size_t capacity, const void *base,
+                          size_t base_size, const void *in, size_t n)
+{
+    ZSTD_CCtx_reset(pack, ZSTD_reset_session_and_parameters);
+    ZSTD_CCtx_setParameter(pack, ZSTD_c_compressionLevel, level);
+    ZSTD_CCtx_setParameter(pack, ZSTD_c_contentSizeFlag, 0);
+    ZSTD_CCtx_setParameter(pack, ZSTD_c_windowLog, 20); /* both are within */
+    ZSTD_CCtx_refPrefix(pack, base, base_size);
+    size_t got = ZSTD_compress2(pack, out, capacity, in, n);
+    return ZSTD_isError(got) ? 0 : got;
+}
+
+static int zstd_quick(void *user, void *out, size_t capacity, const void *base, size_t base_size,
+                      const void *in, size_t n, size_t *got)
+{
+    dxup_differ *d = user;
+    dxup_packer *p = d->packer;
+    d->quick = 0;
+    if (!p->pack) p->pack = ZSTD_createCCtx();
+    if (!p->pack) return DX_CAS_ENOSPACE;
+    *got = pack_behind(p->pack, QUICK_LEVEL, out, capacity, base, base_size, in, n);
+    d->quick = *got;
+    return *got ? DX_CAS_OK : DX_CAS_ENOSPACE;
+}
+
+/* Where the quick one says that there is something to gain, and dx_patch does not do much better. */
+static int zstd_best(void *user, void *out, size_t capacity, const void *base, size_t base_size,
+                     const void *in, size_t n, size_t *got)
+{
+    dxup_differ *d = user;
+    if (d->quick <= SMALL || d->quick > capacity + capacity / 4) return DX_CAS_ENOSPACE;
+    *got = pack_behind(d->packer->pack, d->level, out, capacity, base, base_size, in, n);
+    return *got ? DX_CAS_OK : DX_CAS_ENOSPACE;
+}
+
+static int zstd_decode(void *user, void *out, size_t capacity, const void *base, size_t base_size,
+                       const void *in, size_t n, size_t *got)
+{
+    dxup_packer *p = ((dxup_differ *)user)->packer;
+    if (!p->unpack) p->unpack = ZSTD_createDCtx();
+    if (!p->unpack) return DX_CAS_ECORRUPT;
+    ZSTD_DCtx_reset(p->unpack, ZSTD_reset_session_and_parameters);
+    ZSTD_DCtx_refPrefix(p->unpack, base, base_size);
+    *got = ZSTD_decompressDCtx(p->unpack, out, capacity, in, n);
+    return ZSTD_isError(*got) ? DX_CAS_ECORRUPT : DX_CAS_OK;
+}
+#endif
+
+static uint8_t *enough(uint8_t **memory, size_t *size, size_t need)
+{
+    if (*size < need) {
+        free(*memory);
+        *memory = dxup_alloc(need);
+        *size = need;
+    }
+    return *memory;
+}
+
+static void store_number(uint8_t *out, uint64_t v, int size)
+{
+    for (int i = 0; i < size; i++) out[i] = (uint8_t)(v >> (8 * i) & 0xff);
+}
+
+/* A delta patch without what is known of its header. */
+static int patch_encode(void *user, void *out, size_t capacity, const void *base, size_t base_size,
+                        const void *in, size_t n, size_t *got)
+{
+    dxup_differ *d = user;
+    dx_patch_create_desc desc = {.level = PATCH_LEVEL, .codings = 1u << DX_PATCH_CODING_RANGE,
+                                 .apply_memory_max = 4 << 20, .skip_check = true};
+    dx_patch_header header;
+    uint8_t *to = out;
+    size_t size = 0;
+    if (capacity < SMALL || (HAS_ZSTD && !d->quick)) return DX_CAS_ENOSPACE; /* it is not like the base */
+    desc.memory_size = dx_patch_create_memory_size(&desc, base_size, n);
+    desc.memory = enough(&d->memory, &d->memory_size, desc.memory_size);
+    uint8_t *patch = enough(&d->patch, &d->patch_size, dx_patch_bound(&desc, base_size, n));
+    if (dx_patch_create(&desc, base, base_size, in, n, patch, d->patch_size, &size) ||
+        dx_patch_info(patch, size, &header) || header.memory_size > UINT32_MAX ||
+        size - DX_PATCH_HEADER_SIZE + PATCH_HEAD > capacity)
+        return DX_CAS_ENOSPACE;
+    to[0] = header.coding;
+    store_number(to + 1, header.memory_size, 4);
+    memcpy(to + PATCH_HEAD, patch + DX_PATCH_HEADER_SIZE, size - DX_PATCH_HEADER_SIZE);
+    *got = size - DX_PATCH_HEADER_SIZE + PATCH_HEAD;
+    return DX_CAS_OK;
+}
+
+static int patch_decode(void *user, void *out, size_t capacity, const void *base, size_t base_size,
+                        const void *in, size_t n, size_t *got)
+{
+    dxup_differ *d = user;
+    const uint8_t *p = in;
+    uint8_t header[DX_PATCH_HEADER_SIZE] = {'D', 'X', 'P', '1', 3, DX_PATCH_KIND_DELTA, 1};
+    dx_patch_applier applier;
+    dx_patch_applier_desc desc = {.base = base, .base_size = base_size, .out = out,
+                                  .out_capacity = capacity, .target_size_max = capacity,
+                                  .skip_base_hash = true, .skip_target_hash = true};
+    if (n < PATCH_HEAD) return DX_CAS_ECORRUPT;
+    desc.memory_size = p[1] | (size_t)p[2] << 8 | (size_t)p[3] << 16 | (size_t)p[4] << 24;
+    if (desc.memory_size > 4 << 20) return DX_CAS_ECORRUPT;
+    header[7] = p[0];
+    store_number(header + 8, base_size, 8);
+    store_number(header + 16, capacity, 8);
+    store_number(header + 24, n - PATCH_HEAD, 8);
+    store_number(header + 40, desc.memory_size, 8);
+    store_number(header + 112, crc32c(0, p + PATCH_HEAD, n - PATCH_HEAD), 4);
+    store_number(header + 124, crc32c(0, header, 124), 4);
+    desc.memory = enough(&d->memory, &d->memory_size, desc.memory_size);
+    int error = dx_patch_applier_init(&applier, &desc);
+    if (!error) error = dx_patch_applier_feed(&applier, header, sizeof header);
+    if (!error) error = dx_patch_applier_feed(&applier, p + PATCH_HEAD, n - PATCH_HEAD);
+    if (!error) error = dx_patch_applier_finish(&applier);
+    *got = capacity;
+    return error ? DX_CAS_ECORRUPT : DX_CAS_OK;
+}
+
+size_t dxup_differ_guess(dxup_differ *d, void *out, size_t capacity, const void *base,
+                         size_t base_size, const void *in, size_t n)
+{
+#ifdef DXUP_ZSTD_LIBRARY
+    size_t got = 0;
+    return zstd_quick(d, out, capacity, base, base_size, in, n, &got) ? 0 : got;
+#else
+    (void)d, (void)out, (void)capacity, (void)base, (void)base_size, (void)in, (void)n;
+    return 0;
+#endif
+}
+
+size_t dxup_differ_coders(dxup_differ *d, dx_cas_delta_coder coders[DXUP_CODERS_MAX])
+{
+    size_t n = 0;
+#ifdef DXUP_ZSTD_LIBRARY
+    coders[n++] = (dx_cas_delta_coder){1, zstd_quick, zstd_decode, d};
+#endif
+    coders[n++] = (dx_cas_delta_coder){2, patch_encode, patch_decode, d};
+#ifdef DXUP_ZSTD_LIBRARY
+    coders[n++] = (dx_cas_delta_coder){1, zstd_best, zstd_decode, d};
+#endif
+    return n;
+}

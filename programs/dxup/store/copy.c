@@ -1,0 +1,127 @@
+/* Objects copied from one store into another, for compaction. With `repack` an object is stored as a delta of the
+   object from which it differs least, whatever it was stored as before: candidates are what it was a delta of, what was
+   a delta of it, and what similar.c finds. */
+#include "copy.h"
+
+#include "inside.h"
+#include "similar.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    PAIRS      = 1 << 14, /* deltas of the old store that are remembered by their base */
+    DEPTH_MAX  = 16,      /* deltas of deltas */
+    RELATIVES  = 2        /* candidates besides those that are similar */
+};
+
+/* In the old store `of` is a delta of `base`. */
+typedef struct pair {
+    uint8_t base[DXUP_HASH_SIZE];
+    uint8_t of[DXUP_HASH_SIZE];
+} pair;
+
+struct dxup_copier {
+    dxup_store   *from, *to;
+    dxup_similar *similar;                 /* NULL: objects are copied as they are */
+    uint8_t       bytes[DXUP_OBJECT_MAX];  /* the object in progress, */
+    uint8_t       packed[DXUP_OBJECT_MAX]; /* packed by itself, */
+    uint8_t       base[DXUP_OBJECT_MAX];   /* a candidate for its base, */
+    uint8_t       delta[DXUP_OBJECT_MAX];  /* and the delta between both */
+    pair          pairs[PAIRS];            /* by the base; a later one takes the place of an earlier one, so ids that
+                                              meet cost only room in the store */
+};
+
+/* A long row of deltas is for those that are small: what gains little would take the room of the versions to come. */
+static size_t depth_of(dxup_store *s, const uint8_t id[32])
+{
+    dx_cas_id wanted, base;
+    uint32_t depth;
+    memcpy(wanted.bytes, id, 32);
+    return dx_cas_delta_base(&s->delta, &wanted, &base, &depth) ? 0 : depth;
+}
+
+/* What it was a delta of, and what was one of it. The new versions come first here, so the latter is
+   there more often. */
+static unsigned find_relatives(dxup_copier *c, const uint8_t id[32], uint8_t ids[][DXUP_HASH_SIZE])
+{
+    dx_cas_id wanted, base;
+    uint32_t depth, at = (id[0] | (uint32_t)id[1] << 8) % PAIRS;
+    unsigned count = 0;
+    if (!memcmp(c->pairs[at].base, id, 32)) memcpy(ids[count++], c->pairs[at].of, 32);
+    memcpy(wanted.bytes, id, 32);
+    if (dx_cas_delta_base(&c->from->delta, &wanted, &base, &depth)) return count;
+    memcpy(ids[count++], base.bytes, 32);
+    at = (base.bytes[0] | (uint32_t)base.bytes[1] << 8) % PAIRS;
+    memcpy(c->pairs[at].base, base.bytes, 32);
+    memcpy(c->pairs[at].of, id, 32);
+    return count;
+}
+
+/* That of the objects which are like it from which it differs least; NULL: none. */
+static const uint8_t *best_base(dxup_copier *c, const uint8_t of[32], size_t size, size_t packed_size,
+                                uint8_t ids[][DXUP_HASH_SIZE])
+{
+    size_t base_size, whole = packed_size ? packed_size : size, best = whole;
+    unsigned count = find_relatives(c, of, ids);
+    count += dxup_similar_find(c->similar, c->bytes, size, ids + count);
+    const uint8_t *id = NULL;
+    for (unsigned i = 0; i < count; i++) {
+        if (!dxup_object_has(c->to, ids[i], 0)) continue;
+        if (!c->to->packer && depth_of(c->to, ids[i]) < DEPTH_MAX) return ids[i]; /* nothing guesses without zstd */
+        if (dxup_object_get(c->to, ids[i], c->base, sizeof c->base, &base_size)) continue;
+        size_t guess = dxup_differ_guess(c->to->differ, c->delta, best, c->base, base_size, c->bytes, size);
+        if (!guess || guess >= best || guess > whole - whole * depth_of(c->to, ids[i]) / DEPTH_MAX) continue;
+        best = guess;
+        id = ids[i];
+    }
+    return id;
+}
+
+/* An object as what differs from one that is like it, whatever it was before. */
+static int repack_object(dxup_copier *c, const uint8_t id[32], size_t size)
+{
+    uint8_t ids[DXUP_SIMILAR_MAX + RELATIVES][DXUP_HASH_SIZE], made[DXUP_HASH_SIZE];
+    int status = dxup_object_get(c->from, id, c->bytes, sizeof c->bytes, &size);
+    if (status) return status;
+    size_t packed = c->to->packer && size > 1 ? dxup_pack(c->to->packer, c->packed, size - 1, c->bytes, size) : 0;
+    const uint8_t *base = best_base(c, id, size, packed, ids);
+    status = dxup_object_put_packed(c->to, c->bytes, size, c->packed, packed, base, made);
+    if (!status) dxup_similar_add(c->similar, id);
+    return status;
+}
+
+int dxup_copier_copy(dxup_copier *c, const uint8_t id[DXUP_HASH_SIZE])
+{
+    dx_cas_id wanted;
+    uint64_t size = 0;
+    if (dxup_object_has(c->to, id, 0)) return DXUP_OK;
+    memcpy(wanted.bytes, id, sizeof wanted.bytes);
+    if (c->similar && !dx_cas_object_size(&c->from->cas, &wanted, &size) && size <= sizeof c->bytes)
+        return repack_object(c, id, (size_t)size);
+    int error = dx_cas_delta_copy(&c->from->delta, &wanted, &c->to->cas);
+    if (error == DX_CAS_ENOTFOUND) error = DX_CAS_ECORRUPT;
+    return error ? dxup_store_fail(error == DX_CAS_ENOSPACE ? c->to : c->from, error, c->from->path)
+                 : DXUP_OK;
+}
+
+dxup_copier *dxup_copier_open(dxup_store *from, dxup_store *to, bool repack)
+{
+    dxup_copier *c = dxup_alloc(sizeof *c);
+    memset(c->pairs, 0, sizeof c->pairs);
+    c->from = from;
+    c->to = to;
+    c->similar = repack ? dxup_similar_open() : NULL;
+    if (repack) {
+        dxup_packer_try_hard(to->packer);
+        dxup_differ_try_hard(to->differ);
+    }
+    return c;
+}
+
+void dxup_copier_close(dxup_copier *c)
+{
+    dxup_similar_close(c->similar);
+    free(c);
+}

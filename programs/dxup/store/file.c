@@ -1,0 +1,170 @@
+/* A file as chunks. dx_cas cuts it where its content says, so that an insertion moves the cuts with it, and hangs the
+   chunks below nodes; this file stores each new chunk as a delta of the chunk that stood there in the version before. */
+#include "file.h"
+
+#include "follow.h"
+#include "inside.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct dxup_file_reader {
+    dxup_store   *store;
+    dx_cas_reader reader;
+    void         *memory;
+};
+
+struct dxup_file_writer {
+    dxup_store       *store;
+    dx_cas_writer     writer;
+    void             *memory;
+    dxup_file_reader *old;    /* the version before, or NULL */
+    dxup_follow       follow;
+    dx_cas_id         found;  /* the chunk that find_chunk() has found in it */
+    int               status; /* why a chunk could not be put */
+    uint8_t          *packed; /* DXUP_OBJECT_MAX bytes: the chunk in progress, packed */
+};
+
+/* >>reader ------------------------------------------------------------- */
+/* What should be there and is not, is damage. */
+static int read_fail(dxup_store *s, int error, const char *what)
+{
+    return dxup_store_fail(s, error == DX_CAS_ENOTFOUND ? DX_CAS_ECORRUPT : error, what);
+}
+
+int dxup_file_reader_open(dxup_file_reader **out, dxup_store *s, const dxup_version *v)
+{
+    dx_cas_id root;
+    size_t memory_size = dx_cas_reader_memory_size(0);
+    dxup_file_reader *r = dxup_alloc(sizeof *r);
+    assert(!v->snapshot);
+    memset(r, 0, sizeof *r);
+    memcpy(root.bytes, v->root, sizeof root.bytes);
+    r->store = s;
+    r->memory = dxup_alloc(memory_size);
+    int error = dx_cas_reader_open(&r->reader, &s->cas, &root, r->memory, memory_size);
+    if (!error && r->reader.size != v->size) error = DX_CAS_ECORRUPT;
+    if (error) {
+        free(r->memory);
+        free(r);
+        return read_fail(s, error, v->name);
+    }
+    dxup_store_hold(s);
+    *out = r;
+    return DXUP_OK;
+}
+
+int dxup_file_reader_read(dxup_file_reader *r, uint64_t offset, void *out, size_t size)
+{
+    size_t got = 0;
+    int error = dx_cas_reader_read(&r->reader, offset, out, size, &got);
+    if (!error && got != size) error = DX_CAS_ECORRUPT;
+    return error ? read_fail(r->store, error, "the content") : DXUP_OK;
+}
+
+int dxup_file_reader_chunk(dxup_file_reader *r, uint64_t offset, uint8_t id[DXUP_HASH_SIZE], uint64_t *start,
+                           uint64_t *size)
+{
+    dx_cas_id chunk;
+    int error = dx_cas_reader_chunk(&r->reader, offset, &chunk, start, size);
+    if (error) return read_fail(r->store, error, "the content");
+    memcpy(id, chunk.bytes, DXUP_HASH_SIZE);
+    return DXUP_OK;
+}
+
+void dxup_file_reader_close(dxup_file_reader *r)
+{
+    if (!r) return;
+    dxup_store_close(r->store);
+    free(r->memory);
+    free(r);
+}
+
+/* >>writer ------------------------------------------------------------- */
+/* dxup_follow asks: which chunk of the version before holds the byte at offset? */
+static int find_chunk(void *user, uint64_t offset, const uint8_t **id, uint64_t *start, uint64_t *size)
+{
+    dxup_file_writer *w = user;
+    *id = w->found.bytes;
+    return dx_cas_reader_chunk(&w->old->reader, offset, &w->found, start, size);
+}
+
+/* dx_cas asks: store this chunk, and say its id. */
+static int put_chunk(void *user, uint64_t offset, const void *chunk, size_t size, dx_cas_id *id)
+{
+    dxup_file_writer *w = user;
+    dxup_store *s = w->store;
+    dx_cas_hash(chunk, size, id);
+    if (dxup_object_has(s, id->bytes, size)) {
+        dxup_follow_note(&w->follow, id->bytes, offset, size);
+        return DX_CAS_OK;
+    }
+    const uint8_t *base = dxup_follow_base(&w->follow, offset, size);
+    if (!base || size < 2) return dx_cas_put(&s->cas, chunk, size, id);
+    size_t packed = s->packer ? dxup_pack(s->packer, w->packed, size - 1, chunk, size) : 0;
+    w->status = dxup_object_put_packed(s, chunk, size, w->packed, packed, base, id->bytes);
+    return w->status ? DX_CAS_ESYS : DX_CAS_OK;
+}
+
+/* A version before that cannot be read is no failure: the chunks are stored whole then. */
+static void follow_version(dxup_file_writer *w, const dxup_version *last)
+{
+    if (!last || last->snapshot || !last->size) return;
+    if (!dxup_object_has(w->store, last->root, 0) || dxup_file_reader_open(&w->old, w->store, last)) return;
+    w->follow = (dxup_follow){.find = find_chunk, .user = w, .whole = last->size};
+}
+
+/* An error of the writer; what put_chunk() printed is not said again. */
+static int write_fail(dxup_file_writer *w, int error)
+{
+    return w->status ? w->status : dxup_store_fail(w->store, error, w->store->path);
+}
+
+int dxup_file_writer_open(dxup_file_writer **out, dxup_store *s, const dxup_version *last)
+{
+    dx_cas_writer_desc desc = {0};
+    dxup_file_writer *w = dxup_alloc(sizeof *w);
+    memset(w, 0, sizeof *w);
+    w->store = s;
+    desc.store = &s->cas;
+    desc.put = put_chunk;
+    desc.user = w;
+    desc.memory_size = dx_cas_writer_memory_size(&desc);
+    desc.memory = w->memory = dxup_alloc(desc.memory_size);
+    w->packed = dxup_alloc(DXUP_OBJECT_MAX);
+    follow_version(w, last);
+    int error = dx_cas_writer_begin(&w->writer, &desc);
+    if (error) {
+        dxup_file_writer_close(w);
+        return dxup_store_fail(s, error, s->path);
+    }
+    *out = w;
+    return DXUP_OK;
+}
+
+int dxup_file_writer_write(dxup_file_writer *w, const void *bytes, size_t size)
+{
+    int error = dx_cas_writer_write(&w->writer, bytes, size, NULL);
+    return error ? write_fail(w, error) : DXUP_OK;
+}
+
+int dxup_file_writer_finish(dxup_file_writer *w, dxup_version *out)
+{
+    dx_cas_content content;
+    int error = dx_cas_writer_finish(&w->writer, &content);
+    if (error) return write_fail(w, error);
+    memcpy(out->root, content.root.bytes, sizeof out->root);
+    memcpy(out->hash, content.content.bytes, sizeof out->hash);
+    out->size = content.size;
+    return DXUP_OK;
+}
+
+void dxup_file_writer_close(dxup_file_writer *w)
+{
+    if (!w) return;
+    dxup_file_reader_close(w->old);
+    free(w->packed);
+    free(w->memory);
+    free(w);
+}

@@ -1,0 +1,36 @@
+/* Where an id stands in a hash table. Ids are chosen by whoever publishes: one can try contents until many
+   ids agree in some bits, and a table that took these bits would become a list. So each table has a key
+   of its own, which nobody else knows. */
+#ifndef DXUP_SLOTS_H
+#define DXUP_SLOTS_H
+
+#include "../../common/os.h"
+
+#include "../../../dx_cas.h"
+
+#include <string.h>
+
+typedef struct dxup_slots_key {
+    uint8_t bytes[32];
+} dxup_slots_key;
+
+static inline void dxup_slots_key_make(dxup_slots_key *key)
+{
+    const int64_t times[2] = {os_now_ns(), os_time_ns()};
+    if (os_random(key->bytes, sizeof key->bytes)) return;
+    memset(key->bytes, 0, sizeof key->bytes); /* hard to guess all the same: nanoseconds, and where we are */
+    memcpy(key->bytes, times, sizeof times);
+    memcpy(key->bytes + sizeof times, &key, sizeof key);
+}
+
+static inline size_t dxup_slot_of(const dxup_slots_key *key, const uint8_t id[32], size_t mask)
+{
+    dx_cas_blake3 h;
+    uint64_t at;
+    dx_cas_blake3_init_keyed(&h, key->bytes);
+    dx_cas_blake3_update(&h, id, 32);
+    dx_cas_blake3_final(&h, &at, sizeof at);
+    return (size_t)at & mask;
+}
+
+#endif

@@ -1,0 +1,343 @@
+/* The folder of a store: the log `objects`, its checkpoint `index`, and a lock. One writer at a time, any number of
+   readers. The log is replaced as a whole when it is compacted. */
+#include "inside.h"
+
+#include "../../common/os.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* >>errors ------------------------------------------------------------- */
+int dxup_store_fail(dxup_store *s, int error, const char *what)
+{
+    char text[64];
+    uint64_t offset = dx_cas_damage_offset(&s->cas);
+    switch (error) {
+    case DX_CAS_ENOTFOUND: return dxup_fail(DXUP_NOT_FOUND, "%s: not there", what);
+    case DX_CAS_ELOCKED:
+        return dxup_fail(DXUP_REFUSED, "%s is being written by another process", what);
+    case DX_CAS_EREADONLY:
+    case DX_CAS_ECORRUPT:
+    case DX_CAS_EBASE:
+    case DX_CAS_ETRUNCATED:
+        if (offset == UINT64_MAX) return dxup_fail(DXUP_DAMAGED, "%s is damaged", what);
+        return dxup_fail(DXUP_DAMAGED, "%s is damaged at byte %s of %s; dxup verify tells more",
+                         what, dxup_count_text(offset, text), s->objects);
+    case DX_CAS_ENOTSUP:
+        return dxup_fail(DXUP_SYSTEM, "%s holds zstd data, and this dxup was built without zstd",
+                         what);
+    case DX_CAS_ENOSPACE: return dxup_fail(DXUP_SYSTEM, "%s: no space left on the device", what);
+    case DX_CAS_ESYS:
+        if (s->file.system_error)
+            return dxup_fail(DXUP_SYSTEM, "%s: %s", what, os_cas_error_text(s->file.system_error));
+        break;
+    case DX_CAS_EINVAL: return dxup_fail(DXUP_USAGE, "%s: not a valid name", what);
+    case DX_CAS_EFAILED:
+        return dxup_fail(DXUP_SYSTEM, "%s: writing failed before, so nothing more is written", what);
+    default: break;
+    }
+    return dxup_fail(DXUP_SYSTEM, "%s: %s", what, dx_cas_error_name(error));
+}
+
+/* >>codecs: what dx_cas calls for objects that are stored in another form -- */
+static int pack(void *user, void *out, size_t capacity, const void *in, size_t size, size_t *got)
+{
+    dxup_store *s = user;
+    if (in != s->packed_of) {
+        *got = dxup_pack(s->packer, out, capacity, in, size);
+    } else {
+        *got = s->packed_size <= capacity ? s->packed_size : 0;
+        memcpy(out, s->packed, *got);
+    }
+    return *got ? DX_CAS_OK : DX_CAS_ENOSPACE;
+}
+
+static int unpack(void *user, void *out, size_t capacity, const void *in, size_t size, size_t *got)
+{
+    dxup_store *s = user;
+    *got = dxup_unpack(s->packer, out, capacity, in, size);
+    return *got ? DX_CAS_OK : DX_CAS_ECORRUPT;
+}
+
+/* >>open --------------------------------------------------------------- */
+/* dx_cas asks for a larger block, moves in, and gives the old one back. */
+static void *grow_index(void *user, void *old, size_t size)
+{
+    dxup_store *s = user;
+    if (size) return s->next_memory = malloc(size);
+    if (old == s->memory) s->memory = s->next_memory;
+    free(old);
+    return NULL;
+}
+
+/* Of chunks of trees and of files. */
+static dx_cas_codec describe_deltas(dxup_store *s)
+{
+    dx_cas_delta_desc desc = {.store = &s->cas, .coders = s->coders,
+                              .object_size_max = DXUP_OBJECT_MAX};
+    if (!s->differ) s->differ = dxup_differ_open();
+    desc.coder_count = dxup_differ_coders(s->differ, s->coders);
+    desc.memory_size = dx_cas_delta_memory_size(&desc);
+    if (!s->delta_memory) s->delta_memory = dxup_alloc(desc.memory_size);
+    desc.memory = s->delta_memory;
+    dx_cas_delta_init(&s->delta, &desc);
+    return dx_cas_delta_codec(&s->delta);
+}
+
+static dx_cas_desc describe(dxup_store *s, uint32_t mode)
+{
+    dx_cas_desc desc = {0};
+    desc.device = dx_cas_file_device(&s->file);
+    if (s->has_index) desc.checkpoint = dx_cas_file_device(&s->index);
+    desc.mode = mode;
+    desc.objects_max = 1024; /* grows */
+    desc.grow = grow_index;
+    desc.grow_user = s;
+    if (!s->packer) s->packer = dxup_packer_open();
+    if (s->packer)
+        s->codecs[desc.codec_count++] = (dx_cas_codec){DXUP_CODEC_ZSTD, pack, unpack, s, NULL};
+    s->codecs[desc.codec_count++] = describe_deltas(s);
+    desc.codecs = s->codecs;
+    desc.memory_size = dx_cas_memory_size(&desc);
+    desc.memory = s->memory = dxup_alloc(desc.memory_size);
+    if (mode & DX_CAS_CREATE && !os_random(desc.store_id, sizeof desc.store_id))
+        memset(desc.store_id, 1, sizeof desc.store_id); /* an id that is no secret */
+    return desc;
+}
+
+/* One writer: the lock is a file of its own because `objects` is replaced by gc. */
+static int take_lock(dxup_store *s)
+{
+    char path[sizeof s->objects];
+    snprintf(path, sizeof path, "%s/lock", s->path);
+    s->lock_fd = os_open_lock(path);
+    if (s->lock_fd >= 0) return DXUP_OK;
+    if (errno == EWOULDBLOCK)
+        return dxup_fail(DXUP_REFUSED, "%s is being written by another process", s->path);
+    return dxup_fail_errno("%s", path);
+}
+
+static void close_files(dxup_store *s)
+{
+    dx_cas_file_close(&s->file);
+    if (s->has_index) dx_cas_file_close(&s->index);
+    s->has_index = false;
+}
+
+static int open_log(dxup_store *s, const char *objects, uint32_t mode)
+{
+    int error = dx_cas_file_open(&s->file, objects, mode);
+    if (error) return dxup_store_fail(s, error, s->path);
+    /* Without a checkpoint all goes on, only slower. */
+    s->has_index = !dx_cas_file_open(&s->index, s->index_path,
+                                     mode & DX_CAS_WRITE ? mode | DX_CAS_CREATE : mode);
+    dx_cas_desc desc = describe(s, mode);
+    error = dx_cas_open(&s->cas, &desc);
+    if (!error) return DXUP_OK;
+    int status = dxup_store_fail(s, error, s->path);
+    free(s->memory);
+    s->memory = NULL;
+    close_files(s);
+    return status;
+}
+
+/* What is left of a store whose log is not open. */
+static void dispose(dxup_store *s)
+{
+    dxup_packer_close(s->packer);
+    dxup_differ_close(s->differ);
+    free(s->delta_memory);
+    if (s->lock_fd >= 0) os_close(s->lock_fd);
+    free(s);
+}
+
+void dxup_store_close(dxup_store *s)
+{
+    if (!s) return;
+    assert(s->holders);
+    if (--s->holders) return;
+    dx_cas_close(&s->cas);
+    close_files(s);
+    free(s->memory);
+    dispose(s);
+}
+
+void dxup_store_hold(dxup_store *s)
+{
+    assert(s->holders);
+    s->holders++;
+}
+
+/* A gc that was killed leaves its copy behind, and maybe the mark that this log is to be replaced by it. */
+static int undo_replace(dxup_store *s)
+{
+    static const char *const names[] = {"objects.new", "index.new"};
+    char path[sizeof s->objects];
+    dx_cas_stats stats;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/%s", s->path, names[i]);
+        (void)os_remove(path); /* as a rule it is not there */
+    }
+    dx_cas_get_stats(&s->cas, &stats);
+    int error = stats.retired ? dx_cas_commit(&s->cas) : DX_CAS_OK;
+    return error ? dxup_store_fail(s, error, s->path) : DXUP_OK;
+}
+
+/* A handle for the store at path, nothing opened yet. The log has this suffix while it is not in its place. */
+static dxup_store *new_handle(const char *path, const char *suffix)
+{
+    dxup_store *s = dxup_alloc(sizeof *s);
+    memset(s, 0, sizeof *s);
+    s->lock_fd = -1;
+    s->holders = 1;
+    snprintf(s->path, sizeof s->path, "%s", path);
+    snprintf(s->objects, sizeof s->objects, "%s/objects%s", path, suffix);
+    snprintf(s->index_path, sizeof s->index_path, "%s/index%s", path, suffix);
+    return s;
+}
+
+/* Is there a store at path? With mode DXUP_CREATE there is one then. */
+static int find_folder(const char *path, enum dxup_store_mode mode)
+{
+    os_info info;
+    size_t size = strlen(path);
+    if (!size || size > DXUP_PATH_SIZE_MAX) return dxup_fail(DXUP_USAGE, "'%s': bad path", path);
+    if (mode == DXUP_CREATE) {
+        bool made = os_make_folder(path, 0777) == 0;
+        if (!made && errno != EEXIST) return dxup_fail_errno("%s", path);
+        int status = made ? dxup_sync_parent(path) : DXUP_OK;
+        if (status) return status;
+    }
+    if (os_look(path, true, &info) < 0) {
+        if (errno == ENOENT) return dxup_fail(DXUP_NOT_FOUND, "there is no store at %s", path);
+        return dxup_fail_errno("%s", path);
+    }
+    if (info.kind != OS_FOLDER) return dxup_fail(DXUP_NOT_FOUND, "%s is not a store", path);
+    return DXUP_OK;
+}
+
+int dxup_store_open(dxup_store **out, const char *path, enum dxup_store_mode mode)
+{
+    static const uint32_t modes[] = {
+        [DXUP_READ] = DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE,
+        [DXUP_WRITE] = DX_CAS_WRITE,
+        [DXUP_CREATE] = DX_CAS_WRITE | DX_CAS_CREATE,
+    };
+    int status = find_folder(path, mode);
+    if (status) return status;
+    dxup_store *s = new_handle(path, "");
+    if (mode != DXUP_READ) status = take_lock(s);
+    if (!status) status = open_log(s, s->objects, modes[mode]);
+    if (status) {
+        dispose(s);
+        return status;
+    }
+    if (mode != DXUP_READ) status = undo_replace(s);
+    if (status) {
+        dxup_store_close(s);
+        return status;
+    }
+    *out = s;
+    return DXUP_OK;
+}
+
+int dxup_store_refresh(dxup_store **store)
+{
+    dxup_store *s = *store, *fresh;
+    dx_cas_stats stats;
+    int error = dx_cas_refresh(&s->cas);
+    if (error && error != DX_CAS_EMOVED && error != DX_CAS_EAGAIN) return dxup_store_fail(s, error, s->path);
+    dx_cas_get_stats(&s->cas, &stats);
+    /* A gc that was killed retires a log and puts nothing in its place: then this one is the store still. */
+    if (error != DX_CAS_EAGAIN && !(stats.retired && dx_cas_file_moved(&s->file, s->objects))) return DXUP_OK;
+    int status = dxup_store_open(&fresh, s->path, DXUP_READ);
+    if (status) return status;
+    dxup_store_close(s);
+    *store = fresh;
+    return DXUP_OK;
+}
+
+const char *dxup_store_path(const dxup_store *s) { return s->path; }
+
+uint64_t dxup_store_size(dxup_store *s)
+{
+    dx_cas_stats stats;
+    dx_cas_get_stats(&s->cas, &stats);
+    return stats.device_bytes;
+}
+
+void dxup_store_save_index(dxup_store *s)
+{
+    if (s->has_index) (void)dx_cas_checkpoint(&s->cas);
+}
+
+int dxup_store_commit(dxup_store *s)
+{
+    int error = dx_cas_commit(&s->cas);
+    return error ? dxup_store_fail(s, error, s->path) : DXUP_OK;
+}
+
+/* >>verify ------------------------------------------------------------- */
+int dxup_store_verify(dxup_store *s, dx_cas_damage_fn *each, void *user, dx_cas_report *report, bool *damaged)
+{
+    int error = dx_cas_verify(&s->cas, each, user, report);
+    *damaged = error == DX_CAS_ECORRUPT;
+    return error && !*damaged ? dxup_store_fail(s, error, s->path) : DXUP_OK;
+}
+
+/* >>replace ------------------------------------------------------------
+   Compaction fills a new log beside the old one and renames it into place. Between the two steps the old log is
+   marked as retired, so that readers know to open the new one; a writer that finds a retired log in its place takes
+   the mark back (undo_replace). */
+int dxup_store_successor_open(dxup_store *s, dxup_store **out)
+{
+    dxup_store *fresh = new_handle(s->path, ".new");
+    int status = dxup_remove_all(fresh->objects);
+    if (!status) status = dxup_remove_all(fresh->index_path);
+    if (!status) status = open_log(fresh, fresh->objects, DX_CAS_WRITE | DX_CAS_CREATE);
+    if (status) dispose(fresh);
+    else *out = fresh;
+    return status;
+}
+
+void dxup_store_successor_drop(dxup_store *fresh)
+{
+    os_remove(fresh->objects);
+    os_remove(fresh->index_path);
+    dxup_store_close(fresh);
+}
+
+/* The new log takes the name of the old one. */
+static int rename_log(dxup_store *s, dxup_store *fresh)
+{
+    if (s->has_index) { /* between the two renames it would know of commits that are not there */
+        dx_cas_device index = dx_cas_file_device(&s->index);
+        (void)index.truncate(index.user, 0);
+    }
+    if (os_replace(-1, fresh->objects, s->objects, false) < 0) {
+        int status = dxup_fail_errno("%s", s->objects);
+        (void)dx_cas_commit(&s->cas); /* it stays the store; should this fail, the next writer does it */
+        return status;
+    }
+    return dxup_sync_parent(s->objects);
+}
+
+int dxup_store_replace(dxup_store *s, dxup_store *fresh, uint64_t *size)
+{
+    int error = dx_cas_copy_live(&s->cas, &fresh->cas);
+    int status = error ? dxup_store_fail(error == DX_CAS_ENOSPACE ? fresh : s, error, s->path) : DXUP_OK;
+    if (!status) error = dx_cas_retire(&s->cas);
+    if (!status && error) status = dxup_store_fail(s, error, s->path);
+    if (!status) status = rename_log(s, fresh);
+    if (status) {
+        dxup_store_successor_drop(fresh);
+        return status;
+    }
+    dxup_store_save_index(fresh);
+    if (os_replace(-1, fresh->index_path, s->index_path, false) < 0) os_remove(fresh->index_path);
+    *size = dxup_store_size(fresh);
+    dxup_store_close(fresh);
+    return DXUP_OK;
+}

@@ -1,0 +1,67 @@
+/* A ring of batches that carries what is read on one thread through hashing and packing on all cores,
+   and back in order. Two passes, because only what the store does not have is worth packing. */
+#ifndef DXUP_TREE_BATCH_H
+#define DXUP_TREE_BATCH_H
+
+#include "../store/store.h"
+
+#include <pthread.h>
+
+enum {
+    DXUP_BATCHES = 8,
+    DXUP_BATCH_BYTES = 384 << 10,
+    DXUP_BATCH_CHUNKS = 1024,
+    DXUP_BATCH_EVENTS = 2048,
+    DXUP_BATCH_TEXT = 64 << 10,
+    DXUP_WORKERS_MAX = 16
+};
+
+typedef struct dxup_chunk {
+    uint32_t at, size;               /* in bytes */
+    uint32_t packed_at, packed_size; /* in packed; size 0: not packed */
+    uint8_t  id[DXUP_HASH_SIZE];
+    bool     known;                  /* the store has it */
+} dxup_chunk;
+
+typedef struct dxup_event { /* what the directory being published is made of, in order */
+    uint8_t  kind, type, level;
+    bool     fresh;              /* it was read */
+    uint16_t mode, name_size;
+    uint32_t text, chunk;        /* name and data in text; or an index into chunks */
+    uint64_t size, device, inode;
+    int64_t  mtime_ns, ctime_ns, now_ns;
+    uint8_t  id[DXUP_HASH_SIZE];
+} dxup_event;
+
+typedef struct dxup_batch {
+    int         state;
+    size_t      size, text_size, chunk_count, event_count;
+    dxup_chunk *chunks;
+    dxup_event *events;
+    uint8_t    *bytes, *packed, *text;
+} dxup_batch;
+
+typedef struct dxup_ring {
+    dxup_batch      batches[DXUP_BATCHES];
+    unsigned        head, count;      /* the oldest of those that were submitted; how many */
+    bool            stopping;
+    unsigned        thread_count;
+    pthread_t       threads[DXUP_WORKERS_MAX];
+    pthread_mutex_t lock;
+    pthread_cond_t  work, done;
+    void          (*look_up)(void *user, dxup_batch *b); /* sets known */
+    int           (*retire)(void *user, dxup_batch *b);
+    void           *user;
+} dxup_ring;
+
+/* workers 0: one for each core that is online. */
+void dxup_ring_open(dxup_ring *r, unsigned workers);
+void dxup_ring_close(dxup_ring *r);
+/* The batch to fill next; it is empty. */
+dxup_batch *dxup_ring_fill(dxup_ring *r);
+/* Hand it over, and make room for another. look_up and retire are called on this thread only. */
+int  dxup_ring_submit(dxup_ring *r);
+/* Finish all that was submitted. */
+int  dxup_ring_drain(dxup_ring *r);
+
+#endif

@@ -1,0 +1,155 @@
+/* The content of any version: a file's chunks (store/file.h) or the stream of a snapshot (stream.c). */
+#include "content.h"
+
+#include "../store/file.h"
+#include "tree.h"
+
+#include "../../../dx_cas.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct dxup_content { /* exactly one of the two is open */
+    dxup_store       *store;  /* of the stream */
+    dxup_stream      *stream;
+    dxup_file_reader *file;
+};
+
+/* >>read --------------------------------------------------------------- */
+static int open_stream(dxup_content *c, dxup_store *s, const dxup_version *v)
+{
+    uint64_t size = 0;
+    int status = dxup_stream_open(&c->stream, s, v->root, &size);
+    if (status) return status;
+    if (size != v->size) return dxup_fail(DXUP_DAMAGED, "%s is damaged", v->name);
+    c->store = s;
+    dxup_store_hold(s);
+    return DXUP_OK;
+}
+
+int dxup_content_open(dxup_content **out, dxup_store *s, const dxup_version *v)
+{
+    dxup_content *c = dxup_alloc(sizeof *c);
+    memset(c, 0, sizeof *c);
+    int status = v->snapshot ? open_stream(c, s, v) : dxup_file_reader_open(&c->file, s, v);
+    if (status) dxup_content_close(c);
+    else *out = c;
+    return status;
+}
+
+int dxup_content_read(dxup_content *c, uint64_t offset, void *out, size_t size)
+{
+    assert(!c->stream != !c->file);
+    if (c->stream) return dxup_stream_read(c->stream, offset, out, size);
+    return dxup_file_reader_read(c->file, offset, out, size);
+}
+
+int dxup_content_chunk(dxup_content *c, uint64_t offset, uint8_t id[DXUP_HASH_SIZE], uint64_t *start, uint64_t *size)
+{
+    assert(!c->stream != !c->file);
+    if (c->stream) return dxup_stream_chunk(c->stream, offset, id, start, size);
+    return dxup_file_reader_chunk(c->file, offset, id, start, size);
+}
+
+void dxup_content_close(dxup_content *c)
+{
+    if (!c) return;
+    dxup_stream_close(c->stream);
+    dxup_file_reader_close(c->file);
+    dxup_store_close(c->store);
+    free(c);
+}
+
+int dxup_content_stream(dxup_store *s, const dxup_version *v, dxup_sink *sink, void *user)
+{
+    dxup_content *c;
+    int status = dxup_content_open(&c, s, v);
+    if (status) return status;
+    uint8_t *buffer = dxup_alloc(DXUP_IO_SIZE);
+    for (uint64_t at = 0; !status && at < v->size;) {
+        size_t n = v->size - at < DXUP_IO_SIZE ? (size_t)(v->size - at) : DXUP_IO_SIZE;
+        status = dxup_content_read(c, at, buffer, n);
+        if (!status) status = sink(user, buffer, n);
+        at += n;
+        dxup_progress(v->name, at, v->size, false);
+    }
+    dxup_progress(NULL, 0, 0, true);
+    free(buffer);
+    dxup_content_close(c);
+    return status;
+}
+
+/* >>hash ---------------------------------------------------------------
+   The hash of a file stands with its version. That of a snapshot's stream need not: publish leaves it out of large
+   ones, because it takes reading all of it. What was computed is kept for all threads and handles. */
+enum { KEPT_COUNT = 64 };
+
+static struct {
+    pthread_mutex_t lock;
+    unsigned        next; /* the entry that is overwritten next */
+    struct {
+        uint8_t root[DXUP_HASH_SIZE];
+        uint8_t hash[DXUP_HASH_SIZE];
+    } entries[KEPT_COUNT];
+} kept = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static bool has_hash(const dxup_version *v)
+{
+    static const uint8_t zero[DXUP_HASH_SIZE];
+    return !v->snapshot || memcmp(v->hash, zero, sizeof zero) != 0;
+}
+
+static void find_kept(dxup_version *v)
+{
+    pthread_mutex_lock(&kept.lock);
+    for (unsigned i = 0; i < KEPT_COUNT; i++)
+        if (!memcmp(kept.entries[i].root, v->root, DXUP_HASH_SIZE))
+            memcpy(v->hash, kept.entries[i].hash, DXUP_HASH_SIZE);
+    pthread_mutex_unlock(&kept.lock);
+}
+
+static void keep(const dxup_version *v)
+{
+    pthread_mutex_lock(&kept.lock);
+    memcpy(kept.entries[kept.next].root, v->root, DXUP_HASH_SIZE);
+    memcpy(kept.entries[kept.next].hash, v->hash, DXUP_HASH_SIZE);
+    kept.next = (kept.next + 1) % KEPT_COUNT;
+    pthread_mutex_unlock(&kept.lock);
+}
+
+static int hash_bytes(void *user, const void *bytes, size_t size)
+{
+    dx_cas_blake3_update(user, bytes, size);
+    return DXUP_OK;
+}
+
+int dxup_content_hash(dxup_store *s, dxup_version *v)
+{
+    dx_cas_blake3 hasher;
+    if (has_hash(v)) return DXUP_OK;
+    find_kept(v);
+    if (has_hash(v)) return DXUP_OK;
+    dx_cas_blake3_init(&hasher);
+    int status = dxup_content_stream(s, v, hash_bytes, &hasher);
+    if (status) return status;
+    dx_cas_blake3_final(&hasher, v->hash, sizeof v->hash);
+    keep(v);
+    return DXUP_OK;
+}
+
+int dxup_content_find(dxup_store *s, const char *name, uint64_t version, dxup_version *out)
+{
+    int status = dxup_version_find(s, name, version, out);
+    return status ? status : dxup_content_hash(s, out);
+}
+
+int dxup_content_find_hash(dxup_store *s, const char *name, const uint8_t hash[DXUP_HASH_SIZE], dxup_version *out)
+{
+    dxup_history history = {.begun = false};
+    int status;
+    while (!(status = dxup_history_next(&history, s, name, out)))
+        if (!dxup_content_hash(s, out) && !memcmp(out->hash, hash, DXUP_HASH_SIZE)) break;
+    return status;
+}

@@ -1,0 +1,259 @@
+/* Parts of files and directories, read from the store and checked, and what a snapshot reaches. */
+#include "tree.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int damaged(int error)
+{
+    return dxup_fail(DXUP_DAMAGED, "a directory in the store is not well formed: %s",
+                     dx_tree_error_name(error));
+}
+
+/* >>parts -------------------------------------------------------------- */
+void dxup_parts_open(dxup_parts *p, dxup_store *s, const dx_tree_entry *e)
+{
+    memset(p, 0, sizeof *p);
+    p->store = s;
+    memcpy(p->id, e->id, sizeof p->id);
+    p->level = e->level;
+    p->size = e->type == DX_TREE_DIR ? DX_TREE_ANY_SIZE : e->size;
+}
+
+void dxup_parts_close(dxup_parts *p)
+{
+    for (unsigned i = 0; i < DX_TREE_LEVELS_MAX; i++) free(p->nodes[i].bytes);
+    memset(p, 0, sizeof *p);
+}
+
+/* The list of level i + 1 with that id, whose first byte is at start. */
+static int load_list(dxup_parts *p, unsigned i, const uint8_t *id, uint64_t start, uint64_t total)
+{
+    size_t size = 0;
+    if (!p->nodes[i].bytes) p->nodes[i].bytes = dxup_alloc(DX_TREE_LIST_SIZE_MAX);
+    p->nodes[i].loaded = false;
+    int status = dxup_object_get(p->store, id, p->nodes[i].bytes, DX_TREE_LIST_SIZE_MAX, &size);
+    if (status) return status;
+    int error = dx_tree_list_open(&p->nodes[i].view, p->nodes[i].bytes, size, i + 1, total);
+    if (error) return damaged(error);
+    p->nodes[i].start = start;
+    p->nodes[i].loaded = true;
+    return DXUP_OK;
+}
+
+int dxup_parts_find(dxup_parts *p, uint64_t offset, const uint8_t **id, uint64_t *start,
+                    uint64_t *size)
+{
+    unsigned i = 0;
+    if (!p->level) {
+        *id = p->id;
+        *start = 0;
+        *size = p->size == DX_TREE_ANY_SIZE ? 0 : p->size;
+        return DXUP_OK;
+    }
+    while (i < p->level && !(p->nodes[i].loaded && offset >= p->nodes[i].start &&
+                             offset - p->nodes[i].start < p->nodes[i].view.size))
+        i++;
+    if (i == p->level) {
+        int status = load_list(p, --i, p->id, 0, p->size);
+        if (status) return status;
+        p->size = p->nodes[i].view.size;
+        if (offset >= p->size) return damaged(DX_TREE_ESUM);
+    }
+    for (;; i--) {
+        uint32_t child = 0;
+        *start = p->nodes[i].start;
+        *id = dx_tree_list_child(&p->nodes[i].view, 0, size);
+        while (offset - *start >= *size) {
+            *start += *size;
+            *id = dx_tree_list_child(&p->nodes[i].view, ++child, size);
+        }
+        if (!i) return DXUP_OK;
+        int status = load_list(p, i - 1, *id, *start, *size);
+        if (status) return status;
+    }
+}
+
+int dxup_part_read(dxup_store *s, const uint8_t id[32], uint64_t size, uint8_t *bytes,
+                   size_t capacity)
+{
+    size_t got = 0;
+    if (size > capacity) return damaged(DX_TREE_ETOOBIG);
+    int status = dxup_object_get(s, id, bytes, capacity, &got);
+    return !status && got != size ? damaged(DX_TREE_ESUM) : status;
+}
+
+/* >>listing ------------------------------------------------------------ */
+void dxup_listing_open(dxup_listing *l, dxup_store *s, const dx_tree_entry *dir)
+{
+    memset(l, 0, sizeof *l);
+    dxup_parts_open(&l->parts, s, dir);
+    dx_tree_reader_begin(&l->reader);
+    l->dir = *dir;
+    l->piece = dxup_alloc(DX_TREE_PIECE_SIZE_MAX);
+}
+
+void dxup_listing_close(dxup_listing *l)
+{
+    dxup_parts_close(&l->parts);
+    free(l->piece);
+    l->piece = NULL;
+}
+
+static int next_piece(dxup_listing *l, bool *end)
+{
+    const uint8_t *id;
+    uint64_t start, size;
+    size_t got = 0;
+    *end = l->begun && (!l->parts.level || l->at == l->parts.size);
+    if (*end) return DXUP_OK;
+    int status = dxup_parts_find(&l->parts, l->at, &id, &start, &size);
+    if (!status) status = dxup_object_get(l->parts.store, id, l->piece, DX_TREE_PIECE_SIZE_MAX, &got);
+    if (status) return status;
+    if (start != l->at || (l->parts.level && size != got)) return damaged(DX_TREE_ESUM);
+    dx_tree_reader_feed(&l->reader, l->piece, got);
+    l->at += got;
+    l->begun = true;
+    return DXUP_OK;
+}
+
+int dxup_listing_next(dxup_listing *l, dx_tree_entry *out, bool *end)
+{
+    int got;
+    *end = false;
+    while (!(got = l->begun ? dx_tree_reader_next(&l->reader, out) : 0)) {
+        int status = next_piece(l, end);
+        if (status || (*end && l->sum.size == l->dir.size && l->sum.count == l->dir.count))
+            return status;
+        if (*end) return damaged(DX_TREE_ESUM);
+    }
+    if (got > 0) got = dx_tree_add_up(&l->sum, out);
+    return got < 0 ? damaged(got) : DXUP_OK;
+}
+
+int dxup_snapshot_root(dxup_store *s, const uint8_t id[32], dx_tree_entry *out)
+{
+    uint8_t bytes[DX_TREE_SNAPSHOT_SIZE];
+    size_t size = 0;
+    int status = dxup_object_get(s, id, bytes, sizeof bytes, &size);
+    if (status) return status;
+    int error = dx_tree_read_snapshot(bytes, size, out);
+    if (!error && out->size > UINT64_MAX - DXUP_STREAM_EXTRA) error = DX_TREE_ETOOBIG;
+    out->name = NULL;
+    return error ? damaged(error) : DXUP_OK;
+}
+
+/* >>known -------------------------------------------------------------- */
+static bool is_free(const uint8_t id[32])
+{
+    static const uint8_t zero[32];
+    return !memcmp(id, zero, 32);
+}
+
+static size_t known_slot(const dxup_known *k, const uint8_t id[32])
+{
+    for (size_t at = dxup_slot_of(&k->key, id, k->mask);; at = (at + 1) & k->mask)
+        if (is_free(k->ids[at]) || !memcmp(k->ids[at], id, 32)) return at;
+}
+
+static bool known_has(const dxup_known *k, const uint8_t id[32])
+{
+    return k->ids && !is_free(k->ids[known_slot(k, id)]);
+}
+
+static void known_add(dxup_known *k, const uint8_t id[32])
+{
+    if (!k->ids || k->used * 2 > k->mask) {
+        dxup_known old = *k;
+        if (!old.ids) dxup_slots_key_make(&k->key);
+        k->mask = old.ids ? old.mask * 2 + 1 : 255;
+        k->ids = dxup_alloc((k->mask + 1) * sizeof *k->ids);
+        memset(k->ids, 0, (k->mask + 1) * sizeof *k->ids);
+        for (size_t i = 0; old.ids && i <= old.mask; i++)
+            if (!is_free(old.ids[i])) memcpy(k->ids[known_slot(k, old.ids[i])], old.ids[i], 32);
+        free(old.ids);
+    }
+    memcpy(k->ids[known_slot(k, id)], id, 32);
+    k->used++;
+}
+
+void dxup_known_free(dxup_known *k)
+{
+    free(k->ids);
+    memset(k, 0, sizeof *k);
+}
+
+/* >>visit -------------------------------------------------------------- */
+/* The parts of one file or directory, then the lists above them, the lowest first. */
+static int visit_parts(dxup_store *s, const dx_tree_entry *e, dxup_visit *visit, void *user)
+{
+    dxup_parts p;
+    const uint8_t *id;
+    uint64_t at = 0, start, size = 0;
+    int status;
+    if (!e->level) return visit(user, e->id);
+    dxup_parts_open(&p, s, e);
+    do {
+        uint64_t starts[DX_TREE_LEVELS_MAX];
+        status = dxup_parts_find(&p, at, &id, &start, &size);
+        for (unsigned i = 0; i < p.level; i++) starts[i] = p.nodes[i].start;
+        if (!status) status = visit(user, id);
+        at = start + size;
+        /* Lists that end here, from below; their ids stand in the lists above them. */
+        for (unsigned i = 0; !status && i < p.level; i++) {
+            if (at - starts[i] != p.nodes[i].view.size) break;
+            const uint8_t *list = p.id;
+            uint64_t child_size = 0, child_start = i + 1 < p.level ? starts[i + 1] : 0;
+            for (uint32_t c = 0; i + 1 < p.level && child_start + child_size <= starts[i]; c++) {
+                child_start += child_size;
+                list = dx_tree_list_child(&p.nodes[i + 1].view, c, &child_size);
+            }
+            status = visit(user, list);
+        }
+    } while (!status && at < p.size);
+    dxup_parts_close(&p);
+    return status;
+}
+
+static int visit_dir(dxup_store *s, const dx_tree_entry *dir, unsigned depth, dxup_known *known,
+                     dxup_visit *visit, void *user);
+
+static int visit_entry(dxup_store *s, const dx_tree_entry *e, unsigned depth, dxup_known *known,
+                       dxup_visit *visit, void *user)
+{
+    if (e->type == DX_TREE_DIR) return visit_dir(s, e, depth + 1, known, visit, user);
+    return e->level == DX_TREE_INLINE ? DXUP_OK : visit_parts(s, e, visit, user);
+}
+
+/* Depth is limited to DXUP_DEPTH_MAX, so this recursion is too. */
+static int visit_dir(dxup_store *s, const dx_tree_entry *dir, unsigned depth, dxup_known *known,
+                     dxup_visit *visit, void *user)
+{
+    dx_tree_entry e;
+    dxup_listing l;
+    uint8_t key[32]; /* the same bytes at another level would be another thing */
+    bool end = false;
+    int status;
+    memcpy(key, dir->id, sizeof key);
+    key[31] ^= dir->level;
+    if (known_has(known, key)) return DXUP_OK;
+    if (depth > DXUP_DEPTH_MAX) return damaged(DX_TREE_ETOOBIG);
+    dxup_listing_open(&l, s, dir);
+    while (!(status = dxup_listing_next(&l, &e, &end)) && !end) {
+        status = visit_entry(s, &e, depth, known, visit, user);
+        if (status) break;
+    }
+    dxup_listing_close(&l);
+    if (!status) status = visit_parts(s, dir, visit, user);
+    if (!status) known_add(known, key);
+    return status;
+}
+
+int dxup_snapshot_visit(dxup_store *s, const uint8_t root[32], dxup_known *known,
+                        dxup_visit *visit, void *user)
+{
+    dx_tree_entry e;
+    int status = dxup_snapshot_root(s, root, &e);
+    if (!status) status = visit_dir(s, &e, 0, known, visit, user);
+    return status ? status : visit(user, root);
+}

@@ -1,0 +1,699 @@
+/* A directory becomes a snapshot. One thread walks it and reads what changed, all cores hash and pack
+   (batch.c), and the results come back in the order of the walk: directories are put together
+   from them, depth first, and everything new goes into the store. */
+#include "tree.h"
+
+#ifndef DXUP_NO_SNAPSHOTS
+#include "../store/follow.h"
+#include "batch.h"
+#include "scan.h"
+
+#include "../../../dx_cas.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { A_DIR, A_DIR_END, AN_ENTRY, AN_OPEN, A_CHUNK, A_FILE, A_DROP }; /* dxup_event.kind */
+
+typedef struct level { /* a directory being put together */
+    dx_tree_entry entry;
+    dx_tree_piece piece;
+    uint8_t      *bytes; /* of the piece */
+    uint8_t     (*ids)[32];
+    uint64_t     *sizes; /* of the pieces before */
+    size_t        count, room;
+    uint8_t       name[DX_TREE_NAME_MAX];
+    uint64_t      at;    /* bytes of the pieces before */
+    bool          asked, has_old, at_end, has_next;
+    dx_tree_entry old, next; /* what it was in the last version; its entry that comes next */
+    dxup_listing  listing;
+    dxup_parts    parts; /* of old */
+} level;
+
+typedef struct publisher {
+    dxup_store       *store;
+    dxup_seen        *seen;
+    bool              all_stored; /* what was seen is in the last version */
+    const char       *name;
+    dxup_published   *out;
+    dxup_ring         ring;
+    dxup_ahead        ahead; /* of the walk */
+    dxup_batch       *batch;
+    size_t            chunk_at; /* the chunk in progress begins here in the batch's bytes */
+    dx_cas_chunker    chunker;
+    size_t            depth, path_size; /* of the walk */
+    char              path[DXUP_PATH_SIZE_MAX + 1];
+    level            *levels[DXUP_DEPTH_MAX + 2];
+    size_t            level_count;
+    dx_tree_list      list;
+    void             *list_memory;
+    uint64_t          list_size; /* bytes of the file in progress */
+    bool              has_last;
+    dx_tree_entry     last;      /* the root of the last version */
+    bool              has_old;   /* of the file in progress, as it was: */
+    dx_tree_entry     old;
+    dxup_parts        old_parts;
+    dxup_follow       follow;
+    const uint8_t    *list_base; /* of a list that is made, or NULL */
+} publisher;
+
+/* >>old: what the last version has in the same place, for deltas --------------
+   Only asked where something is new. That it cannot be read is no failure here. */
+static bool old_entry(publisher *p, level *l, const uint8_t *name, size_t size, dx_tree_entry *out)
+{
+    if (!l->has_old) return false;
+    if (!l->listing.piece) dxup_listing_open(&l->listing, p->store, &l->old);
+    while (!l->at_end) {
+        if (!l->has_next) {
+            if (dxup_listing_next(&l->listing, &l->next, &l->at_end)) l->at_end = true;
+            if (l->at_end) break;
+            l->has_next = true;
+        }
+        size_t least = size < l->next.name_size ? size : l->next.name_size;
+        int order = memcmp(l->next.name, name, least);
+        if (!order && l->next.name_size == size) {
+            *out = l->next;
+            return true;
+        }
+        if (order > 0 || (!order && l->next.name_size > size)) return false;
+        l->has_next = false;
+    }
+    return false;
+}
+
+/* The directory in progress as it was; those above it first. */
+static level *old_dir(publisher *p)
+{
+    for (size_t i = 0; i < p->level_count; i++) {
+        level *l = p->levels[i];
+        if (l->asked) continue;
+        l->asked = true;
+        l->old = p->last;
+        l->has_old = i ? old_entry(p, p->levels[i - 1], l->name, l->entry.name_size, &l->old) &&
+                             l->old.type == DX_TREE_DIR
+                       : p->has_last;
+        if (!l->has_old) continue;
+        const uint8_t *id;
+        uint64_t start, size;
+        dxup_parts_open(&l->parts, p->store, &l->old); /* the first look says how large it is */
+        l->has_old = !dxup_parts_find(&l->parts, 0, &id, &start, &size);
+        if (!l->has_old) dxup_parts_close(&l->parts);
+    }
+    return p->levels[p->level_count - 1];
+}
+
+static void forget_old_dir(level *l)
+{
+    if (l->listing.piece) dxup_listing_close(&l->listing);
+    if (l->has_old) dxup_parts_close(&l->parts);
+    memset(&l->listing, 0, sizeof l->listing);
+    l->asked = l->has_old = l->at_end = l->has_next = false;
+}
+
+static void forget_old_file(publisher *p)
+{
+    if (p->has_old) dxup_parts_close(&p->old_parts);
+    p->has_old = false;
+    p->list_base = NULL;
+    memset(&p->follow, 0, sizeof p->follow);
+}
+
+static int find_part(void *user, uint64_t offset, const uint8_t **id, uint64_t *start, uint64_t *size)
+{
+    return dxup_parts_find(user, offset, id, start, size);
+}
+
+static void find_old_file(publisher *p, const uint8_t *name, size_t size)
+{
+    forget_old_file(p);
+    if (!p->has_last) return;
+    p->has_old = old_entry(p, old_dir(p), name, size, &p->old) && p->old.type == DX_TREE_FILE &&
+                 p->old.level <= DX_TREE_LEVELS_MAX;
+    if (!p->has_old) return;
+    dxup_parts_open(&p->old_parts, p->store, &p->old);
+    p->follow = (dxup_follow){find_part, &p->old_parts, p->old.size, 0};
+    if (p->old.level) p->list_base = p->old.id;
+}
+
+/* >>in order: what the batches bring back --------------------------------- */
+static int put(void *user, const void *data, size_t size, uint8_t id[32])
+{
+    publisher *p = user;
+    if (p->list_base) return dxup_object_put_like(p->store, data, size, p->list_base, 0, id);
+    return dxup_object_put(p->store, data, size, id);
+}
+
+/* A piece: if it is new, as what differs from the one that was there. */
+static int put_piece(publisher *p, level *l, uint8_t id[32])
+{
+    dx_cas_id is;
+    const uint8_t *base = NULL;
+    if (!p->has_last) return dxup_object_put(p->store, l->piece.bytes, l->piece.size, id);
+    dx_cas_hash(l->piece.bytes, l->piece.size, &is);
+    memcpy(id, is.bytes, sizeof is.bytes);
+    if (dxup_object_has(p->store, id, l->piece.size)) return DXUP_OK;
+    if (old_dir(p)->has_old) {
+        dxup_follow was = {find_part, &l->parts, l->old.level ? l->parts.size : 1, 0};
+        base = dxup_follow_base(&was, l->at, l->piece.size);
+    }
+    if (!base) return dxup_object_put(p->store, l->piece.bytes, l->piece.size, id);
+    return dxup_object_put_like(p->store, l->piece.bytes, l->piece.size, base, 0, id);
+}
+
+static int bad_entry(const char *path, int error)
+{
+    return dxup_fail(DXUP_REFUSED, "%s: %s", path, dx_tree_error_name(error));
+}
+
+/* Keep the piece and note it. */
+static int end_piece(publisher *p, level *l)
+{
+    uint8_t id[32];
+    int status = put_piece(p, l, id);
+    if (status) return status;
+    l->at += l->piece.size;
+    if (l->count == l->room) {
+        l->room = l->room * 2 + 16;
+        l->ids = realloc(l->ids, l->room * sizeof *l->ids);
+        l->sizes = realloc(l->sizes, l->room * sizeof *l->sizes);
+        if (!l->ids || !l->sizes) abort();
+    }
+    memcpy(l->ids[l->count], id, 32);
+    l->sizes[l->count++] = l->piece.size;
+    dx_tree_piece_reset(&l->piece);
+    return DXUP_OK;
+}
+
+static int add_entry(publisher *p, const dx_tree_entry *e)
+{
+    level *l = p->levels[p->level_count - 1];
+    int got = dx_tree_piece_add(&l->piece, e);
+    if (got == DX_TREE_ENOSPACE) {
+        int status = end_piece(p, l);
+        if (status) return status;
+        got = dx_tree_piece_add(&l->piece, e);
+    }
+    if (got >= 0) {
+        int error = dx_tree_add_up(&l->entry, e);
+        if (error) got = error;
+    }
+    if (got < 0) return bad_entry("a directory", got);
+    return got ? end_piece(p, l) : DXUP_OK;
+}
+
+static void begin_level(publisher *p, const dxup_batch *b, const dxup_event *e)
+{
+    level *l = p->levels[p->level_count];
+    if (!l) {
+        l = p->levels[p->level_count] = dxup_alloc(sizeof *l);
+        memset(l, 0, sizeof *l);
+        l->bytes = dxup_alloc(DX_TREE_PIECE_SIZE_MAX);
+    }
+    p->level_count++;
+    l->count = 0;
+    l->at = 0;
+    forget_old_dir(l);
+    memset(&l->entry, 0, sizeof l->entry);
+    l->entry.type = DX_TREE_DIR;
+    l->entry.mode = e->mode;
+    l->entry.mtime_ns = e->mtime_ns;
+    l->entry.name = l->name;
+    l->entry.name_size = e->name_size;
+    memcpy(l->name, b->text + e->text, e->name_size);
+    dx_tree_piece_begin(&l->piece, l->bytes, DX_TREE_PIECE_SIZE_MAX);
+}
+
+static int end_level(publisher *p)
+{
+    level *l = p->levels[p->level_count - 1];
+    uint64_t size;
+    int status = l->piece.count || !l->count ? end_piece(p, l) : DXUP_OK;
+    if (status) return status;
+    if (l->count == 1) {
+        memcpy(l->entry.id, l->ids[0], 32);
+        l->entry.level = 0;
+    } else {
+        dx_tree_list_begin(&p->list, p->list_memory, put, p);
+        if (l->asked && l->has_old && l->old.level) p->list_base = l->old.id;
+        for (size_t i = 0; !status && i < l->count; i++)
+            status = dx_tree_list_add(&p->list, l->ids[i], l->sizes[i]);
+        if (!status) status = dx_tree_list_finish(&p->list, l->entry.id, &l->entry.level, &size);
+        p->list_base = NULL;
+        if (status < 0) return bad_entry("a directory", status);
+    }
+    forget_old_dir(l);
+    p->level_count--;
+    return !status && p->level_count ? add_entry(p, &l->entry) : status;
+}
+
+static int end_file(publisher *p, const dxup_batch *b, const dxup_event *e)
+{
+    dx_tree_entry entry = {0};
+    dxup_seen_file seen = {.device = e->device, .inode = e->inode, .size = e->size,
+                           .mtime_ns = e->mtime_ns, .ctime_ns = e->ctime_ns, .level = e->level};
+    entry.type = e->type;
+    entry.level = e->level;
+    entry.mode = e->mode;
+    entry.name_size = e->name_size;
+    entry.mtime_ns = e->mtime_ns;
+    entry.size = e->size;
+    entry.name = b->text + e->text;
+    memcpy(entry.id, e->id, 32);
+    if (e->level == DX_TREE_INLINE) entry.data = b->text + e->text + e->name_size;
+    if (e->kind == A_FILE) {
+        int error = dx_tree_list_finish(&p->list, entry.id, &entry.level, &entry.size);
+        if (error > 0) return error; /* the store's */
+        if (error) return bad_entry("a file", error);
+        p->list_size = 0;
+        forget_old_file(p);
+    }
+    if (e->type == DX_TREE_FILE) {
+        memcpy(seen.id, entry.id, 32);
+        if (e->level == DX_TREE_INLINE) memcpy(seen.id, entry.data, (size_t)e->size);
+        seen.level = entry.level;
+        dxup_seen_add(p->seen, &seen, e->now_ns, e->fresh);
+        p->out->files++;
+        p->out->read_files += e->fresh;
+        p->out->read_bytes += e->fresh ? e->size : 0;
+    }
+    return add_entry(p, &entry);
+}
+
+static int take_chunk(publisher *p, const dxup_batch *b, const dxup_chunk *c)
+{
+    uint8_t id[32];
+    int status = DXUP_OK;
+    if (!p->list_size) dx_tree_list_begin(&p->list, p->list_memory, put, p);
+    uint64_t at = p->list_size;
+    const uint8_t *base = NULL;
+    p->list_size += c->size;
+    if (c->known) dxup_follow_note(&p->follow, c->id, at, c->size);
+    else base = dxup_follow_base(&p->follow, at, c->size);
+    if (!c->known)
+        status = dxup_object_put_packed(p->store, b->bytes + c->at, c->size,
+                                        b->packed + c->packed_at, c->packed_size, base, id);
+    if (!status) status = dx_tree_list_add(&p->list, c->id, c->size);
+    return status < 0 ? bad_entry("a file", status) : status;
+}
+
+static int retire(void *user, dxup_batch *b)
+{
+    publisher *p = user;
+    int status = DXUP_OK;
+    for (size_t i = 0; !status && i < b->event_count; i++) {
+        const dxup_event *e = &b->events[i];
+        switch (e->kind) {
+        case A_DIR: begin_level(p, b, e); break;
+        case A_DIR_END: status = end_level(p); break;
+        case AN_OPEN: find_old_file(p, b->text + e->text, e->name_size); break;
+        case A_CHUNK: status = take_chunk(p, b, &b->chunks[e->chunk]); break;
+        case A_DROP:
+            p->list_size = 0;
+            forget_old_file(p);
+            break;
+        default: status = end_file(p, b, e); break;
+        }
+    }
+    dxup_progress(p->name, p->out->read_bytes, 0, false);
+    return status;
+}
+
+static void look_up(void *user, dxup_batch *b)
+{
+    publisher *p = user;
+    for (size_t i = 0; i < b->chunk_count; i++)
+        b->chunks[i].known = dxup_object_has(p->store, b->chunks[i].id, b->chunks[i].size);
+}
+
+/* >>batches, filled ----------------------------------------------------- */
+/* The next batch; the chunk in progress moves there. */
+static int switch_batch(publisher *p)
+{
+    dxup_batch *before = p->batch;
+    size_t kept = before->size - p->chunk_at;
+    before->size = p->chunk_at;
+    int status = dxup_ring_submit(&p->ring);
+    p->batch = dxup_ring_fill(&p->ring);
+    /* The ring never empties the batch before while it fills this one: there are eight. */
+    memcpy(p->batch->bytes, before->bytes + p->chunk_at, kept);
+    p->batch->size = kept;
+    p->chunk_at = 0;
+    return status;
+}
+
+/* Room for one event with so much text, and one chunk. */
+static int need(publisher *p, size_t text)
+{
+    const dxup_batch *b = p->batch;
+    if (b->event_count < DXUP_BATCH_EVENTS && b->chunk_count < DXUP_BATCH_CHUNKS &&
+        DXUP_BATCH_TEXT - b->text_size >= text)
+        return DXUP_OK;
+    return switch_batch(p);
+}
+
+static dxup_event *new_event(publisher *p, int kind, int type, const char *name, const dxup_found *f)
+{
+    dxup_batch *b = p->batch;
+    dxup_event *e = &b->events[b->event_count++];
+    memset(e, 0, sizeof *e);
+    e->kind = (uint8_t)kind;
+    e->type = (uint8_t)type;
+    e->text = (uint32_t)b->text_size;
+    e->name_size = (uint16_t)strlen(name);
+    memcpy(b->text + b->text_size, name, e->name_size);
+    b->text_size += e->name_size;
+    if (!f) return e;
+    e->mode = f->mode & 0777;
+    e->size = f->file.size;
+    e->device = f->file.device;
+    e->inode = f->file.inode;
+    e->mtime_ns = f->file.mtime_ns;
+    e->ctime_ns = f->file.ctime_ns;
+    return e;
+}
+
+/* An entry that is complete, with its data. */
+static int send_entry(publisher *p, int type, const dxup_found *f, const void *data, size_t size,
+                      int64_t now_ns)
+{
+    int status = need(p, DX_TREE_NAME_MAX + size);
+    if (status) return status;
+    dxup_event *e = new_event(p, AN_ENTRY, type, f->name, f);
+    e->level = DX_TREE_INLINE;
+    e->size = size;
+    e->now_ns = now_ns;
+    memcpy(p->batch->text + p->batch->text_size, data, size);
+    p->batch->text_size += size;
+    return DXUP_OK;
+}
+
+static int send_chunk(publisher *p, size_t size)
+{
+    int status = need(p, 0);
+    if (status || !size) return status;
+    dxup_batch *b = p->batch;
+    dxup_chunk *c = &b->chunks[b->chunk_count];
+    memset(c, 0, sizeof *c);
+    c->at = (uint32_t)p->chunk_at;
+    c->size = (uint32_t)size;
+    new_event(p, A_CHUNK, 0, "", NULL)->chunk = (uint32_t)b->chunk_count++;
+    p->chunk_at += size;
+    return DXUP_OK;
+}
+
+/* >>walk --------------------------------------------------------------- */
+static ssize_t read_some(int fd, void *out, size_t size)
+{
+    ssize_t n;
+    do n = read(fd, out, size);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+/* Cut what was read from scan on; what is left is the chunk in progress. */
+static int cut(publisher *p, size_t scan)
+{
+    int status = DXUP_OK;
+    while (!status && scan < p->batch->size) {
+        bool end = false;
+        size_t n = dx_cas_chunker_next(&p->chunker, p->batch->bytes + scan,
+                                       p->batch->size - scan, &end);
+        scan += n;
+        if (!end) continue;
+        size_t behind = p->batch->size - scan;
+        status = send_chunk(p, scan - p->chunk_at);
+        scan = p->batch->size - behind; /* the batch may be another */
+    }
+    return status;
+}
+
+/* Read size bytes and one more, which is not there, into chunks. *total = how many there were. */
+static int read_chunks(publisher *p, int fd, uint64_t size, uint64_t *total)
+{
+    int status = DXUP_OK;
+    bool small = size <= DXUP_CHUNK_MIN; /* one chunk whatever is in it */
+    *total = 0;
+    if (!small) dx_cas_chunker_reset(&p->chunker);
+    while (!status && *total <= size) {
+        size_t room = DXUP_BATCH_BYTES - p->batch->size;
+        if (room < DXUP_CHUNK_MIN + 1) {
+            status = switch_batch(p);
+            continue;
+        }
+        size_t want = size - *total < room ? (size_t)(size - *total) + 1 : room, at = p->batch->size;
+        ssize_t n = read_some(fd, p->batch->bytes + at, want);
+        if (n < 0) return dxup_fail_errno("%s: reading", p->path);
+        *total += (uint64_t)n;
+        p->batch->size += (size_t)n;
+        if (!small) status = cut(p, at);
+        if (!n || ((size_t)n < want && *total == size)) break;
+    }
+    if (!status && *total == size) status = send_chunk(p, p->batch->size - p->chunk_at);
+    return status;
+}
+
+static int read_inline(publisher *p, int fd, const dxup_found *f, uint64_t *total, int64_t now_ns)
+{
+    uint8_t bytes[DX_TREE_INLINE_MAX + 1];
+    size_t have = 0;
+    ssize_t n = 0;
+    while (have < sizeof bytes && (n = read_some(fd, bytes + have, sizeof bytes - have)) > 0)
+        have += (size_t)n;
+    if (n < 0) return dxup_fail_errno("%s: reading", p->path);
+    *total = have;
+    if (have != f->file.size) return DXUP_OK;
+    int status = send_entry(p, DX_TREE_FILE, f, bytes, have, now_ns);
+    if (!status) p->batch->events[p->batch->event_count - 1].fresh = true;
+    return status;
+}
+
+/* What was begun of a file that changed meanwhile counts for nothing. */
+static int drop(publisher *p)
+{
+    p->batch->size = p->chunk_at;
+    int status = need(p, 0);
+    if (!status) new_event(p, A_DROP, 0, "", NULL);
+    return status;
+}
+
+/* Read a file once. *changed: it was another before, or changed while it was read. */
+static int read_file(publisher *p, int dir, dxup_found *f, bool *changed)
+{
+    struct stat st;
+    dxup_found before = *f;
+    uint64_t total = 0;
+    int64_t now_ns = dxup_time_ns();
+    int fd = openat(dir, f->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return dxup_fail_errno("%s", p->path);
+    bool in_line = f->file.size <= DX_TREE_INLINE_MAX;
+    int status = need(p, DX_TREE_NAME_MAX + DX_TREE_INLINE_MAX);
+    if (!status && !in_line && p->has_last) new_event(p, AN_OPEN, DX_TREE_FILE, f->name, NULL);
+    size_t events = p->batch->event_count;
+    if (!status && in_line) status = read_inline(p, fd, f, &total, now_ns);
+    else if (!status) status = read_chunks(p, fd, f->file.size, &total);
+    if (!status && fstat(fd, &st) < 0) status = dxup_fail_errno("%s", p->path);
+    close(fd);
+    if (status) return status;
+    dxup_found_take(f, &st);
+    *changed = total != before.file.size || !dxup_found_same(&before, f);
+    if (*changed && !in_line) return drop(p);
+    if (*changed) p->batch->event_count = events;
+    if (in_line) return DXUP_OK;
+    status = need(p, DX_TREE_NAME_MAX);
+    if (status) return status;
+    dxup_event *e = new_event(p, A_FILE, DX_TREE_FILE, f->name, f);
+    e->now_ns = now_ns;
+    e->fresh = true;
+    return DXUP_OK;
+}
+
+/* An object with all its parts is there, as large as the file. */
+static bool is_stored(publisher *p, const dxup_seen_file *f)
+{
+    dx_tree_entry e = {0};
+    dxup_parts parts;
+    const uint8_t *id;
+    uint64_t start, size;
+    bool good;
+    if (p->all_stored) return true;
+    if (f->level == DX_TREE_INLINE) return f->size <= DX_TREE_INLINE_MAX;
+    if (!f->level) return dxup_object_has(p->store, f->id, f->size);
+    e.type = DX_TREE_FILE;
+    e.level = f->level;
+    e.size = f->size;
+    memcpy(e.id, f->id, 32);
+    dxup_parts_open(&parts, p->store, &e);
+    good = dxup_object_has(p->store, parts.id, 0);
+    for (uint64_t at = 0; good && at < f->size; at = start + size)
+        good = !dxup_parts_find(&parts, at, &id, &start, &size) &&
+               dxup_object_has(p->store, id, size);
+    dxup_parts_close(&parts);
+    return good;
+}
+
+/* From what was seen the last time. */
+static int send_seen(publisher *p, const dxup_found *f)
+{
+    if (f->file.level == DX_TREE_INLINE)
+        return send_entry(p, DX_TREE_FILE, f, f->file.id, (size_t)f->file.size, f->now_ns);
+    int status = need(p, DX_TREE_NAME_MAX);
+    if (status) return status;
+    dxup_event *e = new_event(p, AN_ENTRY, DX_TREE_FILE, f->name, f);
+    memcpy(e->id, f->file.id, 32);
+    e->level = f->file.level;
+    e->now_ns = f->now_ns;
+    return DXUP_OK;
+}
+
+static int send_file(publisher *p, int dir, dxup_found *f)
+{
+    bool changed = false;
+    if (f->seen && is_stored(p, &f->file)) return send_seen(p, f);
+    for (int tries = 0; tries < 3; tries++) {
+        int status = read_file(p, dir, f, &changed);
+        if (status || !changed) return status;
+        if (!S_ISREG(f->mode)) break;
+    }
+    return dxup_fail(DXUP_REFUSED, "%s changed while it was read; try again", p->path);
+}
+
+static int send_link(publisher *p, int dir, const dxup_found *f)
+{
+    char target[DXUP_PATH_SIZE_MAX + 1];
+    ssize_t n = readlinkat(dir, f->name, target, sizeof target);
+    if (n < 0) return dxup_fail_errno("%s", p->path);
+    if (n == 0 || n > DX_TREE_TARGET_MAX)
+        return dxup_fail(DXUP_REFUSED, "%s: the link's target is too long", p->path);
+    return send_entry(p, DX_TREE_LINK, f, target, (size_t)n, 0);
+}
+
+/* Count what of it the version will not have. */
+static void count_losses(publisher *p, int dir, const dxup_found *f)
+{
+    dxup_losses *lost = &p->out->lost;
+    if (!S_ISLNK(f->mode) && (f->mode & 07000)) lost->bits++;
+    if (f->linked) lost->names++;
+    if (f->thin && os_has_holes_in(dir, f->name)) lost->holes++;
+}
+
+static int send_dir(publisher *p, dxup_scan *scan);
+
+static int send_any(publisher *p, int dir, dxup_found *f)
+{
+    size_t size = strlen(f->name), before = p->path_size;
+    if (size + 1 > DXUP_PATH_SIZE_MAX - before)
+        return dxup_fail(DXUP_REFUSED, "%s/%s: the path is too long", p->path, f->name);
+    if (before) p->path[p->path_size++] = '/';
+    memcpy(p->path + p->path_size, f->name, size + 1);
+    p->path_size += size;
+    int status = DXUP_OK;
+    if (f->error) {
+        errno = f->error;
+        status = dxup_fail_errno("%s", p->path);
+    } else if (S_ISREG(f->mode)) {
+        status = send_file(p, dir, f);
+    } else if (S_ISLNK(f->mode)) {
+        status = send_link(p, dir, f);
+    } else if (S_ISDIR(f->mode)) {
+        status = send_dir(p, f->dir);
+    } else {
+        status = dxup_fail(DXUP_REFUSED, "%s is neither file, directory nor link", p->path);
+    }
+    if (!status && !S_ISDIR(f->mode)) count_losses(p, dir, f);
+    p->path_size = before;
+    p->path[before] = 0;
+    return status;
+}
+
+/* Depth is limited to DXUP_DEPTH_MAX, so this recursion is too. */
+static int send_dir(publisher *p, dxup_scan *scan)
+{
+    size_t count = 0;
+    int status = need(p, DX_TREE_NAME_MAX);
+    if (!status && p->depth++ >= DXUP_DEPTH_MAX)
+        status = dxup_fail(DXUP_REFUSED, "%s: more than %d directories deep", p->path,
+                           DXUP_DEPTH_MAX);
+    if (!status && (errno = dxup_ahead_enter(&p->ahead, scan)) != 0)
+        status = dxup_fail_errno("%s", p->path);
+    if (status) return status;
+    const dxup_found *self = dxup_scan_self(scan);
+    dxup_found *list = dxup_scan_list(scan, &count);
+    new_event(p, A_DIR, DX_TREE_DIR, self->name, self);
+    count_losses(p, -1, self);
+    for (size_t i = 0; !status && i < count; i++)
+        status = send_any(p, dxup_scan_fd(scan), &list[i]);
+    p->depth--;
+    if (!status) status = need(p, 0);
+    if (status) return status; /* what is ahead of the walk is closed in the end */
+    new_event(p, A_DIR_END, DX_TREE_DIR, "", NULL);
+    dxup_ahead_leave(&p->ahead, scan);
+    return DXUP_OK;
+}
+
+/* >>publish ------------------------------------------------------------ */
+static int put_root(publisher *p)
+{
+    uint8_t bytes[DX_TREE_SNAPSHOT_SIZE];
+    const dx_tree_entry *root = &p->levels[0]->entry;
+    int error = dx_tree_write_snapshot(root, bytes);
+    if (!error && root->size > UINT64_MAX / 2) error = DX_TREE_ETOOBIG;
+    if (error) return bad_entry("the directory", error);
+    p->out->size = root->size + DXUP_STREAM_EXTRA;
+    return put(p, bytes, sizeof bytes, p->out->root);
+}
+
+/* A version of the store has all its objects; a look at the first of them is for a store from which
+   a release that knows no snapshots has collected them. */
+static bool is_whole(dxup_store *s, const uint8_t *root)
+{
+    dx_tree_entry e;
+    return dxup_object_has(s, root, DX_TREE_SNAPSHOT_SIZE) && !dxup_snapshot_root(s, root, &e) &&
+           dxup_object_has(s, e.id, 0);
+}
+
+int dxup_tree_publish(dxup_store *s, const dxup_tree_publish_desc *o, dxup_published *out)
+{
+    dx_cas_chunker_desc desc = {.size_min = DXUP_CHUNK_MIN, .size_avg = DXUP_CHUNK_AVG,
+                                .size_max = DXUP_CHUNK_MAX};
+    int fd = open(o->path, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
+    if (fd < 0) return dxup_fail_errno("%s", o->path);
+    publisher *p = dxup_alloc(sizeof *p);
+    memset(p, 0, sizeof *p);
+    memset(out, 0, sizeof *out);
+    p->store = s;
+    p->seen = o->seen;
+    p->all_stored = o->last && dxup_seen_is_of(o->seen, o->last) && is_whole(s, o->last);
+    p->has_last = o->last && !dxup_snapshot_root(s, o->last, &p->last);
+    p->name = o->name;
+    p->out = out;
+    p->ring.look_up = look_up;
+    p->ring.retire = retire;
+    p->ring.user = p;
+    p->list_memory = dxup_alloc((size_t)DX_TREE_LEVELS_MAX * DX_TREE_LIST_SIZE_MAX);
+    dx_cas_chunker_init(&p->chunker, &desc);
+    dxup_ring_open(&p->ring, o->workers);
+    p->batch = dxup_ring_fill(&p->ring);
+    int status = send_dir(p, dxup_ahead_open(&p->ahead, fd, o->seen, o->workers));
+    dxup_ahead_close(&p->ahead);
+    if (!status) status = dxup_ring_submit(&p->ring);
+    if (!status) status = dxup_ring_drain(&p->ring);
+    if (!status) status = put_root(p);
+    dxup_ring_close(&p->ring);
+    forget_old_file(p);
+    dxup_progress(NULL, 0, 0, true);
+    for (size_t i = 0; i < sizeof p->levels / sizeof *p->levels && p->levels[i]; i++) {
+        forget_old_dir(p->levels[i]);
+        free(p->levels[i]->bytes);
+        free(p->levels[i]->ids);
+        free(p->levels[i]->sizes);
+        free(p->levels[i]);
+    }
+    free(p->list_memory);
+    free(p);
+    return status;
+}
+#endif

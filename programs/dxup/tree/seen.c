@@ -1,0 +1,178 @@
+/* What was seen at the last publish: a file whose size, times and inode are as they were is not read
+   again. A file beside the store, sorted; only a hint: one that is damaged or is not there is empty,
+   and what it says is used only for objects that the store has.
+
+   As in git's index a file that was changed when it was looked at is not kept: it may change again
+   within the same time stamp. The margin is two seconds, the coarsest stamps there are. */
+#include "tree.h"
+
+#ifndef DXUP_NO_SNAPSHOTS
+#include "../../common/os.h"
+#include "../../../dx_cas.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { ROW_SIZE = 80, HEAD_SIZE = 48, RACY_NS = 2000000000, STARTS = 65536 };
+
+typedef struct rows {
+    uint8_t *bytes;
+    size_t   count, room;
+} rows;
+
+struct dxup_seen {
+    rows   before, now;
+    size_t mapped; /* bytes of the file that before lies in */
+    bool   news;   /* something was read */
+    const void *map;
+    uint32_t *starts; /* STARTS + 1: the first row of before that begins with these two bytes, or more */
+    char   path[DXUP_PATH_SIZE_MAX + 64];
+};
+
+static void store_row(uint8_t *row, const dxup_seen_file *f)
+{
+    const uint64_t numbers[5] = {f->inode, f->device, f->size, (uint64_t)f->mtime_ns,
+                                 (uint64_t)f->ctime_ns};
+    for (int i = 0; i < 40; i++) row[i] = (uint8_t)(numbers[i / 8] >> (i % 8 * 8) & 0xff);
+    memcpy(row + 40, f->id, 32);
+    memset(row + 72, 0, 8);
+    row[72] = f->level;
+}
+
+static int compare_rows(const void *a, const void *b) { return memcmp(a, b, 16); }
+
+static void hash_rows(const uint8_t *bytes, size_t size, uint8_t out[32])
+{
+    dx_cas_id id;
+    dx_cas_hash(bytes, size, &id);
+    memcpy(out, id.bytes, 32);
+}
+
+static unsigned start_of(const uint8_t *row) { return (unsigned)row[0] << 8 | row[1]; }
+
+/* Rows begin with the low bytes of inodes, which are spread evenly. */
+static void index_rows(dxup_seen *s)
+{
+    unsigned next = 0;
+    s->starts = dxup_alloc((STARTS + 1) * sizeof *s->starts);
+    for (size_t i = 0; i < s->before.count; i++)
+        for (unsigned at = start_of(s->before.bytes + i * ROW_SIZE); next <= at; next++)
+            s->starts[next] = (uint32_t)i;
+    while (next <= STARTS) s->starts[next++] = (uint32_t)s->before.count;
+}
+
+/* Magic, number of rows, the snapshot that they are of, rows, hash of all before it. */
+static void load(dxup_seen *s)
+{
+    struct stat st;
+    uint8_t hash[32];
+    int fd = open(s->path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    if (fstat(fd, &st) == 0 && st.st_size >= HEAD_SIZE + 32 && st.st_size < INT32_MAX) {
+        s->mapped = (size_t)st.st_size;
+        s->map = os_map(fd, s->mapped);
+    }
+    close(fd);
+    if (!s->map) return;
+    const uint8_t *p = s->map;
+    size_t body = s->mapped - HEAD_SIZE - 32;
+    uint64_t count = 0;
+    for (int i = 7; i >= 0; i--) count = count << 8 | p[8 + i];
+    if (memcmp(p, "DXSEEN1\n", 8) != 0 || body % ROW_SIZE || count != body / ROW_SIZE) return;
+    hash_rows(p, s->mapped - 32, hash);
+    if (memcmp(hash, p + s->mapped - 32, 32) != 0) return;
+    s->before.bytes = (uint8_t *)(uintptr_t)s->map + HEAD_SIZE;
+    s->before.count = body / ROW_SIZE;
+    index_rows(s);
+}
+
+dxup_seen *dxup_seen_open(const char *store, const char *name)
+{
+    dxup_seen *s = dxup_alloc(sizeof *s);
+    uint8_t hash[32];
+    memset(s, 0, sizeof *s);
+    hash_rows((const uint8_t *)name, strlen(name), hash);
+    snprintf(s->path, sizeof s->path, "%s/seen-%02x%02x%02x%02x%02x%02x%02x%02x", store, hash[0],
+             hash[1], hash[2], hash[3], hash[4], hash[5], hash[6], hash[7]);
+    load(s);
+    return s;
+}
+
+bool dxup_seen_find(const dxup_seen *s, dxup_seen_file *f)
+{
+    uint8_t key[ROW_SIZE];
+    if (!s->starts) return false;
+    f->level = 0;
+    store_row(key, f);
+    size_t low = s->starts[start_of(key)], high = s->starts[start_of(key) + 1];
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const uint8_t *row = s->before.bytes + middle * ROW_SIZE;
+        int order = compare_rows(key, row);
+        if (!order) {
+            if (memcmp(key, row, 40) != 0) break;
+            memcpy(f->id, row + 40, 32);
+            f->level = row[72];
+            return f->level <= DX_TREE_LEVELS_MAX || f->level == DX_TREE_INLINE;
+        }
+        if (order < 0) high = middle;
+        else low = middle + 1;
+    }
+    return false;
+}
+
+void dxup_seen_add(dxup_seen *s, const dxup_seen_file *f, int64_t now_ns, bool fresh)
+{
+    rows *r = &s->now;
+    s->news |= fresh;
+    if (f->mtime_ns > now_ns - RACY_NS || f->ctime_ns > now_ns - RACY_NS) return;
+    if (r->count == r->room) {
+        size_t room = r->room + r->room / 2 + 1024;
+        uint8_t *bytes = realloc(r->bytes, HEAD_SIZE + room * ROW_SIZE + 32);
+        if (!bytes) return;
+        r->bytes = bytes;
+        r->room = room;
+    }
+    store_row(r->bytes + HEAD_SIZE + r->count++ * ROW_SIZE, f);
+}
+
+bool dxup_seen_is_of(const dxup_seen *s, const uint8_t root[32])
+{
+    return s->before.bytes && !memcmp(s->before.bytes - 32, root, 32);
+}
+
+void dxup_seen_save(dxup_seen *s, const uint8_t root[32])
+{
+    char next[sizeof s->path + 8];
+    rows *r = &s->now;
+    if (!r->bytes) {
+        unlink(s->path);
+        return;
+    }
+    if (!s->news && r->count == s->before.count && dxup_seen_is_of(s, root)) return;
+    size_t size = HEAD_SIZE + r->count * ROW_SIZE;
+    qsort(r->bytes + HEAD_SIZE, r->count, ROW_SIZE, compare_rows);
+    memcpy(r->bytes, "DXSEEN1\n", 8);
+    for (int i = 0; i < 8; i++) r->bytes[8 + i] = (uint8_t)((uint64_t)r->count >> (8 * i) & 0xff);
+    memcpy(r->bytes + 16, root, 32);
+    hash_rows(r->bytes, size, r->bytes + size);
+    snprintf(next, sizeof next, "%s.new", s->path);
+    int fd = open(next, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) return;
+    bool good = dxup_write_all(fd, r->bytes, size + 32);
+    if (close(fd) < 0 || !good || rename(next, s->path) < 0) unlink(next);
+}
+
+void dxup_seen_close(dxup_seen *s)
+{
+    if (!s) return;
+    if (s->map) os_unmap(s->map, s->mapped);
+    free(s->now.bytes);
+    free(s->starts);
+    free(s);
+}
+#endif

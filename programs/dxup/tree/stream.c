@@ -1,0 +1,238 @@
+/* A snapshot as the stream of bytes that README.md specifies, read at any offset: elements one after
+   another, each the head of an entry with its path (and what stands in the entry), then a content.
+   Directories say how long they are, so those before the offset are passed without being read. */
+#include "tree.h"
+
+#include "../../../dx_cas.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { HEAD_MAX = 16 + DXUP_PATH_SIZE_MAX + DX_TREE_TARGET_MAX };
+
+typedef struct frame {
+    dxup_listing listing;
+    size_t       path_size; /* of the directory's path with its "/" */
+} frame;
+
+struct dxup_stream {
+    dxup_store   *store;
+    dx_tree_entry root, entry;      /* entry: the element that is open; type 0: the stream's end */
+    frame        *frames[DXUP_DEPTH_MAX + 1];
+    size_t        depth;            /* frames in use */
+    uint64_t      start, size;      /* of the element's head in the stream; of the stream */
+    size_t        head_size;
+    uint64_t      content_size;     /* behind the head */
+    dxup_parts    parts;            /* of the content */
+    uint64_t      chunk_start, chunk_size; /* in the content; size 0: none is loaded */
+    size_t        path_size;
+    char          path[DXUP_PATH_SIZE_MAX + 1];
+    uint8_t       head[HEAD_MAX], chunk[DXUP_CHUNK_MAX];
+};
+
+static int malformed(const char *why)
+{
+    return dxup_fail(DXUP_DAMAGED, "a snapshot in the store is not well formed: %s", why);
+}
+
+/* >>elements ----------------------------------------------------------- */
+static void put_head(dxup_stream *t, char type, unsigned mode, uint64_t size)
+{
+    uint8_t *h = t->head + t->head_size;
+    memset(h, 0, 16);
+    h[0] = (uint8_t)type;
+    h[2] = (uint8_t)(mode & 0xff);
+    h[3] = (uint8_t)(mode >> 8);
+    h[4] = (uint8_t)(t->path_size & 0xff);
+    h[5] = (uint8_t)(t->path_size >> 8);
+    for (int i = 0; i < 8; i++) h[8 + i] = (uint8_t)(size >> (8 * i) & 0xff);
+    memcpy(h + 16, t->path, t->path_size);
+    t->head_size += 16 + t->path_size;
+}
+
+/* Make *e the open element. */
+static void open_element(dxup_stream *t, const dx_tree_entry *e)
+{
+    static const char types[] = {0, 'f', 'd', 'l'};
+    bool in_line = e->level == DX_TREE_INLINE, is_dir = e->type == DX_TREE_DIR;
+    unsigned mode = e->type == DX_TREE_LINK ? 0777 : e->mode;
+    t->entry = *e;
+    put_head(t, types[e->type], mode, is_dir ? 0 : e->size);
+    if (in_line && e->size) {
+        memcpy(t->head + t->head_size, e->data, (size_t)e->size);
+        t->head_size += (size_t)e->size;
+    }
+    t->content_size = in_line || is_dir ? 0 : e->size;
+    t->chunk_size = 0;
+    dxup_parts_close(&t->parts);
+    if (t->content_size) dxup_parts_open(&t->parts, t->store, e);
+}
+
+static void go_to_start(dxup_stream *t)
+{
+    while (t->depth) dxup_listing_close(&t->frames[--t->depth]->listing);
+    t->start = 0;
+    t->path_size = 0;
+    memcpy(t->head, "DXTREE1\n", 8);
+    t->head_size = 8;
+    open_element(t, &t->root);
+}
+
+static int enter(dxup_stream *t)
+{
+    if (t->depth > DXUP_DEPTH_MAX) return malformed("too deep");
+    if (!t->frames[t->depth]) t->frames[t->depth] = dxup_alloc(sizeof(frame));
+    frame *f = t->frames[t->depth++];
+    if (t->path_size) {
+        if (t->path_size >= DXUP_PATH_SIZE_MAX) return malformed("a path is too long");
+        t->path[t->path_size++] = '/';
+    }
+    f->path_size = t->path_size;
+    dxup_listing_open(&f->listing, t->store, &t->entry);
+    return DXUP_OK;
+}
+
+/* Bytes of the stream below the directory that is open. */
+static int size_below(const dxup_stream *t, uint64_t *below)
+{
+    uint64_t prefix = t->path_size ? t->path_size + 1 : 0;
+    if (prefix && t->entry.count > (UINT64_MAX - t->entry.size) / prefix)
+        return malformed("sizes that cannot be");
+    *below = t->entry.size + t->entry.count * prefix;
+    return DXUP_OK;
+}
+
+/* Open the element behind this one; directories that end before offset are passed. */
+static int next_element(dxup_stream *t, uint64_t offset)
+{
+    dx_tree_entry e;
+    bool end = true;
+    int status = DXUP_OK;
+    t->start += t->head_size + t->content_size;
+    if (t->entry.type == DX_TREE_DIR) {
+        uint64_t below = 0;
+        status = size_below(t, &below);
+        if (!status && offset - t->start >= below) t->start += below;
+        else if (!status) status = enter(t);
+    }
+    while (!status && end && t->depth) {
+        frame *f = t->frames[t->depth - 1];
+        status = dxup_listing_next(&f->listing, &e, &end);
+        t->path_size = f->path_size;
+        if (end) dxup_listing_close(&t->frames[--t->depth]->listing);
+    }
+    if (status) return status;
+    t->head_size = 0;
+    if (end) { /* sixteen zero bytes */
+        t->path_size = 0;
+        memset(&t->entry, 0, sizeof t->entry);
+        put_head(t, 0, 0, 0);
+        t->content_size = 0;
+        return t->start == t->size - 16 ? DXUP_OK : malformed("sizes that do not add up");
+    }
+    if (e.name_size > DXUP_PATH_SIZE_MAX - t->path_size) return malformed("a path is too long");
+    memcpy(t->path + t->path_size, e.name, e.name_size);
+    t->path_size += e.name_size;
+    open_element(t, &e);
+    return DXUP_OK;
+}
+
+static int find_element(dxup_stream *t, uint64_t offset)
+{
+    int status = DXUP_OK;
+    if (offset >= t->size) return malformed("it ends too early");
+    if (offset < t->start) go_to_start(t);
+    while (!status && offset - t->start >= t->head_size + t->content_size)
+        status = next_element(t, offset);
+    if (status) t->start = UINT64_MAX; /* begin anew the next time */
+    return status;
+}
+
+/* >>public ------------------------------------------------------------- */
+int dxup_stream_open(dxup_stream **out, dxup_store *s, const uint8_t root[32], uint64_t *size)
+{
+    dxup_stream *t = dxup_alloc(sizeof *t);
+    memset(t, 0, sizeof *t);
+    t->store = s;
+    int status = dxup_snapshot_root(s, root, &t->root);
+    if (status) {
+        free(t);
+        return status;
+    }
+    *size = t->size = t->root.size + DXUP_STREAM_EXTRA;
+    go_to_start(t);
+    *out = t;
+    return DXUP_OK;
+}
+
+void dxup_stream_close(dxup_stream *t)
+{
+    if (!t) return;
+    while (t->depth) dxup_listing_close(&t->frames[--t->depth]->listing);
+    for (size_t i = 0; i <= DXUP_DEPTH_MAX; i++) free(t->frames[i]);
+    dxup_parts_close(&t->parts);
+    free(t);
+}
+
+/* Bytes of the content that is open, from the chunk that holds offset. */
+static int read_content(dxup_stream *t, uint64_t offset, uint8_t *out, size_t size, size_t *got)
+{
+    const uint8_t *id;
+    int status = DXUP_OK;
+    if (!t->chunk_size || offset - t->chunk_start >= t->chunk_size) {
+        uint64_t start = 0, chunk = 0;
+        t->chunk_size = 0;
+        status = dxup_parts_find(&t->parts, offset, &id, &start, &chunk);
+        if (!status) status = dxup_part_read(t->store, id, chunk, t->chunk, sizeof t->chunk);
+        if (status) return status;
+        t->chunk_start = start;
+        t->chunk_size = chunk;
+    }
+    uint64_t left = t->chunk_start + t->chunk_size - offset;
+    *got = left < size ? (size_t)left : size;
+    memcpy(out, t->chunk + (offset - t->chunk_start), *got);
+    return status;
+}
+
+int dxup_stream_read(dxup_stream *t, uint64_t offset, void *out, size_t size)
+{
+    uint8_t *to = out;
+    while (size) {
+        size_t n;
+        int status = find_element(t, offset);
+        if (status) return status;
+        uint64_t at = offset - t->start;
+        if (at < t->head_size) {
+            n = t->head_size - (size_t)at < size ? t->head_size - (size_t)at : size;
+            memcpy(to, t->head + at, n);
+        } else if ((status = read_content(t, at - t->head_size, to, size, &n)) != 0) {
+            return status;
+        }
+        to += n;
+        offset += n;
+        size -= n;
+    }
+    return DXUP_OK;
+}
+
+int dxup_stream_chunk(dxup_stream *t, uint64_t offset, uint8_t id[32], uint64_t *start,
+                      uint64_t *size)
+{
+    const uint8_t *found;
+    int status = find_element(t, offset);
+    if (status) return status;
+    if (offset - t->start < t->head_size) {
+        dx_cas_id hash;
+        dx_cas_hash(t->head, t->head_size, &hash);
+        memcpy(id, hash.bytes, DXUP_HASH_SIZE);
+        *start = t->start;
+        *size = t->head_size;
+        return DXUP_OK;
+    }
+    uint64_t content = t->start + t->head_size;
+    status = dxup_parts_find(&t->parts, offset - content, &found, start, size);
+    if (status) return status;
+    memcpy(id, found, DXUP_HASH_SIZE);
+    *start += content;
+    return DXUP_OK;
+}

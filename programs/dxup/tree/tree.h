@@ -1,0 +1,147 @@
+/* Directories as snapshots in the store (docs/formats/tree.md, through layers/dx_tree.h). Stands on store/.
+
+   objects.c  parts of files and directories, read; what a snapshot reaches
+   stream.c   a snapshot as the stream of bytes that README.md specifies, at any offset
+   content.c  the content of any version, file or directory, as one stream (content.h)
+   publish.c  a directory becomes a snapshot            seen.c   what was seen at the last publish
+   scan.c     directories looked at, ahead of it        batch.c  hashing and packing on all cores
+   restore.c  a snapshot becomes a directory            none.c   where the system cannot do that
+
+   Publishing and restoring need POSIX descriptors of directories; where there are none
+   (DXUP_NO_SNAPSHOTS) directories are published as streams, and snapshots are still read. */
+#ifndef DXUP_TREE_H
+#define DXUP_TREE_H
+
+#include "../../common/common.h" /* first: it asks for _GNU_SOURCE */
+#include "../../common/dest.h"
+#include "../store/slots.h"
+#include "../store/store.h"
+
+#include "../../../layers/dx_tree.h"
+
+#if defined(_WIN32) && !defined(DXUP_NO_SNAPSHOTS)
+#define DXUP_NO_SNAPSHOTS
+#endif
+#ifdef DXUP_NO_SNAPSHOTS
+enum { DXUP_HAS_SNAPSHOTS = 0 }; /* nothing of publish.c, restore.c and seen.c may be called */
+#else
+enum { DXUP_HAS_SNAPSHOTS = 1 };
+#endif
+
+enum {
+    DXUP_CHUNK_MIN = 8 << 10, DXUP_CHUNK_AVG = 32 << 10, DXUP_CHUNK_MAX = 128 << 10, /* of files */
+    DXUP_STREAM_EXTRA = 8 + 16 + 16,  /* of the stream: its magic, the root's head, the end */
+    DXUP_EAGER_MAX = 64 << 20         /* a smaller stream is hashed when it is published */
+};
+
+/* >>objects.c ---- */
+/* What an entry's id leads to, cut into parts: chunks of a file, pieces of a directory. */
+typedef struct dxup_parts {
+    dxup_store *store;
+    uint8_t     id[32];
+    unsigned    level;
+    uint64_t    size; /* bytes in all; DX_TREE_ANY_SIZE until the first part was found */
+    struct {
+        uint8_t          *bytes;
+        dx_tree_list_view view;
+        uint64_t          start;
+        bool              loaded;
+    } nodes[DX_TREE_LEVELS_MAX];
+} dxup_parts;
+
+void dxup_parts_open(dxup_parts *p, dxup_store *s, const dx_tree_entry *e);
+void dxup_parts_close(dxup_parts *p);
+/* The part that holds the byte at offset: id points into p. size 0: unknown (the only one). */
+int  dxup_parts_find(dxup_parts *p, uint64_t offset, const uint8_t **id, uint64_t *start,
+                     uint64_t *size);
+
+/* The entries of a directory one after another. */
+typedef struct dxup_listing {
+    dxup_parts     parts;
+    dx_tree_reader reader;
+    dx_tree_entry  sum;   /* of the entries so far */
+    dx_tree_entry  dir;
+    uint8_t       *piece; /* DX_TREE_PIECE_SIZE_MAX bytes */
+    uint64_t       at;    /* bytes of the directory so far */
+    bool           begun;
+} dxup_listing;
+
+void dxup_listing_open(dxup_listing *l, dxup_store *s, const dx_tree_entry *dir);
+void dxup_listing_close(dxup_listing *l);
+/* DXUP_OK and an entry, or *end; the entry's name and data hold until the next call. */
+int  dxup_listing_next(dxup_listing *l, dx_tree_entry *out, bool *end);
+/* Read and check the snapshot's root. */
+int  dxup_snapshot_root(dxup_store *s, const uint8_t id[32], dx_tree_entry *out);
+/* A part of a file into bytes of size capacity, checked to have that many. */
+int  dxup_part_read(dxup_store *s, const uint8_t id[32], uint64_t size, uint8_t *bytes,
+                    size_t capacity);
+/* Call visit for every object that the snapshot reaches, what is below before what is above. Known
+   directories are not entered again; *known, zero at first, is freed by dxup_known_free. */
+typedef struct dxup_known {
+    uint8_t (*ids)[32];
+    size_t    mask, used;
+    dxup_slots_key key;
+} dxup_known;
+typedef int dxup_visit(void *user, const uint8_t id[32]);
+int  dxup_snapshot_visit(dxup_store *s, const uint8_t root[32], dxup_known *known,
+                         dxup_visit *visit, void *user);
+void dxup_known_free(dxup_known *known);
+
+/* >>stream.c ---- */
+typedef struct dxup_stream dxup_stream;
+int  dxup_stream_open(dxup_stream **out, dxup_store *s, const uint8_t root[32], uint64_t *size);
+int  dxup_stream_read(dxup_stream *t, uint64_t offset, void *out, size_t size);
+/* The chunk of a file, or the head of an entry, that holds the byte at offset. */
+int  dxup_stream_chunk(dxup_stream *t, uint64_t offset, uint8_t id[32], uint64_t *start,
+                       uint64_t *size);
+void dxup_stream_close(dxup_stream *t);
+
+/* >>seen.c ---- */
+typedef struct dxup_seen_file {
+    uint64_t device, inode, size;
+    int64_t  mtime_ns, ctime_ns;
+    uint8_t  id[32]; /* level DX_TREE_INLINE: the bytes themselves */
+    uint8_t  level;
+} dxup_seen_file;
+typedef struct dxup_seen dxup_seen;
+/* What was seen when name was last published into the store; empty when that cannot be read. */
+dxup_seen *dxup_seen_open(const char *store, const char *name);
+/* Fill in id and level of a file that is as it was. On any thread. */
+bool       dxup_seen_find(const dxup_seen *seen, dxup_seen_file *file);
+/* What is found now; fresh: it was read. Files that may still change within the same time stamp are
+   left out. */
+void       dxup_seen_add(dxup_seen *seen, const dxup_seen_file *file, int64_t now_ns, bool fresh);
+/* Keep it for the next time. A failure is no failure of the publish: only that one is slower. */
+void       dxup_seen_save(dxup_seen *seen, const uint8_t root[32]);
+/* Was it found when this snapshot was made? Then all that it says is in that snapshot. */
+bool       dxup_seen_is_of(const dxup_seen *seen, const uint8_t root[32]);
+void       dxup_seen_close(dxup_seen *seen);
+
+/* >>publish.c ---- */
+/* What a version does not keep of what was published: counted, for publish to say. */
+typedef struct dxup_losses {
+    uint64_t bits;  /* files and folders with a setuid, setgid or sticky bit */
+    uint64_t names; /* of files that have several: each becomes a file of its own */
+    uint64_t holes; /* files with holes: these are filled with zeros */
+} dxup_losses;
+
+typedef struct dxup_published {
+    uint8_t  root[32];
+    uint64_t size;                  /* of the stream */
+    uint64_t files, read_files, read_bytes;
+    dxup_losses lost;
+} dxup_published;
+typedef struct dxup_tree_publish_desc {
+    const char    *path;    /* of the directory */
+    const char    *name;    /* of the version, for the display of progress */
+    const uint8_t *last;    /* the root of the last version of that name if it is a snapshot, else NULL */
+    dxup_seen     *seen;
+    unsigned       workers; /* threads; 0: one for each core */
+} dxup_tree_publish_desc;
+int dxup_tree_publish(dxup_store *s, const dxup_tree_publish_desc *desc, dxup_published *out);
+
+/* >>restore.c ---- */
+/* Fill dest, which is open and empty, with the snapshot. */
+int dxup_tree_restore(dxup_store *s, const uint8_t root[32], dxup_dest *dest, unsigned workers);
+
+#endif
