@@ -132,10 +132,30 @@ static int work(const dxpatch_options *o, const char *new_path, bool undo)
     return status;
 }
 
+/* >>whole files in memory ------------------------------------------------ */
+static int apply_whole(const dxpatch_options *o, const char *new_path)
+{
+    dxpatch_content from = {0}, patch = {0}, to = {0};
+    char text[32];
+    int status = dxpatch_load(&from, o->old_path);
+    if (!status) status = dxpatch_load(&patch, o->patch_path);
+    if (!status && dxpatch_is_same(new_path, &patch.st))
+        status = dxup_fail(DXUP_REFUSED, "%s is the patch itself", new_path);
+    if (!status) status = dxpatch_run(o, &from, o->old_path, &patch, o->patch_path, &to);
+    dxpatch_drop(&from); /* new_path may be the same file */
+    if (!status) status = dxpatch_save(new_path, to.bytes, to.size, from.st.mode);
+    dxup_progress(NULL, 0, 0, true);
+    if (!status && !o->quiet) dxup_say("%s: %s bytes\n", new_path, dxup_count_text(to.size, text));
+    dxpatch_drop(&from);
+    dxpatch_drop(&patch);
+    dxpatch_drop(&to);
+    return status;
+}
+
 /* >>commands ----------------------------------------------------------- */
 int dxpatch_apply(const dxpatch_options *o)
 {
-    return dxpatch_is_whole(o->patch_path) ? dxpatch_apply_whole(o, o->new_path) : work(o, o->new_path, false);
+    return dxpatch_is_whole(o->patch_path) ? apply_whole(o, o->new_path) : work(o, o->new_path, false);
 }
 
 int dxpatch_undo(const dxpatch_options *o)

@@ -1,11 +1,14 @@
 /* dxpatch: patches between two files, at the command line. Declarations that its files share.
 
-   main.c   arguments and help            patch.c  opens files, reads headers, words for errors
-   diff.c   makes a patch
-   apply.c  applies one, or takes it back dx.c     the header's implementation
-   info.c   prints what one says          ../common/dest.c  a file replaced in one step
-   whole.c  compose; patches of VCDIFF     vcdiff.c  that format (RFC 3284)
-   records.c  patches that are records of ../../layers/dx_hde.h */
+   main.c     the command line
+   diff.c     makes a patch                       apply.c    applies one, or takes it back
+   compose.c  two patches made into one           info.c     prints what one says
+   make.c     patches of all kinds, made          whole.c    patches of all kinds, run in memory
+   flash.c    patches for flash, in memory        records.c  records of ../../layers/dx_hde.h
+   vcdiff.c   VCDIFF (RFC 3284)                   patch.c    files, headers, words for errors
+   dx.c       the header's implementation
+
+   The commands in the first three lines call what is below them; nothing calls back. */
 #ifndef DXPATCH_H
 #define DXPATCH_H
 
@@ -77,7 +80,7 @@ void dxpatch_drop(dxpatch_content *c);
 /* Put bytes at path, in one step. */
 int dxpatch_save(const char *path, const uint8_t *bytes, size_t size, unsigned mode);
 
-/* >>diff.c ---- */
+/* >>make.c ---- */
 /* The patch between two contents; *out is the caller's to free, also after an error. */
 int dxpatch_make(const dxpatch_options *o, const dxpatch_content *from, const dxpatch_content *to, uint8_t **out,
                  size_t *size);
@@ -94,15 +97,20 @@ int  dxpatch_run_record(const dxpatch_content *from, const uint8_t *patch, size_
                         dxpatch_content *to);
 int  dxpatch_info_record(const dxpatch_options *o);
 
-/* >>whole.c ---- */
-/* Is it a patch that is applied as a whole in memory: VCDIFF, a record, or one for flash? */
-bool dxpatch_is_whole(const char *path);
-bool dxpatch_is_vcdiff(const char *path);
-int  dxpatch_apply_whole(const dxpatch_options *o, const char *new_path);
+/* >>flash.c ---- */
 /* Run a flash patch in a slot in memory that holds `from`; `to` gets what the slot holds then. An error of
    dx_patch.h; ENOMEM: the slot has more than gap_max bytes besides them. to->bytes is the caller's to free, also after
    an error. */
 int  dxpatch_run_flash(const dxpatch_content *from, const uint8_t *patch, size_t patch_size, uint64_t gap_max,
                        dxpatch_content *to);
+
+/* >>whole.c ---- */
+/* Is it a patch that is applied as a whole in memory: VCDIFF, a record, or one for flash? */
+bool dxpatch_is_whole(const char *path);
+bool dxpatch_is_vcdiff(const char *path);
+/* What a patch of any kind makes of a content. Its sizes are held against the limits before anything is allocated for
+   them. to->bytes is the caller's to free, also after an error. */
+int  dxpatch_run(const dxpatch_options *o, const dxpatch_content *from, const char *from_path,
+                 const dxpatch_content *patch, const char *patch_path, dxpatch_content *to);
 
 #endif

@@ -1,0 +1,74 @@
+/* A cache of four windows, each 64 KiB, the one that was used longest ago makes room. See window.h. */
+#include "window.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+void dxup_windows_open(dxup_windows *w, uint64_t size, int (*read)(void *user, uint64_t offset, void *out, size_t size),
+                       void *user)
+{
+    memset(w, 0, sizeof *w);
+    w->read = read;
+    w->user = user;
+    w->size = size;
+    for (int i = 0; i < DXUP_WINDOW_COUNT; i++) w->windows[i].bytes = dxup_alloc(DXUP_WINDOW_SIZE);
+}
+
+void dxup_windows_close(dxup_windows *w)
+{
+    for (int i = 0; i < DXUP_WINDOW_COUNT; i++) free(w->windows[i].bytes);
+    memset(w, 0, sizeof *w);
+}
+
+/* The window that starts there. */
+static int find(dxup_windows *w, uint64_t start, struct dxup_window **out)
+{
+    struct dxup_window *oldest = &w->windows[0];
+    for (int i = 0; i < DXUP_WINDOW_COUNT; i++) {
+        struct dxup_window *it = &w->windows[i];
+        if (it->size && it->start == start) {
+            it->used = ++w->clock;
+            *out = it;
+            return DXUP_OK;
+        }
+        if (it->used < oldest->used) oldest = it;
+    }
+    size_t size = w->size - start < DXUP_WINDOW_SIZE ? (size_t)(w->size - start) : DXUP_WINDOW_SIZE;
+    oldest->size = 0; /* should reading fail, it holds neither */
+    int status = w->read(w->user, start, oldest->bytes, size);
+    if (status) return status;
+    oldest->start = start;
+    oldest->size = size;
+    oldest->used = ++w->clock;
+    *out = oldest;
+    return DXUP_OK;
+}
+
+int dxup_windows_read(dxup_windows *w, uint64_t offset, void *out, size_t size)
+{
+    uint8_t *to = out;
+    assert(offset <= w->size && size <= w->size - offset);
+    while (size) {
+        struct dxup_window *it;
+        uint64_t start = offset - offset % DXUP_WINDOW_SIZE;
+        if (offset == start && size >= DXUP_WINDOW_SIZE) { /* a copy would gain nothing */
+            size_t whole = size - size % DXUP_WINDOW_SIZE;
+            int status = w->read(w->user, offset, to, whole);
+            if (status) return status;
+            to += whole;
+            offset += whole;
+            size -= whole;
+            continue;
+        }
+        int status = find(w, start, &it);
+        if (status) return status;
+        size_t at = (size_t)(offset - start);
+        size_t part = it->size - at < size ? it->size - at : size;
+        memcpy(to, it->bytes + at, part);
+        to += part;
+        offset += part;
+        size -= part;
+    }
+    return DXUP_OK;
+}

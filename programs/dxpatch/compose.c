@@ -1,0 +1,32 @@
+/* dxpatch compose: one patch of two that follow each other. OLD is needed: what the first patch predicts, or leaves
+   alone, stands in no patch. */
+#include "dxpatch.h"
+
+#include <stdlib.h>
+
+int dxpatch_compose(const dxpatch_options *o)
+{
+    dxpatch_content from = {0}, first = {0}, second = {0}, between = {0}, to = {0};
+    uint8_t *patch = NULL;
+    size_t size = 0;
+    char text[32];
+    int status = dxpatch_load(&from, o->old_path);
+    if (!status) status = dxpatch_load(&first, o->patch_path);
+    if (!status) status = dxpatch_load(&second, o->second_path);
+    if (!status && (dxpatch_is_same(o->new_path, &from.st) || dxpatch_is_same(o->new_path, &first.st) ||
+                    dxpatch_is_same(o->new_path, &second.st)))
+        status = dxup_fail(DXUP_REFUSED, "%s would be overwritten by the patch made of it", o->new_path);
+    if (!status) status = dxpatch_run(o, &from, o->old_path, &first, o->patch_path, &between);
+    if (!status) status = dxpatch_run(o, &between, o->patch_path, &second, o->second_path, &to);
+    if (!status) status = dxpatch_make(o, &from, &to, &patch, &size);
+    if (!status) status = dxpatch_save(o->new_path, patch, size, os_new_mode());
+    dxup_progress(NULL, 0, 0, true);
+    if (!status && !o->quiet) dxup_say("%s: %s bytes\n", o->new_path, dxup_count_text(size, text));
+    dxpatch_drop(&from);
+    dxpatch_drop(&first);
+    dxpatch_drop(&second);
+    dxpatch_drop(&between);
+    dxpatch_drop(&to);
+    free(patch);
+    return status;
+}
