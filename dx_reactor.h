@@ -125,8 +125,8 @@ typedef struct dx_reactor dx_reactor;
 typedef struct dx_op dx_op;
 
 /* What dx_reactor_run_once() calls. It may start operations, the same op included unless flags has
-   DX_REACTOR_F_MORE, and it may cancel; it must not wait, run or close the reactor. After a terminal
-   completion the reactor does not touch *op again: its memory may be freed here. */
+   DX_REACTOR_F_MORE, and it may cancel; it must not wait, run or close the reactor. After a
+   terminal completion the reactor does not touch *op again: its memory may be freed here. */
 typedef void dx_op_fn(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags);
 
 /* Of a completion: more of this operation follow; without it the completion is the terminal one. */
@@ -145,20 +145,23 @@ typedef void dx_op_fn(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags);
 struct dx_op {
     uint64_t  user_data; /* the caller's; comes back in dx_completion */
     dx_op_fn *fn;        /* the caller's; NULL where only dx_reactor_wait() is used */
-    dx_op    *next_, *prev_;
-    void     *buffer_;
-    uint64_t  offset_;
-    union {
+    dx_op    *next_;     /* of the circular list that it is in: a descriptor's, a slot's of the */
+    dx_op    *prev_;     /* wheel, or that of completed operations */
+    void     *buffer_;   /* bytes, address or datagram; what else it is depends on kind_ */
+    uint64_t  offset_;   /* in the file; a timer's time; the deadline of a limited operation; */
+    union {              /* completed: its result, see dx_reactor_p_queue() */
         struct {
-            uint32_t size, done;
+            uint32_t size;
+            uint32_t done; /* of size, moved so far */
         } bytes;
-        dx_op *target;
+        dx_op *target;   /* of a deadline */
     } u_;
-    int32_t  fd_;
-    uint8_t  kind_, state_;
-    uint16_t flags_;
+    int32_t  fd_;        /* of timers and deadlines: the slot of the wheel */
+    uint8_t  kind_;      /* DX_REACTOR_P_ACCEPT ... DX_REACTOR_P_RECEIVE */
+    uint8_t  state_;     /* DX_REACTOR_P_IDLE ... DX_REACTOR_P_DONE */
+    uint16_t flags_;     /* DX_REACTOR_P_F_ */
 #if defined(_WIN32)
-    uint64_t system_[8]; /* OVERLAPPED */
+    uint64_t system_[8]; /* OVERLAPPED, and what a poll needs */
 #endif
 };
 
@@ -224,10 +227,11 @@ typedef struct dx_reactor_desc {
 } dx_reactor_desc;
 
 typedef struct dx_reactor_stats { /* since dx_reactor_open() */
-    uint64_t started, completed;  /* operations; terminal completions delivered */
-    uint64_t system_waits;        /* io_uring_enter, epoll_wait */
-    uint64_t stale_events;        /* dropped: they belonged to a descriptor closed meanwhile */
-    uint64_t overflows;           /* times the kernel's completion queue had overflowed */
+    uint64_t started;      /* operations */
+    uint64_t completed;    /* terminal completions delivered */
+    uint64_t system_waits; /* io_uring_enter, epoll_wait */
+    uint64_t stale_events; /* dropped: they belonged to a descriptor closed meanwhile */
+    uint64_t overflows;    /* times the kernel's completion queue had overflowed */
 } dx_reactor_stats;
 
 typedef struct dx_reactor_message { /* a kind and two arguments, say */
@@ -244,69 +248,118 @@ typedef struct dx_reactor_p_more { /* a completion with F_MORE on its way out */
     uint32_t flags;
 } dx_reactor_p_more;
 
-typedef struct dx_reactor_p_ring { /* the io_uring backend */
-    void     *map;
-    size_t    map_size;
-    void     *entries; /* submission entries, 64 bytes each */
+typedef struct dx_reactor_p_ring { /* the io_uring backend: see the picture in >>io_uring */
+    void     *map;         /* both rings, shared with the kernel */
+    size_t    map_size;    /* 0: nothing is mapped */
+    void     *entries;     /* submission entries, 64 bytes each */
     size_t    entries_size;
-    uint32_t *sq_head, *sq_tail, *sq_flags, *sq_array, *cq_head, *cq_tail;
+    uint32_t *sq_head;     /* the kernel's: entries before it were taken */
+    uint32_t *sq_tail;     /* ours: entries before it may be taken */
+    uint32_t *sq_flags;    /* the kernel's: DX_REACTOR_P_SQ_ */
+    uint32_t *sq_array;    /* which entry is at which place; always the one of that number */
+    uint32_t *cq_head;     /* ours: completions before it were read */
+    uint32_t *cq_tail;     /* the kernel's: completions before it are there */
     uint8_t  *cq_entries;
-    uint32_t  sq_mask, sq_count, cq_mask, tail, features, setup_flags;
+    uint32_t  sq_mask;
+    uint32_t  sq_count;    /* entries */
+    uint32_t  cq_mask;
+    uint32_t  tail;        /* entries before it are filled; *sq_tail follows when they are handed
+                              over */
+    uint32_t  features;    /* DX_REACTOR_P_FEAT_ */
+    uint32_t  setup_flags; /* DX_REACTOR_P_SETUP_ that the kernel took */
     uint32_t  sqpoll_idle_ms;
-    uint32_t  wake_armed; /* polls of the wake descriptor that are in the kernel */
-    int32_t   seekable;   /* one more than the descriptor last found to have offsets; 0: none */
-    bool      disabled;   /* until its first use, whose thread is its own from then on */
-    bool      no_multishot;
-    bool      zero_copy;  /* of 6.0 */
-    bool      no_reports; /* before 6.2 a send does not say whether it copied */
-    bool      pooled;     /* the kernel takes buffers out of the pool by itself */
-    uint16_t  pool_tail;
+    uint32_t  wake_armed;  /* polls of the wake descriptor that are in the kernel */
+    int32_t   seekable;    /* one more than the descriptor last found to have offsets; 0: none */
+    bool      disabled;    /* until its first use, whose thread is its own from then on */
+    bool      no_multishot; /* multishot accepts are refused: a kernel before 5.19 */
+    bool      zero_copy;   /* sends without a copy are known: a kernel from 6.0 on */
+    bool      no_reports;  /* before 6.2 a send does not say whether it copied */
+    bool      pooled;      /* the kernel takes buffers out of the pool by itself */
+    uint16_t  pool_tail;   /* buffers ever put into the ring of the pool */
 } dx_reactor_p_ring;
 
-enum { DX_REACTOR_P_MORE_COUNT = 64, DX_REACTOR_P_TEXT_SIZE = 64, DX_REACTOR_P_LEVELS = 11 };
+enum {
+    DX_REACTOR_P_MORE_COUNT = 64, /* completions with F_MORE on their way out */
+    DX_REACTOR_P_TEXT_SIZE  = 64, /* of a refusal */
+    DX_REACTOR_P_LEVELS     = 11, /* of the wheel: one for each 6 bits of a time */
+    DX_REACTOR_P_SLOTS      = 64  /* of a level */
+};
 
 struct dx_reactor { /* caller-allocated; every field is private; not to be moved while open */
     const struct dx_reactor_p_backend *backend_;
     dx_reactor_simulator     *simulator_;
-    struct dx_reactor_p_fd   *fds_;
-    uint32_t                 *buckets_;
-    struct dx_reactor_p_cell *cells_;
-    void                     *events_;
-    dx_op   *done_;                            /* completed, not delivered */
-    uint64_t timer_base_, timer_used_[DX_REACTOR_P_LEVELS]; /* slots that are not empty */
-    dx_op   *timers_[64 * DX_REACTOR_P_LEVELS];
-    dx_op   *receivers_;                       /* waiting for messages */
-    uint8_t  *pool_ring_, *pool_;              /* the kernel's ring; the buffers */
-    dx_op   **holders_;                        /* of each buffer: the operation that filled it */
-    uint16_t *spare_;                          /* a stack of the free ones */
-    dx_op    *parked_first_, *parked_last_;    /* operations that wait for one */
-    uint32_t  buffers_, buffer_size_, buffers_per_op_, held_;
-    uint64_t now_;
-    uint32_t bucket_mask_, fd_free_, fd_retry_;
-    uint32_t fd_later_;        /* as fd_retry_, of operations that wait until a thread is free: */
-    bool     later_due_;       /* one may be */
-    uint16_t generation_;
-    uint32_t pending_, pending_max_, budget_, spin_ns_;
-    uint64_t submitted_; /* as stats.started was at the last submit */
-    uint32_t changes_; /* kqueue: collected for the next wait */
-    uint32_t behind_; /* operations that wait for another one of their descriptor */
-    uint64_t patience_ns_; /* io_uring: a wait for several completions looks so soon */
-    uint32_t closes_; /* terminal completions of closes that are queued */
-    uint32_t post_mask_, post_head_, more_head_, more_count_;
-    int      poll_fd_, wake_fd_, sys_errno_, trying_;
-    bool     open_, in_callback_, closing_, no_pwait2_, done_turn_, more_due_;
-    bool     flush_due_;                       /* an extension asked to be flushed */
-    struct dx_reactor_extension *extensions_;  /* a list of those that were attached */
-    struct dx_reactor_p_files *files_; /* NULL: desc.file_threads is DX_REACTOR_NO_THREADS */
-    uint8_t  pad1_[64]; /* what other threads write is on cache lines of its own */
-    uint32_t post_tail_;
+
+    /* Places in desc.memory. */
+    struct dx_reactor_p_fd   *fds_;     /* what is known of descriptors: >>table */
+    uint32_t                 *buckets_; /* where in fds_ a descriptor is */
+    struct dx_reactor_p_cell *cells_;   /* messages: >>posts */
+    void                     *events_;  /* what a wait of the backend fills */
+    struct dx_reactor_p_files *files_;  /* NULL: desc.file_threads is DX_REACTOR_NO_THREADS */
+
+    /* Operations that are in no descriptor's list. */
+    dx_op   *done_;                     /* completed, not delivered */
+    dx_op   *receivers_;                /* waiting for messages */
+    uint64_t timer_base_;               /* time that the wheel has reached: >>timers */
+    uint64_t timer_used_[DX_REACTOR_P_LEVELS]; /* slots that are not empty, a bit each */
+    dx_op   *timers_[DX_REACTOR_P_SLOTS * DX_REACTOR_P_LEVELS];
+
+    /* The pool of recv_multishot: >>pool. */
+    uint8_t  *pool_ring_;               /* io_uring: the kernel takes buffers out of it */
+    uint8_t  *pool_;                    /* the buffers */
+    dx_op   **holders_;                 /* of each buffer: the operation that filled it */
+    uint16_t *spare_;                   /* a stack of free buffers; not used on io_uring */
+    dx_op    *parked_first_;            /* operations that wait for a buffer */
+    dx_op    *parked_last_;
+    uint32_t  buffers_;                 /* in the pool */
+    uint32_t  buffer_size_;
+    uint32_t  buffers_per_op_;
+    uint32_t  held_;                    /* buffers that the caller has */
+
+    uint64_t now_;                      /* dx_reactor_now_ns() */
+    uint32_t bucket_mask_;
+    uint32_t fd_free_;                  /* lists of entries of fds_: free ones, */
+    uint32_t fd_retry_;                 /* those with operations to be issued by the next round, */
+    uint32_t fd_retry_file_;            /* those whose operations wait for a free file thread */
+    bool     retry_file_due_;           /* a thread may be free */
+    uint16_t generation_;               /* the last that a registration got */
+    uint32_t pending_;                  /* operations started and not delivered */
+    uint32_t pending_max_;
+    uint32_t budget_;
+    uint32_t spin_ns_;
+    uint64_t submitted_;                /* what stats.started was at the last submit */
+    uint32_t changes_;                  /* kqueue: collected for the next wait */
+    uint32_t waiting_count_;            /* operations in DX_REACTOR_P_WAITING */
+    uint64_t patience_ns_;              /* io_uring: a wait for several completions looks so soon */
+    uint32_t closes_queued_;            /* terminal completions of closes in done_ */
+    uint32_t post_mask_;
+    uint32_t post_head_;                /* messages taken */
+    uint32_t more_head_;                /* completions with F_MORE delivered, */
+    uint32_t more_count_;               /* and in more_ */
+    int      poll_fd_;                  /* ring, epoll, kqueue, port; -1: none */
+    int      wake_fd_;                  /* eventfd; -1: none */
+    int      sys_errno_;
+    int      trying_;                   /* the backend that is being opened */
+    bool     open_;
+    bool     in_callback_;
+    bool     closing_;                  /* dx_reactor_close() has begun */
+    bool     no_pwait2_;                /* epoll_pwait2() is not there */
+    bool     done_first_;               /* the last completion had F_MORE: now a terminal one */
+    bool     timers_left_;              /* more timers are due than one look took out */
+    bool     flush_due_;                /* an extension asked to be flushed */
+    struct dx_reactor_extension *extensions_; /* a list */
+
+    /* What other threads write is on cache lines of its own. */
+    uint8_t  pad1_[64];
+    uint32_t post_tail_;                /* messages posted, or being posted */
     uint8_t  pad2_[64];
-    uint32_t sleeping_, wake_; /* wake_: 1 wake, 2 stop */
-    dx_op   *ended_;           /* that threads have done */
+    uint32_t sleeping_;                 /* the loop waits, or is about to: wake it */
+    uint32_t wake_;                     /* 1: return from the wait, 2: from the run */
+    dx_op   *files_done_;               /* a stack of operations that file threads have ended */
     uint8_t  pad3_[64];
+
     dx_reactor_p_ring ring_;
-    dx_reactor_p_more more_[DX_REACTOR_P_MORE_COUNT];
-    dx_reactor_stats  stats_;
+    dx_reactor_p_more more_[DX_REACTOR_P_MORE_COUNT]; /* a ring */
+    dx_reactor_stats  stats_;           /* started is computed when asked for */
     char refusals_[DX_REACTOR_BACKEND_COUNT][DX_REACTOR_P_TEXT_SIZE];
 };
 
@@ -554,30 +607,40 @@ typedef struct dx_reactor_group_desc {
 struct dx_reactor_worker { /* one thread; the first fields may be read, on it or after join */
     dx_reactor        reactor;
     dx_reactor_group *group;
-    uint32_t          index;    /* 0..count-1 */
-    int32_t           cpu;      /* where it is pinned; -1: it is not */
-    uint64_t          from_deque, from_inbox, stolen; /* tasks executed */
+    uint32_t          index;      /* 0..count-1 */
+    int32_t           cpu;        /* where it is pinned; -1: it is not */
+    uint64_t          from_deque; /* tasks executed: its own, */
+    uint64_t          from_inbox; /* submitted to it, */
+    uint64_t          stolen;     /* and other workers' */
     uint64_t          sleeps;
-    dx_reactor_task **tasks_;   /* the deque: a ring */
-    dx_reactor_task  *ready_;   /* taken out of the inbox, in order */
+
+    dx_reactor_task **tasks_;     /* the deque: a ring of mask_ + 1 places */
+    dx_reactor_task  *ready_;     /* taken out of the inbox, in order */
     uintptr_t         mask_;
     uint64_t          thread_;
-    int               error_;
-    uint8_t           pad1_[64]; /* what different threads write is on different cache lines */
-    uintptr_t         bottom_;     /* the owner pushes and takes here */
+    int               error_;     /* why it has ended */
+    uint8_t           pad1_[64];  /* what different threads write is on different cache lines */
+    uintptr_t         bottom_;    /* the owner pushes and takes here */
     uint8_t           pad2_[64];
-    uintptr_t         top_;        /* others take here */
+    uintptr_t         top_;       /* others take here */
     uint8_t           pad3_[64];
-    dx_reactor_task  *inbox_;      /* a stack */
-    uint32_t          idle_;       /* sleeps, or is about to */
+    dx_reactor_task  *inbox_;     /* a stack that any thread pushes to */
+    uint32_t          idle_;      /* sleeps, or is about to */
     uint8_t           pad4_[64];
 };
 
 struct dx_reactor_group { /* caller-allocated, not to be moved; the first fields may be read */
     dx_reactor_group_desc desc;
-    uint32_t count;       /* workers */
-    uint32_t next_, stop_, begun_, ended_, stopping_, stopped_, joining_;
-    uint8_t *workers_;
+    uint32_t count;    /* workers */
+
+    uint32_t next_;    /* of those that take turns: DX_REACTOR_ANY */
+    uint32_t stop_;    /* 1: the workers shall end */
+    uint32_t begun_;   /* workers that have opened, or could not be made */
+    uint32_t ended_;   /* workers whose loop has ended, or could not be made */
+    uint32_t stopping_; /* calls of dx_reactor_group_stop() that were begun, */
+    uint32_t stopped_; /* and that are over: nobody wakes a worker any more */
+    uint32_t joining_; /* 1: dx_reactor_group_join() was called */
+    uint8_t *workers_; /* stride_ bytes each: the worker, its reactor's memory, its deque */
     size_t   stride_;
 };
 
@@ -760,16 +823,18 @@ extern long syscall(long number, ...);
 #else /* macOS: an option of the socket */
   #define DX_REACTOR_P_NOSIGNAL 0
 #endif
-#define DX_REACTOR_P_BLOCKED INT32_MIN /* in place of a result: it would block, or goes on; */
-#define DX_REACTOR_P_AWAY (INT32_MIN + 1) /* a thread does it */
+/* In place of a result: the operation would block, or its completion will come; a thread does it,
+   or may have to. */
+#define DX_REACTOR_P_BLOCKED   INT32_MIN
+#define DX_REACTOR_P_ON_THREAD (INT32_MIN + 1)
 
 #if defined(_WIN32)
-  #define DX_REACTOR_P_SHARED SO_EXCLUSIVEADDRUSE /* else anybody may take a bound port */
+  #define DX_REACTOR_P_BIND_OPTION SO_EXCLUSIVEADDRUSE /* else anybody may take a bound port */
 typedef SOCKET dx_reactor_p_system_socket;
 typedef DWORD WINAPI dx_reactor_p_thread(void *user);
 typedef char dx_reactor_p_op_size[sizeof(dx_op) <= 128 ? 1 : -1];
 #else
-  #define DX_REACTOR_P_SHARED SO_REUSEADDR
+  #define DX_REACTOR_P_BIND_OPTION SO_REUSEADDR
 typedef int dx_reactor_p_system_socket;
 typedef void *dx_reactor_p_thread(void *user);
 typedef char dx_reactor_p_op_size[sizeof(dx_op) <= 64 ? 1 : -1];
@@ -778,35 +843,52 @@ typedef char dx_reactor_p_thread_size[sizeof(pthread_t) <= 8 ? 1 : -1];
 typedef char dx_reactor_p_completion_size[sizeof(dx_completion) == 16 ? 1 : -1];
 
 enum { /* dx_op.kind_: first the reading side, then the writing side, then what has no order */
-    DX_REACTOR_P_ACCEPT = 1, DX_REACTOR_P_RECV, DX_REACTOR_P_READ, DX_REACTOR_P_RECVFROM,
-    DX_REACTOR_P_CONNECT, DX_REACTOR_P_SEND, DX_REACTOR_P_WRITE, DX_REACTOR_P_SENDTO,
+    DX_REACTOR_P_ACCEPT = 1,
+    DX_REACTOR_P_RECV,
+    DX_REACTOR_P_READ,      /* of a stream */
+    DX_REACTOR_P_RECVFROM,
+    DX_REACTOR_P_CONNECT,
+    DX_REACTOR_P_SEND,
+    DX_REACTOR_P_WRITE,     /* to a stream */
+    DX_REACTOR_P_SENDTO,
     DX_REACTOR_P_SHUTDOWN,
-    DX_REACTOR_P_POLL, DX_REACTOR_P_PREAD, DX_REACTOR_P_PWRITE, DX_REACTOR_P_FSYNC,
-    DX_REACTOR_P_CLOSE, DX_REACTOR_P_TIMER, DX_REACTOR_P_DEADLINE, DX_REACTOR_P_RECEIVE
+    DX_REACTOR_P_POLL,
+    DX_REACTOR_P_PREAD,     /* at an offset */
+    DX_REACTOR_P_PWRITE,
+    DX_REACTOR_P_FSYNC,
+    DX_REACTOR_P_CLOSE,
+    DX_REACTOR_P_TIMER,     /* from here on without a descriptor */
+    DX_REACTOR_P_DEADLINE,
+    DX_REACTOR_P_RECEIVE
 };
 
-enum { DX_REACTOR_P_READS = 0, DX_REACTOR_P_WRITES = 1, DX_REACTOR_P_OTHERS = 2 };
+enum { /* which list of a descriptor an operation is in */
+    DX_REACTOR_P_READS  = 0,
+    DX_REACTOR_P_WRITES = 1,
+    DX_REACTOR_P_OTHERS = 2,
+    DX_REACTOR_P_SIDES  = 3
+};
 
 enum { /* dx_op.state_ */
     DX_REACTOR_P_IDLE = 0,  /* the caller's */
     DX_REACTOR_P_WAITING,   /* in a descriptor's list, behind another */
     DX_REACTOR_P_ACTIVE,    /* in a descriptor's list, the backend works on it */
     DX_REACTOR_P_TIMING,    /* in the wheel */
-    DX_REACTOR_P_STRUCK,    /* a deadline that left the wheel: it ends behind its target */
+    DX_REACTOR_P_EXPIRED,   /* a deadline that left the wheel: it ends behind its target */
     DX_REACTOR_P_RECEIVING, /* in the list of receivers */
     DX_REACTOR_P_DONE       /* in the queue of completions */
 };
 
 enum { /* dx_op.flags_ */
     DX_REACTOR_P_F_MULTISHOT   = 1,
-    DX_REACTOR_P_F_CANCEL      = 2,   /* the caller asked for its end */
-    DX_REACTOR_P_F_TIMED_OUT   = 4,   /* a deadline did */
-    DX_REACTOR_P_F_LIMITED     = 8,   /* offset_ is the deadline's dx_op, until both end */
-    DX_REACTOR_P_F_STALLED     = 32,  /* active, to be issued by the next retry */
-    DX_REACTOR_P_F_CANCEL_OWED = 64,  /* io_uring: no room for the cancel entry yet */
-    DX_REACTOR_P_F_POLLING     = 128, /* io_uring: waits for readiness, then is issued again */
-    DX_REACTOR_P_F_ONESHOT     = 256, /* io_uring: multishot accept was refused, try without */
-    DX_REACTOR_P_F_RESTING     = 512, /* recv_multishot: without a buffer; the backend is idle */
+    DX_REACTOR_P_F_CANCEL      = 2,    /* the caller asked for its end */
+    DX_REACTOR_P_F_TIMED_OUT   = 4,    /* a deadline did */
+    DX_REACTOR_P_F_LIMITED     = 8,    /* offset_ is the deadline's dx_op, until both end */
+    DX_REACTOR_P_F_STALLED     = 32,   /* active, to be issued by the next retry */
+    DX_REACTOR_P_F_CANCEL_OWED = 64,   /* io_uring: no room for the cancel entry yet */
+    DX_REACTOR_P_F_POLLING     = 128,  /* io_uring: waits for readiness, then is issued again */
+    DX_REACTOR_P_F_ONESHOT     = 256,  /* io_uring: multishot accept was refused, try without */
+    DX_REACTOR_P_F_RESTING     = 512,  /* recv_multishot: without a buffer; the backend is idle */
     DX_REACTOR_P_F_PARKED      = 1024, /* and in the list of those that take the next free one */
     DX_REACTOR_P_F_ZERO_COPY   = 2048, /* a send that need not be copied */
     DX_REACTOR_P_F_LENT        = 4096, /* the kernel or a thread has the buffer until it says so */
@@ -814,42 +896,57 @@ enum { /* dx_op.flags_ */
 };
 
 enum { /* dx_reactor_p_fd.flags */
-    DX_REACTOR_P_FD_REGISTERED = 1, /* epoll watches it */
-    DX_REACTOR_P_FD_STREAM     = 2, /* more than polls were started on it */
-    DX_REACTOR_P_FD_CLOSING    = 4,
-    DX_REACTOR_P_FD_RETRY      = 8, /* in the list fd_retry_ */
-    DX_REACTOR_P_FD_ADMITTED   = 16, /* epoll: known to be a non-blocking stream */
-    DX_REACTOR_P_FD_SOCKET     = 32, /* IOCP: not another handle */
-    DX_REACTOR_P_FD_SKIPS      = 64, /* IOCP: what succeeds at once posts no completion */
-    DX_REACTOR_P_FD_TELLS      = 128, /* epoll: TCP, so a short receive has emptied it, */
-    DX_REACTOR_P_FD_ENDING     = 256, /* unless its end is behind that, or an urgent byte; */
-    DX_REACTOR_P_FD_EMPTY      = 512, /* it is: wait for an event, do not try */
+    DX_REACTOR_P_FD_REGISTERED = 1,    /* the system tells when it becomes ready */
+    DX_REACTOR_P_FD_STREAM     = 2,    /* more than polls were started on it */
+    DX_REACTOR_P_FD_CLOSING    = 4,    /* a close is pending; nothing new may begin */
+    DX_REACTOR_P_FD_RETRY      = 8,    /* in one of the lists fd_retry_ and fd_retry_file_ */
+    DX_REACTOR_P_FD_ADMITTED   = 16,   /* epoll: known to be a non-blocking stream */
+    DX_REACTOR_P_FD_SOCKET     = 32,   /* IOCP: not another handle */
+    DX_REACTOR_P_FD_SKIPS      = 64,   /* IOCP: what succeeds at once posts no completion */
+    DX_REACTOR_P_FD_TCP        = 128,  /* epoll: a short receive has emptied it, unless it is */
+    DX_REACTOR_P_FD_ENDING     = 256,  /* at its end, or an urgent byte stopped the receive; */
+    DX_REACTOR_P_FD_EMPTY      = 512,  /* so: wait for an event before the next receive */
     DX_REACTOR_P_FD_SEEKABLE   = 1024, /* io_uring: offsets mean something there */
-    DX_REACTOR_P_FD_UNSURE     = 2048, /* nothing was pending since it was registered: it may have
-                                          been closed, and the number be another's */
-    DX_REACTOR_P_FD_BLOCKING   = 4096 /* a blocking stream: look before each call */
+    DX_REACTOR_P_FD_RECHECK    = 2048, /* idle since it was registered: it may have been closed, and
+                                          the number be another's now */
+    DX_REACTOR_P_FD_BLOCKING   = 4096  /* a blocking stream: look before each call */
 };
 
-enum { DX_REACTOR_P_PIPE = 512 }; /* bytes that a writable pipe takes without blocking, by POSIX */
-enum { DX_REACTOR_P_TRIES = 16 }; /* system calls for one operation at a time */
-enum { DX_REACTOR_P_SEVERAL = 64, DX_REACTOR_P_PATIENCE_NS = 5000000 }; /* of a wait for several */
+enum {
+    DX_REACTOR_P_PIPE        = 512,    /* a writable pipe takes so many bytes at once, by POSIX */
+    DX_REACTOR_P_TRIES       = 16,     /* system calls for one operation in a round */
+    DX_REACTOR_P_BATCH_MAX   = 64,     /* completions that one system call waits for */
+    DX_REACTOR_P_PATIENCE_NS = 5000000 /* after so long it looks whether one of them has come */
+};
 
-/* What is pending on one descriptor. The lists are circular; the first of reads and of writes is
-   active, the others wait for it. Indices are one more than the position in fds_; 0 is none. */
+/* What is pending on one descriptor: >>table has the picture. Indices are one more than the
+   position in fds_; 0 is none. */
 typedef struct dx_reactor_p_fd {
-    dx_op   *lists[3];
+    dx_op   *lists[DX_REACTOR_P_SIDES]; /* circular; the first of reads and writes is active */
     int32_t  fd;
-    uint32_t next;  /* of the bucket, or of the free entries */
-    uint32_t retry; /* the next to be retried */
-    uint16_t generation; /* events of an earlier one are seen in one batch at most */
-    uint16_t flags;
-} dx_reactor_p_fd; /* 40 bytes */
+    uint32_t next;       /* of the bucket, or of the free entries */
+    uint32_t retry;      /* the next entry in fd_retry_ or fd_retry_file_ */
+    uint16_t generation; /* of its registration; events carry it, so those of an earlier
+                            descriptor of that number are recognised */
+    uint16_t flags;      /* DX_REACTOR_P_FD_ */
+} dx_reactor_p_fd;       /* 40 bytes where a pointer has 8 */
 
-typedef struct dx_reactor_p_cell { /* of the message queue */
+typedef struct dx_reactor_p_cell { /* of the message queue: >>posts */
     uint64_t words[3];
-    uint32_t sequence;
+    uint32_t sequence;             /* whose turn it is */
 } dx_reactor_p_cell;
 
+/* A backend. The core keeps lists, order, timers, messages, cancellation and closing; a backend
+   knows the system. Active operations are its own until it ends them:
+
+       core                                   backend
+       ----                                   -------
+       first of its list, or unordered  --->  issue()      one submission, or attempt() and arm()
+       a cancel, a deadline, a close    --->  cancel()     ends it at once, or when the system does
+       nothing left to deliver          --->  wait()       takes in what the system reports
+       queue a completion               <---  dx_reactor_p_end()
+       queue one with F_MORE            <---  dx_reactor_p_more_push()
+       issue it again in the next round <---  dx_reactor_p_retry_later() */
 typedef struct dx_reactor_p_backend {
     const char *name;
     int  (*open)(dx_reactor *r, const dx_reactor_desc *desc); /* 0 or an errno; refusal noted */
@@ -878,7 +975,9 @@ typedef struct dx_reactor_p_backend {
                   dx_reactor_address *bound); /* NULL: the system's; backlog < 0: datagrams */
 } dx_reactor_p_backend;
 
-/* >>helpers ------------------------------------------------------------ */
+/* >>helpers ------------------------------------------------------------
+   Clocks, threads, texts and sockets: where systems differ without having to do with events. Below
+   this section only the backends know which system it is. */
 static uint64_t dx_reactor_p_monotonic(void)
 {
 #if defined(_WIN32)
@@ -971,7 +1070,7 @@ static int dx_reactor_p_last_errno(void)
 }
 #endif
 
-/* A thread, in 64 bits. 0 or an errno. */
+/* Start a thread. *thread names it, in 64 bits on every system. 0 or an errno. */
 static int dx_reactor_p_thread_make(uint64_t *thread, dx_reactor_p_thread *main, void *user)
 {
 #if defined(_WIN32)
@@ -985,6 +1084,7 @@ static int dx_reactor_p_thread_make(uint64_t *thread, dx_reactor_p_thread *main,
 #endif
 }
 
+/* Wait for its end. Once for each thread. */
 static void dx_reactor_p_thread_join(uint64_t thread)
 {
 #if defined(_WIN32)
@@ -997,14 +1097,18 @@ static void dx_reactor_p_thread_join(uint64_t thread)
 #endif
 }
 
+/* Note an errno for dx_reactor_sys_errno(). */
 static int dx_reactor_p_fail(dx_reactor *r, int system_errno)
 {
+    DX_REACTOR_ASSERT(system_errno >= 0);
     if (r) r->sys_errno_ = system_errno;
     return DX_REACTOR_ESYS;
 }
 
+/* Append to text[0..used), cutting off what does not fit. The new length; a zero byte follows. */
 static size_t dx_reactor_p_append(char *text, size_t used, size_t capacity, const char *more)
 {
+    DX_REACTOR_ASSERT(used < capacity);
     while (*more && used + 1 < capacity) text[used++] = *more++;
     text[used] = 0;
     return used;
@@ -1012,10 +1116,11 @@ static size_t dx_reactor_p_append(char *text, size_t used, size_t capacity, cons
 
 static size_t dx_reactor_p_append_number(char *text, size_t used, size_t capacity, uint32_t n)
 {
-    char digits[11];
+    char digits[11]; /* of 2^32 - 1, and a zero byte */
     size_t at = sizeof digits - 1;
     digits[at] = 0;
     do {
+        DX_REACTOR_ASSERT(at > 0);
         digits[--at] = (char)('0' + n % 10);
         n /= 10;
     } while (n);
@@ -1040,9 +1145,12 @@ static int dx_reactor_p_refuse(dx_reactor *r, const char *what, int number)
     } names[] = {{ENOSYS, "ENOSYS"}, {EPERM, "EPERM"}, {EACCES, "EACCES"}, {EINVAL, "EINVAL"},
                  {ENOMEM, "ENOMEM"}, {EMFILE, "EMFILE"}, {ENFILE, "ENFILE"},
                  {EOPNOTSUPP, "EOPNOTSUPP"}};
-    const size_t size = DX_REACTOR_P_TEXT_SIZE, count = sizeof names / sizeof *names;
+    const size_t size = DX_REACTOR_P_TEXT_SIZE;
+    const size_t count = sizeof names / sizeof *names;
     char *text = r->refusals_[r->trying_];
-    size_t used = dx_reactor_p_append(text, 0, size, what), i = 0;
+    size_t used = dx_reactor_p_append(text, 0, size, what);
+    size_t i = 0;
+    DX_REACTOR_ASSERT(r->trying_ > 0 && r->trying_ < DX_REACTOR_BACKEND_COUNT);
     while (i < count && names[i].number != number) i++;
     used = dx_reactor_p_append(text, used, size, i < count ? ": " : ": errno ");
     if (i < count) dx_reactor_p_append(text, used, size, names[i].name);
@@ -1051,7 +1159,8 @@ static int dx_reactor_p_refuse(dx_reactor *r, const char *what, int number)
     return number;
 }
 
-/* Another thread has put something where the loop looks before it sleeps. */
+/* Another thread has put something where the loop looks before it sleeps. Of several that come
+   while it sleeps, one makes the system call. */
 static void dx_reactor_p_notify(dx_reactor *r)
 {
     int saved = errno; /* this may run in a signal handler */
@@ -1061,20 +1170,21 @@ static void dx_reactor_p_notify(dx_reactor *r)
     errno = saved;
 }
 
-static int dx_reactor_p_set(int fd, int level, int name, int value)
+/* 0 or -1: dx_reactor_p_last_errno(). */
+static int dx_reactor_p_sockopt(int fd, int level, int name, int value)
 {
     return setsockopt(dx_reactor_p_socket_of(fd), level, name, (const char *)&value, sizeof value);
 }
 
 #if !defined(__linux__) && !defined(_WIN32)
 /* What SOCK_NONBLOCK, SOCK_CLOEXEC and MSG_NOSIGNAL do elsewhere. -1 stays -1. */
-static int dx_reactor_p_tame(int fd)
+static int dx_reactor_p_set_nonblocking(int fd)
 {
     if (fd < 0) return fd;
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 #if defined(SO_NOSIGPIPE)
-    dx_reactor_p_set(fd, SOL_SOCKET, SO_NOSIGPIPE, 1);
+    dx_reactor_p_sockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, 1);
 #endif
     return fd;
 }
@@ -1093,7 +1203,7 @@ static int dx_reactor_p_make_socket(int family, int type, int protocol)
 #elif defined(__linux__)
     return socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
 #else
-    return dx_reactor_p_tame(socket(family, type, protocol));
+    return dx_reactor_p_set_nonblocking(socket(family, type, protocol));
 #endif
 }
 
@@ -1115,9 +1225,23 @@ static int32_t dx_reactor_p_close_fd(dx_reactor *r, int fd)
 #endif
 }
 
-/* >>memory ------------------------------------------------------------- */
-enum { DX_REACTOR_P_EVENTS = 256, DX_REACTOR_P_ALIGN = 64, DX_REACTOR_P_PAGE = 65536,
-       DX_REACTOR_P_BATCH = 32 }; /* events a wait: what they bring fits more_ and the caches */
+/* >>memory -------------------------------------------------------------
+   desc.memory is carved once, at open. What must begin as zero comes first, for one memset; the
+   rest is not touched before its first use:
+
+    | align | pool_ring_ | fds_ | cells_ | buckets_ | holders_ | files_ | events_ | spare_ | pool_ |
+            |<-------------------------- zeroed ---------------------->|<------ untouched ------>|
+              16 bytes a buffer, on pages of up to 64 KiB: the kernel maps it
+
+   The same walk with memory NULL only counts: dx_reactor_memory_size(). */
+enum {
+    DX_REACTOR_P_EVENTS = 256,   /* in events_; kqueue keeps changes in the first half */
+    DX_REACTOR_P_BATCH  = 32,    /* events a wait: what they bring fits more_ and the caches */
+    DX_REACTOR_P_ALIGN  = 64,
+    DX_REACTOR_P_PAGE   = 65536, /* the largest page of any system with io_uring */
+    DX_REACTOR_P_LIMIT  = 1 << 24,     /* of what a descriptor may ask for */
+    DX_REACTOR_P_QUEUE_LIMIT = 32768   /* io_uring's: entries, buffers of a pool */
+};
 
 #if DX_REACTOR_P_KQUEUE
 typedef struct kevent dx_reactor_p_event;
@@ -1127,83 +1251,137 @@ typedef struct epoll_event dx_reactor_p_event;
 typedef uint64_t dx_reactor_p_event;
 #endif
 
+/* The first power of two from n, and from 2, on. */
 static uint32_t dx_reactor_p_power_of_two(uint32_t n)
 {
     uint32_t p = 2;
+    DX_REACTOR_ASSERT(n <= (uint32_t)1 << 31);
     while (p < n) p *= 2;
     return p;
 }
 
-typedef struct dx_reactor_p_files { /* of threads that read and write files; the ring follows */
+typedef struct dx_reactor_p_files { /* threads that read and write files: >>files */
 #if !defined(_WIN32)
-    pthread_mutex_t lock;
-    pthread_cond_t  lent;
+    pthread_mutex_t lock;  /* of all below */
+    pthread_cond_t  lent;  /* there is work, or it is over */
     uint64_t        threads[DX_REACTOR_FILE_THREADS + 1];
 #endif
-    dx_op  **ring;
-    uint32_t mask, head, tail; /* of the ring */
-    uint32_t count, limit;     /* threads: that were made, at most */
-    uint32_t idle;             /* that wait for work, */
-    bool     stop;             /* but not for more */
+    dx_op  **ring;  /* operations that wait for a thread; its memory follows */
+    uint32_t mask;
+    uint32_t head;  /* operations that a thread has taken */
+    uint32_t tail;  /* operations that were lent */
+    uint32_t count; /* threads that were made, */
+    uint32_t limit; /* and how many may be; 0: dx_reactor_p_files_open() was not called */
+    uint32_t idle;  /* threads that wait for work */
+    bool     stop;  /* they shall end */
 } dx_reactor_p_files;
 
 enum { DX_REACTOR_P_FILES_RING = 1024 }; /* operations that threads have or will take next */
 
 /* The next `count` times `size` bytes; memory NULL: they are only counted. */
-static void *dx_reactor_p_place(uint8_t *memory, uint64_t *used, uint32_t count, size_t size)
+static void *dx_reactor_p_carve(uint8_t *memory, uint64_t *used, uint32_t count, size_t size)
 {
     uint8_t *at = memory ? memory + (size_t)*used : NULL;
+    DX_REACTOR_ASSERT(*used % 8 == 0);
     *used += ((uint64_t)count * size + 7) / 8 * 8;
     return at;
 }
 
-/* Defaults, roundings and places. Bytes that it takes; 0: a field is out of its range. */
-static size_t dx_reactor_p_plan(dx_reactor *r, const dx_reactor_desc *d, uint8_t *memory)
+/* Is every field of a descriptor within its range? */
+static bool dx_reactor_p_in_range(const dx_reactor_desc *d)
 {
-    const uint32_t most = (uint32_t)1 << 24;
-    const uint32_t fds = d->descriptors_max ? d->descriptors_max : 1024;
-    const uint32_t align = d->buffer_count ? DX_REACTOR_P_PAGE : DX_REACTOR_P_ALIGN;
-    const bool files = DX_REACTOR_FILE_THREADS > 0 && d->file_threads != DX_REACTOR_NO_THREADS;
-    uint32_t i, lent;
-    uint64_t used = 0;
-    if (fds > most || d->posts_max > most || d->queue_entries > 32768 || d->budget > most ||
-        d->completion_entries > most || d->buffer_count > 32768 || d->buffer_size > most ||
-        (files && d->file_threads > DX_REACTOR_FILE_THREADS))
-        return 0;
+    const uint32_t max = DX_REACTOR_P_LIMIT;
+    const bool threads = DX_REACTOR_FILE_THREADS > 0 && d->file_threads != DX_REACTOR_NO_THREADS;
+    if (threads && d->file_threads > DX_REACTOR_FILE_THREADS) return false;
+    return d->descriptors_max <= max && d->posts_max <= max && d->budget <= max &&
+           d->completion_entries <= max && d->buffer_size <= max &&
+           d->queue_entries <= DX_REACTOR_P_QUEUE_LIMIT &&
+           d->buffer_count <= DX_REACTOR_P_QUEUE_LIMIT;
+}
+
+/* Operations that may be lent to file threads: a power of two of places. */
+static uint32_t dx_reactor_p_files_places(const dx_reactor *r)
+{
+    uint32_t places = DX_REACTOR_P_FILES_RING;
+    if (places > r->pending_max_) places = r->pending_max_;
+    return dx_reactor_p_power_of_two(places);
+}
+
+/* Defaults and roundings. */
+static void dx_reactor_p_defaults(dx_reactor *r, const dx_reactor_desc *d, uint32_t fds)
+{
     r->pending_max_ = d->pending_max ? d->pending_max : 16384;
-    lent = DX_REACTOR_P_FILES_RING;
-    if (lent > r->pending_max_) lent = r->pending_max_;
     r->budget_ = d->budget ? d->budget : 256;
     r->post_mask_ = dx_reactor_p_power_of_two(d->posts_max ? d->posts_max : 256) - 1;
     r->bucket_mask_ = dx_reactor_p_power_of_two(fds - fds / 8 * 3) - 1; /* at most 1.6 in each */
     r->buffers_ = d->buffer_count ? dx_reactor_p_power_of_two(d->buffer_count) : 0;
     r->buffer_size_ = d->buffer_size ? (d->buffer_size + 7) & ~7u : 4096;
     r->buffers_per_op_ = d->buffers_per_op ? d->buffers_per_op : (r->buffers_ + 3) / 4;
-    if (memory) memory += (0 - (uintptr_t)memory) % align;
-    r->pool_ring_ = (uint8_t *)dx_reactor_p_place(memory, &used, r->buffers_, 16); /* of pages */
-    r->fds_ = (dx_reactor_p_fd *)dx_reactor_p_place(memory, &used, fds, sizeof *r->fds_);
-    r->cells_ = (dx_reactor_p_cell *)dx_reactor_p_place(memory, &used, r->post_mask_ + 1,
-                                                        sizeof *r->cells_);
-    r->buckets_ = (uint32_t *)dx_reactor_p_place(memory, &used, r->bucket_mask_ + 1, 4);
-    r->holders_ = (dx_op **)dx_reactor_p_place(memory, &used, r->buffers_, sizeof *r->holders_);
-    if (files)
-        r->files_ = (dx_reactor_p_files *)dx_reactor_p_place(
-            memory, &used, 1, sizeof *r->files_ +
-            sizeof(dx_op *) * dx_reactor_p_power_of_two(lent));
-    if (memory) DX_REACTOR_MEMSET(memory, 0, (size_t)used);
-    r->events_ = dx_reactor_p_place(memory, &used, DX_REACTOR_P_EVENTS, sizeof(dx_reactor_p_event));
-    r->spare_ = (uint16_t *)dx_reactor_p_place(memory, &used, r->buffers_, sizeof *r->spare_);
-    r->pool_ = (uint8_t *)dx_reactor_p_place(memory, &used, r->buffers_, r->buffer_size_);
-    used += align - 1;
-    if (!memory) return (size_t)used == used ? (size_t)used : 0;
+}
+
+/* Free lists and sequence numbers as they are before anything has happened. */
+static void dx_reactor_p_fill_memory(dx_reactor *r, uint32_t fds)
+{
+    uint32_t i;
     for (i = 0; i <= r->post_mask_; i++) r->cells_[i].sequence = i;
     for (i = 0; i + 1 < fds; i++) r->fds_[i].next = i + 2;
     for (i = 0; i < r->buffers_; i++) r->spare_[i] = (uint16_t)i;
     r->fd_free_ = 1;
+}
+
+/* Defaults and places. Bytes that it takes; 0: a field is out of its range. memory NULL: nothing is
+   written but *r. */
+static size_t dx_reactor_p_plan(dx_reactor *r, const dx_reactor_desc *d, uint8_t *memory)
+{
+    const uint32_t fds = d->descriptors_max ? d->descriptors_max : 1024;
+    const uint32_t align = d->buffer_count ? DX_REACTOR_P_PAGE : DX_REACTOR_P_ALIGN;
+    uint64_t used = 0;
+    if (!dx_reactor_p_in_range(d)) return 0;
+    dx_reactor_p_defaults(r, d, fds);
+    if (memory) memory += (0 - (uintptr_t)memory) % align;
+    r->pool_ring_ = (uint8_t *)dx_reactor_p_carve(memory, &used, r->buffers_, 16);
+    r->fds_ = (dx_reactor_p_fd *)dx_reactor_p_carve(memory, &used, fds, sizeof *r->fds_);
+    r->cells_ = (dx_reactor_p_cell *)dx_reactor_p_carve(memory, &used, r->post_mask_ + 1,
+                                                        sizeof *r->cells_);
+    r->buckets_ = (uint32_t *)dx_reactor_p_carve(memory, &used, r->bucket_mask_ + 1, 4);
+    r->holders_ = (dx_op **)dx_reactor_p_carve(memory, &used, r->buffers_, sizeof *r->holders_);
+    if (DX_REACTOR_FILE_THREADS > 0 && d->file_threads != DX_REACTOR_NO_THREADS) {
+        const size_t ring = dx_reactor_p_files_places(r) * sizeof(dx_op *);
+        r->files_ = (dx_reactor_p_files *)dx_reactor_p_carve(memory, &used, 1,
+                                                             sizeof *r->files_ + ring);
+    }
+    if (memory) DX_REACTOR_MEMSET(memory, 0, (size_t)used);
+    r->events_ = dx_reactor_p_carve(memory, &used, DX_REACTOR_P_EVENTS, sizeof(dx_reactor_p_event));
+    r->spare_ = (uint16_t *)dx_reactor_p_carve(memory, &used, r->buffers_, sizeof *r->spare_);
+    r->pool_ = (uint8_t *)dx_reactor_p_carve(memory, &used, r->buffers_, r->buffer_size_);
+    used += align - 1;
+    if ((size_t)used != used) return 0;
+    if (memory) dx_reactor_p_fill_memory(r, fds);
     return (size_t)used;
 }
 
-/* >>table -------------------------------------------------------------- */
+/* >>table --------------------------------------------------------------
+   What is known of descriptors: a hash table of entries. A descriptor has one from its first
+   operation until it is closed or forgotten, or, where no backend has it registered, until it has
+   nothing pending.
+
+       buckets_[fd & mask] --> entry --> entry --> 0       (by .next; fds_ is the array of entries)
+                                 |
+          entry of fd 7          |     lists: circular, through dx_op.next_ and .prev_
+          +---------------+
+          | READS   ------|--> recv (ACTIVE) <--> recv (WAITING) <--> recv (WAITING)
+          | WRITES  ------|--> send (ACTIVE) <--> shutdown (WAITING)
+          | OTHERS  ------|--> poll (ACTIVE) <--> pread (ACTIVE)      all at the same time
+          | generation 41 |
+          +---------------+
+
+   Generations. The kernel hands out the lowest free number, so 7 may be another socket a moment
+   after it was closed, with events of the old one still on their way:
+
+       register 7, generation 41 ... close 7 ... accept: 7 again, generation 42
+       event (7, 41) arrives:  the entry has 42: dropped, counted in stats.stale_events */
+
+/* The link that leads to the entry of fd, or the empty one at the end of its bucket. */
 static uint32_t *dx_reactor_p_fd_slot(dx_reactor *r, int fd)
 {
     uint32_t *link = &r->buckets_[(uint32_t)fd & r->bucket_mask_];
@@ -1217,6 +1395,13 @@ static dx_reactor_p_fd *dx_reactor_p_fd_find(dx_reactor *r, int fd)
     return index ? &r->fds_[index - 1] : NULL;
 }
 
+/* Nothing is pending on it. */
+static bool dx_reactor_p_fd_idle(const dx_reactor_p_fd *e)
+{
+    return !e->lists[DX_REACTOR_P_READS] && !e->lists[DX_REACTOR_P_WRITES] &&
+           !e->lists[DX_REACTOR_P_OTHERS];
+}
+
 /* The entry of fd, a new one where there is none; NULL: the table is full. */
 static dx_reactor_p_fd *dx_reactor_p_fd_get(dx_reactor *r, int fd)
 {
@@ -1227,16 +1412,13 @@ static dx_reactor_p_fd *dx_reactor_p_fd_get(dx_reactor *r, int fd)
     e = &r->fds_[r->fd_free_ - 1];
     *link = r->fd_free_;
     r->fd_free_ = e->next;
+    DX_REACTOR_ASSERT(fd >= 0 && dx_reactor_p_fd_idle(e));
     DX_REACTOR_MEMSET(e, 0, sizeof *e);
     e->fd = fd;
     return e;
 }
 
-static bool dx_reactor_p_fd_idle(const dx_reactor_p_fd *e)
-{
-    return !e->lists[0] && !e->lists[1] && !e->lists[2];
-}
-
+/* The backend shall forget a descriptor: it is about to be closed. */
 static void dx_reactor_p_detach(dx_reactor *r, dx_reactor_p_fd *e)
 {
     if (r->backend_->detach && (e->flags & DX_REACTOR_P_FD_REGISTERED)) r->backend_->detach(r, e);
@@ -1246,7 +1428,8 @@ static void dx_reactor_p_detach(dx_reactor *r, dx_reactor_p_fd *e)
 /* Give the entry back when nothing needs it any more. */
 static void dx_reactor_p_fd_release(dx_reactor *r, dx_reactor_p_fd *e)
 {
-    uint32_t *link, index;
+    uint32_t *link;
+    uint32_t index;
     if (!dx_reactor_p_fd_idle(e) || (e->flags & DX_REACTOR_P_FD_RETRY)) return;
     if ((e->flags & DX_REACTOR_P_FD_REGISTERED) && !(e->flags & DX_REACTOR_P_FD_STREAM))
         dx_reactor_p_detach(r, e); /* only polled: its owner may close it at any time */
@@ -1272,9 +1455,10 @@ static void dx_reactor_p_fd_fresh(dx_reactor *r, int fd)
 /* The next retry issues the operation (flag: STALLED) or its cancel (CANCEL_OWED) again. */
 static void dx_reactor_p_retry_later(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op, uint16_t flag)
 {
+    DX_REACTOR_ASSERT(op->state_ == DX_REACTOR_P_ACTIVE && op->fd_ == e->fd);
     op->flags_ |= flag;
     if (e->flags & DX_REACTOR_P_FD_RETRY) {
-        r->later_due_ |= r->fd_later_ != 0; /* it may be in that list */
+        r->retry_file_due_ |= r->fd_retry_file_ != 0; /* it may be in that list */
         return;
     }
     e->flags |= DX_REACTOR_P_FD_RETRY;
@@ -1282,13 +1466,21 @@ static void dx_reactor_p_retry_later(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
     r->fd_retry_ = (uint32_t)(e - r->fds_) + 1;
 }
 
-/* >>queues ------------------------------------------------------------- */
+/* >>queues -------------------------------------------------------------
+   Two queues hold what is to be delivered. Terminal completions are the operations themselves, in
+   the circular list done_, so there is always room for them. Those with F_MORE are 16 bytes in the
+   small ring more_: while it is full, backends bring no more of them. */
+
+/* Append to a circular list, known by its first element. */
 static void dx_reactor_p_list_push(dx_op **first, dx_op *op)
 {
     if (!*first) {
-        *first = op->next_ = op->prev_ = op;
+        op->next_ = op;
+        op->prev_ = op;
+        *first = op;
         return;
     }
+    DX_REACTOR_ASSERT((*first)->prev_->next_ == *first && op != *first);
     op->next_ = *first;
     op->prev_ = (*first)->prev_;
     op->prev_->next_ = op;
@@ -1297,6 +1489,7 @@ static void dx_reactor_p_list_push(dx_op **first, dx_op *op)
 
 static void dx_reactor_p_list_remove(dx_op **first, dx_op *op)
 {
+    DX_REACTOR_ASSERT(*first && op->next_->prev_ == op && op->prev_->next_ == op);
     if (op->next_ == op) {
         *first = NULL;
         return;
@@ -1306,21 +1499,26 @@ static void dx_reactor_p_list_remove(dx_op **first, dx_op *op)
     if (*first == op) *first = op->next_;
 }
 
+/* The list of its descriptor in which an operation is. */
 static int dx_reactor_p_side(const dx_op *op)
 {
+    DX_REACTOR_ASSERT(op->kind_ >= DX_REACTOR_P_ACCEPT && op->kind_ <= DX_REACTOR_P_CLOSE);
     if (op->kind_ <= DX_REACTOR_P_RECVFROM) return DX_REACTOR_P_READS;
     return op->kind_ <= DX_REACTOR_P_SHUTDOWN ? DX_REACTOR_P_WRITES : DX_REACTOR_P_OTHERS;
 }
 
+/* Is there room for one completion with F_MORE? */
 static bool dx_reactor_p_more_room(const dx_reactor *r)
 {
     return r->more_count_ < DX_REACTOR_P_MORE_COUNT;
 }
 
+/* Queue a completion with F_MORE. */
 static void dx_reactor_p_more_push(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     uint32_t at = (r->more_head_ + r->more_count_) % DX_REACTOR_P_MORE_COUNT;
     DX_REACTOR_ASSERT(dx_reactor_p_more_room(r));
+    DX_REACTOR_ASSERT(result >= 0 && (op->flags_ & DX_REACTOR_P_F_MULTISHOT));
     r->more_[at].op = op;
     r->more_[at].result = result;
     r->more_[at].flags = flags | DX_REACTOR_F_MORE;
@@ -1329,23 +1527,40 @@ static void dx_reactor_p_more_push(dx_reactor *r, dx_op *op, int32_t result, uin
 
 /* >>timers -------------------------------------------------------------
    A hierarchical wheel (Varghese and Lauck 1987) of nanoseconds, threaded through the operations:
-   no memory, no limit, insert and remove O(1). 11 levels of 64 slots, one level for each digit of 6
-   bits. A timer's level is the highest digit in which its time differs from timer_base_, the slot
-   is that digit; when time reaches a slot, its timers move to lower levels, in order. So lower
-   levels are earlier, and a slot of level 0 holds equal times. fd_: 64 times the level, and the
-   slot. offset_: the time; a timer that was put off stays where it is until then. */
+   no memory, no limit, insert and remove O(1). It has 11 levels of 64 slots, one level for each
+   digit of 6 bits of a 64-bit time:
+
+       timer_base_   digit 10 | ... | digit 2 | digit 1 | digit 0       time that was reached
+       a timer's     digit 10 | ... | digit 2 | digit 1 | digit 0
+                       equal         DIFFERS                            first difference: level 2,
+                                                                        slot: its digit there
+
+       level 0   [0][1][2]...[63]   each slot is one nanosecond
+       level 1   [0][1][2]...[63]   64 ns
+       level 2   [0][1][2]...[63]   4,096 ns        -- when time reaches a slot, its timers move to
+         ...                                           lower levels ("cascade"), in their order
+       level 10  [0]...[15]         2^60 ns
+
+   So lower levels are earlier, and a slot of level 0 holds equal times. A timer that is put off
+   (dx_reactor_timer_move()) only gets another offset_ and stays in its slot until that is reached.
+
+   In the wheel, fd_ is 64 times the level, plus the slot; offset_ the time; buffer_ a guess at
+   which timer comes a few later, to be prefetched. */
 static void dx_reactor_p_timer_link(dx_reactor *r, dx_op *op)
 {
-    const uint64_t differs = (op->offset_ ^ r->timer_base_) | 1;
+    const uint64_t differs = (op->offset_ ^ r->timer_base_) | 1; /* |1: equal is level 0 */
     const uint32_t level = (63u - (uint32_t)__builtin_clzll(differs)) / 6;
     const uint32_t digit = op->offset_ >> 6 * level & 63;
-    op->fd_ = (int32_t)(64 * level + digit);
+    DX_REACTOR_ASSERT(op->offset_ >= r->timer_base_ && level < DX_REACTOR_P_LEVELS);
+    op->fd_ = (int32_t)(DX_REACTOR_P_SLOTS * level + digit);
     r->timer_used_[level] |= (uint64_t)1 << digit;
     dx_reactor_p_list_push(&r->timers_[op->fd_], op);
 }
 
+/* Put an operation into the wheel. A time that is past is now. */
 static void dx_reactor_p_timer_insert(dx_reactor *r, dx_op *op, uint64_t when)
 {
+    DX_REACTOR_ASSERT(r->timer_base_ <= r->now_);
     op->offset_ = when > r->now_ ? when : r->now_;
     op->state_ = DX_REACTOR_P_TIMING;
     dx_reactor_p_timer_link(r, op);
@@ -1354,6 +1569,7 @@ static void dx_reactor_p_timer_insert(dx_reactor *r, dx_op *op, uint64_t when)
 static void dx_reactor_p_timer_remove(dx_reactor *r, dx_op *op)
 {
     const int32_t slot = op->fd_;
+    DX_REACTOR_ASSERT(op->state_ == DX_REACTOR_P_TIMING && r->timers_[slot]);
     dx_reactor_p_list_remove(&r->timers_[slot], op);
     if (!r->timers_[slot]) r->timer_used_[slot / 64] &= ~((uint64_t)1 << slot % 64);
 }
@@ -1361,7 +1577,8 @@ static void dx_reactor_p_timer_remove(dx_reactor *r, dx_op *op)
 /* The first slot that is used, and the time at which it begins. -1: there is no timer. */
 static int32_t dx_reactor_p_timer_slot(const dx_reactor *r, uint64_t *begin)
 {
-    uint32_t level = 0, digit;
+    uint32_t level = 0;
+    uint32_t digit;
     while (level < DX_REACTOR_P_LEVELS && !r->timer_used_[level]) level++;
     if (level == DX_REACTOR_P_LEVELS) return -1;
     digit = (uint32_t)__builtin_ctzll(r->timer_used_[level]);
@@ -1369,10 +1586,12 @@ static int32_t dx_reactor_p_timer_slot(const dx_reactor *r, uint64_t *begin)
     return (int32_t)(64 * level + digit);
 }
 
-/* Time has reached a slot: its timers go to where they are now. */
+/* Time has reached a slot: its timers go to where they belong now. */
 static void dx_reactor_p_timer_cascade(dx_reactor *r, int32_t slot)
 {
-    dx_op *op = r->timers_[slot], *last = op->prev_, *next;
+    dx_op *op = r->timers_[slot];
+    dx_op *last = op->prev_;
+    dx_op *next;
     r->timers_[slot] = NULL;
     r->timer_used_[slot / 64] &= ~((uint64_t)1 << slot % 64);
     for (;; op = next) { /* buffer_: which one comes a few later, if nothing has changed since */
@@ -1394,7 +1613,8 @@ static dx_op *dx_reactor_p_timer_due(dx_reactor *r)
         const bool alone = op->next_ == op && op->offset_ <= r->now_ &&
                            (op->offset_ ^ begin) >> slot / 64 * 6 == 0; /* not put off */
         r->timer_base_ = alone ? op->offset_ : begin;
-        if (alone || (slot < 64 && op->offset_ == begin)) {
+        if (alone || (slot < DX_REACTOR_P_SLOTS && op->offset_ == begin)) {
+            DX_REACTOR_ASSERT(op->offset_ <= r->now_);
             dx_reactor_p_timer_remove(r, op);
             return op;
         }
@@ -1407,28 +1627,46 @@ static dx_op *dx_reactor_p_timer_due(dx_reactor *r)
 /* When the next one is due, or a time before that. UINT64_MAX: there is none. */
 static uint64_t dx_reactor_p_timer_next(const dx_reactor *r)
 {
-    uint64_t begin = UINT64_MAX, first;
+    uint64_t begin = 0;
+    uint64_t first;
     const int32_t slot = dx_reactor_p_timer_slot(r, &begin);
-    const dx_op *op = slot < 0 ? NULL : r->timers_[slot];
+    const dx_op *op;
     int few;
-    first = slot < 0 ? begin : begin | (((uint64_t)1 << slot / 64 * 6) - 1); /* its end */
-    for (few = 0; op && few < 16; few++, op = op->next_) {
+    if (slot < 0) return UINT64_MAX;
+    first = begin | (((uint64_t)1 << slot / 64 * 6) - 1); /* the slot's end */
+    op = r->timers_[slot];
+    for (few = 0; few < 16; few++) {
         if (op->offset_ < first) first = op->offset_;
-        if (op->next_ == r->timers_[slot]) return first;
+        op = op->next_;
+        if (op == r->timers_[slot]) return first;
     }
-    return begin;
+    return begin; /* more than a few: not exact, so that this is O(1) */
 }
 
 /* >>pool ---------------------------------------------------------------
-   Buffers that recv_multishot fills. Of its operations, u_.bytes.size counts those that the caller
-   has; buffer_ and offset_ link the parked ones, who get free buffers first come, first served. */
+   Buffers that recv_multishot fills, so that idle connections hold none.
+
+       free ----------------> filled, the caller's ----> dx_reactor_return_buffer() ----> free
+       spare_ (a stack), or   holders_[id]: the op;
+       the kernel's ring      its u_.bytes.size counts them
+
+   An operation that finds no free buffer PARKS, in a list through buffer_ (before) and offset_
+   (next), and gets one first come, first served. One that has filled buffers_per_op_ RESTS until
+   some of them come back, and parks then.
+
+   The kernel's ring, pool_ring_, has 16 bytes a buffer; its tail lies in the first entry:
+
+       | address 8 | size 4 | id 2 | tail 2 |  | address 8 | size 4 | id 2 | - |  ...
+*/
 static bool dx_reactor_p_pooled(const dx_op *op)
 {
     return op->kind_ == DX_REACTOR_P_RECV && (op->flags_ & DX_REACTOR_P_F_MULTISHOT);
 }
 
+/* To the end of the list of those that wait for a buffer. */
 static void dx_reactor_p_park(dx_reactor *r, dx_op *op)
 {
+    DX_REACTOR_ASSERT(dx_reactor_p_pooled(op) && !(op->flags_ & DX_REACTOR_P_F_PARKED));
     op->flags_ |= DX_REACTOR_P_F_RESTING | DX_REACTOR_P_F_PARKED;
     op->buffer_ = r->parked_last_;
     op->offset_ = 0;
@@ -1437,10 +1675,13 @@ static void dx_reactor_p_park(dx_reactor *r, dx_op *op)
     r->parked_last_ = op;
 }
 
+/* Out of that list, and no longer at rest: it is issued, or ends. Any operation may be given. */
 static void dx_reactor_p_unpark(dx_reactor *r, dx_op *op)
 {
-    dx_op *next = (dx_op *)(uintptr_t)op->offset_, *before = (dx_op *)op->buffer_;
     if (op->flags_ & DX_REACTOR_P_F_PARKED) {
+        dx_op *next = (dx_op *)(uintptr_t)op->offset_;
+        dx_op *before = (dx_op *)op->buffer_;
+        DX_REACTOR_ASSERT(r->parked_first_ && r->parked_last_);
         if (before) before->offset_ = op->offset_;
         else r->parked_first_ = next;
         if (next) next->buffer_ = before;
@@ -1458,18 +1699,31 @@ static bool dx_reactor_p_pool_admit(dx_reactor *r, dx_op *op)
     return !(op->flags_ & DX_REACTOR_P_F_RESTING);
 }
 
+/* The buffer that is filled next, where the kernel does not choose. */
 static uint32_t dx_reactor_p_pool_spare(const dx_reactor *r)
 {
+    DX_REACTOR_ASSERT(r->held_ < r->buffers_);
     return r->spare_[r->buffers_ - r->held_ - 1];
 }
 
 /* A buffer with bytes goes to the caller. */
 static void dx_reactor_p_pool_take(dx_reactor *r, dx_op *op, uint32_t id, int32_t bytes)
 {
+    DX_REACTOR_ASSERT(dx_reactor_p_pooled(op) && bytes > 0);
     r->holders_[id] = op;
     r->held_++;
     op->u_.bytes.size++;
     dx_reactor_p_more_push(r, op, bytes, DX_REACTOR_F_BUFFER | id << 16);
+}
+
+/* A multishot receive ends while the caller has buffers that it filled: until they come back they
+   are nobody's, which the reactor's own address says. */
+static void dx_reactor_p_pool_orphan(dx_reactor *r, dx_op *op)
+{
+    uint32_t id;
+    if (!op->u_.bytes.size) return;
+    for (id = 0; id < r->buffers_; id++)
+        if (r->holders_[id] == op) r->holders_[id] = (dx_op *)(void *)r;
 }
 
 /* A buffer that the caller does not have can be filled again. */
@@ -1488,20 +1742,33 @@ static void dx_reactor_p_pool_put(dx_reactor *r, uint32_t id)
     entry.address = (uint64_t)(uintptr_t)(r->pool_ + (size_t)id * r->buffer_size_);
     entry.size = r->buffer_size_;
     entry.id = (uint16_t)id;
-    DX_REACTOR_MEMCPY(r->pool_ring_ + 16 * (g->pool_tail++ & (r->buffers_ - 1)), &entry,
-                      14); /* the last two bytes of the first entry are the tail */
+    DX_REACTOR_MEMCPY(r->pool_ring_ + 16 * (g->pool_tail & (r->buffers_ - 1)), &entry,
+                      14); /* not the tail behind it */
+    g->pool_tail++;
     __atomic_store_n((uint16_t *)(void *)(r->pool_ring_ + 14), g->pool_tail, __ATOMIC_RELEASE);
 }
 
-/* >>finish ------------------------------------------------------------- */
+/* >>finish -------------------------------------------------------------
+   From here on operations change their state. The whole life of one:
+
+       IDLE --start--> WAITING --first of its list--> ACTIVE --dx_reactor_p_end()--> DONE --+
+        ^     |                                                                       ^     |
+        |     +--timer, deadline--> TIMING --due--> (EXPIRED: until its target ends) -+     |
+        |     '--receive----------> RECEIVING --a message--------------------------- -'     |
+        '------------------------------- delivered ----------------------------------------'
+
+   Whoever ends operations of a descriptor calls dx_reactor_p_settle() behind it, which begins the
+   next ones. */
+
 /* Queue a terminal completion. offset_ of a queued operation: the result below, and above it the
    number of completions with F_MORE that were queued before; dx_reactor_p_next() compares it. */
 static void dx_reactor_p_queue(dx_reactor *r, dx_op *op, int32_t result)
 {
     const uint32_t before = r->more_head_ + r->more_count_;
+    DX_REACTOR_ASSERT(op->state_ != DX_REACTOR_P_IDLE && op->state_ != DX_REACTOR_P_DONE);
     op->offset_ = (uint64_t)before << 32 | (uint32_t)result;
     op->state_ = DX_REACTOR_P_DONE;
-    r->closes_ += op->kind_ == DX_REACTOR_P_CLOSE;
+    r->closes_queued_ += op->kind_ == DX_REACTOR_P_CLOSE;
     dx_reactor_p_list_push(&r->done_, op);
 }
 
@@ -1509,26 +1776,26 @@ static void dx_reactor_p_queue(dx_reactor *r, dx_op *op, int32_t result)
    its deadline. */
 static void dx_reactor_p_finish(dx_reactor *r, dx_op *op, int32_t result)
 {
-    uint32_t id = 0, held = dx_reactor_p_pooled(op) ? op->u_.bytes.size : 0;
     dx_op *deadline = NULL;
-    DX_REACTOR_ASSERT(op->state_ != DX_REACTOR_P_IDLE && op->state_ != DX_REACTOR_P_DONE);
     if (result == -ECANCELED && (op->flags_ & DX_REACTOR_P_F_TIMED_OUT)) result = -ETIMEDOUT;
-    for (; held && id < r->buffers_; id++) /* buffers of nobody have the reactor's address */
-        if (r->holders_[id] == op) r->holders_[id] = (dx_op *)(void *)r;
+    if (dx_reactor_p_pooled(op)) dx_reactor_p_pool_orphan(r, op);
     if (op->flags_ & DX_REACTOR_P_F_LIMITED) deadline = (dx_op *)(uintptr_t)op->offset_;
     op->flags_ &= (uint16_t)~DX_REACTOR_P_F_LIMITED;
     dx_reactor_p_queue(r, op, result);
     if (!deadline) return;
     DX_REACTOR_ASSERT(deadline->kind_ == DX_REACTOR_P_DEADLINE && deadline->u_.target == op);
     if (deadline->state_ == DX_REACTOR_P_TIMING) dx_reactor_p_timer_remove(r, deadline);
-    dx_reactor_p_queue(r, deadline, result == -ETIMEDOUT &&
-                                    (op->flags_ & DX_REACTOR_P_F_TIMED_OUT) ? 0 : -ECANCELED);
+    if (result == -ETIMEDOUT && (op->flags_ & DX_REACTOR_P_F_TIMED_OUT))
+        dx_reactor_p_queue(r, deadline, 0);
+    else
+        dx_reactor_p_queue(r, deadline, -ECANCELED);
 }
 
 /* End an operation that is in a list of its descriptor. dx_reactor_p_settle() must follow. */
 static void dx_reactor_p_end(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op, int32_t result)
 {
-    DX_REACTOR_ASSERT(e->fd == op->fd_);
+    DX_REACTOR_ASSERT(e->fd == op->fd_ && op->state_ != DX_REACTOR_P_DONE);
+    DX_REACTOR_ASSERT(!(op->flags_ & DX_REACTOR_P_F_PARKED));
     dx_reactor_p_list_remove(&e->lists[dx_reactor_p_side(op)], op);
     dx_reactor_p_finish(r, op, result);
 }
@@ -1564,7 +1831,7 @@ static void dx_reactor_p_address_message(dx_reactor_datagram *d, bool receiving)
 
 #if defined(__linux__)
 /* The segment size among the control messages that came; 0: none. */
-static uint32_t dx_reactor_p_segment(struct msghdr *m)
+static uint32_t dx_reactor_p_gro_segment(struct msghdr *m)
 {
     struct cmsghdr *c = CMSG_FIRSTHDR(m);
     for (; c; c = CMSG_NXTHDR(m, c)) {
@@ -1579,7 +1846,7 @@ static uint32_t dx_reactor_p_segment(struct msghdr *m)
 #endif
 
 /* Where a datagram was received: who sent it, and is it whole? */
-static int32_t dx_reactor_p_came(const dx_op *op, int32_t result)
+static int32_t dx_reactor_p_received(const dx_op *op, int32_t result)
 {
     dx_reactor_datagram *d = (dx_reactor_datagram *)op->buffer_;
     struct msghdr m;
@@ -1587,7 +1854,7 @@ static int32_t dx_reactor_p_came(const dx_op *op, int32_t result)
     DX_REACTOR_MEMCPY(&m, d->system_, sizeof m);
     d->address.size = (uint32_t)m.msg_namelen;
 #if defined(__linux__)
-    d->segment = dx_reactor_p_segment(&m);
+    d->segment = dx_reactor_p_gro_segment(&m);
     if (d->segment >= (uint32_t)result) d->segment = 0; /* a single one */
 #endif
     return (m.msg_flags & MSG_TRUNC) ? -EMSGSIZE : result;
@@ -1599,6 +1866,7 @@ static int32_t dx_reactor_p_came(const dx_op *op, int32_t result)
 static bool dx_reactor_p_progress(dx_op *op, int32_t *result)
 {
     bool ended = true;
+    DX_REACTOR_ASSERT(op->u_.bytes.done <= op->u_.bytes.size || op->kind_ == DX_REACTOR_P_CONNECT);
     if (*result == -EINTR || (*result == -ECONNABORTED && op->kind_ == DX_REACTOR_P_ACCEPT)) {
         ended = false;
     } else if (op->kind_ == DX_REACTOR_P_SEND || op->kind_ == DX_REACTOR_P_WRITE ||
@@ -1623,8 +1891,9 @@ static void dx_reactor_p_pump(dx_reactor *r, dx_reactor_p_fd *e, int side)
     dx_op *op;
     if (before && before->kind_ == DX_REACTOR_P_CONNECT) return; /* it would take its error */
     while ((op = e->lists[side]) != NULL && op->state_ == DX_REACTOR_P_WAITING) {
+        DX_REACTOR_ASSERT(r->waiting_count_ > 0);
         op->state_ = DX_REACTOR_P_ACTIVE;
-        r->behind_--;
+        r->waiting_count_--;
         if (op->kind_ == DX_REACTOR_P_SHUTDOWN)
             dx_reactor_p_end(r, e, op, r->backend_->shutdown(r, op->fd_));
         else
@@ -1641,7 +1910,8 @@ static void dx_reactor_p_settle(dx_reactor *r, dx_reactor_p_fd *e)
     if (e->flags & DX_REACTOR_P_FD_CLOSING) {
         dx_op *op = e->lists[DX_REACTOR_P_OTHERS];
         int32_t result;
-        if (e->lists[0] || e->lists[1] || op->next_ != op) return;
+        if (e->lists[DX_REACTOR_P_READS] || e->lists[DX_REACTOR_P_WRITES] || op->next_ != op)
+            return;
         DX_REACTOR_ASSERT(op->kind_ == DX_REACTOR_P_CLOSE);
         dx_reactor_p_detach(r, e);
         if (r->ring_.seekable == e->fd + 1) r->ring_.seekable = 0;
@@ -1657,7 +1927,7 @@ static void dx_reactor_p_cancel_one(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op
 {
     if (op->kind_ == DX_REACTOR_P_CLOSE) return;
     if (op->state_ == DX_REACTOR_P_WAITING) {
-        r->behind_--;
+        r->waiting_count_--;
         dx_reactor_p_end(r, e, op, -ECANCELED);
     } else if (op->flags_ & (DX_REACTOR_P_F_RESTING | DX_REACTOR_P_F_STALLED)) {
         dx_reactor_p_unpark(r, op); /* the system does not know it */
@@ -1668,10 +1938,11 @@ static void dx_reactor_p_cancel_one(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op
     }
 }
 
+/* Ask all operations of a descriptor to end. dx_reactor_p_settle() must follow. */
 static void dx_reactor_p_cancel_fd(dx_reactor *r, dx_reactor_p_fd *e)
 {
     int side;
-    for (side = 0; side < 3; side++) {
+    for (side = 0; side < DX_REACTOR_P_SIDES; side++) {
         /* Backwards: what waits ends before the active one, so nothing new is begun. */
         dx_op *op = e->lists[side] ? e->lists[side]->prev_ : NULL;
         while (op) {
@@ -1690,7 +1961,7 @@ static int dx_reactor_p_cancel(dx_reactor *r, dx_op *op)
     case DX_REACTOR_P_IDLE:
         return DX_REACTOR_ENOTFOUND;
     case DX_REACTOR_P_DONE:
-    case DX_REACTOR_P_STRUCK:
+    case DX_REACTOR_P_EXPIRED:
         return DX_REACTOR_EALREADY;
     case DX_REACTOR_P_TIMING:
         dx_reactor_p_timer_remove(r, op);
@@ -1718,10 +1989,12 @@ static void dx_reactor_p_retry_list(dx_reactor *r, uint32_t index)
     while (index) {
         dx_reactor_p_fd *e = &r->fds_[index - 1];
         int side;
+        DX_REACTOR_ASSERT(e->flags & DX_REACTOR_P_FD_RETRY);
         index = e->retry;
         e->flags &= (uint16_t)~DX_REACTOR_P_FD_RETRY;
-        for (side = 0; side < 3; side++) {
-            dx_op *op = e->lists[side], *last = op ? op->prev_ : NULL;
+        for (side = 0; side < DX_REACTOR_P_SIDES; side++) {
+            dx_op *op = e->lists[side];
+            dx_op *last = op ? op->prev_ : NULL;
             while (op) {
                 dx_op *next = op == last ? NULL : op->next_;
                 uint16_t owed = op->flags_;
@@ -1751,14 +2024,15 @@ static void dx_reactor_p_flush(dx_reactor *r)
    share, files for which no thread was free. Whatever stalls anew waits for the next call. */
 static void dx_reactor_p_retry(dx_reactor *r)
 {
-    uint32_t index, later = 0;
+    uint32_t index;
+    uint32_t later = 0;
     if (r->flush_due_) dx_reactor_p_flush(r);
     index = r->fd_retry_;
     r->fd_retry_ = 0;
-    if (r->later_due_) {
-        later = r->fd_later_;
-        r->fd_later_ = 0;
-        r->later_due_ = false;
+    if (r->retry_file_due_) {
+        later = r->fd_retry_file_;
+        r->fd_retry_file_ = 0;
+        r->retry_file_due_ = false;
     }
     dx_reactor_p_retry_list(r, later);
     dx_reactor_p_retry_list(r, index);
@@ -1771,6 +2045,7 @@ static void dx_reactor_p_resume(dx_reactor *r)
     while (r->parked_first_ && left--) {
         dx_op *op = r->parked_first_;
         dx_reactor_p_fd *e = dx_reactor_p_fd_find(r, op->fd_);
+        DX_REACTOR_ASSERT(e != NULL && op->state_ == DX_REACTOR_P_ACTIVE);
         dx_reactor_p_unpark(r, op);
         r->backend_->issue(r, e, op);
         dx_reactor_p_settle(r, e);
@@ -1789,6 +2064,7 @@ static bool dx_reactor_p_seekable(int fd)
            S_ISCHR(file.st_mode);
 }
 
+/* Readiness as poll(2) says it, there and back. */
 static uint32_t dx_reactor_p_poll_mask(uint32_t interest)
 {
     return ((interest & DX_REACTOR_READABLE) ? (uint32_t)POLLIN : 0) |
@@ -1808,9 +2084,12 @@ static int32_t dx_reactor_p_poll_result(uint32_t mask)
 #endif
 
 #if defined(__linux__)
+/* The wake descriptor: an eventfd that a wait of io_uring or epoll watches. Writing to it ends that
+   wait, from any thread or signal handler. */
 static void dx_reactor_p_ring_wake(dx_reactor *r)
 {
     uint64_t one = 1;
+    DX_REACTOR_ASSERT(r->wake_fd_ >= 0);
     while (write(r->wake_fd_, &one, sizeof one) < 0 && errno == EINTR) {}
 }
 
@@ -1820,32 +2099,57 @@ static void dx_reactor_p_drain_wake(dx_reactor *r)
     while (read(r->wake_fd_, &count, sizeof count) < 0 && errno == EINTR) {}
 }
 
-static int dx_reactor_p_bell(dx_reactor *r)
+/* 0 or an errno. */
+static int dx_reactor_p_wake_open(dx_reactor *r)
 {
     r->wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     return r->wake_fd_ < 0 ? dx_reactor_p_refuse(r, "eventfd", errno) : 0;
 }
 
 /* >>io_uring -----------------------------------------------------------
-   By raw system calls. Structures and numbers as in the kernel's include/uapi/linux/io_uring.h,
-   under own names because installed headers are often older than the kernel. */
+   Two rings in memory that the kernel shares, by raw system calls. Structures and numbers as in the
+   kernel's include/uapi/linux/io_uring.h, under own names because installed headers are often older
+   than the kernel.
+
+       submissions (64 bytes an entry)                     completions (16 bytes an entry)
+
+         sq_head   sq_tail     tail                          cq_head        cq_tail
+            |         |         |                               |              |
+       . . [ ] [ ] [ ] [s] [s] [s] . .                     . . [c] [c] [c] [c] . . . .
+            |<------->|<------->|                               |<------------>|
+            the kernel  filled, handed over by                   to be reaped
+            takes them  the next enter                           user_data = the dx_op
+
+       we write: tail, sq_tail, entries, cq_head           the kernel writes: sq_head, cq_tail, ...
+
+   What the kernel owns: an entry from the enter until sq_head has passed it (SUBMIT_STABLE: it does
+   not need it any longer), and the operation's buffer, address or datagram until its completion was
+   reaped, whatever was cancelled meanwhile. A send without a copy has two completions: of the send
+   (MORE), and of the buffer (NOTIFY); in between it is LENT.
+
+   What finds no room is never lost: an operation stalls until the next round (STALLED), a cancel is
+   owed (CANCEL_OWED), completions beyond the ring are kept by the kernel (NODROP) and fetched by
+   the next enter. */
 typedef struct dx_reactor_p_sqe {
-    uint8_t  opcode, flags;
-    uint16_t ioprio;
+    uint8_t  opcode;    /* DX_REACTOR_P_OP_ */
+    uint8_t  flags;     /* DX_REACTOR_P_SQE_ */
+    uint16_t ioprio;    /* of accept, recv and send: multishot, report */
     int32_t  fd;
-    uint64_t off, addr;
-    uint32_t len, op_flags;
-    uint64_t user_data;
+    uint64_t off;       /* in the file; of connect: the size of the address */
+    uint64_t addr;      /* of the bytes, the address, the message; the operation to cancel */
+    uint32_t len;
+    uint32_t op_flags;  /* msg_flags, accept_flags, poll_events, ... */
+    uint64_t user_data; /* the dx_op, or DX_REACTOR_P_TAG_ */
     uint64_t rest[3];
 } dx_reactor_p_sqe;
 
 typedef struct dx_reactor_p_cqe {
     uint64_t user_data;
     int32_t  result;
-    uint32_t flags;
+    uint32_t flags;     /* DX_REACTOR_P_CQE_; the upper half: the buffer */
 } dx_reactor_p_cqe;
 
-typedef struct dx_reactor_p_params {
+typedef struct dx_reactor_p_params { /* of io_uring_setup(2), there and back */
     uint32_t sq_entries, cq_entries, flags, sq_thread_cpu, sq_thread_idle, features, wq_fd;
     uint32_t reserved[3];
     struct {
@@ -1858,7 +2162,7 @@ typedef struct dx_reactor_p_params {
     } cq;
 } dx_reactor_p_params;
 
-typedef struct dx_reactor_p_wait_arg {
+typedef struct dx_reactor_p_wait_arg { /* of io_uring_enter(2) with EXT_ARG */
     uint64_t sigmask;
     uint32_t sigmask_size, min_wait_usec;
     uint64_t timespec;
@@ -1877,40 +2181,70 @@ enum {
 };
 
 enum {
-    DX_REACTOR_P_SETUP_SQPOLL = 1 << 1, DX_REACTOR_P_SETUP_CQSIZE = 1 << 3,
-    DX_REACTOR_P_SETUP_CLAMP = 1 << 4, DX_REACTOR_P_SETUP_R_DISABLED = 1 << 6,
-    DX_REACTOR_P_SETUP_SUBMIT_ALL = 1 << 7,
-    DX_REACTOR_P_SETUP_COOP_TASKRUN = 1 << 8, DX_REACTOR_P_SETUP_TASKRUN_FLAG = 1 << 9,
-    DX_REACTOR_P_SETUP_SINGLE_ISSUER = 1 << 12, DX_REACTOR_P_SETUP_DEFER_TASKRUN = 1 << 13,
+    /* What a ring is asked to be. */
+    DX_REACTOR_P_SETUP_SQPOLL        = 1 << 1,  /* a thread of the kernel takes submissions */
+    DX_REACTOR_P_SETUP_CQSIZE        = 1 << 3,
+    DX_REACTOR_P_SETUP_CLAMP         = 1 << 4,  /* sizes that are too large are cut */
+    DX_REACTOR_P_SETUP_R_DISABLED    = 1 << 6,  /* until it is enabled, by its thread */
+    DX_REACTOR_P_SETUP_SUBMIT_ALL    = 1 << 7,  /* an invalid entry does not stop the others */
+    DX_REACTOR_P_SETUP_COOP_TASKRUN  = 1 << 8,  /* completions do not interrupt the thread, */
+    DX_REACTOR_P_SETUP_TASKRUN_FLAG  = 1 << 9,  /* SQ_TASKRUN says that some wait for an enter, */
+    DX_REACTOR_P_SETUP_SINGLE_ISSUER = 1 << 12, /* of the only thread, */
+    DX_REACTOR_P_SETUP_DEFER_TASKRUN = 1 << 13, /* in a batch */
 
-    DX_REACTOR_P_FEAT_SINGLE_MMAP = 1 << 0, DX_REACTOR_P_FEAT_NODROP = 1 << 1,
-    DX_REACTOR_P_FEAT_SUBMIT_STABLE = 1 << 2, DX_REACTOR_P_FEAT_RW_CUR_POS = 1 << 3,
-    DX_REACTOR_P_FEAT_FAST_POLL = 1 << 5, DX_REACTOR_P_FEAT_SQPOLL = 1 << 7,
-    DX_REACTOR_P_FEAT_EXT_ARG = 1 << 8,
+    /* What it says that it can do. */
+    DX_REACTOR_P_FEAT_SINGLE_MMAP    = 1 << 0,
+    DX_REACTOR_P_FEAT_NODROP         = 1 << 1,
+    DX_REACTOR_P_FEAT_SUBMIT_STABLE  = 1 << 2,
+    DX_REACTOR_P_FEAT_RW_CUR_POS     = 1 << 3,  /* offset -1: the position of the stream */
+    DX_REACTOR_P_FEAT_FAST_POLL      = 1 << 5,  /* sockets wait without a thread */
+    DX_REACTOR_P_FEAT_SQPOLL         = 1 << 7,  /* for every user, with any descriptor */
+    DX_REACTOR_P_FEAT_EXT_ARG        = 1 << 8,  /* a timeout of the enter itself: 5.11 */
 
-    DX_REACTOR_P_ENTER_GETEVENTS = 1, DX_REACTOR_P_ENTER_SQ_WAKEUP = 2,
-    DX_REACTOR_P_ENTER_SQ_WAIT = 4, DX_REACTOR_P_ENTER_EXT_ARG = 8,
-    DX_REACTOR_P_SQ_NEED_WAKEUP = 1, DX_REACTOR_P_SQ_CQ_OVERFLOW = 2, DX_REACTOR_P_SQ_TASKRUN = 4,
-    DX_REACTOR_P_CQE_BUFFER = 1, DX_REACTOR_P_CQE_MORE = 2, DX_REACTOR_P_CQE_NOTIFY = 8,
-    DX_REACTOR_P_ACCEPT_MULTI = 1, DX_REACTOR_P_RECV_MULTI = 2, DX_REACTOR_P_SEND_REPORT = 8,
+    /* io_uring_enter(2) and the flags in the ring. */
+    DX_REACTOR_P_ENTER_GETEVENTS = 1,
+    DX_REACTOR_P_ENTER_SQ_WAKEUP = 2,
+    DX_REACTOR_P_ENTER_SQ_WAIT   = 4,
+    DX_REACTOR_P_ENTER_EXT_ARG   = 8,
+    DX_REACTOR_P_SQ_NEED_WAKEUP  = 1,
+    DX_REACTOR_P_SQ_CQ_OVERFLOW  = 2,
+    DX_REACTOR_P_SQ_TASKRUN      = 4,
+
+    /* Entries and completions. */
+    DX_REACTOR_P_ACCEPT_MULTI      = 1,
+    DX_REACTOR_P_RECV_MULTI        = 2,
+    DX_REACTOR_P_SEND_REPORT       = 8, /* say whether it was copied */
     DX_REACTOR_P_SQE_BUFFER_SELECT = 1 << 5,
-    DX_REACTOR_P_REGISTER_PROBE = 8, DX_REACTOR_P_REGISTER_ENABLE = 12,
-    DX_REACTOR_P_REGISTER_POOL = 22
+    DX_REACTOR_P_CQE_BUFFER        = 1,
+    DX_REACTOR_P_CQE_MORE          = 2,
+    DX_REACTOR_P_CQE_NOTIFY        = 8,
+
+    /* io_uring_register(2). */
+    DX_REACTOR_P_REGISTER_PROBE  = 8,
+    DX_REACTOR_P_REGISTER_ENABLE = 12,
+    DX_REACTOR_P_REGISTER_POOL   = 22,
+
+    /* mmap(2). */
+    DX_REACTOR_P_MAP_RINGS   = 0,
+    DX_REACTOR_P_MAP_ENTRIES = 0x10000000
 };
 
 /* user_data of entries that are no operation; the addresses of operations are larger. */
 enum { DX_REACTOR_P_TAG_IGNORE = 1, DX_REACTOR_P_TAG_WAKE = 2 };
 
+/* A number in the shared memory. */
 static uint32_t *dx_reactor_p_at(void *map, uint32_t offset)
 {
     return (uint32_t *)(void *)((uint8_t *)map + offset);
 }
 
+/* Entries that the kernel has not taken. */
 static uint32_t dx_reactor_p_uring_unsubmitted(const dx_reactor_p_ring *g)
 {
     return g->tail - __atomic_load_n(g->sq_head, __ATOMIC_ACQUIRE);
 }
 
+/* No completion is there. */
 static bool dx_reactor_p_uring_empty(const dx_reactor_p_ring *g)
 {
     return *g->cq_head == __atomic_load_n(g->cq_tail, __ATOMIC_ACQUIRE);
@@ -1928,12 +2262,13 @@ static int dx_reactor_p_uring_enable(dx_reactor *r)
     return 0;
 }
 
-/* io_uring_enter(2). timeout_ns < 0: none. 0 or -errno; -ETIME is no error. */
+/* io_uring_enter(2): hand over what was filled, and with GETEVENTS wait until `min` completions are
+   there. timeout_ns < 0: none. 0 or -errno; -ETIME is no error. */
 static int dx_reactor_p_uring_enter(dx_reactor *r, uint32_t min, uint32_t flags,
                                     int64_t timeout_ns)
 {
     dx_reactor_p_ring *g = &r->ring_;
-    int64_t t[2]; /* 64 bits each on every architecture, as in all of io_uring */
+    int64_t time[2]; /* seconds and ns; 64 bits each on every architecture, as in all of io_uring */
     dx_reactor_p_wait_arg arg;
     uint32_t count = dx_reactor_p_uring_unsubmitted(g);
     void *extra = NULL;
@@ -1950,9 +2285,9 @@ static int dx_reactor_p_uring_enter(dx_reactor *r, uint32_t min, uint32_t flags,
     }
     if (timeout_ns >= 0 && (flags & DX_REACTOR_P_ENTER_GETEVENTS) && min) {
         DX_REACTOR_MEMSET(&arg, 0, sizeof arg);
-        t[0] = timeout_ns / 1000000000;
-        t[1] = timeout_ns % 1000000000;
-        arg.timespec = (uint64_t)(uintptr_t)t;
+        time[0] = timeout_ns / 1000000000;
+        time[1] = timeout_ns % 1000000000;
+        arg.timespec = (uint64_t)(uintptr_t)time;
         extra = &arg;
         extra_size = sizeof arg;
         flags |= DX_REACTOR_P_ENTER_EXT_ARG;
@@ -1973,11 +2308,13 @@ static dx_reactor_p_sqe *dx_reactor_p_uring_entry(dx_reactor *r)
         dx_reactor_p_uring_enter(r, 0, 0, -1);
         if (dx_reactor_p_uring_unsubmitted(g) == g->sq_count) return NULL;
     }
-    sqe = (dx_reactor_p_sqe *)g->entries + (g->tail++ & g->sq_mask);
+    sqe = (dx_reactor_p_sqe *)g->entries + (g->tail & g->sq_mask);
+    g->tail++;
     DX_REACTOR_MEMSET(sqe, 0, sizeof *sqe);
     return sqe;
 }
 
+/* A poll mask as an entry has it. */
 static uint32_t dx_reactor_p_uring_poll_bits(uint32_t mask)
 {
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
@@ -1988,12 +2325,16 @@ static uint32_t dx_reactor_p_uring_poll_bits(uint32_t mask)
 }
 
 enum { /* what an entry carries */
-    DX_REACTOR_P_HAS_BYTES = 1, DX_REACTOR_P_HAS_POSITION = 2, DX_REACTOR_P_HAS_OFFSET = 4,
-    DX_REACTOR_P_HAS_MESSAGE = 8, DX_REACTOR_P_HAS_ADDRESS = 16
+    DX_REACTOR_P_HAS_BYTES    = 1,
+    DX_REACTOR_P_HAS_POSITION = 2, /* the stream's own */
+    DX_REACTOR_P_HAS_OFFSET   = 4,
+    DX_REACTOR_P_HAS_MESSAGE  = 8,
+    DX_REACTOR_P_HAS_ADDRESS  = 16
 };
 
 static const struct {
-    uint8_t  opcode, has;
+    uint8_t  opcode;   /* DX_REACTOR_P_OP_ */
+    uint8_t  has;      /* DX_REACTOR_P_HAS_ */
     uint32_t op_flags;
 } dx_reactor_p_uring_kinds[] = { /* by dx_op.kind_; the first is the cancel's */
     {DX_REACTOR_P_OP_ASYNC_CANCEL, 0, 0},
@@ -2011,10 +2352,12 @@ static const struct {
     {DX_REACTOR_P_OP_WRITE, DX_REACTOR_P_HAS_BYTES | DX_REACTOR_P_HAS_OFFSET, 0},
     {DX_REACTOR_P_OP_FSYNC, 0, 0}};
 
+/* The entry of an operation; what it has moved already is left out. */
 static void dx_reactor_p_uring_fill(const dx_reactor *r, dx_reactor_p_sqe *s, const dx_op *op)
 {
     const uint8_t has = dx_reactor_p_uring_kinds[op->kind_].has;
     const uint32_t done = op->u_.bytes.done;
+    DX_REACTOR_ASSERT(op->kind_ <= DX_REACTOR_P_FSYNC && op->kind_ != DX_REACTOR_P_SHUTDOWN);
     s->opcode = dx_reactor_p_uring_kinds[op->kind_].opcode;
     s->op_flags = dx_reactor_p_uring_kinds[op->kind_].op_flags;
     s->fd = op->fd_;
@@ -2060,10 +2403,12 @@ static bool dx_reactor_p_uring_seekable(dx_reactor *r, dx_reactor_p_fd *e)
     return true;
 }
 
+/* One submission: the operation, or, where it has to wait for readiness first, a poll. */
 static void dx_reactor_p_uring_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     const bool at = op->kind_ == DX_REACTOR_P_PREAD || op->kind_ == DX_REACTOR_P_PWRITE;
     dx_reactor_p_sqe *s;
+    DX_REACTOR_ASSERT(op->state_ == DX_REACTOR_P_ACTIVE && !(op->flags_ & DX_REACTOR_P_F_LENT));
     if (at && !dx_reactor_p_uring_seekable(r, e)) {
         dx_reactor_p_end(r, e, op, -ESPIPE);
         return;
@@ -2095,9 +2440,11 @@ static void dx_reactor_p_uring_reclaim(const dx_op *op)
     connect(op->fd_, &none, sizeof none);
 }
 
+/* Ask the kernel to end an operation, whose own completion says what became of it. */
 static void dx_reactor_p_uring_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     dx_reactor_p_sqe *s;
+    DX_REACTOR_ASSERT(op->state_ == DX_REACTOR_P_ACTIVE);
     if (op->flags_ & DX_REACTOR_P_F_LENT) { /* of the send itself nothing is left to cancel */
         dx_reactor_p_uring_reclaim(op);
         return;
@@ -2157,7 +2504,7 @@ static bool dx_reactor_p_uring_received(dx_reactor *r, dx_reactor_p_fd *e, dx_op
 /* A completion of a send without a copy: of the send, and where MORE follows, of the buffer. What
    the first one said is kept in .done, or as an error in .size, which is not needed any more then.
    True: the operation has ended, with *result. */
-static bool dx_reactor_p_uring_lent(dx_reactor *r, dx_op *op, int32_t *result, uint32_t flags)
+static bool dx_reactor_p_uring_sent(dx_reactor *r, dx_op *op, int32_t *result, uint32_t flags)
 {
     const uint16_t plain = (uint16_t)~(DX_REACTOR_P_F_ZERO_COPY | DX_REACTOR_P_F_UNCOPIED);
     if (flags & DX_REACTOR_P_CQE_NOTIFY) {
@@ -2200,7 +2547,7 @@ static bool dx_reactor_p_uring_connected(dx_op *op, int32_t *result)
 }
 
 /* What a kernel completion means. True: the operation has ended, with *result. */
-static bool dx_reactor_p_uring_judge(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op,
+static bool dx_reactor_p_uring_complete(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op,
                                      int32_t *result, uint32_t flags)
 {
     bool stream = dx_reactor_p_side(op) != DX_REACTOR_P_OTHERS;
@@ -2210,7 +2557,7 @@ static bool dx_reactor_p_uring_judge(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
     if ((op->flags_ & DX_REACTOR_P_F_LENT) ||
         (op->flags_ & (DX_REACTOR_P_F_ZERO_COPY | DX_REACTOR_P_F_POLLING)) ==
             DX_REACTOR_P_F_ZERO_COPY) {
-        if (dx_reactor_p_uring_lent(r, op, result, flags)) return true;
+        if (dx_reactor_p_uring_sent(r, op, result, flags)) return true;
         if (op->flags_ & DX_REACTOR_P_F_LENT) return false;
     } else if (op->flags_ & DX_REACTOR_P_F_POLLING) {
         op->flags_ &= (uint16_t)~DX_REACTOR_P_F_POLLING;
@@ -2228,7 +2575,7 @@ static bool dx_reactor_p_uring_judge(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
     } else if (*result == -EAGAIN && stream) {
         op->flags_ |= DX_REACTOR_P_F_POLLING;
     } else {
-        *result = dx_reactor_p_came(op, *result);
+        *result = dx_reactor_p_received(op, *result);
         if (dx_reactor_p_progress(op, result)) return true;
     }
     if (op->flags_ & DX_REACTOR_P_F_CANCEL) {
@@ -2239,15 +2586,19 @@ static bool dx_reactor_p_uring_judge(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
     return false;
 }
 
+/* Take in the completions that are there, as far as there is room for those with F_MORE. True:
+   there were some. */
 static bool dx_reactor_p_uring_reap(dx_reactor *r)
 {
     dx_reactor_p_ring *g = &r->ring_;
-    uint32_t head = *g->cq_head, first = head;
+    const uint32_t first = *g->cq_head;
+    uint32_t head = first;
     while (head != __atomic_load_n(g->cq_tail, __ATOMIC_ACQUIRE) && dx_reactor_p_more_room(r)) {
         dx_reactor_p_cqe cqe;
         DX_REACTOR_MEMCPY(&cqe, g->cq_entries + (size_t)(head & g->cq_mask) * sizeof cqe,
                           sizeof cqe);
-        __atomic_store_n(g->cq_head, ++head, __ATOMIC_RELEASE);
+        head++;
+        __atomic_store_n(g->cq_head, head, __ATOMIC_RELEASE); /* the kernel may use its place */
         if (cqe.user_data == DX_REACTOR_P_TAG_WAKE) {
             g->wake_armed--;
             dx_reactor_p_drain_wake(r);
@@ -2257,7 +2608,7 @@ static bool dx_reactor_p_uring_reap(dx_reactor *r)
             DX_REACTOR_ASSERT(e != NULL && op->state_ == DX_REACTOR_P_ACTIVE);
             if (op->kind_ == DX_REACTOR_P_ACCEPT && cqe.result >= 0)
                 dx_reactor_p_fd_fresh(r, cqe.result);
-            if (dx_reactor_p_uring_judge(r, e, op, &cqe.result, cqe.flags))
+            if (dx_reactor_p_uring_complete(r, e, op, &cqe.result, cqe.flags))
                 dx_reactor_p_end(r, e, op, cqe.result);
             dx_reactor_p_settle(r, e);
         }
@@ -2265,6 +2616,7 @@ static bool dx_reactor_p_uring_reap(dx_reactor *r)
     return head != first;
 }
 
+/* Backend's submit. A ring that is full or interrupted takes the rest with the next enter. */
 static int dx_reactor_p_uring_submit(dx_reactor *r)
 {
     int error = 0;
@@ -2276,13 +2628,13 @@ static int dx_reactor_p_uring_submit(dx_reactor *r)
    asks for more work: not while operations wait behind others, and for a few milliseconds at first,
    then for twice as long each time, so that nothing is found later than twice as late.
    There are as many polls of the wake descriptor: a wake completes them all, and so it ends it. */
-static uint32_t dx_reactor_p_uring_several(dx_reactor *r, uint32_t min, int64_t *timeout_ns)
+static uint32_t dx_reactor_p_uring_batch(dx_reactor *r, uint32_t min, int64_t *timeout_ns)
 {
     dx_reactor_p_ring *g = &r->ring_;
-    uint32_t several = DX_REACTOR_P_SEVERAL;
+    uint32_t several = DX_REACTOR_P_BATCH_MAX;
     if (several > min) several = min;
     if (several > g->cq_mask) several = g->cq_mask;
-    if (several <= 1 || r->behind_ || !(g->features & DX_REACTOR_P_FEAT_EXT_ARG)) {
+    if (several <= 1 || r->waiting_count_ || !(g->features & DX_REACTOR_P_FEAT_EXT_ARG)) {
         several = 1;
     } else if (*timeout_ns < 0 || (uint64_t)*timeout_ns > r->patience_ns_) {
         *timeout_ns = (int64_t)r->patience_ns_;
@@ -2315,12 +2667,14 @@ static int dx_reactor_p_uring_sleep(dx_reactor *r, uint32_t min, int64_t timeout
         if (error == 0 && poll(&ring, 1, dx_reactor_p_milliseconds(timeout_ns)) < 0)
             error = -errno;
     }
-    /* A call that has submitted something says so, and not that a signal ended its wait. */
+    /* The system call of a wait that a signal ended says how much it submitted, not EINTR. */
     if (error == 0 && dx_reactor_p_uring_empty(&r->ring_) && dx_reactor_p_clock(r) < end)
         error = -EINTR;
     return error;
 }
 
+/* Backend's wait: sleep only when the ring is empty; enter without sleeping when the kernel wants
+   to run what is due, or there is something to submit. */
 static int dx_reactor_p_uring_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
 {
     const uint32_t urgent = DX_REACTOR_P_SQ_CQ_OVERFLOW | DX_REACTOR_P_SQ_TASKRUN;
@@ -2329,7 +2683,7 @@ static int dx_reactor_p_uring_wait(dx_reactor *r, uint32_t min, int64_t timeout_
     int error = 0;
     if (flags & DX_REACTOR_P_SQ_CQ_OVERFLOW) r->stats_.overflows++;
     if ((flags & DX_REACTOR_P_SQ_CQ_OVERFLOW) || !dx_reactor_p_uring_empty(g)) timeout_ns = 0;
-    if (timeout_ns != 0) min = dx_reactor_p_uring_several(r, min, &timeout_ns);
+    if (timeout_ns != 0) min = dx_reactor_p_uring_batch(r, min, &timeout_ns);
     if (timeout_ns != 0 && min)
         error = dx_reactor_p_uring_sleep(r, min, timeout_ns);
     else if (flags || dx_reactor_p_uring_unsubmitted(g))
@@ -2379,7 +2733,7 @@ static int dx_reactor_p_uring_setup(dx_reactor *r, dx_reactor_p_params *p, uint3
                                                  : "io_uring of a kernel before 5.7", ENOSYS);
         if (errno == EINVAL && step + 1 < sizeof ladder / sizeof *ladder) {
             step++;
-        } else if (errno == ENOMEM && entries > 1) {
+        } else if (errno == ENOMEM && entries > 1) { /* RLIMIT_MEMLOCK, say */
             entries /= 2;
             completions = completions > 2 ? completions / 2 : 2;
         } else {
@@ -2389,17 +2743,19 @@ static int dx_reactor_p_uring_setup(dx_reactor *r, dx_reactor_p_params *p, uint3
     }
 }
 
+/* Map what io_uring_setup() has made, as its answer describes it. 0 or an errno. */
 static int dx_reactor_p_uring_map(dx_reactor *r, const dx_reactor_p_params *p)
 {
     dx_reactor_p_ring *g = &r->ring_;
-    size_t sq_size = p->sq.array + (size_t)p->sq_entries * sizeof(uint32_t);
-    size_t cq_size = p->cq.cqes + (size_t)p->cq_entries * sizeof(dx_reactor_p_cqe);
+    const size_t sq_size = p->sq.array + (size_t)p->sq_entries * sizeof(uint32_t);
+    const size_t cq_size = p->cq.cqes + (size_t)p->cq_entries * sizeof(dx_reactor_p_cqe);
     const int both = PROT_READ | PROT_WRITE;
     uint32_t i;
     g->map_size = sq_size > cq_size ? sq_size : cq_size;
     g->entries_size = (size_t)p->sq_entries * sizeof(dx_reactor_p_sqe);
-    g->map = mmap(NULL, g->map_size, both, MAP_SHARED, r->poll_fd_, 0);
-    g->entries = mmap(NULL, g->entries_size, both, MAP_SHARED, r->poll_fd_, 0x10000000);
+    g->map = mmap(NULL, g->map_size, both, MAP_SHARED, r->poll_fd_, DX_REACTOR_P_MAP_RINGS);
+    g->entries = mmap(NULL, g->entries_size, both, MAP_SHARED, r->poll_fd_,
+                      DX_REACTOR_P_MAP_ENTRIES);
     if (g->map == MAP_FAILED || g->entries == MAP_FAILED)
         return dx_reactor_p_refuse(r, "mmap of io_uring", errno);
     g->sq_head = dx_reactor_p_at(g->map, p->sq.head);
@@ -2420,18 +2776,20 @@ static int dx_reactor_p_uring_map(dx_reactor *r, const dx_reactor_p_params *p)
     return 0;
 }
 
-/* Does the kernel know the operations that are used here? */
+/* Does the kernel know the operations that are used here? 0 or an errno. Its answer: 16 bytes, then
+   8 for each opcode: u8 opcode, u8, u16 flags, u32. One that does not answer knows none. */
 static int dx_reactor_p_uring_probe(dx_reactor *r)
 {
-    uint16_t probe[8 + 4 * 64]; /* eight bytes an operation after sixteen: op, flags at the third */
+    enum { HEAD = 8, EACH = 4, FLAGS = 1, KNOWN = 1, OPCODES = 64 }; /* in u16 */
+    uint16_t probe[HEAD + EACH * OPCODES];
     size_t i;
     DX_REACTOR_MEMSET(probe, 0, sizeof probe);
     syscall(DX_REACTOR_P_SYS_REGISTER, (long)r->poll_fd_, (long)DX_REACTOR_P_REGISTER_PROBE, probe,
-            64L);
+            (long)OPCODES);
     for (i = 0; i < sizeof dx_reactor_p_uring_kinds / sizeof *dx_reactor_p_uring_kinds; i++)
-        if (!(probe[8 + 4 * dx_reactor_p_uring_kinds[i].opcode + 1] & 1))
+        if (!(probe[HEAD + EACH * dx_reactor_p_uring_kinds[i].opcode + FLAGS] & KNOWN))
             return dx_reactor_p_refuse(r, "io_uring_register: operations are missing", EOPNOTSUPP);
-    r->ring_.zero_copy = probe[8 + 4 * DX_REACTOR_P_OP_SEND_ZC + 1] & 1;
+    r->ring_.zero_copy = probe[HEAD + EACH * DX_REACTOR_P_OP_SEND_ZC + FLAGS] & KNOWN;
     return 0;
 }
 
@@ -2479,6 +2837,7 @@ static int dx_reactor_p_uring_try(dx_reactor *r)
     return 0;
 }
 
+/* A ring that works, from `step` of the ladder on; else why not. 0 or an errno. */
 static int dx_reactor_p_uring_make(dx_reactor *r, uint32_t entries, uint32_t completions,
                                    uint32_t step)
 {
@@ -2494,7 +2853,7 @@ static int dx_reactor_p_uring_open(dx_reactor *r, const dx_reactor_desc *desc)
 {
     uint32_t entries = desc->queue_entries ? desc->queue_entries : 256;
     uint32_t completions = desc->completion_entries ? desc->completion_entries : 4 * entries;
-    int error = dx_reactor_p_bell(r);
+    int error = dx_reactor_p_wake_open(r);
     r->ring_.sqpoll_idle_ms = desc->sqpoll_idle_ms;
     return error ? error : dx_reactor_p_uring_make(r, entries, completions, 0);
 }
@@ -2507,14 +2866,23 @@ static const dx_reactor_p_backend dx_reactor_p_uring = {
 #endif
 
 /* >>readiness ----------------------------------------------------------
-   For backends without operations of their own: try first, and have the system tell when to try
-   again. An edge that nobody waits for may be missed, because every operation tries before it
-   waits. */
+   Operations on systems that only tell when a descriptor is ready: try first, and have the system
+   tell when to try again.
+
+       issue --> attempt() --result--------------------------> completion queued
+                   |  ^  '--BLOCKED--> arm() --> ... event --.
+                   |  '---------------------------------------' dx_reactor_p_ready_event()
+                   '--16 tries--> STALLED: the rest in the next round, others come first
+
+   Completions never come out of the start, also where the first attempt succeeds. Registrations are
+   edge-triggered and stay: an edge that nobody waits for may be missed, because every operation
+   tries before it waits. */
 
 /* Take in the result of an attempt. True: the operation has ended; settle must follow. */
-static bool dx_reactor_p_ready_took(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op, int32_t result)
+static bool dx_reactor_p_ready_take(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op, int32_t result)
 {
     if (op->kind_ == DX_REACTOR_P_ACCEPT && result >= 0) dx_reactor_p_fd_fresh(r, result);
+    DX_REACTOR_ASSERT(result != DX_REACTOR_P_BLOCKED && result != DX_REACTOR_P_ON_THREAD);
     if (result > 0 && dx_reactor_p_pooled(op)) {
         dx_reactor_p_pool_take(r, op, dx_reactor_p_pool_spare(r), result);
         return false;
@@ -2537,59 +2905,79 @@ static int32_t dx_reactor_p_ready_arm(dx_reactor *r, dx_reactor_p_fd *e)
     const uint16_t before = e->generation;
     int32_t error;
     if (!r->backend_->arm) return 0;
-    if ((e->flags & DX_REACTOR_P_FD_REGISTERED) && !(e->flags & DX_REACTOR_P_FD_UNSURE)) return 0;
-    e->generation = ++r->generation_ ? r->generation_ : ++r->generation_; /* 0: the bell's */
+    if ((e->flags & DX_REACTOR_P_FD_REGISTERED) && !(e->flags & DX_REACTOR_P_FD_RECHECK)) return 0;
+    r->generation_++;
+    if (r->generation_ == 0) r->generation_++; /* 0 is the wake descriptor's */
+    e->generation = r->generation_;
     error = r->backend_->arm(r, e);
     if (error > 0) e->generation = before;
     if (error < 0) return error;
     e->flags |= DX_REACTOR_P_FD_REGISTERED;
-    e->flags &= (uint16_t)~DX_REACTOR_P_FD_UNSURE;
+    e->flags &= (uint16_t)~DX_REACTOR_P_FD_RECHECK;
     return 0;
 }
 
+/* One attempt. Its result, or what the backend's attempt says instead of one. */
+static int32_t dx_reactor_p_ready_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
+{
+    const uint32_t tcp = DX_REACTOR_P_FD_TCP | DX_REACTOR_P_FD_ENDING;
+    const uint32_t share = op->u_.bytes.size; /* of a pooled one: buffers that it has filled */
+    int32_t result;
+    if (dx_reactor_p_pooled(op)) {
+        op->buffer_ = r->pool_ + (size_t)dx_reactor_p_pool_spare(r) * r->buffer_size_;
+        op->u_.bytes.size = r->buffer_size_;
+    }
+    result = r->backend_->attempt(r, e, op);
+    if (result == DX_REACTOR_P_ON_THREAD) return result; /* the operation is the thread's */
+    if (op->kind_ == DX_REACTOR_P_RECV && result > 0 && (uint32_t)result < op->u_.bytes.size &&
+        (e->flags & tcp) == DX_REACTOR_P_FD_TCP)
+        e->flags |= DX_REACTOR_P_FD_EMPTY;
+    if (dx_reactor_p_pooled(op)) op->u_.bytes.size = share;
+    return result;
+}
+
+/* It would block: have the system tell when to try again, or end it where that fails. */
+static void dx_reactor_p_ready_await(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
+{
+    int32_t error = -ECANCELED;
+    if (!(op->flags_ & DX_REACTOR_P_F_CANCEL)) error = dx_reactor_p_ready_arm(r, e);
+    if (error < 0) dx_reactor_p_end(r, e, op, error);
+}
+
+/* Backend's issue. */
 static void dx_reactor_p_ready_issue(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
-    const uint32_t tells = DX_REACTOR_P_FD_TELLS | DX_REACTOR_P_FD_ENDING;
     int tries;
+    DX_REACTOR_ASSERT(op->state_ == DX_REACTOR_P_ACTIVE && op->kind_ != DX_REACTOR_P_CLOSE);
+    DX_REACTOR_ASSERT(!(op->flags_ & DX_REACTOR_P_F_LENT));
     if (op->kind_ != DX_REACTOR_P_POLL) e->flags |= DX_REACTOR_P_FD_STREAM;
     for (tries = 0; tries < DX_REACTOR_P_TRIES; tries++) {
-        uint32_t share = op->u_.bytes.size;
-        int32_t result;
-        if (op->kind_ == DX_REACTOR_P_RECV && (e->flags & DX_REACTOR_P_FD_EMPTY)) {
-            result = dx_reactor_p_ready_arm(r, e);
-            if (result < 0) dx_reactor_p_end(r, e, op, result);
-            return;
+        int32_t result = DX_REACTOR_P_BLOCKED;
+        const bool empty = op->kind_ == DX_REACTOR_P_RECV && (e->flags & DX_REACTOR_P_FD_EMPTY);
+        if (!empty) {
+            if (!dx_reactor_p_more_room(r) && (op->flags_ & DX_REACTOR_P_F_MULTISHOT)) break;
+            if (dx_reactor_p_pooled(op) && !dx_reactor_p_pool_admit(r, op)) return;
+            result = dx_reactor_p_ready_attempt(r, e, op);
         }
-        if (!dx_reactor_p_more_room(r) && (op->flags_ & DX_REACTOR_P_F_MULTISHOT)) break;
-        if (dx_reactor_p_pooled(op)) {
-            if (!dx_reactor_p_pool_admit(r, op)) return;
-            op->buffer_ = r->pool_ + (size_t)dx_reactor_p_pool_spare(r) * r->buffer_size_;
-            op->u_.bytes.size = r->buffer_size_;
-        }
-        result = r->backend_->attempt(r, e, op);
-        if (result == DX_REACTOR_P_AWAY) return;
-        if (op->kind_ == DX_REACTOR_P_RECV && result > 0 &&
-            (uint32_t)result < op->u_.bytes.size && (e->flags & tells) == DX_REACTOR_P_FD_TELLS)
-            e->flags |= DX_REACTOR_P_FD_EMPTY;
-        if (dx_reactor_p_pooled(op)) op->u_.bytes.size = share;
+        if (result == DX_REACTOR_P_ON_THREAD) return;
         if (result == DX_REACTOR_P_BLOCKED) {
-            if (op->flags_ & DX_REACTOR_P_F_CANCEL) result = -ECANCELED;
-            else result = dx_reactor_p_ready_arm(r, e);
-            if (result < 0) dx_reactor_p_end(r, e, op, result);
+            dx_reactor_p_ready_await(r, e, op);
             return;
         }
-        if (dx_reactor_p_ready_took(r, e, op, result)) return;
+        if (dx_reactor_p_ready_take(r, e, op, result)) return;
     }
     dx_reactor_p_retry_later(r, e, op, DX_REACTOR_P_F_STALLED); /* it had its share of this round */
 }
 
+/* One side of a descriptor may be ready: go on with its active operation, or with all of those that
+   have no order. */
 static void dx_reactor_p_ready_advance(dx_reactor *r, dx_reactor_p_fd *e, int side)
 {
-    dx_op *op = e->lists[side], *last = op ? op->prev_ : NULL;
+    const uint32_t rests = DX_REACTOR_P_F_STALLED | DX_REACTOR_P_F_RESTING | DX_REACTOR_P_F_LENT;
+    dx_op *op = e->lists[side];
+    dx_op *last = op ? op->prev_ : NULL;
     while (op) {
         dx_op *next = op == last || side != DX_REACTOR_P_OTHERS ? NULL : op->next_;
-        const uint32_t rests = DX_REACTOR_P_F_STALLED | DX_REACTOR_P_F_RESTING |
-                               DX_REACTOR_P_F_LENT;
         if (op->state_ == DX_REACTOR_P_ACTIVE && !(op->flags_ & rests) &&
             op->kind_ != DX_REACTOR_P_CLOSE)
             dx_reactor_p_ready_issue(r, e, op);
@@ -2597,6 +2985,7 @@ static void dx_reactor_p_ready_advance(dx_reactor *r, dx_reactor_p_fd *e, int si
     }
 }
 
+/* The system says that a descriptor is ready. */
 static inline void dx_reactor_p_ready_event(dx_reactor *r, dx_reactor_p_fd *e, bool readable,
                                             bool writable) /* not on Windows */
 {
@@ -2617,15 +3006,17 @@ static dx_reactor_p_fd *dx_reactor_p_ready_entry(dx_reactor *r, int fd, uint32_t
     return NULL;
 }
 
+/* connect(2), the first time and when the descriptor has become writable: .done says which. */
 static int32_t dx_reactor_p_try_connect(dx_op *op)
 {
-    bool again = op->u_.bytes.done != 0;
+    const bool again = op->u_.bytes.done != 0;
     op->u_.bytes.done = 1;
     if (connect(op->fd_, (struct sockaddr *)op->buffer_, op->u_.bytes.size) == 0) return 0;
     if (errno == EINPROGRESS || (again && errno == EALREADY)) return DX_REACTOR_P_BLOCKED;
     return again && errno == EISCONN ? 0 : -errno;
 }
 
+/* pread(2), pwrite(2), on Linux with offsets of 64 bits everywhere. */
 static long dx_reactor_p_at_offset(const dx_op *op, uint8_t *at, size_t size)
 {
     uint64_t offset = op->offset_ + op->u_.bytes.done;
@@ -2642,33 +3033,34 @@ static long dx_reactor_p_at_offset(const dx_op *op, uint8_t *at, size_t size)
 #endif
 }
 
-/* Of a stream that is read or written: what may be done with it? 0, -errno or DX_REACTOR_P_AWAY. */
+/* Of a stream that is read or written: may it be called? 0, -errno or DX_REACTOR_P_ON_THREAD. */
 static int32_t dx_reactor_p_admit_stream(dx_reactor_p_fd *e, const dx_op *op, int flags)
 {
     struct stat file;
-    if (fstat(op->fd_, &file) != 0) return DX_REACTOR_P_AWAY; /* a size beyond 32 bits */
+    if (fstat(op->fd_, &file) != 0) return DX_REACTOR_P_ON_THREAD; /* a size beyond 32 bits */
     if (S_ISREG(file.st_mode) || S_ISDIR(file.st_mode) || S_ISBLK(file.st_mode))
-        return DX_REACTOR_P_AWAY;
+        return DX_REACTOR_P_ON_THREAD;
     if (!(flags & O_NONBLOCK)) {
         if (S_ISCHR(file.st_mode) && op->kind_ == DX_REACTOR_P_WRITE)
-            return DX_REACTOR_P_AWAY; /* a terminal does not say how much it takes */
+            return DX_REACTOR_P_ON_THREAD; /* a terminal does not say how much it takes */
         e->flags |= DX_REACTOR_P_FD_BLOCKING;
     }
     return 0;
 }
 
 /* May a system call of this operation be made without the risk that it blocks? 0, -errno or
-   DX_REACTOR_P_AWAY: it may block. */
+   DX_REACTOR_P_ON_THREAD: it may block. */
 static int32_t dx_reactor_p_admit(dx_reactor_p_fd *e, const dx_op *op)
 {
-    int flags, type;
+    int flags;
+    int type;
     int32_t error = 0;
     socklen_t size = sizeof type;
     if (op->kind_ == DX_REACTOR_P_RECV || op->kind_ == DX_REACTOR_P_SEND ||
         op->kind_ == DX_REACTOR_P_POLL || op->kind_ == DX_REACTOR_P_RECVFROM ||
         op->kind_ == DX_REACTOR_P_SENDTO)
         return 0;
-    if (dx_reactor_p_side(op) == DX_REACTOR_P_OTHERS) return DX_REACTOR_P_AWAY;
+    if (dx_reactor_p_side(op) == DX_REACTOR_P_OTHERS) return DX_REACTOR_P_ON_THREAD;
     if (e->flags & DX_REACTOR_P_FD_ADMITTED) return 0;
     flags = fcntl(op->fd_, F_GETFL);
     if (flags < 0) return -errno;
@@ -2696,7 +3088,7 @@ static long dx_reactor_p_call(const dx_op *op)
     case DX_REACTOR_P_ACCEPT:
         return syscall(SYS_accept4, (long)op->fd_, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK | 0L);
 #else
-    case DX_REACTOR_P_ACCEPT: return dx_reactor_p_tame(accept(op->fd_, NULL, NULL));
+    case DX_REACTOR_P_ACCEPT: return dx_reactor_p_set_nonblocking(accept(op->fd_, NULL, NULL));
 #endif
     case DX_REACTOR_P_RECV: return (long)recv(op->fd_, at, size, MSG_DONTWAIT);
     case DX_REACTOR_P_READ: return (long)read(op->fd_, at, size);
@@ -2743,7 +3135,8 @@ static long dx_reactor_p_call_blocking(const dx_op *op)
     if (!ready.revents) return -1;
 #if defined(SYS_preadv2) && defined(SYS_pwritev2)
     {
-        const long here = -1, no_wait = 8; /* RWF_NOWAIT */
+        const long here = -1;
+        const long no_wait = 8; /* RWF_NOWAIT */
         struct {
             void  *base;
             size_t size;
@@ -2762,16 +3155,49 @@ static long dx_reactor_p_call_blocking(const dx_op *op)
 }
 
 /* >>files --------------------------------------------------------------
-   Where the system knows no other way, threads make the calls that block. An operation that they
-   have is LENT. While it waits for one, .done is its place in the ring; when it has ended, .size is
-   its result, buffer_ links it to others that have. They touch it under the lock only. */
+   Where the system knows no other way, threads make the calls that block. They are made when an
+   operation finds none that is idle.
+
+       loop                     ring, under the lock                  threads (up to limit)
+       ----                     --------------------                  ---------------------
+       lend:   F_LENT    --->   [op] [op] [op]   head..tail    --->   copy it, call, note the result
+       reap:   its end   <---   files_done_: a stack of ended ones, linked by buffer_, no lock
+
+   While it waits in the ring, .done is its place there, so that a cancel finds it; when a thread
+   has ended it, .size is its result. Threads touch an operation under the lock only, and call with
+   a copy of it, because the loop may note a cancel or a deadline meanwhile. */
+
+/* The copy of an operation that a thread works with: what the loop may write is left out. */
+static void dx_reactor_p_files_copy(dx_op *job, const dx_op *op)
+{
+    DX_REACTOR_MEMSET(job, 0, sizeof *job);
+    job->kind_ = op->kind_;
+    job->fd_ = op->fd_;
+    job->buffer_ = op->buffer_;
+    if (op->kind_ >= DX_REACTOR_P_PREAD) job->offset_ = op->offset_; /* else a deadline */
+    job->u_.bytes.size = op->u_.bytes.size;
+}
+
+/* Hand an operation that has ended back to the loop. With the lock. */
+static void dx_reactor_p_files_return(dx_reactor *r, dx_op *op, uint32_t done, int32_t result)
+{
+    dx_op *before = __atomic_load_n(&r->files_done_, __ATOMIC_RELAXED);
+    op->u_.bytes.done = done;
+    op->u_.bytes.size = (uint32_t)result;
+    do op->buffer_ = before;
+    while (!__atomic_compare_exchange_n(&r->files_done_, &before, op, true, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_RELAXED));
+    dx_reactor_p_notify(r);
+}
+
 static void *dx_reactor_p_files_main(void *self)
 {
     dx_reactor *r = (dx_reactor *)self;
     dx_reactor_p_files *f = r->files_;
-    dx_op *op, *before, job;
+    dx_op job;
     pthread_mutex_lock(&f->lock);
     while (!f->stop) {
+        dx_op *op;
         int32_t result;
         if (f->head == f->tail) {
             f->idle++;
@@ -2779,36 +3205,28 @@ static void *dx_reactor_p_files_main(void *self)
             f->idle--;
             continue;
         }
-        op = f->ring[f->head++ & f->mask];
-        DX_REACTOR_MEMSET(&job, 0, sizeof job); /* what the loop may write is left out */
-        job.kind_ = op->kind_;
-        job.fd_ = op->fd_;
-        job.buffer_ = op->buffer_;
-        job.offset_ = op->kind_ >= DX_REACTOR_P_PREAD ? op->offset_ : 0; /* else a deadline */
-        job.u_.bytes.size = op->u_.bytes.size;
+        op = f->ring[f->head & f->mask];
+        f->head++;
+        dx_reactor_p_files_copy(&job, op);
         pthread_mutex_unlock(&f->lock);
         do {
             long moved = dx_reactor_p_call(&job);
             result = moved < 0 ? -errno : (int32_t)moved;
         } while (!dx_reactor_p_progress(&job, &result));
         pthread_mutex_lock(&f->lock);
-        op->u_.bytes.done = job.u_.bytes.done;
-        op->u_.bytes.size = (uint32_t)result;
-        before = __atomic_load_n(&r->ended_, __ATOMIC_RELAXED);
-        do op->buffer_ = before;
-        while (!__atomic_compare_exchange_n(&r->ended_, &before, op, true, __ATOMIC_SEQ_CST,
-                                            __ATOMIC_RELAXED));
-        dx_reactor_p_notify(r);
+        dx_reactor_p_files_return(r, op, job.u_.bytes.done, result);
     }
     pthread_mutex_unlock(&f->lock);
     return NULL;
 }
 
+/* End and join the threads: nothing is lent to them any more. */
 static void dx_reactor_p_files_close(dx_reactor *r)
 {
     dx_reactor_p_files *f = DX_REACTOR_FILE_THREADS > 0 ? r->files_ : NULL;
     if (!f || !f->limit) return;
     pthread_mutex_lock(&f->lock);
+    DX_REACTOR_ASSERT(f->count <= f->limit);
     f->stop = true;
     pthread_mutex_unlock(&f->lock);
     pthread_cond_broadcast(&f->lent);
@@ -2822,12 +3240,10 @@ static void dx_reactor_p_files_close(dx_reactor *r)
 static int dx_reactor_p_files_open(dx_reactor *r, uint32_t threads)
 {
     dx_reactor_p_files *f = DX_REACTOR_FILE_THREADS > 0 ? r->files_ : NULL;
-    uint32_t lent = DX_REACTOR_P_FILES_RING;
     int error;
     if (!f) return 0;
-    if (lent > r->pending_max_) lent = r->pending_max_;
     f->ring = (dx_op **)(void *)(f + 1);
-    f->mask = dx_reactor_p_power_of_two(lent) - 1;
+    f->mask = dx_reactor_p_files_places(r) - 1;
     error = pthread_mutex_init(&f->lock, NULL);
     if (error) return dx_reactor_p_refuse(r, "pthread_mutex_init", error);
     error = pthread_cond_init(&f->lent, NULL);
@@ -2845,8 +3261,10 @@ static int dx_reactor_p_files_grow(dx_reactor *r)
 {
     dx_reactor_p_files *f = r->files_;
     int error;
+    DX_REACTOR_ASSERT(f->count < f->limit);
 #if defined(SIG_SETMASK) /* a strict -std=c99 hides it */
-    sigset_t all, before;
+    sigset_t all;
+    sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
 #endif
@@ -2871,65 +3289,76 @@ static int32_t dx_reactor_p_files_refuse(const dx_op *op)
 /* The operation is issued again when a thread has become free. */
 static void dx_reactor_p_retry_when_free(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
+    DX_REACTOR_ASSERT(op->state_ == DX_REACTOR_P_ACTIVE);
     op->flags_ |= DX_REACTOR_P_F_STALLED;
     if (e->flags & DX_REACTOR_P_FD_RETRY) return;
     e->flags |= DX_REACTOR_P_FD_RETRY;
-    e->retry = r->fd_later_;
-    r->fd_later_ = (uint32_t)(e - r->fds_) + 1;
+    e->retry = r->fd_retry_file_;
+    r->fd_retry_file_ = (uint32_t)(e - r->fds_) + 1;
 }
 
-/* Give an operation to a thread. DX_REACTOR_P_AWAY or -errno. */
+/* Give an operation to a thread. DX_REACTOR_P_ON_THREAD or -errno. */
 static int32_t dx_reactor_p_files_lend(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     dx_reactor_p_files *f = DX_REACTOR_FILE_THREADS > 0 ? r->files_ : NULL;
-    bool full, more;
+    bool full;
+    bool more; /* every thread has work, and there may be another one */
     int error = 0;
     if (!f) return dx_reactor_p_files_refuse(op);
     pthread_mutex_lock(&f->lock);
+    DX_REACTOR_ASSERT(f->tail - f->head <= f->mask + 1 && f->idle <= f->count);
     full = f->tail - f->head > f->mask;
     more = !full && f->idle <= f->tail - f->head && f->count < f->limit;
     pthread_mutex_unlock(&f->lock);
     if (full) {
         dx_reactor_p_retry_when_free(r, e, op);
-        return DX_REACTOR_P_AWAY;
+        return DX_REACTOR_P_ON_THREAD;
     }
     if (more) error = dx_reactor_p_files_grow(r);
     if (error) return -error;
     op->flags_ |= DX_REACTOR_P_F_LENT;
     pthread_mutex_lock(&f->lock);
     op->u_.bytes.done = f->tail;
-    f->ring[f->tail++ & f->mask] = op;
+    f->ring[f->tail & f->mask] = op;
+    f->tail++;
     pthread_mutex_unlock(&f->lock);
     pthread_cond_signal(&f->lent);
-    return DX_REACTOR_P_AWAY;
+    return DX_REACTOR_P_ON_THREAD;
 }
 
-/* One that waits for a thread ends now, and the head of the ring takes its place; one that a thread
-   works on ends with its result. */
+/* Take an operation out of the ring, where no thread has it yet: the first one takes its place. */
+static void dx_reactor_p_files_reclaim(dx_reactor *r, dx_op *op)
+{
+    dx_reactor_p_files *f = r->files_;
+    dx_op **at;
+    pthread_mutex_lock(&f->lock);
+    at = &f->ring[op->u_.bytes.done & f->mask];
+    if (op->u_.bytes.done - f->head < f->tail - f->head && *at == op) {
+        *at = f->ring[f->head & f->mask];
+        f->head++;
+        (*at)->u_.bytes.done = op->u_.bytes.done;
+        op->u_.bytes.done = 0;
+        op->flags_ &= (uint16_t)~DX_REACTOR_P_F_LENT;
+        r->retry_file_due_ |= r->fd_retry_file_ != 0;
+    }
+    pthread_mutex_unlock(&f->lock);
+}
+
+/* Backend's cancel: at once, but for what a thread works on, which ends with its result. */
 static void dx_reactor_p_ready_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
-    dx_reactor_p_files *f = DX_REACTOR_FILE_THREADS > 0 ? r->files_ : NULL;
-    if (f && (op->flags_ & DX_REACTOR_P_F_LENT)) {
-        pthread_mutex_lock(&f->lock);
-        dx_op **at = &f->ring[op->u_.bytes.done & f->mask];
-        if (op->u_.bytes.done - f->head < f->tail - f->head && *at == op) {
-            *at = f->ring[f->head++ & f->mask];
-            (*at)->u_.bytes.done = op->u_.bytes.done;
-            op->u_.bytes.done = 0;
-            op->flags_ &= (uint16_t)~DX_REACTOR_P_F_LENT;
-            r->later_due_ |= r->fd_later_ != 0;
-        }
-        pthread_mutex_unlock(&f->lock);
-    }
+    const bool files = DX_REACTOR_FILE_THREADS > 0;
+    DX_REACTOR_ASSERT(op->state_ == DX_REACTOR_P_ACTIVE);
+    if (files && (op->flags_ & DX_REACTOR_P_F_LENT)) dx_reactor_p_files_reclaim(r, op);
     if (!(op->flags_ & DX_REACTOR_P_F_LENT)) dx_reactor_p_end(r, e, op, -ECANCELED);
 }
 
-/* Its result, -errno, DX_REACTOR_P_BLOCKED or DX_REACTOR_P_AWAY. */
+/* Backend's attempt: a result, -errno, DX_REACTOR_P_BLOCKED or DX_REACTOR_P_ON_THREAD. */
 static int32_t dx_reactor_p_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     struct pollfd ready;
     long result = dx_reactor_p_admit(e, op);
-    if (result == DX_REACTOR_P_AWAY) return dx_reactor_p_files_lend(r, e, op);
+    if (result == DX_REACTOR_P_ON_THREAD) return dx_reactor_p_files_lend(r, e, op);
     if (result < 0) return (int32_t)result;
     if (op->kind_ == DX_REACTOR_P_CONNECT) return dx_reactor_p_try_connect(op);
     if (op->kind_ == DX_REACTOR_P_POLL) {
@@ -2944,7 +3373,7 @@ static int32_t dx_reactor_p_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op
         result = stream && (e->flags & DX_REACTOR_P_FD_BLOCKING) ? dx_reactor_p_call_blocking(op)
                                                                  : dx_reactor_p_call(op);
     }
-    if (result >= 0) return dx_reactor_p_came(op, (int32_t)result);
+    if (result >= 0) return dx_reactor_p_received(op, (int32_t)result);
     return errno == EAGAIN ? DX_REACTOR_P_BLOCKED : -errno;
 }
 #endif
@@ -2952,9 +3381,19 @@ static int32_t dx_reactor_p_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op
 #if defined(__linux__)
 /* >>epoll --------------------------------------------------------------
    A descriptor is registered once, edge-triggered for both directions, when the first operation on
-   it would block, and stays registered until it is closed. A close removes it without a word, so
-   what blocks when nothing else was pending is added once more: EEXIST says that it is there. A
-   multishot, or a second operation, costs no epoll_ctl(). */
+   it would block, and stays registered until it is closed:
+
+       epoll_event.data   63        32 31      0
+                          | generation |  fd   |      generation 0: the wake descriptor
+
+   A close removes it without a word, so what blocks when nothing else was pending is added once
+   more: EEXIST says that it is there. A multishot, or a second operation, costs no epoll_ctl().
+
+   A short receive on TCP has emptied the socket (EMPTY): the next one waits for an event instead of
+   a call that would find nothing. Not so at the end of data or before an urgent byte (ENDING),
+   which make receives short as well. */
+
+/* Backend's arm. */
 static int32_t dx_reactor_p_epoll_arm(dx_reactor *r, dx_reactor_p_fd *e)
 {
     struct epoll_event event;
@@ -2967,9 +3406,9 @@ static int32_t dx_reactor_p_epoll_arm(dx_reactor *r, dx_reactor_p_fd *e)
         if (e->flags & DX_REACTOR_P_FD_REGISTERED) return 1;
         if (epoll_ctl(r->poll_fd_, EPOLL_CTL_MOD, e->fd, &event) != 0) return -errno;
     }
-    e->flags &= (uint16_t)~(DX_REACTOR_P_FD_TELLS | DX_REACTOR_P_FD_ENDING | DX_REACTOR_P_FD_EMPTY);
+    e->flags &= (uint16_t)~(DX_REACTOR_P_FD_TCP | DX_REACTOR_P_FD_ENDING | DX_REACTOR_P_FD_EMPTY);
     if (getsockopt(e->fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, &size) == 0)
-        e->flags |= DX_REACTOR_P_FD_TELLS; /* AF_UNIX is short where descriptors come along */
+        e->flags |= DX_REACTOR_P_FD_TCP; /* AF_UNIX is short where descriptors come along */
     return 0;
 }
 
@@ -2978,13 +3417,14 @@ static void dx_reactor_p_epoll_detach(dx_reactor *r, dx_reactor_p_fd *e)
     epoll_ctl(r->poll_fd_, EPOLL_CTL_DEL, e->fd, NULL);
 }
 
+/* epoll_pwait2() where it is, for timeouts below a millisecond. As epoll_wait(). */
 static long dx_reactor_p_epoll_sleep(dx_reactor *r, struct epoll_event *events, int64_t timeout_ns)
 {
-    int milliseconds = dx_reactor_p_milliseconds(timeout_ns);
+    const int milliseconds = dx_reactor_p_milliseconds(timeout_ns);
     if (timeout_ns > 0 && !r->no_pwait2_) {
-        const int64_t t[2] = {timeout_ns / 1000000000, timeout_ns % 1000000000};
-        long count = syscall(DX_REACTOR_P_SYS_PWAIT2, (long)r->poll_fd_, events,
-                             (long)DX_REACTOR_P_BATCH, t, NULL, 0L);
+        const int64_t time[2] = {timeout_ns / 1000000000, timeout_ns % 1000000000};
+        const long count = syscall(DX_REACTOR_P_SYS_PWAIT2, (long)r->poll_fd_, events,
+                                   (long)DX_REACTOR_P_BATCH, time, NULL, 0L);
         if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return count;
         r->no_pwait2_ = true; /* before 5.11, or filtered */
     }
@@ -2993,10 +3433,13 @@ static long dx_reactor_p_epoll_sleep(dx_reactor *r, struct epoll_event *events, 
 
 static int dx_reactor_p_epoll_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
 {
-    const uint32_t ends = EPOLLRDHUP | EPOLLHUP | EPOLLERR, comes = ends | EPOLLIN | EPOLLPRI;
-    struct epoll_event *events = (struct epoll_event *)r->events_, event;
+    const uint32_t ends = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+    const uint32_t comes = ends | EPOLLIN | EPOLLPRI;
+    struct epoll_event *events = (struct epoll_event *)r->events_;
+    struct epoll_event event;
     dx_reactor_p_fd *e;
-    long count, i;
+    long count;
+    long i;
     (void)min;
     r->stats_.system_waits++;
     count = dx_reactor_p_epoll_sleep(r, events, timeout_ns);
@@ -3004,8 +3447,10 @@ static int dx_reactor_p_epoll_wait(dx_reactor *r, uint32_t min, int64_t timeout_
         uint32_t generation;
         DX_REACTOR_MEMCPY(&event, events + i, sizeof event);
         generation = (uint32_t)(event.data.u64 >> 32);
-        if (!generation) dx_reactor_p_drain_wake(r);
-        if (!generation) continue;
+        if (!generation) {
+            dx_reactor_p_drain_wake(r);
+            continue;
+        }
         e = dx_reactor_p_ready_entry(r, (int)(uint32_t)event.data.u64, generation);
         if (!e) continue;
         if (event.events & (ends | EPOLLPRI)) e->flags |= DX_REACTOR_P_FD_ENDING;
@@ -3019,7 +3464,7 @@ static int dx_reactor_p_epoll_wait(dx_reactor *r, uint32_t min, int64_t timeout_
 static int dx_reactor_p_epoll_open(dx_reactor *r, const dx_reactor_desc *desc)
 {
     struct epoll_event event;
-    if (dx_reactor_p_bell(r)) return r->sys_errno_;
+    if (dx_reactor_p_wake_open(r)) return r->sys_errno_;
     event.events = EPOLLIN;
     event.data.u64 = (uint32_t)r->wake_fd_;
     r->poll_fd_ = epoll_create1(EPOLL_CLOEXEC);
@@ -3040,7 +3485,11 @@ static const dx_reactor_p_backend dx_reactor_p_epoll = {
    Both filters of a descriptor are added once, edge-triggered (EV_CLEAR), when the first operation
    on it would block, and again where the number may have become another's: of what is there
    already it changes nothing. The additions go along with the next wait, in one call. The end of
-   data (EV_EOF) is learnt from the read that finds it, after all data. */
+   data (EV_EOF) is learnt from the read that finds it, after all data.
+
+       events_   | changes_: READ, WRITE of one, READ, WRITE of the next | events of a wait |
+                 0                                                     128                256
+*/
 static void dx_reactor_p_kq_pair(struct kevent *k, const dx_reactor_p_fd *e, int flags)
 {
     void *generation = (void *)(uintptr_t)e->generation;
@@ -3048,10 +3497,13 @@ static void dx_reactor_p_kq_pair(struct kevent *k, const dx_reactor_p_fd *e, int
     EV_SET(k + 1, (uintptr_t)e->fd, EVFILT_WRITE, (uint16_t)flags, 0, 0, generation);
 }
 
+/* Backend's arm. */
 static int32_t dx_reactor_p_kq_arm(dx_reactor *r, dx_reactor_p_fd *e)
 {
-    struct kevent *changes = (struct kevent *)r->events_, two[2];
+    struct kevent *changes = (struct kevent *)r->events_;
+    struct kevent two[2];
     uint32_t i;
+    DX_REACTOR_ASSERT(r->changes_ % 2 == 0);
     for (i = 0; (e->flags & DX_REACTOR_P_FD_REGISTERED) && i < r->changes_; i += 2)
         if (changes[i].ident == (uintptr_t)e->fd) { /* not made yet */
             dx_reactor_p_kq_pair(changes + i, e, EV_ADD | EV_CLEAR);
@@ -3069,7 +3521,8 @@ static int32_t dx_reactor_p_kq_arm(dx_reactor *r, dx_reactor_p_fd *e)
 /* Additions that were not made yet are taken back: the number may soon be another's. */
 static void dx_reactor_p_kq_detach(dx_reactor *r, dx_reactor_p_fd *e)
 {
-    struct kevent *changes = (struct kevent *)r->events_, two[2];
+    struct kevent *changes = (struct kevent *)r->events_;
+    struct kevent two[2];
     uint32_t i;
     for (i = 0; i < r->changes_; i += 2) {
         if (changes[i].ident != (uintptr_t)e->fd) continue;
@@ -3086,16 +3539,18 @@ static int dx_reactor_p_kq_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
 {
     struct kevent *changes = (struct kevent *)r->events_;
     struct kevent *events = changes + DX_REACTOR_P_EVENTS / 2;
-    struct timespec t;
-    int count = (int)r->changes_, i;
+    struct timespec time;
+    int count = (int)r->changes_;
+    int i;
     dx_reactor_p_fd *e;
     (void)min;
-    t.tv_sec = (time_t)(timeout_ns / 1000000000);
-    t.tv_nsec = (long)(timeout_ns % 1000000000);
+    DX_REACTOR_ASSERT(r->changes_ <= DX_REACTOR_P_EVENTS / 2);
+    time.tv_sec = (time_t)(timeout_ns / 1000000000);
+    time.tv_nsec = (long)(timeout_ns % 1000000000);
     r->changes_ = 0; /* also a call that a signal ends has made them */
     r->stats_.system_waits++;
     count = kevent(r->poll_fd_, changes, count, events, DX_REACTOR_P_BATCH,
-                   timeout_ns < 0 ? NULL : &t);
+                   timeout_ns < 0 ? NULL : &time);
     for (i = 0; i < count; i++) {
         const struct kevent *k = &events[i];
         const int side = k->filter == EVFILT_WRITE ? DX_REACTOR_P_WRITES : DX_REACTOR_P_READS;
@@ -3138,16 +3593,28 @@ static const dx_reactor_p_backend dx_reactor_p_kqueue = {
 #if defined(_WIN32)
 /* >>IOCP ---------------------------------------------------------------
    Overlapped operations on one completion port. The OVERLAPPED lies in the dx_op, so it lives until
-   its completion was taken from the port. What succeeds at once posts no completion
-   (FILE_SKIP_COMPLETION_PORT_ON_SUCCESS) and is taken in on the spot. Descriptors are SOCKETs and
-   HANDLEs: 64-bit Windows keeps them within 32 bits. */
+   its completion was taken from the port:
+
+       dx_op | ... fd_ kind_ state_ flags_ | system_: OVERLAPPED | AFD_POLL_INFO |
+                                                     ^
+       GetQueuedCompletionStatusEx() --> lpOverlapped: its operation lies around it
+
+   What succeeds at once posts no completion (FILE_SKIP_COMPLETION_PORT_ON_SUCCESS) and is taken in
+   on the spot. There are no asynchronous polls, so what WSAPoll() hands to the driver is handed to
+   it here, overlapped. Descriptors are SOCKETs and HANDLEs: 64-bit Windows keeps them within 32
+   bits. */
 typedef struct dx_reactor_p_system { /* in dx_op.system_ */
     OVERLAPPED overlapped;
-    int64_t    timeout; /* from here: AFD_POLL_INFO, what WSAPoll() hands to the kernel */
-    uint32_t   count, exclusive;
-    HANDLE     handle;
-    uint32_t   events, status;
+    int64_t    timeout;   /* from here: AFD_POLL_INFO, what WSAPoll() hands to the kernel */
+    uint32_t   count;     /* of handles: 1 */
+    uint32_t   exclusive;
+    HANDLE     handle;    /* the socket; of fsync: the port */
+    uint32_t   events;    /* DX_REACTOR_P_AFD_ */
+    uint32_t   status;    /* of fsync: GetLastError() */
 } dx_reactor_p_system;
+
+typedef char dx_reactor_p_system_size[sizeof(dx_reactor_p_system) <=
+                                      sizeof(((dx_op *)0)->system_) ? 1 : -1];
 
 enum { /* of .events, in no header; READS: receive, disconnect, accept; POLL: the control code */
     DX_REACTOR_P_AFD_READS = 1 + 8 + 128, DX_REACTOR_P_AFD_SEND = 4, DX_REACTOR_P_AFD_ABORT = 16,
@@ -3172,8 +3639,8 @@ static int32_t dx_reactor_p_iocp_attach(dx_reactor *r, dx_reactor_p_fd *e)
     u_long on = 1;
     int type, size = sizeof type;
     bool bound = (e->flags & DX_REACTOR_P_FD_REGISTERED) != 0;
-    if (bound && !(e->flags & DX_REACTOR_P_FD_UNSURE)) return 0;
-    e->flags &= (uint16_t)~(DX_REACTOR_P_FD_SOCKET | DX_REACTOR_P_FD_UNSURE);
+    if (bound && !(e->flags & DX_REACTOR_P_FD_RECHECK)) return 0;
+    e->flags &= (uint16_t)~(DX_REACTOR_P_FD_SOCKET | DX_REACTOR_P_FD_RECHECK);
     if (getsockopt(dx_reactor_p_socket_of(e->fd), SOL_SOCKET, SO_TYPE, (char *)&type, &size) == 0)
         e->flags |= DX_REACTOR_P_FD_SOCKET;
     else if (!GetHandleInformation(handle, &information))
@@ -3203,15 +3670,17 @@ static dx_reactor_p_extension *dx_reactor_p_iocp_extension(SOCKET s, GUID id)
     return function;
 }
 
-/* 1: it is done; 0: an error, or its completion will come. */
+/* TRUE: it is done; FALSE: an error, or its completion will come. So are the next ones. */
 static BOOL dx_reactor_p_iocp_accept(dx_reactor *r, dx_op *op, DWORD *bytes)
 {
     const GUID id = WSAID_ACCEPTEX;
-    const DWORD room = sizeof(struct sockaddr_in6) + 16;
+    const DWORD room = sizeof(struct sockaddr_in6) + 16; /* of an address; 16 more it demands */
     SOCKET listener = dx_reactor_p_socket_of(op->fd_);
     WSAPROTOCOL_INFOW info;
     BOOL listens = FALSE;
-    int made, size = sizeof info, flag_size = sizeof listens;
+    int made;
+    int size = sizeof info;
+    int flag_size = sizeof listens;
     LPFN_ACCEPTEX function = (LPFN_ACCEPTEX)dx_reactor_p_iocp_extension(listener, id);
     op->u_.bytes.done = UINT32_MAX;
     getsockopt(listener, SOL_SOCKET, SO_ACCEPTCONN, (char *)&listens, &flag_size);
@@ -3244,6 +3713,7 @@ static BOOL dx_reactor_p_iocp_connect(dx_op *op, DWORD *bytes)
                     &dx_reactor_p_system_of(op)->overlapped);
 }
 
+/* Readiness; also of a pooled receive, so that no buffer waits with it. */
 static BOOL dx_reactor_p_iocp_poll(dx_op *op, DWORD *bytes)
 {
     const uint32_t interest = dx_reactor_p_pooled(op) ? DX_REACTOR_READABLE : op->u_.bytes.size;
@@ -3309,7 +3779,8 @@ static BOOL dx_reactor_p_iocp_transfer(const dx_reactor_p_fd *e, dx_op *op, DWOR
 static int32_t dx_reactor_p_iocp_outcome(dx_op *op, BOOL ok, DWORD bytes)
 {
     SOCKET s = dx_reactor_p_socket_of(op->fd_);
-    uint32_t events = dx_reactor_p_system_of(op)->events, ready = 0;
+    const uint32_t events = dx_reactor_p_system_of(op)->events;
+    uint32_t ready = 0;
     DWORD error = ok ? 0 : GetLastError();
     if (ok && dx_reactor_p_pooled(op)) return -EINTR; /* it was polled: try again */
     switch (op->kind_) {
@@ -3366,7 +3837,9 @@ static int32_t dx_reactor_p_iocp_admit(dx_reactor *r, dx_reactor_p_fd *e, const 
     case DX_REACTOR_P_WRITE: return 0;
     case DX_REACTOR_P_PREAD:
     case DX_REACTOR_P_PWRITE: return is_socket ? -ESPIPE : 0;
-    case DX_REACTOR_P_FSYNC: return is_socket ? -EINVAL : r->files_ ? 0 : -ENOTSUP;
+    case DX_REACTOR_P_FSYNC:
+        if (is_socket) return -EINVAL;
+        return r->files_ ? 0 : -ENOTSUP;
     default: return is_socket ? 0 : -ENOTSOCK;
     }
 }
@@ -3425,11 +3898,13 @@ static void dx_reactor_p_iocp_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *o
     CancelIoEx(dx_reactor_p_handle(op->fd_), &dx_reactor_p_system_of(op)->overlapped);
 }
 
+/* An operation has ended in the system. */
 static void dx_reactor_p_iocp_complete(dx_reactor *r, OVERLAPPED *overlapped)
 {
     dx_op *op = (dx_op *)(void *)((char *)overlapped - offsetof(dx_op, system_));
     dx_reactor_p_fd *e = dx_reactor_p_fd_find(r, op->fd_);
-    DWORD bytes = 0, flags = 0;
+    DWORD bytes = 0;
+    DWORD flags = 0;
     int32_t result;
     BOOL ok;
     DX_REACTOR_ASSERT(e != NULL && op->state_ == DX_REACTOR_P_ACTIVE);
@@ -3439,7 +3914,7 @@ static void dx_reactor_p_iocp_complete(dx_reactor *r, OVERLAPPED *overlapped)
     else
         ok = GetOverlappedResult(dx_reactor_p_handle(op->fd_), overlapped, &bytes, FALSE);
     result = dx_reactor_p_iocp_outcome(op, ok, bytes);
-    if (!dx_reactor_p_ready_took(r, e, op, result))
+    if (!dx_reactor_p_ready_take(r, e, op, result))
         dx_reactor_p_retry_later(r, e, op, DX_REACTOR_P_F_STALLED);
     dx_reactor_p_settle(r, e);
 }
@@ -3448,8 +3923,9 @@ static int dx_reactor_p_iocp_wait(dx_reactor *r, uint32_t min, int64_t timeout_n
 {
     OVERLAPPED_ENTRY entries[DX_REACTOR_P_MORE_COUNT];
     uint32_t room = DX_REACTOR_P_MORE_COUNT - r->more_count_; /* each may be a multishot's */
-    int milliseconds = dx_reactor_p_milliseconds(timeout_ns);
-    ULONG count = 0, i;
+    const int milliseconds = dx_reactor_p_milliseconds(timeout_ns);
+    ULONG count = 0;
+    ULONG i;
     (void)min;
     if (!room) return 0;
     r->stats_.system_waits++;
@@ -3482,7 +3958,8 @@ static const dx_reactor_p_backend dx_reactor_p_iocp = {
     NULL, NULL};
 #endif
 
-/* >>backends: the best one first --------------------------------------- */
+/* >>backends ----------------------------------------------------------- */
+/* AUTO takes the first that the system grants. */
 static const struct {
     int backend;
     const dx_reactor_p_backend *table;
@@ -3499,7 +3976,15 @@ static const struct {
 #endif
     {DX_REACTOR_BACKEND_AUTO, NULL}};
 
-/* >>start -------------------------------------------------------------- */
+/* >>start --------------------------------------------------------------
+   Public functions check their arguments, then:
+
+       dx_reactor_p_transfer() --> dx_reactor_p_prepare() --> dx_reactor_p_begin()
+       offset or stream?           fill in *op, count it      into its descriptor's list, issue
+
+   An operation that cannot begin for the descriptor's sake has started all the same: the error is
+   its result. */
+
 /* What every operation has in common. kind: with flags_, 256 times. OK: *op is filled in and
    counted. */
 static int dx_reactor_p_prepare(dx_reactor *r, dx_op *op, int kind, int fd, const void *buffer,
@@ -3524,7 +4009,8 @@ static int dx_reactor_p_prepare(dx_reactor *r, dx_op *op, int kind, int fd, cons
 static int dx_reactor_p_begin(dx_reactor *r, dx_op *op)
 {
     dx_reactor_p_fd *e = op->fd_ >= 0 ? dx_reactor_p_fd_get(r, op->fd_) : NULL;
-    int side = dx_reactor_p_side(op);
+    const int side = dx_reactor_p_side(op);
+    DX_REACTOR_ASSERT(op->state_ == DX_REACTOR_P_WAITING && r->pending_ > 0);
     if (!e || (e->flags & DX_REACTOR_P_FD_CLOSING)) {
         int32_t result = op->fd_ < 0 || e ? -EBADF : -ENOBUFS;
         if (result == -ENOBUFS && op->kind_ == DX_REACTOR_P_CLOSE) /* nothing is known of it */
@@ -3534,7 +4020,7 @@ static int dx_reactor_p_begin(dx_reactor *r, dx_op *op)
     }
     if (dx_reactor_p_fd_idle(e)) {
         e->flags &= (uint16_t)~(DX_REACTOR_P_FD_ADMITTED | DX_REACTOR_P_FD_BLOCKING);
-        if (e->flags & DX_REACTOR_P_FD_REGISTERED) e->flags |= DX_REACTOR_P_FD_UNSURE;
+        if (e->flags & DX_REACTOR_P_FD_REGISTERED) e->flags |= DX_REACTOR_P_FD_RECHECK;
     }
     dx_reactor_p_list_push(&e->lists[side], op);
     if (op->kind_ == DX_REACTOR_P_CLOSE) {
@@ -3545,41 +4031,55 @@ static int dx_reactor_p_begin(dx_reactor *r, dx_op *op)
         op->state_ = DX_REACTOR_P_ACTIVE;
         r->backend_->issue(r, e, op);
     } else {
-        r->behind_++;
+        r->waiting_count_++;
     }
     dx_reactor_p_settle(r, e);
     return DX_REACTOR_OK;
 }
 
+/* Every operation on a descriptor. offset: NO_OFFSET makes a PREAD or PWRITE one of a stream. */
 static int dx_reactor_p_transfer(dx_reactor *r, dx_op *op, int kind, int fd, const void *buffer,
                                  uint32_t size, uint64_t offset)
 {
+    /* Of these `size` is something else: the interest, whether it is data only. */
+    const bool has_bytes = kind != DX_REACTOR_P_POLL && kind != DX_REACTOR_P_FSYNC;
     int error;
     if (offset == DX_REACTOR_NO_OFFSET) {
         kind = kind == DX_REACTOR_P_PREAD ? DX_REACTOR_P_READ : DX_REACTOR_P_WRITE;
         offset = 0;
     }
-    if ((!buffer && size && kind != DX_REACTOR_P_POLL && kind != DX_REACTOR_P_FSYNC) ||
-        size > INT32_MAX ||
-        offset > (uint64_t)INT64_MAX - size)
-        return DX_REACTOR_EINVAL;
+    if (has_bytes && size && !buffer) return DX_REACTOR_EINVAL;
+    if (size > INT32_MAX || offset > (uint64_t)INT64_MAX - size) return DX_REACTOR_EINVAL;
     error = dx_reactor_p_prepare(r, op, kind, fd, buffer, size);
     if (error) return error;
     op->offset_ = offset;
     return dx_reactor_p_begin(r, op);
 }
 
-static uint64_t dx_reactor_p_due(const dx_reactor *r, uint64_t delay_ns)
+/* The time that is delay_ns from now; the end of time where that is beyond it. */
+static uint64_t dx_reactor_p_due_in(const dx_reactor *r, uint64_t delay_ns)
 {
-    uint64_t now = dx_reactor_p_clock(r);
+    const uint64_t now = dx_reactor_p_clock(r);
     return delay_ns > UINT64_MAX - now ? UINT64_MAX : now + delay_ns;
 }
 
 /* >>posts --------------------------------------------------------------
    Many producers, one consumer: a bounded ring of cells, each with a sequence number that says
-   whose turn it is (Vyukov, "Bounded MPMC queue"). The accesses that decide about sleeping are
-   sequentially consistent: either the producer sees that the loop sleeps, or the loop sees the
-   message before it sleeps. */
+   whose turn it is (Vyukov, "Bounded MPMC queue"). With 8 cells, after 10 posts and 7 receives:
+
+       cell        0    1    2    3    4    5    6    7
+       sequence    9   10   10   11   12   13   14    8
+                   posted    free, for turns 10 to 14   posted
+
+       head is 7: cell 7 has 7 + 1, so its message can be received, and the cell becomes 7 + 8
+       tail is 10: cell 2 has 10, so it is free for the next post, and becomes 10 + 1
+
+   The accesses that decide about sleeping are sequentially consistent: either the producer sees
+   that the loop sleeps, or the loop sees the message before it sleeps:
+
+       producer                              loop
+       cell->sequence = turn + 1             sleeping_ = 1
+       sleeping_ was 1? then wake it         a cell is ready? then do not sleep           */
 static bool dx_reactor_p_post_ready(const dx_reactor *r)
 {
     const dx_reactor_p_cell *cell = &r->cells_[r->post_head_ & r->post_mask_];
@@ -3587,10 +4087,10 @@ static bool dx_reactor_p_post_ready(const dx_reactor *r)
 }
 
 /* Has another thread asked for attention? */
-static bool dx_reactor_p_called(const dx_reactor *r)
+static bool dx_reactor_p_is_called(const dx_reactor *r)
 {
     return (__atomic_load_n(&r->wake_, __ATOMIC_SEQ_CST) & 1) ||
-           __atomic_load_n(&r->ended_, __ATOMIC_SEQ_CST) ||
+           __atomic_load_n(&r->files_done_, __ATOMIC_SEQ_CST) ||
            (r->receivers_ && dx_reactor_p_post_ready(r));
 }
 
@@ -3601,9 +4101,11 @@ static void dx_reactor_p_receive_ready(dx_reactor *r)
         dx_op *op = r->receivers_;
         dx_reactor_message *out = (dx_reactor_message *)op->buffer_;
         uint32_t count = 0;
+        DX_REACTOR_ASSERT(op->state_ == DX_REACTOR_P_RECEIVING && op->u_.bytes.size > 0);
         while (count < op->u_.bytes.size && dx_reactor_p_post_ready(r)) {
             dx_reactor_p_cell *cell = &r->cells_[r->post_head_ & r->post_mask_];
-            DX_REACTOR_MEMCPY(out[count++].words, cell->words, sizeof cell->words);
+            DX_REACTOR_MEMCPY(out[count].words, cell->words, sizeof cell->words);
+            count++;
             __atomic_store_n(&cell->sequence, r->post_head_ + r->post_mask_ + 1, __ATOMIC_RELEASE);
             r->post_head_++;
         }
@@ -3612,16 +4114,29 @@ static void dx_reactor_p_receive_ready(dx_reactor *r)
     }
 }
 
-/* >>round -------------------------------------------------------------- */
+/* >>round --------------------------------------------------------------
+   One round of the loop, which every wait makes once or several times:
+
+       dx_reactor_p_round                                          dx_reactor_p_deliver
+       flush, retry what stalled, resume parked receives           completion after completion,
+       ended by file threads, messages                        -->  functions may start more;
+       backend: submit, wait until the first timer at most         none left: look once more for
+       ended by file threads, timers that are due, messages        what needs no system call
+
+   Nothing is delivered while the kernel's events are taken in, so functions never see half of a
+   state. */
+
+/* Take in operations that file threads have ended. */
 static void dx_reactor_p_files_reap(dx_reactor *r)
 {
     dx_op *op = NULL;
-    if (__atomic_load_n(&r->ended_, __ATOMIC_RELAXED))
-        op = __atomic_exchange_n(&r->ended_, NULL, __ATOMIC_ACQUIRE);
-    if (op) r->later_due_ = r->fd_later_ != 0;
+    if (__atomic_load_n(&r->files_done_, __ATOMIC_RELAXED))
+        op = __atomic_exchange_n(&r->files_done_, NULL, __ATOMIC_ACQUIRE);
+    if (op) r->retry_file_due_ = r->fd_retry_file_ != 0;
     while (op) {
         dx_op *before = (dx_op *)op->buffer_;
         dx_reactor_p_fd *e = dx_reactor_p_fd_find(r, op->fd_);
+        DX_REACTOR_ASSERT(e != NULL && (op->flags_ & DX_REACTOR_P_F_LENT));
         op->flags_ &= (uint16_t)~DX_REACTOR_P_F_LENT;
         dx_reactor_p_end(r, e, op, (int32_t)op->u_.bytes.size);
         dx_reactor_p_settle(r, e);
@@ -3634,23 +4149,25 @@ static void dx_reactor_p_fire_timers(dx_reactor *r)
 {
     uint32_t count = 0;
     dx_op *op = NULL;
-    while (count++ < DX_REACTOR_P_BATCH && (op = dx_reactor_p_timer_due(r)) != NULL) {
+    while (count < DX_REACTOR_P_BATCH && (op = dx_reactor_p_timer_due(r)) != NULL) {
+        count++;
         if (op->kind_ == DX_REACTOR_P_DEADLINE) {
-            op->state_ = DX_REACTOR_P_STRUCK;
+            op->state_ = DX_REACTOR_P_EXPIRED;
             op->u_.target->flags_ |= DX_REACTOR_P_F_TIMED_OUT;
             dx_reactor_p_cancel(r, op->u_.target);
         } else {
             dx_reactor_p_finish(r, op, 0);
         }
     }
-    r->more_due_ = op != NULL;
+    r->timers_left_ = count == DX_REACTOR_P_BATCH; /* or none: the next look finds out */
 }
 
 /* How long the kernel may wait: at most timeout_ns, at most until the first timer. */
 static int64_t dx_reactor_p_wait_ns(dx_reactor *r, int64_t timeout_ns)
 {
-    uint64_t next, left;
-    if (r->done_ || r->more_count_ || r->fd_retry_ || r->later_due_) return 0;
+    uint64_t next;
+    uint64_t left;
+    if (r->done_ || r->more_count_ || r->fd_retry_ || r->retry_file_due_) return 0;
     if (r->parked_first_ && r->held_ < r->buffers_) return 0;
     next = dx_reactor_p_timer_next(r);
     if (timeout_ns == 0 || next == UINT64_MAX) return timeout_ns;
@@ -3664,12 +4181,14 @@ static int64_t dx_reactor_p_wait_ns(dx_reactor *r, int64_t timeout_ns)
 /* Look, and do not sleep, until something is there or spin_ns_ have passed. 0 or -errno. */
 static int dx_reactor_p_spin(dx_reactor *r, int64_t *timeout_ns)
 {
-    uint64_t begin = dx_reactor_p_clock(r), spent = 0;
+    const uint64_t begin = dx_reactor_p_clock(r);
+    uint64_t spent = 0;
     int error;
+    DX_REACTOR_ASSERT(*timeout_ns != 0 && r->spin_ns_);
     do {
         error = r->backend_->wait(r, 0, 0);
         spent = dx_reactor_p_clock(r) - begin;
-        if (error || r->done_ || r->more_count_ || dx_reactor_p_called(r) ||
+        if (error || r->done_ || r->more_count_ || dx_reactor_p_is_called(r) ||
             (*timeout_ns > 0 && spent >= (uint64_t)*timeout_ns))
             *timeout_ns = 0;
     } while (*timeout_ns != 0 && spent < r->spin_ns_);
@@ -3678,10 +4197,10 @@ static int dx_reactor_p_spin(dx_reactor *r, int64_t *timeout_ns)
 }
 
 /* One round: retries, kernel, timers, messages; leaves completions in the queues. 0 or -errno. */
-static int dx_reactor_p_gather(dx_reactor *r, uint32_t min, int64_t timeout_ns)
+static int dx_reactor_p_round(dx_reactor *r, uint32_t min, int64_t timeout_ns)
 {
     int error = 0;
-    bool looked;
+    bool looked; /* it has waited for no time already, and taken in what was there */
     dx_reactor_p_retry(r);
     dx_reactor_p_resume(r);
     dx_reactor_p_files_reap(r);
@@ -3692,7 +4211,7 @@ static int dx_reactor_p_gather(dx_reactor *r, uint32_t min, int64_t timeout_ns)
     if (looked) error = dx_reactor_p_spin(r, &timeout_ns);
     if (timeout_ns != 0) {
         __atomic_exchange_n(&r->sleeping_, 1, __ATOMIC_SEQ_CST);
-        if (dx_reactor_p_called(r)) timeout_ns = 0;
+        if (dx_reactor_p_is_called(r)) timeout_ns = 0;
     }
     if (!looked || (timeout_ns != 0 && !error)) error = r->backend_->wait(r, min, timeout_ns);
     if (__atomic_load_n(&r->sleeping_, __ATOMIC_RELAXED))
@@ -3705,10 +4224,15 @@ static int dx_reactor_p_gather(dx_reactor *r, uint32_t min, int64_t timeout_ns)
 }
 
 /* Is it the turn of the first terminal completion? Those with F_MORE, accepted descriptors say, and
-   terminal ones take turns, so that a flood of connections starves nobody. But the terminal one of
-   a multishot comes behind all that it brought, and what it receives behind all that was found
-   before, the bytes of an earlier receive say; and the close of a number is reported before an
-   accept that got the number again, so while closes are queued nothing overtakes them. */
+   terminal ones take turns, so that a flood of connections starves nobody:
+
+       more_   A1  A2  A3 ...     -->  A1, T1, A2, T2, A3 ...
+       done_   T1  T2 ...
+
+   But the terminal one of a multishot comes behind all that it brought, and what it receives behind
+   all that was found before, the bytes of an earlier receive say; and the close of a number is
+   reported before an accept that got the number again, so while closes are queued nothing overtakes
+   them. */
 static bool dx_reactor_p_done_is_next(const dx_reactor *r)
 {
     const dx_op *first = r->done_;
@@ -3717,8 +4241,9 @@ static bool dx_reactor_p_done_is_next(const dx_reactor *r)
     if (!first || !r->more_count_) return first != NULL;
     before = (int32_t)((uint32_t)(first->offset_ >> 32) - r->more_head_);
     DX_REACTOR_ASSERT(before <= (int32_t)r->more_count_);
-    if (before <= 0) return r->done_turn_ || r->closes_ || (more->flags & DX_REACTOR_F_BUFFER);
-    return r->done_turn_ && !(first->flags_ & DX_REACTOR_P_F_MULTISHOT);
+    if (before <= 0)
+        return r->done_first_ || r->closes_queued_ || (more->flags & DX_REACTOR_F_BUFFER);
+    return r->done_first_ && !(first->flags_ & DX_REACTOR_P_F_MULTISHOT);
 }
 
 /* The next completion; false: none without a system call. */
@@ -3726,23 +4251,25 @@ static bool dx_reactor_p_next(dx_reactor *r, dx_op **op, int32_t *result, uint32
 {
     if (!r->more_count_ && !r->done_ && r->backend_->reap) r->backend_->reap(r);
     if (!r->more_count_ && !r->done_ && r->flush_due_) dx_reactor_p_flush(r);
-    if (!r->more_count_ && !r->done_ && r->more_due_) dx_reactor_p_fire_timers(r);
+    if (!r->more_count_ && !r->done_ && r->timers_left_) dx_reactor_p_fire_timers(r);
     if (r->more_count_ && !dx_reactor_p_done_is_next(r)) {
-        const dx_reactor_p_more *next = &r->more_[r->more_head_++ % DX_REACTOR_P_MORE_COUNT];
+        const dx_reactor_p_more *next = &r->more_[r->more_head_ % DX_REACTOR_P_MORE_COUNT];
+        r->more_head_++;
         *op = next->op;
         *result = next->result;
         *flags = next->flags;
         r->more_count_--;
-        r->done_turn_ = true;
+        r->done_first_ = true;
         return true;
     }
     if (!r->done_) return false;
-    r->done_turn_ = false;
+    r->done_first_ = false;
     *op = r->done_;
     *result = (int32_t)(uint32_t)(*op)->offset_;
     *flags = (*op)->flags_ & DX_REACTOR_P_F_UNCOPIED ? DX_REACTOR_F_UNCOPIED : 0;
+    DX_REACTOR_ASSERT((*op)->state_ == DX_REACTOR_P_DONE && r->pending_ > 0);
     dx_reactor_p_list_remove(&r->done_, *op);
-    r->closes_ -= (*op)->kind_ == DX_REACTOR_P_CLOSE;
+    r->closes_queued_ -= (*op)->kind_ == DX_REACTOR_P_CLOSE;
     (*op)->state_ = DX_REACTOR_P_IDLE;
     r->pending_--;
     r->stats_.completed++;
@@ -3752,9 +4279,11 @@ static bool dx_reactor_p_next(dx_reactor *r, dx_op **op, int32_t *result, uint32
 /* Deliver up to `capacity` completions: into an array, or by calling functions. */
 static uint32_t dx_reactor_p_deliver(dx_reactor *r, dx_completion *out, uint32_t capacity)
 {
-    uint32_t count = 0, flags;
+    uint32_t count = 0;
+    uint32_t flags;
     int32_t result;
     dx_op *op;
+    DX_REACTOR_ASSERT(!r->in_callback_);
     while (count < capacity && dx_reactor_p_next(r, &op, &result, &flags)) {
         if (out) {
             out[count].user_data = op->user_data;
@@ -3781,11 +4310,11 @@ static int dx_reactor_p_wait(dx_reactor *r, dx_completion *out, uint32_t capacit
     if (!r || !r->open_ || !capacity || capacity > INT32_MAX || timeout_ns < DX_REACTOR_FOREVER)
         return DX_REACTOR_EINVAL;
     if (r->in_callback_) return DX_REACTOR_EREENTRY;
-    end = timeout_ns > 0 ? dx_reactor_p_due(r, (uint64_t)timeout_ns) : 0;
+    end = timeout_ns > 0 ? dx_reactor_p_due_in(r, (uint64_t)timeout_ns) : 0;
     if (!min) timeout_ns = 0;
     r->patience_ns_ = DX_REACTOR_P_PATIENCE_NS;
     for (;;) {
-        int error = dx_reactor_p_gather(r, min > count ? min - count : 1, timeout_ns);
+        int error = dx_reactor_p_round(r, min > count ? min - count : 1, timeout_ns);
         count += dx_reactor_p_deliver(r, out ? out + count : NULL, capacity - count);
         if (error && error != -EINTR) {
             dx_reactor_p_fail(r, -error);
@@ -3801,7 +4330,8 @@ static int dx_reactor_p_wait(dx_reactor *r, dx_completion *out, uint32_t capacit
     return (int)count;
 }
 
-/* >>public ------------------------------------------------------------- */
+/* >>public -------------------------------------------------------------
+   The functions of the API part, in its order, with what only one of them needs in front of it. */
 DX_REACTOR_API const char *dx_reactor_error_name(int error)
 {
     switch (error) {
@@ -3844,6 +4374,7 @@ DX_REACTOR_API size_t dx_reactor_memory_size(const dx_reactor_desc *desc)
     return desc ? dx_reactor_p_plan(&r, desc, NULL) : 0;
 }
 
+/* Give back the system's objects, also after a refusal halfway. */
 static void dx_reactor_p_close_backend(dx_reactor *r)
 {
     if (r->backend_->close) r->backend_->close(r);
@@ -3889,6 +4420,7 @@ DX_REACTOR_API int dx_reactor_open(dx_reactor *r, const dx_reactor_desc *desc)
     return DX_REACTOR_OK;
 }
 
+/* Ask everything to end. */
 static void dx_reactor_p_cancel_all(dx_reactor *r)
 {
     uint32_t bucket;
@@ -3900,7 +4432,7 @@ static void dx_reactor_p_cancel_all(dx_reactor *r)
             dx_reactor_p_cancel(r, op);
         } else { /* it ends behind its target, which is canceled below */
             dx_reactor_p_timer_remove(r, op);
-            op->state_ = DX_REACTOR_P_STRUCK;
+            op->state_ = DX_REACTOR_P_EXPIRED;
         }
     }
     while (r->receivers_) dx_reactor_p_cancel(r, r->receivers_);
@@ -3923,7 +4455,7 @@ DX_REACTOR_API int dx_reactor_close(dx_reactor *r)
     r->closing_ = true;
     dx_reactor_p_cancel_all(r);
     while (r->pending_ || r->more_count_) {
-        int code = dx_reactor_p_gather(r, 1, DX_REACTOR_FOREVER);
+        int code = dx_reactor_p_round(r, 1, DX_REACTOR_FOREVER);
         dx_reactor_p_deliver(r, NULL, UINT32_MAX);
         __atomic_store_n(&r->wake_, 0, __ATOMIC_SEQ_CST); /* it would keep the next from sleeping */
         if (code < 0 && code != -EINTR) {
@@ -3960,7 +4492,8 @@ DX_REACTOR_API const char *dx_reactor_best_available(void)
 
 DX_REACTOR_API bool dx_reactor_kernel_has_io_uring(const char *release)
 {
-    uint64_t first, second = 0;
+    uint64_t first;
+    uint64_t second = 0;
     if (!release || *release < '0' || *release > '9') return false;
     first = dx_reactor_p_number(&release);
     if (*release == '.') {
@@ -4057,19 +4590,23 @@ DX_REACTOR_API void *dx_reactor_buffer(const dx_reactor *r, uint32_t flags)
 
 DX_REACTOR_API int dx_reactor_return_buffer(dx_reactor *r, uint32_t flags)
 {
+    const uint32_t id = flags >> 16;
     dx_op *op;
     if (!dx_reactor_buffer(r, flags)) return DX_REACTOR_EINVAL;
-    op = r->holders_[flags >> 16];
-    r->holders_[flags >> 16] = NULL;
+    DX_REACTOR_ASSERT(r->held_ > 0);
+    op = r->holders_[id];
+    r->holders_[id] = NULL;
     r->held_--;
-    dx_reactor_p_pool_put(r, flags >> 16);
-    if ((void *)op == (void *)r) return DX_REACTOR_OK;
+    dx_reactor_p_pool_put(r, id);
+    if ((void *)op == (void *)r) return DX_REACTOR_OK; /* its operation has ended */
+    DX_REACTOR_ASSERT(dx_reactor_p_pooled(op) && op->u_.bytes.size > 0);
     op->u_.bytes.size--;
     if ((op->flags_ & (DX_REACTOR_P_F_RESTING | DX_REACTOR_P_F_PARKED)) == DX_REACTOR_P_F_RESTING)
-        dx_reactor_p_park(r, op);
+        dx_reactor_p_park(r, op); /* the next round resumes it */
     return DX_REACTOR_OK;
 }
 
+/* One datagram, received or sent. */
 static int dx_reactor_p_datagram(dx_reactor *r, dx_op *op, int kind, int fd,
                                  dx_reactor_datagram *d)
 {
@@ -4151,7 +4688,7 @@ DX_REACTOR_API int dx_reactor_timer_at(dx_reactor *r, dx_op *op, uint64_t when_n
 DX_REACTOR_API int dx_reactor_timer(dx_reactor *r, dx_op *op, uint64_t delay_ns)
 {
     if (!r || !r->open_) return DX_REACTOR_EINVAL;
-    return dx_reactor_timer_at(r, op, dx_reactor_p_due(r, delay_ns));
+    return dx_reactor_timer_at(r, op, dx_reactor_p_due_in(r, delay_ns));
 }
 
 DX_REACTOR_API int dx_reactor_timer_move(dx_reactor *r, dx_op *op, uint64_t when_ns)
@@ -4159,7 +4696,7 @@ DX_REACTOR_API int dx_reactor_timer_move(dx_reactor *r, dx_op *op, uint64_t when
     if (!r || !op) return DX_REACTOR_EINVAL;
     if (op->state_ != DX_REACTOR_P_TIMING) return DX_REACTOR_ENOTFOUND;
     if (when_ns >= op->offset_) {
-        op->offset_ = when_ns;
+        op->offset_ = when_ns; /* its slot is reached earlier, and puts it where it belongs */
     } else {
         dx_reactor_p_timer_remove(r, op);
         dx_reactor_p_timer_insert(r, op, when_ns);
@@ -4182,7 +4719,7 @@ DX_REACTOR_API int dx_reactor_deadline(dx_reactor *r, dx_op *op, dx_op *target, 
     op->u_.target = target;
     target->flags_ |= DX_REACTOR_P_F_LIMITED;
     target->offset_ = (uint64_t)(uintptr_t)op;
-    dx_reactor_p_timer_insert(r, op, dx_reactor_p_due(r, delay_ns));
+    dx_reactor_p_timer_insert(r, op, dx_reactor_p_due_in(r, delay_ns));
     return DX_REACTOR_OK;
 }
 
@@ -4222,7 +4759,8 @@ DX_REACTOR_API uint64_t dx_reactor_now_ns(const dx_reactor *r)
 
 DX_REACTOR_API uint64_t dx_reactor_refresh_now_ns(dx_reactor *r)
 {
-    return r->now_ = dx_reactor_p_clock(r);
+    r->now_ = dx_reactor_p_clock(r);
+    return r->now_;
 }
 
 DX_REACTOR_API uint32_t dx_reactor_pending(const dx_reactor *r)
@@ -4324,7 +4862,7 @@ DX_REACTOR_API int dx_reactor_address_parse(dx_reactor_address *address, const c
 }
 
 /* AF_INET, AF_INET6 or 0; the port and the host's bytes. */
-static int dx_reactor_p_inspect(const dx_reactor_address *address, uint16_t *port,
+static int dx_reactor_p_address_parts(const dx_reactor_address *address, uint16_t *port,
                                 const uint8_t **host)
 {
     struct sockaddr a;
@@ -4344,7 +4882,7 @@ DX_REACTOR_API int dx_reactor_address_format(const dx_reactor_address *address, 
     const uint8_t *bytes = NULL;
     uint16_t port = 0;
     size_t used = 0;
-    int family = dx_reactor_p_inspect(address, &port, &bytes);
+    int family = dx_reactor_p_address_parts(address, &port, &bytes);
     if (!family || !text || !inet_ntop(family, bytes, host, sizeof host)) return DX_REACTOR_EINVAL;
     if (family == AF_INET6) used = dx_reactor_p_append(whole, used, sizeof whole, "[");
     used = dx_reactor_p_append(whole, used, sizeof whole, host);
@@ -4359,7 +4897,7 @@ DX_REACTOR_API uint16_t dx_reactor_address_port(const dx_reactor_address *addres
 {
     const uint8_t *host;
     uint16_t port = 0;
-    dx_reactor_p_inspect(address, &port, &host);
+    dx_reactor_p_address_parts(address, &port, &host);
     return port;
 }
 
@@ -4371,13 +4909,13 @@ static int dx_reactor_p_bind(int fd, int family, const dx_reactor_address *addre
     const struct sockaddr *a = (const struct sockaddr *)(const void *)address->bytes;
     socklen_t size = sizeof address->bytes;
     if ((backlog > 0 || (flags & DX_REACTOR_REUSEPORT)) &&
-        dx_reactor_p_set(fd, SOL_SOCKET, DX_REACTOR_P_SHARED, 1) != 0)
+        dx_reactor_p_sockopt(fd, SOL_SOCKET, DX_REACTOR_P_BIND_OPTION, 1) != 0)
         return -1;
     if ((flags & DX_REACTOR_REUSEPORT) &&
-        dx_reactor_p_set(fd, SOL_SOCKET, DX_REACTOR_P_REUSEPORT, 1) != 0)
+        dx_reactor_p_sockopt(fd, SOL_SOCKET, DX_REACTOR_P_REUSEPORT, 1) != 0)
         return -1;
     if (family == AF_INET6 &&
-        dx_reactor_p_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, (flags & DX_REACTOR_V6ONLY) != 0) != 0)
+        dx_reactor_p_sockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, (flags & DX_REACTOR_V6ONLY) != 0) != 0)
         return -1;
     if (bind(s, a, (socklen_t)address->size) != 0) return -1;
     if (backlog > 0 && listen(s, backlog) != 0) return -1;
@@ -4392,15 +4930,18 @@ static int dx_reactor_p_bind(int fd, int family, const dx_reactor_address *addre
 static int dx_reactor_p_socket(dx_reactor *r, const dx_reactor_address *address, uint32_t flags,
                                int backlog, int *fd, dx_reactor_address *bound)
 {
+    const bool no_delay = (flags & DX_REACTOR_NODELAY) != 0;
     const uint8_t *host;
     uint16_t port;
-    int family = dx_reactor_p_inspect(address, &port, &host), made, error;
+    const int family = dx_reactor_p_address_parts(address, &port, &host);
+    int made;
+    int error;
     if (!family || address->size > sizeof(struct sockaddr_in6)) return DX_REACTOR_EINVAL;
     if (r && r->open_ && r->backend_->socket)
         return r->backend_->socket(r, address, backlog, fd, bound);
     made = dx_reactor_p_make_socket(family, backlog < 0 ? SOCK_DGRAM : SOCK_STREAM, 0);
     if (made >= 0 &&
-        (!(flags & DX_REACTOR_NODELAY) || !dx_reactor_p_set(made, IPPROTO_TCP, TCP_NODELAY, 1)) &&
+        (!no_delay || dx_reactor_p_sockopt(made, IPPROTO_TCP, TCP_NODELAY, 1) == 0) &&
         (!backlog || dx_reactor_p_bind(made, family, address, flags, backlog, bound) == 0)) {
         if (r && r->open_) dx_reactor_p_fd_fresh(r, made);
         *fd = made;
@@ -4516,10 +5057,31 @@ DX_REACTOR_API uint64_t dx_reactor_ext_clock_ns(const dx_reactor *r)
     return r ? dx_reactor_p_clock(r) : dx_reactor_p_monotonic();
 }
 
-/* >>workers ------------------------------------------------------------ */
+/* >>workers ------------------------------------------------------------
+   A worker's tasks come from its deque, its inbox, and the deques of others:
+
+            worker 0                                          worker 1
+       inbox_  (a stack: any thread pushes,                  out of work:
+          |     the owner takes all, reversed)               1. deque, 2. inbox, 3. completions,
+          v                                                  4. steal, 5. sleep in its reactor
+       [task][task][task][task]                                 |
+        ^top_               ^bottom_                            |
+        |                   '--- the owner pushes and pops      |
+        '---------------------------- thieves take -------------'
+
+   A task may be pushed while everybody goes to sleep. The worker sets idle_, looks everywhere once
+   more, then sleeps; who pushes wakes one whose idle_ is set. All of it is sequentially consistent,
+   so one of the two sees the other.
+
+   The end: stop_ is set and everybody woken; a worker ends its loop, but closes its reactor only
+   when nobody can wake it any more: all have ended, join was called, and no stop is halfway. */
 enum {
-    DX_REACTOR_P_CPU_BITS = 8 * sizeof(long), DX_REACTOR_P_CPU_WORDS = 1024 / DX_REACTOR_P_CPU_BITS,
-    DX_REACTOR_P_ROUND = 64 /* tasks between two looks at the completions */
+    DX_REACTOR_P_WORKERS_MAX = 1024,
+    DX_REACTOR_P_CPUS_MAX    = 1024,
+    DX_REACTOR_P_CPU_BITS    = 8 * sizeof(long), /* in a word of an affinity mask */
+    DX_REACTOR_P_CPU_WORDS   = DX_REACTOR_P_CPUS_MAX / DX_REACTOR_P_CPU_BITS,
+    DX_REACTOR_P_TASKS_MAX   = 1 << 20,
+    DX_REACTOR_P_ROUND       = 64 /* tasks between two looks at the completions */
 };
 
 DX_REACTOR_API dx_reactor_worker *dx_reactor_group_worker(const dx_reactor_group *g, uint32_t i)
@@ -4565,10 +5127,11 @@ static uint32_t dx_reactor_p_quotas(const char *root)
 {
     char text[4096], path[1024];
     const char *at = text;
-    uint32_t least = 0;
+    uint32_t min = 0;
     dx_reactor_p_slurp(root, "/proc/self/cgroup", text, sizeof text);
     while (*at) {
-        size_t top = dx_reactor_p_append(path, 0, sizeof path, root), used;
+        size_t top = dx_reactor_p_append(path, 0, sizeof path, root);
+        size_t used;
         while (*at && *at++ != ':') {}
         top = dx_reactor_p_append(path, top, sizeof path, *at == ':' ? "/sys/fs/cgroup" :
                                   "/sys/fs/cgroup/cpu");
@@ -4579,13 +5142,13 @@ static uint32_t dx_reactor_p_quotas(const char *root)
             uint32_t quota;
             path[used] = 0;
             quota = dx_reactor_p_quota(path);
-            if (quota && (!least || quota < least)) least = quota;
+            if (quota && (!min || quota < min)) min = quota;
             if (used == top) break;
             do used--;
             while (used > top && path[used] != '/');
         }
     }
-    return least;
+    return min;
 }
 
 #endif
@@ -4594,7 +5157,8 @@ static uint32_t dx_reactor_p_quotas(const char *root)
 static uint32_t dx_reactor_p_affinity(unsigned long *words)
 {
     const size_t size = DX_REACTOR_P_CPU_WORDS * sizeof *words;
-    uint32_t count = 0, i;
+    uint32_t count = 0;
+    uint32_t i;
     DX_REACTOR_MEMSET(words, 0, size);
 #if defined(_WIN32)
     DWORD_PTR mask, all;
@@ -4603,7 +5167,7 @@ static uint32_t dx_reactor_p_affinity(unsigned long *words)
 #elif defined(SYS_sched_getaffinity)
     if (syscall(SYS_sched_getaffinity, 0L, size, words) < 0) return 0;
 #endif
-    for (i = 0; i < 1024; i++)
+    for (i = 0; i < DX_REACTOR_P_CPUS_MAX; i++)
         count += (uint32_t)(words[i / DX_REACTOR_P_CPU_BITS] >> i % DX_REACTOR_P_CPU_BITS & 1);
     return count;
 }
@@ -4612,10 +5176,16 @@ static uint32_t dx_reactor_p_affinity(unsigned long *words)
 static int32_t dx_reactor_p_pin(uint32_t n)
 {
     unsigned long words[DX_REACTOR_P_CPU_WORDS];
-    uint32_t count = dx_reactor_p_affinity(words), i;
+    const uint32_t count = dx_reactor_p_affinity(words);
+    uint32_t i;
     if (!count) return -1;
-    for (n %= count, i = 0;; i++)
-        if (words[i / DX_REACTOR_P_CPU_BITS] >> i % DX_REACTOR_P_CPU_BITS & 1 && n-- == 0) break;
+    n %= count;
+    for (i = 0;; i++) {
+        DX_REACTOR_ASSERT(i < DX_REACTOR_P_CPUS_MAX);
+        if (!(words[i / DX_REACTOR_P_CPU_BITS] >> i % DX_REACTOR_P_CPU_BITS & 1)) continue;
+        if (n == 0) break;
+        n--;
+    }
     DX_REACTOR_MEMSET(words, 0, sizeof words);
     words[i / DX_REACTOR_P_CPU_BITS] = 1ul << i % DX_REACTOR_P_CPU_BITS;
 #if defined(_WIN32)
@@ -4631,7 +5201,9 @@ static int32_t dx_reactor_p_pin(uint32_t n)
 DX_REACTOR_API uint32_t dx_reactor_cpu_count(int *limit)
 {
     unsigned long words[DX_REACTOR_P_CPU_WORDS];
-    uint32_t fewer[3] = {0, 0, 0}, count, i;
+    uint32_t limits[3] = {0, 0, 0}; /* by DX_REACTOR_CPUS_; 0: none */
+    uint32_t count;
+    uint32_t i;
 #if defined(_WIN32)
     SYSTEM_INFO info;
     GetSystemInfo(&info);
@@ -4640,21 +5212,22 @@ DX_REACTOR_API uint32_t dx_reactor_cpu_count(int *limit)
     long online = sysconf(_SC_NPROCESSORS_ONLN);
     count = online > 0 ? (uint32_t)online : 1;
 #endif
-    fewer[DX_REACTOR_CPUS_AFFINITY] = dx_reactor_p_affinity(words);
+    limits[DX_REACTOR_CPUS_AFFINITY] = dx_reactor_p_affinity(words);
 #if defined(__linux__)
-    fewer[DX_REACTOR_CPUS_QUOTA] = dx_reactor_p_quotas("");
+    limits[DX_REACTOR_CPUS_QUOTA] = dx_reactor_p_quotas("");
 #endif
     if (limit) *limit = DX_REACTOR_CPUS_ONLINE;
     for (i = 1; i < 3; i++) {
-        if (!fewer[i] || fewer[i] >= count) continue;
-        count = fewer[i];
+        if (!limits[i] || limits[i] >= count) continue;
+        count = limits[i];
         if (limit) *limit = (int)i;
     }
     return count;
 }
 
 /* The deque of Chase and Lev ("Dynamic circular work-stealing deque", 2005) with a fixed ring;
-   sequentially consistent where Le, Pop, Cohen and Zappa Nardelli (2013) have a fence. */
+   sequentially consistent where Le, Pop, Cohen and Zappa Nardelli (2013) have a fence. False: it is
+   full. */
 static bool dx_reactor_p_deque_push(dx_reactor_worker *w, dx_reactor_task *task)
 {
     uintptr_t bottom = __atomic_load_n(&w->bottom_, __ATOMIC_RELAXED);
@@ -4672,10 +5245,12 @@ static dx_reactor_task *dx_reactor_p_deque_claim(dx_reactor_worker *w, uintptr_t
                                        __ATOMIC_RELAXED) ? task : NULL;
 }
 
+/* The owner takes the newest. The last one may be a thief's as well: both claim it. */
 static dx_reactor_task *dx_reactor_p_deque_pop(dx_reactor_worker *w)
 {
-    uintptr_t bottom = __atomic_load_n(&w->bottom_, __ATOMIC_RELAXED) - 1, top;
+    const uintptr_t bottom = __atomic_load_n(&w->bottom_, __ATOMIC_RELAXED) - 1;
     dx_reactor_task *task = NULL;
+    uintptr_t top;
     __atomic_store_n(&w->bottom_, bottom, __ATOMIC_SEQ_CST);
     top = __atomic_load_n(&w->top_, __ATOMIC_SEQ_CST);
     if ((intptr_t)(bottom - top) > 0)
@@ -4685,6 +5260,7 @@ static dx_reactor_task *dx_reactor_p_deque_pop(dx_reactor_worker *w)
     return task;
 }
 
+/* Is there nothing to steal? Else *top is what to claim. */
 static bool dx_reactor_p_deque_empty(const dx_reactor_worker *w, uintptr_t *top)
 {
     *top = __atomic_load_n(&w->top_, __ATOMIC_SEQ_CST);
@@ -4733,6 +5309,7 @@ static bool dx_reactor_p_worker_steal(dx_reactor_worker *w, dx_reactor_task **ta
     return false;
 }
 
+/* Until the group ends: OK, or an error of the reactor. */
 static int dx_reactor_p_worker_loop(dx_reactor_worker *w)
 {
     const uint32_t *stop = &w->group->stop_;
@@ -4764,6 +5341,7 @@ static int dx_reactor_p_worker_loop(dx_reactor_worker *w)
     }
 }
 
+/* Wait for other threads of the group, at its begin and end only. */
 static void dx_reactor_p_await(const uint32_t *value, uint32_t wanted)
 {
     while (__atomic_load_n(value, __ATOMIC_SEQ_CST) < wanted) {
@@ -4811,24 +5389,29 @@ static size_t dx_reactor_p_group_plan(const dx_reactor_group_desc *d, uint32_t *
 {
     size_t size = dx_reactor_memory_size(&d->reactor);
     *count = d->workers || d->fixed ? d->workers : dx_reactor_cpu_count(NULL);
-    if (d->tasks_max > 1u << 20 || !size || *count < 1 || *count > 1024) return 0;
+    if (d->tasks_max > DX_REACTOR_P_TASKS_MAX || !size) return 0;
+    if (*count < 1 || *count > DX_REACTOR_P_WORKERS_MAX) return 0;
     *deque = dx_reactor_p_power_of_two(d->tasks_max ? d->tasks_max : 1024);
     size += sizeof(dx_reactor_worker) + (*deque + 1) * sizeof(dx_reactor_task *) + 127;
-    return size / 64 <= SIZE_MAX / 64 / 1025 ? size / 64 * 64 : 0;
+    size = size / 64 * 64;                                         /* whole cache lines */
+    return size <= SIZE_MAX / (DX_REACTOR_P_WORKERS_MAX + 1) ? size : 0; /* all of them together */
 }
 
 DX_REACTOR_API size_t dx_reactor_group_memory_size(const dx_reactor_group_desc *desc)
 {
-    uint32_t count = 0, deque;
-    size_t size = desc ? dx_reactor_p_group_plan(desc, &count, &deque) : 0;
+    uint32_t count = 0;
+    uint32_t deque;
+    const size_t size = desc ? dx_reactor_p_group_plan(desc, &count, &deque) : 0;
     return size ? size * count + 63 : 0;
 }
 
+/* Make the threads and wait until all run, or none is left to wait for. */
 static int dx_reactor_p_group_launch(dx_reactor_group *g)
 {
-    uint32_t i, made = 0;
+    uint32_t i;
+    uint32_t made;
     int error = DX_REACTOR_OK;
-    for (; made < g->count; made++) {
+    for (made = 0; made < g->count; made++) {
         dx_reactor_worker *w = dx_reactor_group_worker(g, made);
         if (dx_reactor_p_thread_make(&w->thread_, dx_reactor_p_worker_main, w) != 0) break;
     }
@@ -4845,7 +5428,8 @@ static int dx_reactor_p_group_launch(dx_reactor_group *g)
 
 DX_REACTOR_API int dx_reactor_group_start(dx_reactor_group *g, const dx_reactor_group_desc *desc)
 {
-    uint32_t i, deque = 0;
+    uint32_t i;
+    uint32_t deque = 0;
     int error;
     if (!g || !desc) return DX_REACTOR_EINVAL;
     DX_REACTOR_MEMSET(g, 0, sizeof *g);
