@@ -982,7 +982,8 @@ static uint64_t dx_reactor_p_monotonic(void)
 {
 #if defined(_WIN32)
     LARGE_INTEGER count, second;
-    uint64_t a, b;
+    uint64_t a;
+    uint64_t b;
     QueryPerformanceCounter(&count);
     QueryPerformanceFrequency(&second);
     a = (uint64_t)count.QuadPart;
@@ -1109,7 +1110,11 @@ static int dx_reactor_p_fail(dx_reactor *r, int system_errno)
 static size_t dx_reactor_p_append(char *text, size_t used, size_t capacity, const char *more)
 {
     DX_REACTOR_ASSERT(used < capacity);
-    while (*more && used + 1 < capacity) text[used++] = *more++;
+    while (*more && used + 1 < capacity) {
+        text[used] = *more;
+        used++;
+        more++;
+    }
     text[used] = 0;
     return used;
 }
@@ -1310,6 +1315,7 @@ static uint32_t dx_reactor_p_files_places(const dx_reactor *r)
 /* Defaults and roundings. */
 static void dx_reactor_p_defaults(dx_reactor *r, const dx_reactor_desc *d, uint32_t fds)
 {
+    DX_REACTOR_ASSERT(fds > 0 && fds <= DX_REACTOR_P_LIMIT);
     r->pending_max_ = d->pending_max ? d->pending_max : 16384;
     r->budget_ = d->budget ? d->budget : 256;
     r->post_mask_ = dx_reactor_p_power_of_two(d->posts_max ? d->posts_max : 256) - 1;
@@ -1323,6 +1329,7 @@ static void dx_reactor_p_defaults(dx_reactor *r, const dx_reactor_desc *d, uint3
 static void dx_reactor_p_fill_memory(dx_reactor *r, uint32_t fds)
 {
     uint32_t i;
+    DX_REACTOR_ASSERT(r->fds_ && r->cells_ && (r->spare_ || !r->buffers_));
     for (i = 0; i <= r->post_mask_; i++) r->cells_[i].sequence = i;
     for (i = 0; i + 1 < fds; i++) r->fds_[i].next = i + 2;
     for (i = 0; i < r->buffers_; i++) r->spare_[i] = (uint16_t)i;
@@ -1446,6 +1453,7 @@ static void dx_reactor_p_fd_release(dx_reactor *r, dx_reactor_p_fd *e)
 static void dx_reactor_p_fd_fresh(dx_reactor *r, int fd)
 {
     dx_reactor_p_fd *e = dx_reactor_p_fd_find(r, fd);
+    DX_REACTOR_ASSERT(fd >= 0);
     if (r->ring_.seekable == fd + 1) r->ring_.seekable = 0;
     if (!e || !dx_reactor_p_fd_idle(e)) return;
     e->flags &= DX_REACTOR_P_FD_RETRY;
@@ -1582,6 +1590,7 @@ static int32_t dx_reactor_p_timer_slot(const dx_reactor *r, uint64_t *begin)
     while (level < DX_REACTOR_P_LEVELS && !r->timer_used_[level]) level++;
     if (level == DX_REACTOR_P_LEVELS) return -1;
     digit = (uint32_t)__builtin_ctzll(r->timer_used_[level]);
+    DX_REACTOR_ASSERT(r->timers_[DX_REACTOR_P_SLOTS * level + digit]);
     *begin = ((r->timer_base_ >> 6 * level & ~(uint64_t)63) | digit) << 6 * level;
     return (int32_t)(64 * level + digit);
 }
@@ -1592,6 +1601,7 @@ static void dx_reactor_p_timer_cascade(dx_reactor *r, int32_t slot)
     dx_op *op = r->timers_[slot];
     dx_op *last = op->prev_;
     dx_op *next;
+    DX_REACTOR_ASSERT(last->next_ == op);
     r->timers_[slot] = NULL;
     r->timer_used_[slot / 64] &= ~((uint64_t)1 << slot % 64);
     for (;; op = next) { /* buffer_: which one comes a few later, if nothing has changed since */
@@ -1694,6 +1704,7 @@ static void dx_reactor_p_unpark(dx_reactor *r, dx_op *op)
 /* May it fill a buffer now? False: it rests. */
 static bool dx_reactor_p_pool_admit(dx_reactor *r, dx_op *op)
 {
+    DX_REACTOR_ASSERT(dx_reactor_p_pooled(op) && r->held_ <= r->buffers_);
     if (op->u_.bytes.size >= r->buffers_per_op_) op->flags_ |= DX_REACTOR_P_F_RESTING;
     else if (r->held_ == r->buffers_) dx_reactor_p_park(r, op);
     return !(op->flags_ & DX_REACTOR_P_F_RESTING);
@@ -1733,9 +1744,11 @@ static void dx_reactor_p_pool_put(dx_reactor *r, uint32_t id)
     struct {
         uint64_t address;
         uint32_t size;
-        uint16_t id, tail;
+        uint16_t id;
+        uint16_t tail;
     } entry;
     if (!g->pooled) {
+        DX_REACTOR_ASSERT(r->held_ < r->buffers_);
         r->spare_[r->buffers_ - r->held_ - 1] = (uint16_t)id;
         return;
     }
@@ -1751,13 +1764,15 @@ static void dx_reactor_p_pool_put(dx_reactor *r, uint32_t id)
 /* >>finish -------------------------------------------------------------
    From here on operations change their state. The whole life of one:
 
-       IDLE --start--> WAITING --first of its list--> ACTIVE --dx_reactor_p_end()--> DONE --+
-        ^     |                                                                       ^     |
-        |     +--timer, deadline--> TIMING --due--> (EXPIRED: until its target ends) -+     |
-        |     '--receive----------> RECEIVING --a message--------------------------- -'     |
-        '------------------------------- delivered ----------------------------------------'
+       IDLE --start--> WAITING --first of its list--> ACTIVE --dx_reactor_p_end()--> DONE
+              |                                                                       |
+              +--timer, deadline--> TIMING --due, or its target has ended------------>|
+              |                        '--due--> EXPIRED --its target has ended------>|
+              '--receive----------> RECEIVING --a message---------------------------->|
+                                                                                      v
+       IDLE <---------------------- delivered: dx_reactor_p_next() -------------------'
 
-   Whoever ends operations of a descriptor calls dx_reactor_p_settle() behind it, which begins the
+   Code that ends operations of a descriptor then calls dx_reactor_p_settle(), which begins the
    next ones. */
 
 /* Queue a terminal completion. offset_ of a queued operation: the result below, and above it the
@@ -1813,6 +1828,7 @@ static void dx_reactor_p_address_message(dx_reactor_datagram *d, bool receiving)
 {
     struct msghdr m;
     struct iovec piece;
+    DX_REACTOR_ASSERT(d->data || !d->size);
     DX_REACTOR_MEMSET(&m, 0, sizeof m);
     piece.iov_base = d->data;
     piece.iov_len = d->size;
@@ -1889,6 +1905,7 @@ static void dx_reactor_p_pump(dx_reactor *r, dx_reactor_p_fd *e, int side)
 {
     const dx_op *before = side == DX_REACTOR_P_READS ? e->lists[DX_REACTOR_P_WRITES] : NULL;
     dx_op *op;
+    DX_REACTOR_ASSERT(side == DX_REACTOR_P_READS || side == DX_REACTOR_P_WRITES);
     if (before && before->kind_ == DX_REACTOR_P_CONNECT) return; /* it would take its error */
     while ((op = e->lists[side]) != NULL && op->state_ == DX_REACTOR_P_WAITING) {
         DX_REACTOR_ASSERT(r->waiting_count_ > 0);
@@ -1925,6 +1942,7 @@ static void dx_reactor_p_settle(dx_reactor *r, dx_reactor_p_fd *e)
 /* Ask an operation in a descriptor's list to end. dx_reactor_p_settle() must follow. */
 static void dx_reactor_p_cancel_one(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
+    DX_REACTOR_ASSERT(op->state_ == DX_REACTOR_P_WAITING || op->state_ == DX_REACTOR_P_ACTIVE);
     if (op->kind_ == DX_REACTOR_P_CLOSE) return;
     if (op->state_ == DX_REACTOR_P_WAITING) {
         r->waiting_count_--;
@@ -1947,6 +1965,7 @@ static void dx_reactor_p_cancel_fd(dx_reactor *r, dx_reactor_p_fd *e)
         dx_op *op = e->lists[side] ? e->lists[side]->prev_ : NULL;
         while (op) {
             dx_op *before = op == e->lists[side] ? NULL : op->prev_;
+            DX_REACTOR_ASSERT(op->fd_ == e->fd);
             dx_reactor_p_cancel_one(r, e, op);
             op = before;
         }
@@ -2012,6 +2031,7 @@ static void dx_reactor_p_retry_list(dx_reactor *r, uint32_t index)
 static void dx_reactor_p_flush(dx_reactor *r)
 {
     dx_reactor_extension *x;
+    DX_REACTOR_ASSERT(r->flush_due_);
     r->flush_due_ = false;
     for (x = r->extensions_; x; x = x->next_) {
         if (!x->due_) continue;
@@ -2096,6 +2116,7 @@ static void dx_reactor_p_ring_wake(dx_reactor *r)
 static void dx_reactor_p_drain_wake(dx_reactor *r)
 {
     uint64_t count;
+    DX_REACTOR_ASSERT(r->wake_fd_ >= 0);
     while (read(r->wake_fd_, &count, sizeof count) < 0 && errno == EINTR) {}
 }
 
@@ -2274,6 +2295,7 @@ static int dx_reactor_p_uring_enter(dx_reactor *r, uint32_t min, uint32_t flags,
     void *extra = NULL;
     size_t extra_size = 0;
     int error = dx_reactor_p_uring_enable(r);
+    DX_REACTOR_ASSERT(min == 0 || (flags & DX_REACTOR_P_ENTER_GETEVENTS));
     if (error) return error;
     __atomic_store_n(g->sq_tail, g->tail, __ATOMIC_RELEASE);
     if (g->setup_flags & DX_REACTOR_P_SETUP_SQPOLL) { /* the kernel's thread takes them, if awake */
@@ -2435,6 +2457,7 @@ static void dx_reactor_p_uring_reclaim(const dx_op *op)
     struct sockaddr none;
     socklen_t size = sizeof(int);
     int type = 0;
+    DX_REACTOR_ASSERT(op->flags_ & DX_REACTOR_P_F_LENT);
     if (getsockopt(op->fd_, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM) return;
     DX_REACTOR_MEMSET(&none, 0, sizeof none); /* AF_UNSPEC: disconnect */
     connect(op->fd_, &none, sizeof none);
@@ -2463,6 +2486,7 @@ static void dx_reactor_p_uring_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *
 /* A completion of a multishot accept. True: the operation has ended, with *result. */
 static bool dx_reactor_p_uring_accepted(dx_reactor *r, dx_op *op, int32_t *result)
 {
+    DX_REACTOR_ASSERT(op->kind_ == DX_REACTOR_P_ACCEPT);
     if (*result >= 0) {
         if (op->flags_ & DX_REACTOR_P_F_ONESHOT) r->ring_.no_multishot = true;
         dx_reactor_p_more_push(r, op, *result, 0);
@@ -2483,6 +2507,7 @@ static bool dx_reactor_p_uring_received(dx_reactor *r, dx_reactor_p_fd *e, dx_op
                                         int32_t *result, uint32_t flags)
 {
     const int32_t code = *result;
+    DX_REACTOR_ASSERT(dx_reactor_p_pooled(op) && r->ring_.pooled);
     if ((flags & DX_REACTOR_P_CQE_BUFFER) && code > 0)
         dx_reactor_p_pool_take(r, op, flags >> 16, code);
     else if (flags & DX_REACTOR_P_CQE_BUFFER)
@@ -2507,8 +2532,10 @@ static bool dx_reactor_p_uring_received(dx_reactor *r, dx_reactor_p_fd *e, dx_op
 static bool dx_reactor_p_uring_sent(dx_reactor *r, dx_op *op, int32_t *result, uint32_t flags)
 {
     const uint16_t plain = (uint16_t)~(DX_REACTOR_P_F_ZERO_COPY | DX_REACTOR_P_F_UNCOPIED);
+    DX_REACTOR_ASSERT(op->kind_ == DX_REACTOR_P_SEND);
     if (flags & DX_REACTOR_P_CQE_NOTIFY) {
-        const uint32_t size = op->u_.bytes.size, done = op->u_.bytes.done;
+        const uint32_t size = op->u_.bytes.size;
+        const uint32_t done = op->u_.bytes.done;
         op->flags_ &= (uint16_t)~DX_REACTOR_P_F_LENT;
         if (*result < 0) op->flags_ &= plain; /* it was copied, and so would be the rest */
         else if (op->flags_ & DX_REACTOR_P_F_ZERO_COPY) op->flags_ |= DX_REACTOR_P_F_UNCOPIED;
@@ -2537,6 +2564,7 @@ static bool dx_reactor_p_uring_sent(dx_reactor *r, dx_op *op, int32_t *result, u
 static bool dx_reactor_p_uring_connected(dx_op *op, int32_t *result)
 {
     const bool again = op->u_.bytes.done != 0;
+    DX_REACTOR_ASSERT(op->kind_ == DX_REACTOR_P_CONNECT);
     if (again && *result == -EISCONN) *result = 0;
     if (again && (*result == -EALREADY || *result == -EINPROGRESS)) {
         op->flags_ |= DX_REACTOR_P_F_POLLING;
@@ -2551,6 +2579,7 @@ static bool dx_reactor_p_uring_complete(dx_reactor *r, dx_reactor_p_fd *e, dx_op
                                      int32_t *result, uint32_t flags)
 {
     bool stream = dx_reactor_p_side(op) != DX_REACTOR_P_OTHERS;
+    DX_REACTOR_ASSERT(op->state_ == DX_REACTOR_P_ACTIVE && op->fd_ == e->fd);
     /* The kernel also cancels what nobody asked it to: operations of a thread that has ended, and
        those for which a signal kept it from making one of its own threads. */
     if (*result == -ECANCELED && !(op->flags_ & DX_REACTOR_P_F_CANCEL)) *result = -EINTR;
@@ -2632,6 +2661,7 @@ static uint32_t dx_reactor_p_uring_batch(dx_reactor *r, uint32_t min, int64_t *t
 {
     dx_reactor_p_ring *g = &r->ring_;
     uint32_t several = DX_REACTOR_P_BATCH_MAX;
+    DX_REACTOR_ASSERT(min >= 1 && *timeout_ns != 0);
     if (several > min) several = min;
     if (several > g->cq_mask) several = g->cq_mask;
     if (several <= 1 || r->waiting_count_ || !(g->features & DX_REACTOR_P_FEAT_EXT_ARG)) {
@@ -2658,6 +2688,7 @@ static int dx_reactor_p_uring_sleep(dx_reactor *r, uint32_t min, int64_t timeout
     uint64_t end = timeout_ns < 0 ? UINT64_MAX : dx_reactor_p_clock(r) + (uint64_t)timeout_ns;
     struct pollfd ring;
     int error;
+    DX_REACTOR_ASSERT(min >= 1 && timeout_ns != 0);
     if (timeout_ns < 0 || (r->ring_.features & DX_REACTOR_P_FEAT_EXT_ARG)) {
         error = dx_reactor_p_uring_enter(r, min, DX_REACTOR_P_ENTER_GETEVENTS, timeout_ns);
     } else { /* before 5.11: the ring itself can be polled */
@@ -2799,8 +2830,10 @@ static int dx_reactor_p_uring_pool(dx_reactor *r)
 {
     const char *what = "io_uring without multishot receives into a pool";
     uint64_t registration[5] = {0, 0, 0, 0, 0}; /* address, count and group, ... */
-    uint32_t i, words[2] = {0, 0};
+    uint32_t words[2] = {0, 0}; /* count, group */
+    uint32_t i;
     if (!r->buffers_) return 0;
+    DX_REACTOR_ASSERT((r->buffers_ & (r->buffers_ - 1)) == 0);
     if (!r->ring_.zero_copy) return dx_reactor_p_refuse(r, what, EOPNOTSUPP);
     words[0] = r->buffers_;
     registration[0] = (uint64_t)(uintptr_t)r->pool_ring_;
@@ -2904,6 +2937,7 @@ static int32_t dx_reactor_p_ready_arm(dx_reactor *r, dx_reactor_p_fd *e)
 {
     const uint16_t before = e->generation;
     int32_t error;
+    DX_REACTOR_ASSERT(!dx_reactor_p_fd_idle(e));
     if (!r->backend_->arm) return 0;
     if ((e->flags & DX_REACTOR_P_FD_REGISTERED) && !(e->flags & DX_REACTOR_P_FD_RECHECK)) return 0;
     r->generation_++;
@@ -2923,6 +2957,7 @@ static int32_t dx_reactor_p_ready_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_
     const uint32_t tcp = DX_REACTOR_P_FD_TCP | DX_REACTOR_P_FD_ENDING;
     const uint32_t share = op->u_.bytes.size; /* of a pooled one: buffers that it has filled */
     int32_t result;
+    DX_REACTOR_ASSERT(dx_reactor_p_more_room(r) || !(op->flags_ & DX_REACTOR_P_F_MULTISHOT));
     if (dx_reactor_p_pooled(op)) {
         op->buffer_ = r->pool_ + (size_t)dx_reactor_p_pool_spare(r) * r->buffer_size_;
         op->u_.bytes.size = r->buffer_size_;
@@ -2940,6 +2975,7 @@ static int32_t dx_reactor_p_ready_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_
 static void dx_reactor_p_ready_await(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     int32_t error = -ECANCELED;
+    DX_REACTOR_ASSERT(op->state_ == DX_REACTOR_P_ACTIVE);
     if (!(op->flags_ & DX_REACTOR_P_F_CANCEL)) error = dx_reactor_p_ready_arm(r, e);
     if (error < 0) dx_reactor_p_end(r, e, op, error);
 }
@@ -3010,6 +3046,7 @@ static dx_reactor_p_fd *dx_reactor_p_ready_entry(dx_reactor *r, int fd, uint32_t
 static int32_t dx_reactor_p_try_connect(dx_op *op)
 {
     const bool again = op->u_.bytes.done != 0;
+    DX_REACTOR_ASSERT(op->kind_ == DX_REACTOR_P_CONNECT && op->buffer_);
     op->u_.bytes.done = 1;
     if (connect(op->fd_, (struct sockaddr *)op->buffer_, op->u_.bytes.size) == 0) return 0;
     if (errno == EINPROGRESS || (again && errno == EALREADY)) return DX_REACTOR_P_BLOCKED;
@@ -3020,6 +3057,7 @@ static int32_t dx_reactor_p_try_connect(dx_op *op)
 static long dx_reactor_p_at_offset(const dx_op *op, uint8_t *at, size_t size)
 {
     uint64_t offset = op->offset_ + op->u_.bytes.done;
+    DX_REACTOR_ASSERT(op->kind_ == DX_REACTOR_P_PREAD || op->kind_ == DX_REACTOR_P_PWRITE);
 #if defined(__linux__)
     const struct {
         void  *base;
@@ -3037,6 +3075,7 @@ static long dx_reactor_p_at_offset(const dx_op *op, uint8_t *at, size_t size)
 static int32_t dx_reactor_p_admit_stream(dx_reactor_p_fd *e, const dx_op *op, int flags)
 {
     struct stat file;
+    DX_REACTOR_ASSERT(op->kind_ == DX_REACTOR_P_READ || op->kind_ == DX_REACTOR_P_WRITE);
     if (fstat(op->fd_, &file) != 0) return DX_REACTOR_P_ON_THREAD; /* a size beyond 32 bits */
     if (S_ISREG(file.st_mode) || S_ISDIR(file.st_mode) || S_ISBLK(file.st_mode))
         return DX_REACTOR_P_ON_THREAD;
@@ -3056,6 +3095,7 @@ static int32_t dx_reactor_p_admit(dx_reactor_p_fd *e, const dx_op *op)
     int type;
     int32_t error = 0;
     socklen_t size = sizeof type;
+    DX_REACTOR_ASSERT(op->fd_ == e->fd);
     if (op->kind_ == DX_REACTOR_P_RECV || op->kind_ == DX_REACTOR_P_SEND ||
         op->kind_ == DX_REACTOR_P_POLL || op->kind_ == DX_REACTOR_P_RECVFROM ||
         op->kind_ == DX_REACTOR_P_SENDTO)
@@ -3083,6 +3123,7 @@ static long dx_reactor_p_call(const dx_op *op)
     size_t size = op->u_.bytes.size - op->u_.bytes.done;
     const uintptr_t header = (uintptr_t)op->buffer_ + offsetof(dx_reactor_datagram, system_);
     struct msghdr *message = (struct msghdr *)header;
+    DX_REACTOR_ASSERT(op->kind_ != DX_REACTOR_P_CONNECT && op->kind_ != DX_REACTOR_P_POLL);
     switch (op->kind_) {
 #if defined(__linux__)
     case DX_REACTOR_P_ACCEPT:
@@ -3114,9 +3155,10 @@ static long dx_reactor_p_call(const dx_op *op)
 /* A stream is not ready: EAGAIN, unless it was not opened for that, and never will be. */
 static int dx_reactor_p_not_ready(int fd, bool reads)
 {
-    const int flags = fcntl(fd, F_GETFL);
+    int flags = fcntl(fd, F_GETFL);
     if (flags < 0) return errno;
-    return (flags & O_ACCMODE) == (reads ? O_WRONLY : O_RDONLY) ? EBADF : EAGAIN;
+    flags &= O_ACCMODE;
+    return flags == (reads ? O_WRONLY : O_RDONLY) ? EBADF : EAGAIN;
 }
 
 /* Read or write a blocking stream, such as an inherited pipe, when it is ready and no more than it
@@ -3128,6 +3170,7 @@ static long dx_reactor_p_call_blocking(const dx_op *op)
     uint8_t *at = (uint8_t *)op->buffer_ + op->u_.bytes.done;
     size_t size = op->u_.bytes.size - op->u_.bytes.done;
     struct pollfd ready;
+    DX_REACTOR_ASSERT(op->u_.bytes.done <= op->u_.bytes.size);
     ready.fd = op->fd_;
     ready.events = (short)(reads ? POLLIN : POLLOUT);
     ready.revents = 0;
@@ -3170,6 +3213,7 @@ static long dx_reactor_p_call_blocking(const dx_op *op)
 /* The copy of an operation that a thread works with: what the loop may write is left out. */
 static void dx_reactor_p_files_copy(dx_op *job, const dx_op *op)
 {
+    DX_REACTOR_ASSERT(op->kind_ == DX_REACTOR_P_READ || op->kind_ >= DX_REACTOR_P_WRITE);
     DX_REACTOR_MEMSET(job, 0, sizeof *job);
     job->kind_ = op->kind_;
     job->fd_ = op->fd_;
@@ -3242,6 +3286,7 @@ static int dx_reactor_p_files_open(dx_reactor *r, uint32_t threads)
     dx_reactor_p_files *f = DX_REACTOR_FILE_THREADS > 0 ? r->files_ : NULL;
     int error;
     if (!f) return 0;
+    DX_REACTOR_ASSERT(f->count == 0 && !f->stop);
     f->ring = (dx_op **)(void *)(f + 1);
     f->mask = dx_reactor_p_files_places(r) - 1;
     error = pthread_mutex_init(&f->lock, NULL);
@@ -3399,6 +3444,7 @@ static int32_t dx_reactor_p_epoll_arm(dx_reactor *r, dx_reactor_p_fd *e)
     struct epoll_event event;
     int no_delay;
     socklen_t size = sizeof no_delay;
+    DX_REACTOR_ASSERT(e->generation != 0);
     event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | (uint32_t)EPOLLET;
     event.data.u64 = (uint64_t)e->generation << 32 | (uint32_t)e->fd;
     if (epoll_ctl(r->poll_fd_, EPOLL_CTL_ADD, e->fd, &event) != 0) {
@@ -3421,6 +3467,7 @@ static void dx_reactor_p_epoll_detach(dx_reactor *r, dx_reactor_p_fd *e)
 static long dx_reactor_p_epoll_sleep(dx_reactor *r, struct epoll_event *events, int64_t timeout_ns)
 {
     const int milliseconds = dx_reactor_p_milliseconds(timeout_ns);
+    DX_REACTOR_ASSERT(timeout_ns >= DX_REACTOR_FOREVER);
     if (timeout_ns > 0 && !r->no_pwait2_) {
         const int64_t time[2] = {timeout_ns / 1000000000, timeout_ns % 1000000000};
         const long count = syscall(DX_REACTOR_P_SYS_PWAIT2, (long)r->poll_fd_, events,
@@ -3524,6 +3571,7 @@ static void dx_reactor_p_kq_detach(dx_reactor *r, dx_reactor_p_fd *e)
     struct kevent *changes = (struct kevent *)r->events_;
     struct kevent two[2];
     uint32_t i;
+    DX_REACTOR_ASSERT(r->changes_ % 2 == 0);
     for (i = 0; i < r->changes_; i += 2) {
         if (changes[i].ident != (uintptr_t)e->fd) continue;
         r->changes_ -= 2;
@@ -3637,7 +3685,8 @@ static int32_t dx_reactor_p_iocp_attach(dx_reactor *r, dx_reactor_p_fd *e)
     HANDLE handle = dx_reactor_p_handle(e->fd);
     DWORD information;
     u_long on = 1;
-    int type, size = sizeof type;
+    int type;
+    int size = sizeof type;
     bool bound = (e->flags & DX_REACTOR_P_FD_REGISTERED) != 0;
     if (bound && !(e->flags & DX_REACTOR_P_FD_RECHECK)) return 0;
     e->flags &= (uint16_t)~(DX_REACTOR_P_FD_SOCKET | DX_REACTOR_P_FD_RECHECK);
@@ -3682,6 +3731,7 @@ static BOOL dx_reactor_p_iocp_accept(dx_reactor *r, dx_op *op, DWORD *bytes)
     int size = sizeof info;
     int flag_size = sizeof listens;
     LPFN_ACCEPTEX function = (LPFN_ACCEPTEX)dx_reactor_p_iocp_extension(listener, id);
+    DX_REACTOR_ASSERT(op->kind_ == DX_REACTOR_P_ACCEPT);
     op->u_.bytes.done = UINT32_MAX;
     getsockopt(listener, SOL_SOCKET, SO_ACCEPTCONN, (char *)&listens, &flag_size);
     if (!listens) SetLastError(WSAEINVAL);
@@ -3702,6 +3752,7 @@ static BOOL dx_reactor_p_iocp_connect(dx_op *op, DWORD *bytes)
     SOCKET s = dx_reactor_p_socket_of(op->fd_);
     struct sockaddr_storage local;
     LPFN_CONNECTEX function = (LPFN_CONNECTEX)dx_reactor_p_iocp_extension(s, id);
+    DX_REACTOR_ASSERT(op->kind_ == DX_REACTOR_P_CONNECT);
     if (!function) return FALSE;
     DX_REACTOR_MEMSET(&local, 0, sizeof local);
     DX_REACTOR_MEMCPY(&local.ss_family, op->buffer_, sizeof local.ss_family);
@@ -3742,6 +3793,7 @@ static BOOL dx_reactor_p_iocp_datagram(const dx_op *op, DWORD *bytes, OVERLAPPED
     int *size = (int *)(void *)&d->system_[0];
     DWORD *flags = (DWORD *)(void *)&d->system_[1];
     WSABUF piece;
+    DX_REACTOR_ASSERT(op->kind_ == DX_REACTOR_P_RECVFROM || op->kind_ == DX_REACTOR_P_SENDTO);
     piece.buf = (char *)d->data;
     piece.len = d->size;
     *size = sizeof d->address.bytes;
@@ -3831,6 +3883,7 @@ static int32_t dx_reactor_p_iocp_admit(dx_reactor *r, dx_reactor_p_fd *e, const 
 {
     int32_t error = dx_reactor_p_iocp_attach(r, e);
     bool is_socket = (e->flags & DX_REACTOR_P_FD_SOCKET) != 0;
+    DX_REACTOR_ASSERT(op->fd_ == e->fd);
     if (error) return error;
     switch (op->kind_) {
     case DX_REACTOR_P_READ:
@@ -4152,6 +4205,7 @@ static void dx_reactor_p_fire_timers(dx_reactor *r)
     while (count < DX_REACTOR_P_BATCH && (op = dx_reactor_p_timer_due(r)) != NULL) {
         count++;
         if (op->kind_ == DX_REACTOR_P_DEADLINE) {
+            DX_REACTOR_ASSERT(op->u_.target->flags_ & DX_REACTOR_P_F_LIMITED);
             op->state_ = DX_REACTOR_P_EXPIRED;
             op->u_.target->flags_ |= DX_REACTOR_P_F_TIMED_OUT;
             dx_reactor_p_cancel(r, op->u_.target);
@@ -4167,6 +4221,7 @@ static int64_t dx_reactor_p_wait_ns(dx_reactor *r, int64_t timeout_ns)
 {
     uint64_t next;
     uint64_t left;
+    DX_REACTOR_ASSERT(timeout_ns >= DX_REACTOR_FOREVER);
     if (r->done_ || r->more_count_ || r->fd_retry_ || r->retry_file_due_) return 0;
     if (r->parked_first_ && r->held_ < r->buffers_) return 0;
     next = dx_reactor_p_timer_next(r);
@@ -4201,6 +4256,7 @@ static int dx_reactor_p_round(dx_reactor *r, uint32_t min, int64_t timeout_ns)
 {
     int error = 0;
     bool looked; /* it has waited for no time already, and taken in what was there */
+    DX_REACTOR_ASSERT(!r->in_callback_ && min >= 1);
     dx_reactor_p_retry(r);
     dx_reactor_p_resume(r);
     dx_reactor_p_files_reap(r);
@@ -4426,6 +4482,7 @@ static void dx_reactor_p_cancel_all(dx_reactor *r)
     uint32_t bucket;
     uint64_t begin;
     int32_t slot;
+    DX_REACTOR_ASSERT(r->closing_);
     while ((slot = dx_reactor_p_timer_slot(r, &begin)) >= 0) {
         dx_op *op = r->timers_[slot];
         if (op->kind_ != DX_REACTOR_P_DEADLINE) {
@@ -4463,6 +4520,7 @@ DX_REACTOR_API int dx_reactor_close(dx_reactor *r)
             break;
         }
     }
+    DX_REACTOR_ASSERT(error || (!r->done_ && !r->receivers_ && !r->waiting_count_));
     dx_reactor_p_close_backend(r);
     r->open_ = false;
     return error;
@@ -4821,16 +4879,22 @@ DX_REACTOR_API void dx_reactor_stop(dx_reactor *r)
 static bool dx_reactor_p_split(const char *text, char *host, uint32_t *port, bool *six)
 {
     char end = ':';
-    size_t used = 0, digits = 0;
+    size_t used = 0;
+    size_t digits = 0;
     *six = *text == '[';
     if (*six) {
         end = ']';
         text++;
     }
-    while (*text && *text != end && used < 45) host[used++] = *text++;
+    while (*text && *text != end && used < 45) {
+        host[used] = *text;
+        used++;
+        text++;
+    }
     host[used] = 0;
     if (*six && *text == ']') text++;
-    if (*text++ != ':' || !used) return false;
+    if (*text != ':' || !used) return false;
+    text++;
     for (*port = 0; text[digits] >= '0' && text[digits] <= '9' && digits < 6; digits++)
         *port = *port * 10 + (uint32_t)(text[digits] - '0');
     return digits && digits < 6 && !text[digits] && *port <= 65535;
@@ -4908,6 +4972,7 @@ static int dx_reactor_p_bind(int fd, int family, const dx_reactor_address *addre
     const dx_reactor_p_system_socket s = dx_reactor_p_socket_of(fd);
     const struct sockaddr *a = (const struct sockaddr *)(const void *)address->bytes;
     socklen_t size = sizeof address->bytes;
+    DX_REACTOR_ASSERT(fd >= 0 && (family == AF_INET || family == AF_INET6));
     if ((backlog > 0 || (flags & DX_REACTOR_REUSEPORT)) &&
         dx_reactor_p_sockopt(fd, SOL_SOCKET, DX_REACTOR_P_BIND_OPTION, 1) != 0)
         return -1;
@@ -5016,6 +5081,7 @@ DX_REACTOR_API dx_reactor_extension *dx_reactor_ext_owner(const dx_reactor *r,
 
 DX_REACTOR_API void dx_reactor_ext_flush_later(dx_reactor *r, dx_reactor_extension *extension)
 {
+    DX_REACTOR_ASSERT(extension->flush);
     extension->due_ = true;
     r->flush_due_ = true;
 }
@@ -5110,7 +5176,8 @@ static uint32_t dx_reactor_p_quota(const char *folder)
 {
     char text[1024];
     const char *at = text;
-    uint64_t quota, period;
+    uint64_t quota;  /* of CPU time, */
+    uint64_t period; /* in each of these; both in microseconds */
     if (!dx_reactor_p_slurp(folder, "/cpu.max", text, sizeof text)) { /* version 1: two files */
         size_t used = dx_reactor_p_slurp(folder, "/cpu.cfs_quota_us", text, sizeof text / 2);
         dx_reactor_p_slurp(folder, "/cpu.cfs_period_us", text + used, sizeof text - used);
@@ -5231,6 +5298,7 @@ DX_REACTOR_API uint32_t dx_reactor_cpu_count(int *limit)
 static bool dx_reactor_p_deque_push(dx_reactor_worker *w, dx_reactor_task *task)
 {
     uintptr_t bottom = __atomic_load_n(&w->bottom_, __ATOMIC_RELAXED);
+    DX_REACTOR_ASSERT((w->mask_ & (w->mask_ + 1)) == 0);
     if (bottom - __atomic_load_n(&w->top_, __ATOMIC_ACQUIRE) > w->mask_) return false;
     __atomic_store_n(&w->tasks_[bottom & w->mask_], task, __ATOMIC_RELAXED);
     __atomic_store_n(&w->bottom_, bottom + 1, __ATOMIC_SEQ_CST);
@@ -5299,6 +5367,7 @@ static bool dx_reactor_p_worker_steal(dx_reactor_worker *w, dx_reactor_task **ta
     for (i = 1; i < g->count; i++) {
         dx_reactor_worker *victim = dx_reactor_group_worker(g, (w->index + i) % g->count);
         uintptr_t top;
+        DX_REACTOR_ASSERT(victim != w);
         if (dx_reactor_p_deque_empty(victim, &top)) continue;
         if (!task) return true;
         *task = dx_reactor_p_deque_claim(victim, top);
@@ -5363,6 +5432,7 @@ static void *dx_reactor_p_worker_main(void *self)
     dx_reactor_worker *w = (dx_reactor_worker *)self;
     dx_reactor_group *g = w->group;
     dx_reactor_desc desc = g->desc.reactor;
+    DX_REACTOR_ASSERT(w->index < g->desc.workers);
     desc.memory = w + 1;
     desc.memory_size = dx_reactor_memory_size(&desc);
     w->cpu = g->desc.no_pin ? -1 : dx_reactor_p_pin(w->index);
@@ -5411,6 +5481,7 @@ static int dx_reactor_p_group_launch(dx_reactor_group *g)
     uint32_t i;
     uint32_t made;
     int error = DX_REACTOR_OK;
+    DX_REACTOR_ASSERT(g->count == g->desc.workers);
     for (made = 0; made < g->count; made++) {
         dx_reactor_worker *w = dx_reactor_group_worker(g, made);
         if (dx_reactor_p_thread_make(&w->thread_, dx_reactor_p_worker_main, w) != 0) break;
@@ -5442,6 +5513,7 @@ DX_REACTOR_API int dx_reactor_group_start(dx_reactor_group *g, const dx_reactor_
     DX_REACTOR_MEMSET(g->workers_, 0, g->stride_ * g->count);
     for (i = 0; i < g->count; i++) {
         dx_reactor_worker *w = dx_reactor_group_worker(g, i);
+        DX_REACTOR_ASSERT((uintptr_t)w % 64 == 0);
         w->group = g;
         w->index = i;
         w->mask_ = deque - 1;
