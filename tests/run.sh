@@ -46,8 +46,8 @@ suites() { # TIER      its suites, each as a line NAME SECONDS COMMAND
             command=${command#*: }
             [ -z "$missing" ] || command="echo 'skip ${name#!}: not installed: $missing'; echo '${name#!}: 0 passed, 0 failed, 1 skipped'"
         fi
-        if [[ $command == "for "* ]]; then
-            for member in $(members $(sed 's/^for //; s/:.*//' <<<"$command")); do
+        if [[ $command == "each "* ]]; then
+            for member in $(members $(sed 's/^each //; s/:.*//' <<<"$command")); do
                 echo "${name//\{\}/$member} $seconds $(sed "s/^[^:]*: //; s/{}/$member/g" <<<"$command")"
             done
         else

@@ -139,6 +139,6 @@ try "run.sh shows reasons" shown "a: part 2: no tool" "a 60 $good"
 try "run.sh shows reasons that quote raw bytes" shown "a: all: it said [31mx" "a 60 printf 'skip all: it said \\033[31mx\\000\\n0 passed, 0 failed, 1 skipped\\n'"
 try "run.sh sees nothing" counted "12 passed, 1 failed, 3 skipped" 1 "a 60 $good" "b 60 true"
 try "run.sh runs one suite for each of a set" counted "2 passed, 0 failed, 0 skipped" 0 \
-    "x_{} 60 for a b c -b: echo {}: 1 passed, 0 failed, 0 skipped"
+    "x_{} 60 each a b c -b: echo {}: 1 passed, 0 failed, 0 skipped"
 try "run.sh skips what needs a library" shown "x: not installed: no_such_library" "x 60 needs no_such_library: false"
 finish
