@@ -1,9 +1,10 @@
 /* dx_teleport.h: bytes of the specification, round trips, every damage, evolution. */
 #define DX_IMPLEMENTATION
+#include <assert.h>
+#define DX_TELEPORT_ASSERT(c) assert(c) /* in inline functions, too */
 #include "../../dx_teleport.h"
 #define DX_TEST_MAIN
 #include "../dx_test.h"
-
 
 /* >>schemas ------------------------------------------------------------ */
 #define USER_1(F, S, ...) F(u64, id) S(name) F(u8, age) F(bool, active)
@@ -294,7 +295,7 @@ static size_t fast_checks; /* how many records were good without the careful che
     {                                                                                         \
         dx_teleport_view v = opened->view_;                                                   \
         const uint32_t root = (uint32_t)(v.record_ - v.bytes_);                               \
-        uint32_t end = root + p##_p_extent(v.version_);                                       \
+        uint32_t end = root + p##_p_size_of(v.version_);                                       \
         if (!v.exact_) return;                                                                \
         fast_checks += p##_p_is_good(&v, end);                                                \
         DX_CHECK_EQ(p##_p_check_fields(&v, &end), 0);                                         \

@@ -1,5 +1,7 @@
 /* Tests of dx_teleport.h that mutants asked for: what is done eight bytes at a time, at every length and place. */
 #define DX_IMPLEMENTATION
+#include <assert.h>
+#define DX_TELEPORT_ASSERT(c) assert(c) /* in inline functions, too */
 #include "../../dx_teleport.h"
 #define DX_TEST_MAIN
 #include "../dx_test.h"

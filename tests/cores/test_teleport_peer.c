@@ -3,6 +3,8 @@
 #define DX_TEST_MAIN
 #include "../dx_peer_sim.h"
 #define DX_IMPLEMENTATION
+#include <assert.h>
+#define DX_TELEPORT_ASSERT(c) assert(c) /* in inline functions, too */
 #include "../../dx_teleport.h"
 #include "../../layers/dx_dump.h"
 
