@@ -1334,7 +1334,7 @@ enum {
     p##_p_start_##name, p##_offset_##name = DX_TELEPORT_P_ROUND(p##_p_start_##name, align),        \
     p##_p_last_##name = p##_offset_##name + (size) - 1,
 #define DX_TELEPORT_P_OFFSET_V(p, q, number)                                                       \
-    p##_p_end_before_##number, p##_p_last_before_##number = p##_p_end_before_##number - 1,
+    p##_p_mark_end_##number, p##_p_mark_last_##number = p##_p_mark_end_##number - 1,
 
 /* Pass: the largest alignment so far, carried the same way: next_align is it plus one. */
 #define DX_TELEPORT_P_MAX(a, b) ((a) > (b) ? (a) : (b))
@@ -1342,12 +1342,12 @@ enum {
     p##_p_next_align_##name,                                                                       \
     p##_p_align_##name = DX_TELEPORT_P_MAX((int)p##_p_next_align_##name - 1, (int)(align)),
 #define DX_TELEPORT_P_ALIGN_V(p, q, number)                                                        \
-    p##_p_next_align_before_##number,                                                              \
-    p##_p_align_before_##number = p##_p_next_align_before_##number - 1,
+    p##_p_mark_next_align_##number,                                                                \
+    p##_p_mark_align_##number = p##_p_mark_next_align_##number - 1,
 
 /* Pass: the version with which a field came; a V mark is an enumerator, and so counts up. */
 #define DX_TELEPORT_P_SINCE(p, q, name, T, size, align, code, count, range)                        \
-    p##_p_next_##name, p##_since_##name = p##_p_next_##name - 1,
+    p##_p_next_since_##name, p##_since_##name = p##_p_next_since_##name - 1,
 #define DX_TELEPORT_P_SINCE_V(p, q, number) p##_p_mark_##number,
 
 /* Pass: what else a frozen version of a field is compared by. */
@@ -1361,16 +1361,16 @@ enum {
         p##_p_end                                                                                  \
     };                                                                                             \
     enum {                                                                                         \
-        p##_p_align_first = 1,                                                                     \
+        p##_p_no_align = 1,                                                                        \
         DX_TELEPORT_P_FIELDS(p, 0, schema, DX_TELEPORT_P_ALIGN, DX_TELEPORT_P_ALIGN_V)             \
-        p##_p_next_align_end,                                                                      \
-        p##_record_align = p##_p_next_align_end - 1                                                \
+        p##_p_all_align,                                                                           \
+        p##_record_align = p##_p_all_align - 1                                                     \
     };                                                                                             \
     enum {                                                                                         \
-        p##_p_since_first = 1,                                                                     \
+        p##_p_no_since = 1,                                                                        \
         DX_TELEPORT_P_FIELDS(p, 0, schema, DX_TELEPORT_P_SINCE, DX_TELEPORT_P_SINCE_V)             \
-        p##_p_next_end,                                                                            \
-        p##_version = p##_p_next_end - 1                                                           \
+        p##_p_all_since,                                                                           \
+        p##_version = p##_p_all_since - 1                                                          \
     };                                                                                             \
     enum {                                                                                         \
         DX_TELEPORT_P_FIELDS(p, 0, schema, DX_TELEPORT_P_KIND, DX_TELEPORT_P_SKIP)                 \
@@ -1422,8 +1422,8 @@ enum {
 /* Pass: the record's size in version `version`, padded to the alignment that it had then. */
 #define DX_TELEPORT_P_SIZE_OF_V(p, q, number)                                                      \
     if (version < (number))                                                                        \
-        return (uint32_t)DX_TELEPORT_P_ROUND((int)p##_p_end_before_##number,                       \
-                                             (int)p##_p_align_before_##number);
+        return (uint32_t)DX_TELEPORT_P_ROUND((int)p##_p_mark_end_##number,                         \
+                                             (int)p##_p_mark_align_##number);
 
 /* Pass: the careful check (>>check), statements of user_p_check_fields(v, end). For a field without
    padding, or that is no bool, the tests are constant and fold away. A V mark returns where older
@@ -1478,7 +1478,7 @@ enum {
     DX_TELEPORT_P_CHECK_BOOLS(T, v->record_ + p##_offset_##name + T##_size, 1, name)
 #define DX_TELEPORT_P_CHECK_V(p, q, number)                                                        \
     if (v->version_ < (number))                                                                    \
-        return dx_teleport_p_check_padding(v, p##_p_end_before_##number,                           \
+        return dx_teleport_p_check_padding(v, p##_p_mark_end_##number,                             \
                                        p##_p_size_of((number) - 1), "record");
 
 /* Pass: the fast check (>>scan), statements of user_p_scan(s, r, version) for the record at r. */
@@ -1528,8 +1528,8 @@ enum {
     DX_TELEPORT_P_SCAN_BOOLS(T, r + p##_offset_##name + T##_size, 1)
 #define DX_TELEPORT_P_SCAN_V(p, q, number)                                                         \
     if (version < (number)) {                                                                      \
-        dx_teleport_p_scan_padding(s, r + p##_p_end_before_##number,                               \
-                               p##_p_size_of((number) - 1) - p##_p_end_before_##number);           \
+        dx_teleport_p_scan_padding(s, r + p##_p_mark_end_##number,                                 \
+                               p##_p_size_of((number) - 1) - p##_p_mark_end_##number);             \
         return true;                                                                               \
     }
 

@@ -75,3 +75,34 @@ DX_TEST(tp_a_writer_whose_begin_failed_changes_nothing)
         DX_CHECK_MEM(bytes, before, sizeof bytes);
     }
 }
+
+/* Names of fields that the header itself could have used for its enumerators, with and without versions. */
+#define HARD(F, S, A, L, E, V, N, R, O, ...)                                                   \
+    F(u8, first) F(u16, end) S(start) F(u8, last) A(u8, before, 2) F(u8, next) F(u8, align) V(2) \
+    F(u64, before_2) F(u8, since) L(u8, mark) E(u8, code, 2) O(u32, count) F(u8, range) V(3)    \
+    F(u8, all) F(u8, no) F(u32, fields) F(u8, type) F(u8, layout) F(u8, any)
+DX_TELEPORT_DEFINE(hard, HARD)
+#define HARD_1(F, S, A, ...) F(u8, first) F(u16, end) S(start) F(u8, last) A(u8, before, 2) F(u8, next) F(u8, align)
+DX_TELEPORT_FROZEN(hard, HARD, 1, HARD_1)
+
+DX_TEST(tp_1_fields_may_have_any_name)
+{
+    uint8_t bytes[200];
+    hard_writer w;
+    hard_view v;
+    size_t size = 0;
+    DX_CHECK_EQ(hard_begin(&w, bytes, sizeof bytes, 0), DX_TELEPORT_OK);
+    hard_set_first(&w, 1);
+    hard_set_end(&w, 2);
+    hard_set_before_2(&w, 3);
+    hard_set_all(&w, 4);
+    hard_set_any(&w, 5);
+    DX_CHECK_EQ(hard_put_start(&w, "abc", 3), DX_TELEPORT_OK);
+    DX_CHECK_EQ(hard_put_mark(&w, (const uint8_t *)"xy", 2), DX_TELEPORT_OK);
+    DX_CHECK_EQ(hard_finish(&w, &size), DX_TELEPORT_OK);
+    DX_CHECK_EQ(hard_open(&v, bytes, size), DX_TELEPORT_OK);
+    DX_CHECK(hard_get_first(&v) == 1 && hard_get_end(&v) == 2 && hard_get_before_2(&v) == 3);
+    DX_CHECK(hard_get_all(&v) == 4 && hard_get_any(&v) == 5 && hard_count_mark(&v) == 2);
+    DX_CHECK_EQ(hard_version, 3);
+    DX_CHECK_EQ(hard_type()->count, 19);
+}

@@ -57,7 +57,7 @@ bad early_mark version_changed_hash \
 bad less_enum  range_reduced_colour 'F(u64, id) S(name) F(u8, age) E(u8, colour, 2) A(u8, hash, 4)'
 
 bad gap        versions_count_up_3 "$V1 V(3) F(u8, x)"
-bad long_name  name_of_48 "$V1 V(2) F(u8, a2345678901234567890123456789012345678901234567890)"
+bad long_name  name_of_up_to_48 "$V1 V(2) F(u8, a2345678901234567890123456789012345678901234567890)"
 bad enum_range range_fits 'F(u64, id) S(name) F(u8, age) E(u8, colour, 257) A(u8, hash, 4)'
 bad enum_all   range_fits 'F(u64, id) S(name) F(u8, age) E(u32, colour, 4294967296) A(u8, hash, 4)'
 bad array_size array_below_2_gib "$V1 V(2) A(u64, x, 300000000)"
