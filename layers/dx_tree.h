@@ -50,7 +50,7 @@
 #ifndef DX_TREE_H
 #define DX_TREE_H
 
-#define DX_TREE_VERSION 0x000100 /* 0xMMmmpp */
+#define DX_TREE_VERSION 0x000200 /* 0xMMmmpp */
 
 #include <stdbool.h>
 #include <stddef.h>
