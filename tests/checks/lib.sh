@@ -49,6 +49,12 @@ accepts() { [ -z "$(: | "$1" "$2" -x "${3:-c}" -fsyntax-only - 2>&1)" ]; } # COM
 m32="-m32 -idirafter /usr/include/$(uname -m)-linux-gnu"
 including() { echo "-I$top -DHEADER=\"$1\""; } # flags with which tests/checks/compile/one.c includes it
 
+# SIGNATURE-LINE LENGTH NAME of every function: from the line of its name to the brace that ends it.
+functions() { # FILE
+    awk '/^[A-Za-z_].*[a-z_0-9] ?\(/ && !/;[ ]*$/ && !/^(typedef|#|extern "C")/ { start = NR; name = $0 }
+         /^}/ { if (start) { sub(/\(.*/, "", name); sub(/.*[ *]/, "", name); print start, NR - start, name } start = 0 }
+         /^[^{} \t#].*;[ ]*$/ { start = 0 }' "$1"
+}
 report() { # INDEX NAME REASON-FILE STATUS
     {
         if [ "$4" = 0 ] && [ ! -s "$3" ]; then

@@ -2,12 +2,6 @@
 # Sizes that a reader can read, versions that agree, nothing left behind that a stranger should not meet.
 . "$(dirname "$0")/lib.sh"
 
-# SIGNATURE-LINE LENGTH NAME of every function: from the line of its name to the brace that ends it.
-functions() { # FILE
-    awk '/^[A-Za-z_].*[a-z_0-9] ?\(/ && !/;[ ]*$/ && !/^(typedef|#|extern "C")/ { start = NR; name = $0 }
-         /^}/ { if (start) { sub(/\(.*/, "", name); sub(/.*[ *]/, "", name); print start, NR - start, name } start = 0 }
-         /^[^{} \t#].*;[ ]*$/ { start = 0 }' "$1"
-}
 # The declarations need three headers of every compiler, and leave the reader's warnings as they are.
 declarations() { # HEADER
     $CC -H -fsyntax-only $(including "$1") "$one" 2>&1 | sed -n 's/^\.\. //p' | grep -vE '(^|/)std(def|int|bool)\.h$'
