@@ -13,13 +13,16 @@
 
         static unsigned char disk[65536], memory[65536], buffer[4096], back[8];
         dx_devices_memory ram = {disk, sizeof disk, 0};         // a store in memory
-        dx_devices_buffer buffered = {{0}, buffer, sizeof buffer, 0, 0};
+        dx_devices_buffer buffered;
         dx_cas_desc  desc;
         dx_cas_store store;
         dx_cas_id    id;
         size_t       size = 0;
         memset(&desc, 0, sizeof desc);
+        memset(&buffered, 0, sizeof buffered);
         buffered.inner = dx_devices_memory_device(&ram);        // or dx_cas_file_device(&file)
+        buffered.buffer = buffer;
+        buffered.capacity = sizeof buffer;
         desc.device = dx_devices_buffer_device(&buffered);      // many puts, one write
         desc.mode = DX_CAS_WRITE | DX_CAS_CREATE;
         desc.memory = memory;
