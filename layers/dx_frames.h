@@ -1,4 +1,4 @@
-/*  dx_frames.h - tasks of three priorities in frames that keep to a time budget
+/*  dx_frames.h - v0.2.0 - tasks of three priorities in frames that keep to a time budget
                 - MIT-0 or public domain, see end of file
 
     A layer on dx_reactor.h, for programs with a rhythm: 60 frames a second, each with a budget of

@@ -1,4 +1,4 @@
-/*  dx_peers.h - connections for servers: handles, shared buffers, one output queue each, timeouts
+/*  dx_peers.h - v0.2.0 - connections for servers: handles, shared buffers, output queues, timeouts
                - MIT-0 or public domain, see end of file
 
     A layer on dx_reactor.h. A "peer" is the other end of a stream. Input arrives in buffers of the
