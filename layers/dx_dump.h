@@ -302,8 +302,7 @@ static bool dx_dump_p_big_sum_exceeds(const dx_dump_p_big *a, const dx_dump_p_bi
 
    and each round takes the digit r / s, leaves the rest, and multiplies r, low and high by 10,
    until what is left lies inside the brackets. At a power of two the lower neighbour is only half
-   as far
-   away (`at_edge`); all four are then twice as large, so that low remains an integer. */
+   as far away (`at_edge`); all four are then twice as large, so that low remains an integer. */
 typedef struct dx_dump_p_dragon {
     dx_dump_p_big r;
     dx_dump_p_big s;

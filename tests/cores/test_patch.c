@@ -1,5 +1,5 @@
 /* Tests of dx_patch.h. Names carry the rows of the requirements that they show. */
-#define DX_PATCH_IMPLEMENTATION
+#define DX_IMPLEMENTATION
 #include "../../dx_patch.h"
 #include "../../layers/dx_versions.h"
 #define DX_TEST_MAIN
