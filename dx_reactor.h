@@ -483,7 +483,9 @@ DX_REACTOR_API int dx_reactor_shutdown(dx_reactor *r, dx_op *op, int fd);
    DX_REACTOR_NO_OFFSET: what a stream has now; 0 = its end. */
 DX_REACTOR_API int dx_reactor_read(dx_reactor *r, dx_op *op, int fd, void *buffer, uint32_t size,
                                    uint64_t offset);
-/* Write all of it, as dx_reactor_send(). Pipes raise SIGPIPE as write(2) does. */
+/* Write all of it, as dx_reactor_send(). Pipes raise SIGPIPE as write(2) does. What cannot be
+   written (or read) at all is -EINVAL: a timerfd, or -EBADF: it was not opened for that. On io_uring
+   an epoll descriptor is an exception: the kernel waits for its events before it says so. */
 DX_REACTOR_API int dx_reactor_write(dx_reactor *r, dx_op *op, int fd, const void *data,
                                     uint32_t size, uint64_t offset);
 /* Make a file's data durable (data_only: as fdatasync). Does not wait for pending writes. */
@@ -3152,13 +3154,19 @@ static long dx_reactor_p_call(const dx_op *op)
     return dx_reactor_p_at_offset(op, at, size);
 }
 
-/* A stream is not ready: EAGAIN, unless it was not opened for that, and never will be. */
+/* A stream is not ready: EAGAIN, unless it never will be: EBADF where it was not opened for that,
+   EINVAL where its kind knows no such call, as a write to a timerfd. Linux says both for a vector of
+   no pieces, before it looks at anything else. */
 static int dx_reactor_p_not_ready(int fd, bool reads)
 {
+#if defined(__linux__)
+    return syscall(reads ? SYS_readv : SYS_writev, (long)fd, NULL, 0L) < 0 ? errno : EAGAIN;
+#else
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0) return errno;
     flags &= O_ACCMODE;
     return flags == (reads ? O_WRONLY : O_RDONLY) ? EBADF : EAGAIN;
+#endif
 }
 
 /* Read or write a blocking stream, such as an inherited pipe, when it is ready and no more than it
@@ -4568,6 +4576,7 @@ DX_REACTOR_API int dx_reactor_submit(dx_reactor *r)
     if (!r || !r->open_) return DX_REACTOR_EINVAL;
     dx_reactor_p_retry(r);
     error = r->backend_->submit ? r->backend_->submit(r) : 0;
+    DX_REACTOR_ASSERT(error <= 0);
     if (error < 0) return dx_reactor_p_fail(r, -error);
     before = r->submitted_;
     r->submitted_ = r->stats_.completed + r->pending_;

@@ -1,5 +1,59 @@
 /* What the tests of dx_reactor.h share: loops that are closed behind a failed test, sockets, and
-   EVERY: a test on every backend. Include after dx_test.h. */
+   EVERY: a test on every backend. Include after dx_test.h. With REACTOR_KIT_SYSTEM defined: only
+   what asks the system, for programs without dx_test.h. */
+#if defined(__linux__)
+/* >>system ------------------------------------------------------------- */
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Do plain sockets get datagrams joined (UDP_GRO), in one piece and with the size of its parts? Linux
+   5.10 cuts them on the loopback device; an emulator may hand the size on in the byte order of the
+   machine below it. */
+static inline bool system_joins_datagrams(void)
+{
+    enum { PART = 1000, UDP_SEGMENT_OPTION = 103, UDP_GRO_OPTION = 104 };
+    struct sockaddr_in at;
+    struct iovec piece;
+    struct msghdr m;
+    struct cmsghdr *c;
+    socklen_t at_size = sizeof at;
+    const int one = 1;
+    const int part = PART;
+    int told = 0;
+    char bytes[PART * 7 / 2];
+    char control[256];
+    ssize_t got = -1;
+    const int to = socket(AF_INET, SOCK_DGRAM, 0);
+    const int from = socket(AF_INET, SOCK_DGRAM, 0);
+    memset(bytes, 0, sizeof bytes);
+    memset(&at, 0, sizeof at);
+    memset(&m, 0, sizeof m);
+    at.sin_family = AF_INET;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    piece.iov_base = bytes;
+    piece.iov_len = sizeof bytes;
+    m.msg_iov = &piece;
+    m.msg_iovlen = 1;
+    m.msg_control = control;
+    m.msg_controllen = sizeof control;
+    if (bind(to, (struct sockaddr *)&at, sizeof at) == 0 &&
+        getsockname(to, (struct sockaddr *)&at, &at_size) == 0 &&
+        setsockopt(to, IPPROTO_UDP, UDP_GRO_OPTION, &one, sizeof one) == 0 &&
+        setsockopt(from, IPPROTO_UDP, UDP_SEGMENT_OPTION, &part, sizeof part) == 0 &&
+        sendto(from, bytes, sizeof bytes, 0, (struct sockaddr *)&at, at_size) == (ssize_t)sizeof bytes)
+        got = recvmsg(to, &m, 0);
+    for (c = got < 0 ? NULL : CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c))
+        if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO_OPTION)
+            memcpy(&told, CMSG_DATA(c), sizeof told);
+    close(to);
+    close(from);
+    return got == (ssize_t)sizeof bytes && told == PART;
+}
+#endif
+
+#if !defined(REACTOR_KIT_SYSTEM)
 /* >>kit ---------------------------------------------------------------- */
 #define MS UINT64_C(1000000)
 #define S  UINT64_C(1000000000)
@@ -197,3 +251,4 @@ static inline void tcp_pair(loop *l, int *ends)
     DX_CHECK_EQ(dx_reactor_forget(&l->r, listening), 0);
     shut(listening);
 }
+#endif /* !REACTOR_KIT_SYSTEM */

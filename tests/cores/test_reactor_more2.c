@@ -41,6 +41,12 @@ static struct {
     bool       accepts_no_multishot;  /* as before 5.19: -EINVAL */
     int        connects_interrupted;  /* so many are interrupted and go on in the kernel: later ones say EALREADY */
     bool       connect_going_on;
+    int        lends;                 /* so many sends without a copy are answered by lend[], in order */
+    struct {
+        int32_t result, notified;     /* of the send; of its notification, which says whether it was copied */
+        bool    silent;               /* there is none */
+    } lend[4];
+    int        lent;
     faults_sqe entry[ENTRIES_MAX];    /* what was submitted, in order */
     int        count;
     uint32_t   writes[FAULTS_FDS];    /* of eight bytes, by descriptor */
@@ -87,12 +93,21 @@ static long script_setup(long entries, uint32_t *params)
 }
 
 /* The answer that the script has for an entry; false: the kernel is to do it. */
-static bool script_answer(const faults_sqe *s, int32_t *result)
+static bool script_answer(faults_ring *g, const faults_sqe *s, faults_cqe *cqe)
 {
+    int32_t *result = &cqe->result;
     struct pollfd p = {s->fd, POLLIN, 0};
     if (s->opcode == FAULTS_OP_ACCEPT) {
         *result = script.accepts_no_multishot && s->ioprio ? -EINVAL : -EAGAIN;
         return (script.accepts_no_multishot && s->ioprio) || (script.accepts_no_wait && poll(&p, 1, 0) == 0);
+    }
+    if (s->opcode == FAULTS_OP_SEND_ZC && script.lent < script.lends) {
+        faults_hold(g, &(faults_cqe){s->user_data, script.lend[script.lent].result,
+                                     script.lend[script.lent].silent ? 0 : DX_REACTOR_P_CQE_MORE});
+        cqe->flags = DX_REACTOR_P_CQE_NOTIFY;
+        cqe->result = script.lend[script.lent].notified;
+        if (script.lend[script.lent++].silent) cqe->user_data = DX_REACTOR_P_TAG_IGNORE;
+        return true;
     }
     if (s->opcode != FAULTS_OP_CONNECT || !script.connects_interrupted) return false;
     *result = script.connect_going_on ? -EALREADY : -EINTR;
@@ -110,7 +125,7 @@ static void script_look_at(faults_ring *g, uint32_t count)
         faults_sqe *s = &g->seen.entries[faults_at(&g->seen, g->sq_array)[(head + i) & mask]];
         faults_cqe cqe = {s->user_data, 0, 0};
         if (script.count < ENTRIES_MAX) script.entry[script.count++] = *s;
-        if (!script_answer(s, &cqe.result)) continue;
+        if (!script_answer(g, s, &cqe)) continue;
         faults_hold(g, &cqe);
         memset(s, 0, sizeof *s); /* a no-operation, of nobody's */
         s->user_data = DX_REACTOR_P_TAG_IGNORE;
@@ -334,6 +349,14 @@ DX_TEST(operations_that_are_needed)
     check_refused(&l.desc, "io_uring without multishot receives into a pool: EOPNOTSUPP", EOPNOTSUPP);
 }
 
+/* The kernel's own word, past the reactor: does it know an opcode? */
+static bool kernel_has(int ring, int opcode)
+{
+    uint16_t probe[8 + 4 * 64] = {0};
+    syscall(FAULTS_REGISTER, (long)ring, 8L /* PROBE */, probe, 64L);
+    return probe[8 + 4 * opcode + 1] & 1;
+}
+
 /* The kernel is asked to send without a copy where it can; else it sends. */
 DX_TEST(zero_copy_where_the_kernel_has_it)
 {
@@ -346,7 +369,8 @@ DX_TEST(zero_copy_where_the_kernel_has_it)
         needs_io_uring();
         if (!has) script.opcode_missing = FAULTS_OP_SEND_ZC;
         loop_open(&l, DX_REACTOR_BACKEND_IO_URING);
-        if (has && !l.r.ring_.zero_copy) DX_SKIP("a kernel before 6.0");
+        if (has && !kernel_has(l.r.poll_fd_, FAULTS_OP_SEND_ZC)) DX_SKIP("a kernel before 6.0");
+        DX_CHECK_EQ(l.r.ring_.zero_copy, has);
         tcp_pair(&l, ends);
         memset(block, 'a' + has, sizeof block);
         DX_CHECK_EQ(dx_reactor_send_zero_copy(&l.r, &out, ends[0], block, sizeof block), 0);
@@ -362,6 +386,58 @@ DX_TEST(zero_copy_where_the_kernel_has_it)
         DX_CHECK_MEM(back, block, sizeof block);
         DX_CHECK_EQ(submitted(FAULTS_OP_SEND_ZC) > 0, has);
         if (!has) DX_CHECK(submitted(FAULTS_OP_SEND) > 0);
+        loop_close(&l);
+    }
+}
+
+/* What a notification says becomes the completion's flag, when all pieces were sent without a copy; what comes before
+   it is not the end. A piece that was copied makes the rest a plain send. */
+DX_TEST(notifications_say_whether_it_was_copied)
+{
+    enum { SIZE = 1000, COPIED = INT32_MIN };
+    static const struct {
+        int     lends;
+        struct {
+            int32_t result, notified;
+            bool    silent;
+        } lend[3];
+        int32_t  result;
+        uint32_t flags, plain, transferred; /* plain: sends of the ordinary kind */
+    } cases[] = {
+        {1, {{SIZE, 0, false}}, SIZE, DX_REACTOR_F_UNCOPIED, 0, SIZE},
+        {1, {{SIZE, COPIED, false}}, SIZE, 0, 0, SIZE},
+        {2, {{400, 0, false}, {600, 0, false}}, SIZE, DX_REACTOR_F_UNCOPIED, 0, SIZE},
+        {2, {{400, 0, false}, {600, COPIED, false}}, SIZE, 0, 0, SIZE},
+        {1, {{400, COPIED, false}}, SIZE, 0, 1, SIZE},
+        {2, {{-EINTR, 0, true}, {SIZE, 0, false}}, SIZE, DX_REACTOR_F_UNCOPIED, 0, SIZE},
+        {1, {{-EINVAL, 0, true}}, SIZE, 0, 1, SIZE},
+        {1, {{-EPIPE, 0, true}}, -EPIPE, 0, 0, 0},
+        {2, {{400, 0, false}, {-EPIPE, 0, true}}, -EPIPE, DX_REACTOR_F_UNCOPIED, 0, 400},
+        {2, {{400, 0, false}, {-EPIPE, 0, false}}, -EPIPE, DX_REACTOR_F_UNCOPIED, 0, 400}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        loop l = {0};
+        dx_op op = tagged(1);
+        dx_completion c;
+        static char block[SIZE];
+        int ends[2];
+        needs_io_uring();
+        loop_open(&l, DX_REACTOR_BACKEND_IO_URING);
+        if (!kernel_has(l.r.poll_fd_, FAULTS_OP_SEND_ZC)) DX_SKIP("a kernel before 6.0");
+        tcp_pair(&l, ends);
+        script.lends = cases[i].lends;
+        for (int k = 0; k < cases[i].lends; k++) {
+            script.lend[k].result = cases[i].lend[k].result;
+            script.lend[k].notified = cases[i].lend[k].notified;
+            script.lend[k].silent = cases[i].lend[k].silent;
+        }
+        DX_CHECK_EQ(dx_reactor_send_zero_copy(&l.r, &op, ends[0], block, SIZE), 0);
+        DX_CHECK_EQ(some(&l, &c, 1), 1);
+        DX_CHECK_EQ(c.result, cases[i].result);
+        DX_CHECK_EQ(c.flags, cases[i].flags);
+        DX_CHECK_EQ(dx_reactor_op_transferred(&op), cases[i].transferred);
+        DX_CHECK_EQ(submitted(FAULTS_OP_SEND), cases[i].plain);
+        DX_CHECK_EQ(script.lent, cases[i].lends);
+        nothing(&l);
         loop_close(&l);
     }
 }
@@ -546,6 +622,110 @@ DX_TEST(a_cancel_that_found_no_room_follows)
     }
     DX_CHECK_EQ((write)(fds[1], "x", 1), 1);
     DX_CHECK_EQ(want(&l, &polls[1]), DX_REACTOR_READABLE);
+    loop_close(&l);
+}
+
+/* What found no room in the queue is unknown to the kernel: a cancel ends it at once, and asks nobody. */
+DX_TEST(a_cancel_of_what_found_no_room)
+{
+    loop l = {0};
+    dx_op ops[4];
+    char bytes[4][4];
+    int fds[4][2];
+    needs_io_uring();
+    l.desc.queue_entries = 2;
+    loop_open(&l, DX_REACTOR_BACKEND_IO_URING);
+    script.busy = 1000;
+    for (int i = 0; i < 4; i++) {
+        pair(fds[i]);
+        ops[i] = tagged((uint64_t)i);
+        DX_CHECK_EQ(dx_reactor_recv(&l.r, &ops[i], fds[i][0], bytes[i], 4), 0);
+    }
+    DX_CHECK_EQ(dx_reactor_cancel(&l.r, &ops[3]), 0);
+    DX_CHECK_EQ(dx_reactor_cancel(&l.r, &ops[3]), DX_REACTOR_EALREADY);
+    script.busy = 0;
+    DX_CHECK_EQ(want(&l, &ops[3]), -ECANCELED);
+    nothing(&l);
+    DX_CHECK_EQ(submitted(FAULTS_OP_CANCEL), 0);
+    DX_CHECK_EQ(submitted(FAULTS_OP_RECV), 3);
+    loop_close(&l);
+}
+
+/* An accept that takes more than its share of a round goes on in the next one. Meanwhile others of its descriptor are
+   left alone, and a cancel ends it with exactly -ECANCELED, behind what it has brought. */
+EVERY(a_cancel_of_what_has_had_its_share)
+{
+    enum { MANY = 40 };
+    loop l = {0};
+    dx_op accepting = tagged(1), polling = tagged(2);
+    dx_reactor_address at;
+    dx_completion c[64];
+    int listening, came = 0, ended = 0;
+    script_start();
+    loop_open(&l, backend);
+    listening = listener(&l, &at);
+    DX_CHECK_EQ(dx_reactor_poll(&l.r, &polling, listening, DX_REACTOR_WRITABLE), 0);
+    for (int i = 0; i < MANY; i++) {
+        const int fd = keep(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        DX_CHECK_EQ((connect)(fd, (const struct sockaddr *)(const void *)at.bytes, (socklen_t)at.size), 0);
+    }
+    DX_CHECK_EQ(dx_reactor_accept_multishot(&l.r, &accepting, listening), 0);
+    while (came < MANY / 2) {
+        const int n = some(&l, c, 1);
+        DX_CHECK_EQ(n, 1);
+        DX_CHECK(c[0].user_data == 1 && c[0].result >= 0 && (c[0].flags & DX_REACTOR_F_MORE));
+        keep(c[0].result);
+        came++;
+    }
+    DX_CHECK(dx_reactor_op_pending(&polling));
+    DX_CHECK_EQ(dx_reactor_cancel(&l.r, &accepting), 0);
+    while (!ended) {
+        const int n = some(&l, c, 64);
+        DX_CHECK(n > 0);
+        for (int i = 0; i < n; i++) {
+            DX_CHECK(!ended && c[i].user_data == 1);
+            ended = !(c[i].flags & DX_REACTOR_F_MORE);
+            if (ended) DX_CHECK_EQ(c[i].result, -ECANCELED);
+            else keep(c[i].result);
+            came += !ended;
+        }
+    }
+    DX_CHECK(came <= MANY);
+    DX_CHECK(dx_reactor_op_pending(&polling));
+    DX_CHECK_EQ(dx_reactor_cancel(&l.r, &polling), 0);
+    DX_CHECK_EQ(want(&l, &polling), -ECANCELED);
+    loop_close(&l);
+}
+
+/* The same of a receive that rests because the caller has its share of the buffers. */
+EVERY(a_cancel_of_what_rests)
+{
+    loop l = {0};
+    dx_op op = tagged(1);
+    dx_completion c;
+    uint32_t buffers[64];
+    int fds[2], count = 0;
+    script_start();
+    l.desc.buffer_count = 4;
+    l.desc.buffers_per_op = 1;
+    loop_open(&l, backend);
+    pair(fds);
+    DX_CHECK_EQ(dx_reactor_recv_multishot(&l.r, &op, fds[0]), 0);
+    nothing(&l);
+    DX_CHECK_EQ((write)(fds[1], "abcd", 4), 4);
+    DX_CHECK_EQ(some(&l, &c, 1), 1);
+    DX_CHECK_EQ(c.result, 4);
+    buffers[count++] = c.flags;
+    DX_CHECK_EQ((write)(fds[1], "efgh", 4), 4);
+    for (int i = 0; i < 3; i++) {
+        if (dx_reactor_wait(&l.r, &c, 1, MS) == 0) continue;
+        DX_CHECK(c.result == 4 && (c.flags & DX_REACTOR_F_MORE)); /* io_uring may be one ahead */
+        buffers[count++] = c.flags;
+    }
+    DX_CHECK_EQ(dx_reactor_cancel(&l.r, &op), 0);
+    DX_CHECK_EQ(want(&l, &op), -ECANCELED);
+    while (count) DX_CHECK_EQ(dx_reactor_return_buffer(&l.r, buffers[--count]), 0);
+    nothing(&l);
     loop_close(&l);
 }
 

@@ -8,10 +8,14 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 /* The header's own calls are counted. */
@@ -541,36 +545,48 @@ EVERY(more_file_operations_than_threads_can_hold)
     free(bytes);
 }
 
-/* >>datagrams ---------------------------------------------------------- */
-/* Does a plain recvmsg() get the size of the pieces of a joined datagram? An emulator may hand the number on in the byte
-   order of the machine below. */
-static bool system_tells_segments(void)
+/* >>never ready -------------------------------------------------------- */
+/* What a descriptor's kind does not know at all ends with EINVAL, what it was not opened for with EBADF; neither waits
+   for a readiness that never comes, whether the descriptor blocks or not. */
+EVERY(what_never_becomes_ready_ends)
 {
-    struct sockaddr_in at = {0};
-    socklen_t at_size = sizeof at;
-    int one = 1, segment = 1000, told = 0;
-    char bytes[3500] = {0}, control[256];
-    struct iovec piece = {bytes, sizeof bytes};
-    struct msghdr m = {0};
-    int to = keep(socket(AF_INET, SOCK_DGRAM, 0)), from = keep(socket(AF_INET, SOCK_DGRAM, 0));
-    at.sin_family = AF_INET;
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (bind(to, (struct sockaddr *)&at, sizeof at) != 0 || getsockname(to, (struct sockaddr *)&at, &at_size) != 0 ||
-        setsockopt(to, IPPROTO_UDP, 104 /* UDP_GRO */, &one, sizeof one) != 0 ||
-        setsockopt(from, IPPROTO_UDP, 103 /* UDP_SEGMENT */, &segment, sizeof segment) != 0 ||
-        sendto(from, bytes, sizeof bytes, 0, (struct sockaddr *)&at, at_size) != (ssize_t)sizeof bytes)
-        return false;
-    m.msg_iov = &piece;
-    m.msg_iovlen = 1;
-    m.msg_control = control;
-    m.msg_controllen = sizeof control;
-    if (recvmsg(to, &m, 0) != (ssize_t)sizeof bytes) return false;
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
-        if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == 104) memcpy(&told, CMSG_DATA(c), sizeof told);
+    loop l = {0};
+    dx_op op = tagged(1);
+    char bytes[8] = {0};
+    loop_open(&l, backend);
+    for (int blocking = 0; blocking < 2; blocking++) {
+        sigset_t none;
+        int timer = keep(timerfd_create(CLOCK_MONOTONIC, blocking ? 0 : TFD_NONBLOCK)), pipes[2];
+        int notes = keep(inotify_init1(blocking ? 0 : IN_NONBLOCK));
+        sigemptyset(&none);
+        int signals = keep(signalfd(-1, &none, blocking ? 0 : SFD_NONBLOCK));
+        int polls = keep(epoll_create1(0));
+        const int writes[] = {timer, notes, signals, polls};
+        const bool ring = backend == DX_REACTOR_BACKEND_IO_URING; /* the kernel waits for an event of an epoll there */
+        for (size_t i = 0; i < 3 + (size_t)!ring; i++) {
+            DX_CHECK(writes[i] >= 0);
+            DX_CHECK_EQ(dx_reactor_write(&l.r, &op, writes[i], bytes, 8, DX_REACTOR_NO_OFFSET), 0);
+            DX_CHECK_EQ(want(&l, &op), writes[i] == notes ? -EBADF : -EINVAL);
+        }
+        DX_CHECK_EQ(dx_reactor_read(&l.r, &op, polls, bytes, 8, DX_REACTOR_NO_OFFSET), 0);
+        if (ring) DX_CHECK_EQ(dx_reactor_cancel(&l.r, &op), 0);
+        DX_CHECK_EQ(want(&l, &op), ring ? -ECANCELED : -EINVAL);
+        DX_CHECK_EQ(pipe2(pipes, blocking ? 0 : O_NONBLOCK), 0);
+        keep(pipes[0]);
+        keep(pipes[1]);
+        DX_CHECK_EQ(dx_reactor_write(&l.r, &op, pipes[0], bytes, 8, DX_REACTOR_NO_OFFSET), 0);
+        DX_CHECK_EQ(want(&l, &op), -EBADF);
+        DX_CHECK_EQ(dx_reactor_read(&l.r, &op, pipes[1], bytes, 8, DX_REACTOR_NO_OFFSET), 0);
+        DX_CHECK_EQ(want(&l, &op), -EBADF);
+        DX_CHECK_EQ(dx_reactor_read(&l.r, &op, timer, bytes, 8, DX_REACTOR_NO_OFFSET), 0); /* waits */
+        nothing(&l);
+        DX_CHECK_EQ(dx_reactor_cancel(&l.r, &op), 0);
+        DX_CHECK_EQ(want(&l, &op), -ECANCELED);
     }
-    return told == segment;
+    loop_close(&l);
 }
 
+/* >>datagrams ---------------------------------------------------------- */
 EVERY(joined_datagrams_have_their_segment_size)
 {
     loop l = {0};
@@ -587,7 +603,7 @@ EVERY(joined_datagrams_have_their_segment_size)
     if (setsockopt(fd, IPPROTO_UDP, 104 /* UDP_GRO */, &one, sizeof one) != 0 ||
         setsockopt(from, IPPROTO_UDP, 103 /* UDP_SEGMENT */, &segment, sizeof segment) != 0)
         DX_SKIP("no UDP_GRO");
-    if (!system_tells_segments()) DX_SKIP("the system does not tell the size of the pieces");
+    if (!system_joins_datagrams()) DX_SKIP("the system does not join datagrams, or does not tell the size of the pieces");
     memset(&to, 0, sizeof to);
     memcpy(&to, at.bytes, at.size);
     for (size_t i = 0; i < sizeof sent; i++) sent[i] = (uint8_t)(i >> 4);

@@ -16,6 +16,8 @@
 #define DX_IMPLEMENTATION
 #include "../../dx_reactor.h"
 #include "../dx_reactor_sim.h"
+#define REACTOR_KIT_SYSTEM
+#include "../cores/reactor_kit.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -1791,26 +1793,6 @@ static void inherited_pipe(world *w)
 
 #if defined(__linux__)
 /* Datagrams that the system has joined say where one ends. */
-/* Does the system hand on what was sent in one piece in one piece? Linux 5.10 cuts it on the loopback device. */
-static bool system_joins_datagrams(void)
-{
-    struct sockaddr_in at = {0};
-    socklen_t at_size = sizeof at;
-    const int one = 1, size = 1000;
-    char bytes[2500] = {0};
-    ssize_t got = -1;
-    int receiver = socket(AF_INET, SOCK_DGRAM, 0), sender = socket(AF_INET, SOCK_DGRAM, 0);
-    at.sin_family = AF_INET;
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (bind(receiver, (struct sockaddr *)&at, sizeof at) == 0 && getsockname(receiver, (struct sockaddr *)&at, &at_size) == 0 &&
-        setsockopt(receiver, IPPROTO_UDP, 104, &one, sizeof one) == 0 && setsockopt(sender, IPPROTO_UDP, 103, &size, sizeof size) == 0 &&
-        sendto(sender, bytes, sizeof bytes, 0, (struct sockaddr *)&at, at_size) == (ssize_t)sizeof bytes)
-        got = recv(receiver, bytes, sizeof bytes, 0);
-    close(receiver);
-    close(sender);
-    return got == (ssize_t)sizeof bytes;
-}
-
 static void joined_datagrams(world *w)
 {
     static uint8_t bytes[2500], got[4096];
