@@ -370,26 +370,30 @@ typedef struct dx_cas_writer_desc {
 
 typedef struct dx_cas_writer { /* caller-allocated; fields are private */
     dx_cas_store  *store_;
-    uint8_t       *chunk_, *nodes_; /* the chunk and DX_CAS_LEVELS_MAX nodes in progress */
-    uint32_t       chunk_size_;
-    bool           cut_, active_;   /* cut_: the chunk is complete and must be put */
-    uint32_t       counts_[DX_CAS_LEVELS_MAX];
-    uint64_t       sizes_[DX_CAS_LEVELS_MAX], size_;
+    uint8_t       *chunk_;      /* the chunk in progress, */
+    uint32_t       chunk_size_; /* and how many bytes it has */
+    bool           cut_;        /* it is complete and must be put */
+    bool           active_;     /* between begin and finish */
+    uint8_t       *nodes_;      /* DX_CAS_LEVELS_MAX nodes in progress; [0]: of level 1 */
+    uint32_t       counts_[DX_CAS_LEVELS_MAX]; /* entries in each of them, */
+    uint64_t       sizes_[DX_CAS_LEVELS_MAX];  /* and bytes of content under these */
+    uint64_t       size_;       /* bytes of content so far */
     dx_cas_chunker chunker_;
-    dx_cas_hasher  content_;
+    dx_cas_hasher  content_;    /* over all bytes */
     dx_cas_put_fn *put_;
     void          *user_;
 } dx_cas_writer;
 
 typedef struct dx_cas_reader { /* caller-allocated; fields are private but size */
     uint64_t      size;           /* of the content in bytes */
-    dx_cas_store *store_;
-    uint8_t      *nodes_, *chunk_; /* the path from the root to the chunk */
+    dx_cas_store *store_;         /* NULL: nothing was opened */
+    uint8_t      *nodes_;         /* the path from the root, */
+    uint8_t      *chunk_;         /* to the chunk that was read last */
     size_t        chunk_capacity_;
     uint64_t      starts_[DX_CAS_LEVELS_MAX + 1]; /* first content byte under each; [0]: chunk */
     uint64_t      spans_[DX_CAS_LEVELS_MAX + 1];  /* bytes under it; 0 = not loaded */
     dx_cas_id     root_;
-    uint32_t      level_;
+    uint32_t      level_;         /* of the root; 0: it is the only chunk */
 } dx_cas_reader;
 
 enum { DX_CAS_DELTA_CODEC = 2, DX_CAS_DELTA_HEAD = 38, DX_CAS_DELTA_DEPTH_MAX = 31 };
@@ -1297,6 +1301,7 @@ static size_t dx_cas_p_b3_subtree(dx_cas_blake3 *h, const uint8_t *p, size_t siz
         size_t count;
         for (chunks = 64; chunks > size / 1024 || (h->chunk_index_ & (chunks - 1));) chunks /= 2;
         dx_cas_p_b3_many(&leaf, p, 1024, chunks, cvs);
+        DX_CAS_ASSERT(chunks >= 2 && (h->chunk_index_ & (chunks - 1)) == 0);
         for (count = chunks / 2; count > 1; count /= 2) {
             dx_cas_p_b3_many(&node, cvs, 64, count, cvs);
         }
@@ -1312,6 +1317,7 @@ static size_t dx_cas_p_b3_subtree(dx_cas_blake3 *h, const uint8_t *p, size_t siz
 DX_CAS_API void dx_cas_blake3_update(dx_cas_blake3 *h, const void *data, size_t size)
 {
     const uint8_t *p = (const uint8_t *)data;
+    DX_CAS_ASSERT(h->block_size_ <= 64 && h->blocks_ < 16);
     DX_CAS_ASSERT(h && (data || size == 0));
     while (size > 0) {
         size_t take = 0;
@@ -1392,6 +1398,7 @@ DX_CAS_API int dx_cas_blake3_part(const dx_cas_blake3 *mode, uint64_t offset, co
     if (!mode || !data || !out || size == 0 || (offset & (span - 1))) return DX_CAS_EINVAL;
     DX_CAS_MEMCPY(h.key_, mode->key_, sizeof h.key_);
     dx_cas_p_b3_start(&h, mode->flags_);
+    DX_CAS_ASSERT((mode->flags_ & (DX_CAS_P_B3_ROOT | DX_CAS_P_B3_PARENT)) == 0);
     h.chunk_index_ = offset / 1024; /* what comes before stands on the stack, and stays there */
     h.stack_count_ = (uint8_t)dx_cas_p_bits(h.chunk_index_);
     dx_cas_blake3_update(&h, data, size);
@@ -1597,6 +1604,7 @@ DX_CAS_API int dx_cas_chunker_init(dx_cas_chunker *c, const dx_cas_chunker_desc 
     if (c->desc_.key) dx_cas_blake3_update(&h, c->desc_.key, 32);
     dx_cas_blake3_final(&h, bytes, sizeof bytes);
     DX_CAS_ASSERT(sizeof bytes == sizeof c->gear_);
+    DX_CAS_ASSERT((c->mask_hard_ & c->mask_easy_) == c->mask_easy_ && c->mask_easy_ != 0);
     for (i = 0; i < 256; i++) c->gear_[i] = dx_cas_p_load64(bytes + 8 * i);
     dx_cas_chunker_reset(c);
     return DX_CAS_OK;
@@ -1660,6 +1668,7 @@ DX_CAS_API size_t dx_cas_chunker_next(dx_cas_chunker *c, const void *data, size_
     uint32_t max = c->desc_.size_max;
     size_t used = 0;
     bool found = false;
+    DX_CAS_ASSERT(c && max > 0 && c->fill_ < max);
     DX_CAS_ASSERT(cut && (data || size == 0));
     if (c->desc_.mode == DX_CAS_CHUNK_FIXED) {
         used = max - c->fill_ < size ? max - c->fill_ : size;
@@ -1798,6 +1807,7 @@ static bool dx_cas_p_sys_move(intptr_t file, uint64_t offset, void *out, const v
 static int dx_cas_p_file_sync(void *user)
 {
     dx_cas_file *f = (dx_cas_file *)user;
+    DX_CAS_ASSERT(f->handle_ != -1);
     return dx_cas_p_file_result(f, FlushFileBuffers((HANDLE)f->handle_) != 0);
 }
 
@@ -1805,6 +1815,7 @@ static int dx_cas_p_file_size(void *user, uint64_t *size)
 {
     dx_cas_file *f = (dx_cas_file *)user;
     LARGE_INTEGER n;
+    DX_CAS_ASSERT(f->handle_ != -1);
     n.QuadPart = 0;
     if (!GetFileSizeEx((HANDLE)f->handle_, &n)) return dx_cas_p_file_result(f, false);
     *size = (uint64_t)n.QuadPart;
@@ -1815,6 +1826,7 @@ static int dx_cas_p_file_truncate(void *user, uint64_t size)
 {
     dx_cas_file *f = (dx_cas_file *)user;
     LARGE_INTEGER n;
+    DX_CAS_ASSERT(f->handle_ != -1);
     n.QuadPart = (LONGLONG)size;
     return dx_cas_p_file_result(f, SetFilePointerEx((HANDLE)f->handle_, n, NULL, FILE_BEGIN) != 0 &&
                                        SetEndOfFile((HANDLE)f->handle_) != 0);
@@ -1881,6 +1893,7 @@ static int dx_cas_p_file_sync(void *user)
 {
     dx_cas_file *f = (dx_cas_file *)user;
     int result;
+    DX_CAS_ASSERT(f->handle_ != -1);
 #if defined(__APPLE__) && defined(F_FULLFSYNC)
     if (fcntl((int)f->handle_, F_FULLFSYNC) == 0) return DX_CAS_OK;
     /* only where the file system has none: after a failure a lesser sync proves nothing */
@@ -1906,6 +1919,7 @@ static int dx_cas_p_file_size(void *user, uint64_t *size)
 {
     dx_cas_file *f = (dx_cas_file *)user;
     int64_t n = dx_cas_p_libc_seek((int)f->handle_, 0, SEEK_END);
+    DX_CAS_ASSERT(f->handle_ != -1);
     *size = n < 0 ? 0 : (uint64_t)n;
     return dx_cas_p_file_result(f, n >= 0);
 }
@@ -1914,6 +1928,7 @@ static int dx_cas_p_file_truncate(void *user, uint64_t size)
 {
     dx_cas_file *f = (dx_cas_file *)user;
     int fd = (int)f->handle_, result;
+    DX_CAS_ASSERT(f->handle_ != -1);
     while ((result = dx_cas_p_libc_truncate(fd, (int64_t)size)) != 0 && errno == EINTR) {}
     return dx_cas_p_file_result(f, result == 0);
 }
@@ -1958,6 +1973,7 @@ static bool dx_cas_p_sys_open(dx_cas_file *f, const char *path, bool write, bool
         fd = dx_cas_p_libc_open(path, flags | O_CREAT | O_EXCL, 0666);
         *again = fd < 0 && errno == EEXIST;
     }
+    DX_CAS_ASSERT(f->handle_ == -1);
     f->handle_ = fd;
     if (fd < 0 || !write) return fd >= 0;
     while (dx_cas_p_libc_lock(fd, DX_CAS_P_LOCK) != 0) {
@@ -1997,7 +2013,7 @@ static int dx_cas_p_file_move(void *user, uint64_t offset, void *out, const void
 {
     dx_cas_file *f = (dx_cas_file *)user;
     size_t n = 1;
-    DX_CAS_ASSERT((in == NULL) != (out == NULL));
+    DX_CAS_ASSERT((in == NULL) != (out == NULL) && f->handle_ != -1);
     for (*done = 0; *done < size && n > 0; *done += n) {
         size_t want = size - *done;
         if (want > 0x40000000u) want = 0x40000000u;
@@ -2029,21 +2045,56 @@ DX_CAS_API dx_cas_device dx_cas_file_device(dx_cas_file *f)
 }
 #endif /* DX_CAS_NO_FILE */
 
-/* >>format ------------------------------------------------------------- */
+/* >>format --------------------------------------------------------------
+   Where each byte stands (docs/formats/cas.md is normative). A store is a header, then a log of
+   records, one behind the other, each at a multiple of the store's alignment:
+
+       0        64       128
+       | header | header | blob | blob | list | ref | commit | blob | ref | commit |  zeros
+         copy 1   copy 2                              |   |                 |   |
+                                                      two copies: 64 bytes each
+
+       record   |  header, 64 bytes              |  payload  | zeros up to the alignment
+
+       header    0 magic   "DXCR"                24 id of the payload, 32 bytes
+                 4 type, codec, flags            56 tag: the same in all records of this store
+                 8 bytes stored                  60 CRC-32C of the place and bytes 0..60
+                16 bytes when decompressed
+
+   A header proves itself: its CRC covers the place, too, and the tag comes from the random store
+   id, so that neither a copy of a record elsewhere nor an old store below this one looks like a
+   record. A payload is proved by its id. What came before a commit is proved by the commit's id,
+   which is the hash of all headers since the commit before, and of that one's id: a chain.
+
+       store header --> commit 1 --> commit 2 --> ...    an arrow covers the headers between */
 enum {
+    DX_CAS_P_STORE_CHAINED = 56, /* bytes of the store header that the first chain begins with */
+    DX_CAS_P_STORE_COPY = 56,    /* where its copy number stands */
+    DX_CAS_P_FIRST_COPY = 1, DX_CAS_P_SECOND_COPY = 2, /* of a commit: the lower byte of flags */
+    DX_CAS_P_COPY_MASK = 255,
     DX_CAS_P_INDEX = 5, /* hashed like a record, but none: a block of the checkpoint */
     DX_CAS_P_KEY = 6,   /* the same: the key of the index, of the store header */
-    DX_CAS_P_BLOCK = 128, /* bytes of the head of a checkpoint's block, */
-    DX_CAS_P_SLOT = 16,   /* and of an entry in it */
+    DX_CAS_P_BLOCK = 128,   /* bytes of the head of a checkpoint's block, */
+    DX_CAS_P_SLOT = 16,     /* of an entry in it, */
+    DX_CAS_P_BLOCK_END = 32, /* and of the hash that ends it */
     DX_CAS_P_ONCE_MAX = 4l << 20, /* bytes of records in a commit of one sync, but for LOOSE ones */
-    DX_CAS_P_IO = 32768 /* bytes of work memory without a codec */
+    DX_CAS_P_WINDOW = 4096, /* bytes of the log that a scan reads at once */
+    DX_CAS_P_IO = 32768     /* bytes of work memory without a codec */
 };
 #define DX_CAS_P_MAGIC 0x52435844u /* "DXCR" */
 #define DX_CAS_P_PLACE_MAX ((uint64_t)1 << 48)
+/* Where a log still takes a commit behind a record: header, payload and padding of both. */
+#define DX_CAS_P_END_MAX (DX_CAS_P_PLACE_MAX - 8192)
+
+/* What holds for an open store between any two calls. */
+#define DX_CAS_P_STEADY(s)                                                                       \
+    ((s)->work_ && (s)->slots_ && (s)->end_ >= (s)->tip_.end &&                                   \
+     (s)->end_ % (s)->form_.align == 0 && (s)->entry_count_ < (s)->slot_count_)
 
 /* The next place at or after v where a record may begin. */
 static uint64_t dx_cas_p_form_align(const dx_cas_ext_form *form, uint64_t v)
 {
+    DX_CAS_ASSERT(form->align >= 8 && (form->align & (form->align - 1)) == 0);
     return (v + form->align - 1) & ~(uint64_t)(form->align - 1);
 }
 
@@ -2054,19 +2105,22 @@ static uint64_t dx_cas_p_align(const dx_cas_store *s, uint64_t v)
 
 DX_CAS_API uint32_t dx_cas_ext_crc32c(uint32_t crc, const uint8_t *p, size_t size)
 {
+    DX_CAS_ASSERT(p || size == 0);
     return dx_cas_p_crc32c(crc, p, size);
 }
 
-/* The CRC of a header covers also where it stands: a copy elsewhere is not a record. */
+/* The CRC of a header covers the place where it stands: a copy elsewhere is not a record. */
 static uint32_t dx_cas_p_head_crc(uint64_t place, const uint8_t *head)
 {
     uint8_t at[8];
+    DX_CAS_ASSERT(head);
     dx_cas_p_store64(at, place);
     return dx_cas_p_crc32c(dx_cas_p_crc32c(0, at, sizeof at), head, DX_CAS_EXT_HEAD - 4);
 }
 
 DX_CAS_API void dx_cas_ext_record_encode(const dx_cas_ext_form *form, dx_cas_ext_record *r)
 {
+    DX_CAS_ASSERT(form && r && r->codec < 256 && r->flags < 65536);
     dx_cas_p_store32(r->head, DX_CAS_P_MAGIC);
     dx_cas_p_store32(r->head + 4, r->type | r->codec << 8 | r->flags << 16);
     dx_cas_p_store64(r->head + 8, r->stored);
@@ -2076,6 +2130,8 @@ DX_CAS_API void dx_cas_ext_record_encode(const dx_cas_ext_form *form, dx_cas_ext
     dx_cas_p_store32(r->head + 60, dx_cas_p_head_crc(r->place, r->head));
 }
 
+/* Numbers that the CRC protects, but whoever wrote the record may have chosen: are they in the
+   range of its type? One row for each, from DX_CAS_EXT_BLOB on. */
 static bool dx_cas_p_sane(const dx_cas_ext_form *form, const dx_cas_ext_record *r)
 {
     static const struct {
@@ -2087,7 +2143,8 @@ static bool dx_cas_p_sane(const dx_cas_ext_form *form, const dx_cas_ext_record *
                  {0, 0, 1, 2, 0}};
     uint32_t i = r->type - 1;
     uint32_t marks = DX_CAS_EXT_RETIRED;
-    uint32_t flags = r->flags;
+    uint32_t flags = r->flags; /* of a commit without its marks: the number of the copy */
+    DX_CAS_ASSERT(r->type >= DX_CAS_EXT_BLOB && r->type <= DX_CAS_EXT_COMMIT);
     if (form->features) marks |= DX_CAS_EXT_ONCE | DX_CAS_EXT_LOOSE | DX_CAS_EXT_ORDERED;
     if (r->type == DX_CAS_EXT_COMMIT) flags &= ~(marks << 8);
     if (r->type != DX_CAS_EXT_COMMIT && r->codec == 0 && r->stored != r->logical) return false;
@@ -2104,7 +2161,8 @@ static bool dx_cas_p_sane(const dx_cas_ext_form *form, const dx_cas_ext_record *
 DX_CAS_API int dx_cas_ext_record_decode(const dx_cas_ext_form *form, uint64_t place,
                                         const uint8_t *head, dx_cas_ext_record *r)
 {
-    uint64_t size = 2 * DX_CAS_EXT_HEAD; /* a commit: from its second copy the end is nearer */
+    uint64_t size = 2 * DX_CAS_EXT_HEAD; /* of a commit, which has no payload but a second copy */
+    DX_CAS_ASSERT(form && head && r);
     if (dx_cas_p_load32(head) != DX_CAS_P_MAGIC || dx_cas_p_load32(head + 56) != form->tag ||
         dx_cas_p_load32(head + 60) != dx_cas_p_head_crc(place, head)) {
         return DX_CAS_ECORRUPT;
@@ -2120,11 +2178,12 @@ DX_CAS_API int dx_cas_ext_record_decode(const dx_cas_ext_form *form, uint64_t pl
     if (r->type == 0 || r->type > DX_CAS_EXT_COMMIT) return DX_CAS_EVERSION;
     if (!dx_cas_p_sane(form, r)) return DX_CAS_ECORRUPT;
     if (r->type != DX_CAS_EXT_COMMIT) size = DX_CAS_EXT_HEAD + r->stored;
-    else if ((r->flags & 255) == 2) place -= DX_CAS_EXT_HEAD;
+    else if ((r->flags & DX_CAS_P_COPY_MASK) == DX_CAS_P_SECOND_COPY) place -= DX_CAS_EXT_HEAD;
     r->next = dx_cas_p_form_align(form, place + size);
     return r->next > DX_CAS_P_PLACE_MAX ? DX_CAS_ECORRUPT : DX_CAS_OK;
 }
 
+/* For the last check of a function. */
 static int dx_cas_p_sound(bool ok) { return ok ? DX_CAS_OK : DX_CAS_ECORRUPT; }
 
 /* Does the commit of that chain end there? DX_CAS_OK, DX_CAS_ENOTFOUND, or the device's error. */
@@ -2134,6 +2193,7 @@ static int dx_cas_p_commit_at(dx_cas_store *s, uint64_t end, const dx_cas_id *id
     uint64_t place = end - dx_cas_p_align(s, 2 * DX_CAS_EXT_HEAD);
     uint8_t head[2 * DX_CAS_EXT_HEAD];
     size_t got = 0, i;
+    DX_CAS_ASSERT(end >= 4 * DX_CAS_EXT_HEAD);
     DX_CAS_P_TRY(s->desc_.device.read(s->desc_.device.user, place, head, sizeof head, &got));
     for (i = 0; i + DX_CAS_EXT_HEAD <= got; i += DX_CAS_EXT_HEAD) {
         if (dx_cas_ext_record_decode(&s->form_, place + i, head + i, r) != DX_CAS_OK) continue;
@@ -2142,92 +2202,110 @@ static int dx_cas_p_commit_at(dx_cas_store *s, uint64_t end, const dx_cas_id *id
     return DX_CAS_ENOTFOUND;
 }
 
-/* A reader may have seen a commit that was cut off again, since it could not be synced. */
+/* A reader may have seen a commit that was cut off again, since it could not be synced. Then what
+   it reads by its index is not damaged: it must open the store again. */
 static bool dx_cas_p_tip_gone(dx_cas_store *s)
 {
     dx_cas_ext_record r;
+    DX_CAS_ASSERT(s->tip_.sequence == 0 || s->tip_.end >= 4 * DX_CAS_EXT_HEAD);
     if (!s->open_ || (s->desc_.mode & DX_CAS_WRITE) || s->tip_.sequence == 0) return false;
     return dx_cas_p_commit_at(s, s->tip_.end, &s->tip_.id, &r) == DX_CAS_ENOTFOUND;
 }
 
+/* The answer of every function that met damage at a place of the log. */
 static int dx_cas_p_damaged(dx_cas_store *s, uint64_t place)
 {
+    DX_CAS_ASSERT(s);
     if (dx_cas_p_tip_gone(s)) return DX_CAS_EAGAIN;
     s->damage_offset_ = place;
     return DX_CAS_ECORRUPT;
 }
 
+/* All of size bytes, or DX_CAS_ETRUNCATED. */
 static int dx_cas_p_read_from(const dx_cas_device *d, uint64_t place, void *out, size_t size)
 {
     size_t got = 0;
+    DX_CAS_ASSERT(d->read);
     DX_CAS_P_TRY(d->read(d->user, place, out, size, &got));
     return got == size ? DX_CAS_OK : DX_CAS_ETRUNCATED;
 }
 
 static int dx_cas_p_read(dx_cas_store *s, uint64_t place, void *out, size_t size)
 {
+    DX_CAS_ASSERT(out || size == 0);
     return dx_cas_p_read_from(&s->desc_.device, place, out, size);
 }
 
+/* Every write to the log goes through here. */
 static int dx_cas_p_write(dx_cas_store *s, uint64_t place, const void *data, uint64_t size)
 {
+    DX_CAS_ASSERT(s->desc_.device.write && size <= SIZE_MAX);
     return s->desc_.device.write(s->desc_.device.user, place, data, (size_t)size);
 }
 
+/* The record at a place that the index or another record names. */
 static int dx_cas_p_read_head(dx_cas_store *s, uint64_t place, dx_cas_ext_record *r)
 {
     uint8_t head[DX_CAS_EXT_HEAD];
     int error = DX_CAS_ETRUNCATED; /* a ref may name any place: no device is asked for such */
+    DX_CAS_ASSERT(s && r);
     if (place < DX_CAS_P_PLACE_MAX) error = dx_cas_p_read(s, place, head, sizeof head);
     if (error == DX_CAS_OK) error = dx_cas_ext_record_decode(&s->form_, place, head, r);
     if (error == DX_CAS_ECORRUPT || error == DX_CAS_ETRUNCATED) return dx_cas_p_damaged(s, place);
     return error;
 }
 
-/* Start to hash what has an id of this type: plain for a blob, under a context for the others, so
-   that none can be mistaken for another. DX_CAS_EXT_COMMIT: the chain of record headers. */
+/* Plain for a blob, under a context for the others, so that none can be mistaken for another: a
+   list node is no blob of the same bytes. */
 DX_CAS_API void dx_cas_ext_id_start(dx_cas_hasher *h, uint32_t type)
 {
     static const char *const contexts[] = {"dx_cas v1 list node", "dx_cas v1 ref",
                                            "dx_cas v1 commit chain", "dx_cas v1 index",
                                            "dx_cas v1 index key"};
+    DX_CAS_ASSERT(h && type >= DX_CAS_EXT_BLOB && type <= DX_CAS_P_KEY);
     if (type == DX_CAS_EXT_BLOB) DX_CAS_P_HASH(init)(h);
     else DX_CAS_P_HASH(init_derive)(h, contexts[type - 2], dx_cas_p_length(contexts[type - 2]));
 }
 
 DX_CAS_API void dx_cas_ext_id_update(dx_cas_hasher *h, const void *data, size_t size)
 {
+    DX_CAS_ASSERT(h && (data || size == 0));
     DX_CAS_P_HASH(update)(h, data, size);
 }
 
 DX_CAS_API void dx_cas_ext_id_final(dx_cas_hasher *h, dx_cas_id *id)
 {
+    DX_CAS_ASSERT(h && id);
     DX_CAS_P_HASH(final)(h, id->bytes, sizeof id->bytes);
 }
 
+/* Start, update and final in one. */
 static void dx_cas_p_id_of(uint32_t type, const void *data, size_t size, dx_cas_id *id)
 {
     dx_cas_hasher h;
+    DX_CAS_ASSERT(id && (data || size == 0));
     dx_cas_ext_id_start(&h, type);
     DX_CAS_P_HASH(update)(&h, data, size);
     DX_CAS_P_HASH(final)(&h, id->bytes, sizeof id->bytes);
 }
 
-/* What the commit record says when the headers since the last commit end here. */
+/* The id of the commit record, should the headers since the last commit end here. */
 static void dx_cas_p_chain_end(const dx_cas_tip_ *tip, uint64_t sequence, uint32_t marks,
                                dx_cas_id *id)
 {
     dx_cas_hasher h = tip->chain;
     uint8_t last[16];
+    DX_CAS_ASSERT(sequence == tip->sequence + 1);
     dx_cas_p_store64(last, sequence);
     dx_cas_p_store64(last + 8, marks);
     DX_CAS_P_HASH(update)(&h, last, sizeof last);
     DX_CAS_P_HASH(final)(&h, id->bytes, sizeof id->bytes);
 }
 
-/* The next chain begins with the id of the one before. */
+/* This is the last commit now. The next chain begins with its id. */
 static void dx_cas_p_tip_set(dx_cas_tip_ *tip, const dx_cas_id *id, uint64_t sequence, uint64_t end)
 {
+    DX_CAS_ASSERT(tip && id && end >= 2 * DX_CAS_EXT_HEAD);
     tip->id = *id;
     tip->sequence = sequence;
     tip->end = end;
@@ -2242,6 +2320,7 @@ DX_CAS_API void dx_cas_ext_store_encode(const dx_cas_ext_form *form, const uint8
                                         uint32_t copy, uint8_t *out)
 {
     uint32_t shift = 3;
+    DX_CAS_ASSERT(copy < 2 && form->align >= 8 && form->align <= 4096);
     while (((uint32_t)1 << shift) < form->align) shift++;
     DX_CAS_MEMSET(out, 0, DX_CAS_EXT_HEAD);
     DX_CAS_MEMCPY(out, dx_cas_p_store_magic, 8);
@@ -2250,21 +2329,24 @@ DX_CAS_API void dx_cas_ext_store_encode(const dx_cas_ext_form *form, const uint8
     out[11] = (uint8_t)shift;
     dx_cas_p_store32(out + 12, form->features);
     DX_CAS_MEMCPY(out + 16, store_id, 16);
-    out[56] = (uint8_t)(copy + 1);
+    out[DX_CAS_P_STORE_COPY] = (uint8_t)(copy + 1);
     dx_cas_p_store32(out + 60, dx_cas_p_crc32c(0, out, 60));
 }
 
+/* Both copies, 128 bytes. */
 static void dx_cas_p_encode_store(const dx_cas_store *s, uint8_t out[2 * DX_CAS_EXT_HEAD])
 {
     dx_cas_ext_store_encode(&s->form_, s->desc_.store_id, 0, out);
     dx_cas_ext_store_encode(&s->form_, s->desc_.store_id, 1, out + DX_CAS_EXT_HEAD);
 }
 
-/* Back to before the first commit: its chain begins with what both store headers share. */
+/* The tip before the first commit: its chain begins with what both copies of the store header
+   share. */
 static void dx_cas_p_tip_first(const dx_cas_store *s, const uint8_t *head, dx_cas_tip_ *tip)
 {
     dx_cas_id id;
-    dx_cas_p_id_of(DX_CAS_EXT_COMMIT, head, 56, &id);
+    DX_CAS_ASSERT(head && tip);
+    dx_cas_p_id_of(DX_CAS_EXT_COMMIT, head, DX_CAS_P_STORE_CHAINED, &id);
     dx_cas_p_tip_set(tip, &id, 0, dx_cas_p_align(s, 2 * DX_CAS_EXT_HEAD));
     tip->marks = 0;
 }
@@ -2274,8 +2356,9 @@ static void dx_cas_p_tip_first(const dx_cas_store *s, const uint8_t *head, dx_ca
 static bool dx_cas_p_reserved_zero(const uint8_t *head)
 {
     uint32_t i, bits = 0;
+    DX_CAS_ASSERT(head);
     for (i = 32; i < 60; i++) {
-        if (i != 56) bits |= head[i];
+        if (i != DX_CAS_P_STORE_COPY) bits |= head[i];
     }
     return bits == 0;
 }
@@ -2283,19 +2366,22 @@ static bool dx_cas_p_reserved_zero(const uint8_t *head)
 DX_CAS_API int dx_cas_ext_store_decode(const uint8_t *head, uint32_t copy, dx_cas_ext_form *form,
                                        uint8_t store_id[16])
 {
+    DX_CAS_ASSERT(head && copy < 2 && form && store_id);
     if (DX_CAS_MEMCMP(head, dx_cas_p_store_magic, 8) != 0) return DX_CAS_ECORRUPT;
     if (dx_cas_p_load32(head + 60) != dx_cas_p_crc32c(0, head, 60)) return DX_CAS_ECORRUPT;
     if (head[8] != 1 || head[9] != 0 || dx_cas_p_load32(head + 12) > 1) return DX_CAS_EVERSION;
     if (head[10] != DX_CAS_P_HASH_NUMBER) return DX_CAS_ENOTSUP;
     if (!dx_cas_p_reserved_zero(head)) return DX_CAS_EZERO;
-    if (head[11] < 3 || head[11] > 12 || head[56] != copy + 1) return DX_CAS_ECORRUPT;
+    if (head[11] < 3 || head[11] > 12) return DX_CAS_ECORRUPT;
+    if (head[DX_CAS_P_STORE_COPY] != copy + 1) return DX_CAS_ECORRUPT;
     form->align = (uint32_t)1 << head[11];
     form->features = dx_cas_p_load32(head + 12);
     DX_CAS_MEMCPY(store_id, head + 16, 16);
     return DX_CAS_OK;
 }
 
-/* DX_CAS_ECORRUPT: not a header. Others: a header, but of a kind that this build does not know. */
+/* The same for this store, with all that follows from the header: tag, first tip, and the key of
+   the index. */
 static int dx_cas_p_decode_store(dx_cas_store *s, const uint8_t *head, uint32_t copy)
 {
     dx_cas_id key;
@@ -2303,33 +2389,42 @@ static int dx_cas_p_decode_store(dx_cas_store *s, const uint8_t *head, uint32_t 
     dx_cas_p_tip_first(s, head, &s->tip_);
     s->form_.tag = dx_cas_p_load32(s->tip_.id.bytes);
     s->end_ = s->tip_.end;
-    dx_cas_p_id_of(DX_CAS_P_KEY, head, 56, &key);
+    DX_CAS_ASSERT(s->end_ % s->form_.align == 0 && s->end_ >= 2 * DX_CAS_EXT_HEAD);
+    dx_cas_p_id_of(DX_CAS_P_KEY, head, DX_CAS_P_STORE_CHAINED, &key);
     s->key_[0] = dx_cas_p_load64(key.bytes);
     s->key_[1] = dx_cas_p_load64(key.bytes + 8);
     return DX_CAS_OK;
 }
 
 /* >>index ---------------------------------------------------------------
-   Open addressing in the caller's memory. A slot holds 64 bits of an id, or of the hash of a name,
-   and the place of the record, which says the rest. Ids and names are chosen by whoever supplies
-   content, so that the first slot to look at comes from a keyed hash of these 64 bits, and the key
-   from the store id, which they do not know.
+   Which object or name stands where: a hash table with open addressing and linear probing, in
+   the caller's memory, at most 7/8 full.
 
-   Should somebody know it, or write the store himself, ids can be made to stand in a row. Whoever
-   then takes more than DX_CAS_P_STEPS_MAX steps asks for another key, and before the next entry is
-   made the index is arranged anew. Each key comes from the one before, so ids for one key say
+       slot    | fingerprint: the first 64 bits of   | place of the record (48 bits), list level (4
+       (16 B)  | the id, or of the hash of the name  | bits), then the flags below; 0: slot is free
+
+       look-up: start at home(fingerprint), go on slot by slot until one is free; where the
+       fingerprint fits, read the record, whose header has the whole id
+
+   A look-up has two passes, then: the slots, which are in memory and nearly always leave one
+   candidate, and the device, which proves it. Nothing is ever removed from the table (a name
+   that is deleted keeps its entry), so no gap can open in a row of entries.
+
+   Whoever supplies content chooses the ids. So home() is a keyed hash (SipHash) of the
+   fingerprint, and the key comes from the store id, which they do not know. Should somebody know
+   it, or write the store himself, ids can be made to stand in a row. Whoever then takes more
+   than DX_CAS_P_STEPS_MAX steps sets crowded_, and before the next entry is made the index is
+   arranged anew under the next key. Each key comes from the one before, so ids for one key say
    nothing about their slots under the next.
 
-   No key helps where many ids have the same 64 bits. Contents like that cannot be made (for 16 of
-   them 2^60 hashes are needed), but a header may claim any id: see dx_cas_p_scan_object().
-
-   place: 48 bits, 4 of the list level, then: */
-#define DX_CAS_P_IS_REF ((uint64_t)1 << 52)
-#define DX_CAS_P_MARK ((uint64_t)1 << 53)
+   No key helps where many ids have the same 64 bits. Contents like that cannot be made (for 16
+   of them 2^60 hashes are needed), but a header may claim any id: see dx_cas_p_scan_object(). */
+#define DX_CAS_P_IS_REF ((uint64_t)1 << 52) /* a name, at its newest ref record */
+#define DX_CAS_P_MARK ((uint64_t)1 << 53) /* collection: a name reaches it */
 #define DX_CAS_P_OLD ((uint64_t)1 << 54) /* stands where the key before wanted it */
-#define DX_CAS_P_STEPS_MAX 4096u         /* of 2^30 ids hardly ever so many stand in a row */
-#define DX_CAS_P_ALIKE_MAX 16u           /* ids of equal 64 bits that are taken unseen */
-
+#define DX_CAS_P_LEVEL_SHIFT 48
+#define DX_CAS_P_STEPS_MAX 4096u /* of 2^30 ids hardly ever so many stand in a row */
+#define DX_CAS_P_ALIKE_MAX 16u   /* The place alone; 0: the slot is free. */
 static uint64_t dx_cas_p_place(const dx_cas_entry_ *e)
 {
     return e->place & (DX_CAS_P_PLACE_MAX - 1);
@@ -2362,17 +2457,21 @@ static uint64_t dx_cas_p_sip(const uint64_t key[2], uint64_t word)
 }
 #undef DX_CAS_P_ROTL
 
-/* The first slot for a fingerprint: the upper half of its hash, scaled. */
+/* The first slot for a fingerprint: the upper half of its hash, scaled to the number of slots,
+   which is below 2^32. */
 static size_t dx_cas_p_home(const dx_cas_store *s, uint64_t fingerprint)
 {
+    DX_CAS_ASSERT(s->slot_count_ > 0 && (uint64_t)s->slot_count_ >> 32 == 0);
     return (size_t)((dx_cas_p_sip(s->key_, fingerprint) >> 32) * s->slot_count_ >> 32);
 }
 
 static size_t dx_cas_p_next_slot(const dx_cas_store *s, size_t i)
 {
+    DX_CAS_ASSERT(i < s->slot_count_);
     return i + 1 < s->slot_count_ ? i + 1 : 0;
 }
 
+/* 7/8 of the slots: rows stay short, and one slot is always free, which ends a search. */
 static uint64_t dx_cas_p_entries_max(const dx_cas_store *s)
 {
     return s->slot_count_ ? s->slot_count_ - s->slot_count_ / 8 - 1 : 0;
@@ -2400,6 +2499,7 @@ static void dx_cas_p_rekey(dx_cas_store *s)
 {
     const uint64_t next[2] = {dx_cas_p_sip(s->key_, 0), dx_cas_p_sip(s->key_, 1)};
     size_t i, to;
+    DX_CAS_ASSERT(s->entry_count_ < s->slot_count_);
     DX_CAS_MEMCPY(s->key_, next, sizeof next);
     for (i = 0; i < s->slot_count_; i++) {
         if (s->slots_[i].place != 0) s->slots_[i].place |= DX_CAS_P_OLD;
@@ -2421,14 +2521,15 @@ static void dx_cas_p_rekey(dx_cas_store *s)
     }
 }
 
-/* Before an entry is made. Not at a look-up: cursors go on over those. */
+/* Called before an entry is made. Not at a look-up: cursors (dx_cas_ref_next) go on over those. */
 static void dx_cas_p_spread(dx_cas_store *s)
 {
+    DX_CAS_ASSERT(s->slots_);
     if (s->crowded_) dx_cas_p_rekey(s);
     s->crowded_ = false;
 }
 
-/* There is room: the caller reserved it. */
+/* Into the next free slot. There is room: the caller reserved it. */
 static void dx_cas_p_insert(dx_cas_store *s, uint64_t fingerprint, uint64_t place)
 {
     size_t i = dx_cas_p_home(s, fingerprint);
@@ -2439,22 +2540,33 @@ static void dx_cas_p_insert(dx_cas_store *s, uint64_t fingerprint, uint64_t plac
     s->entry_count_++;
 }
 
+/* Bytes of memory for so many entries: work memory, slots for 8/7 of them, and up to 8 bytes to
+   align what the caller gives. */
 static uint64_t dx_cas_p_memory_for(uint64_t work_size, uint64_t entries)
 {
-    if (entries < 16) entries = 16;
+    DX_CAS_ASSERT(work_size >= DX_CAS_P_IO);
+    if (entries < 16) entries = 16; /* also of a store that is nearly empty */
     return work_size + 8 + sizeof(dx_cas_entry_) * (entries + entries / 7 + 4);
 }
 
+/* Work memory: a buffer for reads and writes, and with codecs two objects: one as it is stored,
+   one decompressed. */
 static uint64_t dx_cas_p_work_size(const dx_cas_desc *desc)
 {
     uint64_t object = desc->object_size_max ? desc->object_size_max : (uint32_t)1 << 20;
+    DX_CAS_ASSERT(desc);
     return DX_CAS_P_IO + (desc->codec_count ? 2 * ((object + 7) & ~(uint64_t)7) : 0);
 }
 
-/* Divide the caller's memory. The old slots, if any, move into the new index. */
+/* Divide the caller's memory. The old slots, if any, move into the new index; the work memory
+   does not: nothing is kept in it between calls.
+
+       memory | 0..7 bytes | IO | object as stored | object | slots ...
+                           ^ work_                          ^ slots_ */
 static int dx_cas_p_use_memory(dx_cas_store *s, void *memory, size_t size)
 {
-    uint8_t *base = (uint8_t *)memory + (size_t)(-(uintptr_t)memory & 7);
+    size_t unused = (size_t)(-(uintptr_t)memory & 7); /* bytes before the first aligned one */
+    uint8_t *base = (uint8_t *)memory + unused;
     size_t old_count = s->slot_count_, i;
     dx_cas_entry_ *old = s->slots_;
     s->memory_needed_ = dx_cas_p_memory_for(s->work_size_, s->entry_count_);
@@ -2463,8 +2575,9 @@ static int dx_cas_p_use_memory(dx_cas_store *s, void *memory, size_t size)
     s->desc_.memory = memory;
     s->work_ = base;
     s->slots_ = (dx_cas_entry_ *)(void *)(base + s->work_size_);
-    s->slot_count_ = (size - (size_t)(-(uintptr_t)memory & 7) - s->work_size_) / sizeof *s->slots_;
-    if ((uint64_t)s->slot_count_ >> 32) s->slot_count_ = (size_t)0xffffffffu;
+    s->slot_count_ = (size - unused - s->work_size_) / sizeof *s->slots_;
+    if ((uint64_t)s->slot_count_ >> 32) s->slot_count_ = (size_t)0xffffffffu; /* dx_cas_p_home */
+    DX_CAS_ASSERT(s->entry_count_ <= dx_cas_p_entries_max(s));
     DX_CAS_MEMSET(s->slots_, 0, s->slot_count_ * sizeof *s->slots_);
     s->entry_count_ = 0;
     for (i = 0; i < old_count; i++) {
@@ -2477,9 +2590,11 @@ static int dx_cas_p_use_memory(dx_cas_store *s, void *memory, size_t size)
 static int dx_cas_p_reserve(dx_cas_store *s, uint64_t count)
 {
     uint64_t need = s->entry_count_ + count, size;
+    DX_CAS_ASSERT(s->slots_ && s->desc_.memory);
     void *block, *old = s->desc_.memory;
     dx_cas_p_spread(s);
     if (need <= dx_cas_p_entries_max(s)) return DX_CAS_OK;
+    /* at least twice as many, so that n entries are moved n times in all, not n * n */
     if (need < 2 * (uint64_t)s->entry_count_) need = 2 * (uint64_t)s->entry_count_;
     s->memory_needed_ = size = dx_cas_p_memory_for(s->work_size_, need);
     if (!s->desc_.grow || size > SIZE_MAX) return DX_CAS_ENOMEM;
@@ -2487,6 +2602,7 @@ static int dx_cas_p_reserve(dx_cas_store *s, uint64_t count)
     if (!block) return DX_CAS_ENOMEM;
     DX_CAS_P_TRY(dx_cas_p_use_memory(s, block, (size_t)size));
     s->desc_.grow(s->desc_.grow_user, old, 0);
+    DX_CAS_ASSERT(need <= dx_cas_p_entries_max(s));
     return DX_CAS_OK;
 }
 
@@ -2498,12 +2614,13 @@ static int dx_cas_p_look_up(dx_cas_store *s, const dx_cas_id *id, dx_cas_ext_rec
     uint64_t fingerprint = dx_cas_p_load64(id->bytes);
     size_t i = dx_cas_p_home(s, fingerprint), steps = 0;
     int result = DX_CAS_ENOTFOUND;
+    DX_CAS_ASSERT(id && r && alike);
     *alike = 0;
     for (; dx_cas_p_probe(s, fingerprint, 0, &i, &steps); i = dx_cas_p_next_slot(s, i)) {
         int error = dx_cas_p_read_head(s, dx_cas_p_place(&s->slots_[i]), r);
         ++*alike;
         if (error == DX_CAS_OK && dx_cas_p_load64(r->id.bytes) != fingerprint) {
-            error = dx_cas_p_damaged(s, r->place); /* not what was there */
+            error = dx_cas_p_damaged(s, r->place); /* not the record that was there */
         }
         if (error == DX_CAS_OK && r->type <= DX_CAS_EXT_LIST && dx_cas_id_equal(&r->id, id)) {
             if (slot) *slot = i;
@@ -2515,9 +2632,11 @@ static int dx_cas_p_look_up(dx_cas_store *s, const dx_cas_id *id, dx_cas_ext_rec
     return result;
 }
 
+/* The same for those who do not count. */
 static int dx_cas_p_find(dx_cas_store *s, const dx_cas_id *id, dx_cas_ext_record *r, size_t *slot)
 {
     uint32_t alike;
+    DX_CAS_ASSERT(s->slots_);
     return dx_cas_p_look_up(s, id, r, slot, &alike);
 }
 
@@ -2527,6 +2646,7 @@ static int dx_cas_p_is_known(dx_cas_store *s, const dx_cas_id *id, uint32_t *ali
     dx_cas_ext_record other;
     uint64_t damage = s->damage_offset_;
     int error = dx_cas_p_look_up(s, id, &other, NULL, alike);
+    DX_CAS_ASSERT(id && alike);
     if (error != DX_CAS_ECORRUPT) return error;
     s->damage_offset_ = damage;
     return DX_CAS_ENOTFOUND;
@@ -2536,7 +2656,10 @@ static int dx_cas_p_is_known(dx_cas_store *s, const dx_cas_id *id, uint32_t *ali
 static void dx_cas_p_enter_object(dx_cas_store *s, const dx_cas_ext_record *r)
 {
     uint64_t level = r->type == DX_CAS_EXT_LIST ? r->flags : 0;
-    dx_cas_p_insert(s, dx_cas_p_load64(r->id.bytes), r->place | level << 48);
+    DX_CAS_ASSERT(r->type == DX_CAS_EXT_BLOB || r->type == DX_CAS_EXT_LIST);
+    DX_CAS_ASSERT(r->place > 0 && r->place < DX_CAS_P_PLACE_MAX);
+    dx_cas_p_insert(s, dx_cas_p_load64(r->id.bytes), r->place | level << DX_CAS_P_LEVEL_SHIFT);
+    DX_CAS_ASSERT(level <= DX_CAS_LEVELS_MAX);
     s->stats_.objects++;
     s->stats_.logical_bytes += r->logical;
     s->stats_.stored_bytes += r->stored;
@@ -2547,12 +2670,24 @@ static int dx_cas_p_add_object(dx_cas_store *s, const dx_cas_ext_record *r)
 {
     uint32_t alike;
     int error = dx_cas_p_is_known(s, &r->id, &alike);
+    DX_CAS_ASSERT(s->entry_count_ < dx_cas_p_entries_max(s));
     if (error != DX_CAS_ENOTFOUND) return error;
     dx_cas_p_enter_object(s, r);
     return DX_CAS_OK;
 }
 
-/* >>objects ------------------------------------------------------------ */
+/* >>objects -------------------------------------------------------------
+   Putting appends a record to the end of the log; getting reads one and proves it. end_ only
+   moves when all bytes of a record are written, so that an error leaves nothing but bytes behind
+   the log, which are cut off. Nothing here syncs: that is the commit's.
+
+       | ... records ... | record being written |  zeros (preallocated)  |
+                         ^ end_                                          ^ device_size_
+
+   The work memory: [0, IO) is for reading and writing. With codecs two objects follow: from IO
+   on the stored (packed) form, behind it the decompressed one, for those who only check it. What
+   calls a codec or follows a delta uses all three. */
+/* Of a store that was closed, opened for reading or has failed nothing is written. */
 static int dx_cas_p_may_write(const dx_cas_store *s)
 {
     if (!s || !s->open_) return DX_CAS_EINVAL;
@@ -2560,13 +2695,18 @@ static int dx_cas_p_may_write(const dx_cas_store *s)
     return s->failed_ ? DX_CAS_EFAILED : DX_CAS_OK;
 }
 
-/* Zeros behind the log: as many as half of desc.preallocate behind `size` more bytes. */
+/* Zeros behind the log, so that commits need not change the file's size. When less than half of
+   desc.preallocate would be left behind `size` more bytes, write up to all of it. Where the
+   device is full, half of it will do: that half is what deletions and commits live on. */
 static int dx_cas_p_make_room(dx_cas_store *s, uint64_t size)
 {
-    uint64_t keep = s->desc_.preallocate, to = s->end_ + size + keep, least = to - (keep + 1) / 2;
+    uint64_t keep = s->desc_.preallocate;
+    uint64_t to = s->end_ + size + keep;    /* zeros reach to here, */
+    uint64_t enough = to - (keep + 1) / 2;  /* or at least to here */
     int error = DX_CAS_OK;
+    DX_CAS_ASSERT(DX_CAS_P_STEADY(s));
     if (s->device_size_ < s->end_) s->device_size_ = s->end_;
-    if (keep == 0 || s->device_size_ >= least) return DX_CAS_OK;
+    if (keep == 0 || s->device_size_ >= enough) return DX_CAS_OK;
     DX_CAS_MEMSET(s->work_, 0, DX_CAS_P_IO);
     while (error == DX_CAS_OK && s->device_size_ < to) {
         uint64_t n = to - s->device_size_;
@@ -2575,14 +2715,17 @@ static int dx_cas_p_make_room(dx_cas_store *s, uint64_t size)
         if (error == DX_CAS_OK) s->device_size_ += n;
     }
     if (error != DX_CAS_OK) (void)s->desc_.device.truncate(s->desc_.device.user, s->device_size_);
-    return s->device_size_ >= least ? DX_CAS_OK : error;
+    return s->device_size_ >= enough ? DX_CAS_OK : error;
 }
 
-/* A record goes to the end of the log. DX_CAS_ETOOBIG behind 2^48. */
+/* Give a record its place at the end of the log and encode its header. spare: it may use the room
+   that is kept for deletions and commits. DX_CAS_ETOOBIG: it would end behind 2^48. */
 static int dx_cas_p_record_begin(dx_cas_store *s, dx_cas_ext_record *r, bool spare)
 {
+    DX_CAS_ASSERT(s->end_ % s->form_.align == 0);
+    DX_CAS_ASSERT(r->type != DX_CAS_EXT_COMMIT);
     r->place = s->end_;
-    if (s->end_ > DX_CAS_P_PLACE_MAX - 8192 || r->stored > DX_CAS_P_PLACE_MAX - 8192 - s->end_) {
+    if (s->end_ > DX_CAS_P_END_MAX || r->stored > DX_CAS_P_END_MAX - s->end_) {
         return DX_CAS_ETOOBIG;
     }
     r->next = dx_cas_p_align(s, s->end_ + DX_CAS_EXT_HEAD + r->stored);
@@ -2590,10 +2733,12 @@ static int dx_cas_p_record_begin(dx_cas_store *s, dx_cas_ext_record *r, bool spa
     return spare ? DX_CAS_OK : dx_cas_p_make_room(s, r->next - s->end_);
 }
 
-/* All bytes of the record are written: the log is that much longer. After an error bring the
-   device back to the end of the log; if that fails, the next open does it. */
+/* The bytes of the record are written: the log is that much longer, and the chain has its header.
+   After an error bring the device back to the end of the log; if that fails, too, the next open
+   does it. */
 static int dx_cas_p_record_end(dx_cas_store *s, const dx_cas_ext_record *r, int error)
 {
+    DX_CAS_ASSERT(r->place == s->end_);
     if (error != DX_CAS_OK) {
         (void)s->desc_.device.truncate(s->desc_.device.user, s->end_);
         s->device_size_ = s->end_;
@@ -2602,24 +2747,30 @@ static int dx_cas_p_record_end(dx_cas_store *s, const dx_cas_ext_record *r, int 
     DX_CAS_P_HASH(update)(&s->tip_.chain, r->head, sizeof r->head);
     s->end_ = r->next;
     s->dirty_ = true;
+    DX_CAS_ASSERT(DX_CAS_P_STEADY(s));
     return DX_CAS_OK;
 }
 
+/* All of a record but its payload: the header before it and the padding behind it. */
 static int dx_cas_p_write_frame(dx_cas_store *s, const dx_cas_ext_record *r)
 {
     uint64_t end = r->place + DX_CAS_EXT_HEAD + r->stored;
+    DX_CAS_ASSERT(r->place % s->form_.align == 0);
+    DX_CAS_ASSERT(r->next >= end && r->next - end < s->form_.align);
     DX_CAS_P_TRY(dx_cas_p_write(s, r->place, r->head, DX_CAS_EXT_HEAD));
     if (end == r->next) return DX_CAS_OK;
     DX_CAS_MEMSET(s->work_, 0, (size_t)(r->next - end));
     return dx_cas_p_write(s, end, s->work_, r->next - end);
 }
 
-/* Append a record; small ones in one write. data is not in the io part of the work memory. spare:
-   it may use the room that is kept for deletions. */
+/* Append a record; small ones in one write. data is not in the IO part of the work memory. spare:
+   as in dx_cas_p_record_begin(). */
 static int dx_cas_p_append(dx_cas_store *s, dx_cas_ext_record *r, const void *data, bool spare)
 {
     uint8_t *io = s->work_;
     int error;
+    DX_CAS_ASSERT(data || r->stored == 0);
+    DX_CAS_ASSERT((const uint8_t *)data != io || r->stored == 0);
     DX_CAS_P_TRY(dx_cas_p_record_begin(s, r, spare));
     if (r->next - r->place <= DX_CAS_P_IO) {
         DX_CAS_MEMSET(io, 0, (size_t)(r->next - r->place));
@@ -2635,22 +2786,26 @@ static int dx_cas_p_append(dx_cas_store *s, dx_cas_ext_record *r, const void *da
     return dx_cas_p_record_end(s, r, error);
 }
 
+/* The codec of that number, or NULL. */
 static const dx_cas_codec *dx_cas_p_codec(const dx_cas_store *s, uint32_t number)
 {
     size_t i;
+    DX_CAS_ASSERT(number < 256);
     for (i = 0; i < s->desc_.codec_count; i++) {
         if (s->desc_.codecs[i].number == number) return &s->desc_.codecs[i];
     }
     return NULL;
 }
 
-/* Compress if that helps; data and r->stored then tell of the smaller form. */
+/* Compress a blob, unless one was found that does, if it becomes smaller; data and r->stored then
+   tell of the smaller form. */
 static int dx_cas_p_pack(dx_cas_store *s, const dx_cas_codec *codec, dx_cas_ext_record *r,
                          const void **data)
 {
     size_t size = (size_t)r->logical, packed = 0;
     int error;
     if (!codec || size < 2 || r->codec || r->type != DX_CAS_EXT_BLOB) return DX_CAS_OK;
+    DX_CAS_ASSERT(size <= s->desc_.object_size_max); /* the work memory holds as many bytes */
     error = codec->compress(codec->user, s->work_ + DX_CAS_P_IO, size - 1, *data, size, &packed);
     if (error == DX_CAS_ENOSPACE || (error == DX_CAS_OK && packed >= size)) return DX_CAS_OK;
     if (error != DX_CAS_OK) return error;
@@ -2660,11 +2815,15 @@ static int dx_cas_p_pack(dx_cas_store *s, const dx_cas_codec *codec, dx_cas_ext_
     return DX_CAS_OK;
 }
 
+/* Append an object of a type (level: of a list node) unless it is there. What is there in a
+   damaged form is an error, unlike what is not. */
 static int dx_cas_p_put(dx_cas_store *s, uint32_t type, uint32_t level, const void *data,
                         size_t size, dx_cas_id *id)
 {
     dx_cas_ext_record r;
     int error;
+    DX_CAS_ASSERT(type == DX_CAS_EXT_BLOB || type == DX_CAS_EXT_LIST);
+    DX_CAS_ASSERT((type == DX_CAS_EXT_LIST) == (level > 0));
     dx_cas_p_id_of(type, data, size, id);
     error = dx_cas_p_find(s, id, &r, NULL);
     if (error == DX_CAS_ENOTFOUND) {
@@ -2690,6 +2849,9 @@ static int dx_cas_p_get(dx_cas_store *s, const dx_cas_ext_record *r, void *out)
     size_t got = (size_t)r->logical;
     dx_cas_id id;
     int error;
+    DX_CAS_ASSERT(r->stored <= DX_CAS_P_PLACE_MAX);
+    DX_CAS_ASSERT(r->type != DX_CAS_EXT_COMMIT);
+    DX_CAS_ASSERT(out || r->logical == 0);
     if (r->codec && !codec) return DX_CAS_ENOTSUP;
     if (codec && (r->stored > s->desc_.object_size_max || r->logical > s->desc_.object_size_max)) {
         return DX_CAS_ETOOBIG;
@@ -2714,10 +2876,19 @@ static int dx_cas_p_needs(dx_cas_store *s, const dx_cas_ext_record *r, dx_cas_id
 {
     const dx_cas_codec *codec = r->codec ? dx_cas_p_codec(s, r->codec) : NULL;
     uint8_t *packed = s->work_ + DX_CAS_P_IO;
+    DX_CAS_ASSERT(r->type != DX_CAS_EXT_COMMIT);
+    DX_CAS_ASSERT(other);
     if (!codec || !codec->needs || r->stored > s->desc_.object_size_max) return DX_CAS_ENOTFOUND;
     DX_CAS_P_TRY(dx_cas_p_read(s, r->place + DX_CAS_EXT_HEAD, packed, (size_t)r->stored));
     return codec->needs(codec->user, packed, (size_t)r->stored, other) ? DX_CAS_OK
                                                                       : DX_CAS_ENOTFOUND;
+}
+
+/* The last third of the work memory: room for a decompressed object. Only with codecs. */
+static uint8_t *dx_cas_p_unpacked(const dx_cas_store *s)
+{
+    DX_CAS_ASSERT(s->work_size_ >= DX_CAS_P_IO);
+    return s->work_ + (s->work_size_ + DX_CAS_P_IO) / 2;
 }
 
 /* Hash an object where it stands; when dst is given, also write its stored bytes there. */
@@ -2727,8 +2898,11 @@ static int dx_cas_p_stream(dx_cas_store *s, const dx_cas_ext_record *r, dx_cas_s
     dx_cas_hasher h;
     dx_cas_id id;
     uint64_t done, size;
+    DX_CAS_ASSERT(r->stored <= DX_CAS_P_PLACE_MAX);
+    DX_CAS_ASSERT(r->type != DX_CAS_EXT_COMMIT);
+    DX_CAS_ASSERT(!dst || dst != s);
     if (r->codec) {
-        int error = dx_cas_p_get(s, r, s->work_ + (s->work_size_ + DX_CAS_P_IO) / 2);
+        int error = dx_cas_p_get(s, r, dx_cas_p_unpacked(s));
         if (error != DX_CAS_OK || !dst) return error;
         DX_CAS_P_TRY(dx_cas_p_read(s, r->place + DX_CAS_EXT_HEAD, s->work_ + DX_CAS_P_IO,
                                    (size_t)r->stored)); /* a delta's base went there, too */
@@ -2758,17 +2932,21 @@ typedef struct dx_cas_p_node {
     const uint8_t *entries;
 } dx_cas_p_node;
 
+/* Bytes of content under entry i. */
 static uint64_t dx_cas_p_node_size(const dx_cas_p_node *n, uint32_t i)
 {
-    return dx_cas_p_load64(n->entries + (size_t)i * DX_CAS_EXT_NODE_ENTRY + 32);
+    DX_CAS_ASSERT(n->entries);
+    return dx_cas_p_load64(n->entries + (size_t)i * DX_CAS_EXT_NODE_ENTRY + sizeof(dx_cas_id));
 }
 
-/* Read a node into memory (DX_CAS_NODE_SIZE_MAX bytes) and open it: its hash fits, it may lie. */
+/* Read a node into memory (DX_CAS_NODE_SIZE_MAX bytes) and open it. Its hash fits, but whoever made
+   it may have written anything: all that follows relies on these checks. */
 static int dx_cas_p_get_node(dx_cas_store *s, const dx_cas_ext_record *r, uint8_t *p,
                              dx_cas_p_node *n)
 {
     uint64_t sum = 0;
     uint32_t i;
+    DX_CAS_ASSERT(s && p && n);
     if (r->type != DX_CAS_EXT_LIST) return dx_cas_p_damaged(s, r->place);
     DX_CAS_P_TRY(dx_cas_p_get(s, r, p));
     if (r->stored < DX_CAS_EXT_NODE_HEAD) return dx_cas_p_damaged(s, r->place);
@@ -2788,10 +2966,13 @@ static int dx_cas_p_get_node(dx_cas_store *s, const dx_cas_ext_record *r, uint8_
     return sum == n->total ? DX_CAS_OK : dx_cas_p_damaged(s, r->place);
 }
 
+/* The record of entry i, and its id. DX_CAS_ENOTFOUND, too, where it is not of the level below or
+   of another size than the node says. */
 static int dx_cas_p_find_child(dx_cas_store *s, const dx_cas_p_node *n, uint32_t i, dx_cas_id *id,
                                dx_cas_ext_record *r)
 {
     uint32_t level;
+    DX_CAS_ASSERT(n->entries && n->level > 0 && i < DX_CAS_NODE_ENTRIES_MAX);
     DX_CAS_MEMCPY(id->bytes, n->entries + (size_t)i * DX_CAS_EXT_NODE_ENTRY, 32);
     DX_CAS_P_TRY(dx_cas_p_find(s, id, r, NULL));
     level = r->type == DX_CAS_EXT_LIST ? r->flags : 0;
@@ -2799,11 +2980,26 @@ static int dx_cas_p_find_child(dx_cas_store *s, const dx_cas_p_node *n, uint32_t
     return level || r->logical == dx_cas_p_node_size(n, i) ? DX_CAS_OK : DX_CAS_ENOTFOUND;
 }
 
-/* >>refs --------------------------------------------------------------- */
-/* UTF-8 in its shortest form, 1..255 bytes, no surrogates, no control characters. */
+/* >>refs ----------------------------------------------------------------
+   A name has versions 1, 2, 3, ... Each change of a name is a record of its own, and the index
+   points to the newest one. It leads to the versions before it, place by place:
+
+       log     ... set v1 ..... set v2 ..... set v3 ..... trim <3 ... set v4 ...
+                     ^____________|____________|            |           |
+                                  ^____________|            |           |
+                                  (v2 is dropped)      ^____|___________|     <- index
+                                                       previous
+
+   Trim and delete are records, too, so that a change never writes over anything: trim says which
+   is the oldest version that counts, delete that none does. `previous` of a set is the set
+   before it, of a trim the newest set. A deleted name keeps its record, and with it its number:
+   when it is set again it goes on counting, so that (name, version) never means two things. */
+/* UTF-8 in its shortest form, 1..255 bytes, no surrogates, no control characters (C0, DEL, C1). */
 DX_CAS_API bool dx_cas_ext_name_ok(const char *name)
 {
-    uint32_t c = 0, more = 0, least = 0;
+    uint32_t c = 0;     /* the code point so far, */
+    uint32_t more = 0;  /* how many bytes of it follow, */
+    uint32_t least = 0; /* and the smallest that needs as many */
     size_t size;
     for (size = 0; name && size <= DX_CAS_NAME_MAX; size++) {
         uint8_t b = (uint8_t)name[size];
@@ -2817,8 +3013,16 @@ DX_CAS_API bool dx_cas_ext_name_ok(const char *name)
             if (b < 0x20 || b == 0x7f) return false;
         } else {
             if (b < 0xc0 || b > 0xf4) return false;
-            more = b < 0xe0 ? 1 : b < 0xf0 ? 2 : 3;
-            least = b < 0xe0 ? 0xa0 : b < 0xf0 ? 0x800 : 0x10000;
+            more = 1;
+            least = 0xa0; /* U+0080 to U+009F are control characters */
+            if (b >= 0xe0) {
+                more = 2;
+                least = 0x800;
+            }
+            if (b >= 0xf0) {
+                more = 3;
+                least = 0x10000;
+            }
             c = b & 0x3fu >> more;
         }
     }
@@ -2827,16 +3031,19 @@ DX_CAS_API bool dx_cas_ext_name_ok(const char *name)
 
 /* A ref record, decoded; all zero: a name that was never set. */
 typedef struct dx_cas_p_ref {
-    uint32_t   op;
-    bool       exists; /* the name has versions, the newest is at `newest` */
-    uint64_t   newest;
+    uint32_t   op;     /* DX_CAS_EXT_SET, TRIM or DELETE */
+    bool       exists; /* after it the name has versions: the newest is at `newest` */
+    uint64_t   newest; /* place of the last set record; 0: none */
     uint64_t   place;  /* of this record */
-    dx_cas_ref ref;
+    dx_cas_ref ref;    /* of a trim or delete: name, version and oldest alone */
 } dx_cas_p_ref;
 
+/* The payload of a ref record; returns its size. out: DX_CAS_EXT_REF_MAX bytes. */
 static size_t dx_cas_p_encode_ref(const dx_cas_p_ref *r, uint8_t *out)
 {
     size_t name_size = dx_cas_p_length(r->ref.name);
+    DX_CAS_ASSERT(name_size > 0 && name_size <= DX_CAS_NAME_MAX);
+    DX_CAS_ASSERT(r->ref.info_size <= DX_CAS_INFO_MAX);
     DX_CAS_MEMSET(out, 0, DX_CAS_EXT_REF_FIXED);
     out[0] = (uint8_t)r->op;
     out[1] = (uint8_t)name_size;
@@ -2860,6 +3067,7 @@ static bool dx_cas_p_drop_sound(const uint8_t *p)
 {
     uint64_t version = dx_cas_p_load64(p + 8), oldest = dx_cas_p_load64(p + 16);
     uint32_t i, bits = p[2] | dx_cas_p_load32(p + 4);
+    DX_CAS_ASSERT(p[0] == DX_CAS_EXT_TRIM || p[0] == DX_CAS_EXT_DELETE);
     for (i = 32; i < DX_CAS_EXT_REF_FIXED; i++) bits |= p[i];
     if (bits) return false;
     return p[0] == DX_CAS_EXT_TRIM || (dx_cas_p_load64(p + 24) == 0 && oldest == version + 1);
@@ -2869,6 +3077,7 @@ DX_CAS_API bool dx_cas_ext_ref_ok(const uint8_t fixed[112], uint64_t stored)
 {
     uint64_t version = dx_cas_p_load64(fixed + 8), oldest = dx_cas_p_load64(fixed + 16);
     uint32_t name_size = fixed[1], info_size = fixed[2];
+    DX_CAS_ASSERT(fixed);
     if (fixed[0] < DX_CAS_EXT_SET || fixed[0] > DX_CAS_EXT_DELETE || fixed[3] != 0) return false;
     if (name_size == 0 || info_size > DX_CAS_INFO_MAX) return false;
     if (stored != DX_CAS_EXT_REF_FIXED + name_size + info_size) return false;
@@ -2877,9 +3086,11 @@ DX_CAS_API bool dx_cas_ext_ref_ok(const uint8_t fixed[112], uint64_t stored)
     return fixed[0] == DX_CAS_EXT_SET || dx_cas_p_drop_sound(fixed);
 }
 
+/* The payload of a ref record; false: it is none. `newest` and `place` are not in it. */
 static bool dx_cas_p_decode_ref(const uint8_t *p, size_t size, dx_cas_p_ref *r)
 {
     size_t name_size = p[1], info_size = p[2];
+    DX_CAS_ASSERT(size <= DX_CAS_EXT_REF_MAX);
     if (!dx_cas_ext_ref_ok(p, size)) return false;
     DX_CAS_MEMSET(r, 0, sizeof *r);
     r->op = p[0];
@@ -2898,6 +3109,7 @@ static bool dx_cas_p_decode_ref(const uint8_t *p, size_t size, dx_cas_p_ref *r)
     return dx_cas_ext_name_ok(r->ref.name) && r->ref.name[name_size - 1] != 0;
 }
 
+/* The ref record at a record header, proved. */
 static int dx_cas_p_read_ref(dx_cas_store *s, const dx_cas_ext_record *rec, dx_cas_p_ref *r)
 {
     uint8_t bytes[DX_CAS_EXT_REF_MAX];
@@ -2905,20 +3117,27 @@ static int dx_cas_p_read_ref(dx_cas_store *s, const dx_cas_ext_record *rec, dx_c
     DX_CAS_P_TRY(dx_cas_p_get(s, rec, bytes));
     if (!dx_cas_p_decode_ref(bytes, (size_t)rec->stored, r)) return dx_cas_p_damaged(s, rec->place);
     r->place = rec->place;
-    r->newest = r->op == DX_CAS_EXT_SET ? r->place : r->exists ? r->ref.previous_ : 0;
+    r->newest = 0;
+    if (r->op == DX_CAS_EXT_SET) r->newest = r->place;
+    else if (r->op == DX_CAS_EXT_TRIM) r->newest = r->ref.previous_;
+    DX_CAS_ASSERT(r->exists == (r->op != DX_CAS_EXT_DELETE));
     return DX_CAS_OK;
 }
 
+/* The same from its place, which may be what a damaged or hostile record says. */
 static int dx_cas_p_read_ref_at(dx_cas_store *s, uint64_t place, dx_cas_p_ref *r)
 {
     dx_cas_ext_record rec;
+    DX_CAS_ASSERT(s && r);
     DX_CAS_P_TRY(dx_cas_p_read_head(s, place, &rec));
     return dx_cas_p_read_ref(s, &rec, r);
 }
 
+/* The first 64 bits of a name's hash: what the index knows of it. */
 static uint64_t dx_cas_p_name_fingerprint(const char *name)
 {
     dx_cas_id id;
+    DX_CAS_ASSERT(name && name[0]);
     dx_cas_p_id_of(DX_CAS_EXT_REF, name, dx_cas_p_length(name), &id);
     return dx_cas_p_load64(id.bytes);
 }
@@ -2928,6 +3147,7 @@ static int dx_cas_p_find_ref(dx_cas_store *s, const char *name, dx_cas_p_ref *r,
 {
     uint64_t fingerprint = dx_cas_p_name_fingerprint(name);
     size_t i = dx_cas_p_home(s, fingerprint), steps = 0;
+    DX_CAS_ASSERT(name && r && slot);
     for (; dx_cas_p_probe(s, fingerprint, DX_CAS_P_IS_REF, &i, &steps);
          i = dx_cas_p_next_slot(s, i)) {
         DX_CAS_P_TRY(dx_cas_p_read_ref_at(s, dx_cas_p_place(&s->slots_[i]), r));
@@ -2939,9 +3159,11 @@ static int dx_cas_p_find_ref(dx_cas_store *s, const char *name, dx_cas_p_ref *r,
     return DX_CAS_OK;
 }
 
+/* The same for a name that a caller gave. */
 static int dx_cas_p_name(dx_cas_store *s, const char *name, dx_cas_p_ref *r)
 {
     size_t slot;
+    DX_CAS_ASSERT(s && r);
     if (!s->open_ || !dx_cas_ext_name_ok(name)) return DX_CAS_EINVAL;
     return dx_cas_p_find_ref(s, name, r, &slot);
 }
@@ -2952,6 +3174,7 @@ static int dx_cas_p_add_ref(dx_cas_store *s, const dx_cas_p_ref *r)
     dx_cas_p_ref old;
     uint64_t place = r->place | DX_CAS_P_IS_REF;
     size_t slot;
+    DX_CAS_ASSERT(r->place > 0 && r->place < DX_CAS_P_PLACE_MAX);
     DX_CAS_P_TRY(dx_cas_p_find_ref(s, r->ref.name, &old, &slot));
     if (slot == SIZE_MAX) dx_cas_p_insert(s, dx_cas_p_name_fingerprint(r->ref.name), place);
     else s->slots_[slot].place = place;
@@ -2960,11 +3183,13 @@ static int dx_cas_p_add_ref(dx_cas_store *s, const dx_cas_p_ref *r)
     return DX_CAS_OK;
 }
 
+/* Append a ref record and enter it as the newest of its name. */
 static int dx_cas_p_put_ref(dx_cas_store *s, dx_cas_p_ref *r)
 {
     uint8_t bytes[DX_CAS_EXT_REF_MAX];
     dx_cas_ext_record rec;
     size_t size = dx_cas_p_encode_ref(r, bytes);
+    DX_CAS_ASSERT(!s->failed_);
     DX_CAS_P_TRY(dx_cas_p_reserve(s, 1));
     DX_CAS_MEMSET(&rec, 0, sizeof rec);
     rec.type = DX_CAS_EXT_REF;
@@ -2978,23 +3203,28 @@ static int dx_cas_p_put_ref(dx_cas_store *s, dx_cas_p_ref *r)
     return DX_CAS_OK;
 }
 
+/* Begin to change a name: *r is what it is now. DX_CAS_ECONFLICT unless that is at version
+   expected. */
 static int dx_cas_p_name_change(dx_cas_store *s, const char *name, uint64_t expected,
                                 dx_cas_p_ref *r)
 {
+    DX_CAS_ASSERT(r);
     DX_CAS_P_TRY(dx_cas_p_may_write(s));
     DX_CAS_P_TRY(dx_cas_p_name(s, name, r));
     if (expected == DX_CAS_ANY_VERSION) return DX_CAS_OK;
     return expected == (r->exists ? r->ref.version : 0) ? DX_CAS_OK : DX_CAS_ECONFLICT;
 }
 
-/* Load the version of a name at place, number `most` or less, and what the name's newest record
-   says about the oldest. *out may hold the name. */
-static int dx_cas_p_load_version(dx_cas_store *s, const char *name, uint64_t place, uint64_t most,
-                                 uint64_t oldest, dx_cas_ref *out)
+/* The version of a name at a place, with a number of at most version_max, and with what the
+   name's newest record says about the oldest. *out may hold the name. The place comes from
+   another record: it may lead anywhere, but only to a version of that name that is not newer. */
+static int dx_cas_p_load_version(dx_cas_store *s, const char *name, uint64_t place,
+                                 uint64_t version_max, uint64_t oldest, dx_cas_ref *out)
 {
     dx_cas_p_ref r;
+    DX_CAS_ASSERT(name && out);
     DX_CAS_P_TRY(dx_cas_p_read_ref_at(s, place, &r));
-    if (r.op != DX_CAS_EXT_SET || r.ref.version > most ||
+    if (r.op != DX_CAS_EXT_SET || r.ref.version > version_max ||
         DX_CAS_MEMCMP(name, r.ref.name, dx_cas_p_length(name) + 1) != 0) {
         return dx_cas_p_damaged(s, place);
     }
@@ -3017,6 +3247,7 @@ DX_CAS_API int dx_cas_ref_set(dx_cas_store *s, const dx_cas_ref *ref, uint64_t e
     r.ref.version = old.ref.version + 1;
     r.ref.oldest = old.exists ? old.ref.oldest : r.ref.version;
     r.ref.previous_ = old.newest;
+    DX_CAS_ASSERT(r.ref.oldest <= r.ref.version);
     DX_CAS_P_TRY(dx_cas_p_put_ref(s, &r));
     if (version) *version = r.ref.version;
     return DX_CAS_OK;
@@ -3025,13 +3256,16 @@ DX_CAS_API int dx_cas_ref_set(dx_cas_store *s, const dx_cas_ref *ref, uint64_t e
 DX_CAS_API int dx_cas_ref_previous(dx_cas_store *s, dx_cas_ref *ref)
 {
     if (!s || !ref || !s->open_ || !dx_cas_ext_name_ok(ref->name)) return DX_CAS_EINVAL;
+    DX_CAS_ASSERT(DX_CAS_P_STEADY(s));
     if (ref->previous_ == 0 || ref->version <= ref->oldest) return DX_CAS_ENOTFOUND;
+    /* each step is to a smaller number: a circle of records ends */
     return dx_cas_p_load_version(s, ref->name, ref->previous_, ref->version - 1, ref->oldest, ref);
 }
 
 DX_CAS_API int dx_cas_ref_next(dx_cas_store *s, uint64_t *cursor, dx_cas_ref *out)
 {
     if (!s || !cursor || !out || !s->open_) return DX_CAS_EINVAL;
+    DX_CAS_ASSERT(DX_CAS_P_STEADY(s));
     while (*cursor < s->slot_count_) {
         const dx_cas_entry_ *e = &s->slots_[(size_t)(*cursor)++];
         dx_cas_p_ref r;
@@ -3043,7 +3277,8 @@ DX_CAS_API int dx_cas_ref_next(dx_cas_store *s, uint64_t *cursor, dx_cas_ref *ou
     return DX_CAS_ENOTFOUND;
 }
 
-/* Append a record that drops versions before oldest; all of them for DX_CAS_ANY_VERSION. */
+/* Append a record that drops versions before oldest; all of them for DX_CAS_ANY_VERSION. Such
+   records may use the room that is kept for them on a full device. */
 static int dx_cas_p_drop(dx_cas_store *s, const char *name, uint64_t expected, uint64_t oldest)
 {
     dx_cas_p_ref old, r;
@@ -3052,6 +3287,7 @@ static int dx_cas_p_drop(dx_cas_store *s, const char *name, uint64_t expected, u
     if (!old.exists) return DX_CAS_ENOTFOUND;
     if (!all && oldest > old.ref.version) return DX_CAS_EINVAL;
     if (oldest <= old.ref.oldest) return DX_CAS_OK;
+    DX_CAS_ASSERT(oldest <= old.ref.version || all);
     DX_CAS_MEMSET(&r, 0, sizeof r);
     DX_CAS_MEMCPY(r.ref.name, name, dx_cas_p_length(name));
     r.op = all ? DX_CAS_EXT_DELETE : DX_CAS_EXT_TRIM;
@@ -3073,24 +3309,56 @@ DX_CAS_API int dx_cas_ref_trim(dx_cas_store *s, const char *name, uint64_t oldes
 }
 
 /* >>recovery ------------------------------------------------------------
-   The scan reads record headers one after the other through a small window, and trusts no length
-   that a CRC does not cover. Opening, refreshing, verifying and collecting all go through it. */
+   After a crash the log ends anywhere: in the middle of a record, in sectors that were written
+   in any order, in old bytes that came back. Opening scans the record headers, one after the
+   other, and decides how much of the log counts:
+
+       | commit 7 | blob | blob | commit 8 | blob | //////// | zeros
+                                           ^ tip: all before it counts
+                                           | what follows was never committed: a torn tail, which is
+                                             cut off by the next writer, and no damage
+
+       | commit 7 | blob | //////// | ref | commit 8 |
+                           ^ lost: a gap, but a commit follows, so it was committed: damage
+
+   The scan trusts no length that a CRC does not cover. Where no record begins it looks for the
+   next one at each multiple of the alignment. Opening, refreshing, verifying and collecting all
+   go through it.
+
+   Commits of one sync (ONCE) went to the device together with their records, in any order. Such
+   a commit that is there does not prove that its records are: a gap before it may be half of a
+   power cut's, not damage. These gaps are `suspect`, until a later commit, which was not written
+   before that sync had returned, proves the commit durable. For what is left at the end,
+   payloads are hashed again (dx_cas_p_scan_recheck), and the log ends before the first commit
+   that is not whole.
+
+       good_end                          tip.end
+       |                                 |
+       | blob | commit 8 once | //// | commit 9 once |       suspect: the log ends at good_end */
 typedef struct dx_cas_p_scan {
     dx_cas_store *s;
-    uint64_t place, limit;        /* the next record; where to stop */
-    uint64_t window_place;        /* device bytes in the work memory */
-    size_t   window_size;
-    dx_cas_tip_ tip;              /* the last commit */
-    bool     chain_known;         /* no header was lost since */
-    bool     insert;              /* fill the index */
-    uint64_t records;             /* since the last commit */
-    uint64_t lost, lost_place;    /* damage since the last commit: none if no commit follows */
-    uint64_t suspect, suspect_place; /* damage before a commit that may be half of a power cut's */
-    uint64_t good_end;               /* of the last commit that is certainly none */
-    uint64_t durable_end;            /* before it no sync is needed any more */
-    bool     gone;                   /* a commit behind it was durable, too, and is not there */
-    uint64_t damage, damage_place;   /* damage before such a one */
-    uint64_t entries, commit_entries; /* records that may need a slot, and those committed */
+    uint64_t place;        /* the next record */
+    uint64_t limit;        /* where to stop */
+    uint64_t window_place; /* where the bytes stand that the work memory holds, and how many. */
+    size_t   window_size;  /* Whoever uses that memory for something else makes it 0 */
+    dx_cas_tip_ tip;       /* the last commit, and the chain of headers since */
+    bool     chain_known;  /* no header was lost since then */
+    bool     insert;       /* fill the index; cleared when it is full */
+    uint64_t records;      /* since the last commit */
+
+    uint64_t lost;         /* damage since the last commit: none if no commit follows */
+    uint64_t lost_place;
+    uint64_t suspect;      /* damage before a commit that may be half of a power cut's */
+    uint64_t suspect_place;
+    uint64_t damage;       /* damage before a commit that was durable */
+    uint64_t damage_place;
+
+    uint64_t good_end;     /* end of the last commit that is certainly no half of a power cut's */
+    uint64_t durable_end;  /* before it no sync is needed any more */
+    bool     gone;         /* a commit behind good_end was durable, too, and is not there */
+
+    uint64_t entries;        /* records that may need a slot of the index, */
+    uint64_t commit_entries; /* and how many of them are committed */
 } dx_cas_p_scan;
 
 /* Zeros are no record: behind the log there may be many. But zeros may also be what is left of the
@@ -3099,6 +3367,7 @@ static uint64_t dx_cas_p_skip_zeros(const dx_cas_p_scan *c, uint64_t place)
 {
     const uint8_t *work = c->s->work_;
     uint64_t end = c->window_place + c->window_size;
+    DX_CAS_ASSERT(place % c->s->form_.align == 0);
     while (place >= c->window_place && place + DX_CAS_EXT_HEAD + 4 <= end) {
         size_t at = (size_t)(place - c->window_place);
         if (dx_cas_p_load32(work + at) || dx_cas_p_load32(work + at + DX_CAS_EXT_HEAD)) break;
@@ -3107,14 +3376,17 @@ static uint64_t dx_cas_p_skip_zeros(const dx_cas_p_scan *c, uint64_t place)
     return place;
 }
 
+/* The record header at a place, through a window of 4 KiB in the work memory. DX_CAS_ECORRUPT:
+   none is there, or it does not end before the limit. */
 static int dx_cas_p_look(dx_cas_p_scan *c, uint64_t place, dx_cas_ext_record *r)
 {
     dx_cas_store *s = c->s;
     const uint8_t *at;
+    DX_CAS_ASSERT(c->s->work_size_ >= DX_CAS_P_IO);
     if (place > c->limit || c->limit - place < DX_CAS_EXT_HEAD) return DX_CAS_ECORRUPT;
     if (place < c->window_place || place + DX_CAS_EXT_HEAD > c->window_place + c->window_size) {
         uint64_t want = c->limit - place;
-        if (want > 4096) want = 4096;
+        if (want > DX_CAS_P_WINDOW) want = DX_CAS_P_WINDOW;
         c->window_place = place;
         DX_CAS_P_TRY(s->desc_.device.read(s->desc_.device.user, place, s->work_, (size_t)want,
                                      &c->window_size));
@@ -3125,9 +3397,11 @@ static int dx_cas_p_look(dx_cas_p_scan *c, uint64_t place, dx_cas_ext_record *r)
     return dx_cas_p_sound(r->type == DX_CAS_EXT_COMMIT || r->next <= c->limit);
 }
 
+/* Is it the second copy of a commit? */
 static bool dx_cas_p_second_copy(const dx_cas_ext_record *r)
 {
-    return r->type == DX_CAS_EXT_COMMIT && (r->flags & 255) == 2;
+    return r->type == DX_CAS_EXT_COMMIT &&
+           (r->flags & DX_CAS_P_COPY_MASK) == DX_CAS_P_SECOND_COPY;
 }
 
 /* The record that begins at place. A commit begins with its first copy; where that one is damaged
@@ -3145,7 +3419,8 @@ static int dx_cas_p_record_at(dx_cas_p_scan *c, uint64_t place, dx_cas_ext_recor
     return error;
 }
 
-/* The next record, or the gap to it (type 0, r->place .. r->next). ENOTFOUND: none follows. */
+/* The next record, or the gap to it (type 0, r->place .. r->next), and go on behind it.
+   DX_CAS_ENOTFOUND: none follows. */
 static int dx_cas_p_step(dx_cas_p_scan *c, dx_cas_ext_record *r)
 {
     uint64_t place = c->place;
@@ -3165,13 +3440,19 @@ static int dx_cas_p_step(dx_cas_p_scan *c, dx_cas_ext_record *r)
     return error;
 }
 
-/* Records that end at `to` follow the last commit, and no other one follows them: a torn tail. But
-   where a sector of old brought one of them back, a commit may stand in what it claims for itself.
-   DX_CAS_OK: that is *r, and all from the last commit to it is a gap. DX_CAS_ENOTFOUND: none. */
+/* Records that end at `to` follow the last commit, and none follows them: a torn tail. But where
+   a sector of old content brought one of them back, a commit may stand in what it claims for
+   itself:
+
+       | commit 7 | old record, and its long payload ............ |
+                             | commit 8 |
+
+   DX_CAS_OK: that commit is *r, all from the last one to it a gap. DX_CAS_ENOTFOUND: none. */
 static int dx_cas_p_step_covered(dx_cas_p_scan *c, const dx_cas_tip_ *tip, uint64_t to,
                                  dx_cas_ext_record *r)
 {
     uint64_t place = tip->end;
+    DX_CAS_ASSERT(tip->end % c->s->form_.align == 0);
     while (place < to) {
         int error = dx_cas_p_record_at(c, place, r);
         if (error == DX_CAS_OK && r->type == DX_CAS_EXT_COMMIT && r->logical > tip->sequence) {
@@ -3186,8 +3467,10 @@ static int dx_cas_p_step_covered(dx_cas_p_scan *c, const dx_cas_tip_ *tip, uint6
     return DX_CAS_ENOTFOUND;
 }
 
+/* Something was lost at that place, if a commit follows. */
 static void dx_cas_p_scan_lost(dx_cas_p_scan *c, uint64_t place)
 {
+    DX_CAS_ASSERT(place >= 2 * DX_CAS_EXT_HEAD);
     if (c->lost++ == 0) c->lost_place = place;
 }
 
@@ -3195,6 +3478,7 @@ static void dx_cas_p_scan_lost(dx_cas_p_scan *c, uint64_t place)
 static bool dx_cas_p_chain_fits(const dx_cas_tip_ *tip, const dx_cas_ext_record *r)
 {
     dx_cas_id id;
+    DX_CAS_ASSERT(r->type == DX_CAS_EXT_COMMIT);
     if (r->logical != tip->sequence + 1) return false;
     dx_cas_p_chain_end(tip, r->logical, r->flags >> 8, &id);
     return dx_cas_id_equal(&id, &r->id);
@@ -3206,6 +3490,7 @@ static int dx_cas_p_scan_fits(dx_cas_p_scan *c, dx_cas_ext_record *r, bool *fits
 {
     dx_cas_ext_record second;
     int error;
+    DX_CAS_ASSERT(r->type == DX_CAS_EXT_COMMIT);
     *fits = !c->chain_known || dx_cas_p_chain_fits(&c->tip, r);
     if (*fits) return DX_CAS_OK;
     error = dx_cas_p_look(c, r->place + DX_CAS_EXT_HEAD, &second);
@@ -3217,9 +3502,10 @@ static int dx_cas_p_scan_fits(dx_cas_p_scan *c, dx_cas_ext_record *r, bool *fits
     return DX_CAS_OK;
 }
 
-/* What was lost at that place was durable: no power cut took it. */
+/* What was counted in *lost was durable: no power cut took it. */
 static void dx_cas_p_scan_damage(dx_cas_p_scan *c, uint64_t *lost, uint64_t place)
 {
+    DX_CAS_ASSERT(lost == &c->lost || lost == &c->suspect);
     if (*lost && c->damage == 0) c->damage_place = place;
     c->damage += *lost;
     *lost = 0;
@@ -3229,6 +3515,7 @@ static void dx_cas_p_scan_damage(dx_cas_p_scan *c, uint64_t *lost, uint64_t plac
 static void dx_cas_p_scan_sure(dx_cas_p_scan *c)
 {
     dx_cas_p_scan_damage(c, &c->suspect, c->suspect_place);
+    DX_CAS_ASSERT(c->suspect == 0 && c->good_end <= c->tip.end);
     c->good_end = c->tip.end;
     c->gone = false;
 }
@@ -3242,6 +3529,7 @@ static void dx_cas_p_scan_sure(dx_cas_p_scan *c)
 static void dx_cas_p_scan_commit(dx_cas_p_scan *c, const dx_cas_ext_record *r, bool fits)
 {
     uint32_t marks = r->flags >> 8;
+    DX_CAS_ASSERT(r->type == DX_CAS_EXT_COMMIT);
     /* ORDERED is no proof: a barrier that fails is none. */
     bool synced = !(marks & (DX_CAS_EXT_LOOSE | DX_CAS_EXT_ORDERED));
     if (!fits) dx_cas_p_scan_lost(c, r->place);
@@ -3272,6 +3560,7 @@ static int dx_cas_p_scan_object(dx_cas_p_scan *c, const dx_cas_ext_record *r)
     uint64_t damage = s->damage_offset_;
     uint32_t alike;
     int error = dx_cas_p_is_known(s, &r->id, &alike);
+    DX_CAS_ASSERT(r->type == DX_CAS_EXT_BLOB || r->type == DX_CAS_EXT_LIST);
     if (error != DX_CAS_ENOTFOUND) return error;
     if (alike >= DX_CAS_P_ALIKE_MAX) {
         error = dx_cas_p_stream(s, r, NULL, 0);
@@ -3294,6 +3583,7 @@ static int dx_cas_p_scan_record(dx_cas_p_scan *c, const dx_cas_ext_record *r)
     const uint8_t *work = c->s->work_;
     dx_cas_p_ref ref;
     int error;
+    DX_CAS_ASSERT(r->type != 0 && r->type != DX_CAS_EXT_COMMIT);
     DX_CAS_P_HASH(update)(&c->tip.chain, r->head, sizeof r->head);
     c->records++;
     c->entries++;
@@ -3308,8 +3598,10 @@ static int dx_cas_p_scan_record(dx_cas_p_scan *c, const dx_cas_ext_record *r)
     return r->type == DX_CAS_EXT_REF ? dx_cas_p_add_ref(c->s, &ref) : dx_cas_p_scan_object(c, r);
 }
 
+/* A scan from the last commit that the store knows. */
 static void dx_cas_p_scan_start(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limit, bool insert)
 {
+    DX_CAS_ASSERT(s->tip_.end % s->form_.align == 0);
     DX_CAS_MEMSET(c, 0, sizeof *c);
     c->s = s;
     c->limit = limit;
@@ -3319,9 +3611,12 @@ static void dx_cas_p_scan_start(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limi
     c->insert = insert;
 }
 
+/* Scan up to limit, and with `insert` fill the index. The store's tip stays as it is:
+   dx_cas_p_scan_accept() takes over what was found, if the caller likes it. */
 static int dx_cas_p_scan_run(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limit, bool insert)
 {
     uint64_t damage = s->damage_offset_;
+    DX_CAS_ASSERT(s->form_.align >= 8 && s->work_);
     dx_cas_p_scan_start(c, s, limit, insert);
     for (;;) {
         dx_cas_ext_record r;
@@ -3346,12 +3641,15 @@ static int dx_cas_p_scan_run(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limit, 
     }
 }
 
+/* What the scan has read is the store now. All in the index is from before its tip. */
 static void dx_cas_p_scan_accept(const dx_cas_p_scan *c)
 {
     dx_cas_store *s = c->s;
+    DX_CAS_ASSERT(c->tip.end >= s->tip_.end);
     s->tip_ = c->tip;
     s->end_ = s->tip_.end;
     dx_cas_p_spread(s); /* a reader may never make an entry again */
+    DX_CAS_ASSERT(DX_CAS_P_STEADY(s));
     if (c->damage && s->stats_.damaged_places == 0) s->damage_offset_ = c->damage_place;
     s->stats_.damaged_places += c->damage;
 }
@@ -3362,8 +3660,9 @@ static void dx_cas_p_scan_accept(const dx_cas_p_scan *c)
 static int dx_cas_p_scan_recheck(dx_cas_p_scan *c)
 {
     dx_cas_store *s = c->s;
-    uint64_t damage = s->damage_offset_, bad = c->suspect ? c->suspect_place : UINT64_MAX;
-    uint64_t good = c->good_end;
+    uint64_t damage = s->damage_offset_;
+    uint64_t bad = c->suspect ? c->suspect_place : UINT64_MAX; /* first that is not whole */
+    uint64_t good = c->good_end; /* end of the last commit before it */
     dx_cas_p_scan k;
     if (c->gone) {
         dx_cas_p_scan_sure(c);
@@ -3383,48 +3682,74 @@ static int dx_cas_p_scan_recheck(dx_cas_p_scan *c)
         else if (error != DX_CAS_OK) return error;
         else if (r.type == DX_CAS_EXT_COMMIT) good = k.place;
     }
+    DX_CAS_ASSERT(good >= c->good_end);
     c->suspect = bad != UINT64_MAX;
     if (c->suspect) c->good_end = good;
     return DX_CAS_OK;
 }
 
 /* >>checkpoint ----------------------------------------------------------
-   The index on a device of its own: blocks of what came since the block before. Each has the hash
-   of that one and of itself, and names a commit. It ends before one that is not whole or not of
-   this log: the log says what that and those behind it would. */
+   Opening a large store reads all record headers, unless the index was kept on a device of its
+   own, desc.checkpoint. It is a sequence of blocks, each with the entries that came since the
+   one before:
+
+       | block 1: entries of [a, b) | block 2: [b, c) | block 3: [c, d) |
+                                                                    |
+       log   a ............ b ........... c ....... d ....... tip   |
+                                          the scan starts ---^  <---+
+
+       block  | head, 128 bytes: counts, from, end, the commit that ends there, statistics,  |
+              | hash of the block before | entries of 16 bytes ... | hash of this block, 32  |
+
+   A block counts if it is whole, follows from the one before, and its commit stands in the log
+   where the block says. The checkpoint ends before the first one that does not: the log says
+   what that and those behind it would. So it may be lost, torn or old at any time, and is never
+   trusted over the log. When more than half of its entries are out of date, it is written from
+   the start.
+
+   Opening is here, too, and so is what a writer repairs when it opens a store. */
 typedef struct dx_cas_p_block {
-    uint64_t size, count; /* bytes; entries */
-    uint64_t from, end;   /* the entries' records are there in the log */
-    uint32_t marks;       /* of the commit */
-    dx_cas_id chain, hash;
+    uint64_t size;     /* bytes, all of it */
+    uint64_t count;    /* entries */
+    uint64_t from;     /* their records are in this part of the log, */
+    uint64_t end;      /* which ends with a commit, */
+    uint32_t marks;    /* that has these marks */
+    dx_cas_id chain;   /* and this id */
+    dx_cas_id hash;    /* of the block */
     uint8_t  head[DX_CAS_P_BLOCK];
 } dx_cas_p_block;
 
 static const uint8_t dx_cas_p_block_magic[8] = {0x89, 'D', 'X', 'I', 'D', 'X', 0x0d, 0x0a};
 
+/* An empty checkpoint: it knows nothing of the log. */
 static void dx_cas_p_saved_none(const dx_cas_store *s, dx_cas_saved_ *saved)
 {
+    DX_CAS_ASSERT(saved);
     DX_CAS_MEMSET(saved, 0, sizeof *saved);
     saved->end = dx_cas_p_align(s, 2 * DX_CAS_EXT_HEAD);
 }
 
+/* One more block belongs to it. */
 static void dx_cas_p_saved_pass(dx_cas_saved_ *saved, const dx_cas_p_block *b)
 {
+    DX_CAS_ASSERT(b->from == saved->end && b->end > b->from);
     saved->size += b->size;
     saved->end = b->end;
     saved->hash = b->hash;
 }
 
-/* Of the block behind s->saved_. */
+/* Bytes of the block behind s->saved_, from its byte `at` on. */
 static int dx_cas_p_block_read(dx_cas_store *s, uint64_t at, void *out, size_t size)
 {
+    DX_CAS_ASSERT(s->desc_.checkpoint.read);
     return dx_cas_p_read_from(&s->desc_.checkpoint, s->saved_.size + at, out, size);
 }
 
-/* A piece of the entries from number i on, into the work memory. */
+/* A piece of the entries from number i on, into the work memory. *size: whole entries. */
 static int dx_cas_p_block_piece(dx_cas_store *s, const dx_cas_p_block *b, uint64_t i, size_t *size)
 {
     uint64_t left = (b->count - i) * DX_CAS_P_SLOT;
+    DX_CAS_ASSERT(i < b->count && DX_CAS_P_IO % DX_CAS_P_SLOT == 0);
     *size = left < DX_CAS_P_IO ? (size_t)left : (size_t)DX_CAS_P_IO;
     return dx_cas_p_block_read(s, DX_CAS_P_BLOCK + i * DX_CAS_P_SLOT, s->work_, *size);
 }
@@ -3437,6 +3762,7 @@ static int dx_cas_p_block_open(dx_cas_store *s, dx_cas_p_block *b)
     dx_cas_id is;
     uint64_t i;
     size_t size;
+    DX_CAS_ASSERT(s->saved_.end >= 2 * DX_CAS_EXT_HEAD);
     DX_CAS_P_TRY(dx_cas_p_block_read(s, 0, b->head, sizeof b->head));
     b->count = dx_cas_p_load64(b->head + 8);
     b->from = dx_cas_p_load64(b->head + 16);
@@ -3455,21 +3781,25 @@ static int dx_cas_p_block_open(dx_cas_store *s, dx_cas_p_block *b)
         DX_CAS_P_HASH(update)(&h, s->work_, size);
     }
     DX_CAS_P_HASH(final)(&h, is.bytes, sizeof is.bytes);
-    b->size = DX_CAS_P_BLOCK + b->count * DX_CAS_P_SLOT + 32;
-    DX_CAS_P_TRY(dx_cas_p_block_read(s, b->size - 32, b->hash.bytes, 32));
+    b->size = DX_CAS_P_BLOCK + b->count * DX_CAS_P_SLOT + DX_CAS_P_BLOCK_END;
+    DX_CAS_P_TRY(dx_cas_p_block_read(s, b->size - DX_CAS_P_BLOCK_END, b->hash.bytes,
+                                     DX_CAS_P_BLOCK_END));
     DX_CAS_P_TRY(dx_cas_p_sound(dx_cas_id_equal(&is, &b->hash)));
     DX_CAS_P_TRY(dx_cas_p_commit_at(s, b->end, &b->chain, &commit));
     b->marks = commit.flags >> 8;
     return dx_cas_p_sound(commit.logical == dx_cas_p_load64(b->head + 32) && commit.next == b->end);
 }
 
-/* One entry of a block, into a slot that was reserved. A name is asked what it is. */
+/* One entry of a block, into a slot that was reserved. The block is whole, but whoever wrote it
+   may have lied: a place must be in the block's part of the log, a name's record is read, and of
+   objects no more are taken that look alike than of the log. */
 static int dx_cas_p_block_enter(dx_cas_store *s, const dx_cas_p_block *b, const dx_cas_entry_ *e)
 {
     uint64_t place = dx_cas_p_place(e);
     size_t i, steps = 0;
     uint32_t alike = 0;
     dx_cas_p_ref ref;
+    DX_CAS_ASSERT(b->end > b->from);
     if (place < b->from || place >= b->end) return DX_CAS_ECORRUPT;
     dx_cas_p_spread(s);
     if (e->place == (place | DX_CAS_P_IS_REF)) {
@@ -3481,17 +3811,21 @@ static int dx_cas_p_block_enter(dx_cas_store *s, const dx_cas_p_block *b, const 
          i = dx_cas_p_next_slot(s, i)) {
         alike++;
     }
-    if (e->place >> 48 > DX_CAS_LEVELS_MAX || alike >= DX_CAS_P_ALIKE_MAX) return DX_CAS_ECORRUPT;
-    s->slots_[i] = *e;
+    if (e->place >> DX_CAS_P_LEVEL_SHIFT > DX_CAS_LEVELS_MAX) return DX_CAS_ECORRUPT;
+    if (alike >= DX_CAS_P_ALIKE_MAX) return DX_CAS_ECORRUPT;
+    DX_CAS_ASSERT(s->entry_count_ < dx_cas_p_entries_max(s) && s->slots_[i].place == 0);
+    s->slots_[i] = *e; /* where the search for others ended: a free slot */
     s->entry_count_++;
     return DX_CAS_OK;
 }
 
+/* All entries of a block that was opened, its statistics, and its commit as the tip. */
 static int dx_cas_p_block_take(dx_cas_store *s, const dx_cas_p_block *b)
 {
     dx_cas_entry_ e;
     uint64_t i;
     size_t size, n;
+    DX_CAS_ASSERT(b->from == s->saved_.end && b->end > b->from);
     DX_CAS_P_TRY(dx_cas_p_reserve(s, b->count));
     for (i = 0; i < b->count; i += size / DX_CAS_P_SLOT) {
         DX_CAS_P_TRY(dx_cas_p_block_piece(s, b, i, &size));
@@ -3509,10 +3843,12 @@ static int dx_cas_p_block_take(dx_cas_store *s, const dx_cas_p_block *b)
     return DX_CAS_OK;
 }
 
-/* An empty index, and into it what the checkpoint knows. False: it lies, or memory is too small. */
+/* Empty the index, and with `use` fill it with what the checkpoint knows. False: it lies, or the
+   memory is too small; then the index is of no use. */
 static bool dx_cas_p_saved_load(dx_cas_store *s, const dx_cas_tip_ *first, bool use)
 {
     dx_cas_p_block b;
+    DX_CAS_ASSERT(!use || s->desc_.checkpoint.read);
     DX_CAS_MEMSET(s->slots_, 0, s->slot_count_ * sizeof *s->slots_);
     DX_CAS_MEMSET(&s->stats_, 0, sizeof s->stats_);
     s->entry_count_ = 0;
@@ -3526,13 +3862,15 @@ static bool dx_cas_p_saved_load(dx_cas_store *s, const dx_cas_tip_ *first, bool 
 }
 
 /* Read the log into an empty index, from the checkpoint on. Most stores end with a commit that
-   counts; else what follows the last one got in too, and a scan up to there builds it again. */
+   counts. Where something follows it, that is in the index now, too, and an entry cannot be taken
+   out: then a second try builds the index again and scans up to the right end only. */
 static int dx_cas_p_load(dx_cas_store *s, uint64_t device_size)
 {
     dx_cas_p_scan c;
     dx_cas_tip_ first = s->tip_;
     uint64_t limit = device_size, damage = s->damage_offset_, known = 0;
     int tries;
+    DX_CAS_ASSERT(s->tip_.sequence == 0 && s->end_ == s->tip_.end);
     for (tries = 0; tries < 2; tries++) {
         if (!dx_cas_p_saved_load(s, &first, s->desc_.checkpoint.read != NULL)) {
             (void)dx_cas_p_saved_load(s, &first, false);
@@ -3567,8 +3905,9 @@ static int dx_cas_p_load_header(dx_cas_store *s, uint64_t device_size)
 {
     uint8_t head[2 * DX_CAS_EXT_HEAD];
     size_t size = device_size < sizeof head ? (size_t)device_size : sizeof head, i;
-    bool begun = device_size <= sizeof head;
+    bool begun = device_size <= sizeof head; /* nothing but a header may ever have been there */
     int error = dx_cas_p_read(s, 0, head, size);
+    DX_CAS_ASSERT(s->desc_.device.read);
     if (error != DX_CAS_OK) return error == DX_CAS_ETRUNCATED ? DX_CAS_EAGAIN : error;
     for (i = 0; i < size && i < 8; i++) {
         if (head[i] != 0 && head[i] != dx_cas_p_store_magic[i]) begun = false;
@@ -3577,7 +3916,8 @@ static int dx_cas_p_load_header(dx_cas_store *s, uint64_t device_size)
     if (error == DX_CAS_ECORRUPT && size == sizeof head) {
         error = dx_cas_p_decode_store(s, head + DX_CAS_EXT_HEAD, 1);
     }
-    return error != DX_CAS_ECORRUPT ? error : begun ? DX_CAS_ENOTFOUND : dx_cas_p_damaged(s, 0);
+    if (error != DX_CAS_ECORRUPT) return error;
+    return begun ? DX_CAS_ENOTFOUND : dx_cas_p_damaged(s, 0);
 }
 
 /* Both copies of a commit record, and the padding; returns their size. */
@@ -3587,6 +3927,7 @@ static size_t dx_cas_p_encode_commit(const dx_cas_store *s, uint64_t place, uint
     size_t size = (size_t)(dx_cas_p_align(s, place + 2 * DX_CAS_EXT_HEAD) - place);
     dx_cas_ext_record r;
     uint32_t copy;
+    DX_CAS_ASSERT(marks < 256);
     DX_CAS_MEMSET(&r, 0, sizeof r);
     DX_CAS_MEMSET(out, 0, size);
     r.type = DX_CAS_EXT_COMMIT;
@@ -3601,11 +3942,14 @@ static size_t dx_cas_p_encode_commit(const dx_cas_store *s, uint64_t place, uint
     return size;
 }
 
+/* Whatever desc.durability says. */
 static int dx_cas_p_sync_all(dx_cas_store *s)
 {
+    DX_CAS_ASSERT(s->desc_.device.sync);
     return s->desc_.device.sync(s->desc_.device.user);
 }
 
+/* Do commits use the device's barrier in place of a sync? */
 static bool dx_cas_p_has_barrier(const dx_cas_store *s)
 {
     return s->desc_.durability == DX_CAS_BARRIER && s->desc_.device.barrier;
@@ -3614,6 +3958,7 @@ static bool dx_cas_p_has_barrier(const dx_cas_store *s)
 /* As desc.durability wants it. */
 static int dx_cas_p_sync(dx_cas_store *s)
 {
+    DX_CAS_ASSERT(s->desc_.device.sync && s->desc_.durability <= DX_CAS_NONE);
     if (s->desc_.durability == DX_CAS_NONE) return DX_CAS_OK;
     if (dx_cas_p_has_barrier(s)) return s->desc_.device.barrier(s->desc_.device.user);
     return dx_cas_p_sync_all(s);
@@ -3625,6 +3970,7 @@ static int dx_cas_p_sync(dx_cas_store *s)
 static int dx_cas_p_rewrite(dx_cas_store *s)
 {
     uint64_t place = s->unsure_from_;
+    DX_CAS_ASSERT(s->unsure_from_ <= s->unsure_to_);
     while (place < s->unsure_to_) {
         uint64_t size = s->unsure_to_ - place;
         if (size > DX_CAS_P_IO) size = DX_CAS_P_IO;
@@ -3639,21 +3985,27 @@ static int dx_cas_p_rewrite(dx_cas_store *s)
    desc.durability wants. */
 static int dx_cas_p_make_sure(dx_cas_store *s, bool fully)
 {
+    DX_CAS_ASSERT(s->desc_.mode & DX_CAS_WRITE);
     DX_CAS_P_TRY(dx_cas_p_rewrite(s));
     DX_CAS_P_TRY(fully ? dx_cas_p_sync_all(s) : dx_cas_p_sync(s));
     s->unsure_from_ = s->unsure_to_;
     return DX_CAS_OK;
 }
 
-/* The bytes at place must be those; NULL: zeros. Else DX_CAS_ECORRUPT or DX_CAS_ETRUNCATED. */
+/* The bytes at place must be those; NULL: zeros. Else DX_CAS_ECORRUPT or DX_CAS_ETRUNCATED. Uses
+   the second half of the IO memory: want may be in the first. */
 static int dx_cas_p_compare(dx_cas_store *s, uint64_t place, const uint8_t *want, uint64_t size)
 {
     uint8_t *is = s->work_ + DX_CAS_P_IO / 2;
     size_t n, i;
+    DX_CAS_ASSERT(s->work_size_ >= DX_CAS_P_IO);
     for (; size > 0; size -= n, place += n) {
         n = size < DX_CAS_P_IO / 2 ? (size_t)size : (size_t)DX_CAS_P_IO / 2;
         DX_CAS_P_TRY(dx_cas_p_read(s, place, is, n));
-        for (i = 0; i < n; i++) if (is[i] != (want ? *want++ : 0)) return DX_CAS_ECORRUPT;
+        for (i = 0; i < n; i++) {
+            if (is[i] != (want ? want[i] : 0)) return DX_CAS_ECORRUPT;
+        }
+        if (want) want += n;
     }
     return DX_CAS_OK;
 }
@@ -3673,6 +4025,7 @@ static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
     bool changed = device_size > s->end_ &&
                    (s->desc_.preallocate == 0 ||
                     dx_cas_p_compare(s, s->end_, NULL, device_size - s->end_) != DX_CAS_OK);
+    DX_CAS_ASSERT(s->end_ == s->tip_.end && (s->desc_.mode & DX_CAS_WRITE));
     s->device_size_ = changed ? s->end_ : device_size;
     if (s->tip_.sequence == 0) {
         DX_CAS_MEMSET(want, 0, size);
@@ -3707,6 +4060,7 @@ static int dx_cas_p_block_write(dx_cas_store *s, dx_cas_saved_ *saved, uint64_t 
     dx_cas_hasher h;
     dx_cas_id hash;
     size_t fill = DX_CAS_P_BLOCK, i;
+    DX_CAS_ASSERT(count <= s->entry_count_ && saved->end < s->tip_.end);
     dx_cas_ext_id_start(&h, DX_CAS_P_INDEX);
     DX_CAS_MEMCPY(io, dx_cas_p_block_magic, 8);
     dx_cas_p_store64(io + 8, count);
@@ -3731,6 +4085,7 @@ static int dx_cas_p_block_write(dx_cas_store *s, dx_cas_saved_ *saved, uint64_t 
         place += fill;
         fill = 0;
     }
+    DX_CAS_ASSERT(place == saved->size + DX_CAS_P_BLOCK + count * DX_CAS_P_SLOT);
     DX_CAS_P_HASH(final)(&h, hash.bytes, sizeof hash.bytes);
     saved->size = place + sizeof hash.bytes;
     saved->end = s->tip_.end;
@@ -3746,13 +4101,14 @@ DX_CAS_API int dx_cas_checkpoint(dx_cas_store *s)
     int error;
     DX_CAS_P_TRY(dx_cas_p_may_write(s));
     if (!s->desc_.checkpoint.read || s->dirty_) return DX_CAS_EINVAL;
+    DX_CAS_ASSERT(DX_CAS_P_STEADY(s) && s->end_ == s->tip_.end && s->saved_.end <= s->tip_.end);
     if (s->tip_.end == s->saved_.end) return DX_CAS_OK;
     s->failed_ = true;
     DX_CAS_P_TRY(dx_cas_p_make_sure(s, true)); /* it must not outlive the log */
     s->failed_ = false;
     for (i = 0; i < s->slot_count_; i++) count += dx_cas_p_place(&s->slots_[i]) >= s->saved_.end;
     saved = s->saved_;
-    whole = DX_CAS_P_BLOCK + 32 + (uint64_t)s->entry_count_ * DX_CAS_P_SLOT;
+    whole = DX_CAS_P_BLOCK + DX_CAS_P_BLOCK_END + (uint64_t)s->entry_count_ * DX_CAS_P_SLOT;
     if (saved.size + count * DX_CAS_P_SLOT > 2 * whole + 4096) { /* half of it is of no use */
         dx_cas_p_saved_none(s, &saved);
         count = s->entry_count_;
@@ -3763,11 +4119,24 @@ DX_CAS_API int dx_cas_checkpoint(dx_cas_store *s)
     return error;
 }
 
-/* >>public ------------------------------------------------------------- */
+/* >>public --------------------------------------------------------------
+   Opening, committing and refreshing: what joins the sections above. Arguments are checked here;
+   the functions above rely on them.
+
+   A commit in two syncs (DX_CAS_FULL) never needs a second look:
+
+       write records --> sync --> write commit record --> sync --> acknowledged
+
+   whoever finds the commit record finds all that it commits. A commit of one sync saves the
+   first one; then the record may be there and its records not, and opening hashes them again.
+
+   failed_ is set while a commit is under way and stays so if it does not end well: what a sync
+   that failed has kept is unknown, and nothing may be written on top of that. */
 DX_CAS_API size_t dx_cas_memory_size(const dx_cas_desc *desc)
 {
     uint64_t objects = desc->objects_max ? desc->objects_max : 65536;
     uint64_t size = dx_cas_p_memory_for(dx_cas_p_work_size(desc), objects);
+    DX_CAS_ASSERT(desc);
     return objects > (uint64_t)1 << 40 || size > SIZE_MAX ? 0 : (size_t)size;
 }
 
@@ -3778,10 +4147,12 @@ DX_CAS_API void dx_cas_close(dx_cas_store *s)
     s->desc_.memory = NULL;
 }
 
+/* Everything in a desc that can be checked without the device. */
 static bool dx_cas_p_desc_ok(const dx_cas_desc *desc)
 {
     const dx_cas_device *d = &desc->device, *k = &desc->checkpoint;
     size_t i;
+    DX_CAS_ASSERT(desc);
     if (!d->read || !d->size || !desc->memory) return false;
     if ((desc->mode & DX_CAS_WRITE) && (!d->write || !d->sync || !d->truncate)) return false;
     if (desc->mode & ~(uint32_t)(DX_CAS_WRITE | DX_CAS_CREATE | DX_CAS_ACCEPT_DAMAGE)) return false;
@@ -3803,8 +4174,9 @@ static bool dx_cas_p_desc_ok(const dx_cas_desc *desc)
 static int dx_cas_p_create(dx_cas_store *s, const dx_cas_desc *desc)
 {
     uint8_t head[2 * DX_CAS_EXT_HEAD];
+    DX_CAS_ASSERT(s->desc_.device.truncate && (s->desc_.mode & DX_CAS_WRITE));
     s->form_.align = desc->align ? desc->align : 8;
-    s->form_.features = desc->durability != DX_CAS_FULL;
+    s->form_.features = desc->durability != DX_CAS_FULL; /* v0.1.0 must not open such a store */
     dx_cas_p_encode_store(s, head);
     DX_CAS_P_TRY(s->desc_.device.truncate(s->desc_.device.user, 0));
     DX_CAS_P_TRY(dx_cas_p_write(s, 0, head, sizeof head));
@@ -3812,18 +4184,20 @@ static int dx_cas_p_create(dx_cas_store *s, const dx_cas_desc *desc)
     return dx_cas_p_decode_store(s, head, 0);
 }
 
+/* Read header, checkpoint and log, and make the store fit to be written. *s has its memory. */
 static int dx_cas_p_open(dx_cas_store *s, const dx_cas_desc *desc)
 {
     uint64_t size = 0;
     bool write = (desc->mode & DX_CAS_WRITE) != 0;
     int error = s->desc_.device.size(s->desc_.device.user, &size);
+    DX_CAS_ASSERT(s->slots_ && s->entry_count_ == 0);
     if (error == DX_CAS_OK) error = dx_cas_p_load_header(s, size);
     if (error == DX_CAS_ENOTFOUND && write && (desc->mode & DX_CAS_CREATE)) {
         error = dx_cas_p_create(s, desc);
         size = 2 * DX_CAS_EXT_HEAD;
     }
     if (error == DX_CAS_OK) {
-        s->desc_.durability = s->form_.features ? desc->durability : 0; /* FULL */
+        s->desc_.durability = s->form_.features ? desc->durability : (uint32_t)DX_CAS_FULL;
         error = dx_cas_p_load(s, size);
         if (!write && (error == DX_CAS_ECORRUPT || (!error && s->stats_.damaged_places))) {
             /* a writer may have been between two of our reads: look again */
@@ -3864,18 +4238,25 @@ DX_CAS_API int dx_cas_open(dx_cas_store *s, const dx_cas_desc *desc)
 DX_CAS_API int dx_cas_grow(dx_cas_store *s, void *memory, size_t memory_size)
 {
     if (!s || !s->open_ || !memory) return DX_CAS_EINVAL;
+    DX_CAS_ASSERT(DX_CAS_P_STEADY(s));
     return dx_cas_p_use_memory(s, memory, memory_size);
 }
 
 DX_CAS_API size_t dx_cas_memory_needed(const dx_cas_store *s)
 {
+    DX_CAS_ASSERT(s);
     return s->memory_needed_ > SIZE_MAX ? 0 : (size_t)s->memory_needed_;
 }
 
-DX_CAS_API uint64_t dx_cas_damage_offset(const dx_cas_store *s) { return s->damage_offset_; }
+DX_CAS_API uint64_t dx_cas_damage_offset(const dx_cas_store *s)
+{
+    DX_CAS_ASSERT(s);
+    return s->damage_offset_;
+}
 
 DX_CAS_API void dx_cas_get_stats(const dx_cas_store *s, dx_cas_stats *out)
 {
+    DX_CAS_ASSERT(s && out);
     *out = s->stats_;
     out->commits = s->tip_.sequence;
     out->device_bytes = s->end_;
@@ -3890,6 +4271,7 @@ DX_CAS_API int dx_cas_put(dx_cas_store *s, const void *data, size_t size, dx_cas
     if (!s || (!data && size)) return DX_CAS_EINVAL;
     DX_CAS_P_TRY(dx_cas_p_may_write(s));
     if (size > s->desc_.object_size_max) return DX_CAS_ETOOBIG;
+    DX_CAS_ASSERT(DX_CAS_P_STEADY(s));
     return dx_cas_p_put(s, DX_CAS_EXT_BLOB, 0, data, size, id ? id : &unused);
 }
 
@@ -3898,6 +4280,7 @@ DX_CAS_API int dx_cas_put_with(dx_cas_store *s, uint8_t codec, const void *data,
 {
     int error;
     if (!s || !s->open_ || !dx_cas_p_codec(s, codec)) return DX_CAS_EINVAL;
+    DX_CAS_ASSERT(s->put_codec_ == 0); /* a codec puts nothing into its own store */
     s->put_codec_ = codec;
     error = dx_cas_put(s, data, size, id);
     s->put_codec_ = 0;
@@ -3910,6 +4293,7 @@ DX_CAS_API int dx_cas_get(dx_cas_store *s, const dx_cas_id *id, void *buffer, si
     dx_cas_ext_record r;
     if (!s || !id || !size || (!buffer && capacity) || !s->open_) return DX_CAS_EINVAL;
     *size = 0;
+    DX_CAS_ASSERT(DX_CAS_P_STEADY(s));
     DX_CAS_P_TRY(dx_cas_p_find(s, id, &r, NULL));
     if (r.logical > SIZE_MAX) return DX_CAS_ETOOBIG;
     *size = (size_t)r.logical;
@@ -3920,6 +4304,7 @@ DX_CAS_API int dx_cas_object_size(dx_cas_store *s, const dx_cas_id *id, uint64_t
 {
     dx_cas_ext_record r;
     if (!s || !id || !size || !s->open_) return DX_CAS_EINVAL;
+    DX_CAS_ASSERT(DX_CAS_P_STEADY(s));
     DX_CAS_P_TRY(dx_cas_p_find(s, id, &r, NULL));
     *size = r.logical;
     return DX_CAS_OK;
@@ -3931,13 +4316,16 @@ DX_CAS_API int dx_cas_has(dx_cas_store *s, const dx_cas_id *id)
     return dx_cas_object_size(s, id, &size);
 }
 
-/* Sync what was written, then write and sync the commit record: whoever finds the record finds
-   the rest. Or both in one, and then the record's chain tells whether the rest is there. */
+/* Append a commit record. ONCE: with one sync for the records and it. More than ONCE_MAX bytes go
+   down with two syncs all the same: what opening would have to hash again is limited. Without any
+   sync (DX_CAS_NONE) the number of bytes makes no difference. */
 static int dx_cas_p_commit(dx_cas_store *s, uint32_t marks)
 {
     dx_cas_id chain;
     size_t size;
     int error;
+    DX_CAS_ASSERT(DX_CAS_P_STEADY(s) && !s->failed_);
+    DX_CAS_ASSERT(marks < 256);
     DX_CAS_ASSERT(s->unsure_from_ == s->unsure_to_ || s->desc_.durability == DX_CAS_NONE);
     s->failed_ = true; /* until all went well */
     if (s->desc_.durability == DX_CAS_NONE) marks |= DX_CAS_EXT_ONCE | DX_CAS_EXT_LOOSE;
@@ -3946,7 +4334,7 @@ static int dx_cas_p_commit(dx_cas_store *s, uint32_t marks)
         marks |= DX_CAS_EXT_ONCE;
     }
     if (!(marks & DX_CAS_EXT_ONCE)) DX_CAS_P_TRY(dx_cas_p_sync(s));
-    if (s->end_ > DX_CAS_P_PLACE_MAX - 8192) return DX_CAS_ETOOBIG;
+    if (s->end_ > DX_CAS_P_END_MAX) return DX_CAS_ETOOBIG;
     dx_cas_p_chain_end(&s->tip_, s->tip_.sequence + 1, marks, &chain);
     size = dx_cas_p_encode_commit(s, s->end_, s->tip_.sequence + 1, marks, &chain, s->work_);
     error = dx_cas_p_write(s, s->end_, s->work_, size);
@@ -3955,16 +4343,20 @@ static int dx_cas_p_commit(dx_cas_store *s, uint32_t marks)
         (void)s->desc_.device.truncate(s->desc_.device.user, s->end_);
         return error;
     }
-    s->failed_ = s->dirty_ = false;
+    s->failed_ = false;
+    s->dirty_ = false;
     s->end_ += size;
+    DX_CAS_ASSERT(s->end_ % s->form_.align == 0);
     dx_cas_p_tip_set(&s->tip_, &chain, s->tip_.sequence + 1, s->end_);
     s->tip_.marks = marks;
+    DX_CAS_ASSERT(s->end_ == s->tip_.end);
     return DX_CAS_OK;
 }
 
 DX_CAS_API int dx_cas_commit(dx_cas_store *s)
 {
     DX_CAS_P_TRY(dx_cas_p_may_write(s));
+    DX_CAS_ASSERT(s->dirty_ || s->end_ == s->tip_.end);
     if (!s->dirty_ && !(s->tip_.marks & DX_CAS_EXT_RETIRED)) return DX_CAS_OK;
     return dx_cas_p_commit(s, 0);
 }
@@ -3979,7 +4371,9 @@ DX_CAS_API int dx_cas_retire(dx_cas_store *s)
    time would do nothing else where the retiring writer was killed. */
 static int dx_cas_p_refreshed(dx_cas_store *s)
 {
-    bool retired = (s->tip_.marks & DX_CAS_EXT_RETIRED) != 0, news = retired && !s->told_;
+    bool retired = (s->tip_.marks & DX_CAS_EXT_RETIRED) != 0;
+    bool news = retired && !s->told_;
+    DX_CAS_ASSERT(!(s->desc_.mode & DX_CAS_WRITE) && DX_CAS_P_STEADY(s));
     s->told_ = retired;
     return news ? DX_CAS_EMOVED : DX_CAS_OK;
 }
@@ -3994,6 +4388,7 @@ DX_CAS_API int dx_cas_refresh(dx_cas_store *s)
     int tries;
     if (!s || !s->open_) return DX_CAS_EINVAL;
     if (s->desc_.mode & DX_CAS_WRITE) return DX_CAS_OK;
+    DX_CAS_ASSERT(DX_CAS_P_STEADY(s) && s->end_ == s->tip_.end);
     DX_CAS_P_TRY(s->desc_.device.size(s->desc_.device.user, &size));
     if (dx_cas_p_tip_gone(s) || (size < s->tip_.end && size < s->idle_size_)) return DX_CAS_EAGAIN;
     /* A writer begins where the last commit ends: nothing there, nothing new. */
@@ -4016,6 +4411,7 @@ DX_CAS_API int dx_cas_refresh(dx_cas_store *s)
         return dx_cas_p_damaged(s, c.damage_place);
     }
     limit = c.suspect ? c.good_end : c.tip.end;
+    DX_CAS_ASSERT(limit >= s->tip_.end);
     s->torn_ = s->torn_ && c.suspect != 0;
     if (limit != s->tip_.end) {
         DX_CAS_P_TRY(dx_cas_p_reserve(s, c.commit_entries));
@@ -4037,6 +4433,7 @@ static int dx_cas_p_search_version(dx_cas_store *s, const char *name, uint64_t v
     dx_cas_ext_record rec;
     uint64_t damage = s->damage_offset_;
     int error;
+    DX_CAS_ASSERT(version > 0);
     dx_cas_p_scan_start(&c, s, s->end_, false);
     c.place = dx_cas_p_align(s, 2 * DX_CAS_EXT_HEAD);
     while ((error = dx_cas_p_step(&c, &rec)) == DX_CAS_OK) {
@@ -4063,6 +4460,7 @@ DX_CAS_API int dx_cas_ref_get(dx_cas_store *s, const char *name, uint64_t versio
     DX_CAS_P_TRY(dx_cas_p_name(s, name, &r));
     latest = r.ref.version;
     oldest = r.ref.oldest;
+    DX_CAS_ASSERT(!r.exists || oldest <= latest);
     if (!r.exists || version > latest || (version && version < oldest)) return DX_CAS_ENOTFOUND;
     error = dx_cas_p_load_version(s, name, r.newest, latest, oldest, out);
     while (error == DX_CAS_OK && version && out->version > version) {
@@ -4076,21 +4474,37 @@ DX_CAS_API int dx_cas_ref_get(dx_cas_store *s, const char *name, uint64_t versio
     return version && out->version != version ? DX_CAS_ENOTFOUND : DX_CAS_OK;
 }
 
-/* >>verify ------------------------------------------------------------- */
+/* >>verify --------------------------------------------------------------
+   Read everything again, in the order of the log, with no trust in what the index or the
+   checkpoint say: each byte between the header of the store and the end of the log belongs to
+   one check.
+
+       header, both copies; padding             DX_CAS_DAMAGE_HEADER, _PADDING
+       each record header, or the gap           DX_CAS_DAMAGE_RECORD
+       payloads by their ids                    DX_CAS_DAMAGE_OBJECT, _REF, _UNKNOWN
+       what list nodes, deltas and names need   DX_CAS_DAMAGE_MISSING
+       the chain, both copies of each commit    DX_CAS_DAMAGE_COMMIT
+       the index: nothing missing or too many   DX_CAS_DAMAGE_INDEX, _AHEAD (checkpoint)
+
+   A scan does the stepping. Its window and each check use the same work memory, so window_size
+   is made 0 before a check. */
 typedef struct dx_cas_p_check {
     dx_cas_p_scan scan;
-    dx_cas_damage_fn *callback;
+    dx_cas_damage_fn *callback; /* may be NULL */
     void *user;
     dx_cas_report report;
-    uint64_t damage_place; /* of the first */
+    uint64_t damage_place; /* of the first damage */
     uint64_t indexed;      /* objects that the index finds where they are */
-    bool stop;
+    bool stop;             /* the callback asked for it */
 } dx_cas_p_check;
 
+/* The result of one check. Damage goes to the callback, and the check goes on: DX_CAS_OK. What
+   keeps it from going on, such as an error of the device, is returned. */
 static int dx_cas_p_told(dx_cas_p_check *k, int error, uint32_t kind, uint64_t place, uint64_t size,
                          const dx_cas_id *id)
 {
     dx_cas_damage d = {kind, place, size, {{0}}};
+    DX_CAS_ASSERT(kind >= DX_CAS_DAMAGE_HEADER && kind <= DX_CAS_DAMAGE_AHEAD);
     if (error != DX_CAS_ECORRUPT && error != DX_CAS_ENOTFOUND && error != DX_CAS_ETRUNCATED) {
         return error;
     }
@@ -4100,10 +4514,11 @@ static int dx_cas_p_told(dx_cas_p_check *k, int error, uint32_t kind, uint64_t p
     return DX_CAS_OK;
 }
 
-/* The bytes at place must be what was encoded; NULL: zero. */
+/* The bytes at place must be what was encoded; NULL: zeros. error: of the encoding. */
 static int dx_cas_p_check_bytes(dx_cas_p_check *k, int error, uint64_t place, const uint8_t *want,
                                 size_t size, uint32_t kind)
 {
+    DX_CAS_ASSERT(want != k->scan.s->work_ + DX_CAS_P_IO / 2);
     if (error == DX_CAS_OK) error = dx_cas_p_compare(k->scan.s, place, want, size);
     return dx_cas_p_told(k, error, kind, place, size, NULL);
 }
@@ -4113,9 +4528,10 @@ static int dx_cas_p_check_header(dx_cas_p_check *k)
 {
     uint8_t want[2 * DX_CAS_EXT_HEAD];
     uint64_t at;
+    DX_CAS_ASSERT(k->report.commits == 0);
     dx_cas_p_encode_store(k->scan.s, want);
     dx_cas_p_tip_first(k->scan.s, want, &k->scan.tip);
-    k->scan.place = k->scan.tip.end;
+    k->scan.place = k->scan.good_end = k->scan.durable_end = k->scan.tip.end;
     for (at = 0; at < sizeof want; at += DX_CAS_EXT_HEAD) {
         DX_CAS_P_TRY(dx_cas_p_check_bytes(k, 0, at, want + at, DX_CAS_EXT_HEAD,
                                           DX_CAS_DAMAGE_HEADER));
@@ -4124,10 +4540,13 @@ static int dx_cas_p_check_header(dx_cas_p_check *k)
                                 DX_CAS_DAMAGE_PADDING);
 }
 
+/* A commit must follow from the chain, and both of its copies must be what it says. Which copy is
+   damaged is not known where they differ: the chain that both should have is in the report. */
 static int dx_cas_p_check_commit(dx_cas_p_check *k, dx_cas_ext_record *r)
 {
     bool fits;
     int error;
+    DX_CAS_ASSERT(r->type == DX_CAS_EXT_COMMIT);
     DX_CAS_P_TRY(dx_cas_p_scan_fits(&k->scan, r, &fits));
     k->scan.window_size = 0; /* what follows uses the work memory */
     (void)dx_cas_p_encode_commit(k->scan.s, r->place, r->logical, r->flags >> 8, &r->id,
@@ -4148,6 +4567,7 @@ static int dx_cas_p_check_object(dx_cas_p_check *k, const dx_cas_ext_record *r)
     dx_cas_p_node n;
     uint32_t i;
     int error;
+    DX_CAS_ASSERT(r->type == DX_CAS_EXT_BLOB || r->type == DX_CAS_EXT_LIST);
     DX_CAS_MEMSET(&n, 0, sizeof n); /* what is no list has no entries */
     error = r->type == DX_CAS_EXT_LIST ? dx_cas_p_get_node(s, r, s->work_, &n)
                                      : dx_cas_p_stream(s, r, NULL, 0);
@@ -4173,12 +4593,15 @@ static int dx_cas_p_check_object(dx_cas_p_check *k, const dx_cas_ext_record *r)
     return dx_cas_p_told(k, error, DX_CAS_DAMAGE_INDEX, r->place, r->stored, &r->id);
 }
 
+/* One version of a name: its bytes, its root, and that the index knows this record or a newer
+   one. */
 static int dx_cas_p_check_ref(dx_cas_p_check *k, const dx_cas_ext_record *r)
 {
     dx_cas_ext_record root;
     dx_cas_p_ref ref, now;
     uint32_t kind = DX_CAS_DAMAGE_REF;
     int error = dx_cas_p_read_ref(k->scan.s, r, &ref);
+    DX_CAS_ASSERT(r->type == DX_CAS_EXT_REF);
     k->report.refs++;
     if (error == DX_CAS_OK && ref.op == DX_CAS_EXT_SET) {
         kind = DX_CAS_DAMAGE_MISSING;
@@ -4193,9 +4616,11 @@ static int dx_cas_p_check_ref(dx_cas_p_check *k, const dx_cas_ext_record *r)
                          kind == DX_CAS_DAMAGE_REF ? NULL : &ref.ref.root);
 }
 
+/* A record and the padding behind it. */
 static int dx_cas_p_check_record(dx_cas_p_check *k, dx_cas_ext_record *r)
 {
     uint64_t end = r->place + DX_CAS_EXT_HEAD + r->stored;
+    DX_CAS_ASSERT(r->type != 0);
     k->scan.window_size = 0; /* what follows uses the work memory */
     k->report.bytes += r->stored;
     if (r->type == DX_CAS_EXT_COMMIT) {
@@ -4219,6 +4644,7 @@ static int dx_cas_p_check_index(dx_cas_p_check *k)
     uint64_t objects = 0, size = 0;
     size_t i;
     int error;
+    DX_CAS_ASSERT(k->scan.s == s && !k->stop);
     for (i = 0; i < s->slot_count_; i++) {
         objects += s->slots_[i].place && !(s->slots_[i].place & DX_CAS_P_IS_REF);
     }
@@ -4243,6 +4669,7 @@ DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *
     uint64_t size = 0;
     int error;
     if (!s || !s->open_) return DX_CAS_EINVAL;
+    DX_CAS_ASSERT(DX_CAS_P_STEADY(s));
     DX_CAS_MEMSET(&k, 0, sizeof k);
     k.callback = callback;
     k.user = user;
@@ -4268,15 +4695,29 @@ DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *
     return k.report.damaged ? dx_cas_p_damaged(s, k.damage_place) : DX_CAS_OK;
 }
 
-/* >>collect ------------------------------------------------------------
-   Mark what the names reach in the index, then copy in the order of the log: there children stand
-   before their parents, and old versions before new ones. */
+/* >>collect -------------------------------------------------------------
+   A log only grows; what no name reaches is left behind by copying the rest to another store.
+   Mark, then copy, both in time that is linear in the store, and without a stack:
+
+       walk the log: mark the root of each live version of a name
+       for level = 8 ... 1:                          a node of level n has children of level n - 1,
+           for each marked node of that level:       so one pass for each level marks all
+               mark its children
+       walk the log: copy what is marked             children stand before their parents there, and
+                                                     old versions before new ones
+
+   The mark is a bit in the index, DX_CAS_P_MARK, and is taken away at the end. The source may be
+   open for reading only. Copying goes on where an earlier try ended: what dst has is not copied
+   again. */
+/* Mark an object, what it is a delta of, what that is a delta of, and so on; a marked one has
+   done that. needed_at: the record that wants it, which is what is damaged if it is not there. */
 static int dx_cas_p_mark(dx_cas_store *s, const dx_cas_id *id, uint64_t needed_at)
 {
     dx_cas_ext_record r;
     dx_cas_id other = *id;
     size_t slot = 0;
     int error = DX_CAS_OK;
+    DX_CAS_ASSERT(id && needed_at > 0);
     while (error == DX_CAS_OK) { /* what it is a delta of, too; a marked one has done that */
         error = dx_cas_p_find(s, &other, &r, &slot);
         if (error == DX_CAS_ENOTFOUND) return dx_cas_p_damaged(s, needed_at);
@@ -4287,6 +4728,7 @@ static int dx_cas_p_mark(dx_cas_store *s, const dx_cas_id *id, uint64_t needed_a
     return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
 }
 
+/* Mark what the list node at a place of the log lists. */
 static int dx_cas_p_mark_children(dx_cas_store *s, uint64_t place)
 {
     dx_cas_ext_record r;
@@ -4295,6 +4737,7 @@ static int dx_cas_p_mark_children(dx_cas_store *s, uint64_t place)
     uint32_t i;
     DX_CAS_P_TRY(dx_cas_p_read_head(s, place, &r));
     DX_CAS_P_TRY(dx_cas_p_get_node(s, &r, s->work_, &n));
+    DX_CAS_ASSERT(n.count > 0 && n.count <= DX_CAS_NODE_ENTRIES_MAX);
     for (i = 0; i < n.count; i++) {
         DX_CAS_MEMCPY(id.bytes, n.entries + (size_t)i * DX_CAS_EXT_NODE_ENTRY, 32);
         DX_CAS_P_TRY(dx_cas_p_mark(s, &id, place));
@@ -4307,6 +4750,8 @@ static int dx_cas_p_copy_object(dx_cas_store *s, const dx_cas_ext_record *r, dx_
 {
     dx_cas_ext_record copy = *r, found;
     int error = dx_cas_p_find(dst, &r->id, &found, NULL);
+    DX_CAS_ASSERT(r->type == DX_CAS_EXT_BLOB || r->type == DX_CAS_EXT_LIST);
+    DX_CAS_ASSERT(s != dst);
     if (error != DX_CAS_ENOTFOUND) return error;
     DX_CAS_P_TRY(dx_cas_p_reserve(dst, 1));
     DX_CAS_P_TRY(dx_cas_p_record_begin(dst, &copy, false));
@@ -4316,10 +4761,12 @@ static int dx_cas_p_copy_object(dx_cas_store *s, const dx_cas_ext_record *r, dx_
     return dx_cas_p_add_object(dst, &copy);
 }
 
-/* A ref record of a live version: without dst mark its root, with dst copy it. */
+/* The ref record of a live version: without dst mark its root, with dst append it there, unless
+   dst has the version. */
 static int dx_cas_p_copy_ref(dx_cas_store *s, const dx_cas_ext_record *r, dx_cas_store *dst)
 {
     dx_cas_p_ref ref, now, there;
+    DX_CAS_ASSERT(r->type == DX_CAS_EXT_REF && s != dst);
     DX_CAS_P_TRY(dx_cas_p_read_ref(s, r, &ref));
     DX_CAS_P_TRY(dx_cas_p_name(s, ref.ref.name, &now));
     if (ref.op != DX_CAS_EXT_SET || !now.exists) return DX_CAS_OK;
@@ -4332,11 +4779,14 @@ static int dx_cas_p_copy_ref(dx_cas_store *s, const dx_cas_ext_record *r, dx_cas
     return dx_cas_p_put_ref(dst, &ref);
 }
 
+/* The whole log, record by record: without dst mark roots, with dst copy. A gap ends it: a copy
+   that lacks something would look as if it were whole. */
 static int dx_cas_p_walk(dx_cas_store *s, dx_cas_store *dst)
 {
     dx_cas_p_scan c;
     dx_cas_ext_record r, found;
     size_t slot = 0;
+    DX_CAS_ASSERT(s != dst && DX_CAS_P_STEADY(s));
     dx_cas_p_scan_start(&c, s, s->end_, false);
     c.place = dx_cas_p_align(s, 2 * DX_CAS_EXT_HEAD);
     while (c.place < c.limit) {
@@ -4361,11 +4811,13 @@ DX_CAS_API int dx_cas_copy_live(dx_cas_store *src, dx_cas_store *dst)
     int error;
     if (!src || !dst || src == dst || !src->open_) return DX_CAS_EINVAL;
     DX_CAS_P_TRY(dx_cas_p_may_write(dst));
+    DX_CAS_ASSERT(DX_CAS_P_STEADY(src) && DX_CAS_P_STEADY(dst));
     error = dx_cas_p_walk(src, NULL);
     for (level = DX_CAS_LEVELS_MAX; level > 0; level--) { /* downwards: no stack is needed */
         for (i = 0; error == DX_CAS_OK && i < src->slot_count_; i++) {
             const dx_cas_entry_ *e = &src->slots_[i];
-            if (!(e->place & DX_CAS_P_MARK) || (e->place >> 48 & 15) != level) continue;
+            if (!(e->place & DX_CAS_P_MARK)) continue;
+            if ((e->place >> DX_CAS_P_LEVEL_SHIFT & 15) != level) continue;
             error = dx_cas_p_mark_children(src, dx_cas_p_place(e));
         }
     }
@@ -4374,8 +4826,29 @@ DX_CAS_API int dx_cas_copy_live(dx_cas_store *src, dx_cas_store *dst)
     return error == DX_CAS_OK ? dx_cas_commit(dst) : error;
 }
 
-/* >>streams ------------------------------------------------------------ */
+/* >>streams -------------------------------------------------------------
+   Content of any size: the chunks are objects, and list nodes above them say which they are. The
+   root is what a name points to; of content of one chunk it is that chunk, without a node.
+
+       level 2                      node                      entry: id of the child, and
+                            /        |        \               bytes of content under it
+       level 1          node       node       node
+                       / | \      / | \      / | \
+       level 0        c0 c1 c2   c3 c4 c5   c6 c7 c8          chunks
+
+   A node ends where the content says so, as a chunk does: after an entry whose id has seven zero
+   bits, but with at least 32 entries and at most 512. So where two versions have equal chunks,
+   they have equal nodes, too, and share them.
+
+   A writer keeps one node in progress for each level, a reader the path from the root to the
+   chunk that it read last. Both take the memory for it from the caller:
+
+       | node of level 1 | node of level 2 | ... | node of level 8 | chunk | */
 #define DX_CAS_P_NODES ((size_t)DX_CAS_LEVELS_MAX * DX_CAS_NODE_SIZE_MAX)
+enum {
+    DX_CAS_P_NODE_ENTRIES_MIN = 32,
+    DX_CAS_P_NODE_END_MASK = 127 /* of the first byte of an id: 1 in 128 ends a node */
+};
 
 DX_CAS_API size_t dx_cas_writer_memory_size(const dx_cas_writer_desc *desc)
 {
@@ -4395,6 +4868,7 @@ DX_CAS_API int dx_cas_writer_begin(dx_cas_writer *w, const dx_cas_writer_desc *d
     w->store_ = desc->store;
     w->nodes_ = (uint8_t *)desc->memory;
     w->chunk_ = w->nodes_ + DX_CAS_P_NODES;
+    DX_CAS_ASSERT(w->chunker_.desc_.size_max > 0);
     w->active_ = true;
     w->put_ = desc->put;
     w->user_ = desc->user;
@@ -4402,32 +4876,39 @@ DX_CAS_API int dx_cas_writer_begin(dx_cas_writer *w, const dx_cas_writer_desc *d
     return DX_CAS_OK;
 }
 
+/* The memory of a node; level counts from 0 here, which is the node above the chunks. */
 static uint8_t *dx_cas_p_node_memory(uint8_t *nodes, uint32_t level)
 {
+    DX_CAS_ASSERT(nodes && level < DX_CAS_LEVELS_MAX);
     return nodes + (size_t)level * DX_CAS_NODE_SIZE_MAX;
 }
 
+/* Entry i of such a node. */
 static uint8_t *dx_cas_p_entry(uint8_t *nodes, uint32_t level, uint32_t i)
 {
     uint8_t *node = dx_cas_p_node_memory(nodes, level);
+    DX_CAS_ASSERT(i < DX_CAS_NODE_ENTRIES_MAX);
     return node + DX_CAS_EXT_NODE_HEAD + (size_t)i * DX_CAS_EXT_NODE_ENTRY;
 }
 
+/* One more entry for the node in progress. It has room: dx_cas_p_settle() closes full ones. */
 static void dx_cas_p_add_entry(dx_cas_writer *w, uint32_t level, const dx_cas_id *id, uint64_t size)
 {
     uint8_t *at = dx_cas_p_entry(w->nodes_, level, w->counts_[level]++);
     DX_CAS_ASSERT(w->counts_[level] <= DX_CAS_NODE_ENTRIES_MAX);
-    DX_CAS_MEMCPY(at, id->bytes, 32);
-    dx_cas_p_store64(at + 32, size);
+    DX_CAS_MEMCPY(at, id->bytes, sizeof id->bytes);
+    dx_cas_p_store64(at + sizeof id->bytes, size);
     w->sizes_[level] += size;
 }
 
-/* Store the node in progress at level (0 = of chunks) and make it an entry of the level above. */
+/* Store the node in progress at level (0 = above the chunks) and make it an entry of the level
+   above. */
 static int dx_cas_p_close_node(dx_cas_writer *w, uint32_t level)
 {
     uint8_t *node = dx_cas_p_node_memory(w->nodes_, level);
     size_t bytes = DX_CAS_EXT_NODE_HEAD + (size_t)w->counts_[level] * DX_CAS_EXT_NODE_ENTRY;
     dx_cas_id id;
+    DX_CAS_ASSERT(w->counts_[level] > 0 && w->counts_[level] <= DX_CAS_NODE_ENTRIES_MAX);
     if (level + 1 == DX_CAS_LEVELS_MAX) return DX_CAS_ETOOBIG;
     dx_cas_p_store32(node, level + 1);
     dx_cas_p_store32(node + 4, w->counts_[level]);
@@ -4440,25 +4921,31 @@ static int dx_cas_p_close_node(dx_cas_writer *w, uint32_t level)
 }
 
 /* Store complete nodes, from the lowest level up. A node is complete after an entry whose id ends
-   it by its content, so that equal parts of two versions get equal nodes: at least 32 entries, 160
-   on average, at most 512. An error leaves all as it was at the failing level. */
+   it by its content: at least 32 entries, 160 on average, at most 512. This is put off until the
+   next entry comes, or a node of one entry might be closed on top of the root. An error leaves
+   all as it was at the failing level, so that it can be repeated. */
 static int dx_cas_p_settle(dx_cas_writer *w)
 {
     uint32_t level;
+    DX_CAS_ASSERT(w->active_);
     for (level = 0; level < DX_CAS_LEVELS_MAX; level++) {
         uint32_t n = w->counts_[level];
-        if (n < 32) continue;
-        if (n == DX_CAS_NODE_ENTRIES_MAX || !(*dx_cas_p_entry(w->nodes_, level, n - 1) & 127)) {
+        const uint8_t *last;
+        if (n < DX_CAS_P_NODE_ENTRIES_MIN) continue;
+        last = dx_cas_p_entry(w->nodes_, level, n - 1); /* it begins with the id */
+        if (n == DX_CAS_NODE_ENTRIES_MAX || (*last & DX_CAS_P_NODE_END_MASK) == 0) {
             DX_CAS_P_TRY(dx_cas_p_close_node(w, level));
         }
     }
     return DX_CAS_OK;
 }
 
+/* Store the chunk in progress and make it an entry. After an error it is still there. */
 static int dx_cas_p_close_chunk(dx_cas_writer *w)
 {
     dx_cas_id id;
     uint32_t n = w->chunk_size_;
+    DX_CAS_ASSERT(w->chunk_size_ > 0 && w->chunk_size_ <= w->size_);
     DX_CAS_P_TRY(dx_cas_p_settle(w));
     DX_CAS_P_TRY(w->put_ ? w->put_(w->user_, w->size_ - n, w->chunk_, n, &id)
                          : dx_cas_p_put(w->store_, DX_CAS_EXT_BLOB, 0, w->chunk_, n, &id));
@@ -4484,6 +4971,7 @@ DX_CAS_API int dx_cas_writer_write(dx_cas_writer *w, const void *data, size_t si
             continue;
         }
         n = dx_cas_chunker_next(&w->chunker_, p + done, size - done, &w->cut_);
+        DX_CAS_ASSERT(n > 0 && w->chunk_size_ + n <= w->chunker_.desc_.size_max);
         DX_CAS_MEMCPY(w->chunk_ + w->chunk_size_, p + done, n);
         DX_CAS_P_HASH(update)(&w->content_, p + done, n);
         w->chunk_size_ += (uint32_t)n;
@@ -4498,13 +4986,17 @@ DX_CAS_API int dx_cas_writer_write(dx_cas_writer *w, const void *data, size_t si
 static int dx_cas_p_close_tree(dx_cas_writer *w, dx_cas_id *root)
 {
     uint32_t level, top = 0, i;
-    for (i = 0; i < DX_CAS_LEVELS_MAX; i++) if (w->counts_[i]) top = i;
+    for (i = 0; i < DX_CAS_LEVELS_MAX; i++) {
+        if (w->counts_[i]) top = i;
+    }
+    DX_CAS_ASSERT(w->counts_[top] > 0);
     for (level = 0; level < top || w->counts_[level] != 1; level++) {
         if (w->counts_[level] == 0) continue;
         DX_CAS_P_TRY(dx_cas_p_close_node(w, level));
         if (level + 1 > top) top = level + 1;
     }
-    DX_CAS_MEMCPY(root->bytes, dx_cas_p_entry(w->nodes_, level, 0), 32);
+    DX_CAS_ASSERT(w->counts_[level] == 1);
+    DX_CAS_MEMCPY(root->bytes, dx_cas_p_entry(w->nodes_, level, 0), sizeof root->bytes);
     return DX_CAS_OK;
 }
 
@@ -4513,9 +5005,13 @@ DX_CAS_API int dx_cas_writer_finish(dx_cas_writer *w, dx_cas_content *out)
     if (!w || !out || !w->active_) return DX_CAS_EINVAL;
     DX_CAS_P_TRY(dx_cas_p_may_write(w->store_));
     if (w->chunk_size_) DX_CAS_P_TRY(dx_cas_p_close_chunk(w));
-    if (w->size_) DX_CAS_P_TRY(dx_cas_p_settle(w));
-    DX_CAS_P_TRY(w->size_ ? dx_cas_p_close_tree(w, &out->root)
-                          : dx_cas_p_put(w->store_, DX_CAS_EXT_BLOB, 0, NULL, 0, &out->root));
+    if (w->size_ > 0) {
+        DX_CAS_P_TRY(dx_cas_p_settle(w));
+        DX_CAS_P_TRY(dx_cas_p_close_tree(w, &out->root));
+    } else { /* the root of empty content is the empty blob */
+        DX_CAS_P_TRY(dx_cas_p_put(w->store_, DX_CAS_EXT_BLOB, 0, NULL, 0, &out->root));
+    }
+    DX_CAS_ASSERT(w->chunk_size_ == 0 && !w->cut_);
     out->size = w->size_;
     DX_CAS_P_HASH(final)(&w->content_, out->content.bytes, sizeof out->content.bytes);
     w->active_ = false;
@@ -4527,12 +5023,15 @@ DX_CAS_API size_t dx_cas_reader_memory_size(uint32_t chunk_size_max)
     return DX_CAS_P_NODES + (chunk_size_max ? chunk_size_max : (uint32_t)1 << 18);
 }
 
-/* Read the node of a level into memory; level 0 is the chunk that the reader has. */
+/* Read the record's object to where its level keeps it: level 0 is the chunk. start: its first
+   byte of the content. */
 static int dx_cas_p_load_node(dx_cas_reader *r, dx_cas_store *s, const dx_cas_ext_record *rec,
                               uint64_t start)
 {
     dx_cas_p_node n;
     uint32_t level = rec->type == DX_CAS_EXT_LIST ? rec->flags : 0;
+    DX_CAS_ASSERT(s && rec);
+    DX_CAS_ASSERT(level <= r->level_);
     r->spans_[level] = 0; /* not loaded, should the read fail */
     if (level == 0) {
         if (rec->logical > r->chunk_capacity_) return DX_CAS_ENOMEM;
@@ -4564,21 +5063,26 @@ DX_CAS_API int dx_cas_reader_open(dx_cas_reader *r, dx_cas_store *s, const dx_ca
         DX_CAS_P_TRY(dx_cas_p_load_node(r, s, &rec, 0));
         r->size = r->spans_[r->level_];
     }
+    DX_CAS_ASSERT(r->level_ <= DX_CAS_LEVELS_MAX);
     r->store_ = s; /* only now can it be read */
     return DX_CAS_OK;
 }
 
+/* Is what the reader has of that level the one with the byte at offset? */
 static bool dx_cas_p_covers(const dx_cas_reader *r, uint32_t level, uint64_t offset)
 {
+    DX_CAS_ASSERT(level <= DX_CAS_LEVELS_MAX);
     return offset >= r->starts_[level] && offset - r->starts_[level] < r->spans_[level];
 }
 
-/* Walk down to the record of the chunk that holds offset, reading the nodes that are not loaded. */
+/* Walk down from the root to the record of the chunk that holds offset; nodes that are not loaded
+   are read. *start: the chunk's first byte. */
 static int dx_cas_p_locate(dx_cas_reader *r, uint64_t offset, dx_cas_ext_record *chunk,
                            uint64_t *start)
 {
     dx_cas_store *s = r->store_;
     uint32_t level = r->level_;
+    DX_CAS_ASSERT(offset < r->size);
     *start = 0;
     if (level == 0) return dx_cas_p_find(s, &r->root_, chunk, NULL);
     for (;; level--) {
@@ -4591,6 +5095,7 @@ static int dx_cas_p_locate(dx_cas_reader *r, uint64_t offset, dx_cas_ext_record 
         for (i = 0; offset - *start >= dx_cas_p_node_size(&n, i); i++) {
             *start += dx_cas_p_node_size(&n, i);
         }
+        DX_CAS_ASSERT(level > 0 && i < DX_CAS_NODE_ENTRIES_MAX);
         if (level > 1 && dx_cas_p_covers(r, level - 1, offset)) continue;
         DX_CAS_P_TRY(dx_cas_p_find_child(s, &n, i, &id, chunk));
         if (level == 1) return DX_CAS_OK;
@@ -4605,6 +5110,7 @@ DX_CAS_API int dx_cas_reader_chunk(dx_cas_reader *r, uint64_t offset, dx_cas_id 
                                    uint64_t *start, uint64_t *size)
 {
     dx_cas_ext_record chunk;
+    DX_CAS_ASSERT(!r || !r->store_ || r->nodes_);
     if (!r || !r->store_ || !id || !start || !size || offset >= r->size) return DX_CAS_EINVAL;
     DX_CAS_P_TRY(dx_cas_p_locate(r, offset, &chunk, start));
     *id = chunk.id;
@@ -4612,11 +5118,14 @@ DX_CAS_API int dx_cas_reader_chunk(dx_cas_reader *r, uint64_t offset, dx_cas_id 
     return DX_CAS_OK;
 }
 
+/* Bytes of one chunk: straight into out if all of it is wanted, else by way of the reader's
+   memory, where the rest stays for the next call. */
 static int dx_cas_p_read_chunk(dx_cas_reader *r, uint64_t offset, uint8_t *out, size_t size,
                                size_t *got)
 {
     dx_cas_ext_record chunk;
     uint64_t start = 0, left;
+    DX_CAS_ASSERT(offset < r->size && size > 0);
     if (!dx_cas_p_covers(r, 0, offset)) {
         DX_CAS_P_TRY(dx_cas_p_locate(r, offset, &chunk, &start));
         if (offset == start && chunk.logical <= size) {
@@ -4640,60 +5149,96 @@ DX_CAS_API int dx_cas_reader_read(dx_cas_reader *r, uint64_t offset, void *buffe
     while (*got < size && offset < r->size) {
         size_t n = 0;
         DX_CAS_P_TRY(dx_cas_p_read_chunk(r, offset, out + *got, size - *got, &n));
+        DX_CAS_ASSERT(n <= size - *got);
         *got += n;
         offset += n;
     }
     return DX_CAS_OK;
 }
 
-/* >>deltas ------------------------------------------------------------- */
-/* Memory: two objects, of which one becomes the other, and two stored deltas. */
-enum { DX_CAS_P_DELTA_ONE, DX_CAS_P_DELTA_OTHER, DX_CAS_P_DELTA_IN, DX_CAS_P_DELTA_STEP };
+/* >>deltas --------------------------------------------------------------
+   An object stored as what changed since another one, its base, which may be a delta, too. To
+   the store this is a codec, number 2: compress makes a delta if a base was hinted at,
+   decompress builds the object, `needs` tells collection and verify of the base.
+
+       stored   | base: id, 32 bytes | depth | coder | CRC-32C, 4 bytes | what the coder made ... |
+
+       chain    records[0] --base--> records[1] --base--> records[2], no delta      count = 3
+                depth 2              depth 1
+
+   An object is built from the last record of its chain up, in a loop over two buffers that
+   change places. Each step is proved by its id. Lengths and depths are those of whoever wrote
+   the records: a chain ends after DX_CAS_DELTA_DEPTH_MAX steps, whatever they say.
+
+   The object itself comes through dx_cas_p_get(), with the work memory of the store. Building a
+   base calls that again, which is why a delta has memory of its own, four objects large:
+
+       | ONE: an object | OTHER: the next one | IN: the last delta | STEP: one on the way | */
+enum { /* parts of the memory */
+    DX_CAS_P_DELTA_ONE, DX_CAS_P_DELTA_OTHER, DX_CAS_P_DELTA_IN, DX_CAS_P_DELTA_STEP
+};
+enum { /* what is stored of a delta: bytes before what the coder made (DX_CAS_DELTA_HEAD of them) */
+    DX_CAS_P_DELTA_AT_BASE = 0, DX_CAS_P_DELTA_AT_DEPTH = 32, DX_CAS_P_DELTA_AT_CODER = 33,
+    DX_CAS_P_DELTA_AT_CRC = 34
+};
 
 typedef struct dx_cas_p_delta_chain { /* from an object down to one that is no delta */
     dx_cas_ext_record records[DX_CAS_DELTA_DEPTH_MAX + 1];
     uint32_t        count;
 } dx_cas_p_delta_chain;
 
+/* One of the four parts of the memory, object_size_max bytes each. */
 static uint8_t *dx_cas_p_delta_memory(const dx_cas_delta *d, uint32_t which)
 {
+    DX_CAS_ASSERT(which <= DX_CAS_P_DELTA_STEP);
     return (uint8_t *)d->desc_.memory + (size_t)which * d->desc_.object_size_max;
 }
 
+/* The coder of that number, or NULL. */
 static const dx_cas_delta_coder *dx_cas_p_delta_coder(const dx_cas_delta *d, uint8_t number)
 {
     size_t i;
+    DX_CAS_ASSERT(d && d->desc_.coders);
     for (i = 0; i < d->desc_.coder_count; i++) {
         if (d->desc_.coders[i].number == number) return &d->desc_.coders[i];
     }
     return NULL;
 }
 
-/* What is stored of a delta: base, depth, coder, CRC-32C of these and of the delta, which follows.
-   The CRC tells a torn delta from one whose base or coder is not there. */
+/* CRC-32C of a stored delta but for the CRC itself. It tells a damaged delta from one whose base
+   or coder is not there. */
 static uint32_t dx_cas_p_delta_crc(const uint8_t *stored, size_t size)
 {
-    return dx_cas_p_crc32c(dx_cas_p_crc32c(0, stored, DX_CAS_DELTA_HEAD - 4),
+    DX_CAS_ASSERT(size >= DX_CAS_DELTA_HEAD);
+    return dx_cas_p_crc32c(dx_cas_p_crc32c(0, stored, DX_CAS_P_DELTA_AT_CRC),
                            stored + DX_CAS_DELTA_HEAD, size - DX_CAS_DELTA_HEAD);
 }
 
+/* Is that a stored delta, undamaged? */
 static bool dx_cas_p_delta_whole(const uint8_t *stored, size_t size)
 {
-    return size >= DX_CAS_DELTA_HEAD && stored[32] > 0 && stored[32] <= DX_CAS_DELTA_DEPTH_MAX &&
-           dx_cas_p_load32(stored + DX_CAS_DELTA_HEAD - 4) == dx_cas_p_delta_crc(stored, size);
+    DX_CAS_ASSERT(stored || size == 0);
+    return size >= DX_CAS_DELTA_HEAD && stored[DX_CAS_P_DELTA_AT_DEPTH] > 0 &&
+           stored[DX_CAS_P_DELTA_AT_DEPTH] <= DX_CAS_DELTA_DEPTH_MAX &&
+           dx_cas_p_load32(stored + DX_CAS_P_DELTA_AT_CRC) == dx_cas_p_delta_crc(stored, size);
 }
 
+/* The id of the base alone, from the device: nothing proves it here, but what is built from it
+   is. */
 static int dx_cas_p_delta_read_base(dx_cas_store *s, const dx_cas_ext_record *r, dx_cas_id *base)
 {
+    DX_CAS_ASSERT(r->codec == DX_CAS_DELTA_CODEC);
     if (r->stored < DX_CAS_DELTA_HEAD) return DX_CAS_ECORRUPT;
     return dx_cas_p_read(s, r->place + DX_CAS_EXT_HEAD, base->bytes, sizeof base->bytes);
 }
 
-/* The records from id on. Their number is limited, whatever they say of their depth. */
+/* The records from id on, down to one that is no delta. Their number is limited, whatever they
+   say of their depth. */
 static int dx_cas_p_delta_chain_of(const dx_cas_delta *d, dx_cas_store *s, const dx_cas_id *id,
                                    dx_cas_p_delta_chain *chain)
 {
     dx_cas_id next = *id;
+    DX_CAS_ASSERT(s && id && chain);
     chain->count = 0;
     while (chain->count <= DX_CAS_DELTA_DEPTH_MAX) {
         dx_cas_ext_record *r = &chain->records[chain->count++];
@@ -4708,11 +5253,13 @@ static int dx_cas_p_delta_chain_of(const dx_cas_delta *d, dx_cas_store *s, const
     return DX_CAS_ECORRUPT;
 }
 
+/* Apply a stored delta to its base: exactly size bytes into out. */
 static int dx_cas_p_delta_apply(dx_cas_delta *d, const uint8_t *stored, size_t stored_size,
                                 const uint8_t *base, size_t base_size, void *out, size_t size)
 {
-    const dx_cas_delta_coder *coder = dx_cas_p_delta_coder(d, stored[33]);
+    const dx_cas_delta_coder *coder = dx_cas_p_delta_coder(d, stored[DX_CAS_P_DELTA_AT_CODER]);
     size_t got = 0;
+    DX_CAS_ASSERT(stored_size > 0 && stored != out && base != out);
     if (!dx_cas_p_delta_whole(stored, stored_size)) return DX_CAS_ECORRUPT;
     if (!coder) return DX_CAS_ENOTSUP;
     DX_CAS_P_TRY(coder->decode(coder->user, out, size, base, base_size, stored + DX_CAS_DELTA_HEAD,
@@ -4720,15 +5267,18 @@ static int dx_cas_p_delta_apply(dx_cas_delta *d, const uint8_t *stored, size_t s
     return dx_cas_p_sound(got == size);
 }
 
-/* Object number `which` of a chain; *out is in the memory. Each step is checked by its id. */
+/* Object number `which` of a chain, from the last one up; *out is in ONE or OTHER. Each step is
+   checked by its id, or a damaged base would spoil what stands on it without a word. */
 static int dx_cas_p_delta_build(dx_cas_delta *d, const dx_cas_p_delta_chain *chain, uint32_t which,
                                 const uint8_t **out, size_t *size)
 {
     dx_cas_store *s = d->desc_.store;
-    uint8_t *is = dx_cas_p_delta_memory(d, DX_CAS_P_DELTA_ONE);
-    uint8_t *next = dx_cas_p_delta_memory(d, DX_CAS_P_DELTA_OTHER);
-    uint8_t *step = dx_cas_p_delta_memory(d, DX_CAS_P_DELTA_STEP), *was;
+    uint8_t *is = dx_cas_p_delta_memory(d, DX_CAS_P_DELTA_ONE);     /* the object so far, */
+    uint8_t *next = dx_cas_p_delta_memory(d, DX_CAS_P_DELTA_OTHER); /* and that it becomes */
+    uint8_t *step = dx_cas_p_delta_memory(d, DX_CAS_P_DELTA_STEP);
+    uint8_t *was;
     uint32_t i = chain->count - 1;
+    DX_CAS_ASSERT(which < chain->count && chain->count > 0);
     DX_CAS_P_TRY(dx_cas_p_get(s, &chain->records[i], is));
     while (i-- > which) {
         const dx_cas_ext_record *r = &chain->records[i];
@@ -4748,13 +5298,14 @@ static int dx_cas_p_delta_build(dx_cas_delta *d, const dx_cas_p_delta_chain *cha
     return DX_CAS_OK;
 }
 
-/* Bases are bytes of others: what is wrong with them is said as such. */
+/* What is wrong with a base is no damage of the object that needs it: DX_CAS_EBASE. */
 static int dx_cas_p_delta_blame(int error)
 {
     if (error == DX_CAS_OK || error == DX_CAS_ESYS || error == DX_CAS_ENOTSUP) return error;
     return DX_CAS_EBASE;
 }
 
+/* A codec's decompress: capacity is the size of the object. */
 static int dx_cas_p_delta_decompress(void *user, void *out, size_t capacity, const void *in,
                                      size_t n, size_t *got)
 {
@@ -4765,6 +5316,7 @@ static int dx_cas_p_delta_decompress(void *user, void *out, size_t capacity, con
     dx_cas_id id;
     size_t base_size = 0;
     int error;
+    DX_CAS_ASSERT(d->desc_.memory && d->desc_.object_size_max > 0);
     if (n > d->desc_.object_size_max) return DX_CAS_ECORRUPT;
     if (!dx_cas_p_delta_whole((const uint8_t *)in, n)) return DX_CAS_ECORRUPT;
     DX_CAS_MEMCPY(id.bytes, in, 32);
@@ -4776,10 +5328,12 @@ static int dx_cas_p_delta_decompress(void *user, void *out, size_t capacity, con
     return dx_cas_p_delta_apply(d, stored, n, base, base_size, out, capacity);
 }
 
-/* A base that may have one more delta on it: the hint, or what that is a delta of. */
+/* A base that may have one more delta on it: the hint, or what that is a delta of, as far down as
+   the chain is too long. */
 static int dx_cas_p_delta_choose(dx_cas_delta *d, dx_cas_p_delta_chain *chain)
 {
     dx_cas_id id = *d->hint_;
+    DX_CAS_ASSERT(d->hint_);
     for (;;) { /* each chain is one shorter than the one before */
         DX_CAS_P_TRY(dx_cas_p_delta_chain_of(d, d->desc_.store, &id, chain));
         if (chain->count <= d->desc_.depth_max) return DX_CAS_OK;
@@ -4793,8 +5347,10 @@ static size_t dx_cas_p_delta_encode(dx_cas_delta *d, const uint8_t *base, size_t
                                     const void *in, size_t n, uint8_t *out, size_t capacity)
 {
     uint8_t *other = dx_cas_p_delta_memory(d, DX_CAS_P_DELTA_STEP);
-    size_t best = capacity - DX_CAS_DELTA_HEAD + 1, size, i;
+    size_t best = capacity - DX_CAS_DELTA_HEAD + 1; /* the next must be smaller */
+    size_t size, i;
     bool found = false;
+    DX_CAS_ASSERT(capacity > DX_CAS_DELTA_HEAD);
     for (i = 0; i < d->desc_.coder_count && best > 0; i++) {
         const dx_cas_delta_coder *coder = &d->desc_.coders[i];
         uint8_t *to = found ? other : out + DX_CAS_DELTA_HEAD;
@@ -4802,14 +5358,15 @@ static size_t dx_cas_p_delta_encode(dx_cas_delta *d, const uint8_t *base, size_t
             continue;
         }
         if (found) DX_CAS_MEMCPY(out + DX_CAS_DELTA_HEAD, other, size);
-        out[33] = coder->number;
+        out[DX_CAS_P_DELTA_AT_CODER] = coder->number;
         best = size;
         found = true;
     }
     return found ? best + DX_CAS_DELTA_HEAD : 0;
 }
 
-/* In place of a codec's compress: of what it cannot do, and does not do better, it says so. */
+/* A codec's compress. DX_CAS_ENOSPACE for all that cannot be a delta or is not worth it: then the
+   object is stored as ever. What a coder made is applied once, before anything relies on it. */
 static int dx_cas_p_delta_compress(void *user, void *out, size_t capacity, const void *in,
                                    size_t n, size_t *got)
 {
@@ -4819,6 +5376,7 @@ static int dx_cas_p_delta_compress(void *user, void *out, size_t capacity, const
     dx_cas_p_delta_chain chain;
     size_t base_size = 0;
     int error;
+    DX_CAS_ASSERT(d->desc_.memory && d->desc_.object_size_max > 0);
     if (d->limit_ && d->limit_ < capacity) capacity = d->limit_;
     if (capacity > d->desc_.object_size_max) capacity = d->desc_.object_size_max;
     if (!d->hint_ || capacity <= DX_CAS_DELTA_HEAD || n > d->desc_.object_size_max) {
@@ -4830,16 +5388,18 @@ static int dx_cas_p_delta_compress(void *user, void *out, size_t capacity, const
     *got = dx_cas_p_delta_encode(d, base, base_size, in, n, to, capacity);
     if (*got == 0) return DX_CAS_ENOSPACE;
     DX_CAS_MEMCPY(to, chain.records[0].id.bytes, 32);
-    to[32] = (uint8_t)chain.count;
-    dx_cas_p_store32(to + 34, dx_cas_p_delta_crc(to, *got));
+    to[DX_CAS_P_DELTA_AT_DEPTH] = (uint8_t)chain.count;
+    dx_cas_p_store32(to + DX_CAS_P_DELTA_AT_CRC, dx_cas_p_delta_crc(to, *got));
     back = dx_cas_p_delta_memory(d, DX_CAS_P_DELTA_ONE); /* whichever does not hold the base */
     if (back == base) back = dx_cas_p_delta_memory(d, DX_CAS_P_DELTA_OTHER);
     error = dx_cas_p_delta_apply(d, to, *got, base, base_size, back, n);
     return error || DX_CAS_MEMCMP(back, in, n) != 0 ? DX_CAS_ENOSPACE : DX_CAS_OK;
 }
 
+/* A codec's needs: the base. */
 static bool dx_cas_p_delta_needs(void *user, const void *in, size_t n, dx_cas_id *other)
 {
+    DX_CAS_ASSERT(other && (in || n == 0));
     (void)user;
     if (!dx_cas_p_delta_whole((const uint8_t *)in, n)) return false;
     DX_CAS_MEMCPY(other->bytes, in, 32);
@@ -4855,6 +5415,7 @@ DX_CAS_API size_t dx_cas_delta_memory_size(const dx_cas_delta_desc *desc)
 DX_CAS_API int dx_cas_delta_init(dx_cas_delta *d, const dx_cas_delta_desc *desc)
 {
     size_t i, need = dx_cas_delta_memory_size(desc);
+    DX_CAS_ASSERT(DX_CAS_P_DELTA_AT_CRC + 4 == DX_CAS_DELTA_HEAD);
     if (!d || !desc || !desc->store || !desc->coders || desc->coder_count == 0 || !desc->memory ||
         desc->depth_max > DX_CAS_DELTA_DEPTH_MAX) {
         return DX_CAS_EINVAL;
@@ -4876,6 +5437,7 @@ DX_CAS_API dx_cas_codec dx_cas_delta_codec(dx_cas_delta *d)
 {
     dx_cas_codec codec = {DX_CAS_DELTA_CODEC, dx_cas_p_delta_compress, dx_cas_p_delta_decompress,
                           d, dx_cas_p_delta_needs};
+    DX_CAS_ASSERT(d);
     return codec;
 }
 
@@ -4884,6 +5446,7 @@ DX_CAS_API int dx_cas_delta_put(dx_cas_delta *d, const void *data, size_t size,
 {
     int error;
     if (!d || !base) return DX_CAS_EINVAL;
+    DX_CAS_ASSERT(!d->hint_); /* a coder does not put with the same delta */
     d->hint_ = base;
     d->limit_ = limit;
     error = dx_cas_put_with(d->desc_.store, DX_CAS_DELTA_CODEC, data, size, id);
@@ -4898,6 +5461,7 @@ DX_CAS_API int dx_cas_delta_base(dx_cas_delta *d, const dx_cas_id *id, dx_cas_id
     if (!d || !id || !base || !depth || !d->desc_.store->open_) return DX_CAS_EINVAL;
     DX_CAS_P_TRY(dx_cas_p_delta_chain_of(d, d->desc_.store, id, &chain));
     if (chain.count == 1) return DX_CAS_ENOTFOUND;
+    DX_CAS_ASSERT(chain.count <= DX_CAS_DELTA_DEPTH_MAX + 1);
     *base = chain.records[1].id;
     *depth = chain.count - 1;
     return DX_CAS_OK;
@@ -4913,6 +5477,7 @@ DX_CAS_API int dx_cas_delta_copy(dx_cas_delta *d, const dx_cas_id *id, dx_cas_st
     if (!d || !id || !dst || dst == d->desc_.store) return DX_CAS_EINVAL;
     s = d->desc_.store;
     if (!s->open_) return DX_CAS_EINVAL;
+    DX_CAS_ASSERT(DX_CAS_P_STEADY(s));
     DX_CAS_P_TRY(dx_cas_p_may_write(dst));
     DX_CAS_P_TRY(dx_cas_p_delta_chain_of(d, s, id, &chain));
     for (i = chain.count; i-- > 0;) {
@@ -4928,34 +5493,54 @@ DX_CAS_API int dx_cas_delta_copy(dx_cas_delta *d, const dx_cas_id *id, dx_cas_st
     return DX_CAS_OK;
 }
 
-/* >>repair ------------------------------------------------------------- */
+/* >>repair --------------------------------------------------------------
+   Three steps. First the layout: which record stands where. From a commit that is proved the
+   chain is followed to the next one, with each header from either store; where the chain fits,
+   all of these headers are right, and those that the damaged store lacks are written. Then the
+   contents: a full check, whose findings are mended one by one. Last, a full check that only
+   listens.
+
+       damaged  | header | blob | //// | ref | commit 5 | blob | //////// | ref | commit 7 |
+       backup   | header | blob | blob | ref | commit 5 | blob | commit 6 |
+                                  |
+                                  the chain up to commit 5, which both have, proves this header:
+                                  it is written, its payload before it
+
+   Where two headers differ, both orders of preference are tried: neither store is right
+   everywhere, since sectors of old content bring records back that look whole. Only bytes that a
+   hash proves replace others, and none that passed a check are written over. */
 /* Three steps. First the layout: which record stands where. From a commit that is proved the chain
    is followed to the next one, with each header from either store; where the chain fits, all of
    these headers are right, and those that the damaged store lacks are written. Then the contents:
    a full check, whose findings are mended one by one. Last, a full check that only listens. */
 typedef struct dx_cas_p_fix {
-    dx_cas_store *s, *other;
+    dx_cas_store *s;     /* to be repaired; opened for reading, but its device is written */
+    dx_cas_store *other; /* the backup, or NULL */
     const dx_cas_desc *desc;
-    void    *memory;      /* of the index; desc->grow may have moved it */
+    void    *memory;     /* of the index; desc->grow may have moved it */
     size_t   memory_size;
-    dx_cas_damage_fn *lost;
+    dx_cas_damage_fn *lost; /* hears of what remains damaged */
     void    *user;
     dx_cas_repair_report report;
-    uint64_t known; /* number of the last commit that follows here and is in the backup */
+    uint64_t known;        /* number of the last commit that follows here and is in the backup */
     uint64_t unproved_end; /* of a payload that stays damaged: its header may be an old one */
-    bool     again; /* the checkpoint was cut: what it said is no longer so */
-    int      error; /* of the device: nothing more is tried */
+    bool     again;        /* the checkpoint was cut: what it said is no longer so */
+    int      error;        /* of the device: nothing more is tried */
 } dx_cas_p_fix;
 
+/* Every write of a repair goes through here. */
 static int dx_cas_p_fix_write(dx_cas_p_fix *k, uint64_t place, const void *data, uint64_t size)
 {
+    DX_CAS_ASSERT(data);
     k->error = dx_cas_p_write(k->s, place, data, size);
     if (k->error == DX_CAS_OK) k->report.bytes += size;
     return k->error;
 }
 
+/* What was written so far comes before what is written next. */
 static int dx_cas_p_fix_sync(dx_cas_p_fix *k)
 {
+    DX_CAS_ASSERT(k->s->desc_.device.sync);
     k->error = k->s->desc_.device.sync(k->s->desc_.device.user);
     return k->error;
 }
@@ -4964,6 +5549,7 @@ static int dx_cas_p_fix_sync(dx_cas_p_fix *k)
 static int dx_cas_p_fix_copy(dx_cas_p_fix *k, uint64_t from, uint64_t to, uint64_t size)
 {
     uint8_t bytes[1024];
+    DX_CAS_ASSERT(k->other);
     while (size > 0) {
         size_t n = size < sizeof bytes ? (size_t)size : sizeof bytes;
         DX_CAS_P_TRY(dx_cas_p_read(k->other, from, bytes, n));
@@ -4975,10 +5561,11 @@ static int dx_cas_p_fix_copy(dx_cas_p_fix *k, uint64_t from, uint64_t to, uint64
     return DX_CAS_OK;
 }
 
-/* A record of the other store with its payload, or an error: is that what the header says? */
+/* Is the payload of a record what its header says? An error: no. */
 static int dx_cas_p_fix_whole(dx_cas_store *s, const dx_cas_ext_record *r)
 {
     dx_cas_p_ref ref;
+    DX_CAS_ASSERT(r->type != 0 && r->type != DX_CAS_EXT_COMMIT);
     return r->type == DX_CAS_EXT_REF ? dx_cas_p_read_ref(s, r, &ref)
                                    : dx_cas_p_stream(s, r, NULL, 0);
 }
@@ -4988,6 +5575,7 @@ static int dx_cas_p_fix_open(dx_cas_p_fix *k, bool checkpoint)
 {
     dx_cas_desc desc = *k->desc;
     int error;
+    DX_CAS_ASSERT(k->s && k->desc);
     dx_cas_close(k->s);
     desc.mode = DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE;
     desc.memory = k->memory;
@@ -5006,6 +5594,7 @@ static int dx_cas_p_fix_open(dx_cas_p_fix *k, bool checkpoint)
 static int dx_cas_p_fix_make_sure(dx_cas_p_fix *k)
 {
     dx_cas_store *s = k->s;
+    DX_CAS_ASSERT(s->open_);
     s->unsure_from_ = 0;
     DX_CAS_P_TRY(s->desc_.device.size(s->desc_.device.user, &s->unsure_to_));
     k->error = dx_cas_p_rewrite(s);
@@ -5017,8 +5606,8 @@ static int dx_cas_p_fix_make_sure(dx_cas_p_fix *k)
 typedef struct dx_cas_p_heal {
     dx_cas_p_fix *k;
     dx_cas_p_scan mine, theirs; /* read the two logs; both have their own work memory */
-    dx_cas_ext_record m, t;       /* what stands at a place in each */
-    bool has_m, has_t;
+    dx_cas_ext_record m, t;     /* what stands at a place in each, */
+    bool has_m, has_t;          /* if anything does */
     bool commits;               /* write commits, else the records between them */
     uint64_t unresolved;        /* stretches without proof and payloads that stay damaged */
 } dx_cas_p_heal;
@@ -5029,6 +5618,7 @@ static int dx_cas_p_heal_look(dx_cas_p_heal *h, const dx_cas_tip_ *tip, uint64_t
 {
     bool fits;
     int error = dx_cas_p_record_at(&h->mine, place, &h->m);
+    DX_CAS_ASSERT(tip->end <= place);
     h->mine.tip = h->theirs.tip = *tip;
     h->mine.chain_known = h->theirs.chain_known = true;
     if (error == DX_CAS_OK && h->m.type == DX_CAS_EXT_COMMIT) {
@@ -5049,17 +5639,20 @@ static int dx_cas_p_heal_look(dx_cas_p_heal *h, const dx_cas_tip_ *tip, uint64_t
 /* Of the two the one to go on with: a commit, since it fits, else what the caller prefers. */
 static const dx_cas_ext_record *dx_cas_p_heal_choose(const dx_cas_p_heal *h, bool prefer_theirs)
 {
+    DX_CAS_ASSERT(!h->has_m || h->m.type != 0);
+    DX_CAS_ASSERT(!h->has_t || h->t.type != 0);
     if (h->has_m && h->m.type == DX_CAS_EXT_COMMIT) return &h->m;
     if (h->has_t && h->t.type == DX_CAS_EXT_COMMIT) return &h->t;
     if (h->has_t && (prefer_theirs || !h->has_m)) return &h->t;
     return h->has_m ? &h->m : NULL;
 }
 
-/* Is the payload of that record right? Of a delta whose base is not in the index yet that cannot
-   be said. */
+/* Is the payload of that record right here? Of a delta whose base is not in the index yet that
+   cannot be said. */
 static bool dx_cas_p_heal_whole(dx_cas_p_heal *h, const dx_cas_ext_record *r)
 {
     int error = dx_cas_p_fix_whole(h->k->s, r);
+    DX_CAS_ASSERT(r->type != DX_CAS_EXT_COMMIT);
     h->mine.window_size = 0;
     return error == DX_CAS_OK;
 }
@@ -5070,6 +5663,7 @@ static int dx_cas_p_heal_payload(dx_cas_p_heal *h, bool *whole)
     dx_cas_p_fix *k = h->k;
     uint64_t place = h->t.place + DX_CAS_EXT_HEAD;
     int error = dx_cas_p_fix_whole(k->other, &h->t);
+    DX_CAS_ASSERT(h->t.type != 0);
     h->theirs.window_size = 0;
     if (error == DX_CAS_OK) error = dx_cas_p_fix_copy(k, place, place, h->t.stored);
     if (k->error != DX_CAS_OK) return k->error;
@@ -5082,6 +5676,7 @@ static int dx_cas_p_heal_payload(dx_cas_p_heal *h, bool *whole)
 static int dx_cas_p_heal_record(dx_cas_p_heal *h)
 {
     bool whole;
+    DX_CAS_ASSERT(h->t.type != DX_CAS_EXT_COMMIT && h->t.type != 0);
     DX_CAS_P_TRY(dx_cas_p_heal_payload(h, &whole));
     h->unresolved += !whole;
     h->k->report.repaired++;
@@ -5094,6 +5689,7 @@ static int dx_cas_p_heal_record(dx_cas_p_heal *h)
 static int dx_cas_p_heal_same(dx_cas_p_heal *h, const dx_cas_ext_record *r)
 {
     bool whole = h->k->s->form_.features == 0 || dx_cas_p_heal_whole(h, r);
+    DX_CAS_ASSERT(r->type != DX_CAS_EXT_COMMIT);
     if (whole) return DX_CAS_OK;
     if (h->has_t && DX_CAS_MEMCMP(r->head, h->t.head, DX_CAS_EXT_HEAD) == 0) {
         DX_CAS_P_TRY(dx_cas_p_heal_payload(h, &whole));
@@ -5109,6 +5705,7 @@ static int dx_cas_p_heal_commit(dx_cas_p_heal *h, const dx_cas_ext_record *r)
     dx_cas_p_fix *k = h->k;
     size_t size = dx_cas_p_encode_commit(k->s, r->place, r->logical, r->flags >> 8, &r->id,
                                          k->s->work_);
+    DX_CAS_ASSERT(r->type == DX_CAS_EXT_COMMIT && h->commits);
     h->mine.window_size = 0;
     DX_CAS_P_TRY(dx_cas_p_fix_sync(k));
     DX_CAS_P_TRY(dx_cas_p_fix_write(k, r->place, k->s->work_, size));
@@ -5123,6 +5720,7 @@ static int dx_cas_p_heal_segment(dx_cas_p_heal *h, dx_cas_tip_ *tip, bool prefer
                                  bool *shared)
 {
     dx_cas_tip_ at = *tip;
+    DX_CAS_ASSERT(h->k->other && tip->end >= 2 * DX_CAS_EXT_HEAD);
     for (;;) {
         const dx_cas_ext_record *r;
         bool same;
@@ -5131,6 +5729,7 @@ static int dx_cas_p_heal_segment(dx_cas_p_heal *h, dx_cas_tip_ *tip, bool prefer
         if (!r) return DX_CAS_ENOTFOUND;
         same = r == &h->m ||
                (h->has_m && DX_CAS_MEMCMP(h->m.head, h->t.head, DX_CAS_EXT_HEAD) == 0);
+        DX_CAS_ASSERT(r->next > at.end); /* each turn gets further */
         at.end = r->next;
         if (r->type == DX_CAS_EXT_COMMIT) {
             *shared = same;
@@ -5149,6 +5748,7 @@ static int dx_cas_p_heal_segment(dx_cas_p_heal *h, dx_cas_tip_ *tip, bool prefer
 static int dx_cas_p_heal_next(dx_cas_p_heal *h, dx_cas_tip_ *tip, bool *prefer_theirs, bool *shared)
 {
     int error;
+    DX_CAS_ASSERT(h->k->other);
     *prefer_theirs = false;
     error = dx_cas_p_heal_segment(h, tip, false, false, shared);
     if (error != DX_CAS_ENOTFOUND) return error;
@@ -5160,6 +5760,7 @@ static int dx_cas_p_heal_next(dx_cas_p_heal *h, dx_cas_tip_ *tip, bool *prefer_t
 static int dx_cas_p_heal_write(dx_cas_p_heal *h, dx_cas_tip_ *tip, uint64_t end)
 {
     bool prefer_theirs, shared;
+    DX_CAS_ASSERT(tip->end <= end);
     while (tip->end < end) {
         dx_cas_tip_ next = *tip;
         DX_CAS_P_TRY(dx_cas_p_heal_next(h, &next, &prefer_theirs, &shared));
@@ -5172,6 +5773,7 @@ static int dx_cas_p_heal_write(dx_cas_p_heal *h, dx_cas_tip_ *tip, uint64_t end)
    they prove themselves. Names do not. */
 static int dx_cas_p_heal_gap(dx_cas_p_heal *h, uint64_t from, uint64_t to)
 {
+    DX_CAS_ASSERT(from <= to);
     h->theirs.place = from;
     while (dx_cas_p_step(&h->theirs, &h->t) == DX_CAS_OK && h->t.next <= to) {
         if (h->t.type != DX_CAS_EXT_BLOB && h->t.type != DX_CAS_EXT_LIST) continue;
@@ -5187,6 +5789,7 @@ static int dx_cas_p_heal_gap(dx_cas_p_heal *h, uint64_t from, uint64_t to)
 static int dx_cas_p_heal_skip(dx_cas_p_heal *h, dx_cas_tip_ *tip)
 {
     dx_cas_ext_record r;
+    DX_CAS_ASSERT(tip->end % h->k->s->form_.align == 0);
     h->mine.place = tip->end;
     for (;;) {
         int error = dx_cas_p_step(&h->mine, &r);
@@ -5208,6 +5811,7 @@ static int dx_cas_p_heal_skip(dx_cas_p_heal *h, dx_cas_tip_ *tip)
 static bool dx_cas_p_heal_known(dx_cas_p_heal *h, const dx_cas_ext_record *r)
 {
     dx_cas_ext_record there;
+    DX_CAS_ASSERT(r->type != DX_CAS_EXT_COMMIT);
     h->mine.window_size = h->theirs.window_size = 0;
     if (dx_cas_p_fix_whole(h->k->s, r) != DX_CAS_OK) return true;
     if (r->type != DX_CAS_EXT_REF) {
@@ -5225,6 +5829,7 @@ static int dx_cas_p_heal_free(dx_cas_p_heal *h, const dx_cas_tip_ *tip, bool *fr
     dx_cas_p_scan c;
     dx_cas_ext_record r;
     int error;
+    DX_CAS_ASSERT(h->k->other && free_of_use);
     *free_of_use = false;
     dx_cas_p_scan_start(&c, h->k->s, h->k->s->end_, false);
     c.place = tip->end;
@@ -5254,6 +5859,7 @@ static int dx_cas_p_heal_ahead(dx_cas_p_heal *h, dx_cas_tip_ *tip)
     dx_cas_tip_ ahead = *tip;
     bool prefer_theirs, shared = false;
     int error = DX_CAS_OK;
+    DX_CAS_ASSERT(tip->end >= 2 * DX_CAS_EXT_HEAD);
     while (error == DX_CAS_OK && !shared) {
         error = dx_cas_p_heal_next(h, &ahead, &prefer_theirs, &shared);
     }
@@ -5268,11 +5874,13 @@ static int dx_cas_p_heal_ahead(dx_cas_p_heal *h, dx_cas_tip_ *tip)
     return dx_cas_p_heal_write(h, tip, ahead.end);
 }
 
+/* All of the log: once for the records between commits, once for the commits. */
 static int dx_cas_p_heal_run(dx_cas_p_heal *h, bool commits)
 {
     uint8_t header[2 * DX_CAS_EXT_HEAD];
     dx_cas_tip_ tip;
     int error = DX_CAS_OK;
+    DX_CAS_ASSERT(h->mine.s != h->theirs.s);
     h->commits = commits;
     h->mine.window_size = h->theirs.window_size = 0;
     dx_cas_p_encode_store(h->k->s, header);
@@ -5288,6 +5896,7 @@ static int dx_cas_p_heal_run(dx_cas_p_heal *h, bool commits)
 static bool dx_cas_p_fix_is_copy(const dx_cas_p_fix *k)
 {
     uint8_t mine[2 * DX_CAS_EXT_HEAD], theirs[2 * DX_CAS_EXT_HEAD];
+    DX_CAS_ASSERT(k->s != k->other);
     if (!k->other) return false;
     dx_cas_p_encode_store(k->s, mine);
     dx_cas_p_encode_store(k->other, theirs);
@@ -5301,6 +5910,7 @@ static int dx_cas_p_fix_layout(dx_cas_p_fix *k)
 {
     dx_cas_p_heal h;
     uint64_t size = 0;
+    DX_CAS_ASSERT(k->report.lost == 0);
     if (!dx_cas_p_fix_is_copy(k)) return DX_CAS_OK;
     DX_CAS_P_TRY(k->s->desc_.device.size(k->s->desc_.device.user, &size));
     DX_CAS_MEMSET(&h, 0, sizeof h);
@@ -5322,6 +5932,7 @@ static int dx_cas_p_fix_header(dx_cas_p_fix *k)
     dx_cas_p_scan c;
     dx_cas_ext_record r;
     int error;
+    DX_CAS_ASSERT(!k->s->open_);
     if (!k->other) return DX_CAS_ECORRUPT;
     DX_CAS_P_TRY(s->desc_.device.size(s->desc_.device.user, &size));
     dx_cas_p_encode_store(k->other, header);
@@ -5334,12 +5945,14 @@ static int dx_cas_p_fix_header(dx_cas_p_fix *k)
     return dx_cas_p_fix_sync(k);
 }
 
-/* Contents: what the full check finds is mended one by one. */
+/* The payload of an object, from any store that has it in the same form, or here it is stored as
+   it is. */
 static bool dx_cas_p_fix_object(dx_cas_p_fix *k, const dx_cas_damage *d)
 {
     dx_cas_ext_record bad, good;
     uint8_t *bytes;
     uint64_t place = d->offset + DX_CAS_EXT_HEAD;
+    DX_CAS_ASSERT(d->kind == DX_CAS_DAMAGE_OBJECT);
     if (!k->other || dx_cas_p_read_head(k->s, d->offset, &bad) != DX_CAS_OK) return false;
     if (dx_cas_p_find(k->other, &bad.id, &good, NULL) != DX_CAS_OK) return false;
     if (good.type != bad.type || good.flags != bad.flags) return false;
@@ -5349,7 +5962,7 @@ static bool dx_cas_p_fix_object(dx_cas_p_fix *k, const dx_cas_damage *d)
                dx_cas_p_fix_copy(k, good.place + DX_CAS_EXT_HEAD, place, bad.stored) == DX_CAS_OK;
     }
     if (bad.codec != 0) return false;
-    bytes = k->other->work_ + (k->other->work_size_ + DX_CAS_P_IO) / 2; /* of a store with codecs */
+    bytes = dx_cas_p_unpacked(k->other); /* it has codecs: there it is stored in another form */
     return dx_cas_p_get(k->other, &good, bytes) == DX_CAS_OK &&
            dx_cas_p_fix_write(k, place, bytes, bad.stored) == DX_CAS_OK;
 }
@@ -5359,6 +5972,7 @@ static bool dx_cas_p_fix_ref(dx_cas_p_fix *k, const dx_cas_damage *d)
 {
     dx_cas_ext_record bad, good;
     uint64_t place = d->offset + DX_CAS_EXT_HEAD;
+    DX_CAS_ASSERT(d->kind == DX_CAS_DAMAGE_REF);
     if (!dx_cas_p_fix_is_copy(k)) return false;
     if (dx_cas_p_read_head(k->s, d->offset, &bad) != DX_CAS_OK) return false;
     if (dx_cas_p_read_head(k->other, d->offset, &good) != DX_CAS_OK) return false;
@@ -5376,6 +5990,7 @@ static bool dx_cas_p_fix_commit(dx_cas_p_fix *k, const dx_cas_damage *d)
     dx_cas_ext_record first, second;
     bool one = dx_cas_p_read_head(k->s, d->offset, &first) == DX_CAS_OK;
     bool two = dx_cas_p_read_head(k->s, d->offset + DX_CAS_EXT_HEAD, &second) == DX_CAS_OK;
+    DX_CAS_ASSERT(d->kind == DX_CAS_DAMAGE_COMMIT);
     one = one && first.type == DX_CAS_EXT_COMMIT && !dx_cas_p_second_copy(&first);
     two = two && dx_cas_p_second_copy(&second);
     if (!dx_cas_id_equal(&d->id, &unknown)) {
@@ -5388,18 +6003,23 @@ static bool dx_cas_p_fix_commit(dx_cas_p_fix *k, const dx_cas_damage *d)
     return dx_cas_p_fix_write(k, d->offset, want, 2 * DX_CAS_EXT_HEAD) == DX_CAS_OK;
 }
 
+/* Zeros, but not behind a payload that stays damaged: its header may be an old one, and what
+   looks like its padding something else. */
 static bool dx_cas_p_fix_padding(dx_cas_p_fix *k, const dx_cas_damage *d)
 {
     static const uint8_t zeros[4096] = {0}; /* an align is no larger */
+    DX_CAS_ASSERT(d->kind == DX_CAS_DAMAGE_PADDING);
     return d->offset != k->unproved_end && d->size <= sizeof zeros &&
            dx_cas_p_fix_write(k, d->offset, zeros, d->size) == DX_CAS_OK;
 }
 
+/* The callback of the check that mends: one place of damage. */
 static int dx_cas_p_fix_one(void *user, const dx_cas_damage *d)
 {
     dx_cas_p_fix *k = (dx_cas_p_fix *)user;
     uint8_t header[2 * DX_CAS_EXT_HEAD];
     bool done = false;
+    DX_CAS_ASSERT(k->error == DX_CAS_OK);
     switch (d->kind) {
     case DX_CAS_DAMAGE_HEADER:
         dx_cas_p_encode_store(k->s, header);
@@ -5418,12 +6038,14 @@ static int dx_cas_p_fix_one(void *user, const dx_cas_damage *d)
     return k->error != DX_CAS_OK;
 }
 
-/* A checkpoint ends where it does not fit: the log says what follows. A block that is whole, and
-   knows of a commit that is not there, stays: it is all that tells of the loss. */
+/* The callback of the check that only listens. But a checkpoint ends where it does not fit: the
+   log says what follows. A block that is whole, and knows of a commit that is not there, stays:
+   it is all that tells of the loss. */
 static int dx_cas_p_fix_last(void *user, const dx_cas_damage *d)
 {
     dx_cas_p_fix *k = (dx_cas_p_fix *)user;
     const dx_cas_device *c = &k->s->desc_.checkpoint;
+    DX_CAS_ASSERT(d && d->kind >= DX_CAS_DAMAGE_HEADER);
     if (d->kind == DX_CAS_DAMAGE_INDEX && d->size == 0 && c->truncate && !k->again) {
         k->error = c->truncate(c->user, d->offset);
         k->report.repaired++;
@@ -5439,6 +6061,7 @@ static int dx_cas_p_fix_last(void *user, const dx_cas_damage *d)
 static int dx_cas_p_fix_check(dx_cas_p_fix *k)
 {
     int error;
+    DX_CAS_ASSERT(k->report.lost == 0);
     DX_CAS_P_TRY(dx_cas_p_fix_open(k, true));
     error = dx_cas_verify(k->s, dx_cas_p_fix_last, k, NULL);
     if (k->error != DX_CAS_OK) return k->error;
@@ -5454,9 +6077,11 @@ static int dx_cas_p_fix_check(dx_cas_p_fix *k)
     return error;
 }
 
+/* The three steps, after both copies of a lost header are back. */
 static int dx_cas_p_fix_all(dx_cas_p_fix *k)
 {
     int error = dx_cas_p_fix_open(k, false);
+    DX_CAS_ASSERT(k->report.repaired == 0 && !k->again);
     if ((error == DX_CAS_ECORRUPT && dx_cas_damage_offset(k->s) == 0) ||
         error == DX_CAS_ENOTFOUND) {
         dx_cas_damage d = {DX_CAS_DAMAGE_HEADER, 0, 2 * DX_CAS_EXT_HEAD, {{0}}};
