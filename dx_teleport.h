@@ -750,6 +750,7 @@ DX_TELEPORT_P_INLINE int dx_teleport_p_check_layout(dx_teleport_view *v,
 {
     size_t at = DX_TELEPORT_P_AT_LAYOUT;
     uint64_t found = info->layout;
+    DX_TELEPORT_P_ASSERT(version > 0 && version <= info->version);
     if (version != info->version) { /* an earlier version's */
         at = dx_teleport_p_header_size(version);
         found = dx_teleport_p_u64_get(v->bytes_ + at);
@@ -790,6 +791,7 @@ DX_TELEPORT_P_INLINE int dx_teleport_p_check_option(dx_teleport_view *v, uint32_
                                                     uint32_t size, const char *field)
 {
     uint8_t present = v->record_[slot];
+    DX_TELEPORT_P_ASSERT(size > 0 && size <= 8 && slot % size == 0);
     DX_TELEPORT_P_PIN(uint8_t, present);
     if (present > 1)
         return dx_teleport_p_fail(v, DX_TELEPORT_EBOOL, (size_t)(v->record_ - v->bytes_) + slot,
@@ -809,6 +811,7 @@ DX_TELEPORT_P_INLINE int dx_teleport_p_check_end(dx_teleport_view *v, uint32_t e
 DX_TELEPORT_P_INLINE int dx_teleport_p_check_nested(dx_teleport_view *v, const dx_teleport_view *e,
                                                     int error)
 {
+    DX_TELEPORT_P_ASSERT(error <= 0);
     if (error) dx_teleport_p_fail(v, error, e->fault.offset, e->fault.field);
     return error;
 }
@@ -863,6 +866,7 @@ DX_TELEPORT_P_HOT void dx_teleport_p_scan_option(dx_teleport_p_scan *s, const ui
                                                  size_t size)
 {
     uint8_t present = p[0];
+    DX_TELEPORT_P_ASSERT(size > 0 && size <= 8);
     DX_TELEPORT_P_PIN(uint8_t, present);
     s->bad |= present & 0xfeu;
     for (size_t i = 1; i < size; i++) s->bad |= p[i];
@@ -893,6 +897,7 @@ DX_TELEPORT_P_HOT bool dx_teleport_p_scan_list(dx_teleport_p_scan *s, const uint
     const dx_teleport_p_ref found = dx_teleport_p_ref_once(p);
     const uint64_t next = (s->end + (align - 1)) & ~(uint64_t)(align - 1);
     const uint64_t size = (uint64_t)found.elements * unit;
+    DX_TELEPORT_P_ASSERT(unit > 0 && unit % align == 0);
     *ref = found;
     if (found.elements == 0) return found.offset == 0;
     if (!dx_teleport_p_scan_run(s) || found.offset != next) return false;
@@ -916,6 +921,7 @@ DX_TELEPORT_P_HOT bool dx_teleport_p_scan_end(const dx_teleport_p_scan *s)
 DX_TELEPORT_P_HOT void dx_teleport_p_view(dx_teleport_view *v, const uint8_t *p, size_t header_size,
                                           size_t size, uint64_t layout, unsigned version)
 {
+    DX_TELEPORT_P_ASSERT(version > 0);
     v->bytes_ = p;
     v->record_ = header_size ? p + header_size : p; /* p may be NULL when bare */
     v->size_ = (uint32_t)size;
@@ -953,6 +959,7 @@ DX_TELEPORT_P_INLINE dx_teleport_view dx_teleport_p_child(const dx_teleport_view
                                                           const uint8_t *zeros, unsigned version)
 {
     dx_teleport_view e;
+    DX_TELEPORT_P_ASSERT(zeros && version > 0);
     e.bytes_ = record ? v->bytes_ : zeros;
     e.record_ = record ? record : zeros;
     e.size_ = v->size_;
@@ -983,6 +990,7 @@ DX_TELEPORT_P_INLINE bool dx_teleport_p_in_range(uint32_t value, uint32_t range)
 /* Elements of `unit` bytes at p as an array of this host's type, or NULL: see user_data_NAME(). */
 DX_TELEPORT_P_INLINE const void *dx_teleport_p_in_place(const uint8_t *p, size_t unit)
 {
+    DX_TELEPORT_P_ASSERT(unit > 0 && (unit & (unit - 1)) == 0);
     if (unit == 1) return p;
     if (!DX_TELEPORT_LITTLE_ENDIAN || (uintptr_t)p % unit) return NULL;
     return p;
@@ -1043,6 +1051,7 @@ DX_TELEPORT_P_HOT int dx_teleport_p_begin(dx_teleport_writer *w, void *bytes, si
     const bool bare = (flags & DX_TELEPORT_BARE) != 0;
     const size_t header_size = bare ? 0 : dx_teleport_p_header_size(version);
     const size_t crc_size = flags & DX_TELEPORT_CRC ? DX_TELEPORT_P_CRC_SIZE : 0;
+    DX_TELEPORT_P_ASSERT(record_size > 0 && version > 0);
     w->bytes_ = (uint8_t *)bytes;
     w->record_ = NULL;
     w->capacity_ = 0;
@@ -1122,6 +1131,7 @@ DX_TELEPORT_P_HOT int dx_teleport_p_add(dx_teleport_writer *w, uint32_t slot, si
                                         uint32_t unit, uint32_t align)
 {
     uint8_t *to;
+    DX_TELEPORT_P_ASSERT(unit % align == 0); /* so that all records are aligned */
     DX_TELEPORT_P_TRY(dx_teleport_p_reserve(w, slot, w, count, unit, align, &to))
     if (to) dx_teleport_p_zero(to, count * unit);
     return DX_TELEPORT_OK;
@@ -1195,6 +1205,7 @@ DX_TELEPORT_P_HOT int dx_teleport_p_leave(dx_teleport_writer *w, dx_teleport_wri
 DX_TELEPORT_P_FORCE_INLINE uint64_t dx_teleport_p_kind(uint32_t record_size, unsigned version,
                                                  unsigned flags)
 {
+    DX_TELEPORT_P_ASSERT(version > 0 && version <= UINT16_MAX && flags <= DX_TELEPORT_CRC);
     return (uint64_t)flags << 48 | (uint64_t)version << 32 | record_size;
 }
 
@@ -2261,7 +2272,7 @@ DX_TELEPORT_API void dx_teleport_p_edit(dx_teleport_writer *w, void *bytes,
     DX_TELEPORT_MEMSET(w, 0, sizeof *w);
     w->error_ = error;
     if (error) return;
-    DX_TELEPORT_ASSERT(bytes == (const void *)v->bytes_);
+    DX_TELEPORT_ASSERT(bytes == (const void *)v->bytes_ && v->record_ >= v->bytes_);
     w->bytes_ = (uint8_t *)bytes;
     w->record_ = w->bytes_ + (v->record_ - v->bytes_);
     w->end_ = v->size_;
@@ -2308,6 +2319,7 @@ DX_TELEPORT_API int dx_teleport_p_measure_part(dx_teleport_writer *w, uint32_t s
 DX_TELEPORT_API int dx_teleport_p_measure_end(dx_teleport_writer *w, size_t *size)
 {
     if (w->error_ != DX_TELEPORT_P_MEASURING) return w->error_;
+    DX_TELEPORT_ASSERT(w->end_ <= w->capacity_);
     if (size) *size = (size_t)w->end_ + (w->flags_ & DX_TELEPORT_CRC ? DX_TELEPORT_P_CRC_SIZE : 0);
     w->error_ = DX_TELEPORT_ESTATE;
     return DX_TELEPORT_OK;
@@ -2370,6 +2382,7 @@ DX_TELEPORT_API uint64_t dx_teleport_ext_scalar(unsigned code, const uint8_t *p)
 {
     const uint32_t size = dx_teleport_ext_scalar_size(code);
     uint64_t value = 0;
+    DX_TELEPORT_ASSERT(size <= sizeof value);
     for (uint32_t i = 0; i < size; i++) value |= (uint64_t)p[i] << 8 * i;
     return value;
 }
@@ -2410,6 +2423,7 @@ DX_TELEPORT_API int dx_teleport_interner_init(dx_teleport_interner *t, void *mem
         return DX_TELEPORT_EINVAL;
     if (memory_size < need) return DX_TELEPORT_ENOMEM;
     slots = dx_teleport_p_slots(desc->texts_max);
+    DX_TELEPORT_ASSERT((slots & (slots - 1)) == 0 && slots > desc->texts_max); /* one is free */
     t->texts = (dx_teleport_string *)memory;
     t->count = 0;
     t->texts_max_ = desc->texts_max;
@@ -2425,6 +2439,7 @@ DX_TELEPORT_API int dx_teleport_interner_init(dx_teleport_interner *t, void *mem
    seed cannot choose texts that collide. */
 static uint64_t dx_teleport_p_rotate(uint64_t v, unsigned n)
 {
+    DX_TELEPORT_ASSERT(n > 0 && n < 64);
     return v << n | v >> (64 - n);
 }
 
