@@ -29,7 +29,7 @@ void board_jump(const uint8_t *entry);
 /* Power off; 0 = all was well. */
 void board_off(int status);
 
-/* memory.c */
+/* ../memory.c */
 void *memcpy(void *to, const void *from, size_t size);
 void *memmove(void *to, const void *from, size_t size);
 void *memset(void *to, int byte, size_t size);

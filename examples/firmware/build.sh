@@ -19,11 +19,11 @@ link() { # DEFINITIONS...
 }
 mkdir -p "$out"
 $cc $flags -Os -DBOARD_UPDATER -ffunction-sections -fdata-sections -Wl,--gc-sections $(link $memory STACK=3584) \
-    updater.c "board_$board.c" memory.c -o "$out/updater.elf" -lgcc
+    updater.c "board_$board.c" ../memory.c -o "$out/updater.elf" -lgcc
 $cc $flags -Os -DBOARD_UPDATER -ffunction-sections -fdata-sections -Wl,--gc-sections $(link $memory STACK=3584) \
-    settings.c "board_$board.c" memory.c -o "$out/settings.elf" -lgcc
+    settings.c "board_$board.c" ../memory.c -o "$out/settings.elf" -lgcc
 for version in 1 2; do
     $cc $flags -O2 -DAPP_VERSION=$version $(link $flash STACK=16384) \
-        app.c "board_$board.c" memory.c -o "$out/app-$version.elf" -lgcc
+        app.c "board_$board.c" ../memory.c -o "$out/app-$version.elf" -lgcc
     $copy -O binary -j .text "$out/app-$version.elf" "$out/app-$version.bin"
 done

@@ -8,44 +8,12 @@
 #include "../../dx_hbtp.h"
 #include "../../dx_patch.h"
 #include "../../dx_teleport.h"
+#include "../memory.c"
 
 #define EXPORT(name) __attribute__((export_name(#name))) name
 
 enum { WIDTH = 320, HEIGHT = 200 };
 static uint32_t pixels[WIDTH * HEIGHT]; /* RGBA, as a canvas wants them */
-
-void *memcpy(void *to, const void *from, size_t size);
-void *memmove(void *to, const void *from, size_t size);
-void *memset(void *to, int byte, size_t size);
-int memcmp(const void *a, const void *b, size_t size);
-void *memcpy(void *to, const void *from, size_t size)
-{
-    char *t = to;
-    const char *f = from;
-    while (size--) *t++ = *f++;
-    return to;
-}
-void *memmove(void *to, const void *from, size_t size)
-{
-    char *t = to;
-    const char *f = from;
-    if (t <= f) return memcpy(to, from, size);
-    while (size--) t[size] = f[size];
-    return to;
-}
-void *memset(void *to, int byte, size_t size)
-{
-    char *t = to;
-    while (size--) *t++ = (char)byte;
-    return to;
-}
-int memcmp(const void *a, const void *b, size_t size)
-{
-    const unsigned char *x = a, *y = b;
-    for (; size; size--, x++, y++)
-        if (*x != *y) return *x - *y;
-    return 0;
-}
 
 /* A wave of period 256, -255..255: two parabolas. */
 static int wave(int x)

@@ -1,5 +1,12 @@
-/* The four functions of the C library that compilers and the headers call. */
-#include "board.h"
+/* The four functions of the C library that compilers and the headers call, for programs without one:
+   firmware, WebAssembly, the tests on bare machines. Compile it with -fno-tree-loop-distribute-patterns
+   or -fno-builtin, or compilers make a call of memcpy of the loop in memcpy. */
+#include <stddef.h>
+
+void *memcpy(void *to, const void *from, size_t size);
+void *memmove(void *to, const void *from, size_t size);
+void *memset(void *to, int byte, size_t size);
+int memcmp(const void *a, const void *b, size_t size);
 
 void *memcpy(void *to, const void *from, size_t size)
 {
