@@ -29,7 +29,7 @@ dx_token freestanding
 dx_tree freestanding
 dx_versions freestanding"
 # Not products yet.
-pending="dx_bao dx_bulk dx_bulk_net dx_cache dx_crc32c dx_edge dx_nor dx_queries dx_tree"
+pending="dx_bulk dx_bulk_net dx_cache dx_crc32c dx_edge dx_nor dx_queries dx_tree"
 # LAYERS="dx_nor dx_tree": only these.
 [ -z "${DX_TOP:-}" ] || { traits="dx_bao freestanding
 dx_bulk hosted

@@ -2756,10 +2756,10 @@ DX_TEST(mk_2_document_tree)
         dx_merkle_leaf(&byte, 1, &leaves[i]);
     }
     dx_merkle_root_of(leaves, 7, &root);
-    DX_CHECK_EQ(dx_test_vector("docs/formats/cas.md", "merkle-root", want, sizeof want), 32);
+    DX_CHECK_EQ(dx_test_vector("docs/formats/merkle.md", "merkle-root", want, sizeof want), 32);
     DX_CHECK_MEM(root.bytes, want, 32);
     OK(dx_merkle_prove(leaves, 7, 6, proof, 8, &n));
-    DX_CHECK_EQ(dx_test_vector("docs/formats/cas.md", "merkle-proof", want, sizeof want), 32 * n);
+    DX_CHECK_EQ(dx_test_vector("docs/formats/merkle.md", "merkle-proof", want, sizeof want), 32 * n);
     DX_CHECK_MEM(proof, want, 32 * n);
 }
 

@@ -279,11 +279,13 @@ DX_PROPERTY(mk_3_one_group_by_its_proof, 300)
 
 DX_TEST(mk_3_proofs_and_trees_are_small)
 {
-    uint64_t giga = (uint64_t)1 << 30, way[64];
-    bool right[64];
-    DX_CHECK(32 * dx_bao_p_way(giga / 1024, DX_BAO_GROUP, 12345, way, right) <= 544);
+    uint64_t giga = (uint64_t)1 << 30;
+    dx_bao_p_way way;
+    dx_bao_p_find_way(giga / 1024, DX_BAO_GROUP, 12345, &way);
+    DX_CHECK(32 * way.depth <= 544);
     DX_CHECK(dx_bao_outboard_size(giga, DX_BAO_GROUP) <= giga / 250);
-    DX_CHECK(32 * dx_bao_p_way((uint64_t)1 << 38, 0, 1, way, right) <= DX_BAO_PROOF_MAX);
+    dx_bao_p_find_way((uint64_t)1 << 38, 0, 1, &way);
+    DX_CHECK(32 * way.depth <= DX_BAO_PROOF_MAX);
 }
 
 DX_PROPERTY(mk_3_hostile_slices_and_trees, 2000)
