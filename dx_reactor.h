@@ -483,9 +483,10 @@ DX_REACTOR_API int dx_reactor_shutdown(dx_reactor *r, dx_op *op, int fd);
    DX_REACTOR_NO_OFFSET: what a stream has now; 0 = its end. */
 DX_REACTOR_API int dx_reactor_read(dx_reactor *r, dx_op *op, int fd, void *buffer, uint32_t size,
                                    uint64_t offset);
-/* Write all of it, as dx_reactor_send(). Pipes raise SIGPIPE as write(2) does. What cannot be
-   written (or read) at all is -EINVAL: a timerfd, or -EBADF: it was not opened for that. On io_uring
-   an epoll descriptor is an exception: the kernel waits for its events before it says so. */
+/* Write all of it, as dx_reactor_send(). Pipes raise SIGPIPE as write(2) does. A descriptor that
+   can never be written (or read) ends the operation at once: -EINVAL for its kind, such as a
+   timerfd, -EBADF when it was not opened for that. Exception: on io_uring the kernel waits for an
+   event of an epoll descriptor before it refuses. */
 DX_REACTOR_API int dx_reactor_write(dx_reactor *r, dx_op *op, int fd, const void *data,
                                     uint32_t size, uint64_t offset);
 /* Make a file's data durable (data_only: as fdatasync). Does not wait for pending writes. */
@@ -1022,6 +1023,7 @@ static inline int dx_reactor_p_milliseconds(int64_t ns) /* not for kqueue */
     return ns > (int64_t)2000000000 * 1000000 ? 2000000000 : (int)((ns + 999999) / 1000000);
 }
 
+/* A descriptor as the system's socket functions want it: an int, or a SOCKET. */
 static dx_reactor_p_system_socket dx_reactor_p_socket_of(int fd)
 {
     return (dx_reactor_p_system_socket)(intptr_t)fd;
@@ -1048,6 +1050,7 @@ static const struct {
     DX_REACTOR_P_E(ENOTCONN), DX_REACTOR_P_E(ETIMEDOUT), DX_REACTOR_P_E(ECONNREFUSED),
     DX_REACTOR_P_E(EHOSTUNREACH)};
 
+/* The errno that a Windows error is reported as; EIO for those without a counterpart. */
 static int dx_reactor_p_errno_of(DWORD error)
 {
     size_t i;
@@ -1061,12 +1064,14 @@ static int dx_reactor_p_last_errno(void)
     return dx_reactor_p_errno_of(GetLastError()); /* Winsock keeps its errors there too */
 }
 
+/* Sockets need this once a process; more often is harmless. */
 static bool dx_reactor_p_winsock(void)
 {
     WSADATA data; /* counted by the system; the process's end undoes it */
     return WSAStartup(MAKEWORD(2, 2), &data) == 0;
 }
 #else
+/* The errno of the system call that has just failed. */
 static int dx_reactor_p_last_errno(void)
 {
     return errno;
@@ -1121,6 +1126,7 @@ static size_t dx_reactor_p_append(char *text, size_t used, size_t capacity, cons
     return used;
 }
 
+/* The same with a number, in decimal. */
 static size_t dx_reactor_p_append_number(char *text, size_t used, size_t capacity, uint32_t n)
 {
     char digits[11]; /* of 2^32 - 1, and a zero byte */
@@ -1214,6 +1220,7 @@ static int dx_reactor_p_make_socket(int family, int type, int protocol)
 #endif
 }
 
+/* A backend's shutdown and close_fd, where the system is the real one. */
 static int32_t dx_reactor_p_shutdown(dx_reactor *r, int fd)
 {
     (void)r; /* 1: SHUT_WR, SD_SEND */
@@ -1398,6 +1405,7 @@ static uint32_t *dx_reactor_p_fd_slot(dx_reactor *r, int fd)
     return link;
 }
 
+/* NULL: nothing is known of it. */
 static dx_reactor_p_fd *dx_reactor_p_fd_find(dx_reactor *r, int fd)
 {
     uint32_t index = *dx_reactor_p_fd_slot(r, fd);
@@ -1497,6 +1505,7 @@ static void dx_reactor_p_list_push(dx_op **first, dx_op *op)
     op->next_->prev_ = op;
 }
 
+/* Take an element out of the list that it is in. */
 static void dx_reactor_p_list_remove(dx_op **first, dx_op *op)
 {
     DX_REACTOR_ASSERT(*first && op->next_->prev_ == op && op->prev_->next_ == op);
@@ -1576,6 +1585,7 @@ static void dx_reactor_p_timer_insert(dx_reactor *r, dx_op *op, uint64_t when)
     dx_reactor_p_timer_link(r, op);
 }
 
+/* Take it out of the wheel, from wherever cascades have brought it. */
 static void dx_reactor_p_timer_remove(dx_reactor *r, dx_op *op)
 {
     const int32_t slot = op->fd_;
@@ -2115,6 +2125,7 @@ static void dx_reactor_p_ring_wake(dx_reactor *r)
     while (write(r->wake_fd_, &one, sizeof one) < 0 && errno == EINTR) {}
 }
 
+/* Make the wake descriptor unreadable again. */
 static void dx_reactor_p_drain_wake(dx_reactor *r)
 {
     uint64_t count;
@@ -2725,6 +2736,7 @@ static int dx_reactor_p_uring_wait(dx_reactor *r, uint32_t min, int64_t timeout_
     return error == -EBUSY || error == -EAGAIN ? 0 : error; /* the ring was full: now it is not */
 }
 
+/* Backend's close, also of a ring that was made halfway. */
 static void dx_reactor_p_uring_close(dx_reactor *r)
 {
     dx_reactor_p_ring *g = &r->ring_;
@@ -2884,6 +2896,7 @@ static int dx_reactor_p_uring_make(dx_reactor *r, uint32_t entries, uint32_t com
     return r->sys_errno_;
 }
 
+/* Backend's open. */
 static int dx_reactor_p_uring_open(dx_reactor *r, const dx_reactor_desc *desc)
 {
     uint32_t entries = desc->queue_entries ? desc->queue_entries : 256;
@@ -3155,8 +3168,8 @@ static long dx_reactor_p_call(const dx_op *op)
 }
 
 /* A stream is not ready: EAGAIN, unless it never will be: EBADF where it was not opened for that,
-   EINVAL where its kind knows no such call, as a write to a timerfd. Linux says both for a vector of
-   no pieces, before it looks at anything else. */
+   EINVAL where its kind knows no such call, as a write to a timerfd. Linux says both for a vector
+   of no pieces, before it looks at anything else. */
 static int dx_reactor_p_not_ready(int fd, bool reads)
 {
 #if defined(__linux__)
@@ -3242,6 +3255,7 @@ static void dx_reactor_p_files_return(dx_reactor *r, dx_op *op, uint32_t done, i
     dx_reactor_p_notify(r);
 }
 
+/* A thread's life. */
 static void *dx_reactor_p_files_main(void *self)
 {
     dx_reactor *r = (dx_reactor *)self;
@@ -3466,6 +3480,7 @@ static int32_t dx_reactor_p_epoll_arm(dx_reactor *r, dx_reactor_p_fd *e)
     return 0;
 }
 
+/* Backend's detach. */
 static void dx_reactor_p_epoll_detach(dx_reactor *r, dx_reactor_p_fd *e)
 {
     epoll_ctl(r->poll_fd_, EPOLL_CTL_DEL, e->fd, NULL);
@@ -3486,6 +3501,7 @@ static long dx_reactor_p_epoll_sleep(dx_reactor *r, struct epoll_event *events, 
     return epoll_wait(r->poll_fd_, events, DX_REACTOR_P_BATCH, milliseconds);
 }
 
+/* Backend's wait. */
 static int dx_reactor_p_epoll_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
 {
     const uint32_t ends = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
@@ -3516,6 +3532,7 @@ static int dx_reactor_p_epoll_wait(dx_reactor *r, uint32_t min, int64_t timeout_
     return count < 0 ? -errno : 0;
 }
 
+/* Backend's open. */
 static int dx_reactor_p_epoll_open(dx_reactor *r, const dx_reactor_desc *desc)
 {
     struct epoll_event event;
@@ -3591,6 +3608,7 @@ static void dx_reactor_p_kq_detach(dx_reactor *r, dx_reactor_p_fd *e)
     kevent(r->poll_fd_, two, 2, two, 2, NULL);
 }
 
+/* Backend's wait: make the collected changes, and take in events, in one call. */
 static int dx_reactor_p_kq_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
 {
     struct kevent *changes = (struct kevent *)r->events_;
@@ -3621,6 +3639,7 @@ static int dx_reactor_p_kq_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
     return count < 0 ? -errno : 0;
 }
 
+/* Backend's wake: an event of no descriptor. */
 static void dx_reactor_p_kq_wake(dx_reactor *r)
 {
     struct kevent k;
@@ -3628,6 +3647,7 @@ static void dx_reactor_p_kq_wake(dx_reactor *r)
     kevent(r->poll_fd_, &k, 1, NULL, 0, NULL);
 }
 
+/* Backend's open. */
 static int dx_reactor_p_kq_open(dx_reactor *r, const dx_reactor_desc *desc)
 {
     struct kevent k;
@@ -3677,11 +3697,13 @@ enum { /* of .events, in no header; READS: receive, disconnect, accept; POLL: th
     DX_REACTOR_P_AFD_CLOSE = 32, DX_REACTOR_P_AFD_FAIL = 256, DX_REACTOR_P_AFD_POLL = 0x12024
 };
 
+/* A descriptor as a HANDLE; sockets are handles too. */
 static HANDLE dx_reactor_p_handle(int fd)
 {
     return (HANDLE)(intptr_t)fd;
 }
 
+/* What the system needs of an operation. */
 static dx_reactor_p_system *dx_reactor_p_system_of(dx_op *op)
 {
     return (dx_reactor_p_system *)(void *)op->system_;
@@ -3754,6 +3776,7 @@ static BOOL dx_reactor_p_iocp_accept(dx_reactor *r, dx_op *op, DWORD *bytes)
                     &dx_reactor_p_system_of(op)->overlapped);
 }
 
+/* ConnectEx(). */
 static BOOL dx_reactor_p_iocp_connect(dx_op *op, DWORD *bytes)
 {
     const GUID id = WSAID_CONNECTEX;
@@ -3952,6 +3975,7 @@ static int32_t dx_reactor_p_iocp_attempt(dx_reactor *r, dx_reactor_p_fd *e, dx_o
     return dx_reactor_p_iocp_outcome(op, ok, bytes);
 }
 
+/* Backend's cancel: a completion says what became of it. */
 static void dx_reactor_p_iocp_cancel(dx_reactor *r, dx_reactor_p_fd *e, dx_op *op)
 {
     (void)r;
@@ -3980,6 +4004,7 @@ static void dx_reactor_p_iocp_complete(dx_reactor *r, OVERLAPPED *overlapped)
     dx_reactor_p_settle(r, e);
 }
 
+/* Backend's wait: as many completions as more_ has room for, since each may be a multishot's. */
 static int dx_reactor_p_iocp_wait(dx_reactor *r, uint32_t min, int64_t timeout_ns)
 {
     OVERLAPPED_ENTRY entries[DX_REACTOR_P_MORE_COUNT];
@@ -3998,11 +4023,13 @@ static int dx_reactor_p_iocp_wait(dx_reactor *r, uint32_t min, int64_t timeout_n
     return 0;
 }
 
+/* Backend's wake: a completion of no operation. */
 static void dx_reactor_p_iocp_wake(dx_reactor *r)
 {
     PostQueuedCompletionStatus(dx_reactor_p_handle(r->poll_fd_), 0, 0, NULL);
 }
 
+/* Backend's open. */
 static int dx_reactor_p_iocp_open(dx_reactor *r, const dx_reactor_desc *desc)
 {
     HANDLE port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 1);

@@ -201,6 +201,7 @@ DX_FRAMES_API int dx_frames_push(dx_frames *f, int priority, dx_reactor_task *ta
     if (!f || !task || !task->fn || priority < 0 || priority >= DX_FRAMES_LEVELS)
         return DX_FRAMES_EINVAL;
     task->next = NULL;
+    DX_FRAMES_ASSERT(!f->first_[priority] || !f->last_[priority]->next);
     if (f->first_[priority]) f->last_[priority]->next = task;
     else f->first_[priority] = task;
     f->last_[priority] = task;

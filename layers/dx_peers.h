@@ -320,17 +320,21 @@ static uint32_t dx_peers_p_block_size(const dx_peers_p_block *b)
     return b->used - b->begin;
 }
 
+/* By slot, from 0. */
 static dx_peers_p_peer *dx_peers_p_peer_at(const dx_peers *s, uint32_t slot)
 {
     DX_PEERS_ASSERT(slot < s->desc.peers_max);
     return (dx_peers_p_peer *)(void *)s->peers_ + slot;
 }
 
+/* The inverse. */
 static uint32_t dx_peers_p_slot(const dx_peers *s, const dx_peers_p_peer *p)
 {
+    DX_PEERS_ASSERT((const uint8_t *)p >= s->peers_);
     return (uint32_t)(p - (const dx_peers_p_peer *)(const void *)s->peers_);
 }
 
+/* The handle of an open peer. */
 static dx_peers_id dx_peers_p_id(const dx_peers *s, const dx_peers_p_peer *p)
 {
     DX_PEERS_ASSERT(p->flags & DX_PEERS_P_IS_OPEN);
@@ -375,6 +379,7 @@ static dx_peers_p_block *dx_peers_p_block_at(const dx_peers *s, uint32_t number)
     return (dx_peers_p_block *)(void *)(s->blocks_ + (size_t)(number - 1) * s->stride_);
 }
 
+/* The bytes follow the block. */
 static uint8_t *dx_peers_p_block_bytes(dx_peers_p_block *b, uint32_t at)
 {
     return (uint8_t *)(b + 1) + at;
@@ -422,6 +427,7 @@ static void dx_peers_p_chain_pop(dx_peers *s, uint32_t *last, uint32_t before)
     DX_PEERS_ASSERT(s->blocks_left_ <= s->desc.block_count);
 }
 
+/* Free a whole list. */
 static void dx_peers_p_chain_drop(dx_peers *s, uint32_t *last)
 {
     while (*last) dx_peers_p_chain_pop(s, last, *last);
@@ -444,6 +450,7 @@ static bool dx_peers_p_chain_put(dx_peers *s, uint32_t *last, const uint8_t *byt
     return true;
 }
 
+/* The first block of a list that is not empty. */
 static dx_peers_p_block *dx_peers_p_chain_first(const dx_peers *s, uint32_t last)
 {
     return dx_peers_p_block_at(s, dx_peers_p_block_at(s, last)->next);
@@ -562,6 +569,7 @@ static void dx_peers_p_conclude(dx_peers *s, dx_peers_p_peer *p)
             dx_reactor_ext_shutdown_now(s->reactor, dx_reactor_ext_op_fd(&p->op));
         dx_peers_p_clock(s);
     }
+    DX_PEERS_ASSERT((p->flags & both) != both || !p->out);
     if ((p->flags & both) == both) dx_peers_p_abort(s, p, 0);
 }
 
@@ -577,7 +585,9 @@ static void dx_peers_p_conclude(dx_peers *s, dx_peers_p_peer *p)
 static uint32_t dx_peers_p_hand(dx_peers *s, dx_peers_p_peer *p, const uint8_t *bytes,
                                 uint32_t size, bool last)
 {
-    size_t n = s->desc.received(s, dx_peers_p_id(s, p), bytes, size, last);
+    size_t n;
+    DX_PEERS_ASSERT(!(p->flags & (DX_PEERS_P_IS_CLOSING | DX_PEERS_P_IS_CONNECTING)));
+    n = s->desc.received(s, dx_peers_p_id(s, p), bytes, size, last);
     return n < size ? (uint32_t)n : size;
 }
 
@@ -632,6 +642,7 @@ static void dx_peers_p_take(dx_peers *s, dx_peers_p_peer *p, const uint8_t *byte
         dx_peers_p_digest(s, p);
 }
 
+/* Receive, unless that is under way, or is not to be. */
 static void dx_peers_p_receive(dx_peers *s, dx_peers_p_peer *p)
 {
     const uint32_t stop = DX_PEERS_P_IS_PAUSED | DX_PEERS_P_IS_ENDED | DX_PEERS_P_IS_CLOSING;
@@ -641,6 +652,7 @@ static void dx_peers_p_receive(dx_peers *s, dx_peers_p_peer *p)
         dx_peers_p_abort_start(s, p);
 }
 
+/* It was accepted, or has connected. */
 static void dx_peers_p_begin(dx_peers *s, dx_peers_p_peer *p)
 {
     if (s->desc.opened) s->desc.opened(s, dx_peers_p_id(s, p));
@@ -697,6 +709,7 @@ static void dx_peers_p_event(dx_reactor *r, dx_op *op, int32_t result, uint32_t 
 /* The peer takes no more output for now, and receives nothing either. */
 static void dx_peers_p_pause(dx_peers *s, dx_peers_p_peer *p)
 {
+    DX_PEERS_ASSERT(p->out && !(p->flags & DX_PEERS_P_IS_CLOSING));
     p->flags |= DX_PEERS_P_IS_FULL;
     if (s->desc.receive_when_full || (p->flags & DX_PEERS_P_IS_PAUSED)) return;
     p->flags |= DX_PEERS_P_IS_PAUSED;
@@ -860,6 +873,7 @@ static void dx_peers_p_accepted(dx_reactor *r, dx_op *op, int32_t result, uint32
     else if (s->count == s->desc.peers_max) dx_reactor_cancel(r, op);
 }
 
+/* The end of a back-off. */
 static void dx_peers_p_retry(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     (void)r;
@@ -883,6 +897,7 @@ static void dx_peers_p_check(dx_peers *s, dx_peers_p_peer *p)
     if (limit && (uint16_t)(s->tick_ - p->tick) > limit) dx_peers_p_abort(s, p, -ETIMEDOUT);
 }
 
+/* One tick. */
 static void dx_peers_p_tick(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     dx_peers *s = (dx_peers *)dx_reactor_op_user(op);
