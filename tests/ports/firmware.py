@@ -345,7 +345,7 @@ def main():
         subprocess.check_call([f"{TOP}/examples/firmware/build.sh", kind, f"{WORK}/{kind}"])
         board = Board(kind)
         with open(board.path("other.bin"), "wb") as f:
-            f.write(board.app[2][::-1][:2000] + board.app[2])
+            f.write(random.Random(SEED).randbytes(2000) + board.app[2]) # so that its patch has several chunks
         subprocess.check_call([f"{WORK}/dxflash", "-", "patch", str(board.page), str(board.slot), board.path("app-2.bin"),
                                board.path("other.bin"), board.path("wrong.patch")])
         attempt("an update over the UART, and the application runs from flash", update, board)
