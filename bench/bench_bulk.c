@@ -7,9 +7,9 @@
    program once more. Prints: seconds from before the first connect until the sender knows that all has arrived, megabytes a
    second, connections at the end, resent chunks, congestion control in use. Status 0 only when the bytes are right. */
 #define _GNU_SOURCE
+#define DX_IMPLEMENTATION
 #include "../layers/dx_crc32c.h"
-#define DX_HBTP_CRC32C crc32c
-#define DX_HBTP_IMPLEMENTATION
+#define DX_HBTP_CRC32C dx_crc32c
 #include "../dx_hbtp.h"
 #include "../layers/dx_bulk.h"
 #include "../layers/dx_bulk_net.h"
@@ -17,6 +17,7 @@
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
@@ -68,7 +69,7 @@ static int write_object(void *user, uint64_t offset, const uint8_t *bytes, uint3
     return 0;
 }
 
-static int accept_object(void *user, const dx_hbtp_bulk_object *o)
+static int accept_object(void *user, const dx_bulk_object *o)
 {
     (void)user;
     return o->size == object_size ? 0 : 413;
@@ -94,7 +95,11 @@ static void plain_receive(int listener)
 
 static void plain_send(uint32_t host, uint16_t port, const char *congestion)
 {
-    struct sockaddr_in a = bulk_address(host, port);
+    struct sockaddr_in a;
+    memset(&a, 0, sizeof a);
+    a.sin_family = AF_INET;
+    a.sin_addr.s_addr = htonl(host);
+    a.sin_port = htons(port);
     int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
     char byte;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -114,52 +119,52 @@ static void plain_send(uint32_t host, uint16_t port, const char *congestion)
 /* >>bulk --------------------------------------------------------------- */
 static void bulk_receive_all(int listener)
 {
-    static bulk_net n;
-    dx_hbtp_bulk_desc d;
+    static dx_bulk_net n;
+    dx_bulk_desc d;
     memset(&d, 0, sizeof d);
     d.write = write_object;
     d.accept = accept_object;
-    d.max_connections = BULK_CONNECTIONS;
+    d.connections_max = DX_BULK_NET_CONNECTIONS_MAX;
     n.listener = listener;
     n.target = object;
-    if (bulk_start(&n, &d, 0)) fail("init");
-    while (n.bulk.state < DX_HBTP_BULK_WHOLE) bulk_turn(&n);
-    if (n.bulk.state != DX_HBTP_BULK_WHOLE) fail("the transfer failed");
-    dx_hbtp_bulk_verify(&n.bulk, true); /* is_right() compares every byte, when the clock has stopped */
-    uint64_t until = bulk_now_ns() + 30000000000u;
-    for (uint32_t i = 0; i < n.count; i++) bulk_send(&n, &n.links[i], bulk_now_ns());
-    while (n.count && bulk_now_ns() < until) bulk_turn(&n); /* until the sender has heard it */
-    bulk_close(&n);
+    if (dx_bulk_net_start(&n, &d, 0)) fail("init");
+    while (n.bulk.state < DX_BULK_WHOLE) dx_bulk_net_turn(&n);
+    if (n.bulk.state != DX_BULK_WHOLE) fail("the transfer failed");
+    dx_bulk_verify(&n.bulk, true); /* is_right() compares every byte, when the clock has stopped */
+    uint64_t until = dx_bulk_net_now_ns() + 30000000000u;
+    dx_bulk_net_flush(&n);
+    while (n.count && dx_bulk_net_now_ns() < until) dx_bulk_net_turn(&n); /* until the sender has heard it */
+    dx_bulk_net_close(&n);
 }
 
 static uint32_t bulk_send_all(uint32_t host, uint16_t port, const char *congestion, uint32_t connections,
                               bool adaptive, uint64_t *resent, char used[16])
 {
-    static bulk_net n;
-    static dx_hbtp_bulk_object o;
-    dx_hbtp_bulk_desc d;
+    static dx_bulk_net n;
+    static dx_bulk_object o;
+    dx_bulk_desc d;
     memset(&d, 0, sizeof d);
     o.size = object_size;
     o.transfer = 1;
     d.object = &o;
     d.read = read_object;
-    d.max_connections = BULK_CONNECTIONS;
+    d.connections_max = DX_BULK_NET_CONNECTIONS_MAX;
     n.listener = -1;
     n.host = host;
     n.port = port;
     n.options.congestion = congestion;
     n.adaptive = adaptive;
-    if (bulk_start(&n, &d, connections)) fail("init");
-    bulk_dial(&n, bulk_now_ns());
-    while (n.bulk.state < DX_HBTP_BULK_DONE && !n.gave_up) bulk_turn(&n);
-    if (n.bulk.state != DX_HBTP_BULK_DONE) fail("the transfer failed");
+    if (dx_bulk_net_start(&n, &d, connections)) fail("init");
+    dx_bulk_net_dial(&n, dx_bulk_net_now_ns());
+    while (n.bulk.state < DX_BULK_DONE && !n.gave_up) dx_bulk_net_turn(&n);
+    if (n.bulk.state != DX_BULK_DONE) fail("the transfer failed");
     *resent = n.bulk.metrics.chunks_resent;
     memcpy(used, n.congestion, 16);
     connections = n.count;
     if (getenv("BULK_METRICS"))
         for (int i = 0; i < 15; i++)
             fprintf(stderr, "%8.1f ms: %llu\n", 0.1 * (1 << i), (unsigned long long)n.bulk.metrics.latency[i]);
-    bulk_close(&n);
+    dx_bulk_net_close(&n);
     return connections;
 }
 
@@ -202,7 +207,7 @@ int main(int argc, char **argv)
     object_size = strtoull(argv[5], NULL, 10) / 8 * 8;
     signal(SIGPIPE, SIG_IGN);
     if (strstr(how, "-receive")) {
-        int listener = bulk_listen(host, &port);
+        int listener = dx_bulk_net_listen(host, &port);
         if (listener < 0) fail(strerror(errno));
         return receive(listener, plain);
     }
@@ -212,10 +217,10 @@ int main(int argc, char **argv)
     pid_t child = start_receiver(argv, argc > 7 ? argv[7] : "", &ready);
     allocate(true);
     if (read(ready, &byte, 1) != 1) fail("the receiver does not start");
-    uint64_t began = bulk_now_ns();
+    uint64_t began = dx_bulk_net_now_ns();
     if (plain) plain_send(host, port, congestion);
     else connections = bulk_send_all(host, port, congestion, connections, !strcmp(how, "auto"), &resent, used);
-    double seconds = (double)(bulk_now_ns() - began) / 1e9;
+    double seconds = (double)(dx_bulk_net_now_ns() - began) / 1e9;
     if (waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status))
         fail("the receiver has other bytes");
     printf("%.6f %.3f %u %llu %s\n", seconds, (double)object_size / 1e6 / seconds, connections,

@@ -1,19 +1,208 @@
-/* dx_bulk_net.h - the bulk transfer of dx_bulk.h on TCP sockets: options, timeouts, one poll loop for both sides
+/*  dx_bulk_net.h - v0.2.0 - the transfers of dx_bulk.h on TCP sockets: one poll loop for both sides
+                  - MIT-0 or public domain, see end of file
 
-   Used by bench/bench_bulk.c and tests/layers/test_bulk_net.c; an example of how it is driven. POSIX, with what Linux has besides.
-   The object lies in memory. Include dx_bulk.h before. */
-#ifndef BULK_NET_H
-#define BULK_NET_H
+    Do this in ONE C or C++ file of a POSIX program:
+
+        #define DX_BULK_NET_IMPLEMENTATION    (or DX_IMPLEMENTATION for every dx_ header)
+        #include "dx_bulk_net.h"
+
+    and include it elsewhere without the define. C99 with POSIX visible (-std=gnu99, or _GNU_SOURCE
+    before the first include), and with what Linux has besides; also builds as C++11. It stands on
+    dx_bulk.h, which it includes unless that was included before; with the first of the two defines,
+    define the implementations of dx_bulk.h and dx_hbtp.h too. A program with an event loop of its
+    own uses dx_bulk.h and reads this file as an example.
+
+    QUICK EXAMPLE
+
+        static dx_bulk_net net;               // of a receiver; a sender sets host and port
+        dx_bulk_desc desc;                    // as for dx_bulk_init(), without memory
+        memset(&desc, 0, sizeof desc);
+        memset(&net, 0, sizeof net);
+        net.listener = dx_bulk_net_listen(0x7f000001, &net.port);
+        if (net.listener < 0) return 1;
+        if (dx_bulk_net_start(&net, &desc, 0) != DX_BULK_NET_EINVAL) return 1; // no write() was set
+        dx_bulk_net_close(&net);
+
+    CONTENTS (search >>)  config  errors  sockets  loop  platform  names  options  addresses  links
+                          sending  receiving  connections  turns  license
+
+    GUARANTEES  No globals; no recursion; nothing is printed. No signal for a peer that went away.
+    LIMITS      256 connections; IPv4; an object that is received in place lies in memory. a
+                transfer. Memory for connections comes from malloc.
+    CONFIG      DX_BULK_NET_STATIC, DX_BULK_NET_API, DX_BULK_NET_ASSERT(c), DX_BULK_NET_MEMCPY,
+                DX_BULK_NET_MEMMOVE, DX_BULK_NET_MEMSET
+    ERRORS      dx_bulk_net_error: 0 = ok, negative = reason, by dx_bulk.h's values; errno says more
+    OWNERSHIP   Sockets belong to the transfer from dx_bulk_net_start() to dx_bulk_net_close().
+    FORMAT      docs/formats/hbtp.md, section 10, normative
+*/
+#ifndef DX_BULK_NET_H
+#define DX_BULK_NET_H
+
+#define DX_BULK_NET_VERSION 0x000200 /* 0xMMmmpp */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef DX_BULK_H
+  #include "dx_bulk.h"
+#endif
+
+/* >>config ------------------------------------------------------------- */
+#ifndef DX_BULK_NET_API
+  #ifdef DX_BULK_NET_STATIC
+    #if defined(__GNUC__) || defined(__clang__)
+      #define DX_BULK_NET_API static __attribute__((unused))
+    #else
+      #define DX_BULK_NET_API static
+    #endif
+  #else
+    #define DX_BULK_NET_API extern
+  #endif
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* >>errors ------------------------------------------------------------- */
+#define DX_BULK_NET_ERRORS(X)                                        \
+    X(0, OK)                                                         \
+    X(-1, EINVAL) /* an argument breaks its documented contract */   \
+    X(-2, ENOMEM) /* no memory */                                    \
+    X(-7, ESYS)   /* a system call failed; errno says how */
+
+typedef enum dx_bulk_net_error {
+#define DX_BULK_NET_P_ERROR_IS(value, constant) DX_BULK_NET_##constant = value,
+    DX_BULK_NET_ERRORS(DX_BULK_NET_P_ERROR_IS)
+    DX_BULK_NET_CONNECTIONS_MAX = 256
+} dx_bulk_net_error;
+
+/* "DX_BULK_NET_ESYS" and so on; "unknown error" for anything else. */
+DX_BULK_NET_API const char *dx_bulk_net_error_name(int error);
+
+/* >>sockets ------------------------------------------------------------ */
+typedef struct dx_bulk_net_options { /* zero: the system's */
+    const char *congestion;          /* "bbr", "cubic", "reno" */
+    int         buffer_size; /* SO_SNDBUF and SO_RCVBUF; set, they no longer grow by themselves */
+} dx_bulk_net_options;
+
+typedef struct dx_bulk_net_paths { /* what the kernel knows of connections, added up */
+    uint32_t connections;
+    uint32_t ecn;           /* of them, those that negotiated it (the system's setting, RFC 3168) */
+    uint64_t window;        /* bytes that may be unacknowledged ... */
+    uint64_t in_flight;     /* ... and that are; in_flight / window is the utilisation */
+    uint64_t retransmitted; /* segments */
+    uint32_t rtt_us;        /* the longest */
+} dx_bulk_net_paths;
+
+/* Nanoseconds of a clock that does not go back. */
+DX_BULK_NET_API uint64_t dx_bulk_net_now_ns(void);
+/* No delay, keepalive after 30 s, little unsent data in the kernel (a chunk is better late in our
+   hands than early in a queue), non-blocking. *congestion gets the algorithm that is in use. False:
+   not the one that was wanted. */
+DX_BULK_NET_API bool     dx_bulk_net_set_options(int fd, const dx_bulk_net_options *options,
+                                                 char congestion[16]);
+/* Add a connection to *paths. False: the system does not tell. */
+DX_BULK_NET_API bool     dx_bulk_net_look_at(int fd, dx_bulk_net_paths *paths);
+/* A listening socket; *port 0 is filled in. host as a number, 127.0.0.1 is 0x7f000001. ESYS. */
+DX_BULK_NET_API int      dx_bulk_net_listen(uint32_t host, uint16_t *port);
+/* Begin to connect: poll for writing, then ask SO_ERROR. Returns the socket; ESYS. */
+DX_BULK_NET_API int      dx_bulk_net_connect(uint32_t host, uint16_t port,
+                                             const dx_bulk_net_options *options,
+                                             char congestion[16]);
+
+/* >>loop --------------------------------------------------------------- */
+typedef struct dx_bulk_net_link {
+    int           fd;
+    int           number;     /* in the transfer; -1: not connected yet */
+    uint64_t      since_ns;
+    uint8_t      *in;         /* what arrived and was not consumed */
+    size_t        in_size;
+    uint8_t      *place;      /* where the data of the chunk in `in` land; NULL: nowhere yet */
+    size_t        placed;     /* bytes of them that are there ... */
+    size_t        place_size; /* ... of so many */
+    dx_bulk_piece piece;      /* being sent */
+    size_t        sent;       /* of it */
+    bool          sending;
+    bool          full;       /* the socket takes no more */
+} dx_bulk_net_link;
+
+typedef struct dx_bulk_net {       /* zero it, then set listener, or host and port, and options */
+    int                 listener;  /* of the side that is connected to; else -1 */
+    uint32_t            host;      /* of the side that connects */
+    uint16_t            port;
+    dx_bulk_net_options options;
+    bool                adaptive;  /* let the controller decide how many connections; else as many
+                                      as it began with */
+    uint8_t            *target;    /* receiver: the object's memory; NULL: use write() */
+    dx_bulk             bulk;      /* to be read: state, error, metrics */
+    dx_bulk_control     control;   /* of the side that connects */
+    dx_bulk_net_link    links[DX_BULK_NET_CONNECTIONS_MAX];
+    uint32_t            count;     /* links in use: links[0..count) */
+    char                congestion[16];
+    bool                gave_up;   /* the side that connects: no connection, and none to be had */
+    dx_bulk_net_paths   paths;     /* of all connections, looked at every 100 ms */
+    uint64_t            looked_ns;
+    void               *memory_;   /* of the transfer */
+    size_t              in_capacity_;
+    bool                receives_;
+} dx_bulk_net;
+
+/* desc without memory. connections 0: listen (net->listener), else connect to host and port with so
+   many. ENOMEM; EINVAL: as dx_bulk_init(). */
+DX_BULK_NET_API int  dx_bulk_net_start(dx_bulk_net *n, dx_bulk_desc *desc, uint32_t connections);
+/* The side that connects: open as many connections as there should be. A turn ends with it. */
+DX_BULK_NET_API void dx_bulk_net_dial(dx_bulk_net *n, uint64_t now_ns);
+/* One turn: wait, at most 100 ms, then move what can be moved. Call it until bulk.state is DONE or
+   FAILED, or gave_up is set; a receiver calls dx_bulk_verify() in between, when it is WHOLE. */
+DX_BULK_NET_API void dx_bulk_net_turn(dx_bulk_net *n);
+/* Send on all connections what can be sent now, without waiting. */
+DX_BULK_NET_API void dx_bulk_net_flush(dx_bulk_net *n);
+/* All connections of a transfer, now. */
+DX_BULK_NET_API dx_bulk_net_paths dx_bulk_net_look(const dx_bulk_net *n);
+/* Close everything. Safe after a failed start. */
+DX_BULK_NET_API void dx_bulk_net_close(dx_bulk_net *n);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* DX_BULK_NET_H */
+
+#if (defined(DX_BULK_NET_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) && \
+    !defined(DX_BULK_NET_IMPLEMENTED)
+#define DX_BULK_NET_IMPLEMENTED
+
+/* >>platform ----------------------------------------------------------- */
+#ifndef DX_BULK_NET_ASSERT
+  #if defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 1 && !defined(NDEBUG)
+    #include <assert.h>
+    #define DX_BULK_NET_ASSERT(c) assert(c)
+  #else
+    #define DX_BULK_NET_ASSERT(c) ((void)sizeof(c))
+  #endif
+#endif
+#if defined(__GNUC__) || defined(__clang__)
+  #define DX_BULK_NET_P_MEM(name) __builtin_##name
+#else
+  #include <string.h>
+  #define DX_BULK_NET_P_MEM(name) name
+#endif
+#ifndef DX_BULK_NET_MEMCPY
+  #define DX_BULK_NET_MEMCPY DX_BULK_NET_P_MEM(memcpy)
+#endif
+#ifndef DX_BULK_NET_MEMMOVE
+  #define DX_BULK_NET_MEMMOVE DX_BULK_NET_P_MEM(memmove)
+#endif
+#ifndef DX_BULK_NET_MEMSET
+  #define DX_BULK_NET_MEMSET DX_BULK_NET_P_MEM(memset)
+#endif
 
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -21,380 +210,523 @@
 #include <time.h>
 #include <unistd.h>
 
-/* >>sockets ------------------------------------------------------------ */
-static uint64_t bulk_now_ns(void)
+#ifndef MSG_NOSIGNAL
+  #define DX_BULK_NET_P_NOSIGNAL 0
+#else
+  #define DX_BULK_NET_P_NOSIGNAL MSG_NOSIGNAL
+#endif
+
+#define DX_BULK_NET_P_SECOND 1000000000u /* ns */
+
+enum {
+    DX_BULK_NET_P_CONNECT_S   = 30,        /* after which a connect is given up */
+    DX_BULK_NET_P_LOOK_NS     = 100000000, /* between two looks at the paths */
+    DX_BULK_NET_P_TURN_MS     = 100,       /* a turn waits at most */
+    DX_BULK_NET_P_RECEIVES    = 16,        /* in a row on one connection, at most */
+    DX_BULK_NET_P_SMALL       = 4096,      /* input buffer where only control frames come */
+    DX_BULK_NET_P_HEADS       = 8192       /* beside one chunk in that of a receiver */
+};
+
+/* >>names -------------------------------------------------------------- */
+#define DX_BULK_NET_P_ERROR_NAME(value, constant) \
+    case value: return "DX_BULK_NET_" #constant;
+
+DX_BULK_NET_API const char *dx_bulk_net_error_name(int error)
+{
+    switch (error) {
+        DX_BULK_NET_ERRORS(DX_BULK_NET_P_ERROR_NAME)
+    default: return "unknown error";
+    }
+}
+
+/* >>options ------------------------------------------------------------ */
+DX_BULK_NET_API uint64_t dx_bulk_net_now_ns(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+    return (uint64_t)t.tv_sec * DX_BULK_NET_P_SECOND + (uint64_t)t.tv_nsec;
 }
 
-typedef struct bulk_options { /* zero: the system's */
-    const char *congestion;   /* "bbr", "cubic", "reno" */
-    int         buffer;       /* SO_SNDBUF and SO_RCVBUF; set, they no longer grow by themselves */
-    int         mss;
-} bulk_options;
-
-/* No delay, keepalive after 30 s, little unsent data in the kernel (a chunk is better late in our hands than early in
-   a queue), non-blocking. *congestion (16 bytes) gets the algorithm that is in use. False: not the one that was wanted. */
-static bool bulk_set_options(int fd, const bulk_options *o, char congestion[16])
+static void dx_bulk_net_p_set(int fd, int level, int option, int value)
 {
-    int one = 1, idle = 30, unsent = 131072;
+    (void)setsockopt(fd, level, option, &value, sizeof value); /* a wish, not a condition */
+}
+
+static void dx_bulk_net_p_unblock(int fd)
+{
+    (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+}
+
+/* Ask for an algorithm, and learn which one is in use. */
+static void dx_bulk_net_p_set_congestion(int fd, const char *wanted, char congestion[16])
+{
+#ifdef TCP_CONGESTION
     socklen_t size = 16;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
-    if (o->buffer) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &o->buffer, sizeof o->buffer);
-    if (o->buffer) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &o->buffer, sizeof o->buffer);
-    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    if (wanted)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, wanted, (socklen_t)strlen(wanted));
+    (void)getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion, &size);
+    congestion[15] = 0;
+#else
+    (void)fd;
+    (void)wanted;
+    (void)congestion;
+#endif
+}
+
+DX_BULK_NET_API bool dx_bulk_net_set_options(int fd, const dx_bulk_net_options *options,
+                                             char congestion[16])
+{
+    dx_bulk_net_p_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    dx_bulk_net_p_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    if (options->buffer_size) {
+        dx_bulk_net_p_set(fd, SOL_SOCKET, SO_SNDBUF, options->buffer_size);
+        dx_bulk_net_p_set(fd, SOL_SOCKET, SO_RCVBUF, options->buffer_size);
+    }
+    dx_bulk_net_p_unblock(fd);
 #ifdef TCP_KEEPIDLE
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    dx_bulk_net_p_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, 30);
 #endif
 #ifdef TCP_NOTSENT_LOWAT
-    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+    dx_bulk_net_p_set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 131072);
 #endif
-    memset(congestion, 0, 16);
-#ifdef TCP_CONGESTION
-    if (o->congestion)
-        setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, o->congestion, (socklen_t)strlen(o->congestion));
-    getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion, &size);
-    congestion[15] = 0;
-#endif
-    (void)idle, (void)unsent, (void)size;
-    return !o->congestion || !strcmp(o->congestion, congestion);
+    DX_BULK_NET_MEMSET(congestion, 0, 16);
+    dx_bulk_net_p_set_congestion(fd, options->congestion, congestion);
+    return !options->congestion || strcmp(options->congestion, congestion) == 0;
 }
 
-typedef struct bulk_paths { /* what the kernel knows of connections, added up */
-    uint32_t connections, ecn;  /* ecn: of them, those that negotiated it (the system's setting, RFC 3168) */
-    uint64_t window, in_flight; /* bytes that may be, and that are, unacknowledged; in_flight / window is the utilisation */
-    uint64_t retransmitted;     /* segments */
-    uint32_t rtt_us;            /* the longest */
-} bulk_paths;
-
-/* Add a connection to *all. False: the system does not tell. */
-static bool bulk_look_at(int fd, bulk_paths *all)
+DX_BULK_NET_API bool dx_bulk_net_look_at(int fd, dx_bulk_net_paths *paths)
 {
 #ifdef TCP_INFO
     struct tcp_info i;
     socklen_t size = sizeof i;
-    memset(&i, 0, sizeof i);
+    DX_BULK_NET_MEMSET(&i, 0, sizeof i);
     if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &i, &size)) return false;
-    if (size < offsetof(struct tcp_info, tcpi_total_retrans) + sizeof i.tcpi_total_retrans) return false;
-    all->connections++;
-    all->ecn += (i.tcpi_options & TCPI_OPT_ECN) != 0;
-    all->window += (uint64_t)i.tcpi_snd_cwnd * i.tcpi_snd_mss;
-    all->in_flight += (uint64_t)i.tcpi_unacked * i.tcpi_snd_mss;
-    all->retransmitted += i.tcpi_total_retrans;
-    if (i.tcpi_rtt > all->rtt_us) all->rtt_us = i.tcpi_rtt;
+    if (size < offsetof(struct tcp_info, tcpi_total_retrans) + sizeof i.tcpi_total_retrans)
+        return false;
+    paths->connections++;
+    paths->ecn += (i.tcpi_options & TCPI_OPT_ECN) != 0;
+    paths->window += (uint64_t)i.tcpi_snd_cwnd * i.tcpi_snd_mss;
+    paths->in_flight += (uint64_t)i.tcpi_unacked * i.tcpi_snd_mss;
+    paths->retransmitted += i.tcpi_total_retrans;
+    if (i.tcpi_rtt > paths->rtt_us) paths->rtt_us = i.tcpi_rtt;
     return true;
 #else
-    (void)fd, (void)all;
+    (void)fd;
+    (void)paths;
     return false;
 #endif
 }
 
-static struct sockaddr_in bulk_address(uint32_t host, uint16_t port)
+/* >>addresses ---------------------------------------------------------- */
+static struct sockaddr_in dx_bulk_net_p_address(uint32_t host, uint16_t port)
 {
     struct sockaddr_in a;
-    memset(&a, 0, sizeof a);
+    DX_BULK_NET_MEMSET(&a, 0, sizeof a);
     a.sin_family = AF_INET;
     a.sin_addr.s_addr = htonl(host);
     a.sin_port = htons(port);
     return a;
 }
 
-/* A listening socket; *port 0 is filled in. */
-static int bulk_listen(uint32_t host, uint16_t *port)
+DX_BULK_NET_API int dx_bulk_net_listen(uint32_t host, uint16_t *port)
 {
-    struct sockaddr_in a = bulk_address(host, *port);
+    struct sockaddr_in a = dx_bulk_net_p_address(host, *port);
     socklen_t size = sizeof a;
-    int one = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) || listen(fd, 512) ||
+    const int backlog = 512;
+    const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd < 0) return DX_BULK_NET_ESYS;
+    dx_bulk_net_p_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (bind(fd, (struct sockaddr *)&a, sizeof a) || listen(fd, backlog) ||
         getsockname(fd, (struct sockaddr *)&a, &size)) {
-        if (fd >= 0) close(fd);
-        return -1;
+        close(fd);
+        return DX_BULK_NET_ESYS;
     }
     *port = ntohs(a.sin_port);
-    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    dx_bulk_net_p_unblock(fd);
     return fd;
 }
 
-/* Begin to connect; poll for writing, then ask SO_ERROR. */
-static int bulk_connect(uint32_t host, uint16_t port, const bulk_options *o, char congestion[16])
+DX_BULK_NET_API int dx_bulk_net_connect(uint32_t host, uint16_t port,
+                                        const dx_bulk_net_options *options, char congestion[16])
 {
-    struct sockaddr_in a = bulk_address(host, port);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd < 0) return -1;
-    if (!bulk_set_options(fd, o, congestion))
-        fprintf(stderr, "bulk: %s is not to be had, %s is used\n", o->congestion, congestion);
+    struct sockaddr_in a = dx_bulk_net_p_address(host, port);
+    const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd < 0) return DX_BULK_NET_ESYS;
+    (void)dx_bulk_net_set_options(fd, options, congestion);
     if (connect(fd, (struct sockaddr *)&a, sizeof a) && errno != EINPROGRESS) {
         close(fd);
-        return -1;
+        return DX_BULK_NET_ESYS;
     }
     return fd;
 }
 
-/* >>loop --------------------------------------------------------------- */
-enum { BULK_CONNECTIONS = 256, BULK_CONNECT_S = 30 };
+/* >>links ---------------------------------------------------------------
+   Links lie without gaps, so that poll() gets them as they are; one that is removed is replaced by
+   the last:
 
-typedef struct bulk_link {
-    int                fd, number;     /* number in the transfer; -1: not connected yet */
-    uint64_t           since_ns;
-    uint8_t           *in;             /* what arrived and was not consumed */
-    size_t             in_size;
-    uint8_t           *place;          /* where the data of the chunk in `in` land; NULL: nowhere yet */
-    size_t             placed, most;   /* bytes of them that are there, of so many */
-    dx_hbtp_bulk_piece piece;          /* being sent */
-    size_t             sent;           /* of it */
-    bool               sending, full;  /* full: the socket takes no more */
-} bulk_link;
+       links    | 0 | 1 | 2 | 3 |              remove 1    | 0 | 3 | 2 |
+       pollfd   | 0 | 1 | 2 | 3 | listener |
 
-typedef struct bulk_net {
-    dx_hbtp_bulk         bulk;
-    dx_hbtp_bulk_control control;      /* of the side that connects */
-    bulk_link            links[BULK_CONNECTIONS];
-    size_t               in_capacity;
-    uint32_t             count;        /* links in use: links[0..count) */
-    int                  listener;     /* of the side that is connected to; else -1 */
-    uint32_t             host;
-    uint16_t             port;
-    bulk_options         options;
-    char                 congestion[16];
-    bool                 adaptive;     /* let the controller decide how many; else as many as it began with */
-    bool                 gave_up;
-    uint8_t             *target;       /* receiver: the object's memory; NULL: everything goes through write() */
-    bulk_paths           paths;        /* of all connections, looked at every 100 ms */
-    uint64_t             looked_ns;
-} bulk_net;
+   A turn goes through them from the last to the first: the one that moves has had its turn. */
 
-static void bulk_add(bulk_net *n, int fd, int number, uint64_t now)
+/* Takes the socket in any case. False: no memory, and it is closed. */
+static bool dx_bulk_net_p_add(dx_bulk_net *n, int fd, int number, uint64_t now_ns)
 {
-    bulk_link *l = &n->links[n->count++];
-    memset(l, 0, sizeof *l);
+    dx_bulk_net_link *l;
+    uint8_t *const in = (uint8_t *)malloc(n->in_capacity_);
+    DX_BULK_NET_ASSERT(n->count < DX_BULK_NET_CONNECTIONS_MAX);
+    if (!in) {
+        if (number >= 0) (void)dx_bulk_drop(&n->bulk, number);
+        close(fd);
+        return false;
+    }
+    l = &n->links[n->count++];
+    DX_BULK_NET_MEMSET(l, 0, sizeof *l);
     l->fd = fd;
     l->number = number;
-    l->since_ns = now;
-    l->in = (uint8_t *)malloc(n->in_capacity);
-    if (!l->in) abort();
+    l->since_ns = now_ns;
+    l->in = in;
+    return true;
 }
 
-/* All connections of a transfer, now. */
-static bulk_paths bulk_look(const bulk_net *n)
+DX_BULK_NET_API dx_bulk_net_paths dx_bulk_net_look(const dx_bulk_net *n)
 {
-    bulk_paths all;
-    memset(&all, 0, sizeof all);
-    for (uint32_t i = 0; i < n->count; i++) (void)bulk_look_at(n->links[i].fd, &all);
+    dx_bulk_net_paths all;
+    uint32_t i;
+    DX_BULK_NET_MEMSET(&all, 0, sizeof all);
+    for (i = 0; i < n->count; i++) (void)dx_bulk_net_look_at(n->links[i].fd, &all);
     return all;
 }
 
-static void bulk_remove(bulk_net *n, uint32_t i, bool failed, uint64_t now)
+/* A connection could not be opened or was lost. With none left after some tries, it is over. */
+static void dx_bulk_net_p_failed(dx_bulk_net *n, uint64_t now_ns)
 {
-    bulk_link *l = &n->links[i];
-    if (l->number >= 0) dx_hbtp_bulk_drop(&n->bulk, l->number);
+    if (n->listener >= 0) return;
+    if (dx_bulk_control_event(&n->control, false, now_ns) && !n->count) n->gave_up = true;
+}
+
+static void dx_bulk_net_p_remove(dx_bulk_net *n, uint32_t i, bool failed, uint64_t now_ns)
+{
+    dx_bulk_net_link *const l = &n->links[i];
+    DX_BULK_NET_ASSERT(i < n->count);
+    if (l->number >= 0) (void)dx_bulk_drop(&n->bulk, l->number);
     close(l->fd);
     free(l->in);
-    *l = n->links[--n->count];
-    if (failed && n->listener < 0 && dx_hbtp_bulk_control_event(&n->control, false, now) && !n->count)
-        n->gave_up = true;
+    n->count--;
+    *l = n->links[n->count];
+    if (failed) dx_bulk_net_p_failed(n, now_ns);
+}
+
+/* >>sending -------------------------------------------------------------
+   A piece goes out in one call, from two places, however often the socket cuts it off:
+
+       | head, in the link    | data, where read() has them |
+                 ^ sent: the next call begins here */
+
+/* Send what is left of the piece. False: the connection is to be closed. */
+static bool dx_bulk_net_p_send_piece(dx_bulk_net_link *l)
+{
+    const dx_bulk_piece *const p = &l->piece;
+    const size_t size = (size_t)p->head_size + p->data_size;
+    const size_t head_sent = l->sent < p->head_size ? l->sent : p->head_size;
+    const size_t data_sent = l->sent - head_sent;
+    struct iovec parts[2];
+    struct msghdr message;
+    ssize_t got;
+    DX_BULK_NET_ASSERT(l->sent < size);
+    parts[0].iov_base = l->piece.head + head_sent;
+    parts[0].iov_len = p->head_size - head_sent;
+    parts[1].iov_base = (uint8_t *)(uintptr_t)p->data + data_sent;
+    parts[1].iov_len = p->data_size - data_sent;
+    DX_BULK_NET_MEMSET(&message, 0, sizeof message);
+    message.msg_iov = parts[0].iov_len ? parts : parts + 1;
+    message.msg_iovlen = parts[0].iov_len && p->data_size ? 2 : 1;
+    got = sendmsg(l->fd, &message, DX_BULK_NET_P_NOSIGNAL);
+    if (got < 0 && errno != EAGAIN && errno != EINTR) return false;
+    if (got > 0) l->sent += (size_t)got;
+    l->sending = l->sent < size;
+    l->full = l->sending;
+    return true;
 }
 
 /* Send until the socket is full or there is nothing. False: the connection is to be closed. */
-static bool bulk_send(bulk_net *n, bulk_link *l, uint64_t now)
+static bool dx_bulk_net_p_send(dx_bulk_net *n, dx_bulk_net_link *l, uint64_t now_ns)
 {
     while (!l->full) {
         if (!l->sending) {
-            int got = dx_hbtp_bulk_next(&n->bulk, l->number, now, &l->piece);
+            const int got = dx_bulk_next(&n->bulk, l->number, now_ns, &l->piece);
             if (got <= 0) return got == 0;
             l->sending = true;
             l->sent = 0;
         }
-        const dx_hbtp_bulk_piece *p = &l->piece;
-        struct iovec v[2];
-        struct msghdr m;
-        size_t head = l->sent < p->head_size ? p->head_size - l->sent : 0;
-        size_t at = l->sent < p->head_size ? 0 : l->sent - p->head_size;
-        v[0].iov_base = l->piece.head + (p->head_size - head);
-        v[0].iov_len = head;
-        v[1].iov_base = (uint8_t *)(uintptr_t)p->data + at;
-        v[1].iov_len = p->data_size - at;
-        memset(&m, 0, sizeof m);
-        m.msg_iov = head ? v : v + 1;
-        m.msg_iovlen = head && p->data_size ? 2 : 1;
-        ssize_t sent = sendmsg(l->fd, &m, MSG_NOSIGNAL);
-        if (sent < 0 && errno != EAGAIN && errno != EINTR) return false;
-        if (sent > 0) l->sent += (size_t)sent;
-        l->sending = l->sent < p->head_size + (size_t)p->data_size;
-        l->full = l->sending && (sent < 0 || errno == EAGAIN || (size_t)sent < head + v[1].iov_len);
+        if (!dx_bulk_net_p_send_piece(l)) return false;
     }
     return true;
 }
 
-/* Does what lies in l->in begin a chunk whose data have a place? Then they go there, beginning with what is here. */
-static void bulk_place(bulk_net *n, bulk_link *l, uint64_t now)
+DX_BULK_NET_API void dx_bulk_net_flush(dx_bulk_net *n)
 {
-    uint64_t offset;
-    uint32_t size;
-    if (!n->target || l->in_size < DX_HBTP_BULK_PLACE_SIZE ||
-        dx_hbtp_bulk_place(&n->bulk, l->number, l->in, now, &offset, &size) != 1)
-        return;
-    l->place = n->target + offset;
-    l->placed = l->in_size - DX_HBTP_BULK_PLACE_SIZE;
-    l->most = size;
-    memcpy(l->place, l->in + DX_HBTP_BULK_PLACE_SIZE, l->placed);
+    const uint64_t now_ns = dx_bulk_net_now_ns();
+    uint32_t i;
+    for (i = 0; i < n->count; i++) (void)dx_bulk_net_p_send(n, &n->links[i], now_ns);
 }
 
-/* The rest of a chunk to where it belongs, and the beginning of what follows. As recv(), EAGAIN and the end included. */
-static ssize_t bulk_receive_placed(bulk_net *n, bulk_link *l, uint64_t now, size_t *want)
+/* >>receiving -----------------------------------------------------------
+   A receiver with the object in memory lets data land where they belong. First it receives just the
+   head of a chunk; then the rest of its data and the next head in one call:
+
+       socket    | head | data of chunk 7 ............. | head | data of chunk 9 ...
+       to          in     target + offset of chunk 7      next, then in */
+
+/* Does what lies in l->in begin a chunk whose data have a place? Then they go there, beginning with
+   what is here. */
+static void dx_bulk_net_p_place(dx_bulk_net *n, dx_bulk_net_link *l, uint64_t now_ns)
 {
-    uint8_t next[DX_HBTP_BULK_PLACE_SIZE];
-    struct iovec v[2];
     uint64_t offset;
     uint32_t size;
-    bool wanted = dx_hbtp_bulk_place(&n->bulk, l->number, l->in, now, &offset, &size) == 1;
-    v[0].iov_base = wanted ? l->place + l->placed : l->in + DX_HBTP_BULK_PLACE_SIZE; /* came another way: let it go */
-    v[0].iov_len = l->most - l->placed;
-    v[1].iov_base = next;
-    v[1].iov_len = sizeof next;
-    *want = v[0].iov_len + sizeof next;
-    ssize_t got = readv(l->fd, v, 2);
+    if (!n->target || l->in_size < DX_BULK_PLACE_SIZE) return;
+    if (dx_bulk_place(&n->bulk, l->number, l->in, now_ns, &offset, &size) != 1) return;
+    l->place = n->target + offset;
+    l->placed = l->in_size - DX_BULK_PLACE_SIZE;
+    l->place_size = size;
+    DX_BULK_NET_ASSERT(l->placed <= l->place_size);
+    DX_BULK_NET_MEMCPY(l->place, l->in + DX_BULK_PLACE_SIZE, l->placed);
+}
+
+/* The rest of a chunk to where it belongs, and the beginning of what follows. Returns as recv(),
+   EAGAIN and the end included. *want: for how many bytes there was room. */
+static ssize_t dx_bulk_net_p_receive_placed(dx_bulk_net *n, dx_bulk_net_link *l, uint64_t now_ns,
+                                            size_t *want)
+{
+    uint8_t next[DX_BULK_PLACE_SIZE];
+    struct iovec parts[2];
+    uint64_t offset;
+    uint32_t size;
+    ssize_t got;
+    int error;
+    const bool wanted = dx_bulk_place(&n->bulk, l->number, l->in, now_ns, &offset, &size) == 1;
+    /* A chunk that has come another way meanwhile: let its data go where they do no harm. */
+    parts[0].iov_base = wanted ? l->place + l->placed : l->in + DX_BULK_PLACE_SIZE;
+    parts[0].iov_len = l->place_size - l->placed;
+    parts[1].iov_base = next;
+    parts[1].iov_len = sizeof next;
+    *want = parts[0].iov_len + sizeof next;
+    got = readv(l->fd, parts, 2);
     if (got <= 0) return got;
-    if ((size_t)got < v[0].iov_len) {
+    if ((size_t)got < parts[0].iov_len) {
         l->placed += (size_t)got;
         return got;
     }
-    int error = dx_hbtp_bulk_placed(&n->bulk, l->number, l->in, l->place, now);
-    l->in_size = (size_t)got - v[0].iov_len;
-    memcpy(l->in, next, l->in_size);
+    error = dx_bulk_placed(&n->bulk, l->number, l->in, l->place, now_ns);
+    l->in_size = (size_t)got - parts[0].iov_len;
+    DX_BULK_NET_MEMCPY(l->in, next, l->in_size);
     l->place = NULL;
     if (!error) return got;
     errno = EPROTO;
     return -1;
 }
 
-static bool bulk_receive(bulk_net *n, bulk_link *l, uint64_t now)
+/* How much to receive into l->in: to the end of a chunk's frame, so that what arrived is whole and
+   need not be moved; or only its head, where the data have a place of their own. */
+static size_t dx_bulk_net_p_want(const dx_bulk_net *n, const dx_bulk_net_link *l)
 {
-    for (int turns = 0; turns < 16; turns++) {
-        /* To the end of a chunk's frame, so that what arrived is whole and need not be moved; or of its head. */
-        size_t most = n->bulk.bitmap_ && n->bulk.known ? n->bulk.object.chunk_size + 24 : 4096, want;
-        if (n->target && n->bulk.known && l->in_size < DX_HBTP_BULK_PLACE_SIZE) most = DX_HBTP_BULK_PLACE_SIZE;
-        ssize_t got;
-        if (l->place) {
-            got = bulk_receive_placed(n, l, now, &want);
-        } else {
-            want = (most > l->in_size ? most : n->in_capacity) - l->in_size;
-            got = recv(l->fd, l->in + l->in_size, want, 0);
-            if (got > 0) l->in_size += (size_t)got;
-        }
-        if (got == 0) return false;
-        if (got < 0 && (errno == EAGAIN || errno == EINTR)) return true;
-        int64_t used = got < 0 ? -1 : l->place ? 0 : dx_hbtp_bulk_feed(&n->bulk, l->number, l->in, l->in_size, now);
-        if (used < 0) {
-            bulk_send(n, l, now); /* what it says to this */
-            return false;
-        }
-        l->in_size -= (size_t)used;
-        if (used && l->in_size) memmove(l->in, l->in + used, l->in_size);
-        if (!l->place) bulk_place(n, l, now);
-        if ((size_t)got < want) break;
+    size_t frame_size = DX_BULK_NET_P_SMALL;
+    if (n->receives_ && n->bulk.known) {
+        frame_size = (size_t)n->bulk.object.chunk_size + DX_BULK_PLACE_SIZE;
+        if (n->target && l->in_size < DX_BULK_PLACE_SIZE) frame_size = DX_BULK_PLACE_SIZE;
     }
-    return true;
+    if (frame_size <= l->in_size) frame_size = n->in_capacity_;
+    return frame_size - l->in_size;
 }
 
-/* Open as many connections as there should be. */
-static void bulk_dial(bulk_net *n, uint64_t now)
+/* One receive, and what is to be done with it. 1: there may be more; 0: not now; -1: close. */
+static int dx_bulk_net_p_receive_once(dx_bulk_net *n, dx_bulk_net_link *l, uint64_t now_ns)
 {
-    if (n->listener >= 0 || n->bulk.state >= DX_HBTP_BULK_DONE) return;
-    if (n->adaptive) dx_hbtp_bulk_control_update(&n->control, n->bulk.metrics.bytes_done, now);
-    while (n->count < n->control.count && now >= n->control.retry_ns) {
-        int fd = bulk_connect(n->host, n->port, &n->options, n->congestion);
-        if (fd < 0) {
-            n->gave_up = dx_hbtp_bulk_control_event(&n->control, false, now) && !n->count;
+    size_t want;
+    ssize_t got;
+    int64_t used = 0;
+    if (l->place) {
+        got = dx_bulk_net_p_receive_placed(n, l, now_ns, &want);
+    } else {
+        want = dx_bulk_net_p_want(n, l);
+        got = recv(l->fd, l->in + l->in_size, want, 0);
+        if (got > 0) l->in_size += (size_t)got;
+    }
+    if (got == 0) return -1;
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
+    if (got < 0) used = -1;
+    else if (!l->place) used = dx_bulk_feed(&n->bulk, l->number, l->in, l->in_size, now_ns);
+    if (used < 0) {
+        (void)dx_bulk_net_p_send(n, l, now_ns); /* what it says to this */
+        return -1;
+    }
+    l->in_size -= (size_t)used;
+    if (used && l->in_size) DX_BULK_NET_MEMMOVE(l->in, l->in + used, l->in_size);
+    if (!l->place) dx_bulk_net_p_place(n, l, now_ns);
+    return (size_t)got == want;
+}
+
+/* False: the connection is to be closed. */
+static bool dx_bulk_net_p_receive(dx_bulk_net *n, dx_bulk_net_link *l, uint64_t now_ns)
+{
+    int more = 1;
+    int turns;
+    for (turns = 0; more > 0 && turns < DX_BULK_NET_P_RECEIVES; turns++)
+        more = dx_bulk_net_p_receive_once(n, l, now_ns);
+    return more >= 0;
+}
+
+/* >>connections -------------------------------------------------------- */
+DX_BULK_NET_API void dx_bulk_net_dial(dx_bulk_net *n, uint64_t now_ns)
+{
+    uint32_t i;
+    if (n->listener >= 0 || n->bulk.state >= DX_BULK_DONE) return;
+    if (n->adaptive)
+        (void)dx_bulk_control_update(&n->control, n->bulk.metrics.bytes_done, now_ns);
+    while (n->count < n->control.count && now_ns >= n->control.retry_ns) {
+        const int fd = dx_bulk_net_connect(n->host, n->port, &n->options, n->congestion);
+        if (fd < 0 || !dx_bulk_net_p_add(n, fd, -1, now_ns)) {
+            dx_bulk_net_p_failed(n, now_ns);
             break;
         }
-        bulk_add(n, fd, -1, now);
     }
-    for (uint32_t i = n->control.count; i < n->count; i++)
-        if (n->links[i].number >= 0) dx_hbtp_bulk_retire(&n->bulk, n->links[i].number);
+    for (i = n->control.count; i < n->count; i++)
+        if (n->links[i].number >= 0) (void)dx_bulk_retire(&n->bulk, n->links[i].number);
 }
 
-static void bulk_accept(bulk_net *n, uint64_t now)
+static void dx_bulk_net_p_accept(dx_bulk_net *n, uint64_t now_ns)
 {
-    while (n->count < BULK_CONNECTIONS) {
-        int fd = accept(n->listener, NULL, NULL);
+    while (n->count < DX_BULK_NET_CONNECTIONS_MAX) {
+        const int fd = accept(n->listener, NULL, NULL);
+        int number;
         if (fd < 0) return;
-        int number = dx_hbtp_bulk_open(&n->bulk, now);
+        number = dx_bulk_open(&n->bulk, now_ns);
         if (number < 0) { /* as many as the transfer was set up for */
             close(fd);
             continue;
         }
-        bulk_set_options(fd, &n->options, n->congestion);
-        bulk_add(n, fd, number, now);
+        (void)dx_bulk_net_set_options(fd, &n->options, n->congestion);
+        (void)dx_bulk_net_p_add(n, fd, number, now_ns);
     }
+}
+
+/* Has a connect come to an end? False: it has failed, or takes too long. */
+static bool dx_bulk_net_p_connected(dx_bulk_net *n, dx_bulk_net_link *l, int events,
+                                    uint64_t now_ns)
+{
+    int error = 0;
+    socklen_t size = sizeof error;
+    if (!events)
+        return now_ns - l->since_ns < DX_BULK_NET_P_CONNECT_S * (uint64_t)DX_BULK_NET_P_SECOND;
+    if (getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &error, &size) || error) return false;
+    l->number = dx_bulk_open(&n->bulk, now_ns);
+    (void)dx_bulk_control_event(&n->control, true, now_ns);
+    return l->number >= 0;
 }
 
 /* One connection after poll. False: it is over. */
-static bool bulk_serve(bulk_net *n, bulk_link *l, int events, uint64_t now)
+static bool dx_bulk_net_p_serve(dx_bulk_net *n, dx_bulk_net_link *l, int events, uint64_t now_ns)
 {
-    if (l->number < 0) {
-        int error = 0;
-        socklen_t size = sizeof error;
-        if (!events) return now - l->since_ns < BULK_CONNECT_S * (uint64_t)1000000000u;
-        if (getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &error, &size) || error) return false;
-        l->number = dx_hbtp_bulk_open(&n->bulk, now);
-        dx_hbtp_bulk_control_event(&n->control, true, now);
-    }
+    if (l->number < 0 && !dx_bulk_net_p_connected(n, l, events, now_ns)) return false;
+    if (l->number < 0) return true;
     if (events & POLLOUT) l->full = false;
-    if ((events & (POLLIN | POLLHUP | POLLERR)) && !bulk_receive(n, l, now)) return false;
-    return bulk_send(n, l, now);
+    if ((events & (POLLIN | POLLHUP | POLLERR)) && !dx_bulk_net_p_receive(n, l, now_ns))
+        return false;
+    return dx_bulk_net_p_send(n, l, now_ns);
 }
 
-/* One turn: wait, then move what can be moved. */
-static void bulk_turn(bulk_net *n)
+/* >>turns -------------------------------------------------------------- */
+/* Milliseconds that poll() may wait. */
+static int dx_bulk_net_p_patience_ms(const dx_bulk_net *n)
 {
-    struct pollfd p[BULK_CONNECTIONS + 1];
-    uint64_t now = bulk_now_ns(), wake = dx_hbtp_bulk_wake(&n->bulk, now);
-    uint32_t count = n->count, i;
-    int ms = wake == UINT64_MAX ? 100 : wake <= now ? 0 : (int)((wake - now) / 1000000 + 1);
+    const uint64_t now_ns = dx_bulk_net_now_ns();
+    const uint64_t wake_ns = dx_bulk_wake(&n->bulk, now_ns);
+    uint64_t ms;
+    if (wake_ns <= now_ns) return 0;
+    ms = (wake_ns - now_ns) / 1000000;
+    return ms < DX_BULK_NET_P_TURN_MS ? (int)ms + 1 : DX_BULK_NET_P_TURN_MS;
+}
+
+DX_BULK_NET_API void dx_bulk_net_turn(dx_bulk_net *n)
+{
+    struct pollfd p[DX_BULK_NET_CONNECTIONS_MAX + 1];
+    const uint32_t count = n->count;
+    uint64_t now_ns;
+    uint32_t i;
     for (i = 0; i < count; i++) {
-        p[i].fd = n->links[i].fd;
-        p[i].events = (short)(POLLIN | (n->links[i].full || n->links[i].number < 0 ? POLLOUT : 0));
+        const dx_bulk_net_link *const l = &n->links[i];
+        p[i].fd = l->fd;
+        p[i].events = l->full || l->number < 0 ? POLLIN | POLLOUT : POLLIN;
         p[i].revents = 0;
     }
     p[count].fd = n->listener;
     p[count].events = POLLIN;
     p[count].revents = 0;
-    poll(p, count + 1, ms > 100 ? 100 : ms);
-    now = bulk_now_ns();
+    (void)poll(p, count + 1, dx_bulk_net_p_patience_ms(n));
+    now_ns = dx_bulk_net_now_ns();
     for (i = count; i-- > 0;) {
-        bool was = n->links[i].number >= 0;
-        if (!bulk_serve(n, &n->links[i], p[i].revents, now))
-            bulk_remove(n, i, !was || n->bulk.state < DX_HBTP_BULK_DONE, now);
+        const bool was_open = n->links[i].number >= 0;
+        if (dx_bulk_net_p_serve(n, &n->links[i], p[i].revents, now_ns)) continue;
+        dx_bulk_net_p_remove(n, i, !was_open || n->bulk.state < DX_BULK_DONE, now_ns);
     }
-    if (p[count].revents) bulk_accept(n, now);
-    bulk_dial(n, now);
-    if (now - n->looked_ns < 100000000) return;
-    n->paths = bulk_look(n);
-    n->looked_ns = now;
+    if (p[count].revents) dx_bulk_net_p_accept(n, now_ns);
+    dx_bulk_net_dial(n, now_ns);
+    if (now_ns - n->looked_ns < DX_BULK_NET_P_LOOK_NS) return;
+    n->paths = dx_bulk_net_look(n);
+    n->looked_ns = now_ns;
 }
 
-static void bulk_close(bulk_net *n)
+DX_BULK_NET_API void dx_bulk_net_close(dx_bulk_net *n)
 {
-    while (n->count) bulk_remove(n, n->count - 1, false, bulk_now_ns());
+    while (n->count) dx_bulk_net_p_remove(n, n->count - 1, false, dx_bulk_net_now_ns());
     if (n->listener >= 0) close(n->listener);
-    free(n->bulk.desc_.memory);
+    n->listener = -1;
+    free(n->memory_);
+    n->memory_ = NULL;
 }
 
-/* desc without memory. connections 0: listen (n->listener), else connect to n->host, n->port. */
-static int bulk_start(bulk_net *n, dx_hbtp_bulk_desc *desc, uint32_t connections)
+DX_BULK_NET_API int dx_bulk_net_start(dx_bulk_net *n, dx_bulk_desc *desc, uint32_t connections)
 {
-    desc->memory_size = dx_hbtp_bulk_memory_size(desc);
-    desc->memory = calloc(1, desc->memory_size + 8);
-    n->in_capacity = desc->write ? DX_HBTP_BULK_CHUNK_MAX + 8192 : 4096;
-    n->control.least = n->adaptive ? 1 : connections;
-    n->control.most = n->adaptive ? 64 : connections;
+    const size_t size = dx_bulk_memory_size(desc);
+    if (!size) return DX_BULK_NET_EINVAL;
+    n->memory_ = malloc(size);
+    if (!n->memory_) return DX_BULK_NET_ENOMEM;
+    desc->memory = n->memory_;
+    desc->memory_size = size;
+    n->receives_ = desc->write != NULL;
+    n->in_capacity_ = DX_BULK_NET_P_SMALL;
+    if (n->receives_) n->in_capacity_ = (size_t)DX_BULK_CHUNK_SIZE_MAX + DX_BULK_NET_P_HEADS;
+    n->control.count_min = n->adaptive ? 1 : connections;
+    n->control.count_max = n->adaptive ? 64 : connections;
     n->control.count = connections;
-    n->control.interval_ns = 1000000000u;
-    return dx_hbtp_bulk_init(&n->bulk, desc);
+    n->control.interval_ns = DX_BULK_NET_P_SECOND;
+    return dx_bulk_init(&n->bulk, desc);
 }
 
-#endif /* BULK_NET_H */
+#endif /* DX_BULK_NET_IMPLEMENTATION */
+
+/* >>license -------------------------------------------------------------
+   Choose whichever you prefer:
+
+   ALTERNATIVE A - MIT No Attribution (MIT-0)
+   Copyright (c) 2026 dx authors
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+   associated documentation files (the "Software"), to deal in the Software without restriction,
+   including without limitation the rights to use, copy, modify, merge, publish, distribute,
+   sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+   furnished to do so. THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+   IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR
+   PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY
+   CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING
+   FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+
+   ALTERNATIVE B - Public domain (Unlicense)
+   This is free and unencumbered software released into the public domain. Anyone is free to copy,
+   modify, publish, use, compile, sell, or distribute this software, either in source code form or
+   as a compiled binary, for any purpose, commercial or non-commercial, and by any means. In
+   jurisdictions that recognize copyright laws, the author or authors of this software dedicate any
+   and all copyright interest in the software to the public domain. THE SOFTWARE IS PROVIDED "AS
+   IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED. IN NO EVENT SHALL THE AUTHORS BE LIABLE
+   FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY ARISING FROM THE SOFTWARE OR ITS USE.
+   See unlicense.org.
+*/

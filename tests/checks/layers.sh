@@ -5,7 +5,7 @@
 
 # LAYER, whether it needs an operating system, and options that are compiled as well.
 traits="dx_bao freestanding
-dx_bulk hosted
+dx_bulk freestanding
 dx_bulk_net hosted
 dx_cache freestanding
 dx_chunks freestanding
@@ -29,10 +29,10 @@ dx_token freestanding
 dx_tree freestanding
 dx_versions freestanding"
 # Not products yet.
-pending="dx_bulk dx_bulk_net dx_cache dx_crc32c dx_edge dx_nor dx_queries dx_tree"
+pending="dx_cache dx_edge dx_nor dx_queries dx_tree"
 # LAYERS="dx_nor dx_tree": only these.
 [ -z "${DX_TOP:-}" ] || { traits="dx_bao freestanding
-dx_bulk hosted
+dx_bulk freestanding
 dx_bulk_net hosted
 dx_cache freestanding
 dx_chunks freestanding

@@ -1,5 +1,5 @@
 /* Tests of the bulk transfer (layers/dx_bulk.h) that mutants asked for: one side alone, driven frame by frame, at each limit
-   of its times, numbers and sizes. Memory is exactly what dx_hbtp_bulk_memory_size() says, so that ASan sees its end. */
+   of its times, numbers and sizes. Memory is exactly what dx_bulk_memory_size() says, so that ASan sees its end. */
 #define DX_IMPLEMENTATION
 #include "../../dx_hbtp.h"
 #include "../../layers/dx_bulk.h"
@@ -17,11 +17,11 @@ static uint8_t source[SOURCE], target[SOURCE];
 
 /* >>one side alone ------------------------------------------------------ */
 typedef struct side {
-    dx_hbtp_bulk        b;
-    dx_hbtp_bulk_desc   desc;
-    dx_hbtp_bulk_object object;
-    dx_hbtp_bulk_object asked; /* what accept() was given */
-    dx_hbtp_bulk_piece  piece; /* the last one of next() */
+    dx_bulk        b;
+    dx_bulk_desc   desc;
+    dx_bulk_object object;
+    dx_bulk_object asked; /* what accept() was given */
+    dx_bulk_piece  piece; /* the last one of next() */
     int                 answer, written;
 } side;
 
@@ -41,7 +41,7 @@ static int store(void *user, uint64_t offset, const uint8_t *bytes, uint32_t siz
     return 0;
 }
 
-static int ask(void *user, const dx_hbtp_bulk_object *object)
+static int ask(void *user, const dx_bulk_object *object)
 {
     side *x = (side *)user;
     x->asked = *object;
@@ -62,12 +62,12 @@ static void prepare(side *x, uint64_t size, uint32_t chunk_size)
 
 static void begin(side *x)
 {
-    x->desc.memory_size = dx_hbtp_bulk_memory_size(&x->desc);
+    x->desc.memory_size = dx_bulk_memory_size(&x->desc);
     DX_CHECK(x->desc.memory_size > 0);
     x->desc.memory = malloc(x->desc.memory_size);
     DX_CHECK(x->desc.memory != NULL);
     memset(x->desc.memory, 0xee, x->desc.memory_size);
-    DX_CHECK_EQ(dx_hbtp_bulk_init(&x->b, &x->desc), 0);
+    DX_CHECK_EQ(dx_bulk_init(&x->b, &x->desc), 0);
 }
 
 static void begin_sender(side *x)
@@ -89,9 +89,9 @@ static void end(side *x) { free(x->desc.memory); }
 /* The opcode of the piece that is to be sent now, 0: none; or the error. */
 static int next(side *x, int connection, uint64_t now)
 {
-    int got = dx_hbtp_bulk_next(&x->b, connection, now, &x->piece);
+    int got = dx_bulk_next(&x->b, connection, now, &x->piece);
     if (got != 1) return got;
-    return x->piece.head[0] == 0xff ? dx_hbtp_p_load16(x->piece.head + 8) : x->piece.head[0]; /* Extended */
+    return x->piece.head[0] == 0xff ? dx_bulk_p_load16(x->piece.head + 8) : x->piece.head[0]; /* Extended */
 }
 
 /* The chunk that is to be sent now, -1: none. */
@@ -100,8 +100,8 @@ static int next_chunk(side *x, int connection, uint64_t now)
     int got = next(x, connection, now);
     DX_CHECK(got == 0 || got == DX_HBTP_OP_FILE_CHUNK);
     if (!got) return -1;
-    DX_CHECK_EQ(dx_hbtp_p_load32(x->piece.head + 8), TRANSFER);
-    uint64_t offset = dx_hbtp_p_load64(x->piece.head + 16);
+    DX_CHECK_EQ(dx_bulk_p_load32(x->piece.head + 8), TRANSFER);
+    uint64_t offset = dx_bulk_p_load64(x->piece.head + 16);
     DX_CHECK_EQ(offset % x->object.chunk_size, 0);
     return (int)(offset / x->object.chunk_size);
 }
@@ -109,11 +109,11 @@ static int next_chunk(side *x, int connection, uint64_t now)
 static int64_t feed(side *x, int connection, unsigned opcode, const void *payload, size_t size, uint64_t now)
 {
     static uint8_t bytes[SOURCE + 64];
-    unsigned flags = opcode >= DX_HBTP_OP_BULK_OFFER && opcode <= DX_HBTP_OP_BULK_END ? DX_HBTP_FLAG_HAS_CHECKSUM : 0;
+    unsigned flags = opcode >= DX_BULK_OP_OFFER && opcode <= DX_BULK_OP_END ? DX_HBTP_FLAG_HAS_CHECKSUM : 0;
     dx_hbtp_out out;
     dx_hbtp_out_init(&out, bytes, sizeof bytes);
     DX_CHECK_EQ(dx_hbtp_write_frame(&out, (uint16_t)opcode, (uint8_t)flags, 0, payload, (uint32_t)size), 0);
-    int64_t got = dx_hbtp_bulk_feed(&x->b, connection, bytes, out.used_, now);
+    int64_t got = dx_bulk_feed(&x->b, connection, bytes, out.used_, now);
     if (got >= 0) DX_CHECK_EQ(got, out.used_);
     return got < 0 ? got : 0;
 }
@@ -122,17 +122,17 @@ static int64_t feed(side *x, int connection, unsigned opcode, const void *payloa
 static void have(side *x, int connection, uint32_t first, unsigned bits, uint64_t now)
 {
     uint8_t p[11] = {0, 0, TRANSFER};
-    dx_hbtp_p_store32(p + 6, first);
+    dx_bulk_p_store32(p + 6, first);
     p[10] = (uint8_t)bits;
-    DX_CHECK_EQ(feed(x, connection, DX_HBTP_OP_BULK_HAVE, p, bits ? 11 : 10, now), 0);
+    DX_CHECK_EQ(feed(x, connection, DX_BULK_OP_HAVE, p, bits ? 11 : 10, now), 0);
 }
 
 /* A connection of a sender on which both sides have said what there is. */
 static int accepted(side *x, uint64_t now)
 {
-    int c = dx_hbtp_bulk_open(&x->b, now);
+    int c = dx_bulk_open(&x->b, now);
     DX_CHECK(c >= 0);
-    DX_CHECK_EQ(next(x, c, now), DX_HBTP_OP_BULK_OFFER);
+    DX_CHECK_EQ(next(x, c, now), DX_BULK_OP_OFFER);
     have(x, c, 0, 0, now);
     return c;
 }
@@ -140,10 +140,10 @@ static int accepted(side *x, uint64_t now)
 static int64_t offer(side *x, int connection, uint64_t now)
 {
     uint8_t p[54] = {1, 0, TRANSFER};
-    dx_hbtp_p_store32(p + 6, x->object.chunk_size);
-    dx_hbtp_p_store64(p + 14, x->object.size);
+    dx_bulk_p_store32(p + 6, x->object.chunk_size);
+    dx_bulk_p_store64(p + 14, x->object.size);
     memcpy(p + 22, x->object.hash, 32);
-    return feed(x, connection, DX_HBTP_OP_BULK_OFFER, p, sizeof p, now);
+    return feed(x, connection, DX_BULK_OP_OFFER, p, sizeof p, now);
 }
 
 static uint32_t count_of(const side *x)
@@ -159,10 +159,10 @@ static uint32_t chunk_head(const side *x, uint32_t chunk, uint8_t head[24], uint
     memset(head, 0, 24);
     head[0] = DX_HBTP_OP_FILE_CHUNK;
     head[1] = chunk + 1 == count_of(x) ? DX_HBTP_FLAG_FINAL : 0;
-    dx_hbtp_p_store32(head + 4, 16 + size);
-    dx_hbtp_p_store32(head + 8, TRANSFER);
-    dx_hbtp_p_store32(head + 12, dx_hbtp_p_crc32c(0, source + at, size));
-    dx_hbtp_p_store64(head + 16, at);
+    dx_bulk_p_store32(head + 4, 16 + size);
+    dx_bulk_p_store32(head + 8, TRANSFER);
+    dx_bulk_p_store32(head + 12, DX_BULK_CRC32C(0, source + at, size));
+    dx_bulk_p_store64(head + 16, at);
     *offset = at;
     return size;
 }
@@ -173,7 +173,7 @@ static int64_t chunk_in(side *x, int connection, uint32_t chunk, uint64_t now)
     uint64_t offset;
     uint32_t size = chunk_head(x, chunk, bytes, &offset);
     memcpy(bytes + 24, source + offset, size);
-    int64_t got = dx_hbtp_bulk_feed(&x->b, connection, bytes, 24 + size, now);
+    int64_t got = dx_bulk_feed(&x->b, connection, bytes, 24 + size, now);
     if (got >= 0) DX_CHECK_EQ(got, 24 + size);
     return got < 0 ? got : 0;
 }
@@ -183,21 +183,21 @@ static int64_t chunk_in(side *x, int connection, uint32_t chunk, uint64_t now)
 DX_TEST(bm_memory_is_what_the_header_says)
 {
     for (uint32_t n = 1; n < 600; n++) {
-        dx_hbtp_bulk_desc d;
-        dx_hbtp_bulk_object o;
+        dx_bulk_desc d;
+        dx_bulk_object o;
         memset(&d, 0, sizeof d);
         memset(&o, 0, sizeof o);
         d.write = store;
-        d.max_chunks = n;
-        d.max_connections = 1 + n % 256;
-        DX_CHECK_EQ(dx_hbtp_bulk_memory_size(&d), 40 * (size_t)d.max_connections + (n + 7) / 8);
+        d.chunks_max = n;
+        d.connections_max = 1 + n % 256;
+        DX_CHECK_EQ(dx_bulk_memory_size(&d), 40 * (size_t)d.connections_max + (n + 7) / 8);
         d.write = NULL;
         d.read = fetch;
         d.object = &o;
         o.size = 10 * (uint64_t)n;
         o.chunk_size = 10;
-        size_t size = dx_hbtp_bulk_memory_size(&d);
-        DX_CHECK(size >= 40 * (size_t)d.max_connections + 8 * n && size <= 40 * (size_t)d.max_connections + 8 * (n + 1));
+        size_t size = dx_bulk_memory_size(&d);
+        DX_CHECK(size >= 40 * (size_t)d.connections_max + 8 * n && size <= 40 * (size_t)d.connections_max + 8 * (n + 1));
     }
 }
 
@@ -206,15 +206,15 @@ DX_TEST(bm_defaults_of_the_description)
     side x;
     prepare(&x, 1000, 10);
     begin_sender(&x);
-    for (int i = 0; i < 32; i++) DX_CHECK_EQ(dx_hbtp_bulk_open(&x.b, T0), i);
-    DX_CHECK_EQ(dx_hbtp_bulk_open(&x.b, T0), DX_HBTP_EAGAIN);
-    DX_CHECK_EQ(dx_hbtp_bulk_drop(&x.b, 7), 0);
-    DX_CHECK_EQ(dx_hbtp_bulk_drop(&x.b, 7), DX_HBTP_EINVAL);
-    DX_CHECK_EQ(dx_hbtp_bulk_open(&x.b, T0), 7); /* the lowest that is free */
+    for (int i = 0; i < 32; i++) DX_CHECK_EQ(dx_bulk_open(&x.b, T0), i);
+    DX_CHECK_EQ(dx_bulk_open(&x.b, T0), DX_BULK_EAGAIN);
+    DX_CHECK_EQ(dx_bulk_drop(&x.b, 7), 0);
+    DX_CHECK_EQ(dx_bulk_drop(&x.b, 7), DX_BULK_EINVAL);
+    DX_CHECK_EQ(dx_bulk_open(&x.b, T0), 7); /* the lowest that is free */
     DX_CHECK_EQ(x.b.metrics.opened, 33);
     DX_CHECK_EQ(x.b.metrics.connections, 32);
     DX_CHECK_EQ(x.b.metrics.dropped, 1);
-    DX_CHECK_EQ(next(&x, 0, T0), DX_HBTP_OP_BULK_OFFER);
+    DX_CHECK_EQ(next(&x, 0, T0), DX_BULK_OP_OFFER);
     have(&x, 0, 0, 0, T0);
     for (int i = 0; i < 64; i++) DX_CHECK_EQ(next_chunk(&x, 0, T0), i);
     DX_CHECK_EQ(next_chunk(&x, 0, T0), -1);
@@ -227,9 +227,9 @@ DX_TEST(bm_defaults_of_the_description)
     for (int i = 0; i < 2; i++) {
         prepare(&x, counts[i], 1);
         begin_receiver(&x);
-        for (int k = 0; k < 32; k++) DX_CHECK_EQ(dx_hbtp_bulk_open(&x.b, T0), k);
-        DX_CHECK_EQ(dx_hbtp_bulk_open(&x.b, T0), DX_HBTP_EAGAIN);
-        DX_CHECK_EQ(offer(&x, 0, T0), i ? DX_HBTP_ETOOBIG : 0);
+        for (int k = 0; k < 32; k++) DX_CHECK_EQ(dx_bulk_open(&x.b, T0), k);
+        DX_CHECK_EQ(dx_bulk_open(&x.b, T0), DX_BULK_EAGAIN);
+        DX_CHECK_EQ(offer(&x, 0, T0), i ? DX_BULK_ETOOBIG : 0);
         DX_CHECK_EQ(memcmp(&x.asked, &x.object, sizeof x.asked), 0);
         end(&x);
     }
@@ -238,34 +238,34 @@ DX_TEST(bm_defaults_of_the_description)
 DX_TEST(bm_limits_of_the_description)
 {
     side x;
-    dx_hbtp_bulk_desc d;
+    dx_bulk_desc d;
     prepare(&x, 10, 10);
     x.desc.write = store;
     d = x.desc;
-    d.max_chunks = INT32_MAX;
-    DX_CHECK_EQ(dx_hbtp_bulk_memory_size(&d), 32 * 40 + 268435456u);
-    d.max_chunks++;
-    DX_CHECK_EQ(dx_hbtp_bulk_memory_size(&d), 0);
-    d.max_chunks = 1;
-    d.max_connections = 256;
-    DX_CHECK_EQ(dx_hbtp_bulk_memory_size(&d), 256 * 40 + 1);
-    d.max_connections = 257;
-    DX_CHECK_EQ(dx_hbtp_bulk_memory_size(&d), 0);
+    d.chunks_max = INT32_MAX;
+    DX_CHECK_EQ(dx_bulk_memory_size(&d), 32 * 40 + 268435456u);
+    d.chunks_max++;
+    DX_CHECK_EQ(dx_bulk_memory_size(&d), 0);
+    d.chunks_max = 1;
+    d.connections_max = 256;
+    DX_CHECK_EQ(dx_bulk_memory_size(&d), 256 * 40 + 1);
+    d.connections_max = 257;
+    DX_CHECK_EQ(dx_bulk_memory_size(&d), 0);
     d = x.desc;
     d.object = &x.object; /* a sender and a receiver at once */
-    DX_CHECK_EQ(dx_hbtp_bulk_memory_size(&d), 0);
+    DX_CHECK_EQ(dx_bulk_memory_size(&d), 0);
     d = x.desc;
     d.write = NULL;
-    DX_CHECK_EQ(dx_hbtp_bulk_memory_size(&d), 0);
+    DX_CHECK_EQ(dx_bulk_memory_size(&d), 0);
     d.object = &x.object;
     d.read = fetch;
-    x.object.chunk_size = DX_HBTP_BULK_CHUNK_MAX;
-    DX_CHECK(dx_hbtp_bulk_memory_size(&d) > 0);
+    x.object.chunk_size = DX_BULK_CHUNK_SIZE_MAX;
+    DX_CHECK(dx_bulk_memory_size(&d) > 0);
     x.object.chunk_size = 1;
     x.object.size = 0x7fffffff;
-    if (sizeof(size_t) > 4) DX_CHECK(dx_hbtp_bulk_memory_size(&d) > 8 * UINT64_C(0x7fffffff));
+    if (sizeof(size_t) > 4) DX_CHECK(dx_bulk_memory_size(&d) > 8 * UINT64_C(0x7fffffff));
     x.object.size++;
-    DX_CHECK_EQ(dx_hbtp_bulk_memory_size(&d), 0);
+    DX_CHECK_EQ(dx_bulk_memory_size(&d), 0);
 }
 
 /* >>sender: which chunk, and where -------------------------------------- */
@@ -274,8 +274,8 @@ DX_TEST(bm_a_chunk_is_what_the_format_says)
     side x;
     prepare(&x, 25, 10);
     begin_sender(&x);
-    int w = dx_hbtp_bulk_open(&x.b, T0);
-    DX_CHECK_EQ(next(&x, w, T0), DX_HBTP_OP_BULK_OFFER);
+    int w = dx_bulk_open(&x.b, T0);
+    DX_CHECK_EQ(next(&x, w, T0), DX_BULK_OP_OFFER);
     DX_CHECK_EQ(x.piece.data_size, 0);
     DX_CHECK_EQ(next_chunk(&x, w, T0), 0); /* not patient: one before the answer */
     DX_CHECK_EQ(next_chunk(&x, w, T0), -1);
@@ -298,8 +298,8 @@ DX_TEST(bm_a_chunk_is_what_the_format_says)
     prepare(&x, 25, 10);
     x.desc.patient = true;
     begin_sender(&x);
-    w = dx_hbtp_bulk_open(&x.b, T0);
-    DX_CHECK_EQ(next(&x, w, T0), DX_HBTP_OP_BULK_OFFER);
+    w = dx_bulk_open(&x.b, T0);
+    DX_CHECK_EQ(next(&x, w, T0), DX_BULK_OP_OFFER);
     DX_CHECK_EQ(next_chunk(&x, w, T0), -1);
     have(&x, w, 0, 1, T0); /* it has the first */
     DX_CHECK_EQ(x.b.front, 10);
@@ -322,7 +322,7 @@ static void two_speeds(side *x, int *fast, int *slow)
     DX_CHECK_EQ(next_chunk(x, lost, T0), 4);
     for (int i = 5; i < 8; i++) DX_CHECK_EQ(next_chunk(x, *slow, T0 + TICK * (uint64_t)(i - 4)), i);
     DX_CHECK_EQ(x->b.metrics.in_flight, 8);
-    DX_CHECK_EQ(dx_hbtp_bulk_drop(&x->b, lost), 0);
+    DX_CHECK_EQ(dx_bulk_drop(&x->b, lost), 0);
     DX_CHECK_EQ(x->b.metrics.chunks_lost, 1);
     DX_CHECK_EQ(x->b.metrics.in_flight, 7);
     DX_CHECK_EQ(next_chunk(x, *slow, T0 + 4 * TICK), 4);
@@ -342,7 +342,7 @@ DX_TEST(bm_the_oldest_overdue_chunk_of_others_is_repeated)
     const uint64_t late = T0 + TICK + 250 * TICK; /* 5 was sent at T0 + TICK */
     two_speeds(&x, &fast, &slow);
     DX_CHECK_EQ(next_chunk(&x, fast, late), -1);
-    DX_CHECK_EQ(dx_hbtp_bulk_wake(&x.b, late), late + 5 * MS);
+    DX_CHECK_EQ(dx_bulk_wake(&x.b, late), late + 5 * MS);
     DX_CHECK_EQ(next_chunk(&x, fast, late + MS), -1); /* it does not look again so soon */
     DX_CHECK_EQ(next_chunk(&x, fast, late + 2 * MS), 5);
     end(&x);
@@ -356,7 +356,7 @@ DX_TEST(bm_the_oldest_overdue_chunk_of_others_is_repeated)
     have(&x, fast, 0, 0x23, late + 5 * MS); /* 5 counts as its own */
     DX_CHECK_EQ(x.b.metrics.in_flight, 5);
     DX_CHECK_EQ(next_chunk(&x, fast, late + 9 * MS), 7);
-    DX_CHECK_EQ(dx_hbtp_bulk_drop(&x.b, slow), 0); /* only 4 was still its */
+    DX_CHECK_EQ(dx_bulk_drop(&x.b, slow), 0); /* only 4 was still its */
     DX_CHECK_EQ(x.b.metrics.chunks_lost, 2);
     DX_CHECK_EQ(x.b.metrics.in_flight, 4);
     end(&x);
@@ -390,7 +390,7 @@ DX_TEST(bm_a_lost_connection_gives_back_its_chunks)
     for (int i = 0; i < 5; i++) DX_CHECK_EQ(next_chunk(&x, a, T0), i);
     for (int i = 5; i < 8; i++) DX_CHECK_EQ(next_chunk(&x, b, T0), i);
     have(&x, a, 0, 0x0a, T0); /* 1 and 3 */
-    DX_CHECK_EQ(dx_hbtp_bulk_drop(&x.b, a), 0);
+    DX_CHECK_EQ(dx_bulk_drop(&x.b, a), 0);
     DX_CHECK_EQ(x.b.metrics.chunks_lost, 3);
     DX_CHECK_EQ(x.b.metrics.in_flight, 3);
     DX_CHECK_EQ(x.b.metrics.connections, 1);
@@ -450,7 +450,7 @@ DX_TEST(bm_a_silent_connection_is_asked_after_a_sixth_and_given_up_after_all_of_
             DX_CHECK_EQ(feed(&x, w, DX_HBTP_OP_PONG, NULL, 0, t), 0);
         }
         DX_CHECK_EQ(x.b.metrics.timeouts, 0);
-        DX_CHECK_EQ(next(&x, w, t + limit), DX_HBTP_ETIMEDOUT);
+        DX_CHECK_EQ(next(&x, w, t + limit), DX_BULK_ETIMEDOUT);
         DX_CHECK_EQ(x.b.metrics.timeouts, 1);
         end(&x);
     }
@@ -468,12 +468,12 @@ DX_TEST(bm_the_time_counts_from_what_it_waits_for)
         uint32_t healthy = 9;
         DX_CHECK_EQ(next_chunk(&x, w, T0), 0);
         have(&x, w, 0, what ? 3 : 1, T0);
-        DX_CHECK_EQ(dx_hbtp_bulk_health(&x.b, 1, t, &healthy), 0);
+        DX_CHECK_EQ(dx_bulk_health(&x.b, 1, t, &healthy), 0);
         DX_CHECK_EQ(healthy, 1);
         sent = next(&x, w, t);
         DX_CHECK_EQ(sent, what ? DX_HBTP_OP_PING : DX_HBTP_OP_FILE_CHUNK);
         DX_CHECK_EQ(next(&x, w, t + 60 * S - 1), what ? 0 : DX_HBTP_OP_PING);
-        DX_CHECK_EQ(next(&x, w, t + 60 * S), DX_HBTP_ETIMEDOUT);
+        DX_CHECK_EQ(next(&x, w, t + 60 * S), DX_BULK_ETIMEDOUT);
         end(&x);
     }
 }
@@ -485,16 +485,16 @@ DX_TEST(bm_an_answer_that_does_not_come)
     prepare(&x, 20, 10);
     x.desc.patient = true;
     begin_sender(&x);
-    int w = dx_hbtp_bulk_open(&x.b, T0);
-    DX_CHECK_EQ(next(&x, w, T0), DX_HBTP_OP_BULK_OFFER);
+    int w = dx_bulk_open(&x.b, T0);
+    DX_CHECK_EQ(next(&x, w, T0), DX_BULK_OP_OFFER);
     DX_CHECK_EQ(next(&x, w, T0 + 60 * S - 1), DX_HBTP_OP_PING);
-    DX_CHECK_EQ(next(&x, w, T0 + 60 * S), DX_HBTP_ETIMEDOUT);
+    DX_CHECK_EQ(next(&x, w, T0 + 60 * S), DX_BULK_ETIMEDOUT);
     end(&x);
     prepare(&x, 20, 10);
     begin_receiver(&x);
-    w = dx_hbtp_bulk_open(&x.b, T0);
+    w = dx_bulk_open(&x.b, T0);
     DX_CHECK_EQ(next(&x, w, T0 + 60 * S - 1), 0);
-    DX_CHECK_EQ(next(&x, w, T0 + 60 * S), DX_HBTP_ETIMEDOUT);
+    DX_CHECK_EQ(next(&x, w, T0 + 60 * S), DX_BULK_ETIMEDOUT);
     DX_CHECK_EQ(x.b.metrics.timeouts, 1);
     end(&x);
 }
@@ -505,23 +505,23 @@ DX_TEST(bm_when_to_call_again)
     prepare(&x, 40, 10);
     begin_sender(&x);
     int w = accepted(&x, T0);
-    DX_CHECK_EQ(dx_hbtp_bulk_wake(&x.b, T0), T0 + S); /* a sixtieth of the timeout */
+    DX_CHECK_EQ(dx_bulk_wake(&x.b, T0), T0 + S); /* a sixtieth of the timeout */
     for (int i = 0; i < 4; i++) DX_CHECK_EQ(next_chunk(&x, w, T0), i);
     DX_CHECK_EQ(next_chunk(&x, w, T0), -1);
-    DX_CHECK_EQ(dx_hbtp_bulk_wake(&x.b, T0), T0 + 5 * MS);
-    DX_CHECK_EQ(dx_hbtp_bulk_stop(&x.b, 500, 5 * MS - 1, T0), 0);
-    DX_CHECK_EQ(dx_hbtp_bulk_wake(&x.b, T0), T0 + 5 * MS - 1);
+    DX_CHECK_EQ(dx_bulk_wake(&x.b, T0), T0 + 5 * MS);
+    DX_CHECK_EQ(dx_bulk_stop(&x.b, 500, 5 * MS - 1, T0), 0);
+    DX_CHECK_EQ(dx_bulk_wake(&x.b, T0), T0 + 5 * MS - 1);
     DX_CHECK_EQ(next(&x, w, T0 + 5 * MS - 2), 0);
-    DX_CHECK_EQ(x.b.state, DX_HBTP_BULK_RUNNING);
-    DX_CHECK_EQ(next(&x, w, T0 + 5 * MS - 1), DX_HBTP_OP_BULK_END);
-    DX_CHECK_EQ(x.b.state, DX_HBTP_BULK_FAILED);
-    DX_CHECK_EQ(dx_hbtp_bulk_wake(&x.b, T0), UINT64_MAX);
+    DX_CHECK_EQ(x.b.state, DX_BULK_RUNNING);
+    DX_CHECK_EQ(next(&x, w, T0 + 5 * MS - 1), DX_BULK_OP_END);
+    DX_CHECK_EQ(x.b.state, DX_BULK_FAILED);
+    DX_CHECK_EQ(dx_bulk_wake(&x.b, T0), UINT64_MAX);
     end(&x);
 
     prepare(&x, 40, 10);
     x.desc.timeout_ns = 600;
     begin_receiver(&x);
-    DX_CHECK_EQ(dx_hbtp_bulk_wake(&x.b, T0), T0 + 10);
+    DX_CHECK_EQ(dx_bulk_wake(&x.b, T0), T0 + 10);
     end(&x);
 }
 
@@ -538,7 +538,7 @@ DX_TEST(bm_the_rate_by_the_clock)
     DX_CHECK_EQ(next_chunk(&x, w, T0), -1);
     uint64_t t = T0;
     for (int i = 2; i < 5; i++) { /* one each 10 ms, but for the rounding of nanoseconds */
-        uint64_t wake = dx_hbtp_bulk_wake(&x.b, t);
+        uint64_t wake = dx_bulk_wake(&x.b, t);
         DX_CHECK(wake > t && wake >= T0 + (uint64_t)(i - 2) * 10 * MS && wake <= T0 + (uint64_t)(i - 2) * 10 * MS + 10);
         DX_CHECK_EQ(next_chunk(&x, w, wake - 1), -1);
         DX_CHECK_EQ(next_chunk(&x, w, wake), i);
@@ -546,7 +546,7 @@ DX_TEST(bm_the_rate_by_the_clock)
         t = wake;
     }
     t += S; /* what was not sent for a second is not made up for */
-    DX_CHECK_EQ(dx_hbtp_bulk_wake(&x.b, t), t + S);
+    DX_CHECK_EQ(dx_bulk_wake(&x.b, t), t + S);
     DX_CHECK_EQ(next_chunk(&x, w, t), 5);
     DX_CHECK_EQ(next_chunk(&x, w, t), 6);
     DX_CHECK_EQ(next_chunk(&x, w, t), -1);
@@ -558,31 +558,31 @@ DX_TEST(bm_stop_limits_and_ends)
     side x;
     prepare(&x, 40, 10);
     begin_sender(&x);
-    int w = accepted(&x, T0), fresh = dx_hbtp_bulk_open(&x.b, T0);
-    DX_CHECK_EQ(dx_hbtp_bulk_stop(&x.b, 399, 0, T0), DX_HBTP_EINVAL);
-    DX_CHECK_EQ(dx_hbtp_bulk_stop(&x.b, 600, 0, T0), DX_HBTP_EINVAL);
-    DX_CHECK_EQ(dx_hbtp_bulk_stop(NULL, 400, 0, T0), DX_HBTP_EINVAL);
-    DX_CHECK_EQ(x.b.state, DX_HBTP_BULK_RUNNING);
-    DX_CHECK_EQ(dx_hbtp_bulk_stop(&x.b, 599, S, T0), 0);
-    DX_CHECK_EQ(x.b.state, DX_HBTP_BULK_RUNNING);
-    DX_CHECK_EQ(next(&x, w, T0), DX_HBTP_OP_BULK_END); /* nothing was on its way */
-    DX_CHECK_EQ(dx_hbtp_p_load16(x.piece.head + 8), DX_HBTP_OP_BULK_END);
-    DX_CHECK_EQ(dx_hbtp_p_load16(x.piece.head + 10), 599);
-    DX_CHECK_EQ(dx_hbtp_p_load32(x.piece.head + 12), TRANSFER);
-    DX_CHECK_EQ(x.b.state, DX_HBTP_BULK_FAILED);
-    DX_CHECK_EQ(x.b.error, DX_HBTP_ECANCELED);
+    int w = accepted(&x, T0), fresh = dx_bulk_open(&x.b, T0);
+    DX_CHECK_EQ(dx_bulk_stop(&x.b, 399, 0, T0), DX_BULK_EINVAL);
+    DX_CHECK_EQ(dx_bulk_stop(&x.b, 600, 0, T0), DX_BULK_EINVAL);
+    DX_CHECK_EQ(dx_bulk_stop(NULL, 400, 0, T0), DX_BULK_EINVAL);
+    DX_CHECK_EQ(x.b.state, DX_BULK_RUNNING);
+    DX_CHECK_EQ(dx_bulk_stop(&x.b, 599, S, T0), 0);
+    DX_CHECK_EQ(x.b.state, DX_BULK_RUNNING);
+    DX_CHECK_EQ(next(&x, w, T0), DX_BULK_OP_END); /* nothing was on its way */
+    DX_CHECK_EQ(dx_bulk_p_load16(x.piece.head + 8), DX_BULK_OP_END);
+    DX_CHECK_EQ(dx_bulk_p_load16(x.piece.head + 10), 599);
+    DX_CHECK_EQ(dx_bulk_p_load32(x.piece.head + 12), TRANSFER);
+    DX_CHECK_EQ(x.b.state, DX_BULK_FAILED);
+    DX_CHECK_EQ(x.b.error, DX_BULK_ECANCELED);
     DX_CHECK_EQ(x.b.status, 599);
     DX_CHECK_EQ(next(&x, w, T0), 0);     /* said once */
     DX_CHECK_EQ(next(&x, fresh, T0), 0); /* nothing was offered there */
-    DX_CHECK_EQ(dx_hbtp_bulk_stop(&x.b, 599, S, T0), DX_HBTP_ECANCELED);
+    DX_CHECK_EQ(dx_bulk_stop(&x.b, 599, S, T0), DX_BULK_ECANCELED);
     end(&x);
 
     for (int receiver = 0; receiver < 2; receiver++) {
         prepare(&x, 40, 10);
         if (receiver) begin_receiver(&x);
         else begin_sender(&x);
-        DX_CHECK_EQ(dx_hbtp_bulk_stop(&x.b, 400, receiver ? S : 0, T0), 0); /* at once */
-        DX_CHECK_EQ(x.b.state, DX_HBTP_BULK_FAILED);
+        DX_CHECK_EQ(dx_bulk_stop(&x.b, 400, receiver ? S : 0, T0), 0); /* at once */
+        DX_CHECK_EQ(x.b.state, DX_BULK_FAILED);
         DX_CHECK_EQ(x.b.status, 400);
         end(&x);
     }
@@ -596,11 +596,11 @@ DX_PROPERTY(bm_each_chunk_is_reported, 3000)
     side x;
     uint32_t count = (uint32_t)dx_choose_range(c, 1, dx_choose(c, 3) ? 40 : 4999);
     prepare(&x, count, 1);
-    x.desc.max_chunks = count;
+    x.desc.chunks_max = count;
     begin_receiver(&x);
     memset(here, 0, sizeof here);
     memset(owed, 0, sizeof owed);
-    int w = dx_hbtp_bulk_open(&x.b, T0);
+    int w = dx_bulk_open(&x.b, T0);
     DX_CHECK_EQ(next(&x, w, T0), 0);
     DX_CHECK_EQ(offer(&x, w, T0), 0);
     for (uint64_t n = dx_choose_range(c, 1, 12); n; n--) {
@@ -616,11 +616,11 @@ DX_PROPERTY(bm_each_chunk_is_reported, 3000)
             last = i + 1;
         }
         int got;
-        while ((got = next(&x, w, T0)) == DX_HBTP_OP_BULK_HAVE) {
+        while ((got = next(&x, w, T0)) == DX_BULK_OP_HAVE) {
             const uint8_t *p = x.piece.head + 8; /* field, transfer, first, bits, checksum */
-            DX_CHECK_EQ(dx_hbtp_p_load16(p + 2), 0);
-            DX_CHECK_EQ(dx_hbtp_p_load32(p + 4), TRANSFER);
-            uint32_t at = dx_hbtp_p_load32(p + 8), bytes = x.piece.head_size - 8 - 12 - 4;
+            DX_CHECK_EQ(dx_bulk_p_load16(p + 2), 0);
+            DX_CHECK_EQ(dx_bulk_p_load32(p + 4), TRANSFER);
+            uint32_t at = dx_bulk_p_load32(p + 8), bytes = x.piece.head_size - 8 - 12 - 4;
             DX_CHECK(at % 8 == 0 && bytes <= 64);
             for (uint32_t i = 0; i < bytes * 8; i++) {
                 bool set = (p[12 + i / 8] >> i % 8 & 1) != 0;
@@ -643,19 +643,19 @@ DX_TEST(bm_a_new_connection_hears_of_everything)
     side x;
     prepare(&x, 1000, 1);
     begin_receiver(&x);
-    int v = dx_hbtp_bulk_open(&x.b, T0), w = dx_hbtp_bulk_open(&x.b, T0);
+    int v = dx_bulk_open(&x.b, T0), w = dx_bulk_open(&x.b, T0);
     DX_CHECK_EQ(offer(&x, v, T0), 0);
-    DX_CHECK_EQ(next(&x, v, T0), DX_HBTP_OP_BULK_HAVE);
+    DX_CHECK_EQ(next(&x, v, T0), DX_BULK_OP_HAVE);
     DX_CHECK_EQ(x.piece.head_size, 24); /* nothing */
     DX_CHECK_EQ(next(&x, v, T0), 0);
     DX_CHECK_EQ(chunk_in(&x, v, 999, T0), 0);
-    DX_CHECK_EQ(chunk_in(&x, w, 1, T0), DX_HBTP_ENOTFOUND); /* nothing was offered there */
+    DX_CHECK_EQ(chunk_in(&x, w, 1, T0), DX_BULK_ENOTFOUND); /* nothing was offered there */
     DX_CHECK_EQ(offer(&x, w, T0), 0);
-    DX_CHECK_EQ(next(&x, w, T0), DX_HBTP_OP_BULK_HAVE);
+    DX_CHECK_EQ(next(&x, w, T0), DX_BULK_OP_HAVE);
     DX_CHECK_EQ(x.piece.head_size, 24 + 64);
-    DX_CHECK_EQ(next(&x, w, T0), DX_HBTP_OP_BULK_HAVE);
+    DX_CHECK_EQ(next(&x, w, T0), DX_BULK_OP_HAVE);
     DX_CHECK_EQ(x.piece.head_size, 24 + 61);
-    DX_CHECK_EQ(dx_hbtp_p_load32(x.piece.head + 16), 512);
+    DX_CHECK_EQ(dx_bulk_p_load32(x.piece.head + 16), 512);
     DX_CHECK_EQ(x.piece.head[20 + 60], 0x80);
     DX_CHECK_EQ(next(&x, w, T0), 0);
     DX_CHECK_EQ(feed(&x, w, DX_HBTP_OP_PING, NULL, 0, T0), 0);
@@ -671,23 +671,23 @@ DX_TEST(bm_the_end_is_said_once_on_each_connection)
     side x;
     prepare(&x, 10, 10);
     begin_receiver(&x);
-    int v = dx_hbtp_bulk_open(&x.b, T0), w = dx_hbtp_bulk_open(&x.b, T0);
+    int v = dx_bulk_open(&x.b, T0), w = dx_bulk_open(&x.b, T0);
     DX_CHECK_EQ(offer(&x, v, T0), 0);
-    DX_CHECK_EQ(dx_hbtp_bulk_verify(&x.b, true), DX_HBTP_EINVAL); /* it is not whole */
+    DX_CHECK_EQ(dx_bulk_verify(&x.b, true), DX_BULK_EINVAL); /* it is not whole */
     DX_CHECK_EQ(chunk_in(&x, v, 0, T0), 0);
-    DX_CHECK_EQ(x.b.state, DX_HBTP_BULK_WHOLE);
+    DX_CHECK_EQ(x.b.state, DX_BULK_WHOLE);
     DX_CHECK_EQ(x.written, 1);
-    DX_CHECK_EQ(next(&x, v, T0), DX_HBTP_OP_BULK_HAVE);
+    DX_CHECK_EQ(next(&x, v, T0), DX_BULK_OP_HAVE);
     DX_CHECK_EQ(next(&x, v, T0), 0);
-    DX_CHECK_EQ(dx_hbtp_bulk_verify(&x.b, true), 0);
-    DX_CHECK_EQ(x.b.state, DX_HBTP_BULK_DONE);
-    DX_CHECK_EQ(next(&x, v, T0), DX_HBTP_OP_BULK_END);
-    DX_CHECK_EQ(dx_hbtp_p_load16(x.piece.head + 10), 0);
+    DX_CHECK_EQ(dx_bulk_verify(&x.b, true), 0);
+    DX_CHECK_EQ(x.b.state, DX_BULK_DONE);
+    DX_CHECK_EQ(next(&x, v, T0), DX_BULK_OP_END);
+    DX_CHECK_EQ(dx_bulk_p_load16(x.piece.head + 10), 0);
     DX_CHECK_EQ(next(&x, v, T0), 0);
     DX_CHECK_EQ(next(&x, w, T0), 0); /* nothing was offered there */
     DX_CHECK_EQ(offer(&x, w, T0), 0);
-    DX_CHECK_EQ(next(&x, w, T0), DX_HBTP_OP_BULK_HAVE);
-    DX_CHECK_EQ(next(&x, w, T0), DX_HBTP_OP_BULK_END);
+    DX_CHECK_EQ(next(&x, w, T0), DX_BULK_OP_HAVE);
+    DX_CHECK_EQ(next(&x, w, T0), DX_BULK_OP_END);
     DX_CHECK_EQ(next(&x, w, T0), 0);
     DX_CHECK_EQ(x.b.metrics.bad_frames, 0);
     end(&x);
@@ -701,24 +701,24 @@ DX_TEST(bm_feed_consumes_whole_frames)
     uint64_t offset;
     prepare(&x, 40, 10);
     begin_receiver(&x);
-    int w = dx_hbtp_bulk_open(&x.b, T0);
+    int w = dx_bulk_open(&x.b, T0);
     DX_CHECK_EQ(offer(&x, w, T0), 0);
     for (uint32_t i = 0; i < 3; i++) {
         chunk_head(&x, i, bytes + 34 * i, &offset);
         memcpy(bytes + 34 * i + 24, source + offset, 10);
     }
-    DX_CHECK_EQ(dx_hbtp_bulk_feed(&x.b, w, bytes, 34 * 3 - 1, T0), 68);
+    DX_CHECK_EQ(dx_bulk_feed(&x.b, w, bytes, 34 * 3 - 1, T0), 68);
     DX_CHECK_EQ(x.written, 2);
     DX_CHECK_EQ(x.b.front, 20);
-    DX_CHECK_EQ(dx_hbtp_bulk_feed(&x.b, w, bytes + 68, 34, T0), 34);
+    DX_CHECK_EQ(dx_bulk_feed(&x.b, w, bytes + 68, 34, T0), 34);
     DX_CHECK_MEM(target, source, 30);
-    DX_CHECK_EQ(dx_hbtp_bulk_feed(&x.b, w, NULL, 0, T0 + 50 * S), 0);
-    DX_CHECK_EQ(dx_hbtp_bulk_feed(&x.b, w, NULL, 1, T0), DX_HBTP_EINVAL);
-    DX_CHECK_EQ(dx_hbtp_bulk_feed(&x.b, w + 1, bytes, 34, T0), DX_HBTP_EINVAL);
-    DX_CHECK_EQ(dx_hbtp_bulk_feed(&x.b, w, bytes, 3, T0 + 59 * S), 0); /* a part, but a sign of life */
-    DX_CHECK_EQ(next(&x, w, T0 + 70 * S), DX_HBTP_OP_BULK_HAVE);
+    DX_CHECK_EQ(dx_bulk_feed(&x.b, w, NULL, 0, T0 + 50 * S), 0);
+    DX_CHECK_EQ(dx_bulk_feed(&x.b, w, NULL, 1, T0), DX_BULK_EINVAL);
+    DX_CHECK_EQ(dx_bulk_feed(&x.b, w + 1, bytes, 34, T0), DX_BULK_EINVAL);
+    DX_CHECK_EQ(dx_bulk_feed(&x.b, w, bytes, 3, T0 + 59 * S), 0); /* a part, but a sign of life */
+    DX_CHECK_EQ(next(&x, w, T0 + 70 * S), DX_BULK_OP_HAVE);
     bytes[4] = 250; /* longer than a chunk can be */
-    DX_CHECK_EQ(dx_hbtp_bulk_feed(&x.b, w, bytes, 34, T0), DX_HBTP_ETOOBIG);
+    DX_CHECK_EQ(dx_bulk_feed(&x.b, w, bytes, 34, T0), DX_BULK_ETOOBIG);
     end(&x);
 }
 
@@ -730,10 +730,10 @@ DX_TEST(bm_frames_after_a_failure)
         prepare(&x, 40, 10);
         if (receiver) begin_receiver(&x);
         else begin_sender(&x);
-        int w = dx_hbtp_bulk_open(&x.b, T0);
-        DX_CHECK_EQ(dx_hbtp_bulk_stop(&x.b, 500, 0, T0), 0);
-        DX_CHECK_EQ(feed(&x, w, DX_HBTP_OP_PING, NULL, 0, T0), DX_HBTP_ECANCELED);
-        DX_CHECK_EQ(dx_hbtp_bulk_frame(&x.b, w, NULL, T0), DX_HBTP_EINVAL);
+        int w = dx_bulk_open(&x.b, T0);
+        DX_CHECK_EQ(dx_bulk_stop(&x.b, 500, 0, T0), 0);
+        DX_CHECK_EQ(feed(&x, w, DX_HBTP_OP_PING, NULL, 0, T0), DX_BULK_ECANCELED);
+        DX_CHECK_EQ(dx_bulk_frame(&x.b, w, NULL, T0), DX_BULK_EINVAL);
         end(&x);
     }
 }
@@ -764,7 +764,7 @@ static int ask_place(side *x, int connection, uint32_t chunk, place *p, uint64_t
 {
     p->size = chunk_head(x, chunk, p->head, &p->offset);
     p->told = p->told_size = 0;
-    return dx_hbtp_bulk_place(&x->b, connection, p->head, now, &p->told, &p->told_size);
+    return dx_bulk_place(&x->b, connection, p->head, now, &p->told, &p->told_size);
 }
 
 DX_TEST(bm_chunks_in_their_place)
@@ -773,7 +773,7 @@ DX_TEST(bm_chunks_in_their_place)
     place p, q;
     prepare(&x, 45, 10);
     begin_receiver(&x);
-    int v = dx_hbtp_bulk_open(&x.b, T0), w = dx_hbtp_bulk_open(&x.b, T0);
+    int v = dx_bulk_open(&x.b, T0), w = dx_bulk_open(&x.b, T0);
     DX_CHECK_EQ(ask_place(&x, v, 1, &p, T0), 0); /* no offer yet */
     DX_CHECK_EQ(offer(&x, v, T0), 0);
     DX_CHECK_EQ(offer(&x, w, T0), 0);
@@ -783,41 +783,41 @@ DX_TEST(bm_chunks_in_their_place)
     DX_CHECK_EQ(ask_place(&x, v, 4, &p, T0), 1); /* asked again before each receive */
     DX_CHECK_EQ(ask_place(&x, w, 4, &q, T0), 0); /* it is landing there already */
     DX_CHECK_EQ(ask_place(&x, w, 3, &q, T0), 1);
-    DX_CHECK_EQ(dx_hbtp_bulk_placed(&x.b, v, p.head, source + p.offset, T0), 0);
+    DX_CHECK_EQ(dx_bulk_placed(&x.b, v, p.head, source + p.offset, T0), 0);
     DX_CHECK_EQ(x.b.metrics.bytes_done, 5);
     DX_CHECK_EQ(x.written, 0);
     DX_CHECK_EQ(ask_place(&x, v, 4, &p, T0), 0); /* it is there */
     DX_CHECK_EQ(ask_place(&x, v, 3, &p, T0), 0);
-    DX_CHECK_EQ(dx_hbtp_bulk_drop(&x.b, w), 0);
+    DX_CHECK_EQ(dx_bulk_drop(&x.b, w), 0);
     DX_CHECK_EQ(ask_place(&x, v, 3, &p, T0), 1); /* who was to bring it has gone */
-    DX_CHECK_EQ(dx_hbtp_bulk_placed(&x.b, v, p.head, source, T0), DX_HBTP_ECORRUPT); /* other bytes */
+    DX_CHECK_EQ(dx_bulk_placed(&x.b, v, p.head, source, T0), DX_BULK_ECORRUPT); /* other bytes */
     DX_CHECK_EQ(x.b.metrics.bad_checksums, 1);
     DX_CHECK_EQ(x.b.metrics.bad_frames, 1);
-    DX_CHECK_EQ(dx_hbtp_bulk_placed(&x.b, v, p.head, source + p.offset, T0), DX_HBTP_EINVAL); /* not asked */
+    DX_CHECK_EQ(dx_bulk_placed(&x.b, v, p.head, source + p.offset, T0), DX_BULK_EINVAL); /* not asked */
     DX_CHECK_EQ(x.b.metrics.bytes_done, 5);
-    DX_CHECK_EQ(dx_hbtp_bulk_place(NULL, v, p.head, T0, &p.told, &p.told_size), DX_HBTP_EINVAL);
-    DX_CHECK_EQ(dx_hbtp_bulk_place(&x.b, w, p.head, T0, &p.told, &p.told_size), DX_HBTP_EINVAL);
-    DX_CHECK_EQ(dx_hbtp_bulk_place(&x.b, v, NULL, T0, &p.told, &p.told_size), DX_HBTP_EINVAL);
-    DX_CHECK_EQ(dx_hbtp_bulk_place(&x.b, v, p.head, T0, NULL, &p.told_size), DX_HBTP_EINVAL);
-    DX_CHECK_EQ(dx_hbtp_bulk_place(&x.b, v, p.head, T0, &p.told, NULL), DX_HBTP_EINVAL);
-    DX_CHECK_EQ(dx_hbtp_bulk_placed(&x.b, w, p.head, source, T0), DX_HBTP_EINVAL);
-    DX_CHECK_EQ(dx_hbtp_bulk_placed(&x.b, v, NULL, source, T0), DX_HBTP_EINVAL);
-    DX_CHECK_EQ(dx_hbtp_bulk_placed(&x.b, v, p.head, NULL, T0), DX_HBTP_EINVAL);
+    DX_CHECK_EQ(dx_bulk_place(NULL, v, p.head, T0, &p.told, &p.told_size), DX_BULK_EINVAL);
+    DX_CHECK_EQ(dx_bulk_place(&x.b, w, p.head, T0, &p.told, &p.told_size), DX_BULK_EINVAL);
+    DX_CHECK_EQ(dx_bulk_place(&x.b, v, NULL, T0, &p.told, &p.told_size), DX_BULK_EINVAL);
+    DX_CHECK_EQ(dx_bulk_place(&x.b, v, p.head, T0, NULL, &p.told_size), DX_BULK_EINVAL);
+    DX_CHECK_EQ(dx_bulk_place(&x.b, v, p.head, T0, &p.told, NULL), DX_BULK_EINVAL);
+    DX_CHECK_EQ(dx_bulk_placed(&x.b, w, p.head, source, T0), DX_BULK_EINVAL);
+    DX_CHECK_EQ(dx_bulk_placed(&x.b, v, NULL, source, T0), DX_BULK_EINVAL);
+    DX_CHECK_EQ(dx_bulk_placed(&x.b, v, p.head, NULL, T0), DX_BULK_EINVAL);
     /* both ask and receive are signs of life */
-    DX_CHECK_EQ(next(&x, v, T0 + 59 * S), DX_HBTP_OP_BULK_HAVE);
+    DX_CHECK_EQ(next(&x, v, T0 + 59 * S), DX_BULK_OP_HAVE);
     DX_CHECK_EQ(ask_place(&x, v, 1, &p, T0 + 59 * S), 1);
     DX_CHECK_EQ(next(&x, v, T0 + 118 * S), 0);
-    DX_CHECK_EQ(dx_hbtp_bulk_placed(&x.b, v, p.head, source + p.offset, T0 + 118 * S), 0);
-    DX_CHECK_EQ(next(&x, v, T0 + 177 * S), DX_HBTP_OP_BULK_HAVE);
-    DX_CHECK_EQ(dx_hbtp_bulk_stop(&x.b, 500, 0, T0), 0);
+    DX_CHECK_EQ(dx_bulk_placed(&x.b, v, p.head, source + p.offset, T0 + 118 * S), 0);
+    DX_CHECK_EQ(next(&x, v, T0 + 177 * S), DX_BULK_OP_HAVE);
+    DX_CHECK_EQ(dx_bulk_stop(&x.b, 500, 0, T0), 0);
     DX_CHECK_EQ(ask_place(&x, v, 2, &p, T0), 0);
-    DX_CHECK_EQ(dx_hbtp_bulk_placed(&x.b, v, p.head, source + p.offset, T0), DX_HBTP_ECANCELED);
+    DX_CHECK_EQ(dx_bulk_placed(&x.b, v, p.head, source + p.offset, T0), DX_BULK_ECANCELED);
     end(&x);
     prepare(&x, 45, 10);
     begin_sender(&x);
     v = accepted(&x, T0);
-    DX_CHECK_EQ(ask_place(&x, v, 1, &p, T0), DX_HBTP_EINVAL);
-    DX_CHECK_EQ(dx_hbtp_bulk_placed(&x.b, v, p.head, source, T0), DX_HBTP_EINVAL);
+    DX_CHECK_EQ(ask_place(&x, v, 1, &p, T0), DX_BULK_EINVAL);
+    DX_CHECK_EQ(dx_bulk_placed(&x.b, v, p.head, source, T0), DX_BULK_EINVAL);
     end(&x);
 }
 
@@ -830,13 +830,13 @@ DX_TEST(bm_a_state_byte_for_byte)
         size_t bits = (count + 7) / 8, size = 56 + bits;
         prepare(&x, 10 * (uint64_t)count - 3, 10);
         begin_receiver(&x);
-        DX_CHECK_EQ(dx_hbtp_bulk_save(&x.b, state, sizeof state), DX_HBTP_ENOTFOUND);
-        int w = dx_hbtp_bulk_open(&x.b, T0);
+        DX_CHECK_EQ(dx_bulk_save(&x.b, state, sizeof state), DX_BULK_ENOTFOUND);
+        int w = dx_bulk_open(&x.b, T0);
         DX_CHECK_EQ(offer(&x, w, T0), 0);
         memset(want, 0, sizeof want);
         memcpy(want, "DXBK\1", 5);
         want[8] = 10;
-        dx_hbtp_p_store64(want + 16, x.object.size);
+        dx_bulk_p_store64(want + 16, x.object.size);
         memset(want + 24, 0xab, 32);
         uint64_t done = 0;
         for (uint32_t i = 0; i < count; i += 1 + i % 3) {
@@ -844,26 +844,26 @@ DX_TEST(bm_a_state_byte_for_byte)
             want[56 + i / 8] |= (uint8_t)(1u << i % 8);
             done += i + 1 < count ? 10 : 7;
         }
-        dx_hbtp_p_store32(want + size, dx_hbtp_p_crc32c(0, want, size));
-        DX_CHECK_EQ(dx_hbtp_bulk_save(&x.b, state, size + 3), DX_HBTP_ENOSPACE);
-        DX_CHECK_EQ(dx_hbtp_bulk_save(&x.b, state, size + 4), size + 4);
+        dx_bulk_p_store32(want + size, DX_BULK_CRC32C(0, want, size));
+        DX_CHECK_EQ(dx_bulk_save(&x.b, state, size + 3), DX_BULK_ENOSPACE);
+        DX_CHECK_EQ(dx_bulk_save(&x.b, state, size + 4), size + 4);
         DX_CHECK_MEM(state, want, size + 4);
-        DX_CHECK_EQ(dx_hbtp_bulk_load(&x.b, state, size + 4), DX_HBTP_EINVAL); /* not a fresh one */
+        DX_CHECK_EQ(dx_bulk_load(&x.b, state, size + 4), DX_BULK_EINVAL); /* not a fresh one */
 
         prepare(&y, x.object.size, 10);
-        y.desc.max_chunks = count;
+        y.desc.chunks_max = count;
         begin_receiver(&y);
-        DX_CHECK_EQ(dx_hbtp_bulk_load(&y.b, state, size + 4), 0);
+        DX_CHECK_EQ(dx_bulk_load(&y.b, state, size + 4), 0);
         DX_CHECK(y.b.known);
-        DX_CHECK_EQ(y.b.state, DX_HBTP_BULK_WAITING);
+        DX_CHECK_EQ(y.b.state, DX_BULK_WAITING);
         DX_CHECK_EQ(y.b.metrics.bytes_done, done);
         DX_CHECK_EQ(y.b.front, x.b.front);
         DX_CHECK_EQ(y.b.object.size, x.object.size);
-        w = dx_hbtp_bulk_open(&y.b, T0);
+        w = dx_bulk_open(&y.b, T0);
         DX_CHECK_EQ(offer(&y, w, T0), 0);
         DX_CHECK_EQ(y.b.metrics.bytes_done, done);
         for (uint32_t i = 0; i < count; i++) DX_CHECK_EQ(chunk_in(&y, w, i, T0), 0);
-        DX_CHECK_EQ(y.b.state, DX_HBTP_BULK_WHOLE);
+        DX_CHECK_EQ(y.b.state, DX_BULK_WHOLE);
         DX_CHECK_EQ(y.b.metrics.bytes_done, y.object.size);
         DX_CHECK_EQ(y.b.front, y.object.size);
         DX_CHECK_EQ(y.b.metrics.chunks_duplicate, x.written);
@@ -879,18 +879,18 @@ DX_TEST(bm_a_state_that_lies)
         {0, 'd', 0}, {4, 2, 1}, {5, 1, 1}, {12, 1, 0}, {15, 1, 0}, {8, 0, 0}, {16, 161, 0}, {16, 80, 0},
         {16, 101, 2}, {57, 4, 0}, {57, 0x80, 0}, {57, 1, 2}, {57, 2, 2},
     };
-    static const int errors[] = {DX_HBTP_ECORRUPT, DX_HBTP_EVERSION, DX_HBTP_OK};
+    static const int errors[] = {DX_BULK_ECORRUPT, DX_BULK_EVERSION, DX_BULK_OK};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         side x;
         uint8_t p[62] = "DXBK\1";
         p[8] = 10;
         p[16] = 100;
         p[bad[i].at] = bad[i].value;
-        dx_hbtp_p_store32(p + 58, dx_hbtp_p_crc32c(0, p, 58));
+        dx_bulk_p_store32(p + 58, DX_BULK_CRC32C(0, p, 58));
         prepare(&x, 100, 10);
         begin_receiver(&x);
-        DX_CHECK_EQ(dx_hbtp_bulk_load(&x.b, p, 59), DX_HBTP_ETRUNCATED);
-        DX_CHECK_EQ(dx_hbtp_bulk_load(&x.b, p, 62), errors[bad[i].error]);
+        DX_CHECK_EQ(dx_bulk_load(&x.b, p, 59), DX_BULK_ETRUNCATED);
+        DX_CHECK_EQ(dx_bulk_load(&x.b, p, 62), errors[bad[i].error]);
         DX_CHECK_EQ(x.b.known, bad[i].error == 2);
         end(&x);
     }
@@ -898,28 +898,28 @@ DX_TEST(bm_a_state_that_lies)
 
 /* >>how many connections ------------------------------------------------- */
 typedef struct control {
-    dx_hbtp_bulk_control k;
+    dx_bulk_control k;
     uint64_t             bytes, now;
 } control;
 
 static void control_begin(control *c, uint32_t least, uint32_t most, uint32_t count)
 {
     memset(c, 0, sizeof *c);
-    c->k.least = least;
-    c->k.most = most;
+    c->k.count_min = least;
+    c->k.count_max = most;
     c->k.count = count;
     c->now = T0;
-    dx_hbtp_bulk_control_update(&c->k, 0, T0);
+    dx_bulk_control_update(&c->k, 0, T0);
 }
 
 /* An interval at so many bytes a second. */
 static uint32_t control_step(control *c, uint64_t rate)
 {
     uint32_t was = c->k.count;
-    DX_CHECK_EQ(dx_hbtp_bulk_control_update(&c->k, c->bytes + rate / 2, c->now + S - 1), was); /* too early */
+    DX_CHECK_EQ(dx_bulk_control_update(&c->k, c->bytes + rate / 2, c->now + S - 1), was); /* too early */
     c->now += S;
     c->bytes += rate;
-    return dx_hbtp_bulk_control_update(&c->k, c->bytes, c->now);
+    return dx_bulk_control_update(&c->k, c->bytes, c->now);
 }
 
 DX_TEST(bm_control_begins_within_its_limits)
@@ -1000,7 +1000,7 @@ DX_TEST(bm_control_measures_the_time_too)
             DX_CHECK_EQ(control_step(&t, 0), 32);
             t.now += late * S;
             t.bytes += late * (better ? UINT64_C(1100000) : 1000000);
-            DX_CHECK_EQ(dx_hbtp_bulk_control_update(&t.k, t.bytes, t.now), better ? 64 : 16);
+            DX_CHECK_EQ(dx_bulk_control_update(&t.k, t.bytes, t.now), better ? 64 : 16);
         }
     }
 }
@@ -1036,12 +1036,12 @@ DX_TEST(bm_half_of_the_connections)
                 DX_CHECK(next_chunk(&x, links[i], T0) >= 0);
             }
             for (int i = silent; i < open; i++) have(&x, links[i], 0, 0, T0 + S);
-            int want = (open - silent) * 2 >= open ? DX_HBTP_OK : DX_HBTP_EAGAIN;
-            DX_CHECK_EQ(dx_hbtp_bulk_health(&x.b, 1, T0 + 20 * S, &healthy), want);
+            int want = (open - silent) * 2 >= open ? DX_BULK_OK : DX_BULK_EAGAIN;
+            DX_CHECK_EQ(dx_bulk_health(&x.b, 1, T0 + 20 * S, &healthy), want);
             DX_CHECK_EQ(healthy, open - silent);
-            DX_CHECK_EQ(dx_hbtp_bulk_health(&x.b, 2 * (uint32_t)open, T0 + 20 * S, &healthy), want);
-            DX_CHECK_EQ(dx_hbtp_bulk_health(&x.b, 2 * (uint32_t)open + 1, T0 + 20 * S, &healthy), DX_HBTP_EAGAIN);
-            DX_CHECK_EQ(dx_hbtp_bulk_health(&x.b, 1, T0 + 21 * S, &healthy), DX_HBTP_EAGAIN); /* all were silent for a third */
+            DX_CHECK_EQ(dx_bulk_health(&x.b, 2 * (uint32_t)open, T0 + 20 * S, &healthy), want);
+            DX_CHECK_EQ(dx_bulk_health(&x.b, 2 * (uint32_t)open + 1, T0 + 20 * S, &healthy), DX_BULK_EAGAIN);
+            DX_CHECK_EQ(dx_bulk_health(&x.b, 1, T0 + 21 * S, &healthy), DX_BULK_EAGAIN); /* all were silent for a third */
             end(&x);
         }
     }
@@ -1056,21 +1056,21 @@ DX_TEST(bm_connections_that_are_not_there)
         prepare(&x, 40, 10);
         if (receiver) begin_receiver(&x);
         else begin_sender(&x);
-        DX_CHECK_EQ(dx_hbtp_bulk_open(&x.b, T0), 0);
+        DX_CHECK_EQ(dx_bulk_open(&x.b, T0), 0);
         for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
-            DX_CHECK_EQ(dx_hbtp_bulk_retire(&x.b, none[i]), DX_HBTP_EINVAL);
-            DX_CHECK_EQ(dx_hbtp_bulk_drop(&x.b, none[i]), DX_HBTP_EINVAL);
-            DX_CHECK_EQ(next(&x, none[i], T0), DX_HBTP_EINVAL);
-            DX_CHECK_EQ(dx_hbtp_bulk_feed(&x.b, none[i], &byte, 1, T0), DX_HBTP_EINVAL);
+            DX_CHECK_EQ(dx_bulk_retire(&x.b, none[i]), DX_BULK_EINVAL);
+            DX_CHECK_EQ(dx_bulk_drop(&x.b, none[i]), DX_BULK_EINVAL);
+            DX_CHECK_EQ(next(&x, none[i], T0), DX_BULK_EINVAL);
+            DX_CHECK_EQ(dx_bulk_feed(&x.b, none[i], &byte, 1, T0), DX_BULK_EINVAL);
         }
-        DX_CHECK_EQ(dx_hbtp_bulk_retire(&x.b, 0), receiver ? DX_HBTP_EINVAL : 0);
-        DX_CHECK_EQ(dx_hbtp_bulk_next(&x.b, 0, T0, NULL), DX_HBTP_EINVAL);
+        DX_CHECK_EQ(dx_bulk_retire(&x.b, 0), receiver ? DX_BULK_EINVAL : 0);
+        DX_CHECK_EQ(dx_bulk_next(&x.b, 0, T0, NULL), DX_BULK_EINVAL);
         end(&x);
     }
-    DX_CHECK_EQ(dx_hbtp_bulk_open(NULL, T0), DX_HBTP_EINVAL);
-    DX_CHECK_EQ(dx_hbtp_bulk_retire(NULL, 0), DX_HBTP_EINVAL);
-    DX_CHECK_EQ(dx_hbtp_bulk_drop(NULL, 0), DX_HBTP_EINVAL);
-    DX_CHECK_EQ(dx_hbtp_bulk_verify(NULL, true), DX_HBTP_EINVAL);
-    DX_CHECK_EQ(dx_hbtp_bulk_save(NULL, target, sizeof target), DX_HBTP_EINVAL);
-    DX_CHECK_EQ(dx_hbtp_bulk_load(NULL, none, sizeof none), DX_HBTP_EINVAL);
+    DX_CHECK_EQ(dx_bulk_open(NULL, T0), DX_BULK_EINVAL);
+    DX_CHECK_EQ(dx_bulk_retire(NULL, 0), DX_BULK_EINVAL);
+    DX_CHECK_EQ(dx_bulk_drop(NULL, 0), DX_BULK_EINVAL);
+    DX_CHECK_EQ(dx_bulk_verify(NULL, true), DX_BULK_EINVAL);
+    DX_CHECK_EQ(dx_bulk_save(NULL, target, sizeof target), DX_BULK_EINVAL);
+    DX_CHECK_EQ(dx_bulk_load(NULL, none, sizeof none), DX_BULK_EINVAL);
 }

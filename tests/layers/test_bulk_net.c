@@ -2,9 +2,9 @@
 #ifndef _GNU_SOURCE
   #define _GNU_SOURCE
 #endif
-#include "../../layers/dx_crc32c.h"
-#define DX_HBTP_CRC32C crc32c
 #define DX_IMPLEMENTATION
+#include "../../layers/dx_crc32c.h"
+#define DX_HBTP_CRC32C dx_crc32c
 #include "../../dx_hbtp.h"
 #include "../../layers/dx_bulk.h"
 #include "../../layers/dx_bulk_net.h"
@@ -17,9 +17,9 @@ enum { MOST = 6000000 };
 
 /* >>one side ----------------------------------------------------------- */
 typedef struct side {
-    bulk_net            net;
-    dx_hbtp_bulk_desc   desc;
-    dx_hbtp_bulk_object object;
+    dx_bulk_net            net;
+    dx_bulk_desc   desc;
+    dx_bulk_object object;
     uint8_t            *bytes;            /* of the object; the receiver's outlive it, as a file does */
     uint8_t             state[4096];      /* stored by a receiver that stops */
     int64_t             state_size;
@@ -62,9 +62,9 @@ static uint32_t dice(side *s)
 
 static bool goes_on(side *s)
 {
-    if (bulk_now_ns() > s->until_ns || s->net.gave_up) return false;
+    if (dx_bulk_net_now_ns() > s->until_ns || s->net.gave_up) return false;
     if (s->stop_at && s->net.bulk.metrics.bytes_done >= s->stop_at) return false;
-    return s->net.bulk.state < DX_HBTP_BULK_DONE;
+    return s->net.bulk.state < DX_BULK_DONE;
 }
 
 static void *receive(void *arg)
@@ -72,18 +72,18 @@ static void *receive(void *arg)
     side *s = (side *)arg;
     uint8_t out[32];
     while (goes_on(s)) {
-        bulk_turn(&s->net);
-        s->running = s->net.bulk.state >= DX_HBTP_BULK_RUNNING;
+        dx_bulk_net_turn(&s->net);
+        s->running = s->net.bulk.state >= DX_BULK_RUNNING;
         if (s->slow_us) usleep(s->slow_us);
-        if (s->net.bulk.state != DX_HBTP_BULK_WHOLE) continue;
+        if (s->net.bulk.state != DX_BULK_WHOLE) continue;
         hash(s->bytes, s->net.bulk.object.size, out);
-        dx_hbtp_bulk_verify(&s->net.bulk, !memcmp(out, s->net.bulk.object.hash, 32));
+        dx_bulk_verify(&s->net.bulk, !memcmp(out, s->net.bulk.object.hash, 32));
     }
-    if (s->net.bulk.state < DX_HBTP_BULK_DONE) /* stopped in the middle */
-        s->state_size = dx_hbtp_bulk_save(&s->net.bulk, s->state, sizeof s->state);
+    if (s->net.bulk.state < DX_BULK_DONE) /* stopped in the middle */
+        s->state_size = dx_bulk_save(&s->net.bulk, s->state, sizeof s->state);
     else /* the other side is to hear of it */
-        while ((s->net.count || !sender.over) && bulk_now_ns() < s->until_ns) bulk_turn(&s->net);
-    bulk_close(&s->net);
+        while ((s->net.count || !sender.over) && dx_bulk_net_now_ns() < s->until_ns) dx_bulk_net_turn(&s->net);
+    dx_bulk_net_close(&s->net);
     return NULL;
 }
 
@@ -95,7 +95,7 @@ static void cut_one(side *s)
     if (s->net.control.failures) return; /* until what was cut is back */
     for (uint32_t i = 0; i < s->net.count; i++) open += s->net.links[i].number >= 0;
     at = s->net.count ? dice(s) % s->net.count : 0;
-    if (!s->net.count || s->net.links[at].number < 0 || (open < 2 && s->net.control.most > 1)) return;
+    if (!s->net.count || s->net.links[at].number < 0 || (open < 2 && s->net.control.count_max > 1)) return;
     if (dice(s) % 2) setsockopt(s->net.links[at].fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
     shutdown(s->net.links[at].fd, SHUT_RDWR);
     s->kills--;
@@ -104,13 +104,13 @@ static void cut_one(side *s)
 static void *send_all(void *arg)
 {
     side *s = (side *)arg;
-    bulk_dial(&s->net, bulk_now_ns());
+    dx_bulk_net_dial(&s->net, dx_bulk_net_now_ns());
     while (goes_on(s)) {
-        bulk_turn(&s->net);
+        dx_bulk_net_turn(&s->net);
         if (s->kills && dice(s) % 8 == 0) cut_one(s);
     }
     s->over = true;
-    bulk_close(&s->net);
+    dx_bulk_net_close(&s->net);
     return NULL;
 }
 
@@ -120,13 +120,13 @@ static void be_receiver(side *s)
     memset(&s->stop_at, 0, sizeof *s - offsetof(side, stop_at));
     s->desc.write = store;
     s->desc.user = s;
-    s->desc.max_connections = BULK_CONNECTIONS;
+    s->desc.connections_max = DX_BULK_NET_CONNECTIONS_MAX;
     s->bytes = target;
     s->net.target = through_write ? NULL : target; /* receive in place */
-    s->until_ns = bulk_now_ns() + 120 * S;
-    s->net.listener = bulk_listen(INADDR_LOOPBACK, &s->net.port);
+    s->until_ns = dx_bulk_net_now_ns() + 120 * S;
+    s->net.listener = dx_bulk_net_listen(INADDR_LOOPBACK, &s->net.port);
     DX_CHECK(s->net.listener >= 0);
-    DX_CHECK_EQ(bulk_start(&s->net, &s->desc, 0), 0);
+    DX_CHECK_EQ(dx_bulk_net_start(&s->net, &s->desc, 0), 0);
 }
 
 static void be_sender(side *s, uint64_t size, uint32_t transfer, uint32_t connections)
@@ -139,13 +139,13 @@ static void be_sender(side *s, uint64_t size, uint32_t transfer, uint32_t connec
     s->desc.object = &s->object;
     s->desc.read = fetch;
     s->desc.user = s;
-    s->desc.max_connections = BULK_CONNECTIONS;
+    s->desc.connections_max = DX_BULK_NET_CONNECTIONS_MAX;
     s->bytes = source;
-    s->until_ns = bulk_now_ns() + 120 * S;
+    s->until_ns = dx_bulk_net_now_ns() + 120 * S;
     s->net.listener = -1;
     s->net.host = INADDR_LOOPBACK;
     s->net.port = receiver.net.port;
-    DX_CHECK_EQ(bulk_start(&s->net, &s->desc, connections), 0);
+    DX_CHECK_EQ(dx_bulk_net_start(&s->net, &s->desc, connections), 0);
 }
 
 static void run(void)
@@ -159,8 +159,8 @@ static void run(void)
 
 static void check_done(uint64_t size)
 {
-    DX_CHECK_EQ(receiver.net.bulk.state, DX_HBTP_BULK_DONE);
-    DX_CHECK_EQ(sender.net.bulk.state, DX_HBTP_BULK_DONE);
+    DX_CHECK_EQ(receiver.net.bulk.state, DX_BULK_DONE);
+    DX_CHECK_EQ(sender.net.bulk.state, DX_BULK_DONE);
     DX_CHECK(!memcmp(source, target, size));
     DX_CHECK_EQ(receiver.net.bulk.metrics.bytes_done, size);
     DX_CHECK_EQ(sender.net.bulk.metrics.bytes_done, size);
@@ -188,19 +188,19 @@ DX_TEST(am_1_am_4_objects_arrive_over_1_4_16_and_64_connections)
 DX_TEST(am_7_options_are_set_and_read_back)
 {
     char used[16];
-    bulk_options o = {"reno", 1 << 20, 0};
+    dx_bulk_net_options o = {"reno", 1 << 20};
     int fd = socket(AF_INET, SOCK_STREAM, 0), v = 0;
     socklen_t size = sizeof v;
-    bulk_options none = {NULL, 0, 0};
-    bool tells = bulk_set_options(fd, &none, used) && used[0]; /* an emulated Linux does not */
-    DX_CHECK(bulk_set_options(fd, &o, used) == tells);
+    dx_bulk_net_options none = {NULL, 0};
+    bool tells = dx_bulk_net_set_options(fd, &none, used) && used[0]; /* an emulated Linux does not */
+    DX_CHECK(dx_bulk_net_set_options(fd, &o, used) == tells);
     DX_CHECK_STR(used, tells ? "reno" : "");
     DX_CHECK(!getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &v, &size) && v);
     DX_CHECK(!getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &v, &size) && v);
     DX_CHECK(!getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &v, &size) && v == 30);
     DX_CHECK(!getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &v, &size) && v >= 65536); /* the system may cap it */
     o.congestion = "no-such-one"; /* then what the system has, and it says so */
-    DX_CHECK(!bulk_set_options(fd, &o, used));
+    DX_CHECK(!dx_bulk_net_set_options(fd, &o, used));
     DX_CHECK_STR(used, tells ? "reno" : "");
     close(fd);
 }
@@ -208,22 +208,22 @@ DX_TEST(am_7_options_are_set_and_read_back)
 DX_TEST(am_12_the_kernel_tells_of_windows_and_round_trips)
 {
     static uint8_t data[65536];
-    static bulk_net net;
+    static dx_bulk_net net;
     uint16_t port = 0;
     char used[16];
-    bulk_options o = {"reno", 0, 0};
-    int listener = bulk_listen(INADDR_LOOPBACK, &port), sent;
-    bulk_paths all;
+    dx_bulk_net_options o = {"reno", 0};
+    int listener = dx_bulk_net_listen(INADDR_LOOPBACK, &port), sent;
+    dx_bulk_net_paths all;
     memset(&net, 0, sizeof net);
-    net.in_capacity = 16;
-    for (int i = 0; i < 2; i++) bulk_add(&net, bulk_connect(INADDR_LOOPBACK, port, &o, used), -1, 0);
+    net.in_capacity_ = 16;
+    for (int i = 0; i < 2; i++) dx_bulk_net_p_add(&net, dx_bulk_net_connect(INADDR_LOOPBACK, port, &o, used), -1, 0);
     for (int i = 0; i < 2; i++) {
         struct pollfd p = {net.links[i].fd, POLLOUT, 0};
         DX_CHECK_EQ(poll(&p, 1, 5000), 1);
         sent = (int)write(p.fd, data, sizeof data);
         DX_CHECK(sent > 0);
     }
-    all = bulk_look(&net);
+    all = dx_bulk_net_look(&net);
     if (all.connections) { /* not on an emulated Linux, which tells nothing */
         DX_CHECK_EQ(all.connections, 2);
         DX_CHECK(all.window >= 2 * 536 && all.in_flight <= all.window && all.rtt_us > 0 && all.rtt_us < 60000000);
@@ -264,11 +264,11 @@ DX_TEST(am_15_a_receiver_starts_again_with_its_bitmap)
     be_sender(&sender, 5000000, 7, 4);
     run(); /* the sender finds nobody any more, and gives up */
     DX_CHECK(receiver.state_size > 0);
-    DX_CHECK(sender.net.bulk.state != DX_HBTP_BULK_DONE);
+    DX_CHECK(sender.net.bulk.state != DX_BULK_DONE);
     uint64_t had = receiver.net.bulk.metrics.bytes_done;
     DX_CHECK(had >= 3000000);
     be_receiver(&receiver);
-    DX_CHECK_EQ(dx_hbtp_bulk_load(&receiver.net.bulk, receiver.state, (size_t)receiver.state_size), 0);
+    DX_CHECK_EQ(dx_bulk_load(&receiver.net.bulk, receiver.state, (size_t)receiver.state_size), 0);
     be_sender(&sender, 5000000, 8, 4);
     sender.net.bulk.desc_.patient = true;
     run();
@@ -280,7 +280,7 @@ DX_TEST(am_6_am_8_a_slow_reader_gets_all_of_it)
 {
     be_receiver(&receiver);
     receiver.slow_us = 3000;
-    receiver.net.options.buffer = 8192;
+    receiver.net.options.buffer_size = 8192;
     be_sender(&sender, 1500000, 1, 4);
     run();
     check_done(1500000);
@@ -293,11 +293,11 @@ DX_TEST(am_13_a_wrong_hash_fails_on_both_sides)
     be_sender(&sender, 1000000, 1, 4);
     sender.net.bulk.object.hash[5] ^= 1; /* what is announced is not what is sent */
     run();
-    DX_CHECK_EQ(receiver.net.bulk.state, DX_HBTP_BULK_FAILED);
-    DX_CHECK_EQ(receiver.net.bulk.error, DX_HBTP_ECORRUPT);
-    DX_CHECK_EQ(sender.net.bulk.state, DX_HBTP_BULK_FAILED);
-    DX_CHECK_EQ(sender.net.bulk.error, DX_HBTP_EREMOTE);
-    DX_CHECK_EQ(sender.net.bulk.status, DX_HBTP_BULK_WRONG_HASH);
+    DX_CHECK_EQ(receiver.net.bulk.state, DX_BULK_FAILED);
+    DX_CHECK_EQ(receiver.net.bulk.error, DX_BULK_ECORRUPT);
+    DX_CHECK_EQ(sender.net.bulk.state, DX_BULK_FAILED);
+    DX_CHECK_EQ(sender.net.bulk.error, DX_BULK_EREMOTE);
+    DX_CHECK_EQ(sender.net.bulk.status, DX_BULK_WRONG_HASH);
 }
 
 DX_TEST(am_3_another_transfer_is_kept_out)
@@ -309,14 +309,14 @@ DX_TEST(am_3_another_transfer_is_kept_out)
     sender.net.bulk.desc_.rate = 2000000; /* a second, so that both are there */
     DX_CHECK_EQ(pthread_create(&r, NULL, receive, &receiver), 0);
     DX_CHECK_EQ(pthread_create(&s, NULL, send_all, &sender), 0);
-    while (!receiver.running && bulk_now_ns() < receiver.until_ns) usleep(1000);
-    stranger.until_ns = bulk_now_ns() + S / 2;
+    while (!receiver.running && dx_bulk_net_now_ns() < receiver.until_ns) usleep(1000);
+    stranger.until_ns = dx_bulk_net_now_ns() + S / 2;
     DX_CHECK_EQ(pthread_create(&t, NULL, send_all, &stranger), 0);
     pthread_join(s, NULL);
     pthread_join(t, NULL);
     pthread_join(r, NULL);
     check_done(2000000);
-    DX_CHECK(stranger.net.bulk.state != DX_HBTP_BULK_DONE);
+    DX_CHECK(stranger.net.bulk.state != DX_BULK_DONE);
     DX_CHECK(receiver.net.bulk.metrics.bad_frames > 0);
 }
 
@@ -324,13 +324,13 @@ DX_TEST(am_3_another_transfer_is_kept_out)
 DX_TEST(the_checksum_is_the_same_with_instructions)
 {
     static uint8_t bytes[40000];
-    DX_CHECK_EQ(crc32c(0, "123456789", 9), 0xe3069283u); /* RFC 3720's check value */
+    DX_CHECK_EQ(dx_crc32c(0, "123456789", 9), 0xe3069283u); /* RFC 3720's check value */
     for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)(i * 167 + (i >> 7));
     for (size_t size = 0; size < 70; size++)
-        DX_CHECK_EQ(crc32c(0, bytes + size, size), crc32c_nibbles(0, bytes + size, size));
+        DX_CHECK_EQ(dx_crc32c(0, bytes + size, size), dx_crc32c_p_crc32c(0, bytes + size, size));
     for (size_t size = 16360; size < 16390; size++) {
-        DX_CHECK_EQ(crc32c(7, bytes, size), crc32c_nibbles(7, bytes, size));
-        DX_CHECK_EQ(crc32c(crc32c(0, bytes, size), bytes + size, 33), crc32c_nibbles(0, bytes, size + 33));
+        DX_CHECK_EQ(dx_crc32c(7, bytes, size), dx_crc32c_p_crc32c(7, bytes, size));
+        DX_CHECK_EQ(dx_crc32c(dx_crc32c(0, bytes, size), bytes + size, 33), dx_crc32c_p_crc32c(0, bytes, size + 33));
     }
-    DX_CHECK_EQ(crc32c(0, bytes, sizeof bytes), crc32c_nibbles(0, bytes, sizeof bytes));
+    DX_CHECK_EQ(dx_crc32c(0, bytes, sizeof bytes), dx_crc32c_p_crc32c(0, bytes, sizeof bytes));
 }
