@@ -9,7 +9,7 @@
 #define _GNU_SOURCE
 #define DX_IMPLEMENTATION
 #include "../layers/dx_crc32c.h"
-#define DX_HBTP_CRC32C dx_crc32c
+#define DX_HBTP_CRC32C dx_crc32c_update
 #include "../dx_hbtp.h"
 #include "../layers/dx_bulk.h"
 #include "../layers/dx_bulk_net.h"

@@ -6,8 +6,9 @@
         #define DX_BULK_NET_IMPLEMENTATION    (or DX_IMPLEMENTATION for every dx_ header)
         #include "dx_bulk_net.h"
 
-    and include it elsewhere without the define. C99 with POSIX visible (-std=gnu99, or _GNU_SOURCE
-    before the first include), and with what Linux has besides; also builds as C++11. It stands on
+    and include it elsewhere without the define. C99, best with POSIX visible (-std=gnu99, or
+    _GNU_SOURCE before the first include): a strict one hides the clock that nobody can set and what
+    the kernel knows of connections. With what Linux has besides. Builds as C++11. It stands on
     dx_bulk.h, which it includes unless that was included before; with the first of the two defines,
     define the implementations of dx_bulk.h and dx_hbtp.h too. A program with an event loop of its
     own uses dx_bulk.h and reads this file as an example.
@@ -96,7 +97,7 @@ typedef struct dx_bulk_net_paths { /* what the kernel knows of connections, adde
     uint32_t rtt_us;        /* the longest */
 } dx_bulk_net_paths;
 
-/* Nanoseconds of a clock that does not go back. */
+/* Nanoseconds of a clock that does not go back (with POSIX visible, see above). */
 DX_BULK_NET_API uint64_t dx_bulk_net_now_ns(void);
 /* No delay, keepalive after 30 s, little unsent data in the kernel (a chunk is better late in our
    hands than early in a queue), non-blocking. *congestion gets the algorithm that is in use. False:
@@ -206,6 +207,7 @@ DX_BULK_NET_API void dx_bulk_net_close(dx_bulk_net *n);
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -242,9 +244,15 @@ DX_BULK_NET_API const char *dx_bulk_net_error_name(int error)
 /* >>options ------------------------------------------------------------ */
 DX_BULK_NET_API uint64_t dx_bulk_net_now_ns(void)
 {
+#ifdef CLOCK_MONOTONIC
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * DX_BULK_NET_P_SECOND + (uint64_t)t.tv_nsec;
+#else /* a strict -std=c99 hides it: a clock that others may set */
+    struct timeval t;
+    gettimeofday(&t, NULL);
+    return (uint64_t)t.tv_sec * DX_BULK_NET_P_SECOND + (uint64_t)t.tv_usec * 1000;
+#endif
 }
 
 static void dx_bulk_net_p_set(int fd, int level, int option, int value)
@@ -296,7 +304,7 @@ DX_BULK_NET_API bool dx_bulk_net_set_options(int fd, const dx_bulk_net_options *
 
 DX_BULK_NET_API bool dx_bulk_net_look_at(int fd, dx_bulk_net_paths *paths)
 {
-#ifdef TCP_INFO
+#if defined(TCP_INFO) && defined(TCPI_OPT_ECN)
     struct tcp_info i;
     socklen_t size = sizeof i;
     DX_BULK_NET_MEMSET(&i, 0, sizeof i);

@@ -9,14 +9,14 @@
     and include it elsewhere without the define. C99; also builds as C++11. No other header is
     needed. dx_hbtp.h and dx_bulk.h use it when the file with their implementation says so first:
 
-        #define DX_HBTP_CRC32C dx_crc32c
+        #define DX_HBTP_CRC32C dx_crc32c_update
         #include "dx_hbtp.h"
 
     QUICK EXAMPLE
 
-        uint32_t crc = dx_crc32c(0, "123456789", 9);
+        uint32_t crc = dx_crc32c_update(0, "123456789", 9);
         if (crc != 0xe3069283u) return 1;
-        if (dx_crc32c(dx_crc32c(0, "1234", 4), "56789", 5) != crc) return 1; // pieces, in order
+        if (dx_crc32c_update(dx_crc32c_update(0, "1234", 4), "56789", 5) != crc) return 1;
         printf("%08x by %s\n", (unsigned)crc, dx_crc32c_method());
 
     CONTENTS (search >>)  config  checksum  platform  shared  x86  arm  choice  license
@@ -59,7 +59,7 @@ extern "C" {
 /* Start with crc 0; feed pieces in order, each with the result of the one before. data may be NULL
    when size is 0. GB/s with SSE 4.2 (asked for at run time) and with ARMv8's instructions (where
    the target has them), some 200 MB/s without. */
-DX_CRC32C_API uint32_t    dx_crc32c(uint32_t crc, const void *data, size_t size);
+DX_CRC32C_API uint32_t    dx_crc32c_update(uint32_t crc, const void *data, size_t size);
 /* "sse4.2", "armv8" or "portable". */
 DX_CRC32C_API const char *dx_crc32c_method(void);
 
@@ -194,7 +194,7 @@ static uint32_t dx_crc32c_p_armv8(uint32_t crc, const uint8_t *p, size_t size)
 #endif
 
 /* >>choice ------------------------------------------------------------- */
-DX_CRC32C_API uint32_t dx_crc32c(uint32_t crc, const void *data, size_t size)
+DX_CRC32C_API uint32_t dx_crc32c_update(uint32_t crc, const void *data, size_t size)
 {
     const uint8_t *const p = (const uint8_t *)data;
     DX_CRC32C_ASSERT(data || !size);

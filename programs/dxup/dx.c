@@ -1,7 +1,7 @@
 /* The implementation of the headers, once for the whole program. */
 #define DX_IMPLEMENTATION
 #include "../../layers/dx_crc32c.h"
-#define DX_HBTP_CRC32C dx_crc32c
+#define DX_HBTP_CRC32C dx_crc32c_update
 #include "../../dx_cas.h"
 #include "../../dx_hbtp.h"
 #include "../../dx_patch.h"

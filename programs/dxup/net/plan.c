@@ -193,7 +193,7 @@ static int seal(dxup_plan *p, const dxup_version *base, const dxup_version *targ
     for (uint64_t at = DX_PATCH_HEADER_SIZE; !status && at < p->size;) {
         size_t n = p->size - at < DXUP_IO_SIZE ? (size_t)(p->size - at) : DXUP_IO_SIZE;
         status = dxup_plan_read(p, &c, content, buffer, n);
-        crc = dx_crc32c(crc, buffer, n);
+        crc = dx_crc32c_update(crc, buffer, n);
         at += n;
     }
     free(buffer);
@@ -209,7 +209,7 @@ static int seal(dxup_plan *p, const dxup_version *base, const dxup_version *targ
     memcpy(h + 48, base->hash, DXUP_HASH_SIZE);
     memcpy(h + 80, target->hash, DXUP_HASH_SIZE);
     store_number(h + 112, crc, 4);
-    store_number(h + 124, dx_crc32c(0, h, 124), 4);
+    store_number(h + 124, dx_crc32c_update(0, h, 124), 4);
     return status;
 }
 

@@ -219,8 +219,8 @@ static int patch_decode(void *user, void *out, size_t capacity, const void *base
     store_number(header + 16, capacity, 8);
     store_number(header + 24, n - PATCH_HEAD, 8);
     store_number(header + 40, desc.memory_size, 8);
-    store_number(header + 112, dx_crc32c(0, p + PATCH_HEAD, n - PATCH_HEAD), 4);
-    store_number(header + 124, dx_crc32c(0, header, 124), 4);
+    store_number(header + 112, dx_crc32c_update(0, p + PATCH_HEAD, n - PATCH_HEAD), 4);
+    store_number(header + 124, dx_crc32c_update(0, header, 124), 4);
     desc.memory = enough(&d->memory, &d->memory_size, desc.memory_size);
     int error = dx_patch_applier_init(&applier, &desc);
     if (!error) error = dx_patch_applier_feed(&applier, header, sizeof header);
