@@ -29,15 +29,15 @@ build/asan/dxup: $(DXUP:%.c=build/asan/obj/%.o)
 	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
 
 build/dxpatch: $(DXPATCH:%.c=build/obj/%.o)
-	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS)
+	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
 build/asan/dxpatch: $(DXPATCH:%.c=build/asan/obj/%.o)
-	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS)
+	$(CC) $(CFLAGS) $(SANITIZE) $^ -o $@ $(LDFLAGS) $(ZSTD_LIBS) -lpthread
 
 DXECHO_CC = $(CC) -std=c11 $(WARN) $(CFLAGS) -MMD -MP -MF $@.d -MT $@
-build/dxecho: programs/dxecho/dxecho.c build/flags
-	$(DXECHO_CC) -DNDEBUG $< -o $@ $(LDFLAGS) -lpthread
-build/asan/dxecho: programs/dxecho/dxecho.c build/flags
+build/dxecho: programs/dxecho/dxecho.c $(COMMON:%.c=build/obj/%.o) build/flags
+	$(DXECHO_CC) -DNDEBUG $< $(filter %.o,$^) -o $@ $(LDFLAGS) -lpthread
+build/asan/dxecho: programs/dxecho/dxecho.c $(COMMON:%.c=build/asan/obj/%.o) build/flags
 	@mkdir -p $(@D)
-	$(DXECHO_CC) $(SANITIZE) $< -o $@ $(LDFLAGS) -lpthread
+	$(DXECHO_CC) $(SANITIZE) $< $(filter %.o,$^) -o $@ $(LDFLAGS) -lpthread
 
 -include $(shell find build -name '*.d' -type f 2>/dev/null)

@@ -9,7 +9,7 @@ windows: build/windows/dxup.exe build/windows/dxpatch.exe build/windows/dxecho.e
 
 build/windows/dxup.exe: $(DXUP)
 build/windows/dxpatch.exe: $(DXPATCH)
-build/windows/dxecho.exe: programs/dxecho/dxecho.c
+build/windows/dxecho.exe: programs/dxecho/dxecho.c $(COMMON)
 build/windows/reader.exe: tests/ports/windows_reader.c
 build/windows/%.exe: $(PROGRAM_HEADERS)
 	@mkdir -p $(@D)

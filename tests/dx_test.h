@@ -70,6 +70,15 @@ size_t   dx_test_vector(const char *document, const char *name, uint8_t *out, si
 /* A whole file in malloc'ed memory (one zero byte is added), or NULL. */
 void    *dx_test_file(const char *path, size_t *size);
 
+/* The one generator of tests (splitmix64), for bulk data that need not be shrunk. Any state is fine. */
+static inline uint64_t dx_test_random(uint64_t *state)
+{
+    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
 static inline uint64_t dx_choose_range(dx_choices *c, uint64_t least, uint64_t most)
 {
     return least + dx_choose(c, most - least);
@@ -173,14 +182,6 @@ void dx_test_skip(const char *why)
 }
 
 /* >>source ------------------------------------------------------------- */
-static uint64_t dx_test_random(uint64_t *state) /* splitmix64 */
-{
-    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
 static uint64_t dx_test_limited(uint64_t value, uint64_t limit)
 {
     return limit == UINT64_MAX ? value : value % (limit + 1);

@@ -1,8 +1,13 @@
-/* What the programs share: statuses, messages, and files that are replaced in one step.
+/* What all programs share, from the bottom:
 
-   base.c    messages, sizes and hashes as text, memory      dest.c    a file or tree put in its place in one step
-   os.h      all that the system is asked for: os_posix.c, os_windows.c
-   modes.c   permission bits where the system does not keep them */
+   os.h       all that the system is asked for: os_posix.c, os_windows.c
+   message.c  what is printed: messages, progress; the first and last call of main()
+   base.c     this header: memory, numbers and hashes as text
+   options.c  the command line           window.c  small reads of a large file
+   modes.c    permission bits where the system does not keep them
+   image.c    a file or tree as a stream, read
+   dest.c     such a stream put in its place in one step
+   http.h     heads of HTTP requests */
 #ifndef COMMON_H
 #define COMMON_H
 
@@ -13,12 +18,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-
-#ifdef __MINGW_PRINTF_FORMAT
-#define DXUP_FORMAT __MINGW_PRINTF_FORMAT
-#else
-#define DXUP_FORMAT printf
-#endif
 
 /* Exit statuses; every function that returns int returns one of these. */
 enum dxup_status {
@@ -42,17 +41,6 @@ enum {
 };
 
 /* >>base.c ---- */
-/* First in main(): the program's name, which stands in front of its messages, and os_begin(). */
-void dxup_begin(const char *name, int *argc, char ***argv);
-/* Print to standard output. What an argument brings is shown as it is, but for control characters: \x1b. So it is in all
-   messages; newlines stand at the end of a format, nowhere else. */
-void dxup_say(const char *format, ...) __attribute__((format(DXUP_FORMAT, 1, 2)));
-/* Print "dxup: ..." to standard error: something is not as one may think, and no failure. */
-void dxup_warn(const char *format, ...) __attribute__((format(DXUP_FORMAT, 1, 2)));
-/* Print "dxup: ..." to standard error and return status. */
-int  dxup_fail(int status, const char *format, ...) __attribute__((format(DXUP_FORMAT, 2, 3)));
-/* The same with the text of errno behind it. */
-int  dxup_fail_errno(const char *format, ...) __attribute__((format(DXUP_FORMAT, 1, 2)));
 /* malloc that ends the program with a message instead of returning NULL. */
 void *dxup_alloc(size_t size);
 int64_t dxup_now_ns(void);      /* monotonic */
@@ -62,8 +50,6 @@ char *dxup_count_text(uint64_t count, char out[32]);
 char *dxup_hash_text(const uint8_t hash[DXUP_HASH_SIZE], char out[65]);
 /* Of 64 hexadecimal digits in lower case, whatever is behind them. */
 bool dxup_hash_parse(const char *text, uint8_t hash[DXUP_HASH_SIZE]);
-/* One line of progress on standard error if that is a terminal; total 0 = unknown. */
-void dxup_progress(const char *what, uint64_t done, uint64_t total, bool last);
 /* Write all or fail with errno set. */
 bool dxup_write_all(int fd, const void *bytes, size_t size);
 /* fsync the directory that holds path, so that a rename in it survives a power cut. */
@@ -74,5 +60,7 @@ unsigned dxup_thread_count(unsigned workers, unsigned max);
 bool dxup_has_entries(const char *path);
 /* Remove a file or a directory with all that is in it; what is not there is fine. */
 int  dxup_remove_all(const char *path);
+
+#include "message.h"
 
 #endif

@@ -44,9 +44,10 @@ int64_t  os_now_ns(void);  /* monotonic */
 int64_t  os_time_ns(void); /* since 1970 */
 /* YYYY-MM-DD HH:MM:SS in UTC. */
 void     os_time_text(int64_t time_ns, char out[32]);
+void     os_write_error(const void *bytes, size_t size); /* to standard error, in one piece */
 bool     os_is_terminal(void); /* standard error, one that knows "\033[K" */
 uint64_t os_memory_peak(void); /* of this process, bytes */
-unsigned os_cpu_count(void);
+unsigned os_cpu_count(void);   /* processors that this process may run on; at least 1 */
 bool     os_random(void *out, size_t size);
 unsigned os_new_mode(void); /* of a file that was not there before */
 /* Before the first thread; then, on the main one, until Ctrl-C or a request to end. */

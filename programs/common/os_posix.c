@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +60,8 @@ void os_time_text(int64_t time_ns, char out[32])
     strftime(out, 32, "%Y-%m-%d %H:%M:%S", gmtime_r(&seconds, &tm));
 }
 
+void os_write_error(const void *bytes, size_t size) { (void)os_write(STDERR_FILENO, bytes, size); }
+
 bool os_is_terminal(void) { return isatty(STDERR_FILENO); }
 
 uint64_t os_memory_peak(void)
@@ -72,10 +75,35 @@ uint64_t os_memory_peak(void)
 #endif
 }
 
+#ifdef __linux__
+enum { CPUS_MAX = 1 << 20 };
+
+/* Processors in the mask of this thread; 0: unknown. The mask grows until that of the kernel fits into it: there are
+   machines with more than the 1024 processors of a cpu_set_t. */
+static unsigned affinity_count(void)
+{
+    for (unsigned cpus = 1024; cpus <= CPUS_MAX; cpus *= 2) {
+        cpu_set_t *mask = CPU_ALLOC(cpus);
+        size_t size = CPU_ALLOC_SIZE(cpus);
+        if (!mask) return 0;
+        int result = sched_getaffinity(0, size, mask);
+        int error = errno;
+        unsigned count = result == 0 ? (unsigned)CPU_COUNT_S(size, mask) : 0;
+        CPU_FREE(mask);
+        if (result == 0 || error != EINVAL) return count;
+    }
+    return 0;
+}
+#else
+static unsigned affinity_count(void) { return 0; }
+#endif
+
 unsigned os_cpu_count(void)
 {
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    return cpus > 0 && cpus < OS_WORKERS_MAX ? (unsigned)cpus : 1;
+    unsigned count = affinity_count();
+    if (count) return count;
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 && online <= INT_MAX ? (unsigned)online : 1;
 }
 
 bool os_random(void *out, size_t size) { return getentropy(out, size) == 0; }

@@ -821,6 +821,8 @@ void os_time_text(int64_t time_ns, char out[32])
     strftime(out, 32, "%Y-%m-%d %H:%M:%S", &tm);
 }
 
+void os_write_error(const void *bytes, size_t size) { fwrite(bytes, 1, size, stderr); }
+
 bool os_is_terminal(void)
 {
     HANDLE console = GetStdHandle(STD_ERROR_HANDLE);

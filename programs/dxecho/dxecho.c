@@ -1,13 +1,13 @@
 /*  A server to point load generators at: HBTP (Ping to Pong, RpcCall to RpcResponse) or HTTP/1.1.
 
-        cc -O2 -o dxecho programs/dxecho/dxecho.c -lpthread           (mingw: -lws2_32 instead)
+        make build/dxecho                     (build/windows/dxecho.exe: make windows)
 
         dxecho PORT [--backend auto|io_uring|epoll|iocp] [--workers N] [--http | --plain] [--spin US] [--bind ADDRESS]
                [--connections N] [--idle SECONDS]
 
     --plain sends back whatever bytes come. Prints one line when it listens (PORT 0: the system chooses). After SIGTERM or SIGINT it takes no more,
     sends what it has to send, for a second at most, and ends with status 0; 5 when the system refuses something (the port is
-    in use), 2 for wrong arguments.
+    in use), 1 for wrong arguments, as in dxup.
     --connections: how many at a time in each worker (65536); what they cost is in docs/reactor.md.
     --idle: a connection on which no byte moves for so long is closed (60), and one whose request takes longer from its first byte to its last;
     when half of the buffers hold such requests, a further one is closed at once, so that they lock nobody out.
@@ -18,7 +18,10 @@
 #include "../../dx_hbtp.h"
 #include "../../dx_reactor.h"
 #include "../../layers/dx_peers.h"
+#include "../common/common.h"
 #include "../common/http.h"
+#include "../common/options.h"
+#include "../common/os.h"
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -237,7 +240,7 @@ static size_t received(dx_peers *s, dx_peers_id id, const uint8_t *in, size_t si
 }
 
 /* >>start ----------------------------------------------------------------- */
-/* first: nobody listens there. Not first: another listener of this process does, see share_port(). */
+/* first: nobody listens there. Not first: another listener of this process does, see run_group(). */
 static int listen_on(dx_reactor *r, int port, bool first, int *fd)
 {
     char text[80];
@@ -313,27 +316,22 @@ static void watch_signals(void)
 
 static void announce(const dx_reactor *r)
 {
-    printf("listening on %s:%d, %s, %s, %u worker%s\n", options.address, options.bound,
-           dx_reactor_backend_name(r), options.plain ? "plain bytes" : options.http ? "HTTP" : "HBTP", (unsigned)options.workers,
-           options.workers > 1 ? "s" : "");
+    dxup_say("listening on %s:%d, %s, %s, %u worker%s\n", options.address, options.bound, dx_reactor_backend_name(r),
+             options.plain  ? "plain bytes"
+             : options.http ? "HTTP"
+                            : "HBTP",
+             (unsigned)options.workers, options.workers > 1 ? "s" : "");
     fflush(stdout);
 }
 
+/* number: of errno, or 0. */
 static int failed(const char *what, int error, int number)
 {
-    fprintf(stderr, "dxecho: %s: %s%s%s\n", what, dx_reactor_error_name(error), number ? ": " : "",
-            number ? strerror(number) : "");
-    return 5; /* the system refused, as in dxup */
+    return dxup_fail(DXUP_SYSTEM, "%s: %s%s%s", what, dx_reactor_error_name(error), number ? ": " : "",
+                     number ? os_error_text(number) : "");
 }
 
 #if !defined(_WIN32)
-/* The first listener took the port for this process alone; from here on the other workers may join it. */
-static int share_port(int fd)
-{
-    int on = 1;
-    return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0 ? 0 : DX_REACTOR_ESYS;
-}
-
 static int begin_worker(dx_reactor_worker *w)
 {
     return serve(&w->reactor, &servers[w->index]);
@@ -356,7 +354,8 @@ static int run_group(const dx_reactor_desc *reactor)
     desc.stop = end_worker;
     for (i = 0; i < options.workers; i++) { /* all before any: a failure is seen here */
         error = listen_on(&alone, i ? options.bound : options.port, i == 0, &servers[i].listening);
-        if (!error && i == 0) error = share_port(servers[i].listening);
+        /* The first took the port for this process alone; from here on the other workers may join it. */
+        if (!error && i == 0 && os_share_port(servers[i].listening) < 0) error = DX_REACTOR_ESYS;
         if (error) return failed("listen", error, errno);
     }
     desc.memory_size = dx_reactor_group_memory_size(&desc);
@@ -378,7 +377,7 @@ static int run_alone(dx_reactor_desc *desc)
     desc->memory = malloc(desc->memory_size);
     error = dx_reactor_open(&alone, desc);
     if (error) {
-        if (error == DX_REACTOR_ENOTSUP) fprintf(stderr, "dxecho: %s\n", dx_reactor_refusal(&alone, desc->backend));
+        if (error == DX_REACTOR_ENOTSUP) dxup_warn("%s", dx_reactor_refusal(&alone, desc->backend));
         return failed("open", error, dx_reactor_sys_errno(&alone));
     }
     error = listen_on(&alone, options.port, true, &servers[0].listening);
@@ -395,74 +394,76 @@ static int run_alone(dx_reactor_desc *desc)
     }
     if (done < 0) return failed("turn", done, dx_reactor_sys_errno(&alone));
     drain(&alone, &servers[0]);
-    return dx_reactor_close(&alone) ? 1 : 0;
+    return dx_reactor_close(&alone) ? DXUP_SYSTEM : DXUP_OK;
 }
 
-static bool number(const char *text, long least, long most, long *out)
-{
-    char *rest;
-    if (!text || *text < '0' || *text > '9') return false;
-    *out = strtol(text, &rest, 10);
-    return !*rest && *out >= least && *out <= most;
-}
-
-static bool understand(int argc, char **argv)
+static int parse_backend(const char *name)
 {
     static const char *const backends[] = {"auto", "io_uring", "epoll", "kqueue", "iocp"};
-    dx_reactor_address any;
-    char text[80];
-    long n;
-    int i, k;
-    if (argc < 2 || !number(argv[1], 0, 65535, &n)) return false;
-    options.port = (int)n;
-    for (i = 2; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-        if (!strcmp(argv[i], "--http")) {
-            options.http = true;
-            continue;
-        }
-        if (!strcmp(argv[i], "--plain")) {
-            options.plain = true;
-            continue;
-        }
-        if (!value) return false;
-        if (!strcmp(argv[i], "--backend")) {
-            for (k = 0; k < 5 && strcmp(value, backends[k]); k++) {}
-            if (k == 5) return false;
-            options.backend = k;
-        } else if (!strcmp(argv[i], "--workers")) {
-            if (!number(value, 1, WORKERS_MAX, &n)) return false;
-            options.workers = (uint32_t)n;
-        } else if (!strcmp(argv[i], "--spin")) {
-            if (!number(value, 0, 1000000, &n)) return false;
-            options.spin_ns = (uint64_t)n * 1000;
-        } else if (!strcmp(argv[i], "--connections")) {
-            if (!number(value, 1, 1 << 24, &n)) return false;
-            options.connections = (uint32_t)n;
-        } else if (!strcmp(argv[i], "--idle")) {
-            if (!number(value, 1, 1000, &n)) return false;
-            options.idle_ns = (uint64_t)n * 1000000000u;
-        } else if (!strcmp(argv[i], "--bind")) {
-            options.address = value;
-        } else {
-            return false;
-        }
-        i++;
+    for (int i = 0; i < (int)(sizeof backends / sizeof *backends); i++) {
+        if (strcmp(name, backends[i]) != 0) continue;
+        options.backend = i;
+        return DXUP_OK;
     }
-    if (snprintf(text, sizeof text, "%s:1", options.address) >= (int)sizeof text) return false;
-    return dx_reactor_address_parse(&any, text) == 0 && !(options.spin_ns && options.workers > 1) &&
-           !(options.http && options.plain);
+    return dxup_fail(DXUP_USAGE, "unknown backend: %s", name);
 }
+
+/* argv: what is behind the program's name. */
+static int parse(int argc, char **argv)
+{
+    char *port = NULL, text[80];
+    const char *backend = "auto";
+    uint64_t number = 0, workers = 1, connections = options.connections;
+    const dxup_option table[] = {
+        {.name = "--http", .kind = DXUP_OPTION_FLAG, .to = &options.http},
+        {.name = "--plain", .kind = DXUP_OPTION_FLAG, .to = &options.plain},
+        {.name = "--backend", .kind = DXUP_OPTION_TEXT, .to = &backend},
+        {.name = "--bind", .kind = DXUP_OPTION_TEXT, .to = &options.address},
+        {.name = "--workers", .kind = DXUP_OPTION_NUMBER, .to = &workers, .min = 1, .max = WORKERS_MAX},
+        {.name = "--spin", .kind = DXUP_OPTION_NUMBER, .to = &options.spin_ns, .max = 1000000, .unit = 1000},
+        {.name = "--connections", .kind = DXUP_OPTION_NUMBER, .to = &connections, .min = 1, .max = 1 << 24},
+        {.name = "--idle", .kind = DXUP_OPTION_NUMBER, .to = &options.idle_ns, .min = 1, .max = 1000,
+         .unit = 1000000000},
+    };
+    const dxup_arguments arguments = {
+        .command = "dxecho",
+        .help = "dxecho --help",
+        .options = table,
+        .option_count = sizeof table / sizeof *table,
+        .plain = &port,
+        .plain_min = 1,
+        .plain_max = 1,
+    };
+    dx_reactor_address any;
+    int status = dxup_arguments_parse(&arguments, argc, argv);
+    if (!status) status = dxup_parse_number("PORT", port, 0, 65535, &number);
+    if (!status) status = parse_backend(backend);
+    if (status) return status;
+    options.port = (int)number;
+    options.workers = (uint32_t)workers;
+    options.connections = (uint32_t)connections;
+    if (snprintf(text, sizeof text, "%s:1", options.address) >= (int)sizeof text || dx_reactor_address_parse(&any, text))
+        return dxup_fail(DXUP_USAGE, "--bind: '%s' is not an address in numbers", options.address);
+    if (options.spin_ns && options.workers > 1) return dxup_fail(DXUP_USAGE, "--spin goes with one worker only");
+    if (options.http && options.plain) return dxup_fail(DXUP_USAGE, "--http and --plain exclude each other");
+    return DXUP_OK;
+}
+
+static const char usage[] =
+    "usage: dxecho PORT [--backend auto|io_uring|epoll|iocp] [--workers N] [--http | --plain] [--spin US] [--bind ADDRESS]\n"
+    "              [--connections N] [--idle SECONDS]\n"
+    "       --spin looks US microseconds before it sleeps, with one worker only\n";
 
 int main(int argc, char **argv)
 {
     dx_reactor_desc desc;
-    if (!understand(argc, argv)) {
-        fputs("usage: dxecho PORT [--backend auto|io_uring|epoll|iocp] [--workers N] [--http | --plain] [--spin US] [--bind ADDRESS]\n"
-              "              [--connections N] [--idle SECONDS]\n"
-              "       --spin looks US microseconds before it sleeps, with one worker only\n", stderr);
-        return 2;
+    dxup_begin("dxecho", &argc, &argv);
+    if (argc < 2 || !strcmp(argv[1], "help") || !strcmp(argv[1], "--help")) {
+        fputs(usage, argc < 2 ? stderr : stdout);
+        return argc < 2 ? DXUP_USAGE : DXUP_OK;
     }
+    int status = parse(argc - 1, argv + 1);
+    if (status) return status;
     memset(&desc, 0, sizeof desc);
     desc.backend = options.backend;
     desc.descriptors_max = options.connections + 8;

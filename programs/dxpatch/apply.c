@@ -3,6 +3,7 @@
 #include "dxpatch.h"
 
 #include "../common/dest.h"
+#include "../common/window.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,14 +18,23 @@ typedef struct job {
     os_info         old_st, patch_st;
     dx_patch_header header;
     dxup_dest       dest;
+    dxup_windows    base; /* of the old file, where it is not in memory */
     uint8_t         in[DXUP_IO_SIZE];
 } job;
 
 /* >>callbacks ---------------------------------------------------------- */
+/* A window of the old file. */
 static int read_old(void *user, uint64_t offset, void *out, size_t size)
 {
     job *j = user;
     return j->status = dxpatch_read(j->old_fd, j->old_path, offset, out, size);
+}
+
+/* The applier asks for bytes of the old file. */
+static int read_base(void *user, uint64_t offset, void *out, size_t size)
+{
+    job *j = user;
+    return dxup_windows_read(&j->base, offset, out, size);
 }
 
 static int write_new(void *user, const void *bytes, size_t size)
@@ -70,7 +80,7 @@ static int run(job *j)
     desc.memory_size = (size_t)j->header.memory_size + DXUP_IO_SIZE + 4096; /* makes pieces large */
     desc.memory = dxup_alloc(desc.memory_size);
     desc.user = j;
-    desc.read = read_old;
+    desc.read = read_base;
     desc.write = write_new;
     desc.progress = show;
     desc.base_size = j->old_st.size;
@@ -79,9 +89,11 @@ static int run(job *j)
     void *base = NULL;
     int status = DXUP_OK;
     if (desc.base_size <= BASE_MEMORY_MAX) desc.base = base = malloc((size_t)desc.base_size + 1); /* or NULL */
+    if (!base) dxup_windows_open(&j->base, j->old_st.size, read_old, j);
     if (base) status = dxpatch_read(j->old_fd, j->old_path, 0, base, (size_t)desc.base_size);
     int error = status ? 0 : dx_patch_applier_init(&a, &desc);
     if (!status) status = error ? dxpatch_fail(error, j->patch_path) : stream(j, &a);
+    dxup_windows_close(&j->base);
     free(base);
     free(desc.memory);
     return status;

@@ -1,8 +1,8 @@
 /* dxpatch: the command line. */
 #include "dxpatch.h"
 
-#include <errno.h>
-#include <stdlib.h>
+#include "../common/options.h"
+
 #include <string.h>
 
 static const char usage[] =
@@ -49,136 +49,135 @@ static int apply_in_place(const dxpatch_options *o)
     return dxpatch_apply(&same);
 }
 
+/* Bits of commands, for the options that not all of them know. */
+enum { MAKES = 1, APPLIES = 2, INFORMS = 4 };
+
 typedef struct command {
-    const char *name, *places; /* what its arguments are: Old, New, Patch, Second patch */
+    const char *name;
+    const char *places; /* what its arguments are: Old, New, Patch, Second patch */
     int       (*run)(const dxpatch_options *o);
+    unsigned    does;
 } command;
 
 static const command commands[] = {
-    {"diff", "onp", dxpatch_diff}, {"apply", "opn", dxpatch_apply},
-    {"apply-in-place", "op", apply_in_place}, {"undo", "op", dxpatch_undo},
-    {"info", "p", dxpatch_info}, {"compose", "opsn", dxpatch_compose},
+    {"diff", "onp", dxpatch_diff, MAKES},
+    {"apply", "opn", dxpatch_apply, APPLIES},
+    {"apply-in-place", "op", apply_in_place, APPLIES},
+    {"undo", "op", dxpatch_undo, APPLIES},
+    {"info", "p", dxpatch_info, INFORMS},
+    {"compose", "opsn", dxpatch_compose, MAKES | APPLIES},
 };
+
+enum { PLACES_MAX = 4 };
+
+static const command *find_command(const char *name)
+{
+    for (size_t i = 0; name && i < sizeof commands / sizeof *commands; i++)
+        if (!strcmp(name, commands[i].name)) return &commands[i];
+    return NULL;
+}
 
 static int parse_kind(dxpatch_options *o, const char *value)
 {
-    if (!strcmp(value, "delta")) o->kind = DX_PATCH_KIND_DELTA;
-    else if (!strcmp(value, "blocks")) o->kind = DX_PATCH_KIND_BLOCKS;
-    else if (!strcmp(value, "flash")) o->kind = DX_PATCH_KIND_FLASH;
-    else if (!strcmp(value, "hde")) o->kind = DXPATCH_KIND_HDE;
-    else if (!strcmp(value, "vcdiff")) o->kind = DXPATCH_KIND_VCDIFF;
-    else return dxup_fail(DXUP_USAGE, "unknown kind: %s", value);
-    return DXUP_OK;
+    static const struct {
+        const char *name;
+        uint32_t    kind;
+    } kinds[] = {
+        {"delta", DX_PATCH_KIND_DELTA}, {"blocks", DX_PATCH_KIND_BLOCKS}, {"flash", DX_PATCH_KIND_FLASH},
+        {"hde", DXPATCH_KIND_HDE},      {"vcdiff", DXPATCH_KIND_VCDIFF},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (!strcmp(value, kinds[i].name)) o->kind = kinds[i].kind;
+    return o->kind ? DXUP_OK : dxup_fail(DXUP_USAGE, "unknown kind: %s", value);
 }
 
-/* A decimal number and nothing else. */
-static bool parse_number(const char *value, unsigned long long *n)
+/* What the options say together. */
+static int check(const dxpatch_options *o)
 {
-    char *end;
-    errno = 0;
-    *n = strtoull(value, &end, 10);
-    return !errno && !*end && end != value && *value != '-';
-}
-
-static int parse_block_size(dxpatch_options *o, const char *value)
-{
-    unsigned long long n;
-    if (!parse_number(value, &n) || n < 64 || n > 1048576 || (n & (n - 1)))
-        return dxup_fail(DXUP_USAGE, "'%s' is not a power of two from 64 to 1048576", value);
-    o->block_size = (uint32_t)n;
-    return DXUP_OK;
-}
-
-static int parse_slot_size(dxpatch_options *o, const char *value)
-{
-    unsigned long long n;
-    if (!parse_number(value, &n) || n == 0)
-        return dxup_fail(DXUP_USAGE, "'%s' is not a number of bytes", value);
-    o->slot_size = n;
-    return DXUP_OK;
-}
-
-static int parse_mib(uint64_t *bytes, const char *value)
-{
-    unsigned long long n;
-    if (!parse_number(value, &n) || n == 0 || n > SIZE_MAX >> 20)
-        return dxup_fail(DXUP_USAGE, "'%s' is not a number of MiB", value);
-    *bytes = (uint64_t)n << 20;
-    return DXUP_OK;
-}
-
-/* An option and its value; *used becomes how many arguments it took. */
-static int parse_option(dxpatch_options *o, const command *c, const char *option, const char *value, int *used)
-{
-    bool makes = c->run == dxpatch_diff || c->run == dxpatch_compose;
-    bool applies = c->run != dxpatch_diff && c->run != dxpatch_info;
-    *used = 1;
-    if (!strcmp(option, "--quiet")) return o->quiet = true, DXUP_OK;
-    if (makes && option[1] >= '1' && option[1] <= '9' && !option[2])
-        return o->level = (uint32_t)(option[1] - '0'), DXUP_OK;
-    if (makes && !strcmp(option, "--no-zstd")) return o->no_zstd = true, DXUP_OK;
-    if (makes && !strcmp(option, "--one-way")) return o->one_way = true, DXUP_OK;
-    *used = 2;
-    if (makes && value && !strcmp(option, "--kind")) return parse_kind(o, value);
-    if (makes && value && !strcmp(option, "--block-size")) return parse_block_size(o, value);
-    if (makes && value && !strcmp(option, "--slot-size")) return parse_slot_size(o, value);
-    if (makes && value && !strcmp(option, "--memory")) return parse_mib(&o->memory_size, value);
-    if (applies && value && !strcmp(option, "--target-max")) return parse_mib(&o->target_max, value);
-    if (applies && value && !strcmp(option, "--memory-max")) return parse_mib(&o->memory_max, value);
-    return dxup_fail(DXUP_USAGE, "unknown option or missing value: %s", option);
-}
-
-static int parse(dxpatch_options *o, const command *c, int argc, char **argv)
-{
-    bool options = true;
-    size_t count = 0;
-    for (int i = 2, used; i < argc; i += used) {
-        used = 1;
-        if (options && !strcmp(argv[i], "--")) {
-            options = false;
-        } else if (options && argv[i][0] == '-' && argv[i][1]) {
-            const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-            int status = parse_option(o, c, argv[i], value, &used);
-            if (status) return status;
-        } else {
-            char place = c->places[count];
-            if (!place) return dxup_fail(DXUP_USAGE, "one argument too many: %s", argv[i]);
-            *(place == 'o'   ? &o->old_path
-              : place == 'n' ? &o->new_path
-              : place == 's' ? &o->second_path
-                             : &o->patch_path) = os_path(argv[i]);
-            count++;
-        }
-    }
-    if (c->places[count])
-        return dxup_fail(DXUP_USAGE, "%s needs more arguments; see dxpatch help", c->name);
-    bool blocks = o->kind == DX_PATCH_KIND_BLOCKS, flash = o->kind == DX_PATCH_KIND_FLASH;
+    bool blocks = o->kind == DX_PATCH_KIND_BLOCKS;
+    bool flash = o->kind == DX_PATCH_KIND_FLASH;
     if ((o->one_way && !blocks) || (o->block_size && !blocks && !flash) || (o->slot_size && !flash))
         return dxup_fail(DXUP_USAGE, "--block-size and --one-way go with --kind blocks, --block-size and --slot-size "
                                      "with --kind flash");
+    if (o->block_size & (o->block_size - 1))
+        return dxup_fail(DXUP_USAGE, "--block-size: %u is not a power of two", (unsigned)o->block_size);
     if (o->block_size && (blocks ? o->block_size > 65536 : o->block_size < 256))
         return dxup_fail(DXUP_USAGE, "blocks are 64 to 65536 bytes, pages of flash 256 to 1048576");
     return DXUP_OK;
 }
 
+/* Paths to where the command wants them. */
+static void place(dxpatch_options *o, const command *c, char **plain)
+{
+    for (size_t i = 0; c->places[i]; i++) {
+        const char *path = os_path(plain[i]);
+        switch (c->places[i]) {
+        case 'o': o->old_path = path; break;
+        case 'n': o->new_path = path; break;
+        case 's': o->second_path = path; break;
+        default: o->patch_path = path; break;
+        }
+    }
+}
+
+/* argv: what is behind the command. */
+static int parse(dxpatch_options *o, const command *c, int argc, char **argv)
+{
+    const uint64_t mib = 1 << 20, mib_max = SIZE_MAX >> 20;
+    char *plain[PLACES_MAX] = {NULL};
+    const char *kind = NULL;
+    uint64_t block_size = 0, level = 0;
+    const dxup_option options[] = {
+        {.name = "--quiet", .kind = DXUP_OPTION_FLAG, .to = &o->quiet},
+        {.name = "-", .kind = DXUP_OPTION_DIGIT, .to = &level, .commands = MAKES},
+        {.name = "--no-zstd", .kind = DXUP_OPTION_FLAG, .to = &o->no_zstd, .commands = MAKES},
+        {.name = "--one-way", .kind = DXUP_OPTION_FLAG, .to = &o->one_way, .commands = MAKES},
+        {.name = "--kind", .kind = DXUP_OPTION_TEXT, .to = &kind, .commands = MAKES},
+        {.name = "--block-size", .kind = DXUP_OPTION_NUMBER, .to = &block_size, .min = 64, .max = 1048576,
+         .commands = MAKES},
+        {.name = "--slot-size", .kind = DXUP_OPTION_NUMBER, .to = &o->slot_size, .min = 1, .max = UINT64_MAX,
+         .commands = MAKES},
+        {.name = "--memory", .kind = DXUP_OPTION_NUMBER, .to = &o->memory_size, .min = 1, .max = mib_max, .unit = mib,
+         .commands = MAKES},
+        {.name = "--target-max", .kind = DXUP_OPTION_NUMBER, .to = &o->target_max, .min = 1, .max = mib_max,
+         .unit = mib, .commands = APPLIES},
+        {.name = "--memory-max", .kind = DXUP_OPTION_NUMBER, .to = &o->memory_max, .min = 1, .max = mib_max,
+         .unit = mib, .commands = APPLIES},
+    };
+    const int places = (int)strlen(c->places);
+    const dxup_arguments arguments = {
+        .command = c->name,
+        .help = "dxpatch help",
+        .options = options,
+        .option_count = sizeof options / sizeof *options,
+        .commands = c->does,
+        .plain = plain,
+        .plain_min = places,
+        .plain_max = places,
+    };
+    int status = dxup_arguments_parse(&arguments, argc, argv);
+    if (!status && kind) status = parse_kind(o, kind);
+    if (status) return status;
+    o->block_size = (uint32_t)block_size;
+    o->level = (uint32_t)level;
+    place(o, c, plain);
+    return check(o);
+}
+
 int main(int argc, char **argv)
 {
     dxpatch_options o = {0};
-    const command *chosen = NULL;
     dxup_begin("dxpatch", &argc, &argv);
-    if (argc >= 2 && (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help"))) {
+    const char *name = argc >= 2 ? argv[1] : NULL;
+    if (name && (!strcmp(name, "help") || !strcmp(name, "--help"))) {
         fputs(usage, stdout);
-        return DXUP_OK;
+        return dxup_end(DXUP_OK);
     }
-    for (size_t i = 0; argc >= 2 && i < sizeof commands / sizeof *commands; i++)
-        if (!strcmp(argv[1], commands[i].name)) chosen = &commands[i];
+    const command *chosen = find_command(name);
     if (!chosen) {
         fputs(usage, stderr);
         return DXUP_USAGE;
     }
-    int status = parse(&o, chosen, argc, argv);
-    if (!status) status = chosen->run(&o);
-    if (!status && (fflush(stdout) != 0 || ferror(stdout)))
-        status = dxup_fail_errno("standard output");
-    return status;
+    int status = parse(&o, chosen, argc - 2, argv + 2);
+    return dxup_end(status ? status : chosen->run(&o));
 }

@@ -1,11 +1,21 @@
-/* dxup: the command line. */
+/* dxup: the command line. The rooms below, from the top:
+
+       commands/   publish log checkout verify gc serve pull
+          |
+         net/      wire, event loop, ranges of a transfer, HTTP, patches made for clients
+          |
+         tree/     directories as snapshots; the content of any version
+          |
+         store/    versions of names, objects by their hash
+
+   Nothing calls or includes what stands above it. All stand on ../common/. */
 #include "commands/commands.h"
 #include "net/loop.h"
 
+#include "../common/message.h"
+#include "../common/options.h"
 #include "../common/os.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char usage[] =
@@ -33,104 +43,82 @@ static const char usage[] =
 
 typedef struct command {
     const char *name;
-    int         least, most; /* plain arguments */
+    int         plain_min, plain_max; /* plain arguments */
     int       (*run)(const dxup_options *o);
 } command;
 
 static const command commands[] = {
-    {"publish", 3, 3, dxup_publish}, {"log", 1, 2, dxup_log},
-    {"checkout", 3, 3, dxup_checkout}, {"verify", 1, 1, dxup_verify},
-    {"gc", 1, 1, dxup_gc}, {"serve", 1, 1, dxup_serve}, {"pull", 3, 3, dxup_pull},
+    {"publish", 3, 3, dxup_publish},
+    {"log", 1, 2, dxup_log},
+    {"checkout", 3, 3, dxup_checkout},
+    {"verify", 1, 1, dxup_verify},
+    {"gc", 1, 1, dxup_gc},
+    {"serve", 1, 1, dxup_serve},
+    {"pull", 3, 3, dxup_pull},
 };
 
-static int parse_number(const char *text, uint64_t most, uint64_t *out)
+enum { PLAIN_MAX = 3 };
+
+static const command *find_command(const char *name)
 {
-    char *end;
-    errno = 0;
-    unsigned long long v = strtoull(text, &end, 10);
-    if (errno || *end || end == text || *text == '-' || v > most)
-        return dxup_fail(DXUP_USAGE, "'%s' is not a number up to %llu", text,
-                         (unsigned long long)most);
-    *out = v;
-    return DXUP_OK;
+    for (size_t i = 0; name && i < sizeof commands / sizeof *commands; i++)
+        if (!strcmp(name, commands[i].name)) return &commands[i];
+    return NULL;
 }
 
-/* An option and its value; *used becomes how many arguments it took. */
-static int parse_option(dxup_options *o, const char *option, const char *value, int *used)
+/* argv: what is behind the command. */
+static int parse(dxup_options *o, const command *chosen, int argc, char **argv)
 {
-    uint64_t n = 0;
-    *used = 1;
-    if (!strcmp(option, "--force")) return o->force = true, DXUP_OK;
-    if (!strcmp(option, "--quiet")) return o->quiet = true, DXUP_OK;
-    if (!strcmp(option, "--pack")) return o->pack = true, DXUP_OK;
-    if (!strcmp(option, "--report")) return o->report = true, DXUP_OK;
-    *used = 2;
-    if (!value) return dxup_fail(DXUP_USAGE, "unknown option or missing value: %s", option);
-    if (!strcmp(option, "--listen")) return o->address = value, DXUP_OK;
-    if (!strcmp(option, "--http")) return o->http = value, DXUP_OK;
-    if (!strcmp(option, "--backend")) {
-        o->backend = value;
-        return dxup_loop_knows(value) ? DXUP_OK
-                                      : dxup_fail(DXUP_USAGE, "unknown backend: %s", value);
-    }
-    if (!strcmp(option, "--keep")) return parse_number(value, UINT32_MAX, &o->keep);
-    if (!strcmp(option, "--patch-max")) return parse_number(value, 1u << 30, &o->patch_max);
-    if (!strcmp(option, "--workers")) {
-        int status = parse_number(value, OS_WORKERS_MAX, &n);
-        if (!status && !n) status = dxup_fail(DXUP_USAGE, "--workers starts at 1");
-        o->workers = (unsigned)n;
-        return status;
-    }
-    if (!strcmp(option, "--connections")) {
-        int status = parse_number(value, 4096, &n);
-        if (!status && !n) status = dxup_fail(DXUP_USAGE, "--connections starts at 1");
-        o->connections = (unsigned)n;
-        return status;
-    }
-    return dxup_fail(DXUP_USAGE, "unknown option: %s", option);
-}
-
-static void place_arguments(dxup_options *o, const char *name, char **plain)
-{
-    if (!strcmp(name, "pull")) o->address = plain[0];
+    char *plain[PLAIN_MAX] = {NULL};
+    uint64_t workers = 0, connections = 0;
+    const dxup_option options[] = {
+        {.name = "--force", .kind = DXUP_OPTION_FLAG, .to = &o->force},
+        {.name = "--quiet", .kind = DXUP_OPTION_FLAG, .to = &o->quiet},
+        {.name = "--report", .kind = DXUP_OPTION_FLAG, .to = &o->report},
+        {.name = "--pack", .kind = DXUP_OPTION_FLAG, .to = &o->pack},
+        {.name = "--listen", .kind = DXUP_OPTION_TEXT, .to = &o->address},
+        {.name = "--http", .kind = DXUP_OPTION_TEXT, .to = &o->http},
+        {.name = "--backend", .kind = DXUP_OPTION_TEXT, .to = &o->backend},
+        {.name = "--keep", .kind = DXUP_OPTION_NUMBER, .to = &o->keep, .max = UINT32_MAX},
+        {.name = "--patch-max", .kind = DXUP_OPTION_NUMBER, .to = &o->patch_max, .max = 1u << 30},
+        {.name = "--workers", .kind = DXUP_OPTION_NUMBER, .to = &workers, .min = 1, .max = OS_WORKERS_MAX},
+        {.name = "--connections", .kind = DXUP_OPTION_NUMBER, .to = &connections, .min = 1, .max = 4096},
+    };
+    const dxup_arguments arguments = {
+        .command = chosen->name,
+        .help = "dxup help",
+        .options = options,
+        .option_count = sizeof options / sizeof *options,
+        .plain = plain,
+        .plain_min = chosen->plain_min,
+        .plain_max = chosen->plain_max,
+    };
+    int status = dxup_arguments_parse(&arguments, argc, argv);
+    if (status) return status;
+    if (o->backend && !dxup_loop_knows(o->backend)) return dxup_fail(DXUP_USAGE, "unknown backend: %s", o->backend);
+    o->workers = (unsigned)workers;
+    o->connections = (unsigned)connections;
+    if (chosen->run == dxup_pull) o->address = plain[0];
     else o->store = os_path(plain[0]);
     o->name = plain[1];
     o->path = os_path(plain[2]);
+    return DXUP_OK;
 }
 
 int main(int argc, char **argv)
 {
     dxup_options o = {.patch_max = 64u << 20};
-    char *plain[3] = {NULL, NULL, NULL};
-    const command *chosen = NULL;
-    int count = 0, status, used;
     dxup_begin("dxup", &argc, &argv);
-    if (argc >= 2 && (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help"))) {
+    const char *name = argc >= 2 ? argv[1] : NULL;
+    if (name && (!strcmp(name, "help") || !strcmp(name, "--help"))) {
         fputs(usage, stdout);
-        return DXUP_OK;
+        return dxup_end(DXUP_OK);
     }
-    for (size_t i = 0; argc >= 2 && i < sizeof commands / sizeof *commands; i++)
-        if (!strcmp(argv[1], commands[i].name)) chosen = &commands[i];
+    const command *chosen = find_command(name);
     if (!chosen) {
         fputs(usage, stderr);
         return DXUP_USAGE;
     }
-    for (int i = 2; i < argc; i += used) {
-        used = 1;
-        if (!strncmp(argv[i], "--", 2)) {
-            status = parse_option(&o, argv[i], i + 1 < argc ? argv[i + 1] : NULL, &used);
-            if (status) return status;
-        } else if (count >= chosen->most) {
-            return dxup_fail(DXUP_USAGE, "one argument too many: %s", argv[i]);
-        } else {
-            plain[count++] = argv[i];
-        }
-    }
-    if (count < chosen->least)
-        return dxup_fail(DXUP_USAGE, "%s needs more arguments; see dxup help", chosen->name);
-    place_arguments(&o, chosen->name, plain);
-    status = chosen->run(&o);
-    if (!status && (fflush(stdout) != 0 || ferror(stdout)))
-        status = dxup_fail_errno("standard output");
-    return status;
+    int status = parse(&o, chosen, argc - 2, argv + 2);
+    return dxup_end(status ? status : chosen->run(&o));
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { TRANSFER = 1 };
@@ -22,8 +23,9 @@ typedef struct file {
     size_t   size;
 } file;
 
-static int connection;
+static int connection, listener;
 static uint16_t sequence;
+static uint32_t transfer = TRANSFER;
 static file old_file, new_file;
 
 static file load(const char *path)
@@ -80,7 +82,7 @@ static void reply(int outcome, uint64_t size, uint64_t wire_size, const uint8_t 
     pull_reply_set_size(&w, size);
     pull_reply_set_wire_size(&w, wire_size);
     pull_reply_set_mode(&w, 0644);
-    pull_reply_set_transfer(&w, TRANSFER);
+    pull_reply_set_transfer(&w, transfer);
     pull_reply_set_kind(&w, DXUP_FILE);
     pull_reply_set_outcome(&w, (uint8_t)outcome);
     pull_reply_set_known_base(&w, true);
@@ -135,6 +137,67 @@ static void ping_flood(void)
     dx_hbtp_write_frame(&out, DX_HBTP_OP_PING, DX_HBTP_FLAG_EXPECTS_RESPONSE, 5, payload, sizeof payload);
     bytes = dx_hbtp_out_data(&out, &size);
     while (send(connection, bytes, size, MSG_NOSIGNAL) == (ssize_t)size) {}
+}
+
+/* The requests for ranges on one connection, answered as they are. Ends when the client does. */
+static void answer_ranges(void)
+{
+    static uint8_t request[4096], memory[80000];
+    size_t used = 0;
+    for (;;) {
+        dx_hbtp_frame frame;
+        dx_hbtp_out out;
+        range_request_view v;
+        int64_t size = dx_hbtp_parse(request, used, sizeof request, &frame);
+        if (size < 0) exit(2);
+        if (!size) {
+            ssize_t n = recv(connection, request + used, sizeof request - used, 0);
+            if (n <= 0) return;
+            used += (size_t)n;
+            continue;
+        }
+        if (frame.opcode == DX_HBTP_OP_RPC_CALL) { /* behind the number of the method */
+            if (range_request_open_bare(&v, frame.payload + 1, frame.payload_size - 1, DXUP_WIRE_VERSION)) exit(2);
+            const uint64_t from = range_request_get_offset(&v), end = from + range_request_get_size(&v);
+            if (end > new_file.size || end < from) exit(2);
+            dx_hbtp_out_init(&out, memory, sizeof memory);
+            dx_hbtp_write_rpc_response(&out, frame.sequence, NULL, 0);
+            for (uint64_t at = from; at < end;) {
+                const size_t n = end - at < 60000 ? (size_t)(end - at) : 60000;
+                dx_hbtp_file_chunk chunk = {range_request_get_transfer(&v), at, new_file.bytes + at, (uint32_t)n, at + n == end};
+                if (dx_hbtp_write_file_chunk(&out, frame.sequence, &chunk)) exit(2);
+                send_frames(&out);
+                at += n;
+            }
+        }
+        used -= (size_t)size;
+        memmove(request, request + size, used);
+    }
+}
+
+/* Two connections for ranges, on each 400 KB of Pings before an honest answer; who comes again is not let in. */
+static void flood_ranges(void)
+{
+    static uint8_t memory[8192], payload[2000];
+    for (int i = 0; i < 2; i++) {
+        connection = accept(listener, NULL, NULL);
+        if (connection < 0) exit(2);
+        if (fork()) {
+            close(connection);
+            continue;
+        }
+        for (int pings = 0; pings < 200; pings++) {
+            dx_hbtp_out out;
+            dx_hbtp_out_init(&out, memory, sizeof memory);
+            dx_hbtp_write_frame(&out, DX_HBTP_OP_PING, DX_HBTP_FLAG_EXPECTS_RESPONSE, 5, payload, sizeof payload);
+            send_frames(&out);
+        }
+        answer_ranges();
+        exit(0);
+    }
+    close(listener);
+    while (wait(NULL) > 0) {}
+    exit(0);
 }
 
 static void misbehave(const char *how)
@@ -194,6 +257,10 @@ static void misbehave(const char *how)
         }
     } else if (!strcmp(how, "ping-flood")) {
         ping_flood();
+    } else if (!strcmp(how, "ping-ranges")) {
+        transfer = 0;
+        reply(DXUP_FULL, new_file.size, new_file.size, hash.bytes);
+        flood_ranges();
     } else if (!strcmp(how, "escapes")) {
         static uint8_t memory[64];
         dx_hbtp_out out;
@@ -221,9 +288,9 @@ int main(int argc, char **argv)
     old_file = load(argv[2]);
     new_file = load(argv[3]);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    listener = socket(AF_INET, SOCK_STREAM, 0);
     if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof address) ||
-        listen(listener, 1) || getsockname(listener, (struct sockaddr *)&address, &size))
+        listen(listener, 4) || getsockname(listener, (struct sockaddr *)&address, &size))
         return 2;
     printf("listening on 127.0.0.1:%u\n", ntohs(address.sin_port));
     fflush(stdout);

@@ -90,8 +90,8 @@ for backend in io_uring epoll; do
     run e_16_out_of_descriptors $backend --backend $backend
     limit=
 done
-wanted bad_arguments && verdict bad_arguments "$(refused 2; refused 2 x; refused 2 65536; refused 2 -1; refused 2 0 --backend; refused 2 0 --backend select
-    refused 2 0 --workers 0; refused 2 0 --workers 1025; refused 2 0 --spin -1; refused 2 0 --spin 5 --workers 2; refused 2 0 --bind nowhere; refused 2 0 --http --plain; refused 2 0 extra; refused 2 0 --idle 0; refused 2 0 --idle 1001)"
+wanted bad_arguments && verdict bad_arguments "$(refused 1; refused 1 x; refused 1 65536; refused 1 -1; refused 1 0 --backend; refused 1 0 --backend select
+    refused 1 0 --workers 0; refused 1 0 --workers 1025; refused 1 0 --spin -1; refused 1 0 --spin 5 --workers 2; refused 1 0 --bind nowhere; refused 1 0 --http --plain; refused 1 0 extra; refused 1 0 --idle 0; refused 1 0 --idle 1001)"
 for first in 1 3; do # a port belongs to one server, however many of its threads listen there
     if wanted a_port_in_use && start --workers $first; then
         problem=$(refused 5 "$port"; refused 5 "$port" --workers 2)

@@ -4,6 +4,7 @@
 #include "../../common/dest.h"
 #include "../../common/image.h"
 #include "../../common/os.h"
+#include "../../common/window.h"
 #include "../net/loop.h"
 #include "../net/ranges.h"
 #include "../net/wire.h"
@@ -49,7 +50,8 @@ typedef struct pull {
     int                 have_kind; /* 0: nothing is there */
     uint8_t             have[DXUP_HASH_SIZE];
     uint64_t            have_size;
-    int                 base_fd; /* what we have, as one stream */
+    int                 base_fd; /* what we have, as one stream, */
+    dxup_windows        base;    /* and windows of it, while a patch is applied */
 
     int                 outcome, kind;
     uint32_t            transfer;
@@ -143,7 +145,8 @@ static int write_target(void *user, const void *bytes, size_t size)
     return dxup_dest_write(&p->dest, bytes, size);
 }
 
-static int read_base(void *user, uint64_t offset, void *out, size_t size)
+/* A window of the base, from the file. */
+static int read_base_file(void *user, uint64_t offset, void *out, size_t size)
 {
     pull *p = user;
     uint8_t *at = out;
@@ -157,6 +160,13 @@ static int read_base(void *user, uint64_t offset, void *out, size_t size)
         offset += (uint64_t)n;
     }
     return DXUP_OK;
+}
+
+/* The applier asks for bytes of the base. */
+static int read_base(void *user, uint64_t offset, void *out, size_t size)
+{
+    pull *p = user;
+    return dxup_windows_read(&p->base, offset, out, size);
 }
 
 static int apply_failed(pull *p, int error)
@@ -185,6 +195,7 @@ static int start_applier(pull *p)
     desc.target_size_max = p->size;
     desc.skip_base_hash = memcmp(header.base_hash, p->have, DXUP_HASH_SIZE) == 0; /* ours, just taken */
     desc.skip_target_hash = true; /* write_target takes it, finish_transfer compares */
+    dxup_windows_open(&p->base, p->have_size, read_base_file, p);
     error = dx_patch_applier_init(&p->applier, &desc);
     if (!error) error = dx_patch_applier_feed(&p->applier, p->head, sizeof p->head);
     p->applying = true;
@@ -626,6 +637,7 @@ static int pull_once(const dxup_options *o, bool *again)
     if (p->dest_open) dxup_dest_abandon(&p->dest);
     if (p->base_fd >= 0) os_close(p->base_fd);
     if (p->socket >= 0) os_close_socket(p->socket);
+    dxup_windows_close(&p->base);
     free(p->apply_memory);
     free(p->input);
     free(p->reactor_memory);

@@ -622,7 +622,7 @@ int dxup_serve(const dxup_options *o)
 {
     server s = {.o = o};
     dx_reactor_address address;
-    s.worker_count = o->workers ? o->workers : os_cpu_count();
+    s.worker_count = dxup_thread_count(o->workers, OS_WORKERS_MAX);
     s.workers = dxup_alloc(s.worker_count * sizeof *s.workers);
     memset(s.workers, 0, s.worker_count * sizeof *s.workers);
     for (unsigned i = 0; i < s.worker_count; i++) {

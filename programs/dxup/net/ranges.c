@@ -5,6 +5,7 @@
 
 #include "../../../dx_hbtp.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +26,7 @@ typedef struct range {
 typedef struct part { /* a connection */
     dxup_ranges         *all;
     int                 fd;
-    bool                open, closing, sending;
+    bool                open, closing, sending, receiving;
     unsigned            failures;
     dx_op               connect_op, deadline_op, receive_op, send_op, close_op;
     dx_hbtp_session     session;
@@ -189,6 +190,33 @@ static void lose(part *p)
     if (!any && !a->over) end(a, dxup_fail(DXUP_NETWORK, "all connections were lost"));
 }
 
+/* While the input is full of requests that wait for room for their answers (a flood of Pings), nothing more is
+   received: the server has to take our answers first. */
+static void receive_more(part *p)
+{
+    assert(p->input_size <= RECEIVE_SIZE);
+    if (!p->open || p->receiving || p->input_size == RECEIVE_SIZE) return;
+    p->receiving = !dx_reactor_recv(p->all->d.reactor, &p->receive_op, p->fd, p->input + p->input_size,
+                                    (uint32_t)(RECEIVE_SIZE - p->input_size));
+    if (!p->receiving) lose(p);
+}
+
+/* What was received, as far as there is room for the answers. */
+static void dispatch(part *p)
+{
+    dxup_ranges *a = p->all;
+    int64_t used = dx_hbtp_feed(&p->session, p->input, p->input_size, dx_reactor_now_ns(a->d.reactor));
+    if (a->over) return;
+    if (used < 0 || p->session.state == DX_HBTP_CLOSED) {
+        lose(p);
+        return;
+    }
+    p->input_size -= (size_t)used;
+    memmove(p->input, p->input + used, p->input_size);
+    send_more(p);
+    receive_more(p);
+}
+
 static void on_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     part *p = dx_reactor_op_user(op);
@@ -199,19 +227,15 @@ static void on_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     *p->all->d.sent += (uint64_t)result;
     dx_hbtp_out_consume(&p->out, (size_t)result);
     send_more(p);
-}
-
-static void receive_more(part *p)
-{
-    if (dx_reactor_recv(p->all->d.reactor, &p->receive_op, p->fd, p->input + p->input_size,
-                        (uint32_t)(RECEIVE_SIZE - p->input_size)))
-        lose(p);
+    if (p->session.state == DX_HBTP_WANTS_OUTPUT) dispatch(p);
 }
 
 static void on_received(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     part *p = dx_reactor_op_user(op);
+    (void)r;
     (void)flags;
+    p->receiving = false;
     if (!p->open || p->all->over) return;
     if (result <= 0) {
         lose(p);
@@ -219,16 +243,7 @@ static void on_received(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags
     }
     *p->all->d.received += (uint64_t)result;
     p->input_size += (size_t)result;
-    int64_t used = dx_hbtp_feed(&p->session, p->input, p->input_size, dx_reactor_now_ns(r));
-    if (p->all->over) return;
-    if (used < 0 || p->session.state == DX_HBTP_CLOSED) {
-        lose(p);
-        return;
-    }
-    p->input_size -= (size_t)used;
-    memmove(p->input, p->input + used, p->input_size);
-    send_more(p);
-    receive_more(p);
+    dispatch(p);
 }
 
 static void on_connected(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
@@ -250,7 +265,9 @@ static void connect_part(part *p)
 {
     dxup_ranges *a = p->all;
     dx_hbtp_session_desc desc = {0};
-    p->closing = p->sending = false;
+    p->closing = false;
+    p->sending = false;
+    p->receiving = false;
     p->input_size = 0;
     if (!p->input) p->input = dxup_alloc(RECEIVE_SIZE);
     dx_hbtp_out_init(&p->out, p->out_memory, sizeof p->out_memory);

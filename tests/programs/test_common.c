@@ -1,0 +1,284 @@
+/* Tests of programs/common/: messages of several threads, the command line, processors, windows of a file. */
+#define _GNU_SOURCE
+#include <sched.h>
+
+/* A machine with as many processors as a test likes. */
+static unsigned fake_cpus;
+static int fake_affinity(pid_t pid, size_t size, cpu_set_t *mask);
+#define sched_getaffinity fake_affinity
+#include "../../programs/common/os_posix.c"
+#undef sched_getaffinity
+#include "../../programs/common/base.c"
+#include "../../programs/common/message.c"
+#include "../../programs/common/options.c"
+#define find find_window
+#include "../../programs/common/window.c"
+#undef find
+
+#define DX_PATCH_IMPLEMENTATION
+#include "../../dx_patch.h"
+#define DX_TEST_MAIN
+#include "../dx_test.h"
+
+/* As the kernel does: EINVAL for a mask that is smaller than its own. */
+static int fake_affinity(pid_t pid, size_t size, cpu_set_t *mask)
+{
+    (void)pid;
+    if (size * 8 < fake_cpus) {
+        errno = EINVAL;
+        return -1;
+    }
+    CPU_ZERO_S(size, mask);
+    for (unsigned i = 0; i < fake_cpus; i++) CPU_SET_S(i, size, mask);
+    return 0;
+}
+
+DX_TEST(processors_of_large_machines)
+{
+    static const unsigned counts[] = {1, 2, 255, 256, 257, 1024, 1025, 4096, 5000};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        fake_cpus = counts[i];
+        DX_CHECK_EQ(os_cpu_count(), counts[i]);
+        DX_CHECK_EQ(dxup_thread_count(0, 256), counts[i] < 256 ? counts[i] : 256);
+    }
+    DX_CHECK_EQ(dxup_thread_count(3, 256), 3);
+    DX_CHECK_EQ(dxup_thread_count(300, 256), 256);
+    fake_cpus = 2 * CPUS_MAX; /* no mask is large enough: what sysconf() says */
+    DX_CHECK(os_cpu_count() >= 1);
+    (void)c;
+}
+
+/* >>messages ----------------------------------------------------------- */
+enum { THREADS = 8, LINES = 400 };
+
+static void *complain_much(void *user)
+{
+    char filler[2000];
+    const int number = (int)(intptr_t)user;
+    memset(filler, 'a' + number, sizeof filler);
+    for (int i = 0; i < LINES; i++) {
+        const int size = (i * 37 + number) % (int)sizeof filler;
+        errno = ENOENT;
+        if (i % 3 == 0) dxup_warn("%d %d %.*s end", number, size, size, filler);
+        else if (i % 3 == 1) dxup_fail(DXUP_SYSTEM, "%d %d %.*s end", number, size, size, filler);
+        else dxup_fail_errno("%d %d %.*s end", number, size, size, filler);
+        dxup_progress("never shown: no terminal", (uint64_t)i, 0, false);
+    }
+    return NULL;
+}
+
+/* One whole message: its head, so many of its letter, its end. */
+static bool is_whole(const char *line)
+{
+    int number, size, used;
+    if (sscanf(line, "test: %d %d %n", &number, &size, &used) != 2) return false;
+    line += used;
+    for (int i = 0; i < size; i++)
+        if (*line++ != 'a' + number) return false;
+    if (size) line++; /* the space that %n has taken where there was nothing */
+    return !strcmp(line, "end") || !strcmp(line, "end: No such file or directory");
+}
+
+DX_TEST(messages_of_threads_do_not_mix)
+{
+    pthread_t threads[THREADS];
+    char *line = NULL;
+    size_t room = 0, lines = 0;
+    FILE *out = tmpfile();
+    int error = dup(STDERR_FILENO);
+    DX_CHECK(out && error >= 0);
+    dup2(fileno(out), STDERR_FILENO);
+    program_name = "test";
+    for (int i = 0; i < THREADS; i++) pthread_create(&threads[i], NULL, complain_much, (void *)(intptr_t)i);
+    for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+    dup2(error, STDERR_FILENO);
+    close(error);
+    rewind(out);
+    for (ssize_t size; (size = getline(&line, &room, out)) > 0; lines++) {
+        line[size - 1] = 0;
+        DX_CHECK(is_whole(line));
+    }
+    free(line);
+    fclose(out);
+    DX_CHECK_EQ(lines, THREADS * LINES);
+    (void)c;
+}
+
+/* The text of a message that has an argument. */
+static void check_shown(const char *argument, const char *shown)
+{
+    char got[64];
+    line l;
+    line_begin(&l);
+    put_visible(&l, argument, strlen(argument));
+    DX_CHECK(l.size < sizeof got);
+    memcpy(got, l.bytes, l.size);
+    got[l.size] = 0;
+    line_free(&l);
+    DX_CHECK_STR(got, shown);
+}
+
+DX_TEST(control_characters_are_shown)
+{
+    check_shown("a\033[2Jb", "a\\x1b[2Jb");
+    check_shown("a\nb\r", "a\\x0ab\\x0d");
+    check_shown("gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f");
+    check_shown("\xc3", "\\xc3");             /* half a character */
+    check_shown("\xc0\xaf", "\\xc0\\xaf");    /* longer than needed */
+    check_shown("\xed\xa0\x80", "\\xed\\xa0\\x80");
+    check_shown("\xe2\x80\xae", "\\xe2\\x80\\xae"); /* writes from right to left from here on */
+    (void)c;
+}
+
+/* >>command line --------------------------------------------------------- */
+static void quiet(bool on)
+{
+    static int error = -1;
+    if (on) {
+        int null = open("/dev/null", O_WRONLY);
+        error = dup(STDERR_FILENO);
+        dup2(null, STDERR_FILENO);
+        close(null);
+    } else {
+        dup2(error, STDERR_FILENO);
+        close(error);
+    }
+}
+
+DX_TEST(numbers_of_the_command_line)
+{
+    static const char *const bad[] = {"", "-1", "+1", " 1", "1 ", "0x10", "1e3", "18446744073709551616", "9", "101", "ten"};
+    uint64_t n = 0;
+    DX_CHECK_EQ(dxup_parse_number("n", "10", 10, 100, &n), DXUP_OK);
+    DX_CHECK_EQ(n, 10);
+    DX_CHECK_EQ(dxup_parse_number("n", "18446744073709551615", 0, UINT64_MAX, &n), DXUP_OK);
+    DX_CHECK_EQ(n, UINT64_MAX);
+    quiet(true);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        DX_CHECK_EQ(dxup_parse_number("n", bad[i], 10, 100, &n), DXUP_USAGE);
+    quiet(false);
+    (void)c;
+}
+
+DX_TEST(options_and_plain_arguments)
+{
+    bool force = false;
+    uint64_t workers = 0, memory = 0, level = 0;
+    const char *kind = NULL;
+    char *plain[2] = {NULL};
+    const dxup_option options[] = {
+        {.name = "--force", .kind = DXUP_OPTION_FLAG, .to = &force},
+        {.name = "--workers", .kind = DXUP_OPTION_NUMBER, .to = &workers, .min = 1, .max = 256},
+        {.name = "--memory", .kind = DXUP_OPTION_NUMBER, .to = &memory, .min = 1, .max = 4096, .unit = 1 << 20},
+        {.name = "--kind", .kind = DXUP_OPTION_TEXT, .to = &kind},
+        {.name = "-", .kind = DXUP_OPTION_DIGIT, .to = &level, .commands = 1},
+    };
+    dxup_arguments a = {"try", "try help", options, 5, 1, plain, 1, 2};
+    char *good[] = {"x", "--force", "--memory", "3", "-7", "--kind", "--odd", "--", "--y"};
+    DX_CHECK_EQ(dxup_arguments_parse(&a, 9, good), DXUP_OK);
+    DX_CHECK(force);
+    DX_CHECK_EQ(workers, 0);
+    DX_CHECK_EQ(memory, 3 << 20);
+    DX_CHECK_EQ(level, 7);
+    DX_CHECK_STR(kind, "--odd");
+    DX_CHECK_STR(plain[0], "x");
+    DX_CHECK_STR(plain[1], "--y");
+    char *bad[][3] = {{"--none", "x", ""}, {"x", "--workers", "0"}, {"x", "--workers", "257"}, {"x", "y", "z"},
+                      {"x", "y", "--kind"}, {"x", "y", "-0"}, {"x", "y", "-x"}, {"--force", "--force", "--force"}};
+    quiet(true);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) DX_CHECK_EQ(dxup_arguments_parse(&a, 3, bad[i]), DXUP_USAGE);
+    a.commands = 2; /* a command that knows no levels */
+    DX_CHECK_EQ(dxup_arguments_parse(&a, 9, good), DXUP_USAGE);
+    quiet(false);
+    (void)c;
+}
+
+/* >>windows --------------------------------------------------------------- */
+typedef struct source {
+    const uint8_t *bytes;
+    size_t         size;
+    unsigned       calls, fail_at;
+} source;
+
+static int read_source(void *user, uint64_t offset, void *out, size_t size)
+{
+    source *s = user;
+    DX_CHECK(offset <= s->size && size <= s->size - offset && size > 0);
+    if (++s->calls == s->fail_at) return DXUP_SYSTEM;
+    memcpy(out, s->bytes + offset, size);
+    return DXUP_OK;
+}
+
+DX_PROPERTY(windows_give_what_the_file_has, 100)
+{
+    static uint8_t bytes[600000], out[200000];
+    source s = {bytes, 0, 0, 0};
+    dxup_windows w;
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)(i * 2654435761u >> 13);
+    s.size = (size_t)dx_choose(c, sizeof bytes);
+    s.fail_at = (unsigned)dx_choose(c, 20);
+    dxup_windows_open(&w, s.size, read_source, &s);
+    for (int i = 0; i < 40; i++) {
+        size_t at = (size_t)dx_choose(c, s.size), left = s.size - at;
+        size_t size = (size_t)dx_choose(c, left < sizeof out ? left : sizeof out);
+        int status = dxup_windows_read(&w, at, out, size);
+        DX_CHECK(status == DXUP_OK || s.calls == s.fail_at);
+        if (status) s.fail_at = 0; /* what failed once holds nothing that is wrong later */
+        else DX_CHECK(!memcmp(out, bytes + at, size));
+    }
+    dxup_windows_close(&w);
+}
+
+static int read_windows(void *user, uint64_t offset, void *out, size_t size)
+{
+    return dxup_windows_read(user, offset, out, size);
+}
+
+static int ignore(void *user, const void *bytes, size_t size)
+{
+    (void)user;
+    (void)bytes;
+    (void)size;
+    return 0;
+}
+
+/* A program of 300 KB whose every kilobyte has changed a little, patched as dxup and dxpatch do. */
+DX_TEST(a_base_is_read_in_windows)
+{
+    enum { SIZE = 300000 };
+    uint8_t *base = malloc(SIZE), *target = malloc(SIZE), *patch = malloc(SIZE);
+    dx_patch_create_desc make = {0};
+    dx_patch_applier_desc desc = {0};
+    dx_patch_applier a;
+    dx_patch_header header;
+    dxup_windows w;
+    source s = {base, SIZE, 0, 0};
+    size_t size = 0;
+    uint64_t random = 1;
+    for (size_t i = 0; i < SIZE; i++) base[i] = (uint8_t)dx_test_random(&random);
+    memcpy(target, base, SIZE);
+    for (size_t i = 500; i < SIZE; i += 1000) target[i] ^= 1;
+    make.memory_size = dx_patch_create_memory_size(&make, SIZE, SIZE);
+    make.memory = malloc(make.memory_size);
+    DX_CHECK_EQ(dx_patch_create(&make, base, SIZE, target, SIZE, patch, SIZE, &size), 0);
+    DX_CHECK_EQ(dx_patch_info(patch, size, &header), 0);
+    desc.user = &w;
+    desc.read = read_windows;
+    desc.write = ignore;
+    desc.base_size = SIZE;
+    desc.memory_size = (size_t)header.memory_size + DXUP_IO_SIZE + 4096;
+    desc.memory = malloc(desc.memory_size);
+    desc.skip_base_hash = true; /* taken before */
+    dxup_windows_open(&w, SIZE, read_source, &s);
+    DX_CHECK_EQ(dx_patch_applier_init(&a, &desc), 0);
+    DX_CHECK_EQ(dx_patch_applier_feed(&a, patch, size), 0);
+    DX_CHECK_EQ(dx_patch_applier_finish(&a), 0);
+    dxup_windows_close(&w);
+    DX_CHECK(s.calls > 0 && s.calls <= SIZE / DXUP_WINDOW_SIZE + 1);
+    free(make.memory);
+    free(desc.memory);
+    free(base);
+    free(target);
+    free(patch);
+    (void)c;
+}
