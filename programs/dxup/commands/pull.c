@@ -14,6 +14,7 @@
 #include "../../../dx_patch.h"
 #include "../../../dx_reactor.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +46,7 @@ typedef struct pull {
     dx_hbtp_out         out;
     _Alignas(8) uint8_t session_memory[1024];
     uint8_t            *input, out_memory[4096];
-    size_t              input_size; /* bytes in input that were not dispatched yet */
+    size_t              taken, input_size; /* input[taken..input_size) was not dispatched yet */
 
     int                 have_kind; /* 0: nothing is there */
     uint8_t             have[DXUP_HASH_SIZE];
@@ -447,10 +448,16 @@ static int lost(pull *p, const char *why)
     return dxup_fail(DXUP_NETWORK, "%s before it answered", why);
 }
 
-/* While the input is full of requests that wait for room for their answers, nothing more is received. */
+/* While the input is full of requests that wait for room for their answers, nothing more is received. The bytes stay
+   where they are while some come in behind them. */
 static void receive_more(pull *p)
 {
-    if (p->done || p->receiving || p->input_size == RECEIVE_SIZE) return;
+    if (p->done || p->receiving) return;
+    assert(p->taken <= p->input_size && p->input_size <= RECEIVE_SIZE);
+    p->input_size -= p->taken;
+    memmove(p->input, p->input + p->taken, p->input_size);
+    p->taken = 0;
+    if (p->input_size == RECEIVE_SIZE) return;
     int error = dx_reactor_recv(&p->reactor, &p->receive_op, p->socket, p->input + p->input_size,
                                 (uint32_t)(RECEIVE_SIZE - p->input_size));
     p->receiving = !error;
@@ -460,7 +467,8 @@ static void receive_more(pull *p)
 /* What was received, as far as there is room for the answers. */
 static void dispatch(pull *p)
 {
-    int64_t used = dx_hbtp_feed(&p->session, p->input, p->input_size, dx_reactor_now_ns(&p->reactor));
+    int64_t used = dx_hbtp_feed(&p->session, p->input + p->taken, p->input_size - p->taken,
+                                dx_reactor_now_ns(&p->reactor));
     if (p->done) return;
     if (used < 0) {
         fail(p, dxup_fail(DXUP_NETWORK, "this is not a dxup server: %s",
@@ -470,8 +478,7 @@ static void dispatch(pull *p)
     } else if (p->session.state == DX_HBTP_CLOSED) {
         fail(p, lost(p, "the server ended the transfer"));
     } else {
-        p->input_size -= (size_t)used;
-        memmove(p->input, p->input + used, p->input_size);
+        p->taken += (size_t)used;
         send_more(p);
         receive_more(p);
     }

@@ -33,8 +33,8 @@ typedef struct part { /* a connection */
     dx_hbtp_out         out;
     uint32_t            asked[ASKED_AT_ONCE]; /* ranges, in the order in which they come */
     unsigned            count;
-    uint8_t            *input, out_memory[2048];
-    size_t              input_size;
+    uint8_t            *input, out_memory[4096];
+    size_t              taken, input_size; /* input[taken..input_size) was not dispatched yet */
     _Alignas(8) uint8_t session_memory[1024];
 } part;
 
@@ -191,11 +191,15 @@ static void lose(part *p)
 }
 
 /* While the input is full of requests that wait for room for their answers (a flood of Pings), nothing more is
-   received: the server has to take our answers first. */
+   received: the server has to take our answers first. The bytes stay where they are while some come in behind them. */
 static void receive_more(part *p)
 {
-    assert(p->input_size <= RECEIVE_SIZE);
-    if (!p->open || p->receiving || p->input_size == RECEIVE_SIZE) return;
+    if (!p->open || p->receiving) return;
+    assert(p->taken <= p->input_size && p->input_size <= RECEIVE_SIZE);
+    p->input_size -= p->taken;
+    memmove(p->input, p->input + p->taken, p->input_size);
+    p->taken = 0;
+    if (p->input_size == RECEIVE_SIZE) return;
     p->receiving = !dx_reactor_recv(p->all->d.reactor, &p->receive_op, p->fd, p->input + p->input_size,
                                     (uint32_t)(RECEIVE_SIZE - p->input_size));
     if (!p->receiving) lose(p);
@@ -205,14 +209,14 @@ static void receive_more(part *p)
 static void dispatch(part *p)
 {
     dxup_ranges *a = p->all;
-    int64_t used = dx_hbtp_feed(&p->session, p->input, p->input_size, dx_reactor_now_ns(a->d.reactor));
+    int64_t used = dx_hbtp_feed(&p->session, p->input + p->taken, p->input_size - p->taken,
+                                dx_reactor_now_ns(a->d.reactor));
     if (a->over) return;
     if (used < 0 || p->session.state == DX_HBTP_CLOSED) {
         lose(p);
         return;
     }
-    p->input_size -= (size_t)used;
-    memmove(p->input, p->input + used, p->input_size);
+    p->taken += (size_t)used;
     send_more(p);
     receive_more(p);
 }
@@ -268,6 +272,7 @@ static void connect_part(part *p)
     p->closing = false;
     p->sending = false;
     p->receiving = false;
+    p->taken = 0;
     p->input_size = 0;
     if (!p->input) p->input = dxup_alloc(RECEIVE_SIZE);
     dx_hbtp_out_init(&p->out, p->out_memory, sizeof p->out_memory);
