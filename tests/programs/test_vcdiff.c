@@ -6,19 +6,12 @@
 enum { MOST = 40000 };
 static uint8_t base[MOST], target[MOST];
 
-static uint64_t mixed(uint64_t *state)
-{
-    *state += 0x9e3779b97f4a7c15u;
-    uint64_t z = (*state ^ *state >> 30) * 0xbf58476d1ce4e5b9u;
-    return z ^ z >> 31;
-}
-
 /* Base and target: equal parts, moved parts, repeats of the target's own past, edits. */
 static size_t draw(dx_choices *c, size_t *base_size)
 {
     size_t n = (size_t)dx_choose(c, 4000), used = 0;
     uint64_t state = dx_choose(c, 1000), kind = dx_choose(c, 2);
-    for (size_t i = 0; i < n; i++) base[i] = kind == 0 ? (uint8_t)mixed(&state) : kind == 1 ? (uint8_t)(i / 7) : 'a';
+    for (size_t i = 0; i < n; i++) base[i] = kind == 0 ? (uint8_t)dx_test_random(&state) : kind == 1 ? (uint8_t)(i / 7) : 'a';
     while (used < 8000 && dx_choose(c, 9)) {
         uint64_t what = dx_choose(c, 3);
         size_t size = (size_t)dx_choose(c, what == 3 ? 9 : 500), from = (size_t)dx_choose(c, what == 1 ? used : n);
@@ -26,7 +19,7 @@ static size_t draw(dx_choices *c, size_t *base_size)
         if (what < 2 && !room) continue;
         if (what == 0 && size > room) size = room;
         for (size_t i = 0; i < size; i++) /* a repeat may overlap what it makes */
-            target[used + i] = what == 0 ? base[from + i] : what == 1 ? target[from + i] : (uint8_t)mixed(&state);
+            target[used + i] = what == 0 ? base[from + i] : what == 1 ? target[from + i] : (uint8_t)dx_test_random(&state);
         used += size;
     }
     *base_size = n;
@@ -88,7 +81,7 @@ DX_TEST(st_8_truncation_and_single_bits)
     uint64_t state = 3;
     size_t size, got;
     uint8_t *out;
-    for (size_t i = 0; i < 3000; i++) base[i] = target[i] = (uint8_t)mixed(&state);
+    for (size_t i = 0; i < 3000; i++) base[i] = target[i] = (uint8_t)dx_test_random(&state);
     memmove(target + 700, target + 600, 1500);
     memset(target + 100, 'x', 60);
     uint8_t *patch = make(3000, 2500, &size);
