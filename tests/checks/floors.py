@@ -4,7 +4,7 @@
     usage: floors.py TOP            prints one finding a line, nothing when all is well
            floors.py TOP --draw     prints the floors instead: each layer and program with what it stands on
 
-    programs/NAME   examples/NAME    a program may use programs/common; an example its own folder; neither uses the other
+    programs/NAME   examples/NAME    a program may use programs/common, an example the files beside the examples' folders
          |               |
          v               v
        layers/dx_*.h  ------> another layer, never in a circle
@@ -13,8 +13,8 @@
        dx_*.h (cores)                include nothing of the project, and name no floor above
 
 What is looked at: `#include "..."` lines, words in comments (a core that names a layer), calls between the files and rooms
-(folders) of a program, names with _p_ and struct fields that end in an underscore. Tests may use the private names of what they
-test, so they are not looked at.
+(folders) of a program, names with _p_ and struct fields that end in an underscore. Tests and benches may look inside what they
+test and measure, so their names are not looked at.
 """
 import os
 import re
@@ -66,7 +66,8 @@ def allowed(path, target):
     if here == "layers":
         return there in ("core", "layers")
     if here in ("programs", "examples"):
-        return there in ("core", "layers") or here == "programs" and other == "programs/common"
+        shared = other == "programs/common" if here == "programs" else re.fullmatch(r"examples/\w+\.[ch]", target)
+        return there in ("core", "layers") or bool(shared)
     return True  # a bench measures anything
 
 
@@ -177,6 +178,8 @@ def in_programs(known, code):
 
 def private(known, code):
     for path in known:
+        if floor(path)[0] == "bench":
+            continue
         own = os.path.basename(path).rsplit(".", 1)[0].lower() + "_p_"
         # A field that is written anywhere but behind a point or an arrow is declared here.
         fields = set(re.findall(r"(?<![.>\w])([a-z]\w*_)\b", re.sub(r"(?:->|\.)\s*", ".", code[path])))
