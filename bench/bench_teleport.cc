@@ -182,7 +182,9 @@ static size_t dx_bytes_order() // the bytes of an order in `out`, but for the ch
 {
     uint8_t header[64];
     bytes_order_writer w;
-    const uint32_t size = dx_teleport_p_u32_get(out + 4);
+    dx_teleport_info info;
+    if (dx_teleport_peek(out, capacity, &info)) abort();
+    const uint32_t size = info.size;
     bytes_order_begin(&w, copy, capacity, 0);
     if (bytes_order_finish(&w, nullptr)) abort();
     memcpy(header, copy, 24);
@@ -227,7 +229,7 @@ static double dx_read(const order_view *v)
 static double dx_read(const bulk_view *v)
 {
     double sum = 0;
-    const dx_teleport_p_f32_element *x = bulk_data_samples(v);
+    const auto *x = bulk_data_samples(v);
     for (size_t i = 0, n = bulk_count_samples(v); i < n; i++) sum += x ? x[i] : bulk_at_samples(v, i);
     for (size_t i = 0, n = bulk_count_users(v); i < n; i++) { const user_view u = bulk_at_users(v, i); sum += dx_read(&u); }
     return sum;
@@ -250,13 +252,13 @@ static void dx()
     measure("dx_teleport", "user encode through a pointer", n, [] { dx_user_apart(); });
     dx_user<0>();
     measure("memcpy", "user encode", n, [=] { memcpy(copy, out, n); });
-    measure("dx_teleport", "user open", n, [=] { user_view v; if (user_open(&v, out, n)) abort(); keep(v.view_.record_); });
+    measure("dx_teleport", "user open", n, [=] { user_view v; if (user_open(&v, out, n)) abort(); keep(user_get_id(&v)); });
     measure("dx_teleport", "user open+read", n, [=] { user_view v; if (user_open(&v, out, n)) abort(); sink += dx_read(&v); });
     n = dx_order();
     measure("dx_teleport", "order encode", n, [] { dx_order(); });
     measure("memcpy", "order encode", n, [=] { memcpy(copy, out, n); });
-    measure("dx_teleport", "order open", n, [=] { order_view v; if (order_open(&v, out, n)) abort(); keep(v.view_.record_); });
-    measure("dx_teleport", "order open text as bytes", dx_bytes_order(), [=] { bytes_order_view v; if (bytes_order_open(&v, copy, n)) abort(); keep(v.view_.record_); });
+    measure("dx_teleport", "order open", n, [=] { order_view v; if (order_open(&v, out, n)) abort(); keep(order_get_id(&v)); });
+    measure("dx_teleport", "order open text as bytes", dx_bytes_order(), [=] { bytes_order_view v; if (bytes_order_open(&v, copy, n)) abort(); keep(bytes_order_get_id(&v)); });
     order_view all;
     if (order_open(&all, out, n)) abort();
     measure("dx_teleport", "order read", n, [&] { sink += dx_read(&all); });
@@ -269,7 +271,7 @@ static void dx()
     measure("memcpy", "bulk encode", n, [=] { memcpy(copy, out, n); });
     measure("dx_teleport", "bulk open+read", n, [=] { bulk_view v; if (bulk_open(&v, out, n)) abort(); sink += dx_read(&v); });
     measure("raw struct", "bulk open+read", n, [] { double sum = 0; for (float x : samples) sum += x; for (const RawUser &u : users) sum += (double)u.id + look(u.name.data, u.name.size) + u.age + u.active; sink += sum; });
-    measure("dx_teleport", "bulk open", n, [=] { bulk_view v; if (bulk_open(&v, out, n)) abort(); keep(v.view_.record_); });
+    measure("dx_teleport", "bulk open", n, [=] { bulk_view v; if (bulk_open(&v, out, n)) abort(); keep(bulk_count_samples(&v)); });
     measure("dx_teleport", "64 KiB slice encode", 65536 + 40, [] {
         bulk_writer w; size_t k; bulk_begin(&w, out, capacity, 0); bulk_put_samples(&w, samples.data(), 16384); bulk_finish(&w, &k); });
     measure("memcpy", "64 KiB slice encode", 65536, [] { memcpy(copy, samples.data(), 65536); });
