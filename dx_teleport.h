@@ -32,7 +32,7 @@
         }
 
     CONTENTS (search >>)  config types api extension scalars generated check scan view writer schema
-                          platform shared open text measure walk interner license
+                          define frozen platform shared text open measure walk interner license
 
     SCHEMA      One macro lists the fields in wire order. Its parameters are operators, by position:
                 name as many as you use and end with `...`, because later versions add operators
@@ -1271,14 +1271,14 @@ DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint
    `...` of a list must not be empty. */
 #define DX_TELEPORT_P_EACH(p, q, schema, XF, XS, XA, XL, XE, XV, XN, XR, XO)                       \
     DX_TELEPORT_P_EXPAND(schema(DX_TELEPORT_P_CALL(XF, p, q, DX_TELEPORT_P_ARGS_F),                \
-                              DX_TELEPORT_P_CALL(XS, p, q, DX_TELEPORT_P_ARGS_S),                  \
-                              DX_TELEPORT_P_CALL(XA, p, q, DX_TELEPORT_P_ARGS_A),                  \
-                              DX_TELEPORT_P_CALL(XL, p, q, DX_TELEPORT_P_ARGS_L),                  \
-                              DX_TELEPORT_P_CALL(XE, p, q, DX_TELEPORT_P_ARGS_E),                  \
-                              DX_TELEPORT_P_CALL(XV, p, q, DX_TELEPORT_P_ARGS_V),                  \
-                              DX_TELEPORT_P_CALL(XN, p, q, DX_TELEPORT_P_ARGS_N),                  \
-                              DX_TELEPORT_P_CALL(XR, p, q, DX_TELEPORT_P_ARGS_R),                  \
-                              DX_TELEPORT_P_CALL(XO, p, q, DX_TELEPORT_P_ARGS_O), 0))
+                                DX_TELEPORT_P_CALL(XS, p, q, DX_TELEPORT_P_ARGS_S),                \
+                                DX_TELEPORT_P_CALL(XA, p, q, DX_TELEPORT_P_ARGS_A),                \
+                                DX_TELEPORT_P_CALL(XL, p, q, DX_TELEPORT_P_ARGS_L),                \
+                                DX_TELEPORT_P_CALL(XE, p, q, DX_TELEPORT_P_ARGS_E),                \
+                                DX_TELEPORT_P_CALL(XV, p, q, DX_TELEPORT_P_ARGS_V),                \
+                                DX_TELEPORT_P_CALL(XN, p, q, DX_TELEPORT_P_ARGS_N),                \
+                                DX_TELEPORT_P_CALL(XR, p, q, DX_TELEPORT_P_ARGS_R),                \
+                                DX_TELEPORT_P_CALL(XO, p, q, DX_TELEPORT_P_ARGS_O), 0))
 /* One visitor for every kind of field, another one for nested records and lists of them. */
 #define DX_TELEPORT_P_FIELDS_BUT(p, q, schema, X, XV, XN)                                          \
     DX_TELEPORT_P_EACH(p, q, schema, X, X, X, X, X, XV, XN, XN, X)
@@ -1442,7 +1442,7 @@ enum {
 #define DX_TELEPORT_P_CHECK_PADDING(p, name)                                                       \
     if ((int)p##_p_start_##name != (int)p##_offset_##name)                                         \
         DX_TELEPORT_P_TRY(dx_teleport_p_check_padding(v, p##_p_start_##name, p##_offset_##name,    \
-                                                  DX_TELEPORT_P_NAME(#name)))
+                                                      DX_TELEPORT_P_NAME(#name)))
 #define DX_TELEPORT_P_CHECK_BOOLS(T, at, count, name)                                              \
     if ((int)T##_code == (int)dx_teleport_p_bool_code)                                             \
         DX_TELEPORT_P_TRY(dx_teleport_p_check_bools(v, at, count, DX_TELEPORT_P_NAME(#name)))
@@ -1452,6 +1452,7 @@ enum {
 #define DX_TELEPORT_P_CHECK_REF(p, name, unit, align)                                              \
     DX_TELEPORT_P_TRY(dx_teleport_p_check_ref(v, end, p##_offset_##name, unit, align,              \
                                               DX_TELEPORT_P_NAME(#name), &ref))
+/* A reference and what it points at: text, elements (only bools are looked at), records. */
 #define DX_TELEPORT_P_CHECK_S(p, q, name, T, size, align, code, count, range)                      \
     DX_TELEPORT_P_CHECK_PADDING(p, name)                                                           \
     {                                                                                              \
@@ -1466,6 +1467,7 @@ enum {
         DX_TELEPORT_P_CHECK_REF(p, name, T##_size, T##_size)                                       \
         DX_TELEPORT_P_CHECK_BOOLS(T, v->bytes_ + ref.offset, (size_t)ref.elements, name)           \
     }
+/* An enumeration must be within its range, a nested record good in itself. */
 #define DX_TELEPORT_P_CHECK_E(p, q, name, T, size, align, code, count, range)                      \
     DX_TELEPORT_P_CHECK_PADDING(p, name)                                                           \
     if (!dx_teleport_p_in_range(T##_get(v->record_ + p##_offset_##name), (uint32_t)(range))) \
@@ -1487,15 +1489,16 @@ enum {
     DX_TELEPORT_P_TRY(dx_teleport_p_check_option(v, p##_offset_##name, T##_size,                   \
                                                  DX_TELEPORT_P_NAME(#name)))                       \
     DX_TELEPORT_P_CHECK_BOOLS(T, v->record_ + p##_offset_##name + T##_size, 1, name)
+/* Data of an earlier version ends here, with padding to the alignment that it had. */
 #define DX_TELEPORT_P_CHECK_V(p, q, number)                                                        \
     if (v->version_ < (number))                                                                    \
         return dx_teleport_p_check_padding(v, p##_p_mark_end_##number,                             \
-                                       p##_p_size_of((number) - 1), "record");
+                                           p##_p_size_of((number) - 1), "record");
 
 /* Pass: the fast check (>>scan), statements of user_p_scan(s, r, version) for the record at r. */
 #define DX_TELEPORT_P_SCAN_PADDING(p, name)                                                        \
     dx_teleport_p_scan_padding(s, r + p##_p_start_##name,                                          \
-                           (size_t)((int)p##_offset_##name - (int)p##_p_start_##name));
+                               (size_t)((int)p##_offset_##name - (int)p##_p_start_##name));
 #define DX_TELEPORT_P_SCAN_BOOLS(T, at, count)                                                     \
     if ((int)T##_code == (int)dx_teleport_p_bool_code) dx_teleport_p_scan_bools(s, at, count);
 #define DX_TELEPORT_P_SCAN_F(p, q, name, T, size, align, code, count, range)                       \
@@ -1506,6 +1509,7 @@ enum {
     dx_teleport_p_scan_text(s, r + p##_offset_##name);
 #define DX_TELEPORT_P_SCAN_LIST(p, name, unit, align)                                              \
     if (!dx_teleport_p_scan_list(s, r + p##_offset_##name, unit, align, &ref)) return false;
+/* Bytes of any value join the text before them; other elements have to be aligned. */
 #define DX_TELEPORT_P_SCAN_L(p, q, name, T, size, align, code, count, range)                       \
     DX_TELEPORT_P_SCAN_PADDING(p, name)                                                            \
     if ((int)T##_size == 1 && (int)T##_code != (int)dx_teleport_p_bool_code) {                     \
@@ -1540,7 +1544,7 @@ enum {
 #define DX_TELEPORT_P_SCAN_V(p, q, number)                                                         \
     if (version < (number)) {                                                                      \
         dx_teleport_p_scan_padding(s, r + p##_p_mark_end_##number,                                 \
-                               p##_p_size_of((number) - 1) - p##_p_mark_end_##number);             \
+                                   p##_p_size_of((number) - 1) - p##_p_mark_end_##number);         \
         return true;                                                                               \
     }
 
@@ -1558,6 +1562,7 @@ enum {
 /* Does the data have this field? Constant for a field that came with version 1. */
 #define DX_TELEPORT_P_HAS(p, name)                                                                 \
     ((unsigned)p##_since_##name <= 1 || (unsigned)p##_since_##name <= v->view_.version_)
+/* get, set */
 #define DX_TELEPORT_P_ACCESS_F(p, q, name, T, size, align, code, count, range)                     \
     DX_TELEPORT_P_INLINE T p##_get_##name(const p##_view *v)                                       \
     {                                                                                              \
@@ -1570,6 +1575,7 @@ enum {
         T##_set(w->writer_.record_ + p##_offset_##name, value);                                    \
         return DX_TELEPORT_OK;                                                                     \
     }
+/* get, set within the range */
 #define DX_TELEPORT_P_ACCESS_E(p, q, name, T, size, align, code, count, range)                     \
     DX_TELEPORT_P_INLINE T p##_get_##name(const p##_view *v)                                       \
     {                                                                                              \
@@ -1584,6 +1590,7 @@ enum {
         T##_set(w->writer_.record_ + p##_offset_##name, value);                                    \
         return DX_TELEPORT_OK;                                                                     \
     }
+/* get, put */
 #define DX_TELEPORT_P_ACCESS_S(p, q, name, T, size, align, code, count, range)                     \
     DX_TELEPORT_P_INLINE dx_teleport_string p##_get_##name(const p##_view *v)                      \
     {                                                                                              \
@@ -1593,6 +1600,7 @@ enum {
     {                                                                                              \
         return dx_teleport_p_put_string(&w->writer_, p##_offset_##name, data, bytes);              \
     }
+/* count, set, and at, data and copy of DX_TELEPORT_P_ELEMENTS */
 #define DX_TELEPORT_P_ACCESS_A(p, q, name, T, size, align, code, count, range)                     \
     DX_TELEPORT_P_INLINE size_t p##_count_##name(const p##_view *v)                                \
     {                                                                                              \
@@ -1611,6 +1619,7 @@ enum {
         p##_p_fill_##name(w->writer_.record_ + p##_offset_##name, data, (size_t)(count));          \
         return DX_TELEPORT_OK;                                                                     \
     }
+/* count, put, and at, data and copy of DX_TELEPORT_P_ELEMENTS */
 #define DX_TELEPORT_P_ACCESS_L(p, q, name, T, size, align, code, count, range)                     \
     DX_TELEPORT_P_INLINE size_t p##_count_##name(const p##_view *v)                                \
     {                                                                                              \
@@ -1630,6 +1639,8 @@ enum {
         if (to) p##_p_fill_##name(to, data, elements);                                             \
         return DX_TELEPORT_OK;                                                                     \
     }
+/* has, get, set, clear. The value lies behind the byte that says whether it is there, aligned: at
+   the offset plus its size. */
 #define DX_TELEPORT_P_ACCESS_O(p, q, name, T, size, align, code, count, range)                     \
     DX_TELEPORT_P_INLINE bool p##_has_##name(const p##_view *v)                                    \
     {                                                                                              \
@@ -1653,6 +1664,7 @@ enum {
         DX_TELEPORT_MEMSET(w->writer_.record_ + p##_offset_##name, 0, 2 * T##_size);               \
         return DX_TELEPORT_OK;                                                                     \
     }
+/* get, begin and end */
 #define DX_TELEPORT_P_ACCESS_N(p, q, name, T, size, align, code, count, range)                     \
     DX_TELEPORT_P_INLINE T##_view p##_get_##name(const p##_view *v)                                \
     {                                                                                              \
@@ -1671,6 +1683,7 @@ enum {
     {                                                                                              \
         return dx_teleport_p_leave(&w->writer_, &child->writer_);                                  \
     }
+/* count, at, add, begin and end */
 #define DX_TELEPORT_P_ACCESS_R(p, q, name, T, size, align, code, count, range)                     \
     DX_TELEPORT_P_INLINE size_t p##_count_##name(const p##_view *v)                                \
     {                                                                                              \
@@ -1704,8 +1717,8 @@ enum {
     }
 /* What arrays (A) and lists (L) have in common: p##_count_##name and p##_p_bytes_##name say how
    many elements there are and where. They are copied with one memcpy where the host's elements look
-   as the wire's do: bytes but for bools, which must become 0 or 1, and all on little-endian hosts.
-   */
+   as the wire's do: bytes (but not bools, which must become 0 or 1), and on little-endian hosts
+   everything. */
 #define DX_TELEPORT_P_AS_WIRE(T)                                                                   \
     ((int)T##_size == 1 ? (int)T##_code != (int)dx_teleport_p_bool_code : DX_TELEPORT_LITTLE_ENDIAN)
 #define DX_TELEPORT_P_ELEMENTS(p, name, T)                                                         \
@@ -1738,26 +1751,28 @@ enum {
             for (size_t i = 0; i < n; i++) T##_set(to + i * T##_size, from[i]);                    \
     }
 
-/* Types, constants and functions of one schema; see SCHEMA at the top. In this order: constants and
-   rules, types, layout checksum, the type's table, both checks, reader, size, writer, accessors. */
-#define DX_TELEPORT_DEFINE(p, schema)                                                              \
-    DX_TELEPORT_P_WARNINGS_OFF                                                                     \
-    DX_TELEPORT_P_CONSTANTS(p, schema)                                                             \
-    DX_TELEPORT_P_EACH(p, 0, schema, DX_TELEPORT_P_RULES, DX_TELEPORT_P_RULES,                     \
-                       DX_TELEPORT_P_RULES_A, DX_TELEPORT_P_RULES, DX_TELEPORT_P_RULES_E,          \
-                       DX_TELEPORT_P_RULES_V, DX_TELEPORT_P_RULES_N, DX_TELEPORT_P_RULES_N,        \
-                       DX_TELEPORT_P_RULES)                                                        \
+/* >>define: what DX_TELEPORT_DEFINE() is put together from ------------------
+   Each part is a run of functions for the type p; together they are all that SCHEMA at the top
+   promises. The bodies are short: they run a pass, or hand over to the functions of >>check,
+   >>scan, >>view and >>writer with the type's constants. */
+
+/* Types of their own, so that a view of one type cannot be passed for another's. */
+#define DX_TELEPORT_P_DEFINE_TYPES(p)                                                              \
     typedef struct p##_view {                                                                      \
         dx_teleport_view view_;                                                                    \
     } p##_view;                                                                                    \
     typedef struct p##_writer {                                                                    \
         dx_teleport_writer writer_;                                                                \
-    } p##_writer;                                                                                  \
+    } p##_writer;
+
+/* user_layout(), and user_type() with the table of fields. A function whose address is taken cannot
+   be forced inline, hence user_p_layout(). user_p_size_of() is the record's size in a version. */
+#define DX_TELEPORT_P_DEFINE_SCHEMA(p, schema)                                                     \
     DX_TELEPORT_P_FORCE_INLINE uint64_t p##_layout(unsigned version)                               \
     {                                                                                              \
         uint64_t hash = DX_TELEPORT_P_FNV_START;                                                   \
         (void)version;                                                                             \
-        DX_TELEPORT_P_FIELDS_BUT(p, 0, schema, DX_TELEPORT_P_LAYOUT, DX_TELEPORT_P_LAYOUT_V, \
+        DX_TELEPORT_P_FIELDS_BUT(p, 0, schema, DX_TELEPORT_P_LAYOUT, DX_TELEPORT_P_LAYOUT_V,       \
                                  DX_TELEPORT_P_LAYOUT_N)                                           \
         return hash;                                                                               \
     }                                                                                              \
@@ -1772,7 +1787,7 @@ enum {
                                      DX_TELEPORT_P_ROW_N)                                          \
         };                                                                                         \
         static const dx_teleport_type type = {                                                     \
-            #p, fields, (uint32_t)(sizeof fields / sizeof *fields), (uint32_t)p##_record_size, \
+            #p, fields, (uint32_t)(sizeof fields / sizeof *fields), (uint32_t)p##_record_size,     \
             (uint32_t)p##_record_align, (uint16_t)p##_version, p##_p_layout};                      \
         return &type;                                                                              \
     }                                                                                              \
@@ -1781,14 +1796,17 @@ enum {
         (void)version;                                                                             \
         DX_TELEPORT_P_FIELDS(p, 0, schema, DX_TELEPORT_P_SKIP, DX_TELEPORT_P_SIZE_OF_V)            \
         return p##_record_size;                                                                    \
-    }                                                                                              \
+    }
+
+/* The careful check of the record that v shows, and of `count` records one behind the other, as
+   nested types need it. *end: where the last part ended. */
+#define DX_TELEPORT_P_DEFINE_CHECK(p, schema)                                                      \
     DX_TELEPORT_P_INLINE int p##_p_check_fields(dx_teleport_view *v, uint32_t *end)                \
     {                                                                                              \
         (void)end;                                                                                 \
         DX_TELEPORT_P_EACH(p, 0, schema, DX_TELEPORT_P_CHECK_F, DX_TELEPORT_P_CHECK_S,             \
-                           DX_TELEPORT_P_CHECK_F, DX_TELEPORT_P_CHECK_L,                           \
-                           DX_TELEPORT_P_CHECK_E, DX_TELEPORT_P_CHECK_V,                           \
-                           DX_TELEPORT_P_CHECK_N, DX_TELEPORT_P_CHECK_R,                           \
+                           DX_TELEPORT_P_CHECK_F, DX_TELEPORT_P_CHECK_L, DX_TELEPORT_P_CHECK_E,    \
+                           DX_TELEPORT_P_CHECK_V, DX_TELEPORT_P_CHECK_N, DX_TELEPORT_P_CHECK_R,    \
                            DX_TELEPORT_P_CHECK_O)                                                  \
         if (v->version_ > p##_version) return DX_TELEPORT_OK;                                      \
         return dx_teleport_p_check_padding(v, p##_p_end, p##_record_size, "record");               \
@@ -1805,14 +1823,16 @@ enum {
             error = p##_p_check_fields(&e, end);                                                   \
         }                                                                                          \
         return dx_teleport_p_check_nested(v, &e, error);                                           \
-    }                                                                                              \
-    DX_TELEPORT_P_HOT bool p##_p_scan(dx_teleport_p_scan *s, const uint8_t *r,                     \
-                                      unsigned version)                                            \
+    }
+
+/* The fast check of the record at r, and of a whole view. */
+#define DX_TELEPORT_P_DEFINE_SCAN(p, schema)                                                       \
+    DX_TELEPORT_P_HOT bool p##_p_scan(dx_teleport_p_scan *s, const uint8_t *r, unsigned version)   \
     {                                                                                              \
         (void)version;                                                                             \
         DX_TELEPORT_P_EACH(p, 0, schema, DX_TELEPORT_P_SCAN_F, DX_TELEPORT_P_SCAN_S,               \
-                           DX_TELEPORT_P_SCAN_F, DX_TELEPORT_P_SCAN_L, DX_TELEPORT_P_SCAN_E, \
-                           DX_TELEPORT_P_SCAN_V, DX_TELEPORT_P_SCAN_N, DX_TELEPORT_P_SCAN_R, \
+                           DX_TELEPORT_P_SCAN_F, DX_TELEPORT_P_SCAN_L, DX_TELEPORT_P_SCAN_E,       \
+                           DX_TELEPORT_P_SCAN_V, DX_TELEPORT_P_SCAN_N, DX_TELEPORT_P_SCAN_R,       \
                            DX_TELEPORT_P_SCAN_O)                                                   \
         dx_teleport_p_scan_padding(s, r + p##_p_end, (size_t)(p##_record_size - (int)p##_p_end));  \
         return true;                                                                               \
@@ -1822,23 +1842,69 @@ enum {
         dx_teleport_p_scan s;                                                                      \
         s.bytes = v->bytes_;                                                                       \
         s.size = v->size_;                                                                         \
-        s.end = s.text = end;                                                                      \
+        s.end = end;                                                                               \
+        s.text = end;                                                                              \
         s.bad = 0;                                                                                 \
         return p##_p_scan(&s, v->record_, v->version_) && dx_teleport_p_scan_end(&s);              \
-    }                                                                                              \
+    }
+
+/* open, open_bare, and what goes with a view. user_p_check() runs the fast check, and the careful
+   one where that says no; `end` is where the record ends. A record of version 1 with exactly the
+   expected header skips the reading of the header. The checksums of all versions that both sides
+   know are compared: those before the newest common one lie behind the header. */
+#define DX_TELEPORT_P_DEFINE_READER(p)                                                             \
     DX_TELEPORT_P_INLINE int p##_p_check(dx_teleport_view *v, uint32_t end)                        \
     {                                                                                              \
         v->exact_ = v->version_ <= p##_version;                                                    \
-        if (!DX_TELEPORT_P_SMALL && v->exact_ && p##_p_is_good(v, end)) return DX_TELEPORT_OK; \
+        if (!DX_TELEPORT_P_SMALL && v->exact_ && p##_p_is_good(v, end)) return DX_TELEPORT_OK;     \
         DX_TELEPORT_P_TRY(p##_p_check_fields(v, &end))                                             \
         return dx_teleport_p_check_end(v, end);                                                    \
+    }                                                                                              \
+    DX_TELEPORT_P_INLINE int p##_open(p##_view *view, const void *bytes, size_t size)              \
+    {                                                                                              \
+        dx_teleport_info info;                                                                     \
+        dx_teleport_view *v = &view->view_;                                                        \
+        unsigned i = 1;                                                                            \
+        bool good;                                                                                 \
+        if (!DX_TELEPORT_P_SMALL && p##_version == 1 &&                                            \
+            dx_teleport_p_is_header(v, bytes, size, p##_layout(1), p##_record_size, 1))            \
+            return p##_p_check(v, DX_TELEPORT_HEADER_SIZE + p##_record_size);                      \
+        DX_TELEPORT_P_TRY(dx_teleport_p_open(v, bytes, size, &info))                               \
+        for (; i < info.version && i < p##_version; i++)                                           \
+            DX_TELEPORT_P_TRY(dx_teleport_p_check_layout(v, &info, i, p##_layout(i)))              \
+        DX_TELEPORT_P_TRY(dx_teleport_p_check_layout(v, &info, i, p##_layout(i)))                  \
+        if (info.version <= p##_version) good = info.record_size == p##_p_size_of(info.version);   \
+        else good = info.record_size >= p##_record_size;                                           \
+        if (!good)                                                                                 \
+            return dx_teleport_p_fail(v, DX_TELEPORT_ECORRUPT, DX_TELEPORT_P_AT_RECORD_SIZE,       \
+                                      "header");                                                   \
+        return p##_p_check(v, (uint32_t)(v->record_ - v->bytes_) + info.record_size);              \
+    }                                                                                              \
+    DX_TELEPORT_P_INLINE int p##_open_bare(p##_view *view, const void *bytes, size_t size,         \
+                                           unsigned version)                                       \
+    {                                                                                              \
+        const unsigned known = version ? version : (unsigned)p##_version;                          \
+        const uint32_t record_size = p##_p_size_of(known);                                         \
+        DX_TELEPORT_P_TRY(                                                                         \
+            dx_teleport_p_open_bare(&view->view_, bytes, size, record_size, known))                \
+        return p##_p_check(&view->view_, record_size);                                             \
+    }                                                                                              \
+    DX_TELEPORT_P_INLINE const dx_teleport_fault *p##_fault(const p##_view *v)                     \
+    {                                                                                              \
+        return &v->view_.fault;                                                                    \
+    }                                                                                              \
+    DX_TELEPORT_P_INLINE const dx_teleport_view *p##_any(const p##_view *v)                        \
+    {                                                                                              \
+        return &v->view_;                                                                          \
     }                                                                                              \
     DX_TELEPORT_P_INLINE const uint8_t *p##_p_zeros(void)                                          \
     {                                                                                              \
         static const uint8_t zeros[p##_record_size] = {0};                                         \
         return zeros;                                                                              \
-    }                                                                                              \
-    DX_TELEPORT_P_READER(p)                                                                        \
+    }
+
+/* The parameters of user_size() are those of S, L and R, in the order of the schema. */
+#define DX_TELEPORT_P_DEFINE_SIZE(p, schema)                                                       \
     DX_TELEPORT_P_INLINE uint64_t p##_size(unsigned flags DX_TELEPORT_P_EACH(                      \
         p, 0, schema, DX_TELEPORT_P_SKIP, DX_TELEPORT_P_SIZE_ARG, DX_TELEPORT_P_SKIP,              \
         DX_TELEPORT_P_SIZE_ARG, DX_TELEPORT_P_SKIP, DX_TELEPORT_P_SKIP, DX_TELEPORT_P_SKIP,        \
@@ -1850,51 +1916,13 @@ enum {
                            DX_TELEPORT_P_SKIP, DX_TELEPORT_P_SIZE_L, DX_TELEPORT_P_SKIP,           \
                            DX_TELEPORT_P_SKIP, DX_TELEPORT_P_SKIP, DX_TELEPORT_P_SIZE_R,           \
                            DX_TELEPORT_P_SKIP)                                                     \
-        return dx_teleport_p_size_add(all, flags & DX_TELEPORT_CRC ? 4 : 0, 1, 1);                 \
-    }                                                                                              \
-    DX_TELEPORT_P_WRITER(p)                                                                        \
-    DX_TELEPORT_P_EACH(p, 0, schema, DX_TELEPORT_P_ACCESS_F, DX_TELEPORT_P_ACCESS_S,               \
-                       DX_TELEPORT_P_ACCESS_A, DX_TELEPORT_P_ACCESS_L,                             \
-                       DX_TELEPORT_P_ACCESS_E, DX_TELEPORT_P_SKIP, DX_TELEPORT_P_ACCESS_N,         \
-                       DX_TELEPORT_P_ACCESS_R, DX_TELEPORT_P_ACCESS_O)                             \
-    DX_TELEPORT_P_WARNINGS_ON
-
-#define DX_TELEPORT_P_READER(p)                                                                    \
-    DX_TELEPORT_P_INLINE const dx_teleport_fault *p##_fault(const p##_view *v)                     \
-    {                                                                                              \
-        return &v->view_.fault;                                                                    \
-    }                                                                                              \
-    DX_TELEPORT_P_INLINE const dx_teleport_view *p##_any(const p##_view *v)                        \
-    {                                                                                              \
-        return &v->view_;                                                                          \
-    }                                                                                              \
-    DX_TELEPORT_P_INLINE int p##_open(p##_view *view, const void *bytes, size_t size)              \
-    {                                                                                              \
-        dx_teleport_info info;                                                                     \
-        dx_teleport_view *v = &view->view_;                                                        \
-        unsigned i = 1;                                                                            \
-        if (!DX_TELEPORT_P_SMALL && p##_version == 1 &&                                            \
-            dx_teleport_p_is_header(v, bytes, size, p##_layout(1), p##_record_size, 1))            \
-            return p##_p_check(v, DX_TELEPORT_HEADER_SIZE + p##_record_size);                      \
-        DX_TELEPORT_P_TRY(dx_teleport_p_open(v, bytes, size, &info))                               \
-        for (; i < info.version && i < p##_version; i++)                                           \
-            DX_TELEPORT_P_TRY(dx_teleport_p_check_layout(v, &info, i, p##_layout(i)))              \
-        DX_TELEPORT_P_TRY(dx_teleport_p_check_layout(v, &info, i, p##_layout(i)))                  \
-        if (info.version <= p##_version ? info.record_size != p##_p_size_of(info.version)          \
-                                        : info.record_size < p##_record_size)                      \
-            return dx_teleport_p_fail(v, DX_TELEPORT_ECORRUPT, 16, "header");                      \
-        return p##_p_check(v, (uint32_t)(v->record_ - v->bytes_) + info.record_size);              \
-    }                                                                                              \
-    DX_TELEPORT_P_INLINE int p##_open_bare(p##_view *view, const void *bytes, size_t size,         \
-                                           unsigned version)                                       \
-    {                                                                                              \
-        const uint32_t record_size = p##_p_size_of(version ? version : (unsigned)p##_version); \
-        DX_TELEPORT_P_TRY(dx_teleport_p_open_bare(&view->view_, bytes, size, record_size,          \
-                                                  version ? version : (unsigned)p##_version)) \
-        return p##_p_check(&view->view_, record_size);                                             \
+        if (!(flags & DX_TELEPORT_CRC)) return all;                                                \
+        return dx_teleport_p_size_add(all, DX_TELEPORT_P_CRC_SIZE, 1, 1);                          \
     }
 
-#define DX_TELEPORT_P_WRITER(p)                                                                    \
+/* begin, measure, finish and edit. finish writes the header with the checksums of all versions,
+   then the CRC over everything; an edit has a header already. */
+#define DX_TELEPORT_P_DEFINE_WRITER(p)                                                             \
     DX_TELEPORT_P_INLINE int p##_begin(p##_writer *w, void *bytes, size_t capacity,                \
                                        unsigned flags)                                             \
     {                                                                                              \
@@ -1912,11 +1940,11 @@ enum {
         if (!(w->flags_ & (DX_TELEPORT_BARE | DX_TELEPORT_P_FLAG_EDIT))) {                         \
             dx_teleport_p_store_header(w, p##_layout(p##_version), p##_record_size);               \
             for (unsigned i = 1; i < p##_version; i++)                                             \
-                dx_teleport_p_u64_set(w->bytes_ + dx_teleport_p_header_size(i), p##_layout(i)); \
+                dx_teleport_p_u64_set(w->bytes_ + dx_teleport_p_header_size(i), p##_layout(i));    \
         }                                                                                          \
         if (w->flags_ & DX_TELEPORT_CRC) {                                                         \
             dx_teleport_p_put_crc(w->bytes_, w->end_);                                             \
-            w->end_ += 4;                                                                          \
+            w->end_ += DX_TELEPORT_P_CRC_SIZE;                                                     \
         }                                                                                          \
         if (size) *size = w->end_;                                                                 \
         w->error_ = DX_TELEPORT_ESTATE;                                                            \
@@ -1937,6 +1965,27 @@ enum {
         dx_teleport_p_edit(&w->writer_, bytes, &v.view_, error, DX_TELEPORT_BARE);                 \
         return error;                                                                              \
     }
+
+/* All of it; see SCHEMA at the top. */
+#define DX_TELEPORT_DEFINE(p, schema)                                                              \
+    DX_TELEPORT_P_WARNINGS_OFF                                                                     \
+    DX_TELEPORT_P_CONSTANTS(p, schema)                                                             \
+    DX_TELEPORT_P_EACH(p, 0, schema, DX_TELEPORT_P_RULES, DX_TELEPORT_P_RULES,                     \
+                       DX_TELEPORT_P_RULES_A, DX_TELEPORT_P_RULES, DX_TELEPORT_P_RULES_E,          \
+                       DX_TELEPORT_P_RULES_V, DX_TELEPORT_P_RULES_N, DX_TELEPORT_P_RULES_N,        \
+                       DX_TELEPORT_P_RULES)                                                        \
+    DX_TELEPORT_P_DEFINE_TYPES(p)                                                                  \
+    DX_TELEPORT_P_DEFINE_SCHEMA(p, schema)                                                         \
+    DX_TELEPORT_P_DEFINE_CHECK(p, schema)                                                          \
+    DX_TELEPORT_P_DEFINE_SCAN(p, schema)                                                           \
+    DX_TELEPORT_P_DEFINE_READER(p)                                                                 \
+    DX_TELEPORT_P_DEFINE_SIZE(p, schema)                                                           \
+    DX_TELEPORT_P_DEFINE_WRITER(p)                                                                 \
+    DX_TELEPORT_P_EACH(p, 0, schema, DX_TELEPORT_P_ACCESS_F, DX_TELEPORT_P_ACCESS_S,               \
+                       DX_TELEPORT_P_ACCESS_A, DX_TELEPORT_P_ACCESS_L, DX_TELEPORT_P_ACCESS_E,     \
+                       DX_TELEPORT_P_SKIP, DX_TELEPORT_P_ACCESS_N, DX_TELEPORT_P_ACCESS_R,         \
+                       DX_TELEPORT_P_ACCESS_O)                                                     \
+    DX_TELEPORT_P_WARNINGS_ON
 
 /* >>frozen: what keeps released versions as they are -------------------------
    DX_TELEPORT_FROZEN makes the constants of the old list under a prefix of their own
