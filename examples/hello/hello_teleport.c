@@ -60,7 +60,7 @@ int main(void)
     old_reading_view old;
     const size_t size = pack(bytes, sizeof buf - 1);
     if (!size) return 1;
-    printf("%u bytes, foretold %u\n", (unsigned)size,
+    printf("%u bytes, predicted %u\n", (unsigned)size,
            (unsigned)reading_size(DX_TELEPORT_CRC, 7, 4));
     if (show(bytes, size)) return 1;
 
