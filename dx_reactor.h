@@ -48,15 +48,16 @@
         on every backend. Operations on the same side of a descriptor (accept, recv and read; or
         connect, send, write and shutdown) run one after the other in the order of their start.
 
-    GUARANTEES  No allocation, no global, no printing; no thread but those of groups and, where the
-                system has no other way to files, of desc.file_threads. Never blocks but in wait,
-                run_once, run and close. No descriptor of its own survives exec. No socket raises
-                SIGPIPE. docs/reactor.md numbers what holds on every backend.
+    GUARANTEES  No allocation, no globals, no printing. The only threads are those of groups and,
+                where the system has no asynchronous files, desc.file_threads. Only wait, run_once,
+                run and close block. Its descriptors do not survive exec. Sockets never raise
+                SIGPIPE. docs/reactor.md lists the semantics that hold on every backend.
     LIMITS      desc.pending_max operations and desc.descriptors_max descriptors at a time; 2^31-1
                 bytes an operation; one thread uses and closes a reactor, not necessarily the one
-                that opened it (post, wake and stop may come from any).
+                that opened it (any thread may call post, wake and stop).
     CONFIG      DX_REACTOR_STATIC, DX_REACTOR_API, DX_REACTOR_ASSERT(c), DX_REACTOR_MEMCPY,
-                DX_REACTOR_MEMSET; DX_REACTOR_FILE_THREADS: most of them, 64; 0: without that code
+                DX_REACTOR_MEMSET; DX_REACTOR_FILE_THREADS: upper limit of desc.file_threads, 64 by
+                default, 0 leaves that code out
     ERRORS      dx_reactor_error: 0 = ok, negative = reason; results of operations are -errno
     OWNERSHIP   An operation and the buffer it names belong to the reactor from the start to the
                 terminal completion. desc.memory is borrowed until dx_reactor_close().
@@ -129,19 +130,21 @@ typedef struct dx_op dx_op;
    terminal completion the reactor does not touch *op again: its memory may be freed here. */
 typedef void dx_op_fn(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags);
 
-/* Of a completion: more of this operation follow; without it the completion is the terminal one. */
-#define DX_REACTOR_F_MORE   1u
-#define DX_REACTOR_F_BUFFER 2u /* the bytes are in the pool: dx_reactor_buffer() */
-#define DX_REACTOR_F_UNCOPIED 4u /* of dx_reactor_send_zero_copy(): the kernel made no copy */
+/* Flags of a completion. MORE: further completions of this operation follow; a completion without
+   it is the terminal one. BUFFER: the bytes are in the pool: dx_reactor_buffer(). UNCOPIED, of
+   dx_reactor_send_zero_copy(): the kernel made no copy. */
+#define DX_REACTOR_F_MORE     1u
+#define DX_REACTOR_F_BUFFER   2u
+#define DX_REACTOR_F_UNCOPIED 4u
 
-/* Readiness, for dx_reactor_poll() and its result. ERROR and HUP are reported unasked. */
+/* Readiness, for dx_reactor_poll() and its result. ERROR and HUP are always reported. */
 #define DX_REACTOR_READABLE 1u
 #define DX_REACTOR_WRITABLE 2u
 #define DX_REACTOR_ERROR    4u
 #define DX_REACTOR_HUP      8u
 
-/* One operation. All zero before its first use; then the same op may be used again and again,
-   after each terminal completion. Not to be moved or changed while it is pending. */
+/* One operation. Zero it before its first use. After its terminal completion the same op can be
+   started again. Do not move or change it while it is pending. */
 struct dx_op {
     uint64_t  user_data; /* the caller's; comes back in dx_completion */
     dx_op_fn *fn;        /* the caller's; NULL where only dx_reactor_wait() is used */
@@ -171,11 +174,11 @@ typedef struct dx_completion { /* 16 bytes */
     uint32_t flags;     /* DX_REACTOR_F_ */
 } dx_completion;
 
-/* *op = all zero, fn, and user_data = the pointer. Not while op is pending. */
+/* Zero *op, set fn, and set user_data to the pointer. Not while op is pending. */
 DX_REACTOR_API void     dx_reactor_op_init(dx_op *op, dx_op_fn *fn, void *user);
 /* user_data as the pointer that dx_reactor_op_init() put there. */
 DX_REACTOR_API void    *dx_reactor_op_user(const dx_op *op);
-/* From the start to the delivery of the terminal completion. */
+/* True from the start until the terminal completion is delivered. */
 DX_REACTOR_API bool     dx_reactor_op_pending(const dx_op *op);
 /* Bytes that a send, read or write had moved when it ended, also when it ended in an error. */
 DX_REACTOR_API uint32_t dx_reactor_op_transferred(const dx_op *op);
@@ -202,27 +205,27 @@ typedef struct dx_reactor_simulator {
 typedef struct dx_reactor_desc {
     void    *memory;          /* required, any alignment; borrowed until dx_reactor_close() */
     size_t   memory_size;     /* bytes; at least dx_reactor_memory_size() */
-    int      backend;         /* dx_reactor_backend; asked for by name: that one or ENOTSUP */
+    int      backend;         /* dx_reactor_backend; a specific one is used or refused: ENOTSUP */
     uint32_t pending_max;     /* operations at a time; 0 = 16384 */
-    uint32_t descriptors_max; /* known at a time: from the first operation on one until it is
+    uint32_t descriptors_max; /* in use at a time: from the first operation on one until it is
                                  closed or forgotten; 0 = 1024; at most 2^24 */
     uint32_t posts_max;       /* undelivered messages; 0 = 256; rounded up to 2, 4, 8, ... */
     uint32_t queue_entries;   /* io_uring submission queue; 0 = 256; the kernel may clamp it */
     uint32_t completion_entries; /* io_uring completion queue; 0 = four times queue_entries */
-    uint32_t sqpoll_idle_ms;  /* io_uring: a thread of the kernel takes submissions (SQPOLL) and
-                                 sleeps after so long without any; 0 = none. For a CPU to spare */
-    uint32_t budget;          /* completions a run_once; 0 = 256 */
+    uint32_t sqpoll_idle_ms;  /* io_uring: a kernel thread polls for submissions (SQPOLL) and sleeps
+                                 after this idle time; 0 = no SQPOLL. Costs a CPU while it polls */
+    uint32_t budget;          /* completions that one dx_reactor_run_once() delivers; 0 = 256 */
     uint32_t buffer_count;    /* of the pool for dx_reactor_recv_multishot(); 0 = none; rounded up
                                  to 2, 4, 8, ...; at most 32768 */
     uint32_t buffer_size;     /* bytes of each; 0 = 4096; a multiple of 8; at most 2^24 */
-    uint32_t buffers_per_op;  /* that one operation may fill before some come back; 0 = a quarter;
-                                 io_uring may be some ahead before it is told to stop */
-    uint32_t spin_ns;         /* a wait looks for so long, on a busy CPU, before it sleeps; 0 = it
-                                 sleeps at once */
-    uint32_t file_threads;    /* where the system has no other way (epoll, kqueue; IOCP: fsync),
-                                 threads read, write and sync files, made as operations need them,
-                                 so many at most; 0 = 4; at most 64; DX_REACTOR_NO_THREADS: those
-                                 operations end with -ENOTSUP there. Nothing blocks the loop */
+    uint32_t buffers_per_op;  /* how many one operation may fill before some are returned; 0 = a
+                                 quarter; on io_uring it may exceed this until the kernel stops */
+    uint32_t spin_ns;         /* a wait polls for this long (and keeps the CPU busy) before it
+                                 sleeps; 0 = it sleeps at once */
+    uint32_t file_threads;    /* where the system has no asynchronous files (epoll, kqueue; IOCP:
+                                 fsync), up to this many threads read, write and sync them, each
+                                 created on demand; 0 = 4; at most 64; DX_REACTOR_NO_THREADS: such
+                                 operations end with -ENOTSUP. The loop never blocks on a file */
     dx_reactor_simulator *simulator; /* of DX_REACTOR_BACKEND_SIMULATED; borrowed until close */
 } dx_reactor_desc;
 
@@ -364,71 +367,75 @@ struct dx_reactor { /* caller-allocated; every field is private; not to be moved
 };
 
 /* >>lifetime ----------------------------------------------------------- */
-/* Bytes that desc.memory must have; 0: a field is out of its range. Only the limits are read. */
+/* Bytes that desc.memory needs; 0: a field is out of its range. Reads only the limits. */
 DX_REACTOR_API size_t dx_reactor_memory_size(const dx_reactor_desc *desc);
 
-/* Prepare *r. EINVAL, ENOMEM (dx_reactor_memory_size()), ENOTSUP (the backend asked for, or every
-   backend, was refused: dx_reactor_refusal() says why, also after this failure), ESYS. */
+/* Prepare *r. EINVAL; ENOMEM: see dx_reactor_memory_size(); ENOTSUP: the requested backend, or
+   every backend, was refused, and dx_reactor_refusal() says why; ESYS. */
 DX_REACTOR_API int dx_reactor_open(dx_reactor *r, const dx_reactor_desc *desc);
 
-/* Cancel what is pending, wait until the kernel has let go of every buffer, deliver each terminal
-   completion to op->fn (where it is NULL: drop it; the op is no longer pending), give back the
-   system's objects. What but a close is started meanwhile is refused: ECANCELED. Descriptors of the
-   caller stay open, except those that have a pending dx_reactor_close_fd() and accepted ones that
-   no fn was there to take. EREENTRY; OK on a reactor that is not open (zeroed or closed). */
+/* Cancel every pending operation, wait until the kernel has released every buffer, deliver each
+   terminal completion to op->fn (an op without fn is just no longer pending), and release the
+   system's objects. Meanwhile only dx_reactor_close_fd() can be started; everything else returns
+   ECANCELED. The caller's descriptors stay open, except those with a pending dx_reactor_close_fd()
+   and accepted ones whose op has no fn to take them. EREENTRY; OK if the reactor is not open
+   (zeroed or closed). */
 DX_REACTOR_API int dx_reactor_close(dx_reactor *r);
 
 /* "io_uring", "epoll", "kqueue", "iocp" or "simulated": what this reactor runs on. */
 DX_REACTOR_API const char *dx_reactor_backend_name(const dx_reactor *r);
 
-/* Why `backend` was refused when r was opened: "io_uring_setup: ENOSYS"; empty: it was not, or not
-   tried. In *r, also after a failed open. */
+/* Why `backend` was refused when r was opened, for example "io_uring_setup: ENOSYS"; empty if it
+   was not refused or not tried. The text is part of *r, also after a failed open. */
 DX_REACTOR_API const char *dx_reactor_refusal(const dx_reactor *r, int backend);
 
-/* What AUTO would take now, found by making one and throwing it away: a backend's name or
+/* The backend that AUTO would choose now, found by opening and closing one: its name, or
    "unsupported". */
 DX_REACTOR_API const char *dx_reactor_best_available(void);
 
-/* Whether a kernel release as in uname(2) ("6.1+", "5.10-rc1", "5.15.0-91-generic") has io_uring
-   at all: version 5.1 or later. Pure; selection does not rely on it, it tries. */
+/* Does a kernel release as in uname(2) ("6.1+", "5.10-rc1", "5.15.0-91-generic") have io_uring at
+   all (5.1 or later)? A pure function; selection does not use it, it probes. */
 DX_REACTOR_API bool dx_reactor_kernel_has_io_uring(const char *release);
 
 /* >>consuming ---------------------------------------------------------- */
-/* Hand what was started to the kernel without waiting (every wait does this too). Returns how many
-   operations were started since the last submit or wait; < 0: EINVAL, ESYS. Operations
-   that found the kernel's queue full are not lost: they follow with the next call. */
+/* Hand started operations to the kernel without waiting (every wait does this too). Returns how
+   many were started since the last submit or wait; < 0: EINVAL, ESYS. Operations that find the
+   kernel's queue full are not lost: the next call submits them. */
 DX_REACTOR_API int dx_reactor_submit(dx_reactor *r);
 
-/* Submit, then wait until there is a completion, timeout_ns have passed (0: look, do not wait;
-   DX_REACTOR_FOREVER), dx_reactor_wake() or stop() was called or a signal interrupted it. Fills up
-   to capacity completions and returns how many, 0 included; < 0: EINVAL, EREENTRY, ESYS. */
+/* Submit, then wait until there is a completion, until timeout_ns have passed (0 polls,
+   DX_REACTOR_FOREVER waits forever), dx_reactor_wake() or dx_reactor_stop() is called, or a signal
+   arrives. Fills in up to `capacity` completions and returns how many, possibly 0; < 0: EINVAL,
+   EREENTRY, ESYS. */
 DX_REACTOR_API int dx_reactor_wait(dx_reactor *r, dx_completion *completions, uint32_t capacity,
                                    int64_t timeout_ns);
 
-/* As dx_reactor_wait(), but goes on waiting until `min` completions are there (at most capacity;
-   signals do not end it; a timeout, a wake and a stop do). */
+/* Like dx_reactor_wait(), but waits until there are `min` completions (at most `capacity`). Signals
+   do not end the wait; a timeout, a wake and a stop do. */
 DX_REACTOR_API int dx_reactor_submit_and_wait(dx_reactor *r, dx_completion *completions,
                                               uint32_t capacity, uint32_t min,
                                               int64_t timeout_ns);
 
-/* As dx_reactor_wait(), but delivers by calling op->fn (where it is NULL the completion is
-   dropped), at most desc.budget of them. Returns how many were delivered. */
+/* Like dx_reactor_wait(), but delivers up to desc.budget completions by calling op->fn (one whose
+   fn is NULL is dropped). Returns how many were delivered. */
 DX_REACTOR_API int dx_reactor_run_once(dx_reactor *r, int64_t timeout_ns);
 
-/* Turn until dx_reactor_stop() was called or nothing is pending. OK, EREENTRY, ESYS. */
+/* Call dx_reactor_run_once() until dx_reactor_stop() is called or nothing is pending. OK, EREENTRY,
+   ESYS. */
 DX_REACTOR_API int dx_reactor_run(dx_reactor *r);
 
 /* >>operations ---------------------------------------------------------
-   Each returns OK: the op is pending, its terminal completion will come. EINVAL: a NULL pointer, a
-   size above 2^31-1, a recv or read of no bytes, an op that is pending already. EAGAIN:
-   desc.pending_max are pending. ECANCELED: the reactor is being closed. What the system says about
-   the descriptor comes as result: -EBADF (also when a close of it is pending), -ENOTSOCK, ... and
-   -ENOBUFS when desc.descriptors_max others are known already. */
+   Each returns OK: the op is pending, and its terminal completion will be delivered. EINVAL: a NULL
+   pointer, a size above 2^31-1, a recv or read of no bytes, or an op that is already pending.
+   EAGAIN: desc.pending_max operations are pending. ECANCELED: the reactor is being closed. Errors
+   of the descriptor are results: -EBADF (also when a close of it is pending), -ENOTSOCK, ..., and
+   -ENOBUFS when desc.descriptors_max others are in use. */
 
-/* Take one connection. Result: its descriptor, non-blocking and close-on-exec. */
+/* Accept one connection. Result: its descriptor, non-blocking and close-on-exec. */
 DX_REACTOR_API int dx_reactor_accept(dx_reactor *r, dx_op *op, int fd);
-/* Take connections until cancelled or an error: each comes with DX_REACTOR_F_MORE and a descriptor;
-   the terminal completion has a negative result (-EMFILE: free descriptors, then start again). */
+/* Accept connections until cancelled or an error: each completion has DX_REACTOR_F_MORE and a
+   descriptor; the terminal one has a negative result (-EMFILE: free descriptors, then start
+   again). */
 DX_REACTOR_API int dx_reactor_accept_multishot(dx_reactor *r, dx_op *op, int fd);
 
 typedef struct dx_reactor_address { /* a socket address; bytes[0..size) as the system has it */
@@ -439,48 +446,48 @@ typedef struct dx_reactor_address { /* a socket address; bytes[0..size) as the s
 /* Connect a socket; *address belongs to the reactor until the completion. Result 0. */
 DX_REACTOR_API int dx_reactor_connect(dx_reactor *r, dx_op *op, int fd,
                                       const dx_reactor_address *address);
-/* Receive what is there, at most `size` bytes. Result: bytes; 0 = the peer's end of data. */
+/* Receive what is available, at most `size` bytes. Result: bytes; 0 = the peer's end of data. */
 DX_REACTOR_API int dx_reactor_recv(dx_reactor *r, dx_op *op, int fd, void *buffer, uint32_t size);
-/* Receive into the reactor's pool, until cancelled, the end of data or an error. Each piece comes
-   with F_MORE and F_BUFFER; its bytes are at dx_reactor_buffer(r, flags) and the caller's until
+/* Receive into the reactor's pool until cancelled, the end of data or an error. Each piece has
+   F_MORE and F_BUFFER; its bytes are at dx_reactor_buffer(r, flags), the caller's until
    dx_reactor_return_buffer(). When the pool is empty, or this operation has filled
-   desc.buffers_per_op, it rests until buffers come back: nothing is lost, nobody is told. Terminal
-   result: 0 = the peer's end of data, or an error. EINVAL: also without a pool. */
+   desc.buffers_per_op, it pauses until buffers are returned: nothing is lost, and no completion
+   says so. Terminal result: 0 = the peer's end of data, or an error. EINVAL: also without a pool.
+   */
 DX_REACTOR_API int   dx_reactor_recv_multishot(dx_reactor *r, dx_op *op, int fd);
-/* Of the flags of a completion with F_BUFFER. NULL: they are of none. */
+/* The buffer that the flags of a completion name; NULL: none. */
 DX_REACTOR_API void *dx_reactor_buffer(const dx_reactor *r, uint32_t flags);
-/* Give the buffer back; also after its operation has ended. EINVAL: it is not the caller's. */
+/* Return the buffer; also after its operation has ended. EINVAL: the caller does not have it. */
 DX_REACTOR_API int   dx_reactor_return_buffer(dx_reactor *r, uint32_t flags);
-/* Send all of it. Result: `size`, or an error; dx_reactor_op_transferred() bytes went out then. */
+/* Send all of it. Result: `size`, or an error; then dx_reactor_op_transferred() bytes were sent. */
 DX_REACTOR_API int dx_reactor_send(dx_reactor *r, dx_op *op, int fd, const void *data,
                                    uint32_t size);
-/* The same, without a copy where the system can: io_uring from Linux 6.2 on. Elsewhere, and where
-   the kernel declines, a plain send. One completion, when the data is sent and the kernel has let
-   go of the buffer, which on TCP is when the peer has acknowledged it. Pays from some 10 KB on, not
-   over loopback, which copies. A cancel, a deadline or a close resets the connection while the
-   kernel has the buffer: a peer that does not read cannot keep it. */
+/* The same without a copy where the system can (io_uring from Linux 6.2 on), else a plain send. One
+   completion, when the data is sent and the kernel has released the buffer, which on TCP is when
+   the peer has acknowledged it. Worth it from about 10 KB on, but not over loopback, which copies.
+   While the kernel has the buffer, a cancel, a deadline or a close resets the connection, so a peer
+   that does not read cannot hold the buffer forever. */
 DX_REACTOR_API int dx_reactor_send_zero_copy(dx_reactor *r, dx_op *op, int fd, const void *data,
                                              uint32_t size);
-/* One datagram. The caller's until it is handed over, then the reactor's until the completion. */
+/* One datagram. It belongs to the reactor from the start to the completion. */
 typedef struct dx_reactor_datagram {
     void              *data;
     uint32_t           size;    /* bytes at data */
     dx_reactor_address address; /* of the sender, or the receiver; size 0: the connected one */
-    uint32_t           segment; /* received: several datagrams in one piece, of so many bytes each
-                                   but the last (UDP_GRO of Linux, asked for by setsockopt);
-                                   0: it is one */
+    uint32_t           segment; /* received: several datagrams joined, each of this many bytes but
+                                   the last (UDP_GRO of Linux, enabled by setsockopt); 0: one */
     uint64_t           system_[16];
 } dx_reactor_datagram;
 
-/* Result: bytes, 0 included; -EMSGSIZE: there were more than d->size, the rest is lost. The system
-   joins datagrams where the socket has UDP_GRO: d->segment says where one ends. */
+/* Result: bytes, possibly 0; -EMSGSIZE: it was longer than d->size, the rest is lost. On a socket
+   with UDP_GRO the system joins datagrams: d->segment says where each ends. */
 DX_REACTOR_API int dx_reactor_recvfrom(dx_reactor *r, dx_op *op, int fd, dx_reactor_datagram *d);
-/* Result: d->size or an error, whole or not at all. */
+/* Result: d->size, or an error and nothing was sent. */
 DX_REACTOR_API int dx_reactor_sendto(dx_reactor *r, dx_op *op, int fd, dx_reactor_datagram *d);
-/* After the sends before it: the end of data for the peer; receiving goes on. Result 0. */
+/* Send the end of data, after the sends started before; receiving goes on. Result 0. */
 DX_REACTOR_API int dx_reactor_shutdown(dx_reactor *r, dx_op *op, int fd);
-/* Read at an offset; fewer bytes than `size` only at the end of the file; -ESPIPE: a stream. With
-   DX_REACTOR_NO_OFFSET: what a stream has now; 0 = its end. */
+/* Read at an offset. Result: fewer bytes than `size` only at the end of the file; -ESPIPE: it is a
+   stream. With DX_REACTOR_NO_OFFSET: what a stream has available; 0 = its end. */
 DX_REACTOR_API int dx_reactor_read(dx_reactor *r, dx_op *op, int fd, void *buffer, uint32_t size,
                                    uint64_t offset);
 /* Write all of it, as dx_reactor_send(). Pipes raise SIGPIPE as write(2) does. A descriptor that
@@ -489,43 +496,45 @@ DX_REACTOR_API int dx_reactor_read(dx_reactor *r, dx_op *op, int fd, void *buffe
    event of an epoll descriptor before it refuses. */
 DX_REACTOR_API int dx_reactor_write(dx_reactor *r, dx_op *op, int fd, const void *data,
                                     uint32_t size, uint64_t offset);
-/* Make a file's data durable (data_only: as fdatasync). Does not wait for pending writes. */
+/* Make a file's data durable (data_only: like fdatasync). Does not wait for pending writes. */
 DX_REACTOR_API int dx_reactor_fsync(dx_reactor *r, dx_op *op, int fd, bool data_only);
-/* Wait until a descriptor that others read and write is READABLE or WRITABLE (either: the bits of
-   `interest`). Result: what it was found to be, in the same bits; at least one of them. */
+/* Wait until a descriptor that other code reads and writes is READABLE or WRITABLE, as the bits of
+   `interest` say. Result: its state in the same bits, at least one of them. */
 DX_REACTOR_API int dx_reactor_poll(dx_reactor *r, dx_op *op, int fd, uint32_t interest);
-/* Cancel what is pending on fd, wait for those terminal completions to be queued, close fd. Result
-   0 or close(2)'s error. Operations started on fd meanwhile end with -EBADF. */
+/* Cancel what is pending on fd, wait until those operations have ended, then close fd. Result: 0 or
+   close(2)'s error. Operations started on fd meanwhile end with -EBADF. */
 DX_REACTOR_API int dx_reactor_close_fd(dx_reactor *r, dx_op *op, int fd);
-/* Result 0 after delay_ns of the monotonic clock, never earlier. Equal times: in order of start. */
+/* Result 0 after delay_ns of the monotonic clock, never earlier. Equal times fire in the order of
+   their start. */
 DX_REACTOR_API int dx_reactor_timer(dx_reactor *r, dx_op *op, uint64_t delay_ns);
-/* The same at a time of dx_reactor_now_ns(): no clock is read. One that is past: at once. */
+/* The same at an absolute time of dx_reactor_now_ns(), without reading the clock. A time in the
+   past fires at once. */
 DX_REACTOR_API int dx_reactor_timer_at(dx_reactor *r, dx_op *op, uint64_t when_ns);
-/* Give a pending timer or deadline another time. To a later one costs a compare and a store, so
-   that every message may put off a timeout. Among equal times it comes last. ENOTFOUND. */
+/* Move a pending timer or deadline. A move to a later time costs a compare and a store, so every
+   message can push a timeout back. Among equal times it comes last. ENOTFOUND. */
 DX_REACTOR_API int dx_reactor_timer_move(dx_reactor *r, dx_op *op, uint64_t when_ns);
 /* Limit a pending accept (one-shot), connect, recv, send, stream read or write, poll or receive:
-   after delay_ns it is cancelled and ends with -ETIMEDOUT in place of -ECANCELED. `op` is an
-   operation of its own and ends directly behind its target; result 0: the target timed out,
-   -ECANCELED: it ended otherwise. One per target; EINVAL for other targets, ENOTFOUND when the
-   target is not pending any more. */
+   after delay_ns it is cancelled, and ends with -ETIMEDOUT instead of -ECANCELED. `op` is an
+   operation of its own and ends right after its target; result 0: the target timed out, -ECANCELED:
+   it ended otherwise. One per target; EINVAL for other targets, ENOTFOUND when the target is not
+   pending any more. */
 DX_REACTOR_API int dx_reactor_deadline(dx_reactor *r, dx_op *op, dx_op *target, uint64_t delay_ns);
-/* Take up to `count` messages that dx_reactor_post() sent. Result: how many are in messages[]. */
+/* Receive up to `count` messages of dx_reactor_post(). Result: how many are in messages[]. */
 DX_REACTOR_API int dx_reactor_receive(dx_reactor *r, dx_op *op, dx_reactor_message *messages,
                                       uint32_t count);
 
 /* >>control ------------------------------------------------------------ */
-/* Ask that a pending op ends. OK: it will, with -ECANCELED or, where that came first, its real
-   result. ENOTFOUND: it is not pending. EALREADY: its terminal completion is queued. Asking twice
-   is harmless. The op must have been started on this reactor, or never. */
+/* Ask a pending op to end. OK: it will, with -ECANCELED or with its real result, whichever comes
+   first. ENOTFOUND: it is not pending. EALREADY: its terminal completion is queued. Cancelling
+   twice is harmless. The op must have been started on this reactor, or never. */
 DX_REACTOR_API int dx_reactor_cancel(dx_reactor *r, dx_op *op);
 
-/* Before close(2) of a descriptor that operations were started on and that dx_reactor_close_fd()
-   does not close: drop what is known of it, and its place among desc.descriptors_max. EAGAIN:
-   operations on it are pending. */
+/* Call this before close(2) on a descriptor that operations were started on, if not
+   dx_reactor_close_fd() closes it: the reactor drops its state, and its place among
+   desc.descriptors_max. EAGAIN: operations on it are pending. */
 DX_REACTOR_API int dx_reactor_forget(dx_reactor *r, int fd);
 
-/* The monotonic clock, in ns, as it was when the last wait returned from the kernel. */
+/* The monotonic clock in ns, as read when the last wait returned from the kernel. */
 DX_REACTOR_API uint64_t dx_reactor_now_ns(const dx_reactor *r);
 /* The same, read now. */
 DX_REACTOR_API uint64_t dx_reactor_refresh_now_ns(dx_reactor *r);
@@ -542,21 +551,21 @@ DX_REACTOR_API void     dx_reactor_get_stats(const dx_reactor *r, dx_reactor_sta
 /* Queue *message for dx_reactor_receive(). Messages of one thread arrive in their order. EAGAIN:
    desc.posts_max are undelivered. Async-signal-safe. */
 DX_REACTOR_API int  dx_reactor_post(dx_reactor *r, const dx_reactor_message *message);
-/* Make the wait that is running, or else the next one, return. Async-signal-safe. */
+/* Make the current wait return, or else the next one. Async-signal-safe. */
 DX_REACTOR_API void dx_reactor_wake(dx_reactor *r);
-/* Make dx_reactor_run() return (a run that starts later too, once). Async-signal-safe. */
+/* Make the current dx_reactor_run() return, or else the next one. Async-signal-safe. */
 DX_REACTOR_API void dx_reactor_stop(dx_reactor *r);
 
 /* >>sockets ------------------------------------------------------------
-   Synchronous helpers. r may be NULL; it only keeps the errno of an ESYS. Every socket is
+   Synchronous helpers. r may be NULL; it only stores the errno of an ESYS. Every socket is
    non-blocking and close-on-exec. */
 
-/* "127.0.0.1:7000", "[::1]:7000": numeric only, nothing is looked up. EINVAL. */
+/* "127.0.0.1:7000", "[::1]:7000": numeric only, no name lookup. EINVAL. */
 DX_REACTOR_API int dx_reactor_address_parse(dx_reactor_address *address, const char *text);
 /* The inverse, with a zero byte at the end; 56 bytes are always enough. EINVAL, ENOSPACE. */
 DX_REACTOR_API int dx_reactor_address_format(const dx_reactor_address *address, char *text,
                                              size_t capacity);
-/* 0 when it is no IPv4 or IPv6 address. */
+/* The port of an IPv4 or IPv6 address, else 0. */
 DX_REACTOR_API uint16_t dx_reactor_address_port(const dx_reactor_address *address);
 
 #define DX_REACTOR_REUSEPORT 1u /* listen: several sockets share the port, one per reactor */
@@ -577,8 +586,8 @@ DX_REACTOR_API int dx_reactor_socket_tcp(dx_reactor *r, const dx_reactor_address
                                          uint32_t flags, int *fd);
 
 /* >>tasks --------------------------------------------------------------
-   Work that is no I/O. A task is the caller's memory, lent from the push to the call of fn, which
-   may push it again. `worker`: who runs it. */
+   Work other than I/O. A task is the caller's memory, lent from the push to the call of fn, which
+   may push it again. `worker` runs it. */
 typedef struct dx_reactor_task dx_reactor_task;
 typedef struct dx_reactor_worker dx_reactor_worker;
 struct dx_reactor_task {
@@ -588,11 +597,12 @@ struct dx_reactor_task {
 };
 
 /* >>workers ------------------------------------------------------------
-   A group of threads, each with a reactor, a deque of tasks of its own and an inbox. A worker's
-   round: its deque (last in, first out), its inbox, completions; when the first two are empty it
-   takes a task from another one's deque; when there is none it sleeps. Threads that share a port
-   listen each with DX_REACTOR_REUSEPORT; on Windows one listens and hands what it accepts on by
-   dx_reactor_post(), before it has started anything on it. -lpthread where libc has no threads. */
+   A group of threads, each with a reactor, its own deque of tasks and an inbox. A worker runs its
+   deque (last in, first out), then its inbox, then looks for completions; when deque and inbox are
+   empty it steals a task from another worker's deque; when there is none it sleeps. To share a
+   port, each listens with DX_REACTOR_REUSEPORT; on Windows one listens and passes accepted sockets
+   on with dx_reactor_post(), before it starts anything on them. Link -lpthread where libc has no
+   threads. */
 typedef struct dx_reactor_group dx_reactor_group;
 typedef struct dx_reactor_group_desc {
     void           *memory;      /* required, any alignment; borrowed until join has returned */
@@ -647,27 +657,27 @@ struct dx_reactor_group { /* caller-allocated, not to be moved; the first fields
     size_t   stride_;
 };
 
-/* CPUs that this process may keep busy: those of its affinity mask, fewer where a cgroup's quota
-   says so. *limit (may be NULL): which of them decided. */
+/* CPUs that this process may keep busy: those of its affinity mask, fewer if a cgroup's quota says
+   so. *limit (may be NULL): which of them decided. */
 enum { DX_REACTOR_CPUS_ONLINE = 0, DX_REACTOR_CPUS_AFFINITY = 1, DX_REACTOR_CPUS_QUOTA = 2 };
 DX_REACTOR_API uint32_t dx_reactor_cpu_count(int *limit);
 /* 0: a field is out of its range. */
 DX_REACTOR_API size_t dx_reactor_group_memory_size(const dx_reactor_group_desc *desc);
-/* Returns when every worker runs. EINVAL, ENOMEM, ESYS (a thread could not be made), or what
-   desc.start or dx_reactor_open() returned where it failed; no thread is left then. */
+/* Returns when every worker runs. EINVAL, ENOMEM, ESYS (a thread could not be created), or what
+   desc.start or dx_reactor_open() returned when it failed; no thread is left then. */
 DX_REACTOR_API int  dx_reactor_group_start(dx_reactor_group *g,
                                            const dx_reactor_group_desc *desc);
-/* Any thread or signal handler: the workers end, each after the function it is in. */
+/* From any thread or signal handler: every worker ends after the function that it is in. */
 DX_REACTOR_API void dx_reactor_group_stop(dx_reactor_group *g);
-/* Wait until they have. OK, or the error of one that ended by itself. Tasks that did not run are
-   the caller's again. Threads outside the group must have ended their submits before. */
+/* Wait until they have ended. OK, or the error of one that ended by itself. Tasks that did not run
+   are the caller's again. Threads outside the group must have finished their submits before. */
 DX_REACTOR_API int  dx_reactor_group_join(dx_reactor_group *g);
-/* Any thread or signal handler: into the inbox of worker 0..count-1, DX_REACTOR_ANY: they take
-   turns. What one thread submits to one worker begins in its order. EINVAL. */
+/* From any thread or signal handler: into the inbox of worker 0..count-1; DX_REACTOR_ANY: round
+   robin. Tasks from one thread to one worker begin in their order. EINVAL. */
 #define DX_REACTOR_ANY UINT32_MAX
 DX_REACTOR_API int  dx_reactor_group_submit(dx_reactor_group *g, uint32_t worker,
                                             dx_reactor_task *task);
-/* From w's own thread, into its deque, where others may steal it. EINVAL; EAGAIN: it is full. */
+/* From w's own thread: into its deque, where others may steal it. EINVAL; EAGAIN: it is full. */
 DX_REACTOR_API int  dx_reactor_worker_push(dx_reactor_worker *w, dx_reactor_task *task);
 DX_REACTOR_API dx_reactor_worker *dx_reactor_group_worker(const dx_reactor_group *g, uint32_t i);
 
