@@ -147,11 +147,14 @@ typedef struct dx_cas_id { /* the hash that names a thing; as text 64 lower-case
 
 typedef struct dx_cas_blake3 { /* caller-allocated, private, may be copied; about 1.9 KB */
     uint32_t key_[8];
-    uint32_t chunk_[16];        /* [0..8): chaining value of the chunk in progress */
-    uint64_t chunk_index_;
-    uint8_t  block_[64];
-    uint8_t  block_size_, blocks_, flags_, stack_count_; /* blocks_ of the chunk are compressed */
-    uint8_t  stack_[55][32];    /* roots of finished subtrees, largest first */
+    uint32_t chunk_[16];     /* [0..8): chaining value of the chunk in progress */
+    uint64_t chunk_index_;   /* its number */
+    uint8_t  block_[64];     /* its last block, which is not compressed yet, */
+    uint8_t  block_size_;    /* and how many bytes that has */
+    uint8_t  blocks_;        /* of the chunk that are compressed */
+    uint8_t  flags_;         /* of the mode: keyed, key derivation */
+    uint8_t  stack_count_;
+    uint8_t  stack_[55][32]; /* roots of finished subtrees, largest first; 2^54 chunks are 2^64 B */
 } dx_cas_blake3;
 
 #ifdef DX_CAS_HASHER
@@ -171,8 +174,10 @@ typedef struct dx_cas_chunker_desc { /* zero fields mean the default */
 
 typedef struct dx_cas_chunker { /* caller-allocated; fields are private */
     uint64_t gear_[256];
-    uint64_t hash_, mask_hard_, mask_easy_; /* masks before and after size_avg */
-    dx_cas_chunker_desc desc_; /* without its defaults */
+    uint64_t hash_;            /* of the last 64 bytes */
+    uint64_t mask_hard_;       /* before size_avg */
+    uint64_t mask_easy_;       /* from there on */
+    dx_cas_chunker_desc desc_; /* with sizes in place of zeros */
     uint32_t fill_;            /* bytes of the chunk in progress */
 } dx_cas_chunker;
 
@@ -249,12 +254,14 @@ typedef struct dx_cas_desc { /* how to open a store. Zero fields mean the defaul
 } dx_cas_desc;
 
 typedef struct dx_cas_stats {
-    uint64_t objects, names; /* chunks and list nodes; names that are not deleted */
+    uint64_t objects;        /* chunks and list nodes */
+    uint64_t names;          /* that are not deleted */
     uint64_t commits;        /* sequence number of the last one */
     uint64_t logical_bytes;  /* of all objects, decompressed, each counted once */
     uint64_t stored_bytes;   /* of all objects as stored, without record headers */
     uint64_t device_bytes;   /* up to the end of the last record */
-    uint64_t index_entries, index_entries_max;
+    uint64_t index_entries;
+    uint64_t index_entries_max;
     uint64_t damaged_places; /* found by open and refresh */
     bool     retired;        /* another store takes its place, or was to: dx_cas_retire() */
 } dx_cas_stats;
@@ -266,41 +273,56 @@ typedef struct dx_cas_ext_form { /* what the store header says of all records */
 } dx_cas_ext_form;
 
 typedef struct dx_cas_entry_ { /* private: one slot of the index */
-    uint64_t fingerprint, place;
+    uint64_t fingerprint; /* the first 64 bits of an id, or of the hash of a name */
+    uint64_t place;       /* of the record, with flags above; 0: the slot is free */
 } dx_cas_entry_;
 
 typedef struct dx_cas_tip_ { /* private: the last commit */
-    uint64_t      end, sequence; /* of its record; its number, 0 = there is none yet */
-    dx_cas_hasher chain;         /* over the record headers since */
-    dx_cas_id     id;            /* of the chain before */
-    uint32_t      marks;         /* its own: retired, how it was synced */
+    uint64_t      end;      /* of its record */
+    uint64_t      sequence; /* its number, 0 = there is none yet */
+    dx_cas_hasher chain;    /* over the record headers since */
+    dx_cas_id     id;       /* of the chain before */
+    uint32_t      marks;    /* its own: retired, how it was synced */
 } dx_cas_tip_;
 
 typedef struct dx_cas_saved_ { /* private: what the checkpoint holds */
-    uint64_t  size, end; /* bytes of its blocks; end of the log that they know */
-    dx_cas_id hash;      /* of the last block */
+    uint64_t  size; /* bytes of its blocks */
+    uint64_t  end;  /* of the part of the log that they know */
+    dx_cas_id hash; /* of the last block */
 } dx_cas_saved_;
 
 typedef struct dx_cas_store { /* caller-allocated; fields are private */
-    dx_cas_desc    desc_; /* of this store, and of where it is now */
-    uint8_t       *work_;
-    dx_cas_entry_ *slots_;
-    uint64_t       key_[2]; /* secret: of it and an id comes the slot */
-    size_t         work_size_, slot_count_, entry_count_;
-    uint64_t       end_, memory_needed_, damage_offset_; /* end_: of the log */
-    uint64_t       idle_size_;   /* refresh: nothing new when the device had this size */
+    dx_cas_desc     desc_; /* with sizes in place of zeros */
+    dx_cas_ext_form form_; /* what the header of this store says */
+
+    /* The caller's memory: */
+    uint8_t       *work_;  /* for reading and writing, and two objects if there are codecs */
+    size_t         work_size_;
+    dx_cas_entry_ *slots_; /* the index */
+    size_t         slot_count_;
+    size_t         entry_count_;   /* slots that are taken */
+    uint64_t       key_[2];        /* secret: of it and an id comes the slot */
+    bool           crowded_;       /* the index needs another key */
+    uint64_t       memory_needed_; /* dx_cas_memory_needed() */
+
+    /* The log: */
+    uint64_t       end_;         /* of its last record, committed or not */
     uint64_t       device_size_; /* writer: zero from the end of the log to here */
-    dx_cas_stats   stats_;
-    dx_cas_tip_    tip_;
-    dx_cas_saved_  saved_;
-    uint8_t        put_codec_;   /* dx_cas_put_with(); else 0 */
-    dx_cas_ext_form form_;      /* of this store: its header says so */
-    uint64_t       unsure_from_, unsure_to_; /* writer: committed before it was opened, and maybe
-                                                not durable; not empty only with DX_CAS_NONE */
-    bool           open_, dirty_, failed_;
-    bool           crowded_; /* the index needs another key: dx_cas_p_spread() */
-    bool           told_;    /* reader: the caller knows that the store is retired */
-    bool           torn_;    /* reader: open left out commits whose payloads do not fit */
+    uint64_t       idle_size_;   /* refresh: nothing new when the device had this size */
+    dx_cas_tip_    tip_;         /* its last commit */
+    dx_cas_saved_  saved_;       /* its checkpoint */
+    dx_cas_stats   stats_;       /* what is counted as it comes */
+    uint64_t       damage_offset_;
+    uint64_t       unsynced_from_; /* writer: committed before the store was opened and maybe */
+    uint64_t       unsynced_to_;   /* not durable. Not empty only with DX_CAS_NONE */
+
+    /* What goes on: */
+    uint8_t        put_codec_;       /* dx_cas_put_with(); else 0 */
+    bool           open_;
+    bool           dirty_;           /* there is something to commit */
+    bool           failed_;          /* a commit did not end well: nothing is written any more */
+    bool           retired_is_known_; /* reader: the caller was told that the store is retired */
+    bool           torn_;            /* reader: open left out commits whose payloads do not fit */
 } dx_cas_store;
 
 enum { DX_CAS_INFO_MAX = 64, DX_CAS_NAME_MAX = 255 };
@@ -311,7 +333,8 @@ typedef struct dx_cas_ref { /* one version of a name */
     dx_cas_id content;       /* plain BLAKE3-256 of the content; not checked by the store */
     uint64_t  size;          /* of the content in bytes; the same */
     uint64_t  time_ns;       /* the caller's clock, since 1970 */
-    uint32_t  kind, info_size; /* kind and info are the caller's */
+    uint32_t  kind;          /* kind and info are the caller's */
+    uint32_t  info_size;     /* bytes of info */
     uint8_t   info[DX_CAS_INFO_MAX];
     uint64_t  oldest;        /* oldest version that is kept; set by the store */
     uint64_t  previous_;     /* private: place of the version before */
@@ -341,9 +364,12 @@ typedef struct dx_cas_damage {
 typedef int dx_cas_damage_fn(void *user, const dx_cas_damage *damage); /* not 0: stop, ECANCELED */
 
 typedef struct dx_cas_report {
-    uint64_t objects, refs, commits, bytes; /* that were checked, in all records */
-    uint64_t damaged;                       /* calls of the callback */
-    uint64_t tail_bytes;                    /* after the last commit, zeros included */
+    uint64_t objects;    /* that were checked, */
+    uint64_t refs;       /* versions of names, */
+    uint64_t commits;
+    uint64_t bytes;      /* and in the payloads of all records */
+    uint64_t damaged;    /* calls of the callback */
+    uint64_t tail_bytes; /* after the last commit, zeros included */
 } dx_cas_report;
 
 /* Content of any size is a sequence of chunks, found through a tree of list nodes: */
@@ -703,7 +729,8 @@ typedef struct dx_cas_ext_record { /* a record header */
     uint64_t  stored;  /* bytes of its payload, */
     uint64_t  logical; /* and of what that decompresses to. Commit: its sequence number */
     uint64_t  next;    /* place of the record after it; of both copies of a commit the same */
-    uint32_t  type, codec;
+    uint32_t  type;    /* DX_CAS_EXT_BLOB and so on */
+    uint32_t  codec;   /* number; 0: the payload is the object */
     uint32_t  flags;   /* list: level. Commit: 1 or 2, the copy, and its marks << 8 */
     dx_cas_id id;      /* of the payload; commit: of the chain */
     uint8_t   head[DX_CAS_EXT_HEAD]; /* the encoded form */
@@ -2522,7 +2549,7 @@ static void dx_cas_p_rekey(dx_cas_store *s)
 }
 
 /* Called before an entry is made. Not at a look-up: cursors (dx_cas_ref_next) go on over those. */
-static void dx_cas_p_spread(dx_cas_store *s)
+static void dx_cas_p_rekey_if_crowded(dx_cas_store *s)
 {
     DX_CAS_ASSERT(s->slots_);
     if (s->crowded_) dx_cas_p_rekey(s);
@@ -2592,7 +2619,7 @@ static int dx_cas_p_reserve(dx_cas_store *s, uint64_t count)
     uint64_t need = s->entry_count_ + count, size;
     DX_CAS_ASSERT(s->slots_ && s->desc_.memory);
     void *block, *old = s->desc_.memory;
-    dx_cas_p_spread(s);
+    dx_cas_p_rekey_if_crowded(s);
     if (need <= dx_cas_p_entries_max(s)) return DX_CAS_OK;
     /* at least twice as many, so that n entries are moved n times in all, not n * n */
     if (need < 2 * (uint64_t)s->entry_count_) need = 2 * (uint64_t)s->entry_count_;
@@ -2927,8 +2954,9 @@ static int dx_cas_p_stream(dx_cas_store *s, const dx_cas_ext_record *r, dx_cas_s
 
 /* A list node, opened: entries of 40 bytes, each an id and the content bytes under it. */
 typedef struct dx_cas_p_node {
-    uint32_t level, count;
-    uint64_t total;
+    uint32_t level;         /* 1 above chunks */
+    uint32_t count;         /* entries */
+    uint64_t total;         /* bytes of content under all of them */
     const uint8_t *entries;
 } dx_cas_p_node;
 
@@ -3512,7 +3540,7 @@ static void dx_cas_p_scan_damage(dx_cas_p_scan *c, uint64_t *lost, uint64_t plac
 }
 
 /* The last commit that was read was durable: what is damaged before it, is damage. */
-static void dx_cas_p_scan_sure(dx_cas_p_scan *c)
+static void dx_cas_p_scan_proved(dx_cas_p_scan *c)
 {
     dx_cas_p_scan_damage(c, &c->suspect, c->suspect_place);
     DX_CAS_ASSERT(c->suspect == 0 && c->good_end <= c->tip.end);
@@ -3535,7 +3563,7 @@ static void dx_cas_p_scan_commit(dx_cas_p_scan *c, const dx_cas_ext_record *r, b
     if (!fits) dx_cas_p_scan_lost(c, r->place);
     if (r->logical <= c->tip.sequence) return; /* left over from somewhere else */
     if (synced) {
-        dx_cas_p_scan_sure(c);
+        dx_cas_p_scan_proved(c);
         c->durable_end = marks & DX_CAS_EXT_ONCE ? c->tip.end : r->place;
         if (r->logical > c->tip.sequence + 1) {
             c->gone = true;
@@ -3549,7 +3577,7 @@ static void dx_cas_p_scan_commit(dx_cas_p_scan *c, const dx_cas_ext_record *r, b
     dx_cas_p_tip_set(&c->tip, &r->id, r->logical, r->next);
     c->tip.marks = marks;
     c->chain_known = true;
-    if (synced && !(marks & DX_CAS_EXT_ONCE)) dx_cas_p_scan_sure(c);
+    if (synced && !(marks & DX_CAS_EXT_ONCE)) dx_cas_p_scan_proved(c);
 }
 
 /* Enter an object of the log. Its id is only what the header says. Where many ids have the same
@@ -3648,7 +3676,7 @@ static void dx_cas_p_scan_accept(const dx_cas_p_scan *c)
     DX_CAS_ASSERT(c->tip.end >= s->tip_.end);
     s->tip_ = c->tip;
     s->end_ = s->tip_.end;
-    dx_cas_p_spread(s); /* a reader may never make an entry again */
+    dx_cas_p_rekey_if_crowded(s); /* a reader may never make an entry again */
     DX_CAS_ASSERT(DX_CAS_P_STEADY(s));
     if (c->damage && s->stats_.damaged_places == 0) s->damage_offset_ = c->damage_place;
     s->stats_.damaged_places += c->damage;
@@ -3665,7 +3693,7 @@ static int dx_cas_p_scan_recheck(dx_cas_p_scan *c)
     uint64_t good = c->good_end; /* end of the last commit before it */
     dx_cas_p_scan k;
     if (c->gone) {
-        dx_cas_p_scan_sure(c);
+        dx_cas_p_scan_proved(c);
         return DX_CAS_OK;
     }
     dx_cas_p_scan_start(&k, s, c->tip.end, false);
@@ -3730,7 +3758,7 @@ static void dx_cas_p_saved_none(const dx_cas_store *s, dx_cas_saved_ *saved)
 }
 
 /* One more block belongs to it. */
-static void dx_cas_p_saved_pass(dx_cas_saved_ *saved, const dx_cas_p_block *b)
+static void dx_cas_p_saved_add(dx_cas_saved_ *saved, const dx_cas_p_block *b)
 {
     DX_CAS_ASSERT(b->from == saved->end && b->end > b->from);
     saved->size += b->size;
@@ -3801,7 +3829,7 @@ static int dx_cas_p_block_enter(dx_cas_store *s, const dx_cas_p_block *b, const 
     dx_cas_p_ref ref;
     DX_CAS_ASSERT(b->end > b->from);
     if (place < b->from || place >= b->end) return DX_CAS_ECORRUPT;
-    dx_cas_p_spread(s);
+    dx_cas_p_rekey_if_crowded(s);
     if (e->place == (place | DX_CAS_P_IS_REF)) {
         DX_CAS_P_TRY(dx_cas_p_read_ref_at(s, place, &ref));
         if (dx_cas_p_name_fingerprint(ref.ref.name) != e->fingerprint) return DX_CAS_ECORRUPT;
@@ -3856,7 +3884,7 @@ static bool dx_cas_p_saved_load(dx_cas_store *s, const dx_cas_tip_ *first, bool 
     dx_cas_p_saved_none(s, &s->saved_);
     while (use && dx_cas_p_block_open(s, &b) == DX_CAS_OK) {
         if (dx_cas_p_block_take(s, &b) != DX_CAS_OK) return false;
-        dx_cas_p_saved_pass(&s->saved_, &b);
+        dx_cas_p_saved_add(&s->saved_, &b);
     }
     return true;
 }
@@ -3886,10 +3914,10 @@ static int dx_cas_p_load(dx_cas_store *s, uint64_t device_size)
         if (c.suspect == 0 && c.records == 0 && c.lost == 0) break;
         limit = c.suspect ? c.good_end : c.tip.end;
     }
-    s->unsure_from_ = c.durable_end;
-    s->unsure_to_ = c.tip.end;
-    DX_CAS_ASSERT(s->unsure_from_ <= s->unsure_to_);
-    dx_cas_p_scan_sure(&c);
+    s->unsynced_from_ = c.durable_end;
+    s->unsynced_to_ = c.tip.end;
+    DX_CAS_ASSERT(s->unsynced_from_ <= s->unsynced_to_);
+    dx_cas_p_scan_proved(&c);
     if (!c.insert) {
         known += c.entries;
         s->memory_needed_ = dx_cas_p_memory_for(s->work_size_, known + known / 2);
@@ -3969,10 +3997,10 @@ static int dx_cas_p_sync(dx_cas_store *s)
    they were, so nothing can get worse by a power cut or an error half-way. */
 static int dx_cas_p_rewrite(dx_cas_store *s)
 {
-    uint64_t place = s->unsure_from_;
-    DX_CAS_ASSERT(s->unsure_from_ <= s->unsure_to_);
-    while (place < s->unsure_to_) {
-        uint64_t size = s->unsure_to_ - place;
+    uint64_t place = s->unsynced_from_;
+    DX_CAS_ASSERT(s->unsynced_from_ <= s->unsynced_to_);
+    while (place < s->unsynced_to_) {
+        uint64_t size = s->unsynced_to_ - place;
         if (size > DX_CAS_P_IO) size = DX_CAS_P_IO;
         DX_CAS_P_TRY(dx_cas_p_read(s, place, s->work_, (size_t)size));
         DX_CAS_P_TRY(dx_cas_p_write(s, place, s->work_, size));
@@ -3983,12 +4011,12 @@ static int dx_cas_p_rewrite(dx_cas_store *s)
 
 /* What sessions before this one committed becomes durable; unless `fully`, as far as
    desc.durability wants. */
-static int dx_cas_p_make_sure(dx_cas_store *s, bool fully)
+static int dx_cas_p_make_durable(dx_cas_store *s, bool fully)
 {
     DX_CAS_ASSERT(s->desc_.mode & DX_CAS_WRITE);
     DX_CAS_P_TRY(dx_cas_p_rewrite(s));
     DX_CAS_P_TRY(fully ? dx_cas_p_sync_all(s) : dx_cas_p_sync(s));
-    s->unsure_from_ = s->unsure_to_;
+    s->unsynced_from_ = s->unsynced_to_;
     return DX_CAS_OK;
 }
 
@@ -4048,7 +4076,7 @@ static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
         DX_CAS_P_TRY(dx_cas_p_write(s, place + at, want + at, part));
     }
     if (s->desc_.durability == DX_CAS_NONE) return dx_cas_p_sync_all(s);
-    return dx_cas_p_make_sure(s, false);
+    return dx_cas_p_make_durable(s, false);
 }
 
 /* Append to the checkpoint what came since `from`; *saved is what stays before it. */
@@ -4104,7 +4132,7 @@ DX_CAS_API int dx_cas_checkpoint(dx_cas_store *s)
     DX_CAS_ASSERT(DX_CAS_P_STEADY(s) && s->end_ == s->tip_.end && s->saved_.end <= s->tip_.end);
     if (s->tip_.end == s->saved_.end) return DX_CAS_OK;
     s->failed_ = true;
-    DX_CAS_P_TRY(dx_cas_p_make_sure(s, true)); /* it must not outlive the log */
+    DX_CAS_P_TRY(dx_cas_p_make_durable(s, true)); /* it must not outlive the log */
     s->failed_ = false;
     for (i = 0; i < s->slot_count_; i++) count += dx_cas_p_place(&s->slots_[i]) >= s->saved_.end;
     saved = s->saved_;
@@ -4231,7 +4259,7 @@ DX_CAS_API int dx_cas_open(dx_cas_store *s, const dx_cas_desc *desc)
     if (error == DX_CAS_OK) error = dx_cas_p_open(s, desc);
     if (error != DX_CAS_OK) dx_cas_close(s);
     s->open_ = error == DX_CAS_OK;
-    s->told_ = (s->tip_.marks & DX_CAS_EXT_RETIRED) != 0; /* by dx_cas_stats.retired */
+    s->retired_is_known_ = (s->tip_.marks & DX_CAS_EXT_RETIRED) != 0; /* by dx_cas_stats.retired */
     return error;
 }
 
@@ -4326,7 +4354,7 @@ static int dx_cas_p_commit(dx_cas_store *s, uint32_t marks)
     int error;
     DX_CAS_ASSERT(DX_CAS_P_STEADY(s) && !s->failed_);
     DX_CAS_ASSERT(marks < 256);
-    DX_CAS_ASSERT(s->unsure_from_ == s->unsure_to_ || s->desc_.durability == DX_CAS_NONE);
+    DX_CAS_ASSERT(s->unsynced_from_ == s->unsynced_to_ || s->desc_.durability == DX_CAS_NONE);
     s->failed_ = true; /* until all went well */
     if (s->desc_.durability == DX_CAS_NONE) marks |= DX_CAS_EXT_ONCE | DX_CAS_EXT_LOOSE;
     if (dx_cas_p_has_barrier(s)) marks |= DX_CAS_EXT_ORDERED;
@@ -4372,9 +4400,9 @@ DX_CAS_API int dx_cas_retire(dx_cas_store *s)
 static int dx_cas_p_refreshed(dx_cas_store *s)
 {
     bool retired = (s->tip_.marks & DX_CAS_EXT_RETIRED) != 0;
-    bool news = retired && !s->told_;
+    bool news = retired && !s->retired_is_known_;
     DX_CAS_ASSERT(!(s->desc_.mode & DX_CAS_WRITE) && DX_CAS_P_STEADY(s));
-    s->told_ = retired;
+    s->retired_is_known_ = retired;
     return news ? DX_CAS_EMOVED : DX_CAS_OK;
 }
 
@@ -4417,7 +4445,7 @@ DX_CAS_API int dx_cas_refresh(dx_cas_store *s)
         DX_CAS_P_TRY(dx_cas_p_reserve(s, c.commit_entries));
         DX_CAS_P_TRY(dx_cas_p_scan_run(&c, s, limit, true));
         if (c.tip.end != limit) return DX_CAS_EAGAIN;
-        dx_cas_p_scan_sure(&c);
+        dx_cas_p_scan_proved(&c);
         dx_cas_p_scan_accept(&c);
     }
     s->idle_size_ = size;
@@ -4500,7 +4528,7 @@ typedef struct dx_cas_p_check {
 
 /* The result of one check. Damage goes to the callback, and the check goes on: DX_CAS_OK. What
    keeps it from going on, such as an error of the device, is returned. */
-static int dx_cas_p_told(dx_cas_p_check *k, int error, uint32_t kind, uint64_t place, uint64_t size,
+static int dx_cas_p_tell(dx_cas_p_check *k, int error, uint32_t kind, uint64_t place, uint64_t size,
                          const dx_cas_id *id)
 {
     dx_cas_damage d = {kind, place, size, {{0}}};
@@ -4520,7 +4548,7 @@ static int dx_cas_p_check_bytes(dx_cas_p_check *k, int error, uint64_t place, co
 {
     DX_CAS_ASSERT(want != k->scan.s->work_ + DX_CAS_P_IO / 2);
     if (error == DX_CAS_OK) error = dx_cas_p_compare(k->scan.s, place, want, size);
-    return dx_cas_p_told(k, error, kind, place, size, NULL);
+    return dx_cas_p_tell(k, error, kind, place, size, NULL);
 }
 
 /* Both copies of the store header, and the padding; the chain begins with it. */
@@ -4555,7 +4583,7 @@ static int dx_cas_p_check_commit(dx_cas_p_check *k, dx_cas_ext_record *r)
     k->report.commits++;
     error = dx_cas_p_sound(fits);
     if (fits) error = dx_cas_p_compare(k->scan.s, r->place, k->scan.s->work_, 2 * DX_CAS_EXT_HEAD);
-    return dx_cas_p_told(k, error, DX_CAS_DAMAGE_COMMIT, r->place, 2 * DX_CAS_EXT_HEAD,
+    return dx_cas_p_tell(k, error, DX_CAS_DAMAGE_COMMIT, r->place, 2 * DX_CAS_EXT_HEAD,
                          fits ? &r->id : NULL);
 }
 
@@ -4573,24 +4601,24 @@ static int dx_cas_p_check_object(dx_cas_p_check *k, const dx_cas_ext_record *r)
                                      : dx_cas_p_stream(s, r, NULL, 0);
     k->report.objects++;
     if (error == DX_CAS_EBASE && dx_cas_p_needs(s, r, &found.id) == DX_CAS_OK) {
-        return dx_cas_p_told(k, DX_CAS_ENOTFOUND, DX_CAS_DAMAGE_MISSING, r->place, r->stored,
+        return dx_cas_p_tell(k, DX_CAS_ENOTFOUND, DX_CAS_DAMAGE_MISSING, r->place, r->stored,
                              &found.id);
     }
     if (error == DX_CAS_ENOTSUP || error == DX_CAS_ETOOBIG) {
-        return dx_cas_p_told(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_UNKNOWN, r->place, r->stored,
+        return dx_cas_p_tell(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_UNKNOWN, r->place, r->stored,
                              &r->id);
     }
     for (i = 0; error == DX_CAS_OK && i < n.count; i++) {
         dx_cas_ext_record child;
         dx_cas_id id;
         int missing = dx_cas_p_find_child(s, &n, i, &id, &child);
-        DX_CAS_P_TRY(dx_cas_p_told(k, missing, DX_CAS_DAMAGE_MISSING, r->place, r->stored, &id));
+        DX_CAS_P_TRY(dx_cas_p_tell(k, missing, DX_CAS_DAMAGE_MISSING, r->place, r->stored, &id));
     }
-    DX_CAS_P_TRY(dx_cas_p_told(k, error, DX_CAS_DAMAGE_OBJECT, r->place, r->stored, &r->id));
+    DX_CAS_P_TRY(dx_cas_p_tell(k, error, DX_CAS_DAMAGE_OBJECT, r->place, r->stored, &r->id));
     error = dx_cas_p_find(s, &r->id, &found, NULL);
     k->indexed += error == DX_CAS_OK && found.place == r->place;
     if (error == DX_CAS_ECORRUPT) return DX_CAS_OK; /* where it is damaged it was said */
-    return dx_cas_p_told(k, error, DX_CAS_DAMAGE_INDEX, r->place, r->stored, &r->id);
+    return dx_cas_p_tell(k, error, DX_CAS_DAMAGE_INDEX, r->place, r->stored, &r->id);
 }
 
 /* One version of a name: its bytes, its root, and that the index knows this record or a newer
@@ -4609,10 +4637,10 @@ static int dx_cas_p_check_ref(dx_cas_p_check *k, const dx_cas_ext_record *r)
     }
     if (error == DX_CAS_OK && dx_cas_p_name(k->scan.s, ref.ref.name, &now) == DX_CAS_OK &&
         now.place < r->place) {
-        DX_CAS_P_TRY(dx_cas_p_told(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_INDEX, r->place, r->stored,
+        DX_CAS_P_TRY(dx_cas_p_tell(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_INDEX, r->place, r->stored,
                                    NULL));
     }
-    return dx_cas_p_told(k, error, kind, r->place, r->stored,
+    return dx_cas_p_tell(k, error, kind, r->place, r->stored,
                          kind == DX_CAS_DAMAGE_REF ? NULL : &ref.ref.root);
 }
 
@@ -4649,15 +4677,15 @@ static int dx_cas_p_check_index(dx_cas_p_check *k)
         objects += s->slots_[i].place && !(s->slots_[i].place & DX_CAS_P_IS_REF);
     }
     if (k->report.damaged == 0 && k->indexed != objects) { /* else some may be unreadable */
-        DX_CAS_P_TRY(dx_cas_p_told(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_INDEX, 0, s->end_, NULL));
+        DX_CAS_P_TRY(dx_cas_p_tell(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_INDEX, 0, s->end_, NULL));
     }
     if (!s->desc_.checkpoint.read) return DX_CAS_OK;
     DX_CAS_P_TRY(s->desc_.checkpoint.size(s->desc_.checkpoint.user, &size));
     dx_cas_p_saved_none(s, &s->saved_);
-    while ((error = dx_cas_p_block_open(s, &b)) == DX_CAS_OK) dx_cas_p_saved_pass(&s->saved_, &b);
+    while ((error = dx_cas_p_block_open(s, &b)) == DX_CAS_OK) dx_cas_p_saved_add(&s->saved_, &b);
     objects = s->saved_.size;
     s->saved_ = was;
-    return dx_cas_p_told(k, dx_cas_p_sound(objects >= size),
+    return dx_cas_p_tell(k, dx_cas_p_sound(objects >= size),
                          error == DX_CAS_ENOTFOUND ? DX_CAS_DAMAGE_AHEAD : DX_CAS_DAMAGE_INDEX,
                          objects, 0, NULL);
 }
@@ -4683,7 +4711,7 @@ DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *
         } else {
             k.scan.chain_known = false;
             if (error == DX_CAS_OK) error = DX_CAS_ECORRUPT;
-            error = dx_cas_p_told(&k, error, DX_CAS_DAMAGE_RECORD, r.place, r.next - r.place, NULL);
+            error = dx_cas_p_tell(&k, error, DX_CAS_DAMAGE_RECORD, r.place, r.next - r.place, NULL);
         }
     }
     if (error == DX_CAS_OK && !k.stop) error = dx_cas_p_check_index(&k);
@@ -5069,7 +5097,7 @@ DX_CAS_API int dx_cas_reader_open(dx_cas_reader *r, dx_cas_store *s, const dx_ca
 }
 
 /* Is what the reader has of that level the one with the byte at offset? */
-static bool dx_cas_p_covers(const dx_cas_reader *r, uint32_t level, uint64_t offset)
+static bool dx_cas_p_is_loaded(const dx_cas_reader *r, uint32_t level, uint64_t offset)
 {
     DX_CAS_ASSERT(level <= DX_CAS_LEVELS_MAX);
     return offset >= r->starts_[level] && offset - r->starts_[level] < r->spans_[level];
@@ -5096,7 +5124,7 @@ static int dx_cas_p_locate(dx_cas_reader *r, uint64_t offset, dx_cas_ext_record 
             *start += dx_cas_p_node_size(&n, i);
         }
         DX_CAS_ASSERT(level > 0 && i < DX_CAS_NODE_ENTRIES_MAX);
-        if (level > 1 && dx_cas_p_covers(r, level - 1, offset)) continue;
+        if (level > 1 && dx_cas_p_is_loaded(r, level - 1, offset)) continue;
         DX_CAS_P_TRY(dx_cas_p_find_child(s, &n, i, &id, chunk));
         if (level == 1) return DX_CAS_OK;
         DX_CAS_P_TRY(dx_cas_p_load_node(r, s, chunk, *start));
@@ -5126,7 +5154,7 @@ static int dx_cas_p_read_chunk(dx_cas_reader *r, uint64_t offset, uint8_t *out, 
     dx_cas_ext_record chunk;
     uint64_t start = 0, left;
     DX_CAS_ASSERT(offset < r->size && size > 0);
-    if (!dx_cas_p_covers(r, 0, offset)) {
+    if (!dx_cas_p_is_loaded(r, 0, offset)) {
         DX_CAS_P_TRY(dx_cas_p_locate(r, offset, &chunk, &start));
         if (offset == start && chunk.logical <= size) {
             *got = (size_t)chunk.logical;
@@ -5591,25 +5619,28 @@ static int dx_cas_p_fix_open(dx_cas_p_fix *k, bool checkpoint)
 /* A repair before this one may have failed because a sync did: what it wrote is read back, and so
    found to be right, but may not be durable, and no later sync writes it. Nothing tells where that
    is. So everything is written again, as it is, before something is written because of it. */
-static int dx_cas_p_fix_make_sure(dx_cas_p_fix *k)
+static int dx_cas_p_fix_make_durable(dx_cas_p_fix *k)
 {
     dx_cas_store *s = k->s;
     DX_CAS_ASSERT(s->open_);
-    s->unsure_from_ = 0;
-    DX_CAS_P_TRY(s->desc_.device.size(s->desc_.device.user, &s->unsure_to_));
+    s->unsynced_from_ = 0;
+    DX_CAS_P_TRY(s->desc_.device.size(s->desc_.device.user, &s->unsynced_to_));
     k->error = dx_cas_p_rewrite(s);
-    s->unsure_from_ = s->unsure_to_;
+    s->unsynced_from_ = s->unsynced_to_;
     return k->error != DX_CAS_OK ? k->error : dx_cas_p_fix_sync(k);
 }
 
 /* Layout: which record stands where. */
 typedef struct dx_cas_p_heal {
     dx_cas_p_fix *k;
-    dx_cas_p_scan mine, theirs; /* read the two logs; both have their own work memory */
-    dx_cas_ext_record m, t;     /* what stands at a place in each, */
-    bool has_m, has_t;          /* if anything does */
-    bool commits;               /* write commits, else the records between them */
-    uint64_t unresolved;        /* stretches without proof and payloads that stay damaged */
+    dx_cas_p_scan mine;    /* reads the damaged log, */
+    dx_cas_p_scan theirs;  /* and this one that of the backup, with its work memory */
+    dx_cas_ext_record m;   /* what stands at a place in mine, */
+    dx_cas_ext_record t;   /* and in theirs, */
+    bool has_m;            /* if anything does */
+    bool has_t;
+    bool commits;          /* write commits, else the records between them */
+    uint64_t unresolved;   /* stretches without proof and payloads that stay damaged */
 } dx_cas_p_heal;
 
 /* What stands at a place that follows from that tip. Errors of the damaged store's device count;
@@ -5824,13 +5855,13 @@ static bool dx_cas_p_heal_known(dx_cas_p_heal *h, const dx_cas_ext_record *r)
 /* The other store goes on from the tip, and no commit of this one behind it is one of those. May
    they take the place of what this one has there? Not if that is another branch of the history:
    then commits follow from each other, or there are objects or names that the other lacks. */
-static int dx_cas_p_heal_free(dx_cas_p_heal *h, const dx_cas_tip_ *tip, bool *free_of_use)
+static int dx_cas_p_heal_replaceable(dx_cas_p_heal *h, const dx_cas_tip_ *tip, bool *replaceable)
 {
     dx_cas_p_scan c;
     dx_cas_ext_record r;
     int error;
-    DX_CAS_ASSERT(h->k->other && free_of_use);
-    *free_of_use = false;
+    DX_CAS_ASSERT(h->k->other && replaceable);
+    *replaceable = false;
     dx_cas_p_scan_start(&c, h->k->s, h->k->s->end_, false);
     c.place = tip->end;
     c.chain_known = false;
@@ -5847,8 +5878,8 @@ static int dx_cas_p_heal_free(dx_cas_p_heal *h, const dx_cas_tip_ *tip, bool *fr
             c.window_size = 0;
         }
     }
-    *free_of_use = error == DX_CAS_ENOTFOUND;
-    return *free_of_use ? DX_CAS_OK : error;
+    *replaceable = error == DX_CAS_ENOTFOUND;
+    return *replaceable ? DX_CAS_OK : error;
 }
 
 /* Find how far the history is proved from the tip on, and write what the store lacks of it: up to
@@ -5866,10 +5897,10 @@ static int dx_cas_p_heal_ahead(dx_cas_p_heal *h, dx_cas_tip_ *tip)
     if (error != DX_CAS_OK && error != DX_CAS_ENOTFOUND) return error;
     if (ahead.end == tip->end) return DX_CAS_ENOTFOUND;
     if (!shared) {
-        bool free_of_use;
-        DX_CAS_P_TRY(dx_cas_p_heal_free(h, tip, &free_of_use));
+        bool replaceable;
+        DX_CAS_P_TRY(dx_cas_p_heal_replaceable(h, tip, &replaceable));
         h->mine.window_size = 0;
-        if (!free_of_use) return DX_CAS_ENOTFOUND;
+        if (!replaceable) return DX_CAS_ENOTFOUND;
     }
     return dx_cas_p_heal_write(h, tip, ahead.end);
 }
@@ -6025,11 +6056,20 @@ static int dx_cas_p_fix_one(void *user, const dx_cas_damage *d)
         dx_cas_p_encode_store(k->s, header);
         done = dx_cas_p_fix_write(k, d->offset, header + d->offset, DX_CAS_EXT_HEAD) == DX_CAS_OK;
         break;
-    case DX_CAS_DAMAGE_PADDING: done = dx_cas_p_fix_padding(k, d); break;
-    case DX_CAS_DAMAGE_COMMIT: done = dx_cas_p_fix_commit(k, d); break;
-    case DX_CAS_DAMAGE_OBJECT: done = dx_cas_p_fix_object(k, d); break;
-    case DX_CAS_DAMAGE_REF: done = dx_cas_p_fix_ref(k, d); break;
-    default: break;
+    case DX_CAS_DAMAGE_PADDING:
+        done = dx_cas_p_fix_padding(k, d);
+        break;
+    case DX_CAS_DAMAGE_COMMIT:
+        done = dx_cas_p_fix_commit(k, d);
+        break;
+    case DX_CAS_DAMAGE_OBJECT:
+        done = dx_cas_p_fix_object(k, d);
+        break;
+    case DX_CAS_DAMAGE_REF:
+        done = dx_cas_p_fix_ref(k, d);
+        break;
+    default: /* a gap, a missing object, an index: no bytes that could be written in place */
+        break;
     }
     if (!done && (d->kind == DX_CAS_DAMAGE_OBJECT || d->kind == DX_CAS_DAMAGE_REF)) {
         k->unproved_end = d->offset + DX_CAS_EXT_HEAD + d->size;
@@ -6091,7 +6131,7 @@ static int dx_cas_p_fix_all(dx_cas_p_fix *k)
         error = dx_cas_p_fix_open(k, false);
     }
     DX_CAS_P_TRY(error);
-    DX_CAS_P_TRY(dx_cas_p_fix_make_sure(k));
+    DX_CAS_P_TRY(dx_cas_p_fix_make_durable(k));
     DX_CAS_P_TRY(dx_cas_p_fix_layout(k));
     DX_CAS_P_TRY(dx_cas_p_fix_open(k, false));
     error = dx_cas_verify(k->s, dx_cas_p_fix_one, k, NULL);
