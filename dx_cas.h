@@ -58,12 +58,13 @@
           they know it, they can make the index be arranged anew, at most, which takes O(its size).
         - An object belongs to one thread at a time: threads that read at once each open their own.
         - Names: UTF-8, 1..255 bytes, no control characters. A version number is never used twice
-          while the name is known; dx_cas_copy_live() forgets deleted names.
+          while the name is known; dx_cas_compact_into() forgets deleted names.
         - A child that was forked without exec keeps the writer's lock alive.
 
     CONFIG (define before the implementation)
         DX_CAS_STATIC      functions become static      DX_CAS_API    how functions are declared
         DX_CAS_ASSERT(c)   <assert.h> when hosted        DX_CAS_MEMCPY, DX_CAS_MEMSET, DX_CAS_MEMCMP
+        DX_CAS_CRC32C      a faster (crc, bytes, size) for record headers: each get checks one
         DX_CAS_NO_FILE     no file device (automatic without Windows or POSIX)
         DX_CAS_HASHER t    another hash for ids (all files must agree): a type t with functions
                            t_init, t_init_derive, t_update, t_final like those of dx_cas_blake3;
@@ -656,7 +657,7 @@ DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *
                              dx_cas_report *report);
 /* Copy what the names reach, all kept versions with their numbers, into dst (fresh), and commit.
    Deleted names stay behind. After DX_CAS_ENOMEM grow dst and repeat. Then retire src, rename. */
-DX_CAS_API int dx_cas_copy_live(dx_cas_store *src, dx_cas_store *dst);
+DX_CAS_API int dx_cas_compact_into(dx_cas_store *src, dx_cas_store *dst);
 
 /* --- Repair: put right in place what is damaged, from these sources, in this order:
    - The store itself: one copy of its header, one copy of a commit, padding.
@@ -837,6 +838,8 @@ static void dx_cas_p_store64(uint8_t *p, uint64_t v)
     dx_cas_p_store32(p + 4, (uint32_t)(v >> 32));
 }
 
+#ifndef DX_CAS_CRC32C
+#define DX_CAS_CRC32C dx_cas_p_crc32c
 /* CRC-32C (Castagnoli, RFC 3720 appendix B.4): polynomial 0x82f63b78 reflected, a nibble at a
    time so that the table is 64 bytes. Start with crc = 0; feed pieces in order. */
 static uint32_t dx_cas_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
@@ -853,6 +856,7 @@ static uint32_t dx_cas_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
     }
     return ~crc;
 }
+#endif
 
 /* BLAKE3 (github.com/BLAKE3-team/BLAKE3-specs, section 2.2): flags of a compression. */
 enum {
@@ -2116,7 +2120,7 @@ enum {
 /* What holds for an open store between any two calls. */
 #define DX_CAS_P_STEADY(s)                                                                       \
     ((s)->work_ && (s)->slots_ && (s)->end_ >= (s)->tip_.end &&                                   \
-     (s)->end_ % (s)->form_.align == 0 && (s)->entry_count_ < (s)->slot_count_)
+     ((s)->end_ & ((s)->form_.align - 1)) == 0 && (s)->entry_count_ < (s)->slot_count_)
 
 /* The next place at or after v where a record may begin. */
 static uint64_t dx_cas_p_form_align(const dx_cas_ext_form *form, uint64_t v)
@@ -2133,7 +2137,7 @@ static uint64_t dx_cas_p_align(const dx_cas_store *s, uint64_t v)
 DX_CAS_API uint32_t dx_cas_ext_crc32c(uint32_t crc, const uint8_t *p, size_t size)
 {
     DX_CAS_ASSERT(p || size == 0);
-    return dx_cas_p_crc32c(crc, p, size);
+    return DX_CAS_CRC32C(crc, p, size);
 }
 
 /* The CRC of a header covers the place where it stands: a copy elsewhere is not a record. */
@@ -2142,7 +2146,7 @@ static uint32_t dx_cas_p_head_crc(uint64_t place, const uint8_t *head)
     uint8_t at[8];
     DX_CAS_ASSERT(head);
     dx_cas_p_store64(at, place);
-    return dx_cas_p_crc32c(dx_cas_p_crc32c(0, at, sizeof at), head, DX_CAS_EXT_HEAD - 4);
+    return DX_CAS_CRC32C(DX_CAS_CRC32C(0, at, sizeof at), head, DX_CAS_EXT_HEAD - 4);
 }
 
 DX_CAS_API void dx_cas_ext_record_encode(const dx_cas_ext_form *form, dx_cas_ext_record *r)
@@ -2357,7 +2361,7 @@ DX_CAS_API void dx_cas_ext_store_encode(const dx_cas_ext_form *form, const uint8
     dx_cas_p_store32(out + 12, form->features);
     DX_CAS_MEMCPY(out + 16, store_id, 16);
     out[DX_CAS_P_STORE_COPY] = (uint8_t)(copy + 1);
-    dx_cas_p_store32(out + 60, dx_cas_p_crc32c(0, out, 60));
+    dx_cas_p_store32(out + 60, DX_CAS_CRC32C(0, out, 60));
 }
 
 /* Both copies, 128 bytes. */
@@ -2395,7 +2399,7 @@ DX_CAS_API int dx_cas_ext_store_decode(const uint8_t *head, uint32_t copy, dx_ca
 {
     DX_CAS_ASSERT(head && copy < 2 && form && store_id);
     if (DX_CAS_MEMCMP(head, dx_cas_p_store_magic, 8) != 0) return DX_CAS_ECORRUPT;
-    if (dx_cas_p_load32(head + 60) != dx_cas_p_crc32c(0, head, 60)) return DX_CAS_ECORRUPT;
+    if (dx_cas_p_load32(head + 60) != DX_CAS_CRC32C(0, head, 60)) return DX_CAS_ECORRUPT;
     if (head[8] != 1 || head[9] != 0 || dx_cas_p_load32(head + 12) > 1) return DX_CAS_EVERSION;
     if (head[10] != DX_CAS_P_HASH_NUMBER) return DX_CAS_ENOTSUP;
     if (!dx_cas_p_reserved_zero(head)) return DX_CAS_EZERO;
@@ -3726,8 +3730,12 @@ static int dx_cas_p_scan_recheck(dx_cas_p_scan *c)
        log   a ............ b ........... c ....... d ....... tip   |
                                           the scan starts ---^  <---+
 
-       block  | head, 128 bytes: counts, from, end, the commit that ends there, statistics,  |
-              | hash of the block before | entries of 16 bytes ... | hash of this block, 32  |
+       block     0 magic                   40 id of that commit      96 hash of the block before
+                 8 number of entries       72 objects,              128 entries, 16 bytes each
+                16 from: a, b, c ...       80 bytes of them,            ...
+                24 end: b, c, d ...        88 bytes as stored,      end-32 hash of this block
+                32 number of the commit       in all blocks so far
+                   that ends there
 
    A block counts if it is whole, follows from the one before, and its commit stands in the log
    where the block says. The checkpoint ends before the first one that does not: the log says
@@ -4079,7 +4087,18 @@ static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
     return dx_cas_p_make_durable(s, false);
 }
 
-/* Append to the checkpoint what came since `from`; *saved is what stays before it. */
+/* The bytes of a block that the work memory holds go to *place, and into the hash. */
+static int dx_cas_p_block_flush(dx_cas_store *s, size_t size, uint64_t *place, dx_cas_hasher *h)
+{
+    const dx_cas_device *d = &s->desc_.checkpoint;
+    DX_CAS_ASSERT(size <= DX_CAS_P_IO);
+    DX_CAS_P_HASH(update)(h, s->work_, size);
+    DX_CAS_P_TRY(d->write(d->user, *place, s->work_, size));
+    *place += size;
+    return DX_CAS_OK;
+}
+
+/* Append a block with the `count` entries that *saved does not know; *saved is then the whole. */
 static int dx_cas_p_block_write(dx_cas_store *s, dx_cas_saved_ *saved, uint64_t count)
 {
     const dx_cas_device *d = &s->desc_.checkpoint;
@@ -4101,18 +4120,18 @@ static int dx_cas_p_block_write(dx_cas_store *s, dx_cas_saved_ *saved, uint64_t 
     dx_cas_p_store64(io + 88, s->stats_.stored_bytes);
     DX_CAS_MEMCPY(io + 96, saved->hash.bytes, 32);
     DX_CAS_P_TRY(d->truncate(d->user, place));
-    for (i = 0; i <= s->slot_count_; i++) { /* the last turn writes what is left */
-        bool end = i == s->slot_count_;
-        if (!end && dx_cas_p_place(&s->slots_[i]) < saved->end) continue;
-        if (!end) dx_cas_p_store64(io + fill, s->slots_[i].fingerprint);
-        if (!end) dx_cas_p_store64(io + fill + 8, s->slots_[i].place);
-        if (!end) fill += DX_CAS_P_SLOT;
-        if (!end && fill < DX_CAS_P_IO) continue;
-        DX_CAS_P_HASH(update)(&h, io, fill);
-        DX_CAS_P_TRY(d->write(d->user, place, io, fill));
-        place += fill;
-        fill = 0;
+    for (i = 0; i < s->slot_count_; i++) {
+        const dx_cas_entry_ *e = &s->slots_[i];
+        if (dx_cas_p_place(e) < saved->end) continue; /* known, or a free slot */
+        if (fill == DX_CAS_P_IO) {
+            DX_CAS_P_TRY(dx_cas_p_block_flush(s, fill, &place, &h));
+            fill = 0;
+        }
+        dx_cas_p_store64(io + fill, e->fingerprint);
+        dx_cas_p_store64(io + fill + 8, e->place);
+        fill += DX_CAS_P_SLOT;
     }
+    DX_CAS_P_TRY(dx_cas_p_block_flush(s, fill, &place, &h)); /* never empty: at least the head */
     DX_CAS_ASSERT(place == saved->size + DX_CAS_P_BLOCK + count * DX_CAS_P_SLOT);
     DX_CAS_P_HASH(final)(&h, hash.bytes, sizeof hash.bytes);
     saved->size = place + sizeof hash.bytes;
@@ -4184,6 +4203,7 @@ static bool dx_cas_p_desc_ok(const dx_cas_desc *desc)
     if (!d->read || !d->size || !desc->memory) return false;
     if ((desc->mode & DX_CAS_WRITE) && (!d->write || !d->sync || !d->truncate)) return false;
     if (desc->mode & ~(uint32_t)(DX_CAS_WRITE | DX_CAS_CREATE | DX_CAS_ACCEPT_DAMAGE)) return false;
+    /* a power of two from 8 on, or 0: the default */
     if (desc->align > 4096 || (desc->align & (desc->align - 1)) || (desc->align & 7)) return false;
     if (desc->object_size_max > (uint32_t)1 << 30 || desc->durability > DX_CAS_NONE) return false;
     if (desc->codec_count && !desc->codecs) return false;
@@ -4240,6 +4260,7 @@ static int dx_cas_p_open(dx_cas_store *s, const dx_cas_desc *desc)
     }
     if (error != DX_CAS_OK || !write) return error;
     if (desc->checkpoint.read) {
+        /* what does not follow from this log would be in the way of the next block */
         (void)desc->checkpoint.truncate(desc->checkpoint.user, s->saved_.size);
     }
     return dx_cas_p_repair_tail(s, size);
@@ -4361,7 +4382,7 @@ static int dx_cas_p_commit(dx_cas_store *s, uint32_t marks)
     if (s->desc_.durability != DX_CAS_FULL && s->end_ - s->tip_.end <= DX_CAS_P_ONCE_MAX) {
         marks |= DX_CAS_EXT_ONCE;
     }
-    if (!(marks & DX_CAS_EXT_ONCE)) DX_CAS_P_TRY(dx_cas_p_sync(s));
+    if (!(marks & DX_CAS_EXT_ONCE)) DX_CAS_P_TRY(dx_cas_p_sync(s)); /* the records come first */
     if (s->end_ > DX_CAS_P_END_MAX) return DX_CAS_ETOOBIG;
     dx_cas_p_chain_end(&s->tip_, s->tip_.sequence + 1, marks, &chain);
     size = dx_cas_p_encode_commit(s, s->end_, s->tip_.sequence + 1, marks, &chain, s->work_);
@@ -4438,6 +4459,7 @@ DX_CAS_API int dx_cas_refresh(dx_cas_store *s)
     if (c.damage && !(s->desc_.mode & DX_CAS_ACCEPT_DAMAGE)) {
         return dx_cas_p_damaged(s, c.damage_place);
     }
+    /* The first pass only looked and counted: now there is room for all, or nothing has changed. */
     limit = c.suspect ? c.good_end : c.tip.end;
     DX_CAS_ASSERT(limit >= s->tip_.end);
     s->torn_ = s->torn_ && c.suspect != 0;
@@ -4490,6 +4512,7 @@ DX_CAS_API int dx_cas_ref_get(dx_cas_store *s, const char *name, uint64_t versio
     oldest = r.ref.oldest;
     DX_CAS_ASSERT(!r.exists || oldest <= latest);
     if (!r.exists || version > latest || (version && version < oldest)) return DX_CAS_ENOTFOUND;
+    /* back from the latest, one record for each version */
     error = dx_cas_p_load_version(s, name, r.newest, latest, oldest, out);
     while (error == DX_CAS_OK && version && out->version > version) {
         error = dx_cas_ref_previous(s, out);
@@ -4608,7 +4631,7 @@ static int dx_cas_p_check_object(dx_cas_p_check *k, const dx_cas_ext_record *r)
         return dx_cas_p_tell(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_UNKNOWN, r->place, r->stored,
                              &r->id);
     }
-    for (i = 0; error == DX_CAS_OK && i < n.count; i++) {
+    for (i = 0; error == DX_CAS_OK && i < n.count; i++) { /* of a list node: its children */
         dx_cas_ext_record child;
         dx_cas_id id;
         int missing = dx_cas_p_find_child(s, &n, i, &id, &child);
@@ -4635,6 +4658,7 @@ static int dx_cas_p_check_ref(dx_cas_p_check *k, const dx_cas_ext_record *r)
         kind = DX_CAS_DAMAGE_MISSING;
         error = dx_cas_p_find(k->scan.s, &ref.ref.root, &root, NULL);
     }
+    /* the index must lead to this record or to a newer one of the same name */
     if (error == DX_CAS_OK && dx_cas_p_name(k->scan.s, ref.ref.name, &now) == DX_CAS_OK &&
         now.place < r->place) {
         DX_CAS_P_TRY(dx_cas_p_tell(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_INDEX, r->place, r->stored,
@@ -4714,6 +4738,7 @@ DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *
             error = dx_cas_p_tell(&k, error, DX_CAS_DAMAGE_RECORD, r.place, r.next - r.place, NULL);
         }
     }
+    /* now it is known what the index should have */
     if (error == DX_CAS_OK && !k.stop) error = dx_cas_p_check_index(&k);
     if (error == DX_CAS_OK) error = s->desc_.device.size(s->desc_.device.user, &size);
     k.report.tail_bytes = size > s->end_ ? size - s->end_ : 0;
@@ -4832,7 +4857,7 @@ static int dx_cas_p_walk(dx_cas_store *s, dx_cas_store *dst)
     return DX_CAS_OK;
 }
 
-DX_CAS_API int dx_cas_copy_live(dx_cas_store *src, dx_cas_store *dst)
+DX_CAS_API int dx_cas_compact_into(dx_cas_store *src, dx_cas_store *dst)
 {
     uint32_t level;
     size_t i;
@@ -4994,7 +5019,7 @@ DX_CAS_API int dx_cas_writer_write(dx_cas_writer *w, const void *data, size_t si
     if (size > DX_CAS_P_PLACE_MAX - w->size_) error = DX_CAS_ETOOBIG;
     while (error == DX_CAS_OK && done < size) {
         size_t n;
-        if (w->cut_) {
+        if (w->cut_) { /* put off to here, so that after an error nothing is taken twice */
             error = dx_cas_p_close_chunk(w);
             continue;
         }
@@ -5019,7 +5044,7 @@ static int dx_cas_p_close_tree(dx_cas_writer *w, dx_cas_id *root)
     }
     DX_CAS_ASSERT(w->counts_[top] > 0);
     for (level = 0; level < top || w->counts_[level] != 1; level++) {
-        if (w->counts_[level] == 0) continue;
+        if (w->counts_[level] == 0) continue; /* it ended exactly here */
         DX_CAS_P_TRY(dx_cas_p_close_node(w, level));
         if (level + 1 > top) top = level + 1;
     }
@@ -5156,7 +5181,7 @@ static int dx_cas_p_read_chunk(dx_cas_reader *r, uint64_t offset, uint8_t *out, 
     DX_CAS_ASSERT(offset < r->size && size > 0);
     if (!dx_cas_p_is_loaded(r, 0, offset)) {
         DX_CAS_P_TRY(dx_cas_p_locate(r, offset, &chunk, &start));
-        if (offset == start && chunk.logical <= size) {
+        if (offset == start && chunk.logical <= size) { /* all of it, at once in its place */
             *got = (size_t)chunk.logical;
             return dx_cas_p_get(r->store_, &chunk, out);
         }
@@ -5238,7 +5263,7 @@ static const dx_cas_delta_coder *dx_cas_p_delta_coder(const dx_cas_delta *d, uin
 static uint32_t dx_cas_p_delta_crc(const uint8_t *stored, size_t size)
 {
     DX_CAS_ASSERT(size >= DX_CAS_DELTA_HEAD);
-    return dx_cas_p_crc32c(dx_cas_p_crc32c(0, stored, DX_CAS_P_DELTA_AT_CRC),
+    return DX_CAS_CRC32C(DX_CAS_CRC32C(0, stored, DX_CAS_P_DELTA_AT_CRC),
                            stored + DX_CAS_DELTA_HEAD, size - DX_CAS_DELTA_HEAD);
 }
 
@@ -5407,6 +5432,7 @@ static int dx_cas_p_delta_compress(void *user, void *out, size_t capacity, const
     DX_CAS_ASSERT(d->desc_.memory && d->desc_.object_size_max > 0);
     if (d->limit_ && d->limit_ < capacity) capacity = d->limit_;
     if (capacity > d->desc_.object_size_max) capacity = d->desc_.object_size_max;
+    /* without a hint it is a plain put, which leaves it to the codec that compresses */
     if (!d->hint_ || capacity <= DX_CAS_DELTA_HEAD || n > d->desc_.object_size_max) {
         return DX_CAS_ENOSPACE;
     }
@@ -5509,6 +5535,7 @@ DX_CAS_API int dx_cas_delta_copy(dx_cas_delta *d, const dx_cas_id *id, dx_cas_st
     DX_CAS_P_TRY(dx_cas_p_may_write(dst));
     DX_CAS_P_TRY(dx_cas_p_delta_chain_of(d, s, id, &chain));
     for (i = chain.count; i-- > 0;) {
+        /* As it is stored, if dst then has a chain that is short enough to be read. */
         if (i + 1 == chain.count ||
             (dx_cas_p_delta_chain_of(d, dst, &chain.records[i + 1].id, &there) == DX_CAS_OK &&
              there.count <= DX_CAS_DELTA_DEPTH_MAX)) {

@@ -2,6 +2,7 @@
 #define DX_IMPLEMENTATION
 #include "../../layers/dx_crc32c.h"
 #define DX_HBTP_CRC32C dx_crc32c_update
+#define DX_CAS_CRC32C dx_crc32c_update
 #include "../../dx_cas.h"
 #include "../../dx_hbtp.h"
 #include "../../dx_patch.h"

@@ -1526,7 +1526,7 @@ DX_TEST(ca_a_full_device_never_blocks_deletion_or_collection)
         }
         DX_CHECK_EQ(dx_cas_put(&s, "still full, and it is known so", 30, NULL), DX_CAS_ENOSPACE);
         OK(open_second(&fresh, to, DX_CAS_WRITE | DX_CAS_CREATE));
-        error = dx_cas_copy_live(&s, &fresh);
+        error = dx_cas_compact_into(&s, &fresh);
         if (error == DX_CAS_ENOMEM) DX_CHECK(false);
         OK(error);
         OK(dx_cas_retire(&s));
@@ -1706,7 +1706,7 @@ DX_PROPERTY(ca_1_any_sequence_of_operations_equals_the_model, 120)
             other->size = 0;
             OK(dx_cas_commit(&s));
             OK(dx_cas_open(&t, &fresh));
-            OK(dx_cas_copy_live(&s, &t));
+            OK(dx_cas_compact_into(&s, &t));
             OK(dx_cas_verify(&t, NULL, NULL, NULL));
             dx_cas_close(&t);
             dx_cas_close(&s);
@@ -1888,7 +1888,7 @@ DX_TEST(ca_3_codec)
     to.device = sim_device(e);
     to.memory = store_memory2;
     OK(dx_cas_open(&t, &to));
-    OK(dx_cas_copy_live(&s, &t));
+    OK(dx_cas_compact_into(&s, &t));
     OK(dx_cas_get(&t, &a, out, sizeof out, &size));
     OK(dx_cas_get(&t, &b, out, sizeof out, &size));
     DX_CHECK_EQ(e->size, d->size);
@@ -2181,7 +2181,7 @@ DX_TEST(w_77_collection_drops_what_no_kept_version_needs)
     }
     OK(dx_cas_ref_trim(&k.s, "f", 3));
     OK(dx_cas_commit(&k.s));
-    OK(dx_cas_copy_live(&k.s, &to.s));
+    OK(dx_cas_compact_into(&k.s, &to.s));
     dx_cas_get_stats(&k.s, &a);
     dx_cas_get_stats(&to.s, &b);
     DX_CHECK(b.device_bytes < a.device_bytes * 6 / 10);
@@ -2194,10 +2194,10 @@ DX_TEST(w_77_collection_drops_what_no_kept_version_needs)
     DX_CHECK_EQ(r.version, 4);
     DX_CHECK_EQ(r.oldest, 3);
     uint64_t bytes = b.device_bytes;
-    OK(dx_cas_copy_live(&k.s, &to.s)); /* again: nothing to do */
+    OK(dx_cas_compact_into(&k.s, &to.s)); /* again: nothing to do */
     dx_cas_get_stats(&to.s, &b);
     DX_CHECK_EQ(b.device_bytes, bytes);
-    DX_CHECK_EQ(dx_cas_copy_live(&k.s, &k.s), DX_CAS_EINVAL);
+    DX_CHECK_EQ(dx_cas_compact_into(&k.s, &k.s), DX_CAS_EINVAL);
     kit_close(&k);
     kit_close(&to);
     free(data);
@@ -2448,7 +2448,7 @@ DX_TEST(ca_a_failed_name_change_is_never_committed)
         if (error != DX_CAS_OK && dx_cas_ref_set(&s, &r, 1, NULL) == DX_CAS_OK) {
             OK(dx_cas_commit(&s));
             OK(open_second(&dst, to, DX_CAS_WRITE | DX_CAS_CREATE));
-            OK(dx_cas_copy_live(&s, &dst));
+            OK(dx_cas_compact_into(&s, &dst));
             OK(dx_cas_ref_get(&dst, "n", 0, &r));
             DX_CHECK_MEM(r.root.bytes, ids[2].bytes, 32);
             dx_cas_close(&dst);
@@ -2609,7 +2609,7 @@ static void use_hostile(sim *d, uint32_t mode)
     (void)dx_cas_verify(&s, NULL, NULL, NULL);
     sim *to = sim_new(1 << 20);
     OK(open_roomy(&dst, to, DX_CAS_WRITE | DX_CAS_CREATE, store_memory2));
-    if (dx_cas_copy_live(&s, &dst) == DX_CAS_OK) OK(dx_cas_verify(&dst, NULL, NULL, NULL));
+    if (dx_cas_compact_into(&s, &dst) == DX_CAS_OK) OK(dx_cas_verify(&dst, NULL, NULL, NULL));
     if (mode & DX_CAS_WRITE) {
         (void)transaction(&s, 1);
         (void)dx_cas_retire(&s);

@@ -2,6 +2,8 @@
    wrong one. The crash runs are in test_cas_crash.c.
    cc -std=c11 -g -O1 -fsanitize=address,undefined tests/cores/test_cas_checkpoint.c -o build/test_cas_checkpoint */
 #define DX_IMPLEMENTATION
+#include "../../layers/dx_crc32c.h"
+#define DX_CAS_CRC32C dx_crc32c_update
 #include "../../dx_cas.h"
 #include "../../layers/dx_devices.h"
 #define DX_TEST_MAIN

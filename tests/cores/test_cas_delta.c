@@ -288,7 +288,7 @@ DX_TEST(dk_6_collection_keeps_bases)
     }
     OK(dx_cas_ref_trim(&k.s, "x", 20)); /* the last one alone */
     OK(dx_cas_commit(&k.s));
-    OK(dx_cas_copy_live(&k.s, &fresh.s));
+    OK(dx_cas_compact_into(&k.s, &fresh.s));
     OK(dx_cas_delta_base(&k.delta, &ids[19], &base, &depth));
     OK(dx_cas_delta_base(&fresh.delta, &ids[19], &base, &there));
     DX_CHECK_EQ(there, depth);
@@ -329,7 +329,7 @@ DX_TEST(dk_6_who_has_no_coder_says_so_and_loses_nothing)
     DX_CHECK_EQ(dx_cas_verify(&k.s, hear, &h, NULL), DX_CAS_ECORRUPT);
     DX_CHECK_EQ(h.unknown, 1);
     DX_CHECK_EQ(h.objects + h.missing + h.others, 0);
-    DX_CHECK_EQ(dx_cas_copy_live(&k.s, &fresh.s), DX_CAS_ENOTSUP);
+    DX_CHECK_EQ(dx_cas_compact_into(&k.s, &fresh.s), DX_CAS_ENOTSUP);
     k.without = false;
     k.coder.number = 201; /* another coder */
     OK(kit_open(&k, DX_CAS_READ));
@@ -418,7 +418,7 @@ DX_PROPERTY(dk_6_any_objects_with_any_hints, 300)
     kit_begin(&fresh);
     uint64_t oldest = dx_choose_range(c, 1, n);
     OK(dx_cas_ref_trim(&k.s, "x", oldest));
-    OK(dx_cas_copy_live(&k.s, &fresh.s));
+    OK(dx_cas_compact_into(&k.s, &fresh.s));
     for (unsigned i = 0; i < n; i++) {
         OK(dx_cas_get(&k.s, &ids[i], out, sizeof out, &size));
         DX_CHECK_EQ(size, sizes[i]);

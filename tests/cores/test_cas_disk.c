@@ -741,7 +741,7 @@ static void collect(run *r)
     if (error != DX_CAS_OK) return;
     sim_disk_reset(&to->disk, 2, s->disk.sector);
     OK(side_open(r, to, DX_CAS_WRITE | DX_CAS_CREATE));
-    error = dx_cas_copy_live(&s->store, &to->store);
+    error = dx_cas_compact_into(&s->store, &to->store);
     DX_CHECK(error == DX_CAS_OK || !clean);
     for (unsigned n = 0; n < r->count; n++) (void)read_object(r, to, n);
     collections++;

@@ -498,7 +498,7 @@ static int collect(run *r)
     r->level = DX_CAS_FULL;
     int error = open_on(r, &r->fresh, to, DX_CAS_WRITE | DX_CAS_CREATE, r->fresh_memory);
     r->level = level;
-    if (error == DX_CAS_OK) error = dx_cas_copy_live(&r->store, &r->fresh);
+    if (error == DX_CAS_OK) error = dx_cas_compact_into(&r->store, &r->fresh);
     if (error == DX_CAS_OK) error = dx_cas_retire(&r->store);
     if (error == DX_CAS_OK && r->side) error = file_truncate(&w->files[INDEX], 0);
     if (error == DX_CAS_OK) error = strike(w, CALL_OTHER);

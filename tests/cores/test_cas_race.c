@@ -307,7 +307,7 @@ static void collect(shared *d, dx_cas_store *s, dx_cas_file *f, void *memory)
     snprintf(fresh, sizeof fresh, "%s.new", d->path);
     OK(dx_cas_file_open(&g, fresh, DX_CAS_WRITE | DX_CAS_CREATE));
     OK(open_store(&to, dx_cas_file_device(&g), DX_CAS_WRITE | DX_CAS_CREATE, (uint32_t)d->level, other));
-    OK(dx_cas_copy_live(s, &to));
+    OK(dx_cas_compact_into(s, &to));
     OK(dx_cas_retire(s));
     DX_CHECK_EQ(rename(fresh, d->path), 0);
     OK(dx_cas_file_sync_folder(d->path));
@@ -615,7 +615,7 @@ DX_TEST(w_77_what_is_flipped_in_an_object_is_restored_from_a_second_store)
         if (k.restored == 1 && k.lost == 0) {
             uint64_t v;
             dx_cas_ref ref;
-            OK(dx_cas_copy_live(&m->store, &to->store));
+            OK(dx_cas_compact_into(&m->store, &to->store));
             OK(dx_cas_verify(&to->store, NULL, NULL, NULL));
             OK(read_version(&to->store, &v));
             DX_CHECK_EQ(v, 3);

@@ -231,7 +231,7 @@ DX_TEST(ca_2_a_store_whose_ids_are_sha256)
     DX_CHECK(dx_cas_id_equal(&id, &content.content));
     OK(dx_cas_verify(&s, NULL, NULL, NULL));
     OK(open_on(&fresh, &to, DX_CAS_WRITE | DX_CAS_CREATE, 1));
-    OK(dx_cas_copy_live(&s, &fresh));
+    OK(dx_cas_compact_into(&s, &fresh));
     OK(dx_cas_verify(&fresh, NULL, NULL, NULL));
     dx_cas_hash("abc", 3, &id);
     DX_CHECK_EQ(dx_cas_has(&fresh, &id), DX_CAS_ENOTFOUND); /* no name leads to it */

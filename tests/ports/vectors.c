@@ -502,7 +502,7 @@ static void cas_store(void)
     show("cas store", disk.data, disk.size);
     cas_flash(&disk, data);
     cas_begin(&other, &other_disk, 0xa5);
-    MUST(dx_cas_copy_live(&store, &other) == 0);
+    MUST(dx_cas_compact_into(&store, &other) == 0);
     cas_get(&other, "second/thing", data + 5, 100);
     show("cas store collected", other_disk.data, other_disk.size);
 }

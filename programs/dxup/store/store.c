@@ -326,7 +326,7 @@ static int rename_log(dxup_store *s, dxup_store *fresh)
 
 int dxup_store_replace(dxup_store *s, dxup_store *fresh, uint64_t *size)
 {
-    int error = dx_cas_copy_live(&s->cas, &fresh->cas);
+    int error = dx_cas_compact_into(&s->cas, &fresh->cas);
     int status = error ? dxup_store_fail(error == DX_CAS_ENOSPACE ? fresh : s, error, s->path) : DXUP_OK;
     if (!status) error = dx_cas_retire(&s->cas);
     if (!status && error) status = dxup_store_fail(s, error, s->path);
