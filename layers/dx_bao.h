@@ -85,7 +85,7 @@ extern "C" {
 /* >>types -------------------------------------------------------------- */
 /* value, constant, meaning. */
 #define DX_BAO_ERRORS(X)                                                                           \
-    X(0, OK)                                                                      \
+    X(0, OK)                                                                                       \
     X(-1, EINVAL)      /* an argument breaks its contract */                                       \
     X(-3, ENOSPACE)    /* an output buffer is too small */                                         \
     X(-5, ECORRUPT)    /* not what the id says */                                                  \

@@ -74,7 +74,7 @@ extern "C" {
 /* >>types -------------------------------------------------------------- */
 /* value, constant, meaning. */
 #define DX_MERKLE_ERRORS(X)                                                                        \
-    X(0, OK)                                                                         \
+    X(0, OK)                                                                                       \
     X(-1, EINVAL)   /* an argument breaks its contract */                                          \
     X(-3, ENOSPACE) /* the proof has more ids than there is room for */                            \
     X(-5, ECORRUPT) /* the proof does not lead to the root */

@@ -1,32 +1,77 @@
-/*  dx_nor.h - a store of dx_cas.h on NOR flash: no heap, less than 4 KB of RAM with the stack
+/*  dx_nor.h - v0.2.0 - a store of dx_cas.h on NOR flash, in less than 4 KB of RAM with the stack
+                       - MIT-0 or public domain, see end of file
 
-    Include it behind dx_cas.h; where DX_CAS_IMPLEMENTATION or DX_IMPLEMENTATION is defined the
-    functions are here, too (they use helpers of that implementation, so both belong in the same
-    file). MIT-0 or public domain, as dx_cas.h. Format: docs/formats/nor.md.
+    Do this in ONE C or C++ file:
 
-        static unsigned char memory[DX_NOR_MEMORY_SIZE(256)], back[16];
-        dx_nor      store;
-        dx_nor_desc desc = {0};
-        dx_nor_ref  ref = {0};
-        uint32_t        size = 0;
-        int             error;
-        desc.flash = flash;                      // read, program, erase; how large; see below
-        desc.mode = DX_CAS_WRITE;
-        desc.memory = memory;
-        desc.memory_size = sizeof memory;
-        error = dx_nor_open(&store, &desc);
-        if (error == DX_CAS_ENOTFOUND) error = dx_nor_create(&store, &desc);
-        if (error != DX_CAS_OK) return 1;
-        if (dx_nor_put(&store, "hello", 5, &ref.root) != DX_CAS_OK) return 2;
-        if (dx_nor_ref_set(&store, "greeting", &ref) != DX_CAS_OK) return 3;
-        if (dx_nor_commit(&store) != DX_CAS_OK) return 4;    // now it survives a power cut
-        if (dx_nor_ref_get(&store, "greeting", &ref) != DX_CAS_OK) return 5;
-        if (dx_nor_get(&store, &ref.root, back, sizeof back, &size) != DX_CAS_OK) return 6;
+        #define DX_IMPLEMENTATION             (DX_NOR_IMPLEMENTATION and DX_CAS_IMPLEMENTATION)
+        #include "dx_nor.h"
+
+    and include it elsewhere without the define. C99; also builds as C++11. It includes dx_cas.h
+    from the folder above, unless that was included before.
+
+    QUICK EXAMPLE (the flash is an array here)
+
+        static unsigned char flash[8 * 4096], memory[DX_NOR_MEMORY_SIZE(256)];
+
+        static int flash_read(void *user, uint32_t offset, void *out, size_t size)
+        {
+            (void)user;
+            memcpy(out, flash + offset, size);
+            return 0;
+        }
+        static int flash_program(void *user, uint32_t offset, const void *data, size_t size)
+        {
+            (void)user;
+            memcpy(flash + offset, data, size);
+            return 0;
+        }
+        static int flash_erase(void *user, uint32_t offset)
+        {
+            (void)user;
+            memset(flash + offset, 0xff, 4096);
+            return 0;
+        }
+
+        int main(void)
+        {
+            unsigned char back[16];
+            uint32_t    size = 0;
+            dx_nor      store;
+            dx_nor_ref  ref;
+            dx_nor_desc desc;
+            int         error;
+            memset(&desc, 0, sizeof desc);
+            memset(&ref, 0, sizeof ref);
+            desc.flash.read = flash_read;
+            desc.flash.program = flash_program;
+            desc.flash.erase = flash_erase;
+            desc.flash.block_size = 4096;
+            desc.flash.block_count = 8;
+            desc.flash.unit = 256;
+            desc.mode = DX_CAS_WRITE;
+            desc.memory = memory;
+            desc.memory_size = sizeof memory;
+            error = dx_nor_open(&store, &desc);
+            if (error == DX_NOR_ENOTFOUND) error = dx_nor_create(&store, &desc);
+            if (error != DX_NOR_OK) return 1;
+            if (dx_nor_put(&store, "hello", 5, &ref.root) != DX_NOR_OK) return 2;
+            if (dx_nor_ref_set(&store, "greeting", &ref) != DX_NOR_OK) return 3;
+            if (dx_nor_commit(&store) != DX_NOR_OK) return 4;   // now it survives a power cut
+            if (dx_nor_ref_get(&store, "greeting", &ref) != DX_NOR_OK) return 5;
+            if (dx_nor_get(&store, &ref.root, back, sizeof back, &size) != DX_NOR_OK) return 6;
+            return size != 5 || memcmp(back, "hello", 5) != 0;
+        }
+
+    CONTENTS (search for the mark)
+
+        >>config  >>types  >>api        what you may call
+        >>platform  >>shared  >>blocks  >>records  >>writing  >>recovery  >>room  >>refs
+        >>collect  >>public  >>verify  >>device  >>license
 
     Records, commits and ids are those of docs/formats/cas.md; an erase block is a piece of the log
-    with a header of its own. dx_nor_device() shows the log to dx_cas.h, dx_nor_import()
-    takes a store that dx_cas.h wrote. There is no index: what is looked up is found by reading the
-    64-byte header of each record, so this is for hundreds or thousands of objects, not millions.
+    with a header of its own. dx_nor_device() shows the log to dx_cas.h, dx_nor_import() takes a
+    store that dx_cas.h wrote. There is no index: what is looked up is found by reading the 64-byte
+    header of each record, so this is for hundreds or thousands of objects, not millions.
 
     GUARANTEES
         - No unit is programmed twice between two erases: nor does it count on a unit that a power
@@ -37,17 +82,72 @@
         - The blocks are used in a ring: each is erased once before one is erased twice, but for
           what power cuts interrupt, which is erased again.
         - A full store still deletes (a few names between two collections), and collects.
+        - No allocation, no globals, no recursion, no printing.
+    LIMITS      2^31 bytes of flash; dx_nor_memory_size() bytes of memory and about 2 KB of stack.
+                Some 13,000 records between two collections. One user at a time.
+    CONFIG      DX_NOR_STATIC     functions become static
+                DX_NOR_API        how functions are declared
+                DX_NOR_ASSERT(c)  <assert.h> when hosted
+                DX_NOR_MEMCPY, DX_NOR_MEMSET, DX_NOR_MEMCMP
+                Define DX_CAS_SMALL and DX_CAS_NO_FILE for dx_cas.h on microcontrollers.
+    ERRORS      dx_nor_error: 0 = ok, negative = reason, with the values of dx_cas_error;
+                dx_nor_error_name() spells it. An error of a flash function is passed through.
+    OWNERSHIP   The flash and desc.memory are borrowed as long as the store is used.
+    FORMAT      docs/formats/nor.md, on docs/formats/cas.md.
 */
 #ifndef DX_NOR_H
 #define DX_NOR_H
 
-#include "../dx_cas.h"
+#define DX_NOR_VERSION 0x000200 /* 0xMMmmpp */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef DX_CAS_H
+  #include "../dx_cas.h"
+#endif
+
+/* >>config ------------------------------------------------------------- */
+#ifndef DX_NOR_API
+  #ifndef DX_NOR_STATIC
+    #define DX_NOR_API extern
+  #elif defined(__GNUC__) || defined(__clang__)
+    #define DX_NOR_API static __attribute__((unused))
+  #else
+    #define DX_NOR_API static
+  #endif
+#endif
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Each function returns 0 or a negative error, which is passed through (DX_CAS_ESYS). Offsets are
+/* >>types -------------------------------------------------------------- */
+/* value, constant, meaning; the values of dx_cas.h, whose errors are passed on. */
+#define DX_NOR_ERRORS(X)                                                                           \
+    X(0, OK)                                                                                       \
+    X(-1, EINVAL)      /* an argument breaks its contract, or there is a store already */          \
+    X(-2, ENOMEM)      /* too little memory, or more records than dx_nor_collect() counts */       \
+    X(-3, ENOSPACE)    /* the output buffer or the flash is full */                                \
+    X(-4, ETOOBIG)     /* above a limit of the flash or of the format */                           \
+    X(-5, ECORRUPT)    /* bytes are damaged or not of this format */                               \
+    X(-7, ESYS)        /* the flash failed, or a write before failed: open it again */             \
+    X(-8, ENOTSUP)     /* a codec or hash that this build does not have */                         \
+    X(-9, ENOTFOUND)   /* no such object, name or store */                                         \
+    X(-10, ECANCELED)  /* the callback of dx_nor_verify() asked to stop */                         \
+    X(-11, ETRUNCATED) /* a store to be imported ends too early */                                 \
+    X(-12, EVERSION)   /* a format version or record type that this build does not know */         \
+    X(-34, EREADONLY)  /* opened for reading, damaged, or to be collected first */                 \
+    X(-38, EZERO)      /* a reserved byte is not zero */
+
+typedef enum dx_nor_error {
+#define DX_NOR_P_ENUM(value, constant) DX_NOR_##constant = value,
+    DX_NOR_ERRORS(DX_NOR_P_ENUM)
+#undef DX_NOR_P_ENUM
+} dx_nor_error;
+
+/* Each function returns 0 or a negative error, which is passed through (DX_NOR_ESYS). Offsets are
    bytes from the beginning of the area. No call crosses the end of a block. */
 typedef struct dx_nor_flash {
     int (*read)(void *user, uint32_t offset, void *out, size_t size);
@@ -87,125 +187,249 @@ typedef struct dx_nor_ref { /* the latest version of a name; older ones are not 
 } dx_nor_ref;
 
 typedef struct dx_nor_stats {
-    uint64_t commits;               /* sequence number of the last one */
-    uint32_t generation;            /* 1 more with each collection */
-    uint32_t log_bytes, records;    /* of the log, with what is not committed */
-    uint32_t blocks, blocks_used;   /* erase blocks; those that the log lies in */
-    uint32_t erases_max, erases_mean; /* of the blocks that were ever used; mean: times 100 */
-    uint32_t damaged_places;        /* found by open */
+    uint64_t commits;        /* sequence number of the last one */
+    uint32_t generation;     /* 1 more with each collection */
+    uint32_t log_bytes;      /* with what is not committed, */
+    uint32_t records;        /* and the records in it */
+    uint32_t blocks;         /* erase blocks, */
+    uint32_t blocks_used;    /* and those that the log lies in */
+    uint32_t erases_max;     /* of the block that was erased most often, */
+    uint32_t erases_mean;    /* and 100 times the mean of those that were ever used */
+    uint32_t damaged_places; /* found by open */
 } dx_nor_stats;
 
 typedef struct dx_nor_log_ { /* private: a generation of the log */
-    uint64_t  sequence;       /* of the last commit */
-    dx_cas_id chain;
-    uint32_t  commit, committed, marks; /* its place and its end */
-    uint32_t  generation, first, blocks, erases; /* first: a block; erases: its own */
-    uint32_t  last;           /* logical start of the last block */
-    uint32_t  ordinal, start, stop; /* the block that was read last, and its logical bytes */
-    uint32_t  end, records;
-    uint32_t  align, tag, features;
+    uint64_t  sequence;   /* of the last commit, */
+    dx_cas_id chain;      /* its id, */
+    uint32_t  commit;     /* place, */
+    uint32_t  committed;  /* end, */
+    uint32_t  marks;      /* and marks */
+    uint32_t  generation; /* in the header of each of its blocks */
+    uint32_t  first;      /* the block of the flash that it begins in, */
+    uint32_t  erases;     /* how often that was erased, */
+    uint32_t  blocks;     /* and how many it has */
+    uint32_t  last;       /* logical start of the last block */
+    uint32_t  ordinal;    /* the block of the log that was read last, */
+    uint32_t  start;      /* and its logical bytes: from here */
+    uint32_t  stop;       /* to here */
+    uint32_t  end;        /* of the log, with what is not committed */
+    uint32_t  records;    /* in it */
+    uint32_t  align;      /* of records; these three as in dx_cas_ext_form */
+    uint32_t  tag;
+    uint32_t  features;
 } dx_nor_log_;
 
 typedef struct dx_nor { /* caller-allocated; fields are private */
-    dx_nor_flash flash_;
-    dx_nor_log_  log_;
-    dx_cas_hasher   *hasher_;
-    uint8_t         *io_, *out_;
-    uint32_t         at_, fill_;   /* logical place of out_, and bytes in it */
-    uint32_t         io_size_, out_size_, head_size_, mode_;
-    uint32_t         live_;        /* at most so many bytes are alive: */
-    uint32_t         measured_, counted_; /* counted when the log ended there; all from there on */
-    uint32_t         generations_, erases_;
-    uint32_t         damage_, damage_place_;
-    uint8_t          store_id_[16];
-    bool             open_, ready_, dirty_, failed_;
+    dx_nor_flash   flash_;
+    dx_nor_log_    log_;
+    dx_cas_hasher *hasher_;       /* these three lie in desc.memory */
+    uint8_t       *io_;           /* what is read */
+    uint8_t       *out_;          /* what is programmed next: one unit, or 64 bytes */
+    uint32_t       at_;           /* logical place of out_, */
+    uint32_t       fill_;         /* and bytes in it */
+    uint32_t       io_size_;
+    uint32_t       out_size_;
+    uint32_t       head_size_;    /* of a block: 64 bytes, or a unit where that is more */
+    uint32_t       mode_;
+    uint32_t       live_;         /* at most so many bytes are alive: */
+    uint32_t       measured_;     /* counted when the log ended here; */
+    uint32_t       counted_;      /* all from here on */
+    uint32_t       generations_;  /* the highest that was ever seen */
+    uint32_t       erases_;       /* the highest count of a block */
+    uint32_t       damage_;       /* damaged places, */
+    uint32_t       damage_place_; /* and the first of them */
+    uint8_t        store_id_[16];
+    bool           open_;
+    bool           ready_;        /* the log's last block takes more records as it is */
+    bool           dirty_;        /* something is not committed */
+    bool           failed_;       /* a write failed: no more until it is opened again */
 } dx_nor;
 
+/* >>api ---------------------------------------------------------------- */
+/* "DX_NOR_ECORRUPT" and so on; "unknown error" for anything else. Never NULL. */
+DX_NOR_API const char *dx_nor_error_name(int error);
 /* Bytes for dx_nor_desc.memory; the macro above as a function. */
-DX_CAS_API size_t dx_nor_memory_size(uint32_t unit);
+DX_NOR_API size_t dx_nor_memory_size(uint32_t unit);
 /* Find the last commit. Programs and erases nothing.
-   DX_CAS_ENOTFOUND   there is none: dx_nor_create()
-   DX_CAS_ECORRUPT    committed bytes are damaged (dx_nor_damage_offset()); with
+   DX_NOR_ENOTFOUND   there is none: dx_nor_create()
+   DX_NOR_ECORRUPT    committed bytes are damaged (dx_nor_damage_offset()); with
                       DX_CAS_ACCEPT_DAMAGE it opens, for reading and dx_nor_collect() only
-   DX_CAS_ENOMEM, DX_CAS_EVERSION, DX_CAS_ENOTSUP  as dx_cas_open() */
-DX_CAS_API int dx_nor_open(dx_nor *n, const dx_nor_desc *desc);
-/* Make an empty store, and open it. DX_CAS_EINVAL where there is one, sound or not (who wants to
+   DX_NOR_ENOMEM, DX_NOR_EVERSION, DX_NOR_ENOTSUP  as dx_cas_open() */
+DX_NOR_API int dx_nor_open(dx_nor *n, const dx_nor_desc *desc);
+/* Make an empty store, and open it. DX_NOR_EINVAL where there is one, sound or not (who wants to
    lose it erases the first block of the area, or all of them). */
-DX_CAS_API int dx_nor_create(dx_nor *n, const dx_nor_desc *desc);
+DX_NOR_API int dx_nor_create(dx_nor *n, const dx_nor_desc *desc);
 /* Place in the log where open met damage; UINT32_MAX = nowhere. */
-DX_CAS_API uint32_t dx_nor_damage_offset(const dx_nor *n);
+DX_NOR_API uint32_t dx_nor_damage_offset(const dx_nor *n);
 /* Reads the header of every block. */
-DX_CAS_API int dx_nor_get_stats(dx_nor *n, dx_nor_stats *out);
+DX_NOR_API int dx_nor_get_stats(dx_nor *n, dx_nor_stats *out);
 
 /* Bytes of an object, in pieces, from front to back, twice: must give the same both times. Returns
    0 or an error, which is passed through. It must not call the store. */
 typedef int dx_nor_source(void *user, uint32_t offset, void *out, size_t size);
 /* Store an object, unless it is there and whole; *id (may be NULL) = its hash. What was written is
-   read back and hashed. DX_CAS_ENOSPACE, DX_CAS_ENOMEM (more records than dx_nor_collect() has
+   read back and hashed. DX_NOR_ENOSPACE, DX_NOR_ENOMEM (more records than dx_nor_collect() has
    bits for: some 13,000): nothing has changed. After another error the store refuses to write
-   (DX_CAS_ESYS) until it is opened again: then it is in the state of the last commit. */
-DX_CAS_API int dx_nor_put(dx_nor *n, const void *data, uint32_t size, dx_cas_id *id);
-DX_CAS_API int dx_nor_put_from(dx_nor *n, dx_nor_source *source, void *user,
+   (DX_NOR_ESYS) until it is opened again: then it is in the state of the last commit. */
+DX_NOR_API int dx_nor_put(dx_nor *n, const void *data, uint32_t size, dx_cas_id *id);
+DX_NOR_API int dx_nor_put_from(dx_nor *n, dx_nor_source *source, void *user,
                                    uint32_t size, dx_cas_id *id);
-/* DX_CAS_ENOTFOUND; does not read the object's bytes. */
-DX_CAS_API int dx_nor_size(dx_nor *n, const dx_cas_id *id, uint32_t *size);
+/* DX_NOR_ENOTFOUND; does not read the object's bytes. */
+DX_NOR_API int dx_nor_size(dx_nor *n, const dx_cas_id *id, uint32_t *size);
 /* Read an object, or size bytes from offset on (*got < size only at its end). The whole object is
-   hashed, in pieces: it may be larger than memory. DX_CAS_ENOSPACE: *size is what the buffer must
-   have. DX_CAS_ECORRUPT: the buffer is zeroed. DX_CAS_ENOTSUP: a codec. */
-DX_CAS_API int dx_nor_get(dx_nor *n, const dx_cas_id *id, void *buffer, uint32_t capacity,
+   hashed, in pieces: it may be larger than memory. DX_NOR_ENOSPACE: *size is what the buffer must
+   have. DX_NOR_ECORRUPT: the buffer is zeroed. DX_NOR_ENOTSUP: a codec. */
+DX_NOR_API int dx_nor_get(dx_nor *n, const dx_cas_id *id, void *buffer, uint32_t capacity,
                               uint32_t *size);
-DX_CAS_API int dx_nor_read(dx_nor *n, const dx_cas_id *id, uint32_t offset, void *buffer,
+DX_NOR_API int dx_nor_read(dx_nor *n, const dx_cas_id *id, uint32_t offset, void *buffer,
                                uint32_t size, uint32_t *got);
 
-/* Name an object of the store (not a list node: DX_CAS_EINVAL); in: root, time_ns, kind. Names as
+/* Name an object of the store (not a list node: DX_NOR_EINVAL); in: root, time_ns, kind. Names as
    in dx_cas.h. Durable after dx_nor_commit(). */
-DX_CAS_API int dx_nor_ref_set(dx_nor *n, const char *name, const dx_nor_ref *ref);
-/* DX_CAS_ENOTFOUND. DX_CAS_ECORRUPT: a later record of some name is damaged, and may be of this
+DX_NOR_API int dx_nor_ref_set(dx_nor *n, const char *name, const dx_nor_ref *ref);
+/* DX_NOR_ENOTFOUND. DX_NOR_ECORRUPT: a later record of some name is damaged, and may be of this
    one; *out is the last that is whole, or zeros. */
-DX_CAS_API int dx_nor_ref_get(dx_nor *n, const char *name, dx_nor_ref *out);
-/* All names, in the order in which they were last set. *cursor = 0 begins, DX_CAS_ENOTFOUND ends.
+DX_NOR_API int dx_nor_ref_get(dx_nor *n, const char *name, dx_nor_ref *out);
+/* All names, in the order in which they were last set. *cursor = 0 begins, DX_NOR_ENOTFOUND ends.
    Any change makes the cursor invalid. name: DX_CAS_NAME_MAX + 1 bytes. */
-DX_CAS_API int dx_nor_ref_next(dx_nor *n, uint32_t *cursor, char *name,
+DX_NOR_API int dx_nor_ref_next(dx_nor *n, uint32_t *cursor, char *name,
                                    dx_nor_ref *out);
-DX_CAS_API int dx_nor_ref_delete(dx_nor *n, const char *name);
-/* Make all before it durable, atomically; nothing to commit costs nothing. Never DX_CAS_ENOSPACE */
-DX_CAS_API int dx_nor_commit(dx_nor *n);
+DX_NOR_API int dx_nor_ref_delete(dx_nor *n, const char *name);
+/* Make all before it durable, atomically; nothing to commit costs nothing. Never DX_NOR_ENOSPACE */
+DX_NOR_API int dx_nor_commit(dx_nor *n);
 
 /* Hash everything, in place; as dx_cas_verify(), but a place is one in the log. A HEADER of 32
    bytes is one copy of a block's header, and its place the block's first byte. */
-DX_CAS_API int dx_nor_verify(dx_nor *n, dx_cas_damage_fn *callback, void *user,
+DX_NOR_API int dx_nor_verify(dx_nor *n, dx_cas_damage_fn *callback, void *user,
                                  dx_cas_report *report);
 /* Commit, then copy what the names reach into the blocks behind the log, which then are the store.
    What no name reaches is gone, and so are older versions of names. After an error the store is as
-   before. DX_CAS_ENOSPACE: names reach more than dx_nor_put() lets in (imported stores can). */
-DX_CAS_API int dx_nor_collect(dx_nor *n);
+   before. DX_NOR_ENOSPACE: names reach more than dx_nor_put() lets in (imported stores can). */
+DX_NOR_API int dx_nor_collect(dx_nor *n);
 /* Take the place of what is there: the first size bytes of a store of dx_cas.h (its
    dx_cas_stats.device_bytes), which must end with a commit. Atomic. Where the store's align is less
-   than the unit, dx_nor_collect() must follow before a write: else DX_CAS_EREADONLY. */
-DX_CAS_API int dx_nor_import(dx_nor *n, const dx_cas_device *from, uint32_t size);
+   than the unit, dx_nor_collect() must follow before a write: else DX_NOR_EREADONLY. */
+DX_NOR_API int dx_nor_import(dx_nor *n, const dx_cas_device *from, uint32_t size);
 /* The committed log as a device for dx_cas_open() with DX_CAS_READ. *n must outlive it. */
-DX_CAS_API dx_cas_device dx_nor_device(dx_nor *n);
+DX_NOR_API dx_cas_device dx_nor_device(dx_nor *n);
 
 #ifdef __cplusplus
 }
 #endif
 #endif /* DX_NOR_H */
 
-#if (defined(DX_CAS_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) && \
+#if (defined(DX_NOR_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) && \
     !defined(DX_NOR_IMPLEMENTED)
 #define DX_NOR_IMPLEMENTED
 
+/* >>platform ----------------------------------------------------------- */
+#ifndef DX_NOR_ASSERT
+  #if (!defined(__STDC_HOSTED__) || __STDC_HOSTED__ == 1) && !defined(NDEBUG)
+    #include <assert.h>
+    #define DX_NOR_ASSERT(c) assert(c)
+  #else
+    #define DX_NOR_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
+  #endif
+#endif
+#if defined(__GNUC__) || defined(__clang__)
+  #define DX_NOR_P_LIBC(name) __builtin_##name
+#else
+  #include <string.h>
+  #define DX_NOR_P_LIBC(name) name
+#endif
+#ifndef DX_NOR_MEMCPY
+  #define DX_NOR_MEMCPY DX_NOR_P_LIBC(memcpy)
+#endif
+#ifndef DX_NOR_MEMSET
+  #define DX_NOR_MEMSET DX_NOR_P_LIBC(memset)
+#endif
+#ifndef DX_NOR_MEMCMP
+  #define DX_NOR_MEMCMP DX_NOR_P_LIBC(memcmp)
+#endif
+
+#define DX_NOR_P_TRY(call)\
+    do {                  \
+        int try_ = (call);\
+        if (try_ != DX_NOR_OK) return try_;     \
+    } while (0)
+
+/* >>shared --------------------------------------------------------------
+   Small helpers that other dx headers hold as identical copies (a check compares them). */
+static uint32_t dx_nor_p_load32(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static uint64_t dx_nor_p_load64(const uint8_t *p)
+{
+    return (uint64_t)dx_nor_p_load32(p) | (uint64_t)dx_nor_p_load32(p + 4) << 32;
+}
+
+static void dx_nor_p_store32(uint8_t *p, uint32_t v)
+{
+    p[0] = (uint8_t)(v & 0xff);
+    p[1] = (uint8_t)(v >> 8 & 0xff);
+    p[2] = (uint8_t)(v >> 16 & 0xff);
+    p[3] = (uint8_t)(v >> 24);
+}
+
+static void dx_nor_p_store64(uint8_t *p, uint64_t v)
+{
+    dx_nor_p_store32(p, (uint32_t)(v & 0xffffffffu));
+    dx_nor_p_store32(p + 4, (uint32_t)(v >> 32));
+}
+/* <<shared */
+
+/* Bytes of a text in front of its NUL. */
+static size_t dx_nor_p_length(const char *text)
+{
+    size_t size = 0;
+    DX_NOR_ASSERT(text);
+    while (text[size]) size++;
+    return size;
+}
+
+DX_NOR_API const char *dx_nor_error_name(int error)
+{
+    switch (error) {
+#define DX_NOR_P_NAME(value, constant)                                                             \
+    case value: return "DX_NOR_" #constant;
+        DX_NOR_ERRORS(DX_NOR_P_NAME)
+#undef DX_NOR_P_NAME
+    default: return "unknown error";
+    }
+}
+
 /* >>blocks --------------------------------------------------------------
-   A block begins with two copies of 32 bytes: "DXNB", version, flags, generation, ordinal, logical
-   start, erases, block size, CRC-32C of the flash offset of the copy and the bytes before. */
+   The log of docs/formats/cas.md is cut into pieces, one for each erase block, and the blocks of a
+   log follow each other around the ring that the flash is:
+
+       flash   [ block 0 ][ block 1 ][ block 2 ][ block 3 ][ block 4 ][ block 5 ]
+                 log 2 of   free,      free       log 0 of   log 1 of   ...
+                 gen. 7     next                  gen. 7     gen. 7
+
+       block   [copy of its header][copy][ piece of the log ........................... ]
+                0                   32    64, or one unit where that is larger
+
+       header  "DXNB" version flags 0 0 | generation | ordinal | logical start | erases | block size
+               | CRC-32C of the copy's offset in the flash and the bytes before
+
+   Collection writes a new generation behind the old one. Its first header is written last, so that
+   it counts only when it is whole. A torn tail cannot be erased alone: the next block then begins
+   with the last commit once more (RESTART), and what the block before has behind it is not read. */
 enum {
     DX_NOR_P_COPY = 32,
     DX_NOR_P_DELTA = 2,   /* codec: the payload begins with the id of another object */
     DX_NOR_P_DELTAS = 32, /* so many may stand on each other */
-    DX_NOR_P_RESTART = 1, /* flag: the block begins with the last commit, not where one ended */
-    DX_NOR_P_TRUST = 0, DX_NOR_P_SAME = 1, DX_NOR_P_ALL = 2 /* which refs are hashed */
+    DX_NOR_P_RESTART = 1  /* flag: the block begins with the last commit, not where one ended */
 };
-#define DX_NOR_P_MAGIC 0x424e5844u
+enum { /* which ref records are hashed before they are believed */
+    DX_NOR_P_TRUST = 0, /* none, */
+    DX_NOR_P_SAME = 1,  /* those of the same name, */
+    DX_NOR_P_ALL = 2    /* or all */
+};
+#define DX_NOR_P_MAGIC 0x424e5844u        /* "DXNB": begins a block */
+#define DX_NOR_P_RECORD_MAGIC 0x52435844u /* begins a record: cas.md, section 5 */
 
 typedef struct dx_nor_p_block {
     uint32_t flags, generation, ordinal, start, erases;
@@ -230,32 +454,32 @@ static uint32_t dx_nor_p_align(const dx_nor_log_ *g, uint32_t v)
 static uint32_t dx_nor_p_crc(uint32_t offset, const uint8_t *copy)
 {
     uint8_t at[8];
-    dx_cas_p_store64(at, offset);
-    return dx_cas_p_crc32c(dx_cas_p_crc32c(0, at, sizeof at), copy, DX_NOR_P_COPY - 4);
+    dx_nor_p_store64(at, offset);
+    return dx_cas_ext_crc32c(dx_cas_ext_crc32c(0, at, sizeof at), copy, DX_NOR_P_COPY - 4);
 }
 
 static int dx_nor_p_block_copy(dx_nor *n, uint32_t offset, dx_nor_p_block *b)
 {
     uint8_t p[DX_NOR_P_COPY];
-    DX_CAS_P_TRY(n->flash_.read(n->flash_.user, offset, p, sizeof p));
-    if (dx_cas_p_load32(p) != DX_NOR_P_MAGIC ||
-        dx_cas_p_load32(p + 28) != dx_nor_p_crc(offset, p)) {
-        return DX_CAS_ECORRUPT;
+    DX_NOR_P_TRY(n->flash_.read(n->flash_.user, offset, p, sizeof p));
+    if (dx_nor_p_load32(p) != DX_NOR_P_MAGIC ||
+        dx_nor_p_load32(p + 28) != dx_nor_p_crc(offset, p)) {
+        return DX_NOR_ECORRUPT;
     }
     b->flags = p[5];
-    b->generation = dx_cas_p_load32(p + 8);
-    b->ordinal = dx_cas_p_load32(p + 12);
-    b->start = dx_cas_p_load32(p + 16);
-    b->erases = dx_cas_p_load32(p + 20);
-    if (p[4] != 1) return DX_CAS_EVERSION;
-    if (p[5] > DX_NOR_P_RESTART || p[6] || p[7]) return DX_CAS_EZERO;
-    return dx_cas_p_load32(p + 24) == n->flash_.block_size ? DX_CAS_OK : DX_CAS_EINVAL;
+    b->generation = dx_nor_p_load32(p + 8);
+    b->ordinal = dx_nor_p_load32(p + 12);
+    b->start = dx_nor_p_load32(p + 16);
+    b->erases = dx_nor_p_load32(p + 20);
+    if (p[4] != 1) return DX_NOR_EVERSION;
+    if (p[5] > DX_NOR_P_RESTART || p[6] || p[7]) return DX_NOR_EZERO;
+    return dx_nor_p_load32(p + 24) == n->flash_.block_size ? DX_NOR_OK : DX_NOR_EINVAL;
 }
 
 static int dx_nor_p_block_read(dx_nor *n, uint32_t offset, dx_nor_p_block *b)
 {
     int error = dx_nor_p_block_copy(n, offset, b);
-    return error == DX_CAS_ECORRUPT ? dx_nor_p_block_copy(n, offset + DX_NOR_P_COPY, b)
+    return error == DX_NOR_ECORRUPT ? dx_nor_p_block_copy(n, offset + DX_NOR_P_COPY, b)
                                     : error;
 }
 
@@ -264,16 +488,16 @@ static int dx_nor_p_block_write(dx_nor *n, const dx_nor_log_ *g, uint32_t ordina
 {
     uint32_t offset = dx_nor_p_offset(n, g, ordinal), i;
     uint8_t *p = n->out_;
-    DX_CAS_MEMSET(p, 0xff, n->head_size_);
+    DX_NOR_MEMSET(p, 0xff, n->head_size_);
     for (i = 0; i < 2; i++, p += DX_NOR_P_COPY) {
-        dx_cas_p_store32(p, DX_NOR_P_MAGIC);
-        dx_cas_p_store32(p + 4, 1 | flags << 8);
-        dx_cas_p_store32(p + 8, g->generation);
-        dx_cas_p_store32(p + 12, ordinal);
-        dx_cas_p_store32(p + 16, start);
-        dx_cas_p_store32(p + 20, erases);
-        dx_cas_p_store32(p + 24, n->flash_.block_size);
-        dx_cas_p_store32(p + 28, dx_nor_p_crc(offset + i * DX_NOR_P_COPY, p));
+        dx_nor_p_store32(p, DX_NOR_P_MAGIC);
+        dx_nor_p_store32(p + 4, 1 | flags << 8);
+        dx_nor_p_store32(p + 8, g->generation);
+        dx_nor_p_store32(p + 12, ordinal);
+        dx_nor_p_store32(p + 16, start);
+        dx_nor_p_store32(p + 20, erases);
+        dx_nor_p_store32(p + 24, n->flash_.block_size);
+        dx_nor_p_store32(p + 28, dx_nor_p_crc(offset + i * DX_NOR_P_COPY, p));
     }
     return n->flash_.program(n->flash_.user, offset, n->out_, n->head_size_);
 }
@@ -283,20 +507,20 @@ static int dx_nor_p_block_write(dx_nor *n, const dx_nor_log_ *g, uint32_t ordina
 static int dx_nor_p_seek(dx_nor *n, dx_nor_log_ *g, uint32_t place)
 {
     dx_nor_p_block b;
-    if (place >= g->start && place < g->stop) return DX_CAS_OK;
+    if (place >= g->start && place < g->stop) return DX_NOR_OK;
     if (place < g->start) g->ordinal = g->start = 0;
     for (;; g->ordinal++, g->start = g->stop) {
         g->stop = g->start + dx_nor_p_capacity(n);
         if (g->ordinal + 1 < g->blocks) {
-            DX_CAS_P_TRY(dx_nor_p_block_read(
+            DX_NOR_P_TRY(dx_nor_p_block_read(
                 n, dx_nor_p_offset(n, g, g->ordinal + 1), &b));
             if (b.generation != g->generation || b.ordinal != g->ordinal + 1) {
-                return DX_CAS_ECORRUPT;
+                return DX_NOR_ECORRUPT;
             }
             g->stop = b.start;
         }
-        if (place < g->stop) return DX_CAS_OK;
-        if (g->ordinal + 1 >= g->blocks) return DX_CAS_ETRUNCATED;
+        if (place < g->stop) return DX_NOR_OK;
+        if (g->ordinal + 1 >= g->blocks) return DX_NOR_ETRUNCATED;
     }
 }
 
@@ -310,10 +534,10 @@ static int dx_nor_p_bytes(dx_nor *n, dx_nor_log_ *g, uint32_t place, void *out,
     while (size > 0) {
         uint32_t part;
         int error = dx_nor_p_seek(n, g, place);
-        if (error == DX_CAS_ETRUNCATED) DX_CAS_MEMSET(to, 0xff, size);
-        if (error != DX_CAS_OK) return error == DX_CAS_ETRUNCATED ? DX_CAS_OK : error;
+        if (error == DX_NOR_ETRUNCATED) DX_NOR_MEMSET(to, 0xff, size);
+        if (error != DX_NOR_OK) return error == DX_NOR_ETRUNCATED ? DX_NOR_OK : error;
         part = g->stop - place < size ? g->stop - place : size;
-        DX_CAS_P_TRY(n->flash_.read(n->flash_.user,
+        DX_NOR_P_TRY(n->flash_.read(n->flash_.user,
                                     dx_nor_p_offset(n, g, g->ordinal) + n->head_size_ +
                                         (place - g->start),
                                     to, part));
@@ -321,7 +545,7 @@ static int dx_nor_p_bytes(dx_nor *n, dx_nor_log_ *g, uint32_t place, void *out,
         to += part;
         size -= part;
     }
-    return DX_CAS_OK;
+    return DX_NOR_OK;
 }
 
 /* >>records ------------------------------------------------------------ */
@@ -332,16 +556,24 @@ typedef struct dx_nor_p_record {
     uint8_t  head[DX_CAS_EXT_HEAD]; /* the encoded form; the id is at 24 */
 } dx_nor_p_record;
 
+/* CRC-32C of a record header, and of the place where it stands: a copy elsewhere is no record. */
+static uint32_t dx_nor_p_head_crc(uint32_t place, const uint8_t *head)
+{
+    uint8_t at[8];
+    dx_nor_p_store64(at, place);
+    return dx_cas_ext_crc32c(dx_cas_ext_crc32c(0, at, sizeof at), head, DX_CAS_EXT_HEAD - 4);
+}
+
 /* r: what is to be encoded. */
 static void dx_nor_p_encode(const dx_nor_log_ *g, dx_nor_p_record *r, const uint8_t *id)
 {
-    dx_cas_p_store32(r->head, DX_CAS_P_MAGIC);
-    dx_cas_p_store32(r->head + 4, r->type | r->codec << 8 | r->flags << 16);
-    dx_cas_p_store64(r->head + 8, r->stored);
-    dx_cas_p_store64(r->head + 16, r->logical);
-    if (id != r->head + 24) DX_CAS_MEMCPY(r->head + 24, id, 32);
-    dx_cas_p_store32(r->head + 56, g->tag);
-    dx_cas_p_store32(r->head + 60, dx_cas_p_head_crc(r->place, r->head));
+    dx_nor_p_store32(r->head, DX_NOR_P_RECORD_MAGIC);
+    dx_nor_p_store32(r->head + 4, r->type | r->codec << 8 | r->flags << 16);
+    dx_nor_p_store64(r->head + 8, r->stored);
+    dx_nor_p_store64(r->head + 16, r->logical);
+    if (id != r->head + 24) DX_NOR_MEMCPY(r->head + 24, id, 32);
+    dx_nor_p_store32(r->head + 56, g->tag);
+    dx_nor_p_store32(r->head + 60, dx_nor_p_head_crc(r->place, r->head));
 }
 
 static bool dx_nor_p_sane(const dx_nor_log_ *g, const dx_nor_p_record *r)
@@ -360,39 +592,39 @@ static bool dx_nor_p_sane(const dx_nor_log_ *g, const dx_nor_p_record *r)
     return r->flags - 1 < 8 && r->stored <= 20496;
 }
 
-/* The header at place, in r->head. DX_CAS_ECORRUPT: it is none, or reaches behind the limit. */
+/* The header at place, in r->head. DX_NOR_ECORRUPT: it is none, or reaches behind the limit. */
 static int dx_nor_p_decode(const dx_nor_log_ *g, uint32_t place, uint32_t limit,
                                dx_nor_p_record *r)
 {
     const uint8_t *head = r->head;
     uint32_t size = 2 * DX_CAS_EXT_HEAD;
-    if (dx_cas_p_load32(head) != DX_CAS_P_MAGIC || dx_cas_p_load32(head + 56) != g->tag ||
-        dx_cas_p_load32(head + 60) != dx_cas_p_head_crc(place, head)) {
-        return DX_CAS_ECORRUPT;
+    if (dx_nor_p_load32(head) != DX_NOR_P_RECORD_MAGIC || dx_nor_p_load32(head + 56) != g->tag ||
+        dx_nor_p_load32(head + 60) != dx_nor_p_head_crc(place, head)) {
+        return DX_NOR_ECORRUPT;
     }
     r->place = place;
     r->type = head[4];
     r->codec = head[5];
-    r->flags = dx_cas_p_load32(head + 4) >> 16;
-    r->stored = dx_cas_p_load32(head + 8);
-    r->logical = dx_cas_p_load64(head + 16);
-    if (r->type == 0 || r->type > DX_CAS_EXT_COMMIT) return DX_CAS_EVERSION;
-    if (dx_cas_p_load32(head + 12) || !dx_nor_p_sane(g, r)) return DX_CAS_ECORRUPT;
+    r->flags = dx_nor_p_load32(head + 4) >> 16;
+    r->stored = dx_nor_p_load32(head + 8);
+    r->logical = dx_nor_p_load64(head + 16);
+    if (r->type == 0 || r->type > DX_CAS_EXT_COMMIT) return DX_NOR_EVERSION;
+    if (dx_nor_p_load32(head + 12) || !dx_nor_p_sane(g, r)) return DX_NOR_ECORRUPT;
     if (r->type != DX_CAS_EXT_COMMIT) {
-        if (r->stored > limit - place - DX_CAS_EXT_HEAD) return DX_CAS_ECORRUPT;
+        if (r->stored > limit - place - DX_CAS_EXT_HEAD) return DX_NOR_ECORRUPT;
         size = DX_CAS_EXT_HEAD + r->stored;
     } else if ((r->flags & 255) == 2) {
         size = DX_CAS_EXT_HEAD;
     }
     r->next = dx_nor_p_align(g, place + size);
-    return r->next <= limit || r->type == DX_CAS_EXT_COMMIT ? DX_CAS_OK : DX_CAS_ECORRUPT;
+    return r->next <= limit || r->type == DX_CAS_EXT_COMMIT ? DX_NOR_OK : DX_NOR_ECORRUPT;
 }
 
 static int dx_nor_p_look(dx_nor *n, dx_nor_log_ *g, uint32_t place, uint32_t limit,
                              dx_nor_p_record *r)
 {
-    if (place > limit || limit - place < DX_CAS_EXT_HEAD) return DX_CAS_ECORRUPT;
-    DX_CAS_P_TRY(dx_nor_p_bytes(n, g, place, r->head, DX_CAS_EXT_HEAD));
+    if (place > limit || limit - place < DX_CAS_EXT_HEAD) return DX_NOR_ECORRUPT;
+    DX_NOR_P_TRY(dx_nor_p_bytes(n, g, place, r->head, DX_CAS_EXT_HEAD));
     return dx_nor_p_decode(g, place, limit, r);
 }
 
@@ -404,58 +636,58 @@ static int dx_nor_p_record_at(dx_nor *n, dx_nor_log_ *g, uint32_t place, uint32_
     uint32_t copy;
     for (copy = 0; copy < 2; copy++) {
         int error = dx_nor_p_look(n, g, place + copy * DX_CAS_EXT_HEAD, limit, r);
-        bool second = error == DX_CAS_OK && r->type == DX_CAS_EXT_COMMIT && (r->flags & 255) == 2;
+        bool second = error == DX_NOR_OK && r->type == DX_CAS_EXT_COMMIT && (r->flags & 255) == 2;
         r->place = place;
-        if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT) return error;
-        if (error == DX_CAS_OK && second == (copy == 1)) return DX_CAS_OK;
+        if (error != DX_NOR_OK && error != DX_NOR_ECORRUPT) return error;
+        if (error == DX_NOR_OK && second == (copy == 1)) return DX_NOR_OK;
     }
-    return DX_CAS_ECORRUPT;
+    return DX_NOR_ECORRUPT;
 }
 
-/* Behind a place where no record is: the next one, or DX_CAS_ENOTFOUND, and *place is the limit. It
+/* Behind a place where no record is: the next one, or DX_NOR_ENOTFOUND, and *place is the limit. It
    has its magic where it begins, or, if it is a commit without its first copy, 64 bytes further. */
 static int dx_nor_p_skip(dx_nor *n, dx_nor_log_ *g, uint32_t limit, uint32_t *place,
                              dx_nor_p_record *r)
 {
     uint32_t from = *place, window = 0, size = 0, at = from;
     uint32_t step = g->align < DX_CAS_EXT_HEAD ? g->align : (uint32_t)DX_CAS_EXT_HEAD;
-    int error = DX_CAS_ECORRUPT;
+    int error = DX_NOR_ECORRUPT;
     *place = limit;
-    while (error == DX_CAS_ECORRUPT && limit - at > step) {
+    while (error == DX_NOR_ECORRUPT && limit - at > step) {
         uint32_t back;
         at += step;
         if (at - window + 4 > size) {
             window = at;
             size = limit - at < n->io_size_ ? limit - at : n->io_size_;
             if (size < 4) break;
-            DX_CAS_P_TRY(dx_nor_p_bytes(n, g, at, n->io_, size));
+            DX_NOR_P_TRY(dx_nor_p_bytes(n, g, at, n->io_, size));
         }
-        if (dx_cas_p_load32(n->io_ + (at - window)) != DX_CAS_P_MAGIC) continue;
+        if (dx_nor_p_load32(n->io_ + (at - window)) != DX_NOR_P_RECORD_MAGIC) continue;
         for (back = 0; back <= DX_CAS_EXT_HEAD; back += DX_CAS_EXT_HEAD) {
-            if (error != DX_CAS_ECORRUPT) break;
+            if (error != DX_NOR_ECORRUPT) break;
             if (at - from <= back || (at - back) % g->align) continue;
             error = dx_nor_p_record_at(n, g, at - back, limit, r);
-            if (error == DX_CAS_OK) *place = at - back;
+            if (error == DX_NOR_OK) *place = at - back;
         }
     }
-    return error == DX_CAS_ECORRUPT ? DX_CAS_ENOTFOUND : error;
+    return error == DX_NOR_ECORRUPT ? DX_NOR_ENOTFOUND : error;
 }
 
 /* The record at *place, which becomes that of the next; or a gap before one (type 0, from r->place
-   to r->next). DX_CAS_ENOTFOUND: the end. */
+   to r->next). DX_NOR_ENOTFOUND: the end. */
 static int dx_nor_p_step(dx_nor *n, dx_nor_log_ *g, uint32_t limit, uint32_t *place,
                              dx_nor_p_record *r)
 {
     uint32_t from = *place;
     int error = dx_nor_p_record_at(n, g, from, limit, r);
-    if (error == DX_CAS_ECORRUPT) {
-        error = from < limit ? dx_nor_p_skip(n, g, limit, place, r) : DX_CAS_ENOTFOUND;
+    if (error == DX_NOR_ECORRUPT) {
+        error = from < limit ? dx_nor_p_skip(n, g, limit, place, r) : DX_NOR_ENOTFOUND;
         r->type = 0;
         r->place = from; /* the record that was found is read again */
         r->next = *place;
     }
-    DX_CAS_ASSERT(error != DX_CAS_OK || r->next > from);
-    if (error == DX_CAS_OK) *place = r->next;
+    DX_NOR_ASSERT(error != DX_NOR_OK || r->next > from);
+    if (error == DX_NOR_OK) *place = r->next;
     return error;
 }
 
@@ -471,24 +703,24 @@ static int dx_nor_p_content(dx_nor *n, dx_nor_log_ *g, const dx_nor_p_record *r,
 {
     dx_cas_id id;
     uint32_t done, take;
-    int error = DX_CAS_OK;
-    if (r->codec) return DX_CAS_ENOTSUP;
+    int error = DX_NOR_OK;
+    if (r->codec) return DX_NOR_ENOTSUP;
     dx_cas_ext_id_start(n->hasher_, r->type);
-    for (done = 0; error == DX_CAS_OK && done < r->stored; done += take) {
+    for (done = 0; error == DX_NOR_OK && done < r->stored; done += take) {
         take = r->stored - done < n->io_size_ ? r->stored - done : n->io_size_;
         error = dx_nor_p_bytes(n, g, r->place + DX_CAS_EXT_HEAD + done, n->io_, take);
-        DX_CAS_P_HASH(update)(n->hasher_, n->io_, take);
+        dx_cas_ext_id_update(n->hasher_, n->io_, take);
         if (size && offset < done + take && offset + size > done) {
             uint32_t from = offset > done ? offset : done;
             uint32_t to = offset + size < done + take ? offset + size : done + take;
-            DX_CAS_MEMCPY(out + (from - offset), n->io_ + (from - done), to - from);
+            DX_NOR_MEMCPY(out + (from - offset), n->io_ + (from - done), to - from);
         }
     }
-    DX_CAS_P_HASH(final)(n->hasher_, id.bytes, sizeof id.bytes);
-    if (error == DX_CAS_OK && DX_CAS_MEMCMP(id.bytes, r->head + 24, 32) != 0) {
-        error = DX_CAS_ECORRUPT;
+    dx_cas_ext_id_final(n->hasher_, &id);
+    if (error == DX_NOR_OK && DX_NOR_MEMCMP(id.bytes, r->head + 24, 32) != 0) {
+        error = DX_NOR_ECORRUPT;
     }
-    if (error != DX_CAS_OK && size) DX_CAS_MEMSET(out, 0, size);
+    if (error != DX_NOR_OK && size) DX_NOR_MEMSET(out, 0, size);
     return error;
 }
 
@@ -502,16 +734,16 @@ static int dx_nor_p_find(dx_nor *n, const uint8_t *id, dx_nor_p_record *found,
     uint32_t place = dx_nor_p_first(g), i = 0;
     int error;
     found->type = 0;
-    while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_CAS_OK) {
+    while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_NOR_OK) {
         if (r.type == DX_CAS_EXT_BLOB || r.type == DX_CAS_EXT_LIST) {
-            if (DX_CAS_MEMCMP(r.head + 24, id, 32) == 0) {
+            if (DX_NOR_MEMCMP(r.head + 24, id, 32) == 0) {
                 *found = r;
                 *index = i;
             }
         }
         i += r.type != 0;
     }
-    return error != DX_CAS_ENOTFOUND || !found->type ? error : DX_CAS_OK;
+    return error != DX_NOR_ENOTFOUND || !found->type ? error : DX_NOR_OK;
 }
 
 /* >>writing ------------------------------------------------------------ */
@@ -522,23 +754,23 @@ static int dx_nor_p_enter(dx_nor *n, dx_nor_log_ *g, uint32_t start, uint32_t fl
     dx_nor_p_block b;
     uint32_t offset = dx_nor_p_offset(n, g, g->blocks), erases;
     int error;
-    if (g->blocks >= n->flash_.block_count) return DX_CAS_ENOSPACE;
+    if (g->blocks >= n->flash_.block_count) return DX_NOR_ENOSPACE;
     error = dx_nor_p_block_read(n, offset, &b);
-    erases = (error == DX_CAS_OK ? b.erases : n->erases_) + 1; /* a lost count: as the highest */
-    if (erases > n->erases_ && error == DX_CAS_OK) n->erases_ = erases;
-    DX_CAS_P_TRY(n->flash_.erase(n->flash_.user, offset));
+    erases = (error == DX_NOR_OK ? b.erases : n->erases_) + 1; /* a lost count: as the highest */
+    if (erases > n->erases_ && error == DX_NOR_OK) n->erases_ = erases;
+    DX_NOR_P_TRY(n->flash_.erase(n->flash_.user, offset));
     if (g->blocks == 0) g->erases = erases;
-    else DX_CAS_P_TRY(dx_nor_p_block_write(n, g, g->blocks, start, erases, flags));
+    else DX_NOR_P_TRY(dx_nor_p_block_write(n, g, g->blocks, start, erases, flags));
     g->blocks++;
     g->last = start;
-    return DX_CAS_OK;
+    return DX_NOR_OK;
 }
 
 static int dx_nor_p_flush(dx_nor *n, dx_nor_log_ *g)
 {
     uint32_t offset = dx_nor_p_offset(n, g, g->blocks - 1) + n->head_size_ + (n->at_ - g->last);
     uint32_t size = n->fill_;
-    if (size == 0) return DX_CAS_OK;
+    if (size == 0) return DX_NOR_OK;
     n->at_ += size;
     n->fill_ = 0;
     return n->flash_.program(n->flash_.user, offset, n->out_, size);
@@ -551,21 +783,21 @@ static int dx_nor_p_emit(dx_nor *n, dx_nor_log_ *g, const void *data, uint32_t s
     while (size > 0) {
         uint32_t end = g->last + dx_nor_p_capacity(n), part = n->out_size_ - n->fill_;
         if (n->at_ == end) {
-            DX_CAS_P_TRY(dx_nor_p_enter(n, g, end, 0));
+            DX_NOR_P_TRY(dx_nor_p_enter(n, g, end, 0));
             continue;
         }
         if (part > end - n->at_ - n->fill_) part = end - n->at_ - n->fill_;
         if (part > size) part = size;
-        if (from) DX_CAS_MEMCPY(n->out_ + n->fill_, from, part);
-        else DX_CAS_MEMSET(n->out_ + n->fill_, 0, part);
+        if (from) DX_NOR_MEMCPY(n->out_ + n->fill_, from, part);
+        else DX_NOR_MEMSET(n->out_ + n->fill_, 0, part);
         if (from) from += part;
         size -= part;
         n->fill_ += part;
         if (n->fill_ == n->out_size_ || n->at_ + n->fill_ == end) {
-            DX_CAS_P_TRY(dx_nor_p_flush(n, g));
+            DX_NOR_P_TRY(dx_nor_p_flush(n, g));
         }
     }
-    return DX_CAS_OK;
+    return DX_NOR_OK;
 }
 
 static int dx_nor_p_record_begin(dx_nor *n, dx_nor_log_ *g, dx_nor_p_record *r,
@@ -580,11 +812,11 @@ static int dx_nor_p_record_begin(dx_nor *n, dx_nor_log_ *g, dx_nor_p_record *r,
 
 static int dx_nor_p_record_end(dx_nor *n, dx_nor_log_ *g, const dx_nor_p_record *r)
 {
-    DX_CAS_P_TRY(dx_nor_p_emit(n, g, NULL, r->next - (r->place + DX_CAS_EXT_HEAD + r->stored)));
-    DX_CAS_P_TRY(dx_nor_p_flush(n, g));
+    DX_NOR_P_TRY(dx_nor_p_emit(n, g, NULL, r->next - (r->place + DX_CAS_EXT_HEAD + r->stored)));
+    DX_NOR_P_TRY(dx_nor_p_flush(n, g));
     g->end = r->next;
     g->records++;
-    return DX_CAS_OK;
+    return DX_NOR_OK;
 }
 
 /* Both copies of the last commit, where the log stands. */
@@ -593,7 +825,7 @@ static int dx_nor_p_emit_commit(dx_nor *n, dx_nor_log_ *g, uint32_t place,
 {
     dx_nor_p_record r;
     uint32_t copy, end = dx_nor_p_align(g, place + 2 * DX_CAS_EXT_HEAD);
-    DX_CAS_MEMSET(&r, 0, sizeof r);
+    DX_NOR_MEMSET(&r, 0, sizeof r);
     r.type = DX_CAS_EXT_COMMIT;
     r.logical = sequence;
     n->at_ = place;
@@ -602,25 +834,25 @@ static int dx_nor_p_emit_commit(dx_nor *n, dx_nor_log_ *g, uint32_t place,
         r.place = place + copy * DX_CAS_EXT_HEAD;
         r.flags = marks << 8 | (copy + 1);
         dx_nor_p_encode(g, &r, chain->bytes);
-        DX_CAS_P_TRY(dx_nor_p_emit(n, g, r.head, DX_CAS_EXT_HEAD));
+        DX_NOR_P_TRY(dx_nor_p_emit(n, g, r.head, DX_CAS_EXT_HEAD));
     }
-    DX_CAS_P_TRY(dx_nor_p_emit(n, g, NULL, end - (place + 2 * DX_CAS_EXT_HEAD)));
+    DX_NOR_P_TRY(dx_nor_p_emit(n, g, NULL, end - (place + 2 * DX_CAS_EXT_HEAD)));
     return dx_nor_p_flush(n, g);
 }
 
 static void dx_nor_p_chain_start(dx_nor *n, const dx_nor_log_ *g)
 {
     dx_cas_ext_id_start(n->hasher_, DX_CAS_EXT_COMMIT);
-    DX_CAS_P_HASH(update)(n->hasher_, g->chain.bytes, sizeof g->chain.bytes);
+    dx_cas_ext_id_update(n->hasher_, g->chain.bytes, sizeof g->chain.bytes);
 }
 
 static void dx_nor_p_chain_end(dx_nor *n, uint64_t sequence, uint32_t marks, dx_cas_id *id)
 {
     uint8_t last[16];
-    dx_cas_p_store64(last, sequence);
-    dx_cas_p_store64(last + 8, marks);
-    DX_CAS_P_HASH(update)(n->hasher_, last, sizeof last);
-    DX_CAS_P_HASH(final)(n->hasher_, id->bytes, sizeof id->bytes);
+    dx_nor_p_store64(last, sequence);
+    dx_nor_p_store64(last + 8, marks);
+    dx_cas_ext_id_update(n->hasher_, last, sizeof last);
+    dx_cas_ext_id_final(n->hasher_, id);
 }
 
 static void dx_nor_p_set_tip(dx_nor_log_ *g, const dx_cas_id *chain, uint64_t sequence,
@@ -641,16 +873,16 @@ static int dx_nor_p_write_commit(dx_nor *n, dx_nor_log_ *g)
     uint32_t place = g->committed;
     int error;
     dx_nor_p_chain_start(n, g);
-    while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_CAS_OK && r.type) {
-        DX_CAS_P_HASH(update)(n->hasher_, r.head, sizeof r.head);
+    while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_NOR_OK && r.type) {
+        dx_cas_ext_id_update(n->hasher_, r.head, sizeof r.head);
     }
-    if (error != DX_CAS_ENOTFOUND || place != g->end) return error < 0 ? error : DX_CAS_ESYS;
+    if (error != DX_NOR_ENOTFOUND || place != g->end) return error < 0 ? error : DX_NOR_ESYS;
     dx_nor_p_chain_end(n, g->sequence + 1, 0, &chain);
-    DX_CAS_P_TRY(dx_nor_p_emit_commit(n, g, g->end, g->sequence + 1, 0, &chain));
+    DX_NOR_P_TRY(dx_nor_p_emit_commit(n, g, g->end, g->sequence + 1, 0, &chain));
     dx_nor_p_set_tip(g, &chain, g->sequence + 1, g->end, 0);
     g->end = g->committed;
     g->records++;
-    return DX_CAS_OK;
+    return DX_NOR_OK;
 }
 
 /* What follows the last commit cannot be erased alone: a new block takes over, from that commit on,
@@ -658,37 +890,31 @@ static int dx_nor_p_write_commit(dx_nor *n, dx_nor_log_ *g)
 static int dx_nor_p_make_ready(dx_nor *n)
 {
     dx_nor_log_ *g = &n->log_;
-    if (n->ready_) return DX_CAS_OK;
-    DX_CAS_P_TRY(dx_nor_p_enter(n, g, g->commit, DX_NOR_P_RESTART));
+    if (n->ready_) return DX_NOR_OK;
+    DX_NOR_P_TRY(dx_nor_p_enter(n, g, g->commit, DX_NOR_P_RESTART));
     dx_nor_p_rewind(g);
-    DX_CAS_P_TRY(dx_nor_p_emit_commit(n, g, g->commit, g->sequence, g->marks, &g->chain));
+    DX_NOR_P_TRY(dx_nor_p_emit_commit(n, g, g->commit, g->sequence, g->marks, &g->chain));
     n->ready_ = true;
-    return DX_CAS_OK;
+    return DX_NOR_OK;
 }
 
-static void dx_nor_p_store_header(const dx_nor_log_ *g, const uint8_t *store_id,
-                                      uint32_t copy, uint8_t *out)
+static void dx_nor_p_store_header(const dx_nor_log_ *g, const uint8_t *store_id, uint32_t copy,
+                                  uint8_t *out)
 {
-    uint32_t shift = 3;
-    while (((uint32_t)1 << shift) < g->align) shift++;
-    DX_CAS_MEMSET(out, 0, DX_CAS_EXT_HEAD);
-    DX_CAS_MEMCPY(out, dx_cas_p_store_magic, 8);
-    out[8] = 1;
-    out[10] = DX_CAS_P_HASH_NUMBER;
-    out[11] = (uint8_t)shift;
-    dx_cas_p_store32(out + 12, g->features);
-    DX_CAS_MEMCPY(out + 16, store_id, 16);
-    out[56] = (uint8_t)copy;
-    dx_cas_p_store32(out + 60, dx_cas_p_crc32c(0, out, 60));
+    dx_cas_ext_form form;
+    form.tag = g->tag;
+    form.align = g->align;
+    form.features = g->features;
+    dx_cas_ext_store_encode(&form, store_id, copy, out);
 }
 
 /* Before the first commit of a log: its chain begins with what both store headers share. */
 static void dx_nor_p_tip_first(dx_nor *n, dx_nor_log_ *g, const uint8_t *head)
 {
     dx_cas_ext_id_start(n->hasher_, DX_CAS_EXT_COMMIT);
-    DX_CAS_P_HASH(update)(n->hasher_, head, 56);
-    DX_CAS_P_HASH(final)(n->hasher_, g->chain.bytes, sizeof g->chain.bytes);
-    g->tag = dx_cas_p_load32(g->chain.bytes);
+    dx_cas_ext_id_update(n->hasher_, head, 56);
+    dx_cas_ext_id_final(n->hasher_, &g->chain);
+    g->tag = dx_nor_p_load32(g->chain.bytes);
     g->sequence = 0;
     g->commit = g->marks = 0;
     g->committed = g->end = dx_nor_p_first(g);
@@ -697,11 +923,11 @@ static void dx_nor_p_tip_first(dx_nor *n, dx_nor_log_ *g, const uint8_t *head)
 /* A new generation, which begins in block number first. Nothing is written yet. */
 static void dx_nor_p_prepare(dx_nor *n, dx_nor_log_ *g, uint32_t first)
 {
-    DX_CAS_MEMSET(g, 0, sizeof *g);
+    DX_NOR_MEMSET(g, 0, sizeof *g);
     g->generation = ++n->generations_;
     g->first = first % n->flash_.block_count;
     g->align = n->flash_.unit > 8 ? n->flash_.unit : 8;
-    dx_nor_p_store_header(g, n->store_id_, 1, n->io_);
+    dx_nor_p_store_header(g, n->store_id_, 0, n->io_);
     dx_nor_p_tip_first(n, g, n->io_);
 }
 
@@ -709,12 +935,12 @@ static int dx_nor_p_begin(dx_nor *n, dx_nor_log_ *g)
 {
     uint32_t copy;
     n->at_ = n->fill_ = 0;
-    DX_CAS_P_TRY(dx_nor_p_enter(n, g, 0, 0));
-    for (copy = 1; copy <= 2; copy++) {
+    DX_NOR_P_TRY(dx_nor_p_enter(n, g, 0, 0));
+    for (copy = 0; copy < 2; copy++) {
         dx_nor_p_store_header(g, n->store_id_, copy, n->io_);
-        DX_CAS_P_TRY(dx_nor_p_emit(n, g, n->io_, DX_CAS_EXT_HEAD));
+        DX_NOR_P_TRY(dx_nor_p_emit(n, g, n->io_, DX_CAS_EXT_HEAD));
     }
-    DX_CAS_P_TRY(dx_nor_p_emit(n, g, NULL, g->end - 2 * DX_CAS_EXT_HEAD));
+    DX_NOR_P_TRY(dx_nor_p_emit(n, g, NULL, g->end - 2 * DX_CAS_EXT_HEAD));
     return dx_nor_p_flush(n, g);
 }
 
@@ -749,15 +975,15 @@ static int dx_nor_p_told(dx_nor_p_check *k, int error, uint32_t kind, uint32_t p
                              uint32_t size, const uint8_t *id)
 {
     dx_cas_damage d;
-    if (error != DX_CAS_ECORRUPT && error != DX_CAS_ENOTFOUND) return error;
-    DX_CAS_MEMSET(&d, 0, sizeof d);
+    if (error != DX_NOR_ECORRUPT && error != DX_NOR_ENOTFOUND) return error;
+    DX_NOR_MEMSET(&d, 0, sizeof d);
     d.kind = kind;
     d.offset = place;
     d.size = size;
-    if (id) DX_CAS_MEMCPY(d.id.bytes, id, sizeof d.id.bytes);
+    if (id) DX_NOR_MEMCPY(d.id.bytes, id, sizeof d.id.bytes);
     k->report.damaged++;
     if (k->callback && !k->stop && k->callback(k->user, &d) != 0) k->stop = true;
-    return DX_CAS_OK;
+    return DX_NOR_OK;
 }
 
 static int dx_nor_p_check_zero(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k,
@@ -766,12 +992,12 @@ static int dx_nor_p_check_zero(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k,
     uint32_t from = place, bad = 0;
     for (; place < end; place++) {
         uint8_t byte;
-        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, place, &byte, 1));
+        DX_NOR_P_TRY(dx_nor_p_bytes(n, g, place, &byte, 1));
         bad |= byte;
     }
-    return bad ? dx_nor_p_told(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_PADDING, from, end - from,
+    return bad ? dx_nor_p_told(k, DX_NOR_ECORRUPT, DX_CAS_DAMAGE_PADDING, from, end - from,
                                    NULL)
-               : DX_CAS_OK;
+               : DX_NOR_OK;
 }
 
 /* Both copies of a commit must be there, and say the same. */
@@ -780,14 +1006,14 @@ static int dx_nor_p_check_commit(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k,
 {
     dx_nor_p_record other;
     uint32_t copy;
-    int error = fits ? DX_CAS_OK : DX_CAS_ECORRUPT;
-    for (copy = 0; copy < 2 && error == DX_CAS_OK; copy++) {
+    int error = fits ? DX_NOR_OK : DX_NOR_ECORRUPT;
+    for (copy = 0; copy < 2 && error == DX_NOR_OK; copy++) {
         error = dx_nor_p_look(n, g, r->place + copy * DX_CAS_EXT_HEAD, g->end, &other);
-        if (error == DX_CAS_OK &&
+        if (error == DX_NOR_OK &&
             (other.type != DX_CAS_EXT_COMMIT || (other.flags ^ r->flags) >> 8 ||
              (other.flags & 255) != copy + 1 || other.logical != r->logical ||
-             DX_CAS_MEMCMP(other.head + 24, r->head + 24, 32) != 0)) {
-            error = DX_CAS_ECORRUPT;
+             DX_NOR_MEMCMP(other.head + 24, r->head + 24, 32) != 0)) {
+            error = DX_NOR_ECORRUPT;
         }
     }
     k->report.commits++;
@@ -805,31 +1031,31 @@ static int dx_nor_p_scan(dx_nor *n, dx_nor_log_ *g, uint32_t limit,
     dx_cas_id chain;
     int error;
     dx_nor_p_chain_start(n, g);
-    while ((error = dx_nor_p_step(n, g, limit, &place, &r)) == DX_CAS_OK && !(k && k->stop)) {
+    while ((error = dx_nor_p_step(n, g, limit, &place, &r)) == DX_NOR_OK && !(k && k->stop)) {
         fits = true;
         records += r.type != 0;
         if (r.type == DX_CAS_EXT_COMMIT) {
             dx_nor_p_chain_end(n, r.logical, r.flags >> 8, &chain);
             fits = !known || (r.logical == g->sequence + 1 &&
-                              DX_CAS_MEMCMP(chain.bytes, r.head + 24, 32) == 0);
+                              DX_NOR_MEMCMP(chain.bytes, r.head + 24, 32) == 0);
         } else if (r.type) {
-            DX_CAS_P_HASH(update)(n->hasher_, r.head, sizeof r.head);
+            dx_cas_ext_id_update(n->hasher_, r.head, sizeof r.head);
         }
         if ((!r.type || !fits) && lost++ == 0) lost_place = r.place;
         if (!r.type) known = false;
         if (k && !r.type) {
-            DX_CAS_P_TRY(dx_nor_p_told(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_RECORD, r.place,
+            DX_NOR_P_TRY(dx_nor_p_told(k, DX_NOR_ECORRUPT, DX_CAS_DAMAGE_RECORD, r.place,
                                            r.next - r.place, NULL));
         }
         if (k && r.type == DX_CAS_EXT_COMMIT) {
-            DX_CAS_P_TRY(dx_nor_p_check_commit(n, g, k, &r, fits));
+            DX_NOR_P_TRY(dx_nor_p_check_commit(n, g, k, &r, fits));
         }
         size = r.type == DX_CAS_EXT_COMMIT ? (uint32_t)DX_CAS_EXT_HEAD : r.stored;
         if (k && r.type) {
-            DX_CAS_P_TRY(dx_nor_p_check_zero(n, g, k, r.place + DX_CAS_EXT_HEAD + size, r.next));
+            DX_NOR_P_TRY(dx_nor_p_check_zero(n, g, k, r.place + DX_CAS_EXT_HEAD + size, r.next));
         }
         if (r.type != DX_CAS_EXT_COMMIT || r.logical <= g->sequence) continue;
-        DX_CAS_MEMCPY(chain.bytes, r.head + 24, 32);
+        DX_NOR_MEMCPY(chain.bytes, r.head + 24, 32);
         dx_nor_p_set_tip(g, &chain, r.logical, r.place, r.flags >> 8);
         if (lost && n->damage_ == 0 && !k) n->damage_place_ = lost_place;
         if (!k) n->damage_ += lost;
@@ -838,34 +1064,33 @@ static int dx_nor_p_scan(dx_nor *n, dx_nor_log_ *g, uint32_t limit,
         known = true;
         dx_nor_p_chain_start(n, g);
     }
-    if (error == DX_CAS_ENOTFOUND && k && r.place < limit) {
-        return dx_nor_p_told(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_RECORD, r.place,
+    if (error == DX_NOR_ENOTFOUND && k && r.place < limit) {
+        return dx_nor_p_told(k, DX_NOR_ECORRUPT, DX_CAS_DAMAGE_RECORD, r.place,
                                  limit - r.place, NULL);
     }
-    return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
+    return error == DX_NOR_ENOTFOUND ? DX_NOR_OK : error;
 }
 
 /* The store header at the beginning of a log. */
 static int dx_nor_p_load_header(dx_nor *n, dx_nor_log_ *g)
 {
     uint8_t *head = n->io_;
+    dx_cas_ext_form form;
     uint32_t copy;
+    int error;
+    form.tag = 0; /* it follows from the header */
     for (copy = 0; copy < 2; copy++) {
-        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, copy * DX_CAS_EXT_HEAD, head, DX_CAS_EXT_HEAD));
-        if (DX_CAS_MEMCMP(head, dx_cas_p_store_magic, 8) != 0) continue;
-        if (dx_cas_p_load32(head + 60) != dx_cas_p_crc32c(0, head, 60)) continue;
-        if (head[8] != 1 || head[9] || dx_cas_p_load32(head + 12) > 1) return DX_CAS_EVERSION;
-        if (head[10] != DX_CAS_P_HASH_NUMBER) return DX_CAS_ENOTSUP;
-        if (!dx_cas_p_reserved_zero(head)) return DX_CAS_EZERO;
-        if (head[11] < 3 || head[11] > 12 || head[56] != copy + 1) continue;
-        g->align = (uint32_t)1 << head[11];
-        g->features = dx_cas_p_load32(head + 12);
-        DX_CAS_MEMCPY(n->store_id_, head + 16, sizeof n->store_id_);
+        DX_NOR_P_TRY(dx_nor_p_bytes(n, g, copy * DX_CAS_EXT_HEAD, head, DX_CAS_EXT_HEAD));
+        error = dx_cas_ext_store_decode(head, copy, &form, n->store_id_);
+        if (error == DX_NOR_ECORRUPT) continue;
+        if (error != DX_NOR_OK) return error;
+        g->align = form.align;
+        g->features = form.features;
         dx_nor_p_tip_first(n, g, head);
-        return DX_CAS_OK;
+        return DX_NOR_OK;
     }
     n->damage_place_ = 0;
-    return DX_CAS_ECORRUPT;
+    return DX_NOR_ECORRUPT;
 }
 
 /* Which blocks are the log: those that go on where the one before is full, and those that begin
@@ -878,17 +1103,17 @@ static int dx_nor_p_load_blocks(dx_nor *n, dx_nor_log_ *g)
         uint32_t offset = dx_nor_p_offset(n, g, g->blocks);
         uint32_t end = g->last + dx_nor_p_capacity(n);
         int error = dx_nor_p_block_read(n, offset, &b);
-        if (error == DX_CAS_ECORRUPT) break;
-        DX_CAS_P_TRY(error);
+        if (error == DX_NOR_ECORRUPT) break;
+        DX_NOR_P_TRY(error);
         if (b.generation != g->generation || b.ordinal != g->blocks) break;
         if (b.start > end || (!b.flags && b.start != end)) break;
         if (!b.flags) continue;
-        DX_CAS_P_TRY(n->flash_.read(n->flash_.user, offset + n->head_size_, r.head, sizeof r.head));
+        DX_NOR_P_TRY(n->flash_.read(n->flash_.user, offset + n->head_size_, r.head, sizeof r.head));
         error = dx_nor_p_decode(g, b.start, UINT32_MAX, &r);
-        if (error != DX_CAS_OK || r.type != DX_CAS_EXT_COMMIT) break;
+        if (error != DX_NOR_OK || r.type != DX_CAS_EXT_COMMIT) break;
     }
     dx_nor_p_rewind(g);
-    return DX_CAS_OK;
+    return DX_NOR_OK;
 }
 
 /* May the log go on where it ends? Both copies of the last commit are whole, no block follows, and
@@ -900,16 +1125,16 @@ static int dx_nor_p_resumable(dx_nor *n, dx_nor_log_ *g, bool *yes)
     *yes = false;
     for (i = 0; i < 2; i++) {
         int error = dx_nor_p_look(n, g, g->commit + i * DX_CAS_EXT_HEAD, g->committed, &r);
-        if (error != DX_CAS_OK) return error == DX_CAS_ECORRUPT ? DX_CAS_OK : error;
+        if (error != DX_NOR_OK) return error == DX_NOR_ECORRUPT ? DX_NOR_OK : error;
     }
-    if (g->committed <= g->last || g->align < n->flash_.unit) return DX_CAS_OK;
+    if (g->committed <= g->last || g->align < n->flash_.unit) return DX_NOR_OK;
     for (place = g->committed; place < end; place += size) {
         size = end - place < n->io_size_ ? end - place : n->io_size_;
-        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, place, n->io_, size));
-        for (i = 0; i < size; i++) if (n->io_[i] != 0xff) return DX_CAS_OK;
+        DX_NOR_P_TRY(dx_nor_p_bytes(n, g, place, n->io_, size));
+        for (i = 0; i < size; i++) if (n->io_[i] != 0xff) return DX_NOR_OK;
     }
     *yes = true;
-    return DX_CAS_OK;
+    return DX_NOR_OK;
 }
 
 /* Read a log whose first block is known, up to its last commit. *ready: it may be written there. */
@@ -921,23 +1146,23 @@ static int dx_nor_p_load(dx_nor *n, dx_nor_log_ *g, bool *ready)
     g->blocks = 1;
     g->last = 0;
     dx_nor_p_rewind(g);
-    DX_CAS_P_TRY(dx_nor_p_load_header(n, g));
-    DX_CAS_P_TRY(dx_nor_p_load_blocks(n, g));
-    DX_CAS_P_TRY(dx_nor_p_scan(n, g, g->last + dx_nor_p_capacity(n), NULL));
+    DX_NOR_P_TRY(dx_nor_p_load_header(n, g));
+    DX_NOR_P_TRY(dx_nor_p_load_blocks(n, g));
+    DX_NOR_P_TRY(dx_nor_p_scan(n, g, g->last + dx_nor_p_capacity(n), NULL));
     g->end = g->committed;
-    if (g->sequence == 0) return DX_CAS_ECORRUPT; /* each generation has a commit from the start */
-    DX_CAS_P_TRY(dx_nor_p_resumable(n, g, ready));
+    if (g->sequence == 0) return DX_NOR_ECORRUPT; /* each generation has a commit from the start */
+    DX_NOR_P_TRY(dx_nor_p_resumable(n, g, ready));
     blocks = g->blocks;
     error = dx_nor_p_look(n, g, g->commit + DX_CAS_EXT_HEAD, g->committed, &r);
-    if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT) return error;
+    if (error != DX_NOR_OK && error != DX_NOR_ECORRUPT) return error;
     /* without its second copy the commit ends where the first does */
     error = dx_nor_p_seek(n, g, error ? g->commit + DX_CAS_EXT_HEAD - 1 : g->committed - 1);
-    if (error != DX_CAS_OK && error != DX_CAS_ETRUNCATED) return error;
+    if (error != DX_NOR_OK && error != DX_NOR_ETRUNCATED) return error;
     g->blocks = g->ordinal + 1; /* what follows holds nothing that was committed */
     g->last = g->start;
     if (blocks != g->blocks) *ready = false;
     dx_nor_p_rewind(g);
-    return DX_CAS_OK;
+    return DX_NOR_OK;
 }
 
 /* The newest generation. */
@@ -945,11 +1170,11 @@ static int dx_nor_p_find_log(dx_nor *n, dx_nor_log_ *g)
 {
     dx_nor_p_block b;
     uint32_t i;
-    DX_CAS_MEMSET(g, 0, sizeof *g);
+    DX_NOR_MEMSET(g, 0, sizeof *g);
     for (i = 0; i < n->flash_.block_count; i++) {
         int error = dx_nor_p_block_read(n, i * n->flash_.block_size, &b);
-        if (error == DX_CAS_ECORRUPT) continue;
-        DX_CAS_P_TRY(error);
+        if (error == DX_NOR_ECORRUPT) continue;
+        DX_NOR_P_TRY(error);
         if (b.generation > n->generations_) n->generations_ = b.generation;
         if (b.erases > n->erases_) n->erases_ = b.erases;
         if (b.ordinal == 0 && b.generation > g->generation) {
@@ -958,7 +1183,7 @@ static int dx_nor_p_find_log(dx_nor *n, dx_nor_log_ *g)
             g->erases = b.erases;
         }
     }
-    return g->generation ? DX_CAS_OK : DX_CAS_ENOTFOUND;
+    return g->generation ? DX_NOR_OK : DX_NOR_ENOTFOUND;
 }
 
 /* >>room ---------------------------------------------------------------- */
@@ -983,30 +1208,20 @@ static bool dx_nor_p_fits(const dx_nor *n, uint32_t bytes, uint32_t growth, bool
 
 static int dx_nor_p_may_write(const dx_nor *n)
 {
-    if (!n->open_) return DX_CAS_EINVAL;
+    if (!n->open_) return DX_NOR_EINVAL;
     if (!(n->mode_ & DX_CAS_WRITE) || n->damage_ || n->log_.align < n->flash_.unit) {
-        return DX_CAS_EREADONLY;
+        return DX_NOR_EREADONLY;
     }
-    return n->failed_ ? DX_CAS_ESYS : DX_CAS_OK;
+    return n->failed_ ? DX_NOR_ESYS : DX_NOR_OK;
 }
 
 /* >>refs ---------------------------------------------------------------- */
-/* Its first four bytes: */
+/* What its first four bytes say; dx_cas_ext_ref_ok() looks at all of its fixed part. */
 static bool dx_nor_p_ref_begins(const uint8_t *fixed, uint32_t stored)
 {
     return fixed[0] >= DX_CAS_EXT_SET && fixed[0] <= DX_CAS_EXT_DELETE && fixed[1] && !fixed[3] &&
            fixed[2] <= DX_CAS_INFO_MAX &&
            stored == (uint32_t)DX_CAS_EXT_REF_FIXED + fixed[1] + fixed[2];
-}
-
-/* and all that is not name and info, as dx_cas.h has it. */
-static bool dx_nor_p_ref_sound(const uint8_t *fixed, uint32_t stored)
-{
-    uint64_t version = dx_cas_p_load64(fixed + 8);
-    if (!dx_nor_p_ref_begins(fixed, stored)) return false;
-    if (version == 0 || version >= UINT64_MAX - 1) return false;
-    if (fixed[0] != DX_CAS_EXT_DELETE && dx_cas_p_load64(fixed + 16) > version) return false;
-    return fixed[0] == DX_CAS_EXT_SET || dx_cas_p_drop_sound(fixed);
 }
 
 /* A name, in memory or (bytes NULL) at a place of the log. */
@@ -1019,8 +1234,8 @@ static int dx_nor_p_name_piece(dx_nor *n, const dx_nor_p_name *name, uint32_t at
                                    uint8_t *out, uint32_t size)
 {
     if (!name->bytes) return dx_nor_p_bytes(n, &n->log_, name->place + at, out, size);
-    DX_CAS_MEMCPY(out, name->bytes + at, size);
-    return DX_CAS_OK;
+    DX_NOR_MEMCPY(out, name->bytes + at, size);
+    return DX_NOR_OK;
 }
 
 /* Is this ref record of that name? */
@@ -1029,15 +1244,15 @@ static int dx_nor_p_of_name(dx_nor *n, const dx_nor_p_record *r,
 {
     uint32_t place = r->place + DX_CAS_EXT_HEAD, at, part;
     uint8_t *is = n->io_, *want = n->io_ + 32;
-    DX_CAS_P_TRY(dx_nor_p_bytes(n, &n->log_, place, is, 4));
+    DX_NOR_P_TRY(dx_nor_p_bytes(n, &n->log_, place, is, 4));
     *same = dx_nor_p_ref_begins(is, r->stored) && is[1] == name->size;
     for (at = 0; *same && at < name->size; at += part) {
         part = name->size - at < 32 ? name->size - at : 32;
-        DX_CAS_P_TRY(dx_nor_p_bytes(n, &n->log_, place + DX_CAS_EXT_REF_FIXED + at, is, part));
-        DX_CAS_P_TRY(dx_nor_p_name_piece(n, name, at, want, part));
-        *same = DX_CAS_MEMCMP(is, want, part) == 0;
+        DX_NOR_P_TRY(dx_nor_p_bytes(n, &n->log_, place + DX_CAS_EXT_REF_FIXED + at, is, part));
+        DX_NOR_P_TRY(dx_nor_p_name_piece(n, name, at, want, part));
+        *same = DX_NOR_MEMCMP(is, want, part) == 0;
     }
-    return DX_CAS_OK;
+    return DX_NOR_OK;
 }
 
 /* The newest record of a name that is whole (type 0: there is none). *damaged: a later one is not.
@@ -1051,41 +1266,41 @@ static int dx_nor_p_lookup(dx_nor *n, const dx_nor_p_name *name, int how,
     int error;
     *damaged = false;
     found->type = 0;
-    while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_CAS_OK) {
+    while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_NOR_OK) {
         bool same;
         if (r.type != DX_CAS_EXT_REF) continue;
-        DX_CAS_P_TRY(dx_nor_p_of_name(n, &r, name, &same));
+        DX_NOR_P_TRY(dx_nor_p_of_name(n, &r, name, &same));
         if (how == DX_NOR_P_ALL || (same && how == DX_NOR_P_SAME)) {
             error = dx_nor_p_content(n, g, &r, 0, NULL, 0);
-            if (error == DX_CAS_ECORRUPT) {
+            if (error == DX_NOR_ECORRUPT) {
                 *damaged = true;
                 continue;
             }
-            DX_CAS_P_TRY(error);
+            DX_NOR_P_TRY(error);
         }
         if (!same) continue;
         *found = r;
         *damaged = false;
     }
-    return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
+    return error == DX_NOR_ENOTFOUND ? DX_NOR_OK : error;
 }
 
 /* From the newest record of a name to the one that set its latest version; fixed: its first bytes.
-   DX_CAS_ENOTFOUND: the name was deleted. */
+   DX_NOR_ENOTFOUND: the name was deleted. */
 static int dx_nor_p_resolve(dx_nor *n, dx_nor_p_record *r, uint8_t *fixed)
 {
     dx_nor_log_ *g = &n->log_;
     uint32_t place = r->place + DX_CAS_EXT_HEAD;
-    DX_CAS_P_TRY(dx_nor_p_bytes(n, g, place, fixed, DX_CAS_EXT_REF_FIXED));
-    if (!dx_nor_p_ref_sound(fixed, r->stored)) return DX_CAS_ECORRUPT;
-    if (fixed[0] == DX_CAS_EXT_DELETE) return DX_CAS_ENOTFOUND;
-    if (fixed[0] == DX_CAS_EXT_SET) return DX_CAS_OK;
-    if (dx_cas_p_load32(fixed + 28)) return DX_CAS_ECORRUPT;
-    DX_CAS_P_TRY(dx_nor_p_look(n, g, dx_cas_p_load32(fixed + 24), g->end, r));
-    if (r->type != DX_CAS_EXT_REF) return DX_CAS_ECORRUPT;
-    DX_CAS_P_TRY(dx_nor_p_bytes(n, g, r->place + DX_CAS_EXT_HEAD, fixed, DX_CAS_EXT_REF_FIXED));
-    return fixed[0] == DX_CAS_EXT_SET && dx_nor_p_ref_sound(fixed, r->stored) ? DX_CAS_OK
-                                                                              : DX_CAS_ECORRUPT;
+    DX_NOR_P_TRY(dx_nor_p_bytes(n, g, place, fixed, DX_CAS_EXT_REF_FIXED));
+    if (!dx_cas_ext_ref_ok(fixed, r->stored)) return DX_NOR_ECORRUPT;
+    if (fixed[0] == DX_CAS_EXT_DELETE) return DX_NOR_ENOTFOUND;
+    if (fixed[0] == DX_CAS_EXT_SET) return DX_NOR_OK;
+    if (dx_nor_p_load32(fixed + 28)) return DX_NOR_ECORRUPT;
+    DX_NOR_P_TRY(dx_nor_p_look(n, g, dx_nor_p_load32(fixed + 24), g->end, r));
+    if (r->type != DX_CAS_EXT_REF) return DX_NOR_ECORRUPT;
+    DX_NOR_P_TRY(dx_nor_p_bytes(n, g, r->place + DX_CAS_EXT_HEAD, fixed, DX_CAS_EXT_REF_FIXED));
+    return fixed[0] == DX_CAS_EXT_SET && dx_cas_ext_ref_ok(fixed, r->stored) ? DX_NOR_OK
+                                                                              : DX_NOR_ECORRUPT;
 }
 
 /* The next name in the order of the newest records, as the record that set it, and its first bytes.
@@ -1099,28 +1314,28 @@ static int dx_nor_p_next_name(dx_nor *n, uint32_t *place, int how, dx_nor_p_reco
     bool damaged;
     for (;;) {
         int error = dx_nor_p_step(n, g, g->end, place, r);
-        if (error != DX_CAS_OK) return error;
+        if (error != DX_NOR_OK) return error;
         if (r->type != DX_CAS_EXT_REF) continue;
         own = r->place;
-        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, own + DX_CAS_EXT_HEAD, fixed, DX_CAS_EXT_REF_FIXED));
-        if (!dx_nor_p_ref_sound(fixed, r->stored)) continue;
+        DX_NOR_P_TRY(dx_nor_p_bytes(n, g, own + DX_CAS_EXT_HEAD, fixed, DX_CAS_EXT_REF_FIXED));
+        if (!dx_cas_ext_ref_ok(fixed, r->stored)) continue;
         name.bytes = NULL;
         name.place = own + DX_CAS_EXT_HEAD + DX_CAS_EXT_REF_FIXED;
         name.size = fixed[1];
-        DX_CAS_P_TRY(dx_nor_p_lookup(n, &name, how, r, &damaged));
+        DX_NOR_P_TRY(dx_nor_p_lookup(n, &name, how, r, &damaged));
         if (!r->type || r->place != own) continue;
         error = dx_nor_p_resolve(n, r, fixed);
-        if (error != DX_CAS_ENOTFOUND) return error;
+        if (error != DX_NOR_ENOTFOUND) return error;
     }
 }
 
 static void dx_nor_p_ref_out(const uint8_t *fixed, dx_nor_ref *out)
 {
-    out->kind = dx_cas_p_load32(fixed + 4);
-    out->version = dx_cas_p_load64(fixed + 8);
-    out->time_ns = dx_cas_p_load64(fixed + 32);
-    out->size = dx_cas_p_load64(fixed + 40);
-    DX_CAS_MEMCPY(out->root.bytes, fixed + 48, 32);
+    out->kind = dx_nor_p_load32(fixed + 4);
+    out->version = dx_nor_p_load64(fixed + 8);
+    out->time_ns = dx_nor_p_load64(fixed + 32);
+    out->size = dx_nor_p_load64(fixed + 40);
+    DX_NOR_MEMCPY(out->root.bytes, fixed + 48, 32);
 }
 
 /* Append a ref record: fixed, then the name (its size: with the info behind it). */
@@ -1130,22 +1345,22 @@ static int dx_nor_p_put_ref(dx_nor *n, dx_nor_log_ *g, const uint8_t *fixed,
     dx_nor_p_record r;
     dx_cas_id id;
     uint32_t at, part, pass;
-    DX_CAS_MEMSET(&r, 0, sizeof r);
+    DX_NOR_MEMSET(&r, 0, sizeof r);
     r.type = DX_CAS_EXT_REF;
     r.logical = r.stored = DX_CAS_EXT_REF_FIXED + name->size;
     dx_cas_ext_id_start(n->hasher_, DX_CAS_EXT_REF);
-    DX_CAS_P_HASH(update)(n->hasher_, fixed, DX_CAS_EXT_REF_FIXED);
+    dx_cas_ext_id_update(n->hasher_, fixed, DX_CAS_EXT_REF_FIXED);
     for (pass = 0; pass < 2; pass++) {
         for (at = 0; at < name->size; at += part) {
             part = name->size - at < 64 ? name->size - at : 64;
-            DX_CAS_P_TRY(dx_nor_p_name_piece(n, name, at, n->io_, part));
-            if (pass) DX_CAS_P_TRY(dx_nor_p_emit(n, g, n->io_, part));
-            else DX_CAS_P_HASH(update)(n->hasher_, n->io_, part);
+            DX_NOR_P_TRY(dx_nor_p_name_piece(n, name, at, n->io_, part));
+            if (pass) DX_NOR_P_TRY(dx_nor_p_emit(n, g, n->io_, part));
+            else dx_cas_ext_id_update(n->hasher_, n->io_, part);
         }
         if (pass) break;
-        DX_CAS_P_HASH(final)(n->hasher_, id.bytes, sizeof id.bytes);
-        DX_CAS_P_TRY(dx_nor_p_record_begin(n, g, &r, id.bytes));
-        DX_CAS_P_TRY(dx_nor_p_emit(n, g, fixed, DX_CAS_EXT_REF_FIXED));
+        dx_cas_ext_id_final(n->hasher_, &id);
+        DX_NOR_P_TRY(dx_nor_p_record_begin(n, g, &r, id.bytes));
+        DX_NOR_P_TRY(dx_nor_p_emit(n, g, fixed, DX_CAS_EXT_REF_FIXED));
     }
     return dx_nor_p_record_end(n, g, &r);
 }
@@ -1162,11 +1377,11 @@ static int dx_nor_p_mark(dx_nor *n, const uint8_t *id)
     dx_nor_p_record r;
     uint32_t i = 0;
     int error = dx_nor_p_find(n, id, &r, &i);
-    if (error == DX_CAS_OK) {
+    if (error == DX_NOR_OK) {
         uint8_t *byte = (uint8_t *)(void *)n->hasher_ + i / 8;
         *byte = (uint8_t)(*byte | 1u << i % 8);
     }
-    return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error; /* it was lost before */
+    return error == DX_NOR_ENOTFOUND ? DX_NOR_OK : error; /* it was lost before */
 }
 
 /* The base of an object that is stored as a delta (docs/formats/cas.md, section 16). */
@@ -1174,9 +1389,9 @@ static int dx_nor_p_mark_base(dx_nor *n, const dx_nor_p_record *r)
 {
     uint8_t id[32];
     if (r->type != DX_CAS_EXT_BLOB || r->codec != DX_NOR_P_DELTA || r->stored < sizeof id) {
-        return DX_CAS_OK;
+        return DX_NOR_OK;
     }
-    DX_CAS_P_TRY(dx_nor_p_bytes(n, &n->log_, r->place + DX_CAS_EXT_HEAD, id, sizeof id));
+    DX_NOR_P_TRY(dx_nor_p_bytes(n, &n->log_, r->place + DX_CAS_EXT_HEAD, id, sizeof id));
     return dx_nor_p_mark(n, id);
 }
 
@@ -1185,10 +1400,10 @@ static int dx_nor_p_mark_children(dx_nor *n, const dx_nor_p_record *r)
     uint32_t at;
     uint8_t id[32];
     for (at = 16; at < r->stored && r->stored - at >= 40; at += 40) {
-        DX_CAS_P_TRY(dx_nor_p_bytes(n, &n->log_, r->place + DX_CAS_EXT_HEAD + at, id, sizeof id));
-        DX_CAS_P_TRY(dx_nor_p_mark(n, id));
+        DX_NOR_P_TRY(dx_nor_p_bytes(n, &n->log_, r->place + DX_CAS_EXT_HEAD + at, id, sizeof id));
+        DX_NOR_P_TRY(dx_nor_p_mark(n, id));
     }
-    return DX_CAS_OK;
+    return DX_NOR_OK;
 }
 
 /* Mark what the names reach; *bytes: those of a log that holds only that. every: each version of a
@@ -1201,23 +1416,23 @@ static int dx_nor_p_mark_names(dx_nor *n, bool every, uint32_t *bytes, uint32_t 
     uint8_t fixed[DX_CAS_EXT_REF_FIXED];
     uint32_t place = dx_nor_p_first(g);
     int error;
-    while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_CAS_OK) {
+    while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_NOR_OK) {
         if (r.type == DX_CAS_EXT_LIST && r.flags > *levels) *levels = r.flags;
         if (r.codec == DX_NOR_P_DELTA) *deltas = DX_NOR_P_DELTAS;
         if (r.type != DX_CAS_EXT_REF || !every) continue;
-        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, r.place + DX_CAS_EXT_HEAD, fixed, sizeof fixed));
-        DX_CAS_P_TRY(dx_nor_p_mark(n, fixed + 48));
+        DX_NOR_P_TRY(dx_nor_p_bytes(n, g, r.place + DX_CAS_EXT_HEAD, fixed, sizeof fixed));
+        DX_NOR_P_TRY(dx_nor_p_mark(n, fixed + 48));
         *bytes += r.next - r.place;
     }
-    if (error != DX_CAS_ENOTFOUND || every) {
-        return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
+    if (error != DX_NOR_ENOTFOUND || every) {
+        return error == DX_NOR_ENOTFOUND ? DX_NOR_OK : error;
     }
     place = dx_nor_p_first(g);
     while ((error = dx_nor_p_next_name(n, &place, DX_NOR_P_TRUST, &r, fixed)) == 0) {
         *bytes += r.next - r.place;
-        DX_CAS_P_TRY(dx_nor_p_mark(n, fixed + 48));
+        DX_NOR_P_TRY(dx_nor_p_mark(n, fixed + 48));
     }
-    return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
+    return error == DX_NOR_ENOTFOUND ? DX_NOR_OK : error;
 }
 
 static int dx_nor_p_mark_all(dx_nor *n, bool every, uint32_t *bytes)
@@ -1227,21 +1442,21 @@ static int dx_nor_p_mark_all(dx_nor *n, bool every, uint32_t *bytes)
     uint32_t place, levels = 0, deltas = 0, pass, i;
     int error;
     *bytes = 2 * dx_nor_p_first(g);
-    if (g->records > sizeof *n->hasher_ * 8) return DX_CAS_ENOMEM;
-    DX_CAS_MEMSET(n->hasher_, 0, sizeof *n->hasher_);
-    DX_CAS_P_TRY(dx_nor_p_mark_names(n, every, bytes, &levels, &deltas));
+    if (g->records > sizeof *n->hasher_ * 8) return DX_NOR_ENOMEM;
+    DX_NOR_MEMSET(n->hasher_, 0, sizeof *n->hasher_);
+    DX_NOR_P_TRY(dx_nor_p_mark_names(n, every, bytes, &levels, &deltas));
     for (pass = levels + deltas + 1; pass-- > 0;) { /* lists downwards, deltas, the sum */
         place = dx_nor_p_first(g);
         i = 0;
-        while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_CAS_OK) {
+        while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_NOR_OK) {
             if (!r.type || !dx_nor_p_marked(n, i++)) continue;
             if (pass == 0) *bytes += r.next - r.place;
-            else if (pass <= deltas) DX_CAS_P_TRY(dx_nor_p_mark_base(n, &r));
-            else if (r.flags == pass - deltas) DX_CAS_P_TRY(dx_nor_p_mark_children(n, &r));
+            else if (pass <= deltas) DX_NOR_P_TRY(dx_nor_p_mark_base(n, &r));
+            else if (r.flags == pass - deltas) DX_NOR_P_TRY(dx_nor_p_mark_children(n, &r));
         }
-        if (error != DX_CAS_ENOTFOUND) return error;
+        if (error != DX_NOR_ENOTFOUND) return error;
     }
-    return DX_CAS_OK;
+    return DX_NOR_OK;
 }
 
 /* The bytes of an object that a name revives, if they were not counted. */
@@ -1257,18 +1472,18 @@ static int dx_nor_p_reserve(dx_nor *n, uint32_t bytes, uint32_t growth,
 {
     uint32_t live = 0, limit = n->flash_.block_count * n->flash_.block_size, most;
     most = (uint32_t)sizeof *n->hasher_ * 8 / 8 * (deletion ? 8 : 7);
-    if (bytes > limit || growth > limit) return DX_CAS_ENOSPACE;
-    if (n->log_.records + 2 > most) return DX_CAS_ENOMEM;
+    if (bytes > limit || growth > limit) return DX_NOR_ENOSPACE;
+    if (n->log_.records + 2 > most) return DX_NOR_ENOMEM;
     if (dx_nor_p_fits(n, bytes, growth + dx_nor_p_revived(n, root), deletion)) {
-        return DX_CAS_OK;
+        return DX_NOR_OK;
     }
-    if (n->measured_ == n->log_.end) return DX_CAS_ENOSPACE;
-    DX_CAS_P_TRY(dx_nor_p_mark_all(n, false, &live));
+    if (n->measured_ == n->log_.end) return DX_NOR_ENOSPACE;
+    DX_NOR_P_TRY(dx_nor_p_mark_all(n, false, &live));
     n->live_ = live + (n->log_.end - n->log_.committed);
     n->measured_ = n->log_.end;
     n->counted_ = n->log_.committed;
     growth += dx_nor_p_revived(n, root);
-    return dx_nor_p_fits(n, bytes, growth, deletion) ? DX_CAS_OK : DX_CAS_ENOSPACE;
+    return dx_nor_p_fits(n, bytes, growth, deletion) ? DX_NOR_OK : DX_NOR_ENOSPACE;
 }
 
 static int dx_nor_p_copy_objects(dx_nor *n, dx_nor_log_ *to)
@@ -1277,18 +1492,18 @@ static int dx_nor_p_copy_objects(dx_nor *n, dx_nor_log_ *to)
     dx_nor_p_record r, copy;
     uint32_t place = dx_nor_p_first(g), i = 0, done, part;
     int error;
-    while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_CAS_OK) {
+    while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_NOR_OK) {
         if (!r.type || !dx_nor_p_marked(n, i++)) continue;
         copy = r;
-        DX_CAS_P_TRY(dx_nor_p_record_begin(n, to, &copy, copy.head + 24));
+        DX_NOR_P_TRY(dx_nor_p_record_begin(n, to, &copy, copy.head + 24));
         for (done = 0; done < r.stored; done += part) {
             part = r.stored - done < n->io_size_ ? r.stored - done : n->io_size_;
-            DX_CAS_P_TRY(dx_nor_p_bytes(n, g, r.place + DX_CAS_EXT_HEAD + done, n->io_, part));
-            DX_CAS_P_TRY(dx_nor_p_emit(n, to, n->io_, part));
+            DX_NOR_P_TRY(dx_nor_p_bytes(n, g, r.place + DX_CAS_EXT_HEAD + done, n->io_, part));
+            DX_NOR_P_TRY(dx_nor_p_emit(n, to, n->io_, part));
         }
-        DX_CAS_P_TRY(dx_nor_p_record_end(n, to, &copy));
+        DX_NOR_P_TRY(dx_nor_p_record_end(n, to, &copy));
     }
-    return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
+    return error == DX_NOR_ENOTFOUND ? DX_NOR_OK : error;
 }
 
 /* The latest version of each name, with its number, as the only one. */
@@ -1300,14 +1515,14 @@ static int dx_nor_p_copy_refs(dx_nor *n, dx_nor_log_ *to)
     uint32_t place = dx_nor_p_first(&n->log_);
     int error;
     while ((error = dx_nor_p_next_name(n, &place, DX_NOR_P_SAME, &r, fixed)) == 0) {
-        DX_CAS_MEMCPY(fixed + 16, fixed + 8, 8); /* the oldest version that is kept */
-        DX_CAS_MEMSET(fixed + 24, 0, 8);         /* the one before */
+        DX_NOR_MEMCPY(fixed + 16, fixed + 8, 8); /* the oldest version that is kept */
+        DX_NOR_MEMSET(fixed + 24, 0, 8);         /* the one before */
         name.bytes = NULL;
         name.place = r.place + DX_CAS_EXT_HEAD + DX_CAS_EXT_REF_FIXED;
         name.size = (uint32_t)fixed[1] + fixed[2];
-        DX_CAS_P_TRY(dx_nor_p_put_ref(n, to, fixed, &name));
+        DX_NOR_P_TRY(dx_nor_p_put_ref(n, to, fixed, &name));
     }
-    return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
+    return error == DX_NOR_ENOTFOUND ? DX_NOR_OK : error;
 }
 
 static int dx_nor_p_check_refs(dx_nor *n)
@@ -1316,85 +1531,85 @@ static int dx_nor_p_check_refs(dx_nor *n)
     dx_nor_p_record r;
     uint32_t place = dx_nor_p_first(g);
     int error;
-    while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_CAS_OK) {
+    while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_NOR_OK) {
         if (r.type != DX_CAS_EXT_REF) continue;
-        DX_CAS_P_TRY(dx_nor_p_content(n, g, &r, 0, NULL, 0));
+        DX_NOR_P_TRY(dx_nor_p_content(n, g, &r, 0, NULL, 0));
     }
-    return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
+    return error == DX_NOR_ENOTFOUND ? DX_NOR_OK : error;
 }
 
-DX_CAS_API int dx_nor_collect(dx_nor *n)
+DX_NOR_API int dx_nor_collect(dx_nor *n)
 {
     dx_nor_log_ to;
     uint32_t bytes = 0;
     int error;
-    if (!n || !n->open_) return DX_CAS_EINVAL;
-    if (!(n->mode_ & DX_CAS_WRITE)) return DX_CAS_EREADONLY;
-    if (n->failed_) return DX_CAS_ESYS;
-    if (n->dirty_) DX_CAS_P_TRY(dx_nor_commit(n));
+    if (!n || !n->open_) return DX_NOR_EINVAL;
+    if (!(n->mode_ & DX_CAS_WRITE)) return DX_NOR_EREADONLY;
+    if (n->failed_) return DX_NOR_ESYS;
+    if (n->dirty_) DX_NOR_P_TRY(dx_nor_commit(n));
     error = dx_nor_p_check_refs(n);
-    if (error != DX_CAS_OK && (error != DX_CAS_ECORRUPT || !(n->mode_ & DX_CAS_ACCEPT_DAMAGE))) {
+    if (error != DX_NOR_OK && (error != DX_NOR_ECORRUPT || !(n->mode_ & DX_CAS_ACCEPT_DAMAGE))) {
         return error;
     }
     dx_nor_p_prepare(n, &to, n->log_.first + n->log_.blocks);
-    DX_CAS_P_TRY(dx_nor_p_mark_all(n, error != DX_CAS_OK, &bytes));
+    DX_NOR_P_TRY(dx_nor_p_mark_all(n, error != DX_NOR_OK, &bytes));
     if (to.align != n->log_.align) bytes += n->log_.records * to.align;
     if (dx_nor_p_blocks_of(n, bytes) > n->flash_.block_count - n->log_.blocks) {
-        return DX_CAS_ENOSPACE;
+        return DX_NOR_ENOSPACE;
     }
-    DX_CAS_P_TRY(dx_nor_p_begin(n, &to));
-    DX_CAS_P_TRY(dx_nor_p_copy_objects(n, &to));
-    DX_CAS_P_TRY(dx_nor_p_copy_refs(n, &to));
-    DX_CAS_P_TRY(dx_nor_p_write_commit(n, &to));
-    DX_CAS_P_TRY(dx_nor_p_finish(n, &to));
+    DX_NOR_P_TRY(dx_nor_p_begin(n, &to));
+    DX_NOR_P_TRY(dx_nor_p_copy_objects(n, &to));
+    DX_NOR_P_TRY(dx_nor_p_copy_refs(n, &to));
+    DX_NOR_P_TRY(dx_nor_p_write_commit(n, &to));
+    DX_NOR_P_TRY(dx_nor_p_finish(n, &to));
     dx_nor_p_use(n, &to, true);
-    return DX_CAS_OK;
+    return DX_NOR_OK;
 }
 
-DX_CAS_API int dx_nor_import(dx_nor *n, const dx_cas_device *from, uint32_t size)
+DX_NOR_API int dx_nor_import(dx_nor *n, const dx_cas_device *from, uint32_t size)
 {
     dx_nor_log_ to;
     uint32_t done, part, unit, damage, place;
     uint8_t own[16];
     bool ready;
     int error;
-    if (!n || !n->open_ || !from || !from->read) return DX_CAS_EINVAL;
-    if (!(n->mode_ & DX_CAS_WRITE)) return DX_CAS_EREADONLY;
+    if (!n || !n->open_ || !from || !from->read) return DX_NOR_EINVAL;
+    if (!(n->mode_ & DX_CAS_WRITE)) return DX_NOR_EREADONLY;
     if (dx_nor_p_blocks_of(n, size) > n->flash_.block_count - n->log_.blocks) {
-        return DX_CAS_ENOSPACE;
+        return DX_NOR_ENOSPACE;
     }
     dx_nor_p_prepare(n, &to, n->log_.first + n->log_.blocks);
     n->at_ = n->fill_ = 0;
-    DX_CAS_P_TRY(dx_nor_p_enter(n, &to, 0, 0));
+    DX_NOR_P_TRY(dx_nor_p_enter(n, &to, 0, 0));
     for (done = 0; done < size; done += part) {
         size_t got = 0;
         part = size - done < n->io_size_ ? size - done : n->io_size_;
-        DX_CAS_P_TRY(from->read(from->user, done, n->io_, part, &got));
-        if (got != part) return DX_CAS_ETRUNCATED;
-        DX_CAS_P_TRY(dx_nor_p_emit(n, &to, n->io_, part));
+        DX_NOR_P_TRY(from->read(from->user, done, n->io_, part, &got));
+        if (got != part) return DX_NOR_ETRUNCATED;
+        DX_NOR_P_TRY(dx_nor_p_emit(n, &to, n->io_, part));
     }
     unit = n->flash_.unit;
-    DX_CAS_P_TRY(dx_nor_p_emit(n, &to, NULL, (unit - size % unit) % unit));
-    DX_CAS_P_TRY(dx_nor_p_flush(n, &to));
+    DX_NOR_P_TRY(dx_nor_p_emit(n, &to, NULL, (unit - size % unit) % unit));
+    DX_NOR_P_TRY(dx_nor_p_flush(n, &to));
     damage = n->damage_;
     place = n->damage_place_;
-    DX_CAS_MEMCPY(own, n->store_id_, sizeof own);
+    DX_NOR_MEMCPY(own, n->store_id_, sizeof own);
     n->damage_ = 0;
     error = dx_nor_p_load(n, &to, &ready);
-    if (error == DX_CAS_OK && (n->damage_ || to.committed != size)) error = DX_CAS_ECORRUPT;
-    if (error == DX_CAS_OK) error = dx_nor_p_finish(n, &to);
-    if (error == DX_CAS_OK) {
+    if (error == DX_NOR_OK && (n->damage_ || to.committed != size)) error = DX_NOR_ECORRUPT;
+    if (error == DX_NOR_OK) error = dx_nor_p_finish(n, &to);
+    if (error == DX_NOR_OK) {
         dx_nor_p_use(n, &to, false);
-        return DX_CAS_OK;
+        return DX_NOR_OK;
     }
     n->damage_ = damage; /* what was there still is */
     n->damage_place_ = place;
-    DX_CAS_MEMCPY(n->store_id_, own, sizeof own);
+    DX_NOR_MEMCPY(n->store_id_, own, sizeof own);
     return error;
 }
 
 /* >>public -------------------------------------------------------------- */
-DX_CAS_API size_t dx_nor_memory_size(uint32_t unit) { return DX_NOR_MEMORY_SIZE(unit); }
+DX_NOR_API size_t dx_nor_memory_size(uint32_t unit) { return DX_NOR_MEMORY_SIZE(unit); }
 
 static bool dx_nor_p_desc_ok(const dx_nor_desc *desc)
 {
@@ -1414,11 +1629,11 @@ static int dx_nor_p_start(dx_nor *n, const dx_nor_desc *desc, dx_nor_log_ *g)
 {
     uint8_t *base;
     size_t more;
-    if (!n) return DX_CAS_EINVAL;
-    DX_CAS_MEMSET(n, 0, sizeof *n);
+    if (!n) return DX_NOR_EINVAL;
+    DX_NOR_MEMSET(n, 0, sizeof *n);
     n->damage_place_ = UINT32_MAX;
-    if (!desc || !dx_nor_p_desc_ok(desc)) return DX_CAS_EINVAL;
-    if (desc->memory_size < DX_NOR_MEMORY_SIZE(desc->flash.unit)) return DX_CAS_ENOMEM;
+    if (!desc || !dx_nor_p_desc_ok(desc)) return DX_NOR_EINVAL;
+    if (desc->memory_size < DX_NOR_MEMORY_SIZE(desc->flash.unit)) return DX_NOR_ENOMEM;
     base = (uint8_t *)desc->memory + (size_t)(-(uintptr_t)desc->memory & 7);
     n->flash_ = desc->flash;
     n->mode_ = desc->mode;
@@ -1431,50 +1646,50 @@ static int dx_nor_p_start(dx_nor *n, const dx_nor_desc *desc, dx_nor_log_ *g)
     return dx_nor_p_find_log(n, g);
 }
 
-DX_CAS_API int dx_nor_open(dx_nor *n, const dx_nor_desc *desc)
+DX_NOR_API int dx_nor_open(dx_nor *n, const dx_nor_desc *desc)
 {
     dx_nor_log_ g;
     uint32_t damage, place;
     bool ready;
-    DX_CAS_P_TRY(dx_nor_p_start(n, desc, &g));
-    DX_CAS_P_TRY(dx_nor_p_load(n, &g, &ready));
-    if (n->damage_ && !(n->mode_ & DX_CAS_ACCEPT_DAMAGE)) return DX_CAS_ECORRUPT;
+    DX_NOR_P_TRY(dx_nor_p_start(n, desc, &g));
+    DX_NOR_P_TRY(dx_nor_p_load(n, &g, &ready));
+    if (n->damage_ && !(n->mode_ & DX_CAS_ACCEPT_DAMAGE)) return DX_NOR_ECORRUPT;
     damage = n->damage_;
     place = n->damage_place_;
     dx_nor_p_use(n, &g, ready && (n->mode_ & DX_NOR_RESUME));
     n->damage_ = damage;
     n->damage_place_ = place;
-    return DX_CAS_OK;
+    return DX_NOR_OK;
 }
 
-DX_CAS_API int dx_nor_create(dx_nor *n, const dx_nor_desc *desc)
+DX_NOR_API int dx_nor_create(dx_nor *n, const dx_nor_desc *desc)
 {
     dx_nor_log_ g;
     int error = dx_nor_p_start(n, desc, &g);
-    if (error == DX_CAS_OK || (error == DX_CAS_ENOTFOUND && !(n->mode_ & DX_CAS_WRITE))) {
-        return DX_CAS_EINVAL;
+    if (error == DX_NOR_OK || (error == DX_NOR_ENOTFOUND && !(n->mode_ & DX_CAS_WRITE))) {
+        return DX_NOR_EINVAL;
     }
-    if (error != DX_CAS_ENOTFOUND) return error;
-    DX_CAS_MEMCPY(n->store_id_, desc->store_id, sizeof n->store_id_);
+    if (error != DX_NOR_ENOTFOUND) return error;
+    DX_NOR_MEMCPY(n->store_id_, desc->store_id, sizeof n->store_id_);
     dx_nor_p_prepare(n, &g, 0);
-    DX_CAS_P_TRY(dx_nor_p_begin(n, &g));
-    DX_CAS_P_TRY(dx_nor_p_write_commit(n, &g));
-    DX_CAS_P_TRY(dx_nor_p_finish(n, &g));
+    DX_NOR_P_TRY(dx_nor_p_begin(n, &g));
+    DX_NOR_P_TRY(dx_nor_p_write_commit(n, &g));
+    DX_NOR_P_TRY(dx_nor_p_finish(n, &g));
     dx_nor_p_use(n, &g, true);
-    return DX_CAS_OK;
+    return DX_NOR_OK;
 }
 
-DX_CAS_API uint32_t dx_nor_damage_offset(const dx_nor *n) { return n->damage_place_; }
+DX_NOR_API uint32_t dx_nor_damage_offset(const dx_nor *n) { return n->damage_place_; }
 
-DX_CAS_API int dx_nor_get_stats(dx_nor *n, dx_nor_stats *out)
+DX_NOR_API int dx_nor_get_stats(dx_nor *n, dx_nor_stats *out)
 {
     dx_nor_p_block b;
     uint64_t sum = 0;
     uint32_t i, count = 0;
-    if (!n || !out || !n->open_) return DX_CAS_EINVAL;
-    DX_CAS_MEMSET(out, 0, sizeof *out);
+    if (!n || !out || !n->open_) return DX_NOR_EINVAL;
+    DX_NOR_MEMSET(out, 0, sizeof *out);
     for (i = 0; i < n->flash_.block_count; i++) {
-        if (dx_nor_p_block_read(n, i * n->flash_.block_size, &b) != DX_CAS_OK) continue;
+        if (dx_nor_p_block_read(n, i * n->flash_.block_size, &b) != DX_NOR_OK) continue;
         sum += b.erases;
         count++;
         if (b.erases > out->erases_max) out->erases_max = b.erases;
@@ -1487,7 +1702,7 @@ DX_CAS_API int dx_nor_get_stats(dx_nor *n, dx_nor_stats *out)
     out->blocks = n->flash_.block_count;
     out->blocks_used = n->log_.blocks;
     out->damaged_places = n->damage_;
-    return DX_CAS_OK;
+    return DX_NOR_OK;
 }
 
 static int dx_nor_p_source_id(dx_nor *n, dx_nor_source *source, void *user,
@@ -1497,11 +1712,11 @@ static int dx_nor_p_source_id(dx_nor *n, dx_nor_source *source, void *user,
     dx_cas_ext_id_start(n->hasher_, DX_CAS_EXT_BLOB);
     for (done = 0; done < size; done += part) {
         part = size - done < n->io_size_ ? size - done : n->io_size_;
-        DX_CAS_P_TRY(source(user, done, n->io_, part));
-        DX_CAS_P_HASH(update)(n->hasher_, n->io_, part);
+        DX_NOR_P_TRY(source(user, done, n->io_, part));
+        dx_cas_ext_id_update(n->hasher_, n->io_, part);
     }
-    DX_CAS_P_HASH(final)(n->hasher_, id->bytes, sizeof id->bytes);
-    return DX_CAS_OK;
+    dx_cas_ext_id_final(n->hasher_, id);
+    return DX_NOR_OK;
 }
 
 /* Append the object; read it back. */
@@ -1512,96 +1727,96 @@ static int dx_nor_p_append(dx_nor *n, dx_nor_source *source, void *user, uint32_
     dx_nor_p_record r;
     uint32_t done, part;
     int error;
-    DX_CAS_P_TRY(dx_nor_p_make_ready(n));
-    DX_CAS_MEMSET(&r, 0, sizeof r);
+    DX_NOR_P_TRY(dx_nor_p_make_ready(n));
+    DX_NOR_MEMSET(&r, 0, sizeof r);
     r.type = DX_CAS_EXT_BLOB;
     r.logical = r.stored = size;
-    DX_CAS_P_TRY(dx_nor_p_record_begin(n, g, &r, id->bytes));
+    DX_NOR_P_TRY(dx_nor_p_record_begin(n, g, &r, id->bytes));
     for (done = 0; done < size; done += part) {
         part = size - done < n->io_size_ ? size - done : n->io_size_;
-        DX_CAS_P_TRY(source(user, done, n->io_, part));
-        DX_CAS_P_TRY(dx_nor_p_emit(n, g, n->io_, part));
+        DX_NOR_P_TRY(source(user, done, n->io_, part));
+        DX_NOR_P_TRY(dx_nor_p_emit(n, g, n->io_, part));
     }
-    DX_CAS_P_TRY(dx_nor_p_record_end(n, g, &r));
+    DX_NOR_P_TRY(dx_nor_p_record_end(n, g, &r));
     n->dirty_ = true;
     error = dx_nor_p_content(n, g, &r, 0, NULL, 0);
-    return error == DX_CAS_ECORRUPT ? DX_CAS_ESYS : error;
+    return error == DX_NOR_ECORRUPT ? DX_NOR_ESYS : error;
 }
 
-DX_CAS_API int dx_nor_put_from(dx_nor *n, dx_nor_source *source, void *user,
+DX_NOR_API int dx_nor_put_from(dx_nor *n, dx_nor_source *source, void *user,
                                    uint32_t size, dx_cas_id *id)
 {
     dx_nor_p_record r;
     dx_cas_id own;
     uint32_t index, bytes;
     int error;
-    if (!n || !source) return DX_CAS_EINVAL;
-    DX_CAS_P_TRY(dx_nor_p_may_write(n));
-    if (size >= n->flash_.block_count * n->flash_.block_size) return DX_CAS_ENOSPACE;
-    DX_CAS_P_TRY(dx_nor_p_source_id(n, source, user, size, &own));
+    if (!n || !source) return DX_NOR_EINVAL;
+    DX_NOR_P_TRY(dx_nor_p_may_write(n));
+    if (size >= n->flash_.block_count * n->flash_.block_size) return DX_NOR_ENOSPACE;
+    DX_NOR_P_TRY(dx_nor_p_source_id(n, source, user, size, &own));
     if (id) *id = own;
     error = dx_nor_p_find(n, own.bytes, &r, &index);
-    if (error == DX_CAS_OK) {
+    if (error == DX_NOR_OK) {
         error = dx_nor_p_content(n, &n->log_, &r, 0, NULL, 0);
-        if (error != DX_CAS_ECORRUPT && error != DX_CAS_ENOTSUP) return error;
-    } else if (error != DX_CAS_ENOTFOUND) {
+        if (error != DX_NOR_ECORRUPT && error != DX_NOR_ENOTSUP) return error;
+    } else if (error != DX_NOR_ENOTFOUND) {
         return error;
     }
     bytes = dx_nor_p_align(&n->log_, DX_CAS_EXT_HEAD + size);
-    DX_CAS_P_TRY(dx_nor_p_reserve(n, bytes, bytes, NULL, false));
+    DX_NOR_P_TRY(dx_nor_p_reserve(n, bytes, bytes, NULL, false));
     n->failed_ = true; /* until all went well */
-    DX_CAS_P_TRY(dx_nor_p_append(n, source, user, size, &own));
+    DX_NOR_P_TRY(dx_nor_p_append(n, source, user, size, &own));
     n->failed_ = false;
     n->live_ += bytes;
-    return DX_CAS_OK;
+    return DX_NOR_OK;
 }
 
 static int dx_nor_p_from_memory(void *user, uint32_t offset, void *out, size_t size)
 {
-    DX_CAS_MEMCPY(out, *(const uint8_t *const *)user + offset, size);
-    return DX_CAS_OK;
+    DX_NOR_MEMCPY(out, *(const uint8_t *const *)user + offset, size);
+    return DX_NOR_OK;
 }
 
-DX_CAS_API int dx_nor_put(dx_nor *n, const void *data, uint32_t size, dx_cas_id *id)
+DX_NOR_API int dx_nor_put(dx_nor *n, const void *data, uint32_t size, dx_cas_id *id)
 {
     const uint8_t *bytes = (const uint8_t *)data;
-    if (!data && size) return DX_CAS_EINVAL;
+    if (!data && size) return DX_NOR_EINVAL;
     return dx_nor_put_from(n, dx_nor_p_from_memory, &bytes, size, id);
 }
 
-DX_CAS_API int dx_nor_size(dx_nor *n, const dx_cas_id *id, uint32_t *size)
+DX_NOR_API int dx_nor_size(dx_nor *n, const dx_cas_id *id, uint32_t *size)
 {
     dx_nor_p_record r;
     uint32_t index;
-    if (!n || !id || !size || !n->open_) return DX_CAS_EINVAL;
-    DX_CAS_P_TRY(dx_nor_p_find(n, id->bytes, &r, &index));
-    if (r.logical > UINT32_MAX) return DX_CAS_ETOOBIG;
+    if (!n || !id || !size || !n->open_) return DX_NOR_EINVAL;
+    DX_NOR_P_TRY(dx_nor_p_find(n, id->bytes, &r, &index));
+    if (r.logical > UINT32_MAX) return DX_NOR_ETOOBIG;
     *size = (uint32_t)r.logical;
-    return DX_CAS_OK;
+    return DX_NOR_OK;
 }
 
-DX_CAS_API int dx_nor_read(dx_nor *n, const dx_cas_id *id, uint32_t offset, void *buffer,
+DX_NOR_API int dx_nor_read(dx_nor *n, const dx_cas_id *id, uint32_t offset, void *buffer,
                                uint32_t size, uint32_t *got)
 {
     dx_nor_p_record r;
     uint32_t index;
-    if (!n || !id || !got || (!buffer && size) || !n->open_) return DX_CAS_EINVAL;
+    if (!n || !id || !got || (!buffer && size) || !n->open_) return DX_NOR_EINVAL;
     *got = 0;
-    DX_CAS_P_TRY(dx_nor_p_find(n, id->bytes, &r, &index));
+    DX_NOR_P_TRY(dx_nor_p_find(n, id->bytes, &r, &index));
     if (offset > r.stored) offset = r.stored;
     if (size > r.stored - offset) size = r.stored - offset;
-    DX_CAS_P_TRY(dx_nor_p_content(n, &n->log_, &r, offset, (uint8_t *)buffer, size));
+    DX_NOR_P_TRY(dx_nor_p_content(n, &n->log_, &r, offset, (uint8_t *)buffer, size));
     *got = size;
-    return DX_CAS_OK;
+    return DX_NOR_OK;
 }
 
-DX_CAS_API int dx_nor_get(dx_nor *n, const dx_cas_id *id, void *buffer, uint32_t capacity,
+DX_NOR_API int dx_nor_get(dx_nor *n, const dx_cas_id *id, void *buffer, uint32_t capacity,
                               uint32_t *size)
 {
-    if (!size || (!buffer && capacity)) return DX_CAS_EINVAL;
+    if (!size || (!buffer && capacity)) return DX_NOR_EINVAL;
     *size = 0;
-    DX_CAS_P_TRY(dx_nor_size(n, id, size));
-    return *size > capacity ? DX_CAS_ENOSPACE : dx_nor_read(n, id, 0, buffer, *size, size);
+    DX_NOR_P_TRY(dx_nor_size(n, id, size));
+    return *size > capacity ? DX_NOR_ENOSPACE : dx_nor_read(n, id, 0, buffer, *size, size);
 }
 
 /* The newest record of a name, and its first bytes; zeros when it was never set. */
@@ -1611,40 +1826,40 @@ static int dx_nor_p_newest(dx_nor *n, const char *name, dx_nor_p_record *r,
     dx_nor_p_name bytes;
     bytes.bytes = name;
     bytes.place = 0;
-    bytes.size = (uint32_t)dx_cas_p_length(name);
-    DX_CAS_MEMSET(fixed, 0, DX_CAS_EXT_REF_FIXED);
-    DX_CAS_P_TRY(dx_nor_p_lookup(n, &bytes, DX_NOR_P_ALL, r, damaged));
-    if (!r->type) return DX_CAS_OK;
+    bytes.size = (uint32_t)dx_nor_p_length(name);
+    DX_NOR_MEMSET(fixed, 0, DX_CAS_EXT_REF_FIXED);
+    DX_NOR_P_TRY(dx_nor_p_lookup(n, &bytes, DX_NOR_P_ALL, r, damaged));
+    if (!r->type) return DX_NOR_OK;
     return dx_nor_p_bytes(n, &n->log_, r->place + DX_CAS_EXT_HEAD, fixed, DX_CAS_EXT_REF_FIXED);
 }
 
-DX_CAS_API int dx_nor_ref_get(dx_nor *n, const char *name, dx_nor_ref *out)
+DX_NOR_API int dx_nor_ref_get(dx_nor *n, const char *name, dx_nor_ref *out)
 {
     dx_nor_p_record r;
     uint8_t fixed[DX_CAS_EXT_REF_FIXED];
     bool damaged;
     int error;
-    if (!n || !out || !n->open_ || !dx_cas_ext_name_ok(name)) return DX_CAS_EINVAL;
-    DX_CAS_MEMSET(out, 0, sizeof *out);
-    DX_CAS_P_TRY(dx_nor_p_newest(n, name, &r, fixed, &damaged));
-    error = r.type ? dx_nor_p_resolve(n, &r, fixed) : DX_CAS_ENOTFOUND;
-    if (error == DX_CAS_OK) dx_nor_p_ref_out(fixed, out);
-    return damaged ? DX_CAS_ECORRUPT : error;
+    if (!n || !out || !n->open_ || !dx_cas_ext_name_ok(name)) return DX_NOR_EINVAL;
+    DX_NOR_MEMSET(out, 0, sizeof *out);
+    DX_NOR_P_TRY(dx_nor_p_newest(n, name, &r, fixed, &damaged));
+    error = r.type ? dx_nor_p_resolve(n, &r, fixed) : DX_NOR_ENOTFOUND;
+    if (error == DX_NOR_OK) dx_nor_p_ref_out(fixed, out);
+    return damaged ? DX_NOR_ECORRUPT : error;
 }
 
-DX_CAS_API int dx_nor_ref_next(dx_nor *n, uint32_t *cursor, char *name,
+DX_NOR_API int dx_nor_ref_next(dx_nor *n, uint32_t *cursor, char *name,
                                    dx_nor_ref *out)
 {
     dx_nor_p_record r;
     uint8_t fixed[DX_CAS_EXT_REF_FIXED];
-    if (!n || !cursor || !name || !out || !n->open_) return DX_CAS_EINVAL;
+    if (!n || !cursor || !name || !out || !n->open_) return DX_NOR_EINVAL;
     if (*cursor == 0) *cursor = dx_nor_p_first(&n->log_);
-    DX_CAS_P_TRY(dx_nor_p_next_name(n, cursor, DX_NOR_P_SAME, &r, fixed));
-    DX_CAS_P_TRY(dx_nor_p_bytes(n, &n->log_, r.place + DX_CAS_EXT_HEAD + DX_CAS_EXT_REF_FIXED, name,
+    DX_NOR_P_TRY(dx_nor_p_next_name(n, cursor, DX_NOR_P_SAME, &r, fixed));
+    DX_NOR_P_TRY(dx_nor_p_bytes(n, &n->log_, r.place + DX_CAS_EXT_HEAD + DX_CAS_EXT_REF_FIXED, name,
                                     fixed[1]));
     name[fixed[1]] = 0;
     dx_nor_p_ref_out(fixed, out);
-    return DX_CAS_OK;
+    return DX_NOR_OK;
 }
 
 /* Append a record of what happens to a name. */
@@ -1656,75 +1871,75 @@ static int dx_nor_p_change(dx_nor *n, const char *name, uint8_t *fixed,
     uint32_t bytes, growth;
     of.bytes = name;
     of.place = 0;
-    of.size = (uint32_t)dx_cas_p_length(name);
+    of.size = (uint32_t)dx_nor_p_length(name);
     fixed[1] = (uint8_t)of.size;
-    bytes = dx_nor_p_align(&n->log_, DX_CAS_EXT_HEAD + DX_CAS_EXT_REF_FIXED + of.size);
+    bytes = dx_nor_p_align(&n->log_, DX_CAS_EXT_HEAD + (uint32_t)DX_CAS_EXT_REF_FIXED + of.size);
     growth = deletion ? 0 : bytes;
-    DX_CAS_P_TRY(dx_nor_p_reserve(n, bytes, growth, root, deletion));
+    DX_NOR_P_TRY(dx_nor_p_reserve(n, bytes, growth, root, deletion));
     n->failed_ = true; /* until all went well */
-    DX_CAS_P_TRY(dx_nor_p_make_ready(n));
-    DX_CAS_P_TRY(dx_nor_p_put_ref(n, &n->log_, fixed, &of));
+    DX_NOR_P_TRY(dx_nor_p_make_ready(n));
+    DX_NOR_P_TRY(dx_nor_p_put_ref(n, &n->log_, fixed, &of));
     n->failed_ = false;
     n->dirty_ = true;
     n->live_ += growth + dx_nor_p_revived(n, root);
-    return DX_CAS_OK;
+    return DX_NOR_OK;
 }
 
-DX_CAS_API int dx_nor_ref_set(dx_nor *n, const char *name, const dx_nor_ref *ref)
+DX_NOR_API int dx_nor_ref_set(dx_nor *n, const char *name, const dx_nor_ref *ref)
 {
     dx_nor_p_record root, r;
     uint8_t fixed[DX_CAS_EXT_REF_FIXED];
     uint64_t version;
     uint32_t index;
     bool damaged;
-    if (!n || !ref || !dx_cas_ext_name_ok(name)) return DX_CAS_EINVAL;
-    DX_CAS_P_TRY(dx_nor_p_may_write(n));
-    DX_CAS_P_TRY(dx_nor_p_find(n, ref->root.bytes, &root, &index));
-    if (root.type != DX_CAS_EXT_BLOB) return DX_CAS_EINVAL;
-    DX_CAS_P_TRY(dx_nor_p_newest(n, name, &r, fixed, &damaged));
-    if (damaged) return DX_CAS_ECORRUPT;
-    version = dx_cas_p_load64(fixed + 8);
-    if (version >= UINT64_MAX - 2) return DX_CAS_ETOOBIG;
-    DX_CAS_MEMSET(fixed, 0, sizeof fixed);
+    if (!n || !ref || !dx_cas_ext_name_ok(name)) return DX_NOR_EINVAL;
+    DX_NOR_P_TRY(dx_nor_p_may_write(n));
+    DX_NOR_P_TRY(dx_nor_p_find(n, ref->root.bytes, &root, &index));
+    if (root.type != DX_CAS_EXT_BLOB) return DX_NOR_EINVAL;
+    DX_NOR_P_TRY(dx_nor_p_newest(n, name, &r, fixed, &damaged));
+    if (damaged) return DX_NOR_ECORRUPT;
+    version = dx_nor_p_load64(fixed + 8);
+    if (version >= UINT64_MAX - 2) return DX_NOR_ETOOBIG;
+    DX_NOR_MEMSET(fixed, 0, sizeof fixed);
     fixed[0] = DX_CAS_EXT_SET;
-    dx_cas_p_store32(fixed + 4, ref->kind);
-    dx_cas_p_store64(fixed + 8, version + 1);
-    dx_cas_p_store64(fixed + 16, version + 1); /* the oldest that is kept */
-    dx_cas_p_store64(fixed + 32, ref->time_ns);
-    dx_cas_p_store64(fixed + 40, root.logical);
-    DX_CAS_MEMCPY(fixed + 48, ref->root.bytes, 32);
-    DX_CAS_MEMCPY(fixed + 80, ref->root.bytes, 32);
+    dx_nor_p_store32(fixed + 4, ref->kind);
+    dx_nor_p_store64(fixed + 8, version + 1);
+    dx_nor_p_store64(fixed + 16, version + 1); /* the oldest that is kept */
+    dx_nor_p_store64(fixed + 32, ref->time_ns);
+    dx_nor_p_store64(fixed + 40, root.logical);
+    DX_NOR_MEMCPY(fixed + 48, ref->root.bytes, 32);
+    DX_NOR_MEMCPY(fixed + 80, ref->root.bytes, 32);
     return dx_nor_p_change(n, name, fixed, &root);
 }
 
-DX_CAS_API int dx_nor_ref_delete(dx_nor *n, const char *name)
+DX_NOR_API int dx_nor_ref_delete(dx_nor *n, const char *name)
 {
     dx_nor_p_record r;
     uint8_t fixed[DX_CAS_EXT_REF_FIXED];
     uint64_t version;
     bool damaged;
-    if (!n || !dx_cas_ext_name_ok(name)) return DX_CAS_EINVAL;
-    DX_CAS_P_TRY(dx_nor_p_may_write(n));
-    DX_CAS_P_TRY(dx_nor_p_newest(n, name, &r, fixed, &damaged));
-    if (damaged) return DX_CAS_ECORRUPT;
-    if (!r.type || fixed[0] == DX_CAS_EXT_DELETE) return DX_CAS_ENOTFOUND;
-    version = dx_cas_p_load64(fixed + 8);
-    DX_CAS_MEMSET(fixed, 0, sizeof fixed);
+    if (!n || !dx_cas_ext_name_ok(name)) return DX_NOR_EINVAL;
+    DX_NOR_P_TRY(dx_nor_p_may_write(n));
+    DX_NOR_P_TRY(dx_nor_p_newest(n, name, &r, fixed, &damaged));
+    if (damaged) return DX_NOR_ECORRUPT;
+    if (!r.type || fixed[0] == DX_CAS_EXT_DELETE) return DX_NOR_ENOTFOUND;
+    version = dx_nor_p_load64(fixed + 8);
+    DX_NOR_MEMSET(fixed, 0, sizeof fixed);
     fixed[0] = DX_CAS_EXT_DELETE;
-    dx_cas_p_store64(fixed + 8, version);
-    dx_cas_p_store64(fixed + 16, version + 1);
+    dx_nor_p_store64(fixed + 8, version);
+    dx_nor_p_store64(fixed + 16, version + 1);
     return dx_nor_p_change(n, name, fixed, NULL);
 }
 
-DX_CAS_API int dx_nor_commit(dx_nor *n)
+DX_NOR_API int dx_nor_commit(dx_nor *n)
 {
-    if (!n) return DX_CAS_EINVAL;
-    DX_CAS_P_TRY(dx_nor_p_may_write(n));
-    if (!n->dirty_) return DX_CAS_OK;
+    if (!n) return DX_NOR_EINVAL;
+    DX_NOR_P_TRY(dx_nor_p_may_write(n));
+    if (!n->dirty_) return DX_NOR_OK;
     n->failed_ = true; /* until all went well */
-    DX_CAS_P_TRY(dx_nor_p_write_commit(n, &n->log_));
+    DX_NOR_P_TRY(dx_nor_p_write_commit(n, &n->log_));
     n->failed_ = n->dirty_ = false;
-    return DX_CAS_OK;
+    return DX_NOR_OK;
 }
 
 /* >>verify -------------------------------------------------------------- */
@@ -1735,11 +1950,11 @@ static int dx_nor_p_check_erased(dx_nor *n, dx_nor_p_check *k, uint32_t offset,
     uint32_t at, bits = 0xff;
     for (at = 2 * DX_NOR_P_COPY; at < n->head_size_; at++, offset++) {
         uint8_t byte;
-        DX_CAS_P_TRY(n->flash_.read(n->flash_.user, offset, &byte, 1));
+        DX_NOR_P_TRY(n->flash_.read(n->flash_.user, offset, &byte, 1));
         bits &= byte;
     }
-    return bits == 0xff ? DX_CAS_OK
-                        : dx_nor_p_told(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_PADDING, start, 0,
+    return bits == 0xff ? DX_NOR_OK
+                        : dx_nor_p_told(k, DX_NOR_ECORRUPT, DX_CAS_DAMAGE_PADDING, start, 0,
                                             NULL);
 }
 
@@ -1750,25 +1965,31 @@ static int dx_nor_p_check_headers(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k)
     uint32_t i, copy;
     for (i = 0; i < g->blocks; i++) {
         uint32_t offset = dx_nor_p_offset(n, g, i), start;
-        DX_CAS_P_TRY(dx_nor_p_block_read(n, offset, &b));
+        DX_NOR_P_TRY(dx_nor_p_block_read(n, offset, &b));
         start = b.start;
         for (copy = 0; copy < 2; copy++, offset += DX_NOR_P_COPY) {
             int error = dx_nor_p_block_copy(n, offset, &b);
-            DX_CAS_P_TRY(dx_nor_p_told(k, error, DX_CAS_DAMAGE_HEADER, start,
+            DX_NOR_P_TRY(dx_nor_p_told(k, error, DX_CAS_DAMAGE_HEADER, start,
                                            DX_NOR_P_COPY, NULL));
         }
-        DX_CAS_P_TRY(dx_nor_p_check_erased(n, k, offset, start));
+        DX_NOR_P_TRY(dx_nor_p_check_erased(n, k, offset, start));
     }
     for (copy = 0; copy < 2; copy++) {
-        int error = DX_CAS_OK;
-        dx_nor_p_store_header(g, n->store_id_, copy + 1, n->io_);
-        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, copy * DX_CAS_EXT_HEAD, n->out_, DX_CAS_EXT_HEAD));
-        if (DX_CAS_MEMCMP(n->io_, n->out_, DX_CAS_EXT_HEAD) != 0) error = DX_CAS_ECORRUPT;
-        DX_CAS_P_TRY(dx_nor_p_told(k, error, DX_CAS_DAMAGE_HEADER, copy * DX_CAS_EXT_HEAD,
+        int error = DX_NOR_OK;
+        dx_nor_p_store_header(g, n->store_id_, copy, n->io_);
+        DX_NOR_P_TRY(dx_nor_p_bytes(n, g, copy * DX_CAS_EXT_HEAD, n->out_, DX_CAS_EXT_HEAD));
+        if (DX_NOR_MEMCMP(n->io_, n->out_, DX_CAS_EXT_HEAD) != 0) error = DX_NOR_ECORRUPT;
+        DX_NOR_P_TRY(dx_nor_p_told(k, error, DX_CAS_DAMAGE_HEADER, copy * DX_CAS_EXT_HEAD,
                                        DX_CAS_EXT_HEAD, NULL));
     }
     dx_nor_p_tip_first(n, g, n->io_);
     return dx_nor_p_check_zero(n, g, k, 2 * DX_CAS_EXT_HEAD, dx_nor_p_first(g));
+}
+
+/* Bytes of a list node with so many children. */
+static uint32_t dx_nor_p_node_size(uint32_t count)
+{
+    return (uint32_t)DX_CAS_EXT_NODE_HEAD + count * (uint32_t)DX_CAS_EXT_NODE_ENTRY;
 }
 
 /* Its hash fits: is what a name or a list node says in its form, reserved bytes zero? */
@@ -1778,14 +1999,16 @@ static int dx_nor_p_check_form(dx_nor *n, dx_nor_log_ *g, const dx_nor_p_record 
     uint32_t size = r->type == DX_CAS_EXT_REF ? (uint32_t)DX_CAS_EXT_REF_FIXED
                                             : (uint32_t)DX_CAS_EXT_NODE_HEAD;
     uint32_t count;
-    if (r->type == DX_CAS_EXT_BLOB) return DX_CAS_OK;
-    if (r->stored < size) return DX_CAS_ECORRUPT;
-    DX_CAS_P_TRY(dx_nor_p_bytes(n, g, r->place + DX_CAS_EXT_HEAD, fixed, size));
-    if (r->type == DX_CAS_EXT_REF) return dx_cas_p_sound(dx_nor_p_ref_sound(fixed, r->stored));
+    if (r->type == DX_CAS_EXT_BLOB) return DX_NOR_OK;
+    if (r->stored < size) return DX_NOR_ECORRUPT;
+    DX_NOR_P_TRY(dx_nor_p_bytes(n, g, r->place + DX_CAS_EXT_HEAD, fixed, size));
+    if (r->type == DX_CAS_EXT_REF) {
+        return dx_cas_ext_ref_ok(fixed, r->stored) ? DX_NOR_OK : DX_NOR_ECORRUPT;
+    }
     count = (r->stored - DX_CAS_EXT_NODE_HEAD) / DX_CAS_EXT_NODE_ENTRY;
-    return dx_cas_p_sound(dx_cas_p_load32(fixed) == r->flags && count > 0 &&
-                          dx_cas_p_load32(fixed + 4) == count &&
-                          r->stored == DX_CAS_EXT_NODE_HEAD + count * DX_CAS_EXT_NODE_ENTRY);
+    if (count == 0 || dx_nor_p_load32(fixed + 4) != count) return DX_NOR_ECORRUPT;
+    if (r->stored != dx_nor_p_node_size(count)) return DX_NOR_ECORRUPT;
+    return dx_nor_p_load32(fixed) == r->flags ? DX_NOR_OK : DX_NOR_ECORRUPT;
 }
 
 /* Are the objects there that a name or a list node needs? */
@@ -1796,16 +2019,16 @@ static int dx_nor_p_check_needs(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k,
     uint32_t at = r->type == DX_CAS_EXT_REF ? 48 : 16, index;
     uint8_t id[32];
     if (r->type == DX_CAS_EXT_REF) {
-        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, r->place + DX_CAS_EXT_HEAD, id, 1));
-        if (id[0] != DX_CAS_EXT_SET) return DX_CAS_OK;
+        DX_NOR_P_TRY(dx_nor_p_bytes(n, g, r->place + DX_CAS_EXT_HEAD, id, 1));
+        if (id[0] != DX_CAS_EXT_SET) return DX_NOR_OK;
     }
     for (; at < r->stored && r->stored - at >= 32; at += 40) {
-        DX_CAS_P_TRY(dx_nor_p_bytes(n, g, r->place + DX_CAS_EXT_HEAD + at, id, sizeof id));
-        DX_CAS_P_TRY(dx_nor_p_told(k, dx_nor_p_find(n, id, &child, &index),
+        DX_NOR_P_TRY(dx_nor_p_bytes(n, g, r->place + DX_CAS_EXT_HEAD + at, id, sizeof id));
+        DX_NOR_P_TRY(dx_nor_p_told(k, dx_nor_p_find(n, id, &child, &index),
                                        DX_CAS_DAMAGE_MISSING, r->place, r->stored, id));
         if (r->type == DX_CAS_EXT_REF) break;
     }
-    return DX_CAS_OK;
+    return DX_NOR_OK;
 }
 
 /* The payload of each record. */
@@ -1813,54 +2036,54 @@ static int dx_nor_p_check_payloads(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k)
 {
     dx_nor_p_record r;
     uint32_t place = dx_nor_p_first(g);
-    int error = DX_CAS_OK;
-    while (!k->stop && (error = dx_nor_p_step(n, g, n->log_.end, &place, &r)) == DX_CAS_OK) {
+    int error = DX_NOR_OK;
+    while (!k->stop && (error = dx_nor_p_step(n, g, n->log_.end, &place, &r)) == DX_NOR_OK) {
         bool ref = r.type == DX_CAS_EXT_REF;
         if (r.type == 0 || r.type == DX_CAS_EXT_COMMIT) continue;
         k->report.objects += !ref;
         k->report.refs += ref;
         k->report.bytes += r.stored;
         error = dx_nor_p_content(n, g, &r, 0, NULL, 0);
-        if (error == DX_CAS_OK) error = dx_nor_p_check_form(n, g, &r);
-        if (error == DX_CAS_OK && r.type != DX_CAS_EXT_BLOB) {
-            DX_CAS_P_TRY(dx_nor_p_check_needs(n, g, k, &r));
+        if (error == DX_NOR_OK) error = dx_nor_p_check_form(n, g, &r);
+        if (error == DX_NOR_OK && r.type != DX_CAS_EXT_BLOB) {
+            DX_NOR_P_TRY(dx_nor_p_check_needs(n, g, k, &r));
         }
-        DX_CAS_P_TRY(dx_nor_p_told(k, error == DX_CAS_ENOTSUP ? DX_CAS_ECORRUPT : error,
-                                       error == DX_CAS_ENOTSUP ? DX_CAS_DAMAGE_UNKNOWN
+        DX_NOR_P_TRY(dx_nor_p_told(k, error == DX_NOR_ENOTSUP ? DX_NOR_ECORRUPT : error,
+                                       error == DX_NOR_ENOTSUP ? DX_CAS_DAMAGE_UNKNOWN
                                        : ref                   ? DX_CAS_DAMAGE_REF
                                                                : DX_CAS_DAMAGE_OBJECT,
                                        r.place, r.stored, ref ? NULL : r.head + 24));
     }
-    return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
+    return error == DX_NOR_ENOTFOUND ? DX_NOR_OK : error;
 }
 
-DX_CAS_API int dx_nor_verify(dx_nor *n, dx_cas_damage_fn *callback, void *user,
+DX_NOR_API int dx_nor_verify(dx_nor *n, dx_cas_damage_fn *callback, void *user,
                                  dx_cas_report *report)
 {
     dx_nor_p_check k;
     dx_nor_log_ g;
     int error;
-    if (!n || !n->open_) return DX_CAS_EINVAL;
-    DX_CAS_MEMSET(&k, 0, sizeof k);
+    if (!n || !n->open_) return DX_NOR_EINVAL;
+    DX_NOR_MEMSET(&k, 0, sizeof k);
     k.callback = callback;
     k.user = user;
     g = n->log_;
     error = dx_nor_p_check_headers(n, &g, &k);
     g.end = n->log_.end;
-    if (error == DX_CAS_OK) error = dx_nor_p_scan(n, &g, n->log_.end, &k);
-    if (error == DX_CAS_OK) error = dx_nor_p_check_payloads(n, &g, &k);
+    if (error == DX_NOR_OK) error = dx_nor_p_scan(n, &g, n->log_.end, &k);
+    if (error == DX_NOR_OK) error = dx_nor_p_check_payloads(n, &g, &k);
     k.report.tail_bytes = n->log_.end - n->log_.committed;
     if (report) *report = k.report;
-    if (error != DX_CAS_OK) return error;
-    if (k.stop) return DX_CAS_ECANCELED;
-    return k.report.damaged ? DX_CAS_ECORRUPT : DX_CAS_OK;
+    if (error != DX_NOR_OK) return error;
+    if (k.stop) return DX_NOR_ECANCELED;
+    return k.report.damaged ? DX_NOR_ECORRUPT : DX_NOR_OK;
 }
 
 /* >>device --------------------------------------------------------------- */
 static int dx_nor_p_device_size(void *user, uint64_t *size)
 {
     *size = ((const dx_nor *)user)->log_.committed;
-    return DX_CAS_OK;
+    return DX_NOR_OK;
 }
 
 static int dx_nor_p_device_read(void *user, uint64_t offset, void *out, size_t size,
@@ -1869,18 +2092,46 @@ static int dx_nor_p_device_read(void *user, uint64_t offset, void *out, size_t s
     dx_nor *n = (dx_nor *)user;
     uint32_t end = n->log_.committed;
     *got = 0;
-    if (offset >= end) return DX_CAS_OK;
+    if (offset >= end) return DX_NOR_OK;
     if (size > end - (uint32_t)offset) size = end - (uint32_t)offset;
-    DX_CAS_P_TRY(dx_nor_p_bytes(n, &n->log_, (uint32_t)offset, out, (uint32_t)size));
+    DX_NOR_P_TRY(dx_nor_p_bytes(n, &n->log_, (uint32_t)offset, out, (uint32_t)size));
     *got = size;
-    return DX_CAS_OK;
+    return DX_NOR_OK;
 }
 
-DX_CAS_API dx_cas_device dx_nor_device(dx_nor *n)
+DX_NOR_API dx_cas_device dx_nor_device(dx_nor *n)
 {
     dx_cas_device d = {dx_nor_p_device_read, NULL, NULL, dx_nor_p_device_size, NULL, n,
                        NULL};
-    DX_CAS_ASSERT(n && n->open_);
+    DX_NOR_ASSERT(n && n->open_);
     return d;
 }
-#endif /* DX_CAS_IMPLEMENTATION */
+
+#undef DX_NOR_P_TRY
+#endif /* DX_NOR_IMPLEMENTATION */
+
+/* >>license -------------------------------------------------------------
+   Choose whichever you prefer:
+
+   ALTERNATIVE A - MIT No Attribution (MIT-0)
+   Copyright (c) 2026 dx authors
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+   associated documentation files (the "Software"), to deal in the Software without restriction,
+   including without limitation the rights to use, copy, modify, merge, publish, distribute,
+   sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+   furnished to do so. THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+   IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR
+   PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY
+   CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING
+   FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+
+   ALTERNATIVE B - Public domain (Unlicense)
+   This is free and unencumbered software released into the public domain. Anyone is free to copy,
+   modify, publish, use, compile, sell, or distribute this software, either in source code form or
+   as a compiled binary, for any purpose, commercial or non-commercial, and by any means. In
+   jurisdictions that recognize copyright laws, the author or authors of this software dedicate any
+   and all copyright interest in the software to the public domain. THE SOFTWARE IS PROVIDED "AS
+   IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED. IN NO EVENT SHALL THE AUTHORS BE LIABLE
+   FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY ARISING FROM THE SOFTWARE OR ITS USE.
+   See unlicense.org.
+*/

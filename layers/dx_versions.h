@@ -89,7 +89,7 @@ extern "C" {
 /* >>types -------------------------------------------------------------- */
 /* value, constant, meaning; the values of dx_patch.h, whose errors are passed on. */
 #define DX_VERSIONS_ERRORS(X)                                                                      \
-    X(0, OK)                                                                        \
+    X(0, OK)                                                                                       \
     X(-1, EINVAL)    /* an argument breaks its contract */                                         \
     X(-2, ENOMEM)    /* the memory of the description is too small: dx_patch_create() */           \
     X(-3, ENOSPACE)  /* the output buffer is too small */                                          \

@@ -9,8 +9,10 @@
 #define DX_HBTP_IMPLEMENTATION
 #include "../../dx_hbtp.h"
 #define DX_CAS_STATIC
+#define DX_NOR_STATIC
 #define DX_CAS_SMALL
 #define DX_CAS_IMPLEMENTATION
+#define DX_NOR_IMPLEMENTATION
 #include "../../dx_cas.h"
 #include "../../layers/dx_nor.h"
 

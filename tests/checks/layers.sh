@@ -29,32 +29,9 @@ dx_token freestanding
 dx_tree freestanding
 dx_versions freestanding"
 # Not products yet.
-pending="dx_cache dx_edge dx_nor dx_queries dx_tree"
+pending="dx_cache dx_edge dx_queries dx_tree"
 # LAYERS="dx_nor dx_tree": only these.
-[ -z "${DX_TOP:-}" ] || { traits="dx_bao freestanding
-dx_bulk freestanding
-dx_bulk_net hosted
-dx_cache freestanding
-dx_chunks freestanding
-dx_codec freestanding -DDX_CODEC_ZSTD -DDX_CODEC_SODIUM
-dx_crc32c freestanding
-dx_devices freestanding
-dx_dump freestanding
-dx_edge freestanding
-dx_frames hosted
-dx_hde freestanding -DDX_HDE_ZSTD
-dx_http freestanding
-dx_json freestanding
-dx_limiter freestanding
-dx_merkle freestanding
-dx_nor freestanding
-dx_peers hosted
-dx_queries freestanding
-dx_ring freestanding
-dx_sha256 freestanding -DDX_SHA256_PORTABLE
-dx_token freestanding
-dx_tree freestanding
-dx_versions freestanding" pending=; } # the house of selftest.sh
+[ -z "${DX_TOP:-}" ] || { traits="dx_storey freestanding" pending=; } # the house of selftest.sh
 
 everything="-Weverything -Wno-padded -Wno-declaration-after-statement -Wno-used-but-marked-unused"
 for w in unsafe-buffer-usage switch-default pre-c11-compat; do

@@ -2,7 +2,9 @@
    and check an object, verify everything; 2: the same, by name; 3: and create, put, name, commit, collect. */
 #define DX_CAS_SMALL
 #define DX_CAS_STATIC
+#define DX_NOR_STATIC
 #define DX_CAS_IMPLEMENTATION
+#define DX_NOR_IMPLEMENTATION
 #include "../../../dx_cas.h"
 #include "../../../layers/dx_nor.h"
 
