@@ -542,3 +542,110 @@ EVERY(offsets_of_streams_are_espipe)
     DX_CHECK_EQ(want(&l, &op), -ESPIPE);
     loop_close(&l);
 }
+
+/* >>extension ---------------------------------------------------------- */
+typedef struct layer { /* what it was asked, in one list with the completions */
+    dx_reactor_extension extension;
+    dx_op ops[2];
+    int   flushes;
+    bool  starts;
+} layer;
+
+static char order[64];
+
+static void note(char what)
+{
+    size_t used = strlen(order);
+    if (used + 1 < sizeof order) order[used] = what;
+}
+
+static void layer_flush(dx_reactor *r, dx_reactor_extension *extension)
+{
+    layer *at = (layer *)extension->user;
+    DX_CHECK(extension == &at->extension);
+    at->flushes++;
+    note('f');
+    if (at->starts) DX_CHECK_EQ(dx_reactor_timer(r, &at->ops[1], 0), 0);
+    at->starts = false;
+}
+
+static void layer_produces(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    layer *at = (layer *)dx_reactor_ext_owner(r, op)->user;
+    (void)result, (void)flags;
+    note('a');
+    at->starts = true;
+    dx_reactor_ext_flush_later(r, &at->extension);
+    dx_reactor_ext_flush_later(r, &at->extension); /* twice is once */
+}
+
+static void plain(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
+{
+    (void)r, (void)op, (void)result, (void)flags;
+    note('b');
+}
+
+/* What a layer gathers is flushed once, behind all that there is to deliver and before the wait; what the flush starts is
+   delivered in the same round. A layer is found by its operations. */
+EVERY(extensions_are_flushed_before_a_wait)
+{
+    loop l = {0};
+    static layer layers[2];
+    dx_op other = tagged(0);
+    dx_reactor_extension none;
+    memset(&none, 0, sizeof none);
+    memset(layers, 0, sizeof layers);
+    memset(order, 0, sizeof order);
+    loop_open(&l, backend);
+    DX_CHECK_EQ(dx_reactor_ext_attach(NULL, &layers[0].extension), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_reactor_ext_attach(&l.r, NULL), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_reactor_ext_attach(&l.r, &none), DX_REACTOR_EINVAL); /* no flush */
+    for (int i = 0; i < 2; i++) {
+        layers[i].extension.flush = layer_flush;
+        layers[i].extension.user = &layers[i];
+        layers[i].extension.memory = layers[i].ops;
+        layers[i].extension.memory_size = sizeof layers[i].ops;
+        DX_CHECK_EQ(dx_reactor_ext_attach(&l.r, &layers[i].extension), 0);
+    }
+    DX_CHECK(dx_reactor_ext_owner(&l.r, &other) == NULL);
+    for (int i = 0; i < 2; i++)
+        for (int k = 0; k < 2; k++)
+            DX_CHECK(dx_reactor_ext_owner(&l.r, &layers[i].ops[k]) == &layers[i].extension);
+    dx_reactor_ext_op_init(&layers[1].ops[0], layer_produces, 77);
+    DX_CHECK_EQ(dx_reactor_ext_op_fd(&layers[1].ops[0]), 77);
+    dx_reactor_ext_op_init(&layers[1].ops[1], plain, -1);
+    other.fn = plain;
+    DX_CHECK_EQ(dx_reactor_timer(&l.r, &layers[1].ops[0], 0), 0);
+    DX_CHECK_EQ(dx_reactor_timer(&l.r, &other, 0), 0);
+    while (dx_reactor_pending(&l.r)) DX_CHECK(dx_reactor_run_once(&l.r, LONG) >= 0);
+    DX_CHECK_STR(order, "abfb");
+    DX_CHECK_EQ(layers[0].flushes, 0);
+    DX_CHECK_EQ(layers[1].flushes, 1);
+    DX_CHECK(!dx_reactor_ext_is_closing(&l.r));
+    DX_CHECK_EQ(dx_reactor_ext_pool_count(&l.r), 0);
+    DX_CHECK_EQ(dx_reactor_ext_pool_count(NULL), 0);
+    DX_CHECK(dx_reactor_ext_clock_ns(&l.r) >= dx_reactor_now_ns(&l.r));
+    DX_CHECK(dx_reactor_ext_clock_ns(NULL) >= dx_reactor_now_ns(&l.r));
+    loop_close(&l);
+}
+
+/* The end of data goes out past a receive that is pending; a descriptor of no operation is closed at once. */
+EVERY(extensions_shut_and_close_at_once)
+{
+    loop l = {0};
+    dx_op op = tagged(1);
+    char bytes[4];
+    int fds[2], spare;
+    loop_open(&l, backend);
+    pair(fds);
+    DX_CHECK_EQ(dx_reactor_recv(&l.r, &op, fds[0], bytes, 4), 0);
+    nothing(&l);
+    DX_CHECK_EQ(dx_reactor_ext_shutdown_now(&l.r, fds[0]), 0);
+    DX_CHECK_EQ(read(fds[1], bytes, 4), 0);
+    DX_CHECK_EQ(write(fds[1], "abcd", 4), 4);
+    DX_CHECK_EQ(want(&l, &op), 4);
+    spare = dup(fds[1]);
+    DX_CHECK_EQ(dx_reactor_ext_close_now(&l.r, spare), 0);
+    DX_CHECK_EQ(dx_reactor_ext_close_now(&l.r, spare), -EBADF);
+    loop_close(&l);
+}

@@ -723,7 +723,7 @@ static void frames_open(dx_frames *f)
     desc.clock = fake_clock;
     fake_now = 1000 * MS;
     log_text[0] = 0;
-    DX_CHECK_EQ(dx_frames_init(f, &desc), DX_REACTOR_OK);
+    DX_CHECK_EQ(dx_frames_init(f, &desc), DX_FRAMES_OK);
 }
 
 DX_TEST(sd_1_budget_yield_and_idle_limits)
@@ -752,19 +752,29 @@ DX_TEST(sd_1_arguments)
     memset(&d, 0, sizeof d);
     memset(&t, 0, sizeof t);
     DX_CHECK_EQ(dx_frames_init(&f, NULL), 0);
-    DX_CHECK_EQ(dx_frames_push(&f, 0, &t), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_frames_push(&f, 0, &t), DX_FRAMES_EINVAL);
     t.fn = timed_run;
-    DX_CHECK_EQ(dx_frames_push(&f, 3, &t), DX_REACTOR_EINVAL);
-    DX_CHECK_EQ(dx_frames_push(&f, -1, &t), DX_REACTOR_EINVAL);
-    DX_CHECK_EQ(dx_frames_push(&f, 0, NULL), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_frames_push(&f, 3, &t), DX_FRAMES_EINVAL);
+    DX_CHECK_EQ(dx_frames_push(&f, -1, &t), DX_FRAMES_EINVAL);
+    DX_CHECK_EQ(dx_frames_push(&f, 0, NULL), DX_FRAMES_EINVAL);
     d.idle_ns = 5 * MS;
-    DX_CHECK_EQ(dx_frames_init(&f, &d), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_frames_init(&f, &d), DX_FRAMES_EINVAL);
     d.idle_ns = 0;
     d.yield_ns = 5 * MS;
-    DX_CHECK_EQ(dx_frames_init(&f, &d), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_frames_init(&f, &d), DX_FRAMES_EINVAL);
     d.yield_ns = 0;
     d.budget_ns = 8;
     DX_CHECK_EQ(dx_frames_init(&f, &d), 0);
+}
+
+DX_TEST(frames_errors_have_the_values_of_the_reactor)
+{
+#define SAME(value, name)                                     \
+    DX_CHECK_EQ((int)DX_FRAMES_##name, (int)DX_REACTOR_##name); \
+    DX_CHECK_STR(dx_frames_error_name(value), "DX_FRAMES_" #name);
+    DX_FRAMES_ERRORS(SAME)
+#undef SAME
+    DX_CHECK_STR(dx_frames_error_name(-99), "unknown error");
 }
 
 static dx_frames *pushing_to;
@@ -874,7 +884,7 @@ DX_TEST(sd_4_sd_5_start_and_stop_any_number_of_times)
     timed_init(&t, 0, "");
     log_text[0] = 0;
     DX_CHECK_EQ(dx_frames_push(&f, DX_FRAMES_IDLE, &t.task), 0);
-    DX_CHECK_EQ(dx_frames_start(&f, NULL), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_frames_start(&f, NULL), DX_FRAMES_EINVAL);
     DX_CHECK_EQ(dx_frames_start(&f, &r), 0);
     DX_CHECK_EQ(dx_frames_start(&f, &r), 0);
     DX_CHECK_EQ(dx_reactor_pending(&r), 1);

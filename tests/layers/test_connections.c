@@ -82,7 +82,7 @@ static void note_closed(dx_peers *s, dx_peers_id id, int32_t reason)
     w->closed++;
     w->reason = reason;
     DX_CHECK(*dx_peers_data(s, id) == (uint64_t)(uintptr_t)w || w->id != id);
-    DX_CHECK_EQ(dx_peers_send(s, id, "x", 1), DX_REACTOR_ENOTFOUND);
+    DX_CHECK_EQ(dx_peers_send(s, id, "x", 1), DX_PEERS_ENOTFOUND);
 }
 
 static void world_set(world *w, dx_reactor *r)
@@ -108,7 +108,7 @@ static void world_open(world *w, int backend)
     world_set(w, &w->l.r);
     w->listening = listener(&w->l, &w->at);
     DX_CHECK_EQ(dx_peers_listen(&w->s, w->listening), 0);
-    DX_CHECK_EQ(dx_peers_listen(&w->s, w->listening), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_peers_listen(&w->s, w->listening), DX_PEERS_EINVAL);
 }
 
 static void world_close(world *w)
@@ -193,20 +193,32 @@ EVERY(sizes_limits_and_bad_arguments)
     d.peers_max = 1, d.high_water = 1u << 31;
     DX_CHECK_EQ(dx_peers_memory_size(&d), 0);
     world_open(&w, backend);
-    DX_CHECK_EQ(dx_peers_open(NULL, &w.l.r, &w.d), DX_REACTOR_EINVAL);
-    DX_CHECK_EQ(dx_peers_listen(&w.s, -1), DX_REACTOR_EINVAL);
-    DX_CHECK_EQ(dx_peers_add(&w.s, -1, NULL, &id), DX_REACTOR_EINVAL);
-    DX_CHECK_EQ(dx_peers_add(&w.s, 3, NULL, NULL), DX_REACTOR_EINVAL);
-    DX_CHECK_EQ(dx_peers_send(&w.s, 0, "x", 1), DX_REACTOR_ENOTFOUND);
-    DX_CHECK_EQ(dx_peers_send(NULL, 1, "x", 1), DX_REACTOR_EINVAL);
-    DX_CHECK_EQ(dx_peers_reserve(&w.s, UINT64_MAX, 1, &out), DX_REACTOR_ENOTFOUND);
-    DX_CHECK_EQ(dx_peers_close(NULL, 1, true), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_peers_open(NULL, &w.l.r, &w.d), DX_PEERS_EINVAL);
+    DX_CHECK_EQ(dx_peers_listen(&w.s, -1), DX_PEERS_EINVAL);
+    DX_CHECK_EQ(dx_peers_add(&w.s, -1, NULL, &id), DX_PEERS_EINVAL);
+    DX_CHECK_EQ(dx_peers_add(&w.s, 3, NULL, NULL), DX_PEERS_EINVAL);
+    DX_CHECK_EQ(dx_peers_send(&w.s, 0, "x", 1), DX_PEERS_ENOTFOUND);
+    DX_CHECK_EQ(dx_peers_send(NULL, 1, "x", 1), DX_PEERS_EINVAL);
+    DX_CHECK_EQ(dx_peers_reserve(&w.s, UINT64_MAX, 1, &out), DX_PEERS_ENOTFOUND);
+    DX_CHECK_EQ(dx_peers_close(NULL, 1, true), DX_PEERS_EINVAL);
     world_close(&w);
     w.l.desc.buffer_count = 0; /* a reactor without a pool has no connections */
     loop_open(&w.l, backend);
     d = w.d;
-    DX_CHECK_EQ(dx_peers_open(&w.s, &w.l.r, &d), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_peers_open(&w.s, &w.l.r, &d), DX_PEERS_EINVAL);
     loop_close(&w.l);
+}
+
+DX_TEST(peers_errors_have_the_values_of_the_reactor)
+{
+#define SAME(value, name)                                    \
+    DX_CHECK_EQ(DX_PEERS_##name, value);                     \
+    DX_CHECK_EQ((int)DX_PEERS_##name, (int)DX_REACTOR_##name); \
+    DX_CHECK_STR(dx_peers_error_name(value), "DX_PEERS_" #name);
+    DX_PEERS_ERRORS(SAME)
+#undef SAME
+    DX_CHECK_STR(dx_peers_error_name(-99), "unknown error");
+    DX_CHECK_STR(dx_peers_error_name(1), "unknown error");
 }
 
 EVERY(answers_come_back_whatever_the_pieces)
@@ -263,7 +275,7 @@ EVERY(half_close_goes_on_in_the_other_direction)
         }
     }
     DX_CHECK_EQ(dx_peers_close(&w.s, w.id, false), 0);
-    DX_CHECK_EQ(dx_peers_send(&w.s, w.id, "x", 1), DX_REACTOR_ECANCELED);
+    DX_CHECK_EQ(dx_peers_send(&w.s, w.id, "x", 1), DX_PEERS_ECANCELED);
     DX_CHECK_EQ(read_all(&w, fd), sent);
     UNTIL(w.closed);
     DX_CHECK_EQ(w.reason, 0);
@@ -389,10 +401,10 @@ EVERY(what_is_produced_in_one_batch_is_one_send)
     }
     DX_CHECK_EQ(started(&w.l.r), before + 1);
     for (int i = 0; i < 4000; i += 40) DX_CHECK_MEM(back + i, "twenty bytes, alwaystwenty more, in here", 40);
-    DX_CHECK_EQ(dx_peers_reserve(&w.s, w.id, 16385, &out), DX_REACTOR_ETOOBIG);
-    DX_CHECK_EQ(dx_peers_send(&w.s, w.id, back, UINT32_MAX), DX_REACTOR_ETOOBIG);
+    DX_CHECK_EQ(dx_peers_reserve(&w.s, w.id, 16385, &out), DX_PEERS_ETOOBIG);
+    DX_CHECK_EQ(dx_peers_send(&w.s, w.id, back, UINT32_MAX), DX_PEERS_ETOOBIG);
     DX_CHECK_EQ(dx_peers_reserve(&w.s, w.id, 16384, &out), 0);
-    DX_CHECK_EQ(dx_peers_commit(&w.s, w.id, 16385), DX_REACTOR_EINVAL);
+    DX_CHECK_EQ(dx_peers_commit(&w.s, w.id, 16385), DX_PEERS_EINVAL);
     DX_CHECK_EQ(dx_peers_commit(&w.s, w.id, 0), 0);
     DX_CHECK_EQ(queued(&w.s, w.id), 0);
     world_close(&w);
@@ -462,7 +474,7 @@ EVERY(e_05_no_block_for_anything_closes_and_says_why)
     UNTIL(w.opened == 2 && w.s.blocks_left_ == 0);
     fd = dial(&w);
     UNTIL(w.opened == 3);
-    DX_CHECK_EQ(dx_peers_send(&w.s, w.id, "x", 1), DX_REACTOR_ENOSPACE);
+    DX_CHECK_EQ(dx_peers_send(&w.s, w.id, "x", 1), DX_PEERS_ENOSPACE);
     UNTIL(w.closed == 1);
     DX_CHECK_EQ(w.reason, -ENOBUFS);
     fd = dial(&w);
@@ -514,11 +526,11 @@ EVERY(a_handle_used_after_close)
         DX_CHECK_EQ(dx_peers_send(&w.s, old, "dropped", 7), 0);
         DX_CHECK_EQ(dx_peers_close(&w.s, old, true), 0);
         for (int k = 0; k < 2; k++) { /* about to be closed, then closed */
-            DX_CHECK_EQ(dx_peers_close(&w.s, old, true), DX_REACTOR_ENOTFOUND);
-            DX_CHECK_EQ(dx_peers_close(&w.s, old, false), DX_REACTOR_ENOTFOUND);
-            DX_CHECK_EQ(dx_peers_send(&w.s, old, "x", 1), DX_REACTOR_ENOTFOUND);
-            DX_CHECK_EQ(dx_peers_reserve(&w.s, old, 1, &out), DX_REACTOR_ENOTFOUND);
-            DX_CHECK_EQ(dx_peers_commit(&w.s, old, 1), DX_REACTOR_ENOTFOUND);
+            DX_CHECK_EQ(dx_peers_close(&w.s, old, true), DX_PEERS_ENOTFOUND);
+            DX_CHECK_EQ(dx_peers_close(&w.s, old, false), DX_PEERS_ENOTFOUND);
+            DX_CHECK_EQ(dx_peers_send(&w.s, old, "x", 1), DX_PEERS_ENOTFOUND);
+            DX_CHECK_EQ(dx_peers_reserve(&w.s, old, 1, &out), DX_PEERS_ENOTFOUND);
+            DX_CHECK_EQ(dx_peers_commit(&w.s, old, 1), DX_PEERS_ENOTFOUND);
             UNTIL(w.closed == i);
         }
         DX_CHECK_EQ(dx_peers_fd(&w.s, old), -1);
@@ -528,7 +540,7 @@ EVERY(a_handle_used_after_close)
         fd = dial(&w); /* takes the same place, by another name */
         UNTIL(w.opened == i + 1);
         DX_CHECK((uint32_t)w.id == (uint32_t)old && w.id != old);
-        DX_CHECK_EQ(dx_peers_send(&w.s, old, "x", 1), DX_REACTOR_ENOTFOUND);
+        DX_CHECK_EQ(dx_peers_send(&w.s, old, "x", 1), DX_PEERS_ENOTFOUND);
         DX_CHECK_EQ(dx_peers_close(&w.s, w.id, true), 0);
         UNTIL(w.closed == i + 1);
         shut(fd);
@@ -727,7 +739,7 @@ static bool drain_and_close(int backend, uint64_t limit)
     DX_CHECK_EQ(dx_peers_send(&w.s, w.id, data, sizeof data), 0);
     begin = now_ns();
     dx_peers_drain(&w.s, limit);
-    DX_CHECK_EQ(dx_peers_send(&w.s, w.id, data, 1), DX_REACTOR_ECANCELED);
+    DX_CHECK_EQ(dx_peers_send(&w.s, w.id, data, 1), DX_PEERS_ECANCELED);
     uint64_t got = read_all(&w, reads);
     shut(reads);
     UNTIL(w.closed >= 1);
@@ -782,7 +794,7 @@ EVERY(connecting_and_adopting)
     DX_CHECK_EQ(dx_peers_add(&a.s, fds[0], NULL, &other), 0);
     forget_fd(fds[0]);
     a.opened++;
-    DX_CHECK_EQ(dx_peers_add(&a.s, fds[1], NULL, &other), DX_REACTOR_EAGAIN);
+    DX_CHECK_EQ(dx_peers_add(&a.s, fds[1], NULL, &other), DX_PEERS_EAGAIN);
     DX_CHECK_EQ(dx_peers_send(&a.s, other, "adopted", 7), 0);
     UNTIL(look(fds[1], back, sizeof back) == 7);
     shut(fds[1]);
