@@ -211,7 +211,7 @@ enum {
     DX_HBTP_REPLY_ROOM          = 128,    /* bytes of it that only answers may use, by default */
     DX_HBTP_OUT_MIN             = 256     /* the smallest response buffer of a session with that */
 };
-#define DX_HBTP_MAX_PAYLOAD     1048576u /* payload limit of a session where none is given */
+#define DX_HBTP_PAYLOAD_MAX     1048576u /* payload limit of a session where none is given */
 #define DX_HBTP_OUTSTANDING_MAX 32768u   /* half of the sequence numbers */
 
 typedef struct dx_hbtp_header { /* the eight bytes, decoded */
@@ -243,13 +243,13 @@ DX_HBTP_API void dx_hbtp_put_header(uint8_t bytes[8], const dx_hbtp_header *head
      > 0  bytes consumed; *frame is complete and, where it has a checksum, verified
      0    need more: frame->frame_size says how many bytes from `bytes` on are needed at least (8
           until the header is there, then the whole frame); the other fields are not to be used
-     < 0  ETOOBIG: the payload is longer than max_payload (known as soon as the header is there);
+     < 0  ETOOBIG: the payload is longer than payload_max (known as soon as the header is there);
           ECORRUPT: wrong checksum; EINVAL: NULL where something must be.
    On ETOOBIG and ECORRUPT opcode, flags, sequence and payload_size are as in the header. */
-DX_HBTP_API int64_t dx_hbtp_parse_any(const void *bytes, size_t size, uint32_t max_payload,
+DX_HBTP_API int64_t dx_hbtp_parse_any(const void *bytes, size_t size, uint32_t payload_max,
                                       dx_hbtp_frame *frame);
 /* The same, with plain frames parsed where it is called: as fast as a loop that trusts nobody. */
-static inline int64_t dx_hbtp_parse(const void *bytes, size_t size, uint32_t max_payload,
+static inline int64_t dx_hbtp_parse(const void *bytes, size_t size, uint32_t payload_max,
                                     dx_hbtp_frame *frame)
 {
 #ifndef DX_HBTP_SMALL
@@ -257,7 +257,7 @@ static inline int64_t dx_hbtp_parse(const void *bytes, size_t size, uint32_t max
     if (size >= DX_HBTP_HEADER_SIZE && bytes && frame && !(p[1] & DX_HBTP_FLAG_HAS_CHECKSUM)) {
         const uint32_t length = (uint32_t)p[4] | (uint32_t)p[5] << 8 | (uint32_t)p[6] << 16 |
                                 (uint32_t)p[7] << 24;
-        if (length <= max_payload && length <= size - DX_HBTP_HEADER_SIZE) {
+        if (length <= payload_max && length <= size - DX_HBTP_HEADER_SIZE) {
             frame->payload = p + DX_HBTP_HEADER_SIZE;
             frame->payload_size = length;
             frame->opcode = p[0];
@@ -268,7 +268,7 @@ static inline int64_t dx_hbtp_parse(const void *bytes, size_t size, uint32_t max
         }
     }
 #endif
-    return dx_hbtp_parse_any(bytes, size, max_payload, frame);
+    return dx_hbtp_parse_any(bytes, size, payload_max, frame);
 }
 /* Put the real opcode of an Extended frame, the first two bytes of its payload, into frame->opcode
    and move payload behind it. Other frames, and opaque ones (COMPRESSED, ENCRYPTED), stay as they
@@ -277,7 +277,7 @@ DX_HBTP_API int dx_hbtp_resolve_extended(dx_hbtp_frame *frame);
 /* Parse up to `capacity` whole frames at once. Returns the bytes consumed and sets *count; 0: no
    whole frame is there; < 0: as dx_hbtp_parse(), for the first frame only (a bad frame further on
    ends the batch before it). At most the first 2^32-1 bytes are looked at. */
-DX_HBTP_API int64_t dx_hbtp_parse_batch(const void *bytes, size_t size, uint32_t max_payload,
+DX_HBTP_API int64_t dx_hbtp_parse_batch(const void *bytes, size_t size, uint32_t payload_max,
                                         dx_hbtp_descriptor *descriptors, size_t capacity,
                                         size_t *count);
 /* For handlers that do not care about the order between opcodes: the numbers 0..count-1 sorted by
@@ -467,7 +467,7 @@ DX_HBTP_API int dx_hbtp_router_set_method(dx_hbtp_router *router, uint8_t method
 typedef enum dx_hbtp_state {
     DX_HBTP_WANTS_INPUT,  /* everything that could be dispatched was: receive more */
     DX_HBTP_WANTS_OUTPUT, /* too full for the answer to a request: send, then feed again */
-    DX_HBTP_WANTS_TURN,   /* max_frames were dispatched, or a handler said EAGAIN: feed again */
+    DX_HBTP_WANTS_TURN,   /* frames_max were dispatched, or a handler said EAGAIN: feed again */
     DX_HBTP_CLOSED        /* send what is in the response buffer, then close the connection */
 } dx_hbtp_state;
 
@@ -537,14 +537,14 @@ typedef struct dx_hbtp_session_desc { /* zero = the default written behind each 
     dx_hbtp_result_fn    *on_result;       /* NULL: results are dropped */
     dx_hbtp_event_fn     *on_event;        /* NULL: events are counted only */
     void                 *user;            /* yours */
-    uint32_t              max_payload;     /* bytes; DX_HBTP_MAX_PAYLOAD. Longer: 413 and close */
-    uint32_t              max_outstanding; /* own requests that wait; 64 */
-    uint32_t              max_pending;     /* the peer's requests that wait for dx_hbtp_reply(); 64.
+    uint32_t              payload_max;     /* bytes; DX_HBTP_PAYLOAD_MAX. Longer: 413 and close */
+    uint32_t              outstanding_max; /* own requests that wait; 64 */
+    uint32_t              pending_max;     /* the peer's requests that wait for dx_hbtp_reply(); 64.
                                               Beyond: status 429 without a call */
-    uint32_t              max_frames;      /* dispatched by one feed; 1024 */
-    uint32_t              max_streams;     /* open at a time, of both sides; at most 256. 0: none,
+    uint32_t              frames_max;      /* dispatched by one feed; 1024 */
+    uint32_t              streams_max;     /* open at a time, of both sides; at most 256. 0: none,
                                               the peer's get status 404 */
-    dx_hbtp_stream_fn    *on_stream;       /* required with max_streams */
+    dx_hbtp_stream_fn    *on_stream;       /* required with streams_max */
     const dx_hbtp_codec  *codec;           /* NULL: COMPRESSED payloads get status 415 */
     dx_hbtp_cipher       *cipher;          /* everything sent is ENCRYPTED, and a frame that is not,
                                               or comes again, closes; NULL: ENCRYPTED gets 415 */
@@ -598,7 +598,7 @@ struct dx_hbtp_session { /* caller-allocated; without "_": to be read */
     bool                     owes_;         /* a stream has a frame to send that had no room */
 };
 
-/* About 24 * max_outstanding + 32 * max_streams, and max_payload for each of: not in_place, codec,
+/* About 24 * outstanding_max + 32 * streams_max, and payload_max for each of: not in_place, codec,
    cipher. 0: a limit is too large. */
 DX_HBTP_API size_t dx_hbtp_session_memory_size(const dx_hbtp_session_desc *desc);
 DX_HBTP_API int    dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_session_desc *desc);
@@ -616,7 +616,7 @@ DX_HBTP_API uint64_t dx_hbtp_tick(dx_hbtp_session *s, uint64_t now_ns);
 /* Send a request and remember it until it is answered or deadline_ns comes (UINT64_MAX: never).
    *sequence (may be NULL) gets its number, 1..65535. on_result hears of it exactly once. Any opcode
    (EXPECTS_RESPONSE is added): a Ping is answered by a Pong, all others by an RpcResponse or
-   RpcError. EAGAIN: max_outstanding wait already, or no number is free; ECANCELED: closed; as
+   RpcError. EAGAIN: outstanding_max wait already, or no number is free; ECANCELED: closed; as
    writers. */
 DX_HBTP_API int dx_hbtp_request(dx_hbtp_session *s, uint16_t opcode, uint8_t flags,
                                 const void *payload, size_t size, uint64_t deadline_ns,
@@ -645,7 +645,7 @@ DX_HBTP_API int  dx_hbtp_session_set_out(dx_hbtp_session *s, dx_hbtp_out *out);
 enum { DX_HBTP_STREAM_CHUNK_MAX = 16384 }; /* data of one chunk: others get in between */
 
 /* Data in both directions under one number, as much as each receiver has granted. Open one: the
-   peer hears of it, with these arguments, and may send `credit` bytes. EAGAIN: max_streams are open
+   peer hears of it, with these arguments, and may send `credit` bytes. EAGAIN: streams_max are open
    or no number is free; ETOOBIG: as dx_hbtp_grant(); ECANCELED; as writers. */
 DX_HBTP_API int dx_hbtp_open(dx_hbtp_session *s, uint8_t method, const void *arguments,
                              size_t size, uint32_t credit, void *user, uint32_t *stream);
@@ -655,7 +655,7 @@ DX_HBTP_API int64_t dx_hbtp_send(dx_hbtp_session *s, uint32_t stream, const void
                                  size_t size);
 /* The peer may send `bytes` more. Small grants are gathered until they make half of the window, or
    as much as the peer has left; it is told then, when there is room, or with data that goes out.
-   ETOOBIG: 2^31 bytes or more in all, or, with a max_payload under 16388, more than fits into one
+   ETOOBIG: 2^31 bytes or more in all, or, with a payload_max under 16388, more than fits into one
    chunk. */
 DX_HBTP_API int dx_hbtp_grant(dx_hbtp_session *s, uint32_t stream, uint32_t bytes);
 /* No more data from here. status 0: it was all there is; 400..599: why it is not, text may be NULL.
@@ -676,7 +676,7 @@ typedef struct dx_hbtp_hub_desc {
     void             *memory;          /* aligned to 8; borrowed. 48 bytes for each subscription, 44
                                           where pointers have 32 bits */
     size_t            memory_size;
-    uint32_t          max_per_session; /* 0: 64 */
+    uint32_t          per_session_max; /* 0: 64 */
     uint64_t          seed;            /* a secret random number: peers choose the numbers of
                                           states, and must not know which of them collide */
     dx_hbtp_admit_fn *admit;           /* NULL: all are let in */
@@ -700,7 +700,7 @@ DX_HBTP_API int dx_hbtp_hub_init(dx_hbtp_hub *hub, const dx_hbtp_hub_desc *desc)
 /* The handler for StateSubscribe and StateUnsubscribe, with the hub as the route's user. */
 DX_HBTP_API int dx_hbtp_hub_handler(const dx_hbtp_context *context);
 /* The same without a frame. A session is in one hub at most; closing takes it out (so end it with
-   dx_hbtp_abort() before its memory goes). O(max_per_session). ETOOBIG: a limit; ENOTFOUND: not
+   dx_hbtp_abort() before its memory goes). O(per_session_max). ETOOBIG: a limit; ENOTFOUND: not
    subscribed. */
 DX_HBTP_API int dx_hbtp_subscribe(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t state, bool on);
 /* Send `payload`, behind the state's number, to all who have subscribed: opcode StateSync (the
@@ -1041,7 +1041,7 @@ DX_HBTP_API void dx_hbtp_put_header(uint8_t bytes[8], const dx_hbtp_header *head
     dx_hbtp_p_store32(bytes + 4, header->length);
 }
 
-DX_HBTP_API int64_t dx_hbtp_parse_any(const void *bytes, size_t size, uint32_t max_payload,
+DX_HBTP_API int64_t dx_hbtp_parse_any(const void *bytes, size_t size, uint32_t payload_max,
                                       dx_hbtp_frame *frame)
 {
     const uint8_t *p = (const uint8_t *)bytes;
@@ -1057,7 +1057,7 @@ DX_HBTP_API int64_t dx_hbtp_parse_any(const void *bytes, size_t size, uint32_t m
     frame->opcode = h.opcode;
     frame->sequence = h.sequence;
     frame->flags = h.flags;
-    if (h.length > max_payload) return DX_HBTP_ETOOBIG;
+    if (h.length > payload_max) return DX_HBTP_ETOOBIG;
     frame->frame_size = total;
     if (size < total) return 0;
     if (h.flags & DX_HBTP_FLAG_HAS_CHECKSUM) {
@@ -1099,7 +1099,7 @@ static void dx_hbtp_p_describe(dx_hbtp_descriptor *d, const uint8_t *p, size_t a
 
 /* Plain frames, without a checksum, as long as they lie whole in the bytes. Each is guessed to be
    as long as the one before: a right guess breaks the chain from one load to the next. */
-static size_t dx_hbtp_p_parse_plain(const uint8_t *p, size_t size, uint32_t max_payload,
+static size_t dx_hbtp_p_parse_plain(const uint8_t *p, size_t size, uint32_t payload_max,
                                     dx_hbtp_descriptor *d, size_t capacity, size_t *used)
 {
     size_t at = *used, n = 0, stride = DX_HBTP_HEADER_SIZE;
@@ -1107,7 +1107,7 @@ static size_t dx_hbtp_p_parse_plain(const uint8_t *p, size_t size, uint32_t max_
     for (; n < capacity && size - at >= DX_HBTP_HEADER_SIZE; n++, at += stride) {
         const uint32_t length = dx_hbtp_p_load32(p + at + 4);
         if (DX_HBTP_P_RARELY(length != guess)) {
-            if (length > max_payload || length > size - at - DX_HBTP_HEADER_SIZE) break;
+            if (length > payload_max || length > size - at - DX_HBTP_HEADER_SIZE) break;
             guess = length;
             stride = DX_HBTP_HEADER_SIZE + (size_t)length;
         }
@@ -1118,7 +1118,7 @@ static size_t dx_hbtp_p_parse_plain(const uint8_t *p, size_t size, uint32_t max_
     return n;
 }
 
-DX_HBTP_API int64_t dx_hbtp_parse_batch(const void *bytes, size_t size, uint32_t max_payload,
+DX_HBTP_API int64_t dx_hbtp_parse_batch(const void *bytes, size_t size, uint32_t payload_max,
                                         dx_hbtp_descriptor *descriptors, size_t capacity,
                                         size_t *count)
 {
@@ -1131,10 +1131,10 @@ DX_HBTP_API int64_t dx_hbtp_parse_batch(const void *bytes, size_t size, uint32_t
     if (!size) return 0;
     if (!dx_hbtp_p_fits_32(size)) size = (size_t)UINT32_MAX;
     for (;;) {
-        n += dx_hbtp_p_parse_plain(p, size, max_payload, descriptors + n, capacity - n, &at);
+        n += dx_hbtp_p_parse_plain(p, size, payload_max, descriptors + n, capacity - n, &at);
         /* One with a checksum; or the last: cut off, refused, or no room for it. */
         if (n == capacity) break;
-        used = dx_hbtp_parse_any(p + at, size - at, max_payload, &frame);
+        used = dx_hbtp_parse_any(p + at, size - at, payload_max, &frame);
         if (used <= 0) break;
         dx_hbtp_p_describe(&descriptors[n++], p, at);
         at += (size_t)used;
@@ -1652,7 +1652,7 @@ DX_HBTP_API int dx_hbtp_hub_init(dx_hbtp_hub *hub, const dx_hbtp_hub_desc *desc)
     DX_HBTP_MEMSET(hub, 0, sizeof *hub);
     hub->entries_ = (struct dx_hbtp_p_entry *)desc->memory;
     hub->capacity_ = (uint64_t)capacity >> 31 ? DX_HBTP_P_NONE : (uint32_t)capacity;
-    hub->most_ = desc->max_per_session ? desc->max_per_session : 64;
+    hub->most_ = desc->per_session_max ? desc->per_session_max : 64;
     hub->changed_ = dx_hbtp_p_changed;
     hub->seed_ = desc->seed;
     hub->admit_ = desc->admit;
@@ -1898,8 +1898,8 @@ static void dx_hbtp_p_cancel_stream(dx_hbtp_session *s, struct dx_hbtp_p_stream 
 
 static bool dx_hbtp_p_may_grant(const dx_hbtp_session *s, uint64_t credit)
 {
-    return credit <= INT32_MAX && (s->desc.max_payload >= DX_HBTP_STREAM_CHUNK_MAX + 4 ||
-                                   credit + 4 <= s->desc.max_payload);
+    return credit <= INT32_MAX && (s->desc.payload_max >= DX_HBTP_STREAM_CHUNK_MAX + 4 ||
+                                   credit + 4 <= s->desc.payload_max);
 }
 
 DX_HBTP_API int64_t dx_hbtp_send(dx_hbtp_session *s, uint32_t stream, const void *data, size_t size)
@@ -2083,7 +2083,7 @@ DX_HBTP_API int dx_hbtp_open(dx_hbtp_session *s, uint8_t method, const void *arg
     int error;
     if (!s || !stream) return DX_HBTP_EINVAL;
     if (s->state == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
-    if (s->stream_count_ >= s->desc.max_streams) return DX_HBTP_EAGAIN;
+    if (s->stream_count_ >= s->desc.streams_max) return DX_HBTP_EAGAIN;
     if (!dx_hbtp_p_may_grant(s, credit)) return DX_HBTP_ETOOBIG;
     id = dx_hbtp_p_next(s);
     if (!id) return DX_HBTP_EAGAIN;
@@ -2130,7 +2130,7 @@ static int dx_hbtp_p_request(dx_hbtp_session *s, uint32_t word, const uint8_t *h
     int error;
     if (!s) return DX_HBTP_EINVAL;
     if (s->state == DX_HBTP_CLOSED) return DX_HBTP_ECANCELED;
-    if (s->waiting >= s->desc.max_outstanding) return DX_HBTP_EAGAIN;
+    if (s->waiting >= s->desc.outstanding_max) return DX_HBTP_EAGAIN;
     number = dx_hbtp_p_next(s);
     if (!number) return DX_HBTP_EAGAIN;
     error = dx_hbtp_p_say(s, word | (uint32_t)number << 16, head, head_size, payload, size);
@@ -2224,7 +2224,7 @@ static void dx_hbtp_p_refuse(dx_hbtp_session *s, const dx_hbtp_frame *frame, uin
         const size_t limit = dx_hbtp_p_all_room(s);
         (void)dx_hbtp_write_rpc_error(s->desc.out, frame->sequence, status, NULL);
         s->desc.out->limit_ = limit;
-    } else if (s->desc.max_streams && (frame->opcode == DX_HBTP_OP_RPC_STREAM_CHUNK ||
+    } else if (s->desc.streams_max && (frame->opcode == DX_HBTP_OP_RPC_STREAM_CHUNK ||
                                        frame->opcode == DX_HBTP_OP_RPC_STREAM_END)) {
         const bool theirs = (frame->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE) != 0;
         dx_hbtp_p_blame(s, frame->sequence | (theirs ? 0u : (uint32_t)DX_HBTP_P_OURS), status);
@@ -2324,7 +2324,7 @@ static int dx_hbtp_p_on_start(const dx_hbtp_context *c, dx_hbtp_stream_event *ev
         dx_hbtp_p_blame(s, event->stream, DX_HBTP_EINVAL);
         return DX_HBTP_OK;
     }
-    if (s->stream_count_ >= s->desc.max_streams) return DX_HBTP_STATUS_TOO_MANY;
+    if (s->stream_count_ >= s->desc.streams_max) return DX_HBTP_STATUS_TOO_MANY;
     dx_hbtp_p_add_stream(s, event->stream, NULL)->send_credit = dx_hbtp_p_load32(p + 4);
     event->kind = DX_HBTP_STREAM_OPENED;
     event->method = p[0];
@@ -2402,7 +2402,7 @@ static int dx_hbtp_p_on_stream(const dx_hbtp_context *c)
     const dx_hbtp_frame *f = c->frame;
     struct dx_hbtp_p_stream *st;
     dx_hbtp_stream_event event;
-    if (!s->desc.max_streams) return dx_hbtp_p_on_no_route(c);
+    if (!s->desc.streams_max) return dx_hbtp_p_on_no_route(c);
     DX_HBTP_MEMSET(&event, 0, sizeof event);
     event.stream = f->sequence;
     if (!(f->flags & DX_HBTP_FLAG_EXPECTS_RESPONSE)) event.stream |= DX_HBTP_P_OURS;
@@ -2551,7 +2551,7 @@ static int dx_hbtp_p_decode(dx_hbtp_session *s, dx_hbtp_frame *f)
     }
     if (!s->desc.codec || (f->flags & 3) != DX_HBTP_FLAG_COMPRESSED) return DX_HBTP_OK;
     n = s->desc.codec->unpack(s->desc.codec->user, f->payload, f->payload_size, s->unpacked_,
-                              s->desc.max_payload);
+                              s->desc.payload_max);
     if (n < 0) return (int)n;
     f->payload = s->unpacked_;
     f->payload_size = (uint32_t)n;
@@ -2581,7 +2581,7 @@ static bool dx_hbtp_p_dispatch(dx_hbtp_session *s, dx_hbtp_frame *frame)
         dx_hbtp_p_refuse(s, frame, dx_hbtp_status_of_error(error), DX_HBTP_EVENT_FAILED);
     } else if (dx_hbtp_p_is_opaque(frame->flags) && !dx_hbtp_p_is_answer(frame->opcode)) {
         dx_hbtp_p_refuse(s, frame, DX_HBTP_STATUS_UNSUPPORTED, DX_HBTP_EVENT_REFUSED);
-    } else if (s->pending_ >= s->desc.max_pending &&
+    } else if (s->pending_ >= s->desc.pending_max &&
                dx_hbtp_p_may_pend(frame->opcode, frame->flags)) {
         dx_hbtp_p_refuse(s, frame, DX_HBTP_STATUS_TOO_MANY, DX_HBTP_EVENT_REFUSED);
     } else {
@@ -2603,7 +2603,7 @@ static size_t dx_hbtp_p_dispatch_plain(dx_hbtp_session *s, const uint8_t *p, siz
 {
     const uint32_t special = 0xff00u & ~((uint32_t)(DX_HBTP_FLAG_EXPECTS_RESPONSE |
                                                     DX_HBTP_FLAG_FINAL) << 8);
-    const uint32_t most = s->desc.max_payload;
+    const uint32_t most = s->desc.payload_max;
     const dx_hbtp_router *const router = s->desc.router;
     const bool calls = router->opcodes_[DX_HBTP_OP_RPC_CALL].fn == dx_hbtp_p_on_call;
     const uint8_t *const end = p + size, *at = p;
@@ -2649,7 +2649,7 @@ static size_t dx_hbtp_p_dispatch_plain(dx_hbtp_session *s, const uint8_t *p, siz
         if (result && !dx_hbtp_p_settle(s, &f, result, mark)) break;
         at = payload + length;
         frames++;
-        if (result && s->pending_ >= s->desc.max_pending) break;
+        if (result && s->pending_ >= s->desc.pending_max) break;
     }
     dx_hbtp_p_leave(s);
     s->counters.frames += frames;
@@ -2662,18 +2662,18 @@ static size_t dx_hbtp_p_dispatch_plain(dx_hbtp_session *s, const uint8_t *p, siz
 static size_t dx_hbtp_p_sizes(dx_hbtp_session_desc *d, uint32_t *slot_count)
 {
     const unsigned buffers = (d->in_place ? 0u : 1u) + (d->codec ? 1u : 0u) + (d->cipher ? 1u : 0u);
-    if (!d->max_payload) d->max_payload = DX_HBTP_MAX_PAYLOAD;
-    if (!d->max_outstanding) d->max_outstanding = 64;
-    if (!d->max_pending) d->max_pending = 64;
-    if (!d->max_frames) d->max_frames = 1024;
+    if (!d->payload_max) d->payload_max = DX_HBTP_PAYLOAD_MAX;
+    if (!d->outstanding_max) d->outstanding_max = 64;
+    if (!d->pending_max) d->pending_max = 64;
+    if (!d->frames_max) d->frames_max = 1024;
     if (!d->frame_ns) d->frame_ns = 60000000000u;
     if (d->reply_room < DX_HBTP_REPLY_ROOM) d->reply_room = DX_HBTP_REPLY_ROOM;
-    if (d->max_outstanding > DX_HBTP_OUTSTANDING_MAX || d->max_streams > 256 ||
-        (buffers && (uint64_t)d->max_payload * 8 > SIZE_MAX))
+    if (d->outstanding_max > DX_HBTP_OUTSTANDING_MAX || d->streams_max > 256 ||
+        (buffers && (uint64_t)d->payload_max * 8 > SIZE_MAX))
         return 0;
-    for (*slot_count = 1; *slot_count < d->max_outstanding;) *slot_count *= 2;
+    for (*slot_count = 1; *slot_count < d->outstanding_max;) *slot_count *= 2;
     return *slot_count * sizeof(struct dx_hbtp_p_slot) +
-           d->max_streams * sizeof(struct dx_hbtp_p_stream) + buffers * (size_t)d->max_payload +
+           d->streams_max * sizeof(struct dx_hbtp_p_stream) + buffers * (size_t)d->payload_max +
            (d->in_place ? 0u : (size_t)DX_HBTP_HEADER_SIZE + DX_HBTP_CHECKSUM_SIZE);
 }
 
@@ -2691,7 +2691,7 @@ DX_HBTP_API int dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_session_d
     size_t size;
     uint8_t *p;
     if (!s || !desc || !desc->memory || ((uintptr_t)desc->memory & 7) ||
-        (desc->max_streams && !desc->on_stream) ||
+        (desc->streams_max && !desc->on_stream) ||
         (DX_HBTP_P_SMALL && (desc->codec || desc->cipher)))
         return DX_HBTP_EINVAL;
     DX_HBTP_MEMSET(s, 0, sizeof *s);
@@ -2703,9 +2703,9 @@ DX_HBTP_API int dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_session_d
     DX_HBTP_MEMSET(s->slots_, 0, s->slot_count_ * sizeof *s->slots_);
     s->streams_ = (struct dx_hbtp_p_stream *)(void *)(s->slots_ + s->slot_count_);
     p = (uint8_t *)desc->memory + size; /* what the codecs write lies at the end */
-    if (desc->cipher) s->plain_ = p -= s->desc.max_payload;
-    if (desc->codec) s->unpacked_ = p - s->desc.max_payload;
-    if (!desc->in_place) s->buffer_ = (uint8_t *)(s->streams_ + desc->max_streams);
+    if (desc->cipher) s->plain_ = p -= s->desc.payload_max;
+    if (desc->codec) s->unpacked_ = p - s->desc.payload_max;
+    if (!desc->in_place) s->buffer_ = (uint8_t *)(s->streams_ + desc->streams_max);
     s->need = DX_HBTP_HEADER_SIZE;
     s->next_deadline_ns_ = UINT64_MAX;
     s->state = DX_HBTP_WANTS_INPUT;
@@ -2733,7 +2733,7 @@ static int64_t dx_hbtp_p_next_frame(dx_hbtp_session *s, const uint8_t *p, size_t
     int64_t got = 0;
     size_t n;
     if (!s->held_) {
-        got = dx_hbtp_parse_any(p + *used, size - *used, s->desc.max_payload, frame);
+        got = dx_hbtp_parse_any(p + *used, size - *used, s->desc.payload_max, frame);
         if (!got) s->need = frame->frame_size;
     }
     while (!got && s->buffer_) { /* at most the header, then the rest */
@@ -2743,7 +2743,7 @@ static int64_t dx_hbtp_p_next_frame(dx_hbtp_session *s, const uint8_t *p, size_t
         *used += n;
         s->held_ += n;
         if (s->held_ < s->need) return 0;
-        got = dx_hbtp_parse_any(s->buffer_, s->held_, s->desc.max_payload, frame);
+        got = dx_hbtp_parse_any(s->buffer_, s->held_, s->desc.payload_max, frame);
         if (!got) s->need = frame->frame_size;
     }
     return got;
@@ -2755,11 +2755,11 @@ static int64_t dx_hbtp_p_run(dx_hbtp_session *s, const uint8_t *p, size_t size)
                        !s->desc.require_checksum;
     dx_hbtp_frame frame;
     size_t used = 0;
-    s->budget_ = s->desc.max_frames;
+    s->budget_ = s->desc.frames_max;
     for (;;) {
         int64_t got;
         s->state = DX_HBTP_WANTS_INPUT;
-        if (plain && !s->held_ && s->pending_ < s->desc.max_pending)
+        if (plain && !s->held_ && s->pending_ < s->desc.pending_max)
             used += dx_hbtp_p_dispatch_plain(s, p + used, size - used);
         if (s->state != DX_HBTP_WANTS_INPUT) break;
         got = dx_hbtp_p_next_frame(s, p, size, &used, &frame);

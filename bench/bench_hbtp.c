@@ -231,8 +231,8 @@ static void prepare_session(void)
     dx_hbtp_router_set_method(&router, 7, on_call, NULL);
     d.memory = session_memory;
     d.memory_size = sizeof session_memory;
-    d.max_payload = 1024;
-    d.max_frames = 65536;
+    d.payload_max = 1024;
+    d.frames_max = 65536;
     d.out = &out;
     d.router = &router;
     if (dx_hbtp_session_init(&session, &d)) exit(1);

@@ -101,7 +101,7 @@ int main(void)
         desc.out = &out[i];
         desc.router = i ? &client_routes : &server_routes;
         desc.on_result = on_result;
-        desc.max_payload = 1024;
+        desc.payload_max = 1024;
         if (dx_hbtp_session_init(i ? &client : &server, &desc)) return 1;
     }
     dx_hbtp_request(&client, DX_HBTP_OP_PING, 0, "hello", 5, SECOND, (void *)"ping", NULL);

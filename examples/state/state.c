@@ -56,7 +56,7 @@ static int start(end *e, dx_hbtp_handler_fn *fn, uint8_t first, void *user)
     dx_hbtp_router_set(&e->router, (uint8_t)(first + 1), fn, user);
     d.memory = e->memory;
     d.memory_size = sizeof e->memory;
-    d.max_payload = 4 + STATE_SIZE;
+    d.payload_max = 4 + STATE_SIZE;
     d.out = &e->out;
     d.router = &e->router;
     d.on_event = on_event;

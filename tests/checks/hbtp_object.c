@@ -123,7 +123,7 @@ int main(int argc, char **argv)
     dx_hbtp_out_init(&wire, bytes, sizeof bytes);
     d.memory = memory;
     d.memory_size = sizeof memory;
-    d.max_payload = 1024;
+    d.payload_max = 1024;
     d.out = &out;
     d.router = &router;
     if (dx_hbtp_session_init(&s, &d)) return 1;

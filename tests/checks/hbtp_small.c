@@ -86,9 +86,9 @@ int main(void)
     d.out = &out;
     d.router = &router;
     d.on_stream = on_stream;
-    d.max_payload = 128;
-    d.max_outstanding = 1;
-    d.max_streams = 2;
+    d.payload_max = 128;
+    d.outstanding_max = 1;
+    d.streams_max = 2;
     if (dx_hbtp_session_init(&session, &d)) return 1;
     for (;;) {
         (void)dx_hbtp_feed(&session, uart_in, uart_size, 0);

@@ -127,12 +127,12 @@ static void start(rig *r, dx_hbtp_session_desc *d, size_t out_size)
     DX_CHECK_EQ(dx_hbtp_session_init(&r->s, d), 0);
 }
 
-static rig *plain_rig(int which, uint32_t max_payload)
+static rig *plain_rig(int which, uint32_t payload_max)
 {
     rig *r = fresh(which);
     dx_hbtp_session_desc d;
     memset(&d, 0, sizeof d);
-    d.max_payload = max_payload;
+    d.payload_max = payload_max;
     start(r, &d, 0);
     return r;
 }
@@ -970,9 +970,9 @@ DX_TEST(session_descriptor_is_checked)
     memset(&d, 0, sizeof d);
     DX_CHECK_EQ(dx_hbtp_session_memory_size(NULL), 0);
     DX_CHECK_EQ(dx_hbtp_session_memory_size(&d), 1048576 + 12 + 64 * sizeof(struct dx_hbtp_p_slot));
-    d.max_outstanding = DX_HBTP_OUTSTANDING_MAX + 1;
+    d.outstanding_max = DX_HBTP_OUTSTANDING_MAX + 1;
     DX_CHECK_EQ(dx_hbtp_session_memory_size(&d), 0);
-    d.max_outstanding = 0;
+    d.outstanding_max = 0;
     d.in_place = true;
     d.memory_size = dx_hbtp_session_memory_size(&d);
     DX_CHECK_EQ(d.memory_size, 64 * sizeof(struct dx_hbtp_p_slot));
@@ -1285,7 +1285,7 @@ DX_TEST(frames_per_feed_are_limited)
     static uint8_t frames[8 * 10];
     dx_hbtp_session_desc d;
     memset(&d, 0, sizeof d);
-    d.max_frames = 4;
+    d.frames_max = 4;
     start(r, &d, 0);
     for (size_t i = 0; i < 10; i++) raw_frame(frames + 8 * i, 0x7f, 0, 0, NULL, 0);
     DX_CHECK_EQ(dx_hbtp_feed(&r->s, frames, 32, 0), 32);
@@ -1493,7 +1493,7 @@ DX_TEST(answers_later_and_the_limit_of_pending_requests)
     int later = DX_HBTP_LATER;
     dx_hbtp_session_desc d;
     memset(&d, 0, sizeof d);
-    d.max_pending = 3;
+    d.pending_max = 3;
     start(r, &d, 0);
     dx_hbtp_router_set_method(&r->router, 1, answer_user, &later);
     DX_CHECK_EQ(dx_hbtp_reply(&r->s, 1, NULL, 0), DX_HBTP_ENOTFOUND);
@@ -1609,7 +1609,7 @@ DX_TEST(hb_10_outstanding_limit_just_below_and_above)
         uint16_t seq[10];
         dx_hbtp_session_desc d;
         memset(&d, 0, sizeof d);
-        d.max_outstanding = limit;
+        d.outstanding_max = limit;
         start(r, &d, 0);
         for (uint32_t i = 0; i < limit; i++)
             DX_CHECK_EQ(dx_hbtp_call(&r->s, 1, NULL, 0, 9, NULL, &seq[i]), 0);
@@ -1642,7 +1642,7 @@ DX_TEST(hb_10_sequence_wraps_at_65536_around_what_still_waits)
     int old_ended = 0;
     dx_hbtp_session_desc d;
     memset(&d, 0, sizeof d);
-    d.max_outstanding = 4;
+    d.outstanding_max = 4;
     start(client, &d, 0);
     memset(used, 0, sizeof used);
     dx_hbtp_router_set_method(&server->router, 1, echo, NULL);
@@ -1799,8 +1799,8 @@ static void run_trace(dx_choices *c, size_t frames, size_t most, bool in_place)
     size_t want_size, at = 0, have = 0, n = choose_trace(c, trace, frames, most, true);
     int64_t used = 0;
     memset(&d, 0, sizeof d);
-    d.max_payload = (uint32_t)most;
-    d.max_frames = (uint32_t)dx_choose(c, 5);
+    d.payload_max = (uint32_t)most;
+    d.frames_max = (uint32_t)dx_choose(c, 5);
     d.in_place = in_place;
     start(r, &d, most + 12 + (size_t)dx_choose_range(c, DX_HBTP_OUT_MIN, 500));
     route_trace(r);
@@ -1930,9 +1930,9 @@ DX_PROPERTY(hb_10_every_request_ends_exactly_once_under_random_operations, 300)
     memset(ledger, 0, sizeof ledger);
     late_count = 0;
     memset(&d, 0, sizeof d);
-    d.max_payload = 64;
-    d.max_outstanding = (uint32_t)dx_choose_range(c, 1, 40);
-    d.max_pending = (uint32_t)dx_choose_range(c, 1, 40);
+    d.payload_max = 64;
+    d.outstanding_max = (uint32_t)dx_choose_range(c, 1, 40);
+    d.pending_max = (uint32_t)dx_choose_range(c, 1, 40);
     start(client, &d, (size_t)dx_choose_range(c, DX_HBTP_OUT_MIN, 700));
     start(server, &d, (size_t)dx_choose_range(c, DX_HBTP_OUT_MIN, 700));
     client->s.desc.on_result = keep_result;
@@ -1962,7 +1962,7 @@ DX_PROPERTY(hb_10_every_request_ends_exactly_once_under_random_operations, 300)
             if (dx_choose(c, 100) == 1) dx_hbtp_close(&server->s, 0, NULL);
         }
         DX_CHECK_EQ(client->s.waiting, made - client->results);
-        DX_CHECK(client->s.waiting <= d.max_outstanding);
+        DX_CHECK(client->s.waiting <= d.outstanding_max);
     }
     dx_hbtp_abort(&client->s);
     for (size_t i = 0; i < CALLS; i++) DX_CHECK_EQ(ledger[i].ended, i < made);

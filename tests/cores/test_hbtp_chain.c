@@ -130,7 +130,7 @@ DX_TEST(mw_1_mw_9_an_after_decides_and_the_session_sends_the_status)
         DX_CHECK_EQ(dx_hbtp_router_set_method(&router, 1, chain_soft, &t), 0);
         d.memory = memory;
         d.memory_size = sizeof memory;
-        d.max_payload = 256;
+        d.payload_max = 256;
         d.out = &out;
         d.router = &router;
         DX_CHECK_EQ(dx_hbtp_session_init(&s, &d), 0);

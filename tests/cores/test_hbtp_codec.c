@@ -135,7 +135,7 @@ static side *start(int which, bool sealed, const dx_hbtp_codec *codec, size_t ou
     dx_hbtp_router_set_method(&x->router, 1, echo, NULL);
     dx_hbtp_router_set(&x->router, 0x10, collect, NULL);
     dx_hbtp_router_set(&x->router, 0xff, collect, NULL);
-    d.max_payload = PAYLOAD;
+    d.payload_max = PAYLOAD;
     d.codec = codec;
     d.cipher = sealed ? &x->cipher : NULL;
     d.on_result = take_result;

@@ -496,11 +496,11 @@ static void start_side(int which, bool sealed, bool coded, bool checked, bool bo
     d.on_event = on_event;
     d.on_stream = on_stream;
     d.user = x;
-    d.max_payload = PAYLOAD;
-    d.max_outstanding = 9;
-    d.max_pending = LATER + 1;
-    d.max_frames = (uint32_t)dx_choose(choices, 3);
-    d.max_streams = 3 * TRACKS;
+    d.payload_max = PAYLOAD;
+    d.outstanding_max = 9;
+    d.pending_max = LATER + 1;
+    d.frames_max = (uint32_t)dx_choose(choices, 3);
+    d.streams_max = 3 * TRACKS;
     d.in_place = dx_choose(choices, 1) != 0;
     d.memory = x->memory;
     d.memory_size = sizeof x->memory;
@@ -623,7 +623,7 @@ static side *lonely(dx_choices *c, size_t out_size)
     memset(tracks, 0, sizeof tracks);
     dx_hbtp_out_init(&x->out, x->out_memory, out_size);
     DX_CHECK_EQ(dx_hbtp_session_set_out(&x->s, &x->out), 0);
-    x->s.desc.max_frames = 100;
+    x->s.desc.frames_max = 100;
     x->s.desc.cipher = NULL;
     x->out.cipher_ = NULL;
     x->out.flags_ = 0;

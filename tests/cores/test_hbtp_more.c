@@ -84,7 +84,7 @@ DX_TEST(hb_router_session_and_hub_refuse_null)
     desc.out = &out;
     desc.router = &router;
     desc.in_place = true;
-    desc.max_outstanding = desc.max_pending = 4;
+    desc.outstanding_max = desc.pending_max = 4;
     desc.memory = memory;
     desc.memory_size = sizeof memory;
     REFUSED(dx_hbtp_session_init(NULL, &desc));
@@ -171,7 +171,7 @@ DX_TEST(hb_handlers_get_the_time_of_the_feed)
     desc.out = &out;
     desc.router = &router;
     desc.in_place = true;
-    desc.max_outstanding = desc.max_pending = 4;
+    desc.outstanding_max = desc.pending_max = 4;
     desc.memory = memory;
     desc.memory_size = sizeof memory;
     DX_CHECK_EQ(dx_hbtp_session_init(&session, &desc), 0);

@@ -64,7 +64,7 @@ static void log_session(dx_hbtp_session *s, dx_hbtp_event event, const dx_hbtp_f
     x->closed += event == DX_HBTP_EVENT_CLOSED;
 }
 
-static side *start(int which, uint32_t max_streams, uint32_t max_payload, size_t out_size,
+static side *start(int which, uint32_t streams_max, uint32_t payload_max, size_t out_size,
                    dx_hbtp_stream_fn *fn)
 {
     side *x = &sides[which];
@@ -74,9 +74,9 @@ static side *start(int which, uint32_t max_streams, uint32_t max_payload, size_t
     memset(&d, 0, sizeof d);
     dx_hbtp_out_init(&x->out, x->out_memory, out_size);
     dx_hbtp_router_init(&x->router);
-    d.max_streams = max_streams;
+    d.streams_max = streams_max;
     d.on_stream = fn;
-    d.max_payload = max_payload;
+    d.payload_max = payload_max;
     d.on_event = log_session;
     d.user = x;
     d.out = &x->out;
@@ -93,7 +93,7 @@ static int start_hub(dx_hbtp_hub *hub, void *memory, size_t size, uint32_t most)
     memset(&d, 0, sizeof d);
     d.memory = memory;
     d.memory_size = size;
-    d.max_per_session = most;
+    d.per_session_max = most;
     d.seed = 0x1234567890abcdefu;
     return dx_hbtp_hub_init(hub, &d);
 }
@@ -280,9 +280,9 @@ DX_TEST(hb_13_arguments_and_limits)
     DX_CHECK_EQ(dx_hbtp_open(&a->s, 0, NULL, 0, 0x7fffffffu, NULL, &st), 0);
     DX_CHECK_EQ(dx_hbtp_grant(&a->s, st, 1), DX_HBTP_ETOOBIG);
     memset(&d, 0, sizeof d);
-    d.max_streams = 257;
+    d.streams_max = 257;
     DX_CHECK_EQ(dx_hbtp_session_memory_size(&d), 0);
-    d.max_streams = 256;
+    d.streams_max = 256;
     d.memory_size = dx_hbtp_session_memory_size(&d);
     d.memory = malloc(d.memory_size);
     d.out = &a->out;
@@ -641,7 +641,7 @@ DX_TEST(hb_14_subscribe_and_unsubscribe_over_the_wire)
     memset(&d, 0, sizeof d);
     d.memory = memory;
     d.memory_size = 3 * sizeof(struct dx_hbtp_p_entry);
-    d.max_per_session = 2;
+    d.per_session_max = 2;
     d.admit = admit_even;
     d.user = &asked;
     DX_CHECK_EQ(dx_hbtp_hub_init(&hub, &d), 0);
@@ -871,7 +871,7 @@ DX_TEST(hb_10_when_every_number_is_taken_the_next_request_waits)
     uint32_t stream;
     start(0, 1, LIMIT, 4096, log_event);
     d = a->s.desc;
-    d.max_outstanding = d.max_streams = 256;
+    d.outstanding_max = d.streams_max = 256;
     d.memory_size = dx_hbtp_session_memory_size(&d);
     free(a->memory);
     d.memory = a->memory = (uint64_t *)malloc(d.memory_size);

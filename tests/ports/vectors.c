@@ -116,7 +116,7 @@ static void hbtp_session(void)
     dx_hbtp_out_init(&out, out_room, sizeof out_room);
     desc.out = &out;
     desc.router = &router;
-    desc.max_payload = 1024;
+    desc.payload_max = 1024;
     desc.memory_size = dx_hbtp_session_memory_size(&desc);
     desc.memory = memory(desc.memory_size);
     MUST(dx_hbtp_session_init(&session, &desc) == 0);

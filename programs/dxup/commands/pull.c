@@ -559,10 +559,10 @@ static int open_session(pull *p)
     desc.router = &p->router;
     desc.on_result = on_result;
     desc.user = p;
-    desc.max_payload = RECEIVE_SIZE - DX_HBTP_HEADER_SIZE - DX_HBTP_CHECKSUM_SIZE;
-    desc.max_outstanding = 1;
-    desc.max_pending = 1;
-    desc.max_frames = RECEIVE_SIZE / DX_HBTP_HEADER_SIZE; /* none waits for another turn */
+    desc.payload_max = RECEIVE_SIZE - DX_HBTP_HEADER_SIZE - DX_HBTP_CHECKSUM_SIZE;
+    desc.outstanding_max = 1;
+    desc.pending_max = 1;
+    desc.frames_max = RECEIVE_SIZE / DX_HBTP_HEADER_SIZE; /* none waits for another turn */
     desc.keepalive_ns = (uint64_t)SILENCE_LIMIT_S / 2 * 1000000000;
     desc.in_place = true;
     int error = dx_hbtp_session_init(&p->session, &desc);

@@ -445,9 +445,9 @@ static void open_connection(worker *w, int fd)
     desc.out = &c->replies;
     desc.router = &w->router;
     desc.user = c;
-    desc.max_payload = INPUT_SIZE - DX_HBTP_HEADER_SIZE - DX_HBTP_CHECKSUM_SIZE;
-    desc.max_outstanding = 1;
-    desc.max_pending = REQUESTS_PENDING;
+    desc.payload_max = INPUT_SIZE - DX_HBTP_HEADER_SIZE - DX_HBTP_CHECKSUM_SIZE;
+    desc.outstanding_max = 1;
+    desc.pending_max = REQUESTS_PENDING;
     desc.in_place = true;
     if (dx_hbtp_session_init(&c->session, &desc)) {
         os_close_socket(fd);

@@ -282,10 +282,10 @@ static void connect_part(part *p)
     desc.router = &a->router;
     desc.on_result = on_result;
     desc.user = p;
-    desc.max_payload = RECEIVE_SIZE - DX_HBTP_HEADER_SIZE - DX_HBTP_CHECKSUM_SIZE;
-    desc.max_frames = RECEIVE_SIZE / DX_HBTP_HEADER_SIZE; /* none waits for another turn */
-    desc.max_outstanding = ASKED_AT_ONCE + 1;
-    desc.max_pending = 1;
+    desc.payload_max = RECEIVE_SIZE - DX_HBTP_HEADER_SIZE - DX_HBTP_CHECKSUM_SIZE;
+    desc.frames_max = RECEIVE_SIZE / DX_HBTP_HEADER_SIZE; /* none waits for another turn */
+    desc.outstanding_max = ASKED_AT_ONCE + 1;
+    desc.pending_max = 1;
     desc.keepalive_ns = (uint64_t)SILENCE_LIMIT_S / 2 * 1000000000;
     desc.in_place = true;
     if (dx_hbtp_session_init(&p->session, &desc) ||
