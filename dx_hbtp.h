@@ -215,7 +215,8 @@ enum {
 #define DX_HBTP_OUTSTANDING_MAX 32768u   /* half of the sequence numbers */
 
 typedef struct dx_hbtp_header { /* the eight bytes, decoded */
-    uint8_t  opcode, flags;
+    uint8_t  opcode;
+    uint8_t  flags;
     uint16_t sequence;
     uint32_t length; /* payload bytes; the checksum is not counted */
 } dx_hbtp_header;
@@ -230,10 +231,12 @@ typedef struct dx_hbtp_frame {   /* a view: borrowed from the bytes that were pa
 } dx_hbtp_frame;
 
 typedef struct dx_hbtp_descriptor { /* one frame of a batch, 16 bytes: the header, and where */
-    uint8_t  opcode, flags;
+    uint8_t  opcode;
+    uint8_t  flags;
     uint16_t sequence;
-    uint32_t payload_size, payload_offset; /* offset: from the first byte of the batch */
-    uint32_t reserved;
+    uint32_t payload_size;
+    uint32_t payload_offset; /* from the first byte of the batch */
+    uint32_t reserved;       /* 0 */
 } dx_hbtp_descriptor;
 
 /* Returns 8; 0: fewer than 8 bytes (*header untouched). Any alignment. */
@@ -307,7 +310,8 @@ typedef struct dx_hbtp_cipher { /* ENCRYPTED: keys and counters of ONE session, 
     int    (*open)(void *user, uint64_t counter, const uint8_t header[8], const uint8_t *data,
                    size_t size, uint8_t *plain);
     void    *user;
-    uint64_t sealed, opened; /* frames so far; 0 with new keys */
+    uint64_t sealed; /* frames so far; 0 with new keys */
+    uint64_t opened; /* the same of the peer's */
 } dx_hbtp_cipher;
 
 /* >>out ---------------------------------------------------------------- */
@@ -560,8 +564,9 @@ typedef struct dx_hbtp_session_desc { /* zero = the default written behind each 
 } dx_hbtp_session_desc;
 
 typedef struct dx_hbtp_counters {
-    uint64_t frames, bytes; /* dispatched */
-    uint64_t events[9];     /* by dx_hbtp_event */
+    uint64_t frames;    /* dispatched */
+    uint64_t bytes;     /* of them */
+    uint64_t events[9]; /* by dx_hbtp_event */
 } dx_hbtp_counters;
 
 struct dx_hbtp_session { /* caller-allocated; without "_": to be read */
@@ -574,25 +579,34 @@ struct dx_hbtp_session { /* caller-allocated; without "_": to be read */
                                                in_place: your buffer must be able to hold this many
                                                bytes from the first unconsumed one on */
     dx_hbtp_counters         counters;
-    struct dx_hbtp_p_slot   *slots_;
-    struct dx_hbtp_p_stream *streams_;      /* the open ones */
+    struct dx_hbtp_p_slot   *slots_;        /* own requests, slot_count_ of them */
+    struct dx_hbtp_p_stream *streams_;      /* the open ones, stream_count_ of them */
     struct dx_hbtp_hub      *hub_;          /* of its subscriptions */
     uint8_t                 *buffer_;       /* collects one frame; NULL: in_place */
-    uint8_t                 *plain_, *unpacked_;
-    size_t                   held_;         /* bytes in it */
+    uint8_t                 *plain_;        /* what a cipher has opened */
+    uint8_t                 *unpacked_;     /* what a codec has unpacked */
+    size_t                   held_;         /* bytes in buffer_ */
     size_t                   left_;         /* bytes that the last feed did not consume */
     size_t                   stuck_room_;   /* more than this: those who are stuck try again */
-    uint64_t                 sealed_;       /* before the handler that runs */
-    uint64_t                 now_ns_, next_deadline_ns_, heard_ns_, pinged_ns_, flood_ns_;
+    uint64_t                 sealed_;       /* of the cipher, before the handler that runs */
+    uint64_t                 now_ns_;       /* as given last */
+    uint64_t                 next_deadline_ns_; /* no request of ours expires before */
+    uint64_t                 heard_ns_;     /* when new bytes came */
+    uint64_t                 pinged_ns_;    /* when the keepalive Ping went out, if pinged_ */
+    uint64_t                 flood_ns_;     /* when all cancelled streams are forgotten */
     uint64_t                 begun_ns_;     /* when the frame that is not whole began */
-    uint32_t                 slot_count_, pending_, stream_count_;
-    uint32_t                 subscribed_;   /* how many; their first entry in the hub */
-    uint32_t                 subscription_;
-    uint32_t                 stuck_;        /* how many of them wait for room */
+    uint32_t                 slot_count_;   /* a power of two */
+    uint32_t                 pending_;      /* the peer's requests that wait for dx_hbtp_reply() */
+    uint32_t                 stream_count_;
+    uint32_t                 subscribed_;   /* entries in the hub ... */
+    uint32_t                 subscription_; /* ... and the first of them */
+    uint32_t                 stuck_;        /* of them, those that wait for room */
     uint32_t                 owing_;        /* the stream whose turn is next to say what it owes */
     uint32_t                 budget_;       /* frames that this feed may still dispatch */
     uint16_t                 sequence_;     /* the last one given out */
-    bool                     pinged_, clocked_, feeding_;
+    bool                     pinged_;       /* a Ping was sent after a silence */
+    bool                     clocked_;      /* the clock has begun, see dx_hbtp_p_clock() */
+    bool                     feeding_;      /* inside of dx_hbtp_feed() */
     bool                     partial_;      /* a frame has begun to arrive */
     bool                     waits_;        /* a handler waits for room: nobody else gets it */
     bool                     owes_;         /* a stream has a frame to send that had no room */
@@ -690,7 +704,9 @@ typedef struct dx_hbtp_hub { /* who hears of which state; caller-allocated, fiel
     void                  (*changed_)(dx_hbtp_session *s); /* it has closed, or may have room; a
                                           program without a hub does not carry it */
     uint64_t                seed_;
-    uint32_t                capacity_, count_, most_;
+    uint32_t                capacity_;        /* entries, and buckets */
+    uint32_t                count_;           /* subscriptions */
+    uint32_t                per_session_max_;
     uint32_t                free_;  /* first of the unused entries */
     uint32_t                ready_; /* of those who are behind and may have room: the next */
 } dx_hbtp_hub;
@@ -844,11 +860,14 @@ struct dx_hbtp_p_entry {
     dx_hbtp_session *session;
     uint32_t         state;
     uint32_t         place;             /* dx_hbtp_p_place */
-    uint32_t         next, previous;    /* the ring of its state */
-    uint32_t         mine, mine_before; /* the ring of its session */
-    uint32_t         ready, ready_before; /* the ring of those who are READY, in their order */
-    uint32_t         chain;             /* of a head: the next head in its bucket */
-    uint32_t         bucket;            /* not of this entry: the first head of bucket number i */
+    uint32_t         next;         /* the ring of its state */
+    uint32_t         previous;
+    uint32_t         mine;         /* the ring of its session */
+    uint32_t         mine_before;
+    uint32_t         ready;        /* the ring of those who are READY, in their order */
+    uint32_t         ready_before;
+    uint32_t         chain;        /* of a head: the next head in its bucket */
+    uint32_t         bucket;       /* not of this entry: the first head of bucket number i */
 };
 
 typedef char dx_hbtp_p_header_is_8[sizeof(dx_hbtp_header) == DX_HBTP_HEADER_SIZE ? 1 : -1];
@@ -981,7 +1000,15 @@ static uint16_t dx_hbtp_p_status(int result)
     return result >= 400 && result <= 599 ? (uint16_t)result : dx_hbtp_status_of_error(result);
 }
 
-/* >>codec -------------------------------------------------------------- */
+/* >>codec ---------------------------------------------------------------
+   A frame says how long it is before anything else has to be known about it:
+
+       0        1       2          4        8                  8 + length
+       | opcode | flags | sequence | length | payload ...      | CRC-32C, with HAS_CHECKSUM |
+
+   Parsing never copies: a frame is a view of the bytes. A payload may begin with more of the head:
+   the real opcode of an Extended frame, the method of an RpcCall, the prefix of a FileChunk. Each
+   is taken off by moving the view, and only once its size was checked. */
 static bool dx_hbtp_p_fits_32(uint64_t size) /* a parameter: size_t may have 32 bits itself */
 {
     return size <= UINT32_MAX;
@@ -1060,6 +1087,7 @@ DX_HBTP_API int64_t dx_hbtp_parse_any(const void *bytes, size_t size, uint32_t p
     if (h.length > payload_max) return DX_HBTP_ETOOBIG;
     frame->frame_size = total;
     if (size < total) return 0;
+    DX_HBTP_ASSERT(h.length <= payload_max && total >= DX_HBTP_HEADER_SIZE + (uint64_t)h.length);
     if (h.flags & DX_HBTP_FLAG_HAS_CHECKSUM) {
         if (DX_HBTP_P_SMALL) return DX_HBTP_ENOTSUP;
         size = DX_HBTP_HEADER_SIZE + (size_t)h.length;
@@ -1077,6 +1105,7 @@ DX_HBTP_API int dx_hbtp_resolve_extended(dx_hbtp_frame *frame)
     if (frame->payload_size < 2) return DX_HBTP_ETRUNCATED;
     opcode = dx_hbtp_p_load16(frame->payload);
     if (opcode < DX_HBTP_OP_EXTENDED_FIRST) return DX_HBTP_ECORRUPT;
+    DX_HBTP_ASSERT(frame->payload);
     frame->opcode = opcode;
     frame->payload += 2;
     frame->payload_size -= 2;
@@ -1102,9 +1131,11 @@ static void dx_hbtp_p_describe(dx_hbtp_descriptor *d, const uint8_t *p, size_t a
 static size_t dx_hbtp_p_parse_plain(const uint8_t *p, size_t size, uint32_t payload_max,
                                     dx_hbtp_descriptor *d, size_t capacity, size_t *used)
 {
-    size_t at = *used, n = 0, stride = DX_HBTP_HEADER_SIZE;
+    size_t at = *used;
+    size_t n = 0;
+    size_t stride = DX_HBTP_HEADER_SIZE; /* of a frame whose payload is as long as the guess */
     uint32_t guess = 0;
-    for (; n < capacity && size - at >= DX_HBTP_HEADER_SIZE; n++, at += stride) {
+    for (; n < capacity && size - at >= DX_HBTP_HEADER_SIZE; n++) {
         const uint32_t length = dx_hbtp_p_load32(p + at + 4);
         if (DX_HBTP_P_RARELY(length != guess)) {
             if (length > payload_max || length > size - at - DX_HBTP_HEADER_SIZE) break;
@@ -1113,7 +1144,9 @@ static size_t dx_hbtp_p_parse_plain(const uint8_t *p, size_t size, uint32_t payl
         }
         if (DX_HBTP_P_RARELY((p[at + 1] & DX_HBTP_FLAG_HAS_CHECKSUM) || size - at < stride)) break;
         dx_hbtp_p_describe(&d[n], p, at);
+        at += stride;
     }
+    DX_HBTP_ASSERT(at <= size && n <= capacity);
     *used = at;
     return n;
 }
@@ -1139,22 +1172,26 @@ DX_HBTP_API int64_t dx_hbtp_parse_batch(const void *bytes, size_t size, uint32_t
         dx_hbtp_p_describe(&descriptors[n++], p, at);
         at += (size_t)used;
     }
+    DX_HBTP_ASSERT(n <= capacity && at <= size && used <= (int64_t)size);
     *count = n;
     return n ? (int64_t)at : used;
 }
 
 DX_HBTP_API int dx_hbtp_group(const dx_hbtp_descriptor *descriptors, size_t count, uint32_t *order)
 {
-    uint32_t first[256], sum = 0, n;
+    uint32_t first[256]; /* how many of each opcode; then where the next one of it goes */
+    uint32_t sum = 0;
     size_t i;
     if ((!descriptors || !order) && count) return DX_HBTP_EINVAL;
     if (!dx_hbtp_p_fits_32(count)) return DX_HBTP_ETOOBIG;
     DX_HBTP_MEMSET(first, 0, sizeof first);
     for (i = 0; i < count; i++) first[descriptors[i].opcode]++;
-    for (i = 0; i < 256; i++, sum += n) {
-        n = first[i];
+    for (i = 0; i < 256; i++) {
+        const uint32_t n = first[i];
         first[i] = sum;
+        sum += n;
     }
+    DX_HBTP_ASSERT(sum == count);
     for (i = 0; i < count; i++) order[first[descriptors[i].opcode]++] = (uint32_t)i;
     return DX_HBTP_OK;
 }
@@ -1193,20 +1230,35 @@ DX_HBTP_API int dx_hbtp_parse_file_chunk(const dx_hbtp_frame *frame, dx_hbtp_fil
     return DX_HBTP_OK;
 }
 
-/* >>writers ------------------------------------------------------------ */
+/* >>writers -------------------------------------------------------------
+   The response buffer is a window that moves to the right as bytes are sent and added:
+
+       memory_      begin_            used_             limit_        size_
+       | sent       | to be sent      | room for writers | for answers |
+                                      ^ the next frame: header, then payload
+
+   A writer first asks whether all of its frame fits (reserve), then puts the payload behind the
+   place of the header, and the header last (finish). So a frame is there whole or not at all, a
+   payload that already lies in its place is not copied, and a cipher encrypts it where it will be
+   sent from. The answer of the handler that runs may go up to size_, all others to limit_. */
+#define DX_HBTP_P_IS_SOUND(out) /* a macro: a function that only assertions call is not used */ \
+    ((out)->begin_ <= (out)->used_ && (out)->used_ <= (out)->size_ && (out)->limit_ <= (out)->size_)
+
 DX_HBTP_API int dx_hbtp_out_init(dx_hbtp_out *out, void *memory, size_t size)
 {
     if (!out || !memory) return DX_HBTP_EINVAL;
     DX_HBTP_MEMSET(out, 0, sizeof *out);
     out->memory_ = (uint8_t *)memory;
-    out->size_ = out->limit_ = size ? size : (size_t)DX_HBTP_OUT_SIZE;
+    out->size_ = size ? size : (size_t)DX_HBTP_OUT_SIZE;
+    out->limit_ = out->size_;
     out->request_ = DX_HBTP_P_NO_REQUEST;
     return DX_HBTP_OK;
 }
 
 DX_HBTP_API void dx_hbtp_out_reset(dx_hbtp_out *out)
 {
-    out->begin_ = out->used_ = 0;
+    out->begin_ = 0;
+    out->used_ = 0;
     out->kept_ = true; /* the handler that runs can take nothing back */
 }
 
@@ -1218,7 +1270,7 @@ DX_HBTP_API void dx_hbtp_out_set_checksum(dx_hbtp_out *out, bool on)
 
 DX_HBTP_API const uint8_t *dx_hbtp_out_data(const dx_hbtp_out *out, size_t *size)
 {
-    DX_HBTP_ASSERT(out->begin_ <= out->used_ && out->used_ <= out->size_);
+    DX_HBTP_ASSERT(DX_HBTP_P_IS_SOUND(out));
     *size = out->used_ - out->begin_;
     return out->memory_ + out->begin_;
 }
@@ -1237,6 +1289,7 @@ DX_HBTP_API int dx_hbtp_out_consume(dx_hbtp_out *out, size_t size)
     if (left) DX_HBTP_MEMMOVE(out->memory_, out->memory_ + out->begin_, left);
     out->begin_ = 0;
     out->used_ = left;
+    DX_HBTP_ASSERT(DX_HBTP_P_IS_SOUND(out));
     return DX_HBTP_OK;
 }
 
@@ -1275,8 +1328,11 @@ static bool dx_hbtp_p_is_the_answer(const dx_hbtp_out *out, uint32_t word)
 /* Is there room for a frame whose payload is a head and `size` bytes? */
 static int dx_hbtp_p_reserve(const dx_hbtp_out *out, uint32_t word, size_t head_size, size_t size)
 {
-    size_t need, room, limit;
+    size_t need; /* beside the payload's own bytes */
+    size_t room;
+    size_t limit;
     if (!out || !out->memory_) return DX_HBTP_EINVAL;
+    DX_HBTP_ASSERT(DX_HBTP_P_IS_SOUND(out) && head_size <= DX_HBTP_FILE_CHUNK_PREFIX);
     head_size += dx_hbtp_p_tag(out);
     if ((uint64_t)UINT32_MAX - head_size < size) return DX_HBTP_ETOOBIG;
     need = DX_HBTP_HEADER_SIZE + head_size;
@@ -1318,6 +1374,7 @@ static int dx_hbtp_p_write(dx_hbtp_out *out, uint32_t word, const uint8_t *head,
     int error = !payload && size ? DX_HBTP_EINVAL : dx_hbtp_p_reserve(out, word, head_size, size);
     uint8_t *p;
     if (error) return error;
+    DX_HBTP_ASSERT(head || !head_size);
     p = dx_hbtp_out_next(out);
     if (size && p + head_size != payload) DX_HBTP_MEMMOVE(p + head_size, payload, size);
     if (head_size) DX_HBTP_MEMCPY(p, head, head_size);
@@ -1353,6 +1410,7 @@ static int dx_hbtp_p_write_status(dx_hbtp_out *out, uint32_t word, uint16_t stat
 {
     uint8_t head[4];
     if (!text) text = dx_hbtp_status_text(status);
+    DX_HBTP_ASSERT(text);
     dx_hbtp_p_store32(head, status);
     return dx_hbtp_p_write(out, word, head, sizeof head, text, dx_hbtp_p_length(text));
 }
@@ -1371,17 +1429,19 @@ DX_HBTP_API int dx_hbtp_write_state_sync(dx_hbtp_out *out, uint16_t sequence, bo
                                compressed ? DX_HBTP_FLAG_COMPRESSED : 0, sequence, payload, size);
 }
 
-/* Where a payload of at most `most` bytes may be packed to: its place in the frame, or behind the
-   payload where that lies in the free part of the buffer itself. NULL: there is no room there. */
+/* Where a payload of at most packed_max bytes may be packed to: its place in the frame, or behind
+   the payload where that lies in the free part of the buffer itself. NULL: no room there. */
 static uint8_t *dx_hbtp_p_pack_place(const dx_hbtp_out *out, const void *payload, size_t size,
-                                     size_t most)
+                                     size_t packed_max)
 {
-    uint8_t *const place = dx_hbtp_out_next(out), *const end = out->memory_ + out->size_;
+    uint8_t *const place = dx_hbtp_out_next(out);
+    uint8_t *const end = out->memory_ + out->size_;
     const uintptr_t begin = (uintptr_t)payload;
     size_t behind;
+    DX_HBTP_ASSERT(packed_max <= size && place <= end);
     if (begin >= (uintptr_t)end || begin + size <= (uintptr_t)place) return place;
     behind = (size_t)(begin + size - (uintptr_t)place);
-    return most <= (size_t)(end - place) - behind ? place + behind : NULL;
+    return packed_max <= (size_t)(end - place) - behind ? place + behind : NULL;
 }
 
 DX_HBTP_API int dx_hbtp_write_packed(dx_hbtp_out *out, const dx_hbtp_codec *codec, uint16_t opcode,
@@ -1389,16 +1449,17 @@ DX_HBTP_API int dx_hbtp_write_packed(dx_hbtp_out *out, const dx_hbtp_codec *code
                                      size_t size)
 {
     const uint32_t word = dx_hbtp_p_word(opcode, flags | DX_HBTP_FLAG_COMPRESSED, sequence);
-    const size_t most = size - size / 8;
+    const size_t packed_max = size - size / 8;
     size_t packed;
     uint8_t *place;
     int error;
     if (opcode >= DX_HBTP_OP_EXTENDED_FIRST || (!payload && size)) return DX_HBTP_EINVAL;
     if (codec && size >= 8) {
-        error = dx_hbtp_p_reserve(out, word, 0, most);
+        error = dx_hbtp_p_reserve(out, word, 0, packed_max);
         if (error) return error;
-        place = dx_hbtp_p_pack_place(out, payload, size, most);
-        packed = place ? codec->pack(codec->user, payload, size, place, most) : 0;
+        place = dx_hbtp_p_pack_place(out, payload, size, packed_max);
+        packed = place ? codec->pack(codec->user, payload, size, place, packed_max) : 0;
+        DX_HBTP_ASSERT(packed <= packed_max);
         if (packed && place != dx_hbtp_out_next(out))
             DX_HBTP_MEMMOVE(dx_hbtp_out_next(out), place, packed);
         if (packed) return dx_hbtp_p_finish(out, word, packed);
@@ -1454,12 +1515,14 @@ static size_t dx_hbtp_p_owed_limit(const dx_hbtp_session *s)
 static bool dx_hbtp_p_can_answer(const dx_hbtp_session *s, bool failed)
 {
     const dx_hbtp_out *out = s->desc.out;
+    DX_HBTP_ASSERT(out->used_ <= out->size_);
     return out->size_ - out->used_ >= (failed ? 2u : 1u) * DX_HBTP_P_ANSWER_ROOM;
 }
 
 static size_t dx_hbtp_p_limit(const dx_hbtp_session *s)
 {
     const size_t limit = dx_hbtp_p_owed_limit(s);
+    DX_HBTP_ASSERT(!limit || limit >= DX_HBTP_P_OWN_ROOM);
     return limit && s->owes_ ? limit - DX_HBTP_P_OWED_ROOM : limit;
 }
 
@@ -1467,8 +1530,10 @@ static void dx_hbtp_p_set_owes(dx_hbtp_session *s, bool owes)
 {
     s->owes_ = owes;
     s->desc.out->limit_ = dx_hbtp_p_limit(s);
+    DX_HBTP_ASSERT(DX_HBTP_P_IS_SOUND(s->desc.out));
 }
 
+/* What writers beside answers have. */
 static size_t dx_hbtp_p_own_room(const dx_hbtp_session *s)
 {
     const size_t limit = dx_hbtp_p_limit(s);
@@ -1483,6 +1548,7 @@ static int dx_hbtp_p_say_within(dx_hbtp_session *s, size_t limit, uint32_t word,
     dx_hbtp_out *const out = s->desc.out;
     const size_t before = out->limit_;
     int error;
+    DX_HBTP_ASSERT(limit <= out->size_);
     out->limit_ = limit;
     error = dx_hbtp_p_write(out, word, head, head_size, payload, size);
     out->limit_ = before;
@@ -1501,6 +1567,7 @@ static int dx_hbtp_p_say_status(dx_hbtp_session *s, uint32_t word, uint16_t stat
 {
     uint8_t head[4];
     if (!text) text = dx_hbtp_status_text(status);
+    DX_HBTP_ASSERT(text);
     dx_hbtp_p_store32(head, status);
     return dx_hbtp_p_say(s, word, head, sizeof head, text, dx_hbtp_p_length(text));
 }
@@ -1509,11 +1576,25 @@ static int dx_hbtp_p_say_status(dx_hbtp_session *s, uint32_t word, uint16_t stat
 static size_t dx_hbtp_p_all_room(dx_hbtp_session *s)
 {
     const size_t limit = s->desc.out->limit_;
+    DX_HBTP_ASSERT(limit <= s->desc.out->size_);
     s->desc.out->limit_ = s->desc.out->size_;
     return limit;
 }
 
-/* >>hub ---------------------------------------------------------------- */
+/* >>hub -----------------------------------------------------------------
+   One array of entries, which name each other by index, so that nothing is allocated. An entry is a
+   subscription of one session to one state, and stands in up to three rings at once:
+
+       state 7      head -> A7 -> B7 -> C7 -> (A7)     who hears of it: publish goes round
+       session A    A7 -> A9 -> (A7)                   what it has: closing goes round
+       READY        B7 -> A9 -> (B7)                   who is behind and may have room, oldest first
+
+   The head of each state is found through a hash table whose buckets lie in the same array: entry i
+   also holds the first head of bucket i. Joining and leaving are O(1). A subscription is one of:
+
+       CURRENT --(no room for a change)--> STUCK --(its buffer has more room)--> READY
+          ^------------------------(the whole state was sent)----------------------/ */
+
 /* Where the head of a state is named: in its bucket or by the head before it in the chain. NONE is
    named there when nobody has subscribed to the state. */
 static uint32_t *dx_hbtp_p_head_of(const dx_hbtp_hub *hub, uint32_t state)
@@ -1531,63 +1612,110 @@ static uint32_t *dx_hbtp_p_head_of(const dx_hbtp_hub *hub, uint32_t state)
 static uint32_t dx_hbtp_p_find_entry(const dx_hbtp_hub *hub, const dx_hbtp_session *s,
                                      uint32_t state)
 {
-    uint32_t left = s->subscribed_, i = s->subscription_;
-    for (; left; left--, i = hub->entries_[i].mine)
+    uint32_t left = s->subscribed_;
+    uint32_t i = s->subscription_;
+    DX_HBTP_ASSERT(!left || s->hub_ == hub);
+    for (; left; left--) {
         if (hub->entries_[i].state == state) return i;
+        i = hub->entries_[i].mine;
+    }
     return DX_HBTP_P_NONE;
+}
+
+/* Take an entry out of the ring of those who are READY. */
+static void dx_hbtp_p_leave_ready(dx_hbtp_hub *hub, uint32_t i)
+{
+    struct dx_hbtp_p_entry *const e = hub->entries_;
+    DX_HBTP_ASSERT(hub->ready_ != DX_HBTP_P_NONE);
+    e[e[i].ready].ready_before = e[i].ready_before;
+    e[e[i].ready_before].ready = e[i].ready;
+    if (hub->ready_ == i) hub->ready_ = e[i].ready == i ? DX_HBTP_P_NONE : e[i].ready;
+}
+
+/* Put an entry behind all others of that ring. */
+static void dx_hbtp_p_join_ready(dx_hbtp_hub *hub, uint32_t i)
+{
+    struct dx_hbtp_p_entry *const e = hub->entries_;
+    uint32_t last;
+    e[i].ready = i;
+    e[i].ready_before = i;
+    if (hub->ready_ == DX_HBTP_P_NONE) {
+        hub->ready_ = i;
+        return;
+    }
+    last = e[hub->ready_].ready_before;
+    e[i].ready = hub->ready_;
+    e[i].ready_before = last;
+    e[hub->ready_].ready_before = i;
+    e[last].ready = i;
 }
 
 /* Put a subscription where it belongs after a change: see dx_hbtp_p_place. */
 static void dx_hbtp_p_set_place(dx_hbtp_hub *hub, uint32_t i, dx_hbtp_p_place place)
 {
-    struct dx_hbtp_p_entry *const e = hub->entries_, *const it = &e[i];
-    if (it->place == (uint32_t)place) return;
-    if (it->place == DX_HBTP_P_STUCK) it->session->stuck_--;
-    if (it->place == DX_HBTP_P_READY) {
-        e[it->ready].ready_before = it->ready_before;
-        e[it->ready_before].ready = it->ready;
-        if (hub->ready_ == i) hub->ready_ = it->ready == i ? DX_HBTP_P_NONE : it->ready;
-    }
+    struct dx_hbtp_p_entry *const it = &hub->entries_[i];
+    const uint32_t was = it->place;
+    DX_HBTP_ASSERT(i < hub->capacity_);
+    if (was == (uint32_t)place) return;
+    DX_HBTP_ASSERT(was != DX_HBTP_P_STUCK || it->session->stuck_ > 0);
+    if (was == DX_HBTP_P_STUCK) it->session->stuck_--;
+    if (was == DX_HBTP_P_READY) dx_hbtp_p_leave_ready(hub, i);
     it->place = (uint32_t)place;
     if (place == DX_HBTP_P_STUCK) it->session->stuck_++;
-    if (place != DX_HBTP_P_READY) return;
-    it->ready = it->ready_before = i;
-    if (hub->ready_ == DX_HBTP_P_NONE) {
-        hub->ready_ = i;
+    if (place == DX_HBTP_P_READY) dx_hbtp_p_join_ready(hub, i);
+}
+
+/* The ring of its state: behind all others, or as the head of a state that nobody had. */
+static void dx_hbtp_p_join_state(dx_hbtp_hub *hub, uint32_t i)
+{
+    struct dx_hbtp_p_entry *const e = hub->entries_;
+    uint32_t *const head = dx_hbtp_p_head_of(hub, e[i].state);
+    uint32_t last;
+    if (*head == DX_HBTP_P_NONE) {
+        e[i].next = i;
+        e[i].previous = i;
+        e[i].chain = DX_HBTP_P_NONE;
+        *head = i;
         return;
     }
-    it->ready = hub->ready_;
-    it->ready_before = e[it->ready].ready_before;
-    e[it->ready].ready_before = e[it->ready_before].ready = i;
+    last = e[*head].previous;
+    e[i].next = *head;
+    e[i].previous = last;
+    e[*head].previous = i;
+    e[last].next = i;
+}
+
+/* The ring of its session. */
+static void dx_hbtp_p_join_session(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t i)
+{
+    struct dx_hbtp_p_entry *const e = hub->entries_;
+    DX_HBTP_ASSERT(!s->subscribed_ || s->hub_ == hub);
+    e[i].mine = i;
+    e[i].mine_before = i;
+    if (s->subscribed_) {
+        const uint32_t last = e[s->subscription_].mine_before;
+        e[i].mine = s->subscription_;
+        e[i].mine_before = last;
+        e[s->subscription_].mine_before = i;
+        e[last].mine = i;
+    } else {
+        s->subscription_ = i;
+    }
+    s->subscribed_++;
+    s->hub_ = hub;
 }
 
 static void dx_hbtp_p_join(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t state)
 {
-    struct dx_hbtp_p_entry *const e = hub->entries_;
     const uint32_t i = hub->free_;
-    uint32_t *const head = dx_hbtp_p_head_of(hub, state);
-    hub->free_ = e[i].next;
-    e[i].session = s;
-    e[i].state = state;
-    e[i].place = DX_HBTP_P_CURRENT;
-    e[i].next = e[i].previous = e[i].mine = e[i].mine_before = i;
-    if (*head == DX_HBTP_P_NONE) {
-        e[i].chain = DX_HBTP_P_NONE;
-        *head = i;
-    } else {
-        e[i].next = *head;
-        e[i].previous = e[*head].previous;
-        e[*head].previous = e[e[i].previous].next = i;
-    }
-    if (!s->subscribed_) {
-        s->subscription_ = i;
-    } else {
-        e[i].mine = s->subscription_;
-        e[i].mine_before = e[s->subscription_].mine_before;
-        e[s->subscription_].mine_before = e[e[i].mine_before].mine = i;
-    }
-    s->subscribed_++;
-    s->hub_ = hub;
+    struct dx_hbtp_p_entry *const it = &hub->entries_[i];
+    DX_HBTP_ASSERT(i < hub->capacity_ && hub->count_ < hub->capacity_);
+    hub->free_ = it->next;
+    it->session = s;
+    it->state = state;
+    it->place = DX_HBTP_P_CURRENT;
+    dx_hbtp_p_join_state(hub, i);
+    dx_hbtp_p_join_session(hub, s, i);
     hub->count_++;
     dx_hbtp_p_set_place(hub, i, DX_HBTP_P_READY);
 }
@@ -1597,6 +1725,8 @@ static void dx_hbtp_p_part(dx_hbtp_hub *hub, uint32_t i)
     struct dx_hbtp_p_entry *const e = hub->entries_;
     dx_hbtp_session *const s = e[i].session;
     uint32_t *const head = dx_hbtp_p_head_of(hub, e[i].state);
+    DX_HBTP_ASSERT(s->hub_ == hub && s->subscribed_ > 0 && hub->count_ > 0);
+    DX_HBTP_ASSERT(*head != DX_HBTP_P_NONE);
     dx_hbtp_p_set_place(hub, i, DX_HBTP_P_CURRENT);
     if (*head == i && e[i].next == i) {
         *head = e[i].chain;
@@ -1624,7 +1754,8 @@ DX_HBTP_API int dx_hbtp_subscribe(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t
     if (!on && i == DX_HBTP_P_NONE) return DX_HBTP_ENOTFOUND;
     if (!on) dx_hbtp_p_part(hub, i);
     if (!on || i != DX_HBTP_P_NONE) return DX_HBTP_OK;
-    if (hub->free_ == DX_HBTP_P_NONE || s->subscribed_ >= hub->most_) return DX_HBTP_ETOOBIG;
+    if (hub->free_ == DX_HBTP_P_NONE || s->subscribed_ >= hub->per_session_max_)
+        return DX_HBTP_ETOOBIG;
     dx_hbtp_p_join(hub, s, state);
     return DX_HBTP_OK;
 }
@@ -1633,13 +1764,17 @@ DX_HBTP_API int dx_hbtp_subscribe(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t
    when one of those who are stuck failed, let them try again. */
 static void dx_hbtp_p_changed(dx_hbtp_session *s)
 {
-    uint32_t left = s->subscribed_, i = s->subscription_;
+    uint32_t left;
+    uint32_t i;
     while (s->state == DX_HBTP_CLOSED && s->subscribed_)
         dx_hbtp_p_part(s->hub_, s->subscription_);
     if (!s->stuck_ || dx_hbtp_p_own_room(s) <= s->stuck_room_) return;
-    for (; left; left--, i = s->hub_->entries_[i].mine)
+    i = s->subscription_;
+    for (left = s->subscribed_; left; left--) {
         if (s->hub_->entries_[i].place == DX_HBTP_P_STUCK)
             dx_hbtp_p_set_place(s->hub_, i, DX_HBTP_P_READY);
+        i = s->hub_->entries_[i].mine;
+    }
     DX_HBTP_ASSERT(!s->stuck_);
 }
 
@@ -1652,7 +1787,7 @@ DX_HBTP_API int dx_hbtp_hub_init(dx_hbtp_hub *hub, const dx_hbtp_hub_desc *desc)
     DX_HBTP_MEMSET(hub, 0, sizeof *hub);
     hub->entries_ = (struct dx_hbtp_p_entry *)desc->memory;
     hub->capacity_ = (uint64_t)capacity >> 31 ? DX_HBTP_P_NONE : (uint32_t)capacity;
-    hub->most_ = desc->per_session_max ? desc->per_session_max : 64;
+    hub->per_session_max_ = desc->per_session_max ? desc->per_session_max : 64;
     hub->changed_ = dx_hbtp_p_changed;
     hub->seed_ = desc->seed;
     hub->admit_ = desc->admit;
@@ -1692,8 +1827,9 @@ static int64_t dx_hbtp_p_fan_out(dx_hbtp_hub *hub, uint32_t state, uint16_t opco
     if (!hub || (!payload && size)) return DX_HBTP_EINVAL;
     if (!hub->count_) return 0;
     dx_hbtp_p_store32(head, state);
-    first = i = *dx_hbtp_p_head_of(hub, state);
+    first = *dx_hbtp_p_head_of(hub, state);
     if (first == DX_HBTP_P_NONE) return 0;
+    i = first;
     do {
         struct dx_hbtp_p_entry *const e = &hub->entries_[i];
         dx_hbtp_session *const s = e->session;
@@ -1729,6 +1865,7 @@ DX_HBTP_API int64_t dx_hbtp_catch_up(dx_hbtp_hub *hub, uint32_t state, const voi
 DX_HBTP_API bool dx_hbtp_hub_behind(const dx_hbtp_hub *hub, uint32_t *state)
 {
     if (hub->ready_ == DX_HBTP_P_NONE) return false;
+    DX_HBTP_ASSERT(hub->entries_[hub->ready_].place == DX_HBTP_P_READY);
     *state = hub->entries_[hub->ready_].state;
     return true;
 }
@@ -1736,7 +1873,16 @@ DX_HBTP_API bool dx_hbtp_hub_behind(const dx_hbtp_hub *hub, uint32_t *state)
 /* >>streams ------------------------------------------------------------
    What a stream has to tell the peer beside data, credit and a cancellation, is kept in the stream
    until there is room for it (dx_hbtp_p_tell_peer). So a chunk, or the end of a stream, can be
-   taken in however full the response buffer is. */
+   taken in however full the response buffer is.
+
+       we may send      send_credit:    granted by the peer, less what was sent
+       the peer may     receive_credit: as it was told, less what has come
+                        grant:          granted by the program, not told yet
+
+       open -> SENT_END -> both -> gone        each side ends its own direction
+          \--> OVER -----------> gone        cancelled here; gone once the peer was told
+
+   Few streams are open at a time, so they lie in an array without gaps, searched one by one. */
 static struct dx_hbtp_p_stream *dx_hbtp_p_find_any(const dx_hbtp_session *s, uint32_t id)
 {
     uint32_t i;
@@ -1753,7 +1899,9 @@ static struct dx_hbtp_p_stream *dx_hbtp_p_find_stream(const dx_hbtp_session *s, 
 
 static struct dx_hbtp_p_stream *dx_hbtp_p_add_stream(dx_hbtp_session *s, uint32_t id, void *user)
 {
-    struct dx_hbtp_p_stream *stream = &s->streams_[s->stream_count_++];
+    struct dx_hbtp_p_stream *stream = &s->streams_[s->stream_count_];
+    DX_HBTP_ASSERT(s->stream_count_ < s->desc.streams_max && (id & 0xffff));
+    s->stream_count_++;
     DX_HBTP_MEMSET(stream, 0, sizeof *stream);
     stream->id = id;
     stream->user = user;
@@ -1763,7 +1911,8 @@ static struct dx_hbtp_p_stream *dx_hbtp_p_add_stream(dx_hbtp_session *s, uint32_
 static void dx_hbtp_p_remove_stream(dx_hbtp_session *s, struct dx_hbtp_p_stream *st)
 {
     DX_HBTP_ASSERT(s->stream_count_ > 0 && st >= s->streams_);
-    *st = s->streams_[--s->stream_count_];
+    s->stream_count_--;
+    *st = s->streams_[s->stream_count_]; /* the last one fills the gap */
 }
 
 /* Tell the program. Streams may move or end inside: look them up again. */
@@ -1774,6 +1923,7 @@ static void dx_hbtp_p_tell(dx_hbtp_session *s, dx_hbtp_stream_event *event)
     const uint32_t request = out->request_;
     struct dx_hbtp_p_stream *stream = dx_hbtp_p_find_stream(s, event->stream);
     int result;
+    DX_HBTP_ASSERT(s->desc.on_stream && event->kind);
     if (stream) {
         event->user = stream->user;
         event->credit = stream->send_credit;
@@ -1793,6 +1943,7 @@ static void dx_hbtp_p_end_stream(dx_hbtp_session *s, struct dx_hbtp_p_stream *st
                                  uint16_t status, const void *text, size_t size)
 {
     dx_hbtp_stream_event event;
+    DX_HBTP_ASSERT(stream >= s->streams_ && stream < s->streams_ + s->stream_count_);
     DX_HBTP_MEMSET(&event, 0, sizeof event);
     event.kind = DX_HBTP_STREAM_ENDED;
     event.stream = stream->id;
@@ -1829,6 +1980,7 @@ static int dx_hbtp_p_write_piece(dx_hbtp_session *s, size_t limit, struct dx_hbt
     st->receive_credit += st->grant;
     st->grant = 0;
     if (st->receive_credit > st->window) st->window = st->receive_credit;
+    DX_HBTP_ASSERT(st->receive_credit <= st->window);
     return DX_HBTP_OK;
 }
 
@@ -1849,6 +2001,7 @@ static int dx_hbtp_p_pay(dx_hbtp_session *s, struct dx_hbtp_p_stream *st, bool *
     if (st->ends & DX_HBTP_P_OVER) {
         const uint32_t word = dx_hbtp_p_stream_word(st->id, DX_HBTP_OP_RPC_STREAM_END, false);
         int error;
+        DX_HBTP_ASSERT(st->status >= 400);
         dx_hbtp_p_store32(head, st->status);
         error = dx_hbtp_p_say_within(s, limit, word, head, sizeof head, NULL, 0);
         *ended = !error;
@@ -1888,6 +2041,7 @@ static void dx_hbtp_p_cancel_stream(dx_hbtp_session *s, struct dx_hbtp_p_stream 
                                     uint16_t status, const char *text)
 {
     const uint32_t word = dx_hbtp_p_stream_word(st->id, DX_HBTP_OP_RPC_STREAM_END, false);
+    DX_HBTP_ASSERT(status >= 400 && status <= 599 && !(st->ends & DX_HBTP_P_OVER));
     if (dx_hbtp_p_say_status(s, word, status, text)) {
         st->ends |= DX_HBTP_P_OVER;
         st->status = status;
@@ -1905,7 +2059,8 @@ static bool dx_hbtp_p_may_grant(const dx_hbtp_session *s, uint64_t credit)
 DX_HBTP_API int64_t dx_hbtp_send(dx_hbtp_session *s, uint32_t stream, const void *data, size_t size)
 {
     struct dx_hbtp_p_stream *st = dx_hbtp_p_find_stream(s, stream);
-    size_t room, over;
+    size_t room;
+    size_t over; /* what a chunk takes beside its data */
     int error;
     if (!st) return DX_HBTP_ENOTFOUND;
     if ((st->ends & DX_HBTP_P_SENT_END) || (!data && size)) return DX_HBTP_EINVAL;
@@ -1934,6 +2089,7 @@ DX_HBTP_API int dx_hbtp_grant(dx_hbtp_session *s, uint32_t stream, uint32_t byte
 static void dx_hbtp_p_half_end(dx_hbtp_session *s, uint32_t stream, uint16_t end)
 {
     struct dx_hbtp_p_stream *st = dx_hbtp_p_find_stream(s, stream);
+    DX_HBTP_ASSERT(end == DX_HBTP_P_SENT_END || end == DX_HBTP_P_GOT_END);
     if (!st) return;
     st->ends |= end;
     if (st->ends == (DX_HBTP_P_SENT_END | DX_HBTP_P_GOT_END))
@@ -1965,15 +2121,27 @@ DX_HBTP_API int dx_hbtp_reset(dx_hbtp_session *s, uint32_t stream, uint16_t stat
     return DX_HBTP_OK;
 }
 
-/* >>requests: the table of our own, indexed by the low bits of the sequence ---- */
+/* >>requests ------------------------------------------------------------
+   Our own requests are a table that the low bits of the sequence index, so that an answer finds its
+   request with one load:
+
+       sequence 4711 = ... 0110 0111       slots_[4711 & (slot_count_ - 1)]
+
+   A slot stays readable until it is used again. That is how an answer that comes late, twice or for
+   nothing is told from one that is waited for:
+
+       FREE -> WAITING -> ANSWERED (a second one: DUPLICATE)
+                     \--> GIVEN_UP -> (an answer: LATE) -> ANSWERED */
 static void dx_hbtp_p_event(dx_hbtp_session *s, dx_hbtp_event event, const dx_hbtp_frame *frame)
 {
+    DX_HBTP_ASSERT(event >= DX_HBTP_EVENT_UNKNOWN_OPCODE && event <= DX_HBTP_EVENT_CLOSED);
     s->counters.events[event]++;
     if (s->desc.on_event) s->desc.on_event(s, event, frame);
 }
 
 static struct dx_hbtp_p_slot *dx_hbtp_p_slot_at(const dx_hbtp_session *s, uint16_t sequence)
 {
+    DX_HBTP_ASSERT(s->slot_count_ && (s->slot_count_ & (s->slot_count_ - 1)) == 0);
     return &s->slots_[sequence & (s->slot_count_ - 1)];
 }
 
@@ -2008,6 +2176,7 @@ static void dx_hbtp_p_end(dx_hbtp_session *s, struct dx_hbtp_p_slot *slot, uint8
 static void dx_hbtp_p_give_up(dx_hbtp_session *s, struct dx_hbtp_p_slot *slot, int error)
 {
     dx_hbtp_result result;
+    DX_HBTP_ASSERT(error == DX_HBTP_ECANCELED || error == DX_HBTP_ETIMEDOUT);
     DX_HBTP_MEMSET(&result, 0, sizeof result);
     result.error = error;
     dx_hbtp_p_end(s, slot, DX_HBTP_P_GIVEN_UP, &result);
@@ -2029,6 +2198,7 @@ static void dx_hbtp_p_shut(dx_hbtp_session *s, int error, const dx_hbtp_frame *f
         if (st->ends & DX_HBTP_P_OVER) dx_hbtp_p_remove_stream(s, st);
         else dx_hbtp_p_end_stream(s, st, DX_HBTP_ECANCELED, DX_HBTP_STATUS_NONE, NULL, 0);
     }
+    DX_HBTP_ASSERT(!s->waiting && !s->stream_count_ && !s->subscribed_);
     dx_hbtp_p_event(s, DX_HBTP_EVENT_CLOSED, frame);
 }
 
@@ -2038,6 +2208,7 @@ static void dx_hbtp_p_end_answered(dx_hbtp_session *s, struct dx_hbtp_p_slot *sl
 {
     dx_hbtp_result result;
     const char *text;
+    DX_HBTP_ASSERT(slot->sequence == frame->sequence);
     DX_HBTP_MEMSET(&result, 0, sizeof result);
     result.frame = frame;
     if (dx_hbtp_p_is_opaque(frame->flags)) { /* no codec, or it could not */
@@ -2088,6 +2259,7 @@ DX_HBTP_API int dx_hbtp_open(dx_hbtp_session *s, uint8_t method, const void *arg
     id = dx_hbtp_p_next(s);
     if (!id) return DX_HBTP_EAGAIN;
     id |= DX_HBTP_P_OURS;
+    DX_HBTP_ASSERT(!dx_hbtp_p_find_any(s, id));
     head[0] = method;
     dx_hbtp_p_store32(head + 4, credit);
     error = dx_hbtp_p_say(s, dx_hbtp_p_stream_word(id, DX_HBTP_OP_RPC_STREAM_START, false), head,
@@ -2095,7 +2267,8 @@ DX_HBTP_API int dx_hbtp_open(dx_hbtp_session *s, uint8_t method, const void *arg
     if (error) return error;
     s->sequence_ = (uint16_t)(id & 0xffff);
     st = dx_hbtp_p_add_stream(s, id, user);
-    st->receive_credit = st->window = credit;
+    st->receive_credit = credit;
+    st->window = credit;
     *stream = id;
     return DX_HBTP_OK;
 }
@@ -2136,12 +2309,15 @@ static int dx_hbtp_p_request(dx_hbtp_session *s, uint32_t word, const uint8_t *h
     error = dx_hbtp_p_say(s, word | (uint32_t)number << 16, head, head_size, payload, size);
     if (error) return error;
     slot = dx_hbtp_p_slot_at(s, number);
-    slot->sequence = s->sequence_ = number;
+    DX_HBTP_ASSERT(slot->state != DX_HBTP_P_WAITING);
+    s->sequence_ = number;
+    slot->sequence = number;
     slot->state = DX_HBTP_P_WAITING;
     slot->deadline_ns = deadline_ns;
     slot->user = user;
     slot->ping = (word & 0xff) == DX_HBTP_OP_PING;
     s->waiting++;
+    DX_HBTP_ASSERT(s->waiting <= s->desc.outstanding_max);
     if (deadline_ns < s->next_deadline_ns_) s->next_deadline_ns_ = deadline_ns;
     if (sequence) *sequence = number;
     return DX_HBTP_OK;
@@ -2186,6 +2362,7 @@ static int dx_hbtp_p_replied(dx_hbtp_session *s, size_t limit, int error)
 {
     s->desc.out->limit_ = limit;
     if (error) return error;
+    DX_HBTP_ASSERT(s->pending_ > 0 && DX_HBTP_P_IS_SOUND(s->desc.out));
     s->desc.out->kept_ = true;
     s->pending_--;
     return DX_HBTP_OK;
@@ -2213,13 +2390,23 @@ DX_HBTP_API int dx_hbtp_reply_error(dx_hbtp_session *s, uint16_t sequence, uint1
                              dx_hbtp_write_rpc_error(s->desc.out, sequence, status, text));
 }
 
-/* >>routes ------------------------------------------------------------- */
+/* >>routes --------------------------------------------------------------
+   A route is a function and its user pointer, found by the opcode, for an RpcCall by its method:
+
+       opcodes_[256]    00 Ping, 02 Close ...: the session's own;  30 RpcCall -> methods_[256]
+                        10 StateSync ...: the program's, or "404"; ff all extended opcodes
+
+   Everything that a session does with a frame is such a handler, so that finding one costs the same
+   for all, and a program can replace most of them. What a default handler finds wrong with a stream
+   is counted against the peer; what the program says to it is not. */
+
 /* Report; a request gets an RpcError, which always fits (ANSWER_ROOM). Nothing else does, or
    two peers could go on for ever; but a stream with a hole in it is cancelled. */
 static void dx_hbtp_p_blame(dx_hbtp_session *s, uint32_t id, int result);
 static void dx_hbtp_p_refuse(dx_hbtp_session *s, const dx_hbtp_frame *frame, uint16_t status,
                              dx_hbtp_event event)
 {
+    DX_HBTP_ASSERT(status >= 400 && status <= 599);
     if (dx_hbtp_p_is_request(frame->opcode, frame->flags)) {
         const size_t limit = dx_hbtp_p_all_room(s);
         (void)dx_hbtp_write_rpc_error(s->desc.out, frame->sequence, status, NULL);
@@ -2246,8 +2433,8 @@ static int dx_hbtp_p_on_unknown(const dx_hbtp_context *c)
 
 static int dx_hbtp_p_on_ping(const dx_hbtp_context *c)
 {
-    const size_t most = c->out->size_ - DX_HBTP_HEADER_SIZE - DX_HBTP_CHECKSUM_SIZE;
-    if (c->payload_size > most - dx_hbtp_p_tag(c->out)) return DX_HBTP_ETOOBIG;
+    const size_t room = c->out->size_ - DX_HBTP_HEADER_SIZE - DX_HBTP_CHECKSUM_SIZE;
+    if (c->payload_size > room - dx_hbtp_p_tag(c->out)) return DX_HBTP_ETOOBIG;
     return dx_hbtp_write_pong(c->out, c->frame->sequence, c->payload, c->payload_size);
 }
 
@@ -2339,6 +2526,7 @@ static int dx_hbtp_p_on_piece(const dx_hbtp_context *c, struct dx_hbtp_p_stream 
                               dx_hbtp_stream_event *event)
 {
     uint32_t credit;
+    DX_HBTP_ASSERT(!(st->ends & DX_HBTP_P_OVER) && st->receive_credit <= st->window);
     if (c->payload_size < 4) return DX_HBTP_ETRUNCATED;
     credit = dx_hbtp_p_load32(c->payload);
     event->size = c->payload_size - 4;
@@ -2360,6 +2548,7 @@ static int dx_hbtp_p_on_end(const dx_hbtp_context *c, struct dx_hbtp_p_stream *s
 {
     dx_hbtp_session *s = c->session;
     const bool final = (c->frame->flags & DX_HBTP_FLAG_FINAL) != 0;
+    DX_HBTP_ASSERT(!(st->ends & DX_HBTP_P_OVER));
     if (c->payload_size || !final) {
         if (c->payload_size < 4) return DX_HBTP_ETRUNCATED;
         if (dx_hbtp_p_load16(c->payload + 2)) return DX_HBTP_ECORRUPT;
@@ -2387,6 +2576,7 @@ static int dx_hbtp_p_on_end(const dx_hbtp_context *c, struct dx_hbtp_p_stream *s
 static void dx_hbtp_p_on_leftover(const dx_hbtp_context *c, uint32_t id)
 {
     struct dx_hbtp_p_stream *st = dx_hbtp_p_find_any(c->session, id);
+    DX_HBTP_ASSERT(!st || (st->ends & DX_HBTP_P_OVER));
     if (st && c->frame->opcode == DX_HBTP_OP_RPC_STREAM_END) {
         const uint16_t both = DX_HBTP_P_SENT_END | DX_HBTP_P_GOT_END;
         st->ends |= DX_HBTP_P_GOT_END;
@@ -2440,6 +2630,7 @@ static dx_hbtp_handler_fn *dx_hbtp_p_default(uint8_t opcode)
 
 static int dx_hbtp_p_set_route(dx_hbtp_route *route, dx_hbtp_handler_fn *fn, void *user)
 {
+    DX_HBTP_ASSERT(fn);
     route->fn = fn;
     route->user = user;
     return DX_HBTP_OK;
@@ -2471,7 +2662,17 @@ DX_HBTP_API int dx_hbtp_router_set_method(dx_hbtp_router *router, uint8_t method
     return dx_hbtp_p_set_route(&router->methods_[method], fn ? fn : dx_hbtp_p_on_no_route, user);
 }
 
-/* >>dispatch ----------------------------------------------------------- */
+/* >>dispatch ------------------------------------------------------------
+   From a whole frame to a handler, and from its result to what the peer sees:
+
+       policy -> open -> unpack -> resolve Extended -> limits -> handler -> settle
+         |        |        |             |               |                    |
+        close    close   RpcError     RpcError        RpcError      keep, drop, or call again
+
+   What a handler wrote lies between `mark` and used_ and is dropped by going back to the mark, as
+   long as nothing was done that cannot be taken back (kept_). Frames that need none of these steps,
+   most of them, take a short loop of their own, dx_hbtp_p_dispatch_plain(). */
+
 /* Before a handler runs: only the answer to a request may use the room for answers. So there is
    always room for an RpcError until there is an answer. */
 static void dx_hbtp_p_enter(dx_hbtp_session *s, bool request, uint16_t sequence)
@@ -2486,6 +2687,7 @@ static void dx_hbtp_p_enter(dx_hbtp_session *s, bool request, uint16_t sequence)
 
 static void dx_hbtp_p_leave(dx_hbtp_session *s)
 {
+    DX_HBTP_ASSERT(DX_HBTP_P_IS_SOUND(s->desc.out));
     s->desc.out->limit_ = dx_hbtp_p_limit(s);
     s->desc.out->request_ = DX_HBTP_P_NO_REQUEST;
 }
@@ -2496,6 +2698,7 @@ static bool dx_hbtp_p_settle(dx_hbtp_session *s, const dx_hbtp_frame *frame, int
                              size_t mark)
 {
     dx_hbtp_out *out = s->desc.out;
+    DX_HBTP_ASSERT(result);
     if (s->state == DX_HBTP_CLOSED) return true;
     if (result == DX_HBTP_LATER) {
         if (out->request_ != DX_HBTP_P_NO_REQUEST && !out->answered_) s->pending_++;
@@ -2523,6 +2726,7 @@ static int dx_hbtp_p_call(dx_hbtp_session *s, const dx_hbtp_frame *frame)
     const uint8_t slot = (uint8_t)(dx_hbtp_p_word(frame->opcode, 0, 0) & 0xff);
     const dx_hbtp_router *router = s->desc.router;
     dx_hbtp_context c;
+    DX_HBTP_ASSERT(!router || router->opcodes_[slot].fn);
     c.session = s;
     c.out = s->desc.out;
     c.frame = frame;
@@ -2539,6 +2743,7 @@ static int dx_hbtp_p_decode(dx_hbtp_session *s, dx_hbtp_frame *f)
     const dx_hbtp_cipher *cipher = s->desc.cipher;
     int64_t n;
     if (DX_HBTP_P_SMALL) return DX_HBTP_OK;
+    DX_HBTP_ASSERT(f->payload_size <= s->desc.payload_max);
     if (cipher) {
         if (!(f->flags & DX_HBTP_FLAG_ENCRYPTED)) return DX_HBTP_EHEADER;
         if (f->payload_size < DX_HBTP_TAG_SIZE ||
@@ -2553,6 +2758,7 @@ static int dx_hbtp_p_decode(dx_hbtp_session *s, dx_hbtp_frame *f)
     n = s->desc.codec->unpack(s->desc.codec->user, f->payload, f->payload_size, s->unpacked_,
                               s->desc.payload_max);
     if (n < 0) return (int)n;
+    DX_HBTP_ASSERT((uint64_t)n <= s->desc.payload_max);
     f->payload = s->unpacked_;
     f->payload_size = (uint32_t)n;
     f->flags &= (uint8_t)~DX_HBTP_FLAG_COMPRESSED;
@@ -2565,6 +2771,8 @@ static bool dx_hbtp_p_dispatch(dx_hbtp_session *s, dx_hbtp_frame *frame)
 {
     const size_t mark = s->desc.out->used_;
     int error = DX_HBTP_OK;
+    DX_HBTP_ASSERT(!dx_hbtp_p_is_request(frame->opcode, frame->flags) ||
+                   dx_hbtp_p_can_answer(s, false));
     if ((s->desc.reject_unknown_flags && (frame->flags & ~(unsigned)DX_HBTP_FLAGS_KNOWN)) ||
         (s->desc.require_checksum && !(frame->flags & DX_HBTP_FLAG_HAS_CHECKSUM))) {
         dx_hbtp_p_fail(s, DX_HBTP_EHEADER, frame);
@@ -2603,10 +2811,11 @@ static size_t dx_hbtp_p_dispatch_plain(dx_hbtp_session *s, const uint8_t *p, siz
 {
     const uint32_t special = 0xff00u & ~((uint32_t)(DX_HBTP_FLAG_EXPECTS_RESPONSE |
                                                     DX_HBTP_FLAG_FINAL) << 8);
-    const uint32_t most = s->desc.payload_max;
+    const uint32_t payload_max = s->desc.payload_max;
     const dx_hbtp_router *const router = s->desc.router;
     const bool calls = router->opcodes_[DX_HBTP_OP_RPC_CALL].fn == dx_hbtp_p_on_call;
-    const uint8_t *const end = p + size, *at = p;
+    const uint8_t *const end = p + size;
+    const uint8_t *at = p;
     dx_hbtp_out *const out = s->desc.out;
     const dx_hbtp_route *route;
     dx_hbtp_frame f;
@@ -2623,7 +2832,7 @@ static size_t dx_hbtp_p_dispatch_plain(dx_hbtp_session *s, const uint8_t *p, siz
         const size_t mark = out->used_;
         const bool request =
             dx_hbtp_p_is_request((uint16_t)(word & 0xff), (uint8_t)(word >> 8 & 0xff));
-        if ((request && !dx_hbtp_p_can_answer(s, false)) || length > most ||
+        if ((request && !dx_hbtp_p_can_answer(s, false)) || length > payload_max ||
             length > (size_t)(end - payload) || (word & special) ||
             (word & 0xff) == DX_HBTP_OP_EXTENDED)
             break;
@@ -2651,13 +2860,25 @@ static size_t dx_hbtp_p_dispatch_plain(dx_hbtp_session *s, const uint8_t *p, siz
         frames++;
         if (result && s->pending_ >= s->desc.pending_max) break;
     }
+    DX_HBTP_ASSERT(at <= end);
     dx_hbtp_p_leave(s);
     s->counters.frames += frames;
     s->counters.bytes += (size_t)(at - p);
     return (size_t)(at - p);
 }
 
-/* >>feed --------------------------------------------------------------- */
+/* >>feed ----------------------------------------------------------------
+   The memory of a session, and how input becomes frames:
+
+       memory     | slots | streams | buffer: one frame | unpacked | plain |
+
+       input      | whole | whole | whole | begins ..         ..ends | whole | ...
+                    in place                 \___ buffer_ ___/         in place
+
+   Frames that lie whole in the input are dispatched where they are. One that is cut off is gathered
+   in the buffer: first its header, then as many bytes as that asks for (need). An in_place session
+   leaves it to the caller, who appends to it. So how the input was split changes nothing. */
+
 /* The defaults; the memory of slots, streams, buffers, in this order. 0: a limit is too large. */
 static size_t dx_hbtp_p_sizes(dx_hbtp_session_desc *d, uint32_t *slot_count)
 {
@@ -2671,7 +2892,8 @@ static size_t dx_hbtp_p_sizes(dx_hbtp_session_desc *d, uint32_t *slot_count)
     if (d->outstanding_max > DX_HBTP_OUTSTANDING_MAX || d->streams_max > 256 ||
         (buffers && (uint64_t)d->payload_max * 8 > SIZE_MAX))
         return 0;
-    for (*slot_count = 1; *slot_count < d->outstanding_max;) *slot_count *= 2;
+    *slot_count = 1;
+    while (*slot_count < d->outstanding_max) *slot_count *= 2;
     return *slot_count * sizeof(struct dx_hbtp_p_slot) +
            d->streams_max * sizeof(struct dx_hbtp_p_stream) + buffers * (size_t)d->payload_max +
            (d->in_place ? 0u : (size_t)DX_HBTP_HEADER_SIZE + DX_HBTP_CHECKSUM_SIZE);
@@ -2703,9 +2925,16 @@ DX_HBTP_API int dx_hbtp_session_init(dx_hbtp_session *s, const dx_hbtp_session_d
     DX_HBTP_MEMSET(s->slots_, 0, s->slot_count_ * sizeof *s->slots_);
     s->streams_ = (struct dx_hbtp_p_stream *)(void *)(s->slots_ + s->slot_count_);
     p = (uint8_t *)desc->memory + size; /* what the codecs write lies at the end */
-    if (desc->cipher) s->plain_ = p -= s->desc.payload_max;
-    if (desc->codec) s->unpacked_ = p - s->desc.payload_max;
+    if (desc->cipher) {
+        p -= s->desc.payload_max;
+        s->plain_ = p;
+    }
+    if (desc->codec) {
+        p -= s->desc.payload_max;
+        s->unpacked_ = p;
+    }
     if (!desc->in_place) s->buffer_ = (uint8_t *)(s->streams_ + desc->streams_max);
+    DX_HBTP_ASSERT(!s->buffer_ || s->buffer_ + s->desc.payload_max < p);
     s->need = DX_HBTP_HEADER_SIZE;
     s->next_deadline_ns_ = UINT64_MAX;
     s->state = DX_HBTP_WANTS_INPUT;
@@ -2732,6 +2961,7 @@ static int64_t dx_hbtp_p_next_frame(dx_hbtp_session *s, const uint8_t *p, size_t
 {
     int64_t got = 0;
     size_t n;
+    DX_HBTP_ASSERT(*used <= size && (s->buffer_ || !s->held_));
     if (!s->held_) {
         got = dx_hbtp_parse_any(p + *used, size - *used, s->desc.payload_max, frame);
         if (!got) s->need = frame->frame_size;
@@ -2742,6 +2972,7 @@ static int64_t dx_hbtp_p_next_frame(dx_hbtp_session *s, const uint8_t *p, size_t
         if (n) DX_HBTP_MEMCPY(s->buffer_ + s->held_, p + *used, n);
         *used += n;
         s->held_ += n;
+        DX_HBTP_ASSERT(s->held_ <= s->need);
         if (s->held_ < s->need) return 0;
         got = dx_hbtp_parse_any(s->buffer_, s->held_, s->desc.payload_max, frame);
         if (!got) s->need = frame->frame_size;
@@ -2779,6 +3010,7 @@ static int64_t dx_hbtp_p_run(dx_hbtp_session *s, const uint8_t *p, size_t size)
         s->need = DX_HBTP_HEADER_SIZE;
         if (s->state == DX_HBTP_CLOSED) break;
     }
+    DX_HBTP_ASSERT(used <= size);
     return s->state == DX_HBTP_CLOSED && s->error ? s->error : (int64_t)used;
 }
 
@@ -2825,6 +3057,7 @@ DX_HBTP_API int64_t dx_hbtp_feed(dx_hbtp_session *s, const void *bytes, size_t s
     used = dx_hbtp_p_run(s, p, size);
     s->feeding_ = false;
     if (s->state == DX_HBTP_CLOSED) return used;
+    DX_HBTP_ASSERT(used >= 0 && (uint64_t)used <= size);
     if (size) s->left_ = size - (size_t)used;
     dx_hbtp_p_watch_frame(s, s->counters.frames != frames);
     return dx_hbtp_p_is_late(s, now_ns) ? dx_hbtp_p_fail(s, DX_HBTP_ETIMEDOUT, NULL) : used;
@@ -2848,6 +3081,7 @@ static void dx_hbtp_p_expire(dx_hbtp_session *s, uint64_t now_ns)
 static uint64_t dx_hbtp_p_keep_alive(dx_hbtp_session *s, uint64_t now_ns)
 {
     uint64_t since = s->pinged_ ? s->pinged_ns_ : s->heard_ns_;
+    DX_HBTP_ASSERT(s->desc.keepalive_ns && s->state != DX_HBTP_CLOSED);
     if (now_ns >= since && now_ns - since >= s->desc.keepalive_ns) {
         if (s->pinged_) {
             (void)dx_hbtp_p_fail(s, DX_HBTP_ETIMEDOUT, NULL);
@@ -2895,7 +3129,10 @@ DX_HBTP_API int dx_hbtp_close(dx_hbtp_session *s, uint16_t status, const char *t
     return error;
 }
 
-DX_HBTP_API void dx_hbtp_abort(dx_hbtp_session *s) { if (s) dx_hbtp_p_shut(s, DX_HBTP_OK, NULL); }
+DX_HBTP_API void dx_hbtp_abort(dx_hbtp_session *s)
+{
+    if (s) dx_hbtp_p_shut(s, DX_HBTP_OK, NULL);
+}
 
 #endif /* DX_HBTP_IMPLEMENTATION */
 
