@@ -423,7 +423,7 @@ typedef struct dx_teleport_interner {
 /* "DX_TELEPORT_EUTF8" and so on; "unknown error" for other numbers. */
 DX_TELEPORT_API const char *dx_teleport_error_name(int error);
 /* Read a header, to learn which type the record has and where it ends; several records may follow
-   each other, each padded by the caller as he likes. ETRUNCATED: fewer than 24 bytes. */
+   each other, padded as you like. ETRUNCATED: fewer than 24 bytes. */
 DX_TELEPORT_API int dx_teleport_peek(const void *bytes, size_t size, dx_teleport_info *info);
 /* Bytes of the longest prefix that is well-formed UTF-8 (RFC 3629): `size` if all of it is. */
 DX_TELEPORT_API size_t dx_teleport_check_utf8(const void *text, size_t size);
@@ -563,7 +563,6 @@ typedef struct dx_teleport_p_ref {
     uint32_t elements; /* not `count`, which is a parameter of the visitors in >>schema */
 } dx_teleport_p_ref;
 
-
 DX_TELEPORT_P_FORCE_INLINE dx_teleport_p_ref dx_teleport_p_ref_once(const uint8_t *p)
 {
     dx_teleport_p_ref ref;
@@ -647,7 +646,7 @@ DX_TELEPORT_P_HOT bool dx_teleport_p_copy_short(uint8_t *to, const char *from, s
 }
 
 /* The layout checksum: FNV-1a, 64 bits, over each field's name, a zero, code, count and offset. All
-   of it is known at compile time, and is to be a constant in the machine code. */
+   of it is known at compile time, so that the machine code only has the result. */
 #define DX_TELEPORT_P_FNV_START UINT64_C(0xcbf29ce484222325)
 #define DX_TELEPORT_P_FNV_PRIME UINT64_C(0x100000001b3)
 
@@ -856,12 +855,14 @@ DX_TELEPORT_P_HOT void dx_teleport_p_scan_padding(dx_teleport_p_scan *s, const u
     if (size & 1) s->bad |= p[size & 6];
 }
 
+/* Bools: bits 1 to 7 must be zero. */
 DX_TELEPORT_P_HOT void dx_teleport_p_scan_bools(dx_teleport_p_scan *s, const uint8_t *p,
                                                 size_t count)
 {
     for (size_t i = 0; i < count; i++) s->bad |= p[i] & 0xfeu;
 }
 
+/* An optional scalar of `size` bytes: see dx_teleport_p_check_option(). */
 DX_TELEPORT_P_HOT void dx_teleport_p_scan_option(dx_teleport_p_scan *s, const uint8_t *p,
                                                  size_t size)
 {
@@ -890,6 +891,8 @@ DX_TELEPORT_P_HOT bool dx_teleport_p_scan_bytes(dx_teleport_p_scan *s, const uin
     return true;
 }
 
+/* A list whose elements are aligned, or looked at later: this one is checked at once, because the
+   caller goes on to read its elements at *ref. */
 DX_TELEPORT_P_HOT bool dx_teleport_p_scan_list(dx_teleport_p_scan *s, const uint8_t *p,
                                                uint32_t unit, uint32_t align,
                                                dx_teleport_p_ref *ref)
@@ -908,6 +911,7 @@ DX_TELEPORT_P_HOT bool dx_teleport_p_scan_list(dx_teleport_p_scan *s, const uint
     return true;
 }
 
+/* The verdict. Only now are the bits in `bad` looked at. */
 DX_TELEPORT_P_HOT bool dx_teleport_p_scan_end(const dx_teleport_p_scan *s)
 {
     return !s->bad && s->end == s->size && dx_teleport_p_scan_run(s);
@@ -1042,8 +1046,8 @@ DX_TELEPORT_P_INLINE uint32_t dx_teleport_p_clamp(uint64_t size)
     return size > UINT32_MAX ? UINT32_MAX : (uint32_t)size;
 }
 
-/* Everything but the record proper, which is zeros. Above 96 bytes a call of memset is cheaper than
-   the stores that compilers make of it inline. */
+/* Start a writer: room for the header, a record of zeros. Above 96 bytes a call of memset is cheaper
+   than the stores that compilers make of it inline. */
 DX_TELEPORT_P_HOT int dx_teleport_p_begin(dx_teleport_writer *w, void *bytes, size_t capacity,
                                           unsigned flags, uint32_t record_size, unsigned version)
 {
@@ -1110,6 +1114,7 @@ DX_TELEPORT_P_HOT int dx_teleport_p_reserve(dx_teleport_writer *w, uint32_t slot
     return DX_TELEPORT_OK;
 }
 
+/* A string is checked while it is copied; what is not UTF-8 makes the record unusable. */
 DX_TELEPORT_P_HOT int dx_teleport_p_put_string(dx_teleport_writer *w, uint32_t slot,
                                                const char *data, size_t size)
 {
@@ -1186,8 +1191,8 @@ DX_TELEPORT_P_HOT int dx_teleport_p_enter_element(dx_teleport_writer *w, dx_tele
     return dx_teleport_p_enter(w, child, slot, index, version);
 }
 
-/* Give the cursor back to the outer writer. If the nested one appended parts, then of this nested
-   record, and of those before it, none may follow. Not its child: EINVAL. */
+/* Give the cursor back to the outer writer. If the nested record got parts, no part may follow of
+   it or of a record before it. EINVAL: not its child. */
 DX_TELEPORT_P_HOT int dx_teleport_p_leave(dx_teleport_writer *w, dx_teleport_writer *child)
 {
     if (!w->child_order_ || w->bytes_ != child->bytes_)
@@ -1203,12 +1208,13 @@ DX_TELEPORT_P_HOT int dx_teleport_p_leave(dx_teleport_writer *w, dx_teleport_wri
 
 /* Bytes 16 to 23 of a header: record size, version, flags. */
 DX_TELEPORT_P_FORCE_INLINE uint64_t dx_teleport_p_kind(uint32_t record_size, unsigned version,
-                                                 unsigned flags)
+                                                       unsigned flags)
 {
     DX_TELEPORT_P_ASSERT(version > 0 && version <= UINT16_MAX && flags <= DX_TELEPORT_CRC);
     return (uint64_t)flags << 48 | (uint64_t)version << 32 | record_size;
 }
 
+/* The first 24 bytes, each word with one store. */
 DX_TELEPORT_P_INLINE void dx_teleport_p_store_header(dx_teleport_writer *w, uint64_t layout,
                                                      uint32_t record_size)
 {
