@@ -1046,8 +1046,8 @@ DX_TELEPORT_P_INLINE uint32_t dx_teleport_p_clamp(uint64_t size)
     return size > UINT32_MAX ? UINT32_MAX : (uint32_t)size;
 }
 
-/* Start a writer: room for the header, a record of zeros. Above 96 bytes a call of memset is cheaper
-   than the stores that compilers make of it inline. */
+/* Start a writer: room for the header, a record of zeros. Above 96 bytes a call of memset is
+   cheaper than the stores that compilers make of it inline. */
 DX_TELEPORT_P_HOT int dx_teleport_p_begin(dx_teleport_writer *w, void *bytes, size_t capacity,
                                           unsigned flags, uint32_t record_size, unsigned version)
 {
