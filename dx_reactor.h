@@ -2844,7 +2844,7 @@ static int dx_reactor_p_uring_probe(dx_reactor *r)
     for (i = 0; i < sizeof dx_reactor_p_uring_kinds / sizeof *dx_reactor_p_uring_kinds; i++)
         if (!(probe[HEAD + EACH * dx_reactor_p_uring_kinds[i].opcode + FLAGS] & KNOWN))
             return dx_reactor_p_refuse(r, "io_uring_register: operations are missing", EOPNOTSUPP);
-    r->ring_.zero_copy = probe[HEAD + EACH * DX_REACTOR_P_OP_SEND_ZC + FLAGS] & KNOWN;
+    r->ring_.zero_copy = probe[HEAD + EACH * (int)DX_REACTOR_P_OP_SEND_ZC + FLAGS] & KNOWN;
     return 0;
 }
 
