@@ -1,5 +1,5 @@
-/*  dx_tree.h - directory trees as objects that share what is equal: the codec of docs/formats/tree.md
-             - MIT-0 or public domain, see end of file
+/*  dx_tree.h - v0.2.0 - directory trees as objects that share what is equal
+                        - MIT-0 or public domain, see end of file
 
     A snapshot of a directory is a tree of objects, each known by the hash of its bytes. Directories
     list their entries with the hashes of what is below them, so two snapshots share every subtree
@@ -11,12 +11,16 @@
         #define DX_TREE_IMPLEMENTATION        (or DX_IMPLEMENTATION)
         #include "dx_tree.h"
 
+    and include it elsewhere without the define. C99; also builds as C++11. It includes no other
+    file of dx.
+
     QUICK EXAMPLE
 
         static unsigned char bytes[DX_TREE_PIECE_SIZE_MAX];
         dx_tree_piece  piece;
         dx_tree_reader reader;
-        dx_tree_entry  entry = {0}, back;
+        dx_tree_entry  entry, back;
+        memset(&entry, 0, sizeof entry);
         entry.type = DX_TREE_FILE;
         entry.level = DX_TREE_INLINE;
         entry.mode = 0644;
@@ -32,7 +36,10 @@
         if (back.name_size != 9 || memcmp(back.data, "hi", 2) != 0) return 3;
         if (dx_tree_reader_next(&reader, &back) != 0) return 4;
 
-    CONTENTS    >>types >>api, then the implementation: >>entry >>piece >>reader >>list >>snapshot
+    CONTENTS (search for the mark)
+
+        >>config  >>types  >>api        what you may call
+        >>platform  >>shared  >>entry  >>piece  >>reader  >>list  >>snapshot  >>license
 
     GUARANTEES
         - The same entries give the same bytes, on every platform.
@@ -41,7 +48,10 @@
         - No allocation, no globals, no recursion; input reaches no assert and no long loop.
     LIMITS      A name has 255 bytes, a link's target 4,095, inline content 32, a piece 32 KiB, a
                 list 512 children and 8 levels.
-    CONFIG      DX_TREE_STATIC, DX_TREE_API, DX_TREE_MEMCPY, DX_TREE_MEMCMP
+    CONFIG      DX_TREE_STATIC     functions become static
+                DX_TREE_API        how functions are declared
+                DX_TREE_ASSERT(c)  <assert.h> when hosted
+                DX_TREE_MEMCPY, DX_TREE_MEMCMP
     ERRORS      dx_tree_error: 0 = ok, negative = reason; dx_tree_error_name() spells it.
     OWNERSHIP   Every buffer is the caller's and only borrowed; an entry that was read points into
                 the piece that was fed.
@@ -56,15 +66,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* >>config ------------------------------------------------------------- */
 #ifndef DX_TREE_API
-  #ifdef DX_TREE_STATIC
-    #if defined(__GNUC__) || defined(__clang__)
-      #define DX_TREE_API static __attribute__((unused))
-    #else
-      #define DX_TREE_API static
-    #endif
-  #else
+  #ifndef DX_TREE_STATIC
     #define DX_TREE_API extern
+  #elif defined(__GNUC__) || defined(__clang__)
+    #define DX_TREE_API static __attribute__((unused))
+  #else
+    #define DX_TREE_API static
   #endif
 #endif
 
@@ -136,17 +145,19 @@ typedef struct dx_tree_entry {
 
 typedef struct dx_tree_piece { /* entries being written; the fields may be read */
     uint8_t *bytes;
-    size_t   capacity, size;
-    uint32_t count;          /* entries in it */
+    size_t   capacity;
+    size_t   size;           /* bytes of the entries in it, */
+    uint32_t count;          /* and how many they are */
     uint16_t last_size;
-    uint8_t  last[255];      /* the name before, over the ends of pieces */
+    uint8_t  last[255];      /* the name before the next entry, over the ends of pieces */
 } dx_tree_piece;
 
 typedef struct dx_tree_reader { /* private */
-    const uint8_t *bytes_;
-    size_t         size_, at_;
+    const uint8_t *bytes_;     /* the piece that was fed */
+    size_t         size_;
+    size_t         at_;        /* the next entry in it */
     uint16_t       last_size_;
-    uint8_t        last_[255];
+    uint8_t        last_[255]; /* the name before, over the ends of pieces */
 } dx_tree_reader;
 
 /* Keep an object and say its id. Returns 0, or an error that is passed through. */
@@ -155,9 +166,10 @@ typedef int dx_tree_put_fn(void *user, const void *data, size_t size, uint8_t id
 typedef struct dx_tree_list { /* lists being written; private. The caller gives it memory */
     dx_tree_put_fn *put_;
     void           *user_;
-    uint8_t        *nodes_;  /* DX_TREE_LEVELS_MAX nodes of DX_TREE_LIST_SIZE_MAX bytes */
-    uint32_t        counts_[8];
-    uint64_t        sizes_[8], size_;
+    uint8_t        *nodes_;     /* DX_TREE_LEVELS_MAX nodes of DX_TREE_LIST_SIZE_MAX bytes */
+    uint32_t        counts_[8]; /* children of the open node of each level, */
+    uint64_t        sizes_[8];  /* and bytes of content under it */
+    uint64_t        size_;      /* bytes of content in all */
 } dx_tree_list;
 
 typedef struct dx_tree_list_view { /* a list that was checked */
@@ -168,7 +180,7 @@ typedef struct dx_tree_list_view { /* a list that was checked */
 } dx_tree_list_view;
 
 /* >>api ---------------------------------------------------------------- */
-/* "DX_TREE_ECORRUPT" and so on; "unknown" for anything else. Never NULL. */
+/* "DX_TREE_ECORRUPT" and so on; "unknown error" for anything else. Never NULL. */
 DX_TREE_API const char *dx_tree_error_name(int error);
 
 /* --- Entries. out = the entry's bytes; *size = how many. DX_TREE_ENOSPACE, or what is wrong. */
@@ -225,6 +237,15 @@ DX_TREE_API int dx_tree_read_snapshot(const void *bytes, size_t size, dx_tree_en
     !defined(DX_TREE_IMPLEMENTED)
 #define DX_TREE_IMPLEMENTED
 
+/* >>platform ----------------------------------------------------------- */
+#ifndef DX_TREE_ASSERT
+  #if (!defined(__STDC_HOSTED__) || __STDC_HOSTED__ == 1) && !defined(NDEBUG)
+    #include <assert.h>
+    #define DX_TREE_ASSERT(c) assert(c)
+  #else
+    #define DX_TREE_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
+  #endif
+#endif
 #if defined(__GNUC__) || defined(__clang__)
   #define DX_TREE_P_LIBC(name) __builtin_##name
 #else
@@ -268,14 +289,22 @@ static void dx_tree_p_store64(uint8_t *p, uint64_t v)
 DX_TREE_API const char *dx_tree_error_name(int error)
 {
     switch (error) {
-#define DX_TREE_P_NAME(value, constant) case value: return "DX_TREE_" #constant;
+#define DX_TREE_P_NAME(value, constant)                                                            \
+    case value: return "DX_TREE_" #constant;
         DX_TREE_ERRORS(DX_TREE_P_NAME)
 #undef DX_TREE_P_NAME
-    default: return "unknown";
+    default: return "unknown error";
     }
 }
 
-/* >>entry -------------------------------------------------------------- */
+/* >>entry ---------------------------------------------------------------
+   A fixed head, the name, and what the type asks for:
+
+       [type level mode][name size][mtime     ][size      ] name ... [count     ] id, or the content
+        1    1     2     4          8           8                     8 directory  32      inline
+
+   Small files and all links lie inline, in the entry itself. Everything else is known by an id:
+   that of the bytes (level 0) or of a list of their parts. */
 static bool dx_tree_p_has_zero(const uint8_t *p, uint64_t size, uint8_t other)
 {
     uint64_t i;
@@ -320,6 +349,7 @@ static size_t dx_tree_p_tail(const dx_tree_entry *e)
 /* The entry without the rules for its name, which the root does not have. */
 static void dx_tree_p_put_entry(const dx_tree_entry *e, uint8_t *p)
 {
+    DX_TREE_ASSERT(e->type >= DX_TREE_FILE && e->type <= DX_TREE_LINK);
     p[0] = e->type;
     p[1] = e->level;
     p[2] = (uint8_t)(e->mode & 0xff);
@@ -399,7 +429,9 @@ DX_TREE_API int dx_tree_read_entry(const void *bytes, size_t size, dx_tree_entry
 
 DX_TREE_API int dx_tree_add_up(dx_tree_entry *dir, const dx_tree_entry *child)
 {
-    uint64_t name = child->name_size, sum = dir->size, part = 16 + name;
+    uint64_t name = child->name_size;
+    uint64_t sum = dir->size;
+    uint64_t part = 16 + name; /* what an entry adds, as docs/formats/tree.md has it */
     bool is_dir = child->type == DX_TREE_DIR;
     if (is_dir && child->count > (UINT64_MAX - part) / (name + 1)) return DX_TREE_ETOOBIG;
     if (is_dir) part += child->count * (name + 1);
@@ -415,12 +447,21 @@ DX_TREE_API int dx_tree_compare_names(const void *a, size_t a_size, const void *
 {
     size_t both = a_size < b_size ? a_size : b_size;
     int order = both ? DX_TREE_MEMCMP(a, b, both) : 0;
-    return order ? order : a_size < b_size ? -1 : a_size > b_size;
+    if (order != 0) return order;
+    if (a_size == b_size) return 0;
+    return a_size < b_size ? -1 : 1;
 }
 
-/* >>piece -------------------------------------------------------------- */
+/* >>piece ---------------------------------------------------------------
+   The entries of a directory in the order of their names, cut into pieces, each an object:
+
+       [a][b][c][d] | [e][f][g][h][i] | [j][k] ...        a piece may end behind an entry whose name
+                                                          hashes to 0 modulo 8, from the fourth on
+
+   So where a cut lies depends on one name only, and a changed entry changes one or two pieces. */
 DX_TREE_API void dx_tree_piece_begin(dx_tree_piece *p, void *bytes, size_t capacity)
 {
+    DX_TREE_ASSERT(p && (bytes || capacity == 0));
     p->bytes = (uint8_t *)bytes;
     p->capacity = DX_TREE_PIECE_SIZE_MAX;
     if (capacity < p->capacity) p->capacity = capacity;
@@ -430,6 +471,7 @@ DX_TREE_API void dx_tree_piece_begin(dx_tree_piece *p, void *bytes, size_t capac
 
 DX_TREE_API void dx_tree_piece_reset(dx_tree_piece *p)
 {
+    DX_TREE_ASSERT(p);
     p->size = 0;
     p->count = 0;
 }
@@ -447,6 +489,7 @@ DX_TREE_API int dx_tree_piece_add(dx_tree_piece *p, const dx_tree_entry *e)
 {
     size_t size = 0;
     int error = dx_tree_write_entry(e, p->bytes + p->size, p->capacity - p->size, &size);
+    DX_TREE_ASSERT(p->size <= p->capacity);
     if (error == DX_TREE_ENOSPACE && !p->count) return DX_TREE_ENOMEM;
     if (error) return error;
     if (p->last_size && dx_tree_compare_names(p->last, p->last_size, e->name, e->name_size) >= 0)
@@ -458,9 +501,11 @@ DX_TREE_API int dx_tree_piece_add(dx_tree_piece *p, const dx_tree_entry *e)
     return p->count >= 4 && dx_tree_p_ends(p->last, p->last_size);
 }
 
-/* >>reader ------------------------------------------------------------- */
+/* >>reader --------------------------------------------------------------
+   The same walk backwards: pieces in their order, names ascending over all of them. */
 DX_TREE_API void dx_tree_reader_begin(dx_tree_reader *r)
 {
+    DX_TREE_ASSERT(r);
     r->bytes_ = NULL;
     r->size_ = r->at_ = 0;
     r->last_size_ = 0;
@@ -468,6 +513,7 @@ DX_TREE_API void dx_tree_reader_begin(dx_tree_reader *r)
 
 DX_TREE_API void dx_tree_reader_feed(dx_tree_reader *r, const void *piece, size_t size)
 {
+    DX_TREE_ASSERT(r && (piece || size == 0));
     r->bytes_ = (const uint8_t *)piece;
     r->size_ = size;
     r->at_ = 0;
@@ -476,6 +522,7 @@ DX_TREE_API void dx_tree_reader_feed(dx_tree_reader *r, const void *piece, size_
 DX_TREE_API int dx_tree_reader_next(dx_tree_reader *r, dx_tree_entry *out)
 {
     int used;
+    DX_TREE_ASSERT(r && out && r->at_ <= r->size_);
     if (r->at_ == r->size_) return 0;
     if (r->size_ > DX_TREE_PIECE_SIZE_MAX) return DX_TREE_ETOOBIG;
     used = dx_tree_read_entry(r->bytes_ + r->at_, r->size_ - r->at_, out);
@@ -489,10 +536,28 @@ DX_TREE_API int dx_tree_reader_next(dx_tree_reader *r, dx_tree_entry *out)
     return 1;
 }
 
-/* >>list --------------------------------------------------------------- */
+/* >>list ----------------------------------------------------------------
+   Many parts become a tree of nodes. One node of each level is open, in the caller's memory:
+
+       level 2                [ node ]                   node: [level][count][size] then for each
+                             /        \                        child [id, 32][bytes under it, 8]
+       level 1     [ node ][ node ][ node open
+                   /  |  \
+       parts      p0  p1  p2 ...
+
+   A node ends at 512 children, or from the 32nd on behind one whose id has 7 zero bits: like the
+   cut of pieces, that depends on content, so that a change in the middle keeps most nodes.
+   A node that ends is kept as an object, and becomes a child one level up. */
+enum {
+    DX_TREE_P_LIST_HEAD = 16,
+    DX_TREE_P_CHILD = 40,        /* an id and 8 bytes */
+    DX_TREE_P_CHILDREN_MIN = 32  /* a node ends by content from here on */
+};
+
 DX_TREE_API void dx_tree_list_begin(dx_tree_list *l, void *memory, dx_tree_put_fn *put, void *user)
 {
     unsigned i;
+    DX_TREE_ASSERT(l && memory && put);
     l->nodes_ = (uint8_t *)memory;
     l->put_ = put;
     l->user_ = user;
@@ -503,8 +568,16 @@ DX_TREE_API void dx_tree_list_begin(dx_tree_list *l, void *memory, dx_tree_put_f
     }
 }
 
+/* Where child i of a node stands, behind its last one: the size of the node. */
+static size_t dx_tree_p_child_at(uint32_t i)
+{
+    return DX_TREE_P_LIST_HEAD + DX_TREE_P_CHILD * (size_t)i;
+}
+
+/* The open node of level i + 1. */
 static uint8_t *dx_tree_p_node(const dx_tree_list *l, uint32_t i)
 {
+    DX_TREE_ASSERT(i < DX_TREE_LEVELS_MAX);
     return l->nodes_ + (size_t)i * DX_TREE_LIST_SIZE_MAX;
 }
 
@@ -513,10 +586,11 @@ static int dx_tree_p_close(dx_tree_list *l, uint32_t i, uint8_t id[32], uint64_t
 {
     uint8_t *node = dx_tree_p_node(l, i);
     int error;
+    DX_TREE_ASSERT(l->counts_[i] > 0 && l->counts_[i] <= DX_TREE_LIST_CHILDREN_MAX);
     dx_tree_p_store32(node, i + 1);
     dx_tree_p_store32(node + 4, l->counts_[i]);
     dx_tree_p_store64(node + 8, l->sizes_[i]);
-    error = l->put_(l->user_, node, 16 + 40 * (size_t)l->counts_[i], id);
+    error = l->put_(l->user_, node, dx_tree_p_child_at(l->counts_[i]), id);
     if (error) return error;
     *size = l->sizes_[i];
     l->counts_[i] = 0;
@@ -530,17 +604,18 @@ static int dx_tree_p_push(dx_tree_list *l, uint32_t i, const uint8_t *id, uint64
     uint8_t carried[32];
     for (;; i++) {
         uint8_t *child;
-        bool ends;
+        bool may_end;
         int error;
         if (i == DX_TREE_LEVELS_MAX) return DX_TREE_ETOOBIG;
-        child = dx_tree_p_node(l, i) + 16 + 40 * (size_t)l->counts_[i];
+        child = dx_tree_p_node(l, i) + dx_tree_p_child_at(l->counts_[i]);
+        DX_TREE_ASSERT(l->counts_[i] < DX_TREE_LIST_CHILDREN_MAX);
         DX_TREE_MEMCPY(child, id, 32);
         dx_tree_p_store64(child + 32, size);
-        ends = (child[0] & 127) == 0;
+        may_end = (child[0] & 127) == 0;
         l->counts_[i]++;
         l->sizes_[i] += size;
-        if (l->counts_[i] < DX_TREE_LIST_CHILDREN_MAX && !(l->counts_[i] >= 32 && ends))
-            return DX_TREE_OK;
+        if (l->counts_[i] < DX_TREE_P_CHILDREN_MIN) may_end = false;
+        if (l->counts_[i] < DX_TREE_LIST_CHILDREN_MAX && !may_end) return DX_TREE_OK;
         error = dx_tree_p_close(l, i, carried, &size);
         if (error) return error;
         id = carried;
@@ -586,16 +661,16 @@ DX_TREE_API int dx_tree_list_open(dx_tree_list_view *v, const void *bytes, size_
     uint64_t sum = 0;
     uint32_t i, count;
     if (!v || (size && !p)) return DX_TREE_EINVAL;
-    if (size < 16) return DX_TREE_ETRUNCATED;
+    if (size < DX_TREE_P_LIST_HEAD) return DX_TREE_ETRUNCATED;
     if (p[1] || p[2] || p[3]) return DX_TREE_EZERO;
     if (!p[0] || p[0] > DX_TREE_LEVELS_MAX || p[0] != level) return DX_TREE_ELEVEL;
     count = dx_tree_p_load32(p + 4);
     if (!count) return DX_TREE_ESUM;
     if (count > DX_TREE_LIST_CHILDREN_MAX) return DX_TREE_ETOOBIG;
-    if (size < 16 + 40 * (size_t)count) return DX_TREE_ETRUNCATED;
-    if (size > 16 + 40 * (size_t)count) return DX_TREE_ECORRUPT;
+    if (size < dx_tree_p_child_at(count)) return DX_TREE_ETRUNCATED;
+    if (size > dx_tree_p_child_at(count)) return DX_TREE_ECORRUPT;
     for (i = 0; i < count; i++) {
-        uint64_t child = dx_tree_p_load64(p + 48 + 40 * (size_t)i);
+        uint64_t child = dx_tree_p_load64(p + dx_tree_p_child_at(i) + 32);
         if (!child || child > UINT64_MAX - sum) return DX_TREE_ESUM;
         sum += child;
     }
@@ -611,12 +686,16 @@ DX_TREE_API int dx_tree_list_open(dx_tree_list_view *v, const void *bytes, size_
 DX_TREE_API const uint8_t *dx_tree_list_child(const dx_tree_list_view *v, uint32_t i,
                                               uint64_t *size)
 {
-    const uint8_t *child = v->bytes_ + 16 + 40 * (size_t)i;
+    const uint8_t *child = v->bytes_ + dx_tree_p_child_at(i);
+    DX_TREE_ASSERT(i < v->count);
     *size = dx_tree_p_load64(child + 32);
     return child;
 }
 
-/* >>snapshot ----------------------------------------------------------- */
+/* >>snapshot ------------------------------------------------------------
+   The root of a tree, the one object that a name in a store leads to:
+
+       "DXSNAP1\n" [entry of a directory without a name: 24 + 8 + 32 bytes] */
 static const uint8_t dx_tree_p_magic[8] = {'D', 'X', 'S', 'N', 'A', 'P', '1', '\n'};
 
 DX_TREE_API int dx_tree_write_snapshot(const dx_tree_entry *e, uint8_t out[72])
@@ -646,23 +725,29 @@ DX_TREE_API int dx_tree_read_snapshot(const void *bytes, size_t size, dx_tree_en
     return (size_t)used == size - 8 ? DX_TREE_OK : DX_TREE_ECORRUPT;
 }
 
-/* >>license
-   Copyright dx authors. Use it under either of the two, whichever you prefer.
+#endif /* DX_TREE_IMPLEMENTATION */
+/* >>license -------------------------------------------------------------
+   Choose whichever you prefer:
 
-   MIT No Attribution (MIT-0)
+   ALTERNATIVE A - MIT No Attribution (MIT-0)
+   Copyright (c) 2026 dx authors
    Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
    associated documentation files (the "Software"), to deal in the Software without restriction,
    including without limitation the rights to use, copy, modify, merge, publish, distribute,
    sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
-   furnished to do so.
-   THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT
-   NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND
-   NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM,
-   DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
-   OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+   furnished to do so. THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+   IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR
+   PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY
+   CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING
+   FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 
-   Public domain (Unlicense)
+   ALTERNATIVE B - Public domain (Unlicense)
    This is free and unencumbered software released into the public domain. Anyone is free to copy,
-   modify, publish, use, compile, sell, or distribute it, in source code form or as a compiled
-   binary, for any purpose, commercial or non-commercial, and by any means. */
-#endif
+   modify, publish, use, compile, sell, or distribute this software, either in source code form or
+   as a compiled binary, for any purpose, commercial or non-commercial, and by any means. In
+   jurisdictions that recognize copyright laws, the author or authors of this software dedicate any
+   and all copyright interest in the software to the public domain. THE SOFTWARE IS PROVIDED "AS
+   IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED. IN NO EVENT SHALL THE AUTHORS BE LIABLE
+   FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY ARISING FROM THE SOFTWARE OR ITS USE.
+   See unlicense.org.
+*/

@@ -453,9 +453,9 @@ DX_PROPERTY(ca_tree_reads_only_what_can_be_written, 20000)
         DX_CHECK_MEM(again, at, one);
         at += one;
     }
-    DX_CHECK(strcmp(dx_tree_error_name(got), "unknown") != 0);
+    DX_CHECK(strcmp(dx_tree_error_name(got), "unknown error") != 0);
     got = dx_tree_list_open(&v, bytes, size, (uint32_t)dx_choose_range(c, 1, 8), dx_choose(c, 100));
-    DX_CHECK(strcmp(dx_tree_error_name(got), "unknown") != 0);
+    DX_CHECK(strcmp(dx_tree_error_name(got), "unknown error") != 0);
     got = dx_tree_read_snapshot(bytes, size, &back);
     DX_CHECK(got < 0 || back.type == DX_TREE_DIR);
 }
