@@ -505,6 +505,7 @@ static bool dx_bulk_p_shape(dx_bulk_object *o, uint32_t *count)
         o->chunk_size = size;
     }
     chunks = o->size / o->chunk_size + (o->size % o->chunk_size != 0);
+    DX_BULK_ASSERT(chunks || !o->size);
     *count = (uint32_t)chunks;
     return chunks <= DX_BULK_P_CHUNKS_LIMIT && o->chunk_size <= DX_BULK_CHUNK_SIZE_MAX;
 }
@@ -627,6 +628,7 @@ DX_BULK_API int dx_bulk_init(dx_bulk *b, const dx_bulk_desc *desc)
     else b->chunks_ = (struct dx_bulk_p_chunk *)(void *)(b->links_ + b->desc_.connections_max);
     b->known = !desc->write;
     b->stop_ns_ = UINT64_MAX;
+    DX_BULK_ASSERT((b->bitmap_ != NULL) != (b->chunks_ != NULL));
     return DX_BULK_OK;
 }
 
@@ -639,6 +641,7 @@ DX_BULK_API int dx_bulk_open(dx_bulk *b, uint64_t now_ns)
     DX_BULK_MEMSET(&b->links_[i], 0, sizeof *b->links_);
     b->links_[i].used = true;
     b->links_[i].heard_ns = now_ns;
+    DX_BULK_ASSERT(b->metrics.connections < b->desc_.connections_max);
     if (!b->metrics.opened) b->metrics.began_ns = now_ns;
     b->metrics.opened++;
     b->metrics.connections++;
@@ -659,6 +662,7 @@ DX_BULK_API int dx_bulk_drop(dx_bulk *b, int connection)
         b->metrics.chunks_lost++;
         if (i < b->next_) b->next_ = i;
     }
+    DX_BULK_ASSERT(b->metrics.connections > 0);
     l->used = false;
     b->metrics.connections--;
     b->metrics.dropped++;
@@ -688,6 +692,7 @@ static bool dx_bulk_p_must_wait(const dx_bulk *b, const struct dx_bulk_p_link *l
 {
     if (b->stop_ns_ != UINT64_MAX || b->state > DX_BULK_RUNNING || l->retiring) return true;
     if (b->desc_.rate && b->paid_ns_ > now_ns + b->desc_.burst_ns) return true;
+    DX_BULK_ASSERT(b->chunks_ && l->flying <= b->desc_.window);
     /* Before the receiver has said what it has, one chunk at most: it may have all of them. */
     if (b->state == DX_BULK_WAITING) return b->desc_.patient || l->flying;
     return l->flying >= b->desc_.window;
@@ -722,6 +727,7 @@ static uint32_t dx_bulk_p_choose(dx_bulk *b, const struct dx_bulk_p_link *l, uin
     /* The rest looks at all chunks, so not too often. */
     if (!l->took_ns || now_ns < b->looked_ns_ + looks_every_ns) return b->count_;
     b->looked_ns_ = now_ns;
+    DX_BULK_ASSERT(b->next_ == b->count_);
     return dx_bulk_p_find_overdue(b, l, now_ns);
 }
 
@@ -729,6 +735,7 @@ static uint32_t dx_bulk_p_choose(dx_bulk *b, const struct dx_bulk_p_link *l, uin
 static void dx_bulk_p_note_sent(dx_bulk *b, struct dx_bulk_p_link *l, struct dx_bulk_p_chunk *c,
                                 uint32_t size, uint64_t now_ns)
 {
+    DX_BULK_ASSERT(!c->arrived && (!c->owner || b->links_[c->owner - 1].flying > 0));
     if (c->owner) b->links_[c->owner - 1].flying--;
     else b->metrics.in_flight++;
     if (c->again) b->metrics.chunks_resent++;
@@ -778,6 +785,7 @@ static int dx_bulk_p_put_frame(dx_bulk_piece *piece, uint16_t opcode, const uint
     DX_BULK_ASSERT(!error);
     (void)error;
     (void)dx_hbtp_out_data(&out, &written);
+    DX_BULK_ASSERT(written <= sizeof piece->head);
     piece->head_size = (uint32_t)written;
     piece->data_size = 0;
     return 1;
@@ -835,6 +843,7 @@ static int dx_bulk_p_send_have(dx_bulk *b, struct dx_bulk_p_link *l, dx_bulk_pie
 {
     uint8_t body[4 + DX_BULK_P_HAVE_BYTES];
     uint32_t size;
+    DX_BULK_ASSERT(b->bitmap_ && l->to <= b->count_);
     l->from &= ~7u; /* whole bytes of the bitmap */
     size = (l->to - l->from + 7) / 8;
     if (size > DX_BULK_P_HAVE_BYTES) size = DX_BULK_P_HAVE_BYTES;
@@ -848,6 +857,7 @@ static int dx_bulk_p_send_have(dx_bulk *b, struct dx_bulk_p_link *l, dx_bulk_pie
 /* What a receiver says next. */
 static int dx_bulk_p_answer(dx_bulk *b, struct dx_bulk_p_link *l, dx_bulk_piece *piece)
 {
+    DX_BULK_ASSERT(b->bitmap_ && l->used);
     if (l->offered && (l->from < l->to || !l->accepted)) return dx_bulk_p_send_have(b, l, piece);
     if (l->probed) {
         l->probed = false;
@@ -916,6 +926,7 @@ static int dx_bulk_p_on_have(dx_bulk *b, struct dx_bulk_p_link *l, const uint8_t
 {
     const uint32_t first = dx_bulk_p_load32(p + 6);
     uint32_t i;
+    DX_BULK_ASSERT(b->chunks_);
     if (size > DX_BULK_P_HAVE_BYTES || first % 8 || first > b->count_ || dx_bulk_p_load16(p))
         return DX_BULK_ECORRUPT;
     l->accepted = true;
@@ -951,6 +962,7 @@ static int dx_bulk_p_accept(dx_bulk *b, struct dx_bulk_p_link *l, const dx_bulk_
                             uint32_t count)
 {
     int no = 0;
+    DX_BULK_ASSERT(b->state == DX_BULK_WAITING && b->bitmap_ && o->chunk_size);
     b->object.transfer = o->transfer; /* that of a stored state may be another */
     if (b->desc_.accept) no = b->desc_.accept(b->desc_.user, o);
     if (!no && count > b->desc_.chunks_max) no = DX_HBTP_STATUS_TOO_BIG;
@@ -966,6 +978,7 @@ static int dx_bulk_p_accept(dx_bulk *b, struct dx_bulk_p_link *l, const dx_bulk_
     b->known = true;
     b->object = *o;
     b->count_ = count;
+    DX_BULK_ASSERT(b->done_ <= count && b->first_ <= count);
     b->state = b->done_ == count ? DX_BULK_WHOLE : DX_BULK_RUNNING;
     return DX_BULK_OK;
 }
@@ -1014,6 +1027,7 @@ static void dx_bulk_p_report(struct dx_bulk_p_link *l, uint32_t chunk)
     }
     if (l->from > chunk) l->from = chunk;
     if (l->to <= chunk) l->to = chunk + 1;
+    DX_BULK_ASSERT(l->from <= chunk && chunk < l->to);
 }
 
 /* `payload`: at least the prefix of it; data NULL: they follow, else they lie in their place. */

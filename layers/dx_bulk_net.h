@@ -409,6 +409,7 @@ DX_BULK_NET_API dx_bulk_net_paths dx_bulk_net_look(const dx_bulk_net *n)
 /* A connection could not be opened or was lost. With none left after some tries, it is over. */
 static void dx_bulk_net_p_failed(dx_bulk_net *n, uint64_t now_ns)
 {
+    DX_BULK_NET_ASSERT(n->count <= DX_BULK_NET_CONNECTIONS_MAX);
     if (n->listener >= 0) return;
     if (dx_bulk_control_event(&n->control, false, now_ns) && !n->count) n->gave_up = true;
 }
@@ -466,6 +467,7 @@ static bool dx_bulk_net_p_send(dx_bulk_net *n, dx_bulk_net_link *l, uint64_t now
             if (got <= 0) return got == 0;
             l->sending = true;
             l->sent = 0;
+            DX_BULK_NET_ASSERT(l->piece.head_size > 0);
         }
         if (!dx_bulk_net_p_send_piece(l)) return false;
     }
@@ -515,6 +517,7 @@ static ssize_t dx_bulk_net_p_receive_placed(dx_bulk_net *n, dx_bulk_net_link *l,
     const bool wanted = dx_bulk_place(&n->bulk, l->number, l->in, now_ns, &offset, &size) == 1;
     /* A chunk that has come another way meanwhile: let its data go where they do no harm. */
     parts[0].iov_base = wanted ? l->place + l->placed : l->in + DX_BULK_PLACE_SIZE;
+    DX_BULK_NET_ASSERT(l->place && l->placed <= l->place_size);
     parts[0].iov_len = l->place_size - l->placed;
     parts[1].iov_base = next;
     parts[1].iov_len = sizeof next;
@@ -544,6 +547,7 @@ static size_t dx_bulk_net_p_want(const dx_bulk_net *n, const dx_bulk_net_link *l
         if (n->target && l->in_size < DX_BULK_PLACE_SIZE) frame_size = DX_BULK_PLACE_SIZE;
     }
     if (frame_size <= l->in_size) frame_size = n->in_capacity_;
+    DX_BULK_NET_ASSERT(l->in_size < frame_size && frame_size <= n->in_capacity_);
     return frame_size - l->in_size;
 }
 
@@ -568,6 +572,7 @@ static int dx_bulk_net_p_receive_once(dx_bulk_net *n, dx_bulk_net_link *l, uint6
         (void)dx_bulk_net_p_send(n, l, now_ns); /* what it says to this */
         return -1;
     }
+    DX_BULK_NET_ASSERT((uint64_t)used <= l->in_size);
     l->in_size -= (size_t)used;
     if (used && l->in_size) DX_BULK_NET_MEMMOVE(l->in, l->in + used, l->in_size);
     if (!l->place) dx_bulk_net_p_place(n, l, now_ns);
@@ -624,6 +629,7 @@ static bool dx_bulk_net_p_connected(dx_bulk_net *n, dx_bulk_net_link *l, int eve
 {
     int error = 0;
     socklen_t size = sizeof error;
+    DX_BULK_NET_ASSERT(l->number < 0);
     if (!events)
         return now_ns - l->since_ns < DX_BULK_NET_P_CONNECT_S * (uint64_t)DX_BULK_NET_P_SECOND;
     if (getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &error, &size) || error) return false;
@@ -661,6 +667,7 @@ DX_BULK_NET_API void dx_bulk_net_turn(dx_bulk_net *n)
     const uint32_t count = n->count;
     uint64_t now_ns;
     uint32_t i;
+    DX_BULK_NET_ASSERT(count <= DX_BULK_NET_CONNECTIONS_MAX);
     for (i = 0; i < count; i++) {
         const dx_bulk_net_link *const l = &n->links[i];
         p[i].fd = l->fd;

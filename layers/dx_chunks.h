@@ -368,6 +368,7 @@ DX_CHUNKS_API int dx_chunks_reader_init(dx_chunks_reader *r, const dx_chunks_rea
         const bool fits = dx_chunks_p_fits_32(desc->memory_size);
         r->desc_.chunk_size_max = fits ? (uint32_t)desc->memory_size : UINT32_MAX;
     }
+    DX_CHUNKS_ASSERT(r->desc_.chunk_size_max && r->desc_.chunk_size_max <= desc->memory_size);
     return DX_CHUNKS_OK;
 }
 
@@ -392,6 +393,7 @@ static bool dx_chunks_p_read_head(dx_chunks_reader *r, const uint8_t **bytes, si
     while (r->head_size_ < DX_CHUNKS_HEAD_SIZE && *size) {
         r->head_[r->head_size_++] = *(*bytes)++;
         (*size)--;
+        DX_CHUNKS_ASSERT(r->head_size_ <= DX_CHUNKS_HEAD_SIZE);
         if (r->head_size_ == DX_CHUNKS_HEAD_SIZE) dx_chunks_p_begin_chunk(r);
     }
     return r->head_size_ == DX_CHUNKS_HEAD_SIZE;
@@ -424,6 +426,7 @@ DX_CHUNKS_API int dx_chunks_next(dx_chunks_reader *r, const uint8_t **bytes, siz
     if (!dx_chunks_p_read_head(r, bytes, size)) return 0;
     if (r->error_ || r->finished) return r->error_;
     if (!dx_chunks_p_read_body(r, bytes, size, &chunk->data)) return 0;
+    DX_CHUNKS_ASSERT(chunk->data && r->done_ == r->length_);
     chunk->size = r->length_;
     chunk->type = r->head_[0];
     r->head_size_ = 0;
@@ -496,6 +499,7 @@ DX_CHUNKS_API int dx_chunks_decode_header(const void *bytes, size_t size, dx_chu
    The types are numbered in this order, so "a later one was there" is a shift of the set. */
 static bool dx_chunks_p_was_seen(const dx_chunks_dispatcher *d, unsigned type)
 {
+    DX_CHUNKS_ASSERT(type < 8);
     return (d->seen_ >> type & 1) != 0;
 }
 
@@ -524,6 +528,7 @@ DX_CHUNKS_API int dx_chunks_dispatch(void *dispatcher, const dx_chunks_chunk *ch
     if (error) return error;
     d->seen_ = (uint8_t)(d->seen_ | 1u << chunk->type);
     d->size_ += DX_CHUNKS_HEAD_SIZE + (uint64_t)chunk->size;
+    DX_CHUNKS_ASSERT(dx_chunks_p_was_seen(d, DX_CHUNKS_HEADER));
     return d->on[chunk->type] ? d->on[chunk->type](d->user, chunk) : DX_CHUNKS_OK;
 }
 
@@ -559,6 +564,7 @@ DX_CHUNKS_API int dx_chunks_write(dx_chunks_buffer *buffer, uint8_t type, const 
     dx_chunks_p_store32(p + 1, (uint32_t)size);
     if (size) DX_CHUNKS_MEMCPY(p + DX_CHUNKS_HEAD_SIZE, data, size);
     buffer->size += DX_CHUNKS_HEAD_SIZE + size;
+    DX_CHUNKS_ASSERT(buffer->size <= buffer->capacity);
     return DX_CHUNKS_OK;
 }
 

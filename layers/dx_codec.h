@@ -219,6 +219,7 @@ static int64_t dx_codec_p_zstd_unpack(void *user, const void *in, size_t size, v
 
 DX_CODEC_API void dx_codec_init_zstd(dx_hbtp_codec *codec, dx_codec_zstd *zstd)
 {
+    DX_CODEC_ASSERT(codec && zstd);
     codec->pack = dx_codec_p_zstd_pack;
     codec->unpack = dx_codec_p_zstd_unpack;
     codec->user = zstd;
@@ -268,6 +269,7 @@ static int dx_codec_p_sodium_open(void *user, uint64_t counter, const uint8_t he
 
 DX_CODEC_API void dx_codec_init_sodium(dx_hbtp_cipher *cipher, dx_codec_sodium *keys)
 {
+    DX_CODEC_ASSERT(cipher && keys);
     DX_CODEC_MEMSET(cipher, 0, sizeof *cipher);
     cipher->seal = dx_codec_p_sodium_seal;
     cipher->open = dx_codec_p_sodium_open;

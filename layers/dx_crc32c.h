@@ -140,6 +140,7 @@ static uint32_t dx_crc32c_p_multiply(uint32_t a, uint64_t crc)
 {
     uint32_t b = (uint32_t)crc;
     uint32_t product = 0;
+    DX_CRC32C_ASSERT(crc <= UINT32_MAX);
     for (; a; a <<= 1) {
         if (a >> 31) product ^= b;
         b = b >> 1 ^ (b & 1 ? 0x82f63b78u : 0);

@@ -230,6 +230,7 @@ DX_HTTP_API int dx_http_add_field(dx_http_fields *fields, const char *name, cons
     dx_http_p_append(fields, ": ", 2);
     dx_http_p_append(fields, value, value_size);
     dx_http_p_append(fields, "\r\n", 2);
+    DX_HTTP_ASSERT(fields->size <= fields->capacity);
     return DX_HTTP_OK;
 }
 
@@ -241,6 +242,7 @@ static bool dx_http_p_line_has_name(const char *line, const char *line_end, cons
                                     size_t name_size)
 {
     size_t i;
+    DX_HTTP_ASSERT(line <= line_end);
     if ((size_t)(line_end - line) <= name_size || line[name_size] != ':') return false;
     for (i = 0; i < name_size; i++)
         if (dx_http_p_lower(line[i]) != dx_http_p_lower(name[i])) return false;
@@ -311,6 +313,7 @@ DX_HTTP_API int dx_http_add_response_time(dx_http_fields *fields, uint64_t begun
     p = dx_http_p_put_digits(p, us % 1000, 3);
     *--p = '.';
     p = dx_http_p_put_digits(p, us / 1000, 1);
+    DX_HTTP_ASSERT(p >= text);
     return dx_http_add_field(fields, "X-Response-Time", p);
 }
 
@@ -326,6 +329,7 @@ DX_HTTP_API int dx_http_add_rate_limit(dx_http_fields *fields, uint32_t limit, u
     if (!error && retry_ns)
         error = dx_http_p_add_number(fields, "Retry-After", (retry_ns - 1) / second + 1);
     if (error) fields->size = size_before;
+    DX_HTTP_ASSERT(fields->size >= size_before);
     return error;
 }
 
@@ -376,6 +380,7 @@ static int dx_http_p_answer_preflight(const dx_http_cors *cors, dx_http_fields *
 static bool dx_http_p_is_preflight(const char *method, const dx_http_fields *request)
 {
     size_t unused;
+    DX_HTTP_ASSERT(method && request);
     if (dx_http_p_length(method) != 7 || DX_HTTP_MEMCMP(method, "OPTIONS", 7)) return false;
     return dx_http_find_field(request, "Access-Control-Request-Method", &unused) != NULL;
 }

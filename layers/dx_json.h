@@ -196,6 +196,7 @@ typedef enum dx_json_p_string {
 static dx_json_p_string dx_json_p_read_string(dx_json_text *t)
 {
     dx_json_p_string kind = DX_JSON_P_PLAIN;
+    DX_JSON_ASSERT(t->begin <= t->end);
     if (!dx_json_p_take(t, '"')) return DX_JSON_P_NO_STRING;
     for (;;) {
         const char *p = t->begin;
@@ -290,6 +291,7 @@ static bool dx_json_p_read_name(struct dx_json_p_walk *w)
     if (kind == DX_JSON_P_NO_STRING) return false;
     if (w->levels == DX_JSON_P_OUTERMOST) {
         if (kind == DX_JSON_P_ESCAPED) return false;
+        DX_JSON_ASSERT(w->rest.begin - begin >= 2);
         w->name.begin = begin + 1;
         w->name.end = w->rest.begin - 1;
     }
@@ -307,6 +309,7 @@ static bool dx_json_p_step(struct dx_json_p_walk *w)
     if (inside && next == (in_object ? '}' : ']')) {
         w->rest.begin++;
         w->levels >>= 1;
+        DX_JSON_ASSERT(w->levels >= DX_JSON_P_OUTSIDE);
         w->fresh = false;
         w->value.end = w->rest.begin;
         return true;
@@ -363,6 +366,7 @@ DX_JSON_API int dx_json_find_members(const char *json, size_t size, const char *
         if (w.fresh || w.levels != DX_JSON_P_OUTERMOST) continue;
         if (!dx_json_p_keep(&w, names, count, found)) return DX_JSON_ECORRUPT;
     } while (w.levels > DX_JSON_P_OUTSIDE);
+    DX_JSON_ASSERT(w.levels == DX_JSON_P_OUTSIDE && w.rest.begin <= w.rest.end);
     (void)dx_json_p_peek(&w.rest);
     return w.rest.begin == w.rest.end ? DX_JSON_OK : DX_JSON_ECORRUPT;
 }
@@ -395,6 +399,7 @@ DX_JSON_API bool dx_json_contains(const dx_json_text *value, const char *text)
         if (c == ']' || c == '}') level--;
         if (c != '"' || dx_json_p_read_string(&rest) == DX_JSON_P_NO_STRING) rest.begin++;
         one.end = rest.begin;
+        DX_JSON_ASSERT(one.begin < one.end && one.end <= value->end);
         if (level == 1 && dx_json_equals(&one, text)) return true;
     }
     return false;

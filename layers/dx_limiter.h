@@ -298,6 +298,7 @@ DX_LIMITER_API int dx_limiter_init(dx_limiter *l, const dx_limiter_desc *desc)
     l->sets_ = 1;
     while (l->sets_ < sets_max && desc->memory_size / set_size / 2 >= l->sets_) l->sets_ *= 2;
     l->meters_ = (dx_limiter_meter *)desc->memory;
+    DX_LIMITER_ASSERT(l->sets_ * set_size <= desc->memory_size);
     DX_LIMITER_MEMSET(l->meters_, 0, l->sets_ * set_size);
     return DX_LIMITER_OK;
 }

@@ -344,6 +344,7 @@ static int dx_token_p_check_claims(const dx_token_rules *rules, const char *part
     claims->json = rules->memory;
     claims->size = size;
     if (error) return error;
+    DX_TOKEN_ASSERT(claims->size <= rules->memory_size);
     if (!dx_token_p_read_date(&found[DX_TOKEN_P_EXP], UINT64_MAX, &claims->expires_s) ||
         !dx_token_p_read_date(&found[DX_TOKEN_P_NBF], 0, &claims->not_before_s) ||
         !dx_token_p_read_date(&found[DX_TOKEN_P_IAT], 0, &issued))
@@ -373,6 +374,7 @@ DX_TOKEN_API int dx_token_verify(const dx_token_rules *rules, const char *token,
     while (dot < signed_size && token[dot] != '.') dot++;
     /* A third dot anywhere is no character of base64url, and refused with its part. */
     if (dot == signed_size || token[signed_size] != '.') return DX_TOKEN_ECORRUPT;
+    DX_TOKEN_ASSERT(dot < signed_size && signed_size + 1 + DX_TOKEN_P_MAC_CHARS == size);
     error = dx_token_p_check_signature(rules, token, signed_size, token + signed_size + 1);
     if (!error) error = dx_token_p_check_header(rules, token, dot);
     if (error) return error;
