@@ -697,7 +697,7 @@ DX_CAS_API int dx_cas_repair(dx_cas_store *store, const dx_cas_desc *desc, dx_ca
 
 /* >>extension ----------------------------------------------------------
    For layers that keep records of this format on a medium of their own, such as raw flash: the
-   parts of docs/formats/cas.md that do not depend on where the bytes are (sections 3, 4, 5, 7 and
+   parts of docs/formats/cas.md that do not depend on where the bytes are (sections 1 and 4 to
    8). Promised like the rest. Nothing here reads a device, allocates or keeps a pointer, and no
    bytes reach an assertion. Hashing state is the caller's, so that it need not be on the stack. */
 enum {
@@ -2192,7 +2192,8 @@ static bool dx_cas_p_sane(const dx_cas_ext_form *form, const dx_cas_ext_record *
 DX_CAS_API int dx_cas_ext_record_decode(const dx_cas_ext_form *form, uint64_t place,
                                         const uint8_t *head, dx_cas_ext_record *r)
 {
-    uint64_t size = 2 * DX_CAS_EXT_HEAD; /* of a commit, which has no payload but a second copy */
+    uint64_t begin = place; /* of the record: a commit begins with its first copy, */
+    uint64_t size = 2 * DX_CAS_EXT_HEAD; /* and has no payload but a second one */
     DX_CAS_ASSERT(form && head && r);
     if (dx_cas_p_load32(head) != DX_CAS_P_MAGIC || dx_cas_p_load32(head + 56) != form->tag ||
         dx_cas_p_load32(head + 60) != dx_cas_p_head_crc(place, head)) {
@@ -2209,8 +2210,8 @@ DX_CAS_API int dx_cas_ext_record_decode(const dx_cas_ext_form *form, uint64_t pl
     if (r->type == 0 || r->type > DX_CAS_EXT_COMMIT) return DX_CAS_EVERSION;
     if (!dx_cas_p_sane(form, r)) return DX_CAS_ECORRUPT;
     if (r->type != DX_CAS_EXT_COMMIT) size = DX_CAS_EXT_HEAD + r->stored;
-    else if ((r->flags & DX_CAS_P_COPY_MASK) == DX_CAS_P_SECOND_COPY) place -= DX_CAS_EXT_HEAD;
-    r->next = dx_cas_p_form_align(form, place + size);
+    else if ((r->flags & DX_CAS_P_COPY_MASK) == DX_CAS_P_SECOND_COPY) begin -= DX_CAS_EXT_HEAD;
+    r->next = dx_cas_p_form_align(form, begin + size);
     return r->next > DX_CAS_P_PLACE_MAX ? DX_CAS_ECORRUPT : DX_CAS_OK;
 }
 
@@ -2718,7 +2719,7 @@ static int dx_cas_p_add_object(dx_cas_store *s, const dx_cas_ext_record *r)
    The work memory: [0, IO) is for reading and writing. With codecs two objects follow: from IO
    on the stored (packed) form, behind it the decompressed one, for those who only check it. What
    calls a codec or follows a delta uses all three. */
-/* Of a store that was closed, opened for reading or has failed nothing is written. */
+/* Nothing is written to a store that is closed, was opened for reading, or has failed. */
 static int dx_cas_p_may_write(const dx_cas_store *s)
 {
     if (!s || !s->open_) return DX_CAS_EINVAL;
@@ -3240,11 +3241,13 @@ static int dx_cas_p_put_ref(dx_cas_store *s, dx_cas_p_ref *r)
 static int dx_cas_p_name_change(dx_cas_store *s, const char *name, uint64_t expected,
                                 dx_cas_p_ref *r)
 {
+    uint64_t now;
     DX_CAS_ASSERT(r);
     DX_CAS_P_TRY(dx_cas_p_may_write(s));
     DX_CAS_P_TRY(dx_cas_p_name(s, name, r));
     if (expected == DX_CAS_ANY_VERSION) return DX_CAS_OK;
-    return expected == (r->exists ? r->ref.version : 0) ? DX_CAS_OK : DX_CAS_ECONFLICT;
+    now = r->exists ? r->ref.version : 0;
+    return expected == now ? DX_CAS_OK : DX_CAS_ECONFLICT;
 }
 
 /* The version of a name at a place, with a number of at most version_max, and with what the
@@ -4046,35 +4049,12 @@ static int dx_cas_p_compare(dx_cas_store *s, uint64_t place, const uint8_t *want
     return DX_CAS_OK;
 }
 
-/* A writer cuts off what follows the last commit, or the store header, and completes its copies. It
-   does not touch one that is right: should this write fail, that one still stands. The header is
-   written in any case: nothing may stand behind it before it is durable.
-
-   Then it syncs, at each level: a commit that failed was cut off, but may be on the medium, and
-   what comes now would be written over what that one covers. And what was committed may not be
-   durable: before anything is acknowledged or stands behind it, it is. */
-static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
+/* Write what differs from `want`, copy by copy, then the padding. A copy that is right is not
+   touched: should the write of the other one fail, it still stands. */
+static int dx_cas_p_complete(dx_cas_store *s, uint64_t place, const uint8_t *want, size_t size)
 {
-    uint8_t *want = s->work_;
-    uint64_t place = 0;
-    size_t size = s->tip_.sequence ? 0 : (size_t)s->end_, at, part;
-    bool changed = device_size > s->end_ &&
-                   (s->desc_.preallocate == 0 ||
-                    dx_cas_p_compare(s, s->end_, NULL, device_size - s->end_) != DX_CAS_OK);
-    DX_CAS_ASSERT(s->end_ == s->tip_.end && (s->desc_.mode & DX_CAS_WRITE));
-    s->device_size_ = changed ? s->end_ : device_size;
-    if (s->tip_.sequence == 0) {
-        DX_CAS_MEMSET(want, 0, size);
-        dx_cas_p_encode_store(s, want);
-    } else {
-        place = s->end_ - dx_cas_p_align(s, 2 * DX_CAS_EXT_HEAD);
-        size = dx_cas_p_encode_commit(s, place, s->tip_.sequence, s->tip_.marks, &s->tip_.id, want);
-    }
-    if (changed) DX_CAS_P_TRY(s->desc_.device.truncate(s->desc_.device.user, s->end_));
-    if (s->tip_.sequence == 0) {
-        DX_CAS_P_TRY(dx_cas_p_write(s, 0, want, 2 * DX_CAS_EXT_HEAD));
-        DX_CAS_P_TRY(dx_cas_p_sync_all(s));
-    }
+    size_t at, part;
+    DX_CAS_ASSERT(size >= 2 * DX_CAS_EXT_HEAD && size <= DX_CAS_P_IO / 2);
     for (at = 0; at < size; at += part) {
         int error;
         part = at < 2 * DX_CAS_EXT_HEAD ? (size_t)DX_CAS_EXT_HEAD : size - at;
@@ -4083,6 +4063,46 @@ static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
         if (error != DX_CAS_ECORRUPT && error != DX_CAS_ETRUNCATED) return error;
         DX_CAS_P_TRY(dx_cas_p_write(s, place + at, want + at, part));
     }
+    return DX_CAS_OK;
+}
+
+/* Is there anything but preallocated zeros behind the log? */
+static bool dx_cas_p_has_tail(dx_cas_store *s, uint64_t device_size)
+{
+    DX_CAS_ASSERT(s->end_ == s->tip_.end);
+    if (device_size <= s->end_) return false;
+    if (s->desc_.preallocate == 0) return true;
+    return dx_cas_p_compare(s, s->end_, NULL, device_size - s->end_) != DX_CAS_OK;
+}
+
+/* A writer cuts off what follows the last commit, or the store header, and completes the copies of
+   these. The header is written in any case: nothing may stand behind it before it is durable.
+
+   Then it syncs, at each level: a commit that failed was cut off, but may be on the medium, and
+   what comes now would be written over what that one covers. And what was committed may not be
+   durable: before anything is acknowledged or stands behind it, it is. */
+static int dx_cas_p_repair_tail(dx_cas_store *s, uint64_t device_size)
+{
+    uint8_t *want = s->work_;
+    uint64_t place = 0; /* of what the log ends with: a commit, or the header and its padding */
+    size_t size = (size_t)s->end_;
+    bool cut = dx_cas_p_has_tail(s, device_size);
+    DX_CAS_ASSERT(s->desc_.mode & DX_CAS_WRITE);
+    s->device_size_ = cut ? s->end_ : device_size;
+    if (s->tip_.sequence == 0) {
+        DX_CAS_ASSERT(size <= DX_CAS_P_IO / 2); /* at most 4096 bytes */
+        DX_CAS_MEMSET(want, 0, size);
+        dx_cas_p_encode_store(s, want);
+    } else {
+        place = s->end_ - dx_cas_p_align(s, 2 * DX_CAS_EXT_HEAD);
+        size = dx_cas_p_encode_commit(s, place, s->tip_.sequence, s->tip_.marks, &s->tip_.id, want);
+    }
+    if (cut) DX_CAS_P_TRY(s->desc_.device.truncate(s->desc_.device.user, s->end_));
+    if (s->tip_.sequence == 0) {
+        DX_CAS_P_TRY(dx_cas_p_write(s, 0, want, 2 * DX_CAS_EXT_HEAD));
+        DX_CAS_P_TRY(dx_cas_p_sync_all(s));
+    }
+    DX_CAS_P_TRY(dx_cas_p_complete(s, place, want, size));
     if (s->desc_.durability == DX_CAS_NONE) return dx_cas_p_sync_all(s);
     return dx_cas_p_make_durable(s, false);
 }
@@ -4616,6 +4636,7 @@ static int dx_cas_p_check_object(dx_cas_p_check *k, const dx_cas_ext_record *r)
     dx_cas_store *s = k->scan.s;
     dx_cas_ext_record found;
     dx_cas_p_node n;
+    dx_cas_id base;
     uint32_t i;
     int error;
     DX_CAS_ASSERT(r->type == DX_CAS_EXT_BLOB || r->type == DX_CAS_EXT_LIST);
@@ -4623,9 +4644,9 @@ static int dx_cas_p_check_object(dx_cas_p_check *k, const dx_cas_ext_record *r)
     error = r->type == DX_CAS_EXT_LIST ? dx_cas_p_get_node(s, r, s->work_, &n)
                                      : dx_cas_p_stream(s, r, NULL, 0);
     k->report.objects++;
-    if (error == DX_CAS_EBASE && dx_cas_p_needs(s, r, &found.id) == DX_CAS_OK) {
+    if (error == DX_CAS_EBASE && dx_cas_p_needs(s, r, &base) == DX_CAS_OK) {
         return dx_cas_p_tell(k, DX_CAS_ENOTFOUND, DX_CAS_DAMAGE_MISSING, r->place, r->stored,
-                             &found.id);
+                             &base);
     }
     if (error == DX_CAS_ENOTSUP || error == DX_CAS_ETOOBIG) {
         return dx_cas_p_tell(k, DX_CAS_ECORRUPT, DX_CAS_DAMAGE_UNKNOWN, r->place, r->stored,
@@ -4693,7 +4714,9 @@ static int dx_cas_p_check_index(dx_cas_p_check *k)
     dx_cas_store *s = k->scan.s;
     dx_cas_saved_ was = s->saved_;
     dx_cas_p_block b;
-    uint64_t objects = 0, size = 0;
+    uint64_t objects = 0; /* in the index */
+    uint64_t known = 0;   /* bytes of the checkpoint that are of this log, */
+    uint64_t size = 0;    /* and all that it has */
     size_t i;
     int error;
     DX_CAS_ASSERT(k->scan.s == s && !k->stop);
@@ -4707,11 +4730,11 @@ static int dx_cas_p_check_index(dx_cas_p_check *k)
     DX_CAS_P_TRY(s->desc_.checkpoint.size(s->desc_.checkpoint.user, &size));
     dx_cas_p_saved_none(s, &s->saved_);
     while ((error = dx_cas_p_block_open(s, &b)) == DX_CAS_OK) dx_cas_p_saved_add(&s->saved_, &b);
-    objects = s->saved_.size;
+    known = s->saved_.size;
     s->saved_ = was;
-    return dx_cas_p_tell(k, dx_cas_p_sound(objects >= size),
+    return dx_cas_p_tell(k, dx_cas_p_sound(known >= size),
                          error == DX_CAS_ENOTFOUND ? DX_CAS_DAMAGE_AHEAD : DX_CAS_DAMAGE_INDEX,
-                         objects, 0, NULL);
+                         known, 0, NULL);
 }
 
 DX_CAS_API int dx_cas_verify(dx_cas_store *s, dx_cas_damage_fn *callback, void *user,
@@ -4974,9 +4997,9 @@ static int dx_cas_p_close_node(dx_cas_writer *w, uint32_t level)
 }
 
 /* Store complete nodes, from the lowest level up. A node is complete after an entry whose id ends
-   it by its content: at least 32 entries, 160 on average, at most 512. This is put off until the
-   next entry comes, or a node of one entry might be closed on top of the root. An error leaves
-   all as it was at the failing level, so that it can be repeated. */
+   it by its content: at least 32 entries, 160 on average, at most 512. It is closed only when the
+   next chunk comes: the root shall not be a node with one child. An error leaves all as it was at
+   the failing level, so that it can be repeated. */
 static int dx_cas_p_settle(dx_cas_writer *w)
 {
     uint32_t level;
