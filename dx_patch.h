@@ -25,8 +25,9 @@
         if (error) printf("refused: %s\n", dx_patch_error_name(error));
         if (error || memcmp(out, new_text, out_size) != 0) return 1;
 
-    CONTENTS (search >>)  config types api platform shared hash header coder mixer predict
-                          delta covers create reader public memory flash license
+    CONTENTS (search >>)  config types api platform shared hash header coder mixer predict delta
+                          reader public memory flash matches segments maker blocks flashmaker
+                          create license
 
     THREE KINDS OF PATCH, one container (128 bytes: sizes, hashes, memory that applying needs)
         blocks   XOR of fixed blocks: in place, undone by the same patch; for images of one layout
@@ -103,8 +104,10 @@ typedef enum dx_patch_error {
 #undef DX_PATCH_P_ENUM
 } dx_patch_error;
 
-typedef enum dx_patch_kind { /* flash: in place on one slot, by dx_patch_flash_apply() */
-    DX_PATCH_KIND_BLOCKS = 1, DX_PATCH_KIND_DELTA = 2, DX_PATCH_KIND_FLASH = 4
+typedef enum dx_patch_kind {
+    DX_PATCH_KIND_BLOCKS = 1,
+    DX_PATCH_KIND_DELTA = 2,
+    DX_PATCH_KIND_FLASH = 4 /* in place on one slot, by dx_patch_flash_apply() */
 } dx_patch_kind;
 
 typedef enum dx_patch_coding {
@@ -123,7 +126,9 @@ typedef struct dx_patch_header {
     uint32_t block_size;   /* bytes; 0 for a delta */
     uint32_t trailer_size; /* bytes after the body for a signature; not interpreted */
     uint32_t body_crc;     /* CRC-32C */
-    uint64_t base_size, target_size, body_size; /* bytes */
+    uint64_t base_size;    /* bytes */
+    uint64_t target_size;  /* bytes */
+    uint64_t body_size;    /* bytes */
     uint64_t memory_size;  /* bytes of memory that applying takes; the body gets no more */
     uint8_t base_hash[DX_PATCH_HASH_SIZE];
     uint8_t target_hash[DX_PATCH_HASH_SIZE];
@@ -166,103 +171,176 @@ typedef struct dx_patch_applier_desc {
     bool undo;                /* blocks: the base is the target, produce what it was made from */
 } dx_patch_applier_desc;
 
-typedef struct dx_patch_p_blake3 {
-    uint32_t cv_[8];
-    uint64_t chunk_;
-    uint8_t block_[64];
-    uint8_t block_size_, blocks_, stack_size_;
-    uint32_t stack_[55][8];
+typedef struct dx_patch_p_blake3 { /* >>hash */
+    uint32_t cv_[8];         /* chaining value of the chunk that is being hashed */
+    uint64_t chunk_;         /* its number: so many are complete */
+    uint8_t block_[64];      /* its last block, which may yet be the last of all */
+    uint8_t block_size_;     /* bytes of block_ */
+    uint8_t blocks_;         /* blocks of the chunk that are hashed */
+    uint8_t stack_size_;     /* subtrees that wait for their right sibling, */
+    uint32_t stack_[55][8];  /* the largest first */
 } dx_patch_p_blake3;
 
-typedef struct dx_patch_p_coder { /* reads or writes bits */
-    const uint8_t *source_;
-    uint8_t *out_;
-    uint16_t *rows_;
-    size_t at_, size_;
-    uint64_t low_, pending_, cost_; /* cost: in sixteenths of a bit */
-    uint32_t range_, code_;
-    int mode_;
-    bool last_, any_, overrun_, bad_number_;
-    uint8_t cache_;
+typedef struct dx_patch_p_coder { /* >>coder: reads or writes bits */
+    const uint8_t *source_; /* reading: size_ bytes, at_ of them taken */
+    uint8_t *out_;          /* writing: room for size_ bytes, at_ of them written */
+    uint16_t *rows_;        /* models of symbols: 16 words each */
+    size_t at_;
+    size_t size_;
+    uint64_t low_;     /* writing: where the range begins; bit 32 is a carry */
+    uint64_t pending_; /* writing: bytes that a carry may yet change */
+    uint64_t cost_;    /* counting: sixteenths of a bit */
+    uint32_t range_;   /* how much of the code space is left; 0: plain coding, bytes and varints */
+    uint32_t code_;    /* reading: where in the range the code is */
+    int mode_;         /* DX_PATCH_P_READ, _WRITE, _COUNT */
+    bool last_;        /* no more input follows: steps need not wait for it */
+    bool any_;         /* writing: the first byte, always zero, has been left out */
+    bool overrun_;     /* read or written beyond the end */
+    bool bad_number_;  /* read a number that no writer writes */
+    uint8_t cache_;    /* writing: the oldest of the pending bytes */
 } dx_patch_p_coder;
 
-typedef struct dx_patch_p_predictor {
-    uint32_t *covers_;  /* new offset, old offset, size; order by old offset; old offsets in it */
+#define DX_PATCH_P_SEGMENTS 8u    /* at most, of a file */
+#define DX_PATCH_P_SETUP_SIZE 34u /* words: count, origin, four for each segment */
+
+typedef struct dx_patch_p_predictor { /* >>predict: where references point to */
+    uint32_t *matches_; /* new offset, old offset, size of each; then their order by old offset;
+                           then the old offsets in this order */
     uint32_t *memory_;  /* corrections, by region of the target */
-    uint32_t count_, flags_, region_bits_;
-    uint64_t setup_[2][34]; /* segments, origin; offset, address, size in file and in memory each */
+    uint32_t count_;    /* matches */
+    uint32_t flags_;    /* were the last two fields predicted wrongly? one bit each */
+    uint32_t region_bits_;
+    uint64_t setup_[2][DX_PATCH_P_SETUP_SIZE]; /* of base and target */
 } dx_patch_p_predictor;
 
 typedef struct dx_patch_p_mixer dx_patch_p_mixer;
 
-typedef struct dx_patch_p_delta { /* what both sides of a delta know */
+typedef struct dx_patch_p_delta { /* >>delta: what both sides of a delta know */
     dx_patch_p_coder coder_;
     dx_patch_p_predictor predictor_;
-    dx_patch_p_mixer *mixer_; /* or NULL */
-    uint16_t *groups_;
-    uint32_t *heads_;
-    uint8_t *history_; /* literals */
-    uint64_t past_;    /* the last eight bytes of the target */
-    uint32_t literal_bits_, diff_bits_, history_log_, groups_log_, id_, last_run_, last_diff_;
-    uint32_t history_size_, repeat_at_, repeat_size_, hint_, raw_;
-    bool map_, rich_; /* rich: mixes more contexts */
+    dx_patch_p_mixer *mixer_; /* or NULL: then the fields up to raw_ are not used */
+    uint16_t *groups_;        /* rows by context: 1 << groups_log_ of them */
+    uint32_t *heads_;         /* by hash of five literals: the place behind them in the history */
+    uint8_t *history_;        /* the last 1 << history_log_ literals */
+    uint32_t history_log_;    /* 0: no mixer */
+    uint32_t groups_log_;
+    uint32_t history_size_; /* literals so far; wraps */
+    uint32_t repeat_at_;    /* place in the history that the next literal may repeat, */
+    uint32_t repeat_size_;  /* after so many that did; at most 15; 0: none */
+    uint32_t hint_;         /* was the last literal the base's byte at its place? */
+    uint32_t raw_;          /* the literals of this kilobyte are not coded but copied */
+    uint64_t past_;         /* the last eight bytes of the target, the last one lowest */
+    uint32_t literal_bits_; /* bits of the byte before that choose the rows of a literal */
+    uint32_t diff_bits_;    /* bits of context that choose the rows of a wrong byte */
+    uint32_t id_;           /* predictor of the last block */
+    uint32_t last_run_;     /* right bytes before the last wrong one */
+    uint32_t last_diff_;    /* by how much that was wrong */
+    bool map_;              /* the matches come first, as a map for predictions */
+    bool rich_;             /* mixes more contexts */
 } dx_patch_p_delta;
 
-typedef struct dx_patch_p_block { /* of a cover; at most 1024 bytes */
-    const uint8_t *old_bytes, *new_bytes;
-    uint64_t old_at, new_at, bias[2], origin[2]; /* bias: of addresses against offsets */
-    uint32_t size, limit; /* a field that starts in size bytes may end in limit bytes */
-    uint32_t at;  /* bytes that are done */
-    int32_t from; /* where the last field ended */
-    bool filled;  /* all fields are done */
+typedef struct dx_patch_p_block { /* of a match: at most 1024 bytes that share a predictor */
+    const uint8_t *old_bytes;
+    const uint8_t *new_bytes; /* NULL when reading */
+    uint64_t old_at;          /* offsets in base and target */
+    uint64_t new_at;
+    uint64_t bias[2];   /* address less offset, of its place in base and target */
+    uint64_t origin[2]; /* what based addresses count from, in base and target */
+    uint32_t size;
+    uint32_t limit; /* a field that starts in size bytes may end in limit bytes */
+    uint32_t at;    /* bytes that are done, first with fields, then with wrong bytes */
+    int32_t from;   /* where the last field ended */
+    bool filled;    /* all fields are done */
 } dx_patch_p_block;
 
-typedef struct dx_patch_p_runs { /* where in a block patch the reader is */
-    uint64_t block_size, limit, next, at, size, left;
-    bool brief; /* the coding */
+typedef struct dx_patch_p_runs { /* >>reader: where in a block patch it is */
+    uint64_t block_size;
+    uint64_t limit; /* runs lie below: the larger file's size, if undo is possible */
+    uint64_t next;  /* where the block after this one begins */
+    uint64_t at;    /* of the next changed byte */
+    uint64_t size;  /* changed bytes left of this run */
+    uint64_t left;  /* runs left of this block */
+    bool brief;     /* the coding */
 } dx_patch_p_runs;
 
 typedef struct dx_patch_applier { /* caller-allocated, stays where it is; fields are private */
     dx_patch_applier_desc desc_;
     dx_patch_header header_;
-    dx_patch_p_blake3 blake3_;
+    dx_patch_p_blake3 blake3_; /* of the base, then of the target */
     dx_patch_p_delta delta_;
     dx_patch_p_block block_;
     dx_patch_p_runs runs_;
-    uint8_t *memory_, *old_, *new_;
-    uint64_t from_size_, to_size_, received_, produced_, given_, base_done_, at_;
-    uint64_t literals_left_, literals_done_, hint_old_, equal_left_;
-    uint64_t cover_left_, cover_old_, cover_new_, new_end_, old_end_;
-    int error_, callback_result_, state_;
-    uint32_t crc_, setup_at_, setup_side_, block_at_, cover_at_, later_;
-    size_t in_size_, left_, room_; /* room: bytes of new_ */
-    bool whole_; /* the checksum has been compared */
+    uint8_t *memory_;    /* what is left of the caller's memory: left_ bytes */
+    uint8_t *old_;       /* a window of the base */
+    uint8_t *new_;       /* target bytes on their way to write(): room_ bytes */
+    uint64_t from_size_; /* bytes of what is read, */
+    uint64_t to_size_;   /* and of what is made: undo exchanges them */
+    uint64_t received_;  /* bytes of the patch */
+    uint64_t produced_;  /* bytes of the target, */
+    uint64_t given_;     /* and how many of them are hashed and handed on */
+    uint64_t base_done_; /* bytes of the base that are hashed */
+    uint64_t at_;        /* blocks: offset of the window in the base */
+    uint64_t literals_left_; /* before the next match */
+    uint64_t literals_done_; /* since the last one */
+    uint64_t hint_old_;      /* where in the base the hint of the next literal is */
+    uint64_t equal_left_;    /* bytes of the match that are a plain copy */
+    uint64_t match_left_;    /* bytes of the match; 0: there is none */
+    uint64_t match_old_;     /* its offsets */
+    uint64_t match_new_;
+    uint64_t new_end_; /* where the last match of the list ended */
+    uint64_t old_end_;
+    int error_; /* what finish and later calls return */
+    int callback_result_;
+    int state_; /* what is expected next */
+    uint32_t crc_;
+    uint32_t setup_at_; /* numbers of the setup that are read */
+    uint32_t setup_side_; /* 0 base, 1 target */
+    uint32_t block_at_; /* blocks: bytes in the window */
+    uint32_t match_at_; /* matches of the list that are read, later that are done */
+    uint32_t later_;    /* 1 once the match has had its first count of equal blocks */
+    size_t in_size_;
+    size_t left_;
+    size_t room_;
+    bool whole_; /* the body's checksum has been compared */
     uint8_t in_[1024];
 } dx_patch_applier;
 
-/* What a flash patch asks of the device, at an offset of the slot. WRITE: 256 bytes within an
-   erased page, all 0xFF. ERASE: a page of the patch's page size, with no data. */
-typedef enum { DX_PATCH_FLASH_READ, DX_PATCH_FLASH_WRITE, DX_PATCH_FLASH_ERASE } dx_patch_flash_io;
+/* What a flash patch asks of the device, at an offset of the slot. */
+typedef enum {
+    DX_PATCH_FLASH_READ,
+    DX_PATCH_FLASH_WRITE, /* 256 bytes within an erased page, all 0xFF */
+    DX_PATCH_FLASH_ERASE  /* a page of the patch's page size; no data */
+} dx_patch_flash_io;
 
 typedef struct dx_patch_flash_desc { /* all is required */
     void *user; /* handed to io, which returns 0, or what makes the call end with ESYS */
     int (*io)(void *user, dx_patch_flash_io what, uint64_t offset, void *data, size_t size);
-    const void *patch; /* the whole patch; it must outlive power cuts */
-    size_t patch_size; /* bytes */
+    const void *patch;  /* the whole patch; it must outlive power cuts */
+    size_t patch_size;  /* bytes */
     uint64_t slot_size; /* bytes */
     uint32_t page_size; /* bytes that are erased at once; divides the patch's pages */
 } dx_patch_flash_desc;
+
+#define DX_PATCH_P_FLASH_ROWS 178u /* models of a flash patch */
 
 typedef struct dx_patch_flash { /* caller-allocated, stays where it is; fields are private */
     dx_patch_flash_desc desc_;
     dx_patch_header header_;
     dx_patch_p_coder coder_;
-    uint32_t base_size_, target_size_, gap_, bits_, stream_at_, pages_, cached_, first_page_;
-    int error_;
-    uint8_t old_[64], out_[256];
-    union {
+    uint32_t base_size_;
+    uint32_t target_size_;
+    uint32_t gap_;        /* pages by which the base moves up */
+    uint32_t bits_;       /* log2 of the page size */
+    uint32_t stream_at_;  /* offset in the patch, behind the checksums of pages */
+    uint32_t pages_;      /* of the base */
+    uint32_t cached_;     /* piece of the base in old_; DX_PATCH_P_F_NEVER: none */
+    uint32_t first_page_; /* pages of the target before this one are not written */
+    int error_;           /* the first one; nothing is done after it */
+    uint8_t old_[64];     /* a piece of the base */
+    uint8_t out_[256];    /* target bytes for the next write */
+    union {               /* a hash is taken before or after decoding, never meanwhile */
         dx_patch_p_blake3 blake3_;
-        uint16_t rows_[16 * 178];
+        uint16_t rows_[16 * DX_PATCH_P_FLASH_ROWS];
     } u_;
 } dx_patch_flash;
 
@@ -305,7 +383,7 @@ DX_PATCH_API int dx_patch_apply(const void *base, size_t base_size, const void *
                                 size_t *out_size, void *memory, size_t memory_size);
 
 /* Blocks: turn the base in buffer into the target, all or nothing (but what lies behind it may be
-   zeroed). buffer_capacity covers the larger of both. ENOTSUP for a delta. */
+   zeroed). buffer_capacity matches the larger of both. ENOTSUP for a delta. */
 DX_PATCH_API int dx_patch_apply_in_place(void *buffer, size_t base_size, size_t buffer_capacity,
                                          const void *patch, size_t patch_size, size_t *new_size);
 
@@ -421,10 +499,32 @@ static uint32_t dx_patch_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
 }
 /* <<shared */
 
-/* >>hash: BLAKE3-256, incremental -------------------------------------------
-   github.com/BLAKE3-team/BLAKE3-specs, section 2.2. Flags of a compression: */
-enum { DX_PATCH_P_B3_CHUNK_START = 1, DX_PATCH_P_B3_CHUNK_END = 2 };
-enum { DX_PATCH_P_B3_PARENT = 4, DX_PATCH_P_B3_ROOT = 8 };
+/* >>hash: BLAKE3-256 --------------------------------------------------------
+   github.com/BLAKE3-team/BLAKE3-specs, section 2. The input is cut into chunks of 1024 bytes. A
+   chunk is 16 blocks of 64 bytes, compressed one after the other into a chaining value (CV) of 32
+   bytes; a parent compresses the CVs of its two children. A left subtree is always complete: it
+   has as many chunks as a power of two allows, so the tree of five chunks is
+
+                  root
+                 /    \
+             p0123    chunk 4        stack_ while chunk 4 is hashed:  p0123
+            /     \
+          p01     p23                which is one entry for each bit that is set
+         /   \   /   \               in the number of complete chunks (100 in binary)
+        0     1 2     3
+
+   The last compression of all has the flag ROOT. So nothing is joined, and no block compressed,
+   before it is known that more input follows. Where the machine has vectors, eight chunks (or
+   eight parents) are hashed side by side, one in each lane; the results are the same. */
+enum { /* flags of a compression */
+    DX_PATCH_P_B3_CHUNK_START = 1,
+    DX_PATCH_P_B3_CHUNK_END = 2,
+    DX_PATCH_P_B3_PARENT = 4,
+    DX_PATCH_P_B3_ROOT = 8
+};
+#define DX_PATCH_P_B3_BLOCK 64u
+#define DX_PATCH_P_B3_CHUNK 1024u
+#define DX_PATCH_P_B3_BLOCKS 16u /* of a chunk */
 
 /* The key of the plain hash: the first words of SHA-256's state. */
 static void dx_patch_p_blake3_iv(uint32_t key[8])
@@ -435,17 +535,33 @@ static void dx_patch_p_blake3_iv(uint32_t key[8])
 }
 
 #define DX_PATCH_P_B3_ROTR(x, n) ((x) >> (n) | (x) << (32 - (n)))
-#define DX_PATCH_P_B3_G(a, b, c, d, x, y)                                                        \
-    (a += b + m[x], d = DX_PATCH_P_B3_ROTR(d ^ a, 16), c += d, b = DX_PATCH_P_B3_ROTR(b ^ c, 12),  \
-     a += b + m[y], d = DX_PATCH_P_B3_ROTR(d ^ a, 8), c += d, b = DX_PATCH_P_B3_ROTR(b ^ c, 7))
-/* One round; the arguments are the order in which it takes the message words. */
+/* The quarter round: mixes two message words into a column or a diagonal of the 4x4 state. */
+#define DX_PATCH_P_B3_G(a, b, c, d, x, y)     \
+    do {                                      \
+        a += b + m[x];                        \
+        d = DX_PATCH_P_B3_ROTR(d ^ a, 16);    \
+        c += d;                               \
+        b = DX_PATCH_P_B3_ROTR(b ^ c, 12);    \
+        a += b + m[y];                        \
+        d = DX_PATCH_P_B3_ROTR(d ^ a, 8);     \
+        c += d;                               \
+        b = DX_PATCH_P_B3_ROTR(b ^ c, 7);     \
+    } while (0)
+/* A round: four columns, four diagonals. The arguments are the order of the message words. */
 #define DX_PATCH_P_B3_ROUND(i0, i1, i2, i3, i4, i5, i6, i7, i8, i9, ia, ib, ic, id, ie, if)        \
-    (DX_PATCH_P_B3_G(v0, v4, v8, vc, i0, i1), DX_PATCH_P_B3_G(v1, v5, v9, vd, i2, i3),             \
-     DX_PATCH_P_B3_G(v2, v6, va, ve, i4, i5), DX_PATCH_P_B3_G(v3, v7, vb, vf, i6, i7),             \
-     DX_PATCH_P_B3_G(v0, v5, va, vf, i8, i9), DX_PATCH_P_B3_G(v1, v6, vb, vc, ia, ib),             \
-     DX_PATCH_P_B3_G(v2, v7, v8, vd, ic, id), DX_PATCH_P_B3_G(v3, v4, v9, ve, ie, if))
+    do {                                                                                           \
+        DX_PATCH_P_B3_G(v0, v4, v8, vc, i0, i1);                                                   \
+        DX_PATCH_P_B3_G(v1, v5, v9, vd, i2, i3);                                                   \
+        DX_PATCH_P_B3_G(v2, v6, va, ve, i4, i5);                                                   \
+        DX_PATCH_P_B3_G(v3, v7, vb, vf, i6, i7);                                                   \
+        DX_PATCH_P_B3_G(v0, v5, va, vf, i8, i9);                                                   \
+        DX_PATCH_P_B3_G(v1, v6, vb, vc, ia, ib);                                                   \
+        DX_PATCH_P_B3_G(v2, v7, v8, vd, ic, id);                                                   \
+        DX_PATCH_P_B3_G(v3, v4, v9, ve, ie, if);                                                   \
+    } while (0)
 
-/* The chaining value of a block of which so many bytes count; the rest must be zero. */
+/* Compress a block, of which block_size bytes count (the rest must be zero), into a chaining value.
+   The counter is the chunk's number; a parent has 0. */
 static void dx_patch_p_hash_compress(uint32_t cv[8], const uint8_t block[64], uint32_t block_size,
                                      uint64_t counter, uint32_t flags)
 {
@@ -457,6 +573,8 @@ static void dx_patch_p_hash_compress(uint32_t cv[8], const uint8_t block[64], ui
     uint32_t vc = (uint32_t)(counter & 0xffffffffu), vd = (uint32_t)(counter >> 32);
     uint32_t ve = block_size, vf = flags;
     unsigned i, round;
+    DX_PATCH_ASSERT(block_size <= DX_PATCH_P_B3_BLOCK);
+    DX_PATCH_ASSERT(!(flags & DX_PATCH_P_B3_PARENT) || (block_size == 64 && counter == 0));
     for (i = 0; i < 16; i++) m[i] = dx_patch_p_load32(block + 4 * i);
     for (round = 0; round < 7; round++) {
         DX_PATCH_P_B3_ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
@@ -467,6 +585,7 @@ static void dx_patch_p_hash_compress(uint32_t cv[8], const uint8_t block[64], ui
                              v4 ^ vc, v5 ^ vd, v6 ^ ve, v7 ^ vf};
     DX_PATCH_MEMCPY(cv, out, sizeof out);
 }
+
 /* Hosted: eight chunks or nodes side by side, one in each lane of GNU C vectors. */
 #if defined(__has_builtin) && defined(__STDC_HOSTED__) && __STDC_HOSTED__ == 1
   #if __has_builtin(__builtin_shufflevector) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && \
@@ -496,8 +615,10 @@ typedef uint8_t dx_patch_p_v32 __attribute__((vector_size(32)));
 #define DX_PATCH_P_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
 #define DX_PATCH_P_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
 
-/* So many blocks of each of eight inputs, stride bytes apart; out, which may be in, gets their
-   values. A chunk has 16 blocks, and a number; a node has one. */
+/* Compress the blocks of eight inputs, which lie stride bytes apart, into eight chaining values;
+   out may be in. Inputs are chunks of 16 blocks, the first one with this number, or pairs of
+   children, one block each. The words are gathered as 8x8 squares and transposed, so that lane i
+   of m[k] is word k of input i. */
 #define DX_PATCH_P_KERNEL(name, attributes)                                                        \
     attributes static void name(const uint8_t *in, size_t stride, uint32_t blocks,                 \
                                 uint64_t number, uint8_t *out)                                     \
@@ -536,8 +657,14 @@ typedef uint8_t dx_patch_p_v32 __attribute__((vector_size(32)));
             DX_PATCH_P_B3_ROUND(12, 13, 9, 11, 15, 10, 14, 8, 7, 2, 5, 3, 0, 1, 6, 4);             \
             DX_PATCH_P_B3_ROUND(9, 14, 11, 5, 8, 12, 15, 1, 13, 3, 0, 10, 2, 6, 4, 7);             \
             DX_PATCH_P_B3_ROUND(11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13);             \
-            h[0] = v0 ^ v8, h[1] = v1 ^ v9, h[2] = v2 ^ va, h[3] = v3 ^ vb;                        \
-            h[4] = v4 ^ vc, h[5] = v5 ^ vd, h[6] = v6 ^ ve, h[7] = v7 ^ vf;                        \
+            h[0] = v0 ^ v8;                                                                        \
+            h[1] = v1 ^ v9;                                                                        \
+            h[2] = v2 ^ va;                                                                        \
+            h[3] = v3 ^ vb;                                                                        \
+            h[4] = v4 ^ vc;                                                                        \
+            h[5] = v5 ^ vd;                                                                        \
+            h[6] = v6 ^ ve;                                                                        \
+            h[7] = v7 ^ vf;                                                                        \
         }                                                                                          \
         for (i = 0; i < 64; i++) dx_patch_p_store32(out + 4 * i, h[i % 8][i / 8]);                 \
     }
@@ -547,11 +674,14 @@ DX_PATCH_P_KERNEL(dx_patch_p_eight, )
 DX_PATCH_P_KERNEL(dx_patch_p_eight_avx2, DX_PATCH_P_AVX2)
 #endif
 
-/* The two values below the top of a tree of so many whole chunks, a power of two from 8 to 64. */
+/* Hash a subtree of whole chunks, a power of two from 8 to 64 of them, but for its top: values gets
+   the chaining values of its two children, as the top may be the root. */
 static void dx_patch_p_subtree(const uint8_t *p, uint64_t number, size_t chunks, uint8_t *values)
 {
     void (*eight)(const uint8_t *, size_t, uint32_t, uint64_t, uint8_t *) = dx_patch_p_eight;
     size_t i;
+    DX_PATCH_ASSERT(chunks >= 8 && chunks <= 64 && !(chunks & (chunks - 1)));
+    DX_PATCH_ASSERT(number % chunks == 0);
 #ifdef DX_PATCH_P_AVX2
     if (__builtin_cpu_supports("avx2")) eight = dx_patch_p_eight_avx2;
 #endif
@@ -572,57 +702,71 @@ static void dx_patch_p_hash_start(dx_patch_p_blake3 *h)
     dx_patch_p_blake3_iv(h->cv_);
 }
 
-/* The block that was kept, with these flags and those of its place. */
+/* Compress the block that was kept, with these flags and those of its place in the chunk. */
 static void dx_patch_p_hash_block(dx_patch_p_blake3 *h, uint32_t flags)
 {
+    DX_PATCH_ASSERT(h->blocks_ < DX_PATCH_P_B3_BLOCKS);
     if (h->blocks_ == 0) flags |= (uint32_t)DX_PATCH_P_B3_CHUNK_START;
     dx_patch_p_hash_compress(h->cv_, h->block_, h->block_size_, h->chunk_, flags);
     h->block_size_ = 0;
     h->blocks_++;
 }
 
-/* The value of a node of the tree: its left child is on the stack, its right one is cv. */
+/* Make cv_ that of a parent: its left child is on top of the stack, its right one is cv_. */
 static void dx_patch_p_hash_join(dx_patch_p_blake3 *h, uint32_t flags)
 {
-    const uint32_t *left = h->stack_[--h->stack_size_];
+    const uint32_t *left;
     uint8_t pair[64];
     unsigned i;
-    for (i = 0; i < 16; i++) dx_patch_p_store32(pair + 4 * i, i < 8 ? left[i] : h->cv_[i - 8]);
+    DX_PATCH_ASSERT(h->stack_size_ > 0);
+    left = h->stack_[--h->stack_size_];
+    for (i = 0; i < 8; i++) {
+        dx_patch_p_store32(pair + 4 * i, left[i]);
+        dx_patch_p_store32(pair + 32 + 4 * i, h->cv_[i]);
+    }
     dx_patch_p_blake3_iv(h->cv_);
     dx_patch_p_hash_compress(h->cv_, pair, 64, 0, (uint32_t)DX_PATCH_P_B3_PARENT | flags);
 }
 
+/* A subtree is complete: it waits on the stack, and the next chunk starts with the key. */
 static void dx_patch_p_hash_push(dx_patch_p_blake3 *h)
 {
+    DX_PATCH_ASSERT(h->stack_size_ < sizeof h->stack_ / sizeof *h->stack_);
     DX_PATCH_MEMCPY(h->stack_[h->stack_size_++], h->cv_, 32);
     dx_patch_p_blake3_iv(h->cv_);
 }
 
-/* More follows these whole chunks: join trees of equal size, of which only the last may be root. */
+/* More input follows chunk_ whole chunks, so none of their subtrees is the root: join those of
+   equal size until there is one for each bit of chunk_. */
 static void dx_patch_p_hash_merge(dx_patch_p_blake3 *h)
 {
     uint64_t left;
-    unsigned trees = 0;
-    for (left = h->chunk_; left; left &= left - 1) trees++;
-    while (h->stack_size_ > trees) {
+    unsigned subtrees = 0;
+    for (left = h->chunk_; left; left &= left - 1) subtrees++;
+    DX_PATCH_ASSERT(h->stack_size_ >= subtrees);
+    while (h->stack_size_ > subtrees) {
         DX_PATCH_MEMCPY(h->cv_, h->stack_[--h->stack_size_], 32);
         dx_patch_p_hash_join(h, 0);
         dx_patch_p_hash_push(h);
     }
 }
 
-/* Between chunks: take whole trees at once. Returns how many bytes they have. */
+/* Between chunks: take whole subtrees of the input at once, as large as their place in the tree
+   allows. Returns how many bytes were taken; without vectors none. */
 static size_t dx_patch_p_hash_fast(dx_patch_p_blake3 *h, const uint8_t *p, size_t size)
 {
     size_t done = 0;
+    DX_PATCH_ASSERT(h->blocks_ == 0 && h->block_size_ == 0);
 #ifdef DX_PATCH_P_LANES
-    while (size - done >= 8192 && !(h->chunk_ & 7)) {
-        uint8_t values[64 * 32];
-        unsigned log = 6, i;
+    while (size - done >= 8 * DX_PATCH_P_B3_CHUNK && !(h->chunk_ & 7)) {
+        uint8_t values[64 * 32]; /* of a subtree's chunks, then of their parents */
+        unsigned log = 6;
+        unsigned i;
         while ((h->chunk_ & ((1u << log) - 1)) || (size_t)1024 << log > size - done) log--;
+        DX_PATCH_ASSERT(log >= 3);
         dx_patch_p_subtree(p + done, h->chunk_, (size_t)1 << log, values);
         dx_patch_p_hash_merge(h);
-        for (i = 0; i < 16; i++) {
+        for (i = 0; i < 16; i++) { /* both children wait, as their parent may be the root */
             h->cv_[i % 8] = dx_patch_p_load32(values + 4 * i);
             if (i % 8 == 7) dx_patch_p_hash_push(h);
         }
@@ -630,17 +774,20 @@ static size_t dx_patch_p_hash_fast(dx_patch_p_blake3 *h, const uint8_t *p, size_
         done += (size_t)1024 << log;
     }
 #endif
-    (void)h, (void)p, (void)size;
+    (void)h;
+    (void)p;
+    (void)size;
     return done;
 }
 
 static void dx_patch_p_hash_update(dx_patch_p_blake3 *h, const uint8_t *p, size_t size)
 {
+    const uint32_t chunk_end = (uint32_t)DX_PATCH_P_B3_CHUNK_END;
     size_t part;
     for (; size; p += part, size -= part) {
-        if (h->block_size_ == 64) /* more follows, so it is not the last one */
-            dx_patch_p_hash_block(h, h->blocks_ < 15 ? 0u : (uint32_t)DX_PATCH_P_B3_CHUNK_END);
-        if (h->blocks_ == 16) {
+        if (h->block_size_ == DX_PATCH_P_B3_BLOCK) /* more follows, so it is not the last one */
+            dx_patch_p_hash_block(h, h->blocks_ < DX_PATCH_P_B3_BLOCKS - 1 ? 0u : chunk_end);
+        if (h->blocks_ == DX_PATCH_P_B3_BLOCKS) {
             dx_patch_p_hash_push(h);
             h->chunk_++;
             h->blocks_ = 0;
@@ -650,91 +797,172 @@ static void dx_patch_p_hash_update(dx_patch_p_blake3 *h, const uint8_t *p, size_
             part = dx_patch_p_hash_fast(h, p, size);
             if (part) continue;
         }
-        part = size < 64u - h->block_size_ ? size : 64u - h->block_size_;
+        part = DX_PATCH_P_B3_BLOCK - h->block_size_;
+        if (part > size) part = size;
         DX_PATCH_MEMCPY(h->block_ + h->block_size_, p, part);
         h->block_size_ = (uint8_t)(h->block_size_ + part);
     }
 }
 
+/* Nothing follows: the last block ends its chunk, and what waits is joined up to the root. */
 static void dx_patch_p_hash_finish(dx_patch_p_blake3 *h, uint8_t *hash)
 {
-    uint32_t root = (uint32_t)DX_PATCH_P_B3_ROOT;
+    const uint32_t root = (uint32_t)DX_PATCH_P_B3_ROOT;
     unsigned i;
     if (h->blocks_ + h->block_size_ || !h->stack_size_) {
-        DX_PATCH_MEMSET(h->block_ + h->block_size_, 0, 64u - h->block_size_);
+        DX_PATCH_MEMSET(h->block_ + h->block_size_, 0, DX_PATCH_P_B3_BLOCK - h->block_size_);
         dx_patch_p_hash_block(h, DX_PATCH_P_B3_CHUNK_END | (h->stack_size_ ? 0u : root));
-    } else {
+    } else { /* the input ended with a whole subtree, which waits already */
         DX_PATCH_MEMCPY(h->cv_, h->stack_[--h->stack_size_], 32);
+        DX_PATCH_ASSERT(h->stack_size_ > 0);
     }
     while (h->stack_size_) dx_patch_p_hash_join(h, h->stack_size_ > 1 ? 0u : root);
     for (i = 0; i < 8; i++) dx_patch_p_store32(hash + 4 * i, h->cv_[i]);
 }
 
-/* >>header ------------------------------------------------------------- */
-#define DX_PATCH_P_WORDS(X) /* bits, name, offset */                                               \
-    X(64, base_size, 8) X(64, target_size, 16) X(64, body_size, 24) X(32, block_size, 32)          \
-    X(64, memory_size, 40) X(32, body_crc, 112) X(32, trailer_size, 116)
+/* >>header -------------------------------------------------------------
+   128 bytes that say what a patch is, whom it fits and what it takes, before anything is done:
+
+        0     4 5 6 7 8         16          24        32    36    40
+        | DXP1 |v|k|h|c| base   |  target   |  body   |block|flags| memory  |
+        48                  80                   112   116     120   124
+        | BLAKE3 of base    | BLAKE3 of target   | crc |trailer|  0  | crc |    then the body
+
+   v version, k kind, h hash kind, c coding; sizes in bytes; the first crc is that of the body, the
+   second one that of the 124 bytes before it. */
+enum { /* offsets */
+    DX_PATCH_P_AT_VERSION = 4,
+    DX_PATCH_P_AT_KIND = 5,
+    DX_PATCH_P_AT_HASH_KIND = 6,
+    DX_PATCH_P_AT_CODING = 7,
+    DX_PATCH_P_AT_FLAGS = 36, /* bit 0: reversible; no others are known */
+    DX_PATCH_P_AT_BASE_HASH = 48,
+    DX_PATCH_P_AT_TARGET_HASH = 80,
+    DX_PATCH_P_AT_RESERVED = 120,
+    DX_PATCH_P_AT_CRC = 124
+};
+#define DX_PATCH_P_WORDS(X) /* bits, name, offset of the other fields */                           \
+    X(64, base_size, 8)                                                                            \
+    X(64, target_size, 16)                                                                         \
+    X(64, body_size, 24)                                                                           \
+    X(32, block_size, 32)                                                                          \
+    X(64, memory_size, 40)                                                                         \
+    X(32, body_crc, 112)                                                                           \
+    X(32, trailer_size, 116)
 #define DX_PATCH_P_LOAD(bits, name, at) h.name = dx_patch_p_load##bits(p + at);
 
-/* Bytes that applying a patch of each kind needs at the least. A header that says less is refused,
-   and no body gets more than its header says: what is accepted does not depend on the caller. */
+#define DX_PATCH_P_BLAKE3_256 1 /* hash kind */
+#define DX_PATCH_P_BLOCKS_VERSION 1
+#define DX_PATCH_P_OTHER_VERSION 3
+#define DX_PATCH_P_SIZE_BITS 62 /* sizes are below 2^62, so that sums of three do not wrap */
+#define DX_PATCH_P_FLASH_BITS 30 /* a slot is below 1 GiB, so that 32 bits count its bytes */
+
+/* Bytes that applying a patch of each kind needs at least. A header that says less is refused, and
+   no body gets more than its header says: what is accepted does not depend on the caller. */
 #define DX_PATCH_P_BLOCKS_MEMORY 1024u
 #define DX_PATCH_P_DELTA_MEMORY 17044u
 #define DX_PATCH_P_FLASH_MEMORY 5696u
 
+static bool dx_patch_p_blocks_fit(const dx_patch_header *h)
+{
+    bool coding = h->coding == DX_PATCH_CODING_PLAIN || h->coding == DX_PATCH_CODING_BRIEF;
+    bool power = !(h->block_size & (h->block_size - 1));
+    /* Only what a shrinking target cuts off may be missing for the way back. */
+    bool undo = h->reversible || h->target_size < h->base_size;
+    return coding && power && undo && h->block_size >= 64 && h->block_size <= 65536;
+}
+
+static bool dx_patch_p_flash_fits(const dx_patch_header *h)
+{
+    bool power = !(h->block_size & (h->block_size - 1));
+    bool small = !((h->base_size | h->target_size) >> DX_PATCH_P_FLASH_BITS);
+    return small && power && h->block_size >= 256 && h->block_size <= (uint32_t)1 << 20 &&
+           !h->reversible && h->coding == DX_PATCH_CODING_RANGE;
+}
+
+static bool dx_patch_p_delta_fits(const dx_patch_header *h)
+{
+    return !h->block_size && !h->reversible && h->coding <= DX_PATCH_CODING_RANGE;
+}
+
+/* EVERSION: something is unknown here; EHEADER: the fields contradict each other. */
 static int dx_patch_p_check_header(const dx_patch_header *h, uint32_t flags)
 {
-    bool blocks = h->kind == DX_PATCH_KIND_BLOCKS, flash = h->kind == DX_PATCH_KIND_FLASH;
-    bool good = blocks || flash || h->kind == DX_PATCH_KIND_DELTA;
-    uint32_t memory = blocks ? DX_PATCH_P_BLOCKS_MEMORY
-                    : flash  ? DX_PATCH_P_FLASH_MEMORY : DX_PATCH_P_DELTA_MEMORY;
-    bool power = !(h->block_size & (h->block_size - 1));
-    uint32_t size = h->block_size;
-    good = good && h->hash_kind == 1 && h->coding <= DX_PATCH_CODING_BRIEF && flags <= 1;
-    if (!good) return DX_PATCH_EVERSION;
-    if ((h->base_size | h->target_size | h->body_size) >> 62) return DX_PATCH_EHEADER;
-    if (h->memory_size < memory) return DX_PATCH_EHEADER;
-    if (flash)
-        good = size >= 256 && size <= (uint32_t)1 << 20 && power && !h->reversible &&
-               h->coding == DX_PATCH_CODING_RANGE && !((h->base_size | h->target_size) >> 30);
-    else if (blocks)
-        good = size >= 64 && size <= 65536 && power && h->coding % 3 == 0 &&
-               (h->target_size < h->base_size || h->reversible);
-    else
-        good = !size && !h->reversible && h->coding <= DX_PATCH_CODING_RANGE;
-    return good ? DX_PATCH_OK : DX_PATCH_EHEADER;
+    uint64_t sizes = h->base_size | h->target_size | h->body_size;
+    uint32_t memory_min = DX_PATCH_P_DELTA_MEMORY;
+    bool fits;
+    if (h->hash_kind != DX_PATCH_P_BLAKE3_256 || h->coding > DX_PATCH_CODING_BRIEF || flags > 1)
+        return DX_PATCH_EVERSION;
+    if (h->kind == DX_PATCH_KIND_BLOCKS) {
+        memory_min = DX_PATCH_P_BLOCKS_MEMORY;
+        fits = dx_patch_p_blocks_fit(h);
+    } else if (h->kind == DX_PATCH_KIND_FLASH) {
+        memory_min = DX_PATCH_P_FLASH_MEMORY;
+        fits = dx_patch_p_flash_fits(h);
+    } else if (h->kind == DX_PATCH_KIND_DELTA) {
+        fits = dx_patch_p_delta_fits(h);
+    } else {
+        return DX_PATCH_EVERSION;
+    }
+    if (sizes >> DX_PATCH_P_SIZE_BITS || h->memory_size < memory_min) return DX_PATCH_EHEADER;
+    return fits ? DX_PATCH_OK : DX_PATCH_EHEADER;
 }
 
 DX_PATCH_API int dx_patch_info(const void *bytes, size_t size, dx_patch_header *header)
 {
     const uint8_t *p = (const uint8_t *)bytes;
     dx_patch_header h;
+    uint32_t crc;
     int error;
     if (!header || (!bytes && size)) return DX_PATCH_EINVAL;
     if (size < DX_PATCH_HEADER_SIZE) return DX_PATCH_ETRUNCATED;
     if (DX_PATCH_MEMCMP(p, "DXP", 3) != 0) return DX_PATCH_EHEADER;
-    if (dx_patch_p_load32(p + 124) != dx_patch_p_crc32c(0, p, 124)) return DX_PATCH_EHEADER;
-    if (p[3] != '1' || p[4] != (p[5] == DX_PATCH_KIND_BLOCKS ? 1 : 3)) return DX_PATCH_EVERSION;
+    crc = dx_patch_p_crc32c(0, p, DX_PATCH_P_AT_CRC);
+    if (dx_patch_p_load32(p + DX_PATCH_P_AT_CRC) != crc) return DX_PATCH_EHEADER;
+    if (p[3] != '1') return DX_PATCH_EVERSION;
     DX_PATCH_MEMSET(&h, 0, sizeof h);
-    h.version = p[4];
-    h.kind = p[5];
-    h.hash_kind = p[6];
-    h.coding = p[7];
+    h.version = p[DX_PATCH_P_AT_VERSION];
+    h.kind = p[DX_PATCH_P_AT_KIND];
+    h.hash_kind = p[DX_PATCH_P_AT_HASH_KIND];
+    h.coding = p[DX_PATCH_P_AT_CODING];
+    if (h.version != (h.kind == DX_PATCH_KIND_BLOCKS ? DX_PATCH_P_BLOCKS_VERSION
+                                                     : DX_PATCH_P_OTHER_VERSION))
+        return DX_PATCH_EVERSION;
     DX_PATCH_P_WORDS(DX_PATCH_P_LOAD)
-    h.reversible = (p[36] & 1) != 0;
-    DX_PATCH_MEMCPY(h.base_hash, p + 48, DX_PATCH_HASH_SIZE);
-    DX_PATCH_MEMCPY(h.target_hash, p + 80, DX_PATCH_HASH_SIZE);
-    error = dx_patch_p_check_header(&h, dx_patch_p_load32(p + 36));
-    if (!error && dx_patch_p_load32(p + 120) != 0) error = DX_PATCH_EVERSION;
+    h.reversible = (p[DX_PATCH_P_AT_FLAGS] & 1) != 0;
+    DX_PATCH_MEMCPY(h.base_hash, p + DX_PATCH_P_AT_BASE_HASH, DX_PATCH_HASH_SIZE);
+    DX_PATCH_MEMCPY(h.target_hash, p + DX_PATCH_P_AT_TARGET_HASH, DX_PATCH_HASH_SIZE);
+    error = dx_patch_p_check_header(&h, dx_patch_p_load32(p + DX_PATCH_P_AT_FLAGS));
+    if (!error && dx_patch_p_load32(p + DX_PATCH_P_AT_RESERVED) != 0) error = DX_PATCH_EVERSION;
     if (!error) *header = h;
     return error;
 }
 
-/* >>coder: an adaptive range coder, both directions ------------------------------
-   Carry-less decoding of the LZMA kind, for symbols of half a byte. A row, 16 words, is a model of
-   one: how likely it is to be at most 0, .. 14 (65536 = surely), and a count of symbols seen.
-   Every function takes the value to write and returns it; when reading it returns what was read. */
-enum { DX_PATCH_P_READ, DX_PATCH_P_WRITE, DX_PATCH_P_COUNT /* only add up what it would cost */ };
+/* >>coder: an adaptive range coder ------------------------------------------
+   A range coder writes a number below 1 that lies in a range; each symbol narrows the range to its
+   own part, which is as wide as the symbol is likely. What is likely takes few bits:
+
+        range_   0 |------------ 0 ------------|--- 1 ---|- 2 -| .. |15|  < 1      a row says where
+                                               |         |                         these marks are
+        then                                   |--- 0 ---|-1-| ..    |
+
+   low_ is where the range begins, and its top bytes leave once they are certain (a carry may still
+   run through them: they wait as cache_ and a count of 255s). The reader does the same with code_,
+   its distance from low_. Symbols are of half a byte. A row, 16 words, is the model of one:
+
+        word     0        1               14           15
+                 P(<= 0)  P(<= 1)   ..    P(<= 14)     how many symbols it has seen (5 bits)
+                 65536 = certain                       and a tag of the context (11 bits, >>mixer)
+
+   After each symbol the marks move towards what came, fast at first, then slower. All functions
+   work in both directions, so that reader and writer cannot disagree: they take the value to write,
+   and return it; a reader passes 0 and gets what was read. COUNT writes nothing and adds up what a
+   value would cost. A coder whose range_ is 0 is plain: bytes and varints as they are. */
+enum {
+    DX_PATCH_P_READ,
+    DX_PATCH_P_WRITE,
+    DX_PATCH_P_COUNT
+};
 #ifdef DX_PATCH_NO_CREATE
   #define DX_PATCH_P_MODE(c) DX_PATCH_P_READ /* a constant: compilers drop what writes */
   #define DX_PATCH_P_SHIFT(c) (void)0
@@ -743,29 +971,37 @@ enum { DX_PATCH_P_READ, DX_PATCH_P_WRITE, DX_PATCH_P_COUNT /* only add up what i
   #define DX_PATCH_P_SHIFT(c) dx_patch_p_shift_low(c)
 #endif
 
-#define DX_PATCH_P_NUMBER 24u /* rows of one kind of number */
+/* The rows of a delta. Numbers of each kind have 24 rows; then the predictor of a block, by that of
+   the last one; then the flags of fields and of literals; then bytes, each kind by a context. */
+#define DX_PATCH_P_ROW 16u    /* words of a row */
+#define DX_PATCH_P_NUMBER 24u /* rows of one kind of number: */
 #define DX_PATCH_P_N_SETUP 0u
-#define DX_PATCH_P_N_GAP 1u    /* literal bytes before a cover */
-#define DX_PATCH_P_N_LENGTH 2u /* bytes of a cover */
+#define DX_PATCH_P_N_GAP 1u    /* literal bytes before a match */
+#define DX_PATCH_P_N_LENGTH 2u /* bytes of a match */
 #define DX_PATCH_P_N_JUMP 3u   /* how far its old offset is from where the last one would go on */
-#define DX_PATCH_P_N_EQUAL 4u  /* 4..5: blocks without a change, at the start of a cover, later */
+#define DX_PATCH_P_N_EQUAL 4u  /* 4..5: blocks without a change, at the start of a match, later */
 #define DX_PATCH_P_N_RUN 6u    /* 6..8: right bytes before a wrong one, by the run before */
 #define DX_PATCH_P_N_FIX 9u    /* 9..12: by how much a predicted field is wrong */
 #define DX_PATCH_P_NUMBERS 13u
-#define DX_PATCH_P_M_ID (DX_PATCH_P_NUMBERS * DX_PATCH_P_NUMBER) /* by the last one */
-#define DX_PATCH_P_BYTE 17u /* rows of a byte: its upper half, its lower half by that */
-#define DX_PATCH_P_M_FLAG (DX_PATCH_P_M_ID + 13u) /* of fields */
-#define DX_PATCH_P_M_RAW (DX_PATCH_P_M_FLAG + 104u) /* are the next literals as they are? */
-#define DX_PATCH_P_M_BYTE (DX_PATCH_P_M_RAW + 2u) /* wrong bytes, then literal bytes */
+#define DX_PATCH_P_BYTE 17u /* rows of a byte: its upper half, and its lower half by that */
+#define DX_PATCH_P_M_ID (DX_PATCH_P_NUMBERS * DX_PATCH_P_NUMBER)
+#define DX_PATCH_P_M_FLAG (DX_PATCH_P_M_ID + 13u)   /* is a predicted field wrong? */
+#define DX_PATCH_P_M_RAW (DX_PATCH_P_M_FLAG + 104u) /* are the next literals copied? */
+#define DX_PATCH_P_M_BYTE (DX_PATCH_P_M_RAW + 2u)   /* wrong bytes, then literal bytes */
 
 static uint32_t dx_patch_p_row_count(uint32_t literal_bits, uint32_t diff_bits)
 {
+    DX_PATCH_ASSERT(literal_bits <= 8 && diff_bits <= 3);
     return DX_PATCH_P_M_BYTE + (DX_PATCH_P_BYTE << literal_bits) + (DX_PATCH_P_BYTE << diff_bits);
 }
 
+/* All symbols alike: word i is (i + 1) / 16, and none seen. */
 static void dx_patch_p_rows_start(uint16_t *row, uint32_t rows)
 {
-    for (rows *= 16; rows; rows--) row[rows - 1] = (uint16_t)(((rows & 15) * 4096) & 65535);
+    uint32_t i;
+    DX_PATCH_ASSERT(row);
+    for (i = rows * DX_PATCH_P_ROW; i; i--)
+        row[i - 1] = (uint16_t)(((i % DX_PATCH_P_ROW) * 4096) & 65535);
 }
 
 #if defined(__GNUC__) || defined(__clang__)
@@ -776,11 +1012,11 @@ typedef uint16_t dx_patch_p_v16 __attribute__((vector_size(32), aligned(2), may_
   #define DX_PATCH_P_INLINE static
   #define DX_PATCH_P_COPY_ROW(to, from) DX_PATCH_MEMCPY(to, from, 32)
 #endif
-/* Without vectors, gcc 12 adds pairs of 16 bits in words of 32, wrongly: one loop must not be. */
+/* Without vectors gcc 12 adds pairs of 16 bits in words of 32, wrongly; this in a loop stops it. */
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__SSE2__) && !defined(__ARM_NEON)
-  #define DX_PATCH_P_APART __asm__ volatile("")
+  #define DX_PATCH_P_NO_PAIRS __asm__ volatile("")
 #else
-  #define DX_PATCH_P_APART (void)0
+  #define DX_PATCH_P_NO_PAIRS (void)0
 #endif
 /* A function that calls its body, which is compiled twice where machines may have wider vectors. */
 #ifdef DX_PATCH_P_AVX2
@@ -795,20 +1031,24 @@ typedef uint16_t dx_patch_p_v16 __attribute__((vector_size(32), aligned(2), may_
       static uint32_t name parameters { return name##_body arguments; }
 #endif
 
-static const uint16_t dx_patch_p_rates[32] = { /* by how many symbols a row has seen */
+/* How far the marks of a row move (65536 = all the way), by how many symbols it has seen. */
+static const uint16_t dx_patch_p_rates[32] = {
     32768, 26214, 18725, 14563, 11915, 10082, 8738, 7710, 6898, 6241, 5698, 5242, 4854, 4519, 4228,
     3971, 3744, 3542, 3360, 3196, 3048, 2912, 2788, 2674, 2500, 2300, 2100, 1900, 1700, 1500,
     1300, 1150};
+#define DX_PATCH_P_SEEN 31u /* mask of the count in a row's last word, and its largest value */
 
-/* What a row becomes after a symbol; out may be the row. 16 bits all along, and one store: that
-   makes one vector of it. The lower five bits of the last word count; above them is a tag. */
+/* What a row becomes after symbol v; out may be the row. seen_max: the count stays there, which
+   keeps the row learning. 16 bits all along and one store: that makes it one vector. */
 DX_PATCH_P_INLINE void dx_patch_p_adapt(uint16_t *out, const uint16_t *row, uint32_t v,
-                                        uint32_t most)
+                                        uint32_t seen_max)
 {
-    uint32_t rate = dx_patch_p_rates[row[15] & 31];
-    uint16_t i, below = (uint16_t)v, to[16], count = (uint16_t)(row[15] + ((row[15] & 31) < most));
+    uint32_t seen = row[15] & DX_PATCH_P_SEEN;
+    uint32_t rate = dx_patch_p_rates[seen];
+    uint16_t i, below = (uint16_t)v, to[16], count = (uint16_t)(row[15] + (seen < seen_max));
     for (i = 0; i < 16; i++) {
-        uint16_t up = (uint16_t)((i < below) - 1), last = (uint16_t)((i < 15) - 1);
+        uint16_t up = (uint16_t)((i < below) - 1); /* all ones: this mark moves up */
+        uint16_t last = (uint16_t)((i < 15) - 1);  /* all ones: not a mark but the count */
         uint16_t part = (uint16_t)(row[i] ^ up);
         part = (uint16_t)(part * rate >> 16);
         part = (uint16_t)(row[i] - (part ^ up) + up);
@@ -819,6 +1059,7 @@ DX_PATCH_P_INLINE void dx_patch_p_adapt(uint16_t *out, const uint16_t *row, uint
 
 static uint8_t dx_patch_p_get_raw(dx_patch_p_coder *c)
 {
+    DX_PATCH_ASSERT(c->at_ <= c->size_);
     if (c->at_ < c->size_) return c->source_[c->at_++];
     c->overrun_ = true;
     return 0;
@@ -827,7 +1068,8 @@ static uint8_t dx_patch_p_get_raw(dx_patch_p_coder *c)
 /* LEB128: seven bits a byte, the lowest first. Bits above 64 are an error. */
 static uint64_t dx_patch_p_get_varint(dx_patch_p_coder *c)
 {
-    uint64_t v = 0, shift;
+    uint64_t v = 0;
+    uint32_t shift;
     for (shift = 0; shift < 64; shift += 7) {
         uint8_t b = dx_patch_p_get_raw(c);
         if (shift == 63 && b > 1) break;
@@ -841,6 +1083,7 @@ static uint64_t dx_patch_p_get_varint(dx_patch_p_coder *c)
 #ifndef DX_PATCH_NO_CREATE
 static void dx_patch_p_put_raw(dx_patch_p_coder *c, uint32_t byte)
 {
+    DX_PATCH_ASSERT(c->at_ <= c->size_);
     if (c->at_ == c->size_) c->overrun_ = true;
     else c->out_[c->at_++] = (uint8_t)(byte & 255);
 }
@@ -854,6 +1097,7 @@ static void dx_patch_p_put_varint(dx_patch_p_coder *c, uint64_t v)
 /* Of a coder that is all zero but for its rows. */
 static void dx_patch_p_start_writing(dx_patch_p_coder *c, uint8_t *out, size_t capacity)
 {
+    DX_PATCH_ASSERT(out || !capacity);
     c->mode_ = DX_PATCH_P_WRITE;
     c->last_ = true; /* no input is missing */
     c->out_ = out;
@@ -862,11 +1106,13 @@ static void dx_patch_p_start_writing(dx_patch_p_coder *c, uint8_t *out, size_t c
     c->pending_ = 1;
 }
 
-/* The top byte leaves; bytes of 255 wait until it is known whether a carry runs through them. The
-   first byte, which is always zero, is left out. */
+/* Take the top byte out of low_. The oldest byte that waits leaves, with the carry, as soon as no
+   carry can come any more; bytes of 255 wait behind it, as a carry would run through them. The very
+   first byte is always zero and is left out. */
 static void dx_patch_p_shift_low(dx_patch_p_coder *c)
 {
     uint32_t carry = (uint32_t)(c->low_ >> 32);
+    DX_PATCH_ASSERT(carry <= 1 && c->pending_ > 0);
     if (c->low_ < 0xff000000u || carry) {
         for (; c->pending_; c->pending_--) {
             if (c->any_) dx_patch_p_put_raw(c, c->cache_ + carry);
@@ -882,6 +1128,7 @@ static void dx_patch_p_shift_low(dx_patch_p_coder *c)
 static void dx_patch_p_finish_writing(dx_patch_p_coder *c)
 {
     int i;
+    DX_PATCH_ASSERT(c->mode_ == DX_PATCH_P_WRITE && c->range_);
     for (i = 0; i < 5; i++) dx_patch_p_shift_low(c);
 }
 #endif
@@ -889,54 +1136,63 @@ static void dx_patch_p_finish_writing(dx_patch_p_coder *c)
 static void dx_patch_p_start_reading(dx_patch_p_coder *c)
 {
     int i;
+    DX_PATCH_ASSERT(DX_PATCH_P_MODE(c) == DX_PATCH_P_READ);
     c->range_ = 0xffffffffu;
     for (i = 0; i < 4; i++) c->code_ = c->code_ << 8 | dx_patch_p_get_raw(c);
 }
 
-/* Of the range what lies from `below` on, so much of it. */
+/* Narrow the range to the part of `range` that begins `below` from its start. */
 static void dx_patch_p_step(dx_patch_p_coder *c, uint32_t below, uint32_t range)
 {
+    DX_PATCH_ASSERT(range && below <= c->range_ && range <= c->range_ - below);
     if (DX_PATCH_P_MODE(c) == DX_PATCH_P_READ) c->code_ -= below;
     else c->low_ += below;
     for (; range < (uint32_t)1 << 24; range <<= 8) {
-        if (DX_PATCH_P_MODE(c) == DX_PATCH_P_READ) c->code_ = c->code_ << 8 | dx_patch_p_get_raw(c);
+        if (DX_PATCH_P_MODE(c) == DX_PATCH_P_READ)
+            c->code_ = c->code_ << 8 | dx_patch_p_get_raw(c);
         else DX_PATCH_P_SHIFT(c);
     }
     c->range_ = range;
 }
 
-/* So many bits, the highest first, zero and one alike. */
+/* So many bits, the highest first, zero and one equally likely. */
 static uint64_t dx_patch_p_even(dx_patch_p_coder *c, uint32_t bits, uint64_t v)
 {
     uint64_t got = 0;
+    DX_PATCH_ASSERT(bits < 64);
     if (DX_PATCH_P_MODE(c) == DX_PATCH_P_COUNT) {
         c->cost_ += 16 * bits;
         return v & (((uint64_t)1 << bits) - 1);
     }
     while (bits) {
-        uint32_t part = bits < 8 ? bits : 8, range = c->range_ >> part, most = (1u << part) - 1, x;
+        uint32_t part = bits < 8 ? bits : 8; /* bits of this step */
+        uint32_t range = c->range_ >> part, mask = (1u << part) - 1, x;
         bits -= part;
-        x = DX_PATCH_P_MODE(c) == DX_PATCH_P_READ ? c->code_ / range : (uint32_t)(v >> bits & most);
-        if (x > most) x = most; /* of damaged bytes */
+        if (DX_PATCH_P_MODE(c) == DX_PATCH_P_READ) x = c->code_ / range;
+        else x = (uint32_t)(v >> bits & mask);
+        if (x > mask) x = mask; /* of damaged bytes */
         dx_patch_p_step(c, x * range, range);
         got = got << part | x;
     }
     return got;
 }
 
-/* A symbol that is at most 0, .. 14 with these probabilities; none is less than 4 / 32768. */
+/* A symbol of this row. Its marks are scaled to 32704 parts, and each symbol gets 4 more: of 32768
+   none has less than 4, so that none is impossible. */
 DX_PATCH_P_INLINE uint32_t dx_patch_p_split(dx_patch_p_coder *c, const uint16_t *row, uint32_t v)
 {
-    uint16_t f[16], n = 0, i;
-    uint32_t k, at, range = c->range_ >> 15;
+    uint16_t f[16]; /* f[i]: where symbol i ends */
+    uint16_t n = 0, i;
+    uint32_t width, at, range = c->range_ >> 15;
     for (i = 0; i < 16; i++) {
         uint16_t last = (uint16_t)((i < 15) - 1);
         f[i] = (uint16_t)(((row[i] * (uint32_t)32704 >> 16) & (uint16_t)~last) + 4 * i + 4);
         f[i] = (uint16_t)(f[i] + (last & 32704));
     }
     if (DX_PATCH_P_MODE(c) == DX_PATCH_P_COUNT) {
-        for (k = f[v] - (v ? f[v - 1] : 0u); k < 16384; k *= 2) c->cost_ += 16;
-        c->cost_ += (32768 - k) >> 10; /* close to the logarithm */
+        width = f[v] - (v ? f[v - 1] : 0u);
+        for (; width < 16384; width *= 2) c->cost_ += 16;
+        c->cost_ += (32768 - width) >> 10; /* close to the logarithm */
         return v;
     }
     if (DX_PATCH_P_MODE(c) == DX_PATCH_P_READ) {
@@ -952,71 +1208,92 @@ DX_PATCH_P_INLINE uint32_t dx_patch_p_split(dx_patch_p_coder *c, const uint16_t 
 
 DX_PATCH_P_INLINE uint32_t dx_patch_p_symbol_body(dx_patch_p_coder *c, uint32_t row, uint32_t v)
 {
-    uint16_t *p = c->rows_ + 16 * row;
+    uint16_t *p = c->rows_ + DX_PATCH_P_ROW * row;
     v = dx_patch_p_split(c, p, v);
-    if (DX_PATCH_P_MODE(c) != DX_PATCH_P_COUNT) dx_patch_p_adapt(p, p, v, 31);
+    if (DX_PATCH_P_MODE(c) != DX_PATCH_P_COUNT) dx_patch_p_adapt(p, p, v, DX_PATCH_P_SEEN);
     return v;
 }
 DX_PATCH_P_WIDE(dx_patch_p_symbol, (dx_patch_p_coder *c, uint32_t row, uint32_t v), (c, row, v))
 
-/* A symbol of a row in which only 0 and 1 occur: all but its first word stay as they are. */
+/* A symbol of a row in which only 0 and 1 occur: just its first word and its count change. */
 static uint32_t dx_patch_p_flag(dx_patch_p_coder *c, uint32_t row, uint32_t v)
 {
-    uint16_t *p = c->rows_ + 16 * row;
+    uint16_t *p = c->rows_ + DX_PATCH_P_ROW * row;
     uint32_t range = c->range_ >> 15, rate = dx_patch_p_rates[p[15]];
-    uint32_t f = (p[0] * (uint32_t)32704 >> 16) + 4;
+    uint32_t zero = (p[0] * (uint32_t)32704 >> 16) + 4; /* parts of a 0; all but 57 others: a 1 */
+    DX_PATCH_ASSERT(p[15] <= DX_PATCH_P_SEEN && v <= 1);
     if (DX_PATCH_P_MODE(c) == DX_PATCH_P_COUNT) return dx_patch_p_symbol(c, row, v);
-    if (DX_PATCH_P_MODE(c) == DX_PATCH_P_READ) v = c->code_ >= f * range;
-    dx_patch_p_step(c, v ? f * range : 0, (v ? 32711 - f : f) * range);
-    p[0] = (uint16_t)(v ? p[0] - (p[0] * rate >> 16) : p[0] + ((65535u - p[0]) * rate >> 16));
-    if (p[15] < 31) p[15]++;
+    if (DX_PATCH_P_MODE(c) == DX_PATCH_P_READ) v = c->code_ >= zero * range;
+    if (v) {
+        dx_patch_p_step(c, zero * range, (32711 - zero) * range);
+        p[0] = (uint16_t)(p[0] - (p[0] * rate >> 16));
+    } else {
+        dx_patch_p_step(c, 0, zero * range);
+        p[0] = (uint16_t)(p[0] + ((65535u - p[0]) * rate >> 16));
+    }
+    if (p[15] < DX_PATCH_P_SEEN) p[15]++;
     return v;
 }
 
 static uint32_t dx_patch_p_byte(dx_patch_p_coder *c, uint32_t row, uint32_t v)
 {
     uint32_t high;
+    DX_PATCH_ASSERT(v < 256);
     if (!c->range_) return dx_patch_p_get_raw(c); /* plain coding */
     high = dx_patch_p_symbol(c, row, v >> 4);
     return high << 4 | dx_patch_p_symbol(c, row + 1 + high, v & 15);
 }
 
-/* v + 1 as its bit length and leading bits by rows, the rest evenly. Of 255 at most, the first
-   symbol tells length and second bit; else it is 15, and the length is the next one. */
+/* A number, as v + 1 in binary: its length, then the bits behind the leading one, of which up to
+   three more have rows, and the rest are even. The first symbol says
+
+        0        v + 1 = 1
+        1 .. 14  the length (2 .. 8 bits) and the second bit:  2 * length - 3 + bit
+        15       longer: the next symbol has the length, 9 .. 23 bits, or 15: six bits have it
+
+   so that numbers up to 254 take two symbols at most, and even bits. */
 static uint64_t dx_patch_p_number(dx_patch_p_coder *c, uint32_t which, uint64_t v)
 {
-    uint32_t length = 0, first = 0, row = which * DX_PATCH_P_NUMBER, left, lead = 1, n;
+    enum { LONG = 15, LONG_BITS = 8, LONGER_BITS = 23 }; /* bits behind the leading one */
+    uint32_t bits = 0; /* behind the leading one */
+    uint32_t first = 0, row = which * DX_PATCH_P_NUMBER, left, lead = 1, n;
     if (!c->range_) return dx_patch_p_get_varint(c);
+    DX_PATCH_ASSERT(which < DX_PATCH_P_NUMBERS);
     v++;
     if (DX_PATCH_P_MODE(c) != DX_PATCH_P_READ) {
-        while (length < 63 && v >> (length + 1)) length++;
-        if (length) first = 2 * length - 1 + (uint32_t)(v >> (length - 1) & 1);
-        if (length > 7) first = 15;
+        while (bits < 63 && v >> (bits + 1)) bits++;
+        if (bits) first = 2 * bits - 1 + (uint32_t)(v >> (bits - 1) & 1);
+        if (bits >= LONG_BITS) first = LONG;
     }
     first = dx_patch_p_symbol(c, row, first);
-    if (first == 15) {
-        n = dx_patch_p_symbol(c, row + 15, length < 23 ? length - 8 : 15);
-        length = n < 15 ? 8 + n : 23 + (uint32_t)dx_patch_p_even(c, 6, length - 23);
+    if (first == LONG) {
+        n = bits < LONGER_BITS ? bits - LONG_BITS : 15;
+        n = dx_patch_p_symbol(c, row + 15, n);
+        if (n < 15) bits = LONG_BITS + n;
+        else bits = LONGER_BITS + (uint32_t)dx_patch_p_even(c, 6, bits - LONGER_BITS);
+        if (bits > 63) {
+            c->bad_number_ = true;
+            return 0;
+        }
+        left = bits;
+        row += 16 + (bits < 15 ? bits - LONG_BITS : 7);
+    } else {
+        bits = (first + 1) / 2;
+        left = first ? bits - 1 : 0; /* the first symbol has told the second bit */
+        if (first) lead = 3 - (first & 1);
+        row += first;
     }
-    if (length > 63) {
-        c->bad_number_ = true;
-        return 0;
-    }
-    if (first < 15) length = (first + 1) / 2;
-    left = first && first < 15 ? length - 1 : length;
-    if (first && first < 15) lead = 3 - (first & 1);
     if (left) {
         n = left < 3 ? left : 3;
         left -= n;
-        row += first < 15 ? first : 16 + (length < 15 ? length - 8 : 7);
         lead = lead << n | dx_patch_p_symbol(c, row, (uint32_t)(v >> left) & ((1u << n) - 1));
     }
     return ((uint64_t)lead << left | dx_patch_p_even(c, left, v)) - 1;
 }
 
 /* Signed numbers travel as 0, -1, 1, -2, 2, .. ; a difference of addresses wraps on purpose. */
-static uint64_t dx_patch_p_fold(uint64_t v) { return v << 1 ^ (v >> 63 ? UINT64_MAX : 0); }
-static uint64_t dx_patch_p_unfold(uint64_t v) { return v >> 1 ^ (v & 1 ? UINT64_MAX : 0); }
+static uint64_t dx_patch_p_zigzag(uint64_t v) { return v << 1 ^ (v >> 63 ? UINT64_MAX : 0); }
+static uint64_t dx_patch_p_unzigzag(uint64_t v) { return v >> 1 ^ (v & 1 ? UINT64_MAX : 0); }
 
 /* >>mixer: several predictions of half a byte made one ----------------------------
    Each context has a row; their sum is weighted, and the weights learn by how likely each one held
@@ -1089,7 +1366,7 @@ DX_PATCH_P_INLINE uint32_t dx_patch_p_mix_body(dx_patch_p_delta *d, uint32_t row
         DX_PATCH_MEMSET(mix, 0, sizeof mix);
         for (k = 0; k < n; k++)
             for (i = 0, set = weights[k]; i < 16; i++) {
-                DX_PATCH_P_APART;
+                DX_PATCH_P_NO_PAIRS;
                 mix[i] = (uint16_t)(mix[i] + (rows[k][i] * set >> 16));
             }
         set = dx_patch_p_split(&d->coder_, mix, v >> (half ? 0 : 4) & 15);
@@ -1124,7 +1401,7 @@ static void dx_patch_p_note_literal(dx_patch_p_delta *d, uint32_t v)
     *head = d->history_size_;
 }
 
-/* A byte in no cover. hint: the byte of the base where the last cover would go on. */
+/* A byte in no match. hint: the byte of the base where the last match would go on. */
 static uint32_t dx_patch_p_literal(dx_patch_p_delta *d, uint32_t hint, uint32_t v)
 {
     uint32_t past = (uint32_t)(d->past_ & 0xffffffffu), size = d->repeat_size_, expected = 0;
@@ -1147,14 +1424,13 @@ static uint32_t dx_patch_p_literal(dx_patch_p_delta *d, uint32_t hint, uint32_t 
 }
 
 /* >>predict: references follow what they point to ---------------------------
-   A map of covers tells where an old offset went. Segments turn offsets into addresses and back.
+   A map of matches tells where an old offset went. Segments turn offsets into addresses and back.
    Nothing here can fail: any numbers give some prediction, and only the patch says it is right. */
-#define DX_PATCH_P_BLOCK 1024u /* bytes of a cover that share a predictor */
+#define DX_PATCH_P_BLOCK 1024u /* bytes of a match that share a predictor */
 #define DX_PATCH_P_BEFORE 4u   /* old bytes in front of a block that a predictor may look at */
 #define DX_PATCH_P_AFTER 8u     /* a field may reach so far out of its block, which grows then */
 #define DX_PATCH_P_LONGEST (DX_PATCH_P_BLOCK + DX_PATCH_P_AFTER)
 #define DX_PATCH_P_WINDOW (DX_PATCH_P_BEFORE + DX_PATCH_P_LONGEST)
-#define DX_PATCH_P_SEGMENTS 8u
 #define DX_PATCH_P_MEMORY 1024u /* corrections that are remembered, by region of the target */
 
 enum { /* predictors */
@@ -1182,7 +1458,7 @@ enum { /* how the bytes of a field make up a number; the first four rearrange th
 typedef struct dx_patch_p_field {
     uint32_t size;  /* bytes; 0: no field here */
     uint32_t form, bits, shift; /* so many bits are a distance, to be shifted to be one in bytes */
-    uint32_t sure, slot; /* 1: its target lies in a cover; of the correction, or P_MEMORY: none */
+    uint32_t sure, slot; /* 1: its target lies in a match; of the correction, or P_MEMORY: none */
     uint64_t target, origin; /* the address it means; what that is relative to on the new side */
     uint64_t number, value;  /* as it is, as predicted */
 } dx_patch_p_field;
@@ -1259,21 +1535,21 @@ static uint64_t dx_patch_p_address(const dx_patch_p_predictor *p, int side, uint
     return offset;
 }
 
-/* The cover that reaches furthest of those that start at or before an old offset says by how much
+/* The match that reaches furthest of those that start at or before an old offset says by how much
    it moved. */
 static uint64_t dx_patch_p_map_offset(const dx_patch_p_predictor *p, uint64_t offset,
                                       uint32_t *sure)
 {
     uint32_t low = 0, left = p->count_, half;
-    const uint32_t *cover, *order = p->covers_ + 3 * (size_t)left, *olds = order + left;
+    const uint32_t *match, *order = p->matches_ + 3 * (size_t)left, *olds = order + left;
     if (!left) return offset;
     for (; left > 1; left -= half) {
         half = left / 2;
         low += olds[low + half] <= offset ? half : 0;
     }
-    cover = p->covers_ + 3 * (size_t)order[low];
-    *sure = offset - cover[1] < cover[2];
-    return offset - cover[1] + cover[0];
+    match = p->matches_ + 3 * (size_t)order[low];
+    *sure = offset - match[1] < match[2];
+    return offset - match[1] + match[0];
 }
 
 /* Where an old address points to in the new file; false: it is no address. */
@@ -1456,28 +1732,28 @@ static dx_patch_p_field dx_patch_p_predict(const dx_patch_p_predictor *x, uint32
     return f;
 }
 
-/* Sort the cover indexes by old offset, then by index: Shell's sort, no extra memory. In place of
-   a cover that lies inside of another one stands that one. */
-static void dx_patch_p_sort_covers(dx_patch_p_predictor *p)
+/* Sort the match indexes by old offset, then by index: Shell's sort, no extra memory. In place of
+   a match that lies inside of another one stands that one. */
+static void dx_patch_p_sort_matches(dx_patch_p_predictor *p)
 {
-    uint32_t i, k, gap = 1, *v = p->covers_ + 3 * (size_t)p->count_;
+    uint32_t i, k, gap = 1, *v = p->matches_ + 3 * (size_t)p->count_;
     while (gap < p->count_ / 3) gap = 3 * gap + 1;
     for (i = 0; i < p->count_; i++) v[i] = i;
     for (; gap; gap /= 3)
         for (i = gap; i < p->count_; i++) {
-            uint32_t moved = v[i], at = p->covers_[3 * moved + 1];
+            uint32_t moved = v[i], at = p->matches_[3 * moved + 1];
             for (k = i; k >= gap; k -= gap) {
-                uint32_t other = p->covers_[3 * v[k - gap] + 1];
+                uint32_t other = p->matches_[3 * v[k - gap] + 1];
                 if (other < at || (other == at && v[k - gap] < moved)) break;
                 v[k] = v[k - gap];
             }
             v[k] = moved;
         }
     for (i = 0; i < p->count_; i++) {
-        const uint32_t *cover = p->covers_ + 3 * (size_t)v[i];
-        const uint32_t *around = p->covers_ + 3 * (size_t)v[i ? i - 1 : 0];
-        v[p->count_ + i] = cover[1];
-        if (around[1] + around[2] >= cover[1] + cover[2]) v[i] = v[i ? i - 1 : 0];
+        const uint32_t *match = p->matches_ + 3 * (size_t)v[i];
+        const uint32_t *around = p->matches_ + 3 * (size_t)v[i ? i - 1 : 0];
+        v[p->count_ + i] = match[1];
+        if (around[1] + around[2] >= match[1] + match[2]) v[i] = v[i ? i - 1 : 0];
     }
 }
 
@@ -1496,7 +1772,7 @@ static void dx_patch_p_pass(dx_patch_p_delta *d, const uint8_t *end, uint64_t be
     for (; i; i--) d->past_ = d->past_ << 8 | *(end - i);
 }
 
-/* A block of a cover of which so many bytes are left. */
+/* A block of a match of which so many bytes are left. */
 static void dx_patch_p_start_block(dx_patch_p_delta *d, dx_patch_p_block *b, uint64_t left)
 {
     dx_patch_p_predictor *x = &d->predictor_;
@@ -1523,8 +1799,8 @@ static uint64_t dx_patch_p_code_field(dx_patch_p_delta *d, const dx_patch_p_fiel
     uint64_t error = dx_patch_p_sign(value - f->value, 8 * f->size);
     uint32_t flag = DX_PATCH_P_M_FLAG + (d->id_ * 2 + f->sure) * 4 + x->flags_;
     if (!dx_patch_p_flag(&d->coder_, flag, error != 0)) error = 0;
-    else error = dx_patch_p_unfold(1 + dx_patch_p_number(&d->coder_, DX_PATCH_P_N_FIX + fix,
-                                                         dx_patch_p_fold(error) - 1));
+    else error = dx_patch_p_unzigzag(1 + dx_patch_p_number(&d->coder_, DX_PATCH_P_N_FIX + fix,
+                                                         dx_patch_p_zigzag(error) - 1));
     x->flags_ = (x->flags_ << 1 | (error != 0)) & 3;
     if (f->slot < DX_PATCH_P_MEMORY)
         x->memory_[f->slot] += (uint32_t)(error << f->shift & 0xffffffffu);
@@ -1632,7 +1908,7 @@ static uint64_t dx_patch_p_mix_memory(uint32_t history_log, uint32_t groups_log)
     return history_log ? size + ((uint64_t)32 << groups_log) : 0;
 }
 
-/* The cuts of a delta: models, four of mixing, corrections, covers, a window of the base, and one
+/* The cuts of a delta: models, four of mixing, corrections, matches, a window of the base, and one
    of the target. Each skips at most seven bytes, which the slack holds. */
 typedef char dx_patch_p_slack_is_enough[9 * 7 <= DX_PATCH_P_SLACK ? 1 : -1];
 typedef char dx_patch_p_window_of_runs[DX_PATCH_P_BLOCK == DX_PATCH_P_BLOCKS_MEMORY ? 1 : -1];
@@ -1640,12 +1916,12 @@ typedef char dx_patch_p_least_delta[DX_PATCH_P_SLACK + DX_PATCH_P_WINDOW + DX_PA
                                     32 * (DX_PATCH_P_M_BYTE + 2 * DX_PATCH_P_BYTE) ==
                                     DX_PATCH_P_DELTA_MEMORY ? 1 : -1];
 
-static uint64_t dx_patch_p_delta_memory(const dx_patch_p_delta *d, uint64_t covers)
+static uint64_t dx_patch_p_delta_memory(const dx_patch_p_delta *d, uint64_t matches)
 {
     uint64_t size = DX_PATCH_P_SLACK + DX_PATCH_P_WINDOW + DX_PATCH_P_LONGEST;
     size += 32u * (uint64_t)dx_patch_p_row_count(d->literal_bits_, d->diff_bits_);
     size += dx_patch_p_mix_memory(d->history_log_, d->groups_log_);
-    return d->map_ ? size + 4 * DX_PATCH_P_MEMORY + 20 * covers : size;
+    return d->map_ ? size + 4 * DX_PATCH_P_MEMORY + 20 * matches : size;
 }
 
 /* Models, and what mixing and prediction need, at their start. */
@@ -1775,7 +2051,7 @@ static int dx_patch_p_take_parameters(dx_patch_applier *a)
     return DX_PATCH_OK;
 }
 
-/* The numbers of the setup: cover count, the base's, the target's less the base's. */
+/* The numbers of the setup: match count, the base's, the target's less the base's. */
 static int dx_patch_p_take_setup(dx_patch_applier *a)
 {
     dx_patch_p_predictor *x = &a->delta_.predictor_;
@@ -1784,12 +2060,12 @@ static int dx_patch_p_take_setup(dx_patch_applier *a)
     if (!a->setup_at_++) {
         uint64_t spare = a->header_.memory_size - dx_patch_p_delta_memory(&a->delta_, 0);
         if (v > spare / 20) return DX_PATCH_EHEADER;
-        x->covers_ = (uint32_t *)dx_patch_p_cut_memory(&a->memory_, &a->left_, 20 * v);
-        DX_PATCH_ASSERT(x->covers_);
+        x->matches_ = (uint32_t *)dx_patch_p_cut_memory(&a->memory_, &a->left_, 20 * v);
+        DX_PATCH_ASSERT(x->matches_);
         x->count_ = (uint32_t)v;
         return DX_PATCH_OK;
     }
-    side[a->setup_at_ - 2] = x->setup_[0][a->setup_at_ - 2] + dx_patch_p_unfold(v);
+    side[a->setup_at_ - 2] = x->setup_[0][a->setup_at_ - 2] + dx_patch_p_unzigzag(v);
     if (side[0] > DX_PATCH_P_SEGMENTS) return DX_PATCH_ECORRUPT;
     if (a->setup_at_ < 3 + 4 * side[0]) return DX_PATCH_OK;
     a->setup_at_ = 1;
@@ -1798,20 +2074,20 @@ static int dx_patch_p_take_setup(dx_patch_applier *a)
     return DX_PATCH_OK;
 }
 
-/* The next cover, after `gap` literal bytes. It lies inside of both files, or it is refused. */
-static int dx_patch_p_take_cover(dx_patch_applier *a, uint64_t gap)
+/* The next match, after `gap` literal bytes. It lies inside of both files, or it is refused. */
+static int dx_patch_p_take_match(dx_patch_applier *a, uint64_t gap)
 {
     uint64_t size = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_LENGTH, 0);
     uint64_t jump = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_JUMP, 0);
     uint64_t left = a->to_size_ - a->new_end_, old_at = a->old_end_ + gap;
-    old_at += dx_patch_p_unfold(jump);
+    old_at += dx_patch_p_unzigzag(jump);
     if (gap >= left || size >= left - gap) return DX_PATCH_EBOUNDS;
     size++;
     if (old_at > a->from_size_ || size > a->from_size_ - old_at) return DX_PATCH_EBOUNDS;
-    a->cover_new_ = a->new_end_ + gap;
-    a->cover_old_ = old_at;
-    a->cover_left_ = size;
-    a->new_end_ = a->cover_new_ + size;
+    a->match_new_ = a->new_end_ + gap;
+    a->match_old_ = old_at;
+    a->match_left_ = size;
+    a->new_end_ = a->match_new_ + size;
     a->old_end_ = old_at + size;
     return DX_PATCH_OK;
 }
@@ -1819,42 +2095,42 @@ static int dx_patch_p_take_cover(dx_patch_applier *a, uint64_t gap)
 static int dx_patch_p_take_list(dx_patch_applier *a)
 {
     dx_patch_p_predictor *x = &a->delta_.predictor_;
-    uint32_t *cover = x->covers_ + 3 * (size_t)a->cover_at_;
+    uint32_t *match = x->matches_ + 3 * (size_t)a->match_at_;
     int error;
-    if (a->cover_at_ == x->count_) {
-        dx_patch_p_sort_covers(x);
-        a->cover_old_ = a->cover_at_ = 0;
+    if (a->match_at_ == x->count_) {
+        dx_patch_p_sort_matches(x);
+        a->match_old_ = a->match_at_ = 0;
         a->state_ = DX_PATCH_P_NEXT;
         return DX_PATCH_OK;
     }
-    error = dx_patch_p_take_cover(a, dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_GAP, 0));
+    error = dx_patch_p_take_match(a, dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_GAP, 0));
     if (error) return error;
-    cover[0] = (uint32_t)a->cover_new_;
-    cover[1] = (uint32_t)a->cover_old_;
-    cover[2] = (uint32_t)a->cover_left_;
-    a->cover_at_++;
+    match[0] = (uint32_t)a->match_new_;
+    match[1] = (uint32_t)a->match_old_;
+    match[2] = (uint32_t)a->match_left_;
+    a->match_at_++;
     return DX_PATCH_OK;
 }
 
-/* Literal bytes and the cover behind them, if there is one. */
+/* Literal bytes and the match behind them, if there is one. */
 static int dx_patch_p_take_next(dx_patch_applier *a)
 {
     uint64_t left = a->to_size_ - a->produced_, gap = left;
     int error = DX_PATCH_OK;
-    a->hint_old_ = a->cover_old_;
-    a->cover_left_ = 0;
+    a->hint_old_ = a->match_old_;
+    a->match_left_ = 0;
     a->state_ = left ? DX_PATCH_P_LITERALS : DX_PATCH_P_DONE;
     if (!left) return DX_PATCH_OK;
     if (!a->delta_.map_) {
         gap = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_GAP, 0);
         if (gap > left) return DX_PATCH_EBOUNDS;
-        if (gap < left) error = dx_patch_p_take_cover(a, gap);
-    } else if (a->cover_at_ < a->delta_.predictor_.count_) {
-        const uint32_t *cover = a->delta_.predictor_.covers_ + 3 * (size_t)a->cover_at_++;
-        a->cover_new_ = cover[0];
-        a->cover_old_ = cover[1];
-        a->cover_left_ = cover[2];
-        gap = a->cover_new_ - a->produced_;
+        if (gap < left) error = dx_patch_p_take_match(a, gap);
+    } else if (a->match_at_ < a->delta_.predictor_.count_) {
+        const uint32_t *match = a->delta_.predictor_.matches_ + 3 * (size_t)a->match_at_++;
+        a->match_new_ = match[0];
+        a->match_old_ = match[1];
+        a->match_left_ = match[2];
+        gap = a->match_new_ - a->produced_;
     }
     a->literals_left_ = gap;
     a->literals_done_ = a->later_ = 0;
@@ -1885,22 +2161,22 @@ static int dx_patch_p_take_literals(dx_patch_applier *a)
     a->literals_left_ -= size;
     a->literals_done_ += size;
     error = dx_patch_p_emit(a, to, size);
-    if (!a->literals_left_) a->state_ = a->cover_left_ ? DX_PATCH_P_EQUAL : DX_PATCH_P_NEXT;
+    if (!a->literals_left_) a->state_ = a->match_left_ ? DX_PATCH_P_EQUAL : DX_PATCH_P_NEXT;
     return error;
 }
 
 static void dx_patch_p_done(dx_patch_applier *a, uint64_t size)
 {
-    a->cover_old_ += size;
-    a->cover_new_ += size;
-    a->cover_left_ -= size;
-    a->state_ = a->cover_left_ ? DX_PATCH_P_EQUAL : DX_PATCH_P_NEXT;
+    a->match_old_ += size;
+    a->match_new_ += size;
+    a->match_left_ -= size;
+    a->state_ = a->match_left_ ? DX_PATCH_P_EQUAL : DX_PATCH_P_NEXT;
 }
 
-/* How many of the cover's blocks are as in the base. */
+/* How many of the match's blocks are as in the base. */
 static int dx_patch_p_take_equal(dx_patch_applier *a)
 {
-    uint64_t left = a->cover_left_, most = (left - 1) / DX_PATCH_P_BLOCK + 1, n = most;
+    uint64_t left = a->match_left_, most = (left - 1) / DX_PATCH_P_BLOCK + 1, n = most;
     if (a->delta_.coder_.range_) /* plain coding has no other blocks */
         n = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_EQUAL + a->later_, 0);
     if (n > most) return DX_PATCH_EBOUNDS;
@@ -1917,27 +2193,27 @@ static int dx_patch_p_take_copy(dx_patch_applier *a)
     uint64_t size = a->equal_left_;
     int error = DX_PATCH_OK;
     if (!base && size > DX_PATCH_P_BLOCK) size = DX_PATCH_P_BLOCK;
-    if (!base) error = dx_patch_p_read(a, a->cover_old_, to, (uint32_t)size);
-    if (!error) error = dx_patch_p_emit(a, base ? base + a->cover_old_ : to, (size_t)size);
+    if (!base) error = dx_patch_p_read(a, a->match_old_, to, (uint32_t)size);
+    if (!error) error = dx_patch_p_emit(a, base ? base + a->match_old_ : to, (size_t)size);
     a->equal_left_ -= size;
     dx_patch_p_done(a, size);
-    if (a->cover_left_) a->state_ = a->equal_left_ ? DX_PATCH_P_COPY : DX_PATCH_P_CHOICE;
+    if (a->match_left_) a->state_ = a->equal_left_ ? DX_PATCH_P_COPY : DX_PATCH_P_CHOICE;
     return error;
 }
 
-/* Start a block of the cover: its predictor, and the old bytes in and in front of it. */
+/* Start a block of the match: its predictor, and the old bytes in and in front of it. */
 static int dx_patch_p_take_choice(dx_patch_applier *a)
 {
     dx_patch_p_delta *d = &a->delta_;
     dx_patch_p_block *b = &a->block_;
-    uint64_t most = a->cover_old_;
+    uint64_t most = a->match_old_;
     uint32_t before = most < DX_PATCH_P_BEFORE ? (uint32_t)most : DX_PATCH_P_BEFORE;
     int error = DX_PATCH_OK;
     d->id_ = dx_patch_p_symbol(&d->coder_, DX_PATCH_P_M_ID + d->id_, 0);
     if (d->id_ >= DX_PATCH_P_IDS || (d->id_ && !d->map_)) return DX_PATCH_EVERSION;
-    b->old_at = a->cover_old_;
-    b->new_at = a->cover_new_;
-    dx_patch_p_start_block(d, b, a->cover_left_);
+    b->old_at = a->match_old_;
+    b->new_at = a->match_new_;
+    dx_patch_p_start_block(d, b, a->match_left_);
     a->state_ = DX_PATCH_P_CHOSEN;
     b->old_bytes = a->old_ + DX_PATCH_P_BEFORE;
     if (a->desc_.base) b->old_bytes = (const uint8_t *)a->desc_.base + b->old_at;
@@ -2420,7 +2696,7 @@ static uint32_t dx_patch_p_f_old(dx_patch_flash *f, uint32_t n, uint32_t at)
     return f->old_[at % size];
 }
 
-static void dx_patch_p_f_cover(dx_patch_flash *f, uint32_t n, uint32_t old_n, uint32_t left,
+static void dx_patch_p_f_match(dx_patch_flash *f, uint32_t n, uint32_t old_n, uint32_t left,
                                uint32_t *last_run)
 {
     while (!f->error_ && left) {
@@ -2465,11 +2741,11 @@ static void dx_patch_p_f_decode(dx_patch_flash *f, uint32_t first_page)
         }
         if (f->error_ || !left) break;
         size = dx_patch_p_number(d, 1, 0);
-        old_n += dx_patch_p_unfold(dx_patch_p_number(d, 2, 0));
+        old_n += dx_patch_p_unzigzag(dx_patch_p_number(d, 2, 0));
         dx_patch_p_f_fail(f, dx_patch_p_f_ended(f), DX_PATCH_ECORRUPT);
         dx_patch_p_f_fail(f, size >= left || old_n >= f->base_size_ ||
                                  size >= f->base_size_ - old_n, DX_PATCH_EBOUNDS);
-        dx_patch_p_f_cover(f, n, (uint32_t)old_n, (uint32_t)size + 1, &last_run);
+        dx_patch_p_f_match(f, n, (uint32_t)old_n, (uint32_t)size + 1, &last_run);
         n += (uint32_t)size + 1;
         old_n += size + 1;
     }
@@ -2499,7 +2775,7 @@ static bool dx_patch_p_f_holds(dx_patch_flash *f, uint32_t size, const uint8_t *
 }
 
 /* Are pages from..to - 1 of base or target found so many pages further in the slot? */
-static bool dx_patch_p_f_match(dx_patch_flash *f, bool target, uint32_t from, uint32_t to,
+static bool dx_patch_p_f_pages_hold(dx_patch_flash *f, bool target, uint32_t from, uint32_t to,
                                uint32_t further)
 {
     const uint8_t *sums = (const uint8_t *)f->desc_.patch + DX_PATCH_HEADER_SIZE + 4;
@@ -2532,11 +2808,11 @@ static void dx_patch_p_f_go_on(dx_patch_flash *f, uint32_t page, uint32_t first)
 static void dx_patch_p_f_resume(dx_patch_flash *f)
 {
     uint32_t a = f->pages_, q; /* from page a on the base has moved */
-    while (a && dx_patch_p_f_match(f, false, a - 1, a, f->gap_)) a--;
+    while (a && dx_patch_p_f_pages_hold(f, false, a - 1, a, f->gap_)) a--;
     q = a ? a - 1 + f->gap_ : 0;
-    if (dx_patch_p_f_match(f, false, 0, a, 0)) dx_patch_p_f_go_on(f, a, 0);
+    if (dx_patch_p_f_pages_hold(f, false, 0, a, 0)) dx_patch_p_f_go_on(f, a, 0);
     else if (q < dx_patch_p_pages(f->target_size_, f->bits_) &&
-             dx_patch_p_f_match(f, true, 0, q, 0))
+             dx_patch_p_f_pages_hold(f, true, 0, q, 0))
         dx_patch_p_f_go_on(f, 0, q);
     else dx_patch_p_f_fail(f, true, DX_PATCH_EBASE);
 }
@@ -2583,20 +2859,20 @@ DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_de
 }
 
 #ifndef DX_PATCH_NO_CREATE
-/* >>covers: what of the target can be made from where in the base -------------- */
-#define DX_PATCH_P_SEED 8u     /* bytes that a hash covers */
+/* >>matches: what of the target can be made from where in the base -------------- */
+#define DX_PATCH_P_SEED 8u     /* bytes that a hash matches */
 #define DX_PATCH_P_LOOK 128u    /* compare no more bytes of a candidate than this */
 #define DX_PATCH_P_REACH 65536u /* extend so far at a time: what is cut again soon costs no more */
-#define DX_PATCH_P_SAME 4       /* bytes that a cover must save when it goes on as the last one, */
+#define DX_PATCH_P_SAME 4       /* bytes that a match must save when it goes on as the last one, */
 #define DX_PATCH_P_OTHER 14     /* when it is from elsewhere, */
 #define DX_PATCH_P_FAR 32       /* and when the base is large, so that elsewhere costs more */
 /* Bits, few enough for a cache. */
 #define DX_PATCH_P_WANTED ((size_t)1 << (sizeof(size_t) > 2 ? 21 : 14))
 #define DX_PATCH_P_DROP 48      /* give up an extension that fell so far below its best */
 
-typedef struct dx_patch_p_cover {
+typedef struct dx_patch_p_match {
     uint64_t new_at, old_at, size;
-} dx_patch_p_cover;
+} dx_patch_p_match;
 
 typedef struct dx_patch_p_finder {
     const uint8_t *base, *target;
@@ -2604,11 +2880,11 @@ typedef struct dx_patch_p_finder {
     uint32_t *lines; /* of a cache, by hash: old offset / stride + 1, above it more of the hash */
     uint64_t *wanted; /* bits, by hash: what a first pass looked for; or NULL */
     size_t line_count, wanted_count; /* wanted_count: bits that are set */
-    dx_patch_p_cover *covers;
-    size_t cover_count, cover_capacity, most; /* most: bytes that one extension may look at */
+    dx_patch_p_match *matches;
+    size_t match_count, match_capacity, most; /* most: bytes that one extension may look at */
     uint64_t work; /* bytes that extending has looked at */
     uint32_t depth, mask; /* candidates that are compared; bits of an offset in lines */
-    bool open; /* the last cover ends where looking ahead ended, so it may go on */
+    bool open; /* the last match ends where looking ahead ended, so it may go on */
 } dx_patch_p_finder;
 
 static uint64_t dx_patch_p_seed(const uint8_t *p)
@@ -2679,9 +2955,9 @@ static size_t dx_patch_p_extend(const uint8_t *a, const uint8_t *b, size_t size,
     return best;
 }
 
-/* Cut the last cover where the next one, which reaches back over it, starts to be better. */
-static void dx_patch_p_cut(const dx_patch_p_finder *f, dx_patch_p_cover *last,
-                           dx_patch_p_cover *next)
+/* Cut the last match where the next one, which reaches back over it, starts to be better. */
+static void dx_patch_p_cut(const dx_patch_p_finder *f, dx_patch_p_match *last,
+                           dx_patch_p_match *next)
 {
     uint64_t end = last->new_at + last->size, i, best = 0;
     uint64_t overlap = end - next->new_at < next->size ? end - next->new_at : next->size;
@@ -2710,11 +2986,11 @@ static size_t dx_patch_p_reach(const dx_patch_p_finder *f, size_t new_at, size_t
     return room < most ? room : most;
 }
 
-/* Make the last cover longer until it ends for good or clearly behind target byte i. */
+/* Make the last match longer until it ends for good or clearly behind target byte i. */
 static void dx_patch_p_lengthen(dx_patch_p_finder *f, size_t i)
 {
-    dx_patch_p_cover *last = f->covers + f->cover_count - 1;
-    while (f->cover_count && f->open && i + DX_PATCH_P_LOOK > last->new_at + last->size) {
+    dx_patch_p_match *last = f->matches + f->match_count - 1;
+    while (f->match_count && f->open && i + DX_PATCH_P_LOOK > last->new_at + last->size) {
         size_t new_at = (size_t)(last->new_at + last->size);
         size_t old_at = (size_t)(last->old_at + last->size);
         size_t more = dx_patch_p_reach(f, new_at, old_at, f->most);
@@ -2727,10 +3003,10 @@ static void dx_patch_p_lengthen(dx_patch_p_finder *f, size_t i)
     }
 }
 
-/* Take the match at (new_at, old_at) as a cover if it saves more than it costs. */
+/* Take the match at (new_at, old_at) as a match if it saves more than it costs. */
 static bool dx_patch_p_take(dx_patch_p_finder *f, size_t new_at, size_t old_at, long least)
 {
-    dx_patch_p_cover c, *last = f->cover_count ? f->covers + f->cover_count - 1 : NULL;
+    dx_patch_p_match c, *last = f->match_count ? f->matches + f->match_count - 1 : NULL;
     size_t back = last ? new_at - (size_t)last->new_at : new_at;
     size_t reach = dx_patch_p_reach(f, new_at, old_at, f->most), front;
     long gain, gain_back;
@@ -2752,21 +3028,21 @@ static bool dx_patch_p_take(dx_patch_p_finder *f, size_t new_at, size_t old_at, 
         return true;
     }
     if (last && c.new_at < last->new_at + last->size) {
-        dx_patch_p_cover shorter = *last;
+        dx_patch_p_match shorter = *last;
         dx_patch_p_cut(f, &shorter, &c);
         if (c.size < 12 || c.new_at > new_at + 8 * DX_PATCH_P_LOOK) return false;
         if (shorter.size) *last = shorter;
-        else f->cover_count--;
+        else f->match_count--;
     }
-    f->covers[f->cover_count++] = c;
+    f->matches[f->match_count++] = c;
     f->open = !dropped;
     return true;
 }
 
-/* Of the next bytes, how many the last cover has wrong; more than 8 are some more than 8. */
+/* Of the next bytes, how many the last match has wrong; more than 8 are some more than 8. */
 static size_t dx_patch_p_wrong(const dx_patch_p_finder *f, size_t i, size_t end, size_t size)
 {
-    const dx_patch_p_cover *last = f->covers + f->cover_count - 1;
+    const dx_patch_p_match *last = f->matches + f->match_count - 1;
     const uint8_t *p = f->target + i, *q = f->base + (size_t)(last->old_at + (i - last->new_at));
     size_t at = 0, count = size > end - i ? size - (end - i) : 0;
     for (size -= count; count <= 8; at++, count++)
@@ -2774,7 +3050,7 @@ static size_t dx_patch_p_wrong(const dx_patch_p_finder *f, size_t i, size_t end,
     return count;
 }
 
-/* The seed with which most bytes from target byte i on are right; by the last cover, fewer are. */
+/* The seed with which most bytes from target byte i on are right; by the last match, fewer are. */
 static bool dx_patch_p_look_up(const dx_patch_p_finder *f, size_t i, size_t end, size_t *old_at,
                                size_t *size)
 {
@@ -2805,16 +3081,16 @@ static bool dx_patch_p_find(dx_patch_p_finder *f, bool first)
     size_t i = 0, old_at = 0, size = 0, run, end, lost = 0; /* lost: look-ups for nothing */
     long least = f->base_size >> 10 < 1024 ? DX_PATCH_P_OTHER : DX_PATCH_P_FAR;
     dx_patch_p_index(f, first || !f->wanted);
-    f->cover_count = 0;
+    f->match_count = 0;
     f->work = 0;
     while (f->target_size >= DX_PATCH_P_SEED && i <= f->target_size - DX_PATCH_P_SEED) {
-        const dx_patch_p_cover *last = f->covers + f->cover_count - 1;
-        if (f->cover_count && i < last->new_at) i = (size_t)last->new_at;
+        const dx_patch_p_match *last = f->matches + f->match_count - 1;
+        if (f->match_count && i < last->new_at) i = (size_t)last->new_at;
         f->most = f->work > 16 * ((uint64_t)i + 65536) ? 64 : DX_PATCH_P_REACH;
         dx_patch_p_lengthen(f, i);
-        if (f->cover_count == f->cover_capacity || f->target_size - i < DX_PATCH_P_SEED) break;
-        end = f->cover_count ? (size_t)(last->new_at + last->size) : 0;
-        old_at = f->cover_count ? (size_t)(last->old_at + (i - last->new_at)) : f->base_size;
+        if (f->match_count == f->match_capacity || f->target_size - i < DX_PATCH_P_SEED) break;
+        end = f->match_count ? (size_t)(last->new_at + last->size) : 0;
+        old_at = f->match_count ? (size_t)(last->old_at + (i - last->new_at)) : f->base_size;
         run = old_at < f->base_size ? dx_patch_p_reach(f, i, old_at, SIZE_MAX) : 0;
         if (run) run = dx_patch_p_same(f->target + i, f->base + old_at, run);
         if (i < end ? run >= DX_PATCH_P_SEED
@@ -2843,23 +3119,23 @@ static bool dx_patch_p_find(dx_patch_p_finder *f, bool first)
     return true;
 }
 
-/* Numbers that changed a little, between covers of one diagonal, are no literals: join these. */
+/* Numbers that changed a little, between matches of one diagonal, are no literals: join these. */
 static void dx_patch_p_join_numbers(dx_patch_p_finder *f)
 {
     size_t i, kept = 0;
-    for (i = 1; i < f->cover_count; i++) {
-        dx_patch_p_cover *last = f->covers + kept, *c = f->covers + i;
+    for (i = 1; i < f->match_count; i++) {
+        dx_patch_p_match *last = f->matches + kept, *c = f->matches + i;
         uint64_t n = last->new_at + last->size, gap = c->new_at - n, cost = 0, d;
         const uint8_t *p = f->base + last->old_at + last->size, *q = f->target + n;
         bool same = c->new_at - c->old_at == last->new_at - last->old_at;
         for (n = 0; same && n + 4 <= gap; n += 4) { /* bits of differences, and of their length */
-            d = dx_patch_p_fold((uint64_t)dx_patch_p_load32(q + n) - dx_patch_p_load32(p + n));
+            d = dx_patch_p_zigzag((uint64_t)dx_patch_p_load32(q + n) - dx_patch_p_load32(p + n));
             for (cost += 3; d; d >>= 1) cost++;
         }
         if (same && gap >= 64 && cost < 6 * gap) last->size += gap + c->size;
-        else f->covers[++kept] = *c;
+        else f->matches[++kept] = *c;
     }
-    if (f->cover_count) f->cover_count = kept + 1;
+    if (f->match_count) f->match_count = kept + 1;
 }
 
 /* >>create: a delta ----------------------------------------------------------- */
@@ -2867,7 +3143,7 @@ typedef struct dx_patch_p_maker {
     dx_patch_p_delta delta;
     dx_patch_p_finder finder;
     uint32_t level, blocks, streak, wins[16]; /* how often each predictor was the best of all */
-    uint64_t literals; /* bytes in no cover */
+    uint64_t literals; /* bytes in no match */
     uint32_t memory[DX_PATCH_P_MEMORY];
     uint8_t now[DX_PATCH_P_LONGEST]; /* a block as it is once its fields are known */
 } dx_patch_p_maker;
@@ -2960,7 +3236,7 @@ static bool dx_patch_p_find_segments(const uint8_t *p, size_t size, uint64_t *se
     return count != 0;
 }
 
-/* Where an image without headers is when it runs: there its covers say best how words that changed
+/* Where an image without headers is when it runs: there its matches say best how words that changed
    by little, as addresses do, have changed. Only those near the most frequent upper half count. */
 static uint64_t dx_patch_p_find_address(dx_patch_p_maker *m)
 {
@@ -2969,8 +3245,8 @@ static uint64_t dx_patch_p_find_address(dx_patch_p_maker *m)
     uint64_t i, at, best = 0, middle = 0, room = f->base_size;
     size_t k;
     DX_PATCH_MEMSET(words, 0, sizeof m->memory);
-    for (k = 0; k < 2 * f->cover_count; k++) {
-        const dx_patch_p_cover *c = f->covers + k % f->cover_count;
+    for (k = 0; k < 2 * f->match_count; k++) {
+        const dx_patch_p_match *c = f->matches + k % f->match_count;
         const uint8_t *p = f->base + c->old_at, *q = f->target + c->new_at;
         for (i = 0; i < c->size; i += 4) {
             i += dx_patch_p_same(p + i, q + i, (size_t)(c->size - i));
@@ -2979,10 +3255,10 @@ static uint64_t dx_patch_p_find_address(dx_patch_p_maker *m)
             now = dx_patch_p_load32(q + i);
             if (((now - old + 65536u) & 0xffffffffu) >> 17 || (old >> 16) - 1 >= 65534u) continue;
             n = ((old >> 16) * 0x9e3779b1u & 0xffffffffu) >> 22;
-            if (k < f->cover_count && ++words[n] > most) {
+            if (k < f->match_count && ++words[n] > most) {
                 most = words[n];
                 middle = old & 0xffff0000u;
-            } else if (k >= f->cover_count && count < 1024 && old - middle + room < 2 * room) {
+            } else if (k >= f->match_count && count < 1024 && old - middle + room < 2 * room) {
                 words[count++] = old;
                 words[count++] = now;
             }
@@ -3001,15 +3277,15 @@ static uint64_t dx_patch_p_find_address(dx_patch_p_maker *m)
     return best;
 }
 
-static void dx_patch_p_put_cover(dx_patch_p_maker *m, size_t i)
+static void dx_patch_p_put_match(dx_patch_p_maker *m, size_t i)
 {
-    const dx_patch_p_cover *c = m->finder.covers + i, *last = i ? c - 1 : NULL;
+    const dx_patch_p_match *c = m->finder.matches + i, *last = i ? c - 1 : NULL;
     uint64_t new_end = last ? last->new_at + last->size : 0;
     uint64_t expected = (last ? last->old_at + last->size : 0) + (c->new_at - new_end);
     dx_patch_p_coder *coder = &m->delta.coder_;
     (void)dx_patch_p_number(coder, DX_PATCH_P_N_GAP, c->new_at - new_end);
     (void)dx_patch_p_number(coder, DX_PATCH_P_N_LENGTH, c->size - 1);
-    (void)dx_patch_p_number(coder, DX_PATCH_P_N_JUMP, dx_patch_p_fold(c->old_at - expected));
+    (void)dx_patch_p_number(coder, DX_PATCH_P_N_JUMP, dx_patch_p_zigzag(c->old_at - expected));
 }
 
 /* Literals; the base goes on at `old_at`. */
@@ -3035,7 +3311,7 @@ static void dx_patch_p_put_literals(dx_patch_p_maker *m, uint64_t from, uint64_t
     }
 }
 
-static void dx_patch_p_put_cover_bytes(dx_patch_p_maker *m, const dx_patch_p_cover *c)
+static void dx_patch_p_put_match_bytes(dx_patch_p_maker *m, const dx_patch_p_match *c)
 {
     const uint8_t *p = m->finder.base + c->old_at, *q = m->finder.target + c->new_at;
     dx_patch_p_delta *d = &m->delta;
@@ -3068,17 +3344,17 @@ static void dx_patch_p_put_delta(dx_patch_p_maker *m)
     size_t i, side;
     dx_patch_p_delta *d = &m->delta;
     uint64_t (*setup)[34] = d->predictor_.setup_;
-    if (d->map_) (void)dx_patch_p_number(&d->coder_, DX_PATCH_P_N_SETUP, f->cover_count);
+    if (d->map_) (void)dx_patch_p_number(&d->coder_, DX_PATCH_P_N_SETUP, f->match_count);
     for (side = 0; side < 2 && d->map_; side++)
         for (i = 0; i < 2 + 4 * setup[side][0]; i++)
             (void)dx_patch_p_number(&d->coder_, DX_PATCH_P_N_SETUP,
-                                    dx_patch_p_fold(setup[side][i] - (side ? setup[0][i] : 0)));
-    for (i = 0; i < f->cover_count && d->map_; i++) dx_patch_p_put_cover(m, i);
-    for (i = 0; i < f->cover_count; i++) {
-        const dx_patch_p_cover *c = f->covers + i;
-        if (!d->map_) dx_patch_p_put_cover(m, i);
+                                    dx_patch_p_zigzag(setup[side][i] - (side ? setup[0][i] : 0)));
+    for (i = 0; i < f->match_count && d->map_; i++) dx_patch_p_put_match(m, i);
+    for (i = 0; i < f->match_count; i++) {
+        const dx_patch_p_match *c = f->matches + i;
+        if (!d->map_) dx_patch_p_put_match(m, i);
         dx_patch_p_put_literals(m, at, c->new_at, old_at);
-        dx_patch_p_put_cover_bytes(m, c);
+        dx_patch_p_put_match_bytes(m, c);
         at = c->new_at + c->size;
         old_at = c->old_at + c->size;
     }
@@ -3189,30 +3465,30 @@ static int dx_patch_p_make_blocks(dx_patch_p_job *j)
 }
 
 #define DX_PATCH_P_APPLY_MAX ((uint64_t)64 << 20)
-#define DX_PATCH_P_FIXED 65536u /* bytes besides covers and table, whatever a structure's size */
+#define DX_PATCH_P_FIXED 65536u /* bytes besides matches and table, whatever a structure's size */
 
 /* Where a size has 16 bits no memory is enough. */
 static bool dx_patch_p_at_least(size_t size, uint32_t least) { return size >= least; }
 typedef char dx_patch_p_maker_fits[sizeof(dx_patch_p_maker) < 12000 ? 1 : -1];
 
-/* Find the covers in so much memory; *at and *left are then behind the covers. */
-static int dx_patch_p_make_covers(dx_patch_p_maker *m, const dx_patch_p_job *j, uint8_t **at,
+/* Find the matches in so much memory; *at and *left are then behind the matches. */
+static int dx_patch_p_make_matches(dx_patch_p_maker *m, const dx_patch_p_job *j, uint8_t **at,
                                   size_t *left, size_t budget)
 {
     static const uint8_t depths[10] = {0, 1, 1, 2, 3, 4, 6, 8, 16, 64};
     dx_patch_p_finder *f = &m->finder;
-    size_t most = j->target_size / 32 + 64, size, half = budget / 2 / sizeof *f->covers - 1;
+    size_t most = j->target_size / 32 + 64, size, half = budget / 2 / sizeof *f->matches - 1;
     uint8_t *from;
     f->base = j->base;
     f->base_size = j->base_size;
     f->target = j->target;
     f->target_size = j->target_size;
     f->depth = depths[m->level];
-    f->cover_capacity = most < half ? most : half;
-    size = (f->cover_capacity + 1) * sizeof *f->covers; /* one in front: "the last of none" */
-    f->covers = (dx_patch_p_cover *)dx_patch_p_cut_memory(at, left, size);
-    if (!f->covers || budget < size + 1024) return DX_PATCH_ENOMEM;
-    f->covers++;
+    f->match_capacity = most < half ? most : half;
+    size = (f->match_capacity + 1) * sizeof *f->matches; /* one in front: "the last of none" */
+    f->matches = (dx_patch_p_match *)dx_patch_p_cut_memory(at, left, size);
+    if (!f->matches || budget < size + 1024) return DX_PATCH_ENOMEM;
+    f->matches++;
     f->stride = (j->base_size + j->base_size / 4 + 64) / ((budget - size) / sizeof *f->lines) + 1;
     f->stride += (m->level < 3 ? 3 : (uint64_t)j->base_size >> 25 ? 1 : 0) +
                  (size_t)((uint64_t)j->base_size >> 27);
@@ -3233,8 +3509,8 @@ static int dx_patch_p_make_covers(dx_patch_p_maker *m, const dx_patch_p_job *j, 
     }
     (void)dx_patch_p_find(f, false);
     if (m->level > 2) dx_patch_p_join_numbers(f);
-    for (half = 0, m->literals = j->target_size; half < f->cover_count; half++)
-        m->literals -= f->covers[half].size;
+    for (half = 0, m->literals = j->target_size; half < f->match_count; half++)
+        m->literals -= f->matches[half].size;
     return DX_PATCH_OK;
 }
 
@@ -3243,7 +3519,7 @@ static void dx_patch_p_make_map(dx_patch_p_maker *m, const dx_patch_p_job *j, ui
                                 size_t *left, size_t *budget, uint64_t limit)
 {
     dx_patch_p_delta *d = &m->delta;
-    size_t i, count = m->finder.cover_count;
+    size_t i, count = m->finder.match_count;
     uint64_t size = 20 * (uint64_t)count, (*setup)[34] = d->predictor_.setup_;
     uint32_t *words = NULL;
     d->map_ = true;
@@ -3253,13 +3529,13 @@ static void dx_patch_p_make_map(dx_patch_p_maker *m, const dx_patch_p_job *j, ui
     d->map_ = words != NULL;
     if (!d->map_) return;
     *budget -= (size_t)size;
-    d->predictor_.covers_ = words;
+    d->predictor_.matches_ = words;
     d->predictor_.count_ = (uint32_t)count;
     for (i = 0; i < 3 * count; i++) {
-        const dx_patch_p_cover *c = m->finder.covers + i / 3;
+        const dx_patch_p_match *c = m->finder.matches + i / 3;
         words[i] = (uint32_t)(i % 3 == 0 ? c->new_at : i % 3 == 1 ? c->old_at : c->size);
     }
-    dx_patch_p_sort_covers(&d->predictor_);
+    dx_patch_p_sort_matches(&d->predictor_);
     d->predictor_.region_bits_ = j->target_size >> 10 < 1024 ? 8 : 12;
     i = dx_patch_p_find_segments(j->base, j->base_size, setup[0]);
     if (!dx_patch_p_find_segments(j->target, j->target_size, setup[1]) && !i)
@@ -3275,7 +3551,7 @@ static void dx_patch_p_make_mixer(dx_patch_p_maker *m, size_t budget, uint64_t l
 {
     dx_patch_p_delta *d = &m->delta;
     uint64_t n = m->literals + m->finder.target_size / 64, size = m->finder.target_size;
-    uint64_t used = dx_patch_p_delta_memory(d, m->finder.cover_count);
+    uint64_t used = dx_patch_p_delta_memory(d, m->finder.match_count);
     uint32_t most = m->level > 8 ? 20 : m->literals > size / 16 ? 14 : 17; /* what caches hold */
     if (m->level < 3 || n < 16 || used > limit) return;
     if (m->level < 7 && m->literals > size / 3 * 2) return; /* too slow to apply */
@@ -3342,9 +3618,9 @@ static int dx_patch_p_make_delta(dx_patch_p_job *j)
     if (dx_patch_p_delta_memory(d, 0) > limit) return DX_PATCH_ETOOBIG;
     if (!(codings & 2)) return dx_patch_p_make_plain(j);
     budget -= DX_PATCH_P_FIXED;
-    error = dx_patch_p_make_covers(m, j, &at, &left, budget);
+    error = dx_patch_p_make_matches(m, j, &at, &left, budget);
     if (error) return error;
-    budget -= (m->finder.cover_capacity + 1) * sizeof *m->finder.covers;
+    budget -= (m->finder.match_capacity + 1) * sizeof *m->finder.matches;
     dx_patch_p_make_map(m, j, &at, &left, &budget, limit);
     if (m->literals > 200000 && dx_patch_p_at_least(budget, 400001) && d->literal_bits_ &&
         limit >> 22) {
@@ -3354,7 +3630,7 @@ static int dx_patch_p_make_delta(dx_patch_p_job *j)
     dx_patch_p_make_mixer(m, budget, limit);
     if (!dx_patch_p_delta_start(d, &at, &left)) return DX_PATCH_ENOMEM;
     j->header.coding = DX_PATCH_CODING_RANGE;
-    j->header.memory_size = dx_patch_p_delta_memory(d, m->finder.cover_count);
+    j->header.memory_size = dx_patch_p_delta_memory(d, m->finder.match_count);
     dx_patch_p_put_parameters(d, j->out);
     dx_patch_p_start_writing(&d->coder_, j->out + DX_PATCH_P_PARAMETERS_SIZE,
                              j->capacity - DX_PATCH_P_PARAMETERS_SIZE);
@@ -3364,12 +3640,12 @@ static int dx_patch_p_make_delta(dx_patch_p_job *j)
 }
 
 /* >>create: in place on flash -------------------------------------------------- */
-/* The next piece of a cover, from byte n on, that is still there when it is wanted. */
+/* The next piece of a match, from byte n on, that is still there when it is wanted. */
 static bool dx_patch_p_next_piece(const dx_patch_p_finder *f, uint32_t gap, uint32_t bits,
-                                  size_t *k, uint64_t n, dx_patch_p_cover *piece)
+                                  size_t *k, uint64_t n, dx_patch_p_match *piece)
 {
-    for (; *k < f->cover_count; ++*k) {
-        const dx_patch_p_cover *c = f->covers + *k;
+    for (; *k < f->match_count; ++*k) {
+        const dx_patch_p_match *c = f->matches + *k;
         uint64_t i = n > c->new_at ? n - c->new_at : 0, start;
         for (; i < c->size; i++) {
             for (start = i; i < c->size; i++)
@@ -3391,7 +3667,7 @@ static void dx_patch_p_put_pieces(dx_patch_p_maker *m, uint32_t gap_pages, uint3
     uint32_t last_run = 0;
     size_t k = 0;
     while (n < f->target_size) {
-        dx_patch_p_cover c;
+        dx_patch_p_match c;
         bool more = dx_patch_p_next_piece(f, gap_pages, bits, &k, n, &c);
         gap = (more ? c.new_at : f->target_size) - n;
         old_end += gap;
@@ -3399,7 +3675,7 @@ static void dx_patch_p_put_pieces(dx_patch_p_maker *m, uint32_t gap_pages, uint3
         for (; gap; gap--) (void)dx_patch_p_byte(o, DX_PATCH_P_F_LITERAL, f->target[n++]);
         if (!more) break;
         (void)dx_patch_p_number(o, 1, c.size - 1);
-        (void)dx_patch_p_number(o, 2, dx_patch_p_fold(c.old_at - old_end));
+        (void)dx_patch_p_number(o, 2, dx_patch_p_zigzag(c.old_at - old_end));
         for (; c.size; c.size -= run, n += run, c.old_at += run) {
             uint32_t which = dx_patch_p_run_number(last_run) + DX_PATCH_P_F_RUN;
             run = dx_patch_p_same(f->base + c.old_at, f->target + n, (size_t)c.size);
@@ -3442,7 +3718,7 @@ static int dx_patch_p_make_flash(dx_patch_p_job *j)
     m->level = 6;
     m->delta.coder_.rows_ = (uint16_t *)dx_patch_p_cut_memory(&at, &left, h->memory_size);
     if (!m->delta.coder_.rows_) return DX_PATCH_ENOMEM;
-    if (dx_patch_p_make_covers(m, j, &at, &left, j->desc->memory_size - DX_PATCH_P_FIXED))
+    if (dx_patch_p_make_matches(m, j, &at, &left, j->desc->memory_size - DX_PATCH_P_FIXED))
         return DX_PATCH_ENOMEM;
     dx_patch_p_store32(j->out, (uint32_t)(slot - pages[0]));
     for (side = 0; side < 2; side++) {
@@ -3551,7 +3827,7 @@ DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc
     uint64_t size = base_size > target_size ? base_size : target_size;
     if (desc && desc->kind == DX_PATCH_KIND_BLOCKS) return 2 * DX_PATCH_P_BLOCK;
     if (size >> 60) return 0; /* the sum below might wrap */
-    size = DX_PATCH_P_FIXED + sizeof(dx_patch_p_cover) * ((uint64_t)target_size / 32 + 66) +
+    size = DX_PATCH_P_FIXED + sizeof(dx_patch_p_match) * ((uint64_t)target_size / 32 + 66) +
            5 * size + 131072;
     return size > SIZE_MAX ? 0 : (size_t)size;
 }

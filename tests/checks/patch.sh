@@ -20,7 +20,7 @@ vcdiff() { # PAIR
 }
 program() { # PAIR COMPILER...      two versions of the house's own code: a function more, and another constant
     local more='unsigned dx_patch_more(unsigned v) { unsigned i; for (i = v \& 7; i < 99; i++) v = v * 31 + (v >> i % 9); return v; }'
-    sed "s/DX_PATCH_P_DROP 48/DX_PATCH_P_DROP 40/; s/^static .*dx_patch_p_fold(/$more\n&/" dx_patch.h >"$work/later.h"
+    sed "s/DX_PATCH_P_DROP 48/DX_PATCH_P_DROP 40/; s/^static .*dx_patch_p_zigzag(/$more\n&/" dx_patch.h >"$work/later.h"
     "${@:2}" -O1 -w -s -DDX_PATCH_IMPLEMENTATION -include dx_patch.h -x c "$source" -o "$pairs/$1.old" &&
         "${@:2}" -O1 -w -s -DDX_PATCH_IMPLEMENTATION -include "$work/later.h" -x c "$source" -o "$pairs/$1.new"
 }

@@ -106,8 +106,8 @@ DX_PROPERTY(pt_signed_numbers_fold_and_unfold, 500)
     static const int64_t edges[8] = {0, -1, 1, -2, INT64_MAX, INT64_MIN, INT64_MAX / 2 + 1, INT64_MIN / 2 - 1};
     const int64_t v = dx_choose(c, 1) ? edges[dx_choose(c, 7)] : (int64_t)dx_choose(c, UINT64_MAX);
     const uint64_t want = v < 0 ? (uint64_t)-(v + 1) * 2 + 1 : (uint64_t)v * 2;
-    DX_CHECK_EQ(dx_patch_p_fold((uint64_t)v), want);
-    DX_CHECK_EQ(dx_patch_p_unfold(want), v);
+    DX_CHECK_EQ(dx_patch_p_zigzag((uint64_t)v), want);
+    DX_CHECK_EQ(dx_patch_p_unzigzag(want), v);
 }
 
 /* >>segments: headers of executables as their manuals lay them out ------- */
@@ -478,7 +478,7 @@ DX_TEST(pt_runs_end_in_their_block)
 }
 
 /* A cover leaves neither file, by one byte neither. */
-DX_TEST(pt_covers_stay_in_both_files)
+DX_TEST(pt_matches_stay_in_both_files)
 {
     static const struct {
         uint64_t gap, length;
@@ -515,7 +515,7 @@ DX_TEST(pt_covers_stay_in_both_files)
         hand.coder.size_ = 1000;
         dx_patch_p_put_varint(&hand.coder, covers[i].gap);
         dx_patch_p_put_varint(&hand.coder, covers[i].length - 1);
-        dx_patch_p_put_varint(&hand.coder, dx_patch_p_fold((uint64_t)covers[i].jump));
+        dx_patch_p_put_varint(&hand.coder, dx_patch_p_zigzag((uint64_t)covers[i].jump));
         for (uint64_t n = 0; n < covers[i].gap; n++) dx_patch_p_put_raw(&hand.coder, 'x');
         hand_seal(5 + hand.coder.at_);
         DX_CHECK_EQ(hand_apply(), covers[i].error);
@@ -587,13 +587,13 @@ static void hand_flash_cover(uint64_t gap, uint64_t length, int64_t jump)
         (void)dx_patch_p_byte(&hand.coder, DX_PATCH_P_F_LITERAL, hand_target[n]);
     if (gap >= hand.header.target_size) return;
     hand_number(1, length - 1);
-    hand_number(2, dx_patch_p_fold((uint64_t)jump));
+    hand_number(2, dx_patch_p_zigzag((uint64_t)jump));
     hand_number(3, 0);
 }
 
 /* Every bound of a flash patch alone: the cover's end in the target, its start and its end in the base, the page
    rule, the run, the gap. */
-DX_TEST(pt_flash_covers_stay_in_both_files)
+DX_TEST(pt_flash_matches_stay_in_both_files)
 {
     static const struct {
         uint64_t gap, length;
@@ -657,7 +657,7 @@ DX_TEST(pt_flash_runs_end_in_their_cover)
 }
 
 /* A cover may only read pages of the base that are still there: base page o at o + gap, above the page written. */
-DX_TEST(pt_flash_covers_read_what_is_still_there)
+DX_TEST(pt_flash_matches_read_what_is_still_there)
 {
     for (size_t i = 0; i < 2048; i++) hand_base[i] = (uint8_t)(i / 256 * 31 + i);
     for (uint32_t gap = 1; gap < 4; gap++)
@@ -670,7 +670,7 @@ DX_TEST(pt_flash_covers_read_what_is_still_there)
                 hand_number(0, 256 * page);
                 for (size_t n = 0; n < 256 * page; n++) (void)dx_patch_p_byte(&hand.coder, DX_PATCH_P_F_LITERAL, 0);
                 hand_number(1, 255);
-                hand_number(2, dx_patch_p_fold(256 * (uint64_t)from - 256 * (uint64_t)page));
+                hand_number(2, dx_patch_p_zigzag(256 * (uint64_t)from - 256 * (uint64_t)page));
                 hand_number(3, 0);
                 hand_finish();
                 DX_CHECK_EQ(hand_flash_apply(4096), from + gap > page ? 0 : DX_PATCH_EBOUNDS);
@@ -1163,8 +1163,8 @@ DX_PROPERTY(pt_addresses_of_segments, 5000)
         list[3 * i + 1] = covers[3 * i + 1] = (uint32_t)dx_choose(c, 900);
         list[3 * i + 2] = covers[3 * i + 2] = 1 + (uint32_t)dx_choose(c, 300);
     }
-    x.covers_ = covers;
-    dx_patch_p_sort_covers(&x);
+    x.matches_ = covers;
+    dx_patch_p_sort_matches(&x);
     offset = dx_choose(c, 1500);
     for (int side = 0; side < 2; side++) DX_CHECK_EQ(dx_patch_p_address(&x, side, offset), address_of(x.setup_[side], offset));
     address = 0x10000 * dx_choose(c, 4) + dx_choose(c, 1500);
