@@ -1295,84 +1295,128 @@ static uint64_t dx_patch_p_number(dx_patch_p_coder *c, uint32_t which, uint64_t 
 static uint64_t dx_patch_p_zigzag(uint64_t v) { return v << 1 ^ (v >> 63 ? UINT64_MAX : 0); }
 static uint64_t dx_patch_p_unzigzag(uint64_t v) { return v >> 1 ^ (v & 1 ? UINT64_MAX : 0); }
 
-/* >>mixer: several predictions of half a byte made one ----------------------------
-   Each context has a row; their sum is weighted, and the weights learn by how likely each one held
-   what came. Sets of weights are chosen by how often the two best contexts were seen. A row that is
-   new starts as that of the last byte alone. Contexts share a table of tagged rows. */
+/* >>mixer: many predictions of half a byte made one --------------------------
+   One row per half byte predicts text well and tables badly, or the other way round. So the same
+   half byte is predicted in several contexts at once, and the predictions are mixed:
+
+        inputs                                    weights, a set for each situation
+        0  the coder's row: by the byte before     the rest to 65536
+        1  context 0  -+                           w1
+        2  context 1   |  groups_: rows found by   w2         sum of row[i] * weight = the row that
+        .. context 4  -+  hash of the context,     ..         is coded with
+        n  a repeat, if there is one: a row by     wn
+           how long it is and what it expects
+
+   Then each row adapts to what came, and each weight grows by how likely its input held that. Which
+   set of weights is used depends on whether there is a repeat, on the half of the byte, and on how
+   often contexts 0 and 1 were seen, as a context that is new says little.
+
+   groups_ is a hash table without lists of collisions: the upper eleven bits of a row's last word
+   are a tag of its context. Another tag means that the row is new here: it starts as input 0. */
 #define DX_PATCH_P_INPUTS 7u /* five contexts, the row of the coder, and a repeat */
-#define DX_PATCH_P_SETS 6u /* times 16 times two halves */
+#define DX_PATCH_P_SETS 6u   /* of weights, by kind: 0..3 literals, by the length of a repeat; */
+#define DX_PATCH_P_SET_WRONG 4u /* 4..5 wrong bytes, behind right ones, behind another wrong one */
+#define DX_PATCH_P_SET 32u /* sets of each kind: 4 x 4 by how often contexts were seen, halves */
+#define DX_PATCH_P_REPEAT_MAX 15u /* literals; longer ones are as sure */
 
 struct dx_patch_p_mixer {
-    uint16_t weights[DX_PATCH_P_SETS * 32][DX_PATCH_P_INPUTS]; /* 65536 = 1; the first: the rest */
+    uint16_t weights[DX_PATCH_P_SETS * DX_PATCH_P_SET][DX_PATCH_P_INPUTS]; /* 65536 = 1 */
     uint16_t repeats[128][16]; /* rows by how long a repeat is, half, and what it expects */
 };
 
-/* What a symbol by several rows teaches their weights; mix is their sum. */
+/* What a symbol teaches the weights of its inputs; mix is their weighted sum. An input that held
+   symbol v for as likely as the mix did stays as it is. */
 DX_PATCH_P_INLINE void dx_patch_p_weigh(uint16_t *weights, uint16_t (*rows)[16], uint32_t count,
                                         const uint16_t *mix, uint32_t v)
 {
-    uint32_t k, rest = 0;
-    uint32_t scale = ((uint32_t)1 << 20) /
-                     ((v < 15 ? mix[v] : (uint32_t)65535) - (v ? mix[v - 1] : 0u) + 1);
+    uint32_t k, sum = 0;
+    uint32_t end = v < 15 ? mix[v] : 65535u, start = v ? mix[v - 1] : 0u;
+    uint32_t scale = ((uint32_t)1 << 20) / (end - start + 1);
     for (k = 1; k < count; k++) {
-        uint32_t p = (v < 15 ? rows[k][v] : 65535u) - (v ? rows[k][v - 1] : 0u), w = weights[k];
+        uint32_t w = weights[k], p;
+        end = v < 15 ? rows[k][v] : 65535u;
+        start = v ? rows[k][v - 1] : 0u;
+        p = end - start;
         w += (w * ((p >> 4) * scale >> 8) >> 12) - (w >> 4);
-        rest += weights[k] = (uint16_t)(w < 64 ? 64 : w > 60000 ? 60000 : w);
+        if (w < 64) w = 64;
+        if (w > 60000) w = 60000;
+        weights[k] = (uint16_t)w;
+        sum += w;
     }
-    while (rest > 65000)
-        for (k = 1, rest = 0; k < count; k++) rest += weights[k] -= weights[k] >> 3;
+    while (sum > 65000) { /* input 0 keeps a share */
+        sum = 0;
+        for (k = 1; k < count; k++) {
+            weights[k] = (uint16_t)(weights[k] - (weights[k] >> 3));
+            sum += weights[k];
+        }
+    }
 }
 
-/* A byte of the rows from `row` on, in so many contexts, the two best ones first. `expected`: 256 +
-   the byte that a repeat would make it, or 0; `kind` chooses weights, and rows of repeats. */
+/* The row of a context in groups_, and what it says, or a copy of `first` if it is another's. */
+DX_PATCH_P_INLINE uint16_t *dx_patch_p_find_row(const dx_patch_p_delta *d, uint32_t context,
+                                                uint32_t k, uint32_t node, const uint16_t *first,
+                                                uint16_t *row)
+{
+    uint32_t h = (context + (k + 1) * 0x632be5abu) * 0x9e3779b1u;
+    uint16_t found[16], tag, ours, i, *p;
+    h = (h ^ h >> 15) * 0x2c1b3c6du;
+    tag = (uint16_t)((h << 5 | 32) & 0xffe0u); /* never that of a row of zeros */
+    p = d->groups_ + DX_PATCH_P_ROW * (size_t)((h >> (32 - d->groups_log_)) ^ node);
+    ours = (uint16_t)(((p[15] & 0xffe0u) != tag) - 1); /* all ones: the context's row */
+    for (i = 0; i < 16; i++) {
+        uint16_t last = (uint16_t)((i < 15) - 1); /* all ones: the count and the tag */
+        uint16_t fresh = (uint16_t)((first[i] & ~last) | (tag & last));
+        found[i] = (uint16_t)((p[i] & ours) | (fresh & ~ours));
+    }
+    DX_PATCH_P_COPY_ROW(row, found);
+    return p;
+}
+
+/* A byte, by the rows from `row` on and in so many contexts, the two best ones first. `expected`:
+   256 + the byte that a repeat would make it, or 0; `kind` chooses weights, and rows of repeats. */
 DX_PATCH_P_INLINE uint32_t dx_patch_p_mix_body(dx_patch_p_delta *d, uint32_t row, uint32_t v,
                                                const uint32_t *contexts, uint32_t count,
                                                uint32_t expected, uint32_t kind)
 {
-    static const char often[] = "01222333333333333333333333333333"; /* by symbols seen */
+    /* Digits: a row that has seen no symbol, one, two, or more. */
+    static const char often[] = "01222333333333333333333333333333";
     dx_patch_p_mixer *m = d->mixer_;
     uint16_t rows[DX_PATCH_P_INPUTS][16], *places[DX_PATCH_P_INPUTS], mix[16], i, *weights;
-    uint32_t half, high = 0, k, n, set, node;
+    uint32_t half, high = 0, k, inputs, set, node, weight, symbol;
     for (half = 0; half < 2; half++) {
         node = half ? 1 + high : 0;
-        places[0] = d->coder_.rows_ + 16 * (row + node);
+        places[0] = d->coder_.rows_ + DX_PATCH_P_ROW * (row + node);
         DX_PATCH_P_COPY_ROW(rows[0], places[0]);
-        for (k = 0; k < count; k++) { /* the context's row, or a new one like the first */
-            uint32_t h = (contexts[k] + (k + 1) * 0x632be5abu) * 0x9e3779b1u;
-            uint16_t *p, tag, old;
-            h = (h ^ h >> 15) * 0x2c1b3c6du;
-            tag = (uint16_t)((h << 5 | 32) & 0xffe0u);
-            p = places[k + 1] = d->groups_ + 16 * (size_t)((h >> (32 - d->groups_log_)) ^ node);
-            old = (uint16_t)(((p[15] & 0xffe0u) != tag) - 1);
-            for (i = 0; i < 16; i++) {
-                uint16_t last = (uint16_t)((i < 15) - 1), like = (uint16_t)(rows[0][i] & ~last);
-                mix[i] = (uint16_t)((p[i] & old) | ((like | (tag & last)) & ~old));
-            }
-            DX_PATCH_P_COPY_ROW(rows[k + 1], mix);
-        }
-        set = (uint32_t)(often[rows[1][15] & 31] * 2 + often[rows[2][15] & 31] * 8);
-        set = kind * 32 + (set - '0' * 10) + half;
-        n = 1 + count;
+        for (k = 0; k < count; k++)
+            places[k + 1] = dx_patch_p_find_row(d, contexts[k], k, node, rows[0], rows[k + 1]);
+        set = (uint32_t)(often[rows[1][15] & DX_PATCH_P_SEEN] * 2 +
+                         often[rows[2][15] & DX_PATCH_P_SEEN] * 8);
+        set = kind * DX_PATCH_P_SET + (set - '0' * 10) + half;
+        inputs = 1 + count;
         if (expected && (!half || (expected >> 4 & 15) == high)) {
             k = kind * 32 + half * 16 + (half ? expected : expected >> 4) % 16;
-            places[n] = m->repeats[k];
-            DX_PATCH_P_COPY_ROW(rows[n], places[n]);
-            n++;
-        } else if (kind < 4) {
-            set &= 31; /* as without a repeat */
+            places[inputs] = m->repeats[k];
+            DX_PATCH_P_COPY_ROW(rows[inputs], places[inputs]);
+            inputs++;
+        } else if (kind < DX_PATCH_P_SET_WRONG) {
+            set %= DX_PATCH_P_SET; /* as without a repeat */
         }
         weights = m->weights[set];
-        for (*weights = 65535, k = 1; k < n; k++) *weights = (uint16_t)(*weights - weights[k]);
+        weights[0] = 65535;
+        for (k = 1; k < inputs; k++) weights[0] = (uint16_t)(weights[0] - weights[k]);
         DX_PATCH_MEMSET(mix, 0, sizeof mix);
-        for (k = 0; k < n; k++)
-            for (i = 0, set = weights[k]; i < 16; i++) {
+        for (k = 0; k < inputs; k++) {
+            weight = weights[k];
+            for (i = 0; i < 16; i++) {
                 DX_PATCH_P_NO_PAIRS;
-                mix[i] = (uint16_t)(mix[i] + (rows[k][i] * set >> 16));
+                mix[i] = (uint16_t)(mix[i] + (rows[k][i] * weight >> 16));
             }
-        set = dx_patch_p_split(&d->coder_, mix, v >> (half ? 0 : 4) & 15);
-        dx_patch_p_weigh(weights, rows, n, mix, set);
-        for (k = 0; k < n; k++) dx_patch_p_adapt(places[k], rows[k], set, k ? 20 : 31);
-        high = high << 4 | set;
+        }
+        symbol = dx_patch_p_split(&d->coder_, mix, v >> (half ? 0 : 4) & 15);
+        dx_patch_p_weigh(weights, rows, inputs, mix, symbol);
+        for (k = 0; k < inputs; k++)
+            dx_patch_p_adapt(places[k], rows[k], symbol, k ? 20 : DX_PATCH_P_SEEN);
+        high = high << 4 | symbol;
     }
     return high;
 }
@@ -1380,15 +1424,18 @@ DX_PATCH_P_WIDE(dx_patch_p_mix, (dx_patch_p_delta *d, uint32_t row, uint32_t v,
                                  const uint32_t *contexts, uint32_t count, uint32_t expected,
                                  uint32_t kind), (d, row, v, contexts, count, expected, kind))
 
-/* After a literal: does the repeat go on? Else the same bytes before it may start one. */
+/* After a literal: does the repeat go on? Else the place where its last five were before, if
+   heads_ knows one, may start another. */
 static void dx_patch_p_note_literal(dx_patch_p_delta *d, uint32_t v)
 {
     uint32_t mask = (1u << d->history_log_) - 1, *head;
+    DX_PATCH_ASSERT(v < 256);
     d->past_ = d->past_ << 8 | v;
     if (!d->mixer_) return;
+    DX_PATCH_ASSERT(d->history_log_ >= 8 && d->heads_ && d->history_);
     if (d->repeat_size_ && d->history_[d->repeat_at_ & mask] == v) {
         d->repeat_at_++;
-        if (d->repeat_size_ < 15) d->repeat_size_++;
+        if (d->repeat_size_ < DX_PATCH_P_REPEAT_MAX) d->repeat_size_++;
     } else {
         d->repeat_size_ = 0;
     }
@@ -1401,22 +1448,36 @@ static void dx_patch_p_note_literal(dx_patch_p_delta *d, uint32_t v)
     *head = d->history_size_;
 }
 
+/* Weights by how long a repeat is. */
+static uint32_t dx_patch_p_repeat_kind(uint32_t size)
+{
+    DX_PATCH_ASSERT(size <= DX_PATCH_P_REPEAT_MAX);
+    if (size == 0) return 0;
+    if (size < 4) return 1;
+    return size < DX_PATCH_P_REPEAT_MAX ? 2 : 3;
+}
+
 /* A byte in no match. hint: the byte of the base where the last match would go on. */
 static uint32_t dx_patch_p_literal(dx_patch_p_delta *d, uint32_t hint, uint32_t v)
 {
     uint32_t past = (uint32_t)(d->past_ & 0xffffffffu), size = d->repeat_size_, expected = 0;
-    uint32_t row = DX_PATCH_P_M_BYTE + DX_PATCH_P_BYTE * ((1u << d->diff_bits_) +
-                                                ((past & 255) >> (8 - d->literal_bits_)));
+    uint32_t context = (past & 255) >> (8 - d->literal_bits_);
+    uint32_t row = DX_PATCH_P_M_BYTE + DX_PATCH_P_BYTE * ((1u << d->diff_bits_) + context);
+    DX_PATCH_ASSERT(hint < 256);
     if (d->raw_) {
         v = (uint32_t)dx_patch_p_even(&d->coder_, 8, v);
     } else if (!d->mixer_) {
         v = dx_patch_p_byte(&d->coder_, row, v);
     } else {
-        const uint32_t contexts[5] = {past >> 8 & 0xff, past & 0xffff, hint | d->hint_ << 16, past,
-                                      past >> 8 & 0xffff};
+        const uint32_t contexts[5] = {
+            past >> 8 & 0xff,        /* the byte before the last; the row knows the last one */
+            past & 0xffff,           /* the last two */
+            hint | d->hint_ << 16,   /* the base, and whether it was right */
+            past,                    /* the last four */
+            past >> 8 & 0xffff};     /* two, but for the last one */
         if (size) expected = 256u + d->history_[d->repeat_at_ & ((1u << d->history_log_) - 1)];
         v = dx_patch_p_mix(d, row, v, contexts, d->rich_ ? 5 : 2, expected,
-                           size == 0 ? 0u : size < 4 ? 1u : size < 15 ? 2u : 3u);
+                           dx_patch_p_repeat_kind(size));
     }
     d->hint_ = hint == v;
     dx_patch_p_note_literal(d, v);
@@ -1424,21 +1485,62 @@ static uint32_t dx_patch_p_literal(dx_patch_p_delta *d, uint32_t hint, uint32_t 
 }
 
 /* >>predict: references follow what they point to ---------------------------
-   A map of matches tells where an old offset went. Segments turn offsets into addresses and back.
-   Nothing here can fail: any numbers give some prediction, and only the patch says it is right. */
+   When code moves, references to it change: a call in old code at X to a function at Y becomes a
+   call at X' to Y'. The matches say where X and Y went, so the new reference can be computed, and
+   only what is computed wrongly needs bytes in the patch:
+
+        base      ..| main: call f |......| f: ... |..          field: the 4 bytes of the distance
+                            \____________^                      target = address of f, as in base
+                            segments: offset <-> address
+        matches     new offset <- old offset, size              map_offset(): where f went
+                            v             v
+        target    ..| main: call f |............| f: ... |..    value = address of f now - origin
+
+   Where fields are depends on the machine; a predictor knows one kind. Each kilobyte of a match has
+   the predictor that made its patch smallest, and its number is in the patch. What a prediction
+   missed is remembered by the region of the target (memory_): its neighbours missed by as much.
+
+   The setup of a file says where its segments lie:  count, origin, then for each segment  offset in
+   the file, address, size in the file, size in memory. Nothing here can fail: any numbers give some
+   prediction, and reader and writer make the same one. */
 #define DX_PATCH_P_BLOCK 1024u /* bytes of a match that share a predictor */
 #define DX_PATCH_P_BEFORE 4u   /* old bytes in front of a block that a predictor may look at */
-#define DX_PATCH_P_AFTER 8u     /* a field may reach so far out of its block, which grows then */
+#define DX_PATCH_P_AFTER 8u    /* a field may reach so far out of its block, which grows then */
 #define DX_PATCH_P_LONGEST (DX_PATCH_P_BLOCK + DX_PATCH_P_AFTER)
 #define DX_PATCH_P_WINDOW (DX_PATCH_P_BEFORE + DX_PATCH_P_LONGEST)
 #define DX_PATCH_P_MEMORY 1024u /* corrections that are remembered, by region of the target */
+#define DX_PATCH_P_ADDRESS_MIN 256u /* smaller numbers are no addresses */
+
+enum { /* words of a setup */
+    DX_PATCH_P_SETUP_COUNT = 0,
+    DX_PATCH_P_SETUP_ORIGIN = 1,
+    DX_PATCH_P_SETUP_SEGMENT = 2 /* the first one */
+};
+enum { /* words of a segment */
+    DX_PATCH_P_SEG_OFFSET = 0,
+    DX_PATCH_P_SEG_ADDRESS = 1,
+    DX_PATCH_P_SEG_SIZE = 2,
+    DX_PATCH_P_SEG_MEMORY = 3,
+    DX_PATCH_P_SEG_WORDS = 4
+};
+typedef char dx_patch_p_setup_has_all_segments[DX_PATCH_P_SETUP_SEGMENT +
+                                               DX_PATCH_P_SEG_WORDS * DX_PATCH_P_SEGMENTS ==
+                                               DX_PATCH_P_SETUP_SIZE ? 1 : -1];
+
+enum { /* words of a match in the predictor's list */
+    DX_PATCH_P_MATCH_NEW = 0,
+    DX_PATCH_P_MATCH_OLD = 1,
+    DX_PATCH_P_MATCH_SIZE = 2,
+    DX_PATCH_P_MATCH_WORDS = 3,
+    DX_PATCH_P_MATCH_BYTES = 20 /* with its places in the order and among the old offsets */
+};
 
 enum { /* predictors */
     DX_PATCH_P_ID_NONE,
     DX_PATCH_P_ID_X86,     /* call, jmp, jcc and operands relative to the next instruction */
     DX_PATCH_P_ID_POINTER, /* aligned 64-bit addresses */
     DX_PATCH_P_ID_NEAR,    /* aligned 32-bit addresses relative to themselves */
-    DX_PATCH_P_ID_BASED,   /* aligned 32-bit addresses relative to the base of the setup */
+    DX_PATCH_P_ID_BASED,   /* aligned 32-bit addresses relative to the origin of the setup */
     DX_PATCH_P_ID_TABLE,   /* aligned 32-bit addresses */
     DX_PATCH_P_ID_I386,    /* call, jmp, jcc; 32-bit addresses anywhere */
     DX_PATCH_P_ID_THUMB,   /* BL, B.W; aligned 32-bit addresses */
@@ -1451,127 +1553,171 @@ enum { /* predictors */
 };
 
 enum { /* how the bytes of a field make up a number; the first four rearrange the bits of a word */
-    DX_PATCH_P_FORM_BL, DX_PATCH_P_FORM_JAL, DX_PATCH_P_FORM_ADRP, DX_PATCH_P_FORM_LOW,
-    DX_PATCH_P_FORM_PLAIN, DX_PATCH_P_FORM_AUIPC, DX_PATCH_P_FORM_LEB
+    DX_PATCH_P_FORM_BL,
+    DX_PATCH_P_FORM_JAL,
+    DX_PATCH_P_FORM_ADRP,
+    DX_PATCH_P_FORM_LOW,
+    DX_PATCH_P_FORM_PLAIN, /* little-endian */
+    DX_PATCH_P_FORM_AUIPC, /* two instructions: bits 31..12 and 11..0 of one distance */
+    DX_PATCH_P_FORM_LEB    /* LEB128; the top bits of its bytes are kept above the number */
 };
 
 typedef struct dx_patch_p_field {
-    uint32_t size;  /* bytes; 0: no field here */
-    uint32_t form, bits, shift; /* so many bits are a distance, to be shifted to be one in bytes */
-    uint32_t sure, slot; /* 1: its target lies in a match; of the correction, or P_MEMORY: none */
-    uint64_t target, origin; /* the address it means; what that is relative to on the new side */
-    uint64_t number, value;  /* as it is, as predicted */
+    uint32_t size;   /* bytes; 0: no field here */
+    uint32_t form;
+    uint32_t bits;   /* so many low bits of the number are a distance, */
+    uint32_t shift;  /* to be shifted to be one in bytes */
+    uint32_t sure;   /* 1: its target lies in a match */
+    uint32_t slot;   /* of the correction; DX_PATCH_P_MEMORY: it has none */
+    uint64_t target; /* the address that it means on the old side */
+    uint64_t origin; /* what the new distance counts from */
+    uint64_t number; /* as it is in the base */
+    uint64_t value;  /* as it is predicted */
 } dx_patch_p_field;
 
 /* Runs of bits that form a word, from the lowest bit on: first bit and length. */
 static const uint8_t dx_patch_p_orders[4][16] = {
     {16, 11, 0, 10, 27, 1, 29, 1, 10, 1, 11, 5, 28, 1, 30, 2}, /* BL: imm11, imm10, J2, J1, S */
-    {21, 10, 20, 1, 12, 8, 31, 1, 0, 12},                      /* JAL */
-    {29, 2, 5, 19, 0, 5, 24, 5, 31, 1},                        /* ADRP */
+    {21, 10, 20, 1, 12, 8, 31, 1, 0, 12},                      /* JAL: 10..1, 11, 19..12, 20 */
+    {29, 2, 5, 19, 0, 5, 24, 5, 31, 1},                        /* ADRP: immlo, immhi */
     {10, 12, 0, 10, 22, 10}};                                  /* ADD, LDR, STR: imm12 */
 
 /* Bits of a word brought together, or back where they were. */
 static uint32_t dx_patch_p_reorder(uint32_t form, uint32_t w, bool back)
 {
     uint32_t at = 0, v = 0, i;
+    DX_PATCH_ASSERT(form < DX_PATCH_P_FORM_PLAIN);
     for (i = 0; i < 16 && at < 32; i += 2) {
         const uint8_t *run = dx_patch_p_orders[form] + i;
         uint32_t mask = (1u << run[1]) - 1;
-        v |= back ? (w >> at & mask) << run[0] : (w >> run[0] & mask) << at;
+        if (back) v |= (w >> at & mask) << run[0];
+        else v |= (w >> run[0] & mask) << at;
         at += run[1];
     }
+    DX_PATCH_ASSERT(at == 32);
     return v;
 }
 
-/* The second word of an AUIPC pair, its low bits on top; those of a store change places. */
+/* The second word of an AUIPC pair, its low bits on top. A store has them in two places, which
+   change with its register field; everything else keeps its bits. */
 static uint32_t dx_patch_p_swap_store(uint32_t w)
 {
     if ((w & 0x7b) != 0x23) return w;
     return (w & 0xfe0ff07fu) | (w >> 20 & 31) << 7 | (w >> 7 & 31) << 20;
 }
 
+/* Bit 23 of a BL or B.W is its sign; J1 and J2, below it, are stored as their XOR with it. */
+static uint32_t dx_patch_p_flip_branch(uint32_t form, uint32_t w)
+{
+    return form == DX_PATCH_P_FORM_BL && !(w >> 23 & 1) ? w ^ 0x600000u : w;
+}
+
 static uint64_t dx_patch_p_load_field(const uint8_t *p, uint32_t form, uint32_t size)
 {
-    uint64_t v = 0, top = 0;
+    uint64_t v = 0, tops = 0; /* tops: the top bits of all bytes */
     uint32_t i, w, x;
+    DX_PATCH_ASSERT(size <= 8);
     if (form == DX_PATCH_P_FORM_PLAIN && size == 4) return dx_patch_p_load32(p);
     for (i = size; i-- > 0;) {
-        v = form == DX_PATCH_P_FORM_LEB ? v << 7 | (p[i] & 127u) : v << 8 | p[i];
-        top = top << 1 | p[i] >> 7;
+        if (form == DX_PATCH_P_FORM_LEB) v = v << 7 | (p[i] & 127u);
+        else v = v << 8 | p[i];
+        tops = tops << 1 | p[i] >> 7;
     }
     if (form == DX_PATCH_P_FORM_PLAIN) return v;
-    if (form == DX_PATCH_P_FORM_LEB) return v | top << 7 * size;
+    if (form == DX_PATCH_P_FORM_LEB) return v | tops << 7 * size;
     w = (uint32_t)(v & 0xffffffffu);
     if (form == DX_PATCH_P_FORM_AUIPC) {
         x = dx_patch_p_swap_store((uint32_t)(v >> 32));
-        v = ((w & 0xfffff000u) + (x >> 20) - ((x >> 31) << 12)) & 0xffffffffu;
+        v = ((w & 0xfffff000u) + (x >> 20) - ((x >> 31) << 12)) & 0xffffffffu; /* 11..0 is signed */
         return v | (uint64_t)((w & 0xfffu) | (x & 0xfffffu) << 12) << 32;
     }
-    w = dx_patch_p_reorder(form, w, false);
-    return form == DX_PATCH_P_FORM_BL && !(w >> 23 & 1) ? w ^ 0x600000u : w;
+    return dx_patch_p_flip_branch(form, dx_patch_p_reorder(form, w, false));
 }
 
 static void dx_patch_p_store_field(uint8_t *p, uint32_t form, uint32_t size, uint64_t v)
 {
     uint32_t i, w = (uint32_t)(v & 0xffffffffu), rest = (uint32_t)(v >> 32);
+    DX_PATCH_ASSERT(size <= 8);
     if (form == DX_PATCH_P_FORM_AUIPC) {
         v = ((w + 0x800u) & 0xfffff000u) | (rest & 0xfffu);
         v |= (uint64_t)dx_patch_p_swap_store(rest >> 12 | (w & 0xfffu) << 20) << 32;
     } else if (form < DX_PATCH_P_FORM_PLAIN) {
-        if (form == DX_PATCH_P_FORM_BL && !(w >> 23 & 1)) w ^= 0x600000u;
-        v = dx_patch_p_reorder(form, w, true);
+        v = dx_patch_p_reorder(form, dx_patch_p_flip_branch(form, w), true);
     }
-    for (i = 0; i < size; i++)
-        p[i] = (uint8_t)(form == DX_PATCH_P_FORM_LEB
-                             ? (v >> 7 * i & 127) | (v >> (7 * size + i) & 1) << 7
-                             : v >> 8 * i & 255);
+    for (i = 0; i < size; i++) {
+        uint64_t byte = v >> 8 * i & 255;
+        if (form == DX_PATCH_P_FORM_LEB)
+            byte = (v >> 7 * i & 127) | (v >> (7 * size + i) & 1) << 7;
+        p[i] = (uint8_t)byte;
+    }
 }
 
+/* The address of an offset in the base (side 0) or the target (1); outside of segments, itself. */
 static uint64_t dx_patch_p_address(const dx_patch_p_predictor *p, int side, uint64_t offset)
 {
-    const uint64_t *s = p->setup_[side] + 2, *end = s + 4 * p->setup_[side][0];
-    for (; s < end; s += 4)
-        if (offset - s[0] < s[2]) return s[1] + (offset - s[0]);
+    const uint64_t *setup = p->setup_[side];
+    const uint64_t *s = setup + DX_PATCH_P_SETUP_SEGMENT;
+    const uint64_t *end = s + DX_PATCH_P_SEG_WORDS * setup[DX_PATCH_P_SETUP_COUNT];
+    DX_PATCH_ASSERT(setup[DX_PATCH_P_SETUP_COUNT] <= DX_PATCH_P_SEGMENTS);
+    for (; s < end; s += DX_PATCH_P_SEG_WORDS) {
+        uint64_t inside = offset - s[DX_PATCH_P_SEG_OFFSET];
+        if (inside < s[DX_PATCH_P_SEG_SIZE]) return s[DX_PATCH_P_SEG_ADDRESS] + inside;
+    }
     return offset;
 }
 
-/* The match that reaches furthest of those that start at or before an old offset says by how much
-   it moved. */
+/* Where an old offset went: of the matches that start at or before it, the one that reaches
+   furthest says by how much. *sure: it lies in that match. */
 static uint64_t dx_patch_p_map_offset(const dx_patch_p_predictor *p, uint64_t offset,
                                       uint32_t *sure)
 {
     uint32_t low = 0, left = p->count_, half;
-    const uint32_t *match, *order = p->matches_ + 3 * (size_t)left, *olds = order + left;
+    const uint32_t *match, *order, *olds;
     if (!left) return offset;
-    for (; left > 1; left -= half) {
+    order = p->matches_ + DX_PATCH_P_MATCH_WORDS * (size_t)left;
+    olds = order + left;
+    for (; left > 1; left -= half) { /* the last one that starts there; without branches */
         half = left / 2;
         low += olds[low + half] <= offset ? half : 0;
     }
-    match = p->matches_ + 3 * (size_t)order[low];
-    *sure = offset - match[1] < match[2];
-    return offset - match[1] + match[0];
+    DX_PATCH_ASSERT(low < p->count_ && order[low] < p->count_);
+    match = p->matches_ + DX_PATCH_P_MATCH_WORDS * (size_t)order[low];
+    *sure = offset - match[DX_PATCH_P_MATCH_OLD] < match[DX_PATCH_P_MATCH_SIZE];
+    return offset - match[DX_PATCH_P_MATCH_OLD] + match[DX_PATCH_P_MATCH_NEW];
 }
 
-/* Where an old address points to in the new file; false: it is no address. */
+/* Where an old address points to in the new file; false: it is no address. What is in memory only
+   (.bss) keeps its distance from the end of its segment's bytes. */
 static bool dx_patch_p_map_address(const dx_patch_p_predictor *p, uint64_t address,
                                    uint64_t *mapped, uint32_t *sure)
 {
-    const uint64_t *s = p->setup_[0] + 2, *t = p->setup_[1] + 2;
+    const uint64_t *s = p->setup_[0] + DX_PATCH_P_SETUP_SEGMENT;
+    const uint64_t *t = p->setup_[1] + DX_PATCH_P_SETUP_SEGMENT;
     uint32_t i;
-    for (i = 0; i < p->setup_[0][0]; i++, s += 4, t += 4) {
-        uint64_t d = address - s[1];
-        if (d >= s[3]) continue;
-        *sure = 0;
-        if (d < s[2]) *mapped = dx_patch_p_address(p, 1, dx_patch_p_map_offset(p, s[0] + d, sure));
-        else *mapped = i < p->setup_[1][0] ? t[1] + t[2] + (d - s[2]) : address; /* in no file */
-        return true;
+    for (i = 0; i < p->setup_[0][DX_PATCH_P_SETUP_COUNT]; i++) {
+        uint64_t inside = address - s[DX_PATCH_P_SEG_ADDRESS];
+        uint64_t offset = s[DX_PATCH_P_SEG_OFFSET] + inside;
+        if (inside < s[DX_PATCH_P_SEG_MEMORY]) {
+            *sure = 0;
+            if (inside < s[DX_PATCH_P_SEG_SIZE])
+                *mapped = dx_patch_p_address(p, 1, dx_patch_p_map_offset(p, offset, sure));
+            else if (i < p->setup_[1][DX_PATCH_P_SETUP_COUNT])
+                *mapped = t[DX_PATCH_P_SEG_ADDRESS] + t[DX_PATCH_P_SEG_SIZE] +
+                          (inside - s[DX_PATCH_P_SEG_SIZE]);
+            else *mapped = address;
+            return true;
+        }
+        s += DX_PATCH_P_SEG_WORDS;
+        t += DX_PATCH_P_SEG_WORDS;
     }
     return false;
 }
 
+/* The lowest bits of v as a signed number. */
 static uint64_t dx_patch_p_sign(uint64_t v, uint32_t bits)
 {
     uint64_t sign = (uint64_t)1 << (bits - 1);
+    DX_PATCH_ASSERT(bits >= 1 && bits <= 64);
     return ((v & (sign - 1 + sign)) ^ sign) - sign;
 }
 
@@ -1579,9 +1725,17 @@ static uint64_t dx_patch_p_sign(uint64_t v, uint32_t bits)
 static void dx_patch_p_set_field(dx_patch_p_field *f, uint32_t form, uint32_t size, uint32_t bits,
                                  uint32_t shift, const uint8_t *p)
 {
-    uint64_t v = dx_patch_p_load_field(p, form, size), target = dx_patch_p_sign(v, bits) << shift;
-    dx_patch_p_field field = {size, form, bits, shift, 0, DX_PATCH_P_MEMORY, target, 0, v, v};
-    *f = field;
+    DX_PATCH_ASSERT(size && bits <= 8 * size);
+    f->size = size;
+    f->form = form;
+    f->bits = bits;
+    f->shift = shift;
+    f->sure = 0;
+    f->slot = DX_PATCH_P_MEMORY;
+    f->number = dx_patch_p_load_field(p, form, size);
+    f->target = dx_patch_p_sign(f->number, bits) << shift;
+    f->origin = 0;
+    f->value = f->number;
 }
 
 /* Relative to the instruction itself, or to what is behind it: the usual branch. */
@@ -1591,36 +1745,42 @@ static void dx_patch_p_relative(dx_patch_p_field *f, const dx_patch_p_block *b, 
     f->origin = b->new_at + b->bias[1] + at;
 }
 
+/* Instructions of arm64: */
+static bool dx_patch_p_is_branch(uint32_t w) { return (w & 0x7c000000u) == 0x14000000u; }
+static bool dx_patch_p_is_adrp(uint32_t w) { return (w & 0x9f000000u) == 0x90000000u; }
 static bool dx_patch_p_is_low(uint32_t w) /* ADD immediate, LDR or STR with an offset */
 {
     return (w & 0xffc00000u) == 0x91000000u || (w & 0x3b000000u) == 0x39000000u;
 }
 
-/* ADRP knows only the page: the instruction that adds the rest stands within the next four. */
+/* ADRP knows only the page of an address; one of the next four instructions, which uses the same
+   register, adds the rest. Both are fields with the same target. */
 static void dx_patch_p_locate_arm64(dx_patch_p_field *f, const dx_patch_p_block *b, uint32_t at)
 {
+    const uint64_t page_mask = ~(uint64_t)4095;
     const uint8_t *p = b->old_bytes + at, *page = p, *low = p;
-    uint32_t w = dx_patch_p_load32(p), other = w, i, scale;
-    bool first = (w & 0x9f000000u) == 0x90000000u, found = false;
-    uint32_t room = first ? b->limit - at - 4 : dx_patch_p_is_low(w) ? at : 0;
+    uint32_t w = dx_patch_p_load32(p), other = w, i, scale, room = 0;
+    bool first = dx_patch_p_is_adrp(w), found = false;
     uint64_t target;
-    if ((w & 0x7c000000u) == 0x14000000u) {
+    if (dx_patch_p_is_branch(w)) {
         dx_patch_p_set_field(f, DX_PATCH_P_FORM_PLAIN, 4, 26, 2, p);
         dx_patch_p_relative(f, b, at);
     }
+    if (first) room = b->limit - at - 4;
+    else if (dx_patch_p_is_low(w)) room = at;
     for (i = 4; i <= 16 && i <= room && !found; i += 4) {
         if (first) low = p + i;
         else page = p - i;
         other = dx_patch_p_load32(low);
-        found = dx_patch_p_is_low(other) &&
+        found = dx_patch_p_is_low(other) && /* and adds to the register that ADRP sets */
                 (dx_patch_p_load32(page) & 0x9f00001fu) == (0x90000000u | (other >> 5 & 31));
     }
     if (!found) return;
-    scale = other >> 24 & 8 ? other >> 30 : 0;
+    scale = other >> 24 & 8 ? other >> 30 : 0; /* offsets of LDR and STR count in their size */
     dx_patch_p_set_field(f, DX_PATCH_P_FORM_ADRP, 4, 21, 12, page);
     target = f->target + ((other >> 10 & 4095) << scale);
-    target += (b->old_at + b->bias[0] + (uint64_t)(page - b->old_bytes)) & ~(uint64_t)4095;
-    f->origin = (b->new_at + b->bias[1] + at) & ~(uint64_t)4095;
+    target += (b->old_at + b->bias[0] + (uint64_t)(page - b->old_bytes)) & page_mask;
+    f->origin = (b->new_at + b->bias[1] + at) & page_mask;
     if (p != page) dx_patch_p_set_field(f, DX_PATCH_P_FORM_LOW, 4, 12 - scale, scale, p);
     f->target = target;
 }
@@ -1628,26 +1788,46 @@ static void dx_patch_p_locate_arm64(dx_patch_p_field *f, const dx_patch_p_block 
 static void dx_patch_p_locate_riscv(dx_patch_p_field *f, const dx_patch_p_block *b, uint32_t at)
 {
     const uint8_t *p = b->old_bytes + at;
-    uint32_t w = dx_patch_p_load32(p), next;
-    if ((w & 0xf7fu) == 0x6fu) { /* x0 or ra: a jump or a call */
+    uint32_t w = dx_patch_p_load32(p), next, op;
+    if ((w & 0xf7fu) == 0x6fu) { /* JAL to x0 or ra: a jump or a call */
         dx_patch_p_set_field(f, DX_PATCH_P_FORM_JAL, 4, 20, 1, p);
-    } else if ((w & 0x7fu) == 0x17u && b->limit - at >= 8) {
+    } else if ((w & 0x7fu) == 0x17u && b->limit - at >= 8) { /* AUIPC */
         next = dx_patch_p_load32(p + 4);
-        if ((next >> 15 & 31) != (w >> 7 & 31)) return;
-        if ((next & 0x7f) != 0x13 && (next & 0x5b) != 0x03 && (next & 0x7f) != 0x67) return;
+        op = next & 0x7f;
+        if ((next >> 15 & 31) != (w >> 7 & 31)) return; /* adds to another register */
+        if (op != 0x13 && (next & 0x5b) != 0x03 && op != 0x67) return; /* ADDI, load, store, JALR */
         dx_patch_p_set_field(f, DX_PATCH_P_FORM_AUIPC, 8, 32, 0, p);
     }
     dx_patch_p_relative(f, b, at);
 }
 
-/* A LEB128 number behind an opcode: what is like it has changed by as much. */
+enum { /* opcodes of WebAssembly in front of a field */
+    DX_PATCH_P_WASM_CALL = 0x10,
+    DX_PATCH_P_WASM_GET = 0x23, /* of a global */
+    DX_PATCH_P_WASM_SET = 0x24,
+    DX_PATCH_P_WASM_CONST = 0x41
+};
+
+/* A LEB128 number behind an opcode: equal numbers behind the same opcode have changed by as much.
+   Most numbers of one byte are small constants, but function indexes count. */
 static void dx_patch_p_locate_leb(dx_patch_p_field *f, const uint8_t *p, uint32_t left)
 {
     uint32_t size = 1, op = p[-1];
+    bool call = op == DX_PATCH_P_WASM_CALL;
     while (size <= 5 && size < left && p[size - 1] & 128) size++;
-    if (size > 5 || p[size - 1] & 128 || (size == 1 && op != 0x10)) return;
+    if (size > 5 || p[size - 1] & 128 || (size == 1 && !call)) return;
     dx_patch_p_set_field(f, DX_PATCH_P_FORM_LEB, size, 7 * size, 0, p);
-    f->target = (f->number & 0x7ffffffffu) | (uint64_t)op << (op == 0x10 ? 33 : 40);
+    f->target = (f->number & 0x7ffffffffu) | (uint64_t)op << (call ? 33 : 40);
+}
+
+/* Is byte i, whose last field ended at `from`, behind an opcode of x86-64 that has a 32-bit operand
+   relative to the next instruction? call, jmp; ModRM of [rip + disp32]; 0f 8x, jcc. */
+static bool dx_patch_p_is_x86(const uint8_t *p, int32_t i, int32_t from)
+{
+    uint32_t last = p[i - 1];
+    if ((last & 0xfe) == 0xe8) return true;
+    if (i - 2 < from) return false;
+    return (last & 0xc7) == 0x05 || ((last & 0xf0) == 0x80 && p[i - 2] == 0x0f);
 }
 
 /* The next place at or behind `at` where a field may stand. `from`: where the last one ended, so
@@ -1657,19 +1837,21 @@ static uint32_t dx_patch_p_next_place(uint32_t id, const dx_patch_p_block *b, ui
 {
     static const uint8_t aligns[DX_PATCH_P_IDS] = {0, 1, 8, 4, 4, 4, 1, 2, 4, 2, 1, 4, 8};
     const uint8_t *p = b->old_bytes;
-    int32_t i = at ? (int32_t)at : from < 0 ? 0 : 1, size = (int32_t)b->size;
+    int32_t i = (int32_t)at, size = (int32_t)b->size;
     uint32_t none = at > b->size ? at : b->size;
+    DX_PATCH_ASSERT(id < DX_PATCH_P_IDS);
     if (id == DX_PATCH_P_ID_NONE) return none;
     if (id != DX_PATCH_P_ID_X86 && id != DX_PATCH_P_ID_WASM)
         return at + (uint32_t)((0 - (b->old_at + at)) & (aligns[id] - 1u));
-    for (i = i <= from ? from + 1 : i; i < size; i++) {
+    if (!i && from >= 0) i = 1; /* at the start of the file there is no byte in front */
+    if (i <= from) i = from + 1;
+    for (; i < size; i++) {
         uint32_t last = p[i - 1];
-        if (id == DX_PATCH_P_ID_WASM) {
-            if (last == 0x10 || last == 0x41 || last == 0x23 || last == 0x24) return (uint32_t)i;
-        } else if ((last & 0xfe) == 0xe8 || (i - 2 >= from && ((last & 0xc7) == 0x05 ||
-                   ((last & 0xf0) == 0x80 && p[i - 2] == 0x0f)))) {
+        if (id == DX_PATCH_P_ID_X86 && dx_patch_p_is_x86(p, i, from)) return (uint32_t)i;
+        if (id == DX_PATCH_P_ID_WASM &&
+            (last == DX_PATCH_P_WASM_CALL || last == DX_PATCH_P_WASM_CONST ||
+             last == DX_PATCH_P_WASM_GET || last == DX_PATCH_P_WASM_SET))
             return (uint32_t)i;
-        }
     }
     return none;
 }
@@ -1680,21 +1862,28 @@ static void dx_patch_p_locate_word(dx_patch_p_field *f, uint32_t id, const dx_pa
 {
     const uint8_t *p = b->old_bytes + at;
     uint32_t word = dx_patch_p_load32(p);
-    bool close = ((word + 0x10000u) & 0xffffffffu) < 0x20000u;
-    bool own = id == DX_PATCH_P_ID_NEAR, based = id == DX_PATCH_P_ID_BASED;
-    bool x86_32 = id == DX_PATCH_P_ID_I386, thumb = id == DX_PATCH_P_ID_THUMB;
-    bool call = x86_32 && before >= 1 && (p[-1] & 0xfe) == 0xe8;
-    bool jump = x86_32 && before >= 2 && (p[-1] & 0xf0) == 0x80 && p[-2] == 0x0f;
+    bool close = ((word + 0x10000u) & 0xffffffffu) < 0x20000u; /* a small number, or less than 0 */
+    bool near = id == DX_PATCH_P_ID_NEAR, based = id == DX_PATCH_P_ID_BASED;
+    bool i386 = id == DX_PATCH_P_ID_I386, thumb = id == DX_PATCH_P_ID_THUMB;
+    bool call = i386 && before >= 1 && (p[-1] & 0xfe) == 0xe8;
+    bool jump = i386 && before >= 2 && (p[-1] & 0xf0) == 0x80 && p[-2] == 0x0f;
     bool code = id == DX_PATCH_P_ID_X86 || call || jump;
-    bool branch = thumb && (word & 0x9000f800u) == 0x9000f000u;
+    bool branch = thumb && (word & 0x9000f800u) == 0x9000f000u; /* BL, B.W: two halves */
     bool table = id == DX_PATCH_P_ID_TABLE || (thumb && !((b->old_at + at) & 3));
-    bool likely = word >= 256 && (table || (x86_32 && !close));
-    if (!code && !branch && !based && !likely && (!own || close)) return;
+    bool likely = word >= DX_PATCH_P_ADDRESS_MIN && (table || (i386 && !close));
+    if (!code && !branch && !based && !likely && (!near || close)) return;
     if (branch) dx_patch_p_set_field(f, DX_PATCH_P_FORM_BL, 4, 24, 1, p);
     else dx_patch_p_set_field(f, DX_PATCH_P_FORM_PLAIN, 4, 32, 0, p);
-    if (code || branch || own) dx_patch_p_relative(f, b, at + (own ? 0u : 4u));
-    else f->target = based ? f->target + b->origin[0] : word;
-    if (based) f->origin = b->origin[1];
+    if (code || branch) {
+        dx_patch_p_relative(f, b, at + 4u);
+    } else if (near) {
+        dx_patch_p_relative(f, b, at);
+    } else if (based) {
+        f->target += b->origin[0];
+        f->origin = b->origin[1];
+    } else {
+        f->target = word;
+    }
 }
 
 /* The field at byte `at` of a block, whose last field ended at `from`. The block's bytes may be
@@ -1703,17 +1892,19 @@ static dx_patch_p_field dx_patch_p_locate(uint32_t id, const dx_patch_p_block *b
                                           int32_t from)
 {
     dx_patch_p_field f = {0, 0, 0, 0, 0, DX_PATCH_P_MEMORY, 0, 0, 0, 0};
-    uint32_t left = b->limit - at;
     bool wide = id == DX_PATCH_P_ID_POINTER || id == DX_PATCH_P_ID_DOUBLES;
     bool number = id == DX_PATCH_P_ID_SINGLES || id == DX_PATCH_P_ID_DOUBLES;
     const uint8_t *p = b->old_bytes + at;
-    if (left < (id == DX_PATCH_P_ID_WASM ? 1u : wide ? 8u : 4u)) return f;
+    uint32_t left = b->limit - at, size = wide ? 8 : 4;
+    DX_PATCH_ASSERT(at <= b->limit && from <= (int32_t)at);
+    if (left < (id == DX_PATCH_P_ID_WASM ? 1u : size)) return f;
     if (id == DX_PATCH_P_ID_ARM64) dx_patch_p_locate_arm64(&f, b, at);
     else if (id == DX_PATCH_P_ID_RISCV) dx_patch_p_locate_riscv(&f, b, at);
     else if (id == DX_PATCH_P_ID_WASM) dx_patch_p_locate_leb(&f, p, left);
-    else if (number || (wide && dx_patch_p_load64(p) >= 256))
-        dx_patch_p_set_field(&f, DX_PATCH_P_FORM_PLAIN, wide ? 8 : 4, wide ? 64 : 32, 0, p);
+    else if (number || (wide && dx_patch_p_load64(p) >= DX_PATCH_P_ADDRESS_MIN))
+        dx_patch_p_set_field(&f, DX_PATCH_P_FORM_PLAIN, size, 8 * size, 0, p);
     else if (!wide) dx_patch_p_locate_word(&f, id, b, at, (uint32_t)((int32_t)at - from));
+    DX_PATCH_ASSERT(f.size <= left);
     return f;
 }
 
@@ -1723,45 +1914,65 @@ static dx_patch_p_field dx_patch_p_predict(const dx_patch_p_predictor *x, uint32
 {
     dx_patch_p_field f = dx_patch_p_locate(id, b, at, from);
     uint64_t target = f.number, mask = UINT64_MAX >> (64 - f.bits) % 64;
-    if (!f.size || id > DX_PATCH_P_ID_WASM) return f;
+    if (!f.size || id > DX_PATCH_P_ID_WASM) return f; /* numbers stay as they are, about */
     if (id != DX_PATCH_P_ID_WASM && !dx_patch_p_map_address(x, f.target, &target, &f.sure))
         f.size = 0;
     f.slot = (uint32_t)(((f.target >> x->region_bits_) * 0x9e3779b97f4a7c15u) >> 54);
+    DX_PATCH_ASSERT(f.slot < DX_PATCH_P_MEMORY);
     target += dx_patch_p_sign(x->memory_[f.slot], 32) - f.origin;
     f.value = (f.number & ~mask) | (target >> f.shift & mask);
     return f;
 }
 
-/* Sort the match indexes by old offset, then by index: Shell's sort, no extra memory. In place of
-   a match that lies inside of another one stands that one. */
+/* Fill what follows the list of matches: their order by old offset, then by index (Shell's sort, no
+   extra memory), and these old offsets. In the order, a match that lies inside of the one before it
+   is replaced by that one. */
 static void dx_patch_p_sort_matches(dx_patch_p_predictor *p)
 {
-    uint32_t i, k, gap = 1, *v = p->matches_ + 3 * (size_t)p->count_;
-    while (gap < p->count_ / 3) gap = 3 * gap + 1;
-    for (i = 0; i < p->count_; i++) v[i] = i;
+    const uint32_t *list = p->matches_;
+    uint32_t i, k, gap = 1, count = p->count_;
+    uint32_t *order = p->matches_ + DX_PATCH_P_MATCH_WORDS * (size_t)count;
+    uint32_t *olds = order + count;
+    DX_PATCH_ASSERT(p->matches_ || !count);
+    while (gap < count / 3) gap = 3 * gap + 1;
+    for (i = 0; i < count; i++) order[i] = i;
     for (; gap; gap /= 3)
-        for (i = gap; i < p->count_; i++) {
-            uint32_t moved = v[i], at = p->matches_[3 * moved + 1];
+        for (i = gap; i < count; i++) {
+            uint32_t moved = order[i], at = list[3 * moved + DX_PATCH_P_MATCH_OLD];
             for (k = i; k >= gap; k -= gap) {
-                uint32_t other = p->matches_[3 * v[k - gap] + 1];
-                if (other < at || (other == at && v[k - gap] < moved)) break;
-                v[k] = v[k - gap];
+                uint32_t other = list[3 * order[k - gap] + DX_PATCH_P_MATCH_OLD];
+                if (other < at || (other == at && order[k - gap] < moved)) break;
+                order[k] = order[k - gap];
             }
-            v[k] = moved;
+            order[k] = moved;
         }
-    for (i = 0; i < p->count_; i++) {
-        const uint32_t *match = p->matches_ + 3 * (size_t)v[i];
-        const uint32_t *around = p->matches_ + 3 * (size_t)v[i ? i - 1 : 0];
-        v[p->count_ + i] = match[1];
-        if (around[1] + around[2] >= match[1] + match[2]) v[i] = v[i ? i - 1 : 0];
+    for (i = 0; i < count; i++) {
+        uint32_t before = order[i ? i - 1 : 0];
+        const uint32_t *match = list + DX_PATCH_P_MATCH_WORDS * (size_t)order[i];
+        const uint32_t *last = list + DX_PATCH_P_MATCH_WORDS * (size_t)before;
+        olds[i] = match[DX_PATCH_P_MATCH_OLD];
+        if (last[DX_PATCH_P_MATCH_OLD] + last[DX_PATCH_P_MATCH_SIZE] >=
+            match[DX_PATCH_P_MATCH_OLD] + match[DX_PATCH_P_MATCH_SIZE])
+            order[i] = before;
     }
 }
 
-/* >>delta: the parts of a delta, both directions --------------------------------- */
+/* >>delta: the parts of a delta, both directions -----------------------------
+   The target is literals and matches in turns; a match is blocks of a kilobyte. A block without any
+   change only counts; another one names its predictor, and then goes over its old bytes twice:
+
+        old bytes     | call f |   ...    | ptr g |  ...        first its fields: put in as
+                        ^^^^ predicted      ^^^^^ predicted     predicted, or as the patch corrects
+        then          ------- right -------x--- right ---x--    then runs of right bytes, and each
+                      run                  diff   run    diff   time by how much a wrong one differs
+
+   The reader stops between steps when its input may not hold a whole one, and goes on with the same
+   block when more has arrived. */
 #define DX_PATCH_P_STEP 64u /* no step of a decoder takes more bytes of input than this */
 
 static bool dx_patch_p_has_input(const dx_patch_p_coder *c) /* for a whole step */
 {
+    DX_PATCH_ASSERT(c->at_ <= c->size_);
     return c->last_ || c->size_ - c->at_ >= DX_PATCH_P_STEP;
 }
 
@@ -1776,31 +1987,42 @@ static void dx_patch_p_pass(dx_patch_p_delta *d, const uint8_t *end, uint64_t be
 static void dx_patch_p_start_block(dx_patch_p_delta *d, dx_patch_p_block *b, uint64_t left)
 {
     dx_patch_p_predictor *x = &d->predictor_;
+    DX_PATCH_ASSERT(left > 0);
     b->size = left < DX_PATCH_P_BLOCK ? (uint32_t)left : DX_PATCH_P_BLOCK;
     b->limit = left < DX_PATCH_P_LONGEST ? (uint32_t)left : DX_PATCH_P_LONGEST;
-    b->from = b->old_at < 2 ? 0 - (int32_t)b->old_at : -2;
+    b->from = b->old_at < 2 ? 0 - (int32_t)b->old_at : -2; /* opcodes may stand in front */
     b->at = 0;
     b->filled = false;
     b->bias[0] = dx_patch_p_address(x, 0, b->old_at) - b->old_at;
     b->bias[1] = dx_patch_p_address(x, 1, b->new_at) - b->new_at;
-    b->origin[0] = x->setup_[0][1];
-    b->origin[1] = x->setup_[1][1];
+    b->origin[0] = x->setup_[0][DX_PATCH_P_SETUP_ORIGIN];
+    b->origin[1] = x->setup_[1][DX_PATCH_P_SETUP_ORIGIN];
 }
 
-static uint32_t dx_patch_p_run_number(uint32_t run) { return run == 0 ? 0u : run < 8 ? 1u : 2u; }
+/* Rows of the next run, by the run before. */
+static uint32_t dx_patch_p_run_number(uint32_t run)
+{
+    if (run == 0) return 0;
+    return run < 8 ? 1 : 2;
+}
 
 /* Is the field as predicted? Else by how much it is not. Returns what its value is. */
 static uint64_t dx_patch_p_code_field(dx_patch_p_delta *d, const dx_patch_p_field *f,
                                       uint64_t value)
 {
     dx_patch_p_predictor *x = &d->predictor_;
-    uint32_t fix = d->id_ <= DX_PATCH_P_ID_POINTER ? d->id_ - 1
-                   : d->id_ < DX_PATCH_P_ID_SINGLES   ? 2u : 3u;
     uint64_t error = dx_patch_p_sign(value - f->value, 8 * f->size);
     uint32_t flag = DX_PATCH_P_M_FLAG + (d->id_ * 2 + f->sure) * 4 + x->flags_;
-    if (!dx_patch_p_flag(&d->coder_, flag, error != 0)) error = 0;
-    else error = dx_patch_p_unzigzag(1 + dx_patch_p_number(&d->coder_, DX_PATCH_P_N_FIX + fix,
-                                                         dx_patch_p_zigzag(error) - 1));
+    uint32_t fix = DX_PATCH_P_N_FIX; /* X86, POINTER, other addresses, numbers */
+    DX_PATCH_ASSERT(d->id_ != DX_PATCH_P_ID_NONE && f->size && x->flags_ < 4);
+    if (d->id_ <= DX_PATCH_P_ID_POINTER) fix += d->id_ - 1;
+    else fix += d->id_ < DX_PATCH_P_ID_SINGLES ? 2u : 3u;
+    if (dx_patch_p_flag(&d->coder_, flag, error != 0)) {
+        error = dx_patch_p_number(&d->coder_, fix, dx_patch_p_zigzag(error) - 1); /* it is not 0 */
+        error = dx_patch_p_unzigzag(1 + error);
+    } else {
+        error = 0;
+    }
     x->flags_ = (x->flags_ << 1 | (error != 0)) & 3;
     if (f->slot < DX_PATCH_P_MEMORY)
         x->memory_[f->slot] += (uint32_t)(error << f->shift & 0xffffffffu);
@@ -1821,60 +2043,84 @@ static size_t dx_patch_p_same(const uint8_t *a, const uint8_t *b, size_t size)
     return i;
 }
 
-/* The difference of a wrong byte from `old`; `before` is the target's byte in front of it. */
+/* The difference of a wrong byte from `old`; `before` is the target's byte in front of it. Bytes of
+   a number that grew are wrong by 1, or by 255 where it borrowed. */
 static uint32_t dx_patch_p_code_wrong(dx_patch_p_delta *d, uint32_t before, uint32_t old,
                                       uint32_t v)
 {
-    uint32_t last = d->last_diff_, c = (d->last_run_ ? 0u : 1u) | (last & 128 ? 4u : 0u), model;
-    if (last == 0 || last == 1 || last == 255) c |= 2;
-    model = DX_PATCH_P_M_BYTE + DX_PATCH_P_BYTE * (c & ((1u << d->diff_bits_) - 1));
+    uint32_t last = d->last_diff_;
+    uint32_t alone = d->last_run_ ? 0u : 1u; /* 1: right behind another wrong byte */
+    uint32_t context = alone | (last & 128 ? 4u : 0u), row;
+    DX_PATCH_ASSERT(before < 256 && old < 256 && last < 256);
+    if (last == 0 || last == 1 || last == 255) context |= 2;
+    row = DX_PATCH_P_M_BYTE + DX_PATCH_P_BYTE * (context & ((1u << d->diff_bits_) - 1));
     if (!d->mixer_ || DX_PATCH_P_MODE(&d->coder_) == DX_PATCH_P_COUNT) {
-        v = dx_patch_p_byte(&d->coder_, model, v);
+        v = dx_patch_p_byte(&d->coder_, row, v);
     } else {
-        const uint32_t contexts[4] = {
-            (uint32_t)1 << 24 | old << 16 | before << 8 | (d->last_run_ ? 0u : 1u),
-            (uint32_t)4 << 24 | last << 8 | (d->last_run_ < 15 ? d->last_run_ : 15),
+        uint32_t run = d->last_run_ < 15 ? d->last_run_ : 15;
+        const uint32_t contexts[4] = { /* the top byte keeps them apart from those of literals */
+            (uint32_t)1 << 24 | old << 16 | before << 8 | alone,
+            (uint32_t)4 << 24 | last << 8 | run,
             (uint32_t)2 << 24 | last << 16 | old << 8 | d->id_,
-            (uint32_t)3 << 24 | old << 8 | (c & 1)};
-        v = dx_patch_p_mix(d, model, v, contexts, d->rich_ ? 4 : 2, 0, d->last_run_ ? 4u : 5u);
+            (uint32_t)3 << 24 | old << 8 | alone};
+        v = dx_patch_p_mix(d, row, v, contexts, d->rich_ ? 4 : 2, 0,
+                           DX_PATCH_P_SET_WRONG + alone);
     }
     d->last_diff_ = v;
     return v;
 }
 
+/* The fields of a block, put over its old bytes at `to`. False: more input is needed first. */
+static bool dx_patch_p_code_fields(dx_patch_p_delta *d, dx_patch_p_block *b, uint8_t *to)
+{
+    const uint8_t *made = b->new_bytes; /* NULL when reading */
+    while (!b->filled) {
+        dx_patch_p_field f;
+        uint64_t value;
+        b->at = dx_patch_p_next_place(d->id_, b, b->at, b->from);
+        if (b->at >= b->size) break;
+        if (!dx_patch_p_has_input(&d->coder_) || d->coder_.overrun_) return false;
+        f = dx_patch_p_predict(&d->predictor_, d->id_, b, b->at, b->from);
+        if (f.size) {
+            value = made ? dx_patch_p_load_field(made + b->at, f.form, f.size) : f.value;
+            value = dx_patch_p_code_field(d, &f, value);
+            dx_patch_p_store_field(to + b->at, f.form, f.size, value);
+            b->at += f.size;
+            b->from = (int32_t)b->at;
+        } else {
+            b->at++;
+        }
+    }
+    if (b->filled) return true;
+    if (b->from > (int32_t)b->size) b->size = (uint32_t)b->from; /* the last one reached out */
+    DX_PATCH_ASSERT(b->size <= b->limit);
+    b->at = 0;
+    b->filled = true;
+    return true;
+}
+
 /* A block: its fields, put over its old bytes at `to`, then the bytes that are wrong after them.
-   False: there is no input to go on. */
+   False: more input is needed first. */
 static bool dx_patch_p_code_block(dx_patch_p_delta *d, dx_patch_p_block *b, uint8_t *to)
 {
     const uint8_t *made = b->new_bytes; /* NULL when reading */
-    while (!b->filled && (b->at = dx_patch_p_next_place(d->id_, b, b->at, b->from)) < b->size) {
-        dx_patch_p_field f;
-        uint64_t value;
-        if (!dx_patch_p_has_input(&d->coder_) || d->coder_.overrun_) return false;
-        f = dx_patch_p_predict(&d->predictor_, d->id_, b, b->at, b->from);
-        value = f.size && made ? dx_patch_p_load_field(made + b->at, f.form, f.size) : f.value;
-        if (f.size)
-            dx_patch_p_store_field(to + b->at, f.form, f.size, dx_patch_p_code_field(d, &f, value));
-        b->at += f.size ? f.size : 1;
-        if (f.size) b->from = (int32_t)b->at;
-    }
-    if (b->from > (int32_t)b->size) b->size = (uint32_t)b->from;
-    if (!b->filled) b->at = 0;
-    for (b->filled = true; b->at < b->size;) {
-        uint32_t left = b->size - b->at, last, byte = 0;
+    if (!dx_patch_p_code_fields(d, b, to)) return false;
+    while (b->at < b->size) {
+        uint32_t left = b->size - b->at, before, diff = 0;
         uint32_t run = DX_PATCH_P_N_RUN + dx_patch_p_run_number(d->last_run_);
         uint8_t *p = to + b->at;
         uint64_t n = made ? dx_patch_p_same(p, made + b->at, left) + 1 : 0;
         if (!dx_patch_p_has_input(&d->coder_) || d->coder_.overrun_) return false;
         n = dx_patch_p_number(&d->coder_, run, n > left ? 0 : n); /* 0: the rest is right */
-        d->last_run_ = !n ? 8 : n > DX_PATCH_P_BLOCK ? DX_PATCH_P_BLOCK : (uint32_t)n - 1;
-        d->coder_.bad_number_ = d->coder_.bad_number_ || n > left;
+        if (!n) d->last_run_ = 8;
+        else d->last_run_ = n > DX_PATCH_P_BLOCK ? DX_PATCH_P_BLOCK : (uint32_t)n - 1;
+        if (n > left) d->coder_.bad_number_ = true;
         if (!n || n > left) break;
-        p += n - 1;
+        p += n - 1; /* the wrong byte */
         b->at += (uint32_t)n;
-        if (made) byte = (uint32_t)(made[b->at - 1] - *p) & 255;
-        last = b->at > 1 ? p[-1] : (uint32_t)(d->past_ & 255);
-        *p = (uint8_t)((*p + dx_patch_p_code_wrong(d, last, *p, byte)) & 255);
+        if (made) diff = (uint32_t)(made[b->at - 1] - *p) & 255;
+        before = b->at > 1 ? p[-1] : (uint32_t)(d->past_ & 255);
+        *p = (uint8_t)((*p + dx_patch_p_code_wrong(d, before, *p, diff)) & 255);
     }
     return true;
 }
