@@ -2125,16 +2125,44 @@ static bool dx_patch_p_code_block(dx_patch_p_delta *d, dx_patch_p_block *b, uint
     return true;
 }
 
-/* >>reader: the streaming applier ------------------------------------------- */
-#define DX_PATCH_P_LAYOUT 34u /* of the parameters; and 1 if there is a map */
+/* >>reader: the streaming applier --------------------------------------------
+   The patch arrives in pieces of any size; they are collected in in_, and decoded in steps as long
+   as a whole step's input is there. state_ says what the next step expects:
+
+        delta     PARAMETERS -+-> SET_UP (numbers) --> LIST (matches) -+     only if there is a map
+                              |                                       |
+                              +------------> NEXT <-------------------+
+                                  literals |  ^  \ nothing is left
+                                           v  |    +--> DONE
+                                  LITERALS |  |
+                                           v  | the match is complete
+                                      EQUAL -> COPY        blocks that are as in the base
+                                        ^  \     |
+                                        |   +-> CHOICE -> CHOSEN    a block with changes
+                                        +-----------------+
+
+        blocks    RUNS --> DONE
+
+   Bytes of the target are put together in new_, or in the caller's out, hashed, and handed on.
+   Memory is cut from the caller's in the same order and sizes by every applier: what a patch needs
+   is in its header, and what the body asks for beyond that is refused. */
+#define DX_PATCH_P_LAYOUT 34u /* second byte of the parameters; and 1 if there is a map */
 #define DX_PATCH_P_PARAMETERS_SIZE 5u /* bytes in front of a delta's stream */
 #define DX_PATCH_P_LOT 16384u /* bytes; so many, or a multiple, are hashed at once where possible */
 #define DX_PATCH_P_SLACK 96u /* lets the memory of the caller, and each part, have any alignment */
 
-enum { /* what is expected next */
-    DX_PATCH_P_PARAMETERS, DX_PATCH_P_SET_UP, DX_PATCH_P_LIST, DX_PATCH_P_NEXT,
-    DX_PATCH_P_LITERALS, DX_PATCH_P_EQUAL, DX_PATCH_P_COPY, DX_PATCH_P_CHOICE, DX_PATCH_P_CHOSEN,
-    DX_PATCH_P_RUNS, DX_PATCH_P_DONE
+enum { /* what is expected next; the order is that of the steps in dx_patch_p_run() */
+    DX_PATCH_P_PARAMETERS,
+    DX_PATCH_P_SET_UP,
+    DX_PATCH_P_LIST,
+    DX_PATCH_P_NEXT,
+    DX_PATCH_P_LITERALS,
+    DX_PATCH_P_EQUAL,
+    DX_PATCH_P_COPY,
+    DX_PATCH_P_CHOICE,
+    DX_PATCH_P_CHOSEN,
+    DX_PATCH_P_RUNS,
+    DX_PATCH_P_DONE
 };
 
 /* Memory of the caller from *at on, aligned, or NULL. */
@@ -2145,12 +2173,14 @@ static void *dx_patch_p_cut_memory(uint8_t **at, size_t *left, uint64_t size)
     if (skip > *left || size > *left - skip) return NULL;
     *at += skip + (size_t)size;
     *left -= skip + (size_t)size;
+    DX_PATCH_ASSERT(((uintptr_t)(p + skip) & 7) == 0);
     return p + skip;
 }
 
 static uint64_t dx_patch_p_mix_memory(uint32_t history_log, uint32_t groups_log)
 {
     uint64_t size = sizeof(dx_patch_p_mixer) + ((uint64_t)2 << history_log);
+    DX_PATCH_ASSERT(history_log <= 28 && groups_log <= 28);
     return history_log ? size + ((uint64_t)32 << groups_log) : 0;
 }
 
@@ -2165,42 +2195,67 @@ typedef char dx_patch_p_least_delta[DX_PATCH_P_SLACK + DX_PATCH_P_WINDOW + DX_PA
 static uint64_t dx_patch_p_delta_memory(const dx_patch_p_delta *d, uint64_t matches)
 {
     uint64_t size = DX_PATCH_P_SLACK + DX_PATCH_P_WINDOW + DX_PATCH_P_LONGEST;
+    DX_PATCH_ASSERT(d->map_ || !d->predictor_.count_);
     size += 32u * (uint64_t)dx_patch_p_row_count(d->literal_bits_, d->diff_bits_);
     size += dx_patch_p_mix_memory(d->history_log_, d->groups_log_);
-    return d->map_ ? size + 4 * DX_PATCH_P_MEMORY + 20 * matches : size;
+    if (d->map_) size += 4 * DX_PATCH_P_MEMORY + (uint64_t)DX_PATCH_P_MATCH_BYTES * matches;
+    return size;
 }
 
-/* Models, and what mixing and prediction need, at their start. */
-static bool dx_patch_p_delta_start(dx_patch_p_delta *d, uint8_t **at, size_t *left)
+/* The rows of flags, in which only 0 and 1 occur: evenly likely, and nothing else. */
+static void dx_patch_p_flags_start(uint16_t *rows)
 {
-    uint32_t count = dx_patch_p_row_count(d->literal_bits_, d->diff_bits_);
-    d->coder_.rows_ = (uint16_t *)dx_patch_p_cut_memory(at, left, 32 * (uint64_t)count);
-    if (!d->coder_.rows_) return false;
-    dx_patch_p_rows_start(d->coder_.rows_, count);
-    for (count = 16 * DX_PATCH_P_M_FLAG; count < 16 * DX_PATCH_P_M_BYTE; count++)
-        d->coder_.rows_[count] = count % 16 == 0 ? 32768 : count % 16 == 15 ? 0 : 65535;
-    if (d->history_log_) {
-        uint64_t heads = (uint64_t)1 << d->history_log_, groups = (uint64_t)32 << d->groups_log_;
-        d->mixer_ = (dx_patch_p_mixer *)dx_patch_p_cut_memory(at, left, sizeof *d->mixer_);
-        d->heads_ = (uint32_t *)dx_patch_p_cut_memory(at, left, heads);
-        d->history_ = (uint8_t *)dx_patch_p_cut_memory(at, left, heads);
-        d->groups_ = (uint16_t *)dx_patch_p_cut_memory(at, left, groups);
-        if (!d->mixer_ || !d->heads_ || !d->history_ || !d->groups_) return false;
-        for (count = 0; count < DX_PATCH_P_SETS * 32 * DX_PATCH_P_INPUTS; count++)
-            d->mixer_->weights[count / DX_PATCH_P_INPUTS][count % DX_PATCH_P_INPUTS] = 8192;
-        dx_patch_p_rows_start(d->mixer_->repeats[0], 128);
-        DX_PATCH_MEMSET(d->heads_, 0, (size_t)heads);
-        DX_PATCH_MEMSET(d->groups_, 0, (size_t)groups);
+    uint32_t row, i;
+    for (row = DX_PATCH_P_M_FLAG; row < DX_PATCH_P_M_BYTE; row++) {
+        uint16_t *words = rows + DX_PATCH_P_ROW * row;
+        words[0] = 32768;
+        for (i = 1; i < 15; i++) words[i] = 65535;
+        words[15] = 0;
     }
-    if (!d->map_) return true;
-    d->predictor_.memory_ = (uint32_t *)dx_patch_p_cut_memory(at, left, 4 * DX_PATCH_P_MEMORY);
-    if (!d->predictor_.memory_) return false;
-    DX_PATCH_MEMSET(d->predictor_.memory_, 0, 4 * DX_PATCH_P_MEMORY);
+}
+
+/* The memory of mixing, at its start. */
+static bool dx_patch_p_mixer_start(dx_patch_p_delta *d, uint8_t **at, size_t *left)
+{
+    uint64_t heads = (uint64_t)1 << d->history_log_, groups = (uint64_t)32 << d->groups_log_;
+    uint32_t set, i;
+    DX_PATCH_ASSERT(d->history_log_ >= 8);
+    d->mixer_ = (dx_patch_p_mixer *)dx_patch_p_cut_memory(at, left, sizeof *d->mixer_);
+    d->heads_ = (uint32_t *)dx_patch_p_cut_memory(at, left, heads);
+    d->history_ = (uint8_t *)dx_patch_p_cut_memory(at, left, heads);
+    d->groups_ = (uint16_t *)dx_patch_p_cut_memory(at, left, groups);
+    if (!d->mixer_ || !d->heads_ || !d->history_ || !d->groups_) return false;
+    for (set = 0; set < DX_PATCH_P_SETS * DX_PATCH_P_SET; set++)
+        for (i = 0; i < DX_PATCH_P_INPUTS; i++) d->mixer_->weights[set][i] = 8192;
+    dx_patch_p_rows_start(d->mixer_->repeats[0], 128);
+    DX_PATCH_MEMSET(d->heads_, 0, (size_t)heads);
+    DX_PATCH_MEMSET(d->groups_, 0, (size_t)groups);
     return true;
 }
 
+/* Models, and what mixing and prediction need, at their start. False: there is less memory. */
+static bool dx_patch_p_delta_start(dx_patch_p_delta *d, uint8_t **at, size_t *left)
+{
+    uint32_t count = dx_patch_p_row_count(d->literal_bits_, d->diff_bits_);
+    uint64_t size = 32 * (uint64_t)count;
+    DX_PATCH_ASSERT(!d->coder_.rows_ && !d->mixer_);
+    d->coder_.rows_ = (uint16_t *)dx_patch_p_cut_memory(at, left, size);
+    if (!d->coder_.rows_) return false;
+    dx_patch_p_rows_start(d->coder_.rows_, count);
+    dx_patch_p_flags_start(d->coder_.rows_);
+    if (d->history_log_ && !dx_patch_p_mixer_start(d, at, left)) return false;
+    if (!d->map_) return true;
+    size = 4 * DX_PATCH_P_MEMORY;
+    d->predictor_.memory_ = (uint32_t *)dx_patch_p_cut_memory(at, left, size);
+    if (!d->predictor_.memory_) return false;
+    DX_PATCH_MEMSET(d->predictor_.memory_, 0, (size_t)size);
+    return true;
+}
+
+/* What a callback returned: 0, or the reason for `error`. */
 static int dx_patch_p_callback(dx_patch_applier *a, int result, int error)
 {
+    DX_PATCH_ASSERT(error < 0);
     if (!result) return DX_PATCH_OK;
     a->callback_result_ = result;
     return error;
@@ -2210,6 +2265,7 @@ static int dx_patch_p_progress(dx_patch_applier *a)
 {
     const dx_patch_applier_desc *d = &a->desc_;
     uint64_t done = a->base_done_ + a->produced_, all = a->from_size_ + a->to_size_;
+    DX_PATCH_ASSERT(a->produced_ <= a->to_size_);
     if (!d->progress) return DX_PATCH_OK;
     return dx_patch_p_callback(a, d->progress(d->user, done, all), DX_PATCH_ECANCELED);
 }
@@ -2221,6 +2277,7 @@ static int dx_patch_p_give(dx_patch_applier *a, bool all)
     uint8_t *p = d->out ? (uint8_t *)d->out + a->given_ : a->new_;
     size_t ready = (size_t)(a->produced_ - a->given_), size = ready;
     int result = 0;
+    DX_PATCH_ASSERT(a->given_ <= a->produced_ && ready <= a->room_);
     if (!all && ready > DX_PATCH_P_LOT) size -= ready % DX_PATCH_P_LOT;
     if (!d->skip_target_hash) dx_patch_p_hash_update(&a->blake3_, p, size);
     a->given_ += size;
@@ -2240,6 +2297,7 @@ static uint8_t *dx_patch_p_room(const dx_patch_applier *a)
 static int dx_patch_p_emit(dx_patch_applier *a, const uint8_t *p, size_t size)
 {
     int error = DX_PATCH_OK;
+    DX_PATCH_ASSERT(size <= a->to_size_ - a->produced_);
     if (!size) return DX_PATCH_OK;
     dx_patch_p_pass(&a->delta_, p + size, size);
     while (!error && size) {
@@ -2259,61 +2317,81 @@ static int dx_patch_p_read(dx_patch_applier *a, uint64_t at, uint8_t *p, uint32_
 {
     uint64_t left = at < a->from_size_ ? a->from_size_ - at : 0;
     uint32_t part = left < size ? (uint32_t)left : size;
+    DX_PATCH_ASSERT(size <= DX_PATCH_P_WINDOW);
     DX_PATCH_MEMSET(p + part, 0, size - part);
     if (part && a->desc_.base) DX_PATCH_MEMCPY(p, (const uint8_t *)a->desc_.base + at, part);
     if (!part || a->desc_.base) return DX_PATCH_OK;
     return dx_patch_p_callback(a, a->desc_.read(a->desc_.user, at, p, part), DX_PATCH_ESYS);
 }
 
-static int dx_patch_p_take_parameters(dx_patch_applier *a)
+/* Five bytes say how the stream is coded:
+
+        0  bits 0..3 literal_bits, 4..5 diff_bits, 6 rich    3  history_log; 0: no mixer
+        1  layout, and 1 if there is a map                   4  groups_log
+        2  region_bits                                                                          */
+static int dx_patch_p_parse_parameters(dx_patch_p_delta *d, const uint8_t *p, bool plain)
 {
-    dx_patch_p_delta *d = &a->delta_;
-    const uint8_t *p = a->in_;
-    bool started;
-    if (d->coder_.size_ < DX_PATCH_P_PARAMETERS_SIZE) return DX_PATCH_ECORRUPT;
-    d->coder_.at_ = DX_PATCH_P_PARAMETERS_SIZE;
+    uint32_t history_log = p[3], groups_log = p[4];
+    bool mixes = history_log >= 8 && history_log <= 28 && groups_log >= 5 && groups_log <= 28;
+    bool mixes_not = history_log == 0 && groups_log == 0;
     d->literal_bits_ = p[0] & 15;
     d->diff_bits_ = p[0] >> 4 & 3;
     d->rich_ = (p[0] & 64) != 0;
     d->map_ = p[1] & 1;
     d->predictor_.region_bits_ = p[2];
-    d->history_log_ = p[3];
-    d->groups_log_ = p[4];
-    if (d->literal_bits_ > 8 || p[0] >> 7 || (p[1] & 254) != DX_PATCH_P_LAYOUT ||
-        p[2] > 32 || (p[3] && (p[3] < 8 || p[3] > 28)) || (p[3] ? p[4] < 5 : p[4]) || p[4] > 28)
+    d->history_log_ = history_log;
+    d->groups_log_ = groups_log;
+    if (d->literal_bits_ > 8 || p[0] >> 7 || (p[1] & 254) != DX_PATCH_P_LAYOUT || p[2] > 32)
         return DX_PATCH_EVERSION;
-    if (a->header_.coding == DX_PATCH_CODING_PLAIN && (p[0] || p[1] & 1 || p[2] || p[3]))
-        return DX_PATCH_EVERSION; /* such need bits */
+    if (!mixes && !mixes_not) return DX_PATCH_EVERSION;
+    if (plain && (p[0] || d->map_ || p[2] || mixes)) return DX_PATCH_EVERSION; /* such need bits */
+    return DX_PATCH_OK;
+}
+
+static int dx_patch_p_take_parameters(dx_patch_applier *a)
+{
+    dx_patch_p_delta *d = &a->delta_;
+    bool started;
+    int error;
+    if (d->coder_.size_ < DX_PATCH_P_PARAMETERS_SIZE) return DX_PATCH_ECORRUPT;
+    d->coder_.at_ = DX_PATCH_P_PARAMETERS_SIZE;
+    error = dx_patch_p_parse_parameters(d, a->in_, a->header_.coding == DX_PATCH_CODING_PLAIN);
+    if (error) return error;
     if (d->map_ && (a->from_size_ >> 32 || a->to_size_ >> 32)) return DX_PATCH_EHEADER;
     if (dx_patch_p_delta_memory(d, 0) > a->header_.memory_size) return DX_PATCH_EHEADER;
     a->old_ = (uint8_t *)dx_patch_p_cut_memory(&a->memory_, &a->left_, DX_PATCH_P_WINDOW);
     if (!a->desc_.out && !a->new_)
         a->new_ = (uint8_t *)dx_patch_p_cut_memory(&a->memory_, &a->left_, DX_PATCH_P_LONGEST);
     started = dx_patch_p_delta_start(d, &a->memory_, &a->left_);
-    DX_PATCH_ASSERT(started && a->old_ && (a->new_ || a->desc_.out));
+    DX_PATCH_ASSERT(started && a->old_ && (a->new_ || a->desc_.out)); /* all were counted */
     (void)started;
     if (a->header_.coding == DX_PATCH_CODING_RANGE) dx_patch_p_start_reading(&d->coder_);
     a->state_ = d->map_ ? DX_PATCH_P_SET_UP : DX_PATCH_P_NEXT;
     return DX_PATCH_OK;
 }
 
-/* The numbers of the setup: match count, the base's, the target's less the base's. */
+/* The numbers of the setup: match count, the base's words, the target's less the base's. */
 static int dx_patch_p_take_setup(dx_patch_applier *a)
 {
     dx_patch_p_predictor *x = &a->delta_.predictor_;
     uint64_t v = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_SETUP, 0);
     uint64_t *side = x->setup_[a->setup_side_];
+    uint32_t word = a->setup_at_ - 1; /* of the side */
+    DX_PATCH_ASSERT(a->setup_side_ < 2);
     if (!a->setup_at_++) {
         uint64_t spare = a->header_.memory_size - dx_patch_p_delta_memory(&a->delta_, 0);
-        if (v > spare / 20) return DX_PATCH_EHEADER;
-        x->matches_ = (uint32_t *)dx_patch_p_cut_memory(&a->memory_, &a->left_, 20 * v);
+        uint64_t size = (uint64_t)DX_PATCH_P_MATCH_BYTES * v;
+        if (v > spare / DX_PATCH_P_MATCH_BYTES) return DX_PATCH_EHEADER;
+        x->matches_ = (uint32_t *)dx_patch_p_cut_memory(&a->memory_, &a->left_, size);
         DX_PATCH_ASSERT(x->matches_);
         x->count_ = (uint32_t)v;
         return DX_PATCH_OK;
     }
-    side[a->setup_at_ - 2] = x->setup_[0][a->setup_at_ - 2] + dx_patch_p_unzigzag(v);
-    if (side[0] > DX_PATCH_P_SEGMENTS) return DX_PATCH_ECORRUPT;
-    if (a->setup_at_ < 3 + 4 * side[0]) return DX_PATCH_OK;
+    DX_PATCH_ASSERT(word < DX_PATCH_P_SETUP_SIZE);
+    side[word] = x->setup_[0][word] + dx_patch_p_unzigzag(v);
+    if (side[DX_PATCH_P_SETUP_COUNT] > DX_PATCH_P_SEGMENTS) return DX_PATCH_ECORRUPT;
+    if (word + 1 < DX_PATCH_P_SETUP_SEGMENT + DX_PATCH_P_SEG_WORDS * side[DX_PATCH_P_SETUP_COUNT])
+        return DX_PATCH_OK;
     a->setup_at_ = 1;
     if (a->setup_side_) a->state_ = DX_PATCH_P_LIST;
     a->setup_side_ = 1;
@@ -2326,6 +2404,7 @@ static int dx_patch_p_take_match(dx_patch_applier *a, uint64_t gap)
     uint64_t size = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_LENGTH, 0);
     uint64_t jump = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_JUMP, 0);
     uint64_t left = a->to_size_ - a->new_end_, old_at = a->old_end_ + gap;
+    DX_PATCH_ASSERT(a->new_end_ <= a->to_size_);
     old_at += dx_patch_p_unzigzag(jump);
     if (gap >= left || size >= left - gap) return DX_PATCH_EBOUNDS;
     size++;
@@ -2341,19 +2420,23 @@ static int dx_patch_p_take_match(dx_patch_applier *a, uint64_t gap)
 static int dx_patch_p_take_list(dx_patch_applier *a)
 {
     dx_patch_p_predictor *x = &a->delta_.predictor_;
-    uint32_t *match = x->matches_ + 3 * (size_t)a->match_at_;
+    uint32_t *match = x->matches_ + DX_PATCH_P_MATCH_WORDS * (size_t)a->match_at_;
+    uint64_t gap;
     int error;
+    DX_PATCH_ASSERT(a->match_at_ <= x->count_);
     if (a->match_at_ == x->count_) {
         dx_patch_p_sort_matches(x);
-        a->match_old_ = a->match_at_ = 0;
+        a->match_at_ = 0;
+        a->match_old_ = 0;
         a->state_ = DX_PATCH_P_NEXT;
         return DX_PATCH_OK;
     }
-    error = dx_patch_p_take_match(a, dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_GAP, 0));
+    gap = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_GAP, 0);
+    error = dx_patch_p_take_match(a, gap);
     if (error) return error;
-    match[0] = (uint32_t)a->match_new_;
-    match[1] = (uint32_t)a->match_old_;
-    match[2] = (uint32_t)a->match_left_;
+    match[DX_PATCH_P_MATCH_NEW] = (uint32_t)a->match_new_;
+    match[DX_PATCH_P_MATCH_OLD] = (uint32_t)a->match_old_;
+    match[DX_PATCH_P_MATCH_SIZE] = (uint32_t)a->match_left_;
     a->match_at_++;
     return DX_PATCH_OK;
 }
@@ -2372,37 +2455,43 @@ static int dx_patch_p_take_next(dx_patch_applier *a)
         if (gap > left) return DX_PATCH_EBOUNDS;
         if (gap < left) error = dx_patch_p_take_match(a, gap);
     } else if (a->match_at_ < a->delta_.predictor_.count_) {
-        const uint32_t *match = a->delta_.predictor_.matches_ + 3 * (size_t)a->match_at_++;
-        a->match_new_ = match[0];
-        a->match_old_ = match[1];
-        a->match_left_ = match[2];
+        const uint32_t *match = a->delta_.predictor_.matches_;
+        match += DX_PATCH_P_MATCH_WORDS * (size_t)a->match_at_++;
+        a->match_new_ = match[DX_PATCH_P_MATCH_NEW];
+        a->match_old_ = match[DX_PATCH_P_MATCH_OLD];
+        a->match_left_ = match[DX_PATCH_P_MATCH_SIZE];
+        DX_PATCH_ASSERT(a->match_new_ >= a->produced_); /* the list was checked as it was read */
         gap = a->match_new_ - a->produced_;
     }
     a->literals_left_ = gap;
-    a->literals_done_ = a->later_ = 0;
+    a->literals_done_ = 0;
+    a->later_ = 0;
     if (!gap && !error) a->state_ = DX_PATCH_P_EQUAL;
     return error;
 }
 
+/* Literals up to the next multiple of a block, or as many as there is input for. Each multiple
+   starts with a flag (are the next ones copied?) and with the base's bytes there, as hints. */
 static int dx_patch_p_take_literals(dx_patch_applier *a)
 {
     dx_patch_p_delta *d = &a->delta_;
     uint32_t done = (uint32_t)(a->literals_done_ % DX_PATCH_P_BLOCK), size = 0;
-    uint32_t most = DX_PATCH_P_BLOCK - done;
+    uint32_t size_max = DX_PATCH_P_BLOCK - done;
     uint8_t *to = dx_patch_p_room(a);
     uint64_t past = d->past_;
     int error = DX_PATCH_OK;
+    DX_PATCH_ASSERT(a->literals_left_ > 0);
     if (!done && d->coder_.range_)
         d->raw_ = dx_patch_p_flag(&d->coder_, DX_PATCH_P_M_RAW + d->raw_, 0);
-    if (most > a->literals_left_) most = (uint32_t)a->literals_left_;
-    if (!done) { /* hints for all literals up to the next multiple of a block: read once */
-        if (d->mixer_) error = dx_patch_p_read(a, a->hint_old_, a->old_, most);
+    if (size_max > a->literals_left_) size_max = (uint32_t)a->literals_left_;
+    if (!done) {
+        if (d->mixer_) error = dx_patch_p_read(a, a->hint_old_, a->old_, size_max);
         else DX_PATCH_MEMSET(a->old_, 0, DX_PATCH_P_BLOCK);
     }
     if (error) return error;
     do to[size] = (uint8_t)dx_patch_p_literal(d, a->old_[done + size], 0);
-    while (++size < most && dx_patch_p_has_input(&d->coder_) && !d->coder_.overrun_);
-    d->past_ = past; /* as it is until emit */
+    while (++size < size_max && dx_patch_p_has_input(&d->coder_) && !d->coder_.overrun_);
+    d->past_ = past; /* dx_patch_p_emit() moves it on */
     a->hint_old_ += size;
     a->literals_left_ -= size;
     a->literals_done_ += size;
@@ -2411,8 +2500,10 @@ static int dx_patch_p_take_literals(dx_patch_applier *a)
     return error;
 }
 
+/* So many bytes of the match are done. */
 static void dx_patch_p_done(dx_patch_applier *a, uint64_t size)
 {
+    DX_PATCH_ASSERT(size <= a->match_left_);
     a->match_old_ += size;
     a->match_new_ += size;
     a->match_left_ -= size;
@@ -2422,11 +2513,14 @@ static void dx_patch_p_done(dx_patch_applier *a, uint64_t size)
 /* How many of the match's blocks are as in the base. */
 static int dx_patch_p_take_equal(dx_patch_applier *a)
 {
-    uint64_t left = a->match_left_, most = (left - 1) / DX_PATCH_P_BLOCK + 1, n = most;
-    if (a->delta_.coder_.range_) /* plain coding has no other blocks */
+    uint64_t left = a->match_left_, blocks, n;
+    DX_PATCH_ASSERT(left > 0);
+    blocks = (left - 1) / DX_PATCH_P_BLOCK + 1;
+    n = blocks; /* plain coding has no others */
+    if (a->delta_.coder_.range_)
         n = dx_patch_p_number(&a->delta_.coder_, DX_PATCH_P_N_EQUAL + a->later_, 0);
-    if (n > most) return DX_PATCH_EBOUNDS;
-    a->equal_left_ = n == most ? left : n * DX_PATCH_P_BLOCK;
+    if (n > blocks) return DX_PATCH_EBOUNDS;
+    a->equal_left_ = n == blocks ? left : n * DX_PATCH_P_BLOCK;
     a->later_ = 1;
     a->state_ = n ? DX_PATCH_P_COPY : DX_PATCH_P_CHOICE;
     return DX_PATCH_OK;
@@ -2438,9 +2532,14 @@ static int dx_patch_p_take_copy(dx_patch_applier *a)
     uint8_t *to = dx_patch_p_room(a);
     uint64_t size = a->equal_left_;
     int error = DX_PATCH_OK;
-    if (!base && size > DX_PATCH_P_BLOCK) size = DX_PATCH_P_BLOCK;
-    if (!base) error = dx_patch_p_read(a, a->match_old_, to, (uint32_t)size);
-    if (!error) error = dx_patch_p_emit(a, base ? base + a->match_old_ : to, (size_t)size);
+    DX_PATCH_ASSERT(size > 0 && size <= a->match_left_);
+    if (base) {
+        error = dx_patch_p_emit(a, base + a->match_old_, (size_t)size);
+    } else {
+        if (size > DX_PATCH_P_BLOCK) size = DX_PATCH_P_BLOCK;
+        error = dx_patch_p_read(a, a->match_old_, to, (uint32_t)size);
+        if (!error) error = dx_patch_p_emit(a, to, (size_t)size);
+    }
     a->equal_left_ -= size;
     dx_patch_p_done(a, size);
     if (a->match_left_) a->state_ = a->equal_left_ ? DX_PATCH_P_COPY : DX_PATCH_P_CHOICE;
@@ -2452,19 +2551,23 @@ static int dx_patch_p_take_choice(dx_patch_applier *a)
 {
     dx_patch_p_delta *d = &a->delta_;
     dx_patch_p_block *b = &a->block_;
-    uint64_t most = a->match_old_;
-    uint32_t before = most < DX_PATCH_P_BEFORE ? (uint32_t)most : DX_PATCH_P_BEFORE;
+    uint32_t before = DX_PATCH_P_BEFORE;
     int error = DX_PATCH_OK;
+    if (before > a->match_old_) before = (uint32_t)a->match_old_;
     d->id_ = dx_patch_p_symbol(&d->coder_, DX_PATCH_P_M_ID + d->id_, 0);
     if (d->id_ >= DX_PATCH_P_IDS || (d->id_ && !d->map_)) return DX_PATCH_EVERSION;
     b->old_at = a->match_old_;
     b->new_at = a->match_new_;
     dx_patch_p_start_block(d, b, a->match_left_);
     a->state_ = DX_PATCH_P_CHOSEN;
-    b->old_bytes = a->old_ + DX_PATCH_P_BEFORE;
-    if (a->desc_.base) b->old_bytes = (const uint8_t *)a->desc_.base + b->old_at;
-    else error = dx_patch_p_read(a, b->old_at - before, a->old_ + DX_PATCH_P_BEFORE - before,
-                                 b->limit + before);
+    if (a->desc_.base) {
+        b->old_bytes = (const uint8_t *)a->desc_.base + b->old_at;
+    } else {
+        b->old_bytes = a->old_ + DX_PATCH_P_BEFORE;
+        error = dx_patch_p_read(a, b->old_at - before, a->old_ + DX_PATCH_P_BEFORE - before,
+                                b->limit + before);
+    }
+    DX_PATCH_ASSERT(!b->new_bytes);
     DX_PATCH_MEMCPY(dx_patch_p_room(a), b->old_bytes, b->limit);
     return error;
 }
@@ -2483,49 +2586,76 @@ static int dx_patch_p_take_block(dx_patch_applier *a)
 DX_PATCH_P_INLINE uint32_t dx_patch_p_xor_body(uint8_t *p, const uint8_t *x, size_t size)
 {
     dx_patch_p_word a, b;
-    DX_PATCH_P_UNROLL for (; size >= sizeof a; size -= sizeof a, p += sizeof a, x += sizeof a) {
+    DX_PATCH_P_UNROLL for (; size >= sizeof a; size -= sizeof a) {
         DX_PATCH_MEMCPY(&a, p, sizeof a);
         DX_PATCH_MEMCPY(&b, x, sizeof b);
         a ^= b;
         DX_PATCH_MEMCPY(p, &a, sizeof a);
+        p += sizeof a;
+        x += sizeof a;
     }
     while (size--) *p++ ^= *x++;
     return 0;
 }
 DX_PATCH_P_WIDE(dx_patch_p_xor, (uint8_t *p, const uint8_t *x, size_t size), (p, x, size))
 
+/* The body of a block patch has a record for each block that changes:
+
+        blocks to skip | runs | (bytes to skip | size | that many bytes, to be XORed) ..
+
+   Numbers are varints. In brief coding one byte is enough for a change of one byte that is near:
+   0..223 skips, 224..254 and another byte skips of more, 255: varints follow. */
+enum {
+    DX_PATCH_P_BRIEF_TWO = 224, /* from here on a skip takes two bytes */
+    DX_PATCH_P_BRIEF_LONG = 255
+};
+
 static dx_patch_p_runs dx_patch_p_start_runs(const dx_patch_header *h)
 {
-    uint64_t limit = h->reversible && h->base_size > h->target_size ? h->base_size : h->target_size;
-    dx_patch_p_runs r = {h->block_size, limit, 0, 0, 0, 0, h->coding == DX_PATCH_CODING_BRIEF};
+    dx_patch_p_runs r;
+    DX_PATCH_ASSERT(h->kind == DX_PATCH_KIND_BLOCKS && h->block_size);
+    DX_PATCH_MEMSET(&r, 0, sizeof r);
+    r.block_size = h->block_size;
+    r.limit = h->target_size;
+    if (h->reversible && h->base_size > h->target_size) r.limit = h->base_size;
+    r.brief = h->coding == DX_PATCH_CODING_BRIEF;
     return r;
+}
+
+/* The head of the next block's record. */
+static int dx_patch_p_next_runs(dx_patch_p_coder *d, dx_patch_p_runs *r)
+{
+    uint64_t gap = dx_patch_p_get_varint(d);
+    DX_PATCH_ASSERT(!r->left);
+    r->left = dx_patch_p_get_varint(d);
+    if (d->overrun_) return DX_PATCH_ETRUNCATED;
+    if (d->bad_number_ || !r->left || r->left > r->block_size) return DX_PATCH_EBLOCK;
+    if (r->next > r->limit || gap > (r->limit - r->next) / r->block_size) return DX_PATCH_EBOUNDS;
+    r->at = r->next + gap * r->block_size;
+    r->next = r->at + r->block_size;
+    return DX_PATCH_OK;
 }
 
 /* The next run of changed bytes of a block patch: 1, or 0 at the end, or an error. */
 static int dx_patch_p_next_run(dx_patch_p_coder *d, dx_patch_p_runs *r)
 {
-    uint64_t gap, size;
+    uint64_t gap, size = 1;
     if (!r->left) {
+        int error;
         if (d->at_ == d->size_) return 0;
-        gap = dx_patch_p_get_varint(d);
-        r->left = dx_patch_p_get_varint(d);
-        if (d->overrun_) return DX_PATCH_ETRUNCATED;
-        if (d->bad_number_ || !r->left || r->left > r->block_size) return DX_PATCH_EBLOCK;
-        if (r->next > r->limit || gap > (r->limit - r->next) / r->block_size)
-            return DX_PATCH_EBOUNDS;
-        r->at = r->next + gap * r->block_size;
-        r->next = r->at + r->block_size;
+        error = dx_patch_p_next_runs(d, r);
+        if (error) return error;
     }
-    gap = r->brief ? dx_patch_p_get_raw(d) : 255u;
-    size = 1;
-    if (gap == 255) {
+    gap = r->brief ? dx_patch_p_get_raw(d) : (uint8_t)DX_PATCH_P_BRIEF_LONG;
+    if (gap == DX_PATCH_P_BRIEF_LONG) {
         gap = dx_patch_p_get_varint(d);
         size = dx_patch_p_get_varint(d);
-    } else if (gap >= 224) {
-        gap = 224 + (gap - 224) * 256 + dx_patch_p_get_raw(d);
+    } else if (gap >= DX_PATCH_P_BRIEF_TWO) {
+        gap = DX_PATCH_P_BRIEF_TWO + (gap - DX_PATCH_P_BRIEF_TWO) * 256 + dx_patch_p_get_raw(d);
     }
     if (d->overrun_) return DX_PATCH_ETRUNCATED;
     if (d->bad_number_ || !size) return DX_PATCH_EBLOCK;
+    DX_PATCH_ASSERT(r->at <= r->next);
     if (gap > r->next - r->at || size > r->next - r->at - gap) return DX_PATCH_EBLOCK;
     r->at += gap;
     if (r->at > r->limit || size > r->limit - r->at) return DX_PATCH_EBOUNDS;
@@ -2535,10 +2665,11 @@ static int dx_patch_p_next_run(dx_patch_p_coder *d, dx_patch_p_runs *r)
 }
 
 /* old_ has the block_at_ bytes of the base from at_ on, which runs change. Move on until one is
-   that at `at`, or to the end. */
+   that at `at`, or to the end. What lies behind a shorter target must have become zero. */
 static int dx_patch_p_move_window(dx_patch_applier *a, uint64_t at)
 {
     int error = DX_PATCH_OK;
+    DX_PATCH_ASSERT(at >= a->at_ && at <= a->runs_.limit);
     while (!error && at - a->at_ >= a->block_at_) {
         uint64_t room = a->to_size_ - a->produced_, left = a->runs_.limit - a->at_ - a->block_at_;
         uint32_t size = room < a->block_at_ ? (uint32_t)room : a->block_at_, i;
@@ -2581,9 +2712,15 @@ static int dx_patch_p_take_runs(dx_patch_applier *a)
 static int dx_patch_p_run(dx_patch_applier *a)
 {
     static int (*const steps[DX_PATCH_P_DONE])(dx_patch_applier *) = {
-        dx_patch_p_take_parameters, dx_patch_p_take_setup,  dx_patch_p_take_list,
-        dx_patch_p_take_next,       dx_patch_p_take_literals, dx_patch_p_take_equal,
-        dx_patch_p_take_copy,       dx_patch_p_take_choice, dx_patch_p_take_block,
+        dx_patch_p_take_parameters,
+        dx_patch_p_take_setup,
+        dx_patch_p_take_list,
+        dx_patch_p_take_next,
+        dx_patch_p_take_literals,
+        dx_patch_p_take_equal,
+        dx_patch_p_take_copy,
+        dx_patch_p_take_choice,
+        dx_patch_p_take_block,
         dx_patch_p_take_runs};
     dx_patch_p_coder *c = &a->delta_.coder_;
     int error = DX_PATCH_OK;
@@ -2593,6 +2730,7 @@ static int dx_patch_p_run(dx_patch_applier *a)
     c->last_ = a->received_ == DX_PATCH_HEADER_SIZE + a->header_.body_size;
     while (!error && a->state_ != DX_PATCH_P_DONE &&
            (dx_patch_p_has_input(c) || a->state_ == DX_PATCH_P_COPY)) {
+        DX_PATCH_ASSERT(a->state_ >= 0 && a->state_ < DX_PATCH_P_DONE);
         error = steps[a->state_](a);
         if (!error && (c->overrun_ || c->bad_number_)) error = DX_PATCH_ECORRUPT;
     }
@@ -2602,35 +2740,47 @@ static int dx_patch_p_run(dx_patch_applier *a)
     return a->in_size_ ? (int)DX_PATCH_ECORRUPT : dx_patch_p_give(a, true);
 }
 
+/* The BLAKE3 of the base, with the caller's memory as buffer. */
+static int dx_patch_p_hash_base(dx_patch_applier *a, uint8_t *hash)
+{
+    const uint8_t *base = (const uint8_t *)a->desc_.base;
+    uint8_t *buffer = (uint8_t *)a->desc_.memory;
+    uint64_t at, size = a->desc_.base_size;
+    size_t part = 4 * DX_PATCH_P_LOT;
+    int result, error = DX_PATCH_OK;
+    if (!base && part > a->desc_.memory_size) part = a->desc_.memory_size;
+    if (part > DX_PATCH_P_LOT) part -= part % DX_PATCH_P_LOT;
+    DX_PATCH_ASSERT(part > 0);
+    dx_patch_p_hash_start(&a->blake3_);
+    for (at = 0; at < size && !error; at += part) {
+        if (part > size - at) part = (size_t)(size - at);
+        result = base ? 0 : a->desc_.read(a->desc_.user, at, buffer, part);
+        if (result) return dx_patch_p_callback(a, result, DX_PATCH_ESYS);
+        dx_patch_p_hash_update(&a->blake3_, base ? base + at : buffer, part);
+        a->base_done_ = at + part;
+        error = dx_patch_p_progress(a);
+    }
+    if (!error) dx_patch_p_hash_finish(&a->blake3_, hash);
+    return error;
+}
+
 /* Read the whole base and compare its hash, before the first byte is written. */
 static int dx_patch_p_check_base(dx_patch_applier *a)
 {
-    uint8_t *buffer = (uint8_t *)a->desc_.memory, hash[DX_PATCH_HASH_SIZE];
-    uint64_t at, size = a->desc_.base_size;
-    size_t part = 4 * DX_PATCH_P_LOT;
     const dx_patch_header *h = &a->header_;
-    const uint8_t *from = a->desc_.undo ? h->target_hash : h->base_hash, *p;
+    const uint8_t *from = a->desc_.undo ? h->target_hash : h->base_hash;
     const uint8_t *to = a->desc_.undo ? h->base_hash : h->target_hash;
-    bool same_size = size == a->from_size_;
-    if (!same_size && size != a->to_size_) return DX_PATCH_EBASE;
+    uint8_t hash[DX_PATCH_HASH_SIZE];
+    bool same_size = a->desc_.base_size == a->from_size_;
+    bool size_of_target = a->desc_.base_size == a->to_size_;
+    int error;
+    if (!same_size && !size_of_target) return DX_PATCH_EBASE;
     if (same_size && a->desc_.skip_base_hash) return DX_PATCH_OK;
-    dx_patch_p_hash_start(&a->blake3_);
-    if (!a->desc_.base && part > a->desc_.memory_size) part = a->desc_.memory_size;
-    if (part > DX_PATCH_P_LOT) part -= part % DX_PATCH_P_LOT;
-    for (at = 0; at < size; at += part) {
-        int error = 0;
-        if (part > size - at) part = (size_t)(size - at);
-        p = a->desc_.base ? (const uint8_t *)a->desc_.base + at : buffer;
-        if (!a->desc_.base) error = a->desc_.read(a->desc_.user, at, buffer, part);
-        if (error) return dx_patch_p_callback(a, error, DX_PATCH_ESYS);
-        dx_patch_p_hash_update(&a->blake3_, p, part);
-        a->base_done_ = at + part;
-        if ((error = dx_patch_p_progress(a)) != 0) return error;
-    }
-    dx_patch_p_hash_finish(&a->blake3_, hash);
+    error = dx_patch_p_hash_base(a, hash);
+    if (error) return error;
     if (same_size && DX_PATCH_MEMCMP(hash, from, sizeof hash) == 0) return DX_PATCH_OK;
     if (DX_PATCH_MEMCMP(hash, to, sizeof hash) != 0) return DX_PATCH_EBASE;
-    return size == a->to_size_ ? DX_PATCH_EAPPLIED : DX_PATCH_EBASE;
+    return size_of_target ? DX_PATCH_EAPPLIED : DX_PATCH_EBASE;
 }
 
 /* How much of the target is put together before it is hashed and handed on: four lots in the
@@ -2638,11 +2788,12 @@ static int dx_patch_p_check_base(dx_patch_applier *a)
    of the memory that is cut later. */
 static void dx_patch_p_make_room(dx_patch_applier *a)
 {
-    size_t most = 4 * DX_PATCH_P_LOT + DX_PATCH_P_LONGEST;
+    size_t room_max = 4 * DX_PATCH_P_LOT + DX_PATCH_P_LONGEST;
     size_t spare = a->desc_.memory_size - a->left_;
-    a->room_ = most;
+    DX_PATCH_ASSERT(a->left_ <= a->desc_.memory_size);
+    a->room_ = room_max;
     if (a->desc_.out) return;
-    if (spare < most) a->room_ = spare;
+    if (spare < room_max) a->room_ = spare;
     if (a->room_ > DX_PATCH_P_LOT + DX_PATCH_P_LONGEST) a->new_ = a->memory_ + a->left_;
     else a->room_ = DX_PATCH_P_LONGEST;
 }
@@ -2663,7 +2814,7 @@ static int dx_patch_p_begin(dx_patch_applier *a)
     if (a->desc_.out && a->to_size_ > a->desc_.out_capacity) return DX_PATCH_ENOSPACE;
     error = dx_patch_p_check_base(a);
     if (error) return error;
-    dx_patch_p_hash_start(&a->blake3_);
+    dx_patch_p_hash_start(&a->blake3_); /* from now on of the target */
     a->state_ = DX_PATCH_P_PARAMETERS;
     a->memory_ = (uint8_t *)a->desc_.memory;
     a->left_ = (size_t)h->memory_size; /* no more, whatever the caller has */
@@ -2678,6 +2829,7 @@ static int dx_patch_p_begin(dx_patch_applier *a)
     return h->body_size ? DX_PATCH_OK : dx_patch_p_run(a);
 }
 
+/* Take as much of the input as there is room for: header, then body, then trailer. */
 static int dx_patch_p_take_input(dx_patch_applier *a, const uint8_t *p, size_t size, size_t *taken)
 {
     uint64_t end = DX_PATCH_HEADER_SIZE, part = size;
@@ -2685,11 +2837,13 @@ static int dx_patch_p_take_input(dx_patch_applier *a, const uint8_t *p, size_t s
     if (!header) end += a->header_.body_size;
     trailer = !header && a->received_ >= end; /* which is not ours to read */
     if (trailer) end += a->header_.trailer_size;
+    DX_PATCH_ASSERT(a->received_ <= end && a->in_size_ <= sizeof a->in_);
     if (part > end - a->received_) part = end - a->received_;
     if (!trailer && part > sizeof a->in_ - a->in_size_) part = sizeof a->in_ - a->in_size_;
     a->received_ += part;
     *taken = (size_t)part;
     if (trailer) return part ? DX_PATCH_OK : DX_PATCH_ECORRUPT;
+    DX_PATCH_ASSERT(part > 0);
     DX_PATCH_MEMCPY(a->in_ + a->in_size_, p, (size_t)part);
     a->in_size_ += (size_t)part;
     if (header) return a->received_ == end ? dx_patch_p_begin(a) : DX_PATCH_OK;
@@ -2701,15 +2855,19 @@ static int dx_patch_p_take_input(dx_patch_applier *a, const uint8_t *p, size_t s
 /* >>public ------------------------------------------------------------- */
 DX_PATCH_API const char *dx_patch_error_name(int error)
 {
-#define DX_PATCH_P_NAME(value, constant, wire) if (error == value) return "DX_PATCH_" #constant;
+#define DX_PATCH_P_NAME(value, constant, wire) \
+    if (error == value) return "DX_PATCH_" #constant;
     DX_PATCH_ERRORS(DX_PATCH_P_NAME)
+#undef DX_PATCH_P_NAME
     return "unknown error";
 }
 
 DX_PATCH_API int dx_patch_error_wire(int error)
 {
-#define DX_PATCH_P_WIRE(value, constant, wire) if (error == value) return wire;
+#define DX_PATCH_P_WIRE(value, constant, wire) \
+    if (error == value) return wire;
     DX_PATCH_ERRORS(DX_PATCH_P_WIRE)
+#undef DX_PATCH_P_WIRE
     return 1;
 }
 
@@ -2772,11 +2930,19 @@ DX_PATCH_API int dx_patch_applier_callback_result(const dx_patch_applier *a)
     return a ? a->callback_result_ : 0;
 }
 
-/* >>memory: base, patch and target in memory ----------------------------------- */
-/* A whole patch: its length and its checksum, before anything else happens. */
+/* >>memory: base, patch and target in memory -----------------------------------
+   A whole patch can be checked before anything happens. A block patch is applied where the base is:
+
+        base      |........|xx......|........|            XOR is its own inverse, so the same runs
+        runs               |01......|        |01..|       turn the target back into the base, and
+        target    |........|yx......|........|01..|       take back a result that is wrong
+
+   The shorter side counts as followed by zeros. */
+
+/* A whole patch: its length and its checksum. */
 static int dx_patch_p_check_whole(const uint8_t *patch, size_t size, dx_patch_header *h)
 {
-    uint64_t left;
+    uint64_t left; /* bytes behind the header */
     int error = size ? dx_patch_info(patch, size, h) : DX_PATCH_ENOPATCH;
     if (error) return error;
     left = size - DX_PATCH_HEADER_SIZE;
@@ -2802,14 +2968,14 @@ DX_PATCH_API int dx_patch_apply(const void *base, size_t base_size, const void *
     if (error) return error;
     if (a.header_.target_size > out_capacity) return DX_PATCH_ENOSPACE;
     DX_PATCH_MEMSET(&desc, 0, sizeof desc);
-    desc.base = base_size ? base : memory;
+    desc.base = base_size ? base : memory; /* of no bytes; not NULL, as read is not set */
     desc.base_size = base_size;
     desc.out = out_capacity ? out : memory;
     desc.out_capacity = out_capacity;
     desc.memory = memory;
     desc.memory_size = memory_size;
     error = dx_patch_applier_init(&a, &desc);
-    a.whole_ = true;
+    a.whole_ = true; /* its checksum is that of the header, and need not be computed again */
     if (!error) error = dx_patch_applier_feed(&a, patch, patch_size);
     if (!error) error = dx_patch_applier_finish(&a);
     if (!error) *out_size = (size_t)a.produced_;
@@ -2834,38 +3000,56 @@ static int dx_patch_p_xor_runs(const dx_patch_header *h, const uint8_t *patch, u
     return got;
 }
 
+/* Are the first size bytes of the buffer those that have this hash? */
+static bool dx_patch_p_is(const uint8_t *buffer, uint64_t size, const uint8_t *wanted)
+{
+    uint8_t hash[DX_PATCH_HASH_SIZE];
+    DX_PATCH_ASSERT(size <= SIZE_MAX);
+    dx_patch_hash(buffer, (size_t)size, hash);
+    return DX_PATCH_MEMCMP(hash, wanted, sizeof hash) == 0;
+}
+
+/* XOR the runs into a buffer whose content was verified, or change nothing. */
+static int dx_patch_p_swap(const dx_patch_header *h, const uint8_t *patch, uint8_t *buffer,
+                           size_t from_size, size_t to_size, const uint8_t *to_hash)
+{
+    size_t larger = from_size > to_size ? from_size : to_size, i;
+    int error = DX_PATCH_OK;
+    DX_PATCH_ASSERT(h->kind == DX_PATCH_KIND_BLOCKS);
+    if (larger > from_size) DX_PATCH_MEMSET(buffer + from_size, 0, larger - from_size);
+    (void)dx_patch_p_xor_runs(h, patch, buffer);
+    if (!dx_patch_p_is(buffer, to_size, to_hash)) error = DX_PATCH_ETARGET;
+    for (i = to_size; h->reversible && i < larger; i++)
+        if (buffer[i]) error = DX_PATCH_ECORRUPT; /* both sides count as followed by zeros */
+    if (error) (void)dx_patch_p_xor_runs(h, patch, buffer); /* the same XOR takes it back */
+    return error;
+}
+
 static int dx_patch_p_in_place(uint8_t *buffer, size_t size, size_t capacity,
                                const uint8_t *patch, size_t patch_size, size_t *new_size, bool undo)
 {
     dx_patch_header h;
-    uint8_t hash[DX_PATCH_HASH_SIZE];
     const uint8_t *from = undo ? h.target_hash : h.base_hash;
     const uint8_t *to = undo ? h.base_hash : h.target_hash;
     uint64_t from_size, to_size;
-    size_t larger, i;
     int error;
     if (!new_size || size > capacity) return DX_PATCH_EINVAL;
     if (!buffer && capacity) return DX_PATCH_ENOBASE;
     if (!patch) return DX_PATCH_ENOPATCH;
-    if ((error = dx_patch_p_check_whole(patch, patch_size, &h)) != 0) return error;
+    error = dx_patch_p_check_whole(patch, patch_size, &h);
+    if (error) return error;
     if (h.kind != DX_PATCH_KIND_BLOCKS || (undo && !h.reversible)) return DX_PATCH_ENOTSUP;
-    if ((error = dx_patch_p_xor_runs(&h, patch, NULL)) != 0) return error;
+    error = dx_patch_p_xor_runs(&h, patch, NULL);
+    if (error) return error;
     from_size = undo ? h.target_size : h.base_size;
     to_size = undo ? h.base_size : h.target_size;
-    dx_patch_hash(buffer, size, hash);
-    if (size != from_size || DX_PATCH_MEMCMP(hash, from, sizeof hash) != 0)
-        return size == to_size && DX_PATCH_MEMCMP(hash, to, sizeof hash) == 0 ? DX_PATCH_EAPPLIED
-                                                                              : DX_PATCH_EBASE;
+    if (size != from_size || !dx_patch_p_is(buffer, size, from)) {
+        bool applied = size == to_size && dx_patch_p_is(buffer, size, to);
+        return applied ? DX_PATCH_EAPPLIED : DX_PATCH_EBASE;
+    }
     if (from_size > capacity || to_size > capacity) return DX_PATCH_ENOSPACE;
-    larger = (size_t)(from_size > to_size ? from_size : to_size);
-    if (larger > size) DX_PATCH_MEMSET(buffer + size, 0, larger - size);
-    (void)dx_patch_p_xor_runs(&h, patch, buffer);
-    dx_patch_hash(buffer, (size_t)to_size, hash);
-    if (DX_PATCH_MEMCMP(hash, to, sizeof hash) != 0) error = DX_PATCH_ETARGET;
-    for (i = (size_t)to_size; h.reversible && i < larger; i++)
-        if (buffer[i]) error = DX_PATCH_ECORRUPT; /* both sides count as followed by zeros */
-    if (error) (void)dx_patch_p_xor_runs(&h, patch, buffer); /* the same XOR takes it back */
-    else *new_size = (size_t)to_size;
+    error = dx_patch_p_swap(&h, patch, buffer, size, (size_t)to_size, to);
+    if (!error) *new_size = (size_t)to_size;
     return error;
 }
 
@@ -2884,23 +3068,43 @@ DX_PATCH_API int dx_patch_undo(void *buffer, size_t target_size, size_t buffer_c
 }
 
 /* >>flash: in place on one slot ------------------------------------------------
-   The base moves up by a gap of some pages, then the target is decoded from its first page on.
-   Nothing is read after it was overwritten: the patch was made so. The pages show how far a run
-   came. The stream is parsed without the base, so that decoding can go on in its middle. */
-#define DX_PATCH_P_F_RUN 3u /* numbers: 0 gap, 1 length, 2 jump, 3..5 run, by the run before */
+   There is one slot of flash: the base lies in it, and the target is to. The base moves up by a
+   gap of some pages, from its last page on; then the target is decoded from its first page on.
+   Nothing is read after it was overwritten: the patch was made so.
+
+        pages   0   1   2   3   4   5   6   7
+                b0  b1  b2  b3  b4  b5  --  --      base of 6 pages, slot of 8: a gap of 2
+                b0  b1  b2  b3  b2  b3  b4  b5      move: 5 to 7, 4 to 6, 3 to 5, ..
+                b0  b1  b0  b1  b2  b3  b4  b5      moved
+                t0  t1  t2  b1  b2  b3  b4  b5      target page n may read base pages from n - 1 on
+
+   There is no journal beside the slot: the patch has a CRC-32C of each page of base and target, so
+   the pages themselves say how far a run came. While moving, the lower pages are still where they
+   were; a move of a page is repeated, as its source is intact. While decoding, all pages before the
+   one that was interrupted are the target's, and above them is the base. The stream is parsed
+   without the base, so it is decoded from its begin, and nothing is written before that page. */
+#define DX_PATCH_P_F_GAP 0u    /* kinds of numbers: literals before a match, */
+#define DX_PATCH_P_F_LENGTH 1u /* its bytes less 1, */
+#define DX_PATCH_P_F_JUMP 2u   /* from where the last one would go on, */
+#define DX_PATCH_P_F_RUN 3u    /* 3..5: right bytes, by the run before */
 #define DX_PATCH_P_F_WRONG (6u * DX_PATCH_P_NUMBER)
 #define DX_PATCH_P_F_LITERAL (DX_PATCH_P_F_WRONG + DX_PATCH_P_BYTE)
-#define DX_PATCH_P_F_ROWS (DX_PATCH_P_F_LITERAL + DX_PATCH_P_BYTE) /* dx_patch_flash has so many */
-#define DX_PATCH_P_F_NEVER 0xffffffffu
+#define DX_PATCH_P_F_ROWS (DX_PATCH_P_F_LITERAL + DX_PATCH_P_BYTE)
+#define DX_PATCH_P_F_UNIT 256u /* bytes of a write */
+#define DX_PATCH_P_F_NEVER 0xffffffffu /* no page, no piece */
+typedef char dx_patch_p_flash_has_its_rows[DX_PATCH_P_F_ROWS == DX_PATCH_P_FLASH_ROWS ? 1 : -1];
 typedef char dx_patch_p_flash_memory[32 * DX_PATCH_P_F_ROWS == DX_PATCH_P_FLASH_MEMORY ? 1 : -1];
 
 static uint32_t dx_patch_p_pages(uint64_t size, uint32_t bits)
 {
+    DX_PATCH_ASSERT(bits < 32 && size >> bits < UINT32_MAX);
     return (uint32_t)((size + (1u << bits) - 1) >> bits);
 }
 
+/* The first error stays; everything stops at it. */
 static void dx_patch_p_f_fail(dx_patch_flash *f, bool wrong, int error)
 {
+    DX_PATCH_ASSERT(error < 0);
     if (wrong && !f->error_) f->error_ = error;
 }
 
@@ -2913,19 +3117,21 @@ static bool dx_patch_p_f_ended(const dx_patch_flash *f)
 static void dx_patch_p_f_do(dx_patch_flash *f, dx_patch_flash_io what, uint64_t at, void *p,
                             uint32_t size)
 {
+    DX_PATCH_ASSERT(at + size <= f->desc_.slot_size || f->error_);
     if (!f->error_ && f->desc_.io(f->desc_.user, what, at, p, size)) f->error_ = DX_PATCH_ESYS;
 }
 
-/* Byte n of the target; whole pieces go to the flash. Pages before first_page_ are there. */
+/* Byte n of the target; whole units go to the flash. Pages before first_page_ are there. */
 static void dx_patch_p_f_put(dx_patch_flash *f, uint32_t n, uint32_t byte)
 {
-    uint32_t i = n & 255, page = n >> f->bits_;
+    uint32_t i = n % DX_PATCH_P_F_UNIT, page = n >> f->bits_;
+    DX_PATCH_ASSERT(n < f->target_size_);
     f->out_[i] = (uint8_t)(byte & 255);
-    if (i != 255 && n + 1 < f->target_size_) return;
+    if (i != DX_PATCH_P_F_UNIT - 1 && n + 1 < f->target_size_) return;
     if (page >= f->first_page_) {
         if (n - i == page << f->bits_)
             dx_patch_p_f_do(f, DX_PATCH_FLASH_ERASE, n - i, NULL, 1u << f->bits_);
-        dx_patch_p_f_do(f, DX_PATCH_FLASH_WRITE, n - i, f->out_, sizeof f->out_);
+        dx_patch_p_f_do(f, DX_PATCH_FLASH_WRITE, n - i, f->out_, DX_PATCH_P_F_UNIT);
     }
     DX_PATCH_MEMSET(f->out_, 255, sizeof f->out_);
 }
@@ -2935,6 +3141,7 @@ static uint32_t dx_patch_p_f_old(dx_patch_flash *f, uint32_t n, uint32_t at)
 {
     uint32_t size = (uint32_t)sizeof f->old_;
     uint64_t piece = at - at % size + ((uint64_t)f->gap_ << f->bits_);
+    DX_PATCH_ASSERT(at < f->base_size_);
     dx_patch_p_f_fail(f, (at >> f->bits_) + f->gap_ <= n >> f->bits_, DX_PATCH_EBOUNDS);
     if (f->error_ || n >> f->bits_ < f->first_page_) return 0;
     if (at / size != f->cached_) dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, piece, f->old_, size);
@@ -2942,23 +3149,40 @@ static uint32_t dx_patch_p_f_old(dx_patch_flash *f, uint32_t n, uint32_t at)
     return f->old_[at % size];
 }
 
+/* A match of left bytes, from byte n of the target and old_n of the base on: runs of right bytes,
+   each followed by a wrong one, until a run of 0 says that the rest is right. */
 static void dx_patch_p_f_match(dx_patch_flash *f, uint32_t n, uint32_t old_n, uint32_t left,
                                uint32_t *last_run)
 {
+    DX_PATCH_ASSERT(left <= f->base_size_ - old_n && left <= f->target_size_ - n);
     while (!f->error_ && left) {
         uint32_t which = dx_patch_p_run_number(*last_run) + DX_PATCH_P_F_RUN;
         uint64_t run = dx_patch_p_number(&f->coder_, which, 0);
-        uint32_t count = run ? (uint32_t)run - 1 : left;
+        uint32_t right = run ? (uint32_t)run - 1 : left, byte;
         dx_patch_p_f_fail(f, run > left || dx_patch_p_f_ended(f), DX_PATCH_ECORRUPT);
-        left -= run ? count + 1 : count;
-        *last_run = run ? count : 8;
-        for (; count && !f->error_; count--, n++)
+        left -= run ? right + 1 : right;
+        *last_run = run ? right : 8;
+        for (; right && !f->error_; right--, n++)
             dx_patch_p_f_put(f, n, dx_patch_p_f_old(f, n, old_n++));
         if (!run || f->error_) continue;
-        count = dx_patch_p_byte(&f->coder_, DX_PATCH_P_F_WRONG, 0);
-        count += dx_patch_p_f_old(f, n, old_n++);
-        dx_patch_p_f_put(f, n++, count);
+        byte = dx_patch_p_byte(&f->coder_, DX_PATCH_P_F_WRONG, 0);
+        byte += dx_patch_p_f_old(f, n, old_n++);
+        dx_patch_p_f_put(f, n++, byte);
     }
+}
+
+static void dx_patch_p_f_start(dx_patch_flash *f)
+{
+    dx_patch_p_coder *d = &f->coder_;
+    DX_PATCH_MEMSET(d, 0, sizeof *d);
+    DX_PATCH_MEMSET(f->out_, 255, sizeof f->out_);
+    d->rows_ = f->u_.rows_;
+    d->source_ = (const uint8_t *)f->desc_.patch;
+    d->at_ = f->stream_at_;
+    d->size_ = DX_PATCH_HEADER_SIZE + (size_t)f->header_.body_size;
+    DX_PATCH_ASSERT(d->at_ <= d->size_ && d->size_ <= f->desc_.patch_size);
+    dx_patch_p_rows_start(d->rows_, DX_PATCH_P_F_ROWS);
+    dx_patch_p_start_reading(d);
 }
 
 /* Decode the target. Pages before first_page are there already; F_NEVER: only check. */
@@ -2967,30 +3191,26 @@ static void dx_patch_p_f_decode(dx_patch_flash *f, uint32_t first_page)
     dx_patch_p_coder *d = &f->coder_;
     uint32_t n = 0, last_run = 0;
     uint64_t left, gap, size, old_n = 0;
-    DX_PATCH_MEMSET(d, 0, sizeof *d);
-    DX_PATCH_MEMSET(f->out_, 255, sizeof f->out_);
-    d->rows_ = f->u_.rows_;
-    d->source_ = (const uint8_t *)f->desc_.patch;
-    d->at_ = f->stream_at_;
-    d->size_ = DX_PATCH_HEADER_SIZE + (size_t)f->header_.body_size;
-    dx_patch_p_rows_start(d->rows_, DX_PATCH_P_F_ROWS);
+    dx_patch_p_f_start(f);
     f->first_page_ = first_page;
     f->cached_ = DX_PATCH_P_F_NEVER;
-    dx_patch_p_start_reading(d);
-    while (!f->error_ && (left = f->target_size_ - n) != 0) {
-        gap = dx_patch_p_number(d, 0, 0);
+    while (!f->error_ && n < f->target_size_) {
+        left = f->target_size_ - n;
+        gap = dx_patch_p_number(d, DX_PATCH_P_F_GAP, 0);
         dx_patch_p_f_fail(f, gap > left, DX_PATCH_EBOUNDS);
         left -= gap;
-        for (old_n += gap; gap && !f->error_; gap--) {
+        old_n += gap;
+        for (; gap && !f->error_; gap--) {
             dx_patch_p_f_put(f, n++, dx_patch_p_byte(d, DX_PATCH_P_F_LITERAL, 0));
             dx_patch_p_f_fail(f, d->overrun_, DX_PATCH_ECORRUPT);
         }
         if (f->error_ || !left) break;
-        size = dx_patch_p_number(d, 1, 0);
-        old_n += dx_patch_p_unzigzag(dx_patch_p_number(d, 2, 0));
+        size = dx_patch_p_number(d, DX_PATCH_P_F_LENGTH, 0);
+        old_n += dx_patch_p_unzigzag(dx_patch_p_number(d, DX_PATCH_P_F_JUMP, 0));
         dx_patch_p_f_fail(f, dx_patch_p_f_ended(f), DX_PATCH_ECORRUPT);
         dx_patch_p_f_fail(f, size >= left || old_n >= f->base_size_ ||
                                  size >= f->base_size_ - old_n, DX_PATCH_EBOUNDS);
+        if (f->error_) break;
         dx_patch_p_f_match(f, n, (uint32_t)old_n, (uint32_t)size + 1, &last_run);
         n += (uint32_t)size + 1;
         old_n += size + 1;
@@ -2998,40 +3218,44 @@ static void dx_patch_p_f_decode(dx_patch_flash *f, uint32_t first_page)
     dx_patch_p_f_fail(f, d->at_ != d->size_ || dx_patch_p_f_ended(f), DX_PATCH_ECORRUPT);
 }
 
-/* CRC-32C of bytes, and their hash when hash is not NULL. */
+/* CRC-32C of bytes of the slot; their hash instead when hash is not NULL. */
 static uint32_t dx_patch_p_f_sum(dx_patch_flash *f, uint64_t at, uint32_t size, uint8_t *hash)
 {
     uint32_t crc = 0, part;
     if (hash) dx_patch_p_hash_start(&f->u_.blake3_);
-    for (; size && !f->error_; size -= part, at += part) {
+    for (; size && !f->error_; size -= part) {
         part = size < sizeof f->out_ ? size : (uint32_t)sizeof f->out_;
         dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, at, f->out_, part);
         if (hash) dx_patch_p_hash_update(&f->u_.blake3_, f->out_, part);
         else crc = dx_patch_p_crc32c(crc, f->out_, part);
+        at += part;
     }
     if (hash) dx_patch_p_hash_finish(&f->u_.blake3_, hash);
     return crc;
 }
 
+/* Does the slot begin with these bytes? */
 static bool dx_patch_p_f_holds(dx_patch_flash *f, uint32_t size, const uint8_t *wanted)
 {
     uint8_t hash[DX_PATCH_HASH_SIZE];
+    DX_PATCH_ASSERT(size <= f->desc_.slot_size);
     (void)dx_patch_p_f_sum(f, 0, size, hash);
     return !f->error_ && DX_PATCH_MEMCMP(hash, wanted, sizeof hash) == 0;
 }
 
 /* Are pages from..to - 1 of base or target found so many pages further in the slot? */
 static bool dx_patch_p_f_pages_hold(dx_patch_flash *f, bool target, uint32_t from, uint32_t to,
-                               uint32_t further)
+                                    uint32_t further)
 {
     const uint8_t *sums = (const uint8_t *)f->desc_.patch + DX_PATCH_HEADER_SIZE + 4;
     uint32_t all = target ? f->target_size_ : f->base_size_;
+    DX_PATCH_ASSERT(to <= dx_patch_p_pages(all, f->bits_));
+    if (target) sums += 4 * (size_t)f->pages_; /* those of the base come first */
     for (; from < to && !f->error_; from++) {
-        uint32_t size = all - (from << f->bits_), place = from + (target ? f->pages_ : 0);
+        uint32_t size = all - (from << f->bits_), crc;
         if (size > 1u << f->bits_) size = 1u << f->bits_;
-        if (dx_patch_p_f_sum(f, (uint64_t)(from + further) << f->bits_, size, NULL) !=
-            dx_patch_p_load32(sums + 4 * (size_t)place))
-            return false;
+        crc = dx_patch_p_f_sum(f, (uint64_t)(from + further) << f->bits_, size, NULL);
+        if (crc != dx_patch_p_load32(sums + 4 * (size_t)from)) return false;
     }
     return !f->error_;
 }
@@ -3039,35 +3263,41 @@ static bool dx_patch_p_f_pages_hold(dx_patch_flash *f, bool target, uint32_t fro
 /* From here on the slot changes: move pages of the base below `page`, decode from `first` on. */
 static void dx_patch_p_f_go_on(dx_patch_flash *f, uint32_t page, uint32_t first)
 {
+    DX_PATCH_ASSERT(page <= f->pages_ && f->gap_ > 0);
     while (page-- > 0 && !f->error_) {
         uint64_t from = (uint64_t)page << f->bits_, to = from + ((uint64_t)f->gap_ << f->bits_);
         dx_patch_p_f_do(f, DX_PATCH_FLASH_ERASE, to, NULL, 1u << f->bits_);
-        for (; from >> f->bits_ == page; from += 256, to += 256) {
-            dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, from, f->out_, 256);
-            dx_patch_p_f_do(f, DX_PATCH_FLASH_WRITE, to, f->out_, 256);
+        for (; from >> f->bits_ == page; from += DX_PATCH_P_F_UNIT, to += DX_PATCH_P_F_UNIT) {
+            dx_patch_p_f_do(f, DX_PATCH_FLASH_READ, from, f->out_, DX_PATCH_P_F_UNIT);
+            dx_patch_p_f_do(f, DX_PATCH_FLASH_WRITE, to, f->out_, DX_PATCH_P_F_UNIT);
         }
     }
     dx_patch_p_f_decode(f, first);
 }
 
-/* The slot holds neither base nor target: go on with the step that was interrupted. */
+/* The slot holds neither base nor target: go on with the step that was interrupted. From page
+   `moved` on the base is found further up. Were the move not complete, all pages below would still
+   be where they were (also page moved - 1, whose copy was interrupted). Else decoding has destroyed
+   moved - 1 + gap at the most, and the pages below that one are the target's. */
 static void dx_patch_p_f_resume(dx_patch_flash *f)
 {
-    uint32_t a = f->pages_, q; /* from page a on the base has moved */
-    while (a && dx_patch_p_f_pages_hold(f, false, a - 1, a, f->gap_)) a--;
-    q = a ? a - 1 + f->gap_ : 0;
-    if (dx_patch_p_f_pages_hold(f, false, 0, a, 0)) dx_patch_p_f_go_on(f, a, 0);
-    else if (q < dx_patch_p_pages(f->target_size_, f->bits_) &&
-             dx_patch_p_f_pages_hold(f, true, 0, q, 0))
-        dx_patch_p_f_go_on(f, 0, q);
+    uint32_t moved = f->pages_, page;
+    while (moved && dx_patch_p_f_pages_hold(f, false, moved - 1, moved, f->gap_)) moved--;
+    page = moved ? moved - 1 + f->gap_ : 0;
+    if (dx_patch_p_f_pages_hold(f, false, 0, moved, 0))
+        dx_patch_p_f_go_on(f, moved, 0);
+    else if (page < dx_patch_p_pages(f->target_size_, f->bits_) &&
+             dx_patch_p_f_pages_hold(f, true, 0, page, 0))
+        dx_patch_p_f_go_on(f, 0, page);
     else dx_patch_p_f_fail(f, true, DX_PATCH_EBASE);
 }
 
+/* The body:  gap in pages | CRC-32C of each page of the base | of the target | stream  */
 static int dx_patch_p_f_open(dx_patch_flash *f)
 {
     dx_patch_header *h = &f->header_;
     const uint8_t *patch = (const uint8_t *)f->desc_.patch;
-    uint64_t pages;
+    uint64_t target_pages, slot_pages;
     int error = dx_patch_p_check_whole(patch, f->desc_.patch_size, h);
     if (error) return error;
     if (h->kind != DX_PATCH_KIND_FLASH) return DX_PATCH_ENOTSUP;
@@ -3077,13 +3307,15 @@ static int dx_patch_p_f_open(dx_patch_flash *f)
     f->target_size_ = (uint32_t)h->target_size;
     f->gap_ = dx_patch_p_load32(patch + DX_PATCH_HEADER_SIZE);
     while (h->block_size >> f->bits_ > 1) f->bits_++;
+    DX_PATCH_ASSERT(1u << f->bits_ == h->block_size);
     f->pages_ = dx_patch_p_pages(h->base_size, f->bits_);
-    pages = dx_patch_p_pages(h->target_size, f->bits_);
-    f->stream_at_ = DX_PATCH_HEADER_SIZE + 4 * (1 + f->pages_ + (uint32_t)pages);
+    target_pages = dx_patch_p_pages(h->target_size, f->bits_);
+    f->stream_at_ = DX_PATCH_HEADER_SIZE + 4 * (1 + f->pages_ + (uint32_t)target_pages);
     if (f->stream_at_ > DX_PATCH_HEADER_SIZE + h->body_size) return DX_PATCH_ECORRUPT;
-    if (!f->gap_ || f->gap_ >> 30) return DX_PATCH_ECORRUPT;
-    if (pages < (uint64_t)f->pages_ + f->gap_) pages = (uint64_t)f->pages_ + f->gap_;
-    return f->desc_.slot_size >> f->bits_ < pages ? DX_PATCH_ENOSPACE : DX_PATCH_OK;
+    if (!f->gap_ || f->gap_ >> DX_PATCH_P_FLASH_BITS) return DX_PATCH_ECORRUPT;
+    slot_pages = (uint64_t)f->pages_ + f->gap_;
+    if (slot_pages < target_pages) slot_pages = target_pages;
+    return f->desc_.slot_size >> f->bits_ < slot_pages ? DX_PATCH_ENOSPACE : DX_PATCH_OK;
 }
 
 DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_desc *desc)
