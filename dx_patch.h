@@ -875,8 +875,8 @@ static bool dx_patch_p_blocks_fit(const dx_patch_header *h)
 static bool dx_patch_p_flash_fits(const dx_patch_header *h)
 {
     bool power = !(h->block_size & (h->block_size - 1));
-    bool small = !((h->base_size | h->target_size) >> DX_PATCH_P_FLASH_BITS);
-    return small && power && h->block_size >= 256 && h->block_size <= (uint32_t)1 << 20 &&
+    bool countable = !((h->base_size | h->target_size) >> DX_PATCH_P_FLASH_BITS);
+    return countable && power && h->block_size >= 256 && h->block_size <= (uint32_t)1 << 20 &&
            !h->reversible && h->coding == DX_PATCH_CODING_RANGE;
 }
 
@@ -1511,12 +1511,11 @@ static uint32_t dx_patch_p_literal(dx_patch_p_delta *d, uint32_t hint, uint32_t 
 #define DX_PATCH_P_MEMORY 1024u /* corrections that are remembered, by region of the target */
 #define DX_PATCH_P_ADDRESS_MIN 256u /* smaller numbers are no addresses */
 
-enum { /* words of a setup */
+enum { /* words of a setup, */
     DX_PATCH_P_SETUP_COUNT = 0,
     DX_PATCH_P_SETUP_ORIGIN = 1,
-    DX_PATCH_P_SETUP_SEGMENT = 2 /* the first one */
-};
-enum { /* words of a segment */
+    DX_PATCH_P_SETUP_SEGMENT = 2, /* the first one */
+    /* and of a segment in it */
     DX_PATCH_P_SEG_OFFSET = 0,
     DX_PATCH_P_SEG_ADDRESS = 1,
     DX_PATCH_P_SEG_SIZE = 2,
@@ -1863,20 +1862,20 @@ static void dx_patch_p_locate_word(dx_patch_p_field *f, uint32_t id, const dx_pa
     const uint8_t *p = b->old_bytes + at;
     uint32_t word = dx_patch_p_load32(p);
     bool close = ((word + 0x10000u) & 0xffffffffu) < 0x20000u; /* a small number, or less than 0 */
-    bool near = id == DX_PATCH_P_ID_NEAR, based = id == DX_PATCH_P_ID_BASED;
-    bool i386 = id == DX_PATCH_P_ID_I386, thumb = id == DX_PATCH_P_ID_THUMB;
-    bool call = i386 && before >= 1 && (p[-1] & 0xfe) == 0xe8;
-    bool jump = i386 && before >= 2 && (p[-1] & 0xf0) == 0x80 && p[-2] == 0x0f;
+    bool nearby = id == DX_PATCH_P_ID_NEAR, based = id == DX_PATCH_P_ID_BASED;
+    bool x86_32 = id == DX_PATCH_P_ID_I386, thumb = id == DX_PATCH_P_ID_THUMB;
+    bool call = x86_32 && before >= 1 && (p[-1] & 0xfe) == 0xe8;
+    bool jump = x86_32 && before >= 2 && (p[-1] & 0xf0) == 0x80 && p[-2] == 0x0f;
     bool code = id == DX_PATCH_P_ID_X86 || call || jump;
     bool branch = thumb && (word & 0x9000f800u) == 0x9000f000u; /* BL, B.W: two halves */
     bool table = id == DX_PATCH_P_ID_TABLE || (thumb && !((b->old_at + at) & 3));
-    bool likely = word >= DX_PATCH_P_ADDRESS_MIN && (table || (i386 && !close));
-    if (!code && !branch && !based && !likely && (!near || close)) return;
+    bool likely = word >= DX_PATCH_P_ADDRESS_MIN && (table || (x86_32 && !close));
+    if (!code && !branch && !based && !likely && (!nearby || close)) return;
     if (branch) dx_patch_p_set_field(f, DX_PATCH_P_FORM_BL, 4, 24, 1, p);
     else dx_patch_p_set_field(f, DX_PATCH_P_FORM_PLAIN, 4, 32, 0, p);
     if (code || branch) {
         dx_patch_p_relative(f, b, at + 4u);
-    } else if (near) {
+    } else if (nearby) {
         dx_patch_p_relative(f, b, at);
     } else if (based) {
         f->target += b->origin[0];
@@ -3337,34 +3336,62 @@ DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_de
 }
 
 #ifndef DX_PATCH_NO_CREATE
-/* >>matches: what of the target can be made from where in the base -------------- */
-#define DX_PATCH_P_SEED 8u     /* bytes that a hash matches */
-#define DX_PATCH_P_LOOK 128u    /* compare no more bytes of a candidate than this */
+/* >>matches: what of the target can be made from where in the base ------------
+   The target is walked from its start, with one question at each byte: where in the base are the
+   next bytes? In this order, the cheapest first:
+
+        base    ...abcdefgh....qrstuvwx...                 1. where the last match would go on:
+                   |______|    |______|                       most often right, and cheapest to say
+        target  abcdefgh?????qrstuvwx                      2. the index: which seeds of 8 bytes have
+                match   gap  match                            the hash of the next 8?
+
+   A match may have wrong bytes: it is extended forwards and backwards as long as right bytes
+   outnumber wrong ones, and ends where that sum was highest. A new match that reaches back over the
+   last one takes from it what it has more right.
+
+   The index is a hash table of lines: 64 bytes, which is one fetch from memory, with up to sixteen
+   seeds. Of a large base only every stride-th offset is a seed. Where the base is large and memory
+   is there, two passes find more in less: the first one, with few seeds, only notes which hashes
+   the target looks for (wanted); the second index has all of the seeds that are wanted. */
+#define DX_PATCH_P_SEED 8u     /* bytes that a hash covers */
+#define DX_PATCH_P_LINE 16u    /* seeds of a line */
+#define DX_PATCH_P_LOOK 128u   /* compare no more bytes of a candidate than this */
 #define DX_PATCH_P_REACH 65536u /* extend so far at a time: what is cut again soon costs no more */
-#define DX_PATCH_P_SAME 4       /* bytes that a match must save when it goes on as the last one, */
-#define DX_PATCH_P_OTHER 14     /* when it is from elsewhere, */
-#define DX_PATCH_P_FAR 32       /* and when the base is large, so that elsewhere costs more */
+#define DX_PATCH_P_SAME 4      /* bytes that a match must save when it goes on as the last one, */
+#define DX_PATCH_P_OTHER 14    /* when it is from elsewhere, */
+#define DX_PATCH_P_FAR 32      /* and when the base is large, so that elsewhere costs more */
+#define DX_PATCH_P_WRONG_MAX 8 /* a match with more wrong bytes within LOOK may be worth leaving */
 /* Bits, few enough for a cache. */
 #define DX_PATCH_P_WANTED ((size_t)1 << (sizeof(size_t) > 2 ? 21 : 14))
-#define DX_PATCH_P_DROP 48      /* give up an extension that fell so far below its best */
+#define DX_PATCH_P_DROP 48     /* give up an extension that fell so far below its best */
 
 typedef struct dx_patch_p_match {
-    uint64_t new_at, old_at, size;
+    uint64_t new_at;
+    uint64_t old_at;
+    uint64_t size;
 } dx_patch_p_match;
 
 typedef struct dx_patch_p_finder {
-    const uint8_t *base, *target;
-    size_t base_size, target_size, stride;
-    uint32_t *lines; /* of a cache, by hash: old offset / stride + 1, above it more of the hash */
+    const uint8_t *base;
+    const uint8_t *target;
+    size_t base_size;
+    size_t target_size;
+    size_t stride;    /* seeds are at multiples of it */
+    uint32_t *lines;  /* of seeds: old offset / stride + 1, above it (mask) more of the hash */
+    size_t line_count;
     uint64_t *wanted; /* bits, by hash: what a first pass looked for; or NULL */
-    size_t line_count, wanted_count; /* wanted_count: bits that are set */
-    dx_patch_p_match *matches;
-    size_t match_count, match_capacity, most; /* most: bytes that one extension may look at */
-    uint64_t work; /* bytes that extending has looked at */
-    uint32_t depth, mask; /* candidates that are compared; bits of an offset in lines */
-    bool open; /* the last match ends where looking ahead ended, so it may go on */
+    size_t wanted_count; /* bits that are set */
+    dx_patch_p_match *matches; /* there is room for one in front of the first */
+    size_t match_count;
+    size_t match_capacity;
+    size_t extend_max; /* bytes that one extension may look at */
+    uint64_t work;     /* bytes that extending has looked at */
+    uint32_t depth;    /* candidates that are compared */
+    uint32_t mask;     /* bits of an offset in lines */
+    bool open;         /* the last match ends where looking ahead ended, so it may go on */
 } dx_patch_p_finder;
 
+/* The hash of the seed at p. */
 static uint64_t dx_patch_p_seed(const uint8_t *p)
 {
     uint64_t h = dx_patch_p_load64(p) * 0x9e3779b97f4a7c15u;
@@ -3373,7 +3400,7 @@ static uint64_t dx_patch_p_seed(const uint8_t *p)
 
 static uint32_t *dx_patch_p_line(const dx_patch_p_finder *f, uint64_t hash)
 {
-    return f->lines + 16 * (size_t)((hash >> 32) * f->line_count >> 32);
+    return f->lines + DX_PATCH_P_LINE * (size_t)((hash >> 32) * f->line_count >> 32);
 }
 
 /* Does the target look for seeds of this hash? note: it does. */
@@ -3386,50 +3413,64 @@ static bool dx_patch_p_wanted(const dx_patch_p_finder *f, uint64_t hash, bool no
 }
 
 /* The first sixteen seeds of each line; if not all, a few of those that the target does not look
-   for. Memory is asked for before it is needed; to count in a line all along takes no branches. */
+   for. Seeds are taken 64 at a time: their lines are fetched while others are hashed, and counting
+   all along a line takes no branches. */
 static void dx_patch_p_index(dx_patch_p_finder *f, bool all)
 {
-    size_t at = 0, i, n, count = 0, most;
+    size_t at = 0, i, n, count = 0, seeds_max;
     uint64_t hashes[64];
     uint32_t seeds[64], *line, k, used;
+    DX_PATCH_ASSERT(f->stride > 0 && (all || f->wanted));
     if (f->base_size >= DX_PATCH_P_SEED) count = (f->base_size - DX_PATCH_P_SEED) / f->stride + 1;
-    most = all ? count : f->base_size / 16 + (count / DX_PATCH_P_WANTED + 1) * f->wanted_count;
-    f->line_count = (most < count ? most : count) / 13 + 1;
-    DX_PATCH_MEMSET(f->lines, 0, 64 * f->line_count);
+    seeds_max = count;
+    if (!all) {
+        seeds_max = f->base_size / 16 + (count / DX_PATCH_P_WANTED + 1) * f->wanted_count;
+        if (seeds_max > count) seeds_max = count;
+    }
+    f->line_count = seeds_max / 13 + 1; /* 13 of 16 on average: few lines overflow */
+    DX_PATCH_MEMSET(f->lines, 0, 4 * DX_PATCH_P_LINE * f->line_count);
     for (f->mask = 0; f->mask < count;) f->mask = 2 * f->mask + 1;
     while (at < count) {
         for (n = 0; n < 64 && at < count; at++) {
-            hashes[n] = dx_patch_p_seed(f->base + at * f->stride);
-            seeds[n] = (uint32_t)(at + 1) | ((uint32_t)(hashes[n] & UINT32_MAX) & ~f->mask);
-            n += all || !(at * f->stride & 15) || dx_patch_p_wanted(f, hashes[n], false);
+            uint64_t hash = dx_patch_p_seed(f->base + at * f->stride);
+            hashes[n] = hash;
+            seeds[n] = (uint32_t)(at + 1) | ((uint32_t)(hash & UINT32_MAX) & ~f->mask);
+            n += all || !(at * f->stride & 15) || dx_patch_p_wanted(f, hash, false);
         }
         for (i = 0; i < n; i++) DX_PATCH_P_PREFETCH(dx_patch_p_line(f, hashes[i]));
         for (i = 0; i < n; i++) {
             line = dx_patch_p_line(f, hashes[i]);
-            for (k = 0, used = 0; k < 16; k++) used += line[k] ? 1u : 0u;
-            if (used < 16) line[used] = seeds[i];
+            used = 0;
+            for (k = 0; k < DX_PATCH_P_LINE; k++) used += line[k] ? 1u : 0u;
+            if (used < DX_PATCH_P_LINE) line[used] = seeds[i];
         }
     }
 }
 
-/* How far a and b are worth being called alike: where +1 a right, -1 a wrong byte is highest. */
+/* How far a and b are worth being called alike: where the score, +1 for a right byte and -1 for a
+   wrong one, is highest. *gain gets that score; *dropped: it ended before the bytes did. */
 static size_t dx_patch_p_extend(const uint8_t *a, const uint8_t *b, size_t size, bool back,
                                 long *gain, bool *dropped)
 {
     size_t i = 0, best = 0, same;
     long score = 0;
     *gain = 0;
-    for (; i < size && score >= *gain - DX_PATCH_P_DROP; i++, score--) {
-        same = back ? 0 : dx_patch_p_same(a + i, b + i, size - i);
-        while (back && i + same < size && *(a - i - same - 1) == *(b - i - same - 1)) same++;
+    while (i < size && score >= *gain - DX_PATCH_P_DROP) {
+        same = 0;
+        if (back)
+            while (i + same < size && *(a - i - same - 1) == *(b - i - same - 1)) same++;
+        else same = dx_patch_p_same(a + i, b + i, size - i);
         i += same;
         score += (long)same;
         if (score > *gain) {
             *gain = score;
             best = i;
         }
+        i++; /* the wrong byte */
+        score--;
     }
     *dropped = i < size;
+    DX_PATCH_ASSERT(best <= size);
     return best;
 }
 
@@ -3439,17 +3480,19 @@ static void dx_patch_p_cut(const dx_patch_p_finder *f, dx_patch_p_match *last,
 {
     uint64_t end = last->new_at + last->size, i, best = 0;
     uint64_t overlap = end - next->new_at < next->size ? end - next->new_at : next->size;
+    uint64_t ahead = next->new_at - last->new_at; /* of next in last */
     long score = 0, top = 0;
+    DX_PATCH_ASSERT(last->new_at <= next->new_at && next->new_at < end);
     for (i = 0; i < overlap; i++) {
         uint8_t byte = f->target[next->new_at + i];
-        score += f->base[last->old_at + (next->new_at - last->new_at) + i] == byte;
+        score += f->base[last->old_at + ahead + i] == byte;
         score -= f->base[next->old_at + i] == byte;
         if (score > top) {
             top = score;
             best = i + 1;
         }
     }
-    last->size = next->new_at + best - last->new_at;
+    last->size = ahead + best;
     next->new_at += best;
     next->old_at += best;
     next->size -= best;
@@ -3457,11 +3500,12 @@ static void dx_patch_p_cut(const dx_patch_p_finder *f, dx_patch_p_match *last,
 
 /* How far may be looked at, of no more than so many bytes. */
 static size_t dx_patch_p_reach(const dx_patch_p_finder *f, size_t new_at, size_t old_at,
-                               size_t most)
+                               size_t size_max)
 {
     size_t room = f->target_size - new_at;
+    DX_PATCH_ASSERT(new_at <= f->target_size && old_at <= f->base_size);
     if (room > f->base_size - old_at) room = f->base_size - old_at;
-    return room < most ? room : most;
+    return room < size_max ? room : size_max;
 }
 
 /* Make the last match longer until it ends for good or clearly behind target byte i. */
@@ -3471,7 +3515,7 @@ static void dx_patch_p_lengthen(dx_patch_p_finder *f, size_t i)
     while (f->match_count && f->open && i + DX_PATCH_P_LOOK > last->new_at + last->size) {
         size_t new_at = (size_t)(last->new_at + last->size);
         size_t old_at = (size_t)(last->old_at + last->size);
-        size_t more = dx_patch_p_reach(f, new_at, old_at, f->most);
+        size_t more = dx_patch_p_reach(f, new_at, old_at, f->extend_max);
         bool dropped;
         long gain;
         more = dx_patch_p_extend(f->target + new_at, f->base + old_at, more, false, &gain,
@@ -3481,20 +3525,37 @@ static void dx_patch_p_lengthen(dx_patch_p_finder *f, size_t i)
     }
 }
 
-/* Take the match at (new_at, old_at) as a match if it saves more than it costs. */
-static bool dx_patch_p_take(dx_patch_p_finder *f, size_t new_at, size_t old_at, long least)
+/* Add a match, after the last one; if it reaches back over that, both are cut. */
+static bool dx_patch_p_add_match(dx_patch_p_finder *f, dx_patch_p_match *c, size_t new_at)
+{
+    dx_patch_p_match *last = f->match_count ? f->matches + f->match_count - 1 : NULL;
+    if (last && c->new_at < last->new_at + last->size) {
+        dx_patch_p_match shorter = *last;
+        dx_patch_p_cut(f, &shorter, c);
+        if (c->size < 12 || c->new_at > new_at + 8 * DX_PATCH_P_LOOK) return false;
+        if (shorter.size) *last = shorter;
+        else f->match_count--;
+    }
+    DX_PATCH_ASSERT(f->match_count < f->match_capacity);
+    f->matches[f->match_count++] = *c;
+    return true;
+}
+
+/* Extend what is alike at (new_at, old_at), and take it as a match if it saves enough bytes. */
+static bool dx_patch_p_take(dx_patch_p_finder *f, size_t new_at, size_t old_at, long gain_min)
 {
     dx_patch_p_match c, *last = f->match_count ? f->matches + f->match_count - 1 : NULL;
+    const uint8_t *p = f->target + new_at, *q = f->base + old_at;
     size_t back = last ? new_at - (size_t)last->new_at : new_at;
-    size_t reach = dx_patch_p_reach(f, new_at, old_at, f->most), front;
+    size_t front = dx_patch_p_reach(f, new_at, old_at, f->extend_max);
     long gain, gain_back;
     bool dropped, ended;
-    front = dx_patch_p_extend(f->target + new_at, f->base + old_at, reach, false, &gain, &dropped);
+    front = dx_patch_p_extend(p, q, front, false, &gain, &dropped);
     if (back > old_at) back = old_at;
-    if (back > f->most) back = f->most;
-    back = dx_patch_p_extend(f->target + new_at, f->base + old_at, back, true, &gain_back, &ended);
+    if (back > f->extend_max) back = f->extend_max;
+    back = dx_patch_p_extend(p, q, back, true, &gain_back, &ended);
     f->work += front + 8 * back;
-    if (gain + gain_back < least) return false;
+    if (gain + gain_back < gain_min) return false;
     c.new_at = new_at - back;
     c.old_at = old_at - back;
     c.size = front + back;
@@ -3502,29 +3563,27 @@ static bool dx_patch_p_take(dx_patch_p_finder *f, size_t new_at, size_t old_at, 
         c.old_at - c.new_at == last->old_at - last->new_at) { /* the same one, it goes on */
         if (c.new_at + c.size > last->new_at + last->size)
             last->size = c.new_at + c.size - last->new_at;
-        f->open = !dropped;
-        return true;
+    } else if (!dx_patch_p_add_match(f, &c, new_at)) {
+        return false;
     }
-    if (last && c.new_at < last->new_at + last->size) {
-        dx_patch_p_match shorter = *last;
-        dx_patch_p_cut(f, &shorter, &c);
-        if (c.size < 12 || c.new_at > new_at + 8 * DX_PATCH_P_LOOK) return false;
-        if (shorter.size) *last = shorter;
-        else f->match_count--;
-    }
-    f->matches[f->match_count++] = c;
     f->open = !dropped;
     return true;
 }
 
-/* Of the next bytes, how many the last match has wrong; more than 8 are some more than 8. */
+/* Count mismatches of the next bytes under the last match, which ends at `end`; bytes behind its
+   end count as such. Beyond 8 the count is only known to be more than 8. */
 static size_t dx_patch_p_wrong(const dx_patch_p_finder *f, size_t i, size_t end, size_t size)
 {
     const dx_patch_p_match *last = f->matches + f->match_count - 1;
     const uint8_t *p = f->target + i, *q = f->base + (size_t)(last->old_at + (i - last->new_at));
     size_t at = 0, count = size > end - i ? size - (end - i) : 0;
-    for (size -= count; count <= 8; at++, count++)
-        if ((at += dx_patch_p_same(p + at, q + at, size - at)) == size) break;
+    DX_PATCH_ASSERT(f->match_count && i >= last->new_at && i < end);
+    size -= count;
+    for (; count <= DX_PATCH_P_WRONG_MAX; count++) {
+        at += dx_patch_p_same(p + at, q + at, size - at);
+        if (at == size) break;
+        at++;
+    }
     return count;
 }
 
@@ -3533,15 +3592,18 @@ static bool dx_patch_p_look_up(const dx_patch_p_finder *f, size_t i, size_t end,
                                size_t *size)
 {
     uint64_t hash = dx_patch_p_seed(f->target + i);
-    uint32_t depth = i > end + 8192 ? 1 : f->depth, k, *line = dx_patch_p_line(f, hash);
+    uint32_t depth = i > end + 8192 ? 1 : f->depth; /* far from any match: be quick */
+    uint32_t k, *line = dx_patch_p_line(f, hash);
+    DX_PATCH_ASSERT(f->target_size - i >= DX_PATCH_P_SEED);
     if (f->target_size - i > 32)
         DX_PATCH_P_PREFETCH(dx_patch_p_line(f, dx_patch_p_seed(f->target + i + 16)));
     *size = 0;
-    for (k = 0; k < 16 && line[k] && depth; k++) {
-        size_t from = ((line[k] & f->mask) - 1) * f->stride, same;
-        if ((line[k] ^ hash) & ~f->mask) continue;
-        same = dx_patch_p_same(f->target + i, f->base + from,
-                               dx_patch_p_reach(f, i, from, DX_PATCH_P_LOOK));
+    for (k = 0; k < DX_PATCH_P_LINE && line[k] && depth; k++) {
+        size_t from, same;
+        if ((line[k] ^ hash) & ~f->mask) continue; /* another hash */
+        from = ((line[k] & f->mask) - 1) * f->stride;
+        same = dx_patch_p_reach(f, i, from, DX_PATCH_P_LOOK);
+        same = dx_patch_p_same(f->target + i, f->base + from, same);
         if (same > *size) {
             *size = same;
             *old_at = from;
@@ -3550,51 +3612,76 @@ static bool dx_patch_p_look_up(const dx_patch_p_finder *f, size_t i, size_t end,
         depth--;
     }
     if (*size < DX_PATCH_P_SEED) return false;
-    return i >= end || dx_patch_p_wrong(f, i, end, *size) > 8;
+    return i >= end || dx_patch_p_wrong(f, i, end, *size) > DX_PATCH_P_WRONG_MAX;
 }
 
-/* first: the pass that notes what is looked for. False: so much that to index all is best. */
+/* How many bytes from target byte i on are right where the last match goes on, or would. */
+static size_t dx_patch_p_go_on(dx_patch_p_finder *f, size_t i, size_t *old_at)
+{
+    const dx_patch_p_match *last = f->matches + f->match_count - 1;
+    size_t run;
+    *old_at = f->match_count ? (size_t)(last->old_at + (i - last->new_at)) : f->base_size;
+    if (*old_at >= f->base_size) return 0;
+    run = dx_patch_p_reach(f, i, *old_at, SIZE_MAX);
+    return run ? dx_patch_p_same(f->target + i, f->base + *old_at, run) : 0;
+}
+
+/* Find all matches. first: the pass that notes what is looked for. False: so much that to index all
+   is best. */
 static bool dx_patch_p_find(dx_patch_p_finder *f, bool first)
 {
-    size_t i = 0, old_at = 0, size = 0, run, end, lost = 0; /* lost: look-ups for nothing */
-    long least = f->base_size >> 10 < 1024 ? DX_PATCH_P_OTHER : DX_PATCH_P_FAR;
+    size_t i = 0, old_at = 0, size = 0, run, end;
+    size_t lost = 0; /* look-ups for nothing, in a row */
+    long gain_min = f->base_size >> 10 < 1024 ? DX_PATCH_P_OTHER : DX_PATCH_P_FAR;
     dx_patch_p_index(f, first || !f->wanted);
     f->match_count = 0;
     f->work = 0;
     while (f->target_size >= DX_PATCH_P_SEED && i <= f->target_size - DX_PATCH_P_SEED) {
         const dx_patch_p_match *last = f->matches + f->match_count - 1;
         if (f->match_count && i < last->new_at) i = (size_t)last->new_at;
-        f->most = f->work > 16 * ((uint64_t)i + 65536) ? 64 : DX_PATCH_P_REACH;
+        /* Bytes that are extended over and over again may take no more than linear time. */
+        f->extend_max = f->work > 16 * ((uint64_t)i + 65536) ? 64 : DX_PATCH_P_REACH;
         dx_patch_p_lengthen(f, i);
         if (f->match_count == f->match_capacity || f->target_size - i < DX_PATCH_P_SEED) break;
         end = f->match_count ? (size_t)(last->new_at + last->size) : 0;
-        old_at = f->match_count ? (size_t)(last->old_at + (i - last->new_at)) : f->base_size;
-        run = old_at < f->base_size ? dx_patch_p_reach(f, i, old_at, SIZE_MAX) : 0;
-        if (run) run = dx_patch_p_same(f->target + i, f->base + old_at, run);
+        run = dx_patch_p_go_on(f, i, &old_at);
         if (i < end ? run >= DX_PATCH_P_SEED
                     : run >= 6 && dx_patch_p_take(f, i, old_at, DX_PATCH_P_SAME)) {
             i += run;
             continue;
         }
-        run = i < end ? dx_patch_p_wrong(f, i, end, DX_PATCH_P_LOOK) : 9;
-        if (run <= 8) { /* nothing else can have so many more right */
-            i += 9 - run;
+        run = i < end ? dx_patch_p_wrong(f, i, end, DX_PATCH_P_LOOK) : DX_PATCH_P_WRONG_MAX + 1;
+        if (run <= DX_PATCH_P_WRONG_MAX) { /* nothing else can have so many more right */
+            i += DX_PATCH_P_WRONG_MAX + 1 - run;
             continue;
         }
-        if (first && !dx_patch_p_wanted(f, dx_patch_p_seed(f->target + i), true) &&
-            ++f->wanted_count > 32768 + i / 64)
-            return false;
-        if (f->base_size >= DX_PATCH_P_SEED &&
-            dx_patch_p_look_up(f, i, end, &old_at, &size) && dx_patch_p_take(f, i, old_at, least)) {
+        if (first && !dx_patch_p_wanted(f, dx_patch_p_seed(f->target + i), true)) {
+            f->wanted_count++;
+            if (f->wanted_count > 32768 + i / 64) return false;
+        }
+        if (f->base_size >= DX_PATCH_P_SEED && dx_patch_p_look_up(f, i, end, &old_at, &size) &&
+            dx_patch_p_take(f, i, old_at, gain_min)) {
             i += size;
             lost = 0;
-        } else {
-            i += i > end + 65536 ? 8 : 1 + 2 * (lost / 64); /* perhaps there is nothing */
+        } else { /* perhaps there is nothing: larger steps */
+            i += i > end + 65536 ? 8 : 1 + 2 * (lost / 64);
             lost += f->depth < 2 && lost < 191;
         }
     }
     dx_patch_p_lengthen(f, f->target_size); /* a run may have led to the end */
     return true;
+}
+
+/* What differences of 32-bit numbers take, about, in bits. */
+static uint64_t dx_patch_p_numbers_cost(const uint8_t *old, const uint8_t *now, uint64_t size)
+{
+    uint64_t at, cost = 0, d;
+    for (at = 0; at + 4 <= size; at += 4) {
+        d = (uint64_t)dx_patch_p_load32(now + at) - dx_patch_p_load32(old + at);
+        cost += 3; /* of its length */
+        for (d = dx_patch_p_zigzag(d); d; d >>= 1) cost++;
+    }
+    return cost;
 }
 
 /* Numbers that changed a little, between matches of one diagonal, are no literals: join these. */
@@ -3603,35 +3690,173 @@ static void dx_patch_p_join_numbers(dx_patch_p_finder *f)
     size_t i, kept = 0;
     for (i = 1; i < f->match_count; i++) {
         dx_patch_p_match *last = f->matches + kept, *c = f->matches + i;
-        uint64_t n = last->new_at + last->size, gap = c->new_at - n, cost = 0, d;
-        const uint8_t *p = f->base + last->old_at + last->size, *q = f->target + n;
+        uint64_t end = last->new_at + last->size, gap = c->new_at - end;
+        const uint8_t *p = f->base + last->old_at + last->size;
         bool same = c->new_at - c->old_at == last->new_at - last->old_at;
-        for (n = 0; same && n + 4 <= gap; n += 4) { /* bits of differences, and of their length */
-            d = dx_patch_p_zigzag((uint64_t)dx_patch_p_load32(q + n) - dx_patch_p_load32(p + n));
-            for (cost += 3; d; d >>= 1) cost++;
-        }
-        if (same && gap >= 64 && cost < 6 * gap) last->size += gap + c->size;
+        DX_PATCH_ASSERT(c->new_at >= end);
+        if (same && gap >= 64 && dx_patch_p_numbers_cost(p, f->target + end, gap) < 6 * gap)
+            last->size += gap + c->size;
         else f->matches[++kept] = *c;
     }
     if (f->match_count) f->match_count = kept + 1;
 }
 
-/* >>create: a delta ----------------------------------------------------------- */
+/* >>segments: where a program lies in memory -----------------------------------
+   Addresses in code and data are those of the running program; the headers of its file say which
+   bytes go where. Four formats are known by their first bytes (a PE by those at the place that its
+   bytes 60 to 63 tell, behind a program for DOS), and have a table of segments or sections:
+
+        header:   | magic .. where the table is .. how many entries |      at byte `start`
+        table:    | type, offset, address, size in file, in memory  | ..   `entry_size` bytes each
+
+   All are little-endian. Segments only make predictions better: of a file that lies about them
+   nothing is believed but that the table is in the file. */
+typedef struct dx_patch_p_format {
+    char magic[8];
+    uint8_t magic_size;
+    uint8_t word;        /* bytes of an offset, an address, a size */
+    uint8_t count_at;    /* in the header: how many entries, in two bytes */
+    uint8_t table_at;    /* in the header: where the table is, */
+    uint8_t table_size;  /* in so many bytes (0: right behind the header), */
+    uint8_t table_fixed; /* and so many more */
+    uint8_t entry_size;  /* 0: bytes 4 to 7 of an entry say so */
+    uint8_t type;        /* of the entries that count; 0: all */
+    uint8_t offset_at;   /* in an entry */
+    uint8_t address_at;
+    uint8_t size_at;
+    uint8_t memory_at;
+} dx_patch_p_format;
+
+/* ELF of 64 and 32 bits: program headers of type 1, PT_LOAD. PE: sections. Mach-O of 64 bits: load
+   commands of type 25, LC_SEGMENT_64. */
+static const dx_patch_p_format dx_patch_p_formats[4] = {
+    /* magic                 word count  table         entry type  offset address size memory */
+    {"\177ELF\2\1",      6, 8,   56,    32, 8, 0,     56,   1,     8,  16, 32, 40},
+    {"\177ELF\1\1",      6, 4,   44,    28, 4, 0,     32,   1,     4,  8,  16, 20},
+    {"PE\0\0",           4, 4,   6,     20, 2, 24,    40,   0,     20, 12, 16, 8},
+    {"\317\372\355\376", 4, 8,   16,    0,  0, 32,    0,    25,    40, 24, 48, 32}};
+#define DX_PATCH_P_HEADER_MIN 64u /* bytes of a file that may have such headers */
+#define DX_PATCH_P_ENTRY_MIN 56u  /* bytes of an entry that may be looked at */
+#define DX_PATCH_P_EH_FRAME 0x6474e550u /* type PT_GNU_EH_FRAME: its addresses count from itself */
+
+static uint64_t dx_patch_p_load_word(const uint8_t *p, uint32_t size)
+{
+    DX_PATCH_ASSERT(size <= 8);
+    return size ? dx_patch_p_load_field(p, DX_PATCH_P_FORM_PLAIN, size) : 0;
+}
+
+/* Add a segment to the setup, or make the last one longer if this one goes on there. */
+static void dx_patch_p_add_segment(uint64_t *setup, const uint64_t segment[4])
+{
+    uint64_t count = setup[DX_PATCH_P_SETUP_COUNT];
+    uint64_t *to = setup + DX_PATCH_P_SETUP_SEGMENT + DX_PATCH_P_SEG_WORDS * count;
+    uint64_t *last = to - DX_PATCH_P_SEG_WORDS; /* if there is one */
+    uint64_t offset = segment[DX_PATCH_P_SEG_OFFSET], address = segment[DX_PATCH_P_SEG_ADDRESS];
+    DX_PATCH_ASSERT(count < DX_PATCH_P_SEGMENTS);
+    if (count && offset >= last[DX_PATCH_P_SEG_OFFSET] &&
+        address - offset == last[DX_PATCH_P_SEG_ADDRESS] - last[DX_PATCH_P_SEG_OFFSET] &&
+        last[DX_PATCH_P_SEG_SIZE] == last[DX_PATCH_P_SEG_MEMORY]) {
+        uint64_t further = offset - last[DX_PATCH_P_SEG_OFFSET];
+        last[DX_PATCH_P_SEG_SIZE] = further + segment[DX_PATCH_P_SEG_SIZE];
+        last[DX_PATCH_P_SEG_MEMORY] = further + segment[DX_PATCH_P_SEG_MEMORY];
+        return;
+    }
+    DX_PATCH_MEMCPY(to, segment, DX_PATCH_P_SEG_WORDS * sizeof *to);
+    if (address || segment[DX_PATCH_P_SEG_SIZE]) /* all but __PAGEZERO */
+        setup[DX_PATCH_P_SETUP_COUNT] = count + 1;
+}
+
+/* Segments from the headers that start at byte `start` of the file. */
+static void dx_patch_p_read_segments(const dx_patch_p_format *f, const uint8_t *p, size_t size,
+                                     uint64_t start, uint64_t *setup)
+{
+    uint32_t pe64 = p[start + 25] == 2 ? 4 : 0; /* a PE of 64 bits has a wider image base */
+    uint64_t image = 0, left = dx_patch_p_load_word(p + start + f->count_at, 2), at = start;
+    DX_PATCH_ASSERT(start <= size && size - start >= DX_PATCH_P_HEADER_MIN);
+    if (!f->type) image = dx_patch_p_load_word(p + start + 52 - pe64, 4 + pe64);
+    at += f->table_fixed + dx_patch_p_load_word(p + start + f->table_at, f->table_size);
+    setup[DX_PATCH_P_SETUP_ORIGIN] = image;
+    for (; left && at <= size && size - at >= DX_PATCH_P_ENTRY_MIN; left--) {
+        const uint8_t *entry = p + at;
+        uint32_t type = dx_patch_p_load32(entry);
+        uint64_t segment[DX_PATCH_P_SEG_WORDS];
+        at += f->entry_size ? f->entry_size : dx_patch_p_load32(entry + 4);
+        if (type == DX_PATCH_P_EH_FRAME)
+            setup[DX_PATCH_P_SETUP_ORIGIN] = dx_patch_p_load_word(entry + f->address_at, f->word);
+        if (f->type && type != f->type) continue;
+        if (setup[DX_PATCH_P_SETUP_COUNT] == DX_PATCH_P_SEGMENTS) continue;
+        segment[DX_PATCH_P_SEG_OFFSET] = dx_patch_p_load_word(entry + f->offset_at, f->word);
+        segment[DX_PATCH_P_SEG_ADDRESS] =
+            image + dx_patch_p_load_word(entry + f->address_at, f->word);
+        segment[DX_PATCH_P_SEG_SIZE] = dx_patch_p_load_word(entry + f->size_at, f->word);
+        segment[DX_PATCH_P_SEG_MEMORY] = dx_patch_p_load_word(entry + f->memory_at, f->word);
+        dx_patch_p_add_segment(setup, segment);
+    }
+}
+
+/* The setup of a file; one without headers is one segment at address 0. False: it has none. */
+static bool dx_patch_p_find_segments(const uint8_t *p, size_t size, uint64_t *setup)
+{
+    const dx_patch_p_format *f = dx_patch_p_formats, *end = f + 4;
+    uint64_t start = 0;
+    setup[DX_PATCH_P_SETUP_COUNT] = 0;
+    setup[DX_PATCH_P_SETUP_ORIGIN] = 0;
+    if (size >= DX_PATCH_P_HEADER_MIN) {
+        if (p[0] == 'M' && p[1] == 'Z') start = dx_patch_p_load32(p + 60);
+        if (start <= size - DX_PATCH_P_HEADER_MIN) {
+            while (f < end && DX_PATCH_MEMCMP(p + start, f->magic, f->magic_size) != 0) f++;
+            if (f < end) dx_patch_p_read_segments(f, p, size, start, setup);
+        }
+    }
+    DX_PATCH_ASSERT(setup[DX_PATCH_P_SETUP_COUNT] <= DX_PATCH_P_SEGMENTS);
+    if (setup[DX_PATCH_P_SETUP_COUNT]) return true;
+    setup[DX_PATCH_P_SETUP_COUNT] = 1;
+    setup[DX_PATCH_P_SETUP_SEGMENT + DX_PATCH_P_SEG_SIZE] = size;
+    setup[DX_PATCH_P_SETUP_SEGMENT + DX_PATCH_P_SEG_MEMORY] = size;
+    return false;
+}
+
+/* >>maker: a delta -------------------------------------------------------------
+   Passes, each of which knows what the one before it found:
+
+        1. matches      all of them, with a table of seeds in the memory that is there
+        2. map          if files and limits allow one: matches sorted by old offset, segments, and
+                        where an image without headers lies in memory
+        3. coding       how many contexts, and how much memory for the mixer, are worth it
+        4. writing      literals and matches in turns; for each block with changes every predictor
+                        that may be worth it counts what the block would cost, and the cheapest is
+                        taken. What a failed try changed is put back.
+
+   Memory, of which the caller may give less than the best:
+
+        | maker | matches | table of seeds              |        pass 1
+        | maker | matches | map | models | mixer | ..   |        passes 2 to 4, over the table */
 typedef struct dx_patch_p_maker {
     dx_patch_p_delta delta;
     dx_patch_p_finder finder;
-    uint32_t level, blocks, streak, wins[16]; /* how often each predictor was the best of all */
+    uint32_t level;
+    uint32_t blocks;   /* for which a predictor was chosen */
+    uint32_t streak;   /* of blocks that chose the same one */
+    uint32_t wins[16]; /* how often each predictor was the best of all */
     uint64_t literals; /* bytes in no match */
-    uint32_t memory[DX_PATCH_P_MEMORY];
+    uint32_t memory[DX_PATCH_P_MEMORY]; /* corrections, to be put back; words of find_address() */
     uint8_t now[DX_PATCH_P_LONGEST]; /* a block as it is once its fields are known */
 } dx_patch_p_maker;
 
 static void dx_patch_p_put_block(dx_patch_p_maker *m, uint32_t id, dx_patch_p_block *b)
 {
     dx_patch_p_delta *d = &m->delta;
+    DX_PATCH_ASSERT(b->limit <= sizeof m->now && b->new_bytes);
     d->id_ = dx_patch_p_symbol(&d->coder_, DX_PATCH_P_M_ID + d->id_, id);
     DX_PATCH_MEMCPY(m->now, b->old_bytes, b->limit);
     (void)dx_patch_p_code_block(d, b, m->now);
+}
+
+/* How many blocks pass before a predictor that seldom wins is tried again. */
+static uint32_t dx_patch_p_try_every(const dx_patch_p_maker *m)
+{
+    if (m->level >= 9 || m->blocks < 32) return 1;
+    return m->level < 3 ? 64 : 32;
 }
 
 /* The predictor with which the block costs least. Those that win now and then are tried, and all
@@ -3639,24 +3864,25 @@ static void dx_patch_p_put_block(dx_patch_p_maker *m, uint32_t id, dx_patch_p_bl
 static uint32_t dx_patch_p_choose(dx_patch_p_maker *m, const dx_patch_p_block *b)
 {
     dx_patch_p_delta *d = &m->delta;
-    uint64_t least = UINT64_MAX, cost;
+    uint64_t cost_min = UINT64_MAX, cost;
     dx_patch_p_delta before = *d;
-    uint32_t last_id = d->id_, best = last_id, id;
-    uint32_t often = m->level >= 9 || m->blocks < 32 ? 1 : m->level < 3 ? 64 : 32;
+    uint32_t last_id = d->id_, best = last_id, id, every = dx_patch_p_try_every(m);
     bool settled = m->level < 9 && m->streak >= 8 && m->blocks % (m->level < 3 ? 8 : 2);
+    DX_PATCH_ASSERT(last_id < DX_PATCH_P_IDS);
     if (!d->map_) return DX_PATCH_P_ID_NONE;
     DX_PATCH_MEMCPY(m->memory, d->predictor_.memory_, sizeof m->memory);
     for (id = settled ? DX_PATCH_P_IDS : 0; id < DX_PATCH_P_IDS; id++) {
         dx_patch_p_block copy = *b;
-        if (id && id != last_id && m->blocks % often && m->wins[id] * 64 <= m->blocks) continue;
+        bool seldom = m->wins[id] * 64 <= m->blocks;
+        if (id && id != last_id && seldom && m->blocks % every) continue;
         d->coder_.mode_ = DX_PATCH_P_COUNT;
         d->coder_.cost_ = 0;
         dx_patch_p_put_block(m, id, &copy);
         if (id) DX_PATCH_MEMCPY(d->predictor_.memory_, m->memory, sizeof m->memory);
         cost = d->coder_.cost_ * DX_PATCH_P_BLOCK / copy.size;
         *d = before;
-        if (cost >= least) continue;
-        least = cost;
+        if (cost >= cost_min) continue;
+        cost_min = cost;
         best = id;
     }
     m->blocks++;
@@ -3665,92 +3891,70 @@ static uint32_t dx_patch_p_choose(dx_patch_p_maker *m, const dx_patch_p_block *b
     return best;
 }
 
-/* What a format's headers say of its segments, and at which bytes: how many, in how many bytes
-   where their table is, less `fixed`; how long an entry is (0: its bytes 4 to 7 say so), its type
-   (0: any), and its offset, address, size in file and in memory. All little-endian. */
-static const struct dx_patch_p_format {
-    char magic[8];
-    uint8_t magic_size, word, count, fixed, table, table_size, entry, type, places[4];
-} dx_patch_p_formats[4] = {
-    {"\177ELF\2\1", 6, 8, 56, 0, 32, 8, 56, 1, {8, 16, 32, 40}},
-    {"\177ELF\1\1", 6, 4, 44, 0, 28, 4, 32, 1, {4, 8, 16, 20}},
-    {"PE\0\0", 4, 4, 6, 24, 20, 2, 40, 0, {20, 12, 16, 8}},
-    {"\317\372\355\376", 4, 8, 16, 32, 0, 0, 0, 25, {40, 24, 48, 32}}}; /* Mach-O */
-
-/* Segments from the headers; of a file that has none it is one, at address 0. They only make
-   predictions better, so nothing needs checking but that it lies in the file. */
-static bool dx_patch_p_find_segments(const uint8_t *p, size_t size, uint64_t *setup)
+/* A word that may be an address in both files: it changed by less than 64 KiB. */
+static bool dx_patch_p_may_be_address(uint32_t old, uint32_t now)
 {
-    const uint32_t plain = DX_PATCH_P_FORM_PLAIN;
-    const struct dx_patch_p_format *f = dx_patch_p_formats, *end = f + 4;
-    uint64_t left = 0, at = 0, image = 0, count = 0, *s = setup + 2;
-    uint32_t i;
-    if (size >= 64 && p[0] == 'M' && p[1] == 'Z') at = dx_patch_p_load32(p + 60);
-    if (size < 64 || at > size - 64) end = f;
-    while (f < end && DX_PATCH_MEMCMP(p + at, f->magic, f->magic_size) != 0) f++;
-    if (f < end) {
-        uint32_t more = p[at + 25] == 2 ? 4 : 0; /* PE of 64 bits */
-        if (!f->type) image = dx_patch_p_load_field(p + at + 52 - more, plain, 4 + more);
-        left = dx_patch_p_load_field(p + at + f->count, plain, 2);
-        at += f->fixed + dx_patch_p_load_field(p + at + f->table, plain, f->table_size);
-    }
-    for (setup[1] = image; left && at <= size && size - at >= 56; left--) {
-        const uint8_t *entry = p + at;
-        uint32_t type = dx_patch_p_load32(entry);
-        at += f->entry ? f->entry : dx_patch_p_load32(entry + 4);
-        if (type == 0x6474e550) /* PT_GNU_EH_FRAME */
-            setup[1] = dx_patch_p_load_field(entry + f->places[1], plain, f->word);
-        if ((f->type && type != f->type) || count == DX_PATCH_P_SEGMENTS) continue;
-        for (i = 0; i < 4; i++) s[i] = dx_patch_p_load_field(entry + f->places[i], plain, f->word);
-        s[1] += image;
-        bool same = count && s[1] - s[0] == s[-3] - s[-4] && s[0] >= s[-4] && s[-1] == s[-2];
-        uint64_t *first = same ? s - 4 : s; /* the last one goes on, or another begins */
-        first[3] = s[0] - first[0] + s[3];
-        first[2] = s[0] - first[0] + s[2];
-        if (!same && (s[1] || s[2])) s = setup + 2 + 4 * ++count; /* all but __PAGEZERO */
-    }
-    setup[0] = count ? count : 1;
-    if (!count) s[2] = s[3] = size;
-    return count != 0;
+    if (((now - old + 65536u) & 0xffffffffu) >> 17) return false;
+    return (old >> 16) - 1 < 65534u; /* neither a small number nor one below zero */
 }
 
-/* Where an image without headers is when it runs: there its matches say best how words that changed
-   by little, as addresses do, have changed. Only those near the most frequent upper half count. */
-static uint64_t dx_patch_p_find_address(dx_patch_p_maker *m)
+/* Walk the words that changed by little, in all matches. First call: which upper half is the most
+   frequent one, counted by hash; returned in *middle. Then (words_max > 0): collect pairs of words,
+   old and new, that lie within room of it. Returns how many words there are. */
+static uint32_t dx_patch_p_walk_words(dx_patch_p_maker *m, uint64_t *middle, uint64_t room,
+                                      uint32_t words_max)
 {
     const dx_patch_p_finder *f = &m->finder;
-    uint32_t *words = m->memory, most = 0, count = 0, step = 256, sure, old, now, n;
-    uint64_t i, at, best = 0, middle = 0, room = f->base_size;
+    uint32_t *words = m->memory, count = 0, top = 0, old, now, n;
+    uint64_t i;
     size_t k;
-    DX_PATCH_MEMSET(words, 0, sizeof m->memory);
-    for (k = 0; k < 2 * f->match_count; k++) {
-        const dx_patch_p_match *c = f->matches + k % f->match_count;
+    DX_PATCH_ASSERT(words_max <= DX_PATCH_P_MEMORY);
+    for (k = 0; k < f->match_count; k++) {
+        const dx_patch_p_match *c = f->matches + k;
         const uint8_t *p = f->base + c->old_at, *q = f->target + c->new_at;
         for (i = 0; i < c->size; i += 4) {
             i += dx_patch_p_same(p + i, q + i, (size_t)(c->size - i));
             if (c->size - i < 4) break;
             old = dx_patch_p_load32(p + i);
             now = dx_patch_p_load32(q + i);
-            if (((now - old + 65536u) & 0xffffffffu) >> 17 || (old >> 16) - 1 >= 65534u) continue;
+            if (!dx_patch_p_may_be_address(old, now)) continue;
             n = ((old >> 16) * 0x9e3779b1u & 0xffffffffu) >> 22;
-            if (k < f->match_count && ++words[n] > most) {
-                most = words[n];
-                middle = old & 0xffff0000u;
-            } else if (k >= f->match_count && count < 1024 && old - middle + room < 2 * room) {
+            if (!words_max) {
+                if (++words[n] <= top) continue;
+                top = words[n];
+                *middle = old & 0xffff0000u;
+            } else if (count < words_max && old - *middle + room < 2 * room) {
                 words[count++] = old;
                 words[count++] = now;
             }
         }
     }
+    return count;
+}
+
+/* Where an image without headers is when it runs, or 0. Its matches say best how words that changed
+   by little, as addresses do, have changed: the address with which most of them are predicted
+   exactly, of all multiples of a step around the most frequent ones. */
+static uint64_t dx_patch_p_find_address(dx_patch_p_maker *m)
+{
+    const dx_patch_p_finder *f = &m->finder;
+    uint32_t *words = m->memory, hits_min = 7, count, step = 256, sure, hits, i;
+    uint64_t at = 0, best = 0, middle = 0, room = f->base_size, mapped;
+    DX_PATCH_MEMSET(words, 0, sizeof m->memory);
+    (void)dx_patch_p_walk_words(m, &middle, room, 0);
+    count = dx_patch_p_walk_words(m, &middle, room, DX_PATCH_P_MEMORY);
     while (room / step > 1024) step *= 2;
-    at = middle > room ? (middle - room) & ~(uint64_t)(step - 1) : 0;
-    for (most = 7; at < middle + 65536; at += step, most = n) {
-        for (i = 0, n = 0; i < count; i += 2)
-            if (words[i] - at < room)
-                n += at + dx_patch_p_map_offset(&m->delta.predictor_, words[i] - at, &sure) ==
-                     words[i + 1];
-        if (n > most) best = at;
-        else n = most;
+    if (middle > room) at = (middle - room) & ~(uint64_t)(step - 1);
+    for (; at < middle + 65536; at += step) {
+        hits = 0;
+        for (i = 0; i < count; i += 2) {
+            if (words[i] - at >= room) continue;
+            mapped = at + dx_patch_p_map_offset(&m->delta.predictor_, words[i] - at, &sure);
+            hits += mapped == words[i + 1];
+        }
+        if (hits <= hits_min) continue;
+        best = at;
+        hits_min = hits;
     }
     return best;
 }
@@ -3759,11 +3963,24 @@ static void dx_patch_p_put_match(dx_patch_p_maker *m, size_t i)
 {
     const dx_patch_p_match *c = m->finder.matches + i, *last = i ? c - 1 : NULL;
     uint64_t new_end = last ? last->new_at + last->size : 0;
-    uint64_t expected = (last ? last->old_at + last->size : 0) + (c->new_at - new_end);
+    uint64_t old_end = last ? last->old_at + last->size : 0;
+    uint64_t gap = c->new_at - new_end;
     dx_patch_p_coder *coder = &m->delta.coder_;
-    (void)dx_patch_p_number(coder, DX_PATCH_P_N_GAP, c->new_at - new_end);
+    DX_PATCH_ASSERT(c->size > 0 && c->new_at >= new_end);
+    (void)dx_patch_p_number(coder, DX_PATCH_P_N_GAP, gap);
     (void)dx_patch_p_number(coder, DX_PATCH_P_N_LENGTH, c->size - 1);
-    (void)dx_patch_p_number(coder, DX_PATCH_P_N_JUMP, dx_patch_p_zigzag(c->old_at - expected));
+    (void)dx_patch_p_number(coder, DX_PATCH_P_N_JUMP,
+                            dx_patch_p_zigzag(c->old_at - (old_end + gap)));
+}
+
+/* Are these bytes like noise? The sum of the squares of how often each byte occurs is smallest when
+   all are as frequent. */
+static bool dx_patch_p_is_noise(const uint8_t *p, uint32_t size)
+{
+    uint32_t i, sum = 0, counts[256] = {0};
+    DX_PATCH_ASSERT(size <= DX_PATCH_P_BLOCK);
+    for (i = 0; i < size; i++) sum += 2 * counts[p[i]]++ + 1;
+    return size >= 256 && sum <= size + size * size / 256 * 5 / 4;
 }
 
 /* Literals; the base goes on at `old_at`. */
@@ -3773,17 +3990,16 @@ static void dx_patch_p_put_literals(dx_patch_p_maker *m, uint64_t from, uint64_t
     const dx_patch_p_finder *f = &m->finder;
     dx_patch_p_delta *d = &m->delta;
     uint64_t i;
+    DX_PATCH_ASSERT(from <= to && to <= f->target_size);
     d->past_ = 0;
     dx_patch_p_pass(d, f->target + from, from);
     for (i = 0; from + i < to; i++) {
         uint64_t left = to - from - i;
         uint32_t hint = d->mixer_ && old_at + i < f->base_size ? f->base[old_at + i] : 0u;
         if (i % DX_PATCH_P_BLOCK == 0) { /* what is like noise is best left as it is */
-            uint32_t size = left < DX_PATCH_P_BLOCK ? (uint32_t)left : DX_PATCH_P_BLOCK, k;
-            uint32_t sum = 0, counts[256] = {0}; /* sum of squares */
-            for (k = 0; k < size; k++) sum += 2 * counts[f->target[from + i + k]]++ + 1;
+            uint32_t size = left < DX_PATCH_P_BLOCK ? (uint32_t)left : DX_PATCH_P_BLOCK;
             d->raw_ = dx_patch_p_flag(&d->coder_, DX_PATCH_P_M_RAW + d->raw_,
-                                      size >= 256 && sum <= size + size * size / 256 * 5 / 4);
+                                      dx_patch_p_is_noise(f->target + from + i, size));
         }
         (void)dx_patch_p_literal(d, hint, f->target[from + i]);
     }
@@ -3795,6 +4011,7 @@ static void dx_patch_p_put_match_bytes(dx_patch_p_maker *m, const dx_patch_p_mat
     dx_patch_p_delta *d = &m->delta;
     uint64_t done = 0;
     dx_patch_p_block b;
+    DX_PATCH_ASSERT(c->size > 0);
     do {
         uint32_t equal = 0, which = DX_PATCH_P_N_EQUAL + (done ? 1u : 0u);
         uint64_t size = 0;
@@ -3815,21 +4032,35 @@ static void dx_patch_p_put_match_bytes(dx_patch_p_maker *m, const dx_patch_p_mat
     } while (done < c->size);
 }
 
+/* How many matches, the setups, and the list of matches. */
+static void dx_patch_p_put_map(dx_patch_p_maker *m)
+{
+    dx_patch_p_coder *coder = &m->delta.coder_;
+    uint64_t (*setup)[DX_PATCH_P_SETUP_SIZE] = m->delta.predictor_.setup_;
+    size_t i, side;
+    DX_PATCH_ASSERT(m->delta.map_);
+    (void)dx_patch_p_number(coder, DX_PATCH_P_N_SETUP, m->finder.match_count);
+    for (side = 0; side < 2; side++) {
+        uint64_t words = DX_PATCH_P_SETUP_SEGMENT +
+                         DX_PATCH_P_SEG_WORDS * setup[side][DX_PATCH_P_SETUP_COUNT];
+        for (i = 0; i < words; i++) {
+            uint64_t v = setup[side][i] - (side ? setup[0][i] : 0);
+            (void)dx_patch_p_number(coder, DX_PATCH_P_N_SETUP, dx_patch_p_zigzag(v));
+        }
+    }
+    for (i = 0; i < m->finder.match_count; i++) dx_patch_p_put_match(m, i);
+}
+
 static void dx_patch_p_put_delta(dx_patch_p_maker *m)
 {
     const dx_patch_p_finder *f = &m->finder;
-    uint64_t at = 0, old_at = 0;
-    size_t i, side;
     dx_patch_p_delta *d = &m->delta;
-    uint64_t (*setup)[34] = d->predictor_.setup_;
-    if (d->map_) (void)dx_patch_p_number(&d->coder_, DX_PATCH_P_N_SETUP, f->match_count);
-    for (side = 0; side < 2 && d->map_; side++)
-        for (i = 0; i < 2 + 4 * setup[side][0]; i++)
-            (void)dx_patch_p_number(&d->coder_, DX_PATCH_P_N_SETUP,
-                                    dx_patch_p_zigzag(setup[side][i] - (side ? setup[0][i] : 0)));
-    for (i = 0; i < f->match_count && d->map_; i++) dx_patch_p_put_match(m, i);
+    uint64_t at = 0, old_at = 0;
+    size_t i;
+    if (d->map_) dx_patch_p_put_map(m);
     for (i = 0; i < f->match_count; i++) {
         const dx_patch_p_match *c = f->matches + i;
+        DX_PATCH_ASSERT(c->new_at >= at);
         if (!d->map_) dx_patch_p_put_match(m, i);
         dx_patch_p_put_literals(m, at, c->new_at, old_at);
         dx_patch_p_put_match_bytes(m, c);
@@ -3842,154 +4073,108 @@ static void dx_patch_p_put_delta(dx_patch_p_maker *m)
     dx_patch_p_finish_writing(&d->coder_);
 }
 
-#define DX_PATCH_P_STORE(bits, name, at) dx_patch_p_store##bits(p + at, h->name);
-
-static void dx_patch_p_store_header(uint8_t *p, const dx_patch_header *h)
-{
-    DX_PATCH_MEMSET(p, 0, DX_PATCH_HEADER_SIZE);
-    DX_PATCH_MEMCPY(p, "DXP1", 4);
-    p[4] = h->kind == DX_PATCH_KIND_BLOCKS ? 1 : 3;
-    p[5] = h->kind;
-    p[6] = 1;
-    p[7] = h->coding;
-    p[36] = h->reversible ? 1 : 0;
-    DX_PATCH_P_WORDS(DX_PATCH_P_STORE)
-    DX_PATCH_MEMCPY(p + 48, h->base_hash, DX_PATCH_HASH_SIZE);
-    DX_PATCH_MEMCPY(p + 80, h->target_hash, DX_PATCH_HASH_SIZE);
-    dx_patch_p_store32(p + 124, dx_patch_p_crc32c(0, p, 124));
-}
-
-/* >>create ------------------------------------------------------------------- */
+/* A call of dx_patch_create(). */
 typedef struct dx_patch_p_job {
     const dx_patch_create_desc *desc;
-    const uint8_t *base, *target;
-    size_t base_size, target_size;
-    uint8_t *out; /* the body */
-    size_t capacity, used, checked;
+    const uint8_t *base;
+    const uint8_t *target;
+    size_t base_size;
+    size_t target_size;
+    uint8_t *out; /* the body: room for capacity bytes, of which used are made */
+    size_t capacity;
+    size_t used;
+    size_t checked; /* target bytes that applying the patch gave */
     dx_patch_header header;
 } dx_patch_p_job;
 
-static uint32_t dx_patch_p_xor_at(const dx_patch_p_job *j, size_t i)
-{
-    uint32_t a = i < j->base_size ? j->base[i] : 0u, b = i < j->target_size ? j->target[i] : 0u;
-    return a ^ b;
-}
-
-/* The next run in [at, end): no four zeros in a row. Few changes are told one by one if brief. */
-static bool dx_patch_p_find_run(const dx_patch_p_job *j, size_t *at, size_t *size, size_t end)
-{
-    size_t i = *at, last, count = 0;
-    size_t both = j->base_size < j->target_size ? j->base_size : j->target_size;
-    if (both > end) both = end;
-    if (i < both) i += dx_patch_p_same(j->base + i, j->target + i, both - i);
-    while (i < end && !dx_patch_p_xor_at(j, i)) i++;
-    *at = last = i;
-    for (; i < end && i - last <= 4; count += i == last, i++)
-        if (dx_patch_p_xor_at(j, i)) last = i;
-    *size = last + 1 - *at;
-    if (j->header.coding == DX_PATCH_CODING_BRIEF && 2 * count < 3 + *size) *size = 1;
-    return *at < end;
-}
-
-static void dx_patch_p_put_run(dx_patch_p_coder *w, bool brief, size_t gap, size_t size)
-{
-    bool one = brief && size == 1 && gap < 224 + 31 * 256;
-    if (one && gap >= 224) dx_patch_p_put_raw(w, 224 + (uint32_t)(gap - 224) / 256);
-    if (one) dx_patch_p_put_raw(w, (uint32_t)(gap < 224 ? gap : gap - 224) & 255);
-    if (one) return;
-    if (brief) dx_patch_p_put_raw(w, 255);
-    dx_patch_p_put_varint(w, gap);
-    dx_patch_p_put_varint(w, size);
-}
-
-static int dx_patch_p_make_blocks(dx_patch_p_job *j)
-{
-    dx_patch_p_coder w;
-    dx_patch_header *h = &j->header;
-    size_t larger = j->base_size > j->target_size ? j->base_size : j->target_size, at, next = 0;
-    h->block_size = j->desc->block_size ? j->desc->block_size : 4096;
-    if (!j->desc->codings || j->desc->codings >> 3) h->coding = DX_PATCH_CODING_BRIEF;
-    h->reversible = !j->desc->one_way || j->target_size >= j->base_size;
-    h->memory_size = 16 + DX_PATCH_P_BLOCKS_MEMORY;
-    if (dx_patch_p_check_header(h, 0)) return DX_PATCH_EINVAL;
-    if (j->desc->memory_size < h->memory_size) return DX_PATCH_ENOMEM;
-    if (!h->reversible) larger = j->target_size;
-    DX_PATCH_MEMSET(&w, 0, sizeof w);
-    dx_patch_p_start_writing(&w, j->out, j->capacity);
-    for (at = 0; at < larger; at += h->block_size) {
-        size_t end = larger - at < h->block_size ? larger : at + h->block_size, size;
-        size_t run = at, from = at, mark = w.at_, count = 0;
-        uint8_t head[20];
-        if (end <= j->base_size && end <= j->target_size &&
-            DX_PATCH_MEMCMP(j->base + at, j->target + at, end - at) == 0)
-            continue;
-        for (; dx_patch_p_find_run(j, &run, &size, end); from = run, count++) {
-            dx_patch_p_put_run(&w, h->coding == DX_PATCH_CODING_BRIEF, run - from, size);
-            for (; size; size--) dx_patch_p_put_raw(&w, dx_patch_p_xor_at(j, run++));
-        }
-        if (!count) continue;
-        size = w.at_ - mark; /* what comes in front is known now */
-        dx_patch_p_put_varint(&w, (at - next) / h->block_size);
-        dx_patch_p_put_varint(&w, count);
-        if (w.overrun_) return DX_PATCH_ENOSPACE;
-        count = w.at_ - mark - size;
-        DX_PATCH_MEMCPY(head, j->out + mark + size, count);
-        DX_PATCH_MEMMOVE(j->out + mark + count, j->out + mark, size);
-        DX_PATCH_MEMCPY(j->out + mark, head, count);
-        next = end;
-    }
-    j->used = w.at_;
-    return w.overrun_ ? DX_PATCH_ENOSPACE : DX_PATCH_OK;
-}
-
-#define DX_PATCH_P_APPLY_MAX ((uint64_t)64 << 20)
+#define DX_PATCH_P_APPLY_MAX ((uint64_t)64 << 20) /* default of apply_memory_max */
 #define DX_PATCH_P_FIXED 65536u /* bytes besides matches and table, whatever a structure's size */
+#define DX_PATCH_P_MAKER_MIN (DX_PATCH_P_FIXED + 2048u)
+#define DX_PATCH_P_CODINGS 3u /* bits of the codings of a delta: plain, range */
+#define DX_PATCH_P_LITERALS_RICH 200000u /* so many are worth rows by the whole byte before, */
+#define DX_PATCH_P_RICH_BUDGET 400001u   /* where there is memory for them */
 
 /* Where a size has 16 bits no memory is enough. */
-static bool dx_patch_p_at_least(size_t size, uint32_t least) { return size >= least; }
+static bool dx_patch_p_at_least(size_t size, uint32_t size_min) { return size >= size_min; }
 typedef char dx_patch_p_maker_fits[sizeof(dx_patch_p_maker) < 12000 ? 1 : -1];
 
-/* Find the matches in so much memory; *at and *left are then behind the matches. */
-static int dx_patch_p_make_matches(dx_patch_p_maker *m, const dx_patch_p_job *j, uint8_t **at,
-                                  size_t *left, size_t budget)
+/* Lay out the finder in so much memory; *at and *left are then behind the matches. */
+static int dx_patch_p_finder_start(dx_patch_p_maker *m, const dx_patch_p_job *j, uint8_t **at,
+                                   size_t *left, size_t budget)
 {
-    static const uint8_t depths[10] = {0, 1, 1, 2, 3, 4, 6, 8, 16, 64};
+    static const uint8_t depths[10] = {0, 1, 1, 2, 3, 4, 6, 8, 16, 64}; /* by level */
     dx_patch_p_finder *f = &m->finder;
-    size_t most = j->target_size / 32 + 64, size, half = budget / 2 / sizeof *f->matches - 1;
+    size_t half = budget / 2 / sizeof *f->matches - 1, size, rest, thinner = 0;
     uint8_t *from;
+    DX_PATCH_ASSERT(m->level >= 1 && m->level <= 9);
     f->base = j->base;
     f->base_size = j->base_size;
     f->target = j->target;
     f->target_size = j->target_size;
     f->depth = depths[m->level];
-    f->match_capacity = most < half ? most : half;
+    f->match_capacity = j->target_size / 32 + 64;
+    if (f->match_capacity > half) f->match_capacity = half;
     size = (f->match_capacity + 1) * sizeof *f->matches; /* one in front: "the last of none" */
     f->matches = (dx_patch_p_match *)dx_patch_p_cut_memory(at, left, size);
     if (!f->matches || budget < size + 1024) return DX_PATCH_ENOMEM;
     f->matches++;
+    if (m->level < 3) thinner = 3;
+    else if ((uint64_t)j->base_size >> 25) thinner = 1;
     f->stride = (j->base_size + j->base_size / 4 + 64) / ((budget - size) / sizeof *f->lines) + 1;
-    f->stride += (m->level < 3 ? 3 : (uint64_t)j->base_size >> 25 ? 1 : 0) +
-                 (size_t)((uint64_t)j->base_size >> 27);
-    from = *at;
-    most = *left;
+    f->stride += thinner + (size_t)((uint64_t)j->base_size >> 27);
+    from = *at; /* the table is needed no longer than the search: the next parts take its place */
+    rest = *left;
     size = 64 * (j->base_size / f->stride / 13 + 1) + 63;
-    f->lines = (uint32_t *)dx_patch_p_cut_memory(&from, &most, size);
+    f->lines = (uint32_t *)dx_patch_p_cut_memory(&from, &rest, size);
     if (!f->lines) return DX_PATCH_ENOMEM;
     f->lines += (64 - (uintptr_t)f->lines % 64) % 64 / sizeof *f->lines;
     if (f->stride <= 2 && (uint64_t)j->base_size >> 20)
-        f->wanted = (uint64_t *)dx_patch_p_cut_memory(&from, &most, DX_PATCH_P_WANTED / 8);
+        f->wanted = (uint64_t *)dx_patch_p_cut_memory(&from, &rest, DX_PATCH_P_WANTED / 8);
+    return DX_PATCH_OK;
+}
+
+/* Find the matches in so much memory; *at and *left are then behind them. */
+static int dx_patch_p_make_matches(dx_patch_p_maker *m, const dx_patch_p_job *j, uint8_t **at,
+                                   size_t *left, size_t budget)
+{
+    dx_patch_p_finder *f = &m->finder;
+    size_t i, stride;
+    int error = dx_patch_p_finder_start(m, j, at, left, budget);
+    if (error) return error;
     if (f->wanted) { /* find out with few seeds which ones the target looks for */
         DX_PATCH_MEMSET(f->wanted, 0, DX_PATCH_P_WANTED / 8);
-        most = f->stride;
+        stride = f->stride;
         f->stride = 16;
         if (!dx_patch_p_find(f, true)) f->wanted = NULL;
-        f->stride = most;
+        f->stride = stride;
     }
     (void)dx_patch_p_find(f, false);
+    DX_PATCH_ASSERT(f->match_count <= f->match_capacity);
     if (m->level > 2) dx_patch_p_join_numbers(f);
-    for (half = 0, m->literals = j->target_size; half < f->match_count; half++)
-        m->literals -= f->matches[half].size;
+    m->literals = j->target_size;
+    for (i = 0; i < f->match_count; i++) m->literals -= f->matches[i].size;
     return DX_PATCH_OK;
+}
+
+/* The setups of both files, as numbers that can travel: -2^63 has no zigzag form. */
+static void dx_patch_p_make_setup(dx_patch_p_maker *m, const dx_patch_p_job *j)
+{
+    const uint32_t first_address = DX_PATCH_P_SETUP_SEGMENT + DX_PATCH_P_SEG_ADDRESS;
+    uint64_t (*setup)[DX_PATCH_P_SETUP_SIZE] = m->delta.predictor_.setup_;
+    bool base = dx_patch_p_find_segments(j->base, j->base_size, setup[0]);
+    bool target = dx_patch_p_find_segments(j->target, j->target_size, setup[1]);
+    uint64_t used;
+    uint32_t i;
+    if (!base && !target) {
+        setup[0][first_address] = dx_patch_p_find_address(m);
+        setup[1][first_address] = setup[0][first_address];
+    }
+    used = DX_PATCH_P_SETUP_SEGMENT + DX_PATCH_P_SEG_WORDS * setup[0][DX_PATCH_P_SETUP_COUNT];
+    DX_PATCH_ASSERT(used <= DX_PATCH_P_SETUP_SIZE);
+    for (i = 0; i < DX_PATCH_P_SETUP_SIZE; i++) {
+        if (setup[0][i] << 1 == 0 || i >= used) setup[0][i] = 0;
+        if ((setup[1][i] - setup[0][i]) << 1 == 0) setup[1][i] = setup[0][i];
+    }
 }
 
 /* The map that the other side will have, if files, memory and limit allow one. */
@@ -3998,8 +4183,9 @@ static void dx_patch_p_make_map(dx_patch_p_maker *m, const dx_patch_p_job *j, ui
 {
     dx_patch_p_delta *d = &m->delta;
     size_t i, count = m->finder.match_count;
-    uint64_t size = 20 * (uint64_t)count, (*setup)[34] = d->predictor_.setup_;
+    uint64_t size = DX_PATCH_P_MATCH_BYTES * (uint64_t)count;
     uint32_t *words = NULL;
+    DX_PATCH_ASSERT(!d->map_);
     d->map_ = true;
     if (count && !((uint64_t)j->base_size >> 32) && !((uint64_t)j->target_size >> 32) &&
         size <= *budget && dx_patch_p_delta_memory(d, count) <= limit)
@@ -4009,44 +4195,50 @@ static void dx_patch_p_make_map(dx_patch_p_maker *m, const dx_patch_p_job *j, ui
     *budget -= (size_t)size;
     d->predictor_.matches_ = words;
     d->predictor_.count_ = (uint32_t)count;
-    for (i = 0; i < 3 * count; i++) {
-        const dx_patch_p_match *c = m->finder.matches + i / 3;
-        words[i] = (uint32_t)(i % 3 == 0 ? c->new_at : i % 3 == 1 ? c->old_at : c->size);
+    for (i = 0; i < count; i++) {
+        const dx_patch_p_match *c = m->finder.matches + i;
+        *words++ = (uint32_t)c->new_at;
+        *words++ = (uint32_t)c->old_at;
+        *words++ = (uint32_t)c->size;
     }
     dx_patch_p_sort_matches(&d->predictor_);
     d->predictor_.region_bits_ = j->target_size >> 10 < 1024 ? 8 : 12;
-    i = dx_patch_p_find_segments(j->base, j->base_size, setup[0]);
-    if (!dx_patch_p_find_segments(j->target, j->target_size, setup[1]) && !i)
-        setup[0][3] = setup[1][3] = dx_patch_p_find_address(m);
-    for (i = 0; i < 2 + 4 * DX_PATCH_P_SEGMENTS; i++) { /* -2^63 has no folded form */
-        if (setup[0][i] << 1 == 0 || i >= 2 + 4 * setup[0][0]) setup[0][i] = 0;
-        if ((setup[1][i] - setup[0][i]) << 1 == 0) setup[1][i] = setup[0][i];
-    }
+    dx_patch_p_make_setup(m, j);
 }
 
 /* How much memory mixing may take, by what there is to mix. */
 static void dx_patch_p_make_mixer(dx_patch_p_maker *m, size_t budget, uint64_t limit)
 {
     dx_patch_p_delta *d = &m->delta;
-    uint64_t n = m->literals + m->finder.target_size / 64, size = m->finder.target_size;
+    uint64_t size = m->finder.target_size, symbols = m->literals + size / 64;
     uint64_t used = dx_patch_p_delta_memory(d, m->finder.match_count);
-    uint32_t most = m->level > 8 ? 20 : m->literals > size / 16 ? 14 : 17; /* what caches hold */
-    if (m->level < 3 || n < 16 || used > limit) return;
+    uint32_t log_max = 17; /* what caches hold */
+    if (m->level > 8) log_max = 20;
+    else if (m->literals > size / 16) log_max = 14;
+    if (m->level < 3 || symbols < 16 || used > limit) return;
     if (m->level < 7 && m->literals > size / 3 * 2) return; /* too slow to apply */
     d->rich_ = m->level > 8 || m->literals < size / 200;
     if (limit - used < budget) budget = (size_t)(limit - used);
     if (budget / 4 > size + 65536) budget = 4 * (m->finder.target_size + 65536);
-    d->history_log_ = d->groups_log_ = 8;
+    d->history_log_ = 8;
+    d->groups_log_ = 8;
     while (d->history_log_ < 22 && (uint64_t)1 << d->history_log_ < m->literals) d->history_log_++;
-    while ((uint64_t)1 << d->groups_log_ < 4 * n && d->groups_log_ < most) d->groups_log_++;
+    while ((uint64_t)1 << d->groups_log_ < 4 * symbols && d->groups_log_ < log_max)
+        d->groups_log_++;
     while (d->history_log_ && dx_patch_p_mix_memory(d->history_log_, d->groups_log_) > budget) {
-        if (d->groups_log_ + 2 > d->history_log_ && d->groups_log_ > 8) d->groups_log_--;
-        else if (--d->history_log_ < 8) d->history_log_ = d->groups_log_ = 0;
+        if (d->groups_log_ + 2 > d->history_log_ && d->groups_log_ > 8) {
+            d->groups_log_--;
+        } else if (--d->history_log_ < 8) { /* not even the least: no mixer */
+            d->history_log_ = 0;
+            d->groups_log_ = 0;
+        }
     }
+    DX_PATCH_ASSERT(d->history_log_ ? d->groups_log_ >= 8 : d->groups_log_ == 0);
 }
 
 static void dx_patch_p_put_parameters(const dx_patch_p_delta *d, uint8_t *p)
 {
+    DX_PATCH_ASSERT(d->literal_bits_ <= 8 && d->diff_bits_ <= 3);
     p[0] = (uint8_t)(d->literal_bits_ | d->diff_bits_ << 4 | (d->rich_ ? 64u : 0u));
     p[1] = (uint8_t)(DX_PATCH_P_LAYOUT + (d->map_ ? 1u : 0u));
     p[2] = (uint8_t)d->predictor_.region_bits_;
@@ -4071,37 +4263,22 @@ static int dx_patch_p_make_plain(dx_patch_p_job *j)
     if (w.overrun_ || j->capacity - w.at_ < j->target_size) return DX_PATCH_ENOSPACE;
     if (j->target_size) DX_PATCH_MEMCPY(j->out + w.at_, j->target, j->target_size);
     j->used = w.at_ + j->target_size;
+    DX_PATCH_ASSERT(j->used <= j->capacity);
     return DX_PATCH_OK;
 }
 
-static int dx_patch_p_make_delta(dx_patch_p_job *j)
+/* The passes, in memory that is large enough for the maker itself. */
+static int dx_patch_p_make_range(dx_patch_p_job *j, dx_patch_p_maker *m, uint8_t *at, size_t left,
+                                 uint64_t limit)
 {
-    uint8_t *at = (uint8_t *)j->desc->memory;
-    size_t left = j->desc->memory_size, budget = left;
-    uint64_t limit = j->desc->apply_memory_max ? j->desc->apply_memory_max : DX_PATCH_P_APPLY_MAX;
-    uint32_t codings = j->desc->codings ? j->desc->codings : 3u;
-    dx_patch_p_maker *m = (dx_patch_p_maker *)dx_patch_p_cut_memory(&at, &left, sizeof *m);
-    dx_patch_p_delta *d;
-    int error;
-    if (!(codings & 3)) return DX_PATCH_ENOTSUP;
-    if (j->desc->level > 9) return DX_PATCH_EINVAL;
-    if (!m || !dx_patch_p_at_least(budget, DX_PATCH_P_FIXED + 2048)) return DX_PATCH_ENOMEM;
-    if (j->capacity < DX_PATCH_P_PARAMETERS_SIZE) return DX_PATCH_ENOSPACE;
-    DX_PATCH_MEMSET(m, 0, sizeof *m);
-    m->level = j->desc->level ? j->desc->level : 6;
-    d = &m->delta;
-    d->literal_bits_ = 4;
-    d->diff_bits_ = 3;
-    if (dx_patch_p_delta_memory(d, 0) > limit) d->literal_bits_ = d->diff_bits_ = 0;
-    if (dx_patch_p_delta_memory(d, 0) > limit) return DX_PATCH_ETOOBIG;
-    if (!(codings & 2)) return dx_patch_p_make_plain(j);
-    budget -= DX_PATCH_P_FIXED;
-    error = dx_patch_p_make_matches(m, j, &at, &left, budget);
+    dx_patch_p_delta *d = &m->delta;
+    size_t budget = j->desc->memory_size - DX_PATCH_P_FIXED;
+    int error = dx_patch_p_make_matches(m, j, &at, &left, budget);
     if (error) return error;
     budget -= (m->finder.match_capacity + 1) * sizeof *m->finder.matches;
     dx_patch_p_make_map(m, j, &at, &left, &budget, limit);
-    if (m->literals > 200000 && dx_patch_p_at_least(budget, 400001) && d->literal_bits_ &&
-        limit >> 22) {
+    if (m->literals > DX_PATCH_P_LITERALS_RICH && d->literal_bits_ && limit >> 22 &&
+        dx_patch_p_at_least(budget, DX_PATCH_P_RICH_BUDGET)) {
         d->literal_bits_ = 8;
         budget -= 5u * 61440;
     }
@@ -4113,15 +4290,156 @@ static int dx_patch_p_make_delta(dx_patch_p_job *j)
     dx_patch_p_start_writing(&d->coder_, j->out + DX_PATCH_P_PARAMETERS_SIZE,
                              j->capacity - DX_PATCH_P_PARAMETERS_SIZE);
     dx_patch_p_put_delta(m);
-    j->used = d->coder_.overrun_ ? j->target_size : d->coder_.at_ + DX_PATCH_P_PARAMETERS_SIZE;
+    DX_PATCH_ASSERT(!d->coder_.bad_number_);
+    j->used = j->target_size; /* without room for it plain coding is tried */
+    if (!d->coder_.overrun_) j->used = d->coder_.at_ + DX_PATCH_P_PARAMETERS_SIZE;
     return j->used < j->target_size ? DX_PATCH_OK : dx_patch_p_make_plain(j);
 }
 
-/* >>create: in place on flash -------------------------------------------------- */
+static int dx_patch_p_make_delta(dx_patch_p_job *j)
+{
+    uint8_t *at = (uint8_t *)j->desc->memory;
+    size_t left = j->desc->memory_size;
+    uint64_t limit = j->desc->apply_memory_max ? j->desc->apply_memory_max : DX_PATCH_P_APPLY_MAX;
+    uint32_t codings = j->desc->codings ? j->desc->codings : DX_PATCH_P_CODINGS;
+    dx_patch_p_maker *m = (dx_patch_p_maker *)dx_patch_p_cut_memory(&at, &left, sizeof *m);
+    dx_patch_p_delta *d;
+    if (!(codings & DX_PATCH_P_CODINGS)) return DX_PATCH_ENOTSUP;
+    if (j->desc->level > 9) return DX_PATCH_EINVAL;
+    if (!m || !dx_patch_p_at_least(j->desc->memory_size, DX_PATCH_P_MAKER_MIN))
+        return DX_PATCH_ENOMEM;
+    if (j->capacity < DX_PATCH_P_PARAMETERS_SIZE) return DX_PATCH_ENOSPACE;
+    DX_PATCH_MEMSET(m, 0, sizeof *m);
+    m->level = j->desc->level ? j->desc->level : 6;
+    d = &m->delta;
+    d->literal_bits_ = 4;
+    d->diff_bits_ = 3;
+    if (dx_patch_p_delta_memory(d, 0) > limit) { /* fewer rows, then, and slower learning */
+        d->literal_bits_ = 0;
+        d->diff_bits_ = 0;
+    }
+    if (dx_patch_p_delta_memory(d, 0) > limit) return DX_PATCH_ETOOBIG;
+    if (!(codings & 1u << DX_PATCH_CODING_RANGE)) return dx_patch_p_make_plain(j);
+    return dx_patch_p_make_range(j, m, at, left, limit);
+}
+
+/* >>blocks: XOR of two images of one layout ----------------------------------
+   Bytes that do not exist count as zero. A run ends where five bytes in a row are equal. */
+static uint32_t dx_patch_p_xor_at(const dx_patch_p_job *j, size_t i)
+{
+    uint32_t a = i < j->base_size ? j->base[i] : 0u;
+    uint32_t b = i < j->target_size ? j->target[i] : 0u;
+    return a ^ b;
+}
+
+/* The next run in [*at, end). In brief coding a run with few changes is told change by change. */
+static bool dx_patch_p_find_run(const dx_patch_p_job *j, size_t *at, size_t *size, size_t end)
+{
+    size_t i = *at, last, count = 0; /* changes */
+    size_t both = j->base_size < j->target_size ? j->base_size : j->target_size;
+    DX_PATCH_ASSERT(i <= end);
+    if (both > end) both = end;
+    if (i < both) i += dx_patch_p_same(j->base + i, j->target + i, both - i);
+    while (i < end && !dx_patch_p_xor_at(j, i)) i++;
+    *at = i;
+    last = i;
+    for (; i < end && i - last <= 4; i++) {
+        if (!dx_patch_p_xor_at(j, i)) continue;
+        last = i;
+        count++;
+    }
+    *size = last + 1 - *at;
+    if (j->header.coding == DX_PATCH_CODING_BRIEF && 2 * count < 3 + *size) *size = 1;
+    return *at < end;
+}
+
+static void dx_patch_p_put_run(dx_patch_p_coder *w, bool brief, size_t gap, size_t size)
+{
+    const size_t two = DX_PATCH_P_BRIEF_TWO;
+    DX_PATCH_ASSERT(size > 0);
+    if (brief && size == 1 && gap < two) {
+        dx_patch_p_put_raw(w, (uint32_t)gap);
+    } else if (brief && size == 1 && gap < two + (DX_PATCH_P_BRIEF_LONG - two) * 256) {
+        dx_patch_p_put_raw(w, (uint32_t)(two + (gap - two) / 256));
+        dx_patch_p_put_raw(w, (uint32_t)(gap - two) & 255);
+    } else {
+        if (brief) dx_patch_p_put_raw(w, DX_PATCH_P_BRIEF_LONG);
+        dx_patch_p_put_varint(w, gap);
+        dx_patch_p_put_varint(w, size);
+    }
+}
+
+/* The runs of the block [at, end). Returns how many there are. */
+static size_t dx_patch_p_put_runs(const dx_patch_p_job *j, dx_patch_p_coder *w, size_t at,
+                                  size_t end)
+{
+    size_t run = at, from = at, count = 0, size;
+    bool brief = j->header.coding == DX_PATCH_CODING_BRIEF;
+    for (; dx_patch_p_find_run(j, &run, &size, end); count++) {
+        dx_patch_p_put_run(w, brief, run - from, size);
+        for (; size; size--) dx_patch_p_put_raw(w, dx_patch_p_xor_at(j, run++));
+        from = run;
+    }
+    return count;
+}
+
+/* Put the head of a record, which is known only now, in front of its runs at `mark`. */
+static void dx_patch_p_put_record(dx_patch_p_job *j, dx_patch_p_coder *w, size_t mark, size_t skip,
+                                  size_t count)
+{
+    uint8_t head[20];
+    size_t size = w->at_ - mark, head_size;
+    dx_patch_p_put_varint(w, skip);
+    dx_patch_p_put_varint(w, count);
+    if (w->overrun_) return;
+    head_size = w->at_ - mark - size;
+    DX_PATCH_ASSERT(head_size <= sizeof head);
+    DX_PATCH_MEMCPY(head, j->out + mark + size, head_size);
+    DX_PATCH_MEMMOVE(j->out + mark + head_size, j->out + mark, size);
+    DX_PATCH_MEMCPY(j->out + mark, head, head_size);
+}
+
+static int dx_patch_p_make_blocks(dx_patch_p_job *j)
+{
+    dx_patch_p_coder w;
+    dx_patch_header *h = &j->header;
+    size_t larger = j->base_size > j->target_size ? j->base_size : j->target_size, at, next = 0;
+    h->block_size = j->desc->block_size ? j->desc->block_size : 4096;
+    if (!j->desc->codings || j->desc->codings >> DX_PATCH_CODING_BRIEF)
+        h->coding = DX_PATCH_CODING_BRIEF;
+    h->reversible = !j->desc->one_way || j->target_size >= j->base_size;
+    h->memory_size = 16 + DX_PATCH_P_BLOCKS_MEMORY;
+    if (dx_patch_p_check_header(h, 0)) return DX_PATCH_EINVAL;
+    if (j->desc->memory_size < h->memory_size) return DX_PATCH_ENOMEM;
+    if (!h->reversible) larger = j->target_size;
+    DX_PATCH_MEMSET(&w, 0, sizeof w);
+    dx_patch_p_start_writing(&w, j->out, j->capacity);
+    for (at = 0; at < larger; at += h->block_size) {
+        size_t end = larger - at < h->block_size ? larger : at + h->block_size;
+        size_t mark = w.at_, count;
+        if (end <= j->base_size && end <= j->target_size &&
+            DX_PATCH_MEMCMP(j->base + at, j->target + at, end - at) == 0)
+            continue;
+        count = dx_patch_p_put_runs(j, &w, at, end);
+        if (!count) continue;
+        dx_patch_p_put_record(j, &w, mark, (at - next) / h->block_size, count);
+        if (w.overrun_) return DX_PATCH_ENOSPACE;
+        next = end;
+    }
+    DX_PATCH_ASSERT(w.at_ <= j->capacity);
+    j->used = w.at_;
+    return w.overrun_ ? DX_PATCH_ENOSPACE : DX_PATCH_OK;
+}
+
+/* >>flashmaker: a delta in place on flash ----------------------------------------
+   Matches are found as for a delta, and cut into pieces that are still there when they are wanted:
+   a base page that the target has overwritten is gone. What is lost becomes literals. */
+
 /* The next piece of a match, from byte n on, that is still there when it is wanted. */
 static bool dx_patch_p_next_piece(const dx_patch_p_finder *f, uint32_t gap, uint32_t bits,
                                   size_t *k, uint64_t n, dx_patch_p_match *piece)
 {
+    DX_PATCH_ASSERT(gap > 0);
     for (; *k < f->match_count; ++*k) {
         const dx_patch_p_match *c = f->matches + *k;
         uint64_t i = n > c->new_at ? n - c->new_at : 0, start;
@@ -4131,92 +4449,139 @@ static bool dx_patch_p_next_piece(const dx_patch_p_finder *f, uint32_t gap, uint
             piece->new_at = c->new_at + start;
             piece->old_at = c->old_at + start;
             piece->size = i - start;
-            if (piece->size >= 6) return true;
+            if (piece->size >= 6) return true; /* a shorter one costs more than it saves */
         }
     }
     return false;
+}
+
+/* The bytes of a piece: runs of right bytes, each but the last followed by a wrong one. */
+static void dx_patch_p_put_piece(dx_patch_p_maker *m, const dx_patch_p_match *c, uint32_t *last_run)
+{
+    dx_patch_p_coder *o = &m->delta.coder_;
+    const uint8_t *p = m->finder.base + c->old_at, *q = m->finder.target + c->new_at;
+    uint64_t at = 0, left, run;
+    while (at < c->size) {
+        uint32_t which = dx_patch_p_run_number(*last_run) + DX_PATCH_P_F_RUN;
+        left = c->size - at;
+        run = dx_patch_p_same(p + at, q + at, (size_t)left);
+        DX_PATCH_ASSERT(run <= left);
+        *last_run = run < left ? (uint32_t)run : 8;
+        (void)dx_patch_p_number(o, which, run < left ? run + 1 : 0);
+        at += run;
+        if (run == left) continue;
+        (void)dx_patch_p_byte(o, DX_PATCH_P_F_WRONG, (uint32_t)(q[at] - p[at]) & 255);
+        at++;
+    }
 }
 
 static void dx_patch_p_put_pieces(dx_patch_p_maker *m, uint32_t gap_pages, uint32_t bits)
 {
     const dx_patch_p_finder *f = &m->finder;
     dx_patch_p_coder *o = &m->delta.coder_;
-    uint64_t n = 0, old_end = 0, gap, run;
+    uint64_t n = 0, old_end = 0, gap;
     uint32_t last_run = 0;
-    size_t k = 0;
+    size_t k = 0; /* matches before this one are done */
     while (n < f->target_size) {
-        dx_patch_p_match c;
+        dx_patch_p_match c = {0, 0, 0};
         bool more = dx_patch_p_next_piece(f, gap_pages, bits, &k, n, &c);
         gap = (more ? c.new_at : f->target_size) - n;
         old_end += gap;
-        (void)dx_patch_p_number(o, 0, gap);
+        (void)dx_patch_p_number(o, DX_PATCH_P_F_GAP, gap);
         for (; gap; gap--) (void)dx_patch_p_byte(o, DX_PATCH_P_F_LITERAL, f->target[n++]);
         if (!more) break;
-        (void)dx_patch_p_number(o, 1, c.size - 1);
-        (void)dx_patch_p_number(o, 2, dx_patch_p_zigzag(c.old_at - old_end));
-        for (; c.size; c.size -= run, n += run, c.old_at += run) {
-            uint32_t which = dx_patch_p_run_number(last_run) + DX_PATCH_P_F_RUN;
-            run = dx_patch_p_same(f->base + c.old_at, f->target + n, (size_t)c.size);
-            last_run = run < c.size ? (uint32_t)run : 8;
-            (void)dx_patch_p_number(o, which, run < c.size ? run + 1 : 0);
-            if (run == c.size) continue;
-            (void)dx_patch_p_byte(o, DX_PATCH_P_F_WRONG,
-                                  (uint32_t)(f->target[n + run] - f->base[c.old_at + run]) & 255);
-            run++;
-        }
-        old_end = c.old_at;
+        DX_PATCH_ASSERT(n == c.new_at);
+        (void)dx_patch_p_number(o, DX_PATCH_P_F_LENGTH, c.size - 1);
+        (void)dx_patch_p_number(o, DX_PATCH_P_F_JUMP, dx_patch_p_zigzag(c.old_at - old_end));
+        dx_patch_p_put_piece(m, &c, &last_run);
+        n += c.size;
+        old_end = c.old_at + c.size;
     }
     dx_patch_p_finish_writing(o);
+}
+
+/* The checksums of all pages of a file. Returns how many bytes they take. */
+static size_t dx_patch_p_put_sums(uint8_t *out, const uint8_t *p, size_t size, size_t page)
+{
+    size_t at, used = 0;
+    DX_PATCH_ASSERT(page > 0);
+    for (at = 0; at < size; at += page) {
+        size_t part = size - at < page ? size - at : page;
+        dx_patch_p_store32(out + used, dx_patch_p_crc32c(0, p + at, part));
+        used += 4;
+    }
+    return used;
 }
 
 static int dx_patch_p_make_flash(dx_patch_p_job *j)
 {
     dx_patch_header *h = &j->header;
     uint8_t *at = (uint8_t *)j->desc->memory;
-    size_t left = j->desc->memory_size, used = 4, n;
+    size_t left = j->desc->memory_size, used = 4;
     dx_patch_p_maker *m = (dx_patch_p_maker *)dx_patch_p_cut_memory(&at, &left, sizeof *m);
-    uint64_t pages[2], slot;
-    uint32_t bits = 8, side;
+    dx_patch_p_coder *coder;
+    uint64_t base_pages, target_pages, slot;
+    uint32_t bits = 8, gap;
     h->block_size = j->desc->block_size ? j->desc->block_size : 4096;
     h->coding = DX_PATCH_CODING_RANGE;
     h->memory_size = DX_PATCH_P_FLASH_MEMORY;
-    if ((uint64_t)j->base_size >> 30 || (uint64_t)j->target_size >> 30) return DX_PATCH_ETOOBIG;
+    if ((uint64_t)j->base_size >> DX_PATCH_P_FLASH_BITS ||
+        (uint64_t)j->target_size >> DX_PATCH_P_FLASH_BITS)
+        return DX_PATCH_ETOOBIG;
     if (dx_patch_p_check_header(h, 0)) return DX_PATCH_EINVAL;
     while (h->block_size >> bits > 1) bits++;
-    pages[0] = dx_patch_p_pages(j->base_size, bits);
-    pages[1] = dx_patch_p_pages(j->target_size, bits);
-    slot = pages[0] > pages[1] ? pages[0] : pages[1];
-    slot = j->desc->slot_size ? j->desc->slot_size >> bits : slot + 2;
-    if (slot <= pages[0] || slot < pages[1] || slot >> 30) return DX_PATCH_EINVAL;
-    if (!m || !dx_patch_p_at_least(j->desc->memory_size, DX_PATCH_P_FIXED + 2048)) {
+    base_pages = dx_patch_p_pages(j->base_size, bits);
+    target_pages = dx_patch_p_pages(j->target_size, bits);
+    slot = (base_pages > target_pages ? base_pages : target_pages) + 2;
+    if (j->desc->slot_size) slot = j->desc->slot_size >> bits;
+    if (slot <= base_pages || slot < target_pages || slot >> DX_PATCH_P_FLASH_BITS)
+        return DX_PATCH_EINVAL;
+    if (!m || !dx_patch_p_at_least(j->desc->memory_size, DX_PATCH_P_MAKER_MIN))
         return DX_PATCH_ENOMEM;
-    }
-    if (j->capacity / 4 < 2 + pages[0] + pages[1]) return DX_PATCH_ENOSPACE;
+    if (j->capacity / 4 < 2 + base_pages + target_pages) return DX_PATCH_ENOSPACE;
     DX_PATCH_MEMSET(m, 0, sizeof *m);
     m->level = 6;
-    m->delta.coder_.rows_ = (uint16_t *)dx_patch_p_cut_memory(&at, &left, h->memory_size);
-    if (!m->delta.coder_.rows_) return DX_PATCH_ENOMEM;
+    coder = &m->delta.coder_;
+    coder->rows_ = (uint16_t *)dx_patch_p_cut_memory(&at, &left, h->memory_size);
+    if (!coder->rows_) return DX_PATCH_ENOMEM;
     if (dx_patch_p_make_matches(m, j, &at, &left, j->desc->memory_size - DX_PATCH_P_FIXED))
         return DX_PATCH_ENOMEM;
-    dx_patch_p_store32(j->out, (uint32_t)(slot - pages[0]));
-    for (side = 0; side < 2; side++) {
-        const uint8_t *p = side ? j->target : j->base;
-        size_t size = side ? j->target_size : j->base_size, page = h->block_size;
-        for (n = 0; n < size; n += page, used += 4)
-            dx_patch_p_store32(j->out + used,
-                               dx_patch_p_crc32c(0, p + n, size - n < page ? size - n : page));
-    }
-    dx_patch_p_rows_start(m->delta.coder_.rows_, DX_PATCH_P_F_ROWS);
-    dx_patch_p_start_writing(&m->delta.coder_, j->out + used, j->capacity - used);
-    dx_patch_p_put_pieces(m, (uint32_t)(slot - pages[0]), bits);
-    j->used = used + m->delta.coder_.at_;
-    return m->delta.coder_.overrun_ ? DX_PATCH_ENOSPACE : DX_PATCH_OK;
+    gap = (uint32_t)(slot - base_pages);
+    dx_patch_p_store32(j->out, gap);
+    used += dx_patch_p_put_sums(j->out + used, j->base, j->base_size, h->block_size);
+    used += dx_patch_p_put_sums(j->out + used, j->target, j->target_size, h->block_size);
+    DX_PATCH_ASSERT(used == 4 * (1 + base_pages + target_pages) && used <= j->capacity);
+    dx_patch_p_rows_start(coder->rows_, DX_PATCH_P_F_ROWS);
+    dx_patch_p_start_writing(coder, j->out + used, j->capacity - used);
+    dx_patch_p_put_pieces(m, gap, bits);
+    j->used = used + coder->at_;
+    return coder->overrun_ ? DX_PATCH_ENOSPACE : DX_PATCH_OK;
+}
+
+/* >>create: body, header, and one application to check it ---------------------- */
+#define DX_PATCH_P_STORE(bits, name, at) dx_patch_p_store##bits(p + at, h->name);
+
+static void dx_patch_p_store_header(uint8_t *p, const dx_patch_header *h)
+{
+    bool blocks = h->kind == DX_PATCH_KIND_BLOCKS;
+    DX_PATCH_MEMSET(p, 0, DX_PATCH_HEADER_SIZE);
+    DX_PATCH_MEMCPY(p, "DXP1", 4);
+    p[DX_PATCH_P_AT_VERSION] = blocks ? DX_PATCH_P_BLOCKS_VERSION : DX_PATCH_P_OTHER_VERSION;
+    p[DX_PATCH_P_AT_KIND] = h->kind;
+    p[DX_PATCH_P_AT_HASH_KIND] = DX_PATCH_P_BLAKE3_256;
+    p[DX_PATCH_P_AT_CODING] = h->coding;
+    p[DX_PATCH_P_AT_FLAGS] = h->reversible ? 1 : 0;
+    DX_PATCH_P_WORDS(DX_PATCH_P_STORE)
+    DX_PATCH_MEMCPY(p + DX_PATCH_P_AT_BASE_HASH, h->base_hash, DX_PATCH_HASH_SIZE);
+    DX_PATCH_MEMCPY(p + DX_PATCH_P_AT_TARGET_HASH, h->target_hash, DX_PATCH_HASH_SIZE);
+    dx_patch_p_store32(p + DX_PATCH_P_AT_CRC, dx_patch_p_crc32c(0, p, DX_PATCH_P_AT_CRC));
 }
 
 /* Apply the patch and compare with the target itself, which says more than a hash. */
 static int dx_patch_p_check_write(void *user, const void *data, size_t size)
 {
     dx_patch_p_job *j = (dx_patch_p_job *)user;
+    DX_PATCH_ASSERT(j->checked <= j->target_size);
     if (size > j->target_size - j->checked) return DX_PATCH_ETARGET;
     if (DX_PATCH_MEMCMP(j->target + j->checked, data, size) != 0) return DX_PATCH_ETARGET;
     j->checked += size;
@@ -4235,12 +4600,26 @@ static int dx_patch_p_check_patch(dx_patch_p_job *j, const uint8_t *patch, size_
     d.write = dx_patch_p_check_write;
     d.memory = j->desc->memory;
     d.memory_size = j->desc->memory_size;
-    d.skip_base_hash = d.skip_target_hash = true;
+    d.skip_base_hash = true;
+    d.skip_target_hash = true;
     error = dx_patch_applier_init(&a, &d);
     if (!error) error = dx_patch_applier_feed(&a, patch, size);
     if (!error) error = dx_patch_applier_finish(&a);
     DX_PATCH_ASSERT(!error || error == DX_PATCH_ENOMEM);
     return error == DX_PATCH_ESYS ? DX_PATCH_ETARGET : error;
+}
+
+static int dx_patch_p_make_body(dx_patch_p_job *j)
+{
+    uint64_t limit = j->desc->apply_memory_max;
+    int error = DX_PATCH_EINVAL;
+    if (j->header.kind == DX_PATCH_KIND_BLOCKS) error = dx_patch_p_make_blocks(j);
+    else if (j->header.kind == DX_PATCH_KIND_FLASH) error = dx_patch_p_make_flash(j);
+    else if (j->header.kind == DX_PATCH_KIND_DELTA) error = dx_patch_p_make_delta(j);
+    if (!error && limit && j->header.memory_size > limit)
+        error = DX_PATCH_ETOOBIG; /* blocks and flash always take the same */
+    DX_PATCH_ASSERT(error || j->used <= j->capacity);
+    return error;
 }
 
 DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *base,
@@ -4264,20 +4643,16 @@ DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *b
     j.out = p + DX_PATCH_HEADER_SIZE;
     j.capacity = out_capacity - DX_PATCH_HEADER_SIZE;
     h->kind = (uint8_t)(desc->kind ? desc->kind : DX_PATCH_KIND_DELTA);
-    h->hash_kind = 1;
+    h->hash_kind = DX_PATCH_P_BLAKE3_256;
     h->base_size = base_size;
     h->target_size = target_size;
-    if (h->kind == DX_PATCH_KIND_BLOCKS) error = dx_patch_p_make_blocks(&j);
-    else if (h->kind == DX_PATCH_KIND_FLASH) error = dx_patch_p_make_flash(&j);
-    else error = h->kind == DX_PATCH_KIND_DELTA ? dx_patch_p_make_delta(&j) : DX_PATCH_EINVAL;
-    if (!error && desc->apply_memory_max && h->memory_size > desc->apply_memory_max)
-        error = DX_PATCH_ETOOBIG; /* blocks and flash always take the same */
+    error = dx_patch_p_make_body(&j);
     if (error) return error;
     h->body_size = j.used;
     h->body_crc = dx_patch_p_crc32c(0, j.out, j.used);
     dx_patch_hash(base, base_size, h->base_hash);
     dx_patch_hash(target, target_size, h->target_hash);
-    dx_patch_p_store_header(p, h);
+    dx_patch_p_store_header(p, h); /* of a patch without a trailer, which is not here yet */
     if (!desc->skip_check && h->kind != DX_PATCH_KIND_FLASH)
         error = dx_patch_p_check_patch(&j, p, DX_PATCH_HEADER_SIZE + j.used);
     if (error) return error;
@@ -4293,7 +4668,7 @@ DX_PATCH_API size_t dx_patch_bound(const dx_patch_create_desc *desc, size_t base
     uint64_t larger = base_size > target_size ? base_size : target_size;
     uint64_t blocks = larger / (desc && desc->block_size ? desc->block_size : 4096) + 1;
     uint64_t bound = DX_PATCH_HEADER_SIZE + larger + larger / 8 + 20 * blocks + 64;
-    if (larger >> 62) return 0; /* no patch has such sizes, and the sum may have wrapped */
+    if (larger >> DX_PATCH_P_SIZE_BITS) return 0; /* no patch has such sizes: the sum may wrap */
     if (!desc || !desc->kind || desc->kind == DX_PATCH_KIND_DELTA)
         bound = DX_PATCH_HEADER_SIZE + (uint64_t)target_size + 32;
     return bound > SIZE_MAX ? 0 : (size_t)bound;
@@ -4306,7 +4681,7 @@ DX_PATCH_API size_t dx_patch_create_memory_size(const dx_patch_create_desc *desc
     if (desc && desc->kind == DX_PATCH_KIND_BLOCKS) return 2 * DX_PATCH_P_BLOCK;
     if (size >> 60) return 0; /* the sum below might wrap */
     size = DX_PATCH_P_FIXED + sizeof(dx_patch_p_match) * ((uint64_t)target_size / 32 + 66) +
-           5 * size + 131072;
+           5 * size + 131072; /* five bytes a seed in lines of which 13 of 16 are used */
     return size > SIZE_MAX ? 0 : (size_t)size;
 }
 
