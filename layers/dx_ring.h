@@ -562,7 +562,7 @@ static int dx_ring_p_peek_variable(dx_ring_consumer *c, const void **where, size
     uint32_t n = dx_ring_p_load(c->ring_, DX_RING_P_AT_RECORDS + (size_t)at);
     if (n == DX_RING_P_SKIP) {
         skip = c->capacity_ - at;
-        if (at == 0 || skip >= left) return DX_RING_ECORRUPT; /* no record behind it */
+        if (skip >= left) return DX_RING_ECORRUPT; /* no record behind it; never one at place 0 */
         left -= skip;
         at = 0;
         n = dx_ring_p_load(c->ring_, DX_RING_P_AT_RECORDS);

@@ -467,3 +467,47 @@ DX_TEST(rb_4_a_record_that_does_not_fit_stays)
     DX_CHECK_EQ(dx_ring_pop(&reader, out, 20, &size), DX_RING_OK);
     DX_CHECK_MEM(out, "twenty bytes of text", 20);
 }
+
+/* What failed leaves nothing behind that commit or release could complete, not even of the call before. */
+DX_TEST(rb_4_a_failed_claim_or_peek_holds_nothing)
+{
+    ring r = make_ring(0, 64), f = make_ring(8, 1);
+    const void *where;
+    void *room;
+    uint64_t value = 1;
+    size_t size;
+    DX_CHECK_EQ(dx_ring_peek(&r.c, &where, &size), DX_RING_EAGAIN);
+    DX_CHECK_EQ(dx_ring_release(&r.c), DX_RING_EINVAL);
+    DX_CHECK_EQ(dx_ring_claim(&r.p, 24, &room), 0);
+    DX_CHECK_EQ(dx_ring_claim(&r.p, 25, &room), DX_RING_ETOOBIG);
+    DX_CHECK_EQ(dx_ring_commit(&r.p), DX_RING_EINVAL);
+    DX_CHECK_EQ(dx_ring_peek(&r.c, &where, &size), DX_RING_EAGAIN);
+    DX_CHECK_EQ(dx_ring_claim(&f.p, 8, &room), 0);
+    DX_CHECK_EQ(dx_ring_claim(&f.p, 7, &room), DX_RING_EINVAL);
+    DX_CHECK_EQ(dx_ring_commit(&f.p), DX_RING_EINVAL);
+    DX_CHECK_EQ(dx_ring_push(&f.p, &value, 8), 0);
+    DX_CHECK_EQ(dx_ring_claim(&f.p, 8, &room), DX_RING_EAGAIN);
+    DX_CHECK_EQ(dx_ring_commit(&f.p), DX_RING_EINVAL);
+    DX_CHECK_EQ(dx_ring_peek(&f.c, &where, &size), 0);
+    DX_CHECK_EQ(dx_ring_release(&f.c), 0);
+    DX_CHECK_EQ(dx_ring_peek(&f.c, &where, &size), DX_RING_EAGAIN);
+    DX_CHECK_EQ(dx_ring_release(&f.c), DX_RING_EINVAL);
+    free(r.memory);
+    free(f.memory);
+}
+
+/* The mark of a skipped end is refused where no record can be behind it, at place 0 too. */
+DX_TEST(rb_5_a_skip_without_a_record_is_refused)
+{
+    const uint32_t skip = UINT32_MAX;
+    uint8_t out[64];
+    size_t size;
+    for (uint32_t at = 0; at < 64; at += 8) {
+        ring r = make_ring(0, 64);
+        set_indices(&r, 64, at);
+        memcpy((uint8_t *)r.memory + 384 + at, &skip, 4);
+        DX_CHECK_EQ(dx_ring_attach_consumer(&r.c, r.memory, r.size), 0);
+        DX_CHECK_EQ(dx_ring_pop(&r.c, out, sizeof out, &size), DX_RING_ECORRUPT);
+        free(r.memory);
+    }
+}
