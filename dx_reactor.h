@@ -4890,14 +4890,14 @@ DX_REACTOR_API int dx_reactor_post(dx_reactor *r, const dx_reactor_message *mess
     if (!r || !message) return DX_REACTOR_EINVAL;
     at = __atomic_load_n(&r->post_tail_, __ATOMIC_RELAXED);
     for (;;) {
-        uint32_t turn;
+        uint32_t ahead; /* how far the cell's sequence is ahead of `at`; it may be behind, too */
         cell = &r->cells_[at & r->post_mask_];
-        turn = __atomic_load_n(&cell->sequence, __ATOMIC_ACQUIRE) - at;
-        if (turn == 0) {
+        ahead = __atomic_load_n(&cell->sequence, __ATOMIC_ACQUIRE) - at;
+        if (ahead == 0) {
             if (__atomic_compare_exchange_n(&r->post_tail_, &at, at + 1, true, __ATOMIC_RELAXED,
                                             __ATOMIC_RELAXED))
                 break;
-        } else if (turn > 0x7fffffffu) {
+        } else if (ahead > UINT32_MAX / 2) {
             return DX_REACTOR_EAGAIN; /* the cell still holds the message of one lap before */
         } else {
             at = __atomic_load_n(&r->post_tail_, __ATOMIC_RELAXED);

@@ -46,7 +46,7 @@ static void line(const char *name, uint64_t start, uint32_t count)
 
 /* A million timeouts between 30 and 90 seconds: started, put off, cancelled, in the order of their start or
    in any order; then a million that fire within 100 ms. Times are absolute, as a server has them that
-   reads the clock once a turn. */
+   reads the clock once a round. */
 static void timers(int which)
 {
     const char *const names[3][4] = {{"timer_insert", "timer_rearm", "timer_cancel", "timer_fire"},

@@ -247,7 +247,7 @@ static void settle(connection *c, uint32_t answered, uint64_t t, bool counted)
     }
 }
 
-static void turn(int loop, uint64_t *total, bool counted)
+static void run_once(int loop, uint64_t *total, bool counted)
 {
     struct epoll_event events[256];
     int n = epoll_wait(loop, events, 256, o.spin ? 0 : 1000);
@@ -279,12 +279,12 @@ static void closed_loop(void)
     }
     for (uint32_t i = 0; i < o.connections; i++) ask(&all[i], o.depth, now());
     uint64_t total = 0, start = now(), end = start + (uint64_t)(o.warm * 1e9);
-    while (now() < end) turn(loop, &total, false);
+    while (now() < end) run_once(loop, &total, false);
     uint64_t cpu = server_time();
     total = 0;
     start = now();
     end = start + (uint64_t)(o.seconds * 1e9);
-    while (now() < end) turn(loop, &total, true);
+    while (now() < end) run_once(loop, &total, true);
     double spent = (double)(now() - start) / 1e9;
     cpu = server_time() - cpu;
     printf("%.0f %.1f %.1f %.1f %.1f %.1f %.0f\n", (double)total / spent, percentile(0.5), percentile(0.99),
