@@ -818,24 +818,50 @@ enum { DX_HBTP_STOP = 2 };
 #else
   #define DX_HBTP_P_SMALL 0
 #endif
-enum { DX_HBTP_P_FREE, DX_HBTP_P_WAITING, DX_HBTP_P_ANSWERED, DX_HBTP_P_GIVEN_UP };
-/* Bytes of a chunk besides its data. */
-enum { DX_HBTP_P_CHUNK_ROOM = 16 };
+/* Where no desc gives a value. */
+enum {
+    DX_HBTP_P_OUTSTANDING = 64,
+    DX_HBTP_P_PENDING     = 64,
+    DX_HBTP_P_FRAMES      = 1024,
+    DX_HBTP_P_PER_SESSION = 64,   /* subscriptions */
+    DX_HBTP_P_FRAME_S     = 60,   /* for a frame, from its first byte to its last */
+    DX_HBTP_P_STREAMS_MAX = 256,  /* a stream is found by a search */
+    DX_HBTP_P_CHUNK_ROOM  = 16    /* bytes of a chunk besides its data */
+};
+#define DX_HBTP_P_SECOND 1000000000u  /* ns */
 #define DX_HBTP_P_NO_REQUEST 0x10000u /* dx_hbtp_out.request_ when none is handled: no sequence */
 #define DX_HBTP_P_NONE 0x7fffffffu    /* index of no entry */
+#define DX_HBTP_P_OPAQUE ((unsigned)(DX_HBTP_FLAG_COMPRESSED | DX_HBTP_FLAG_ENCRYPTED))
+
+/* A peer may cancel a thousand streams at once, and 33 a second; see dx_hbtp_p_count_flood(). */
+enum {
+    DX_HBTP_P_CANCELS_MAX = 1000,
+    DX_HBTP_P_CANCEL_NS   = 30000000
+};
+
+typedef enum dx_hbtp_p_slot_state {
+    DX_HBTP_P_FREE,
+    DX_HBTP_P_WAITING,
+    DX_HBTP_P_ANSWERED,
+    DX_HBTP_P_GIVEN_UP /* expired, or cancelled: an answer may still come */
+} dx_hbtp_p_slot_state;
 
 struct dx_hbtp_p_slot { /* a request of ours; stays readable until the slot is used again */
     uint64_t deadline_ns;
     void    *user;
     uint16_t sequence;
-    uint8_t  state;
-    bool     ping;
+    uint8_t  state;     /* dx_hbtp_p_slot_state */
+    bool     ping;      /* to be answered by a Pong */
 };
 
 /* dx_hbtp_p_stream.ends. OVER: cancelled here, the program knows, the peer could not be told yet;
    nobody finds it any more. In its id, OURS: we opened it. */
-enum { DX_HBTP_P_SENT_END = 1, DX_HBTP_P_GOT_END = 2, DX_HBTP_P_OVER = 4 };
-enum { DX_HBTP_P_OURS = 0x10000 };
+enum {
+    DX_HBTP_P_SENT_END = 1,
+    DX_HBTP_P_GOT_END  = 2,
+    DX_HBTP_P_OVER     = 4,
+    DX_HBTP_P_OURS     = 0x10000
+};
 
 struct dx_hbtp_p_stream {
     void    *user;
@@ -844,7 +870,7 @@ struct dx_hbtp_p_stream {
     uint32_t receive_credit; /* what the peer may send, as far as it was told */
     uint32_t window;         /* the most that the peer ever had */
     uint32_t grant;          /* granted, not told to the peer */
-    uint16_t ends;
+    uint16_t ends;           /* SENT_END, GOT_END, OVER */
     uint16_t status;         /* with which the peer has finished; OVER: why we cancelled */
 };
 
@@ -859,7 +885,7 @@ typedef enum dx_hbtp_p_place {
 struct dx_hbtp_p_entry {
     dx_hbtp_session *session;
     uint32_t         state;
-    uint32_t         place;             /* dx_hbtp_p_place */
+    uint32_t         place;        /* dx_hbtp_p_place */
     uint32_t         next;         /* the ring of its state */
     uint32_t         previous;
     uint32_t         mine;         /* the ring of its session */
@@ -994,10 +1020,13 @@ DX_HBTP_API uint16_t dx_hbtp_status_of_error(int error)
     DX_HBTP_P_FIND(error, DX_HBTP_ERRORS, DX_HBTP_P_STATUS, DX_HBTP_STATUS_INTERNAL)
 }
 
+/* A status that a program may give to a failure: a client's or a server's error, as in HTTP. */
+static bool dx_hbtp_p_is_status(int value) { return value >= 400 && value <= 599; }
+
 /* The status that a handler's result, or an error, becomes. */
 static uint16_t dx_hbtp_p_status(int result)
 {
-    return result >= 400 && result <= 599 ? (uint16_t)result : dx_hbtp_status_of_error(result);
+    return dx_hbtp_p_is_status(result) ? (uint16_t)result : dx_hbtp_status_of_error(result);
 }
 
 /* >>codec ---------------------------------------------------------------
@@ -1021,11 +1050,13 @@ static size_t dx_hbtp_p_length(const char *text)
     return n;
 }
 
+/* A payload that nobody can read before a codec has undone it. */
 static bool dx_hbtp_p_is_opaque(uint8_t flags)
 {
-    return (flags & (DX_HBTP_FLAG_COMPRESSED | DX_HBTP_FLAG_ENCRYPTED)) != 0;
+    return (flags & DX_HBTP_P_OPAQUE) != 0;
 }
 
+/* What ends a request, or the connection; never a request itself, whatever its flags. */
 static bool dx_hbtp_p_is_answer(uint16_t opcode)
 {
     return opcode == DX_HBTP_OP_PONG || opcode == DX_HBTP_OP_CLOSE ||
@@ -1505,6 +1536,7 @@ enum {
     DX_HBTP_P_ANSWER_ROOM = 64 /* an RpcError, sealed and with a checksum */
 };
 
+/* Up to where what streams owe may be written; 0: a handler waits, and gets all room first. */
 static size_t dx_hbtp_p_owed_limit(const dx_hbtp_session *s)
 {
     DX_HBTP_ASSERT(s->desc.out->size_ - s->desc.reply_room >= DX_HBTP_P_OWN_ROOM);
@@ -1519,6 +1551,7 @@ static bool dx_hbtp_p_can_answer(const dx_hbtp_session *s, bool failed)
     return out->size_ - out->used_ >= (failed ? 2u : 1u) * DX_HBTP_P_ANSWER_ROOM;
 }
 
+/* Up to where everybody else may write. */
 static size_t dx_hbtp_p_limit(const dx_hbtp_session *s)
 {
     const size_t limit = dx_hbtp_p_owed_limit(s);
@@ -1526,6 +1559,7 @@ static size_t dx_hbtp_p_limit(const dx_hbtp_session *s)
     return limit && s->owes_ ? limit - DX_HBTP_P_OWED_ROOM : limit;
 }
 
+/* Keep room for what streams have to tell, or give it to writers again. */
 static void dx_hbtp_p_set_owes(dx_hbtp_session *s, bool owes)
 {
     s->owes_ = owes;
@@ -1705,6 +1739,7 @@ static void dx_hbtp_p_join_session(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_
     s->hub_ = hub;
 }
 
+/* A new subscription. It is behind: its first frame is the whole state. */
 static void dx_hbtp_p_join(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t state)
 {
     const uint32_t i = hub->free_;
@@ -1720,6 +1755,7 @@ static void dx_hbtp_p_join(dx_hbtp_hub *hub, dx_hbtp_session *s, uint32_t state)
     dx_hbtp_p_set_place(hub, i, DX_HBTP_P_READY);
 }
 
+/* The end of a subscription: out of all rings, and onto the list of unused entries. */
 static void dx_hbtp_p_part(dx_hbtp_hub *hub, uint32_t i)
 {
     struct dx_hbtp_p_entry *const e = hub->entries_;
@@ -1787,7 +1823,8 @@ DX_HBTP_API int dx_hbtp_hub_init(dx_hbtp_hub *hub, const dx_hbtp_hub_desc *desc)
     DX_HBTP_MEMSET(hub, 0, sizeof *hub);
     hub->entries_ = (struct dx_hbtp_p_entry *)desc->memory;
     hub->capacity_ = (uint64_t)capacity >> 31 ? DX_HBTP_P_NONE : (uint32_t)capacity;
-    hub->per_session_max_ = desc->per_session_max ? desc->per_session_max : 64;
+    hub->per_session_max_ = desc->per_session_max;
+    if (!desc->per_session_max) hub->per_session_max_ = DX_HBTP_P_PER_SESSION;
     hub->changed_ = dx_hbtp_p_changed;
     hub->seed_ = desc->seed;
     hub->admit_ = desc->admit;
@@ -1816,14 +1853,16 @@ DX_HBTP_API int dx_hbtp_hub_handler(const dx_hbtp_context *c)
     return dx_hbtp_write_rpc_response(c->out, c->frame->sequence, NULL, 0); /* there is room */
 }
 
-/* catch_up: only those who are READY. */
+/* Send a state to all who have it; catch_up: only to those who are READY. Who has no room becomes
+   STUCK, and the others hear all the same. Returns how many got it. */
 static int64_t dx_hbtp_p_fan_out(dx_hbtp_hub *hub, uint32_t state, uint16_t opcode, bool catch_up,
                                  const void *payload, size_t size)
 {
     const uint32_t word = dx_hbtp_p_word(opcode, 0, 0);
     uint8_t head[4];
     int64_t reached = 0;
-    uint32_t first, i;
+    uint32_t first; /* where the ring of the state was entered */
+    uint32_t i;
     if (!hub || (!payload && size)) return DX_HBTP_EINVAL;
     if (!hub->count_) return 0;
     dx_hbtp_p_store32(head, state);
@@ -1834,7 +1873,8 @@ static int64_t dx_hbtp_p_fan_out(dx_hbtp_hub *hub, uint32_t state, uint16_t opco
         struct dx_hbtp_p_entry *const e = &hub->entries_[i];
         dx_hbtp_session *const s = e->session;
         const bool may_apply = opcode == DX_HBTP_OP_STATE_SYNC || e->place == DX_HBTP_P_CURRENT;
-        if (catch_up ? e->place == DX_HBTP_P_READY : may_apply) {
+        const bool is_meant = catch_up ? e->place == DX_HBTP_P_READY : may_apply;
+        if (is_meant) {
             const size_t room = dx_hbtp_p_own_room(s);
             if (!dx_hbtp_p_say(s, word, head, sizeof head, payload, size)) {
                 dx_hbtp_p_set_place(hub, i, DX_HBTP_P_CURRENT);
@@ -1883,6 +1923,7 @@ DX_HBTP_API bool dx_hbtp_hub_behind(const dx_hbtp_hub *hub, uint32_t *state)
           \--> OVER -----------> gone        cancelled here; gone once the peer was told
 
    Few streams are open at a time, so they lie in an array without gaps, searched one by one. */
+/* With those that are OVER, whose numbers are taken until the peer was told. */
 static struct dx_hbtp_p_stream *dx_hbtp_p_find_any(const dx_hbtp_session *s, uint32_t id)
 {
     uint32_t i;
@@ -1891,6 +1932,7 @@ static struct dx_hbtp_p_stream *dx_hbtp_p_find_any(const dx_hbtp_session *s, uin
     return NULL;
 }
 
+/* One that the program knows; NULL: none. */
 static struct dx_hbtp_p_stream *dx_hbtp_p_find_stream(const dx_hbtp_session *s, uint32_t id)
 {
     struct dx_hbtp_p_stream *st = dx_hbtp_p_find_any(s, id);
@@ -2037,11 +2079,12 @@ static void dx_hbtp_p_offer_credit(dx_hbtp_session *s, struct dx_hbtp_p_stream *
         dx_hbtp_p_set_owes(s, true);
 }
 
+/* Both directions end now. Without room the peer hears of it later, without the text. */
 static void dx_hbtp_p_cancel_stream(dx_hbtp_session *s, struct dx_hbtp_p_stream *st,
                                     uint16_t status, const char *text)
 {
     const uint32_t word = dx_hbtp_p_stream_word(st->id, DX_HBTP_OP_RPC_STREAM_END, false);
-    DX_HBTP_ASSERT(status >= 400 && status <= 599 && !(st->ends & DX_HBTP_P_OVER));
+    DX_HBTP_ASSERT(dx_hbtp_p_is_status(status) && !(st->ends & DX_HBTP_P_OVER));
     if (dx_hbtp_p_say_status(s, word, status, text)) {
         st->ends |= DX_HBTP_P_OVER;
         st->status = status;
@@ -2050,6 +2093,7 @@ static void dx_hbtp_p_cancel_stream(dx_hbtp_session *s, struct dx_hbtp_p_stream 
     dx_hbtp_p_end_stream(s, st, DX_HBTP_ECANCELED, status, NULL, 0);
 }
 
+/* May the peer have so much credit? With a small payload limit one chunk must hold all of it. */
 static bool dx_hbtp_p_may_grant(const dx_hbtp_session *s, uint64_t credit)
 {
     return credit <= INT32_MAX && (s->desc.payload_max >= DX_HBTP_STREAM_CHUNK_MAX + 4 ||
@@ -2103,7 +2147,7 @@ DX_HBTP_API int dx_hbtp_finish(dx_hbtp_session *s, uint32_t stream, uint16_t sta
     const struct dx_hbtp_p_stream *st = dx_hbtp_p_find_stream(s, stream);
     int error;
     if (!st) return DX_HBTP_ENOTFOUND;
-    if ((st->ends & DX_HBTP_P_SENT_END) || (status && (status < 400 || status > 599)))
+    if ((st->ends & DX_HBTP_P_SENT_END) || (status && !dx_hbtp_p_is_status(status)))
         return DX_HBTP_EINVAL;
     error = status ? dx_hbtp_p_say_status(s, word, status, text)
                    : dx_hbtp_p_say(s, word, NULL, 0, NULL, 0);
@@ -2116,7 +2160,7 @@ DX_HBTP_API int dx_hbtp_reset(dx_hbtp_session *s, uint32_t stream, uint16_t stat
 {
     struct dx_hbtp_p_stream *st = dx_hbtp_p_find_stream(s, stream);
     if (!st) return DX_HBTP_ENOTFOUND;
-    if (status < 400 || status > 599) return DX_HBTP_EINVAL;
+    if (!dx_hbtp_p_is_status(status)) return DX_HBTP_EINVAL;
     dx_hbtp_p_cancel_stream(s, st, status, text);
     return DX_HBTP_OK;
 }
@@ -2132,6 +2176,7 @@ DX_HBTP_API int dx_hbtp_reset(dx_hbtp_session *s, uint32_t stream, uint16_t stat
 
        FREE -> WAITING -> ANSWERED (a second one: DUPLICATE)
                      \--> GIVEN_UP -> (an answer: LATE) -> ANSWERED */
+/* Count, and report. */
 static void dx_hbtp_p_event(dx_hbtp_session *s, dx_hbtp_event event, const dx_hbtp_frame *frame)
 {
     DX_HBTP_ASSERT(event >= DX_HBTP_EVENT_UNKNOWN_OPCODE && event <= DX_HBTP_EVENT_CLOSED);
@@ -2173,6 +2218,7 @@ static void dx_hbtp_p_end(dx_hbtp_session *s, struct dx_hbtp_p_slot *slot, uint8
     if (s->desc.on_result) s->desc.on_result(s, result);
 }
 
+/* End a waiting request without an answer. */
 static void dx_hbtp_p_give_up(dx_hbtp_session *s, struct dx_hbtp_p_slot *slot, int error)
 {
     dx_hbtp_result result;
@@ -2182,6 +2228,7 @@ static void dx_hbtp_p_give_up(dx_hbtp_session *s, struct dx_hbtp_p_slot *slot, i
     dx_hbtp_p_end(s, slot, DX_HBTP_P_GIVEN_UP, &result);
 }
 
+/* The end of a session: everything that waits ends with ECANCELED, and the program hears of it. */
 static void dx_hbtp_p_shut(dx_hbtp_session *s, int error, const dx_hbtp_frame *frame)
 {
     uint32_t i;
@@ -2273,6 +2320,7 @@ DX_HBTP_API int dx_hbtp_open(dx_hbtp_session *s, uint8_t method, const void *arg
     return DX_HBTP_OK;
 }
 
+/* Pong, RpcResponse, RpcError: for a request of ours, for a stream, or for nothing. */
 static int dx_hbtp_p_on_answer(const dx_hbtp_context *c)
 {
     dx_hbtp_session *s = c->session;
@@ -2350,6 +2398,7 @@ DX_HBTP_API int dx_hbtp_cancel(dx_hbtp_session *s, uint16_t sequence)
     return DX_HBTP_OK;
 }
 
+/* Is there a request that dx_hbtp_reply() could answer? */
 static int dx_hbtp_p_may_reply(const dx_hbtp_session *s)
 {
     if (!s) return DX_HBTP_EINVAL;
@@ -2406,7 +2455,7 @@ static void dx_hbtp_p_blame(dx_hbtp_session *s, uint32_t id, int result);
 static void dx_hbtp_p_refuse(dx_hbtp_session *s, const dx_hbtp_frame *frame, uint16_t status,
                              dx_hbtp_event event)
 {
-    DX_HBTP_ASSERT(status >= 400 && status <= 599);
+    DX_HBTP_ASSERT(dx_hbtp_p_is_status(status));
     if (dx_hbtp_p_is_request(frame->opcode, frame->flags)) {
         const size_t limit = dx_hbtp_p_all_room(s);
         (void)dx_hbtp_write_rpc_error(s->desc.out, frame->sequence, status, NULL);
@@ -2438,6 +2487,7 @@ static int dx_hbtp_p_on_ping(const dx_hbtp_context *c)
     return dx_hbtp_write_pong(c->out, c->frame->sequence, c->payload, c->payload_size);
 }
 
+/* Answered by a Close, which may use all room: nothing is written behind it. */
 static int dx_hbtp_p_on_close(const dx_hbtp_context *c)
 {
     const size_t limit = dx_hbtp_p_all_room(c->session);
@@ -2447,6 +2497,7 @@ static int dx_hbtp_p_on_close(const dx_hbtp_context *c)
     return DX_HBTP_OK;
 }
 
+/* An RpcCall goes to the method that its first byte names. */
 static int dx_hbtp_p_on_call(const dx_hbtp_context *c)
 {
     const dx_hbtp_router *router = c->session->desc.router;
@@ -2474,13 +2525,14 @@ static int dx_hbtp_p_fail(dx_hbtp_session *s, int error, const dx_hbtp_frame *fr
     return error;
 }
 
-/* One more stream was cancelled by the peer or because of it: a thousand at once, 33 a second. */
+/* One more stream was cancelled by the peer or because of it. Each moves flood_ns_ on, and time
+   catches up with it: a peer for which it is too far ahead is closed. */
 static void dx_hbtp_p_count_flood(dx_hbtp_session *s)
 {
-    const uint64_t each = 30000000;
+    const uint64_t ahead_max = (uint64_t)DX_HBTP_P_CANCELS_MAX * DX_HBTP_P_CANCEL_NS;
     if (s->flood_ns_ < s->now_ns_) s->flood_ns_ = s->now_ns_;
-    s->flood_ns_ += each;
-    if (s->flood_ns_ - s->now_ns_ > 1000 * each) (void)dx_hbtp_p_fail(s, DX_HBTP_EFLOOD, NULL);
+    s->flood_ns_ += DX_HBTP_P_CANCEL_NS;
+    if (s->flood_ns_ - s->now_ns_ > ahead_max) (void)dx_hbtp_p_fail(s, DX_HBTP_EFLOOD, NULL);
 }
 
 /* Cancel a stream because of what the program said to it; 0: no reason. */
@@ -2553,7 +2605,7 @@ static int dx_hbtp_p_on_end(const dx_hbtp_context *c, struct dx_hbtp_p_stream *s
         if (c->payload_size < 4) return DX_HBTP_ETRUNCATED;
         if (dx_hbtp_p_load16(c->payload + 2)) return DX_HBTP_ECORRUPT;
         event->status = dx_hbtp_p_load16(c->payload);
-        if (event->status < 400 || event->status > 599) return DX_HBTP_EINVAL;
+        if (!dx_hbtp_p_is_status(event->status)) return DX_HBTP_EINVAL;
         event->data = c->payload + 4;
         event->size = c->payload_size - 4;
     }
@@ -2586,6 +2638,7 @@ static void dx_hbtp_p_on_leftover(const dx_hbtp_context *c, uint32_t id)
     dx_hbtp_p_event(c->session, DX_HBTP_EVENT_UNASKED, c->frame);
 }
 
+/* A frame of a stream. Its flags say whose number it carries, see dx_hbtp_p_stream_word(). */
 static int dx_hbtp_p_on_stream(const dx_hbtp_context *c)
 {
     dx_hbtp_session *s = c->session;
@@ -2610,6 +2663,7 @@ static int dx_hbtp_p_on_stream(const dx_hbtp_context *c)
     return DX_HBTP_OK;
 }
 
+/* What a slot does that the program has not set. */
 static dx_hbtp_handler_fn *dx_hbtp_p_default(uint8_t opcode)
 {
     switch (opcode) {
@@ -2685,6 +2739,7 @@ static void dx_hbtp_p_enter(dx_hbtp_session *s, bool request, uint16_t sequence)
     out->kept_ = false;
 }
 
+/* Behind a handler: no answer is waited for any more. */
 static void dx_hbtp_p_leave(dx_hbtp_session *s)
 {
     DX_HBTP_ASSERT(DX_HBTP_P_IS_SOUND(s->desc.out));
@@ -2721,6 +2776,7 @@ static bool dx_hbtp_p_settle(dx_hbtp_session *s, const dx_hbtp_frame *frame, int
     return true;
 }
 
+/* Find the handler of a frame and call it. */
 static int dx_hbtp_p_call(dx_hbtp_session *s, const dx_hbtp_frame *frame)
 {
     const uint8_t slot = (uint8_t)(dx_hbtp_p_word(frame->opcode, 0, 0) & 0xff);
@@ -2754,7 +2810,8 @@ static int dx_hbtp_p_decode(dx_hbtp_session *s, dx_hbtp_frame *f)
         f->payload_size -= DX_HBTP_TAG_SIZE;
         f->flags &= (uint8_t)~DX_HBTP_FLAG_ENCRYPTED;
     }
-    if (!s->desc.codec || (f->flags & 3) != DX_HBTP_FLAG_COMPRESSED) return DX_HBTP_OK;
+    if (!s->desc.codec || (f->flags & DX_HBTP_P_OPAQUE) != DX_HBTP_FLAG_COMPRESSED)
+        return DX_HBTP_OK;
     n = s->desc.codec->unpack(s->desc.codec->user, f->payload, f->payload_size, s->unpacked_,
                               s->desc.payload_max);
     if (n < 0) return (int)n;
@@ -2779,7 +2836,7 @@ static bool dx_hbtp_p_dispatch(dx_hbtp_session *s, dx_hbtp_frame *frame)
         return false;
     }
     if (s->desc.cipher) s->sealed_ = s->desc.cipher->sealed;
-    if ((frame->flags & 3) || s->desc.cipher) error = dx_hbtp_p_decode(s, frame);
+    if ((frame->flags & DX_HBTP_P_OPAQUE) || s->desc.cipher) error = dx_hbtp_p_decode(s, frame);
     if (error && s->desc.cipher) {
         dx_hbtp_p_fail(s, error, frame);
         return false;
@@ -2884,12 +2941,12 @@ static size_t dx_hbtp_p_sizes(dx_hbtp_session_desc *d, uint32_t *slot_count)
 {
     const unsigned buffers = (d->in_place ? 0u : 1u) + (d->codec ? 1u : 0u) + (d->cipher ? 1u : 0u);
     if (!d->payload_max) d->payload_max = DX_HBTP_PAYLOAD_MAX;
-    if (!d->outstanding_max) d->outstanding_max = 64;
-    if (!d->pending_max) d->pending_max = 64;
-    if (!d->frames_max) d->frames_max = 1024;
-    if (!d->frame_ns) d->frame_ns = 60000000000u;
+    if (!d->outstanding_max) d->outstanding_max = DX_HBTP_P_OUTSTANDING;
+    if (!d->pending_max) d->pending_max = DX_HBTP_P_PENDING;
+    if (!d->frames_max) d->frames_max = DX_HBTP_P_FRAMES;
+    if (!d->frame_ns) d->frame_ns = (uint64_t)DX_HBTP_P_FRAME_S * DX_HBTP_P_SECOND;
     if (d->reply_room < DX_HBTP_REPLY_ROOM) d->reply_room = DX_HBTP_REPLY_ROOM;
-    if (d->outstanding_max > DX_HBTP_OUTSTANDING_MAX || d->streams_max > 256 ||
+    if (d->outstanding_max > DX_HBTP_OUTSTANDING_MAX || d->streams_max > DX_HBTP_P_STREAMS_MAX ||
         (buffers && (uint64_t)d->payload_max * 8 > SIZE_MAX))
         return 0;
     *slot_count = 1;
@@ -2980,6 +3037,7 @@ static int64_t dx_hbtp_p_next_frame(dx_hbtp_session *s, const uint8_t *p, size_t
     return got;
 }
 
+/* Dispatch what there is, until input, room, turns or the session end. As dx_hbtp_feed(). */
 static int64_t dx_hbtp_p_run(dx_hbtp_session *s, const uint8_t *p, size_t size)
 {
     const bool plain = !DX_HBTP_P_SMALL && s->desc.router && !s->desc.cipher &&
@@ -3063,6 +3121,7 @@ DX_HBTP_API int64_t dx_hbtp_feed(dx_hbtp_session *s, const void *bytes, size_t s
     return dx_hbtp_p_is_late(s, now_ns) ? dx_hbtp_p_fail(s, DX_HBTP_ETIMEDOUT, NULL) : used;
 }
 
+/* End the requests whose time is over, and find out when the next one's will be. */
 static void dx_hbtp_p_expire(dx_hbtp_session *s, uint64_t now_ns)
 {
     uint32_t i;

@@ -1,10 +1,10 @@
 #!/bin/bash
-# What stands in `/* >>shared` sections is the same in every header, but for the prefix and the line breaks.
+# What stands in `/* >>shared` sections is the same in every core and layer, but for the prefix and the line breaks.
 . "$(dirname "$0")/lib.sh"
 
 # One line for each function or table of the section: NAME TAB TEXT.
 pieces() { # HEADER
-    sed "s/${1%.h}_/dx_x_/g; s/$(upper "$1")_/DX_X_/g" "$1" |
+    sed "s/$(basename "$1" .h)_/dx_x_/g; s/$(upper "$1")_/DX_X_/g" "$1" |
         awk '/^\/\* >>/ { on = $2 == ">>shared"; next }
              !on || /^#/ { next }
              text == "" && /^(\/\*|   )/ { next }              # a comment before a piece
@@ -19,8 +19,8 @@ pieces() { # HEADER
                  text = ""
              }'
 }
-for h in $headers; do
-    pieces "$h" | sed "s/^/$h\t/"
+for h in $headers $(ls layers/dx_*.h 2>/dev/null); do
+    pieces "$h" | sed "s|^|$h\t|"
 done >"$work/pieces"
 [ -s "$work/pieces" ] || verdict "shared sections" "no header has one"
 for name in $(cut -f 2 "$work/pieces" | sort | uniq -d); do
