@@ -359,6 +359,7 @@ DX_BULK_NET_API int dx_bulk_net_connect(uint32_t host, uint16_t port,
 {
     struct sockaddr_in a = dx_bulk_net_p_address(host, port);
     const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    DX_BULK_NET_ASSERT(options && port);
     if (fd < 0) return DX_BULK_NET_ESYS;
     (void)dx_bulk_net_set_options(fd, options, congestion);
     if (connect(fd, (struct sockaddr *)&a, sizeof a) && errno != EINPROGRESS) {

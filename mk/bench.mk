@@ -44,7 +44,7 @@ bench-reactor: build/dxecho $(REACTOR_BENCHES) ## dx_reactor.h beside other even
 bench-teleport: ## dx_teleport.h beside memcpy and other formats, into bench/results/teleport.csv
 	@bench/bench_teleport.sh
 
-build/bench_bulk: bench/bench_bulk.c layers/dx_bulk.h layers/dx_bulk_net.h dx_hbtp.h build/flags
+build/bench_bulk: bench/bench_bulk.c layers/dx_bulk.h layers/dx_bulk_net.h layers/dx_crc32c.h dx_hbtp.h build/flags
 	$(CC) -std=c11 $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
 
 bench-bulk: build/bench_bulk ## one object over many connections beside a plain copy loop, into bench/results/bulk.csv
