@@ -232,7 +232,7 @@ for name in $names; do
 done
 together() { # ORDER COMPILER...
     local file list
-    file=$(mktemp -p "$work" all.XXXXXX.c)
+    file=$(mktemp -p "$work" --suffix=.c)
     list=$(for name in $1; do printf '#include "layers/%s.h"\n' "$name"; done)
     printf '%s\n#define DX_IMPLEMENTATION\n%s\n' "$list" "$list" >"$file"
     "${@:2}" -Wall -Wextra -I"$top" "$file"
