@@ -1,49 +1,101 @@
-/*  dx_cache.h - keyed answers with ETags, tags, a lifetime, quotas and one computation at a time, beside dx_cas.h
-    MIT-0 or public domain, as dx_cas.h
+/*  dx_cache.h - v0.2.0 - keyed answers: ETags, tags, lifetimes, quotas, single flight
+                         - MIT-0 or public domain, see end of file
 
-    Define DX_CACHE_IMPLEMENTATION (or DX_IMPLEMENTATION) in one file; dx_cas.h must be implemented somewhere, too.
+    A cache in memory for values that are expensive to compute: results of queries, rendered pages,
+    downloads. It can be saved into a store of dx_cas.h, and loaded from it.
 
-        dx_cache_desc desc = {0};                     // 50 MiB, 100 entries, 7 days; all can be set
-        desc.memory_size = dx_cache_memory_size(&desc);
-        desc.memory = malloc(desc.memory_size);       // all that it ever uses
-        dx_cache_init(&cache, &desc);
-        switch (dx_cache_begin(&cache, key, key_size, now_ms, &view, &ticket)) {
-        case DX_CACHE_OK: use(view.value, view.value_size); break;
-        case DX_CACHE_COMPUTE:                        // nobody else computes this one meanwhile
-            if (compute(&item.value, &item.value_size)) dx_cache_put(&cache, &ticket, &item, now_ms, &view);
-            else dx_cache_fail(&cache, &ticket, DX_CACHE_ESYS, now_ms);
+    Do this in ONE C or C++ file:
+
+        #define DX_IMPLEMENTATION             (DX_CACHE_IMPLEMENTATION and DX_CAS_IMPLEMENTATION)
+        #include "dx_cache.h"
+
+    and include it elsewhere without the define. C99; also builds as C++11. It includes dx_cas.h
+    from the folder above, unless that was included before.
+
+    QUICK EXAMPLE
+
+        static unsigned char memory[1 << 20];
+        dx_cache        cache;
+        dx_cache_desc   desc;
+        dx_cache_item   item;
+        dx_cache_view   view;
+        dx_cache_ticket ticket;
+        memset(&desc, 0, sizeof desc);
+        desc.bytes_max = 65536;                       // 50 MiB by default; entries_max 100
+        desc.memory = memory;                         // all that it ever uses
+        desc.memory_size = sizeof memory;             // dx_cache_memory_size(&desc) or more
+        if (dx_cache_init(&cache, &desc) != DX_CACHE_OK) return 1;
+        switch (dx_cache_begin(&cache, "key", 3, 1000, &view, &ticket)) { // at 1,000 ms
+        case DX_CACHE_OK: break;                      // it is in the view
+        case DX_CACHE_COMPUTE:                        // nobody else computes it meanwhile
+            memset(&item, 0, sizeof item);
+            item.key = "key";
+            item.key_size = 3;
+            item.value = "answer";
+            item.value_size = 6;
+            if (dx_cache_put(&cache, &ticket, &item, 1000, &view) != DX_CACHE_OK) return 2;
             break;
-        case DX_CACHE_WAIT: ...                       // until desc.wake: dx_cache_poll()
+        default: return 3;                            // DX_CACHE_WAIT: dx_cache_poll() later
         }
+        if (view.value_size != 6 || memcmp(view.value, "answer", 6) != 0) return 4;
         dx_cache_release(&cache, &view);
 
+    CONTENTS (search for the mark)
+
+        >>config  >>types  >>api  >>extension     what you may call
+        >>platform  >>shared  >>arena  >>tags  >>entries  >>flights  >>invalidation  >>etag
+        >>memory  >>store  >>layers  >>license
+
     GUARANTEES
-        - The bytes of a view do not change and stay until it is released, whatever happens to the entry.
-        - An answer is stored only if nothing that it depends on was invalidated since its computation began.
-        - Never above the quota: who would exceed it evicts what was used least recently, down to 80 % of it.
-        - get, begin, release and every invalidation take a bounded number of steps, however many entries there are
-          or depend on a tag: these vanish at once, their memory is taken back 32 at a time by later puts.
+        - The bytes of a view do not change and stay until it is released, whatever happens to the
+          entry.
+        - An answer is stored only if nothing that it depends on was invalidated since its
+          computation began.
+        - Never above the quota: who would exceed it evicts what was used least recently, down to
+          80 % of it.
+        - get, begin, release and every invalidation take a bounded number of steps, however many
+          entries there are or depend on a tag: these vanish at once, their memory is taken back 32
+          at a time by later puts.
         - Keys are compared, not only hashed; the hash is keyed (SipHash-1-3 with desc.seed).
-    THREADS     desc.lock and desc.unlock guard the whole cache; NULL: it belongs to one thread at a time. They are held
-                for O(1) steps: values are hashed and copied, and stores are written, outside of them. For more
-                threads take several caches by a hash of the key, and invalidate in each.
+        - No allocation, no globals, no recursion, no printing.
+    LIMITS      8 GiB, 2^26 entries, 2^20 tags, DX_CACHE_TAGS_MAX tags of one entry; keys of 65,535
+                bytes.
+    CONFIG      DX_CACHE_STATIC     functions become static
+                DX_CACHE_API        how functions are declared
+                DX_CACHE_ASSERT(c)  <assert.h> when hosted
+                DX_CACHE_MEMCPY, DX_CACHE_MEMSET, DX_CACHE_MEMCMP
+    ERRORS      dx_cache_error: 0 = ok, negative = reason; dx_cache_error_name() spells it. Saving
+                and loading pass on errors of dx_cas.h, with its values.
+    OWNERSHIP   desc.memory is borrowed as long as the cache is used. Items are copied; a view
+                points into the cache until it is released.
+    THREADS     desc.lock and desc.unlock guard the whole cache; NULL: it belongs to one thread at
+                a time. They are held for O(1) steps: values are hashed and copied, and stores are
+                written, outside of them. For more threads take several caches by a hash of the
+                key, and invalidate in each.
     CLOCK       The caller passes the time: milliseconds, since 1970 when the cache is saved.
     FORMAT      docs/formats/cache.md, of what dx_cache_save() writes.
 */
 #ifndef DX_CACHE_H
 #define DX_CACHE_H
 
-#include "../dx_cas.h"
+#define DX_CACHE_VERSION 0x000200 /* 0xMMmmpp */
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef DX_CAS_H
+  #include "../dx_cas.h"
+#endif
+
+/* >>config ------------------------------------------------------------- */
 #ifndef DX_CACHE_API
-  #ifdef DX_CACHE_STATIC
-    #if defined(__GNUC__) || defined(__clang__)
-      #define DX_CACHE_API static __attribute__((unused))
-    #else
-      #define DX_CACHE_API static
-    #endif
-  #else
+  #ifndef DX_CACHE_STATIC
     #define DX_CACHE_API extern
+  #elif defined(__GNUC__) || defined(__clang__)
+    #define DX_CACHE_API static __attribute__((unused))
+  #else
+    #define DX_CACHE_API static
   #endif
 #endif
 
@@ -52,16 +104,37 @@ extern "C" {
 #endif
 
 /* >>types -------------------------------------------------------------- */
-typedef enum dx_cache_error { /* the names and values up to EVERSION are those of all dx headers */
-    DX_CACHE_OK = 0,
-    DX_CACHE_COMPUTE = 1, /* the caller computes it: put, renew or fail must follow */
-    DX_CACHE_WAIT = 2,    /* somebody else does: dx_cache_poll() */
-    DX_CACHE_EINVAL = -1, DX_CACHE_ENOMEM = -2, DX_CACHE_ENOSPACE = -3, DX_CACHE_ETOOBIG = -4,
-    DX_CACHE_ECORRUPT = -5, DX_CACHE_EAGAIN = -6, DX_CACHE_ESYS = -7, DX_CACHE_ENOTFOUND = -9,
-    DX_CACHE_EVERSION = -12,
-    DX_CACHE_ESTALE = -32,   /* there, but past its lifetime: the view holds it, to be revalidated or shown offline */
-    DX_CACHE_EOUTDATED = -33 /* not stored: overtaken by an invalidation, another put, or the deadline */
+/* value, constant, meaning. From EREADONLY on those of dx_cas.h, which saving and loading pass on.
+   Its ECONFLICT and ELOCKED, which have the values of ESTALE and EOUTDATED, cannot come. */
+#define DX_CACHE_ERRORS(X)                                                                         \
+    X(0, OK)                                                                                       \
+    X(-1, EINVAL)     /* an argument breaks its contract */                                        \
+    X(-2, ENOMEM)     /* no room, though all that may go has gone; or too little memory */         \
+    X(-3, ENOSPACE)   /* the output buffer, or the device of the store, is full */                 \
+    X(-4, ETOOBIG)    /* above the quota, or above a limit of the store */                         \
+    X(-5, ECORRUPT)   /* what was saved is damaged */                                              \
+    X(-6, EAGAIN)     /* too much is on its way in: later */                                       \
+    X(-7, ESYS)       /* the device of the store failed; yours to use in dx_cache_fail() */        \
+    X(-8, ENOTSUP)    /* the store has a codec or hash that this build does not have */            \
+    X(-9, ENOTFOUND)  /* no such entry */                                                          \
+    X(-12, EVERSION)  /* saved by a later version */                                               \
+    X(-32, ESTALE)    /* there, but past its lifetime: the view holds it */                        \
+    X(-33, EOUTDATED) /* not stored: overtaken by an invalidation, a put or the deadline */        \
+    X(-34, EREADONLY) /* the store was opened for reading, or is damaged */                        \
+    X(-35, EMOVED)    /* another store takes its place */                                          \
+    X(-36, EBASE)     /* a delta in the store lacks its base */                                    \
+    X(-37, EFAILED)   /* a commit of the store failed before: open it again */
+
+typedef enum dx_cache_error {
+#define DX_CACHE_P_ENUM(value, constant) DX_CACHE_##constant = value,
+    DX_CACHE_ERRORS(DX_CACHE_P_ENUM)
+#undef DX_CACHE_P_ENUM
 } dx_cache_error;
+
+enum dx_cache_result { /* more that calls return: no errors */
+    DX_CACHE_COMPUTE = 1, /* the caller computes it: put, renew or fail must follow */
+    DX_CACHE_WAIT = 2     /* somebody else does: dx_cache_poll() */
+};
 
 enum { DX_CACHE_TAG_MAX = 120, DX_CACHE_TAGS_MAX = 32, DX_CACHE_NAME_MAX = 32 };
 #define DX_CACHE_NEVER UINT64_MAX
@@ -72,18 +145,19 @@ typedef struct dx_cache_desc { /* zero fields mean the default */
     uint64_t bytes_max;     /* of keys, tags and values together; default 50 MiB */
     uint32_t entries_max;   /* default 100 (a cache of database rows: 10,000 and ttl_ms 300,000) */
     uint64_t ttl_ms;        /* default 7 days; DX_CACHE_NEVER */
-    bool     drop_expired;  /* false: what is past its lifetime stays as "stale" while there is room */
+    bool     drop_expired;  /* false: what is past its lifetime stays, as stale, if there is room */
     uint32_t tags_max;      /* different tags that are in use at a time; default 1,024 */
     uint32_t entry_tags_max; /* tags of one entry; default 8, at most DX_CACHE_TAGS_MAX */
     uint32_t flights_max;   /* computations at a time; default 64 */
     uint64_t flight_ms;     /* after which a computation counts as dead; default 30 s */
-    uint32_t held_max;      /* entries that are gone but still viewed, or on their way in; default 64 */
+    uint32_t held_max;      /* entries that are gone but viewed, or on their way in; default 64 */
     uint64_t seed[2];       /* for the hash of keys; random where strangers choose keys */
-    const char *name;       /* of the cache in its store, at most DX_CACHE_NAME_MAX bytes; default "cache" */
+    const char *name;       /* in its store, DX_CACHE_NAME_MAX bytes at most; default "cache" */
     void (*lock)(void *user);
     void (*unlock)(void *user);
-    void (*wake)(void *user); /* a computation ended: whoever waits should poll. Called without the lock */
-    void (*hash)(void *user, const void *data, size_t size, uint8_t out[32]); /* default: dx_cas_hash() */
+    void (*wake)(void *user); /* a computation ended: who waits should poll. Without the lock */
+    /* of values; default: dx_cas_hash() */
+    void (*hash)(void *user, const void *data, size_t size, uint8_t out[32]);
     void    *user;
 } dx_cache_desc;
 
@@ -93,21 +167,27 @@ typedef struct dx_cache_tag {
 } dx_cache_tag;
 
 typedef struct dx_cache_item { /* an answer; everything is copied */
-    const void *key, *value;
-    size_t      key_size, value_size; /* key: 1..65,535 bytes */
+    const void *key;
+    const void *value;
+    size_t      key_size; /* key: 1..65,535 bytes */
+    size_t      value_size;
     const dx_cache_tag *tags; /* what it depends on */
     uint32_t    tag_count;
     uint64_t    ttl_ms;       /* 0: desc.ttl_ms */
-    const uint8_t *hash;      /* of the value, 32 bytes, where it is known; NULL: computed. The ETag */
+    const uint8_t *hash;      /* of the value, 32 bytes, the ETag; NULL: it is computed */
     uint64_t    patch_size;   /* not 0: it came as a patch of that many bytes; for the statistics */
 } dx_cache_item;
 
 typedef struct dx_cache_view { /* what is in the cache; {0} holds nothing. Release it */
-    const void    *value, *key; /* value at a multiple of 16 */
-    size_t         value_size, key_size;
+    const void    *value;      /* at a multiple of 16 */
+    const void    *key;
+    size_t         value_size;
+    size_t         key_size;
     const uint8_t *hash;        /* 32 bytes */
-    uint64_t       time_ms, expires_ms, hits;
-    uint32_t       entry_;      /* number + 1 */
+    uint64_t       time_ms;     /* when it was stored, or renewed */
+    uint64_t       expires_ms;  /* from then on it is stale */
+    uint64_t       hits;
+    uint32_t       entry_;      /* private: number of its slot + 1; 0: none */
 } dx_cache_view;
 
 typedef struct dx_cache_ticket { /* private */
@@ -116,60 +196,110 @@ typedef struct dx_cache_ticket { /* private */
 } dx_cache_ticket;
 
 typedef struct dx_cache_stats {
-    uint64_t entries, bytes;      /* those too that are invalid and not swept yet */
-    uint64_t hits, stale, misses; /* of get and begin */
-    uint64_t puts, patches, renewals, saved_bytes; /* saved: by patches and renewals */
-    uint64_t evicted, removed;    /* for room; as invalid, expired, replaced or by name */
-    uint64_t outdated, failed;    /* answers that were refused; computations that failed */
-    uint64_t damaged;             /* entries of the store that could not be read, and were dropped */
+    uint64_t entries;     /* those too that are invalid and not swept yet, */
+    uint64_t bytes;       /* and their keys, tags and values */
+    uint64_t hits;        /* of get and begin */
+    uint64_t stale;
+    uint64_t misses;
+    uint64_t puts;
+    uint64_t patches;     /* puts that came as patches */
+    uint64_t renewals;
+    uint64_t saved_bytes; /* that patches and renewals did not transfer */
+    uint64_t evicted;     /* entries that went for room, */
+    uint64_t removed;     /* and as invalid, expired, replaced or by name */
+    uint64_t outdated;    /* answers that were refused */
+    uint64_t failed;      /* computations that failed */
+    uint64_t damaged;     /* entries of the store that could not be read */
 } dx_cache_stats;
 
-typedef struct dx_cache_entry_ { /* private */
-    uint64_t hash, epoch, expires_ms;
-    uint8_t *block;               /* the record, as it is saved */
-    uint32_t chain, older, newer, pins;
-    uint32_t key_size, value_at;
-    uint8_t  state, tag_count;
-    bool     saved, dirty;        /* of the place in the store that belongs to this slot */
+typedef struct dx_cache_entry_ { /* private: a slot, and what hangs in it (>>entries) */
+    uint64_t hash;       /* of the key */
+    uint64_t epoch;      /* in which its computation began */
+    uint64_t expires_ms;
+    uint8_t *block;      /* the record, as it is saved */
+    uint32_t chain;      /* the next slot of the same bucket, or free slot */
+    uint32_t older;      /* its neighbours in the list by use */
+    uint32_t newer;
+    uint32_t pins;       /* views of it */
+    uint32_t key_size;
+    uint32_t value_at;   /* in the record */
+    uint8_t  state;
+    uint8_t  tag_count;
+    bool     saved;      /* the store has something under this slot's name, */
+    bool     dirty;      /* which is not what stands here */
     uint32_t tags_size;
-    uint64_t value_size, time_ms, hits, sequence;
+    uint64_t value_size;
+    uint64_t time_ms;
+    uint64_t hits;
+    uint64_t sequence;   /* later ones were stored later */
 } dx_cache_entry_;
 
-typedef struct dx_cache_link_ { uint32_t prev, next, tag; } dx_cache_link_; /* private */
+typedef struct dx_cache_link_ { /* private: in a ring */
+    uint32_t prev;
+    uint32_t next;
+    uint32_t tag; /* of links of entries */
+} dx_cache_link_;
 
 typedef struct dx_cache_tag_ { /* private */
-    uint64_t epoch, hash;
-    uint32_t chain, count, size;
+    uint64_t epoch; /* of its last invalidation */
+    uint64_t hash;  /* of its name */
+    uint32_t chain; /* the next one of the same bucket */
+    uint32_t count; /* entries that have it */
+    uint32_t size;  /* of its name; 0: none yet */
     uint8_t  name[DX_CACHE_TAG_MAX];
 } dx_cache_tag_;
 
 typedef struct dx_cache_flight_ { /* private */
-    uint64_t id, epoch, hash, deadline_ms;
-    uint8_t *key;
+    uint64_t id;          /* of the ticket that may end it */
+    uint64_t epoch;       /* in which it began */
+    uint64_t hash;        /* of its key */
+    uint64_t deadline_ms; /* then it counts as dead */
+    uint8_t *key;         /* in the arena */
     uint32_t key_size;
-    int      error;
-    bool     running, doomed;
+    int      error;       /* that it ended with, for those who wait */
+    bool     running;
+    bool     doomed;      /* its key was removed: the answer is not wanted any more */
 } dx_cache_flight_;
 
-typedef struct dx_cache_unit_ { uint32_t units, before, next, prev; } dx_cache_unit_; /* private: 16 bytes */
+typedef struct dx_cache_unit_ { /* private: 16 bytes, in front of each block of the arena */
+    uint32_t units;  /* of the block, this one included */
+    uint32_t before; /* of the block in front of it; the top bit: this block is free */
+    uint32_t next;   /* free blocks of its class */
+    uint32_t prev;
+} dx_cache_unit_;
 
 enum { DX_CACHE_CLASSES_ = 32 };
 typedef struct dx_cache { /* caller-allocated; all fields are private */
     dx_cache_desc     desc_;
     dx_cache_stats    stats_;
     dx_cache_entry_  *entries_; /* the last one is the head of the list by use */
-    dx_cache_link_   *links_;   /* of each entry; then the heads of each tag, of the dead, of the idle tags */
+    dx_cache_link_   *links_;   /* of entries; then the heads of tags, the dead, the idle tags */
     dx_cache_tag_    *tags_;
     dx_cache_flight_ *flights_;
     uint32_t         *buckets_, *tag_buckets_;
     dx_cache_unit_   *arena_;
-    uint32_t          slots_, bucket_mask_, tag_mask_, heads_, free_slot_, flight_hand_;
-    uint32_t          map_, maps_[DX_CACHE_CLASSES_], free_[DX_CACHE_CLASSES_][16]; /* of the arena */
-    uint64_t          epoch_, floor_, all_epoch_, sequence_, reserved_bytes_, reserved_entries_;
+    uint32_t          slots_;
+    uint32_t          bucket_mask_;
+    uint32_t          tag_mask_;
+    uint32_t          heads_;
+    uint32_t          free_slot_;
+    uint32_t          flight_hand_;
+    uint32_t          map_; /* of the arena */
+    uint32_t          maps_[DX_CACHE_CLASSES_];
+    uint32_t          free_[DX_CACHE_CLASSES_][16];
+    uint64_t          epoch_;
+    uint64_t          floor_;
+    uint64_t          all_epoch_;
+    uint64_t          sequence_;
+    uint64_t          reserved_bytes_;
+    uint64_t          reserved_entries_;
     bool              foreign_; /* the store has names of more slots */
 } dx_cache;
 
 /* >>api ---------------------------------------------------------------- */
+/* "DX_CACHE_EINVAL" and so on; "unknown error" for anything else. Never NULL. */
+DX_CACHE_API const char *dx_cache_error_name(int error);
+
 /* 0: above SIZE_MAX, or a field is out of range. */
 DX_CACHE_API size_t dx_cache_memory_size(const dx_cache_desc *desc);
 /* EINVAL, ENOMEM. There is nothing to close: forget it, and free the memory. */
@@ -178,73 +308,113 @@ DX_CACHE_API int dx_cache_init(dx_cache *c, const dx_cache_desc *desc);
 /* OK, ESTALE (the view holds it), ENOTFOUND. */
 DX_CACHE_API int dx_cache_get(dx_cache *c, const void *key, size_t key_size, uint64_t now_ms,
                               dx_cache_view *view);
-/* As get; but for what is not there or stale: COMPUTE, to one caller at a time, and WAIT to the others; a stale entry is in
-   the view then. EAGAIN: flights_max are at work. Who computes for longer than desc.flight_ms counts as dead, and the next
-   who asks computes; so does who asks after the key was removed or everything was invalidated. */
+/* As get; but for what is not there or stale: COMPUTE, to one caller at a time, and WAIT to the
+   others; a stale entry is in the view then. EAGAIN: flights_max are at work. Who computes for
+   longer than desc.flight_ms counts as dead, and the next who asks computes; so does who asks after
+   the key was removed or everything was invalidated. */
 DX_CACHE_API int dx_cache_begin(dx_cache *c, const void *key, size_t key_size, uint64_t now_ms,
                                 dx_cache_view *view, dx_cache_ticket *ticket);
-/* After WAIT, with its ticket: WAIT, the error that the computation failed with, or what begin says now. */
+/* After WAIT, with its ticket: WAIT, the error that the computation failed with, or what begin says
+   now. */
 DX_CACHE_API int dx_cache_poll(dx_cache *c, const void *key, size_t key_size, uint64_t now_ms,
                                dx_cache_view *view, dx_cache_ticket *ticket);
-/* The answer; ends the computation whatever it returns. ticket NULL: it is known without one, and newer than what is being
-   computed. view may be NULL. EOUTDATED, ETOOBIG (above the quota) and ENOMEM (too much is held): not stored; EAGAIN. */
+/* The answer; ends the computation whatever it returns. ticket NULL: it is known without one, and
+   newer than what is being computed. view may be NULL. EOUTDATED, ETOOBIG (above the quota) and
+   ENOMEM (too much is held): not stored; EAGAIN. */
 DX_CACHE_API int dx_cache_put(dx_cache *c, const dx_cache_ticket *ticket, const dx_cache_item *item,
                               uint64_t now_ms, dx_cache_view *view);
-/* The entry of this view is still right ("304"): it is fresh again. Ends the computation. ENOTFOUND: the entry is not there
-   any more, ask for all of it. ttl_ms 0: desc.ttl_ms. */
-DX_CACHE_API int dx_cache_renew(dx_cache *c, const dx_cache_ticket *ticket, const dx_cache_view *view,
-                                uint64_t now_ms, uint64_t ttl_ms);
-/* There is no answer: nothing is stored, those who wait get the error (< 0), who comes later begins anew. */
-DX_CACHE_API int dx_cache_fail(dx_cache *c, const dx_cache_ticket *ticket, int error, uint64_t now_ms);
+/* The entry of this view is still right ("304"): it is fresh again. Ends the computation.
+   ENOTFOUND: the entry is not there any more, ask for all of it. ttl_ms 0: desc.ttl_ms. */
+DX_CACHE_API int dx_cache_renew(dx_cache *c, const dx_cache_ticket *ticket,
+                                const dx_cache_view *view, uint64_t now_ms, uint64_t ttl_ms);
+/* There is no answer: nothing is stored, those who wait get the error (< 0), who comes later begins
+   anew. */
+DX_CACHE_API int dx_cache_fail(dx_cache *c, const dx_cache_ticket *ticket, int error,
+                               uint64_t now_ms);
 DX_CACHE_API void dx_cache_release(dx_cache *c, dx_cache_view *view); /* empties the view */
 
 /* All entries with this tag, and answers with it that are being computed. */
 DX_CACHE_API void dx_cache_invalidate(dx_cache *c, const void *tag, size_t size);
-/* The payload of a notification: TAG, or TAG:INSERT, :UPDATE, :DELETE, :TRUNCATE in any case of letters. */
+/* The payload of a notification: TAG, or TAG:INSERT, :UPDATE, :DELETE, :TRUNCATE in any case of
+   letters. */
 DX_CACHE_API void dx_cache_notify(dx_cache *c, const void *payload, size_t size);
 /* Everything: also when notifications may have been missed. */
 DX_CACHE_API void dx_cache_invalidate_all(dx_cache *c);
 /* OK or ENOTFOUND. Its computation, if there is one, is outdated. */
 DX_CACHE_API int dx_cache_remove(dx_cache *c, const void *key, size_t key_size);
-/* Take back the memory of at most `most` invalid entries; returns how many. Puts do it, too, when they need room. */
+/* Take back the memory of at most `most` invalid entries; returns how many. Puts do it, too, when
+   they need room. */
 DX_CACHE_API uint32_t dx_cache_sweep(dx_cache *c, uint32_t most);
-/* All valid entries, in no order, stale ones too. *cursor = 0 begins; ENOTFOUND ends. Release each view. */
+/* All valid entries, in no order, stale ones too. *cursor = 0 begins; ENOTFOUND ends. Release each
+   view. */
 DX_CACHE_API int dx_cache_next(dx_cache *c, uint32_t *cursor, dx_cache_view *view);
 DX_CACHE_API void dx_cache_get_stats(dx_cache *c, dx_cache_stats *out);
 
 /* The strong ETag: the hash as 64 hex digits in quotes, and NUL. */
 DX_CACHE_API void dx_cache_etag(const dx_cache_view *view, char out[67]);
-/* Does an If-None-Match field (RFC 9110, 13.1.2: a list, W/ or not, or an asterisk) name this entry? */
+/* Does an If-None-Match field (RFC 9110, 13.1.2: a list, W/ or not, or an asterisk) name this
+   entry? */
 DX_CACHE_API bool dx_cache_etag_matches(const dx_cache_view *view, const char *field, size_t size);
-/* Append one part of a key, with its length before it, so that different lists of parts are different keys. ENOSPACE. */
-DX_CACHE_API int dx_cache_key_add(void *key, size_t capacity, size_t *key_size, const void *part, size_t size);
+/* Append one part of a key, with its length before it, so that different lists of parts are
+   different keys. ENOSPACE. */
+DX_CACHE_API int dx_cache_key_add(void *key, size_t capacity, size_t *key_size, const void *part,
+                                  size_t size);
 
-/* Into an empty cache, before other threads use it: what was saved, least recently stored first. Entries that are damaged, or
-   find no room, are dropped. A store without a cache of this name: OK. ECORRUPT, EVERSION: its epochs cannot be read; errors
-   of dx_cas.h. */
+/* Into an empty cache, before other threads use it: what was saved, least recently stored first.
+   Entries that are damaged, or find no room, are dropped. A store without a cache of this name: OK.
+   ECORRUPT, EVERSION: its epochs cannot be read; errors of dx_cas.h. */
 DX_CACHE_API int dx_cache_load(dx_cache *c, dx_cas_store *store);
-/* Write all that changed since into the store that was loaded from (or is new), and commit: everything put, removed or
-   invalidated before this call is durable when it returns 0, all or nothing. Other threads may go on. After an error call
-   it again (DX_CAS_ENOMEM: grow the store first). One thread saves at a time. Entries above the store's object_size_max are
-   not kept. */
+/* Write all that changed since into the store that was loaded from (or is new), and commit:
+   everything put, removed or invalidated before this call is durable when it returns 0, all or
+   nothing. Other threads may go on. After an error call it again (DX_CAS_ENOMEM: grow the store
+   first). One thread saves at a time. Entries above the store's object_size_max are not kept. */
 DX_CACHE_API int dx_cache_save(dx_cache *c, dx_cas_store *store);
+
+/* >>extension ----------------------------------------------------------
+   For layers that keep their own things in the memory of a cache, under its lock. Promised like the
+   rest. Nothing may be called between lock and unlock but what says so. */
+DX_CACHE_API void dx_cache_ext_lock(dx_cache *c);
+DX_CACHE_API void dx_cache_ext_unlock(dx_cache *c);
+/* With the lock held: a block aligned to 16 bytes, for which entries may have to go; NULL: there is
+   no room. And back again; NULL is allowed. Blocks do not count as entries. */
+DX_CACHE_API void *dx_cache_ext_alloc(dx_cache *c, size_t size);
+DX_CACHE_API void dx_cache_ext_free(dx_cache *c, void *block);
+/* The keyed hash of keys and tags. With or without the lock. */
+DX_CACHE_API uint64_t dx_cache_ext_hash(const dx_cache *c, const void *data, size_t size);
+/* The hash of values, 32 bytes: desc.hash, or dx_cas_hash(). Without the lock. */
+DX_CACHE_API void dx_cache_ext_value_hash(const dx_cache *c, const void *data, size_t size,
+                                          uint8_t out[32]);
+/* desc.entry_tags_max, or its default. With or without the lock. */
+DX_CACHE_API uint32_t dx_cache_ext_tags_max(const dx_cache *c);
+/* The answer of this computation is outdated for a reason that only the layer knows: ends it, as a
+   put that was overtaken would. Returns DX_CACHE_EOUTDATED. */
+DX_CACHE_API int dx_cache_ext_outdate(dx_cache *c, const dx_cache_ticket *ticket);
+/* Does the view hold an entry? False for an empty view, and for one that a layer filled itself. */
+DX_CACHE_API bool dx_cache_ext_holds(const dx_cache_view *view);
 
 #ifdef __cplusplus
 }
 #endif
 #endif /* DX_CACHE_H */
 
-#if (defined(DX_CACHE_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) && !defined(DX_CACHE_IMPLEMENTED)
+#if (defined(DX_CACHE_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) && \
+    !defined(DX_CACHE_IMPLEMENTED)
 #define DX_CACHE_IMPLEMENTED
 
 /* >>platform ----------------------------------------------------------- */
+#ifndef DX_CACHE_ASSERT
+  #if (!defined(__STDC_HOSTED__) || __STDC_HOSTED__ == 1) && !defined(NDEBUG)
+    #include <assert.h>
+    #define DX_CACHE_ASSERT(c) assert(c)
+  #else
+    #define DX_CACHE_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
+  #endif
+#endif
 #if defined(__GNUC__) || defined(__clang__)
   #define DX_CACHE_P_LIBC(name) __builtin_##name
-  #define DX_CACHE_P_PREFETCH(p) __builtin_prefetch(p)
 #else
   #include <string.h>
   #define DX_CACHE_P_LIBC(name) name
-  #define DX_CACHE_P_PREFETCH(p) ((void)(p))
 #endif
 #ifndef DX_CACHE_MEMCPY
   #define DX_CACHE_MEMCPY DX_CACHE_P_LIBC(memcpy)
@@ -255,10 +425,18 @@ DX_CACHE_API int dx_cache_save(dx_cache *c, dx_cas_store *store);
 #ifndef DX_CACHE_MEMCMP
   #define DX_CACHE_MEMCMP DX_CACHE_P_LIBC(memcmp)
 #endif
+#if defined(__GNUC__) || defined(__clang__)
+  #define DX_CACHE_P_PREFETCH(p) __builtin_prefetch(p)
+#else
+  #define DX_CACHE_P_PREFETCH(p) ((void)(p))
+#endif
 
 #define DX_CACHE_P_NONE UINT32_MAX
 enum { DX_CACHE_P_FREE, DX_CACHE_P_BUSY, DX_CACHE_P_LIVE, DX_CACHE_P_GONE }; /* entry.state */
-enum { DX_CACHE_P_HEAD = 96, DX_CACHE_P_BATCH = 32 }; /* bytes before the key; steps under one lock */
+enum {
+    DX_CACHE_P_HEAD = 96, /* bytes of a record before its key */
+    DX_CACHE_P_BATCH = 32 /* steps under one lock */
+};
 
 /* >>shared --------------------------------------------------------------
    Small helpers that other dx headers hold as identical copies. */
@@ -327,10 +505,22 @@ static uint64_t dx_cache_p_hash(const dx_cache *c, const void *data, size_t size
     return a ^ b ^ d ^ e;
 }
 
+DX_CACHE_API const char *dx_cache_error_name(int error)
+{
+    switch (error) {
+#define DX_CACHE_P_NAME(value, constant)                                                           \
+    case value: return "DX_CACHE_" #constant;
+        DX_CACHE_ERRORS(DX_CACHE_P_NAME)
+#undef DX_CACHE_P_NAME
+    default: return "unknown error";
+    }
+}
+
 /* >>arena ---------------------------------------------------------------
-   Two-level segregated fit (Masmano et al., "TLSF", 2004): allocating and freeing take a bounded number of steps. Sizes are in
-   units of 16 bytes; each block begins with one: its units, those of the block before (with the top bit while free), and the
-   list of free blocks of its class. The last unit of the arena is a block that is never free. */
+   Two-level segregated fit (Masmano et al., "TLSF", 2004): allocating and freeing take a bounded
+   number of steps. Sizes are in units of 16 bytes; each block begins with one: its units, those of
+   the block before (with the top bit while free), and the list of free blocks of its class. The
+   last unit of the arena is a block that is never free. */
 #define DX_CACHE_P_IS_FREE 0x80000000u
 
 static unsigned dx_cache_p_low_bit(uint32_t v)
@@ -364,6 +554,7 @@ static void dx_cache_p_list(dx_cache *c, uint32_t at)
 {
     dx_cache_unit_ *u = &c->arena_[at];
     unsigned row, column;
+    DX_CACHE_ASSERT(u->units >= 2 && !(u->before & DX_CACHE_P_IS_FREE));
     dx_cache_p_class(u->units, &row, &column);
     u->before |= DX_CACHE_P_IS_FREE;
     u->prev = DX_CACHE_P_NONE;
@@ -378,6 +569,7 @@ static void dx_cache_p_unlist(dx_cache *c, uint32_t at)
 {
     dx_cache_unit_ *u = &c->arena_[at];
     unsigned row, column;
+    DX_CACHE_ASSERT(u->units >= 2 && (u->before & DX_CACHE_P_IS_FREE));
     dx_cache_p_class(u->units, &row, &column);
     u->before &= ~DX_CACHE_P_IS_FREE;
     if (u->next != DX_CACHE_P_NONE) c->arena_[u->next].prev = u->prev;
@@ -392,6 +584,7 @@ static void dx_cache_p_unlist(dx_cache *c, uint32_t at)
 static void dx_cache_p_shape(dx_cache *c, uint32_t at, uint32_t units)
 {
     dx_cache_unit_ *behind = &c->arena_[at + units];
+    DX_CACHE_ASSERT(units > 0);
     c->arena_[at].units = units;
     behind->before = (behind->before & DX_CACHE_P_IS_FREE) | units;
 }
@@ -402,7 +595,8 @@ static uint8_t *dx_cache_p_alloc(dx_cache *c, uint64_t size)
     uint32_t at, units = (uint32_t)wanted, rest;
     unsigned row, column;
     if (wanted >= 16 && wanted < 1u << 30) {
-        rounded += (1u << (dx_cache_p_high_bit(units) - 4)) - 1; /* any block of the class must do */
+        rounded +=
+            (1u << (dx_cache_p_high_bit(units) - 4)) - 1; /* any block of the class must do */
     }
     if (rounded >= 1u << 30) return NULL;
     dx_cache_p_class((uint32_t)rounded, &row, &column);
@@ -412,6 +606,7 @@ static uint8_t *dx_cache_p_alloc(dx_cache *c, uint64_t size)
         column = 0;
     }
     at = c->free_[row][dx_cache_p_low_bit(c->maps_[row] & ~0u << column)];
+    DX_CACHE_ASSERT(at != DX_CACHE_P_NONE && c->arena_[at].units >= units);
     dx_cache_p_unlist(c, at);
     rest = c->arena_[at].units - units;
     if (rest >= 2) {
@@ -428,6 +623,7 @@ static void dx_cache_p_free(dx_cache *c, uint8_t *block)
     uint32_t at, behind, before;
     if (!block) return;
     at = (uint32_t)((size_t)(block - (uint8_t *)c->arena_) / sizeof *c->arena_) - 1;
+    DX_CACHE_ASSERT(!(c->arena_[at].before & DX_CACHE_P_IS_FREE)); /* no block is freed twice */
     behind = at + c->arena_[at].units;
     before = c->arena_[at].before;
     if (c->arena_[behind].before & DX_CACHE_P_IS_FREE) {
@@ -443,11 +639,12 @@ static void dx_cache_p_free(dx_cache *c, uint8_t *block)
 }
 
 /* >>tags ----------------------------------------------------------------
-   Links of entries hang in the ring of their tag, or among the dead; a tag without any hangs with its own head among the
-   idle ones, oldest first, and is taken from there for another name. */
+   Links of entries hang in the ring of their tag, or among the dead; a tag without any hangs with
+   its own head among the idle ones, oldest first, and is taken from there for another name. */
 static void dx_cache_p_unhang(dx_cache *c, uint32_t i)
 {
     dx_cache_link_ *l = &c->links_[i];
+    DX_CACHE_ASSERT(c->links_[l->prev].next == i && c->links_[l->next].prev == i);
     c->links_[l->prev].next = l->next;
     c->links_[l->next].prev = l->prev;
     l->prev = l->next = i;
@@ -456,6 +653,7 @@ static void dx_cache_p_unhang(dx_cache *c, uint32_t i)
 static void dx_cache_p_hang(dx_cache *c, uint32_t i, uint32_t head) /* at its end */
 {
     dx_cache_link_ *l = &c->links_[i];
+    DX_CACHE_ASSERT(l->next == i && l->prev == i); /* in no ring */
     l->next = head;
     l->prev = c->links_[head].prev;
     c->links_[l->prev].next = i;
@@ -465,7 +663,8 @@ static void dx_cache_p_hang(dx_cache *c, uint32_t i, uint32_t head) /* at its en
 static uint32_t dx_cache_p_dead(const dx_cache *c) { return c->heads_ + c->desc_.tags_max; }
 static uint32_t dx_cache_p_idle(const dx_cache *c) { return c->heads_ + c->desc_.tags_max + 1; }
 
-static uint32_t dx_cache_p_find_tag(const dx_cache *c, const void *name, size_t size, uint64_t *hash)
+static uint32_t dx_cache_p_find_tag(const dx_cache *c, const void *name, size_t size,
+                                    uint64_t *hash)
 {
     uint32_t i;
     *hash = dx_cache_p_hash(c, name, size);
@@ -476,12 +675,13 @@ static uint32_t dx_cache_p_find_tag(const dx_cache *c, const void *name, size_t 
     return i;
 }
 
-/* The number of a tag; one that is not known takes the place of the one that is idle for longest, whose last invalidation
-   then is remembered as if it were everybody's. NONE: all are in use. */
+/* The number of a tag; one that is not known takes the place of the one that is idle for longest,
+   whose last invalidation then is remembered as if it were everybody's. NONE: all are in use. */
 static uint32_t dx_cache_p_tag(dx_cache *c, const void *name, size_t size)
 {
     uint64_t hash;
-    uint32_t i = dx_cache_p_find_tag(c, name, size, &hash), *at = &c->tag_buckets_[hash & c->tag_mask_], *old;
+    uint32_t i = dx_cache_p_find_tag(c, name, size, &hash),
+             *at = &c->tag_buckets_[hash & c->tag_mask_], *old;
     dx_cache_tag_ *t;
     if (i != DX_CACHE_P_NONE) return i;
     i = c->links_[dx_cache_p_idle(c)].next;
@@ -521,7 +721,8 @@ static int dx_cache_p_add_tags(dx_cache *c, uint32_t entry)
     dx_cache_entry_ *e = &c->entries_[entry];
     const uint8_t *p = e->block + DX_CACHE_P_HEAD + e->key_size, *end = p + e->tags_size;
     for (; p < end; p += 1 + *p) {
-        uint32_t i = entry * c->desc_.entry_tags_max + e->tag_count, tag = dx_cache_p_tag(c, p + 1, *p);
+        uint32_t i = entry * c->desc_.entry_tags_max + e->tag_count,
+                 tag = dx_cache_p_tag(c, p + 1, *p);
         if (tag == DX_CACHE_P_NONE) return DX_CACHE_ENOMEM;
         if (c->tags_[tag].count++ == 0) dx_cache_p_unhang(c, c->heads_ + tag);
         c->links_[i].tag = tag;
@@ -542,8 +743,18 @@ static bool dx_cache_p_valid(const dx_cache *c, uint32_t entry)
     return true;
 }
 
-/* >>entries ------------------------------------------------------------ */
-static uint64_t dx_cache_p_size(const dx_cache_entry_ *e) { return e->value_size + e->key_size + e->tags_size; }
+/* >>entries -------------------------------------------------------------
+   An entry is a slot of a table and a block of the arena, the record as it is saved:
+
+       record  [head, 96][key][tags: size, name, ...][pad to 16][value]
+       slot    FREE -> BUSY (being filled) -> LIVE (found by key) -> GONE (still viewed) -> FREE
+
+   Live slots hang in a chain of their hash bucket, and in the list by use, whose head is the slot
+   behind the last one: head.newer is the oldest, head.older the newest. */
+static uint64_t dx_cache_p_size(const dx_cache_entry_ *e)
+{
+    return e->value_size + e->key_size + e->tags_size;
+}
 
 static uint32_t dx_cache_p_find(const dx_cache *c, uint64_t hash, const void *key, size_t size)
 {
@@ -554,7 +765,8 @@ static uint32_t dx_cache_p_find(const dx_cache *c, uint64_t hash, const void *ke
             DX_CACHE_P_PREFETCH(&c->entries_[e->older]);
             DX_CACHE_P_PREFETCH(&c->entries_[e->newer]);
             DX_CACHE_P_PREFETCH(&e->value_size);
-            if (e->key_size == size && DX_CACHE_MEMCMP(e->block + DX_CACHE_P_HEAD, key, size) == 0) return i;
+            if (e->key_size == size && DX_CACHE_MEMCMP(e->block + DX_CACHE_P_HEAD, key, size) == 0)
+                return i;
         }
         i = e->chain;
     }
@@ -564,6 +776,7 @@ static uint32_t dx_cache_p_find(const dx_cache *c, uint64_t hash, const void *ke
 static void dx_cache_p_use(dx_cache *c, uint32_t i) /* becomes the one used last */
 {
     dx_cache_entry_ *e = &c->entries_[i], *head = &c->entries_[c->slots_];
+    DX_CACHE_ASSERT(i < c->slots_);
     if (head->older == i) return;
     if (e->older != i) {
         c->entries_[e->older].newer = e->newer;
@@ -578,6 +791,7 @@ static void dx_cache_p_use(dx_cache *c, uint32_t i) /* becomes the one used last
 static void dx_cache_p_free_slot(dx_cache *c, uint32_t i)
 {
     dx_cache_entry_ *e = &c->entries_[i];
+    DX_CACHE_ASSERT(e->pins == 0 && e->tag_count == 0);
     dx_cache_p_free(c, e->block);
     e->block = NULL;
     e->state = DX_CACHE_P_FREE;
@@ -587,13 +801,16 @@ static void dx_cache_p_free_slot(dx_cache *c, uint32_t i)
 
 static void dx_cache_p_unpin(dx_cache *c, uint32_t i)
 {
-    if (--c->entries_[i].pins == 0 && c->entries_[i].state == DX_CACHE_P_GONE) dx_cache_p_free_slot(c, i);
+    DX_CACHE_ASSERT(i < c->slots_ && c->entries_[i].pins > 0);
+    if (--c->entries_[i].pins == 0 && c->entries_[i].state == DX_CACHE_P_GONE)
+        dx_cache_p_free_slot(c, i);
 }
 
 static void dx_cache_p_remove(dx_cache *c, uint32_t i)
 {
     dx_cache_entry_ *e = &c->entries_[i];
     uint32_t *at = &c->buckets_[e->hash & c->bucket_mask_];
+    DX_CACHE_ASSERT(e->state == DX_CACHE_P_LIVE);
     while (*at != i) at = &c->entries_[*at].chain;
     *at = e->chain;
     c->entries_[e->older].newer = e->newer;
@@ -614,6 +831,7 @@ static void dx_cache_p_enter(dx_cache *c, uint32_t i)
 {
     dx_cache_entry_ *e = &c->entries_[i];
     uint32_t *at = &c->buckets_[e->hash & c->bucket_mask_];
+    DX_CACHE_ASSERT(e->state != DX_CACHE_P_LIVE && e->block);
     e->chain = *at;
     *at = i;
     e->older = e->newer = i;
@@ -628,7 +846,8 @@ static bool dx_cache_p_bury(dx_cache *c)
 {
     uint32_t dead = c->links_[dx_cache_p_dead(c)].next, oldest = c->entries_[c->slots_].newer;
     if (dead != dx_cache_p_dead(c)) dx_cache_p_remove(c, dead / c->desc_.entry_tags_max);
-    else if (oldest != c->slots_ && c->entries_[oldest].epoch < c->all_epoch_) dx_cache_p_remove(c, oldest);
+    else if (oldest != c->slots_ && c->entries_[oldest].epoch < c->all_epoch_)
+        dx_cache_p_remove(c, oldest);
     else return false;
     return true;
 }
@@ -646,6 +865,7 @@ static bool dx_cache_p_evict(dx_cache *c)
 static void dx_cache_p_show(dx_cache *c, uint32_t i, dx_cache_view *view)
 {
     dx_cache_entry_ *e = &c->entries_[i];
+    DX_CACHE_ASSERT(e->state == DX_CACHE_P_LIVE && e->block);
     view->hash = e->block + 64;
     view->key = e->block + DX_CACHE_P_HEAD;
     view->key_size = e->key_size;
@@ -662,13 +882,15 @@ static void dx_cache_p_show(dx_cache *c, uint32_t i, dx_cache_view *view)
 static bool dx_cache_p_over(const dx_cache *c, uint32_t old, uint64_t bytes, uint64_t entries)
 {
     bool replaces = old != DX_CACHE_P_NONE;
-    return c->stats_.bytes + c->reserved_bytes_ - (replaces ? dx_cache_p_size(&c->entries_[old]) : 0) > bytes ||
+    return c->stats_.bytes + c->reserved_bytes_ -
+                   (replaces ? dx_cache_p_size(&c->entries_[old]) : 0) >
+               bytes ||
            c->stats_.entries + c->reserved_entries_ - replaces > entries;
 }
 
 /* Room for an answer; others may get the lock meanwhile. */
-static int dx_cache_p_reserve(dx_cache *c, uint64_t hash, const dx_cache_item *item, uint64_t block_size,
-                              uint32_t *slot)
+static int dx_cache_p_reserve(dx_cache *c, uint64_t hash, const dx_cache_item *item,
+                              uint64_t block_size, uint32_t *slot)
 {
     uint64_t bytes = c->desc_.bytes_max, entries = c->desc_.entries_max;
     unsigned steps;
@@ -683,11 +905,13 @@ static int dx_cache_p_reserve(dx_cache *c, uint64_t hash, const dx_cache_item *i
                     if (dx_cache_p_over(c, old, UINT64_MAX, entries)) entries = entries * 4 / 5;
                     evicting = true;
                 } else if (!dx_cache_p_evict(c)) {
-                    if (dx_cache_p_over(c, old, c->desc_.bytes_max, c->desc_.entries_max)) return DX_CACHE_EAGAIN;
+                    if (dx_cache_p_over(c, old, c->desc_.bytes_max, c->desc_.entries_max))
+                        return DX_CACHE_EAGAIN;
                     bytes = entries = UINT64_MAX;
                 }
             }
-        } else if (c->free_slot_ != DX_CACHE_P_NONE && (block = dx_cache_p_alloc(c, block_size)) != NULL) {
+        } else if (c->free_slot_ != DX_CACHE_P_NONE &&
+                   (block = dx_cache_p_alloc(c, block_size)) != NULL) {
             break;
         } else if (!dx_cache_p_bury(c) && !dx_cache_p_evict(c)) {
             return DX_CACHE_ENOMEM;
@@ -697,6 +921,7 @@ static int dx_cache_p_reserve(dx_cache *c, uint64_t hash, const dx_cache_item *i
             dx_cache_p_lock(c);
         }
     }
+    DX_CACHE_ASSERT(c->entries_[c->free_slot_].state == DX_CACHE_P_FREE);
     *slot = c->free_slot_;
     c->free_slot_ = c->entries_[*slot].chain;
     c->entries_[*slot].block = block;
@@ -704,24 +929,35 @@ static int dx_cache_p_reserve(dx_cache *c, uint64_t hash, const dx_cache_item *i
     return DX_CACHE_OK;
 }
 
-/* >>flights: computations ---------------------------------------------- */
+/* >>flights -------------------------------------------------------------
+   A flight is a computation that is under way: one for each key at a time. Its ticket, a number
+   that is never used again, says whose answer is taken:
+
+       begin -> COMPUTE, ticket 7      put with 7: stored, all who wait are woken
+       begin -> WAIT, ticket 7         after flight_ms: COMPUTE with ticket 8; put with 7: EOUTDATED
+
+   The flight notes the epoch at which it began. An invalidation since then has a later one. */
 static dx_cache_flight_ *dx_cache_p_flight(dx_cache *c, const dx_cache_ticket *t)
 {
     dx_cache_flight_ *f = t->flight_ < c->desc_.flights_max ? &c->flights_[t->flight_] : NULL;
     return f && t->id_ && f->id == t->id_ ? f : NULL;
 }
 
-static dx_cache_flight_ *dx_cache_p_flight_of(dx_cache *c, uint64_t hash, const void *key, size_t size)
+static dx_cache_flight_ *dx_cache_p_flight_of(dx_cache *c, uint64_t hash, const void *key,
+                                              size_t size)
 {
     dx_cache_flight_ *f = c->flights_, *end = f + c->desc_.flights_max;
     for (; f < end; f++) {
-        if (f->running && f->hash == hash && f->key_size == size && DX_CACHE_MEMCMP(f->key, key, size) == 0) return f;
+        if (f->running && f->hash == hash && f->key_size == size &&
+            DX_CACHE_MEMCMP(f->key, key, size) == 0)
+            return f;
     }
     return NULL;
 }
 
 static void dx_cache_p_land(dx_cache *c, dx_cache_flight_ *f, int error)
 {
+    DX_CACHE_ASSERT(f->running);
     dx_cache_p_free(c, f->key);
     f->key = NULL;
     f->running = false;
@@ -729,19 +965,22 @@ static void dx_cache_p_land(dx_cache *c, dx_cache_flight_ *f, int error)
 }
 
 /* From now on the holder of this ticket computes; who did it before, comes too late. */
-static void dx_cache_p_depart(dx_cache *c, dx_cache_flight_ *f, uint64_t now_ms, dx_cache_ticket *ticket)
+static void dx_cache_p_depart(dx_cache *c, dx_cache_flight_ *f, uint64_t now_ms,
+                              dx_cache_ticket *ticket)
 {
+    DX_CACHE_ASSERT(f->key && f >= c->flights_ && f < c->flights_ + c->desc_.flights_max);
     f->id = ++c->sequence_;
     f->epoch = c->epoch_;
-    f->deadline_ms = now_ms > UINT64_MAX - c->desc_.flight_ms ? UINT64_MAX : now_ms + c->desc_.flight_ms;
+    f->deadline_ms =
+        now_ms > UINT64_MAX - c->desc_.flight_ms ? UINT64_MAX : now_ms + c->desc_.flight_ms;
     f->running = true;
     f->doomed = false;
     ticket->id_ = f->id;
     ticket->flight_ = (uint32_t)(f - c->flights_);
 }
 
-static int dx_cache_p_board(dx_cache *c, uint64_t hash, const void *key, size_t size, uint64_t now_ms,
-                            dx_cache_ticket *ticket)
+static int dx_cache_p_board(dx_cache *c, uint64_t hash, const void *key, size_t size,
+                            uint64_t now_ms, dx_cache_ticket *ticket)
 {
     dx_cache_flight_ *f = NULL;
     uint8_t *copy;
@@ -764,8 +1003,8 @@ static int dx_cache_p_board(dx_cache *c, uint64_t hash, const void *key, size_t 
 }
 
 /* OK, ESTALE, ENOTFOUND; the view is filled with the first two. */
-static int dx_cache_p_look(dx_cache *c, uint64_t hash, const void *key, size_t size, uint64_t now_ms,
-                           dx_cache_view *view)
+static int dx_cache_p_look(dx_cache *c, uint64_t hash, const void *key, size_t size,
+                           uint64_t now_ms, dx_cache_view *view)
 {
     uint32_t i = dx_cache_p_find(c, hash, key, size);
     bool fresh = i != DX_CACHE_P_NONE && now_ms < c->entries_[i].expires_ms;
@@ -784,7 +1023,10 @@ static int dx_cache_p_look(dx_cache *c, uint64_t hash, const void *key, size_t s
     return DX_CACHE_ENOTFOUND;
 }
 
-static bool dx_cache_p_key_ok(const void *key, size_t size) { return key && size > 0 && size <= 65535; }
+static bool dx_cache_p_key_ok(const void *key, size_t size)
+{
+    return key && size > 0 && size <= 65535;
+}
 
 DX_CACHE_API int dx_cache_get(dx_cache *c, const void *key, size_t key_size, uint64_t now_ms,
                               dx_cache_view *view)
@@ -825,7 +1067,8 @@ DX_CACHE_API int dx_cache_poll(dx_cache *c, const void *key, size_t key_size, ui
             } else {
                 ticket->id_ = f->id;
                 ticket->flight_ = (uint32_t)(f - c->flights_);
-                if (result == DX_CACHE_ENOTFOUND) c->stats_.misses--; /* that of who computes counts */
+                if (result == DX_CACHE_ENOTFOUND)
+                    c->stats_.misses--; /* that of who computes counts */
                 result = DX_CACHE_WAIT;
             }
         }
@@ -883,9 +1126,11 @@ static size_t dx_cache_p_tags_size(const dx_cache *c, const dx_cache_item *item)
 {
     size_t size = 0;
     uint32_t i;
-    if (item->tag_count > c->desc_.entry_tags_max || (item->tag_count && !item->tags)) return SIZE_MAX;
+    if (item->tag_count > c->desc_.entry_tags_max || (item->tag_count && !item->tags))
+        return SIZE_MAX;
     for (i = 0; i < item->tag_count; i++) {
-        if (!item->tags[i].data || item->tags[i].size == 0 || item->tags[i].size > DX_CACHE_TAG_MAX) return SIZE_MAX;
+        if (!item->tags[i].data || item->tags[i].size == 0 || item->tags[i].size > DX_CACHE_TAG_MAX)
+            return SIZE_MAX;
         size += 1 + item->tags[i].size;
     }
     return size;
@@ -897,6 +1142,7 @@ static void dx_cache_p_fill(dx_cache *c, uint32_t slot, const dx_cache_item *ite
     dx_cache_entry_ *e = &c->entries_[slot];
     uint8_t *p = e->block + DX_CACHE_P_HEAD;
     uint32_t i;
+    DX_CACHE_ASSERT(e->state == DX_CACHE_P_BUSY);
     DX_CACHE_MEMSET(e->block, 0, DX_CACHE_P_HEAD);
     DX_CACHE_MEMCPY(p, item->key, item->key_size);
     p += item->key_size;
@@ -921,11 +1167,13 @@ static int dx_cache_p_publish(dx_cache *c, const dx_cache_ticket *ticket, uint32
     dx_cache_entry_ *e = &c->entries_[slot];
     uint32_t old;
     int error;
+    DX_CACHE_ASSERT(e->state == DX_CACHE_P_BUSY);
     if (!f) return DX_CACHE_EOUTDATED;
     e->epoch = f->epoch;
     e->hash = f->hash;
     error = dx_cache_p_add_tags(c, slot);
-    if (error == DX_CACHE_OK && (e->epoch < c->floor_ || !dx_cache_p_valid(c, slot))) error = DX_CACHE_EOUTDATED;
+    if (error == DX_CACHE_OK && (e->epoch < c->floor_ || !dx_cache_p_valid(c, slot)))
+        error = DX_CACHE_EOUTDATED;
     if (error != DX_CACHE_OK) {
         dx_cache_p_untag(c, slot);
         return error;
@@ -940,8 +1188,8 @@ static int dx_cache_p_publish(dx_cache *c, const dx_cache_ticket *ticket, uint32
 }
 
 /* The steps of a put, with the lock held at both ends. */
-static int dx_cache_p_store(dx_cache *c, dx_cache_ticket *ticket, const dx_cache_item *item, size_t tags_size,
-                            uint64_t now_ms, dx_cache_view *view)
+static int dx_cache_p_store(dx_cache *c, dx_cache_ticket *ticket, const dx_cache_item *item,
+                            size_t tags_size, uint64_t now_ms, dx_cache_view *view)
 {
     uint64_t hash = dx_cache_p_hash(c, item->key, item->key_size);
     uint64_t size = (uint64_t)item->value_size + item->key_size + tags_size;
@@ -958,7 +1206,8 @@ static int dx_cache_p_store(dx_cache *c, dx_cache_ticket *ticket, const dx_cache
     }
     if (error < 0) return error;
     f = dx_cache_p_current(c, ticket);
-    if (!f || dx_cache_p_overtaken(c, item, f->epoch)) return DX_CACHE_EOUTDATED; /* nothing goes for it */
+    if (!f || dx_cache_p_overtaken(c, item, f->epoch))
+        return DX_CACHE_EOUTDATED; /* nothing goes for it */
     if (size > c->desc_.bytes_max) return DX_CACHE_ETOOBIG;
     for (i = 0; i < DX_CACHE_P_BATCH / 4 && dx_cache_p_bury(c); i++) {}
     c->reserved_bytes_ += size;
@@ -992,7 +1241,8 @@ DX_CACHE_API int dx_cache_put(dx_cache *c, const dx_cache_ticket *ticket, const 
     size_t tags_size;
     int result;
     if (view) DX_CACHE_MEMSET(view, 0, sizeof *view);
-    if (!c || !item || !dx_cache_p_key_ok(item->key, item->key_size) || (!item->value && item->value_size) ||
+    if (!c || !item || !dx_cache_p_key_ok(item->key, item->key_size) ||
+        (!item->value && item->value_size) ||
         (tags_size = dx_cache_p_tags_size(c, item)) == SIZE_MAX) {
         return DX_CACHE_EINVAL;
     }
@@ -1007,8 +1257,8 @@ DX_CACHE_API int dx_cache_put(dx_cache *c, const dx_cache_ticket *ticket, const 
     return dx_cache_p_end(c, &own, result, result == DX_CACHE_EOUTDATED ? DX_CACHE_OK : result);
 }
 
-DX_CACHE_API int dx_cache_renew(dx_cache *c, const dx_cache_ticket *ticket, const dx_cache_view *view,
-                                uint64_t now_ms, uint64_t ttl_ms)
+DX_CACHE_API int dx_cache_renew(dx_cache *c, const dx_cache_ticket *ticket,
+                                const dx_cache_view *view, uint64_t now_ms, uint64_t ttl_ms)
 {
     dx_cache_flight_ *f;
     dx_cache_entry_ *e;
@@ -1020,7 +1270,8 @@ DX_CACHE_API int dx_cache_renew(dx_cache *c, const dx_cache_ticket *ticket, cons
         result = DX_CACHE_EOUTDATED;
     } else if (view && view->entry_) {
         e = &c->entries_[view->entry_ - 1];
-        if (e->state == DX_CACHE_P_LIVE && e->hash == f->hash && dx_cache_p_valid(c, view->entry_ - 1)) {
+        if (e->state == DX_CACHE_P_LIVE && e->hash == f->hash &&
+            dx_cache_p_valid(c, view->entry_ - 1)) {
             e->time_ms = now_ms;
             e->expires_ms = dx_cache_p_expiry(c, now_ms, ttl_ms);
             e->epoch = f->epoch;
@@ -1033,7 +1284,8 @@ DX_CACHE_API int dx_cache_renew(dx_cache *c, const dx_cache_ticket *ticket, cons
     return dx_cache_p_end(c, ticket, result, DX_CACHE_OK);
 }
 
-DX_CACHE_API int dx_cache_fail(dx_cache *c, const dx_cache_ticket *ticket, int error, uint64_t now_ms)
+DX_CACHE_API int dx_cache_fail(dx_cache *c, const dx_cache_ticket *ticket, int error,
+                               uint64_t now_ms)
 {
     (void)now_ms;
     if (!c || !ticket || error >= 0) return DX_CACHE_EINVAL;
@@ -1044,6 +1296,7 @@ DX_CACHE_API int dx_cache_fail(dx_cache *c, const dx_cache_ticket *ticket, int e
 
 DX_CACHE_API void dx_cache_release(dx_cache *c, dx_cache_view *view)
 {
+    DX_CACHE_ASSERT(view);
     if (!view->entry_) return;
     dx_cache_p_lock(c);
     dx_cache_p_unpin(c, view->entry_ - 1);
@@ -1051,7 +1304,10 @@ DX_CACHE_API void dx_cache_release(dx_cache *c, dx_cache_view *view)
     DX_CACHE_MEMSET(view, 0, sizeof *view);
 }
 
-/* >>invalidation ------------------------------------------------------- */
+/* >>invalidation --------------------------------------------------------
+   Epochs count invalidations. An entry is valid while no tag of it, nor everything, has a later
+   epoch than its own, so that any number of entries vanish in one step. floor_ is the latest epoch
+   of tags whose names were forgotten: answers that began before it are not stored. */
 DX_CACHE_API void dx_cache_invalidate(dx_cache *c, const void *tag, size_t size)
 {
     uint32_t i, head, dead, first, last;
@@ -1166,6 +1422,7 @@ DX_CACHE_API void dx_cache_etag(const dx_cache_view *view, char out[67])
 {
     static const char digits[] = "0123456789abcdef";
     unsigned i;
+    DX_CACHE_ASSERT(view && view->hash);
     out[0] = out[65] = '"';
     out[66] = 0;
     for (i = 0; i < 64; i++) out[1 + i] = digits[view->hash[i / 2] >> (i % 2 ? 0 : 4) & 15];
@@ -1193,10 +1450,12 @@ DX_CACHE_API bool dx_cache_etag_matches(const dx_cache_view *view, const char *f
     return false;
 }
 
-DX_CACHE_API int dx_cache_key_add(void *key, size_t capacity, size_t *key_size, const void *part, size_t size)
+DX_CACHE_API int dx_cache_key_add(void *key, size_t capacity, size_t *key_size, const void *part,
+                                  size_t size)
 {
     uint8_t *p = (uint8_t *)key + *key_size;
-    if (capacity < *key_size || capacity - *key_size < 4 || size > capacity - *key_size - 4) return DX_CACHE_ENOSPACE;
+    if (capacity < *key_size || capacity - *key_size < 4 || size > capacity - *key_size - 4)
+        return DX_CACHE_ENOSPACE;
     dx_cache_p_store32(p, (uint32_t)size);
     if (size) DX_CACHE_MEMCPY(p + 4, part, size);
     *key_size += 4 + size;
@@ -1231,8 +1490,9 @@ static bool dx_cache_p_defaults(dx_cache_desc *d)
     if (!d->held_max) d->held_max = 64;
     if (!d->name) d->name = "cache";
     if (!d->hash) d->hash = dx_cache_p_default_hash;
-    return d->bytes_max <= (uint64_t)1 << 33 && d->entries_max <= 1u << 26 && d->tags_max <= 1u << 20 &&
-           d->entry_tags_max <= DX_CACHE_TAGS_MAX && d->flights_max <= 1u << 16 && d->held_max <= 1u << 20 &&
+    return d->bytes_max <= (uint64_t)1 << 33 && d->entries_max <= 1u << 26 &&
+           d->tags_max <= 1u << 20 && d->entry_tags_max <= DX_CACHE_TAGS_MAX &&
+           d->flights_max <= 1u << 16 && d->held_max <= 1u << 20 &&
            dx_cache_p_length(d->name) <= DX_CACHE_NAME_MAX && !d->lock == !d->unlock;
 }
 
@@ -1247,7 +1507,8 @@ static uint32_t dx_cache_p_power_of_two(uint32_t n)
 static uint64_t dx_cache_p_tables(dx_cache *c, const dx_cache_desc *d, uint8_t *base)
 {
     uint32_t slots = d->entries_max + d->held_max, heads = slots * d->entry_tags_max;
-    uint32_t buckets = dx_cache_p_power_of_two(slots), tag_buckets = dx_cache_p_power_of_two(d->tags_max);
+    uint32_t buckets = dx_cache_p_power_of_two(slots),
+             tag_buckets = dx_cache_p_power_of_two(d->tags_max);
     uint64_t at = 0;
 #define DX_CACHE_P_TABLE(field, type, count)                                                       \
     if (base) c->field = (type *)(void *)(base + (size_t)at);                                      \
@@ -1274,10 +1535,11 @@ DX_CACHE_API size_t dx_cache_memory_size(const dx_cache_desc *desc)
     dx_cache_desc d = *desc;
     uint64_t size;
     if (!dx_cache_p_defaults(&d)) return 0;
-    /* An eighth for what fits nowhere, and for each entry its record's header, padding and class. */
+    /* An eighth for what fits nowhere, and for each entry its record's header, padding and class.
+     */
     size = 128 + dx_cache_p_tables(NULL, &d, NULL) + d.bytes_max + d.bytes_max / 8 + 65536 +
-           ((uint64_t)d.entries_max + d.held_max) * (DX_CACHE_P_HEAD + 64) + (uint64_t)d.flights_max * 64 +
-           (uint64_t)d.tags_max * 144;
+           ((uint64_t)d.entries_max + d.held_max) * (DX_CACHE_P_HEAD + 64) +
+           (uint64_t)d.flights_max * 64 + (uint64_t)d.tags_max * 144;
     return size > SIZE_MAX ? 0 : (size_t)size;
 }
 
@@ -1288,7 +1550,8 @@ static void dx_cache_p_start(dx_cache *c)
         c->entries_[i].older = c->entries_[i].newer = i;
         c->entries_[i].chain = i + 1 < c->slots_ ? i + 1 : DX_CACHE_P_NONE;
     }
-    for (i = 0; i < c->heads_ + c->desc_.tags_max + 2; i++) c->links_[i].prev = c->links_[i].next = i;
+    for (i = 0; i < c->heads_ + c->desc_.tags_max + 2; i++)
+        c->links_[i].prev = c->links_[i].next = i;
     for (i = 0; i < c->desc_.tags_max; i++) dx_cache_p_hang(c, c->heads_ + i, dx_cache_p_idle(c));
     for (i = 0; i <= c->bucket_mask_; i++) c->buckets_[i] = DX_CACHE_P_NONE;
     for (i = 0; i <= c->tag_mask_; i++) c->tag_buckets_[i] = DX_CACHE_P_NONE;
@@ -1348,15 +1611,16 @@ static uint32_t dx_cache_p_number(const dx_cache *c, const char *name)
     uint64_t v = 0;
     const char *p;
     if (DX_CACHE_MEMCMP(name, c->desc_.name, n) != 0 || name[n] != '/') return DX_CACHE_P_NONE;
-    for (p = name + n + 1; *p >= '0' && *p <= '9' && v < UINT32_MAX; p++) v = v * 10 + (uint64_t)(*p - '0');
+    for (p = name + n + 1; *p >= '0' && *p <= '9' && v < UINT32_MAX; p++)
+        v = v * 10 + (uint64_t)(*p - '0');
     if (v >= UINT32_MAX) return DX_CACHE_P_NONE;
     dx_cache_p_name(c, (uint32_t)v, same);
     for (n = 0; same[n] && same[n] == name[n]; n++) {}
     return same[n] == name[n] ? (uint32_t)v : DX_CACHE_P_NONE;
 }
 
-static int dx_cache_p_write(dx_cache *c, dx_cas_store *store, uint32_t slot, const uint8_t *data, size_t size,
-                            uint64_t time_ms)
+static int dx_cache_p_write(dx_cache *c, dx_cas_store *store, uint32_t slot, const uint8_t *data,
+                            size_t size, uint64_t time_ms)
 {
     dx_cas_ref ref;
     uint64_t version;
@@ -1424,7 +1688,8 @@ static int dx_cache_p_save_slot(dx_cache *c, dx_cas_store *store, uint32_t i)
     return error;
 }
 
-/* The epochs of all tags. They are read after the entries: no entry is saved without the invalidations before it. */
+/* The epochs of all tags. They are read after the entries: no entry is saved without the
+   invalidations before it. */
 static int dx_cache_p_save_epochs(dx_cache *c, dx_cas_store *store)
 {
     uint64_t room = DX_CACHE_P_STATE_HEAD + (uint64_t)c->desc_.tags_max * (9 + DX_CACHE_TAG_MAX);
@@ -1477,7 +1742,8 @@ static int dx_cache_p_forget_foreign(dx_cache *c, dx_cas_store *store)
         }
         if (count < 32 && error != DX_CAS_ENOTFOUND) return error;
         error = DX_CAS_OK;
-        for (i = 0; error == DX_CAS_OK && i < count; i++) error = dx_cache_p_forget(c, store, found[i]);
+        for (i = 0; error == DX_CAS_OK && i < count; i++)
+            error = dx_cache_p_forget(c, store, found[i]);
     } while (error == DX_CAS_OK && count == 32);
     return error;
 }
@@ -1529,7 +1795,9 @@ static bool dx_cache_p_decode(const dx_cache *c, dx_cache_entry_ *e, uint64_t si
     e->epoch = dx_cache_p_load64(p + 40);
     e->sequence = dx_cache_p_load64(p + 48);
     e->hits = dx_cache_p_load64(p + 56);
-    if (e->key_size == 0 || e->key_size > 65535 || e->tags_size > DX_CACHE_TAGS_MAX * (1 + DX_CACHE_TAG_MAX)) return false;
+    if (e->key_size == 0 || e->key_size > 65535 ||
+        e->tags_size > DX_CACHE_TAGS_MAX * (1 + DX_CACHE_TAG_MAX))
+        return false;
     at = ((uint64_t)DX_CACHE_P_HEAD + e->key_size + e->tags_size + 15) / 16 * 16;
     e->value_at = (uint32_t)at;
     if (at > size || e->value_size != size - at) return false;
@@ -1542,11 +1810,13 @@ static bool dx_cache_p_decode(const dx_cache *c, dx_cache_entry_ *e, uint64_t si
         if (*end) return false;
     }
     c->desc_.hash(c->desc_.user, p + at, (size_t)e->value_size, hash);
-    return DX_CACHE_MEMCMP(hash, p + 64, 32) == 0 && e->epoch <= c->epoch_ && e->sequence <= c->sequence_;
+    return DX_CACHE_MEMCMP(hash, p + 64, 32) == 0 && e->epoch <= c->epoch_ &&
+           e->sequence <= c->sequence_;
 }
 
 /* Read an object whole into a new block. OK with NULL: there is no room for it. */
-static int dx_cache_p_read(dx_cache *c, dx_cas_store *store, const dx_cas_id *root, uint8_t **block, uint64_t *size)
+static int dx_cache_p_read(dx_cache *c, dx_cas_store *store, const dx_cas_id *root, uint8_t **block,
+                           uint64_t *size)
 {
     size_t got = 0;
     int error = dx_cas_object_size(store, root, size);
@@ -1561,7 +1831,7 @@ static int dx_cache_p_read(dx_cache *c, dx_cas_store *store, const dx_cas_id *ro
     return error;
 }
 
-/* The slot that has this number becomes an entry, if there is room and what the name says is right. */
+/* The slot with this number becomes an entry, if there is room and what the name says is right. */
 static int dx_cache_p_load_slot(dx_cache *c, dx_cas_store *store, const dx_cas_ref *ref, uint32_t i)
 {
     dx_cache_entry_ *e = &c->entries_[i];
@@ -1579,7 +1849,8 @@ static int dx_cache_p_load_slot(dx_cache *c, dx_cas_store *store, const dx_cas_r
         e->hash = dx_cache_p_hash(c, key, e->key_size);
         same = dx_cache_p_find(c, e->hash, key, e->key_size);
         good = dx_cache_p_add_tags(c, i) == DX_CACHE_OK;
-        if (c->floor_ > floor) c->all_epoch_ = c->floor_; /* a tag took the place of one that older entries may have */
+        if (c->floor_ > floor)
+            c->all_epoch_ = c->floor_; /* a tag took the place of one that older entries may have */
         good = good && dx_cache_p_valid(c, i) && c->stats_.entries < c->desc_.entries_max &&
                dx_cache_p_size(e) <= c->desc_.bytes_max - c->stats_.bytes &&
                (same == DX_CACHE_P_NONE || c->entries_[same].sequence < e->sequence);
@@ -1599,19 +1870,22 @@ static int dx_cache_p_load_epochs(dx_cache *c, const uint8_t *p, uint64_t size)
 {
     uint32_t count, i;
     uint64_t at = DX_CACHE_P_STATE_HEAD;
-    if (size < DX_CACHE_P_STATE_HEAD || DX_CACHE_MEMCMP(p, "DXCS", 4) != 0) return DX_CACHE_ECORRUPT;
+    if (size < DX_CACHE_P_STATE_HEAD || DX_CACHE_MEMCMP(p, "DXCS", 4) != 0)
+        return DX_CACHE_ECORRUPT;
     if (DX_CACHE_MEMCMP(p + 4, "\1\0\0", 4) != 0) return DX_CACHE_EVERSION;
     count = dx_cache_p_load32(p + 8);
     c->epoch_ = dx_cache_p_load64(p + 16);
     c->floor_ = dx_cache_p_load64(p + 24);
     c->all_epoch_ = dx_cache_p_load64(p + 32);
     c->sequence_ = dx_cache_p_load64(p + 40);
-    if (c->floor_ > c->epoch_ || c->all_epoch_ > c->floor_ || c->epoch_ >= UINT64_MAX / 2) return DX_CACHE_ECORRUPT;
+    if (c->floor_ > c->epoch_ || c->all_epoch_ > c->floor_ || c->epoch_ >= UINT64_MAX / 2)
+        return DX_CACHE_ECORRUPT;
     if (c->sequence_ >= UINT64_MAX / 2 || dx_cache_p_load32(p + 12) != 0) return DX_CACHE_ECORRUPT;
     for (i = 0; i < count; i++) {
         uint64_t epoch;
         uint32_t tag;
-        if (size - at < 10 || p[at + 8] == 0 || p[at + 8] > DX_CACHE_TAG_MAX) return DX_CACHE_ECORRUPT;
+        if (size - at < 10 || p[at + 8] == 0 || p[at + 8] > DX_CACHE_TAG_MAX)
+            return DX_CACHE_ECORRUPT;
         if (size - at - 9 < p[at + 8]) return DX_CACHE_ECORRUPT;
         epoch = dx_cache_p_load64(p + at);
         if (epoch > c->epoch_) return DX_CACHE_ECORRUPT;
@@ -1619,7 +1893,8 @@ static int dx_cache_p_load_epochs(dx_cache *c, const uint8_t *p, uint64_t size)
         if (c->tags_[tag].epoch < epoch) c->tags_[tag].epoch = epoch;
         at += 9u + p[at + 8];
     }
-    if (count > c->desc_.tags_max) c->all_epoch_ = c->floor_ = c->epoch_ + 1; /* some are forgotten */
+    if (count > c->desc_.tags_max)
+        c->all_epoch_ = c->floor_ = c->epoch_ + 1; /* some are forgotten */
     if (c->floor_ > c->epoch_) c->epoch_ = c->floor_;
     return at == size ? DX_CACHE_OK : DX_CACHE_ECORRUPT;
 }
@@ -1689,10 +1964,90 @@ DX_CACHE_API int dx_cache_load(dx_cache *c, dx_cas_store *store)
     for (i = c->slots_; i-- > 0;) {
         if (c->entries_[i].state != DX_CACHE_P_LIVE) dx_cache_p_free_slot(c, i);
     }
-    c->epoch_ += (uint64_t)1 << 32; /* no number is used twice: those after the last save are not known */
+    c->epoch_ +=
+        (uint64_t)1 << 32; /* no number is used twice: those after the last save are not known */
     c->sequence_ += (uint64_t)1 << 32;
     c->stats_.removed = 0;
     return DX_CACHE_OK;
 }
 
+/* >>layers --------------------------------------------------------------
+   The extension interface: the arena, the lock and the hash as they are used above. */
+DX_CACHE_API void dx_cache_ext_lock(dx_cache *c)
+{
+    dx_cache_p_lock(c);
+}
+
+DX_CACHE_API void dx_cache_ext_unlock(dx_cache *c)
+{
+    dx_cache_p_unlock(c);
+}
+
+DX_CACHE_API void *dx_cache_ext_alloc(dx_cache *c, size_t size)
+{
+    uint8_t *block = dx_cache_p_alloc(c, size);
+    while (!block && (dx_cache_p_bury(c) || dx_cache_p_evict(c))) {
+        block = dx_cache_p_alloc(c, size);
+    }
+    return block;
+}
+
+DX_CACHE_API void dx_cache_ext_free(dx_cache *c, void *block)
+{
+    dx_cache_p_free(c, (uint8_t *)block);
+}
+
+DX_CACHE_API uint64_t dx_cache_ext_hash(const dx_cache *c, const void *data, size_t size)
+{
+    return dx_cache_p_hash(c, data, size);
+}
+
+DX_CACHE_API void dx_cache_ext_value_hash(const dx_cache *c, const void *data, size_t size,
+                                          uint8_t out[32])
+{
+    c->desc_.hash(c->desc_.user, data, size, out);
+}
+
+DX_CACHE_API uint32_t dx_cache_ext_tags_max(const dx_cache *c)
+{
+    return c->desc_.entry_tags_max;
+}
+
+DX_CACHE_API int dx_cache_ext_outdate(dx_cache *c, const dx_cache_ticket *ticket)
+{
+    dx_cache_p_lock(c);
+    return dx_cache_p_end(c, ticket, DX_CACHE_EOUTDATED, DX_CACHE_OK);
+}
+
+DX_CACHE_API bool dx_cache_ext_holds(const dx_cache_view *view)
+{
+    return view->entry_ != 0;
+}
+
 #endif /* DX_CACHE_IMPLEMENTATION */
+
+/* >>license -------------------------------------------------------------
+   Choose whichever you prefer:
+
+   ALTERNATIVE A - MIT No Attribution (MIT-0)
+   Copyright (c) 2026 dx authors
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+   associated documentation files (the "Software"), to deal in the Software without restriction,
+   including without limitation the rights to use, copy, modify, merge, publish, distribute,
+   sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+   furnished to do so. THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+   IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR
+   PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY
+   CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING
+   FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+
+   ALTERNATIVE B - Public domain (Unlicense)
+   This is free and unencumbered software released into the public domain. Anyone is free to copy,
+   modify, publish, use, compile, sell, or distribute this software, either in source code form or
+   as a compiled binary, for any purpose, commercial or non-commercial, and by any means. In
+   jurisdictions that recognize copyright laws, the author or authors of this software dedicate any
+   and all copyright interest in the software to the public domain. THE SOFTWARE IS PROVIDED "AS
+   IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED. IN NO EVENT SHALL THE AUTHORS BE LIABLE
+   FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY ARISING FROM THE SOFTWARE OR ITS USE.
+   See unlicense.org.
+*/
