@@ -272,28 +272,29 @@ enum { DX_CACHE_CLASSES_ = 32 };
 typedef struct dx_cache { /* caller-allocated; all fields are private */
     dx_cache_desc     desc_;
     dx_cache_stats    stats_;
-    dx_cache_entry_  *entries_; /* the last one is the head of the list by use */
-    dx_cache_link_   *links_;   /* of entries; then the heads of tags, the dead, the idle tags */
+    dx_cache_entry_  *entries_;     /* the last one is the head of the list by use */
+    dx_cache_link_   *links_;       /* of entries; then the heads of tags, dead and idle ones */
     dx_cache_tag_    *tags_;
     dx_cache_flight_ *flights_;
-    uint32_t         *buckets_, *tag_buckets_;
+    uint32_t         *buckets_;     /* of keys: the first slot of each chain */
+    uint32_t         *tag_buckets_; /* the same for names of tags */
     dx_cache_unit_   *arena_;
-    uint32_t          slots_;
+    uint32_t          slots_;       /* entries_max + held_max */
     uint32_t          bucket_mask_;
     uint32_t          tag_mask_;
-    uint32_t          heads_;
+    uint32_t          heads_;       /* the first head in links_ */
     uint32_t          free_slot_;
-    uint32_t          flight_hand_;
-    uint32_t          map_; /* of the arena */
-    uint32_t          maps_[DX_CACHE_CLASSES_];
-    uint32_t          free_[DX_CACHE_CLASSES_][16];
-    uint64_t          epoch_;
-    uint64_t          floor_;
-    uint64_t          all_epoch_;
-    uint64_t          sequence_;
-    uint64_t          reserved_bytes_;
-    uint64_t          reserved_entries_;
-    bool              foreign_; /* the store has names of more slots */
+    uint32_t          flight_hand_; /* where the search for a free flight goes on */
+    uint32_t          map_;         /* rows of the arena that have a free block, */
+    uint32_t          maps_[DX_CACHE_CLASSES_]; /* columns of each, */
+    uint32_t          free_[DX_CACHE_CLASSES_][16]; /* and the first block of each class */
+    uint64_t          epoch_;       /* invalidations so far */
+    uint64_t          floor_;       /* the latest one of tags that were forgotten */
+    uint64_t          all_epoch_;   /* the latest one of everything */
+    uint64_t          sequence_;    /* numbers of tickets and of stored entries */
+    uint64_t          reserved_bytes_;   /* of answers that are on their way in, */
+    uint64_t          reserved_entries_; /* and how many they are */
+    bool              foreign_;     /* the store has names of more slots */
 } dx_cache;
 
 /* >>api ---------------------------------------------------------------- */

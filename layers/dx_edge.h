@@ -1,13 +1,45 @@
-/*  dx_edge.h - both ends of a conditional request that may be answered by a patch, above dx_cache.h
-    MIT-0 or public domain, as dx_cas.h
+/*  dx_edge.h - v0.2.0 - both ends of a conditional HTTP request that a patch may answer
+                        - MIT-0 or public domain, see end of file
 
-    Include it behind dx_cache.h; where DX_CACHE_IMPLEMENTATION or DX_IMPLEMENTATION is defined the
-    functions are here, too (in the same file as those of dx_cache.h). It knows the header fields of
-    HTTP (RFC 9110, RFC 3229), but neither sockets nor patches: these come from the program.
+    A client that has an older version of something asks whether there is a newer one, and gets
+    "nothing new" (304), a patch (226), or all of it (200). This layer knows the header fields of
+    HTTP (RFC 9110, RFC 3229), and keeps what it gets in a dx_cache.h; sockets and patches are the
+    program's.
 
-        // Who asks. apply: calls dx_patch_apply(); memory: for what it makes
+    Do this in ONE C or C++ file:
+
+        #define DX_IMPLEMENTATION     (DX_EDGE_, DX_CACHE_ and DX_CAS_IMPLEMENTATION)
+        #include "dx_edge.h"
+
+    and include it elsewhere without the define. C99; also builds as C++11. It includes dx_cache.h
+    beside it, unless that was included before.
+
+    QUICK EXAMPLE
+
+        char fields[DX_EDGE_FIELDS_MAX], tag[80];
+        dx_edge_server  server;
+        dx_edge_version base;
+        size_t size;
+        memset(&server, 0, sizeof server);
+        memset(server.now.hash, 0xab, 32);              // the hash of what there is now
+        size = dx_edge_fields(&server, DX_EDGE_STALE, NULL, fields);    // with all of it
+        if (size == 0 || strstr(fields, "ETag: ") == NULL) return 1;
+        memcpy(tag, fields + 6, 66);                    // what a client says that it has
+        switch (dx_edge_negotiate(&server, tag, 66, true, &base)) {
+        case DX_EDGE_FRESH: break;                      // 304
+        case DX_EDGE_PATCH: return 2;                   // 226, with a patch from base
+        default: return 3;                              // 200
+        }
+
+    CONTENTS (search for the mark)
+
+        >>config  >>types  >>api        what you may call
+        >>platform  >>tags  >>text  >>server  >>client  >>license
+
+    The client's side, in a program:
+
         switch (dx_edge_begin(&edge, key, key_size, now_ms, &call)) {
-        case DX_CACHE_OK: use(call.view.value, call.view.value_size); break;
+        case DX_EDGE_OK: use(call.view.value, call.view.value_size); break;
         case DX_CACHE_COMPUTE:
             do {
                 dx_edge_request(&call, fields);      // "If-None-Match: ...", to be sent along
@@ -17,26 +49,70 @@
         }                                            // OK and ESTALE: call.view
         dx_edge_end(&edge, &call);
 
-        // Who answers
-        switch (dx_edge_negotiate(&server, field, field_size, wants_patches, &base)) {
-        case DX_EDGE_FRESH: ...   // 304
-        case DX_EDGE_PATCH: ...   // 226, with a patch from base
-        case DX_EDGE_STALE: ...   // 200
-        }
-
     GUARANTEES
         - What a patch makes is stored only if it has the hash that the strong ETag names, and was
-          made of the entry that is cached; all else is asked for again, whole.
+          made from the entry that is cached; all else is asked for again, whole.
         - A strong ETag is 64 hex digits, the hash of the content. Tags of others are no errors.
+        - No allocation, no globals, no recursion, no printing.
+    LIMITS      The first DX_EDGE_TAGS_MAX tags of a request. What a patch makes must fit into
+                edge.memory.
+    CONFIG      DX_EDGE_STATIC     functions become static
+                DX_EDGE_API        how functions are declared
+                DX_EDGE_ASSERT(c)  <assert.h> when hosted
+                DX_EDGE_MEMSET, DX_EDGE_MEMCMP
+    ERRORS      dx_edge_error: 0 = ok, negative = reason, with the values of dx_cache_error;
+                dx_edge_error_name() spells it.
+    OWNERSHIP   The cache and the memory are the caller's. A call holds views until dx_edge_end().
+    FORMAT      RFC 9110 (ETag, If-None-Match), RFC 3229 (A-IM, Delta-Base).
 */
 #ifndef DX_EDGE_H
 #define DX_EDGE_H
 
-#include "dx_cache.h"
+#define DX_EDGE_VERSION 0x000200 /* 0xMMmmpp */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef DX_CACHE_H
+  #include "dx_cache.h"
+#endif
+
+/* >>config ------------------------------------------------------------- */
+#ifndef DX_EDGE_API
+  #ifndef DX_EDGE_STATIC
+    #define DX_EDGE_API extern
+  #elif defined(__GNUC__) || defined(__clang__)
+    #define DX_EDGE_API static __attribute__((unused))
+  #else
+    #define DX_EDGE_API static
+  #endif
+#endif
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* >>types -------------------------------------------------------------- */
+/* value, constant, meaning; those of dx_cache.h that are passed on, and one more. */
+#define DX_EDGE_ERRORS(X)                                                                          \
+    X(0, OK)                                                                                       \
+    X(-1, EINVAL)     /* an argument breaks its contract */                                        \
+    X(-2, ENOMEM)     /* no room in the cache */                                                   \
+    X(-4, ETOOBIG)    /* above the quota of the cache */                                           \
+    X(-5, ECORRUPT)   /* the answer is not what its ETag names */                                  \
+    X(-6, EAGAIN)     /* too much is under way, or the entry is gone: begin again */               \
+    X(-7, ESYS)       /* there is no answer, and no old one */                                     \
+    X(-9, ENOTFOUND)  /* no such entry */                                                          \
+    X(-32, ESTALE)    /* the last good one is in the view */                                       \
+    X(-33, EOUTDATED) /* overtaken by an invalidation: begin again */                              \
+    X(-34, EPROTOCOL) /* an answer to what was not asked: 304 to a first request */
+
+typedef enum dx_edge_error {
+#define DX_EDGE_P_ENUM(value, constant) DX_EDGE_##constant = value,
+    DX_EDGE_ERRORS(DX_EDGE_P_ENUM)
+#undef DX_EDGE_P_ENUM
+} dx_edge_error;
 
 /* What an answer is, and what one that did not help leads to. */
 typedef enum dx_edge_outcome {
@@ -47,7 +123,6 @@ typedef enum dx_edge_outcome {
 } dx_edge_outcome;
 
 enum { DX_EDGE_FIELDS_MAX = 320, DX_EDGE_ETAG_MAX = 72, DX_EDGE_TAGS_MAX = 32 };
-enum { DX_EDGE_EPROTOCOL = -34 }; /* an answer to what was not asked: 304 to a first request */
 
 typedef struct dx_edge_version {
     uint8_t  hash[32];
@@ -82,55 +157,100 @@ typedef struct dx_edge_call { /* one request; the fields with _ are private */
     dx_cache_ticket ticket_;
     const void     *key_;
     size_t          key_size_;
-    bool            patches_, whole_;
+    bool            patches_; /* a patch may answer */
+    bool            whole_;   /* one was of no use: now all of it is asked for */
 } dx_edge_call;
 
 typedef struct dx_edge_answer { /* as it came; borrowed during dx_edge_reply() */
     int         status;  /* 200, 226, 304; others as if there had been none */
     bool        patch;   /* of 200: the content type is that of a patch */
-    const char *etag, *delta_base; /* the values of these fields, or NULL */
-    size_t      etag_size, delta_base_size;
+    const char *etag;       /* the values of these fields, or NULL */
+    const char *delta_base;
+    size_t      etag_size;
+    size_t      delta_base_size;
     const void *body;
     size_t      body_size;
 } dx_edge_answer;
 
+/* >>api ---------------------------------------------------------------- */
+/* "DX_EDGE_EINVAL" and so on; "unknown error" for anything else. Never NULL. */
+DX_EDGE_API const char *dx_edge_error_name(int error);
+
 /* What to answer to a request whose If-None-Match field (NULL: none) is this. *base is filled with
    PATCH. At most DX_EDGE_TAGS_MAX tags are looked at. */
-DX_CACHE_API dx_edge_outcome dx_edge_negotiate(const dx_edge_server *server, const char *field,
-                                               size_t size, bool patches, dx_edge_version *base);
+DX_EDGE_API dx_edge_outcome dx_edge_negotiate(const dx_edge_server *server, const char *field,
+                                              size_t size, bool patches, dx_edge_version *base);
 /* The header fields of that answer, each with CR LF, and NUL; returns their length. */
-DX_CACHE_API size_t dx_edge_fields(const dx_edge_server *server, dx_edge_outcome outcome,
-                                   const dx_edge_version *base, char out[DX_EDGE_FIELDS_MAX]);
+DX_EDGE_API size_t dx_edge_fields(const dx_edge_server *server, dx_edge_outcome outcome,
+                                  const dx_edge_version *base, char out[DX_EDGE_FIELDS_MAX]);
 /* W/"HEX:NUMBER": 16 bytes of the hash and the number of the version. */
-DX_CACHE_API size_t dx_edge_weak_etag(const dx_edge_version *version, char out[DX_EDGE_ETAG_MAX]);
+DX_EDGE_API size_t dx_edge_weak_etag(const dx_edge_version *version, char out[DX_EDGE_ETAG_MAX]);
 
 /* OK: call->view. COMPUTE: to be asked for; WAIT: somebody else asks, dx_edge_poll() after
    desc.wake. Errors of dx_cache_begin(). The key is borrowed until dx_edge_end(), which must
    follow. */
-DX_CACHE_API int dx_edge_begin(dx_edge_client *edge, const void *key, size_t key_size,
-                               uint64_t now_ms, dx_edge_call *call);
-DX_CACHE_API int dx_edge_poll(dx_edge_client *edge, uint64_t now_ms, dx_edge_call *call);
+DX_EDGE_API int dx_edge_begin(dx_edge_client *edge, const void *key, size_t key_size,
+                              uint64_t now_ms, dx_edge_call *call);
+DX_EDGE_API int dx_edge_poll(dx_edge_client *edge, uint64_t now_ms, dx_edge_call *call);
 /* The header fields to send along, each with CR LF, and NUL; returns their length. */
-DX_CACHE_API size_t dx_edge_request(const dx_edge_call *call, char out[DX_EDGE_FIELDS_MAX]);
+DX_EDGE_API size_t dx_edge_request(const dx_edge_call *call, char out[DX_EDGE_FIELDS_MAX]);
 /* OK: it is stored and in call->view. DX_EDGE_REFETCH: send another request. ESTALE: as
-   dx_edge_offline(). What ends it otherwise: DX_CACHE_ECORRUPT, DX_EDGE_EPROTOCOL; EAGAIN and
+   dx_edge_offline(). What ends it otherwise: DX_EDGE_ECORRUPT, DX_EDGE_EPROTOCOL; EAGAIN and
    EOUTDATED (begin again); errors of dx_cache_put(). */
-DX_CACHE_API int dx_edge_reply(dx_edge_client *edge, dx_edge_call *call,
-                               const dx_edge_answer *answer, uint64_t now_ms);
-/* There is no answer. ESTALE: the last good one is in call->view; DX_CACHE_ESYS: there is none. */
-DX_CACHE_API int dx_edge_offline(dx_edge_client *edge, dx_edge_call *call, uint64_t now_ms);
-DX_CACHE_API void dx_edge_end(dx_edge_client *edge, dx_edge_call *call);
+DX_EDGE_API int dx_edge_reply(dx_edge_client *edge, dx_edge_call *call,
+                              const dx_edge_answer *answer, uint64_t now_ms);
+/* There is no answer. ESTALE: the last good one is in call->view; DX_EDGE_ESYS: there is none. */
+DX_EDGE_API int dx_edge_offline(dx_edge_client *edge, dx_edge_call *call, uint64_t now_ms);
+DX_EDGE_API void dx_edge_end(dx_edge_client *edge, dx_edge_call *call);
 
 #ifdef __cplusplus
 }
 #endif
 #endif /* DX_EDGE_H */
 
-#if (defined(DX_CACHE_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) &&                            \
+#if (defined(DX_EDGE_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) && \
     !defined(DX_EDGE_IMPLEMENTED)
 #define DX_EDGE_IMPLEMENTED
 
-/* >>tags ---------------------------------------------------------------- */
+/* >>platform ----------------------------------------------------------- */
+#ifndef DX_EDGE_ASSERT
+  #if (!defined(__STDC_HOSTED__) || __STDC_HOSTED__ == 1) && !defined(NDEBUG)
+    #include <assert.h>
+    #define DX_EDGE_ASSERT(c) assert(c)
+  #else
+    #define DX_EDGE_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
+  #endif
+#endif
+#if defined(__GNUC__) || defined(__clang__)
+  #define DX_EDGE_P_LIBC(name) __builtin_##name
+#else
+  #include <string.h>
+  #define DX_EDGE_P_LIBC(name) name
+#endif
+#ifndef DX_EDGE_MEMSET
+  #define DX_EDGE_MEMSET DX_EDGE_P_LIBC(memset)
+#endif
+#ifndef DX_EDGE_MEMCMP
+  #define DX_EDGE_MEMCMP DX_EDGE_P_LIBC(memcmp)
+#endif
+
+DX_EDGE_API const char *dx_edge_error_name(int error)
+{
+    switch (error) {
+#define DX_EDGE_P_NAME(value, constant)                                                            \
+    case value: return "DX_EDGE_" #constant;
+        DX_EDGE_ERRORS(DX_EDGE_P_NAME)
+#undef DX_EDGE_P_NAME
+    default: return "unknown error";
+    }
+}
+
+/* >>tags ----------------------------------------------------------------
+   The strong tag names content, the weak one a version, for clients that have lost the content's
+   hash. Both come in lists:
+
+       If-None-Match: "64 hex digits", W/"32 hex digits:17", "something of another server"
+                      hash, 32 bytes      16 bytes of it, and the number                    */
 typedef struct dx_edge_p_tag { /* one of a list */
     const char *text; /* between the quotes */
     size_t      size;
@@ -141,6 +261,7 @@ typedef struct dx_edge_p_tag { /* one of a list */
 static bool dx_edge_p_next(const char *field, size_t size, size_t *at, dx_edge_p_tag *tag)
 {
     size_t i = *at;
+    DX_EDGE_ASSERT(i <= size);
     while (i < size && (field[i] == ' ' || field[i] == '\t' || field[i] == ',')) i++;
     tag->weak = size - i > 2 && field[i] == 'W' && field[i + 1] == '/';
     if (tag->weak) i += 2;
@@ -197,9 +318,12 @@ static bool dx_edge_p_strong(const char *field, size_t size, uint8_t hash[32])
            dx_edge_p_read(&tag, hash, &number) == 32;
 }
 
-/* >>text ---------------------------------------------------------------- */
+/* >>text ----------------------------------------------------------------
+   Header fields are appended to a buffer of DX_EDGE_FIELDS_MAX bytes, which the longest set of them
+   fits into; each function returns where the next one goes on. */
 static size_t dx_edge_p_text(char *out, size_t at, const char *text)
 {
+    DX_EDGE_ASSERT(at < DX_EDGE_FIELDS_MAX);
     while (*text) out[at++] = *text++;
     out[at] = 0;
     return at;
@@ -209,6 +333,7 @@ static size_t dx_edge_p_digits(char *out, size_t at, const uint8_t *bytes, size_
 {
     static const char digits[] = "0123456789abcdef";
     size_t i;
+    DX_EDGE_ASSERT(at + 2 * size < DX_EDGE_FIELDS_MAX);
     for (i = 0; i < 2 * size; i++) out[at++] = digits[bytes[i / 2] >> (i % 2 ? 0 : 4) & 15];
     out[at] = 0;
     return at;
@@ -217,6 +342,7 @@ static size_t dx_edge_p_digits(char *out, size_t at, const uint8_t *bytes, size_
 static size_t dx_edge_p_number(char *out, size_t at, uint64_t value)
 {
     uint64_t step = 1;
+    DX_EDGE_ASSERT(at + 20 < DX_EDGE_FIELDS_MAX);
     while (value / step >= 10) step *= 10;
     for (; step; step /= 10) out[at++] = (char)('0' + value / step % 10);
     out[at] = 0;
@@ -229,22 +355,25 @@ static size_t dx_edge_p_tag_field(char *out, size_t at, const char *name, const 
     return dx_edge_p_text(out, dx_edge_p_digits(out, at, hash, 32), "\"\r\n");
 }
 
-/* >>server -------------------------------------------------------------- */
-DX_CACHE_API dx_edge_outcome dx_edge_negotiate(const dx_edge_server *server, const char *field,
-                                               size_t size, bool patches, dx_edge_version *base)
+/* >>server --------------------------------------------------------------
+   The first tag that names what there is now wins: 304. Else the first one that a patch can start
+   from: 226. Else 200. */
+DX_EDGE_API dx_edge_outcome dx_edge_negotiate(const dx_edge_server *server, const char *field,
+                                              size_t size, bool patches, dx_edge_version *base)
 {
     dx_edge_outcome outcome = DX_EDGE_STALE;
     dx_edge_p_tag tag;
     uint8_t hash[32];
     uint64_t number;
     size_t at = 0, count, known;
+    DX_EDGE_ASSERT(server && base);
     if (!field) return DX_EDGE_STALE;
     while (at < size && (field[at] == ' ' || field[at] == '\t')) at++;
     if (at < size && field[at] == '*') return DX_EDGE_FRESH;
     for (count = 0; count < DX_EDGE_TAGS_MAX && dx_edge_p_next(field, size, &at, &tag); count++) {
         known = dx_edge_p_read(&tag, hash, &number);
         if (!known) continue;
-        if (DX_CACHE_MEMCMP(hash, server->now.hash, known) == 0 &&
+        if (DX_EDGE_MEMCMP(hash, server->now.hash, known) == 0 &&
             (known == 32 || number == server->now.number)) {
             return DX_EDGE_FRESH;
         }
@@ -256,8 +385,8 @@ DX_CACHE_API dx_edge_outcome dx_edge_negotiate(const dx_edge_server *server, con
     return outcome;
 }
 
-DX_CACHE_API size_t dx_edge_fields(const dx_edge_server *server, dx_edge_outcome outcome,
-                                   const dx_edge_version *base, char out[DX_EDGE_FIELDS_MAX])
+DX_EDGE_API size_t dx_edge_fields(const dx_edge_server *server, dx_edge_outcome outcome,
+                                  const dx_edge_version *base, char out[DX_EDGE_FIELDS_MAX])
 {
     size_t at = dx_edge_p_tag_field(out, 0, "ETag", server->now.hash);
     if (outcome == DX_EDGE_PATCH) { /* for caches that would take it for the whole */
@@ -273,28 +402,35 @@ DX_CACHE_API size_t dx_edge_fields(const dx_edge_server *server, dx_edge_outcome
     return dx_edge_p_text(out, at, "Vary: A-IM\r\n");
 }
 
-DX_CACHE_API size_t dx_edge_weak_etag(const dx_edge_version *version, char out[DX_EDGE_ETAG_MAX])
+DX_EDGE_API size_t dx_edge_weak_etag(const dx_edge_version *version, char out[DX_EDGE_ETAG_MAX])
 {
     size_t at = dx_edge_p_digits(out, dx_edge_p_text(out, 0, "W/\""), version->hash, 16);
     at = dx_edge_p_number(out, dx_edge_p_text(out, at, ":"), version->number);
     return dx_edge_p_text(out, at, "\"");
 }
 
-/* >>client -------------------------------------------------------------- */
+/* >>client --------------------------------------------------------------
+   A call holds the stale entry (base_) while it asks, and the answer (view) afterwards:
+
+       begin -> COMPUTE -> request -> 304: base_ is renewed, and is the view
+                                   -> 226: base_ + patch, checked against the ETag, is stored
+                                   -> 200: the body, checked against a strong ETag, is stored
+                                   -> anything wrong with the first two: REFETCH, without a tag   */
 /* What begin or poll said: an entry that is not fresh is what the request is about. */
 static int dx_edge_p_begun(dx_edge_call *call, int result)
 {
-    if (result == DX_CACHE_OK) return result;
+    DX_EDGE_ASSERT(!dx_cache_ext_holds(&call->base_));
+    if (result == DX_EDGE_OK) return result;
     call->base_ = call->view;
-    DX_CACHE_MEMSET(&call->view, 0, sizeof call->view);
+    DX_EDGE_MEMSET(&call->view, 0, sizeof call->view);
     return result;
 }
 
-DX_CACHE_API int dx_edge_begin(dx_edge_client *edge, const void *key, size_t key_size,
-                               uint64_t now_ms, dx_edge_call *call)
+DX_EDGE_API int dx_edge_begin(dx_edge_client *edge, const void *key, size_t key_size,
+                              uint64_t now_ms, dx_edge_call *call)
 {
-    if (!edge || !edge->cache || !call) return DX_CACHE_EINVAL;
-    DX_CACHE_MEMSET(call, 0, sizeof *call);
+    if (!edge || !edge->cache || !call) return DX_EDGE_EINVAL;
+    DX_EDGE_MEMSET(call, 0, sizeof *call);
     call->key_ = key;
     call->key_size_ = key_size;
     call->patches_ = edge->apply != NULL;
@@ -302,17 +438,18 @@ DX_CACHE_API int dx_edge_begin(dx_edge_client *edge, const void *key, size_t key
                                                 &call->ticket_));
 }
 
-DX_CACHE_API int dx_edge_poll(dx_edge_client *edge, uint64_t now_ms, dx_edge_call *call)
+DX_EDGE_API int dx_edge_poll(dx_edge_client *edge, uint64_t now_ms, dx_edge_call *call)
 {
     dx_cache_release(edge->cache, &call->base_);
     return dx_edge_p_begun(call, dx_cache_poll(edge->cache, call->key_, call->key_size_, now_ms,
                                                &call->view, &call->ticket_));
 }
 
-DX_CACHE_API size_t dx_edge_request(const dx_edge_call *call, char out[DX_EDGE_FIELDS_MAX])
+DX_EDGE_API size_t dx_edge_request(const dx_edge_call *call, char out[DX_EDGE_FIELDS_MAX])
 {
+    DX_EDGE_ASSERT(call && out);
     out[0] = 0;
-    if (call->whole_ || !call->base_.entry_) return 0;
+    if (call->whole_ || !dx_cache_ext_holds(&call->base_)) return 0;
     return dx_edge_p_text(out, dx_edge_p_tag_field(out, 0, "If-None-Match", call->base_.hash),
                           call->patches_ ? "A-IM: dx-patch\r\n" : "");
 }
@@ -320,7 +457,7 @@ DX_CACHE_API size_t dx_edge_request(const dx_edge_call *call, char out[DX_EDGE_F
 /* An answer that is of no use: once more, for all of it; or this is the end. */
 static int dx_edge_p_again(dx_edge_client *edge, dx_edge_call *call, int error, uint64_t now_ms)
 {
-    if (!call->whole_ && call->base_.entry_) {
+    if (!call->whole_ && dx_cache_ext_holds(&call->base_)) {
         call->whole_ = true;
         return DX_EDGE_REFETCH;
     }
@@ -332,7 +469,8 @@ static int dx_edge_p_put(dx_edge_client *edge, dx_edge_call *call, const void *v
                          const uint8_t hash[32], size_t patch_size, uint64_t now_ms)
 {
     dx_cache_item item;
-    DX_CACHE_MEMSET(&item, 0, sizeof item);
+    DX_EDGE_ASSERT(value || size == 0);
+    DX_EDGE_MEMSET(&item, 0, sizeof item);
     item.key = call->key_;
     item.key_size = call->key_size_;
     item.value = value;
@@ -348,19 +486,19 @@ static int dx_edge_p_unchanged(dx_edge_client *edge, dx_edge_call *call,
 {
     uint8_t hash[32];
     int result;
-    if (call->whole_ || !call->base_.entry_) {
+    if (call->whole_ || !dx_cache_ext_holds(&call->base_)) {
         return dx_edge_p_again(edge, call, DX_EDGE_EPROTOCOL, now_ms);
     }
     if (dx_edge_p_strong(answer->etag, answer->etag_size, hash) &&
-        DX_CACHE_MEMCMP(hash, call->base_.hash, 32) != 0) {
+        DX_EDGE_MEMCMP(hash, call->base_.hash, 32) != 0) {
         return dx_edge_p_again(edge, call, DX_EDGE_EPROTOCOL, now_ms); /* it means another one */
     }
     result = dx_cache_renew(edge->cache, &call->ticket_, &call->base_, now_ms, edge->ttl_ms);
-    if (result == DX_CACHE_ENOTFOUND) return DX_CACHE_EAGAIN;
-    if (result != DX_CACHE_OK) return result;
+    if (result == DX_EDGE_ENOTFOUND) return DX_EDGE_EAGAIN;
+    if (result != DX_EDGE_OK) return result;
     call->view = call->base_;
-    DX_CACHE_MEMSET(&call->base_, 0, sizeof call->base_);
-    return DX_CACHE_OK;
+    DX_EDGE_MEMSET(&call->base_, 0, sizeof call->base_);
+    return DX_EDGE_OK;
 }
 
 static int dx_edge_p_patched(dx_edge_client *edge, dx_edge_call *call, const dx_edge_answer *answer,
@@ -368,19 +506,20 @@ static int dx_edge_p_patched(dx_edge_client *edge, dx_edge_call *call, const dx_
 {
     uint8_t wanted[32], hash[32];
     size_t got = 0;
-    int error = DX_CACHE_ECORRUPT;
-    if (call->whole_ || !call->base_.entry_ || !edge->apply) error = DX_EDGE_EPROTOCOL;
+    int error = DX_EDGE_ECORRUPT;
+    if (call->whole_ || !dx_cache_ext_holds(&call->base_) || !edge->apply)
+        error = DX_EDGE_EPROTOCOL;
     if (error == DX_EDGE_EPROTOCOL || !dx_edge_p_strong(answer->etag, answer->etag_size, wanted) ||
         (answer->delta_base &&
          (!dx_edge_p_strong(answer->delta_base, answer->delta_base_size, hash) ||
-          DX_CACHE_MEMCMP(hash, call->base_.hash, 32) != 0)) ||
+          DX_EDGE_MEMCMP(hash, call->base_.hash, 32) != 0)) ||
         edge->apply(edge->user, call->base_.value, call->base_.value_size, answer->body,
                     answer->body_size, edge->memory, edge->memory_size, &got) != 0 ||
         got > edge->memory_size) {
         return dx_edge_p_again(edge, call, error, now_ms);
     }
-    edge->cache->desc_.hash(edge->cache->desc_.user, edge->memory, got, hash);
-    if (DX_CACHE_MEMCMP(hash, wanted, 32) != 0) return dx_edge_p_again(edge, call, error, now_ms);
+    dx_cache_ext_value_hash(edge->cache, edge->memory, got, hash);
+    if (DX_EDGE_MEMCMP(hash, wanted, 32) != 0) return dx_edge_p_again(edge, call, error, now_ms);
     return dx_edge_p_put(edge, call, edge->memory, got, hash, answer->body_size, now_ms);
 }
 
@@ -388,18 +527,18 @@ static int dx_edge_p_whole(dx_edge_client *edge, dx_edge_call *call, const dx_ed
                            uint64_t now_ms)
 {
     uint8_t wanted[32], hash[32];
-    edge->cache->desc_.hash(edge->cache->desc_.user, answer->body, answer->body_size, hash);
+    dx_cache_ext_value_hash(edge->cache, answer->body, answer->body_size, hash);
     if (dx_edge_p_strong(answer->etag, answer->etag_size, wanted) &&
-        DX_CACHE_MEMCMP(hash, wanted, 32) != 0) {
-        return dx_edge_p_again(edge, call, DX_CACHE_ECORRUPT, now_ms);
+        DX_EDGE_MEMCMP(hash, wanted, 32) != 0) {
+        return dx_edge_p_again(edge, call, DX_EDGE_ECORRUPT, now_ms);
     }
     return dx_edge_p_put(edge, call, answer->body, answer->body_size, hash, 0, now_ms);
 }
 
-DX_CACHE_API int dx_edge_reply(dx_edge_client *edge, dx_edge_call *call,
-                               const dx_edge_answer *answer, uint64_t now_ms)
+DX_EDGE_API int dx_edge_reply(dx_edge_client *edge, dx_edge_call *call,
+                              const dx_edge_answer *answer, uint64_t now_ms)
 {
-    if (!edge || !call || !answer || (!answer->body && answer->body_size)) return DX_CACHE_EINVAL;
+    if (!edge || !call || !answer || (!answer->body && answer->body_size)) return DX_EDGE_EINVAL;
     if (answer->status == 304) return dx_edge_p_unchanged(edge, call, answer, now_ms);
     if (answer->status == 226 || (answer->status == 200 && answer->patch)) {
         return dx_edge_p_patched(edge, call, answer, now_ms);
@@ -408,19 +547,46 @@ DX_CACHE_API int dx_edge_reply(dx_edge_client *edge, dx_edge_call *call,
     return dx_edge_offline(edge, call, now_ms);
 }
 
-DX_CACHE_API int dx_edge_offline(dx_edge_client *edge, dx_edge_call *call, uint64_t now_ms)
+DX_EDGE_API int dx_edge_offline(dx_edge_client *edge, dx_edge_call *call, uint64_t now_ms)
 {
-    dx_cache_fail(edge->cache, &call->ticket_, DX_CACHE_ESYS, now_ms);
-    if (!call->base_.entry_) return DX_CACHE_ESYS;
+    DX_EDGE_ASSERT(edge && call);
+    dx_cache_fail(edge->cache, &call->ticket_, DX_EDGE_ESYS, now_ms);
+    if (!dx_cache_ext_holds(&call->base_)) return DX_EDGE_ESYS;
     call->view = call->base_;
-    DX_CACHE_MEMSET(&call->base_, 0, sizeof call->base_);
-    return DX_CACHE_ESTALE;
+    DX_EDGE_MEMSET(&call->base_, 0, sizeof call->base_);
+    return DX_EDGE_ESTALE;
 }
 
-DX_CACHE_API void dx_edge_end(dx_edge_client *edge, dx_edge_call *call)
+DX_EDGE_API void dx_edge_end(dx_edge_client *edge, dx_edge_call *call)
 {
     dx_cache_release(edge->cache, &call->base_);
     dx_cache_release(edge->cache, &call->view);
 }
 
-#endif /* DX_CACHE_IMPLEMENTATION */
+#endif /* DX_EDGE_IMPLEMENTATION */
+
+/* >>license -------------------------------------------------------------
+   Choose whichever you prefer:
+
+   ALTERNATIVE A - MIT No Attribution (MIT-0)
+   Copyright (c) 2026 dx authors
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+   associated documentation files (the "Software"), to deal in the Software without restriction,
+   including without limitation the rights to use, copy, modify, merge, publish, distribute,
+   sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+   furnished to do so. THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+   IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR
+   PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY
+   CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING
+   FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+
+   ALTERNATIVE B - Public domain (Unlicense)
+   This is free and unencumbered software released into the public domain. Anyone is free to copy,
+   modify, publish, use, compile, sell, or distribute this software, either in source code form or
+   as a compiled binary, for any purpose, commercial or non-commercial, and by any means. In
+   jurisdictions that recognize copyright laws, the author or authors of this software dedicate any
+   and all copyright interest in the software to the public domain. THE SOFTWARE IS PROVIDED "AS
+   IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED. IN NO EVENT SHALL THE AUTHORS BE LIABLE
+   FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY ARISING FROM THE SOFTWARE OR ITS USE.
+   See unlicense.org.
+*/

@@ -1,32 +1,110 @@
-/*  dx_queries.h - results of named queries in a cache that the tables invalidate, above dx_cache.h
-    MIT-0 or public domain, as dx_cas.h
+/*  dx_queries.h - v0.2.0 - results of queries, cached until a table changes
+                           - MIT-0 or public domain, see end of file
 
-    Include it behind dx_cache.h; where DX_CACHE_IMPLEMENTATION or DX_IMPLEMENTATION is defined the
-    functions are here, too (in the same file as those of dx_cache.h). It knows no database: what
-    runs a query and serialises its rows is a function of the program.
+    A query is registered once, under an id, with the tables that it reads. Its results are entries
+    of a dx_cache.h, found by the id and the parameters; an invalidation of a table, such as the
+    database's notification, makes them vanish. What runs a query and serialises its rows is a
+    function of the program.
 
-        dx_queries_init(&queries, &cache);
-        dx_queries_register(&queries, "user", 4, "SELECT ... = $1", 15, tables, table_count);
+    Do this in ONE C or C++ file:
 
-        result = dx_queries_run(&queries, "user", 4, params, 1, now_ms, load, database, &call);
-        if (result == DX_CACHE_OK) send(call.view.value, call.view.value_size);
-        dx_queries_end(&queries, &call);
+        #define DX_IMPLEMENTATION     (DX_QUERIES_, DX_CACHE_ and DX_CAS_IMPLEMENTATION)
+        #include "dx_queries.h"
 
-        dx_cache_notify(&cache, payload, size);  // "users" or "users:UPDATE", from the database
+    and include it elsewhere without the define. C99; also builds as C++11. It includes dx_cache.h
+    beside it, unless that was included before.
+
+    QUICK EXAMPLE
+
+        static unsigned char memory[1 << 20];
+        static int runs;
+
+        static int load(void *user, const dx_queries_call *call, const dx_cache_tag *params,
+                        uint32_t param_count, const void **value, size_t *size)
+        {
+            (void)user;         // a connection; the SQL is call->text
+            (void)call;
+            (void)params;
+            (void)param_count;
+            runs++;
+            *value = "rows";
+            *size = 4;
+            return DX_QUERIES_OK;
+        }
+
+        int main(void)
+        {
+            static const dx_cache_tag tables[1] = {{"users", 5}}, params[1] = {{"17", 2}};
+            dx_cache_desc   desc;
+            dx_cache        cache;
+            dx_queries      queries;
+            dx_queries_call call;
+            int i;
+            memset(&desc, 0, sizeof desc);
+            desc.bytes_max = 65536;
+            desc.memory = memory;
+            desc.memory_size = sizeof memory;
+            if (dx_cache_init(&cache, &desc) != DX_CACHE_OK) return 1;
+            dx_queries_init(&queries, &cache);
+            if (dx_queries_register(&queries, "user", 4, "SELECT ...", 10, tables, 1)) return 2;
+            for (i = 0; i < 3; i++) {
+                if (i == 2) dx_cache_notify(&cache, "users:UPDATE", 12);   // from the database
+                if (dx_queries_run(&queries, "user", 4, params, 1, 1000, load, NULL, &call) != 0)
+                    return 3;
+                if (call.view.value_size != 4) return 4;
+                dx_queries_end(&queries, &call);
+            }
+            return runs != 2;   // the second time it was in the cache
+        }
+
+    CONTENTS (search for the mark)
+
+        >>config  >>types  >>api        what you may call
+        >>platform  >>registry  >>execution  >>license
 
     GUARANTEES
         - A result is found only by the id and the same list of parameters, each byte of them.
         - Results of a query vanish when one of its tables is invalidated, or it is registered anew;
           so do results that are being loaded meanwhile: they are returned, but not kept.
         - One caller runs a query with these parameters, the others wait. Failures are not kept.
-    THREADS     as the cache: with desc.lock and desc.unlock any number of them. Registrations are
-                kept in the memory of the cache, a text stays as long as a call holds it.
+        - No allocation but in the cache's memory, no globals, no recursion, no printing.
+    LIMITS      DX_QUERIES_ID_MAX bytes of an id, DX_QUERIES_KEY_MAX of an id and its parameters,
+                16 MiB of text, desc.entry_tags_max - 1 tables.
+    CONFIG      DX_QUERIES_STATIC     functions become static
+                DX_QUERIES_API        how functions are declared
+                DX_QUERIES_ASSERT(c)  <assert.h> when hosted
+                DX_QUERIES_MEMCPY, DX_QUERIES_MEMSET, DX_QUERIES_MEMCMP
+                DX_QUERIES_KEY_MAX    1024; the same in all files
+    ERRORS      dx_queries_error: 0 = ok, negative = reason, with the values of dx_cache_error;
+                dx_queries_error_name() spells it. What load() fails with is passed through.
+    OWNERSHIP   Registrations are copied into the memory of the cache; a text stays as long as a
+                call holds it. The cache must outlive the queries.
+    THREADS     As the cache: with desc.lock and desc.unlock any number of them.
+    FORMAT      None.
 */
 #ifndef DX_QUERIES_H
 #define DX_QUERIES_H
 
-#include "dx_cache.h"
+#define DX_QUERIES_VERSION 0x000200 /* 0xMMmmpp */
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef DX_CACHE_H
+  #include "dx_cache.h"
+#endif
+
+/* >>config ------------------------------------------------------------- */
+#ifndef DX_QUERIES_API
+  #ifndef DX_QUERIES_STATIC
+    #define DX_QUERIES_API extern
+  #elif defined(__GNUC__) || defined(__clang__)
+    #define DX_QUERIES_API static __attribute__((unused))
+  #else
+    #define DX_QUERIES_API static
+  #endif
+#endif
 #ifndef DX_QUERIES_KEY_MAX
   #define DX_QUERIES_KEY_MAX 1024 /* bytes of an id and its parameters, each with 4 more */
 #endif
@@ -35,24 +113,41 @@
 extern "C" {
 #endif
 
+/* >>types -------------------------------------------------------------- */
+
 enum { DX_QUERIES_ID_MAX = DX_CACHE_TAG_MAX - 1, DX_QUERIES_BUCKETS_ = 64 };
 
-enum { /* beside those of dx_cache_error; load() may return these, and any other < 0 */
-    DX_QUERIES_EMISS = DX_CACHE_ENOTFOUND, /* there is no result in the cache */
-    DX_QUERIES_EUNKNOWN = -48,             /* no query is registered under this id */
-    DX_QUERIES_ESERIAL = -49,              /* the rows could not be serialised */
-    DX_QUERIES_EDATABASE = -50,            /* the database refused, or failed */
-    DX_QUERIES_EPOOL = -51,                /* there is no connection to it */
-    DX_QUERIES_EINTERNAL = -52
-};
+/* value, constant, meaning; those of dx_cache.h that are passed on, and more. */
+#define DX_QUERIES_ERRORS(X)                                                                       \
+    X(0, OK)                                                                                       \
+    X(-1, EINVAL)     /* an argument breaks its contract */                                        \
+    X(-2, ENOMEM)     /* no room in the cache */                                                   \
+    X(-4, ETOOBIG)    /* a text, a key, a result, or too many tables */                            \
+    X(-6, EAGAIN)     /* too much is under way: later */                                           \
+    X(-9, ENOTFOUND)  /* there is no result in the cache */                                        \
+    X(-32, ESTALE)    /* the result is past its lifetime; the view holds it */                     \
+    X(-33, EOUTDATED) /* not kept: a table changed meanwhile */                                    \
+    X(-48, EUNKNOWN)  /* no query is registered under this id */                                   \
+    X(-49, ESERIAL)   /* the rows could not be serialised; this and the rest: for load() */        \
+    X(-50, EDATABASE) /* the database refused, or failed */                                        \
+    X(-51, EPOOL)     /* there is no connection to it */                                           \
+    X(-52, EINTERNAL) /* anything else */
+
+typedef enum dx_queries_error {
+#define DX_QUERIES_P_ENUM(value, constant) DX_QUERIES_##constant = value,
+    DX_QUERIES_ERRORS(DX_QUERIES_P_ENUM)
+#undef DX_QUERIES_P_ENUM
+} dx_queries_error;
+enum { DX_QUERIES_EMISS = DX_QUERIES_ENOTFOUND };
 
 typedef struct dx_queries_entry_ { /* private: one registration; its names and its text follow */
-    struct dx_queries_entry_ *next;
-    dx_cache_tag *tags; /* that of the query itself comes first */
+    struct dx_queries_entry_ *next; /* of the same bucket */
+    dx_cache_tag  *tags;            /* that of the query itself comes first */
     const uint8_t *text;
-    size_t   text_size;
-    uint32_t tag_count, users;
-    bool     gone;
+    size_t         text_size;
+    uint32_t       tag_count;
+    uint32_t       users;           /* calls that hold it */
+    bool           gone;            /* removed or replaced: freed when users is 0 */
 } dx_queries_entry_;
 
 typedef struct dx_queries { /* caller-allocated; fields are private */
@@ -74,69 +169,124 @@ typedef struct dx_queries_call { /* one execution; the fields with _ are private
 typedef int dx_queries_load(void *user, const dx_queries_call *call, const dx_cache_tag *params,
                           uint32_t param_count, const void **value, size_t *size);
 
+/* >>api ---------------------------------------------------------------- */
+/* "DX_QUERIES_EINVAL" and so on; "unknown error" for anything else. Never NULL. */
+DX_QUERIES_API const char *dx_queries_error_name(int error);
+
 /* The cache must outlive it, and have tags_max for all queries and their tables. */
-DX_CACHE_API void dx_queries_init(dx_queries *q, dx_cache *cache);
+DX_QUERIES_API void dx_queries_init(dx_queries *q, dx_cache *cache);
 /* Everything is copied. A query of this id is replaced, and its results are gone. EINVAL: an empty
-   or too long name, or one of a table that begins with NUL. DX_CACHE_ETOOBIG: more than
+   or too long name, or one of a table that begins with NUL. DX_QUERIES_ETOOBIG: more than
    entry_tags_max - 1 tables. ENOMEM. */
-DX_CACHE_API int dx_queries_register(dx_queries *q, const void *id, size_t id_size,
-                                     const void *text, size_t text_size, const dx_cache_tag *tables,
-                                     uint32_t table_count);
+DX_QUERIES_API int dx_queries_register(dx_queries *q, const void *id, size_t id_size,
+                                       const void *text, size_t text_size,
+                                       const dx_cache_tag *tables, uint32_t table_count);
 /* OK or DX_QUERIES_EUNKNOWN. */
-DX_CACHE_API int dx_queries_remove(dx_queries *q, const void *id, size_t id_size);
+DX_QUERIES_API int dx_queries_remove(dx_queries *q, const void *id, size_t id_size);
 
 /* dx_queries_end() must follow in each case. OK, ESTALE, EMISS, EUNKNOWN, ETOOBIG (parameters). */
-DX_CACHE_API int dx_queries_get(dx_queries *q, const void *id, size_t id_size,
-                                const dx_cache_tag *params, uint32_t param_count, uint64_t now_ms,
-                                dx_queries_call *call);
-/* OK; DX_CACHE_COMPUTE: put or fail must follow; DX_CACHE_WAIT: poll, after desc.wake. */
-DX_CACHE_API int dx_queries_begin(dx_queries *q, const void *id, size_t id_size,
+DX_QUERIES_API int dx_queries_get(dx_queries *q, const void *id, size_t id_size,
                                   const dx_cache_tag *params, uint32_t param_count, uint64_t now_ms,
                                   dx_queries_call *call);
-DX_CACHE_API int dx_queries_poll(dx_queries *q, uint64_t now_ms, dx_queries_call *call);
+/* OK; DX_CACHE_COMPUTE: put or fail must follow; DX_CACHE_WAIT: poll, after desc.wake. */
+DX_QUERIES_API int dx_queries_begin(dx_queries *q, const void *id, size_t id_size,
+                                    const dx_cache_tag *params, uint32_t param_count,
+                                    uint64_t now_ms, dx_queries_call *call);
+DX_QUERIES_API int dx_queries_poll(dx_queries *q, uint64_t now_ms, dx_queries_call *call);
 /* OK: call->view. EOUTDATED, ETOOBIG, ENOMEM, EAGAIN: not kept. ttl_ms 0: that of the cache. */
-DX_CACHE_API int dx_queries_put(dx_queries *q, dx_queries_call *call, const void *value, size_t size,
-                                uint64_t ttl_ms, uint64_t now_ms);
-DX_CACHE_API int dx_queries_fail(dx_queries *q, dx_queries_call *call, int error, uint64_t now_ms);
+DX_QUERIES_API int dx_queries_put(dx_queries *q, dx_queries_call *call, const void *value,
+                                  size_t size, uint64_t ttl_ms, uint64_t now_ms);
+DX_QUERIES_API int dx_queries_fail(dx_queries *q, dx_queries_call *call, int error,
+                                   uint64_t now_ms);
 /* All of it: OK, with the result in call->view whether it could be kept or not; DX_CACHE_WAIT; what
    load() failed with. */
-DX_CACHE_API int dx_queries_run(dx_queries *q, const void *id, size_t id_size,
-                                const dx_cache_tag *params, uint32_t param_count, uint64_t now_ms,
-                                dx_queries_load *load, void *user, dx_queries_call *call);
-DX_CACHE_API void dx_queries_end(dx_queries *q, dx_queries_call *call);
+DX_QUERIES_API int dx_queries_run(dx_queries *q, const void *id, size_t id_size,
+                                  const dx_cache_tag *params, uint32_t param_count, uint64_t now_ms,
+                                  dx_queries_load *load, void *user, dx_queries_call *call);
+DX_QUERIES_API void dx_queries_end(dx_queries *q, dx_queries_call *call);
 
 #ifdef __cplusplus
 }
 #endif
 #endif /* DX_QUERIES_H */
 
-#if (defined(DX_CACHE_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) &&                            \
+#if (defined(DX_QUERIES_IMPLEMENTATION) || defined(DX_IMPLEMENTATION)) && \
     !defined(DX_QUERIES_IMPLEMENTED)
 #define DX_QUERIES_IMPLEMENTED
 
-/* >>registry ------------------------------------------------------------ */
-static dx_queries_entry_ **dx_queries_p_place(dx_queries *q, const void *id, size_t size) /* with the lock */
+/* >>platform ----------------------------------------------------------- */
+#ifndef DX_QUERIES_ASSERT
+  #if (!defined(__STDC_HOSTED__) || __STDC_HOSTED__ == 1) && !defined(NDEBUG)
+    #include <assert.h>
+    #define DX_QUERIES_ASSERT(c) assert(c)
+  #else
+    #define DX_QUERIES_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
+  #endif
+#endif
+#if defined(__GNUC__) || defined(__clang__)
+  #define DX_QUERIES_P_LIBC(name) __builtin_##name
+#else
+  #include <string.h>
+  #define DX_QUERIES_P_LIBC(name) name
+#endif
+#ifndef DX_QUERIES_MEMCPY
+  #define DX_QUERIES_MEMCPY DX_QUERIES_P_LIBC(memcpy)
+#endif
+#ifndef DX_QUERIES_MEMSET
+  #define DX_QUERIES_MEMSET DX_QUERIES_P_LIBC(memset)
+#endif
+#ifndef DX_QUERIES_MEMCMP
+  #define DX_QUERIES_MEMCMP DX_QUERIES_P_LIBC(memcmp)
+#endif
+
+DX_QUERIES_API const char *dx_queries_error_name(int error)
 {
-    dx_queries_entry_ **at = &q->buckets_[dx_cache_p_hash(q->cache_, id, size) % DX_QUERIES_BUCKETS_];
+    switch (error) {
+#define DX_QUERIES_P_NAME(value, constant)                                                         \
+    case value: return "DX_QUERIES_" #constant;
+        DX_QUERIES_ERRORS(DX_QUERIES_P_NAME)
+#undef DX_QUERIES_P_NAME
+    default: return "unknown error";
+    }
+}
+
+/* >>registry ------------------------------------------------------------
+   A registration is one block in the memory of the cache:
+
+       [dx_queries_entry_][tags][NUL id][name of table 1][name of table 2] .. [text]
+                            |     ^        ^
+                            tags[0]      tags[1] ...
+
+   Results have all of its tags. The tag of the query itself begins with NUL, which no table's name
+   does, so that a new registration invalidates the results of the old one. */
+/* With the lock: where the pointer to the registration of this id stands, or would stand. */
+static dx_queries_entry_ **dx_queries_p_place(dx_queries *q, const void *id, size_t size)
+{
+    dx_queries_entry_ **at =
+        &q->buckets_[dx_cache_ext_hash(q->cache_, id, size) % DX_QUERIES_BUCKETS_];
     while (*at && ((*at)->tags->size != size + 1 ||
-                   DX_CACHE_MEMCMP((const uint8_t *)(*at)->tags->data + 1, id, size) != 0)) {
+                   DX_QUERIES_MEMCMP((const uint8_t *)(*at)->tags->data + 1, id, size) != 0)) {
         at = &(*at)->next;
     }
     return at;
 }
 
-static void dx_queries_p_drop(dx_queries *q, dx_queries_entry_ *one) /* with the lock */
+/* With the lock: a call, or the registry, lets go of it. */
+static void dx_queries_p_drop(dx_queries *q, dx_queries_entry_ *one)
 {
-    if (--one->users == 0 && one->gone) dx_cache_p_free(q->cache_, (uint8_t *)(void *)one);
+    DX_QUERIES_ASSERT(one->users > 0);
+    if (--one->users == 0 && one->gone) dx_cache_ext_free(q->cache_, one);
 }
 
 /* Another one, or NULL, in the place of the one with this id. Its results go after it has gone:
    what is loaded with the old text either sees that it has, or began before the invalidation. */
-static bool dx_queries_p_replace(dx_queries *q, const void *id, size_t size, dx_queries_entry_ *fresh)
+static bool dx_queries_p_replace(dx_queries *q, const void *id, size_t size,
+                                 dx_queries_entry_ *fresh)
 {
     dx_queries_entry_ **at, *old;
     uint8_t tag[DX_CACHE_TAG_MAX];
-    dx_cache_p_lock(q->cache_);
+    DX_QUERIES_ASSERT(size <= DX_QUERIES_ID_MAX);
+    dx_cache_ext_lock(q->cache_);
     at = dx_queries_p_place(q, id, size);
     old = *at;
     if (old) {
@@ -149,30 +299,29 @@ static bool dx_queries_p_replace(dx_queries *q, const void *id, size_t size, dx_
         fresh->next = *at;
         *at = fresh;
     }
-    dx_cache_p_unlock(q->cache_);
+    dx_cache_ext_unlock(q->cache_);
     if (!old) return false;
     tag[0] = 0;
-    DX_CACHE_MEMCPY(tag + 1, id, size);
+    DX_QUERIES_MEMCPY(tag + 1, id, size);
     dx_cache_invalidate(q->cache_, tag, size + 1);
     return true;
 }
 
 static dx_queries_entry_ *dx_queries_p_alloc(dx_queries *q, size_t size)
 {
-    uint8_t *block;
-    dx_cache_p_lock(q->cache_);
-    while ((block = dx_cache_p_alloc(q->cache_, size)) == NULL) {
-        if (!dx_cache_p_bury(q->cache_) && !dx_cache_p_evict(q->cache_)) break;
-    }
-    dx_cache_p_unlock(q->cache_);
-    return (dx_queries_entry_ *)(void *)block;
+    void *block;
+    dx_cache_ext_lock(q->cache_);
+    block = dx_cache_ext_alloc(q->cache_, size);
+    dx_cache_ext_unlock(q->cache_);
+    return (dx_queries_entry_ *)block;
 }
 
 /* A copy of a name behind the tags, as tag i. */
 static uint8_t *dx_queries_p_name(dx_queries_entry_ *one, uint32_t i, uint8_t *to, const void *name,
                                 size_t size)
 {
-    DX_CACHE_MEMCPY(to, name, size);
+    DX_QUERIES_MEMCPY(to, name, size);
+    DX_QUERIES_ASSERT(i < one->tag_count && size > 0);
     one->tags[i].data = i ? to : to - 1;
     one->tags[i].size = i ? size : size + 1;
     return to + size;
@@ -193,15 +342,16 @@ static size_t dx_queries_p_names(const dx_cache_tag *tables, uint32_t count)
     return size;
 }
 
-DX_CACHE_API void dx_queries_init(dx_queries *q, dx_cache *cache)
+DX_QUERIES_API void dx_queries_init(dx_queries *q, dx_cache *cache)
 {
-    DX_CACHE_MEMSET(q, 0, sizeof *q);
+    DX_QUERIES_ASSERT(q && cache);
+    DX_QUERIES_MEMSET(q, 0, sizeof *q);
     q->cache_ = cache;
 }
 
-DX_CACHE_API int dx_queries_register(dx_queries *q, const void *id, size_t id_size,
-                                     const void *text, size_t text_size, const dx_cache_tag *tables,
-                                     uint32_t table_count)
+DX_QUERIES_API int dx_queries_register(dx_queries *q, const void *id, size_t id_size,
+                                       const void *text, size_t text_size,
+                                       const dx_cache_tag *tables, uint32_t table_count)
 {
     size_t names, head;
     dx_queries_entry_ *one;
@@ -209,17 +359,17 @@ DX_CACHE_API int dx_queries_register(dx_queries *q, const void *id, size_t id_si
     uint32_t i;
     if (!q || !id || id_size == 0 || id_size > DX_QUERIES_ID_MAX || (!text && text_size) ||
         (!tables && table_count)) {
-        return DX_CACHE_EINVAL;
+        return DX_QUERIES_EINVAL;
     }
-    if (table_count >= q->cache_->desc_.entry_tags_max) return DX_CACHE_ETOOBIG;
+    if (table_count >= dx_cache_ext_tags_max(q->cache_)) return DX_QUERIES_ETOOBIG;
     names = dx_queries_p_names(tables, table_count);
-    if (names == 0) return DX_CACHE_EINVAL;
+    if (names == 0) return DX_QUERIES_EINVAL;
     head = sizeof *one + (table_count + 1) * sizeof *one->tags;
     names += head + id_size;
-    if (text_size > (size_t)1 << 24) return DX_CACHE_ETOOBIG;
+    if (text_size > (size_t)1 << 24) return DX_QUERIES_ETOOBIG;
     one = dx_queries_p_alloc(q, names + text_size);
-    if (!one) return DX_CACHE_ENOMEM;
-    DX_CACHE_MEMSET(one, 0, sizeof *one);
+    if (!one) return DX_QUERIES_ENOMEM;
+    DX_QUERIES_MEMSET(one, 0, sizeof *one);
     one->tags = (dx_cache_tag *)(void *)(one + 1);
     one->tag_count = table_count + 1;
     to = (uint8_t *)one + head;
@@ -230,83 +380,88 @@ DX_CACHE_API int dx_queries_register(dx_queries *q, const void *id, size_t id_si
     }
     one->text = to;
     one->text_size = text_size;
-    if (text_size) DX_CACHE_MEMCPY(to, text, text_size);
+    if (text_size) DX_QUERIES_MEMCPY(to, text, text_size);
     dx_queries_p_replace(q, id, id_size, one);
-    return DX_CACHE_OK;
+    return DX_QUERIES_OK;
 }
 
-DX_CACHE_API int dx_queries_remove(dx_queries *q, const void *id, size_t id_size)
+DX_QUERIES_API int dx_queries_remove(dx_queries *q, const void *id, size_t id_size)
 {
-    if (!q || !id || id_size == 0 || id_size > DX_QUERIES_ID_MAX) return DX_CACHE_EINVAL;
+    if (!q || !id || id_size == 0 || id_size > DX_QUERIES_ID_MAX) return DX_QUERIES_EINVAL;
     if (!dx_queries_p_replace(q, id, id_size, NULL)) return DX_QUERIES_EUNKNOWN;
-    return DX_CACHE_OK;
+    return DX_QUERIES_OK;
 }
 
-/* >>execution ----------------------------------------------------------- */
+/* >>execution -----------------------------------------------------------
+   The key of a result is the list of id and parameters, each with its length in front. A call holds
+   the registration, so that its text stays while another one takes its place. */
 static int dx_queries_p_open(dx_queries *q, const void *id, size_t id_size,
                            const dx_cache_tag *params, uint32_t count, dx_queries_call *call)
 {
     uint32_t i;
     int error;
-    if (!call) return DX_CACHE_EINVAL;
-    DX_CACHE_MEMSET(call, 0, offsetof(dx_queries_call, key_));
+    if (!call) return DX_QUERIES_EINVAL;
+    DX_QUERIES_MEMSET(call, 0, offsetof(dx_queries_call, key_));
     if (!q || !id || id_size == 0 || id_size > DX_QUERIES_ID_MAX || (!params && count)) {
-        return DX_CACHE_EINVAL;
+        return DX_QUERIES_EINVAL;
     }
     error = dx_cache_key_add(call->key_, sizeof call->key_, &call->key_size_, id, id_size);
-    for (i = 0; i < count && error == DX_CACHE_OK; i++) {
-        if (!params[i].data && params[i].size) return DX_CACHE_EINVAL;
+    for (i = 0; i < count && error == DX_QUERIES_OK; i++) {
+        if (!params[i].data && params[i].size) return DX_QUERIES_EINVAL;
         error = dx_cache_key_add(call->key_, sizeof call->key_, &call->key_size_, params[i].data,
                                  params[i].size);
     }
-    if (error != DX_CACHE_OK) return DX_CACHE_ETOOBIG;
-    dx_cache_p_lock(q->cache_);
+    if (error != DX_QUERIES_OK) return DX_QUERIES_ETOOBIG;
+    dx_cache_ext_lock(q->cache_);
     call->query_ = *dx_queries_p_place(q, id, id_size);
     if (call->query_) call->query_->users++;
-    dx_cache_p_unlock(q->cache_);
+    dx_cache_ext_unlock(q->cache_);
     if (!call->query_) return DX_QUERIES_EUNKNOWN;
+    DX_QUERIES_ASSERT(!call->query_->gone || call->query_->users > 0);
     call->text = call->query_->text;
     call->text_size = call->query_->text_size;
-    return DX_CACHE_OK;
+    return DX_QUERIES_OK;
 }
 
-DX_CACHE_API int dx_queries_get(dx_queries *q, const void *id, size_t id_size,
-                                const dx_cache_tag *params, uint32_t param_count, uint64_t now_ms,
-                                dx_queries_call *call)
-{
-    int error = dx_queries_p_open(q, id, id_size, params, param_count, call);
-    if (error != DX_CACHE_OK) return error;
-    return dx_cache_get(q->cache_, call->key_, call->key_size_, now_ms, &call->view);
-}
-
-DX_CACHE_API int dx_queries_begin(dx_queries *q, const void *id, size_t id_size,
+DX_QUERIES_API int dx_queries_get(dx_queries *q, const void *id, size_t id_size,
                                   const dx_cache_tag *params, uint32_t param_count, uint64_t now_ms,
                                   dx_queries_call *call)
 {
     int error = dx_queries_p_open(q, id, id_size, params, param_count, call);
-    return error != DX_CACHE_OK ? error : dx_queries_poll(q, now_ms, call);
+    if (error != DX_QUERIES_OK) return error;
+    return dx_cache_get(q->cache_, call->key_, call->key_size_, now_ms, &call->view);
 }
 
-DX_CACHE_API int dx_queries_poll(dx_queries *q, uint64_t now_ms, dx_queries_call *call)
+DX_QUERIES_API int dx_queries_begin(dx_queries *q, const void *id, size_t id_size,
+                                    const dx_cache_tag *params, uint32_t param_count,
+                                    uint64_t now_ms, dx_queries_call *call)
 {
-    if (!q || !call || !call->query_) return DX_CACHE_EINVAL;
+    int error = dx_queries_p_open(q, id, id_size, params, param_count, call);
+    return error != DX_QUERIES_OK ? error : dx_queries_poll(q, now_ms, call);
+}
+
+DX_QUERIES_API int dx_queries_poll(dx_queries *q, uint64_t now_ms, dx_queries_call *call)
+{
+    if (!q || !call || !call->query_) return DX_QUERIES_EINVAL;
     dx_cache_release(q->cache_, &call->view);
     return dx_cache_poll(q->cache_, call->key_, call->key_size_, now_ms, &call->view,
                          &call->ticket_);
 }
 
-DX_CACHE_API int dx_queries_put(dx_queries *q, dx_queries_call *call, const void *value, size_t size,
-                                uint64_t ttl_ms, uint64_t now_ms)
+DX_QUERIES_API int dx_queries_put(dx_queries *q, dx_queries_call *call, const void *value,
+                                  size_t size, uint64_t ttl_ms, uint64_t now_ms)
 {
     dx_cache_item item;
-    if (!q || !call || !call->query_) return DX_CACHE_EINVAL;
+    bool gone;
+    if (!q || !call || !call->query_) return DX_QUERIES_EINVAL;
     dx_cache_release(q->cache_, &call->view);
-    dx_cache_p_lock(q->cache_);
-    if (call->query_->gone) { /* another text has this id now; who waits runs that one */
-        return dx_cache_p_end(q->cache_, &call->ticket_, DX_CACHE_EOUTDATED, DX_CACHE_OK);
+    dx_cache_ext_lock(q->cache_);
+    gone = call->query_->gone;
+    dx_cache_ext_unlock(q->cache_);
+    if (gone) { /* another text has this id now; who waits runs that one */
+        return dx_cache_ext_outdate(q->cache_, &call->ticket_);
     }
-    dx_cache_p_unlock(q->cache_);
-    DX_CACHE_MEMSET(&item, 0, sizeof item);
+    DX_QUERIES_MEMSET(&item, 0, sizeof item);
     item.key = call->key_;
     item.key_size = call->key_size_;
     item.value = value;
@@ -317,15 +472,15 @@ DX_CACHE_API int dx_queries_put(dx_queries *q, dx_queries_call *call, const void
     return dx_cache_put(q->cache_, &call->ticket_, &item, now_ms, &call->view);
 }
 
-DX_CACHE_API int dx_queries_fail(dx_queries *q, dx_queries_call *call, int error, uint64_t now_ms)
+DX_QUERIES_API int dx_queries_fail(dx_queries *q, dx_queries_call *call, int error, uint64_t now_ms)
 {
-    if (!q || !call) return DX_CACHE_EINVAL;
+    if (!q || !call) return DX_QUERIES_EINVAL;
     return dx_cache_fail(q->cache_, &call->ticket_, error, now_ms);
 }
 
-DX_CACHE_API int dx_queries_run(dx_queries *q, const void *id, size_t id_size,
-                                const dx_cache_tag *params, uint32_t param_count, uint64_t now_ms,
-                                dx_queries_load *load, void *user, dx_queries_call *call)
+DX_QUERIES_API int dx_queries_run(dx_queries *q, const void *id, size_t id_size,
+                                  const dx_cache_tag *params, uint32_t param_count, uint64_t now_ms,
+                                  dx_queries_load *load, void *user, dx_queries_call *call)
 {
     const void *value = NULL;
     size_t size = 0;
@@ -337,22 +492,49 @@ DX_CACHE_API int dx_queries_run(dx_queries *q, const void *id, size_t id_size,
         return error;
     }
     error = dx_queries_put(q, call, value, size, 0, now_ms);
-    if (error == DX_CACHE_EINVAL) return error;
-    if (error != DX_CACHE_OK) { /* not kept, and yet what was right when it was asked */
+    if (error == DX_QUERIES_EINVAL) return error;
+    if (error != DX_QUERIES_OK) { /* not kept, and yet what was right when it was asked */
         call->view.value = value;
         call->view.value_size = size;
     }
-    return DX_CACHE_OK;
+    return DX_QUERIES_OK;
 }
 
-DX_CACHE_API void dx_queries_end(dx_queries *q, dx_queries_call *call)
+DX_QUERIES_API void dx_queries_end(dx_queries *q, dx_queries_call *call)
 {
+    DX_QUERIES_ASSERT(q && call);
     dx_cache_release(q->cache_, &call->view);
     if (!call->query_) return;
-    dx_cache_p_lock(q->cache_);
+    dx_cache_ext_lock(q->cache_);
     dx_queries_p_drop(q, call->query_);
-    dx_cache_p_unlock(q->cache_);
-    DX_CACHE_MEMSET(call, 0, offsetof(dx_queries_call, key_));
+    dx_cache_ext_unlock(q->cache_);
+    DX_QUERIES_MEMSET(call, 0, offsetof(dx_queries_call, key_));
 }
 
-#endif /* DX_CACHE_IMPLEMENTATION */
+#endif /* DX_QUERIES_IMPLEMENTATION */
+
+/* >>license -------------------------------------------------------------
+   Choose whichever you prefer:
+
+   ALTERNATIVE A - MIT No Attribution (MIT-0)
+   Copyright (c) 2026 dx authors
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+   associated documentation files (the "Software"), to deal in the Software without restriction,
+   including without limitation the rights to use, copy, modify, merge, publish, distribute,
+   sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+   furnished to do so. THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+   IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR
+   PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY
+   CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING
+   FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+
+   ALTERNATIVE B - Public domain (Unlicense)
+   This is free and unencumbered software released into the public domain. Anyone is free to copy,
+   modify, publish, use, compile, sell, or distribute this software, either in source code form or
+   as a compiled binary, for any purpose, commercial or non-commercial, and by any means. In
+   jurisdictions that recognize copyright laws, the author or authors of this software dedicate any
+   and all copyright interest in the software to the public domain. THE SOFTWARE IS PROVIDED "AS
+   IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED. IN NO EVENT SHALL THE AUTHORS BE LIABLE
+   FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY ARISING FROM THE SOFTWARE OR ITS USE.
+   See unlicense.org.
+*/

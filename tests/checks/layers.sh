@@ -29,7 +29,7 @@ dx_token freestanding
 dx_tree freestanding
 dx_versions freestanding"
 # Not products yet.
-pending="dx_cache dx_edge dx_queries"
+pending=""
 # LAYERS="dx_nor dx_tree": only these.
 [ -z "${DX_TOP:-}" ] || { traits="dx_storey freestanding" pending=; } # the house of selftest.sh
 
