@@ -81,3 +81,145 @@ DX_TEST(a_limit_that_no_patch_keeps)
         DX_CHECK_EQ(header.memory_size, least[k]);
     }
 }
+
+static uint64_t random_state = 7;
+static uint8_t random_byte(void)
+{
+    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+    return (uint8_t)(random_state >> 56);
+}
+
+/* The hash of bytes that end one byte before, at and behind every place where whole subtrees are taken at once: all at once,
+   from memory that ends there, and in small pieces. */
+DX_TEST(pt_hash_ends_around_subtrees)
+{
+    static const size_t ends[] = {1024, 8192, 16384, 24576, 65536, 73728};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        for (size_t size = ends[i] - 1; size <= ends[i] + 1; size++) {
+            uint8_t *p = malloc(size), whole[32], pieces[32];
+            dx_patch_p_blake3 h;
+            for (size_t k = 0; k < size; k++) p[k] = random_byte();
+            dx_patch_hash(p, size, whole);
+            dx_patch_p_hash_start(&h);
+            for (size_t k = 0; k < size; k += 1000) dx_patch_p_hash_update(&h, p + k, size - k < 1000 ? size - k : 1000);
+            dx_patch_p_hash_finish(&h, pieces);
+            DX_CHECK_MEM(whole, pieces, 32);
+            free(p);
+        }
+}
+
+/* Every limit of the five parameters: the last value that is taken, and the first that is not. */
+DX_TEST(pt_parameters_at_their_limits)
+{
+    static const struct {
+        uint8_t bytes[5];
+        bool good, plain; /* plain: good in plain coding, too */
+    } cases[] = {
+        {{0, 34, 0, 0, 0}, true, true},      {{8, 34, 0, 0, 0}, true, false},     {{9, 34, 0, 0, 0}, false, false},
+        {{15, 34, 0, 0, 0}, false, false},   {{0x30, 34, 0, 0, 0}, true, false},  {{0x40, 34, 0, 0, 0}, true, false},
+        {{0x80, 34, 0, 0, 0}, false, false}, {{0, 35, 0, 0, 0}, true, false},     {{0, 33, 0, 0, 0}, false, false},
+        {{0, 36, 0, 0, 0}, false, false},    {{0, 98, 0, 0, 0}, false, false},    {{0, 162, 0, 0, 0}, false, false},
+        {{0, 34, 32, 0, 0}, true, false},    {{0, 34, 33, 0, 0}, false, false},   {{0, 34, 1, 0, 0}, true, false},
+        {{0, 34, 0, 7, 8}, false, false},    {{0, 34, 0, 8, 8}, true, false},     {{0, 34, 0, 28, 8}, true, false},
+        {{0, 34, 0, 29, 8}, false, false},   {{0, 34, 0, 8, 4}, false, false},    {{0, 34, 0, 8, 5}, true, false},
+        {{0, 34, 0, 8, 28}, true, false},    {{0, 34, 0, 8, 29}, false, false},   {{0, 34, 0, 0, 1}, false, false},
+        {{0, 34, 0, 0, 29}, false, false},   {{0, 34, 0, 1, 0}, false, false},    {{0, 34, 0, 8, 0}, false, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dx_patch_p_delta d;
+        memset(&d, 0, sizeof d);
+        DX_CHECK_EQ(dx_patch_p_parse_parameters(&d, cases[i].bytes, false), cases[i].good ? 0 : DX_PATCH_EVERSION);
+        DX_CHECK_EQ(dx_patch_p_parse_parameters(&d, cases[i].bytes, true), cases[i].plain ? 0 : DX_PATCH_EVERSION);
+    }
+}
+
+/* Which words are branches of Thumb: 11110 in the first half, 1x1 from bit 15 of the second one. All other bits are free. */
+DX_TEST(pt_thumb_branches)
+{
+    static const struct {
+        uint32_t first, second;
+        bool branch;
+    } cases[] = {
+        {0xf000, 0xd000, true},  {0xf000, 0xf800, true},  {0xf7ff, 0xffff, true},  {0xf3ff, 0x9000, true}, /* BL, B.W */
+        {0xf000, 0xb800, true},  {0xf000, 0x8000, false}, {0xf000, 0xc000, false}, {0xf000, 0xe800, false}, /* Bcc.W, BLX */
+        {0xf000, 0x5000, false}, {0xf000, 0x1000, false}, {0xf800, 0xd000, false}, {0xe800, 0xd000, false},
+        {0xe000, 0xf800, false}, {0xd000, 0xd000, false}, {0xb000, 0xd000, false}, {0x7000, 0xd000, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint8_t bytes[8] = {0, 0, 0, 0, (uint8_t)cases[i].first, (uint8_t)(cases[i].first >> 8), (uint8_t)cases[i].second,
+                            (uint8_t)(cases[i].second >> 8)};
+        dx_patch_p_block b;
+        dx_patch_p_field f;
+        memset(&b, 0, sizeof b);
+        b.old_bytes = bytes + 4;
+        b.old_at = 2; /* no place for an aligned address */
+        b.size = b.limit = 4;
+        b.from = -2;
+        f = dx_patch_p_locate(DX_PATCH_P_ID_THUMB, &b, 0, b.from);
+        DX_CHECK_EQ(f.size, cases[i].branch ? 4u : 0u);
+        if (f.size) DX_CHECK_EQ(f.form, DX_PATCH_P_FORM_BL);
+        if (f.size) DX_CHECK_EQ(f.bits, 24u);
+    }
+}
+
+/* Room for one byte less than a patch takes is not enough, room for just as much is, and nothing is written behind it. */
+DX_TEST(pt_every_output_capacity)
+{
+    static const struct {
+        dx_patch_kind kind;
+        uint32_t codings;
+    } cases[] = {{DX_PATCH_KIND_DELTA, 1}, {DX_PATCH_KIND_DELTA, 2}, {DX_PATCH_KIND_DELTA, 3}, {DX_PATCH_KIND_FLASH, 0},
+                 {DX_PATCH_KIND_BLOCKS, 1}, {DX_PATCH_KIND_BLOCKS, 8}};
+    static uint8_t base[700], target[600], memory[1 << 18];
+    for (size_t i = 0; i < sizeof base; i++) base[i] = random_byte();
+    memcpy(target, base + 50, sizeof target);
+    for (size_t i = 100; i < 130; i++) target[i] = random_byte();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dx_patch_create_desc desc;
+        uint8_t all[2048];
+        size_t need, size;
+        memset(&desc, 0, sizeof desc);
+        desc.memory = memory;
+        desc.memory_size = sizeof memory;
+        desc.kind = cases[i].kind;
+        desc.codings = cases[i].codings;
+        if (desc.kind == DX_PATCH_KIND_FLASH) desc.block_size = 256;
+        DX_CHECK_EQ(dx_patch_create(&desc, base, sizeof base, target, sizeof target, all, sizeof all, &need), 0);
+        for (size_t capacity = 0; capacity <= need; capacity++) {
+            uint8_t *out = malloc(capacity ? capacity : 1);
+            int error = dx_patch_create(&desc, base, sizeof base, target, sizeof target, out, capacity, &size);
+            DX_CHECK_EQ(error, capacity < need ? DX_PATCH_ENOSPACE : DX_PATCH_OK);
+            if (!error) DX_CHECK_MEM(out, all, need);
+            free(out);
+        }
+    }
+}
+
+/* The least memory for a maker, to the byte, with more matches than it can keep. */
+DX_TEST(pt_maker_in_the_least_memory)
+{
+    enum { PIECE = 200, PIECES = 150 };
+    static const size_t more[] = {0, 1, 2, 8, 101, 1001, 1501, 2501, 4097};
+    static uint8_t base[PIECE * PIECES], target[PIECE * PIECES], out[PIECE * PIECES + 4096], back[PIECE * PIECES], work[1 << 18];
+    for (size_t i = 0; i < sizeof base; i++) base[i] = random_byte();
+    for (size_t i = 0; i < PIECES; i++) memcpy(target + PIECE * i, base + PIECE * (PIECES - 1 - i), PIECE);
+    for (int flash = 0; flash < 2; flash++)
+        for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
+            size_t memory_size = DX_PATCH_P_MAKER_MIN - 1 + more[i];
+            dx_patch_create_desc desc;
+            size_t size, got;
+            int error;
+            memset(&desc, 0, sizeof desc);
+            if (flash) desc.kind = DX_PATCH_KIND_FLASH;
+            desc.memory = malloc(memory_size);
+            desc.memory_size = memory_size;
+            error = dx_patch_create(&desc, base, sizeof base, target, sizeof target, out, sizeof out, &size);
+            if (memory_size < DX_PATCH_P_MAKER_MIN) DX_CHECK_EQ(error, DX_PATCH_ENOMEM);
+            else DX_CHECK_EQ(error, 0);
+            if (!error && !flash) {
+                DX_CHECK_EQ(dx_patch_apply(base, sizeof base, out, size, back, sizeof back, &got, work, sizeof work), 0);
+                DX_CHECK_MEM(back, target, sizeof target);
+            }
+            free(desc.memory);
+        }
+}
