@@ -708,6 +708,7 @@ static void dx_patch_p_hash_block(dx_patch_p_blake3 *h, uint32_t flags)
     DX_PATCH_ASSERT(h->blocks_ < DX_PATCH_P_B3_BLOCKS);
     if (h->blocks_ == 0) flags |= (uint32_t)DX_PATCH_P_B3_CHUNK_START;
     dx_patch_p_hash_compress(h->cv_, h->block_, h->block_size_, h->chunk_, flags);
+    DX_PATCH_ASSERT(h->block_size_ <= DX_PATCH_P_B3_BLOCK);
     h->block_size_ = 0;
     h->blocks_++;
 }
@@ -784,6 +785,7 @@ static void dx_patch_p_hash_update(dx_patch_p_blake3 *h, const uint8_t *p, size_
 {
     const uint32_t chunk_end = (uint32_t)DX_PATCH_P_B3_CHUNK_END;
     size_t part;
+    DX_PATCH_ASSERT(p || !size);
     for (; size; p += part, size -= part) {
         if (h->block_size_ == DX_PATCH_P_B3_BLOCK) /* more follows, so it is not the last one */
             dx_patch_p_hash_block(h, h->blocks_ < DX_PATCH_P_B3_BLOCKS - 1 ? 0u : chunk_end);
@@ -797,6 +799,7 @@ static void dx_patch_p_hash_update(dx_patch_p_blake3 *h, const uint8_t *p, size_
             part = dx_patch_p_hash_fast(h, p, size);
             if (part) continue;
         }
+        DX_PATCH_ASSERT(h->block_size_ < DX_PATCH_P_B3_BLOCK && h->blocks_ < DX_PATCH_P_B3_BLOCKS);
         part = DX_PATCH_P_B3_BLOCK - h->block_size_;
         if (part > size) part = size;
         DX_PATCH_MEMCPY(h->block_ + h->block_size_, p, part);
@@ -809,6 +812,7 @@ static void dx_patch_p_hash_finish(dx_patch_p_blake3 *h, uint8_t *hash)
 {
     const uint32_t root = (uint32_t)DX_PATCH_P_B3_ROOT;
     unsigned i;
+    DX_PATCH_ASSERT(h->block_size_ <= DX_PATCH_P_B3_BLOCK && h->blocks_ <= 15);
     if (h->blocks_ + h->block_size_ || !h->stack_size_) {
         DX_PATCH_MEMSET(h->block_ + h->block_size_, 0, DX_PATCH_P_B3_BLOCK - h->block_size_);
         dx_patch_p_hash_block(h, DX_PATCH_P_B3_CHUNK_END | (h->stack_size_ ? 0u : root));
@@ -869,6 +873,7 @@ static bool dx_patch_p_blocks_fit(const dx_patch_header *h)
     bool power = !(h->block_size & (h->block_size - 1));
     /* Only what a shrinking target cuts off may be missing for the way back. */
     bool undo = h->reversible || h->target_size < h->base_size;
+    DX_PATCH_ASSERT(h->kind == DX_PATCH_KIND_BLOCKS);
     return coding && power && undo && h->block_size >= 64 && h->block_size <= 65536;
 }
 
@@ -876,12 +881,14 @@ static bool dx_patch_p_flash_fits(const dx_patch_header *h)
 {
     bool power = !(h->block_size & (h->block_size - 1));
     bool countable = !((h->base_size | h->target_size) >> DX_PATCH_P_FLASH_BITS);
+    DX_PATCH_ASSERT(h->kind == DX_PATCH_KIND_FLASH);
     return countable && power && h->block_size >= 256 && h->block_size <= (uint32_t)1 << 20 &&
            !h->reversible && h->coding == DX_PATCH_CODING_RANGE;
 }
 
 static bool dx_patch_p_delta_fits(const dx_patch_header *h)
 {
+    DX_PATCH_ASSERT(h->kind == DX_PATCH_KIND_DELTA);
     return !h->block_size && !h->reversible && h->coding <= DX_PATCH_CODING_RANGE;
 }
 
@@ -905,6 +912,7 @@ static int dx_patch_p_check_header(const dx_patch_header *h, uint32_t flags)
         return DX_PATCH_EVERSION;
     }
     if (sizes >> DX_PATCH_P_SIZE_BITS || h->memory_size < memory_min) return DX_PATCH_EHEADER;
+    DX_PATCH_ASSERT(memory_min >= DX_PATCH_P_BLOCKS_MEMORY);
     return fits ? DX_PATCH_OK : DX_PATCH_EHEADER;
 }
 
@@ -934,6 +942,7 @@ DX_PATCH_API int dx_patch_info(const void *bytes, size_t size, dx_patch_header *
     DX_PATCH_MEMCPY(h.target_hash, p + DX_PATCH_P_AT_TARGET_HASH, DX_PATCH_HASH_SIZE);
     error = dx_patch_p_check_header(&h, dx_patch_p_load32(p + DX_PATCH_P_AT_FLAGS));
     if (!error && dx_patch_p_load32(p + DX_PATCH_P_AT_RESERVED) != 0) error = DX_PATCH_EVERSION;
+    DX_PATCH_ASSERT(error || h.memory_size >= DX_PATCH_P_BLOCKS_MEMORY);
     if (!error) *header = h;
     return error;
 }
@@ -1046,6 +1055,7 @@ DX_PATCH_P_INLINE void dx_patch_p_adapt(uint16_t *out, const uint16_t *row, uint
     uint32_t seen = row[15] & DX_PATCH_P_SEEN;
     uint32_t rate = dx_patch_p_rates[seen];
     uint16_t i, below = (uint16_t)v, to[16], count = (uint16_t)(row[15] + (seen < seen_max));
+    DX_PATCH_ASSERT(v < 16 && seen_max <= DX_PATCH_P_SEEN);
     for (i = 0; i < 16; i++) {
         uint16_t up = (uint16_t)((i < below) - 1); /* all ones: this mark moves up */
         uint16_t last = (uint16_t)((i < 15) - 1);  /* all ones: not a mark but the count */
@@ -1070,6 +1080,7 @@ static uint64_t dx_patch_p_get_varint(dx_patch_p_coder *c)
 {
     uint64_t v = 0;
     uint32_t shift;
+    DX_PATCH_ASSERT(c->at_ <= c->size_);
     for (shift = 0; shift < 64; shift += 7) {
         uint8_t b = dx_patch_p_get_raw(c);
         if (shift == 63 && b > 1) break;
@@ -1090,6 +1101,7 @@ static void dx_patch_p_put_raw(dx_patch_p_coder *c, uint32_t byte)
 
 static void dx_patch_p_put_varint(dx_patch_p_coder *c, uint64_t v)
 {
+    DX_PATCH_ASSERT(c->out_ || !c->size_);
     for (; v > 127; v >>= 7) dx_patch_p_put_raw(c, (uint32_t)(v & 127) | 128u);
     dx_patch_p_put_raw(c, (uint32_t)v);
 }
@@ -1152,6 +1164,7 @@ static void dx_patch_p_step(dx_patch_p_coder *c, uint32_t below, uint32_t range)
             c->code_ = c->code_ << 8 | dx_patch_p_get_raw(c);
         else DX_PATCH_P_SHIFT(c);
     }
+    DX_PATCH_ASSERT(range >= (uint32_t)1 << 24);
     c->range_ = range;
 }
 
@@ -1184,6 +1197,7 @@ DX_PATCH_P_INLINE uint32_t dx_patch_p_split(dx_patch_p_coder *c, const uint16_t 
     uint16_t f[16]; /* f[i]: where symbol i ends */
     uint16_t n = 0, i;
     uint32_t width, at, range = c->range_ >> 15;
+    DX_PATCH_ASSERT(v < 16 || DX_PATCH_P_MODE(c) == DX_PATCH_P_READ);
     for (i = 0; i < 16; i++) {
         uint16_t last = (uint16_t)((i < 15) - 1);
         f[i] = (uint16_t)(((row[i] * (uint32_t)32704 >> 16) & (uint16_t)~last) + 4 * i + 4);
@@ -1201,6 +1215,7 @@ DX_PATCH_P_INLINE uint32_t dx_patch_p_split(dx_patch_p_coder *c, const uint16_t 
         for (i = 0; i < 16; i++) n = (uint16_t)(n + (f[i] <= (uint16_t)at));
         v = n;
     }
+    DX_PATCH_ASSERT(v < 16 && f[15] == 32768);
     at = v ? f[v - 1] : 0;
     dx_patch_p_step(c, at * range, (f[v] - at) * range);
     return v;
@@ -1283,6 +1298,7 @@ static uint64_t dx_patch_p_number(dx_patch_p_coder *c, uint32_t which, uint64_t 
         if (first) lead = 3 - (first & 1);
         row += first;
     }
+    DX_PATCH_ASSERT(lead >= 1 && lead < 4);
     if (left) {
         n = left < 3 ? left : 3;
         left -= n;
@@ -1332,6 +1348,7 @@ DX_PATCH_P_INLINE void dx_patch_p_weigh(uint16_t *weights, uint16_t (*rows)[16],
     uint32_t k, sum = 0;
     uint32_t end = v < 15 ? mix[v] : 65535u, start = v ? mix[v - 1] : 0u;
     uint32_t scale = ((uint32_t)1 << 20) / (end - start + 1);
+    DX_PATCH_ASSERT(v < 16 && end >= start && count <= DX_PATCH_P_INPUTS);
     for (k = 1; k < count; k++) {
         uint32_t w = weights[k], p;
         end = v < 15 ? rows[k][v] : 65535u;
@@ -1359,6 +1376,7 @@ DX_PATCH_P_INLINE uint16_t *dx_patch_p_find_row(const dx_patch_p_delta *d, uint3
 {
     uint32_t h = (context + (k + 1) * 0x632be5abu) * 0x9e3779b1u;
     uint16_t found[16], tag, ours, i, *p;
+    DX_PATCH_ASSERT(node <= 16 && d->groups_log_ >= 5);
     h = (h ^ h >> 15) * 0x2c1b3c6du;
     tag = (uint16_t)((h << 5 | 32) & 0xffe0u); /* never that of a row of zeros */
     p = d->groups_ + DX_PATCH_P_ROW * (size_t)((h >> (32 - d->groups_log_)) ^ node);
@@ -1383,6 +1401,7 @@ DX_PATCH_P_INLINE uint32_t dx_patch_p_mix_body(dx_patch_p_delta *d, uint32_t row
     dx_patch_p_mixer *m = d->mixer_;
     uint16_t rows[DX_PATCH_P_INPUTS][16], *places[DX_PATCH_P_INPUTS], mix[16], i, *weights;
     uint32_t half, high = 0, k, inputs, set, node, weight, symbol;
+    DX_PATCH_ASSERT(kind < DX_PATCH_P_SETS && count + 2 <= DX_PATCH_P_INPUTS && count >= 2);
     for (half = 0; half < 2; half++) {
         node = half ? 1 + high : 0;
         places[0] = d->coder_.rows_ + DX_PATCH_P_ROW * (row + node);
@@ -1401,6 +1420,7 @@ DX_PATCH_P_INLINE uint32_t dx_patch_p_mix_body(dx_patch_p_delta *d, uint32_t row
         } else if (kind < DX_PATCH_P_SET_WRONG) {
             set %= DX_PATCH_P_SET; /* as without a repeat */
         }
+        DX_PATCH_ASSERT(set < DX_PATCH_P_SETS * DX_PATCH_P_SET && inputs <= DX_PATCH_P_INPUTS);
         weights = m->weights[set];
         weights[0] = 65535;
         for (k = 1; k < inputs; k++) weights[0] = (uint16_t)(weights[0] - weights[k]);
@@ -1693,6 +1713,7 @@ static bool dx_patch_p_map_address(const dx_patch_p_predictor *p, uint64_t addre
     const uint64_t *s = p->setup_[0] + DX_PATCH_P_SETUP_SEGMENT;
     const uint64_t *t = p->setup_[1] + DX_PATCH_P_SETUP_SEGMENT;
     uint32_t i;
+    DX_PATCH_ASSERT(p->setup_[0][DX_PATCH_P_SETUP_COUNT] <= DX_PATCH_P_SEGMENTS);
     for (i = 0; i < p->setup_[0][DX_PATCH_P_SETUP_COUNT]; i++) {
         uint64_t inside = address - s[DX_PATCH_P_SEG_ADDRESS];
         uint64_t offset = s[DX_PATCH_P_SEG_OFFSET] + inside;
@@ -1740,6 +1761,7 @@ static void dx_patch_p_set_field(dx_patch_p_field *f, uint32_t form, uint32_t si
 /* Relative to the instruction itself, or to what is behind it: the usual branch. */
 static void dx_patch_p_relative(dx_patch_p_field *f, const dx_patch_p_block *b, uint64_t at)
 {
+    DX_PATCH_ASSERT(f->size > 0 || f->origin == 0);
     f->target += b->old_at + b->bias[0] + at;
     f->origin = b->new_at + b->bias[1] + at;
 }
@@ -1761,6 +1783,7 @@ static void dx_patch_p_locate_arm64(dx_patch_p_field *f, const dx_patch_p_block 
     uint32_t w = dx_patch_p_load32(p), other = w, i, scale, room = 0;
     bool first = dx_patch_p_is_adrp(w), found = false;
     uint64_t target;
+    DX_PATCH_ASSERT(at % 4 == (0 - b->old_at) % 4 && b->limit - at >= 4);
     if (dx_patch_p_is_branch(w)) {
         dx_patch_p_set_field(f, DX_PATCH_P_FORM_PLAIN, 4, 26, 2, p);
         dx_patch_p_relative(f, b, at);
@@ -1788,6 +1811,7 @@ static void dx_patch_p_locate_riscv(dx_patch_p_field *f, const dx_patch_p_block 
 {
     const uint8_t *p = b->old_bytes + at;
     uint32_t w = dx_patch_p_load32(p), next, op;
+    DX_PATCH_ASSERT(b->limit - at >= 4);
     if ((w & 0xf7fu) == 0x6fu) { /* JAL to x0 or ra: a jump or a call */
         dx_patch_p_set_field(f, DX_PATCH_P_FORM_JAL, 4, 20, 1, p);
     } else if ((w & 0x7fu) == 0x17u && b->limit - at >= 8) { /* AUIPC */
@@ -1813,6 +1837,7 @@ static void dx_patch_p_locate_leb(dx_patch_p_field *f, const uint8_t *p, uint32_
 {
     uint32_t size = 1, op = p[-1];
     bool call = op == DX_PATCH_P_WASM_CALL;
+    DX_PATCH_ASSERT(left > 0);
     while (size <= 5 && size < left && p[size - 1] & 128) size++;
     if (size > 5 || p[size - 1] & 128 || (size == 1 && !call)) return;
     dx_patch_p_set_field(f, DX_PATCH_P_FORM_LEB, size, 7 * size, 0, p);
@@ -1824,6 +1849,7 @@ static void dx_patch_p_locate_leb(dx_patch_p_field *f, const uint8_t *p, uint32_
 static bool dx_patch_p_is_x86(const uint8_t *p, int32_t i, int32_t from)
 {
     uint32_t last = p[i - 1];
+    DX_PATCH_ASSERT(i > from);
     if ((last & 0xfe) == 0xe8) return true;
     if (i - 2 < from) return false;
     return (last & 0xc7) == 0x05 || ((last & 0xf0) == 0x80 && p[i - 2] == 0x0f);
@@ -1870,6 +1896,7 @@ static void dx_patch_p_locate_word(dx_patch_p_field *f, uint32_t id, const dx_pa
     bool branch = thumb && (word & 0x9000f800u) == 0x9000f000u; /* BL, B.W: two halves */
     bool table = id == DX_PATCH_P_ID_TABLE || (thumb && !((b->old_at + at) & 3));
     bool likely = word >= DX_PATCH_P_ADDRESS_MIN && (table || (x86_32 && !close));
+    DX_PATCH_ASSERT(b->limit - at >= 4);
     if (!code && !branch && !based && !likely && (!nearby || close)) return;
     if (branch) dx_patch_p_set_field(f, DX_PATCH_P_FORM_BL, 4, 24, 1, p);
     else dx_patch_p_set_field(f, DX_PATCH_P_FORM_PLAIN, 4, 32, 0, p);
@@ -1949,6 +1976,7 @@ static void dx_patch_p_sort_matches(dx_patch_p_predictor *p)
         uint32_t before = order[i ? i - 1 : 0];
         const uint32_t *match = list + DX_PATCH_P_MATCH_WORDS * (size_t)order[i];
         const uint32_t *last = list + DX_PATCH_P_MATCH_WORDS * (size_t)before;
+        DX_PATCH_ASSERT(before < count);
         olds[i] = match[DX_PATCH_P_MATCH_OLD];
         if (last[DX_PATCH_P_MATCH_OLD] + last[DX_PATCH_P_MATCH_SIZE] >=
             match[DX_PATCH_P_MATCH_OLD] + match[DX_PATCH_P_MATCH_SIZE])
@@ -1992,6 +2020,7 @@ static void dx_patch_p_start_block(dx_patch_p_delta *d, dx_patch_p_block *b, uin
     b->from = b->old_at < 2 ? 0 - (int32_t)b->old_at : -2; /* opcodes may stand in front */
     b->at = 0;
     b->filled = false;
+    DX_PATCH_ASSERT(b->size <= b->limit);
     b->bias[0] = dx_patch_p_address(x, 0, b->old_at) - b->old_at;
     b->bias[1] = dx_patch_p_address(x, 1, b->new_at) - b->new_at;
     b->origin[0] = x->setup_[0][DX_PATCH_P_SETUP_ORIGIN];
@@ -2103,6 +2132,7 @@ static bool dx_patch_p_code_fields(dx_patch_p_delta *d, dx_patch_p_block *b, uin
 static bool dx_patch_p_code_block(dx_patch_p_delta *d, dx_patch_p_block *b, uint8_t *to)
 {
     const uint8_t *made = b->new_bytes; /* NULL when reading */
+    DX_PATCH_ASSERT(b->size <= b->limit && b->size > 0);
     if (!dx_patch_p_code_fields(d, b, to)) return false;
     while (b->at < b->size) {
         uint32_t left = b->size - b->at, before, diff = 0;
@@ -2205,6 +2235,7 @@ static uint64_t dx_patch_p_delta_memory(const dx_patch_p_delta *d, uint64_t matc
 static void dx_patch_p_flags_start(uint16_t *rows)
 {
     uint32_t row, i;
+    DX_PATCH_ASSERT(rows);
     for (row = DX_PATCH_P_M_FLAG; row < DX_PATCH_P_M_BYTE; row++) {
         uint16_t *words = rows + DX_PATCH_P_ROW * row;
         words[0] = 32768;
@@ -2280,6 +2311,7 @@ static int dx_patch_p_give(dx_patch_applier *a, bool all)
     if (!all && ready > DX_PATCH_P_LOT) size -= ready % DX_PATCH_P_LOT;
     if (!d->skip_target_hash) dx_patch_p_hash_update(&a->blake3_, p, size);
     a->given_ += size;
+    DX_PATCH_ASSERT(a->given_ <= a->to_size_);
     if (!d->out && size) result = d->write(d->user, p, size);
     if (!d->out && size < ready) DX_PATCH_MEMMOVE(p, p + size, ready - size);
     return dx_patch_p_callback(a, result, DX_PATCH_ESYS);
@@ -2288,6 +2320,7 @@ static int dx_patch_p_give(dx_patch_applier *a, bool all)
 /* Where the next bytes of the target are put together, at most DX_PATCH_P_LONGEST at a time. */
 static uint8_t *dx_patch_p_room(const dx_patch_applier *a)
 {
+    DX_PATCH_ASSERT(a->produced_ >= a->given_);
     if (a->desc_.out) return (uint8_t *)a->desc_.out + a->produced_;
     return a->new_ + (a->produced_ - a->given_);
 }
@@ -2462,6 +2495,7 @@ static int dx_patch_p_take_next(dx_patch_applier *a)
         DX_PATCH_ASSERT(a->match_new_ >= a->produced_); /* the list was checked as it was read */
         gap = a->match_new_ - a->produced_;
     }
+    DX_PATCH_ASSERT(error || gap <= left);
     a->literals_left_ = gap;
     a->literals_done_ = 0;
     a->later_ = 0;
@@ -2576,6 +2610,7 @@ static int dx_patch_p_take_block(dx_patch_applier *a)
     dx_patch_p_coder *c = &a->delta_.coder_;
     uint8_t *to = dx_patch_p_room(a);
     int error = DX_PATCH_ECORRUPT;
+    DX_PATCH_ASSERT(a->block_.limit <= a->match_left_);
     if (!dx_patch_p_code_block(&a->delta_, &a->block_, to)) return DX_PATCH_OK;
     if (!c->bad_number_ && !c->overrun_) error = dx_patch_p_emit(a, to, a->block_.size);
     dx_patch_p_done(a, a->block_.size);
@@ -2674,6 +2709,7 @@ static int dx_patch_p_move_window(dx_patch_applier *a, uint64_t at)
         uint32_t size = room < a->block_at_ ? (uint32_t)room : a->block_at_, i;
         for (i = size; i < a->block_at_; i++)
             if (a->old_[i]) return DX_PATCH_ECORRUPT;
+        DX_PATCH_ASSERT(size <= a->block_at_);
         error = dx_patch_p_emit(a, a->old_, size);
         a->at_ += a->block_at_;
         a->block_at_ = left < DX_PATCH_P_BLOCK ? (uint32_t)left : DX_PATCH_P_BLOCK;
@@ -2695,6 +2731,7 @@ static int dx_patch_p_take_runs(dx_patch_applier *a)
         if (!got) a->state_ = DX_PATCH_P_DONE;
         error = dx_patch_p_move_window(a, got ? r->at : r->limit);
         if (error || !got) return error;
+        DX_PATCH_ASSERT(r->at >= a->at_ && r->at - a->at_ < a->block_at_);
         size = a->block_at_ - (r->at - a->at_);
         if (size > r->size) size = r->size;
         if (size > d->size_ - d->at_) size = d->size_ - d->at_;
@@ -2773,6 +2810,7 @@ static int dx_patch_p_check_base(dx_patch_applier *a)
     bool same_size = a->desc_.base_size == a->from_size_;
     bool size_of_target = a->desc_.base_size == a->to_size_;
     int error;
+    DX_PATCH_ASSERT(!a->produced_);
     if (!same_size && !size_of_target) return DX_PATCH_EBASE;
     if (same_size && a->desc_.skip_base_hash) return DX_PATCH_OK;
     error = dx_patch_p_hash_base(a, hash);
@@ -2896,6 +2934,7 @@ DX_PATCH_API int dx_patch_applier_feed(dx_patch_applier *a, const void *data, si
     while (!a->error_ && size) {
         size_t taken = 0;
         a->error_ = dx_patch_p_take_input(a, p, size, &taken);
+        DX_PATCH_ASSERT(taken <= size);
         p += taken;
         size -= taken;
     }
@@ -2915,6 +2954,7 @@ DX_PATCH_API int dx_patch_applier_finish(dx_patch_applier *a)
         error = DX_PATCH_ETRUNCATED;
     else if (a->state_ != DX_PATCH_P_DONE || a->produced_ != a->to_size_)
         error = DX_PATCH_ECORRUPT;
+    DX_PATCH_ASSERT(error || a->given_ == a->produced_);
     if (!error && !a->desc_.skip_target_hash) {
         dx_patch_p_hash_finish(&a->blake3_, hash);
         if (DX_PATCH_MEMCMP(hash, a->desc_.undo ? h->base_hash : h->target_hash, sizeof hash) != 0)
@@ -2947,6 +2987,7 @@ static int dx_patch_p_check_whole(const uint8_t *patch, size_t size, dx_patch_he
     left = size - DX_PATCH_HEADER_SIZE;
     if (left < h->body_size || left - h->body_size < h->trailer_size) return DX_PATCH_ETRUNCATED;
     if (left - h->body_size > h->trailer_size) return DX_PATCH_ECORRUPT;
+    DX_PATCH_ASSERT(left - h->body_size == h->trailer_size);
     if (dx_patch_p_crc32c(0, patch + DX_PATCH_HEADER_SIZE, (size_t)h->body_size) != h->body_crc)
         return DX_PATCH_ECORRUPT;
     return DX_PATCH_OK;
@@ -2977,6 +3018,7 @@ DX_PATCH_API int dx_patch_apply(const void *base, size_t base_size, const void *
     a.whole_ = true; /* its checksum is that of the header, and need not be computed again */
     if (!error) error = dx_patch_applier_feed(&a, patch, patch_size);
     if (!error) error = dx_patch_applier_finish(&a);
+    DX_PATCH_ASSERT(error || a.produced_ == a.header_.target_size);
     if (!error) *out_size = (size_t)a.produced_;
     return error;
 }
@@ -2988,10 +3030,12 @@ static int dx_patch_p_xor_runs(const dx_patch_header *h, const uint8_t *patch, u
     dx_patch_p_runs r = dx_patch_p_start_runs(h);
     int got;
     DX_PATCH_MEMSET(&d, 0, sizeof d);
+    DX_PATCH_ASSERT(h->kind == DX_PATCH_KIND_BLOCKS);
     d.source_ = patch + DX_PATCH_HEADER_SIZE;
     d.size_ = (size_t)h->body_size;
     while ((got = dx_patch_p_next_run(&d, &r)) > 0) {
         if (r.size > d.size_ - d.at_) return DX_PATCH_ETRUNCATED;
+        DX_PATCH_ASSERT(r.at + r.size <= r.limit);
         if (buffer) (void)dx_patch_p_xor(buffer + (size_t)r.at, d.source_ + d.at_, (size_t)r.size);
         d.at_ += (size_t)r.size;
         r.at += r.size;
@@ -3040,6 +3084,7 @@ static int dx_patch_p_in_place(uint8_t *buffer, size_t size, size_t capacity,
     if (h.kind != DX_PATCH_KIND_BLOCKS || (undo && !h.reversible)) return DX_PATCH_ENOTSUP;
     error = dx_patch_p_xor_runs(&h, patch, NULL);
     if (error) return error;
+    DX_PATCH_ASSERT(!h.block_size || h.kind == DX_PATCH_KIND_BLOCKS);
     from_size = undo ? h.target_size : h.base_size;
     to_size = undo ? h.base_size : h.target_size;
     if (size != from_size || !dx_patch_p_is(buffer, size, from)) {
@@ -3195,6 +3240,7 @@ static void dx_patch_p_f_decode(dx_patch_flash *f, uint32_t first_page)
     f->cached_ = DX_PATCH_P_F_NEVER;
     while (!f->error_ && n < f->target_size_) {
         left = f->target_size_ - n;
+        DX_PATCH_ASSERT(left > 0);
         gap = dx_patch_p_number(d, DX_PATCH_P_F_GAP, 0);
         dx_patch_p_f_fail(f, gap > left, DX_PATCH_EBOUNDS);
         left -= gap;
@@ -3211,6 +3257,7 @@ static void dx_patch_p_f_decode(dx_patch_flash *f, uint32_t first_page)
                                  size >= f->base_size_ - old_n, DX_PATCH_EBOUNDS);
         if (f->error_) break;
         dx_patch_p_f_match(f, n, (uint32_t)old_n, (uint32_t)size + 1, &last_run);
+        DX_PATCH_ASSERT(size < left);
         n += (uint32_t)size + 1;
         old_n += size + 1;
     }
@@ -3221,6 +3268,7 @@ static void dx_patch_p_f_decode(dx_patch_flash *f, uint32_t first_page)
 static uint32_t dx_patch_p_f_sum(dx_patch_flash *f, uint64_t at, uint32_t size, uint8_t *hash)
 {
     uint32_t crc = 0, part;
+    DX_PATCH_ASSERT(at + size <= f->desc_.slot_size);
     if (hash) dx_patch_p_hash_start(&f->u_.blake3_);
     for (; size && !f->error_; size -= part) {
         part = size < sizeof f->out_ ? size : (uint32_t)sizeof f->out_;
@@ -3281,6 +3329,7 @@ static void dx_patch_p_f_go_on(dx_patch_flash *f, uint32_t page, uint32_t first)
 static void dx_patch_p_f_resume(dx_patch_flash *f)
 {
     uint32_t moved = f->pages_, page;
+    DX_PATCH_ASSERT(f->gap_ > 0);
     while (moved && dx_patch_p_f_pages_hold(f, false, moved - 1, moved, f->gap_)) moved--;
     page = moved ? moved - 1 + f->gap_ : 0;
     if (dx_patch_p_f_pages_hold(f, false, 0, moved, 0))
@@ -3326,6 +3375,7 @@ DX_PATCH_API int dx_patch_flash_apply(dx_patch_flash *f, const dx_patch_flash_de
     f->error_ = dx_patch_p_f_open(f);
     if (!f->error_) dx_patch_p_f_decode(f, DX_PATCH_P_F_NEVER);
     if (f->error_) return f->error_;
+    DX_PATCH_ASSERT(f->target_size_ <= desc->slot_size && f->base_size_ <= desc->slot_size);
     if (dx_patch_p_f_holds(f, f->target_size_, f->header_.target_hash)) return DX_PATCH_EAPPLIED;
     if (dx_patch_p_f_holds(f, f->base_size_, f->header_.base_hash))
         dx_patch_p_f_go_on(f, f->pages_, 0);
@@ -3400,6 +3450,7 @@ static uint64_t dx_patch_p_seed(const uint8_t *p)
 
 static uint32_t *dx_patch_p_line(const dx_patch_p_finder *f, uint64_t hash)
 {
+    DX_PATCH_ASSERT(f->line_count > 0);
     return f->lines + DX_PATCH_P_LINE * (size_t)((hash >> 32) * f->line_count >> 32);
 }
 
@@ -3408,6 +3459,7 @@ static bool dx_patch_p_wanted(const dx_patch_p_finder *f, uint64_t hash, bool no
 {
     uint64_t *word = f->wanted + (hash >> 6 & (DX_PATCH_P_WANTED / 64 - 1));
     uint64_t was = *word, bit = (uint64_t)1 << (hash & 63);
+    DX_PATCH_ASSERT(f->wanted);
     if (note) *word |= bit;
     return (was & bit) != 0;
 }
@@ -3454,6 +3506,7 @@ static size_t dx_patch_p_extend(const uint8_t *a, const uint8_t *b, size_t size,
 {
     size_t i = 0, best = 0, same;
     long score = 0;
+    DX_PATCH_ASSERT(size == 0 || (a && b));
     *gain = 0;
     while (i < size && score >= *gain - DX_PATCH_P_DROP) {
         same = 0;
@@ -3492,6 +3545,7 @@ static void dx_patch_p_cut(const dx_patch_p_finder *f, dx_patch_p_match *last,
             best = i + 1;
         }
     }
+    DX_PATCH_ASSERT(best <= overlap);
     last->size = ahead + best;
     next->new_at += best;
     next->old_at += best;
@@ -3516,6 +3570,7 @@ static void dx_patch_p_lengthen(dx_patch_p_finder *f, size_t i)
         size_t new_at = (size_t)(last->new_at + last->size);
         size_t old_at = (size_t)(last->old_at + last->size);
         size_t more = dx_patch_p_reach(f, new_at, old_at, f->extend_max);
+        DX_PATCH_ASSERT(last->new_at + last->size <= f->target_size);
         bool dropped;
         long gain;
         more = dx_patch_p_extend(f->target + new_at, f->base + old_at, more, false, &gain,
@@ -3550,6 +3605,7 @@ static bool dx_patch_p_take(dx_patch_p_finder *f, size_t new_at, size_t old_at, 
     size_t front = dx_patch_p_reach(f, new_at, old_at, f->extend_max);
     long gain, gain_back;
     bool dropped, ended;
+    DX_PATCH_ASSERT(!last || new_at >= last->new_at);
     front = dx_patch_p_extend(p, q, front, false, &gain, &dropped);
     if (back > old_at) back = old_at;
     if (back > f->extend_max) back = f->extend_max;
@@ -3612,6 +3668,7 @@ static bool dx_patch_p_look_up(const dx_patch_p_finder *f, size_t i, size_t end,
         depth--;
     }
     if (*size < DX_PATCH_P_SEED) return false;
+    DX_PATCH_ASSERT(*old_at < f->base_size);
     return i >= end || dx_patch_p_wrong(f, i, end, *size) > DX_PATCH_P_WRONG_MAX;
 }
 
@@ -3620,6 +3677,7 @@ static size_t dx_patch_p_go_on(dx_patch_p_finder *f, size_t i, size_t *old_at)
 {
     const dx_patch_p_match *last = f->matches + f->match_count - 1;
     size_t run;
+    DX_PATCH_ASSERT(!f->match_count || i >= last->new_at);
     *old_at = f->match_count ? (size_t)(last->old_at + (i - last->new_at)) : f->base_size;
     if (*old_at >= f->base_size) return 0;
     run = dx_patch_p_reach(f, i, *old_at, SIZE_MAX);
@@ -3633,6 +3691,7 @@ static bool dx_patch_p_find(dx_patch_p_finder *f, bool first)
     size_t i = 0, old_at = 0, size = 0, run, end;
     size_t lost = 0; /* look-ups for nothing, in a row */
     long gain_min = f->base_size >> 10 < 1024 ? DX_PATCH_P_OTHER : DX_PATCH_P_FAR;
+    DX_PATCH_ASSERT(f->match_capacity > 0 && f->depth > 0);
     dx_patch_p_index(f, first || !f->wanted);
     f->match_count = 0;
     f->work = 0;
@@ -3676,6 +3735,7 @@ static bool dx_patch_p_find(dx_patch_p_finder *f, bool first)
 static uint64_t dx_patch_p_numbers_cost(const uint8_t *old, const uint8_t *now, uint64_t size)
 {
     uint64_t at, cost = 0, d;
+    DX_PATCH_ASSERT(old && now);
     for (at = 0; at + 4 <= size; at += 4) {
         d = (uint64_t)dx_patch_p_load32(now + at) - dx_patch_p_load32(old + at);
         cost += 3; /* of its length */
@@ -3855,6 +3915,7 @@ static void dx_patch_p_put_block(dx_patch_p_maker *m, uint32_t id, dx_patch_p_bl
 /* How many blocks pass before a predictor that seldom wins is tried again. */
 static uint32_t dx_patch_p_try_every(const dx_patch_p_maker *m)
 {
+    DX_PATCH_ASSERT(m->level >= 1 && m->level <= 9);
     if (m->level >= 9 || m->blocks < 32) return 1;
     return m->level < 3 ? 64 : 32;
 }
@@ -3885,6 +3946,7 @@ static uint32_t dx_patch_p_choose(dx_patch_p_maker *m, const dx_patch_p_block *b
         cost_min = cost;
         best = id;
     }
+    DX_PATCH_ASSERT(best < DX_PATCH_P_IDS);
     m->blocks++;
     m->wins[best]++;
     m->streak = best == last_id ? m->streak + 1 : 0;
@@ -3943,6 +4005,7 @@ static uint64_t dx_patch_p_find_address(dx_patch_p_maker *m)
     DX_PATCH_MEMSET(words, 0, sizeof m->memory);
     (void)dx_patch_p_walk_words(m, &middle, room, 0);
     count = dx_patch_p_walk_words(m, &middle, room, DX_PATCH_P_MEMORY);
+    DX_PATCH_ASSERT(count % 2 == 0);
     while (room / step > 1024) step *= 2;
     if (middle > room) at = (middle - room) & ~(uint64_t)(step - 1);
     for (; at < middle + 65536; at += step) {
@@ -3991,6 +4054,7 @@ static void dx_patch_p_put_literals(dx_patch_p_maker *m, uint64_t from, uint64_t
     dx_patch_p_delta *d = &m->delta;
     uint64_t i;
     DX_PATCH_ASSERT(from <= to && to <= f->target_size);
+    DX_PATCH_ASSERT(old_at <= f->base_size);
     d->past_ = 0;
     dx_patch_p_pass(d, f->target + from, from);
     for (i = 0; from + i < to; i++) {
@@ -4021,6 +4085,7 @@ static void dx_patch_p_put_match_bytes(dx_patch_p_maker *m, const dx_patch_p_mat
         }
         (void)dx_patch_p_number(&d->coder_, which, equal);
         if (done == c->size) return;
+        DX_PATCH_ASSERT(done < c->size);
         b.old_bytes = p + done;
         b.new_bytes = q + done;
         b.old_at = c->old_at + done;
@@ -4201,6 +4266,7 @@ static void dx_patch_p_make_map(dx_patch_p_maker *m, const dx_patch_p_job *j, ui
         *words++ = (uint32_t)c->old_at;
         *words++ = (uint32_t)c->size;
     }
+    DX_PATCH_ASSERT(words == d->predictor_.matches_ + DX_PATCH_P_MATCH_WORDS * count);
     dx_patch_p_sort_matches(&d->predictor_);
     d->predictor_.region_bits_ = j->target_size >> 10 < 1024 ? 8 : 12;
     dx_patch_p_make_setup(m, j);
@@ -4311,6 +4377,7 @@ static int dx_patch_p_make_delta(dx_patch_p_job *j)
     if (j->capacity < DX_PATCH_P_PARAMETERS_SIZE) return DX_PATCH_ENOSPACE;
     DX_PATCH_MEMSET(m, 0, sizeof *m);
     m->level = j->desc->level ? j->desc->level : 6;
+    DX_PATCH_ASSERT(m->level <= 9);
     d = &m->delta;
     d->literal_bits_ = 4;
     d->diff_bits_ = 3;
@@ -4375,6 +4442,7 @@ static size_t dx_patch_p_put_runs(const dx_patch_p_job *j, dx_patch_p_coder *w, 
 {
     size_t run = at, from = at, count = 0, size;
     bool brief = j->header.coding == DX_PATCH_CODING_BRIEF;
+    DX_PATCH_ASSERT(at < end);
     for (; dx_patch_p_find_run(j, &run, &size, end); count++) {
         dx_patch_p_put_run(w, brief, run - from, size);
         for (; size; size--) dx_patch_p_put_raw(w, dx_patch_p_xor_at(j, run++));
@@ -4414,6 +4482,7 @@ static int dx_patch_p_make_blocks(dx_patch_p_job *j)
     if (!h->reversible) larger = j->target_size;
     DX_PATCH_MEMSET(&w, 0, sizeof w);
     dx_patch_p_start_writing(&w, j->out, j->capacity);
+    DX_PATCH_ASSERT(h->block_size > 0);
     for (at = 0; at < larger; at += h->block_size) {
         size_t end = larger - at < h->block_size ? larger : at + h->block_size;
         size_t mark = w.at_, count;
@@ -4564,6 +4633,7 @@ static int dx_patch_p_make_flash(dx_patch_p_job *j)
 static void dx_patch_p_store_header(uint8_t *p, const dx_patch_header *h)
 {
     bool blocks = h->kind == DX_PATCH_KIND_BLOCKS;
+    DX_PATCH_ASSERT(p && h);
     DX_PATCH_MEMSET(p, 0, DX_PATCH_HEADER_SIZE);
     DX_PATCH_MEMCPY(p, "DXP1", 4);
     p[DX_PATCH_P_AT_VERSION] = blocks ? DX_PATCH_P_BLOCKS_VERSION : DX_PATCH_P_OTHER_VERSION;
@@ -4648,6 +4718,7 @@ DX_PATCH_API int dx_patch_create(const dx_patch_create_desc *desc, const void *b
     h->target_size = target_size;
     error = dx_patch_p_make_body(&j);
     if (error) return error;
+    DX_PATCH_ASSERT(j.used <= j.capacity && !dx_patch_p_check_header(h, h->reversible));
     h->body_size = j.used;
     h->body_crc = dx_patch_p_crc32c(0, j.out, j.used);
     dx_patch_hash(base, base_size, h->base_hash);
