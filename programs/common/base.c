@@ -2,6 +2,7 @@
 #include "common.h"
 #include "os.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,11 +49,15 @@ bool dxup_hash_parse(const char *text, uint8_t hash[DXUP_HASH_SIZE])
 
 unsigned dxup_thread_count(unsigned workers, unsigned max)
 {
+    assert(max > 0);
     if (!workers) workers = os_cpu_count();
     return workers < max ? workers : max;
 }
 
-bool dxup_write_all(int fd, const void *bytes, size_t size) { return os_write(fd, bytes, size) == 0; }
+bool dxup_write_all(int fd, const void *bytes, size_t size)
+{
+    return os_write(fd, bytes, size) == 0;
+}
 
 int dxup_sync_parent(const char *path)
 {

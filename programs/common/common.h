@@ -54,7 +54,8 @@ bool dxup_hash_parse(const char *text, uint8_t hash[DXUP_HASH_SIZE]);
 bool dxup_write_all(int fd, const void *bytes, size_t size);
 /* fsync the directory that holds path, so that a rename in it survives a power cut. */
 int  dxup_sync_parent(const char *path);
-/* How many threads to start: so many, or with 0 one for each processor of this process; 1 to max. */
+/* How many threads to start: so many, or with 0 one for each processor of this process; 1 to
+   max. */
 unsigned dxup_thread_count(unsigned workers, unsigned max);
 /* Is path a directory with something in it? */
 bool dxup_has_entries(const char *path);

@@ -5,6 +5,7 @@
 
 #include "os.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +41,8 @@ static int part_lock(dxup_dest *d)
     return dxup_fail(DXUP_REFUSED, "%s is being updated by another process", d->path);
 }
 
-/* Beside a part that can be gone on with stands PART-of: the hash of the file that it is the front of. */
+/* Beside a part that can be gone on with stands PART-of: the hash of the file that it is the
+   front of. */
 static void note_path(const dxup_dest *d, char out[DXUP_PATH_SIZE_MAX + 72])
 {
     snprintf(out, DXUP_PATH_SIZE_MAX + 72, "%s-of", d->part);
@@ -93,11 +95,13 @@ enum { RECORD_SIZE_MAX = 20 + 1 + 2 * DXUP_HASH_SIZE + 1 + DXUP_NAME_SIZE_MAX };
 
 static void record_path(const dxup_dest *d, char out[DXUP_PATH_SIZE_MAX + 64])
 {
-    snprintf(out, DXUP_PATH_SIZE_MAX + 64, "%.*s", (int)(strlen(d->part) - strlen("-part")), d->part);
+    snprintf(out, DXUP_PATH_SIZE_MAX + 64, "%.*s", (int)(strlen(d->part) - strlen("-part")),
+             d->part);
 }
 
 /* VERSION HASH NAME */
-static size_t record_text(char out[RECORD_SIZE_MAX + 1], const char *name, uint64_t version, const uint8_t *hash)
+static size_t record_text(char out[RECORD_SIZE_MAX + 1], const char *name, uint64_t version,
+                          const uint8_t *hash)
 {
     char text[65];
     int size = snprintf(out, RECORD_SIZE_MAX + 1, "%llu %s %s", (unsigned long long)version,
@@ -135,7 +139,8 @@ bool dxup_dest_recorded(const dxup_dest *d, const char *name, uint64_t *version,
     *version = strtoull(text, NULL, 10);
     if (!digits || !dxup_hash_parse(digits + 1, hash)) return false;
     /* Of this name, and nothing but what is written there: else it is damaged, and says nothing. */
-    return record_text(again, name, *version, hash) == (size_t)size && !memcmp(again, text, (size_t)size);
+    return record_text(again, name, *version, hash) == (size_t)size &&
+           !memcmp(again, text, (size_t)size);
 }
 
 int dxup_dest_restart(dxup_dest *d)
@@ -217,18 +222,27 @@ static int bad_tree(const dxup_dest *d, const char *why)
                      d->entry[0] ? ": " : "", d->entry);
 }
 
+/* The end of a path comes first, then '/', then every other byte. */
+static int path_order(char c)
+{
+    if (!c) return 0;
+    return c == '/' ? 1 : (unsigned char)c + 1;
+}
+
 /* Paths compare with '/' below every other byte, so that a directory's entries follow it. */
 static int compare_paths(const char *a, const char *b)
 {
-    while (*a && *a == *b) a++, b++;
-    int x = *a == '/' ? 1 : *a ? (unsigned char)*a + 1 : 0;
-    int y = *b == '/' ? 1 : *b ? (unsigned char)*b + 1 : 0;
-    return x - y;
+    while (*a && *a == *b) {
+        a++;
+        b++;
+    }
+    return path_order(*a) - path_order(*b);
 }
 
 /* Leave directories until the open one is `size` bytes of its path long. */
 static int leave_dirs(dxup_dest *d, size_t size)
 {
+    assert(d->depth <= DXUP_DEPTH_MAX);
     while (strlen(d->dir) > size) {
         if (os_set_mode_in(d->fd, d->dir, d->dir_mode[d->depth]) < 0)
             return dxup_fail_errno("%s", d->dir);
@@ -307,7 +321,8 @@ static int start_entry(dxup_dest *d)
     } else if (type == 'l') {
         if (!d->left || d->left > DXUP_PATH_SIZE_MAX) return bad_tree(d, "a link without target");
         if (!OS_HAS_LINKS)
-            return dxup_fail(DXUP_REFUSED, "%s is a symbolic link: dxup makes none on this system", d->entry);
+            return dxup_fail(DXUP_REFUSED, "%s is a symbolic link: dxup makes none on this system",
+                             d->entry);
         d->state = AT_LINK;
     } else if (type == 'f') {
         d->entry_fd = os_make_file_in(d->fd, d->entry, mode);
@@ -341,6 +356,7 @@ static int end_head(dxup_dest *d)
 
 static int end_path(dxup_dest *d)
 {
+    assert(d->have <= DXUP_PATH_SIZE_MAX);
     d->entry[d->have] = 0;
     if (strlen(d->entry) != d->have) return bad_tree(d, "a path with a zero byte");
     return start_entry(d);
@@ -348,6 +364,7 @@ static int end_path(dxup_dest *d)
 
 static int end_link(dxup_dest *d)
 {
+    assert(d->have <= DXUP_PATH_SIZE_MAX);
     d->target[d->have] = 0;
     if (strlen(d->target) != d->have) return bad_tree(d, "a link with a zero byte");
     if (os_make_link_in(d->fd, d->entry, d->target) < 0) return dxup_fail_errno("%s", d->entry);
@@ -359,6 +376,7 @@ static int end_link(dxup_dest *d)
 /* Collect up to `want` bytes in all into `into`; true when they are there. */
 static bool collect(dxup_dest *d, void *into, size_t want, const uint8_t **p, size_t *size)
 {
+    assert(d->have <= want);
     size_t n = want - d->have < *size ? want - d->have : *size;
     memcpy((uint8_t *)into + d->have, *p, n);
     d->have += n;
@@ -369,6 +387,7 @@ static bool collect(dxup_dest *d, void *into, size_t want, const uint8_t **p, si
 
 static int write_data(dxup_dest *d, const uint8_t **p, size_t *size)
 {
+    assert(d->entry_fd >= 0);
     size_t n = d->left < *size ? (size_t)d->left : *size;
     if (!dxup_write_all(d->entry_fd, *p, n)) return dxup_fail_errno("%s", d->entry);
     *p += n;
@@ -410,12 +429,14 @@ static int write_tree(dxup_dest *d, const uint8_t *p, size_t size)
 
 int dxup_dest_write(dxup_dest *d, const void *bytes, size_t size)
 {
+    assert(d->fd >= 0);
     if (d->kind == DXUP_TREE) return write_tree(d, bytes, size);
     return dxup_write_all(d->fd, bytes, size) ? DXUP_OK : dxup_fail_errno("%s", d->part);
 }
 
 int dxup_dest_filled(dxup_dest *d, unsigned mode)
 {
+    assert(d->kind == DXUP_TREE);
     d->state = AT_END;
     d->mode = mode & 0777;
     return DXUP_OK;
@@ -436,6 +457,7 @@ static int make_durable(dxup_dest *d)
 int dxup_dest_commit(dxup_dest *d)
 {
     os_info info;
+    assert(d->fd >= 0);
     int status = make_durable(d);
     if (status) return status;
     bool replaces_tree = d->kind == DXUP_TREE && os_look(d->path, false, &info) == 0;

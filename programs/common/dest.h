@@ -1,4 +1,5 @@
-/* The place that an image is written to: a staging file or directory beside it, put there in one step. */
+/* The place that an image is written to: a staging file or directory beside it, put there in one
+   step. */
 #ifndef DEST_H
 #define DEST_H
 
@@ -26,10 +27,12 @@ typedef struct dxup_dest {
 
 /* Is there a part of a file beside path that somebody who was cut off has left? */
 int  dxup_dest_find_part(dxup_dest *d, const char *path, bool *there);
-/* Prepare the part file or directory beside path. Nothing at path changes before commit. content: NULL, or the hash
-   of the file that is to be written: a part of it that is there is kept, and what is written can be. */
-int  dxup_dest_open(dxup_dest *d, const char *path, int kind, unsigned mode, const uint8_t *content);
-/* Which version of which name was pulled to the path that dxup_dest_find_part() was given: to be remembered; remembered. */
+/* Prepare the part file or directory beside path. Nothing at path changes before commit.
+   content: NULL, or the hash of the file that is to be written: a part of it that is there is
+   kept, and what is written can be. */
+int dxup_dest_open(dxup_dest *d, const char *path, int kind, unsigned mode, const uint8_t *content);
+/* Which version of which name was pulled to the path that dxup_dest_find_part() was given: to be
+   remembered; remembered. */
 int  dxup_dest_record(const dxup_dest *d, const char *name, uint64_t version, const uint8_t *hash);
 bool dxup_dest_recorded(const dxup_dest *d, const char *name, uint64_t *version, uint8_t *hash);
 /* Forget what was kept: the part is empty. */

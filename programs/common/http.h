@@ -25,7 +25,8 @@ static inline bool http_is(const uint8_t *text, size_t size, const char *word)
 {
     size_t i;
     for (i = 0; i < size && word[i]; i++)
-        if ((text[i] >= 'A' && text[i] <= 'Z' ? text[i] + 32 : text[i]) != (uint8_t)word[i]) return false;
+        if ((text[i] >= 'A' && text[i] <= 'Z' ? text[i] + 32 : text[i]) != (uint8_t)word[i])
+            return false;
     return i == size && !word[i];
 }
 
@@ -55,7 +56,8 @@ static inline int http_field(const uint8_t *line, size_t size, http_request *q)
     for (at = name + 1; at < end && (line[at] == ' ' || line[at] == '\t');) at++;
     while (end > at && (line[end - 1] == ' ' || line[end - 1] == '\t')) end--;
     if (http_is(line, name, "connection") && http_is(line + at, end - at, "close")) q->close = true;
-    if (http_is(line, name, "connection") && http_is(line + at, end - at, "keep-alive")) q->close = false;
+    if (http_is(line, name, "connection") && http_is(line + at, end - at, "keep-alive"))
+        q->close = false;
     if (http_is(line, name, "transfer-encoding")) return 501;
     if (http_is(line, name, "content-length") && !http_is(line + at, end - at, "0")) return 413;
     for (; at < end; at++)
@@ -72,8 +74,10 @@ static inline size_t http_parse(const uint8_t *bytes, size_t size, http_request 
     q->status = 200;
     q->close = q->head = false;
     for (;;) {
-        size_t most = size < HTTP_HEAD_MAX ? size : HTTP_HEAD_MAX, length;
-        const uint8_t *end = at < most ? (const uint8_t *)memchr(bytes + at, '\n', most - at) : NULL;
+        size_t head_max = size < HTTP_HEAD_MAX ? size : HTTP_HEAD_MAX, length;
+        const uint8_t *end = at < head_max
+                                 ? (const uint8_t *)memchr(bytes + at, '\n', head_max - at)
+                                 : NULL;
         if (!end) {
             if (size < HTTP_HEAD_MAX) return 0;
             q->status = 431;
@@ -85,7 +89,8 @@ static inline size_t http_parse(const uint8_t *bytes, size_t size, http_request 
             break;
         }
         if (length == 1 && !first) return at + 2;
-        q->status = first ? http_line(bytes + at, length - 1, q) : http_field(bytes + at, length - 1, q);
+        q->status = first ? http_line(bytes + at, length - 1, q)
+                          : http_field(bytes + at, length - 1, q);
         if (q->status != 200) break;
         first = false;
         at += length + 1;

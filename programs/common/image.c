@@ -4,6 +4,7 @@
 #include "modes.h"
 #include "os.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +50,7 @@ static int send_file(walk *w, int fd, const char *name, uint64_t expected)
 
 static int send_head(walk *w, char type, unsigned mode, uint64_t size)
 {
+    assert(w->path_size <= DXUP_PATH_SIZE_MAX);
     uint8_t head[16] = {0};
     head[0] = (uint8_t)type;
     head[2] = (uint8_t)(mode & 0xff);
@@ -68,7 +70,8 @@ static int send_entry_file(walk *w, int dir, const char *name)
     int status = os_info_of(fd, &info) < 0 ? dxup_fail_errno("%s", w->path) : DXUP_OK;
     if (!status && info.kind != OS_FILE)
         status = dxup_fail(DXUP_REFUSED, "%s changed while it was read; try again", w->path);
-    if (!status) status = send_head(w, 'f', dxup_modes_find(&w->modes, w->path, info.mode), info.size);
+    if (!status)
+        status = send_head(w, 'f', dxup_modes_find(&w->modes, w->path, info.mode), info.size);
     if (!status) status = send_file(w, fd, w->path, info.size);
     os_close(fd);
     return status;
@@ -78,7 +81,8 @@ static int send_entry_link(walk *w, int dir, const char *name)
 {
     char target[DXUP_PATH_SIZE_MAX + 1];
     if (!OS_HAS_LINKS)
-        return dxup_fail(DXUP_REFUSED, "%s is a link or a junction: dxup reads none on this system", w->path);
+        return dxup_fail(DXUP_REFUSED, "%s is a link or a junction: dxup reads none on this system",
+                         w->path);
     int64_t n = os_read_link_in(dir, name, target, sizeof target);
     if (n < 0) return dxup_fail_errno("%s", w->path);
     if (n == 0 || n > DXUP_PATH_SIZE_MAX)
@@ -112,7 +116,8 @@ static int add_name(void *user, const char *name)
 /* The names in a directory, sorted by their bytes. The caller frees each and the array. */
 static int list_names(walk *w, int dir, name_list *l)
 {
-    if (os_list(dir, add_name, l) < 0) return dxup_fail_errno("%s: listing", w->path_size ? w->path : ".");
+    if (os_list(dir, add_name, l) < 0)
+        return dxup_fail_errno("%s: listing", w->path_size ? w->path : ".");
     if (l->count) qsort(l->names, l->count, sizeof *l->names, compare_names);
     return DXUP_OK;
 }
@@ -163,6 +168,7 @@ static int send_dir(walk *w, int dir, unsigned mode)
     free(l.names);
     os_close(dir);
     w->depth--;
+    assert(w->depth <= DXUP_DEPTH_MAX);
     return status;
 }
 
@@ -185,6 +191,7 @@ int dxup_image_read(const char *path, int kind, dxup_sink *sink, void *user)
 {
     int fd = kind == DXUP_TREE ? os_open_folder(path) : os_open(path);
     if (fd < 0) return dxup_fail_errno("%s", path);
+    assert(kind == DXUP_FILE || kind == DXUP_TREE);
     walk *w = dxup_alloc(sizeof *w);
     *w = (walk){.sink = sink, .user = user};
     int status;

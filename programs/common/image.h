@@ -1,5 +1,5 @@
-/* A file or a directory tree as one deterministic stream of bytes, read. dest.c writes what is read here; the stream
-   of a tree is specified in programs/dxup/README.md. */
+/* A file or a directory tree as one deterministic stream of bytes, read. dest.c writes what is
+   read here; the stream of a tree is specified in programs/dxup/README.md. */
 #ifndef IMAGE_H
 #define IMAGE_H
 

@@ -1,7 +1,8 @@
-/* Messages and progress. A message is put together in a buffer (struct line) and leaves it with one write.
+/* Messages and progress. A message is put together in a buffer (struct line) and leaves it with
+   one write.
 
-   It may quote a file's name, a version's, or what a server says: bytes that others chose and that a terminal would
-   obey. Everything that the programs print goes through put_visible(). */
+   It may quote a file's name, a version's, or what a server says: bytes that others chose and
+   that a terminal would obey. Everything that the programs print goes through put_visible(). */
 #include "common.h"
 
 #include "os.h"
@@ -35,11 +36,13 @@ static bool is_command(uint32_t c)
 {
     bool control = c < 0x20 || (c >= 0x7f && c < 0xa0);
     bool line_break = c == 0x2028 || c == 0x2029;
-    bool direction = c == 0x200e || c == 0x200f || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+    bool direction = c == 0x200e || c == 0x200f || (c >= 0x202a && c <= 0x202e) ||
+                     (c >= 0x2066 && c <= 0x2069);
     return control || line_break || direction;
 }
 
-/* How many bytes at text are one character that a terminal shows; 0: a control character, or not UTF-8. */
+/* How many bytes at text are one character that a terminal shows; 0: a control character, or not
+   UTF-8. */
 static size_t visible(const unsigned char *text, size_t size)
 {
     uint32_t c = text[0];

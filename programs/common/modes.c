@@ -30,7 +30,10 @@ int dxup_modes_save(const dxup_modes *m, int folder)
     int fd = os_make_file_in(folder, DXUP_MODES_NAME, FILE_MODE);
     if (fd < 0) return dxup_fail_errno(DXUP_MODES_NAME);
     int bad = os_write(fd, m->text, m->size), error = errno;
-    if (os_close_made(fd) < 0 && !bad) bad = -1, error = errno;
+    if (os_close_made(fd) < 0 && !bad) {
+        bad = -1;
+        error = errno;
+    }
     errno = error;
     return bad ? dxup_fail_errno(DXUP_MODES_NAME) : DXUP_OK;
 }

@@ -24,8 +24,8 @@ int dxup_parse_number(const char *what, const char *text, uint64_t min, uint64_t
 {
     assert(min <= max);
     if (read_digits(text, out) && *out >= min && *out <= max) return DXUP_OK;
-    return dxup_fail(DXUP_USAGE, "%s: '%s' is not a number from %llu to %llu", what, text, (unsigned long long)min,
-                     (unsigned long long)max);
+    return dxup_fail(DXUP_USAGE, "%s: '%s' is not a number from %llu to %llu", what, text,
+                     (unsigned long long)min, (unsigned long long)max);
 }
 
 static const dxup_option *find(const dxup_arguments *a, const char *name)
@@ -74,7 +74,9 @@ int dxup_arguments_parse(const dxup_arguments *a, int argc, char **argv)
             options = false;
         } else if (options && argv[i][0] == '-' && argv[i][1]) {
             const dxup_option *o = find(a, argv[i]);
-            if (!o) return dxup_fail(DXUP_USAGE, "%s has no option %s; see %s", a->command, argv[i], a->help);
+            if (!o)
+                return dxup_fail(DXUP_USAGE, "%s has no option %s; see %s", a->command, argv[i],
+                                 a->help);
             int status = take(o, argv[i], i + 1 < argc ? argv[i + 1] : NULL, &used);
             if (status) return status;
         } else if (count == a->plain_max) {
@@ -83,6 +85,7 @@ int dxup_arguments_parse(const dxup_arguments *a, int argc, char **argv)
             a->plain[count++] = argv[i];
         }
     }
-    if (count < a->plain_min) return dxup_fail(DXUP_USAGE, "%s needs more arguments; see %s", a->command, a->help);
+    if (count < a->plain_min)
+        return dxup_fail(DXUP_USAGE, "%s needs more arguments; see %s", a->command, a->help);
     return DXUP_OK;
 }

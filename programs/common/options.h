@@ -1,5 +1,5 @@
-/* The command line: options, their values, and plain arguments. Everything that begins with '-' is an option, until
-   `--`. */
+/* The command line: options, their values, and plain arguments. Everything that begins with '-'
+   is an option, until `--`. */
 #ifndef OPTIONS_H
 #define OPTIONS_H
 
@@ -31,7 +31,8 @@ typedef struct dxup_arguments {
 } dxup_arguments;
 
 /* Decimal digits and nothing else, min to max. `what` is named in the message. */
-int dxup_parse_number(const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *out);
+int dxup_parse_number(const char *what, const char *text, uint64_t min, uint64_t max,
+                      uint64_t *out);
 /* argv[0] is the first argument. DXUP_USAGE, with a message, where it is not as *a says. */
 int dxup_arguments_parse(const dxup_arguments *a, int argc, char **argv);
 

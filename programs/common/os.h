@@ -1,8 +1,8 @@
 /* What dxup and dxpatch ask of the system, for POSIX (os_posix.c) and Windows (os_windows.c).
 
-   Paths are UTF-8 with '/' between names. Files, folders and sockets are ints, -1: none; on Windows they are
-   HANDLEs, which it keeps within 32 bits. A function that returns int returns 0 (or what it says) or -1 with errno
-   set; os_error_text() has words for it. */
+   Paths are UTF-8 with '/' between names. Files, folders and sockets are ints, -1: none; on
+   Windows they are HANDLEs, which it keeps within 32 bits. A function that returns int returns 0
+   (or what it says) or -1 with errno set; os_error_text() has words for it. */
 #ifndef OS_H
 #define OS_H
 
@@ -15,7 +15,8 @@
 #include <stdint.h>
 
 #if defined(_WIN32)
-enum { OS_KEEPS_MODES = 0, OS_HAS_LINKS = 0, OS_WORKERS_MAX = 1 }; /* modes.c keeps them; a port has one listener */
+/* modes.c keeps them; a port has one listener */
+enum { OS_KEEPS_MODES = 0, OS_HAS_LINKS = 0, OS_WORKERS_MAX = 1 };
 #else
 enum { OS_KEEPS_MODES = 1, OS_HAS_LINKS = 1, OS_WORKERS_MAX = 256 };
 #endif
@@ -32,7 +33,8 @@ typedef struct os_info {
 } os_info;
 
 /* >>program ---- */
-/* First in main(): arguments in UTF-8, output as it is written, no end by a closed pipe or a full disk. */
+/* First in main(): arguments in UTF-8, output as it is written, no end by a closed pipe or a
+   full disk. */
 void os_begin(int *argc, char ***argv);
 /* A path of the command line in the form above, changed in place. NULL stays NULL. */
 char *os_path(char *argument);
@@ -56,8 +58,8 @@ void     os_end_wait(void);
 
 /* >>paths ---- */
 int  os_look(const char *path, bool follow, os_info *out);
-/* The absolute path, through links; of what is not there as far as that can be said, else path itself. -1: too
-   long. */
+/* The absolute path, through links; of what is not there as far as that can be said, else path
+   itself. -1: too long. */
 int  os_real_path(const char *path, char *out, size_t size);
 /* NULL, or what is wrong with a name (no path) on this system. */
 const char *os_name_fault(const char *name);
@@ -66,8 +68,8 @@ int  os_set_mode(const char *path, unsigned mode);
 int  os_remove(const char *path); /* a file */
 /* A file or a folder with all that is in it; what is not there is fine. */
 int  os_remove_tree(const char *path);
-/* Put `from`, which is open as `file`, in the place of `to` in one step. A file there is gone then, also one that
-   others have open; a folder is now at `from`. */
+/* Put `from`, which is open as `file`, in the place of `to` in one step. A file there is gone
+   then, also one that others have open; a folder is now at `from`. */
 int  os_replace(int file, const char *from, const char *to, bool folder);
 /* Finish a replacing of `path` that was cut short, on systems where it takes more than one step. */
 void os_replace_recover(const char *path);
@@ -77,7 +79,8 @@ int  os_sync_parent(const char *path);
 /* >>open files ---- */
 int  os_open(const char *path); /* to read; does not wait for the writer of a pipe */
 int  os_open_folder(const char *path);
-int  os_open_unnamed(const char *path); /* a new file, to read and write, gone with its descriptor */
+/* A new file, to read and write, gone with its descriptor. */
+int  os_open_unnamed(const char *path);
 int  os_open_lock(const char *path); /* the file is made; EWOULDBLOCK: another process holds it */
 /* A file or folder to be filled, of this process alone (EWOULDBLOCK), and still the one at path. */
 int  os_open_part(const char *path, bool folder);
@@ -86,14 +89,16 @@ int  os_drop_part(int file, const char *path);
 int  os_close(int file);
 int  os_close_socket(int socket);
 void os_end_sending(int socket);
-/* A listening socket has its port for itself. From here on this process may open more on it, with SO_REUSEPORT. */
+/* A listening socket has its port for itself. From here on this process may open more on it,
+   with SO_REUSEPORT. */
 int  os_share_port(int socket);
 int  os_socket_errno(void); /* of the last call about a socket that failed */
 int  os_info_of(int file, os_info *out);
 /* Bytes read, 0 at the end. */
 int64_t os_read(int file, void *out, size_t size);
 int64_t os_read_at(int file, uint64_t offset, void *out, size_t size);
-/* So many bytes of a file as memory to read, or NULL. Who shortens the file meanwhile kills the reader. */
+/* So many bytes of a file as memory to read, or NULL. Who shortens the file meanwhile kills the
+   reader. */
 const void *os_map(int file, size_t size);
 void os_unmap(const void *bytes, size_t size);
 int  os_write(int file, const void *bytes, size_t size); /* all of them */
@@ -104,7 +109,8 @@ int  os_sync(int file);
 int  os_sync_tree(int folder);
 
 /* >>in an open folder: no link is followed in the last name ---- */
-int  os_list(int folder, int (*each)(void *user, const char *name), void *user); /* not 0 from each: returned */
+/* What is not 0 from each ends it and is returned. */
+int  os_list(int folder, int (*each)(void *user, const char *name), void *user);
 int  os_look_in(int folder, const char *name, os_info *out);
 int  os_open_in(int folder, const char *name, int kind); /* OS_FILE, OS_FOLDER */
 int  os_make_file_in(int folder, const char *path, unsigned mode); /* must not be there */

@@ -78,8 +78,8 @@ uint64_t os_memory_peak(void)
 #ifdef __linux__
 enum { CPUS_MAX = 1 << 20 };
 
-/* Processors in the mask of this thread; 0: unknown. The mask grows until that of the kernel fits into it: there are
-   machines with more than the 1024 processors of a cpu_set_t. */
+/* Processors in the mask of this thread; 0: unknown. The mask grows until that of the kernel
+   fits into it: there are machines with more than the 1024 processors of a cpu_set_t. */
 static unsigned affinity_count(void)
 {
     for (unsigned cpus = 1024; cpus <= CPUS_MAX; cpus *= 2) {
@@ -140,10 +140,10 @@ bool os_is_thin(const struct stat *st)
 
 static void tell(const struct stat *st, os_info *out)
 {
-    out->kind = S_ISREG(st->st_mode)   ? OS_FILE
-                : S_ISDIR(st->st_mode) ? OS_FOLDER
-                : S_ISLNK(st->st_mode) ? OS_LINK
-                                       : OS_OTHER;
+    out->kind = OS_OTHER;
+    if (S_ISREG(st->st_mode)) out->kind = OS_FILE;
+    if (S_ISDIR(st->st_mode)) out->kind = OS_FOLDER;
+    if (S_ISLNK(st->st_mode)) out->kind = OS_LINK;
     out->mode = st->st_mode & 0777;
     out->size = (uint64_t)st->st_size;
     out->volume = (uint64_t)st->st_dev;
@@ -164,7 +164,10 @@ int os_real_path(const char *path, char *out, size_t size)
 {
     char real[PATH_MAX];
     if (realpath(path, real)) path = real;
-    if (strlen(path) < size) return strcpy(out, path), 0;
+    if (strlen(path) < size) {
+        strcpy(out, path);
+        return 0;
+    }
     errno = ENAMETOOLONG;
     return -1;
 }
@@ -237,7 +240,7 @@ int os_sync_parent(const char *path)
 {
     char folder[PATH_MAX + 128];
     const char *slash = strrchr(path, '/');
-    size_t size = slash == path ? 1 : slash ? (size_t)(slash - path) : 1;
+    size_t size = slash && slash != path ? (size_t)(slash - path) : 1;
     if (size >= sizeof folder) {
         errno = ENAMETOOLONG;
         return -1;
@@ -444,7 +447,8 @@ bool os_has_holes_in(int folder, const char *name)
 {
 #if defined(SEEK_HOLE)
     struct stat st;
-    int fd = openat(folder < 0 ? AT_FDCWD : folder, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC | (folder < 0 ? 0 : O_NOFOLLOW));
+    const int flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC;
+    int fd = folder < 0 ? open(name, flags) : openat(folder, name, flags | O_NOFOLLOW);
     if (fd < 0) return false;
     bool holes = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && lseek(fd, 0, SEEK_HOLE) < st.st_size;
     close(fd);

@@ -1,6 +1,7 @@
 /* The system: Windows (Vista and later; what newer versions do better is tried first).
-   Everything is opened with NtCreateFile(): it takes names in an open folder, as openat() does, and names of any
-   length that nothing is done to: no "NUL" that is a device, no dot cut off at the end. */
+   Everything is opened with NtCreateFile(): it takes names in an open folder, as openat() does,
+   and names of any length that nothing is done to: no "NUL" that is a device, no dot cut off at
+   the end. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -30,13 +31,16 @@
 #include <time.h>
 
 enum { /* what older headers lack */
-    RENAME_CLASSIC = 10, RENAME_POSIX = 65, DELETE_CLASSIC = 13, DELETE_POSIX = 64, /* FILE_INFORMATION_CLASS */
+    /* FILE_INFORMATION_CLASS */
+    RENAME_CLASSIC = 10, RENAME_POSIX = 65, DELETE_CLASSIC = 13, DELETE_POSIX = 64,
     RENAME_FLAGS = 1 | 2 | 0x40, /* replace, also what is open, also what is read-only */
     DELETE_FLAGS = 1 | 2 | 0x10  /* delete, at once, also what is read-only */
 };
-enum { TRIES = 50, TRY_MS = 20 }; /* a virus scanner or an indexer has a new file open for a moment */
+/* A virus scanner or an indexer has a new file open for a moment. */
+enum { TRIES = 50, TRY_MS = 20 };
 
-NTSYSAPI NTSTATUS NTAPI NtSetInformationFile(HANDLE, PIO_STATUS_BLOCK, PVOID, ULONG, FILE_INFORMATION_CLASS);
+NTSYSAPI NTSTATUS NTAPI NtSetInformationFile(HANDLE, PIO_STATUS_BLOCK, PVOID, ULONG,
+                                             FILE_INFORMATION_CLASS);
 
 /* >>errors ------------------------------------------------------------- */
 enum { FOREIGN = 100000 }; /* + an error of Windows that has no errno */
@@ -53,7 +57,8 @@ static const struct {
     {ERROR_LOCK_VIOLATION, EWOULDBLOCK, "it is locked by another program"},
     {ERROR_DELETE_PENDING, EBUSY, NULL},
     {ERROR_USER_MAPPED_FILE, EBUSY, NULL},
-    {ERROR_FILE_EXISTS, EEXIST, "there is one of this name, or of one that differs only in upper and lower case"},
+    {ERROR_FILE_EXISTS, EEXIST,
+     "there is one of this name, or of one that differs only in upper and lower case"},
     {ERROR_ALREADY_EXISTS, EEXIST, NULL},
     {ERROR_DISK_FULL, ENOSPC, "no space left on the disk"},
     {ERROR_HANDLE_DISK_FULL, ENOSPC, NULL},
@@ -105,7 +110,8 @@ const char *os_error_text(int error)
     if (error < FOREIGN) return strerror(error);
     int used = snprintf(text, sizeof text, "error %d of Windows: ", error - FOREIGN);
     DWORD n = FormatMessageA(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, NULL,
-                             (DWORD)(error - FOREIGN), 0x409, text + used, (DWORD)(sizeof text - (size_t)used), NULL);
+                             (DWORD)(error - FOREIGN), 0x409, text + used,
+                             (DWORD)(sizeof text - (size_t)used), NULL);
     size_t end = (size_t)used + n;
     while (end && strchr("\r\n. :", text[end - 1])) end--;
     text[end] = 0;
@@ -150,7 +156,10 @@ static WCHAR *native(const char *path)
         GetFullPathNameW(wide, size, out + 8, NULL);
         size_t skip = 0, prefix = 4;
         if (!wcsncmp(out + 8, L"\\\\?\\", 4) || !wcsncmp(out + 8, L"\\\\.\\", 4)) skip = 4;
-        else if (!wcsncmp(out + 8, L"\\\\", 2)) skip = 2, prefix = 8;
+        else if (!wcsncmp(out + 8, L"\\\\", 2)) {
+            skip = 2;
+            prefix = 8;
+        }
         memmove(out + prefix, out + 8 + skip, (wcslen(out + 8 + skip) + 1) * sizeof *out);
         memcpy(out, L"\\??\\UNC\\", prefix * sizeof *out);
     }
@@ -184,12 +193,14 @@ const char *os_name_fault(const char *name)
     if (!strcmp(name, ".") || !strcmp(name, "..")) return NULL;
     for (const char *p = name; *p; p++) {
         if ((unsigned char)*p < 32) return "Windows has no names with control characters";
-        if (strchr("<>:\"/\\|?*", *p)) return "Windows has no names with any of < > : \" / \\ | ? *";
+        if (strchr("<>:\"/\\|?*", *p))
+            return "Windows has no names with any of < > : \" / \\ | ? *";
     }
     if (size && (name[size - 1] == '.' || name[size - 1] == ' '))
         return "Windows has no names that end in a dot or a space";
     if (is_device(name)) return "on Windows this is the name of a device";
-    if (!MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, name, -1, NULL, 0)) return "it is not UTF-8";
+    if (!MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, name, -1, NULL, 0))
+        return "it is not UTF-8";
     return NULL;
 }
 
@@ -217,10 +228,13 @@ static int nt_open(int folder, const WCHAR *name, request q)
     }
     text.Buffer = (WCHAR *)(uintptr_t)name;
     text.Length = text.MaximumLength = (USHORT)size;
-    InitializeObjectAttributes(&attributes, &text, OBJ_CASE_INSENSITIVE, folder < 0 ? NULL : handle_of(folder), NULL);
-    NTSTATUS status = NtCreateFile(&made, q.access | SYNCHRONIZE | FILE_READ_ATTRIBUTES, &attributes, &block, NULL,
-                                   q.attributes ? q.attributes : FILE_ATTRIBUTE_NORMAL, q.share, q.disposition,
-                                   q.options | FILE_SYNCHRONOUS_IO_NONALERT, NULL, 0);
+    InitializeObjectAttributes(&attributes, &text, OBJ_CASE_INSENSITIVE,
+                               folder < 0 ? NULL : handle_of(folder), NULL);
+    NTSTATUS status = NtCreateFile(&made, q.access | SYNCHRONIZE | FILE_READ_ATTRIBUTES,
+                                   &attributes, &block, NULL,
+                                   q.attributes ? q.attributes : FILE_ATTRIBUTE_NORMAL, q.share,
+                                   q.disposition, q.options | FILE_SYNCHRONOUS_IO_NONALERT, NULL,
+                                   0);
     return status < 0 ? fail_status(status) : (int)(intptr_t)made;
 }
 
@@ -247,11 +261,14 @@ static int open_relative(int folder, const char *path, request q)
 static const request to_read = {GENERIC_READ, SHARE_ALL, FILE_OPEN, 0, 0};
 static const request to_look = {0, SHARE_ALL, FILE_OPEN, 0, 0};
 static const request to_look_at_link = {0, SHARE_ALL, FILE_OPEN, FILE_OPEN_REPARSE_POINT, 0};
-static const request to_list = {FILE_LIST_DIRECTORY | FILE_TRAVERSE, SHARE_ALL, FILE_OPEN, FILE_DIRECTORY_FILE, 0};
+static const request to_list = {FILE_LIST_DIRECTORY | FILE_TRAVERSE, SHARE_ALL, FILE_OPEN,
+                                FILE_DIRECTORY_FILE, 0};
 static const request to_list_no_link = {FILE_LIST_DIRECTORY | FILE_TRAVERSE, SHARE_ALL, FILE_OPEN,
                                         FILE_DIRECTORY_FILE | FILE_OPEN_REPARSE_POINT, 0};
-static const request to_change = {FILE_WRITE_ATTRIBUTES, SHARE_ALL, FILE_OPEN, FILE_OPEN_REPARSE_POINT, 0};
-static const request to_delete = {DELETE | FILE_WRITE_ATTRIBUTES, SHARE_ALL, FILE_OPEN, FILE_OPEN_REPARSE_POINT, 0};
+static const request to_change = {FILE_WRITE_ATTRIBUTES, SHARE_ALL, FILE_OPEN,
+                                  FILE_OPEN_REPARSE_POINT, 0};
+static const request to_delete = {DELETE | FILE_WRITE_ATTRIBUTES, SHARE_ALL, FILE_OPEN,
+                                  FILE_OPEN_REPARSE_POINT, 0};
 
 int os_open(const char *path) { return open_path(path, to_read); }
 
@@ -259,8 +276,9 @@ int os_open_folder(const char *path) { return open_path(path, to_list); }
 
 int os_open_unnamed(const char *path)
 {
-    return open_path(path, (request){GENERIC_READ | GENERIC_WRITE | DELETE, FILE_SHARE_DELETE, FILE_OVERWRITE_IF,
-                                     FILE_NON_DIRECTORY_FILE | FILE_DELETE_ON_CLOSE, FILE_ATTRIBUTE_TEMPORARY});
+    return open_path(
+        path, (request){GENERIC_READ | GENERIC_WRITE | DELETE, FILE_SHARE_DELETE, FILE_OVERWRITE_IF,
+                        FILE_NON_DIRECTORY_FILE | FILE_DELETE_ON_CLOSE, FILE_ATTRIBUTE_TEMPORARY});
 }
 
 /* To be open without sharing is the lock. */
@@ -273,14 +291,18 @@ static int open_alone(const char *path, request q)
 
 int os_open_lock(const char *path)
 {
-    return open_alone(path, (request){GENERIC_READ | GENERIC_WRITE, 0, FILE_OPEN_IF, FILE_NON_DIRECTORY_FILE, 0});
+    return open_alone(path, (request){GENERIC_READ | GENERIC_WRITE, 0, FILE_OPEN_IF,
+                                      FILE_NON_DIRECTORY_FILE, 0});
 }
 
 int os_open_part(const char *path, bool folder)
 {
-    request q = {GENERIC_READ | GENERIC_WRITE | DELETE, 0, FILE_OPEN_IF, FILE_OPEN_REPARSE_POINT, 0};
+    request q = {GENERIC_READ | GENERIC_WRITE | DELETE, 0, FILE_OPEN_IF, FILE_OPEN_REPARSE_POINT,
+                 0};
     q.options |= folder ? FILE_DIRECTORY_FILE : FILE_NON_DIRECTORY_FILE;
-    if (folder) q.access = FILE_LIST_DIRECTORY | FILE_TRAVERSE | FILE_ADD_FILE | FILE_ADD_SUBDIRECTORY | DELETE;
+    if (folder)
+        q.access = FILE_LIST_DIRECTORY | FILE_TRAVERSE | FILE_ADD_FILE | FILE_ADD_SUBDIRECTORY |
+                   DELETE;
     return open_alone(path, q);
 }
 
@@ -293,15 +315,17 @@ int os_open_in(int folder, const char *name, int kind)
 
 int os_make_file_in(int folder, const char *path, unsigned mode)
 {
-    return open_relative(folder, path, (request){GENERIC_WRITE, 0, FILE_CREATE, FILE_NON_DIRECTORY_FILE,
-                                                 mode & 0200 ? 0 : FILE_ATTRIBUTE_READONLY});
+    return open_relative(folder, path,
+                         (request){GENERIC_WRITE, 0, FILE_CREATE, FILE_NON_DIRECTORY_FILE,
+                                   mode & 0200 ? 0 : FILE_ATTRIBUTE_READONLY});
 }
 
 int os_close(int file) { return CloseHandle(handle_of(file)) ? 0 : fail(); }
 
 int os_close_made(int file)
 {
-    bool good = FlushFileBuffers(handle_of(file)) || fail() == 0; /* here nothing syncs a tree as a whole */
+    /* here nothing syncs a tree as a whole */
+    bool good = FlushFileBuffers(handle_of(file)) || fail() == 0;
     int error = errno;
     CloseHandle(handle_of(file));
     errno = error;
@@ -334,7 +358,8 @@ int os_make_folder(const char *path, unsigned mode)
 
 int os_make_folder_in(int folder, const char *path) { return make_folder(folder, path); }
 
-/* Links need a privilege that programs do not have, and point in another syntax: there are none here. */
+/* Links need a privilege that programs do not have, and point in another syntax: there are none
+   here. */
 int os_make_link_in(int folder, const char *path, const char *target)
 {
     (void)folder;
@@ -357,7 +382,8 @@ static bool is_link(HANDLE file, DWORD attributes)
 {
     FILE_ATTRIBUTE_TAG_INFO tag;
     return attributes & FILE_ATTRIBUTE_REPARSE_POINT &&
-           GetFileInformationByHandleEx(file, FileAttributeTagInfo, &tag, sizeof tag) && tag.ReparseTag & 0x20000000;
+           GetFileInformationByHandleEx(file, FileAttributeTagInfo, &tag, sizeof tag) &&
+           tag.ReparseTag & 0x20000000;
 }
 
 int os_info_of(int file, os_info *out)
@@ -371,8 +397,10 @@ int os_info_of(int file, os_info *out)
     }
     if (!GetFileInformationByHandle(handle, &info)) return fail();
     bool folder = info.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY;
-    out->kind = is_link(handle, info.dwFileAttributes) ? OS_LINK : folder ? OS_FOLDER : OS_FILE;
-    out->mode = folder ? 0755 : info.dwFileAttributes & FILE_ATTRIBUTE_READONLY ? 0444 : 0644;
+    out->kind = folder ? OS_FOLDER : OS_FILE;
+    if (is_link(handle, info.dwFileAttributes)) out->kind = OS_LINK;
+    out->mode = info.dwFileAttributes & FILE_ATTRIBUTE_READONLY ? 0444 : 0644;
+    if (folder) out->mode = 0755;
     out->size = folder ? 0 : (uint64_t)info.nFileSizeHigh << 32 | info.nFileSizeLow;
     out->volume = info.dwVolumeSerialNumber;
     out->number = (uint64_t)info.nFileIndexHigh << 32 | info.nFileIndexLow;
@@ -417,7 +445,8 @@ int os_real_path(const char *path, char *out, size_t size)
     int file = open_path(path, to_look), result = -1;
     DWORD room = file < 0 ? 0 : GetFinalPathNameByHandleW(handle_of(file), NULL, 0, 0);
     WCHAR *name = room ? malloc((room + 1) * sizeof *name) : NULL;
-    if (name && GetFinalPathNameByHandleW(handle_of(file), name, room + 1, 0)) result = plain_path(name, out, size);
+    if (name && GetFinalPathNameByHandleW(handle_of(file), name, room + 1, 0))
+        result = plain_path(name, out, size);
     free(name);
     if (file >= 0) os_close(file);
     if (!result) return 0;
@@ -436,7 +465,8 @@ int os_list(int folder, int (*each)(void *user, const char *name), void *user)
     if (!first) return fail();
     while (!result && GetFileInformationByHandleEx(handle_of(folder), class, first, ROOM)) {
         class = FileIdBothDirectoryInfo;
-        for (at = first; !result; at = (FILE_ID_BOTH_DIR_INFO *)(void *)((char *)at + at->NextEntryOffset)) {
+        for (at = first; !result;
+             at = (FILE_ID_BOTH_DIR_INFO *)(void *)((char *)at + at->NextEntryOffset)) {
             char *name = narrow(at->FileName, (int)(at->FileNameLength / sizeof(WCHAR)));
             if (!name) result = -1;
             else if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0) result = each(user, name);
@@ -455,14 +485,17 @@ int os_list(int folder, int (*each)(void *user, const char *name), void *user)
 static int set_attributes(int file, unsigned mode)
 {
     FILE_BASIC_INFO info;
-    if (!GetFileInformationByHandleEx(handle_of(file), FileBasicInfo, &info, sizeof info)) return fail();
-    if (info.FileAttributes & FILE_ATTRIBUTE_DIRECTORY) return 0; /* on folders it means something else */
+    if (!GetFileInformationByHandleEx(handle_of(file), FileBasicInfo, &info, sizeof info))
+        return fail();
+    /* on folders it means something else */
+    if (info.FileAttributes & FILE_ATTRIBUTE_DIRECTORY) return 0;
     DWORD wanted = mode & 0200 ? info.FileAttributes & ~(DWORD)FILE_ATTRIBUTE_READONLY
                                : info.FileAttributes | FILE_ATTRIBUTE_READONLY;
     if (wanted == info.FileAttributes) return 0;
     memset(&info, 0, sizeof info); /* the times stay */
     info.FileAttributes = wanted ? wanted : FILE_ATTRIBUTE_NORMAL;
-    return SetFileInformationByHandle(handle_of(file), FileBasicInfo, &info, sizeof info) ? 0 : fail();
+    return SetFileInformationByHandle(handle_of(file), FileBasicInfo, &info, sizeof info) ? 0
+                                                                                          : fail();
 }
 
 static int set_and_close(int file, unsigned mode)
@@ -474,7 +507,10 @@ static int set_and_close(int file, unsigned mode)
     return result;
 }
 
-int os_set_mode(const char *path, unsigned mode) { return set_and_close(open_path(path, to_change), mode); }
+int os_set_mode(const char *path, unsigned mode)
+{
+    return set_and_close(open_path(path, to_change), mode);
+}
 
 bool os_has_holes_in(int folder, const char *name) /* asked of sparse files only */
 {
@@ -493,7 +529,10 @@ int os_set_open_mode(int file, unsigned mode) { return set_attributes(file, mode
 int os_empty(int file)
 {
     LARGE_INTEGER start = {.QuadPart = 0};
-    return SetFilePointerEx(handle_of(file), start, NULL, FILE_BEGIN) && SetEndOfFile(handle_of(file)) ? 0 : fail();
+    return SetFilePointerEx(handle_of(file), start, NULL, FILE_BEGIN) &&
+                   SetEndOfFile(handle_of(file))
+               ? 0
+               : fail();
 }
 
 int os_sync(int file) { return FlushFileBuffers(handle_of(file)) ? 0 : fail(); }
@@ -516,11 +555,12 @@ static int delete_open(int file)
     IO_STATUS_BLOCK block;
     ULONG flags = DELETE_FLAGS;
     BOOLEAN yes = TRUE;
-    if (NtSetInformationFile(handle_of(file), &block, &flags, sizeof flags, (FILE_INFORMATION_CLASS)DELETE_POSIX) >= 0)
+    if (NtSetInformationFile(handle_of(file), &block, &flags, sizeof flags,
+                             (FILE_INFORMATION_CLASS)DELETE_POSIX) >= 0)
         return 0;
     set_attributes(file, 0600);
-    NTSTATUS status =
-        NtSetInformationFile(handle_of(file), &block, &yes, sizeof yes, (FILE_INFORMATION_CLASS)DELETE_CLASSIC);
+    NTSTATUS status = NtSetInformationFile(handle_of(file), &block, &yes, sizeof yes,
+                                           (FILE_INFORMATION_CLASS)DELETE_CLASSIC);
     return status < 0 ? fail_status(status) : 0;
 }
 
@@ -574,7 +614,8 @@ int os_drop_part(int file, const char *path)
 {
     os_info info;
     (void)path;
-    int result = os_info_of(file, &info) < 0 ? -1 : remove_open(file, info.kind == OS_FOLDER), error = errno;
+    int result = os_info_of(file, &info) < 0 ? -1 : remove_open(file, info.kind == OS_FOLDER),
+        error = errno;
     os_close(file);
     errno = error;
     return result;
@@ -600,7 +641,8 @@ static int rename_open(int file, const char *to, bool replace)
         for (int tries = 0; tries < TRIES; tries++) {
             r->flags = replace ? RENAME_FLAGS : 0;
             status = NtSetInformationFile(handle_of(file), &block, r, (ULONG)(sizeof *r + size),
-                                          (FILE_INFORMATION_CLASS)(replace ? RENAME_POSIX : RENAME_CLASSIC));
+                                          (FILE_INFORMATION_CLASS)(replace ? RENAME_POSIX
+                                                                           : RENAME_CLASSIC));
             if (status < 0 && replace) { /* before Windows 10, or not NTFS */
                 r->flags = 1;
                 status = NtSetInformationFile(handle_of(file), &block, r, (ULONG)(sizeof *r + size),
@@ -612,7 +654,8 @@ static int rename_open(int file, const char *to, bool replace)
     }
     free(r);
     free(name);
-    return status >= 0 ? 0 : r ? fail_status(status) : -1;
+    if (status >= 0) return 0;
+    return r ? fail_status(status) : -1;
 }
 
 /* Rename by path what may be open elsewhere with FILE_SHARE_DELETE. */
@@ -628,7 +671,8 @@ static int rename_path(const char *from, const char *to)
 
 enum { ASIDES = 10 };
 
-/* DIR/.NAME.dxup-old, then -old1 to -old9: what is still open, a program that runs, has one of them until it ends. */
+/* DIR/.NAME.dxup-old, then -old1 to -old9: what is still open, a program that runs, has one of
+   them until it ends. */
 static char *aside_path(const char *path, int n)
 {
     char *out = malloc(strlen(path) + 16);
@@ -642,15 +686,17 @@ static char *free_aside(const char *path)
     os_info info;
     for (int n = 0; n < ASIDES; n++) {
         char *aside = aside_path(path, n);
-        if (aside && os_remove_tree(aside) == 0 && os_look(aside, false, &info) < 0 && errno == ENOENT) return aside;
+        if (aside && os_remove_tree(aside) == 0 && os_look(aside, false, &info) < 0 &&
+            errno == ENOENT)
+            return aside;
         free(aside);
     }
     errno = EBUSY;
     return NULL;
 }
 
-/* In two steps: what is at `to` goes aside, where those who have it open keep it. Cut short between them,
-   os_replace_recover() takes it back. */
+/* In two steps: what is at `to` goes aside, where those who have it open keep it. Cut short
+   between them, os_replace_recover() takes it back. */
 static int replace_in_two_steps(int file, const char *to, const char *aside)
 {
     if (rename_path(to, aside) < 0) return -1;
@@ -671,7 +717,8 @@ int os_replace(int file, const char *from, const char *to, bool folder)
     if (mine >= 0 && result < 0 && there && (aside = free_aside(to)) != NULL) {
         result = replace_in_two_steps(mine, to, aside);
         if (!result && folder) result = rename_path(aside, from);
-        else if (!result) os_remove(aside); /* open elsewhere: it goes with the last who has it open */
+        /* open elsewhere: it goes with the last who has it open */
+        else if (!result) os_remove(aside);
     }
     error = errno;
     if (mine >= 0 && file < 0) os_close(mine);
@@ -717,7 +764,8 @@ static int64_t read_with(int file, void *out, size_t size, OVERLAPPED *at)
 {
     DWORD n = 0;
     if (size > 1 << 30) size = 1 << 30;
-    if (ReadFile(handle_of(file), out, (DWORD)size, &n, at) || GetLastError() == ERROR_HANDLE_EOF) return n;
+    if (ReadFile(handle_of(file), out, (DWORD)size, &n, at) || GetLastError() == ERROR_HANDLE_EOF)
+        return n;
     return fail();
 }
 
@@ -809,7 +857,8 @@ int64_t os_time_ns(void)
 {
     FILETIME t;
     GetSystemTimeAsFileTime(&t); /* 100 ns since 1601 */
-    return ((int64_t)((uint64_t)t.dwHighDateTime << 32 | t.dwLowDateTime) - 116444736000000000) * 100;
+    return ((int64_t)((uint64_t)t.dwHighDateTime << 32 | t.dwLowDateTime) - 116444736000000000) *
+           100;
 }
 
 void os_time_text(int64_t time_ns, char out[32])
@@ -829,14 +878,17 @@ bool os_is_terminal(void)
     DWORD mode;
     return GetConsoleMode(console, &mode) &&
            (mode & ENABLE_VIRTUAL_TERMINAL_PROCESSING ||
-            SetConsoleMode(console, mode | ENABLE_VIRTUAL_TERMINAL_PROCESSING | ENABLE_PROCESSED_OUTPUT));
+            SetConsoleMode(console,
+                           mode | ENABLE_VIRTUAL_TERMINAL_PROCESSING | ENABLE_PROCESSED_OUTPUT));
 }
 
 uint64_t os_memory_peak(void)
 {
     PROCESS_MEMORY_COUNTERS counters;
     memset(&counters, 0, sizeof counters);
-    return GetProcessMemoryInfo(GetCurrentProcess(), &counters, sizeof counters) ? counters.PeakWorkingSetSize : 0;
+    return GetProcessMemoryInfo(GetCurrentProcess(), &counters, sizeof counters)
+               ? counters.PeakWorkingSetSize
+               : 0;
 }
 
 unsigned os_cpu_count(void) { return OS_WORKERS_MAX; }
@@ -850,7 +902,8 @@ static HANDLE end_event;
 static BOOL WINAPI on_console(DWORD event)
 {
     SetEvent(end_event);
-    if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT) Sleep(5000); /* the window closes: time to end */
+    /* the window closes: time to end */
+    if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT) Sleep(5000);
     return TRUE;
 }
 

@@ -1,12 +1,13 @@
-/* A cache of four windows, each 64 KiB, the one that was used longest ago makes room. See window.h. */
+/* A cache of four windows, each 64 KiB, the one that was used longest ago makes room. See
+   window.h. */
 #include "window.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-void dxup_windows_open(dxup_windows *w, uint64_t size, int (*read)(void *user, uint64_t offset, void *out, size_t size),
-                       void *user)
+void dxup_windows_open(dxup_windows *w, uint64_t size,
+                       int (*read)(void *user, uint64_t offset, void *out, size_t size), void *user)
 {
     memset(w, 0, sizeof *w);
     w->read = read;
@@ -35,6 +36,7 @@ static int find(dxup_windows *w, uint64_t start, struct dxup_window **out)
         if (it->used < oldest->used) oldest = it;
     }
     size_t size = w->size - start < DXUP_WINDOW_SIZE ? (size_t)(w->size - start) : DXUP_WINDOW_SIZE;
+    assert(size > 0);
     oldest->size = 0; /* should reading fail, it holds neither */
     int status = w->read(w->user, start, oldest->bytes, size);
     if (status) return status;

@@ -1,5 +1,5 @@
-/* Small reads of a large file, answered from a few windows of it: a patch asks for its base in pieces of 1 KiB, and each
-   would be a system call. */
+/* Small reads of a large file, answered from a few windows of it: a patch asks for its base in
+   pieces of 1 KiB, and each would be a system call. */
 #ifndef WINDOW_H
 #define WINDOW_H
 
@@ -7,7 +7,7 @@
 
 enum {
     DXUP_WINDOW_SIZE  = 64 << 10, /* bytes of one; it starts at a multiple of that */
-    DXUP_WINDOW_COUNT = 4         /* so that matches in several places of the base do not take turns */
+    DXUP_WINDOW_COUNT = 4         /* so that matches in several places do not take turns */
 };
 
 typedef struct dxup_windows {
@@ -24,11 +24,13 @@ typedef struct dxup_windows {
     uint64_t clock;
 } dxup_windows;
 
-void dxup_windows_open(dxup_windows *w, uint64_t size, int (*read)(void *user, uint64_t offset, void *out, size_t size),
+void dxup_windows_open(dxup_windows *w, uint64_t size,
+                       int (*read)(void *user, uint64_t offset, void *out, size_t size),
                        void *user);
 /* Also of one that is all zero. */
 void dxup_windows_close(dxup_windows *w);
-/* What w->read gives, with fewer calls. Bytes that are in a window are not read again, so the file must not change. */
+/* What w->read gives, with fewer calls. Bytes that are in a window are not read again, so the
+   file must not change. */
 int  dxup_windows_read(dxup_windows *w, uint64_t offset, void *out, size_t size);
 
 #endif

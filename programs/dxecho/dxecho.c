@@ -1,18 +1,20 @@
-/*  A server to point load generators at: HBTP (Ping to Pong, RpcCall to RpcResponse) or HTTP/1.1.
+/* A server to point load generators at: HBTP (Ping to Pong, RpcCall to RpcResponse) or HTTP/1.1.
 
         make build/dxecho                     (build/windows/dxecho.exe: make windows)
 
-        dxecho PORT [--backend auto|io_uring|epoll|iocp] [--workers N] [--http | --plain] [--spin US] [--bind ADDRESS]
+        dxecho PORT [--backend auto|io_uring|epoll|iocp] [--workers N] [--http | --plain] [--spin
+   US] [--bind ADDRESS]
                [--connections N] [--idle SECONDS]
 
-    --plain sends back whatever bytes come. Prints one line when it listens (PORT 0: the system chooses). After SIGTERM or SIGINT it takes no more,
-    sends what it has to send, for a second at most, and ends with status 0; 5 when the system refuses something (the port is
-    in use), 1 for wrong arguments, as in dxup.
+    --plain sends back whatever bytes come. Prints one line when it listens (PORT 0: the system
+   chooses). After SIGTERM or SIGINT it takes no more, sends what it has to send, for a second at
+   most, and ends with status 0; 5 when the system refuses something (the port is in use), 1 for
+   wrong arguments, as in dxup.
     --connections: how many at a time in each worker (65536); what they cost is in docs/reactor.md.
-    --idle: a connection on which no byte moves for so long is closed (60), and one whose request takes longer from its first byte to its last;
-    when half of the buffers hold such requests, a further one is closed at once, so that they lock nobody out.
-    On Windows it is Ctrl-C that ends it, and there is one worker: listeners do not share a port.
-*/
+    --idle: a connection on which no byte moves for so long is closed (60), and one whose request
+   takes longer from its first byte to its last; when half of the buffers hold such requests, a
+   further one is closed at once, so that they lock nobody out. On Windows it is Ctrl-C that ends
+   it, and there is one worker: listeners do not share a port. */
 #define _GNU_SOURCE
 #define DX_IMPLEMENTATION
 #include "../../dx_hbtp.h"
@@ -39,7 +41,13 @@ typedef struct server { /* one thread's */
     uint32_t         halves; /* connections of which a part of a request is kept */
 } server;
 
-enum { ENDED = 1 }; /* a connection's word: nothing more is read; else 0, or since when a part of a request is kept */
+/* A connection's word: nothing more is read. Else 0, or since when a part of a request is kept. */
+enum { ENDED = 1 };
+
+/* Answers to as many whole requests as fit into out. Bytes consumed; *made bytes are in out;
+   *ended: nothing follows. */
+typedef size_t answer_fn(const uint8_t *in, size_t size, uint8_t *out, size_t capacity,
+                         size_t *made, bool *ended);
 
 static struct {
     int         port, backend, bound;
@@ -47,7 +55,14 @@ static struct {
     bool        http, plain;
     uint64_t    spin_ns, idle_ns;
     const char *address;
-} options = {0, DX_REACTOR_BACKEND_AUTO, 0, 1, 65536, false, false, 0, 60000000000u, "127.0.0.1"};
+    answer_fn  *answer;
+} options = {
+    .backend = DX_REACTOR_BACKEND_AUTO,
+    .workers = 1,
+    .connections = 65536,
+    .idle_ns = 60000000000u,
+    .address = "127.0.0.1",
+};
 
 #if defined(_WIN32)
 enum { WORKERS_MAX = 1 };
@@ -60,7 +75,8 @@ static server           servers[WORKERS_MAX];
 static volatile sig_atomic_t stopped;
 
 /* >>answers ------------------------------------------------------------- */
-/* Is it a request of another kind than Ping and RpcCall? Nothing else is answered (docs/formats/hbtp.md, 2). */
+/* Is it a request of another kind than Ping and RpcCall? Nothing else is answered
+   (docs/formats/hbtp.md, 2). */
 static bool is_other_request(const dx_hbtp_descriptor *d)
 {
     switch (d->opcode) {
@@ -79,15 +95,18 @@ static bool answer_frame(dx_hbtp_out *out, const dx_hbtp_descriptor *d, const ui
 {
     const bool mirrored = d->opcode == DX_HBTP_OP_PING || d->opcode == DX_HBTP_OP_RPC_CALL;
     uint8_t flags = d->flags & DX_HBTP_FLAG_HAS_CHECKSUM;
-    if (d->opcode == DX_HBTP_OP_CLOSE) return dx_hbtp_write_close(out, DX_HBTP_STATUS_NONE, NULL) == 0;
+    if (d->opcode == DX_HBTP_OP_CLOSE)
+        return dx_hbtp_write_close(out, DX_HBTP_STATUS_NONE, NULL) == 0;
     if (!mirrored && !is_other_request(d)) return true;
     if (d->flags & (DX_HBTP_FLAG_COMPRESSED | DX_HBTP_FLAG_ENCRYPTED))
         return dx_hbtp_write_rpc_error(out, d->sequence, DX_HBTP_STATUS_UNSUPPORTED, NULL) == 0;
     switch (d->opcode) {
     case DX_HBTP_OP_PING:
-        return dx_hbtp_write_frame(out, DX_HBTP_OP_PONG, flags, d->sequence, payload, d->payload_size) == 0;
+        return dx_hbtp_write_frame(out, DX_HBTP_OP_PONG, flags, d->sequence, payload,
+                                   d->payload_size) == 0;
     case DX_HBTP_OP_RPC_CALL:
-        return dx_hbtp_write_frame(out, DX_HBTP_OP_RPC_RESPONSE, flags, d->sequence, payload, d->payload_size) == 0;
+        return dx_hbtp_write_frame(out, DX_HBTP_OP_RPC_RESPONSE, flags, d->sequence, payload,
+                                   d->payload_size) == 0;
     default:
         return dx_hbtp_write_rpc_error(out, d->sequence, DX_HBTP_STATUS_NOT_FOUND, NULL) == 0;
     }
@@ -100,7 +119,8 @@ static bool is_mirrored(const dx_hbtp_descriptor *d)
 }
 
 /* A run of such frames with one copy: how many of `count` there are, and fit. */
-static size_t mirror(const uint8_t *in, const dx_hbtp_descriptor *frames, size_t count, uint8_t *out, size_t capacity, size_t *made)
+static size_t mirror(const uint8_t *in, const dx_hbtp_descriptor *frames, size_t count,
+                     uint8_t *out, size_t capacity, size_t *made)
 {
     const size_t begin = frames[0].payload_offset - DX_HBTP_HEADER_SIZE;
     size_t end = begin, i, k;
@@ -110,13 +130,16 @@ static size_t mirror(const uint8_t *in, const dx_hbtp_descriptor *frames, size_t
         end = next;
     }
     memcpy(out, in + begin, end - begin);
-    for (k = 0; k < i; k++) out[frames[k].payload_offset - DX_HBTP_HEADER_SIZE - begin] = (uint8_t)(frames[k].opcode + 1);
+    for (k = 0; k < i; k++)
+        out[frames[k].payload_offset - DX_HBTP_HEADER_SIZE - begin] = (uint8_t)(frames[k].opcode +
+                                                                                1);
     *made = end - begin;
     return i;
 }
 
 /* Answers to as many whole frames as fit. Bytes consumed; *ended: nothing follows. */
-static size_t answer_hbtp(const uint8_t *in, size_t size, uint8_t *memory, size_t capacity, size_t *made, bool *ended)
+static size_t answer_hbtp(const uint8_t *in, size_t size, uint8_t *memory, size_t capacity,
+                          size_t *made, bool *ended)
 {
     dx_hbtp_descriptor frames[BATCH];
     dx_hbtp_out out;
@@ -128,7 +151,8 @@ static size_t answer_hbtp(const uint8_t *in, size_t size, uint8_t *memory, size_
         used = dx_hbtp_parse_batch(in + at, size - at, PAYLOAD_MAX, frames, BATCH, &count);
         if (used < 0) {
             dx_hbtp_frame bad;
-            uint16_t status = used == DX_HBTP_ETOOBIG ? DX_HBTP_STATUS_TOO_BIG : DX_HBTP_STATUS_BAD_REQUEST;
+            uint16_t status = used == DX_HBTP_ETOOBIG ? DX_HBTP_STATUS_TOO_BIG
+                                                      : DX_HBTP_STATUS_BAD_REQUEST;
             dx_hbtp_parse(in + at, size - at, PAYLOAD_MAX, &bad);
             if (capacity - *made < 256) break; /* say it in the next buffer */
             dx_hbtp_out_init(&out, memory + *made, capacity - *made);
@@ -140,10 +164,13 @@ static size_t answer_hbtp(const uint8_t *in, size_t size, uint8_t *memory, size_
             return size;
         }
         for (i = 0; i < count && room && !*ended;) {
-            size_t run = is_mirrored(&frames[i]) ? mirror(in + at, &frames[i], count - i, memory + *made, capacity - *made, &more) : 0;
+            size_t run = is_mirrored(&frames[i]) ? mirror(in + at, &frames[i], count - i,
+                                                          memory + *made, capacity - *made, &more)
+                                                 : 0;
             if (run == 0) {
                 dx_hbtp_out_init(&out, memory + *made, capacity - *made);
-                room = capacity > *made && answer_frame(&out, &frames[i], in + at + frames[i].payload_offset);
+                room = capacity > *made &&
+                       answer_frame(&out, &frames[i], in + at + frames[i].payload_offset);
                 dx_hbtp_out_data(&out, &more);
                 *ended = room && frames[i].opcode == DX_HBTP_OP_CLOSE;
                 run = room;
@@ -157,7 +184,8 @@ static size_t answer_hbtp(const uint8_t *in, size_t size, uint8_t *memory, size_
     return at;
 }
 
-static size_t answer_http(const uint8_t *in, size_t size, uint8_t *memory, size_t capacity, size_t *made, bool *ended)
+static size_t answer_http(const uint8_t *in, size_t size, uint8_t *memory, size_t capacity,
+                          size_t *made, bool *ended)
 {
     static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     size_t at = 0, n;
@@ -170,16 +198,18 @@ static size_t answer_http(const uint8_t *in, size_t size, uint8_t *memory, size_
             memcpy(memory + *made, ok, sizeof ok - 1);
             *made += sizeof ok - 1 - (q.head ? 2 : 0);
         } else {
-            *made += (size_t)snprintf((char *)memory + *made, 256, "HTTP/1.1 %d %s\r\nContent-Length: %d\r\n%s%s\r\n%s",
-                                      q.status, q.status == 200 ? "OK" : "Refused", q.status == 200 ? 2 : 0,
-                                      q.status == 405 ? "Allow: GET, HEAD\r\n" : "", "Connection: close\r\n",
-                                      q.status == 200 && !q.head ? "ok" : "");
+            *made += (size_t)snprintf(
+                (char *)memory + *made, 256, "HTTP/1.1 %d %s\r\nContent-Length: %d\r\n%s%s\r\n%s",
+                q.status, q.status == 200 ? "OK" : "Refused", q.status == 200 ? 2 : 0,
+                q.status == 405 ? "Allow: GET, HEAD\r\n" : "", "Connection: close\r\n",
+                q.status == 200 && !q.head ? "ok" : "");
         }
     }
     return at;
 }
 
-static size_t answer_plain(const uint8_t *in, size_t size, uint8_t *memory, size_t capacity, size_t *made, bool *ended)
+static size_t answer_plain(const uint8_t *in, size_t size, uint8_t *memory, size_t capacity,
+                           size_t *made, bool *ended)
 {
     (void)ended;
     *made = size < capacity ? size : capacity;
@@ -214,7 +244,8 @@ static void forget(dx_peers *s, dx_peers_id id, int32_t reason)
     if (word > ENDED) server_of(s)->halves--;
 }
 
-/* Answer what came. After a refusal what still comes is dropped: closing at once could reset the connection before the peer has read why. */
+/* Answer what came. After a refusal what still comes is dropped: closing at once could reset the
+   connection before the peer has read why. */
 static size_t received(dx_peers *s, dx_peers_id id, const uint8_t *in, size_t size, bool last)
 {
     uint64_t *word = dx_peers_data(s, id);
@@ -226,7 +257,7 @@ static size_t received(dx_peers *s, dx_peers_id id, const uint8_t *in, size_t si
         uint8_t *out;
         waits = dx_peers_reserve(s, id, (uint32_t)room, &out) != 0;
         if (waits) break; /* it comes again */
-        used = (options.plain ? answer_plain : options.http ? answer_http : answer_hbtp)(in + at, size - at, out, room, &made, &ended);
+        used = options.answer(in + at, size - at, out, room, &made, &ended);
         dx_peers_commit(s, id, (uint32_t)made);
         at += used;
     }
@@ -240,7 +271,8 @@ static size_t received(dx_peers *s, dx_peers_id id, const uint8_t *in, size_t si
 }
 
 /* >>start ----------------------------------------------------------------- */
-/* first: nobody listens there. Not first: another listener of this process does, see run_group(). */
+/* first: nobody listens there. Not first: another listener of this process does, see
+   run_group(). */
 static int listen_on(dx_reactor *r, int port, bool first, int *fd)
 {
     char text[80];
@@ -287,7 +319,8 @@ static BOOL WINAPI on_console(DWORD event)
 {
     stopped = 1;
     dx_reactor_stop(&alone);
-    if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT) Sleep(2000); /* its window closes: time to end */
+    /* its window closes: time to end */
+    if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT) Sleep(2000);
     return TRUE;
 }
 
@@ -316,19 +349,20 @@ static void watch_signals(void)
 
 static void announce(const dx_reactor *r)
 {
-    dxup_say("listening on %s:%d, %s, %s, %u worker%s\n", options.address, options.bound, dx_reactor_backend_name(r),
-             options.plain  ? "plain bytes"
-             : options.http ? "HTTP"
-                            : "HBTP",
-             (unsigned)options.workers, options.workers > 1 ? "s" : "");
+    const char *protocol = "HBTP";
+    if (options.http) protocol = "HTTP";
+    if (options.plain) protocol = "plain bytes";
+    dxup_say("listening on %s:%d, %s, %s, %u worker%s\n", options.address, options.bound,
+             dx_reactor_backend_name(r), protocol, (unsigned)options.workers,
+             options.workers > 1 ? "s" : "");
     fflush(stdout);
 }
 
 /* number: of errno, or 0. */
 static int failed(const char *what, int error, int number)
 {
-    return dxup_fail(DXUP_SYSTEM, "%s: %s%s%s", what, dx_reactor_error_name(error), number ? ": " : "",
-                     number ? os_error_text(number) : "");
+    return dxup_fail(DXUP_SYSTEM, "%s: %s%s%s", what, dx_reactor_error_name(error),
+                     number ? ": " : "", number ? os_error_text(number) : "");
 }
 
 #if !defined(_WIN32)
@@ -354,7 +388,8 @@ static int run_group(const dx_reactor_desc *reactor)
     desc.stop = end_worker;
     for (i = 0; i < options.workers; i++) { /* all before any: a failure is seen here */
         error = listen_on(&alone, i ? options.bound : options.port, i == 0, &servers[i].listening);
-        /* The first took the port for this process alone; from here on the other workers may join it. */
+        /* The first took the port for this process alone; from here on the other workers may
+           join it. */
         if (!error && i == 0 && os_share_port(servers[i].listening) < 0) error = DX_REACTOR_ESYS;
         if (error) return failed("listen", error, errno);
     }
@@ -386,7 +421,8 @@ static int run_alone(dx_reactor_desc *desc)
     watch_signals();
     announce(&alone);
     while (!stopped && done >= 0) {
-        uint64_t end_of_spin = options.spin_ns ? dx_reactor_refresh_now_ns(&alone) + options.spin_ns : 0;
+        uint64_t end_of_spin = options.spin_ns ? dx_reactor_refresh_now_ns(&alone) + options.spin_ns
+                                               : 0;
         done = 0;
         while (!done && !stopped && options.spin_ns && dx_reactor_now_ns(&alone) < end_of_spin)
             done = dx_reactor_run_once(&alone, 0);
@@ -419,10 +455,26 @@ static int parse(int argc, char **argv)
         {.name = "--plain", .kind = DXUP_OPTION_FLAG, .to = &options.plain},
         {.name = "--backend", .kind = DXUP_OPTION_TEXT, .to = &backend},
         {.name = "--bind", .kind = DXUP_OPTION_TEXT, .to = &options.address},
-        {.name = "--workers", .kind = DXUP_OPTION_NUMBER, .to = &workers, .min = 1, .max = WORKERS_MAX},
-        {.name = "--spin", .kind = DXUP_OPTION_NUMBER, .to = &options.spin_ns, .max = 1000000, .unit = 1000},
-        {.name = "--connections", .kind = DXUP_OPTION_NUMBER, .to = &connections, .min = 1, .max = 1 << 24},
-        {.name = "--idle", .kind = DXUP_OPTION_NUMBER, .to = &options.idle_ns, .min = 1, .max = 1000,
+        {.name = "--workers",
+         .kind = DXUP_OPTION_NUMBER,
+         .to = &workers,
+         .min = 1,
+         .max = WORKERS_MAX},
+        {.name = "--spin",
+         .kind = DXUP_OPTION_NUMBER,
+         .to = &options.spin_ns,
+         .max = 1000000,
+         .unit = 1000},
+        {.name = "--connections",
+         .kind = DXUP_OPTION_NUMBER,
+         .to = &connections,
+         .min = 1,
+         .max = 1 << 24},
+        {.name = "--idle",
+         .kind = DXUP_OPTION_NUMBER,
+         .to = &options.idle_ns,
+         .min = 1,
+         .max = 1000,
          .unit = 1000000000},
     };
     const dxup_arguments arguments = {
@@ -442,10 +494,16 @@ static int parse(int argc, char **argv)
     options.port = (int)number;
     options.workers = (uint32_t)workers;
     options.connections = (uint32_t)connections;
-    if (snprintf(text, sizeof text, "%s:1", options.address) >= (int)sizeof text || dx_reactor_address_parse(&any, text))
+    options.answer = answer_hbtp;
+    if (options.http) options.answer = answer_http;
+    if (options.plain) options.answer = answer_plain;
+    if (snprintf(text, sizeof text, "%s:1", options.address) >= (int)sizeof text ||
+        dx_reactor_address_parse(&any, text))
         return dxup_fail(DXUP_USAGE, "--bind: '%s' is not an address in numbers", options.address);
-    if (options.spin_ns && options.workers > 1) return dxup_fail(DXUP_USAGE, "--spin goes with one worker only");
-    if (options.http && options.plain) return dxup_fail(DXUP_USAGE, "--http and --plain exclude each other");
+    if (options.spin_ns && options.workers > 1)
+        return dxup_fail(DXUP_USAGE, "--spin goes with one worker only");
+    if (options.http && options.plain)
+        return dxup_fail(DXUP_USAGE, "--http and --plain exclude each other");
     return DXUP_OK;
 }
 
@@ -471,7 +529,8 @@ int main(int argc, char **argv)
     desc.queue_entries = 4096;
     desc.budget = 1024;
     desc.buffer_count = 256;
-    desc.buffer_size = 131072; /* few and large: what is received is still in the cache when it is sent */
+    /* few and large: what is received is still in the cache when it is sent */
+    desc.buffer_size = 131072;
     desc.buffers_per_op = 4;
 #if !defined(_WIN32)
     if (options.workers > 1) return run_group(&desc);

@@ -1,10 +1,12 @@
-/* Applies a patch, or takes it back. The patch streams through. The old file is read into memory; one that is too
-   large for that where it lies: once as a whole for its hash, then where the patch asks for bytes of it. */
+/* Applies a patch, or takes it back. The patch streams through. The old file is read into
+   memory; one that is too large for that where it lies: once as a whole for its hash, then where
+   the patch asks for bytes of it. */
 #include "dxpatch.h"
 
 #include "../common/dest.h"
 #include "../common/window.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,7 +29,8 @@ typedef struct job {
 static int read_old(void *user, uint64_t offset, void *out, size_t size)
 {
     job *j = user;
-    return j->status = dxpatch_read(j->old_fd, j->old_path, offset, out, size);
+    j->status = dxpatch_read(j->old_fd, j->old_path, offset, out, size);
+    return j->status;
 }
 
 /* The applier asks for bytes of the old file. */
@@ -40,7 +43,8 @@ static int read_base(void *user, uint64_t offset, void *out, size_t size)
 static int write_new(void *user, const void *bytes, size_t size)
 {
     job *j = user;
-    return j->status = dxup_dest_write(&j->dest, bytes, size);
+    j->status = dxup_dest_write(&j->dest, bytes, size);
+    return j->status;
 }
 
 static int show(void *user, uint64_t done, uint64_t total)
@@ -74,9 +78,11 @@ static int stream(job *j, dx_patch_applier *a)
 
 static int run(job *j)
 {
+    assert(j->old_fd >= 0 && j->patch_fd >= 0);
     dx_patch_applier a;
     dx_patch_applier_desc desc = {0};
-    if (j->header.memory_size > j->memory_max) return dxpatch_fail_memory(j->patch_path, j->memory_max);
+    if (j->header.memory_size > j->memory_max)
+        return dxpatch_fail_memory(j->patch_path, j->memory_max);
     desc.memory_size = (size_t)j->header.memory_size + DXUP_IO_SIZE + 4096; /* makes pieces large */
     desc.memory = dxup_alloc(desc.memory_size);
     desc.user = j;
@@ -88,7 +94,8 @@ static int run(job *j)
     desc.undo = j->undo;
     void *base = NULL;
     int status = DXUP_OK;
-    if (desc.base_size <= BASE_MEMORY_MAX) desc.base = base = malloc((size_t)desc.base_size + 1); /* or NULL */
+    /* or NULL */
+    if (desc.base_size <= BASE_MEMORY_MAX) desc.base = base = malloc((size_t)desc.base_size + 1);
     if (!base) dxup_windows_open(&j->base, j->old_st.size, read_old, j);
     if (base) status = dxpatch_read(j->old_fd, j->old_path, 0, base, (size_t)desc.base_size);
     int error = status ? 0 : dx_patch_applier_init(&a, &desc);
@@ -127,7 +134,10 @@ static int work(const dxpatch_options *o, const char *new_path, bool undo)
     j->patch_path = o->patch_path;
     j->undo = undo;
     int status = dxpatch_open(j->old_path, &j->old_fd, &j->old_st);
-    if (status) return free(j), status;
+    if (status) {
+        free(j);
+        return status;
+    }
     status = dxpatch_open_patch(j->patch_path, &j->patch_fd, &j->patch_st, &j->header);
     if (!status) {
         j->memory_max = dxpatch_memory_max(o);
@@ -167,11 +177,14 @@ static int apply_whole(const dxpatch_options *o, const char *new_path)
 /* >>commands ----------------------------------------------------------- */
 int dxpatch_apply(const dxpatch_options *o)
 {
-    return dxpatch_is_whole(o->patch_path) ? apply_whole(o, o->new_path) : work(o, o->new_path, false);
+    return dxpatch_is_whole(o->patch_path) ? apply_whole(o, o->new_path)
+                                           : work(o, o->new_path, false);
 }
 
 int dxpatch_undo(const dxpatch_options *o)
 {
-    if (!dxpatch_is_vcdiff(o->patch_path) && !dxpatch_is_record_file(o->patch_path)) return work(o, o->old_path, true);
-    return dxup_fail(DXUP_REFUSED, "%s cannot be taken back: only patches of blocks can", o->patch_path);
+    if (!dxpatch_is_vcdiff(o->patch_path) && !dxpatch_is_record_file(o->patch_path))
+        return work(o, o->old_path, true);
+    return dxup_fail(DXUP_REFUSED, "%s cannot be taken back: only patches of blocks can",
+                     o->patch_path);
 }

@@ -1,5 +1,5 @@
-/* dxpatch compose: one patch of two that follow each other. OLD is needed: what the first patch predicts, or leaves
-   alone, stands in no patch. */
+/* dxpatch compose: one patch of two that follow each other. OLD is needed: what the first patch
+   predicts, or leaves alone, stands in no patch. */
 #include "dxpatch.h"
 
 #include <stdlib.h>
@@ -13,9 +13,11 @@ int dxpatch_compose(const dxpatch_options *o)
     int status = dxpatch_load(&from, o->old_path);
     if (!status) status = dxpatch_load(&first, o->patch_path);
     if (!status) status = dxpatch_load(&second, o->second_path);
-    if (!status && (dxpatch_is_same(o->new_path, &from.st) || dxpatch_is_same(o->new_path, &first.st) ||
-                    dxpatch_is_same(o->new_path, &second.st)))
-        status = dxup_fail(DXUP_REFUSED, "%s would be overwritten by the patch made of it", o->new_path);
+    if (!status &&
+        (dxpatch_is_same(o->new_path, &from.st) || dxpatch_is_same(o->new_path, &first.st) ||
+         dxpatch_is_same(o->new_path, &second.st)))
+        status = dxup_fail(DXUP_REFUSED, "%s would be overwritten by the patch made of it",
+                           o->new_path);
     if (!status) status = dxpatch_run(o, &from, o->old_path, &first, o->patch_path, &between);
     if (!status) status = dxpatch_run(o, &between, o->patch_path, &second, o->second_path, &to);
     if (!status) status = dxpatch_make(o, &from, &to, &patch, &size);

@@ -11,7 +11,8 @@ int dxpatch_diff(const dxpatch_options *o)
     char text[32];
     int status = dxpatch_load(&from, o->old_path);
     if (!status) status = dxpatch_load(&to, o->new_path);
-    if (!status && (dxpatch_is_same(o->patch_path, &from.st) || dxpatch_is_same(o->patch_path, &to.st)))
+    if (!status &&
+        (dxpatch_is_same(o->patch_path, &from.st) || dxpatch_is_same(o->patch_path, &to.st)))
         status = dxup_fail(DXUP_REFUSED, "%s would be overwritten by its own patch", o->patch_path);
     if (!status) status = dxpatch_make(o, &from, &to, &patch, &size);
     if (!status) status = dxpatch_save(o->patch_path, patch, size, os_new_mode());

@@ -16,11 +16,12 @@
 #include "../common/os.h"
 #include "../../dx_patch.h"
 
-/* Every function that returns int returns one of the statuses of common.h (dxup_status), and has printed
-   why when that is not DXUP_OK. */
+/* Every function that returns int returns one of the statuses of common.h (dxup_status), and has
+   printed why when that is not DXUP_OK. */
 
-/* What a patch from outside may ask for, unless an option says otherwise: bytes of working memory, and of what it
-   makes. A large file may become a large file: four times what the user has given is no attack. */
+/* What a patch from outside may ask for, unless an option says otherwise: bytes of working
+   memory, and of what it makes. A large file may become a large file: four times what the user
+   has given is no attack. */
 #define DXPATCH_MEMORY_MAX   ((uint64_t)256 << 20)
 #define DXPATCH_TARGET_MAX   ((uint64_t)256 << 20)
 #define DXPATCH_TARGET_TIMES 4
@@ -51,24 +52,28 @@ int dxpatch_compose(const dxpatch_options *o); /* patch_path and second_path int
 /* >>patch.c ---- */
 /* Open a regular file for reading. */
 int dxpatch_open(const char *path, int *fd, os_info *st);
-/* Open a patch and read its header; the file must be as long as the header says. The descriptor stands at the
-   start of the file. */
+/* Open a patch and read its header; the file must be as long as the header says. The descriptor
+   stands at the start of the file. */
 int dxpatch_open_patch(const char *path, int *fd, os_info *st, dx_patch_header *header);
 /* Is there something at path, and is it the file of st? */
 bool dxpatch_is_same(const char *path, const os_info *st);
 /* Fill out with size bytes from offset on. */
 int dxpatch_read(int fd, const char *path, uint64_t offset, void *out, size_t size);
-/* The limits of a patch of so many bytes for an old file of so many: of what it makes, and of the memory for that. */
+/* The limits of a patch of so many bytes for an old file of so many: of what it makes, and of
+   the memory for that. */
 uint64_t dxpatch_target_max(const dxpatch_options *o, uint64_t old_size, uint64_t patch_size);
 uint64_t dxpatch_memory_max(const dxpatch_options *o);
-/* Print that the patch at path asks for more than one of them, or than the system has; returns the status for it. */
-int dxpatch_fail_target(const char *path, uint64_t most);
-int dxpatch_fail_memory(const char *path, uint64_t most);
-/* Print what an error of dx_patch.h, or of vcdiff.h, means for the file at path; returns the status for it. */
+/* Print that the patch at path asks for more than one of them, or than the system has; returns
+   the status for it. */
+int dxpatch_fail_target(const char *path, uint64_t limit);
+int dxpatch_fail_memory(const char *path, uint64_t limit);
+/* Print what an error of dx_patch.h, or of vcdiff.h, means for the file at path; returns the
+   status for it. */
 int dxpatch_fail(int error, const char *path);
 int dxpatch_fail_vcdiff(int error, const char *path);
 
-/* A whole file in memory: of malloc, or mapped. Given back by dxpatch_drop(), also after an error. */
+/* A whole file in memory: of malloc, or mapped. Given back by dxpatch_drop(), also after an
+   error. */
 typedef struct dxpatch_content {
     os_info     st;
     uint8_t    *bytes;  /* not to be written to if it is mapped */
@@ -82,34 +87,34 @@ int dxpatch_save(const char *path, const uint8_t *bytes, size_t size, unsigned m
 
 /* >>make.c ---- */
 /* The patch between two contents; *out is the caller's to free, also after an error. */
-int dxpatch_make(const dxpatch_options *o, const dxpatch_content *from, const dxpatch_content *to, uint8_t **out,
-                 size_t *size);
+int dxpatch_make(const dxpatch_options *o, const dxpatch_content *from, const dxpatch_content *to,
+                 uint8_t **out, size_t *size);
 
 /* >>records.c ---- */
 /* The same for --kind hde. */
-int  dxpatch_make_record(const dxpatch_options *o, const dxpatch_content *from, const dxpatch_content *to, uint8_t **out,
-                         size_t *size);
+int dxpatch_make_record(const dxpatch_options *o, const dxpatch_content *from,
+                        const dxpatch_content *to, uint8_t **out, size_t *size);
 bool dxpatch_is_record(const uint8_t *bytes, size_t size);
 bool dxpatch_is_record_file(const char *path);
-/* What a record makes of `from`; an error of dx_patch.h, ETOOBIG above target_max. to->bytes is the caller's to free,
-   also after an error. */
-int  dxpatch_run_record(const dxpatch_content *from, const uint8_t *patch, size_t patch_size, uint64_t target_max,
-                        dxpatch_content *to);
+/* What a record makes of `from`; an error of dx_patch.h, ETOOBIG above target_max. to->bytes is
+   the caller's to free, also after an error. */
+int dxpatch_run_record(const dxpatch_content *from, const uint8_t *patch, size_t patch_size,
+                       uint64_t target_max, dxpatch_content *to);
 int  dxpatch_info_record(const dxpatch_options *o);
 
 /* >>flash.c ---- */
-/* Run a flash patch in a slot in memory that holds `from`; `to` gets what the slot holds then. An error of
-   dx_patch.h; ENOMEM: the slot has more than gap_max bytes besides them. to->bytes is the caller's to free, also after
-   an error. */
-int  dxpatch_run_flash(const dxpatch_content *from, const uint8_t *patch, size_t patch_size, uint64_t gap_max,
-                       dxpatch_content *to);
+/* Run a flash patch in a slot in memory that holds `from`; `to` gets what the slot holds then.
+   An error of dx_patch.h; ENOMEM: the slot has more than gap_max bytes besides them. to->bytes
+   is the caller's to free, also after an error. */
+int dxpatch_run_flash(const dxpatch_content *from, const uint8_t *patch, size_t patch_size,
+                      uint64_t gap_max, dxpatch_content *to);
 
 /* >>whole.c ---- */
 /* Is it a patch that is applied as a whole in memory: VCDIFF, a record, or one for flash? */
 bool dxpatch_is_whole(const char *path);
 bool dxpatch_is_vcdiff(const char *path);
-/* What a patch of any kind makes of a content. Its sizes are held against the limits before anything is allocated for
-   them. to->bytes is the caller's to free, also after an error. */
+/* What a patch of any kind makes of a content. Its sizes are held against the limits before
+   anything is allocated for them. to->bytes is the caller's to free, also after an error. */
 int  dxpatch_run(const dxpatch_options *o, const dxpatch_content *from, const char *from_path,
                  const dxpatch_content *patch, const char *patch_path, dxpatch_content *to);
 

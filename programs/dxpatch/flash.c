@@ -1,6 +1,7 @@
 /* Patches for flash, tried in a slot that lies in memory. */
 #include "dxpatch.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,26 +9,30 @@
 static int slot_io(void *user, dx_patch_flash_io what, uint64_t offset, void *data, size_t size)
 {
     uint8_t *at = (uint8_t *)user + offset;
+    assert(user);
     if (what == DX_PATCH_FLASH_READ) memcpy(data, at, size);
     else if (what == DX_PATCH_FLASH_WRITE) memcpy(at, data, size);
     else memset(at, 255, size);
     return 0;
 }
 
-int dxpatch_run_flash(const dxpatch_content *from, const uint8_t *patch, size_t patch_size, uint64_t gap_max,
-                      dxpatch_content *to)
+int dxpatch_run_flash(const dxpatch_content *from, const uint8_t *patch, size_t patch_size,
+                      uint64_t gap_max, dxpatch_content *to)
 {
     dx_patch_header h;
     dx_patch_flash_desc desc = {0};
     int error = dx_patch_info(patch, patch_size, &h);
     if (error) return error;
-    /* The slot is as large as the patch wants: the gap stands first in its body (docs/formats/patch.md, section 4). */
+    /* The slot is as large as the patch wants: the gap stands first in its body
+       (docs/formats/patch.md, section 4). */
     if (h.body_size < 4 || patch_size < DX_PATCH_HEADER_SIZE + 4) return DX_PATCH_ECORRUPT;
     const uint8_t *body = patch + DX_PATCH_HEADER_SIZE;
-    uint64_t gap = body[0] | (uint32_t)body[1] << 8 | (uint32_t)body[2] << 16 | (uint32_t)body[3] << 24;
+    uint64_t gap = body[0] | (uint32_t)body[1] << 8 | (uint32_t)body[2] << 16 |
+                   (uint32_t)body[3] << 24;
     uint64_t larger = h.base_size > h.target_size ? h.base_size : h.target_size;
     if (gap * h.block_size > gap_max) return DX_PATCH_ENOMEM; /* both are below 2^32 */
-    if (from->size != h.base_size) return from->size == h.target_size ? DX_PATCH_EAPPLIED : DX_PATCH_EBASE;
+    if (from->size != h.base_size)
+        return from->size == h.target_size ? DX_PATCH_EAPPLIED : DX_PATCH_EBASE;
     desc.slot_size = (larger / h.block_size + 1 + gap) * h.block_size;
     if (desc.slot_size > SIZE_MAX / 2) return DX_PATCH_ENOMEM;
     desc.user = to->bytes = malloc((size_t)desc.slot_size);

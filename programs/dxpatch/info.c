@@ -7,7 +7,8 @@
 
 static const char *kind_text(int kind)
 {
-    return kind == DX_PATCH_KIND_BLOCKS ? "blocks" : kind == DX_PATCH_KIND_FLASH ? "flash" : "delta";
+    if (kind == DX_PATCH_KIND_BLOCKS) return "blocks";
+    return kind == DX_PATCH_KIND_FLASH ? "flash" : "delta";
 }
 
 static const char *coding_text(int coding)

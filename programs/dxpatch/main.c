@@ -3,6 +3,7 @@
 
 #include "../common/options.h"
 
+#include <assert.h>
 #include <string.h>
 
 static const char usage[] =
@@ -83,8 +84,9 @@ static int parse_kind(dxpatch_options *o, const char *value)
         const char *name;
         uint32_t    kind;
     } kinds[] = {
-        {"delta", DX_PATCH_KIND_DELTA}, {"blocks", DX_PATCH_KIND_BLOCKS}, {"flash", DX_PATCH_KIND_FLASH},
-        {"hde", DXPATCH_KIND_HDE},      {"vcdiff", DXPATCH_KIND_VCDIFF},
+        {"delta", DX_PATCH_KIND_DELTA},  {"blocks", DX_PATCH_KIND_BLOCKS},
+        {"flash", DX_PATCH_KIND_FLASH},  {"hde", DXPATCH_KIND_HDE},
+        {"vcdiff", DXPATCH_KIND_VCDIFF},
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (!strcmp(value, kinds[i].name)) o->kind = kinds[i].kind;
@@ -97,10 +99,13 @@ static int check(const dxpatch_options *o)
     bool blocks = o->kind == DX_PATCH_KIND_BLOCKS;
     bool flash = o->kind == DX_PATCH_KIND_FLASH;
     if ((o->one_way && !blocks) || (o->block_size && !blocks && !flash) || (o->slot_size && !flash))
-        return dxup_fail(DXUP_USAGE, "--block-size and --one-way go with --kind blocks, --block-size and --slot-size "
-                                     "with --kind flash");
+        return dxup_fail(
+            DXUP_USAGE,
+            "--block-size and --one-way go with --kind blocks, --block-size and --slot-size "
+            "with --kind flash");
     if (o->block_size & (o->block_size - 1))
-        return dxup_fail(DXUP_USAGE, "--block-size: %u is not a power of two", (unsigned)o->block_size);
+        return dxup_fail(DXUP_USAGE, "--block-size: %u is not a power of two",
+                         (unsigned)o->block_size);
     if (o->block_size && (blocks ? o->block_size > 65536 : o->block_size < 256))
         return dxup_fail(DXUP_USAGE, "blocks are 64 to 65536 bytes, pages of flash 256 to 1048576");
     return DXUP_OK;
@@ -109,6 +114,7 @@ static int check(const dxpatch_options *o)
 /* Paths to where the command wants them. */
 static void place(dxpatch_options *o, const command *c, char **plain)
 {
+    assert(strlen(c->places) <= PLACES_MAX);
     for (size_t i = 0; c->places[i]; i++) {
         const char *path = os_path(plain[i]);
         switch (c->places[i]) {
@@ -133,16 +139,39 @@ static int parse(dxpatch_options *o, const command *c, int argc, char **argv)
         {.name = "--no-zstd", .kind = DXUP_OPTION_FLAG, .to = &o->no_zstd, .commands = MAKES},
         {.name = "--one-way", .kind = DXUP_OPTION_FLAG, .to = &o->one_way, .commands = MAKES},
         {.name = "--kind", .kind = DXUP_OPTION_TEXT, .to = &kind, .commands = MAKES},
-        {.name = "--block-size", .kind = DXUP_OPTION_NUMBER, .to = &block_size, .min = 64, .max = 1048576,
+        {.name = "--block-size",
+         .kind = DXUP_OPTION_NUMBER,
+         .to = &block_size,
+         .min = 64,
+         .max = 1048576,
          .commands = MAKES},
-        {.name = "--slot-size", .kind = DXUP_OPTION_NUMBER, .to = &o->slot_size, .min = 1, .max = UINT64_MAX,
+        {.name = "--slot-size",
+         .kind = DXUP_OPTION_NUMBER,
+         .to = &o->slot_size,
+         .min = 1,
+         .max = UINT64_MAX,
          .commands = MAKES},
-        {.name = "--memory", .kind = DXUP_OPTION_NUMBER, .to = &o->memory_size, .min = 1, .max = mib_max, .unit = mib,
+        {.name = "--memory",
+         .kind = DXUP_OPTION_NUMBER,
+         .to = &o->memory_size,
+         .min = 1,
+         .max = mib_max,
+         .unit = mib,
          .commands = MAKES},
-        {.name = "--target-max", .kind = DXUP_OPTION_NUMBER, .to = &o->target_max, .min = 1, .max = mib_max,
-         .unit = mib, .commands = APPLIES},
-        {.name = "--memory-max", .kind = DXUP_OPTION_NUMBER, .to = &o->memory_max, .min = 1, .max = mib_max,
-         .unit = mib, .commands = APPLIES},
+        {.name = "--target-max",
+         .kind = DXUP_OPTION_NUMBER,
+         .to = &o->target_max,
+         .min = 1,
+         .max = mib_max,
+         .unit = mib,
+         .commands = APPLIES},
+        {.name = "--memory-max",
+         .kind = DXUP_OPTION_NUMBER,
+         .to = &o->memory_max,
+         .min = 1,
+         .max = mib_max,
+         .unit = mib,
+         .commands = APPLIES},
     };
     const int places = (int)strlen(c->places);
     const dxup_arguments arguments = {

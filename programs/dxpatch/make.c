@@ -1,5 +1,5 @@
-/* Makes a patch of any kind. Both files are in memory, or mapped: dx_patch_create() looks at all of them at once. Stands
-   on the files of the kinds: flash.c, records.c, vcdiff.c. */
+/* Makes a patch of any kind. Both files are in memory, or mapped: dx_patch_create() looks at all
+   of them at once. Stands on the files of the kinds: flash.c, records.c, vcdiff.c. */
 #include "dxpatch.h"
 
 #include "vcdiff.h"
@@ -8,17 +8,20 @@
 #include <string.h>
 
 /* dx_patch_create() applies what it has made of the other kinds once itself. */
-static int try_flash(const dxpatch_content *from, const dxpatch_content *to, const uint8_t *patch, size_t size)
+static int try_flash(const dxpatch_content *from, const dxpatch_content *to, const uint8_t *patch,
+                     size_t size)
 {
     dxpatch_content made = {0};
-    int error = dxpatch_run_flash(from, patch, size, UINT64_MAX, &made); /* a slot that the user has asked for */
-    if (!error && (made.size != to->size || memcmp(made.bytes, to->bytes, to->size) != 0)) error = DX_PATCH_ETARGET;
+    /* a slot that the user has asked for */
+    int error = dxpatch_run_flash(from, patch, size, UINT64_MAX, &made);
+    if (!error && (made.size != to->size || memcmp(made.bytes, to->bytes, to->size) != 0))
+        error = DX_PATCH_ETARGET;
     dxpatch_drop(&made);
     return error;
 }
 
-static int make_patch(const dxpatch_options *o, const dxpatch_content *from, const dxpatch_content *to, uint8_t **out,
-                      size_t *size)
+static int make_patch(const dxpatch_options *o, const dxpatch_content *from,
+                      const dxpatch_content *to, uint8_t **out, size_t *size)
 {
     dx_patch_create_desc desc = {0};
     desc.kind = o->kind ? (dx_patch_kind)o->kind : DX_PATCH_KIND_DELTA;
@@ -29,22 +32,25 @@ static int make_patch(const dxpatch_options *o, const dxpatch_content *from, con
     size_t capacity = dx_patch_bound(&desc, from->size, to->size);
     desc.memory_size = dx_patch_create_memory_size(&desc, from->size, to->size);
     uint64_t memory_max = o->memory_size ? o->memory_size : DXPATCH_MEMORY_MAKING;
-    if (desc.kind == DX_PATCH_KIND_DELTA && desc.memory_size > memory_max) desc.memory_size = (size_t)memory_max;
+    if (desc.kind == DX_PATCH_KIND_DELTA && desc.memory_size > memory_max)
+        desc.memory_size = (size_t)memory_max;
     if (!capacity || !desc.memory_size) return dxpatch_fail(DX_PATCH_ETOOBIG, o->new_path);
     *out = malloc(capacity);
     desc.memory = malloc(desc.memory_size);
     int error = DX_PATCH_ENOMEM;
     if (*out && desc.memory)
-        error = dx_patch_create(&desc, from->bytes, from->size, to->bytes, to->size, *out, capacity, size);
+        error = dx_patch_create(&desc, from->bytes, from->size, to->bytes, to->size, *out, capacity,
+                                size);
     free(desc.memory);
     if (error == DX_PATCH_EINVAL && o->slot_size)
-        return dxup_fail(DXUP_USAGE, "a slot of %llu bytes is too small", (unsigned long long)o->slot_size);
+        return dxup_fail(DXUP_USAGE, "a slot of %llu bytes is too small",
+                         (unsigned long long)o->slot_size);
     if (!error && desc.kind == DX_PATCH_KIND_FLASH) error = try_flash(from, to, *out, *size);
     return error ? dxpatch_fail(error, o->new_path) : DXUP_OK;
 }
 
-int dxpatch_make(const dxpatch_options *o, const dxpatch_content *from, const dxpatch_content *to, uint8_t **out,
-                 size_t *size)
+int dxpatch_make(const dxpatch_options *o, const dxpatch_content *from, const dxpatch_content *to,
+                 uint8_t **out, size_t *size)
 {
     dxup_progress("comparing", (uint64_t)from->size + to->size, 0, false);
     if (o->kind == DXPATCH_KIND_HDE) return dxpatch_make_record(o, from, to, out, size);

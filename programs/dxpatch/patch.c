@@ -4,6 +4,7 @@
 #include "../common/dest.h"
 #include "vcdiff.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 /* >>errors ------------------------------------------------------------- */
@@ -45,18 +46,25 @@ uint64_t dxpatch_target_max(const dxpatch_options *o, uint64_t old_size, uint64_
     return given > DXPATCH_TARGET_MAX ? given : DXPATCH_TARGET_MAX;
 }
 
-uint64_t dxpatch_memory_max(const dxpatch_options *o) { return o->memory_max ? o->memory_max : DXPATCH_MEMORY_MAX; }
-
-int dxpatch_fail_target(const char *path, uint64_t most)
+uint64_t dxpatch_memory_max(const dxpatch_options *o)
 {
-    return dxup_fail(DXUP_SYSTEM, "%s: what it makes is larger than the limit of %llu MiB; --target-max sets another",
-                     path, (unsigned long long)(most >> 20));
+    return o->memory_max ? o->memory_max : DXPATCH_MEMORY_MAX;
 }
 
-int dxpatch_fail_memory(const char *path, uint64_t most)
+int dxpatch_fail_target(const char *path, uint64_t limit)
 {
-    return dxup_fail(DXUP_SYSTEM, "%s: it asks for more memory than there is, or than the limit of %llu MiB; --memory-max sets another",
-                     path, (unsigned long long)(most >> 20));
+    return dxup_fail(
+        DXUP_SYSTEM,
+        "%s: what it makes is larger than the limit of %llu MiB; --target-max sets another", path,
+        (unsigned long long)(limit >> 20));
+}
+
+int dxpatch_fail_memory(const char *path, uint64_t limit)
+{
+    return dxup_fail(DXUP_SYSTEM,
+                     "%s: it asks for more memory than there is, or than the limit of %llu MiB; "
+                     "--memory-max sets another",
+                     path, (unsigned long long)(limit >> 20));
 }
 
 int dxpatch_fail_vcdiff(int error, const char *path)
@@ -68,9 +76,13 @@ int dxpatch_fail_vcdiff(int error, const char *path)
     case VCDIFF_ENOMEM: return dxpatch_fail(DX_PATCH_ENOMEM, path);
     case VCDIFF_ETOOBIG: return dxpatch_fail(DX_PATCH_ETOOBIG, path);
     case VCDIFF_ENOTSUP:
-        return dxup_fail(DXUP_SYSTEM, "%s: secondary compression (xdelta3 -S none does without) or a code table", path);
+        return dxup_fail(DXUP_SYSTEM,
+                         "%s: secondary compression (xdelta3 -S none does without) or a code table",
+                         path);
     default:
-        return dxup_fail(DXUP_DAMAGED, "%s: a checksum is wrong: the patch is for another file, or damaged", path);
+        return dxup_fail(DXUP_DAMAGED,
+                         "%s: a checksum is wrong: the patch is for another file, or damaged",
+                         path);
     }
 }
 
@@ -103,14 +115,17 @@ int dxpatch_read(int fd, const char *path, uint64_t offset, void *out, size_t si
 bool dxpatch_is_same(const char *path, const os_info *st)
 {
     os_info there;
-    return os_look(path, true, &there) == 0 && there.volume == st->volume && there.number == st->number;
+    return os_look(path, true, &there) == 0 && there.volume == st->volume &&
+           there.number == st->number;
 }
 
 /* Does the file have the length that its header gives? */
 static int check_size(const dx_patch_header *h, uint64_t file_size)
 {
+    assert(h->body_size < (uint64_t)1 << 62);
     uint64_t size = DX_PATCH_HEADER_SIZE + h->body_size + h->trailer_size; /* body_size < 2^62 */
-    return file_size < size ? DX_PATCH_ETRUNCATED : file_size > size ? DX_PATCH_ECORRUPT : 0;
+    if (file_size < size) return DX_PATCH_ETRUNCATED;
+    return file_size > size ? DX_PATCH_ECORRUPT : DX_PATCH_OK;
 }
 
 int dxpatch_open_patch(const char *path, int *fd, os_info *st, dx_patch_header *header)
@@ -136,8 +151,12 @@ int dxpatch_load(dxpatch_content *c, const char *path)
     if (status) return status;
     c->size = (size_t)c->st.size;
     if (c->st.size > DXPATCH_MAP_FROM && c->st.size <= SIZE_MAX / 2)
-        c->mapped = (c->bytes = (uint8_t *)(uintptr_t)os_map(fd, c->size)) != NULL;
-    if (c->mapped) return os_close(fd), DXUP_OK;
+        c->bytes = (uint8_t *)(uintptr_t)os_map(fd, c->size);
+    c->mapped = c->bytes != NULL;
+    if (c->mapped) {
+        os_close(fd);
+        return DXUP_OK;
+    }
     if (c->st.size > SIZE_MAX / 2 || !(c->bytes = malloc(c->size + !c->size)))
         status = dxup_fail(DXUP_SYSTEM, "%s does not fit into memory", path);
     for (size_t at = 0; !status && at < c->size;) {

@@ -1,4 +1,5 @@
-/* Patches that are one record of dx_hde.h: NEW as a state, OLD as its baseline (docs/formats/hde.md). */
+/* Patches that are one record of dx_hde.h: NEW as a state, OLD as its baseline
+   (docs/formats/hde.md). */
 #include "dxpatch.h"
 
 #ifdef DXUP_ZSTD_LIBRARY
@@ -27,7 +28,8 @@ static void close_coder(coder *c)
 }
 
 /* One that has `from` as its baseline; states have up to so many bytes. */
-static int open_coder(coder *c, const dxpatch_content *from, uint64_t size, uint32_t level, bool no_zstd)
+static int open_coder(coder *c, const dxpatch_content *from, uint64_t size, uint32_t level,
+                      bool no_zstd)
 {
     memset(c, 0, sizeof *c);
     if (from->size > size) size = from->size;
@@ -50,8 +52,8 @@ static int open_coder(coder *c, const dxpatch_content *from, uint64_t size, uint
     return error ? error : dx_hde_keep(&c->h, 0, 0, from->bytes, from->size);
 }
 
-int dxpatch_make_record(const dxpatch_options *o, const dxpatch_content *from, const dxpatch_content *to, uint8_t **out,
-                        size_t *size)
+int dxpatch_make_record(const dxpatch_options *o, const dxpatch_content *from,
+                        const dxpatch_content *to, uint8_t **out, size_t *size)
 {
     coder *c = dxup_alloc(sizeof *c);
     size_t capacity = to->size + DX_HDE_HEAD_MAX, got;
@@ -72,20 +74,24 @@ int dxpatch_make_record(const dxpatch_options *o, const dxpatch_content *from, c
     return error ? dxpatch_fail(error, o->new_path) : DXUP_OK;
 }
 
-bool dxpatch_is_record(const uint8_t *bytes, size_t size) { return size >= 4 && memcmp(bytes, "DXH1", 4) == 0; }
+bool dxpatch_is_record(const uint8_t *bytes, size_t size)
+{
+    return size >= 4 && memcmp(bytes, "DXH1", 4) == 0;
+}
 
 bool dxpatch_is_record_file(const char *path)
 {
     uint8_t bytes[4];
     int fd = os_open(path);
     if (fd < 0) return false;
-    bool is = os_read_at(fd, 0, bytes, sizeof bytes) == sizeof bytes && dxpatch_is_record(bytes, sizeof bytes);
+    bool is = os_read_at(fd, 0, bytes, sizeof bytes) == sizeof bytes &&
+              dxpatch_is_record(bytes, sizeof bytes);
     os_close(fd);
     return is;
 }
 
-int dxpatch_run_record(const dxpatch_content *from, const uint8_t *patch, size_t patch_size, uint64_t target_max,
-                       dxpatch_content *to)
+int dxpatch_run_record(const dxpatch_content *from, const uint8_t *patch, size_t patch_size,
+                       uint64_t target_max, dxpatch_content *to)
 {
     dx_hde_record r;
     uint8_t hash[DX_PATCH_HASH_SIZE];
@@ -100,7 +106,9 @@ int dxpatch_run_record(const dxpatch_content *from, const uint8_t *patch, size_t
     error = open_coder(c, from, r.state_size, 0, false);
     to->bytes = malloc((size_t)r.state_size + 1);
     if (!error && !to->bytes) error = DX_PATCH_ENOMEM;
-    if (!error) error = dx_hde_decode(&c->h, 0, 0, patch, patch_size, to->bytes, (size_t)r.state_size, &to->size);
+    if (!error)
+        error = dx_hde_decode(&c->h, 0, 0, patch, patch_size, to->bytes, (size_t)r.state_size,
+                              &to->size);
     close_coder(c);
     free(c);
     return error;
@@ -108,11 +116,13 @@ int dxpatch_run_record(const dxpatch_content *from, const uint8_t *patch, size_t
 
 int dxpatch_info_record(const dxpatch_options *o)
 {
-    static const char *const kinds[] = {"", "whole", "delta", "patch", "nack"}, *const codings[] = {"plain", "range", "zstd"};
+    static const char *const kinds[] = {"", "whole", "delta", "patch", "nack"};
+    static const char *const codings[] = {"plain", "range", "zstd"};
     dxpatch_content patch = {0};
     dx_hde_record r;
     int status = dxpatch_load(&patch, o->patch_path), error = 0;
-    if (!status && (error = dx_hde_info(patch.bytes, patch.size, &r)) != 0) status = dxpatch_fail(error, o->patch_path);
+    if (!status && (error = dx_hde_info(patch.bytes, patch.size, &r)) != 0)
+        status = dxpatch_fail(error, o->patch_path);
     dxup_progress(NULL, 0, 0, true);
     if (!status) {
         dxup_say("kind=hde\n");
@@ -125,7 +135,8 @@ int dxpatch_info_record(const dxpatch_options *o)
         dxup_say("dictionary=%u\n", (unsigned)r.dictionary);
         for (int k = 0; k < (r.kind == DX_HDE_WHOLE ? 1 : 2); k++) {
             dxup_say(k ? "base_hash=" : "target_hash=");
-            for (unsigned i = 0; i < r.hash_size; i++) dxup_say("%02x", (k ? r.baseline : r.hash)[i]);
+            for (unsigned i = 0; i < r.hash_size; i++)
+                dxup_say("%02x", (k ? r.baseline : r.hash)[i]);
             dxup_say("\n");
         }
     }

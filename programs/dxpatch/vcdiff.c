@@ -5,7 +5,8 @@
 
 enum { NOOP, ADD, RUN, COPY };
 enum { NEAR = 4, SAME = 3, MODES = 2 + NEAR + SAME };
-enum { HAS_APPLICATION = 4 };                           /* header; 1, 2: secondary compression, code table */
+/* flags of the header; 1, 2: secondary compression, code table */
+enum { HAS_APPLICATION = 4 };
 enum { FROM_BASE = 1, FROM_TARGET = 2, HAS_ADLER = 4 }; /* window */
 enum { WINDOW_SIZE = 1 << 23, LEAST_COPY = 4, SEED = 8, WINDOW_BITS = 20 }; /* of what is written */
 
@@ -137,7 +138,8 @@ static int get_window(input *in, window *w)
     w->data = get_part(&body, data);
     w->code = get_part(&body, code);
     w->addresses = get_part(&body, addresses);
-    if (body.error == VCDIFF_ETRUNCATED || left(&body)) return VCDIFF_ECORRUPT; /* sizes that do not add up */
+    /* sizes that do not add up */
+    if (body.error == VCDIFF_ETRUNCATED || left(&body)) return VCDIFF_ECORRUPT;
     return body.error;
 }
 
@@ -148,7 +150,9 @@ static uint64_t get_address(input *in, cache *c, unsigned mode, uint64_t here)
         address = c->same[(mode - 2 - NEAR) * 256 + get_byte(in)];
     } else {
         uint64_t v = get_number(in);
-        address = mode == 0 ? v : mode == 1 ? here - v : c->near[mode - 2] + v;
+        address = v;
+        if (mode == 1) address = here - v;
+        if (mode >= 2) address = c->near[mode - 2] + v;
     }
     if (address >= here && !in->error) in->error = VCDIFF_ECORRUPT;
     remember(c, address);
@@ -240,7 +244,8 @@ int vcdiff_decode(const uint8_t *base, size_t base_size, const uint8_t *patch, s
         if (w.source_at > whole || w.source_size > whole - w.source_at)
             error = w.flags & FROM_TARGET ? VCDIFF_ECORRUPT : VCDIFF_EBASE;
         else
-            error = do_window(&w, table, (w.flags & FROM_TARGET ? out : base) + w.source_at, out + at);
+            error = do_window(&w, table, (w.flags & FROM_TARGET ? out : base) + w.source_at,
+                              out + at);
         at += (size_t)w.size;
     }
     if (error) return free(out), error;
@@ -294,7 +299,8 @@ typedef struct maker {
     size_t   base_size, size, done; /* done: bytes of the window that have instructions */
     uint32_t *in_base, *in_window; /* position + 1 of a seed, by hash */
     unsigned base_bits;
-    size_t   last_at, last_from; /* the end of the last copy from the base, and where it would go on */
+    /* the end of the last copy from the base, and where it would go on */
+    size_t   last_at, last_from;
     output   data, code, addresses;
     cache    c;
     unsigned last_code; /* a lone COPY of 4 bytes that may still be joined with an ADD; 256: none */
@@ -353,11 +359,11 @@ static void copy_bytes(maker *m, size_t at, uint64_t address, size_t size)
 {
     size_t add = at - m->done;
     bool joins = add >= 1 && add <= 4 && !(add == 1 && m->last_code < 256);
-    unsigned most, mode;
+    unsigned joined_max, mode;
     if (!joins) add_bytes(m, at);
     mode = put_address(m, address, m->base_size + at);
-    most = mode < 6 ? 6 : 4;
-    if (joins && size > most) {
+    joined_max = mode < 6 ? 6 : 4;
+    if (joins && size > joined_max) {
         add_bytes(m, at);
         joins = false;
     }
@@ -383,21 +389,24 @@ static size_t same_bytes(const uint8_t *a, const uint8_t *b, size_t size)
     return i;
 }
 
-/* The longest match for the window's bytes from `at` on among three: where the last copy would go on, a seed of the
-   base, a seed of the window before. Returns its length; *address as the patch counts. */
+/* The longest match for the window's bytes from `at` on among three: where the last copy would
+   go on, a seed of the base, a seed of the window before. Returns its length; *address as the
+   patch counts. */
 static size_t find(maker *m, size_t at, uint64_t *address)
 {
     size_t room = m->size - at, best = 0, size, from;
     if (m->last_at && m->last_from + (at - m->last_at) < m->base_size) {
         from = m->last_from + (at - m->last_at);
-        best = same_bytes(m->base + from, m->target + at, room < m->base_size - from ? room : m->base_size - from);
+        best = same_bytes(m->base + from, m->target + at,
+                          room < m->base_size - from ? room : m->base_size - from);
         *address = from;
         if (best >= 64) return best;
     }
     if (room < SEED) return best;
     from = m->in_base[seed_hash(m->target + at, m->base_bits)];
     if (from--) {
-        size = same_bytes(m->base + from, m->target + at, room < m->base_size - from ? room : m->base_size - from);
+        size = same_bytes(m->base + from, m->target + at,
+                          room < m->base_size - from ? room : m->base_size - from);
         if (size > best + 2) best = size, *address = from;
     }
     uint32_t *slot = m->in_window + seed_hash(m->target + at, WINDOW_BITS);
@@ -427,9 +436,11 @@ static void make_window(maker *m)
             at += 1 + (misses++ >> 8); /* nothing for long: look less often */
             continue;
         }
-        for (back = 0; at - back > m->done && address > back && address - back != m->base_size; back++) {
+        for (back = 0; at - back > m->done && address > back && address - back != m->base_size;
+             back++) {
             uint64_t from = address - back - 1;
-            if ((from < m->base_size ? m->base[from] : m->target[from - m->base_size]) != m->target[at - back - 1])
+            if ((from < m->base_size ? m->base[from] : m->target[from - m->base_size]) !=
+                m->target[at - back - 1])
                 break;
         }
         copy_bytes(m, at - back, address - back, size + back);
@@ -446,8 +457,8 @@ static void make_window(maker *m)
 static void put_window(output *o, const maker *m)
 {
     uint32_t adler = adler32(m->target, m->size);
-    uint64_t head = number_size(m->size) + 1u + number_size(m->data.size) + number_size(m->code.size) +
-                    number_size(m->addresses.size) + 4;
+    uint64_t head = number_size(m->size) + 1u + number_size(m->data.size) +
+                    number_size(m->code.size) + number_size(m->addresses.size) + 4;
     put_byte(o, m->base_size ? FROM_BASE | HAS_ADLER : HAS_ADLER);
     if (m->base_size) {
         put_number(o, m->base_size);
@@ -477,12 +488,15 @@ int vcdiff_encode(const uint8_t *base, size_t base_size, const uint8_t *target, 
     memset(&m, 0, sizeof m);
     m.base = base;
     m.base_size = base_size;
-    for (m.base_bits = 12; m.base_bits < 28 && (size_t)1 << m.base_bits < base_size + base_size / 2;) m.base_bits++;
+    for (m.base_bits = 12;
+         m.base_bits < 28 && (size_t)1 << m.base_bits < base_size + base_size / 2;)
+        m.base_bits++;
     m.in_base = calloc((size_t)1 << m.base_bits, sizeof *m.in_base);
     m.in_window = malloc(sizeof *m.in_window << WINDOW_BITS);
     bool failed = !m.in_base || !m.in_window;
     for (size_t i = base_size < SEED ? 0 : base_size - SEED + 1; !failed && i-- > 0;)
-        m.in_base[seed_hash(base + i, m.base_bits)] = (uint32_t)i + 1; /* the first of equal ones stays */
+        /* the first of equal ones stays */
+        m.in_base[seed_hash(base + i, m.base_bits)] = (uint32_t)i + 1;
     put_bytes(&o, header, sizeof header);
     for (size_t at = 0; !failed && at < target_size; at += m.size) {
         m.target = target + at;

@@ -1,7 +1,8 @@
-/* VCDIFF (RFC 3284): what xdelta3 and others write and read, memory to memory. Without secondary compression and
-   without code tables of the patch's own; with xdelta3's two extensions, application header and Adler-32.
-   The format names neither base nor target: only the Adler-32 of each window, where there is one, tells a wrong
-   base. Our own patches carry one in every window. */
+/* VCDIFF (RFC 3284): what xdelta3 and others write and read, memory to memory. Without secondary
+   compression and without code tables of the patch's own; with xdelta3's two extensions,
+   application header and Adler-32. The format names neither base nor target: only the Adler-32
+   of each window, where there is one, tells a wrong base. Our own patches carry one in every
+   window. */
 #ifndef DXPATCH_VCDIFF_H
 #define DXPATCH_VCDIFF_H
 
@@ -25,7 +26,8 @@ typedef struct vcdiff_info {
     bool   checked; /* every window has a checksum */
 } vcdiff_info;
 
-bool vcdiff_is(const uint8_t *bytes, size_t size); /* do these first bytes, four or more, say VCDIFF? */
+/* Do these first bytes, four or more, say VCDIFF? */
+bool vcdiff_is(const uint8_t *bytes, size_t size);
 
 /* Sizes, from the windows' headers; nothing else is looked at. */
 int vcdiff_look(const uint8_t *patch, size_t patch_size, vcdiff_info *info);

@@ -1,4 +1,5 @@
-/* What a patch of any kind makes of a whole file in memory. Stands on flash.c, records.c and vcdiff.c. */
+/* What a patch of any kind makes of a whole file in memory. Stands on flash.c, records.c and
+   vcdiff.c. */
 #include "dxpatch.h"
 
 #include "vcdiff.h"
@@ -11,7 +12,8 @@ bool dxpatch_is_vcdiff(const char *path)
     uint8_t bytes[4];
     int fd = os_open(path);
     if (fd < 0) return false;
-    bool is = os_read_at(fd, 0, bytes, sizeof bytes) == sizeof bytes && vcdiff_is(bytes, sizeof bytes);
+    bool is = os_read_at(fd, 0, bytes, sizeof bytes) == sizeof bytes &&
+              vcdiff_is(bytes, sizeof bytes);
     os_close(fd);
     return is;
 }
@@ -21,30 +23,31 @@ bool dxpatch_is_whole(const char *path)
     uint8_t bytes[8];
     int fd = os_open(path);
     if (fd < 0) return false;
-    bool flash = os_read_at(fd, 0, bytes, sizeof bytes) == sizeof bytes && memcmp(bytes, "DXP1", 4) == 0 &&
-                 bytes[5] == DX_PATCH_KIND_FLASH;
+    bool flash = os_read_at(fd, 0, bytes, sizeof bytes) == sizeof bytes &&
+                 memcmp(bytes, "DXP1", 4) == 0 && bytes[5] == DX_PATCH_KIND_FLASH;
     os_close(fd);
     return flash || dxpatch_is_vcdiff(path) || dxpatch_is_record_file(path);
 }
 
-/* What a patch of dx_patch.h makes of a content, in memory. ETOOBIG: above target_max; ENOMEM: above memory_max, or
-   the system has none. */
-static int run_patch(const dxpatch_content *from, const dxpatch_content *patch, uint64_t memory_max, uint64_t target_max,
-                     dxpatch_content *to)
+/* What a patch of dx_patch.h makes of a content, in memory. ETOOBIG: above target_max; ENOMEM:
+   above memory_max, or the system has none. */
+static int run_patch(const dxpatch_content *from, const dxpatch_content *patch, uint64_t memory_max,
+                     uint64_t target_max, dxpatch_content *to)
 {
     dx_patch_header h;
     int error = patch->size ? dx_patch_info(patch->bytes, patch->size, &h) : DX_PATCH_ENOPATCH;
     if (error) return error;
     if (h.memory_size > memory_max) return DX_PATCH_ENOMEM;
     if (h.target_size > target_max) return DX_PATCH_ETOOBIG;
-    if (h.kind == DX_PATCH_KIND_FLASH) return dxpatch_run_flash(from, patch->bytes, patch->size, memory_max, to);
+    if (h.kind == DX_PATCH_KIND_FLASH)
+        return dxpatch_run_flash(from, patch->bytes, patch->size, memory_max, to);
     void *memory = malloc((size_t)h.memory_size);
     size_t capacity = (size_t)h.target_size;
     to->bytes = malloc(capacity + 1);
     error = DX_PATCH_ENOMEM;
     if (to->bytes && memory)
-        error = dx_patch_apply(from->bytes, from->size, patch->bytes, patch->size, to->bytes, capacity, &to->size,
-                               memory, (size_t)h.memory_size);
+        error = dx_patch_apply(from->bytes, from->size, patch->bytes, patch->size, to->bytes,
+                               capacity, &to->size, memory, (size_t)h.memory_size);
     free(memory);
     return error;
 }
@@ -52,12 +55,13 @@ static int run_patch(const dxpatch_content *from, const dxpatch_content *patch, 
 int dxpatch_run(const dxpatch_options *o, const dxpatch_content *from, const char *from_path,
                          const dxpatch_content *patch, const char *patch_path, dxpatch_content *to)
 {
-    uint64_t target_max = dxpatch_target_max(o, from->size, patch->size), memory_max = dxpatch_memory_max(o);
+    uint64_t target_max = dxpatch_target_max(o, from->size, patch->size);
+    uint64_t memory_max = dxpatch_memory_max(o);
     if (target_max > SIZE_MAX / 2) target_max = SIZE_MAX / 2;
     if (memory_max > SIZE_MAX / 2) memory_max = SIZE_MAX / 2;
     if (vcdiff_is(patch->bytes, patch->size)) {
-        int failed = vcdiff_decode(from->bytes, from->size, patch->bytes, patch->size, (size_t)target_max, &to->bytes,
-                                   &to->size);
+        int failed = vcdiff_decode(from->bytes, from->size, patch->bytes, patch->size,
+                                   (size_t)target_max, &to->bytes, &to->size);
         if (failed == VCDIFF_ETOOBIG) return dxpatch_fail_target(patch_path, target_max);
         return failed ? dxpatch_fail_vcdiff(failed, patch_path) : DXUP_OK;
     }

@@ -81,8 +81,16 @@ static int parse(dxup_options *o, const command *chosen, int argc, char **argv)
         {.name = "--backend", .kind = DXUP_OPTION_TEXT, .to = &o->backend},
         {.name = "--keep", .kind = DXUP_OPTION_NUMBER, .to = &o->keep, .max = UINT32_MAX},
         {.name = "--patch-max", .kind = DXUP_OPTION_NUMBER, .to = &o->patch_max, .max = 1u << 30},
-        {.name = "--workers", .kind = DXUP_OPTION_NUMBER, .to = &workers, .min = 1, .max = OS_WORKERS_MAX},
-        {.name = "--connections", .kind = DXUP_OPTION_NUMBER, .to = &connections, .min = 1, .max = 4096},
+        {.name = "--workers",
+         .kind = DXUP_OPTION_NUMBER,
+         .to = &workers,
+         .min = 1,
+         .max = OS_WORKERS_MAX},
+        {.name = "--connections",
+         .kind = DXUP_OPTION_NUMBER,
+         .to = &connections,
+         .min = 1,
+         .max = 4096},
     };
     const dxup_arguments arguments = {
         .command = chosen->name,
@@ -95,7 +103,8 @@ static int parse(dxup_options *o, const command *chosen, int argc, char **argv)
     };
     int status = dxup_arguments_parse(&arguments, argc, argv);
     if (status) return status;
-    if (o->backend && !dxup_loop_knows(o->backend)) return dxup_fail(DXUP_USAGE, "unknown backend: %s", o->backend);
+    if (o->backend && !dxup_loop_knows(o->backend))
+        return dxup_fail(DXUP_USAGE, "unknown backend: %s", o->backend);
     o->workers = (unsigned)workers;
     o->connections = (unsigned)connections;
     if (chosen->run == dxup_pull) o->address = plain[0];

@@ -1,4 +1,5 @@
-/* The commands of dxup, one file each: the top room. main.c reads the command line and calls one of them. */
+/* The commands of dxup, one file each: the top room. main.c reads the command line and calls one
+   of them. */
 #ifndef DXUP_COMMANDS_H
 #define DXUP_COMMANDS_H
 

@@ -1,4 +1,5 @@
-/* dxup gc: old versions are forgotten, and the log is replaced by one that has only what is left. */
+/* dxup gc: old versions are forgotten, and the log is replaced by one that has only what is
+   left. */
 #include "commands.h"
 
 #include "../store/copy.h"
@@ -16,14 +17,16 @@ static int trim_names(dxup_store *s, uint64_t keep)
     if (!keep) return DXUP_OK;
     int status = dxup_version_list(s, &list, &count);
     for (size_t i = 0; !status && i < count; i++)
-        if (list[i].version > keep) status = dxup_version_trim(s, list[i].name, list[i].version - keep + 1);
+        if (list[i].version > keep)
+            status = dxup_version_trim(s, list[i].name, list[i].version - keep + 1);
     free(list);
     return status ? status : dxup_store_commit(s);
 }
 
-/* >>copy ---------------------------------------------------------------
-   dxup_store_replace() copies what dx_cas knows that names reach: the chunks and nodes of files. What snapshots reach
-   it does not know, and with --pack it shall find all objects there already, packed anew: both are copied before. */
+/* >>copy --------------------------------------------------------------- dxup_store_replace()
+   copies what dx_cas knows that names reach: the chunks and nodes of files. What snapshots reach
+   it does not know, and with --pack it shall find all objects there already, packed anew: both
+   are copied before. */
 typedef struct copy {
     dxup_store  *from;
     dxup_copier *copier;
@@ -31,7 +34,10 @@ typedef struct copy {
     bool         pack;
 } copy;
 
-static int copy_object(void *user, const uint8_t id[DXUP_HASH_SIZE]) { return dxup_copier_copy(user, id); }
+static int copy_object(void *user, const uint8_t id[DXUP_HASH_SIZE])
+{
+    return dxup_copier_copy(user, id);
+}
 
 /* The chunks of a file; its nodes are left to dx_cas. */
 static int repack_file(copy *c, const dxup_version *v)
@@ -57,7 +63,8 @@ static int copy_name(copy *c, const char *name)
     int status;
     while (!(status = dxup_history_next(&history, c->from, name, &v))) {
         int copied = DXUP_OK;
-        if (v.snapshot) copied = dxup_snapshot_visit(c->from, v.root, &c->known, copy_object, c->copier);
+        if (v.snapshot)
+            copied = dxup_snapshot_visit(c->from, v.root, &c->known, copy_object, c->copier);
         else if (c->pack) copied = repack_file(c, &v);
         if (copied) return copied;
     }
@@ -99,7 +106,8 @@ int dxup_gc(const dxup_options *o)
     status = trim_names(s, o->keep);
     if (!status) status = collect(s, o->pack, &left);
     if (!status && !o->quiet)
-        dxup_say("%s: %s bytes before, %s after\n", o->store, dxup_count_text(before, was), dxup_count_text(left, is));
+        dxup_say("%s: %s bytes before, %s after\n", o->store, dxup_count_text(before, was),
+                 dxup_count_text(left, is));
     dxup_store_close(s);
     return status;
 }

@@ -8,6 +8,7 @@
 #include "../tree/content.h"
 #include "../tree/tree.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,7 +53,8 @@ static int store_stream(publication *p)
 /* >>a directory as a snapshot --------------------------------------------- */
 static int store_tree(publication *p, dxup_seen *seen)
 {
-    dxup_tree_publish_desc desc = {.path = p->o->path, .name = p->o->name, .seen = seen, .workers = p->o->workers};
+    dxup_tree_publish_desc desc = {
+        .path = p->o->path, .name = p->o->name, .seen = seen, .workers = p->o->workers};
     if (p->has_last && p->last.snapshot) desc.last = p->last.root;
     int status = dxup_tree_publish(p->store, &desc, &p->tree);
     p->version.snapshot = true;
@@ -75,12 +77,14 @@ static void warn_of_losses(const char *path, const dxup_losses *lost)
 {
     char count[32];
     if (lost->bits)
-        dxup_warn("%s: not kept: setuid, setgid and sticky bits (of %s)", path, dxup_count_text(lost->bits, count));
+        dxup_warn("%s: not kept: setuid, setgid and sticky bits (of %s)", path,
+                  dxup_count_text(lost->bits, count));
     if (lost->names)
         dxup_warn("%s: not kept: hard links (%s names; each becomes a file of its own)", path,
                   dxup_count_text(lost->names, count));
     if (lost->holes)
-        dxup_warn("%s: not kept: holes (in %s; they are filled with zeros)", path, dxup_count_text(lost->holes, count));
+        dxup_warn("%s: not kept: holes (in %s; they are filled with zeros)", path,
+                  dxup_count_text(lost->holes, count));
 }
 
 /* >>version ---------------------------------------------------------------- */
@@ -88,14 +92,18 @@ static void warn_of_losses(const char *path, const dxup_losses *lost)
 static bool is_unchanged(const publication *p)
 {
     const dxup_version *v = &p->version, *last = &p->last;
-    if (!p->has_last || last->kind != v->kind || last->mode != v->mode || last->snapshot != v->snapshot) return false;
-    return v->snapshot ? !memcmp(last->root, v->root, DXUP_HASH_SIZE) : !memcmp(last->hash, v->hash, DXUP_HASH_SIZE);
+    if (!p->has_last || last->kind != v->kind || last->mode != v->mode ||
+        last->snapshot != v->snapshot)
+        return false;
+    return v->snapshot ? !memcmp(last->root, v->root, DXUP_HASH_SIZE)
+                       : !memcmp(last->hash, v->hash, DXUP_HASH_SIZE);
 }
 
 /* A new version, unless the last one is the same. */
 static int name_version(publication *p)
 {
     dxup_version *v = &p->version;
+    assert(!v->version);
     int status = DXUP_OK;
     if (is_unchanged(p)) return DXUP_OK;
     if (v->snapshot && v->size <= DXUP_EAGER_MAX) status = dxup_content_hash(p->store, v);
@@ -108,10 +116,11 @@ static void print_summary(const publication *p, uint64_t added)
     const dxup_version *v = &p->version;
     dxup_count_text(v->size, size);
     if (v->version)
-        dxup_say("%s@%llu published: %s bytes, the store grew by %s", v->name, (unsigned long long)v->version, size,
-                 dxup_count_text(added, count));
+        dxup_say("%s@%llu published: %s bytes, the store grew by %s", v->name,
+                 (unsigned long long)v->version, size, dxup_count_text(added, count));
     else
-        dxup_say("%s@%llu is unchanged: %s bytes, nothing added", v->name, (unsigned long long)p->last.version, size);
+        dxup_say("%s@%llu is unchanged: %s bytes, nothing added", v->name,
+                 (unsigned long long)p->last.version, size);
     if (v->snapshot)
         dxup_say("; %s of %s files were read", dxup_count_text(p->tree.read_files, count),
                  dxup_count_text(p->tree.files, files));

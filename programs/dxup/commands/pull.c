@@ -24,7 +24,8 @@ enum {
     CONNECT_LIMIT_S  = 10,
     CONNECTIONS_MAX  = 256,
     SILENCE_LIMIT_S  = 60, /* half of it without a byte: a Ping */
-    STALL_LIMIT_S    = 600, /* a server that lives but brings nothing: it may take long over a patch */
+    /* a server that lives but brings nothing: it may take long over a patch */
+    STALL_LIMIT_S    = 600,
     APPLY_MEMORY_MAX = 256 << 20
 };
 
@@ -78,7 +79,8 @@ static void fail(pull *p, int status)
     dx_reactor_stop(&p->reactor);
 }
 
-/* Is what arrived worth keeping for the next pull, should this one be cut off? Of a whole file its front is. */
+/* Is what arrived worth keeping for the next pull, should this one be cut off? Of a whole file
+   its front is. */
 static bool keeps(const pull *p)
 {
     return p->outcome == DXUP_FULL && p->kind == DXUP_FILE && p->wire_size >= DXUP_RANGES_FROM;
@@ -150,6 +152,7 @@ static int write_target(void *user, const void *bytes, size_t size)
 static int read_base_file(void *user, uint64_t offset, void *out, size_t size)
 {
     pull *p = user;
+    assert(p->base_fd >= 0);
     uint8_t *at = out;
     while (size) {
         int64_t n = os_read_at(p->base_fd, offset, at, size);
@@ -186,6 +189,7 @@ static int start_applier(pull *p)
         return dxup_fail(DXUP_REFUSED, "the patch asks for too much memory");
     if (header.target_size != p->size || memcmp(header.target_hash, p->hash, DXUP_HASH_SIZE) != 0)
         return dxup_fail(DXUP_DAMAGED, "the patch leads to another version than was announced");
+    assert(!p->applying);
     dx_patch_applier_desc desc = {0};
     desc.user = p;
     desc.read = read_base;
@@ -194,7 +198,8 @@ static int start_applier(pull *p)
     desc.memory_size = (size_t)header.memory_size + DXUP_IO_SIZE + 4096; /* makes pieces large */
     desc.memory = p->apply_memory = dxup_alloc(desc.memory_size);
     desc.target_size_max = p->size;
-    desc.skip_base_hash = memcmp(header.base_hash, p->have, DXUP_HASH_SIZE) == 0; /* ours, just taken */
+    /* ours, just taken */
+    desc.skip_base_hash = memcmp(header.base_hash, p->have, DXUP_HASH_SIZE) == 0;
     desc.skip_target_hash = true; /* write_target takes it, finish_transfer compares */
     dxup_windows_open(&p->base, p->have_size, read_base_file, p);
     error = dx_patch_applier_init(&p->applier, &desc);
@@ -230,9 +235,11 @@ static int finish_transfer(pull *p)
         if (error) return apply_failed(p, error);
     }
     dx_cas_blake3_final(&p->hasher, hash, sizeof hash);
+    assert(p->dest_open);
     bool good = p->written == p->size && !memcmp(hash, p->hash, sizeof hash);
     if (!good && p->kept)
-        return dxup_fail(DXUP_DAMAGED, "what an earlier pull left is damaged; all of it is fetched again");
+        return dxup_fail(DXUP_DAMAGED,
+                         "what an earlier pull left is damaged; all of it is fetched again");
     if (!good)
         return dxup_fail(DXUP_DAMAGED, "what arrived is not what was announced; nothing changed");
     if (p->base_fd >= 0) os_close(p->base_fd); /* what is replaced need not be open here */
@@ -246,7 +253,8 @@ static int take_range(void *user, uint64_t offset, const uint8_t *bytes, size_t 
     pull *p = user;
     p->next = offset + size;
     p->moved_ns = dx_reactor_now_ns(&p->reactor);
-    return p->outcome == DXUP_PATCHED ? take_patch(p, offset, bytes, size) : write_target(p, bytes, size);
+    return p->outcome == DXUP_PATCHED ? take_patch(p, offset, bytes, size)
+                                      : write_target(p, bytes, size);
 }
 
 static void ranges_ended(void *user, int status)
@@ -258,8 +266,10 @@ static void ranges_ended(void *user, int status)
 static int start_ranges(pull *p)
 {
     unsigned connections = p->o->connections ? p->o->connections : 1;
-    dxup_ranges_desc desc = {&p->reactor, &p->address, p->o->name, p->o->path, {0}, {0}, 0, p->wire_size, p->next,
-                            connections, &p->sent, &p->received, take_range, ranges_ended, p};
+    dxup_ranges_desc desc = {&p->reactor, &p->address,  p->o->name, p->o->path,
+                             {0},         {0},          0,          p->wire_size,
+                             p->next,     connections,  &p->sent,   &p->received,
+                             take_range,  ranges_ended, p};
     memcpy(desc.target, p->hash, sizeof desc.target);
     memcpy(desc.have, p->have, sizeof desc.have);
     if (p->outcome == DXUP_PATCHED) desc.flags |= DXUP_RANGES;
@@ -271,6 +281,7 @@ static int start_ranges(pull *p)
 static int take_kept(pull *p)
 {
     uint8_t buffer[DXUP_IO_SIZE];
+    assert(p->kind == DXUP_FILE && !p->written);
     while (p->written < p->dest.kept) {
         int64_t n = os_read(p->dest.fd, buffer, sizeof buffer);
         if (n < 0) return dxup_fail_errno("%s", p->dest.part);
@@ -285,11 +296,13 @@ static int take_kept(pull *p)
 
 static int start_transfer(pull *p)
 {
-    bool parts = (p->o->connections > 1 || p->has_part) && !p->transfer && p->wire_size >= DXUP_RANGES_FROM;
+    bool parts = (p->o->connections > 1 || p->has_part) && !p->transfer &&
+                 p->wire_size >= DXUP_RANGES_FROM;
     int status = dxup_dest_open(&p->dest, p->o->path, p->kind, p->mode, keeps(p) ? p->hash : NULL);
     p->dest_open = !status;
     dx_cas_blake3_init(&p->hasher);
-    if (!status && (!parts || p->dest.kept > p->size)) status = p->kind == DXUP_FILE ? dxup_dest_restart(&p->dest) : 0;
+    if (!status && (!parts || p->dest.kept > p->size))
+        status = p->kind == DXUP_FILE ? dxup_dest_restart(&p->dest) : 0;
     if (!status && p->dest.kept) status = take_kept(p);
     if (status || !parts) return status;
     if (p->next < p->wire_size) return start_ranges(p);
@@ -341,15 +354,20 @@ static int refuse_older(const pull *p)
 {
     uint8_t hash[DXUP_HASH_SIZE];
     uint64_t pulled;
-    if (p->o->force || !p->have_kind || !dxup_dest_recorded(&p->dest, p->o->name, &pulled, hash)) return DXUP_OK;
+    if (p->o->force || !p->have_kind || !dxup_dest_recorded(&p->dest, p->o->name, &pulled, hash))
+        return DXUP_OK;
     if (p->version < pulled)
-        return dxup_fail(DXUP_REFUSED, "version %llu of '%s' was pulled to %s, and the latest that the server has is %llu; "
-                         "--force goes back to it", (unsigned long long)pulled, p->o->name, p->o->path,
-                         (unsigned long long)p->version);
+        return dxup_fail(
+            DXUP_REFUSED,
+            "version %llu of '%s' was pulled to %s, and the latest that the server has is %llu; "
+            "--force goes back to it",
+            (unsigned long long)pulled, p->o->name, p->o->path, (unsigned long long)p->version);
     if (p->version == pulled && memcmp(hash, p->hash, sizeof hash) != 0)
-        return dxup_fail(DXUP_REFUSED, "version %llu of '%s' was pulled to %s, and the server's version %llu is another one: "
-                         "its store is not the same; --force takes it", (unsigned long long)pulled, p->o->name, p->o->path,
-                         (unsigned long long)p->version);
+        return dxup_fail(
+            DXUP_REFUSED,
+            "version %llu of '%s' was pulled to %s, and the server's version %llu is another one: "
+            "its store is not the same; --force takes it",
+            (unsigned long long)pulled, p->o->name, p->o->path, (unsigned long long)p->version);
     return DXUP_OK;
 }
 
@@ -359,7 +377,8 @@ static int record_version(const pull *p)
     uint8_t hash[DXUP_HASH_SIZE];
     uint64_t pulled;
     bool newest = !dxup_dest_recorded(&p->dest, p->o->name, &pulled, hash) || p->version > pulled;
-    return p->outcome != DXUP_UNCHANGED || newest ? dxup_dest_record(&p->dest, p->o->name, p->version, p->hash) : DXUP_OK;
+    if (p->outcome == DXUP_UNCHANGED && !newest) return DXUP_OK;
+    return dxup_dest_record(&p->dest, p->o->name, p->version, p->hash);
 }
 
 static int take_reply(pull *p, const dx_hbtp_result *r)
@@ -384,7 +403,8 @@ static int take_reply(pull *p, const dx_hbtp_result *r)
         if (!same) return dxup_fail(DXUP_DAMAGED, "the server says unchanged, the hashes differ");
         if (p->kind == DXUP_FILE && os_set_mode(p->o->path, p->mode & 0777) < 0)
             return dxup_fail_errno("%s", p->o->path);
-        if (p->has_part && p->kind == DXUP_FILE) /* nobody needs it any more: opened and abandoned, it is gone */
+        /* Nobody needs it any more: opened and abandoned, it is gone. */
+        if (p->has_part && p->kind == DXUP_FILE)
             p->dest_open = !dxup_dest_open(&p->dest, p->o->path, p->kind, p->mode, NULL);
         p->done = true;
         dx_reactor_stop(&p->reactor);
@@ -448,8 +468,8 @@ static int lost(pull *p, const char *why)
     return dxup_fail(DXUP_NETWORK, "%s before it answered", why);
 }
 
-/* While the input is full of requests that wait for room for their answers, nothing more is received. The bytes stay
-   where they are while some come in behind them. */
+/* While the input is full of requests that wait for room for their answers, nothing more is
+   received. The bytes stay where they are while some come in behind them. */
 static void receive_more(pull *p)
 {
     if (p->done || p->receiving) return;
@@ -478,6 +498,7 @@ static void dispatch(pull *p)
     } else if (p->session.state == DX_HBTP_CLOSED) {
         fail(p, lost(p, "the server ended the transfer"));
     } else {
+        assert((size_t)used <= p->input_size - p->taken);
         p->taken += (size_t)used;
         send_more(p);
         receive_more(p);
@@ -539,7 +560,8 @@ static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     if (p->ranges) dxup_ranges_tick(p->ranges);
     else if (p->session.state == DX_HBTP_CLOSED)
         fail(p, lost(p, "the server fell silent"));
-    if (!p->done && p->moved_ns && dx_reactor_now_ns(r) - p->moved_ns > (uint64_t)STALL_LIMIT_S * 1000000000)
+    if (!p->done && p->moved_ns &&
+        dx_reactor_now_ns(r) - p->moved_ns > (uint64_t)STALL_LIMIT_S * 1000000000)
         fail(p, lost(p, "the server brought nothing more"));
     send_more(p);
     dx_reactor_timer(r, op, 1000000000);
@@ -611,10 +633,11 @@ static void print_summary(const pull *p)
     dxup_progress(NULL, 0, 0, true);
     dxup_hash_text(p->hash, hash);
     if (p->o->report) {
-        dxup_say("name=%s version=%llu outcome=%s wire=%llu size=%llu ms=%.1f rss_kb=%llu kept=%llu hash=%s\n",
-               p->o->name, (unsigned long long)p->version, outcomes[p->outcome],
-               (unsigned long long)bytes, (unsigned long long)p->size, ms, (unsigned long long)os_memory_peak() / 1024,
-               (unsigned long long)p->kept, hash);
+        dxup_say("name=%s version=%llu outcome=%s wire=%llu size=%llu ms=%.1f rss_kb=%llu "
+                 "kept=%llu hash=%s\n",
+                 p->o->name, (unsigned long long)p->version, outcomes[p->outcome],
+                 (unsigned long long)bytes, (unsigned long long)p->size, ms,
+                 (unsigned long long)os_memory_peak() / 1024, (unsigned long long)p->kept, hash);
     } else if (!p->o->quiet) {
         dxup_say("%s@%llu %s: %s bytes on the wire for %s, %.1f ms, BLAKE3 %.16s... verified\n",
                p->o->name, (unsigned long long)p->version, outcomes[p->outcome],

@@ -11,6 +11,7 @@
 #include "../../../dx_hbtp.h"
 #include "../../../dx_reactor.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -155,10 +156,13 @@ static int start_from_base(connection *c, uint16_t sequence)
     case DXUP_PATCH_READY: break;
     }
     memset(&c->cursor, 0, sizeof c->cursor);
-    int result = !has_range(c, c->patch.size) ? DX_HBTP_STATUS_BAD_REQUEST
-                 : c->patch.plan && dxup_content_open(&c->content, c->worker->store, &c->target)
-                     ? DX_HBTP_STATUS_INTERNAL
-                     : reply_outcome(c, sequence, DXUP_PATCHED, true, c->patch.size);
+    int result = 0;
+    if (!has_range(c, c->patch.size))
+        result = DX_HBTP_STATUS_BAD_REQUEST;
+    else if (c->patch.plan && dxup_content_open(&c->content, c->worker->store, &c->target))
+        result = DX_HBTP_STATUS_INTERNAL;
+    if (!result) result = reply_outcome(c, sequence, DXUP_PATCHED, true, c->patch.size);
+    /* A plan is read from its front on: pass what is before the range. */
     if (!result && c->patch.plan && c->range &&
         dxup_plan_read(c->patch.plan, &c->cursor, c->content, NULL, (size_t)c->from))
         result = DX_HBTP_STATUS_INTERNAL;
@@ -171,6 +175,7 @@ static int start_from_base(connection *c, uint16_t sequence)
 static int begin_transfer(connection *c, int result)
 {
     if (result) return result;
+    assert(!c->active);
     c->at = c->from;
     c->active = true;
     c->waiting = false;
@@ -198,7 +203,8 @@ static int on_pull(const dx_hbtp_context *context)
     c->from = c->range = 0;
     if (dxup_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
     int status = dxup_content_find(w->store, name, 0, &c->target);
-    if (status) return status == DXUP_NOT_FOUND ? DX_HBTP_STATUS_NOT_FOUND : DX_HBTP_STATUS_INTERNAL;
+    if (status)
+        return status == DXUP_NOT_FOUND ? DX_HBTP_STATUS_NOT_FOUND : DX_HBTP_STATUS_INTERNAL;
     uint32_t flags = pull_request_get_flags(&v);
     c->ranges = flags & DXUP_RANGES;
     pull_request_copy_have(&v, 0, have, sizeof have);
@@ -273,6 +279,7 @@ static void fill(connection *c)
 {
     while (c->active && dx_hbtp_out_room(&c->bulk) >= PIECE_SIZE + DX_HBTP_FILE_CHUNK_OVERHEAD) {
         uint8_t *data = dx_hbtp_out_next(&c->bulk) + DX_HBTP_FILE_CHUNK_PREFIX;
+        assert(c->at <= c->size);
         uint64_t left = c->size - c->at;
         size_t n = left < PIECE_SIZE ? (size_t)left : PIECE_SIZE;
         dx_hbtp_file_chunk chunk = {c->transfer, c->at, data, (uint32_t)n, left == n};
@@ -295,6 +302,7 @@ static void close_if_idle(connection *c)
     if (c->previous) c->previous->next = c->next;
     else w->connections = c->next;
     if (c->next) c->next->previous = c->previous;
+    assert(w->connection_count > 0);
     w->connection_count--;
     end_transfer(c);
     free(c->bulk_memory);
@@ -331,6 +339,7 @@ static void dispatch(connection *c)
 /* Make room behind what was received; not while some is coming in there. */
 static void compact(connection *c)
 {
+    assert(!c->receiving && c->taken <= c->input_size);
     c->input_size -= c->taken;
     memmove(c->input, c->input + c->taken, c->input_size);
     c->taken = 0;
@@ -341,6 +350,7 @@ static void on_received(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags
     connection *c = dx_reactor_op_user(op);
     (void)r;
     (void)flags;
+    assert(c->receiving);
     c->receiving = false;
     if (c->closing) {
         close_if_idle(c);
@@ -361,6 +371,7 @@ static void on_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     connection *c = dx_reactor_op_user(op);
     (void)r;
     (void)flags;
+    assert(c->sending);
     c->sending = false;
     if (c->closing) {
         close_if_idle(c);
@@ -380,6 +391,7 @@ static void on_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
    Only called while nothing is being sent and the current buffer is empty. */
 static void choose_buffer(connection *c)
 {
+    assert(!c->sending);
     bool bulk = c->session.desc.out == &c->bulk;
     if (c->active && !bulk) {
         c->bulk_memory = dxup_alloc(BULK_SIZE);
@@ -425,8 +437,9 @@ static void pump(connection *c)
 
 static void open_connection(worker *w, int fd)
 {
-    const unsigned most = w->server->o->connections;
-    connection *c = w->connection_count < (most ? most : CONNECTIONS_MAX) ? malloc(sizeof *c) : NULL;
+    const unsigned asked = w->server->o->connections;
+    const unsigned connections_max = asked ? asked : CONNECTIONS_MAX;
+    connection *c = w->connection_count < connections_max ? malloc(sizeof *c) : NULL;
     dx_hbtp_session_desc desc = {0};
     if (!c) {
         os_close_socket(fd);
@@ -563,9 +576,10 @@ static void *run_worker(void *user)
 }
 
 /* >>server ------------------------------------------------------------- */
-/* One listener a worker on the same port; the kernel spreads the connections. The first listens without SO_REUSEPORT and
-   fails when anybody listens there; only then is the port shared, with the other workers. With the option from the start
-   any server of the same user could join, and clients would get either's versions. */
+/* One listener a worker on the same port; the kernel spreads the connections. The first listens
+   without SO_REUSEPORT and fails when anybody listens there; only then is the port shared, with
+   the other workers. With the option from the start any server of the same user could join, and
+   clients would get either's versions. */
 static int listen_all(server *s, dx_reactor_address *address)
 {
     if (!s->o->address || dx_reactor_address_parse(address, s->o->address))
@@ -636,7 +650,8 @@ int dxup_serve(const dxup_options *o)
     if (!status) status = dxup_patches_start(&s.patches, o->store, o->patch_max, patch_ready, &s);
     if (!status) {
         dxup_http *http = NULL;
-        const dxup_http_desc desc = {.store = o->store, .address = o->http, .backend = o->backend, .patches = s.patches};
+        const dxup_http_desc desc = {
+            .store = o->store, .address = o->http, .backend = o->backend, .patches = s.patches};
         if (o->http) status = dxup_http_start(&http, &desc);
         pthread_mutex_lock(&s.lock);
         s.http = http;

@@ -1,4 +1,5 @@
-/* dxup verify: everything re-read and re-hashed, and which versions are whole when something is damaged. */
+/* dxup verify: everything re-read and re-hashed, and which versions are whole when something is
+   damaged. */
 #include "commands.h"
 
 #include "../store/store.h"
@@ -9,12 +10,23 @@
 
 static int print_damage(void *user, const dx_cas_damage *damage)
 {
-    static const char *const kinds[] = {"?", "store header", "record", "object", "version of a name",
-                                        "padding", "commit", "missing object", "unknown codec",
-                                        "index", "commit that the index knows and the log has lost: the index"};
+    static const char *const kinds[] = {
+        "?",
+        "store header",
+        "record",
+        "object",
+        "version of a name",
+        "padding",
+        "commit",
+        "missing object",
+        "unknown codec",
+        "index",
+        "commit that the index knows and the log has lost: the index"};
     char offset[32], hash[65];
-    if (damage->kind == DX_CAS_DAMAGE_INDEX && !damage->size) { /* as a publish that was cut off leaves it */
-        dxup_say("the index ends at byte %s, the next publish goes on there\n", dxup_count_text(damage->offset, offset));
+    /* as a publish that was cut off leaves it */
+    if (damage->kind == DX_CAS_DAMAGE_INDEX && !damage->size) {
+        dxup_say("the index ends at byte %s, the next publish goes on there\n",
+                 dxup_count_text(damage->offset, offset));
         ++*(uint64_t *)user;
         return 0;
     }
@@ -60,7 +72,8 @@ static int is_there(void *user, const uint8_t id[32])
     return dxup_object_has(user, id, 0) ? DXUP_OK : DXUP_DAMAGED;
 }
 
-/* Every snapshot of a name is well formed, and has all that it needs. Counts those that have not. */
+/* Every snapshot of a name is well formed, and has all that it needs. Counts those that have
+   not. */
 static int check_name(dxup_store *s, const char *name, dxup_known *known, uint64_t *damaged)
 {
     dxup_history history = {.begun = false};
@@ -81,7 +94,8 @@ static int check_snapshots(dxup_store *s, uint64_t *damaged)
     dxup_known known = {0};
     size_t count;
     int status = dxup_version_list(s, &list, &count);
-    for (size_t i = 0; !status && i < count; i++) status = check_name(s, list[i].name, &known, damaged);
+    for (size_t i = 0; !status && i < count; i++)
+        status = check_name(s, list[i].name, &known, damaged);
     free(list);
     dxup_known_free(&known);
     return status;
@@ -90,8 +104,8 @@ static int check_snapshots(dxup_store *s, uint64_t *damaged)
 static void print_sound(const dxup_options *o, const dx_cas_report *report)
 {
     char objects[32], bytes[32];
-    dxup_say("%s is sound: %s objects, %llu versions, %llu commits, %s bytes read and hashed\n", o->store,
-             dxup_count_text(report->objects, objects), (unsigned long long)report->refs,
+    dxup_say("%s is sound: %s objects, %llu versions, %llu commits, %s bytes read and hashed\n",
+             o->store, dxup_count_text(report->objects, objects), (unsigned long long)report->refs,
              (unsigned long long)report->commits, dxup_count_text(report->bytes, bytes));
 }
 
@@ -106,12 +120,14 @@ static int verify(dxup_store *s, const dxup_options *o)
     report.damaged -= hints;
     if (any_damage && report.damaged) {
         judge_versions(s);
-        return dxup_fail(DXUP_DAMAGED, "%s: %llu places are damaged", o->store, (unsigned long long)report.damaged);
+        return dxup_fail(DXUP_DAMAGED, "%s: %llu places are damaged", o->store,
+                         (unsigned long long)report.damaged);
     }
     status = check_snapshots(s, &damaged);
     if (status) return status;
     if (damaged)
-        return dxup_fail(DXUP_DAMAGED, "%s: %llu versions are damaged", o->store, (unsigned long long)damaged);
+        return dxup_fail(DXUP_DAMAGED, "%s: %llu versions are damaged", o->store,
+                         (unsigned long long)damaged);
     if (!o->quiet) print_sound(o, &report);
     return DXUP_OK;
 }

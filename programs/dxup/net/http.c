@@ -1,6 +1,7 @@
-/* The HTTP side of the server, for browsers and curl: GET /NAME gives the latest version of a published
-   file, /NAME@3 that one, with its BLAKE3-256 as strong ETag; If-None-Match makes it 304, and with `A-IM: dx-patch`
-   (RFC 3229) 226 with a patch of dx_patch.h from the version that the client has. One thread. */
+/* The HTTP side of the server, for browsers and curl: GET /NAME gives the latest version of a
+   published file, /NAME@3 that one, with its BLAKE3-256 as strong ETag; If-None-Match makes it
+   304, and with `A-IM: dx-patch` (RFC 3229) 226 with a patch of dx_patch.h from the version that
+   the client has. One thread. */
 #include "http.h"
 #include "../../common/http.h"
 #include "../../common/os.h"
@@ -9,6 +10,7 @@
 #include "../../../dx_reactor.h"
 #include "../../../layers/dx_edge.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -29,7 +31,8 @@ typedef struct client {
     dx_op          receive_op, send_op, close_op;
     bool           receiving, sending, closing;
     bool           last;    /* after this answer the connection ends */
-    bool           over;    /* it was sent: what still comes is thrown away, so that it is not lost by a reset */
+    /* it was sent: what still comes is thrown away, so that it is not lost by a reset */
+    bool           over;
     bool           waiting; /* for a patch from base to target */
     bool           head;    /* the answer has no body */
     bool           fixed;   /* this version was asked for, not the latest one */
@@ -66,7 +69,8 @@ static void pump(client *c);
 
 /* >>request ---------------------------------------------------------------- */
 /* The next value of a field of a checked request, from *at on; false: there is none. */
-static bool next_field(const uint8_t *request, size_t size, const char *name, size_t *at, const uint8_t **value, size_t *value_size)
+static bool next_field(const uint8_t *request, size_t size, const char *name, size_t *at,
+                       const uint8_t **value, size_t *value_size)
 {
     while (*at < size) {
         const uint8_t *line = request + *at, *end = memchr(line, '\r', size - *at), *colon;
@@ -99,9 +103,13 @@ static bool field_has(const uint8_t *request, size_t size, const char *name, con
     return false;
 }
 
+/* The value of a hexadecimal digit, or -1. */
 static int digit(uint8_t c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
 }
 
 /* "/a%20name?query" -> "a name". "/" is index.html. */
@@ -112,8 +120,10 @@ static bool parse_target(const uint8_t *request, size_t size, char name[DXUP_NAM
     for (p += 2; p < end && *p != ' ' && *p != '?' && *p != '#'; p++) {
         int c = *p;
         if (c == '%') {
-            int high = end - p > 2 ? digit(p[1]) : -1, low = high < 0 ? -1 : digit(p[2]);
-            if (low < 0) return false;
+            if (end - p <= 2) return false;
+            int high = digit(p[1]);
+            int low = digit(p[2]);
+            if (high < 0 || low < 0) return false;
             c = high << 4 | low;
             p += 2;
         }
@@ -128,10 +138,14 @@ static bool parse_target(const uint8_t *request, size_t size, char name[DXUP_NAM
 /* >>answer ----------------------------------------------------------------- */
 static const char *type_of(const char *name)
 {
-    static const char *const types[][2] = {
-        {".html", "text/html; charset=utf-8"}, {".js", "text/javascript; charset=utf-8"}, {".css", "text/css; charset=utf-8"},
-        {".json", "application/json"}, {".wasm", "application/wasm"}, {".svg", "image/svg+xml"}, {".png", "image/png"},
-        {".txt", "text/plain; charset=utf-8"}};
+    static const char *const types[][2] = {{".html", "text/html; charset=utf-8"},
+                                           {".js", "text/javascript; charset=utf-8"},
+                                           {".css", "text/css; charset=utf-8"},
+                                           {".json", "application/json"},
+                                           {".wasm", "application/wasm"},
+                                           {".svg", "image/svg+xml"},
+                                           {".png", "image/png"},
+                                           {".txt", "text/plain; charset=utf-8"}};
     const char *dot = strrchr(name, '.');
     for (size_t i = 0; dot && i < sizeof types / sizeof *types; i++)
         if (!strcmp(dot, types[i][0])) return types[i][1];
@@ -158,8 +172,12 @@ static const char *reason_of(int status)
 /* Behind what is in out: there is always room for one, see pump(). */
 static void put_head(client *c, int status, const char *fields, uint64_t size)
 {
-    int n = snprintf((char *)c->out + c->out_size, HEAD_SIZE, "HTTP/1.1 %d %s\r\n%sContent-Length: %llu\r\n%s\r\n", status,
-                     reason_of(status), fields, (unsigned long long)size, c->last ? "Connection: close\r\n" : "");
+    assert(OUT_SIZE - c->out_size >= HEAD_SIZE);
+    int n = snprintf((char *)c->out + c->out_size, HEAD_SIZE,
+                     "HTTP/1.1 %d %s\r\n%sContent-Length: %llu\r\n%s\r\n", status,
+                     reason_of(status), fields, (unsigned long long)size,
+                     c->last ? "Connection: close\r\n" : "");
+    assert(n > 0 && n < HEAD_SIZE);
     c->out_size += (size_t)n;
 }
 
@@ -175,7 +193,10 @@ static void refuse(client *c, int status)
 {
     char text[64];
     int n = snprintf(text, sizeof text, "%d %s\n", status, reason_of(status));
-    put_head(c, status, status == 405 ? "Allow: GET, HEAD\r\nContent-Type: text/plain\r\n" : "Content-Type: text/plain\r\n", (uint64_t)n);
+    put_head(c, status,
+             status == 405 ? "Allow: GET, HEAD\r\nContent-Type: text/plain\r\n"
+                           : "Content-Type: text/plain\r\n",
+             (uint64_t)n);
     if (!c->head) memcpy(c->out + c->out_size, text, (size_t)n);
     if (!c->head) c->out_size += (size_t)n;
 }
@@ -188,11 +209,13 @@ static dx_edge_version edge_version(const dxup_version *v)
 }
 
 /* A version of the file that is asked for, as it is named in a tag: into c->base. */
-static bool is_known(void *user, const uint8_t *hash, size_t size, uint64_t number, dx_edge_version *out)
+static bool is_known(void *user, const uint8_t *hash, size_t size, uint64_t number,
+                     dx_edge_version *out)
 {
     client *c = user;
-    int status = size == DXUP_HASH_SIZE ? dxup_content_find_hash(c->http->store, c->target.name, hash, &c->base)
-                                        : dxup_content_find(c->http->store, c->target.name, number, &c->base);
+    int status = size == DXUP_HASH_SIZE
+                     ? dxup_content_find_hash(c->http->store, c->target.name, hash, &c->base)
+                     : dxup_content_find(c->http->store, c->target.name, number, &c->base);
     if (status || c->base.kind != DXUP_FILE || memcmp(c->base.hash, hash, size) != 0) return false;
     *out = edge_version(&c->base);
     return true;
@@ -212,8 +235,8 @@ static void begin_body(client *c, int status, uint64_t size)
     dx_edge_server edge = edge_of(c);
     dx_edge_version base = edge_version(&c->base);
     size_t n = dx_edge_fields(&edge, status == 226 ? DX_EDGE_PATCH : DX_EDGE_STALE, &base, fields);
-    snprintf(fields + n, sizeof fields - n, "X-Content-Type-Options: nosniff\r\nContent-Type: %s\r\n",
-             type_of(c->target.name));
+    snprintf(fields + n, sizeof fields - n,
+             "X-Content-Type-Options: nosniff\r\nContent-Type: %s\r\n", type_of(c->target.name));
     put_head(c, status, fields, size);
     if (c->head || !size) end_body(c);
     else c->size = size;
@@ -225,7 +248,8 @@ static void answer_whole(client *c)
     else begin_body(c, 200, c->target.size);
 }
 
-/* A patch from c->base, or the whole where there is none; both later when it is still being made. */
+/* A patch from c->base, or the whole where there is none; both later when it is still being
+   made. */
 static void answer_from_base(client *c)
 {
     memset(&c->cursor, 0, sizeof c->cursor);
@@ -247,8 +271,9 @@ static void put_unchanged(client *c)
     char fields[DX_EDGE_FIELDS_MAX];
     dx_edge_server edge = edge_of(c);
     dx_edge_fields(&edge, DX_EDGE_FRESH, NULL, fields);
-    c->out_size += (size_t)snprintf((char *)c->out + c->out_size, HEAD_SIZE, "HTTP/1.1 304 %s\r\n%s%s\r\n",
-                                    reason_of(304), fields, c->last ? "Connection: close\r\n" : "");
+    c->out_size += (size_t)snprintf((char *)c->out + c->out_size, HEAD_SIZE,
+                                    "HTTP/1.1 304 %s\r\n%s%s\r\n", reason_of(304), fields,
+                                    c->last ? "Connection: close\r\n" : "");
 }
 
 /* The version that is asked for into c->target; a status of HTTP. */
@@ -281,7 +306,8 @@ static void answer(client *c, const uint8_t *request, size_t size)
     }
     edge = edge_of(c);
     while (next_field(request, size, "if-none-match", &at, &value, &value_size)) {
-        switch (dx_edge_negotiate(&edge, (const char *)value, value_size, patches && !known, &base)) {
+        switch (
+            dx_edge_negotiate(&edge, (const char *)value, value_size, patches && !known, &base)) {
         case DX_EDGE_FRESH: put_unchanged(c); return;
         case DX_EDGE_PATCH: known = true; break;
         default: break;
@@ -291,15 +317,17 @@ static void answer(client *c, const uint8_t *request, size_t size)
     else answer_whole(c);
 }
 
-/* The next pieces of the body behind what is in out. False: the store is damaged, and the client must
-   not take what came for the whole. */
+/* The next pieces of the body behind what is in out. False: the store is damaged, and the client
+   must not take what came for the whole. */
 static bool fill(client *c)
 {
+    assert(c->at <= c->size && c->out_size <= OUT_SIZE);
     while (c->at < c->size && c->out_size < OUT_SIZE) {
         uint64_t left = c->size - c->at;
         size_t n = left < OUT_SIZE - c->out_size ? (size_t)left : OUT_SIZE - c->out_size;
         int error = DXUP_OK;
-        if (c->patch.plan) error = dxup_plan_read(c->patch.plan, &c->cursor, c->content, c->out + c->out_size, n);
+        if (c->patch.plan)
+            error = dxup_plan_read(c->patch.plan, &c->cursor, c->content, c->out + c->out_size, n);
         else if (c->content) error = dxup_content_read(c->content, c->at, c->out + c->out_size, n);
         else memcpy(c->out + c->out_size, c->patch.bytes + c->at, n);
         if (error) return false;
@@ -317,6 +345,7 @@ static void free_if_idle(client *c)
     if (c->previous) c->previous->next = c->next;
     else c->http->clients = c->next;
     if (c->next) c->next->previous = c->previous;
+    assert(c->http->client_count > 0);
     c->http->client_count--;
     end_body(c);
     free(c);
@@ -337,7 +366,8 @@ static void close_client(client *c)
     if (dx_reactor_close_fd(&c->http->reactor, &c->close_op, c->fd)) os_close_socket(c->fd);
 }
 
-/* Answer the requests that are there, one after the other, as long as there is room for the answer. */
+/* Answer the requests that are there, one after the other, as long as there is room for the
+   answer. */
 static bool dispatch(client *c)
 {
     while (!c->waiting && c->at == c->size && !c->last && OUT_SIZE - c->out_size >= 2 * HEAD_SIZE) {
@@ -364,20 +394,24 @@ static void pump(client *c)
             return;
         }
         if (c->out_size) {
-            c->sending = !dx_reactor_send(&c->http->reactor, &c->send_op, c->fd, c->out, (uint32_t)c->out_size);
+            c->sending = !dx_reactor_send(&c->http->reactor, &c->send_op, c->fd, c->out,
+                                          (uint32_t)c->out_size);
             if (!c->sending) close_client(c);
         } else if (c->last && !c->waiting && !c->over) {
             c->over = true;
             os_end_sending(c->fd);
         }
     }
-    if (c->closing || c->receiving) return; /* the bytes must stay where they are while some come in behind them */
+    /* the bytes must stay where they are while some come in behind them */
+    if (c->closing || c->receiving) return;
     if (c->over) c->taken = c->input_size;
+    assert(c->taken <= c->input_size && !c->receiving);
     c->input_size -= c->taken;
     memmove(c->input, c->input + c->taken, c->input_size);
     c->taken = 0;
     if (c->input_size < sizeof c->input) {
-        c->receiving = !dx_reactor_recv(&c->http->reactor, &c->receive_op, c->fd, c->input + c->input_size,
+        c->receiving = !dx_reactor_recv(&c->http->reactor, &c->receive_op, c->fd,
+                                        c->input + c->input_size,
                                         (uint32_t)(sizeof c->input - c->input_size));
         if (!c->receiving) close_client(c);
     }
@@ -388,6 +422,7 @@ static void on_received(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags
     client *c = dx_reactor_op_user(op);
     (void)r;
     (void)flags;
+    assert(c->receiving);
     c->receiving = false;
     if (!c->closing && result <= 0) close_client(c);
     if (c->closing) {
@@ -452,7 +487,8 @@ static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
         next = c->next;
         if (!c->waiting && c->active_ns < limit_ns) close_client(c);
     }
-    if (!dx_reactor_op_pending(&h->accept_op)) dx_reactor_accept_multishot(r, &h->accept_op, h->listener);
+    if (!dx_reactor_op_pending(&h->accept_op))
+        dx_reactor_accept_multishot(r, &h->accept_op, h->listener);
     dx_reactor_timer(r, op, 1000000000);
 }
 
@@ -487,11 +523,13 @@ static void serve_until_stopped(dxup_http *h)
     dx_reactor_op_init(&h->message_op, on_message, h);
     dx_reactor_accept_multishot(&h->reactor, &h->accept_op, h->listener);
     dx_reactor_timer(&h->reactor, &h->timer_op, 1000000000);
-    dx_reactor_receive(&h->reactor, &h->message_op, h->messages, sizeof h->messages / sizeof *h->messages);
+    dx_reactor_receive(&h->reactor, &h->message_op, h->messages,
+                       sizeof h->messages / sizeof *h->messages);
     set_open(h, true);
     sem_post(&h->started);
     int error = dx_reactor_run(&h->reactor);
-    if (error) h->status = dxup_fail(DXUP_SYSTEM, "the event loop: %s", dx_reactor_error_name(error));
+    if (error)
+        h->status = dxup_fail(DXUP_SYSTEM, "the event loop: %s", dx_reactor_error_name(error));
     set_open(h, false);
     for (client *c = h->clients, *next; c; c = next) {
         next = c->next;
@@ -505,7 +543,8 @@ static void *run(void *user)
     dx_reactor_desc desc = {0};
     desc.descriptors_max = CLIENTS_MAX + 16;
     h->status = dxup_store_open(&h->store, h->d.store, DXUP_READ);
-    if (!h->status) h->status = dxup_loop_open(&h->reactor, &desc, h->d.backend, &h->reactor_memory);
+    if (!h->status)
+        h->status = dxup_loop_open(&h->reactor, &desc, h->d.backend, &h->reactor_memory);
     if (!h->status) {
         serve_until_stopped(h);
         dx_reactor_close(&h->reactor); /* the last completions free the clients */

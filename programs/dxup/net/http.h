@@ -14,7 +14,8 @@ typedef struct dxup_http_desc {
     dxup_patches *patches;
 } dxup_http_desc;
 
-/* Serve on a thread of its own. What desc points to stays until the end. *h is to be stopped also after an error. */
+/* Serve on a thread of its own. What desc points to stays until the end. *h is to be stopped
+   also after an error. */
 int dxup_http_start(dxup_http **h, const dxup_http_desc *desc);
 /* ADDR:PORT that it listens on. */
 const char *dxup_http_address(const dxup_http *h);

@@ -3,6 +3,7 @@
 
 #include "../../../dx_reactor.h"
 
+#include <assert.h>
 #include <string.h>
 
 static int backend_number(const char *name) /* -1: unknown */
@@ -19,6 +20,7 @@ bool dxup_loop_knows(const char *backend) { return backend_number(backend) >= 0;
 
 int dxup_loop_open(dx_reactor *r, dx_reactor_desc *desc, const char *backend, void **memory)
 {
+    assert(dxup_loop_knows(backend));
     desc->backend = backend_number(backend);
     desc->memory_size = dx_reactor_memory_size(desc);
     desc->memory = *memory = dxup_alloc(desc->memory_size);

@@ -7,7 +7,8 @@
 #include "../../../dx_reactor.h"
 
 bool dxup_loop_knows(const char *backend);
-/* Open the event loop with the backend of that name (NULL: automatic); *memory is to be freed after it is closed. */
+/* Open the event loop with the backend of that name (NULL: automatic); *memory is to be freed
+   after it is closed. */
 int  dxup_loop_open(dx_reactor *r, dx_reactor_desc *desc, const char *backend, void **memory);
 
 #endif

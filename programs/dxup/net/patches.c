@@ -1,10 +1,11 @@
-/* Patches between published versions, on a thread of their own: making one takes seconds for large files,
-   and no worker may stand still for that. */
+/* Patches between published versions, on a thread of their own: making one takes seconds for
+   large files, and no worker may stand still for that. */
 #include "patches.h"
 #include "../../common/os.h"
 
 #include "../../../dx_patch.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,7 @@ static bool is_evictable(const entry *e)
 
 static void evict(entry *e)
 {
+    assert(!e->holders);
     free(e->bytes);
     dxup_plan_free(e->plan);
     memset(e, 0, sizeof *e);
@@ -104,6 +106,7 @@ void dxup_patches_release(dxup_patches *p, dxup_patch *patch)
 {
     if (!patch->entry) return;
     pthread_mutex_lock(&p->lock);
+    assert(((entry *)patch->entry)->holders > 0);
     ((entry *)patch->entry)->holders--;
     shrink(p);
     pthread_mutex_unlock(&p->lock);
@@ -175,6 +178,8 @@ static void *run(void *user)
         }
         if (copy.plan) copy.size = dxup_plan_memory(copy.plan);
         pthread_mutex_lock(&p->lock);
+        assert(job->state == MAKING && !job->holders);
+        assert(!copy.bytes || !copy.plan);
         job->bytes = copy.bytes;
         job->plan = copy.plan;
         job->size = copy.size;

@@ -1,4 +1,5 @@
-/* Patches between published versions: made on one thread of their own, kept in memory, shared by all workers. */
+/* Patches between published versions: made on one thread of their own, kept in memory, shared by
+   all workers. */
 #ifndef DXUP_PATCHES_H
 #define DXUP_PATCHES_H
 
@@ -22,13 +23,14 @@ enum dxup_patch_answer {
 };
 
 /* ready(user) is called on the patch thread whenever one more answer is known. */
-/* Versions of up to size_max bytes get the smallest patch there is, larger ones one of whole chunks. */
+/* Versions of up to size_max bytes get the smallest patch there is, larger ones one of whole
+   chunks. */
 int  dxup_patches_start(dxup_patches **p, const char *store_path, uint64_t size_max,
                         void (*ready)(void *user), void *user);
 void dxup_patches_stop(dxup_patches *p);
 /* The patch from one version to another. */
-enum dxup_patch_answer dxup_patches_get(dxup_patches *p, const dxup_version *base, const dxup_version *target,
-                                        dxup_patch *patch);
+enum dxup_patch_answer dxup_patches_get(dxup_patches *p, const dxup_version *base,
+                                        const dxup_version *target, dxup_patch *patch);
 void dxup_patches_release(dxup_patches *p, dxup_patch *patch);
 
 #endif

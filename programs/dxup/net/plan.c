@@ -1,11 +1,13 @@
-/* Chunks that both versions have become covers of a delta in plain coding (docs/formats/patch.md, section 3): the
-   receiver applies it as any other patch. The sender walks the lists of chunks and reads only what is new. */
+/* Chunks that both versions have become covers of a delta in plain coding
+   (docs/formats/patch.md, section 3): the receiver applies it as any other patch. The sender
+   walks the lists of chunks and reads only what is new. */
 #include "plan.h"
 #include "../store/slots.h"
 
 #include "../../../dx_patch.h"
 #include "../../../layers/dx_crc32c.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +39,7 @@ typedef struct table {
 static slot *find_slot(const table *t, const uint8_t *id)
 {
     for (size_t at = dxup_slot_of(&t->key, id, t->mask);; at = (at + 1) & t->mask) {
+        assert(t->used <= t->mask /* one is free */);
         slot *s = &t->slots[at];
         if (!s->size || !memcmp(s->id, id, DXUP_HASH_SIZE)) return s;
     }
@@ -73,7 +76,9 @@ static int fill_table(table *t, dxup_content *base, uint64_t base_size)
 /* >>plan --------------------------------------------------------------- */
 static void add_cover(dxup_plan *p, uint64_t target, const slot *s)
 {
+    assert(s->size > 0);
     cover *last = p->count ? &p->covers[p->count - 1] : NULL;
+    assert(!last || last->target + last->size <= target);
     if (last && last->target + last->size == target && last->base + last->size == s->offset) {
         last->size += s->size;
         return;
@@ -83,6 +88,7 @@ static void add_cover(dxup_plan *p, uint64_t target, const slot *s)
         p->covers = realloc(p->covers, p->room * sizeof *p->covers);
         if (!p->covers) abort();
     }
+    assert(p->count < p->room);
     p->covers[p->count++] = (cover){target, s->offset, s->size};
 }
 
@@ -113,12 +119,14 @@ static uint64_t fold(int64_t v) { return v < 0 ? (uint64_t)~v * 2 + 1 : (uint64_
 /* What stands in front of the literals of step n: covers first, then what is left. */
 static void begin_step(const dxup_plan *p, dxup_plan_cursor *c)
 {
+    assert(c->step <= p->count);
     size_t i = (size_t)c->step;
     if (i) c->target_at = p->covers[i - 1].target + p->covers[i - 1].size;
     c->pending_at = c->pending_size = 0;
     if (i < p->count) {
         const cover *k = &p->covers[i];
         uint64_t base_end = i ? p->covers[i - 1].base + p->covers[i - 1].size : 0;
+        assert(k->target >= c->target_at && k->size > 0);
         uint64_t gap = k->target - c->target_at;
         c->pending_size = put_number(c->pending, gap);
         c->pending_size += put_number(c->pending + c->pending_size, k->size - 1);
@@ -126,10 +134,12 @@ static void begin_step(const dxup_plan *p, dxup_plan_cursor *c)
                                       fold((int64_t)(k->base - (base_end + gap))));
         c->literal_left = gap;
     } else {
+        assert(c->target_at <= p->target_size);
         c->literal_left = p->target_size - c->target_at;
         c->pending_size = c->literal_left ? put_number(c->pending, c->literal_left) : 0;
     }
     c->step++;
+    assert(c->pending_size <= sizeof c->pending);
 }
 
 int dxup_plan_read(const dxup_plan *p, dxup_plan_cursor *c, dxup_content *target, void *out,

@@ -1,4 +1,5 @@
-/* Ranges of one transfer, each asked for on whichever connection is free; what arrives out of order waits in a file. */
+/* Ranges of one transfer, each asked for on whichever connection is free; what arrives out of
+   order waits in a file. */
 #include "ranges.h"
 #include "../../common/os.h"
 #include "wire.h"
@@ -58,6 +59,7 @@ static void end(dxup_ranges *a, int status)
 
 static uint32_t range_size(const dxup_ranges *a, uint32_t i)
 {
+    assert(i < a->count);
     uint64_t left = a->d.size - (uint64_t)i * DXUP_RANGE_SIZE;
     return left < DXUP_RANGE_SIZE ? (uint32_t)left : DXUP_RANGE_SIZE;
 }
@@ -68,7 +70,8 @@ static int drain(dxup_ranges *a)
 {
     uint8_t buffer[DXUP_IO_SIZE];
     while (a->front < a->d.size) {
-        uint32_t i = (uint32_t)(a->front / DXUP_RANGE_SIZE), at = (uint32_t)(a->front % DXUP_RANGE_SIZE);
+        uint32_t i = (uint32_t)(a->front / DXUP_RANGE_SIZE),
+                 at = (uint32_t)(a->front % DXUP_RANGE_SIZE);
         size_t n = a->ranges[i].got - at < sizeof buffer ? a->ranges[i].got - at : sizeof buffer;
         if (!n) return DXUP_OK;
         for (size_t done = 0; done < n;) {
@@ -87,9 +90,13 @@ static int drain(dxup_ranges *a)
 static int store(dxup_ranges *a, range *r, uint64_t offset, const uint8_t *bytes, size_t size)
 {
     r->got += (uint32_t)size;
+    assert(r->got <= DXUP_RANGE_SIZE);
     if (offset != a->front)
-        return os_write_at(a->spool, offset, bytes, size) < 0 ? dxup_fail_errno("a temporary file") : DXUP_OK;
-    int status = a->d.take(a->d.user, offset, bytes, size); /* in order: it need not wait anywhere */
+        return os_write_at(a->spool, offset, bytes, size) < 0 ? dxup_fail_errno("a temporary file")
+                                                              : DXUP_OK;
+    /* in order: it need not wait anywhere */
+    int status = a->d.take(a->d.user, offset, bytes, size);
+    assert(offset == a->front);
     a->front += size;
     return status ? status : drain(a);
 }
@@ -124,7 +131,8 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
     part *p = session->desc.user;
     if (p->all->over || !r->error || r->error == DX_HBTP_ECANCELED) return;
     if (r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_NOT_FOUND)
-        end(p->all, dxup_fail(DXUP_NETWORK, "the server no longer has this version of '%s'", p->all->d.name));
+        end(p->all, dxup_fail(DXUP_NETWORK, "the server no longer has this version of '%s'",
+                              p->all->d.name));
     else
         end(p->all, dxup_fail(DXUP_NETWORK, "the server refused a part: %u", r->status));
 }
@@ -160,6 +168,7 @@ static void ask(part *p)
         if (range_request_finish(&w, &size) ||
             dx_hbtp_call(&p->session, DXUP_RPC_RANGE, request, size, UINT64_MAX, NULL, NULL))
             break;
+        assert(p->count < ASKED_AT_ONCE);
         a->ranges[i].asked = true;
         p->asked[p->count++] = i;
     }
@@ -171,6 +180,7 @@ static void lose(part *p)
 {
     dxup_ranges *a = p->all;
     if (p->closing) return;
+    assert(p->count <= ASKED_AT_ONCE);
     p->closing = true;
     p->open = false;
     p->failures++;
@@ -190,8 +200,9 @@ static void lose(part *p)
     if (!any && !a->over) end(a, dxup_fail(DXUP_NETWORK, "all connections were lost"));
 }
 
-/* While the input is full of requests that wait for room for their answers (a flood of Pings), nothing more is
-   received: the server has to take our answers first. The bytes stay where they are while some come in behind them. */
+/* While the input is full of requests that wait for room for their answers (a flood of Pings),
+   nothing more is received: the server has to take our answers first. The bytes stay where they
+   are while some come in behind them. */
 static void receive_more(part *p)
 {
     if (!p->open || p->receiving) return;
@@ -200,7 +211,8 @@ static void receive_more(part *p)
     memmove(p->input, p->input + p->taken, p->input_size);
     p->taken = 0;
     if (p->input_size == RECEIVE_SIZE) return;
-    p->receiving = !dx_reactor_recv(p->all->d.reactor, &p->receive_op, p->fd, p->input + p->input_size,
+    p->receiving = !dx_reactor_recv(p->all->d.reactor, &p->receive_op, p->fd,
+                                    p->input + p->input_size,
                                     (uint32_t)(RECEIVE_SIZE - p->input_size));
     if (!p->receiving) lose(p);
 }
@@ -209,6 +221,7 @@ static void receive_more(part *p)
 static void dispatch(part *p)
 {
     dxup_ranges *a = p->all;
+    assert(p->taken <= p->input_size);
     int64_t used = dx_hbtp_feed(&p->session, p->input + p->taken, p->input_size - p->taken,
                                 dx_reactor_now_ns(a->d.reactor));
     if (a->over) return;
@@ -295,14 +308,16 @@ static void connect_part(part *p)
         return;
     }
     if (dx_reactor_connect(a->d.reactor, &p->connect_op, p->fd, a->d.address)) lose(p);
-    else dx_reactor_deadline(a->d.reactor, &p->deadline_op, &p->connect_op, (uint64_t)CONNECT_LIMIT_S * 1000000000);
+    else
+        dx_reactor_deadline(a->d.reactor, &p->deadline_op, &p->connect_op,
+                            (uint64_t)CONNECT_LIMIT_S * 1000000000);
 }
 
 static bool is_busy(const part *p)
 {
-    return p->fd >= 0 || dx_reactor_op_pending(&p->connect_op) || dx_reactor_op_pending(&p->deadline_op) ||
-           dx_reactor_op_pending(&p->receive_op) || dx_reactor_op_pending(&p->send_op) ||
-           dx_reactor_op_pending(&p->close_op);
+    return p->fd >= 0 || dx_reactor_op_pending(&p->connect_op) ||
+           dx_reactor_op_pending(&p->deadline_op) || dx_reactor_op_pending(&p->receive_op) ||
+           dx_reactor_op_pending(&p->send_op) || dx_reactor_op_pending(&p->close_op);
 }
 
 /* >>all ---------------------------------------------------------------- */
@@ -336,6 +351,7 @@ int dxup_ranges_start(dxup_ranges **parts, const dxup_ranges_desc *desc)
     if (a->d.connections > a->count) a->d.connections = a->count;
     a->ranges = dxup_alloc(a->count * sizeof *a->ranges);
     memset(a->ranges, 0, a->count * sizeof *a->ranges);
+    assert(desc->from < desc->size);
     a->front = desc->from;
     for (uint32_t i = 0; i < desc->from / DXUP_RANGE_SIZE; i++)
         a->ranges[i] = (range){.got = DXUP_RANGE_SIZE, .asked = true};

@@ -14,7 +14,8 @@ typedef struct dxup_ranges_desc {
     const char               *name, *path; /* path: a file without a name is made beside it */
     uint8_t                   target[DXUP_HASH_SIZE], have[DXUP_HASH_SIZE];
     uint32_t                  flags;       /* as in the request: which transfer it is */
-    uint64_t                  size, from;  /* bytes of the transfer; of its front, that need not come: below size */
+    /* bytes of the transfer; of its front, that need not come: below size */
+    uint64_t                  size, from;
     unsigned                  connections;
     uint64_t                 *sent, *received; /* what crossed the wire is added to these */
     /* The next bytes of the transfer, in order; not 0: give up. */
@@ -24,7 +25,8 @@ typedef struct dxup_ranges_desc {
     void                     *user;
 } dxup_ranges_desc;
 
-/* Begin; the descriptor is copied. Any connection may be lost: others fetch what it did not bring. */
+/* Begin; the descriptor is copied. Any connection may be lost: others fetch what it did not
+   bring. */
 int  dxup_ranges_start(dxup_ranges **out, const dxup_ranges_desc *desc);
 /* Every second: opens lost connections again, asks silent ones whether they are there. */
 void dxup_ranges_tick(dxup_ranges *r);

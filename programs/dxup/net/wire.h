@@ -12,8 +12,9 @@ enum { DXUP_WIRE_VERSION = 1 };
 enum {
     DXUP_HAVE = 1,  /* `have` is the hash of what the client has */
     /* 2 was a coding of patches that is gone: older clients set it, and it says nothing */
-    DXUP_RANGES = 4 /* from DXUP_RANGES_FROM bytes on nothing is to follow the reply, whose transfer is 0 then: the
-                       client asks for ranges. In a range request: of the patch from `have`, else of the whole */
+    /* From DXUP_RANGES_FROM bytes on nothing is to follow the reply, whose transfer is 0 then: the
+       client asks for ranges. In a range request: of the patch from `have`, else of the whole. */
+    DXUP_RANGES = 4
 };
 
 /* numbers of RPC methods */
@@ -45,7 +46,8 @@ enum dxup_outcome {
     F(bool, known_base)                     \
     A(u8, hash, 32)
 
-/* FileChunks with this transfer and these bytes are to follow an empty response, the last one with FINAL. */
+/* FileChunks with this transfer and these bytes are to follow an empty response, the last one
+   with FINAL. */
 #define DXUP_RANGE_REQUEST(F, S, A, ...) \
     F(u64, offset)                       \
     F(u32, size)                         \

@@ -1,4 +1,5 @@
-/* zstd for objects, and deltas. Contexts are kept: making one costs more than packing a small object. */
+/* zstd for objects, and deltas. Contexts are kept: making one costs more than packing a small
+   object. */
 #include "codec.h"
 
 #include "../../common/common.h"
@@ -138,7 +139,8 @@ static int zstd_quick(void *user, void *out, size_t capacity, const void *base, 
     return *got ? DX_CAS_OK : DX_CAS_ENOSPACE;
 }
 
-/* Where the quick one says that there is something to gain, and dx_patch does not do much better. */
+/* Where the quick one says that there is something to gain, and dx_patch does not do much
+   better. */
 static int zstd_best(void *user, void *out, size_t capacity, const void *base, size_t base_size,
                      const void *in, size_t n, size_t *got)
 {
@@ -186,7 +188,8 @@ static int patch_encode(void *user, void *out, size_t capacity, const void *base
     dx_patch_header header;
     uint8_t *to = out;
     size_t size = 0;
-    if (capacity < SMALL || (HAS_ZSTD && !d->quick)) return DX_CAS_ENOSPACE; /* it is not like the base */
+    /* it is not like the base */
+    if (capacity < SMALL || (HAS_ZSTD && !d->quick)) return DX_CAS_ENOSPACE;
     desc.memory_size = dx_patch_create_memory_size(&desc, base_size, n);
     desc.memory = enough(&d->memory, &d->memory_size, desc.memory_size);
     uint8_t *patch = enough(&d->patch, &d->patch_size, dx_patch_bound(&desc, base_size, n));

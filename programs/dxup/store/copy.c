@@ -1,6 +1,6 @@
-/* Objects copied from one store into another, for compaction. With `repack` an object is stored as a delta of the
-   object from which it differs least, whatever it was stored as before: candidates are what it was a delta of, what was
-   a delta of it, and what similar.c finds. */
+/* Objects copied from one store into another, for compaction. With `repack` an object is stored
+   as a delta of the object from which it differs least, whatever it was stored as before:
+   candidates are what it was a delta of, what was a delta of it, and what similar.c finds. */
 #include "copy.h"
 
 #include "inside.h"
@@ -29,11 +29,13 @@ struct dxup_copier {
     uint8_t       packed[DXUP_OBJECT_MAX]; /* packed by itself, */
     uint8_t       base[DXUP_OBJECT_MAX];   /* a candidate for its base, */
     uint8_t       delta[DXUP_OBJECT_MAX];  /* and the delta between both */
-    pair          pairs[PAIRS];            /* by the base; a later one takes the place of an earlier one, so ids that
-                                              meet cost only room in the store */
+    /* By the base. A later one takes the place of an earlier one, so ids that meet cost only room
+       in the store. */
+    pair          pairs[PAIRS];
 };
 
-/* A long row of deltas is for those that are small: what gains little would take the room of the versions to come. */
+/* A long row of deltas is for those that are small: what gains little would take the room of the
+   versions to come. */
 static size_t depth_of(dxup_store *s, const uint8_t id[32])
 {
     dx_cas_id wanted, base;
@@ -42,8 +44,8 @@ static size_t depth_of(dxup_store *s, const uint8_t id[32])
     return dx_cas_delta_base(&s->delta, &wanted, &base, &depth) ? 0 : depth;
 }
 
-/* What it was a delta of, and what was one of it. The new versions come first here, so the latter is
-   there more often. */
+/* What it was a delta of, and what was one of it. The new versions come first here, so the
+   latter is there more often. */
 static unsigned find_relatives(dxup_copier *c, const uint8_t id[32], uint8_t ids[][DXUP_HASH_SIZE])
 {
     dx_cas_id wanted, base;
@@ -60,19 +62,24 @@ static unsigned find_relatives(dxup_copier *c, const uint8_t id[32], uint8_t ids
 }
 
 /* That of the objects which are like it from which it differs least; NULL: none. */
-static const uint8_t *best_base(dxup_copier *c, const uint8_t of[32], size_t size, size_t packed_size,
-                                uint8_t ids[][DXUP_HASH_SIZE])
+static const uint8_t *best_base(dxup_copier *c, const uint8_t of[32], size_t size,
+                                size_t packed_size, uint8_t ids[][DXUP_HASH_SIZE])
 {
     size_t base_size, whole = packed_size ? packed_size : size, best = whole;
+    assert(size <= sizeof c->bytes);
     unsigned count = find_relatives(c, of, ids);
     count += dxup_similar_find(c->similar, c->bytes, size, ids + count);
+    assert(count <= DXUP_SIMILAR_MAX + RELATIVES);
     const uint8_t *id = NULL;
     for (unsigned i = 0; i < count; i++) {
         if (!dxup_object_has(c->to, ids[i], 0)) continue;
-        if (!c->to->packer && depth_of(c->to, ids[i]) < DEPTH_MAX) return ids[i]; /* nothing guesses without zstd */
+        /* nothing guesses without zstd */
+        if (!c->to->packer && depth_of(c->to, ids[i]) < DEPTH_MAX) return ids[i];
         if (dxup_object_get(c->to, ids[i], c->base, sizeof c->base, &base_size)) continue;
-        size_t guess = dxup_differ_guess(c->to->differ, c->delta, best, c->base, base_size, c->bytes, size);
-        if (!guess || guess >= best || guess > whole - whole * depth_of(c->to, ids[i]) / DEPTH_MAX) continue;
+        size_t guess = dxup_differ_guess(c->to->differ, c->delta, best, c->base, base_size,
+                                         c->bytes, size);
+        if (!guess || guess >= best || guess > whole - whole * depth_of(c->to, ids[i]) / DEPTH_MAX)
+            continue;
         best = guess;
         id = ids[i];
     }
@@ -85,7 +92,10 @@ static int repack_object(dxup_copier *c, const uint8_t id[32], size_t size)
     uint8_t ids[DXUP_SIMILAR_MAX + RELATIVES][DXUP_HASH_SIZE], made[DXUP_HASH_SIZE];
     int status = dxup_object_get(c->from, id, c->bytes, sizeof c->bytes, &size);
     if (status) return status;
-    size_t packed = c->to->packer && size > 1 ? dxup_pack(c->to->packer, c->packed, size - 1, c->bytes, size) : 0;
+    size_t packed = c->to->packer && size > 1
+                        ? dxup_pack(c->to->packer, c->packed, size - 1, c->bytes, size)
+                        : 0;
+    assert(packed < size || !packed);
     const uint8_t *base = best_base(c, id, size, packed, ids);
     status = dxup_object_put_packed(c->to, c->bytes, size, c->packed, packed, base, made);
     if (!status) dxup_similar_add(c->similar, id);
@@ -102,8 +112,8 @@ int dxup_copier_copy(dxup_copier *c, const uint8_t id[DXUP_HASH_SIZE])
         return repack_object(c, id, (size_t)size);
     int error = dx_cas_delta_copy(&c->from->delta, &wanted, &c->to->cas);
     if (error == DX_CAS_ENOTFOUND) error = DX_CAS_ECORRUPT;
-    return error ? dxup_store_fail(error == DX_CAS_ENOSPACE ? c->to : c->from, error, c->from->path)
-                 : DXUP_OK;
+    if (!error) return DXUP_OK;
+    return dxup_store_fail(error == DX_CAS_ENOSPACE ? c->to : c->from, error, c->from->path);
 }
 
 dxup_copier *dxup_copier_open(dxup_store *from, dxup_store *to, bool repack)

@@ -1,4 +1,5 @@
-/* Objects copied from one store into another: as they are, or packed anew as deltas of what is most like them. */
+/* Objects copied from one store into another: as they are, or packed anew as deltas of what is
+   most like them. */
 #ifndef DXUP_COPY_H
 #define DXUP_COPY_H
 

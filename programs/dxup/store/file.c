@@ -1,5 +1,6 @@
-/* A file as chunks. dx_cas cuts it where its content says, so that an insertion moves the cuts with it, and hangs the
-   chunks below nodes; this file stores each new chunk as a delta of the chunk that stood there in the version before. */
+/* A file as chunks. dx_cas cuts it where its content says, so that an insertion moves the cuts
+   with it, and hangs the chunks below nodes; this file stores each new chunk as a delta of the
+   chunk that stood there in the version before. */
 #include "file.h"
 
 #include "follow.h"
@@ -63,8 +64,8 @@ int dxup_file_reader_read(dxup_file_reader *r, uint64_t offset, void *out, size_
     return error ? read_fail(r->store, error, "the content") : DXUP_OK;
 }
 
-int dxup_file_reader_chunk(dxup_file_reader *r, uint64_t offset, uint8_t id[DXUP_HASH_SIZE], uint64_t *start,
-                           uint64_t *size)
+int dxup_file_reader_chunk(dxup_file_reader *r, uint64_t offset, uint8_t id[DXUP_HASH_SIZE],
+                           uint64_t *start, uint64_t *size)
 {
     dx_cas_id chunk;
     int error = dx_cas_reader_chunk(&r->reader, offset, &chunk, start, size);
@@ -83,9 +84,11 @@ void dxup_file_reader_close(dxup_file_reader *r)
 
 /* >>writer ------------------------------------------------------------- */
 /* dxup_follow asks: which chunk of the version before holds the byte at offset? */
-static int find_chunk(void *user, uint64_t offset, const uint8_t **id, uint64_t *start, uint64_t *size)
+static int find_chunk(void *user, uint64_t offset, const uint8_t **id, uint64_t *start,
+                      uint64_t *size)
 {
     dxup_file_writer *w = user;
+    assert(w->old);
     *id = w->found.bytes;
     return dx_cas_reader_chunk(&w->old->reader, offset, &w->found, start, size);
 }
@@ -111,7 +114,8 @@ static int put_chunk(void *user, uint64_t offset, const void *chunk, size_t size
 static void follow_version(dxup_file_writer *w, const dxup_version *last)
 {
     if (!last || last->snapshot || !last->size) return;
-    if (!dxup_object_has(w->store, last->root, 0) || dxup_file_reader_open(&w->old, w->store, last)) return;
+    if (!dxup_object_has(w->store, last->root, 0) || dxup_file_reader_open(&w->old, w->store, last))
+        return;
     w->follow = (dxup_follow){.find = find_chunk, .user = w, .whole = last->size};
 }
 
@@ -145,6 +149,7 @@ int dxup_file_writer_open(dxup_file_writer **out, dxup_store *s, const dxup_vers
 
 int dxup_file_writer_write(dxup_file_writer *w, const void *bytes, size_t size)
 {
+    assert(!w->status);
     int error = dx_cas_writer_write(&w->writer, bytes, size, NULL);
     return error ? write_fail(w, error) : DXUP_OK;
 }

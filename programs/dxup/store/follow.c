@@ -1,8 +1,19 @@
+/* Where a chunk of the new version was in the one before. Both are streams of parts; most of the
+   new one is the old one, shifted by what was inserted or removed so far:
+
+       before  |  a  |   b   |  c  |    d    |
+       now     |  a  |  new  |   b   |  c  |    d    |
+                             |<---- shift = -size of `new`
+
+   A part that both have sets the shift; a new part has as its base what stands at its place,
+   shifted. */
 #include "follow.h"
 
+#include <assert.h>
 #include <string.h>
 
-enum { TRIES = 8 };
+/* How far a chunk is looked for from where it is expected. */
+enum { AHEAD = 3, TRIES = 8 };
 
 /* The part that has the byte at offset, or the last one. */
 static const uint8_t *part(const dxup_follow *f, int64_t offset, uint64_t *start, uint64_t *size)
@@ -11,6 +22,7 @@ static const uint8_t *part(const dxup_follow *f, int64_t offset, uint64_t *start
     uint64_t at = offset < 0 ? 0 : (uint64_t)offset;
     if (!f->whole) return NULL;
     if (at >= f->whole) at = f->whole - 1;
+    assert(at < f->whole);
     if (f->find(f->user, at, &id, start, size)) return NULL;
     if (!*size) *size = f->whole;
     return id;
@@ -33,8 +45,12 @@ void dxup_follow_note(dxup_follow *f, const uint8_t id[DXUP_HASH_SIZE], uint64_t
             f->shift = (int64_t)start - (int64_t)at;
             return;
         }
-        look = tries == 3 ? middle : look;
-        look = tries < 3 ? (int64_t)(start + was) : look < (int64_t)start ? look - 1 : (int64_t)start - 1;
+        if (tries < AHEAD) {
+            look = (int64_t)(start + was);
+        } else {
+            if (tries == AHEAD) look = middle;
+            look = look < (int64_t)start ? look - 1 : (int64_t)start - 1;
+        }
         if (look < 0) return;
     }
 }

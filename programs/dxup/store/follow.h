@@ -6,15 +6,15 @@
 
 typedef struct dxup_follow { /* zero: there is no version before */
     /* The part that holds the byte at offset; *size 0: unknown, it is the only one. */
-    int    (*find)(void *user, uint64_t offset, const uint8_t **id, uint64_t *start, uint64_t *size);
+    int (*find)(void *user, uint64_t offset, const uint8_t **id, uint64_t *start, uint64_t *size);
     void    *user;
     uint64_t whole; /* bytes of the version before */
-    int64_t  shift; /* where its bytes are now, less where they were: of what was noted last */
+    int64_t  shift; /* where its bytes were, less where they are now: of what was noted last */
 } dxup_follow;
 
 /* What was where this one is; NULL: nothing, or it cannot be read, which is no failure here. */
 const uint8_t *dxup_follow_base(const dxup_follow *f, uint64_t at, uint64_t size);
 /* A part that is in the store already: those behind it stand to theirs as it does. */
-void           dxup_follow_note(dxup_follow *f, const uint8_t id[DXUP_HASH_SIZE], uint64_t at, uint64_t size);
+void dxup_follow_note(dxup_follow *f, const uint8_t id[DXUP_HASH_SIZE], uint64_t at, uint64_t size);
 
 #endif

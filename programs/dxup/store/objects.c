@@ -1,6 +1,8 @@
-/* Objects by their hash: put whole, as a delta of another one, or packed already; read and verified. */
+/* Objects by their hash: put whole, as a delta of another one, or packed already; read and
+   verified. */
 #include "inside.h"
 
+#include <assert.h>
 #include <string.h>
 
 static dx_cas_id id_of(const uint8_t bytes[DXUP_HASH_SIZE])
@@ -33,6 +35,8 @@ int dxup_object_put_like(dxup_store *s, const void *data, size_t size, const uin
 int dxup_object_put_packed(dxup_store *s, const void *data, size_t size, const void *packed,
                            size_t packed_size, const uint8_t *base, uint8_t id[DXUP_HASH_SIZE])
 {
+    assert(!s->packed_of);
+    assert(!packed_size || packed_size < size);
     s->packed_of = data;
     s->packed = packed;
     s->packed_size = packed_size;

@@ -1,8 +1,9 @@
-/* Of each object the smallest hashes of all its stretches of 32 bytes stand for it (Broder, "On the
-   resemblance and containment of documents", 1997): two objects share as many of them, about, as they
-   share of what is in them, wherever it stands. */
+/* Of each object the smallest hashes of all its stretches of 32 bytes stand for it (Broder, "On
+   the resemblance and containment of documents", 1997): two objects share as many of them,
+   about, as they share of what is in them, wherever it stands. */
 #include "similar.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,7 @@ void dxup_similar_close(dxup_similar *s) { free(s); }
 static void take_feature(dxup_similar *s, uint32_t feature)
 {
     unsigned at = s->count;
+    assert(at <= FEATURES);
     while (at && s->features[at - 1] > feature) at--;
     if (at && s->features[at - 1] == feature) return;
     if (s->count < FEATURES) s->count++;
@@ -49,7 +51,8 @@ static void take_feature(dxup_similar *s, uint32_t feature)
     s->features[at] = feature;
 }
 
-/* A sum of 32 shifted numbers forgets a byte after 32 more; what it is multiplied with spreads it. */
+/* A sum of 32 shifted numbers forgets a byte after 32 more; what it is multiplied with spreads
+   it. */
 static void find_features(dxup_similar *s, const uint8_t *bytes, size_t size)
 {
     uint32_t sum = 0, worst = UINT32_MAX;

@@ -1,6 +1,6 @@
-/* Where an id stands in a hash table. Ids are chosen by whoever publishes: one can try contents until many
-   ids agree in some bits, and a table that took these bits would become a list. So each table has a key
-   of its own, which nobody else knows. */
+/* Where an id stands in a hash table. Ids are chosen by whoever publishes: one can try contents
+   until many ids agree in some bits, and a table that took these bits would become a list. So
+   each table has a key of its own, which nobody else knows. */
 #ifndef DXUP_SLOTS_H
 #define DXUP_SLOTS_H
 
@@ -18,7 +18,8 @@ static inline void dxup_slots_key_make(dxup_slots_key *key)
 {
     const int64_t times[2] = {os_now_ns(), os_time_ns()};
     if (os_random(key->bytes, sizeof key->bytes)) return;
-    memset(key->bytes, 0, sizeof key->bytes); /* hard to guess all the same: nanoseconds, and where we are */
+    /* hard to guess all the same: nanoseconds, and where we are */
+    memset(key->bytes, 0, sizeof key->bytes);
     memcpy(key->bytes, times, sizeof times);
     memcpy(key->bytes + sizeof times, &key, sizeof key);
 }

@@ -1,5 +1,5 @@
-/* The folder of a store: the log `objects`, its checkpoint `index`, and a lock. One writer at a time, any number of
-   readers. The log is replaced as a whole when it is compacted. */
+/* The folder of a store: the log `objects`, its checkpoint `index`, and a lock. One writer at a
+   time, any number of readers. The log is replaced as a whole when it is compacted. */
 #include "inside.h"
 
 #include "../../common/os.h"
@@ -35,7 +35,8 @@ int dxup_store_fail(dxup_store *s, int error, const char *what)
         break;
     case DX_CAS_EINVAL: return dxup_fail(DXUP_USAGE, "%s: not a valid name", what);
     case DX_CAS_EFAILED:
-        return dxup_fail(DXUP_SYSTEM, "%s: writing failed before, so nothing more is written", what);
+        return dxup_fail(DXUP_SYSTEM, "%s: writing failed before, so nothing more is written",
+                         what);
     default: break;
     }
     return dxup_fail(DXUP_SYSTEM, "%s: %s", what, dx_cas_error_name(error));
@@ -45,6 +46,7 @@ int dxup_store_fail(dxup_store *s, int error, const char *what)
 static int pack(void *user, void *out, size_t capacity, const void *in, size_t size, size_t *got)
 {
     dxup_store *s = user;
+assert(s->packer);
     if (in != s->packed_of) {
         *got = dxup_pack(s->packer, out, capacity, in, size);
     } else {
@@ -100,6 +102,7 @@ static dx_cas_desc describe(dxup_store *s, uint32_t mode)
         s->codecs[desc.codec_count++] = (dx_cas_codec){DXUP_CODEC_ZSTD, pack, unpack, s, NULL};
     s->codecs[desc.codec_count++] = describe_deltas(s);
     desc.codecs = s->codecs;
+    assert(!s->memory);
     desc.memory_size = dx_cas_memory_size(&desc);
     desc.memory = s->memory = dxup_alloc(desc.memory_size);
     if (mode & DX_CAS_CREATE && !os_random(desc.store_id, sizeof desc.store_id))
@@ -128,6 +131,7 @@ static void close_files(dxup_store *s)
 
 static int open_log(dxup_store *s, const char *objects, uint32_t mode)
 {
+    assert(!s->has_index);
     int error = dx_cas_file_open(&s->file, objects, mode);
     if (error) return dxup_store_fail(s, error, s->path);
     /* Without a checkpoint all goes on, only slower. */
@@ -170,7 +174,8 @@ void dxup_store_hold(dxup_store *s)
     s->holders++;
 }
 
-/* A gc that was killed leaves its copy behind, and maybe the mark that this log is to be replaced by it. */
+/* A gc that was killed leaves its copy behind, and maybe the mark that this log is to be
+   replaced by it. */
 static int undo_replace(dxup_store *s)
 {
     static const char *const names[] = {"objects.new", "index.new"};
@@ -185,13 +190,15 @@ static int undo_replace(dxup_store *s)
     return error ? dxup_store_fail(s, error, s->path) : DXUP_OK;
 }
 
-/* A handle for the store at path, nothing opened yet. The log has this suffix while it is not in its place. */
+/* A handle for the store at path, nothing opened yet. The log has this suffix while it is not in
+   its place. */
 static dxup_store *new_handle(const char *path, const char *suffix)
 {
     dxup_store *s = dxup_alloc(sizeof *s);
     memset(s, 0, sizeof *s);
     s->lock_fd = -1;
     s->holders = 1;
+    assert(strlen(path) <= DXUP_PATH_SIZE_MAX);
     snprintf(s->path, sizeof s->path, "%s", path);
     snprintf(s->objects, sizeof s->objects, "%s/objects%s", path, suffix);
     snprintf(s->index_path, sizeof s->index_path, "%s/index%s", path, suffix);
@@ -248,10 +255,13 @@ int dxup_store_refresh(dxup_store **store)
     dxup_store *s = *store, *fresh;
     dx_cas_stats stats;
     int error = dx_cas_refresh(&s->cas);
-    if (error && error != DX_CAS_EMOVED && error != DX_CAS_EAGAIN) return dxup_store_fail(s, error, s->path);
+    if (error && error != DX_CAS_EMOVED && error != DX_CAS_EAGAIN)
+        return dxup_store_fail(s, error, s->path);
     dx_cas_get_stats(&s->cas, &stats);
-    /* A gc that was killed retires a log and puts nothing in its place: then this one is the store still. */
-    if (error != DX_CAS_EAGAIN && !(stats.retired && dx_cas_file_moved(&s->file, s->objects))) return DXUP_OK;
+    /* A gc that was killed retires a log and puts nothing in its place: then this one is the
+       store still. */
+    if (error != DX_CAS_EAGAIN && !(stats.retired && dx_cas_file_moved(&s->file, s->objects)))
+        return DXUP_OK;
     int status = dxup_store_open(&fresh, s->path, DXUP_READ);
     if (status) return status;
     dxup_store_close(s);
@@ -280,19 +290,21 @@ int dxup_store_commit(dxup_store *s)
 }
 
 /* >>verify ------------------------------------------------------------- */
-int dxup_store_verify(dxup_store *s, dx_cas_damage_fn *each, void *user, dx_cas_report *report, bool *damaged)
+int dxup_store_verify(dxup_store *s, dx_cas_damage_fn *each, void *user, dx_cas_report *report,
+                      bool *damaged)
 {
     int error = dx_cas_verify(&s->cas, each, user, report);
     *damaged = error == DX_CAS_ECORRUPT;
     return error && !*damaged ? dxup_store_fail(s, error, s->path) : DXUP_OK;
 }
 
-/* >>replace ------------------------------------------------------------
-   Compaction fills a new log beside the old one and renames it into place. Between the two steps the old log is
-   marked as retired, so that readers know to open the new one; a writer that finds a retired log in its place takes
-   the mark back (undo_replace). */
+/* >>replace ------------------------------------------------------------ Compaction fills a new
+   log beside the old one and renames it into place. Between the two steps the old log is marked
+   as retired, so that readers know to open the new one; a writer that finds a retired log in its
+   place takes the mark back (undo_replace). */
 int dxup_store_successor_open(dxup_store *s, dxup_store **out)
 {
+    assert(s->lock_fd >= 0 /* a writer */);
     dxup_store *fresh = new_handle(s->path, ".new");
     int status = dxup_remove_all(fresh->objects);
     if (!status) status = dxup_remove_all(fresh->index_path);
@@ -312,13 +324,15 @@ void dxup_store_successor_drop(dxup_store *fresh)
 /* The new log takes the name of the old one. */
 static int rename_log(dxup_store *s, dxup_store *fresh)
 {
+    assert(fresh->holders == 1);
     if (s->has_index) { /* between the two renames it would know of commits that are not there */
         dx_cas_device index = dx_cas_file_device(&s->index);
         (void)index.truncate(index.user, 0);
     }
     if (os_replace(-1, fresh->objects, s->objects, false) < 0) {
         int status = dxup_fail_errno("%s", s->objects);
-        (void)dx_cas_commit(&s->cas); /* it stays the store; should this fail, the next writer does it */
+        /* it stays the store; should this fail, the next writer does it */
+        (void)dx_cas_commit(&s->cas);
         return status;
     }
     return dxup_sync_parent(s->objects);
@@ -326,8 +340,11 @@ static int rename_log(dxup_store *s, dxup_store *fresh)
 
 int dxup_store_replace(dxup_store *s, dxup_store *fresh, uint64_t *size)
 {
+    assert(s->lock_fd >= 0 && fresh->lock_fd < 0);
+    assert(fresh->holders == 1);
     int error = dx_cas_compact_into(&s->cas, &fresh->cas);
-    int status = error ? dxup_store_fail(error == DX_CAS_ENOSPACE ? fresh : s, error, s->path) : DXUP_OK;
+    dxup_store *full = error == DX_CAS_ENOSPACE ? fresh : s; /* whose error it is */
+    int status = error ? dxup_store_fail(full, error, s->path) : DXUP_OK;
     if (!status) error = dx_cas_retire(&s->cas);
     if (!status && error) status = dxup_store_fail(s, error, s->path);
     if (!status) status = rename_log(s, fresh);

@@ -1,12 +1,13 @@
-/* The store: a folder with one dx_cas log in it. It knows versions of names, and objects by their hash; what the
-   objects of a directory mean is for the room above (tree/). This is the lowest room of dxup.
+/* The store: a folder with one dx_cas log in it. It knows versions of names, and objects by
+   their hash; what the objects of a directory mean is for the room above (tree/). This is the
+   lowest room of dxup.
 
    store.c     opens and locks the folder, replaces the log by a compacted one, words for errors
-   versions.c  names and their versions            objects.c  objects by their hash, whole or as deltas
-   file.c      a file as chunks: written, read     copy.c     objects copied into another store, or packed anew
-   codec.c     zstd and delta coders for objects   similar.c  which object is most like another?
-   follow.c    where was this chunk in the version before?
-   inside.h    the handle from inside, for these files only */
+   versions.c  names and their versions            objects.c  objects by their hash, whole or as
+   deltas file.c      a file as chunks: written, read     copy.c     objects copied into another
+   store, or packed anew codec.c     zstd and delta coders for objects   similar.c  which object is
+   most like another? follow.c    where was this chunk in the version before? inside.h    the handle
+   from inside, for these files only */
 #ifndef DXUP_STORE_H
 #define DXUP_STORE_H
 
@@ -16,7 +17,8 @@
 
 typedef struct dxup_store dxup_store;
 
-enum { DXUP_OBJECT_MAX = 256 << 10 }; /* bytes of a chunk of a file; chunks of trees are half as large */
+/* Bytes of a chunk of a file. Chunks of trees are half as large. */
+enum { DXUP_OBJECT_MAX = 256 << 10 };
 
 /* >>store.c ---- */
 enum dxup_store_mode { DXUP_READ, DXUP_WRITE, DXUP_CREATE };
@@ -34,17 +36,20 @@ const char *dxup_store_path(const dxup_store *s);
 uint64_t dxup_store_size(dxup_store *s);
 /* Save the index, so that the next open is quick. A failure costs only that. */
 void dxup_store_save_index(dxup_store *s);
-/* Re-read and re-hash everything; what is damaged goes to each. DXUP_OK: read to the end, and *damaged says whether all
-   of it is whole. */
-int  dxup_store_verify(dxup_store *s, dx_cas_damage_fn *each, void *user, dx_cas_report *report, bool *damaged);
-/* Compaction: open an empty log beside that of s, fill it (copy.c), put it in the place of the old one. Killed at any
-   moment, one of both is there. *size: bytes that the new log has. The successor is closed by either call. */
+/* Re-read and re-hash everything; what is damaged goes to each. DXUP_OK: read to the end, and
+   *damaged says whether all of it is whole. */
+int dxup_store_verify(dxup_store *s, dx_cas_damage_fn *each, void *user, dx_cas_report *report,
+                      bool *damaged);
+/* Compaction: open an empty log beside that of s, fill it (copy.c), put it in the place of the
+   old one. Killed at any moment, one of both is there. *size: bytes that the new log has. The
+   successor is closed by either call. */
 int  dxup_store_successor_open(dxup_store *s, dxup_store **successor);
 int  dxup_store_replace(dxup_store *s, dxup_store *successor, uint64_t *size);
 void dxup_store_successor_drop(dxup_store *successor);
 
 /* >>versions.c ---- */
-enum { DXUP_SNAPSHOT = 3 }; /* the kind of a version in the log whose root is a snapshot (tree/tree.h) */
+/* The kind of a version in the log whose root is a snapshot (tree/tree.h). */
+enum { DXUP_SNAPSHOT = 3 };
 
 typedef struct dxup_version {
     char     name[DXUP_NAME_SIZE_MAX + 1];
@@ -53,7 +58,8 @@ typedef struct dxup_version {
     int      kind;                 /* DXUP_FILE, DXUP_TREE */
     unsigned mode;
     uint8_t  root[DXUP_HASH_SIZE]; /* the object from which the others are found */
-    uint8_t  hash[DXUP_HASH_SIZE]; /* BLAKE3-256 of the content; zeros: not computed yet (tree/content.h does) */
+    /* BLAKE3-256 of the content; zeros: not computed yet (tree/content.h does) */
+    uint8_t  hash[DXUP_HASH_SIZE];
     bool     snapshot;             /* a tree whose root is a snapshot */
 } dxup_version;
 
@@ -62,8 +68,8 @@ void dxup_split_version(const char *text, char name[DXUP_NAME_SIZE_MAX + 1], uin
 /* version 0: the latest. DXUP_NOT_FOUND comes without a message. */
 int  dxup_version_find(dxup_store *s, const char *name, uint64_t version, dxup_version *out);
 
-/* The versions of a name, newest first. Zero the history, then call next until it says DXUP_NOT_FOUND, which comes
-   without a message. */
+/* The versions of a name, newest first. Zero the history, then call next until it says
+   DXUP_NOT_FOUND, which comes without a message. */
 typedef struct dxup_history {
     dx_cas_ref at;
     bool       begun;
@@ -71,7 +77,8 @@ typedef struct dxup_history {
 int  dxup_history_next(dxup_history *h, dxup_store *s, const char *name, dxup_version *out);
 /* The latest version of every name, sorted by name. The caller frees *list, also after an error. */
 int  dxup_version_list(dxup_store *s, dxup_version **list, size_t *count);
-/* Make *v the next version of its name and commit everything put so far: v->version and v->time_ns are set. */
+/* Make *v the next version of its name and commit everything put so far: v->version and
+   v->time_ns are set. */
 int  dxup_version_add(dxup_store *s, dxup_version *v);
 /* Forget versions below oldest; durable after dxup_store_commit(). */
 int  dxup_version_trim(dxup_store *s, const char *name, uint64_t oldest);
@@ -79,15 +86,19 @@ int  dxup_store_commit(dxup_store *s);
 
 /* >>objects.c ---- */
 int  dxup_object_put(dxup_store *s, const void *data, size_t size, uint8_t id[DXUP_HASH_SIZE]);
-/* The same as a delta of base, if base is there and the delta takes at most limit bytes (0: any). */
-int  dxup_object_put_like(dxup_store *s, const void *data, size_t size, const uint8_t base[DXUP_HASH_SIZE],
-                          size_t limit, uint8_t id[DXUP_HASH_SIZE]);
-/* The same where dxup_pack() has made packed of it already; packed_size 0: it did not shrink. base may be NULL. */
-int  dxup_object_put_packed(dxup_store *s, const void *data, size_t size, const void *packed, size_t packed_size,
-                            const uint8_t *base, uint8_t id[DXUP_HASH_SIZE]);
+/* The same as a delta of base, if base is there and the delta takes at most limit bytes (0:
+   any). */
+int dxup_object_put_like(dxup_store *s, const void *data, size_t size,
+                         const uint8_t base[DXUP_HASH_SIZE], size_t limit,
+                         uint8_t id[DXUP_HASH_SIZE]);
+/* The same where dxup_pack() has made packed of it already; packed_size 0: it did not shrink.
+   base may be NULL. */
+int dxup_object_put_packed(dxup_store *s, const void *data, size_t size, const void *packed,
+                           size_t packed_size, const uint8_t *base, uint8_t id[DXUP_HASH_SIZE]);
 /* Is it there, with that size (0: of any)? */
 bool dxup_object_has(dxup_store *s, const uint8_t id[DXUP_HASH_SIZE], uint64_t size);
 /* Verified. What is larger than capacity is damage. */
-int  dxup_object_get(dxup_store *s, const uint8_t id[DXUP_HASH_SIZE], void *out, size_t capacity, size_t *size);
+int dxup_object_get(dxup_store *s, const uint8_t id[DXUP_HASH_SIZE], void *out, size_t capacity,
+                    size_t *size);
 
 #endif

@@ -45,7 +45,8 @@ int dxup_version_find(dxup_store *s, const char *name, uint64_t version, dxup_ve
 
 int dxup_history_next(dxup_history *h, dxup_store *s, const char *name, dxup_version *out)
 {
-    int error = h->begun ? dx_cas_ref_previous(&s->cas, &h->at) : dx_cas_ref_get(&s->cas, name, 0, &h->at);
+    int error = h->begun ? dx_cas_ref_previous(&s->cas, &h->at)
+                         : dx_cas_ref_get(&s->cas, name, 0, &h->at);
     h->begun = true;
     if (error == DX_CAS_ENOTFOUND || error == DX_CAS_EINVAL) return DXUP_NOT_FOUND;
     if (error) return dxup_store_fail(s, error, name);
@@ -83,6 +84,7 @@ int dxup_version_add(dxup_store *s, dxup_version *v)
     dx_cas_ref ref = {0};
     assert(v->kind == DXUP_FILE || v->kind == DXUP_TREE);
     v->time_ns = dxup_time_ns();
+    assert(!v->snapshot || v->kind == DXUP_TREE);
     snprintf(ref.name, sizeof ref.name, "%s", v->name);
     memcpy(ref.root.bytes, v->root, sizeof v->root);
     memcpy(ref.content.bytes, v->hash, sizeof v->hash);
@@ -98,6 +100,7 @@ int dxup_version_add(dxup_store *s, dxup_version *v)
 
 int dxup_version_trim(dxup_store *s, const char *name, uint64_t oldest)
 {
+    assert(oldest > 0);
     int error = dx_cas_ref_trim(&s->cas, name, oldest);
     return error ? dxup_store_fail(s, error, name) : DXUP_OK;
 }

@@ -7,6 +7,7 @@
 
 #include "../../../dx_cas.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -34,6 +35,7 @@ static void pack_all(dxup_batch *b, dxup_packer *packer)
 {
     uint32_t used = 0;
     for (size_t i = 0; i < b->chunk_count; i++) {
+        assert(used <= DXUP_BATCH_BYTES);
         dxup_chunk *c = &b->chunks[i];
         if (c->known || !packer) continue;
         c->packed_at = used;
@@ -45,6 +47,7 @@ static void pack_all(dxup_batch *b, dxup_packer *packer)
 
 static dxup_batch *nth(dxup_ring *r, unsigned i)
 {
+    assert(i < DXUP_BATCHES);
     return &r->batches[(r->head + i) % DXUP_BATCHES];
 }
 
@@ -60,6 +63,7 @@ static bool help(dxup_ring *r, dxup_packer *packer)
         if (state == TO_HASH) hash_all(b);
         else pack_all(b, packer);
         pthread_mutex_lock(&r->lock);
+        assert(b->state == BUSY);
         b->state = state == TO_HASH ? HASHED : DONE;
         pthread_cond_signal(&r->done);
         return true;
@@ -132,6 +136,7 @@ static void look_up(dxup_ring *r)
         r->look_up(r->user, b);
         for (size_t c = 0; c < b->chunk_count; c++) pack |= !b->chunks[c].known;
         pthread_mutex_lock(&r->lock);
+        assert(b->state == BUSY);
         b->state = pack ? TO_PACK : DONE;
         if (pack) pthread_cond_signal(&r->work);
     }
@@ -143,12 +148,12 @@ static void clear(dxup_batch *b)
     b->size = b->text_size = b->chunk_count = b->event_count = 0;
 }
 
-/* Take the ring on until at most `most` batches are on their way. */
-static int advance(dxup_ring *r, unsigned most)
+/* Take the ring on until at most `left_max` batches are on their way. */
+static int advance(dxup_ring *r, unsigned left_max)
 {
     int status = DXUP_OK;
     pthread_mutex_lock(&r->lock);
-    while (!status && r->count > most) {
+    while (!status && r->count > left_max) {
         look_up(r);
         dxup_batch *b = nth(r, 0);
         if (b->state == DONE) {
@@ -156,6 +161,7 @@ static int advance(dxup_ring *r, unsigned most)
             status = r->retire(r->user, b);
             pthread_mutex_lock(&r->lock);
             clear(b);
+            assert(r->count > 0);
             r->head = (r->head + 1) % DXUP_BATCHES;
             r->count--;
         } else if (!r->thread_count) {
@@ -174,6 +180,9 @@ int dxup_ring_submit(dxup_ring *r)
 {
     pthread_mutex_lock(&r->lock);
     dxup_batch *b = nth(r, r->count);
+    assert(b->state == FREE);
+    assert(b->size <= DXUP_BATCH_BYTES && b->text_size <= DXUP_BATCH_TEXT);
+    assert(b->chunk_count <= DXUP_BATCH_CHUNKS && b->event_count <= DXUP_BATCH_EVENTS);
     b->state = b->chunk_count ? TO_HASH : DONE;
     r->count++;
     look_up(r);

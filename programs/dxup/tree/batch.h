@@ -1,5 +1,6 @@
-/* A ring of batches that carries what is read on one thread through hashing and packing on all cores,
-   and back in order. Two passes, because only what the store does not have is worth packing. */
+/* A ring of batches that carries what is read on one thread through hashing and packing on all
+   cores, and back in order. Two passes, because only what the store does not have is worth
+   packing. */
 #ifndef DXUP_TREE_BATCH_H
 #define DXUP_TREE_BATCH_H
 

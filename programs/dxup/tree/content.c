@@ -1,4 +1,5 @@
-/* The content of any version: a file's chunks (store/file.h) or the stream of a snapshot (stream.c). */
+/* The content of any version: a file's chunks (store/file.h) or the stream of a snapshot
+   (stream.c). */
 #include "content.h"
 
 #include "../store/file.h"
@@ -46,7 +47,8 @@ int dxup_content_read(dxup_content *c, uint64_t offset, void *out, size_t size)
     return dxup_file_reader_read(c->file, offset, out, size);
 }
 
-int dxup_content_chunk(dxup_content *c, uint64_t offset, uint8_t id[DXUP_HASH_SIZE], uint64_t *start, uint64_t *size)
+int dxup_content_chunk(dxup_content *c, uint64_t offset, uint8_t id[DXUP_HASH_SIZE],
+                       uint64_t *start, uint64_t *size)
 {
     assert(!c->stream != !c->file);
     if (c->stream) return dxup_stream_chunk(c->stream, offset, id, start, size);
@@ -81,9 +83,10 @@ int dxup_content_stream(dxup_store *s, const dxup_version *v, dxup_sink *sink, v
     return status;
 }
 
-/* >>hash ---------------------------------------------------------------
-   The hash of a file stands with its version. That of a snapshot's stream need not: publish leaves it out of large
-   ones, because it takes reading all of it. What was computed is kept for all threads and handles. */
+/* >>hash --------------------------------------------------------------- The hash of a file
+   stands with its version. That of a snapshot's stream need not: publish leaves it out of large
+   ones, because it takes reading all of it. What was computed is kept for all threads and
+   handles. */
 enum { KEPT_COUNT = 64 };
 
 static struct {
@@ -145,7 +148,8 @@ int dxup_content_find(dxup_store *s, const char *name, uint64_t version, dxup_ve
     return status ? status : dxup_content_hash(s, out);
 }
 
-int dxup_content_find_hash(dxup_store *s, const char *name, const uint8_t hash[DXUP_HASH_SIZE], dxup_version *out)
+int dxup_content_find_hash(dxup_store *s, const char *name, const uint8_t hash[DXUP_HASH_SIZE],
+                           dxup_version *out)
 {
     dxup_history history = {.begun = false};
     int status;

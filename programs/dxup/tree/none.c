@@ -1,4 +1,5 @@
-/* In place of publish.c, restore.c and seen.c where DXUP_HAS_SNAPSHOTS is 0: the callers ask that first. */
+/* In place of publish.c, restore.c and seen.c where DXUP_HAS_SNAPSHOTS is 0: the callers ask
+   that first. */
 #include "tree.h"
 
 #ifdef DXUP_NO_SNAPSHOTS

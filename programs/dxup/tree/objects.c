@@ -1,6 +1,7 @@
 /* Parts of files and directories, read from the store and checked, and what a snapshot reaches. */
 #include "tree.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,7 @@ void dxup_parts_close(dxup_parts *p)
 static int load_list(dxup_parts *p, unsigned i, const uint8_t *id, uint64_t start, uint64_t total)
 {
     size_t size = 0;
+    assert(i < DX_TREE_LEVELS_MAX);
     if (!p->nodes[i].bytes) p->nodes[i].bytes = dxup_alloc(DX_TREE_LIST_SIZE_MAX);
     p->nodes[i].loaded = false;
     int status = dxup_object_get(p->store, id, p->nodes[i].bytes, DX_TREE_LIST_SIZE_MAX, &size);
@@ -44,6 +46,7 @@ static int load_list(dxup_parts *p, unsigned i, const uint8_t *id, uint64_t star
 int dxup_parts_find(dxup_parts *p, uint64_t offset, const uint8_t **id, uint64_t *start,
                     uint64_t *size)
 {
+    assert(p->level <= DX_TREE_LEVELS_MAX);
     unsigned i = 0;
     if (!p->level) {
         *id = p->id;
@@ -108,7 +111,8 @@ static int next_piece(dxup_listing *l, bool *end)
     *end = l->begun && (!l->parts.level || l->at == l->parts.size);
     if (*end) return DXUP_OK;
     int status = dxup_parts_find(&l->parts, l->at, &id, &start, &size);
-    if (!status) status = dxup_object_get(l->parts.store, id, l->piece, DX_TREE_PIECE_SIZE_MAX, &got);
+    if (!status)
+        status = dxup_object_get(l->parts.store, id, l->piece, DX_TREE_PIECE_SIZE_MAX, &got);
     if (status) return status;
     if (start != l->at || (l->parts.level && size != got)) return damaged(DX_TREE_ESUM);
     dx_tree_reader_feed(&l->reader, l->piece, got);
@@ -119,6 +123,7 @@ static int next_piece(dxup_listing *l, bool *end)
 
 int dxup_listing_next(dxup_listing *l, dx_tree_entry *out, bool *end)
 {
+    assert(l->piece);
     int got;
     *end = false;
     while (!(got = l->begun ? dx_tree_reader_next(&l->reader, out) : 0)) {
@@ -152,6 +157,7 @@ static bool is_free(const uint8_t id[32])
 
 static size_t known_slot(const dxup_known *k, const uint8_t id[32])
 {
+    assert(k->used <= k->mask /* one is free */);
     for (size_t at = dxup_slot_of(&k->key, id, k->mask);; at = (at + 1) & k->mask)
         if (is_free(k->ids[at]) || !memcmp(k->ids[at], id, 32)) return at;
 }
@@ -175,6 +181,7 @@ static void known_add(dxup_known *k, const uint8_t id[32])
     }
     memcpy(k->ids[known_slot(k, id)], id, 32);
     k->used++;
+    assert(k->used <= k->mask);
 }
 
 void dxup_known_free(dxup_known *k)

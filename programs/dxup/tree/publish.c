@@ -1,6 +1,6 @@
-/* A directory becomes a snapshot. One thread walks it and reads what changed, all cores hash and pack
-   (batch.c), and the results come back in the order of the walk: directories are put together
-   from them, depth first, and everything new goes into the store. */
+/* A directory becomes a snapshot. One thread walks it and reads what changed, all cores hash and
+   pack (batch.c), and the results come back in the order of the walk: directories are put
+   together from them, depth first, and everything new goes into the store. */
 #include "tree.h"
 
 #ifndef DXUP_NO_SNAPSHOTS
@@ -10,6 +10,7 @@
 
 #include "../../../dx_cas.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -73,8 +74,8 @@ static bool old_entry(publisher *p, level *l, const uint8_t *name, size_t size, 
             if (l->at_end) break;
             l->has_next = true;
         }
-        size_t least = size < l->next.name_size ? size : l->next.name_size;
-        int order = memcmp(l->next.name, name, least);
+        size_t common = size < l->next.name_size ? size : l->next.name_size;
+        int order = memcmp(l->next.name, name, common);
         if (!order && l->next.name_size == size) {
             *out = l->next;
             return true;
@@ -122,7 +123,8 @@ static void forget_old_file(publisher *p)
     memset(&p->follow, 0, sizeof p->follow);
 }
 
-static int find_part(void *user, uint64_t offset, const uint8_t **id, uint64_t *start, uint64_t *size)
+static int find_part(void *user, uint64_t offset, const uint8_t **id, uint64_t *start,
+                     uint64_t *size)
 {
     return dxup_parts_find(user, offset, id, start, size);
 }
@@ -175,6 +177,7 @@ static int end_piece(publisher *p, level *l)
     uint8_t id[32];
     int status = put_piece(p, l, id);
     if (status) return status;
+    assert(l->count <= l->room);
     l->at += l->piece.size;
     if (l->count == l->room) {
         l->room = l->room * 2 + 16;
@@ -190,6 +193,7 @@ static int end_piece(publisher *p, level *l)
 
 static int add_entry(publisher *p, const dx_tree_entry *e)
 {
+    assert(p->level_count > 0);
     level *l = p->levels[p->level_count - 1];
     int got = dx_tree_piece_add(&l->piece, e);
     if (got == DX_TREE_ENOSPACE) {
@@ -207,6 +211,7 @@ static int add_entry(publisher *p, const dx_tree_entry *e)
 
 static void begin_level(publisher *p, const dxup_batch *b, const dxup_event *e)
 {
+    assert(p->level_count < sizeof p->levels / sizeof *p->levels);
     level *l = p->levels[p->level_count];
     if (!l) {
         l = p->levels[p->level_count] = dxup_alloc(sizeof *l);
@@ -229,6 +234,7 @@ static void begin_level(publisher *p, const dxup_batch *b, const dxup_event *e)
 
 static int end_level(publisher *p)
 {
+    assert(p->level_count > 0);
     level *l = p->levels[p->level_count - 1];
     uint64_t size;
     int status = l->piece.count || !l->count ? end_piece(p, l) : DXUP_OK;
@@ -334,11 +340,13 @@ static void look_up(void *user, dxup_batch *b)
 static int switch_batch(publisher *p)
 {
     dxup_batch *before = p->batch;
+    assert(p->chunk_at <= before->size);
     size_t kept = before->size - p->chunk_at;
     before->size = p->chunk_at;
     int status = dxup_ring_submit(&p->ring);
     p->batch = dxup_ring_fill(&p->ring);
     /* The ring never empties the batch before while it fills this one: there are eight. */
+    assert(p->batch != before && kept <= DXUP_BATCH_BYTES);
     memcpy(p->batch->bytes, before->bytes + p->chunk_at, kept);
     p->batch->size = kept;
     p->chunk_at = 0;
@@ -355,9 +363,12 @@ static int need(publisher *p, size_t text)
     return switch_batch(p);
 }
 
-static dxup_event *new_event(publisher *p, int kind, int type, const char *name, const dxup_found *f)
+static dxup_event *new_event(publisher *p, int kind, int type, const char *name,
+                             const dxup_found *f)
 {
     dxup_batch *b = p->batch;
+    assert(b->event_count < DXUP_BATCH_EVENTS);
+    assert(strlen(name) <= DXUP_BATCH_TEXT - b->text_size);
     dxup_event *e = &b->events[b->event_count++];
     memset(e, 0, sizeof *e);
     e->kind = (uint8_t)kind;
@@ -386,6 +397,7 @@ static int send_entry(publisher *p, int type, const dxup_found *f, const void *d
     e->level = DX_TREE_INLINE;
     e->size = size;
     e->now_ns = now_ns;
+    assert(size <= DXUP_BATCH_TEXT - p->batch->text_size);
     memcpy(p->batch->text + p->batch->text_size, data, size);
     p->batch->text_size += size;
     return DXUP_OK;
@@ -396,6 +408,8 @@ static int send_chunk(publisher *p, size_t size)
     int status = need(p, 0);
     if (status || !size) return status;
     dxup_batch *b = p->batch;
+    assert(b->chunk_count < DXUP_BATCH_CHUNKS);
+    assert(size <= DXUP_CHUNK_MAX && p->chunk_at + size <= b->size);
     dxup_chunk *c = &b->chunks[b->chunk_count];
     memset(c, 0, sizeof *c);
     c->at = (uint32_t)p->chunk_at;
@@ -444,7 +458,8 @@ static int read_chunks(publisher *p, int fd, uint64_t size, uint64_t *total)
             status = switch_batch(p);
             continue;
         }
-        size_t want = size - *total < room ? (size_t)(size - *total) + 1 : room, at = p->batch->size;
+        size_t want = size - *total < room ? (size_t)(size - *total) + 1 : room,
+               at = p->batch->size;
         ssize_t n = read_some(fd, p->batch->bytes + at, want);
         if (n < 0) return dxup_fail_errno("%s: reading", p->path);
         *total += (uint64_t)n;
@@ -474,6 +489,7 @@ static int read_inline(publisher *p, int fd, const dxup_found *f, uint64_t *tota
 /* What was begun of a file that changed meanwhile counts for nothing. */
 static int drop(publisher *p)
 {
+    assert(p->chunk_at <= p->batch->size);
     p->batch->size = p->chunk_at;
     int status = need(p, 0);
     if (!status) new_event(p, A_DROP, 0, "", NULL);
@@ -626,6 +642,7 @@ static int send_dir(publisher *p, dxup_scan *scan)
     count_losses(p, -1, self);
     for (size_t i = 0; !status && i < count; i++)
         status = send_any(p, dxup_scan_fd(scan), &list[i]);
+    assert(p->depth > 0);
     p->depth--;
     if (!status) status = need(p, 0);
     if (status) return status; /* what is ahead of the walk is closed in the end */
@@ -638,6 +655,7 @@ static int send_dir(publisher *p, dxup_scan *scan)
 static int put_root(publisher *p)
 {
     uint8_t bytes[DX_TREE_SNAPSHOT_SIZE];
+    assert(p->level_count == 0 && p->levels[0]);
     const dx_tree_entry *root = &p->levels[0]->entry;
     int error = dx_tree_write_snapshot(root, bytes);
     if (!error && root->size > UINT64_MAX / 2) error = DX_TREE_ETOOBIG;

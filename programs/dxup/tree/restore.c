@@ -1,9 +1,11 @@
-/* A snapshot becomes a directory. One thread makes directories and links, walking by descriptors;
-   files are written by all cores, each with a handle of its own on the store. Nothing follows a link:
-   what was swapped in meanwhile makes the restore fail, and it never leaves the part. */
+/* A snapshot becomes a directory. One thread makes directories and links, walking by
+   descriptors; files are written by all cores, each with a handle of its own on the store.
+   Nothing follows a link: what was swapped in meanwhile makes the restore fail, and it never
+   leaves the part. */
 #include "tree.h"
 
 #ifndef DXUP_NO_SNAPSHOTS
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -51,7 +53,10 @@ typedef struct restorer {
 static struct timespec time_of(int64_t ns)
 {
     struct timespec t = {.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
-    if (t.tv_nsec < 0) t.tv_sec--, t.tv_nsec += 1000000000;
+    if (t.tv_nsec < 0) {
+        t.tv_sec--;
+        t.tv_nsec += 1000000000;
+    }
     return t;
 }
 
@@ -98,6 +103,7 @@ static int write_file(dxup_store *s, int dir, const file *f, uint8_t *buffer)
 static int leave(restorer *r, folder *f)
 {
     pthread_mutex_lock(&r->lock);
+    assert(f->users > 0);
     bool last = --f->users == 0;
     pthread_mutex_unlock(&r->lock);
     if (!last) return DXUP_OK;
@@ -140,6 +146,7 @@ static void *run(void *user)
         while (!r->count && !r->stopping) pthread_cond_wait(&r->work, &r->lock);
         if (!r->count) break;
         job *j = &r->jobs[r->head];
+        assert(j->count > 0 && j->count <= JOB_FILES);
         mine->folder = j->folder;
         mine->count = j->count;
         memcpy(mine->files, j->files, j->count * sizeof *j->files);
@@ -166,6 +173,7 @@ static void send_job(restorer *r, folder *f)
     if (r->jobs[r->next].count) {
         pthread_mutex_lock(&r->lock);
         r->jobs[r->next].folder->users++;
+        assert(r->count < JOBS - 1);
         r->next = (r->next + 1) % JOBS;
         r->count++;
         pthread_cond_signal(&r->work);
@@ -183,6 +191,8 @@ static void send_job(restorer *r, folder *f)
 static void send_file(restorer *r, folder *f, const dx_tree_entry *e)
 {
     job *j = &r->jobs[r->next];
+    assert(j->count < JOB_FILES);
+    assert(e->name_size <= DX_TREE_NAME_MAX);
     file *to = &j->files[j->count++];
     to->entry = *e;
     memcpy(to->name, e->name, e->name_size);
@@ -195,6 +205,7 @@ static void send_file(restorer *r, folder *f, const dx_tree_entry *e)
 static int make_link(restorer *r, int dir, const char *name, const dx_tree_entry *e)
 {
     char target[DX_TREE_TARGET_MAX + 1];
+    assert(e->size <= DX_TREE_TARGET_MAX);
     memcpy(target, e->data, (size_t)e->size);
     target[e->size] = 0;
     if (symlinkat(target, dir, name) < 0 || set_time(-1, dir, name, e->mtime_ns) < 0)
@@ -207,10 +218,12 @@ static int fill(restorer *r, int fd, const dx_tree_entry *dir);
 static int make_dir(restorer *r, int dir, const char *name, const dx_tree_entry *e)
 {
     if (r->depth >= DXUP_DEPTH_MAX)
-        return dxup_fail(DXUP_REFUSED, "%s: more than %d directories deep", r->path, DXUP_DEPTH_MAX);
+        return dxup_fail(DXUP_REFUSED, "%s: more than %d directories deep", r->path,
+                         DXUP_DEPTH_MAX);
     if (mkdirat(dir, name, 0700) < 0) return dxup_fail_errno("%s", r->path);
     int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) return dxup_fail_errno("%s", r->path);
+    assert(r->depth < DXUP_DEPTH_MAX);
     r->depth++;
     int status = fill(r, fd, e);
     r->depth--;

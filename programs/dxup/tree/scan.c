@@ -6,6 +6,7 @@
 #ifndef DXUP_NO_SNAPSHOTS
 #include "scan.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -81,6 +82,7 @@ static int read_names(dxup_scan *s)
 
 static void forget_names(dxup_scan *s)
 {
+    assert(!s->list || s->text);
     free(s->text);
     free(s->list);
     s->text = NULL;
@@ -136,6 +138,7 @@ static void look_at(const dxup_ahead *a, dxup_scan *s, size_t from, size_t count
 {
     struct stat st;
     int64_t now_ns = dxup_time_ns();
+    assert(from + count <= s->count);
     for (size_t i = from; i < from + count; i++) {
         dxup_found *f = &s->list[i];
         f->now_ns = now_ns;
@@ -150,6 +153,7 @@ static void look_at(const dxup_ahead *a, dxup_scan *s, size_t from, size_t count
 /* Its directories come next, in their order. */
 static void be_ready(dxup_ahead *a, dxup_scan *s)
 {
+    assert(s->done == s->count);
     for (size_t i = s->count; i-- > 0;) {
         dxup_found *f = &s->list[i];
         if (f->error || !S_ISDIR(f->mode)) continue;
@@ -170,6 +174,7 @@ static void be_ready(dxup_ahead *a, dxup_scan *s)
 
 static void list_one(dxup_ahead *a, dxup_scan *s, bool walk)
 {
+    assert(s->state == WAITING);
     s->state = LISTING;
     pthread_mutex_unlock(&a->lock);
     int error = open_and_list(s);
@@ -193,6 +198,7 @@ static void look_at_some(dxup_ahead *a, dxup_scan *s)
     pthread_mutex_unlock(&a->lock);
     look_at(a, s, from, count);
     pthread_mutex_lock(&a->lock);
+    assert(s->done + count <= s->claimed && s->claimed <= s->count);
     s->done += count;
     if (s->done == s->count) be_ready(a, s);
 }
@@ -245,7 +251,8 @@ dxup_scan *dxup_ahead_open(dxup_ahead *a, int fd, const dxup_seen *seen, unsigne
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->work, NULL);
     pthread_cond_init(&a->done, NULL);
-    while (a->thread_count + 1 < workers) { /* the walk is one; what cannot be had is done without */
+    /* the walk is one; what cannot be had is done without */
+    while (a->thread_count + 1 < workers) {
         if (pthread_create(&a->threads[a->thread_count], NULL, run, a)) break;
         a->thread_count++;
     }
@@ -282,6 +289,7 @@ void dxup_ahead_leave(dxup_ahead *a, dxup_scan *s)
     else a->first = s->next;
     if (s->next) s->next->before = s->before;
     if (s->state >= LISTED) {
+        assert(a->open > 0 && a->ahead >= s->count);
         a->open--;
         a->ahead -= s->count;
     }

@@ -1,6 +1,6 @@
-/* Directories looked at ahead of a walk, on all cores: the names in order, what each is, and what was
-   seen of it at the last publish. The walk goes depth first and in order, and takes part in the work
-   where what it needs is not there yet. */
+/* Directories looked at ahead of a walk, on all cores: the names in order, what each is, and
+   what was seen of it at the last publish. The walk goes depth first and in order, and takes
+   part in the work where what it needs is not there yet. */
 #ifndef DXUP_TREE_SCAN_H
 #define DXUP_TREE_SCAN_H
 
@@ -37,8 +37,8 @@ typedef struct dxup_ahead {
     pthread_cond_t   work, done;
 } dxup_ahead;
 
-/* From the directory fd on, which is the root's now. workers 0: one for each core. seen is only read,
-   until dxup_ahead_close(). */
+/* From the directory fd on, which is the root's now. workers 0: one for each core. seen is only
+   read, until dxup_ahead_close(). */
 dxup_scan *dxup_ahead_open(dxup_ahead *a, int fd, const dxup_seen *seen, unsigned workers);
 /* Wait until all that is in the directory was looked at. 0, or errno. */
 int        dxup_ahead_enter(dxup_ahead *a, dxup_scan *s);

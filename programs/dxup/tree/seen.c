@@ -1,15 +1,16 @@
-/* What was seen at the last publish: a file whose size, times and inode are as they were is not read
-   again. A file beside the store, sorted; only a hint: one that is damaged or is not there is empty,
-   and what it says is used only for objects that the store has.
+/* What was seen at the last publish: a file whose size, times and inode are as they were is not
+   read again. A file beside the store, sorted; only a hint: one that is damaged or is not there
+   is empty, and what it says is used only for objects that the store has.
 
-   As in git's index a file that was changed when it was looked at is not kept: it may change again
-   within the same time stamp. The margin is two seconds, the coarsest stamps there are. */
+   As in git's index a file that was changed when it was looked at is not kept: it may change
+   again within the same time stamp. The margin is two seconds, the coarsest stamps there are. */
 #include "tree.h"
 
 #ifndef DXUP_NO_SNAPSHOTS
 #include "../../common/os.h"
 #include "../../../dx_cas.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -29,7 +30,8 @@ struct dxup_seen {
     size_t mapped; /* bytes of the file that before lies in */
     bool   news;   /* something was read */
     const void *map;
-    uint32_t *starts; /* STARTS + 1: the first row of before that begins with these two bytes, or more */
+    /* STARTS + 1: the first row of before that begins with these two bytes, or more */
+    uint32_t *starts;
     char   path[DXUP_PATH_SIZE_MAX + 64];
 };
 
@@ -108,6 +110,7 @@ bool dxup_seen_find(const dxup_seen *s, dxup_seen_file *f)
     if (!s->starts) return false;
     f->level = 0;
     store_row(key, f);
+    assert(s->before.bytes);
     size_t low = s->starts[start_of(key)], high = s->starts[start_of(key) + 1];
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -137,6 +140,7 @@ void dxup_seen_add(dxup_seen *s, const dxup_seen_file *f, int64_t now_ns, bool f
         r->bytes = bytes;
         r->room = room;
     }
+    assert(r->count < r->room);
     store_row(r->bytes + HEAD_SIZE + r->count++ * ROW_SIZE, f);
 }
 

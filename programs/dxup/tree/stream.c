@@ -1,10 +1,12 @@
-/* A snapshot as the stream of bytes that README.md specifies, read at any offset: elements one after
-   another, each the head of an entry with its path (and what stands in the entry), then a content.
-   Directories say how long they are, so those before the offset are passed without being read. */
+/* A snapshot as the stream of bytes that README.md specifies, read at any offset: elements one
+   after another, each the head of an entry with its path (and what stands in the entry), then a
+   content. Directories say how long they are, so those before the offset are passed without
+   being read. */
 #include "tree.h"
 
 #include "../../../dx_cas.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +40,7 @@ static int malformed(const char *why)
 /* >>elements ----------------------------------------------------------- */
 static void put_head(dxup_stream *t, char type, unsigned mode, uint64_t size)
 {
+    assert(t->head_size + 16 + t->path_size <= sizeof t->head);
     uint8_t *h = t->head + t->head_size;
     memset(h, 0, 16);
     h[0] = (uint8_t)type;
@@ -59,6 +62,7 @@ static void open_element(dxup_stream *t, const dx_tree_entry *e)
     t->entry = *e;
     put_head(t, types[e->type], mode, is_dir ? 0 : e->size);
     if (in_line && e->size) {
+        assert(e->size <= sizeof t->head - t->head_size);
         memcpy(t->head + t->head_size, e->data, (size_t)e->size);
         t->head_size += (size_t)e->size;
     }
@@ -80,6 +84,7 @@ static void go_to_start(dxup_stream *t)
 
 static int enter(dxup_stream *t)
 {
+    assert(t->entry.type == DX_TREE_DIR);
     if (t->depth > DXUP_DEPTH_MAX) return malformed("too deep");
     if (!t->frames[t->depth]) t->frames[t->depth] = dxup_alloc(sizeof(frame));
     frame *f = t->frames[t->depth++];
@@ -177,6 +182,7 @@ void dxup_stream_close(dxup_stream *t)
 /* Bytes of the content that is open, from the chunk that holds offset. */
 static int read_content(dxup_stream *t, uint64_t offset, uint8_t *out, size_t size, size_t *got)
 {
+    assert(offset < t->content_size);
     const uint8_t *id;
     int status = DXUP_OK;
     if (!t->chunk_size || offset - t->chunk_start >= t->chunk_size) {
@@ -188,6 +194,7 @@ static int read_content(dxup_stream *t, uint64_t offset, uint8_t *out, size_t si
         t->chunk_start = start;
         t->chunk_size = chunk;
     }
+    assert(offset - t->chunk_start < t->chunk_size);
     uint64_t left = t->chunk_start + t->chunk_size - offset;
     *got = left < size ? (size_t)left : size;
     memcpy(out, t->chunk + (offset - t->chunk_start), *got);
@@ -201,6 +208,7 @@ int dxup_stream_read(dxup_stream *t, uint64_t offset, void *out, size_t size)
         size_t n;
         int status = find_element(t, offset);
         if (status) return status;
+        assert(offset >= t->start);
         uint64_t at = offset - t->start;
         if (at < t->head_size) {
             n = t->head_size - (size_t)at < size ? t->head_size - (size_t)at : size;

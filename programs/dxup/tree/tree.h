@@ -1,4 +1,5 @@
-/* Directories as snapshots in the store (docs/formats/tree.md, through layers/dx_tree.h). Stands on store/.
+/* Directories as snapshots in the store (docs/formats/tree.md, through layers/dx_tree.h). Stands
+   on store/.
 
    objects.c  parts of files and directories, read; what a snapshot reaches
    stream.c   a snapshot as the stream of bytes that README.md specifies, at any offset
@@ -134,7 +135,8 @@ typedef struct dxup_published {
 typedef struct dxup_tree_publish_desc {
     const char    *path;    /* of the directory */
     const char    *name;    /* of the version, for the display of progress */
-    const uint8_t *last;    /* the root of the last version of that name if it is a snapshot, else NULL */
+    /* the root of the last version of that name if it is a snapshot, else NULL */
+    const uint8_t *last;
     dxup_seen     *seen;
     unsigned       workers; /* threads; 0: one for each core */
 } dxup_tree_publish_desc;
