@@ -90,7 +90,7 @@ DX_SAMPLE_API const char *dx_sample_error_name(int error)
         "DX_SAMPLE_ETOOBIG",   "DX_SAMPLE_ECORRUPT", "DX_SAMPLE_EAGAIN",   "DX_SAMPLE_ESYS",
         "DX_SAMPLE_ENOTSUP",   "DX_SAMPLE_ENOTFOUND", "DX_SAMPLE_ECANCELED",
         "DX_SAMPLE_ETRUNCATED", "DX_SAMPLE_EVERSION"};
-    return error <= 0 && error >= -12 ? names[-error] : "DX_SAMPLE_UNKNOWN";
+    return error <= 0 && error >= -12 ? names[-error] : "unknown error";
 }
 #endif /* DX_SAMPLE_IMPLEMENTATION */
 
