@@ -451,6 +451,7 @@ static void dx_hde_p_compress(uint32_t cv[8], const uint8_t *block, uint32_t siz
 {
     uint32_t v[16], m[16];
     unsigned k;
+    DX_HDE_ASSERT(size <= 64);
     for (k = 0; k < 16; k++) m[k] = dx_hde_p_load32(block + 4 * k);
     for (k = 0; k < 8; k++) v[k] = cv[k];
     for (k = 0; k < 4; k++) v[8 + k] = dx_hde_p_b3_key[k];
@@ -472,6 +473,7 @@ static void dx_hde_p_store_value(uint8_t *value, const uint32_t cv[8])
 static void dx_hde_p_parent(uint8_t *value, const uint8_t *pair, uint32_t flags)
 {
     uint32_t cv[8];
+    DX_HDE_ASSERT(value && pair);
     DX_HDE_MEMCPY(cv, dx_hde_p_b3_key, sizeof cv);
     dx_hde_p_compress(cv, pair, 64, 0, (uint32_t)DX_HDE_P_B3_PARENT | flags);
     dx_hde_p_store_value(value, cv);
@@ -482,6 +484,7 @@ static void dx_hde_p_chunk(uint8_t *value, const uint8_t *p, size_t size, uint32
 {
     uint32_t cv[8], flags = (uint32_t)DX_HDE_P_B3_START;
     uint8_t last[64];
+    DX_HDE_ASSERT(size <= 1024);
     DX_HDE_MEMCPY(cv, dx_hde_p_b3_key, sizeof cv);
     for (; size > 64; size -= 64, p += 64, flags = 0) dx_hde_p_compress(cv, p, 64, chunk, flags);
     DX_HDE_MEMSET(last, 0, sizeof last);
@@ -497,6 +500,7 @@ static void dx_hde_p_rest(uint8_t *value, const uint8_t *p, size_t size, uint32_
 {
     uint8_t v[4 * 32];
     uint32_t n = 0;
+    DX_HDE_ASSERT(size <= DX_HDE_P_PAGE);
     do {
         size_t part = size < 1024 ? size : 1024;
         dx_hde_p_chunk(v + 32 * n, p, part, chunk + n, part == size && n == 0 ? root : 0);
@@ -504,6 +508,7 @@ static void dx_hde_p_rest(uint8_t *value, const uint8_t *p, size_t size, uint32_
         size -= part;
         n++;
     } while (size);
+    DX_HDE_ASSERT(n >= 1 && n <= 4);
     if (n == 4) dx_hde_p_parent(v + 64, v + 64, 0);
     if (n > 2) dx_hde_p_parent(v, v, 0);
     if (n > 2) DX_HDE_MEMCPY(v + 32, v + 64, 32);
@@ -596,6 +601,7 @@ enum {
 
 static void dx_hde_p_put(dx_hde_p_coder *c, uint32_t byte)
 {
+    DX_HDE_ASSERT(c->writing && byte < 256 + 256);
     if (c->at < c->size) c->out[c->at++] = (uint8_t)(byte & 255);
     else c->bad = true;
 }
@@ -610,6 +616,7 @@ static void dx_hde_p_get(dx_hde_p_coder *c) /* three bytes of zero follow the en
 static void dx_hde_p_shift(dx_hde_p_coder *c)
 {
     uint32_t carry = (uint32_t)(c->low >> 32);
+    DX_HDE_ASSERT(c->writing && carry <= 1);
     if ((c->low & 0xffffffffu) < 0xff000000u || carry) {
         if (c->started) dx_hde_p_put(c, c->cache + carry);
         for (; c->pending; c->pending--) dx_hde_p_put(c, 255 + carry);
@@ -626,6 +633,7 @@ static void dx_hde_p_shift(dx_hde_p_coder *c)
 static uint32_t dx_hde_p_split(dx_hde_p_coder *c, uint32_t bound, uint32_t bit)
 {
     uint32_t zero, range = c->range;
+    DX_HDE_ASSERT(bound > 0 && bound <= range && bit <= 1);
     if (!c->writing) bit = c->code < bound;
     zero = bit - 1; /* all ones for a 0 */
     c->low += bound & zero;
@@ -643,6 +651,7 @@ static uint32_t dx_hde_p_bit(dx_hde_p_coder *c, uint32_t *model, uint32_t bit)
 {
     uint32_t m = *model, count = m & 1023, p = m >> 10, flip;
     uint64_t rate = c->rates[count];
+    DX_HDE_ASSERT(count < 64);
     bit = dx_hde_p_split(c, (c->range >> 15) * (p >> 7 | 1), bit);
     flip = 0x3fffff & (0 - bit);
     p ^= flip;
@@ -654,6 +663,7 @@ static uint32_t dx_hde_p_bit(dx_hde_p_coder *c, uint32_t *model, uint32_t bit)
 static uint32_t dx_hde_p_tree(dx_hde_p_coder *c, uint32_t *models, unsigned bits, uint32_t v)
 {
     uint32_t node = 1;
+    DX_HDE_ASSERT(bits <= 8);
     while (bits--) node = node << 1 | dx_hde_p_bit(c, models + node, v >> bits & 1);
     return node;
 }
@@ -677,6 +687,7 @@ static void dx_hde_p_start(dx_hde_p_coder *c, const dx_hde *h, const dx_hde_reco
 {
     uint32_t i, n = DX_HDE_P_RUN + ((uint32_t)DX_HDE_P_LANE << r->stride_log);
     n += 256u << r->literal_bits;
+    DX_HDE_ASSERT(n <= DX_HDE_P_MODELS);
     DX_HDE_MEMSET(c, 0, sizeof *c);
     c->range = 0xffffffffu;
     c->models = h->models_;
@@ -686,6 +697,7 @@ static void dx_hde_p_start(dx_hde_p_coder *c, const dx_hde *h, const dx_hde_reco
 
 static void dx_hde_p_finish(dx_hde_p_coder *c)
 {
+    DX_HDE_ASSERT(c->writing);
     c->low = (c->low + 0xffffffu) & ~(uint64_t)0xffffffu; /* what follows is zero, and left out */
     dx_hde_p_shift(c);
     dx_hde_p_shift(c);
@@ -706,6 +718,7 @@ static uint64_t dx_hde_p_unfold(uint32_t v)
 static uint32_t dx_hde_p_run(dx_hde_p_coder *c, uint32_t lane, uint32_t last, uint32_t run)
 {
     uint32_t kind = last == 0 ? 0 : last < 8 ? 1 : 2;
+    DX_HDE_ASSERT(lane < 8);
     return dx_hde_p_number(c, DX_HDE_P_RUN + DX_HDE_P_LANE * lane + DX_HDE_P_NUMBER * kind, run);
 }
 
@@ -714,6 +727,7 @@ static uint32_t dx_hde_p_changed(dx_hde_p_coder *c, uint32_t lane, uint32_t run,
 {
     uint32_t kind = run ? 0 : last == 1 || last == 255 ? 1 : 2;
     uint32_t at = DX_HDE_P_RUN + DX_HDE_P_LANE * lane + 3 * DX_HDE_P_NUMBER + 256 * kind;
+    DX_HDE_ASSERT(lane < 8 && v < 256);
     return dx_hde_p_tree(c, c->models + at, 8, v) & 255;
 }
 
@@ -722,6 +736,7 @@ static void dx_hde_p_literals(dx_hde_p_coder *c, const dx_hde_record *r, const u
                               uint8_t *out, uint32_t at, uint32_t size)
 {
     uint32_t *models = c->models + DX_HDE_P_RUN + ((uint32_t)DX_HDE_P_LANE << r->stride_log);
+    DX_HDE_ASSERT(r->literal_bits <= 8);
     for (; size && !c->bad; size--, at++) {
         uint32_t context = at ? (uint32_t)p[at - 1] >> (8 - r->literal_bits) : 0, v;
         v = dx_hde_p_tree(c, models + 256 * context, 8, out ? 0 : p[at]) & 255;
@@ -786,6 +801,7 @@ static uint8_t *dx_hde_p_cut(uint8_t **at, uint64_t *total, uint64_t size)
 static uint64_t dx_hde_p_lay_out(dx_hde *h, const dx_hde_desc *d, uint8_t *at)
 {
     uint64_t total = 0, n = d->state_max;
+    DX_HDE_ASSERT(d->state_max && d->baselines_max);
     h->heads_log_ = dx_hde_p_log(d->baselines_max, 0, 16);
     h->piece_max_ = d->state_max / 64 + 64;
     h->work_size_ = d->zstd ? (size_t)n + (size_t)n / 8 + 1024 : 0;
@@ -868,6 +884,7 @@ DX_HDE_API int dx_hde_init(dx_hde *h, const dx_hde_desc *desc)
     if (d.memory_size < used + dx_hde_p_room(d.state_max)) return DX_HDE_ENOMEM;
     (void)dx_hde_p_lay_out(h, &d, at);
     h->desc_ = d;
+    DX_HDE_ASSERT(d.memory_size >= used);
     h->room_size_ = d.memory_size - (size_t)used;
     h->stats_.level = d.level;
     h->due_ms_ = UINT64_MAX;
@@ -882,6 +899,7 @@ DX_HDE_API int dx_hde_init(dx_hde *h, const dx_hde_desc *desc)
 static void dx_hde_p_push(uint8_t *stack, uint32_t *depth, const uint8_t *value, uint32_t count)
 {
     DX_HDE_MEMCPY(stack + 32 * (*depth)++, value, 32);
+    DX_HDE_ASSERT(count > 0 && *depth <= 24);
     for (; !(count & 1); count >>= 1) {
         --*depth;
         dx_hde_p_parent(stack + 32 * (*depth - 1), stack + 32 * (*depth - 1), 0);
@@ -913,6 +931,7 @@ static void dx_hde_p_hash(dx_hde *h, const dx_hde_p_baseline *b, const uint8_t *
     uint8_t stack[24 * 32], joined[DX_HDE_P_GROUP * 32];
     uint32_t pages = dx_hde_p_pages(size), groups = pages / DX_HDE_P_GROUP, g, i, n, depth = 0;
     uint32_t old_pages = b ? dx_hde_p_pages(b->size) : 0, at = pages * DX_HDE_P_PAGE;
+    DX_HDE_ASSERT(size <= h->desc_.state_max);
     for (g = 0; g < groups; g++) {
         uint8_t *value = h->values_ + (size_t)32 * (pages + g);
         i = g * DX_HDE_P_GROUP;
@@ -936,10 +955,17 @@ static void dx_hde_p_hash(dx_hde *h, const dx_hde_p_baseline *b, const uint8_t *
     for (; depth; depth--)
         dx_hde_p_parent(stack + 32 * (depth - 1), stack + 32 * (depth - 1),
                         depth > 1 ? 0 : (uint32_t)DX_HDE_P_B3_ROOT);
+    DX_HDE_ASSERT(depth == 0);
     DX_HDE_MEMCPY(hash, stack, 32);
 }
 
-/* >>baselines: chained by key, and in the order of their places -------------------------------- */
+/* >>baselines: states that both sides keep ------------------------------------
+   Each is found by its key, in chains of which heads_ are the beginnings, and has its place in one
+   room, in the order of order_; the first gap that is large enough takes a new one, and while there
+   is none the oldest goes:
+
+        heads_   [hash of key] -> kept_[3] -> kept_[0] -> NONE
+        room_    | state, hashes of its pages, table of its blocks |  gap  | the next one |     | */
 /* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF") of 8 bytes. */
 #define DX_HDE_P_ROTL(x, n) ((x) << (n) | (x) >> (64 - (n)))
 static uint64_t dx_hde_p_sip(const uint64_t key[2], uint64_t word)
@@ -970,12 +996,14 @@ static uint64_t dx_hde_p_sip(const uint64_t key[2], uint64_t word)
 static uint32_t *dx_hde_p_head(const dx_hde *h, uint64_t key)
 {
     uint64_t mixed = dx_hde_p_sip(h->desc_.seed, key);
+    DX_HDE_ASSERT(h->heads_log_ <= 16);
     return h->heads_ + (h->heads_log_ ? mixed >> (64 - h->heads_log_) : 0);
 }
 
 static void dx_hde_p_remove(dx_hde *h, uint32_t k)
 {
     uint32_t i, *link = dx_hde_p_head(h, h->kept_[k].key);
+    DX_HDE_ASSERT(h->kept_[k].used && h->stats_.baselines > 0);
     while (*link != k) link = &h->kept_[*link].next;
     *link = h->kept_[k].next;
     h->kept_[k].used = false;
@@ -1022,6 +1050,7 @@ static bool dx_hde_p_gap(const dx_hde *h, uint64_t need, uint64_t *at, uint32_t 
 static uint32_t dx_hde_p_slot(const uint8_t *p, uint32_t step, uint32_t log, uint32_t *tag)
 {
     uint64_t v = dx_hde_p_load64(p) * 0x9e3779b97f4a7c15u;
+    DX_HDE_ASSERT(log >= 6 && log <= 26);
     if (step == 8) {
         v ^= dx_hde_p_load32(p + 8) * 0xd6e8feb86659fd93u;
     } else {
@@ -1040,6 +1069,7 @@ static uint32_t dx_hde_p_block(uint32_t step) { return step == 8 ? 12 : 32; }
 static void dx_hde_p_index(dx_hde_p_baseline *b)
 {
     uint32_t step = dx_hde_p_step(b->size), length = dx_hde_p_block(step), at, tag;
+    DX_HDE_ASSERT(b->used || b->data);
     DX_HDE_MEMSET(b->table, 0, (size_t)4 << b->table_log);
     for (at = 0; b->size >= length && at <= b->size - length; at += step) {
         uint32_t *slot = b->table + dx_hde_p_slot(b->data + at, step, b->table_log, &tag);
@@ -1059,6 +1089,7 @@ static dx_hde_p_baseline *dx_hde_p_add(dx_hde *h, uint64_t key, uint64_t now_ms,
     while (h->stats_.baselines == h->desc_.baselines_max || !dx_hde_p_gap(h, need, &at, &place))
         dx_hde_p_evict(h);
     for (k = 0; h->kept_[k].used; k++) continue;
+    DX_HDE_ASSERT(k < h->desc_.baselines_max && at + need <= h->room_size_);
     for (i = h->stats_.baselines++; i > place; i--) h->order_[i] = h->order_[i - 1];
     h->order_[place] = k;
     b = h->kept_ + k;
@@ -1134,12 +1165,23 @@ DX_HDE_API int dx_hde_keep(dx_hde *h, uint64_t key, uint64_t now_ms, const void 
     return DX_HDE_OK;
 }
 
-/* >>pieces: of a state that are found in the baseline, or further up in the state -------------- */
+/* >>pieces: what of a state is found where -------------------------------------
+   A state is literals and pieces. A page that is the baseline's as a whole is known from its hash;
+   of the others, bytes are looked for by a table of the baseline's blocks, and by one of what the
+   state had before:
+
+        baseline  | page 0 | page 1 | page 2 | page 3 |
+        state     | page 0 | page 1'| page 2 | new ... |
+                    COPY     CHANGED  COPY    AGAIN, or literals
+
+   COPY is as in the baseline; CHANGED is like the baseline at the place where the last piece goes
+   on, but for some bytes; AGAIN repeats bytes further up in the state itself. */
 enum { DX_HDE_P_COPY, DX_HDE_P_CHANGED, DX_HDE_P_AGAIN };
 
 static bool dx_hde_p_take(dx_hde *h, uint32_t new_at, uint32_t old_at, uint32_t size, uint32_t kind)
 {
     dx_hde_p_piece *p = h->pieces_ + h->piece_count_;
+    DX_HDE_ASSERT(size > 0 && h->piece_count_ <= h->piece_max_);
     if (h->piece_count_ && kind != DX_HDE_P_AGAIN && p[-1].kind == kind &&
         p[-1].new_at + p[-1].size == new_at && p[-1].old_at + p[-1].size == old_at) {
         p[-1].size += size;
@@ -1153,6 +1195,7 @@ static bool dx_hde_p_take(dx_hde *h, uint32_t new_at, uint32_t old_at, uint32_t 
         h->piece_count_++;
     }
     if (kind == DX_HDE_P_CHANGED) h->residual_ += size;
+    DX_HDE_ASSERT(size <= h->literals_);
     h->literals_ -= size;
     return true;
 }
@@ -1200,6 +1243,7 @@ static bool dx_hde_p_match_old(const dx_hde_p_baseline *b, const uint8_t *p, uin
     old = ((slot & 0x3ffffff) - 1) * step;
     if (DX_HDE_MEMCMP(b->data + old, p + at, length) != 0) return false;
     most = b->size - old < size - at ? b->size - old : size - at;
+    DX_HDE_ASSERT(old <= b->size - length);
     found->new_at = at;
     found->old_at = old;
     found->kind = DX_HDE_P_COPY;
@@ -1219,6 +1263,7 @@ static bool dx_hde_p_match_own(const dx_hde *h, const uint8_t *p, uint32_t size,
     before = *slot;
     *slot = at + 1;
     if (!before || before > at) return false;
+    DX_HDE_ASSERT(before - 1 < at);
     found->new_at = at;
     found->old_at = before - 1;
     found->kind = DX_HDE_P_AGAIN;
@@ -1234,6 +1279,7 @@ static uint32_t dx_hde_p_scan(dx_hde *h, dx_hde_p_baseline *b, const uint8_t *p,
     uint32_t at = from, end = from;
     dx_hde_p_piece x;
     if (b && !b->indexed) dx_hde_p_index(b);
+    DX_HDE_ASSERT(from <= to && to <= size);
     while (at < to) {
         const uint8_t *source = p;
         if (b && dx_hde_p_match_old(b, p, size, at, &x)) {
@@ -1307,6 +1353,7 @@ static uint32_t dx_hde_p_page_pieces(dx_hde *h, dx_hde_p_baseline *b, const uint
     dx_hde_p_piece last = {0, 0, 0, 0};
     const dx_hde_p_piece *found;
     bool far, scan = h->stats_.level > 0 && dx_hde_p_moved(b, p, at, n, old_at, wrong);
+    DX_HDE_ASSERT(wrong <= n && n <= size - at);
     if (scan && wrong < n && h->useless_ > 8) scan = h->useless_++ % 16 == 0;
     if (scan) {
         if (count) last = h->pieces_[count - 1];
@@ -1339,6 +1386,7 @@ static void dx_hde_p_find_pieces(dx_hde *h, dx_hde_p_baseline *b, const uint8_t 
     h->literals_ = size;
     h->seen_log_ = dx_hde_p_log(size, 8, 15);
     DX_HDE_MEMSET(h->seen_, 0, (size_t)4 << h->seen_log_);
+    DX_HDE_ASSERT(size <= h->desc_.state_max);
     while (at < size) {
         n = DX_HDE_P_PAGE - at % DX_HDE_P_PAGE;
         if (n > size - at) n = size - at;
@@ -1360,6 +1408,7 @@ static uint64_t dx_hde_p_cost(const uint32_t *counts, uint32_t stride_log)
 {
     uint32_t lane, v, k, lanes = 1u << stride_log;
     uint64_t cost = 0;
+    DX_HDE_ASSERT(stride_log <= 3);
     for (lane = 0; lane < lanes; lane++) {
         uint32_t all = 0;
         for (v = 0; v < 256; v++) {
@@ -1418,6 +1467,7 @@ static uint32_t dx_hde_p_write_old(const dx_hde *h, dx_hde_p_coder *c, const dx_
                                    uint32_t count, uint32_t *last_run)
 {
     uint32_t k, run = 0, last = 0;
+    DX_HDE_ASSERT(count > 0 && first + count <= h->piece_count_);
     for (k = first; k < first + count; k++) {
         const dx_hde_p_piece *x = h->pieces_ + k;
         uint32_t i = 0;
@@ -1471,6 +1521,7 @@ static void dx_hde_p_write_range(const dx_hde *h, dx_hde_p_coder *c, const dx_hd
             k += dx_hde_p_write_old(h, c, r, b, p, k, n, &last_run);
         }
     }
+    DX_HDE_ASSERT(c->bad || end <= size);
     if (end < size) (void)dx_hde_p_number(c, DX_HDE_P_GAP, size - end);
     dx_hde_p_literals(c, r, p, NULL, end, size - end);
 }
@@ -1483,6 +1534,7 @@ static uint32_t dx_hde_p_encode_range(const dx_hde *h, dx_hde_record *r, const d
     uint32_t n = h->literals_;
     r->coding = DX_HDE_RANGE;
     r->literal_bits = (uint8_t)(n >= 16384 ? 8 : n >= 4096 ? 5 : n >= 512 ? 3 : 0);
+    DX_HDE_ASSERT(n <= r->state_size);
     dx_hde_p_start(&c, h, r);
     c.writing = true;
     c.out = out;
@@ -1497,6 +1549,7 @@ static int dx_hde_p_read_old(dx_hde_p_coder *c, const dx_hde_record *r, const ui
                              uint8_t *out, uint32_t at, uint32_t size, uint32_t *last_run)
 {
     uint32_t i = 0, last = 0;
+    DX_HDE_ASSERT(old && out);
     while (i < size) {
         uint32_t run = dx_hde_p_run(c, dx_hde_p_lane(r, at + i), *last_run, 0), n, v;
         if (c->bad) return DX_HDE_ECORRUPT;
@@ -1526,6 +1579,7 @@ static int dx_hde_p_read_again(dx_hde_p_reader *x, uint32_t size, uint64_t back)
 {
     uint8_t *to = x->out + x->at;
     if (size > x->size - x->at || back > x->at) return DX_HDE_EBOUNDS;
+    DX_HDE_ASSERT(back > 0);
     x->at += size;
     x->old_end += size;
     for (; size; size--, to++) *to = *(to - back);
@@ -1547,6 +1601,7 @@ static int dx_hde_p_read_range(dx_hde_p_coder *c, const dx_hde_record *r, dx_hde
     uint64_t old, jump;
     int error = DX_HDE_OK;
     while (!error && x->at < x->size) {
+        DX_HDE_ASSERT(x->at <= x->size);
         gap = dx_hde_p_number(c, DX_HDE_P_GAP, 0);
         if (gap > x->size - x->at) return DX_HDE_EBOUNDS;
         dx_hde_p_literals(c, r, x->out, x->out, x->at, gap);
@@ -1580,6 +1635,7 @@ static int dx_hde_p_decode_range(const dx_hde *h, const dx_hde_record *r, const 
     dx_hde_p_coder c;
     unsigned i;
     dx_hde_p_start(&c, h, r);
+    DX_HDE_ASSERT(r->stride_log <= 3 && r->literal_bits <= 8);
     c.in = body;
     c.size = (size_t)r->body_size;
     for (i = 0; i < 4; i++) dx_hde_p_get(&c);
@@ -1821,6 +1877,7 @@ static int dx_hde_p_decode_zstd(const dx_hde *h, const dx_hde_record *r, const u
 static uint32_t dx_hde_p_put_head(const dx_hde_record *r, uint8_t *p)
 {
     uint32_t n = 12, code = r->hash_size == 32 ? 0 : r->hash_size == 16 ? 1 : 2;
+    DX_HDE_ASSERT(r->hash_size == 32 || r->hash_size == 16 || r->hash_size == 8);
     DX_HDE_MEMCPY(p, "DXH1", 4);
     p[4] = r->kind;
     p[5] = r->coding;
@@ -1842,6 +1899,7 @@ static size_t dx_hde_p_seal(dx_hde_record *r, uint8_t *to, uint32_t body_size)
     uint32_t n;
     r->body_size = body_size;
     n = dx_hde_p_put_head(r, to);
+    DX_HDE_ASSERT(n <= DX_HDE_HEAD_MAX);
     DX_HDE_MEMMOVE(to + n, to + DX_HDE_HEAD_MAX, body_size);
     dx_hde_p_store32(to + 8, dx_hde_p_crc32c(dx_hde_p_crc32c(0, to, 8), to + 12,
                                              n - 12 + (size_t)body_size));
@@ -1988,6 +2046,7 @@ static uint32_t dx_hde_p_encode_delta(dx_hde *h, dx_hde_record *r, dx_hde_p_base
         *r = second;
         used = other;
     }
+    DX_HDE_ASSERT(used <= capacity);
     if (both && used) b->coding = r->coding;
     return used;
 }
@@ -2010,6 +2069,7 @@ static uint32_t dx_hde_p_encode_patch(dx_hde *h, dx_hde_record *r, const dx_hde_
                         &size) ||
         (used && size >= used))
         return used;
+    DX_HDE_ASSERT(size <= capacity - used);
     DX_HDE_MEMMOVE(out, out + used, size);
     r->kind = DX_HDE_PATCH;
     r->coding = DX_HDE_PLAIN;
@@ -2045,6 +2105,7 @@ static uint32_t dx_hde_p_encode_whole(dx_hde *h, dx_hde_record *r, const uint8_t
         used = dx_hde_p_encode_range(h, r, NULL, p, out, most);
         r->dictionary = 0;
     }
+    DX_HDE_ASSERT(used <= capacity);
     if (used || capacity < size) return used;
     r->coding = DX_HDE_PLAIN;
     r->literal_bits = 0;
@@ -2074,6 +2135,7 @@ static uint32_t dx_hde_p_encode(dx_hde *h, dx_hde_record *r, dx_hde_p_baseline *
     other = dx_hde_p_encode_whole(h, &second, p, out + used, capacity - used);
     if (used && (!other || other >= used + 32)) return used;
     if (!other && size) return 0;
+    DX_HDE_ASSERT(other <= capacity - used);
     DX_HDE_MEMMOVE(out, out + used, other);
     *whole = true;
     *r = second;
@@ -2123,6 +2185,7 @@ DX_HDE_API int dx_hde_encode(dx_hde *h, uint64_t key, uint64_t now_ms, const voi
     h->stats_.refreshes += had && whole;
     if (!whole) b->deltas++;
     if (!r.keep) return DX_HDE_OK;
+    DX_HDE_ASSERT(whole || b);
     deltas = whole ? 0 : b->deltas;
     whole_ms = whole ? now_ms : b->whole_ms;
     coding = whole ? 0 : b->coding;
@@ -2178,6 +2241,7 @@ static int dx_hde_p_run_patch(const dx_hde *h, const dx_hde_record *r, const dx_
     if (p.kind != DX_PATCH_KIND_DELTA || p.trailer_size || p.target_size != r->state_size ||
         p.memory_size > DX_HDE_P_PATCH_MEMORY)
         return DX_HDE_EHEADER;
+    DX_HDE_ASSERT(h->scratch_size_ >= DX_HDE_P_PATCH_MEMORY);
     return dx_patch_apply(b->data, b->size, body, (size_t)r->body_size, out, size, &got,
                           h->scratch_, DX_HDE_P_PATCH_MEMORY);
 }
