@@ -298,10 +298,10 @@ int dxup_store_verify(dxup_store *s, dx_cas_damage_fn *each, void *user, dx_cas_
     return error && !*damaged ? dxup_store_fail(s, error, s->path) : DXUP_OK;
 }
 
-/* >>replace ------------------------------------------------------------ Compaction fills a new
-   log beside the old one and renames it into place. Between the two steps the old log is marked
-   as retired, so that readers know to open the new one; a writer that finds a retired log in its
-   place takes the mark back (undo_replace). */
+/* >>replace ------------------------------------------------------------
+   Compaction fills a new log beside the old one and renames it into place. Between the two steps
+   the old log is marked as retired, so that readers know to open the new one; a writer that
+   finds a retired log in its place takes the mark back (undo_replace). */
 int dxup_store_successor_open(dxup_store *s, dxup_store **out)
 {
     assert(s->lock_fd >= 0 /* a writer */);

@@ -83,10 +83,10 @@ int dxup_content_stream(dxup_store *s, const dxup_version *v, dxup_sink *sink, v
     return status;
 }
 
-/* >>hash --------------------------------------------------------------- The hash of a file
-   stands with its version. That of a snapshot's stream need not: publish leaves it out of large
-   ones, because it takes reading all of it. What was computed is kept for all threads and
-   handles. */
+/* >>hash ---------------------------------------------------------------
+   The hash of a file stands with its version. That of a snapshot's stream need not: publish
+   leaves it out of large ones, because it takes reading all of it. What was computed is kept for
+   all threads and handles. */
 enum { KEPT_COUNT = 64 };
 
 static struct {
