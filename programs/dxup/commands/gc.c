@@ -23,10 +23,10 @@ static int trim_names(dxup_store *s, uint64_t keep)
     return status ? status : dxup_store_commit(s);
 }
 
-/* >>copy --------------------------------------------------------------- dxup_store_replace()
-   copies what dx_cas knows that names reach: the chunks and nodes of files. What snapshots reach
-   it does not know, and with --pack it shall find all objects there already, packed anew: both
-   are copied before. */
+/* >>copy ---------------------------------------------------------------
+   dxup_store_replace() copies what dx_cas knows that names reach: the chunks and nodes of files.
+   What snapshots reach it does not know, and with --pack it shall find all objects there already,
+   packed anew: both are copied before. */
 typedef struct copy {
     dxup_store  *from;
     dxup_copier *copier;
