@@ -7,7 +7,7 @@ PREFIX  ?= /usr/local
 
 CFLAGS   ?= -O2 -g
 WARN     := -Wall -Wextra
-SANITIZE := -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SANITIZE := -g1 -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 .PHONY: help always
 .DELETE_ON_ERROR:

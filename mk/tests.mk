@@ -11,7 +11,7 @@ build/test_%: test_%.c build/flags
 build/asan/test_%: test_%.c build/flags
 	$(call TEST_BUILD,$(SANITIZE))
 build/tsan/test_%: test_%.c build/flags
-	$(call TEST_BUILD,-g -O1 -fsanitize=thread)
+	$(call TEST_BUILD,-g1 -O1 -fsanitize=thread)
 build/asan/ledger: tests/ports/ledger.c build/flags
 	$(call TEST_BUILD,$(SANITIZE))
 build/dxup_evil: tests/programs/dxup_evil.c build/flags
