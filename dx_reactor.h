@@ -3179,11 +3179,16 @@ static long dx_reactor_p_call(const dx_op *op)
 
 /* A stream is not ready: EAGAIN, unless it never will be: EBADF where it was not opened for that,
    EINVAL where its kind knows no such call, as a write to a timerfd. Linux says both for a vector
-   of no pieces, before it looks at anything else. */
+   of one empty piece, before it looks at anything else. (An emulator keeps a vector of no pieces
+   to itself.) */
 static int dx_reactor_p_not_ready(int fd, bool reads)
 {
 #if defined(__linux__)
-    return syscall(reads ? SYS_readv : SYS_writev, (long)fd, NULL, 0L) < 0 ? errno : EAGAIN;
+    char nothing = 0;
+    struct iovec piece;
+    piece.iov_base = &nothing;
+    piece.iov_len = 0;
+    return syscall(reads ? SYS_readv : SYS_writev, (long)fd, &piece, 1L) < 0 ? errno : EAGAIN;
 #else
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0) return errno;
