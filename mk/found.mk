@@ -16,12 +16,6 @@ ifeq ($(ZSTD),1)
   ZSTD_LIBS   := -lzstd
 endif
 
-# zstd and libsodium together: the suite of layers/dx_codec.h.
-SODIUM := $(shell echo '\043include <sodium.h>' | $(CC) -x c -fsyntax-only - 2>/dev/null && echo 1 || echo 0)
-ifeq ($(ZSTD)$(SODIUM),11)
-  CODECS := 1
-endif
-
 # Everything in build/ is built again when these change.
 FLAGS := $(CC) $(CFLAGS) $(LDFLAGS) $(ZSTD_CFLAGS)
 build/flags: always

@@ -38,17 +38,18 @@ lacks() { # LIBRARY...      those that are not installed
     done
 }
 suites() { # TIER      its suites, each as a line NAME SECONDS COMMAND
-    local tier name seconds command missing member
+    local tier name seconds command list missing member
     while read -r tier name seconds command; do
         [ "$tier" = "$1" ] || continue
         if [[ $command == "needs "* ]]; then
-            missing=$(lacks $(sed 's/^needs //; s/:.*//' <<<"$command") | paste -sd ' ')
-            command=${command#*: }
+            list=${command%%:*} command=${command#*: }
+            missing=$(lacks ${list#needs } | paste -sd ' ')
             [ -z "$missing" ] || command="echo 'skip ${name#!}: not installed: $missing'; echo '${name#!}: 0 passed, 0 failed, 1 skipped'"
         fi
         if [[ $command == "each "* ]]; then
-            for member in $(members $(sed 's/^each //; s/:.*//' <<<"$command")); do
-                echo "${name//\{\}/$member} $seconds $(sed "s/^[^:]*: //; s/{}/$member/g" <<<"$command")"
+            list=${command%%:*} command=${command#*: }
+            for member in $(members ${list#each }); do
+                echo "${name//\{\}/$member} $seconds ${command//\{\}/$member}"
             done
         else
             echo "$name $seconds $command"

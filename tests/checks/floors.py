@@ -142,7 +142,7 @@ def calls(files, code):
 def upward(known, raw, code):
     edges = {}
     for path in known:
-        edges[path] = set(includes(path, without(raw[path], False), set(known)))
+        edges[path] = set(includes(path, code[path], code))
         for target in sorted(edges[path]):
             if not allowed(path, target):
                 yield "%s includes %s, which is not below it" % (path, target)
@@ -192,12 +192,12 @@ def private(known, code):
                     yield "%s:%d uses the private field %s" % (path, number, name)
 
 
-def draw(known, raw):
+def draw(known, code):
     below = {}
     for path in known:
         here, product = floor(path)
         if here in ("layers", "programs", "examples"):
-            below.setdefault(product, set()).update(floor(t)[1] for t in includes(path, without(raw[path], False), set(known)))
+            below.setdefault(product, set()).update(floor(t)[1] for t in includes(path, code[path], code))
     for folder in ("programs", "examples", "layers"):
         for product in sorted(p for p in below if p.startswith(folder)):
             targets = sorted(os.path.basename(t) for t in below[product] - {product})
@@ -211,10 +211,10 @@ def main(top, drawn):
     for path in known:
         with open(os.path.join(top, path), encoding="utf-8") as file:
             raw[path] = file.read()
-    if drawn:
-        return draw(known, raw)
-    code = {path: without(text, True) for path, text in raw.items()}
     named = {path: without(text, False) for path, text in raw.items()}
+    if drawn:
+        return draw(known, named)
+    code = {path: without(text, True) for path, text in raw.items()}
     for finding in [*upward(known, raw, named), *in_programs(known, code), *private(known, code)]:
         print(finding)
 
