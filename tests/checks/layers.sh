@@ -119,14 +119,6 @@ includes() { # NAME
     done
 }
 declarations_of() { awk -v end="$(upper "$1")_IMPLEMENTATION" '/^#if/ && index($0, end) { exit } { print }' "$1"; }
-version() { # NAME: the macro is the title's and has an entry in the change log
-    local macro title
-    macro=$(sed -n "s/^#define $(upper "$1")_VERSION *0x\([0-9a-f]*\).*/\1/p" "layers/$1.h")
-    [ ${#macro} = 6 ] || { echo "no version macro 0xMMmmpp"; return; }
-    macro=$((16#${macro:0:2})).$((16#${macro:2:2})).$((16#${macro:4:2}))
-    title=$(sed -n "1s/^\/\* *$1.h - v\([0-9.]*\) - .*/\1/p" "layers/$1.h")
-    [ "$title" = "$macro" ] || echo "the macro says $macro, the title '$title'"
-}
 head_comment() { # NAME
     awk '{ print } /\*\// { exit }' "layers/$1.h" >"$work/$1.head"
     for part in "Do this in ONE C or C++ file" "QUICK EXAMPLE" "CONTENTS" "GUARANTEES" "LIMITS" "CONFIG" "ERRORS" "OWNERSHIP"; do
@@ -209,7 +201,7 @@ while read -r name kind options; do
     [ "$kind" != freestanding ] || freestanding "$name"
     verdict "$name columns" "$(awk 'length($0) > 100 { print "line " NR ": " length($0) " columns" }' "layers/$name.h")"
     verdict "$name head comment" "$(head_comment "$name")"
-    verdict "$name version" "$(version "$name")"
+    verdict "$name version" "$(version "layers/$name.h")"
     verdict "$name includes" "$(includes "$name")"
     try "$name symbols" symbols "$name"
     try "$name macros" macros "$name"

@@ -31,6 +31,15 @@ strict="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wundef
 one=$checks/compile/one.c
 
 upper() { basename "$1" .h | tr a-z A-Z; } # dx_cas.h -> DX_CAS
+version() { # FILE of a header: the macro is the title's and has an entry in the change log
+    local macro title
+    macro=$(sed -n "s/^#define $(upper "$1")_VERSION *0x\([0-9a-f]*\).*/\1/p" "$1")
+    [ ${#macro} = 6 ] || { echo "no version macro 0xMMmmpp"; return; }
+    macro=$((16#${macro:0:2})).$((16#${macro:2:2})).$((16#${macro:4:2}))
+    title=$(sed -n "1s/^\/\* *$(basename "$1") - v\([0-9.]*\) - .*/\1/p" "$1")
+    [ "$title" = "$macro" ] || echo "the macro says $macro, the title '$title'"
+    grep -q "^## $macro" CHANGELOG.md || echo "CHANGELOG.md has no entry $macro"
+}
 tier=${DX_TIER:-} foreign=
 has() { # TOOL
     case $tier,$1 in

@@ -10,15 +10,6 @@ declarations() { # HEADER
         { open += gsub(/diagnostic push/, "") - gsub(/diagnostic pop/, "") }
         END { if (open) print "a pragma is not taken back" }' "$1"
 }
-version() { # HEADER: the macro is the title's and has an entry in the change log
-    local macro title
-    macro=$(sed -n "s/^#define $(upper "$1")_VERSION *0x\([0-9a-f]*\).*/\1/p" "$1")
-    [ ${#macro} = 6 ] || { echo "no version macro 0xMMmmpp"; return; }
-    macro=$((16#${macro:0:2})).$((16#${macro:2:2})).$((16#${macro:4:2}))
-    title=$(sed -n "1s/^\/\* *$1 - v\([0-9.]*\) - .*/\1/p" "$1")
-    [ "$title" = "$macro" ] || echo "the macro says $macro, the title '$title'"
-    grep -q "^## $macro" CHANGELOG.md || echo "CHANGELOG.md has no entry $macro"
-}
 licence() {
     local text
     text=$(sed -n "/>>license ---/,\$p" "$1" | tr -s " \n" "  ")
