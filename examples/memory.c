@@ -8,6 +8,11 @@ void *memmove(void *to, const void *from, size_t size);
 void *memset(void *to, int byte, size_t size);
 int memcmp(const void *a, const void *b, size_t size);
 
+#ifdef __wasm_bulk_memory__ /* one instruction each */
+void *memcpy(void *to, const void *from, size_t size) { return __builtin_memcpy(to, from, size); }
+void *memmove(void *to, const void *from, size_t size) { return __builtin_memmove(to, from, size); }
+void *memset(void *to, int byte, size_t size) { return __builtin_memset(to, byte, size); }
+#else
 void *memcpy(void *to, const void *from, size_t size)
 {
     char *t = to;
@@ -31,6 +36,7 @@ void *memset(void *to, int byte, size_t size)
     while (size--) *t++ = (char)byte;
     return to;
 }
+#endif
 
 int memcmp(const void *a, const void *b, size_t size)
 {
