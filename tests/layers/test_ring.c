@@ -262,6 +262,7 @@ static void send_forever(pair *x)
        variable one every second word tells. */
     if (x->fixed && (uint32_t)i != p.write_) i++;
     if (x->fixed && (uint32_t)i != p.write_) COMPLAIN(x);
+    if (x->fixed) x->s->sent = i; /* counted now: the next one may be killed at the same place */
     for (; !x->s->wrong; i++) {
         void *where;
         int error;
