@@ -273,16 +273,16 @@ typedef int dx_nor_source(void *user, uint32_t offset, void *out, size_t size);
    (DX_NOR_ESYS) until it is opened again: then it is in the state of the last commit. */
 DX_NOR_API int dx_nor_put(dx_nor *n, const void *data, uint32_t size, dx_cas_id *id);
 DX_NOR_API int dx_nor_put_from(dx_nor *n, dx_nor_source *source, void *user,
-                                   uint32_t size, dx_cas_id *id);
+                               uint32_t size, dx_cas_id *id);
 /* DX_NOR_ENOTFOUND; does not read the object's bytes. */
 DX_NOR_API int dx_nor_size(dx_nor *n, const dx_cas_id *id, uint32_t *size);
 /* Read an object, or size bytes from offset on (*got < size only at its end). The whole object is
    hashed, in pieces: it may be larger than memory. DX_NOR_ENOSPACE: *size is what the buffer must
    have. DX_NOR_ECORRUPT: the buffer is zeroed. DX_NOR_ENOTSUP: a codec. */
 DX_NOR_API int dx_nor_get(dx_nor *n, const dx_cas_id *id, void *buffer, uint32_t capacity,
-                              uint32_t *size);
+                          uint32_t *size);
 DX_NOR_API int dx_nor_read(dx_nor *n, const dx_cas_id *id, uint32_t offset, void *buffer,
-                               uint32_t size, uint32_t *got);
+                           uint32_t size, uint32_t *got);
 
 /* Name an object of the store (not a list node: DX_NOR_EINVAL); in: root, time_ns, kind. Names as
    in dx_cas.h. Durable after dx_nor_commit(). */
@@ -293,7 +293,7 @@ DX_NOR_API int dx_nor_ref_get(dx_nor *n, const char *name, dx_nor_ref *out);
 /* All names, in the order in which they were last set. *cursor = 0 begins, DX_NOR_ENOTFOUND ends.
    Any change makes the cursor invalid. name: DX_CAS_NAME_MAX + 1 bytes. */
 DX_NOR_API int dx_nor_ref_next(dx_nor *n, uint32_t *cursor, char *name,
-                                   dx_nor_ref *out);
+                               dx_nor_ref *out);
 DX_NOR_API int dx_nor_ref_delete(dx_nor *n, const char *name);
 /* Make all before it durable, atomically; nothing to commit costs nothing. Never DX_NOR_ENOSPACE */
 DX_NOR_API int dx_nor_commit(dx_nor *n);
@@ -301,7 +301,7 @@ DX_NOR_API int dx_nor_commit(dx_nor *n);
 /* Hash everything, in place; as dx_cas_verify(), but a place is one in the log. A HEADER of 32
    bytes is one copy of a block's header, and its place the block's first byte. */
 DX_NOR_API int dx_nor_verify(dx_nor *n, dx_cas_damage_fn *callback, void *user,
-                                 dx_cas_report *report);
+                             dx_cas_report *report);
 /* Commit, then copy what the names reach into the blocks behind the log, which then are the store.
    What no name reaches is gone, and so are older versions of names. After an error the store is as
    before. DX_NOR_ENOSPACE: names reach more than dx_nor_put() lets in (imported stores can). */
@@ -347,10 +347,11 @@ DX_NOR_API dx_cas_device dx_nor_device(dx_nor *n);
   #define DX_NOR_MEMCMP DX_NOR_P_LIBC(memcmp)
 #endif
 
-#define DX_NOR_P_TRY(call)\
-    do {                  \
-        int try_ = (call);\
-        if (try_ != DX_NOR_OK) return try_;     \
+/* Leave the function with the error of a call. */
+#define DX_NOR_P_TRY(call)                  \
+    do {                                    \
+        int try_ = (call);                  \
+        if (try_ != DX_NOR_OK) return try_; \
     } while (0)
 
 /* >>shared --------------------------------------------------------------
@@ -428,29 +429,42 @@ enum { /* which ref records are hashed before they are believed */
     DX_NOR_P_SAME = 1,  /* those of the same name, */
     DX_NOR_P_ALL = 2    /* or all */
 };
+/* A list node with 512 children, the most that it may have. */
+#define DX_NOR_P_NODE_MAX (DX_CAS_EXT_NODE_HEAD + 512 * DX_CAS_EXT_NODE_ENTRY)
 #define DX_NOR_P_MAGIC 0x424e5844u        /* "DXNB": begins a block */
 #define DX_NOR_P_RECORD_MAGIC 0x52435844u /* begins a record: cas.md, section 5 */
 
-typedef struct dx_nor_p_block {
-    uint32_t flags, generation, ordinal, start, erases;
+typedef struct dx_nor_p_block { /* what one copy of a block's header says */
+    uint32_t flags;      /* DX_NOR_P_RESTART, or 0 */
+    uint32_t generation; /* of the log that it belongs to: 1 and up */
+    uint32_t ordinal;    /* its number in that log */
+    uint32_t start;      /* logical place of the first byte behind the header */
+    uint32_t erases;     /* of this block, so far */
 } dx_nor_p_block;
 
+/* Bytes of the log that a block holds. */
 static uint32_t dx_nor_p_capacity(const dx_nor *n)
 {
+    DX_NOR_ASSERT(n->head_size_ > 0 && n->head_size_ < n->flash_.block_size);
     return n->flash_.block_size - n->head_size_;
 }
 
-/* The flash offset of a block of the log. */
+/* The flash offset of a block of the log: the ring closes behind the last block of the area. */
 static uint32_t dx_nor_p_offset(const dx_nor *n, const dx_nor_log_ *g, uint32_t ordinal)
 {
+    DX_NOR_ASSERT(g->first < n->flash_.block_count && ordinal <= n->flash_.block_count);
     return (g->first + ordinal) % n->flash_.block_count * n->flash_.block_size;
 }
 
+/* The next multiple of the log's alignment, where a record may begin. */
 static uint32_t dx_nor_p_align(const dx_nor_log_ *g, uint32_t v)
 {
+    DX_NOR_ASSERT(g->align >= 8 && (g->align & (g->align - 1)) == 0);
     return (v + g->align - 1) & ~(g->align - 1);
 }
 
+/* CRC-32C of one copy of a block's header. Its flash offset counts in, so that a header that was
+   copied elsewhere, or read through a wrong address line, is not taken for one. */
 static uint32_t dx_nor_p_crc(uint32_t offset, const uint8_t *copy)
 {
     uint8_t at[8];
@@ -458,9 +472,13 @@ static uint32_t dx_nor_p_crc(uint32_t offset, const uint8_t *copy)
     return dx_cas_ext_crc32c(dx_cas_ext_crc32c(0, at, sizeof at), copy, DX_NOR_P_COPY - 4);
 }
 
+/* Decode the copy of a header that lies at a flash offset. DX_NOR_ECORRUPT: there is none that is
+   whole. Any other error is about a header that is, so the second copy would say the same. */
 static int dx_nor_p_block_copy(dx_nor *n, uint32_t offset, dx_nor_p_block *b)
 {
     uint8_t p[DX_NOR_P_COPY];
+    DX_NOR_ASSERT(offset % n->flash_.block_size == 0 ||
+                  offset % n->flash_.block_size == DX_NOR_P_COPY);
     DX_NOR_P_TRY(n->flash_.read(n->flash_.user, offset, p, sizeof p));
     if (dx_nor_p_load32(p) != DX_NOR_P_MAGIC ||
         dx_nor_p_load32(p + 28) != dx_nor_p_crc(offset, p)) {
@@ -476,18 +494,24 @@ static int dx_nor_p_block_copy(dx_nor *n, uint32_t offset, dx_nor_p_block *b)
     return dx_nor_p_load32(p + 24) == n->flash_.block_size ? DX_NOR_OK : DX_NOR_EINVAL;
 }
 
+/* The header of the block at a flash offset: either copy will do. */
 static int dx_nor_p_block_read(dx_nor *n, uint32_t offset, dx_nor_p_block *b)
 {
     int error = dx_nor_p_block_copy(n, offset, b);
+    DX_NOR_ASSERT(offset % n->flash_.block_size == 0);
     return error == DX_NOR_ECORRUPT ? dx_nor_p_block_copy(n, offset + DX_NOR_P_COPY, b)
                                     : error;
 }
 
+/* Program both copies of a block's header at once, and nothing else of its first unit: the block
+   was erased, and its log begins in the unit behind. */
 static int dx_nor_p_block_write(dx_nor *n, const dx_nor_log_ *g, uint32_t ordinal,
-                                    uint32_t start, uint32_t erases, uint32_t flags)
+                                uint32_t start, uint32_t erases, uint32_t flags)
 {
     uint32_t offset = dx_nor_p_offset(n, g, ordinal), i;
     uint8_t *p = n->out_;
+    DX_NOR_ASSERT(g->generation > 0 && flags <= DX_NOR_P_RESTART);
+    DX_NOR_ASSERT(n->head_size_ >= 2 * DX_NOR_P_COPY && n->head_size_ <= n->out_size_);
     DX_NOR_MEMSET(p, 0xff, n->head_size_);
     for (i = 0; i < 2; i++, p += DX_NOR_P_COPY) {
         dx_nor_p_store32(p, DX_NOR_P_MAGIC);
@@ -502,11 +526,14 @@ static int dx_nor_p_block_write(dx_nor *n, const dx_nor_log_ *g, uint32_t ordina
     return n->flash_.program(n->flash_.user, offset, n->out_, n->head_size_);
 }
 
-/* The block of the log that holds a place becomes the current one. A later block that begins before
-   the end of one takes its bytes over from there. */
+/* Make the block that holds a logical place the current one (ordinal, start, stop). Where a block
+   ends is known only from the start of the next one: a RESTART begins before its predecessor is
+   full, and takes the places from there on over. So the walk goes forward, header by header, and
+   begins anew where the place lies before the current block. DX_NOR_ETRUNCATED: behind the last. */
 static int dx_nor_p_seek(dx_nor *n, dx_nor_log_ *g, uint32_t place)
 {
     dx_nor_p_block b;
+    DX_NOR_ASSERT(g->blocks > 0 && g->ordinal < g->blocks);
     if (place >= g->start && place < g->stop) return DX_NOR_OK;
     if (place < g->start) g->ordinal = g->start = 0;
     for (;; g->ordinal++, g->start = g->stop) {
@@ -524,22 +551,26 @@ static int dx_nor_p_seek(dx_nor *n, dx_nor_log_ *g, uint32_t place)
     }
 }
 
+/* Forget the current block: the blocks of the log have changed. */
 static void dx_nor_p_rewind(dx_nor_log_ *g) { g->ordinal = g->start = g->stop = 0; }
 
-/* Behind the last block all is as if erased: a commit may end there that a cut tore. */
+/* Read bytes at a logical place, across blocks. Behind the last block they read as erased: a commit
+   that a power cut tore may seem to end there. */
 static int dx_nor_p_bytes(dx_nor *n, dx_nor_log_ *g, uint32_t place, void *out,
-                              uint32_t size)
+                          uint32_t size)
 {
     uint8_t *to = (uint8_t *)out;
+    DX_NOR_ASSERT(out || size == 0);
     while (size > 0) {
         uint32_t part;
         int error = dx_nor_p_seek(n, g, place);
         if (error == DX_NOR_ETRUNCATED) DX_NOR_MEMSET(to, 0xff, size);
         if (error != DX_NOR_OK) return error == DX_NOR_ETRUNCATED ? DX_NOR_OK : error;
+        DX_NOR_ASSERT(place >= g->start && place < g->stop);
         part = g->stop - place < size ? g->stop - place : size;
         DX_NOR_P_TRY(n->flash_.read(n->flash_.user,
                                     dx_nor_p_offset(n, g, g->ordinal) + n->head_size_ +
-                                        (place - g->start),
+                                    (place - g->start),
                                     to, part));
         place += part;
         to += part;
@@ -548,11 +579,32 @@ static int dx_nor_p_bytes(dx_nor *n, dx_nor_log_ *g, uint32_t place, void *out,
     return DX_NOR_OK;
 }
 
-/* >>records ------------------------------------------------------------ */
+/* >>records ------------------------------------------------------------
+   The log is a row of records, each at a multiple of align; a header says how long its record is:
+
+       log     | store header | records since ............ | commit | records ........ | commit |...
+               0     (x 2)    first()                                                    ^ tip
+
+       record  [ header, 64 bytes ][ payload, stored bytes ][ zeros up to a multiple of align ]
+       commit  [ header, copy 1   ][ header, copy 2        ][ the same zeros                  ]
+
+       header  0      4     5      6      8       16       24       56       60
+               | DXCR | type|codec | flags| stored| logical| id (32)| tag    | CRC-32C, with place |
+
+   There is no index, so whatever is asked walks the row from first() on (dx_nor_p_step()): that
+   reads 64 bytes of each record and no payload. A header names the place where it stands, so that
+   a copy of one inside a payload is no record. Where damage interrupts the row, the walk looks for
+   the next header at each multiple of align, and reports what it passed over as a gap. What a
+   header claims is believed, since its CRC fits; what a payload holds is believed once it hashes
+   to the id of its header (dx_nor_p_content()). */
 typedef struct dx_nor_p_record {
-    uint64_t logical;      /* commit: its sequence number */
-    uint32_t place, next, stored;
-    uint32_t type, codec, flags;
+    uint64_t logical;  /* bytes of the object; commit: its sequence number */
+    uint32_t place;    /* where it begins in the log, */
+    uint32_t next;     /* and where the next one may */
+    uint32_t stored;   /* bytes of the payload */
+    uint32_t type;     /* DX_CAS_EXT_BLOB and so on; 0: a gap, in which no record was found */
+    uint32_t codec;    /* how the payload is stored; 0: as it is */
+    uint32_t flags;    /* list: its level. Commit: which copy, and its marks << 8 */
     uint8_t  head[DX_CAS_EXT_HEAD]; /* the encoded form; the id is at 24 */
 } dx_nor_p_record;
 
@@ -564,9 +616,11 @@ static uint32_t dx_nor_p_head_crc(uint32_t place, const uint8_t *head)
     return dx_cas_ext_crc32c(dx_cas_ext_crc32c(0, at, sizeof at), head, DX_CAS_EXT_HEAD - 4);
 }
 
-/* r: what is to be encoded. */
+/* Fill r->head from the other fields of r. id may be the one in r->head already (a copy). */
 static void dx_nor_p_encode(const dx_nor_log_ *g, dx_nor_p_record *r, const uint8_t *id)
 {
+    DX_NOR_ASSERT(r->type >= DX_CAS_EXT_BLOB && r->type <= DX_CAS_EXT_COMMIT);
+    DX_NOR_ASSERT(r->place % 8 == 0 && r->codec <= 255 && r->flags <= 65535);
     dx_nor_p_store32(r->head, DX_NOR_P_RECORD_MAGIC);
     dx_nor_p_store32(r->head + 4, r->type | r->codec << 8 | r->flags << 16);
     dx_nor_p_store64(r->head + 8, r->stored);
@@ -576,6 +630,7 @@ static void dx_nor_p_encode(const dx_nor_log_ *g, dx_nor_p_record *r, const uint
     dx_nor_p_store32(r->head + 60, dx_nor_p_head_crc(r->place, r->head));
 }
 
+/* Do the fields of a header that was read fit its type? (cas.md, section 5) */
 static bool dx_nor_p_sane(const dx_nor_log_ *g, const dx_nor_p_record *r)
 {
     uint32_t marks = r->flags >> 8;
@@ -589,15 +644,16 @@ static bool dx_nor_p_sane(const dx_nor_log_ *g, const dx_nor_p_record *r)
     if (r->type == DX_CAS_EXT_REF) {
         return r->flags == 0 && r->stored > DX_CAS_EXT_REF_FIXED && r->stored <= DX_CAS_EXT_REF_MAX;
     }
-    return r->flags - 1 < 8 && r->stored <= 20496;
+    return r->flags - 1 < 8 && r->stored <= DX_NOR_P_NODE_MAX;
 }
 
 /* The header at place, in r->head. DX_NOR_ECORRUPT: it is none, or reaches behind the limit. */
 static int dx_nor_p_decode(const dx_nor_log_ *g, uint32_t place, uint32_t limit,
-                               dx_nor_p_record *r)
+                           dx_nor_p_record *r)
 {
     const uint8_t *head = r->head;
     uint32_t size = 2 * DX_CAS_EXT_HEAD;
+    DX_NOR_ASSERT(place <= limit && limit - place >= DX_CAS_EXT_HEAD);
     if (dx_nor_p_load32(head) != DX_NOR_P_RECORD_MAGIC || dx_nor_p_load32(head + 56) != g->tag ||
         dx_nor_p_load32(head + 60) != dx_nor_p_head_crc(place, head)) {
         return DX_NOR_ECORRUPT;
@@ -614,14 +670,15 @@ static int dx_nor_p_decode(const dx_nor_log_ *g, uint32_t place, uint32_t limit,
         if (r->stored > limit - place - DX_CAS_EXT_HEAD) return DX_NOR_ECORRUPT;
         size = DX_CAS_EXT_HEAD + r->stored;
     } else if ((r->flags & 255) == 2) {
-        size = DX_CAS_EXT_HEAD;
+        size = DX_CAS_EXT_HEAD; /* the second copy: the first lies before it */
     }
     r->next = dx_nor_p_align(g, place + size);
     return r->next <= limit || r->type == DX_CAS_EXT_COMMIT ? DX_NOR_OK : DX_NOR_ECORRUPT;
 }
 
+/* Read and decode the one header at a place. */
 static int dx_nor_p_look(dx_nor *n, dx_nor_log_ *g, uint32_t place, uint32_t limit,
-                             dx_nor_p_record *r)
+                         dx_nor_p_record *r)
 {
     if (place > limit || limit - place < DX_CAS_EXT_HEAD) return DX_NOR_ECORRUPT;
     DX_NOR_P_TRY(dx_nor_p_bytes(n, g, place, r->head, DX_CAS_EXT_HEAD));
@@ -631,7 +688,7 @@ static int dx_nor_p_look(dx_nor *n, dx_nor_log_ *g, uint32_t place, uint32_t lim
 /* The record that begins at place. The second copy of a commit serves as well as the first one, but
    is itself no beginning: the commit begins where the first copy stood. */
 static int dx_nor_p_record_at(dx_nor *n, dx_nor_log_ *g, uint32_t place, uint32_t limit,
-                                  dx_nor_p_record *r)
+                              dx_nor_p_record *r)
 {
     uint32_t copy;
     for (copy = 0; copy < 2; copy++) {
@@ -647,11 +704,15 @@ static int dx_nor_p_record_at(dx_nor *n, dx_nor_log_ *g, uint32_t place, uint32_
 /* Behind a place where no record is: the next one, or DX_NOR_ENOTFOUND, and *place is the limit. It
    has its magic where it begins, or, if it is a commit without its first copy, 64 bytes further. */
 static int dx_nor_p_skip(dx_nor *n, dx_nor_log_ *g, uint32_t limit, uint32_t *place,
-                             dx_nor_p_record *r)
+                         dx_nor_p_record *r)
 {
-    uint32_t from = *place, window = 0, size = 0, at = from;
+    uint32_t from = *place;
+    uint32_t window = 0; /* place of what n->io_ holds, */
+    uint32_t size = 0;   /* and how many bytes that is */
+    uint32_t at = from;
     uint32_t step = g->align < DX_CAS_EXT_HEAD ? g->align : (uint32_t)DX_CAS_EXT_HEAD;
     int error = DX_NOR_ECORRUPT;
+    DX_NOR_ASSERT(from < limit && n->io_size_ >= DX_CAS_EXT_HEAD);
     *place = limit;
     while (error == DX_NOR_ECORRUPT && limit - at > step) {
         uint32_t back;
@@ -676,7 +737,7 @@ static int dx_nor_p_skip(dx_nor *n, dx_nor_log_ *g, uint32_t limit, uint32_t *pl
 /* The record at *place, which becomes that of the next; or a gap before one (type 0, from r->place
    to r->next). DX_NOR_ENOTFOUND: the end. */
 static int dx_nor_p_step(dx_nor *n, dx_nor_log_ *g, uint32_t limit, uint32_t *place,
-                             dx_nor_p_record *r)
+                         dx_nor_p_record *r)
 {
     uint32_t from = *place;
     int error = dx_nor_p_record_at(n, g, from, limit, r);
@@ -691,19 +752,22 @@ static int dx_nor_p_step(dx_nor *n, dx_nor_log_ *g, uint32_t limit, uint32_t *pl
     return error;
 }
 
+/* Where the first record begins: behind both copies of the store header. */
 static uint32_t dx_nor_p_first(const dx_nor_log_ *g)
 {
     return dx_nor_p_align(g, 2 * DX_CAS_EXT_HEAD);
 }
 
-/* Hash the payload of a record; those of the size bytes from offset on that it has, go to out. They
-   are zeroed when it is not what its id says. */
+/* Hash the whole payload of a record, a window at a time, and copy its size bytes from offset on
+   to out on the way. They are zeroed when the payload is not what its id says. */
 static int dx_nor_p_content(dx_nor *n, dx_nor_log_ *g, const dx_nor_p_record *r,
-                                uint32_t offset, uint8_t *out, uint32_t size)
+                            uint32_t offset, uint8_t *out, uint32_t size)
 {
     dx_cas_id id;
     uint32_t done, take;
     int error = DX_NOR_OK;
+    DX_NOR_ASSERT(r->type != 0 && r->type != DX_CAS_EXT_COMMIT);
+    DX_NOR_ASSERT(size == 0 || (out && offset <= r->stored && size <= r->stored - offset));
     if (r->codec) return DX_NOR_ENOTSUP;
     dx_cas_ext_id_start(n->hasher_, r->type);
     for (done = 0; error == DX_NOR_OK && done < r->stored; done += take) {
@@ -725,14 +789,15 @@ static int dx_nor_p_content(dx_nor *n, dx_nor_log_ *g, const dx_nor_p_record *r,
 }
 
 /* The last record of an object: an earlier one was damaged when that one was put. *index counts the
-   records before it. */
+   records before it, which is its bit in the map of collection. DX_NOR_ENOTFOUND: there is none. */
 static int dx_nor_p_find(dx_nor *n, const uint8_t *id, dx_nor_p_record *found,
-                             uint32_t *index)
+                         uint32_t *index)
 {
     dx_nor_log_ *g = &n->log_;
     dx_nor_p_record r;
     uint32_t place = dx_nor_p_first(g), i = 0;
     int error;
+    DX_NOR_ASSERT(id && index);
     found->type = 0;
     while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_NOR_OK) {
         if (r.type == DX_CAS_EXT_BLOB || r.type == DX_CAS_EXT_LIST) {
@@ -746,7 +811,31 @@ static int dx_nor_p_find(dx_nor *n, const uint8_t *id, dx_nor_p_record *found,
     return error != DX_NOR_ENOTFOUND || !found->type ? error : DX_NOR_OK;
 }
 
-/* >>writing ------------------------------------------------------------ */
+/* >>writing ------------------------------------------------------------
+   What is appended passes through out_, which is as long as a unit, or 64 bytes where that is more:
+
+       log     ....committed records | record | header, payload .... |
+       flash   [head][unit][unit][unit][unit] [head][unit]
+                                          at_ ^           out_: | fill_ bytes |   |
+                                                          programmed when it is full, or the block,
+                                                          or the record ends
+
+   A record is padded with zeros to a multiple of align, and align is at least the unit: so each
+   unit is programmed once and whole, and what a power cut tears belongs to one record only. Where
+   a block is full the next one of the ring is erased and entered, in the middle of a record if
+   need be.
+
+   A commit is written twice and chained: its id is a hash of the commit before and of all headers
+   since. These are read back from flash and hashed then, so no hasher is kept in memory between
+   writes. What follows the last commit after a restart may be torn, and flash cannot erase it
+   alone. So the log leaves the block there, and writes that commit again at the beginning of the
+   next one (RESTART); places stay what they were:
+
+       block 4  [head 0..][ records ..... | commit c ][ torn ...... ]    valid up to c
+       block 5  [head, RESTART, start = c][ commit c ][ new records ]    has c and what follows
+
+   While anything is being written failed_ is set, and cleared when it went well. After an error
+   nothing is known about the units behind the last commit: only opening the store again helps. */
 /* The log goes on in the next block of the ring. The header of a generation's first block is
    written last, and makes it count. */
 static int dx_nor_p_enter(dx_nor *n, dx_nor_log_ *g, uint32_t start, uint32_t flags)
@@ -754,6 +843,8 @@ static int dx_nor_p_enter(dx_nor *n, dx_nor_log_ *g, uint32_t start, uint32_t fl
     dx_nor_p_block b;
     uint32_t offset = dx_nor_p_offset(n, g, g->blocks), erases;
     int error;
+    DX_NOR_ASSERT(g->blocks > 0 || start == 0);
+    DX_NOR_ASSERT(flags == 0 || start == g->commit);
     if (g->blocks >= n->flash_.block_count) return DX_NOR_ENOSPACE;
     error = dx_nor_p_block_read(n, offset, &b);
     erases = (error == DX_NOR_OK ? b.erases : n->erases_) + 1; /* a lost count: as the highest */
@@ -766,11 +857,15 @@ static int dx_nor_p_enter(dx_nor *n, dx_nor_log_ *g, uint32_t start, uint32_t fl
     return DX_NOR_OK;
 }
 
+/* Program what is gathered in out_. */
 static int dx_nor_p_flush(dx_nor *n, dx_nor_log_ *g)
 {
     uint32_t offset = dx_nor_p_offset(n, g, g->blocks - 1) + n->head_size_ + (n->at_ - g->last);
     uint32_t size = n->fill_;
+    DX_NOR_ASSERT(g->blocks > 0 && size <= n->out_size_);
     if (size == 0) return DX_NOR_OK;
+    DX_NOR_ASSERT(n->at_ >= g->last && n->at_ + size <= g->last + dx_nor_p_capacity(n));
+    DX_NOR_ASSERT(offset % n->flash_.unit == 0 && size % n->flash_.unit == 0);
     n->at_ += size;
     n->fill_ = 0;
     return n->flash_.program(n->flash_.user, offset, n->out_, size);
@@ -782,6 +877,7 @@ static int dx_nor_p_emit(dx_nor *n, dx_nor_log_ *g, const void *data, uint32_t s
     const uint8_t *from = (const uint8_t *)data;
     while (size > 0) {
         uint32_t end = g->last + dx_nor_p_capacity(n), part = n->out_size_ - n->fill_;
+        DX_NOR_ASSERT(n->at_ + n->fill_ <= end && n->fill_ < n->out_size_);
         if (n->at_ == end) {
             DX_NOR_P_TRY(dx_nor_p_enter(n, g, end, 0));
             continue;
@@ -800,31 +896,36 @@ static int dx_nor_p_emit(dx_nor *n, dx_nor_log_ *g, const void *data, uint32_t s
     return DX_NOR_OK;
 }
 
+/* Begin a record at the end of the log, which moves only when the record is complete. */
 static int dx_nor_p_record_begin(dx_nor *n, dx_nor_log_ *g, dx_nor_p_record *r,
-                                     const uint8_t *id)
+                                 const uint8_t *id)
 {
     r->place = n->at_ = g->end;
     n->fill_ = 0;
+    DX_NOR_ASSERT(g->end % g->align == 0 && g->end >= dx_nor_p_first(g));
     r->next = dx_nor_p_align(g, r->place + DX_CAS_EXT_HEAD + r->stored);
     dx_nor_p_encode(g, r, id);
     return dx_nor_p_emit(n, g, r->head, DX_CAS_EXT_HEAD);
 }
 
+/* Pad the record, whose payload was emitted, and make it the log's last one. */
 static int dx_nor_p_record_end(dx_nor *n, dx_nor_log_ *g, const dx_nor_p_record *r)
 {
     DX_NOR_P_TRY(dx_nor_p_emit(n, g, NULL, r->next - (r->place + DX_CAS_EXT_HEAD + r->stored)));
     DX_NOR_P_TRY(dx_nor_p_flush(n, g));
+    DX_NOR_ASSERT(n->at_ == r->next && n->fill_ == 0);
     g->end = r->next;
     g->records++;
     return DX_NOR_OK;
 }
 
-/* Both copies of the last commit, where the log stands. */
+/* Write both copies of a commit at a place, and its padding. */
 static int dx_nor_p_emit_commit(dx_nor *n, dx_nor_log_ *g, uint32_t place,
-                                    uint64_t sequence, uint32_t marks, const dx_cas_id *chain)
+                                uint64_t sequence, uint32_t marks, const dx_cas_id *chain)
 {
     dx_nor_p_record r;
     uint32_t copy, end = dx_nor_p_align(g, place + 2 * DX_CAS_EXT_HEAD);
+    DX_NOR_ASSERT(place % g->align == 0 && place >= dx_nor_p_first(g));
     DX_NOR_MEMSET(&r, 0, sizeof r);
     r.type = DX_CAS_EXT_COMMIT;
     r.logical = sequence;
@@ -840,6 +941,8 @@ static int dx_nor_p_emit_commit(dx_nor *n, dx_nor_log_ *g, uint32_t place,
     return dx_nor_p_flush(n, g);
 }
 
+/* The id of the next commit is the hash of the last one's id, of the headers of all records since
+   (not their payloads, which the headers name by id), of its number and its marks. */
 static void dx_nor_p_chain_start(dx_nor *n, const dx_nor_log_ *g)
 {
     dx_cas_ext_id_start(n->hasher_, DX_CAS_EXT_COMMIT);
@@ -855,9 +958,11 @@ static void dx_nor_p_chain_end(dx_nor *n, uint64_t sequence, uint32_t marks, dx_
     dx_cas_ext_id_final(n->hasher_, id);
 }
 
+/* The commit at a place is the last one from now on. */
 static void dx_nor_p_set_tip(dx_nor_log_ *g, const dx_cas_id *chain, uint64_t sequence,
-                                 uint32_t place, uint32_t marks)
+                             uint32_t place, uint32_t marks)
 {
+    DX_NOR_ASSERT(place % g->align == 0 && place >= g->committed);
     g->chain = *chain;
     g->sequence = sequence;
     g->commit = place;
@@ -865,13 +970,15 @@ static void dx_nor_p_set_tip(dx_nor_log_ *g, const dx_cas_id *chain, uint64_t se
     g->marks = marks;
 }
 
-/* The headers since the last commit are read back and hashed: no state of it need be kept. */
+/* Commit what is in the log. A gap in it, which was whole when it was written, is the fault of the
+   flash (DX_NOR_ESYS), not of who asks. */
 static int dx_nor_p_write_commit(dx_nor *n, dx_nor_log_ *g)
 {
     dx_nor_p_record r;
     dx_cas_id chain;
     uint32_t place = g->committed;
     int error;
+    DX_NOR_ASSERT(g->committed <= g->end);
     dx_nor_p_chain_start(n, g);
     while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_NOR_OK && r.type) {
         dx_cas_ext_id_update(n->hasher_, r.head, sizeof r.head);
@@ -885,12 +992,13 @@ static int dx_nor_p_write_commit(dx_nor *n, dx_nor_log_ *g)
     return DX_NOR_OK;
 }
 
-/* What follows the last commit cannot be erased alone: a new block takes over, from that commit on,
-   which is written again, whole. */
+/* Before the first write after the store was opened: enter a new block as a RESTART, with the last
+   commit, unless the log may go on where it ends. */
 static int dx_nor_p_make_ready(dx_nor *n)
 {
     dx_nor_log_ *g = &n->log_;
     if (n->ready_) return DX_NOR_OK;
+    DX_NOR_ASSERT(g->end == g->committed && !n->dirty_);
     DX_NOR_P_TRY(dx_nor_p_enter(n, g, g->commit, DX_NOR_P_RESTART));
     dx_nor_p_rewind(g);
     DX_NOR_P_TRY(dx_nor_p_emit_commit(n, g, g->commit, g->sequence, g->marks, &g->chain));
@@ -898,6 +1006,7 @@ static int dx_nor_p_make_ready(dx_nor *n)
     return DX_NOR_OK;
 }
 
+/* One copy of the store header (cas.md, section 4), as this log has it. */
 static void dx_nor_p_store_header(const dx_nor_log_ *g, const uint8_t *store_id, uint32_t copy,
                                   uint8_t *out)
 {
@@ -908,7 +1017,8 @@ static void dx_nor_p_store_header(const dx_nor_log_ *g, const uint8_t *store_id,
     dx_cas_ext_store_encode(&form, store_id, copy, out);
 }
 
-/* Before the first commit of a log: its chain begins with what both store headers share. */
+/* Before the first commit of a log: its chain begins with what both copies of the store header
+   share, their first 56 bytes. The tag in its record headers are 4 bytes of that hash. */
 static void dx_nor_p_tip_first(dx_nor *n, dx_nor_log_ *g, const uint8_t *head)
 {
     dx_cas_ext_id_start(n->hasher_, DX_CAS_EXT_COMMIT);
@@ -920,9 +1030,11 @@ static void dx_nor_p_tip_first(dx_nor *n, dx_nor_log_ *g, const uint8_t *head)
     g->committed = g->end = dx_nor_p_first(g);
 }
 
-/* A new generation, which begins in block number first. Nothing is written yet. */
+/* A new generation, which begins in block number first of the ring. Nothing is written yet, and the
+   old one stays the store until dx_nor_p_finish(). */
 static void dx_nor_p_prepare(dx_nor *n, dx_nor_log_ *g, uint32_t first)
 {
+    DX_NOR_ASSERT(g != &n->log_);
     DX_NOR_MEMSET(g, 0, sizeof *g);
     g->generation = ++n->generations_;
     g->first = first % n->flash_.block_count;
@@ -931,9 +1043,11 @@ static void dx_nor_p_prepare(dx_nor *n, dx_nor_log_ *g, uint32_t first)
     dx_nor_p_tip_first(n, g, n->io_);
 }
 
+/* Erase the first block of a new generation and write its store header. */
 static int dx_nor_p_begin(dx_nor *n, dx_nor_log_ *g)
 {
     uint32_t copy;
+    DX_NOR_ASSERT(g->blocks == 0 && g->end == dx_nor_p_first(g));
     n->at_ = n->fill_ = 0;
     DX_NOR_P_TRY(dx_nor_p_enter(n, g, 0, 0));
     for (copy = 0; copy < 2; copy++) {
@@ -947,11 +1061,15 @@ static int dx_nor_p_begin(dx_nor *n, dx_nor_log_ *g)
 /* The header of its first block makes a generation count, and those before it void. */
 static int dx_nor_p_finish(dx_nor *n, const dx_nor_log_ *g)
 {
+    DX_NOR_ASSERT(g->blocks > 0 && g->end == g->committed);
     return dx_nor_p_block_write(n, g, 0, 0, g->erases, 0);
 }
 
+/* A generation becomes the open store; ready: its last block takes more records. What is alive is
+   not known yet: at most everything. */
 static void dx_nor_p_use(dx_nor *n, const dx_nor_log_ *g, bool ready)
 {
+    DX_NOR_ASSERT(g->blocks > 0 && g->end == g->committed);
     n->log_ = *g;
     dx_nor_p_rewind(&n->log_);
     n->live_ = g->end;
@@ -963,18 +1081,37 @@ static void dx_nor_p_use(dx_nor *n, const dx_nor_log_ *g, bool ready)
     n->damage_place_ = UINT32_MAX;
 }
 
-/* >>recovery ----------------------------------------------------------- */
+/* >>recovery -----------------------------------------------------------
+   Opening finds the last commit in four steps, and programs nothing:
+
+       1 generation   read the header of every block: the highest generation with an ordinal 0
+       2 blocks       follow the ring from there while generation, ordinal and start fit
+       3 last commit  walk the records; each commit must have the number and the chain that the
+                      records before it give
+       4 end          cut off the blocks behind the last commit: what they hold never counted
+
+       log   | header | r r r | commit 1 | r r | commit 2 | r  ???  r | commit 3 | r r  torn
+                                                              ^ damage           ^ tail: not damage
+
+   The same bytes are damage when a commit follows them, and a torn tail when none does: a power cut
+   can leave anything behind the last commit, and nothing wrong before one. So the scan counts what
+   is lost since the last commit (`lost`), and adds it to the damage when the next one shows up.
+   Behind a gap the chain is unknown (`known`), and the next commit is believed for its CRC.
+
+   dx_nor_verify() walks the same way, with a dx_nor_p_check that hears of each finding. */
 typedef struct dx_nor_p_check { /* what dx_nor_verify() finds */
-    dx_cas_damage_fn *callback;
-    void *user;
-    dx_cas_report report;
-    bool stop;
+    dx_cas_damage_fn *callback; /* or NULL */
+    void             *user;
+    dx_cas_report     report;
+    bool              stop;     /* the callback wants no more */
 } dx_nor_p_check;
 
-static int dx_nor_p_told(dx_nor_p_check *k, int error, uint32_t kind, uint32_t place,
-                             uint32_t size, const uint8_t *id)
+/* Report damage, if the error is one that stands for it; other errors end the walk. */
+static int dx_nor_p_report(dx_nor_p_check *k, int error, uint32_t kind, uint32_t place,
+                         uint32_t size, const uint8_t *id)
 {
     dx_cas_damage d;
+    DX_NOR_ASSERT(k && kind != 0);
     if (error != DX_NOR_ECORRUPT && error != DX_NOR_ENOTFOUND) return error;
     DX_NOR_MEMSET(&d, 0, sizeof d);
     d.kind = kind;
@@ -986,27 +1123,30 @@ static int dx_nor_p_told(dx_nor_p_check *k, int error, uint32_t kind, uint32_t p
     return DX_NOR_OK;
 }
 
+/* Padding must be zeros: bytes from place to end. */
 static int dx_nor_p_check_zero(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k,
-                                   uint32_t place, uint32_t end)
+                               uint32_t place, uint32_t end)
 {
     uint32_t from = place, bad = 0;
+    DX_NOR_ASSERT(place <= end);
     for (; place < end; place++) {
         uint8_t byte;
         DX_NOR_P_TRY(dx_nor_p_bytes(n, g, place, &byte, 1));
         bad |= byte;
     }
-    return bad ? dx_nor_p_told(k, DX_NOR_ECORRUPT, DX_CAS_DAMAGE_PADDING, from, end - from,
-                                   NULL)
+    return bad ? dx_nor_p_report(k, DX_NOR_ECORRUPT, DX_CAS_DAMAGE_PADDING, from, end - from,
+                               NULL)
                : DX_NOR_OK;
 }
 
-/* Both copies of a commit must be there, and say the same. */
+/* Both copies of a commit must be there, and say the same. fits: it follows from what is before. */
 static int dx_nor_p_check_commit(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k,
-                                     const dx_nor_p_record *r, bool fits)
+                                 const dx_nor_p_record *r, bool fits)
 {
     dx_nor_p_record other;
     uint32_t copy;
     int error = fits ? DX_NOR_OK : DX_NOR_ECORRUPT;
+    DX_NOR_ASSERT(r->type == DX_CAS_EXT_COMMIT);
     for (copy = 0; copy < 2 && error == DX_NOR_OK; copy++) {
         error = dx_nor_p_look(n, g, r->place + copy * DX_CAS_EXT_HEAD, g->end, &other);
         if (error == DX_NOR_OK &&
@@ -1017,19 +1157,23 @@ static int dx_nor_p_check_commit(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k,
         }
     }
     k->report.commits++;
-    return dx_nor_p_told(k, error, DX_CAS_DAMAGE_COMMIT, r->place, 2 * DX_CAS_EXT_HEAD, NULL);
+    return dx_nor_p_report(k, error, DX_CAS_DAMAGE_COMMIT, r->place, 2 * DX_CAS_EXT_HEAD, NULL);
 }
 
 /* Walk from the store header to the last commit below the limit, which becomes that of g. Damage
-   counts where a commit follows. k (or NULL) hears of it at once. */
+   counts where a commit follows; with k (or NULL) it is reported at once, and not counted in n. */
 static int dx_nor_p_scan(dx_nor *n, dx_nor_log_ *g, uint32_t limit,
-                             dx_nor_p_check *k)
+                         dx_nor_p_check *k)
 {
     dx_nor_p_record r;
-    uint32_t place = dx_nor_p_first(g), lost = 0, lost_place = 0, records = 0, size;
-    bool known = true, fits;
+    uint32_t place = dx_nor_p_first(g), records = 0, size;
+    uint32_t lost = 0;       /* damaged places since the last commit, */
+    uint32_t lost_place = 0; /* and the first of them */
+    bool known = true;       /* every header since the last commit was read */
+    bool fits;               /* a commit: as the records before it give it */
     dx_cas_id chain;
     int error;
+    DX_NOR_ASSERT(g->sequence == 0 && g->committed == place);
     dx_nor_p_chain_start(n, g);
     while ((error = dx_nor_p_step(n, g, limit, &place, &r)) == DX_NOR_OK && !(k && k->stop)) {
         fits = true;
@@ -1044,13 +1188,13 @@ static int dx_nor_p_scan(dx_nor *n, dx_nor_log_ *g, uint32_t limit,
         if ((!r.type || !fits) && lost++ == 0) lost_place = r.place;
         if (!r.type) known = false;
         if (k && !r.type) {
-            DX_NOR_P_TRY(dx_nor_p_told(k, DX_NOR_ECORRUPT, DX_CAS_DAMAGE_RECORD, r.place,
-                                           r.next - r.place, NULL));
+            DX_NOR_P_TRY(dx_nor_p_report(k, DX_NOR_ECORRUPT, DX_CAS_DAMAGE_RECORD, r.place,
+                                       r.next - r.place, NULL));
         }
         if (k && r.type == DX_CAS_EXT_COMMIT) {
             DX_NOR_P_TRY(dx_nor_p_check_commit(n, g, k, &r, fits));
         }
-        size = r.type == DX_CAS_EXT_COMMIT ? (uint32_t)DX_CAS_EXT_HEAD : r.stored;
+        size = r.type == DX_CAS_EXT_COMMIT ? (uint32_t)DX_CAS_EXT_HEAD : r.stored; /* copy 2 */
         if (k && r.type) {
             DX_NOR_P_TRY(dx_nor_p_check_zero(n, g, k, r.place + DX_CAS_EXT_HEAD + size, r.next));
         }
@@ -1065,19 +1209,20 @@ static int dx_nor_p_scan(dx_nor *n, dx_nor_log_ *g, uint32_t limit,
         dx_nor_p_chain_start(n, g);
     }
     if (error == DX_NOR_ENOTFOUND && k && r.place < limit) {
-        return dx_nor_p_told(k, DX_NOR_ECORRUPT, DX_CAS_DAMAGE_RECORD, r.place,
-                                 limit - r.place, NULL);
+        return dx_nor_p_report(k, DX_NOR_ECORRUPT, DX_CAS_DAMAGE_RECORD, r.place,
+                             limit - r.place, NULL);
     }
     return error == DX_NOR_ENOTFOUND ? DX_NOR_OK : error;
 }
 
-/* The store header at the beginning of a log. */
+/* The store header at the beginning of a log: either copy will do. */
 static int dx_nor_p_load_header(dx_nor *n, dx_nor_log_ *g)
 {
     uint8_t *head = n->io_;
     dx_cas_ext_form form;
     uint32_t copy;
     int error;
+    DX_NOR_ASSERT(g->blocks > 0 && n->io_size_ >= DX_CAS_EXT_HEAD);
     form.tag = 0; /* it follows from the header */
     for (copy = 0; copy < 2; copy++) {
         DX_NOR_P_TRY(dx_nor_p_bytes(n, g, copy * DX_CAS_EXT_HEAD, head, DX_CAS_EXT_HEAD));
@@ -1099,6 +1244,7 @@ static int dx_nor_p_load_blocks(dx_nor *n, dx_nor_log_ *g)
 {
     dx_nor_p_record r;
     dx_nor_p_block b;
+    DX_NOR_ASSERT(g->blocks == 1 && g->last == 0);
     for (; g->blocks < n->flash_.block_count; g->blocks++, g->last = b.start) {
         uint32_t offset = dx_nor_p_offset(n, g, g->blocks);
         uint32_t end = g->last + dx_nor_p_capacity(n);
@@ -1123,6 +1269,7 @@ static int dx_nor_p_resumable(dx_nor *n, dx_nor_log_ *g, bool *yes)
     dx_nor_p_record r;
     uint32_t place, end = g->last + dx_nor_p_capacity(n), size, i;
     *yes = false;
+    DX_NOR_ASSERT(g->commit < g->committed && g->commit % g->align == 0);
     for (i = 0; i < 2; i++) {
         int error = dx_nor_p_look(n, g, g->commit + i * DX_CAS_EXT_HEAD, g->committed, &r);
         if (error != DX_NOR_OK) return error == DX_NOR_ECORRUPT ? DX_NOR_OK : error;
@@ -1143,6 +1290,7 @@ static int dx_nor_p_load(dx_nor *n, dx_nor_log_ *g, bool *ready)
     dx_nor_p_record r;
     uint32_t blocks;
     int error;
+    DX_NOR_ASSERT(g != &n->log_ && g->generation > 0);
     g->blocks = 1;
     g->last = 0;
     dx_nor_p_rewind(g);
@@ -1155,9 +1303,11 @@ static int dx_nor_p_load(dx_nor *n, dx_nor_log_ *g, bool *ready)
     blocks = g->blocks;
     error = dx_nor_p_look(n, g, g->commit + DX_CAS_EXT_HEAD, g->committed, &r);
     if (error != DX_NOR_OK && error != DX_NOR_ECORRUPT) return error;
-    /* without its second copy the commit ends where the first does */
+    /* without its second copy the commit ends where the first does: that may lie in a block whose
+       header was never written */
     error = dx_nor_p_seek(n, g, error ? g->commit + DX_CAS_EXT_HEAD - 1 : g->committed - 1);
     if (error != DX_NOR_OK && error != DX_NOR_ETRUNCATED) return error;
+    DX_NOR_ASSERT(g->ordinal < blocks);
     g->blocks = g->ordinal + 1; /* what follows holds nothing that was committed */
     g->last = g->start;
     if (blocks != g->blocks) *ready = false;
@@ -1165,7 +1315,8 @@ static int dx_nor_p_load(dx_nor *n, dx_nor_log_ *g, bool *ready)
     return DX_NOR_OK;
 }
 
-/* The newest generation. */
+/* The newest generation. What all blocks say of erases and generations is kept as well: a count
+   that is lost is taken for the highest, and no number of a generation is used twice. */
 static int dx_nor_p_find_log(dx_nor *n, dx_nor_log_ *g)
 {
     dx_nor_p_block b;
@@ -1186,7 +1337,18 @@ static int dx_nor_p_find_log(dx_nor *n, dx_nor_log_ *g)
     return g->generation ? DX_NOR_OK : DX_NOR_ENOTFOUND;
 }
 
-/* >>room ---------------------------------------------------------------- */
+/* >>room ----------------------------------------------------------------
+   Collection copies what is alive into blocks that the log does not use, before it gives its own
+   free. So at any time there must be as many of them as that copy needs, and a write that would
+   take one of these is refused while there is nothing to delete yet:
+
+       | blocks of the log, with the write and a commit | copy of what is alive | spare (2) |
+       |<---------------------- block_count of the ring ---------------------------------->|
+
+   The spare blocks are left to deletions, and to the restart that each opening may cost. How much
+   is alive is not known without a walk for each name: live_ is an upper bound, which grows with
+   each write, and is counted anew only where it says that there is no room (dx_nor_p_reserve()). */
+/* Blocks for so many bytes of log. */
 static uint32_t dx_nor_p_blocks_of(const dx_nor *n, uint32_t bytes)
 {
     uint32_t capacity = dx_nor_p_capacity(n);
@@ -1206,6 +1368,7 @@ static bool dx_nor_p_fits(const dx_nor *n, uint32_t bytes, uint32_t growth, bool
     return used <= blocks;
 }
 
+/* May this store be written? Not where its records could share a unit (an imported store). */
 static int dx_nor_p_may_write(const dx_nor *n)
 {
     if (!n->open_) return DX_NOR_EINVAL;
@@ -1215,7 +1378,20 @@ static int dx_nor_p_may_write(const dx_nor *n)
     return n->failed_ ? DX_NOR_ESYS : DX_NOR_OK;
 }
 
-/* >>refs ---------------------------------------------------------------- */
+/* >>refs ----------------------------------------------------------------
+   Whatever happens to a name appends a ref record (cas.md, section 8), with the name in it:
+
+       payload  0    1      2      4      8         16       24         32     40     48    112
+                | op | name | info | kind | version | oldest | place of | time | size | root | name,
+                |    | size | size |      |         | kept   | last set |      |      | ids  | info
+
+       log      set "a" v1 | set "b" v1 | set "a" v2 | trim "a" | delete "b" | commit
+                                          ^            newest of "a": leads back to its set
+                                                                  newest of "b": it is no more
+
+   The newest record of a name counts: a look-up walks the whole log and compares names, in pieces
+   of 32 bytes, since a name may be longer than the memory that is left. A damaged ref record could
+   be of any name, so whoever relies on an answer has all later ones hashed (DX_NOR_P_ALL). */
 /* What its first four bytes say; dx_cas_ext_ref_ok() looks at all of its fixed part. */
 static bool dx_nor_p_ref_begins(const uint8_t *fixed, uint32_t stored)
 {
@@ -1227,12 +1403,15 @@ static bool dx_nor_p_ref_begins(const uint8_t *fixed, uint32_t stored)
 /* A name, in memory or (bytes NULL) at a place of the log. */
 typedef struct dx_nor_p_name {
     const char *bytes;
-    uint32_t place, size;
+    uint32_t    place;
+    uint32_t    size;
 } dx_nor_p_name;
 
+/* Bytes of a name, from `at` on. */
 static int dx_nor_p_name_piece(dx_nor *n, const dx_nor_p_name *name, uint32_t at,
-                                   uint8_t *out, uint32_t size)
+                               uint8_t *out, uint32_t size)
 {
+    DX_NOR_ASSERT(at <= name->size && size <= name->size - at && size <= n->io_size_);
     if (!name->bytes) return dx_nor_p_bytes(n, &n->log_, name->place + at, out, size);
     DX_NOR_MEMCPY(out, name->bytes + at, size);
     return DX_NOR_OK;
@@ -1240,10 +1419,11 @@ static int dx_nor_p_name_piece(dx_nor *n, const dx_nor_p_name *name, uint32_t at
 
 /* Is this ref record of that name? */
 static int dx_nor_p_of_name(dx_nor *n, const dx_nor_p_record *r,
-                                const dx_nor_p_name *name, bool *same)
+                            const dx_nor_p_name *name, bool *same)
 {
     uint32_t place = r->place + DX_CAS_EXT_HEAD, at, part;
     uint8_t *is = n->io_, *want = n->io_ + 32;
+    DX_NOR_ASSERT(r->type == DX_CAS_EXT_REF && n->io_size_ >= 64);
     DX_NOR_P_TRY(dx_nor_p_bytes(n, &n->log_, place, is, 4));
     *same = dx_nor_p_ref_begins(is, r->stored) && is[1] == name->size;
     for (at = 0; *same && at < name->size; at += part) {
@@ -1258,12 +1438,13 @@ static int dx_nor_p_of_name(dx_nor *n, const dx_nor_p_record *r,
 /* The newest record of a name that is whole (type 0: there is none). *damaged: a later one is not.
    how: DX_NOR_P_TRUST hashes nothing, SAME what has the name, ALL each ref. */
 static int dx_nor_p_lookup(dx_nor *n, const dx_nor_p_name *name, int how,
-                               dx_nor_p_record *found, bool *damaged)
+                           dx_nor_p_record *found, bool *damaged)
 {
     dx_nor_log_ *g = &n->log_;
     dx_nor_p_record r;
     uint32_t place = dx_nor_p_first(g);
     int error;
+    DX_NOR_ASSERT(name->size > 0 && how <= DX_NOR_P_ALL);
     *damaged = false;
     found->type = 0;
     while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_NOR_OK) {
@@ -1291,11 +1472,12 @@ static int dx_nor_p_resolve(dx_nor *n, dx_nor_p_record *r, uint8_t *fixed)
 {
     dx_nor_log_ *g = &n->log_;
     uint32_t place = r->place + DX_CAS_EXT_HEAD;
+    DX_NOR_ASSERT(r->type == DX_CAS_EXT_REF);
     DX_NOR_P_TRY(dx_nor_p_bytes(n, g, place, fixed, DX_CAS_EXT_REF_FIXED));
     if (!dx_cas_ext_ref_ok(fixed, r->stored)) return DX_NOR_ECORRUPT;
     if (fixed[0] == DX_CAS_EXT_DELETE) return DX_NOR_ENOTFOUND;
     if (fixed[0] == DX_CAS_EXT_SET) return DX_NOR_OK;
-    if (dx_nor_p_load32(fixed + 28)) return DX_NOR_ECORRUPT;
+    if (dx_nor_p_load32(fixed + 28)) return DX_NOR_ECORRUPT; /* a place above 2^32 */
     DX_NOR_P_TRY(dx_nor_p_look(n, g, dx_nor_p_load32(fixed + 24), g->end, r));
     if (r->type != DX_CAS_EXT_REF) return DX_NOR_ECORRUPT;
     DX_NOR_P_TRY(dx_nor_p_bytes(n, g, r->place + DX_CAS_EXT_HEAD, fixed, DX_CAS_EXT_REF_FIXED));
@@ -1304,9 +1486,10 @@ static int dx_nor_p_resolve(dx_nor *n, dx_nor_p_record *r, uint8_t *fixed)
 }
 
 /* The next name in the order of the newest records, as the record that set it, and its first bytes.
-   Damaged records are passed over (how != TRUST). */
+   A record is the newest of its name when looking that name up finds it: quadratic, but without
+   memory. Damaged records are passed over (how != TRUST). DX_NOR_ENOTFOUND: no more. */
 static int dx_nor_p_next_name(dx_nor *n, uint32_t *place, int how, dx_nor_p_record *r,
-                                  uint8_t *fixed)
+                              uint8_t *fixed)
 {
     dx_nor_log_ *g = &n->log_;
     dx_nor_p_name name;
@@ -1329,8 +1512,10 @@ static int dx_nor_p_next_name(dx_nor *n, uint32_t *place, int how, dx_nor_p_reco
     }
 }
 
+/* What the caller gets to know of a record that set a name. */
 static void dx_nor_p_ref_out(const uint8_t *fixed, dx_nor_ref *out)
 {
+    DX_NOR_ASSERT(fixed[0] == DX_CAS_EXT_SET);
     out->kind = dx_nor_p_load32(fixed + 4);
     out->version = dx_nor_p_load64(fixed + 8);
     out->time_ns = dx_nor_p_load64(fixed + 32);
@@ -1338,13 +1523,15 @@ static void dx_nor_p_ref_out(const uint8_t *fixed, dx_nor_ref *out)
     DX_NOR_MEMCPY(out->root.bytes, fixed + 48, 32);
 }
 
-/* Append a ref record: fixed, then the name (its size: with the info behind it). */
+/* Append a ref record: fixed, then the name (its size: with the info behind it). The id stands in
+   front of the payload, so there are two passes over the name: to hash it, and to write it. */
 static int dx_nor_p_put_ref(dx_nor *n, dx_nor_log_ *g, const uint8_t *fixed,
-                                const dx_nor_p_name *name)
+                            const dx_nor_p_name *name)
 {
     dx_nor_p_record r;
     dx_cas_id id;
     uint32_t at, part, pass;
+    DX_NOR_ASSERT(fixed[1] > 0 && name->size >= fixed[1]);
     DX_NOR_MEMSET(&r, 0, sizeof r);
     r.type = DX_CAS_EXT_REF;
     r.logical = r.stored = DX_CAS_EXT_REF_FIXED + name->size;
@@ -1365,13 +1552,32 @@ static int dx_nor_p_put_ref(dx_nor *n, dx_nor_log_ *g, const uint8_t *fixed,
     return dx_nor_p_record_end(n, g, &r);
 }
 
-/* >>collect ------------------------------------------------------------- */
-/* The memory of the hasher is a bitmap of records meanwhile. */
+/* >>collect -------------------------------------------------------------
+   Mark and copy, with one bit for each record of the log, in the order of the log:
+
+       record   r0   r1   r2   r3   r4   r5   r6   ...       1. what the names' roots are
+       bit      1    0    1    1    0    0    1               2. children of marked lists
+                 ^ found by id, then counted                    3. bases of marked deltas
+       copy     r0        r2   r3             r6   then names, then one commit
+
+   The bitmap lies in the memory of the hasher, which is about 1.9 KB (so some 15,000 records) and
+   idle meanwhile. There is no queue of what is to be visited: instead the log is walked again for
+   each level of lists, from the highest down, and then once for each possible link of a chain of
+   deltas. What is marked only through a record that is walked later waits for the next pass.
+
+   The copy is a new generation behind the old one in the ring. Nothing of the old is erased before
+   the new one's first header is written, and until then a power cut leaves the old one as it was.
+
+       ring   [ 5: old ][ 6: old ][ 7: new ][ 0: new ][ 1: free ] ...
+                                    ^ header written last: 5 and 6 become free with it */
+/* Is the record with that number marked? */
 static bool dx_nor_p_marked(const dx_nor *n, uint32_t i)
 {
+    DX_NOR_ASSERT(i / 8 < sizeof *n->hasher_);
     return ((const uint8_t *)(const void *)n->hasher_)[i / 8] >> i % 8 & 1;
 }
 
+/* Mark an object by its id. That it is missing is not collection's to report. */
 static int dx_nor_p_mark(dx_nor *n, const uint8_t *id)
 {
     dx_nor_p_record r;
@@ -1379,6 +1585,7 @@ static int dx_nor_p_mark(dx_nor *n, const uint8_t *id)
     int error = dx_nor_p_find(n, id, &r, &i);
     if (error == DX_NOR_OK) {
         uint8_t *byte = (uint8_t *)(void *)n->hasher_ + i / 8;
+        DX_NOR_ASSERT(i / 8 < sizeof *n->hasher_);
         *byte = (uint8_t)(*byte | 1u << i % 8);
     }
     return error == DX_NOR_ENOTFOUND ? DX_NOR_OK : error; /* it was lost before */
@@ -1388,6 +1595,7 @@ static int dx_nor_p_mark(dx_nor *n, const uint8_t *id)
 static int dx_nor_p_mark_base(dx_nor *n, const dx_nor_p_record *r)
 {
     uint8_t id[32];
+    DX_NOR_ASSERT(r->type == DX_CAS_EXT_BLOB || r->type == DX_CAS_EXT_LIST);
     if (r->type != DX_CAS_EXT_BLOB || r->codec != DX_NOR_P_DELTA || r->stored < sizeof id) {
         return DX_NOR_OK;
     }
@@ -1395,10 +1603,12 @@ static int dx_nor_p_mark_base(dx_nor *n, const dx_nor_p_record *r)
     return dx_nor_p_mark(n, id);
 }
 
+/* The children of a list node: entries of 40 bytes, with the id first. */
 static int dx_nor_p_mark_children(dx_nor *n, const dx_nor_p_record *r)
 {
     uint32_t at;
     uint8_t id[32];
+    DX_NOR_ASSERT(r->type == DX_CAS_EXT_LIST);
     for (at = 16; at < r->stored && r->stored - at >= 40; at += 40) {
         DX_NOR_P_TRY(dx_nor_p_bytes(n, &n->log_, r->place + DX_CAS_EXT_HEAD + at, id, sizeof id));
         DX_NOR_P_TRY(dx_nor_p_mark(n, id));
@@ -1406,10 +1616,11 @@ static int dx_nor_p_mark_children(dx_nor *n, const dx_nor_p_record *r)
     return DX_NOR_OK;
 }
 
-/* Mark what the names reach; *bytes: those of a log that holds only that. every: each version of a
-   name, since a ref is damaged, and which one is the last is not known without hashing. */
+/* Mark the roots of names, and add the bytes of their records. every: each version of a name, since
+   a ref is damaged, and which one is the last is not known without hashing. *levels: the highest
+   level of a list, *deltas: how many deltas may stand on each other (0: there is none). */
 static int dx_nor_p_mark_names(dx_nor *n, bool every, uint32_t *bytes, uint32_t *levels,
-                                   uint32_t *deltas)
+                               uint32_t *deltas)
 {
     dx_nor_log_ *g = &n->log_;
     dx_nor_p_record r;
@@ -1435,6 +1646,7 @@ static int dx_nor_p_mark_names(dx_nor *n, bool every, uint32_t *bytes, uint32_t 
     return error == DX_NOR_ENOTFOUND ? DX_NOR_OK : error;
 }
 
+/* Mark all that the names reach; *bytes: those of a log that holds only that. */
 static int dx_nor_p_mark_all(dx_nor *n, bool every, uint32_t *bytes)
 {
     dx_nor_log_ *g = &n->log_;
@@ -1445,7 +1657,8 @@ static int dx_nor_p_mark_all(dx_nor *n, bool every, uint32_t *bytes)
     if (g->records > sizeof *n->hasher_ * 8) return DX_NOR_ENOMEM;
     DX_NOR_MEMSET(n->hasher_, 0, sizeof *n->hasher_);
     DX_NOR_P_TRY(dx_nor_p_mark_names(n, every, bytes, &levels, &deltas));
-    for (pass = levels + deltas + 1; pass-- > 0;) { /* lists downwards, deltas, the sum */
+    for (pass = levels + deltas + 1; pass-- > 0;) { /* lists downwards, deltas, then the sum */
+        DX_NOR_ASSERT(pass <= levels + deltas);
         place = dx_nor_p_first(g);
         i = 0;
         while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_NOR_OK) {
@@ -1459,7 +1672,8 @@ static int dx_nor_p_mark_all(dx_nor *n, bool every, uint32_t *bytes)
     return DX_NOR_OK;
 }
 
-/* The bytes of an object that a name revives, if they were not counted. */
+/* The bytes of an object that a name revives, if they were not counted: what stood before counted_
+   when live_ was measured, and had no name then, is not in it. */
 static uint32_t dx_nor_p_revived(const dx_nor *n, const dx_nor_p_record *root)
 {
     return root && root->place < n->counted_ ? root->next - root->place : 0;
@@ -1468,12 +1682,14 @@ static uint32_t dx_nor_p_revived(const dx_nor *n, const dx_nor_p_record *root)
 /* Is there room? Counts what is alive when the bound that is known does not say so. growth: of what
    is alive, but for the root. */
 static int dx_nor_p_reserve(dx_nor *n, uint32_t bytes, uint32_t growth,
-                                const dx_nor_p_record *root, bool deletion)
+                            const dx_nor_p_record *root, bool deletion)
 {
-    uint32_t live = 0, limit = n->flash_.block_count * n->flash_.block_size, most;
-    most = (uint32_t)sizeof *n->hasher_ * 8 / 8 * (deletion ? 8 : 7);
+    uint32_t live = 0, limit = n->flash_.block_count * n->flash_.block_size;
+    uint32_t records_max;
+    records_max = (uint32_t)sizeof *n->hasher_ * (deletion ? 8 : 7); /* 1/8 is left to deletions */
+    DX_NOR_ASSERT(growth <= bytes);
     if (bytes > limit || growth > limit) return DX_NOR_ENOSPACE;
-    if (n->log_.records + 2 > most) return DX_NOR_ENOMEM;
+    if (n->log_.records + 2 > records_max) return DX_NOR_ENOMEM;
     if (dx_nor_p_fits(n, bytes, growth + dx_nor_p_revived(n, root), deletion)) {
         return DX_NOR_OK;
     }
@@ -1486,6 +1702,7 @@ static int dx_nor_p_reserve(dx_nor *n, uint32_t bytes, uint32_t growth,
     return dx_nor_p_fits(n, bytes, growth, deletion) ? DX_NOR_OK : DX_NOR_ENOSPACE;
 }
 
+/* Append the marked objects to another log as they are stored, with new places. */
 static int dx_nor_p_copy_objects(dx_nor *n, dx_nor_log_ *to)
 {
     dx_nor_log_ *g = &n->log_;
@@ -1494,6 +1711,7 @@ static int dx_nor_p_copy_objects(dx_nor *n, dx_nor_log_ *to)
     int error;
     while ((error = dx_nor_p_step(n, g, g->end, &place, &r)) == DX_NOR_OK) {
         if (!r.type || !dx_nor_p_marked(n, i++)) continue;
+        DX_NOR_ASSERT(r.type == DX_CAS_EXT_BLOB || r.type == DX_CAS_EXT_LIST);
         copy = r;
         DX_NOR_P_TRY(dx_nor_p_record_begin(n, to, &copy, copy.head + 24));
         for (done = 0; done < r.stored; done += part) {
@@ -1525,6 +1743,7 @@ static int dx_nor_p_copy_refs(dx_nor *n, dx_nor_log_ *to)
     return error == DX_NOR_ENOTFOUND ? DX_NOR_OK : error;
 }
 
+/* Hash all ref records: what a damaged one said would be lost without a word. */
 static int dx_nor_p_check_refs(dx_nor *n)
 {
     dx_nor_log_ *g = &n->log_;
@@ -1588,10 +1807,10 @@ DX_NOR_API int dx_nor_import(dx_nor *n, const dx_cas_device *from, uint32_t size
         if (got != part) return DX_NOR_ETRUNCATED;
         DX_NOR_P_TRY(dx_nor_p_emit(n, &to, n->io_, part));
     }
-    unit = n->flash_.unit;
+    unit = n->flash_.unit; /* the last one is programmed whole */
     DX_NOR_P_TRY(dx_nor_p_emit(n, &to, NULL, (unit - size % unit) % unit));
     DX_NOR_P_TRY(dx_nor_p_flush(n, &to));
-    damage = n->damage_;
+    damage = n->damage_; /* loading sets these anew */
     place = n->damage_place_;
     DX_NOR_MEMCPY(own, n->store_id_, sizeof own);
     n->damage_ = 0;
@@ -1608,9 +1827,18 @@ DX_NOR_API int dx_nor_import(dx_nor *n, const dx_cas_device *from, uint32_t size
     return error;
 }
 
-/* >>public -------------------------------------------------------------- */
+/* >>public --------------------------------------------------------------
+   desc.memory is divided once, by dx_nor_p_start():
+
+       | 0..7 | dx_cas_hasher, aligned to 8 | out_: one unit, >= 64 | io_: the rest, >= 64 |
+                (collection: a bitmap)        what is programmed      what is read
+
+   A put reads its source twice: to hash it, since the id comes first in the record and the object
+   may be there already, and to write it. The record is then read back and hashed, so that a weak
+   block is found while the caller still has the bytes. */
 DX_NOR_API size_t dx_nor_memory_size(uint32_t unit) { return DX_NOR_MEMORY_SIZE(unit); }
 
+/* Is this a flash that the format can describe, with the functions that its mode needs? */
 static bool dx_nor_p_desc_ok(const dx_nor_desc *desc)
 {
     const dx_nor_flash *f = &desc->flash;
@@ -1643,6 +1871,7 @@ static int dx_nor_p_start(dx_nor *n, const dx_nor_desc *desc, dx_nor_log_ *g)
     n->io_ = n->out_ + n->out_size_;
     more = desc->memory_size - (size_t)(n->io_ - (uint8_t *)desc->memory);
     n->io_size_ = more < 65536 ? (uint32_t)more & ~63u : 65536;
+    DX_NOR_ASSERT(n->io_size_ >= DX_CAS_EXT_HEAD);
     return dx_nor_p_find_log(n, g);
 }
 
@@ -1705,8 +1934,9 @@ DX_NOR_API int dx_nor_get_stats(dx_nor *n, dx_nor_stats *out)
     return DX_NOR_OK;
 }
 
+/* The id of what a source gives. */
 static int dx_nor_p_source_id(dx_nor *n, dx_nor_source *source, void *user,
-                                  uint32_t size, dx_cas_id *id)
+                              uint32_t size, dx_cas_id *id)
 {
     uint32_t done, part;
     dx_cas_ext_id_start(n->hasher_, DX_CAS_EXT_BLOB);
@@ -1719,14 +1949,16 @@ static int dx_nor_p_source_id(dx_nor *n, dx_nor_source *source, void *user,
     return DX_NOR_OK;
 }
 
-/* Append the object; read it back. */
+/* Append the object; read it back. A difference is the fault of the flash, or of a source that gave
+   something else the second time. */
 static int dx_nor_p_append(dx_nor *n, dx_nor_source *source, void *user, uint32_t size,
-                               const dx_cas_id *id)
+                           const dx_cas_id *id)
 {
     dx_nor_log_ *g = &n->log_;
     dx_nor_p_record r;
     uint32_t done, part;
     int error;
+    DX_NOR_ASSERT(n->failed_);
     DX_NOR_P_TRY(dx_nor_p_make_ready(n));
     DX_NOR_MEMSET(&r, 0, sizeof r);
     r.type = DX_CAS_EXT_BLOB;
@@ -1744,7 +1976,7 @@ static int dx_nor_p_append(dx_nor *n, dx_nor_source *source, void *user, uint32_
 }
 
 DX_NOR_API int dx_nor_put_from(dx_nor *n, dx_nor_source *source, void *user,
-                                   uint32_t size, dx_cas_id *id)
+                               uint32_t size, dx_cas_id *id)
 {
     dx_nor_p_record r;
     dx_cas_id own;
@@ -1771,6 +2003,7 @@ DX_NOR_API int dx_nor_put_from(dx_nor *n, dx_nor_source *source, void *user,
     return DX_NOR_OK;
 }
 
+/* A dx_nor_source whose user is the address of a pointer to the bytes. */
 static int dx_nor_p_from_memory(void *user, uint32_t offset, void *out, size_t size)
 {
     DX_NOR_MEMCPY(out, *(const uint8_t *const *)user + offset, size);
@@ -1796,7 +2029,7 @@ DX_NOR_API int dx_nor_size(dx_nor *n, const dx_cas_id *id, uint32_t *size)
 }
 
 DX_NOR_API int dx_nor_read(dx_nor *n, const dx_cas_id *id, uint32_t offset, void *buffer,
-                               uint32_t size, uint32_t *got)
+                           uint32_t size, uint32_t *got)
 {
     dx_nor_p_record r;
     uint32_t index;
@@ -1811,7 +2044,7 @@ DX_NOR_API int dx_nor_read(dx_nor *n, const dx_cas_id *id, uint32_t offset, void
 }
 
 DX_NOR_API int dx_nor_get(dx_nor *n, const dx_cas_id *id, void *buffer, uint32_t capacity,
-                              uint32_t *size)
+                          uint32_t *size)
 {
     if (!size || (!buffer && capacity)) return DX_NOR_EINVAL;
     *size = 0;
@@ -1821,14 +2054,14 @@ DX_NOR_API int dx_nor_get(dx_nor *n, const dx_cas_id *id, void *buffer, uint32_t
 
 /* The newest record of a name, and its first bytes; zeros when it was never set. */
 static int dx_nor_p_newest(dx_nor *n, const char *name, dx_nor_p_record *r,
-                               uint8_t *fixed, bool *damaged)
+                           uint8_t *fixed, bool *damaged)
 {
-    dx_nor_p_name bytes;
-    bytes.bytes = name;
-    bytes.place = 0;
-    bytes.size = (uint32_t)dx_nor_p_length(name);
+    dx_nor_p_name wanted;
+    wanted.bytes = name;
+    wanted.place = 0;
+    wanted.size = (uint32_t)dx_nor_p_length(name);
     DX_NOR_MEMSET(fixed, 0, DX_CAS_EXT_REF_FIXED);
-    DX_NOR_P_TRY(dx_nor_p_lookup(n, &bytes, DX_NOR_P_ALL, r, damaged));
+    DX_NOR_P_TRY(dx_nor_p_lookup(n, &wanted, DX_NOR_P_ALL, r, damaged));
     if (!r->type) return DX_NOR_OK;
     return dx_nor_p_bytes(n, &n->log_, r->place + DX_CAS_EXT_HEAD, fixed, DX_CAS_EXT_REF_FIXED);
 }
@@ -1848,7 +2081,7 @@ DX_NOR_API int dx_nor_ref_get(dx_nor *n, const char *name, dx_nor_ref *out)
 }
 
 DX_NOR_API int dx_nor_ref_next(dx_nor *n, uint32_t *cursor, char *name,
-                                   dx_nor_ref *out)
+                               dx_nor_ref *out)
 {
     dx_nor_p_record r;
     uint8_t fixed[DX_CAS_EXT_REF_FIXED];
@@ -1856,19 +2089,21 @@ DX_NOR_API int dx_nor_ref_next(dx_nor *n, uint32_t *cursor, char *name,
     if (*cursor == 0) *cursor = dx_nor_p_first(&n->log_);
     DX_NOR_P_TRY(dx_nor_p_next_name(n, cursor, DX_NOR_P_SAME, &r, fixed));
     DX_NOR_P_TRY(dx_nor_p_bytes(n, &n->log_, r.place + DX_CAS_EXT_HEAD + DX_CAS_EXT_REF_FIXED, name,
-                                    fixed[1]));
+                                fixed[1]));
     name[fixed[1]] = 0;
     dx_nor_p_ref_out(fixed, out);
     return DX_NOR_OK;
 }
 
-/* Append a record of what happens to a name. */
+/* Append a record of what happens to a name. root: the object that it names, which may have had no
+   name so far; NULL for a deletion. */
 static int dx_nor_p_change(dx_nor *n, const char *name, uint8_t *fixed,
-                               const dx_nor_p_record *root)
+                           const dx_nor_p_record *root)
 {
     bool deletion = fixed[0] == DX_CAS_EXT_DELETE;
     dx_nor_p_name of;
     uint32_t bytes, growth;
+    DX_NOR_ASSERT(deletion == (root == NULL));
     of.bytes = name;
     of.place = 0;
     of.size = (uint32_t)dx_nor_p_length(name);
@@ -1942,20 +2177,29 @@ DX_NOR_API int dx_nor_commit(dx_nor *n)
     return DX_NOR_OK;
 }
 
-/* >>verify -------------------------------------------------------------- */
+/* >>verify --------------------------------------------------------------
+   Three walks over everything that is written, and each finding goes to the callback:
+
+       block headers   [copy][copy][ff ff ...]     both copies, and what is erased behind them
+       log             | header x 2 | 0 0 | record ...... 0 0 | commit x 2 0 0 |   (>>recovery)
+       payloads              hash; form of refs and lists; are the objects there that they name?
+
+   A copy that is damaged while the other is whole loses nothing, but it is reported: the next
+   damage would. */
 /* What a block's header has behind its two copies, up to the end of a unit, was not programmed. */
 static int dx_nor_p_check_erased(dx_nor *n, dx_nor_p_check *k, uint32_t offset,
-                                     uint32_t start)
+                                 uint32_t start)
 {
     uint32_t at, bits = 0xff;
+    DX_NOR_ASSERT(offset % n->flash_.block_size == 2 * DX_NOR_P_COPY);
     for (at = 2 * DX_NOR_P_COPY; at < n->head_size_; at++, offset++) {
         uint8_t byte;
         DX_NOR_P_TRY(n->flash_.read(n->flash_.user, offset, &byte, 1));
         bits &= byte;
     }
     return bits == 0xff ? DX_NOR_OK
-                        : dx_nor_p_told(k, DX_NOR_ECORRUPT, DX_CAS_DAMAGE_PADDING, start, 0,
-                                            NULL);
+                        : dx_nor_p_report(k, DX_NOR_ECORRUPT, DX_CAS_DAMAGE_PADDING, start, 0,
+                                        NULL);
 }
 
 /* Both headers of each block and of the store. */
@@ -1969,8 +2213,8 @@ static int dx_nor_p_check_headers(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k)
         start = b.start;
         for (copy = 0; copy < 2; copy++, offset += DX_NOR_P_COPY) {
             int error = dx_nor_p_block_copy(n, offset, &b);
-            DX_NOR_P_TRY(dx_nor_p_told(k, error, DX_CAS_DAMAGE_HEADER, start,
-                                           DX_NOR_P_COPY, NULL));
+            DX_NOR_P_TRY(dx_nor_p_report(k, error, DX_CAS_DAMAGE_HEADER, start,
+                                       DX_NOR_P_COPY, NULL));
         }
         DX_NOR_P_TRY(dx_nor_p_check_erased(n, k, offset, start));
     }
@@ -1979,8 +2223,8 @@ static int dx_nor_p_check_headers(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k)
         dx_nor_p_store_header(g, n->store_id_, copy, n->io_);
         DX_NOR_P_TRY(dx_nor_p_bytes(n, g, copy * DX_CAS_EXT_HEAD, n->out_, DX_CAS_EXT_HEAD));
         if (DX_NOR_MEMCMP(n->io_, n->out_, DX_CAS_EXT_HEAD) != 0) error = DX_NOR_ECORRUPT;
-        DX_NOR_P_TRY(dx_nor_p_told(k, error, DX_CAS_DAMAGE_HEADER, copy * DX_CAS_EXT_HEAD,
-                                       DX_CAS_EXT_HEAD, NULL));
+        DX_NOR_P_TRY(dx_nor_p_report(k, error, DX_CAS_DAMAGE_HEADER, copy * DX_CAS_EXT_HEAD,
+                                   DX_CAS_EXT_HEAD, NULL));
     }
     dx_nor_p_tip_first(n, g, n->io_);
     return dx_nor_p_check_zero(n, g, k, 2 * DX_CAS_EXT_HEAD, dx_nor_p_first(g));
@@ -1989,6 +2233,7 @@ static int dx_nor_p_check_headers(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k)
 /* Bytes of a list node with so many children. */
 static uint32_t dx_nor_p_node_size(uint32_t count)
 {
+    DX_NOR_ASSERT(count <= DX_NOR_P_NODE_MAX / DX_CAS_EXT_NODE_ENTRY);
     return (uint32_t)DX_CAS_EXT_NODE_HEAD + count * (uint32_t)DX_CAS_EXT_NODE_ENTRY;
 }
 
@@ -2013,25 +2258,26 @@ static int dx_nor_p_check_form(dx_nor *n, dx_nor_log_ *g, const dx_nor_p_record 
 
 /* Are the objects there that a name or a list node needs? */
 static int dx_nor_p_check_needs(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k,
-                                    const dx_nor_p_record *r)
+                                const dx_nor_p_record *r)
 {
     dx_nor_p_record child;
     uint32_t at = r->type == DX_CAS_EXT_REF ? 48 : 16, index;
     uint8_t id[32];
+    DX_NOR_ASSERT(r->type == DX_CAS_EXT_REF || r->type == DX_CAS_EXT_LIST);
     if (r->type == DX_CAS_EXT_REF) {
         DX_NOR_P_TRY(dx_nor_p_bytes(n, g, r->place + DX_CAS_EXT_HEAD, id, 1));
         if (id[0] != DX_CAS_EXT_SET) return DX_NOR_OK;
     }
     for (; at < r->stored && r->stored - at >= 32; at += 40) {
         DX_NOR_P_TRY(dx_nor_p_bytes(n, g, r->place + DX_CAS_EXT_HEAD + at, id, sizeof id));
-        DX_NOR_P_TRY(dx_nor_p_told(k, dx_nor_p_find(n, id, &child, &index),
-                                       DX_CAS_DAMAGE_MISSING, r->place, r->stored, id));
+        DX_NOR_P_TRY(dx_nor_p_report(k, dx_nor_p_find(n, id, &child, &index),
+                                   DX_CAS_DAMAGE_MISSING, r->place, r->stored, id));
         if (r->type == DX_CAS_EXT_REF) break;
     }
     return DX_NOR_OK;
 }
 
-/* The payload of each record. */
+/* The payload of each record. One with a codec cannot be hashed here: UNKNOWN, not damaged. */
 static int dx_nor_p_check_payloads(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k)
 {
     dx_nor_p_record r;
@@ -2039,6 +2285,7 @@ static int dx_nor_p_check_payloads(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k)
     int error = DX_NOR_OK;
     while (!k->stop && (error = dx_nor_p_step(n, g, n->log_.end, &place, &r)) == DX_NOR_OK) {
         bool ref = r.type == DX_CAS_EXT_REF;
+        uint32_t kind = ref ? DX_CAS_DAMAGE_REF : DX_CAS_DAMAGE_OBJECT;
         if (r.type == 0 || r.type == DX_CAS_EXT_COMMIT) continue;
         k->report.objects += !ref;
         k->report.refs += ref;
@@ -2048,17 +2295,18 @@ static int dx_nor_p_check_payloads(dx_nor *n, dx_nor_log_ *g, dx_nor_p_check *k)
         if (error == DX_NOR_OK && r.type != DX_CAS_EXT_BLOB) {
             DX_NOR_P_TRY(dx_nor_p_check_needs(n, g, k, &r));
         }
-        DX_NOR_P_TRY(dx_nor_p_told(k, error == DX_NOR_ENOTSUP ? DX_NOR_ECORRUPT : error,
-                                       error == DX_NOR_ENOTSUP ? DX_CAS_DAMAGE_UNKNOWN
-                                       : ref                   ? DX_CAS_DAMAGE_REF
-                                                               : DX_CAS_DAMAGE_OBJECT,
-                                       r.place, r.stored, ref ? NULL : r.head + 24));
+        if (error == DX_NOR_ENOTSUP) {
+            kind = DX_CAS_DAMAGE_UNKNOWN;
+            error = DX_NOR_ECORRUPT;
+        }
+        DX_NOR_P_TRY(
+            dx_nor_p_report(k, error, kind, r.place, r.stored, ref ? NULL : r.head + 24));
     }
     return error == DX_NOR_ENOTFOUND ? DX_NOR_OK : error;
 }
 
 DX_NOR_API int dx_nor_verify(dx_nor *n, dx_cas_damage_fn *callback, void *user,
-                                 dx_cas_report *report)
+                             dx_cas_report *report)
 {
     dx_nor_p_check k;
     dx_nor_log_ g;
@@ -2079,7 +2327,13 @@ DX_NOR_API int dx_nor_verify(dx_nor *n, dx_cas_damage_fn *callback, void *user,
     return k.report.damaged ? DX_NOR_ECORRUPT : DX_NOR_OK;
 }
 
-/* >>device --------------------------------------------------------------- */
+/* >>device ---------------------------------------------------------------
+   The committed log as dx_cas.h sees a store: one row of bytes, without blocks and their headers.
+
+       dx_cas.h   | 0 ................................. committed )
+       flash      [h][ 0 .. ][h][ .. ][h][ .. committed )  tail  ]
+
+   A walk through the whole of it is linear, a step back begins again at the first block. */
 static int dx_nor_p_device_size(void *user, uint64_t *size)
 {
     *size = ((const dx_nor *)user)->log_.committed;
@@ -2087,10 +2341,11 @@ static int dx_nor_p_device_size(void *user, uint64_t *size)
 }
 
 static int dx_nor_p_device_read(void *user, uint64_t offset, void *out, size_t size,
-                                    size_t *got)
+                                size_t *got)
 {
     dx_nor *n = (dx_nor *)user;
     uint32_t end = n->log_.committed;
+    DX_NOR_ASSERT(n->open_);
     *got = 0;
     if (offset >= end) return DX_NOR_OK;
     if (size > end - (uint32_t)offset) size = end - (uint32_t)offset;
