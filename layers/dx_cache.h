@@ -433,9 +433,16 @@ DX_CACHE_API bool dx_cache_ext_holds(const dx_cache_view *view);
 #endif
 
 #define DX_CACHE_P_NONE UINT32_MAX
-enum { DX_CACHE_P_FREE, DX_CACHE_P_BUSY, DX_CACHE_P_LIVE, DX_CACHE_P_GONE }; /* entry.state */
+enum { /* dx_cache_entry_.state, see >>entries */
+    DX_CACHE_P_FREE,
+    DX_CACHE_P_BUSY,
+    DX_CACHE_P_LIVE,
+    DX_CACHE_P_GONE
+};
 enum {
     DX_CACHE_P_HEAD = 96, /* bytes of a record before its key */
+    DX_CACHE_P_HASH_AT = 64, /* in it: the hash of the value, 32 bytes */
+    DX_CACHE_P_KEY_MAX = 65535,
     DX_CACHE_P_BATCH = 32 /* steps under one lock */
 };
 
@@ -475,22 +482,33 @@ static void dx_cache_p_unlock(dx_cache *c)
     if (c->desc_.unlock) c->desc_.unlock(c->desc_.user);
 }
 
-/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"). */
+/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"): one round for each word, of
+   which the last holds what is left and the size, three to end with. Keyed with desc.seed, so that
+   whoever chooses keys cannot fill one bucket. */
 #define DX_CACHE_P_ROTL(x, n) ((x) << (n) | (x) >> (64 - (n)))
-#define DX_CACHE_P_SIP                                                                             \
-    do {                                                                                           \
-        a += b, b = DX_CACHE_P_ROTL(b, 13) ^ a, a = DX_CACHE_P_ROTL(a, 32);                        \
-        d += e, e = DX_CACHE_P_ROTL(e, 16) ^ d;                                                    \
-        a += e, e = DX_CACHE_P_ROTL(e, 21) ^ a;                                                    \
-        d += b, b = DX_CACHE_P_ROTL(b, 17) ^ d, d = DX_CACHE_P_ROTL(d, 32);                        \
+#define DX_CACHE_P_SIP                    \
+    do {                                  \
+        a += b;                           \
+        b = DX_CACHE_P_ROTL(b, 13) ^ a;   \
+        a = DX_CACHE_P_ROTL(a, 32);       \
+        d += e;                           \
+        e = DX_CACHE_P_ROTL(e, 16) ^ d;   \
+        a += e;                           \
+        e = DX_CACHE_P_ROTL(e, 21) ^ a;   \
+        d += b;                           \
+        b = DX_CACHE_P_ROTL(b, 17) ^ d;   \
+        d = DX_CACHE_P_ROTL(d, 32);       \
     } while (0)
 static uint64_t dx_cache_p_hash(const dx_cache *c, const void *data, size_t size)
 {
     const uint8_t *p = (const uint8_t *)data;
-    uint64_t a = c->desc_.seed[0] ^ 0x736f6d6570736575u, b = c->desc_.seed[1] ^ 0x646f72616e646f6du;
-    uint64_t d = c->desc_.seed[0] ^ 0x6c7967656e657261u, e = c->desc_.seed[1] ^ 0x7465646279746573u;
+    uint64_t a = c->desc_.seed[0] ^ 0x736f6d6570736575u;
+    uint64_t b = c->desc_.seed[1] ^ 0x646f72616e646f6du;
+    uint64_t d = c->desc_.seed[0] ^ 0x6c7967656e657261u;
+    uint64_t e = c->desc_.seed[1] ^ 0x7465646279746573u;
     uint64_t m, last = (uint64_t)(size & 255) << 56;
     unsigned i;
+    DX_CACHE_ASSERT(data || size == 0);
     for (; size >= 8; p += 8, size -= 8) {
         m = dx_cache_p_load64(p);
         e ^= m;
@@ -519,13 +537,27 @@ DX_CACHE_API const char *dx_cache_error_name(int error)
 
 /* >>arena ---------------------------------------------------------------
    Two-level segregated fit (Masmano et al., "TLSF", 2004): allocating and freeing take a bounded
-   number of steps. Sizes are in units of 16 bytes; each block begins with one: its units, those of
-   the block before (with the top bit while free), and the list of free blocks of its class. The
-   last unit of the arena is a block that is never free. */
+   number of steps, however full or scattered the memory is. Sizes are in units of 16 bytes; each
+   block begins with one, its tag:
+
+       block   | units | units of the block before | prev, next: in its free list | contents ....
+                         top bit: this one is free
+
+       arena   [ used 5 ][ free 12      ][ used 3 ][ free 40 ........... ][ end: 0, never free ]
+
+   Free blocks of a similar size hang in one list. A class is a row, the size's highest bit, and a
+   column, the four bits below it, so that blocks of one list differ by less than 1/16:
+
+       units  100 = 1 1001 00b  ->  row 3 (2^6..), column 9     free_[3][9] -> block -> block
+       maps_[row]: which columns have a block     map_: which rows have one
+
+   A request is rounded up to the next class, so the first block of any list from there on is large
+   enough, and two look-ups of a lowest bit find it. No two free blocks are ever neighbours. */
 #define DX_CACHE_P_IS_FREE 0x80000000u
 
 static unsigned dx_cache_p_low_bit(uint32_t v)
 {
+    DX_CACHE_ASSERT(v != 0);
 #if defined(__GNUC__) || defined(__clang__)
     return (unsigned)__builtin_ctzl(v);
 #else
@@ -538,19 +570,23 @@ static unsigned dx_cache_p_low_bit(uint32_t v)
 static unsigned dx_cache_p_high_bit(uint32_t v)
 {
     unsigned n = 0, step;
+    DX_CACHE_ASSERT(v != 0);
     for (step = 16; step; step /= 2) {
         if (v >> (n + step)) n += step;
     }
     return n;
 }
 
+/* The class of a block. Below 16 units each size has a class of its own, all in row 0. */
 static void dx_cache_p_class(uint32_t units, unsigned *row, unsigned *column)
 {
     unsigned high = units < 16 ? 4 : dx_cache_p_high_bit(units);
+    DX_CACHE_ASSERT(units > 0 && units < 1u << 30);
     *row = units < 16 ? 0 : high - 3;
     *column = units >> (high - 4) & 15;
 }
 
+/* A block becomes free: the first of its list. */
 static void dx_cache_p_list(dx_cache *c, uint32_t at)
 {
     dx_cache_unit_ *u = &c->arena_[at];
@@ -566,6 +602,7 @@ static void dx_cache_p_list(dx_cache *c, uint32_t at)
     c->map_ |= 1u << row;
 }
 
+/* A free block becomes used. */
 static void dx_cache_p_unlist(dx_cache *c, uint32_t at)
 {
     dx_cache_unit_ *u = &c->arena_[at];
@@ -574,14 +611,17 @@ static void dx_cache_p_unlist(dx_cache *c, uint32_t at)
     dx_cache_p_class(u->units, &row, &column);
     u->before &= ~DX_CACHE_P_IS_FREE;
     if (u->next != DX_CACHE_P_NONE) c->arena_[u->next].prev = u->prev;
-    if (u->prev != DX_CACHE_P_NONE) c->arena_[u->prev].next = u->next;
-    else if ((c->free_[row][column] = u->next) == DX_CACHE_P_NONE) {
-        c->maps_[row] &= ~(1u << column);
-        if (!c->maps_[row]) c->map_ &= ~(1u << row);
+    if (u->prev != DX_CACHE_P_NONE) {
+        c->arena_[u->prev].next = u->next;
+        return;
     }
+    c->free_[row][column] = u->next;
+    if (u->next != DX_CACHE_P_NONE) return;
+    c->maps_[row] &= ~(1u << column);
+    if (!c->maps_[row]) c->map_ &= ~(1u << row);
 }
 
-/* Make a block that long; what is behind it learns of it. */
+/* Set the length of a block, which the one behind it knows as well. */
 static void dx_cache_p_shape(dx_cache *c, uint32_t at, uint32_t units)
 {
     dx_cache_unit_ *behind = &c->arena_[at + units];
@@ -590,14 +630,15 @@ static void dx_cache_p_shape(dx_cache *c, uint32_t at, uint32_t units)
     behind->before = (behind->before & DX_CACHE_P_IS_FREE) | units;
 }
 
+/* Memory of so many bytes, aligned to 16; NULL: no free block is that large. */
 static uint8_t *dx_cache_p_alloc(dx_cache *c, uint64_t size)
 {
     uint64_t wanted = size / 16 + (size % 16 != 0) + 1, rounded = wanted;
     uint32_t at, units = (uint32_t)wanted, rest;
     unsigned row, column;
     if (wanted >= 16 && wanted < 1u << 30) {
-        rounded +=
-            (1u << (dx_cache_p_high_bit(units) - 4)) - 1; /* any block of the class must do */
+        /* up to the next class: any block of that will do */
+        rounded += (1u << (dx_cache_p_high_bit(units) - 4)) - 1;
     }
     if (rounded >= 1u << 30) return NULL;
     dx_cache_p_class((uint32_t)rounded, &row, &column);
@@ -619,13 +660,16 @@ static uint8_t *dx_cache_p_alloc(dx_cache *c, uint64_t size)
     return (uint8_t *)(c->arena_ + at + 1);
 }
 
+/* Give a block back (or NULL), and join it with free neighbours. */
 static void dx_cache_p_free(dx_cache *c, uint8_t *block)
 {
     uint32_t at, behind, before;
     if (!block) return;
     at = (uint32_t)((size_t)(block - (uint8_t *)c->arena_) / sizeof *c->arena_) - 1;
+    DX_CACHE_ASSERT((size_t)(block - (uint8_t *)c->arena_) % sizeof *c->arena_ == 0);
     DX_CACHE_ASSERT(!(c->arena_[at].before & DX_CACHE_P_IS_FREE)); /* no block is freed twice */
     behind = at + c->arena_[at].units;
+    DX_CACHE_ASSERT((c->arena_[behind].before & ~DX_CACHE_P_IS_FREE) == c->arena_[at].units);
     before = c->arena_[at].before;
     if (c->arena_[behind].before & DX_CACHE_P_IS_FREE) {
         dx_cache_p_unlist(c, behind);
@@ -640,8 +684,21 @@ static void dx_cache_p_free(dx_cache *c, uint8_t *block)
 }
 
 /* >>tags ----------------------------------------------------------------
-   Links of entries hang in the ring of their tag, or among the dead; a tag without any hangs with
-   its own head among the idle ones, oldest first, and is taken from there for another name. */
+   Each entry has entry_tags_max links, each tag has one that is the head of its ring. Two more
+   rings have heads of their own: the dead and the idle.
+
+       links_  | of entry 0 | of entry 1 | ... | of the last | heads of tags | dead | idle |
+               0            entry_tags_max                   heads_
+
+       tag "users"   head <-> entry 3's link <-> entry 9's link <-> (head)
+       invalidated   head <-> (head)     dead <-> ... <-> entry 3's link <-> entry 9's link
+       tag unused    idle <-> head of "posts" <-> head of "users" <-> (idle)    oldest first
+
+   An invalidation moves the whole ring to the dead in a few steps, however many entries hang in it;
+   they stop being valid at once, by their epoch (>>invalidation), and are taken back later, one by
+   one, from the dead (dx_cache_p_bury()). A tag that no entry has hangs among the idle ones with
+   its head, and keeps its name and epoch until another name takes its place. */
+/* Take a link out of its ring. */
 static void dx_cache_p_unhang(dx_cache *c, uint32_t i)
 {
     dx_cache_link_ *l = &c->links_[i];
@@ -651,7 +708,8 @@ static void dx_cache_p_unhang(dx_cache *c, uint32_t i)
     l->prev = l->next = i;
 }
 
-static void dx_cache_p_hang(dx_cache *c, uint32_t i, uint32_t head) /* at its end */
+/* Hang a link in a ring, at its end. */
+static void dx_cache_p_hang(dx_cache *c, uint32_t i, uint32_t head)
 {
     dx_cache_link_ *l = &c->links_[i];
     DX_CACHE_ASSERT(l->next == i && l->prev == i); /* in no ring */
@@ -661,9 +719,11 @@ static void dx_cache_p_hang(dx_cache *c, uint32_t i, uint32_t head) /* at its en
     c->links_[head].prev = i;
 }
 
+/* The heads of the two rings that are nobody's. */
 static uint32_t dx_cache_p_dead(const dx_cache *c) { return c->heads_ + c->desc_.tags_max; }
 static uint32_t dx_cache_p_idle(const dx_cache *c) { return c->heads_ + c->desc_.tags_max + 1; }
 
+/* The number of a tag that is known, or NONE; and the hash of its name. */
 static uint32_t dx_cache_p_find_tag(const dx_cache *c, const void *name, size_t size,
                                     uint64_t *hash)
 {
@@ -681,14 +741,18 @@ static uint32_t dx_cache_p_find_tag(const dx_cache *c, const void *name, size_t 
 static uint32_t dx_cache_p_tag(dx_cache *c, const void *name, size_t size)
 {
     uint64_t hash;
-    uint32_t i = dx_cache_p_find_tag(c, name, size, &hash),
-             *at = &c->tag_buckets_[hash & c->tag_mask_], *old;
+    uint32_t i = dx_cache_p_find_tag(c, name, size, &hash);
+    uint32_t *at = &c->tag_buckets_[hash & c->tag_mask_];
+    uint32_t *old;
     dx_cache_tag_ *t;
+    DX_CACHE_ASSERT(size > 0 && size <= DX_CACHE_TAG_MAX);
     if (i != DX_CACHE_P_NONE) return i;
     i = c->links_[dx_cache_p_idle(c)].next;
     if (i == dx_cache_p_idle(c)) return DX_CACHE_P_NONE;
-    t = &c->tags_[i -= c->heads_];
-    if (t->size) {
+    i -= c->heads_;
+    t = &c->tags_[i];
+    DX_CACHE_ASSERT(t->count == 0);
+    if (t->size) { /* it had another name: forget that */
         old = &c->tag_buckets_[t->hash & c->tag_mask_];
         while (*old != i) old = &c->tags_[*old].chain;
         *old = t->chain;
@@ -705,25 +769,30 @@ static uint32_t dx_cache_p_tag(dx_cache *c, const void *name, size_t size)
     return i;
 }
 
+/* Take an entry out of the rings of its tags (or of the dead). */
 static void dx_cache_p_untag(dx_cache *c, uint32_t entry)
 {
     uint32_t i = entry * c->desc_.entry_tags_max, end = i + c->entries_[entry].tag_count;
     for (; i < end; i++) {
         uint32_t tag = c->links_[i].tag;
+        DX_CACHE_ASSERT(tag < c->desc_.tags_max && c->tags_[tag].count > 0);
         dx_cache_p_unhang(c, i);
         if (--c->tags_[tag].count == 0) dx_cache_p_hang(c, c->heads_ + tag, dx_cache_p_idle(c));
     }
     c->entries_[entry].tag_count = 0;
 }
 
-/* The tags that stand in its record. */
+/* Hang an entry in the rings of the tags that stand in its record. DX_CACHE_ENOMEM: all tags are in
+   use; dx_cache_p_untag() takes back those that were added. */
 static int dx_cache_p_add_tags(dx_cache *c, uint32_t entry)
 {
     dx_cache_entry_ *e = &c->entries_[entry];
     const uint8_t *p = e->block + DX_CACHE_P_HEAD + e->key_size, *end = p + e->tags_size;
+    DX_CACHE_ASSERT(e->tag_count == 0);
     for (; p < end; p += 1 + *p) {
-        uint32_t i = entry * c->desc_.entry_tags_max + e->tag_count,
-                 tag = dx_cache_p_tag(c, p + 1, *p);
+        uint32_t i = entry * c->desc_.entry_tags_max + e->tag_count;
+        uint32_t tag = dx_cache_p_tag(c, p + 1, *p);
+        DX_CACHE_ASSERT(e->tag_count < c->desc_.entry_tags_max);
         if (tag == DX_CACHE_P_NONE) return DX_CACHE_ENOMEM;
         if (c->tags_[tag].count++ == 0) dx_cache_p_unhang(c, c->heads_ + tag);
         c->links_[i].tag = tag;
@@ -733,10 +802,13 @@ static int dx_cache_p_add_tags(dx_cache *c, uint32_t entry)
     return DX_CACHE_OK;
 }
 
+/* Was nothing that this entry depends on invalidated since its computation began? */
 static bool dx_cache_p_valid(const dx_cache *c, uint32_t entry)
 {
     const dx_cache_entry_ *e = &c->entries_[entry];
-    const dx_cache_link_ *l = &c->links_[entry * c->desc_.entry_tags_max], *end = l + e->tag_count;
+    const dx_cache_link_ *l = &c->links_[entry * c->desc_.entry_tags_max];
+    const dx_cache_link_ *end = l + e->tag_count;
+    DX_CACHE_ASSERT(entry < c->slots_);
     if (e->epoch < c->all_epoch_) return false;
     for (; l < end; l++) {
         if (c->tags_[l->tag].epoch > e->epoch) return false;
@@ -752,11 +824,14 @@ static bool dx_cache_p_valid(const dx_cache *c, uint32_t entry)
 
    Live slots hang in a chain of their hash bucket, and in the list by use, whose head is the slot
    behind the last one: head.newer is the oldest, head.older the newest. */
+/* What an entry counts for desc.bytes_max: without its header and padding. */
 static uint64_t dx_cache_p_size(const dx_cache_entry_ *e)
 {
     return e->value_size + e->key_size + e->tags_size;
 }
 
+/* The live slot of a key, or NONE. Its neighbours by use are fetched while the key is compared: a
+   hit moves the slot in that list, which touches all three. */
 static uint32_t dx_cache_p_find(const dx_cache *c, uint64_t hash, const void *key, size_t size)
 {
     uint32_t i = c->buckets_[hash & c->bucket_mask_];
@@ -774,7 +849,8 @@ static uint32_t dx_cache_p_find(const dx_cache *c, uint64_t hash, const void *ke
     return DX_CACHE_P_NONE;
 }
 
-static void dx_cache_p_use(dx_cache *c, uint32_t i) /* becomes the one used last */
+/* A slot becomes the one used last. One that hangs nowhere points at itself. */
+static void dx_cache_p_use(dx_cache *c, uint32_t i)
 {
     dx_cache_entry_ *e = &c->entries_[i], *head = &c->entries_[c->slots_];
     DX_CACHE_ASSERT(i < c->slots_);
@@ -789,10 +865,11 @@ static void dx_cache_p_use(dx_cache *c, uint32_t i) /* becomes the one used last
     head->older = i;
 }
 
+/* Give a slot and its block back. */
 static void dx_cache_p_free_slot(dx_cache *c, uint32_t i)
 {
     dx_cache_entry_ *e = &c->entries_[i];
-    DX_CACHE_ASSERT(e->pins == 0 && e->tag_count == 0);
+    DX_CACHE_ASSERT(e->pins == 0 && e->tag_count == 0 && e->state != DX_CACHE_P_LIVE);
     dx_cache_p_free(c, e->block);
     e->block = NULL;
     e->state = DX_CACHE_P_FREE;
@@ -800,6 +877,7 @@ static void dx_cache_p_free_slot(dx_cache *c, uint32_t i)
     c->free_slot_ = i;
 }
 
+/* One view less: with the last one, a slot that was removed becomes free. */
 static void dx_cache_p_unpin(dx_cache *c, uint32_t i)
 {
     DX_CACHE_ASSERT(i < c->slots_ && c->entries_[i].pins > 0);
@@ -807,6 +885,7 @@ static void dx_cache_p_unpin(dx_cache *c, uint32_t i)
         dx_cache_p_free_slot(c, i);
 }
 
+/* No key finds the slot any more. Its memory stays while somebody views it. */
 static void dx_cache_p_remove(dx_cache *c, uint32_t i)
 {
     dx_cache_entry_ *e = &c->entries_[i];
@@ -823,11 +902,11 @@ static void dx_cache_p_remove(dx_cache *c, uint32_t i)
     c->stats_.removed++;
     e->state = DX_CACHE_P_GONE;
     e->dirty = true;
-    e->pins++;
+    e->pins++; /* unpinned at once: frees the slot unless somebody else holds it */
     dx_cache_p_unpin(c, i);
 }
 
-/* Where it belongs, as the one used last; its memory is there and its tags are. */
+/* A filled slot, with its tags, becomes the live one of its key, and the one used last. */
 static void dx_cache_p_enter(dx_cache *c, uint32_t i)
 {
     dx_cache_entry_ *e = &c->entries_[i];
@@ -845,29 +924,36 @@ static void dx_cache_p_enter(dx_cache *c, uint32_t i)
 /* Take back one invalid entry: of an invalidated tag, or of before everything was invalidated. */
 static bool dx_cache_p_bury(dx_cache *c)
 {
-    uint32_t dead = c->links_[dx_cache_p_dead(c)].next, oldest = c->entries_[c->slots_].newer;
-    if (dead != dx_cache_p_dead(c)) dx_cache_p_remove(c, dead / c->desc_.entry_tags_max);
-    else if (oldest != c->slots_ && c->entries_[oldest].epoch < c->all_epoch_)
+    uint32_t dead = c->links_[dx_cache_p_dead(c)].next; /* a link: its entry owns a row of them */
+    uint32_t oldest = c->entries_[c->slots_].newer;
+    if (dead != dx_cache_p_dead(c)) {
+        dx_cache_p_remove(c, dead / c->desc_.entry_tags_max);
+    } else if (oldest != c->slots_ && c->entries_[oldest].epoch < c->all_epoch_) {
         dx_cache_p_remove(c, oldest);
-    else return false;
+    } else {
+        return false;
+    }
     return true;
 }
 
+/* Remove the entry that was not used for longest, although it is valid. */
 static bool dx_cache_p_evict(dx_cache *c)
 {
     uint32_t oldest = c->entries_[c->slots_].newer;
     if (oldest == c->slots_) return false;
+    DX_CACHE_ASSERT(c->entries_[oldest].state == DX_CACHE_P_LIVE);
     dx_cache_p_remove(c, oldest);
     c->stats_.removed--;
     c->stats_.evicted++;
     return true;
 }
 
+/* Fill a view, which pins the slot: its bytes stay where they are until it is released. */
 static void dx_cache_p_show(dx_cache *c, uint32_t i, dx_cache_view *view)
 {
     dx_cache_entry_ *e = &c->entries_[i];
     DX_CACHE_ASSERT(e->state == DX_CACHE_P_LIVE && e->block);
-    view->hash = e->block + 64;
+    view->hash = e->block + DX_CACHE_P_HASH_AT;
     view->key = e->block + DX_CACHE_P_HEAD;
     view->key_size = e->key_size;
     view->value = e->block + e->value_at;
@@ -883,13 +969,18 @@ static void dx_cache_p_show(dx_cache *c, uint32_t i, dx_cache_view *view)
 static bool dx_cache_p_over(const dx_cache *c, uint32_t old, uint64_t bytes, uint64_t entries)
 {
     bool replaces = old != DX_CACHE_P_NONE;
+    DX_CACHE_ASSERT(!replaces || c->stats_.bytes >= dx_cache_p_size(&c->entries_[old]));
     return c->stats_.bytes + c->reserved_bytes_ -
                    (replaces ? dx_cache_p_size(&c->entries_[old]) : 0) >
                bytes ||
            c->stats_.entries + c->reserved_entries_ - replaces > entries;
 }
 
-/* Room for an answer; others may get the lock meanwhile. */
+/* Room for an answer: a slot, a block, and no more in use than desc allows. What is invalid goes
+   first. Where that is not enough the bound that is broken is lowered to 4/5, so that the entries
+   used least recently leave in one go, and not one for each put. Every DX_CACHE_P_BATCH steps the
+   lock is let go, so nothing that was looked up before holds afterwards: hence the look-up of the
+   entry to be replaced in each step. DX_CACHE_EAGAIN: answers on their way in take all the room. */
 static int dx_cache_p_reserve(dx_cache *c, uint64_t hash, const dx_cache_item *item,
                               uint64_t block_size, uint32_t *slot)
 {
@@ -908,7 +999,7 @@ static int dx_cache_p_reserve(dx_cache *c, uint64_t hash, const dx_cache_item *i
                 } else if (!dx_cache_p_evict(c)) {
                     if (dx_cache_p_over(c, old, c->desc_.bytes_max, c->desc_.entries_max))
                         return DX_CACHE_EAGAIN;
-                    bytes = entries = UINT64_MAX;
+                    bytes = entries = UINT64_MAX; /* empty, and below the bounds: go on */
                 }
             }
         } else if (c->free_slot_ != DX_CACHE_P_NONE &&
@@ -938,12 +1029,14 @@ static int dx_cache_p_reserve(dx_cache *c, uint64_t hash, const dx_cache_item *i
        begin -> WAIT, ticket 7         after flight_ms: COMPUTE with ticket 8; put with 7: EOUTDATED
 
    The flight notes the epoch at which it began. An invalidation since then has a later one. */
+/* The flight of a ticket, running or landed; NULL: its place went to another one. */
 static dx_cache_flight_ *dx_cache_p_flight(dx_cache *c, const dx_cache_ticket *t)
 {
     dx_cache_flight_ *f = t->flight_ < c->desc_.flights_max ? &c->flights_[t->flight_] : NULL;
     return f && t->id_ && f->id == t->id_ ? f : NULL;
 }
 
+/* The flight that is under way for a key, or NULL. */
 static dx_cache_flight_ *dx_cache_p_flight_of(dx_cache *c, uint64_t hash, const void *key,
                                               size_t size)
 {
@@ -956,6 +1049,7 @@ static dx_cache_flight_ *dx_cache_p_flight_of(dx_cache *c, uint64_t hash, const 
     return NULL;
 }
 
+/* A flight ends. All who wait see its error, or look the key up. */
 static void dx_cache_p_land(dx_cache *c, dx_cache_flight_ *f, int error)
 {
     DX_CACHE_ASSERT(f->running);
@@ -965,7 +1059,7 @@ static void dx_cache_p_land(dx_cache *c, dx_cache_flight_ *f, int error)
     f->error = error;
 }
 
-/* From now on the holder of this ticket computes; who did it before, comes too late. */
+/* The holder of this ticket computes from now on; an answer with an earlier one comes too late. */
 static void dx_cache_p_depart(dx_cache *c, dx_cache_flight_ *f, uint64_t now_ms,
                               dx_cache_ticket *ticket)
 {
@@ -980,6 +1074,7 @@ static void dx_cache_p_depart(dx_cache *c, dx_cache_flight_ *f, uint64_t now_ms,
     ticket->flight_ = (uint32_t)(f - c->flights_);
 }
 
+/* Begin a flight for a key, in a place that is free or whose flight took too long. */
 static int dx_cache_p_board(dx_cache *c, uint64_t hash, const void *key, size_t size,
                             uint64_t now_ms, dx_cache_ticket *ticket)
 {
@@ -995,6 +1090,7 @@ static int dx_cache_p_board(dx_cache *c, uint64_t hash, const void *key, size_t 
     while ((copy = dx_cache_p_alloc(c, size)) == NULL) {
         if (!dx_cache_p_bury(c) && !dx_cache_p_evict(c)) return DX_CACHE_ENOMEM;
     }
+    DX_CACHE_ASSERT(!f->running && !f->key);
     DX_CACHE_MEMCPY(copy, key, size);
     f->key = copy;
     f->key_size = (uint32_t)size;
@@ -1003,7 +1099,8 @@ static int dx_cache_p_board(dx_cache *c, uint64_t hash, const void *key, size_t 
     return DX_CACHE_COMPUTE;
 }
 
-/* OK, ESTALE, ENOTFOUND; the view is filled with the first two. */
+/* Look a key up, and count it. DX_CACHE_ENOTFOUND, or with the view filled DX_CACHE_OK or ESTALE:
+   valid but expired. What is invalid, or expired with desc.drop_expired, is removed. */
 static int dx_cache_p_look(dx_cache *c, uint64_t hash, const void *key, size_t size,
                            uint64_t now_ms, dx_cache_view *view)
 {
@@ -1026,7 +1123,7 @@ static int dx_cache_p_look(dx_cache *c, uint64_t hash, const void *key, size_t s
 
 static bool dx_cache_p_key_ok(const void *key, size_t size)
 {
-    return key && size > 0 && size <= 65535;
+    return key && size > 0 && size <= DX_CACHE_P_KEY_MAX;
 }
 
 DX_CACHE_API int dx_cache_get(dx_cache *c, const void *key, size_t key_size, uint64_t now_ms,
@@ -1116,6 +1213,7 @@ static bool dx_cache_p_overtaken(const dx_cache *c, const dx_cache_item *item, u
     return false;
 }
 
+/* When an answer of now expires; ttl_ms 0: desc.ttl_ms. UINT64_MAX: never. */
 static uint64_t dx_cache_p_expiry(const dx_cache *c, uint64_t now_ms, uint64_t ttl_ms)
 {
     uint64_t ttl = ttl_ms ? ttl_ms : c->desc_.ttl_ms;
@@ -1152,13 +1250,14 @@ static void dx_cache_p_fill(dx_cache *c, uint32_t slot, const dx_cache_item *ite
         DX_CACHE_MEMCPY(p + 1, item->tags[i].data, item->tags[i].size);
     }
     for (; (p - e->block) % 16; p++) *p = 0;
+    DX_CACHE_ASSERT(p >= e->block + DX_CACHE_P_HEAD + item->key_size + tags_size);
     e->key_size = (uint32_t)item->key_size;
     e->tags_size = (uint32_t)tags_size;
     e->value_at = (uint32_t)(p - e->block);
     e->value_size = item->value_size;
     if (item->value_size) DX_CACHE_MEMCPY(p, item->value, item->value_size);
-    if (item->hash) DX_CACHE_MEMCPY(e->block + 64, item->hash, 32);
-    else c->desc_.hash(c->desc_.user, p, item->value_size, e->block + 64);
+    if (item->hash) DX_CACHE_MEMCPY(e->block + DX_CACHE_P_HASH_AT, item->hash, 32);
+    else c->desc_.hash(c->desc_.user, p, item->value_size, e->block + DX_CACHE_P_HASH_AT);
 }
 
 /* Under the lock again: the slot becomes the entry of its key, unless it was overtaken. */
@@ -1208,13 +1307,14 @@ static int dx_cache_p_store(dx_cache *c, dx_cache_ticket *ticket, const dx_cache
     if (error < 0) return error;
     f = dx_cache_p_current(c, ticket);
     if (!f || dx_cache_p_overtaken(c, item, f->epoch))
-        return DX_CACHE_EOUTDATED; /* nothing goes for it */
+        return DX_CACHE_EOUTDATED; /* before anything is evicted for it */
     if (size > c->desc_.bytes_max) return DX_CACHE_ETOOBIG;
     for (i = 0; i < DX_CACHE_P_BATCH / 4 && dx_cache_p_bury(c); i++) {}
     c->reserved_bytes_ += size;
     c->reserved_entries_++;
     error = dx_cache_p_reserve(c, hash, item, DX_CACHE_P_HEAD + 16 + size, &slot);
     if (error == DX_CACHE_OK) {
+        DX_CACHE_ASSERT(slot < c->slots_);
         dx_cache_p_unlock(c);
         dx_cache_p_fill(c, slot, item, tags_size);
         dx_cache_p_lock(c);
@@ -1223,6 +1323,7 @@ static int dx_cache_p_store(dx_cache *c, dx_cache_ticket *ticket, const dx_cache
         error = dx_cache_p_publish(c, ticket, slot);
         if (error != DX_CACHE_OK) dx_cache_p_free_slot(c, slot);
     }
+    DX_CACHE_ASSERT(c->reserved_bytes_ >= size && c->reserved_entries_ > 0);
     c->reserved_bytes_ -= size;
     c->reserved_entries_--;
     if (error != DX_CACHE_OK) return error;
@@ -1243,11 +1344,11 @@ DX_CACHE_API int dx_cache_put(dx_cache *c, const dx_cache_ticket *ticket, const 
     int result;
     if (view) DX_CACHE_MEMSET(view, 0, sizeof *view);
     if (!c || !item || !dx_cache_p_key_ok(item->key, item->key_size) ||
-        (!item->value && item->value_size) ||
-        (tags_size = dx_cache_p_tags_size(c, item)) == SIZE_MAX) {
+        (!item->value && item->value_size)) {
         return DX_CACHE_EINVAL;
     }
-    if (ticket && ticket->id_ == 0) return DX_CACHE_EINVAL;
+    tags_size = dx_cache_p_tags_size(c, item);
+    if (tags_size == SIZE_MAX || (ticket && ticket->id_ == 0)) return DX_CACHE_EINVAL;
     if (ticket) own = *ticket;
     dx_cache_p_lock(c);
     result = dx_cache_p_store(c, &own, item, tags_size, now_ms, view);
@@ -1308,7 +1409,16 @@ DX_CACHE_API void dx_cache_release(dx_cache *c, dx_cache_view *view)
 /* >>invalidation --------------------------------------------------------
    Epochs count invalidations. An entry is valid while no tag of it, nor everything, has a later
    epoch than its own, so that any number of entries vanish in one step. floor_ is the latest epoch
-   of tags whose names were forgotten: answers that began before it are not stored. */
+   of tags whose names were forgotten: answers that began before it are not stored.
+
+       epoch_      1            2                3                 4
+                   | "users"    | "posts"        | "users"         | all
+       computed          A: 1         B: 2             C: 3               D: 4
+       has the tag       users        users            users              any
+       valid             no (3 > 1)   no (3 > 2)       no (4 > 3)         yes
+
+   An entry takes the epoch at which its computation began, not that at which it was stored: what
+   was invalidated in between may not be in the answer. */
 DX_CACHE_API void dx_cache_invalidate(dx_cache *c, const void *tag, size_t size)
 {
     uint32_t i, head, dead, first, last;
@@ -1328,6 +1438,7 @@ DX_CACHE_API void dx_cache_invalidate(dx_cache *c, const void *tag, size_t size)
             dx_cache_p_unhang(c, head);
             dx_cache_p_hang(c, head, dx_cache_p_idle(c));
         } else if (first != head) { /* its ring goes over to the dead, whole */
+            DX_CACHE_ASSERT(c->links_[first].tag == i && c->links_[last].tag == i);
             c->links_[first].prev = c->links_[dead].prev;
             c->links_[c->links_[dead].prev].next = first;
             c->links_[last].next = dead;
@@ -1418,7 +1529,10 @@ DX_CACHE_API void dx_cache_get_stats(dx_cache *c, dx_cache_stats *out)
     dx_cache_p_unlock(c);
 }
 
-/* >>etag ---------------------------------------------------------------- */
+/* >>etag ----------------------------------------------------------------
+   The hash of the value, as RFC 9110 spells entity tags. If-None-Match lists some, or has a star:
+
+       "64 hex digits"        W/"...", "..."        *        compared weakly: W/ does not count */
 DX_CACHE_API void dx_cache_etag(const dx_cache_view *view, char out[67])
 {
     static const char digits[] = "0123456789abcdef";
@@ -1433,6 +1547,7 @@ DX_CACHE_API bool dx_cache_etag_matches(const dx_cache_view *view, const char *f
 {
     char tag[67];
     size_t i = 0, end;
+    DX_CACHE_ASSERT(view && (field || size == 0));
     if (!view->entry_) return false;
     dx_cache_etag(view, tag);
     while (i < size) {
@@ -1455,6 +1570,7 @@ DX_CACHE_API int dx_cache_key_add(void *key, size_t capacity, size_t *key_size, 
                                   size_t size)
 {
     uint8_t *p = (uint8_t *)key + *key_size;
+    DX_CACHE_ASSERT(key && (part || size == 0));
     if (capacity < *key_size || capacity - *key_size < 4 || size > capacity - *key_size - 4)
         return DX_CACHE_ENOSPACE;
     dx_cache_p_store32(p, (uint32_t)size);
@@ -1463,7 +1579,17 @@ DX_CACHE_API int dx_cache_key_add(void *key, size_t capacity, size_t *key_size, 
     return DX_CACHE_OK;
 }
 
-/* >>memory ------------------------------------------------------------- */
+/* >>memory --------------------------------------------------------------
+   desc.memory is divided once. The tables have a fixed size; the arena gets the rest, and all that
+   varies in size: records, keys of flights, and what dx_cache_save() gathers.
+
+       | to 64 | entries_ | links_ | tags_ | flights_ | buckets_ | tag_buckets_ | arena_ .... |
+                 slots+1    >>tags                      powers of two, at least one for each
+
+   slots = entries_max + held_max: an entry that is removed while it is viewed keeps its slot, and
+   must not keep another one out. bytes_max is what callers count, keys and values; the arena needs
+   more for headers, padding and what fits nowhere, which dx_cache_memory_size() adds. */
+/* BLAKE3, from dx_cas.h: the default of desc.hash. */
 static void dx_cache_p_default_hash(void *user, const void *data, size_t size, uint8_t out[32])
 {
     dx_cas_id id;
@@ -1472,13 +1598,16 @@ static void dx_cache_p_default_hash(void *user, const void *data, size_t size, u
     DX_CACHE_MEMCPY(out, id.bytes, 32);
 }
 
+/* Bytes of desc.name; more than DX_CACHE_NAME_MAX: too long. */
 static size_t dx_cache_p_length(const char *text)
 {
     size_t n = 0;
+    DX_CACHE_ASSERT(text);
     while (n <= DX_CACHE_NAME_MAX && text[n]) n++;
     return n;
 }
 
+/* Fill in what is zero; false: a field is above its limit. */
 static bool dx_cache_p_defaults(dx_cache_desc *d)
 {
     if (!d->bytes_max) d->bytes_max = 50u << 20;
@@ -1497,9 +1626,11 @@ static bool dx_cache_p_defaults(dx_cache_desc *d)
            dx_cache_p_length(d->name) <= DX_CACHE_NAME_MAX && !d->lock == !d->unlock;
 }
 
+/* The least that is not below n. */
 static uint32_t dx_cache_p_power_of_two(uint32_t n)
 {
     uint32_t p = 1;
+    DX_CACHE_ASSERT(n <= 1u << 31);
     while (p < n) p *= 2;
     return p;
 }
@@ -1508,9 +1639,10 @@ static uint32_t dx_cache_p_power_of_two(uint32_t n)
 static uint64_t dx_cache_p_tables(dx_cache *c, const dx_cache_desc *d, uint8_t *base)
 {
     uint32_t slots = d->entries_max + d->held_max, heads = slots * d->entry_tags_max;
-    uint32_t buckets = dx_cache_p_power_of_two(slots),
-             tag_buckets = dx_cache_p_power_of_two(d->tags_max);
+    uint32_t buckets = dx_cache_p_power_of_two(slots);
+    uint32_t tag_buckets = dx_cache_p_power_of_two(d->tags_max);
     uint64_t at = 0;
+    DX_CACHE_ASSERT((uintptr_t)base % 64 == 0);
 #define DX_CACHE_P_TABLE(field, type, count)                                                       \
     if (base) c->field = (type *)(void *)(base + (size_t)at);                                      \
     at += ((uint64_t)(count) * sizeof(type) + 63) / 64 * 64
@@ -1536,17 +1668,18 @@ DX_CACHE_API size_t dx_cache_memory_size(const dx_cache_desc *desc)
     dx_cache_desc d = *desc;
     uint64_t size;
     if (!dx_cache_p_defaults(&d)) return 0;
-    /* An eighth for what fits nowhere, and for each entry its record's header, padding and class.
-     */
+    /* an eighth for what fits nowhere; for each entry its record's header, padding and class */
     size = 128 + dx_cache_p_tables(NULL, &d, NULL) + d.bytes_max + d.bytes_max / 8 + 65536 +
            ((uint64_t)d.entries_max + d.held_max) * (DX_CACHE_P_HEAD + 64) +
            (uint64_t)d.flights_max * 64 + (uint64_t)d.tags_max * 144;
     return size > SIZE_MAX ? 0 : (size_t)size;
 }
 
+/* Nothing hangs anywhere: each link is a ring of itself, all slots are free, all tags idle. */
 static void dx_cache_p_start(dx_cache *c)
 {
     uint32_t i, j;
+    DX_CACHE_ASSERT(c->slots_ > 0);
     for (i = 0; i <= c->slots_; i++) {
         c->entries_[i].older = c->entries_[i].newer = i;
         c->entries_[i].chain = i + 1 < c->slots_ ? i + 1 : DX_CACHE_P_NONE;
@@ -1586,9 +1719,29 @@ DX_CACHE_API int dx_cache_init(dx_cache *c, const dx_cache_desc *desc)
 }
 
 /* >>store ---------------------------------------------------------------
-   Each slot has a name in the store, NAME/number; NAME/epochs is the rest. */
-enum { DX_CACHE_P_STATE_HEAD = 48, DX_CACHE_P_SLOT_NAME = DX_CACHE_NAME_MAX + 16 };
+   Each slot has a name in the store, NAME/number, and its record is the object (>>entries: the
+   block of the arena is written as it is). NAME/epochs is the rest.
 
+       record   0      4     6      8      12     16      24    32      40      48    56    64
+                | DXCE | 1 0 | tags | key  | tags | value | time| expiry| epoch | put | hits| hash
+                |      |     | count| size | size | size  |     |       |       | no. |     | 32 B
+       epochs   | DXCS | 1 0 | 0  0 | count| 0    | epoch_| floor_| all_ | put no. | tags: epoch,
+                |      |     |      |      |      |       |       | epoch_|        | size, name...
+
+   A save writes only slots that changed (dirty), and forgets names whose entry is gone (saved but
+   not live). The epochs come last, in the same commit: an entry with a later invalidation than
+   those would come back to life. The lock is let go for each write, and the record is pinned.
+
+   What a load finds is judged like a message from outside: sizes, tags, the value's hash, and
+   numbers that must not be above those of the epochs. A bad record is counted and left out. Entries
+   come in the order of names, so at the end they are sorted by the order in which they were put. */
+enum {
+    DX_CACHE_P_STATE_HEAD = 48, /* of the epochs' object, before the tags */
+    DX_CACHE_P_SLOT_NAME = DX_CACHE_NAME_MAX + 16,
+    DX_CACHE_P_FOREIGN = 32 /* names that are deleted between two walks through all */
+};
+
+/* The name of a slot; NONE: that of the epochs. */
 static void dx_cache_p_name(const dx_cache *c, uint32_t slot, char *out)
 {
     size_t n = dx_cache_p_length(c->desc_.name), digits = 1;
@@ -1600,6 +1753,7 @@ static void dx_cache_p_name(const dx_cache *c, uint32_t slot, char *out)
         return;
     }
     for (v = slot; v >= 10; v /= 10) digits++;
+    DX_CACHE_ASSERT(n + digits < DX_CACHE_P_SLOT_NAME);
     out[n + digits] = 0;
     for (v = slot; digits > 0; v /= 10) out[n + --digits] = (char)('0' + v % 10);
 }
@@ -1620,12 +1774,14 @@ static uint32_t dx_cache_p_number(const dx_cache *c, const char *name)
     return same[n] == name[n] ? (uint32_t)v : DX_CACHE_P_NONE;
 }
 
+/* Put an object, and make it the only version of a slot's name. */
 static int dx_cache_p_write(dx_cache *c, dx_cas_store *store, uint32_t slot, const uint8_t *data,
                             size_t size, uint64_t time_ms)
 {
     dx_cas_ref ref;
     uint64_t version;
     int error;
+    DX_CACHE_ASSERT(data && size > 0);
     DX_CACHE_MEMSET(&ref, 0, sizeof ref);
     dx_cache_p_name(c, slot, ref.name);
     error = dx_cas_put(store, data, size, &ref.root);
@@ -1637,6 +1793,7 @@ static int dx_cache_p_write(dx_cache *c, dx_cas_store *store, uint32_t slot, con
     return error == DX_CAS_OK && version > 1 ? dx_cas_ref_trim(store, ref.name, version) : error;
 }
 
+/* Delete the name of a slot, if it has one. */
 static int dx_cache_p_forget(dx_cache *c, dx_cas_store *store, uint32_t slot)
 {
     char name[DX_CACHE_P_SLOT_NAME];
@@ -1646,9 +1803,11 @@ static int dx_cache_p_forget(dx_cache *c, dx_cas_store *store, uint32_t slot)
     return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
 }
 
+/* Bring the header of a record up to date. Its hash is there since the slot was filled. */
 static void dx_cache_p_encode(const dx_cache_entry_ *e)
 {
     uint8_t *p = e->block;
+    DX_CACHE_ASSERT(p && e->state == DX_CACHE_P_LIVE);
     DX_CACHE_MEMCPY(p, "DXCE\1\0", 6);
     p[6] = e->tag_count;
     dx_cache_p_store32(p + 8, e->key_size);
@@ -1669,7 +1828,8 @@ static int dx_cache_p_save_slot(dx_cache *c, dx_cas_store *store, uint32_t i)
     uint64_t size = 0, time_ms = e->time_ms;
     const uint8_t *block = e->block;
     int error = DX_CAS_OK;
-    if (keep ? !e->dirty : !had) return DX_CAS_OK;
+    DX_CACHE_ASSERT(i < c->slots_);
+    if (keep ? !e->dirty : !had) return DX_CAS_OK; /* the store has it already, or never had */
     e->dirty = false;
     e->saved = keep;
     if (keep) {
@@ -1714,6 +1874,7 @@ static int dx_cache_p_save_epochs(dx_cache *c, dx_cas_store *store)
         dx_cache_p_unlock(c);
         dx_cache_p_lock(c);
     }
+    DX_CACHE_ASSERT((uint64_t)(p - block) <= room);
     DX_CACHE_MEMCPY(block, "DXCS\1\0\0", 8);
     dx_cache_p_store32(block + 8, count);
     dx_cache_p_store32(block + 12, 0);
@@ -1728,24 +1889,26 @@ static int dx_cache_p_save_epochs(dx_cache *c, dx_cas_store *store)
     return error;
 }
 
-/* Names of slots that only a larger cache has. */
+/* Delete names of slots that only a larger cache has. A deletion ends the walk through all names,
+   so some are gathered first. */
 static int dx_cache_p_forget_foreign(dx_cache *c, dx_cas_store *store)
 {
-    uint32_t found[32], count, i;
+    uint32_t found[DX_CACHE_P_FOREIGN], count, i;
     int error = DX_CAS_OK;
     do {
         dx_cas_ref ref;
         uint64_t cursor = 0;
         count = 0;
-        while (count < 32 && (error = dx_cas_ref_next(store, &cursor, &ref)) == DX_CAS_OK) {
+        while (count < DX_CACHE_P_FOREIGN &&
+               (error = dx_cas_ref_next(store, &cursor, &ref)) == DX_CAS_OK) {
             i = dx_cache_p_number(c, ref.name);
             if (i != DX_CACHE_P_NONE && i >= c->slots_) found[count++] = i;
         }
-        if (count < 32 && error != DX_CAS_ENOTFOUND) return error;
+        if (count < DX_CACHE_P_FOREIGN && error != DX_CAS_ENOTFOUND) return error;
         error = DX_CAS_OK;
         for (i = 0; error == DX_CAS_OK && i < count; i++)
             error = dx_cache_p_forget(c, store, found[i]);
-    } while (error == DX_CAS_OK && count == 32);
+    } while (error == DX_CAS_OK && count == DX_CACHE_P_FOREIGN);
     return error;
 }
 
@@ -1787,6 +1950,7 @@ static bool dx_cache_p_decode(const dx_cache *c, dx_cache_entry_ *e, uint64_t si
     uint8_t hash[32];
     uint32_t tags = 0;
     uint64_t at;
+    DX_CACHE_ASSERT(p);
     if (size < DX_CACHE_P_HEAD || DX_CACHE_MEMCMP(p, "DXCE\1\0", 6) != 0 || p[7] != 0) return false;
     e->key_size = dx_cache_p_load32(p + 8);
     e->tags_size = dx_cache_p_load32(p + 12);
@@ -1796,7 +1960,7 @@ static bool dx_cache_p_decode(const dx_cache *c, dx_cache_entry_ *e, uint64_t si
     e->epoch = dx_cache_p_load64(p + 40);
     e->sequence = dx_cache_p_load64(p + 48);
     e->hits = dx_cache_p_load64(p + 56);
-    if (e->key_size == 0 || e->key_size > 65535 ||
+    if (e->key_size == 0 || e->key_size > DX_CACHE_P_KEY_MAX ||
         e->tags_size > DX_CACHE_TAGS_MAX * (1 + DX_CACHE_TAG_MAX))
         return false;
     at = ((uint64_t)DX_CACHE_P_HEAD + e->key_size + e->tags_size + 15) / 16 * 16;
@@ -1811,7 +1975,7 @@ static bool dx_cache_p_decode(const dx_cache *c, dx_cache_entry_ *e, uint64_t si
         if (*end) return false;
     }
     c->desc_.hash(c->desc_.user, p + at, (size_t)e->value_size, hash);
-    return DX_CACHE_MEMCMP(hash, p + 64, 32) == 0 && e->epoch <= c->epoch_ &&
+    return DX_CACHE_MEMCMP(hash, p + DX_CACHE_P_HASH_AT, 32) == 0 && e->epoch <= c->epoch_ &&
            e->sequence <= c->sequence_;
 }
 
@@ -1840,6 +2004,7 @@ static int dx_cache_p_load_slot(dx_cache *c, dx_cas_store *store, const dx_cas_r
     uint32_t same = DX_CACHE_P_NONE;
     int error = dx_cache_p_read(c, store, &ref->root, &e->block, &size);
     bool good = error == DX_CAS_OK && e->block && dx_cache_p_decode(c, e, size);
+    DX_CACHE_ASSERT(i < c->slots_ && e->pins == 0);
     if (error != DX_CAS_OK && error != DX_CAS_ECORRUPT && error != DX_CAS_ENOTFOUND) return error;
     if (!good && (e->block || error != DX_CAS_OK)) c->stats_.damaged++;
     e->saved = true;
@@ -1850,8 +2015,8 @@ static int dx_cache_p_load_slot(dx_cache *c, dx_cas_store *store, const dx_cas_r
         e->hash = dx_cache_p_hash(c, key, e->key_size);
         same = dx_cache_p_find(c, e->hash, key, e->key_size);
         good = dx_cache_p_add_tags(c, i) == DX_CACHE_OK;
-        if (c->floor_ > floor)
-            c->all_epoch_ = c->floor_; /* a tag took the place of one that older entries may have */
+        /* a tag took the place of one that older entries may have */
+        if (c->floor_ > floor) c->all_epoch_ = c->floor_;
         good = good && dx_cache_p_valid(c, i) && c->stats_.entries < c->desc_.entries_max &&
                dx_cache_p_size(e) <= c->desc_.bytes_max - c->stats_.bytes &&
                (same == DX_CACHE_P_NONE || c->entries_[same].sequence < e->sequence);
@@ -1867,6 +2032,7 @@ static int dx_cache_p_load_slot(dx_cache *c, dx_cas_store *store, const dx_cas_r
     return DX_CAS_OK;
 }
 
+/* Take over the object of the epochs; nothing else was loaded yet. */
 static int dx_cache_p_load_epochs(dx_cache *c, const uint8_t *p, uint64_t size)
 {
     uint32_t count, i;
@@ -1891,6 +2057,7 @@ static int dx_cache_p_load_epochs(dx_cache *c, const uint8_t *p, uint64_t size)
         epoch = dx_cache_p_load64(p + at);
         if (epoch > c->epoch_) return DX_CACHE_ECORRUPT;
         tag = dx_cache_p_tag(c, p + at + 9, p[at + 8]);
+        DX_CACHE_ASSERT(tag != DX_CACHE_P_NONE); /* no entry is there, so all tags are idle */
         if (c->tags_[tag].epoch < epoch) c->tags_[tag].epoch = epoch;
         at += 9u + p[at + 8];
     }
@@ -1900,7 +2067,7 @@ static int dx_cache_p_load_epochs(dx_cache *c, const uint8_t *p, uint64_t size)
     return at == size ? DX_CACHE_OK : DX_CACHE_ECORRUPT;
 }
 
-/* Sort what was loaded by the order it was stored in: merges of lists, the newest first. */
+/* Merge two lists, linked by `older`, the newest first. */
 static uint32_t dx_cache_p_merge(dx_cache *c, uint32_t a, uint32_t b)
 {
     uint32_t first = DX_CACHE_P_NONE, *at = &first;
@@ -1914,6 +2081,8 @@ static uint32_t dx_cache_p_merge(dx_cache *c, uint32_t a, uint32_t b)
     return first;
 }
 
+/* Sort the list by use by the order in which entries were put: a merge sort from below, where
+   lists[n] has 2^n entries or none, like the bits of a counter. */
 static void dx_cache_p_sort(dx_cache *c)
 {
     uint32_t lists[32], i, n, all = DX_CACHE_P_NONE, head = c->slots_;
@@ -1925,6 +2094,7 @@ static void dx_cache_p_sort(dx_cache *c)
             i = dx_cache_p_merge(c, lists[n], i);
             lists[n] = DX_CACHE_P_NONE;
         }
+        DX_CACHE_ASSERT(n < 32);
         lists[n] = i;
     }
     for (n = 0; n < 32; n++) all = dx_cache_p_merge(c, lists[n], all);
@@ -1965,15 +2135,21 @@ DX_CACHE_API int dx_cache_load(dx_cache *c, dx_cas_store *store)
     for (i = c->slots_; i-- > 0;) {
         if (c->entries_[i].state != DX_CACHE_P_LIVE) dx_cache_p_free_slot(c, i);
     }
-    c->epoch_ +=
-        (uint64_t)1 << 32; /* no number is used twice: those after the last save are not known */
+    /* no number is used twice, and those after the last save are not known */
+    c->epoch_ += (uint64_t)1 << 32;
     c->sequence_ += (uint64_t)1 << 32;
     c->stats_.removed = 0;
     return DX_CACHE_OK;
 }
 
 /* >>layers --------------------------------------------------------------
-   The extension interface: the arena, the lock and the hash as they are used above. */
+   The extension interface: the arena, the lock and the hash as they are used above.
+
+       dx_queries.h   dx_edge.h        what depends on what, headers, edge side includes
+             \\         /
+          dx_cache_ext_*               memory, one lock, one hash
+                |
+            dx_cache.h                                                                       */
 DX_CACHE_API void dx_cache_ext_lock(dx_cache *c)
 {
     dx_cache_p_lock(c);
@@ -2006,6 +2182,7 @@ DX_CACHE_API uint64_t dx_cache_ext_hash(const dx_cache *c, const void *data, siz
 DX_CACHE_API void dx_cache_ext_value_hash(const dx_cache *c, const void *data, size_t size,
                                           uint8_t out[32])
 {
+    DX_CACHE_ASSERT(data || size == 0);
     c->desc_.hash(c->desc_.user, data, size, out);
 }
 
