@@ -402,11 +402,32 @@ static uint32_t dx_hde_p_crc32c(uint32_t crc, const uint8_t *p, size_t size)
     return ~crc;
 }
 
-/* >>blake3: the values of pages are kept, so that a changed page costs one page --------------- */
+/* >>blake3 --------------------------------------------------------------
+   Every record says what its state hashes to, and most of a state is as it was. BLAKE3 is a tree
+   above chunks of 1,024 bytes, so the values of subtrees can be kept beside a baseline, and only
+   what changed is hashed again:
+
+       root                    .------------ * ------------.
+       groups of 16 pages      G0             G1           rest
+       pages of 4 chunks       P0 P1 ... P15  P16 ... P31  P32, and at most a page
+       state                   |4096|4096| ...
+
+       values   | P0 | P1 | ... | last P | G0 | G1 | ...     32 bytes each, beside the baseline
+
+   A page that is equal to the baseline's takes its value from there: comparing is several times
+   faster than hashing. A page is the smallest unit because its four chunks go through the vector
+   units side by side. The last page has no value of its own, since its place in the tree depends
+   on what follows: it is always hashed. */
 enum {
     DX_HDE_P_PAGE = 4096, /* four chunks */
     DX_HDE_P_GROUP = 16,  /* pages whose joined value is kept, too */
-    DX_HDE_P_B3_START = 1, DX_HDE_P_B3_END = 2, DX_HDE_P_B3_PARENT = 4, DX_HDE_P_B3_ROOT = 8
+    DX_HDE_P_CHUNK = 1024
+};
+enum { /* flags of BLAKE3's compression */
+    DX_HDE_P_B3_START = 1,
+    DX_HDE_P_B3_END = 2,
+    DX_HDE_P_B3_PARENT = 4,
+    DX_HDE_P_B3_ROOT = 8
 };
 
 /* BLAKE3 (github.com/BLAKE3-team/BLAKE3-specs, section 2.2) of one input, W being uint32_t, or of
@@ -446,6 +467,7 @@ enum {
 static const uint32_t dx_hde_p_b3_key[8] = {0x6a09e667u, 0xbb67ae85u, 0x3c6ef372u, 0xa54ff53au,
                                             0x510e527fu, 0x9b05688cu, 0x1f83d9abu, 0x5be0cd19u};
 
+/* BLAKE3's compression of one block; cv is its input and its output. */
 static void dx_hde_p_compress(uint32_t cv[8], const uint8_t *block, uint32_t size, uint32_t chunk,
                               uint32_t flags)
 {
@@ -463,6 +485,7 @@ static void dx_hde_p_compress(uint32_t cv[8], const uint8_t *block, uint32_t siz
     for (k = 0; k < 8; k++) cv[k] = v[k] ^ v[8 + k];
 }
 
+/* A value as bytes, as a parent takes it. */
 static void dx_hde_p_store_value(uint8_t *value, const uint32_t cv[8])
 {
     unsigned i;
@@ -479,12 +502,13 @@ static void dx_hde_p_parent(uint8_t *value, const uint8_t *pair, uint32_t flags)
     dx_hde_p_store_value(value, cv);
 }
 
+/* The value of a chunk: its blocks one after the other. root: it is all there is. */
 static void dx_hde_p_chunk(uint8_t *value, const uint8_t *p, size_t size, uint32_t chunk,
                            uint32_t root)
 {
     uint32_t cv[8], flags = (uint32_t)DX_HDE_P_B3_START;
     uint8_t last[64];
-    DX_HDE_ASSERT(size <= 1024);
+    DX_HDE_ASSERT(size <= DX_HDE_P_CHUNK);
     DX_HDE_MEMCPY(cv, dx_hde_p_b3_key, sizeof cv);
     for (; size > 64; size -= 64, p += 64, flags = 0) dx_hde_p_compress(cv, p, 64, chunk, flags);
     DX_HDE_MEMSET(last, 0, sizeof last);
@@ -502,13 +526,14 @@ static void dx_hde_p_rest(uint8_t *value, const uint8_t *p, size_t size, uint32_
     uint32_t n = 0;
     DX_HDE_ASSERT(size <= DX_HDE_P_PAGE);
     do {
-        size_t part = size < 1024 ? size : 1024;
+        size_t part = size < DX_HDE_P_CHUNK ? size : DX_HDE_P_CHUNK;
         dx_hde_p_chunk(v + 32 * n, p, part, chunk + n, part == size && n == 0 ? root : 0);
         p += part;
         size -= part;
         n++;
     } while (size);
     DX_HDE_ASSERT(n >= 1 && n <= 4);
+    /* the tree is as full as it can be from the left: (0 1) (2 3), (0 1) 2, or 0 1 */
     if (n == 4) dx_hde_p_parent(v + 64, v + 64, 0);
     if (n > 2) dx_hde_p_parent(v, v, 0);
     if (n > 2) DX_HDE_MEMCPY(v + 32, v + 64, 32);
@@ -517,7 +542,7 @@ static void dx_hde_p_rest(uint8_t *value, const uint8_t *p, size_t size, uint32_
 }
 
 #if (defined(__GNUC__) || defined(__clang__)) && (defined(__SSE2__) || defined(__ARM_NEON))
-/* The four chunks of a page side by side. */
+/* The four chunks of a page side by side: each word of the state is a vector of four. */
 typedef uint32_t dx_hde_p_words __attribute__((vector_size(16)));
 
 static void dx_hde_p_set(dx_hde_p_words *w, uint32_t a, uint32_t b, uint32_t c, uint32_t d)
@@ -555,7 +580,7 @@ static void dx_hde_p_page(uint8_t *value, const uint8_t *p, uint32_t chunk)
         DX_HDE_P_B3_ROUNDS(dx_hde_p_words);
         for (k = 0; k < 8; k++) cv[k] = v[k] ^ v[8 + k];
     }
-    for (k = 0; k < 32; k++)
+    for (k = 0; k < 32; k++) /* word k / 4 of chunk k % 4 */
         dx_hde_p_store32(values + 32 * (k & 3) + 4 * (k >> 2), cv[k >> 2][k & 3]);
     dx_hde_p_parent(values + 64, values + 64, 0);
     dx_hde_p_parent(values, values, 0);
@@ -572,24 +597,49 @@ static void dx_hde_p_page(uint8_t *value, const uint8_t *p, uint32_t chunk)
 #undef DX_HDE_P_B3_G
 #undef DX_HDE_P_B3_ROTR
 
-/* >>coder: bits by adaptive probability; the range coder of LZMA without its first byte ------- */
+/* >>coder ---------------------------------------------------------------
+   Bits by adaptive probability: the range coder of LZMA without its first byte, which is always 0.
+   A range of 32 bits is split at each bit, in proportion to the model's probability of a 1, and the
+   part of the bit that is coded is what is left of it. Below 2^24 a byte leaves, or comes in:
+
+       low            low + bound                    low + range
+        |------ 1 ------|--------------- 0 ---------------|        bound = range * p
+        |- 1 -|--- 0 ---|                                          after a 1
+             ...                                                   24 bits are settled: shift
+
+   low may carry into bytes that have been settled: the last of them waits in cache, and bytes of
+   255 behind it, which a carry would run through, are only counted (pending).
+
+       model   | probability of a 1: 22 bits | how many bits it has seen: 10 bits |
+
+   It moves towards each bit that it sees by rates[count]: two thirds of the way at first, less
+   each time, 1/64 in the end. One function reads and writes (dx_hde_p_bit()), so that the two
+   cannot differ.
+
+   Numbers and trees are made of bits. The models of a body, in one array:
+
+       kind | GAP | LENGTH | JUMP | BACK | lane 0: 3 x RUN, 3 x CHANGED | lane 1 ... | literals */
 typedef struct dx_hde_p_coder { /* reads or writes, by the same calls */
-    const uint8_t *in;
-    uint8_t *out;
-    size_t at, size, pending;
-    uint64_t low;
-    uint32_t range, code;
-    uint8_t cache;
-    bool writing, started, bad; /* bad: reads behind the end, has written behind it */
-    uint32_t *models;           /* 22 bits probability of a 1, 10 bits count */
-    const uint16_t *rates;
+    const uint8_t *in;      /* reading: the body */
+    uint8_t       *out;     /* writing: where it goes */
+    size_t         at;      /* place in it, */
+    size_t         size;    /* and its end */
+    size_t         pending; /* writing: bytes of 255 behind cache */
+    uint64_t       low;     /* writing: 32 bits, and the carry above */
+    uint32_t       range;
+    uint32_t       code;    /* reading: what is in the range, less low */
+    uint8_t        cache;   /* writing: the byte before `pending` */
+    bool           writing;
+    bool           started; /* the first byte is not written */
+    bool           bad;     /* has read behind the end, or had no room to write */
+    uint32_t      *models;  /* 22 bits probability of a 1, 10 bits count */
+    const uint16_t *rates;  /* by the count */
 } dx_hde_p_coder;
 
-/* Models: a bit of the kind, four numbers, then for each lane those of runs and of changed bytes,
-   then the trees of literals. */
+/* Where in the array the models of what begin. */
 enum {
     DX_HDE_P_GAP = 4,
-    DX_HDE_P_NUMBER = 64 + 33 * 8, /* models of a number */
+    DX_HDE_P_NUMBER = 64 + 33 * 8, /* models: a tree for its length, 8 for each length */
     DX_HDE_P_LENGTH = DX_HDE_P_GAP + DX_HDE_P_NUMBER,
     DX_HDE_P_JUMP = DX_HDE_P_LENGTH + DX_HDE_P_NUMBER,
     DX_HDE_P_BACK = DX_HDE_P_JUMP + DX_HDE_P_NUMBER,
@@ -599,6 +649,7 @@ enum {
     DX_HDE_P_PATCH_MEMORY = 4 * DX_HDE_P_MODELS /* bytes that applying a patch takes at the most */
 };
 
+/* Write a byte, and what carries into it. */
 static void dx_hde_p_put(dx_hde_p_coder *c, uint32_t byte)
 {
     DX_HDE_ASSERT(c->writing && byte < 256 + 256);
@@ -606,13 +657,15 @@ static void dx_hde_p_put(dx_hde_p_coder *c, uint32_t byte)
     else c->bad = true;
 }
 
-static void dx_hde_p_get(dx_hde_p_coder *c) /* three bytes of zero follow the end */
+/* Read a byte. The writer leaves trailing zeros out: three of them follow the end. */
+static void dx_hde_p_get(dx_hde_p_coder *c)
 {
     c->code = c->code << 8 | (c->at < c->size ? c->in[c->at] : 0u);
     if (c->at >= c->size && c->at - c->size >= 3) c->bad = true;
     else c->at++;
 }
 
+/* The top byte of low is settled, unless it is 255 and a carry may come. */
 static void dx_hde_p_shift(dx_hde_p_coder *c)
 {
     uint32_t carry = (uint32_t)(c->low >> 32);
@@ -647,19 +700,25 @@ static uint32_t dx_hde_p_split(dx_hde_p_coder *c, uint32_t bound, uint32_t bit)
     return bit;
 }
 
+/* A bit, coded by its model, which learns from it. */
 static uint32_t dx_hde_p_bit(dx_hde_p_coder *c, uint32_t *model, uint32_t bit)
 {
-    uint32_t m = *model, count = m & 1023, p = m >> 10, flip;
+    uint32_t m = *model;
+    uint32_t count = m & 1023;
+    uint32_t p = m >> 10;
+    uint32_t flip;
     uint64_t rate = c->rates[count];
     DX_HDE_ASSERT(count < 64);
     bit = dx_hde_p_split(c, (c->range >> 15) * (p >> 7 | 1), bit);
-    flip = 0x3fffff & (0 - bit);
+    flip = 0x3fffff & (0 - bit); /* for a 1, that of a 0 becomes less: no branch */
     p ^= flip;
     p -= (uint32_t)(p * rate >> 16);
     *model = (p ^ flip) << 10 | (count + (count < 62));
     return bit;
 }
 
+/* A number of so many bits, from the highest: each has a model for what precedes it. Returns the
+   number with a 1 in front. */
 static uint32_t dx_hde_p_tree(dx_hde_p_coder *c, uint32_t *models, unsigned bits, uint32_t v)
 {
     uint32_t node = 1;
@@ -671,7 +730,8 @@ static uint32_t dx_hde_p_tree(dx_hde_p_coder *c, uint32_t *models, unsigned bits
 /* Its length in bits, then the bits: three by models of their own, the rest as they are. */
 static uint32_t dx_hde_p_number(dx_hde_p_coder *c, uint32_t first, uint32_t v)
 {
-    uint32_t *models = c->models + first, bits = 0, n, node = 1;
+    uint32_t *models = c->models + first;
+    uint32_t bits = 0, n, node = 1;
     while (bits < 32 && v >> bits) bits++;
     n = dx_hde_p_tree(c, models, 6, bits) & 63;
     if (n > 32) c->bad = true;
@@ -683,18 +743,20 @@ static uint32_t dx_hde_p_number(dx_hde_p_coder *c, uint32_t first, uint32_t v)
     return node;
 }
 
+/* A coder whose models know nothing yet. */
 static void dx_hde_p_start(dx_hde_p_coder *c, const dx_hde *h, const dx_hde_record *r)
 {
     uint32_t i, n = DX_HDE_P_RUN + ((uint32_t)DX_HDE_P_LANE << r->stride_log);
     n += 256u << r->literal_bits;
     DX_HDE_ASSERT(n <= DX_HDE_P_MODELS);
     DX_HDE_MEMSET(c, 0, sizeof *c);
-    c->range = 0xffffffffu;
+    c->range = UINT32_MAX;
     c->models = h->models_;
     c->rates = h->rates_;
-    for (i = 0; i < n; i++) c->models[i] = 0x80000000u;
+    for (i = 0; i < n; i++) c->models[i] = 0x80000000u; /* 1/2, nothing seen */
 }
 
+/* Write the rest: of all codes in the range the one with the most zeros at its end. */
 static void dx_hde_p_finish(dx_hde_p_coder *c)
 {
     DX_HDE_ASSERT(c->writing);
@@ -703,12 +765,13 @@ static void dx_hde_p_finish(dx_hde_p_coder *c)
     dx_hde_p_shift(c);
 }
 
-static uint32_t dx_hde_p_fold(uint64_t v) /* a signed number, small ones of both signs first */
+/* Zigzag: a signed number as 0, -1, 1, -2, ... */
+static uint32_t dx_hde_p_zigzag(uint64_t v)
 {
     return (uint32_t)((v << 1 ^ (v >> 63 ? UINT64_MAX : 0)) & 0xffffffffu);
 }
 
-static uint64_t dx_hde_p_unfold(uint32_t v)
+static uint64_t dx_hde_p_unzigzag(uint32_t v)
 {
     return (uint64_t)(v >> 1) ^ (v & 1 ? UINT64_MAX : 0);
 }
@@ -744,44 +807,67 @@ static void dx_hde_p_literals(dx_hde_p_coder *c, const dx_hde_record *r, const u
     }
 }
 
-/* >>memory ------------------------------------------------------------- */
-/* A baseline: its data, the values of its pages and groups, a table of where its blocks are. */
+/* >>memory --------------------------------------------------------------
+   desc.memory is divided once; the room for baselines gets what is left:
+
+       | kept_ | order_ | heads_ | same_ | values_ | models_ | seen_ | pieces_ | work_ | room_ ... |
+                                                   |<-------- scratch_ ---------------->|
+
+   scratch_ is what encoding by pieces needs, and dx_patch.h instead of it: one record is made at a
+   time, one way or the other. A baseline in the room is three parts, one behind the other:
+
+       | data, its bytes, padded to 8 | values of its pages and groups | table of its blocks | */
 struct dx_hde_p_baseline {
-    const uint8_t *data, *values;
-    uint32_t *table;
-    uint64_t key, born_ms, whole_ms, serial; /* whole_ms: of the last whole state */
-    uint64_t at, room; /* in the memory for baselines */
-    uint32_t size, deltas, next, table_log;
-    bool used, indexed;
-    uint8_t coding; /* of deltas, the last time that both were tried; 0: they have not been */
-    uint8_t hash[32];
-    uint8_t chain[32]; /* sender: bit h for each state since the last whole one, which is one of
-                          them, whose hash begins with the byte h */
+    const uint8_t *data;
+    const uint8_t *values;   /* >>blake3; NULL: not known */
+    uint32_t      *table;    /* >>baselines */
+    uint64_t       key;
+    uint64_t       born_ms;
+    uint64_t       whole_ms; /* of the last whole state */
+    uint64_t       serial;   /* grows with each one that is kept */
+    uint64_t       at;       /* where in the room, */
+    uint64_t       room;     /* and how much of it */
+    uint32_t       size;     /* bytes of data */
+    uint32_t       deltas;   /* sender: since the last whole state */
+    uint32_t       next;     /* in the chain of its head */
+    uint32_t       table_log;
+    bool           used;
+    bool           indexed;  /* the table is filled: only once it is needed */
+    uint8_t        coding;   /* of deltas, the last time that both were tried; 0: not yet */
+    uint8_t        hash[32];
+    uint8_t        chain[32]; /* sender: bit h for each state since the last whole one, which is one
+                                 of them, whose hash begins with the byte h */
 };
 
 #define DX_HDE_P_NONE UINT32_MAX
 
-static uint32_t dx_hde_p_step(uint32_t size) /* between the blocks that a table knows */
+/* Bytes between the blocks that a table knows: more in large states, whose table stays small so. */
+static uint32_t dx_hde_p_step(uint32_t size)
 {
-    return size >> 30 ? 32 : size >> 20 ? 16 : 8;
+    if (size >> 30) return 32;
+    return size >> 20 ? 16 : 8;
 }
 
-static uint32_t dx_hde_p_log(uint32_t n, uint32_t least, uint32_t most) /* 1 << log >= n */
+/* The least log with 1 << log >= n, in these bounds. */
+static uint32_t dx_hde_p_log(uint32_t n, uint32_t log_min, uint32_t log_max)
 {
-    uint32_t log = least;
-    while (log < most && n > 1u << log) log++;
+    uint32_t log = log_min;
+    while (log < log_max && n > 1u << log) log++;
     return log;
 }
 
+/* Pages of a state that something follows: those that have a value. */
 static uint32_t dx_hde_p_pages(uint32_t size) { return size ? (size - 1) / DX_HDE_P_PAGE : 0; }
 
-static uint32_t dx_hde_p_value_size(uint32_t size) /* of pages and groups that something follows */
+/* Bytes of the values of its pages and groups. */
+static uint32_t dx_hde_p_value_size(uint32_t size)
 {
     uint32_t pages = dx_hde_p_pages(size);
     return 32 * (pages + pages / DX_HDE_P_GROUP);
 }
 
-static uint64_t dx_hde_p_room(uint32_t size) /* of a baseline */
+/* Bytes that a baseline takes of the room. */
+static uint64_t dx_hde_p_room(uint32_t size)
 {
     return (((uint64_t)size + 7) & ~(uint64_t)7) + dx_hde_p_value_size(size) +
            ((uint64_t)4 << dx_hde_p_log(size / dx_hde_p_step(size), 6, 26));
@@ -823,6 +909,7 @@ static uint64_t dx_hde_p_lay_out(dx_hde *h, const dx_hde_desc *d, uint8_t *at)
     return total;
 }
 
+/* What is zero, filled in. */
 static dx_hde_desc dx_hde_p_defaults(const dx_hde_desc *desc)
 {
     dx_hde_desc d = *desc;
@@ -837,6 +924,7 @@ static dx_hde_desc dx_hde_p_defaults(const dx_hde_desc *desc)
     return d;
 }
 
+/* Is every field inside its limits? */
 static bool dx_hde_p_good(const dx_hde_desc *d)
 {
     return !(d->state_max >> 31) && d->baselines_max <= 65536 && d->chain_max <= 1000 &&
@@ -894,7 +982,16 @@ DX_HDE_API int dx_hde_init(dx_hde *h, const dx_hde_desc *desc)
     return DX_HDE_OK;
 }
 
-/* >>hash of a state ---------------------------------------------------- */
+/* >>hash of a state -----------------------------------------------------
+   The tree of BLAKE3 from the left to the right with a stack, which holds the roots of the subtrees
+   that are complete, the largest first. Each one that is added joins those of its size, like a
+   carry in a counter. At the end what is left is joined from the top down.
+
+       groups 0 1 2 3 4 5 6        stack  | 0..3 | 4..5 | 6 |         (7 = 111b: three of them)
+       + group 7                   stack  | 0..7 |                    (8 = 1000b)
+
+   Where groups end the same goes on with pages, since a group is 16 of them, and then with the last
+   page, whole or not. */
 /* The count-th of subtrees of one size goes to the stack: those that it completes are joined. */
 static void dx_hde_p_push(uint8_t *stack, uint32_t *depth, const uint8_t *value, uint32_t count)
 {
@@ -993,6 +1090,7 @@ static uint64_t dx_hde_p_sip(const uint64_t key[2], uint64_t word)
 }
 #undef DX_HDE_P_ROTL
 
+/* Where the chain of a key begins. Keys come from outside: they are mixed with desc.seed. */
 static uint32_t *dx_hde_p_head(const dx_hde *h, uint64_t key)
 {
     uint64_t mixed = dx_hde_p_sip(h->desc_.seed, key);
@@ -1000,6 +1098,7 @@ static uint32_t *dx_hde_p_head(const dx_hde *h, uint64_t key)
     return h->heads_ + (h->heads_log_ ? mixed >> (64 - h->heads_log_) : 0);
 }
 
+/* Take a baseline out of its chain and out of the order of the room. Nothing else moves. */
 static void dx_hde_p_remove(dx_hde *h, uint32_t k)
 {
     uint32_t i, *link = dx_hde_p_head(h, h->kept_[k].key);
@@ -1026,7 +1125,8 @@ static dx_hde_p_baseline *dx_hde_p_find(const dx_hde *h, uint64_t key, const uin
     return found;
 }
 
-static void dx_hde_p_evict(dx_hde *h) /* the oldest */
+/* Remove the oldest of all baselines. */
+static void dx_hde_p_evict(dx_hde *h)
 {
     uint32_t i, k = h->order_[0];
     for (i = 1; i < h->stats_.baselines; i++)
@@ -1047,6 +1147,7 @@ static bool dx_hde_p_gap(const dx_hde *h, uint64_t need, uint64_t *at, uint32_t 
     return h->room_size_ - *at >= need;
 }
 
+/* The slot of the block at p, and six more bits of its hash, as its tag. */
 static uint32_t dx_hde_p_slot(const uint8_t *p, uint32_t step, uint32_t log, uint32_t *tag)
 {
     uint64_t v = dx_hde_p_load64(p) * 0x9e3779b97f4a7c15u;
@@ -1063,6 +1164,7 @@ static uint32_t dx_hde_p_slot(const uint8_t *p, uint32_t step, uint32_t log, uin
     return (uint32_t)(v >> (64 - log));
 }
 
+/* Bytes of a block: what has to be equal before a match is believed to be one. */
 static uint32_t dx_hde_p_block(uint32_t step) { return step == 8 ? 12 : 32; }
 
 /* A slot has six bits of a block's hash, and one more than its number; 0 is free. */
@@ -1116,7 +1218,7 @@ static dx_hde_p_baseline *dx_hde_p_add(dx_hde *h, uint64_t key, uint64_t now_ms,
     return b;
 }
 
-/* Those of a key but one. */
+/* Remove all baselines of a key but one (or NULL); how many those were. */
 static uint32_t dx_hde_p_forget(dx_hde *h, uint64_t key, const dx_hde_p_baseline *but)
 {
     uint32_t k = *dx_hde_p_head(h, key), next, count = 0;
@@ -1178,6 +1280,8 @@ DX_HDE_API int dx_hde_keep(dx_hde *h, uint64_t key, uint64_t now_ms, const void 
    on, but for some bytes; AGAIN repeats bytes further up in the state itself. */
 enum { DX_HDE_P_COPY, DX_HDE_P_CHANGED, DX_HDE_P_AGAIN };
 
+/* Add a piece, or make the last one longer where this one goes on with it. False: no room for more:
+   what is left are literals. */
 static bool dx_hde_p_take(dx_hde *h, uint32_t new_at, uint32_t old_at, uint32_t size, uint32_t kind)
 {
     dx_hde_p_piece *p = h->pieces_ + h->piece_count_;
@@ -1200,7 +1304,9 @@ static bool dx_hde_p_take(dx_hde *h, uint32_t new_at, uint32_t old_at, uint32_t 
     return true;
 }
 
-/* How many bytes of two places are not equal. */
+/* How many bytes of two places are not equal, eight at a time. Of x ^ y the top bit of each byte
+   that is not zero is set (low + low carries into it), and moved to the bottom: then bytes of sums
+   count up to 128 times without a carry. */
 static uint32_t dx_hde_p_wrong(const uint8_t *a, const uint8_t *b, uint32_t size)
 {
     const uint64_t low = 0x7f7f7f7f7f7f7f7fu;
@@ -1223,12 +1329,12 @@ static uint32_t dx_hde_p_wrong(const uint8_t *a, const uint8_t *b, uint32_t size
 }
 
 /* How far two places agree, at most so many bytes. */
-static uint32_t dx_hde_p_extent(const uint8_t *a, const uint8_t *b, uint32_t most)
+static uint32_t dx_hde_p_extent(const uint8_t *a, const uint8_t *b, uint32_t size_max)
 {
     uint32_t n = 0;
-    while (most - n >= 256 && DX_HDE_MEMCMP(a + n, b + n, 256) == 0) n += 256;
-    while (most - n >= 8 && DX_HDE_MEMCMP(a + n, b + n, 8) == 0) n += 8;
-    while (n < most && a[n] == b[n]) n++;
+    while (size_max - n >= 256 && DX_HDE_MEMCMP(a + n, b + n, 256) == 0) n += 256;
+    while (size_max - n >= 8 && DX_HDE_MEMCMP(a + n, b + n, 8) == 0) n += 8;
+    while (n < size_max && a[n] == b[n]) n++;
     return n;
 }
 
@@ -1236,18 +1342,19 @@ static uint32_t dx_hde_p_extent(const uint8_t *a, const uint8_t *b, uint32_t mos
 static bool dx_hde_p_match_old(const dx_hde_p_baseline *b, const uint8_t *p, uint32_t size,
                                uint32_t at, dx_hde_p_piece *found)
 {
-    uint32_t step = dx_hde_p_step(b->size), length = dx_hde_p_block(step), tag, slot, old, most;
+    uint32_t step = dx_hde_p_step(b->size), length = dx_hde_p_block(step);
+    uint32_t tag, slot, old, size_max;
     if (size - at < length) return false;
     slot = b->table[dx_hde_p_slot(p + at, step, b->table_log, &tag)];
     if (!slot || (slot ^ tag) >> 26) return false;
     old = ((slot & 0x3ffffff) - 1) * step;
     if (DX_HDE_MEMCMP(b->data + old, p + at, length) != 0) return false;
-    most = b->size - old < size - at ? b->size - old : size - at;
+    size_max = b->size - old < size - at ? b->size - old : size - at;
     DX_HDE_ASSERT(old <= b->size - length);
     found->new_at = at;
     found->old_at = old;
     found->kind = DX_HDE_P_COPY;
-    found->size = dx_hde_p_extent(b->data + old, p + at, most);
+    found->size = dx_hde_p_extent(b->data + old, p + at, size_max);
     return true;
 }
 
@@ -1288,6 +1395,7 @@ static uint32_t dx_hde_p_scan(dx_hde *h, dx_hde_p_baseline *b, const uint8_t *p,
             at++;
             continue;
         }
+        /* blocks begin at multiples of step: the bytes before may be equal, too */
         while (x.new_at > end && x.old_at && source[x.old_at - 1] == p[x.new_at - 1]) {
             x.new_at--;
             x.old_at--;
@@ -1305,7 +1413,7 @@ static uint32_t dx_hde_p_like(const dx_hde *h, const dx_hde_p_baseline *b, const
                               uint32_t at, uint32_t size, uint32_t *old_at)
 {
     const dx_hde_p_piece *last = h->pieces_ + h->piece_count_ - 1;
-    uint32_t least = size, k, wrong, old[2];
+    uint32_t wrong_min = size, k, wrong, old[2];
     if (!b) return size;
     old[0] = at;
     old[1] = at;
@@ -1314,19 +1422,28 @@ static uint32_t dx_hde_p_like(const dx_hde *h, const dx_hde_p_baseline *b, const
     for (k = 0; k < 2; k++) {
         if ((k && old[0] == old[1]) || old[k] > b->size || size > b->size - old[k]) continue;
         wrong = dx_hde_p_wrong(b->data + old[k], p + at, size);
-        if (wrong < least) *old_at = old[k];
-        if (wrong < least) least = wrong;
+        if (wrong < wrong_min) *old_at = old[k];
+        if (wrong < wrong_min) wrong_min = wrong;
     }
-    return least;
+    return wrong_min;
 }
 
-/* What changed bytes take, in sixteenths of a byte; less where they change as those before. */
+/* What a byte with this change takes, about, in sixteenths of a byte, `run` equal ones after a byte
+   with the change `last`: little where it changes as the one before, much where it stands alone. */
+static uint32_t dx_hde_p_one_change(uint32_t change, uint32_t last, uint32_t run)
+{
+    DX_HDE_ASSERT(change > 0 && change < 256);
+    if (run == 0) return change == last ? 3 : 14;
+    return run < 8 ? 20 : 40;
+}
+
+/* What the changed bytes of two places take together. */
 static uint32_t dx_hde_p_change_cost(const uint8_t *old, const uint8_t *p, uint32_t size)
 {
     uint32_t i, cost = 0, last = 0, run = 64;
     for (i = 0; i < size; i++) {
         uint32_t change = (uint32_t)(p[i] - old[i]) & 255;
-        if (change) cost += change == last && !run ? 3 : run == 0 ? 14 : run < 8 ? 20 : 40;
+        if (change) cost += dx_hde_p_one_change(change, last, run);
         if (change) last = change;
         run = change ? 0 : run + 1;
     }
@@ -1344,12 +1461,18 @@ static bool dx_hde_p_moved(const dx_hde_p_baseline *b, const uint8_t *p, uint32_
            dx_hde_p_wrong(b->data + old_at + (n - end), p + at + (n - end), end) > end / 4;
 }
 
-/* The rest of a page, from p[at] on. Returns where it has got to; size: it has run out of room. */
+/* The rest of a page, from p[at] on. Returns where it has got to; size: it has run out of room.
+   First it is compared with the one place where the baseline is most like it. Where that is bad
+   enough, the bytes are looked for; what was found is taken if it is cheaper than the changes, or
+   if it leads to another place of the baseline for long, and undone otherwise. Where searches were
+   useless eight times in a row, only each 16th page that has any likeness is searched. */
 static uint32_t dx_hde_p_page_pieces(dx_hde *h, dx_hde_p_baseline *b, const uint8_t *p,
                                      uint32_t size, uint32_t at, uint32_t n)
 {
     uint32_t old_at = 0, wrong = dx_hde_p_like(h, b, p, at, n, &old_at);
-    uint32_t count = h->piece_count_, literals = h->literals_, stop;
+    uint32_t count = h->piece_count_; /* before the search, to undo it */
+    uint32_t literals = h->literals_; /* the same; then those that the search left in the page */
+    uint32_t stop;
     dx_hde_p_piece last = {0, 0, 0, 0};
     const dx_hde_p_piece *found;
     bool far, scan = h->stats_.level > 0 && dx_hde_p_moved(b, p, at, n, old_at, wrong);
@@ -1395,13 +1518,30 @@ static void dx_hde_p_find_pieces(dx_hde *h, dx_hde_p_baseline *b, const uint8_t 
     }
 }
 
-/* >>survey: XOR or differences, and the stride whose lanes are most alike ---------------------- */
-static uint64_t dx_hde_p_log2(uint32_t v) /* of v > 0, in sixteenths */
+/* >>survey --------------------------------------------------------------
+   How changed bytes are written is chosen for each record: as XOR or as differences, which suit
+   flags and counters, and by lanes, since states are often tables of numbers of 2, 4 or 8 bytes, of
+   which the low bytes change more often than the high ones:
+
+       stride 4   state   | 00 01 02 03 | 00 01 02 03 | 00 01 02 03 |
+                  lane      0  1  2  3    0  1  2  3    0  1  2  3
+
+   A sample of changes is counted for stride 8, once as XOR and once as differences; lanes of the
+   smaller strides are sums of these. Each of the eight ways then costs the entropy of its lanes and
+   something for learning them, and the least wins. */
+/* The logarithm to the base of 2, in sixteenths, straight between powers of two. */
+static uint64_t dx_hde_p_log2(uint32_t v)
 {
     uint32_t log = 0;
+    DX_HDE_ASSERT(v > 0);
     while (log < 31 && v >> log > 1) log++;
     return 16 * log + (uint32_t)(((uint64_t)v << 4 >> log) & 15);
 }
+
+enum {
+    DX_HDE_P_COUNTS = 8 * 256, /* values in eight lanes */
+    DX_HDE_P_SAMPLE = 65536    /* bytes that are looked at, about; of a piece 1/8 of that */
+};
 
 /* Sixteenths of bits for the bytes that were counted, by lanes, and for learning them. */
 static uint64_t dx_hde_p_cost(const uint32_t *counts, uint32_t stride_log)
@@ -1422,40 +1562,62 @@ static uint64_t dx_hde_p_cost(const uint32_t *counts, uint32_t stride_log)
     return cost;
 }
 
+/* Choose r->subtract and r->stride_log, and estimate h->changed_, from pieces that changed. */
 static void dx_hde_p_survey(dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline *b,
                             const uint8_t *p)
 {
-    uint32_t *counts = h->models_, k, i, log, seen = 0, changed = 0, lane[8] = {0};
-    uint64_t least = UINT64_MAX, cost;
-    DX_HDE_MEMSET(counts, 0, 2 * 2048 * sizeof *counts);
-    for (k = 0; k < h->piece_count_ && seen < 65536; k++) {
+    uint32_t *counts = h->models_; /* idle now: 8 lanes x 256 values, for XOR and for differences */
+    uint32_t k, i, log, seen = 0, changed = 0, lane[8] = {0};
+    uint64_t cost_min = UINT64_MAX, cost;
+    DX_HDE_MEMSET(counts, 0, 2 * DX_HDE_P_COUNTS * sizeof *counts);
+    for (k = 0; k < h->piece_count_ && seen < DX_HDE_P_SAMPLE; k++) {
         const dx_hde_p_piece *c = h->pieces_ + k;
         if (c->kind != DX_HDE_P_CHANGED) continue;
-        for (i = 0; i < c->size && i < 8192; i++, seen++) {
+        for (i = 0; i < c->size && i < DX_HDE_P_SAMPLE / 8; i++, seen++) {
             uint32_t was = b->data[c->old_at + i], is = p[c->new_at + i], in = (c->new_at + i) & 7;
             if (was == is) continue;
             lane[in]++;
             changed++;
             counts[256 * in + (was ^ is)]++;
-            counts[2048 + 256 * in + ((is - was) & 255)]++;
+            counts[DX_HDE_P_COUNTS + 256 * in + ((is - was) & 255)]++;
         }
     }
-    for (i = 0; i < 8; i++) /* what is equal, about */
-        counts[256 * i] = counts[2048 + 256 * i] = seen / 8 > lane[i] ? seen / 8 - lane[i] : 0;
+    for (i = 0; i < 8; i++) { /* what is equal, about */
+        uint32_t equal = seen / 8 > lane[i] ? seen / 8 - lane[i] : 0;
+        counts[256 * i] = equal;
+        counts[DX_HDE_P_COUNTS + 256 * i] = equal;
+    }
     h->changed_ = seen ? (uint32_t)((uint64_t)h->residual_ * changed / seen) : 0;
     r->stride_log = 0;
     r->subtract = false;
-    for (k = 0; changed && k < 2; k++)
-        for (log = 0; log < (changed < 512 ? 1 : 4); log++) {
-            cost = dx_hde_p_cost(counts + 2048 * k, log);
-            if (cost >= least) continue;
-            least = cost;
+    for (k = 0; changed && k < 2; k++) {
+        for (log = 0; log < (changed < 512 ? 1 : 4); log++) { /* few changes teach one lane */
+            cost = dx_hde_p_cost(counts + DX_HDE_P_COUNTS * k, log);
+            if (cost >= cost_min) continue;
+            cost_min = cost;
             r->subtract = k != 0;
             r->stride_log = (uint8_t)log;
         }
+    }
 }
 
-/* >>range: everything in one stream ------------------------------------ */
+/* >>range ---------------------------------------------------------------
+   Everything in one stream of bits (docs/formats/hde.md, section 3):
+
+       GAP | literals | OLD LENGTH JUMP | RUN CHANGED RUN CHANGED ... 0 | GAP | OWN LENGTH BACK ...
+
+       baseline   ....[==========================]........................
+       state      lit [=====x===xx===============][own][old ...           x: changed bytes
+                  GAP  RUN 6 ^ ^ RUN 4, RUN 1      BACK
+                             CHANGED by XOR or difference
+
+   Pieces that follow each other in the state and in the baseline are one here, copied or changed.
+   JUMP is from where the baseline was left, so an insertion costs two small numbers. RUN has models
+   by what the last run was, CHANGED by the change before: changes of a table are alike.
+
+   Reading: all numbers come from outside. Each is compared with what is left of the state and of
+   the baseline before anything is copied. */
+/* The lane of a place of the state. */
 static uint32_t dx_hde_p_lane(const dx_hde_record *r, uint32_t at)
 {
     return at & ((1u << r->stride_log) - 1);
@@ -1474,14 +1636,15 @@ static uint32_t dx_hde_p_write_old(const dx_hde *h, dx_hde_p_coder *c, const dx_
         if (x->kind == DX_HDE_P_COPY) run += x->size;
         while (x->kind == DX_HDE_P_CHANGED && i < x->size) {
             uint32_t n = dx_hde_p_extent(b->data + x->old_at + i, p + x->new_at + i, x->size - i);
-            uint32_t at = x->new_at + i + n, was;
+            uint32_t at = x->new_at + i + n; /* of the byte that changed */
+            uint32_t was, change;
             run += n;
             i += n + 1;
             if (i > x->size) break;
             was = b->data[x->old_at + i - 1];
+            change = (r->subtract ? p[at] - was : p[at] ^ was) & 255;
             (void)dx_hde_p_run(c, dx_hde_p_lane(r, at - run), *last_run, run + 1);
-            was = (r->subtract ? p[at] - was : p[at] ^ was) & 255;
-            last = dx_hde_p_changed(c, dx_hde_p_lane(r, at), run, last, was);
+            last = dx_hde_p_changed(c, dx_hde_p_lane(r, at), run, last, change);
             *last_run = run;
             run = 0;
         }
@@ -1491,6 +1654,7 @@ static uint32_t dx_hde_p_write_old(const dx_hde *h, dx_hde_p_coder *c, const dx_
     return count;
 }
 
+/* Write all pieces and literals of a state. */
 static void dx_hde_p_write_range(const dx_hde *h, dx_hde_p_coder *c, const dx_hde_record *r,
                                  const dx_hde_p_baseline *b, const uint8_t *p)
 {
@@ -1498,7 +1662,8 @@ static void dx_hde_p_write_range(const dx_hde *h, dx_hde_p_coder *c, const dx_hd
     uint64_t old_end = 0;
     while (k < h->piece_count_ && !c->bad) {
         const dx_hde_p_piece *x = h->pieces_ + k;
-        uint32_t gap = x->new_at - end, joined = x->size;
+        uint32_t gap = x->new_at - end;
+        uint32_t joined = x->size; /* bytes of this piece and of those that go on with it */
         (void)dx_hde_p_number(c, DX_HDE_P_GAP, gap);
         dx_hde_p_literals(c, r, p, NULL, end, gap);
         for (n = 1; x->kind != DX_HDE_P_AGAIN && k + n < h->piece_count_; n++) {
@@ -1516,7 +1681,7 @@ static void dx_hde_p_write_range(const dx_hde *h, dx_hde_p_coder *c, const dx_hd
             old_end += (uint64_t)gap + joined;
             k++;
         } else {
-            (void)dx_hde_p_number(c, DX_HDE_P_JUMP, dx_hde_p_fold(x->old_at - old_end - gap));
+            (void)dx_hde_p_number(c, DX_HDE_P_JUMP, dx_hde_p_zigzag(x->old_at - old_end - gap));
             old_end = (uint64_t)x->old_at + joined;
             k += dx_hde_p_write_old(h, c, r, b, p, k, n, &last_run);
         }
@@ -1526,6 +1691,15 @@ static void dx_hde_p_write_range(const dx_hde *h, dx_hde_p_coder *c, const dx_hd
     dx_hde_p_literals(c, r, p, NULL, end, size - end);
 }
 
+/* Bits of the byte before a literal that choose its tree: more where there is more to learn from,
+   since each tree learns anew. */
+static uint8_t dx_hde_p_context_bits(uint32_t literals)
+{
+    if (literals >= 16384) return 8;
+    if (literals >= 4096) return 5;
+    return literals >= 512 ? 3 : 0;
+}
+
 /* Returns the bytes of the body; 0: there is no room for it. */
 static uint32_t dx_hde_p_encode_range(const dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline *b,
                                       const uint8_t *p, uint8_t *out, size_t capacity)
@@ -1533,7 +1707,7 @@ static uint32_t dx_hde_p_encode_range(const dx_hde *h, dx_hde_record *r, const d
     dx_hde_p_coder c;
     uint32_t n = h->literals_;
     r->coding = DX_HDE_RANGE;
-    r->literal_bits = (uint8_t)(n >= 16384 ? 8 : n >= 4096 ? 5 : n >= 512 ? 3 : 0);
+    r->literal_bits = dx_hde_p_context_bits(n);
     DX_HDE_ASSERT(n <= r->state_size);
     dx_hde_p_start(&c, h, r);
     c.writing = true;
@@ -1570,11 +1744,13 @@ static int dx_hde_p_read_old(dx_hde_p_coder *c, const dx_hde_record *r, const ui
 /* Where a delta has got to. */
 typedef struct dx_hde_p_reader {
     const dx_hde_p_baseline *b; /* or NULL */
-    uint8_t *out;
-    uint64_t old_end;
-    uint32_t at, size; /* of the state */
+    uint8_t *out;     /* the state, */
+    uint32_t at;      /* how much of it is there, */
+    uint32_t size;    /* and its size */
+    uint64_t old_end; /* where the baseline was left; 64 bits, since a jump from outside is added */
 } dx_hde_p_reader;
 
+/* A piece of the state itself. It may overlap with what it makes: byte by byte. */
 static int dx_hde_p_read_again(dx_hde_p_reader *x, uint32_t size, uint64_t back)
 {
     uint8_t *to = x->out + x->at;
@@ -1595,6 +1771,7 @@ static int dx_hde_p_read_jump(const dx_hde_p_reader *x, uint32_t size, uint64_t 
     return DX_HDE_OK;
 }
 
+/* Read pieces and literals until the state is complete, and the body at its end. */
 static int dx_hde_p_read_range(dx_hde_p_coder *c, const dx_hde_record *r, dx_hde_p_reader *x)
 {
     uint32_t last_run = 0, gap, n;
@@ -1617,7 +1794,7 @@ static int dx_hde_p_read_range(dx_hde_p_coder *c, const dx_hde_record *r, dx_hde
             continue;
         }
         n = dx_hde_p_number(c, DX_HDE_P_LENGTH, 0);
-        jump = dx_hde_p_unfold(dx_hde_p_number(c, DX_HDE_P_JUMP, 0));
+        jump = dx_hde_p_unzigzag(dx_hde_p_number(c, DX_HDE_P_JUMP, 0));
         if (c->bad || n == UINT32_MAX) return DX_HDE_ECORRUPT;
         error = dx_hde_p_read_jump(x, n + 1, jump, &old);
         if (error) return error;
@@ -1629,6 +1806,7 @@ static int dx_hde_p_read_range(dx_hde_p_coder *c, const dx_hde_record *r, dx_hde
     return error;
 }
 
+/* The state of a body in range coding. */
 static int dx_hde_p_decode_range(const dx_hde *h, const dx_hde_record *r, const uint8_t *body,
                                  dx_hde_p_reader *x)
 {
@@ -1642,6 +1820,7 @@ static int dx_hde_p_decode_range(const dx_hde *h, const dx_hde_record *r, const 
     return dx_hde_p_read_range(&c, r, x);
 }
 
+/* Write a varint. Returns its bytes. */
 static uint32_t dx_hde_p_varint(uint8_t *p, uint64_t v)
 {
     uint32_t n = 0;
@@ -1650,8 +1829,15 @@ static uint32_t dx_hde_p_varint(uint8_t *p, uint64_t v)
     return n;
 }
 
-/* >>zstd: whole states as they are; of deltas three parts in one frame: instructions, literals, and
-   all bytes of changed pieces, XORed or subtracted, by lanes ----------------------------------- */
+/* >>zstd ----------------------------------------------------------------
+   For what is too large for the range coder, at 20 MB/s, where the caller has zstd. A whole state
+   is one frame of its bytes. Of a delta three parts are one frame:
+
+       | I | L | instructions: gap, kind, length, jump | literals | changes of all changed pieces  |
+                                                                    lane 0 ...... | lane 1 ...... |
+
+   The changes of pieces are written with all their zeros, XORed or subtracted, and lane by lane, so
+   that zstd sees long rows of zeros and of bytes that are alike. work_ holds the parts. */
 #ifdef DX_HDE_ZSTD
 /* Where byte i of `size` is when the bytes of each lane stand together. */
 static uint32_t dx_hde_p_shuffled(uint32_t i, uint32_t size, uint32_t log)
@@ -1678,7 +1864,7 @@ static size_t dx_hde_p_pack_pieces(const dx_hde *h, uint8_t *to, size_t capacity
             n += dx_hde_p_varint(to + n, x->new_at - x->old_at - 1);
             old_end += (uint64_t)gap + x->size;
         } else {
-            n += dx_hde_p_varint(to + n, dx_hde_p_fold(x->old_at - old_end - gap));
+            n += dx_hde_p_varint(to + n, dx_hde_p_zigzag(x->old_at - old_end - gap));
             old_end = (uint64_t)x->old_at + x->size;
         }
     }
@@ -1698,10 +1884,10 @@ static size_t dx_hde_p_pack(const dx_hde *h, const dx_hde_record *r, const dx_hd
 {
     uint32_t k, i, end = 0, at = 0, size = (uint32_t)r->state_size, bytes;
     uint8_t *to = h->work_ + 8;
-    size_t n, most = dx_hde_p_parts_max(r);
+    size_t n, size_max = dx_hde_p_parts_max(r);
     bytes = h->literals_ + h->residual_;
-    if (bytes > most - 8) return 0;
-    n = dx_hde_p_pack_pieces(h, to, most - 8 - bytes);
+    if (bytes > size_max - 8) return 0;
+    n = dx_hde_p_pack_pieces(h, to, size_max - 8 - bytes);
     if (!n && h->piece_count_) return 0;
     dx_hde_p_store32(h->work_, (uint32_t)n);
     dx_hde_p_store32(h->work_ + 4, h->literals_);
@@ -1724,6 +1910,7 @@ static size_t dx_hde_p_pack(const dx_hde *h, const dx_hde_record *r, const dx_hd
     return (size_t)(to - h->work_) + h->residual_;
 }
 
+/* Returns the bytes of the body; 0: there is no room for it, or no zstd. */
 static uint32_t dx_hde_p_encode_zstd(const dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline *b,
                                      const uint8_t *p, uint8_t *out, size_t capacity)
 {
@@ -1771,12 +1958,18 @@ static int dx_hde_p_inflate(const dx_hde *h, const dx_hde_record *r, const uint8
 
 /* The parts that dx_hde_p_pack() wrote. */
 typedef struct dx_hde_p_parts {
-    const uint8_t *pieces, *literals, *changes;
-    uint32_t piece_size, literal_size, change_size, change_at;
-    bool bad;
+    const uint8_t *pieces;       /* the instructions that are not read yet, */
+    const uint8_t *literals;     /* the literals that are not, */
+    const uint8_t *changes;      /* and all changes */
+    uint32_t       piece_size;   /* bytes of these */
+    uint32_t       literal_size;
+    uint32_t       change_size;
+    uint32_t       change_at;    /* how many changes are read */
+    bool           bad;          /* a varint was cut off, or too large */
 } dx_hde_p_parts;
 
-static uint32_t dx_hde_p_next(dx_hde_p_parts *s) /* a varint of at most 32 bits */
+/* The next varint of the instructions, of at most 32 bits. */
+static uint32_t dx_hde_p_next(dx_hde_p_parts *s)
 {
     uint64_t v = 0;
     uint32_t shift = 0, byte = 128;
@@ -1791,6 +1984,7 @@ static uint32_t dx_hde_p_next(dx_hde_p_parts *s) /* a varint of at most 32 bits 
     return (uint32_t)(v & UINT32_MAX);
 }
 
+/* Take over so many literals. */
 static int dx_hde_p_next_literals(dx_hde_p_parts *s, dx_hde_p_reader *x, uint32_t size)
 {
     if (size > x->size - x->at || size > s->literal_size) return DX_HDE_EBOUNDS;
@@ -1802,15 +1996,19 @@ static int dx_hde_p_next_literals(dx_hde_p_parts *s, dx_hde_p_reader *x, uint32_
     return DX_HDE_OK;
 }
 
+/* Read one instruction and make its piece. */
 static int dx_hde_p_next_piece(dx_hde_p_parts *s, const dx_hde_record *r, dx_hde_p_reader *x)
 {
-    uint32_t kind = dx_hde_p_next(s), size = dx_hde_p_next(s), i, where = dx_hde_p_next(s);
+    uint32_t kind = dx_hde_p_next(s);
+    uint32_t size = dx_hde_p_next(s);
+    uint32_t where = dx_hde_p_next(s);
+    uint32_t i;
     uint64_t at;
     int error;
     if (s->bad || kind > DX_HDE_P_AGAIN || size == UINT32_MAX) return DX_HDE_ECORRUPT;
     size++;
     if (kind == DX_HDE_P_AGAIN) return dx_hde_p_read_again(x, size, (uint64_t)where + 1);
-    error = dx_hde_p_read_jump(x, size, dx_hde_p_unfold(where), &at);
+    error = dx_hde_p_read_jump(x, size, dx_hde_p_unzigzag(where), &at);
     if (!error && kind == DX_HDE_P_CHANGED && size > s->change_size - s->change_at)
         error = DX_HDE_EBOUNDS;
     if (error) return error;
@@ -1833,7 +2031,8 @@ static int dx_hde_p_decode_zstd(const dx_hde *h, const dx_hde_record *r, const u
     int error;
     if (!x->b) {
         error = dx_hde_p_inflate(h, r, body, x->out, x->size, &size);
-        return error ? error : size == x->size ? DX_HDE_OK : DX_HDE_ECORRUPT;
+        if (!error && size != x->size) error = DX_HDE_ECORRUPT;
+        return error;
     }
     error = dx_hde_p_inflate(h, r, body, h->work_, dx_hde_p_parts_max(r), &size);
     if (error) return error;
@@ -1860,24 +2059,50 @@ static int dx_hde_p_decode_zstd(const dx_hde *h, const dx_hde_record *r, const u
 static uint32_t dx_hde_p_encode_zstd(const dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline *b,
                                      const uint8_t *p, uint8_t *out, size_t capacity)
 {
-    (void)h, (void)r, (void)b, (void)p, (void)out, (void)capacity;
+    (void)h;
+    (void)r;
+    (void)b;
+    (void)p;
+    (void)out;
+    (void)capacity;
     return 0;
 }
 
 static int dx_hde_p_decode_zstd(const dx_hde *h, const dx_hde_record *r, const uint8_t *body,
                                 dx_hde_p_reader *x)
 {
-    (void)h, (void)r, (void)body, (void)x;
+    (void)h;
+    (void)r;
+    (void)body;
+    (void)x;
     return DX_HDE_ENOTSUP;
 }
 #endif
 
-/* >>records ------------------------------------------------------------ */
+/* >>records -------------------------------------------------------------
+   A record is a head, which says all that a reader must know before it looks at the body, and the
+   body (docs/formats/hde.md, section 1):
+
+       0      4      5        6       7      8        12
+       | DXH1 | kind | coding | forms | flags| CRC-32C| state, body, dictionary | hash | base | body
+                                                        varints                   32, 16 or 8
+
+       sender                                   receiver
+       WHOLE v1, keep       ------------->      keeps v1
+       DELTA v2 against v1  ------------->      v1 + delta = v2, whose hash is right
+       DELTA v4 against v3  ------------->      has no v3
+       drops v3             <-------------      NACK of v3, for v4
+       WHOLE v5, keep       ------------->      keeps v5
+
+   The head's size is not known before the body's is, so the body is written at its place with the
+   longest head, and moved. The checksum finds what happened on the way; that the state is the right
+   one is known from its hash, after decoding. */
 /* The head of a record without its checksum, at most DX_HDE_HEAD_MAX bytes. Returns its bytes. */
 static uint32_t dx_hde_p_put_head(const dx_hde_record *r, uint8_t *p)
 {
-    uint32_t n = 12, code = r->hash_size == 32 ? 0 : r->hash_size == 16 ? 1 : 2;
+    uint32_t n = 12, code = 0; /* of the size of hashes: 32 >> code */
     DX_HDE_ASSERT(r->hash_size == 32 || r->hash_size == 16 || r->hash_size == 8);
+    while (32u >> code > r->hash_size) code++;
     DX_HDE_MEMCPY(p, "DXH1", 4);
     p[4] = r->kind;
     p[5] = r->coding;
@@ -1906,6 +2131,7 @@ static size_t dx_hde_p_seal(dx_hde_record *r, uint8_t *to, uint32_t body_size)
     return n + (size_t)body_size;
 }
 
+/* The next varint of a head, and *p behind it. Where *error is set nothing is read. */
 static uint64_t dx_hde_p_take_varint(const uint8_t **p, const uint8_t *end, int *error)
 {
     uint64_t v = 0;
@@ -1920,6 +2146,7 @@ static uint64_t dx_hde_p_take_varint(const uint8_t **p, const uint8_t *end, int 
     return v;
 }
 
+/* Are these values that this version of the format has? */
 static bool dx_hde_p_known(const dx_hde_record *r, uint8_t flags)
 {
     return r->kind >= DX_HDE_WHOLE && r->kind <= DX_HDE_NACK && r->coding <= DX_HDE_ZSTD_FRAME &&
@@ -1993,6 +2220,7 @@ DX_HDE_API int dx_hde_write_nack(const void *record, size_t record_size, void *n
     return DX_HDE_OK;
 }
 
+/* May a state with this hash have been made since the last whole one? (see chain) */
 static bool dx_hde_p_in_chain(const dx_hde_p_baseline *b, const uint8_t *hash)
 {
     return (b->chain[hash[0] >> 3] >> (hash[0] & 7) & 1) != 0;
@@ -2020,7 +2248,19 @@ DX_HDE_API int dx_hde_read_nack(dx_hde *h, uint64_t key, const void *nack, size_
     return DX_HDE_OK;
 }
 
-/* >>encode ------------------------------------------------------------- */
+/* >>encode --------------------------------------------------------------
+   A state becomes a record in up to four ways, and the smallest is sent:
+
+       baseline?  --no--->  whole:  zstd, else range, else plain
+          | yes
+          v
+        delta by pieces:  range | zstd     level 6 and up: both, and dx_patch_create()
+          |
+          '-- not below 70 % of the state:  whole as well, and the smaller one of both
+
+   All are written behind each other into the caller's buffer, and the one that wins is moved to its
+   front. A chain of deltas ends with a whole state after chain_max of them or interval_ms, so that
+   a receiver that joins late waits no longer than that. */
 /* Records that are small enough for the range coder, at 20 MB/s, are; of small ones both codings
    are tried once for each baseline, and then the one that was smaller is taken. */
 static uint32_t dx_hde_p_encode_delta(dx_hde *h, dx_hde_record *r, dx_hde_p_baseline *b,
@@ -2088,21 +2328,23 @@ static bool dx_hde_p_repeats(dx_hde *h, const uint8_t *p, uint32_t size)
     return h->literals_ < size / 64;
 }
 
+/* A whole state, in the coding that is smallest; it must save 1/11 of its bytes to be worth it.
+   Returns the bytes of the body; 0: it has none, or there is no room for it. */
 static uint32_t dx_hde_p_encode_whole(dx_hde *h, dx_hde_record *r, const uint8_t *p, uint8_t *out,
                                       size_t capacity)
 {
-    size_t size = (size_t)r->state_size, most = size / 11 * 10;
+    size_t size = (size_t)r->state_size, body_max = size / 11 * 10;
     uint32_t used = 0;
     r->kind = DX_HDE_WHOLE;
     r->keep = true;
     r->subtract = false;
     r->stride_log = 0;
-    if (most > capacity) most = capacity;
+    if (body_max > capacity) body_max = capacity;
     if (size >= 512 && !dx_hde_p_repeats(h, p, (uint32_t)size))
-        used = dx_hde_p_encode_zstd(h, r, NULL, p, out, most);
+        used = dx_hde_p_encode_zstd(h, r, NULL, p, out, body_max);
     if (size >= 512 && !used) {
         dx_hde_p_find_pieces(h, NULL, p, (uint32_t)size);
-        used = dx_hde_p_encode_range(h, r, NULL, p, out, most);
+        used = dx_hde_p_encode_range(h, r, NULL, p, out, body_max);
         r->dictionary = 0;
     }
     DX_HDE_ASSERT(used <= capacity);
@@ -2142,6 +2384,7 @@ static uint32_t dx_hde_p_encode(dx_hde *h, dx_hde_record *r, dx_hde_p_baseline *
     return other;
 }
 
+/* Statistics, and what dx_hde_adapt_level() looks at. */
 static void dx_hde_p_count(dx_hde *h, size_t state_size, size_t record_size, bool delta)
 {
     h->stats_.encoded++;
@@ -2229,7 +2472,14 @@ DX_HDE_API void dx_hde_get_stats(const dx_hde *h, dx_hde_stats *stats)
         stats->ratio_percent = (uint32_t)(100 * stats->state_bytes / stats->record_bytes);
 }
 
-/* >>decode ------------------------------------------------------------- */
+/* >>decode --------------------------------------------------------------
+   Check first, then make the state in the caller's buffer, then hash it, then keep it:
+
+       record -> dx_hde_info() -> baseline? room? -> pieces -> hash as in the head? -> keep
+                 CRC, form        ENOTFOUND: nack    EBOUNDS   ETARGET
+
+   dx_hde_compose() makes one record of two that follow each other, for a receiver that missed the
+   first: both are decoded, one behind the other in the caller's memory, and encoded as one. */
 /* The patch in a record. It gets the memory that every decoder has, however much there is here. */
 static int dx_hde_p_run_patch(const dx_hde *h, const dx_hde_record *r, const dx_hde_p_baseline *b,
                               const uint8_t *body, uint8_t *out)
@@ -2364,27 +2614,32 @@ DX_HDE_API int dx_hde_compose(dx_hde *h, uint64_t key, const void *first, size_t
     return DX_HDE_OK;
 }
 
-/* >>dictionaries ------------------------------------------------------- */
+/* >>dictionaries --------------------------------------------------------
+   Samples of states are gathered until there are enough to train a dictionary for zstd:
+
+       memory   | pad | sizes of samples_max samples | sample 0 | sample 1 | ...... used_ | free |
+
+   Its id, 32768 and its version, is in each record that was made with it. */
 #ifdef DX_HDE_ZSTD
 /* The sizes of the samples stand at the front of the memory. */
-static size_t *dx_hde_p_sizes(dx_hde_trainer *t, uint32_t *most, size_t *room)
+static size_t *dx_hde_p_sizes(dx_hde_trainer *t, uint32_t *samples_max, size_t *room)
 {
     size_t skip = (sizeof(size_t) - (uintptr_t)t->memory % sizeof(size_t)) % sizeof(size_t);
-    *most = t->samples_max ? t->samples_max : 1000;
-    if (!t->memory || t->memory_size < skip || (t->memory_size - skip) / sizeof(size_t) < *most)
-        return NULL;
-    *room = t->memory_size - skip - *most * sizeof(size_t);
+    *samples_max = t->samples_max ? t->samples_max : 1000;
+    if (!t->memory || t->memory_size < skip) return NULL;
+    if ((t->memory_size - skip) / sizeof(size_t) < *samples_max) return NULL;
+    *room = t->memory_size - skip - *samples_max * sizeof(size_t);
     return (size_t *)(void *)((uint8_t *)t->memory + skip);
 }
 
 DX_HDE_API int dx_hde_trainer_add(dx_hde_trainer *t, const void *sample, size_t size)
 {
-    uint32_t most;
+    uint32_t samples_max;
     size_t room, *sizes;
     if (!t || !sample || size < (t->sample_min ? t->sample_min : 1024)) return DX_HDE_EINVAL;
-    sizes = dx_hde_p_sizes(t, &most, &room);
-    if (!sizes || t->count_ >= most || size > room - t->used_) return DX_HDE_ENOSPACE;
-    DX_HDE_MEMCPY((uint8_t *)(sizes + most) + t->used_, sample, size);
+    sizes = dx_hde_p_sizes(t, &samples_max, &room);
+    if (!sizes || t->count_ >= samples_max || size > room - t->used_) return DX_HDE_ENOSPACE;
+    DX_HDE_MEMCPY((uint8_t *)(sizes + samples_max) + t->used_, sample, size);
     sizes[t->count_++] = size;
     t->used_ += size;
     return DX_HDE_OK;
@@ -2393,16 +2648,16 @@ DX_HDE_API int dx_hde_trainer_add(dx_hde_trainer *t, const void *sample, size_t 
 DX_HDE_API int dx_hde_train(dx_hde_trainer *t, uint64_t now_ms, void *dictionary, size_t capacity,
                             size_t *size)
 {
-    uint32_t most;
+    uint32_t samples_max;
     size_t room, *sizes, n;
     if (!t || !dictionary || !size) return DX_HDE_EINVAL;
     *size = 0;
-    sizes = dx_hde_p_sizes(t, &most, &room);
+    sizes = dx_hde_p_sizes(t, &samples_max, &room);
     if (!sizes || t->count_ < 8) return DX_HDE_EAGAIN;
     if (t->version && now_ms - t->trained_ms_ < (t->interval_ms ? t->interval_ms : 86400000))
         return DX_HDE_EAGAIN;
     if (capacity > 131072) capacity = 131072;
-    n = ZDICT_trainFromBuffer(dictionary, capacity, sizes + most, sizes, t->count_);
+    n = ZDICT_trainFromBuffer(dictionary, capacity, sizes + samples_max, sizes, t->count_);
     if (ZDICT_isError(n) || n < 8) return DX_HDE_ESYS;
     t->version++;
     t->trained_ms_ = now_ms;
