@@ -304,7 +304,9 @@ static void dx_chunks_p_store64(uint8_t *p, uint64_t v)
     dx_chunks_p_store32(p + 4, (uint32_t)(v >> 32));
 }
 
-/* >>names -------------------------------------------------------------- */
+/* >>names ---------------------------------------------------------------
+   One row for each error, in DX_CHUNKS_ERRORS: its name, and the code that goes to the other side,
+   which are fewer. */
 #define DX_CHUNKS_P_ERROR_NAME(value, constant, code) \
     case value: return "DX_CHUNKS_" #constant;
 #define DX_CHUNKS_P_ERROR_CODE(value, constant, code) \
@@ -344,7 +346,9 @@ static int dx_chunks_p_check(uint8_t type, uint32_t length)
     return DX_CHUNKS_OK;
 }
 
-static bool dx_chunks_p_fits_32(uint64_t size) /* a parameter: size_t may have 32 bits itself */
+/* Is this a length that a head can say? 64 bits, since size_t may have 32 itself, and comparing it
+   would draw a warning there. */
+static bool dx_chunks_p_fits_32(uint64_t size)
 {
     return size <= UINT32_MAX;
 }
@@ -464,6 +468,7 @@ static const uint8_t dx_chunks_p_magic[4] = {0x44, 0x58, 0x53, 0x54}; /* "DXST" 
 
 DX_CHUNKS_API void dx_chunks_encode_header(uint8_t bytes[64], const dx_chunks_header *header)
 {
+    DX_CHUNKS_ASSERT(bytes && header);
     DX_CHUNKS_MEMSET(bytes, 0, DX_CHUNKS_HEADER_SIZE);
     DX_CHUNKS_MEMCPY(bytes, dx_chunks_p_magic, sizeof dx_chunks_p_magic);
     dx_chunks_p_store16(bytes + 4, DX_CHUNKS_FORMAT);
@@ -497,6 +502,7 @@ DX_CHUNKS_API int dx_chunks_decode_header(const void *bytes, size_t size, dx_chu
           \________ Patch, Patch, ... _____/    any number, anywhere behind the Header
 
    The types are numbered in this order, so "a later one was there" is a shift of the set. */
+/* Was there a chunk of this type? */
 static bool dx_chunks_p_was_seen(const dx_chunks_dispatcher *d, unsigned type)
 {
     DX_CHUNKS_ASSERT(type < 8);
@@ -539,15 +545,20 @@ DX_CHUNKS_API bool dx_chunks_is_complete(const dx_chunks_dispatcher *d)
 
 DX_CHUNKS_API int dx_chunks_finish_dispatch(const dx_chunks_dispatcher *d)
 {
-    const uint64_t announced = d->header.total_size;
+    const uint64_t announced = d->header.total_size; /* 0: not known when the stream began */
     if (!dx_chunks_p_was_seen(d, DX_CHUNKS_LAYOUT)) return DX_CHUNKS_ENOLAYOUT;
     if (!dx_chunks_p_was_seen(d, DX_CHUNKS_WASM)) return DX_CHUNKS_ETRUNCATED;
+    DX_CHUNKS_ASSERT(d->size_ >= DX_CHUNKS_HEAD_SIZE + DX_CHUNKS_HEADER_SIZE);
     /* The Eof, which is part of the stream, never reaches a dispatcher. */
     if (announced && announced - DX_CHUNKS_HEAD_SIZE != d->size_) return DX_CHUNKS_ECORRUPT;
     return DX_CHUNKS_OK;
 }
 
-/* >>writing ------------------------------------------------------------ */
+/* >>writing -------------------------------------------------------------
+   Chunks are appended to a buffer, whole or not at all; a stream whose last chunk does not fit is
+   taken back. The Header says the size of all, so that is known first:
+
+       5+64 Header | 5 + layout_size | 5 + state_size | 5 + wasm_size | 5 Eof  =  total size */
 DX_CHUNKS_API int dx_chunks_write(dx_chunks_buffer *buffer, uint8_t type, const void *data,
                                   size_t size)
 {
@@ -571,6 +582,7 @@ DX_CHUNKS_API int dx_chunks_write(dx_chunks_buffer *buffer, uint8_t type, const 
 DX_CHUNKS_API uint64_t dx_chunks_stream_size(const dx_chunks_parts *parts)
 {
     const uint64_t chunks = 5; /* Header, Layout, State, Wasm, Eof */
+    DX_CHUNKS_ASSERT(parts);
     return chunks * DX_CHUNKS_HEAD_SIZE + DX_CHUNKS_HEADER_SIZE + parts->layout_size +
            parts->state_size + parts->wasm_size;
 }

@@ -196,6 +196,7 @@ DX_DEVICES_API const char *dx_devices_error_name(int error)
 }
 
 /* >>memory --------------------------------------------------------------
+   An array as a device, for tests and for stores that live as long as the program:
 
        data   [ bytes in use ............ | unused .......... ]
               0                         size             capacity
@@ -206,6 +207,7 @@ static int dx_devices_p_memory_read(void *user, uint64_t offset, void *out, size
 {
     const dx_devices_memory *m = (const dx_devices_memory *)user;
     size_t there;
+    DX_DEVICES_ASSERT(m->size <= m->capacity);
     *got = 0;
     if (offset >= m->size) return DX_DEVICES_OK;
     there = m->size - (size_t)offset;
@@ -283,6 +285,8 @@ DX_DEVICES_API int dx_devices_buffer_flush(dx_devices_buffer *b)
     return DX_DEVICES_OK;
 }
 
+/* A read that the run answers alone is a copy; one that lies beside it goes to the inner device;
+   one of both parts writes the run out first. */
 static int dx_devices_p_buffer_read(void *user, uint64_t offset, void *out, size_t size,
                                     size_t *got)
 {
@@ -303,10 +307,12 @@ static int dx_devices_p_buffer_read(void *user, uint64_t offset, void *out, size
     return b->inner.read(b->inner.user, offset, out, size, got);
 }
 
+/* Append to the run, or begin another one. */
 static int dx_devices_p_buffer_write(void *user, uint64_t offset, const void *data, size_t size)
 {
     dx_devices_buffer *b = (dx_devices_buffer *)user;
     bool continues = offset == b->place_ + b->fill_ && size <= b->capacity - b->fill_;
+    DX_DEVICES_ASSERT(b->fill_ <= b->capacity);
     if (b->fill_ && !continues) DX_DEVICES_P_TRY(dx_devices_buffer_flush(b));
     if (size >= b->capacity) { /* it would fill the buffer alone: no copy */
         DX_DEVICES_ASSERT(b->fill_ == 0);
@@ -318,6 +324,7 @@ static int dx_devices_p_buffer_write(void *user, uint64_t offset, const void *da
     return DX_DEVICES_OK;
 }
 
+/* What is durable afterwards is all that was written: the run goes first. */
 static int dx_devices_p_buffer_sync(void *user)
 {
     dx_devices_buffer *b = (dx_devices_buffer *)user;
@@ -325,6 +332,7 @@ static int dx_devices_p_buffer_sync(void *user)
     return b->inner.sync(b->inner.user);
 }
 
+/* The order of two writes is that of the inner device, so the run may not wait behind a barrier. */
 static int dx_devices_p_buffer_barrier(void *user)
 {
     dx_devices_buffer *b = (dx_devices_buffer *)user;
@@ -332,6 +340,7 @@ static int dx_devices_p_buffer_barrier(void *user)
     return b->inner.barrier(b->inner.user);
 }
 
+/* The run counts, although the inner device does not have it yet. */
 static int dx_devices_p_buffer_size(void *user, uint64_t *size)
 {
     const dx_devices_buffer *b = (const dx_devices_buffer *)user;
@@ -340,6 +349,7 @@ static int dx_devices_p_buffer_size(void *user, uint64_t *size)
     return DX_DEVICES_OK;
 }
 
+/* Cut the run, and the inner device where it is longer than that. */
 static int dx_devices_p_buffer_truncate(void *user, uint64_t size)
 {
     dx_devices_buffer *b = (dx_devices_buffer *)user;
@@ -366,6 +376,8 @@ DX_DEVICES_API dx_cas_device dx_devices_buffer_device(dx_devices_buffer *b)
 }
 
 /* >>mapped --------------------------------------------------------------
+   Reads come from a mapping of the file, so that a get makes no system call; all else is the inner
+   device's. What was written behind the mapping's end is read there until it is mapped anew:
 
        inner  [ ................................ | ........ ]
        bytes  [ the same bytes, at an address    ]            a read that ends here is a copy;

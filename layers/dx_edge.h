@@ -261,7 +261,7 @@ typedef struct dx_edge_p_tag { /* one of a list */
 static bool dx_edge_p_next(const char *field, size_t size, size_t *at, dx_edge_p_tag *tag)
 {
     size_t i = *at;
-    DX_EDGE_ASSERT(i <= size);
+    DX_EDGE_ASSERT(i <= size); /* behind the quote of the tag before, at most */
     while (i < size && (field[i] == ' ' || field[i] == '\t' || field[i] == ',')) i++;
     tag->weak = size - i > 2 && field[i] == 'W' && field[i + 1] == '/';
     if (tag->weak) i += 2;
@@ -273,6 +273,7 @@ static bool dx_edge_p_next(const char *field, size_t size, size_t *at, dx_edge_p
     return i < size;
 }
 
+/* Lower case only: our tags are written so, and compared byte by byte by others. */
 static int dx_edge_p_digit(char c)
 {
     if (c >= '0' && c <= '9') return c - '0';
@@ -280,6 +281,7 @@ static int dx_edge_p_digit(char c)
     return -1;
 }
 
+/* size bytes from twice as many digits. */
 static bool dx_edge_p_hex(const char *text, uint8_t *out, size_t size)
 {
     size_t i;
@@ -296,6 +298,7 @@ static bool dx_edge_p_hex(const char *text, uint8_t *out, size_t size)
 static size_t dx_edge_p_read(const dx_edge_p_tag *tag, uint8_t hash[32], uint64_t *number)
 {
     size_t i;
+    DX_EDGE_ASSERT(tag->text);
     *number = 0;
     if (tag->size == 64) return dx_edge_p_hex(tag->text, hash, 32) ? 32 : 0;
     if (!tag->weak || tag->size < 34 || tag->text[32] != ':') return 0;
@@ -329,6 +332,7 @@ static size_t dx_edge_p_text(char *out, size_t at, const char *text)
     return at;
 }
 
+/* Bytes as digits. */
 static size_t dx_edge_p_digits(char *out, size_t at, const uint8_t *bytes, size_t size)
 {
     static const char digits[] = "0123456789abcdef";
@@ -339,6 +343,7 @@ static size_t dx_edge_p_digits(char *out, size_t at, const uint8_t *bytes, size_
     return at;
 }
 
+/* A number in decimal. */
 static size_t dx_edge_p_number(char *out, size_t at, uint64_t value)
 {
     uint64_t step = 1;
@@ -349,6 +354,7 @@ static size_t dx_edge_p_number(char *out, size_t at, uint64_t value)
     return at;
 }
 
+/* A field with a strong tag: Name: "64 digits". */
 static size_t dx_edge_p_tag_field(char *out, size_t at, const char *name, const uint8_t hash[32])
 {
     at = dx_edge_p_text(out, dx_edge_p_text(out, at, name), ": \"");
@@ -440,6 +446,7 @@ DX_EDGE_API int dx_edge_begin(dx_edge_client *edge, const void *key, size_t key_
 
 DX_EDGE_API int dx_edge_poll(dx_edge_client *edge, uint64_t now_ms, dx_edge_call *call)
 {
+    DX_EDGE_ASSERT(edge && edge->cache && call);
     dx_cache_release(edge->cache, &call->base_);
     return dx_edge_p_begun(call, dx_cache_poll(edge->cache, call->key_, call->key_size_, now_ms,
                                                &call->view, &call->ticket_));
@@ -457,6 +464,7 @@ DX_EDGE_API size_t dx_edge_request(const dx_edge_call *call, char out[DX_EDGE_FI
 /* An answer that is of no use: once more, for all of it; or this is the end. */
 static int dx_edge_p_again(dx_edge_client *edge, dx_edge_call *call, int error, uint64_t now_ms)
 {
+    DX_EDGE_ASSERT(error < 0);
     if (!call->whole_ && dx_cache_ext_holds(&call->base_)) {
         call->whole_ = true;
         return DX_EDGE_REFETCH;
@@ -465,6 +473,7 @@ static int dx_edge_p_again(dx_edge_client *edge, dx_edge_call *call, int error, 
     return error;
 }
 
+/* Store an answer under the call's ticket, and view it. */
 static int dx_edge_p_put(dx_edge_client *edge, dx_edge_call *call, const void *value, size_t size,
                          const uint8_t hash[32], size_t patch_size, uint64_t now_ms)
 {
@@ -481,6 +490,7 @@ static int dx_edge_p_put(dx_edge_client *edge, dx_edge_call *call, const void *v
     return dx_cache_put(edge->cache, &call->ticket_, &item, now_ms, &call->view);
 }
 
+/* 304: the stale entry is good again, unless it is not the one that the server means. */
 static int dx_edge_p_unchanged(dx_edge_client *edge, dx_edge_call *call,
                                const dx_edge_answer *answer, uint64_t now_ms)
 {
@@ -494,35 +504,42 @@ static int dx_edge_p_unchanged(dx_edge_client *edge, dx_edge_call *call,
         return dx_edge_p_again(edge, call, DX_EDGE_EPROTOCOL, now_ms); /* it means another one */
     }
     result = dx_cache_renew(edge->cache, &call->ticket_, &call->base_, now_ms, edge->ttl_ms);
-    if (result == DX_EDGE_ENOTFOUND) return DX_EDGE_EAGAIN;
+    if (result == DX_EDGE_ENOTFOUND) return DX_EDGE_EAGAIN; /* evicted meanwhile: begin again */
     if (result != DX_EDGE_OK) return result;
     call->view = call->base_;
     DX_EDGE_MEMSET(&call->base_, 0, sizeof call->base_);
     return DX_EDGE_OK;
 }
 
+/* 226: base_ and the patch give the answer. The patch is believed only for what comes out of it: it
+   must be of base_, and the result must hash to the strong tag. */
 static int dx_edge_p_patched(dx_edge_client *edge, dx_edge_call *call, const dx_edge_answer *answer,
                              uint64_t now_ms)
 {
     uint8_t wanted[32], hash[32];
     size_t got = 0;
-    int error = DX_EDGE_ECORRUPT;
-    if (call->whole_ || !dx_cache_ext_holds(&call->base_) || !edge->apply)
-        error = DX_EDGE_EPROTOCOL;
-    if (error == DX_EDGE_EPROTOCOL || !dx_edge_p_strong(answer->etag, answer->etag_size, wanted) ||
+    if (call->whole_ || !dx_cache_ext_holds(&call->base_) || !edge->apply) {
+        return dx_edge_p_again(edge, call, DX_EDGE_EPROTOCOL, now_ms); /* nobody asked for it */
+    }
+    if (!dx_edge_p_strong(answer->etag, answer->etag_size, wanted) ||
         (answer->delta_base &&
          (!dx_edge_p_strong(answer->delta_base, answer->delta_base_size, hash) ||
-          DX_EDGE_MEMCMP(hash, call->base_.hash, 32) != 0)) ||
-        edge->apply(edge->user, call->base_.value, call->base_.value_size, answer->body,
+          DX_EDGE_MEMCMP(hash, call->base_.hash, 32) != 0))) {
+        return dx_edge_p_again(edge, call, DX_EDGE_ECORRUPT, now_ms);
+    }
+    if (edge->apply(edge->user, call->base_.value, call->base_.value_size, answer->body,
                     answer->body_size, edge->memory, edge->memory_size, &got) != 0 ||
         got > edge->memory_size) {
-        return dx_edge_p_again(edge, call, error, now_ms);
+        return dx_edge_p_again(edge, call, DX_EDGE_ECORRUPT, now_ms);
     }
     dx_cache_ext_value_hash(edge->cache, edge->memory, got, hash);
-    if (DX_EDGE_MEMCMP(hash, wanted, 32) != 0) return dx_edge_p_again(edge, call, error, now_ms);
+    if (DX_EDGE_MEMCMP(hash, wanted, 32) != 0) {
+        return dx_edge_p_again(edge, call, DX_EDGE_ECORRUPT, now_ms);
+    }
     return dx_edge_p_put(edge, call, edge->memory, got, hash, answer->body_size, now_ms);
 }
 
+/* 200: the body, and its own hash where the server does not say one. */
 static int dx_edge_p_whole(dx_edge_client *edge, dx_edge_call *call, const dx_edge_answer *answer,
                            uint64_t now_ms)
 {

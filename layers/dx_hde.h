@@ -776,25 +776,30 @@ static uint64_t dx_hde_p_unzigzag(uint32_t v)
     return (uint64_t)(v >> 1) ^ (v & 1 ? UINT64_MAX : 0);
 }
 
-/* A run of equal bytes, and a changed byte, in the lane of their place; last: the run before, or
-   what was changed before. */
+/* A run of equal bytes, in the lane of its first one: of three models the one for what the last run
+   was. Runs of a table are alike: none at all, within a row, or over rows. */
 static uint32_t dx_hde_p_run(dx_hde_p_coder *c, uint32_t lane, uint32_t last, uint32_t run)
 {
-    uint32_t kind = last == 0 ? 0 : last < 8 ? 1 : 2;
+    uint32_t kind = last < 8 ? 1 : 2;
     DX_HDE_ASSERT(lane < 8);
+    if (last == 0) kind = 0;
     return dx_hde_p_number(c, DX_HDE_P_RUN + DX_HDE_P_LANE * lane + DX_HDE_P_NUMBER * kind, run);
 }
 
+/* How a byte changed, in its lane: the first byte behind a run; one behind a change of 1 or -1 (a
+   carry of a number that counts); or any other. */
 static uint32_t dx_hde_p_changed(dx_hde_p_coder *c, uint32_t lane, uint32_t run, uint32_t last,
                                  uint32_t v)
 {
-    uint32_t kind = run ? 0 : last == 1 || last == 255 ? 1 : 2;
-    uint32_t at = DX_HDE_P_RUN + DX_HDE_P_LANE * lane + 3 * DX_HDE_P_NUMBER + 256 * kind;
+    uint32_t kind = last == 1 || last == 255 ? 1 : 2;
+    uint32_t at = DX_HDE_P_RUN + DX_HDE_P_LANE * lane + 3 * DX_HDE_P_NUMBER;
     DX_HDE_ASSERT(lane < 8 && v < 256);
+    if (run) kind = 0;
+    at += 256 * kind;
     return dx_hde_p_tree(c, c->models + at, 8, v) & 255;
 }
 
-/* out is NULL when writing. */
+/* Literals, each by the tree that the byte before it chooses. out is NULL when writing. */
 static void dx_hde_p_literals(dx_hde_p_coder *c, const dx_hde_record *r, const uint8_t *p,
                               uint8_t *out, uint32_t at, uint32_t size)
 {

@@ -259,11 +259,13 @@ DX_QUERIES_API const char *dx_queries_error_name(int error)
 
    Results have all of its tags. The tag of the query itself begins with NUL, which no table's name
    does, so that a new registration invalidates the results of the old one. */
-/* With the lock: where the pointer to the registration of this id stands, or would stand. */
+/* With the lock: where the pointer to the registration of this id stands, or would stand: in the
+   chain of its bucket. An id is its tag 0 without the NUL in front. */
 static dx_queries_entry_ **dx_queries_p_place(dx_queries *q, const void *id, size_t size)
 {
     dx_queries_entry_ **at =
         &q->buckets_[dx_cache_ext_hash(q->cache_, id, size) % DX_QUERIES_BUCKETS_];
+    DX_QUERIES_ASSERT(size > 0 && size <= DX_QUERIES_ID_MAX);
     while (*at && ((*at)->tags->size != size + 1 ||
                    DX_QUERIES_MEMCMP((const uint8_t *)(*at)->tags->data + 1, id, size) != 0)) {
         at = &(*at)->next;
@@ -290,9 +292,10 @@ static bool dx_queries_p_replace(dx_queries *q, const void *id, size_t size,
     at = dx_queries_p_place(q, id, size);
     old = *at;
     if (old) {
+        DX_QUERIES_ASSERT(!old->gone);
         *at = old->next;
         old->gone = true;
-        old->users++;
+        old->users++; /* dropped at once: frees it unless a call holds it */
         dx_queries_p_drop(q, old);
     }
     if (fresh) {
@@ -307,6 +310,7 @@ static bool dx_queries_p_replace(dx_queries *q, const void *id, size_t size,
     return true;
 }
 
+/* A block of the cache, which evicts results for it if need be; NULL: there is none. */
 static dx_queries_entry_ *dx_queries_p_alloc(dx_queries *q, size_t size)
 {
     void *block;
@@ -316,18 +320,19 @@ static dx_queries_entry_ *dx_queries_p_alloc(dx_queries *q, size_t size)
     return (dx_queries_entry_ *)block;
 }
 
-/* A copy of a name behind the tags, as tag i. */
+/* A copy of a name behind the tags, as tag i; returns where the next one goes. Tag 0, that of the
+   query itself, has the NUL in front. */
 static uint8_t *dx_queries_p_name(dx_queries_entry_ *one, uint32_t i, uint8_t *to, const void *name,
                                 size_t size)
 {
-    DX_QUERIES_MEMCPY(to, name, size);
     DX_QUERIES_ASSERT(i < one->tag_count && size > 0);
+    DX_QUERIES_MEMCPY(to, name, size);
     one->tags[i].data = i ? to : to - 1;
     one->tags[i].size = i ? size : size + 1;
     return to + size;
 }
 
-/* 0: one is not allowed. */
+/* Bytes of all names and of the NUL; 0: one is not allowed. */
 static size_t dx_queries_p_names(const dx_cache_tag *tables, uint32_t count)
 {
     size_t size = 1;
@@ -380,6 +385,7 @@ DX_QUERIES_API int dx_queries_register(dx_queries *q, const void *id, size_t id_
     }
     one->text = to;
     one->text_size = text_size;
+    DX_QUERIES_ASSERT((size_t)(to - (uint8_t *)one) == names);
     if (text_size) DX_QUERIES_MEMCPY(to, text, text_size);
     dx_queries_p_replace(q, id, id_size, one);
     return DX_QUERIES_OK;
@@ -394,7 +400,15 @@ DX_QUERIES_API int dx_queries_remove(dx_queries *q, const void *id, size_t id_si
 
 /* >>execution -----------------------------------------------------------
    The key of a result is the list of id and parameters, each with its length in front. A call holds
-   the registration, so that its text stays while another one takes its place. */
+   the registration, so that its text stays while another one takes its place.
+
+       key    | 5 | users | 2 | 17 | 4 | name |        no two lists of parameters have the same key
+
+       begin -> call->query_ (users + 1), text -> load -> put, with the tags of the registration
+                                 register again: gone -> put is refused, end frees the block
+
+   Parameters are text or bytes, never parsed: results of "1" and of "01" are two. */
+/* Make the key, and hold the registration. */
 static int dx_queries_p_open(dx_queries *q, const void *id, size_t id_size,
                            const dx_cache_tag *params, uint32_t count, dx_queries_call *call)
 {
@@ -414,10 +428,10 @@ static int dx_queries_p_open(dx_queries *q, const void *id, size_t id_size,
     if (error != DX_QUERIES_OK) return DX_QUERIES_ETOOBIG;
     dx_cache_ext_lock(q->cache_);
     call->query_ = *dx_queries_p_place(q, id, id_size);
+    DX_QUERIES_ASSERT(!call->query_ || !call->query_->gone); /* what is gone is in no chain */
     if (call->query_) call->query_->users++;
     dx_cache_ext_unlock(q->cache_);
     if (!call->query_) return DX_QUERIES_EUNKNOWN;
-    DX_QUERIES_ASSERT(!call->query_->gone || call->query_->users > 0);
     call->text = call->query_->text;
     call->text_size = call->query_->text_size;
     return DX_QUERIES_OK;
@@ -462,6 +476,7 @@ DX_QUERIES_API int dx_queries_put(dx_queries *q, dx_queries_call *call, const vo
         return dx_cache_ext_outdate(q->cache_, &call->ticket_);
     }
     DX_QUERIES_MEMSET(&item, 0, sizeof item);
+    DX_QUERIES_ASSERT(call->key_size_ > 0);
     item.key = call->key_;
     item.key_size = call->key_size_;
     item.value = value;

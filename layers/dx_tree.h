@@ -305,6 +305,7 @@ DX_TREE_API const char *dx_tree_error_name(int error)
 
    Small files and all links lie inline, in the entry itself. Everything else is known by an id:
    that of the bytes (level 0) or of a list of their parts. */
+/* Is one of the bytes zero, or `other`? */
 static bool dx_tree_p_has_zero(const uint8_t *p, uint64_t size, uint8_t other)
 {
     uint64_t i;
@@ -314,6 +315,7 @@ static bool dx_tree_p_has_zero(const uint8_t *p, uint64_t size, uint8_t other)
     return false;
 }
 
+/* Names that could lead out of the directory, or mean another one, are refused here, once. */
 static int dx_tree_p_check_name(const uint8_t *name, size_t size)
 {
     if (!size || dx_tree_p_has_zero(name, size, '/')) return DX_TREE_ENAME;
@@ -328,8 +330,8 @@ static int dx_tree_p_check_head(const dx_tree_entry *e)
     if (e->type < DX_TREE_FILE || e->type > DX_TREE_LINK) return DX_TREE_ETYPE;
     if (e->mode > 0777) return DX_TREE_EMODE;
     if (e->name_size > DX_TREE_NAME_MAX) return DX_TREE_ETOOBIG;
-    if (in_line ? e->type == DX_TREE_DIR
-                : e->level > DX_TREE_LEVELS_MAX || e->type == DX_TREE_LINK)
+    if (in_line && e->type == DX_TREE_DIR) return DX_TREE_ELEVEL;
+    if (!in_line && (e->level > DX_TREE_LEVELS_MAX || e->type == DX_TREE_LINK))
         return DX_TREE_ELEVEL;
     if (e->type == DX_TREE_LINK) {
         if (!e->size) return DX_TREE_ETARGET;
@@ -340,8 +342,10 @@ static int dx_tree_p_check_head(const dx_tree_entry *e)
     return DX_TREE_OK;
 }
 
+/* Bytes behind the name. The head was checked: what lies inline is small. */
 static size_t dx_tree_p_tail(const dx_tree_entry *e)
 {
+    DX_TREE_ASSERT(e->level != DX_TREE_INLINE || e->size <= SIZE_MAX / 2);
     if (e->level == DX_TREE_INLINE) return (size_t)e->size;
     return DX_TREE_ID_SIZE + (e->type == DX_TREE_DIR ? 8u : 0u);
 }
@@ -445,7 +449,7 @@ DX_TREE_API int dx_tree_add_up(dx_tree_entry *dir, const dx_tree_entry *child)
 
 DX_TREE_API int dx_tree_compare_names(const void *a, size_t a_size, const void *b, size_t b_size)
 {
-    size_t both = a_size < b_size ? a_size : b_size;
+    size_t both = a_size < b_size ? a_size : b_size; /* bytes, not letters: the same everywhere */
     int order = both ? DX_TREE_MEMCMP(a, b, both) : 0;
     if (order != 0) return order;
     if (a_size == b_size) return 0;
@@ -459,6 +463,8 @@ DX_TREE_API int dx_tree_compare_names(const void *a, size_t a_size, const void *
                                                           hashes to 0 modulo 8, from the fourth on
 
    So where a cut lies depends on one name only, and a changed entry changes one or two pieces. */
+enum { DX_TREE_P_ENTRIES_MIN = 4 }; /* a piece ends by content from here on */
+
 DX_TREE_API void dx_tree_piece_begin(dx_tree_piece *p, void *bytes, size_t capacity)
 {
     DX_TREE_ASSERT(p && (bytes || capacity == 0));
@@ -481,6 +487,7 @@ DX_TREE_API void dx_tree_piece_reset(dx_tree_piece *p)
 static bool dx_tree_p_ends(const uint8_t *name, size_t size)
 {
     uint32_t h = 0x811c9dc5u;
+    DX_TREE_ASSERT(name && size > 0);
     while (size--) h = (h ^ *name++) * 0x01000193u;
     return ((h ^ h >> 16) & 7) == 0;
 }
@@ -498,7 +505,7 @@ DX_TREE_API int dx_tree_piece_add(dx_tree_piece *p, const dx_tree_entry *e)
     p->last_size = e->name_size;
     p->size += size;
     p->count++;
-    return p->count >= 4 && dx_tree_p_ends(p->last, p->last_size);
+    return p->count >= DX_TREE_P_ENTRIES_MIN && dx_tree_p_ends(p->last, p->last_size);
 }
 
 /* >>reader --------------------------------------------------------------
@@ -642,8 +649,8 @@ DX_TREE_API int dx_tree_list_finish(dx_tree_list *l, uint8_t id[32], uint8_t *le
         int error;
         if (!l->counts_[i]) continue;
         for (j = i + 1; j < DX_TREE_LEVELS_MAX; j++) above |= l->counts_[j];
-        if (!above && l->counts_[i] == 1) {
-            DX_TREE_MEMCPY(id, dx_tree_p_node(l, i) + 16, 32);
+        if (!above && l->counts_[i] == 1) { /* nothing but it: a list of one is that one */
+            DX_TREE_MEMCPY(id, dx_tree_p_node(l, i) + dx_tree_p_child_at(0), 32);
             *level = (uint8_t)i;
             return DX_TREE_OK;
         }
@@ -658,7 +665,7 @@ DX_TREE_API int dx_tree_list_open(dx_tree_list_view *v, const void *bytes, size_
                                   uint32_t level, uint64_t total)
 {
     const uint8_t *p = (const uint8_t *)bytes;
-    uint64_t sum = 0;
+    uint64_t sum = 0; /* of the children: none is empty, and together they are what is claimed */
     uint32_t i, count;
     if (!v || (size && !p)) return DX_TREE_EINVAL;
     if (size < DX_TREE_P_LIST_HEAD) return DX_TREE_ETRUNCATED;
@@ -687,7 +694,7 @@ DX_TREE_API const uint8_t *dx_tree_list_child(const dx_tree_list_view *v, uint32
                                               uint64_t *size)
 {
     const uint8_t *child = v->bytes_ + dx_tree_p_child_at(i);
-    DX_TREE_ASSERT(i < v->count);
+    DX_TREE_ASSERT(v->bytes_ && i < v->count);
     *size = dx_tree_p_load64(child + 32);
     return child;
 }
