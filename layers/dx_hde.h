@@ -526,7 +526,7 @@ static void dx_hde_p_rest(uint8_t *value, const uint8_t *p, size_t size, uint32_
     uint32_t n = 0;
     DX_HDE_ASSERT(size <= DX_HDE_P_PAGE);
     do {
-        size_t part = size < DX_HDE_P_CHUNK ? size : DX_HDE_P_CHUNK;
+        size_t part = size < DX_HDE_P_CHUNK ? size : (size_t)DX_HDE_P_CHUNK;
         dx_hde_p_chunk(v + 32 * n, p, part, chunk + n, part == size && n == 0 ? root : 0);
         p += part;
         size -= part;
