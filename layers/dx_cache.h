@@ -343,9 +343,9 @@ DX_CACHE_API void dx_cache_notify(dx_cache *c, const void *payload, size_t size)
 DX_CACHE_API void dx_cache_invalidate_all(dx_cache *c);
 /* OK or ENOTFOUND. Its computation, if there is one, is outdated. */
 DX_CACHE_API int dx_cache_remove(dx_cache *c, const void *key, size_t key_size);
-/* Take back the memory of at most `most` invalid entries; returns how many. Puts do it, too, when
-   they need room. */
-DX_CACHE_API uint32_t dx_cache_sweep(dx_cache *c, uint32_t most);
+/* Take back the memory of at most entries_max invalid entries; returns how many. Puts do it, too,
+   when they need room. */
+DX_CACHE_API uint32_t dx_cache_sweep(dx_cache *c, uint32_t entries_max);
 /* All valid entries, in no order, stale ones too. *cursor = 0 begins; ENOTFOUND ends. Release each
    view. */
 DX_CACHE_API int dx_cache_next(dx_cache *c, uint32_t *cursor, dx_cache_view *view);
@@ -1489,11 +1489,11 @@ DX_CACHE_API int dx_cache_remove(dx_cache *c, const void *key, size_t key_size)
     return valid ? DX_CACHE_OK : DX_CACHE_ENOTFOUND;
 }
 
-DX_CACHE_API uint32_t dx_cache_sweep(dx_cache *c, uint32_t most)
+DX_CACHE_API uint32_t dx_cache_sweep(dx_cache *c, uint32_t entries_max)
 {
     uint32_t done = 0;
     dx_cache_p_lock(c);
-    while (done < most && dx_cache_p_bury(c)) {
+    while (done < entries_max && dx_cache_p_bury(c)) {
         if (++done % DX_CACHE_P_BATCH) continue;
         dx_cache_p_unlock(c);
         dx_cache_p_lock(c);

@@ -181,9 +181,10 @@ typedef struct dx_nor_desc {
 
 typedef struct dx_nor_ref { /* the latest version of a name; older ones are not kept */
     dx_cas_id root;
-    uint64_t  version, size; /* set by the store: 1, 2, 3, ...; bytes of the object */
-    uint64_t  time_ns;       /* the caller's clock */
-    uint32_t  kind;          /* the caller's */
+    uint64_t  version; /* set by the store: 1, 2, 3, ... */
+    uint64_t  size;    /* set by the store: bytes of the object */
+    uint64_t  time_ns; /* the caller's clock */
+    uint32_t  kind;    /* the caller's */
 } dx_nor_ref;
 
 typedef struct dx_nor_stats {
