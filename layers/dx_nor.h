@@ -1380,7 +1380,7 @@ static int dx_nor_p_may_write(const dx_nor *n)
 }
 
 /* >>refs ----------------------------------------------------------------
-   Whatever happens to a name appends a ref record (cas.md, section 8), with the name in it:
+   Whatever happens to a name appends a ref record (cas.md, section 7), with the name in it:
 
        payload  0    1      2      4      8         16       24         32     40     48    112
                 | op | name | info | kind | version | oldest | place of | time | size | root | name,
