@@ -1063,6 +1063,7 @@ static int dx_nor_p_begin(dx_nor *n, dx_nor_log_ *g)
 static int dx_nor_p_finish(dx_nor *n, const dx_nor_log_ *g)
 {
     DX_NOR_ASSERT(g->blocks > 0 && g->end == g->committed);
+    DX_NOR_ASSERT(g->blocks <= n->flash_.block_count - n->log_.blocks); /* the old one is whole */
     return dx_nor_p_block_write(n, g, 0, 0, g->erases, 0);
 }
 
@@ -1275,7 +1276,9 @@ static int dx_nor_p_resumable(dx_nor *n, dx_nor_log_ *g, bool *yes)
         int error = dx_nor_p_look(n, g, g->commit + i * DX_CAS_EXT_HEAD, g->committed, &r);
         if (error != DX_NOR_OK) return error == DX_NOR_ECORRUPT ? DX_NOR_OK : error;
     }
-    if (g->committed <= g->last || g->align < n->flash_.unit) return DX_NOR_OK;
+    /* align above the unit (an imported store): the commit's padding may lie in the next block */
+    if (g->committed <= g->last || g->committed > end) return DX_NOR_OK;
+    if (g->align < n->flash_.unit) return DX_NOR_OK;
     for (place = g->committed; place < end; place += size) {
         size = end - place < n->io_size_ ? end - place : n->io_size_;
         DX_NOR_P_TRY(dx_nor_p_bytes(n, g, place, n->io_, size));
