@@ -1264,8 +1264,8 @@ static int dx_nor_p_load_blocks(dx_nor *n, dx_nor_log_ *g)
     return DX_NOR_OK;
 }
 
-/* May the log go on where it ends? Both copies of the last commit are whole, no block follows, and
-   what follows in this one reads as erased. */
+/* May the log go on where it ends? Both copies of the last commit are whole, and so is its padding;
+   no block follows, and what follows in this one reads as erased. */
 static int dx_nor_p_resumable(dx_nor *n, dx_nor_log_ *g, bool *yes)
 {
     dx_nor_p_record r;
@@ -1279,10 +1279,12 @@ static int dx_nor_p_resumable(dx_nor *n, dx_nor_log_ *g, bool *yes)
     /* align above the unit (an imported store): the commit's padding may lie in the next block */
     if (g->committed <= g->last || g->committed > end) return DX_NOR_OK;
     if (g->align < n->flash_.unit) return DX_NOR_OK;
-    for (place = g->committed; place < end; place += size) {
+    for (place = g->commit + 2 * DX_CAS_EXT_HEAD; place < end; place += size) {
         size = end - place < n->io_size_ ? end - place : n->io_size_;
         DX_NOR_P_TRY(dx_nor_p_bytes(n, g, place, n->io_, size));
-        for (i = 0; i < size; i++) if (n->io_[i] != 0xff) return DX_NOR_OK;
+        for (i = 0; i < size; i++) {
+            if (n->io_[i] != (place + i < g->committed ? 0 : 0xff)) return DX_NOR_OK;
+        }
     }
     *yes = true;
     return DX_NOR_OK;

@@ -771,6 +771,49 @@ DX_TEST(nor_import_every_cut)
     }
 }
 
+/* Where align is more than a block holds, a commit is whole before its padding is: the log does not go on behind the block. */
+DX_TEST(nor_import_resumes_with_padding_over_blocks)
+{
+    static uint8_t disk[16384], memory[65536];
+    static sim s;
+    dx_devices_memory ram = {disk, sizeof disk, 0};
+    dx_cas_desc desc;
+    dx_cas_store host;
+    dx_cas_stats stats;
+    dx_cas_id first, second, third;
+    uint32_t size;
+    dx_nor n;
+    memset(&desc, 0, sizeof desc);
+    desc.device = dx_devices_memory_device(&ram);
+    desc.mode = DX_CAS_WRITE | DX_CAS_CREATE;
+    desc.memory = memory;
+    desc.memory_size = sizeof memory;
+    desc.align = 1024;
+    DX_CHECK_EQ(dx_cas_open(&host, &desc), 0);
+    DX_CHECK_EQ(dx_cas_put(&host, "first", 5, &first), 0);
+    DX_CHECK_EQ(dx_cas_commit(&host), 0);
+    dx_cas_get_stats(&host, &stats);
+    for (long cut = 1, done = 0; !done; cut++) {
+        sim_start(&s, 1024, 32, 64);
+        s.lenient = true;
+        DX_CHECK_EQ(open_nor(&n, &s, DX_CAS_WRITE | DX_CAS_CREATE), 0);
+        DX_CHECK_EQ(dx_nor_import(&n, &desc.device, (uint32_t)stats.device_bytes), 0);
+        s.operations = 0;
+        s.cut = cut;
+        s.noise = (uint64_t)cut;
+        done = dx_nor_put(&n, "second", 6, &second) == 0 && dx_nor_commit(&n) == 0;
+        s.off = false;
+        s.cut = 0;
+        DX_CHECK_EQ(open_nor(&n, &s, DX_CAS_WRITE), 0);
+        DX_CHECK_EQ(dx_nor_put(&n, "third", 5, &third), 0);
+        DX_CHECK_EQ(dx_nor_commit(&n), 0);
+        DX_CHECK_EQ(open_nor(&n, &s, DX_CAS_READ), 0);
+        DX_CHECK_EQ(dx_nor_size(&n, &first, &size), 0);
+        DX_CHECK_EQ(dx_nor_size(&n, &third, &size), 0);
+        DX_CHECK_EQ(dx_nor_verify(&n, NULL, NULL, NULL), 0);
+    }
+}
+
 /* >>damage ------------------------------------------------------------------ */
 static int count_damage(void *user, const dx_cas_damage *d)
 {
