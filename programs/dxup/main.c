@@ -19,42 +19,61 @@
 #include <string.h>
 
 static const char usage[] =
-    "dxup publishes versions of files and directories, serves them, and pulls updates:\n"
-    "verified by hash, a patch where the receiver has an old version, old or new, never half.\n"
+    "dxup publishes versions of files and directory trees, serves them, and pulls updates. A pull\n"
+    "transfers a patch if the receiver has an older version, verifies every byte by hash, and\n"
+    "replaces the destination atomically.\n"
     "\n"
-    "  dxup publish STORE NAME PATH           add PATH (a file or a tree) as the next version of NAME\n"
-    "  dxup log STORE [NAME]                  the names, or the versions of NAME\n"
-    "  dxup checkout STORE NAME[@VERSION] DEST\n"
-    "  dxup verify STORE                      re-read and re-hash everything\n"
-    "  dxup gc STORE [--keep N] [--pack]      drop all but the last N versions; give space back;\n"
-    "                                         --pack takes time to make the rest small\n"
+    "  dxup publish STORE NAME PATH [--workers N]\n"
+    "                                 add PATH (a file or a tree) as the next version of NAME\n"
+    "  dxup log STORE [NAME]          list the names, or the versions of NAME\n"
+    "  dxup checkout STORE NAME[@VERSION] DEST [--force] [--workers N]\n"
+    "                                 write a version (default: the latest) to DEST\n"
+    "  dxup verify STORE              re-read and re-hash everything\n"
+    "  dxup gc STORE [--keep N] [--pack]\n"
+    "                                 keep the last N versions of each name (default: all) and\n"
+    "                                 reclaim space; --pack recompresses what is left (slow)\n"
     "  dxup serve STORE --listen ADDR:PORT [--workers N] [--backend NAME]\n"
-    "                   [--http ADDR:PORT]    for browsers and curl: GET /NAME, ETags, A-IM: dx-patch\n"
-    "                   [--patch-max BYTES]   larger versions are patched by chunks (default 64 MiB)\n"
-    "                   [--connections N]     at most N at a time for each worker (default 4096)\n"
-    "  dxup pull ADDR:PORT NAME DEST [--force] [--backend B]\n"
-    "                   [--connections N]     4 MiB or more come over N connections (1 to 256)\n"
+    "             [--http ADDR:PORT]  for browsers and curl: GET /NAME, ETags, A-IM: dx-patch\n"
+    "             [--patch-max BYTES] larger versions are patched by chunks (default 64 MiB)\n"
+    "             [--connections N]   connection limit of each worker (default 4096)\n"
+    "  dxup pull ADDR:PORT NAME DEST [--force] [--backend NAME] [--report]\n"
+    "             [--connections N]   transfer 4 MiB or more over N connections (1 to 256)\n"
     "\n"
-    "  --force   replace a directory although it was changed locally, and a version by an older one\n"
-    "  --quiet   no summary; --report  the summary as key=value\n"
+    "  --workers N  threads (default: one per processor)\n"
+    "  --force      replace a locally changed directory, or a version by an older one\n"
+    "  --quiet      print no summary (publish, checkout, verify, gc, pull)\n"
+    "  --report     print the summary as key=value\n"
     "\n"
-    "Exit status: 0 done, 1 usage, 2 no such name, version or store, 3 network,\n"
-    "4 damaged bytes, 5 the local system refused, 6 refused because something would be lost.\n";
+    "Exit status: 0 done, 1 usage, 2 no such name, version or store, 3 network, 4 corrupt data,\n"
+    "5 system error (disk full, permission, memory), 6 refused because data would be lost.\n";
+
+/* A bit for each command, with which an option says who knows it. */
+enum {
+    PUBLISH  = 1 << 0,
+    LOG      = 1 << 1,
+    CHECKOUT = 1 << 2,
+    VERIFY   = 1 << 3,
+    GC       = 1 << 4,
+    SERVE    = 1 << 5,
+    PULL     = 1 << 6
+};
 
 typedef struct command {
     const char *name;
-    int         plain_min, plain_max; /* plain arguments */
+    unsigned    bit;
+    int         plain_min; /* plain arguments */
+    int         plain_max;
     int       (*run)(const dxup_options *o);
 } command;
 
 static const command commands[] = {
-    {"publish", 3, 3, dxup_publish},
-    {"log", 1, 2, dxup_log},
-    {"checkout", 3, 3, dxup_checkout},
-    {"verify", 1, 1, dxup_verify},
-    {"gc", 1, 1, dxup_gc},
-    {"serve", 1, 1, dxup_serve},
-    {"pull", 3, 3, dxup_pull},
+    {"publish", PUBLISH, 3, 3, dxup_publish},
+    {"log", LOG, 1, 2, dxup_log},
+    {"checkout", CHECKOUT, 3, 3, dxup_checkout},
+    {"verify", VERIFY, 1, 1, dxup_verify},
+    {"gc", GC, 1, 1, dxup_gc},
+    {"serve", SERVE, 1, 1, dxup_serve},
+    {"pull", PULL, 3, 3, dxup_pull},
 };
 
 enum { PLAIN_MAX = 3 };
@@ -66,37 +85,54 @@ static const command *find_command(const char *name)
     return NULL;
 }
 
-/* argv: what is behind the command. */
+/* Fill *o. argv begins after the command. */
 static int parse(dxup_options *o, const command *chosen, int argc, char **argv)
 {
     char *plain[PLAIN_MAX] = {NULL};
     uint64_t workers = 0, connections = 0;
     const dxup_option options[] = {
-        {.name = "--force", .kind = DXUP_OPTION_FLAG, .to = &o->force},
-        {.name = "--quiet", .kind = DXUP_OPTION_FLAG, .to = &o->quiet},
-        {.name = "--report", .kind = DXUP_OPTION_FLAG, .to = &o->report},
-        {.name = "--pack", .kind = DXUP_OPTION_FLAG, .to = &o->pack},
-        {.name = "--listen", .kind = DXUP_OPTION_TEXT, .to = &o->address},
-        {.name = "--http", .kind = DXUP_OPTION_TEXT, .to = &o->http},
-        {.name = "--backend", .kind = DXUP_OPTION_TEXT, .to = &o->backend},
-        {.name = "--keep", .kind = DXUP_OPTION_NUMBER, .to = &o->keep, .max = UINT32_MAX},
-        {.name = "--patch-max", .kind = DXUP_OPTION_NUMBER, .to = &o->patch_max, .max = 1u << 30},
+        {.name = "--force", .kind = DXUP_OPTION_FLAG, .to = &o->force, .commands = CHECKOUT | PULL},
+        {.name = "--quiet",
+         .kind = DXUP_OPTION_FLAG,
+         .to = &o->quiet,
+         .commands = PUBLISH | CHECKOUT | VERIFY | GC | PULL},
+        {.name = "--report", .kind = DXUP_OPTION_FLAG, .to = &o->report, .commands = PULL},
+        {.name = "--pack", .kind = DXUP_OPTION_FLAG, .to = &o->pack, .commands = GC},
+        {.name = "--listen", .kind = DXUP_OPTION_TEXT, .to = &o->address, .commands = SERVE},
+        {.name = "--http", .kind = DXUP_OPTION_TEXT, .to = &o->http, .commands = SERVE},
+        {.name = "--backend",
+         .kind = DXUP_OPTION_TEXT,
+         .to = &o->backend,
+         .commands = SERVE | PULL},
+        {.name = "--keep",
+         .kind = DXUP_OPTION_NUMBER,
+         .to = &o->keep,
+         .max = UINT32_MAX,
+         .commands = GC},
+        {.name = "--patch-max",
+         .kind = DXUP_OPTION_NUMBER,
+         .to = &o->patch_max,
+         .max = 1u << 30,
+         .commands = SERVE},
         {.name = "--workers",
          .kind = DXUP_OPTION_NUMBER,
          .to = &workers,
          .min = 1,
-         .max = OS_WORKERS_MAX},
+         .max = OS_WORKERS_MAX,
+         .commands = PUBLISH | CHECKOUT | SERVE},
         {.name = "--connections",
          .kind = DXUP_OPTION_NUMBER,
          .to = &connections,
          .min = 1,
-         .max = 4096},
+         .max = 4096,
+         .commands = SERVE | PULL},
     };
     const dxup_arguments arguments = {
         .command = chosen->name,
         .help = "dxup help",
         .options = options,
         .option_count = sizeof options / sizeof *options,
+        .commands = chosen->bit,
         .plain = plain,
         .plain_min = chosen->plain_min,
         .plain_max = chosen->plain_max,

@@ -193,6 +193,30 @@ bad_command_lines() {
     expect 0 "$dxup" help
     [ ! -e store ] || fail "a refused command made a store"
 }
+options_that_a_command_does_not_know() {
+    bytes 10 >f
+    expect 0 "$dxup" publish store a f
+    cp -a store before
+    no() { # OPTION COMMAND ARGUMENTS...
+        expect 1 "$dxup" "${@:2}"
+        says "$2 has no option $1"
+    }
+    no --pack publish store a f --pack
+    no --keep publish store a f --keep 1
+    no --quiet log store --quiet
+    no --force log store --force
+    no --report checkout store a out --report
+    no --workers verify store --workers 2
+    no --workers gc store --workers 2
+    no --force gc store --force
+    no --keep serve store --listen 127.0.0.1:0 --keep 1
+    no --quiet serve store --listen 127.0.0.1:0 --quiet
+    no --pack pull 127.0.0.1:1 a out --pack
+    no --http pull 127.0.0.1:1 a out --http 127.0.0.1:0
+    no --workers pull 127.0.0.1:1 a out --workers 2
+    [ ! -e out ] || fail "something was written"
+    diff -r store before || fail "the store changed"
+}
 missing_things() {
     bytes 10 >f
     expect 2 "$dxup" log store
@@ -1450,7 +1474,7 @@ two_servers_on_one_port() { # one of them, whatever the number of threads that l
 }
 
 for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_and_checkout_a_tree \
-    an_empty_file_and_an_empty_tree a_file_becomes_a_tree_only_by_hand bad_command_lines missing_things \
+    an_empty_file_and_an_empty_tree a_file_becomes_a_tree_only_by_hand bad_command_lines options_that_a_command_does_not_know missing_things \
     pull_full_patch_unchanged pull_a_tree pull_sees_what_is_published_meanwhile \
     pull_over_a_file_the_server_does_not_know many_clients_at_once modes_are_kept a_link_stays_a_link large_versions_are_patched_by_chunks \
     a_gigabyte_in_64_megabytes a_big_endian_machine a_big_endian_machine_of_32_bits an_arm_of_32_bits a_pc_of_32_bits \
