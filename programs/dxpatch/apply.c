@@ -1,6 +1,13 @@
-/* Applies a patch, or takes it back. The patch streams through. The old file is read into
-   memory; one that is too large for that where it lies: once as a whole for its hash, then where
-   the patch asks for bytes of it. */
+/* dxpatch apply, apply-in-place and undo.
+
+       PATCH --read--> dx_patch_applier --write--> staging file --commit--> NEW
+                             ^
+                             | read_base()
+                            OLD, in memory; above BASE_MEMORY_MAX in windows of 64 KiB
+
+   The patch streams through in pieces. A large OLD is read twice: once as a whole for its hash,
+   then wherever the patch asks for bytes. Patches that cannot stream (VCDIFF, hde, flash) run in
+   memory: apply_whole(). */
 #include "dxpatch.h"
 
 #include "../common/dest.h"
@@ -10,17 +17,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BASE_MEMORY_MAX ((uint64_t)96 << 20)
+#define BASE_MEMORY_MAX ((uint64_t)96 << 20) /* bytes of OLD that are held in memory */
 
+/* One application of a streamed patch. */
 typedef struct job {
-    const char     *old_path, *patch_path;
-    int             old_fd, patch_fd, status; /* status: of the callback that failed */
+    const char     *old_path;
+    const char     *patch_path;
+    int             old_fd;     /* -1: closed */
+    int             patch_fd;
+    int             status;     /* of the callback that failed */
     bool            undo;
-    uint64_t        memory_max, target_max; /* bytes */
-    os_info         old_st, patch_st;
+    uint64_t        memory_max; /* bytes that the applier may take */
+    uint64_t        target_max; /* bytes that it may make */
+    os_info         old_st;
+    os_info         patch_st;
     dx_patch_header header;
     dxup_dest       dest;
-    dxup_windows    base; /* of the old file, where it is not in memory */
+    dxup_windows    base;       /* of the old file, if it is not in memory */
     uint8_t         in[DXUP_IO_SIZE];
 } job;
 
@@ -29,6 +42,7 @@ typedef struct job {
 static int read_old(void *user, uint64_t offset, void *out, size_t size)
 {
     job *j = user;
+    assert(j->old_fd >= 0);
     j->status = dxpatch_read(j->old_fd, j->old_path, offset, out, size);
     return j->status;
 }
@@ -43,6 +57,7 @@ static int read_base(void *user, uint64_t offset, void *out, size_t size)
 static int write_new(void *user, const void *bytes, size_t size)
 {
     job *j = user;
+    assert(j->dest.fd >= 0);
     j->status = dxup_dest_write(&j->dest, bytes, size);
     return j->status;
 }
@@ -50,15 +65,16 @@ static int write_new(void *user, const void *bytes, size_t size)
 static int show(void *user, uint64_t done, uint64_t total)
 {
     job *j = user;
-    dxup_progress(j->undo ? "taking back" : "applying", done, total, false);
+    dxup_progress(j->undo ? "undoing" : "applying", done, total, false);
     return 0;
 }
 
 /* >>steps -------------------------------------------------------------- */
-/* Feed the whole patch; what the callbacks printed is not said again. */
+/* Feed the whole patch. An error of a callback has been printed already. */
 static int stream(job *j, dx_patch_applier *a)
 {
     uint64_t size = j->patch_st.size, at = 0;
+    assert(j->patch_fd >= 0);
     int error = DX_PATCH_OK;
     while (!error && at < size) {
         size_t part = size - at < sizeof j->in ? (size_t)(size - at) : sizeof j->in;
@@ -76,6 +92,7 @@ static int stream(job *j, dx_patch_applier *a)
     return error ? dxpatch_fail(error, base ? j->old_path : j->patch_path) : DXUP_OK;
 }
 
+/* Set up the applier, and OLD in memory or in windows, and stream the patch. */
 static int run(job *j)
 {
     assert(j->old_fd >= 0 && j->patch_fd >= 0);
@@ -83,7 +100,8 @@ static int run(job *j)
     dx_patch_applier_desc desc = {0};
     if (j->header.memory_size > j->memory_max)
         return dxpatch_fail_memory(j->patch_path, j->memory_max);
-    desc.memory_size = (size_t)j->header.memory_size + DXUP_IO_SIZE + 4096; /* makes pieces large */
+    /* more than it needs: the applier writes and reads in larger pieces then */
+    desc.memory_size = (size_t)j->header.memory_size + DXUP_IO_SIZE + 4096;
     desc.memory = dxup_alloc(desc.memory_size);
     desc.user = j;
     desc.read = read_base;
@@ -94,8 +112,8 @@ static int run(job *j)
     desc.undo = j->undo;
     void *base = NULL;
     int status = DXUP_OK;
-    /* or NULL */
-    if (desc.base_size <= BASE_MEMORY_MAX) desc.base = base = malloc((size_t)desc.base_size + 1);
+    if (desc.base_size <= BASE_MEMORY_MAX) base = malloc((size_t)desc.base_size + 1);
+    desc.base = base; /* NULL: the applier calls read_base() */
     if (!base) dxup_windows_open(&j->base, j->old_st.size, read_old, j);
     if (base) status = dxpatch_read(j->old_fd, j->old_path, 0, base, (size_t)desc.base_size);
     int error = status ? 0 : dx_patch_applier_init(&a, &desc);
@@ -106,13 +124,14 @@ static int run(job *j)
     return status;
 }
 
-/* Write what the patch makes of old_path beside new_path, then put it there in one step. */
+/* Write the result to a staging file beside new_path, then replace new_path atomically. */
 static int produce(job *j, const char *new_path)
 {
+    assert(j->old_fd >= 0 && j->patch_fd >= 0);
     if (dxpatch_is_same(new_path, &j->patch_st))
         return dxup_fail(DXUP_REFUSED, "%s is the patch itself", new_path);
     if (j->undo && (j->header.kind != DX_PATCH_KIND_BLOCKS || !j->header.reversible))
-        return dxup_fail(DXUP_REFUSED, "%s cannot be taken back: %s", j->patch_path,
+        return dxup_fail(DXUP_REFUSED, "%s cannot be undone: %s", j->patch_path,
                          j->header.kind == DX_PATCH_KIND_BLOCKS ? "it was made with --one-way"
                                                                 : "only patches of blocks can");
     int status = dxup_dest_open(&j->dest, new_path, DXUP_FILE, j->old_st.mode, NULL);
@@ -125,6 +144,7 @@ static int produce(job *j, const char *new_path)
     return status;
 }
 
+/* A patch that streams, from the paths to the summary. */
 static int work(const dxpatch_options *o, const char *new_path, bool undo)
 {
     char text[32];
@@ -147,8 +167,8 @@ static int work(const dxpatch_options *o, const char *new_path, bool undo)
     }
     dxup_progress(NULL, 0, 0, true);
     if (!status && !o->quiet)
-        dxup_say("%s: %s bytes, as the patch promises\n", new_path,
-               dxup_count_text(undo ? j->header.base_size : j->header.target_size, text));
+        dxup_say("%s: %s bytes, verified\n", new_path,
+                 dxup_count_text(undo ? j->header.base_size : j->header.target_size, text));
     if (j->old_fd >= 0) os_close(j->old_fd);
     free(j);
     return status;
@@ -185,6 +205,6 @@ int dxpatch_undo(const dxpatch_options *o)
 {
     if (!dxpatch_is_vcdiff(o->patch_path) && !dxpatch_is_record_file(o->patch_path))
         return work(o, o->old_path, true);
-    return dxup_fail(DXUP_REFUSED, "%s cannot be taken back: only patches of blocks can",
+    return dxup_fail(DXUP_REFUSED, "%s cannot be undone: only patches of blocks can",
                      o->patch_path);
 }

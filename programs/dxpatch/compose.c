@@ -1,5 +1,6 @@
-/* dxpatch compose: one patch of two that follow each other. OLD is needed: what the first patch
-   predicts, or leaves alone, stands in no patch. */
+/* dxpatch compose: merges two consecutive patches into one. It applies both in memory and makes the
+   patch between OLD and the result. OLD is needed because a patch does not contain the bytes that
+   it copies or predicts. Stands on whole.c and make.c. */
 #include "dxpatch.h"
 
 #include <stdlib.h>
@@ -16,7 +17,7 @@ int dxpatch_compose(const dxpatch_options *o)
     if (!status &&
         (dxpatch_is_same(o->new_path, &from.st) || dxpatch_is_same(o->new_path, &first.st) ||
          dxpatch_is_same(o->new_path, &second.st)))
-        status = dxup_fail(DXUP_REFUSED, "%s would be overwritten by the patch made of it",
+        status = dxup_fail(DXUP_REFUSED, "%s would be overwritten by the merged patch",
                            o->new_path);
     if (!status) status = dxpatch_run(o, &from, o->old_path, &first, o->patch_path, &between);
     if (!status) status = dxpatch_run(o, &between, o->patch_path, &second, o->second_path, &to);

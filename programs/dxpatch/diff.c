@@ -1,4 +1,4 @@
-/* dxpatch diff: makes the patch between two files. */
+/* dxpatch diff: makes the patch between two files and saves it. Stands on make.c. */
 #include "dxpatch.h"
 
 #include <stdlib.h>
@@ -19,7 +19,7 @@ int dxpatch_diff(const dxpatch_options *o)
     dxup_progress(NULL, 0, 0, true);
     if (!status && !o->quiet)
         dxup_say("%s: %s bytes, %.2f %% of %s\n", o->patch_path, dxup_count_text(size, text),
-               to.size ? 100.0 * (double)size / (double)to.size : 100.0, o->new_path);
+                 to.size ? 100.0 * (double)size / (double)to.size : 100.0, o->new_path);
     free(patch);
     dxpatch_drop(&from);
     dxpatch_drop(&to);

@@ -1,11 +1,13 @@
-/* Patches for flash, tried in a slot that lies in memory. */
+/* Runs a flash patch in a simulated slot: memory that behaves like the flash of a device, as large
+   as the patch needs it. `diff` tries each patch so before it saves it, and `apply` does nothing
+   else. */
 #include "dxpatch.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* The slot of a device: user is its memory. Erased flash reads as ones. */
+/* The slot's input and output; user is its memory. Erased flash reads as ones. */
 static int slot_io(void *user, dx_patch_flash_io what, uint64_t offset, void *data, size_t size)
 {
     uint8_t *at = (uint8_t *)user + offset;
@@ -21,9 +23,10 @@ int dxpatch_run_flash(const dxpatch_content *from, const uint8_t *patch, size_t 
 {
     dx_patch_header h;
     dx_patch_flash_desc desc = {0};
+    assert(!to->bytes);
     int error = dx_patch_info(patch, patch_size, &h);
     if (error) return error;
-    /* The slot is as large as the patch wants: the gap stands first in its body
+    /* The gap, in pages between OLD and NEW, comes first in the body and gives the size of the slot
        (docs/formats/patch.md, section 4). */
     if (h.body_size < 4 || patch_size < DX_PATCH_HEADER_SIZE + 4) return DX_PATCH_ECORRUPT;
     const uint8_t *body = patch + DX_PATCH_HEADER_SIZE;
@@ -35,7 +38,8 @@ int dxpatch_run_flash(const dxpatch_content *from, const uint8_t *patch, size_t 
         return from->size == h.target_size ? DX_PATCH_EAPPLIED : DX_PATCH_EBASE;
     desc.slot_size = (larger / h.block_size + 1 + gap) * h.block_size;
     if (desc.slot_size > SIZE_MAX / 2) return DX_PATCH_ENOMEM;
-    desc.user = to->bytes = malloc((size_t)desc.slot_size);
+    to->bytes = malloc((size_t)desc.slot_size);
+    desc.user = to->bytes;
     desc.io = slot_io;
     desc.patch = patch;
     desc.patch_size = patch_size;

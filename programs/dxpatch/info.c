@@ -1,4 +1,5 @@
-/* What the header of a patch says, one field a line. */
+/* dxpatch info: prints the header of a patch as key=value, one field a line, so that scripts can
+   read it. Checks only the header and the length of the file. */
 #include "dxpatch.h"
 
 #include "vcdiff.h"
@@ -26,13 +27,16 @@ static void print_count(const char *name, uint64_t count)
     dxup_say("%s=%llu\n", name, (unsigned long long)count);
 }
 
+/* VCDIFF has no header worth the name: the sizes come from all of its windows. */
 static int info_vcdiff(const dxpatch_options *o)
 {
     dxpatch_content patch = {0};
     vcdiff_info info;
-    int status = dxpatch_load(&patch, o->patch_path), error = 0;
-    if (!status && (error = vcdiff_look(patch.bytes, patch.size, &info)) != 0)
-        status = dxpatch_fail_vcdiff(error, o->patch_path);
+    int status = dxpatch_load(&patch, o->patch_path);
+    if (!status) {
+        int error = vcdiff_look(patch.bytes, patch.size, &info);
+        if (error) status = dxpatch_fail_vcdiff(error, o->patch_path);
+    }
     dxup_progress(NULL, 0, 0, true);
     if (!status) {
         dxup_say("kind=vcdiff\n");

@@ -1,4 +1,5 @@
-/* dxpatch: the command line. */
+/* dxpatch: reads the command line and calls one command. The options know which commands take
+   them; `places` says where the plain arguments of a command go. */
 #include "dxpatch.h"
 
 #include "../common/options.h"
@@ -46,6 +47,7 @@ static const char usage[] =
     "permission, memory, a format that this build does not support), 6 refused: the patch is for\n"
     "another file, already applied, cannot be undone, or would overwrite a file that it needs.\n";
 
+/* As apply, with OLD as the destination. */
 static int apply_in_place(const dxpatch_options *o)
 {
     dxpatch_options same = *o;
@@ -60,7 +62,7 @@ typedef struct command {
     const char *name;
     const char *places; /* what its arguments are: Old, New, Patch, Second patch */
     int       (*run)(const dxpatch_options *o);
-    unsigned    does;
+    unsigned    does;   /* bits for the options: MAKES, APPLIES, INFORMS */
 } command;
 
 static const command commands[] = {
@@ -96,7 +98,7 @@ static int parse_kind(dxpatch_options *o, const char *value)
     return o->kind ? DXUP_OK : dxup_fail(DXUP_USAGE, "unknown kind: %s", value);
 }
 
-/* What the options say together. */
+/* Refuse options that do not fit together. */
 static int check(const dxpatch_options *o)
 {
     bool blocks = o->kind == DX_PATCH_KIND_BLOCKS;
@@ -114,7 +116,7 @@ static int check(const dxpatch_options *o)
     return DXUP_OK;
 }
 
-/* Paths to where the command wants them. */
+/* Store the plain arguments where the command expects them. */
 static void place(dxpatch_options *o, const command *c, char **plain)
 {
     assert(strlen(c->places) <= PLACES_MAX);
@@ -129,7 +131,7 @@ static void place(dxpatch_options *o, const command *c, char **plain)
     }
 }
 
-/* argv: what is behind the command. */
+/* Fill *o. argv begins after the command. */
 static int parse(dxpatch_options *o, const command *c, int argc, char **argv)
 {
     const uint64_t mib = 1 << 20, mib_max = SIZE_MAX >> 20;
@@ -177,6 +179,7 @@ static int parse(dxpatch_options *o, const command *c, int argc, char **argv)
          .commands = APPLIES},
     };
     const int places = (int)strlen(c->places);
+    assert(places <= PLACES_MAX);
     const dxup_arguments arguments = {
         .command = c->name,
         .help = "dxpatch help",

@@ -1,18 +1,21 @@
-/* Makes a patch of any kind. Both files are in memory, or mapped: dx_patch_create() looks at all
-   of them at once. Stands on the files of the kinds: flash.c, records.c, vcdiff.c. */
+/* Makes a patch of any kind. Both files are in memory, or mapped: dx_patch_create() needs all of
+   them at once. Every patch is applied once before it is saved. Stands on the files of the kinds:
+   flash.c, records.c, vcdiff.c. */
 #include "dxpatch.h"
 
 #include "vcdiff.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* dx_patch_create() applies what it has made of the other kinds once itself. */
+/* Apply a flash patch to a slot in memory and compare. For the other kinds dx_patch_create() does
+   that itself. */
 static int try_flash(const dxpatch_content *from, const dxpatch_content *to, const uint8_t *patch,
                      size_t size)
 {
     dxpatch_content made = {0};
-    /* a slot that the user has asked for */
+    /* no limit: the user has asked for this slot */
     int error = dxpatch_run_flash(from, patch, size, UINT64_MAX, &made);
     if (!error && (made.size != to->size || memcmp(made.bytes, to->bytes, to->size) != 0))
         error = DX_PATCH_ETARGET;
@@ -20,6 +23,7 @@ static int try_flash(const dxpatch_content *from, const dxpatch_content *to, con
     return error;
 }
 
+/* A kind of dx_patch.h. */
 static int make_patch(const dxpatch_options *o, const dxpatch_content *from,
                       const dxpatch_content *to, uint8_t **out, size_t *size)
 {
@@ -42,6 +46,7 @@ static int make_patch(const dxpatch_options *o, const dxpatch_content *from,
         error = dx_patch_create(&desc, from->bytes, from->size, to->bytes, to->size, *out, capacity,
                                 size);
     free(desc.memory);
+    assert(error || *size <= capacity);
     if (error == DX_PATCH_EINVAL && o->slot_size)
         return dxup_fail(DXUP_USAGE, "a slot of %llu bytes is too small",
                          (unsigned long long)o->slot_size);
@@ -52,6 +57,7 @@ static int make_patch(const dxpatch_options *o, const dxpatch_content *from,
 int dxpatch_make(const dxpatch_options *o, const dxpatch_content *from, const dxpatch_content *to,
                  uint8_t **out, size_t *size)
 {
+    assert(!*out);
     dxup_progress("comparing", (uint64_t)from->size + to->size, 0, false);
     if (o->kind == DXPATCH_KIND_HDE) return dxpatch_make_record(o, from, to, out, size);
     if (o->kind != DXPATCH_KIND_VCDIFF) return make_patch(o, from, to, out, size);

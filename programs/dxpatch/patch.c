@@ -1,4 +1,6 @@
-/* Patch files: opened, their headers read, and their errors in words. */
+/* Patch files and their errors: opens a patch and reads its header, loads and saves whole files,
+   and turns error codes into messages and exit statuses. The lowest file of dxpatch; stands on
+   ../common/. */
 #include "dxpatch.h"
 
 #include "../common/dest.h"
@@ -9,21 +11,22 @@
 
 /* >>errors ------------------------------------------------------------- */
 typedef struct reason {
-    int         error, status;
+    int         error;  /* of dx_patch.h */
+    int         status; /* the exit status */
     const char *text;
 } reason;
 
 static const reason reasons[] = {
     {DX_PATCH_EHEADER, DXUP_DAMAGED, "this is not a patch, or its header is damaged"},
     {DX_PATCH_ENOPATCH, DXUP_DAMAGED, "this is not a patch: it is empty"},
-    {DX_PATCH_ETRUNCATED, DXUP_DAMAGED, "the patch is cut off: it is shorter than it says"},
-    {DX_PATCH_ECORRUPT, DXUP_DAMAGED, "the patch is damaged, or something follows its end"},
+    {DX_PATCH_ETRUNCATED, DXUP_DAMAGED, "the patch is truncated: shorter than its header says"},
+    {DX_PATCH_ECORRUPT, DXUP_DAMAGED, "the patch is damaged, or has bytes after its end"},
     {DX_PATCH_EBLOCK, DXUP_DAMAGED, "the patch is damaged: a malformed block"},
-    {DX_PATCH_EBOUNDS, DXUP_DAMAGED, "the patch is damaged: it reaches outside of the file"},
-    {DX_PATCH_ETARGET, DXUP_DAMAGED, "the result is not what the patch promises"},
-    {DX_PATCH_EVERSION, DXUP_SYSTEM, "the patch has a format that this dxpatch does not know"},
-    {DX_PATCH_ENOTSUP, DXUP_SYSTEM, "the patch is in a coding that this dxpatch does not know"},
-    {DX_PATCH_ENOMEM, DXUP_SYSTEM, "there is not enough memory for it"},
+    {DX_PATCH_EBOUNDS, DXUP_DAMAGED, "the patch is damaged: it reads outside the file"},
+    {DX_PATCH_ETARGET, DXUP_DAMAGED, "the result does not have the hash that the patch gives"},
+    {DX_PATCH_EVERSION, DXUP_SYSTEM, "this dxpatch does not support the version of the format"},
+    {DX_PATCH_ENOTSUP, DXUP_SYSTEM, "this dxpatch does not support the coding of the patch"},
+    {DX_PATCH_ENOMEM, DXUP_SYSTEM, "not enough memory"},
     {DX_PATCH_ETOOBIG, DXUP_SYSTEM, "it is too large"},
     {DX_PATCH_EBASE, DXUP_REFUSED, "this is not the file that the patch was made for"},
     {DX_PATCH_EAPPLIED, DXUP_REFUSED, "the patch is already applied to this file"},
@@ -31,6 +34,7 @@ static const reason reasons[] = {
 
 int dxpatch_fail(int error, const char *path)
 {
+    assert(error);
     for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
         if (reasons[i].error == error)
             return dxup_fail(reasons[i].status, "%s: %s", path, reasons[i].text);
@@ -55,20 +59,21 @@ int dxpatch_fail_target(const char *path, uint64_t limit)
 {
     return dxup_fail(
         DXUP_SYSTEM,
-        "%s: what it makes is larger than the limit of %llu MiB; --target-max sets another", path,
+        "%s: the result is larger than the limit of %llu MiB; raise it with --target-max", path,
         (unsigned long long)(limit >> 20));
 }
 
 int dxpatch_fail_memory(const char *path, uint64_t limit)
 {
     return dxup_fail(DXUP_SYSTEM,
-                     "%s: it asks for more memory than there is, or than the limit of %llu MiB; "
-                     "--memory-max sets another",
+                     "%s: the patch needs more memory than the system has, or than the limit of "
+                     "%llu MiB; raise it with --memory-max",
                      path, (unsigned long long)(limit >> 20));
 }
 
 int dxpatch_fail_vcdiff(int error, const char *path)
 {
+    assert(error != VCDIFF_OK);
     switch (error) {
     case VCDIFF_EHEADER: return dxpatch_fail(DX_PATCH_EHEADER, path);
     case VCDIFF_ETRUNCATED: return dxpatch_fail(DX_PATCH_ETRUNCATED, path);
@@ -77,11 +82,12 @@ int dxpatch_fail_vcdiff(int error, const char *path)
     case VCDIFF_ETOOBIG: return dxpatch_fail(DX_PATCH_ETOOBIG, path);
     case VCDIFF_ENOTSUP:
         return dxup_fail(DXUP_SYSTEM,
-                         "%s: secondary compression (xdelta3 -S none does without) or a code table",
+                         "%s: secondary compression (avoid it with xdelta3 -S none) or a custom "
+                         "code table",
                          path);
     default:
         return dxup_fail(DXUP_DAMAGED,
-                         "%s: a checksum is wrong: the patch is for another file, or damaged",
+                         "%s: wrong checksum: the patch is for another file, or damaged",
                          path);
     }
 }
@@ -101,10 +107,11 @@ int dxpatch_open(const char *path, int *fd, os_info *st)
 int dxpatch_read(int fd, const char *path, uint64_t offset, void *out, size_t size)
 {
     char *p = out;
+    assert(fd >= 0);
     while (size) {
         int64_t n = os_read_at(fd, offset, p, size);
         if (n < 0) return dxup_fail_errno("%s", path);
-        if (n == 0) return dxup_fail(DXUP_SYSTEM, "%s became shorter while it was read", path);
+        if (n == 0) return dxup_fail(DXUP_SYSTEM, "%s was truncated while it was read", path);
         p += n;
         offset += (uint64_t)n;
         size -= (size_t)n;
@@ -123,7 +130,7 @@ bool dxpatch_is_same(const char *path, const os_info *st)
 static int check_size(const dx_patch_header *h, uint64_t file_size)
 {
     assert(h->body_size < (uint64_t)1 << 62);
-    uint64_t size = DX_PATCH_HEADER_SIZE + h->body_size + h->trailer_size; /* body_size < 2^62 */
+    uint64_t size = DX_PATCH_HEADER_SIZE + h->body_size + h->trailer_size;
     if (file_size < size) return DX_PATCH_ETRUNCATED;
     return file_size > size ? DX_PATCH_ECORRUPT : DX_PATCH_OK;
 }
@@ -147,7 +154,9 @@ int dxpatch_open_patch(const char *path, int *fd, os_info *st, dx_patch_header *
 
 int dxpatch_load(dxpatch_content *c, const char *path)
 {
-    int fd, status = dxpatch_open(path, &fd, &c->st);
+    int fd, status;
+    assert(!c->bytes && !c->mapped);
+    status = dxpatch_open(path, &fd, &c->st);
     if (status) return status;
     c->size = (size_t)c->st.size;
     if (c->st.size > DXPATCH_MAP_FROM && c->st.size <= SIZE_MAX / 2)
@@ -157,8 +166,8 @@ int dxpatch_load(dxpatch_content *c, const char *path)
         os_close(fd);
         return DXUP_OK;
     }
-    if (c->st.size > SIZE_MAX / 2 || !(c->bytes = malloc(c->size + !c->size)))
-        status = dxup_fail(DXUP_SYSTEM, "%s does not fit into memory", path);
+    if (c->st.size <= SIZE_MAX / 2) c->bytes = malloc(c->size + !c->size);
+    if (!c->bytes) status = dxup_fail(DXUP_SYSTEM, "%s does not fit into memory", path);
     for (size_t at = 0; !status && at < c->size;) {
         size_t part = c->size - at < 1 << 20 ? c->size - at : 1 << 20;
         status = dxpatch_read(fd, path, at, c->bytes + at, part);

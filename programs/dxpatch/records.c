@@ -1,5 +1,5 @@
-/* Patches that are one record of dx_hde.h: NEW as a state, OLD as its baseline
-   (docs/formats/hde.md). */
+/* --kind hde: a patch is one record of dx_hde.h, with NEW as the state and OLD as its baseline
+   (docs/formats/hde.md). This file holds the implementation of that layer. */
 #include "dxpatch.h"
 
 #ifdef DXUP_ZSTD_LIBRARY
@@ -8,10 +8,12 @@
 #define DX_HDE_IMPLEMENTATION
 #include "../../layers/dx_hde.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct coder { /* its memory, and zstd's */
+/* An encoder or decoder with the memory that it and zstd use. */
+typedef struct coder {
     dx_hde      h;
     dx_hde_desc desc;
     dx_hde_zstd zstd;
@@ -27,10 +29,12 @@ static void close_coder(coder *c)
     memset(c, 0, sizeof *c);
 }
 
-/* One that has `from` as its baseline; states have up to so many bytes. */
+/* Open a coder with `from` as its baseline, for states of up to `size` bytes. The caller calls
+   close_coder(), also after an error. */
 static int open_coder(coder *c, const dxpatch_content *from, uint64_t size, uint32_t level,
                       bool no_zstd)
 {
+    assert(from->bytes || !from->size);
     memset(c, 0, sizeof *c);
     if (from->size > size) size = from->size;
     if (size >> 31) return DX_PATCH_ETOOBIG;
@@ -58,14 +62,17 @@ int dxpatch_make_record(const dxpatch_options *o, const dxpatch_content *from,
     coder *c = dxup_alloc(sizeof *c);
     size_t capacity = to->size + DX_HDE_HEAD_MAX, got;
     uint8_t *check = NULL;
+    assert(!*out);
     int error = open_coder(c, from, to->size, o->level, o->no_zstd);
     *out = malloc(capacity);
     if (!error && !*out) error = DX_PATCH_ENOMEM;
     if (!error) error = dx_hde_encode(&c->h, 0, 0, to->bytes, to->size, *out, capacity, size);
+    assert(error || *size <= capacity);
     close_coder(c);
-    /* Once through the decoder before it is saved. */
+    /* Decode it once before it is saved. */
     if (!error) error = open_coder(c, from, to->size, 0, o->no_zstd);
-    if (!error && !(check = malloc(to->size + 1))) error = DX_PATCH_ENOMEM;
+    if (!error) check = malloc(to->size + 1);
+    if (!error && !check) error = DX_PATCH_ENOMEM;
     if (!error) error = dx_hde_decode(&c->h, 0, 0, *out, *size, check, to->size, &got);
     if (!error && (got != to->size || memcmp(check, to->bytes, got) != 0)) error = DX_PATCH_ETARGET;
     close_coder(c);
@@ -95,8 +102,10 @@ int dxpatch_run_record(const dxpatch_content *from, const uint8_t *patch, size_t
 {
     dx_hde_record r;
     uint8_t hash[DX_PATCH_HASH_SIZE];
+    assert(!to->bytes);
     int error = dx_hde_info(patch, patch_size, &r);
     if (error) return error;
+    assert(r.hash_size <= sizeof hash);
     if (r.kind == DX_HDE_NACK) return DX_PATCH_EVERSION;
     if (r.state_size >> 31 || r.state_size > target_max) return DX_PATCH_ETOOBIG;
     dx_patch_hash(from->bytes, from->size, hash);
@@ -120,11 +129,14 @@ int dxpatch_info_record(const dxpatch_options *o)
     static const char *const codings[] = {"plain", "range", "zstd"};
     dxpatch_content patch = {0};
     dx_hde_record r;
-    int status = dxpatch_load(&patch, o->patch_path), error = 0;
-    if (!status && (error = dx_hde_info(patch.bytes, patch.size, &r)) != 0)
-        status = dxpatch_fail(error, o->patch_path);
+    int status = dxpatch_load(&patch, o->patch_path);
+    if (!status) {
+        int error = dx_hde_info(patch.bytes, patch.size, &r);
+        if (error) status = dxpatch_fail(error, o->patch_path);
+    }
     dxup_progress(NULL, 0, 0, true);
     if (!status) {
+        assert(r.kind < sizeof kinds / sizeof *kinds);
         dxup_say("kind=hde\n");
         dxup_say("record=%s\n", kinds[r.kind]);
         dxup_say("coding=%s\n", codings[r.coding]);

@@ -1,14 +1,43 @@
+/* VCDIFF (RFC 3284), both ways, memory to memory. Stands on nothing else of dxpatch.
+
+   A patch is a header and windows, each of which makes the next bytes of the target:
+
+       flags | source size, offset | size of the rest | target size | 0 | three sizes | Adler-32
+       data section        bytes of ADD and RUN
+       code section        a byte is one or two instructions (the table), sizes that did not fit
+       address section     where each COPY reads, in one of nine modes
+
+   A COPY reads from source and target as if one followed the other: addresses below the size of
+   the source lie in the source, the others in the window's own output. */
 #include "vcdiff.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { NOOP, ADD, RUN, COPY };
+/* The modes of an address: from the front, back from here, from one of the last NEAR addresses,
+   one of SAME * 256 remembered ones. */
 enum { NEAR = 4, SAME = 3, MODES = 2 + NEAR + SAME };
 /* flags of the header; 1, 2: secondary compression, code table */
 enum { HAS_APPLICATION = 4 };
 enum { FROM_BASE = 1, FROM_TARGET = 2, HAS_ADLER = 4 }; /* window */
-enum { WINDOW_SIZE = 1 << 23, LEAST_COPY = 4, SEED = 8, WINDOW_BITS = 20 }; /* of what is written */
+
+/* The maker: bytes of a window, the shortest COPY, the bytes that are hashed to find a match, and
+   the log2 of the slots for seeds of the window. */
+enum { WINDOW_SIZE = 1 << 23, COPY_MIN = 4, SEED = 8, WINDOW_BITS = 20 };
+enum { MATCH_GOOD = 64 }; /* a match so long ends the search */
+
+/* First codes of the rows of the default table (RFC 3284, 5.6). */
+enum {
+    CODE_RUN           = 0,
+    CODE_ADD           = 1,   /* size follows; then one code for each size 1 to 17 */
+    CODE_COPY          = 19,  /* 16 for each mode: size follows, then sizes 4 to 18 */
+    CODE_ADD_COPY      = 163, /* modes 0 to 5: ADD 1 to 4, then COPY 4 to 6 */
+    CODE_ADD_COPY_SAME = 235, /* modes 6 to 8: ADD 1 to 4, then COPY 4 */
+    CODE_COPY_ADD      = 247, /* one for each mode: COPY 4, then ADD 1 */
+    CODE_NONE          = 256
+};
 
 /* >>tables: RFC 3284, sections 5.1 to 5.6 ---------------------------------- */
 typedef struct instruction {
@@ -18,7 +47,7 @@ typedef struct instruction {
 /* The default code table: up to two instructions a byte. */
 static void make_table(instruction (*table)[2])
 {
-    unsigned at = 0, mode, add, copy;
+    unsigned at = CODE_RUN, mode, add, copy;
     memset(table, 0, 256 * sizeof *table);
     table[at++][0].kind = RUN;
     for (add = 0; add <= 17; add++) table[at++][0] = (instruction){ADD, (uint8_t)add, 0};
@@ -35,6 +64,7 @@ static void make_table(instruction (*table)[2])
         table[at][0] = (instruction){COPY, 4, (uint8_t)mode};
         table[at++][1] = (instruction){ADD, 1, 0};
     }
+    assert(at == 256);
 }
 
 typedef struct cache { /* of addresses, both sides keep one in each window */
@@ -44,6 +74,7 @@ typedef struct cache { /* of addresses, both sides keep one in each window */
 
 static void remember(cache *c, uint64_t address)
 {
+    assert(c->next < NEAR);
     c->near[c->next] = address;
     c->next = (c->next + 1) % NEAR;
     c->same[address % (SAME * 256)] = address;
@@ -55,7 +86,10 @@ static uint32_t adler32(const uint8_t *p, size_t size)
     while (size) {
         size_t part = size < 5552 ? size : 5552; /* as many as cannot overflow */
         size -= part;
-        for (; part; part--) b += a += *p++;
+        for (; part; part--) {
+            a += *p++;
+            b += a;
+        }
         a %= 65521;
         b %= 65521;
     }
@@ -68,7 +102,11 @@ typedef struct input {
     int            error; /* the first one; everything read after it is 0 */
 } input;
 
-static size_t left(const input *in) { return (size_t)(in->end - in->at); }
+static size_t left(const input *in)
+{
+    assert(in->at <= in->end);
+    return (size_t)(in->end - in->at);
+}
 
 static uint8_t get_byte(input *in)
 {
@@ -96,17 +134,24 @@ static input get_part(input *in, uint64_t size)
     input part = {in->at, in->at, 0};
     if (size > left(in) && !in->error) in->error = VCDIFF_ETRUNCATED;
     if (in->error) return part;
-    part.end = in->at += size;
+    in->at += size;
+    part.end = in->at;
     return part;
 }
 
+/* A window's header, and its three sections. */
 typedef struct window {
     unsigned flags;
-    uint64_t source_size, source_at, size;
-    uint32_t adler;
-    input    data, code, addresses;
+    uint64_t source_size;
+    uint64_t source_at; /* in the base, or in the target so far */
+    uint64_t size;      /* bytes of the target that it makes */
+    uint32_t adler;     /* of these, with HAS_ADLER */
+    input    data;
+    input    code;
+    input    addresses;
 } window;
 
+/* Pass the header of the patch. */
 static int get_header(input *in)
 {
     uint8_t magic[4], flags;
@@ -119,6 +164,7 @@ static int get_header(input *in)
     return in->error;
 }
 
+/* Read the header of the next window and find its sections. */
 static int get_window(input *in, window *w)
 {
     memset(w, 0, sizeof *w);
@@ -143,9 +189,11 @@ static int get_window(input *in, window *w)
     return body.error;
 }
 
+/* The address of a COPY; it must lie before `here`. */
 static uint64_t get_address(input *in, cache *c, unsigned mode, uint64_t here)
 {
     uint64_t address;
+    assert(mode < MODES);
     if (mode >= 2 + NEAR) {
         address = c->same[(mode - 2 - NEAR) * 256 + get_byte(in)];
     } else {
@@ -164,6 +212,7 @@ static uint64_t do_instruction(window *w, const instruction *one, cache *c, cons
                                uint8_t *out, uint64_t at)
 {
     uint64_t size = one->size ? one->size : get_number(&w->code), i;
+    assert(at <= w->size);
     if (w->code.error || size > w->size - at) {
         if (!w->code.error) w->code.error = VCDIFF_ECORRUPT;
         return 0;
@@ -181,6 +230,7 @@ static uint64_t do_instruction(window *w, const instruction *one, cache *c, cons
     return size;
 }
 
+/* Run the instructions of a window; out takes w->size bytes. */
 static int do_window(window *w, instruction (*table)[2], const uint8_t *source, uint8_t *out)
 {
     cache c;
@@ -248,7 +298,11 @@ int vcdiff_decode(const uint8_t *base, size_t base_size, const uint8_t *patch, s
                               out + at);
         at += (size_t)w.size;
     }
-    if (error) return free(out), error;
+    if (error) {
+        free(out);
+        return error;
+    }
+    assert(at == info.target_size);
     *target = out;
     *target_size = at;
     return VCDIFF_OK;
@@ -263,6 +317,7 @@ typedef struct output {
 
 static void put_bytes(output *o, const void *bytes, size_t size)
 {
+    assert(o->size <= o->capacity);
     if (size > o->capacity - o->size) {
         size_t capacity = (o->size + size) * 2 + 64;
         uint8_t *grown = realloc(o->bytes, capacity);
@@ -281,6 +336,7 @@ static void put_byte(output *o, unsigned byte)
     put_bytes(o, &b, 1);
 }
 
+/* Bytes that put_number() takes. */
 static unsigned number_size(uint64_t v)
 {
     unsigned n = 1;
@@ -294,16 +350,25 @@ static void put_number(output *o, uint64_t v)
     put_byte(o, (unsigned)(v & 127));
 }
 
+/* The maker of a patch. It walks through a window once. At each position it takes the longest of
+   three candidates (find()), extends it to the left over bytes that no instruction makes yet, and
+   turns these bytes into an ADD and the match into a COPY. */
 typedef struct maker {
-    const uint8_t *base, *target; /* target: the window */
-    size_t   base_size, size, done; /* done: bytes of the window that have instructions */
-    uint32_t *in_base, *in_window; /* position + 1 of a seed, by hash */
-    unsigned base_bits;
-    /* the end of the last copy from the base, and where it would go on */
-    size_t   last_at, last_from;
-    output   data, code, addresses;
-    cache    c;
-    unsigned last_code; /* a lone COPY of 4 bytes that may still be joined with an ADD; 256: none */
+    const uint8_t *base;
+    size_t         base_size;
+    const uint8_t *target;    /* the window */
+    size_t         size;      /* of the window */
+    size_t         done;      /* bytes of the window that have instructions */
+    uint32_t      *in_base;   /* position + 1 of a seed of the base, by hash; 0: none */
+    uint32_t      *in_window; /* the same for the window */
+    unsigned       base_bits; /* log2 of the slots of in_base */
+    size_t         last_at;   /* the end of the last COPY from the base, 0: there was none, */
+    size_t         last_from; /* and where in the base it would go on */
+    output         data;
+    output         code;
+    output         addresses;
+    cache          c;
+    unsigned       last_code; /* of a COPY of 4 bytes that an ADD of one may join, or CODE_NONE */
 } maker;
 
 static uint32_t seed_hash(const uint8_t *p, unsigned bits)
@@ -313,21 +378,24 @@ static uint32_t seed_hash(const uint8_t *p, unsigned bits)
     return (uint32_t)((v * 0x9e3779b97f4a7c15u) >> (64 - bits));
 }
 
+/* An ADD of the bytes up to `until`. */
 static void add_bytes(maker *m, size_t until)
 {
+    assert(m->done <= until && until <= m->size);
     size_t size = until - m->done;
     if (!size) return;
-    if (size == 1 && m->last_code < 256) {
-        m->code.bytes[m->code.size - 1] = (uint8_t)(247 + (m->last_code - 20) / 16);
+    if (size == 1 && m->last_code != CODE_NONE && !m->code.failed) {
+        unsigned mode = (m->last_code - CODE_COPY - 1) / 16;
+        m->code.bytes[m->code.size - 1] = (uint8_t)(CODE_COPY_ADD + mode);
     } else if (size <= 17) {
-        put_byte(&m->code, 1 + (unsigned)size);
+        put_byte(&m->code, CODE_ADD + (unsigned)size);
     } else {
-        put_byte(&m->code, 1);
+        put_byte(&m->code, CODE_ADD);
         put_number(&m->code, size);
     }
     put_bytes(&m->data, m->target + m->done, size);
     m->done = until;
-    m->last_code = 256;
+    m->last_code = CODE_NONE;
 }
 
 /* The address in the mode that takes the fewest bytes; returns the mode. */
@@ -335,14 +403,17 @@ static unsigned put_address(maker *m, uint64_t address, uint64_t here)
 {
     unsigned best = 0, size = number_size(address);
     uint64_t value = address;
+    assert(address < here);
     if (number_size(here - address) < size) {
         best = 1;
-        size = number_size(value = here - address);
+        value = here - address;
+        size = number_size(value);
     }
     for (unsigned i = 0; i < NEAR; i++)
         if (address >= m->c.near[i] && number_size(address - m->c.near[i]) < size) {
             best = 2 + i;
-            size = number_size(value = address - m->c.near[i]);
+            value = address - m->c.near[i];
+            size = number_size(value);
         }
     if (size > 1 && m->c.same[address % (SAME * 256)] == address) {
         best = 2 + NEAR + (unsigned)(address % (SAME * 256)) / 256;
@@ -358,8 +429,9 @@ static unsigned put_address(maker *m, uint64_t address, uint64_t here)
 static void copy_bytes(maker *m, size_t at, uint64_t address, size_t size)
 {
     size_t add = at - m->done;
-    bool joins = add >= 1 && add <= 4 && !(add == 1 && m->last_code < 256);
+    bool joins = add >= 1 && add <= 4 && !(add == 1 && m->last_code != CODE_NONE);
     unsigned joined_max, mode;
+    assert(at >= m->done && size >= COPY_MIN && size <= m->size - at);
     if (!joins) add_bytes(m, at);
     mode = put_address(m, address, m->base_size + at);
     joined_max = mode < 6 ? 6 : 4;
@@ -367,21 +439,25 @@ static void copy_bytes(maker *m, size_t at, uint64_t address, size_t size)
         add_bytes(m, at);
         joins = false;
     }
-    m->last_code = 256;
+    m->last_code = CODE_NONE;
     if (joins) {
+        unsigned row = (unsigned)(add - 1), column = (unsigned)(size - COPY_MIN);
+        unsigned code = mode < 6 ? CODE_ADD_COPY + mode * 12 + row * 3 + column
+                                 : CODE_ADD_COPY_SAME + (mode - 6) * 4 + row;
         put_bytes(&m->data, m->target + m->done, add);
-        put_byte(&m->code, mode < 6 ? 163 + mode * 12 + (unsigned)(add - 1) * 3 + (unsigned)size - 4
-                                    : 235 + (mode - 6) * 4 + (unsigned)(add - 1));
+        put_byte(&m->code, code);
     } else if (size <= 18) {
-        put_byte(&m->code, 19 + mode * 16 + (unsigned)size - 3);
-        if (size == 4) m->last_code = 20 + mode * 16;
+        unsigned code = CODE_COPY + mode * 16 + (unsigned)size - 3;
+        put_byte(&m->code, code);
+        if (size == COPY_MIN) m->last_code = code;
     } else {
-        put_byte(&m->code, 19 + mode * 16);
+        put_byte(&m->code, CODE_COPY + mode * 16);
         put_number(&m->code, size);
     }
     m->done = at + size;
 }
 
+/* How many bytes at a and b are equal, up to size. */
 static size_t same_bytes(const uint8_t *a, const uint8_t *b, size_t size)
 {
     size_t i = 0;
@@ -394,36 +470,44 @@ static size_t same_bytes(const uint8_t *a, const uint8_t *b, size_t size)
    patch counts. */
 static size_t find(maker *m, size_t at, uint64_t *address)
 {
+    assert(at < m->size);
     size_t room = m->size - at, best = 0, size, from;
     if (m->last_at && m->last_from + (at - m->last_at) < m->base_size) {
         from = m->last_from + (at - m->last_at);
         best = same_bytes(m->base + from, m->target + at,
                           room < m->base_size - from ? room : m->base_size - from);
         *address = from;
-        if (best >= 64) return best;
+        if (best >= MATCH_GOOD) return best;
     }
     if (room < SEED) return best;
     from = m->in_base[seed_hash(m->target + at, m->base_bits)];
     if (from--) {
         size = same_bytes(m->base + from, m->target + at,
                           room < m->base_size - from ? room : m->base_size - from);
-        if (size > best + 2) best = size, *address = from;
+        if (size > best + 2) {
+            best = size;
+            *address = from;
+        }
     }
     uint32_t *slot = m->in_window + seed_hash(m->target + at, WINDOW_BITS);
     from = *slot;
     *slot = (uint32_t)at + 1;
     if (from--) {
         size = same_bytes(m->target + from, m->target + at, room);
-        if (size > best + 2) best = size, *address = m->base_size + from;
+        if (size > best + 2) {
+            best = size;
+            *address = m->base_size + from;
+        }
     }
     return best;
 }
 
+/* Instructions for the whole window. */
 static void make_window(maker *m)
 {
     size_t at = 0, size, back, misses = 0;
     m->done = 0;
-    m->last_code = 256;
+    m->last_code = CODE_NONE;
     m->last_at = 0;
     m->data.size = m->code.size = m->addresses.size = 0;
     memset(&m->c, 0, sizeof m->c);
@@ -432,7 +516,7 @@ static void make_window(maker *m)
         uint64_t address = 0;
         size = find(m, at, &address);
         bool goes_on = m->last_at && address == m->last_from + (at - m->last_at);
-        if (size < (goes_on ? LEAST_COPY + 1u : SEED)) {
+        if (size < (goes_on ? COPY_MIN + 1u : SEED)) {
             at += 1 + (misses++ >> 8); /* nothing for long: look less often */
             continue;
         }
@@ -452,10 +536,13 @@ static void make_window(maker *m)
         }
     }
     add_bytes(m, m->size);
+    assert(m->done == m->size);
 }
 
+/* The window's header and sections. The source is always the whole base. */
 static void put_window(output *o, const maker *m)
 {
+    assert(m->done == m->size);
     uint32_t adler = adler32(m->target, m->size);
     uint64_t head = number_size(m->size) + 1u + number_size(m->data.size) +
                     number_size(m->code.size) + number_size(m->addresses.size) + 4;
@@ -495,7 +582,7 @@ int vcdiff_encode(const uint8_t *base, size_t base_size, const uint8_t *target, 
     m.in_window = malloc(sizeof *m.in_window << WINDOW_BITS);
     bool failed = !m.in_base || !m.in_window;
     for (size_t i = base_size < SEED ? 0 : base_size - SEED + 1; !failed && i-- > 0;)
-        /* the first of equal ones stays */
+        /* from the end, so that the first of equal seeds stays */
         m.in_base[seed_hash(base + i, m.base_bits)] = (uint32_t)i + 1;
     put_bytes(&o, header, sizeof header);
     for (size_t at = 0; !failed && at < target_size; at += m.size) {
@@ -510,7 +597,10 @@ int vcdiff_encode(const uint8_t *base, size_t base_size, const uint8_t *target, 
     free(m.data.bytes);
     free(m.code.bytes);
     free(m.addresses.bytes);
-    if (failed || o.failed) return free(o.bytes), VCDIFF_ENOMEM;
+    if (failed || o.failed) {
+        free(o.bytes);
+        return VCDIFF_ENOMEM;
+    }
     *patch = o.bytes;
     *patch_size = o.size;
     return VCDIFF_OK;

@@ -1,8 +1,7 @@
-/* VCDIFF (RFC 3284): what xdelta3 and others write and read, memory to memory. Without secondary
-   compression and without code tables of the patch's own; with xdelta3's two extensions,
-   application header and Adler-32. The format names neither base nor target: only the Adler-32
-   of each window, where there is one, tells a wrong base. Our own patches carry one in every
-   window. */
+/* VCDIFF (RFC 3284), which xdelta3 and others write and read, memory to memory. Not supported:
+   secondary compression and custom code tables. Supported: xdelta3's two extensions, application
+   header and Adler-32. The format identifies neither base nor target. Only the optional Adler-32
+   of each window reveals a wrong base; vcdiff_encode() writes one in every window. */
 #ifndef DXPATCH_VCDIFF_H
 #define DXPATCH_VCDIFF_H
 

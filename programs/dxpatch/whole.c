@@ -1,9 +1,10 @@
-/* What a patch of any kind makes of a whole file in memory. Stands on flash.c, records.c and
-   vcdiff.c. */
+/* Applies a patch of any kind to a whole file in memory: finds out what kind it is, holds its sizes
+   against the limits, and runs it. Stands on flash.c, records.c and vcdiff.c. */
 #include "dxpatch.h"
 
 #include "vcdiff.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,18 +24,20 @@ bool dxpatch_is_whole(const char *path)
     uint8_t bytes[8];
     int fd = os_open(path);
     if (fd < 0) return false;
+    /* "DXP1", version, kind: docs/formats/patch.md, the header */
     bool flash = os_read_at(fd, 0, bytes, sizeof bytes) == sizeof bytes &&
                  memcmp(bytes, "DXP1", 4) == 0 && bytes[5] == DX_PATCH_KIND_FLASH;
     os_close(fd);
     return flash || dxpatch_is_vcdiff(path) || dxpatch_is_record_file(path);
 }
 
-/* What a patch of dx_patch.h makes of a content, in memory. ETOOBIG: above target_max; ENOMEM:
+/* Run a patch of dx_patch.h in memory. ETOOBIG: above target_max; ENOMEM:
    above memory_max, or the system has none. */
 static int run_patch(const dxpatch_content *from, const dxpatch_content *patch, uint64_t memory_max,
                      uint64_t target_max, dxpatch_content *to)
 {
     dx_patch_header h;
+    assert(!to->bytes);
     int error = patch->size ? dx_patch_info(patch->bytes, patch->size, &h) : DX_PATCH_ENOPATCH;
     if (error) return error;
     if (h.memory_size > memory_max) return DX_PATCH_ENOMEM;
@@ -53,8 +56,9 @@ static int run_patch(const dxpatch_content *from, const dxpatch_content *patch, 
 }
 
 int dxpatch_run(const dxpatch_options *o, const dxpatch_content *from, const char *from_path,
-                         const dxpatch_content *patch, const char *patch_path, dxpatch_content *to)
+                const dxpatch_content *patch, const char *patch_path, dxpatch_content *to)
 {
+    assert(!to->bytes && !to->mapped);
     uint64_t target_max = dxpatch_target_max(o, from->size, patch->size);
     uint64_t memory_max = dxpatch_memory_max(o);
     if (target_max > SIZE_MAX / 2) target_max = SIZE_MAX / 2;
