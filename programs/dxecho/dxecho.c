@@ -1,20 +1,28 @@
-/* A server to point load generators at: HBTP (Ping to Pong, RpcCall to RpcResponse) or HTTP/1.1.
+/* dxecho: a server for load generators. It answers HBTP (Ping with Pong, RpcCall with RpcResponse),
+   HTTP/1.1, or any bytes with the same bytes.
 
-        make build/dxecho                     (build/windows/dxecho.exe: make windows)
+       make build/dxecho                     (build/windows/dxecho.exe: make windows)
 
-        dxecho PORT [--backend auto|io_uring|epoll|iocp] [--workers N] [--http | --plain] [--spin
-   US] [--bind ADDRESS]
-               [--connections N] [--idle SECONDS]
+       dxecho PORT [--backend auto|io_uring|epoll|iocp] [--workers N] [--http | --plain]
+              [--spin US] [--bind ADDRESS] [--connections N] [--idle SECONDS]
 
-    --plain sends back whatever bytes come. Prints one line when it listens (PORT 0: the system
-   chooses). After SIGTERM or SIGINT it takes no more, sends what it has to send, for a second at
-   most, and ends with status 0; 5 when the system refuses something (the port is in use), 1 for
-   wrong arguments, as in dxup.
-    --connections: how many at a time in each worker (65536); what they cost is in docs/reactor.md.
-    --idle: a connection on which no byte moves for so long is closed (60), and one whose request
-   takes longer from its first byte to its last; when half of the buffers hold such requests, a
-   further one is closed at once, so that they lock nobody out. On Windows it is Ctrl-C that ends
-   it, and there is one worker: listeners do not share a port. */
+   --plain        echo: send back the bytes that arrive
+   --connections  limit of each worker (65536); docs/reactor.md has the cost of one
+   --idle         seconds (60) after which a connection is closed on which no byte moves, or whose
+                  request is still incomplete. When half of the buffers hold incomplete requests, a
+                  connection that sends a further one is closed at once, so that slow senders
+                  cannot lock out the others.
+
+   It prints one line when it listens; with PORT 0 the system chooses the port. SIGTERM or SIGINT
+   end it (Ctrl-C on Windows): it accepts no more connections, sends pending answers for at most a
+   second, and exits with status 0. Exit status 5: the system refused something, such as a port in
+   use; 1: wrong arguments, as in dxup. On Windows there is one worker, because listeners cannot
+   share a port.
+
+       connection --received()--> options.answer() --> the connection's output buffer
+                                  answer_hbtp, answer_http, answer_plain
+
+   Stands on ../../layers/dx_peers.h, which owns connections and buffers, and on ../common/. */
 #define _GNU_SOURCE
 #define DX_IMPLEMENTATION
 #include "../../dx_hbtp.h"
@@ -24,6 +32,7 @@
 #include "../common/http.h"
 #include "../common/options.h"
 #include "../common/os.h"
+#include <assert.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -33,27 +42,41 @@
   #include <sys/socket.h>
 #endif
 
-enum { PAYLOAD_MAX = 65536, BLOCK_SIZE = 2 * PAYLOAD_MAX + 512, BATCH = 256, BLOCKS = 1024 };
+enum {
+    PAYLOAD_MAX = 65536,
+    ANSWER_ROOM = 512,                           /* beside the request's bytes: heads, errors */
+    BLOCK_SIZE  = 2 * PAYLOAD_MAX + ANSWER_ROOM, /* of output */
+    BLOCKS      = 1024,                          /* of a worker */
+    BATCH       = 256,                           /* frames that are parsed at once */
+    ERROR_SIZE  = 256                            /* the largest refusal */
+};
 
-typedef struct server { /* one thread's */
+/* A worker. */
+typedef struct server {
     dx_peers peers;
-    int              listening;
-    uint32_t         halves; /* connections of which a part of a request is kept */
+    int      listening; /* descriptor */
+    uint32_t halves;    /* connections with an incomplete request */
 } server;
 
-/* A connection's word: nothing more is read. Else 0, or since when a part of a request is kept. */
+/* The user data of a connection: 0, ENDED (nothing more is read), or the time in ns at which its
+   incomplete request began. */
 enum { ENDED = 1 };
 
-/* Answers to as many whole requests as fit into out. Bytes consumed; *made bytes are in out;
-   *ended: nothing follows. */
+/* Write the answers to as many complete requests as fit into out. Returns the bytes consumed;
+   *made: bytes written; *ended: the connection is to be closed after them. */
 typedef size_t answer_fn(const uint8_t *in, size_t size, uint8_t *out, size_t capacity,
                          size_t *made, bool *ended);
 
 static struct {
-    int         port, backend, bound;
-    uint32_t    workers, connections;
-    bool        http, plain;
-    uint64_t    spin_ns, idle_ns;
+    int         port;
+    int         bound;       /* the port that was taken */
+    int         backend;     /* of dx_reactor.h */
+    uint32_t    workers;
+    uint32_t    connections; /* limit of each worker */
+    bool        http;
+    bool        plain;
+    uint64_t    spin_ns;     /* busy polling before each sleep */
+    uint64_t    idle_ns;
     const char *address;
     answer_fn  *answer;
 } options = {
@@ -75,8 +98,8 @@ static server           servers[WORKERS_MAX];
 static volatile sig_atomic_t stopped;
 
 /* >>answers ------------------------------------------------------------- */
-/* Is it a request of another kind than Ping and RpcCall? Nothing else is answered
-   (docs/formats/hbtp.md, 2). */
+/* Is it a request other than Ping and RpcCall? It is refused; frames that are no request are
+   ignored (docs/formats/hbtp.md, 2). */
 static bool is_other_request(const dx_hbtp_descriptor *d)
 {
     switch (d->opcode) {
@@ -90,7 +113,7 @@ static bool is_other_request(const dx_hbtp_descriptor *d)
     }
 }
 
-/* One frame. False: no room. */
+/* Answer one frame. False: no room. */
 static bool answer_frame(dx_hbtp_out *out, const dx_hbtp_descriptor *d, const uint8_t *payload)
 {
     const bool mirrored = d->opcode == DX_HBTP_OP_PING || d->opcode == DX_HBTP_OP_RPC_CALL;
@@ -112,18 +135,20 @@ static bool answer_frame(dx_hbtp_out *out, const dx_hbtp_descriptor *d, const ui
     }
 }
 
-/* Is its answer the same bytes with the next opcode? */
+/* Is the answer the same bytes with the next opcode? Then mirror() copies instead of encoding. */
 static bool is_mirrored(const dx_hbtp_descriptor *d)
 {
     return d->flags == 0 && (d->opcode == DX_HBTP_OP_PING || d->opcode == DX_HBTP_OP_RPC_CALL);
 }
 
-/* A run of such frames with one copy: how many of `count` there are, and fit. */
+/* Answer a run of such frames with one copy. Returns how many of `count` were answered: those
+   before another kind of frame, as far as they fit. */
 static size_t mirror(const uint8_t *in, const dx_hbtp_descriptor *frames, size_t count,
                      uint8_t *out, size_t capacity, size_t *made)
 {
     const size_t begin = frames[0].payload_offset - DX_HBTP_HEADER_SIZE;
     size_t end = begin, i, k;
+    assert(count > 0 && is_mirrored(&frames[0]));
     for (i = 0; i < count && is_mirrored(&frames[i]); i++) {
         const size_t next = (size_t)frames[i].payload_offset + frames[i].payload_size;
         if (next - begin > capacity) break;
@@ -131,13 +156,15 @@ static size_t mirror(const uint8_t *in, const dx_hbtp_descriptor *frames, size_t
     }
     memcpy(out, in + begin, end - begin);
     for (k = 0; k < i; k++)
-        out[frames[k].payload_offset - DX_HBTP_HEADER_SIZE - begin] = (uint8_t)(frames[k].opcode +
-                                                                                1);
+        out[frames[k].payload_offset - DX_HBTP_HEADER_SIZE - begin] =
+            (uint8_t)(frames[k].opcode + 1);
     *made = end - begin;
+    assert(*made <= capacity);
     return i;
 }
 
-/* Answers to as many whole frames as fit. Bytes consumed; *ended: nothing follows. */
+/* Frames are parsed in batches. If an answer does not fit, the frames from there on are parsed
+   again when there is room. A malformed frame ends the connection, after RpcError and Close. */
 static size_t answer_hbtp(const uint8_t *in, size_t size, uint8_t *memory, size_t capacity,
                           size_t *made, bool *ended)
 {
@@ -154,7 +181,7 @@ static size_t answer_hbtp(const uint8_t *in, size_t size, uint8_t *memory, size_
             uint16_t status = used == DX_HBTP_ETOOBIG ? DX_HBTP_STATUS_TOO_BIG
                                                       : DX_HBTP_STATUS_BAD_REQUEST;
             dx_hbtp_parse(in + at, size - at, PAYLOAD_MAX, &bad);
-            if (capacity - *made < 256) break; /* say it in the next buffer */
+            if (capacity - *made < ERROR_SIZE) break; /* refuse it in the next buffer */
             dx_hbtp_out_init(&out, memory + *made, capacity - *made);
             dx_hbtp_write_rpc_error(&out, bad.sequence, status, NULL);
             dx_hbtp_write_close(&out, status, NULL);
@@ -180,10 +207,12 @@ static size_t answer_hbtp(const uint8_t *in, size_t size, uint8_t *memory, size_
         }
         if (i < count && !*ended) used = frames[i].payload_offset - DX_HBTP_HEADER_SIZE;
         at += (size_t)used;
+        assert(at <= size && *made <= capacity);
     }
     return at;
 }
 
+/* "ok" to every request. A refused one ends the connection. */
 static size_t answer_http(const uint8_t *in, size_t size, uint8_t *memory, size_t capacity,
                           size_t *made, bool *ended)
 {
@@ -191,7 +220,9 @@ static size_t answer_http(const uint8_t *in, size_t size, uint8_t *memory, size_
     size_t at = 0, n;
     http_request q;
     *made = 0;
-    while (!*ended && capacity - *made >= 256 && (n = http_parse(in + at, size - at, &q)) > 0) {
+    while (!*ended && capacity - *made >= ERROR_SIZE) {
+        n = http_parse(in + at, size - at, &q);
+        if (!n) break;
         at += n;
         *ended = q.close;
         if (q.status == 200 && !q.close) {
@@ -199,15 +230,18 @@ static size_t answer_http(const uint8_t *in, size_t size, uint8_t *memory, size_
             *made += sizeof ok - 1 - (q.head ? 2 : 0);
         } else {
             *made += (size_t)snprintf(
-                (char *)memory + *made, 256, "HTTP/1.1 %d %s\r\nContent-Length: %d\r\n%s%s\r\n%s",
+                (char *)memory + *made, ERROR_SIZE,
+                "HTTP/1.1 %d %s\r\nContent-Length: %d\r\n%s%s\r\n%s",
                 q.status, q.status == 200 ? "OK" : "Refused", q.status == 200 ? 2 : 0,
                 q.status == 405 ? "Allow: GET, HEAD\r\n" : "", "Connection: close\r\n",
                 q.status == 200 && !q.head ? "ok" : "");
         }
+        assert(*made <= capacity);
     }
     return at;
 }
 
+/* The same bytes. */
 static size_t answer_plain(const uint8_t *in, size_t size, uint8_t *memory, size_t capacity,
                            size_t *made, bool *ended)
 {
@@ -220,12 +254,15 @@ static size_t answer_plain(const uint8_t *in, size_t size, uint8_t *memory, size
 /* >>connections ---------------------------------------------------------- */
 static server *server_of(dx_peers *s) { return (server *)s->desc.user; }
 
-/* Note whether a part of a request is left, and since when. False: it is to be closed. */
+/* Track a connection whose request is incomplete (left); progress: another request was completed.
+   False: it took too long, or there are too many such connections, so close this one. */
 static bool watch(dx_peers *s, uint64_t *word, bool left, bool progress)
 {
     const uint64_t now = dx_reactor_now_ns(s->reactor) | 2; /* neither 0 nor ENDED */
     server *mine = server_of(s);
+    assert(*word != ENDED);
     if (*word && (!left || progress)) {
+        assert(mine->halves > 0);
         *word = 0;
         mine->halves--;
     }
@@ -237,15 +274,17 @@ static bool watch(dx_peers *s, uint64_t *word, bool left, bool progress)
     return true;
 }
 
+/* A connection was closed. */
 static void forget(dx_peers *s, dx_peers_id id, int32_t reason)
 {
     const uint64_t word = *dx_peers_data(s, id);
     (void)reason;
+    assert(word <= ENDED || server_of(s)->halves > 0);
     if (word > ENDED) server_of(s)->halves--;
 }
 
-/* Answer what came. After a refusal what still comes is dropped: closing at once could reset the
-   connection before the peer has read why. */
+/* Answer received bytes; returns how many were consumed. After a refusal further input is
+   discarded: closing at once could reset the connection before the peer has read the refusal. */
 static size_t received(dx_peers *s, dx_peers_id id, const uint8_t *in, size_t size, bool last)
 {
     uint64_t *word = dx_peers_data(s, id);
@@ -253,11 +292,13 @@ static size_t received(dx_peers *s, dx_peers_id id, const uint8_t *in, size_t si
     bool ended = *word == ENDED, waits = false;
     if (ended) return size;
     while (at < size && used && !ended) {
-        size_t made = 0, room = size - at + 512 < BLOCK_SIZE ? size - at + 512 : BLOCK_SIZE;
+        size_t made = 0, room = size - at + ANSWER_ROOM;
         uint8_t *out;
+        if (room > BLOCK_SIZE) room = BLOCK_SIZE;
         waits = dx_peers_reserve(s, id, (uint32_t)room, &out) != 0;
-        if (waits) break; /* it comes again */
+        if (waits) break; /* no buffer is free: dx_peers calls again with the same bytes */
         used = options.answer(in + at, size - at, out, room, &made, &ended);
+        assert(made <= room && used <= size - at);
         dx_peers_commit(s, id, (uint32_t)made);
         at += used;
     }
@@ -271,8 +312,8 @@ static size_t received(dx_peers *s, dx_peers_id id, const uint8_t *in, size_t si
 }
 
 /* >>start ----------------------------------------------------------------- */
-/* first: nobody listens there. Not first: another listener of this process does, see
-   run_group(). */
+/* Listen on a port. first: no other process may have it. Otherwise another listener of this process
+   has it already, see run_group(). */
 static int listen_on(dx_reactor *r, int port, bool first, int *fd)
 {
     char text[80];
@@ -286,7 +327,8 @@ static int listen_on(dx_reactor *r, int port, bool first, int *fd)
     return error;
 }
 
-/* The memory is the process's until its end. */
+/* Open the connections of a worker and listen. Its memory is never freed: the process ends with
+   it. */
 static int serve(dx_reactor *r, server *s)
 {
     dx_peers_desc desc;
@@ -302,24 +344,26 @@ static int serve(dx_reactor *r, server *s)
     desc.user = s;
     desc.memory_size = dx_peers_memory_size(&desc);
     desc.memory = malloc(desc.memory_size);
+    assert(options.answer && options.connections > 0);
     error = dx_peers_open(&s->peers, r, &desc);
     return error ? error : dx_peers_listen(&s->peers, s->listening);
 }
 
-/* The end of one that was asked to end. */
+/* Stop accepting, and send pending answers for at most a second. */
 static void drain(dx_reactor *r, server *s)
 {
     dx_peers_drain(&s->peers, 1000000000);
     while (s->peers.count && dx_reactor_run_once(r, DX_REACTOR_FOREVER) >= 0) {}
+    assert(!s->halves || s->peers.count);
 }
 
-/* >>its end ---------------------------------------------------------------- */
+/* >>stopping --------------------------------------------------------------- */
 #if defined(_WIN32)
 static BOOL WINAPI on_console(DWORD event)
 {
     stopped = 1;
     dx_reactor_stop(&alone);
-    /* its window closes: time to end */
+    /* the window closes: Windows ends the process when this returns, so leave time to drain */
     if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT) Sleep(2000);
     return TRUE;
 }
@@ -347,8 +391,10 @@ static void watch_signals(void)
 }
 #endif
 
+/* The line that scripts wait for. */
 static void announce(const dx_reactor *r)
 {
+    assert(options.bound > 0);
     const char *protocol = "HBTP";
     if (options.http) protocol = "HTTP";
     if (options.plain) protocol = "plain bytes";
@@ -358,9 +404,10 @@ static void announce(const dx_reactor *r)
     fflush(stdout);
 }
 
-/* number: of errno, or 0. */
+/* Print an error of dx_reactor.h. number: errno, or 0. */
 static int failed(const char *what, int error, int number)
 {
+    assert(error);
     return dxup_fail(DXUP_SYSTEM, "%s: %s%s%s", what, dx_reactor_error_name(error),
                      number ? ": " : "", number ? os_error_text(number) : "");
 }
@@ -376,6 +423,7 @@ static void end_worker(dx_reactor_worker *w)
     drain(&w->reactor, &servers[w->index]);
 }
 
+/* Several workers, each a thread with its own listener on the same port. */
 static int run_group(const dx_reactor_desc *reactor)
 {
     dx_reactor_group_desc desc;
@@ -386,10 +434,9 @@ static int run_group(const dx_reactor_desc *reactor)
     desc.workers = options.workers;
     desc.start = begin_worker;
     desc.stop = end_worker;
-    for (i = 0; i < options.workers; i++) { /* all before any: a failure is seen here */
+    for (i = 0; i < options.workers; i++) { /* before any thread starts: failures show here */
         error = listen_on(&alone, i ? options.bound : options.port, i == 0, &servers[i].listening);
-        /* The first took the port for this process alone; from here on the other workers may
-           join it. */
+        /* The first listener took the port exclusively; from here on the others may share it. */
         if (!error && i == 0 && os_share_port(servers[i].listening) < 0) error = DX_REACTOR_ESYS;
         if (error) return failed("listen", error, errno);
     }
@@ -404,7 +451,7 @@ static int run_group(const dx_reactor_desc *reactor)
 }
 #endif
 
-/* Turn; before sleeping look for a while. */
+/* One worker, on this thread. With --spin it polls for a while before it sleeps. */
 static int run_alone(dx_reactor_desc *desc)
 {
     int error, done = 0;
@@ -421,14 +468,14 @@ static int run_alone(dx_reactor_desc *desc)
     watch_signals();
     announce(&alone);
     while (!stopped && done >= 0) {
-        uint64_t end_of_spin = options.spin_ns ? dx_reactor_refresh_now_ns(&alone) + options.spin_ns
-                                               : 0;
+        uint64_t end_of_spin = 0;
+        if (options.spin_ns) end_of_spin = dx_reactor_refresh_now_ns(&alone) + options.spin_ns;
         done = 0;
         while (!done && !stopped && options.spin_ns && dx_reactor_now_ns(&alone) < end_of_spin)
             done = dx_reactor_run_once(&alone, 0);
         if (!done && !stopped) done = dx_reactor_run_once(&alone, DX_REACTOR_FOREVER);
     }
-    if (done < 0) return failed("turn", done, dx_reactor_sys_errno(&alone));
+    if (done < 0) return failed("run", done, dx_reactor_sys_errno(&alone));
     drain(&alone, &servers[0]);
     return dx_reactor_close(&alone) ? DXUP_SYSTEM : DXUP_OK;
 }
@@ -444,7 +491,7 @@ static int parse_backend(const char *name)
     return dxup_fail(DXUP_USAGE, "unknown backend: %s", name);
 }
 
-/* argv: what is behind the program's name. */
+/* Fill options. argv begins after the program's name. */
 static int parse(int argc, char **argv)
 {
     char *port = NULL, text[80];
@@ -508,9 +555,9 @@ static int parse(int argc, char **argv)
 }
 
 static const char usage[] =
-    "usage: dxecho PORT [--backend auto|io_uring|epoll|iocp] [--workers N] [--http | --plain] [--spin US] [--bind ADDRESS]\n"
-    "              [--connections N] [--idle SECONDS]\n"
-    "       --spin looks US microseconds before it sleeps, with one worker only\n";
+    "usage: dxecho PORT [--backend auto|io_uring|epoll|iocp] [--workers N] [--http | --plain]\n"
+    "              [--spin US] [--bind ADDRESS] [--connections N] [--idle SECONDS]\n"
+    "       --spin polls for US microseconds before it sleeps; with one worker only\n";
 
 int main(int argc, char **argv)
 {
@@ -529,7 +576,7 @@ int main(int argc, char **argv)
     desc.queue_entries = 4096;
     desc.budget = 1024;
     desc.buffer_count = 256;
-    /* few and large: what is received is still in the cache when it is sent */
+    /* few and large: received bytes are still in the CPU cache when they are sent */
     desc.buffer_size = 131072;
     desc.buffers_per_op = 4;
 #if !defined(_WIN32)
