@@ -847,7 +847,7 @@ a_server_that_lies() { # every way in which the bytes can be wrong
         got=$?
         case $how:$got in small-pieces:0 | [!s]*:[346] | silent-close:3) ;; *) fail "$how: status $got: $out" ;; esac
         case $how:$out in # what it does wrong is what is said
-            wrong-hash:*"is not what was announced"* | bad-crc:*ECORRUPT* | empty-pieces:*"a piece of the transfer is wrong"*) ;;
+            wrong-hash:*"is not what the server announced"* | bad-crc:*ECORRUPT* | empty-pieces:*"a chunk of the transfer is wrong"*) ;;
             wrong-hash:* | bad-crc:* | empty-pieces:* | *$'\033'*) fail "$how: $out" ;;
         esac
         [ -n "$out" ] || fail "$how: no message"

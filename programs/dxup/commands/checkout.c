@@ -1,4 +1,7 @@
-/* dxup checkout: a version written to a file or a directory, verified, in one step. */
+/* dxup checkout: writes a version to a file or a directory. It writes to a staging file or
+   directory beside the destination, verifies the hash, and replaces the destination atomically. A
+   snapshot is restored file by file on all cores; a file, or a tree stored as a stream, comes as
+   one stream of bytes. */
 #include "commands.h"
 
 #include "../../common/dest.h"
@@ -8,9 +11,11 @@
 
 #include "../../../dx_cas.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* A stream on its way to the destination. */
 typedef struct checkout {
     dxup_dest     dest;
     dx_cas_blake3 hasher;
@@ -19,6 +24,7 @@ typedef struct checkout {
 static int checkout_bytes(void *user, const void *bytes, size_t size)
 {
     checkout *c = user;
+    assert(c->dest.fd >= 0);
     dx_cas_blake3_update(&c->hasher, bytes, size);
     return dxup_dest_write(&c->dest, bytes, size);
 }
@@ -36,17 +42,18 @@ static int checkout_stream(dxup_store *s, const dxup_version *v, const char *pat
     status = dxup_content_stream(s, v, checkout_bytes, c);
     dx_cas_blake3_final(&c->hasher, hash, sizeof hash);
     if (!status && !v->snapshot && memcmp(hash, v->hash, sizeof hash) != 0)
-        status = dxup_fail(DXUP_DAMAGED, "%s@%llu does not have its hash", v->name,
-                           (unsigned long long)v->version);
+        status = dxup_fail(DXUP_DAMAGED, "%s@%llu is damaged: its content has another hash",
+                           v->name, (unsigned long long)v->version);
     if (!status) status = dxup_dest_commit(&c->dest);
     dxup_dest_abandon(&c->dest);
     free(c);
     return status;
 }
 
-/* A snapshot is written file by file, on all cores, with its times. */
+/* Restore a snapshot with its modification times. dxup_tree_restore() verifies every object. */
 static int checkout_snapshot(dxup_store *s, const dxup_version *v, const dxup_options *o)
 {
+    assert(v->snapshot && v->kind == DXUP_TREE);
     dxup_dest *dest = dxup_alloc(sizeof *dest);
     int status = dxup_dest_open(dest, o->path, v->kind, v->mode, NULL);
     if (!status) {
@@ -58,10 +65,11 @@ static int checkout_snapshot(dxup_store *s, const dxup_version *v, const dxup_op
     return status;
 }
 
+/* A directory with content is replaced only with --force. */
 static int check_replaced(const dxup_options *o)
 {
     if (o->force || !dxup_has_entries(o->path)) return DXUP_OK;
-    return dxup_fail(DXUP_REFUSED, "%s is a directory with content; --force replaces it", o->path);
+    return dxup_fail(DXUP_REFUSED, "%s is a directory and not empty; --force replaces it", o->path);
 }
 
 int dxup_checkout(const dxup_options *o)
@@ -80,8 +88,8 @@ int dxup_checkout(const dxup_options *o)
     else if (!status) status = checkout_stream(s, &v, o->path);
     if (!status && !o->quiet)
         dxup_say("%s@%llu checked out to %s: %s bytes, BLAKE3 %s verified\n", v.name,
-               (unsigned long long)v.version, o->path, dxup_count_text(v.size, size),
-               dxup_hash_text(v.snapshot ? v.root : v.hash, hash));
+                 (unsigned long long)v.version, o->path, dxup_count_text(v.size, size),
+                 dxup_hash_text(v.snapshot ? v.root : v.hash, hash));
     dxup_store_close(s);
     return status;
 }

@@ -1,4 +1,4 @@
-/* The commands of dxup, one file each: the top room. main.c reads the command line and calls one
+/* The commands of dxup, one file each: the top floor. main.c reads the command line and calls one
    of them. */
 #ifndef DXUP_COMMANDS_H
 #define DXUP_COMMANDS_H
@@ -8,18 +8,18 @@
 typedef struct dxup_options {
     const char *store;       /* the folder of the store */
     const char *name;        /* NAME or NAME@VERSION */
-    const char *path;        /* what is published, or written */
+    const char *path;        /* publish: the source; checkout, pull: the destination */
     const char *address;     /* ADDR:PORT */
     const char *http;        /* serve: ADDR:PORT, or NULL */
-    const char *backend;     /* of the event loop; NULL: automatic */
-    unsigned    workers;     /* threads; 0: one for each processor */
-    unsigned    connections; /* pull: 1 to 256; serve: of each worker, 0: 4096 */
-    uint64_t    keep;        /* gc: versions of each name; 0 = all */
+    const char *backend;     /* serve, pull: of the event loop; NULL: automatic */
+    unsigned    workers;     /* publish, checkout, serve: threads; 0: one per processor */
+    unsigned    connections; /* pull: 1 to 256, 0: 1; serve: limit of each worker, 0: 4096 */
+    uint64_t    keep;        /* gc: versions to keep of each name; 0 = all */
     uint64_t    patch_max;   /* serve: larger versions are patched by chunks */
-    bool        force;       /* replace what would be refused */
+    bool        force;       /* checkout, pull: replace what would be refused */
     bool        quiet;       /* no summary */
-    bool        report;      /* the summary as key=value */
-    bool        pack;        /* gc: take time to make it small */
+    bool        report;      /* pull: the summary as key=value */
+    bool        pack;        /* gc: recompress; slow */
 } dxup_options;
 
 /* Each returns a status of common.h, and has printed why when that is not DXUP_OK. */

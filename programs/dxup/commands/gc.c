@@ -1,5 +1,9 @@
-/* dxup gc: old versions are forgotten, and the log is replaced by one that has only what is
-   left. */
+/* dxup gc: drops old versions and reclaims their space. It copies everything that the remaining
+   versions reach into a new store file, the successor, and replaces the old file atomically:
+
+       trim names -> open successor -> copy objects -> dxup_store_replace() (the commit)
+
+   Killed at any moment before the last step, the store is as it was. */
 #include "commands.h"
 
 #include "../store/copy.h"
@@ -7,6 +11,7 @@
 #include "../tree/content.h"
 #include "../tree/tree.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 /* Forget all but the last `keep` versions of each name; 0: forget none. */
@@ -24,27 +29,30 @@ static int trim_names(dxup_store *s, uint64_t keep)
 }
 
 /* >>copy ---------------------------------------------------------------
-   dxup_store_replace() copies what dx_cas knows that names reach: the chunks and nodes of files.
-   What snapshots reach it does not know, and with --pack it shall find all objects there already,
-   packed anew: both are copied before. */
+   dxup_store_replace() copies what dx_cas can reach from the names: the chunks and nodes of files.
+   It cannot see into snapshots, so their objects are copied before. With --pack the chunks of files
+   are copied before, too, recompressed: dxup_store_replace() then finds them in the successor. */
 typedef struct copy {
     dxup_store  *from;
     dxup_copier *copier;
-    dxup_known   known; /* directories that were visited */
+    dxup_known   known; /* directories that were visited; versions share most of theirs */
     bool         pack;
 } copy;
 
+/* Called for each object of a snapshot. */
 static int copy_object(void *user, const uint8_t id[DXUP_HASH_SIZE])
 {
+    assert(user);
     return dxup_copier_copy(user, id);
 }
 
-/* The chunks of a file; its nodes are left to dx_cas. */
+/* Copy the chunks of a file; dx_cas copies its nodes. */
 static int repack_file(copy *c, const dxup_version *v)
 {
     dxup_content *content;
     uint8_t id[DXUP_HASH_SIZE];
     uint64_t start, size = 0;
+    assert(!v->snapshot && c->pack);
     int status = dxup_content_open(&content, c->from, v);
     if (status) return status;
     for (uint64_t at = 0; !status && at < v->size; at = start + size) {
@@ -55,7 +63,7 @@ static int repack_file(copy *c, const dxup_version *v)
     return status;
 }
 
-/* All versions of a name, the newest first: it is the one that others become deltas of. */
+/* Copy all versions of a name, newest first: older ones become deltas of it. */
 static int copy_name(copy *c, const char *name)
 {
     dxup_history history = {.begun = false};
@@ -71,10 +79,12 @@ static int copy_name(copy *c, const char *name)
     return status == DXUP_NOT_FOUND ? DXUP_OK : status;
 }
 
+/* Copy what dx_cas does not copy by itself, of every name. */
 static int copy_names(dxup_store *from, dxup_store *to, bool pack)
 {
     dxup_version *list;
     size_t count;
+    assert(from != to);
     copy c = {.from = from, .copier = dxup_copier_open(from, to, pack), .pack = pack};
     int status = dxup_version_list(from, &list, &count);
     for (size_t i = 0; !status && i < count; i++) status = copy_name(&c, list[i].name);
@@ -84,6 +94,7 @@ static int copy_names(dxup_store *from, dxup_store *to, bool pack)
     return status;
 }
 
+/* Replace the store by a successor; *left: its size in bytes. */
 static int collect(dxup_store *s, bool pack, uint64_t *left)
 {
     dxup_store *successor;

@@ -1,4 +1,5 @@
-/* dxup log: the names in a store, or the versions of one. */
+/* dxup log: lists the latest version of each name in a store, or all versions of one name. Only
+   reads; stands on the store. */
 #include "commands.h"
 
 #include "../../common/os.h"
@@ -12,10 +13,11 @@ static void print_version(const dxup_version *v)
     char size[32], hash[65], when[32];
     os_time_text(v->time_ns, when);
     dxup_say("%-24s @%-5llu %s %15s  %s  %s\n", v->name, (unsigned long long)v->version,
-           v->kind == DXUP_TREE ? "tree" : "file", dxup_count_text(v->size, size), when,
-           dxup_hash_text(v->snapshot ? v->root : v->hash, hash));
+             v->kind == DXUP_TREE ? "tree" : "file", dxup_count_text(v->size, size), when,
+             dxup_hash_text(v->snapshot ? v->root : v->hash, hash));
 }
 
+/* All versions of a name, newest first. */
 static int log_name(dxup_store *s, const char *name)
 {
     dxup_history history = {.begun = false};
@@ -30,6 +32,7 @@ static int log_name(dxup_store *s, const char *name)
     return any ? DXUP_OK : dxup_fail(status, "%s has no '%s'", dxup_store_path(s), name);
 }
 
+/* The latest version of each name. */
 static int log_names(dxup_store *s)
 {
     dxup_version *list;

@@ -1,4 +1,11 @@
-/* dxup publish: a file or a directory becomes the next version of a name, in one commit. */
+/* dxup publish: makes a file or a directory the next version of a name, in one commit.
+
+       a file                 -> stream of bytes -> chunks -> dxup_file_writer
+       a directory            -> snapshot: tree/ scans, hashes and packs on all cores
+       a directory on Windows -> one stream, stored like a file
+
+   Content that equals the latest version adds no version. What a version cannot keep (holes, hard
+   links, special bits) is counted and reported. */
 #include "commands.h"
 
 #include "../../common/image.h"
@@ -15,28 +22,30 @@
 typedef struct publication {
     dxup_store        *store;
     const dxup_options *o;
-    dxup_version       last;     /* the version before, if has_last */
+    dxup_version       last;     /* the latest version, if has_last */
     bool               has_last;
-    dxup_version       version;  /* the one that is made */
-    dxup_published     tree;     /* what a directory had */
+    dxup_version       version;  /* the new one; its number is 0 until it is named */
+    dxup_published     tree;     /* what was found, and what was lost */
 } publication;
 
 /* >>a file, or a directory as a stream ----------------------------------- */
 typedef struct stream {
     dxup_file_writer *writer;
     const char       *name;
-    uint64_t          done;
+    uint64_t          done; /* bytes, for the progress */
 } stream;
 
 static int publish_bytes(void *user, const void *bytes, size_t size)
 {
     stream *t = user;
+    assert(t->writer);
     int status = dxup_file_writer_write(t->writer, bytes, size);
     t->done += size;
     if (!status) dxup_progress(t->name, t->done, 0, false);
     return status;
 }
 
+/* Store the content as chunks, deduplicated against the latest version first. */
 static int store_stream(publication *p)
 {
     stream t = {.name = p->o->name};
@@ -51,8 +60,10 @@ static int store_stream(publication *p)
 }
 
 /* >>a directory as a snapshot --------------------------------------------- */
+/* seen: what the last publish of this name saw, so that unchanged files are not read. */
 static int store_tree(publication *p, dxup_seen *seen)
 {
+    assert(p->version.kind == DXUP_TREE);
     dxup_tree_publish_desc desc = {
         .path = p->o->path, .name = p->o->name, .seen = seen, .workers = p->o->workers};
     if (p->has_last && p->last.snapshot) desc.last = p->last.root;
@@ -64,11 +75,11 @@ static int store_tree(publication *p, dxup_seen *seen)
 }
 
 /* >>losses ----------------------------------------------------------------- */
-/* Of a single file; the other names that it may have were not published. */
+/* Of a single file. Its hard links are not counted: only this name is published. */
 static void count_file_losses(const char *path, dxup_losses *lost)
 {
     os_info info;
-    if (os_look(path, true, &info) < 0) return; /* it was read a moment ago, and is gone */
+    if (os_look(path, true, &info) < 0) return; /* deleted since it was read */
     lost->bits += info.special;
     lost->holes += info.thin && os_has_holes_in(-1, path);
 }
@@ -88,7 +99,7 @@ static void warn_of_losses(const char *path, const dxup_losses *lost)
 }
 
 /* >>version ---------------------------------------------------------------- */
-/* Is it what the last version is already? */
+/* Is it the same as the latest version? */
 static bool is_unchanged(const publication *p)
 {
     const dxup_version *v = &p->version, *last = &p->last;
@@ -99,7 +110,8 @@ static bool is_unchanged(const publication *p)
                        : !memcmp(last->hash, v->hash, DXUP_HASH_SIZE);
 }
 
-/* A new version, unless the last one is the same. */
+/* Add the version, unless it is unchanged. The hash of a large tree as a stream is left to the
+   first pull. */
 static int name_version(publication *p)
 {
     dxup_version *v = &p->version;
@@ -127,8 +139,10 @@ static void print_summary(const publication *p, uint64_t added)
     dxup_say("\n");
 }
 
+/* Caches are saved after the version is committed: losing them costs time only. */
 static int publish_tree(publication *p)
 {
+    assert(DXUP_HAS_SNAPSHOTS);
     dxup_seen *seen = dxup_seen_open(dxup_store_path(p->store), p->o->name);
     int status = store_tree(p, seen);
     if (!status) status = name_version(p);
@@ -140,6 +154,7 @@ static int publish_tree(publication *p)
 
 static int publish_stream(publication *p)
 {
+    assert(!p->version.snapshot);
     if (p->version.kind == DXUP_FILE) count_file_losses(p->o->path, &p->tree.lost);
     int status = store_stream(p);
     if (!status) status = name_version(p);
@@ -152,6 +167,7 @@ static int publish_into(dxup_store *s, const dxup_options *o, int kind, unsigned
     publication p = {.store = s, .o = o, .version = {.kind = kind, .mode = mode}};
     snprintf(p.version.name, sizeof p.version.name, "%s", o->name);
     uint64_t before = dxup_store_size(s);
+    assert(kind == DXUP_FILE || kind == DXUP_TREE);
     int status = dxup_version_find(s, o->name, 0, &p.last);
     if (status && status != DXUP_NOT_FOUND) return status;
     p.has_last = !status;
@@ -171,7 +187,7 @@ int dxup_publish(const dxup_options *o)
     char name[DXUP_NAME_SIZE_MAX + 1];
     dxup_split_version(o->name, name, &version);
     if (version || strlen(o->name) > DXUP_NAME_SIZE_MAX || !*o->name)
-        return dxup_fail(DXUP_USAGE, "'%s' cannot be a name", o->name);
+        return dxup_fail(DXUP_USAGE, "'%s' is not a valid name", o->name);
     int status = dxup_image_stat(o->path, &kind, &mode);
     if (status == DXUP_NOT_FOUND) return dxup_fail(status, "%s: no such file", o->path);
     if (!status) status = dxup_store_open(&s, o->store, DXUP_CREATE);

@@ -1,4 +1,17 @@
-/* The client: say what we have, take a patch or the whole, verify, replace. */
+/* dxup pull: the client.
+
+       look_at_destination()   hash what is there
+       send_request()          name and hash
+       take_reply()            unchanged, patch or full; refuse what would lose something
+       start_transfer()        open the staging file, resume what an earlier pull left
+         on_file_chunk()       the bytes over this connection, or
+         take_range()          over several (net/ranges.c)
+           take_patch()        through the applier, or
+           write_target()      directly into the staging file, hashed on the way
+       finish_transfer()       compare the hash, commit: replace the destination atomically
+       record_version()        remember the version, so that no older one replaces it
+
+   The first failure sets p->status and stops the event loop. */
 #include "commands.h"
 
 #include "../../common/dest.h"
@@ -20,58 +33,76 @@
 #include <string.h>
 
 enum {
-    RECEIVE_SIZE     = 1 << 18, /* the largest frame */
+    RECEIVE_SIZE     = 1 << 18, /* bytes of the input: the largest frame */
     CONNECT_LIMIT_S  = 10,
     CONNECTIONS_MAX  = 256,
-    SILENCE_LIMIT_S  = 60, /* half of it without a byte: a Ping */
-    /* a server that lives but brings nothing: it may take long over a patch */
-    STALL_LIMIT_S    = 600,
+    SILENCE_LIMIT_S  = 60,  /* a Ping is sent after half of it */
+    STALL_LIMIT_S    = 600, /* a server that answers Pings may be making a patch for so long */
     APPLY_MEMORY_MAX = 256 << 20
 };
 
 typedef struct pull {
     const dxup_options *o;
     dx_reactor          reactor;
-    dx_op               connect_op, receive_op, send_op, timer_op, deadline_op;
+    dx_op               connect_op;
+    dx_op               receive_op;
+    dx_op               send_op;
+    dx_op               timer_op;
+    dx_op               deadline_op;
     void               *reactor_memory;
     dx_reactor_address  address;
     int                 socket;
-    bool                sending, receiving, done;
-    int                 status; /* the first failure */
-    uint64_t            sent, received;
+    bool                sending;   /* send_op is pending */
+    bool                receiving; /* receive_op is pending */
+    bool                done;      /* nothing more is to happen */
+    int                 status;    /* the first failure */
+    uint64_t            sent;      /* bytes on the wire, of all connections */
+    uint64_t            received;
     int64_t             started_ns;
-    uint64_t            moved_ns; /* when the answer or the last bytes of it came */
+    uint64_t            moved_ns;  /* when the reply or the last bytes of content arrived */
 
     dx_hbtp_session     session;
     dx_hbtp_router      router;
     dx_hbtp_out         out;
     _Alignas(8) uint8_t session_memory[1024];
-    uint8_t            *input, out_memory[4096];
-    size_t              taken, input_size; /* input[taken..input_size) was not dispatched yet */
+    uint8_t             out_memory[4096];
+    uint8_t            *input;
+    size_t              taken; /* input[taken..input_size) is still to be dispatched */
+    size_t              input_size;
 
-    int                 have_kind; /* 0: nothing is there */
+    /* what we have */
+    int                 have_kind; /* 0: nothing */
     uint8_t             have[DXUP_HASH_SIZE];
     uint64_t            have_size;
-    int                 base_fd; /* what we have, as one stream, */
-    dxup_windows        base;    /* and windows of it, while a patch is applied */
+    int                 base_fd;   /* it as one stream, */
+    dxup_windows        base;      /* and windows of it while a patch is applied */
 
-    int                 outcome, kind;
-    uint32_t            transfer;
-    uint64_t            version, size, wire_size, next; /* next: offset of the next chunk */
+    /* the reply */
+    int                 outcome;
+    int                 kind;
+    uint32_t            transfer;  /* number of the transfer; 0: ask for ranges */
+    uint64_t            version;
+    uint64_t            size;
+    uint64_t            wire_size; /* of the patch or the whole */
     unsigned            mode;
     uint8_t             hash[DXUP_HASH_SIZE];
+
+    /* the transfer */
+    uint64_t            next;      /* offset of the next chunk */
+    uint64_t            written;   /* bytes of the target */
+    uint64_t            kept;      /* of these, bytes that an earlier pull has left */
     dxup_dest           dest;
-    bool                dest_open, has_part; /* has_part: of an earlier pull, of whatever */
-    uint64_t            written, kept;       /* kept: bytes of it that need not come again */
-    dx_cas_blake3       hasher;
+    bool                dest_open;
+    bool                has_part;  /* an earlier pull left a staging file, of any version */
+    dx_cas_blake3       hasher;    /* of the target */
     dx_patch_applier    applier;
     bool                applying;
     uint8_t             head[DX_PATCH_HEADER_SIZE]; /* of the patch: says what memory it needs */
     void               *apply_memory;
-    dxup_ranges        *ranges; /* the rest comes by these */
+    dxup_ranges        *ranges;    /* not NULL: the rest is transferred by these */
 } pull;
 
-/* The first failure decides; everything after it is its consequence. */
+/* The first failure decides the status; later ones are its consequences. DXUP_OK just ends. */
 static void fail(pull *p, int status)
 {
     if (!p->status) p->status = status;
@@ -79,18 +110,19 @@ static void fail(pull *p, int status)
     dx_reactor_stop(&p->reactor);
 }
 
-/* Is what arrived worth keeping for the next pull, should this one be cut off? Of a whole file
-   its front is. */
+/* Can the next pull resume this one if it is interrupted? Only a large whole file: the front of its
+   content is in the staging file. */
 static bool keeps(const pull *p)
 {
     return p->outcome == DXUP_FULL && p->kind == DXUP_FILE && p->wire_size >= DXUP_RANGES_FROM;
 }
 
 /* >>what we have ------------------------------------------------------- */
+/* A pass over the destination. */
 typedef struct measure {
     dx_cas_blake3 hasher;
     uint64_t      size;
-    int           copy_fd; /* or -1 */
+    int           copy_fd; /* gets a copy of the stream; -1: none */
 } measure;
 
 static int measure_bytes(void *user, const void *bytes, size_t size)
@@ -104,7 +136,7 @@ static int measure_bytes(void *user, const void *bytes, size_t size)
     return DXUP_OK;
 }
 
-/* A file beside path whose name is gone at once, so that it ends with this process. */
+/* A temporary file beside path, unlinked at once, so that it disappears with this process. */
 static int open_unnamed(const char *path)
 {
     char name[DXUP_PATH_SIZE_MAX + 64];
@@ -114,8 +146,8 @@ static int open_unnamed(const char *path)
     return os_open_unnamed(name);
 }
 
-/* Hash what is at the destination. A tree is also written out as the stream that it is, because
-   a patch reads its base at any offset. */
+/* Hash the destination. A tree is also written out as a stream, because a patch reads its base at
+   any offset. */
 static int look_at_destination(pull *p)
 {
     measure m = {.copy_fd = -1};
@@ -139,9 +171,11 @@ static int look_at_destination(pull *p)
 }
 
 /* >>receiving ---------------------------------------------------------- */
+/* The next bytes of the target, from the wire or from the applier. */
 static int write_target(void *user, const void *bytes, size_t size)
 {
     pull *p = user;
+    assert(p->dest_open);
     dx_cas_blake3_update(&p->hasher, bytes, size);
     p->written += size;
     dxup_progress(p->o->name, p->written, p->size, false);
@@ -175,32 +209,36 @@ static int read_base(void *user, uint64_t offset, void *out, size_t size)
 
 static int apply_failed(pull *p, int error)
 {
+    assert(error);
     int inner = dx_patch_applier_callback_result(&p->applier);
-    if (error == DX_PATCH_ESYS && inner) return inner; /* has been reported */
+    if (error == DX_PATCH_ESYS && inner) return inner; /* already reported */
     return dxup_fail(DXUP_DAMAGED, "the patch cannot be applied: %s", dx_patch_error_name(error));
 }
 
+/* The header of the patch is complete: check it against the reply. */
 static int start_applier(pull *p)
 {
     dx_patch_header header;
     int error = dx_patch_info(p->head, sizeof p->head, &header);
     if (error) return dxup_fail(DXUP_DAMAGED, "not a patch: %s", dx_patch_error_name(error));
     if (header.memory_size > APPLY_MEMORY_MAX)
-        return dxup_fail(DXUP_REFUSED, "the patch asks for too much memory");
+        return dxup_fail(DXUP_REFUSED, "the patch needs too much memory");
     if (header.target_size != p->size || memcmp(header.target_hash, p->hash, DXUP_HASH_SIZE) != 0)
-        return dxup_fail(DXUP_DAMAGED, "the patch leads to another version than was announced");
+        return dxup_fail(DXUP_DAMAGED, "the patch makes another version than the server announced");
     assert(!p->applying);
     dx_patch_applier_desc desc = {0};
     desc.user = p;
     desc.read = read_base;
     desc.write = write_target;
     desc.base_size = p->have_size;
-    desc.memory_size = (size_t)header.memory_size + DXUP_IO_SIZE + 4096; /* makes pieces large */
-    desc.memory = p->apply_memory = dxup_alloc(desc.memory_size);
+    /* more than it needs: the applier reads and writes in larger pieces then */
+    desc.memory_size = (size_t)header.memory_size + DXUP_IO_SIZE + 4096;
+    p->apply_memory = dxup_alloc(desc.memory_size);
+    desc.memory = p->apply_memory;
     desc.target_size_max = p->size;
-    /* ours, just taken */
+    /* look_at_destination() has just computed it */
     desc.skip_base_hash = memcmp(header.base_hash, p->have, DXUP_HASH_SIZE) == 0;
-    desc.skip_target_hash = true; /* write_target takes it, finish_transfer compares */
+    desc.skip_target_hash = true; /* write_target() hashes, finish_transfer() compares */
     dxup_windows_open(&p->base, p->have_size, read_base_file, p);
     error = dx_patch_applier_init(&p->applier, &desc);
     if (!error) error = dx_patch_applier_feed(&p->applier, p->head, sizeof p->head);
@@ -224,6 +262,7 @@ static int take_patch(pull *p, uint64_t offset, const uint8_t *bytes, size_t siz
     return error ? apply_failed(p, error) : DXUP_OK;
 }
 
+/* All bytes have arrived: verify and commit. */
 static int finish_transfer(pull *p)
 {
     uint8_t hash[DXUP_HASH_SIZE];
@@ -239,18 +278,21 @@ static int finish_transfer(pull *p)
     bool good = p->written == p->size && !memcmp(hash, p->hash, sizeof hash);
     if (!good && p->kept)
         return dxup_fail(DXUP_DAMAGED,
-                         "what an earlier pull left is damaged; all of it is fetched again");
+                         "what an earlier pull left is damaged; fetching everything again");
     if (!good)
-        return dxup_fail(DXUP_DAMAGED, "what arrived is not what was announced; nothing changed");
-    if (p->base_fd >= 0) os_close(p->base_fd); /* what is replaced need not be open here */
+        return dxup_fail(DXUP_DAMAGED,
+                         "the content is not what the server announced; nothing changed");
+    if (p->base_fd >= 0) os_close(p->base_fd); /* Windows cannot replace an open file */
     p->base_fd = -1;
     return dxup_dest_commit(&p->dest);
 }
 
 /* >>many connections --------------------------------------------------- */
+/* The next bytes, in order; net/ranges.c has put them there. */
 static int take_range(void *user, uint64_t offset, const uint8_t *bytes, size_t size)
 {
     pull *p = user;
+    assert(offset == p->next);
     p->next = offset + size;
     p->moved_ns = dx_reactor_now_ns(&p->reactor);
     return p->outcome == DXUP_PATCHED ? take_patch(p, offset, bytes, size)
@@ -265,6 +307,7 @@ static void ranges_ended(void *user, int status)
 
 static int start_ranges(pull *p)
 {
+    assert(!p->ranges && p->next < p->wire_size);
     unsigned connections = p->o->connections ? p->o->connections : 1;
     dxup_ranges_desc desc = {&p->reactor, &p->address,  p->o->name, p->o->path,
                              {0},         {0},          0,          p->wire_size,
@@ -273,11 +316,11 @@ static int start_ranges(pull *p)
     memcpy(desc.target, p->hash, sizeof desc.target);
     memcpy(desc.have, p->have, sizeof desc.have);
     if (p->outcome == DXUP_PATCHED) desc.flags |= DXUP_RANGES;
-    os_end_sending(p->socket); /* this connection has done its part; the server may have few */
+    os_end_sending(p->socket); /* not needed any more, and the server may have few */
     return dxup_ranges_start(&p->ranges, &desc);
 }
 
-/* What an earlier pull brought is part of this one: hash it, and go on behind it. */
+/* Resume: hash the bytes that an earlier pull has left, and continue behind them. */
 static int take_kept(pull *p)
 {
     uint8_t buffer[DXUP_IO_SIZE];
@@ -285,7 +328,7 @@ static int take_kept(pull *p)
     while (p->written < p->dest.kept) {
         int64_t n = os_read(p->dest.fd, buffer, sizeof buffer);
         if (n < 0) return dxup_fail_errno("%s", p->dest.part);
-        if (n == 0) break; /* only we have it: this cannot be, and the final hash would tell */
+        if (n == 0) break; /* impossible under our lock; the final hash would reveal it */
         dx_cas_blake3_update(&p->hasher, buffer, (size_t)n);
         p->written += (uint64_t)n;
         dxup_progress(p->o->name, p->written, p->size, false);
@@ -294,8 +337,10 @@ static int take_kept(pull *p)
     return DXUP_OK;
 }
 
+/* Open the staging file and resume, or start over. */
 static int start_transfer(pull *p)
 {
+    assert(!p->dest_open);
     bool parts = (p->o->connections > 1 || p->has_part) && !p->transfer &&
                  p->wire_size >= DXUP_RANGES_FROM;
     int status = dxup_dest_open(&p->dest, p->o->path, p->kind, p->mode, keeps(p) ? p->hash : NULL);
@@ -306,7 +351,7 @@ static int start_transfer(pull *p)
     if (!status && p->dest.kept) status = take_kept(p);
     if (status || !parts) return status;
     if (p->next < p->wire_size) return start_ranges(p);
-    ranges_ended(p, DXUP_OK); /* it was cut off just before its end */
+    ranges_ended(p, DXUP_OK); /* interrupted just before its commit */
     return DXUP_OK;
 }
 
@@ -320,7 +365,7 @@ static int on_file_chunk(const dx_hbtp_context *context)
     int status = DXUP_OK;
     if (error || !p->dest_open || chunk.transfer != p->transfer || chunk.offset != p->next ||
         chunk.data_size > p->wire_size - p->next || (!chunk.data_size && !chunk.final))
-        status = dxup_fail(DXUP_DAMAGED, "a piece of the transfer is wrong: %s",
+        status = dxup_fail(DXUP_DAMAGED, "a chunk of the transfer is wrong: %s",
                            dx_hbtp_error_name(error ? error : DX_HBTP_ECORRUPT));
     else if (p->outcome == DXUP_PATCHED)
         status = take_patch(p, chunk.offset, chunk.data, chunk.data_size);
@@ -338,6 +383,7 @@ static int on_file_chunk(const dx_hbtp_context *context)
 }
 
 /* >>request and reply -------------------------------------------------- */
+/* Print why the request failed. */
 static int remote_failed(pull *p, const dx_hbtp_result *r)
 {
     if (r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_NOT_FOUND)
@@ -349,7 +395,7 @@ static int remote_failed(pull *p, const dx_hbtp_result *r)
     return dxup_fail(DXUP_NETWORK, "no answer: %s", dx_hbtp_error_name(r->error));
 }
 
-/* A server whose store is an older copy, or another one, has what we would go back to. */
+/* A server with an older copy of the store, or another store, would roll us back. */
 static int refuse_older(const pull *p)
 {
     uint8_t hash[DXUP_HASH_SIZE];
@@ -359,19 +405,19 @@ static int refuse_older(const pull *p)
     if (p->version < pulled)
         return dxup_fail(
             DXUP_REFUSED,
-            "version %llu of '%s' was pulled to %s, and the latest that the server has is %llu; "
-            "--force goes back to it",
+            "version %llu of '%s' was pulled to %s, but the server's latest is version %llu; "
+            "--force rolls back",
             (unsigned long long)pulled, p->o->name, p->o->path, (unsigned long long)p->version);
     if (p->version == pulled && memcmp(hash, p->hash, sizeof hash) != 0)
         return dxup_fail(
             DXUP_REFUSED,
             "version %llu of '%s' was pulled to %s, and the server's version %llu is another one: "
-            "its store is not the same; --force takes it",
+            "it has another store; --force accepts it",
             (unsigned long long)pulled, p->o->name, p->o->path, (unsigned long long)p->version);
     return DXUP_OK;
 }
 
-/* Remember what was pulled; that the server has what is here makes it no older. */
+/* Record the version. "Unchanged" from a server with an older version number does not lower it. */
 static int record_version(const pull *p)
 {
     uint8_t hash[DXUP_HASH_SIZE];
@@ -381,11 +427,12 @@ static int record_version(const pull *p)
     return dxup_dest_record(&p->dest, p->o->name, p->version, p->hash);
 }
 
+/* Check the reply, and begin what it announces. */
 static int take_reply(pull *p, const dx_hbtp_result *r)
 {
     pull_reply_view v;
     int error = pull_reply_open_bare(&v, r->payload, r->payload_size, DXUP_WIRE_VERSION);
-    if (error) return dxup_fail(DXUP_NETWORK, "the reply is not dxup's: field %s: %s",
+    if (error) return dxup_fail(DXUP_NETWORK, "malformed reply: field %s: %s",
                                 pull_reply_fault(&v)->field, dx_teleport_error_name(error));
     p->outcome = pull_reply_get_outcome(&v);
     p->kind = pull_reply_get_kind(&v);
@@ -400,10 +447,11 @@ static int take_reply(pull *p, const dx_hbtp_result *r)
     if (p->kind != DXUP_FILE && p->kind != DXUP_TREE)
         return dxup_fail(DXUP_NETWORK, "the reply names an unknown kind");
     if (p->outcome == DXUP_UNCHANGED) {
-        if (!same) return dxup_fail(DXUP_DAMAGED, "the server says unchanged, the hashes differ");
+        if (!same)
+            return dxup_fail(DXUP_DAMAGED, "the server says unchanged, but the hashes differ");
         if (p->kind == DXUP_FILE && os_set_mode(p->o->path, p->mode & 0777) < 0)
             return dxup_fail_errno("%s", p->o->path);
-        /* Nobody needs it any more: opened and abandoned, it is gone. */
+        /* The staging file is useless now: opening and abandoning removes it. */
         if (p->has_part && p->kind == DXUP_FILE)
             p->dest_open = !dxup_dest_open(&p->dest, p->o->path, p->kind, p->mode, NULL);
         p->done = true;
@@ -411,7 +459,7 @@ static int take_reply(pull *p, const dx_hbtp_result *r)
         return DXUP_OK;
     }
     if (p->outcome == DXUP_PATCHED && !p->have_kind)
-        return dxup_fail(DXUP_DAMAGED, "the server sends a patch for nothing");
+        return dxup_fail(DXUP_DAMAGED, "the server sends a patch, but there is no base");
     if (p->outcome == DXUP_FULL && p->wire_size != p->size)
         return dxup_fail(DXUP_DAMAGED, "the reply contradicts itself");
     int status = refuse_older(p);
@@ -458,18 +506,19 @@ static void send_more(pull *p)
     p->sending = !dx_reactor_send(&p->reactor, &p->send_op, p->socket, bytes, (uint32_t)size);
 }
 
+/* Print that the connection ended too early. */
 static int lost(pull *p, const char *why)
 {
     char done[32], total[32];
     if (p->dest_open)
-        return dxup_fail(DXUP_NETWORK, "%s after %s of %s bytes; %s is as it was%s", why,
+        return dxup_fail(DXUP_NETWORK, "%s after %s of %s bytes; %s is unchanged%s", why,
                          dxup_count_text(p->next, done), dxup_count_text(p->wire_size, total),
-                         p->o->path, keeps(p) ? ", the next pull goes on here" : "");
-    return dxup_fail(DXUP_NETWORK, "%s before it answered", why);
+                         p->o->path, keeps(p) ? "; the next pull resumes here" : "");
+    return dxup_fail(DXUP_NETWORK, "%s before its reply", why);
 }
 
-/* While the input is full of requests that wait for room for their answers, nothing more is
-   received. The bytes stay where they are while some come in behind them. */
+/* Back-pressure: while the input is full of frames that wait for room for their answers, nothing
+   more is received. */
 static void receive_more(pull *p)
 {
     if (p->done || p->receiving) return;
@@ -484,7 +533,7 @@ static void receive_more(pull *p)
     if (error) fail(p, dxup_fail(DXUP_SYSTEM, "receiving: %s", dx_reactor_error_name(error)));
 }
 
-/* What was received, as far as there is room for the answers. */
+/* Dispatch received frames, as far as there is room for the answers. */
 static void dispatch(pull *p)
 {
     int64_t used = dx_hbtp_feed(&p->session, p->input + p->taken, p->input_size - p->taken,
@@ -511,7 +560,7 @@ static void on_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     (void)r;
     (void)flags;
     p->sending = false;
-    if (p->done || result < 0) return; /* receiving says what happened */
+    if (p->done || result < 0) return; /* on_received() reports the reason */
     p->sent += (uint64_t)result;
     dx_hbtp_out_consume(&p->out, (size_t)result);
     send_more(p);
@@ -525,7 +574,7 @@ static void on_received(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags
     (void)flags;
     p->receiving = false;
     if (p->done) return;
-    if (result <= 0 && p->ranges) return; /* it has said all it had to */
+    if (result <= 0 && p->ranges) return; /* its part is done */
     if (result <= 0) {
         fail(p, lost(p, result ? os_error_text(-result) : "the server closed the connection"));
         return;
@@ -556,13 +605,13 @@ static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     pull *p = dx_reactor_op_user(op);
     (void)flags;
     if (result < 0 || p->done) return;
-    dx_hbtp_tick(&p->session, dx_reactor_now_ns(r)); /* asks a silent server whether it is there */
+    dx_hbtp_tick(&p->session, dx_reactor_now_ns(r)); /* sends a Ping to a silent server */
     if (p->ranges) dxup_ranges_tick(p->ranges);
     else if (p->session.state == DX_HBTP_CLOSED)
-        fail(p, lost(p, "the server fell silent"));
+        fail(p, lost(p, "the server stopped answering"));
     if (!p->done && p->moved_ns &&
         dx_reactor_now_ns(r) - p->moved_ns > (uint64_t)STALL_LIMIT_S * 1000000000)
-        fail(p, lost(p, "the server brought nothing more"));
+        fail(p, lost(p, "the server sent no more content"));
     send_more(p);
     dx_reactor_timer(r, op, 1000000000);
 }
@@ -584,13 +633,14 @@ static int open_session(pull *p)
     desc.payload_max = RECEIVE_SIZE - DX_HBTP_HEADER_SIZE - DX_HBTP_CHECKSUM_SIZE;
     desc.outstanding_max = 1;
     desc.pending_max = 1;
-    desc.frames_max = RECEIVE_SIZE / DX_HBTP_HEADER_SIZE; /* none waits for another turn */
+    desc.frames_max = RECEIVE_SIZE / DX_HBTP_HEADER_SIZE; /* all of the input in one turn */
     desc.keepalive_ns = (uint64_t)SILENCE_LIMIT_S / 2 * 1000000000;
     desc.in_place = true;
     int error = dx_hbtp_session_init(&p->session, &desc);
     return error ? dxup_fail(DXUP_SYSTEM, "the session: %s", dx_hbtp_error_name(error)) : DXUP_OK;
 }
 
+/* Connect, and run the event loop until done. */
 static int transfer(pull *p)
 {
     dx_reactor_desc desc = {0};
@@ -640,22 +690,25 @@ static void print_summary(const pull *p)
                  (unsigned long long)os_memory_peak() / 1024, (unsigned long long)p->kept, hash);
     } else if (!p->o->quiet) {
         dxup_say("%s@%llu %s: %s bytes on the wire for %s, %.1f ms, BLAKE3 %.16s... verified\n",
-               p->o->name, (unsigned long long)p->version, outcomes[p->outcome],
-               dxup_count_text(bytes, wire), dxup_count_text(p->size, size), ms, hash);
+                 p->o->name, (unsigned long long)p->version, outcomes[p->outcome],
+                 dxup_count_text(bytes, wire), dxup_count_text(p->size, size), ms, hash);
     }
 }
 
-/* *again: what an earlier pull left was damaged, and is gone now. */
+/* *again: the staging file of an earlier pull was damaged; it is removed, so try once more. */
 static int pull_once(const dxup_options *o, bool *again)
 {
     pull *p = dxup_alloc(sizeof *p);
     memset(p, 0, sizeof *p);
     p->o = o;
-    p->socket = p->base_fd = p->dest.fd = p->dest.entry_fd = -1;
+    p->socket = -1;
+    p->base_fd = -1;
+    p->dest.fd = -1;
+    p->dest.entry_fd = -1;
     p->started_ns = dxup_now_ns();
     int status = DXUP_OK;
     if (dx_reactor_address_parse(&p->address, o->address))
-        status = dxup_fail(DXUP_USAGE, "'%s' is not ADDR:PORT in numbers, such as 127.0.0.1:7000",
+        status = dxup_fail(DXUP_USAGE, "'%s' is not a numeric ADDR:PORT, such as 127.0.0.1:7000",
                            o->address);
     if (!status) status = look_at_destination(p);
     if (!status) status = dxup_dest_find_part(&p->dest, o->path, &p->has_part);

@@ -1,4 +1,15 @@
-/* The server: workers, each a thread with its own reactor, listener and view of the store. */
+/* dxup serve: workers, each a thread with its own reactor, listener and handle of the store, and
+   beside them the patch thread (net/patches.c) and the HTTP server (net/http.c).
+
+       request --dispatch()--> on_pull() or on_range() --> reply, then the transfer
+                                    |                         |
+                                    | DX_HBTP_LATER           | fill(): FileChunks, as far as
+                                    v                         v the bulk buffer has room
+                              patch thread --message-->  pump(): one receive and one send
+
+   A connection has one transfer at a time: the whole of a version, a patch, or a range of either.
+   If its patch is being made, it waits; a message from the patch thread wakes all workers, and
+   each one looks again. Only connections with a transfer own a bulk buffer. */
 #include "commands.h"
 
 #include "../../common/os.h"
@@ -23,7 +34,7 @@ enum {
     REPLIES_SIZE     = 4096,
     PIECE_SIZE       = 65536,
     BULK_SIZE        = 2 * (PIECE_SIZE + DX_HBTP_FILE_CHUNK_OVERHEAD) + DX_HBTP_REPLY_ROOM,
-    CONNECTIONS_MAX  = 4096, /* a worker */
+    CONNECTIONS_MAX  = 4096, /* default limit of a worker */
     SILENCE_LIMIT_S  = 60,
     REQUESTS_PENDING = 2     /* a connection: one whose patch is being made, one more */
 };
@@ -35,28 +46,38 @@ typedef struct connection {
     struct connection *next, *previous;
     worker            *worker;
     int                fd;
-    dx_op              receive_op, send_op, close_op;
-    bool               receiving, sending, closing;
+    dx_op              receive_op;
+    dx_op              send_op;
+    dx_op              close_op;
+    bool               receiving;   /* receive_op is pending */
+    bool               sending;     /* send_op is pending */
+    bool               closing;     /* freed when nothing is pending any more */
     int64_t            active_ns;   /* when bytes last moved */
 
     dx_hbtp_session    session;
-    dx_hbtp_out        replies, bulk; /* bulk: only while a transfer runs */
+    dx_hbtp_out        replies;
+    dx_hbtp_out        bulk;        /* only while a transfer runs */
     uint8_t           *bulk_memory;
-    size_t             taken, input_size; /* input[taken..input_size) is to be dispatched */
-    uint8_t            input[INPUT_SIZE], replies_memory[REPLIES_SIZE];
+    size_t             taken;       /* input[taken..input_size) is to be dispatched */
+    size_t             input_size;
+    uint8_t            input[INPUT_SIZE];
+    uint8_t            replies_memory[REPLIES_SIZE];
 
     /* the transfer */
     bool               waiting;     /* for a patch from base to target */
-    uint16_t           sequence;
-    dxup_version       base, target;
-    dxup_patch         patch;       /* what is sent: this, */
-    dxup_content      *content;     /* or this, or this where the patch's plan says so */
-    dxup_plan_cursor   cursor;
-    bool               active;
-    uint32_t           transfer;
-    uint64_t           at, size;
-    bool               ranges;      /* a large one is to be asked for in ranges */
-    uint64_t           from, range; /* range 0: all is sent */
+    bool               active;      /* at..size is still to be sent */
+    uint16_t           sequence;    /* of the request */
+    uint32_t           transfer;    /* number of the transfer, in its chunks */
+    dxup_version       base;
+    dxup_version       target;
+    dxup_patch         patch;       /* the source of the bytes: a patch in memory, or its plan */
+    dxup_content      *content;     /* the target, if it is sent whole or a plan copies from it */
+    dxup_plan_cursor   cursor;      /* in the plan */
+    uint64_t           at;
+    uint64_t           size;
+    bool               ranges;      /* the client asks for ranges of a large transfer itself */
+    uint64_t           from;        /* the range that was asked for */
+    uint64_t           range;       /* its size; 0: everything is sent */
 
     _Alignas(8) uint8_t session_memory[1024];
 } connection;
@@ -87,6 +108,7 @@ struct server {
     sem_t               started;
 };
 
+/* The circle: pump() fills and sends, completions call pump(). */
 static void pump(connection *c);
 
 /* >>transfer ----------------------------------------------------------- */
@@ -98,13 +120,16 @@ static void end_transfer(connection *c)
     c->active = c->waiting = false;
 }
 
+/* The reply of pull; that of a range is empty. A reply to a waiting request goes through the
+   session, others directly into the output. */
 static int reply_outcome(connection *c, uint16_t sequence, int outcome, bool known_base,
                          uint64_t wire_size)
 {
+    assert(!c->active);
     uint8_t bytes[256];
     pull_reply_writer w;
     size_t size = 0;
-    if (c->range) /* who asks for one knows all that a reply says */
+    if (c->range) /* the client knows the rest from the reply to its pull */
         return c->waiting ? dx_hbtp_reply(&c->session, sequence, NULL, 0)
                           : dx_hbtp_write_rpc_response(c->session.desc.out, sequence, NULL, 0);
     pull_reply_begin(&w, bytes, sizeof bytes, DX_TELEPORT_BARE);
@@ -125,7 +150,7 @@ static int reply_outcome(connection *c, uint16_t sequence, int outcome, bool kno
                                                    bytes, size);
 }
 
-/* Does the range lie in what is sent? Asked before the reply. */
+/* Does the range lie within the transfer? Checked before the reply. */
 static bool has_range(const connection *c, uint64_t size)
 {
     return !c->range || (c->from <= size && c->range <= size - c->from);
@@ -171,7 +196,8 @@ static int start_from_base(connection *c, uint16_t sequence)
     return result;
 }
 
-/* What the outcome functions above return, as a handler's result. */
+/* Turn the result of start_full() or start_from_base() into that of a handler: 0 and an active
+   transfer, an RPC error, or DX_HBTP_LATER. */
 static int begin_transfer(connection *c, int result)
 {
     if (result) return result;
@@ -184,6 +210,7 @@ static int begin_transfer(connection *c, int result)
     return 0;
 }
 
+/* Which version does the client have, and which is the latest? */
 static int on_pull(const dx_hbtp_context *context)
 {
     connection *c = context->session->desc.user;
@@ -212,6 +239,7 @@ static int on_pull(const dx_hbtp_context *context)
     if (known && !memcmp(c->base.hash, c->target.hash, DXUP_HASH_SIZE) &&
         c->base.kind == c->target.kind)
         return reply_outcome(c, sequence, DXUP_UNCHANGED, true, 0);
+    assert(!c->active && !c->waiting);
     if (!known || c->base.kind != c->target.kind)
         return begin_transfer(c, start_full(c, sequence, known));
     int result = begin_transfer(c, start_from_base(c, sequence));
@@ -220,7 +248,8 @@ static int on_pull(const dx_hbtp_context *context)
     return result;
 }
 
-/* A range of what a pull was told of. While one is sent the next waits in the input. */
+/* A range of a version or patch that a pull announced. While one is sent, the next request waits in
+   the input. */
 static int on_range(const dx_hbtp_context *context)
 {
     connection *c = context->session->desc.user;
@@ -255,9 +284,10 @@ static int on_range(const dx_hbtp_context *context)
     return result;
 }
 
-/* A patch has become ready: perhaps it is the one that c waits for. */
+/* A patch has become ready, perhaps the one that c waits for. */
 static void retry_waiting(connection *c)
 {
+    assert(c->waiting && !c->closing);
     int result = begin_transfer(c, start_from_base(c, c->sequence));
     if (result == DX_HBTP_LATER) return;
     c->waiting = false;
@@ -266,8 +296,10 @@ static void retry_waiting(connection *c)
     pump(c);
 }
 
+/* The next bytes of the transfer. */
 static int read_piece(connection *c, void *out, size_t size)
 {
+    assert(size <= c->size - c->at);
     if (c->patch.plan) return dxup_plan_read(c->patch.plan, &c->cursor, c->content, out, size);
     if (c->content) return dxup_content_read(c->content, c->at, out, size);
     memcpy(out, c->patch.bytes + c->at, size);
@@ -283,7 +315,7 @@ static void fill(connection *c)
         uint64_t left = c->size - c->at;
         size_t n = left < PIECE_SIZE ? (size_t)left : PIECE_SIZE;
         dx_hbtp_file_chunk chunk = {c->transfer, c->at, data, (uint32_t)n, left == n};
-        if (read_piece(c, data, n)) { /* damaged meanwhile: the client must not wait for more */
+        if (read_piece(c, data, n)) { /* the store is damaged: the client must not wait */
             end_transfer(c);
             dx_hbtp_close(&c->session, DX_HBTP_STATUS_INTERNAL, "the store is damaged");
             return;
@@ -295,6 +327,7 @@ static void fill(connection *c)
 }
 
 /* >>connection --------------------------------------------------------- */
+/* Free a connection that is closing, once its last operation has completed. */
 static void close_if_idle(connection *c)
 {
     worker *w = c->worker;
@@ -318,7 +351,7 @@ static void on_closed(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     close_if_idle(c);
 }
 
-/* Cancels what is pending; the memory goes with the last completion. */
+/* Cancel pending operations. The last completion frees the memory. */
 static void close_connection(connection *c)
 {
     if (c->closing) return;
@@ -327,16 +360,17 @@ static void close_connection(connection *c)
     if (dx_reactor_close_fd(&c->worker->reactor, &c->close_op, c->fd)) os_close_socket(c->fd);
 }
 
-/* Dispatch what was received. What cannot be taken now (the replies are full) stays. */
+/* Dispatch received frames. Those for whose replies there is no room stay in the input. */
 static void dispatch(connection *c)
 {
+    assert(c->taken <= c->input_size && c->input_size <= INPUT_SIZE);
     int64_t used = dx_hbtp_feed(&c->session, c->input + c->taken, c->input_size - c->taken,
                                 dx_reactor_now_ns(&c->worker->reactor));
-    if (used < 0) c->taken = c->input_size; /* closed: what is in the replies is sent first */
+    if (used < 0) c->taken = c->input_size; /* closed, after the replies are sent */
     else c->taken += (size_t)used;
 }
 
-/* Make room behind what was received; not while some is coming in there. */
+/* Move the input to the front. Not while a receive writes behind it. */
 static void compact(connection *c)
 {
     assert(!c->receiving && c->taken <= c->input_size);
@@ -387,8 +421,8 @@ static void on_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     pump(c);
 }
 
-/* While a transfer runs the frames go through the bulk buffer, which is given back afterwards.
-   Only called while nothing is being sent and the current buffer is empty. */
+/* Frames of a transfer go through the bulk buffer, which is freed afterwards. Only called while
+   nothing is being sent and the current buffer is empty. */
 static void choose_buffer(connection *c)
 {
     assert(!c->sending);
@@ -404,9 +438,10 @@ static void choose_buffer(connection *c)
     }
 }
 
-/* Keep one receive and one send under way, as far as there is room and something to do. */
+/* Keep one receive and one send pending, as far as there is room and something to send. */
 static void pump(connection *c)
 {
+    assert(c->taken <= c->input_size);
     dx_reactor *r = &c->worker->reactor;
     size_t size;
     if (c->closing) return;
@@ -435,8 +470,10 @@ static void pump(connection *c)
     }
 }
 
+/* Beyond the limit, or without memory, a connection is closed at once. */
 static void open_connection(worker *w, int fd)
 {
+    assert(fd >= 0);
     const unsigned asked = w->server->o->connections;
     const unsigned connections_max = asked ? asked : CONNECTIONS_MAX;
     connection *c = w->connection_count < connections_max ? malloc(sizeof *c) : NULL;
@@ -480,10 +517,10 @@ static void on_accepted(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags
     worker *w = dx_reactor_op_user(op);
     (void)r;
     if (result >= 0) open_connection(w, result);
-    (void)flags; /* an accept that ended (no descriptors left) is started again by the timer */
+    (void)flags; /* on_timer() restarts an accept that ended (no descriptors left) */
 }
 
-/* Every second: drop who is silent, accept again after a shortage. */
+/* Every second: close silent connections, accept again after a shortage of descriptors. */
 static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     worker *w = dx_reactor_op_user(op);
@@ -499,7 +536,7 @@ static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     dx_reactor_timer(r, op, 1000000000);
 }
 
-/* A patch is ready. */
+/* From the patch thread: a patch is ready. */
 static void on_message(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     worker *w = dx_reactor_op_user(op);
@@ -512,7 +549,8 @@ static void on_message(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     dx_reactor_receive(r, op, w->messages, sizeof w->messages / sizeof *w->messages);
 }
 
-static void patch_ready(void *user) /* on the patch thread */
+/* On the patch thread: wake every worker. */
+static void patch_ready(void *user)
 {
     server *s = user;
     dx_reactor_message message = {{0, 0, 0}};
@@ -524,13 +562,16 @@ static void patch_ready(void *user) /* on the patch thread */
     pthread_mutex_unlock(&s->lock);
 }
 
+/* Other threads post to a reactor only while it is open. */
 static void set_open(worker *w, bool open)
 {
+    assert(w->open != open);
     pthread_mutex_lock(&w->server->lock);
     w->open = open;
     pthread_mutex_unlock(&w->server->lock);
 }
 
+/* The life of a worker between opening and closing its reactor. */
 static void serve_until_stopped(worker *w)
 {
     dx_reactor_op_init(&w->accept_op, on_accepted, w);
@@ -555,7 +596,7 @@ static void serve_until_stopped(worker *w)
     }
 }
 
-/* A reactor belongs to the thread that opens it, so all of a worker's life is in here. */
+/* The thread of a worker. The thread that opens a reactor owns it, so it also closes it. */
 static void *run_worker(void *user)
 {
     worker *w = user;
@@ -576,14 +617,14 @@ static void *run_worker(void *user)
 }
 
 /* >>server ------------------------------------------------------------- */
-/* One listener a worker on the same port; the kernel spreads the connections. The first listens
-   without SO_REUSEPORT and fails when anybody listens there; only then is the port shared, with
-   the other workers. With the option from the start any server of the same user could join, and
-   clients would get either's versions. */
+/* One listener per worker on the same port; the kernel distributes connections. The first listens
+   without SO_REUSEPORT, and fails if the port is in use. After that the port is shared with the
+   other workers. With the option from the start any server of the same user could join, and
+   clients would get versions from either. */
 static int listen_all(server *s, dx_reactor_address *address)
 {
     if (!s->o->address || dx_reactor_address_parse(address, s->o->address))
-        return dxup_fail(DXUP_USAGE, "--listen wants ADDR:PORT in numbers, such as 127.0.0.1:7000");
+        return dxup_fail(DXUP_USAGE, "--listen needs a numeric ADDR:PORT, such as 127.0.0.1:7000");
     for (unsigned i = 0; i < s->worker_count; i++) {
         dx_reactor_address bound;
         uint32_t flags = DX_REACTOR_NODELAY | (i > 0 ? DX_REACTOR_REUSEPORT : 0);
@@ -598,8 +639,10 @@ static int listen_all(server *s, dx_reactor_address *address)
     return DXUP_OK;
 }
 
+/* Start all workers, wait for the signal to end, and stop them. */
 static int run_workers(server *s, const dx_reactor_address *address)
 {
+    assert(s->worker_count > 0);
     char text[64];
     int status = DXUP_OK;
     unsigned running = 0;
@@ -615,8 +658,8 @@ static int run_workers(server *s, const dx_reactor_address *address)
     if (!status) {
         dx_reactor_address_format(address, text, sizeof text);
         dxup_say("listening on %s with %u %s on %s\n", text, s->worker_count,
-               s->worker_count == 1 ? "worker" : "workers",
-               dx_reactor_backend_name(&s->workers[0].reactor));
+                 s->worker_count == 1 ? "worker" : "workers",
+                 dx_reactor_backend_name(&s->workers[0].reactor));
         if (s->http) dxup_say("listening on %s for HTTP\n", dxup_http_address(s->http));
         fflush(stdout);
         os_end_wait();

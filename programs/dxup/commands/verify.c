@@ -1,13 +1,20 @@
-/* dxup verify: everything re-read and re-hashed, and which versions are whole when something is
-   damaged. */
+/* dxup verify: re-reads and re-hashes everything in two passes.
+
+   1. dx_cas verifies every record of the store, whether a name reaches it or not.
+   2. Every snapshot is walked: its directories must be well formed and all its objects present.
+      dx_cas cannot do that, because the entries of directories are bytes to it.
+
+   If the first pass finds damage, each version is read as a whole, to tell which ones survived. */
 #include "commands.h"
 
 #include "../store/store.h"
 #include "../tree/content.h"
 #include "../tree/tree.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
+/* Print one damage. user: counts reports that are no damage. */
 static int print_damage(void *user, const dx_cas_damage *damage)
 {
     static const char *const kinds[] = {
@@ -22,10 +29,11 @@ static int print_damage(void *user, const dx_cas_damage *damage)
         "unknown codec",
         "index",
         "commit that the index knows and the log has lost: the index"};
+    assert(user);
     char offset[32], hash[65];
-    /* as a publish that was cut off leaves it */
+    /* An index that ends early is what an interrupted publish leaves; the next one continues it. */
     if (damage->kind == DX_CAS_DAMAGE_INDEX && !damage->size) {
-        dxup_say("the index ends at byte %s, the next publish goes on there\n",
+        dxup_say("the index ends at byte %s; the next publish continues it\n",
                  dxup_count_text(damage->offset, offset));
         ++*(uint64_t *)user;
         return 0;
@@ -33,8 +41,8 @@ static int print_damage(void *user, const dx_cas_damage *damage)
     bool has_id = damage->kind == DX_CAS_DAMAGE_OBJECT || damage->kind == DX_CAS_DAMAGE_MISSING;
     dx_cas_id_to_hex(&damage->id, hash);
     dxup_say("damaged: %s at byte %s%s%s\n",
-           damage->kind < sizeof kinds / sizeof *kinds ? kinds[damage->kind] : "?",
-           dxup_count_text(damage->offset, offset), has_id ? ", id " : "", has_id ? hash : "");
+             damage->kind < sizeof kinds / sizeof *kinds ? kinds[damage->kind] : "?",
+             dxup_count_text(damage->offset, offset), has_id ? ", id " : "", has_id ? hash : "");
     return 0;
 }
 
@@ -46,7 +54,7 @@ static int discard(void *user, const void *bytes, size_t size)
     return DXUP_OK;
 }
 
-/* After damage was found: which versions are whole? */
+/* After damage was found: print which versions are whole. */
 static void judge_name(dxup_store *s, const char *name)
 {
     dxup_history history = {.begun = false};
@@ -67,13 +75,14 @@ static void judge_versions(dxup_store *s)
     free(list);
 }
 
+/* Is an object of a snapshot present? The first pass has verified its content. */
 static int is_there(void *user, const uint8_t id[32])
 {
+    assert(user);
     return dxup_object_has(user, id, 0) ? DXUP_OK : DXUP_DAMAGED;
 }
 
-/* Every snapshot of a name is well formed, and has all that it needs. Counts those that have
-   not. */
+/* Check the snapshots of a name. *damaged: counts the versions that are malformed or incomplete. */
 static int check_name(dxup_store *s, const char *name, dxup_known *known, uint64_t *damaged)
 {
     dxup_history history = {.begun = false};
@@ -81,7 +90,7 @@ static int check_name(dxup_store *s, const char *name, dxup_known *known, uint64
     int status;
     while (!(status = dxup_history_next(&history, s, name, &v))) {
         if (!v.snapshot || !dxup_snapshot_visit(s, v.root, known, is_there, s)) continue;
-        dxup_say("%s@%llu is damaged: something that it needs is missing or malformed\n", v.name,
+        dxup_say("%s@%llu is damaged: one of its objects is missing or malformed\n", v.name,
                  (unsigned long long)v.version);
         ++*damaged;
     }
@@ -112,7 +121,7 @@ static void print_sound(const dxup_options *o, const dx_cas_report *report)
 static int verify(dxup_store *s, const dxup_options *o)
 {
     dx_cas_report report;
-    uint64_t hints = 0;   /* told to print_damage(), but no damage */
+    uint64_t hints = 0;   /* reports that are no damage */
     uint64_t damaged = 0; /* snapshots */
     bool any_damage;
     int status = dxup_store_verify(s, print_damage, &hints, &report, &any_damage);

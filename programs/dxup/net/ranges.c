@@ -113,7 +113,7 @@ static int on_file_chunk(const dx_hbtp_context *context)
     if (error || !p->count || chunk.transfer != i + 1 || !chunk.data_size ||
         chunk.offset != (uint64_t)i * DXUP_RANGE_SIZE + a->ranges[i].got ||
         chunk.data_size > range_size(a, i) - a->ranges[i].got) {
-        end(a, dxup_fail(DXUP_DAMAGED, "a piece of the transfer is wrong: %s",
+        end(a, dxup_fail(DXUP_DAMAGED, "a chunk of the transfer is wrong: %s",
                          dx_hbtp_error_name(error ? error : DX_HBTP_ECORRUPT)));
         return 0;
     }
