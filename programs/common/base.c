@@ -1,4 +1,4 @@
-/* Memory, numbers and hashes as text, and small things about files. */
+/* Memory, numbers and hashes as text, and small helpers for files. See common.h. */
 #include "common.h"
 #include "os.h"
 
@@ -26,6 +26,7 @@ char *dxup_count_text(uint64_t count, char out[32])
         if (i && (n - i) % 3 == 0) out[used++] = ',';
         out[used++] = digits[i];
     }
+    assert(n > 0 && used < 32);
     out[used] = 0;
     return out;
 }
@@ -51,6 +52,7 @@ unsigned dxup_thread_count(unsigned workers, unsigned max)
 {
     assert(max > 0);
     if (!workers) workers = os_cpu_count();
+    assert(workers > 0);
     return workers < max ? workers : max;
 }
 
@@ -61,9 +63,11 @@ bool dxup_write_all(int fd, const void *bytes, size_t size)
 
 int dxup_sync_parent(const char *path)
 {
-    return os_sync_parent(path) < 0 ? dxup_fail_errno("%s: sync of its folder", path) : DXUP_OK;
+    if (os_sync_parent(path) == 0) return DXUP_OK;
+    return dxup_fail_errno("%s: cannot sync its directory", path);
 }
 
+/* For os_list(): one name is enough. */
 static int found(void *user, const char *name)
 {
     (void)user;

@@ -1,4 +1,11 @@
-/* The place an image is written to: a part beside it, checked, made durable, then renamed. */
+/* Replaces a destination atomically. See dest.h for the files beside it.
+
+   A file is written as it comes. A tree comes as a stream (image.c), which a state machine unpacks:
+
+       AT_MAGIC -> AT_HEAD -> AT_PATH -> AT_DATA or AT_LINK -> AT_HEAD ... -> AT_END
+
+   The stream may be hostile. Every path must consist of plain names, in strict order, below a
+   directory that this stream has made, so nothing can be written outside the staging directory. */
 #include "dest.h"
 
 #include "modes.h"
@@ -10,15 +17,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* States: what the next bytes of the stream are. */
 enum { AT_MAGIC, AT_HEAD, AT_PATH, AT_DATA, AT_LINK, AT_END };
 
 /* >>part --------------------------------------------------------------- */
-/* PATH's part is DIR/.NAME.dxup-part. It is reused after a crash, so nothing piles up. */
+/* The name of the staging file: DIR/.NAME.dxup-part. */
 static int part_path(dxup_dest *d, const char *path)
 {
     const char *slash = strrchr(path, '/'), *fault = os_name_fault(slash ? slash + 1 : path);
     if (fault) return dxup_fail(DXUP_USAGE, "'%s' cannot be a destination: %s", path, fault);
-    /* through links: what they point to is replaced */
+    /* links are followed: their target is replaced */
     if (os_real_path(path, d->path, sizeof d->path) < 0 || !*d->path)
         return dxup_fail(DXUP_USAGE, "'%s' cannot be a destination", path);
     size_t size = strlen(d->path);
@@ -32,17 +40,17 @@ static int part_path(dxup_dest *d, const char *path)
     return DXUP_OK;
 }
 
-/* Make the part, for this process alone. */
+/* Create and lock the staging file or directory. */
 static int part_lock(dxup_dest *d)
 {
+    assert(d->fd < 0 && d->part[0]);
     d->fd = os_open_part(d->part, d->kind == DXUP_TREE);
     if (d->fd >= 0) return DXUP_OK;
     if (errno != EWOULDBLOCK) return dxup_fail_errno("%s", d->part);
     return dxup_fail(DXUP_REFUSED, "%s is being updated by another process", d->path);
 }
 
-/* Beside a part that can be gone on with stands PART-of: the hash of the file that it is the
-   front of. */
+/* A staging file that can be resumed has a note beside it: the hash of the whole file. */
 static void note_path(const dxup_dest *d, char out[DXUP_PATH_SIZE_MAX + 72])
 {
     snprintf(out, DXUP_PATH_SIZE_MAX + 72, "%s-of", d->part);
@@ -52,7 +60,7 @@ static void note_remove(const dxup_dest *d)
 {
     char name[DXUP_PATH_SIZE_MAX + 72];
     note_path(d, name);
-    (void)os_remove(name); /* what it would say is checked before it is believed */
+    (void)os_remove(name); /* a stale note is harmless: the final hash is checked */
 }
 
 static int note_write(const dxup_dest *d, const uint8_t *content)
@@ -67,6 +75,7 @@ static int note_write(const dxup_dest *d, const uint8_t *content)
     return status;
 }
 
+/* Is the staging file the front of that content? */
 static bool note_says(const dxup_dest *d, const uint8_t *content)
 {
     char name[DXUP_PATH_SIZE_MAX + 72], text[65], note[64];
@@ -95,6 +104,7 @@ enum { RECORD_SIZE_MAX = 20 + 1 + 2 * DXUP_HASH_SIZE + 1 + DXUP_NAME_SIZE_MAX };
 
 static void record_path(const dxup_dest *d, char out[DXUP_PATH_SIZE_MAX + 64])
 {
+    assert(strlen(d->part) > strlen("-part"));
     snprintf(out, DXUP_PATH_SIZE_MAX + 64, "%.*s", (int)(strlen(d->part) - strlen("-part")),
              d->part);
 }
@@ -106,6 +116,7 @@ static size_t record_text(char out[RECORD_SIZE_MAX + 1], const char *name, uint6
     char text[65];
     int size = snprintf(out, RECORD_SIZE_MAX + 1, "%llu %s %s", (unsigned long long)version,
                         dxup_hash_text(hash, text), name);
+    assert(size > 0 && size <= RECORD_SIZE_MAX);
     return (size_t)size;
 }
 
@@ -138,7 +149,7 @@ bool dxup_dest_recorded(const dxup_dest *d, const char *name, uint64_t *version,
     char *digits = strchr(text, ' ');
     *version = strtoull(text, NULL, 10);
     if (!digits || !dxup_hash_parse(digits + 1, hash)) return false;
-    /* Of this name, and nothing but what is written there: else it is damaged, and says nothing. */
+    /* It must be exactly what dxup_dest_record() writes, for this name; otherwise ignore it. */
     return record_text(again, name, *version, hash) == (size_t)size &&
            !memcmp(again, text, (size_t)size);
 }
@@ -149,9 +160,11 @@ int dxup_dest_restart(dxup_dest *d)
     return os_empty(d->fd) < 0 ? dxup_fail_errno("%s", d->part) : DXUP_OK;
 }
 
+/* Resume the staging file, or start over. */
 static int part_begin(dxup_dest *d, const uint8_t *content)
 {
     os_info info;
+    assert(d->fd >= 0 && !d->kept);
     if (content && note_says(d, content) && os_info_of(d->fd, &info) == 0) {
         d->kept = info.size;
         return DXUP_OK;
@@ -161,7 +174,7 @@ static int part_begin(dxup_dest *d, const uint8_t *content)
     return status || !content ? status : note_write(d, content);
 }
 
-/* A part of the other kind, left by a killed run, is in the way. */
+/* Remove a staging file or directory of the other kind that a killed process left. */
 static int part_clear(dxup_dest *d)
 {
     os_info info;
@@ -182,9 +195,9 @@ int dxup_dest_open(dxup_dest *d, const char *path, int kind, unsigned mode, cons
     os_replace_recover(d->path);
     if (os_look(d->path, true, &info) == 0) {
         if (kind == DXUP_FILE && info.kind != OS_FILE)
-            return dxup_fail(DXUP_REFUSED, "%s is there and is not a file", d->path);
+            return dxup_fail(DXUP_REFUSED, "%s exists and is not a file", d->path);
         if (kind == DXUP_TREE && info.kind != OS_FOLDER)
-            return dxup_fail(DXUP_REFUSED, "%s is there and is not a directory", d->path);
+            return dxup_fail(DXUP_REFUSED, "%s exists and is not a directory", d->path);
     }
     status = part_clear(d);
     if (!status) status = part_lock(d);
@@ -218,7 +231,7 @@ void dxup_dest_abandon(dxup_dest *d)
 /* >>tree --------------------------------------------------------------- */
 static int bad_tree(const dxup_dest *d, const char *why)
 {
-    return dxup_fail(DXUP_DAMAGED, "the tree is not well formed: %s%s%s", why,
+    return dxup_fail(DXUP_DAMAGED, "malformed tree: %s%s%s", why,
                      d->entry[0] ? ": " : "", d->entry);
 }
 
@@ -253,21 +266,21 @@ static int leave_dirs(dxup_dest *d, size_t size)
     return DXUP_OK;
 }
 
-/* Can this system have a file of that name? */
+/* Is the name valid on this system? */
 static int check_name(const dxup_dest *d, const char *name, size_t size)
 {
     char copy[256];
-    if (size >= sizeof copy) return DXUP_OK; /* the system says so itself */
+    if (size >= sizeof copy) return DXUP_OK; /* the system will refuse it */
     memcpy(copy, name, size);
     copy[size] = 0;
     const char *fault = os_name_fault(copy);
     if (!fault && !OS_KEEPS_MODES && name == d->entry && !strcmp(copy, DXUP_MODES_NAME))
-        fault = "dxup has a file of this name of its own here";
+        fault = "dxup uses this name itself on this system";
     return fault ? dxup_fail(DXUP_REFUSED, "%s: %s", d->entry, fault) : DXUP_OK;
 }
 
-/* Every component is a plain name, the order is strict, and the parent is a directory that
-   this image made: nothing can be written outside the part. */
+/* Every component is a plain name, the order is strict, and the parent is a directory that this
+   stream has made: nothing can be written outside the staging directory. */
 static int check_path(dxup_dest *d)
 {
     const char *p = d->entry;
@@ -292,8 +305,10 @@ static int check_path(dxup_dest *d)
     return leave_dirs(d, parent);
 }
 
+/* Head and path of an entry are complete: make it. */
 static int start_entry(dxup_dest *d)
 {
+    assert(d->entry_fd < 0);
     char type = (char)d->head[0];
     unsigned mode = d->head[2] | (unsigned)d->head[3] << 8;
     bool root = !d->depth && !d->last[0] && !d->entry[0];
@@ -334,6 +349,7 @@ static int start_entry(dxup_dest *d)
     return DXUP_OK;
 }
 
+/* A head is complete: the end of the stream, or an entry. */
 static int end_head(dxup_dest *d)
 {
     static const uint8_t end[16] = {0};
@@ -373,7 +389,7 @@ static int end_link(dxup_dest *d)
     return DXUP_OK;
 }
 
-/* Collect up to `want` bytes in all into `into`; true when they are there. */
+/* Collect bytes into `into`, `want` in all; true when they are complete. */
 static bool collect(dxup_dest *d, void *into, size_t want, const uint8_t **p, size_t *size)
 {
     assert(d->have <= want);
@@ -385,6 +401,7 @@ static bool collect(dxup_dest *d, void *into, size_t want, const uint8_t **p, si
     return d->have == want;
 }
 
+/* The next bytes of a file of the tree. */
 static int write_data(dxup_dest *d, const uint8_t **p, size_t *size)
 {
     assert(d->entry_fd >= 0);
@@ -409,7 +426,7 @@ static int write_tree(dxup_dest *d, const uint8_t *p, size_t size)
             if (!collect(d, d->head, 8, &p, &size)) break;
             d->have = 0;
             d->state = AT_HEAD;
-            if (memcmp(d->head, "DXTREE1\n", 8) != 0) status = bad_tree(d, "it is no tree");
+            if (memcmp(d->head, "DXTREE1\n", 8) != 0) status = bad_tree(d, "it has no magic");
             break;
         case AT_HEAD:
             if (collect(d, d->head, 16, &p, &size)) status = end_head(d);
@@ -443,12 +460,13 @@ int dxup_dest_filled(dxup_dest *d, unsigned mode)
 }
 
 /* >>commit ------------------------------------------------------------- */
+/* Complete, with its mode, and synced. */
 static int make_durable(dxup_dest *d)
 {
     if (os_set_open_mode(d->fd, d->mode) < 0) return dxup_fail_errno("%s", d->part);
     if (d->kind == DXUP_FILE)
         return os_sync(d->fd) < 0 ? dxup_fail_errno("%s: sync", d->part) : DXUP_OK;
-    if (d->state != AT_END) return bad_tree(d, "it ends too early");
+    if (d->state != AT_END) return bad_tree(d, "it is truncated");
     int status = d->modes ? dxup_modes_save(d->modes, d->fd) : DXUP_OK;
     if (status) return status;
     return os_sync_tree(d->fd) < 0 ? dxup_fail_errno("%s: sync", d->part) : DXUP_OK;
@@ -468,7 +486,7 @@ int dxup_dest_commit(dxup_dest *d)
     d->fd = -1;
     status = dxup_sync_parent(d->path);
     if (replaces_tree) {
-        int removed = dxup_remove_all(d->part); /* the tree that was there before */
+        int removed = dxup_remove_all(d->part); /* the old tree: both were exchanged */
         if (!status) status = removed;
     }
     return status;

@@ -1,48 +1,60 @@
-/* The place that an image is written to: a staging file or directory beside it, put there in one
-   step. */
+/* A destination that is replaced atomically. The new content goes to a staging file or directory
+   beside it, which is locked, checked, synced and renamed:
+
+       DIR/NAME                the destination
+       DIR/.NAME.dxup-part     the staging file or directory
+       DIR/.NAME.dxup-part-of  the hash of the file that the staging file is the front of
+       DIR/.NAME.dxup          which version was pulled last
+
+   A staging file that a killed process left is resumed if it is of the same content, and emptied
+   otherwise, so nothing piles up. */
 #ifndef DEST_H
 #define DEST_H
 
 #include "common.h"
 
 typedef struct dxup_dest {
-    int      kind, fd;               /* of the part file, or of the part directory */
+    int      kind;                   /* DXUP_FILE, DXUP_TREE */
+    int      fd;                     /* of the staging file or directory; -1: closed */
     int      entry_fd;               /* tree: the file being written, or -1 */
-    int      state;
+    int      state;                  /* tree: what the next bytes of the stream are */
     unsigned mode;
     char     path[DXUP_PATH_SIZE_MAX + 1];
     char     part[DXUP_PATH_SIZE_MAX + 64]; /* beside path, locked while open */
-    uint8_t  head[16];
+    uint8_t  head[16];               /* tree: of the entry */
     char     entry[DXUP_PATH_SIZE_MAX + 1]; /* tree: path of the entry being read */
     char     target[DXUP_PATH_SIZE_MAX + 1]; /* tree: a link's target */
-    char     last[DXUP_PATH_SIZE_MAX + 1];  /* tree: the entry before; order is strict */
+    char     last[DXUP_PATH_SIZE_MAX + 1];  /* tree: the previous entry; order is strict */
     char     dir[DXUP_PATH_SIZE_MAX + 1];   /* tree: the directory that is open for entries */
     uint16_t dir_mode[DXUP_DEPTH_MAX + 1];  /* tree: set when the directory is left */
-    size_t   have, entry_size, depth;
+    size_t   have;                   /* tree: bytes of head, entry or target so far */
+    size_t   entry_size;             /* tree: bytes of the path */
+    size_t   depth;                  /* tree: of dir; 0: before the root */
     struct dxup_modes *modes;         /* tree: those that the system does not keep */
-    uint64_t left;
-    uint64_t kept; /* bytes that are in the part already; read d->fd to their end before writing */
-    bool     keep; /* abandoning leaves the part for the next who wants the same content */
+    uint64_t left;                   /* tree: bytes of content still to come */
+    uint64_t kept; /* bytes in the staging file already; read d->fd to its end before writing */
+    bool     keep; /* dxup_dest_abandon() leaves it to the next one with the same content */
 } dxup_dest;
 
-/* Is there a part of a file beside path that somebody who was cut off has left? */
+/* Did an interrupted process leave a staging file beside path that can be resumed? */
 int  dxup_dest_find_part(dxup_dest *d, const char *path, bool *there);
-/* Prepare the part file or directory beside path. Nothing at path changes before commit.
-   content: NULL, or the hash of the file that is to be written: a part of it that is there is
-   kept, and what is written can be. */
+/* Open the staging file or directory beside path. path does not change before commit. content:
+   NULL, or the hash of the file to be written; a staging file of the same content is resumed
+   (d->kept), and this one can be. */
 int dxup_dest_open(dxup_dest *d, const char *path, int kind, unsigned mode, const uint8_t *content);
-/* Which version of which name was pulled to the path that dxup_dest_find_part() was given: to be
-   remembered; remembered. */
+/* Write, or read, the record of the version that was pulled last to the path given to
+   dxup_dest_find_part(). */
 int  dxup_dest_record(const dxup_dest *d, const char *name, uint64_t version, const uint8_t *hash);
 bool dxup_dest_recorded(const dxup_dest *d, const char *name, uint64_t *version, uint8_t *hash);
-/* Forget what was kept: the part is empty. */
+/* Do not resume: empty the staging file. */
 int  dxup_dest_restart(dxup_dest *d);
+/* The next bytes: content of a file, or stream of a tree, which is checked and unpacked. */
 int  dxup_dest_write(dxup_dest *d, const void *bytes, size_t size);
-/* A tree was made in d->fd by other means and is complete. */
+/* The caller has made the tree below d->fd by itself, and it is complete. */
 int  dxup_dest_filled(dxup_dest *d, unsigned mode);
-/* Make it durable and put it at path in one step: what was there is whole until then. */
+/* Sync it and replace path atomically. After an error path is as before. */
 int  dxup_dest_commit(dxup_dest *d);
-/* Remove the part, unless d->keep. Also safe after commit. */
+/* Remove the staging file or directory, unless d->keep. Safe after commit. */
 void dxup_dest_abandon(dxup_dest *d);
 
 #endif

@@ -1,4 +1,9 @@
-/* A file or a directory tree as one deterministic stream of bytes. */
+/* Reads a file or a directory tree as one deterministic stream of bytes.
+
+   A file is its content. A tree is "DXTREE1\n", then for each entry a head of 16 bytes, its path
+   and its content, depth first and sorted by bytes, and a head of zeros. Entries are opened
+   relative to the descriptor of their directory, and links are never followed: a tree that is
+   changed meanwhile cannot lead outside. */
 #include "image.h"
 
 #include "modes.h"
@@ -12,9 +17,10 @@
 typedef struct walk {
     dxup_sink *sink;
     void      *user;
-    size_t     depth, path_size;
-    dxup_modes modes; /* those that the system does not keep */
-    char       path[DXUP_PATH_SIZE_MAX + 1];
+    size_t     depth;     /* of the open directories */
+    dxup_modes modes;     /* those that the system does not keep */
+    char       path[DXUP_PATH_SIZE_MAX + 1]; /* of the entry, relative to the top */
+    size_t     path_size;
     uint8_t    buffer[DXUP_IO_SIZE];
 } walk;
 
@@ -30,9 +36,10 @@ int dxup_image_stat(const char *path, int *kind, unsigned *mode)
     return DXUP_OK;
 }
 
-/* Stream fd to its end; expected is its size, or UINT64_MAX when any size is fine. */
+/* Stream fd to its end. expected: its size; UINT64_MAX: any. */
 static int send_file(walk *w, int fd, const char *name, uint64_t expected)
 {
+    assert(fd >= 0);
     uint64_t total = 0;
     for (;;) {
         int64_t n = os_read(fd, w->buffer, sizeof w->buffer);
@@ -48,9 +55,10 @@ static int send_file(walk *w, int fd, const char *name, uint64_t expected)
     return DXUP_OK;
 }
 
+/* The head of an entry, and its path. */
 static int send_head(walk *w, char type, unsigned mode, uint64_t size)
 {
-    assert(w->path_size <= DXUP_PATH_SIZE_MAX);
+    assert(w->path_size <= DXUP_PATH_SIZE_MAX && mode <= 0777);
     uint8_t head[16] = {0};
     head[0] = (uint8_t)type;
     head[2] = (uint8_t)(mode & 0xff);
@@ -124,6 +132,7 @@ static int list_names(walk *w, int dir, name_list *l)
 
 static int send_dir(walk *w, int dir, unsigned mode);
 
+/* An entry of any type. w->path is that of its directory, before and after. */
 static int send_entry(walk *w, int dir, const char *name)
 {
     os_info info;
@@ -152,7 +161,7 @@ static int send_entry(walk *w, int dir, const char *name)
     return status;
 }
 
-/* Depth is limited to DXUP_DEPTH_MAX, so this recursion is too. Closes dir. */
+/* A directory and everything below it. Recursion is limited by DXUP_DEPTH_MAX. Closes dir. */
 static int send_dir(walk *w, int dir, unsigned mode)
 {
     name_list l = {NULL, 0, 0};
@@ -172,12 +181,13 @@ static int send_dir(walk *w, int dir, unsigned mode)
     return status;
 }
 
+/* The whole stream of a tree. Closes fd. */
 static int send_tree(walk *w, int fd)
 {
     os_info info;
     if (os_info_of(fd, &info) < 0) {
         os_close(fd);
-        return dxup_fail_errno("stat");
+        return dxup_fail_errno("reading a directory");
     }
     int status = OS_KEEPS_MODES ? DXUP_OK : dxup_modes_load(&w->modes, fd);
     if (!status) status = w->sink(w->user, "DXTREE1\n", 8);

@@ -1,16 +1,17 @@
-/* A file or a directory tree as one deterministic stream of bytes, read. dest.c writes what is
-   read here; the stream of a tree is specified in programs/dxup/README.md. */
+/* Reads a file or a directory tree as one deterministic stream of bytes. dest.c writes such a
+   stream; programs/dxup/README.md specifies that of a tree. */
 #ifndef IMAGE_H
 #define IMAGE_H
 
 #include "common.h"
 
+/* Receives the stream in pieces. A status that is not DXUP_OK ends it. */
 typedef int dxup_sink(void *user, const void *bytes, size_t size);
 
-/* The kind and mode of what is at path (links are followed at this first step only).
-   DXUP_NOT_FOUND without a message when there is nothing. */
+/* The kind and mode of path. A symbolic link is followed here, and nowhere below. DXUP_NOT_FOUND
+   comes without a message. */
 int dxup_image_stat(const char *path, int *kind, unsigned *mode);
-/* Stream what is at path into sink. A file that changes its size meanwhile is an error. */
+/* Stream the content of path into sink. A file whose size changes meanwhile is an error. */
 int dxup_image_read(const char *path, int kind, dxup_sink *sink, void *user);
 
 #endif

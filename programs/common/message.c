@@ -1,8 +1,9 @@
-/* Messages and progress. A message is put together in a buffer (struct line) and leaves it with
-   one write.
+/* Messages and progress. A message is assembled in a buffer (struct line) and written with one
+   call.
 
-   It may quote a file's name, a version's, or what a server says: bytes that others chose and
-   that a terminal would obey. Everything that the programs print goes through put_visible(). */
+   It may quote the name of a file or of a version, or the reply of a server: bytes that others
+   chose and that could drive the terminal. Everything that the programs print goes through
+   put_visible(). */
 #include "common.h"
 
 #include "os.h"
@@ -21,7 +22,7 @@ enum { PROGRESS_INTERVAL_NS = 100000000 };
 static const char *program_name = "?";
 
 /* >>visible ------------------------------------------------------------ */
-/* How many bytes the UTF-8 character has that begins with this one; 0: none begins so. */
+/* Bytes of the UTF-8 character that begins with this byte; 0: none does. */
 static size_t size_by_lead(unsigned char lead)
 {
     if (lead < 0x80) return 1;
@@ -31,7 +32,7 @@ static size_t size_by_lead(unsigned char lead)
     return lead < 0xf5 ? 4 : 0;
 }
 
-/* Would a terminal do something else with it than show it? */
+/* Would a terminal obey it instead of showing it? */
 static bool is_command(uint32_t c)
 {
     bool control = c < 0x20 || (c >= 0x7f && c < 0xa0);
@@ -41,10 +42,10 @@ static bool is_command(uint32_t c)
     return control || line_break || direction;
 }
 
-/* How many bytes at text are one character that a terminal shows; 0: a control character, or not
-   UTF-8. */
+/* Bytes of the visible character at text; 0: a control character, or not UTF-8. */
 static size_t visible(const unsigned char *text, size_t size)
 {
+    assert(size > 0);
     uint32_t c = text[0];
     size_t count = size_by_lead(text[0]);
     if (!count || count > size) return 0;
@@ -79,7 +80,7 @@ static void line_free(line *l)
     if (l->bytes != l->small) free(l->bytes);
 }
 
-/* Without memory the line is shortened, rather than not said. */
+/* Append. Without memory the line is truncated, rather than lost. */
 static void put(line *l, const char *text, size_t size)
 {
     assert(l->size <= l->room);
@@ -96,10 +97,12 @@ static void put(line *l, const char *text, size_t size)
     if (size > l->room - l->size) size = l->room - l->size;
     memcpy(l->bytes + l->size, text, size);
     l->size += size;
+    assert(l->size <= l->room);
 }
 
 static void put_text(line *l, const char *text) { put(l, text, strlen(text)); }
 
+/* Append text with control characters as \x1b. */
 static void put_visible(line *l, const char *text, size_t size)
 {
     for (size_t at = 0; at < size;) {
@@ -116,7 +119,8 @@ static void put_visible(line *l, const char *text, size_t size)
     }
 }
 
-/* Newlines that end the format stay; all other control characters came with an argument. */
+/* Append a formatted text. Newlines at the end of the format stay; all other control characters
+   came with an argument. */
 static void put_format(line *l, const char *format, va_list args)
 {
     char small[1024] = "", *text = small;
@@ -128,7 +132,7 @@ static void put_format(line *l, const char *format, va_list args)
     bool whole = needed >= 0 && needed < (int)sizeof small;
     if (needed >= (int)sizeof small && (text = malloc((size_t)needed + 1)) != NULL)
         whole = vsnprintf(text, (size_t)needed + 1, format, again) == needed;
-    if (!text) text = small; /* no memory: shortened */
+    if (!text) text = small; /* no memory: truncated */
     va_end(again);
     put_visible(l, text, strlen(text) - (whole ? newlines : 0));
     while (newlines-- > 0) put(l, "\n", 1);
@@ -136,14 +140,14 @@ static void put_format(line *l, const char *format, va_list args)
 }
 
 /* >>standard error ------------------------------------------------------- */
-/* The lock is held while a line is written: no progress comes between a line and its removal. */
+/* Held while a line is written, so that no progress comes between a line and its removal. */
 static struct {
     pthread_mutex_t lock;
-    bool            shown;   /* a line of progress stands on the terminal */
-    int64_t         next_ns; /* when the next one is due */
+    bool            shown;   /* the terminal shows a line of progress */
+    int64_t         next_ns; /* when the next one is due; INT64_MAX: no terminal */
 } progress = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* error: of errno, or 0. */
+/* Print a message, followed by the text of error (of errno) if it is not 0. */
 static void complain(const char *format, va_list args, int error)
 {
     line l;
@@ -176,6 +180,7 @@ void dxup_warn(const char *format, ...)
 int dxup_fail(int status, const char *format, ...)
 {
     va_list args;
+    assert(status != DXUP_OK);
     va_start(args, format);
     complain(format, args, 0);
     va_end(args);
@@ -192,6 +197,7 @@ int dxup_fail_errno(const char *format, ...)
     return error == ENOENT ? DXUP_NOT_FOUND : DXUP_SYSTEM;
 }
 
+/* Write the line of progress. The lock is held. */
 static void show(const char *what, uint64_t done, uint64_t total)
 {
     char numbers[96];
@@ -244,6 +250,7 @@ void dxup_say(const char *format, ...)
 /* >>program -------------------------------------------------------------- */
 void dxup_begin(const char *name, int *argc, char ***argv)
 {
+    assert(name && *name);
     program_name = name;
     os_begin(argc, argv);
 }

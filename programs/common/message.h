@@ -1,6 +1,5 @@
-/* What the programs print. Each call writes one line (or what it is given of one) with one
-   system call, so that the messages of several threads never mix; and nothing that an argument
-   brings reaches the terminal as a control character. */
+/* What the programs print. Each call writes with one system call, so that messages of several
+   threads never mix. Control characters in arguments never reach the terminal. */
 #ifndef MESSAGE_H
 #define MESSAGE_H
 
@@ -14,24 +13,24 @@
 #define DXUP_FORMAT printf
 #endif
 
-/* First in main(): the program's name, which stands in front of its messages, and os_begin(). */
+/* First in main(): sets the program's name, the prefix of its messages, and calls os_begin(). */
 void dxup_begin(const char *name, int *argc, char ***argv);
-/* Last in main(): status, or DXUP_SYSTEM where standard output could not be written. */
+/* Last in main(): returns status, or DXUP_SYSTEM if standard output could not be written. */
 int  dxup_end(int status);
 
-/* Arguments are shown as they are, but for control characters: \x1b. So it is in all messages;
-   newlines stand at the end of a format, nowhere else. */
+/* In all messages control characters of arguments are shown as \x1b. A format has newlines at its
+   end only. */
 
 /* Print to standard output. */
 void dxup_say(const char *format, ...) __attribute__((format(DXUP_FORMAT, 1, 2)));
-/* Print "NAME: ..." to standard error: something is not as one may think, and no failure. */
+/* Print "NAME: ..." to standard error: a warning, not a failure. */
 void dxup_warn(const char *format, ...) __attribute__((format(DXUP_FORMAT, 1, 2)));
 /* Print "NAME: ..." to standard error and return status. */
 int  dxup_fail(int status, const char *format, ...) __attribute__((format(DXUP_FORMAT, 2, 3)));
-/* The same with the text of errno behind it; DXUP_NOT_FOUND or DXUP_SYSTEM. */
+/* The same, followed by the text of errno. Returns DXUP_NOT_FOUND for ENOENT, else DXUP_SYSTEM. */
 int  dxup_fail_errno(const char *format, ...) __attribute__((format(DXUP_FORMAT, 1, 2)));
-/* One line of progress on standard error, if that is a terminal, ten times a second at most;
-   total 0: unknown. last: remove the line. Any thread. */
+/* Show a line of progress on standard error if that is a terminal, at most ten times a second.
+   total 0: unknown. last: remove the line. May be called on any thread. */
 void dxup_progress(const char *what, uint64_t done, uint64_t total, bool last);
 
 #endif

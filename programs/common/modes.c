@@ -1,14 +1,17 @@
-/* Permission bits beside a tree: see modes.h. */
+/* Permission bits in a file of the tree. See modes.h for the format. */
 #include "modes.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* "0755 " in front of a path, and the modes that need no line. */
 enum { PREFIX = 5, FILE_MODE = 0644, FOLDER_MODE = 0755 };
 
 static void make_room(dxup_modes *m, size_t more)
 {
+    assert(m->size <= m->room);
     if (m->room - m->size >= more) return;
     m->room = m->room * 2 + more;
     m->text = realloc(m->text, m->room);
@@ -17,11 +20,13 @@ static void make_room(dxup_modes *m, size_t more)
 
 void dxup_modes_add(dxup_modes *m, const char *path, bool folder, unsigned mode)
 {
+    assert(mode <= 0777);
     if (mode == (folder ? FOLDER_MODE : FILE_MODE)) return;
     size_t size = PREFIX + strlen(path) + 1;
     make_room(m, size + 1);
     snprintf(m->text + m->size, size + 1, "%04o %s\n", mode, path);
     m->size += size;
+    assert(m->size < m->room);
 }
 
 int dxup_modes_save(const dxup_modes *m, int folder)
@@ -43,6 +48,7 @@ static int compare_lines(const void *a, const void *b)
     return strcmp(*(char *const *)a + PREFIX, *(char *const *)b + PREFIX);
 }
 
+/* Does a line begin with a mode? The file may have been edited. */
 static bool is_mode(const char *line, size_t size)
 {
     if (size < PREFIX || line[0] != '0' || line[4] != ' ') return false;
@@ -51,13 +57,15 @@ static bool is_mode(const char *line, size_t size)
     return !memchr(line, 0, size);
 }
 
+/* Check the content and cut it into lines, sorted by path. */
 static int split(dxup_modes *m)
 {
     size_t room = 0;
+    assert(!m->count && !m->lines);
     for (char *line = m->text, *end; line < m->text + m->size; line = end + 1) {
         end = memchr(line, '\n', (size_t)(m->text + m->size - line));
         if (!end || !is_mode(line, (size_t)(end - line)))
-            return dxup_fail(DXUP_DAMAGED, "%s is not what dxup wrote", DXUP_MODES_NAME);
+            return dxup_fail(DXUP_DAMAGED, "%s is malformed", DXUP_MODES_NAME);
         *end = 0;
         if (m->count == room) {
             room = room * 2 + 64;

@@ -1,4 +1,4 @@
-/* The command line, by a table of options. See options.h. */
+/* The command line, parsed by a table of options. See options.h. */
 #include "options.h"
 
 #include "common.h"
@@ -28,8 +28,10 @@ int dxup_parse_number(const char *what, const char *text, uint64_t min, uint64_t
                      (unsigned long long)min, (unsigned long long)max);
 }
 
+/* The option of that name that this command knows, or NULL. */
 static const dxup_option *find(const dxup_arguments *a, const char *name)
 {
+    assert(name[0] == '-');
     bool digit = name[1] >= '1' && name[1] <= '9' && !name[2];
     for (size_t i = 0; i < a->option_count; i++) {
         const dxup_option *o = &a->options[i];
@@ -39,9 +41,11 @@ static const dxup_option *find(const dxup_arguments *a, const char *name)
     return NULL;
 }
 
-/* value: the argument behind it, or NULL. *used becomes how many arguments it took. */
+/* Store the value of an option. value: the next argument, or NULL; *used: arguments consumed, 1 or
+   2. */
 static int take(const dxup_option *o, const char *name, const char *value, int *used)
 {
+    assert(o->to);
     *used = 1;
     if (o->kind == DXUP_OPTION_FLAG) {
         *(bool *)o->to = true;
@@ -66,8 +70,9 @@ static int take(const dxup_option *o, const char *name, const char *value, int *
 
 int dxup_arguments_parse(const dxup_arguments *a, int argc, char **argv)
 {
-    bool options = true;
+    bool options = true; /* until -- */
     int count = 0;
+    assert(a->plain_min <= a->plain_max);
     for (int i = 0, used; i < argc; i += used) {
         used = 1;
         if (options && !strcmp(argv[i], "--")) {

@@ -1,5 +1,5 @@
-/* The command line: options, their values, and plain arguments. Everything that begins with '-'
-   is an option, until `--`. */
+/* The command line: options, their values, and plain arguments, parsed by a table. Everything that
+   begins with '-' is an option, until `--`. */
 #ifndef OPTIONS_H
 #define OPTIONS_H
 
@@ -15,25 +15,30 @@ typedef enum dxup_option_kind {
 typedef struct dxup_option {
     const char      *name;
     dxup_option_kind kind;
-    void            *to;
-    uint64_t         min, max, unit;
+    void            *to;       /* where the value goes, see dxup_option_kind */
+    uint64_t         min;
+    uint64_t         max;
+    uint64_t         unit;
     unsigned         commands; /* a bit for each command that knows it; 0: all do */
 } dxup_option;
 
 typedef struct dxup_arguments {
     const char        *command;      /* for messages */
-    const char        *help;         /* what tells more, for messages: "dxup help" */
+    const char        *help;         /* the command that prints the help: "dxup help" */
     const dxup_option *options;
     size_t             option_count;
     unsigned           commands;     /* the bit of the command; 0: there is one only */
-    char             **plain;        /* plain_max places, or more */
-    int                plain_min, plain_max;
+    char             **plain;        /* plain_max places; unused ones are left as they are */
+    int                plain_min;
+    int                plain_max;
 } dxup_arguments;
 
-/* Decimal digits and nothing else, min to max. `what` is named in the message. */
+/* Parse decimal digits and nothing else, min to max. The message names `what`. */
 int dxup_parse_number(const char *what, const char *text, uint64_t min, uint64_t max,
                       uint64_t *out);
-/* argv[0] is the first argument. DXUP_USAGE, with a message, where it is not as *a says. */
+/* Parse argv, which begins with the first argument. DXUP_USAGE, with a message, if it does not
+   match *a: an unknown option, or one that this command does not know, a bad value, too many or
+   too few plain arguments. */
 int dxup_arguments_parse(const dxup_arguments *a, int argc, char **argv);
 
 #endif

@@ -1,5 +1,4 @@
-/* A cache of four windows, each 64 KiB, the one that was used longest ago makes room. See
-   window.h. */
+/* A cache of four windows of 64 KiB; the least recently used one is replaced. See window.h. */
 #include "window.h"
 
 #include <assert.h>
@@ -9,6 +8,7 @@
 void dxup_windows_open(dxup_windows *w, uint64_t size,
                        int (*read)(void *user, uint64_t offset, void *out, size_t size), void *user)
 {
+    assert(read);
     memset(w, 0, sizeof *w);
     w->read = read;
     w->user = user;
@@ -22,10 +22,11 @@ void dxup_windows_close(dxup_windows *w)
     memset(w, 0, sizeof *w);
 }
 
-/* The window that starts there. */
+/* Find the window that starts there, or read it into the least recently used one. */
 static int find(dxup_windows *w, uint64_t start, struct dxup_window **out)
 {
     struct dxup_window *oldest = &w->windows[0];
+    assert(start < w->size && start % DXUP_WINDOW_SIZE == 0);
     for (int i = 0; i < DXUP_WINDOW_COUNT; i++) {
         struct dxup_window *it = &w->windows[i];
         if (it->size && it->start == start) {
@@ -37,7 +38,7 @@ static int find(dxup_windows *w, uint64_t start, struct dxup_window **out)
     }
     size_t size = w->size - start < DXUP_WINDOW_SIZE ? (size_t)(w->size - start) : DXUP_WINDOW_SIZE;
     assert(size > 0);
-    oldest->size = 0; /* should reading fail, it holds neither */
+    oldest->size = 0; /* empty, if reading fails */
     int status = w->read(w->user, start, oldest->bytes, size);
     if (status) return status;
     oldest->start = start;
@@ -54,7 +55,7 @@ int dxup_windows_read(dxup_windows *w, uint64_t offset, void *out, size_t size)
     while (size) {
         struct dxup_window *it;
         uint64_t start = offset - offset % DXUP_WINDOW_SIZE;
-        if (offset == start && size >= DXUP_WINDOW_SIZE) { /* a copy would gain nothing */
+        if (offset == start && size >= DXUP_WINDOW_SIZE) { /* whole windows: read directly */
             size_t whole = size - size % DXUP_WINDOW_SIZE;
             int status = w->read(w->user, offset, to, whole);
             if (status) return status;
@@ -66,6 +67,7 @@ int dxup_windows_read(dxup_windows *w, uint64_t offset, void *out, size_t size)
         int status = find(w, start, &it);
         if (status) return status;
         size_t at = (size_t)(offset - start);
+        assert(at < it->size);
         size_t part = it->size - at < size ? it->size - at : size;
         memcpy(to, it->bytes + at, part);
         to += part;

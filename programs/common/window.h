@@ -1,5 +1,5 @@
-/* Small reads of a large file, answered from a few windows of it: a patch asks for its base in
-   pieces of 1 KiB, and each would be a system call. */
+/* A read cache for a large file: a few windows of 64 KiB. A patch reads its base in pieces of
+   1 KiB, and each would be a system call. */
 #ifndef WINDOW_H
 #define WINDOW_H
 
@@ -14,23 +14,22 @@ typedef struct dxup_windows {
     /* Fill out with size bytes from offset on, or return a status of common.h. */
     int    (*read)(void *user, uint64_t offset, void *out, size_t size);
     void    *user;
-    uint64_t size; /* bytes of the file; nothing behind them is asked for */
+    uint64_t size; /* bytes of the file; reads beyond it are not allowed */
     struct dxup_window {
         uint64_t start; /* of its bytes in the file */
         size_t   size;  /* bytes of it that were read; 0: it is empty */
-        uint64_t used;  /* the clock when it was last asked */
+        uint64_t used;  /* the clock of its last use */
         uint8_t *bytes; /* DXUP_WINDOW_SIZE */
     } windows[DXUP_WINDOW_COUNT];
-    uint64_t clock;
+    uint64_t clock; /* counts uses: the least recently used window is replaced */
 } dxup_windows;
 
 void dxup_windows_open(dxup_windows *w, uint64_t size,
                        int (*read)(void *user, uint64_t offset, void *out, size_t size),
                        void *user);
-/* Also of one that is all zero. */
+/* Free the windows. *w may be all zero. */
 void dxup_windows_close(dxup_windows *w);
-/* What w->read gives, with fewer calls. Bytes that are in a window are not read again, so the
-   file must not change. */
+/* Like w->read, with fewer calls. Cached bytes are not read again, so the file must not change. */
 int  dxup_windows_read(dxup_windows *w, uint64_t offset, void *out, size_t size);
 
 #endif

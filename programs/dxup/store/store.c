@@ -46,7 +46,7 @@ int dxup_store_fail(dxup_store *s, int error, const char *what)
 static int pack(void *user, void *out, size_t capacity, const void *in, size_t size, size_t *got)
 {
     dxup_store *s = user;
-assert(s->packer);
+    assert(s->packer);
     if (in != s->packed_of) {
         *got = dxup_pack(s->packer, out, capacity, in, size);
     } else {

@@ -1,13 +1,16 @@
-/* The store: a folder with one dx_cas log in it. It knows versions of names, and objects by
-   their hash; what the objects of a directory mean is for the room above (tree/). This is the
-   lowest room of dxup.
+/* The store: a folder with one dx_cas log in it. It knows versions of names, and objects by their
+   hash. What the objects of a directory mean is known one floor above (tree/). This is the lowest
+   floor of dxup.
 
-   store.c     opens and locks the folder, replaces the log by a compacted one, words for errors
-   versions.c  names and their versions            objects.c  objects by their hash, whole or as
-   deltas file.c      a file as chunks: written, read     copy.c     objects copied into another
-   store, or packed anew codec.c     zstd and delta coders for objects   similar.c  which object is
-   most like another? follow.c    where was this chunk in the version before? inside.h    the handle
-   from inside, for these files only */
+   store.c     opens and locks the folder, compaction, error messages
+   versions.c  names and their versions
+   objects.c   objects by their hash, whole or as deltas
+   file.c      writes and reads a file as chunks
+   copy.c      copies objects into another store, recompressed if asked for
+   codec.c     zstd and delta coders for objects
+   similar.c   finds the objects that are most like another
+   follow.c    finds the chunk of the previous version for a chunk of the new one
+   inside.h    the handle from inside, for these files only */
 #ifndef DXUP_STORE_H
 #define DXUP_STORE_H
 
@@ -53,8 +56,9 @@ enum { DXUP_SNAPSHOT = 3 };
 
 typedef struct dxup_version {
     char     name[DXUP_NAME_SIZE_MAX + 1];
-    uint64_t version, size;
-    int64_t  time_ns;
+    uint64_t version;              /* from 1 on */
+    uint64_t size;                 /* bytes of the content */
+    int64_t  time_ns;              /* of its publication, since 1970 */
     int      kind;                 /* DXUP_FILE, DXUP_TREE */
     unsigned mode;
     uint8_t  root[DXUP_HASH_SIZE]; /* the object from which the others are found */
