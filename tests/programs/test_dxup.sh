@@ -919,10 +919,11 @@ kill_in_time() { # ARGS...      a pull of f over a is killed before it is done
 # >>many connections
 start_proxy() { # BYTES FIRST COUNT      in front of the server; sets $proxy and $address
     local i
+    rm -f proxy.log # or the address of the proxy before would be read from it
     python3 "$top/tests/programs/dxup_proxy.py" "$address" "$@" >proxy.log 2>&1 &
     proxy=$!
     for i in $(seq 1200); do
-        address=$(sed -n 's/^listening on //p' proxy.log)
+        address=$(sed -n 's/^listening on //p' proxy.log 2>/dev/null)
         [ -n "$address" ] && return
         sleep 0.05
     done

@@ -1,4 +1,4 @@
-/* Opening an event loop by the name of its backend. */
+/* Opens an event loop by the name of its backend. See loop.h. */
 #include "loop.h"
 
 #include "../../../dx_reactor.h"
@@ -23,7 +23,8 @@ int dxup_loop_open(dx_reactor *r, dx_reactor_desc *desc, const char *backend, vo
     assert(dxup_loop_knows(backend));
     desc->backend = backend_number(backend);
     desc->memory_size = dx_reactor_memory_size(desc);
-    desc->memory = *memory = dxup_alloc(desc->memory_size);
+    *memory = dxup_alloc(desc->memory_size);
+    desc->memory = *memory;
     int error = dx_reactor_open(r, desc);
     if (!error) return DXUP_OK;
     return dxup_fail(DXUP_SYSTEM, "%s: %s %s", backend ? backend : "the event loop",

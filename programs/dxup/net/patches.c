@@ -1,5 +1,11 @@
-/* Patches between published versions, on a thread of their own: making one takes seconds for
-   large files, and no worker may stand still for that. */
+/* Patches between published versions, made on a thread of their own: a large one takes seconds, and
+   no worker may block for that. A cache holds what was made:
+
+       FREE -> WAITING -> MAKING -> READY (the patch) or NONE (no patch is smaller than the whole)
+
+   Any worker asks with dxup_patches_get(). Entries in use have holders; of the others the least
+   recently used is evicted when room is needed. One lock guards everything; it is not held while a
+   patch is made. */
 #include "patches.h"
 #include "../../common/os.h"
 
@@ -15,8 +21,8 @@ enum { CACHE_COUNT = 64, CACHE_SIZE_MAX = 64 << 20 };
 typedef struct entry {
     dxup_version base, target;
     enum { FREE, WAITING, MAKING, READY, NONE } state;
-    unsigned     holders;
-    uint64_t     used; /* the clock when it was last asked for */
+    unsigned     holders; /* connections that send it */
+    uint64_t     used;    /* the clock when it was last asked for */
     uint8_t     *bytes; /* the patch, size bytes, */
     dxup_plan   *plan;  /* or how to read it from the store; size is what that takes */
     size_t       size;
@@ -27,7 +33,8 @@ struct dxup_patches {
     pthread_mutex_t lock;
     pthread_cond_t  work;
     bool            stopping;
-    uint64_t        clock, size_max;
+    uint64_t        clock;    /* counts requests */
+    uint64_t        size_max; /* larger versions get a plan */
     const char     *store_path;
     void          (*ready)(void *user);
     void           *user;
@@ -84,7 +91,10 @@ enum dxup_patch_answer dxup_patches_get(dxup_patches *p, const dxup_version *bas
         if (e->state != FREE && !memcmp(e->base.hash, base->hash, DXUP_HASH_SIZE) &&
             !memcmp(e->target.hash, target->hash, DXUP_HASH_SIZE))
             found = e;
-    if (!found && (found = take_entry(p)) != NULL) {
+    bool is_new = !found;
+    if (is_new) found = take_entry(p);
+    if (is_new && found) {
+        assert(found->state == FREE && !found->holders);
         found->base = *base;
         found->target = *target;
         found->state = WAITING;
@@ -114,6 +124,7 @@ void dxup_patches_release(dxup_patches *p, dxup_patch *patch)
 }
 
 /* >>thread ------------------------------------------------------------- */
+/* The whole content of a version, or NULL. */
 static uint8_t *load(dxup_store *s, const dxup_version *v)
 {
     dxup_content *c;
@@ -129,7 +140,8 @@ static uint8_t *load(dxup_store *s, const dxup_version *v)
     return NULL;
 }
 
-/* The patch, or NULL where it fails or is no smaller than the target: the whole is sent then. */
+/* The patch, or NULL if making it fails or it is not smaller than the target. Then the whole is
+   sent. */
 static uint8_t *make(dxup_store *s, const entry *job, size_t *size)
 {
     dx_patch_create_desc desc = {0};
@@ -149,11 +161,13 @@ static uint8_t *make(dxup_store *s, const entry *job, size_t *size)
     }
     free(base);
     free(target);
+    assert(*size <= target_size);
     if (*size) return realloc(out, *size);
     free(out);
     return NULL;
 }
 
+/* The thread: make the patch that was asked for first, until stopped. */
 static void *run(void *user)
 {
     dxup_patches *p = user;

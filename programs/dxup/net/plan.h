@@ -1,4 +1,5 @@
-/* A patch between versions of any size from the chunks that both have, without loading either. */
+/* A patch between versions of any size, made of the chunks that both share, without loading
+   either. */
 #ifndef DXUP_PLAN_H
 #define DXUP_PLAN_H
 
@@ -8,9 +9,12 @@
 typedef struct dxup_plan dxup_plan; /* immutable once made: shared by threads */
 
 typedef struct dxup_plan_cursor { /* where one receiver is; all zero at the start */
-    uint64_t step, target_at, literal_left;
-    uint8_t  pending[256];
-    size_t   pending_size, pending_at;
+    uint64_t step;         /* the next match */
+    uint64_t target_at;    /* in the target */
+    uint64_t literal_left; /* bytes of the target to copy before it */
+    uint8_t  pending[256]; /* bytes of the patch that are made but not yet read */
+    size_t   pending_size;
+    size_t   pending_at;
 } dxup_plan_cursor;
 
 /* NULL when nothing is gained, or after a failure that was reported. */

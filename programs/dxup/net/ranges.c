@@ -1,5 +1,11 @@
-/* Ranges of one transfer, each asked for on whichever connection is free; what arrives out of
-   order waits in a file. */
+/* A transfer in ranges of 1 MiB over several connections; the client's side.
+
+       ranges   | taken | taken | arriving | in the spool | asked | free | ...
+                                ^ front: everything before it went to take(), in order
+
+   Each connection asks for ASKED_AT_ONCE ranges, the earliest free ones. Bytes at the front go
+   directly to take(); bytes beyond it wait in the spool, an unnamed file. When a connection is lost
+   its ranges become free again, from where they broke off. */
 #include "ranges.h"
 #include "../../common/os.h"
 #include "wire.h"
@@ -13,29 +19,38 @@
 enum {
     RECEIVE_SIZE    = 2 * 65536 + 4096, /* the largest frame, and then some */
     ASKED_AT_ONCE   = 2,                /* on one connection, so that it never waits */
-    FAILURES_MAX    = 3,                /* of one connection, with nothing brought in between */
+    FAILURES_MAX    = 3,                /* of one connection in a row without a byte */
     RANGES_MAX      = 1 << 24,
     CONNECT_LIMIT_S = 10,
     SILENCE_LIMIT_S = 60
 };
 
 typedef struct range {
-    uint32_t got; /* bytes of it that are here, from its front on */
-    bool     asked;
+    uint32_t got;   /* bytes that have arrived, from its front on */
+    bool     asked; /* on some connection, or complete */
 } range;
 
 typedef struct part { /* a connection */
     dxup_ranges         *all;
     int                 fd;
-    bool                open, closing, sending, receiving;
-    unsigned            failures;
-    dx_op               connect_op, deadline_op, receive_op, send_op, close_op;
+    bool                open;
+    bool                closing;
+    bool                sending;   /* send_op is pending */
+    bool                receiving; /* receive_op is pending */
+    unsigned            failures;  /* in a row */
+    dx_op               connect_op;
+    dx_op               deadline_op;
+    dx_op               receive_op;
+    dx_op               send_op;
+    dx_op               close_op;
     dx_hbtp_session     session;
     dx_hbtp_out         out;
     uint32_t            asked[ASKED_AT_ONCE]; /* ranges, in the order in which they come */
     unsigned            count;
-    uint8_t            *input, out_memory[4096];
-    size_t              taken, input_size; /* input[taken..input_size) was not dispatched yet */
+    uint8_t             out_memory[4096];
+    uint8_t            *input;
+    size_t              taken; /* input[taken..input_size) is still to be dispatched */
+    size_t              input_size;
     _Alignas(8) uint8_t session_memory[1024];
 } part;
 
@@ -44,12 +59,14 @@ struct dxup_ranges {
     dx_hbtp_router  router;
     part           *parts;
     range          *ranges;
-    uint32_t        count, first_free; /* ranges before first_free are asked for or here */
-    uint64_t        front;             /* bytes that were taken */
-    int             spool;
-    bool            over;
+    uint32_t        count;      /* of ranges */
+    uint32_t        first_free; /* all ranges before it are asked for or complete */
+    uint64_t        front;      /* bytes that were taken */
+    int             spool;      /* the unnamed file */
+    bool            over;       /* d.ended() was called */
 };
 
+/* Report the end, once. */
 static void end(dxup_ranges *a, int status)
 {
     if (a->over) return;
@@ -65,10 +82,11 @@ static uint32_t range_size(const dxup_ranges *a, uint32_t i)
 }
 
 /* >>what arrives ------------------------------------------------------- */
-/* Hand on what is here without a gap. */
+/* Take bytes from the spool that follow the front without a gap. */
 static int drain(dxup_ranges *a)
 {
     uint8_t buffer[DXUP_IO_SIZE];
+    assert(a->front <= a->d.size);
     while (a->front < a->d.size) {
         uint32_t i = (uint32_t)(a->front / DXUP_RANGE_SIZE),
                  at = (uint32_t)(a->front % DXUP_RANGE_SIZE);
@@ -87,6 +105,7 @@ static int drain(dxup_ranges *a)
     return DXUP_OK;
 }
 
+/* Bytes of a range have arrived. */
 static int store(dxup_ranges *a, range *r, uint64_t offset, const uint8_t *bytes, size_t size)
 {
     r->got += (uint32_t)size;
@@ -94,7 +113,7 @@ static int store(dxup_ranges *a, range *r, uint64_t offset, const uint8_t *bytes
     if (offset != a->front)
         return os_write_at(a->spool, offset, bytes, size) < 0 ? dxup_fail_errno("a temporary file")
                                                               : DXUP_OK;
-    /* in order: it need not wait anywhere */
+    /* in order: directly, without the spool */
     int status = a->d.take(a->d.user, offset, bytes, size);
     assert(offset == a->front);
     a->front += size;
@@ -134,7 +153,7 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
         end(p->all, dxup_fail(DXUP_NETWORK, "the server no longer has this version of '%s'",
                               p->all->d.name));
     else
-        end(p->all, dxup_fail(DXUP_NETWORK, "the server refused a part: %u", r->status));
+        end(p->all, dxup_fail(DXUP_NETWORK, "the server refused a range: %u", r->status));
 }
 
 /* >>connections -------------------------------------------------------- */
@@ -146,7 +165,7 @@ static void send_more(part *p)
     p->sending = !dx_reactor_send(p->all->d.reactor, &p->send_op, p->fd, bytes, (uint32_t)size);
 }
 
-/* Keep as many ranges asked for as there may be; the earliest that nobody has. */
+/* Ask for the earliest free ranges, up to ASKED_AT_ONCE. */
 static void ask(part *p)
 {
     dxup_ranges *a = p->all;
@@ -175,7 +194,7 @@ static void ask(part *p)
     send_more(p);
 }
 
-/* What it was asked for goes to others; the tick opens it again. */
+/* A connection is lost: its ranges go to the others; dxup_ranges_tick() reconnects. */
 static void lose(part *p)
 {
     dxup_ranges *a = p->all;
@@ -195,14 +214,13 @@ static void lose(part *p)
     bool any = false;
     for (unsigned i = 0; i < a->d.connections; i++) {
         any |= a->parts[i].failures < FAILURES_MAX;
-        ask(&a->parts[i]); /* those that had nothing left to do */
+        ask(&a->parts[i]); /* idle ones take over its ranges */
     }
     if (!any && !a->over) end(a, dxup_fail(DXUP_NETWORK, "all connections were lost"));
 }
 
-/* While the input is full of requests that wait for room for their answers (a flood of Pings),
-   nothing more is received: the server has to take our answers first. The bytes stay where they
-   are while some come in behind them. */
+/* Back-pressure: while the input is full of frames that wait for room for their answers (a flood of
+   Pings), nothing more is received; the server has to read our answers first. */
 static void receive_more(part *p)
 {
     if (!p->open || p->receiving) return;
@@ -217,7 +235,7 @@ static void receive_more(part *p)
     if (!p->receiving) lose(p);
 }
 
-/* What was received, as far as there is room for the answers. */
+/* Dispatch received frames, as far as there is room for the answers. */
 static void dispatch(part *p)
 {
     dxup_ranges *a = p->all;
@@ -240,7 +258,7 @@ static void on_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
     (void)r;
     (void)flags;
     p->sending = false;
-    if (result < 0 || !p->open) return; /* receiving says what happened */
+    if (result < 0 || !p->open) return; /* on_received() reports the reason */
     *p->all->d.sent += (uint64_t)result;
     dx_hbtp_out_consume(&p->out, (size_t)result);
     send_more(p);
@@ -278,9 +296,11 @@ static void on_connected(dx_reactor *r, dx_op *op, int32_t result, uint32_t flag
     receive_more(p);
 }
 
+/* Start a connection, or count a failure. */
 static void connect_part(part *p)
 {
     dxup_ranges *a = p->all;
+    assert(!p->open && !p->count && p->failures < FAILURES_MAX);
     dx_hbtp_session_desc desc = {0};
     p->closing = false;
     p->sending = false;
@@ -296,7 +316,7 @@ static void connect_part(part *p)
     desc.on_result = on_result;
     desc.user = p;
     desc.payload_max = RECEIVE_SIZE - DX_HBTP_HEADER_SIZE - DX_HBTP_CHECKSUM_SIZE;
-    desc.frames_max = RECEIVE_SIZE / DX_HBTP_HEADER_SIZE; /* none waits for another turn */
+    desc.frames_max = RECEIVE_SIZE / DX_HBTP_HEADER_SIZE; /* all of the input in one turn */
     desc.outstanding_max = ASKED_AT_ONCE + 1;
     desc.pending_max = 1;
     desc.keepalive_ns = (uint64_t)SILENCE_LIMIT_S / 2 * 1000000000;
@@ -313,6 +333,7 @@ static void connect_part(part *p)
                             (uint64_t)CONNECT_LIMIT_S * 1000000000);
 }
 
+/* Is an operation of its last connection still pending? */
 static bool is_busy(const part *p)
 {
     return p->fd >= 0 || dx_reactor_op_pending(&p->connect_op) ||
@@ -340,7 +361,7 @@ int dxup_ranges_start(dxup_ranges **parts, const dxup_ranges_desc *desc)
     char name[DXUP_PATH_SIZE_MAX + 64];
     size_t length = strlen(desc->path);
     if (desc->size / DXUP_RANGE_SIZE >= RANGES_MAX)
-        return dxup_fail(DXUP_REFUSED, "too large for several connections");
+        return dxup_fail(DXUP_REFUSED, "the transfer is too large for several connections");
     while (length > 1 && desc->path[length - 1] == '/') length--;
     snprintf(name, sizeof name, "%.*s.dxup-parts", (int)length, desc->path);
     dxup_ranges *a = dxup_alloc(sizeof *a);

@@ -1,5 +1,6 @@
-/* zstd for objects, and deltas. Contexts are kept: making one costs more than packing a small
-   object. */
+/* Compression of objects: zstd, and deltas in two codings, zstd with the base as its dictionary and
+   dx_patch without its header. dx_cas tries the coders in order and keeps the smallest result.
+   Contexts are reused: making one costs more than compressing a small object. */
 #include "codec.h"
 
 #include "../../common/common.h"
@@ -7,6 +8,7 @@
 #include "../../../dx_patch.h"
 #include "../../../layers/dx_crc32c.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +47,7 @@ void dxup_packer_close(dxup_packer *p)
 
 size_t dxup_pack(dxup_packer *p, void *out, size_t capacity, const void *in, size_t size)
 {
+    assert(p->level > 0);
     if (!p->pack) p->pack = ZSTD_createCCtx();
     size_t got = p->pack ? ZSTD_compressCCtx(p->pack, out, capacity, in, size, p->level) : 0;
     return ZSTD_isError(got) ? 0 : got;
@@ -76,9 +79,12 @@ size_t dxup_unpack(dxup_packer *p, void *out, size_t capacity, const void *in, s
 
 /* >>deltas: docs/formats/cas.md, section 16 -------------------------------------- */
 enum {
-    SMALL = 256,       /* a delta of so few bytes need not be smaller */
-    QUICK_LEVEL = 3, BEST_LEVEL = 12, HARDEST_LEVEL = 19, PATCH_LEVEL = 5,
-    PATCH_HEAD = 5,    /* coding and memory of the patch, in place of its header */
+    SMALL         = 256, /* a delta of so few bytes is small enough */
+    QUICK_LEVEL   = 3,   /* levels of zstd, */
+    BEST_LEVEL    = 12,
+    HARDEST_LEVEL = 19,
+    PATCH_LEVEL   = 5,   /* and of dx_patch */
+    PATCH_HEAD    = 5,   /* coding and memory of the patch, instead of its header */
 #ifdef DXUP_ZSTD_LIBRARY
     HAS_ZSTD = 1
 #else
@@ -88,9 +94,12 @@ enum {
 
 struct dxup_differ {
     dxup_packer *packer;
-    int          level; /* of zstd, in the end */
-    uint8_t     *memory, *patch;
-    size_t       memory_size, patch_size, quick; /* quick: what zstd_quick made of it */
+    int          level;       /* of zstd_best() */
+    uint8_t     *memory;      /* of dx_patch */
+    size_t       memory_size;
+    uint8_t     *patch;
+    size_t       patch_size;
+    size_t       quick;       /* the size that zstd_quick() reached; 0: it gained nothing */
 };
 
 dxup_differ *dxup_differ_open(void)
@@ -114,6 +123,7 @@ void dxup_differ_close(dxup_differ *d)
 }
 
 #ifdef DXUP_ZSTD_LIBRARY
+/* Compress with the base as a prefix. 0: it does not fit. */
 static size_t pack_behind(ZSTD_CCtx *pack, int level, void *out, size_t capacity, const void *base,
                           size_t base_size, const void *in, size_t n)
 {
@@ -126,6 +136,7 @@ static size_t pack_behind(ZSTD_CCtx *pack, int level, void *out, size_t capacity
     return ZSTD_isError(got) ? 0 : got;
 }
 
+/* The first coder: tells the others whether a delta gains anything. */
 static int zstd_quick(void *user, void *out, size_t capacity, const void *base, size_t base_size,
                       const void *in, size_t n, size_t *got)
 {
@@ -139,8 +150,7 @@ static int zstd_quick(void *user, void *out, size_t capacity, const void *base, 
     return *got ? DX_CAS_OK : DX_CAS_ENOSPACE;
 }
 
-/* Where the quick one says that there is something to gain, and dx_patch does not do much
-   better. */
+/* The last coder: only if zstd_quick() gained something and dx_patch is not much better. */
 static int zstd_best(void *user, void *out, size_t capacity, const void *base, size_t base_size,
                      const void *in, size_t n, size_t *got)
 {
@@ -163,6 +173,7 @@ static int zstd_decode(void *user, void *out, size_t capacity, const void *base,
 }
 #endif
 
+/* A buffer of at least `need` bytes; its content is lost when it grows. */
 static uint8_t *enough(uint8_t **memory, size_t *size, size_t need)
 {
     if (*size < need) {
@@ -170,15 +181,17 @@ static uint8_t *enough(uint8_t **memory, size_t *size, size_t need)
         *memory = dxup_alloc(need);
         *size = need;
     }
+    assert(*size >= need);
     return *memory;
 }
 
 static void store_number(uint8_t *out, uint64_t v, int size)
 {
+    assert(size >= 1 && size <= 8);
     for (int i = 0; i < size; i++) out[i] = (uint8_t)(v >> (8 * i) & 0xff);
 }
 
-/* A delta patch without what is known of its header. */
+/* A delta patch, without the fields of its header that the decoder knows. */
 static int patch_encode(void *user, void *out, size_t capacity, const void *base, size_t base_size,
                         const void *in, size_t n, size_t *got)
 {
@@ -201,9 +214,11 @@ static int patch_encode(void *user, void *out, size_t capacity, const void *base
     store_number(to + 1, header.memory_size, 4);
     memcpy(to + PATCH_HEAD, patch + DX_PATCH_HEADER_SIZE, size - DX_PATCH_HEADER_SIZE);
     *got = size - DX_PATCH_HEADER_SIZE + PATCH_HEAD;
+    assert(*got <= capacity);
     return DX_CAS_OK;
 }
 
+/* Rebuild the header, and apply. */
 static int patch_decode(void *user, void *out, size_t capacity, const void *base, size_t base_size,
                         const void *in, size_t n, size_t *got)
 {
@@ -248,6 +263,7 @@ size_t dxup_differ_guess(dxup_differ *d, void *out, size_t capacity, const void 
 size_t dxup_differ_coders(dxup_differ *d, dx_cas_delta_coder coders[DXUP_CODERS_MAX])
 {
     size_t n = 0;
+    assert(d->packer || !HAS_ZSTD);
 #ifdef DXUP_ZSTD_LIBRARY
     coders[n++] = (dx_cas_delta_coder){1, zstd_quick, zstd_decode, d};
 #endif
@@ -255,5 +271,6 @@ size_t dxup_differ_coders(dxup_differ *d, dx_cas_delta_coder coders[DXUP_CODERS_
 #ifdef DXUP_ZSTD_LIBRARY
     coders[n++] = (dx_cas_delta_coder){1, zstd_best, zstd_decode, d};
 #endif
+    assert(n <= DXUP_CODERS_MAX);
     return n;
 }

@@ -1,6 +1,6 @@
-/* A file as chunks. dx_cas cuts it where its content says, so that an insertion moves the cuts
-   with it, and hangs the chunks below nodes; this file stores each new chunk as a delta of the
-   chunk that stood there in the version before. */
+/* A file as chunks. dx_cas cuts it by its content, so that an insertion changes only the chunks
+   around it, and builds a tree of nodes above them. This file adds deltas: each new chunk is stored
+   as a delta of the chunk that was at the same place in the previous version. */
 #include "file.h"
 
 #include "follow.h"
@@ -28,9 +28,10 @@ struct dxup_file_writer {
 };
 
 /* >>reader ------------------------------------------------------------- */
-/* What should be there and is not, is damage. */
+/* A missing object is damage here. */
 static int read_fail(dxup_store *s, int error, const char *what)
 {
+    assert(error);
     return dxup_store_fail(s, error == DX_CAS_ENOTFOUND ? DX_CAS_ECORRUPT : error, what);
 }
 
@@ -59,6 +60,7 @@ int dxup_file_reader_open(dxup_file_reader **out, dxup_store *s, const dxup_vers
 int dxup_file_reader_read(dxup_file_reader *r, uint64_t offset, void *out, size_t size)
 {
     size_t got = 0;
+    assert(r->memory);
     int error = dx_cas_reader_read(&r->reader, offset, out, size, &got);
     if (!error && got != size) error = DX_CAS_ECORRUPT;
     return error ? read_fail(r->store, error, "the content") : DXUP_OK;
@@ -110,7 +112,7 @@ static int put_chunk(void *user, uint64_t offset, const void *chunk, size_t size
     return w->status ? DX_CAS_ESYS : DX_CAS_OK;
 }
 
-/* A version before that cannot be read is no failure: the chunks are stored whole then. */
+/* Prepare deltas against the previous version. If it cannot be read, chunks are stored whole. */
 static void follow_version(dxup_file_writer *w, const dxup_version *last)
 {
     if (!last || last->snapshot || !last->size) return;
@@ -119,9 +121,10 @@ static void follow_version(dxup_file_writer *w, const dxup_version *last)
     w->follow = (dxup_follow){.find = find_chunk, .user = w, .whole = last->size};
 }
 
-/* An error of the writer; what put_chunk() printed is not said again. */
+/* Print an error of the writer, unless put_chunk() has printed one. */
 static int write_fail(dxup_file_writer *w, int error)
 {
+    assert(error);
     return w->status ? w->status : dxup_store_fail(w->store, error, w->store->path);
 }
 
@@ -135,7 +138,8 @@ int dxup_file_writer_open(dxup_file_writer **out, dxup_store *s, const dxup_vers
     desc.put = put_chunk;
     desc.user = w;
     desc.memory_size = dx_cas_writer_memory_size(&desc);
-    desc.memory = w->memory = dxup_alloc(desc.memory_size);
+    w->memory = dxup_alloc(desc.memory_size);
+    desc.memory = w->memory;
     w->packed = dxup_alloc(DXUP_OBJECT_MAX);
     follow_version(w, last);
     int error = dx_cas_writer_begin(&w->writer, &desc);
@@ -157,6 +161,7 @@ int dxup_file_writer_write(dxup_file_writer *w, const void *bytes, size_t size)
 int dxup_file_writer_finish(dxup_file_writer *w, dxup_version *out)
 {
     dx_cas_content content;
+    assert(!w->status);
     int error = dx_cas_writer_finish(&w->writer, &content);
     if (error) return write_fail(w, error);
     memcpy(out->root, content.root.bytes, sizeof out->root);

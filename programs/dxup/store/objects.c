@@ -1,5 +1,5 @@
-/* Objects by their hash: put whole, as a delta of another one, or packed already; read and
-   verified. */
+/* Objects by their hash: stored whole, as a delta of another one, or compressed by the caller;
+   verified whenever they are read. */
 #include "inside.h"
 
 #include <assert.h>
@@ -15,6 +15,7 @@ static dx_cas_id id_of(const uint8_t bytes[DXUP_HASH_SIZE])
 int dxup_object_put(dxup_store *s, const void *data, size_t size, uint8_t id[DXUP_HASH_SIZE])
 {
     dx_cas_id made;
+    assert(data || !size);
     int error = dx_cas_put(&s->cas, data, size, &made);
     if (error) return dxup_store_fail(s, error, s->path);
     memcpy(id, made.bytes, sizeof made.bytes);
@@ -24,6 +25,7 @@ int dxup_object_put(dxup_store *s, const void *data, size_t size, uint8_t id[DXU
 int dxup_object_put_like(dxup_store *s, const void *data, size_t size, const uint8_t base[32],
                          size_t limit, uint8_t id[DXUP_HASH_SIZE])
 {
+    assert(data || !size);
     dx_cas_id like = id_of(base);
     dx_cas_id made;
     int error = dx_cas_delta_put(&s->delta, data, size, &like, limit, &made);

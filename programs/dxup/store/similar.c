@@ -1,6 +1,7 @@
-/* Of each object the smallest hashes of all its stretches of 32 bytes stand for it (Broder, "On
-   the resemblance and containment of documents", 1997): two objects share as many of them,
-   about, as they share of what is in them, wherever it stands. */
+/* Finds similar objects by min-hashing (Broder, "On the resemblance and containment of documents",
+   1997). The features of an object are the 16 smallest hashes of all its stretches of 32 bytes. The
+   share of features that two objects have in common estimates the share of their content, wherever
+   in the objects it is. A table maps each feature to the last objects that had it. */
 #include "similar.h"
 
 #include <assert.h>
@@ -40,6 +41,7 @@ dxup_similar *dxup_similar_open(void)
 
 void dxup_similar_close(dxup_similar *s) { free(s); }
 
+/* Keep the smallest FEATURES features, ascending, each once. */
 static void take_feature(dxup_similar *s, uint32_t feature)
 {
     unsigned at = s->count;
@@ -49,10 +51,11 @@ static void take_feature(dxup_similar *s, uint32_t feature)
     if (s->count < FEATURES) s->count++;
     memmove(s->features + at + 1, s->features + at, (s->count - 1 - at) * sizeof *s->features);
     s->features[at] = feature;
+    assert(s->count <= FEATURES);
 }
 
-/* A sum of 32 shifted numbers forgets a byte after 32 more; what it is multiplied with spreads
-   it. */
+/* A rolling hash: the sum of shifted gear numbers forgets a byte after 32 more. The multiplication
+   spreads its bits. */
 static void find_features(dxup_similar *s, const uint8_t *bytes, size_t size)
 {
     uint32_t sum = 0, worst = UINT32_MAX;
@@ -84,6 +87,7 @@ unsigned dxup_similar_find(dxup_similar *s, const void *bytes, size_t size,
     uint32_t found[FEATURES * WAYS], best[DXUP_SIMILAR_MAX], shared[DXUP_SIMILAR_MAX];
     size_t n = 0;
     unsigned count = 0;
+    assert(bytes || !size);
     find_features(s, bytes, size);
     for (unsigned f = 0; f < s->count; f++) {
         const uint32_t *set = set_of(s, s->features[f]);
@@ -103,6 +107,7 @@ unsigned dxup_similar_find(dxup_similar *s, const void *bytes, size_t size,
         shared[at] = (uint32_t)(end - i);
         best[at] = found[i];
     }
+    assert(count <= DXUP_SIMILAR_MAX);
     for (unsigned i = 0; i < count; i++) memcpy(ids[i], s->ids[best[i] % OBJECTS], DXUP_HASH_SIZE);
     return count;
 }

@@ -1,5 +1,10 @@
-/* The folder of a store: the log `objects`, its checkpoint `index`, and a lock. One writer at a
-   time, any number of readers. The log is replaced as a whole when it is compacted. */
+/* The folder of a store: one writer at a time, any number of readers.
+
+       STORE/objects     the log of dx_cas: all objects, names and versions
+       STORE/index       its checkpoint, so that opening is fast; may be missing
+       STORE/lock        locked by the writer; a file of its own because gc replaces the log
+       STORE/objects.new, index.new    a compacted log in progress
+       STORE/seen-NAME   caches of tree/seen.c */
 #include "inside.h"
 
 #include "../../common/os.h"
@@ -15,7 +20,7 @@ int dxup_store_fail(dxup_store *s, int error, const char *what)
     char text[64];
     uint64_t offset = dx_cas_damage_offset(&s->cas);
     switch (error) {
-    case DX_CAS_ENOTFOUND: return dxup_fail(DXUP_NOT_FOUND, "%s: not there", what);
+    case DX_CAS_ENOTFOUND: return dxup_fail(DXUP_NOT_FOUND, "%s: not found", what);
     case DX_CAS_ELOCKED:
         return dxup_fail(DXUP_REFUSED, "%s is being written by another process", what);
     case DX_CAS_EREADONLY:
@@ -23,7 +28,7 @@ int dxup_store_fail(dxup_store *s, int error, const char *what)
     case DX_CAS_EBASE:
     case DX_CAS_ETRUNCATED:
         if (offset == UINT64_MAX) return dxup_fail(DXUP_DAMAGED, "%s is damaged", what);
-        return dxup_fail(DXUP_DAMAGED, "%s is damaged at byte %s of %s; dxup verify tells more",
+        return dxup_fail(DXUP_DAMAGED, "%s is damaged at byte %s of %s; run dxup verify",
                          what, dxup_count_text(offset, text), s->objects);
     case DX_CAS_ENOTSUP:
         return dxup_fail(DXUP_SYSTEM, "%s holds zstd data, and this dxup was built without zstd",
@@ -35,7 +40,7 @@ int dxup_store_fail(dxup_store *s, int error, const char *what)
         break;
     case DX_CAS_EINVAL: return dxup_fail(DXUP_USAGE, "%s: not a valid name", what);
     case DX_CAS_EFAILED:
-        return dxup_fail(DXUP_SYSTEM, "%s: writing failed before, so nothing more is written",
+        return dxup_fail(DXUP_SYSTEM, "%s: an earlier write failed, so nothing more is written",
                          what);
     default: break;
     }
@@ -59,22 +64,26 @@ static int pack(void *user, void *out, size_t capacity, const void *in, size_t s
 static int unpack(void *user, void *out, size_t capacity, const void *in, size_t size, size_t *got)
 {
     dxup_store *s = user;
+    assert(s->packer);
     *got = dxup_unpack(s->packer, out, capacity, in, size);
     return *got ? DX_CAS_OK : DX_CAS_ECORRUPT;
 }
 
 /* >>open --------------------------------------------------------------- */
-/* dx_cas asks for a larger block, moves in, and gives the old one back. */
+/* dx_cas asks for a larger block, moves its index into it, and returns the old one. */
 static void *grow_index(void *user, void *old, size_t size)
 {
     dxup_store *s = user;
-    if (size) return s->next_memory = malloc(size);
+    if (size) {
+        s->next_memory = malloc(size);
+        return s->next_memory;
+    }
     if (old == s->memory) s->memory = s->next_memory;
     free(old);
     return NULL;
 }
 
-/* Of chunks of trees and of files. */
+/* The codec for deltas between chunks. */
 static dx_cas_codec describe_deltas(dxup_store *s)
 {
     dx_cas_delta_desc desc = {.store = &s->cas, .coders = s->coders,
@@ -104,9 +113,10 @@ static dx_cas_desc describe(dxup_store *s, uint32_t mode)
     desc.codecs = s->codecs;
     assert(!s->memory);
     desc.memory_size = dx_cas_memory_size(&desc);
-    desc.memory = s->memory = dxup_alloc(desc.memory_size);
+    s->memory = dxup_alloc(desc.memory_size);
+    desc.memory = s->memory;
     if (mode & DX_CAS_CREATE && !os_random(desc.store_id, sizeof desc.store_id))
-        memset(desc.store_id, 1, sizeof desc.store_id); /* an id that is no secret */
+        memset(desc.store_id, 1, sizeof desc.store_id); /* no random bytes: not secret */
     return desc;
 }
 
@@ -134,7 +144,7 @@ static int open_log(dxup_store *s, const char *objects, uint32_t mode)
     assert(!s->has_index);
     int error = dx_cas_file_open(&s->file, objects, mode);
     if (error) return dxup_store_fail(s, error, s->path);
-    /* Without a checkpoint all goes on, only slower. */
+    /* The checkpoint is optional: opening is slower without it. */
     s->has_index = !dx_cas_file_open(&s->index, s->index_path,
                                      mode & DX_CAS_WRITE ? mode | DX_CAS_CREATE : mode);
     dx_cas_desc desc = describe(s, mode);
@@ -147,7 +157,7 @@ static int open_log(dxup_store *s, const char *objects, uint32_t mode)
     return status;
 }
 
-/* What is left of a store whose log is not open. */
+/* Free a handle whose log is not open. */
 static void dispose(dxup_store *s)
 {
     dxup_packer_close(s->packer);
@@ -174,8 +184,8 @@ void dxup_store_hold(dxup_store *s)
     s->holders++;
 }
 
-/* A gc that was killed leaves its copy behind, and maybe the mark that this log is to be
-   replaced by it. */
+/* A killed gc leaves a compacted log behind, and maybe has marked this log as retired: remove the
+   former, clear the latter. */
 static int undo_replace(dxup_store *s)
 {
     static const char *const names[] = {"objects.new", "index.new"};
@@ -183,15 +193,14 @@ static int undo_replace(dxup_store *s)
     dx_cas_stats stats;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         snprintf(path, sizeof path, "%s/%s", s->path, names[i]);
-        (void)os_remove(path); /* as a rule it is not there */
+        (void)os_remove(path); /* usually missing */
     }
     dx_cas_get_stats(&s->cas, &stats);
     int error = stats.retired ? dx_cas_commit(&s->cas) : DX_CAS_OK;
     return error ? dxup_store_fail(s, error, s->path) : DXUP_OK;
 }
 
-/* A handle for the store at path, nothing opened yet. The log has this suffix while it is not in
-   its place. */
+/* A handle for the store at path; nothing is opened. suffix: of a log in progress. */
 static dxup_store *new_handle(const char *path, const char *suffix)
 {
     dxup_store *s = dxup_alloc(sizeof *s);
@@ -205,7 +214,7 @@ static dxup_store *new_handle(const char *path, const char *suffix)
     return s;
 }
 
-/* Is there a store at path? With mode DXUP_CREATE there is one then. */
+/* Is path a store? DXUP_CREATE makes one. */
 static int find_folder(const char *path, enum dxup_store_mode mode)
 {
     os_info info;
@@ -258,8 +267,7 @@ int dxup_store_refresh(dxup_store **store)
     if (error && error != DX_CAS_EMOVED && error != DX_CAS_EAGAIN)
         return dxup_store_fail(s, error, s->path);
     dx_cas_get_stats(&s->cas, &stats);
-    /* A gc that was killed retires a log and puts nothing in its place: then this one is the
-       store still. */
+    /* A killed gc may have retired the log without replacing it: it is still the store then. */
     if (error != DX_CAS_EAGAIN && !(stats.retired && dx_cas_file_moved(&s->file, s->objects)))
         return DXUP_OK;
     int status = dxup_store_open(&fresh, s->path, DXUP_READ);
@@ -300,8 +308,8 @@ int dxup_store_verify(dxup_store *s, dx_cas_damage_fn *each, void *user, dx_cas_
 
 /* >>replace ------------------------------------------------------------
    Compaction fills a new log beside the old one and renames it into place. Between the two steps
-   the old log is marked as retired, so that readers know to open the new one; a writer that
-   finds a retired log in its place takes the mark back (undo_replace). */
+   the old log is marked as retired, so that readers know to open the new one. A writer that finds
+   a retired log in place clears the mark: see undo_replace(). */
 int dxup_store_successor_open(dxup_store *s, dxup_store **out)
 {
     assert(s->lock_fd >= 0 /* a writer */);
@@ -325,13 +333,13 @@ void dxup_store_successor_drop(dxup_store *fresh)
 static int rename_log(dxup_store *s, dxup_store *fresh)
 {
     assert(fresh->holders == 1);
-    if (s->has_index) { /* between the two renames it would know of commits that are not there */
+    if (s->has_index) { /* between the two renames it would list commits that the log lacks */
         dx_cas_device index = dx_cas_file_device(&s->index);
         (void)index.truncate(index.user, 0);
     }
     if (os_replace(-1, fresh->objects, s->objects, false) < 0) {
         int status = dxup_fail_errno("%s", s->objects);
-        /* it stays the store; should this fail, the next writer does it */
+        /* Clear the mark; if this fails, the next writer does it. */
         (void)dx_cas_commit(&s->cas);
         return status;
     }

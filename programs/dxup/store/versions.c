@@ -1,4 +1,8 @@
-/* Names and their versions: references of dx_cas, as dxup reads and writes them. */
+/* Names and their versions: references of dx_cas, as dxup reads and writes them.
+
+   A reference has the root of the content, its size, time and hash, a kind (file, tree as a stream,
+   snapshot), and the permission bits in two bytes of `info`. dx_cas numbers the versions of a name
+   from 1 on and keeps them in a chain, newest first. */
 #include "inside.h"
 
 #include "../../common/os.h"
@@ -7,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* From a reference to a version. Its fields come from outside, so nothing is asserted. */
 static void take_ref(dxup_version *v, const dx_cas_ref *ref)
 {
     memset(v, 0, sizeof *v);
