@@ -1,6 +1,7 @@
-/* A ring of batches that carries what is read on one thread through hashing and packing on all
-   cores, and back in order. Two passes, because only what the store does not have is worth
-   packing. */
+/* A ring of batches: one thread reads, all cores hash and compress, and the results come back in
+   order. There are two passes, because only chunks that the store does not have are compressed:
+
+       fill -> hash (all cores) -> look_up (known?) -> compress (all cores) -> retire, in order */
 #ifndef DXUP_TREE_BATCH_H
 #define DXUP_TREE_BATCH_H
 
@@ -44,7 +45,8 @@ typedef struct dxup_batch {
 
 typedef struct dxup_ring {
     dxup_batch      batches[DXUP_BATCHES];
-    unsigned        head, count;      /* the oldest of those that were submitted; how many */
+    unsigned        head;             /* the oldest submitted batch */
+    unsigned        count;            /* of submitted batches */
     bool            stopping;
     unsigned        thread_count;
     pthread_t       threads[DXUP_WORKERS_MAX];

@@ -1,5 +1,5 @@
-/* The content of any version: a file's chunks (store/file.h) or the stream of a snapshot
-   (stream.c). */
+/* The content of any version as one stream of bytes: the chunks of a file (store/file.h), or the
+   stream of a snapshot (stream.c). Also computes and caches the hashes of such streams. */
 #include "content.h"
 
 #include "../store/file.h"
@@ -22,6 +22,7 @@ struct dxup_content { /* exactly one of the two is open */
 static int open_stream(dxup_content *c, dxup_store *s, const dxup_version *v)
 {
     uint64_t size = 0;
+    assert(v->snapshot && !c->file);
     int status = dxup_stream_open(&c->stream, s, v->root, &size);
     if (status) return status;
     if (size != v->size) return dxup_fail(DXUP_DAMAGED, "%s is damaged", v->name);
@@ -84,9 +85,9 @@ int dxup_content_stream(dxup_store *s, const dxup_version *v, dxup_sink *sink, v
 }
 
 /* >>hash ---------------------------------------------------------------
-   The hash of a file stands with its version. That of a snapshot's stream need not: publish
-   leaves it out of large ones, because it takes reading all of it. What was computed is kept for
-   all threads and handles. */
+   A version has the hash of its file. That of a snapshot's stream may be missing: publish leaves it
+   out for large ones, because it requires reading everything. Computed hashes are cached for all
+   threads and handles. */
 enum { KEPT_COUNT = 64 };
 
 static struct {
@@ -115,6 +116,7 @@ static void find_kept(dxup_version *v)
 
 static void keep(const dxup_version *v)
 {
+    assert(has_hash(v));
     pthread_mutex_lock(&kept.lock);
     memcpy(kept.entries[kept.next].root, v->root, DXUP_HASH_SIZE);
     memcpy(kept.entries[kept.next].hash, v->hash, DXUP_HASH_SIZE);

@@ -1,4 +1,5 @@
-/* Parts of files and directories, read from the store and checked, and what a snapshot reaches. */
+/* Reads parts of files and directories from the store, checks them, and walks everything that a
+   snapshot reaches. The store may come from outside: whatever does not fit is damage. */
 #include "tree.h"
 
 #include <assert.h>
@@ -7,7 +8,8 @@
 
 static int damaged(int error)
 {
-    return dxup_fail(DXUP_DAMAGED, "a directory in the store is not well formed: %s",
+    assert(error);
+    return dxup_fail(DXUP_DAMAGED, "a directory in the store is malformed: %s",
                      dx_tree_error_name(error));
 }
 
@@ -27,7 +29,7 @@ void dxup_parts_close(dxup_parts *p)
     memset(p, 0, sizeof *p);
 }
 
-/* The list of level i + 1 with that id, whose first byte is at start. */
+/* Load the list of level i + 1 with that id; its first byte is at start of the content. */
 static int load_list(dxup_parts *p, unsigned i, const uint8_t *id, uint64_t start, uint64_t total)
 {
     size_t size = 0;
@@ -103,11 +105,13 @@ void dxup_listing_close(dxup_listing *l)
     l->piece = NULL;
 }
 
+/* Feed the next piece of the directory to the reader. */
 static int next_piece(dxup_listing *l, bool *end)
 {
     const uint8_t *id;
     uint64_t start, size;
     size_t got = 0;
+    assert(l->piece);
     *end = l->begun && (!l->parts.level || l->at == l->parts.size);
     if (*end) return DXUP_OK;
     int status = dxup_parts_find(&l->parts, l->at, &id, &start, &size);
@@ -149,6 +153,7 @@ int dxup_snapshot_root(dxup_store *s, const uint8_t id[32], dx_tree_entry *out)
 }
 
 /* >>known -------------------------------------------------------------- */
+/* A set of ids: open addressing, a zero id is a free slot. */
 static bool is_free(const uint8_t id[32])
 {
     static const uint8_t zero[32];
@@ -191,13 +196,14 @@ void dxup_known_free(dxup_known *k)
 }
 
 /* >>visit -------------------------------------------------------------- */
-/* The parts of one file or directory, then the lists above them, the lowest first. */
+/* Visit the parts of one file or directory, and each list after its last child. */
 static int visit_parts(dxup_store *s, const dx_tree_entry *e, dxup_visit *visit, void *user)
 {
     dxup_parts p;
     const uint8_t *id;
     uint64_t at = 0, start, size = 0;
     int status;
+    assert(visit);
     if (!e->level) return visit(user, e->id);
     dxup_parts_open(&p, s, e);
     do {
@@ -238,7 +244,7 @@ static int visit_dir(dxup_store *s, const dx_tree_entry *dir, unsigned depth, dx
 {
     dx_tree_entry e;
     dxup_listing l;
-    uint8_t key[32]; /* the same bytes at another level would be another thing */
+    uint8_t key[32]; /* id and level: the same bytes at another level mean something else */
     bool end = false;
     int status;
     memcpy(key, dir->id, sizeof key);

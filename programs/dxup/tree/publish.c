@@ -1,6 +1,10 @@
-/* A directory becomes a snapshot. One thread walks it and reads what changed, all cores hash and
-   pack (batch.c), and the results come back in the order of the walk: directories are put
-   together from them, depth first, and everything new goes into the store. */
+/* Makes a snapshot of a directory:
+
+       scan.c          all cores list and stat directories ahead of the walk
+       walk            one thread, depth first, reads the files that changed (seen.c)
+       batch.c         all cores hash and compress
+       in order        results come back in the order of the walk: directories are assembled from
+                       them, children first, and new objects go into the store */
 #include "tree.h"
 
 #ifndef DXUP_NO_SNAPSHOTS

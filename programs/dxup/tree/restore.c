@@ -1,7 +1,7 @@
-/* A snapshot becomes a directory. One thread makes directories and links, walking by
-   descriptors; files are written by all cores, each with a handle of its own on the store.
-   Nothing follows a link: what was swapped in meanwhile makes the restore fail, and it never
-   leaves the part. */
+/* Writes a snapshot as a directory. One thread makes directories and links, relative to the
+   descriptors of their parents; all cores write files, each with its own handle of the store.
+   Links are never followed: one that is swapped in meanwhile makes the restore fail, and nothing
+   is written outside the staging directory. */
 #include "tree.h"
 
 #ifndef DXUP_NO_SNAPSHOTS

@@ -1,6 +1,7 @@
-/* Directories looked at ahead of a walk. All that are known stand in one list in the order in which
-   the walk will enter them; a thread takes the first that waits. A large directory is looked at by
-   several: the names are given out in blocks. What is kept, and what is open, is bounded. */
+/* Scans directories ahead of a walk. One list holds all known directories in the order in which the
+   walk will enter them; a thread takes the first that needs work. Several threads share a large
+   directory: its names are handed out in blocks. Names in memory and open descriptors are
+   limited. */
 #include "tree.h"
 
 #ifndef DXUP_NO_SNAPSHOTS

@@ -1,6 +1,5 @@
-/* Directories looked at ahead of a walk, on all cores: the names in order, what each is, and
-   what was seen of it at the last publish. The walk goes depth first and in order, and takes
-   part in the work where what it needs is not there yet. */
+/* Scans directories ahead of a walk, on all cores: the names in order, what each is, and what the
+   cache knows of it. The walk goes depth first and in order, and helps scanning while it waits. */
 #ifndef DXUP_TREE_SCAN_H
 #define DXUP_TREE_SCAN_H
 
@@ -17,7 +16,8 @@ typedef struct dxup_found { /* what has a name in a directory */
     int            error;  /* errno of the look: then nothing else is known */
     bool           seen;   /* file has the id and level of the last publish */
     mode_t         mode;   /* with its type, as in struct stat */
-    bool           linked, thin; /* it has other names; fewer blocks than its size takes */
+    bool           linked; /* it has other names */
+    bool           thin;   /* fewer blocks than its size takes: it may have holes */
     dxup_seen_file file;
     int64_t        now_ns; /* the time, before the look */
     dxup_scan     *dir;    /* of a directory: to be entered */
@@ -28,8 +28,9 @@ enum { DXUP_SCANNERS_MAX = 8 };
 typedef struct dxup_ahead {
     const dxup_seen *seen;
     dxup_scan       *first; /* in the order of the walk, from the root on */
-    size_t           open, open_max; /* directories that have a descriptor */
-    size_t           ahead; /* names that are kept */
+    size_t           open;  /* directories that have a descriptor */
+    size_t           open_max;
+    size_t           ahead; /* names in memory */
     bool             stopping;
     unsigned         thread_count;
     pthread_t        threads[DXUP_SCANNERS_MAX];
@@ -46,7 +47,7 @@ int        dxup_ahead_enter(dxup_ahead *a, dxup_scan *s);
 int        dxup_scan_fd(const dxup_scan *s);
 const dxup_found *dxup_scan_self(const dxup_scan *s);
 dxup_found *dxup_scan_list(dxup_scan *s, size_t *count);
-/* Forget it. All directories in it were entered and left before. */
+/* Free it. All directories in it were entered and left before. */
 void       dxup_ahead_leave(dxup_ahead *a, dxup_scan *s);
 void       dxup_ahead_close(dxup_ahead *a);
 

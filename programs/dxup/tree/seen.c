@@ -1,9 +1,12 @@
-/* What was seen at the last publish: a file whose size, times and inode are as they were is not
-   read again. A file beside the store, sorted; only a hint: one that is damaged or is not there
-   is empty, and what it says is used only for objects that the store has.
+/* A cache of what the last publish of a name saw. A file with the same size, times and inode is not
+   read again. It is only a hint: a damaged or missing cache is empty, and an entry counts only if
+   the store has its object.
 
-   As in git's index a file that was changed when it was looked at is not kept: it may change
-   again within the same time stamp. The margin is two seconds, the coarsest stamps there are. */
+       "DXSEEN1\n" | count | id of the snapshot | sorted rows of 80 bytes | hash of all before it
+       row: inode, device, size, mtime, ctime | id of the content, or the content itself | level
+
+   As in git's index, a file that was modified within the last two seconds is not kept: it may
+   change again within the same time stamp. Two seconds is the coarsest resolution in use. */
 #include "tree.h"
 
 #ifndef DXUP_NO_SNAPSHOTS
@@ -30,7 +33,7 @@ struct dxup_seen {
     size_t mapped; /* bytes of the file that before lies in */
     bool   news;   /* something was read */
     const void *map;
-    /* STARTS + 1: the first row of before that begins with these two bytes, or more */
+    /* STARTS + 1 entries: the first row of `before` whose first two bytes are these, or more */
     uint32_t *starts;
     char   path[DXUP_PATH_SIZE_MAX + 64];
 };
@@ -60,6 +63,7 @@ static unsigned start_of(const uint8_t *row) { return (unsigned)row[0] << 8 | ro
 static void index_rows(dxup_seen *s)
 {
     unsigned next = 0;
+    assert(!s->starts);
     s->starts = dxup_alloc((STARTS + 1) * sizeof *s->starts);
     for (size_t i = 0; i < s->before.count; i++)
         for (unsigned at = start_of(s->before.bytes + i * ROW_SIZE); next <= at; next++)
@@ -67,7 +71,7 @@ static void index_rows(dxup_seen *s)
     while (next <= STARTS) s->starts[next++] = (uint32_t)s->before.count;
 }
 
-/* Magic, number of rows, the snapshot that they are of, rows, hash of all before it. */
+/* Map the file and check it; anything wrong leaves the cache empty. */
 static void load(dxup_seen *s)
 {
     struct stat st;

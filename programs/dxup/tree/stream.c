@@ -1,7 +1,7 @@
-/* A snapshot as the stream of bytes that README.md specifies, read at any offset: elements one
-   after another, each the head of an entry with its path (and what stands in the entry), then a
-   content. Directories say how long they are, so those before the offset are passed without
-   being read. */
+/* A snapshot as the stream of bytes that README.md specifies, read at any offset. The stream is a
+   sequence of elements: the head of an entry with its path (and inline content), then the content.
+   Directories know their size in the stream, so those before the offset are skipped without being
+   read. */
 #include "tree.h"
 
 #include "../../../dx_cas.h"
@@ -34,7 +34,7 @@ struct dxup_stream {
 
 static int malformed(const char *why)
 {
-    return dxup_fail(DXUP_DAMAGED, "a snapshot in the store is not well formed: %s", why);
+    return dxup_fail(DXUP_DAMAGED, "a snapshot in the store is malformed: %s", why);
 }
 
 /* >>elements ----------------------------------------------------------- */

@@ -1,12 +1,12 @@
 /* Directories as snapshots in the store (docs/formats/tree.md, through layers/dx_tree.h). Stands
    on store/.
 
-   objects.c  parts of files and directories, read; what a snapshot reaches
+   objects.c  reads parts of files and directories; walks everything a snapshot reaches
    stream.c   a snapshot as the stream of bytes that README.md specifies, at any offset
    content.c  the content of any version, file or directory, as one stream (content.h)
-   publish.c  a directory becomes a snapshot            seen.c   what was seen at the last publish
-   scan.c     directories looked at, ahead of it        batch.c  hashing and packing on all cores
-   restore.c  a snapshot becomes a directory            none.c   where the system cannot do that
+   publish.c  makes a snapshot of a directory         seen.c   cache: what the last publish saw
+   scan.c     scans directories ahead of publish.c    batch.c  hashes and compresses on all cores
+   restore.c  writes a snapshot as a directory        none.c   replaces these where impossible
 
    Publishing and restoring need POSIX descriptors of directories; where there are none
    (DXUP_NO_SNAPSHOTS) directories are published as streams, and snapshots are still read. */
@@ -36,7 +36,8 @@ enum {
 };
 
 /* >>objects.c ---- */
-/* What an entry's id leads to, cut into parts: chunks of a file, pieces of a directory. */
+/* The content of an entry in parts: chunks of a file, pieces of a directory. Lists of ids in up to
+   DX_TREE_LEVELS_MAX levels lead to them; the last list of each level is kept. */
 typedef struct dxup_parts {
     dxup_store *store;
     uint8_t     id[32];
@@ -76,8 +77,8 @@ int  dxup_snapshot_root(dxup_store *s, const uint8_t id[32], dx_tree_entry *out)
 /* A part of a file into bytes of size capacity, checked to have that many. */
 int  dxup_part_read(dxup_store *s, const uint8_t id[32], uint64_t size, uint8_t *bytes,
                     size_t capacity);
-/* Call visit for every object that the snapshot reaches, what is below before what is above. Known
-   directories are not entered again; *known, zero at first, is freed by dxup_known_free. */
+/* Call visit for every object that the snapshot reaches, children before parents. Known directories
+   are not entered again. *known is zero at first and freed by dxup_known_free(). */
 typedef struct dxup_known {
     uint8_t (*ids)[32];
     size_t    mask, used;
@@ -107,19 +108,19 @@ typedef struct dxup_seen_file {
 typedef struct dxup_seen dxup_seen;
 /* What was seen when name was last published into the store; empty when that cannot be read. */
 dxup_seen *dxup_seen_open(const char *store, const char *name);
-/* Fill in id and level of a file that is as it was. On any thread. */
+/* Fill in id and level of a file that is unchanged. May be called on any thread. */
 bool       dxup_seen_find(const dxup_seen *seen, dxup_seen_file *file);
-/* What is found now; fresh: it was read. Files that may still change within the same time stamp are
-   left out. */
+/* Add a file as it is now; fresh: it was read. Files that could still change within the same time
+   stamp are left out. */
 void       dxup_seen_add(dxup_seen *seen, const dxup_seen_file *file, int64_t now_ns, bool fresh);
-/* Keep it for the next time. A failure is no failure of the publish: only that one is slower. */
+/* Save it for the next publish. A failure only makes that one slower. */
 void       dxup_seen_save(dxup_seen *seen, const uint8_t root[32]);
-/* Was it found when this snapshot was made? Then all that it says is in that snapshot. */
+/* Was it saved with this snapshot? Then the snapshot has every object that it names. */
 bool       dxup_seen_is_of(const dxup_seen *seen, const uint8_t root[32]);
 void       dxup_seen_close(dxup_seen *seen);
 
 /* >>publish.c ---- */
-/* What a version does not keep of what was published: counted, for publish to say. */
+/* Counts of what a version does not keep; publish reports them. */
 typedef struct dxup_losses {
     uint64_t bits;  /* files and folders with a setuid, setgid or sticky bit */
     uint64_t names; /* of files that have several: each becomes a file of its own */
@@ -143,7 +144,7 @@ typedef struct dxup_tree_publish_desc {
 int dxup_tree_publish(dxup_store *s, const dxup_tree_publish_desc *desc, dxup_published *out);
 
 /* >>restore.c ---- */
-/* Fill dest, which is open and empty, with the snapshot. */
+/* Write the snapshot into dest, which is open and empty. */
 int dxup_tree_restore(dxup_store *s, const uint8_t root[32], dxup_dest *dest, unsigned workers);
 
 #endif
