@@ -20,9 +20,9 @@
 /* States: what the next bytes of the stream are. */
 enum { AT_MAGIC, AT_HEAD, AT_PATH, AT_DATA, AT_LINK, AT_END };
 
-/* >>part --------------------------------------------------------------- */
+/* >>staging ------------------------------------------------------------ */
 /* The name of the staging file: DIR/.NAME.dxup-part. */
-static int part_path(dxup_dest *d, const char *path)
+static int staging_path(dxup_dest *d, const char *path)
 {
     const char *slash = strrchr(path, '/'), *fault = os_name_fault(slash ? slash + 1 : path);
     if (fault) return dxup_fail(DXUP_USAGE, "'%s' cannot be a destination: %s", path, fault);
@@ -36,24 +36,25 @@ static int part_path(dxup_dest *d, const char *path)
     const char *name = slash ? slash + 1 : d->path;
     if (!*name || !strcmp(name, ".") || !strcmp(name, ".."))
         return dxup_fail(DXUP_USAGE, "'%s' cannot be a destination", path);
-    snprintf(d->part, sizeof d->part, "%.*s.%s.dxup-part", (int)(name - d->path), d->path, name);
+    snprintf(d->staging, sizeof d->staging, "%.*s.%s.dxup-part", (int)(name - d->path), d->path,
+             name);
     return DXUP_OK;
 }
 
 /* Create and lock the staging file or directory. */
-static int part_lock(dxup_dest *d)
+static int staging_lock(dxup_dest *d)
 {
-    assert(d->fd < 0 && d->part[0]);
-    d->fd = os_open_part(d->part, d->kind == DXUP_TREE);
+    assert(d->fd < 0 && d->staging[0]);
+    d->fd = os_open_staging(d->staging, d->kind == DXUP_TREE);
     if (d->fd >= 0) return DXUP_OK;
-    if (errno != EWOULDBLOCK) return dxup_fail_errno("%s", d->part);
+    if (errno != EWOULDBLOCK) return dxup_fail_errno("%s", d->staging);
     return dxup_fail(DXUP_REFUSED, "%s is being updated by another process", d->path);
 }
 
 /* A staging file that can be resumed has a note beside it: the hash of the whole file. */
 static void note_path(const dxup_dest *d, char out[DXUP_PATH_SIZE_MAX + 72])
 {
-    snprintf(out, DXUP_PATH_SIZE_MAX + 72, "%s-of", d->part);
+    snprintf(out, DXUP_PATH_SIZE_MAX + 72, "%s-of", d->staging);
 }
 
 static void note_remove(const dxup_dest *d)
@@ -68,7 +69,7 @@ static int note_write(const dxup_dest *d, const uint8_t *content)
     char name[DXUP_PATH_SIZE_MAX + 72], text[65];
     note_path(d, name);
     dxup_hash_text(content, text);
-    int fd = os_open_part(name, false);
+    int fd = os_open_staging(name, false);
     bool good = fd >= 0 && os_empty(fd) == 0 && os_write(fd, text, 64) == 0;
     int status = good ? DXUP_OK : dxup_fail_errno("%s", name);
     if (fd >= 0) os_close(fd);
@@ -88,14 +89,14 @@ static bool note_says(const dxup_dest *d, const uint8_t *content)
     return size == (int64_t)sizeof note && !memcmp(note, text, sizeof note);
 }
 
-int dxup_dest_find_part(dxup_dest *d, const char *path, bool *there)
+int dxup_dest_find_staging(dxup_dest *d, const char *path, bool *there)
 {
     char name[DXUP_PATH_SIZE_MAX + 72];
     os_info info;
-    int status = part_path(d, path);
+    int status = staging_path(d, path);
     if (status) return status;
     note_path(d, name);
-    *there = os_look(name, false, &info) == 0 && os_look(d->part, false, &info) == 0;
+    *there = os_look(name, false, &info) == 0 && os_look(d->staging, false, &info) == 0;
     return DXUP_OK;
 }
 
@@ -104,9 +105,9 @@ enum { RECORD_SIZE_MAX = 20 + 1 + 2 * DXUP_HASH_SIZE + 1 + DXUP_NAME_SIZE_MAX };
 
 static void record_path(const dxup_dest *d, char out[DXUP_PATH_SIZE_MAX + 64])
 {
-    assert(strlen(d->part) > strlen("-part"));
-    snprintf(out, DXUP_PATH_SIZE_MAX + 64, "%.*s", (int)(strlen(d->part) - strlen("-part")),
-             d->part);
+    assert(strlen(d->staging) > strlen("-part"));
+    snprintf(out, DXUP_PATH_SIZE_MAX + 64, "%.*s", (int)(strlen(d->staging) - strlen("-part")),
+             d->staging);
 }
 
 /* VERSION HASH NAME */
@@ -126,13 +127,13 @@ int dxup_dest_record(const dxup_dest *d, const char *name, uint64_t version, con
     size_t size = record_text(text, name, version, hash);
     record_path(d, path);
     snprintf(made, sizeof made, "%s-new", path);
-    int file = os_open_part(made, false);
+    int file = os_open_staging(made, false);
     if (file < 0) return dxup_fail_errno("%s", made);
     bool good = os_empty(file) == 0 && os_write(file, text, size) == 0 && os_sync(file) == 0 &&
                 os_replace(file, made, path, false) == 0;
     int status = good ? DXUP_OK : dxup_fail_errno("%s", path);
     if (good) os_close(file);
-    else os_drop_part(file, made);
+    else os_drop_staging(file, made);
     return status;
 }
 
@@ -157,11 +158,11 @@ bool dxup_dest_recorded(const dxup_dest *d, const char *name, uint64_t *version,
 int dxup_dest_restart(dxup_dest *d)
 {
     d->kept = 0;
-    return os_empty(d->fd) < 0 ? dxup_fail_errno("%s", d->part) : DXUP_OK;
+    return os_empty(d->fd) < 0 ? dxup_fail_errno("%s", d->staging) : DXUP_OK;
 }
 
 /* Resume the staging file, or start over. */
-static int part_begin(dxup_dest *d, const uint8_t *content)
+static int staging_begin(dxup_dest *d, const uint8_t *content)
 {
     os_info info;
     assert(d->fd >= 0 && !d->kept);
@@ -175,12 +176,12 @@ static int part_begin(dxup_dest *d, const uint8_t *content)
 }
 
 /* Remove a staging file or directory of the other kind that a killed process left. */
-static int part_clear(dxup_dest *d)
+static int staging_clear(dxup_dest *d)
 {
     os_info info;
-    if (os_look(d->part, false, &info) < 0) return DXUP_OK;
+    if (os_look(d->staging, false, &info) < 0) return DXUP_OK;
     if (d->kind == DXUP_FILE && info.kind == OS_FILE) return DXUP_OK;
-    return dxup_remove_all(d->part);
+    return dxup_remove_all(d->staging);
 }
 
 int dxup_dest_open(dxup_dest *d, const char *path, int kind, unsigned mode, const uint8_t *content)
@@ -190,7 +191,7 @@ int dxup_dest_open(dxup_dest *d, const char *path, int kind, unsigned mode, cons
     d->fd = d->entry_fd = -1;
     d->kind = kind;
     d->mode = mode & 0777;
-    int status = part_path(d, path);
+    int status = staging_path(d, path);
     if (status) return status;
     os_replace_recover(d->path);
     if (os_look(d->path, true, &info) == 0) {
@@ -199,13 +200,13 @@ int dxup_dest_open(dxup_dest *d, const char *path, int kind, unsigned mode, cons
         if (kind == DXUP_TREE && info.kind != OS_FOLDER)
             return dxup_fail(DXUP_REFUSED, "%s exists and is not a directory", d->path);
     }
-    status = part_clear(d);
-    if (!status) status = part_lock(d);
+    status = staging_clear(d);
+    if (!status) status = staging_lock(d);
     if (!status && kind == DXUP_TREE && !OS_KEEPS_MODES) {
         d->modes = dxup_alloc(sizeof *d->modes);
         memset(d->modes, 0, sizeof *d->modes);
     }
-    if (!status) status = part_begin(d, content);
+    if (!status) status = staging_begin(d, content);
     if (status) dxup_dest_abandon(d);
     return status;
 }
@@ -224,7 +225,8 @@ void dxup_dest_abandon(dxup_dest *d)
         return;
     }
     note_remove(d);
-    if (os_drop_part(d->fd, d->part) < 0) dxup_fail_errno("%s: cannot be removed", d->part);
+    if (os_drop_staging(d->fd, d->staging) < 0)
+        dxup_fail_errno("%s: cannot be removed", d->staging);
     d->fd = -1;
 }
 
@@ -448,7 +450,7 @@ int dxup_dest_write(dxup_dest *d, const void *bytes, size_t size)
 {
     assert(d->fd >= 0);
     if (d->kind == DXUP_TREE) return write_tree(d, bytes, size);
-    return dxup_write_all(d->fd, bytes, size) ? DXUP_OK : dxup_fail_errno("%s", d->part);
+    return dxup_write_all(d->fd, bytes, size) ? DXUP_OK : dxup_fail_errno("%s", d->staging);
 }
 
 int dxup_dest_filled(dxup_dest *d, unsigned mode)
@@ -463,13 +465,13 @@ int dxup_dest_filled(dxup_dest *d, unsigned mode)
 /* Complete, with its mode, and synced. */
 static int make_durable(dxup_dest *d)
 {
-    if (os_set_open_mode(d->fd, d->mode) < 0) return dxup_fail_errno("%s", d->part);
+    if (os_set_open_mode(d->fd, d->mode) < 0) return dxup_fail_errno("%s", d->staging);
     if (d->kind == DXUP_FILE)
-        return os_sync(d->fd) < 0 ? dxup_fail_errno("%s: sync", d->part) : DXUP_OK;
+        return os_sync(d->fd) < 0 ? dxup_fail_errno("%s: sync", d->staging) : DXUP_OK;
     if (d->state != AT_END) return bad_tree(d, "it is truncated");
     int status = d->modes ? dxup_modes_save(d->modes, d->fd) : DXUP_OK;
     if (status) return status;
-    return os_sync_tree(d->fd) < 0 ? dxup_fail_errno("%s: sync", d->part) : DXUP_OK;
+    return os_sync_tree(d->fd) < 0 ? dxup_fail_errno("%s: sync", d->staging) : DXUP_OK;
 }
 
 int dxup_dest_commit(dxup_dest *d)
@@ -479,14 +481,14 @@ int dxup_dest_commit(dxup_dest *d)
     int status = make_durable(d);
     if (status) return status;
     bool replaces_tree = d->kind == DXUP_TREE && os_look(d->path, false, &info) == 0;
-    if (os_replace(d->fd, d->part, d->path, d->kind == DXUP_TREE) < 0)
+    if (os_replace(d->fd, d->staging, d->path, d->kind == DXUP_TREE) < 0)
         return dxup_fail_errno("%s", d->path);
     if (d->kind == DXUP_FILE) note_remove(d);
     os_close(d->fd);
     d->fd = -1;
     status = dxup_sync_parent(d->path);
     if (replaces_tree) {
-        int removed = dxup_remove_all(d->part); /* the old tree: both were exchanged */
+        int removed = dxup_remove_all(d->staging); /* the old tree: both were exchanged */
         if (!status) status = removed;
     }
     return status;

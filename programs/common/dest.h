@@ -20,7 +20,7 @@ typedef struct dxup_dest {
     int      state;                  /* tree: what the next bytes of the stream are */
     unsigned mode;
     char     path[DXUP_PATH_SIZE_MAX + 1];
-    char     part[DXUP_PATH_SIZE_MAX + 64]; /* beside path, locked while open */
+    char     staging[DXUP_PATH_SIZE_MAX + 64]; /* beside path, locked while open */
     uint8_t  head[16];               /* tree: of the entry */
     char     entry[DXUP_PATH_SIZE_MAX + 1]; /* tree: path of the entry being read */
     char     target[DXUP_PATH_SIZE_MAX + 1]; /* tree: a link's target */
@@ -37,13 +37,13 @@ typedef struct dxup_dest {
 } dxup_dest;
 
 /* Did an interrupted process leave a staging file beside path that can be resumed? */
-int  dxup_dest_find_part(dxup_dest *d, const char *path, bool *there);
+int  dxup_dest_find_staging(dxup_dest *d, const char *path, bool *there);
 /* Open the staging file or directory beside path. path does not change before commit. content:
    NULL, or the hash of the file to be written; a staging file of the same content is resumed
    (d->kept), and this one can be. */
 int dxup_dest_open(dxup_dest *d, const char *path, int kind, unsigned mode, const uint8_t *content);
 /* Write, or read, the record of the version that was pulled last to the path given to
-   dxup_dest_find_part(). */
+   dxup_dest_find_staging(). */
 int  dxup_dest_record(const dxup_dest *d, const char *name, uint64_t version, const uint8_t *hash);
 bool dxup_dest_recorded(const dxup_dest *d, const char *name, uint64_t *version, uint8_t *hash);
 /* Do not resume: empty the staging file. */

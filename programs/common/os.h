@@ -1,8 +1,8 @@
-/* What dxup and dxpatch ask of the system, for POSIX (os_posix.c) and Windows (os_windows.c).
+/* The system interface of the programs, for POSIX (os_posix.c) and Windows (os_windows.c).
 
    Paths are UTF-8 with '/' between names. Files, folders and sockets are ints, -1: none; on
-   Windows they are HANDLEs, which it keeps within 32 bits. A function that returns int returns 0
-   (or what it says) or -1 with errno set; os_error_text() has words for it. */
+   Windows they are HANDLEs, whose values fit into 32 bits. A function that returns int returns 0
+   (or what its comment says), or -1 with errno set; os_error_text() describes it. */
 #ifndef OS_H
 #define OS_H
 
@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #if defined(_WIN32)
-/* modes.c keeps them; a port has one listener */
+/* modes.c keeps modes; a port can have one listener only */
 enum { OS_KEEPS_MODES = 0, OS_HAS_LINKS = 0, OS_WORKERS_MAX = 1 };
 #else
 enum { OS_KEEPS_MODES = 1, OS_HAS_LINKS = 1, OS_WORKERS_MAX = 256 };
@@ -27,18 +27,18 @@ typedef struct os_info {
     int      kind;
     unsigned mode; /* permission bits; Windows: 0644 or 0444, folders 0755 */
     uint64_t size;
-    uint64_t volume, number; /* both equal: the same file */
-    bool     special; /* it has a setuid, setgid or sticky bit, which is not in mode */
-    bool     thin;    /* a file with fewer blocks than its size takes: it may have holes */
+    uint64_t volume; /* two files with the same volume and number are the same file */
+    uint64_t number;
+    bool     special; /* setuid, setgid or sticky bit, which mode does not have */
+    bool     thin;    /* fewer blocks than the size takes: it may have holes */
 } os_info;
 
 /* >>program ---- */
-/* First in main(): arguments in UTF-8, output as it is written, no end by a closed pipe or a
-   full disk. */
+/* First in main(): converts arguments to UTF-8, sets binary output, ignores SIGPIPE and SIGXFSZ. */
 void os_begin(int *argc, char ***argv);
-/* A path of the command line in the form above, changed in place. NULL stays NULL. */
+/* Convert a path of the command line to the form above, in place. NULL stays NULL. */
 char *os_path(char *argument);
-/* Words for an errno of this layer; they stay until the thread asks again. */
+/* The text of an errno of this interface; valid until the next call on this thread. */
 const char *os_error_text(int error);
 /* The same for dx_cas_file.system_error. */
 const char *os_cas_error_text(int error);
@@ -52,53 +52,52 @@ uint64_t os_memory_peak(void); /* of this process, bytes */
 unsigned os_cpu_count(void);   /* processors that this process may run on; at least 1 */
 bool     os_random(void *out, size_t size);
 unsigned os_new_mode(void); /* of a file that was not there before */
-/* Before the first thread; then, on the main one, until Ctrl-C or a request to end. */
+/* Ending: prepare before the first thread starts; the main thread waits for Ctrl-C or SIGTERM. */
 void     os_end_prepare(void);
 void     os_end_wait(void);
 
 /* >>paths ---- */
 int  os_look(const char *path, bool follow, os_info *out);
-/* The absolute path, through links; of what is not there as far as that can be said, else path
-   itself. -1: too long. */
+/* The absolute path with links resolved, or path itself if it does not exist. -1: too long. */
 int  os_real_path(const char *path, char *out, size_t size);
-/* NULL, or what is wrong with a name (no path) on this system. */
+/* NULL, or why this system cannot have a file of that name (not a path). */
 const char *os_name_fault(const char *name);
-int  os_make_folder(const char *path, unsigned mode); /* EEXIST: there was something */
+int  os_make_folder(const char *path, unsigned mode); /* EEXIST: the path exists */
 int  os_set_mode(const char *path, unsigned mode);
 int  os_remove(const char *path); /* a file */
-/* A file or a folder with all that is in it; what is not there is fine. */
+/* Remove a file, or a folder with its content. A missing one is no error. */
 int  os_remove_tree(const char *path);
-/* Put `from`, which is open as `file`, in the place of `to` in one step. A file there is gone
-   then, also one that others have open; a folder is now at `from`. */
+/* Atomically replace `to` by `from`, which is open as `file`. An old file is gone then, even if
+   others have it open; an old folder is at `from`. */
 int  os_replace(int file, const char *from, const char *to, bool folder);
-/* Finish a replacing of `path` that was cut short, on systems where it takes more than one step. */
+/* Complete an interrupted replacement of `path`, on systems where it takes several steps. */
 void os_replace_recover(const char *path);
-/* Make what was renamed in path's folder survive a power cut. */
+/* Make renames in path's folder durable. */
 int  os_sync_parent(const char *path);
 
 /* >>open files ---- */
-int  os_open(const char *path); /* to read; does not wait for the writer of a pipe */
+int  os_open(const char *path); /* for reading; does not wait for the writer of a pipe */
 int  os_open_folder(const char *path);
-/* A new file, to read and write, gone with its descriptor. */
+/* A new unlinked file, for reading and writing; it disappears when it is closed. */
 int  os_open_unnamed(const char *path);
-int  os_open_lock(const char *path); /* the file is made; EWOULDBLOCK: another process holds it */
-/* A file or folder to be filled, of this process alone (EWOULDBLOCK), and still the one at path. */
-int  os_open_part(const char *path, bool folder);
-/* Remove what os_open_part() made, and close it. */
-int  os_drop_part(int file, const char *path);
+int  os_open_lock(const char *path); /* created if missing; EWOULDBLOCK: locked */
+/* Create or open a staging file or folder and lock it. EWOULDBLOCK: another process has it. */
+int  os_open_staging(const char *path, bool folder);
+/* Remove what os_open_staging() made, and close it. */
+int  os_drop_staging(int file, const char *path);
 int  os_close(int file);
 int  os_close_socket(int socket);
 void os_end_sending(int socket);
-/* A listening socket has its port for itself. From here on this process may open more on it,
-   with SO_REUSEPORT. */
+/* A listening socket owns its port. From here on this process may open more sockets on it, with
+   SO_REUSEPORT. */
 int  os_share_port(int socket);
 int  os_socket_errno(void); /* of the last call about a socket that failed */
 int  os_info_of(int file, os_info *out);
 /* Bytes read, 0 at the end. */
 int64_t os_read(int file, void *out, size_t size);
 int64_t os_read_at(int file, uint64_t offset, void *out, size_t size);
-/* So many bytes of a file as memory to read, or NULL. Who shortens the file meanwhile kills the
-   reader. */
+/* Map bytes of a file read-only, or NULL. If the file is truncated meanwhile, reading raises
+   SIGBUS. */
 const void *os_map(int file, size_t size);
 void os_unmap(const void *bytes, size_t size);
 int  os_write(int file, const void *bytes, size_t size); /* all of them */
@@ -109,7 +108,7 @@ int  os_sync(int file);
 int  os_sync_tree(int folder);
 
 /* >>in an open folder: no link is followed in the last name ---- */
-/* What is not 0 from each ends it and is returned. */
+/* Call each for every name. A result that is not 0 ends the loop and is returned. */
 int  os_list(int folder, int (*each)(void *user, const char *name), void *user);
 int  os_look_in(int folder, const char *name, os_info *out);
 int  os_open_in(int folder, const char *name, int kind); /* OS_FILE, OS_FOLDER */
@@ -119,7 +118,7 @@ int  os_make_link_in(int folder, const char *path, const char *target);
 int64_t os_read_link_in(int folder, const char *name, char *out, size_t size);
 bool os_has_holes_in(int folder, const char *name); /* folder -1: name is a path */
 int  os_set_mode_in(int folder, const char *path, unsigned mode);
-/* Close what os_make_file_in() made; it is durable then, or os_sync_tree() makes it so. */
+/* Close a file of os_make_file_in(). It is durable now, or after os_sync_tree(). */
 int  os_close_made(int file);
 
 #endif

@@ -1,4 +1,5 @@
-/* The system: POSIX. */
+/* os.h for POSIX: Linux, BSD, macOS. Most functions are one system call; those that are more repeat
+   it after EINTR and keep errno of the first failure. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -134,10 +135,11 @@ void os_end_wait(void)
 /* >>paths -------------------------------------------------------------- */
 bool os_is_thin(const struct stat *st)
 {
-    const int64_t block = 4096; /* of file systems; a small file may have none, and no hole */
+    const int64_t block = 4096; /* small files may have no block, and still no hole */
     return (int64_t)st->st_blocks * 512 + block <= (int64_t)st->st_size;
 }
 
+/* From struct stat to os_info. */
 static void tell(const struct stat *st, os_info *out)
 {
     out->kind = OS_OTHER;
@@ -184,8 +186,8 @@ int os_set_mode(const char *path, unsigned mode) { return chmod(path, (mode_t)mo
 
 int os_remove(const char *path) { return unlink(path); }
 
-/* Empty the folder fd (closed here). Depth is bounded by the tree that this program or a
-   user made; each level holds one descriptor, so the system's limit ends a hostile one. */
+/* Empty the folder fd, and close it. Each level of recursion holds one descriptor, so the limit of
+   open files bounds the depth. */
 static bool remove_children(int fd)
 {
     bool good = true;
@@ -223,7 +225,7 @@ int os_replace(int file, const char *from, const char *to, bool folder)
     if (syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 2u /* EXCHANGE */) == 0) return 0;
     if (errno != EINVAL && errno != ENOSYS) return -1;
 #endif
-    snprintf(old, sizeof old, "%s-old", from); /* kept until the second step has worked */
+    snprintf(old, sizeof old, "%s-old", from); /* kept until the second rename has succeeded */
     if (os_remove_tree(old) < 0 || rename(to, old) < 0) return -1;
     if (rename(from, to) < 0) {
         int error = errno;
@@ -261,12 +263,13 @@ int os_open_folder(const char *path) { return open(path, O_RDONLY | O_DIRECTORY 
 
 int os_open_unnamed(const char *path)
 {
-    unlink(path); /* left by a run that was killed between the next two lines */
+    unlink(path); /* left by a process killed between the next two lines */
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd >= 0) unlink(path);
     return fd;
 }
 
+/* Lock without waiting; closes fd after a failure. */
 static int lock(int fd)
 {
     if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
@@ -278,9 +281,9 @@ static int lock(int fd)
 
 int os_open_lock(const char *path) { return lock(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666)); }
 
-/* The loop ends when what we locked is what the name still means, because another process may
-   rename its part away between the two steps. */
-int os_open_part(const char *path, bool folder)
+/* Between open and lock another process may have renamed its staging file away. So check that the
+   name still means the locked file, and try again if not. */
+int os_open_staging(const char *path, bool folder)
 {
     for (int tries = 0; tries < 100; tries++) {
         struct stat mine, named;
@@ -297,7 +300,7 @@ int os_open_part(const char *path, bool folder)
     return -1;
 }
 
-int os_drop_part(int file, const char *path)
+int os_drop_staging(int file, const char *path)
 {
     int result = os_remove_tree(path); /* while it is locked */
     int error = errno;

@@ -295,7 +295,7 @@ int os_open_lock(const char *path)
                                       FILE_NON_DIRECTORY_FILE, 0});
 }
 
-int os_open_part(const char *path, bool folder)
+int os_open_staging(const char *path, bool folder)
 {
     request q = {GENERIC_READ | GENERIC_WRITE | DELETE, 0, FILE_OPEN_IF, FILE_OPEN_REPARSE_POINT,
                  0};
@@ -610,7 +610,7 @@ int os_remove_tree(const char *path)
     return remove_path(path, info.kind == OS_FOLDER);
 }
 
-int os_drop_part(int file, const char *path)
+int os_drop_staging(int file, const char *path)
 {
     os_info info;
     (void)path;

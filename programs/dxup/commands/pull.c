@@ -93,7 +93,7 @@ typedef struct pull {
     uint64_t            kept;      /* of these, bytes that an earlier pull has left */
     dxup_dest           dest;
     bool                dest_open;
-    bool                has_part;  /* an earlier pull left a staging file, of any version */
+    bool                has_staging; /* an earlier pull left a staging file, of any version */
     dx_cas_blake3       hasher;    /* of the target */
     dx_patch_applier    applier;
     bool                applying;
@@ -327,7 +327,7 @@ static int take_kept(pull *p)
     assert(p->kind == DXUP_FILE && !p->written);
     while (p->written < p->dest.kept) {
         int64_t n = os_read(p->dest.fd, buffer, sizeof buffer);
-        if (n < 0) return dxup_fail_errno("%s", p->dest.part);
+        if (n < 0) return dxup_fail_errno("%s", p->dest.staging);
         if (n == 0) break; /* impossible under our lock; the final hash would reveal it */
         dx_cas_blake3_update(&p->hasher, buffer, (size_t)n);
         p->written += (uint64_t)n;
@@ -341,7 +341,7 @@ static int take_kept(pull *p)
 static int start_transfer(pull *p)
 {
     assert(!p->dest_open);
-    bool parts = (p->o->connections > 1 || p->has_part) && !p->transfer &&
+    bool parts = (p->o->connections > 1 || p->has_staging) && !p->transfer &&
                  p->wire_size >= DXUP_RANGES_FROM;
     int status = dxup_dest_open(&p->dest, p->o->path, p->kind, p->mode, keeps(p) ? p->hash : NULL);
     p->dest_open = !status;
@@ -452,7 +452,7 @@ static int take_reply(pull *p, const dx_hbtp_result *r)
         if (p->kind == DXUP_FILE && os_set_mode(p->o->path, p->mode & 0777) < 0)
             return dxup_fail_errno("%s", p->o->path);
         /* The staging file is useless now: opening and abandoning removes it. */
-        if (p->has_part && p->kind == DXUP_FILE)
+        if (p->has_staging && p->kind == DXUP_FILE)
             p->dest_open = !dxup_dest_open(&p->dest, p->o->path, p->kind, p->mode, NULL);
         p->done = true;
         dx_reactor_stop(&p->reactor);
@@ -486,7 +486,7 @@ static int send_request(pull *p)
     pull_request_writer w;
     size_t size = 0;
     uint32_t flags = p->have_kind ? DXUP_HAVE : 0;
-    if (p->o->connections > 1 || p->has_part) flags |= DXUP_RANGES;
+    if (p->o->connections > 1 || p->has_staging) flags |= DXUP_RANGES;
     pull_request_begin(&w, request, sizeof request, DX_TELEPORT_BARE);
     pull_request_set_flags(&w, flags);
     pull_request_set_have(&w, p->have);
@@ -711,7 +711,7 @@ static int pull_once(const dxup_options *o, bool *again)
         status = dxup_fail(DXUP_USAGE, "'%s' is not a numeric ADDR:PORT, such as 127.0.0.1:7000",
                            o->address);
     if (!status) status = look_at_destination(p);
-    if (!status) status = dxup_dest_find_part(&p->dest, o->path, &p->has_part);
+    if (!status) status = dxup_dest_find_staging(&p->dest, o->path, &p->has_staging);
     if (!status) status = transfer(p);
     if (!status) status = record_version(p);
     if (!status) print_summary(p);
