@@ -6,19 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-void *dxup_alloc(size_t size)
+void *prog_alloc(size_t size)
 {
     void *p = malloc(size ? size : 1);
     if (p) return p;
-    dxup_fail(DXUP_SYSTEM, "out of memory");
-    exit(DXUP_SYSTEM);
+    prog_fail(PROG_SYSTEM, "out of memory");
+    exit(PROG_SYSTEM);
 }
 
-int64_t dxup_now_ns(void) { return os_now_ns(); }
+int64_t prog_now_ns(void) { return os_now_ns(); }
 
-int64_t dxup_time_ns(void) { return os_time_ns(); }
+int64_t prog_time_ns(void) { return os_time_ns(); }
 
-char *dxup_count_text(uint64_t count, char out[32])
+char *prog_count_text(uint64_t count, char out[32])
 {
     char digits[24];
     int n = snprintf(digits, sizeof digits, "%llu", (unsigned long long)count), used = 0;
@@ -31,16 +31,16 @@ char *dxup_count_text(uint64_t count, char out[32])
     return out;
 }
 
-char *dxup_hash_text(const uint8_t hash[DXUP_HASH_SIZE], char out[65])
+char *prog_hash_text(const uint8_t hash[PROG_HASH_SIZE], char out[65])
 {
-    for (int i = 0; i < DXUP_HASH_SIZE; i++) snprintf(out + 2 * i, 3, "%02x", hash[i]);
+    for (int i = 0; i < PROG_HASH_SIZE; i++) snprintf(out + 2 * i, 3, "%02x", hash[i]);
     return out;
 }
 
-bool dxup_hash_parse(const char *text, uint8_t hash[DXUP_HASH_SIZE])
+bool prog_hash_parse(const char *text, uint8_t hash[PROG_HASH_SIZE])
 {
     static const char digits[] = "0123456789abcdef";
-    for (int i = 0; i < 2 * DXUP_HASH_SIZE; i++) {
+    for (int i = 0; i < 2 * PROG_HASH_SIZE; i++) {
         const char *digit = text[i] ? strchr(digits, text[i]) : NULL;
         if (!digit) return false;
         hash[i / 2] = (uint8_t)(i % 2 ? hash[i / 2] << 4 | (digit - digits) : digit - digits);
@@ -48,7 +48,7 @@ bool dxup_hash_parse(const char *text, uint8_t hash[DXUP_HASH_SIZE])
     return true;
 }
 
-unsigned dxup_thread_count(unsigned workers, unsigned max)
+unsigned prog_thread_count(unsigned workers, unsigned max)
 {
     assert(max > 0);
     if (!workers) workers = os_cpu_count();
@@ -56,15 +56,15 @@ unsigned dxup_thread_count(unsigned workers, unsigned max)
     return workers < max ? workers : max;
 }
 
-bool dxup_write_all(int fd, const void *bytes, size_t size)
+bool prog_write_all(int fd, const void *bytes, size_t size)
 {
     return os_write(fd, bytes, size) == 0;
 }
 
-int dxup_sync_parent(const char *path)
+int prog_sync_parent(const char *path)
 {
-    if (os_sync_parent(path) == 0) return DXUP_OK;
-    return dxup_fail_errno("%s: cannot sync its directory", path);
+    if (os_sync_parent(path) == 0) return PROG_OK;
+    return prog_fail_errno("%s: cannot sync its directory", path);
 }
 
 /* For os_list(): one name is enough. */
@@ -75,7 +75,7 @@ static int found(void *user, const char *name)
     return 1;
 }
 
-bool dxup_has_entries(const char *path)
+bool prog_has_entries(const char *path)
 {
     int folder = os_open_folder(path);
     if (folder < 0) return false;
@@ -84,7 +84,7 @@ bool dxup_has_entries(const char *path)
     return has;
 }
 
-int dxup_remove_all(const char *path)
+int prog_remove_all(const char *path)
 {
-    return os_remove_tree(path) < 0 ? dxup_fail_errno("%s: cannot be removed", path) : DXUP_OK;
+    return os_remove_tree(path) < 0 ? prog_fail_errno("%s: cannot be removed", path) : PROG_OK;
 }

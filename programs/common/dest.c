@@ -22,66 +22,66 @@ enum { AT_MAGIC, AT_HEAD, AT_PATH, AT_DATA, AT_LINK, AT_END };
 
 /* >>staging ------------------------------------------------------------ */
 /* The name of the staging file: DIR/.NAME.dxup-part. */
-static int staging_path(dxup_dest *d, const char *path)
+static int staging_path(prog_dest *d, const char *path)
 {
     const char *slash = strrchr(path, '/'), *fault = os_name_fault(slash ? slash + 1 : path);
-    if (fault) return dxup_fail(DXUP_USAGE, "'%s' cannot be a destination: %s", path, fault);
+    if (fault) return prog_fail(PROG_USAGE, "'%s' cannot be a destination: %s", path, fault);
     /* links are followed: their target is replaced */
     if (os_real_path(path, d->path, sizeof d->path) < 0 || !*d->path)
-        return dxup_fail(DXUP_USAGE, "'%s' cannot be a destination", path);
+        return prog_fail(PROG_USAGE, "'%s' cannot be a destination", path);
     size_t size = strlen(d->path);
     while (size > 1 && d->path[size - 1] == '/') size--;
     d->path[size] = 0;
     slash = strrchr(d->path, '/');
     const char *name = slash ? slash + 1 : d->path;
     if (!*name || !strcmp(name, ".") || !strcmp(name, ".."))
-        return dxup_fail(DXUP_USAGE, "'%s' cannot be a destination", path);
+        return prog_fail(PROG_USAGE, "'%s' cannot be a destination", path);
     snprintf(d->staging, sizeof d->staging, "%.*s.%s.dxup-part", (int)(name - d->path), d->path,
              name);
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 /* Create and lock the staging file or directory. */
-static int staging_lock(dxup_dest *d)
+static int staging_lock(prog_dest *d)
 {
     assert(d->fd < 0 && d->staging[0]);
-    d->fd = os_open_staging(d->staging, d->kind == DXUP_TREE);
-    if (d->fd >= 0) return DXUP_OK;
-    if (errno != EWOULDBLOCK) return dxup_fail_errno("%s", d->staging);
-    return dxup_fail(DXUP_REFUSED, "%s is being updated by another process", d->path);
+    d->fd = os_open_staging(d->staging, d->kind == PROG_TREE);
+    if (d->fd >= 0) return PROG_OK;
+    if (errno != EWOULDBLOCK) return prog_fail_errno("%s", d->staging);
+    return prog_fail(PROG_REFUSED, "%s is being updated by another process", d->path);
 }
 
 /* A staging file that can be resumed has a note beside it: the hash of the whole file. */
-static void note_path(const dxup_dest *d, char out[DXUP_PATH_SIZE_MAX + 72])
+static void note_path(const prog_dest *d, char out[PROG_PATH_SIZE_MAX + 72])
 {
-    snprintf(out, DXUP_PATH_SIZE_MAX + 72, "%s-of", d->staging);
+    snprintf(out, PROG_PATH_SIZE_MAX + 72, "%s-of", d->staging);
 }
 
-static void note_remove(const dxup_dest *d)
+static void note_remove(const prog_dest *d)
 {
-    char name[DXUP_PATH_SIZE_MAX + 72];
+    char name[PROG_PATH_SIZE_MAX + 72];
     note_path(d, name);
     (void)os_remove(name); /* a stale note is harmless: the final hash is checked */
 }
 
-static int note_write(const dxup_dest *d, const uint8_t *content)
+static int note_write(const prog_dest *d, const uint8_t *content)
 {
-    char name[DXUP_PATH_SIZE_MAX + 72], text[65];
+    char name[PROG_PATH_SIZE_MAX + 72], text[65];
     note_path(d, name);
-    dxup_hash_text(content, text);
+    prog_hash_text(content, text);
     int fd = os_open_staging(name, false);
     bool good = fd >= 0 && os_empty(fd) == 0 && os_write(fd, text, 64) == 0;
-    int status = good ? DXUP_OK : dxup_fail_errno("%s", name);
+    int status = good ? PROG_OK : prog_fail_errno("%s", name);
     if (fd >= 0) os_close(fd);
     return status;
 }
 
 /* Is the staging file the front of that content? */
-static bool note_says(const dxup_dest *d, const uint8_t *content)
+static bool note_says(const prog_dest *d, const uint8_t *content)
 {
-    char name[DXUP_PATH_SIZE_MAX + 72], text[65], note[64];
+    char name[PROG_PATH_SIZE_MAX + 72], text[65], note[64];
     note_path(d, name);
-    dxup_hash_text(content, text);
+    prog_hash_text(content, text);
     int fd = os_open(name);
     if (fd < 0) return false;
     int64_t size = os_read(fd, note, sizeof note);
@@ -89,24 +89,24 @@ static bool note_says(const dxup_dest *d, const uint8_t *content)
     return size == (int64_t)sizeof note && !memcmp(note, text, sizeof note);
 }
 
-int dxup_dest_find_staging(dxup_dest *d, const char *path, bool *there)
+int prog_dest_find_staging(prog_dest *d, const char *path, bool *there)
 {
-    char name[DXUP_PATH_SIZE_MAX + 72];
+    char name[PROG_PATH_SIZE_MAX + 72];
     os_info info;
     int status = staging_path(d, path);
     if (status) return status;
     note_path(d, name);
     *there = os_look(name, false, &info) == 0 && os_look(d->staging, false, &info) == 0;
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 /* >>record: .NAME.dxup beside the destination says which version was pulled last --------- */
-enum { RECORD_SIZE_MAX = 20 + 1 + 2 * DXUP_HASH_SIZE + 1 + DXUP_NAME_SIZE_MAX };
+enum { RECORD_SIZE_MAX = 20 + 1 + 2 * PROG_HASH_SIZE + 1 + PROG_NAME_SIZE_MAX };
 
-static void record_path(const dxup_dest *d, char out[DXUP_PATH_SIZE_MAX + 64])
+static void record_path(const prog_dest *d, char out[PROG_PATH_SIZE_MAX + 64])
 {
     assert(strlen(d->staging) > strlen("-part"));
-    snprintf(out, DXUP_PATH_SIZE_MAX + 64, "%.*s", (int)(strlen(d->staging) - strlen("-part")),
+    snprintf(out, PROG_PATH_SIZE_MAX + 64, "%.*s", (int)(strlen(d->staging) - strlen("-part")),
              d->staging);
 }
 
@@ -116,30 +116,30 @@ static size_t record_text(char out[RECORD_SIZE_MAX + 1], const char *name, uint6
 {
     char text[65];
     int size = snprintf(out, RECORD_SIZE_MAX + 1, "%llu %s %s", (unsigned long long)version,
-                        dxup_hash_text(hash, text), name);
+                        prog_hash_text(hash, text), name);
     assert(size > 0 && size <= RECORD_SIZE_MAX);
     return (size_t)size;
 }
 
-int dxup_dest_record(const dxup_dest *d, const char *name, uint64_t version, const uint8_t *hash)
+int prog_dest_record(const prog_dest *d, const char *name, uint64_t version, const uint8_t *hash)
 {
-    char path[DXUP_PATH_SIZE_MAX + 64], made[DXUP_PATH_SIZE_MAX + 68], text[RECORD_SIZE_MAX + 1];
+    char path[PROG_PATH_SIZE_MAX + 64], made[PROG_PATH_SIZE_MAX + 68], text[RECORD_SIZE_MAX + 1];
     size_t size = record_text(text, name, version, hash);
     record_path(d, path);
     snprintf(made, sizeof made, "%s-new", path);
     int file = os_open_staging(made, false);
-    if (file < 0) return dxup_fail_errno("%s", made);
+    if (file < 0) return prog_fail_errno("%s", made);
     bool good = os_empty(file) == 0 && os_write(file, text, size) == 0 && os_sync(file) == 0 &&
                 os_replace(file, made, path, false) == 0;
-    int status = good ? DXUP_OK : dxup_fail_errno("%s", path);
+    int status = good ? PROG_OK : prog_fail_errno("%s", path);
     if (good) os_close(file);
     else os_drop_staging(file, made);
     return status;
 }
 
-bool dxup_dest_recorded(const dxup_dest *d, const char *name, uint64_t *version, uint8_t *hash)
+bool prog_dest_recorded(const prog_dest *d, const char *name, uint64_t *version, uint8_t *hash)
 {
-    char path[DXUP_PATH_SIZE_MAX + 64], text[RECORD_SIZE_MAX + 1], again[RECORD_SIZE_MAX + 1];
+    char path[PROG_PATH_SIZE_MAX + 64], text[RECORD_SIZE_MAX + 1], again[RECORD_SIZE_MAX + 1];
     record_path(d, path);
     int file = os_open(path);
     if (file < 0) return false;
@@ -149,42 +149,42 @@ bool dxup_dest_recorded(const dxup_dest *d, const char *name, uint64_t *version,
     text[size] = 0;
     char *digits = strchr(text, ' ');
     *version = strtoull(text, NULL, 10);
-    if (!digits || !dxup_hash_parse(digits + 1, hash)) return false;
-    /* It must be exactly what dxup_dest_record() writes, for this name; otherwise ignore it. */
+    if (!digits || !prog_hash_parse(digits + 1, hash)) return false;
+    /* It must be exactly what prog_dest_record() writes, for this name; otherwise ignore it. */
     return record_text(again, name, *version, hash) == (size_t)size &&
            !memcmp(again, text, (size_t)size);
 }
 
-int dxup_dest_restart(dxup_dest *d)
+int prog_dest_restart(prog_dest *d)
 {
     d->kept = 0;
-    return os_empty(d->fd) < 0 ? dxup_fail_errno("%s", d->staging) : DXUP_OK;
+    return os_empty(d->fd) < 0 ? prog_fail_errno("%s", d->staging) : PROG_OK;
 }
 
 /* Resume the staging file, or start over. */
-static int staging_begin(dxup_dest *d, const uint8_t *content)
+static int staging_begin(prog_dest *d, const uint8_t *content)
 {
     os_info info;
     assert(d->fd >= 0 && !d->kept);
     if (content && note_says(d, content) && os_info_of(d->fd, &info) == 0) {
         d->kept = info.size;
-        return DXUP_OK;
+        return PROG_OK;
     }
     note_remove(d);
-    int status = d->kind == DXUP_FILE ? dxup_dest_restart(d) : DXUP_OK;
+    int status = d->kind == PROG_FILE ? prog_dest_restart(d) : PROG_OK;
     return status || !content ? status : note_write(d, content);
 }
 
 /* Remove a staging file or directory of the other kind that a killed process left. */
-static int staging_clear(dxup_dest *d)
+static int staging_clear(prog_dest *d)
 {
     os_info info;
-    if (os_look(d->staging, false, &info) < 0) return DXUP_OK;
-    if (d->kind == DXUP_FILE && info.kind == OS_FILE) return DXUP_OK;
-    return dxup_remove_all(d->staging);
+    if (os_look(d->staging, false, &info) < 0) return PROG_OK;
+    if (d->kind == PROG_FILE && info.kind == OS_FILE) return PROG_OK;
+    return prog_remove_all(d->staging);
 }
 
-int dxup_dest_open(dxup_dest *d, const char *path, int kind, unsigned mode, const uint8_t *content)
+int prog_dest_open(prog_dest *d, const char *path, int kind, unsigned mode, const uint8_t *content)
 {
     os_info info;
     memset(d, 0, sizeof *d);
@@ -195,27 +195,27 @@ int dxup_dest_open(dxup_dest *d, const char *path, int kind, unsigned mode, cons
     if (status) return status;
     os_replace_recover(d->path);
     if (os_look(d->path, true, &info) == 0) {
-        if (kind == DXUP_FILE && info.kind != OS_FILE)
-            return dxup_fail(DXUP_REFUSED, "%s exists and is not a file", d->path);
-        if (kind == DXUP_TREE && info.kind != OS_FOLDER)
-            return dxup_fail(DXUP_REFUSED, "%s exists and is not a directory", d->path);
+        if (kind == PROG_FILE && info.kind != OS_FILE)
+            return prog_fail(PROG_REFUSED, "%s exists and is not a file", d->path);
+        if (kind == PROG_TREE && info.kind != OS_FOLDER)
+            return prog_fail(PROG_REFUSED, "%s exists and is not a directory", d->path);
     }
     status = staging_clear(d);
     if (!status) status = staging_lock(d);
-    if (!status && kind == DXUP_TREE && !OS_KEEPS_MODES) {
-        d->modes = dxup_alloc(sizeof *d->modes);
+    if (!status && kind == PROG_TREE && !OS_KEEPS_MODES) {
+        d->modes = prog_alloc(sizeof *d->modes);
         memset(d->modes, 0, sizeof *d->modes);
     }
     if (!status) status = staging_begin(d, content);
-    if (status) dxup_dest_abandon(d);
+    if (status) prog_dest_abandon(d);
     return status;
 }
 
-void dxup_dest_abandon(dxup_dest *d)
+void prog_dest_abandon(prog_dest *d)
 {
     if (d->entry_fd >= 0) os_close(d->entry_fd);
     d->entry_fd = -1;
-    if (d->modes) dxup_modes_free(d->modes);
+    if (d->modes) prog_modes_free(d->modes);
     free(d->modes);
     d->modes = NULL;
     if (d->fd < 0) return;
@@ -226,14 +226,14 @@ void dxup_dest_abandon(dxup_dest *d)
     }
     note_remove(d);
     if (os_drop_staging(d->fd, d->staging) < 0)
-        dxup_fail_errno("%s: cannot be removed", d->staging);
+        prog_fail_errno("%s: cannot be removed", d->staging);
     d->fd = -1;
 }
 
 /* >>tree --------------------------------------------------------------- */
-static int bad_tree(const dxup_dest *d, const char *why)
+static int bad_tree(const prog_dest *d, const char *why)
 {
-    return dxup_fail(DXUP_DAMAGED, "malformed tree: %s%s%s", why,
+    return prog_fail(PROG_DAMAGED, "malformed tree: %s%s%s", why,
                      d->entry[0] ? ": " : "", d->entry);
 }
 
@@ -255,35 +255,35 @@ static int compare_paths(const char *a, const char *b)
 }
 
 /* Leave directories until the open one is `size` bytes of its path long. */
-static int leave_dirs(dxup_dest *d, size_t size)
+static int leave_dirs(prog_dest *d, size_t size)
 {
-    assert(d->depth <= DXUP_DEPTH_MAX);
+    assert(d->depth <= PROG_DEPTH_MAX);
     while (strlen(d->dir) > size) {
         if (os_set_mode_in(d->fd, d->dir, d->dir_mode[d->depth]) < 0)
-            return dxup_fail_errno("%s", d->dir);
+            return prog_fail_errno("%s", d->dir);
         char *slash = strrchr(d->dir, '/');
         *(slash ? slash : d->dir) = 0;
         d->depth--;
     }
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 /* Is the name valid on this system? */
-static int check_name(const dxup_dest *d, const char *name, size_t size)
+static int check_name(const prog_dest *d, const char *name, size_t size)
 {
     char copy[256];
-    if (size >= sizeof copy) return DXUP_OK; /* the system will refuse it */
+    if (size >= sizeof copy) return PROG_OK; /* the system will refuse it */
     memcpy(copy, name, size);
     copy[size] = 0;
     const char *fault = os_name_fault(copy);
-    if (!fault && !OS_KEEPS_MODES && name == d->entry && !strcmp(copy, DXUP_MODES_NAME))
+    if (!fault && !OS_KEEPS_MODES && name == d->entry && !strcmp(copy, PROG_MODES_NAME))
         fault = "dxup uses this name itself on this system";
-    return fault ? dxup_fail(DXUP_REFUSED, "%s: %s", d->entry, fault) : DXUP_OK;
+    return fault ? prog_fail(PROG_REFUSED, "%s: %s", d->entry, fault) : PROG_OK;
 }
 
 /* Every component is a plain name, the order is strict, and the parent is a directory that this
    stream has made: nothing can be written outside the staging directory. */
-static int check_path(dxup_dest *d)
+static int check_path(prog_dest *d)
 {
     const char *p = d->entry;
     for (const char *name = p;; p++) {
@@ -308,7 +308,7 @@ static int check_path(dxup_dest *d)
 }
 
 /* Head and path of an entry are complete: make it. */
-static int start_entry(dxup_dest *d)
+static int start_entry(prog_dest *d)
 {
     assert(d->entry_fd < 0);
     char type = (char)d->head[0];
@@ -320,39 +320,39 @@ static int start_entry(dxup_dest *d)
     if (type == 'd' && root) {
         if (d->left) return bad_tree(d, "a directory with content");
         d->mode = mode;
-        if (d->modes) dxup_modes_add(d->modes, "", true, mode);
+        if (d->modes) prog_modes_add(d->modes, "", true, mode);
         d->depth = 1;
-        return DXUP_OK;
+        return PROG_OK;
     }
     if (!d->depth) return bad_tree(d, "no root");
     int status = check_path(d);
     if (status) return status;
     strcpy(d->last, d->entry);
-    if (d->modes && type != 'l') dxup_modes_add(d->modes, d->entry, type == 'd', mode);
+    if (d->modes && type != 'l') prog_modes_add(d->modes, d->entry, type == 'd', mode);
     if (type == 'd') {
         if (d->left) return bad_tree(d, "a directory with content");
-        if (d->depth >= DXUP_DEPTH_MAX) return bad_tree(d, "too deep");
-        if (os_make_folder_in(d->fd, d->entry) < 0) return dxup_fail_errno("%s", d->entry);
+        if (d->depth >= PROG_DEPTH_MAX) return bad_tree(d, "too deep");
+        if (os_make_folder_in(d->fd, d->entry) < 0) return prog_fail_errno("%s", d->entry);
         strcpy(d->dir, d->entry);
         d->dir_mode[++d->depth] = (uint16_t)mode;
     } else if (type == 'l') {
-        if (!d->left || d->left > DXUP_PATH_SIZE_MAX) return bad_tree(d, "a link without target");
+        if (!d->left || d->left > PROG_PATH_SIZE_MAX) return bad_tree(d, "a link without target");
         if (!OS_HAS_LINKS)
-            return dxup_fail(DXUP_REFUSED, "%s is a symbolic link: dxup makes none on this system",
+            return prog_fail(PROG_REFUSED, "%s is a symbolic link: dxup makes none on this system",
                              d->entry);
         d->state = AT_LINK;
     } else if (type == 'f') {
         d->entry_fd = os_make_file_in(d->fd, d->entry, mode);
-        if (d->entry_fd < 0) return dxup_fail_errno("%s", d->entry);
+        if (d->entry_fd < 0) return prog_fail_errno("%s", d->entry);
         d->state = AT_DATA;
     } else {
         return bad_tree(d, "an entry of an unknown type");
     }
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 /* A head is complete: the end of the stream, or an entry. */
-static int end_head(dxup_dest *d)
+static int end_head(prog_dest *d)
 {
     static const uint8_t end[16] = {0};
     d->have = 0;
@@ -366,33 +366,33 @@ static int end_head(dxup_dest *d)
     d->left = 0;
     for (int i = 7; i >= 0; i--) d->left = d->left << 8 | d->head[8 + i];
     if (d->head[1] || d->head[6] || d->head[7]) return bad_tree(d, "reserved bytes set");
-    if (d->entry_size > DXUP_PATH_SIZE_MAX) return bad_tree(d, "a path that is too long");
+    if (d->entry_size > PROG_PATH_SIZE_MAX) return bad_tree(d, "a path that is too long");
     if (!d->entry_size) return start_entry(d);
     d->state = AT_PATH;
-    return DXUP_OK;
+    return PROG_OK;
 }
 
-static int end_path(dxup_dest *d)
+static int end_path(prog_dest *d)
 {
-    assert(d->have <= DXUP_PATH_SIZE_MAX);
+    assert(d->have <= PROG_PATH_SIZE_MAX);
     d->entry[d->have] = 0;
     if (strlen(d->entry) != d->have) return bad_tree(d, "a path with a zero byte");
     return start_entry(d);
 }
 
-static int end_link(dxup_dest *d)
+static int end_link(prog_dest *d)
 {
-    assert(d->have <= DXUP_PATH_SIZE_MAX);
+    assert(d->have <= PROG_PATH_SIZE_MAX);
     d->target[d->have] = 0;
     if (strlen(d->target) != d->have) return bad_tree(d, "a link with a zero byte");
-    if (os_make_link_in(d->fd, d->entry, d->target) < 0) return dxup_fail_errno("%s", d->entry);
+    if (os_make_link_in(d->fd, d->entry, d->target) < 0) return prog_fail_errno("%s", d->entry);
     d->have = 0;
     d->state = AT_HEAD;
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 /* Collect bytes into `into`, `want` in all; true when they are complete. */
-static bool collect(dxup_dest *d, void *into, size_t want, const uint8_t **p, size_t *size)
+static bool collect(prog_dest *d, void *into, size_t want, const uint8_t **p, size_t *size)
 {
     assert(d->have <= want);
     size_t n = want - d->have < *size ? want - d->have : *size;
@@ -404,24 +404,24 @@ static bool collect(dxup_dest *d, void *into, size_t want, const uint8_t **p, si
 }
 
 /* The next bytes of a file of the tree. */
-static int write_data(dxup_dest *d, const uint8_t **p, size_t *size)
+static int write_data(prog_dest *d, const uint8_t **p, size_t *size)
 {
     assert(d->entry_fd >= 0);
     size_t n = d->left < *size ? (size_t)d->left : *size;
-    if (!dxup_write_all(d->entry_fd, *p, n)) return dxup_fail_errno("%s", d->entry);
+    if (!prog_write_all(d->entry_fd, *p, n)) return prog_fail_errno("%s", d->entry);
     *p += n;
     *size -= n;
     d->left -= n;
-    if (d->left) return DXUP_OK;
+    if (d->left) return PROG_OK;
     int bad = os_close_made(d->entry_fd);
     d->entry_fd = -1;
     d->state = AT_HEAD;
-    return bad < 0 ? dxup_fail_errno("%s", d->entry) : DXUP_OK;
+    return bad < 0 ? prog_fail_errno("%s", d->entry) : PROG_OK;
 }
 
-static int write_tree(dxup_dest *d, const uint8_t *p, size_t size)
+static int write_tree(prog_dest *d, const uint8_t *p, size_t size)
 {
-    int status = DXUP_OK;
+    int status = PROG_OK;
     while (!status && (size || (d->state == AT_DATA && !d->left))) {
         switch (d->state) {
         case AT_MAGIC:
@@ -446,49 +446,49 @@ static int write_tree(dxup_dest *d, const uint8_t *p, size_t size)
     return status;
 }
 
-int dxup_dest_write(dxup_dest *d, const void *bytes, size_t size)
+int prog_dest_write(prog_dest *d, const void *bytes, size_t size)
 {
     assert(d->fd >= 0);
-    if (d->kind == DXUP_TREE) return write_tree(d, bytes, size);
-    return dxup_write_all(d->fd, bytes, size) ? DXUP_OK : dxup_fail_errno("%s", d->staging);
+    if (d->kind == PROG_TREE) return write_tree(d, bytes, size);
+    return prog_write_all(d->fd, bytes, size) ? PROG_OK : prog_fail_errno("%s", d->staging);
 }
 
-int dxup_dest_filled(dxup_dest *d, unsigned mode)
+int prog_dest_filled(prog_dest *d, unsigned mode)
 {
-    assert(d->kind == DXUP_TREE);
+    assert(d->kind == PROG_TREE);
     d->state = AT_END;
     d->mode = mode & 0777;
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 /* >>commit ------------------------------------------------------------- */
 /* Complete, with its mode, and synced. */
-static int make_durable(dxup_dest *d)
+static int make_durable(prog_dest *d)
 {
-    if (os_set_open_mode(d->fd, d->mode) < 0) return dxup_fail_errno("%s", d->staging);
-    if (d->kind == DXUP_FILE)
-        return os_sync(d->fd) < 0 ? dxup_fail_errno("%s: sync", d->staging) : DXUP_OK;
+    if (os_set_open_mode(d->fd, d->mode) < 0) return prog_fail_errno("%s", d->staging);
+    if (d->kind == PROG_FILE)
+        return os_sync(d->fd) < 0 ? prog_fail_errno("%s: sync", d->staging) : PROG_OK;
     if (d->state != AT_END) return bad_tree(d, "it is truncated");
-    int status = d->modes ? dxup_modes_save(d->modes, d->fd) : DXUP_OK;
+    int status = d->modes ? prog_modes_save(d->modes, d->fd) : PROG_OK;
     if (status) return status;
-    return os_sync_tree(d->fd) < 0 ? dxup_fail_errno("%s: sync", d->staging) : DXUP_OK;
+    return os_sync_tree(d->fd) < 0 ? prog_fail_errno("%s: sync", d->staging) : PROG_OK;
 }
 
-int dxup_dest_commit(dxup_dest *d)
+int prog_dest_commit(prog_dest *d)
 {
     os_info info;
     assert(d->fd >= 0);
     int status = make_durable(d);
     if (status) return status;
-    bool replaces_tree = d->kind == DXUP_TREE && os_look(d->path, false, &info) == 0;
-    if (os_replace(d->fd, d->staging, d->path, d->kind == DXUP_TREE) < 0)
-        return dxup_fail_errno("%s", d->path);
-    if (d->kind == DXUP_FILE) note_remove(d);
+    bool replaces_tree = d->kind == PROG_TREE && os_look(d->path, false, &info) == 0;
+    if (os_replace(d->fd, d->staging, d->path, d->kind == PROG_TREE) < 0)
+        return prog_fail_errno("%s", d->path);
+    if (d->kind == PROG_FILE) note_remove(d);
     os_close(d->fd);
     d->fd = -1;
-    status = dxup_sync_parent(d->path);
+    status = prog_sync_parent(d->path);
     if (replaces_tree) {
-        int removed = dxup_remove_all(d->staging); /* the old tree: both were exchanged */
+        int removed = prog_remove_all(d->staging); /* the old tree: both were exchanged */
         if (!status) status = removed;
     }
     return status;

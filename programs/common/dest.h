@@ -13,48 +13,48 @@
 
 #include "common.h"
 
-typedef struct dxup_dest {
-    int      kind;                   /* DXUP_FILE, DXUP_TREE */
+typedef struct prog_dest {
+    int      kind;                   /* PROG_FILE, PROG_TREE */
     int      fd;                     /* of the staging file or directory; -1: closed */
     int      entry_fd;               /* tree: the file being written, or -1 */
     int      state;                  /* tree: what the next bytes of the stream are */
     unsigned mode;
-    char     path[DXUP_PATH_SIZE_MAX + 1];
-    char     staging[DXUP_PATH_SIZE_MAX + 64]; /* beside path, locked while open */
+    char     path[PROG_PATH_SIZE_MAX + 1];
+    char     staging[PROG_PATH_SIZE_MAX + 64]; /* beside path, locked while open */
     uint8_t  head[16];               /* tree: of the entry */
-    char     entry[DXUP_PATH_SIZE_MAX + 1]; /* tree: path of the entry being read */
-    char     target[DXUP_PATH_SIZE_MAX + 1]; /* tree: a link's target */
-    char     last[DXUP_PATH_SIZE_MAX + 1];  /* tree: the previous entry; order is strict */
-    char     dir[DXUP_PATH_SIZE_MAX + 1];   /* tree: the directory that is open for entries */
-    uint16_t dir_mode[DXUP_DEPTH_MAX + 1];  /* tree: set when the directory is left */
+    char     entry[PROG_PATH_SIZE_MAX + 1]; /* tree: path of the entry being read */
+    char     target[PROG_PATH_SIZE_MAX + 1]; /* tree: a link's target */
+    char     last[PROG_PATH_SIZE_MAX + 1];  /* tree: the previous entry; order is strict */
+    char     dir[PROG_PATH_SIZE_MAX + 1];   /* tree: the directory that is open for entries */
+    uint16_t dir_mode[PROG_DEPTH_MAX + 1];  /* tree: set when the directory is left */
     size_t   have;                   /* tree: bytes of head, entry or target so far */
     size_t   entry_size;             /* tree: bytes of the path */
     size_t   depth;                  /* tree: of dir; 0: before the root */
-    struct dxup_modes *modes;         /* tree: those that the system does not keep */
+    struct prog_modes *modes;         /* tree: those that the system does not keep */
     uint64_t left;                   /* tree: bytes of content still to come */
     uint64_t kept; /* bytes in the staging file already; read d->fd to its end before writing */
-    bool     keep; /* dxup_dest_abandon() leaves it to the next one with the same content */
-} dxup_dest;
+    bool     keep; /* prog_dest_abandon() leaves it to the next one with the same content */
+} prog_dest;
 
 /* Did an interrupted process leave a staging file beside path that can be resumed? */
-int  dxup_dest_find_staging(dxup_dest *d, const char *path, bool *there);
+int  prog_dest_find_staging(prog_dest *d, const char *path, bool *there);
 /* Open the staging file or directory beside path. path does not change before commit. content:
    NULL, or the hash of the file to be written; a staging file of the same content is resumed
    (d->kept), and this one can be. */
-int dxup_dest_open(dxup_dest *d, const char *path, int kind, unsigned mode, const uint8_t *content);
+int prog_dest_open(prog_dest *d, const char *path, int kind, unsigned mode, const uint8_t *content);
 /* Write, or read, the record of the version that was pulled last to the path given to
-   dxup_dest_find_staging(). */
-int  dxup_dest_record(const dxup_dest *d, const char *name, uint64_t version, const uint8_t *hash);
-bool dxup_dest_recorded(const dxup_dest *d, const char *name, uint64_t *version, uint8_t *hash);
+   prog_dest_find_staging(). */
+int  prog_dest_record(const prog_dest *d, const char *name, uint64_t version, const uint8_t *hash);
+bool prog_dest_recorded(const prog_dest *d, const char *name, uint64_t *version, uint8_t *hash);
 /* Do not resume: empty the staging file. */
-int  dxup_dest_restart(dxup_dest *d);
+int  prog_dest_restart(prog_dest *d);
 /* The next bytes: content of a file, or stream of a tree, which is checked and unpacked. */
-int  dxup_dest_write(dxup_dest *d, const void *bytes, size_t size);
+int  prog_dest_write(prog_dest *d, const void *bytes, size_t size);
 /* The caller has made the tree below d->fd by itself, and it is complete. */
-int  dxup_dest_filled(dxup_dest *d, unsigned mode);
+int  prog_dest_filled(prog_dest *d, unsigned mode);
 /* Sync it and replace path atomically. After an error path is as before. */
-int  dxup_dest_commit(dxup_dest *d);
+int  prog_dest_commit(prog_dest *d);
 /* Remove the staging file or directory, unless d->keep. Safe after commit. */
-void dxup_dest_abandon(dxup_dest *d);
+void prog_dest_abandon(prog_dest *d);
 
 #endif

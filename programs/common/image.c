@@ -15,25 +15,25 @@
 #include <string.h>
 
 typedef struct walk {
-    dxup_sink *sink;
+    prog_sink *sink;
     void      *user;
     size_t     depth;     /* of the open directories */
-    dxup_modes modes;     /* those that the system does not keep */
-    char       path[DXUP_PATH_SIZE_MAX + 1]; /* of the entry, relative to the top */
+    prog_modes modes;     /* those that the system does not keep */
+    char       path[PROG_PATH_SIZE_MAX + 1]; /* of the entry, relative to the top */
     size_t     path_size;
-    uint8_t    buffer[DXUP_IO_SIZE];
+    uint8_t    buffer[PROG_IO_SIZE];
 } walk;
 
-int dxup_image_stat(const char *path, int *kind, unsigned *mode)
+int prog_image_stat(const char *path, int *kind, unsigned *mode)
 {
     os_info info;
     if (os_look(path, true, &info) < 0)
-        return errno == ENOENT ? DXUP_NOT_FOUND : dxup_fail_errno("%s", path);
+        return errno == ENOENT ? PROG_NOT_FOUND : prog_fail_errno("%s", path);
     if (info.kind != OS_FILE && info.kind != OS_FOLDER)
-        return dxup_fail(DXUP_REFUSED, "%s is neither a file nor a directory", path);
-    *kind = info.kind == OS_FOLDER ? DXUP_TREE : DXUP_FILE;
+        return prog_fail(PROG_REFUSED, "%s is neither a file nor a directory", path);
+    *kind = info.kind == OS_FOLDER ? PROG_TREE : PROG_FILE;
     *mode = info.mode;
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 /* Stream fd to its end. expected: its size; UINT64_MAX: any. */
@@ -43,7 +43,7 @@ static int send_file(walk *w, int fd, const char *name, uint64_t expected)
     uint64_t total = 0;
     for (;;) {
         int64_t n = os_read(fd, w->buffer, sizeof w->buffer);
-        if (n < 0) return dxup_fail_errno("%s: reading", name);
+        if (n < 0) return prog_fail_errno("%s: reading", name);
         if (n == 0) break;
         total += (uint64_t)n;
         if (total > expected) break;
@@ -51,14 +51,14 @@ static int send_file(walk *w, int fd, const char *name, uint64_t expected)
         if (status) return status;
     }
     if (expected != UINT64_MAX && total != expected)
-        return dxup_fail(DXUP_REFUSED, "%s changed while it was read; try again", name);
-    return DXUP_OK;
+        return prog_fail(PROG_REFUSED, "%s changed while it was read; try again", name);
+    return PROG_OK;
 }
 
 /* The head of an entry, and its path. */
 static int send_head(walk *w, char type, unsigned mode, uint64_t size)
 {
-    assert(w->path_size <= DXUP_PATH_SIZE_MAX && mode <= 0777);
+    assert(w->path_size <= PROG_PATH_SIZE_MAX && mode <= 0777);
     uint8_t head[16] = {0};
     head[0] = (uint8_t)type;
     head[2] = (uint8_t)(mode & 0xff);
@@ -74,12 +74,12 @@ static int send_entry_file(walk *w, int dir, const char *name)
 {
     os_info info;
     int fd = os_open_in(dir, name, OS_FILE);
-    if (fd < 0) return dxup_fail_errno("%s", w->path);
-    int status = os_info_of(fd, &info) < 0 ? dxup_fail_errno("%s", w->path) : DXUP_OK;
+    if (fd < 0) return prog_fail_errno("%s", w->path);
+    int status = os_info_of(fd, &info) < 0 ? prog_fail_errno("%s", w->path) : PROG_OK;
     if (!status && info.kind != OS_FILE)
-        status = dxup_fail(DXUP_REFUSED, "%s changed while it was read; try again", w->path);
+        status = prog_fail(PROG_REFUSED, "%s changed while it was read; try again", w->path);
     if (!status)
-        status = send_head(w, 'f', dxup_modes_find(&w->modes, w->path, info.mode), info.size);
+        status = send_head(w, 'f', prog_modes_find(&w->modes, w->path, info.mode), info.size);
     if (!status) status = send_file(w, fd, w->path, info.size);
     os_close(fd);
     return status;
@@ -87,14 +87,14 @@ static int send_entry_file(walk *w, int dir, const char *name)
 
 static int send_entry_link(walk *w, int dir, const char *name)
 {
-    char target[DXUP_PATH_SIZE_MAX + 1];
+    char target[PROG_PATH_SIZE_MAX + 1];
     if (!OS_HAS_LINKS)
-        return dxup_fail(DXUP_REFUSED, "%s is a link or a junction: dxup reads none on this system",
+        return prog_fail(PROG_REFUSED, "%s is a link or a junction: dxup reads none on this system",
                          w->path);
     int64_t n = os_read_link_in(dir, name, target, sizeof target);
-    if (n < 0) return dxup_fail_errno("%s", w->path);
-    if (n == 0 || n > DXUP_PATH_SIZE_MAX)
-        return dxup_fail(DXUP_REFUSED, "%s: the link's target is too long", w->path);
+    if (n < 0) return prog_fail_errno("%s", w->path);
+    if (n == 0 || n > PROG_PATH_SIZE_MAX)
+        return prog_fail(PROG_REFUSED, "%s: the link's target is too long", w->path);
     int status = send_head(w, 'l', 0777, (uint64_t)n);
     return status ? status : w->sink(w->user, target, (size_t)n);
 }
@@ -117,7 +117,7 @@ static int add_name(void *user, const char *name)
         l->names = realloc(l->names, l->room * sizeof *l->names);
         if (!l->names) abort();
     }
-    l->names[l->count++] = strcpy(dxup_alloc(strlen(name) + 1), name);
+    l->names[l->count++] = strcpy(prog_alloc(strlen(name) + 1), name);
     return 0;
 }
 
@@ -125,9 +125,9 @@ static int add_name(void *user, const char *name)
 static int list_names(walk *w, int dir, name_list *l)
 {
     if (os_list(dir, add_name, l) < 0)
-        return dxup_fail_errno("%s: listing", w->path_size ? w->path : ".");
+        return prog_fail_errno("%s: listing", w->path_size ? w->path : ".");
     if (l->count) qsort(l->names, l->count, sizeof *l->names, compare_names);
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 static int send_dir(walk *w, int dir, unsigned mode);
@@ -137,38 +137,38 @@ static int send_entry(walk *w, int dir, const char *name)
 {
     os_info info;
     size_t size = strlen(name), before = w->path_size;
-    if (!OS_KEEPS_MODES && !before && !strcmp(name, DXUP_MODES_NAME)) return DXUP_OK;
-    if (size + 1 > DXUP_PATH_SIZE_MAX - before)
-        return dxup_fail(DXUP_REFUSED, "%s/%s: the path is too long", w->path, name);
+    if (!OS_KEEPS_MODES && !before && !strcmp(name, PROG_MODES_NAME)) return PROG_OK;
+    if (size + 1 > PROG_PATH_SIZE_MAX - before)
+        return prog_fail(PROG_REFUSED, "%s/%s: the path is too long", w->path, name);
     if (before) w->path[w->path_size++] = '/';
     memcpy(w->path + w->path_size, name, size + 1);
     w->path_size += size;
-    int status = DXUP_OK;
+    int status = PROG_OK;
     if (os_look_in(dir, name, &info) < 0) {
-        status = dxup_fail_errno("%s", w->path);
+        status = prog_fail_errno("%s", w->path);
     } else if (info.kind == OS_FILE) {
         status = send_entry_file(w, dir, name);
     } else if (info.kind == OS_LINK) {
         status = send_entry_link(w, dir, name);
     } else if (info.kind == OS_FOLDER) {
         int child = os_open_in(dir, name, OS_FOLDER);
-        status = child < 0 ? dxup_fail_errno("%s", w->path) : send_dir(w, child, info.mode);
+        status = child < 0 ? prog_fail_errno("%s", w->path) : send_dir(w, child, info.mode);
     } else {
-        status = dxup_fail(DXUP_REFUSED, "%s is neither file, directory nor link", w->path);
+        status = prog_fail(PROG_REFUSED, "%s is neither file, directory nor link", w->path);
     }
     w->path_size = before;
     w->path[before] = 0;
     return status;
 }
 
-/* A directory and everything below it. Recursion is limited by DXUP_DEPTH_MAX. Closes dir. */
+/* A directory and everything below it. Recursion is limited by PROG_DEPTH_MAX. Closes dir. */
 static int send_dir(walk *w, int dir, unsigned mode)
 {
     name_list l = {NULL, 0, 0};
-    int status = w->depth++ >= DXUP_DEPTH_MAX
-                     ? dxup_fail(DXUP_REFUSED, "%s: more than %d directories deep", w->path,
-                                 DXUP_DEPTH_MAX)
-                     : send_head(w, 'd', dxup_modes_find(&w->modes, w->path, mode), 0);
+    int status = w->depth++ >= PROG_DEPTH_MAX
+                     ? prog_fail(PROG_REFUSED, "%s: more than %d directories deep", w->path,
+                                 PROG_DEPTH_MAX)
+                     : send_head(w, 'd', prog_modes_find(&w->modes, w->path, mode), 0);
     if (!status) status = list_names(w, dir, &l);
     for (size_t i = 0; i < l.count; i++) {
         if (!status) status = send_entry(w, dir, l.names[i]);
@@ -177,7 +177,7 @@ static int send_dir(walk *w, int dir, unsigned mode)
     free(l.names);
     os_close(dir);
     w->depth--;
-    assert(w->depth <= DXUP_DEPTH_MAX);
+    assert(w->depth <= PROG_DEPTH_MAX);
     return status;
 }
 
@@ -187,9 +187,9 @@ static int send_tree(walk *w, int fd)
     os_info info;
     if (os_info_of(fd, &info) < 0) {
         os_close(fd);
-        return dxup_fail_errno("reading a directory");
+        return prog_fail_errno("reading a directory");
     }
-    int status = OS_KEEPS_MODES ? DXUP_OK : dxup_modes_load(&w->modes, fd);
+    int status = OS_KEEPS_MODES ? PROG_OK : prog_modes_load(&w->modes, fd);
     if (!status) status = w->sink(w->user, "DXTREE1\n", 8);
     if (status) os_close(fd);
     else status = send_dir(w, fd, info.mode);
@@ -197,21 +197,21 @@ static int send_tree(walk *w, int fd)
     return status ? status : send_head(w, 0, 0, 0);
 }
 
-int dxup_image_read(const char *path, int kind, dxup_sink *sink, void *user)
+int prog_image_read(const char *path, int kind, prog_sink *sink, void *user)
 {
-    int fd = kind == DXUP_TREE ? os_open_folder(path) : os_open(path);
-    if (fd < 0) return dxup_fail_errno("%s", path);
-    assert(kind == DXUP_FILE || kind == DXUP_TREE);
-    walk *w = dxup_alloc(sizeof *w);
+    int fd = kind == PROG_TREE ? os_open_folder(path) : os_open(path);
+    if (fd < 0) return prog_fail_errno("%s", path);
+    assert(kind == PROG_FILE || kind == PROG_TREE);
+    walk *w = prog_alloc(sizeof *w);
     *w = (walk){.sink = sink, .user = user};
     int status;
-    if (kind == DXUP_TREE) {
+    if (kind == PROG_TREE) {
         status = send_tree(w, fd); /* closes fd */
     } else {
         status = send_file(w, fd, path, UINT64_MAX);
         os_close(fd);
     }
-    dxup_modes_free(&w->modes);
+    prog_modes_free(&w->modes);
     free(w);
     return status;
 }

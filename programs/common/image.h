@@ -5,13 +5,13 @@
 
 #include "common.h"
 
-/* Receives the stream in pieces. A status that is not DXUP_OK ends it. */
-typedef int dxup_sink(void *user, const void *bytes, size_t size);
+/* Receives the stream in pieces. A status that is not PROG_OK ends it. */
+typedef int prog_sink(void *user, const void *bytes, size_t size);
 
-/* The kind and mode of path. A symbolic link is followed here, and nowhere below. DXUP_NOT_FOUND
+/* The kind and mode of path. A symbolic link is followed here, and nowhere below. PROG_NOT_FOUND
    comes without a message. */
-int dxup_image_stat(const char *path, int *kind, unsigned *mode);
+int prog_image_stat(const char *path, int *kind, unsigned *mode);
 /* Stream the content of path into sink. A file whose size changes meanwhile is an error. */
-int dxup_image_read(const char *path, int kind, dxup_sink *sink, void *user);
+int prog_image_read(const char *path, int kind, prog_sink *sink, void *user);
 
 #endif

@@ -169,7 +169,7 @@ static void complain(const char *format, va_list args, int error)
     line_free(&l);
 }
 
-void dxup_warn(const char *format, ...)
+void prog_warn(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -177,24 +177,24 @@ void dxup_warn(const char *format, ...)
     va_end(args);
 }
 
-int dxup_fail(int status, const char *format, ...)
+int prog_fail(int status, const char *format, ...)
 {
     va_list args;
-    assert(status != DXUP_OK);
+    assert(status != PROG_OK);
     va_start(args, format);
     complain(format, args, 0);
     va_end(args);
     return status;
 }
 
-int dxup_fail_errno(const char *format, ...)
+int prog_fail_errno(const char *format, ...)
 {
     int error = errno;
     va_list args;
     va_start(args, format);
     complain(format, args, error);
     va_end(args);
-    return error == ENOENT ? DXUP_NOT_FOUND : DXUP_SYSTEM;
+    return error == ENOENT ? PROG_NOT_FOUND : PROG_SYSTEM;
 }
 
 /* Write the line of progress. The lock is held. */
@@ -216,7 +216,7 @@ static void show(const char *what, uint64_t done, uint64_t total)
     line_free(&l);
 }
 
-void dxup_progress(const char *what, uint64_t done, uint64_t total, bool last)
+void prog_progress(const char *what, uint64_t done, uint64_t total, bool last)
 {
     pthread_mutex_lock(&progress.lock);
     if (last) {
@@ -235,7 +235,7 @@ void dxup_progress(const char *what, uint64_t done, uint64_t total, bool last)
 }
 
 /* >>standard output ------------------------------------------------------ */
-void dxup_say(const char *format, ...)
+void prog_say(const char *format, ...)
 {
     line l;
     va_list args;
@@ -248,15 +248,15 @@ void dxup_say(const char *format, ...)
 }
 
 /* >>program -------------------------------------------------------------- */
-void dxup_begin(const char *name, int *argc, char ***argv)
+void prog_begin(const char *name, int *argc, char ***argv)
 {
     assert(name && *name);
     program_name = name;
     os_begin(argc, argv);
 }
 
-int dxup_end(int status)
+int prog_end(int status)
 {
     bool written = fflush(stdout) == 0 && !ferror(stdout);
-    return status || written ? status : dxup_fail_errno("standard output");
+    return status || written ? status : prog_fail_errno("standard output");
 }

@@ -8,29 +8,29 @@
 #include <stdint.h>
 
 #ifdef __MINGW_PRINTF_FORMAT
-#define DXUP_FORMAT __MINGW_PRINTF_FORMAT
+#define PROG_FORMAT __MINGW_PRINTF_FORMAT
 #else
-#define DXUP_FORMAT printf
+#define PROG_FORMAT printf
 #endif
 
 /* First in main(): sets the program's name, the prefix of its messages, and calls os_begin(). */
-void dxup_begin(const char *name, int *argc, char ***argv);
-/* Last in main(): returns status, or DXUP_SYSTEM if standard output could not be written. */
-int  dxup_end(int status);
+void prog_begin(const char *name, int *argc, char ***argv);
+/* Last in main(): returns status, or PROG_SYSTEM if standard output could not be written. */
+int  prog_end(int status);
 
 /* In all messages control characters of arguments are shown as \x1b. A format has newlines at its
    end only. */
 
 /* Print to standard output. */
-void dxup_say(const char *format, ...) __attribute__((format(DXUP_FORMAT, 1, 2)));
+void prog_say(const char *format, ...) __attribute__((format(PROG_FORMAT, 1, 2)));
 /* Print "NAME: ..." to standard error: a warning, not a failure. */
-void dxup_warn(const char *format, ...) __attribute__((format(DXUP_FORMAT, 1, 2)));
+void prog_warn(const char *format, ...) __attribute__((format(PROG_FORMAT, 1, 2)));
 /* Print "NAME: ..." to standard error and return status. */
-int  dxup_fail(int status, const char *format, ...) __attribute__((format(DXUP_FORMAT, 2, 3)));
-/* The same, followed by the text of errno. Returns DXUP_NOT_FOUND for ENOENT, else DXUP_SYSTEM. */
-int  dxup_fail_errno(const char *format, ...) __attribute__((format(DXUP_FORMAT, 1, 2)));
+int  prog_fail(int status, const char *format, ...) __attribute__((format(PROG_FORMAT, 2, 3)));
+/* The same, followed by the text of errno. Returns PROG_NOT_FOUND for ENOENT, else PROG_SYSTEM. */
+int  prog_fail_errno(const char *format, ...) __attribute__((format(PROG_FORMAT, 1, 2)));
 /* Show a line of progress on standard error if that is a terminal, at most ten times a second.
    total 0: unknown. last: remove the line. May be called on any thread. */
-void dxup_progress(const char *what, uint64_t done, uint64_t total, bool last);
+void prog_progress(const char *what, uint64_t done, uint64_t total, bool last);
 
 #endif

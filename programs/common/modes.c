@@ -9,7 +9,7 @@
 /* "0755 " in front of a path, and the modes that need no line. */
 enum { PREFIX = 5, FILE_MODE = 0644, FOLDER_MODE = 0755 };
 
-static void make_room(dxup_modes *m, size_t more)
+static void make_room(prog_modes *m, size_t more)
 {
     assert(m->size <= m->room);
     if (m->room - m->size >= more) return;
@@ -18,7 +18,7 @@ static void make_room(dxup_modes *m, size_t more)
     if (!m->text) abort();
 }
 
-void dxup_modes_add(dxup_modes *m, const char *path, bool folder, unsigned mode)
+void prog_modes_add(prog_modes *m, const char *path, bool folder, unsigned mode)
 {
     assert(mode <= 0777);
     if (mode == (folder ? FOLDER_MODE : FILE_MODE)) return;
@@ -29,18 +29,18 @@ void dxup_modes_add(dxup_modes *m, const char *path, bool folder, unsigned mode)
     assert(m->size < m->room);
 }
 
-int dxup_modes_save(const dxup_modes *m, int folder)
+int prog_modes_save(const prog_modes *m, int folder)
 {
-    if (!m->size) return DXUP_OK;
-    int fd = os_make_file_in(folder, DXUP_MODES_NAME, FILE_MODE);
-    if (fd < 0) return dxup_fail_errno(DXUP_MODES_NAME);
+    if (!m->size) return PROG_OK;
+    int fd = os_make_file_in(folder, PROG_MODES_NAME, FILE_MODE);
+    if (fd < 0) return prog_fail_errno(PROG_MODES_NAME);
     int bad = os_write(fd, m->text, m->size), error = errno;
     if (os_close_made(fd) < 0 && !bad) {
         bad = -1;
         error = errno;
     }
     errno = error;
-    return bad ? dxup_fail_errno(DXUP_MODES_NAME) : DXUP_OK;
+    return bad ? prog_fail_errno(PROG_MODES_NAME) : PROG_OK;
 }
 
 static int compare_lines(const void *a, const void *b)
@@ -58,14 +58,14 @@ static bool is_mode(const char *line, size_t size)
 }
 
 /* Check the content and cut it into lines, sorted by path. */
-static int split(dxup_modes *m)
+static int split(prog_modes *m)
 {
     size_t room = 0;
     assert(!m->count && !m->lines);
     for (char *line = m->text, *end; line < m->text + m->size; line = end + 1) {
         end = memchr(line, '\n', (size_t)(m->text + m->size - line));
         if (!end || !is_mode(line, (size_t)(end - line)))
-            return dxup_fail(DXUP_DAMAGED, "%s is malformed", DXUP_MODES_NAME);
+            return prog_fail(PROG_DAMAGED, "%s is malformed", PROG_MODES_NAME);
         *end = 0;
         if (m->count == room) {
             room = room * 2 + 64;
@@ -75,25 +75,25 @@ static int split(dxup_modes *m)
         m->lines[m->count++] = line;
     }
     if (m->count) qsort(m->lines, m->count, sizeof *m->lines, compare_lines);
-    return DXUP_OK;
+    return PROG_OK;
 }
 
-int dxup_modes_load(dxup_modes *m, int folder)
+int prog_modes_load(prog_modes *m, int folder)
 {
     int64_t n;
-    int fd = os_open_in(folder, DXUP_MODES_NAME, OS_FILE);
-    if (fd < 0) return errno == ENOENT ? DXUP_OK : dxup_fail_errno(DXUP_MODES_NAME);
+    int fd = os_open_in(folder, PROG_MODES_NAME, OS_FILE);
+    if (fd < 0) return errno == ENOENT ? PROG_OK : prog_fail_errno(PROG_MODES_NAME);
     do {
-        make_room(m, DXUP_IO_SIZE);
-        n = os_read(fd, m->text + m->size, DXUP_IO_SIZE);
+        make_room(m, PROG_IO_SIZE);
+        n = os_read(fd, m->text + m->size, PROG_IO_SIZE);
         if (n > 0) m->size += (size_t)n;
     } while (n > 0);
-    int status = n < 0 ? dxup_fail_errno(DXUP_MODES_NAME) : DXUP_OK;
+    int status = n < 0 ? prog_fail_errno(PROG_MODES_NAME) : PROG_OK;
     os_close(fd);
     return status ? status : split(m);
 }
 
-unsigned dxup_modes_find(const dxup_modes *m, const char *path, unsigned mode)
+unsigned prog_modes_find(const prog_modes *m, const char *path, unsigned mode)
 {
     size_t low = 0, high = m->count;
     while (low < high) {
@@ -110,7 +110,7 @@ unsigned dxup_modes_find(const dxup_modes *m, const char *path, unsigned mode)
     return mode;
 }
 
-void dxup_modes_free(dxup_modes *m)
+void prog_modes_free(prog_modes *m)
 {
     free(m->text);
     free(m->lines);

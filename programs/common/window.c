@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-void dxup_windows_open(dxup_windows *w, uint64_t size,
+void prog_windows_open(prog_windows *w, uint64_t size,
                        int (*read)(void *user, uint64_t offset, void *out, size_t size), void *user)
 {
     assert(read);
@@ -13,30 +13,30 @@ void dxup_windows_open(dxup_windows *w, uint64_t size,
     w->read = read;
     w->user = user;
     w->size = size;
-    for (int i = 0; i < DXUP_WINDOW_COUNT; i++) w->windows[i].bytes = dxup_alloc(DXUP_WINDOW_SIZE);
+    for (int i = 0; i < PROG_WINDOW_COUNT; i++) w->windows[i].bytes = prog_alloc(PROG_WINDOW_SIZE);
 }
 
-void dxup_windows_close(dxup_windows *w)
+void prog_windows_close(prog_windows *w)
 {
-    for (int i = 0; i < DXUP_WINDOW_COUNT; i++) free(w->windows[i].bytes);
+    for (int i = 0; i < PROG_WINDOW_COUNT; i++) free(w->windows[i].bytes);
     memset(w, 0, sizeof *w);
 }
 
 /* Find the window that starts there, or read it into the least recently used one. */
-static int find(dxup_windows *w, uint64_t start, struct dxup_window **out)
+static int find(prog_windows *w, uint64_t start, struct prog_window **out)
 {
-    struct dxup_window *oldest = &w->windows[0];
-    assert(start < w->size && start % DXUP_WINDOW_SIZE == 0);
-    for (int i = 0; i < DXUP_WINDOW_COUNT; i++) {
-        struct dxup_window *it = &w->windows[i];
+    struct prog_window *oldest = &w->windows[0];
+    assert(start < w->size && start % PROG_WINDOW_SIZE == 0);
+    for (int i = 0; i < PROG_WINDOW_COUNT; i++) {
+        struct prog_window *it = &w->windows[i];
         if (it->size && it->start == start) {
             it->used = ++w->clock;
             *out = it;
-            return DXUP_OK;
+            return PROG_OK;
         }
         if (it->used < oldest->used) oldest = it;
     }
-    size_t size = w->size - start < DXUP_WINDOW_SIZE ? (size_t)(w->size - start) : DXUP_WINDOW_SIZE;
+    size_t size = w->size - start < PROG_WINDOW_SIZE ? (size_t)(w->size - start) : PROG_WINDOW_SIZE;
     assert(size > 0);
     oldest->size = 0; /* empty, if reading fails */
     int status = w->read(w->user, start, oldest->bytes, size);
@@ -45,18 +45,18 @@ static int find(dxup_windows *w, uint64_t start, struct dxup_window **out)
     oldest->size = size;
     oldest->used = ++w->clock;
     *out = oldest;
-    return DXUP_OK;
+    return PROG_OK;
 }
 
-int dxup_windows_read(dxup_windows *w, uint64_t offset, void *out, size_t size)
+int prog_windows_read(prog_windows *w, uint64_t offset, void *out, size_t size)
 {
     uint8_t *to = out;
     assert(offset <= w->size && size <= w->size - offset);
     while (size) {
-        struct dxup_window *it;
-        uint64_t start = offset - offset % DXUP_WINDOW_SIZE;
-        if (offset == start && size >= DXUP_WINDOW_SIZE) { /* whole windows: read directly */
-            size_t whole = size - size % DXUP_WINDOW_SIZE;
+        struct prog_window *it;
+        uint64_t start = offset - offset % PROG_WINDOW_SIZE;
+        if (offset == start && size >= PROG_WINDOW_SIZE) { /* whole windows: read directly */
+            size_t whole = size - size % PROG_WINDOW_SIZE;
             int status = w->read(w->user, offset, to, whole);
             if (status) return status;
             to += whole;
@@ -74,5 +74,5 @@ int dxup_windows_read(dxup_windows *w, uint64_t offset, void *out, size_t size)
         offset += part;
         size -= part;
     }
-    return DXUP_OK;
+    return PROG_OK;
 }

@@ -6,30 +6,30 @@
 #include "common.h"
 
 enum {
-    DXUP_WINDOW_SIZE  = 64 << 10, /* bytes of one; it starts at a multiple of that */
-    DXUP_WINDOW_COUNT = 4         /* so that matches in several places do not take turns */
+    PROG_WINDOW_SIZE  = 64 << 10, /* bytes of one; it starts at a multiple of that */
+    PROG_WINDOW_COUNT = 4         /* so that matches in several places do not take turns */
 };
 
-typedef struct dxup_windows {
+typedef struct prog_windows {
     /* Fill out with size bytes from offset on, or return a status of common.h. */
     int    (*read)(void *user, uint64_t offset, void *out, size_t size);
     void    *user;
     uint64_t size; /* bytes of the file; reads beyond it are not allowed */
-    struct dxup_window {
+    struct prog_window {
         uint64_t start; /* of its bytes in the file */
         size_t   size;  /* bytes of it that were read; 0: it is empty */
         uint64_t used;  /* the clock of its last use */
-        uint8_t *bytes; /* DXUP_WINDOW_SIZE */
-    } windows[DXUP_WINDOW_COUNT];
+        uint8_t *bytes; /* PROG_WINDOW_SIZE */
+    } windows[PROG_WINDOW_COUNT];
     uint64_t clock; /* counts uses: the least recently used window is replaced */
-} dxup_windows;
+} prog_windows;
 
-void dxup_windows_open(dxup_windows *w, uint64_t size,
+void prog_windows_open(prog_windows *w, uint64_t size,
                        int (*read)(void *user, uint64_t offset, void *out, size_t size),
                        void *user);
 /* Free the windows. *w may be all zero. */
-void dxup_windows_close(dxup_windows *w);
+void prog_windows_close(prog_windows *w);
 /* Like w->read, with fewer calls. Cached bytes are not read again, so the file must not change. */
-int  dxup_windows_read(dxup_windows *w, uint64_t offset, void *out, size_t size);
+int  prog_windows_read(prog_windows *w, uint64_t offset, void *out, size_t size);
 
 #endif

@@ -398,7 +398,7 @@ static void announce(const dx_reactor *r)
     const char *protocol = "HBTP";
     if (options.http) protocol = "HTTP";
     if (options.plain) protocol = "plain bytes";
-    dxup_say("listening on %s:%d, %s, %s, %u worker%s\n", options.address, options.bound,
+    prog_say("listening on %s:%d, %s, %s, %u worker%s\n", options.address, options.bound,
              dx_reactor_backend_name(r), protocol, (unsigned)options.workers,
              options.workers > 1 ? "s" : "");
     fflush(stdout);
@@ -408,7 +408,7 @@ static void announce(const dx_reactor *r)
 static int failed(const char *what, int error, int number)
 {
     assert(error);
-    return dxup_fail(DXUP_SYSTEM, "%s: %s%s%s", what, dx_reactor_error_name(error),
+    return prog_fail(PROG_SYSTEM, "%s: %s%s%s", what, dx_reactor_error_name(error),
                      number ? ": " : "", number ? os_error_text(number) : "");
 }
 
@@ -459,7 +459,7 @@ static int run_alone(dx_reactor_desc *desc)
     desc->memory = malloc(desc->memory_size);
     error = dx_reactor_open(&alone, desc);
     if (error) {
-        if (error == DX_REACTOR_ENOTSUP) dxup_warn("%s", dx_reactor_refusal(&alone, desc->backend));
+        if (error == DX_REACTOR_ENOTSUP) prog_warn("%s", dx_reactor_refusal(&alone, desc->backend));
         return failed("open", error, dx_reactor_sys_errno(&alone));
     }
     error = listen_on(&alone, options.port, true, &servers[0].listening);
@@ -477,7 +477,7 @@ static int run_alone(dx_reactor_desc *desc)
     }
     if (done < 0) return failed("run", done, dx_reactor_sys_errno(&alone));
     drain(&alone, &servers[0]);
-    return dx_reactor_close(&alone) ? DXUP_SYSTEM : DXUP_OK;
+    return dx_reactor_close(&alone) ? PROG_SYSTEM : PROG_OK;
 }
 
 static int parse_backend(const char *name)
@@ -486,9 +486,9 @@ static int parse_backend(const char *name)
     for (int i = 0; i < (int)(sizeof backends / sizeof *backends); i++) {
         if (strcmp(name, backends[i]) != 0) continue;
         options.backend = i;
-        return DXUP_OK;
+        return PROG_OK;
     }
-    return dxup_fail(DXUP_USAGE, "unknown backend: %s", name);
+    return prog_fail(PROG_USAGE, "unknown backend: %s", name);
 }
 
 /* Fill options. argv begins after the program's name. */
@@ -497,34 +497,34 @@ static int parse(int argc, char **argv)
     char *port = NULL, text[80];
     const char *backend = "auto";
     uint64_t number = 0, workers = 1, connections = options.connections;
-    const dxup_option table[] = {
-        {.name = "--http", .kind = DXUP_OPTION_FLAG, .to = &options.http},
-        {.name = "--plain", .kind = DXUP_OPTION_FLAG, .to = &options.plain},
-        {.name = "--backend", .kind = DXUP_OPTION_TEXT, .to = &backend},
-        {.name = "--bind", .kind = DXUP_OPTION_TEXT, .to = &options.address},
+    const prog_option table[] = {
+        {.name = "--http", .kind = PROG_OPTION_FLAG, .to = &options.http},
+        {.name = "--plain", .kind = PROG_OPTION_FLAG, .to = &options.plain},
+        {.name = "--backend", .kind = PROG_OPTION_TEXT, .to = &backend},
+        {.name = "--bind", .kind = PROG_OPTION_TEXT, .to = &options.address},
         {.name = "--workers",
-         .kind = DXUP_OPTION_NUMBER,
+         .kind = PROG_OPTION_NUMBER,
          .to = &workers,
          .min = 1,
          .max = WORKERS_MAX},
         {.name = "--spin",
-         .kind = DXUP_OPTION_NUMBER,
+         .kind = PROG_OPTION_NUMBER,
          .to = &options.spin_ns,
          .max = 1000000,
          .unit = 1000},
         {.name = "--connections",
-         .kind = DXUP_OPTION_NUMBER,
+         .kind = PROG_OPTION_NUMBER,
          .to = &connections,
          .min = 1,
          .max = 1 << 24},
         {.name = "--idle",
-         .kind = DXUP_OPTION_NUMBER,
+         .kind = PROG_OPTION_NUMBER,
          .to = &options.idle_ns,
          .min = 1,
          .max = 1000,
          .unit = 1000000000},
     };
-    const dxup_arguments arguments = {
+    const prog_arguments arguments = {
         .command = "dxecho",
         .help = "dxecho --help",
         .options = table,
@@ -534,8 +534,8 @@ static int parse(int argc, char **argv)
         .plain_max = 1,
     };
     dx_reactor_address any;
-    int status = dxup_arguments_parse(&arguments, argc, argv);
-    if (!status) status = dxup_parse_number("PORT", port, 0, 65535, &number);
+    int status = prog_arguments_parse(&arguments, argc, argv);
+    if (!status) status = prog_parse_number("PORT", port, 0, 65535, &number);
     if (!status) status = parse_backend(backend);
     if (status) return status;
     options.port = (int)number;
@@ -546,12 +546,12 @@ static int parse(int argc, char **argv)
     if (options.plain) options.answer = answer_plain;
     if (snprintf(text, sizeof text, "%s:1", options.address) >= (int)sizeof text ||
         dx_reactor_address_parse(&any, text))
-        return dxup_fail(DXUP_USAGE, "--bind: '%s' is not an address in numbers", options.address);
+        return prog_fail(PROG_USAGE, "--bind: '%s' is not an address in numbers", options.address);
     if (options.spin_ns && options.workers > 1)
-        return dxup_fail(DXUP_USAGE, "--spin goes with one worker only");
+        return prog_fail(PROG_USAGE, "--spin goes with one worker only");
     if (options.http && options.plain)
-        return dxup_fail(DXUP_USAGE, "--http and --plain exclude each other");
-    return DXUP_OK;
+        return prog_fail(PROG_USAGE, "--http and --plain exclude each other");
+    return PROG_OK;
 }
 
 static const char usage[] =
@@ -562,10 +562,10 @@ static const char usage[] =
 int main(int argc, char **argv)
 {
     dx_reactor_desc desc;
-    dxup_begin("dxecho", &argc, &argv);
+    prog_begin("dxecho", &argc, &argv);
     if (argc < 2 || !strcmp(argv[1], "help") || !strcmp(argv[1], "--help")) {
         fputs(usage, argc < 2 ? stderr : stdout);
-        return argc < 2 ? DXUP_USAGE : DXUP_OK;
+        return argc < 2 ? PROG_USAGE : PROG_OK;
     }
     int status = parse(argc - 1, argv + 1);
     if (status) return status;

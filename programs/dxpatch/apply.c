@@ -32,9 +32,9 @@ typedef struct job {
     os_info         old_st;
     os_info         patch_st;
     dx_patch_header header;
-    dxup_dest       dest;
-    dxup_windows    base;       /* of the old file, if it is not in memory */
-    uint8_t         in[DXUP_IO_SIZE];
+    prog_dest       dest;
+    prog_windows    base;       /* of the old file, if it is not in memory */
+    uint8_t         in[PROG_IO_SIZE];
 } job;
 
 /* >>callbacks ---------------------------------------------------------- */
@@ -51,21 +51,21 @@ static int read_old(void *user, uint64_t offset, void *out, size_t size)
 static int read_base(void *user, uint64_t offset, void *out, size_t size)
 {
     job *j = user;
-    return dxup_windows_read(&j->base, offset, out, size);
+    return prog_windows_read(&j->base, offset, out, size);
 }
 
 static int write_new(void *user, const void *bytes, size_t size)
 {
     job *j = user;
     assert(j->dest.fd >= 0);
-    j->status = dxup_dest_write(&j->dest, bytes, size);
+    j->status = prog_dest_write(&j->dest, bytes, size);
     return j->status;
 }
 
 static int show(void *user, uint64_t done, uint64_t total)
 {
     job *j = user;
-    dxup_progress(j->undo ? "undoing" : "applying", done, total, false);
+    prog_progress(j->undo ? "undoing" : "applying", done, total, false);
     return 0;
 }
 
@@ -87,9 +87,9 @@ static int stream(job *j, dx_patch_applier *a)
     if (error == DX_PATCH_ESYS) return j->status;
     if (error == DX_PATCH_ETOOBIG) return dxpatch_fail_target(j->patch_path, j->target_max);
     if (error == DX_PATCH_EAPPLIED && j->undo)
-        return dxup_fail(DXUP_REFUSED, "%s: the patch is not applied to this file", j->old_path);
+        return prog_fail(PROG_REFUSED, "%s: the patch is not applied to this file", j->old_path);
     bool base = error == DX_PATCH_EBASE || error == DX_PATCH_EAPPLIED;
-    return error ? dxpatch_fail(error, base ? j->old_path : j->patch_path) : DXUP_OK;
+    return error ? dxpatch_fail(error, base ? j->old_path : j->patch_path) : PROG_OK;
 }
 
 /* Set up the applier, and OLD in memory or in windows, and stream the patch. */
@@ -101,8 +101,8 @@ static int run(job *j)
     if (j->header.memory_size > j->memory_max)
         return dxpatch_fail_memory(j->patch_path, j->memory_max);
     /* more than it needs: the applier writes and reads in larger pieces then */
-    desc.memory_size = (size_t)j->header.memory_size + DXUP_IO_SIZE + 4096;
-    desc.memory = dxup_alloc(desc.memory_size);
+    desc.memory_size = (size_t)j->header.memory_size + PROG_IO_SIZE + 4096;
+    desc.memory = prog_alloc(desc.memory_size);
     desc.user = j;
     desc.read = read_base;
     desc.write = write_new;
@@ -111,14 +111,14 @@ static int run(job *j)
     desc.target_size_max = j->target_max;
     desc.undo = j->undo;
     void *base = NULL;
-    int status = DXUP_OK;
+    int status = PROG_OK;
     if (desc.base_size <= BASE_MEMORY_MAX) base = malloc((size_t)desc.base_size + 1);
     desc.base = base; /* NULL: the applier calls read_base() */
-    if (!base) dxup_windows_open(&j->base, j->old_st.size, read_old, j);
+    if (!base) prog_windows_open(&j->base, j->old_st.size, read_old, j);
     if (base) status = dxpatch_read(j->old_fd, j->old_path, 0, base, (size_t)desc.base_size);
     int error = status ? 0 : dx_patch_applier_init(&a, &desc);
     if (!status) status = error ? dxpatch_fail(error, j->patch_path) : stream(j, &a);
-    dxup_windows_close(&j->base);
+    prog_windows_close(&j->base);
     free(base);
     free(desc.memory);
     return status;
@@ -129,18 +129,18 @@ static int produce(job *j, const char *new_path)
 {
     assert(j->old_fd >= 0 && j->patch_fd >= 0);
     if (dxpatch_is_same(new_path, &j->patch_st))
-        return dxup_fail(DXUP_REFUSED, "%s is the patch itself", new_path);
+        return prog_fail(PROG_REFUSED, "%s is the patch itself", new_path);
     if (j->undo && (j->header.kind != DX_PATCH_KIND_BLOCKS || !j->header.reversible))
-        return dxup_fail(DXUP_REFUSED, "%s cannot be undone: %s", j->patch_path,
+        return prog_fail(PROG_REFUSED, "%s cannot be undone: %s", j->patch_path,
                          j->header.kind == DX_PATCH_KIND_BLOCKS ? "it was made with --one-way"
                                                                 : "only patches of blocks can");
-    int status = dxup_dest_open(&j->dest, new_path, DXUP_FILE, j->old_st.mode, NULL);
+    int status = prog_dest_open(&j->dest, new_path, PROG_FILE, j->old_st.mode, NULL);
     if (status) return status;
     status = run(j);
     os_close(j->old_fd); /* it may be the one that is replaced */
     j->old_fd = -1;
-    if (!status) status = dxup_dest_commit(&j->dest);
-    dxup_dest_abandon(&j->dest);
+    if (!status) status = prog_dest_commit(&j->dest);
+    prog_dest_abandon(&j->dest);
     return status;
 }
 
@@ -148,7 +148,7 @@ static int produce(job *j, const char *new_path)
 static int work(const dxpatch_options *o, const char *new_path, bool undo)
 {
     char text[32];
-    job *j = dxup_alloc(sizeof *j);
+    job *j = prog_alloc(sizeof *j);
     memset(j, 0, offsetof(job, in));
     j->old_path = o->old_path;
     j->patch_path = o->patch_path;
@@ -165,10 +165,10 @@ static int work(const dxpatch_options *o, const char *new_path, bool undo)
         status = produce(j, new_path);
         os_close(j->patch_fd);
     }
-    dxup_progress(NULL, 0, 0, true);
+    prog_progress(NULL, 0, 0, true);
     if (!status && !o->quiet)
-        dxup_say("%s: %s bytes, verified\n", new_path,
-                 dxup_count_text(undo ? j->header.base_size : j->header.target_size, text));
+        prog_say("%s: %s bytes, verified\n", new_path,
+                 prog_count_text(undo ? j->header.base_size : j->header.target_size, text));
     if (j->old_fd >= 0) os_close(j->old_fd);
     free(j);
     return status;
@@ -182,12 +182,12 @@ static int apply_whole(const dxpatch_options *o, const char *new_path)
     int status = dxpatch_load(&from, o->old_path);
     if (!status) status = dxpatch_load(&patch, o->patch_path);
     if (!status && dxpatch_is_same(new_path, &patch.st))
-        status = dxup_fail(DXUP_REFUSED, "%s is the patch itself", new_path);
+        status = prog_fail(PROG_REFUSED, "%s is the patch itself", new_path);
     if (!status) status = dxpatch_run(o, &from, o->old_path, &patch, o->patch_path, &to);
     dxpatch_drop(&from); /* new_path may be the same file */
     if (!status) status = dxpatch_save(new_path, to.bytes, to.size, from.st.mode);
-    dxup_progress(NULL, 0, 0, true);
-    if (!status && !o->quiet) dxup_say("%s: %s bytes\n", new_path, dxup_count_text(to.size, text));
+    prog_progress(NULL, 0, 0, true);
+    if (!status && !o->quiet) prog_say("%s: %s bytes\n", new_path, prog_count_text(to.size, text));
     dxpatch_drop(&from);
     dxpatch_drop(&patch);
     dxpatch_drop(&to);
@@ -205,6 +205,6 @@ int dxpatch_undo(const dxpatch_options *o)
 {
     if (!dxpatch_is_vcdiff(o->patch_path) && !dxpatch_is_record_file(o->patch_path))
         return work(o, o->old_path, true);
-    return dxup_fail(DXUP_REFUSED, "%s cannot be undone: only patches of blocks can",
+    return prog_fail(PROG_REFUSED, "%s cannot be undone: only patches of blocks can",
                      o->patch_path);
 }

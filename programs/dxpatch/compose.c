@@ -17,14 +17,14 @@ int dxpatch_compose(const dxpatch_options *o)
     if (!status &&
         (dxpatch_is_same(o->new_path, &from.st) || dxpatch_is_same(o->new_path, &first.st) ||
          dxpatch_is_same(o->new_path, &second.st)))
-        status = dxup_fail(DXUP_REFUSED, "%s would be overwritten by the merged patch",
+        status = prog_fail(PROG_REFUSED, "%s would be overwritten by the merged patch",
                            o->new_path);
     if (!status) status = dxpatch_run(o, &from, o->old_path, &first, o->patch_path, &between);
     if (!status) status = dxpatch_run(o, &between, o->patch_path, &second, o->second_path, &to);
     if (!status) status = dxpatch_make(o, &from, &to, &patch, &size);
     if (!status) status = dxpatch_save(o->new_path, patch, size, os_new_mode());
-    dxup_progress(NULL, 0, 0, true);
-    if (!status && !o->quiet) dxup_say("%s: %s bytes\n", o->new_path, dxup_count_text(size, text));
+    prog_progress(NULL, 0, 0, true);
+    if (!status && !o->quiet) prog_say("%s: %s bytes\n", o->new_path, prog_count_text(size, text));
     dxpatch_drop(&from);
     dxpatch_drop(&first);
     dxpatch_drop(&second);

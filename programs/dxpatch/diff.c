@@ -13,12 +13,12 @@ int dxpatch_diff(const dxpatch_options *o)
     if (!status) status = dxpatch_load(&to, o->new_path);
     if (!status &&
         (dxpatch_is_same(o->patch_path, &from.st) || dxpatch_is_same(o->patch_path, &to.st)))
-        status = dxup_fail(DXUP_REFUSED, "%s would be overwritten by its own patch", o->patch_path);
+        status = prog_fail(PROG_REFUSED, "%s would be overwritten by its own patch", o->patch_path);
     if (!status) status = dxpatch_make(o, &from, &to, &patch, &size);
     if (!status) status = dxpatch_save(o->patch_path, patch, size, os_new_mode());
-    dxup_progress(NULL, 0, 0, true);
+    prog_progress(NULL, 0, 0, true);
     if (!status && !o->quiet)
-        dxup_say("%s: %s bytes, %.2f %% of %s\n", o->patch_path, dxup_count_text(size, text),
+        prog_say("%s: %s bytes, %.2f %% of %s\n", o->patch_path, prog_count_text(size, text),
                  to.size ? 100.0 * (double)size / (double)to.size : 100.0, o->new_path);
     free(patch);
     dxpatch_drop(&from);

@@ -16,8 +16,8 @@
 #include "../common/os.h"
 #include "../../dx_patch.h"
 
-/* Every function that returns int returns one of the statuses of common.h (dxup_status), and has
-   printed why when that is not DXUP_OK. */
+/* Every function that returns int returns one of the statuses of common.h (prog_status), and has
+   printed why when that is not PROG_OK. */
 
 /* Default limits of a patch from outside: bytes of working memory, and of its result. A large file
    may become a large file: four times the size of what the user has given is no attack. */

@@ -46,7 +46,7 @@ int dxpatch_run_flash(const dxpatch_content *from, const uint8_t *patch, size_t 
     desc.page_size = h.block_size;
     if (!to->bytes) return DX_PATCH_ENOMEM;
     memcpy(to->bytes, from->bytes, from->size);
-    dx_patch_flash *f = dxup_alloc(sizeof *f);
+    dx_patch_flash *f = prog_alloc(sizeof *f);
     error = dx_patch_flash_apply(f, &desc);
     free(f);
     to->size = (size_t)h.target_size;

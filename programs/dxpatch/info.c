@@ -24,7 +24,7 @@ static const char *coding_text(int coding)
 
 static void print_count(const char *name, uint64_t count)
 {
-    dxup_say("%s=%llu\n", name, (unsigned long long)count);
+    prog_say("%s=%llu\n", name, (unsigned long long)count);
 }
 
 /* VCDIFF has no header worth the name: the sizes come from all of its windows. */
@@ -37,12 +37,12 @@ static int info_vcdiff(const dxpatch_options *o)
         int error = vcdiff_look(patch.bytes, patch.size, &info);
         if (error) status = dxpatch_fail_vcdiff(error, o->patch_path);
     }
-    dxup_progress(NULL, 0, 0, true);
+    prog_progress(NULL, 0, 0, true);
     if (!status) {
-        dxup_say("kind=vcdiff\n");
+        prog_say("kind=vcdiff\n");
         print_count("windows", info.windows);
         print_count("target_size", info.target_size);
-        dxup_say("checksums=%s\n", info.checked ? "adler32" : "none");
+        prog_say("checksums=%s\n", info.checked ? "adler32" : "none");
     }
     dxpatch_drop(&patch);
     return status;
@@ -59,18 +59,18 @@ int dxpatch_info(const dxpatch_options *o)
     if (status) return status;
     os_close(fd);
     print_count("version", h.version);
-    dxup_say("kind=%s\n", kind_text(h.kind));
-    dxup_say("hash=blake3-256\n"); /* the only one that version 1 has */
-    dxup_say("coding=%s\n", coding_text(h.coding));
-    dxup_say("reversible=%s\n", h.reversible ? "yes" : "no");
+    prog_say("kind=%s\n", kind_text(h.kind));
+    prog_say("hash=blake3-256\n"); /* the only one that version 1 has */
+    prog_say("coding=%s\n", coding_text(h.coding));
+    prog_say("reversible=%s\n", h.reversible ? "yes" : "no");
     print_count("block_size", h.block_size);
     print_count("base_size", h.base_size);
     print_count("target_size", h.target_size);
     print_count("body_size", h.body_size);
     print_count("trailer_size", h.trailer_size);
     print_count("memory_size", h.memory_size);
-    dxup_say("body_crc=%08x\n", (unsigned)h.body_crc);
-    dxup_say("base_hash=%s\n", dxup_hash_text(h.base_hash, text));
-    dxup_say("target_hash=%s\n", dxup_hash_text(h.target_hash, text));
-    return DXUP_OK;
+    prog_say("body_crc=%08x\n", (unsigned)h.body_crc);
+    prog_say("base_hash=%s\n", prog_hash_text(h.base_hash, text));
+    prog_say("target_hash=%s\n", prog_hash_text(h.target_hash, text));
+    return PROG_OK;
 }

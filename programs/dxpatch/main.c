@@ -95,7 +95,7 @@ static int parse_kind(dxpatch_options *o, const char *value)
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (!strcmp(value, kinds[i].name)) o->kind = kinds[i].kind;
-    return o->kind ? DXUP_OK : dxup_fail(DXUP_USAGE, "unknown kind: %s", value);
+    return o->kind ? PROG_OK : prog_fail(PROG_USAGE, "unknown kind: %s", value);
 }
 
 /* Refuse options that do not fit together. */
@@ -104,16 +104,16 @@ static int check(const dxpatch_options *o)
     bool blocks = o->kind == DX_PATCH_KIND_BLOCKS;
     bool flash = o->kind == DX_PATCH_KIND_FLASH;
     if ((o->one_way && !blocks) || (o->block_size && !blocks && !flash) || (o->slot_size && !flash))
-        return dxup_fail(
-            DXUP_USAGE,
+        return prog_fail(
+            PROG_USAGE,
             "--block-size and --one-way go with --kind blocks, --block-size and --slot-size "
             "with --kind flash");
     if (o->block_size & (o->block_size - 1))
-        return dxup_fail(DXUP_USAGE, "--block-size: %u is not a power of two",
+        return prog_fail(PROG_USAGE, "--block-size: %u is not a power of two",
                          (unsigned)o->block_size);
     if (o->block_size && (blocks ? o->block_size > 65536 : o->block_size < 256))
-        return dxup_fail(DXUP_USAGE, "blocks are 64 to 65536 bytes, pages of flash 256 to 1048576");
-    return DXUP_OK;
+        return prog_fail(PROG_USAGE, "blocks are 64 to 65536 bytes, pages of flash 256 to 1048576");
+    return PROG_OK;
 }
 
 /* Store the plain arguments where the command expects them. */
@@ -138,40 +138,40 @@ static int parse(dxpatch_options *o, const command *c, int argc, char **argv)
     char *plain[PLACES_MAX] = {NULL};
     const char *kind = NULL;
     uint64_t block_size = 0, level = 0;
-    const dxup_option options[] = {
-        {.name = "--quiet", .kind = DXUP_OPTION_FLAG, .to = &o->quiet},
-        {.name = "-", .kind = DXUP_OPTION_DIGIT, .to = &level, .commands = MAKES},
-        {.name = "--no-zstd", .kind = DXUP_OPTION_FLAG, .to = &o->no_zstd, .commands = MAKES},
-        {.name = "--one-way", .kind = DXUP_OPTION_FLAG, .to = &o->one_way, .commands = MAKES},
-        {.name = "--kind", .kind = DXUP_OPTION_TEXT, .to = &kind, .commands = MAKES},
+    const prog_option options[] = {
+        {.name = "--quiet", .kind = PROG_OPTION_FLAG, .to = &o->quiet},
+        {.name = "-", .kind = PROG_OPTION_DIGIT, .to = &level, .commands = MAKES},
+        {.name = "--no-zstd", .kind = PROG_OPTION_FLAG, .to = &o->no_zstd, .commands = MAKES},
+        {.name = "--one-way", .kind = PROG_OPTION_FLAG, .to = &o->one_way, .commands = MAKES},
+        {.name = "--kind", .kind = PROG_OPTION_TEXT, .to = &kind, .commands = MAKES},
         {.name = "--block-size",
-         .kind = DXUP_OPTION_NUMBER,
+         .kind = PROG_OPTION_NUMBER,
          .to = &block_size,
          .min = 64,
          .max = 1048576,
          .commands = MAKES},
         {.name = "--slot-size",
-         .kind = DXUP_OPTION_NUMBER,
+         .kind = PROG_OPTION_NUMBER,
          .to = &o->slot_size,
          .min = 1,
          .max = UINT64_MAX,
          .commands = MAKES},
         {.name = "--memory",
-         .kind = DXUP_OPTION_NUMBER,
+         .kind = PROG_OPTION_NUMBER,
          .to = &o->memory_size,
          .min = 1,
          .max = mib_max,
          .unit = mib,
          .commands = MAKES},
         {.name = "--target-max",
-         .kind = DXUP_OPTION_NUMBER,
+         .kind = PROG_OPTION_NUMBER,
          .to = &o->target_max,
          .min = 1,
          .max = mib_max,
          .unit = mib,
          .commands = APPLIES},
         {.name = "--memory-max",
-         .kind = DXUP_OPTION_NUMBER,
+         .kind = PROG_OPTION_NUMBER,
          .to = &o->memory_max,
          .min = 1,
          .max = mib_max,
@@ -180,7 +180,7 @@ static int parse(dxpatch_options *o, const command *c, int argc, char **argv)
     };
     const int places = (int)strlen(c->places);
     assert(places <= PLACES_MAX);
-    const dxup_arguments arguments = {
+    const prog_arguments arguments = {
         .command = c->name,
         .help = "dxpatch help",
         .options = options,
@@ -190,7 +190,7 @@ static int parse(dxpatch_options *o, const command *c, int argc, char **argv)
         .plain_min = places,
         .plain_max = places,
     };
-    int status = dxup_arguments_parse(&arguments, argc, argv);
+    int status = prog_arguments_parse(&arguments, argc, argv);
     if (!status && kind) status = parse_kind(o, kind);
     if (status) return status;
     o->block_size = (uint32_t)block_size;
@@ -202,17 +202,17 @@ static int parse(dxpatch_options *o, const command *c, int argc, char **argv)
 int main(int argc, char **argv)
 {
     dxpatch_options o = {0};
-    dxup_begin("dxpatch", &argc, &argv);
+    prog_begin("dxpatch", &argc, &argv);
     const char *name = argc >= 2 ? argv[1] : NULL;
     if (name && (!strcmp(name, "help") || !strcmp(name, "--help"))) {
         fputs(usage, stdout);
-        return dxup_end(DXUP_OK);
+        return prog_end(PROG_OK);
     }
     const command *chosen = find_command(name);
     if (!chosen) {
         fputs(usage, stderr);
-        return DXUP_USAGE;
+        return PROG_USAGE;
     }
     int status = parse(&o, chosen, argc - 2, argv + 2);
-    return dxup_end(status ? status : chosen->run(&o));
+    return prog_end(status ? status : chosen->run(&o));
 }

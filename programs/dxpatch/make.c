@@ -48,19 +48,19 @@ static int make_patch(const dxpatch_options *o, const dxpatch_content *from,
     free(desc.memory);
     assert(error || *size <= capacity);
     if (error == DX_PATCH_EINVAL && o->slot_size)
-        return dxup_fail(DXUP_USAGE, "a slot of %llu bytes is too small",
+        return prog_fail(PROG_USAGE, "a slot of %llu bytes is too small",
                          (unsigned long long)o->slot_size);
     if (!error && desc.kind == DX_PATCH_KIND_FLASH) error = try_flash(from, to, *out, *size);
-    return error ? dxpatch_fail(error, o->new_path) : DXUP_OK;
+    return error ? dxpatch_fail(error, o->new_path) : PROG_OK;
 }
 
 int dxpatch_make(const dxpatch_options *o, const dxpatch_content *from, const dxpatch_content *to,
                  uint8_t **out, size_t *size)
 {
     assert(!*out);
-    dxup_progress("comparing", (uint64_t)from->size + to->size, 0, false);
+    prog_progress("comparing", (uint64_t)from->size + to->size, 0, false);
     if (o->kind == DXPATCH_KIND_HDE) return dxpatch_make_record(o, from, to, out, size);
     if (o->kind != DXPATCH_KIND_VCDIFF) return make_patch(o, from, to, out, size);
     int error = vcdiff_encode(from->bytes, from->size, to->bytes, to->size, out, size);
-    return error ? dxpatch_fail_vcdiff(error, o->new_path) : DXUP_OK;
+    return error ? dxpatch_fail_vcdiff(error, o->new_path) : PROG_OK;
 }

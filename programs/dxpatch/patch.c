@@ -17,19 +17,19 @@ typedef struct reason {
 } reason;
 
 static const reason reasons[] = {
-    {DX_PATCH_EHEADER, DXUP_DAMAGED, "this is not a patch, or its header is damaged"},
-    {DX_PATCH_ENOPATCH, DXUP_DAMAGED, "this is not a patch: it is empty"},
-    {DX_PATCH_ETRUNCATED, DXUP_DAMAGED, "the patch is truncated: shorter than its header says"},
-    {DX_PATCH_ECORRUPT, DXUP_DAMAGED, "the patch is damaged, or has bytes after its end"},
-    {DX_PATCH_EBLOCK, DXUP_DAMAGED, "the patch is damaged: a malformed block"},
-    {DX_PATCH_EBOUNDS, DXUP_DAMAGED, "the patch is damaged: it reads outside the file"},
-    {DX_PATCH_ETARGET, DXUP_DAMAGED, "the result does not have the hash that the patch gives"},
-    {DX_PATCH_EVERSION, DXUP_SYSTEM, "this dxpatch does not support the version of the format"},
-    {DX_PATCH_ENOTSUP, DXUP_SYSTEM, "this dxpatch does not support the coding of the patch"},
-    {DX_PATCH_ENOMEM, DXUP_SYSTEM, "not enough memory"},
-    {DX_PATCH_ETOOBIG, DXUP_SYSTEM, "it is too large"},
-    {DX_PATCH_EBASE, DXUP_REFUSED, "this is not the file that the patch was made for"},
-    {DX_PATCH_EAPPLIED, DXUP_REFUSED, "the patch is already applied to this file"},
+    {DX_PATCH_EHEADER, PROG_DAMAGED, "this is not a patch, or its header is damaged"},
+    {DX_PATCH_ENOPATCH, PROG_DAMAGED, "this is not a patch: it is empty"},
+    {DX_PATCH_ETRUNCATED, PROG_DAMAGED, "the patch is truncated: shorter than its header says"},
+    {DX_PATCH_ECORRUPT, PROG_DAMAGED, "the patch is damaged, or has bytes after its end"},
+    {DX_PATCH_EBLOCK, PROG_DAMAGED, "the patch is damaged: a malformed block"},
+    {DX_PATCH_EBOUNDS, PROG_DAMAGED, "the patch is damaged: it reads outside the file"},
+    {DX_PATCH_ETARGET, PROG_DAMAGED, "the result does not have the hash that the patch gives"},
+    {DX_PATCH_EVERSION, PROG_SYSTEM, "this dxpatch does not support the version of the format"},
+    {DX_PATCH_ENOTSUP, PROG_SYSTEM, "this dxpatch does not support the coding of the patch"},
+    {DX_PATCH_ENOMEM, PROG_SYSTEM, "not enough memory"},
+    {DX_PATCH_ETOOBIG, PROG_SYSTEM, "it is too large"},
+    {DX_PATCH_EBASE, PROG_REFUSED, "this is not the file that the patch was made for"},
+    {DX_PATCH_EAPPLIED, PROG_REFUSED, "the patch is already applied to this file"},
 };
 
 int dxpatch_fail(int error, const char *path)
@@ -37,8 +37,8 @@ int dxpatch_fail(int error, const char *path)
     assert(error);
     for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
         if (reasons[i].error == error)
-            return dxup_fail(reasons[i].status, "%s: %s", path, reasons[i].text);
-    return dxup_fail(DXUP_SYSTEM, "%s: %s", path, dx_patch_error_name(error));
+            return prog_fail(reasons[i].status, "%s: %s", path, reasons[i].text);
+    return prog_fail(PROG_SYSTEM, "%s: %s", path, dx_patch_error_name(error));
 }
 
 uint64_t dxpatch_target_max(const dxpatch_options *o, uint64_t old_size, uint64_t patch_size)
@@ -57,15 +57,15 @@ uint64_t dxpatch_memory_max(const dxpatch_options *o)
 
 int dxpatch_fail_target(const char *path, uint64_t limit)
 {
-    return dxup_fail(
-        DXUP_SYSTEM,
+    return prog_fail(
+        PROG_SYSTEM,
         "%s: the result is larger than the limit of %llu MiB; raise it with --target-max", path,
         (unsigned long long)(limit >> 20));
 }
 
 int dxpatch_fail_memory(const char *path, uint64_t limit)
 {
-    return dxup_fail(DXUP_SYSTEM,
+    return prog_fail(PROG_SYSTEM,
                      "%s: the patch needs more memory than the system has, or than the limit of "
                      "%llu MiB; raise it with --memory-max",
                      path, (unsigned long long)(limit >> 20));
@@ -81,12 +81,12 @@ int dxpatch_fail_vcdiff(int error, const char *path)
     case VCDIFF_ENOMEM: return dxpatch_fail(DX_PATCH_ENOMEM, path);
     case VCDIFF_ETOOBIG: return dxpatch_fail(DX_PATCH_ETOOBIG, path);
     case VCDIFF_ENOTSUP:
-        return dxup_fail(DXUP_SYSTEM,
+        return prog_fail(PROG_SYSTEM,
                          "%s: secondary compression (avoid it with xdelta3 -S none) or a custom "
                          "code table",
                          path);
     default:
-        return dxup_fail(DXUP_DAMAGED,
+        return prog_fail(PROG_DAMAGED,
                          "%s: wrong checksum: the patch is for another file, or damaged",
                          path);
     }
@@ -96,10 +96,10 @@ int dxpatch_fail_vcdiff(int error, const char *path)
 int dxpatch_open(const char *path, int *fd, os_info *st)
 {
     *fd = os_open(path);
-    if (*fd < 0) return dxup_fail_errno("%s", path);
-    int status = DXUP_OK;
-    if (os_info_of(*fd, st) < 0) status = dxup_fail_errno("%s", path);
-    else if (st->kind != OS_FILE) status = dxup_fail(DXUP_REFUSED, "%s is not a file", path);
+    if (*fd < 0) return prog_fail_errno("%s", path);
+    int status = PROG_OK;
+    if (os_info_of(*fd, st) < 0) status = prog_fail_errno("%s", path);
+    else if (st->kind != OS_FILE) status = prog_fail(PROG_REFUSED, "%s is not a file", path);
     if (status) os_close(*fd);
     return status;
 }
@@ -110,13 +110,13 @@ int dxpatch_read(int fd, const char *path, uint64_t offset, void *out, size_t si
     assert(fd >= 0);
     while (size) {
         int64_t n = os_read_at(fd, offset, p, size);
-        if (n < 0) return dxup_fail_errno("%s", path);
-        if (n == 0) return dxup_fail(DXUP_SYSTEM, "%s was truncated while it was read", path);
+        if (n < 0) return prog_fail_errno("%s", path);
+        if (n == 0) return prog_fail(PROG_SYSTEM, "%s was truncated while it was read", path);
         p += n;
         offset += (uint64_t)n;
         size -= (size_t)n;
     }
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 bool dxpatch_is_same(const char *path, const os_info *st)
@@ -164,15 +164,15 @@ int dxpatch_load(dxpatch_content *c, const char *path)
     c->mapped = c->bytes != NULL;
     if (c->mapped) {
         os_close(fd);
-        return DXUP_OK;
+        return PROG_OK;
     }
     if (c->st.size <= SIZE_MAX / 2) c->bytes = malloc(c->size + !c->size);
-    if (!c->bytes) status = dxup_fail(DXUP_SYSTEM, "%s does not fit into memory", path);
+    if (!c->bytes) status = prog_fail(PROG_SYSTEM, "%s does not fit into memory", path);
     for (size_t at = 0; !status && at < c->size;) {
         size_t part = c->size - at < 1 << 20 ? c->size - at : 1 << 20;
         status = dxpatch_read(fd, path, at, c->bytes + at, part);
         at += part;
-        dxup_progress("reading", at, c->size, false);
+        prog_progress("reading", at, c->size, false);
     }
     os_close(fd);
     return status;
@@ -188,11 +188,11 @@ void dxpatch_drop(dxpatch_content *c)
 
 int dxpatch_save(const char *path, const uint8_t *bytes, size_t size, unsigned mode)
 {
-    dxup_dest dest;
-    int status = dxup_dest_open(&dest, path, DXUP_FILE, mode, NULL);
+    prog_dest dest;
+    int status = prog_dest_open(&dest, path, PROG_FILE, mode, NULL);
     if (status) return status;
-    status = dxup_dest_write(&dest, bytes, size);
-    if (!status) status = dxup_dest_commit(&dest);
-    dxup_dest_abandon(&dest);
+    status = prog_dest_write(&dest, bytes, size);
+    if (!status) status = prog_dest_commit(&dest);
+    prog_dest_abandon(&dest);
     return status;
 }

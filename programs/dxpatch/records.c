@@ -59,7 +59,7 @@ static int open_coder(coder *c, const dxpatch_content *from, uint64_t size, uint
 int dxpatch_make_record(const dxpatch_options *o, const dxpatch_content *from,
                         const dxpatch_content *to, uint8_t **out, size_t *size)
 {
-    coder *c = dxup_alloc(sizeof *c);
+    coder *c = prog_alloc(sizeof *c);
     size_t capacity = to->size + DX_HDE_HEAD_MAX, got;
     uint8_t *check = NULL;
     assert(!*out);
@@ -78,7 +78,7 @@ int dxpatch_make_record(const dxpatch_options *o, const dxpatch_content *from,
     close_coder(c);
     free(check);
     free(c);
-    return error ? dxpatch_fail(error, o->new_path) : DXUP_OK;
+    return error ? dxpatch_fail(error, o->new_path) : PROG_OK;
 }
 
 bool dxpatch_is_record(const uint8_t *bytes, size_t size)
@@ -111,7 +111,7 @@ int dxpatch_run_record(const dxpatch_content *from, const uint8_t *patch, size_t
     dx_patch_hash(from->bytes, from->size, hash);
     if (r.kind != DX_HDE_WHOLE && memcmp(hash, r.baseline, r.hash_size) != 0)
         return memcmp(hash, r.hash, r.hash_size) == 0 ? DX_PATCH_EAPPLIED : DX_PATCH_EBASE;
-    coder *c = dxup_alloc(sizeof *c);
+    coder *c = prog_alloc(sizeof *c);
     error = open_coder(c, from, r.state_size, 0, false);
     to->bytes = malloc((size_t)r.state_size + 1);
     if (!error && !to->bytes) error = DX_PATCH_ENOMEM;
@@ -134,22 +134,22 @@ int dxpatch_info_record(const dxpatch_options *o)
         int error = dx_hde_info(patch.bytes, patch.size, &r);
         if (error) status = dxpatch_fail(error, o->patch_path);
     }
-    dxup_progress(NULL, 0, 0, true);
+    prog_progress(NULL, 0, 0, true);
     if (!status) {
         assert(r.kind < sizeof kinds / sizeof *kinds);
-        dxup_say("kind=hde\n");
-        dxup_say("record=%s\n", kinds[r.kind]);
-        dxup_say("coding=%s\n", codings[r.coding]);
-        dxup_say("changes=%s\n", r.subtract ? "differences" : "xor");
-        dxup_say("stride=%u\n", 1u << r.stride_log);
-        dxup_say("target_size=%llu\n", (unsigned long long)r.state_size);
-        dxup_say("body_size=%llu\n", (unsigned long long)r.body_size);
-        dxup_say("dictionary=%u\n", (unsigned)r.dictionary);
+        prog_say("kind=hde\n");
+        prog_say("record=%s\n", kinds[r.kind]);
+        prog_say("coding=%s\n", codings[r.coding]);
+        prog_say("changes=%s\n", r.subtract ? "differences" : "xor");
+        prog_say("stride=%u\n", 1u << r.stride_log);
+        prog_say("target_size=%llu\n", (unsigned long long)r.state_size);
+        prog_say("body_size=%llu\n", (unsigned long long)r.body_size);
+        prog_say("dictionary=%u\n", (unsigned)r.dictionary);
         for (int k = 0; k < (r.kind == DX_HDE_WHOLE ? 1 : 2); k++) {
-            dxup_say(k ? "base_hash=" : "target_hash=");
+            prog_say(k ? "base_hash=" : "target_hash=");
             for (unsigned i = 0; i < r.hash_size; i++)
-                dxup_say("%02x", (k ? r.baseline : r.hash)[i]);
-            dxup_say("\n");
+                prog_say("%02x", (k ? r.baseline : r.hash)[i]);
+            prog_say("\n");
         }
     }
     dxpatch_drop(&patch);

@@ -67,7 +67,7 @@ int dxpatch_run(const dxpatch_options *o, const dxpatch_content *from, const cha
         int failed = vcdiff_decode(from->bytes, from->size, patch->bytes, patch->size,
                                    (size_t)target_max, &to->bytes, &to->size);
         if (failed == VCDIFF_ETOOBIG) return dxpatch_fail_target(patch_path, target_max);
-        return failed ? dxpatch_fail_vcdiff(failed, patch_path) : DXUP_OK;
+        return failed ? dxpatch_fail_vcdiff(failed, patch_path) : PROG_OK;
     }
     int error = dxpatch_is_record(patch->bytes, patch->size)
                     ? dxpatch_run_record(from, patch->bytes, patch->size, target_max, to)
@@ -75,5 +75,5 @@ int dxpatch_run(const dxpatch_options *o, const dxpatch_content *from, const cha
     bool base = error == DX_PATCH_EBASE || error == DX_PATCH_EAPPLIED;
     if (error == DX_PATCH_ETOOBIG) return dxpatch_fail_target(patch_path, target_max);
     if (error == DX_PATCH_ENOMEM) return dxpatch_fail_memory(patch_path, memory_max);
-    return error ? dxpatch_fail(error, base ? from_path : patch_path) : DXUP_OK;
+    return error ? dxpatch_fail(error, base ? from_path : patch_path) : PROG_OK;
 }

@@ -90,44 +90,44 @@ static int parse(dxup_options *o, const command *chosen, int argc, char **argv)
 {
     char *plain[PLAIN_MAX] = {NULL};
     uint64_t workers = 0, connections = 0;
-    const dxup_option options[] = {
-        {.name = "--force", .kind = DXUP_OPTION_FLAG, .to = &o->force, .commands = CHECKOUT | PULL},
+    const prog_option options[] = {
+        {.name = "--force", .kind = PROG_OPTION_FLAG, .to = &o->force, .commands = CHECKOUT | PULL},
         {.name = "--quiet",
-         .kind = DXUP_OPTION_FLAG,
+         .kind = PROG_OPTION_FLAG,
          .to = &o->quiet,
          .commands = PUBLISH | CHECKOUT | VERIFY | GC | PULL},
-        {.name = "--report", .kind = DXUP_OPTION_FLAG, .to = &o->report, .commands = PULL},
-        {.name = "--pack", .kind = DXUP_OPTION_FLAG, .to = &o->pack, .commands = GC},
-        {.name = "--listen", .kind = DXUP_OPTION_TEXT, .to = &o->address, .commands = SERVE},
-        {.name = "--http", .kind = DXUP_OPTION_TEXT, .to = &o->http, .commands = SERVE},
+        {.name = "--report", .kind = PROG_OPTION_FLAG, .to = &o->report, .commands = PULL},
+        {.name = "--pack", .kind = PROG_OPTION_FLAG, .to = &o->pack, .commands = GC},
+        {.name = "--listen", .kind = PROG_OPTION_TEXT, .to = &o->address, .commands = SERVE},
+        {.name = "--http", .kind = PROG_OPTION_TEXT, .to = &o->http, .commands = SERVE},
         {.name = "--backend",
-         .kind = DXUP_OPTION_TEXT,
+         .kind = PROG_OPTION_TEXT,
          .to = &o->backend,
          .commands = SERVE | PULL},
         {.name = "--keep",
-         .kind = DXUP_OPTION_NUMBER,
+         .kind = PROG_OPTION_NUMBER,
          .to = &o->keep,
          .max = UINT32_MAX,
          .commands = GC},
         {.name = "--patch-max",
-         .kind = DXUP_OPTION_NUMBER,
+         .kind = PROG_OPTION_NUMBER,
          .to = &o->patch_max,
          .max = 1u << 30,
          .commands = SERVE},
         {.name = "--workers",
-         .kind = DXUP_OPTION_NUMBER,
+         .kind = PROG_OPTION_NUMBER,
          .to = &workers,
          .min = 1,
          .max = OS_WORKERS_MAX,
          .commands = PUBLISH | CHECKOUT | SERVE},
         {.name = "--connections",
-         .kind = DXUP_OPTION_NUMBER,
+         .kind = PROG_OPTION_NUMBER,
          .to = &connections,
          .min = 1,
          .max = 4096,
          .commands = SERVE | PULL},
     };
-    const dxup_arguments arguments = {
+    const prog_arguments arguments = {
         .command = chosen->name,
         .help = "dxup help",
         .options = options,
@@ -137,33 +137,33 @@ static int parse(dxup_options *o, const command *chosen, int argc, char **argv)
         .plain_min = chosen->plain_min,
         .plain_max = chosen->plain_max,
     };
-    int status = dxup_arguments_parse(&arguments, argc, argv);
+    int status = prog_arguments_parse(&arguments, argc, argv);
     if (status) return status;
     if (o->backend && !dxup_loop_knows(o->backend))
-        return dxup_fail(DXUP_USAGE, "unknown backend: %s", o->backend);
+        return prog_fail(PROG_USAGE, "unknown backend: %s", o->backend);
     o->workers = (unsigned)workers;
     o->connections = (unsigned)connections;
     if (chosen->run == dxup_pull) o->address = plain[0];
     else o->store = os_path(plain[0]);
     o->name = plain[1];
     o->path = os_path(plain[2]);
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 int main(int argc, char **argv)
 {
     dxup_options o = {.patch_max = 64u << 20};
-    dxup_begin("dxup", &argc, &argv);
+    prog_begin("dxup", &argc, &argv);
     const char *name = argc >= 2 ? argv[1] : NULL;
     if (name && (!strcmp(name, "help") || !strcmp(name, "--help"))) {
         fputs(usage, stdout);
-        return dxup_end(DXUP_OK);
+        return prog_end(PROG_OK);
     }
     const command *chosen = find_command(name);
     if (!chosen) {
         fputs(usage, stderr);
-        return DXUP_USAGE;
+        return PROG_USAGE;
     }
     int status = parse(&o, chosen, argc - 2, argv + 2);
-    return dxup_end(status ? status : chosen->run(&o));
+    return prog_end(status ? status : chosen->run(&o));
 }

@@ -83,7 +83,7 @@ static void reply(int outcome, uint64_t size, uint64_t wire_size, const uint8_t 
     pull_reply_set_wire_size(&w, wire_size);
     pull_reply_set_mode(&w, 0644);
     pull_reply_set_transfer(&w, transfer);
-    pull_reply_set_kind(&w, DXUP_FILE);
+    pull_reply_set_kind(&w, PROG_FILE);
     pull_reply_set_outcome(&w, (uint8_t)outcome);
     pull_reply_set_known_base(&w, true);
     pull_reply_set_hash(&w, hash);

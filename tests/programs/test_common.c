@@ -39,10 +39,10 @@ DX_TEST(processors_of_large_machines)
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         fake_cpus = counts[i];
         DX_CHECK_EQ(os_cpu_count(), counts[i]);
-        DX_CHECK_EQ(dxup_thread_count(0, 256), counts[i] < 256 ? counts[i] : 256);
+        DX_CHECK_EQ(prog_thread_count(0, 256), counts[i] < 256 ? counts[i] : 256);
     }
-    DX_CHECK_EQ(dxup_thread_count(3, 256), 3);
-    DX_CHECK_EQ(dxup_thread_count(300, 256), 256);
+    DX_CHECK_EQ(prog_thread_count(3, 256), 3);
+    DX_CHECK_EQ(prog_thread_count(300, 256), 256);
     fake_cpus = 2 * CPUS_MAX; /* no mask is large enough: what sysconf() says */
     DX_CHECK(os_cpu_count() >= 1);
     (void)c;
@@ -59,10 +59,10 @@ static void *complain_much(void *user)
     for (int i = 0; i < LINES; i++) {
         const int size = (i * 37 + number) % (int)sizeof filler;
         errno = ENOENT;
-        if (i % 3 == 0) dxup_warn("%d %d %.*s end", number, size, size, filler);
-        else if (i % 3 == 1) dxup_fail(DXUP_SYSTEM, "%d %d %.*s end", number, size, size, filler);
-        else dxup_fail_errno("%d %d %.*s end", number, size, size, filler);
-        dxup_progress("never shown: no terminal", (uint64_t)i, 0, false);
+        if (i % 3 == 0) prog_warn("%d %d %.*s end", number, size, size, filler);
+        else if (i % 3 == 1) prog_fail(PROG_SYSTEM, "%d %d %.*s end", number, size, size, filler);
+        else prog_fail_errno("%d %d %.*s end", number, size, size, filler);
+        prog_progress("never shown: no terminal", (uint64_t)i, 0, false);
     }
     return NULL;
 }
@@ -149,13 +149,13 @@ DX_TEST(numbers_of_the_command_line)
 {
     static const char *const bad[] = {"", "-1", "+1", " 1", "1 ", "0x10", "1e3", "18446744073709551616", "9", "101", "ten"};
     uint64_t n = 0;
-    DX_CHECK_EQ(dxup_parse_number("n", "10", 10, 100, &n), DXUP_OK);
+    DX_CHECK_EQ(prog_parse_number("n", "10", 10, 100, &n), PROG_OK);
     DX_CHECK_EQ(n, 10);
-    DX_CHECK_EQ(dxup_parse_number("n", "18446744073709551615", 0, UINT64_MAX, &n), DXUP_OK);
+    DX_CHECK_EQ(prog_parse_number("n", "18446744073709551615", 0, UINT64_MAX, &n), PROG_OK);
     DX_CHECK_EQ(n, UINT64_MAX);
     quiet(true);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        DX_CHECK_EQ(dxup_parse_number("n", bad[i], 10, 100, &n), DXUP_USAGE);
+        DX_CHECK_EQ(prog_parse_number("n", bad[i], 10, 100, &n), PROG_USAGE);
     quiet(false);
     (void)c;
 }
@@ -166,16 +166,16 @@ DX_TEST(options_and_plain_arguments)
     uint64_t workers = 0, memory = 0, level = 0;
     const char *kind = NULL;
     char *plain[2] = {NULL};
-    const dxup_option options[] = {
-        {.name = "--force", .kind = DXUP_OPTION_FLAG, .to = &force},
-        {.name = "--workers", .kind = DXUP_OPTION_NUMBER, .to = &workers, .min = 1, .max = 256},
-        {.name = "--memory", .kind = DXUP_OPTION_NUMBER, .to = &memory, .min = 1, .max = 4096, .unit = 1 << 20},
-        {.name = "--kind", .kind = DXUP_OPTION_TEXT, .to = &kind},
-        {.name = "-", .kind = DXUP_OPTION_DIGIT, .to = &level, .commands = 1},
+    const prog_option options[] = {
+        {.name = "--force", .kind = PROG_OPTION_FLAG, .to = &force},
+        {.name = "--workers", .kind = PROG_OPTION_NUMBER, .to = &workers, .min = 1, .max = 256},
+        {.name = "--memory", .kind = PROG_OPTION_NUMBER, .to = &memory, .min = 1, .max = 4096, .unit = 1 << 20},
+        {.name = "--kind", .kind = PROG_OPTION_TEXT, .to = &kind},
+        {.name = "-", .kind = PROG_OPTION_DIGIT, .to = &level, .commands = 1},
     };
-    dxup_arguments a = {"try", "try help", options, 5, 1, plain, 1, 2};
+    prog_arguments a = {"try", "try help", options, 5, 1, plain, 1, 2};
     char *good[] = {"x", "--force", "--memory", "3", "-7", "--kind", "--odd", "--", "--y"};
-    DX_CHECK_EQ(dxup_arguments_parse(&a, 9, good), DXUP_OK);
+    DX_CHECK_EQ(prog_arguments_parse(&a, 9, good), PROG_OK);
     DX_CHECK(force);
     DX_CHECK_EQ(workers, 0);
     DX_CHECK_EQ(memory, 3 << 20);
@@ -186,9 +186,9 @@ DX_TEST(options_and_plain_arguments)
     char *bad[][3] = {{"--none", "x", ""}, {"x", "--workers", "0"}, {"x", "--workers", "257"}, {"x", "y", "z"},
                       {"x", "y", "--kind"}, {"x", "y", "-0"}, {"x", "y", "-x"}, {"--force", "--force", "--force"}};
     quiet(true);
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) DX_CHECK_EQ(dxup_arguments_parse(&a, 3, bad[i]), DXUP_USAGE);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) DX_CHECK_EQ(prog_arguments_parse(&a, 3, bad[i]), PROG_USAGE);
     a.commands = 2; /* a command that knows no levels */
-    DX_CHECK_EQ(dxup_arguments_parse(&a, 9, good), DXUP_USAGE);
+    DX_CHECK_EQ(prog_arguments_parse(&a, 9, good), PROG_USAGE);
     quiet(false);
     (void)c;
 }
@@ -204,34 +204,34 @@ static int read_source(void *user, uint64_t offset, void *out, size_t size)
 {
     source *s = user;
     DX_CHECK(offset <= s->size && size <= s->size - offset && size > 0);
-    if (++s->calls == s->fail_at) return DXUP_SYSTEM;
+    if (++s->calls == s->fail_at) return PROG_SYSTEM;
     memcpy(out, s->bytes + offset, size);
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 DX_PROPERTY(windows_give_what_the_file_has, 100)
 {
     static uint8_t bytes[600000], out[200000];
     source s = {bytes, 0, 0, 0};
-    dxup_windows w;
+    prog_windows w;
     for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)(i * 2654435761u >> 13);
     s.size = (size_t)dx_choose(c, sizeof bytes);
     s.fail_at = (unsigned)dx_choose(c, 20);
-    dxup_windows_open(&w, s.size, read_source, &s);
+    prog_windows_open(&w, s.size, read_source, &s);
     for (int i = 0; i < 40; i++) {
         size_t at = (size_t)dx_choose(c, s.size), left = s.size - at;
         size_t size = (size_t)dx_choose(c, left < sizeof out ? left : sizeof out);
-        int status = dxup_windows_read(&w, at, out, size);
-        DX_CHECK(status == DXUP_OK || s.calls == s.fail_at);
+        int status = prog_windows_read(&w, at, out, size);
+        DX_CHECK(status == PROG_OK || s.calls == s.fail_at);
         if (status) s.fail_at = 0; /* what failed once holds nothing that is wrong later */
         else DX_CHECK(!memcmp(out, bytes + at, size));
     }
-    dxup_windows_close(&w);
+    prog_windows_close(&w);
 }
 
 static int read_windows(void *user, uint64_t offset, void *out, size_t size)
 {
-    return dxup_windows_read(user, offset, out, size);
+    return prog_windows_read(user, offset, out, size);
 }
 
 static int ignore(void *user, const void *bytes, size_t size)
@@ -251,7 +251,7 @@ DX_TEST(a_base_is_read_in_windows)
     dx_patch_applier_desc desc = {0};
     dx_patch_applier a;
     dx_patch_header header;
-    dxup_windows w;
+    prog_windows w;
     source s = {base, SIZE, 0, 0};
     size_t size = 0;
     uint64_t random = 1;
@@ -266,15 +266,15 @@ DX_TEST(a_base_is_read_in_windows)
     desc.read = read_windows;
     desc.write = ignore;
     desc.base_size = SIZE;
-    desc.memory_size = (size_t)header.memory_size + DXUP_IO_SIZE + 4096;
+    desc.memory_size = (size_t)header.memory_size + PROG_IO_SIZE + 4096;
     desc.memory = malloc(desc.memory_size);
     desc.skip_base_hash = true; /* taken before */
-    dxup_windows_open(&w, SIZE, read_source, &s);
+    prog_windows_open(&w, SIZE, read_source, &s);
     DX_CHECK_EQ(dx_patch_applier_init(&a, &desc), 0);
     DX_CHECK_EQ(dx_patch_applier_feed(&a, patch, size), 0);
     DX_CHECK_EQ(dx_patch_applier_finish(&a), 0);
-    dxup_windows_close(&w);
-    DX_CHECK(s.calls > 0 && s.calls <= SIZE / DXUP_WINDOW_SIZE + 1);
+    prog_windows_close(&w);
+    DX_CHECK(s.calls > 0 && s.calls <= SIZE / PROG_WINDOW_SIZE + 1);
     free(make.memory);
     free(desc.memory);
     free(base);

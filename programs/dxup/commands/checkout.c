@@ -17,7 +17,7 @@
 
 /* A stream on its way to the destination. */
 typedef struct checkout {
-    dxup_dest     dest;
+    prog_dest     dest;
     dx_cas_blake3 hasher;
 } checkout;
 
@@ -26,14 +26,14 @@ static int checkout_bytes(void *user, const void *bytes, size_t size)
     checkout *c = user;
     assert(c->dest.fd >= 0);
     dx_cas_blake3_update(&c->hasher, bytes, size);
-    return dxup_dest_write(&c->dest, bytes, size);
+    return prog_dest_write(&c->dest, bytes, size);
 }
 
 static int checkout_stream(dxup_store *s, const dxup_version *v, const char *path)
 {
-    uint8_t hash[DXUP_HASH_SIZE];
-    checkout *c = dxup_alloc(sizeof *c);
-    int status = dxup_dest_open(&c->dest, path, v->kind, v->mode, NULL);
+    uint8_t hash[PROG_HASH_SIZE];
+    checkout *c = prog_alloc(sizeof *c);
+    int status = prog_dest_open(&c->dest, path, v->kind, v->mode, NULL);
     if (status) {
         free(c);
         return status;
@@ -42,10 +42,10 @@ static int checkout_stream(dxup_store *s, const dxup_version *v, const char *pat
     status = dxup_content_stream(s, v, checkout_bytes, c);
     dx_cas_blake3_final(&c->hasher, hash, sizeof hash);
     if (!status && !v->snapshot && memcmp(hash, v->hash, sizeof hash) != 0)
-        status = dxup_fail(DXUP_DAMAGED, "%s@%llu is damaged: its content has another hash",
+        status = prog_fail(PROG_DAMAGED, "%s@%llu is damaged: its content has another hash",
                            v->name, (unsigned long long)v->version);
-    if (!status) status = dxup_dest_commit(&c->dest);
-    dxup_dest_abandon(&c->dest);
+    if (!status) status = prog_dest_commit(&c->dest);
+    prog_dest_abandon(&c->dest);
     free(c);
     return status;
 }
@@ -53,13 +53,13 @@ static int checkout_stream(dxup_store *s, const dxup_version *v, const char *pat
 /* Restore a snapshot with its modification times. dxup_tree_restore() verifies every object. */
 static int checkout_snapshot(dxup_store *s, const dxup_version *v, const dxup_options *o)
 {
-    assert(v->snapshot && v->kind == DXUP_TREE);
-    dxup_dest *dest = dxup_alloc(sizeof *dest);
-    int status = dxup_dest_open(dest, o->path, v->kind, v->mode, NULL);
+    assert(v->snapshot && v->kind == PROG_TREE);
+    prog_dest *dest = prog_alloc(sizeof *dest);
+    int status = prog_dest_open(dest, o->path, v->kind, v->mode, NULL);
     if (!status) {
         status = dxup_tree_restore(s, v->root, dest, o->workers);
-        if (!status) status = dxup_dest_commit(dest);
-        dxup_dest_abandon(dest);
+        if (!status) status = prog_dest_commit(dest);
+        prog_dest_abandon(dest);
     }
     free(dest);
     return status;
@@ -68,8 +68,8 @@ static int checkout_snapshot(dxup_store *s, const dxup_version *v, const dxup_op
 /* A directory with content is replaced only with --force. */
 static int check_replaced(const dxup_options *o)
 {
-    if (o->force || !dxup_has_entries(o->path)) return DXUP_OK;
-    return dxup_fail(DXUP_REFUSED, "%s is a directory and not empty; --force replaces it", o->path);
+    if (o->force || !prog_has_entries(o->path)) return PROG_OK;
+    return prog_fail(PROG_REFUSED, "%s is a directory and not empty; --force replaces it", o->path);
 }
 
 int dxup_checkout(const dxup_options *o)
@@ -77,19 +77,19 @@ int dxup_checkout(const dxup_options *o)
     dxup_store *s;
     dxup_version v;
     uint64_t version;
-    char name[DXUP_NAME_SIZE_MAX + 1], size[32], hash[65];
+    char name[PROG_NAME_SIZE_MAX + 1], size[32], hash[65];
     dxup_split_version(o->name, name, &version);
     int status = dxup_store_open(&s, o->store, DXUP_READ);
     if (status) return status;
     status = dxup_version_find(s, name, version, &v);
-    if (status == DXUP_NOT_FOUND) dxup_fail(status, "%s has no '%s'", o->store, o->name);
+    if (status == PROG_NOT_FOUND) prog_fail(status, "%s has no '%s'", o->store, o->name);
     if (!status) status = check_replaced(o);
     if (!status && v.snapshot && DXUP_HAS_SNAPSHOTS) status = checkout_snapshot(s, &v, o);
     else if (!status) status = checkout_stream(s, &v, o->path);
     if (!status && !o->quiet)
-        dxup_say("%s@%llu checked out to %s: %s bytes, BLAKE3 %s verified\n", v.name,
-                 (unsigned long long)v.version, o->path, dxup_count_text(v.size, size),
-                 dxup_hash_text(v.snapshot ? v.root : v.hash, hash));
+        prog_say("%s@%llu checked out to %s: %s bytes, BLAKE3 %s verified\n", v.name,
+                 (unsigned long long)v.version, o->path, prog_count_text(v.size, size),
+                 prog_hash_text(v.snapshot ? v.root : v.hash, hash));
     dxup_store_close(s);
     return status;
 }

@@ -22,7 +22,7 @@ typedef struct dxup_options {
     bool        pack;        /* gc: recompress; slow */
 } dxup_options;
 
-/* Each returns a status of common.h, and has printed why when that is not DXUP_OK. */
+/* Each returns a status of common.h, and has printed why when that is not PROG_OK. */
 int dxup_publish(const dxup_options *o);
 int dxup_log(const dxup_options *o);
 int dxup_checkout(const dxup_options *o);

@@ -19,7 +19,7 @@ static int trim_names(dxup_store *s, uint64_t keep)
 {
     dxup_version *list;
     size_t count;
-    if (!keep) return DXUP_OK;
+    if (!keep) return PROG_OK;
     int status = dxup_version_list(s, &list, &count);
     for (size_t i = 0; !status && i < count; i++)
         if (list[i].version > keep)
@@ -40,7 +40,7 @@ typedef struct copy {
 } copy;
 
 /* Called for each object of a snapshot. */
-static int copy_object(void *user, const uint8_t id[DXUP_HASH_SIZE])
+static int copy_object(void *user, const uint8_t id[PROG_HASH_SIZE])
 {
     assert(user);
     return dxup_copier_copy(user, id);
@@ -50,7 +50,7 @@ static int copy_object(void *user, const uint8_t id[DXUP_HASH_SIZE])
 static int repack_file(copy *c, const dxup_version *v)
 {
     dxup_content *content;
-    uint8_t id[DXUP_HASH_SIZE];
+    uint8_t id[PROG_HASH_SIZE];
     uint64_t start, size = 0;
     assert(!v->snapshot && c->pack);
     int status = dxup_content_open(&content, c->from, v);
@@ -70,13 +70,13 @@ static int copy_name(copy *c, const char *name)
     dxup_version v;
     int status;
     while (!(status = dxup_history_next(&history, c->from, name, &v))) {
-        int copied = DXUP_OK;
+        int copied = PROG_OK;
         if (v.snapshot)
             copied = dxup_snapshot_visit(c->from, v.root, &c->known, copy_object, c->copier);
         else if (c->pack) copied = repack_file(c, &v);
         if (copied) return copied;
     }
-    return status == DXUP_NOT_FOUND ? DXUP_OK : status;
+    return status == PROG_NOT_FOUND ? PROG_OK : status;
 }
 
 /* Copy what dx_cas does not copy by itself, of every name. */
@@ -117,8 +117,8 @@ int dxup_gc(const dxup_options *o)
     status = trim_names(s, o->keep);
     if (!status) status = collect(s, o->pack, &left);
     if (!status && !o->quiet)
-        dxup_say("%s: %s bytes before, %s after\n", o->store, dxup_count_text(before, was),
-                 dxup_count_text(left, is));
+        prog_say("%s: %s bytes before, %s after\n", o->store, prog_count_text(before, was),
+                 prog_count_text(left, is));
     dxup_store_close(s);
     return status;
 }

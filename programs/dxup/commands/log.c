@@ -12,9 +12,9 @@ static void print_version(const dxup_version *v)
 {
     char size[32], hash[65], when[32];
     os_time_text(v->time_ns, when);
-    dxup_say("%-24s @%-5llu %s %15s  %s  %s\n", v->name, (unsigned long long)v->version,
-             v->kind == DXUP_TREE ? "tree" : "file", dxup_count_text(v->size, size), when,
-             dxup_hash_text(v->snapshot ? v->root : v->hash, hash));
+    prog_say("%-24s @%-5llu %s %15s  %s  %s\n", v->name, (unsigned long long)v->version,
+             v->kind == PROG_TREE ? "tree" : "file", prog_count_text(v->size, size), when,
+             prog_hash_text(v->snapshot ? v->root : v->hash, hash));
 }
 
 /* All versions of a name, newest first. */
@@ -28,8 +28,8 @@ static int log_name(dxup_store *s, const char *name)
         any = true;
         print_version(&v);
     }
-    if (status != DXUP_NOT_FOUND) return status;
-    return any ? DXUP_OK : dxup_fail(status, "%s has no '%s'", dxup_store_path(s), name);
+    if (status != PROG_NOT_FOUND) return status;
+    return any ? PROG_OK : prog_fail(status, "%s has no '%s'", dxup_store_path(s), name);
 }
 
 /* The latest version of each name. */

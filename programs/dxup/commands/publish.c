@@ -41,7 +41,7 @@ static int publish_bytes(void *user, const void *bytes, size_t size)
     assert(t->writer);
     int status = dxup_file_writer_write(t->writer, bytes, size);
     t->done += size;
-    if (!status) dxup_progress(t->name, t->done, 0, false);
+    if (!status) prog_progress(t->name, t->done, 0, false);
     return status;
 }
 
@@ -52,9 +52,9 @@ static int store_stream(publication *p)
     bool follows = p->has_last && p->last.kind == p->version.kind;
     int status = dxup_file_writer_open(&t.writer, p->store, follows ? &p->last : NULL);
     if (status) return status;
-    status = dxup_image_read(p->o->path, p->version.kind, publish_bytes, &t);
+    status = prog_image_read(p->o->path, p->version.kind, publish_bytes, &t);
     if (!status) status = dxup_file_writer_finish(t.writer, &p->version);
-    dxup_progress(NULL, 0, 0, true);
+    prog_progress(NULL, 0, 0, true);
     dxup_file_writer_close(t.writer);
     return status;
 }
@@ -63,7 +63,7 @@ static int store_stream(publication *p)
 /* seen: what the last publish of this name saw, so that unchanged files are not read. */
 static int store_tree(publication *p, dxup_seen *seen)
 {
-    assert(p->version.kind == DXUP_TREE);
+    assert(p->version.kind == PROG_TREE);
     dxup_tree_publish_desc desc = {
         .path = p->o->path, .name = p->o->name, .seen = seen, .workers = p->o->workers};
     if (p->has_last && p->last.snapshot) desc.last = p->last.root;
@@ -88,14 +88,14 @@ static void warn_of_losses(const char *path, const dxup_losses *lost)
 {
     char count[32];
     if (lost->bits)
-        dxup_warn("%s: not kept: setuid, setgid and sticky bits (of %s)", path,
-                  dxup_count_text(lost->bits, count));
+        prog_warn("%s: not kept: setuid, setgid and sticky bits (of %s)", path,
+                  prog_count_text(lost->bits, count));
     if (lost->names)
-        dxup_warn("%s: not kept: hard links (%s names; each becomes a file of its own)", path,
-                  dxup_count_text(lost->names, count));
+        prog_warn("%s: not kept: hard links (%s names; each becomes a file of its own)", path,
+                  prog_count_text(lost->names, count));
     if (lost->holes)
-        dxup_warn("%s: not kept: holes (in %s; they are filled with zeros)", path,
-                  dxup_count_text(lost->holes, count));
+        prog_warn("%s: not kept: holes (in %s; they are filled with zeros)", path,
+                  prog_count_text(lost->holes, count));
 }
 
 /* >>version ---------------------------------------------------------------- */
@@ -106,8 +106,8 @@ static bool is_unchanged(const publication *p)
     if (!p->has_last || last->kind != v->kind || last->mode != v->mode ||
         last->snapshot != v->snapshot)
         return false;
-    return v->snapshot ? !memcmp(last->root, v->root, DXUP_HASH_SIZE)
-                       : !memcmp(last->hash, v->hash, DXUP_HASH_SIZE);
+    return v->snapshot ? !memcmp(last->root, v->root, PROG_HASH_SIZE)
+                       : !memcmp(last->hash, v->hash, PROG_HASH_SIZE);
 }
 
 /* Add the version, unless it is unchanged. The hash of a large tree as a stream is left to the
@@ -116,8 +116,8 @@ static int name_version(publication *p)
 {
     dxup_version *v = &p->version;
     assert(!v->version);
-    int status = DXUP_OK;
-    if (is_unchanged(p)) return DXUP_OK;
+    int status = PROG_OK;
+    if (is_unchanged(p)) return PROG_OK;
     if (v->snapshot && v->size <= DXUP_EAGER_MAX) status = dxup_content_hash(p->store, v);
     return status ? status : dxup_version_add(p->store, v);
 }
@@ -126,17 +126,17 @@ static void print_summary(const publication *p, uint64_t added)
 {
     char size[32], count[32], files[32];
     const dxup_version *v = &p->version;
-    dxup_count_text(v->size, size);
+    prog_count_text(v->size, size);
     if (v->version)
-        dxup_say("%s@%llu published: %s bytes, the store grew by %s", v->name,
-                 (unsigned long long)v->version, size, dxup_count_text(added, count));
+        prog_say("%s@%llu published: %s bytes, the store grew by %s", v->name,
+                 (unsigned long long)v->version, size, prog_count_text(added, count));
     else
-        dxup_say("%s@%llu is unchanged: %s bytes, nothing added", v->name,
+        prog_say("%s@%llu is unchanged: %s bytes, nothing added", v->name,
                  (unsigned long long)p->last.version, size);
     if (v->snapshot)
-        dxup_say("; %s of %s files were read", dxup_count_text(p->tree.read_files, count),
-                 dxup_count_text(p->tree.files, files));
-    dxup_say("\n");
+        prog_say("; %s of %s files were read", prog_count_text(p->tree.read_files, count),
+                 prog_count_text(p->tree.files, files));
+    prog_say("\n");
 }
 
 /* Caches are saved after the version is committed: losing them costs time only. */
@@ -155,7 +155,7 @@ static int publish_tree(publication *p)
 static int publish_stream(publication *p)
 {
     assert(!p->version.snapshot);
-    if (p->version.kind == DXUP_FILE) count_file_losses(p->o->path, &p->tree.lost);
+    if (p->version.kind == PROG_FILE) count_file_losses(p->o->path, &p->tree.lost);
     int status = store_stream(p);
     if (!status) status = name_version(p);
     if (!status) dxup_store_save_index(p->store);
@@ -167,15 +167,15 @@ static int publish_into(dxup_store *s, const dxup_options *o, int kind, unsigned
     publication p = {.store = s, .o = o, .version = {.kind = kind, .mode = mode}};
     snprintf(p.version.name, sizeof p.version.name, "%s", o->name);
     uint64_t before = dxup_store_size(s);
-    assert(kind == DXUP_FILE || kind == DXUP_TREE);
+    assert(kind == PROG_FILE || kind == PROG_TREE);
     int status = dxup_version_find(s, o->name, 0, &p.last);
-    if (status && status != DXUP_NOT_FOUND) return status;
+    if (status && status != PROG_NOT_FOUND) return status;
     p.has_last = !status;
-    status = kind == DXUP_TREE && DXUP_HAS_SNAPSHOTS ? publish_tree(&p) : publish_stream(&p);
+    status = kind == PROG_TREE && DXUP_HAS_SNAPSHOTS ? publish_tree(&p) : publish_stream(&p);
     if (status) return status;
     warn_of_losses(o->path, &p.tree.lost);
     if (!o->quiet) print_summary(&p, dxup_store_size(s) - before);
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 int dxup_publish(const dxup_options *o)
@@ -184,12 +184,12 @@ int dxup_publish(const dxup_options *o)
     int kind;
     unsigned mode;
     uint64_t version;
-    char name[DXUP_NAME_SIZE_MAX + 1];
+    char name[PROG_NAME_SIZE_MAX + 1];
     dxup_split_version(o->name, name, &version);
-    if (version || strlen(o->name) > DXUP_NAME_SIZE_MAX || !*o->name)
-        return dxup_fail(DXUP_USAGE, "'%s' is not a valid name", o->name);
-    int status = dxup_image_stat(o->path, &kind, &mode);
-    if (status == DXUP_NOT_FOUND) return dxup_fail(status, "%s: no such file", o->path);
+    if (version || strlen(o->name) > PROG_NAME_SIZE_MAX || !*o->name)
+        return prog_fail(PROG_USAGE, "'%s' is not a valid name", o->name);
+    int status = prog_image_stat(o->path, &kind, &mode);
+    if (status == PROG_NOT_FOUND) return prog_fail(status, "%s: no such file", o->path);
     if (!status) status = dxup_store_open(&s, o->store, DXUP_CREATE);
     if (status) return status;
     status = publish_into(s, o, kind, mode);

@@ -72,10 +72,10 @@ typedef struct pull {
 
     /* what we have */
     int                 have_kind; /* 0: nothing */
-    uint8_t             have[DXUP_HASH_SIZE];
+    uint8_t             have[PROG_HASH_SIZE];
     uint64_t            have_size;
     int                 base_fd;   /* it as one stream, */
-    dxup_windows        base;      /* and windows of it while a patch is applied */
+    prog_windows        base;      /* and windows of it while a patch is applied */
 
     /* the reply */
     int                 outcome;
@@ -85,13 +85,13 @@ typedef struct pull {
     uint64_t            size;
     uint64_t            wire_size; /* of the patch or the whole */
     unsigned            mode;
-    uint8_t             hash[DXUP_HASH_SIZE];
+    uint8_t             hash[PROG_HASH_SIZE];
 
     /* the transfer */
     uint64_t            next;      /* offset of the next chunk */
     uint64_t            written;   /* bytes of the target */
     uint64_t            kept;      /* of these, bytes that an earlier pull has left */
-    dxup_dest           dest;
+    prog_dest           dest;
     bool                dest_open;
     bool                has_staging; /* an earlier pull left a staging file, of any version */
     dx_cas_blake3       hasher;    /* of the target */
@@ -102,7 +102,7 @@ typedef struct pull {
     dxup_ranges        *ranges;    /* not NULL: the rest is transferred by these */
 } pull;
 
-/* The first failure decides the status; later ones are its consequences. DXUP_OK just ends. */
+/* The first failure decides the status; later ones are its consequences. PROG_OK just ends. */
 static void fail(pull *p, int status)
 {
     if (!p->status) p->status = status;
@@ -114,7 +114,7 @@ static void fail(pull *p, int status)
    content is in the staging file. */
 static bool keeps(const pull *p)
 {
-    return p->outcome == DXUP_FULL && p->kind == DXUP_FILE && p->wire_size >= DXUP_RANGES_FROM;
+    return p->outcome == DXUP_FULL && p->kind == PROG_FILE && p->wire_size >= DXUP_RANGES_FROM;
 }
 
 /* >>what we have ------------------------------------------------------- */
@@ -130,16 +130,16 @@ static int measure_bytes(void *user, const void *bytes, size_t size)
     measure *m = user;
     dx_cas_blake3_update(&m->hasher, bytes, size);
     m->size += size;
-    dxup_progress("hashing", m->size, 0, false);
-    if (m->copy_fd >= 0 && !dxup_write_all(m->copy_fd, bytes, size))
-        return dxup_fail_errno("a temporary file");
-    return DXUP_OK;
+    prog_progress("hashing", m->size, 0, false);
+    if (m->copy_fd >= 0 && !prog_write_all(m->copy_fd, bytes, size))
+        return prog_fail_errno("a temporary file");
+    return PROG_OK;
 }
 
 /* A temporary file beside path, unlinked at once, so that it disappears with this process. */
 static int open_unnamed(const char *path)
 {
-    char name[DXUP_PATH_SIZE_MAX + 64];
+    char name[PROG_PATH_SIZE_MAX + 64];
     size_t size = strlen(path);
     while (size > 1 && path[size - 1] == '/') size--;
     snprintf(name, sizeof name, "%.*s.dxup-base", (int)size, path);
@@ -153,21 +153,21 @@ static int look_at_destination(pull *p)
     measure m = {.copy_fd = -1};
     unsigned mode;
     os_replace_recover(p->o->path);
-    int status = dxup_image_stat(p->o->path, &p->have_kind, &mode);
-    if (status == DXUP_NOT_FOUND) return DXUP_OK;
+    int status = prog_image_stat(p->o->path, &p->have_kind, &mode);
+    if (status == PROG_NOT_FOUND) return PROG_OK;
     if (status) return status;
-    if (p->have_kind == DXUP_TREE) {
+    if (p->have_kind == PROG_TREE) {
         m.copy_fd = p->base_fd = open_unnamed(p->o->path);
     } else {
         p->base_fd = os_open(p->o->path);
     }
-    if (p->base_fd < 0) return dxup_fail_errno("%s", p->o->path);
+    if (p->base_fd < 0) return prog_fail_errno("%s", p->o->path);
     dx_cas_blake3_init(&m.hasher);
-    status = dxup_image_read(p->o->path, p->have_kind, measure_bytes, &m);
+    status = prog_image_read(p->o->path, p->have_kind, measure_bytes, &m);
     if (status) return status;
     dx_cas_blake3_final(&m.hasher, p->have, sizeof p->have);
     p->have_size = m.size;
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 /* >>receiving ---------------------------------------------------------- */
@@ -178,8 +178,8 @@ static int write_target(void *user, const void *bytes, size_t size)
     assert(p->dest_open);
     dx_cas_blake3_update(&p->hasher, bytes, size);
     p->written += size;
-    dxup_progress(p->o->name, p->written, p->size, false);
-    return dxup_dest_write(&p->dest, bytes, size);
+    prog_progress(p->o->name, p->written, p->size, false);
+    return prog_dest_write(&p->dest, bytes, size);
 }
 
 /* A window of the base, from the file. */
@@ -190,21 +190,21 @@ static int read_base_file(void *user, uint64_t offset, void *out, size_t size)
     uint8_t *at = out;
     while (size) {
         int64_t n = os_read_at(p->base_fd, offset, at, size);
-        if (n < 0) return dxup_fail_errno("%s", p->o->path);
+        if (n < 0) return prog_fail_errno("%s", p->o->path);
         if (n == 0)
-            return dxup_fail(DXUP_REFUSED, "%s changed while it was read; try again", p->o->path);
+            return prog_fail(PROG_REFUSED, "%s changed while it was read; try again", p->o->path);
         at += n;
         size -= (size_t)n;
         offset += (uint64_t)n;
     }
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 /* The applier asks for bytes of the base. */
 static int read_base(void *user, uint64_t offset, void *out, size_t size)
 {
     pull *p = user;
-    return dxup_windows_read(&p->base, offset, out, size);
+    return prog_windows_read(&p->base, offset, out, size);
 }
 
 static int apply_failed(pull *p, int error)
@@ -212,7 +212,7 @@ static int apply_failed(pull *p, int error)
     assert(error);
     int inner = dx_patch_applier_callback_result(&p->applier);
     if (error == DX_PATCH_ESYS && inner) return inner; /* already reported */
-    return dxup_fail(DXUP_DAMAGED, "the patch cannot be applied: %s", dx_patch_error_name(error));
+    return prog_fail(PROG_DAMAGED, "the patch cannot be applied: %s", dx_patch_error_name(error));
 }
 
 /* The header of the patch is complete: check it against the reply. */
@@ -220,11 +220,11 @@ static int start_applier(pull *p)
 {
     dx_patch_header header;
     int error = dx_patch_info(p->head, sizeof p->head, &header);
-    if (error) return dxup_fail(DXUP_DAMAGED, "not a patch: %s", dx_patch_error_name(error));
+    if (error) return prog_fail(PROG_DAMAGED, "not a patch: %s", dx_patch_error_name(error));
     if (header.memory_size > APPLY_MEMORY_MAX)
-        return dxup_fail(DXUP_REFUSED, "the patch needs too much memory");
-    if (header.target_size != p->size || memcmp(header.target_hash, p->hash, DXUP_HASH_SIZE) != 0)
-        return dxup_fail(DXUP_DAMAGED, "the patch makes another version than the server announced");
+        return prog_fail(PROG_REFUSED, "the patch needs too much memory");
+    if (header.target_size != p->size || memcmp(header.target_hash, p->hash, PROG_HASH_SIZE) != 0)
+        return prog_fail(PROG_DAMAGED, "the patch makes another version than the server announced");
     assert(!p->applying);
     dx_patch_applier_desc desc = {0};
     desc.user = p;
@@ -232,18 +232,18 @@ static int start_applier(pull *p)
     desc.write = write_target;
     desc.base_size = p->have_size;
     /* more than it needs: the applier reads and writes in larger pieces then */
-    desc.memory_size = (size_t)header.memory_size + DXUP_IO_SIZE + 4096;
-    p->apply_memory = dxup_alloc(desc.memory_size);
+    desc.memory_size = (size_t)header.memory_size + PROG_IO_SIZE + 4096;
+    p->apply_memory = prog_alloc(desc.memory_size);
     desc.memory = p->apply_memory;
     desc.target_size_max = p->size;
     /* look_at_destination() has just computed it */
-    desc.skip_base_hash = memcmp(header.base_hash, p->have, DXUP_HASH_SIZE) == 0;
+    desc.skip_base_hash = memcmp(header.base_hash, p->have, PROG_HASH_SIZE) == 0;
     desc.skip_target_hash = true; /* write_target() hashes, finish_transfer() compares */
-    dxup_windows_open(&p->base, p->have_size, read_base_file, p);
+    prog_windows_open(&p->base, p->have_size, read_base_file, p);
     error = dx_patch_applier_init(&p->applier, &desc);
     if (!error) error = dx_patch_applier_feed(&p->applier, p->head, sizeof p->head);
     p->applying = true;
-    return error ? apply_failed(p, error) : DXUP_OK;
+    return error ? apply_failed(p, error) : PROG_OK;
 }
 
 /* The next bytes of the patch; its head is collected first. */
@@ -254,20 +254,20 @@ static int take_patch(pull *p, uint64_t offset, const uint8_t *bytes, size_t siz
         memcpy(p->head + offset, bytes, n);
         bytes += n;
         size -= n;
-        if (offset + n < sizeof p->head) return DXUP_OK;
+        if (offset + n < sizeof p->head) return PROG_OK;
         int status = start_applier(p);
         if (status) return status;
     }
     int error = size ? dx_patch_applier_feed(&p->applier, bytes, size) : 0;
-    return error ? apply_failed(p, error) : DXUP_OK;
+    return error ? apply_failed(p, error) : PROG_OK;
 }
 
 /* All bytes have arrived: verify and commit. */
 static int finish_transfer(pull *p)
 {
-    uint8_t hash[DXUP_HASH_SIZE];
+    uint8_t hash[PROG_HASH_SIZE];
     if (p->next != p->wire_size)
-        return dxup_fail(DXUP_DAMAGED, "the transfer ended after %llu of %llu bytes",
+        return prog_fail(PROG_DAMAGED, "the transfer ended after %llu of %llu bytes",
                          (unsigned long long)p->next, (unsigned long long)p->wire_size);
     if (p->outcome == DXUP_PATCHED) {
         int error = p->applying ? dx_patch_applier_finish(&p->applier) : DX_PATCH_ETRUNCATED;
@@ -277,14 +277,14 @@ static int finish_transfer(pull *p)
     assert(p->dest_open);
     bool good = p->written == p->size && !memcmp(hash, p->hash, sizeof hash);
     if (!good && p->kept)
-        return dxup_fail(DXUP_DAMAGED,
+        return prog_fail(PROG_DAMAGED,
                          "what an earlier pull left is damaged; fetching everything again");
     if (!good)
-        return dxup_fail(DXUP_DAMAGED,
+        return prog_fail(PROG_DAMAGED,
                          "the content is not what the server announced; nothing changed");
     if (p->base_fd >= 0) os_close(p->base_fd); /* Windows cannot replace an open file */
     p->base_fd = -1;
-    return dxup_dest_commit(&p->dest);
+    return prog_dest_commit(&p->dest);
 }
 
 /* >>many connections --------------------------------------------------- */
@@ -323,18 +323,18 @@ static int start_ranges(pull *p)
 /* Resume: hash the bytes that an earlier pull has left, and continue behind them. */
 static int take_kept(pull *p)
 {
-    uint8_t buffer[DXUP_IO_SIZE];
-    assert(p->kind == DXUP_FILE && !p->written);
+    uint8_t buffer[PROG_IO_SIZE];
+    assert(p->kind == PROG_FILE && !p->written);
     while (p->written < p->dest.kept) {
         int64_t n = os_read(p->dest.fd, buffer, sizeof buffer);
-        if (n < 0) return dxup_fail_errno("%s", p->dest.staging);
+        if (n < 0) return prog_fail_errno("%s", p->dest.staging);
         if (n == 0) break; /* impossible under our lock; the final hash would reveal it */
         dx_cas_blake3_update(&p->hasher, buffer, (size_t)n);
         p->written += (uint64_t)n;
-        dxup_progress(p->o->name, p->written, p->size, false);
+        prog_progress(p->o->name, p->written, p->size, false);
     }
     p->next = p->kept = p->written;
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 /* Open the staging file and resume, or start over. */
@@ -343,16 +343,16 @@ static int start_transfer(pull *p)
     assert(!p->dest_open);
     bool parts = (p->o->connections > 1 || p->has_staging) && !p->transfer &&
                  p->wire_size >= DXUP_RANGES_FROM;
-    int status = dxup_dest_open(&p->dest, p->o->path, p->kind, p->mode, keeps(p) ? p->hash : NULL);
+    int status = prog_dest_open(&p->dest, p->o->path, p->kind, p->mode, keeps(p) ? p->hash : NULL);
     p->dest_open = !status;
     dx_cas_blake3_init(&p->hasher);
     if (!status && (!parts || p->dest.kept > p->size))
-        status = p->kind == DXUP_FILE ? dxup_dest_restart(&p->dest) : 0;
+        status = p->kind == PROG_FILE ? prog_dest_restart(&p->dest) : 0;
     if (!status && p->dest.kept) status = take_kept(p);
     if (status || !parts) return status;
     if (p->next < p->wire_size) return start_ranges(p);
-    ranges_ended(p, DXUP_OK); /* interrupted just before its commit */
-    return DXUP_OK;
+    ranges_ended(p, PROG_OK); /* interrupted just before its commit */
+    return PROG_OK;
 }
 
 /* >>one connection ----------------------------------------------------- */
@@ -362,10 +362,10 @@ static int on_file_chunk(const dx_hbtp_context *context)
     dx_hbtp_file_chunk chunk;
     if (p->done || p->ranges) return 0;
     int error = dx_hbtp_parse_file_chunk(context->frame, &chunk);
-    int status = DXUP_OK;
+    int status = PROG_OK;
     if (error || !p->dest_open || chunk.transfer != p->transfer || chunk.offset != p->next ||
         chunk.data_size > p->wire_size - p->next || (!chunk.data_size && !chunk.final))
-        status = dxup_fail(DXUP_DAMAGED, "a chunk of the transfer is wrong: %s",
+        status = prog_fail(PROG_DAMAGED, "a chunk of the transfer is wrong: %s",
                            dx_hbtp_error_name(error ? error : DX_HBTP_ECORRUPT));
     else if (p->outcome == DXUP_PATCHED)
         status = take_patch(p, chunk.offset, chunk.data, chunk.data_size);
@@ -387,44 +387,44 @@ static int on_file_chunk(const dx_hbtp_context *context)
 static int remote_failed(pull *p, const dx_hbtp_result *r)
 {
     if (r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_NOT_FOUND)
-        return dxup_fail(DXUP_NOT_FOUND, "the server has no '%s'", p->o->name);
+        return prog_fail(PROG_NOT_FOUND, "the server has no '%s'", p->o->name);
     if (r->error == DX_HBTP_EREMOTE)
-        return dxup_fail(DXUP_NETWORK, "the server refused: %u %.*s", r->status,
+        return prog_fail(PROG_NETWORK, "the server refused: %u %.*s", r->status,
                          (int)(r->payload_size < 200 ? r->payload_size : 200),
                          (const char *)r->payload);
-    return dxup_fail(DXUP_NETWORK, "no answer: %s", dx_hbtp_error_name(r->error));
+    return prog_fail(PROG_NETWORK, "no answer: %s", dx_hbtp_error_name(r->error));
 }
 
 /* A server with an older copy of the store, or another store, would roll us back. */
 static int refuse_older(const pull *p)
 {
-    uint8_t hash[DXUP_HASH_SIZE];
+    uint8_t hash[PROG_HASH_SIZE];
     uint64_t pulled;
-    if (p->o->force || !p->have_kind || !dxup_dest_recorded(&p->dest, p->o->name, &pulled, hash))
-        return DXUP_OK;
+    if (p->o->force || !p->have_kind || !prog_dest_recorded(&p->dest, p->o->name, &pulled, hash))
+        return PROG_OK;
     if (p->version < pulled)
-        return dxup_fail(
-            DXUP_REFUSED,
+        return prog_fail(
+            PROG_REFUSED,
             "version %llu of '%s' was pulled to %s, but the server's latest is version %llu; "
             "--force rolls back",
             (unsigned long long)pulled, p->o->name, p->o->path, (unsigned long long)p->version);
     if (p->version == pulled && memcmp(hash, p->hash, sizeof hash) != 0)
-        return dxup_fail(
-            DXUP_REFUSED,
+        return prog_fail(
+            PROG_REFUSED,
             "version %llu of '%s' was pulled to %s, and the server's version %llu is another one: "
             "it has another store; --force accepts it",
             (unsigned long long)pulled, p->o->name, p->o->path, (unsigned long long)p->version);
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 /* Record the version. "Unchanged" from a server with an older version number does not lower it. */
 static int record_version(const pull *p)
 {
-    uint8_t hash[DXUP_HASH_SIZE];
+    uint8_t hash[PROG_HASH_SIZE];
     uint64_t pulled;
-    bool newest = !dxup_dest_recorded(&p->dest, p->o->name, &pulled, hash) || p->version > pulled;
-    if (p->outcome == DXUP_UNCHANGED && !newest) return DXUP_OK;
-    return dxup_dest_record(&p->dest, p->o->name, p->version, p->hash);
+    bool newest = !prog_dest_recorded(&p->dest, p->o->name, &pulled, hash) || p->version > pulled;
+    if (p->outcome == DXUP_UNCHANGED && !newest) return PROG_OK;
+    return prog_dest_record(&p->dest, p->o->name, p->version, p->hash);
 }
 
 /* Check the reply, and begin what it announces. */
@@ -432,7 +432,7 @@ static int take_reply(pull *p, const dx_hbtp_result *r)
 {
     pull_reply_view v;
     int error = pull_reply_open_bare(&v, r->payload, r->payload_size, DXUP_WIRE_VERSION);
-    if (error) return dxup_fail(DXUP_NETWORK, "malformed reply: field %s: %s",
+    if (error) return prog_fail(PROG_NETWORK, "malformed reply: field %s: %s",
                                 pull_reply_fault(&v)->field, dx_teleport_error_name(error));
     p->outcome = pull_reply_get_outcome(&v);
     p->kind = pull_reply_get_kind(&v);
@@ -444,29 +444,29 @@ static int take_reply(pull *p, const dx_hbtp_result *r)
     pull_reply_copy_hash(&v, 0, p->hash, sizeof p->hash);
     bool same = p->have_kind && !memcmp(p->have, p->hash, sizeof p->hash) &&
                 p->have_size == p->size && p->have_kind == p->kind;
-    if (p->kind != DXUP_FILE && p->kind != DXUP_TREE)
-        return dxup_fail(DXUP_NETWORK, "the reply names an unknown kind");
+    if (p->kind != PROG_FILE && p->kind != PROG_TREE)
+        return prog_fail(PROG_NETWORK, "the reply names an unknown kind");
     if (p->outcome == DXUP_UNCHANGED) {
         if (!same)
-            return dxup_fail(DXUP_DAMAGED, "the server says unchanged, but the hashes differ");
-        if (p->kind == DXUP_FILE && os_set_mode(p->o->path, p->mode & 0777) < 0)
-            return dxup_fail_errno("%s", p->o->path);
+            return prog_fail(PROG_DAMAGED, "the server says unchanged, but the hashes differ");
+        if (p->kind == PROG_FILE && os_set_mode(p->o->path, p->mode & 0777) < 0)
+            return prog_fail_errno("%s", p->o->path);
         /* The staging file is useless now: opening and abandoning removes it. */
-        if (p->has_staging && p->kind == DXUP_FILE)
-            p->dest_open = !dxup_dest_open(&p->dest, p->o->path, p->kind, p->mode, NULL);
+        if (p->has_staging && p->kind == PROG_FILE)
+            p->dest_open = !prog_dest_open(&p->dest, p->o->path, p->kind, p->mode, NULL);
         p->done = true;
         dx_reactor_stop(&p->reactor);
-        return DXUP_OK;
+        return PROG_OK;
     }
     if (p->outcome == DXUP_PATCHED && !p->have_kind)
-        return dxup_fail(DXUP_DAMAGED, "the server sends a patch, but there is no base");
+        return prog_fail(PROG_DAMAGED, "the server sends a patch, but there is no base");
     if (p->outcome == DXUP_FULL && p->wire_size != p->size)
-        return dxup_fail(DXUP_DAMAGED, "the reply contradicts itself");
+        return prog_fail(PROG_DAMAGED, "the reply contradicts itself");
     int status = refuse_older(p);
     if (status) return status;
-    if (p->have_kind == DXUP_TREE && !pull_reply_get_known_base(&v) && !p->o->force &&
-        dxup_has_entries(p->o->path))
-        return dxup_fail(DXUP_REFUSED, "%s was changed locally: it is no version of '%s' that the "
+    if (p->have_kind == PROG_TREE && !pull_reply_get_known_base(&v) && !p->o->force &&
+        prog_has_entries(p->o->path))
+        return prog_fail(PROG_REFUSED, "%s was changed locally: it is no version of '%s' that the "
                          "server knows; --force replaces it", p->o->path, p->o->name);
     return start_transfer(p);
 }
@@ -492,9 +492,9 @@ static int send_request(pull *p)
     pull_request_set_have(&w, p->have);
     pull_request_put_name(&w, p->o->name, strlen(p->o->name));
     int error = pull_request_finish(&w, &size);
-    if (error) return dxup_fail(DXUP_USAGE, "'%s': %s", p->o->name, dx_teleport_error_name(error));
+    if (error) return prog_fail(PROG_USAGE, "'%s': %s", p->o->name, dx_teleport_error_name(error));
     error = dx_hbtp_call(&p->session, DXUP_RPC_PULL, request, size, UINT64_MAX, NULL, NULL);
-    return error ? dxup_fail(DXUP_NETWORK, "%s", dx_hbtp_error_name(error)) : DXUP_OK;
+    return error ? prog_fail(PROG_NETWORK, "%s", dx_hbtp_error_name(error)) : PROG_OK;
 }
 
 /* >>connection --------------------------------------------------------- */
@@ -511,10 +511,10 @@ static int lost(pull *p, const char *why)
 {
     char done[32], total[32];
     if (p->dest_open)
-        return dxup_fail(DXUP_NETWORK, "%s after %s of %s bytes; %s is unchanged%s", why,
-                         dxup_count_text(p->next, done), dxup_count_text(p->wire_size, total),
+        return prog_fail(PROG_NETWORK, "%s after %s of %s bytes; %s is unchanged%s", why,
+                         prog_count_text(p->next, done), prog_count_text(p->wire_size, total),
                          p->o->path, keeps(p) ? "; the next pull resumes here" : "");
-    return dxup_fail(DXUP_NETWORK, "%s before its reply", why);
+    return prog_fail(PROG_NETWORK, "%s before its reply", why);
 }
 
 /* Back-pressure: while the input is full of frames that wait for room for their answers, nothing
@@ -530,7 +530,7 @@ static void receive_more(pull *p)
     int error = dx_reactor_recv(&p->reactor, &p->receive_op, p->socket, p->input + p->input_size,
                                 (uint32_t)(RECEIVE_SIZE - p->input_size));
     p->receiving = !error;
-    if (error) fail(p, dxup_fail(DXUP_SYSTEM, "receiving: %s", dx_reactor_error_name(error)));
+    if (error) fail(p, prog_fail(PROG_SYSTEM, "receiving: %s", dx_reactor_error_name(error)));
 }
 
 /* Dispatch received frames, as far as there is room for the answers. */
@@ -540,7 +540,7 @@ static void dispatch(pull *p)
                                 dx_reactor_now_ns(&p->reactor));
     if (p->done) return;
     if (used < 0) {
-        fail(p, dxup_fail(DXUP_NETWORK, "this is not a dxup server: %s",
+        fail(p, prog_fail(PROG_NETWORK, "this is not a dxup server: %s",
                           dx_hbtp_error_name((int)used)));
     } else if (p->session.state == DX_HBTP_CLOSED && p->ranges) {
         return;
@@ -590,7 +590,7 @@ static void on_connected(dx_reactor *r, dx_op *op, int32_t result, uint32_t flag
     (void)flags;
     if (p->done) return;
     if (result < 0) {
-        fail(p, dxup_fail(DXUP_NETWORK, "%s: %s", p->o->address, os_error_text(-result)));
+        fail(p, prog_fail(PROG_NETWORK, "%s: %s", p->o->address, os_error_text(-result)));
         return;
     }
     p->moved_ns = dx_reactor_now_ns(r);
@@ -620,7 +620,7 @@ static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 static int open_session(pull *p)
 {
     dx_hbtp_session_desc desc = {0};
-    p->input = dxup_alloc(RECEIVE_SIZE);
+    p->input = prog_alloc(RECEIVE_SIZE);
     dx_hbtp_out_init(&p->out, p->out_memory, sizeof p->out_memory);
     dx_hbtp_router_init(&p->router);
     dx_hbtp_router_set(&p->router, DX_HBTP_OP_FILE_CHUNK, on_file_chunk, p);
@@ -637,7 +637,7 @@ static int open_session(pull *p)
     desc.keepalive_ns = (uint64_t)SILENCE_LIMIT_S / 2 * 1000000000;
     desc.in_place = true;
     int error = dx_hbtp_session_init(&p->session, &desc);
-    return error ? dxup_fail(DXUP_SYSTEM, "the session: %s", dx_hbtp_error_name(error)) : DXUP_OK;
+    return error ? prog_fail(PROG_SYSTEM, "the session: %s", dx_hbtp_error_name(error)) : PROG_OK;
 }
 
 /* Connect, and run the event loop until done. */
@@ -657,15 +657,15 @@ static int transfer(pull *p)
     dx_reactor_op_init(&p->deadline_op, NULL, p);
     if (dx_reactor_socket_tcp(&p->reactor, &p->address, DX_REACTOR_NODELAY, &p->socket)) {
         errno = dx_reactor_sys_errno(&p->reactor);
-        dxup_fail_errno("%s", p->o->address);
-        status = DXUP_NETWORK;
+        prog_fail_errno("%s", p->o->address);
+        status = PROG_NETWORK;
     } else {
         dx_reactor_connect(&p->reactor, &p->connect_op, p->socket, &p->address);
         dx_reactor_deadline(&p->reactor, &p->deadline_op, &p->connect_op,
                             (uint64_t)CONNECT_LIMIT_S * 1000000000);
         dx_reactor_timer(&p->reactor, &p->timer_op, 1000000000);
         int error = dx_reactor_run(&p->reactor);
-        if (error) status = dxup_fail(DXUP_SYSTEM, "the event loop: %s",
+        if (error) status = prog_fail(PROG_SYSTEM, "the event loop: %s",
                                       dx_reactor_error_name(error));
     }
     p->done = true;
@@ -679,48 +679,48 @@ static void print_summary(const pull *p)
     static const char *const outcomes[] = {"unchanged", "patch", "full"};
     char size[32], wire[32], hash[65];
     uint64_t bytes = p->sent + p->received;
-    double ms = (double)(dxup_now_ns() - p->started_ns) / 1e6;
-    dxup_progress(NULL, 0, 0, true);
-    dxup_hash_text(p->hash, hash);
+    double ms = (double)(prog_now_ns() - p->started_ns) / 1e6;
+    prog_progress(NULL, 0, 0, true);
+    prog_hash_text(p->hash, hash);
     if (p->o->report) {
-        dxup_say("name=%s version=%llu outcome=%s wire=%llu size=%llu ms=%.1f rss_kb=%llu "
+        prog_say("name=%s version=%llu outcome=%s wire=%llu size=%llu ms=%.1f rss_kb=%llu "
                  "kept=%llu hash=%s\n",
                  p->o->name, (unsigned long long)p->version, outcomes[p->outcome],
                  (unsigned long long)bytes, (unsigned long long)p->size, ms,
                  (unsigned long long)os_memory_peak() / 1024, (unsigned long long)p->kept, hash);
     } else if (!p->o->quiet) {
-        dxup_say("%s@%llu %s: %s bytes on the wire for %s, %.1f ms, BLAKE3 %.16s... verified\n",
+        prog_say("%s@%llu %s: %s bytes on the wire for %s, %.1f ms, BLAKE3 %.16s... verified\n",
                  p->o->name, (unsigned long long)p->version, outcomes[p->outcome],
-                 dxup_count_text(bytes, wire), dxup_count_text(p->size, size), ms, hash);
+                 prog_count_text(bytes, wire), prog_count_text(p->size, size), ms, hash);
     }
 }
 
 /* *again: the staging file of an earlier pull was damaged; it is removed, so try once more. */
 static int pull_once(const dxup_options *o, bool *again)
 {
-    pull *p = dxup_alloc(sizeof *p);
+    pull *p = prog_alloc(sizeof *p);
     memset(p, 0, sizeof *p);
     p->o = o;
     p->socket = -1;
     p->base_fd = -1;
     p->dest.fd = -1;
     p->dest.entry_fd = -1;
-    p->started_ns = dxup_now_ns();
-    int status = DXUP_OK;
+    p->started_ns = prog_now_ns();
+    int status = PROG_OK;
     if (dx_reactor_address_parse(&p->address, o->address))
-        status = dxup_fail(DXUP_USAGE, "'%s' is not a numeric ADDR:PORT, such as 127.0.0.1:7000",
+        status = prog_fail(PROG_USAGE, "'%s' is not a numeric ADDR:PORT, such as 127.0.0.1:7000",
                            o->address);
     if (!status) status = look_at_destination(p);
-    if (!status) status = dxup_dest_find_staging(&p->dest, o->path, &p->has_staging);
+    if (!status) status = prog_dest_find_staging(&p->dest, o->path, &p->has_staging);
     if (!status) status = transfer(p);
     if (!status) status = record_version(p);
     if (!status) print_summary(p);
-    *again = status == DXUP_DAMAGED && p->kept;
-    p->dest.keep = status == DXUP_NETWORK && keeps(p) && p->next;
-    if (p->dest_open) dxup_dest_abandon(&p->dest);
+    *again = status == PROG_DAMAGED && p->kept;
+    p->dest.keep = status == PROG_NETWORK && keeps(p) && p->next;
+    if (p->dest_open) prog_dest_abandon(&p->dest);
     if (p->base_fd >= 0) os_close(p->base_fd);
     if (p->socket >= 0) os_close_socket(p->socket);
-    dxup_windows_close(&p->base);
+    prog_windows_close(&p->base);
     free(p->apply_memory);
     free(p->input);
     free(p->reactor_memory);
@@ -732,7 +732,7 @@ int dxup_pull(const dxup_options *o)
 {
     bool again = false;
     if (o->connections > CONNECTIONS_MAX)
-        return dxup_fail(DXUP_USAGE, "pull uses at most %d connections", CONNECTIONS_MAX);
+        return prog_fail(PROG_USAGE, "pull uses at most %d connections", CONNECTIONS_MAX);
     int status = pull_once(o, &again);
     return again ? pull_once(o, &again) : status;
 }

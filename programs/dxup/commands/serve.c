@@ -216,13 +216,13 @@ static int on_pull(const dx_hbtp_context *context)
     connection *c = context->session->desc.user;
     worker *w = c->worker;
     uint16_t sequence = context->frame->sequence;
-    uint8_t have[DXUP_HASH_SIZE];
-    char name[DXUP_NAME_SIZE_MAX + 1];
+    uint8_t have[PROG_HASH_SIZE];
+    char name[PROG_NAME_SIZE_MAX + 1];
     pull_request_view v;
     if (pull_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
         return DX_HBTP_STATUS_BAD_REQUEST;
     dx_teleport_string text = pull_request_get_name(&v);
-    if (!text.size || text.size > DXUP_NAME_SIZE_MAX || memchr(text.data, 0, text.size))
+    if (!text.size || text.size > PROG_NAME_SIZE_MAX || memchr(text.data, 0, text.size))
         return DX_HBTP_STATUS_BAD_REQUEST;
     memcpy(name, text.data, text.size);
     name[text.size] = 0;
@@ -231,12 +231,12 @@ static int on_pull(const dx_hbtp_context *context)
     if (dxup_store_refresh(&w->store)) return DX_HBTP_STATUS_INTERNAL;
     int status = dxup_content_find(w->store, name, 0, &c->target);
     if (status)
-        return status == DXUP_NOT_FOUND ? DX_HBTP_STATUS_NOT_FOUND : DX_HBTP_STATUS_INTERNAL;
+        return status == PROG_NOT_FOUND ? DX_HBTP_STATUS_NOT_FOUND : DX_HBTP_STATUS_INTERNAL;
     uint32_t flags = pull_request_get_flags(&v);
     c->ranges = flags & DXUP_RANGES;
     pull_request_copy_have(&v, 0, have, sizeof have);
     bool known = flags & DXUP_HAVE && !dxup_content_find_hash(w->store, name, have, &c->base);
-    if (known && !memcmp(c->base.hash, c->target.hash, DXUP_HASH_SIZE) &&
+    if (known && !memcmp(c->base.hash, c->target.hash, PROG_HASH_SIZE) &&
         c->base.kind == c->target.kind)
         return reply_outcome(c, sequence, DXUP_UNCHANGED, true, 0);
     assert(!c->active && !c->waiting);
@@ -254,14 +254,14 @@ static int on_range(const dx_hbtp_context *context)
 {
     connection *c = context->session->desc.user;
     worker *w = c->worker;
-    uint8_t target[DXUP_HASH_SIZE], have[DXUP_HASH_SIZE];
-    char name[DXUP_NAME_SIZE_MAX + 1];
+    uint8_t target[PROG_HASH_SIZE], have[PROG_HASH_SIZE];
+    char name[PROG_NAME_SIZE_MAX + 1];
     range_request_view v;
     if (c->active || c->waiting) return DX_HBTP_EAGAIN;
     if (range_request_open_bare(&v, context->payload, context->payload_size, DXUP_WIRE_VERSION))
         return DX_HBTP_STATUS_BAD_REQUEST;
     dx_teleport_string text = range_request_get_name(&v);
-    if (!text.size || text.size > DXUP_NAME_SIZE_MAX || memchr(text.data, 0, text.size) ||
+    if (!text.size || text.size > PROG_NAME_SIZE_MAX || memchr(text.data, 0, text.size) ||
         !range_request_get_size(&v))
         return DX_HBTP_STATUS_BAD_REQUEST;
     memcpy(name, text.data, text.size);
@@ -303,7 +303,7 @@ static int read_piece(connection *c, void *out, size_t size)
     if (c->patch.plan) return dxup_plan_read(c->patch.plan, &c->cursor, c->content, out, size);
     if (c->content) return dxup_content_read(c->content, c->at, out, size);
     memcpy(out, c->patch.bytes + c->at, size);
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 /* Fill the bulk buffer with the next pieces. */
@@ -394,7 +394,7 @@ static void on_received(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags
         close_connection(c);
         return;
     }
-    c->active_ns = dxup_now_ns();
+    c->active_ns = prog_now_ns();
     c->input_size += (size_t)result;
     dispatch(c);
     pump(c);
@@ -415,7 +415,7 @@ static void on_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
         close_connection(c);
         return;
     }
-    c->active_ns = dxup_now_ns();
+    c->active_ns = prog_now_ns();
     dx_hbtp_out_consume(c->session.desc.out, (size_t)result);
     if (c->taken < c->input_size) dispatch(c);
     pump(c);
@@ -428,7 +428,7 @@ static void choose_buffer(connection *c)
     assert(!c->sending);
     bool bulk = c->session.desc.out == &c->bulk;
     if (c->active && !bulk) {
-        c->bulk_memory = dxup_alloc(BULK_SIZE);
+        c->bulk_memory = prog_alloc(BULK_SIZE);
         dx_hbtp_out_init(&c->bulk, c->bulk_memory, BULK_SIZE);
         dx_hbtp_session_set_out(&c->session, &c->bulk);
     } else if (!c->active && bulk) {
@@ -485,7 +485,7 @@ static void open_connection(worker *w, int fd)
     memset(c, 0, sizeof *c);
     c->worker = w;
     c->fd = fd;
-    c->active_ns = dxup_now_ns();
+    c->active_ns = prog_now_ns();
     dx_reactor_op_init(&c->receive_op, on_received, c);
     dx_reactor_op_init(&c->send_op, on_sent, c);
     dx_reactor_op_init(&c->close_op, on_closed, c);
@@ -524,7 +524,7 @@ static void on_accepted(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags
 static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     worker *w = dx_reactor_op_user(op);
-    int64_t limit_ns = dxup_now_ns() - (int64_t)SILENCE_LIMIT_S * 1000000000;
+    int64_t limit_ns = prog_now_ns() - (int64_t)SILENCE_LIMIT_S * 1000000000;
     (void)flags;
     if (result < 0) return;
     for (connection *c = w->connections, *next; c; c = next) {
@@ -588,7 +588,7 @@ static void serve_until_stopped(worker *w)
     sem_post(&w->server->started);
     int error = dx_reactor_run(&w->reactor);
     if (error)
-        w->status = dxup_fail(DXUP_SYSTEM, "the event loop: %s", dx_reactor_error_name(error));
+        w->status = prog_fail(PROG_SYSTEM, "the event loop: %s", dx_reactor_error_name(error));
     set_open(w, false);
     for (connection *c = w->connections, *next; c; c = next) {
         next = c->next;
@@ -624,19 +624,19 @@ static void *run_worker(void *user)
 static int listen_all(server *s, dx_reactor_address *address)
 {
     if (!s->o->address || dx_reactor_address_parse(address, s->o->address))
-        return dxup_fail(DXUP_USAGE, "--listen needs a numeric ADDR:PORT, such as 127.0.0.1:7000");
+        return prog_fail(PROG_USAGE, "--listen needs a numeric ADDR:PORT, such as 127.0.0.1:7000");
     for (unsigned i = 0; i < s->worker_count; i++) {
         dx_reactor_address bound;
         uint32_t flags = DX_REACTOR_NODELAY | (i > 0 ? DX_REACTOR_REUSEPORT : 0);
         if (dx_reactor_listen_tcp(NULL, address, flags, 0, &s->workers[i].listener, &bound) ||
             (i == 0 && s->worker_count > 1 && os_share_port(s->workers[i].listener) < 0)) {
             errno = os_socket_errno();
-            dxup_fail_errno("%s: cannot listen", s->o->address);
-            return DXUP_SYSTEM;
+            prog_fail_errno("%s: cannot listen", s->o->address);
+            return PROG_SYSTEM;
         }
         *address = bound;
     }
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 /* Start all workers, wait for the signal to end, and stop them. */
@@ -644,7 +644,7 @@ static int run_workers(server *s, const dx_reactor_address *address)
 {
     assert(s->worker_count > 0);
     char text[64];
-    int status = DXUP_OK;
+    int status = PROG_OK;
     unsigned running = 0;
     for (; running < s->worker_count; running++) {
         worker *w = &s->workers[running];
@@ -654,13 +654,13 @@ static int run_workers(server *s, const dx_reactor_address *address)
     for (unsigned i = 0; i < running; i++)
         if (!status) status = s->workers[i].status;
     if (!status && running < s->worker_count)
-        status = dxup_fail(DXUP_SYSTEM, "cannot start %u threads", s->worker_count);
+        status = prog_fail(PROG_SYSTEM, "cannot start %u threads", s->worker_count);
     if (!status) {
         dx_reactor_address_format(address, text, sizeof text);
-        dxup_say("listening on %s with %u %s on %s\n", text, s->worker_count,
+        prog_say("listening on %s with %u %s on %s\n", text, s->worker_count,
                  s->worker_count == 1 ? "worker" : "workers",
                  dx_reactor_backend_name(&s->workers[0].reactor));
-        if (s->http) dxup_say("listening on %s for HTTP\n", dxup_http_address(s->http));
+        if (s->http) prog_say("listening on %s for HTTP\n", dxup_http_address(s->http));
         fflush(stdout);
         os_end_wait();
     }
@@ -679,8 +679,8 @@ int dxup_serve(const dxup_options *o)
 {
     server s = {.o = o};
     dx_reactor_address address;
-    s.worker_count = dxup_thread_count(o->workers, OS_WORKERS_MAX);
-    s.workers = dxup_alloc(s.worker_count * sizeof *s.workers);
+    s.worker_count = prog_thread_count(o->workers, OS_WORKERS_MAX);
+    s.workers = prog_alloc(s.worker_count * sizeof *s.workers);
     memset(s.workers, 0, s.worker_count * sizeof *s.workers);
     for (unsigned i = 0; i < s.worker_count; i++) {
         s.workers[i].server = &s;

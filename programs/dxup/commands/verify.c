@@ -33,16 +33,16 @@ static int print_damage(void *user, const dx_cas_damage *damage)
     char offset[32], hash[65];
     /* An index that ends early is what an interrupted publish leaves; the next one continues it. */
     if (damage->kind == DX_CAS_DAMAGE_INDEX && !damage->size) {
-        dxup_say("the index ends at byte %s; the next publish continues it\n",
-                 dxup_count_text(damage->offset, offset));
+        prog_say("the index ends at byte %s; the next publish continues it\n",
+                 prog_count_text(damage->offset, offset));
         ++*(uint64_t *)user;
         return 0;
     }
     bool has_id = damage->kind == DX_CAS_DAMAGE_OBJECT || damage->kind == DX_CAS_DAMAGE_MISSING;
     dx_cas_id_to_hex(&damage->id, hash);
-    dxup_say("damaged: %s at byte %s%s%s\n",
+    prog_say("damaged: %s at byte %s%s%s\n",
              damage->kind < sizeof kinds / sizeof *kinds ? kinds[damage->kind] : "?",
-             dxup_count_text(damage->offset, offset), has_id ? ", id " : "", has_id ? hash : "");
+             prog_count_text(damage->offset, offset), has_id ? ", id " : "", has_id ? hash : "");
     return 0;
 }
 
@@ -51,7 +51,7 @@ static int discard(void *user, const void *bytes, size_t size)
     (void)user;
     (void)bytes;
     (void)size;
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 /* After damage was found: print which versions are whole. */
@@ -61,9 +61,9 @@ static void judge_name(dxup_store *s, const char *name)
     dxup_version v;
     int status;
     while (!(status = dxup_history_next(&history, s, name, &v)))
-        dxup_say("%s@%llu is %s\n", v.name, (unsigned long long)v.version,
+        prog_say("%s@%llu is %s\n", v.name, (unsigned long long)v.version,
                  dxup_content_stream(s, &v, discard, NULL) ? "damaged" : "whole");
-    if (status != DXUP_NOT_FOUND) dxup_say("%s: older versions cannot be listed\n", name);
+    if (status != PROG_NOT_FOUND) prog_say("%s: older versions cannot be listed\n", name);
 }
 
 static void judge_versions(dxup_store *s)
@@ -79,7 +79,7 @@ static void judge_versions(dxup_store *s)
 static int is_there(void *user, const uint8_t id[32])
 {
     assert(user);
-    return dxup_object_has(user, id, 0) ? DXUP_OK : DXUP_DAMAGED;
+    return dxup_object_has(user, id, 0) ? PROG_OK : PROG_DAMAGED;
 }
 
 /* Check the snapshots of a name. *damaged: counts the versions that are malformed or incomplete. */
@@ -90,11 +90,11 @@ static int check_name(dxup_store *s, const char *name, dxup_known *known, uint64
     int status;
     while (!(status = dxup_history_next(&history, s, name, &v))) {
         if (!v.snapshot || !dxup_snapshot_visit(s, v.root, known, is_there, s)) continue;
-        dxup_say("%s@%llu is damaged: one of its objects is missing or malformed\n", v.name,
+        prog_say("%s@%llu is damaged: one of its objects is missing or malformed\n", v.name,
                  (unsigned long long)v.version);
         ++*damaged;
     }
-    return status == DXUP_NOT_FOUND ? DXUP_OK : status;
+    return status == PROG_NOT_FOUND ? PROG_OK : status;
 }
 
 static int check_snapshots(dxup_store *s, uint64_t *damaged)
@@ -113,9 +113,9 @@ static int check_snapshots(dxup_store *s, uint64_t *damaged)
 static void print_sound(const dxup_options *o, const dx_cas_report *report)
 {
     char objects[32], bytes[32];
-    dxup_say("%s is sound: %s objects, %llu versions, %llu commits, %s bytes read and hashed\n",
-             o->store, dxup_count_text(report->objects, objects), (unsigned long long)report->refs,
-             (unsigned long long)report->commits, dxup_count_text(report->bytes, bytes));
+    prog_say("%s is sound: %s objects, %llu versions, %llu commits, %s bytes read and hashed\n",
+             o->store, prog_count_text(report->objects, objects), (unsigned long long)report->refs,
+             (unsigned long long)report->commits, prog_count_text(report->bytes, bytes));
 }
 
 static int verify(dxup_store *s, const dxup_options *o)
@@ -129,16 +129,16 @@ static int verify(dxup_store *s, const dxup_options *o)
     report.damaged -= hints;
     if (any_damage && report.damaged) {
         judge_versions(s);
-        return dxup_fail(DXUP_DAMAGED, "%s: %llu places are damaged", o->store,
+        return prog_fail(PROG_DAMAGED, "%s: %llu places are damaged", o->store,
                          (unsigned long long)report.damaged);
     }
     status = check_snapshots(s, &damaged);
     if (status) return status;
     if (damaged)
-        return dxup_fail(DXUP_DAMAGED, "%s: %llu versions are damaged", o->store,
+        return prog_fail(PROG_DAMAGED, "%s: %llu versions are damaged", o->store,
                          (unsigned long long)damaged);
     if (!o->quiet) print_sound(o, &report);
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 int dxup_verify(const dxup_options *o)

@@ -113,7 +113,7 @@ static int digit(uint8_t c)
 }
 
 /* "/a%20name?query" -> "a name". "/" is index.html. */
-static bool parse_target(const uint8_t *request, size_t size, char name[DXUP_NAME_SIZE_MAX + 1])
+static bool parse_target(const uint8_t *request, size_t size, char name[PROG_NAME_SIZE_MAX + 1])
 {
     const uint8_t *p = memchr(request, ' ', size), *end = request + size;
     size_t n = 0;
@@ -127,7 +127,7 @@ static bool parse_target(const uint8_t *request, size_t size, char name[DXUP_NAM
             c = high << 4 | low;
             p += 2;
         }
-        if (!c || n == DXUP_NAME_SIZE_MAX) return false;
+        if (!c || n == PROG_NAME_SIZE_MAX) return false;
         name[n++] = (char)c;
     }
     name[n] = 0;
@@ -213,10 +213,10 @@ static bool is_known(void *user, const uint8_t *hash, size_t size, uint64_t numb
                      dx_edge_version *out)
 {
     client *c = user;
-    int status = size == DXUP_HASH_SIZE
+    int status = size == PROG_HASH_SIZE
                      ? dxup_content_find_hash(c->http->store, c->target.name, hash, &c->base)
                      : dxup_content_find(c->http->store, c->target.name, number, &c->base);
-    if (status || c->base.kind != DXUP_FILE || memcmp(c->base.hash, hash, size) != 0) return false;
+    if (status || c->base.kind != PROG_FILE || memcmp(c->base.hash, hash, size) != 0) return false;
     *out = edge_version(&c->base);
     return true;
 }
@@ -279,7 +279,7 @@ static void put_unchanged(client *c)
 /* The version that is asked for into c->target; a status of HTTP. */
 static int find(client *c, const uint8_t *request, size_t size)
 {
-    char asked[DXUP_NAME_SIZE_MAX + 1], name[DXUP_NAME_SIZE_MAX + 1];
+    char asked[PROG_NAME_SIZE_MAX + 1], name[PROG_NAME_SIZE_MAX + 1];
     uint64_t version;
     int error;
     if (!parse_target(request, size, asked)) return 400;
@@ -287,8 +287,8 @@ static int find(client *c, const uint8_t *request, size_t size)
     c->fixed = version != 0;
     if (dxup_store_refresh(&c->http->store)) return 500;
     error = dxup_content_find(c->http->store, name, version, &c->target);
-    if (error && error != DXUP_NOT_FOUND) return 500;
-    return error || c->target.kind != DXUP_FILE ? 404 : 200;
+    if (error && error != PROG_NOT_FOUND) return 500;
+    return error || c->target.kind != PROG_FILE ? 404 : 200;
 }
 
 /* What the client has, by its ETags: the current version, or one that a patch can start from? */
@@ -325,7 +325,7 @@ static bool fill(client *c)
     while (c->at < c->size && c->out_size < OUT_SIZE) {
         uint64_t left = c->size - c->at;
         size_t n = left < OUT_SIZE - c->out_size ? (size_t)left : OUT_SIZE - c->out_size;
-        int error = DXUP_OK;
+        int error = PROG_OK;
         if (c->patch.plan)
             error = dxup_plan_read(c->patch.plan, &c->cursor, c->content, c->out + c->out_size, n);
         else if (c->content) error = dxup_content_read(c->content, c->at, c->out + c->out_size, n);
@@ -429,7 +429,7 @@ static void on_received(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags
         free_if_idle(c);
         return;
     }
-    c->active_ns = dxup_now_ns();
+    c->active_ns = prog_now_ns();
     c->input_size += (size_t)result;
     pump(c);
 }
@@ -445,7 +445,7 @@ static void on_sent(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
         free_if_idle(c);
         return;
     }
-    c->active_ns = dxup_now_ns();
+    c->active_ns = prog_now_ns();
     c->out_size = 0;
     pump(c);
 }
@@ -465,7 +465,7 @@ static void on_accepted(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags
     memset(c, 0, offsetof(client, input));
     c->http = h;
     c->fd = result;
-    c->active_ns = dxup_now_ns();
+    c->active_ns = prog_now_ns();
     dx_reactor_op_init(&c->receive_op, on_received, c);
     dx_reactor_op_init(&c->send_op, on_sent, c);
     dx_reactor_op_init(&c->close_op, on_closed, c);
@@ -480,7 +480,7 @@ static void on_accepted(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags
 static void on_timer(dx_reactor *r, dx_op *op, int32_t result, uint32_t flags)
 {
     dxup_http *h = dx_reactor_op_user(op);
-    int64_t limit_ns = dxup_now_ns() - (int64_t)SILENCE_LIMIT_S * 1000000000;
+    int64_t limit_ns = prog_now_ns() - (int64_t)SILENCE_LIMIT_S * 1000000000;
     (void)flags;
     if (result < 0) return;
     for (client *c = h->clients, *next; c; c = next) {
@@ -529,7 +529,7 @@ static void serve_until_stopped(dxup_http *h)
     sem_post(&h->started);
     int error = dx_reactor_run(&h->reactor);
     if (error)
-        h->status = dxup_fail(DXUP_SYSTEM, "the event loop: %s", dx_reactor_error_name(error));
+        h->status = prog_fail(PROG_SYSTEM, "the event loop: %s", dx_reactor_error_name(error));
     set_open(h, false);
     for (client *c = h->clients, *next; c; c = next) {
         next = c->next;
@@ -558,7 +558,7 @@ static void *run(void *user)
 
 int dxup_http_start(dxup_http **out, const dxup_http_desc *desc)
 {
-    dxup_http *h = dxup_alloc(sizeof *h);
+    dxup_http *h = prog_alloc(sizeof *h);
     dx_reactor_address address, bound;
     memset(h, 0, sizeof *h);
     *out = h;
@@ -567,16 +567,16 @@ int dxup_http_start(dxup_http **out, const dxup_http_desc *desc)
     pthread_mutex_init(&h->lock, NULL);
     sem_init(&h->started, 0, 0);
     if (dx_reactor_address_parse(&address, desc->address))
-        return dxup_fail(DXUP_USAGE, "--http wants ADDR:PORT in numbers, such as 127.0.0.1:8000");
+        return prog_fail(PROG_USAGE, "--http wants ADDR:PORT in numbers, such as 127.0.0.1:8000");
     if (dx_reactor_listen_tcp(NULL, &address, DX_REACTOR_NODELAY, 0, &h->listener, &bound)) {
         errno = os_socket_errno();
-        dxup_fail_errno("%s: cannot listen", desc->address);
-        return DXUP_SYSTEM;
+        prog_fail_errno("%s: cannot listen", desc->address);
+        return PROG_SYSTEM;
     }
     if (pthread_create(&h->thread, NULL, run, h)) {
         os_close_socket(h->listener);
         h->listener = -1;
-        return dxup_fail(DXUP_SYSTEM, "cannot start a thread");
+        return prog_fail(PROG_SYSTEM, "cannot start a thread");
     }
     sem_wait(&h->started);
     dx_reactor_address_format(&bound, h->address, sizeof h->address);
@@ -597,7 +597,7 @@ void dxup_http_ready(dxup_http *h)
 int dxup_http_stop(dxup_http *h)
 {
     int status;
-    if (!h) return DXUP_OK;
+    if (!h) return PROG_OK;
     pthread_mutex_lock(&h->lock);
     if (h->open) dx_reactor_stop(&h->reactor);
     pthread_mutex_unlock(&h->lock);

@@ -23,10 +23,10 @@ int dxup_loop_open(dx_reactor *r, dx_reactor_desc *desc, const char *backend, vo
     assert(dxup_loop_knows(backend));
     desc->backend = backend_number(backend);
     desc->memory_size = dx_reactor_memory_size(desc);
-    *memory = dxup_alloc(desc->memory_size);
+    *memory = prog_alloc(desc->memory_size);
     desc->memory = *memory;
     int error = dx_reactor_open(r, desc);
-    if (!error) return DXUP_OK;
-    return dxup_fail(DXUP_SYSTEM, "%s: %s %s", backend ? backend : "the event loop",
+    if (!error) return PROG_OK;
+    return prog_fail(PROG_SYSTEM, "%s: %s %s", backend ? backend : "the event loop",
                      dx_reactor_error_name(error), dx_reactor_refusal(r, desc->backend));
 }

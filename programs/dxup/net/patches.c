@@ -88,8 +88,8 @@ enum dxup_patch_answer dxup_patches_get(dxup_patches *p, const dxup_version *bas
     enum dxup_patch_answer answer = DXUP_PATCH_PENDING;
     pthread_mutex_lock(&p->lock);
     for (entry *e = p->cache; !found && e < p->cache + CACHE_COUNT; e++)
-        if (e->state != FREE && !memcmp(e->base.hash, base->hash, DXUP_HASH_SIZE) &&
-            !memcmp(e->target.hash, target->hash, DXUP_HASH_SIZE))
+        if (e->state != FREE && !memcmp(e->base.hash, base->hash, PROG_HASH_SIZE) &&
+            !memcmp(e->target.hash, target->hash, PROG_HASH_SIZE))
             found = e;
     bool is_new = !found;
     if (is_new) found = take_entry(p);
@@ -210,7 +210,7 @@ static void *run(void *user)
 int dxup_patches_start(dxup_patches **out, const char *store_path, uint64_t size_max,
                        void (*ready)(void *user), void *user)
 {
-    dxup_patches *p = dxup_alloc(sizeof *p);
+    dxup_patches *p = prog_alloc(sizeof *p);
     memset(p, 0, sizeof *p);
     p->store_path = store_path;
     p->size_max = size_max;
@@ -221,10 +221,10 @@ int dxup_patches_start(dxup_patches **out, const char *store_path, uint64_t size
     int error = pthread_create(&p->thread, NULL, run, p);
     if (error) {
         free(p);
-        return dxup_fail(DXUP_SYSTEM, "cannot start a thread: %s", os_error_text(error));
+        return prog_fail(PROG_SYSTEM, "cannot start a thread: %s", os_error_text(error));
     }
     *out = p;
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 void dxup_patches_stop(dxup_patches *p)

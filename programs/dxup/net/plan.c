@@ -26,7 +26,7 @@ struct dxup_plan {
 
 /* >>table: chunk id to offset in the base -------------------------------- */
 typedef struct slot {
-    uint8_t  id[DXUP_HASH_SIZE];
+    uint8_t  id[PROG_HASH_SIZE];
     uint64_t offset, size; /* size 0: free */
 } slot;
 
@@ -41,7 +41,7 @@ static slot *find_slot(const table *t, const uint8_t *id)
     for (size_t at = dxup_slot_of(&t->key, id, t->mask);; at = (at + 1) & t->mask) {
         assert(t->used <= t->mask /* one is free */);
         slot *s = &t->slots[at];
-        if (!s->size || !memcmp(s->id, id, DXUP_HASH_SIZE)) return s;
+        if (!s->size || !memcmp(s->id, id, PROG_HASH_SIZE)) return s;
     }
 }
 
@@ -49,7 +49,7 @@ static void grow(table *t)
 {
     table old = *t;
     t->mask = old.slots ? old.mask * 2 + 1 : 1023;
-    t->slots = dxup_alloc((t->mask + 1) * sizeof *t->slots);
+    t->slots = prog_alloc((t->mask + 1) * sizeof *t->slots);
     memset(t->slots, 0, (t->mask + 1) * sizeof *t->slots);
     for (size_t i = 0; old.slots && i <= old.mask; i++)
         if (old.slots[i].size) *find_slot(t, old.slots[i].id) = old.slots[i];
@@ -70,7 +70,7 @@ static int fill_table(table *t, dxup_content *base, uint64_t base_size)
         }
         at = s.offset + s.size;
     }
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 /* >>plan --------------------------------------------------------------- */
@@ -95,7 +95,7 @@ static void add_cover(dxup_plan *p, uint64_t target, const slot *s)
 static int find_covers(dxup_plan *p, const table *t, dxup_content *target)
 {
     for (uint64_t at = 0; at < p->target_size;) {
-        uint8_t id[DXUP_HASH_SIZE];
+        uint8_t id[PROG_HASH_SIZE];
         uint64_t start, size;
         int status = dxup_content_chunk(target, at, id, &start, &size);
         if (status) return status;
@@ -103,7 +103,7 @@ static int find_covers(dxup_plan *p, const table *t, dxup_content *target)
         if (s->size) add_cover(p, start, s);
         at = start + size;
     }
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 static size_t put_number(uint8_t *out, uint64_t v) /* LEB128; at most ten bytes */
@@ -158,12 +158,12 @@ int dxup_plan_read(const dxup_plan *p, dxup_plan_cursor *c, dxup_content *target
             c->pending_at += n;
         } else if (c->literal_left) {
             n = c->literal_left < size ? (size_t)c->literal_left : size;
-            int status = at ? dxup_content_read(target, c->target_at, at, n) : DXUP_OK;
+            int status = at ? dxup_content_read(target, c->target_at, at, n) : PROG_OK;
             if (status) return status;
             c->literal_left -= n;
             c->target_at += n;
         } else if (c->step > p->count) {
-            return dxup_fail(DXUP_DAMAGED, "a plan ends too early");
+            return prog_fail(PROG_DAMAGED, "a plan ends too early");
         } else {
             begin_step(p, c);
             n = 0;
@@ -171,7 +171,7 @@ int dxup_plan_read(const dxup_plan *p, dxup_plan_cursor *c, dxup_content *target
         if (at) at += n;
         size -= n;
     }
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 /* >>container ---------------------------------------------------------- */
@@ -197,11 +197,11 @@ static int seal(dxup_plan *p, const dxup_version *base, const dxup_version *targ
                 dxup_content *content)
 {
     dxup_plan_cursor c = {0};
-    uint8_t *buffer = dxup_alloc(DXUP_IO_SIZE), *h = p->head;
+    uint8_t *buffer = prog_alloc(PROG_IO_SIZE), *h = p->head;
     uint32_t crc = 0;
     int status = dxup_plan_read(p, &c, content, buffer, DX_PATCH_HEADER_SIZE); /* not known yet */
     for (uint64_t at = DX_PATCH_HEADER_SIZE; !status && at < p->size;) {
-        size_t n = p->size - at < DXUP_IO_SIZE ? (size_t)(p->size - at) : DXUP_IO_SIZE;
+        size_t n = p->size - at < PROG_IO_SIZE ? (size_t)(p->size - at) : PROG_IO_SIZE;
         status = dxup_plan_read(p, &c, content, buffer, n);
         crc = dx_crc32c_update(crc, buffer, n);
         at += n;
@@ -216,8 +216,8 @@ static int seal(dxup_plan *p, const dxup_version *base, const dxup_version *targ
     store_number(h + 16, target->size, 8);
     store_number(h + 24, p->size - DX_PATCH_HEADER_SIZE, 8);
     store_number(h + 40, APPLY_MEMORY, 8);
-    memcpy(h + 48, base->hash, DXUP_HASH_SIZE);
-    memcpy(h + 80, target->hash, DXUP_HASH_SIZE);
+    memcpy(h + 48, base->hash, PROG_HASH_SIZE);
+    memcpy(h + 80, target->hash, PROG_HASH_SIZE);
     store_number(h + 112, crc, 4);
     store_number(h + 124, dx_crc32c_update(0, h, 124), 4);
     return status;
@@ -227,7 +227,7 @@ dxup_plan *dxup_plan_make(dxup_store *s, const dxup_version *base, const dxup_ve
 {
     dxup_content *from = NULL, *to = NULL;
     table t = {0};
-    dxup_plan *p = dxup_alloc(sizeof *p);
+    dxup_plan *p = prog_alloc(sizeof *p);
     memset(p, 0, sizeof *p);
     p->target_size = target->size;
     p->head[DX_PATCH_HEADER_SIZE + 1] = 34; /* the layout of the parameters: no map, no mixing */
@@ -239,7 +239,7 @@ dxup_plan *dxup_plan_make(dxup_store *s, const dxup_version *base, const dxup_ve
     if (!status) status = find_covers(p, &t, to);
     p->size = status ? 0 : measure(p);
     if (!status && p->count && p->size < target->size) status = seal(p, base, target, to);
-    else status = DXUP_NOT_FOUND; /* nothing is gained */
+    else status = PROG_NOT_FOUND; /* nothing is gained */
     free(t.slots);
     dxup_content_close(from);
     dxup_content_close(to);

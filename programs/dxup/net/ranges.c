@@ -85,24 +85,24 @@ static uint32_t range_size(const dxup_ranges *a, uint32_t i)
 /* Take bytes from the spool that follow the front without a gap. */
 static int drain(dxup_ranges *a)
 {
-    uint8_t buffer[DXUP_IO_SIZE];
+    uint8_t buffer[PROG_IO_SIZE];
     assert(a->front <= a->d.size);
     while (a->front < a->d.size) {
         uint32_t i = (uint32_t)(a->front / DXUP_RANGE_SIZE),
                  at = (uint32_t)(a->front % DXUP_RANGE_SIZE);
         size_t n = a->ranges[i].got - at < sizeof buffer ? a->ranges[i].got - at : sizeof buffer;
-        if (!n) return DXUP_OK;
+        if (!n) return PROG_OK;
         for (size_t done = 0; done < n;) {
             int64_t got = os_read_at(a->spool, a->front + done, buffer + done, n - done);
-            if (got <= 0) return dxup_fail_errno("a temporary file");
+            if (got <= 0) return prog_fail_errno("a temporary file");
             done += (size_t)got;
         }
         int status = a->d.take(a->d.user, a->front, buffer, n);
         if (status) return status;
         a->front += n;
     }
-    end(a, DXUP_OK);
-    return DXUP_OK;
+    end(a, PROG_OK);
+    return PROG_OK;
 }
 
 /* Bytes of a range have arrived. */
@@ -111,8 +111,8 @@ static int store(dxup_ranges *a, range *r, uint64_t offset, const uint8_t *bytes
     r->got += (uint32_t)size;
     assert(r->got <= DXUP_RANGE_SIZE);
     if (offset != a->front)
-        return os_write_at(a->spool, offset, bytes, size) < 0 ? dxup_fail_errno("a temporary file")
-                                                              : DXUP_OK;
+        return os_write_at(a->spool, offset, bytes, size) < 0 ? prog_fail_errno("a temporary file")
+                                                              : PROG_OK;
     /* in order: directly, without the spool */
     int status = a->d.take(a->d.user, offset, bytes, size);
     assert(offset == a->front);
@@ -132,7 +132,7 @@ static int on_file_chunk(const dx_hbtp_context *context)
     if (error || !p->count || chunk.transfer != i + 1 || !chunk.data_size ||
         chunk.offset != (uint64_t)i * DXUP_RANGE_SIZE + a->ranges[i].got ||
         chunk.data_size > range_size(a, i) - a->ranges[i].got) {
-        end(a, dxup_fail(DXUP_DAMAGED, "a chunk of the transfer is wrong: %s",
+        end(a, prog_fail(PROG_DAMAGED, "a chunk of the transfer is wrong: %s",
                          dx_hbtp_error_name(error ? error : DX_HBTP_ECORRUPT)));
         return 0;
     }
@@ -150,10 +150,10 @@ static void on_result(dx_hbtp_session *session, const dx_hbtp_result *r)
     part *p = session->desc.user;
     if (p->all->over || !r->error || r->error == DX_HBTP_ECANCELED) return;
     if (r->error == DX_HBTP_EREMOTE && r->status == DX_HBTP_STATUS_NOT_FOUND)
-        end(p->all, dxup_fail(DXUP_NETWORK, "the server no longer has this version of '%s'",
+        end(p->all, prog_fail(PROG_NETWORK, "the server no longer has this version of '%s'",
                               p->all->d.name));
     else
-        end(p->all, dxup_fail(DXUP_NETWORK, "the server refused a range: %u", r->status));
+        end(p->all, prog_fail(PROG_NETWORK, "the server refused a range: %u", r->status));
 }
 
 /* >>connections -------------------------------------------------------- */
@@ -216,7 +216,7 @@ static void lose(part *p)
         any |= a->parts[i].failures < FAILURES_MAX;
         ask(&a->parts[i]); /* idle ones take over its ranges */
     }
-    if (!any && !a->over) end(a, dxup_fail(DXUP_NETWORK, "all connections were lost"));
+    if (!any && !a->over) end(a, prog_fail(PROG_NETWORK, "all connections were lost"));
 }
 
 /* Back-pressure: while the input is full of frames that wait for room for their answers (a flood of
@@ -307,7 +307,7 @@ static void connect_part(part *p)
     p->receiving = false;
     p->taken = 0;
     p->input_size = 0;
-    if (!p->input) p->input = dxup_alloc(RECEIVE_SIZE);
+    if (!p->input) p->input = prog_alloc(RECEIVE_SIZE);
     dx_hbtp_out_init(&p->out, p->out_memory, sizeof p->out_memory);
     desc.memory = p->session_memory;
     desc.memory_size = sizeof p->session_memory;
@@ -358,26 +358,26 @@ void dxup_ranges_tick(dxup_ranges *a)
 
 int dxup_ranges_start(dxup_ranges **parts, const dxup_ranges_desc *desc)
 {
-    char name[DXUP_PATH_SIZE_MAX + 64];
+    char name[PROG_PATH_SIZE_MAX + 64];
     size_t length = strlen(desc->path);
     if (desc->size / DXUP_RANGE_SIZE >= RANGES_MAX)
-        return dxup_fail(DXUP_REFUSED, "the transfer is too large for several connections");
+        return prog_fail(PROG_REFUSED, "the transfer is too large for several connections");
     while (length > 1 && desc->path[length - 1] == '/') length--;
     snprintf(name, sizeof name, "%.*s.dxup-parts", (int)length, desc->path);
-    dxup_ranges *a = dxup_alloc(sizeof *a);
+    dxup_ranges *a = prog_alloc(sizeof *a);
     memset(a, 0, sizeof *a);
     a->d = *desc;
     a->spool = os_open_unnamed(name);
     a->count = (uint32_t)((desc->size + DXUP_RANGE_SIZE - 1) / DXUP_RANGE_SIZE);
     if (a->d.connections > a->count) a->d.connections = a->count;
-    a->ranges = dxup_alloc(a->count * sizeof *a->ranges);
+    a->ranges = prog_alloc(a->count * sizeof *a->ranges);
     memset(a->ranges, 0, a->count * sizeof *a->ranges);
     assert(desc->from < desc->size);
     a->front = desc->from;
     for (uint32_t i = 0; i < desc->from / DXUP_RANGE_SIZE; i++)
         a->ranges[i] = (range){.got = DXUP_RANGE_SIZE, .asked = true};
     a->ranges[desc->from / DXUP_RANGE_SIZE].got = (uint32_t)(desc->from % DXUP_RANGE_SIZE);
-    a->parts = dxup_alloc(a->d.connections * sizeof *a->parts);
+    a->parts = prog_alloc(a->d.connections * sizeof *a->parts);
     memset(a->parts, 0, a->d.connections * sizeof *a->parts);
     dx_hbtp_router_init(&a->router);
     dx_hbtp_router_set(&a->router, DX_HBTP_OP_FILE_CHUNK, on_file_chunk, NULL);
@@ -392,9 +392,9 @@ int dxup_ranges_start(dxup_ranges **parts, const dxup_ranges_desc *desc)
         dx_reactor_op_init(&p->send_op, on_sent, p);
         dx_reactor_op_init(&p->close_op, NULL, p);
     }
-    if (a->spool < 0) return dxup_fail_errno("%s", name);
+    if (a->spool < 0) return prog_fail_errno("%s", name);
     dxup_ranges_tick(a);
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 void dxup_ranges_free(dxup_ranges *a)

@@ -12,7 +12,7 @@ typedef struct dxup_ranges_desc {
     dx_reactor               *reactor;
     const dx_reactor_address *address;
     const char               *name, *path; /* path: a file without a name is made beside it */
-    uint8_t                   target[DXUP_HASH_SIZE], have[DXUP_HASH_SIZE];
+    uint8_t                   target[PROG_HASH_SIZE], have[PROG_HASH_SIZE];
     uint32_t                  flags;       /* as in the request: which transfer it is */
     /* bytes of the transfer; of its front, that need not come: below size */
     uint64_t                  size, from;

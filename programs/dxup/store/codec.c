@@ -25,7 +25,7 @@ struct dxup_packer {
 
 dxup_packer *dxup_packer_open(void)
 {
-    dxup_packer *p = dxup_alloc(sizeof *p);
+    dxup_packer *p = prog_alloc(sizeof *p);
     p->level = LEVEL;
     p->pack = NULL;
     p->unpack = NULL;
@@ -104,7 +104,7 @@ struct dxup_differ {
 
 dxup_differ *dxup_differ_open(void)
 {
-    dxup_differ *d = dxup_alloc(sizeof *d);
+    dxup_differ *d = prog_alloc(sizeof *d);
     memset(d, 0, sizeof *d);
     d->packer = dxup_packer_open();
     d->level = BEST_LEVEL;
@@ -178,7 +178,7 @@ static uint8_t *enough(uint8_t **memory, size_t *size, size_t need)
 {
     if (*size < need) {
         free(*memory);
-        *memory = dxup_alloc(need);
+        *memory = prog_alloc(need);
         *size = need;
     }
     assert(*size >= need);

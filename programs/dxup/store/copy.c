@@ -18,8 +18,8 @@ enum {
 
 /* In the old store `of` is a delta of `base`. */
 typedef struct pair {
-    uint8_t base[DXUP_HASH_SIZE];
-    uint8_t of[DXUP_HASH_SIZE];
+    uint8_t base[PROG_HASH_SIZE];
+    uint8_t of[PROG_HASH_SIZE];
 } pair;
 
 struct dxup_copier {
@@ -46,7 +46,7 @@ static size_t depth_of(dxup_store *s, const uint8_t id[32])
 
 /* What it was a delta of, and what was one of it. The new versions come first here, so the
    latter is there more often. */
-static unsigned find_relatives(dxup_copier *c, const uint8_t id[32], uint8_t ids[][DXUP_HASH_SIZE])
+static unsigned find_relatives(dxup_copier *c, const uint8_t id[32], uint8_t ids[][PROG_HASH_SIZE])
 {
     dx_cas_id wanted, base;
     uint32_t depth, at = (id[0] | (uint32_t)id[1] << 8) % PAIRS;
@@ -63,7 +63,7 @@ static unsigned find_relatives(dxup_copier *c, const uint8_t id[32], uint8_t ids
 
 /* That of the objects which are like it from which it differs least; NULL: none. */
 static const uint8_t *best_base(dxup_copier *c, const uint8_t of[32], size_t size,
-                                size_t packed_size, uint8_t ids[][DXUP_HASH_SIZE])
+                                size_t packed_size, uint8_t ids[][PROG_HASH_SIZE])
 {
     size_t base_size, whole = packed_size ? packed_size : size, best = whole;
     assert(size <= sizeof c->bytes);
@@ -89,7 +89,7 @@ static const uint8_t *best_base(dxup_copier *c, const uint8_t of[32], size_t siz
 /* An object as what differs from one that is like it, whatever it was before. */
 static int repack_object(dxup_copier *c, const uint8_t id[32], size_t size)
 {
-    uint8_t ids[DXUP_SIMILAR_MAX + RELATIVES][DXUP_HASH_SIZE], made[DXUP_HASH_SIZE];
+    uint8_t ids[DXUP_SIMILAR_MAX + RELATIVES][PROG_HASH_SIZE], made[PROG_HASH_SIZE];
     int status = dxup_object_get(c->from, id, c->bytes, sizeof c->bytes, &size);
     if (status) return status;
     size_t packed = c->to->packer && size > 1
@@ -102,23 +102,23 @@ static int repack_object(dxup_copier *c, const uint8_t id[32], size_t size)
     return status;
 }
 
-int dxup_copier_copy(dxup_copier *c, const uint8_t id[DXUP_HASH_SIZE])
+int dxup_copier_copy(dxup_copier *c, const uint8_t id[PROG_HASH_SIZE])
 {
     dx_cas_id wanted;
     uint64_t size = 0;
-    if (dxup_object_has(c->to, id, 0)) return DXUP_OK;
+    if (dxup_object_has(c->to, id, 0)) return PROG_OK;
     memcpy(wanted.bytes, id, sizeof wanted.bytes);
     if (c->similar && !dx_cas_object_size(&c->from->cas, &wanted, &size) && size <= sizeof c->bytes)
         return repack_object(c, id, (size_t)size);
     int error = dx_cas_delta_copy(&c->from->delta, &wanted, &c->to->cas);
     if (error == DX_CAS_ENOTFOUND) error = DX_CAS_ECORRUPT;
-    if (!error) return DXUP_OK;
+    if (!error) return PROG_OK;
     return dxup_store_fail(error == DX_CAS_ENOSPACE ? c->to : c->from, error, c->from->path);
 }
 
 dxup_copier *dxup_copier_open(dxup_store *from, dxup_store *to, bool repack)
 {
-    dxup_copier *c = dxup_alloc(sizeof *c);
+    dxup_copier *c = prog_alloc(sizeof *c);
     memset(c->pairs, 0, sizeof c->pairs);
     c->from = from;
     c->to = to;

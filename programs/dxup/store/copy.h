@@ -11,6 +11,6 @@ typedef struct dxup_copier dxup_copier;
 dxup_copier *dxup_copier_open(dxup_store *from, dxup_store *to, bool repack);
 void         dxup_copier_close(dxup_copier *c);
 /* One that the other store has already is not copied again. */
-int          dxup_copier_copy(dxup_copier *c, const uint8_t id[DXUP_HASH_SIZE]);
+int          dxup_copier_copy(dxup_copier *c, const uint8_t id[PROG_HASH_SIZE]);
 
 #endif

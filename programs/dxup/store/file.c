@@ -39,12 +39,12 @@ int dxup_file_reader_open(dxup_file_reader **out, dxup_store *s, const dxup_vers
 {
     dx_cas_id root;
     size_t memory_size = dx_cas_reader_memory_size(0);
-    dxup_file_reader *r = dxup_alloc(sizeof *r);
+    dxup_file_reader *r = prog_alloc(sizeof *r);
     assert(!v->snapshot);
     memset(r, 0, sizeof *r);
     memcpy(root.bytes, v->root, sizeof root.bytes);
     r->store = s;
-    r->memory = dxup_alloc(memory_size);
+    r->memory = prog_alloc(memory_size);
     int error = dx_cas_reader_open(&r->reader, &s->cas, &root, r->memory, memory_size);
     if (!error && r->reader.size != v->size) error = DX_CAS_ECORRUPT;
     if (error) {
@@ -54,7 +54,7 @@ int dxup_file_reader_open(dxup_file_reader **out, dxup_store *s, const dxup_vers
     }
     dxup_store_hold(s);
     *out = r;
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 int dxup_file_reader_read(dxup_file_reader *r, uint64_t offset, void *out, size_t size)
@@ -63,17 +63,17 @@ int dxup_file_reader_read(dxup_file_reader *r, uint64_t offset, void *out, size_
     assert(r->memory);
     int error = dx_cas_reader_read(&r->reader, offset, out, size, &got);
     if (!error && got != size) error = DX_CAS_ECORRUPT;
-    return error ? read_fail(r->store, error, "the content") : DXUP_OK;
+    return error ? read_fail(r->store, error, "the content") : PROG_OK;
 }
 
-int dxup_file_reader_chunk(dxup_file_reader *r, uint64_t offset, uint8_t id[DXUP_HASH_SIZE],
+int dxup_file_reader_chunk(dxup_file_reader *r, uint64_t offset, uint8_t id[PROG_HASH_SIZE],
                            uint64_t *start, uint64_t *size)
 {
     dx_cas_id chunk;
     int error = dx_cas_reader_chunk(&r->reader, offset, &chunk, start, size);
     if (error) return read_fail(r->store, error, "the content");
-    memcpy(id, chunk.bytes, DXUP_HASH_SIZE);
-    return DXUP_OK;
+    memcpy(id, chunk.bytes, PROG_HASH_SIZE);
+    return PROG_OK;
 }
 
 void dxup_file_reader_close(dxup_file_reader *r)
@@ -131,16 +131,16 @@ static int write_fail(dxup_file_writer *w, int error)
 int dxup_file_writer_open(dxup_file_writer **out, dxup_store *s, const dxup_version *last)
 {
     dx_cas_writer_desc desc = {0};
-    dxup_file_writer *w = dxup_alloc(sizeof *w);
+    dxup_file_writer *w = prog_alloc(sizeof *w);
     memset(w, 0, sizeof *w);
     w->store = s;
     desc.store = &s->cas;
     desc.put = put_chunk;
     desc.user = w;
     desc.memory_size = dx_cas_writer_memory_size(&desc);
-    w->memory = dxup_alloc(desc.memory_size);
+    w->memory = prog_alloc(desc.memory_size);
     desc.memory = w->memory;
-    w->packed = dxup_alloc(DXUP_OBJECT_MAX);
+    w->packed = prog_alloc(DXUP_OBJECT_MAX);
     follow_version(w, last);
     int error = dx_cas_writer_begin(&w->writer, &desc);
     if (error) {
@@ -148,14 +148,14 @@ int dxup_file_writer_open(dxup_file_writer **out, dxup_store *s, const dxup_vers
         return dxup_store_fail(s, error, s->path);
     }
     *out = w;
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 int dxup_file_writer_write(dxup_file_writer *w, const void *bytes, size_t size)
 {
     assert(!w->status);
     int error = dx_cas_writer_write(&w->writer, bytes, size, NULL);
-    return error ? write_fail(w, error) : DXUP_OK;
+    return error ? write_fail(w, error) : PROG_OK;
 }
 
 int dxup_file_writer_finish(dxup_file_writer *w, dxup_version *out)
@@ -167,7 +167,7 @@ int dxup_file_writer_finish(dxup_file_writer *w, dxup_version *out)
     memcpy(out->root, content.root.bytes, sizeof out->root);
     memcpy(out->hash, content.content.bytes, sizeof out->hash);
     out->size = content.size;
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 void dxup_file_writer_close(dxup_file_writer *w)

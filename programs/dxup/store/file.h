@@ -16,12 +16,12 @@ void dxup_file_writer_close(dxup_file_writer *w);
 
 typedef struct dxup_file_reader dxup_file_reader;
 
-/* Holds the store. DXUP_DAMAGED unless the chunks have v->size bytes. */
+/* Holds the store. PROG_DAMAGED unless the chunks have v->size bytes. */
 int  dxup_file_reader_open(dxup_file_reader **r, dxup_store *s, const dxup_version *v);
 /* Exactly size bytes from offset on, each chunk verified. */
 int  dxup_file_reader_read(dxup_file_reader *r, uint64_t offset, void *out, size_t size);
 /* The chunk that holds the byte at offset: its id, where it starts, its size. */
-int dxup_file_reader_chunk(dxup_file_reader *r, uint64_t offset, uint8_t id[DXUP_HASH_SIZE],
+int dxup_file_reader_chunk(dxup_file_reader *r, uint64_t offset, uint8_t id[PROG_HASH_SIZE],
                            uint64_t *start, uint64_t *size);
 /* NULL is fine. */
 void dxup_file_reader_close(dxup_file_reader *r);

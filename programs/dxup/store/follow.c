@@ -34,14 +34,14 @@ const uint8_t *dxup_follow_base(const dxup_follow *f, uint64_t at, uint64_t size
     return part(f, (int64_t)(at + size / 2) + f->shift, &start, &was);
 }
 
-void dxup_follow_note(dxup_follow *f, const uint8_t id[DXUP_HASH_SIZE], uint64_t at, uint64_t size)
+void dxup_follow_note(dxup_follow *f, const uint8_t id[PROG_HASH_SIZE], uint64_t at, uint64_t size)
 {
     uint64_t start = 0, was = 0;
     int64_t middle = (int64_t)(at + size / 2) + f->shift, look = middle;
     for (int tries = 0; tries < TRIES; tries++) { /* there, then behind, then before */
         const uint8_t *is = part(f, look, &start, &was);
         if (!is) return;
-        if (!memcmp(is, id, DXUP_HASH_SIZE)) {
+        if (!memcmp(is, id, PROG_HASH_SIZE)) {
             f->shift = (int64_t)start - (int64_t)at;
             return;
         }

@@ -15,6 +15,6 @@ typedef struct dxup_follow { /* zero: there is no version before */
 /* What was where this one is; NULL: nothing, or it cannot be read, which is no failure here. */
 const uint8_t *dxup_follow_base(const dxup_follow *f, uint64_t at, uint64_t size);
 /* A part that is in the store already: those behind it stand to theirs as it does. */
-void dxup_follow_note(dxup_follow *f, const uint8_t id[DXUP_HASH_SIZE], uint64_t at, uint64_t size);
+void dxup_follow_note(dxup_follow *f, const uint8_t id[PROG_HASH_SIZE], uint64_t at, uint64_t size);
 
 #endif

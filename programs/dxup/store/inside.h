@@ -22,9 +22,9 @@ struct dxup_store {
     void        *next_memory;  /* the same while it grows */
     int          lock_fd;      /* or -1: a reader */
     unsigned     holders;      /* this handle and what was opened from it */
-    char         path[DXUP_PATH_SIZE_MAX + 1]; /* of the folder */
-    char         objects[DXUP_PATH_SIZE_MAX + 32];
-    char         index_path[DXUP_PATH_SIZE_MAX + 32];
+    char         path[PROG_PATH_SIZE_MAX + 1]; /* of the folder */
+    char         objects[PROG_PATH_SIZE_MAX + 32];
+    char         index_path[PROG_PATH_SIZE_MAX + 32];
     bool         has_index;
 };
 

@@ -5,25 +5,25 @@
 #include <assert.h>
 #include <string.h>
 
-static dx_cas_id id_of(const uint8_t bytes[DXUP_HASH_SIZE])
+static dx_cas_id id_of(const uint8_t bytes[PROG_HASH_SIZE])
 {
     dx_cas_id id;
     memcpy(id.bytes, bytes, sizeof id.bytes);
     return id;
 }
 
-int dxup_object_put(dxup_store *s, const void *data, size_t size, uint8_t id[DXUP_HASH_SIZE])
+int dxup_object_put(dxup_store *s, const void *data, size_t size, uint8_t id[PROG_HASH_SIZE])
 {
     dx_cas_id made;
     assert(data || !size);
     int error = dx_cas_put(&s->cas, data, size, &made);
     if (error) return dxup_store_fail(s, error, s->path);
     memcpy(id, made.bytes, sizeof made.bytes);
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 int dxup_object_put_like(dxup_store *s, const void *data, size_t size, const uint8_t base[32],
-                         size_t limit, uint8_t id[DXUP_HASH_SIZE])
+                         size_t limit, uint8_t id[PROG_HASH_SIZE])
 {
     assert(data || !size);
     dx_cas_id like = id_of(base);
@@ -31,11 +31,11 @@ int dxup_object_put_like(dxup_store *s, const void *data, size_t size, const uin
     int error = dx_cas_delta_put(&s->delta, data, size, &like, limit, &made);
     if (error) return dxup_store_fail(s, error, s->path);
     memcpy(id, made.bytes, sizeof made.bytes);
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 int dxup_object_put_packed(dxup_store *s, const void *data, size_t size, const void *packed,
-                           size_t packed_size, const uint8_t *base, uint8_t id[DXUP_HASH_SIZE])
+                           size_t packed_size, const uint8_t *base, uint8_t id[PROG_HASH_SIZE])
 {
     assert(!s->packed_of);
     assert(!packed_size || packed_size < size);
@@ -48,18 +48,18 @@ int dxup_object_put_packed(dxup_store *s, const void *data, size_t size, const v
     return status;
 }
 
-bool dxup_object_has(dxup_store *s, const uint8_t id[DXUP_HASH_SIZE], uint64_t size)
+bool dxup_object_has(dxup_store *s, const uint8_t id[PROG_HASH_SIZE], uint64_t size)
 {
     dx_cas_id wanted = id_of(id);
     uint64_t is = 0;
     return !dx_cas_object_size(&s->cas, &wanted, &is) && (!size || is == size);
 }
 
-int dxup_object_get(dxup_store *s, const uint8_t id[DXUP_HASH_SIZE], void *out, size_t capacity,
+int dxup_object_get(dxup_store *s, const uint8_t id[PROG_HASH_SIZE], void *out, size_t capacity,
                     size_t *size)
 {
     dx_cas_id wanted = id_of(id);
     int error = dx_cas_get(&s->cas, &wanted, out, capacity, size);
     if (error == DX_CAS_ENOTFOUND || error == DX_CAS_ENOSPACE) error = DX_CAS_ECORRUPT;
-    return error ? dxup_store_fail(s, error, "a snapshot") : DXUP_OK;
+    return error ? dxup_store_fail(s, error, "a snapshot") : PROG_OK;
 }

@@ -21,13 +21,13 @@ struct dxup_similar {
     uint32_t features[FEATURES]; /* of what was looked for last, ascending */
     unsigned count;
     uint64_t objects;            /* so far; the last OBJECTS are known */
-    uint8_t  ids[OBJECTS][DXUP_HASH_SIZE];
+    uint8_t  ids[OBJECTS][PROG_HASH_SIZE];
     uint32_t sets[SETS][WAYS];   /* number of the object + 1 */
 };
 
 dxup_similar *dxup_similar_open(void)
 {
-    dxup_similar *s = dxup_alloc(sizeof *s);
+    dxup_similar *s = prog_alloc(sizeof *s);
     uint64_t x = 0;
     memset(s, 0, sizeof *s);
     for (int i = 0; i < 256; i++) { /* splitmix64 */
@@ -82,7 +82,7 @@ static int compare_numbers(const void *a, const void *b)
 }
 
 unsigned dxup_similar_find(dxup_similar *s, const void *bytes, size_t size,
-                           uint8_t ids[DXUP_SIMILAR_MAX][DXUP_HASH_SIZE])
+                           uint8_t ids[DXUP_SIMILAR_MAX][PROG_HASH_SIZE])
 {
     uint32_t found[FEATURES * WAYS], best[DXUP_SIMILAR_MAX], shared[DXUP_SIMILAR_MAX];
     size_t n = 0;
@@ -108,15 +108,15 @@ unsigned dxup_similar_find(dxup_similar *s, const void *bytes, size_t size,
         best[at] = found[i];
     }
     assert(count <= DXUP_SIMILAR_MAX);
-    for (unsigned i = 0; i < count; i++) memcpy(ids[i], s->ids[best[i] % OBJECTS], DXUP_HASH_SIZE);
+    for (unsigned i = 0; i < count; i++) memcpy(ids[i], s->ids[best[i] % OBJECTS], PROG_HASH_SIZE);
     return count;
 }
 
-void dxup_similar_add(dxup_similar *s, const uint8_t id[DXUP_HASH_SIZE])
+void dxup_similar_add(dxup_similar *s, const uint8_t id[PROG_HASH_SIZE])
 {
     if (!s->count || s->objects >= UINT32_MAX - 1) return;
     uint32_t number = (uint32_t)s->objects++;
-    memcpy(s->ids[number % OBJECTS], id, DXUP_HASH_SIZE);
+    memcpy(s->ids[number % OBJECTS], id, PROG_HASH_SIZE);
     for (unsigned f = 0; f < s->count; f++) {
         uint32_t *set = set_of(s, s->features[f]);
         memmove(set + 1, set, (WAYS - 1) * sizeof *set);

@@ -13,8 +13,8 @@ dxup_similar *dxup_similar_open(void);
 void          dxup_similar_close(dxup_similar *s);
 /* The most like it, best first; returns how many. Looks at every byte once. */
 unsigned      dxup_similar_find(dxup_similar *s, const void *bytes, size_t size,
-                                uint8_t ids[DXUP_SIMILAR_MAX][DXUP_HASH_SIZE]);
+                                uint8_t ids[DXUP_SIMILAR_MAX][PROG_HASH_SIZE]);
 /* What was looked for last is there from now on. */
-void          dxup_similar_add(dxup_similar *s, const uint8_t id[DXUP_HASH_SIZE]);
+void          dxup_similar_add(dxup_similar *s, const uint8_t id[PROG_HASH_SIZE]);
 
 #endif

@@ -20,31 +20,31 @@ int dxup_store_fail(dxup_store *s, int error, const char *what)
     char text[64];
     uint64_t offset = dx_cas_damage_offset(&s->cas);
     switch (error) {
-    case DX_CAS_ENOTFOUND: return dxup_fail(DXUP_NOT_FOUND, "%s: not found", what);
+    case DX_CAS_ENOTFOUND: return prog_fail(PROG_NOT_FOUND, "%s: not found", what);
     case DX_CAS_ELOCKED:
-        return dxup_fail(DXUP_REFUSED, "%s is being written by another process", what);
+        return prog_fail(PROG_REFUSED, "%s is being written by another process", what);
     case DX_CAS_EREADONLY:
     case DX_CAS_ECORRUPT:
     case DX_CAS_EBASE:
     case DX_CAS_ETRUNCATED:
-        if (offset == UINT64_MAX) return dxup_fail(DXUP_DAMAGED, "%s is damaged", what);
-        return dxup_fail(DXUP_DAMAGED, "%s is damaged at byte %s of %s; run dxup verify",
-                         what, dxup_count_text(offset, text), s->objects);
+        if (offset == UINT64_MAX) return prog_fail(PROG_DAMAGED, "%s is damaged", what);
+        return prog_fail(PROG_DAMAGED, "%s is damaged at byte %s of %s; run dxup verify",
+                         what, prog_count_text(offset, text), s->objects);
     case DX_CAS_ENOTSUP:
-        return dxup_fail(DXUP_SYSTEM, "%s holds zstd data, and this dxup was built without zstd",
+        return prog_fail(PROG_SYSTEM, "%s holds zstd data, and this dxup was built without zstd",
                          what);
-    case DX_CAS_ENOSPACE: return dxup_fail(DXUP_SYSTEM, "%s: no space left on the device", what);
+    case DX_CAS_ENOSPACE: return prog_fail(PROG_SYSTEM, "%s: no space left on the device", what);
     case DX_CAS_ESYS:
         if (s->file.system_error)
-            return dxup_fail(DXUP_SYSTEM, "%s: %s", what, os_cas_error_text(s->file.system_error));
+            return prog_fail(PROG_SYSTEM, "%s: %s", what, os_cas_error_text(s->file.system_error));
         break;
-    case DX_CAS_EINVAL: return dxup_fail(DXUP_USAGE, "%s: not a valid name", what);
+    case DX_CAS_EINVAL: return prog_fail(PROG_USAGE, "%s: not a valid name", what);
     case DX_CAS_EFAILED:
-        return dxup_fail(DXUP_SYSTEM, "%s: an earlier write failed, so nothing more is written",
+        return prog_fail(PROG_SYSTEM, "%s: an earlier write failed, so nothing more is written",
                          what);
     default: break;
     }
-    return dxup_fail(DXUP_SYSTEM, "%s: %s", what, dx_cas_error_name(error));
+    return prog_fail(PROG_SYSTEM, "%s: %s", what, dx_cas_error_name(error));
 }
 
 /* >>codecs: what dx_cas calls for objects that are stored in another form -- */
@@ -91,7 +91,7 @@ static dx_cas_codec describe_deltas(dxup_store *s)
     if (!s->differ) s->differ = dxup_differ_open();
     desc.coder_count = dxup_differ_coders(s->differ, s->coders);
     desc.memory_size = dx_cas_delta_memory_size(&desc);
-    if (!s->delta_memory) s->delta_memory = dxup_alloc(desc.memory_size);
+    if (!s->delta_memory) s->delta_memory = prog_alloc(desc.memory_size);
     desc.memory = s->delta_memory;
     dx_cas_delta_init(&s->delta, &desc);
     return dx_cas_delta_codec(&s->delta);
@@ -113,7 +113,7 @@ static dx_cas_desc describe(dxup_store *s, uint32_t mode)
     desc.codecs = s->codecs;
     assert(!s->memory);
     desc.memory_size = dx_cas_memory_size(&desc);
-    s->memory = dxup_alloc(desc.memory_size);
+    s->memory = prog_alloc(desc.memory_size);
     desc.memory = s->memory;
     if (mode & DX_CAS_CREATE && !os_random(desc.store_id, sizeof desc.store_id))
         memset(desc.store_id, 1, sizeof desc.store_id); /* no random bytes: not secret */
@@ -126,10 +126,10 @@ static int take_lock(dxup_store *s)
     char path[sizeof s->objects];
     snprintf(path, sizeof path, "%s/lock", s->path);
     s->lock_fd = os_open_lock(path);
-    if (s->lock_fd >= 0) return DXUP_OK;
+    if (s->lock_fd >= 0) return PROG_OK;
     if (errno == EWOULDBLOCK)
-        return dxup_fail(DXUP_REFUSED, "%s is being written by another process", s->path);
-    return dxup_fail_errno("%s", path);
+        return prog_fail(PROG_REFUSED, "%s is being written by another process", s->path);
+    return prog_fail_errno("%s", path);
 }
 
 static void close_files(dxup_store *s)
@@ -149,7 +149,7 @@ static int open_log(dxup_store *s, const char *objects, uint32_t mode)
                                      mode & DX_CAS_WRITE ? mode | DX_CAS_CREATE : mode);
     dx_cas_desc desc = describe(s, mode);
     error = dx_cas_open(&s->cas, &desc);
-    if (!error) return DXUP_OK;
+    if (!error) return PROG_OK;
     int status = dxup_store_fail(s, error, s->path);
     free(s->memory);
     s->memory = NULL;
@@ -197,17 +197,17 @@ static int undo_replace(dxup_store *s)
     }
     dx_cas_get_stats(&s->cas, &stats);
     int error = stats.retired ? dx_cas_commit(&s->cas) : DX_CAS_OK;
-    return error ? dxup_store_fail(s, error, s->path) : DXUP_OK;
+    return error ? dxup_store_fail(s, error, s->path) : PROG_OK;
 }
 
 /* A handle for the store at path; nothing is opened. suffix: of a log in progress. */
 static dxup_store *new_handle(const char *path, const char *suffix)
 {
-    dxup_store *s = dxup_alloc(sizeof *s);
+    dxup_store *s = prog_alloc(sizeof *s);
     memset(s, 0, sizeof *s);
     s->lock_fd = -1;
     s->holders = 1;
-    assert(strlen(path) <= DXUP_PATH_SIZE_MAX);
+    assert(strlen(path) <= PROG_PATH_SIZE_MAX);
     snprintf(s->path, sizeof s->path, "%s", path);
     snprintf(s->objects, sizeof s->objects, "%s/objects%s", path, suffix);
     snprintf(s->index_path, sizeof s->index_path, "%s/index%s", path, suffix);
@@ -219,19 +219,19 @@ static int find_folder(const char *path, enum dxup_store_mode mode)
 {
     os_info info;
     size_t size = strlen(path);
-    if (!size || size > DXUP_PATH_SIZE_MAX) return dxup_fail(DXUP_USAGE, "'%s': bad path", path);
+    if (!size || size > PROG_PATH_SIZE_MAX) return prog_fail(PROG_USAGE, "'%s': bad path", path);
     if (mode == DXUP_CREATE) {
         bool made = os_make_folder(path, 0777) == 0;
-        if (!made && errno != EEXIST) return dxup_fail_errno("%s", path);
-        int status = made ? dxup_sync_parent(path) : DXUP_OK;
+        if (!made && errno != EEXIST) return prog_fail_errno("%s", path);
+        int status = made ? prog_sync_parent(path) : PROG_OK;
         if (status) return status;
     }
     if (os_look(path, true, &info) < 0) {
-        if (errno == ENOENT) return dxup_fail(DXUP_NOT_FOUND, "there is no store at %s", path);
-        return dxup_fail_errno("%s", path);
+        if (errno == ENOENT) return prog_fail(PROG_NOT_FOUND, "there is no store at %s", path);
+        return prog_fail_errno("%s", path);
     }
-    if (info.kind != OS_FOLDER) return dxup_fail(DXUP_NOT_FOUND, "%s is not a store", path);
-    return DXUP_OK;
+    if (info.kind != OS_FOLDER) return prog_fail(PROG_NOT_FOUND, "%s is not a store", path);
+    return PROG_OK;
 }
 
 int dxup_store_open(dxup_store **out, const char *path, enum dxup_store_mode mode)
@@ -256,7 +256,7 @@ int dxup_store_open(dxup_store **out, const char *path, enum dxup_store_mode mod
         return status;
     }
     *out = s;
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 int dxup_store_refresh(dxup_store **store)
@@ -269,12 +269,12 @@ int dxup_store_refresh(dxup_store **store)
     dx_cas_get_stats(&s->cas, &stats);
     /* A killed gc may have retired the log without replacing it: it is still the store then. */
     if (error != DX_CAS_EAGAIN && !(stats.retired && dx_cas_file_moved(&s->file, s->objects)))
-        return DXUP_OK;
+        return PROG_OK;
     int status = dxup_store_open(&fresh, s->path, DXUP_READ);
     if (status) return status;
     dxup_store_close(s);
     *store = fresh;
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 const char *dxup_store_path(const dxup_store *s) { return s->path; }
@@ -294,7 +294,7 @@ void dxup_store_save_index(dxup_store *s)
 int dxup_store_commit(dxup_store *s)
 {
     int error = dx_cas_commit(&s->cas);
-    return error ? dxup_store_fail(s, error, s->path) : DXUP_OK;
+    return error ? dxup_store_fail(s, error, s->path) : PROG_OK;
 }
 
 /* >>verify ------------------------------------------------------------- */
@@ -303,7 +303,7 @@ int dxup_store_verify(dxup_store *s, dx_cas_damage_fn *each, void *user, dx_cas_
 {
     int error = dx_cas_verify(&s->cas, each, user, report);
     *damaged = error == DX_CAS_ECORRUPT;
-    return error && !*damaged ? dxup_store_fail(s, error, s->path) : DXUP_OK;
+    return error && !*damaged ? dxup_store_fail(s, error, s->path) : PROG_OK;
 }
 
 /* >>replace ------------------------------------------------------------
@@ -314,8 +314,8 @@ int dxup_store_successor_open(dxup_store *s, dxup_store **out)
 {
     assert(s->lock_fd >= 0 /* a writer */);
     dxup_store *fresh = new_handle(s->path, ".new");
-    int status = dxup_remove_all(fresh->objects);
-    if (!status) status = dxup_remove_all(fresh->index_path);
+    int status = prog_remove_all(fresh->objects);
+    if (!status) status = prog_remove_all(fresh->index_path);
     if (!status) status = open_log(fresh, fresh->objects, DX_CAS_WRITE | DX_CAS_CREATE);
     if (status) dispose(fresh);
     else *out = fresh;
@@ -338,12 +338,12 @@ static int rename_log(dxup_store *s, dxup_store *fresh)
         (void)index.truncate(index.user, 0);
     }
     if (os_replace(-1, fresh->objects, s->objects, false) < 0) {
-        int status = dxup_fail_errno("%s", s->objects);
+        int status = prog_fail_errno("%s", s->objects);
         /* Clear the mark; if this fails, the next writer does it. */
         (void)dx_cas_commit(&s->cas);
         return status;
     }
-    return dxup_sync_parent(s->objects);
+    return prog_sync_parent(s->objects);
 }
 
 int dxup_store_replace(dxup_store *s, dxup_store *fresh, uint64_t *size)
@@ -352,7 +352,7 @@ int dxup_store_replace(dxup_store *s, dxup_store *fresh, uint64_t *size)
     assert(fresh->holders == 1);
     int error = dx_cas_compact_into(&s->cas, &fresh->cas);
     dxup_store *full = error == DX_CAS_ENOSPACE ? fresh : s; /* whose error it is */
-    int status = error ? dxup_store_fail(full, error, s->path) : DXUP_OK;
+    int status = error ? dxup_store_fail(full, error, s->path) : PROG_OK;
     if (!status) error = dx_cas_retire(&s->cas);
     if (!status && error) status = dxup_store_fail(s, error, s->path);
     if (!status) status = rename_log(s, fresh);
@@ -364,5 +364,5 @@ int dxup_store_replace(dxup_store *s, dxup_store *fresh, uint64_t *size)
     if (os_replace(-1, fresh->index_path, s->index_path, false) < 0) os_remove(fresh->index_path);
     *size = dxup_store_size(fresh);
     dxup_store_close(fresh);
-    return DXUP_OK;
+    return PROG_OK;
 }

@@ -39,7 +39,7 @@ const char *dxup_store_path(const dxup_store *s);
 uint64_t dxup_store_size(dxup_store *s);
 /* Save the index, so that the next open is quick. A failure costs only that. */
 void dxup_store_save_index(dxup_store *s);
-/* Re-read and re-hash everything; what is damaged goes to each. DXUP_OK: read to the end, and
+/* Re-read and re-hash everything; what is damaged goes to each. PROG_OK: read to the end, and
    *damaged says whether all of it is whole. */
 int dxup_store_verify(dxup_store *s, dx_cas_damage_fn *each, void *user, dx_cas_report *report,
                       bool *damaged);
@@ -55,25 +55,25 @@ void dxup_store_successor_drop(dxup_store *successor);
 enum { DXUP_SNAPSHOT = 3 };
 
 typedef struct dxup_version {
-    char     name[DXUP_NAME_SIZE_MAX + 1];
+    char     name[PROG_NAME_SIZE_MAX + 1];
     uint64_t version;              /* from 1 on */
     uint64_t size;                 /* bytes of the content */
     int64_t  time_ns;              /* of its publication, since 1970 */
-    int      kind;                 /* DXUP_FILE, DXUP_TREE */
+    int      kind;                 /* PROG_FILE, PROG_TREE */
     unsigned mode;
-    uint8_t  root[DXUP_HASH_SIZE]; /* the object from which the others are found */
+    uint8_t  root[PROG_HASH_SIZE]; /* the object from which the others are found */
     /* BLAKE3-256 of the content; zeros: not computed yet (tree/content.h does) */
-    uint8_t  hash[DXUP_HASH_SIZE];
+    uint8_t  hash[PROG_HASH_SIZE];
     bool     snapshot;             /* a tree whose root is a snapshot */
 } dxup_version;
 
 /* NAME or NAME@VERSION; without a version it is 0. */
-void dxup_split_version(const char *text, char name[DXUP_NAME_SIZE_MAX + 1], uint64_t *version);
-/* version 0: the latest. DXUP_NOT_FOUND comes without a message. */
+void dxup_split_version(const char *text, char name[PROG_NAME_SIZE_MAX + 1], uint64_t *version);
+/* version 0: the latest. PROG_NOT_FOUND comes without a message. */
 int  dxup_version_find(dxup_store *s, const char *name, uint64_t version, dxup_version *out);
 
 /* The versions of a name, newest first. Zero the history, then call next until it says
-   DXUP_NOT_FOUND, which comes without a message. */
+   PROG_NOT_FOUND, which comes without a message. */
 typedef struct dxup_history {
     dx_cas_ref at;
     bool       begun;
@@ -89,20 +89,20 @@ int  dxup_version_trim(dxup_store *s, const char *name, uint64_t oldest);
 int  dxup_store_commit(dxup_store *s);
 
 /* >>objects.c ---- */
-int  dxup_object_put(dxup_store *s, const void *data, size_t size, uint8_t id[DXUP_HASH_SIZE]);
+int  dxup_object_put(dxup_store *s, const void *data, size_t size, uint8_t id[PROG_HASH_SIZE]);
 /* The same as a delta of base, if base is there and the delta takes at most limit bytes (0:
    any). */
 int dxup_object_put_like(dxup_store *s, const void *data, size_t size,
-                         const uint8_t base[DXUP_HASH_SIZE], size_t limit,
-                         uint8_t id[DXUP_HASH_SIZE]);
+                         const uint8_t base[PROG_HASH_SIZE], size_t limit,
+                         uint8_t id[PROG_HASH_SIZE]);
 /* The same where dxup_pack() has made packed of it already; packed_size 0: it did not shrink.
    base may be NULL. */
 int dxup_object_put_packed(dxup_store *s, const void *data, size_t size, const void *packed,
-                           size_t packed_size, const uint8_t *base, uint8_t id[DXUP_HASH_SIZE]);
+                           size_t packed_size, const uint8_t *base, uint8_t id[PROG_HASH_SIZE]);
 /* Is it there, with that size (0: of any)? */
-bool dxup_object_has(dxup_store *s, const uint8_t id[DXUP_HASH_SIZE], uint64_t size);
+bool dxup_object_has(dxup_store *s, const uint8_t id[PROG_HASH_SIZE], uint64_t size);
 /* Verified. What is larger than capacity is damage. */
-int dxup_object_get(dxup_store *s, const uint8_t id[DXUP_HASH_SIZE], void *out, size_t capacity,
+int dxup_object_get(dxup_store *s, const uint8_t id[PROG_HASH_SIZE], void *out, size_t capacity,
                     size_t *size);
 
 #endif

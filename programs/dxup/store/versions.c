@@ -20,13 +20,13 @@ static void take_ref(dxup_version *v, const dx_cas_ref *ref)
     v->size = ref->size;
     v->time_ns = (int64_t)ref->time_ns;
     v->snapshot = ref->kind == DXUP_SNAPSHOT;
-    v->kind = v->snapshot ? DXUP_TREE : (int)ref->kind;
+    v->kind = v->snapshot ? PROG_TREE : (int)ref->kind;
     v->mode = ref->info_size >= 2 ? ref->info[0] | (unsigned)ref->info[1] << 8 : 0644;
     memcpy(v->root, ref->root.bytes, sizeof v->root);
     memcpy(v->hash, ref->content.bytes, sizeof v->hash);
 }
 
-void dxup_split_version(const char *text, char name[DXUP_NAME_SIZE_MAX + 1], uint64_t *version)
+void dxup_split_version(const char *text, char name[PROG_NAME_SIZE_MAX + 1], uint64_t *version)
 {
     const char *at = strrchr(text, '@');
     size_t size = strlen(text);
@@ -35,17 +35,17 @@ void dxup_split_version(const char *text, char name[DXUP_NAME_SIZE_MAX + 1], uin
         *version = strtoull(at + 1, NULL, 10);
         size = (size_t)(at - text);
     }
-    snprintf(name, DXUP_NAME_SIZE_MAX + 1, "%.*s", (int)(size > 4096 ? 4096 : size), text);
+    snprintf(name, PROG_NAME_SIZE_MAX + 1, "%.*s", (int)(size > 4096 ? 4096 : size), text);
 }
 
 int dxup_version_find(dxup_store *s, const char *name, uint64_t version, dxup_version *out)
 {
     dx_cas_ref ref;
     int error = dx_cas_ref_get(&s->cas, name, version, &ref);
-    if (error == DX_CAS_ENOTFOUND || error == DX_CAS_EINVAL) return DXUP_NOT_FOUND;
+    if (error == DX_CAS_ENOTFOUND || error == DX_CAS_EINVAL) return PROG_NOT_FOUND;
     if (error) return dxup_store_fail(s, error, name);
     take_ref(out, &ref);
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 int dxup_history_next(dxup_history *h, dxup_store *s, const char *name, dxup_version *out)
@@ -53,10 +53,10 @@ int dxup_history_next(dxup_history *h, dxup_store *s, const char *name, dxup_ver
     int error = h->begun ? dx_cas_ref_previous(&s->cas, &h->at)
                          : dx_cas_ref_get(&s->cas, name, 0, &h->at);
     h->begun = true;
-    if (error == DX_CAS_ENOTFOUND || error == DX_CAS_EINVAL) return DXUP_NOT_FOUND;
+    if (error == DX_CAS_ENOTFOUND || error == DX_CAS_EINVAL) return PROG_NOT_FOUND;
     if (error) return dxup_store_fail(s, error, name);
     take_ref(out, &h->at);
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 static int compare_versions(const void *a, const void *b)
@@ -81,15 +81,15 @@ int dxup_version_list(dxup_store *s, dxup_version **list, size_t *count)
         take_ref(&(*list)[(*count)++], &ref);
     }
     if (*count) qsort(*list, *count, sizeof **list, compare_versions);
-    return error == DX_CAS_ENOTFOUND ? DXUP_OK : dxup_store_fail(s, error, s->path);
+    return error == DX_CAS_ENOTFOUND ? PROG_OK : dxup_store_fail(s, error, s->path);
 }
 
 int dxup_version_add(dxup_store *s, dxup_version *v)
 {
     dx_cas_ref ref = {0};
-    assert(v->kind == DXUP_FILE || v->kind == DXUP_TREE);
-    v->time_ns = dxup_time_ns();
-    assert(!v->snapshot || v->kind == DXUP_TREE);
+    assert(v->kind == PROG_FILE || v->kind == PROG_TREE);
+    v->time_ns = prog_time_ns();
+    assert(!v->snapshot || v->kind == PROG_TREE);
     snprintf(ref.name, sizeof ref.name, "%s", v->name);
     memcpy(ref.root.bytes, v->root, sizeof v->root);
     memcpy(ref.content.bytes, v->hash, sizeof v->hash);
@@ -107,5 +107,5 @@ int dxup_version_trim(dxup_store *s, const char *name, uint64_t oldest)
 {
     assert(oldest > 0);
     int error = dx_cas_ref_trim(&s->cas, name, oldest);
-    return error ? dxup_store_fail(s, error, name) : DXUP_OK;
+    return error ? dxup_store_fail(s, error, name) : PROG_OK;
 }

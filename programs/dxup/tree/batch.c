@@ -86,17 +86,17 @@ static void *run(void *user)
 /* >>ring --------------------------------------------------------------- */
 void dxup_ring_open(dxup_ring *r, unsigned workers)
 {
-    workers = dxup_thread_count(workers, DXUP_WORKERS_MAX);
+    workers = prog_thread_count(workers, DXUP_WORKERS_MAX);
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->work, NULL);
     pthread_cond_init(&r->done, NULL);
     for (int i = 0; i < DXUP_BATCHES; i++) {
         dxup_batch *b = &r->batches[i];
-        b->bytes = dxup_alloc(DXUP_BATCH_BYTES);
-        b->packed = dxup_alloc(DXUP_BATCH_BYTES);
-        b->text = dxup_alloc(DXUP_BATCH_TEXT);
-        b->chunks = dxup_alloc(DXUP_BATCH_CHUNKS * sizeof *b->chunks);
-        b->events = dxup_alloc(DXUP_BATCH_EVENTS * sizeof *b->events);
+        b->bytes = prog_alloc(DXUP_BATCH_BYTES);
+        b->packed = prog_alloc(DXUP_BATCH_BYTES);
+        b->text = prog_alloc(DXUP_BATCH_TEXT);
+        b->chunks = prog_alloc(DXUP_BATCH_CHUNKS * sizeof *b->chunks);
+        b->events = prog_alloc(DXUP_BATCH_EVENTS * sizeof *b->events);
     }
     while (r->thread_count < workers) { /* one that cannot be had is done without */
         if (pthread_create(&r->threads[r->thread_count], NULL, run, r)) break;
@@ -151,7 +151,7 @@ static void clear(dxup_batch *b)
 /* Take the ring on until at most `left_max` batches are on their way. */
 static int advance(dxup_ring *r, unsigned left_max)
 {
-    int status = DXUP_OK;
+    int status = PROG_OK;
     pthread_mutex_lock(&r->lock);
     while (!status && r->count > left_max) {
         look_up(r);

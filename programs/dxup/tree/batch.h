@@ -21,7 +21,7 @@ enum {
 typedef struct dxup_chunk {
     uint32_t at, size;               /* in bytes */
     uint32_t packed_at, packed_size; /* in packed; size 0: not packed */
-    uint8_t  id[DXUP_HASH_SIZE];
+    uint8_t  id[PROG_HASH_SIZE];
     bool     known;                  /* the store has it */
 } dxup_chunk;
 
@@ -32,7 +32,7 @@ typedef struct dxup_event { /* what the directory being published is made of, in
     uint32_t text, chunk;        /* name and data in text; or an index into chunks */
     uint64_t size, device, inode;
     int64_t  mtime_ns, ctime_ns, now_ns;
-    uint8_t  id[DXUP_HASH_SIZE];
+    uint8_t  id[PROG_HASH_SIZE];
 } dxup_event;
 
 typedef struct dxup_batch {

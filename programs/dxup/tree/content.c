@@ -25,15 +25,15 @@ static int open_stream(dxup_content *c, dxup_store *s, const dxup_version *v)
     assert(v->snapshot && !c->file);
     int status = dxup_stream_open(&c->stream, s, v->root, &size);
     if (status) return status;
-    if (size != v->size) return dxup_fail(DXUP_DAMAGED, "%s is damaged", v->name);
+    if (size != v->size) return prog_fail(PROG_DAMAGED, "%s is damaged", v->name);
     c->store = s;
     dxup_store_hold(s);
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 int dxup_content_open(dxup_content **out, dxup_store *s, const dxup_version *v)
 {
-    dxup_content *c = dxup_alloc(sizeof *c);
+    dxup_content *c = prog_alloc(sizeof *c);
     memset(c, 0, sizeof *c);
     int status = v->snapshot ? open_stream(c, s, v) : dxup_file_reader_open(&c->file, s, v);
     if (status) dxup_content_close(c);
@@ -48,7 +48,7 @@ int dxup_content_read(dxup_content *c, uint64_t offset, void *out, size_t size)
     return dxup_file_reader_read(c->file, offset, out, size);
 }
 
-int dxup_content_chunk(dxup_content *c, uint64_t offset, uint8_t id[DXUP_HASH_SIZE],
+int dxup_content_chunk(dxup_content *c, uint64_t offset, uint8_t id[PROG_HASH_SIZE],
                        uint64_t *start, uint64_t *size)
 {
     assert(!c->stream != !c->file);
@@ -65,20 +65,20 @@ void dxup_content_close(dxup_content *c)
     free(c);
 }
 
-int dxup_content_stream(dxup_store *s, const dxup_version *v, dxup_sink *sink, void *user)
+int dxup_content_stream(dxup_store *s, const dxup_version *v, prog_sink *sink, void *user)
 {
     dxup_content *c;
     int status = dxup_content_open(&c, s, v);
     if (status) return status;
-    uint8_t *buffer = dxup_alloc(DXUP_IO_SIZE);
+    uint8_t *buffer = prog_alloc(PROG_IO_SIZE);
     for (uint64_t at = 0; !status && at < v->size;) {
-        size_t n = v->size - at < DXUP_IO_SIZE ? (size_t)(v->size - at) : DXUP_IO_SIZE;
+        size_t n = v->size - at < PROG_IO_SIZE ? (size_t)(v->size - at) : PROG_IO_SIZE;
         status = dxup_content_read(c, at, buffer, n);
         if (!status) status = sink(user, buffer, n);
         at += n;
-        dxup_progress(v->name, at, v->size, false);
+        prog_progress(v->name, at, v->size, false);
     }
-    dxup_progress(NULL, 0, 0, true);
+    prog_progress(NULL, 0, 0, true);
     free(buffer);
     dxup_content_close(c);
     return status;
@@ -94,14 +94,14 @@ static struct {
     pthread_mutex_t lock;
     unsigned        next; /* the entry that is overwritten next */
     struct {
-        uint8_t root[DXUP_HASH_SIZE];
-        uint8_t hash[DXUP_HASH_SIZE];
+        uint8_t root[PROG_HASH_SIZE];
+        uint8_t hash[PROG_HASH_SIZE];
     } entries[KEPT_COUNT];
 } kept = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static bool has_hash(const dxup_version *v)
 {
-    static const uint8_t zero[DXUP_HASH_SIZE];
+    static const uint8_t zero[PROG_HASH_SIZE];
     return !v->snapshot || memcmp(v->hash, zero, sizeof zero) != 0;
 }
 
@@ -109,8 +109,8 @@ static void find_kept(dxup_version *v)
 {
     pthread_mutex_lock(&kept.lock);
     for (unsigned i = 0; i < KEPT_COUNT; i++)
-        if (!memcmp(kept.entries[i].root, v->root, DXUP_HASH_SIZE))
-            memcpy(v->hash, kept.entries[i].hash, DXUP_HASH_SIZE);
+        if (!memcmp(kept.entries[i].root, v->root, PROG_HASH_SIZE))
+            memcpy(v->hash, kept.entries[i].hash, PROG_HASH_SIZE);
     pthread_mutex_unlock(&kept.lock);
 }
 
@@ -118,8 +118,8 @@ static void keep(const dxup_version *v)
 {
     assert(has_hash(v));
     pthread_mutex_lock(&kept.lock);
-    memcpy(kept.entries[kept.next].root, v->root, DXUP_HASH_SIZE);
-    memcpy(kept.entries[kept.next].hash, v->hash, DXUP_HASH_SIZE);
+    memcpy(kept.entries[kept.next].root, v->root, PROG_HASH_SIZE);
+    memcpy(kept.entries[kept.next].hash, v->hash, PROG_HASH_SIZE);
     kept.next = (kept.next + 1) % KEPT_COUNT;
     pthread_mutex_unlock(&kept.lock);
 }
@@ -127,21 +127,21 @@ static void keep(const dxup_version *v)
 static int hash_bytes(void *user, const void *bytes, size_t size)
 {
     dx_cas_blake3_update(user, bytes, size);
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 int dxup_content_hash(dxup_store *s, dxup_version *v)
 {
     dx_cas_blake3 hasher;
-    if (has_hash(v)) return DXUP_OK;
+    if (has_hash(v)) return PROG_OK;
     find_kept(v);
-    if (has_hash(v)) return DXUP_OK;
+    if (has_hash(v)) return PROG_OK;
     dx_cas_blake3_init(&hasher);
     int status = dxup_content_stream(s, v, hash_bytes, &hasher);
     if (status) return status;
     dx_cas_blake3_final(&hasher, v->hash, sizeof v->hash);
     keep(v);
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 int dxup_content_find(dxup_store *s, const char *name, uint64_t version, dxup_version *out)
@@ -150,12 +150,12 @@ int dxup_content_find(dxup_store *s, const char *name, uint64_t version, dxup_ve
     return status ? status : dxup_content_hash(s, out);
 }
 
-int dxup_content_find_hash(dxup_store *s, const char *name, const uint8_t hash[DXUP_HASH_SIZE],
+int dxup_content_find_hash(dxup_store *s, const char *name, const uint8_t hash[PROG_HASH_SIZE],
                            dxup_version *out)
 {
     dxup_history history = {.begun = false};
     int status;
     while (!(status = dxup_history_next(&history, s, name, out)))
-        if (!dxup_content_hash(s, out) && !memcmp(out->hash, hash, DXUP_HASH_SIZE)) break;
+        if (!dxup_content_hash(s, out) && !memcmp(out->hash, hash, PROG_HASH_SIZE)) break;
     return status;
 }

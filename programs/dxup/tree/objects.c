@@ -9,7 +9,7 @@
 static int damaged(int error)
 {
     assert(error);
-    return dxup_fail(DXUP_DAMAGED, "a directory in the store is malformed: %s",
+    return prog_fail(PROG_DAMAGED, "a directory in the store is malformed: %s",
                      dx_tree_error_name(error));
 }
 
@@ -34,7 +34,7 @@ static int load_list(dxup_parts *p, unsigned i, const uint8_t *id, uint64_t star
 {
     size_t size = 0;
     assert(i < DX_TREE_LEVELS_MAX);
-    if (!p->nodes[i].bytes) p->nodes[i].bytes = dxup_alloc(DX_TREE_LIST_SIZE_MAX);
+    if (!p->nodes[i].bytes) p->nodes[i].bytes = prog_alloc(DX_TREE_LIST_SIZE_MAX);
     p->nodes[i].loaded = false;
     int status = dxup_object_get(p->store, id, p->nodes[i].bytes, DX_TREE_LIST_SIZE_MAX, &size);
     if (status) return status;
@@ -42,7 +42,7 @@ static int load_list(dxup_parts *p, unsigned i, const uint8_t *id, uint64_t star
     if (error) return damaged(error);
     p->nodes[i].start = start;
     p->nodes[i].loaded = true;
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 int dxup_parts_find(dxup_parts *p, uint64_t offset, const uint8_t **id, uint64_t *start,
@@ -54,7 +54,7 @@ int dxup_parts_find(dxup_parts *p, uint64_t offset, const uint8_t **id, uint64_t
         *id = p->id;
         *start = 0;
         *size = p->size == DX_TREE_ANY_SIZE ? 0 : p->size;
-        return DXUP_OK;
+        return PROG_OK;
     }
     while (i < p->level && !(p->nodes[i].loaded && offset >= p->nodes[i].start &&
                              offset - p->nodes[i].start < p->nodes[i].view.size))
@@ -73,7 +73,7 @@ int dxup_parts_find(dxup_parts *p, uint64_t offset, const uint8_t **id, uint64_t
             *start += *size;
             *id = dx_tree_list_child(&p->nodes[i].view, ++child, size);
         }
-        if (!i) return DXUP_OK;
+        if (!i) return PROG_OK;
         int status = load_list(p, i - 1, *id, *start, *size);
         if (status) return status;
     }
@@ -95,7 +95,7 @@ void dxup_listing_open(dxup_listing *l, dxup_store *s, const dx_tree_entry *dir)
     dxup_parts_open(&l->parts, s, dir);
     dx_tree_reader_begin(&l->reader);
     l->dir = *dir;
-    l->piece = dxup_alloc(DX_TREE_PIECE_SIZE_MAX);
+    l->piece = prog_alloc(DX_TREE_PIECE_SIZE_MAX);
 }
 
 void dxup_listing_close(dxup_listing *l)
@@ -113,7 +113,7 @@ static int next_piece(dxup_listing *l, bool *end)
     size_t got = 0;
     assert(l->piece);
     *end = l->begun && (!l->parts.level || l->at == l->parts.size);
-    if (*end) return DXUP_OK;
+    if (*end) return PROG_OK;
     int status = dxup_parts_find(&l->parts, l->at, &id, &start, &size);
     if (!status)
         status = dxup_object_get(l->parts.store, id, l->piece, DX_TREE_PIECE_SIZE_MAX, &got);
@@ -122,7 +122,7 @@ static int next_piece(dxup_listing *l, bool *end)
     dx_tree_reader_feed(&l->reader, l->piece, got);
     l->at += got;
     l->begun = true;
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 int dxup_listing_next(dxup_listing *l, dx_tree_entry *out, bool *end)
@@ -137,7 +137,7 @@ int dxup_listing_next(dxup_listing *l, dx_tree_entry *out, bool *end)
         if (*end) return damaged(DX_TREE_ESUM);
     }
     if (got > 0) got = dx_tree_add_up(&l->sum, out);
-    return got < 0 ? damaged(got) : DXUP_OK;
+    return got < 0 ? damaged(got) : PROG_OK;
 }
 
 int dxup_snapshot_root(dxup_store *s, const uint8_t id[32], dx_tree_entry *out)
@@ -149,7 +149,7 @@ int dxup_snapshot_root(dxup_store *s, const uint8_t id[32], dx_tree_entry *out)
     int error = dx_tree_read_snapshot(bytes, size, out);
     if (!error && out->size > UINT64_MAX - DXUP_STREAM_EXTRA) error = DX_TREE_ETOOBIG;
     out->name = NULL;
-    return error ? damaged(error) : DXUP_OK;
+    return error ? damaged(error) : PROG_OK;
 }
 
 /* >>known -------------------------------------------------------------- */
@@ -178,7 +178,7 @@ static void known_add(dxup_known *k, const uint8_t id[32])
         dxup_known old = *k;
         if (!old.ids) dxup_slots_key_make(&k->key);
         k->mask = old.ids ? old.mask * 2 + 1 : 255;
-        k->ids = dxup_alloc((k->mask + 1) * sizeof *k->ids);
+        k->ids = prog_alloc((k->mask + 1) * sizeof *k->ids);
         memset(k->ids, 0, (k->mask + 1) * sizeof *k->ids);
         for (size_t i = 0; old.ids && i <= old.mask; i++)
             if (!is_free(old.ids[i])) memcpy(k->ids[known_slot(k, old.ids[i])], old.ids[i], 32);
@@ -235,10 +235,10 @@ static int visit_entry(dxup_store *s, const dx_tree_entry *e, unsigned depth, dx
                        dxup_visit *visit, void *user)
 {
     if (e->type == DX_TREE_DIR) return visit_dir(s, e, depth + 1, known, visit, user);
-    return e->level == DX_TREE_INLINE ? DXUP_OK : visit_parts(s, e, visit, user);
+    return e->level == DX_TREE_INLINE ? PROG_OK : visit_parts(s, e, visit, user);
 }
 
-/* Depth is limited to DXUP_DEPTH_MAX, so this recursion is too. */
+/* Depth is limited to PROG_DEPTH_MAX, so this recursion is too. */
 static int visit_dir(dxup_store *s, const dx_tree_entry *dir, unsigned depth, dxup_known *known,
                      dxup_visit *visit, void *user)
 {
@@ -249,8 +249,8 @@ static int visit_dir(dxup_store *s, const dx_tree_entry *dir, unsigned depth, dx
     int status;
     memcpy(key, dir->id, sizeof key);
     key[31] ^= dir->level;
-    if (known_has(known, key)) return DXUP_OK;
-    if (depth > DXUP_DEPTH_MAX) return damaged(DX_TREE_ETOOBIG);
+    if (known_has(known, key)) return PROG_OK;
+    if (depth > PROG_DEPTH_MAX) return damaged(DX_TREE_ETOOBIG);
     dxup_listing_open(&l, s, dir);
     while (!(status = dxup_listing_next(&l, &e, &end)) && !end) {
         status = visit_entry(s, &e, depth, known, visit, user);

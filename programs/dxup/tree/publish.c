@@ -51,8 +51,8 @@ typedef struct publisher {
     size_t            chunk_at; /* the chunk in progress begins here in the batch's bytes */
     dx_cas_chunker    chunker;
     size_t            depth, path_size; /* of the walk */
-    char              path[DXUP_PATH_SIZE_MAX + 1];
-    level            *levels[DXUP_DEPTH_MAX + 2];
+    char              path[PROG_PATH_SIZE_MAX + 1];
+    level            *levels[PROG_DEPTH_MAX + 2];
     size_t            level_count;
     dx_tree_list      list;
     void             *list_memory;
@@ -161,7 +161,7 @@ static int put_piece(publisher *p, level *l, uint8_t id[32])
     if (!p->has_last) return dxup_object_put(p->store, l->piece.bytes, l->piece.size, id);
     dx_cas_hash(l->piece.bytes, l->piece.size, &is);
     memcpy(id, is.bytes, sizeof is.bytes);
-    if (dxup_object_has(p->store, id, l->piece.size)) return DXUP_OK;
+    if (dxup_object_has(p->store, id, l->piece.size)) return PROG_OK;
     if (old_dir(p)->has_old) {
         dxup_follow was = {find_part, &l->parts, l->old.level ? l->parts.size : 1, 0};
         base = dxup_follow_base(&was, l->at, l->piece.size);
@@ -172,7 +172,7 @@ static int put_piece(publisher *p, level *l, uint8_t id[32])
 
 static int bad_entry(const char *path, int error)
 {
-    return dxup_fail(DXUP_REFUSED, "%s: %s", path, dx_tree_error_name(error));
+    return prog_fail(PROG_REFUSED, "%s: %s", path, dx_tree_error_name(error));
 }
 
 /* Keep the piece and note it. */
@@ -192,7 +192,7 @@ static int end_piece(publisher *p, level *l)
     memcpy(l->ids[l->count], id, 32);
     l->sizes[l->count++] = l->piece.size;
     dx_tree_piece_reset(&l->piece);
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 static int add_entry(publisher *p, const dx_tree_entry *e)
@@ -210,7 +210,7 @@ static int add_entry(publisher *p, const dx_tree_entry *e)
         if (error) got = error;
     }
     if (got < 0) return bad_entry("a directory", got);
-    return got ? end_piece(p, l) : DXUP_OK;
+    return got ? end_piece(p, l) : PROG_OK;
 }
 
 static void begin_level(publisher *p, const dxup_batch *b, const dxup_event *e)
@@ -218,9 +218,9 @@ static void begin_level(publisher *p, const dxup_batch *b, const dxup_event *e)
     assert(p->level_count < sizeof p->levels / sizeof *p->levels);
     level *l = p->levels[p->level_count];
     if (!l) {
-        l = p->levels[p->level_count] = dxup_alloc(sizeof *l);
+        l = p->levels[p->level_count] = prog_alloc(sizeof *l);
         memset(l, 0, sizeof *l);
-        l->bytes = dxup_alloc(DX_TREE_PIECE_SIZE_MAX);
+        l->bytes = prog_alloc(DX_TREE_PIECE_SIZE_MAX);
     }
     p->level_count++;
     l->count = 0;
@@ -241,7 +241,7 @@ static int end_level(publisher *p)
     assert(p->level_count > 0);
     level *l = p->levels[p->level_count - 1];
     uint64_t size;
-    int status = l->piece.count || !l->count ? end_piece(p, l) : DXUP_OK;
+    int status = l->piece.count || !l->count ? end_piece(p, l) : PROG_OK;
     if (status) return status;
     if (l->count == 1) {
         memcpy(l->entry.id, l->ids[0], 32);
@@ -296,7 +296,7 @@ static int end_file(publisher *p, const dxup_batch *b, const dxup_event *e)
 static int take_chunk(publisher *p, const dxup_batch *b, const dxup_chunk *c)
 {
     uint8_t id[32];
-    int status = DXUP_OK;
+    int status = PROG_OK;
     if (!p->list_size) dx_tree_list_begin(&p->list, p->list_memory, put, p);
     uint64_t at = p->list_size;
     const uint8_t *base = NULL;
@@ -313,7 +313,7 @@ static int take_chunk(publisher *p, const dxup_batch *b, const dxup_chunk *c)
 static int retire(void *user, dxup_batch *b)
 {
     publisher *p = user;
-    int status = DXUP_OK;
+    int status = PROG_OK;
     for (size_t i = 0; !status && i < b->event_count; i++) {
         const dxup_event *e = &b->events[i];
         switch (e->kind) {
@@ -328,7 +328,7 @@ static int retire(void *user, dxup_batch *b)
         default: status = end_file(p, b, e); break;
         }
     }
-    dxup_progress(p->name, p->out->read_bytes, 0, false);
+    prog_progress(p->name, p->out->read_bytes, 0, false);
     return status;
 }
 
@@ -363,7 +363,7 @@ static int need(publisher *p, size_t text)
     const dxup_batch *b = p->batch;
     if (b->event_count < DXUP_BATCH_EVENTS && b->chunk_count < DXUP_BATCH_CHUNKS &&
         DXUP_BATCH_TEXT - b->text_size >= text)
-        return DXUP_OK;
+        return PROG_OK;
     return switch_batch(p);
 }
 
@@ -404,7 +404,7 @@ static int send_entry(publisher *p, int type, const dxup_found *f, const void *d
     assert(size <= DXUP_BATCH_TEXT - p->batch->text_size);
     memcpy(p->batch->text + p->batch->text_size, data, size);
     p->batch->text_size += size;
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 static int send_chunk(publisher *p, size_t size)
@@ -420,7 +420,7 @@ static int send_chunk(publisher *p, size_t size)
     c->size = (uint32_t)size;
     new_event(p, A_CHUNK, 0, "", NULL)->chunk = (uint32_t)b->chunk_count++;
     p->chunk_at += size;
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 /* >>walk --------------------------------------------------------------- */
@@ -435,7 +435,7 @@ static ssize_t read_some(int fd, void *out, size_t size)
 /* Cut what was read from scan on; what is left is the chunk in progress. */
 static int cut(publisher *p, size_t scan)
 {
-    int status = DXUP_OK;
+    int status = PROG_OK;
     while (!status && scan < p->batch->size) {
         bool end = false;
         size_t n = dx_cas_chunker_next(&p->chunker, p->batch->bytes + scan,
@@ -452,7 +452,7 @@ static int cut(publisher *p, size_t scan)
 /* Read size bytes and one more, which is not there, into chunks. *total = how many there were. */
 static int read_chunks(publisher *p, int fd, uint64_t size, uint64_t *total)
 {
-    int status = DXUP_OK;
+    int status = PROG_OK;
     bool small = size <= DXUP_CHUNK_MIN; /* one chunk whatever is in it */
     *total = 0;
     if (!small) dx_cas_chunker_reset(&p->chunker);
@@ -465,7 +465,7 @@ static int read_chunks(publisher *p, int fd, uint64_t size, uint64_t *total)
         size_t want = size - *total < room ? (size_t)(size - *total) + 1 : room,
                at = p->batch->size;
         ssize_t n = read_some(fd, p->batch->bytes + at, want);
-        if (n < 0) return dxup_fail_errno("%s: reading", p->path);
+        if (n < 0) return prog_fail_errno("%s: reading", p->path);
         *total += (uint64_t)n;
         p->batch->size += (size_t)n;
         if (!small) status = cut(p, at);
@@ -482,9 +482,9 @@ static int read_inline(publisher *p, int fd, const dxup_found *f, uint64_t *tota
     ssize_t n = 0;
     while (have < sizeof bytes && (n = read_some(fd, bytes + have, sizeof bytes - have)) > 0)
         have += (size_t)n;
-    if (n < 0) return dxup_fail_errno("%s: reading", p->path);
+    if (n < 0) return prog_fail_errno("%s: reading", p->path);
     *total = have;
-    if (have != f->file.size) return DXUP_OK;
+    if (have != f->file.size) return PROG_OK;
     int status = send_entry(p, DX_TREE_FILE, f, bytes, have, now_ns);
     if (!status) p->batch->events[p->batch->event_count - 1].fresh = true;
     return status;
@@ -506,29 +506,29 @@ static int read_file(publisher *p, int dir, dxup_found *f, bool *changed)
     struct stat st;
     dxup_found before = *f;
     uint64_t total = 0;
-    int64_t now_ns = dxup_time_ns();
+    int64_t now_ns = prog_time_ns();
     int fd = openat(dir, f->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) return dxup_fail_errno("%s", p->path);
+    if (fd < 0) return prog_fail_errno("%s", p->path);
     bool in_line = f->file.size <= DX_TREE_INLINE_MAX;
     int status = need(p, DX_TREE_NAME_MAX + DX_TREE_INLINE_MAX);
     if (!status && !in_line && p->has_last) new_event(p, AN_OPEN, DX_TREE_FILE, f->name, NULL);
     size_t events = p->batch->event_count;
     if (!status && in_line) status = read_inline(p, fd, f, &total, now_ns);
     else if (!status) status = read_chunks(p, fd, f->file.size, &total);
-    if (!status && fstat(fd, &st) < 0) status = dxup_fail_errno("%s", p->path);
+    if (!status && fstat(fd, &st) < 0) status = prog_fail_errno("%s", p->path);
     close(fd);
     if (status) return status;
     dxup_found_take(f, &st);
     *changed = total != before.file.size || !dxup_found_same(&before, f);
     if (*changed && !in_line) return drop(p);
     if (*changed) p->batch->event_count = events;
-    if (in_line) return DXUP_OK;
+    if (in_line) return PROG_OK;
     status = need(p, DX_TREE_NAME_MAX);
     if (status) return status;
     dxup_event *e = new_event(p, A_FILE, DX_TREE_FILE, f->name, f);
     e->now_ns = now_ns;
     e->fresh = true;
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 /* An object with all its parts is there, as large as the file. */
@@ -566,7 +566,7 @@ static int send_seen(publisher *p, const dxup_found *f)
     memcpy(e->id, f->file.id, 32);
     e->level = f->file.level;
     e->now_ns = f->now_ns;
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 static int send_file(publisher *p, int dir, dxup_found *f)
@@ -578,16 +578,16 @@ static int send_file(publisher *p, int dir, dxup_found *f)
         if (status || !changed) return status;
         if (!S_ISREG(f->mode)) break;
     }
-    return dxup_fail(DXUP_REFUSED, "%s changed while it was read; try again", p->path);
+    return prog_fail(PROG_REFUSED, "%s changed while it was read; try again", p->path);
 }
 
 static int send_link(publisher *p, int dir, const dxup_found *f)
 {
-    char target[DXUP_PATH_SIZE_MAX + 1];
+    char target[PROG_PATH_SIZE_MAX + 1];
     ssize_t n = readlinkat(dir, f->name, target, sizeof target);
-    if (n < 0) return dxup_fail_errno("%s", p->path);
+    if (n < 0) return prog_fail_errno("%s", p->path);
     if (n == 0 || n > DX_TREE_TARGET_MAX)
-        return dxup_fail(DXUP_REFUSED, "%s: the link's target is too long", p->path);
+        return prog_fail(PROG_REFUSED, "%s: the link's target is too long", p->path);
     return send_entry(p, DX_TREE_LINK, f, target, (size_t)n, 0);
 }
 
@@ -605,15 +605,15 @@ static int send_dir(publisher *p, dxup_scan *scan);
 static int send_any(publisher *p, int dir, dxup_found *f)
 {
     size_t size = strlen(f->name), before = p->path_size;
-    if (size + 1 > DXUP_PATH_SIZE_MAX - before)
-        return dxup_fail(DXUP_REFUSED, "%s/%s: the path is too long", p->path, f->name);
+    if (size + 1 > PROG_PATH_SIZE_MAX - before)
+        return prog_fail(PROG_REFUSED, "%s/%s: the path is too long", p->path, f->name);
     if (before) p->path[p->path_size++] = '/';
     memcpy(p->path + p->path_size, f->name, size + 1);
     p->path_size += size;
-    int status = DXUP_OK;
+    int status = PROG_OK;
     if (f->error) {
         errno = f->error;
-        status = dxup_fail_errno("%s", p->path);
+        status = prog_fail_errno("%s", p->path);
     } else if (S_ISREG(f->mode)) {
         status = send_file(p, dir, f);
     } else if (S_ISLNK(f->mode)) {
@@ -621,7 +621,7 @@ static int send_any(publisher *p, int dir, dxup_found *f)
     } else if (S_ISDIR(f->mode)) {
         status = send_dir(p, f->dir);
     } else {
-        status = dxup_fail(DXUP_REFUSED, "%s is neither file, directory nor link", p->path);
+        status = prog_fail(PROG_REFUSED, "%s is neither file, directory nor link", p->path);
     }
     if (!status && !S_ISDIR(f->mode)) count_losses(p, dir, f);
     p->path_size = before;
@@ -629,16 +629,16 @@ static int send_any(publisher *p, int dir, dxup_found *f)
     return status;
 }
 
-/* Depth is limited to DXUP_DEPTH_MAX, so this recursion is too. */
+/* Depth is limited to PROG_DEPTH_MAX, so this recursion is too. */
 static int send_dir(publisher *p, dxup_scan *scan)
 {
     size_t count = 0;
     int status = need(p, DX_TREE_NAME_MAX);
-    if (!status && p->depth++ >= DXUP_DEPTH_MAX)
-        status = dxup_fail(DXUP_REFUSED, "%s: more than %d directories deep", p->path,
-                           DXUP_DEPTH_MAX);
+    if (!status && p->depth++ >= PROG_DEPTH_MAX)
+        status = prog_fail(PROG_REFUSED, "%s: more than %d directories deep", p->path,
+                           PROG_DEPTH_MAX);
     if (!status && (errno = dxup_ahead_enter(&p->ahead, scan)) != 0)
-        status = dxup_fail_errno("%s", p->path);
+        status = prog_fail_errno("%s", p->path);
     if (status) return status;
     const dxup_found *self = dxup_scan_self(scan);
     dxup_found *list = dxup_scan_list(scan, &count);
@@ -652,7 +652,7 @@ static int send_dir(publisher *p, dxup_scan *scan)
     if (status) return status; /* what is ahead of the walk is closed in the end */
     new_event(p, A_DIR_END, DX_TREE_DIR, "", NULL);
     dxup_ahead_leave(&p->ahead, scan);
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 /* >>publish ------------------------------------------------------------ */
@@ -682,8 +682,8 @@ int dxup_tree_publish(dxup_store *s, const dxup_tree_publish_desc *o, dxup_publi
     dx_cas_chunker_desc desc = {.size_min = DXUP_CHUNK_MIN, .size_avg = DXUP_CHUNK_AVG,
                                 .size_max = DXUP_CHUNK_MAX};
     int fd = open(o->path, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
-    if (fd < 0) return dxup_fail_errno("%s", o->path);
-    publisher *p = dxup_alloc(sizeof *p);
+    if (fd < 0) return prog_fail_errno("%s", o->path);
+    publisher *p = prog_alloc(sizeof *p);
     memset(p, 0, sizeof *p);
     memset(out, 0, sizeof *out);
     p->store = s;
@@ -695,7 +695,7 @@ int dxup_tree_publish(dxup_store *s, const dxup_tree_publish_desc *o, dxup_publi
     p->ring.look_up = look_up;
     p->ring.retire = retire;
     p->ring.user = p;
-    p->list_memory = dxup_alloc((size_t)DX_TREE_LEVELS_MAX * DX_TREE_LIST_SIZE_MAX);
+    p->list_memory = prog_alloc((size_t)DX_TREE_LEVELS_MAX * DX_TREE_LIST_SIZE_MAX);
     dx_cas_chunker_init(&p->chunker, &desc);
     dxup_ring_open(&p->ring, o->workers);
     p->batch = dxup_ring_fill(&p->ring);
@@ -706,7 +706,7 @@ int dxup_tree_publish(dxup_store *s, const dxup_tree_publish_desc *o, dxup_publi
     if (!status) status = put_root(p);
     dxup_ring_close(&p->ring);
     forget_old_file(p);
-    dxup_progress(NULL, 0, 0, true);
+    prog_progress(NULL, 0, 0, true);
     for (size_t i = 0; i < sizeof p->levels / sizeof *p->levels && p->levels[i]; i++) {
         forget_old_dir(p->levels[i]);
         free(p->levels[i]->bytes);

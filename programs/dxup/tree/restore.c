@@ -47,7 +47,7 @@ typedef struct restorer {
     pthread_mutex_t lock;
     pthread_cond_t  work, room;
     size_t          path_size, depth; /* of the walk, for messages */
-    char            path[DXUP_PATH_SIZE_MAX + 1];
+    char            path[PROG_PATH_SIZE_MAX + 1];
 } restorer;
 
 static struct timespec time_of(int64_t ns)
@@ -73,13 +73,13 @@ static int write_chunks(dxup_store *s, const dx_tree_entry *e, int fd, const cha
     dxup_parts parts;
     const uint8_t *id;
     uint64_t start, size;
-    int status = DXUP_OK;
+    int status = PROG_OK;
     dxup_parts_open(&parts, s, e);
     for (uint64_t at = 0; !status && at < e->size; at += size) {
         status = dxup_parts_find(&parts, at, &id, &start, &size);
         if (!status) status = dxup_part_read(s, id, size, buffer, DXUP_CHUNK_MAX);
-        if (!status && !dxup_write_all(fd, buffer, (size_t)size))
-            status = dxup_fail_errno("%s", name);
+        if (!status && !prog_write_all(fd, buffer, (size_t)size))
+            status = prog_fail_errno("%s", name);
     }
     dxup_parts_close(&parts);
     return status;
@@ -89,13 +89,13 @@ static int write_file(dxup_store *s, int dir, const file *f, uint8_t *buffer)
 {
     const dx_tree_entry *e = &f->entry;
     int fd = openat(dir, f->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, e->mode);
-    if (fd < 0) return dxup_fail_errno("%s", f->name);
-    int status = DXUP_OK;
+    if (fd < 0) return prog_fail_errno("%s", f->name);
+    int status = PROG_OK;
     if (e->level != DX_TREE_INLINE) status = write_chunks(s, e, fd, f->name, buffer);
-    else if (!dxup_write_all(fd, f->data, (size_t)e->size)) status = dxup_fail_errno("%s", f->name);
+    else if (!prog_write_all(fd, f->data, (size_t)e->size)) status = prog_fail_errno("%s", f->name);
     if (!status && set_time(fd, 0, NULL, e->mtime_ns) < 0)
-        status = dxup_fail_errno("%s: its time", f->name);
-    if (close(fd) < 0 && !status) status = dxup_fail_errno("%s", f->name);
+        status = prog_fail_errno("%s: its time", f->name);
+    if (close(fd) < 0 && !status) status = prog_fail_errno("%s", f->name);
     return status;
 }
 
@@ -106,12 +106,12 @@ static int leave(restorer *r, folder *f)
     assert(f->users > 0);
     bool last = --f->users == 0;
     pthread_mutex_unlock(&r->lock);
-    if (!last) return DXUP_OK;
-    int status = DXUP_OK;
+    if (!last) return PROG_OK;
+    int status = PROG_OK;
     if (f->mode != 0700 && fchmod(f->fd, (mode_t)f->mode) < 0)
-        status = dxup_fail_errno("a directory's mode");
+        status = prog_fail_errno("a directory's mode");
     if (!status && set_time(f->fd, 0, NULL, f->mtime_ns) < 0)
-        status = dxup_fail_errno("a directory's time");
+        status = prog_fail_errno("a directory's time");
     close(f->fd);
     free(f);
     return status;
@@ -120,7 +120,7 @@ static int leave(restorer *r, folder *f)
 /* skip: something has failed, only the directory is to be left. */
 static int run_job(restorer *r, dxup_store *s, job *j, uint8_t *buffer, bool skip)
 {
-    int status = DXUP_OK;
+    int status = PROG_OK;
     uint64_t bytes = 0;
     for (size_t i = 0; !status && !skip && i < j->count; i++) {
         status = write_file(s, j->folder->fd, &j->files[i], buffer);
@@ -137,8 +137,8 @@ static void *run(void *user)
 {
     restorer *r = user;
     dxup_store *s = NULL;
-    uint8_t *buffer = dxup_alloc(DXUP_CHUNK_MAX);
-    job *mine = dxup_alloc(sizeof *mine);
+    uint8_t *buffer = prog_alloc(DXUP_CHUNK_MAX);
+    job *mine = prog_alloc(sizeof *mine);
     int status = dxup_store_open(&s, r->store_path, DXUP_READ);
     pthread_mutex_lock(&r->lock);
     for (;;) {
@@ -152,7 +152,7 @@ static void *run(void *user)
         memcpy(mine->files, j->files, j->count * sizeof *j->files);
         r->head = (r->head + 1) % JOBS;
         r->count--;
-        bool skip = r->status != DXUP_OK;
+        bool skip = r->status != PROG_OK;
         pthread_cond_signal(&r->room);
         pthread_mutex_unlock(&r->lock);
         int done = run_job(r, s, mine, buffer, skip);
@@ -179,9 +179,9 @@ static void send_job(restorer *r, folder *f)
         pthread_cond_signal(&r->work);
         while (r->count == JOBS - 1) pthread_cond_wait(&r->room, &r->lock);
         uint64_t bytes = r->bytes;
-        r->failed = r->status != DXUP_OK;
+        r->failed = r->status != PROG_OK;
         pthread_mutex_unlock(&r->lock);
-        dxup_progress("restoring", bytes, 0, false);
+        prog_progress("restoring", bytes, 0, false);
     }
     r->jobs[r->next].count = 0;
     r->jobs[r->next].folder = f;
@@ -209,21 +209,21 @@ static int make_link(restorer *r, int dir, const char *name, const dx_tree_entry
     memcpy(target, e->data, (size_t)e->size);
     target[e->size] = 0;
     if (symlinkat(target, dir, name) < 0 || set_time(-1, dir, name, e->mtime_ns) < 0)
-        return dxup_fail_errno("%s", r->path);
-    return DXUP_OK;
+        return prog_fail_errno("%s", r->path);
+    return PROG_OK;
 }
 
 static int fill(restorer *r, int fd, const dx_tree_entry *dir);
 
 static int make_dir(restorer *r, int dir, const char *name, const dx_tree_entry *e)
 {
-    if (r->depth >= DXUP_DEPTH_MAX)
-        return dxup_fail(DXUP_REFUSED, "%s: more than %d directories deep", r->path,
-                         DXUP_DEPTH_MAX);
-    if (mkdirat(dir, name, 0700) < 0) return dxup_fail_errno("%s", r->path);
+    if (r->depth >= PROG_DEPTH_MAX)
+        return prog_fail(PROG_REFUSED, "%s: more than %d directories deep", r->path,
+                         PROG_DEPTH_MAX);
+    if (mkdirat(dir, name, 0700) < 0) return prog_fail_errno("%s", r->path);
     int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0) return dxup_fail_errno("%s", r->path);
-    assert(r->depth < DXUP_DEPTH_MAX);
+    if (fd < 0) return prog_fail_errno("%s", r->path);
+    assert(r->depth < PROG_DEPTH_MAX);
     r->depth++;
     int status = fill(r, fd, e);
     r->depth--;
@@ -236,7 +236,7 @@ static int make_entry(restorer *r, folder *f, const dx_tree_entry *e)
     size_t before = r->path_size;
     if (e->type == DX_TREE_FILE) {
         send_file(r, f, e);
-        return DXUP_OK;
+        return PROG_OK;
     }
     memcpy(name, e->name, e->name_size);
     name[e->name_size] = 0;
@@ -251,7 +251,7 @@ static int make_entry(restorer *r, folder *f, const dx_tree_entry *e)
     return status;
 }
 
-/* Fill the directory fd, which is closed in the end. Depth is limited to DXUP_DEPTH_MAX, so this
+/* Fill the directory fd, which is closed in the end. Depth is limited to PROG_DEPTH_MAX, so this
    recursion is too. */
 static int fill(restorer *r, int fd, const dx_tree_entry *dir)
 {
@@ -259,7 +259,7 @@ static int fill(restorer *r, int fd, const dx_tree_entry *dir)
     dxup_listing l;
     bool end = false;
     int status;
-    folder *f = dxup_alloc(sizeof *f);
+    folder *f = prog_alloc(sizeof *f);
     *f = (folder){.fd = fd, .users = 1, .mode = dir->mode, .mtime_ns = dir->mtime_ns};
     send_job(r, f);
     dxup_listing_open(&l, r->store, dir);
@@ -277,12 +277,12 @@ static int fill(restorer *r, int fd, const dx_tree_entry *dir)
 static int fill_all(restorer *r, const dx_tree_entry *root, int fd, unsigned workers)
 {
     pthread_t threads[THREADS_MAX];
-    unsigned count = 0, want = dxup_thread_count(workers, THREADS_MAX);
+    unsigned count = 0, want = prog_thread_count(workers, THREADS_MAX);
     int error = 0;
     while (count < want && !(error = pthread_create(&threads[count], NULL, run, r))) count++;
     if (!count) {
         close(fd);
-        return dxup_fail(DXUP_SYSTEM, "cannot start a thread: %s", strerror(error));
+        return prog_fail(PROG_SYSTEM, "cannot start a thread: %s", strerror(error));
     }
     int status = fill(r, fd, root);
     pthread_mutex_lock(&r->lock);
@@ -293,18 +293,18 @@ static int fill_all(restorer *r, const dx_tree_entry *root, int fd, unsigned wor
     return status ? status : r->status;
 }
 
-int dxup_tree_restore(dxup_store *s, const uint8_t root[32], dxup_dest *dest, unsigned workers)
+int dxup_tree_restore(dxup_store *s, const uint8_t root[32], prog_dest *dest, unsigned workers)
 {
     dx_tree_entry e;
     int status = dxup_snapshot_root(s, root, &e);
     int fd = status ? -1 : fcntl(dest->fd, F_DUPFD_CLOEXEC, 0);
     if (status) return status;
-    if (fd < 0) return dxup_fail_errno("%s", dest->path);
-    restorer *r = dxup_alloc(sizeof *r);
+    if (fd < 0) return prog_fail_errno("%s", dest->path);
+    restorer *r = prog_alloc(sizeof *r);
     memset(r, 0, sizeof *r);
     r->store = s;
     r->store_path = dxup_store_path(s);
-    r->jobs = dxup_alloc(JOBS * sizeof *r->jobs);
+    r->jobs = prog_alloc(JOBS * sizeof *r->jobs);
     r->jobs[0].count = 0;
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->work, NULL);
@@ -312,12 +312,12 @@ int dxup_tree_restore(dxup_store *s, const uint8_t root[32], dxup_dest *dest, un
     mode_t mask = umask(0); /* files are made with the modes that they had */
     status = fill_all(r, &e, fd, workers);
     umask(mask);
-    dxup_progress(NULL, 0, 0, true);
+    prog_progress(NULL, 0, 0, true);
     pthread_mutex_destroy(&r->lock);
     pthread_cond_destroy(&r->work);
     pthread_cond_destroy(&r->room);
     free(r->jobs);
     free(r);
-    return status ? status : dxup_dest_filled(dest, e.mode);
+    return status ? status : prog_dest_filled(dest, e.mode);
 }
 #endif

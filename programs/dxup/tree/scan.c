@@ -138,7 +138,7 @@ bool dxup_found_same(const dxup_found *a, const dxup_found *b)
 static void look_at(const dxup_ahead *a, dxup_scan *s, size_t from, size_t count)
 {
     struct stat st;
-    int64_t now_ns = dxup_time_ns();
+    int64_t now_ns = prog_time_ns();
     assert(from + count <= s->count);
     for (size_t i = from; i < from + count; i++) {
         dxup_found *f = &s->list[i];
@@ -158,7 +158,7 @@ static void be_ready(dxup_ahead *a, dxup_scan *s)
     for (size_t i = s->count; i-- > 0;) {
         dxup_found *f = &s->list[i];
         if (f->error || !S_ISDIR(f->mode)) continue;
-        dxup_scan *d = f->dir = dxup_alloc(sizeof *d);
+        dxup_scan *d = f->dir = prog_alloc(sizeof *d);
         memset(d, 0, sizeof *d);
         d->fd = -1;
         d->parent = s;
@@ -241,11 +241,11 @@ static void *run(void *user)
 dxup_scan *dxup_ahead_open(dxup_ahead *a, int fd, const dxup_seen *seen, unsigned workers)
 {
     long files = sysconf(_SC_OPEN_MAX);
-    workers = dxup_thread_count(workers, DXUP_SCANNERS_MAX);
+    workers = prog_thread_count(workers, DXUP_SCANNERS_MAX);
     memset(a, 0, sizeof *a);
     a->seen = seen;
     a->open_max = files > 0 && files < 8 * OPEN_MAX ? (size_t)files / 8 : OPEN_MAX;
-    a->first = dxup_alloc(sizeof *a->first);
+    a->first = prog_alloc(sizeof *a->first);
     memset(a->first, 0, sizeof *a->first);
     a->first->fd = fd;
     a->first->self.name = "";

@@ -35,7 +35,7 @@ struct dxup_seen {
     const void *map;
     /* STARTS + 1 entries: the first row of `before` whose first two bytes are these, or more */
     uint32_t *starts;
-    char   path[DXUP_PATH_SIZE_MAX + 64];
+    char   path[PROG_PATH_SIZE_MAX + 64];
 };
 
 static void store_row(uint8_t *row, const dxup_seen_file *f)
@@ -64,7 +64,7 @@ static void index_rows(dxup_seen *s)
 {
     unsigned next = 0;
     assert(!s->starts);
-    s->starts = dxup_alloc((STARTS + 1) * sizeof *s->starts);
+    s->starts = prog_alloc((STARTS + 1) * sizeof *s->starts);
     for (size_t i = 0; i < s->before.count; i++)
         for (unsigned at = start_of(s->before.bytes + i * ROW_SIZE); next <= at; next++)
             s->starts[next] = (uint32_t)i;
@@ -98,7 +98,7 @@ static void load(dxup_seen *s)
 
 dxup_seen *dxup_seen_open(const char *store, const char *name)
 {
-    dxup_seen *s = dxup_alloc(sizeof *s);
+    dxup_seen *s = prog_alloc(sizeof *s);
     uint8_t hash[32];
     memset(s, 0, sizeof *s);
     hash_rows((const uint8_t *)name, strlen(name), hash);
@@ -171,7 +171,7 @@ void dxup_seen_save(dxup_seen *s, const uint8_t root[32])
     snprintf(next, sizeof next, "%s.new", s->path);
     int fd = open(next, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) return;
-    bool good = dxup_write_all(fd, r->bytes, size + 32);
+    bool good = prog_write_all(fd, r->bytes, size + 32);
     if (close(fd) < 0 || !good || rename(next, s->path) < 0) unlink(next);
 }
 

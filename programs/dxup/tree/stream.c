@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEAD_MAX = 16 + DXUP_PATH_SIZE_MAX + DX_TREE_TARGET_MAX };
+enum { HEAD_MAX = 16 + PROG_PATH_SIZE_MAX + DX_TREE_TARGET_MAX };
 
 typedef struct frame {
     dxup_listing listing;
@@ -20,7 +20,7 @@ typedef struct frame {
 struct dxup_stream {
     dxup_store   *store;
     dx_tree_entry root, entry;      /* entry: the element that is open; type 0: the stream's end */
-    frame        *frames[DXUP_DEPTH_MAX + 1];
+    frame        *frames[PROG_DEPTH_MAX + 1];
     size_t        depth;            /* frames in use */
     uint64_t      start, size;      /* of the element's head in the stream; of the stream */
     size_t        head_size;
@@ -28,13 +28,13 @@ struct dxup_stream {
     dxup_parts    parts;            /* of the content */
     uint64_t      chunk_start, chunk_size; /* in the content; size 0: none is loaded */
     size_t        path_size;
-    char          path[DXUP_PATH_SIZE_MAX + 1];
+    char          path[PROG_PATH_SIZE_MAX + 1];
     uint8_t       head[HEAD_MAX], chunk[DXUP_CHUNK_MAX];
 };
 
 static int malformed(const char *why)
 {
-    return dxup_fail(DXUP_DAMAGED, "a snapshot in the store is malformed: %s", why);
+    return prog_fail(PROG_DAMAGED, "a snapshot in the store is malformed: %s", why);
 }
 
 /* >>elements ----------------------------------------------------------- */
@@ -85,16 +85,16 @@ static void go_to_start(dxup_stream *t)
 static int enter(dxup_stream *t)
 {
     assert(t->entry.type == DX_TREE_DIR);
-    if (t->depth > DXUP_DEPTH_MAX) return malformed("too deep");
-    if (!t->frames[t->depth]) t->frames[t->depth] = dxup_alloc(sizeof(frame));
+    if (t->depth > PROG_DEPTH_MAX) return malformed("too deep");
+    if (!t->frames[t->depth]) t->frames[t->depth] = prog_alloc(sizeof(frame));
     frame *f = t->frames[t->depth++];
     if (t->path_size) {
-        if (t->path_size >= DXUP_PATH_SIZE_MAX) return malformed("a path is too long");
+        if (t->path_size >= PROG_PATH_SIZE_MAX) return malformed("a path is too long");
         t->path[t->path_size++] = '/';
     }
     f->path_size = t->path_size;
     dxup_listing_open(&f->listing, t->store, &t->entry);
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 /* Bytes of the stream below the directory that is open. */
@@ -104,7 +104,7 @@ static int size_below(const dxup_stream *t, uint64_t *below)
     if (prefix && t->entry.count > (UINT64_MAX - t->entry.size) / prefix)
         return malformed("sizes that cannot be");
     *below = t->entry.size + t->entry.count * prefix;
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 /* Open the element behind this one; directories that end before offset are passed. */
@@ -112,7 +112,7 @@ static int next_element(dxup_stream *t, uint64_t offset)
 {
     dx_tree_entry e;
     bool end = true;
-    int status = DXUP_OK;
+    int status = PROG_OK;
     t->start += t->head_size + t->content_size;
     if (t->entry.type == DX_TREE_DIR) {
         uint64_t below = 0;
@@ -133,18 +133,18 @@ static int next_element(dxup_stream *t, uint64_t offset)
         memset(&t->entry, 0, sizeof t->entry);
         put_head(t, 0, 0, 0);
         t->content_size = 0;
-        return t->start == t->size - 16 ? DXUP_OK : malformed("sizes that do not add up");
+        return t->start == t->size - 16 ? PROG_OK : malformed("sizes that do not add up");
     }
-    if (e.name_size > DXUP_PATH_SIZE_MAX - t->path_size) return malformed("a path is too long");
+    if (e.name_size > PROG_PATH_SIZE_MAX - t->path_size) return malformed("a path is too long");
     memcpy(t->path + t->path_size, e.name, e.name_size);
     t->path_size += e.name_size;
     open_element(t, &e);
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 static int find_element(dxup_stream *t, uint64_t offset)
 {
-    int status = DXUP_OK;
+    int status = PROG_OK;
     if (offset >= t->size) return malformed("it ends too early");
     if (offset < t->start) go_to_start(t);
     while (!status && offset - t->start >= t->head_size + t->content_size)
@@ -156,7 +156,7 @@ static int find_element(dxup_stream *t, uint64_t offset)
 /* >>public ------------------------------------------------------------- */
 int dxup_stream_open(dxup_stream **out, dxup_store *s, const uint8_t root[32], uint64_t *size)
 {
-    dxup_stream *t = dxup_alloc(sizeof *t);
+    dxup_stream *t = prog_alloc(sizeof *t);
     memset(t, 0, sizeof *t);
     t->store = s;
     int status = dxup_snapshot_root(s, root, &t->root);
@@ -167,14 +167,14 @@ int dxup_stream_open(dxup_stream **out, dxup_store *s, const uint8_t root[32], u
     *size = t->size = t->root.size + DXUP_STREAM_EXTRA;
     go_to_start(t);
     *out = t;
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 void dxup_stream_close(dxup_stream *t)
 {
     if (!t) return;
     while (t->depth) dxup_listing_close(&t->frames[--t->depth]->listing);
-    for (size_t i = 0; i <= DXUP_DEPTH_MAX; i++) free(t->frames[i]);
+    for (size_t i = 0; i <= PROG_DEPTH_MAX; i++) free(t->frames[i]);
     dxup_parts_close(&t->parts);
     free(t);
 }
@@ -184,7 +184,7 @@ static int read_content(dxup_stream *t, uint64_t offset, uint8_t *out, size_t si
 {
     assert(offset < t->content_size);
     const uint8_t *id;
-    int status = DXUP_OK;
+    int status = PROG_OK;
     if (!t->chunk_size || offset - t->chunk_start >= t->chunk_size) {
         uint64_t start = 0, chunk = 0;
         t->chunk_size = 0;
@@ -220,7 +220,7 @@ int dxup_stream_read(dxup_stream *t, uint64_t offset, void *out, size_t size)
         offset += n;
         size -= n;
     }
-    return DXUP_OK;
+    return PROG_OK;
 }
 
 int dxup_stream_chunk(dxup_stream *t, uint64_t offset, uint8_t id[32], uint64_t *start,
@@ -232,15 +232,15 @@ int dxup_stream_chunk(dxup_stream *t, uint64_t offset, uint8_t id[32], uint64_t 
     if (offset - t->start < t->head_size) {
         dx_cas_id hash;
         dx_cas_hash(t->head, t->head_size, &hash);
-        memcpy(id, hash.bytes, DXUP_HASH_SIZE);
+        memcpy(id, hash.bytes, PROG_HASH_SIZE);
         *start = t->start;
         *size = t->head_size;
-        return DXUP_OK;
+        return PROG_OK;
     }
     uint64_t content = t->start + t->head_size;
     status = dxup_parts_find(&t->parts, offset - content, &found, start, size);
     if (status) return status;
-    memcpy(id, found, DXUP_HASH_SIZE);
+    memcpy(id, found, PROG_HASH_SIZE);
     *start += content;
-    return DXUP_OK;
+    return PROG_OK;
 }

@@ -70,7 +70,7 @@ typedef struct dxup_listing {
 
 void dxup_listing_open(dxup_listing *l, dxup_store *s, const dx_tree_entry *dir);
 void dxup_listing_close(dxup_listing *l);
-/* DXUP_OK and an entry, or *end; the entry's name and data hold until the next call. */
+/* PROG_OK and an entry, or *end; the entry's name and data hold until the next call. */
 int  dxup_listing_next(dxup_listing *l, dx_tree_entry *out, bool *end);
 /* Read and check the snapshot's root. */
 int  dxup_snapshot_root(dxup_store *s, const uint8_t id[32], dx_tree_entry *out);
@@ -145,6 +145,6 @@ int dxup_tree_publish(dxup_store *s, const dxup_tree_publish_desc *desc, dxup_pu
 
 /* >>restore.c ---- */
 /* Write the snapshot into dest, which is open and empty. */
-int dxup_tree_restore(dxup_store *s, const uint8_t root[32], dxup_dest *dest, unsigned workers);
+int dxup_tree_restore(dxup_store *s, const uint8_t root[32], prog_dest *dest, unsigned workers);
 
 #endif
