@@ -160,6 +160,145 @@ DX_TEST(mw_6_chosen_keys_lock_nobody_out)
     }
 }
 
+/* HalfSipHash of any bytes with any number of rounds, as its authors write it. */
+static uint32_t rotate_left(uint32_t v, unsigned n) { return v << n | v >> (32 - n); }
+
+static void sip_rounds(uint32_t v[4], int rounds)
+{
+    while (rounds-- > 0) {
+        v[0] += v[1];
+        v[1] = rotate_left(v[1], 5) ^ v[0];
+        v[0] = rotate_left(v[0], 16);
+        v[2] += v[3];
+        v[3] = rotate_left(v[3], 8) ^ v[2];
+        v[0] += v[3];
+        v[3] = rotate_left(v[3], 7) ^ v[0];
+        v[2] += v[1];
+        v[1] = rotate_left(v[1], 13) ^ v[2];
+        v[2] = rotate_left(v[2], 16);
+    }
+}
+
+static uint32_t half_siphash(uint64_t seed, const uint8_t *bytes, size_t size, int rounds_word, int rounds_end)
+{
+    const uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+    uint32_t v[4] = {k0, k1, 0x6c796765 ^ k0, 0x74656462 ^ k1};
+    for (size_t at = 0; at <= size; at += 4) {
+        uint32_t word = size - at < 4 ? (uint32_t)size << 24 : 0;
+        for (size_t i = 0; i < 4 && at + i < size; i++) word |= (uint32_t)bytes[at + i] << 8 * i;
+        v[3] ^= word;
+        sip_rounds(v, rounds_word);
+        v[0] ^= word;
+    }
+    v[2] ^= 0xff;
+    sip_rounds(v, rounds_end);
+    return v[1] ^ v[3];
+}
+
+DX_TEST(the_hash_of_a_key_is_halfsiphash_1_3)
+{
+    /* the first ten of the authors' vectors for 2-4: key 0, 1, .. 7, message 0, 1, .. */
+    static const uint32_t published[10] = {0x5b9f35a9, 0xb85a4727, 0x03a662fa, 0x04e7fe8a, 0x89466e2a,
+                                           0x69b6fac5, 0x23fc6358, 0xc563cf8b, 0x8f84b8d0, 0x79e706f8};
+    uint8_t bytes[10];
+    uint64_t seed = 0x0706050403020100u, state = 5;
+    for (size_t i = 0; i < 10; i++) bytes[i] = (uint8_t)i;
+    for (size_t size = 0; size < 10; size++) DX_CHECK_EQ(half_siphash(seed, bytes, size, 2, 4), published[size]);
+    for (int i = 0; i < 1000; i++) {
+        const uint64_t key = dx_test_random(&state);
+        for (size_t k = 0; k < 8; k++) bytes[k] = (uint8_t)(key >> 8 * k);
+        DX_CHECK_EQ(dx_limiter_p_keyed_hash(seed, key), half_siphash(seed, bytes, 8, 1, 3));
+        seed = dx_test_random(&state);
+    }
+}
+
+/* A limiter as its head comment explains it: debts instead of times, and a set of eight as a list. */
+typedef struct model_meter { uint64_t key, debt, paid_at, begun; } model_meter;
+
+DX_PROPERTY(mw_6_a_set_of_meters_is_what_its_description_says, 400)
+{
+    static uint64_t memory[24];
+    model_meter model[8];
+    const uint64_t limit = dx_choose_range(c, 1, 6), burst = dx_choose_range(c, 1, 6);
+    const uint64_t period = dx_choose_range(c, 1, 400), cost = (period + limit - 1) / limit;
+    const bool window = dx_choose(c, 1) != 0;
+    uint64_t now = dx_choose(c, 1000);
+    dx_limiter l = limiter((uint32_t)limit, period, (uint32_t)burst, window, memory, sizeof memory);
+    memset(model, 0, sizeof model);
+    for (int i = 0; i < 120; i++) {
+        const uint64_t key = dx_choose(c, 11);
+        size_t found = 0, k;
+        bool admitted;
+        now += dx_choose(c, 2) ? dx_choose(c, cost) : dx_choose(c, period * 2);
+        for (k = 0; k < 8; k++) { /* time pays */
+            model_meter *const m = &model[k];
+            if (window && now - m->begun >= period) m->debt = 0;
+            if (!window) m->debt -= m->debt < now - m->paid_at ? m->debt : now - m->paid_at;
+            m->paid_at = now;
+        }
+        for (k = 0; k < 8 && model[k].key != key; k++)
+            if (model[k].debt < model[found].debt) found = k;
+        if (k < 8) found = k;
+        model_meter *const m = &model[found];
+        m->key = key;
+        dx_limiter_quota q;
+        memset(&q, 0xee, sizeof q);
+        const int error = dx_limiter_take(&l, key, now, &q);
+        admitted = window ? m->debt < limit : m->debt <= (burst - 1) * cost;
+        DX_CHECK_EQ(error, admitted ? 0 : DX_LIMITER_TOO_MANY);
+        DX_CHECK_EQ(q.limit, limit);
+        if (!admitted) {
+            DX_CHECK_EQ(q.remaining, 0);
+            DX_CHECK_EQ(q.retry_ns, window ? m->begun + period - now : m->debt - (burst - 1) * cost);
+            continue;
+        }
+        if (!m->debt) m->begun = now;
+        m->debt += window ? 1 : cost;
+        DX_CHECK_EQ(q.retry_ns, 0);
+        DX_CHECK_EQ(q.remaining, window ? limit - m->debt : (burst * cost - m->debt) / cost);
+    }
+}
+
+DX_TEST(mw_6_memory_is_aligned_to_eight_and_used_for_a_power_of_two_of_sets)
+{
+    static uint64_t memory[24 * 40 + 1];
+    dx_limiter_desc d;
+    dx_limiter l;
+    memset(&d, 0, sizeof d);
+    for (size_t at = 1; at < 8; at++) {
+        d.memory = (uint8_t *)memory + at;
+        d.memory_size = 192 * 8;
+        DX_CHECK_EQ(dx_limiter_init(&l, &d), DX_LIMITER_EINVAL);
+    }
+    d.memory = memory;
+    for (size_t sets = 1, power = 1; sets <= 40; sets++) {
+        if (sets == power * 2) power = sets;
+        for (size_t more = 0; more < 192; more += 191) {
+            d.memory_size = sets * 192 + more;
+            memset(memory, 0xa5, sizeof memory);
+            DX_CHECK_EQ(dx_limiter_init(&l, &d), 0);
+            for (size_t i = 0; i < sizeof memory / 8; i++) /* cleared, and not a word beyond it */
+                DX_CHECK_EQ(memory[i], i < power * 24 ? 0 : UINT64_C(0xa5a5a5a5a5a5a5a5));
+        }
+    }
+}
+
+DX_TEST(mw_6_the_defaults_are_1000_a_second_at_once)
+{
+    dx_limiter_desc d;
+    dx_limiter l;
+    dx_limiter_quota q;
+    memset(&d, 0, sizeof d);
+    DX_CHECK_EQ(dx_limiter_init(&l, &d), 0);
+    for (uint32_t i = 0; i < 1000; i++) {
+        DX_CHECK_EQ(dx_limiter_take(&l, i, 77, &q), 0);
+        DX_CHECK_EQ(q.limit, 1000);
+        DX_CHECK_EQ(q.remaining, 999 - i);
+    }
+    DX_CHECK_EQ(dx_limiter_take(&l, 0, 77, &q), DX_LIMITER_TOO_MANY);
+    DX_CHECK_EQ(q.retry_ns, 1000000);
+}
+
 DX_TEST(every_bit_of_a_key_moves_half_of_its_hash)
 {
     const uint64_t seed = 0x0706050403020100u;
