@@ -94,6 +94,52 @@ DX_PROPERTY(mw_8_any_bytes_are_searched_safely, 500)
     free(p);
 }
 
+/* Every byte as a name of one letter, and within a value, as RFC 9110 has it. */
+DX_TEST(mw_8_every_character_of_names_and_values_is_judged_as_the_rfc_does)
+{
+    static const char tchar[] = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    for (int byte = 1; byte < 256; byte++) {
+        const char name[2] = {(char)byte, 0}, value[4] = {'a', (char)byte, 'b', 0};
+        dx_http_fields h = fields("", 100);
+        DX_CHECK_EQ(dx_http_add_field(&h, name, ""), strchr(tchar, byte) ? 0 : DX_HTTP_EINVAL);
+        h = fields("", 100);
+        const bool good = byte == '\t' || (byte >= ' ' && byte != 0x7f);
+        DX_CHECK_EQ(dx_http_add_field(&h, "n", value), good ? 0 : DX_HTTP_EINVAL);
+        if (good) check_field(&h, "n", value);
+        for (int other = 1; other < 256; other++) { /* the same name: only letters have two cases */
+            const char asked[2] = {(char)other, 0};
+            const bool letter = (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z');
+            char line[5] = {(char)byte, ':', 'v', '\r', '\n'};
+            dx_http_fields one = {line, sizeof line, sizeof line};
+            size_t size = 0;
+            if (byte == '\n' || byte == ':' || other == '\n' || other == ':') continue;
+            DX_CHECK_EQ(dx_http_find_field(&one, asked, &size) != NULL,
+                        byte == other || (letter && (byte ^ other) == ('a' ^ 'A')));
+        }
+    }
+}
+
+/* The first line whose part before its first colon is the name; its value is trimmed at both ends. */
+DX_PROPERTY(mw_8_the_field_found_is_the_first_of_that_name, 1500)
+{
+    char text[48];
+    const size_t n = (size_t)dx_choose(c, sizeof text);
+    const char *want = NULL, *want_end = NULL;
+    size_t size = 99;
+    for (size_t i = 0; i < n; i++) text[i] = "aAb:: \t\r\n\n"[dx_choose(c, 9)];
+    for (const char *line = text, *end; !want && line < text + n; line = end + 1) {
+        for (end = line; end < text + n && *end != '\n';) end++;
+        const char *const colon = (const char *)memchr(line, ':', (size_t)(end - line));
+        if (!colon || colon - line != 2 || (line[0] | 0x20) != 'a' || (line[1] | 0x20) != 'b') continue;
+        for (want = colon + 1; want < end && (*want == ' ' || *want == '\t');) want++;
+        for (want_end = end; want_end > want && strchr(" \t\r", want_end[-1]);) want_end--;
+    }
+    dx_http_fields h = {text, n, n};
+    const char *const got = dx_http_find_field(&h, dx_choose(c, 1) ? "aB" : "Ab", &size);
+    DX_CHECK(got == want);
+    if (want) DX_CHECK_EQ(size, want_end - want);
+}
+
 /* >>timing ------------------------------------------------------------- */
 static uint64_t test_clock;
 typedef struct timed { dx_http_fields response; uint64_t begun; int stop_with, handler_result; } timed;
@@ -182,6 +228,23 @@ DX_TEST(mw_6_quota_fields)
     DX_CHECK_EQ(add_quota(&h, &q), 0);
     check_field(&h, "retry-after", NULL);
     DX_CHECK_EQ(add_quota(NULL, &q), DX_HTTP_EINVAL);
+}
+
+DX_PROPERTY(mw_6_quota_fields_are_what_a_printer_would_write, 300)
+{
+    char want[200];
+    const uint32_t limit = (uint32_t)dx_choose(c, UINT32_MAX), left = (uint32_t)dx_choose(c, 1) ? (uint32_t)dx_choose(c, 2000) : 10;
+    const uint64_t retry = dx_choose(c, 1) ? dx_choose(c, UINT64_MAX) : dx_choose(c, 3) * 1000000000u;
+    int n = snprintf(want, sizeof want, "X-RateLimit-Limit: %lu\r\nX-RateLimit-Remaining: %lu\r\n", (unsigned long)limit,
+                     (unsigned long)left);
+    if (retry) {
+        n += snprintf(want + n, sizeof want - (size_t)n, "Retry-After: %llu\r\n",
+                      (unsigned long long)(retry / 1000000000u + (retry % 1000000000u != 0)));
+    }
+    dx_http_fields h = fields("", 200);
+    DX_CHECK_EQ(dx_http_add_rate_limit(&h, limit, left, retry), 0);
+    DX_CHECK_EQ(h.size, n);
+    DX_CHECK_MEM(h.text, want, n);
 }
 
 /* >>cors --------------------------------------------------------------- */

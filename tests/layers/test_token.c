@@ -549,6 +549,181 @@ DX_TEST(json_arguments_and_integers)
     DX_CHECK(!dx_json_equals(&none, "") && !dx_json_contains(&none, ""));
 }
 
+/* >>a model of JSON ----------------------------------------------------
+   RFC 8259 as its grammar is written, by recursion. Each function takes where a thing begins and returns where it ends;
+   NULL: it is none. */
+static const char *model_end; /* of the text */
+
+static const char *model_space(const char *p)
+{
+    while (p < model_end && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r')) p++;
+    return p;
+}
+
+static bool model_is(const char *p, const char *set) { return p < model_end && *p && strchr(set, *p); }
+
+static const char *model_string(const char *p)
+{
+    if (!model_is(p, "\"")) return NULL;
+    for (p++; p < model_end && *p != '"'; p++) {
+        if ((unsigned char)*p < ' ') return NULL;
+        if (*p != '\\') continue;
+        p++;
+        if (!model_is(p, "\"\\/bfnrtu")) return NULL;
+        if (*p != 'u') continue;
+        for (int i = 0; i < 4; i++)
+            if (!model_is(++p, "0123456789abcdefABCDEF")) return NULL;
+    }
+    return p < model_end ? p + 1 : NULL;
+}
+
+static const char *model_digits(const char *p)
+{
+    if (!model_is(p, "0123456789")) return NULL;
+    while (model_is(p, "0123456789")) p++;
+    return p;
+}
+
+static const char *model_number(const char *p)
+{
+    if (model_is(p, "-")) p++;
+    p = model_is(p, "0") ? p + 1 : model_digits(p);
+    if (p && model_is(p, ".")) p = model_digits(p + 1);
+    if (p && model_is(p, "eE")) p = model_digits(model_is(p + 1, "+-") ? p + 2 : p + 1);
+    return p;
+}
+
+/* `names`: for the outermost object the names that are looked for, and what was found. */
+typedef struct model_names {
+    const char *const *names;
+    dx_json_text found[3];
+} model_names;
+
+static const char *model_value(const char *p, int depth, model_names *names)
+{
+    static const char *const words[] = {"true", "false", "null"};
+    if (model_is(p, "\"")) return model_string(p);
+    for (int i = 0; i < 3; i++) {
+        const size_t n = strlen(words[i]);
+        if ((size_t)(model_end - p) >= n && memcmp(p, words[i], n) == 0) return p + n;
+    }
+    if (!model_is(p, "{[")) return model_number(p);
+    if (depth == DX_JSON_LEVELS_MAX) return NULL;
+    const bool object = *p == '{';
+    const char *const close = object ? "}" : "]";
+    p = model_space(p + 1);
+    if (model_is(p, close)) return p + 1;
+    for (;; p = model_space(p + 1)) {
+        const char *const name = p + 1;
+        size_t name_size = 0;
+        if (object) {
+            if (!(p = model_string(p))) return NULL;
+            name_size = (size_t)(p - 1 - name);
+            if (names && memchr(name, '\\', name_size)) return NULL;
+            p = model_space(p);
+            if (!model_is(p, ":")) return NULL;
+            p = model_space(p + 1);
+        }
+        const char *const begin = p;
+        if (!(p = model_value(p, depth + 1, NULL))) return NULL;
+        for (int i = 0; names && i < 3; i++) {
+            if (strlen(names->names[i]) != name_size || memcmp(names->names[i], name, name_size)) continue;
+            if (names->found[i].begin) return NULL;
+            names->found[i].begin = begin;
+            names->found[i].end = p;
+        }
+        p = model_space(p);
+        if (model_is(p, close)) return p + 1;
+        if (!model_is(p, ",")) return NULL;
+    }
+}
+
+static size_t put(char *out, size_t n, const char *text)
+{
+    memcpy(out + n, text, strlen(text));
+    return n + strlen(text);
+}
+
+/* Some JSON, most of it good. */
+static size_t make_json(dx_choices *c, char *out, size_t n, int depth)
+{
+    static const char *const strings[] = {"\"a\"", "\"b\"", "\"\"", "\"ab\"", "\"\\\\\"", "\"\\u0061\"",
+                                          "\"c\\/d\"", "\"\xc3\xa9\""};
+    static const char *const scalars[] = {"true", "false", "null", "0", "-0", "10", "1.50", "-1e5", "2E+07", "3.25e-1",
+                                          "01", "1.", ".1", "+1", "1e", "--1", "nul", "truer", "1e+", "-"};
+    static const char *const gaps[] = {"", "", "", " ", "\t", "\n\r "};
+    const uint64_t kind = depth && (n > 300 || dx_choose(c, 2) == 0) ? dx_choose(c, 1) : depth ? 2 + dx_choose(c, 1) : 3;
+    n = put(out, n, gaps[dx_choose(c, 5)]);
+    if (kind == 0) n = put(out, n, strings[dx_choose(c, 7)]);
+    if (kind == 1) n = put(out, n, scalars[dx_choose(c, 9) ? dx_choose(c, 9) : dx_choose(c, 19)]);
+    if (kind >= 2) {
+        uint64_t members = dx_choose(c, 3);
+        out[n++] = kind == 2 ? '[' : '{';
+        while (members--) {
+            if (kind == 3) {
+                n = put(out, n, gaps[dx_choose(c, 5)]);
+                n = put(out, n, strings[dx_choose(c, 7)]);
+                n = put(out, n, gaps[dx_choose(c, 5)]);
+                out[n++] = ':';
+            }
+            n = make_json(c, out, n, depth + 1);
+            if (members) out[n++] = ',';
+        }
+        out[n++] = kind == 2 ? ']' : '}';
+    }
+    return put(out, n, gaps[dx_choose(c, 5)]);
+}
+
+DX_PROPERTY(json_is_read_as_its_grammar_says, 6000)
+{
+    static const char *const names[] = {"a", "b", ""};
+    static char text[8192];
+    dx_json_text found[3];
+    model_names model;
+    size_t n = make_json(c, text, 0, 0);
+    if (dx_choose(c, 1)) { /* one character is another, one more, or missing */
+        const size_t at = (size_t)dx_choose(c, n - 1);
+        const uint64_t how = dx_choose(c, 2);
+        if (how == 0) memmove(text + at, text + at + 1, --n - at);
+        if (how == 1) memmove(text + at + 1, text + at, n++ - at);
+        if (how) text[at] = "{}[]\",:\\ 0123456789.eE+-utrfnlabc/g\x7f\x1f\0"[dx_choose(c, 38)];
+    }
+    char *const copy = (char *)malloc(n ? n : 1);
+    memcpy(copy, text, n);
+    memset(&model, 0, sizeof model);
+    model.names = names;
+    model_end = copy + n;
+    const char *p = model_space(copy);
+    p = model_is(p, "{") ? model_value(p, 0, &model) : NULL;
+    const bool good = p && model_space(p) == model_end;
+    DX_CHECK_EQ(dx_json_find_members(copy, n, names, 3, found), good ? DX_JSON_OK : DX_JSON_ECORRUPT);
+    for (int i = 0; good && i < 3; i++) {
+        DX_CHECK(found[i].begin == model.found[i].begin);
+        DX_CHECK(found[i].end == model.found[i].end);
+    }
+    free(copy);
+}
+
+DX_TEST(json_is_read_up_to_its_deepest_level)
+{
+    char text[8 * DX_JSON_LEVELS_MAX];
+    dx_json_text found;
+    static const char *const names[] = {"x"};
+    for (int kind = 0; kind < 2; kind++) {
+        for (int depth = 1; depth <= DX_JSON_LEVELS_MAX + 2; depth++) {
+            size_t n = put(text, 0, "{\"x\":");
+            for (int i = 1; i < depth; i++) n = put(text, n, kind ? "[" : "{\"\":");
+            if (!kind) text[n++] = '0';
+            for (int i = 1; i < depth; i++) text[n++] = kind ? ']' : '}';
+            if (kind && depth == 1) text[n++] = '0';
+            text[n++] = '}';
+            const bool good = depth <= DX_JSON_LEVELS_MAX;
+            DX_CHECK_EQ(dx_json_find_members(text, n, names, 1, &found), good ? 0 : DX_JSON_ECORRUPT);
+            if (good) DX_CHECK(found.begin == text + 5 && found.end == text + n - 1);
+        }
+    }
+}
+
 #define REFUSED(call) DX_CHECK_EQ((call), DX_TOKEN_EINVAL)
 
 DX_TEST(token_functions_refuse_null)
