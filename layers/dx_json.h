@@ -372,8 +372,9 @@ DX_JSON_API int dx_json_find_members(const char *json, size_t size, const char *
 }
 
 /* >>values --------------------------------------------------------------
-   Values that were found are compared where they stand, quotes and escapes included, so that no
-   memory is needed for decoded ones. */
+   Values that were found are compared where they stand, so that no memory is needed for decoded
+   ones. That is why only one escape is understood: a string with another one, compared as it is
+   written, would equal a text that it does not mean. */
 DX_JSON_API bool dx_json_equals(const dx_json_text *value, const char *text)
 {
     const char *p = value->begin;
@@ -381,7 +382,10 @@ DX_JSON_API bool dx_json_equals(const dx_json_text *value, const char *text)
     if (!p || value->end - p < 2 || *p != '"') return false;
     quote = value->end - 1;
     for (p++; p < quote; p++, text++) {
-        if (*p == '\\' && p[1] == '/') p++;
+        if (*p == '\\') {
+            p++;
+            if (*p != '/') return false;
+        }
         if (!*text || *p != *text) return false;
     }
     return !*text;

@@ -704,6 +704,84 @@ DX_PROPERTY(json_is_read_as_its_grammar_says, 6000)
     free(copy);
 }
 
+/* Is the string this text once its escapes are undone? One with an escape other than that of "/" is no text. */
+static bool model_equals(const char *p, const char *end, const char *text)
+{
+    if (end - p < 2 || *p != '"') return false;
+    for (p++, end--; p < end; p++, text++) {
+        if (*p == '\\' && *++p != '/') return false;
+        if (!*text || *p != *text) return false;
+    }
+    return !*text;
+}
+
+static bool model_contains(const char *p, const char *end, const char *text)
+{
+    if (*p != '[') return model_equals(p, end, text);
+    p = model_space(p + 1);
+    while (*p != ']') {
+        const char *const behind = model_value(p, 0, NULL);
+        if (model_equals(p, behind, text)) return true;
+        p = model_space(behind);
+        if (*p == ',') p = model_space(p + 1);
+    }
+    return false;
+}
+
+DX_PROPERTY(json_values_are_compared_as_what_they_mean, 4000)
+{
+    static const char *const names[] = {"a"};
+    static const char *const texts[] = {"a", "b", "", "ab", "c/d", "\\", "\\\\", "\\u0061", "c\\/d",
+                                        "c", "\"", "n\\", "\\n", "0", "true"};
+    static const char pieces[] = "\\\\\\n//a\"";
+    static char text[8192];
+    char own[8] = {0};
+    dx_json_text found;
+    const char *asked = texts[dx_choose(c, 14)];
+    size_t n = put(text, 0, "{\"a\":");
+    if (dx_choose(c, 2)) {
+        n = make_json(c, text, n, 1);
+    } else { /* a string of escapes, and a text much like it */
+        const size_t begin = n + 1, size = (size_t)dx_choose(c, 6);
+        text[n++] = '"';
+        for (size_t i = 0; i < size; i++) text[n++] = pieces[dx_choose(c, 7)];
+        memcpy(own, text + begin, n - begin);
+        for (uint64_t drop = dx_choose(c, 2); own[0] && drop; drop--) {
+            char *const at = own + dx_choose(c, strlen(own) - 1);
+            memmove(at, at + 1, strlen(at));
+        }
+        asked = own;
+        text[n++] = '"';
+    }
+    text[n++] = '}';
+    model_end = text + n;
+    if (dx_json_find_members(text, n, names, 1, &found)) return; /* the other model's business */
+    DX_CHECK_EQ(dx_json_equals(&found, asked), model_equals(found.begin, found.end, asked));
+    DX_CHECK_EQ(dx_json_contains(&found, asked), model_contains(found.begin, found.end, asked));
+}
+
+DX_PROPERTY(json_integers_are_digits_up_to_2_to_the_53rd, 3000)
+{
+    const uint64_t number_max = UINT64_C(1) << 53;
+    char text[48];
+    uint64_t got = 5, value = dx_choose(c, 1) ? number_max - 2 + dx_choose(c, 4) : dx_choose(c, dx_choose(c, 1) ? 12 : UINT64_MAX);
+    bool good = value <= number_max;
+    size_t n = (size_t)snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    if (dx_choose(c, 3) == 0) {
+        const size_t at = (size_t)dx_choose(c, n - 1);
+        const char other = "-+.e/:\"x "[dx_choose(c, 8)];
+        text[at] = other;
+        good = false;
+    } else if (dx_choose(c, 3) == 0) { /* far too many digits */
+        memcpy(text + n, "00000000000000000000", 20);
+        n += 20;
+        good = value == 0;
+    }
+    const dx_json_text number = {text, text + n};
+    DX_CHECK_EQ(dx_json_read_integer(&number, &got), good ? DX_JSON_OK : DX_JSON_ECORRUPT);
+    DX_CHECK_EQ(got, good ? value : 5);
+}
+
 DX_TEST(json_is_read_up_to_its_deepest_level)
 {
     char text[8 * DX_JSON_LEVELS_MAX];
