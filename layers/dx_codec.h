@@ -28,7 +28,7 @@
         dx_codec_init_sodium(&cipher, &keys);
         #endif
 
-    CONTENTS (search >>)  config  errors  zstd  sodium  platform  shared  names  packing  sealing
+    CONTENTS (search >>)  config  errors  zstd  sodium  platform  names  packing  sealing
                           license
 
     GUARANTEES  No globals; no recursion; allocates nothing beside what zstd's contexts hold. The

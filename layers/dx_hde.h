@@ -40,7 +40,7 @@
                     dx_hde_read_nack()   <----------------  dx_hde_write_nack(): no state 1
         state 5 --> WHOLE, keep          ---------------->  state 5, kept
 
-    CONTENTS (search >>)  config types api platform shared blake3 coder memory statehash
+    CONTENTS (search >>)  config types api platform shared blake3 coder memory hash
                           baselines pieces survey range zstd records encode decode
                           dictionaries license
 

@@ -124,9 +124,13 @@ head_comment() { # NAME
     for part in "Do this in ONE C or C++ file" "QUICK EXAMPLE" "CONTENTS" "GUARANTEES" "LIMITS" "CONFIG" "ERRORS" "OWNERSHIP"; do
         grep -q "$part" "$work/$1.head" || echo "says nothing about $part"
     done
-    for mark in $(grep -oE '>>[a-z0-9]+' "$work/$1.head" | sort -u); do
-        grep -qE "^/\* $mark( |$)" "layers/$1.h" || echo "has no section $mark"
-    done
+    # CONTENTS, in one of two spellings, has the first word of each section; each of its words is in a section's line.
+    awk '/^    CONTENTS/ { on = 1; sub(/^    CONTENTS *(\(search[^)]*\))?/, ""); sub(/what you may call/, ""); print; next }
+         on && /[^ ]/ && !/^     / { exit }
+         on { sub(/what you may call/, ""); print }' "$work/$1.head" | grep -oE '[a-z0-9-]+' >"$work/$1.contents"
+    sed -nE 's,^/\* >>([a-z0-9 -]*).*,\1,p' "layers/$1.h" >"$work/$1.sections"
+    tr ' ' '\n' <"$work/$1.sections" | grep -vxFf - "$work/$1.contents" | sed 's/.*/has no section &/'
+    cut -d ' ' -f 1 "$work/$1.sections" | grep -vxFf "$work/$1.contents" - | sed 's/.*/CONTENTS is silent about &/'
     tail -n 30 "layers/$1.h" | grep -q '>>license ---' || tail -n 40 "layers/$1.h" | grep -q '>>license ---' || echo "no licence at its end"
 }
 example() { # NAME

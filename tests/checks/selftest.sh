@@ -26,10 +26,26 @@ house() { # FOLDER       a sound house: two headers, a hello program for each, d
     )
 }
 
+# With a layer, dx_storey.h: it stands on dx_second.h, and its head comment says what that of a product says.
+storey() { # FOLDER
+    house "$1" && mkdir -p "$1/layers" || return
+    awk '/^    CONTENTS/ { printf "    Do this in ONE C or C++ file:  #define DX_SAMPLE_IMPLEMENTATION\n\n"
+                           contents = $0
+                           next }
+         /^\*\/$/ && contents { print contents; for (i = split("GUARANTEES LIMITS CONFIG ERRORS OWNERSHIP", part, " "); i > 0; i--) print "    " part[i] "  none"
+                             contents = "" }
+         { print }
+         /^#include <stdint.h>/ { print "#ifndef DX_SECOND_H\n#include \"../dx_second.h\"\n#endif" }' "$1/dx_sample.h" |
+        sed 's/dx_sample/dx_storey/g; s/DX_SAMPLE/DX_STOREY/g' >"$1/layers/dx_storey.h"
+}
+new_house() { # GATE FOLDER
+    case $1 in layers) storey "$2" ;; *) house "$2" ;; esac
+}
+
 # The command, run inside a sound house, breaks it in a way that the gate must see.
 breaks() { # GATE COMMAND
     local folder=$(mktemp -d -p "$work")
-    house "$folder" || return
+    new_house "$1" "$folder" || return
     (cd "$folder" && bash -c "$2") || { echo "could not break it: $2"; return; }
     if DX_TOP=$folder "$checks/$1.sh" >"$folder.log" 2>&1; then
         echo "$1 passed although: $2"
@@ -41,7 +57,7 @@ breaks() { # GATE COMMAND
 sound() { # GATE
     local folder
     folder=$(mktemp -d -p "$work")
-    house "$folder" || return
+    new_house "$1" "$folder" || return
     DX_TOP=$folder "$checks/$1.sh" >"$folder.log" 2>&1 || cat "$folder.log"
     # A gate that fell over half-way may still count no failure.
     grep -vE "^(ok|skip|FAIL|    ) |^$1: " "$folder.log"
@@ -51,7 +67,7 @@ code() { echo "sed -i '/>>public/a $1' dx_sample.h"; } # a line at the beginning
 
 for script in "$checks"/*.sh; do
     name=$(basename "$script" .sh)
-    case $name in lib | size | selftest | portable | hbtp | footprint | teleport_ports | patch | lanes | layers | rfc6962 | vendoring | commands | teleport_peer) continue ;; esac
+    case $name in lib | size | selftest | portable | hbtp | footprint | teleport_ports | patch | lanes | rfc6962 | vendoring | commands | teleport_peer) continue ;; esac
     try "$name on a sound house" sound "$name"
 done
 while IFS="|" read -r which name command; do
@@ -106,6 +122,25 @@ floors|rooms that call each other|mkdir -p programs/a/x programs/a/y && echo 'in
 floors|common files that call a program|mkdir -p programs/a programs/common && echo 'int f(int x) { return x; }' >programs/a/f.c && echo 'int g(int x) { return f(x); }' >programs/common/g.c
 floors|a private name in a layer|mkdir layers && echo 'static inline int dx_up_f(int x) { return dx_sample_p_fits(x); }' >layers/dx_up.h
 floors|a private field in a program|mkdir -p programs/a && echo 'int f(dx_sample *s) { return (int)s->size_; }' >programs/a/f.c
+layers|a layer that the table does not know|cp layers/dx_storey.h layers/dx_unknown.h
+layers|a sign conversion|sed -i 's/(uint16_t)(value & 0xffff)/value/' layers/dx_storey.h
+layers|a static mode half done|sed -i 's/^DX_STOREY_API int         dx_storey_init/int dx_storey_init/' layers/dx_storey.h
+layers|a pointer without a cast|sed -i '/>>public/a static inline void *dx_storey_p_v(void *p) { char *q = p; return q; }' layers/dx_storey.h
+layers|a missing guard|sed -i 's/^#ifndef DX_STOREY_H/#if 1/' layers/dx_storey.h
+layers|a call of strlen|sed -i '/>>public/a size_t strlen(const char *s); size_t dx_storey_f(const char *s); size_t dx_storey_f(const char *s) { return strlen(s); }' layers/dx_storey.h
+layers|a symbol without prefix|sed -i '/>>public/a int helper(void); int helper(void) { return 1; }' layers/dx_storey.h
+layers|a global variable|sed -i '/>>public/a static int dx_storey_p_calls; int dx_storey_count(void); int dx_storey_count(void) { return ++dx_storey_p_calls; }' layers/dx_storey.h
+layers|a macro without prefix|sed -i '/>>types/a #define MAX_SIZE 5' layers/dx_storey.h
+layers|an include that a flat copy does not find|sed -i '/^#ifndef DX_SECOND_H/d; /dx_second.h/{n;d}' layers/dx_storey.h
+layers|a system header|sed -i '/#include <stdint.h>/a #include <stdio.h>' layers/dx_storey.h
+layers|a head comment without limits|sed -i '/^    LIMITS/d' layers/dx_storey.h
+layers|a word of CONTENTS without a section|sed -i 's,>>public,public,' layers/dx_storey.h
+layers|a section that CONTENTS does not name|sed -i "s,^/. >>public,/* >>more --- */\n&," layers/dx_storey.h
+layers|an example that fails|sed -i 's/dx_storey_init(&s, 3) != DX/dx_storey_init(\&s, 3) == DX/' layers/dx_storey.h
+layers|a long function|sed -i '/^    if (!s) return/r /dev/stdin' layers/dx_storey.h < <(seq 80 | sed 's,.*,    /* & */,')
+layers|another version|sed -i 's/0x000100/0x000101/' layers/dx_storey.h
+layers|no licence|sed -i '/>>license/d' layers/dx_storey.h
+shared|a copy in a layer that differs|mkdir layers && sed 's/dx_sample/dx_up/g; s/DX_SAMPLE/DX_UP/g; s/p.0. = (uint8_t)(v & 0xff);/p[0] = (uint8_t)v;/' dx_sample.h >layers/dx_up.h
 install|a missing header|sed -i 's/^HEADERS := .*/HEADERS := dx_sample.h/' Makefile
 install|a broken pkg-config file|sed -i 's/^Cflags.*//' dx.pc.in
 END

@@ -17,7 +17,7 @@ def crc32c(data):
     return crc ^ 0xffffffff
 TABLE = []
 
-def unfold(v):
+def unzigzag(v):
     return v >> 1 ^ -(v & 1)
 
 def signed(v, bits):
@@ -215,16 +215,16 @@ class Delta:
         self.old_end = self.new_end = self.hint_at = 0
         if self.map:
             self.setup()
-            self.covers = [self.cover() for _ in range(self.count)]
-            by_base = sorted(range(self.count), key=lambda k: (self.covers[k][1], k))
-            self.starts = [self.covers[k][1] for k in by_base]
+            self.matches = [self.match() for _ in range(self.count)]
+            by_base = sorted(range(self.count), key=lambda k: (self.matches[k][1], k))
+            self.starts = [self.matches[k][1] for k in by_base]
             self.furthest = [] # of those that start so early in the base, the one that ends last
             for k in by_base:
-                last = self.covers[self.furthest[-1]] if self.furthest else (0, 0, 0)
-                further = sum(self.covers[k][1:]) > sum(last[1:])
+                last = self.matches[self.furthest[-1]] if self.furthest else (0, 0, 0)
+                further = sum(self.matches[k][1:]) > sum(last[1:])
                 self.furthest.append(k if further else self.furthest[-1])
-            for cover in self.covers:
-                self.copy(*cover)
+            for match in self.matches:
+                self.copy(*match)
         else:
             while len(self.out) < target_size:
                 gap = s.number(1)
@@ -232,7 +232,7 @@ class Delta:
                     self.put_literals(gap)
                     break
                 self.new_end = len(self.out)
-                self.copy(*self.cover(gap))
+                self.copy(*self.match(gap))
         self.put_literals(target_size - len(self.out))
         s.end()
     def setup(self):
@@ -243,18 +243,18 @@ class Delta:
         for _ in range(2):
             side, at = [0] * 34, 0
             while at < 2 + 4 * side[0]:
-                side[at] = last[at] + unfold(s.number(0)) & M64
+                side[at] = last[at] + unzigzag(s.number(0)) & M64
                 assert side[0] <= 8, "segments"
                 at += 1
             self.origin.append(side[1])
             self.segments.append([tuple(side[k:k + 4]) for k in range(2, at, 4)])
             last = side
-    def cover(self, gap=None):
+    def match(self, gap=None):
         gap = self.s.number(1) if gap is None else gap
         size = self.s.number(2) + 1
-        old = self.old_end + gap + unfold(self.s.number(3))
+        old = self.old_end + gap + unzigzag(self.s.number(3))
         new = self.new_end + gap
-        assert 0 <= old <= len(self.base) - size and new + size <= self.size, "a cover leaves its file"
+        assert 0 <= old <= len(self.base) - size and new + size <= self.size, "a match leaves its file"
         self.old_end, self.new_end = old + size, new + size
         return new, old, size
     def put_literals(self, count):
@@ -314,7 +314,7 @@ class Delta:
             assert wrong < 2, "a flag"
             self.flags = (self.flags << 1 | wrong) & 3
             if wrong:
-                error = unfold(s.number({1: 9, 2: 10, 11: 12, 12: 12}.get(id, 11)) + 1)
+                error = unzigzag(s.number({1: 9, 2: 10, 11: 12, 12: 12}.get(id, 11)) + 1)
                 value = (value + error) & modulo
                 self.corrections[slot] = (self.corrections[slot] + (error << field.scale)) & 0xffffffff if id < 11 else 0
             block[i - start:i - start + field.size] = field.store(value)
@@ -444,9 +444,9 @@ class Delta:
                 continue
             if e < in_file:
                 offset, sure = (place + e) & M64, 0
-                if self.covers:
+                if self.matches:
                     at = max(bisect.bisect_right(self.starts, offset) - 1, 0)
-                    new, old, size = self.covers[self.furthest[at]]
+                    new, old, size = self.matches[self.furthest[at]]
                     sure = int(0 <= offset - old < size)
                     offset += new - old
                 return self.address(1, offset & M64), sure
@@ -535,8 +535,8 @@ class Flash:
                 n += 1
             if n == size:
                 break
-            length, old = s.number(1) + 1, old_end + unfold(s.number(2))
-            assert length <= size - n and 0 <= old <= len(base) - length, "a cover"
+            length, old = s.number(1) + 1, old_end + unzigzag(s.number(2))
+            assert length <= size - n and 0 <= old <= len(base) - length, "a match"
             old_end = old + length
             while length:
                 run = s.number(3 if last == 0 else 4 if last < 8 else 5)
@@ -544,7 +544,7 @@ class Flash:
                 right = run - 1 if run else length
                 assert right + (run > 0) <= length, "a run"
                 for k in range(right + (run > 0)):
-                    assert old // page + gap > n // page, "a cover reads what is gone"
+                    assert old // page + gap > n // page, "a match reads what is gone"
                     diff = s.coded_byte(144) if k == right else 0
                     out[n] = (base[old] + diff) & 255
                     n, old, length = n + 1, old + 1, length - 1
