@@ -55,13 +55,14 @@ LARGE = {"ca_file_device": 9 << 30, "files_read_write_fsync_io_uring": 9 << 30,
          "files_read_write_fsync_epoll": 9 << 30}  # sparse files
 
 # ---------------------------------------------------------------- what tests what
-# A suite is a program of the test kit, maybe with options that choose another of the header's ways. A
-# core has those of its name and what is added here (a new suite of that name is found by itself); a
+# A suite is a program of the test kit, maybe with options that choose another of the header's ways and
+# with libraries. A core has those of its name and what is added here (a new suite of that name is found by itself); a
 # layer those that include it. PROGRAMS are run whole: they must end with status 0 and print what
 # they print with the unchanged header.
 SUITES = {
     "dx_cas": ["tests/*/test_cas*.c", "tests/cores/test_cas_hash.c -DDX_CAS_LANES=1",
                "tests/cores/test_cas_hash.c -DDX_CAS_SMALL"],
+    "dx_codec": ["tests/cores/test_hbtp_codec.c -DDX_CODEC_ZSTD -DDX_CODEC_SODIUM -lzstd -lsodium"],
     "dx_hbtp": ["tests/cores/test_hbtp*.c"],
     "dx_patch": ["tests/cores/test_patch*.c", "tests/cores/test_flash*.c"],
     "dx_reactor": ["tests/cores/test_reactor*.c", "tests/cores/test_workers.c"],
@@ -213,9 +214,11 @@ class Tree:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def compile(self, suite, output, flags, extra=()):
-        command = [CC, STD, "-w", *flags, *suite.options, suite.source, *extra, "-o", output]
+        libraries = [o for o in suite.options if o.startswith("-l")]
+        options = [o for o in suite.options if o not in libraries]
+        command = [CC, STD, "-w", *flags, *options, suite.source, *extra, "-o", output]
         if "-c" not in flags and "-E" not in flags:
-            command += ["-lpthread"]
+            command += ["-lpthread", *libraries]
         return run(command, self.path, 300, memory=None)
 
     def test(self, suite, program, test, seconds, env=None, memory=MEMORY_MAX):

@@ -422,6 +422,18 @@ DX_TEST(hb_4_a_payload_that_lies_in_the_buffer_is_packed_without_writing_over_it
 }
 
 /* >>libraries ---------------------------------------------------------- */
+DX_TEST(codec_errors_are_those_of_hbtp_and_have_names)
+{
+    DX_CHECK_STR(dx_codec_error_name(DX_CODEC_OK), "DX_CODEC_OK");
+    DX_CHECK_STR(dx_codec_error_name(DX_CODEC_ETOOBIG), "DX_CODEC_ETOOBIG");
+    DX_CHECK_STR(dx_codec_error_name(DX_CODEC_ECORRUPT), "DX_CODEC_ECORRUPT");
+    DX_CHECK_STR(dx_codec_error_name(DX_CODEC_ENOTSUP), "DX_CODEC_ENOTSUP");
+    DX_CHECK_STR(dx_codec_error_name(-1000), "unknown error");
+    DX_CHECK_EQ(DX_CODEC_ETOOBIG, (int)DX_HBTP_ETOOBIG);
+    DX_CHECK_EQ(DX_CODEC_ECORRUPT, (int)DX_HBTP_ECORRUPT);
+    DX_CHECK_EQ(DX_CODEC_ENOTSUP, (int)DX_HBTP_ENOTSUP);
+}
+
 #ifdef DX_CODEC_ZSTD
   #include <zdict.h>
 static char state_text[64][300];

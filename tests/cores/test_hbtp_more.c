@@ -4,6 +4,7 @@
 #include "../../dx_hbtp.h"
 #define DX_TEST_MAIN
 #include "../dx_test.h"
+#include "../half_siphash.h"
 
 #define REFUSED(call) DX_CHECK_EQ((call), DX_HBTP_EINVAL)
 
@@ -189,3 +190,5 @@ DX_TEST(hb_handlers_get_the_time_of_the_feed)
         DX_CHECK(seen_session == &session);
     }
 }
+
+DX_TEST(the_hash_of_a_session_is_halfsiphash_1_3) { check_half_siphash_1_3(dx_hbtp_p_keyed_hash); }

@@ -135,6 +135,21 @@ DX_TEST(ca_2_sha256_at_once_is_sha256_in_pieces)
     }
 }
 
+/* RFC 2104: a short key, an empty one too, is that with zeros behind it, and a long one is its hash. */
+DX_TEST(ca_2_hmac_sha256_of_keys_of_every_size)
+{
+    uint8_t key[200], padded[64], mac[32], want[32];
+    for (size_t i = 0; i < sizeof key; i++) key[i] = (uint8_t)(i * 11 + 3);
+    for (size_t size = 0; size <= sizeof key; size++) {
+        memset(padded, 0, sizeof padded);
+        if (size > 64) dx_sha256_hash(key, size, padded);
+        else memcpy(padded, key, size);
+        dx_sha256_hmac(size ? key : NULL, size, "message", 7, mac);
+        dx_sha256_hmac(padded, 64, "message", 7, want);
+        DX_CHECK_MEM(mac, want, 32);
+    }
+}
+
 /* What the processor's instructions compute is what the portable code computes, at every size and split. */
 DX_PROPERTY(ca_2_sha256_every_split_and_both_codes, 300)
 {

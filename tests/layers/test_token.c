@@ -782,6 +782,23 @@ DX_PROPERTY(json_integers_are_digits_up_to_2_to_the_53rd, 3000)
     DX_CHECK_EQ(got, good ? value : 5);
 }
 
+/* Every byte behind a backslash, and in each of the four places behind \\u. */
+DX_TEST(json_escapes_are_those_of_the_grammar)
+{
+    for (size_t at = 7; at < 12; at++) {
+        for (int byte = 0; byte < 256; byte++) {
+            char text[] = "{\"a\":\"\\u0aF9\"}";
+            dx_json_text found;
+            static const char *const names[] = {"a"};
+            const size_t n = sizeof text - 1;
+            text[at] = (char)byte;
+            model_end = text + n;
+            const char *const end = model_value(text, 0, NULL);
+            DX_CHECK_EQ(dx_json_find_members(text, n, names, 1, &found), end == model_end ? 0 : DX_JSON_ECORRUPT);
+        }
+    }
+}
+
 DX_TEST(json_is_read_up_to_its_deepest_level)
 {
     char text[8 * DX_JSON_LEVELS_MAX];
