@@ -479,6 +479,13 @@ DX_TEST(hb_4_zstd_with_and_without_a_dictionary)
         free(copy);
         free(room);
     }
+    /* What does not get smaller is not packed, whatever room is asked to be enough. */
+    for (size_t room = 0; room < 100; room++) {
+        char noise[100];
+        uint64_t state = room;
+        for (size_t i = 0; i < sizeof noise; i++) noise[i] = (char)(dx_test_random(&state) & 0xff);
+        DX_CHECK_EQ(codec.pack(codec.user, noise, sizeof noise, packed, room), 0);
+    }
     /* A skippable frame, which zstd takes for an empty one: not a payload, however it is filled. */
     for (unsigned magic = 0x50; magic < 0x60; magic++) {
         const char skippable[] = {(char)magic, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4};
@@ -504,7 +511,84 @@ DX_TEST(hb_4_zstd_with_and_without_a_dictionary)
 }
 #endif
 
+#ifdef DX_CODEC_ZSTD
+/* One frame, whole, of the dictionary that the receiver has: nothing in front of it, behind it or in its place. */
+DX_TEST(hb_4_zstd_payloads_are_one_frame_of_the_right_dictionary)
+{
+    static char samples[2][200000], dictionary[2][4096], packed[4000], back[400];
+    static const uint8_t skippable[9] = {0x53, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 7};
+    size_t sizes[1000], dictionary_size[2];
+    dx_codec_zstd z[3] = {{ZSTD_createCCtx(), ZSTD_createDCtx(), NULL, NULL, 1}};
+    dx_hbtp_codec codec[3];
+    z[1] = z[2] = z[0];
+    for (int k = 0; k < 2; k++) {
+        size_t at = 0;
+        for (int i = 0; i < 1000; i++) {
+            sizes[i] = state_line(i + k * 20000);
+            memcpy(samples[k] + at, state_text[(i + k * 20000) & 63], sizes[i]);
+            at += sizes[i];
+        }
+        dictionary_size[k] = ZDICT_trainFromBuffer(dictionary[k], sizeof dictionary[k], samples[k], sizes, 1000);
+        DX_CHECK(!ZDICT_isError(dictionary_size[k]));
+        z[k + 1].cdict = ZSTD_createCDict(dictionary[k], dictionary_size[k], 1);
+        z[k + 1].ddict = ZSTD_createDDict(dictionary[k], dictionary_size[k]);
+    }
+    DX_CHECK(ZDICT_getDictID(dictionary[0], dictionary_size[0]) != ZDICT_getDictID(dictionary[1], dictionary_size[1]));
+    for (int k = 0; k < 3; k++) dx_codec_init_zstd(&codec[k], &z[k]);
+    const size_t size = state_line(7);
+    const char *const text = state_text[7];
+    for (int k = 0; k < 3; k++) {
+        const size_t n = codec[k].pack(codec[k].user, text, size, packed, sizeof packed);
+        DX_CHECK(n > 0);
+        for (int other = 0; other < 3; other++) { /* a frame without a dictionary is for all */
+            const int64_t want = k == 0 || k == other ? (int64_t)size : DX_HBTP_ENOTSUP;
+            memset(back, 0, sizeof back);
+            DX_CHECK_EQ(codec[other].unpack(codec[other].user, packed, n, back, sizeof back), want);
+            if (want > 0) DX_CHECK_MEM(back, text, size);
+        }
+        for (int way = 0; way < 3; way++) {
+            size_t more = sizeof skippable;
+            if (way == 0) memcpy(packed + n, skippable, more);
+            if (way == 1) more = ZSTD_compress(packed + n, sizeof packed - n, "", 0, 1); /* an empty frame */
+            if (way == 2) memmove(packed + more, packed, n), memcpy(packed, skippable, more);
+            DX_CHECK_EQ(codec[k].unpack(codec[k].user, packed, n + more, back, sizeof back), DX_HBTP_ECORRUPT);
+        }
+    }
+    for (int k = 1; k < 3; k++) {
+        ZSTD_freeCDict((ZSTD_CDict *)z[k].cdict);
+        ZSTD_freeDDict((ZSTD_DDict *)z[k].ddict);
+    }
+    ZSTD_freeCCtx((ZSTD_CCtx *)z[0].cctx);
+    ZSTD_freeDCtx((ZSTD_DCtx *)z[0].dctx);
+}
+#endif
+
 #ifdef DX_CODEC_SODIUM
+/* The nonce is sixteen zeros and the whole counter, the lowest byte first. */
+DX_TEST(st_19_libsodium_seals_with_the_whole_counter)
+{
+    dx_codec_sodium keys;
+    dx_hbtp_cipher cipher;
+    uint8_t data[16 + DX_HBTP_TAG_SIZE], want[16 + DX_HBTP_TAG_SIZE], plain[16];
+    uint64_t state = 3;
+    DX_CHECK(sodium_init() >= 0);
+    for (size_t i = 0; i < 32; i++) keys.receive_key[i] = keys.send_key[i] = (uint8_t)(i * 5 + 1);
+    dx_codec_init_sodium(&cipher, &keys);
+    for (unsigned shift = 0; shift < 64; shift++) {
+        const uint64_t counter = dx_test_random(&state) >> shift;
+        static const uint8_t header[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+        uint8_t nonce[24] = {0};
+        for (unsigned i = 0; i < 8; i++) nonce[16 + i] = (uint8_t)(counter >> 8 * i & 0xff);
+        memcpy(data, "sixteen bytes...", 16);
+        crypto_aead_xchacha20poly1305_ietf_encrypt(want, NULL, data, 16, header, 8, NULL, nonce, keys.send_key);
+        DX_CHECK_EQ(cipher.seal(cipher.user, counter, header, data, 16), 0);
+        DX_CHECK_MEM(data, want, sizeof want);
+        DX_CHECK_EQ(cipher.open(cipher.user, counter, header, data, sizeof data, plain), 0);
+        DX_CHECK_MEM(plain, "sixteen bytes...", 16);
+        DX_CHECK(cipher.open(cipher.user, counter + 1, header, data, sizeof data, plain) != 0);
+    }
+}
+
 DX_TEST(st_19_libsodium_two_sessions_and_the_vector_of_the_document)
 {
     dx_codec_sodium mine, theirs;

@@ -192,3 +192,102 @@ DX_TEST(hb_handlers_get_the_time_of_the_feed)
 }
 
 DX_TEST(the_hash_of_a_session_is_halfsiphash_1_3) { check_half_siphash_1_3(dx_hbtp_p_keyed_hash); }
+
+/* >>rules that no other test looks at alone ---------------------------- */
+typedef struct small_session {
+    dx_hbtp_session s;
+    dx_hbtp_out     out;
+    dx_hbtp_router  router;
+    uint8_t         out_memory[1024];
+    uint64_t        memory[512];
+} small_session;
+
+static void start_small(small_session *x)
+{
+    dx_hbtp_session_desc desc;
+    memset(&desc, 0, sizeof desc);
+    DX_CHECK_EQ(dx_hbtp_router_init(&x->router), 0);
+    DX_CHECK_EQ(dx_hbtp_out_init(&x->out, x->out_memory, sizeof x->out_memory), 0);
+    desc.out = &x->out;
+    desc.router = &x->router;
+    desc.in_place = true;
+    desc.outstanding_max = desc.pending_max = 4;
+    desc.memory = x->memory;
+    desc.memory_size = sizeof x->memory;
+    DX_CHECK_EQ(dx_hbtp_session_init(&x->s, &desc), 0);
+}
+
+/* One who had no room is named again once there is more than when the last of its states failed, not sooner. */
+DX_TEST(hb_a_subscriber_without_room_is_named_again_once_there_is_more)
+{
+    static small_session x;
+    static uint64_t entries[64];
+    static const uint8_t payload[1024];
+    dx_hbtp_hub hub;
+    dx_hbtp_hub_desc desc;
+    uint32_t state = 0;
+    const size_t first = 8 + 4 + 20;
+    memset(&desc, 0, sizeof desc);
+    desc.memory = entries;
+    desc.memory_size = sizeof entries;
+    start_small(&x);
+    DX_CHECK_EQ(dx_hbtp_hub_init(&hub, &desc), 0);
+    DX_CHECK_EQ(dx_hbtp_subscribe(&hub, &x.s, 1, true), 0);
+    DX_CHECK_EQ(dx_hbtp_publish(&hub, 1, DX_HBTP_OP_STATE_SYNC, payload, 20), 1);
+    DX_CHECK(!dx_hbtp_hub_behind(&hub, &state));
+    DX_CHECK_EQ(dx_hbtp_publish(&hub, 1, DX_HBTP_OP_STATE_SYNC, payload, 1000), 0);
+    for (uint64_t now = 1; now < 4; now++) { /* as much room as before */
+        DX_CHECK(!dx_hbtp_hub_behind(&hub, &state));
+        DX_CHECK_EQ(dx_hbtp_tick(&x.s, now), UINT64_MAX);
+    }
+    DX_CHECK_EQ(dx_hbtp_subscribe(&hub, &x.s, 2, true), 0);
+    DX_CHECK_EQ(dx_hbtp_publish(&hub, 2, DX_HBTP_OP_STATE_SYNC, payload, 20), 1); /* less */
+    DX_CHECK_EQ(dx_hbtp_publish(&hub, 2, DX_HBTP_OP_STATE_SYNC, payload, 1000), 0);
+    DX_CHECK_EQ(dx_hbtp_tick(&x.s, 5), UINT64_MAX);
+    DX_CHECK(!dx_hbtp_hub_behind(&hub, &state));
+    DX_CHECK_EQ(dx_hbtp_out_consume(&x.out, first), 0); /* what the first lacked, more than the second */
+    DX_CHECK_EQ(dx_hbtp_tick(&x.s, 6), UINT64_MAX);
+    DX_CHECK(dx_hbtp_hub_behind(&hub, &state));
+    DX_CHECK_EQ(dx_hbtp_catch_up(&hub, state, payload, 20), 1);
+    DX_CHECK(dx_hbtp_hub_behind(&hub, &state));
+    DX_CHECK_EQ(dx_hbtp_catch_up(&hub, state, payload, 20), 1);
+    DX_CHECK(!dx_hbtp_hub_behind(&hub, &state));
+}
+
+static int close_and_return(const dx_hbtp_context *c)
+{
+    DX_CHECK_EQ(dx_hbtp_close(c->session, 0, NULL), 0);
+    return *(const int *)c->user;
+}
+
+/* A handler that closes its session ends the feed in one way, whatever it returns. */
+DX_TEST(hb_a_handler_that_closes_may_return_anything)
+{
+    static const int results[] = {0, 404, DX_HBTP_EAGAIN, DX_HBTP_ENOSPACE, DX_HBTP_LATER, DX_HBTP_EINVAL};
+    static uint8_t in_memory[256];
+    static small_session x;
+    for (int checksum = 0; checksum < 2; checksum++) {
+        size_t first_used = 0;
+        for (size_t i = 0; i < sizeof results / sizeof *results; i++) {
+            dx_hbtp_out in;
+            size_t size, out_size;
+            int result = results[i];
+            start_small(&x);
+            DX_CHECK_EQ(dx_hbtp_router_set(&x.router, 0x81, close_and_return, &result), 0);
+            DX_CHECK_EQ(dx_hbtp_out_init(&in, in_memory, sizeof in_memory), 0);
+            dx_hbtp_out_set_checksum(&in, checksum);
+            DX_CHECK_EQ(dx_hbtp_write_frame(&in, 0x81, DX_HBTP_FLAG_EXPECTS_RESPONSE, 1, "x", 1), 0);
+            DX_CHECK_EQ(dx_hbtp_write_frame(&in, 0x81, DX_HBTP_FLAG_EXPECTS_RESPONSE, 2, "y", 1), 0);
+            const uint8_t *const bytes = dx_hbtp_out_data(&in, &size);
+            const int64_t used = dx_hbtp_feed(&x.s, bytes, size, 1);
+            (void)dx_hbtp_out_data(&x.out, &out_size);
+            if (!i) first_used = (size_t)used;
+            DX_CHECK_EQ(used, first_used);
+            DX_CHECK_EQ(x.s.state, DX_HBTP_CLOSED);
+            DX_CHECK_EQ(x.s.error, 0);
+            DX_CHECK_EQ(x.s.counters.frames, 1);
+            DX_CHECK_EQ(out_size, 8); /* the Close, and nothing about the frame behind it */
+            DX_CHECK_EQ(x.out_memory[0], DX_HBTP_OP_CLOSE);
+        }
+    }
+}

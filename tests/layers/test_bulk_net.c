@@ -320,6 +320,16 @@ DX_TEST(am_3_another_transfer_is_kept_out)
     DX_CHECK(receiver.net.bulk.metrics.bad_frames > 0);
 }
 
+DX_TEST(the_method_of_the_checksum_has_a_name)
+{
+    const char *const method = dx_crc32c_method();
+#ifdef DX_CRC32C_PORTABLE
+    DX_CHECK_STR(method, "portable");
+#else
+    DX_CHECK(!strcmp(method, "sse4.2") || !strcmp(method, "armv8") || !strcmp(method, "portable"));
+#endif
+}
+
 /* The instructions give what the nibbles give, at every size about their steps, and in pieces. */
 DX_TEST(the_checksum_is_the_same_with_instructions)
 {
