@@ -546,6 +546,12 @@ DX_TEST(hb_4_zstd_payloads_are_one_frame_of_the_right_dictionary)
             DX_CHECK_EQ(codec[other].unpack(codec[other].user, packed, n, back, sizeof back), want);
             if (want > 0) DX_CHECK_MEM(back, text, size);
         }
+        for (size_t cut = 0; cut < n; cut++) { /* in memory of exactly this size */
+            char *const part = (char *)malloc(cut ? cut : 1);
+            memcpy(part, packed, cut);
+            DX_CHECK_EQ(codec[k].unpack(codec[k].user, part, cut, back, sizeof back), DX_HBTP_ECORRUPT);
+            free(part);
+        }
         for (int way = 0; way < 3; way++) {
             size_t more = sizeof skippable;
             if (way == 0) memcpy(packed + n, skippable, more);
