@@ -84,11 +84,14 @@
   #endif
 #endif
 
-#if !defined(DX_HBTP_MEMCPY) && (defined(__GNUC__) || defined(__clang__))
-  #define DX_HBTP_MEMCPY __builtin_memcpy
-#endif
-#if !defined(DX_HBTP_MEMMOVE) && (defined(__GNUC__) || defined(__clang__))
-  #define DX_HBTP_MEMMOVE __builtin_memmove
+/* What inline functions copy with. Under names of their own: who includes the declarations only may
+   still define the functions of the implementation. */
+#if defined(DX_HBTP_MEMCPY) && defined(DX_HBTP_MEMMOVE)
+  #define DX_HBTP_P_INLINE_MEMCPY DX_HBTP_MEMCPY
+  #define DX_HBTP_P_INLINE_MEMMOVE DX_HBTP_MEMMOVE
+#elif defined(__GNUC__) || defined(__clang__)
+  #define DX_HBTP_P_INLINE_MEMCPY __builtin_memcpy
+  #define DX_HBTP_P_INLINE_MEMMOVE __builtin_memmove
 #endif
 
 #ifdef __cplusplus
@@ -370,7 +373,7 @@ DX_HBTP_API int dx_hbtp_write_state_sync(dx_hbtp_out *out, uint16_t sequence, bo
 static inline int dx_hbtp_write_rpc_response(dx_hbtp_out *out, uint16_t sequence,
                                              const void *result, size_t size)
 {
-#if defined(DX_HBTP_MEMCPY) && defined(DX_HBTP_MEMMOVE) && !defined(DX_HBTP_SMALL)
+#if defined(DX_HBTP_P_INLINE_MEMCPY) && !defined(DX_HBTP_SMALL)
     if (out && result && !out->flags_) {
         const bool answer = sequence == out->request_ && !out->answered_;
         const size_t used = out->used_, limit = answer ? out->size_ : out->limit_;
@@ -385,8 +388,8 @@ static inline int dx_hbtp_write_rpc_response(dx_hbtp_out *out, uint16_t sequence
             !((uint64_t)size >> 32)) {
             out->used_ = used + DX_HBTP_HEADER_SIZE + size;
             if (answer) out->answered_ = true;
-            DX_HBTP_MEMMOVE(p + DX_HBTP_HEADER_SIZE, result, size);
-            DX_HBTP_MEMCPY(p, head, DX_HBTP_HEADER_SIZE);
+            DX_HBTP_P_INLINE_MEMMOVE(p + DX_HBTP_HEADER_SIZE, result, size);
+            DX_HBTP_P_INLINE_MEMCPY(p, head, DX_HBTP_HEADER_SIZE);
             return DX_HBTP_OK;
         }
     }

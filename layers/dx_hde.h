@@ -50,6 +50,8 @@
                 that parallel work gives each object its share of the keys
     CONFIG      DX_HDE_ZSTD (and -lzstd): records may be compressed by zstd, with levels and trained
                 dictionaries; without it such records are refused (ENOTSUP), all else is the same.
+                DX_PATCH_NO_CREATE: without the search of dx_patch.h, which levels from 6 on try,
+                too; what others made with it is read.
                 DX_HDE_STATIC, DX_HDE_API (extern), DX_HDE_ASSERT(c) (assert),
                 DX_HDE_MEMCPY, DX_HDE_MEMMOVE, DX_HDE_MEMSET, DX_HDE_MEMCMP
     ERRORS      dx_hde_error: 0 = ok, negative = reason, with the values of dx_patch.h, whose
@@ -2296,6 +2298,7 @@ static uint32_t dx_hde_p_encode_delta(dx_hde *h, dx_hde_record *r, dx_hde_p_base
     return used;
 }
 
+#ifndef DX_PATCH_NO_CREATE
 /* The same by the slower search of dx_patch_create(), where that is smaller. Every decoder has the
    memory for it. */
 static uint32_t dx_hde_p_encode_patch(dx_hde *h, dx_hde_record *r, const dx_hde_p_baseline *b,
@@ -2322,6 +2325,7 @@ static uint32_t dx_hde_p_encode_patch(dx_hde *h, dx_hde_record *r, const dx_hde_
     r->stride_log = r->literal_bits = 0;
     return (uint32_t)size;
 }
+#endif
 
 /* Is a state little else than what it began with? Then no block of zstd is as short as a number. */
 static bool dx_hde_p_repeats(dx_hde *h, const uint8_t *p, uint32_t size)
@@ -2375,7 +2379,9 @@ static uint32_t dx_hde_p_encode(dx_hde *h, dx_hde_record *r, dx_hde_p_baseline *
         r->keep = h->desc_.rolling;
         DX_HDE_MEMCPY(r->baseline, b->hash, 32);
         used = dx_hde_p_encode_delta(h, r, b, p, out, capacity);
+#ifndef DX_PATCH_NO_CREATE
         used = dx_hde_p_encode_patch(h, r, b, p, out, capacity, used);
+#endif
         *whole = false;
         if (used && used + 32 < size / 10 * 7) return used;
     }

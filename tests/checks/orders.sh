@@ -21,4 +21,19 @@ while read -r order; do
     fi
     try "order $order" "$CC" -std=c99 -Wall -Wextra -fsyntax-only -I"$top" "$file"
 done < <(permute "" $headers)
+
+# Memory functions of one's own, defined between the declarations and the implementation. Those of dx_teleport.h come
+# before both: types are defined with them wherever its declarations are.
+for h in ${headers/dx_teleport.h/} $(ls layers/dx_*.h 2>/dev/null); do
+    name=$(upper "$h")
+    file=$work/own_$name.c
+    {
+        printf '#include "%s"\n' "$h"
+        for function in memcpy memmove memset memcmp; do
+            printf '#define %s_%s(a, b, n) __builtin_%s(a, b, n)\n' "$name" "$(echo $function | tr a-z A-Z)" $function
+        done
+        printf '#define %s_IMPLEMENTATION\n#include "%s"\n' "$name" "$h"
+    } >"$file"
+    try "$h with own memory functions" "$CC" -std=c99 -Wall -Wextra -fsyntax-only -I"$top" "$file"
+done
 finish
