@@ -3660,8 +3660,11 @@ static int dx_cas_p_scan_run(dx_cas_p_scan *c, dx_cas_store *s, uint64_t limit, 
         s->damage_offset_ = damage; /* a torn tail is no damage */
         if (error == DX_CAS_ENOTFOUND && !s->open_) { /* a refresh would do this again and again */
             error = dx_cas_p_step_covered(c, &c->tip, r.place, &r);
-            if (error == DX_CAS_OK) dx_cas_p_scan_lost(c, c->tip.end);
-            if (error == DX_CAS_OK) c->chain_known = false;
+            if (error == DX_CAS_OK) {
+                c->lost = 0; /* what was counted stands behind this commit, and is met again */
+                dx_cas_p_scan_lost(c, c->tip.end);
+                c->chain_known = false;
+            }
         }
         if (error != DX_CAS_OK) return error == DX_CAS_ENOTFOUND ? DX_CAS_OK : error;
         if (r.type == 0) {
