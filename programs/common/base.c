@@ -84,6 +84,27 @@ bool prog_has_entries(const char *path)
     return has;
 }
 
+bool prog_lies_in(const char *inner, const char *outer)
+{
+    char path[PROG_PATH_SIZE_MAX + 1];
+    os_info is, wanted;
+    if (os_look(outer, true, &wanted) < 0 || os_real_path(inner, path, sizeof path) < 0)
+        return false;
+    for (;;) {
+        if (os_look(path, true, &is) == 0 && is.volume == wanted.volume &&
+            is.number == wanted.number)
+            return true;
+        char *slash = strrchr(path, '/');
+        if (slash && slash[1]) {
+            slash[slash == path] = 0; /* "/a": "/" is left */
+        } else if (slash && slash != path) {
+            *slash = 0; /* "a/": "a" */
+        } else if (slash || os_real_path(".", path, sizeof path) < 0 || !strchr(path, '/')) {
+            return false;
+        }
+    }
+}
+
 int prog_remove_all(const char *path)
 {
     return os_remove_tree(path) < 0 ? prog_fail_errno("%s: cannot be removed", path) : PROG_OK;

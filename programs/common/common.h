@@ -60,6 +60,9 @@ int  prog_sync_parent(const char *path);
 unsigned prog_thread_count(unsigned workers, unsigned max);
 /* Is path a directory that is not empty? */
 bool prog_has_entries(const char *path);
+/* Is `inner` the directory `outer`, or does it lie in it, at any depth? Links and other spellings do
+   not hide it, and inner need not exist yet. */
+bool prog_lies_in(const char *inner, const char *outer);
 /* Remove a file, or a directory with its content. A missing one is no error. */
 int  prog_remove_all(const char *path);
 

@@ -148,6 +148,29 @@ publish_and_checkout_a_tree() {
     same_tree tree copy
     [ -z "$(find . -name '*dxup-part*')" ] || fail "a part was left behind"
 }
+a_store_is_neither_replaced_nor_published() { # by itself, however it is spelt
+    make_tree tree
+    bytes 100 >file
+    mkdir -p project/deep
+    expect 0 "$dxup" publish project/deep/store t tree
+    expect 0 "$dxup" publish project/deep/store f file
+    ln -s project/deep link
+    ln -s ../project/deep/store tree/side
+    for there in project project/deep project/deep/store/ link ./project/deep/../deep link/store "$PWD/project"; do
+        expect 6 "$dxup" checkout link/store t "$there" --force
+        expect 6 "$dxup" publish link/store t "$there"
+    done
+    for there in project/deep/store/objects link/store/new project/deep/store/lock tree/side/new; do
+        expect 6 "$dxup" checkout project/deep/store f "$there" --force
+    done
+    (cd project/deep && expect 6 "$dxup" checkout store t .. --force && exit $bad) || bad=1
+    (cd project/deep/store && expect 6 "$dxup" checkout . t . --force && expect 6 "$dxup" checkout . f objects && exit $bad) || bad=1
+    expect 6 "$dxup" publish project/new t project
+    [ ! -e project/new ] || fail "a store was made"
+    expect 0 "$dxup" verify project/deep/store
+    expect 0 "$dxup" checkout project/deep/store t project/out
+    expect 0 "$dxup" publish project/deep/store t tree
+}
 an_empty_file_and_an_empty_tree() {
     : >empty
     mkdir none
@@ -1474,7 +1497,7 @@ two_servers_on_one_port() { # one of them, whatever the number of threads that l
     done
 }
 
-for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_and_checkout_a_tree \
+for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_and_checkout_a_tree a_store_is_neither_replaced_nor_published \
     an_empty_file_and_an_empty_tree a_file_becomes_a_tree_only_by_hand bad_command_lines options_that_a_command_does_not_know missing_things \
     pull_full_patch_unchanged pull_a_tree pull_sees_what_is_published_meanwhile \
     pull_over_a_file_the_server_does_not_know many_clients_at_once modes_are_kept a_link_stays_a_link large_versions_are_patched_by_chunks \

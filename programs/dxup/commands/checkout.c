@@ -65,9 +65,13 @@ static int checkout_snapshot(dxup_store *s, const dxup_version *v, const dxup_op
     return status;
 }
 
-/* A directory with content is replaced only with --force. */
+/* A directory with content is replaced only with --force; what the store is in, or what is in the
+   store, never: all versions would be lost. */
 static int check_replaced(const dxup_options *o)
 {
+    if (prog_lies_in(o->store, o->path) || prog_lies_in(o->path, o->store))
+        return prog_fail(PROG_REFUSED, "%s holds the store %s, or is in it, and is not replaced",
+                         o->path, o->store);
     if (o->force || !prog_has_entries(o->path)) return PROG_OK;
     return prog_fail(PROG_REFUSED, "%s is a directory and not empty; --force replaces it", o->path);
 }

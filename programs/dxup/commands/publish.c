@@ -190,6 +190,9 @@ int dxup_publish(const dxup_options *o)
         return prog_fail(PROG_USAGE, "'%s' is not a valid name", o->name);
     int status = prog_image_stat(o->path, &kind, &mode);
     if (status == PROG_NOT_FOUND) return prog_fail(status, "%s: no such file", o->path);
+    /* Each version would hold all versions before it. */
+    if (!status && prog_lies_in(o->store, o->path))
+        status = prog_fail(PROG_REFUSED, "%s holds the store %s", o->path, o->store);
     if (!status) status = dxup_store_open(&s, o->store, DXUP_CREATE);
     if (status) return status;
     status = publish_into(s, o, kind, mode);
