@@ -1261,3 +1261,62 @@ DX_TEST(pt_memory_at_any_address)
     free(memory);
     DX_CHECK_EQ(dx_patch_applier_finish(NULL), DX_PATCH_EINVAL);
 }
+
+#define REFUSED(call) DX_CHECK_EQ((call), DX_PATCH_EINVAL)
+
+static int no_io(void *user, dx_patch_flash_io what, uint64_t offset, void *data, size_t size)
+{
+    (void)user; (void)what; (void)offset; (void)data; (void)size;
+    return 1;
+}
+
+/* Each argument alone. */
+DX_TEST(pt_functions_refuse_null)
+{
+    static uint64_t memory[(80 << 10) / 8];
+    uint8_t bytes[512] = {0};
+    dx_patch_header header;
+    dx_patch_applier applier;
+    dx_patch_applier_desc applier_desc;
+    static dx_patch_flash flash;
+    dx_patch_flash_desc flash_desc;
+    dx_patch_create_desc desc;
+    size_t size;
+    memset(&desc, 0, sizeof desc);
+    memset(&applier_desc, 0, sizeof applier_desc);
+    memset(&flash_desc, 0, sizeof flash_desc);
+    REFUSED(dx_patch_info(bytes, 128, NULL));
+    REFUSED(dx_patch_info(NULL, 128, &header));
+    REFUSED(dx_patch_create(&desc, bytes, 1, bytes, 1, bytes + 100, 400, &size)); /* no memory */
+    desc.memory = memory;
+    desc.memory_size = sizeof memory;
+    REFUSED(dx_patch_create(NULL, bytes, 1, bytes, 1, bytes + 100, 400, &size));
+    REFUSED(dx_patch_create(&desc, NULL, 1, bytes, 1, bytes + 100, 400, &size));
+    REFUSED(dx_patch_create(&desc, bytes, 1, NULL, 1, bytes + 100, 400, &size));
+    REFUSED(dx_patch_create(&desc, bytes, 1, bytes, 1, NULL, 400, &size));
+    REFUSED(dx_patch_create(&desc, bytes, 1, bytes, 1, bytes + 100, 400, NULL));
+    desc.level = 10;
+    REFUSED(dx_patch_create(&desc, bytes, 1, bytes, 1, bytes + 100, 400, &size));
+    desc.level = 9;
+    DX_CHECK_EQ(dx_patch_create(&desc, bytes, 1, bytes, 1, bytes + 100, 400, &size), 0);
+    REFUSED(dx_patch_apply_in_place(bytes, 10, 9, bytes, 128, &size));
+    REFUSED(dx_patch_apply_in_place(bytes, 10, 10, bytes, 128, NULL));
+    REFUSED(dx_patch_applier_init(NULL, &applier_desc));
+    REFUSED(dx_patch_applier_init(&applier, NULL));
+    REFUSED(dx_patch_applier_init(&applier, &applier_desc)); /* nowhere to write to */
+    applier_desc.out = bytes;
+    REFUSED(dx_patch_applier_init(&applier, &applier_desc)); /* no memory */
+    REFUSED(dx_patch_applier_finish(&applier));
+    REFUSED(dx_patch_applier_feed(&applier, NULL, 1));
+    REFUSED(dx_patch_applier_feed(NULL, bytes, 1));
+    REFUSED(dx_patch_applier_finish(NULL));
+    REFUSED(dx_patch_flash_apply(&flash, &flash_desc)); /* neither of the two */
+    flash_desc.io = no_io;
+    REFUSED(dx_patch_flash_apply(&flash, &flash_desc)); /* no size of pages */
+    flash_desc.page_size = 256;
+    REFUSED(dx_patch_flash_apply(NULL, &flash_desc));
+    REFUSED(dx_patch_flash_apply(&flash, NULL));
+    DX_CHECK_EQ(dx_patch_flash_apply(&flash, &flash_desc), DX_PATCH_ENOPATCH);
+    flash_desc.io = NULL;
+    REFUSED(dx_patch_flash_apply(&flash, &flash_desc));
+}
