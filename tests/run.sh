@@ -6,8 +6,9 @@
 # The last line that a suite prints says "N passed, N failed, N skipped". One that prints no such line,
 # crashes or takes longer than its limit has failed, and so has one that skips without a line "skip WHAT: REASON" for each.
 # Output goes to build/log/NAME.log (LOGS: another folder); what failed is shown, with CI=true everything. What failed is run
-# again, to tell how it fails: it has failed all the same. At the end stands what was skipped and why; the last line is the
-# sum of all; status 0 when nothing failed.
+# again, to tell how it fails: it has failed all the same, unless its name is marked unsteady ("~", see tests/suites.txt) and
+# the second run passes. At the end stands what was unsteady, and what was skipped and why; the last line is the sum of all;
+# status 0 when nothing failed.
 set -u
 unset MAKEFLAGS MFLAGS MAKELEVEL # a suite that calls make is no part of the make that called this
 cd "$(dirname "$0")/.." || exit 1
@@ -44,7 +45,7 @@ suites() { # TIER      its suites, each as a line NAME SECONDS COMMAND
         if [[ $command == "needs "* ]]; then
             list=${command%%:*} command=${command#*: }
             missing=$(lacks ${list#needs } | paste -sd ' ')
-            [ -z "$missing" ] || command="echo 'skip ${name#!}: not installed: $missing'; echo '${name#!}: 0 passed, 0 failed, 1 skipped'"
+            [ -z "$missing" ] || command="echo 'skip ${name#[~!]}: not installed: $missing'; echo '${name#[~!]}: 0 passed, 0 failed, 1 skipped'"
         fi
         if [[ $command == "each "* ]]; then
             list=${command%%:*} command=${command#*: }
@@ -58,7 +59,7 @@ suites() { # TIER      its suites, each as a line NAME SECONDS COMMAND
 }
 
 if [ "${1:-}" = --list ]; then
-    suites "$2" | sed 's/^!//; s/ .*//; s/^/    /'
+    suites "$2" | sed 's/^[!~]//; s/ .*//; s/^/    /'
     exit
 fi
 mapfile -t lines < <(suites "${1:-test}")
@@ -69,9 +70,9 @@ mkdir -p "$logs"
 jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN)}
 TIMEFORMAT='%R %U %S'
 
-suite() { # NAME SECONDS COMMAND
-    local log=$logs/$1.log status counts passed failed skipped reasons note= again=
-    { time timeout -k 5 "$2" bash -c "$3" >"$log" 2>&1 </dev/null; } 2>"$logs/$1.time"
+attempt() { # NAME SECONDS COMMAND LOG      runs it once: sets passed, failed, skipped, and status
+    local log=$4 counts reasons note=
+    timeout -k 5 "$2" bash -c "$3" >"$log" 2>&1 </dev/null
     status=$?
     counts=$(tail -n 1 "$log" | grep -aoE '[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' | tr -dc '0-9 \n')
     [ -n "$counts" ] || note="no counts at its end"
@@ -84,9 +85,22 @@ suite() { # NAME SECONDS COMMAND
         failed=1
         echo "FAIL $1: status $status${note:+, $note}" >>"$log"
     fi
-    if [ "$failed" != 0 ] && [ $status != 124 ] && [ $status != 137 ]; then
-        again=" (passed when repeated)"
-        timeout -k 5 "$2" bash -c "$3" >"$logs/$1.again" 2>&1 </dev/null || again=" (fails when repeated)"
+}
+suite() { # NAME SECONDS COMMAND UNSTEADY      UNSTEADY: a second run that passes counts
+    local log=$logs/$1.log passed failed skipped status first again=
+    { time attempt "$1" "$2" "$3" "$log"; } 2>"$logs/$1.time"
+    if [ "$failed" != 0 ] && { [ -n "$4" ] || { [ $status != 124 ] && [ $status != 137 ]; }; }; then
+        first="$passed $failed $skipped"
+        attempt "$1" "$2" "$3" "$logs/$1.again"
+        again=" (fails when repeated)"
+        if [ "$failed" = 0 ] && [ -n "$4" ]; then
+            again=" (unsteady: passed when repeated)"
+            mv "$log" "$logs/$1.unsteady"
+            mv "$logs/$1.again" "$log"
+        else
+            [ "$failed" != 0 ] || again=" (passed when repeated)"
+            read -r passed failed skipped <<<"$first"
+        fi
     fi
     echo "$passed $failed $skipped" >"$logs/$1.counts"
     awk -v name="$1" '{ printf "%.0f %.0f %s\n", $1, $2 + $3, name }' "$logs/$1.time" >"$logs/$1.seconds"
@@ -94,32 +108,44 @@ suite() { # NAME SECONDS COMMAND
         [ -z "${CI:-}" ] || sed 's/^/    /' "$log"
         printf '%-4s %-22s %5d passed %3d failed %3d skipped %4d s%s\n' "$([ "$failed" = 0 ] && echo ok || echo FAIL)" \
             "$1" "$passed" "$failed" "$skipped" "$(cut -d ' ' -f 1 "$logs/$1.seconds")" "$again"
-        if [ "$failed" != 0 ] && [ -n "${CI:-}" ] && [ -s "$logs/$1.again" ]; then
-            echo "    the second time:"
-            sed 's/^/    | /' "$logs/$1.again"
-        fi
+        [ -z "${CI:-}" ] || other_run "the first time:" "$logs/$1.unsteady"
+        [ -z "${CI:-}" ] || other_run "the second time:" "$logs/$1.again"
         if [ "$failed" != 0 ] && [ -z "${CI:-}" ]; then
             { grep -a -A 12 '^FAIL ' "$log" | head -n 60; echo "..."; tail -n 5 "$log"; } | sed 's/^/    /'
         fi
     } >"$logs/$1.shown"
     cat "$logs/$1.shown" # in one piece, whatever runs beside it
 }
+other_run() { # TITLE LOG      where there was one
+    [ -s "$2" ] || return 0
+    echo "    $1"
+    sed 's/^/    | /' "$2"
+}
 
 for line in "${lines[@]}"; do
     read -r name seconds command <<<"$line"
+    unsteady=
     case $name in
-        !*) wait; suite "${name#!}" "$seconds" "$command"; continue ;;
+        !*) wait; suite "${name#!}" "$seconds" "$command" ""; continue ;;
+        "~"*) unsteady=yes ;;
     esac
     while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n; done
-    suite "$name" "$seconds" "$command" &
+    suite "${name#\~}" "$seconds" "$command" "$unsteady" &
 done
 wait
 
 cd "$logs" || exit 1
-# -a: a reason may quote what another program printed. Control characters go nowhere near the terminal.
+# -a: a line may quote what another program printed. Control characters go nowhere near the terminal.
+quoted() { # WORD LOG...      the lines that begin with the word, behind the names of their suites
+    grep -aHs "^$1 " -- "${@:2}" | tr -d '\000-\010\013-\037\177' | sed "s/\.[a-z]*:$1 /: /; s/^/    /" | sort | uniq
+}
+if compgen -G '*.unsteady' >/dev/null; then
+    echo "unsteady: failed, and passed when repeated"
+    quoted FAIL *.unsteady
+fi
 if grep -aqs '^skip ' -- *.log; then
     echo "skipped:"
-    grep -aH '^skip ' -- *.log | tr -d '\000-\010\013-\037\177' | sed 's/\.log:skip /: /; s/^/    /' | sort | uniq
+    quoted skip *.log
 fi
 echo "the slowest, in seconds (of processors): $(sort -rn -- *.seconds | head -n 10 |
     awk '{ printf "%s%s %s (%s)", NR == 1 ? "" : ", ", $3, $1, $2 }')"

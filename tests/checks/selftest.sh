@@ -168,10 +168,20 @@ shown() { # TEXT SUITE...      stands in the summary, behind all suites
     shift
     folder=$(mktemp -d -p "$work")
     printf 'some %s\n' "$@" >"$folder/suites.txt"
-    CI='' LOGS=$folder/log SUITES=$folder/suites.txt "$top/tests/run.sh" some 2>/dev/null | sed -n '/^skipped:/,$p' | grep -qaF "$text" || echo "'$text' is not in the summary"
+    CI='' LOGS=$folder/log SUITES=$folder/suites.txt "$top/tests/run.sh" some 2>/dev/null | sed -n '/^\(skipped\|unsteady\):/,$p' | grep -qaF "$text" || echo "'$text' is not in the summary"
 }
 try "run.sh shows reasons" shown "a: part 2: no tool" "a 60 $good"
 try "run.sh shows reasons that quote raw bytes" shown "a: all: it said [31mx" "a 60 printf 'skip all: it said \\033[31mx\\000\\n0 passed, 0 failed, 1 skipped\\n'"
+# The second run of a suite under an emulator counts, when it passes; that of any other does not.
+twice='echo more >>$LOGS/../runs; runs=$(wc -l <$LOGS/../runs)' # how often it was run
+steady="$twice; [ \$runs != 1 ] || { echo 'FAIL part 7: stalled'; echo 5 passed, 1 failed, 0 skipped; exit 1; }; echo 6 passed, 0 failed, 0 skipped"
+stalls="$twice; [ \$runs != 1 ] || sleep 600; echo 6 passed, 0 failed, 0 skipped"
+try "run.sh counts the second run of an unsteady suite" counted "18 passed, 0 failed, 3 skipped" 0 "a 60 $good" "~b 60 $steady"
+try "run.sh counts the second run of an unsteady suite that hung" counted "6 passed, 0 failed, 0 skipped" 0 "~b 5 $stalls"
+try "run.sh shows what was unsteady" shown "b: part 7: stalled" "~b 60 $steady"
+try "run.sh takes one failure of any other suite for one" counted "17 passed, 1 failed, 3 skipped" 1 "a 60 $good" "b 60 $steady"
+try "run.sh fails an unsteady suite that fails twice" counted "5 passed, 1 failed, 0 skipped" 1 "~b 60 $twice; echo 5 passed, 1 failed, 0 skipped; exit 1"
+try "run.sh fails an unsteady suite that crashes twice" counted "0 passed, 1 failed, 0 skipped" 1 '~b 60 kill -SEGV $$'
 try "run.sh sees nothing" counted "12 passed, 1 failed, 3 skipped" 1 "a 60 $good" "b 60 true"
 try "run.sh runs one suite for each of a set" counted "2 passed, 0 failed, 0 skipped" 0 \
     "x_{} 60 each a b c -b: echo {}: 1 passed, 0 failed, 0 skipped"
