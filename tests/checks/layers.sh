@@ -49,7 +49,7 @@ compiled() { # LAYER OPTIONS
     one_of="-D${x}_IMPLEMENTATION"
     set -- $(including "layers/$name.h") $2
     try "$here gcc strict" gcc -std=c99 -O2 $strict "$@" $one_of -S "$one" -o /dev/null
-    try "$here gcc strict NDEBUG" gcc -std=c99 -O0 -DNDEBUG $strict "$@" $one_of -S "$one" -o /dev/null
+    later "$here gcc strict NDEBUG" gcc -std=c99 -O0 -DNDEBUG $strict "$@" $one_of -S "$one" -o /dev/null
     ! has clang || try "$here clang everything" clang -std=c99 $everything "$@" $one_of -S "$one" -o /dev/null
     for compiler in g++ clang++; do
         has $compiler || { skip "$here $compiler" "not installed"; continue; }
@@ -58,7 +58,7 @@ compiled() { # LAYER OPTIONS
         done
     done
     try "$here gcc declarations" gcc -std=c99 $strict "$@" -S "$one" -o /dev/null
-    try "$here gcc static" gcc -std=c99 $strict "$@" $one_of "-D${x}_STATIC" -S "$one" -o /dev/null
+    later "$here gcc static" gcc -std=c99 $strict "$@" $one_of "-D${x}_STATIC" -S "$one" -o /dev/null
 }
 
 # Nothing but memcpy, memmove, memset and memcmp, what compilers call by themselves, and what it stands on.
@@ -210,8 +210,8 @@ while read -r name kind options; do
     try "$name symbols" symbols "$name"
     try "$name macros" macros "$name"
     try "$name quick example" example "$name"
-    try "$name in one folder" flat "$name"
-    try "$name in two copies" renamed "$name"
+    later "$name in one folder" flat "$name"
+    later "$name in two copies" renamed "$name"
 done <<<"$traits"
 
 # Any two in either order, declarations first and the implementation after; then all of them, in both orders, and in C++.
@@ -224,7 +224,7 @@ pairs() { # NAME: with each of the others
     done
 }
 for name in $names; do
-    ! wanted "$name" || try "$name declared before any other" pairs "$name"
+    ! wanted "$name" || later "$name declared before any other" pairs "$name"
 done
 together() { # ORDER COMPILER...
     local file list

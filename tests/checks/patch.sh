@@ -63,7 +63,9 @@ if has python3; then
         pair=$(basename "$old" .old)
         for kind in delta blocks flash; do
             case $kind:$pair in delta:* | *:state | flash:p20* | *:text) ;; *) continue ;; esac
-            try "$pair, $kind: the reader in Python" patches "$pair" $kind
+            try=try
+            [ $kind = delta ] || try=later
+            $try "$pair, $kind: the reader in Python" patches "$pair" $kind
         done
     done
 else

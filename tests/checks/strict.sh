@@ -11,15 +11,16 @@ done
 compile() { # NAME COMMAND...
     local name=$1
     shift
-    try "$name" "$@" "$one" -S -o /dev/null
+    ${try:-try} "$name" "$@" "$one" -S -o /dev/null
 }
+compile_later() { local try=later; compile "$@"; }
 modes() { # HEADER NAME COMMAND...
     local h=$1 name="$1 $2" x
     x=$(upper "$h")
     shift 2
     set -- "$@" $(including "$h")
     compile "$name declarations" "$@"
-    compile "$name implementation -O0" "$@" -DDX_IMPLEMENTATION
+    compile_later "$name implementation -O0" "$@" -DDX_IMPLEMENTATION
     case "$name" in *c99*) ;; *) return ;; esac
     compile "$name implementation -O2" "$@" -O2 -D${x}_IMPLEMENTATION
     compile "$name implementation -O0 NDEBUG" "$@" -DNDEBUG -DDX_IMPLEMENTATION
@@ -48,9 +49,9 @@ done
 for h in $headers; do
     has gcc || continue
     for level in -O1 -O3 -Os; do
-        compile "$h gcc $level" gcc -std=c99 $strict $level $(including "$h") -DDX_IMPLEMENTATION
+        compile_later "$h gcc $level" gcc -std=c99 $strict $level $(including "$h") -DDX_IMPLEMENTATION
     done
-    try "$h gcc LTO" gcc -std=c99 -Wall -Wextra -Werror -O3 -flto=auto -fPIC -shared $(including "$h") -DDX_IMPLEMENTATION \
+    later "$h gcc LTO" gcc -std=c99 -Wall -Wextra -Werror -O3 -flto=auto -fPIC -shared $(including "$h") -DDX_IMPLEMENTATION \
         "$one" -o "$work/lto.${h%.h}.so" -lpthread
     ! has clang || compile "$h clang -O3" clang -std=c99 $strict -O3 $(including "$h") -DDX_IMPLEMENTATION
 done
