@@ -15,7 +15,7 @@ build/tsan/test_%: test_%.c build/flags
 build/asan/ledger: tests/ports/ledger.c build/flags
 	$(call TEST_BUILD,$(SANITIZE))
 build/dxup_evil: tests/programs/dxup_evil.c build/flags
-	$(call TEST_BUILD,$(CFLAGS) $(ZSTD_CFLAGS),$(ZSTD_LIBS))
+	$(call TEST_BUILD,$(CFLAGS) -O1 $(ZSTD_CFLAGS),$(ZSTD_LIBS))
 
 # Other choices of a header, tested like the first: another backend, codecs, the path for big-endian machines on this one.
 build/kqueue/test_%: test_%.c tests/ports/kqueue/kqueue_shim.c build/flags
