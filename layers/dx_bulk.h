@@ -571,7 +571,7 @@ static int dx_bulk_p_fail(dx_bulk *b, int error, uint16_t status)
     return error;
 }
 
-static struct dx_bulk_p_link *dx_bulk_p_link(const dx_bulk *b, int connection)
+static struct dx_bulk_p_link *dx_bulk_p_find_link(const dx_bulk *b, int connection)
 {
     if (!b || connection < 0 || (uint32_t)connection >= b->desc_.connections_max) return NULL;
     return b->links_[connection].used ? &b->links_[connection] : NULL;
@@ -650,7 +650,7 @@ DX_BULK_API int dx_bulk_open(dx_bulk *b, uint64_t now_ns)
 
 DX_BULK_API int dx_bulk_drop(dx_bulk *b, int connection)
 {
-    struct dx_bulk_p_link *const l = dx_bulk_p_link(b, connection);
+    struct dx_bulk_p_link *const l = dx_bulk_p_find_link(b, connection);
     uint32_t i;
     if (!l) return DX_BULK_EINVAL;
     for (i = b->first_; l->flying; i++) {
@@ -671,7 +671,7 @@ DX_BULK_API int dx_bulk_drop(dx_bulk *b, int connection)
 
 DX_BULK_API int dx_bulk_retire(dx_bulk *b, int connection)
 {
-    struct dx_bulk_p_link *const l = dx_bulk_p_link(b, connection);
+    struct dx_bulk_p_link *const l = dx_bulk_p_find_link(b, connection);
     if (!l || !b->chunks_) return DX_BULK_EINVAL;
     l->retiring = true;
     return DX_BULK_OK;
@@ -871,7 +871,7 @@ static int dx_bulk_p_answer(dx_bulk *b, struct dx_bulk_p_link *l, dx_bulk_piece 
 
 DX_BULK_API int dx_bulk_next(dx_bulk *b, int connection, uint64_t now_ns, dx_bulk_piece *piece)
 {
-    struct dx_bulk_p_link *const l = dx_bulk_p_link(b, connection);
+    struct dx_bulk_p_link *const l = dx_bulk_p_find_link(b, connection);
     if (!l || !piece) return DX_BULK_EINVAL;
     if (now_ns >= dx_bulk_p_link_due(b, l)) {
         b->metrics.timeouts++;
@@ -1075,7 +1075,7 @@ static bool dx_bulk_p_is_landing(const dx_bulk *b, const struct dx_bulk_p_link *
 DX_BULK_API int dx_bulk_place(dx_bulk *b, int connection, const uint8_t *head, uint64_t now_ns,
                               uint64_t *offset, uint32_t *size)
 {
-    struct dx_bulk_p_link *const l = dx_bulk_p_link(b, connection);
+    struct dx_bulk_p_link *const l = dx_bulk_p_find_link(b, connection);
     dx_hbtp_header h;
     uint32_t chunk = 0;
     if (!l || !b->bitmap_ || !head || !offset || !size) return DX_BULK_EINVAL;
@@ -1126,7 +1126,7 @@ static int dx_bulk_p_on_control(dx_bulk *b, struct dx_bulk_p_link *l, const dx_h
 DX_BULK_API int dx_bulk_frame(dx_bulk *b, int connection, const dx_hbtp_frame *frame,
                               uint64_t now_ns)
 {
-    struct dx_bulk_p_link *const l = dx_bulk_p_link(b, connection);
+    struct dx_bulk_p_link *const l = dx_bulk_p_find_link(b, connection);
     int error = DX_BULK_OK;
     if (!l || !frame) return DX_BULK_EINVAL;
     if (b->state == DX_BULK_FAILED) return DX_BULK_ECANCELED;
@@ -1146,7 +1146,7 @@ DX_BULK_API int dx_bulk_frame(dx_bulk *b, int connection, const dx_hbtp_frame *f
 DX_BULK_API int dx_bulk_placed(dx_bulk *b, int connection, const uint8_t *head,
                                const uint8_t *data, uint64_t now_ns)
 {
-    struct dx_bulk_p_link *const l = dx_bulk_p_link(b, connection);
+    struct dx_bulk_p_link *const l = dx_bulk_p_find_link(b, connection);
     dx_hbtp_header h;
     int error;
     if (!l || !b->bitmap_ || !head || !data) return DX_BULK_EINVAL;
@@ -1161,7 +1161,7 @@ DX_BULK_API int dx_bulk_placed(dx_bulk *b, int connection, const uint8_t *head,
 DX_BULK_API int64_t dx_bulk_feed(dx_bulk *b, int connection, const void *bytes, size_t size,
                                  uint64_t now_ns)
 {
-    struct dx_bulk_p_link *const l = dx_bulk_p_link(b, connection);
+    struct dx_bulk_p_link *const l = dx_bulk_p_find_link(b, connection);
     const uint8_t *const p = (const uint8_t *)bytes;
     uint32_t payload_max = DX_BULK_HEAD_SIZE;
     dx_hbtp_frame frame;

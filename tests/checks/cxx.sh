@@ -17,10 +17,8 @@ for compiler in g++ clang++; do
                 $(including dx_patch.h) -x c++ "$one" -S -o /dev/null ;;
         esac
     done
-    # A C++ project's own strict flags (C's own ones, -Wstrict-prototypes and -Wmissing-prototypes, aside).
-    cxx_strict=$(echo "$strict" | sed 's/-Wstrict-prototypes//; s/-Wmissing-prototypes/-Wmissing-declarations/')
     for h in $headers; do
-        try "$h $compiler strict" $compiler -std=c++17 $cxx_strict -DDX_IMPLEMENTATION $(including "$h") -x c++ "$one" -S -o /dev/null
+        try "$h $compiler strict" $compiler -std=c++17 $strict_cxx -DDX_IMPLEMENTATION $(including "$h") -x c++ "$one" -S -o /dev/null
     done
 done
 finish

@@ -54,7 +54,7 @@ compiled() { # LAYER OPTIONS
     for compiler in g++ clang++; do
         has $compiler || { skip "$here $compiler" "not installed"; continue; }
         for std in c++11 c++20; do
-            try "$here $compiler $std" $compiler -std=$std -Wall -Wextra "$@" $one_of -x c++ "$one" -S -o /dev/null
+            try "$here $compiler $std" $compiler -std=$std $strict_cxx "$@" $one_of -x c++ "$one" -S -o /dev/null
         done
     done
     try "$here gcc declarations" gcc -std=c99 $strict "$@" -S "$one" -o /dev/null

@@ -29,6 +29,8 @@ mkdir "$work/cases"
 strict="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wundef -Wcast-align
         -Wcast-qual -Wstrict-prototypes -Wmissing-prototypes -Wdouble-promotion -Wswitch-enum
         -Wformat=2"
+# Of a C++ project's own (what only C has, aside).
+strict_cxx=$(echo "$strict" | sed 's/-Wstrict-prototypes//; s/-Wmissing-prototypes/-Wmissing-declarations/')
 one=$checks/compile/one.c
 
 upper() { basename "$1" .h | tr a-z A-Z; } # dx_cas.h -> DX_CAS
