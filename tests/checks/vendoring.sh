@@ -9,7 +9,7 @@ awk -v to="$sections" '
     /^## / { folder = sprintf("%s/%02d", to, ++n); system("mkdir " folder); print substr($0, 4) >(folder "/NAME"); next }
     /^```$/ && file { close(file); file = ""; next }
     /^```sh/ { file = folder "/commands"; print "# needs" substr($0, 6) >>file; next }
-    /^```/ { file = folder "/" $2; next }
+    /^```/ { file = folder "/" $2; if ($2 ~ "/") { into = file; sub("/[^/]*$", "", into); system("mkdir -p " into) } next }
     file { print >>file }' docs/vendoring.md
 section() { # FOLDER
     cd "$1" && DX=$top sh -eu ./commands
