@@ -63,6 +63,13 @@ state() { # the example in which a StateDelta carries a block patch
 }
 try "examples/state" state
 
+service() { # the example of sessions on connections
+    build examples/service/service.c "$CC" -O2 -Wall -Wextra -Werror -o "$work/service" -lpthread || return
+    "$work/service" >"$work/service.out" || echo "status $?"
+    diff examples/service/service.expected "$work/service.out"
+}
+try "examples/service" service
+
 small() { # NAME MOST-1 MOST-2 COMPILER...    bytes of code and constants beyond an empty program
     local name=$1 most1=$2 most2=$3 variant sizes=
     shift 3
