@@ -47,6 +47,7 @@ static int staging_lock(prog_dest *d)
     assert(d->fd < 0 && d->staging[0]);
     d->fd = os_open_staging(d->staging, d->kind == PROG_TREE);
     if (d->fd >= 0) return PROG_OK;
+    if (errno == ENOENT) return prog_fail(PROG_NOT_FOUND, "there is no folder for %s", d->path);
     if (errno != EWOULDBLOCK) return prog_fail_errno("%s", d->staging);
     return prog_fail(PROG_REFUSED, "%s is being updated by another process", d->path);
 }

@@ -488,7 +488,7 @@ static int parse_backend(const char *name)
         options.backend = i;
         return PROG_OK;
     }
-    return prog_fail(PROG_USAGE, "unknown backend: %s", name);
+    return prog_fail(PROG_USAGE, "unknown backend: %s (auto, io_uring, epoll, kqueue, iocp)", name);
 }
 
 /* Fill options. argv begins after the program's name. */

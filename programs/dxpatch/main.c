@@ -78,7 +78,7 @@ enum { PLACES_MAX = 4 };
 
 static const command *find_command(const char *name)
 {
-    for (size_t i = 0; name && i < sizeof commands / sizeof *commands; i++)
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         if (!strcmp(name, commands[i].name)) return &commands[i];
     return NULL;
 }
@@ -95,7 +95,8 @@ static int parse_kind(dxpatch_options *o, const char *value)
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (!strcmp(value, kinds[i].name)) o->kind = kinds[i].kind;
-    return o->kind ? PROG_OK : prog_fail(PROG_USAGE, "unknown kind: %s", value);
+    if (o->kind) return PROG_OK;
+    return prog_fail(PROG_USAGE, "unknown kind: %s (delta, blocks, flash, hde, vcdiff)", value);
 }
 
 /* Refuse options that do not fit together. */
@@ -208,11 +209,13 @@ int main(int argc, char **argv)
         fputs(usage, stdout);
         return prog_end(PROG_OK);
     }
-    const command *chosen = find_command(name);
-    if (!chosen) {
+    if (!name) {
         fputs(usage, stderr);
         return PROG_USAGE;
     }
+    const command *chosen = find_command(name);
+    if (!chosen)
+        return prog_fail(PROG_USAGE, "there is no command '%s'; see dxpatch help", name);
     int status = parse(&o, chosen, argc - 2, argv + 2);
     return prog_end(status ? status : chosen->run(&o));
 }

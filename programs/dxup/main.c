@@ -1,4 +1,4 @@
-/* dxup: the command line. The rooms below, from the top:
+/* dxup: the command line. The floors below, from the top:
 
        commands/   publish log checkout verify gc serve pull
           |
@@ -80,7 +80,7 @@ enum { PLAIN_MAX = 3 };
 
 static const command *find_command(const char *name)
 {
-    for (size_t i = 0; name && i < sizeof commands / sizeof *commands; i++)
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         if (!strcmp(name, commands[i].name)) return &commands[i];
     return NULL;
 }
@@ -107,6 +107,7 @@ static int parse(dxup_options *o, const command *chosen, int argc, char **argv)
         {.name = "--keep",
          .kind = PROG_OPTION_NUMBER,
          .to = &o->keep,
+         .min = 1,
          .max = UINT32_MAX,
          .commands = GC},
         {.name = "--patch-max",
@@ -140,7 +141,8 @@ static int parse(dxup_options *o, const command *chosen, int argc, char **argv)
     int status = prog_arguments_parse(&arguments, argc, argv);
     if (status) return status;
     if (o->backend && !dxup_loop_knows(o->backend))
-        return prog_fail(PROG_USAGE, "unknown backend: %s", o->backend);
+        return prog_fail(PROG_USAGE, "unknown backend: %s (auto, io_uring, epoll, kqueue, iocp)",
+                         o->backend);
     o->workers = (unsigned)workers;
     o->connections = (unsigned)connections;
     if (chosen->run == dxup_pull) o->address = plain[0];
@@ -159,11 +161,13 @@ int main(int argc, char **argv)
         fputs(usage, stdout);
         return prog_end(PROG_OK);
     }
-    const command *chosen = find_command(name);
-    if (!chosen) {
+    if (!name) {
         fputs(usage, stderr);
         return PROG_USAGE;
     }
+    const command *chosen = find_command(name);
+    if (!chosen)
+        return prog_fail(PROG_USAGE, "there is no command '%s'; see dxup help", name);
     int status = parse(&o, chosen, argc - 2, argv + 2);
     return prog_end(status ? status : chosen->run(&o));
 }

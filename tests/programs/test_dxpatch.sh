@@ -377,10 +377,15 @@ vcdiff_with_xdelta3() {
 bad_command_lines() {
     make_versions
     expect 1
+    says "Exit status"
     expect 1 frobnicate
+    says "no command 'frobnicate'"
     expect 1 diff old new
     expect 1 diff old new patch more
     expect 1 diff old new patch --kind hot
+    says "vcdiff"
+    expect 2 diff old new nowhere/patch
+    says "no folder for"
     expect 1 diff old new patch --kind
     expect 1 diff old new patch --unknown
     for n in 0 63 100 131072 -64 64x ""; do expect 1 diff old new patch --kind blocks --block-size "$n"; done

@@ -203,7 +203,9 @@ a_file_becomes_a_tree_only_by_hand() {
 bad_command_lines() {
     bytes 10 >f
     expect 1 "$dxup"
+    says "Exit status"
     expect 1 "$dxup" frobnicate
+    says "no command 'frobnicate'"
     expect 1 "$dxup" publish store
     expect 1 "$dxup" publish store a f extra
     expect 1 "$dxup" publish store "" f
@@ -212,9 +214,18 @@ bad_command_lines() {
     expect 1 "$dxup" serve store --workers 0
     expect 1 "$dxup" serve store --connections 0
     expect 1 "$dxup" gc store --keep -1
+    expect 1 "$dxup" gc store --keep 0
+    expect 1 "$dxup" serve store --listen 127.0.0.1:0 --backend select
+    says "io_uring"
     expect 1 "$dxup" log store --unknown
     expect 0 "$dxup" help
     [ ! -e store ] || fail "a refused command made a store"
+    mkdir folder
+    expect 2 "$dxup" log folder
+    says "folder is not a store"
+    expect 0 "$dxup" publish store a f
+    expect 2 "$dxup" checkout store a nowhere/f
+    says "no folder for"
 }
 options_that_a_command_does_not_know() {
     bytes 10 >f

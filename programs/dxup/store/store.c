@@ -143,6 +143,8 @@ static int open_log(dxup_store *s, const char *objects, uint32_t mode)
 {
     assert(!s->has_index);
     int error = dx_cas_file_open(&s->file, objects, mode);
+    if (error == DX_CAS_ENOTFOUND)
+        return prog_fail(PROG_NOT_FOUND, "%s is not a store", s->path);
     if (error) return dxup_store_fail(s, error, s->path);
     /* The checkpoint is optional: opening is slower without it. */
     s->has_index = !dx_cas_file_open(&s->index, s->index_path,
