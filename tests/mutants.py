@@ -82,9 +82,11 @@ PROGRAMS = {  # source: the arguments of each run; OLD and NEW are two executabl
                    "tests/ports/ledger.c": [[]]},
 }
 # Optimised: forced inlining makes them slow to compile without, or the many runs slow to run.
-OPTIMISE = {"tests/cores/test_teleport.c": "-O1", "tests/cores/test_cas_crash.c": "-O1"}
-# Fewer runs of what takes a minute in the normal suite. The properties of the test kit are short by
-# themselves (DX_TEST_RUNS only multiplies), so nothing is asked of them.
+OPTIMISE = {"tests/cores/test_teleport.c": "-O1", "tests/cores/test_cas_crash.c": "-O1",
+            "tests/cores/test_cas_disk.c": "-O1"}
+# Fewer runs of what takes a minute in the normal suite. Most properties of the test kit are short by
+# themselves (DX_TEST_RUNS only multiplies); those that are not look for DX_TEST_SHORT.
+SHORT = "-DDX_TEST_SHORT"
 QUICK = {"DX_CRASH_RUNS": "20000", "DX_FAULT_RUNS": "3000"}
 # A failure must repeat: these depend on time and on what else the machine does.
 TIMED = ("test_reactor", "test_workers", "test_connections", "test_cas_race", "conform", "ledger",
@@ -217,7 +219,7 @@ class Tree:
     def compile(self, suite, output, flags, extra=()):
         libraries = [o for o in suite.options if o.startswith("-l")]
         options = [o for o in suite.options if o not in libraries]
-        command = [CC, STD, "-w", *flags, *options, suite.source, *extra, "-o", output]
+        command = [CC, STD, "-w", SHORT, *flags, *options, suite.source, *extra, "-o", output]
         if "-c" not in flags and "-E" not in flags:
             command += ["-lpthread", *libraries]
         return run(command, self.path, 300, memory=None)

@@ -467,3 +467,202 @@ DX_TEST(ca_calls_without_a_store_or_a_place)
         DX_CHECK_EQ(dx_cas_ref_get(none, "x", 0, &r), DX_CAS_EINVAL);
     }
 }
+
+static int as_it_is(void *user, void *out, size_t capacity, const void *base, size_t base_size, const void *in, size_t size, size_t *got)
+{
+    (void)user, (void)out, (void)capacity, (void)base, (void)base_size, (void)in, (void)size;
+    *got = 0;
+    return DX_CAS_ENOSPACE;
+}
+
+#define NOT_WITH(call) DX_CHECK_EQ(call, DX_CAS_EINVAL)
+
+/* Every pointer that a contract requires, NULL one at a time: each call answers DX_CAS_EINVAL. The same calls with all of them
+   come first, so that nothing else is the reason. */
+DX_TEST(ca_each_required_pointer_alone)
+{
+    static uint64_t memory_of_writer[30000], memory_of_reader[30000], memory_of_delta[1024];
+    static dx_cas_reader reader;
+    static dx_cas_writer writer;
+    const dx_cas_delta_coder coder = {200, as_it_is, as_it_is, NULL};
+    dx_cas_delta_desc how = {0};
+    dx_cas_writer_desc writing = {0};
+    dx_cas_content content;
+    dx_cas_delta delta;
+    dx_cas_blake3 mode;
+    dx_cas_store s, closed = {0};
+    dx_cas_id id, other;
+    dx_cas_ref ref = {0}, back;
+    dx_cas_chunker chunker;
+    uint8_t out[8], part[32];
+    uint64_t cursor = 0, start, size;
+    uint32_t depth;
+    size_t got;
+    create(&s, DX_CAS_FULL);
+    OK(dx_cas_put(&s, "object", 6, &id));
+
+    dx_cas_blake3_init(&mode);
+    OK(dx_cas_blake3_part(&mode, 0, "part", 4, part));
+    NOT_WITH(dx_cas_blake3_part(NULL, 0, "part", 4, part));
+    NOT_WITH(dx_cas_blake3_part(&mode, 0, NULL, 4, part));
+    NOT_WITH(dx_cas_blake3_part(&mode, 0, "part", 4, NULL));
+    NOT_WITH(dx_cas_id_from_hex(NULL, &other));
+    NOT_WITH(dx_cas_id_from_hex("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", NULL));
+    OK(dx_cas_chunker_init(&chunker, NULL));
+    NOT_WITH(dx_cas_chunker_init(NULL, NULL));
+
+    OK(dx_cas_get(&s, &id, out, sizeof out, &got));
+    NOT_WITH(dx_cas_get(&s, &id, out, sizeof out, NULL));
+    OK(dx_cas_object_size(&s, &id, &size));
+    NOT_WITH(dx_cas_object_size(&s, &id, NULL));
+    NOT_WITH(dx_cas_object_size(&s, NULL, &size));
+    NOT_WITH(dx_cas_put_with(NULL, 1, "x", 1, NULL));
+    NOT_WITH(dx_cas_put_with(&closed, 1, "x", 1, NULL));
+    NOT_WITH(dx_cas_grow(NULL, work, sizeof work));
+    NOT_WITH(dx_cas_grow(&s, NULL, sizeof work));
+    NOT_WITH(dx_cas_grow(&closed, work, sizeof work));
+    NOT_WITH(dx_cas_open(NULL, NULL));
+    NOT_WITH(dx_cas_checkpoint(&closed));
+    NOT_WITH(dx_cas_checkpoint(NULL));
+    NOT_WITH(dx_cas_retire(&closed));
+    NOT_WITH(dx_cas_retire(NULL));
+    dx_cas_close(NULL);
+
+    strcpy(ref.name, "name");
+    ref.root = id;
+    OK(dx_cas_ref_set(&s, &ref, 0, NULL));
+    NOT_WITH(dx_cas_ref_set(NULL, &ref, 1, NULL));
+    NOT_WITH(dx_cas_ref_set(&closed, &ref, 1, NULL));
+    NOT_WITH(dx_cas_ref_set(&s, NULL, 1, NULL));
+    OK(dx_cas_ref_get(&s, "name", 1, &back));
+    NOT_WITH(dx_cas_ref_get(&s, "name", 1, NULL));
+    NOT_WITH(dx_cas_ref_get(&s, NULL, 1, &back));
+    DX_CHECK_EQ(dx_cas_ref_previous(&s, &back), DX_CAS_ENOTFOUND);
+    NOT_WITH(dx_cas_ref_previous(NULL, &back));
+    NOT_WITH(dx_cas_ref_previous(&closed, &back));
+    NOT_WITH(dx_cas_ref_previous(&s, NULL));
+    NOT_WITH(dx_cas_ref_next(NULL, &cursor, &back));
+    NOT_WITH(dx_cas_ref_next(&closed, &cursor, &back));
+    NOT_WITH(dx_cas_ref_next(&s, NULL, &back));
+    NOT_WITH(dx_cas_ref_next(&s, &cursor, NULL));
+    OK(dx_cas_ref_next(&s, &cursor, &back));
+    NOT_WITH(dx_cas_ref_delete(NULL, "name", 1));
+    NOT_WITH(dx_cas_ref_delete(&closed, "name", 1));
+    NOT_WITH(dx_cas_ref_delete(&s, NULL, 1));
+    NOT_WITH(dx_cas_ref_trim(NULL, "name", 1));
+    NOT_WITH(dx_cas_ref_trim(&closed, "name", 1));
+    NOT_WITH(dx_cas_ref_trim(&s, NULL, 1));
+
+    writing.store = &s;
+    writing.memory = memory_of_writer;
+    writing.memory_size = sizeof memory_of_writer;
+    writing.chunker.size_min = 64;
+    writing.chunker.size_avg = 256;
+    writing.chunker.size_max = 1024;
+    OK(dx_cas_writer_begin(&writer, &writing));
+    NOT_WITH(dx_cas_writer_write(NULL, "x", 1, NULL));
+    NOT_WITH(dx_cas_writer_write(&writer, NULL, 1, NULL));
+    OK(dx_cas_writer_write(&writer, NULL, 0, NULL));
+    OK(dx_cas_writer_write(&writer, "stream", 6, NULL));
+    NOT_WITH(dx_cas_writer_finish(NULL, &content));
+    NOT_WITH(dx_cas_writer_finish(&writer, NULL));
+    OK(dx_cas_writer_finish(&writer, &content));
+    NOT_WITH(dx_cas_writer_finish(&writer, &content)); /* and not twice, */
+    NOT_WITH(dx_cas_writer_write(&writer, "x", 1, NULL)); /* nor more behind it */
+    NOT_WITH(dx_cas_writer_begin(NULL, &writing));
+    NOT_WITH(dx_cas_writer_begin(&writer, NULL));
+    writing.memory = NULL;
+    NOT_WITH(dx_cas_writer_begin(&writer, &writing));
+    writing.memory = memory_of_writer;
+    writing.store = &closed;
+    NOT_WITH(dx_cas_writer_begin(&writer, &writing));
+    writing.store = NULL;
+    NOT_WITH(dx_cas_writer_begin(&writer, &writing));
+
+    NOT_WITH(dx_cas_reader_open(NULL, &s, &content.root, memory_of_reader, sizeof memory_of_reader));
+    NOT_WITH(dx_cas_reader_open(&reader, NULL, &content.root, memory_of_reader, sizeof memory_of_reader));
+    NOT_WITH(dx_cas_reader_open(&reader, &closed, &content.root, memory_of_reader, sizeof memory_of_reader));
+    NOT_WITH(dx_cas_reader_open(&reader, &s, NULL, memory_of_reader, sizeof memory_of_reader));
+    NOT_WITH(dx_cas_reader_open(&reader, &s, &content.root, NULL, sizeof memory_of_reader));
+    NOT_WITH(dx_cas_reader_read(&reader, 0, out, 6, &got)); /* it is not open */
+    NOT_WITH(dx_cas_reader_chunk(&reader, 0, &other, &start, &size));
+    OK(dx_cas_reader_open(&reader, &s, &content.root, memory_of_reader, sizeof memory_of_reader));
+    OK(dx_cas_reader_read(&reader, 0, out, 6, &got));
+    DX_CHECK_EQ(got, 6);
+    NOT_WITH(dx_cas_reader_read(NULL, 0, out, 6, &got));
+    NOT_WITH(dx_cas_reader_read(&reader, 0, NULL, 6, &got));
+    NOT_WITH(dx_cas_reader_read(&reader, 0, out, 6, NULL));
+    OK(dx_cas_reader_chunk(&reader, 5, &other, &start, &size));
+    NOT_WITH(dx_cas_reader_chunk(&reader, 6, &other, &start, &size)); /* the end is in no chunk */
+    NOT_WITH(dx_cas_reader_chunk(NULL, 0, &other, &start, &size));
+    NOT_WITH(dx_cas_reader_chunk(&reader, 0, NULL, &start, &size));
+    NOT_WITH(dx_cas_reader_chunk(&reader, 0, &other, NULL, &size));
+    NOT_WITH(dx_cas_reader_chunk(&reader, 0, &other, &start, NULL));
+
+    how.store = &s;
+    how.coders = &coder;
+    how.coder_count = 1;
+    how.memory = memory_of_delta;
+    how.memory_size = sizeof memory_of_delta;
+    how.object_size_max = 100;
+    OK(dx_cas_delta_init(&delta, &how));
+    for (unsigned without = 0; without < 6; without++) {
+        dx_cas_delta_desc less = how;
+        dx_cas_delta_coder half = coder;
+        less.coders = &half;
+        switch (without) {
+        case 0: less.store = NULL; break;
+        case 1: less.coders = NULL; break;
+        case 2: less.coder_count = 0; break;
+        case 3: less.memory = NULL; break;
+        case 4: half.encode = NULL; break;
+        default: half.decode = NULL; break;
+        }
+        NOT_WITH(dx_cas_delta_init(&delta, &less));
+    }
+    NOT_WITH(dx_cas_delta_init(NULL, &how));
+    NOT_WITH(dx_cas_delta_init(&delta, NULL));
+    OK(dx_cas_delta_init(&delta, &how));
+    OK(dx_cas_commit(&s));
+    dx_cas_codec codec = dx_cas_delta_codec(&delta);
+    dx_cas_desc desc = describe(dx_devices_memory_device(&memory), DX_CAS_WRITE), less;
+    desc.object_size_max = 100;
+    desc.codecs = &codec;
+    desc.codec_count = 1;
+    OK(dx_cas_open(&s, &desc));
+    NOT_WITH(dx_cas_delta_put(NULL, "object", 6, &id, 0, &other));
+    NOT_WITH(dx_cas_delta_put(&delta, "object", 6, NULL, 0, &other));
+    OK(dx_cas_delta_put(&delta, "object", 6, &id, 0, &other));
+    DX_CHECK_EQ(dx_cas_delta_base(&delta, &id, &other, &depth), DX_CAS_ENOTFOUND);
+    NOT_WITH(dx_cas_delta_base(NULL, &id, &other, &depth));
+    NOT_WITH(dx_cas_delta_base(&delta, NULL, &other, &depth));
+    NOT_WITH(dx_cas_delta_base(&delta, &id, NULL, &depth));
+    NOT_WITH(dx_cas_delta_base(&delta, &id, &other, NULL));
+    NOT_WITH(dx_cas_delta_copy(NULL, &id, &closed));
+    NOT_WITH(dx_cas_delta_copy(&delta, NULL, &closed));
+    NOT_WITH(dx_cas_delta_copy(&delta, &id, NULL));
+    NOT_WITH(dx_cas_delta_copy(&delta, &id, &closed));
+    NOT_WITH(dx_cas_delta_copy(&delta, &id, &s)); /* from a store into itself */
+
+    NOT_WITH(dx_cas_compact_into(NULL, &s));
+    NOT_WITH(dx_cas_compact_into(&s, NULL));
+    NOT_WITH(dx_cas_compact_into(&closed, &s));
+    NOT_WITH(dx_cas_compact_into(&s, &closed));
+    OK(dx_cas_commit(&s));
+    dx_cas_close(&s);
+    NOT_WITH(dx_cas_delta_base(&delta, &id, &other, &depth));
+    NOT_WITH(dx_cas_delta_copy(&delta, &id, &closed));
+
+    OK(dx_cas_repair(&s, &desc, NULL, NULL, NULL, NULL));
+    dx_cas_close(&s);
+    NOT_WITH(dx_cas_repair(NULL, &desc, NULL, NULL, NULL, NULL));
+    NOT_WITH(dx_cas_repair(&s, NULL, NULL, NULL, NULL, NULL));
+    NOT_WITH(dx_cas_repair(&s, &desc, &s, NULL, NULL, NULL));
+    NOT_WITH(dx_cas_repair(&s, &desc, &closed, NULL, NULL, NULL));
+    less = desc;
+    less.device.write = NULL;
+    NOT_WITH(dx_cas_repair(&s, &less, NULL, NULL, NULL, NULL));
+    less = desc;
+    less.device.sync = NULL;
+    NOT_WITH(dx_cas_repair(&s, &less, NULL, NULL, NULL, NULL));
+}
