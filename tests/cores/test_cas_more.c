@@ -666,3 +666,204 @@ DX_TEST(ca_each_required_pointer_alone)
     less.device.sync = NULL;
     NOT_WITH(dx_cas_repair(&s, &less, NULL, NULL, NULL, NULL));
 }
+
+/* A list node has as many entries as it says, at least one, and no more bytes; their sizes are those of their children, and their
+   sum is its own. What is not so is damage, though its hash fits: whoever made it may have hashed anything. */
+DX_TEST(ca_a_list_node_is_as_long_as_its_entries)
+{
+    enum { MOST = 4, HEAD = 16, ENTRY = 40 };
+    static dx_cas_reader reader;
+    static uint64_t memory_of_reader[30000];
+    dx_cas_store s;
+    dx_cas_id child, id;
+    for (unsigned said = 0; said <= MOST; said++) {
+        create(&s, DX_CAS_FULL);
+        OK(dx_cas_put(&s, "8 bytes.", 8, &child));
+        for (unsigned size = 0; size <= MOST * ENTRY; size += ENTRY / 2) {
+            for (int off = -1; off <= 1; off++) { /* the sum */
+                uint8_t node[HEAD + MOST * ENTRY] = {0};
+                node[0] = 1;
+                node[4] = (uint8_t)said;
+                dx_cas_p_store64(node + 8, 8 * (uint64_t)said + (uint64_t)(int64_t)off);
+                for (unsigned i = 0; i < MOST; i++) {
+                    memcpy(node + HEAD + i * ENTRY, child.bytes, 32);
+                    dx_cas_p_store64(node + HEAD + i * ENTRY + 32, 8);
+                }
+                OK(dx_cas_p_put(&s, DX_CAS_EXT_LIST, 1, node, HEAD + size, &id));
+                int error = dx_cas_reader_open(&reader, &s, &id, memory_of_reader, sizeof memory_of_reader);
+                bool right = said > 0 && size == said * ENTRY && off == 0;
+                DX_CHECK_EQ(error, right ? DX_CAS_OK : DX_CAS_ECORRUPT);
+                if (right) DX_CHECK_EQ(reader.size, 8 * said);
+            }
+        }
+        dx_cas_close(&s);
+    }
+}
+
+/* Ids that begin alike are proved by their payloads when the store is opened. If the device cannot read one, that is no reason
+   to go on without it. */
+DX_TEST(ca_a_device_that_fails_while_ids_are_proved)
+{
+    dx_cas_store s;
+    dx_cas_ext_record r;
+    unsigned failed = 0;
+    create(&s, DX_CAS_FULL);
+    memset(&r, 0, sizeof r);
+    r.type = DX_CAS_EXT_BLOB;
+    r.stored = r.logical = 8;
+    for (unsigned i = 0; i < DX_CAS_P_ALIKE_MAX + 4; i++) {
+        dx_cas_p_store32(r.id.bytes + 8, i);
+        OK(dx_cas_p_append(&s, &r, (const uint8_t *)"payload.", false));
+    }
+    OK(dx_cas_commit(&s));
+    dx_cas_close(&s);
+    dx_cas_device device = dx_devices_memory_device(&memory);
+    device.read = failing_read;
+    dx_cas_desc desc = describe(device, DX_CAS_READ | DX_CAS_ACCEPT_DAMAGE);
+    for (failing_when = 1;; failing_when++) {
+        failing_reads = 0;
+        int error = dx_cas_open(&s, &desc);
+        if (failing_reads < failing_when) break;
+        DX_CHECK_EQ(error, DX_CAS_ESYS);
+        failed++;
+    }
+    DX_CHECK(failed >= 4);
+    dx_cas_close(&s);
+}
+
+/* Memory that holds so many entries takes as many, in a compaction, too. */
+DX_TEST(ca_a_compaction_fits_where_its_entries_do)
+{
+    static uint64_t small[16384];
+    static uint8_t bytes[16384];
+    for (unsigned objects = 8; objects <= 30; objects++) {
+        dx_devices_memory to = {bytes, sizeof bytes, 0};
+        dx_cas_desc desc = describe(dx_devices_memory_device(&to), DX_CAS_WRITE | DX_CAS_CREATE);
+        dx_cas_store s, compact;
+        dx_cas_stats stats;
+        dx_cas_id id = {{0}};
+        memset(bytes, 0, sizeof bytes);
+        desc.memory = small;
+        desc.object_size_max = 100;
+        desc.objects_max = objects;
+        desc.memory_size = dx_cas_memory_size(&desc);
+        DX_CHECK(desc.memory_size <= sizeof small);
+        OK(dx_cas_open(&compact, &desc));
+        dx_cas_get_stats(&compact, &stats);
+        DX_CHECK(stats.index_entries_max >= objects);
+        create(&s, DX_CAS_FULL);
+        for (uint64_t n = 0; n < stats.index_entries_max; n++) {
+            dx_cas_ref ref = {0};
+            if (n % 2 == 0 && n + 1 < stats.index_entries_max) OK(dx_cas_put(&s, &n, sizeof n, &id));
+            if (n % 2 == 0 && n + 1 < stats.index_entries_max) continue;
+            snprintf(ref.name, sizeof ref.name, "%u", (unsigned)n);
+            ref.root = id;
+            OK(dx_cas_ref_set(&s, &ref, 0, NULL));
+        }
+        OK(dx_cas_commit(&s));
+        OK(dx_cas_compact_into(&s, &compact));
+        dx_cas_get_stats(&compact, &stats);
+        DX_CHECK_EQ(stats.index_entries, stats.index_entries_max);
+        dx_cas_close(&compact);
+        dx_cas_close(&s);
+    }
+}
+
+/* The same where objects are copied one by one: the last free entry is used, and not one more. */
+DX_TEST(ca_copies_take_every_entry_of_the_memory)
+{
+    static uint64_t small[16384], memory_of_delta[1024];
+    static uint8_t bytes[16384];
+    const dx_cas_delta_coder coder = {200, as_it_is, as_it_is, NULL};
+    dx_devices_memory to = {bytes, sizeof bytes, 0};
+    dx_cas_desc desc = describe(dx_devices_memory_device(&to), DX_CAS_WRITE | DX_CAS_CREATE);
+    dx_cas_delta_desc how = {0};
+    dx_cas_store s, copy;
+    dx_cas_stats stats;
+    dx_cas_delta delta;
+    memset(bytes, 0, sizeof bytes);
+    desc.memory = small;
+    desc.object_size_max = 100;
+    desc.objects_max = 16;
+    desc.memory_size = dx_cas_memory_size(&desc);
+    OK(dx_cas_open(&copy, &desc));
+    create(&s, DX_CAS_FULL);
+    how.store = &s;
+    how.coders = &coder;
+    how.coder_count = 1;
+    how.memory = memory_of_delta;
+    how.memory_size = sizeof memory_of_delta;
+    how.object_size_max = 100;
+    OK(dx_cas_delta_init(&delta, &how));
+    dx_cas_get_stats(&copy, &stats);
+    for (uint64_t n = 0; n <= stats.index_entries_max; n++) {
+        dx_cas_id id;
+        OK(dx_cas_put(&s, &n, sizeof n, &id));
+        DX_CHECK_EQ(dx_cas_delta_copy(&delta, &id, &copy), n < stats.index_entries_max ? DX_CAS_OK : DX_CAS_ENOMEM);
+    }
+    dx_cas_close(&copy);
+    dx_cas_close(&s);
+}
+
+DX_TEST(ca_the_numbers_of_a_desc_at_their_limits)
+{
+    static const struct { uint32_t size_max, durability, align, mode; int error; } rows[] = {
+        {(uint32_t)1 << 30, DX_CAS_FULL, 0, DX_CAS_READ, DX_CAS_OK},
+        {((uint32_t)1 << 30) + 1, DX_CAS_FULL, 0, DX_CAS_READ, DX_CAS_EINVAL},
+        {UINT32_MAX, DX_CAS_FULL, 0, DX_CAS_READ, DX_CAS_EINVAL},
+        {100, DX_CAS_NONE, 0, DX_CAS_READ, DX_CAS_OK},
+        {100, DX_CAS_NONE + 1, 0, DX_CAS_READ, DX_CAS_EINVAL},
+        {100, DX_CAS_FULL, 8, DX_CAS_READ, DX_CAS_OK},
+        {100, DX_CAS_FULL, 4096, DX_CAS_READ, DX_CAS_OK},
+        {100, DX_CAS_FULL, 8192, DX_CAS_READ, DX_CAS_EINVAL},
+        {100, DX_CAS_FULL, 4, DX_CAS_READ, DX_CAS_EINVAL},
+        {100, DX_CAS_FULL, 24, DX_CAS_READ, DX_CAS_EINVAL},
+        {100, DX_CAS_FULL, 0, DX_CAS_WRITE | DX_CAS_CREATE | DX_CAS_ACCEPT_DAMAGE, DX_CAS_OK},
+        {100, DX_CAS_FULL, 0, 2 * (DX_CAS_WRITE | DX_CAS_CREATE | DX_CAS_ACCEPT_DAMAGE), DX_CAS_EINVAL},
+        {100, DX_CAS_FULL, 0, (uint32_t)1 << 31, DX_CAS_EINVAL},
+    };
+    create(&(dx_cas_store){0}, DX_CAS_FULL);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        dx_cas_store s;
+        dx_cas_desc desc = describe(dx_devices_memory_device(&memory), rows[i].mode);
+        desc.object_size_max = rows[i].size_max;
+        desc.durability = rows[i].durability;
+        desc.align = rows[i].align;
+        DX_CHECK_EQ(dx_cas_open(&s, &desc), rows[i].error);
+        dx_cas_close(&s);
+    }
+}
+
+/* Codecs of numbers that are not reserved, each with both of its functions: one that is not, wherever it stands, and the desc is
+   refused. */
+static int no_codec(void *user, void *out, size_t capacity, const void *in, size_t size, size_t *got)
+{
+    (void)user, (void)out, (void)capacity, (void)in, (void)size;
+    *got = 0;
+    return DX_CAS_ENOSPACE;
+}
+
+DX_TEST(ca_every_codec_of_a_desc_is_checked)
+{
+    enum { COUNT = 3 };
+    create(&(dx_cas_store){0}, DX_CAS_FULL);
+    for (unsigned at = 0; at < COUNT; at++) {
+        for (unsigned number = 0; number <= 256; number++) {
+            dx_cas_store s;
+            dx_cas_codec codecs[COUNT] = {{1, no_codec, no_codec, NULL, NULL}, {2, no_codec, no_codec, NULL, NULL}, {255, no_codec, no_codec, NULL, NULL}};
+            dx_cas_desc desc = describe(dx_devices_memory_device(&memory), DX_CAS_READ);
+            bool reserved = number == 0 || (number > 2 && number < 128);
+            codecs[at].number = (uint8_t)number;
+            if (number == 256) {
+                codecs[at].number = 1;
+                if (at % 2) codecs[at].compress = NULL;
+                else codecs[at].decompress = NULL;
+            }
+            desc.object_size_max = 100;
+            desc.codecs = codecs;
+            desc.codec_count = COUNT;
+            DX_CHECK_EQ(dx_cas_open(&s, &desc), reserved || number == 256 ? DX_CAS_EINVAL : DX_CAS_OK);
+            dx_cas_close(&s);
+        }
+    }
+}
