@@ -200,6 +200,63 @@ DX_TEST(dk_6_what_cannot_be_a_delta_is_stored_as_ever)
     kit_end(&k);
 }
 
+/* Coders that fill what they are offered: the first may take what the limit leaves, the next must do with less than that one. */
+static size_t offered[2], taken;
+static const uint8_t *wanted;
+
+static int greedy_encode(void *user, void *out, size_t capacity, const void *base, size_t base_size, const void *in, size_t n, size_t *got)
+{
+    size_t *mine = (size_t *)user;
+    (void)base, (void)base_size, (void)in, (void)n;
+    *mine = capacity;
+    *got = mine == &offered[0] && taken < capacity ? taken : capacity;
+    memset(out, 7, *got);
+    return DX_CAS_OK;
+}
+
+static int greedy_decode(void *user, void *out, size_t capacity, const void *base, size_t base_size, const void *in, size_t n, size_t *got)
+{
+    (void)user, (void)base, (void)base_size, (void)in, (void)n;
+    memcpy(out, wanted, capacity);
+    *got = capacity;
+    return DX_CAS_OK;
+}
+
+DX_TEST(ca_3_coders_are_offered_what_the_limit_leaves)
+{
+    const dx_cas_delta_coder coders[2] = {{200, greedy_encode, greedy_decode, &offered[0]}, {201, greedy_encode, greedy_decode, &offered[1]}};
+    for (size_t limit = 0; limit < 3000; limit += limit < 64 ? 1 : 97) {
+        for (taken = 20; taken <= 4000; taken += 1990) {
+            kit k;
+            dx_cas_id base, id, of;
+            uint32_t depth;
+            uint8_t data[3000];
+            kit_begin(&k);
+            dx_cas_close(&k.s);
+            k.how.coders = coders;
+            k.how.coder_count = 2;
+            OK(dx_cas_delta_init(&k.delta, &k.how));
+            k.codecs[0] = dx_cas_delta_codec(&k.delta);
+            OK(dx_cas_open(&k.s, &k.desc));
+            put_version(&k, 0, NULL, &base);
+            version_of(1, data);
+            wanted = data;
+            offered[0] = offered[1] = SIZE_MAX;
+            OK(dx_cas_delta_put(&k.delta, data, sizeof data, &base, limit, &id));
+            if (offered[0] != SIZE_MAX) { /* a coder was asked at all */
+                DX_CHECK_EQ(offered[0] + DX_CAS_DELTA_HEAD, limit ? limit : sizeof data - 1);
+                DX_CHECK_EQ(offered[1], (taken < offered[0] ? taken : offered[0]) - 1);
+                OK(dx_cas_delta_base(&k.delta, &id, &of, &depth));
+            } else {
+                DX_CHECK(limit > 0 && limit <= DX_CAS_DELTA_HEAD);
+                DX_CHECK_EQ(dx_cas_delta_base(&k.delta, &id, &of, &depth), DX_CAS_ENOTFOUND);
+            }
+            OK(get_version(&k, 1, &id));
+            kit_end(&k);
+        }
+    }
+}
+
 typedef struct heard {
     unsigned missing, objects, unknown, others;
     dx_cas_id id;
