@@ -169,6 +169,35 @@ DX_TEST(tp_9_numbers_as_ecmascript_writes_them)
     check_point(strtod("nan", NULL), "\"NaN\"");
 }
 
+static void check_part(float x, const char *want)
+{
+    uint8_t bytes[200];
+    char text[400];
+    size_t size, length = 0;
+    thing_writer w;
+    thing_view v;
+    thing_begin(&w, bytes, sizeof bytes, 0);
+    thing_set_part(&w, x);
+    DX_CHECK_EQ(thing_finish(&w, &size), DX_TELEPORT_OK);
+    DX_CHECK_EQ(thing_open(&v, bytes, size), DX_TELEPORT_OK);
+    DX_CHECK_EQ(dx_dump_record(thing_type(), thing_any(&v), text, sizeof text - 1, &length), DX_DUMP_OK);
+    text[length] = 0;
+    const char *const part = strstr(text, "\"part\":");
+    DX_CHECK(part != NULL);
+    DX_CHECK_MEM(part + 7, want, strlen(want));
+    DX_CHECK_EQ(part[7 + strlen(want)], ',');
+}
+
+/* Decimal numbers exactly between two of the format read back as the even one, so they may stand for it. */
+DX_TEST(tp_9_ties_belong_to_the_even_number)
+{
+    check_point(1e23, "1e+23");
+    check_point(9.5e22, "9.5e+22");
+    check_part(3.355445e7f, "33554450");
+    check_part(8.999999e9f, "9000000000");
+    check_part(3.4366717e10f, "34366720000");
+}
+
 /* Every power of two of f32 and its neighbours: nine digits at most, and they read back. */
 DX_TEST(tp_9_powers_of_two_of_f32)
 {
