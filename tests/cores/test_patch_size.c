@@ -6,7 +6,7 @@
 #define DX_TEST_MAIN
 #include "../dx_test.h"
 
-enum { ROOM = 1 << 16, FUNCTIONS = 40, ADDRESS = 0x08004000 };
+enum { ROOM = 1 << 17, FUNCTIONS = 40, ADDRESS = 0x08004000 };
 
 static uint8_t base[ROOM], target[ROOM], patch[2 * ROOM], again[ROOM];
 static size_t base_size, target_size;
@@ -15,7 +15,7 @@ static uint64_t maker_memory[(16 << 20) / 8];
 /* >>pairs -------------------------------------------------------------- */
 typedef enum pair {
     PAIR_X86, PAIR_I386, PAIR_THUMB, PAIR_ARM64, PAIR_RISCV, PAIR_WASM, PAIR_POINTERS, PAIR_TABLE, PAIR_NEAR, PAIR_BASED,
-    PAIR_SINGLES, PAIR_DOUBLES, PAIR_ELF, PAIR_TEXT, PAIR_MOVED, PAIR_WRONG, PAIR_COUNT
+    PAIR_SINGLES, PAIR_DOUBLES, PAIR_ELF, PAIR_FRAMES, PAIR_PE, PAIR_TEXT, PAIR_MOVED, PAIR_WRONG, PAIR_MIXED
 } pair;
 
 static void put(uint8_t *p, uint64_t v, int size)
@@ -126,40 +126,99 @@ static size_t make_numbers(pair kind, uint8_t *p, bool later)
     return at;
 }
 
-/* ELF of 64 bits with two segments, of which the second has moved; a table in it points into both. */
-static size_t make_elf(uint8_t *p, bool later)
+enum { TEXT_SIZE = 0x1800, DATA_SIZE = 0x1000, INSERTED_AT = 0x800, INSERTED = 0x140 };
+
+/* Code that nobody refers to in here, later with more in it, and the addresses of functions in it; where it and its data
+   are in the file and in memory. */
+typedef struct image {
+    uint64_t text_at, text, text_size, data_at, data;
+    bool     later;
+} image;
+
+static uint64_t address_of(const image *m, uint64_t drawn) /* of a place in text or data, the same in both versions */
 {
-    const uint64_t text_at = 0x200, text_size = 0x1800 + (later ? 0x140u : 0u), data_at = text_at + text_size, data_size = 0x1000;
-    const uint64_t text = 0x400000 + text_at, data = 0x600000 + data_at + (later ? 0x2000u : 0u);
-    const size_t size = (size_t)(data_at + data_size);
+    const uint64_t to = drawn % (TEXT_SIZE + DATA_SIZE) & ~(uint64_t)7;
+    if (to >= TEXT_SIZE) return m->data + to - TEXT_SIZE;
+    return m->text + to + (m->later && to >= INSERTED_AT ? INSERTED : 0);
+}
+
+static image make_image(uint8_t *p, uint64_t address, bool later)
+{
+    image m;
     uint64_t state = 9;
-    memset(p, 0, size);
+    m.later = later;
+    m.text_at = 0x200;
+    m.text_size = TEXT_SIZE + (later ? INSERTED : 0);
+    m.data_at = m.text_at + m.text_size;
+    m.text = address + 0x1000;
+    m.data = address + 0x10000 + (later ? 0x2000u : 0u);
+    memset(p, 0, (size_t)m.data_at + DATA_SIZE);
+    for (uint64_t at = 0; at < m.text_size; at += 8) {
+        if (later && at == INSERTED_AT) at += INSERTED; /* what was inserted stays zero */
+        put(p + m.text_at + at, dx_test_random(&state), 8);
+    }
+    return m;
+}
+
+/* ELF of 64 bits with two segments, of which the second has moved, and pointers into both. With frames: half of the data
+   is a table of 32 bits, as .eh_frame_hdr, which counts from itself. */
+static size_t make_elf(uint8_t *p, bool later, bool frames)
+{
+    const image m = make_image(p, 0x400000, later);
+    const uint64_t table = DATA_SIZE / 2;
+    uint64_t state = 10;
     memcpy(p, "\177ELF\2\1\1", 7);
     put(p + 16, 2, 2);
     put(p + 18, 62, 2);
-    put(p + 32, 64, 8);   /* of the table of segments, */
-    put(p + 54, 56, 2);   /* an entry's size, */
-    put(p + 56, 2, 2);    /* and their number */
-    for (int i = 0; i < 2; i++) {
+    put(p + 32, 64, 8); /* of the table of segments, */
+    put(p + 54, 56, 2); /* an entry's size, */
+    put(p + 56, frames ? 3 : 2, 2); /* and their number */
+    for (int i = 0; i < 3; i++) {
         uint8_t *const h = p + 64 + 56 * i;
-        put(h, 1, 4);
-        put(h + 8, i ? data_at : text_at, 8);
-        put(h + 16, i ? data : text, 8);
-        put(h + 32, i ? data_size : text_size, 8);
-        put(h + 40, i ? data_size : text_size, 8);
+        put(h, i < 2 ? 1 : 0x6474e550, 4);
+        put(h + 8, i == 0 ? m.text_at : m.data_at + (i == 2 ? table : 0), 8);
+        put(h + 16, i == 0 ? m.text : m.data + (i == 2 ? table : 0), 8);
+        put(h + 32, i == 0 ? m.text_size : DATA_SIZE, 8);
+        put(h + 40, i == 0 ? m.text_size : DATA_SIZE, 8);
     }
-    for (uint64_t at = 0; at < text_size; at += 8) {
-        if (later && at == 0x800) at += 0x140; /* what was inserted stays zero */
-        put(p + text_at + at, dx_test_random(&state), 8);
+    for (uint64_t at = 0; at < DATA_SIZE; at += 8) {
+        const uint64_t drawn = dx_test_random(&state), to = address_of(&m, drawn);
+        if (frames && at >= table) {
+            put(p + m.data_at + at, to - (m.data + table), 4);
+            put(p + m.data_at + at + 4, drawn >> 40, 4);
+        } else {
+            put(p + m.data_at + at, at % 24 ? to : drawn, 8);
+        }
     }
-    state = 10;
-    for (uint64_t at = 0; at < data_size; at += 8) {
-        uint64_t to = dx_test_random(&state) % 0x2800 & ~(uint64_t)7;
-        if (to < 0x1800) to += text + (later && to >= 0x800 ? 0x140 : 0);
-        else to += data - 0x1800;
-        put(p + data_at + at, at % 24 ? to : dx_test_random(&state), 8);
+    return (size_t)m.data_at + DATA_SIZE;
+}
+
+/* PE of 64 bits: sections, and addresses of 32 bits that count from the image's base. */
+static size_t make_pe(uint8_t *p, bool later)
+{
+    const uint64_t base_address = UINT64_C(0x140000000);
+    const image m = make_image(p, base_address, later);
+    uint64_t state = 12;
+    memcpy(p, "MZ", 2);
+    put(p + 60, 0x40, 4);
+    memcpy(p + 0x40, "PE\0\0\x64\x86", 6);
+    put(p + 0x40 + 6, 2, 2);
+    put(p + 0x40 + 20, 0x70, 2);
+    put(p + 0x40 + 24, 0x20b, 2);
+    put(p + 0x40 + 48, base_address, 8);
+    for (int i = 0; i < 2; i++) {
+        uint8_t *const h = p + 0x40 + 24 + 0x70 + 40 * i;
+        put(h + 8, i ? DATA_SIZE : m.text_size, 4);
+        put(h + 12, (i ? m.data : m.text) - base_address, 4);
+        put(h + 16, i ? DATA_SIZE : m.text_size, 4);
+        put(h + 20, i ? m.data_at : m.text_at, 4);
     }
-    return size;
+    for (uint64_t at = 0; at < DATA_SIZE; at += 8) {
+        const uint64_t drawn = dx_test_random(&state), to = address_of(&m, drawn);
+        if (at < DATA_SIZE / 2) put(p + m.data_at + at, (to - base_address) | (drawn >> 20) << 32, 8);
+        else put(p + m.data_at + at, at % 24 ? to : drawn, 8);
+    }
+    return (size_t)m.data_at + DATA_SIZE;
 }
 
 static size_t make_text(uint8_t *p, bool later)
@@ -209,12 +268,30 @@ static size_t make_wrong(uint8_t *p, bool later)
     return 12000;
 }
 
+static size_t make_side(pair kind, uint8_t *p, bool later);
+
+/* Enough blocks of one kind behind each other, and of changing kinds, that the maker learns and has to learn again. */
+static size_t make_mixed(uint8_t *p, bool later)
+{
+    static const pair order[] = {PAIR_TEXT, PAIR_X86, PAIR_POINTERS, PAIR_ARM64, PAIR_SINGLES, PAIR_I386, PAIR_TABLE,
+                                 PAIR_THUMB, PAIR_WRONG, PAIR_DOUBLES, PAIR_NEAR, PAIR_RISCV, PAIR_WASM};
+    size_t at = 0;
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        at += make_side(order[i], p + at, later);
+        while (at % 16) p[at++] = 0;
+    }
+    return at;
+}
+
 static size_t make_side(pair kind, uint8_t *p, bool later)
 {
     switch (kind) {
     case PAIR_SINGLES:
     case PAIR_DOUBLES: return make_numbers(kind, p, later);
-    case PAIR_ELF: return make_elf(p, later);
+    case PAIR_ELF: return make_elf(p, later, false);
+    case PAIR_FRAMES: return make_elf(p, later, true);
+    case PAIR_PE: return make_pe(p, later);
+    case PAIR_MIXED: return make_mixed(p, later);
     case PAIR_TEXT: return make_text(p, later);
     case PAIR_MOVED: return make_moved(p, later);
     case PAIR_WRONG: return make_wrong(p, later);
@@ -292,10 +369,13 @@ SIZES(near, PAIR_NEAR, 384, 383, 383, 382, 470, 665, 5796)
 SIZES(based, PAIR_BASED, 241, 241, 241, 241, 462, 637, 5327)
 SIZES(singles, PAIR_SINGLES, 387, 387, 387, 387, 415, 563, 756)
 SIZES(doubles, PAIR_DOUBLES, 388, 388, 388, 388, 446, 743, 808)
-SIZES(elf, PAIR_ELF, 239, 238, 236, 233, 411, 709, 8363)
+SIZES(elf, PAIR_ELF, 244, 243, 240, 237, 464, 751, 8364)
+SIZES(frames, PAIR_FRAMES, 251, 251, 247, 244, 597, 881, 8649)
+SIZES(pe, PAIR_PE, 206, 205, 205, 205, 464, 793, 8666)
 SIZES(text, PAIR_TEXT, 684, 627, 599, 592, 585, 804, 7617)
 SIZES(moved, PAIR_MOVED, 1751, 1751, 1751, 1751, 1739, 4206, 5871)
 SIZES(wrong, PAIR_WRONG, 706, 700, 700, 700, 670, 1038, 1015)
+SIZES(mixed, PAIR_MIXED, 4724, 4434, 4407, 3549, 5603, 7918, 86434)
 
 static uint64_t noise_state;
 
