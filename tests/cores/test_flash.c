@@ -485,6 +485,42 @@ DX_TEST(flash_create_and_apply_refuse_bad_arguments)
     DX_CHECK_EQ(dx_patch_flash_apply(&f, &e), DX_PATCH_ENOPATCH);
 }
 
+/* Wherever the coded bytes end too early, under right checksums: refused as such, before anything is erased. */
+DX_TEST(flash_streams_that_end_early)
+{
+    static dx_patch_flash f;
+    uint64_t state = 21;
+    pair p;
+    memset(&p, 0, sizeof p);
+    p.base_size = p.target_size = 2000;
+    p.base = (uint8_t *)malloc(2000);
+    p.target = (uint8_t *)malloc(2000);
+    for (size_t i = 0; i < 2000; i++) p.base[i] = p.target[i] = (uint8_t)(mix(&state) & 255);
+    for (size_t i = 100; i < 1900; i += 100) { /* moved pieces, wrong bytes and new ones */
+        memcpy(p.target + i, p.base + 1900 - i, 70);
+        p.target[i + 30] ^= 5;
+    }
+    make(&p, 256, 2);
+    uint8_t *const whole = p.patch;
+    const size_t whole_size = p.patch_size, stream_at = 128 + 4 * (1 + 8 + 8);
+    for (size_t size = stream_at; size + 8 < whole_size; size++) {
+        p.patch = (uint8_t *)malloc(size);
+        p.patch_size = size;
+        memcpy(p.patch, whole, size);
+        dx_patch_p_store64(p.patch + 24, size - 128);
+        seal(p.patch, size);
+        sim s = start(&p, p.base, p.base_size);
+        dx_patch_flash_desc d = wire(&s);
+        DX_CHECK_EQ(dx_patch_flash_apply(&f, &d), DX_PATCH_ECORRUPT);
+        DX_CHECK_EQ(s.operations, 0);
+        DX_CHECK_MEM(s.slot, p.base, p.base_size);
+        stop(&s);
+        free(p.patch);
+    }
+    p.patch = whole;
+    drop(&p);
+}
+
 DX_TEST(flash_vector)
 {
     (void)c;

@@ -346,6 +346,11 @@ static void check_sizes(pair kind, const uint32_t bounds[WAYS])
         }
         if (way >= FLASH) d.block_size = 256;
         check_bound(size_of_patch(&d), bounds[way]);
+        if (way == DELTA_1) { /* fast to apply, so without a mixer, which would take more */
+            dx_patch_header h;
+            DX_CHECK_EQ(dx_patch_info(patch, 128, &h), 0);
+            DX_CHECK(h.memory_size < 40000);
+        }
     }
 }
 
