@@ -13,6 +13,7 @@ build/windows/dxecho.exe: programs/dxecho/dxecho.c $(COMMON)
 build/windows/reader.exe: tests/ports/windows_reader.c
 build/windows/%.exe: $(PROGRAM_HEADERS)
 	@mkdir -p $(@D)
+	@command -v $(WINDOWS_CC) >/dev/null || { echo 'missing: $(WINDOWS_CC) (Debian: gcc-mingw-w64-x86-64-win32)'; exit 1; }
 	$(WINDOWS_CC) -std=c11 $(WARN) $(CFLAGS) -static -s $(filter %.c,$^) -o $@ $(WINDOWS_LIBS)
 
 # The same choices on this machine (no zstd), which talks to dxup.exe in the tests.

@@ -190,7 +190,10 @@ class Tree:
                                     "dx_mutants.%d.%s" % (os.getpid(), os.path.basename(name)))
         shutil.rmtree(self.path, ignore_errors=True)
         listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=TOP,
-                                stdout=subprocess.PIPE, check=True, text=True).stdout.split("\n")
+                                stdout=subprocess.PIPE, text=True)
+        if listed.returncode != 0:
+            sys.exit("mutants.py copies what git lists: it needs git and a clone")
+        listed = listed.stdout.split("\n")
         for file in filter(None, listed):
             if not os.path.exists(os.path.join(TOP, file)):
                 continue

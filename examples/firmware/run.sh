@@ -7,7 +7,7 @@ missing=
 for tool in arm-none-eabi-gcc qemu-system-arm riscv64-unknown-elf-gcc qemu-system-riscv32; do
     command -v $tool >/dev/null || missing="$missing $tool"
 done
-[ -z "$missing" ] || { echo "missing:$missing (make deps-all installs them)"; exit 1; }
+[ -z "$missing" ] || { echo "missing:$missing (Debian: gcc-arm-none-eabi gcc-riscv64-unknown-elf qemu-system-arm qemu-system-misc)"; exit 1; }
 mkdir -p "$work"
 "${CC:-cc}" -std=c11 -O2 -Wall -Wextra -D_POSIX_C_SOURCE=200809L examples/firmware/dxflash.c -o "$work/dxflash"
 emulator=

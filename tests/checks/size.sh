@@ -13,4 +13,5 @@ for h in $headers; do
         "$(text "$h" arm-none-eabi-gcc -Os -mcpu=cortex-m0 -mthumb -ffreestanding)"
 done
 echo
+has python3 || { echo "the small programs need python3 (Debian: python3)"; exit 0; }
 python3 tests/checks/small/size.py
