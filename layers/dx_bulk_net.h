@@ -28,8 +28,8 @@
                           sending  receiving  connections  turns  license
 
     GUARANTEES  No globals; no recursion; nothing is printed. No signal for a peer that went away.
-    LIMITS      256 connections; IPv4; an object that is received in place lies in memory. a
-                transfer. Memory for connections comes from malloc.
+    LIMITS      256 connections a transfer; IPv4; an object that is received in place lies in
+                memory. Memory for connections comes from malloc.
     CONFIG      DX_BULK_NET_STATIC, DX_BULK_NET_API, DX_BULK_NET_ASSERT(c), DX_BULK_NET_MEMCPY,
                 DX_BULK_NET_MEMMOVE, DX_BULK_NET_MEMSET
     ERRORS      dx_bulk_net_error: 0 = ok, negative = reason, by dx_bulk.h's values; errno says more

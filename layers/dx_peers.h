@@ -187,7 +187,7 @@ struct dx_peers { /* caller-allocated, not to be moved; the first fields may be 
 };
 
 /* >>api ---------------------------------------------------------------- */
-/* Bytes that desc.memory must have; 0: a field is out of its range. */
+/* Bytes that desc.memory must have; 0: a field is out of its range, or `received` is NULL. */
 DX_PEERS_API size_t dx_peers_memory_size(const dx_peers_desc *desc);
 /* *s is used until dx_reactor_close(), which closes its peers. EINVAL, ENOMEM. */
 DX_PEERS_API int dx_peers_open(dx_peers *s, dx_reactor *r, const dx_peers_desc *desc);
