@@ -106,3 +106,29 @@ DX_TEST(tp_1_fields_may_have_any_name)
     DX_CHECK_EQ(hard_version, 3);
     DX_CHECK_EQ(hard_type()->count, 19);
 }
+
+#define PADDED(F, S, A, L, E, V, N, R, O, ...) F(u8, kind) S(name) L(u64, numbers)
+DX_TELEPORT_DEFINE(padded, PADDED)
+
+/* Memory that ends anywhere, within the padding of a list, too: all is there, or ENOSPACE and nothing behind the end. */
+DX_TEST(tp_memory_of_every_size_and_padding)
+{
+    static const uint64_t numbers[2] = {1, 2};
+    for (size_t name_size = 0; name_size < 9; name_size++) {
+        size_t full = 0;
+        for (size_t capacity = 300; capacity-- > 0;) {
+            uint8_t *const bytes = (uint8_t *)malloc(capacity + 64);
+            padded_writer w;
+            size_t size = 0;
+            memset(bytes, 0xee, capacity + 64);
+            padded_begin(&w, bytes, capacity, 0);
+            padded_put_name(&w, "12345678", name_size);
+            padded_put_numbers(&w, numbers, 2);
+            const int error = padded_finish(&w, &size);
+            if (!full) full = size;
+            DX_CHECK_EQ(error, capacity >= full ? DX_TELEPORT_OK : DX_TELEPORT_ENOSPACE);
+            for (size_t i = 0; i < 64; i++) DX_CHECK_EQ(bytes[capacity + i], 0xee);
+            free(bytes);
+        }
+    }
+}
