@@ -524,6 +524,7 @@ DX_CAS_API size_t dx_cas_memory_size(const dx_cas_desc *desc);
                       DX_CAS_ACCEPT_DAMAGE it opens, only for reading. Or: not a store (0)
    DX_CAS_EVERSION, DX_CAS_ENOTSUP  made by a newer dx_cas.h, with another hash
    DX_CAS_EZERO       a reserved byte of the store header is not zero
+   DX_CAS_EAGAIN      reader: a writer changed the store meanwhile. Open it again
    After an error the store is closed; the two questions above can still be asked. */
 DX_CAS_API int  dx_cas_open(dx_cas_store *s, const dx_cas_desc *desc);
 /* Forget the borrowed things. What was not committed is gone. Safe twice and on zeros. */

@@ -171,6 +171,22 @@ a_store_is_neither_replaced_nor_published() { # by itself, however it is spelt
     expect 0 "$dxup" checkout project/deep/store t project/out
     expect 0 "$dxup" publish project/deep/store t tree
 }
+readers_open_a_store_that_is_being_written() { # and collected
+    local i
+    echo 0 >file
+    expect 0 "$dxup" publish store f file
+    for i in 1 2; do
+        while [ ! -e over ]; do "$dxup" log store f >/dev/null 2>"read$i" || { cat "read$i" >>failures; echo >>failures; }; done &
+    done
+    for i in $(seq 60); do
+        echo $i >file
+        expect 0 "$dxup" publish store f file
+        [ $((i % 10)) != 0 ] || expect 0 "$dxup" gc store --keep 2
+    done
+    : >over
+    wait
+    [ ! -e failures ] || fail "$(cat failures)"
+}
 an_empty_file_and_an_empty_tree() {
     : >empty
     mkdir none
@@ -1508,7 +1524,7 @@ two_servers_on_one_port() { # one of them, whatever the number of threads that l
     done
 }
 
-for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_and_checkout_a_tree a_store_is_neither_replaced_nor_published \
+for case in publish_and_checkout_a_file unchanged_content_adds_nothing publish_and_checkout_a_tree a_store_is_neither_replaced_nor_published readers_open_a_store_that_is_being_written \
     an_empty_file_and_an_empty_tree a_file_becomes_a_tree_only_by_hand bad_command_lines options_that_a_command_does_not_know missing_things \
     pull_full_patch_unchanged pull_a_tree pull_sees_what_is_published_meanwhile \
     pull_over_a_file_the_server_does_not_know many_clients_at_once modes_are_kept a_link_stays_a_link large_versions_are_patched_by_chunks \

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { OPEN_TRIES_MAX = 100 }; /* of a reader beside busy writers */
+
 /* >>errors ------------------------------------------------------------- */
 int dxup_store_fail(dxup_store *s, int error, const char *what)
 {
@@ -139,9 +141,13 @@ static void close_files(dxup_store *s)
     s->has_index = false;
 }
 
-static int open_log(dxup_store *s, const char *objects, uint32_t mode)
+/* *again: in, whether there are tries left; out, whether another process changed the log while it was
+   read, so that it has to be opened again. */
+static int try_log(dxup_store *s, const char *objects, uint32_t mode, bool *again)
 {
     assert(!s->has_index);
+    bool more = *again;
+    *again = false;
     int error = dx_cas_file_open(&s->file, objects, mode);
     if (error == DX_CAS_ENOTFOUND)
         return prog_fail(PROG_NOT_FOUND, "%s is not a store", s->path);
@@ -152,10 +158,22 @@ static int open_log(dxup_store *s, const char *objects, uint32_t mode)
     dx_cas_desc desc = describe(s, mode);
     error = dx_cas_open(&s->cas, &desc);
     if (!error) return PROG_OK;
-    int status = dxup_store_fail(s, error, s->path);
+    *again = more && error == DX_CAS_EAGAIN;
+    int status = *again ? PROG_OK : dxup_store_fail(s, error, s->path);
     free(s->memory);
     s->memory = NULL;
     close_files(s);
+    return status;
+}
+
+static int open_log(dxup_store *s, const char *objects, uint32_t mode)
+{
+    int status, tries = OPEN_TRIES_MAX;
+    bool again;
+    do {
+        again = --tries > 0;
+        status = try_log(s, objects, mode, &again);
+    } while (again);
     return status;
 }
 
